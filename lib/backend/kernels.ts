@@ -1,0 +1,558 @@
+/**
+ * The one table of kernels. Every kernel that any device runs stands here once; the interface a backend fulfils is
+ * derived from it by type (`Kernels`), the C++ declarations and the decoder of calls by `npm run generate`.
+ *
+ * An argument is `role[?|[]] type`:
+ *   roles   out     dense memory that the kernel overwrites
+ *           inout   dense memory that the kernel reads and writes
+ *           update  as inout, with any strides
+ *           in      dense memory, read only
+ *           strided memory with any strides, read only (0 where broadcast)
+ *   ?       the argument may be null;  []  any number of tensors
+ *   types   T       one dtype, the same for every T of a call, out of the kernel's `T`
+ *           any     any dtype, or a dtype by name
+ * or one of  number (a double), integer (a safe integer), flag (a boolean), philox (a position in a random stream).
+ *
+ * Wherever a kernel takes float32 the reference device also takes float64; no other device does.
+ *
+ * `work` is what the queue may assume of the time a call takes: `linear` in the elements of its arguments, or `heavy`.
+ * `optional` kernels may be missing from a device, which then runs the operator's composite.
+ */
+import type { DType } from '../core/dtype.js'
+
+type Role = 'out' | 'inout' | 'update' | 'in' | 'strided'
+type Arity = '' | '?' | '[]'
+type ElementType = 'T' | 'any' | DType
+export type TensorArgument = `${Role}${Arity} ${ElementType}`
+export type Argument = TensorArgument | 'number' | 'integer' | 'flag' | 'philox'
+
+export type Family =
+  | 'elementwise'
+  | 'reduce'
+  | 'shape'
+  | 'indexing'
+  | 'matmul'
+  | 'conv'
+  | 'pool'
+  | 'norm'
+  | 'softmax'
+  | 'loss'
+  | 'recurrent'
+  | 'attention'
+  | 'random'
+  | 'optimizer'
+
+export interface KernelSpec {
+  readonly family: Family
+  readonly args: { readonly [name: string]: Argument }
+  /** The dtypes that `T` may stand for. */
+  readonly T?: readonly DType[]
+  readonly work?: 'linear' | 'heavy'
+  readonly optional?: boolean
+}
+
+const float = ['float32'] as const
+const numeric = ['float32', 'int32'] as const
+const every = ['float32', 'bfloat16', 'float16', 'int32', 'uint8', 'bool'] as const
+
+/** out = f(x), one line a function; the derivative's line gives what its backward reads. */
+const unary = { family: 'elementwise', args: { out: 'out T', x: 'strided T' }, T: float } as const
+/** dx = dy * f'(x) */
+const unaryBackward = { family: 'elementwise', args: { dx: 'out T', dy: 'strided T', x: 'strided T' }, T: float } as const
+const binary = { family: 'elementwise', args: { out: 'out T', a: 'strided T', b: 'strided T' }, T: numeric } as const
+const comparison = { family: 'elementwise', args: { out: 'out bool', a: 'strided T', b: 'strided T' }, T: every } as const
+/** out has x's shape with 1 in each reduced dimension; a dimension is reduced where out has 1. */
+const reduction = { family: 'reduce', args: { out: 'out T', x: 'strided T' }, T: numeric } as const
+
+const window2d = {
+  strideH: 'integer',
+  strideW: 'integer',
+  padH: 'integer',
+  padW: 'integer',
+  dilationH: 'integer',
+  dilationW: 'integer',
+} as const
+const conv2d = { ...window2d, groups: 'integer' } as const
+const pool2d = { kernelH: 'integer', kernelW: 'integer', ...window2d } as const
+const avgPool2d = {
+  kernelH: 'integer',
+  kernelW: 'integer',
+  strideH: 'integer',
+  strideW: 'integer',
+  padH: 'integer',
+  padW: 'integer',
+  countIncludePad: 'flag',
+} as const
+/** Options of cross entropy: `reduction` is 0 none, 1 mean, 2 sum. */
+const crossEntropy = { ignoreIndex: 'integer', smoothing: 'number', reduction: 'integer' } as const
+const attention = { scale: 'number', causal: 'flag', dropout: 'number', random: 'philox' } as const
+
+export const kernels = {
+  // elementwise ---------------------------------------------------------------------------------------------------
+  add: binary,
+  sub: binary,
+  mul: binary,
+  div: { ...binary, T: float },
+  maximum: binary,
+  minimum: binary,
+  pow: { ...binary, T: float },
+  eq: comparison,
+  ne: comparison,
+  lt: comparison,
+  le: comparison,
+  gt: comparison,
+  ge: comparison,
+  /** out = x * scale + shift */
+  affine: { ...unary, args: { ...unary.args, scale: 'number', shift: 'number' }, T: numeric },
+  /** out = x ** exponent */
+  pow_scalar: { ...unary, args: { ...unary.args, exponent: 'number' } },
+  clamp: { ...unary, args: { ...unary.args, min: 'number', max: 'number' }, T: numeric },
+  /** dx = dy where min <= x <= max, else 0 */
+  clamp_backward: { ...unaryBackward, args: { ...unaryBackward.args, min: 'number', max: 'number' } },
+  where: {
+    family: 'elementwise',
+    args: { out: 'out T', condition: 'strided bool', a: 'strided T', b: 'strided T' },
+    T: every,
+  },
+  neg: { ...unary, T: numeric },
+  abs: { ...unary, T: numeric },
+  sign: { ...unary, T: numeric },
+  square: { ...unary, T: numeric },
+  exp: unary,
+  log: unary,
+  log1p: unary,
+  sqrt: unary,
+  rsqrt: unary,
+  reciprocal: unary,
+  sin: unary,
+  cos: unary,
+  tanh: unary,
+  erf: unary,
+  sigmoid: unary,
+  floor: unary,
+  relu: { ...unary, T: numeric },
+  relu_backward: unaryBackward,
+  silu: unary,
+  silu_backward: unaryBackward,
+  mish: unary,
+  mish_backward: unaryBackward,
+  hardswish: unary,
+  hardswish_backward: unaryBackward,
+  /** tanhApproximation selects the tanh form; else the exact erf form */
+  gelu: { ...unary, args: { ...unary.args, tanhApproximation: 'flag' } },
+  gelu_backward: { ...unaryBackward, args: { ...unaryBackward.args, tanhApproximation: 'flag' } },
+  softplus: { ...unary, args: { ...unary.args, beta: 'number', threshold: 'number' } },
+  softplus_backward: { ...unaryBackward, args: { ...unaryBackward.args, beta: 'number', threshold: 'number' } },
+  elu: { ...unary, args: { ...unary.args, alpha: 'number' } },
+  elu_backward: { ...unaryBackward, args: { ...unaryBackward.args, alpha: 'number' } },
+  leaky_relu: { ...unary, args: { ...unary.args, slope: 'number' } },
+  leaky_relu_backward: { ...unaryBackward, args: { ...unaryBackward.args, slope: 'number' } },
+  /** dx = dy * y * (1 - y); the third argument is the output of sigmoid, not its input */
+  sigmoid_backward: { family: 'elementwise', args: { dx: 'out T', dy: 'strided T', y: 'strided T' }, T: float },
+  /** dx = dy * (1 - y * y); the third argument is the output of tanh */
+  tanh_backward: { family: 'elementwise', args: { dx: 'out T', dy: 'strided T', y: 'strided T' }, T: float },
+
+  // shape: copies; views cost nothing and have no kernel -------------------------------------------------------------
+  /** out = x, converted to out's dtype (floats to integers truncate, anything to bool is != 0) */
+  copy: { family: 'shape', args: { out: 'out any', x: 'strided any' } },
+  /** dst = src (same shape; src may be broadcast), converted to dst's dtype */
+  copy_into: { family: 'shape', args: { dst: 'update any', src: 'strided any' } },
+  /** dst += src */
+  accumulate: { family: 'shape', args: { dst: 'update T', src: 'strided T' }, T: numeric },
+  fill: { family: 'shape', args: { out: 'out any', value: 'number' } },
+  /** out[i] = start + i * step */
+  arange: { family: 'shape', args: { out: 'out T', start: 'number', step: 'number' }, T: numeric },
+  cat: { family: 'shape', args: { out: 'out T', inputs: 'strided[] T', dim: 'integer' }, T: every },
+
+  // reduce ----------------------------------------------------------------------------------------------------------
+  /** out = scale * sum(x) */
+  sum: { ...reduction, args: { ...reduction.args, scale: 'number' } },
+  amax: reduction,
+  amin: reduction,
+  /** indices along dim of the first largest element; NaN counts as largest; out has 1 at dim */
+  argmax: { family: 'reduce', args: { out: 'out int32', x: 'strided T', dim: 'integer' }, T: numeric },
+  argmin: { family: 'reduce', args: { out: 'out int32', x: 'strided T', dim: 'integer' }, T: numeric },
+  cumsum: { family: 'reduce', args: { out: 'out T', x: 'in T', dim: 'integer', reverse: 'flag' }, T: numeric },
+
+  // indexing; an index outside [0, size) is recorded as an error of the call ---------------------------------------
+  /** out[.., i, ..] = x[.., index[i], ..] along dim; index has one dimension */
+  index_select: {
+    family: 'indexing',
+    args: { out: 'out T', x: 'in T', index: 'in int32', dim: 'integer' },
+    T: every,
+  },
+  /** dx = 0, then dx[.., index[i], ..] += dy[.., i, ..] in the order of i; rows with index == skip stay 0 (-1: none) */
+  index_add: {
+    family: 'indexing',
+    args: { dx: 'out T', dy: 'in T', index: 'in int32', dim: 'integer', skip: 'integer' },
+    T: float,
+  },
+  /** out[i][j][k] = x[i][j][index[i][j][k]] (dim 2); index may be smaller than x in the other dimensions */
+  gather: { family: 'indexing', args: { out: 'out T', x: 'in T', index: 'in int32', dim: 'integer' }, T: every },
+  /** dx = 0, then dx[i][j][index[i][j][k]] += dy[i][j][k] (dim 2) */
+  scatter_add: { family: 'indexing', args: { dx: 'out T', dy: 'in T', index: 'in int32', dim: 'integer' }, T: float },
+
+  // matmul ----------------------------------------------------------------------------------------------------------
+  /** out[.., M, N] = a[.., M, K] b[.., K, N] (+ bias[N]); a and b have out's rank, batch dimensions broadcast by stride 0 */
+  matmul: {
+    family: 'matmul',
+    args: { out: 'out T', a: 'strided T', b: 'strided T', bias: 'in? T' },
+    T: float,
+    work: 'heavy',
+  },
+
+  // conv: NCHW images, OIHW weights ---------------------------------------------------------------------------------
+  conv2d_forward: {
+    family: 'conv',
+    args: { out: 'out T', x: 'in T', weight: 'in T', bias: 'in? T', ...conv2d },
+    T: float,
+    work: 'heavy',
+  },
+  conv2d_input_gradient: {
+    family: 'conv',
+    args: { dx: 'out T', dy: 'in T', weight: 'in T', ...conv2d },
+    T: float,
+    work: 'heavy',
+  },
+  conv2d_weight_gradient: {
+    family: 'conv',
+    args: { dweight: 'out T', dy: 'in T', x: 'in T', ...conv2d },
+    T: float,
+    work: 'heavy',
+  },
+
+  // pool ------------------------------------------------------------------------------------------------------------
+  /** indices: position of the first maximum within the H*W plane of x; NaN counts as largest; padding never wins */
+  max_pool2d_forward: {
+    family: 'pool',
+    args: { out: 'out T', indices: 'out int32', x: 'in T', ...pool2d },
+    T: float,
+  },
+  max_pool2d_backward: { family: 'pool', args: { dx: 'out T', dy: 'in T', indices: 'in int32' }, T: float },
+  avg_pool2d_forward: { family: 'pool', args: { out: 'out T', x: 'in T', ...avgPool2d }, T: float },
+  avg_pool2d_backward: { family: 'pool', args: { dx: 'out T', dy: 'in T', ...avgPool2d }, T: float },
+
+  // norm ------------------------------------------------------------------------------------------------------------
+  /** x is [N, C, L]; statistics [C] over N and L. training: of the batch, and running = (1 - momentum) running +
+   * momentum batch (variance unbiased); else mean and rstd come from the running statistics. */
+  batch_norm_forward: {
+    family: 'norm',
+    args: {
+      out: 'out T',
+      mean: 'out T',
+      rstd: 'out T',
+      x: 'in T',
+      weight: 'in? T',
+      bias: 'in? T',
+      runningMean: 'inout? T',
+      runningVar: 'inout? T',
+      momentum: 'number',
+      eps: 'number',
+      training: 'flag',
+    },
+    T: float,
+    optional: true,
+  },
+  /** training: through the batch's statistics; else they are constants */
+  batch_norm_backward: {
+    family: 'norm',
+    args: {
+      dx: 'out? T',
+      dweight: 'out? T',
+      dbias: 'out? T',
+      dy: 'in T',
+      x: 'in T',
+      mean: 'in T',
+      rstd: 'in T',
+      weight: 'in? T',
+      training: 'flag',
+    },
+    T: float,
+    optional: true,
+  },
+  /** x is [rows, columns], normalised over columns; mean and rstd are [rows] */
+  layer_norm_forward: {
+    family: 'norm',
+    args: { out: 'out T', mean: 'out T', rstd: 'out T', x: 'in T', weight: 'in? T', bias: 'in? T', eps: 'number' },
+    T: float,
+    optional: true,
+  },
+  layer_norm_backward: {
+    family: 'norm',
+    args: {
+      dx: 'out? T',
+      dweight: 'out? T',
+      dbias: 'out? T',
+      dy: 'in T',
+      x: 'in T',
+      mean: 'in T',
+      rstd: 'in T',
+      weight: 'in? T',
+    },
+    T: float,
+    optional: true,
+  },
+
+  // softmax over dim ------------------------------------------------------------------------------------------------
+  softmax_forward: { family: 'softmax', args: { out: 'out T', x: 'in T', dim: 'integer' }, T: float },
+  /** dx = y * (dy - sum(dy * y)) */
+  softmax_backward: { family: 'softmax', args: { dx: 'out T', dy: 'in T', y: 'in T', dim: 'integer' }, T: float },
+  log_softmax_forward: { family: 'softmax', args: { out: 'out T', x: 'in T', dim: 'integer' }, T: float },
+  /** dx = dy - exp(y) * sum(dy) */
+  log_softmax_backward: { family: 'softmax', args: { dx: 'out T', dy: 'in T', y: 'in T', dim: 'integer' }, T: float },
+
+  // loss ------------------------------------------------------------------------------------------------------------
+  /** logits [N, C], target [N], weight [C]. out is [N] (none) or [] ; logSumExp [N]; total [] is the sum of the counted
+   * rows' weights, what mean divides by. A label outside [0, C) that is not ignoreIndex is recorded as an error. */
+  cross_entropy_forward: {
+    family: 'loss',
+    args: {
+      out: 'out T',
+      logSumExp: 'out T',
+      total: 'out T',
+      logits: 'in T',
+      target: 'in int32',
+      weight: 'in? T',
+      ...crossEntropy,
+    },
+    T: float,
+    optional: true,
+  },
+  /** dy has the shape of the forward's out */
+  cross_entropy_backward: {
+    family: 'loss',
+    args: {
+      dlogits: 'out T',
+      dy: 'in T',
+      logSumExp: 'in T',
+      total: 'in T',
+      logits: 'in T',
+      target: 'in int32',
+      weight: 'in? T',
+      ...crossEntropy,
+    },
+    T: float,
+    optional: true,
+  },
+
+  // recurrent: one layer, one direction, all time steps; gates i, f, g, o -------------------------------------------
+  /** x [T, B, I] -> out [T, B, H], hn and cn [B, H]. wIh [4H, I], wHh [4H, H], biases [4H]; h0, c0 [B, H] or null for 0.
+   * gates [T, B, 4H] (activated) and cells [T, B, H] are kept for backward; null when nothing wants a gradient.
+   * reverse: time runs from the end; hn, cn are then the state after step 0. */
+  lstm_forward: {
+    family: 'recurrent',
+    args: {
+      out: 'out T',
+      hn: 'out T',
+      cn: 'out T',
+      gates: 'out? T',
+      cells: 'out? T',
+      x: 'in T',
+      h0: 'in? T',
+      c0: 'in? T',
+      wIh: 'in T',
+      wHh: 'in T',
+      bIh: 'in? T',
+      bHh: 'in? T',
+      reverse: 'flag',
+    },
+    T: float,
+    work: 'heavy',
+  },
+  /** dbias [4H] is the gradient of bIh and of bHh alike; dy, dhn, dcn may be null (0) */
+  lstm_backward: {
+    family: 'recurrent',
+    args: {
+      dx: 'out? T',
+      dh0: 'out? T',
+      dc0: 'out? T',
+      dwIh: 'out? T',
+      dwHh: 'out? T',
+      dbias: 'out? T',
+      dy: 'in? T',
+      dhn: 'in? T',
+      dcn: 'in? T',
+      x: 'in T',
+      h0: 'in? T',
+      c0: 'in? T',
+      wIh: 'in T',
+      wHh: 'in T',
+      out: 'in T',
+      gates: 'in T',
+      cells: 'in T',
+      reverse: 'flag',
+    },
+    T: float,
+    work: 'heavy',
+  },
+
+  // attention -------------------------------------------------------------------------------------------------------
+  /** q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], Hq a multiple of Hk; out [B, Hq, Tq, Dv], logSumExp [B, Hq,
+   * Tq]. mask, broadcast to [B, Hq, Tq, Tk] by stride 0: bool (true: take part) or T (added to the scores). causal: key
+   * j takes part in query i where j <= i. A row without keys gives 0. Dropout drops element e of [B, Hq, Tq, Tk]
+   * by the e-th integer of `random`, and scales the rest by 1 / (1 - dropout). */
+  attention_forward: {
+    family: 'attention',
+    args: {
+      out: 'out T',
+      logSumExp: 'out T',
+      q: 'strided T',
+      k: 'strided T',
+      v: 'strided T',
+      maskBool: 'strided? bool',
+      maskAdd: 'strided? T',
+      ...attention,
+    },
+    T: float,
+    work: 'heavy',
+  },
+  /** dmask [B, Hq, Tq, Tk] is dense: the gradient of the scores before they are summed to the mask's shape */
+  attention_backward: {
+    family: 'attention',
+    args: {
+      dq: 'out? T',
+      dk: 'out? T',
+      dv: 'out? T',
+      dmask: 'out? T',
+      dy: 'strided T',
+      q: 'strided T',
+      k: 'strided T',
+      v: 'strided T',
+      out: 'in T',
+      logSumExp: 'in T',
+      maskBool: 'strided? bool',
+      maskAdd: 'strided? T',
+      ...attention,
+    },
+    T: float,
+    work: 'heavy',
+  },
+
+  // random: element i of a call takes word i % 4 of Philox block offset + floor(i / 4) ------------------------------
+  /** low + (high - low) * u, u = (word >> 8) / 2^24 in [0, 1), computed in float64 and rounded */
+  random_uniform: {
+    family: 'random',
+    args: { out: 'out T', random: 'philox', low: 'number', high: 'number' },
+    T: float,
+  },
+  /** mean + std * inverse normal distribution((word + 0.5) / 2^32), computed in float64 and rounded */
+  random_normal: {
+    family: 'random',
+    args: { out: 'out T', random: 'philox', mean: 'number', std: 'number' },
+    T: float,
+  },
+  /** low + floor(word * (high - low) / 2^32) */
+  random_integers: {
+    family: 'random',
+    args: { out: 'out int32', random: 'philox', low: 'integer', high: 'integer' },
+  },
+  /** out = word < round(p * 2^32) ? 0 : x / (1 - p); its own backward with the same position */
+  dropout: { family: 'random', args: { out: 'out T', x: 'strided T', random: 'philox', p: 'number' }, T: float },
+
+  // optimizer: all parameters in one call --------------------------------------------------------------------------
+  /** d = grad + weightDecay * p; buf = first ? d : momentum * buf + (1 - dampening) * d; p -= lr * (nesterov ? d + momentum * buf : buf) */
+  sgd: {
+    family: 'optimizer',
+    args: {
+      params: 'inout[] T',
+      grads: 'in[] T',
+      momentumBuffers: 'inout[] T',
+      lr: 'number',
+      momentum: 'number',
+      dampening: 'number',
+      weightDecay: 'number',
+      nesterov: 'flag',
+      maximize: 'flag',
+      first: 'flag',
+    },
+    T: float,
+  },
+  /** decoupled: AdamW (p *= 1 - lr * weightDecay), else L2 in the gradient; maxSquares is empty unless amsgrad */
+  adam: {
+    family: 'optimizer',
+    args: {
+      params: 'inout[] T',
+      grads: 'in[] T',
+      means: 'inout[] T',
+      squares: 'inout[] T',
+      maxSquares: 'inout[] T',
+      lr: 'number',
+      beta1: 'number',
+      beta2: 'number',
+      eps: 'number',
+      weightDecay: 'number',
+      decoupled: 'flag',
+      maximize: 'flag',
+      step: 'integer',
+    },
+    T: float,
+  },
+  /** out [] = (sum |x|^p)^(1/p) over all tensors; p may be Infinity */
+  total_norm: { family: 'optimizer', args: { out: 'out T', tensors: 'in[] T', p: 'number' }, T: float },
+  /** each tensor *= min(1, maxNorm / (norm + 1e-6)) */
+  clip_scale: {
+    family: 'optimizer',
+    args: { tensors: 'inout[] T', norm: 'in T', maxNorm: 'number' },
+    T: float,
+  },
+} as const satisfies { readonly [name: string]: KernelSpec }
+
+export type KernelTable = typeof kernels
+export type KernelName = keyof KernelTable
+
+/** A position in a random stream: what Philox turns into numbers, on every device the same. */
+export interface PhiloxPosition {
+  /** A safe integer: the key. */
+  readonly seed: number
+  /** An unsigned 32-bit integer: which of the generator's independent sequences. */
+  readonly stream: number
+  /** A safe integer: blocks of four words taken before. */
+  readonly offset: number
+}
+
+type ArgumentValue<A, V> = A extends 'number' | 'integer'
+  ? number
+  : A extends 'flag'
+    ? boolean
+    : A extends 'philox'
+      ? PhiloxPosition
+      : A extends `${Role}? ${ElementType}`
+        ? V | null
+        : A extends `${Role}[] ${ElementType}`
+          ? readonly V[]
+          : V
+
+/** The arguments of kernel K where a tensor is a V. */
+export type KernelArguments<K extends KernelName, V> = {
+  readonly [A in keyof KernelTable[K]['args']]: ArgumentValue<KernelTable[K]['args'][A], V>
+}
+
+type OptionalName = {
+  [K in KernelName]: KernelTable[K] extends { optional: true } ? K : never
+}[KernelName]
+
+/** What a backend written in TypeScript fulfils: a missing required kernel does not compile. */
+export type Kernels<V> = {
+  readonly [K in Exclude<KernelName, OptionalName>]: (args: KernelArguments<K, V>) => void
+} & {
+  readonly [K in OptionalName]?: (args: KernelArguments<K, V>) => void
+}
+
+export const kernelNames = Object.keys(kernels) as readonly KernelName[]
+
+export interface ParsedArgument {
+  readonly name: string
+  readonly role: Role | 'number' | 'integer' | 'flag' | 'philox'
+  readonly arity: 'one' | 'optional' | 'list'
+  readonly dtype: ElementType | null
+}
+
+/** A kernel's arguments, in order, taken apart; what dispatch and the generator read. */
+export function parseArguments(spec: KernelSpec): readonly ParsedArgument[] {
+  return Object.entries(spec.args).map(([name, text]) => {
+    const match = /^(out|inout|update|in|strided)(\?|\[\])? (\w+)$/.exec(text)
+    if (!match) return { name, role: text as ParsedArgument['role'], arity: 'one', dtype: null }
+    const arity = match[2] === '?' ? 'optional' : match[2] === '[]' ? 'list' : 'one'
+    return { name, role: match[1] as Role, arity, dtype: match[3] as ElementType }
+  })
+}

@@ -1,0 +1,98 @@
+/**
+ * Writes native/generated/kernels.h from the table of kernels: the C++ declarations of every kernel, the table of
+ * function pointers that each instruction set fills, and for the decoder of calls the arguments of each kernel and a
+ * thunk that hands them over. A C++ kernel with another signature does not link. Usage: npm run generate [-- --check]
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { dtypeCodes } from '../lib/core/dtype.js'
+import { type KernelSpec, kernelNames, kernels, type ParsedArgument, parseArguments } from '../lib/backend/kernels.js'
+
+const snake = (name: string) => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)
+
+function parameter({ name, role, arity }: ParsedArgument): string {
+  const id = snake(name)
+  if (role === 'number') return `double ${id}`
+  if (role === 'integer') return `int64_t ${id}`
+  if (role === 'flag') return `bool ${id}`
+  if (role === 'philox') return `const Philox& ${id}`
+  return arity === 'list' ? `ViewList ${id}` : arity === 'optional' ? `const View* ${id}` : `const View& ${id}`
+}
+
+/** The expression that takes an argument out of a decoded call. */
+function fetch(arg: ParsedArgument, place: { view: number; list: number; number: number; philox: number }): string {
+  switch (arg.role) {
+    case 'number':
+      return `call.numbers[${place.number++}]`
+    case 'integer':
+      return `(int64_t)call.numbers[${place.number++}]`
+    case 'flag':
+      return `call.numbers[${place.number++}] != 0`
+    case 'philox':
+      return `call.philox[${place.philox++}]`
+    default: {
+      if (arg.arity === 'list') return `call.lists[${place.list++}]`
+      return arg.arity === 'optional' ? `call.optional(${place.view++})` : `call.views[${place.view++}]`
+    }
+  }
+}
+
+function dtypeMask(spec: KernelSpec, arg: ParsedArgument): number {
+  const codes: { readonly [name: string]: number } = dtypeCodes
+  if (arg.dtype === 'any') return 0x3f
+  const allowed = arg.dtype === 'T' ? (spec.T ?? []) : arg.dtype ? [arg.dtype] : []
+  return allowed.reduce((mask, dtype) => mask | (1 << (codes[dtype] ?? 31)), 0)
+}
+
+function generate(): string {
+  const lines = [
+    '// Written by scripts/generate.ts from lib/backend/kernels.ts. Do not edit.',
+    '#pragma once',
+    '#include "../core/kernel.h"',
+    '',
+    'namespace firesteel {',
+    '',
+    'struct KernelTable {',
+  ]
+  const signature = (name: (typeof kernelNames)[number]) =>
+    ['Context& context', ...parseArguments(kernels[name]).map(parameter)].join(', ')
+  for (const name of kernelNames) lines.push(`  void (*${name})(${signature(name)});`)
+  lines.push('};', '', '#ifdef FIRESTEEL_ISA', 'namespace FIRESTEEL_ISA {')
+  for (const name of kernelNames) lines.push(`void ${name}(${signature(name)});`)
+  lines.push('}  // namespace FIRESTEEL_ISA', '#endif', '')
+  lines.push('#ifdef FIRESTEEL_DECODER')
+  lines.push('#define FIRESTEEL_KERNEL_COUNT ' + kernelNames.length)
+  lines.push('// name, heavy, arguments {role, arity, dtype mask, 1 if of type T}, thunk; columns as in decoder.h')
+  lines.push('static const KernelInfo kernel_infos[FIRESTEEL_KERNEL_COUNT] = {')
+  for (const name of kernelNames) {
+    const spec: KernelSpec = kernels[name]
+    const args = parseArguments(spec)
+    const place = { view: 0, list: 0, number: 0, philox: 0 }
+    const values = args.map((arg) => fetch(arg, place))
+    const rows = args.map(
+      (arg) =>
+        `{"${arg.name}", Role::${arg.role === 'number' ? 'number' : arg.role}_, Arity::${arg.arity}, ${dtypeMask(spec, arg)}, ${arg.dtype === 'T' ? 1 : 0}}`,
+    )
+    lines.push(
+      `    {"${name}", ${spec.work === 'heavy'}, ${args.length}, {${rows.join(', ')}},`,
+      `     [](const KernelTable& table, Context& context, const Call& call) { table.${name}(${['context', ...values].join(', ')}); }},`,
+    )
+  }
+  lines.push('};', '#endif  // FIRESTEEL_DECODER', '', '#ifdef FIRESTEEL_TABLE', 'namespace FIRESTEEL_ISA {')
+  lines.push('extern const KernelTable table;', 'const KernelTable table = {')
+  for (const name of kernelNames) lines.push(`    ${name},`)
+  lines.push('};', '}  // namespace FIRESTEEL_ISA', '#endif  // FIRESTEEL_TABLE', '', '}  // namespace firesteel', '')
+  return lines.join('\n')
+}
+
+const path = fileURLToPath(new URL('../native/generated/kernels.h', import.meta.url))
+const text = generate()
+if (process.argv.includes('--check')) {
+  if (!existsSync(path) || readFileSync(path, 'utf8') !== text) {
+    console.error('native/generated/kernels.h is not what the table of kernels says: run `npm run generate`')
+    process.exitCode = 1
+  }
+} else {
+  mkdirSync(fileURLToPath(new URL('../native/generated/', import.meta.url)), { recursive: true })
+  writeFileSync(path, text)
+}
