@@ -1,0 +1,64 @@
+import type { DType, TypedArray } from './dtype.js'
+import type { Storage } from './storage.js'
+
+/** Where in a storage a tensor's elements lie, in elements. What kernels are called with. */
+export interface StridedView {
+  readonly storage: Storage
+  readonly offset: number
+  readonly shape: readonly number[]
+  readonly strides: readonly number[]
+  readonly dtype: DType
+}
+
+export interface DeviceMemory {
+  /** Storages that JavaScript holds, and their bytes. */
+  readonly tensors: number
+  readonly bytes: number
+  /** The most `bytes` has been since the last `resetPeak`. */
+  readonly peakBytes: number
+  /** Bytes the device's allocator keeps for reuse. */
+  readonly cachedBytes: number
+}
+
+/** What one kernel call of a trace did. */
+export interface KernelRecord {
+  readonly kernel: string
+  readonly milliseconds: number
+  readonly bytes: number
+}
+
+/**
+ * A device is a queue: calls take effect in program order. `core` knows this interface only; the devices themselves are
+ * in `backend`. Argument objects of `run` follow the table of kernels (checked by type where dispatch calls it).
+ */
+export interface Device {
+  /** 'reference', 'cpu', 'cuda:0' */
+  readonly name: string
+  readonly kind: 'reference' | 'cpu' | 'cuda'
+  supports(dtype: DType): boolean
+  hasKernel(name: string): boolean
+  /**
+   * Makes a storage whose memory arrives with the first kernel that has it as `out`, or with `upload`. `tracked` storages
+   * are freed by the garbage collector; others must be freed by hand or tracked later. Throws OutOfMemoryError.
+   */
+  allocate(dtype: DType, count: number, tracked: boolean, op: string): Storage
+  /** Lets the garbage collector free a storage that was allocated untracked. */
+  track(storage: Storage): void
+  free(storage: Storage): void
+  run(kernel: string, args: KernelCall): void
+  /** Copies the elements in; the storage's count must equal the array's length. */
+  upload(storage: Storage, data: TypedArray): void
+  /** A fresh copy of a dense view's elements; also throws what kernels found in their data before. */
+  read(view: StridedView): Promise<TypedArray>
+  readSync(view: StridedView): TypedArray
+  /** Waits until all that was submitted is done, and throws what kernels found. */
+  synchronize(): void
+  /** Throws what kernels have found so far, without waiting. */
+  throwPending(): void
+  memory(): DeviceMemory
+  resetPeak(): void
+  /** Records every kernel that runs until `stop`; calls run synchronously meanwhile. */
+  startTrace(): { stop(): readonly KernelRecord[] }
+}
+
+export type KernelCall = { readonly [name: string]: StridedView | readonly StridedView[] | number | boolean | object | null }
