@@ -6,6 +6,13 @@
 // function in TypeScript.
 #pragma once
 #include <stdint.h>
+#include <string.h>
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
 
 namespace firesteel::FIRESTEEL_ISA::random {
 
@@ -37,44 +44,87 @@ static inline void philox4(uint32_t out[4], uint64_t seed, uint32_t stream, uint
   philox4x32(out, seed);
 }
 
-// Blocks that philox_group computes side by side; loops over them become vectors.
-constexpr int philox_lanes = 16;
+// A register of 64-bit lanes, each with one word of one block in its lower half.
+#if defined(__AVX512F__)
+constexpr int philox_lanes = 8;
+#elif defined(__AVX2__)
+constexpr int philox_lanes = 4;
+#else
+constexpr int philox_lanes = 2;
+#endif
+typedef uint64_t PhiloxLanes __attribute__((vector_size(8 * philox_lanes)));
 
-// The 4 * philox_lanes words of consecutive blocks, in order: philox4 of `block`, of `block + 1`, ...
-static inline void philox_group(uint32_t* __restrict__ out, uint64_t seed, uint32_t stream, uint64_t block) {
-  uint32_t c0[philox_lanes], c1[philox_lanes], c2[philox_lanes], c3[philox_lanes];
-  for (int lane = 0; lane < philox_lanes; lane++) {
-    c0[lane] = uint32_t(block + uint64_t(lane));
-    c1[lane] = uint32_t((block + uint64_t(lane)) >> 32);
-    c2[lane] = stream;
-    c3[lane] = 0;
+// The 64-bit products of the lower halves; what stands in the upper halves has no effect.
+static inline PhiloxLanes multiply_words(PhiloxLanes words, uint32_t factor) {
+#if defined(__AVX512F__)
+  // with a mask, because g++ 12 warns of an uninitialised variable in the plain form
+  return PhiloxLanes(_mm512_maskz_mul_epu32(0xFF, __m512i(words), _mm512_set1_epi64(factor)));
+#elif defined(__AVX2__)
+  return PhiloxLanes(_mm256_mul_epu32(__m256i(words), _mm256_set1_epi64x(factor)));
+#elif defined(__SSE2__)
+  return PhiloxLanes(_mm_mul_epu32(__m128i(words), _mm_set1_epi64x(factor)));
+#elif defined(__ARM_NEON)
+  return PhiloxLanes(vmull_u32(vmovn_u64(uint64x2_t(words)), vdup_n_u32(factor)));
+#else
+  return (words & 0xFFFFFFFFu) * factor;
+#endif
+}
+
+// Writes low[0], high[0], low[1], high[1], ...
+static inline void store_interleaved(uint32_t* out, PhiloxLanes low, PhiloxLanes high) {
+#if defined(__AVX512F__)
+  const PhiloxLanes first = __builtin_shufflevector(low, high, 0, 8, 1, 9, 2, 10, 3, 11);
+  const PhiloxLanes second = __builtin_shufflevector(low, high, 4, 12, 5, 13, 6, 14, 7, 15);
+#elif defined(__AVX2__)
+  const PhiloxLanes first = __builtin_shufflevector(low, high, 0, 4, 1, 5);
+  const PhiloxLanes second = __builtin_shufflevector(low, high, 2, 6, 3, 7);
+#else
+  const PhiloxLanes first = __builtin_shufflevector(low, high, 0, 2);
+  const PhiloxLanes second = __builtin_shufflevector(low, high, 1, 3);
+#endif
+  memcpy(out, &first, sizeof first);
+  memcpy(out + 2 * philox_lanes, &second, sizeof second);
+}
+
+// Registers that are computed side by side, to hide the latency of the multiplications; four would not fit 16 registers.
+constexpr int philox_registers = 3;
+constexpr int philox_group_blocks = philox_registers * philox_lanes;
+
+// The words of philox_group_blocks consecutive blocks, in order: philox4 of `block`, of `block + 1`, ...
+static inline void philox_group(uint32_t* out, uint64_t seed, uint32_t stream, uint64_t block) {
+  PhiloxLanes c0[philox_registers], c1[philox_registers], c2[philox_registers], c3[philox_registers];
+  PhiloxLanes index = {};
+  for (int lane = 0; lane < philox_lanes; lane++) index[lane] = uint64_t(lane);
+  for (int r = 0; r < philox_registers; r++) {
+    c0[r] = index + (block + uint64_t(r * philox_lanes));
+    c1[r] = c0[r] >> 32;
+    c2[r] = PhiloxLanes{} + stream;
+    c3[r] = PhiloxLanes{};
   }
   uint32_t key0 = uint32_t(seed), key1 = uint32_t(seed >> 32);
   for (int round = 0; round < philox_rounds; round++) {
-    for (int lane = 0; lane < philox_lanes; lane++) {
-      const uint64_t product0 = uint64_t(philox_multiplier0) * c0[lane];
-      const uint64_t product1 = uint64_t(philox_multiplier1) * c2[lane];
-      c0[lane] = uint32_t(product1 >> 32) ^ c1[lane] ^ key0;
-      c1[lane] = uint32_t(product1);
-      c2[lane] = uint32_t(product0 >> 32) ^ c3[lane] ^ key1;
-      c3[lane] = uint32_t(product0);
+    for (int r = 0; r < philox_registers; r++) {
+      const PhiloxLanes product0 = multiply_words(c0[r], philox_multiplier0);
+      const PhiloxLanes product1 = multiply_words(c2[r], philox_multiplier1);
+      c0[r] = (product1 >> 32) ^ c1[r] ^ key0;
+      c1[r] = product1;
+      c2[r] = (product0 >> 32) ^ c3[r] ^ key1;
+      c3[r] = product0;
     }
     key0 += philox_weyl0;
     key1 += philox_weyl1;
   }
-  for (int lane = 0; lane < philox_lanes; lane++) {
-    out[4 * lane] = c0[lane];
-    out[4 * lane + 1] = c1[lane];
-    out[4 * lane + 2] = c2[lane];
-    out[4 * lane + 3] = c3[lane];
-  }
+  for (int r = 0; r < philox_registers; r++)
+    store_interleaved(out + 4 * philox_lanes * r, (c0[r] & 0xFFFFFFFFu) | (c1[r] << 32),
+                      (c2[r] & 0xFFFFFFFFu) | (c3[r] << 32));
 }
 
 // Words [0, count) of the sequence that starts at `block`; a last block that is not needed whole is cut.
 static inline void philox_words(uint32_t* out, int64_t count, uint64_t seed, uint32_t stream, uint64_t block) {
-  constexpr int64_t group = 4 * philox_lanes;
+  constexpr int64_t group = 4 * philox_group_blocks;
   int64_t done = 0;
-  for (; done + group <= count; done += group, block += uint64_t(philox_lanes)) philox_group(out + done, seed, stream, block);
+  for (; done + group <= count; done += group, block += uint64_t(philox_group_blocks))
+    philox_group(out + done, seed, stream, block);
   for (; done < count; done += 4, block++) {
     uint32_t words[4];
     philox4(words, seed, stream, block);
