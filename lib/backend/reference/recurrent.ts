@@ -1,0 +1,133 @@
+/**
+ * The LSTM (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000): one layer, one direction.
+ *
+ *   i, f, o = sigmoid(a_i, a_f, a_o)   g = tanh(a_g)   a = x wIh^T + bIh + h' wHh^T + bHh
+ *   c = f c' + i g                     h = o tanh(c)
+ *
+ * T time steps, B rows of a batch, I inputs, H hidden units; h' and c' are the state before the step. Rows of the
+ * weights and columns of `gates` are ordered i, f, g, o.
+ */
+import type { KernelArguments, Kernels } from '../kernels.js'
+import type { HostView } from './view.js'
+
+/** Element i of a dense view. */
+function get(view: HostView, i: number): number {
+  return view.data[view.offset + i] as number
+}
+
+function set(view: HostView, i: number, value: number): void {
+  view.data[view.offset + i] = value
+}
+
+/** A dense view in float64, or zeros where there is none. */
+function read(view: HostView | null, count: number): Float64Array {
+  return Float64Array.from({ length: count }, (_, i) => (view ? get(view, i) : 0))
+}
+
+function sum(count: number, term: (i: number) => number): number {
+  let total = 0
+  for (let i = 0; i < count; i++) total += term(i)
+  return total
+}
+
+function sigmoid(x: number): number {
+  return 1 / (1 + Math.exp(-x))
+}
+
+/** The time steps in the order in which the layer takes them. */
+function steps(T: number, reverse: boolean): number[] {
+  const times = Array.from({ length: T }, (_, t) => t)
+  return reverse ? times.reverse() : times
+}
+
+function sizes(x: HostView, out: HostView): { T: number; B: number; I: number; H: number } {
+  const [T, B, I] = x.shape as [number, number, number]
+  return { T, B, I, H: out.shape[2] as number }
+}
+
+function lstm_forward(args: KernelArguments<'lstm_forward', HostView>): void {
+  const { out, hn, cn, gates, cells, x, wIh, wHh, bIh, bHh } = args
+  const { T, B, I, H } = sizes(x, out)
+  const bias = read(bIh, 4 * H).map((b, k) => b + (bHh ? get(bHh, k) : 0))
+  let h = read(args.h0, B * H)
+  const c = read(args.c0, B * H)
+  for (const t of steps(T, args.reverse)) {
+    const next = new Float64Array(B * H)
+    for (let b = 0; b < B; b++) {
+      const row = t * B + b
+      const preactivation = (k: number) =>
+        (bias[k] as number) +
+        sum(I, (m) => get(x, row * I + m) * get(wIh, k * I + m)) +
+        sum(H, (m) => (h[b * H + m] as number) * get(wHh, k * H + m))
+      for (let j = 0; j < H; j++) {
+        const i = sigmoid(preactivation(j))
+        const f = sigmoid(preactivation(H + j))
+        const g = Math.tanh(preactivation(2 * H + j))
+        const o = sigmoid(preactivation(3 * H + j))
+        const cell = f * (c[b * H + j] as number) + i * g
+        c[b * H + j] = cell
+        next[b * H + j] = o * Math.tanh(cell)
+        set(out, row * H + j, next[b * H + j] as number)
+        if (cells) set(cells, row * H + j, cell)
+        if (gates) [i, f, g, o].forEach((gate, q) => set(gates, (row * 4 + q) * H + j, gate))
+      }
+    }
+    h = next
+  }
+  h.forEach((value, i) => set(hn, i, value))
+  c.forEach((value, i) => set(cn, i, value))
+}
+
+function lstm_backward(args: KernelArguments<'lstm_backward', HostView>): void {
+  const { dx, dh0, dc0, dwIh, dwHh, dbias, dy, x, h0, c0, wIh, wHh, out, gates, cells } = args
+  const { T, B, I, H } = sizes(x, out)
+  const order = steps(T, args.reverse)
+  const first = order[0]
+  /** Of a state kept for each step, element [b, j] before step t. */
+  const before = (t: number, kept: HostView, initial: HostView | null, b: number, j: number): number => {
+    if (t !== first) return get(kept, ((args.reverse ? t + 1 : t - 1) * B + b) * H + j)
+    return initial ? get(initial, b * H + j) : 0
+  }
+
+  // Against the order of time: the gradients of the gates before their activation, and of the state before each step.
+  const dgates = new Float64Array(T * B * 4 * H)
+  const dgate = (row: number, k: number) => dgates[row * 4 * H + k] as number
+  let dh = read(args.dhn, B * H)
+  const dc = read(args.dcn, B * H)
+  for (const t of order.toReversed()) {
+    for (let b = 0; b < B; b++) {
+      const row = t * B + b
+      for (let j = 0; j < H; j++) {
+        const [i, f, g, o] = [0, 1, 2, 3].map((q) => get(gates, (row * 4 + q) * H + j)) as [number, number, number, number]
+        const tanhCell = Math.tanh(get(cells, row * H + j))
+        const dhidden = (dh[b * H + j] as number) + (dy ? get(dy, row * H + j) : 0)
+        const dcell = (dc[b * H + j] as number) + dhidden * o * (1 - tanhCell * tanhCell)
+        dgates[row * 4 * H + j] = dcell * g * i * (1 - i)
+        dgates[row * 4 * H + H + j] = dcell * before(t, cells, c0, b, j) * f * (1 - f)
+        dgates[row * 4 * H + 2 * H + j] = dcell * i * (1 - g * g)
+        dgates[row * 4 * H + 3 * H + j] = dhidden * tanhCell * o * (1 - o)
+        dc[b * H + j] = dcell * f
+      }
+    }
+    dh = Float64Array.from({ length: B * H }, (_, n) => {
+      const row = t * B + Math.floor(n / H)
+      return sum(4 * H, (k) => dgate(row, k) * get(wHh, k * H + (n % H)))
+    })
+  }
+  if (dh0) dh.forEach((value, i) => set(dh0, i, value))
+  if (dc0) dc.forEach((value, i) => set(dc0, i, value))
+
+  for (let row = 0; dx && row < T * B; row++)
+    for (let i = 0; i < I; i++) set(dx, row * I + i, sum(4 * H, (k) => dgate(row, k) * get(wIh, k * I + i)))
+  for (let k = 0; k < 4 * H; k++) {
+    for (let i = 0; dwIh && i < I; i++) set(dwIh, k * I + i, sum(T * B, (row) => dgate(row, k) * get(x, row * I + i)))
+    for (let j = 0; dwHh && j < H; j++)
+      set(dwHh, k * H + j, sum(T * B, (row) => dgate(row, k) * before(Math.floor(row / B), out, h0, row % B, j)))
+    if (dbias) set(dbias, k, sum(T * B, (row) => dgate(row, k)))
+  }
+}
+
+export const recurrent = { lstm_forward, lstm_backward } satisfies Pick<
+  Kernels<HostView>,
+  'lstm_forward' | 'lstm_backward'
+>
