@@ -1,0 +1,153 @@
+/**
+ * Scaled dot-product attention, a row of scores at a time, in float64: P = softmax(scale q k^T + mask), out = dropout(P) v.
+ *
+ * Letters: q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv]; query head h reads key head floor(h / (Hq / Hk)).
+ */
+import { philox4 } from '../../core/philox.js'
+import type { KernelArguments, Kernels, PhiloxPosition } from '../kernels.js'
+import type { HostView } from './view.js'
+
+type Shared = keyof KernelArguments<'attention_forward', HostView> & keyof KernelArguments<'attention_backward', HostView>
+type Inputs = Pick<KernelArguments<'attention_forward', HostView>, Exclude<Shared, 'out' | 'logSumExp'>>
+
+/** Elements along the last dimension of a view, seen as a vector. */
+interface Vector {
+  readonly data: { [index: number]: number }
+  readonly start: number
+  readonly stride: number
+  readonly size: number
+}
+
+function vector(view: HostView, batch: number, head: number, time: number): Vector {
+  const [s0 = 0, s1 = 0, s2 = 0, stride = 0] = view.strides
+  const start = view.offset + batch * s0 + head * s1 + time * s2
+  return { data: view.data, start, stride, size: view.shape[3] ?? 0 }
+}
+
+function at(a: Vector, i: number): number {
+  return a.data[a.start + i * a.stride] as number
+}
+
+function dot(a: Vector, b: Vector): number {
+  let sum = 0
+  for (let i = 0; i < a.size; i++) sum += at(a, i) * at(b, i)
+  return sum
+}
+
+/** y += factor * x */
+function addScaled(y: Vector, factor: number, x: Vector): void {
+  for (let i = 0; i < y.size; i++) y.data[y.start + i * y.stride] = at(y, i) + factor * at(x, i)
+}
+
+/** A dense array of float64 beside the output of a kernel: gradients are summed there and rounded once. */
+function accumulator(out: HostView | null): HostView | null {
+  if (!out) return null
+  const data = new Float64Array(out.shape.reduce((count, size) => count * size, 1))
+  const strides = out.shape.map((_, i) => out.shape.slice(i + 1).reduce((count, size) => count * size, 1))
+  return { data, dtype: 'float64', offset: 0, shape: out.shape, strides }
+}
+
+function write(out: HostView | null, sums: HostView | null): void {
+  if (out && sums) out.data.set(sums.data as Float64Array, out.offset)
+}
+
+/** One query: where it stands, and what it sees of the keys. */
+interface Row {
+  readonly batch: number
+  readonly head: number
+  readonly keyHead: number
+  readonly query: number
+  /** Position among all rows of [B, Hq, Tq]. */
+  readonly index: number
+  /** By key; -Infinity where the key does not take part. Valid until the next row. */
+  readonly scores: Float64Array
+  /** By key: 0 where dropped, else 1 / (1 - dropout). Valid until the next row. */
+  readonly keep: Float64Array
+}
+
+function* rows(args: Inputs): Generator<Row> {
+  const [B = 0, Hq = 0, Tq = 0] = args.q.shape
+  const [, Hk = 1, Tk = 0] = args.k.shape
+  const scores = new Float64Array(Tk)
+  const keep = new Float64Array(Tk).fill(1)
+  for (let index = 0; index < B * Hq * Tq; index++) {
+    const query = index % Tq
+    const head = Math.floor(index / Tq) % Hq
+    const batch = Math.floor(index / (Tq * Hq))
+    const keyHead = Math.floor(head / (Hq / Hk))
+    const q = vector(args.q, batch, head, query)
+    const takesPart = args.maskBool && vector(args.maskBool, batch, head, query)
+    const added = args.maskAdd && vector(args.maskAdd, batch, head, query)
+    for (let key = 0; key < Tk; key++) {
+      const excluded = (args.causal && key > query) || (takesPart && at(takesPart, key) === 0)
+      scores[key] = excluded
+        ? -Infinity
+        : args.scale * dot(q, vector(args.k, batch, keyHead, key)) + (added ? at(added, key) : 0)
+    }
+    if (args.dropout > 0) drop(keep, index * Tk, args.dropout, args.random)
+    yield { batch, head, keyHead, query, index, scores, keep }
+  }
+}
+
+/** The factors of elements first, first + 1, ... of [B, Hq, Tq, Tk]. */
+function drop(keep: Float64Array, first: number, p: number, random: PhiloxPosition): void {
+  const words = new Uint32Array(4)
+  const threshold = Math.round(p * 2 ** 32)
+  for (let i = 0; i < keep.length; i++) {
+    const element = first + i
+    if (i === 0 || element % 4 === 0) {
+      philox4(random.seed, random.stream, random.offset + Math.floor(element / 4), words)
+    }
+    keep[i] = (words[element % 4] as number) < threshold ? 0 : 1 / (1 - p)
+  }
+}
+
+export const attention = {
+  attention_forward(args) {
+    const { out, logSumExp, v } = args
+    const sums = accumulator(out)
+    if (!sums) return
+    for (const { batch, head, keyHead, query, index, scores, keep } of rows(args)) {
+      const max = scores.reduce((a, b) => Math.max(a, b), -Infinity)
+      const shift = max === -Infinity ? 0 : max // a row without keys: exp(-Infinity) = 0
+      const total = scores.reduce((sum, score) => sum + Math.exp(score - shift), 0)
+      logSumExp.data[logSumExp.offset + index] = shift + Math.log(total)
+      const y = vector(sums, batch, head, query)
+      scores.forEach((score, key) => {
+        const weight = Math.exp(score - shift)
+        const factor = keep[key] as number
+        if (weight !== 0 && factor !== 0) addScaled(y, (weight * factor) / total, vector(v, batch, keyHead, key))
+      })
+    }
+    write(out, sums)
+  },
+
+  attention_backward(args) {
+    const { dy, q, k, v, out, logSumExp, scale } = args
+    const dq = accumulator(args.dq)
+    const dk = accumulator(args.dk)
+    const dv = accumulator(args.dv)
+    const dmask = accumulator(args.dmask)
+    for (const { batch, head, keyHead, query, index, scores, keep } of rows(args)) {
+      const gradient = vector(dy, batch, head, query)
+      const output = vector(out, batch, head, query)
+      const mean = dot(gradient, output) // sum over keys of P dP
+      const sum = logSumExp.data[logSumExp.offset + index] as number
+      scores.forEach((score, key) => {
+        const weight = score === -Infinity ? 0 : Math.exp(score - sum)
+        if (weight === 0) return
+        const factor = keep[key] as number
+        const dweight = factor * dot(gradient, vector(v, batch, keyHead, key))
+        const dscore = weight * (dweight - mean)
+        if (dq) addScaled(vector(dq, batch, head, query), scale * dscore, vector(k, batch, keyHead, key))
+        if (dk) addScaled(vector(dk, batch, keyHead, key), scale * dscore, vector(q, batch, head, query))
+        if (dv) addScaled(vector(dv, batch, keyHead, key), weight * factor, gradient)
+        if (dmask) dmask.data[index * scores.length + key] = dscore
+      })
+    }
+    write(args.dq, dq)
+    write(args.dk, dk)
+    write(args.dv, dv)
+    write(args.dmask, dmask)
+  },
+} satisfies Pick<Kernels<HostView>, 'attention_forward' | 'attention_backward'>
