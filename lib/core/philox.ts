@@ -60,3 +60,8 @@ export function philox4(seed: number, stream: number, block: number, out: Uint32
   out[3] = 0
   philox4x32(out, seed | 0, Math.floor(seed / 4294967296) | 0)
 }
+
+/** What is dropped with probability p: the elements whose word is below this, in [0, 2^32]. */
+export function dropThreshold(p: number): number {
+  return Math.floor(p * 4294967296 + 0.5)
+}
