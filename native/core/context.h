@@ -1,0 +1,55 @@
+// What stands behind the functions of kernel.h, one per queue: threads, scratch memory and the first error.
+#pragma once
+#include <stddef.h>
+
+#include <atomic>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "allocator.h"
+#include "kernel.h"
+#include "pool.h"
+
+namespace firesteel {
+
+// Thrown by scratch() where there is no memory, through the kernel (which owns nothing), to whoever runs kernels.
+struct KernelAbandoned {};
+
+struct RecordedError {
+  ErrorCode code = ErrorCode::none;
+  std::string op;
+  int label = 0;
+  std::string text;
+};
+
+struct Context {
+  explicit Context(int threads) : pool(threads) {}
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  ThreadPool pool;
+  Allocator allocator;
+  std::atomic<bool> stop{false};  // kernels leave the chunks that they have not begun
+
+  // The kernel that runs.
+  const char* op = "";
+  int label = 0;
+  bool in_parallel = false;
+  struct Block {
+    void* data;
+    size_t bytes;
+  };
+  std::vector<Block> scratch_blocks;
+  void release_scratch();
+
+  // The first error since the last take_error; the flag is what a cheap check reads, `status` a copy of it elsewhere.
+  std::mutex error_mutex;
+  RecordedError error;
+  std::atomic<bool> failed{false};
+  int32_t* status = nullptr;
+  void record(ErrorCode code, std::string text);
+  RecordedError take_error();
+};
+
+}  // namespace firesteel

@@ -1,0 +1,64 @@
+#include "kernel.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <utility>
+
+#include "context.h"
+
+namespace firesteel {
+
+void parallel_chunks(Context& context, int64_t chunks, void (*body)(void* data, int64_t chunk), void* data) {
+  if (context.in_parallel) {  // inside a chunk of the same kernel: the threads are taken
+    for (int64_t chunk = 0; chunk < chunks; chunk++) body(data, chunk);
+    return;
+  }
+  context.in_parallel = true;
+  context.pool.run(chunks, body, data, context.stop);
+  context.in_parallel = false;
+}
+
+int thread_count(const Context& context) { return context.pool.threads(); }
+
+void* scratch(Context& context, size_t bytes) {
+  void* data = context.allocator.allocate(bytes);
+  if (!data) {
+    record_error(context, ErrorCode::memory, "no memory for %zu bytes of scratch space", bytes);
+    throw KernelAbandoned();
+  }
+  context.scratch_blocks.push_back({data, bytes});
+  return data;
+}
+
+void record_error(Context& context, ErrorCode code, const char* format, ...) {
+  if (context.failed.load(std::memory_order_relaxed)) return;
+  char text[512];
+  va_list values;
+  va_start(values, format);
+  vsnprintf(text, sizeof text, format, values);
+  va_end(values);
+  context.record(code, text);
+}
+
+void Context::release_scratch() {
+  for (const Block& block : scratch_blocks) allocator.release(block.data, block.bytes);
+  scratch_blocks.clear();
+}
+
+void Context::record(ErrorCode code, std::string text) {
+  std::lock_guard<std::mutex> lock(error_mutex);
+  if (failed.load()) return;
+  error = {code, op, label, std::move(text)};
+  failed.store(true);
+  if (status) __atomic_store_n(status, static_cast<int32_t>(code), __ATOMIC_RELEASE);
+}
+
+RecordedError Context::take_error() {
+  std::lock_guard<std::mutex> lock(error_mutex);
+  failed.store(false);
+  if (status) __atomic_store_n(status, 0, __ATOMIC_RELEASE);
+  return std::exchange(error, {});
+}
+
+}  // namespace firesteel

@@ -1,0 +1,21 @@
+// What this process may use of the machine.
+#pragma once
+
+namespace firesteel {
+
+// Cores by affinity and by the cgroup's quota, at least 1.
+int usable_cores();
+
+// FIRESTEEL_THREADS if it is a positive number, else usable_cores().
+int default_thread_count();
+
+// One step of a spin loop: tells the core that it waits.
+inline void spin_pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+}  // namespace firesteel
