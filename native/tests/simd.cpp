@@ -1,0 +1,164 @@
+// The vector layer against C's library in float64: the error of every elementary function over dense samples, what it gives
+// for special arguments, and the small print of the operations (NaN in max, partial loads, order of reductions).
+// Built once per instruction set: -DFIRESTEEL_ISA=..., runs on its own, exits with 1 on a failure.
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "../cpu/simd/math.h"
+
+namespace firesteel::FIRESTEEL_ISA {
+namespace {
+
+using namespace simd;
+
+int failures = 0;
+
+void check(bool condition, const char* what, double got, double expected) {
+  if (condition) return;
+  failures++;
+  printf("FAILED %s: got %.9g, expected %.9g\n", what, got, expected);
+}
+
+// The distance in units in the last place of the expected float; 0 where both are NaN or the same infinity.
+double ulps(float got, double expected) {
+  float nearest = (float)expected;
+  if (isnan(nearest) || isnan(got)) return isnan(nearest) && isnan(got) ? 0 : INFINITY;
+  if (isinf(nearest) || isinf(got)) return got == nearest ? 0 : INFINITY;
+  int exponent;
+  frexp(expected, &exponent);
+  return fabs(got - expected) / ldexp(1, exponent < -125 ? -149 : exponent - 24);
+}
+
+struct Function {
+  const char* name;
+  Vec (*vector)(Vec);
+  double (*exact)(double);
+  double limit;  // in units in the last place
+  double low, high;
+};
+
+double exact_sigmoid(double x) { return 1 / (1 + ::exp(-x)); }
+double exact_cdf(double x) { return 0.5 * ::erfc(-x * M_SQRT1_2); }
+double exact_density(double x) { return ::exp(-0.5 * x * x) / ::sqrt(2 * M_PI); }
+
+const Function functions[] = {
+    {"exp", [](Vec x) { return exp(x); }, ::exp, 1.5, -105, 90},
+    {"expm1", [](Vec x) { return expm1(x); }, ::expm1, 2, -105, 90},
+    {"log", [](Vec x) { return log(x); }, ::log, 1.5, 0, FLT_MAX},
+    {"log1p", [](Vec x) { return log1p(x); }, ::log1p, 2, -1, FLT_MAX},
+    {"tanh", [](Vec x) { return tanh(x); }, ::tanh, 2, -20, 20},
+    {"sigmoid", [](Vec x) { return sigmoid(x); }, exact_sigmoid, 3, -87, 120},
+    {"erf", [](Vec x) { return erf(x); }, ::erf, 2, -10, 10},
+    {"sin", [](Vec x) { return sin(x); }, ::sin, 2, -1e7, 1e7},
+    {"cos", [](Vec x) { return cos(x); }, ::cos, 2, -1e7, 1e7},
+    // The tails of GELU: e^(-x^2/2) loses what rounding x^2/2 loses, x^2 / 2 half units.
+    {"normal cdf, centre", [](Vec x) { return normal(x).cdf; }, exact_cdf, 4, -1.5, 10},
+    {"normal cdf, tail", [](Vec x) { return normal(x).cdf; }, exact_cdf, 50, -12, -1.5},
+    {"normal density", [](Vec x) { return normal(x).density; }, exact_density, 50, -12, 12},
+};
+
+float from_bits(uint32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+// Every `step`-th float of either sign within the interval.
+void measure(const Function& f, uint32_t step) {
+  double worst = 0;
+  float where = 0, x[lanes], y[lanes];
+  int filled = 0;
+  auto flush = [&] {
+    store(y, f.vector(load(x)));
+    for (int i = 0; i < filled; i++) {
+      double error = ulps(y[i], f.exact(x[i]));
+      if (error > worst) worst = error, where = x[i];
+    }
+    filled = 0;
+  };
+  for (int i = 0; i < lanes; i++) x[i] = 0;
+  for (uint64_t sign = 0; sign <= 0x80000000u; sign += 0x80000000u)
+    for (uint64_t bits = 0; bits < 0x7f800000u; bits += step) {
+      float candidate = from_bits((uint32_t)(bits | sign));
+      if (candidate < f.low || candidate > f.high) continue;
+      x[filled++] = candidate;
+      if (filled == lanes) flush();
+    }
+  flush();
+  printf("%-20s largest error %.3f ulp at %.9g\n", f.name, worst, where);
+  check(worst <= f.limit, f.name, worst, f.limit);
+}
+
+void special(const char* name, Vec (*vector)(Vec), double (*exact)(double)) {
+  const float values[] = {0.0f,    -0.0f,   1.0f,     -1.0f,     INFINITY, -INFINITY, NAN,   FLT_MAX,   -FLT_MAX, FLT_MIN,
+                          -FLT_MIN, 1e-45f, -1e-45f,  1e-10f,    -1e-10f,  88.8f,     89.5f, -103.9f,   -104.5f,  -88.0f,
+                          -2.0f,   1e30f,   1048577.f, -2097153.f, 0.5f,    -0.5f};
+  for (float value : values) {
+    float y[lanes];
+    store(y, vector(set(value)));
+    double expected = exact(value);
+    char text[80];
+    snprintf(text, sizeof text, "%s(%.9g)", name, value);
+    for (int i = 0; i < lanes; i++) check(ulps(y[i], expected) <= 3, text, y[i], expected);
+  }
+}
+
+void operations() {
+  float a[lanes], b[lanes + 1], got[lanes + 1];
+  for (int n = 0; n <= lanes; n++) {
+    for (int i = 0; i < lanes; i++) a[i] = (float)(i + 1);
+    for (int i = 0; i <= lanes; i++) b[i] = -1;
+    Vec part = n < lanes ? load_partial(a, n) : load(a);
+    store(got, part);
+    for (int i = 0; i < lanes; i++) check(got[i] == (i < n ? a[i] : 0), "load_partial", got[i], i < n ? a[i] : 0);
+    if (n < lanes) store_partial(b, load(a), n);
+    else store(b, load(a));
+    for (int i = 0; i <= lanes; i++) check(b[i] == (i < n ? a[i] : -1), "store_partial", b[i], i < n ? a[i] : -1);
+  }
+  float sum = reduce_add(load(a));
+  check(sum == lanes * (lanes + 1) / 2, "reduce_add", sum, lanes * (lanes + 1) / 2);
+  check(reduce_max(load(a)) == lanes, "reduce_max", reduce_max(load(a)), lanes);
+  check(reduce_min(load(a)) == 1, "reduce_min", reduce_min(load(a)), 1);
+  for (int i = 0; i < lanes; i++) {
+    for (int k = 0; k < lanes; k++) b[k] = (float)k;
+    b[i] = NAN;
+    check(isnan(reduce_max(load(b))), "reduce_max of NaN", reduce_max(load(b)), NAN);
+    check(isnan(reduce_min(load(b))), "reduce_min of NaN", reduce_min(load(b)), NAN);
+    store(got, max(load(b), load(a)));
+    check(isnan(got[i]), "max(NaN, x)", got[i], NAN);
+    store(got, min(load(a), load(b)));
+    check(isnan(got[i]), "min(x, NaN)", got[i], NAN);
+    store(got, clamp(load(b), 0, 1));
+    check(isnan(got[i]), "clamp(NaN)", got[i], NAN);
+    check(bits(load(b) != load(b)) == 1 << i, "bits", bits(load(b) != load(b)), 1 << i);
+    check(any(load(b) != load(b)) && !any(load(a) != load(a)), "any", 0, 0);
+  }
+  const float halves[] = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.7f, 8388607.5f, 1e20f, -1e20f, -0.0f, 0.49999997f, -INFINITY};
+  for (float value : halves) {
+    store(got, round(set(value)));
+    check(got[0] == rintf(value) && signbit(got[0]) == signbit(value), "round", got[0], rintf(value));
+    store(got, floor(set(value)));
+    check(got[0] == floorf(value) && signbit(got[0]) == signbit(floorf(value)), "floor", got[0], floorf(value));
+    if (fabsf(value) > 1e9f) continue;
+    int32_t whole[lanes];
+    store(whole, round_to_int(set(value)));
+    check(whole[0] == (int32_t)rintf(value), "round_to_int", whole[0], rintf(value));
+    store(whole, truncate_to_int(set(value)));
+    check(whole[0] == (int32_t)value, "truncate_to_int", whole[0], (int32_t)value);
+  }
+}
+
+}  // namespace
+
+int test(uint32_t step) {
+  operations();
+  for (const Function& f : functions) measure(f, step);
+  for (int i = 0; i < 9; i++) special(functions[i].name, functions[i].vector, functions[i].exact);
+  if (failures > 0) printf("%d failed\n", failures);
+  return failures > 0;
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA
+
+int main() { return firesteel::FIRESTEEL_ISA::test(509); }
