@@ -42,6 +42,10 @@ int64_t room_for_rows(int64_t m, int64_t k);
 void multiply_rows(int64_t m, int64_t n, int64_t k, Matrix a, const float* packed_b, float* c, int64_t ldc,
                    Epilogue epilogue, float* room);
 
+// C = A B on the calling thread, without scratch memory: A is read in place, B packed panel by panel on the stack. For use
+// inside a parallel chunk, on matrices used once.
+void multiply_here(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc, Epilogue epilogue);
+
 // C = A B on all threads, packing included; picks its blocking and its split from the shape. The general driver.
 void multiply(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc,
               Epilogue epilogue);

@@ -1,0 +1,122 @@
+// The 6 x 16 micro-kernel for AVX2 with FMA (Zen, Haswell and later): 12 accumulators, two vectors of B, two broadcasts of
+// A. A step of depth is 12 fused multiply-adds against 8 loads: 6 cycles where two of each start per cycle, and 12
+// independent chains cover the latency of 4 to 5 cycles.
+#include "micro.h"
+
+#if defined(FIRESTEEL_MICRO_AVX2)
+#include <immintrin.h>
+
+namespace firesteel::FIRESTEEL_ISA::gemm {
+
+extern const int64_t MR = tile_rows, NR = tile_columns, KC = block_depth;
+
+namespace {
+
+constexpr int lanes = 8;
+
+// The lanes below `count` of a vector.
+inline __m256i first_lanes(int64_t count) {
+  const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(int(count)), index);
+}
+
+// Loads and stores of `Vectors` vectors, the last of them masked where the tile ends inside it.
+template <int Vectors, bool Masked>
+inline __m256 load(const float* from, int vector, __m256i mask) {
+  return Masked && vector == Vectors - 1 ? _mm256_maskload_ps(from + vector * lanes, mask)
+                                         : _mm256_loadu_ps(from + vector * lanes);
+}
+
+template <int Vectors, bool Masked>
+inline void store(float* to, int vector, __m256i mask, __m256 value) {
+  if (Masked && vector == Vectors - 1)
+    _mm256_maskstore_ps(to + vector * lanes, mask, value);
+  else
+    _mm256_storeu_ps(to + vector * lanes, value);
+}
+
+// One step of depth: sum[i][v] += A[i] * B[v].
+template <int Rows, int Vectors, bool Masked>
+FIRESTEEL_UNROLLED inline void step(__m256 (&sum)[Rows][Vectors], const float* a, int64_t a_row, const float* b,
+                                  __m256i mask) {
+  __m256 row_of_b[Vectors];
+  repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED { row_of_b[v.value] = load<Vectors, Masked>(b, v.value, mask); });
+  repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
+    const __m256 element = _mm256_broadcast_ss(a + i.value * a_row);
+    repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED {
+      sum[i.value][v.value] = _mm256_fmadd_ps(element, row_of_b[v.value], sum[i.value][v.value]);
+    });
+  });
+}
+
+template <int Rows, int Vectors, bool Masked, bool Packed>
+void kernel(const Tile& tile) {
+  const __m256i mask = first_lanes(tile.columns - (Vectors - 1) * lanes);
+  const int64_t a_row = Packed ? 1 : tile.a_row;
+  const int64_t a_depth = Packed ? tile_rows : tile.a_depth;
+  const int64_t b_depth = Packed ? tile_columns : tile.b_depth;
+  const int64_t ldc = tile.ldc;
+  const float* a = tile.a;
+  const float* b = tile.b;
+  float* c = tile.c;
+
+  __m256 sum[Rows][Vectors];
+  repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
+    __builtin_prefetch(c + i.value * ldc, 1);
+    repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED { sum[i.value][v.value] = _mm256_setzero_ps(); });
+  });
+
+  int64_t d = tile.depth;
+  for (; d >= 4; d -= 4) {
+    // The panel of A comes from the second-level cache: ask for it a few steps ahead. B is in the first already.
+    if (Packed) {
+      __builtin_prefetch(a + 16 * tile_rows);
+      __builtin_prefetch(a + 16 * tile_rows + 16);
+    }
+    repeat<4>([&](auto u) FIRESTEEL_UNROLLED {
+      step<Rows, Vectors, Masked>(sum, a + u.value * a_depth, a_row, b + u.value * b_depth, mask);
+    });
+    a += 4 * a_depth;
+    b += 4 * b_depth;
+  }
+  for (; d > 0; d--) {
+    step<Rows, Vectors, Masked>(sum, a, a_row, b, mask);
+    a += a_depth;
+    b += b_depth;
+  }
+
+  repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED {
+    const __m256 bias = tile.bias ? load<Vectors, Masked>(tile.bias, v.value, mask) : _mm256_setzero_ps();
+    repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
+      __m256 value = sum[i.value][v.value];
+      float* row = c + i.value * ldc;
+      if (tile.accumulate) value = _mm256_add_ps(load<Vectors, Masked>(row, v.value, mask), value);
+      if (tile.bias) value = _mm256_add_ps(value, bias);
+      store<Vectors, Masked>(row, v.value, mask, value);
+    });
+  });
+}
+
+template <int Rows>
+void kernel_of_rows(const Tile& tile) {
+  const bool packed = tile.a_row == 1 && tile.a_depth == tile_rows && tile.b_depth == tile_columns;
+  if (tile.columns == tile_columns) return packed ? kernel<Rows, 2, false, true>(tile) : kernel<Rows, 2, false, false>(tile);
+  if (tile.columns > lanes) return packed ? kernel<Rows, 2, true, true>(tile) : kernel<Rows, 2, true, false>(tile);
+  return packed ? kernel<Rows, 1, true, true>(tile) : kernel<Rows, 1, true, false>(tile);
+}
+
+}  // namespace
+
+void micro_kernel(const Tile& tile) {
+  switch (tile.rows) {
+    case 1: return kernel_of_rows<1>(tile);
+    case 2: return kernel_of_rows<2>(tile);
+    case 3: return kernel_of_rows<3>(tile);
+    case 4: return kernel_of_rows<4>(tile);
+    case 5: return kernel_of_rows<5>(tile);
+    default: return kernel_of_rows<6>(tile);
+  }
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA::gemm
+#endif

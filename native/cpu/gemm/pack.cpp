@@ -1,0 +1,140 @@
+// Packing: an operand is copied, once, into the order in which the micro-kernel reads it, so that the kernel's loads are
+// consecutive, aligned to its tile, free of page and cache-set conflicts, and free of edges (zero padded).
+//
+// Legend: a panel is W lines wide (rows of A, columns of B; W = MR or NR) and up to KC deep; element (line, d) is read
+// from from[line * line_stride + d * depth_stride] and written to to[d * W + line]. Either stride may be 1: consecutive
+// lines are copied, consecutive depth is transposed four by four in registers. 4 bytes read and 4 written per element.
+#include <string.h>
+
+#include "pack.h"
+
+namespace firesteel::FIRESTEEL_ISA::gemm {
+
+namespace {
+
+typedef float Vec4 __attribute__((vector_size(16)));
+
+inline Vec4 load4(const float* from) {
+  Vec4 value;
+  memcpy(&value, from, sizeof value);
+  return value;
+}
+
+inline void store4(float* to, Vec4 value) { memcpy(to, &value, sizeof value); }
+
+// The lower or upper half of a vector.
+inline void store_low(float* to, Vec4 value) { memcpy(to, &value, 8); }
+
+// Four lines, consecutive in depth.
+template <int W>
+void transpose_four(float* to, const float* from, int64_t line_stride, int64_t depth) {
+  const float *l0 = from, *l1 = from + line_stride, *l2 = from + 2 * line_stride, *l3 = from + 3 * line_stride;
+  int64_t d = 0;
+  for (; d + 4 <= depth; d += 4, to += 4 * W) {
+    const Vec4 a = load4(l0 + d), b = load4(l1 + d), c = load4(l2 + d), e = load4(l3 + d);
+    const Vec4 ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const Vec4 ce_low = __builtin_shufflevector(c, e, 0, 4, 1, 5), ce_high = __builtin_shufflevector(c, e, 2, 6, 3, 7);
+    store4(to, __builtin_shufflevector(ab_low, ce_low, 0, 1, 4, 5));
+    store4(to + W, __builtin_shufflevector(ab_low, ce_low, 2, 3, 6, 7));
+    store4(to + 2 * W, __builtin_shufflevector(ab_high, ce_high, 0, 1, 4, 5));
+    store4(to + 3 * W, __builtin_shufflevector(ab_high, ce_high, 2, 3, 6, 7));
+  }
+  for (; d < depth; d++, to += W) {
+    to[0] = l0[d];
+    to[1] = l1[d];
+    to[2] = l2[d];
+    to[3] = l3[d];
+  }
+}
+
+// Two lines, consecutive in depth.
+template <int W>
+void transpose_two(float* to, const float* from, int64_t line_stride, int64_t depth) {
+  const float *l0 = from, *l1 = from + line_stride;
+  int64_t d = 0;
+  for (; d + 4 <= depth; d += 4, to += 4 * W) {
+    const Vec4 a = load4(l0 + d), b = load4(l1 + d);
+    const Vec4 low = __builtin_shufflevector(a, b, 0, 4, 1, 5), high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    store_low(to, low);
+    store_low(to + W, __builtin_shufflevector(low, low, 2, 3, 2, 3));
+    store_low(to + 2 * W, high);
+    store_low(to + 3 * W, __builtin_shufflevector(high, high, 2, 3, 2, 3));
+  }
+  for (; d < depth; d++, to += W) {
+    to[0] = l0[d];
+    to[1] = l1[d];
+  }
+}
+
+// `panels` whole panels side by side whose lines are consecutive: read along the lines, so that each row of the source is
+// read once, in order, however far apart the rows are.
+template <int W>
+void copy_panels(float* to, const float* from, int64_t depth_stride, int64_t panels, int64_t depth) {
+  for (int64_t d = 0; d < depth; d++)
+    for (int64_t p = 0; p < panels; p++)
+      memcpy(to + (p * depth + d) * W, from + d * depth_stride + p * W, W * sizeof(float));
+}
+
+// One panel of `width` <= W lines; the lines beyond are zeros.
+template <int W>
+void pack_panel(float* to, const float* from, int64_t line_stride, int64_t depth_stride, int64_t width, int64_t depth) {
+  if (width < W && line_stride != 1)
+    for (int64_t d = 0; d < depth; d++) memset(to + d * W + width, 0, size_t(W - width) * sizeof(float));
+  if (line_stride == 1) {
+    for (int64_t d = 0; d < depth; d++) {
+      float* row = to + d * W;
+      for (int64_t i = 0; i < width; i++) row[i] = from[d * depth_stride + i];
+      for (int64_t i = width; i < W; i++) row[i] = 0;
+    }
+  } else if (depth_stride == 1) {
+    int64_t i = 0;
+    for (; i + 4 <= width; i += 4) transpose_four<W>(to + i, from + i * line_stride, line_stride, depth);
+    for (; i + 2 <= width; i += 2) transpose_two<W>(to + i, from + i * line_stride, line_stride, depth);
+    for (; i < width; i++)
+      for (int64_t d = 0; d < depth; d++) to[d * W + i] = from[i * line_stride + d];
+  } else {
+    for (int64_t d = 0; d < depth; d++)
+      for (int64_t i = 0; i < width; i++) to[d * W + i] = from[i * line_stride + d * depth_stride];
+  }
+}
+
+template <int W>
+void pack_block(float* to, const float* from, int64_t line_stride, int64_t depth_stride, int64_t lines, int64_t depth) {
+  int64_t line = 0;
+  if (line_stride == 1)
+    for (int64_t panels; (panels = (lines - line) / W) > 0; line += panels * W) {
+      if (panels > 4) panels = 4;
+      copy_panels<W>(to + line * depth, from + line, depth_stride, panels, depth);
+    }
+  for (; line < lines; line += W)
+    pack_panel<W>(to + line * depth, from + line * line_stride, line_stride, depth_stride,
+                  lines - line < W ? lines - line : W, depth);
+}
+
+}  // namespace
+
+void pack_a_block(float* to, Matrix a, int64_t row, int64_t rows, int64_t k, int64_t depth) {
+  pack_block<int(tile_rows)>(to, a.data + row * a.row_stride + k * a.column_stride, a.row_stride, a.column_stride, rows,
+                             depth);
+}
+
+void pack_b_block(float* to, Matrix b, int64_t k, int64_t depth, int64_t column, int64_t columns) {
+  pack_block<int(tile_columns)>(to, b.data + k * b.row_stride + column * b.column_stride, b.column_stride, b.row_stride,
+                                columns, depth);
+}
+
+int64_t packed_a_size(int64_t m, int64_t k) { return round_up(m, tile_rows) * k; }
+
+int64_t packed_b_size(int64_t k, int64_t n) { return round_up(n, tile_columns) * k; }
+
+void pack_a(float* to, Matrix a, int64_t m, int64_t k) {
+  for (int64_t k0 = 0; k0 < k; k0 += block_depth)
+    pack_a_block(to + k0 * round_up(m, tile_rows), a, 0, m, k0, smaller(block_depth, k - k0));
+}
+
+void pack_b(float* to, Matrix b, int64_t k, int64_t n) {
+  for (int64_t k0 = 0; k0 < k; k0 += block_depth)
+    pack_b_block(to + k0 * round_up(n, tile_columns), b, k0, smaller(block_depth, k - k0), 0, n);
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA::gemm

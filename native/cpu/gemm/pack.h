@@ -1,0 +1,16 @@
+// Packing of a part of an operand, for drivers that cut it up between threads. Private to native/cpu/gemm.
+#pragma once
+#include "micro.h"
+
+namespace firesteel::FIRESTEEL_ISA::gemm {
+
+static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t round_up(int64_t a, int64_t multiple) { return ceil_div(a, multiple) * multiple; }
+
+// Panel after panel, each [depth][MR] or [depth][NR], of the given part of A or B; depth is at most KC.
+void pack_a_block(float* to, Matrix a, int64_t row, int64_t rows, int64_t k, int64_t depth);
+void pack_b_block(float* to, Matrix b, int64_t k, int64_t depth, int64_t column, int64_t columns);
+
+}  // namespace firesteel::FIRESTEEL_ISA::gemm

@@ -1,0 +1,91 @@
+// out[.., M, N] = a[.., M, K] b[.., K, N] (+ bias[N]), overwriting out. a and b may have any strides (transposes are
+// absorbed by gemm's packing) and broadcast over batch dimensions by stride 0; out is dense. 2 M N K operations a matrix.
+//
+// A batch becomes as few multiplications as its strides allow: dimensions whose rows of a follow one another while b stays
+// the same join M, so that [B, T, K] x [K, N] is one product of B T rows. What remains is a loop over matrices: large ones
+// are cut up between the threads one after another, small ones are dealt out whole.
+#include "../generated/kernels.h"
+#include "gemm/gemm.h"
+
+namespace firesteel::FIRESTEEL_ISA {
+
+namespace {
+
+// From this many multiply-adds on, one product occupies all threads well.
+constexpr int64_t large_product = int64_t(1) << 21;
+// A chunk of small products holds at least this many multiply-adds.
+constexpr int64_t chunk_work = int64_t(1) << 17;
+
+struct Batch {
+  int ndim;
+  int64_t sizes[max_dims], a_strides[max_dims], b_strides[max_dims];
+};
+
+bool consistent(Context& context, const View& out, const View& a, const View& b, const View* bias) {
+  const int ndim = out.ndim;
+  if (!expect(context, ndim >= 2 && a.ndim == ndim && b.ndim == ndim, "matmul: ranks of out, a and b differ")) return false;
+  for (int d = 0; d < ndim - 2; d++)
+    if (!expect(context, a.sizes[d] == out.sizes[d] && b.sizes[d] == out.sizes[d], "matmul: batch sizes differ"))
+      return false;
+  return expect(context, a.sizes[ndim - 1] == b.sizes[ndim - 2], "matmul: inner sizes differ") &&
+         expect(context, a.sizes[ndim - 2] == out.sizes[ndim - 2], "matmul: rows of a and out differ") &&
+         expect(context, b.sizes[ndim - 1] == out.sizes[ndim - 1], "matmul: columns of b and out differ") &&
+         expect(context, !bias || bias->count == out.sizes[ndim - 1], "matmul: bias and columns of out differ");
+}
+
+}  // namespace
+
+void matmul(Context& context, const View& out, const View& a, const View& b, const View* bias) {
+  if (!consistent(context, out, a, b, bias) || out.count == 0) return;
+  const int rows = out.ndim - 2, columns = out.ndim - 1;
+  int64_t m = out.sizes[rows];
+  const int64_t n = out.sizes[columns], k = a.sizes[columns];
+  const int64_t a_row_stride = a.strides[rows];
+
+  // Collect the batch from the inside out, while its dimensions extend the rows, and drop those of size 1.
+  Batch batch;
+  batch.ndim = 0;
+  bool extends_rows = true;
+  for (int d = rows - 1; d >= 0; d--) {
+    const int64_t size = out.sizes[d];
+    if (size == 1) continue;
+    extends_rows = extends_rows && b.strides[d] == 0 && a.strides[d] == m * a_row_stride;
+    if (extends_rows) {
+      m *= size;
+    } else {
+      batch.sizes[batch.ndim] = size;
+      batch.a_strides[batch.ndim] = a.strides[d];
+      batch.b_strides[batch.ndim] = b.strides[d];
+      batch.ndim++;
+    }
+  }
+
+  const gemm::Epilogue epilogue{false, bias ? pointer<float>(*bias) : nullptr};
+  const int64_t matrices = out.count / (m * n);
+  const auto left = [&](int64_t index) {
+    const float* data = pointer<float>(a);
+    for (int d = 0; d < batch.ndim; index /= batch.sizes[d++]) data += index % batch.sizes[d] * batch.a_strides[d];
+    return gemm::Matrix{data, a_row_stride, a.strides[columns]};
+  };
+  const auto right = [&](int64_t index) {
+    const float* data = pointer<float>(b);
+    for (int d = 0; d < batch.ndim; index /= batch.sizes[d++]) data += index % batch.sizes[d] * batch.b_strides[d];
+    return gemm::Matrix{data, b.strides[rows], b.strides[columns]};
+  };
+  float* c = pointer<float>(out);
+
+  const int64_t work = m * n * (k > 0 ? k : 1);
+  if (matrices == 1 || work >= large_product) {
+    for (int64_t i = 0; i < matrices; i++)
+      gemm::multiply(context, m, n, k, left(i), right(i), c + i * m * n, n, epilogue);
+    return;
+  }
+  const int64_t per_chunk = work < chunk_work ? chunk_work / work : 1;
+  parallel(context, (matrices + per_chunk - 1) / per_chunk, [&](int64_t chunk) {
+    const int64_t end = (chunk + 1) * per_chunk < matrices ? (chunk + 1) * per_chunk : matrices;
+    for (int64_t i = chunk * per_chunk; i < end; i++)
+      gemm::multiply_here(m, n, k, left(i), right(i), c + i * m * n, n, epilogue);
+  });
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA
