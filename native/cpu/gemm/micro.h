@@ -5,6 +5,8 @@
 // file (K. Goto, R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008; F. Van Zee, R. van de Geijn,
 // "BLIS", 2015). A panel of B, block_depth x tile_columns, stays in the first-level cache while panels of A pass by.
 #pragma once
+#include <string.h>
+
 #include "gemm.h"
 
 #if defined(__AVX512F__)
@@ -31,8 +33,9 @@ constexpr int64_t tile_rows = 8, tile_columns = 12, block_depth = 256;
 constexpr int64_t tile_rows = 4, tile_columns = 8, block_depth = 256;
 #endif
 
-// Element (i, d) of A is a[i * a_row + d * a_depth], element (d, j) of B is b[d * b_depth + j], both packed or in place.
-// Memory beyond `rows` and `columns` is neither read in an unpacked operand nor written in C.
+// Element (i, d) of A is a[i * a_row + d * a_depth], element (d, j) of B is b[d * b_depth + j], packed or in place. B is
+// readable for all of tile_columns; what stands beyond `columns` has no effect. Of A and bias nothing beyond `rows` and
+// `columns` is read, in C nothing beyond them is read or written.
 struct Tile {
   const float* a;
   int64_t a_row, a_depth;
@@ -49,18 +52,45 @@ void micro_kernel(const Tile& tile);
 
 // Calls body(Index<0>), ... body(Index<N - 1>), unrolled by the front end: arrays of vectors that are indexed by constants
 // become registers, which a loop that the optimiser unrolls later does not ensure.
+#define FIRESTEEL_UNROLLED __attribute__((always_inline))
+
 template <int I>
 struct Index {
   static constexpr int value = I;
 };
 
 template <int N, class F>
-__attribute__((always_inline)) static inline void repeat(const F& body) {
+FIRESTEEL_UNROLLED static inline void repeat(const F& body) {
   if constexpr (N > 0) {
     repeat<N - 1>(body);
     body(Index<N - 1>());
   }
 }
-#define FIRESTEEL_UNROLLED __attribute__((always_inline))
+
+// Calls body(Index<rows>) for 1 <= rows <= N known at run time.
+template <int N, class F>
+static inline void with_rows(int64_t rows, const F& body) {
+  if constexpr (N > 1)
+    if (rows < N) return with_rows<N - 1>(rows, body);
+  body(Index<N>());
+}
+
+// A tile with fewer columns than tile_columns, by a kernel that writes whole rows: C and bias pass through buffers.
+static inline void through_buffer(const Tile& tile, void (*kernel)(const Tile& tile)) {
+  float c[tile_rows * tile_columns] = {}, bias[tile_columns] = {};
+  const size_t row_bytes = size_t(tile.columns) * sizeof(float);
+  Tile whole = tile;
+  whole.columns = tile_columns;
+  whole.c = c;
+  whole.ldc = tile_columns;
+  if (tile.bias) {
+    memcpy(bias, tile.bias, row_bytes);
+    whole.bias = bias;
+  }
+  if (tile.accumulate)
+    for (int64_t i = 0; i < tile.rows; i++) memcpy(c + i * tile_columns, tile.c + i * tile.ldc, row_bytes);
+  kernel(whole);
+  for (int64_t i = 0; i < tile.rows; i++) memcpy(tile.c + i * tile.ldc, c + i * tile_columns, row_bytes);
+}
 
 }  // namespace firesteel::FIRESTEEL_ISA::gemm

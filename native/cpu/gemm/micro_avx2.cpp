@@ -20,7 +20,7 @@ inline __m256i first_lanes(int64_t count) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(int(count)), index);
 }
 
-// Loads and stores of `Vectors` vectors, the last of them masked where the tile ends inside it.
+// Loads and stores of C and bias: `Vectors` vectors, the last of them masked where the tile ends inside it.
 template <int Vectors, bool Masked>
 inline __m256 load(const float* from, int vector, __m256i mask) {
   return Masked && vector == Vectors - 1 ? _mm256_maskload_ps(from + vector * lanes, mask)
@@ -36,11 +36,10 @@ inline void store(float* to, int vector, __m256i mask, __m256 value) {
 }
 
 // One step of depth: sum[i][v] += A[i] * B[v].
-template <int Rows, int Vectors, bool Masked>
-FIRESTEEL_UNROLLED inline void step(__m256 (&sum)[Rows][Vectors], const float* a, int64_t a_row, const float* b,
-                                  __m256i mask) {
+template <int Rows, int Vectors>
+FIRESTEEL_UNROLLED inline void step(__m256 (&sum)[Rows][Vectors], const float* a, int64_t a_row, const float* b) {
   __m256 row_of_b[Vectors];
-  repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED { row_of_b[v.value] = load<Vectors, Masked>(b, v.value, mask); });
+  repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED { row_of_b[v.value] = _mm256_loadu_ps(b + v.value * lanes); });
   repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
     const __m256 element = _mm256_broadcast_ss(a + i.value * a_row);
     repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED {
@@ -74,13 +73,13 @@ void kernel(const Tile& tile) {
       __builtin_prefetch(a + 16 * tile_rows + 16);
     }
     repeat<4>([&](auto u) FIRESTEEL_UNROLLED {
-      step<Rows, Vectors, Masked>(sum, a + u.value * a_depth, a_row, b + u.value * b_depth, mask);
+      step<Rows, Vectors>(sum, a + u.value * a_depth, a_row, b + u.value * b_depth);
     });
     a += 4 * a_depth;
     b += 4 * b_depth;
   }
   for (; d > 0; d--) {
-    step<Rows, Vectors, Masked>(sum, a, a_row, b, mask);
+    step<Rows, Vectors>(sum, a, a_row, b);
     a += a_depth;
     b += b_depth;
   }
@@ -108,14 +107,7 @@ void kernel_of_rows(const Tile& tile) {
 }  // namespace
 
 void micro_kernel(const Tile& tile) {
-  switch (tile.rows) {
-    case 1: return kernel_of_rows<1>(tile);
-    case 2: return kernel_of_rows<2>(tile);
-    case 3: return kernel_of_rows<3>(tile);
-    case 4: return kernel_of_rows<4>(tile);
-    case 5: return kernel_of_rows<5>(tile);
-    default: return kernel_of_rows<6>(tile);
-  }
+  with_rows<int(tile_rows)>(tile.rows, [&](auto rows) { kernel_of_rows<rows.value>(tile); });
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA::gemm

@@ -46,7 +46,7 @@ Left left_in_place(Matrix a, int64_t row, int64_t k) {
 
 Right packed_right(const float* data, int64_t depth) { return {data, tile_columns, tile_columns * depth}; }
 
-// In place only where columns are consecutive.
+// In place only where columns are consecutive, and for whole panels.
 Right right_in_place(Matrix b, int64_t k, int64_t column) {
   return {b.data + k * b.row_stride + column, b.row_stride, tile_columns};
 }
@@ -81,9 +81,9 @@ void write_empty_sum(int64_t m, int64_t n, float* c, int64_t ldc, Epilogue epilo
 void stream_columns(int64_t m, int64_t k, Matrix a, Matrix b, int64_t begin, int64_t end, float* c, int64_t ldc,
                     Epilogue epilogue) {
   alignas(64) float room[block_depth * tile_columns];
-  const bool in_place = b.column_stride == 1;
   for (int64_t j = begin; j < end; j += tile_columns) {
     const int64_t columns = smaller(tile_columns, end - j);
+    const bool in_place = b.column_stride == 1 && columns == tile_columns;
     for (int64_t k0 = 0; k0 < k; k0 += block_depth) {
       const int64_t depth = smaller(block_depth, k - k0);
       if (!in_place) pack_b_block(room, b, k0, depth, j, columns);
