@@ -1,0 +1,198 @@
+// attention_forward: out = dropout(softmax(scale q k^T + mask)) v, and the logarithm of each row's sum of exponentials.
+//
+// After T. Dao, "FlashAttention-2" (2023): a tile of queries meets the keys tile by tile; the scores live in one tile that
+// stays in the first-level cache, and a running maximum and a running sum per query correct what was added before. No
+// row of scores is ever kept. Out and logSumExp are overwritten.
+//
+// The tile is transposed, [keys][NR queries], for two reasons. A product whose left operand is K and whose right one is
+// a panel of NR queries writes it in just the order in which the second product, V^T P^T, reads a packed panel, so scores
+// are never repacked. And a vector holds one key of several queries: maximum and sum over keys need no work across lanes.
+//
+// 4 (D + Dv) / 2 operations and one exponential per score; causal scores above the diagonal are skipped to a row of MR
+// and, in depth, exactly. K and V^T are packed once per key head. Memory: 4 Tk (D + Dv) bytes per key head for those.
+#include "problem.h"
+
+namespace firesteel::FIRESTEEL_ISA {
+
+namespace {
+
+using namespace attention;
+using simd::Vec;
+
+constexpr int64_t vectors = NR / simd::lanes;         // of a row of the tile
+constexpr int64_t tile_keys = 192 / MR * MR;          // whole panels
+constexpr int64_t panels_of_chunk = (64 + NR - 1) / NR;  // panels of queries that meet a tile of keys while it is in cache
+static_assert(tile_keys <= most_keys, "dropout_row's limit");
+
+// All keys and values, packed: for a key head, K in panels of MR keys [D][MR], V^T in panels of MR features [Tk][MR].
+struct Keys {
+  float *k, *v;
+  int64_t k_size, v_size;  // of a head
+};
+
+// The state of a panel of NR queries. Columns beyond the last query hold zeros for queries and are never written out.
+struct Panel {
+  float* q;    // [D][NR], scaled
+  float* out;  // [Dv][NR], not yet divided by the sum
+  float* max;  // [NR]
+  float* sum;  // [NR]
+};
+
+int64_t panel_size(const Problem& p) { return (p.D + p.Dv + 2) * NR; }
+
+Panel panel_at(const Problem& p, float* room, int64_t index) {
+  float* q = room + index * panel_size(p);
+  float* out = q + p.D * NR;
+  return {q, out, out + p.Dv * NR, out + (p.Dv + 1) * NR};
+}
+
+// Adds the masks to the tile of keys [j, j + n) and queries [i, i + queries).
+void mask_tile(const Problem& p, float* tile, float* row, int64_t batch, int64_t head, int64_t i, int64_t queries,
+               int64_t j, int64_t n) {
+  if (has_mask(p))
+    for (int64_t c = 0; c < queries; c++) {
+      mask_row(p, batch, head, i + c, j, n, row);
+      for (int64_t r = 0; r < n; r++) tile[r * NR + c] = masked(tile[r * NR + c], row[r]);
+    }
+  if (p.causal)
+    for (int64_t r = i + 1 > j ? i + 1 - j : 0; r < n; r++)
+      for (int64_t c = 0; c < NR && i + c < j + r; c++) tile[r * NR + c] = -INFINITY;
+}
+
+void drop_tile(const Problem& p, float* tile, float* row, int64_t batch, int64_t head, int64_t i, int64_t queries,
+               int64_t j, int64_t n) {
+  for (int64_t c = 0; c < queries; c++) {
+    dropout_row(p, batch, head, i + c, j, n, row);
+    for (int64_t r = 0; r < n; r++) tile[r * NR + c] *= row[r];
+  }
+}
+
+// Turns n keys' scores into weights relative to the new running maximum, and brings sum and out to it.
+void exponentiate(const Problem& p, const Panel& panel, float* tile, int64_t n) {
+  for (int64_t v = 0; v < vectors; v++) {
+    float* column = tile + v * simd::lanes;
+    const Vec old_max = simd::load(panel.max + v * simd::lanes);
+    Vec max = old_max;
+    int64_t r = 0;
+    for (; r + 4 <= n; r += 4) {
+      const Vec first = simd::max(simd::load(column + r * NR), simd::load(column + (r + 1) * NR));
+      const Vec second = simd::max(simd::load(column + (r + 2) * NR), simd::load(column + (r + 3) * NR));
+      max = simd::max(max, simd::max(first, second));
+    }
+    for (; r < n; r++) max = simd::max(max, simd::load(column + r * NR));
+    // Where no key has taken part so far, any finite shift does: exp(-infinity - 0) is 0.
+    const Vec shift = simd::select(max == simd::set(-INFINITY), simd::zero(), max);
+
+    Vec even = simd::zero(), odd = simd::zero();
+    for (r = 0; r + 2 <= n; r += 2) {
+      const Vec a = simd::exp(simd::load(column + r * NR) - shift);
+      const Vec b = simd::exp(simd::load(column + (r + 1) * NR) - shift);
+      simd::store(column + r * NR, a);
+      simd::store(column + (r + 1) * NR, b);
+      even = even + a;
+      odd = odd + b;
+    }
+    if (r < n) {
+      const Vec a = simd::exp(simd::load(column + r * NR) - shift);
+      simd::store(column + r * NR, a);
+      even = even + a;
+    }
+
+    const Vec correction = simd::exp(old_max - shift);
+    simd::store(panel.max + v * simd::lanes, max);
+    simd::store(panel.sum + v * simd::lanes, simd::load(panel.sum + v * simd::lanes) * correction + (even + odd));
+    float* out = panel.out + v * simd::lanes;
+    for (int64_t d = 0; d < p.Dv; d++) simd::store(out + d * NR, simd::load(out + d * NR) * correction);
+  }
+}
+
+// Divides by the sums and writes `queries` rows, from memory row `row` of [B, Hq, Tq].
+void finish(const Problem& p, const Panel& panel, int64_t queries, int64_t row, float* out, float* log_sum_exp) {
+  float logs[NR];
+  for (int64_t v = 0; v < NR; v += simd::lanes)
+    simd::store(logs + v, simd::load(panel.max + v) + simd::log(simd::load(panel.sum + v)));
+  for (int64_t c = 0; c < queries; c++) {
+    const float sum = panel.sum[c];
+    log_sum_exp[row + c] = logs[c];
+    float* to = out + (row + c) * p.Dv;
+    for (int64_t d = 0; d < p.Dv; d++) to[d] = sum == 0 ? 0 : panel.out[d * NR + c] / sum;
+  }
+}
+
+// One tile of queries, [i, i + queries), of one head.
+void attend(const Problem& p, const Keys& keys, int64_t batch, int64_t head, int64_t i, int64_t queries, float* room,
+            float* out, float* log_sum_exp) {
+  const int64_t key_head = batch * p.Hk + head / (p.Hq / p.Hk);
+  const Matrix q = head_of(*p.q, batch, head);
+  const int64_t panels = (queries + NR - 1) / NR;
+  float* tile = room + panels_of_chunk * panel_size(p);
+  float* row = tile + tile_keys * NR;
+  for (int64_t index = 0; index < panels; index++) {
+    const Panel panel = panel_at(p, room, index);
+    pack_right(panel.q, transposed(from_row(q, i + index * NR)), p.D, smaller(NR, queries - index * NR));
+    scale_all(panel.q, p.D * NR, p.scale);
+    memset(panel.out, 0, size_t(p.Dv + 2) * NR * sizeof(float));
+    for (int64_t c = 0; c < NR; c++) panel.max[c] = -INFINITY;
+  }
+  const int64_t end = p.causal ? smaller(p.Tk, i + queries) : p.Tk;
+  for (int64_t j = 0; j < end; j += tile_keys) {
+    const Left k = packed_left(keys.k + key_head * keys.k_size + j * p.D, p.D);
+    const Left v = {keys.v + key_head * keys.v_size + j * MR, p.Tk * MR, 1, MR};
+    for (int64_t index = 0; index < panels; index++) {
+      const Panel panel = panel_at(p, room, index);
+      const int64_t first = i + index * NR;
+      const int64_t columns = smaller(NR, i + queries - first);
+      const int64_t n = smaller(tile_keys, (p.causal ? smaller(p.Tk, first + columns) : p.Tk) - j);
+      if (n <= 0) continue;
+      multiply(n, NR, p.D, k, packed_right(panel.q, p.D), tile, NR, false);
+      mask_tile(p, tile, row, batch, head, first, columns, j, n);
+      exponentiate(p, panel, tile, n);
+      if (p.drop_below) drop_tile(p, tile, row, batch, head, first, columns, j, n);
+      multiply(p.Dv, NR, n, v, packed_right(tile, n), panel.out, NR, true);
+    }
+  }
+  for (int64_t index = 0; index < panels; index++)
+    finish(p, panel_at(p, room, index), smaller(NR, queries - index * NR),
+           (batch * p.Hq + head) * p.Tq + i + index * NR, out, log_sum_exp);
+}
+
+}  // namespace
+
+void attention_forward(Context& context, const View& out, const View& log_sum_exp, const View& q, const View& k,
+                       const View& v, const View* mask_bool, const View* mask_add, double scale, bool causal,
+                       double dropout, const Philox& random) {
+  Problem p;
+  if (!make_problem(context, p, out, log_sum_exp, q, k, v, mask_bool, mask_add, scale, causal, dropout, random) ||
+      log_sum_exp.count == 0)
+    return;
+
+  constexpr int64_t chunk_queries = panels_of_chunk * NR;
+  const int64_t query_tiles = (p.Tq + chunk_queries - 1) / chunk_queries;
+  const int64_t key_tiles = (p.Tk + tile_keys - 1) / tile_keys;
+  const int64_t heads = p.B * p.Hq, key_heads = p.B * p.Hk;
+  Keys keys = {nullptr, nullptr, round_up(p.Tk, MR) * p.D, round_up(p.Dv, MR) * p.Tk};
+  keys.k = static_cast<float*>(scratch(context, size_t(key_heads * (keys.k_size + keys.v_size)) * sizeof(float)));
+  const Workspaces spaces =
+      make_workspaces(context, panels_of_chunk * panel_size(p) + tile_keys * (NR + 1), heads * query_tiles);
+  keys.v = keys.k + key_heads * keys.k_size;
+
+  if (key_tiles > 0)
+    parallel(context, key_heads * key_tiles, [&](int64_t chunk) {
+      const int64_t key_head = chunk / key_tiles, j = chunk % key_tiles * tile_keys, n = smaller(tile_keys, p.Tk - j);
+      const Matrix k_head = from_row(head_of(k, key_head / p.Hk, key_head % p.Hk), j);
+      const Matrix v_head = transposed(from_row(head_of(v, key_head / p.Hk, key_head % p.Hk), j));
+      pack_left(keys.k + key_head * keys.k_size + j * p.D, k_head, n, p.D);
+      for (int64_t d = 0; d < p.Dv; d += MR)
+        pack_left(keys.v + key_head * keys.v_size + d * p.Tk + j * MR, from_row(v_head, d), smaller(MR, p.Dv - d), n);
+    });
+  // The last queries see most keys where attention is causal: they start first.
+  parallel(context, heads * query_tiles, [&](int64_t chunk) {
+    const int64_t head = chunk % heads, i = (query_tiles - 1 - chunk / heads) * chunk_queries;
+    const int64_t space = claim(spaces);
+    attend(p, keys, head / p.Hq, head % p.Hq, i, smaller(chunk_queries, p.Tq - i), spaces.memory + space * spaces.size,
+           pointer<float>(out), pointer<float>(log_sum_exp));
+    give_back(spaces, space);
+  });
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA

@@ -1,0 +1,170 @@
+// What the forward and the backward pass of attention share: the sizes of a call, masks and dropout by row, small matrix
+// products over gemm's micro-kernel, and workspaces.
+//
+// Legend: B batches, Hq query heads, Hk key heads (a group of Hq / Hk query heads reads one), Tq queries, Tk keys, D and Dv
+// sizes of a query or key and of a value; i a query, j a key.
+#pragma once
+#include <math.h>
+#include <string.h>
+
+#include "../gemm/micro.h"
+#include "../random/philox.h"
+#include "../simd/math.h"
+#include "../simd/vector.h"
+
+namespace firesteel::FIRESTEEL_ISA::attention {
+
+using gemm::Matrix;
+constexpr int64_t MR = gemm::tile_rows, NR = gemm::tile_columns;
+static_assert(NR % simd::lanes == 0, "a panel's row must be whole vectors");
+
+static inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+struct Problem {
+  int64_t B, Hq, Hk, Tq, Tk, D, Dv;
+  const View *q, *k, *v, *mask_bool, *mask_add;
+  float scale;
+  bool causal;
+  // An element of [B, Hq, Tq, Tk] is dropped where its random word is below drop_below; the others grow by kept_scale.
+  uint64_t drop_below;
+  float kept_scale;
+  Philox random;
+};
+
+static inline bool has_shape(const View& view, int64_t s0, int64_t s1, int64_t s2, int64_t s3) {
+  return view.ndim == 4 && view.sizes[0] == s0 && view.sizes[1] == s1 && view.sizes[2] == s2 && view.sizes[3] == s3;
+}
+
+// Fills in the problem; false, and an error recorded, where the arguments do not fit together.
+static inline bool make_problem(Context& context, Problem& p, const View& out, const View& log_sum_exp, const View& q,
+                                const View& k, const View& v, const View* mask_bool, const View* mask_add, double scale,
+                                bool causal, double dropout, const Philox& random) {
+  if (!expect(context, q.ndim == 4 && k.ndim == 4 && v.ndim == 4, "attention: q, k and v must have 4 dimensions"))
+    return false;
+  p = {q.sizes[0], q.sizes[1], k.sizes[1],   q.sizes[2], k.sizes[2], q.sizes[3], v.sizes[3], &q, &k,
+       &v,         mask_bool,  mask_add,     float(scale), causal,   0,          1,          random};
+  const bool grouped = p.Hk > 0 ? p.Hq % p.Hk == 0 : p.Hq == 0;
+  const View& rows = log_sum_exp;
+  if (!expect(context, grouped, "attention: query heads must be a multiple of key heads") ||
+      !expect(context, has_shape(k, p.B, p.Hk, p.Tk, p.D), "attention: k must be [B, Hk, Tk, D]") ||
+      !expect(context, has_shape(v, p.B, p.Hk, p.Tk, p.Dv), "attention: v must be [B, Hk, Tk, Dv]") ||
+      !expect(context, has_shape(out, p.B, p.Hq, p.Tq, p.Dv), "attention: out must be [B, Hq, Tq, Dv]") ||
+      !expect(context, rows.ndim == 3 && rows.sizes[0] == p.B && rows.sizes[1] == p.Hq && rows.sizes[2] == p.Tq,
+              "attention: logSumExp must be [B, Hq, Tq]") ||
+      !expect(context, !mask_bool || has_shape(*mask_bool, p.B, p.Hq, p.Tq, p.Tk),
+              "attention: maskBool must be [B, Hq, Tq, Tk]") ||
+      !expect(context, !mask_add || has_shape(*mask_add, p.B, p.Hq, p.Tq, p.Tk),
+              "attention: maskAdd must be [B, Hq, Tq, Tk]") ||
+      !expect(context, dropout >= 0 && dropout <= 1, "attention: dropout must be in [0, 1]"))
+    return false;
+  p.drop_below = uint64_t(dropout * 4294967296.0 + 0.5);
+  p.kept_scale = dropout < 1 ? float(1 / (1 - dropout)) : 0;
+  return true;
+}
+
+// Rows of time and columns of features of one head.
+static inline Matrix head_of(const View& view, int64_t batch, int64_t head) {
+  return {pointer<const float>(view) + batch * view.strides[0] + head * view.strides[1], view.strides[2],
+          view.strides[3]};
+}
+static inline Matrix transposed(Matrix a) { return {a.data, a.column_stride, a.row_stride}; }
+static inline Matrix from_row(Matrix a, int64_t row) {
+  return {a.data + row * a.row_stride, a.row_stride, a.column_stride};
+}
+
+static inline bool has_mask(const Problem& p) { return p.mask_bool || p.mask_add; }
+
+// What the masks add to the scores of query i with keys [j, j + n): -infinity where a key does not take part.
+static inline void mask_row(const Problem& p, int64_t batch, int64_t head, int64_t i, int64_t j, int64_t n, float* to) {
+  for (int64_t c = 0; c < n; c++) to[c] = 0;
+  if (const View* mask = p.mask_add) {
+    const int64_t* stride = mask->strides;
+    const float* row = pointer<const float>(*mask) + batch * stride[0] + head * stride[1] + i * stride[2] + j * stride[3];
+    for (int64_t c = 0; c < n; c++) to[c] = row[c * stride[3]];
+  }
+  if (const View* mask = p.mask_bool) {
+    const int64_t* stride = mask->strides;
+    const uint8_t* row = pointer<const uint8_t>(*mask) + batch * stride[0] + head * stride[1] + i * stride[2] + j * stride[3];
+    for (int64_t c = 0; c < n; c++)
+      if (!row[c * stride[3]]) to[c] = -INFINITY;
+  }
+}
+
+// A key that takes no part stays out of it even if its score is infinite or NaN.
+static inline float masked(float score, float added) { return added == -INFINITY ? added : score + added; }
+
+// The factors of dropout of query i (of all of a head's queries) and keys [j, j + n): 0 or 1 / (1 - dropout).
+constexpr int64_t most_keys = 256;
+static inline void dropout_row(const Problem& p, int64_t batch, int64_t head, int64_t i, int64_t j, int64_t n,
+                               float* to) {
+  const uint64_t element = uint64_t(((batch * p.Hq + head) * p.Tq + i) * p.Tk + j);
+  uint32_t words[most_keys + 4];
+  const int64_t skipped = int64_t(element % 4);
+  random::philox_words(words, skipped + n, p.random.seed, p.random.stream, p.random.offset + element / 4);
+  for (int64_t c = 0; c < n; c++) to[c] = words[skipped + c] < p.drop_below ? 0.f : p.kept_scale;
+}
+
+// Operands of small products. Element (i, d) of a left operand stands at data[i / MR * panel + i % MR * row + d * depth],
+// element (d, j) of a right one at data[j / NR * panel + d * depth + j % NR].
+struct Left {
+  const float* data;
+  int64_t panel, row, depth;
+};
+struct Right {
+  const float* data;
+  int64_t panel, depth;
+};
+
+// Packed operands: panels of [k][MR] or [k][NR], one after another.
+static inline Left packed_left(const float* data, int64_t k) { return {data, k * MR, 1, MR}; }
+static inline Right packed_right(const float* data, int64_t k) { return {data, k * NR, NR}; }
+
+// C [m, n] = or += A [m, k] B [k, n], on the calling thread.
+static inline void multiply(int64_t m, int64_t n, int64_t k, Left a, Right b, float* c, int64_t ldc, bool accumulate) {
+  for (int64_t j = 0; j < n; j += NR)
+    for (int64_t i = 0; i < m; i += MR)
+      gemm::micro_kernel({a.data + i / MR * a.panel, a.row, a.depth, b.data + j / NR * b.panel, b.depth,
+                          c + i * ldc + j, ldc, smaller(MR, m - i), smaller(NR, n - j), k, accumulate, nullptr});
+}
+
+// gemm packs by blocks of depth; panel by panel, a panel stays in one piece however deep it is.
+static inline void pack_left(float* to, Matrix a, int64_t m, int64_t k) {
+  for (int64_t i = 0; i < m; i += MR) gemm::pack_a(to + i * k, from_row(a, i), smaller(MR, m - i), k);
+}
+static inline void pack_right(float* to, Matrix b, int64_t k, int64_t n) {
+  for (int64_t j = 0; j < n; j += NR)
+    gemm::pack_b(to + j * k, {b.data + j * b.column_stride, b.row_stride, b.column_stride}, k, smaller(NR, n - j));
+}
+
+static inline void scale_all(float* data, int64_t count, float factor) {
+  for (int64_t c = 0; c < count; c++) data[c] *= factor;
+}
+
+// Memory of the chunks at work: as many pieces as threads, each claimed for the time of a chunk. Which piece a chunk gets
+// does not show in its results.
+struct Workspaces {
+  float* memory;
+  int64_t size;  // floats of a piece
+  int64_t count;
+  uint8_t* busy;
+};
+
+static inline Workspaces make_workspaces(Context& context, int64_t size, int64_t chunks) {
+  Workspaces spaces = {nullptr, round_up(size, 16), smaller(thread_count(context), chunks), nullptr};
+  spaces.memory = static_cast<float*>(scratch(context, size_t(spaces.count * spaces.size) * sizeof(float)));
+  spaces.busy = static_cast<uint8_t*>(scratch(context, size_t(spaces.count)));
+  memset(spaces.busy, 0, size_t(spaces.count));
+  return spaces;
+}
+
+static inline int64_t claim(const Workspaces& spaces) {
+  for (int64_t i = 0;; i = (i + 1) % spaces.count)
+    if (!__atomic_test_and_set(&spaces.busy[i], __ATOMIC_ACQUIRE)) return i;
+}
+
+static inline void give_back(const Workspaces& spaces, int64_t i) {
+  __atomic_clear(&spaces.busy[i], __ATOMIC_RELEASE);
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA::attention

@@ -1,0 +1,410 @@
+// Attention against a float64 oracle: ragged sizes, strides, grouped heads, masks, rows without keys, dropout, gradients
+// singly and together; equal bits for 1, 2 and 3 threads; nothing written outside the outputs. The error allowed follows from
+// the terms that are summed, their number and their size.
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "../core/context.h"
+#include "../cpu/random/philox.h"
+
+namespace firesteel::FIRESTEEL_ISA {
+void attention_forward(Context& context, const View& out, const View& log_sum_exp, const View& q, const View& k,
+                       const View& v, const View* mask_bool, const View* mask_add, double scale, bool causal,
+                       double dropout, const Philox& random);
+void attention_backward(Context& context, const View* dq, const View* dk, const View* dv, const View* dmask,
+                        const View& dy, const View& q, const View& k, const View& v, const View& out,
+                        const View& log_sum_exp, const View* mask_bool, const View* mask_add, double scale, bool causal,
+                        double dropout, const Philox& random);
+}  // namespace firesteel::FIRESTEEL_ISA
+
+namespace {
+
+using namespace firesteel;
+namespace isa = firesteel::FIRESTEEL_ISA;
+
+int passed = 0, failed = 0;
+
+void check(bool condition, const std::string& what) {
+  condition ? passed++ : failed++;
+  if (!condition && failed <= 20) fprintf(stderr, "failed: %s\n", what.c_str());
+}
+
+struct Numbers {
+  uint32_t state;
+  uint32_t bits() { return (state = state * 1664525u + 1013904223u) >> 8; }
+  float next() { return float(int32_t(bits()) - (1 << 23)) / float(1 << 23); }  // in [-1, 1)
+};
+
+// Memory orders of a tensor of four dimensions, outermost first; `sparse` leaves gaps between elements.
+enum class Layout { dense, time_major, features_outside, sparse };
+
+struct Tensor {
+  std::vector<float> memory;
+  View view;
+  float& at(int64_t a, int64_t b, int64_t c, int64_t d) {
+    return memory[size_t(a * view.strides[0] + b * view.strides[1] + c * view.strides[2] + d * view.strides[3])];
+  }
+};
+
+Tensor make_tensor(std::vector<int64_t> sizes, Layout layout, uint32_t seed) {
+  static const int orders[][4] = {{0, 1, 2, 3}, {0, 2, 1, 3}, {0, 1, 3, 2}, {0, 1, 2, 3}};
+  Tensor t;
+  t.view = {nullptr, DType::float32, 4, 1, {}, {}};
+  int64_t stride = layout == Layout::sparse ? 2 : 1, last = 0;
+  for (int i = 3; i >= 0; i--) {
+    const int dim = orders[int(layout)][i];
+    t.view.sizes[dim] = sizes[size_t(dim)];
+    t.view.strides[dim] = stride;
+    t.view.count *= sizes[size_t(dim)];
+    last += (sizes[size_t(dim)] - 1) * stride;
+    stride *= sizes[size_t(dim)];
+  }
+  t.memory.resize(t.view.count ? size_t(last + 1) : 0);
+  Numbers numbers{seed};
+  for (float& x : t.memory) x = numbers.next();
+  t.view.data = t.memory.data();
+  return t;
+}
+
+// A dense output between guards.
+struct Output {
+  static constexpr size_t guard = 32;
+  std::vector<float> memory;
+  View view;
+  explicit Output(std::vector<int64_t> sizes) {
+    view = {nullptr, DType::float32, int(sizes.size()), 1, {}, {}};
+    for (int i = view.ndim - 1; i >= 0; i--) {
+      view.sizes[i] = sizes[size_t(i)];
+      view.strides[i] = view.count;
+      view.count *= sizes[size_t(i)];
+    }
+    memory.assign(size_t(view.count) + 2 * guard, 12345.f);
+    view.data = memory.data() + guard;
+  }
+  const float* data() const { return memory.data() + guard; }
+  bool guarded() const {
+    for (size_t i = 0; i < guard; i++)
+      if (memory[i] != 12345.f || memory[memory.size() - 1 - i] != 12345.f) return false;
+    return true;
+  }
+};
+
+enum class MaskKind { none, boolean, by_key, additive, both };
+
+struct Case {
+  int64_t B, Hq, Hk, Tq, Tk, D, Dv;
+  bool causal = false;
+  MaskKind mask = MaskKind::none;
+  double dropout = 0;
+  Layout layout = Layout::dense;
+  double scale = 0;  // 0: 1 / sqrt(D)
+};
+
+std::string describe(const Case& c) {
+  char text[200];
+  snprintf(text, sizeof text, "B %d Hq %d Hk %d Tq %d Tk %d D %d Dv %d causal %d mask %d dropout %g layout %d", int(c.B),
+           int(c.Hq), int(c.Hk), int(c.Tq), int(c.Tk), int(c.D), int(c.Dv), c.causal, int(c.mask), c.dropout, int(c.layout));
+  return text;
+}
+
+// The inputs of a case.
+struct Inputs {
+  Tensor q, k, v, dy, add;
+  std::vector<uint8_t> bytes;
+  View bool_view;
+  const View *mask_bool = nullptr, *mask_add = nullptr;
+  double scale;
+  Philox random = {0x123456789abcdefull, 7, 0x1ffffffffull};
+
+  explicit Inputs(const Case& c)
+      : q(make_tensor({c.B, c.Hq, c.Tq, c.D}, c.layout, 1)),
+        k(make_tensor({c.B, c.Hk, c.Tk, c.D}, c.layout, 2)),
+        v(make_tensor({c.B, c.Hk, c.Tk, c.Dv}, c.layout, 3)),
+        dy(make_tensor({c.B, c.Hq, c.Tq, c.Dv}, c.layout, 4)),
+        scale(c.scale != 0 ? c.scale : 1 / sqrt(double(std::max<int64_t>(c.D, 1)))) {
+    Numbers numbers{5};
+    bool_view = {nullptr, DType::boolean, 4, c.B * c.Hq * c.Tq * c.Tk, {c.B, c.Hq, c.Tq, c.Tk}, {}};
+    if (c.mask == MaskKind::boolean || c.mask == MaskKind::both) {  // one for all heads; row 1 is without keys
+      bytes.resize(size_t(c.B * c.Tq * c.Tk));
+      for (size_t e = 0; e < bytes.size(); e++) bytes[e] = e / size_t(c.Tk) % size_t(c.Tq) != 1 && numbers.bits() % 3 != 0;
+      const int64_t strides[4] = {c.Tq * c.Tk, 0, c.Tk, 1};
+      memcpy(bool_view.strides, strides, sizeof strides);
+      mask_bool = &bool_view;
+    }
+    if (c.mask == MaskKind::by_key) {  // padding at the end of a sequence
+      bytes.resize(size_t(c.B * c.Tk));
+      for (size_t e = 0; e < bytes.size(); e++) bytes[e] = int64_t(e) % c.Tk < c.Tk - 3;
+      const int64_t strides[4] = {c.Tk, 0, 0, 1};
+      memcpy(bool_view.strides, strides, sizeof strides);
+      mask_bool = &bool_view;
+    }
+    bool_view.data = bytes.data();
+    if (c.mask == MaskKind::additive || c.mask == MaskKind::both) {  // one for all batches
+      add = make_tensor({1, c.Hq, c.Tq, c.Tk}, c.layout, 6);
+      for (float& x : add.memory) x = numbers.bits() % 5 == 0 ? -INFINITY : 2 * x;
+      add.view.sizes[0] = c.B;
+      add.view.strides[0] = 0;
+      add.view.count *= c.B;
+      mask_add = &add.view;
+    }
+  }
+};
+
+// A result in float64 and, element by element, the sum of the sizes of its terms, by which its error is measured.
+struct Exact {
+  std::vector<double> value, size;
+  explicit Exact(int64_t count) : value(size_t(count)), size(size_t(count)) {}
+  void add(int64_t at, double term, double term_size) {
+    value[size_t(at)] += term;
+    size[size_t(at)] += term_size;
+  }
+};
+
+struct Oracle {
+  Exact out, log_sum_exp, dq, dk, dv, dmask;
+  double widest = 0;  // sum of the sizes of a score's terms: what its error, hence a weight's relative error, grows with
+
+  Oracle(const Case& c, Inputs& in)
+      : out(c.B * c.Hq * c.Tq * c.Dv),
+        log_sum_exp(c.B * c.Hq * c.Tq),
+        dq(c.B * c.Hq * c.Tq * c.D),
+        dk(c.B * c.Hk * c.Tk * c.D),
+        dv(c.B * c.Hk * c.Tk * c.Dv),
+        dmask(c.B * c.Hq * c.Tq * c.Tk) {
+    for (int64_t b = 0; b < c.B; b++)
+      for (int64_t h = 0; h < c.Hq; h++)
+        for (int64_t i = 0; i < c.Tq; i++) row(c, in, b, h, i);
+  }
+
+  void row(const Case& c, Inputs& in, int64_t b, int64_t h, int64_t i) {
+    const int64_t hk = h / (c.Hq / c.Hk), index = (b * c.Hq + h) * c.Tq + i;
+    std::vector<double> p(size_t(c.Tk), 0.), kept(size_t(c.Tk), 1.);
+    double largest = -INFINITY, sum = 0;
+    for (int64_t j = 0; j < c.Tk; j++) {
+      double score = 0, size = 0;
+      for (int64_t d = 0; d < c.D; d++) {
+        const double term = in.scale * in.q.at(b, h, i, d) * in.k.at(b, hk, j, d);
+        score += term;
+        size += fabs(term);
+      }
+      widest = std::max(widest, size);
+      if (in.mask_add) score += in.add.at(b, h, i, j);
+      const int64_t* s = in.bool_view.strides;
+      if (in.mask_bool && !in.bytes[size_t(b * s[0] + h * s[1] + i * s[2] + j * s[3])]) score = -INFINITY;
+      if (c.causal && j > i) score = -INFINITY;
+      p[size_t(j)] = score;
+      largest = std::max(largest, score);
+      if (c.dropout > 0) {
+        const uint64_t element = uint64_t(index * c.Tk + j);
+        uint32_t words[4];
+        isa::random::philox4(words, in.random.seed, in.random.stream, in.random.offset + element / 4);
+        kept[size_t(j)] = double(words[element % 4]) < round(c.dropout * 4294967296.0) ? 0 : 1 / (1 - c.dropout);
+      }
+    }
+    for (double& x : p) sum += x = largest == -INFINITY ? 0 : exp(x - largest);
+    log_sum_exp.add(index, largest == -INFINITY ? -INFINITY : largest + log(sum), 1 + (isfinite(largest) ? fabs(largest) : 0));
+    for (double& x : p) x = sum == 0 ? 0 : x / sum;
+
+    double delta = 0, delta_size = 0;
+    for (int64_t d = 0; d < c.Dv; d++) {
+      double y = 0, size = 0;
+      for (int64_t j = 0; j < c.Tk; j++) {
+        const double term = p[size_t(j)] * kept[size_t(j)] * in.v.at(b, hk, j, d);
+        y += term;
+        size += fabs(term);
+      }
+      out.add(index * c.Dv + d, y, size);
+      delta += y * in.dy.at(b, h, i, d);
+      delta_size += size * fabs(in.dy.at(b, h, i, d));
+    }
+    for (int64_t j = 0; j < c.Tk; j++) {
+      const double weight = p[size_t(j)], factor = kept[size_t(j)];
+      const int64_t key = (b * c.Hk + hk) * c.Tk + j;
+      double g = 0, g_size = 0;
+      for (int64_t d = 0; d < c.Dv; d++) {
+        const double term = in.dy.at(b, h, i, d);
+        g += factor * term * in.v.at(b, hk, j, d);
+        g_size += fabs(factor * term * in.v.at(b, hk, j, d));
+        dv.add(key * c.Dv + d, weight * factor * term, fabs(weight * factor * term));
+      }
+      const double ds = weight * (g - delta), ds_size = weight * (g_size + delta_size);
+      dmask.add(index * c.Tk + j, ds, ds_size);
+      for (int64_t d = 0; d < c.D; d++) {
+        const double key_element = in.scale * in.k.at(b, hk, j, d), query_element = in.scale * in.q.at(b, h, i, d);
+        dq.add(index * c.D + d, ds * key_element, ds_size * fabs(key_element));
+        dk.add(key * c.D + d, ds * query_element, ds_size * fabs(query_element));
+      }
+    }
+  }
+};
+
+// `length`: how many terms go into an element, through all sums one after another.
+void compare(const std::string& what, const Output& given, const Exact& exact, double widest, int64_t length) {
+  const double allowed = (8 + 4 * widest + 2 * sqrt(double(length))) / (1 << 24);
+  for (size_t i = 0; i < exact.value.size(); i++) {
+    const double x = given.data()[i], y = exact.value[i];
+    if (x == y || fabs(x - y) <= allowed * exact.size[i] + 1e-30) continue;
+    char text[120];
+    snprintf(text, sizeof text, ": element %zu is %.9g, not %.9g; allowed %.3g", i, x, y, allowed * exact.size[i]);
+    return check(false, what + text);
+  }
+  check(given.guarded(), what + ": writes outside its output");
+}
+
+struct Outputs {
+  Output out, log_sum_exp, dq, dk, dv, dmask;
+  explicit Outputs(const Case& c)
+      : out({c.B, c.Hq, c.Tq, c.Dv}),
+        log_sum_exp({c.B, c.Hq, c.Tq}),
+        dq({c.B, c.Hq, c.Tq, c.D}),
+        dk({c.B, c.Hk, c.Tk, c.D}),
+        dv({c.B, c.Hk, c.Tk, c.Dv}),
+        dmask({c.B, c.Hq, c.Tq, c.Tk}) {}
+};
+
+// wanted: bit 0 dq, 1 dk, 2 dv, 3 dmask
+void run(Context& context, const Case& c, const Inputs& in, Outputs& to, int wanted) {
+  isa::attention_forward(context, to.out.view, to.log_sum_exp.view, in.q.view, in.k.view, in.v.view, in.mask_bool,
+                         in.mask_add, in.scale, c.causal, c.dropout, in.random);
+  context.release_scratch();
+  isa::attention_backward(context, wanted & 1 ? &to.dq.view : nullptr, wanted & 2 ? &to.dk.view : nullptr,
+                          wanted & 4 ? &to.dv.view : nullptr, wanted & 8 ? &to.dmask.view : nullptr, in.dy.view,
+                          in.q.view, in.k.view, in.v.view, to.out.view, to.log_sum_exp.view, in.mask_bool, in.mask_add,
+                          in.scale, c.causal, c.dropout, in.random);
+  context.release_scratch();
+}
+
+bool same_bits(const Output& a, const Output& b) {
+  return memcmp(a.memory.data(), b.memory.data(), a.memory.size() * sizeof(float)) == 0;
+}
+
+struct Threads {
+  Context one{1}, two{2}, three{3};
+};
+
+void test(Threads& threads, const Case& c) {
+  const std::string name = describe(c);
+  Inputs in(c);
+  const Oracle exact(c, in);
+  Outputs given(c);
+  run(threads.one, c, in, given, 15);
+  check(!threads.one.take_error().text.size(), name + ": records no error");
+  compare(name + " out", given.out, exact.out, exact.widest, c.Tk + c.D);
+  compare(name + " logSumExp", given.log_sum_exp, exact.log_sum_exp, exact.widest, c.Tk + c.D);
+  compare(name + " dq", given.dq, exact.dq, exact.widest, c.Tk + c.D + c.Dv);
+  compare(name + " dk", given.dk, exact.dk, exact.widest, c.Tq * (c.Hq / c.Hk) + c.D + c.Dv);
+  compare(name + " dv", given.dv, exact.dv, exact.widest, c.Tq * (c.Hq / c.Hk) + c.D);
+  compare(name + " dmask", given.dmask, exact.dmask, exact.widest, c.D + c.Dv);
+
+  for (Context* context : {&threads.two, &threads.three}) {
+    Outputs again(c);
+    run(*context, c, in, again, 15);
+    check(same_bits(given.out, again.out) && same_bits(given.log_sum_exp, again.log_sum_exp) &&
+              same_bits(given.dq, again.dq) && same_bits(given.dk, again.dk) && same_bits(given.dv, again.dv) &&
+              same_bits(given.dmask, again.dmask),
+          name + ": bits depend on the number of threads");
+  }
+  for (int wanted : {0, 1, 2, 4, 8, 5}) {
+    Outputs some(c), untouched(c);
+    run(threads.two, c, in, some, wanted);
+    check(same_bits(some.dq, wanted & 1 ? given.dq : untouched.dq) &&
+              same_bits(some.dk, wanted & 2 ? given.dk : untouched.dk) &&
+              same_bits(some.dv, wanted & 4 ? given.dv : untouched.dv) &&
+              same_bits(some.dmask, wanted & 8 ? given.dmask : untouched.dmask),
+          name + ": a gradient depends on which others are wanted");
+  }
+}
+
+void test_shapes(Threads& threads) {
+  for (bool causal : {false, true}) {
+    for (int64_t tq : {1, 33, 130})
+      for (int64_t tk : {1, 33, 130}) test(threads, {1, 2, 1, tq, tk, 17, 17, causal});
+    for (int64_t d : {1, 4, 31, 64, 80}) test(threads, {2, 1, 1, 65, 67, d, d, causal});
+    test(threads, {1, 2, 2, 40, 50, 24, 7, causal});      // Dv smaller
+    test(threads, {1, 2, 2, 40, 50, 5, 40, causal});      // Dv larger
+    test(threads, {1, 1, 1, 9, 11, 300, 290, causal});    // deeper than gemm's blocks
+    test(threads, {2, 6, 2, 70, 70, 16, 16, causal});     // grouped heads
+    test(threads, {1, 4, 1, 33, 600, 8, 8, causal});      // keys in pieces, fewer queries
+    test(threads, {1, 1, 1, 700, 650, 16, 16, causal});   // keys in pieces
+  }
+  test(threads, {1, 1, 1, 20, 30, 16, 16, false, MaskKind::none, 0, Layout::dense, -0.3});
+  for (Layout layout : {Layout::time_major, Layout::features_outside, Layout::sparse})
+    test(threads, {2, 4, 2, 37, 45, 12, 20, true, MaskKind::both, 0.2, layout});
+}
+
+void test_masks(Threads& threads) {
+  for (MaskKind mask : {MaskKind::boolean, MaskKind::by_key, MaskKind::additive, MaskKind::both})
+    for (bool causal : {false, true}) {
+      test(threads, {2, 2, 1, 33, 45, 8, 8, causal, mask});
+      test(threads, {1, 2, 2, 130, 270, 16, 16, causal, mask, 0.1});
+    }
+}
+
+void test_dropout(Threads& threads) {
+  for (double p : {0.1, 0.5, 1.0}) test(threads, {1, 2, 2, 33, 300, 8, 8, false, MaskKind::none, p});
+  test(threads, {2, 4, 2, 45, 33, 8, 8, true, MaskKind::none, 0.3});
+}
+
+// Sizes of 0: without keys out is 0 and logSumExp -infinity, without queries the keys' gradients are 0.
+void test_empty(Threads& threads) {
+  for (Context* context : {&threads.one, &threads.three}) {
+    for (bool causal : {false, true}) {
+      const Case no_keys = {2, 2, 1, 5, 0, 4, 3, causal}, no_queries = {2, 2, 1, 0, 5, 4, 3, causal};
+      Inputs a(no_keys), b(no_queries);
+      Outputs from_a(no_keys), from_b(no_queries);
+      run(*context, no_keys, a, from_a, 15);
+      run(*context, no_queries, b, from_b, 15);
+      bool right = true;
+      for (int64_t i = 0; i < from_a.out.view.count; i++) right &= from_a.out.data()[i] == 0;
+      for (int64_t i = 0; i < from_a.log_sum_exp.view.count; i++) right &= from_a.log_sum_exp.data()[i] == -INFINITY;
+      for (int64_t i = 0; i < from_a.dq.view.count; i++) right &= from_a.dq.data()[i] == 0;
+      for (int64_t i = 0; i < from_b.dk.view.count; i++) right &= from_b.dk.data()[i] == 0;
+      for (int64_t i = 0; i < from_b.dv.view.count; i++) right &= from_b.dv.data()[i] == 0;
+      check(right, "without keys or queries");
+      for (const Case& c : {Case{0, 2, 1, 5, 5, 4, 3, causal}, Case{2, 0, 0, 5, 5, 4, 3, causal},
+                            Case{1, 2, 1, 5, 6, 0, 3, causal}, Case{1, 2, 1, 5, 6, 3, 0, causal}}) {
+        Inputs in(c);
+        Outputs to(c);
+        run(*context, c, in, to, 15);
+        check(to.out.guarded() && to.dq.guarded() && to.dk.guarded() && to.dv.guarded(), "a size of 0: " + describe(c));
+      }
+      check(!context->take_error().text.size(), "sizes of 0 record no error");
+    }
+  }
+}
+
+// Calls that do not fit together record an error and touch nothing.
+void test_wrong_calls(Threads& threads) {
+  const Case c = {1, 4, 2, 5, 6, 4, 3};
+  const auto refused = [&](const char* what, void (*spoil)(Inputs&, Outputs&)) {
+    Inputs in(c);
+    Outputs to(c), untouched(c);
+    spoil(in, to);
+    run(threads.one, c, in, to, 15);
+    check(threads.one.take_error().code == ErrorCode::internal, std::string("is refused: ") + what);
+    check(same_bits(to.out, untouched.out) && same_bits(to.dk, untouched.dk), std::string("writes nothing: ") + what);
+  };
+  refused("more keys than values", [](Inputs& in, Outputs&) { in.k.view.sizes[2]++; });
+  refused("another D", [](Inputs& in, Outputs&) { in.q.view.sizes[3]--; });
+  refused("heads that cannot be grouped", [](Inputs& in, Outputs&) { in.k.view.sizes[1] = in.v.view.sizes[1] = 3; });
+  refused("a smaller output", [](Inputs&, Outputs& to) { to.out.view.sizes[2]--; });
+  refused("three dimensions", [](Inputs& in, Outputs&) { in.v.view.ndim = 3; });
+}
+
+}  // namespace
+
+int main() {
+  Threads threads;
+  test_shapes(threads);
+  test_masks(threads);
+  test_dropout(threads);
+  test_empty(threads);
+  test_wrong_calls(threads);
+  printf("attention: %d passed, %d failed\n", passed, failed);
+  return failed != 0;
+}
