@@ -4,9 +4,10 @@
  */
 import { normalQuantile, uniform } from '../../core/distributions.js'
 import { dropThreshold, multiplyHigh, philox4 } from '../../core/philox.js'
+import { countOf, denseStrides } from '../../core/shape.js'
 import type { Kernels, PhiloxPosition } from '../kernels.js'
 import type { HostView } from './view.js'
-import { denseStrides, sizeOf, walk } from './walk.js'
+import { walk } from './walk.js'
 
 /** The words of a position, one after the other. */
 class Words {
@@ -33,7 +34,7 @@ class Words {
 
 function fill(out: HostView, position: PhiloxPosition, convert: (word: number) => number): void {
   const words = new Words(position)
-  const end = out.offset + sizeOf(out.shape)
+  const end = out.offset + countOf(out.shape)
   for (let i = out.offset; i < end; i++) out.data[i] = convert(words.next())
 }
 
