@@ -1,0 +1,237 @@
+/**
+ * Elementwise kernels: out[i] = f(x[i]). Arguments carry out's shape, broadcast by strides of 0; out is dense. Numbers are
+ * computed in float64 and rounded where they are stored. The operations of every training step have a loop of their own,
+ * which V8 compiles to a few instructions an element; the rest call a function for each element.
+ */
+import type { TypedArray } from '../../core/dtype.js'
+import type { KernelSpec, Kernels, KernelTable } from '../kernels.js'
+import { erf } from './erf.js'
+import { widened } from './half.js'
+import type { HostView } from './view.js'
+import { walk } from './walk.js'
+
+type ElementwiseName = {
+  [K in keyof KernelTable]: KernelTable[K] extends KernelSpec & { family: 'elementwise' } ? K : never
+}[keyof KernelTable]
+
+interface Unary {
+  readonly out: HostView
+  readonly x: HostView
+}
+interface Binary {
+  readonly out: HostView
+  readonly a: HostView
+  readonly b: HostView
+}
+interface Backward {
+  readonly dx: HostView
+  readonly dy: HostView
+  readonly x: HostView
+}
+
+/** A row of n elements: out is dense from o; x starts at i and steps by di, y at j by dj. */
+type UnaryRow<A> = (n: number, out: TypedArray, o: number, x: TypedArray, i: number, di: number, args: A) => void
+type BinaryRow = (
+  n: number,
+  out: TypedArray,
+  o: number,
+  x: TypedArray,
+  i: number,
+  di: number,
+  y: TypedArray,
+  j: number,
+  dj: number,
+) => void
+
+function unaryRows<A extends Unary>(row: UnaryRow<A>, int32Row = row): (args: A) => void {
+  return (args) => {
+    const { out, x } = args
+    const run = out.dtype === 'int32' ? int32Row : row
+    walk(out.shape, [out, x], (n, [o = 0, i = 0], [, di = 0]) => run(n, out.data, o, x.data, i, di, args))
+  }
+}
+
+function runBinary(row: BinaryRow, out: HostView, a: HostView, b: HostView): void {
+  walk(out.shape, [out, a, b], (n, [o = 0, i = 0, j = 0], [, di = 0, dj = 0]) =>
+    row(n, out.data, o, a.data, i, di, b.data, j, dj),
+  )
+}
+
+function unary<A extends Unary>(f: (x: number, args: A) => number): (args: A) => void {
+  return unaryRows((n, out, o, x, i, di, args) => {
+    for (let k = 0; k < n; k++) out[o + k] = f(x[i + k * di] as number, args)
+  })
+}
+
+function binaryRows(row: BinaryRow, int32Row = row): (args: Binary) => void {
+  return ({ out, a, b }) => runBinary(out.dtype === 'int32' ? int32Row : row, out, a, b)
+}
+
+function binary(f: (a: number, b: number) => number): (args: Binary) => void {
+  return binaryRows((n, out, o, x, i, di, y, j, dj) => {
+    for (let k = 0; k < n; k++) out[o + k] = f(x[i + k * di] as number, y[j + k * dj] as number)
+  })
+}
+
+function comparison(f: (a: number, b: number) => boolean): (args: Binary) => void {
+  return ({ out, a, b }) =>
+    runBinary(
+      (n, truth, o, x, i, di, y, j, dj) => {
+        for (let k = 0; k < n; k++) truth[o + k] = f(x[i + k * di] as number, y[j + k * dj] as number) ? 1 : 0
+      },
+      out,
+      widened(a),
+      widened(b),
+    )
+}
+
+/** dx = f(dy, x) */
+function backward<A extends Backward>(f: (dy: number, x: number, args: A) => number): (args: A) => void {
+  return (args) =>
+    runBinary(
+      (n, dx, o, dy, i, di, x, j, dj) => {
+        for (let k = 0; k < n; k++) dx[o + k] = f(dy[i + k * di] as number, x[j + k * dj] as number, args)
+      },
+      args.dx,
+      args.dy,
+      args.x,
+    )
+}
+
+/** dx = f(dy, y) where the derivative is told by the function's output */
+function backwardOfOutput(f: (dy: number, y: number) => number) {
+  return ({ dx, dy, y }: { dx: HostView; dy: HostView; y: HostView }) => backward(f)({ dx, dy, x: y })
+}
+
+const sigmoid = (x: number) => 1 / (1 + Math.exp(-x))
+const softplus = (x: number) => Math.log1p(Math.exp(x))
+/** As C's pow, which tells more than JavaScript's: 1 to any power and any number to the power 0 is 1. */
+const pow = (x: number, e: number) => (x === 1 || (x === -1 && Math.abs(e) === Number.POSITIVE_INFINITY) ? 1 : x ** e)
+
+// gelu(x) = x * Phi(x); the tanh form is of Hendrycks and Gimpel, arXiv 1606.08415.
+const phi = (x: number) => Math.exp(-0.5 * x * x) / Math.sqrt(2 * Math.PI)
+const bigPhi = (x: number) => 0.5 * (1 + erf(x * Math.SQRT1_2))
+const geluTanh = (x: number) => Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x))
+
+function geluTanhDerivative(x: number): number {
+  const t = geluTanh(x)
+  return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * Math.sqrt(2 / Math.PI) * (1 + 3 * 0.044715 * x * x)
+}
+
+function mishDerivative(x: number): number {
+  const t = Math.tanh(softplus(x))
+  return t + x * sigmoid(x) * (1 - t * t)
+}
+
+function siluDerivative(x: number): number {
+  const s = sigmoid(x)
+  return s * (1 + x * (1 - s))
+}
+
+/** Copies bits, so it serves every dtype. */
+function where({ out, condition, a, b }: Binary & { condition: HostView }): void {
+  const [to, from, x, y] = [out.data, condition.data, a.data, b.data]
+  walk(out.shape, [out, condition, a, b], (n, [o = 0, c = 0, i = 0, j = 0], [, dc = 0, di = 0, dj = 0]) => {
+    for (let k = 0; k < n; k++) to[o + k] = (from[c + k * dc] ? x[i + k * di] : y[j + k * dj]) as number
+  })
+}
+
+function relu_backward({ dx, dy, x }: Backward): void {
+  runBinary(
+    (n, dx, o, dy, i, di, x, j, dj) => {
+      for (let k = 0; k < n; k++) dx[o + k] = (x[j + k * dj] as number) <= 0 ? 0 : (dy[i + k * di] as number)
+    },
+    dx,
+    dy,
+    x,
+  )
+}
+
+export const elementwise = {
+  add: binaryRows((n, out, o, x, i, di, y, j, dj) => {
+    for (let k = 0; k < n; k++) out[o + k] = (x[i + k * di] as number) + (y[j + k * dj] as number)
+  }),
+  sub: binaryRows((n, out, o, x, i, di, y, j, dj) => {
+    for (let k = 0; k < n; k++) out[o + k] = (x[i + k * di] as number) - (y[j + k * dj] as number)
+  }),
+  mul: binaryRows(
+    (n, out, o, x, i, di, y, j, dj) => {
+      for (let k = 0; k < n; k++) out[o + k] = (x[i + k * di] as number) * (y[j + k * dj] as number)
+    },
+    (n, out, o, x, i, di, y, j, dj) => {
+      for (let k = 0; k < n; k++) out[o + k] = Math.imul(x[i + k * di] as number, y[j + k * dj] as number)
+    },
+  ),
+  div: binaryRows((n, out, o, x, i, di, y, j, dj) => {
+    for (let k = 0; k < n; k++) out[o + k] = (x[i + k * di] as number) / (y[j + k * dj] as number)
+  }),
+  maximum: binary(Math.max),
+  minimum: binary(Math.min),
+  pow: binary(pow),
+  eq: comparison((a, b) => a === b),
+  ne: comparison((a, b) => a !== b),
+  lt: comparison((a, b) => a < b),
+  le: comparison((a, b) => a <= b),
+  gt: comparison((a, b) => a > b),
+  ge: comparison((a, b) => a >= b),
+  affine: unaryRows(
+    (n, out, o, x, i, di, { scale, shift }) => {
+      for (let k = 0; k < n; k++) out[o + k] = (x[i + k * di] as number) * scale + shift
+    },
+    (n, out, o, x, i, di, { scale, shift }) => {
+      for (let k = 0; k < n; k++) out[o + k] = Math.imul(x[i + k * di] as number, scale) + shift
+    },
+  ),
+  pow_scalar: unary((x, { exponent }) => pow(x, exponent)),
+  clamp: unary((x, { min, max }) => Math.min(Math.max(x, min), max)),
+  clamp_backward: backward((dy, x, { min, max }) => (x >= min && x <= max ? dy : 0)),
+  where,
+  neg: unary((x) => -x),
+  abs: unary(Math.abs),
+  sign: unary((x) => (x > 0 ? 1 : x < 0 ? -1 : 0)),
+  square: unaryRows(
+    (n, out, o, x, i, di) => {
+      for (let k = 0; k < n; k++) out[o + k] = (x[i + k * di] as number) * (x[i + k * di] as number)
+    },
+    (n, out, o, x, i, di) => {
+      for (let k = 0; k < n; k++) out[o + k] = Math.imul(x[i + k * di] as number, x[i + k * di] as number)
+    },
+  ),
+  exp: unary(Math.exp),
+  log: unary(Math.log),
+  log1p: unary(Math.log1p),
+  sqrt: unary(Math.sqrt),
+  rsqrt: unary((x) => 1 / Math.sqrt(x)),
+  reciprocal: unary((x) => 1 / x),
+  sin: unary(Math.sin),
+  cos: unary(Math.cos),
+  tanh: unary(Math.tanh),
+  erf: unary(erf),
+  sigmoid: unary(sigmoid),
+  floor: unary(Math.floor),
+  relu: unaryRows((n, out, o, x, i, di) => {
+    for (let k = 0; k < n; k++) {
+      const value = x[i + k * di] as number
+      out[o + k] = value < 0 ? 0 : value
+    }
+  }),
+  relu_backward,
+  silu: unary((x) => x * sigmoid(x)),
+  silu_backward: backward((dy, x) => dy * siluDerivative(x)),
+  mish: unary((x) => x * Math.tanh(softplus(x))),
+  mish_backward: backward((dy, x) => dy * mishDerivative(x)),
+  hardswish: unary((x) => (x * Math.min(Math.max(x + 3, 0), 6)) / 6),
+  hardswish_backward: backward((dy, x) => (x <= -3 ? 0 : x < 3 ? dy * (x / 3 + 0.5) : dy)),
+  gelu: unary((x, { tanhApproximation }) => (tanhApproximation ? 0.5 * x * (1 + geluTanh(x)) : x * bigPhi(x))),
+  gelu_backward: backward(
+    (dy, x, { tanhApproximation }) => dy * (tanhApproximation ? geluTanhDerivative(x) : bigPhi(x) + x * phi(x)),
+  ),
+  softplus: unary((x, { beta, threshold }) => (x * beta > threshold ? x : softplus(x * beta) / beta)),
+  softplus_backward: backward((dy, x, { beta, threshold }) => (x * beta > threshold ? dy : dy * sigmoid(x * beta))),
+  elu: unary((x, { alpha }) => (x < 0 ? alpha * Math.expm1(x) : x)),
+  elu_backward: backward((dy, x, { alpha }) => (x <= 0 ? dy * alpha * Math.exp(x) : dy)),
+  leaky_relu: unary((x, { slope }) => (x > 0 ? x : x * slope)),
+  leaky_relu_backward: backward((dy, x, { slope }) => (x > 0 ? dy : dy * slope)),
+  sigmoid_backward: backwardOfOutput((dy, y) => dy * y * (1 - y)),
+  tanh_backward: backwardOfOutput((dy, y) => dy * (1 - y * y)),
+} satisfies Pick<Kernels<HostView>, ElementwiseName>
