@@ -1,0 +1,89 @@
+/**
+ * Reductions. Sums and extremes walk over x once and gather in float64, so that memory is read in order whichever
+ * dimensions go; out's strides are 0 along those.
+ */
+import { countOf } from '../../core/shape.js'
+import type { KernelArguments, Kernels } from '../kernels.js'
+import type { HostView } from './view.js'
+import { around, walk } from './walk.js'
+
+type Fold = (total: Float64Array, at: number, step: number, x: HostView['data'], i: number, di: number, n: number) => void
+
+/** Folds x into one float64 for each element of out. */
+function fold(out: HostView, x: HostView, initial: number, row: Fold): Float64Array {
+  const total = new Float64Array(countOf(out.shape)).fill(initial)
+  const strides = out.strides.map((stride, d) => (out.shape[d] === 1 ? 0 : stride))
+  walk(x.shape, [x, { offset: 0, strides }], (n, [i = 0, at = 0], [di = 0, step = 0]) =>
+    row(total, at, step, x.data, i, di, n),
+  )
+  return total
+}
+
+function extreme(initial: number, pick: (a: number, b: number) => number) {
+  return ({ out, x }: { out: HostView; x: HostView }) => {
+    const total = fold(out, x, initial, (total, at, step, x, i, di, n) => {
+      for (let k = 0; k < n; k++) total[at + k * step] = pick(total[at + k * step] as number, x[i + k * di] as number)
+    })
+    out.data.set(total, out.offset)
+  }
+}
+
+function sum({ out, x, scale }: KernelArguments<'sum', HostView>): void {
+  const total = fold(out, x, 0, (total, at, step, x, i, di, n) => {
+    if (step === 0) {
+      let row = 0
+      for (let k = 0; k < n; k++) row += x[i + k * di] as number
+      total[at] = (total[at] as number) + row
+    } else {
+      for (let k = 0; k < n; k++) total[at + k * step] = (total[at + k * step] as number) + (x[i + k * di] as number)
+    }
+  })
+  for (let i = 0; i < total.length; i++) out.data[out.offset + i] = scale * (total[i] as number)
+}
+
+/** Position along dim of the first element that no other beats; NaN beats all. */
+function position(beats: (a: number, b: number) => boolean) {
+  return ({ out, x, dim }: KernelArguments<'argmax', HostView>) => {
+    const size = x.shape[dim] ?? 1
+    const stride = x.strides[dim] ?? 0
+    walk(out.shape, [out, x], (n, [o = 0, i = 0], [step = 0, di = 0]) => {
+      for (let k = 0; k < n; k++) {
+        const first = i + k * di
+        let best = x.data[first] as number
+        let index = 0
+        for (let j = 1; j < size && !Number.isNaN(best); j++) {
+          const value = x.data[first + j * stride] as number
+          if (beats(value, best) || Number.isNaN(value)) {
+            best = value
+            index = j
+          }
+        }
+        out.data[o + k * step] = index
+      }
+    })
+  }
+}
+
+function cumsum({ out, x, dim, reverse }: KernelArguments<'cumsum', HostView>): void {
+  const { outer, size, inner } = around(x.shape, dim)
+  const step = reverse ? -inner : inner
+  for (let a = 0; a < outer; a++) {
+    for (let b = 0; b < inner; b++) {
+      let at = a * size * inner + b + (reverse ? (size - 1) * inner : 0)
+      let total = 0
+      for (let j = 0; j < size; j++, at += step) {
+        total += x.data[x.offset + at] as number
+        out.data[out.offset + at] = total
+      }
+    }
+  }
+}
+
+export const reduce = {
+  sum,
+  amax: extreme(Number.NEGATIVE_INFINITY, Math.max),
+  amin: extreme(Number.POSITIVE_INFINITY, Math.min),
+  argmax: position((a, b) => a > b),
+  argmin: position((a, b) => a < b),
+  cumsum,
+} satisfies Pick<Kernels<HostView>, 'sum' | 'amax' | 'amin' | 'argmax' | 'argmin' | 'cumsum'>
