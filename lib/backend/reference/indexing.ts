@@ -1,0 +1,85 @@
+/**
+ * Reads and sums by index. Views are taken apart as outer x size x inner around dim; an index outside [0, size) throws,
+ * here at once.
+ */
+import { IndexOutOfRangeError } from '../../core/errors.js'
+import { countOf } from '../../core/shape.js'
+import type { KernelArguments, Kernels } from '../kernels.js'
+import type { HostView } from './view.js'
+import { around, clear, walk } from './walk.js'
+
+function checked(op: string, index: number, size: number, dim: number): number {
+  if (index >= 0 && index < size) return index
+  const range = size === 0 ? 'which is empty' : `allowed are 0 to ${size - 1}`
+  throw new IndexOutOfRangeError(op, `index ${index} is out of range for dimension ${dim} of size ${size}; ${range}.`)
+}
+
+function index_select({ out, x, index, dim }: KernelArguments<'index_select', HostView>): void {
+  const { outer, size, inner } = around(x.shape, dim)
+  const count = countOf(index.shape)
+  for (let i = 0; i < count; i++) {
+    const row = checked('indexSelect', index.data[index.offset + i] as number, size, dim)
+    for (let a = 0; a < outer; a++) {
+      const from = x.offset + (a * size + row) * inner
+      const to = out.offset + (a * count + i) * inner
+      for (let b = 0; b < inner; b++) out.data[to + b] = x.data[from + b] as number
+    }
+  }
+}
+
+function index_add({ dx, dy, index, dim, skip }: KernelArguments<'index_add', HostView>): void {
+  const { outer, size, inner } = around(dx.shape, dim)
+  const count = countOf(index.shape)
+  clear(dx)
+  for (let i = 0; i < count; i++) {
+    const wanted = index.data[index.offset + i] as number
+    if (wanted === skip) continue
+    const row = checked('indexAdd', wanted, size, dim)
+    for (let a = 0; a < outer; a++) {
+      const to = dx.offset + (a * size + row) * inner
+      const from = dy.offset + (a * count + i) * inner
+      for (let b = 0; b < inner; b++) dx.data[to + b] = (dx.data[to + b] as number) + (dy.data[from + b] as number)
+    }
+  }
+}
+
+/**
+ * Visits each element of index: `at` is its place (and that of the small tensor's element), `found` the element of the
+ * large tensor that it names.
+ */
+function visit(
+  op: string,
+  index: HostView,
+  small: HostView,
+  large: HostView,
+  dim: number,
+  element: (at: number, found: number) => void,
+): void {
+  const size = large.shape[dim] ?? 1
+  const stride = large.strides[dim] ?? 0
+  const rest = { offset: large.offset, strides: large.strides.map((s, d) => (d === dim ? 0 : s)) }
+  walk(index.shape, [index, small, rest], (n, [i = 0, at = 0, base = 0], [di = 0, step = 0, dbase = 0]) => {
+    for (let k = 0; k < n; k++) {
+      const wanted = checked(op, index.data[i + k * di] as number, size, dim)
+      element(at + k * step, base + k * dbase + wanted * stride)
+    }
+  })
+}
+
+function gather({ out, x, index, dim }: KernelArguments<'gather', HostView>): void {
+  visit('gather', index, out, x, dim, (at, found) => {
+    out.data[at] = x.data[found] as number
+  })
+}
+
+function scatter_add({ dx, dy, index, dim }: KernelArguments<'scatter_add', HostView>): void {
+  clear(dx)
+  visit('scatterAdd', index, dy, dx, dim, (at, found) => {
+    dx.data[found] = (dx.data[found] as number) + (dy.data[at] as number)
+  })
+}
+
+export const indexing = { index_select, index_add, gather, scatter_add } satisfies Pick<
+  Kernels<HostView>,
+  'index_select' | 'index_add' | 'gather' | 'scatter_add'
+>
