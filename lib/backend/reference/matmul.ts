@@ -1,0 +1,33 @@
+/** out = a b + bias, batched: one product of matrices for each element of the batch, or for several of them at once. */
+import type { KernelArguments, Kernels } from '../kernels.js'
+import { gemm, spaced } from './gemm.js'
+import type { HostView } from './view.js'
+import { walk } from './walk.js'
+
+function matmulKernel({ out, a, b, bias }: KernelArguments<'matmul', HostView>): void {
+  const rank = out.shape.length
+  const [M, K] = a.shape.slice(-2) as [number, number]
+  const N = b.shape.at(-1) as number
+  const [aRow, aCol] = a.strides.slice(-2) as [number, number]
+  const [bRow, bCol] = b.strides.slice(-2) as [number, number]
+
+  const product = (rows: number, aRow: number, c0: number, a0: number, b0: number) => {
+    const c = { data: out.data, rows: spaced(rows, N, c0), cols: spaced(N, 1) }
+    const initial = bias && { data: bias.data, rows: spaced(rows, 0, bias.offset), cols: spaced(N, 1) }
+    gemm(
+      c,
+      { data: a.data, rows: spaced(rows, aRow, a0), cols: spaced(K, aCol) },
+      { data: b.data, rows: spaced(K, bRow, b0), cols: spaced(N, bCol) },
+      initial,
+    )
+  }
+
+  walk(out.shape.slice(0, rank - 2), [out, a, b], (n, [c0 = 0, a0 = 0, b0 = 0], [cStep = 0, aStep = 0, bStep = 0]) => {
+    // Where b is one matrix and the batches of a follow each other evenly, their rows are the rows of one product.
+    if (bStep === 0 && M === 1) product(n, aStep, c0, a0, b0)
+    else if (bStep === 0 && aStep === M * aRow) product(n * M, aRow, c0, a0, b0)
+    else for (let k = 0; k < n; k++) product(M, aRow, c0 + k * cStep, a0 + k * aStep, b0 + k * bStep)
+  })
+}
+
+export const matmul = { matmul: matmulKernel } satisfies Pick<Kernels<HostView>, 'matmul'>
