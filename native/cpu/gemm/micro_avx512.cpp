@@ -1,0 +1,113 @@
+// The 12 x 32 micro-kernel for AVX-512: 24 accumulators, two vectors of B and a broadcast of A. A step of depth is 24 fused
+// multiply-adds against 14 loads: 12 cycles where two of each start per cycle.
+#include "micro.h"
+
+#if defined(FIRESTEEL_MICRO_AVX512)
+// gcc 12 warns of its own _mm512_undefined_ps, wherever an AVX-512 function is used.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+
+namespace firesteel::FIRESTEEL_ISA::gemm {
+
+extern const int64_t MR = tile_rows, NR = tile_columns, KC = block_depth;
+
+namespace {
+
+constexpr int lanes = 16;
+
+// The lanes below `count` of a vector.
+inline __mmask16 first_lanes(int64_t count) { return __mmask16((1u << count) - 1); }
+
+// Loads and stores of C and bias: `Vectors` vectors, the last of them masked where the tile ends inside it.
+template <int Vectors, bool Masked>
+inline __m512 load(const float* from, int vector, __mmask16 mask) {
+  return Masked && vector == Vectors - 1 ? _mm512_maskz_loadu_ps(mask, from + vector * lanes)
+                                         : _mm512_loadu_ps(from + vector * lanes);
+}
+
+template <int Vectors, bool Masked>
+inline void store(float* to, int vector, __mmask16 mask, __m512 value) {
+  if (Masked && vector == Vectors - 1)
+    _mm512_mask_storeu_ps(to + vector * lanes, mask, value);
+  else
+    _mm512_storeu_ps(to + vector * lanes, value);
+}
+
+// One step of depth: sum[i][v] += A[i] * B[v].
+template <int Rows, int Vectors>
+FIRESTEEL_UNROLLED inline void step(__m512 (&sum)[Rows][Vectors], const float* a, int64_t a_row, const float* b) {
+  __m512 row_of_b[Vectors];
+  repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED { row_of_b[v.value] = _mm512_loadu_ps(b + v.value * lanes); });
+  repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
+    const __m512 element = _mm512_set1_ps(a[i.value * a_row]);
+    repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED {
+      sum[i.value][v.value] = _mm512_fmadd_ps(element, row_of_b[v.value], sum[i.value][v.value]);
+    });
+  });
+}
+
+template <int Rows, int Vectors, bool Masked, bool Packed>
+void kernel(const Tile& tile) {
+  const __mmask16 mask = first_lanes(tile.columns - (Vectors - 1) * lanes);
+  const int64_t a_row = Packed ? 1 : tile.a_row;
+  const int64_t a_depth = Packed ? tile_rows : tile.a_depth;
+  const int64_t b_depth = Packed ? tile_columns : tile.b_depth;
+  const int64_t ldc = tile.ldc;
+  const float* a = tile.a;
+  const float* b = tile.b;
+  float* c = tile.c;
+
+  __m512 sum[Rows][Vectors];
+  repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
+    __builtin_prefetch(c + i.value * ldc, 1);
+    repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED { sum[i.value][v.value] = _mm512_setzero_ps(); });
+  });
+
+  int64_t d = tile.depth;
+  for (; d >= 4; d -= 4) {
+    // The panel of A comes from the second-level cache: ask for it a few steps ahead.
+    if (Packed)
+      repeat<3>([&](auto line) FIRESTEEL_UNROLLED { __builtin_prefetch(a + 12 * tile_rows + 16 * line.value); });
+    repeat<4>([&](auto u) FIRESTEEL_UNROLLED {
+      step<Rows, Vectors>(sum, a + u.value * a_depth, a_row, b + u.value * b_depth);
+    });
+    a += 4 * a_depth;
+    b += 4 * b_depth;
+  }
+  for (; d > 0; d--) {
+    step<Rows, Vectors>(sum, a, a_row, b);
+    a += a_depth;
+    b += b_depth;
+  }
+
+  repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED {
+    const __m512 bias = tile.bias ? load<Vectors, Masked>(tile.bias, v.value, mask) : _mm512_setzero_ps();
+    repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
+      __m512 value = sum[i.value][v.value];
+      float* row = c + i.value * ldc;
+      if (tile.accumulate) value = _mm512_add_ps(load<Vectors, Masked>(row, v.value, mask), value);
+      if (tile.bias) value = _mm512_add_ps(value, bias);
+      store<Vectors, Masked>(row, v.value, mask, value);
+    });
+  });
+}
+
+template <int Rows>
+void kernel_of_rows(const Tile& tile) {
+  const bool packed = tile.a_row == 1 && tile.a_depth == tile_rows && tile.b_depth == tile_columns;
+  if (tile.columns == tile_columns) return packed ? kernel<Rows, 2, false, true>(tile) : kernel<Rows, 2, false, false>(tile);
+  if (tile.columns > lanes) return packed ? kernel<Rows, 2, true, true>(tile) : kernel<Rows, 2, true, false>(tile);
+  return packed ? kernel<Rows, 1, true, true>(tile) : kernel<Rows, 1, true, false>(tile);
+}
+
+}  // namespace
+
+void micro_kernel(const Tile& tile) {
+  with_rows<int(tile_rows)>(tile.rows, [&](auto rows) { kernel_of_rows<rows.value>(tile); });
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA::gemm
+#endif
