@@ -49,6 +49,9 @@ function generate(): string {
     '// Written by scripts/generate.ts from lib/backend/kernels.ts. Do not edit.',
     '#pragma once',
     '#include "../core/kernel.h"',
+    '#ifdef FIRESTEEL_DECODER',
+    '#include "../core/call.h"',
+    '#endif',
     '',
     'namespace firesteel {',
     '',
@@ -62,7 +65,7 @@ function generate(): string {
   lines.push('}  // namespace FIRESTEEL_ISA', '#endif', '')
   lines.push('#ifdef FIRESTEEL_DECODER')
   lines.push('#define FIRESTEEL_KERNEL_COUNT ' + kernelNames.length)
-  lines.push('// name, heavy, arguments {role, arity, dtype mask, 1 if of type T}, thunk; columns as in decoder.h')
+  lines.push('// name, heavy, arguments {role, arity, dtype mask, 1 if of type T}, thunk; columns as in core/call.h')
   lines.push('static const KernelInfo kernel_infos[FIRESTEEL_KERNEL_COUNT] = {')
   for (const name of kernelNames) {
     const spec: KernelSpec = kernels[name]

@@ -1,6 +1,9 @@
 // Written by scripts/generate.ts from lib/backend/kernels.ts. Do not edit.
 #pragma once
 #include "../core/kernel.h"
+#ifdef FIRESTEEL_DECODER
+#include "../core/call.h"
+#endif
 
 namespace firesteel {
 
@@ -210,7 +213,7 @@ void clip_scale(Context& context, ViewList tensors, const View& norm, double max
 
 #ifdef FIRESTEEL_DECODER
 #define FIRESTEEL_KERNEL_COUNT 98
-// name, heavy, arguments {role, arity, dtype mask, 1 if of type T}, thunk; columns as in decoder.h
+// name, heavy, arguments {role, arity, dtype mask, 1 if of type T}, thunk; columns as in core/call.h
 static const KernelInfo kernel_infos[FIRESTEEL_KERNEL_COUNT] = {
     {"add", false, 3, {{"out", Role::out_, Arity::one, 9, 1}, {"a", Role::strided_, Arity::one, 9, 1}, {"b", Role::strided_, Arity::one, 9, 1}},
      [](const KernelTable& table, Context& context, const Call& call) { table.add(context, call.views[0], call.views[1], call.views[2]); }},

@@ -1,0 +1,277 @@
+#include "decoder.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define FIRESTEEL_DECODER
+#include "../generated/kernels.h"
+
+namespace firesteel {
+namespace {
+
+constexpr double largest_integer = 9007199254740991.0;
+
+int64_t element_bytes(DType dtype) {
+  switch (dtype) {
+    case DType::float32:
+    case DType::int32:
+      return 4;
+    case DType::bfloat16:
+    case DType::float16:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
+bool writes(Role role) { return role == Role::out_ || role == Role::inout_ || role == Role::update_; }
+
+bool is_dense(const View& view) {
+  int64_t expected = 1;
+  for (int d = view.ndim - 1; d >= 0; d--) {
+    if (view.sizes[d] != 1 && view.strides[d] != expected) return false;
+    expected *= view.sizes[d];
+  }
+  return true;
+}
+
+// First and last byte that a view touches; an empty range where it has no elements.
+struct Extent {
+  int64_t first, end;
+};
+
+Extent extent(const View& view, const Place& place) {
+  if (view.count == 0) return {0, 0};
+  const int64_t bytes = element_bytes(view.dtype);
+  Extent range = {place.byte_offset, place.byte_offset + bytes};
+  for (int d = 0; d < view.ndim; d++) {
+    const int64_t span = (view.sizes[d] - 1) * view.strides[d] * bytes;
+    (span < 0 ? range.first : range.end) += span;
+  }
+  return range;
+}
+
+template <class T>
+void ensure(std::vector<T>& values, size_t size) {
+  if (values.size() < size) values.resize(size + size / 2);
+}
+
+}  // namespace
+
+int kernel_count() { return FIRESTEEL_KERNEL_COUNT; }
+const KernelInfo& kernel_info(int kernel) { return kernel_infos[kernel]; }
+
+bool Decoder::fail(const char* format, ...) {
+  va_list values;
+  va_start(values, format);
+  vsnprintf(error_, sizeof error_, format, values);
+  va_end(values);
+  return false;
+}
+
+bool Decoder::read_int(int32_t* value) {
+  if (next_int_ >= words_.int_count) return fail("the call is longer than its integer words");
+  *value = words_.ints[next_int_++];
+  return true;
+}
+
+bool Decoder::read_double(double* value) {
+  if (next_double_ >= words_.double_count) return fail("the call is longer than its number words");
+  *value = words_.doubles[next_double_++];
+  return true;
+}
+
+bool Decoder::read_integer(int64_t* value) {
+  double number;
+  if (!read_double(&number)) return false;
+  if (!(number >= -largest_integer && number <= largest_integer)) return fail("%g is not a safe integer", number);
+  *value = static_cast<int64_t>(number);
+  return static_cast<double>(*value) == number || fail("%g is not an integer", number);
+}
+
+bool Decoder::decode(const Words& words, HandleTable& handles, Call& call) {
+  words_ = words;
+  next_int_ = next_double_ = 0;
+  handles_ = &handles;
+  dtype_ = -1;
+  seen_twice_ = false;
+  value_count_ = philox_count_ = made_count_ = tracked_count_ = 0;
+  elements_ = 0;
+  stamp_ = handles.next_stamp();
+  int32_t kernel;
+  if (!read_int(&kernel) || !read_int(&call.label)) return false;
+  if (kernel < 0 || kernel >= FIRESTEEL_KERNEL_COUNT) return fail("there is no kernel %d", kernel);
+  kernel_ = call.kernel = &kernel_infos[kernel];
+  call.view_count = call.list_count = 0;
+  call.item_count = 0;
+  for (int i = 0; i < kernel_->argument_count; i++)
+    if (!decode_argument(kernel_->arguments[i], call)) return false;
+  const View* items = call.items.data();
+  for (int i = 0; i < call.list_count; i++) {
+    call.lists[i].items = items;
+    items += call.lists[i].size;
+  }
+  return !seen_twice_ || check_aliases(call);
+}
+
+bool Decoder::decode_argument(const ArgumentInfo& argument, Call& call) {
+  if (argument.role >= Role::number_) return decode_value(argument, call);
+  if (argument.arity == Arity::list) return decode_list(argument, call);
+  const auto i = static_cast<size_t>(call.view_count++);
+  ensure(call.views, i + 1);
+  ensure(call.places, i + 1);
+  return decode_tensor(argument, call.views[i], call.places[i]);
+}
+
+bool Decoder::decode_list(const ArgumentInfo& argument, Call& call) {
+  int32_t size;
+  if (!read_int(&size)) return false;
+  if (size < 0 || static_cast<size_t>(size) > words_.int_count) return fail("%s: a list of %d", argument.name, size);
+  const auto first = static_cast<size_t>(call.item_count);
+  call.item_count += size;
+  call.lists[call.list_count++].size = size;
+  ensure(call.items, first + static_cast<size_t>(size));
+  ensure(call.item_places, first + static_cast<size_t>(size));
+  for (size_t i = first; i < first + static_cast<size_t>(size); i++)
+    if (!decode_tensor(argument, call.items[i], call.item_places[i])) return false;
+  return true;
+}
+
+bool Decoder::decode_value(const ArgumentInfo& argument, Call& call) {
+  if (argument.role == Role::philox_) {
+    int64_t seed, stream, offset;
+    if (!read_integer(&seed) || !read_integer(&stream) || !read_integer(&offset)) return false;
+    if (seed < 0 || offset < 0 || stream < 0 || stream > UINT32_MAX) return fail("%s: out of range", argument.name);
+    call.philox[philox_count_++] = {static_cast<uint64_t>(seed), static_cast<uint32_t>(stream),
+                                    static_cast<uint64_t>(offset)};
+    return true;
+  }
+  double& number = call.numbers[value_count_++];
+  if (argument.role != Role::integer_) return read_double(&number);
+  int64_t integer;
+  if (!read_integer(&integer)) return false;
+  number = static_cast<double>(integer);
+  return true;
+}
+
+bool Decoder::decode_tensor(const ArgumentInfo& argument, View& view, Place& place) {
+  if (!read_int(&place.handle)) return false;
+  if (place.handle == -1 && argument.arity == Arity::optional) return true;
+  if (!handles_->valid(place.handle)) return fail("%s: %d is no handle", argument.name, place.handle);
+  int32_t word;
+  if (!read_int(&word)) return false;
+  const int dtype = word & 0xff;
+  view.ndim = (word >> 8) & 0xff;
+  tracked_word_ = (word >> 16) != 0;
+  if (dtype > 5 || (argument.dtypes >> dtype & 1) == 0) return fail("%s: dtype %d is not taken", argument.name, dtype);
+  if (argument.same) {
+    if (dtype_ >= 0 && dtype_ != dtype) return fail("%s: dtype %d beside %d", argument.name, dtype, dtype_);
+    dtype_ = dtype;
+  }
+  if (view.ndim > max_dims) return fail("%s: %d dimensions", argument.name, view.ndim);
+  view.dtype = static_cast<DType>(dtype);
+  Range range;
+  return decode_shape(argument, view, &range) && decode_storage(argument, view, place, range);
+}
+
+bool Decoder::decode_shape(const ArgumentInfo& argument, View& view, Range* range) {
+  if (!read_integer(&range->offset)) return false;
+  if (range->offset < 0) return fail("%s: a negative offset", argument.name);
+  range->low = range->high = range->offset;
+  view.count = 1;
+  bool empty = false, overflow = false;
+  for (int d = 0; d < view.ndim; d++) {
+    if (!read_integer(&view.sizes[d])) return false;
+    if (view.sizes[d] < 0) return fail("%s: a negative size", argument.name);
+    empty |= view.sizes[d] == 0;
+    overflow |= __builtin_mul_overflow(view.count, view.sizes[d], &view.count);
+  }
+  for (int d = 0; d < view.ndim; d++) {
+    const int64_t size = view.sizes[d];
+    if (!read_integer(&view.strides[d])) return false;
+    if (size <= 1) continue;
+    if (view.strides[d] == 0 && argument.role == Role::update_) return fail("%s: elements overlap", argument.name);
+    int64_t span;
+    overflow |= __builtin_mul_overflow(size - 1, view.strides[d], &span);
+    int64_t* end = span < 0 ? &range->low : &range->high;
+    overflow |= __builtin_add_overflow(*end, span, end);
+  }
+  if (empty) {
+    view.count = 0;
+    range->low = range->high = range->offset;
+  } else if (overflow) {
+    return fail("%s: more elements than a storage can have", argument.name);
+  }
+  const bool dense = argument.role == Role::out_ || argument.role == Role::inout_ || argument.role == Role::in_;
+  if (dense && !empty && !is_dense(view)) return fail("%s: not dense", argument.name);
+  return true;
+}
+
+bool Decoder::decode_storage(const ArgumentInfo& argument, const View& view, Place& place, const Range& range) {
+  Handle& handle = (*handles_)[place.handle];
+  int64_t bytes = handle.bytes;
+  place.fresh_bytes = -1;
+  if (!handle.live) {
+    if (argument.role != Role::out_) return fail("%s: %d is not a live storage", argument.name, place.handle);
+    bytes = place.fresh_bytes = handles_->announced_bytes(place.handle);
+    if (bytes < 0) return fail("%s: a storage of unknown size", argument.name);
+    if (made_count_ == max_made) return fail("%s: too many new storages", argument.name);
+    made_[made_count_] = place.handle;
+    tracked_[made_count_++] = tracked_word_;
+    tracked_count_ += tracked_word_;
+  } else if (tracked_word_) {
+    return fail("%s: %d was made before", argument.name, place.handle);
+  }
+  const int64_t capacity = bytes / element_bytes(view.dtype);
+  if (range.low < 0 || (view.count > 0 ? range.high >= capacity : range.high > capacity))
+    return fail("%s: elements %lld to %lld of a storage of %lld", argument.name, static_cast<long long>(range.low),
+                static_cast<long long>(range.high), static_cast<long long>(capacity));
+  place.byte_offset = range.offset * element_bytes(view.dtype);
+  const bool written = writes(argument.role);
+  if (handle.stamp == stamp_) {
+    seen_twice_ |= written || handle.written;
+    handle.written |= written;
+  } else {
+    handle.stamp = stamp_;
+    handle.written = written;
+  }
+  if (__builtin_add_overflow(elements_, view.count, &elements_)) elements_ = INT64_MAX;
+  return true;
+}
+
+// Rare: some storage is both written and used by another argument. That is well as long as the parts do not overlap.
+bool Decoder::check_aliases(const Call& call) {
+  struct Use {
+    const View* view;
+    const Place* place;
+    bool written;
+  };
+  std::vector<Use> uses;
+  size_t view = 0, item = 0;
+  int list = 0;
+  for (int i = 0; i < kernel_->argument_count; i++) {
+    const ArgumentInfo& argument = kernel_->arguments[i];
+    if (argument.role >= Role::number_) continue;
+    const auto add = [&](const View& v, const Place& p) {
+      if (p.handle >= 0 && (*handles_)[p.handle].written) uses.push_back({&v, &p, writes(argument.role)});
+    };
+    if (argument.arity != Arity::list) {
+      add(call.views[view], call.places[view]);
+      view++;
+      continue;
+    }
+    for (int64_t k = call.lists[list++].size; k > 0; k--, item++) add(call.items[item], call.item_places[item]);
+  }
+  for (size_t i = 0; i < uses.size(); i++)
+    for (size_t j = i + 1; j < uses.size(); j++) {
+      const Use &a = uses[i], &b = uses[j];
+      if (a.place->handle != b.place->handle || (!a.written && !b.written)) continue;
+      const Extent x = extent(*a.view, *a.place), y = extent(*b.view, *b.place);
+      if (x.first < y.end && y.first < x.end)
+        return fail("storage %d is written and used by another argument", a.place->handle);
+      if (a.place->fresh_bytes >= 0) return fail("storage %d is made twice", a.place->handle);
+    }
+  return true;
+}
+
+}  // namespace firesteel

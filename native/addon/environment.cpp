@@ -1,0 +1,241 @@
+#include "environment.h"
+
+#include <memory>
+#include <new>
+#include <system_error>
+
+namespace firesteel {
+namespace {
+
+// Up to here a kernel is done before another thread would have been told of it: about 2 microseconds.
+constexpr int64_t small_linear = 8192;
+constexpr int64_t small_heavy = 1024;
+
+}  // namespace
+
+bool PinnedArray::pin(napi_env env, napi_value value, napi_typedarray_type type) {
+  napi_typedarray_type actual;
+  size_t size;
+  void* data;
+  if (napi_get_typedarray_info(env, value, &actual, &size, &data, nullptr, nullptr) != napi_ok || actual != type)
+    return false;
+  napi_ref reference;
+  if (napi_create_reference(env, value, 1, &reference) != napi_ok) return false;
+  if (reference_) napi_delete_reference(env, reference_);
+  reference_ = reference;
+  data_ = data;
+  size_ = size;
+  return true;
+}
+
+Environment::Environment(napi_env env, Isa isa, int threads)
+    : env_(env), isa_(isa), queue_(*isa.table, threads, read_done, this) {}
+
+Environment* Environment::open(napi_env env, Isa isa, int threads) {
+  std::unique_ptr<Environment> environment;
+  try {
+    environment.reset(new Environment(env, isa, threads));
+  } catch (const std::bad_alloc&) {
+    napi_throw_error(env, "ERR_INTERNAL", "no memory for the device's queue");
+    return nullptr;
+  } catch (const std::system_error&) {
+    napi_throw_error(env, "ERR_INTERNAL", "the system gives no thread for the device's queue");
+    return nullptr;
+  }
+  napi_value name;
+  // The function first, then the hook: hooks run in reverse order, and the executor must be joined before Node takes
+  // the function away.
+  if (napi_create_string_utf8(env, "firesteel reads", NAPI_AUTO_LENGTH, &name) != napi_ok ||
+      napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, environment.get(),
+                                      resolve_reads, &environment->reads_function_) != napi_ok ||
+      napi_unref_threadsafe_function(env, environment->reads_function_) != napi_ok ||
+      napi_set_instance_data(
+          env, environment.get(), [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); },
+          nullptr) != napi_ok ||
+      napi_add_env_cleanup_hook(env, clean_up, environment.get()) != napi_ok) {
+    napi_throw_error(env, "ERR_INTERNAL", "Node refuses what the addon needs to start");
+    return environment.release();  // instance data may own it by now: rather leak than free twice
+  }
+  return environment.release();
+}
+
+void Environment::clean_up(void* environment) { static_cast<Environment*>(environment)->queue_.stop(); }
+
+Environment::~Environment() {
+  queue_.stop();
+  for (PendingRead* read : reads_) delete read;
+}
+
+void Environment::fail(const char* text) { napi_throw_error(env_, "ERR_INTERNAL", text); }
+
+napi_ref Environment::make_reference(napi_value object) {
+  napi_valuetype type;
+  napi_ref reference;
+  if (napi_typeof(env_, object, &type) != napi_ok || type != napi_object) return nullptr;
+  return napi_create_reference(env_, object, 0, &reference) == napi_ok ? reference : nullptr;
+}
+
+void Environment::call(size_t object_count, const napi_value* objects) {
+  Entry& entry = queue_.next();
+  entry.kind = Entry::Kind::call;
+  const Words words = {static_cast<const int32_t*>(ints_.data()), ints_.size(),
+                       static_cast<const double*>(doubles_.data()), doubles_.size()};
+  if (!decoder_.decode(words, handles_, entry.call)) return fail(decoder_.error());
+  if (static_cast<size_t>(decoder_.tracked_count()) != object_count)
+    return fail("the call does not bring the objects of the storages that it makes");
+  napi_ref references[Decoder::max_made];
+  for (size_t i = 0; i < object_count; i++) {
+    references[i] = make_reference(objects[i]);
+    if (references[i]) continue;
+    while (i-- > 0) napi_delete_reference(env_, references[i]);
+    return fail("a storage's object is no object");
+  }
+  int next_reference = 0;
+  for (int i = 0; i < decoder_.made_count(); i++) {
+    const int32_t handle = decoder_.made(i);
+    handles_[handle].live = true;
+    handles_[handle].bytes = handles_.announced_bytes(handle);
+    if (decoder_.made_tracked(i)) handles_.track(handle, references[next_reference++]);
+  }
+  queue_.submit(decoder_.elements() <= (entry.call.kernel->heavy ? small_heavy : small_linear));
+}
+
+void Environment::release(int32_t handle) {
+  if (!handles_.live(handle)) return fail("a storage that does not live cannot be freed");
+  handles_.release(env_, handle);
+  Entry& entry = queue_.next();
+  entry.kind = Entry::Kind::release;
+  entry.released.assign(1, handle);
+  queue_.submit(true);
+}
+
+void Environment::track(int32_t handle, napi_value object) {
+  if (!handles_.live(handle) || handles_[handle].reference) return fail("only a live, untracked storage can be tracked");
+  const napi_ref reference = make_reference(object);
+  if (!reference) return fail("a storage's object is no object");
+  handles_.track(handle, reference);
+}
+
+int32_t Environment::poll(bool major) {
+  int32_t* freed = static_cast<int32_t*>(freed_.data());
+  const int32_t count = handles_.poll(env_, major, freed);
+  if (count == 0) return 0;
+  Entry& entry = queue_.next();
+  entry.kind = Entry::Kind::release;
+  entry.released.assign(freed, freed + count);
+  queue_.submit(true);
+  return count;
+}
+
+void Environment::upload(int32_t handle, napi_value array) {
+  Read source;
+  if (!handles_.valid(handle)) return fail("upload: no handle");
+  const bool fresh = !handles_[handle].live;
+  const int64_t bytes = fresh ? handles_.announced_bytes(handle) : handles_[handle].bytes;
+  if (bytes < 0) return fail("upload: a storage of unknown size");
+  if (fresh) handles_[handle] = {.bytes = bytes, .live = true};
+  if (!decode_read(handle, 0, array, &source) || static_cast<int64_t>(source.bytes) != bytes) {
+    if (fresh) handles_[handle].live = false;
+    bool thrown = false;
+    napi_is_exception_pending(env_, &thrown);
+    return thrown ? void() : fail("upload: the array's length is not the storage's");
+  }
+  queue_.upload(handle, fresh ? bytes : -1, source.to, source.bytes);
+}
+
+bool Environment::decode_read(int32_t handle, double byte_offset, napi_value array, Read* read) {
+  napi_typedarray_type type;
+  size_t elements;
+  napi_value buffer;
+  size_t array_offset, buffer_bytes;
+  void* data;
+  if (!handles_.live(handle)) return fail("read: not a live storage"), false;
+  if (napi_get_typedarray_info(env_, array, &type, &elements, &read->to, &buffer, &array_offset) != napi_ok ||
+      napi_get_arraybuffer_info(env_, buffer, &data, &buffer_bytes) != napi_ok)
+    return fail("read: not a typed array"), false;
+  static constexpr size_t element_bytes[] = {1, 1, 1, 2, 2, 4, 4, 4, 8, 8, 8};
+  if (static_cast<size_t>(type) >= sizeof element_bytes / sizeof *element_bytes)
+    return fail("read: a typed array of an unknown type"), false;
+  read->bytes = elements * element_bytes[type];
+  const int64_t bytes = handles_[handle].bytes;
+  if (!(byte_offset >= 0 && byte_offset <= static_cast<double>(bytes)) ||
+      read->bytes > static_cast<size_t>(bytes) - static_cast<size_t>(byte_offset))
+    return fail("read: outside of the storage"), false;
+  read->handle = handle;
+  read->byte_offset = static_cast<size_t>(byte_offset);
+  return true;
+}
+
+bool Environment::read_now(int32_t handle, double byte_offset, napi_value array, bool wait) {
+  if (!wait && !queue_.idle()) return false;
+  Read read;
+  if (!decode_read(handle, byte_offset, array, &read)) return true;
+  queue_.finish();
+  queue_.read_now(read);
+  return true;
+}
+
+napi_value Environment::read(int32_t handle, double byte_offset, napi_value array) {
+  auto pending = std::make_unique<PendingRead>();
+  if (!decode_read(handle, byte_offset, array, pending.get())) return nullptr;
+  napi_value promise;
+  if (napi_create_reference(env_, array, 1, &pending->array) != napi_ok ||
+      napi_create_promise(env_, &pending->deferred, &promise) != napi_ok)
+    return fail("read: Node makes no promise"), nullptr;
+  if (reads_pending_++ == 0) napi_ref_threadsafe_function(env_, reads_function_);
+  Entry& entry = queue_.next();
+  entry.kind = Entry::Kind::read;
+  entry.read = pending.release();
+  queue_.submit(false);
+  return promise;
+}
+
+// On the thread that runs the queue. One call of the function serves all reads that are done by then.
+void Environment::read_done(void* owner, Read* read) {
+  Environment* self = static_cast<Environment*>(owner);
+  bool first;
+  {
+    std::lock_guard<std::mutex> lock(self->reads_mutex_);
+    first = self->reads_.empty();
+    self->reads_.push_back(static_cast<PendingRead*>(read));
+  }
+  if (first) napi_call_threadsafe_function(self->reads_function_, nullptr, napi_tsfn_nonblocking);
+}
+
+void Environment::resolve_reads(napi_env env, napi_value, void* context, void*) {
+  Environment* self = static_cast<Environment*>(context);
+  if (!env) return;  // the environment ends
+  std::vector<PendingRead*> done;
+  {
+    std::lock_guard<std::mutex> lock(self->reads_mutex_);
+    done.swap(self->reads_);
+  }
+  for (PendingRead* read : done) {
+    napi_value array;
+    napi_get_reference_value(env, read->array, &array);
+    napi_delete_reference(env, read->array);
+    napi_resolve_deferred(env, read->deferred, array);
+    delete read;
+    if (--self->reads_pending_ == 0) napi_unref_threadsafe_function(env, self->reads_function_);
+  }
+}
+
+void Environment::set_words(napi_value ints, napi_value doubles) {
+  if (!ints_.pin(env_, ints, napi_int32_array) || !doubles_.pin(env_, doubles, napi_float64_array))
+    fail("words: an Int32Array and a Float64Array are wanted");
+}
+
+void Environment::set_handles(napi_value sizes, napi_value freed) {
+  if (!sizes_.pin(env_, sizes, napi_float64_array) || !freed_.pin(env_, freed, napi_int32_array) ||
+      freed_.size() < sizes_.size() || sizes_.size() < handles_.capacity() || sizes_.size() > INT32_MAX)
+    return fail("handles: a Float64Array and an Int32Array, no shorter than before, are wanted");
+  handles_.grow(sizes_.size(), static_cast<const double*>(sizes_.data()));
+}
+
+void Environment::set_status(napi_value status) {
+  if (!status_.pin(env_, status, napi_int32_array) || status_.size() < 1) return fail("status: an Int32Array is wanted");
+  queue_.finish();
+  queue_.context().status = static_cast<int32_t*>(status_.data());
+}
+
+}  // namespace firesteel

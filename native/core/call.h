@@ -1,0 +1,70 @@
+// A kernel call as the queue holds it, and what the table of kernels says of each kernel.
+#pragma once
+#include <stdint.h>
+
+#include <vector>
+
+#include "kernel.h"
+
+namespace firesteel {
+
+struct KernelTable;
+struct Call;
+
+// The underscores keep the names apart from keywords.
+enum class Role : uint8_t { out_, inout_, update_, in_, strided_, number_, integer_, flag_, philox_ };
+enum class Arity : uint8_t { one, optional, list };
+
+struct ArgumentInfo {
+  const char* name;
+  Role role;
+  Arity arity;
+  uint8_t dtypes;  // bit d: DType(d) is allowed
+  bool same;       // has the dtype T of the call
+};
+
+constexpr int max_arguments = 20;
+
+struct KernelInfo {
+  const char* name;
+  bool heavy;
+  int argument_count;
+  ArgumentInfo arguments[max_arguments];
+  void (*run)(const KernelTable& table, Context& context, const Call& call);
+};
+
+// Where a view's memory comes from; beside each View of a call.
+struct Place {
+  int32_t handle;       // -1: an optional argument that is absent
+  int64_t byte_offset;  // of the first element
+  int64_t fresh_bytes;  // not -1: the storage is made by this call, with so many bytes
+};
+
+// Vectors grow and never shrink: the queue's calls are reused, and no call allocates in the long run. So their sizes mean
+// nothing; the counts do.
+struct Call {
+  const KernelInfo* kernel = nullptr;
+  int32_t label = 0;
+
+  // Tensors in the order of the arguments, null ones included, lists apart.
+  int view_count = 0;
+  std::vector<View> views;
+  std::vector<Place> places;
+
+  // The members of all lists, one list after the other.
+  int64_t item_count = 0;
+  std::vector<View> items;
+  std::vector<Place> item_places;
+  int list_count = 0;
+  ViewList lists[max_arguments];
+
+  double numbers[max_arguments];
+  Philox philox[max_arguments];
+
+  const View* optional(int index) const {
+    const auto i = static_cast<size_t>(index);
+    return places[i].handle < 0 ? nullptr : &views[i];
+  }
+};
+
+}  // namespace firesteel

@@ -1,0 +1,16 @@
+// The instruction sets this binary was built for, and the one to use.
+#pragma once
+
+namespace firesteel {
+
+struct KernelTable;
+
+struct Isa {
+  const char* name;
+  const KernelTable* table;
+};
+
+// The best that this CPU has; with `wanted`, that one. On failure the table is null and `name` says why.
+Isa choose_isa(const char* wanted);
+
+}  // namespace firesteel

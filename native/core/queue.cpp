@@ -1,0 +1,198 @@
+#include "queue.h"
+
+#include <string.h>
+
+#include <new>
+
+#include "machine.h"
+
+namespace firesteel {
+namespace {
+
+// About 10 microseconds; see pool.cpp.
+constexpr int spins = 400;
+
+}  // namespace
+
+Queue::Queue(const KernelTable& table, int threads, void (*read_done)(void* owner, Read* read), void* owner)
+    : table_(table), context_(threads), storages_(context_.allocator), read_done_(read_done), owner_(owner) {
+  thread_ = std::thread([this] { work(); });
+}
+
+void Queue::stop() {
+  if (!thread_.joinable()) return;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    context_.stop.store(true);
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+void Queue::work() {
+  const auto ready = [this] { return !taken_.load() && head_.load() != tail_.load(); };
+  while (!context_.stop.load()) {
+    bool found = false;
+    for (int i = 0; i < spins && !(found = ready()); i++) spin_pause();
+    if (!found) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      sleeping_.store(true);
+      wake_.wait(lock, [&] { return context_.stop.load() || ready(); });
+      sleeping_.store(false);
+      continue;
+    }
+    std::lock_guard<std::mutex> lock(run_mutex_);
+    for (;;) {
+      const uint64_t tail = tail_.load(std::memory_order_relaxed);
+      if (tail == head_.load(std::memory_order_acquire) || taken_.load() || context_.stop.load()) break;
+      step(tail);
+    }
+  }
+}
+
+// Runs the entry at `tail` and tells a producer that waits for room.
+void Queue::step(uint64_t tail) {
+  run(entries_[tail % capacity]);
+  tail_.store(tail + 1);
+  if (producer_waits_.load() && tail + 1 >= awaited_tail_.load()) {
+    { std::lock_guard<std::mutex> lock(mutex_); }
+    advanced_.notify_one();
+  }
+}
+
+Entry& Queue::next() {
+  const uint64_t head = head_.load(std::memory_order_relaxed);
+  // A full queue is left half empty, so that the producer is not woken for every entry.
+  if (head - tail_.load(std::memory_order_acquire) >= capacity) wait_for_tail(head - capacity / 2);
+  return entries_[head % capacity];
+}
+
+void Queue::wait_for_tail(uint64_t target) {
+  awaited_tail_.store(target);
+  producer_waits_.store(true);
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    advanced_.wait(lock, [&] { return tail_.load() >= target; });
+  }
+  producer_waits_.store(false);
+}
+
+void Queue::submit(bool small) {
+  const uint64_t head = head_.load(std::memory_order_relaxed);
+  if (small && idle()) return run(entries_[head % capacity]);
+  head_.store(head + 1);
+  if (sleeping_.load()) {
+    { std::lock_guard<std::mutex> lock(mutex_); }
+    wake_.notify_one();
+  }
+}
+
+void Queue::finish() {
+  if (idle()) return;
+  taken_.store(true);
+  {
+    std::lock_guard<std::mutex> lock(run_mutex_);
+    for (uint64_t tail; (tail = tail_.load(std::memory_order_relaxed)) != head_.load(std::memory_order_relaxed);)
+      step(tail);
+  }
+  taken_.store(false);
+}
+
+void Queue::upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes) {
+  if (!idle() && (bytes > staged_limit || staged_.load() > staged_limit - bytes)) finish();
+  std::unique_ptr<char[]> staged;
+  if (!idle()) staged.reset(new (std::nothrow) char[bytes]);
+  if (!staged) {
+    finish();
+    return run_upload(handle, fresh_bytes, source, bytes);
+  }
+  memcpy(staged.get(), source, bytes);
+  staged_.fetch_add(bytes);
+  Entry& entry = next();
+  entry.kind = Entry::Kind::upload;
+  entry.handle = handle;
+  entry.fresh_bytes = fresh_bytes;
+  entry.staged = std::move(staged);
+  entry.staged_bytes = bytes;
+  submit(false);
+}
+
+void Queue::run(Entry& entry) {
+  switch (entry.kind) {
+    case Entry::Kind::call:
+      run_call(entry.call);
+      break;
+    case Entry::Kind::release:
+      for (const int32_t handle : entry.released) storages_.release(handle);
+      break;
+    case Entry::Kind::upload:
+      run_upload(entry.handle, entry.fresh_bytes, entry.staged.get(), entry.staged_bytes);
+      entry.staged.reset();
+      staged_.fetch_sub(entry.staged_bytes);
+      break;
+    case Entry::Kind::read:
+      read_now(*entry.read);
+      read_done_(owner_, entry.read);
+      break;
+  }
+}
+
+void Queue::run_call(Call& call) {
+  context_.op = call.kernel->name;
+  context_.label = call.label;
+  const bool views = place(call.views.data(), call.places.data(), call.view_count);
+  const bool items = place(call.items.data(), call.item_places.data(), call.item_count);
+  if (!views || !items) return;  // the allocation that failed has recorded it
+  try {
+    call.kernel->run(table_, context_, call);
+  } catch (const KernelAbandoned&) {
+    context_.in_parallel = false;
+  } catch (const std::bad_alloc&) {
+    context_.record(ErrorCode::memory, "no memory for the bookkeeping of a kernel");
+  }
+  context_.release_scratch();
+}
+
+bool Queue::place(View* views, const Place* places, int64_t count) {
+  bool complete = true;
+  for (int64_t i = 0; i < count; i++) {
+    const Place& place = places[i];
+    if (place.handle < 0) continue;
+    void* data = place.fresh_bytes >= 0 ? make(place.handle, place.fresh_bytes) : storages_.find(place.handle);
+    complete &= data != nullptr;
+    views[i].data = static_cast<char*>(data) + place.byte_offset;
+  }
+  return complete;
+}
+
+void* Queue::make(int32_t handle, int64_t bytes) {
+  void* data = nullptr;
+  try {
+    data = storages_.allocate(handle, static_cast<size_t>(bytes));
+  } catch (const std::bad_alloc&) {
+  }
+  if (!data)
+    record_error(context_, ErrorCode::memory, "no memory for a tensor of %lld bytes beside %zu bytes in use",
+                 static_cast<long long>(bytes), context_.allocator.live_bytes());
+  return data;
+}
+
+void Queue::run_upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes) {
+  context_.op = "upload";
+  context_.label = 0;
+  void* data = fresh_bytes >= 0 ? make(handle, fresh_bytes) : storages_.find(handle);
+  if (data) memcpy(data, source, bytes);
+}
+
+void Queue::read_now(const Read& read) {
+  context_.op = "read";
+  context_.label = 0;
+  if (const void* data = storages_.find(read.handle)) {
+    memcpy(read.to, static_cast<const char*>(data) + read.byte_offset, read.bytes);
+  } else {
+    memset(read.to, 0, read.bytes);
+    record_error(context_, ErrorCode::memory, "the tensor has no memory: its allocation failed before");
+  }
+}
+
+}  // namespace firesteel

@@ -1,0 +1,104 @@
+// A device's queue: one producer, one executor thread, entries run in order.
+//
+// The ring of entries has one writer of `head_` (the producer) and, at any time, one writer of `tail_` (whoever holds
+// `run_mutex_`: the executor, or the producer that runs the rest itself in finish()). Only the producer submits, so
+// for it an empty queue means that nobody else touches the storages, the allocator and the threads: it may run a small
+// entry at once, in place. Allocation and release are entries too, which makes reuse of memory safe without locks.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "call.h"
+#include "context.h"
+#include "storage.h"
+
+namespace firesteel {
+
+struct Read {
+  int32_t handle;
+  size_t byte_offset, bytes;
+  void* to;
+};
+
+struct Entry {
+  enum class Kind : uint8_t { call, release, upload, read };
+  Kind kind;
+  Call call;
+  std::vector<int32_t> released;
+  // upload: `staged` is copied into the storage, which is made with fresh_bytes unless that is -1.
+  int32_t handle;
+  int64_t fresh_bytes;
+  std::unique_ptr<char[]> staged;
+  size_t staged_bytes;
+  Read* read;
+};
+
+class Queue {
+ public:
+  static constexpr uint64_t capacity = 1024;
+  // Uploads that may wait in the queue; more makes the producer wait.
+  static constexpr size_t staged_limit = size_t(256) << 20;
+
+  // `read_done` is called by the executor after each read entry.
+  Queue(const KernelTable& table, int threads, void (*read_done)(void* owner, Read* read), void* owner);
+  ~Queue() { stop(); }
+  Queue(const Queue&) = delete;
+  Queue& operator=(const Queue&) = delete;
+
+  // The rest is for the producer's thread.
+
+  // The entry to fill and submit next; waits while the queue is full.
+  Entry& next();
+  // Runs the entry at once if it is small and the queue is empty, else hands it to the executor.
+  void submit(bool small);
+  bool idle() const { return tail_.load(std::memory_order_acquire) == head_.load(std::memory_order_relaxed); }
+  // Waits until all entries have run, by running those that the executor has not begun.
+  void finish();
+  // Copies `bytes` bytes into a storage, in order; the source may change afterwards.
+  void upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes);
+  // Idle only. Zeros, and an error, where the storage has no memory.
+  void read_now(const Read& read);
+  // Abandons what has not run, the kernel in flight included, and ends all threads.
+  void stop();
+
+  Context& context() { return context_; }
+  uint64_t submitted() const { return head_.load(std::memory_order_relaxed); }
+
+ private:
+  void work();
+  void run(Entry& entry);
+  void run_call(Call& call);
+  bool place(View* views, const Place* places, int64_t count);
+  void run_upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes);
+  void* make(int32_t handle, int64_t bytes);
+  void step(uint64_t tail);
+  void wait_for_tail(uint64_t target);
+
+  const KernelTable& table_;
+  Context context_;
+  StorageTable storages_;
+  void (*read_done_)(void* owner, Read* read);
+  void* owner_;
+
+  std::unique_ptr<Entry[]> entries_{new Entry[capacity]};
+  alignas(64) std::atomic<uint64_t> head_{0};
+  alignas(64) std::atomic<uint64_t> tail_{0};
+  alignas(64) std::atomic<bool> sleeping_{false};
+  std::atomic<bool> taken_{false};         // the producer wants to run the rest
+  std::atomic<bool> producer_waits_{false};
+  std::atomic<uint64_t> awaited_tail_{0};
+  std::atomic<size_t> staged_{0};
+  std::mutex run_mutex_;
+  std::mutex mutex_;
+  std::condition_variable wake_, advanced_;
+  std::thread thread_;
+};
+
+}  // namespace firesteel
