@@ -1,0 +1,64 @@
+// Sums and maxima over contiguous floats, for the families that reduce rows.
+//
+// A sum runs in float32 over blocks of 1024 elements, in four registers side by side, and in float64 over the blocks: at
+// most 256 / lanes additions of float32 follow one another, whatever the row's length. The order is fixed by the length and
+// the instruction set.
+#pragma once
+#include "vector.h"
+
+namespace firesteel::FIRESTEEL_ISA::simd {
+
+constexpr int64_t row_block = 1024;
+
+FIRESTEEL_INLINE Vec load_some(const float* p, int64_t n) { return n == lanes ? load(p) : load_partial(p, n); }
+FIRESTEEL_INLINE void store_some(float* p, Vec a, int64_t n) { n == lanes ? store(p, a) : store_partial(p, a, n); }
+
+// Which lanes are below n.
+FIRESTEEL_INLINE Mask lanes_below(int64_t n) {
+  static const int32_t index[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return load(index) < set_int(int32_t(n));
+}
+// `other` in the lanes from n on.
+FIRESTEEL_INLINE Vec first_of(Vec a, int64_t n, Vec other) { return n == lanes ? a : select(lanes_below(n), a, other); }
+
+// Calls body(i, count) over [0, n), count = lanes except at the end. Inlined twice, once with count known.
+template <class F>
+FIRESTEEL_INLINE void for_row(int64_t n, const F& body) {
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) body(i, int64_t(lanes));
+  if (i < n) body(i, n - i);
+}
+
+// K sums at once: add(i, count, sums) adds the terms of elements [i, i + count) to K registers, nothing to lanes from
+// `count` on.
+template <int K, class F>
+FIRESTEEL_INLINE void sum_row(int64_t n, double (&totals)[K], const F& add) {
+  for (int k = 0; k < K; k++) totals[k] = 0;
+  for (int64_t start = 0; start < n; start += row_block) {
+    const int64_t end = n - start < row_block ? n : start + row_block;
+    Vec sums[4][K];
+    for (int way = 0; way < 4; way++)
+      for (int k = 0; k < K; k++) sums[way][k] = zero();
+    int64_t i = start;
+    for (; i + 4 * lanes <= end; i += 4 * lanes)
+      for (int way = 0; way < 4; way++) add(i + way * lanes, int64_t(lanes), sums[way]);
+    for (; i + lanes <= end; i += lanes) add(i, int64_t(lanes), sums[0]);
+    if (i < end) add(i, end - i, sums[1]);
+    for (int k = 0; k < K; k++) totals[k] += double(reduce_add((sums[0][k] + sums[1][k]) + (sums[2][k] + sums[3][k])));
+  }
+}
+
+// NaN if any element is; n >= 1.
+FIRESTEEL_INLINE float row_max(const float* x, int64_t n) {
+  if (n < lanes) return reduce_max(first_of(load_partial(x, n), n, set(x[0])));
+  Vec largest[4];
+  for (int way = 0; way < 4; way++) largest[way] = load(x);
+  int64_t i = 0;
+  for (; i + 4 * lanes <= n; i += 4 * lanes)
+    for (int way = 0; way < 4; way++) largest[way] = max(largest[way], load(x + i + way * lanes));
+  for (; i + lanes <= n; i += lanes) largest[0] = max(largest[0], load(x + i));
+  largest[1] = max(largest[1], load(x + n - lanes));
+  return reduce_max(max(max(largest[0], largest[1]), max(largest[2], largest[3])));
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA::simd
