@@ -1,0 +1,71 @@
+// conv2d_forward: out = weight * x + bias, as an implicit product (product.h). Overwrites out. 2 N G M K P Q operations;
+// x is read once for each group of rows of the result, out is written once for each block of depth.
+//
+// Parallel over images, groups, blocks of positions and, where those are few, over parts of the channels out.
+#include "../../generated/kernels.h"
+#include "../gemm/micro.h"
+#include "product.h"
+#include "rooms.h"
+#include "work.h"
+
+namespace firesteel::FIRESTEEL_ISA {
+
+using namespace conv;
+
+void conv2d_forward(Context& context, const View& out, const View& x, const View& weight, const View* bias, int64_t stride_h,
+                    int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups) {
+  Shape s;
+  if (!read_shape(context, x, weight, out, {stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups}, s)) return;
+  if (bias && !expect(context, bias->dtype == DType::float32 && bias->count == s.G * s.M, "a convolution's bias differs"))
+    return;
+  if (out.count == 0) return;
+
+  int64_t* taps = static_cast<int64_t*>(scratch(context, size_t(s.R + s.S) * sizeof(int64_t)));
+  if (!taps) return;
+  for (int64_t r = 0; r < s.R; r++) taps[r] = r * dilation_h - pad_h;
+  for (int64_t c = 0; c < s.S; c++) taps[s.R + c] = c * dilation_w - pad_w;
+  Product product = {};
+  product.channels = s.C;
+  product.M = s.M;
+  product.P = s.P;
+  product.Q = s.Q;
+  product.rows = {s.H, stride_h, s.R, taps};
+  product.columns = {s.W, stride_w, s.S, taps + s.R};
+  product.bias = bias != nullptr;
+  if (!plan_product(context, product)) return;
+
+  const int64_t K = product.depth, packed_floats = packed_weights(product);
+  float* packed = static_cast<float*>(scratch(context, size_t(s.G * packed_floats) * sizeof(float)));
+  if (!packed) return;
+  const Parts rows = cut_rows(s.M, larger(1, pack_chunk / K));
+  const Batch packing = batch(s.G * rows.count, rows.size * K, pack_chunk);
+  parallel(context, packing.chunks, [&](int64_t chunk) {
+    for (int64_t item = first_item(packing, chunk); item < first_item(packing, chunk + 1); item++) {
+      const int64_t group = item / rows.count, m = item % rows.count * rows.size;
+      pack_weights(product, packed + group * packed_floats, pointer<const float>(weight) + group * s.M * K, K, nullptr,
+                   bias ? pointer<const float>(*bias) + group * s.M : nullptr, m, smaller(s.M, m + rows.size));
+    }
+  });
+
+  const int64_t blocks = blocks_of(product), plane_in = s.H * s.W, plane_out = s.P * s.Q;
+  const Parts parts = cut_rows(s.M, rows_of_part(s.M, s.N * s.G * blocks));
+  const Batch work = batch(s.N * s.G * blocks * parts.count,
+                           parts.size * K * product.block_rows * product.block_columns, multiply_chunk);
+  Rooms rooms;
+  if (!make_rooms(context, product.room_floats, work.chunks, rooms)) return;
+  parallel(context, work.chunks, [&](int64_t chunk) {
+    int64_t room_number;
+    float* room = enter_room(rooms, room_number);
+    for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
+      const int64_t m = item % parts.count * parts.size, image_group = item / parts.count / blocks;
+      const Block block = block_at(product, item / parts.count % blocks);
+      multiply_block(product, block, pointer<const float>(x) + image_group * s.C * plane_in,
+                     packed + image_group % s.G * packed_floats, m, smaller(s.M, m + parts.size),
+                     pointer<float>(out) + (image_group * s.M + m) * plane_out + block.row * product.Q + block.column,
+                     plane_out, room);
+    }
+    leave_room(rooms, room_number);
+  });
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA

@@ -1,0 +1,245 @@
+#include "product.h"
+
+#include "../gemm/micro.h"
+#include "../simd/vector.h"
+
+namespace firesteel::FIRESTEEL_ISA::conv {
+
+using gemm::block_depth;
+using gemm::tile_columns;
+using gemm::tile_rows;
+using simd::Vec;
+
+namespace {
+
+constexpr int64_t few_rows = 4;
+constexpr int lanes = simd::lanes;
+constexpr int panel_vectors = int(tile_columns) / lanes;
+static_assert(panel_vectors * lanes == tile_columns, "a panel is whole vectors");
+
+// Positions of a block: with block_depth, a packed block of patches of half the second-level cache.
+constexpr int64_t block_positions = 256;
+// Floats of a tile that the unpacked product reads again and again: half of the first-level cache.
+constexpr int64_t few_tile = 4096;
+
+// Rows of positions in a block: those near the wanted area that waste least on panels that are not full.
+int64_t choose_rows(int64_t P, int64_t Q, int64_t positions) {
+  const int64_t most = smaller(P, larger(1, positions / Q));
+  int64_t best = most, least = -1;
+  for (int64_t rows = most; rows >= 1 && 2 * rows >= most; rows--) {
+    const int64_t full = P / rows, rest = P % rows;
+    const int64_t computed = full * round_up(rows * Q, tile_columns) + round_up(rest * Q, tile_columns);
+    if (least < 0 || computed < least) {
+      least = computed;
+      best = rows;
+    }
+  }
+  return best;
+}
+
+bool reads_itself(const Product& p) {
+  return p.rows.taps == 1 && p.columns.taps == 1 && p.rows.step == 1 && p.columns.step == 1 && p.rows.offsets[0] == 0 &&
+         p.columns.offsets[0] == 0 && p.rows.length == p.P && p.columns.length == p.Q;
+}
+
+// One panel: `count` positions from `first` on, in pieces of rows. A piece is copied in whole vectors, which spill into the
+// lanes of the next piece, or the next row of the panel, before those are written.
+void pack_panel(float* to, const float* tile, const Product& p, const Block& block, const int64_t* offsets, int64_t depth,
+                int64_t first, int64_t count) {
+  int64_t q = first % block.columns, lane = 0, pieces = 0;
+  const float* row = tile + first / block.columns * p.row_advance;
+  if (block.columns - q >= count) {
+    const float* from = row + q;
+    if (count == tile_columns)
+      for (int64_t k = 0; k < depth; k++)
+        for (int v = 0; v < panel_vectors; v++)
+          simd::store(to + k * tile_columns + v * lanes, simd::load(from + offsets[k] + v * lanes));
+    else
+      for (int64_t k = 0; k < depth; k++)
+        for (int64_t i = 0; i < count; i++) to[k * tile_columns + i] = from[offsets[k] + i];
+    return;
+  }
+  const float* from[tile_columns];
+  int64_t lane_of[tile_columns], end_of[tile_columns];
+  for (; lane < count; q = 0, row += p.row_advance, pieces++) {
+    const int64_t length = smaller(block.columns - q, count - lane);
+    from[pieces] = row + q;
+    lane_of[pieces] = lane;
+    lane += length;
+    end_of[pieces] = lane;
+  }
+  for (int64_t k = 0; k < depth; k++, to += tile_columns)
+    for (int64_t piece = 0; piece < pieces; piece++) {
+      const float* source = from[piece] + offsets[k];
+      for (int64_t i = lane_of[piece]; i < end_of[piece]; i += lanes, source += lanes) simd::store(to + i, simd::load(source));
+    }
+}
+
+// M rows of result for V vectors of consecutive positions (M V accumulators), over a block of depth.
+template <int M, int V, bool Partial>
+void few_step(const float* from, const int64_t* offsets, int64_t depth, const float* weights, bool bias, bool accumulate,
+              float* c, int64_t ldc, int64_t count) {
+  Vec sum[M][V];
+  for (int m = 0; m < M; m++)
+    for (int v = 0; v < V; v++) sum[m][v] = simd::zero();
+  for (int64_t k = 0; k < depth; k++, weights += tile_rows) {
+    Vec weight[M];
+    for (int m = 0; m < M; m++) weight[m] = simd::set(weights[m]);
+    const float* source = from + offsets[k];
+    for (int v = 0; v < V; v++) {
+      const Vec x = Partial ? simd::load_partial(source, int(count)) : simd::load(source + v * lanes);
+      for (int m = 0; m < M; m++) sum[m][v] = simd::fma(weight[m], x, sum[m][v]);
+    }
+  }
+  for (int m = 0; m < M; m++)
+    for (int v = 0; v < V; v++) {
+      float* to = c + m * ldc + v * lanes;
+      Vec result = sum[m][v];
+      if (accumulate) result = result + (Partial ? simd::load_partial(to, int(count)) : simd::load(to));
+      if (bias) result = result + simd::set(weights[m]);
+      if (Partial)
+        simd::store_partial(to, result, int(count));
+      else
+        simd::store(to, result);
+    }
+}
+
+template <int M, int V>
+void few_row(const float* from, const int64_t* offsets, int64_t depth, const float* weights, bool bias, bool accumulate,
+             float* c, int64_t ldc, int64_t count) {
+  for (; count >= V * lanes; count -= V * lanes, from += V * lanes, c += V * lanes)
+    few_step<M, V, false>(from, offsets, depth, weights, bias, accumulate, c, ldc, 0);
+  if constexpr (V > 1) {
+    if (count) few_row<M, V / 2>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
+  } else if (count) {
+    few_step<M, 1, true>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
+  }
+}
+
+void multiply_few(int64_t m, const float* from, const int64_t* offsets, int64_t depth, const float* weights, bool bias,
+                  bool accumulate, float* c, int64_t ldc, int64_t count) {
+  switch (m) {
+    case 1: return few_row<1, 8>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
+    case 2: return few_row<2, 4>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
+    case 3: return few_row<3, 4>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
+    default: return few_row<4, 2>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
+  }
+}
+
+}  // namespace
+
+bool plan_product(Context& context, Product& p) {
+  const int64_t taps = p.rows.taps * p.columns.taps;
+  p.depth = p.channels * taps;
+  p.few = p.M <= few_rows;
+  p.in_place = reads_itself(p);
+  if (p.in_place) {
+    p.Q *= p.P;
+    p.columns.length = p.Q;
+    p.rows.length = p.P = 1;
+  }
+
+  // Whole channels to a block where they fit, so that no channel is copied for two blocks.
+  const int64_t most_channels = larger(1, block_depth / taps);
+  const int64_t channel_blocks = ceil_div(p.channels, most_channels);
+  const int64_t channels = ceil_div(p.channels, channel_blocks);
+  p.depth_block = taps <= block_depth ? channels * taps : block_depth;
+  const int64_t tile_channels = taps <= block_depth ? channels : 2;
+
+  const int64_t positions = p.few ? larger(block_positions, few_tile / tile_channels) : block_positions;
+  if (p.Q > positions) {
+    p.block_rows = 1;
+    p.block_columns = round_up(ceil_div(p.Q, ceil_div(p.Q, positions)), tile_columns);
+  } else {
+    p.block_rows = choose_rows(p.P, p.Q, positions);
+    p.block_columns = p.Q;
+  }
+  p.blocks_of_rows = ceil_div(p.P, p.block_rows);
+  p.blocks_of_columns = ceil_div(p.Q, p.block_columns);
+
+  const size_t integers = size_t(span_room(p.rows) + span_room(p.columns) + p.depth);
+  int64_t* tables = static_cast<int64_t*>(scratch(context, integers * sizeof(int64_t)));
+  if (!tables) return false;
+  p.row_span = make_span(p.rows, p.block_rows, false, tables);
+  p.column_span = make_span(p.columns, p.block_columns, true, tables + span_room(p.rows));
+  p.offsets = tables + span_room(p.rows) + span_room(p.columns);
+
+  const int64_t pitch = slots_of(p.column_span);
+  p.plane = p.in_place ? p.Q : slots_of(p.row_span) * pitch;
+  p.row_advance = p.row_span.advance * pitch;
+  for (int64_t k = 0; k < p.depth; k++) {
+    const int64_t channel = k / taps - k / p.depth_block * p.depth_block / taps, tap = k % taps;
+    p.offsets[k] = channel * p.plane + (p.in_place ? 0 : p.row_span.slots[tap / p.columns.taps] * pitch +
+                                                               p.column_span.slots[tap % p.columns.taps]);
+  }
+  p.tile_floats = p.in_place ? 0 : round_up(tile_channels * p.plane + slack, 16);
+  const int64_t panels = p.few ? 0 : round_up(p.block_rows * p.block_columns, tile_columns);
+  p.room_floats = p.tile_floats + panels * (p.depth_block + 1) + slack;
+  return true;
+}
+
+int64_t packed_weights(const Product& p) { return round_up(p.M, tile_rows) * (p.depth + p.bias); }
+
+void pack_weights(const Product& p, float* to, const float* weights, int64_t row_stride, const int64_t* index,
+                  const float* bias, int64_t m0, int64_t m1) {
+  for (int64_t k0 = 0; k0 < p.depth; k0 += p.depth_block) {
+    const int64_t depth = smaller(p.depth_block, p.depth - k0);
+    const bool below = p.bias && k0 + depth == p.depth;
+    float* block = to + round_up(p.M, tile_rows) * k0;
+    for (int64_t m = m0; m < m1; m += tile_rows) {
+      const int64_t rows = smaller(tile_rows, m1 - m);
+      float* panel = block + m * (depth + below);
+      if (!index) {
+        gemm::pack_a(panel, {weights + m * row_stride + k0, row_stride, 1}, rows, depth);
+      } else {
+        for (int64_t k = 0; k < depth; k++)
+          for (int64_t i = 0; i < tile_rows; i++)
+            panel[k * tile_rows + i] = i < rows ? weights[(m + i) * row_stride + index[k0 + k]] : 0;
+      }
+      if (below)
+        for (int64_t i = 0; i < tile_rows; i++) panel[depth * tile_rows + i] = bias && i < rows ? bias[m + i] : 0;
+    }
+  }
+}
+
+Block block_at(const Product& p, int64_t number) {
+  const int64_t row = number / p.blocks_of_columns * p.block_rows, column = number % p.blocks_of_columns * p.block_columns;
+  return {row, column, smaller(p.block_rows, p.P - row), smaller(p.block_columns, p.Q - column)};
+}
+
+void multiply_block(const Product& p, const Block& block, const float* source, const float* weights, int64_t m0, int64_t m1,
+                    float* c, int64_t ldc, float* room) {
+  const int64_t taps = p.rows.taps * p.columns.taps, positions = block.rows * block.columns;
+  float* panels = room + p.tile_floats;
+  for (int64_t k0 = 0; k0 < p.depth; k0 += p.depth_block) {
+    const int64_t depth = smaller(p.depth_block, p.depth - k0), first = k0 / taps, last = (k0 + depth - 1) / taps;
+    const bool below = p.bias && k0 + depth == p.depth;
+    const float* tile = room;
+    if (p.in_place)
+      tile = source + first * p.Q + block.column;
+    else
+      for (int64_t channel = first; channel <= last; channel++)
+        fill_plane(room + (channel - first) * p.plane, source + channel * p.rows.length * p.columns.length, p.rows,
+                   p.columns, p.row_span, p.column_span, block.row, block.column);
+
+    const float* packed = weights + round_up(p.M, tile_rows) * k0 + m0 * (depth + below);
+    if (p.few) {
+      for (int64_t row = 0; row < block.rows; row++)
+        multiply_few(m1 - m0, tile + row * p.row_advance, p.offsets + k0, depth, packed, below, k0 > 0,
+                     c + row * block.columns, ldc, block.columns);
+      continue;
+    }
+    const int64_t steps = depth + below;
+    for (int64_t j = 0; j < positions; j += tile_columns) {
+      const int64_t columns = smaller(tile_columns, positions - j);
+      pack_panel(panels, tile, p, block, p.offsets + k0, depth, j, columns);
+      if (below)
+        for (int64_t i = 0; i < tile_columns; i++) panels[depth * tile_columns + i] = 1;
+      for (int64_t i = 0; i < m1 - m0; i += tile_rows)
+        gemm::micro_kernel({packed + i * steps, 1, tile_rows, panels, tile_columns, c + i * ldc + j, ldc,
+                            smaller(tile_rows, m1 - m0 - i), columns, steps, k0 > 0, nullptr});
+    }
+  }
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA::conv

@@ -1,0 +1,147 @@
+#include "tile.h"
+
+#include <string.h>
+
+#include "../simd/vector.h"
+
+namespace firesteel::FIRESTEEL_ISA::conv {
+
+namespace {
+
+// Slots [0, length) of a run read source positions first + i * stride; those inside [0, limit) are [low, high).
+void clip(int64_t first, int64_t stride, int64_t length, int64_t limit, int64_t& low, int64_t& high) {
+  low = first >= 0 ? 0 : smaller(length, ceil_div(-first, stride));
+  high = first >= limit ? 0 : smaller(length, ceil_div(limit - first, stride));
+  if (high < low) high = low;
+}
+
+void extent(const Axis& axis, int64_t& least, int64_t& greatest) {
+  least = greatest = axis.taps ? axis.offsets[0] : 0;
+  for (int64_t t = 1; t < axis.taps; t++) {
+    least = smaller(least, axis.offsets[t]);
+    greatest = larger(greatest, axis.offsets[t]);
+  }
+}
+
+void copy_run(float* to, const float* line, int64_t first, int64_t stride, int64_t length, int64_t limit) {
+  int64_t low, high;
+  clip(first, stride, length, limit, low, high);
+  for (int64_t i = 0; i < low; i++) to[i] = 0;
+  const float* from = line + first;
+  if (stride == 1)
+    for (int64_t i = low; i < high; i++) to[i] = from[i];
+  else if (stride == 2)
+    for (int64_t i = low; i < high; i++) to[i] = from[2 * i];
+  else
+    for (int64_t i = low; i < high; i++) to[i] = from[i * stride];
+  for (int64_t i = high; i < length; i++) to[i] = 0;
+}
+
+// Four planes' lines into four neighbouring channels.
+void interleave_four(float* to, int64_t channels, const float* from, int64_t plane, int64_t count) {
+  using simd::Quad;
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4, to += 4 * channels) {
+    Quad a, b, c, d;
+    memcpy(&a, from + i, 16);
+    memcpy(&b, from + plane + i, 16);
+    memcpy(&c, from + 2 * plane + i, 16);
+    memcpy(&d, from + 3 * plane + i, 16);
+    const Quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const Quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    const Quad rows[4] = {
+        __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5), __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7),
+        __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5), __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7)};
+    for (int r = 0; r < 4; r++) memcpy(to + r * channels, &rows[r], 16);
+  }
+  for (; i < count; i++, to += channels)
+    for (int c = 0; c < 4; c++) to[c] = from[c * plane + i];
+}
+
+}  // namespace
+
+int64_t span_room(const Axis& axis) { return 2 * axis.taps + axis.step; }
+
+Span make_span(const Axis& axis, int64_t results, bool dense, int64_t* tables) {
+  Span span;
+  span.origins = tables;
+  span.slots = tables + axis.taps + axis.step;
+  int64_t least, greatest;
+  extent(axis, least, greatest);
+  const int64_t reach = greatest - least;
+  const int64_t shared = dense ? axis.step * (results + reach / axis.step) : (results - 1) * axis.step + reach + 1;
+  if (shared > axis.taps * results) {
+    span.runs = axis.taps;
+    span.length = results;
+    span.stride = axis.step;
+    span.advance = 1;
+    for (int64_t t = 0; t < axis.taps; t++) {
+      span.origins[t] = axis.offsets[t];
+      span.slots[t] = t * results;
+    }
+  } else if (dense) {
+    span.runs = axis.step;
+    span.length = results + reach / axis.step;
+    span.stride = axis.step;
+    span.advance = 1;
+    for (int64_t r = 0; r < axis.step; r++) span.origins[r] = least + r;
+    for (int64_t t = 0; t < axis.taps; t++) {
+      const int64_t distance = axis.offsets[t] - least;
+      span.slots[t] = distance % axis.step * span.length + distance / axis.step;
+    }
+  } else {
+    span.runs = 1;
+    span.length = shared;
+    span.stride = 1;
+    span.advance = axis.step;
+    span.origins[0] = least;
+    for (int64_t t = 0; t < axis.taps; t++) span.slots[t] = axis.offsets[t] - least;
+  }
+  return span;
+}
+
+void fill_plane(float* to, const float* source, const Axis& rows, const Axis& columns, const Span& row_span,
+                const Span& column_span, int64_t row0, int64_t column0) {
+  const int64_t pitch = slots_of(column_span);
+  for (int64_t run = 0; run < row_span.runs; run++)
+    for (int64_t i = 0; i < row_span.length; i++, to += pitch) {
+      const int64_t row = row0 * rows.step + row_span.origins[run] + i * row_span.stride;
+      if (row < 0 || row >= rows.length) {
+        memset(to, 0, size_t(pitch) * sizeof(float));
+        continue;
+      }
+      for (int64_t r = 0; r < column_span.runs; r++)
+        copy_run(to + r * column_span.length, source + row * columns.length, column0 * columns.step + column_span.origins[r],
+                 column_span.stride, column_span.length, columns.length);
+    }
+}
+
+void fill_channels_last(float* to, const float* source, int64_t channels, const Axis& rows, const Axis& columns,
+                        const Span& row_span, const Span& column_span, int64_t row0, int64_t column0) {
+  const int64_t pitch = slots_of(column_span) * channels, plane = rows.length * columns.length;
+  for (int64_t run = 0; run < row_span.runs; run++)
+    for (int64_t i = 0; i < row_span.length; i++, to += pitch) {
+      const int64_t row = row0 * rows.step + row_span.origins[run] + i * row_span.stride;
+      if (row < 0 || row >= rows.length) {
+        memset(to, 0, size_t(pitch) * sizeof(float));
+        continue;
+      }
+      for (int64_t r = 0; r < column_span.runs; r++) {
+        const int64_t first = column0 * columns.step + column_span.origins[r], stride = column_span.stride;
+        float* slots = to + r * column_span.length * channels;
+        int64_t low, high;
+        clip(first, stride, column_span.length, columns.length, low, high);
+        memset(slots, 0, size_t(low * channels) * sizeof(float));
+        memset(slots + high * channels, 0, size_t((column_span.length - high) * channels) * sizeof(float));
+        const float* line = source + row * columns.length + first;
+        int64_t c = 0;
+        if (stride == 1)
+          for (; c + 4 <= channels; c += 4)
+            interleave_four(slots + low * channels + c, channels, line + c * plane + low, plane, high - low);
+        for (; c < channels; c++)
+          for (int64_t s = low; s < high; s++) slots[s * channels + c] = line[c * plane + s * stride];
+      }
+    }
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA::conv

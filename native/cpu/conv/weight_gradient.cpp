@@ -1,0 +1,275 @@
+// conv2d_weight_gradient: dweight = dy * patches(x)^T, overwritten. 2 N G M K P Q operations.
+//
+// The product's depth is the positions of all images, its columns are (tap, channel). A block of depth is a block of
+// positions of one image: the part of x that it reads is laid out once with the channels innermost (tile.h), so that all
+// taps of a position are runs of channels, and panels are packed by copying, though the product wants x transposed.
+// Depth is cut into slices, a function of the shape, which are summed in their order: bits do not depend on threads.
+//
+// Groups of one channel in and few out (depthwise) are dot products of shifted planes and take vectors along a row instead.
+#include <string.h>
+
+#include "../../generated/kernels.h"
+#include "../simd/vector.h"
+#include "product.h"
+#include "rooms.h"
+#include "work.h"
+
+namespace firesteel::FIRESTEEL_ISA {
+
+using namespace conv;
+using gemm::block_depth;
+using gemm::tile_columns;
+using gemm::tile_rows;
+
+namespace {
+
+constexpr int lanes = simd::lanes;
+// Columns for which a packed block of dy is used before the next slice of channels.
+constexpr int64_t wanted_columns = 512;
+// Channels out of a group that the depthwise kernel takes.
+constexpr int64_t few_rows = 4;
+// Room for partial sums, in floats.
+constexpr int64_t most_partial = int64_t(1) << 23;
+
+struct Plan {
+  bool in_place;  // the columns are the channels of x as they lie
+  Axis rows, columns;
+  Span row_span, column_span;
+  int64_t P, Q, block_rows, block_columns, blocks_of_columns, blocks;  // of one image
+  int64_t channels, channel_blocks;                                    // of a tile
+  int64_t row_advance, column_advance;                                 // floats of a tile between positions
+  int64_t tile_floats;
+  int64_t slices, depth_blocks;  // depth_blocks: of all images
+  int64_t* offsets;              // [taps] of a tap in a tile, without the channel
+};
+
+struct Piece {
+  int64_t from, lane, end;
+};
+
+// Packs columns [first, first + count) of a tile's patches for a block of positions.
+void pack_columns(float* to, const float* tile, const Plan& plan, const Block& block, int64_t channels, int64_t first,
+                  int64_t count) {
+  Piece pieces[tile_columns];
+  int64_t number = 0;
+  for (int64_t lane = 0; lane < count; lane++) {
+    const int64_t column = first + lane, from = plan.offsets[column / channels] + column % channels;
+    if (number && pieces[number - 1].from + lane - pieces[number - 1].lane == from)
+      pieces[number - 1].end = lane + 1;
+    else
+      pieces[number++] = {from, lane, lane + 1};
+  }
+  for (int64_t row = 0; row < block.rows; row++) {
+    const float* position = tile + row * plan.row_advance;
+    if (number == 1 && count == tile_columns) {
+      position += pieces[0].from;
+      for (int64_t q = 0; q < block.columns; q++, position += plan.column_advance, to += tile_columns)
+        for (int64_t i = 0; i < tile_columns; i += lanes) simd::store(to + i, simd::load(position + i));
+      continue;
+    }
+    for (int64_t q = 0; q < block.columns; q++, position += plan.column_advance, to += tile_columns)
+      for (int64_t piece = 0; piece < number; piece++) {
+        const float* from = position + pieces[piece].from;
+        for (int64_t i = pieces[piece].lane; i < pieces[piece].end; i += lanes, from += lanes)
+          simd::store(to + i, simd::load(from));
+      }
+  }
+}
+
+// Sums of dy times x for Taps taps over a block of positions of one plane.
+template <int Taps>
+void correlate(double* sums, const float* dy, int64_t pitch, const float* tile, const int64_t* offsets, int64_t row_advance,
+               const Block& block) {
+  simd::Vec sum[Taps];
+  for (int t = 0; t < Taps; t++) sum[t] = simd::zero();
+  for (int64_t row = 0; row < block.rows; row++, dy += pitch, tile += row_advance) {
+    int64_t q = 0;
+    for (; q + lanes <= block.columns; q += lanes) {
+      const simd::Vec gradient = simd::load(dy + q);
+      for (int t = 0; t < Taps; t++) sum[t] = simd::fma(gradient, simd::load(tile + offsets[t] + q), sum[t]);
+    }
+    if (const int rest = int(block.columns - q)) {
+      const simd::Vec gradient = simd::load_partial(dy + q, rest);
+      for (int t = 0; t < Taps; t++) sum[t] = simd::fma(gradient, simd::load_partial(tile + offsets[t] + q, rest), sum[t]);
+    }
+  }
+  for (int t = 0; t < Taps; t++) sums[t] += double(simd::reduce_add(sum[t]));
+}
+
+// Blocks of positions, near `wanted` of them, of a plane P x Q.
+void cut_plane(Plan& plan, int64_t wanted) {
+  if (plan.Q > wanted) {
+    plan.block_rows = 1;
+    plan.block_columns = ceil_div(plan.Q, ceil_div(plan.Q, wanted));
+  } else {
+    plan.block_rows = ceil_div(plan.P, ceil_div(plan.P, smaller(plan.P, wanted / plan.Q)));
+    plan.block_columns = plan.Q;
+  }
+  plan.blocks_of_columns = ceil_div(plan.Q, plan.block_columns);
+  plan.blocks = ceil_div(plan.P, plan.block_rows) * plan.blocks_of_columns;
+}
+
+Block block_at(const Plan& plan, int64_t number) {
+  const int64_t row = number / plan.blocks_of_columns * plan.block_rows;
+  const int64_t column = number % plan.blocks_of_columns * plan.block_columns;
+  return {row, column, smaller(plan.block_rows, plan.P - row), smaller(plan.block_columns, plan.Q - column)};
+}
+
+bool make_plan(Context& context, const Shape& s, bool depthwise, Plan& plan) {
+  const int64_t taps = s.R * s.S;
+  int64_t* positions = static_cast<int64_t*>(scratch(context, size_t(s.R + s.S + taps) * sizeof(int64_t)));
+  if (!positions) return false;
+  for (int64_t r = 0; r < s.R; r++) positions[r] = r * s.dilation_h - s.pad_h;
+  for (int64_t c = 0; c < s.S; c++) positions[s.R + c] = c * s.dilation_w - s.pad_w;
+  plan.rows = {s.H, s.stride_h, s.R, positions};
+  plan.columns = {s.W, s.stride_w, s.S, positions + s.R};
+  plan.offsets = positions + s.R + s.S;
+  plan.in_place = !depthwise && taps == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h == 0 && s.pad_w == 0;
+  plan.P = plan.in_place ? 1 : s.P;
+  plan.Q = plan.in_place ? s.P * s.Q : s.Q;
+  cut_plane(plan, depthwise ? 4 * 1024 : block_depth);
+  plan.depth_blocks = s.N * plan.blocks;
+
+  const int64_t wanted = round_up(ceil_div(wanted_columns, taps), tile_columns);
+  plan.channel_blocks = ceil_div(s.C, wanted);
+  plan.channels = plan.channel_blocks == 1 ? s.C : wanted;
+  const int64_t most_slices = larger(1, most_partial / (s.G * s.M * s.C * taps));
+  plan.slices = smaller(smaller(plan.depth_blocks, most_slices), ceil_div(enough_chunks, s.G * plan.channel_blocks));
+
+  int64_t* tables = static_cast<int64_t*>(scratch(context, size_t(span_room(plan.rows) + span_room(plan.columns)) * sizeof(int64_t)));
+  if (!tables) return false;
+  plan.row_span = make_span(plan.rows, plan.block_rows, false, tables);
+  plan.column_span = make_span(plan.columns, plan.block_columns, depthwise, tables + span_room(plan.rows));
+  const int64_t pitch = slots_of(plan.column_span) * plan.channels;
+  plan.row_advance = plan.row_span.advance * pitch;
+  plan.column_advance = plan.column_span.advance * plan.channels;
+  plan.tile_floats = plan.in_place ? 0 : round_up(slots_of(plan.row_span) * pitch + slack, 16);
+  for (int64_t t = 0; t < taps; t++)
+    plan.offsets[t] = plan.row_span.slots[t / s.S] * pitch + plan.column_span.slots[t % s.S] * plan.channels;
+  return true;
+}
+
+void depthwise_gradient(Context& context, float* dweight, const float* dy, const float* x, const Shape& s, const Plan& plan) {
+  const int64_t taps = s.R * s.S, plane_x = s.H * s.W, plane_y = s.P * s.Q, items = s.G * plan.slices;
+  double* partial = static_cast<double*>(scratch(context, size_t(items * s.M * taps) * sizeof(double)));
+  const Batch work = batch(items, ceil_div(s.N, plan.slices) * plane_y * s.M * taps, multiply_chunk);
+  Rooms rooms;
+  if (!partial || !make_rooms(context, plan.tile_floats, work.chunks, rooms)) return;
+  parallel(context, work.chunks, [&](int64_t chunk) {
+    int64_t room_number;
+    float* tile = enter_room(rooms, room_number);
+    for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
+      const int64_t group = item / plan.slices, slice = item % plan.slices;
+      double* sums = partial + item * s.M * taps;
+      for (int64_t i = 0; i < s.M * taps; i++) sums[i] = 0;
+      for (int64_t d = plan.depth_blocks * slice / plan.slices; d < plan.depth_blocks * (slice + 1) / plan.slices; d++) {
+        const int64_t plane = d / plan.blocks * s.G + group;
+        const Block block = block_at(plan, d % plan.blocks);
+        fill_plane(tile, x + plane * plane_x, plan.rows, plan.columns, plan.row_span, plan.column_span, block.row, block.column);
+        for (int64_t m = 0; m < s.M; m++) {
+          const float* gradient = dy + (plane * s.M + m) * plane_y + block.row * s.Q + block.column;
+          int64_t t = 0;
+          for (; t + 9 <= taps; t += 9)
+            correlate<9>(sums + m * taps + t, gradient, s.Q, tile, plan.offsets + t, plan.row_advance, block);
+          for (; t + 3 <= taps; t += 3)
+            correlate<3>(sums + m * taps + t, gradient, s.Q, tile, plan.offsets + t, plan.row_advance, block);
+          for (; t < taps; t++)
+            correlate<1>(sums + m * taps + t, gradient, s.Q, tile, plan.offsets + t, plan.row_advance, block);
+        }
+      }
+    }
+    leave_room(rooms, room_number);
+  });
+  for (int64_t group = 0; group < s.G; group++)
+    for (int64_t i = 0; i < s.M * taps; i++) {
+      double sum = 0;
+      for (int64_t slice = 0; slice < plan.slices; slice++) sum += partial[(group * plan.slices + slice) * s.M * taps + i];
+      dweight[group * s.M * taps + i] = float(sum);
+    }
+}
+
+// One slice of depth for the channels [channel, channel + channels) of a group: sums [M][taps][channels], overwritten.
+void slice_gradient(float* sums, const float* dy, const float* x, const Shape& s, const Plan& plan, int64_t group,
+                    int64_t slice, int64_t channel, int64_t channels, float* room) {
+  const int64_t plane_x = s.H * s.W, plane_y = s.P * s.Q, width = s.R * s.S * channels;
+  const int64_t first = plan.depth_blocks * slice / plan.slices, last = plan.depth_blocks * (slice + 1) / plan.slices;
+  float *tile = room, *panel = tile + plan.tile_floats, *gradient = panel + round_up(block_depth * tile_columns + slack, 16);
+  for (int64_t d = first; d < last; d++) {
+    const int64_t image_group = d / plan.blocks * s.G + group;
+    const Block block = block_at(plan, d % plan.blocks);
+    const int64_t depth = block.rows * block.columns, position = block.row * plan.Q + block.column;
+    gemm::pack_a(gradient, {dy + image_group * s.M * plane_y + position, plane_y, 1}, s.M, depth);
+    const float* planes = x + (image_group * s.C + channel) * plane_x;
+    if (!plan.in_place)
+      fill_channels_last(tile, planes, channels, plan.rows, plan.columns, plan.row_span, plan.column_span, block.row,
+                         block.column);
+    for (int64_t j = 0; j < width; j += tile_columns) {
+      const int64_t columns = smaller(tile_columns, width - j);
+      if (plan.in_place)
+        gemm::pack_b(panel, {planes + j * plane_x + position, 1, plane_x}, depth, columns);
+      else
+        pack_columns(panel, tile, plan, block, channels, j, columns);
+      for (int64_t i = 0; i < s.M; i += tile_rows)
+        gemm::micro_kernel({gradient + i * depth, 1, tile_rows, panel, tile_columns, sums + i * width + j, width,
+                            smaller(tile_rows, s.M - i), columns, depth, d > first, nullptr});
+    }
+  }
+}
+
+}  // namespace
+
+void conv2d_weight_gradient(Context& context, const View& dweight, const View& dy, const View& x, int64_t stride_h,
+                            int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w,
+                            int64_t groups) {
+  Shape s;
+  if (!read_shape(context, x, dweight, dy, {stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups}, s)) return;
+  if (s.N == 0 || dy.count == 0) {
+    memset(dweight.data, 0, size_t(dweight.count) * sizeof(float));
+    return;
+  }
+  const bool depthwise = s.C == 1 && s.M <= few_rows;
+  Plan plan;
+  if (!make_plan(context, s, depthwise, plan)) return;
+  float* to = pointer<float>(dweight);
+  const float *gradient = pointer<const float>(dy), *source = pointer<const float>(x);
+  if (depthwise) return depthwise_gradient(context, to, gradient, source, s, plan);
+
+  const int64_t taps = s.R * s.S, group_floats = s.M * s.C * taps, slice_floats = s.G * group_floats;
+  float* partial = static_cast<float*>(scratch(context, size_t(plan.slices * slice_floats) * sizeof(float)));
+  const int64_t room_floats = plan.tile_floats + round_up(block_depth * tile_columns + slack, 16) +
+                              gemm::packed_a_size(s.M, block_depth);
+  const Batch work = batch(s.G * plan.channel_blocks * plan.slices,
+                           plan.channels * taps * s.M * plan.depth_blocks / plan.slices * plan.block_rows * plan.block_columns,
+                           multiply_chunk);
+  Rooms rooms;
+  if (!partial || !make_rooms(context, room_floats, work.chunks, rooms)) return;
+  parallel(context, work.chunks, [&](int64_t chunk) {
+    int64_t room_number;
+    float* room = enter_room(rooms, room_number);
+    for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
+      const int64_t slice = item % plan.slices, group = item / plan.slices / plan.channel_blocks;
+      const int64_t channel = item / plan.slices % plan.channel_blocks * plan.channels;
+      slice_gradient(partial + slice * slice_floats + group * group_floats + channel * taps * s.M, gradient, source, s, plan,
+                     group, slice, channel, smaller(plan.channels, s.C - channel), room);
+    }
+    leave_room(rooms, room_number);
+  });
+
+  // Sum the slices; (tap, channel) back to (channel, tap).
+  const Batch summing = batch(s.G * s.M, plan.slices * s.C * taps, pack_chunk);
+  parallel(context, summing.chunks, [&](int64_t chunk) {
+    for (int64_t row = first_item(summing, chunk); row < first_item(summing, chunk + 1); row++)
+      for (int64_t channel = 0; channel < s.C; channel += plan.channels) {
+        const int64_t channels = smaller(plan.channels, s.C - channel);
+        const float* sums = partial + row / s.M * group_floats + channel * taps * s.M + row % s.M * taps * channels;
+        for (int64_t c = 0; c < channels; c++)
+          for (int64_t t = 0; t < taps; t++) {
+            float sum = 0;
+            for (int64_t slice = 0; slice < plan.slices; slice++) sum += sums[slice * slice_floats + t * channels + c];
+            to[(row * s.C + channel + c) * taps + t] = sum;
+          }
+      }
+  });
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA

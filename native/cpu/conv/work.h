@@ -1,0 +1,42 @@
+// How work is cut into chunks: by shape alone, so that results do not depend on the number of threads.
+#pragma once
+#include "../gemm/micro.h"
+#include "shape.h"
+
+namespace firesteel::FIRESTEEL_ISA::conv {
+
+// Least work of a chunk: elements to pack, and multiply-adds.
+constexpr int64_t pack_chunk = int64_t(1) << 14;
+constexpr int64_t multiply_chunk = int64_t(1) << 18;
+// Chunks that keep many threads busy to the end.
+constexpr int64_t enough_chunks = 32;
+
+// Items of equal cost, several to a chunk where they are small.
+struct Batch {
+  int64_t items, size, chunks;
+};
+
+static inline Batch batch(int64_t items, int64_t cost, int64_t least) {
+  const int64_t size = cost >= least ? 1 : smaller(larger(1, items), ceil_div(least, larger(1, cost)));
+  return {items, size, ceil_div(items, size)};
+}
+
+static inline int64_t first_item(const Batch& batch, int64_t chunk) { return smaller(batch.items, chunk * batch.size); }
+
+// Rows in parts of whole panels.
+struct Parts {
+  int64_t size, count;
+};
+
+static inline Parts cut_rows(int64_t rows, int64_t size) {
+  const int64_t whole = round_up(smaller(size, rows), gemm::tile_rows);
+  return {whole, ceil_div(rows, whole)};
+}
+
+// Rows of the result that an item computes: all of them (patches are packed once), unless items are few.
+static inline int64_t rows_of_part(int64_t rows, int64_t items) {
+  const int64_t least = 4 * gemm::tile_rows;
+  return items >= enough_chunks / 2 ? rows : larger(least, ceil_div(rows, ceil_div(enough_chunks, larger(1, items))));
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA::conv

@@ -1,0 +1,270 @@
+// Pooling over windows of a plane: maximum (with the position of the first maximum) and average, and their gradients.
+//
+// Legend: an image has H x W planes (N C of them), the result P x Q; a window R x S. All results are overwritten. Planes are
+// independent, so that gradients are added up plane by plane, in the order of the windows, without a conflict.
+// Forward reads x once where windows do not overlap, N C H W floats; backward writes dx once.
+#include <string.h>
+
+#include "../generated/kernels.h"
+#include "simd/vector.h"
+
+namespace firesteel::FIRESTEEL_ISA {
+
+namespace {
+
+using simd::Vec;
+using simd::VecI;
+
+constexpr int lanes = simd::lanes;
+constexpr int64_t chunk_elements = 1 << 14;
+constexpr int64_t limit = int64_t(1) << 31;
+
+int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+// One axis of a pooling: window `q` covers source positions q * stride - pad + t * dilation, t < taps.
+struct Axis {
+  int64_t length, result, taps, stride, pad, dilation;
+};
+
+// The taps of a window inside the source: [low, high).
+struct Range {
+  int64_t start, low, high;
+};
+
+Range range_of(const Axis& axis, int64_t q) {
+  const int64_t start = q * axis.stride - axis.pad;
+  const int64_t low = start >= 0 ? 0 : (-start + axis.dilation - 1) / axis.dilation;
+  const int64_t high = start >= axis.length ? 0 : (axis.length - start + axis.dilation - 1) / axis.dilation;
+  return {start, smaller(low, axis.taps), larger(smaller(low, axis.taps), smaller(high, axis.taps))};
+}
+
+bool read_axis(const View& x, const View& out, int dim, int64_t taps, int64_t stride, int64_t pad, int64_t dilation,
+               Axis& axis) {
+  if (taps < 1 || stride < 1 || pad < 0 || dilation < 1 || taps >= limit || stride >= limit || pad >= limit ||
+      dilation >= limit)
+    return false;
+  axis = {x.sizes[dim], out.sizes[dim], taps, stride, pad, dilation};
+  // Every window must begin inside the padded source; whether the last may hang over its end is the caller's rule.
+  return out.sizes[dim] == 0 || (out.sizes[dim] - 1) * stride <= x.sizes[dim] + 2 * pad;
+}
+
+bool read_planes(Context& context, const View& x, const View& out) {
+  return expect(context, x.ndim == 4 && out.ndim == 4, "pooling takes 4 dimensions") &&
+         expect(context, x.sizes[0] == out.sizes[0] && x.sizes[1] == out.sizes[1], "pooling keeps images and channels") &&
+         expect(context, x.dtype == DType::float32 && out.dtype == DType::float32, "pooling takes float32") &&
+         expect(context, x.sizes[2] < limit && x.sizes[3] < limit && x.sizes[2] * x.sizes[3] < limit,
+                "a plane to pool has more than 2^31 elements");
+}
+
+// Runs body(plane) over all planes, several to a chunk where they are small.
+template <class F>
+void for_planes(Context& context, int64_t planes, int64_t elements, const F& body) {
+  const int64_t size = larger(1, chunk_elements / larger(1, elements));
+  parallel(context, (planes + size - 1) / size, [&](int64_t chunk) {
+    for (int64_t plane = chunk * size; plane < smaller(planes, (chunk + 1) * size); plane++) body(plane);
+  });
+}
+
+// Whether `value` takes the place of `best`: later equals do not, and a NaN keeps its place.
+bool beats(float value, float best) { return value > best || (value != value && best == best); }
+
+// The first maximum among the taps of window (p, q).
+void window_maximum(const float* x, const Axis& rows, const Axis& columns, const Range& range, int64_t q, float* out,
+                    int32_t* index) {
+  const Range across = range_of(columns, q);
+  float best = -__builtin_inff();
+  int64_t position = -1;
+  for (int64_t r = range.low; r < range.high; r++) {
+    const int64_t line = (range.start + r * rows.dilation) * columns.length;
+    for (int64_t s = across.low; s < across.high; s++) {
+      const int64_t at = line + across.start + s * columns.dilation;
+      if (position < 0 || beats(x[at], best)) {
+        best = x[at];
+        position = at;
+      }
+    }
+  }
+  *out = best;
+  *index = int32_t(position);
+}
+
+// The even and the odd floats of 2 * lanes consecutive ones.
+void split_pairs(const float* from, Vec& even, Vec& odd) {
+  const simd::NativeFloat a = simd::load(from).v, b = simd::load(from + lanes).v;
+#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
+  even.v = __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  odd.v = __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+#elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
+  even.v = __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+  odd.v = __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+#else
+  even.v = __builtin_shufflevector(a, b, 0, 2, 4, 6);
+  odd.v = __builtin_shufflevector(a, b, 1, 3, 5, 7);
+#endif
+}
+
+void take(Vec value, VecI at, Vec& best, VecI& position) {
+  const simd::Mask wins = (value > best) | ((value != value) & (best == best));
+  best = simd::select(wins, value, best);
+  position = simd::select(wins, at, position);
+}
+
+// A row of 2 x 2 windows, two apart, that lie inside the plane, from column 2 q of rows `line` and the next: the number of
+// results it could do in vectors.
+int64_t pairs_row(const float* x, int64_t line, int64_t width, int64_t results, float* out, int32_t* index) {
+  int32_t numbers[lanes];
+  for (int i = 0; i < lanes; i++) numbers[i] = 2 * i;
+  const VecI number = simd::load(numbers);
+  int64_t q = 0;
+  for (; q + lanes <= results; q += lanes) {
+    const int64_t first = line + 2 * q;
+    const VecI at = number + simd::set_int(int32_t(first));
+    Vec best, odd, lower_even, lower_odd;
+    split_pairs(x + first, best, odd);
+    split_pairs(x + first + width, lower_even, lower_odd);
+    VecI position = at;
+    take(odd, at + simd::set_int(1), best, position);
+    take(lower_even, at + simd::set_int(int32_t(width)), best, position);
+    take(lower_odd, at + simd::set_int(int32_t(width + 1)), best, position);
+    simd::store(out + q, best);
+    simd::store(index + q, position);
+  }
+  return q;
+}
+
+// Results [low, high) along an axis have all their taps inside the source.
+void inner(const Axis& axis, int64_t& low, int64_t& high) {
+  const int64_t reach = (axis.taps - 1) * axis.dilation;
+  low = smaller(axis.result, (axis.pad + axis.stride - 1) / axis.stride);
+  const int64_t room = axis.length + axis.pad - 1 - reach;
+  high = room < 0 ? 0 : smaller(axis.result, room / axis.stride + 1);
+  if (high < low) high = low;
+}
+
+// Elements of a window that count in the average: those in the source, or also the padding (but not what hangs over it).
+int64_t counted(const Axis& axis, int64_t q, bool padding) {
+  const Range range = range_of(axis, q);
+  if (!padding) return range.high - range.low;
+  return smaller(range.start + axis.taps, axis.length + axis.pad) - range.start;
+}
+
+}  // namespace
+
+void max_pool2d_forward(Context& context, const View& out, const View& indices, const View& x, int64_t kernel_h,
+                        int64_t kernel_w, int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w,
+                        int64_t dilation_h, int64_t dilation_w) {
+  Axis rows, columns;
+  if (!read_planes(context, x, out) ||
+      !expect(context, same_shape(out, indices) && indices.dtype == DType::int32, "max_pool2d's indices differ from its result") ||
+      !expect(context,
+              read_axis(x, out, 2, kernel_h, stride_h, pad_h, dilation_h, rows) &&
+                  read_axis(x, out, 3, kernel_w, stride_w, pad_w, dilation_w, columns),
+              "max_pool2d's planes do not follow from its window"))
+    return;
+  const bool pairs = kernel_h == 2 && kernel_w == 2 && stride_w == 2 && dilation_h == 1 && dilation_w == 1 && pad_w == 0;
+  const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
+  int64_t low, high;
+  inner(columns, low, high);
+  for_planes(context, x.sizes[0] * x.sizes[1], larger(plane_x, plane * kernel_h * kernel_w), [&](int64_t number) {
+    const float* from = pointer<const float>(x) + number * plane_x;
+    float* to = pointer<float>(out) + number * plane;
+    int32_t* index = pointer<int32_t>(indices) + number * plane;
+    for (int64_t p = 0; p < rows.result; p++, to += columns.result, index += columns.result) {
+      const Range range = range_of(rows, p);
+      int64_t q = 0;
+      if (pairs && range.low == 0 && range.high == 2)
+        q = pairs_row(from, range.start * columns.length, columns.length, high, to, index);
+      for (; q < columns.result; q++) window_maximum(from, rows, columns, range, q, to + q, index + q);
+    }
+  });
+}
+
+void max_pool2d_backward(Context& context, const View& dx, const View& dy, const View& indices) {
+  if (!read_planes(context, dx, dy) ||
+      !expect(context, same_shape(dy, indices) && indices.dtype == DType::int32, "max_pool2d's indices differ from dy"))
+    return;
+  const int64_t plane_x = dx.sizes[2] * dx.sizes[3], plane = dy.sizes[2] * dy.sizes[3];
+  for_planes(context, dx.sizes[0] * dx.sizes[1], plane_x + plane, [&](int64_t number) {
+    float* to = pointer<float>(dx) + number * plane_x;
+    const float* from = pointer<const float>(dy) + number * plane;
+    const int32_t* index = pointer<const int32_t>(indices) + number * plane;
+    memset(to, 0, size_t(plane_x) * sizeof(float));
+    for (int64_t i = 0; i < plane; i++) {
+      if (index[i] >= 0 && index[i] < plane_x)
+        to[index[i]] += from[i];
+      else
+        record_error(context, ErrorCode::index, "max_pool2d_backward: index %d of plane %lld, allowed are 0 to %lld",
+                     int(index[i]), static_cast<long long>(number), static_cast<long long>(plane_x - 1));
+    }
+  });
+}
+
+void avg_pool2d_forward(Context& context, const View& out, const View& x, int64_t kernel_h, int64_t kernel_w,
+                        int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, bool count_include_pad) {
+  Axis rows, columns;
+  if (!read_planes(context, x, out) ||
+      !expect(context,
+              read_axis(x, out, 2, kernel_h, stride_h, pad_h, 1, rows) && read_axis(x, out, 3, kernel_w, stride_w, pad_w, 1, columns),
+              "avg_pool2d's planes do not follow from its window"))
+    return;
+  const bool pairs = kernel_h == 2 && kernel_w == 2 && stride_w == 2 && pad_w == 0;
+  const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
+  int64_t low, high;
+  inner(columns, low, high);
+  for_planes(context, x.sizes[0] * x.sizes[1], larger(plane_x, plane * kernel_h * kernel_w), [&](int64_t number) {
+    const float* from = pointer<const float>(x) + number * plane_x;
+    float* to = pointer<float>(out) + number * plane;
+    for (int64_t p = 0; p < rows.result; p++, to += columns.result) {
+      const Range down = range_of(rows, p);
+      const int64_t tall = counted(rows, p, count_include_pad);
+      int64_t q = 0;
+      if (pairs && down.low == 0 && down.high == 2) {
+        const float* line = from + down.start * columns.length;
+        for (; q + lanes <= high; q += lanes) {
+          Vec even, odd, lower_even, lower_odd;
+          split_pairs(line + 2 * q, even, odd);
+          split_pairs(line + columns.length + 2 * q, lower_even, lower_odd);
+          simd::store(to + q, (((even + odd) + lower_even) + lower_odd) * simd::set(0.25f));
+        }
+      }
+      for (; q < columns.result; q++) {
+        const Range across = range_of(columns, q);
+        float sum = 0;
+        for (int64_t r = down.low; r < down.high; r++)
+          for (int64_t s = across.low; s < across.high; s++) sum += from[(down.start + r) * columns.length + across.start + s];
+        to[q] = sum / float(tall * counted(columns, q, count_include_pad));
+      }
+    }
+  });
+}
+
+void avg_pool2d_backward(Context& context, const View& dx, const View& dy, int64_t kernel_h, int64_t kernel_w,
+                         int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, bool count_include_pad) {
+  Axis rows, columns;
+  if (!read_planes(context, dx, dy) ||
+      !expect(context,
+              read_axis(dx, dy, 2, kernel_h, stride_h, pad_h, 1, rows) && read_axis(dx, dy, 3, kernel_w, stride_w, pad_w, 1, columns),
+              "avg_pool2d's planes do not follow from its window"))
+    return;
+  const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
+  for_planes(context, dx.sizes[0] * dx.sizes[1], larger(plane_x, plane * kernel_h * kernel_w), [&](int64_t number) {
+    float* to = pointer<float>(dx) + number * plane_x;
+    const float* from = pointer<const float>(dy) + number * plane;
+    memset(to, 0, size_t(plane_x) * sizeof(float));
+    for (int64_t p = 0; p < rows.result; p++, from += columns.result) {
+      const Range down = range_of(rows, p);
+      const int64_t tall = counted(rows, p, count_include_pad);
+      for (int64_t q = 0; q < columns.result; q++) {
+        const Range across = range_of(columns, q);
+        const float share = from[q] / float(tall * counted(columns, q, count_include_pad));
+        for (int64_t r = down.low; r < down.high; r++) {
+          float* line = to + (down.start + r) * columns.length + across.start;
+          for (int64_t s = across.low; s < across.high; s++) line[s] += share;
+        }
+      }
+    }
+  });
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA
