@@ -87,6 +87,16 @@ void pack_keys(const Problem& p, const Gradients& to, const Place& at, const Roo
   scale_all(room.k_rows, at.keys * round_up(p.D, NR), p.scale);
 }
 
+// The inner product of a row of a packed right operand, whose panels stand `panel` apart, with a dense row.
+float row_product(const float* packed, int64_t panel, const float* dense, int64_t count) {
+  Vec sum = simd::zero();
+  for (int64_t d = 0; d < count; d += simd::lanes) {
+    const Vec b = d + simd::lanes <= count ? simd::load(dense + d) : simd::load_partial(dense + d, int(count - d));
+    sum = simd::fma(simd::load(packed + d / NR * panel + d % NR), b, sum);
+  }
+  return simd::reduce_add(sum);
+}
+
 void pack_queries(const Problem& p, const Gradients& to, const View& dy, const float* out, const float* log_sum_exp,
                   const Place& at, const Room& room) {
   const Matrix q = head_of(*p.q, at.batch, at.head), gradient = head_of(dy, at.batch, at.head);
@@ -97,15 +107,11 @@ void pack_queries(const Problem& p, const Gradients& to, const View& dy, const f
     scale_all(room.q_right, p.Tq * round_up(p.D, NR), p.scale);
   }
   if (to.scores) pack_left(room.dy_left, gradient, p.Tq, p.Dv);
-  if (to.dv) pack_right(room.dy_right, gradient, p.Tq, p.Dv);
+  pack_right(room.dy_right, gradient, p.Tq, p.Dv);
 
   const int64_t first_row = (at.batch * p.Hq + at.head) * p.Tq;
   for (int64_t i = 0; i < p.Tq; i++) {
-    const float* a = gradient.data + i * gradient.row_stride;
-    const float* b = out + (first_row + i) * p.Dv;
-    double sums[4] = {};
-    for (int64_t d = 0; d < p.Dv; d++) sums[d % 4] += double(a[d * gradient.column_stride]) * b[d];
-    room.delta[i] = float((sums[0] + sums[1]) + (sums[2] + sums[3]));
+    if (to.scores) room.delta[i] = row_product(room.dy_right + i * NR, p.Tq * NR, out + (first_row + i) * p.Dv, p.Dv);
     // A row without keys has no weights: exp(-infinity - infinity) is 0.
     const float log_sum = log_sum_exp[first_row + i];
     room.shift[i] = log_sum == -INFINITY ? INFINITY : log_sum;

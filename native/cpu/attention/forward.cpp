@@ -106,16 +106,21 @@ void exponentiate(const Problem& p, const Panel& panel, float* tile, int64_t n) 
   }
 }
 
-// Divides by the sums and writes `queries` rows, from memory row `row` of [B, Hq, Tq].
+// Divides by the sums and writes `queries` rows, from row `row` of [B, Hq, Tq] on.
 void finish(const Problem& p, const Panel& panel, int64_t queries, int64_t row, float* out, float* log_sum_exp) {
   float logs[NR];
-  for (int64_t v = 0; v < NR; v += simd::lanes)
-    simd::store(logs + v, simd::load(panel.max + v) + simd::log(simd::load(panel.sum + v)));
+  for (int64_t v = 0; v < NR; v += simd::lanes) {
+    const Vec sum = simd::load(panel.sum + v), inverse = simd::set(1) / sum;
+    simd::store(logs + v, simd::load(panel.max + v) + simd::log(sum));
+    for (int64_t d = 0; d < p.Dv; d++) {
+      float* value = panel.out + d * NR + v;
+      simd::store(value, simd::select(sum == simd::zero(), simd::zero(), simd::load(value) * inverse));
+    }
+  }
+  memcpy(log_sum_exp + row, logs, size_t(queries) * sizeof(float));
   for (int64_t c = 0; c < queries; c++) {
-    const float sum = panel.sum[c];
-    log_sum_exp[row + c] = logs[c];
     float* to = out + (row + c) * p.Dv;
-    for (int64_t d = 0; d < p.Dv; d++) to[d] = sum == 0 ? 0 : panel.out[d * NR + c] / sum;
+    for (int64_t d = 0; d < p.Dv; d++) to[d] = panel.out[d * NR + c];
   }
 }
 
