@@ -48,6 +48,16 @@ FIRESTEEL_INLINE void sum_row(int64_t n, double (&totals)[K], const F& add) {
   }
 }
 
+// A sum in each lane, compensated after Kahan: for registers that run across the elements that are summed.
+struct LaneSums {
+  Vec sum = zero(), lost = zero();
+};
+FIRESTEEL_INLINE void add_to(LaneSums& sums, Vec term) {
+  const Vec corrected = term - sums.lost, sum = sums.sum + corrected;
+  sums.lost = (sum - sums.sum) - corrected;
+  sums.sum = sum;
+}
+
 // NaN if any element is; n >= 1.
 FIRESTEEL_INLINE float row_max(const float* x, int64_t n) {
   if (n < lanes) return reduce_max(first_of(load_partial(x, n), n, set(x[0])));

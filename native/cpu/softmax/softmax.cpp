@@ -46,16 +46,6 @@ void for_slices(Context& context, Around shape, const Row& row, const Columns& c
   });
 }
 
-// A sum in each lane.
-struct ColumnSums {
-  Vec sum = zero(), lost = zero();
-};
-FIRESTEEL_INLINE void add_to(ColumnSums& sums, Vec term) {
-  const Vec corrected = term - sums.lost, sum = sums.sum + corrected;
-  sums.lost = (sum - sums.sum) - corrected;
-  sums.sum = sum;
-}
-
 Vec column_max(const float* x, int64_t size, int64_t inner, int64_t count) {
   Vec largest = load_some(x, count);
   for (int64_t i = 1; i < size; i++) largest = max(largest, load_some(x + i * inner, count));
@@ -90,7 +80,7 @@ void softmax_forward(Context& context, const View& out, const View& x, int64_t d
     const float* from = pointer<const float>(x) + offset;
     float* to = pointer<float>(out) + offset;
     const Vec largest = column_max(from, size, inner, count);
-    ColumnSums sums;
+    LaneSums sums;
     for (int64_t i = 0; i < size; i++) {
       const Vec e = exp_of_negative(load_some(from + i * inner, count) - largest);
       store_some(to + i * inner, e, count);
@@ -121,7 +111,7 @@ void softmax_backward(Context& context, const View& dx, const View& dy, const Vi
   const auto columns = [&](int64_t offset, int64_t count) {
     const float *gradient = pointer<const float>(dy) + offset, *probability = pointer<const float>(y) + offset;
     float* to = pointer<float>(dx) + offset;
-    ColumnSums sums;
+    LaneSums sums;
     for (int64_t i = 0; i < size; i++)
       add_to(sums, load_some(gradient + i * inner, count) * load_some(probability + i * inner, count));
     for (int64_t i = 0; i < size; i++) {
@@ -151,7 +141,7 @@ void log_softmax_forward(Context& context, const View& out, const View& x, int64
     const float* from = pointer<const float>(x) + offset;
     float* to = pointer<float>(out) + offset;
     const Vec largest = column_max(from, size, inner, count);
-    ColumnSums sums;
+    LaneSums sums;
     for (int64_t i = 0; i < size; i++) add_to(sums, exp_of_negative(load_some(from + i * inner, count) - largest));
     const Vec log_sum = simd::log(sums.sum);
     for (int64_t i = 0; i < size; i++)
@@ -178,7 +168,7 @@ void log_softmax_backward(Context& context, const View& dx, const View& dy, cons
   const auto columns = [&](int64_t offset, int64_t count) {
     const float *gradient = pointer<const float>(dy) + offset, *log_probability = pointer<const float>(y) + offset;
     float* to = pointer<float>(dx) + offset;
-    ColumnSums sums;
+    LaneSums sums;
     for (int64_t i = 0; i < size; i++) add_to(sums, load_some(gradient + i * inner, count));
     for (int64_t i = 0; i < size; i++) {
       const Vec probability = simd::exp(load_some(log_probability + i * inner, count));
