@@ -1,0 +1,143 @@
+// Reads a tensor of any strides as if it were dense: in row-major order of its shape, block by block.
+//
+// A block that lies in memory in that order is used in place; what is broadcast, transposed or sliced is gathered into a small
+// buffer first. That costs one pass through the first-level cache and leaves kernels with one loop, over dense memory.
+#pragma once
+#include <string.h>
+
+#include "../../core/kernel.h"
+
+namespace firesteel::FIRESTEEL_ISA {
+
+// Elements in a staged block: with four buffers of 4 bytes an element, half of a first-level cache.
+constexpr int64_t block_size = 1024;
+// A row shorter than this is staged even where it lies densely: a call of the loop costs more than the copy.
+constexpr int64_t shortest_row = 256;
+
+enum class Layout : uint8_t { dense, uniform, rows };
+
+// A view with its dimensions merged as far as its strides allow (and those of size 1 dropped).
+template <class T>
+struct Reader {
+  const T* data;
+  Layout layout;
+  int slot;  // which buffer is its own
+  int ndim;
+  int64_t sizes[max_dims], strides[max_dims];
+};
+
+static inline size_t element_size(DType dtype) {
+  switch (dtype) {
+    case DType::float32:
+    case DType::int32:
+      return 4;
+    case DType::bfloat16:
+    case DType::float16:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
+static inline bool is_dense(const View& view) {
+  int64_t expected = 1;
+  for (int d = view.ndim - 1; d >= 0; d--) {
+    if (view.sizes[d] != 1 && view.strides[d] != expected) return false;
+    expected *= view.sizes[d];
+  }
+  return true;
+}
+
+template <class T>
+static inline Reader<T> make_reader(const View& view, int slot) {
+  Reader<T> r;
+  r.data = static_cast<const T*>(view.data);
+  r.slot = slot;
+  r.layout = Layout::dense;
+  r.ndim = 0;
+  if (is_dense(view)) return r;
+  for (int d = 0; d < view.ndim; d++) {
+    int64_t size = view.sizes[d], stride = view.strides[d];
+    if (size == 1) continue;
+    if (r.ndim > 0 && r.strides[r.ndim - 1] == stride * size) {
+      r.sizes[r.ndim - 1] *= size;
+      r.strides[r.ndim - 1] = stride;
+    } else {
+      r.sizes[r.ndim] = size;
+      r.strides[r.ndim] = stride;
+      r.ndim++;
+    }
+  }
+  r.layout = r.ndim == 1 && r.strides[0] == 0 ? Layout::uniform : Layout::rows;
+  return r;
+}
+
+// Elements [start, start + n), copied into `to`. Only for Layout::rows.
+template <class T>
+static void gather_block(const Reader<T>& r, int64_t start, int64_t n, T* to) {
+  int64_t index[max_dims];
+  const T* from = r.data;
+  for (int d = r.ndim - 1; d >= 0; d--) {
+    index[d] = start % r.sizes[d];
+    start /= r.sizes[d];
+    from += index[d] * r.strides[d];
+  }
+  const int last = r.ndim - 1;
+  const int64_t stride = r.strides[last];
+  while (true) {
+    int64_t run = r.sizes[last] - index[last];
+    if (run > n) run = n;
+    if (stride == 1)
+      memcpy(to, from, static_cast<size_t>(run) * sizeof(T));
+    else
+      for (int64_t i = 0; i < run; i++) to[i] = from[i * stride];
+    to += run;
+    n -= run;
+    if (n == 0) return;
+    from -= index[last] * stride;
+    index[last] = 0;
+    for (int d = last - 1; d >= 0; d--) {
+      from += r.strides[d];
+      if (++index[d] < r.sizes[d]) break;
+      from -= r.sizes[d] * r.strides[d];
+      index[d] = 0;
+    }
+  }
+}
+
+// To be called once for a buffer before read_block.
+template <class T>
+static inline void prepare_buffer(const Reader<T>& r, int64_t n, T* buffer) {
+  if (r.layout != Layout::uniform) return;
+  const T value = *r.data;
+  for (int64_t i = 0; i < n; i++) buffer[i] = value;
+}
+
+// Elements [start, start + n) as dense memory: n <= block_size unless the layout is dense.
+template <class T>
+static inline const T* read_block(const Reader<T>& r, int64_t start, int64_t n, T* buffer) {
+  if (r.layout == Layout::dense) return r.data + start;
+  if (r.layout == Layout::uniform) return buffer;
+  const int last = r.ndim - 1;
+  if (r.strides[last] == 1 && n >= shortest_row && start % r.sizes[last] + n <= r.sizes[last]) {
+    const T* from = r.data;
+    int64_t rest = start;
+    for (int d = last; d >= 0; d--) {
+      from += rest % r.sizes[d] * r.strides[d];
+      rest /= r.sizes[d];
+    }
+    return from;
+  }
+  gather_block(r, start, n, buffer);
+  return buffer;
+}
+
+// The length of rows that blocks should not straddle so that read_block need not copy, or 0.
+template <class T>
+static inline int64_t row_length(const Reader<T>& r) {
+  if (r.layout != Layout::rows) return 0;
+  const int last = r.ndim - 1;
+  return r.strides[last] == 1 && r.sizes[last] >= shortest_row ? r.sizes[last] : 0;
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA
