@@ -59,7 +59,15 @@ function geometry(image: HostView, weight: readonly number[], windows: HostView,
   const [P, Q] = windows.shape.slice(2) as [number, number]
   const O = outputs / groups
   return {
-    N, C, O, H, W, R, S, P, Q,
+    N,
+    C,
+    O,
+    H,
+    W,
+    R,
+    S,
+    P,
+    Q,
     imageAt: (n: number, g: number) => image.offset + (n * channels + g * C) * H * W,
     windowsAt: (n: number, g: number) => windows.offset + (n * outputs + g * O) * P * Q,
     weightAt: (g: number) => g * O * C * R * S,

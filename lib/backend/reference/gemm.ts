@@ -74,7 +74,8 @@ function pack(
     } else {
       for (let k = 0; k < terms.length; k++, p += tileSize) {
         const term = terms[k] as number
-        for (let l = 0; l < tileSize; l++) panels[p + l] = l < count ? (data[(lines[line + l] as number) + term] as number) : 0
+        for (let l = 0; l < tileSize; l++)
+          panels[p + l] = l < count ? (data[(lines[line + l] as number) + term] as number) : 0
       }
     }
   }
@@ -82,10 +83,22 @@ function pack(
 
 /** tile = the product of a panel of a and a panel of b */
 function multiply(a: Float64Array, ai: number, b: Float64Array, bi: number, K: number): void {
-  let c00 = 0, c01 = 0, c02 = 0, c03 = 0
-  let c10 = 0, c11 = 0, c12 = 0, c13 = 0
-  let c20 = 0, c21 = 0, c22 = 0, c23 = 0
-  let c30 = 0, c31 = 0, c32 = 0, c33 = 0
+  let c00 = 0,
+    c01 = 0,
+    c02 = 0,
+    c03 = 0
+  let c10 = 0,
+    c11 = 0,
+    c12 = 0,
+    c13 = 0
+  let c20 = 0,
+    c21 = 0,
+    c22 = 0,
+    c23 = 0
+  let c30 = 0,
+    c31 = 0,
+    c32 = 0,
+    c33 = 0
   for (const end = ai + 4 * K; ai < end; ai += 4, bi += 4) {
     const b0 = b[bi] as number
     const b1 = b[bi + 1] as number
@@ -112,10 +125,22 @@ function multiply(a: Float64Array, ai: number, b: Float64Array, bi: number, K: n
     c32 += row * b2
     c33 += row * b3
   }
-  tile[0] = c00; tile[1] = c01; tile[2] = c02; tile[3] = c03
-  tile[4] = c10; tile[5] = c11; tile[6] = c12; tile[7] = c13
-  tile[8] = c20; tile[9] = c21; tile[10] = c22; tile[11] = c23
-  tile[12] = c30; tile[13] = c31; tile[14] = c32; tile[15] = c33
+  tile[0] = c00
+  tile[1] = c01
+  tile[2] = c02
+  tile[3] = c03
+  tile[4] = c10
+  tile[5] = c11
+  tile[6] = c12
+  tile[7] = c13
+  tile[8] = c20
+  tile[9] = c21
+  tile[10] = c22
+  tile[11] = c23
+  tile[12] = c30
+  tile[13] = c31
+  tile[14] = c32
+  tile[15] = c33
 }
 
 /** The tile's part of c, from row i and column j on. */

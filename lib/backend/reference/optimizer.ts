@@ -27,7 +27,8 @@ function sgd(args: KernelArguments<'sgd', HostView>): void {
 
 /** Adam: Kingma and Ba, arXiv 1412.6980; decoupled decay: Loshchilov and Hutter, arXiv 1711.05101. */
 function adam(args: KernelArguments<'adam', HostView>): void {
-  const { params, grads, means, squares, maxSquares, lr, beta1, beta2, eps, weightDecay, decoupled, maximize, step } = args
+  const { params, grads, means, squares, maxSquares, lr, beta1, beta2, eps, weightDecay, decoupled, maximize, step } =
+    args
   const sign = maximize ? -1 : 1
   const stepSize = lr / (1 - beta1 ** step)
   const rootCorrection = Math.sqrt(1 - beta2 ** step)

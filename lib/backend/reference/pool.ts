@@ -36,7 +36,7 @@ function max_pool2d_forward(args: KernelArguments<'max_pool2d_forward', HostView
             const w = q * strideW - padW + j * dilationW
             if (w < 0 || w >= W) continue
             const value = source[base + h * W + w] as number
-            if (index < 0 || value > best || (value !== value && best === best)) {
+            if (index < 0 || value > best || (Number.isNaN(value) && !Number.isNaN(best))) {
               best = value
               index = h * W + w
             }

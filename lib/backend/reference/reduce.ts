@@ -7,7 +7,15 @@ import type { KernelArguments, Kernels } from '../kernels.js'
 import type { HostView } from './view.js'
 import { around, walk } from './walk.js'
 
-type Fold = (total: Float64Array, at: number, step: number, x: HostView['data'], i: number, di: number, n: number) => void
+type Fold = (
+  total: Float64Array,
+  at: number,
+  step: number,
+  x: HostView['data'],
+  i: number,
+  di: number,
+  n: number,
+) => void
 
 /** Folds x into one float64 for each element of out. */
 function fold(out: HostView, x: HostView, initial: number, row: Fold): Float64Array {

@@ -28,17 +28,17 @@ function copyNumbers(to: HostView, from: HostView): void {
   })
 }
 
+function copyThrough(cast: (value: number) => number, to: HostView, from: HostView): void {
+  walk(to.shape, [to, from], (n, [o = 0, i = 0], [step = 0, di = 0]) => {
+    for (let k = 0; k < n; k++) to.data[o + k * step] = cast(from.data[i + k * di] as number)
+  })
+}
+
 function convert(to: HostView, from: HostView): void {
-  if (to.dtype === from.dtype) return copyBits(to.data, to, from)
-  const source = widened(from)
   const cast = converter(to.dtype)
-  if (cast === null) {
-    copyNumbers(to, source)
-  } else {
-    walk(to.shape, [to, source], (n, [o = 0, i = 0], [step = 0, di = 0]) => {
-      for (let k = 0; k < n; k++) to.data[o + k * step] = cast(source.data[i + k * di] as number)
-    })
-  }
+  if (to.dtype === from.dtype) copyBits(to.data, to, from)
+  else if (cast === null) copyNumbers(to, widened(from))
+  else copyThrough(cast, to, widened(from))
 }
 
 function accumulate({ dst, src }: { dst: HostView; src: HostView }): void {
