@@ -26,7 +26,7 @@ namespace firesteel::FIRESTEEL_ISA::gemm {
 #if defined(FIRESTEEL_MICRO_AVX512)
 constexpr int64_t tile_rows = 12, tile_columns = 32, block_depth = 256;
 #elif defined(FIRESTEEL_MICRO_AVX2)
-constexpr int64_t tile_rows = 6, tile_columns = 16, block_depth = 256;
+constexpr int64_t tile_rows = 6, tile_columns = 16, block_depth = 384;
 #elif defined(FIRESTEEL_MICRO_NEON)
 constexpr int64_t tile_rows = 8, tile_columns = 12, block_depth = 256;
 #else

@@ -25,6 +25,7 @@ constexpr int64_t depth_limit = 16 * block_depth;   // packed at a time
 constexpr int64_t chunk_work = int64_t(1) << 18;    // a chunk smaller than this costs more to hand over than to do
 constexpr int64_t enough_chunks = 64;               // more do not balance better
 constexpr int64_t few_rows = 4 * tile_rows;         // up to here B is not used often enough to be packed for all
+constexpr int64_t strip_height = 512;               // up to here each panel of B is packed where it is used
 constexpr int64_t few_columns = 2 * tile_columns;   // up to here A is not used often enough to be packed
 
 // One block of depth of an operand, cut into panels: packed, or in place.
@@ -35,7 +36,7 @@ struct Left {
 
 struct Right {
   const float* data;
-  int64_t depth, panel;
+  int64_t depth;
 };
 
 Left packed_left(const float* data, int64_t depth) { return {data, 1, tile_rows, tile_rows * depth}; }
@@ -44,21 +45,18 @@ Left left_in_place(Matrix a, int64_t row, int64_t k) {
   return {a.data + row * a.row_stride + k * a.column_stride, a.row_stride, a.column_stride, tile_rows * a.row_stride};
 }
 
-Right packed_right(const float* data, int64_t depth) { return {data, tile_columns, tile_columns * depth}; }
+Right packed_right(const float* data) { return {data, tile_columns}; }
 
 // In place only where columns are consecutive, and for whole panels.
 Right right_in_place(Matrix b, int64_t k, int64_t column) {
-  return {b.data + k * b.row_stride + column, b.row_stride, tile_columns};
+  return {b.data + k * b.row_stride + column, b.row_stride};
 }
 
-void multiply_block(int64_t m, int64_t n, int64_t depth, Left a, Right b, float* c, int64_t ldc, Epilogue epilogue) {
-  for (int64_t j = 0; j < n; j += tile_columns, b.data += b.panel) {
-    const float* panel_of_a = a.data;
-    for (int64_t i = 0; i < m; i += tile_rows, panel_of_a += a.panel)
-      micro_kernel({panel_of_a, a.row, a.depth, b.data, b.depth, c + i * ldc + j, ldc, smaller(tile_rows, m - i),
-                    smaller(tile_columns, n - j), depth, epilogue.accumulate,
-                    epilogue.bias ? epilogue.bias + j : nullptr});
-  }
+void multiply_panel(Left a, Right b, int64_t rows, int64_t columns, int64_t depth, float* c, int64_t ldc,
+                    Epilogue epilogue) {
+  for (int64_t i = 0; i < rows; i += tile_rows, a.data += a.panel, c += tile_rows * ldc)
+    micro_kernel({a.data, a.row, a.depth, b.data, b.depth, c, ldc, smaller(tile_rows, rows - i), columns, depth,
+                  epilogue.accumulate, epilogue.bias});
 }
 
 // The epilogue of one block of depth out of K: later blocks accumulate, the last one adds the bias.
@@ -77,29 +75,41 @@ void write_empty_sum(int64_t m, int64_t n, float* c, int64_t ldc, Epilogue epilo
       c[j] = (epilogue.accumulate ? c[j] : 0) + (epilogue.bias ? epilogue.bias[j] : 0);
 }
 
-// Columns [begin, end) of C on the calling thread, without packing A and with at most one panel of B packed at a time.
-void stream_columns(int64_t m, int64_t k, Matrix a, Matrix b, int64_t begin, int64_t end, float* c, int64_t ldc,
-                    Epilogue epilogue) {
+// A product as the tiles see it. A packed operand is packed whole, as by pack_a and pack_b; otherwise packed is null.
+struct Product {
+  int64_t m, n, k;
+  Matrix a, b;
+  const float* packed_a;
+  const float* packed_b;
+  float* c;
+  int64_t ldc;
+  Epilogue epilogue;
+};
+
+// Rows [i, i + rows) and columns [j, j + columns) of C. An unpacked A is read in place; an unpacked B is read in place where
+// few rows use it, else packed panel by panel on the stack, where it stays in the first-level cache.
+void multiply_tile(const Product& p, int64_t i, int64_t rows, int64_t j, int64_t columns) {
   alignas(64) float room[block_depth * tile_columns];
-  for (int64_t j = begin; j < end; j += tile_columns) {
-    const int64_t columns = smaller(tile_columns, end - j);
-    const bool in_place = b.column_stride == 1 && columns == tile_columns;
-    for (int64_t k0 = 0; k0 < k; k0 += block_depth) {
-      const int64_t depth = smaller(block_depth, k - k0);
-      if (!in_place) pack_b_block(room, b, k0, depth, j, columns);
-      multiply_block(m, columns, depth, left_in_place(a, 0, k0),
-                     in_place ? right_in_place(b, k0, j) : packed_right(room, depth), c + j, ldc,
-                     block_epilogue(at_column(epilogue, j), k0, k));
+  const bool in_place = p.b.column_stride == 1 && rows <= few_rows;
+  for (int64_t k0 = 0; k0 < p.k; k0 += block_depth) {
+    const int64_t depth = smaller(block_depth, p.k - k0);
+    const Left left = p.packed_a ? packed_left(p.packed_a + k0 * round_up(p.m, tile_rows) + i * depth, depth)
+                                 : left_in_place(p.a, i, k0);
+    for (int64_t column = j; column < j + columns; column += tile_columns) {
+      const int64_t width = smaller(tile_columns, j + columns - column);
+      Right right;
+      if (p.packed_b) {
+        right = packed_right(p.packed_b + k0 * round_up(p.n, tile_columns) + column * depth);
+      } else if (in_place && width == tile_columns) {
+        right = right_in_place(p.b, k0, column);
+      } else {
+        pack_b_block(room, p.b, k0, depth, column, width);
+        right = packed_right(room);
+      }
+      multiply_panel(left, right, rows, width, depth, p.c + i * p.ldc + column, p.ldc,
+                     block_epilogue(at_column(p.epilogue, column), k0, p.k));
     }
   }
-}
-
-void stream(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc,
-            Epilogue epilogue) {
-  const int64_t columns = round_up(larger(chunk_work / (m * k), 1), tile_columns);
-  parallel(context, ceil_div(n, columns), [&](int64_t chunk) {
-    stream_columns(m, k, a, b, chunk * columns, smaller(n, (chunk + 1) * columns), c, ldc, epilogue);
-  });
 }
 
 // The size of tiles that a dimension of `size` is cut into: at most `limit`, about equal, whole panels.
@@ -107,47 +117,55 @@ int64_t even_tiles(int64_t size, int64_t limit, int64_t panel) {
   return round_up(ceil_div(size, ceil_div(size, limit)), panel);
 }
 
-void pack_and_tile(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc,
-                   Epilogue epilogue) {
-  const bool pack_left = n > few_columns;
-  const int64_t m_padded = round_up(m, tile_rows), n_padded = round_up(n, tile_columns);
-  float* packed_b = static_cast<float*>(scratch(context, size_t(n_padded * k) * sizeof(float)));
-  float* packed_a = pack_left ? static_cast<float*>(scratch(context, size_t(m_padded * k) * sizeof(float))) : nullptr;
+// Packs A, B or both (where the pointers are not null) on all threads.
+void pack_shared(Context& context, const Product& p, float* packed_a, float* packed_b) {
+  const int64_t m_padded = round_up(p.m, tile_rows), n_padded = round_up(p.n, tile_columns);
+  const int64_t parts_of_a = packed_a ? ceil_div(p.m, tile_height) : 0;
+  const int64_t parts_of_b = packed_b ? ceil_div(p.n, tile_width) : 0;
+  const int64_t parts = parts_of_a + parts_of_b;
+  parallel(context, parts * ceil_div(p.k, block_depth), [&](int64_t chunk) {
+    const int64_t k0 = chunk / parts * block_depth, depth = smaller(block_depth, p.k - k0);
+    const int64_t part = chunk % parts;
+    if (part < parts_of_b) {
+      const int64_t j = part * tile_width;
+      pack_b_block(packed_b + k0 * n_padded + j * depth, p.b, k0, depth, j, smaller(tile_width, p.n - j));
+    } else {
+      const int64_t i = (part - parts_of_b) * tile_height;
+      pack_a_block(packed_a + k0 * m_padded + i * depth, p.a, i, smaller(tile_height, p.m - i), k0, depth);
+    }
+  });
+}
 
-  int64_t height = even_tiles(m, tile_height, tile_rows), width = even_tiles(n, tile_width, tile_columns);
-  while (ceil_div(m, height) * ceil_div(n, width) < enough_chunks && height * width * k > 2 * chunk_work) {
-    if (height * tile_columns > width * tile_rows)
+float* scratch_floats(Context& context, int64_t count) {
+  return static_cast<float*>(scratch(context, size_t(count) * sizeof(float)));
+}
+
+void multiply_tiles(Context& context, Product p) {
+  const int64_t work = p.m * p.n * p.k;
+  // A strip of columns is a tile as high as C: B then needs no packing for all, each panel is packed where it is used.
+  const bool strips = p.m <= strip_height;
+  float* packed_a = p.m > few_rows && p.n > few_columns && work > chunk_work
+                        ? scratch_floats(context, packed_a_size(p.m, p.k))
+                        : nullptr;
+  float* packed_b = strips ? nullptr : scratch_floats(context, packed_b_size(p.k, p.n));
+  if (packed_a || packed_b) pack_shared(context, p, packed_a, packed_b);
+  p.packed_a = packed_a;
+  p.packed_b = packed_b;
+
+  int64_t height = strips ? p.m : even_tiles(p.m, tile_height, tile_rows);
+  int64_t width = even_tiles(p.n, tile_width, tile_columns);
+  while (ceil_div(p.m, height) * ceil_div(p.n, width) < enough_chunks && height * width * p.k > 2 * chunk_work) {
+    if (!strips && height * tile_columns > width * tile_rows)
       height = round_up(height / 2, tile_rows);
     else if (width > tile_columns)
       width = round_up(width / 2, tile_columns);
     else
       break;
   }
-  const int64_t tiles_down = ceil_div(m, height), tiles_across = ceil_div(n, width);
-
-  const int64_t blocks = ceil_div(k, block_depth);
-  const int64_t packs_a = pack_left ? ceil_div(m, tile_height) : 0, packs_b = ceil_div(n, tile_width);
-  parallel(context, (packs_a + packs_b) * blocks, [&](int64_t chunk) {
-    const int64_t k0 = chunk / (packs_a + packs_b) * block_depth, depth = smaller(block_depth, k - k0);
-    const int64_t part = chunk % (packs_a + packs_b);
-    if (part < packs_b) {
-      const int64_t j = part * tile_width;
-      pack_b_block(packed_b + k0 * n_padded + j * depth, b, k0, depth, j, smaller(tile_width, n - j));
-    } else {
-      const int64_t i = (part - packs_b) * tile_height;
-      pack_a_block(packed_a + k0 * m_padded + i * depth, a, i, smaller(tile_height, m - i), k0, depth);
-    }
-  });
-
-  parallel(context, tiles_down * tiles_across, [&](int64_t chunk) {
+  const int64_t tiles_down = ceil_div(p.m, height);
+  parallel(context, tiles_down * ceil_div(p.n, width), [&](int64_t chunk) {
     const int64_t i = chunk % tiles_down * height, j = chunk / tiles_down * width;
-    for (int64_t k0 = 0; k0 < k; k0 += block_depth) {
-      const int64_t depth = smaller(block_depth, k - k0);
-      multiply_block(smaller(height, m - i), smaller(width, n - j), depth,
-                     pack_left ? packed_left(packed_a + k0 * m_padded + i * depth, depth) : left_in_place(a, i, k0),
-                     packed_right(packed_b + k0 * n_padded + j * depth, depth), c + i * ldc + j, ldc,
-                     block_epilogue(at_column(epilogue, j), k0, k));
-    }
+    multiply_tile(p, i, smaller(height, p.m - i), j, smaller(width, p.n - j));
   });
 }
 
@@ -156,46 +174,32 @@ void pack_and_tile(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, 
 void multiply_packed(int64_t m, int64_t n, int64_t k, const float* packed_a, const float* packed_b, float* c,
                      int64_t ldc, Epilogue epilogue) {
   if (k == 0) return write_empty_sum(m, n, c, ldc, epilogue);
-  const int64_t m_padded = round_up(m, tile_rows), n_padded = round_up(n, tile_columns);
-  for (int64_t i = 0; i < m; i += tile_height)
-    for (int64_t k0 = 0; k0 < k; k0 += block_depth) {
-      const int64_t depth = smaller(block_depth, k - k0);
-      multiply_block(smaller(tile_height, m - i), n, depth, packed_left(packed_a + k0 * m_padded + i * depth, depth),
-                     packed_right(packed_b + k0 * n_padded, depth), c + i * ldc, ldc,
-                     block_epilogue(epilogue, k0, k));
-    }
+  const Product product{m, n, k, {}, {}, packed_a, packed_b, c, ldc, epilogue};
+  for (int64_t i = 0; i < m; i += tile_height) multiply_tile(product, i, smaller(tile_height, m - i), 0, n);
 }
 
-int64_t room_for_rows(int64_t m, int64_t k) {
-  return packed_a_size(smaller(m, tile_height), smaller(k, block_depth));
-}
+int64_t room_for_rows(int64_t m, int64_t k) { return packed_a_size(smaller(m, tile_height), k); }
 
 void multiply_rows(int64_t m, int64_t n, int64_t k, Matrix a, const float* packed_b, float* c, int64_t ldc,
                    Epilogue epilogue, float* room) {
-  if (k == 0) return write_empty_sum(m, n, c, ldc, epilogue);
-  const int64_t n_padded = round_up(n, tile_columns);
   for (int64_t i = 0; i < m; i += tile_height) {
     const int64_t rows = smaller(tile_height, m - i);
-    for (int64_t k0 = 0; k0 < k; k0 += block_depth) {
-      const int64_t depth = smaller(block_depth, k - k0);
-      pack_a_block(room, a, i, rows, k0, depth);
-      multiply_block(rows, n, depth, packed_left(room, depth), packed_right(packed_b + k0 * n_padded, depth),
-                     c + i * ldc, ldc, block_epilogue(epilogue, k0, k));
-    }
+    pack_a(room, {a.data + i * a.row_stride, a.row_stride, a.column_stride}, rows, k);
+    multiply_packed(rows, n, k, room, packed_b, c + i * ldc, ldc, epilogue);
   }
 }
 
 void multiply_here(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc, Epilogue epilogue) {
   if (k == 0) return write_empty_sum(m, n, c, ldc, epilogue);
-  stream_columns(m, k, a, b, 0, n, c, ldc, epilogue);
+  multiply_tile({m, n, k, a, b, nullptr, nullptr, c, ldc, epilogue}, 0, m, 0, n);
 }
 
 void multiply(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc,
               Epilogue epilogue) {
   if (m <= 0 || n <= 0) return;
   if (k <= 0) return write_empty_sum(m, n, c, ldc, epilogue);
-  if (m <= few_rows || m * n * k <= chunk_work) return stream(context, m, n, k, a, b, c, ldc, epilogue);
-  pack_and_tile(context, m, n, k, a, b, c, ldc, epilogue);
+  if (m * n * k <= chunk_work) return multiply_here(m, n, k, a, b, c, ldc, epilogue);
+  multiply_tiles(context, {m, n, k, a, b, nullptr, nullptr, c, ldc, epilogue});
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA::gemm
