@@ -1,4 +1,4 @@
-// The addon's face to JavaScript: `open` starts the device of this environment and gives its functions. They take plain
+// The addon's face to JavaScript: `open` starts a device and gives its functions. They take plain
 // numbers, typed arrays and objects, check them, and hand them to the Environment.
 #include <node_api.h>
 
@@ -101,6 +101,15 @@ napi_value finish(napi_env, const Arguments& args) {
   return nullptr;
 }
 
+napi_value watch(napi_env, const Arguments& args) {
+  args.environment().watch(args.value(0));
+  return nullptr;
+}
+
+napi_value watched_lives(napi_env env, const Arguments& args) {
+  return boolean(env, args.environment().watched_lives());
+}
+
 napi_value words(napi_env, const Arguments& args) {
   args.environment().set_words(args.value(0), args.value(1));
   return nullptr;
@@ -184,6 +193,8 @@ constexpr Function functions[] = {
     {"read", guarded<read>},
     {"readNow", guarded<read_now>},
     {"finish", guarded<finish>},
+    {"watch", guarded<watch>},
+    {"watchedLives", guarded<watched_lives>},
     {"words", guarded<words>},
     {"handles", guarded<handles>},
     {"status", guarded<status>},
@@ -198,9 +209,6 @@ constexpr Function functions[] = {
 // open(isa | null) -> the functions above, isa, and the kernels' names in the order of their numbers.
 napi_value open(napi_env env, napi_callback_info info) {
   const Arguments args(env, info);
-  void* opened = nullptr;
-  napi_get_instance_data(env, &opened);
-  if (opened) return napi_throw_error(env, "ERR_INTERNAL", "the device of this environment is open already"), nullptr;
   char wanted[16] = "";
   size_t length = 0;
   const bool chosen = napi_get_value_string_utf8(env, args.value(0), wanted, sizeof wanted, &length) == napi_ok;

@@ -82,7 +82,7 @@ bool Decoder::read_double(double* value) {
 }
 
 bool Decoder::read_integer(int64_t* value) {
-  double number;
+  double number = 0;
   if (!read_double(&number)) return false;
   if (!(number >= -largest_integer && number <= largest_integer)) return fail("%g is not a safe integer", number);
   *value = static_cast<int64_t>(number);
@@ -98,7 +98,7 @@ bool Decoder::decode(const Words& words, HandleTable& handles, Call& call) {
   value_count_ = philox_count_ = made_count_ = tracked_count_ = 0;
   elements_ = 0;
   stamp_ = handles.next_stamp();
-  int32_t kernel;
+  int32_t kernel = -1;
   if (!read_int(&kernel) || !read_int(&call.label)) return false;
   if (kernel < 0 || kernel >= FIRESTEEL_KERNEL_COUNT) return fail("there is no kernel %d", kernel);
   kernel_ = call.kernel = &kernel_infos[kernel];
@@ -124,7 +124,7 @@ bool Decoder::decode_argument(const ArgumentInfo& argument, Call& call) {
 }
 
 bool Decoder::decode_list(const ArgumentInfo& argument, Call& call) {
-  int32_t size;
+  int32_t size = 0;
   if (!read_int(&size)) return false;
   if (size < 0 || static_cast<size_t>(size) > words_.int_count) return fail("%s: a list of %d", argument.name, size);
   const auto first = static_cast<size_t>(call.item_count);
@@ -139,7 +139,7 @@ bool Decoder::decode_list(const ArgumentInfo& argument, Call& call) {
 
 bool Decoder::decode_value(const ArgumentInfo& argument, Call& call) {
   if (argument.role == Role::philox_) {
-    int64_t seed, stream, offset;
+    int64_t seed = 0, stream = 0, offset = 0;
     if (!read_integer(&seed) || !read_integer(&stream) || !read_integer(&offset)) return false;
     if (seed < 0 || offset < 0 || stream < 0 || stream > UINT32_MAX) return fail("%s: out of range", argument.name);
     call.philox[philox_count_++] = {static_cast<uint64_t>(seed), static_cast<uint32_t>(stream),
@@ -148,7 +148,7 @@ bool Decoder::decode_value(const ArgumentInfo& argument, Call& call) {
   }
   double& number = call.numbers[value_count_++];
   if (argument.role != Role::integer_) return read_double(&number);
-  int64_t integer;
+  int64_t integer = 0;
   if (!read_integer(&integer)) return false;
   number = static_cast<double>(integer);
   return true;
@@ -158,7 +158,7 @@ bool Decoder::decode_tensor(const ArgumentInfo& argument, View& view, Place& pla
   if (!read_int(&place.handle)) return false;
   if (place.handle == -1 && argument.arity == Arity::optional) return true;
   if (!handles_->valid(place.handle)) return fail("%s: %d is no handle", argument.name, place.handle);
-  int32_t word;
+  int32_t word = 0;
   if (!read_int(&word)) return false;
   const int dtype = word & 0xff;
   view.ndim = (word >> 8) & 0xff;

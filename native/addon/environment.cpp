@@ -49,17 +49,14 @@ Environment* Environment::open(napi_env env, Isa isa, int threads) {
       napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, environment.get(),
                                       resolve_reads, &environment->reads_function_) != napi_ok ||
       napi_unref_threadsafe_function(env, environment->reads_function_) != napi_ok ||
-      napi_set_instance_data(
-          env, environment.get(), [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); },
-          nullptr) != napi_ok ||
       napi_add_env_cleanup_hook(env, clean_up, environment.get()) != napi_ok) {
     napi_throw_error(env, "ERR_INTERNAL", "Node refuses what the addon needs to start");
-    return environment.release();  // instance data may own it by now: rather leak than free twice
+    return nullptr;
   }
   return environment.release();
 }
 
-void Environment::clean_up(void* environment) { static_cast<Environment*>(environment)->queue_.stop(); }
+void Environment::clean_up(void* environment) { delete static_cast<Environment*>(environment); }
 
 Environment::~Environment() {
   queue_.stop();
@@ -203,8 +200,8 @@ void Environment::read_done(void* owner, Read* read) {
 }
 
 void Environment::resolve_reads(napi_env env, napi_value, void* context, void*) {
+  if (!env) return;  // the environment ends; `context` is gone
   Environment* self = static_cast<Environment*>(context);
-  if (!env) return;  // the environment ends
   std::vector<PendingRead*> done;
   {
     std::lock_guard<std::mutex> lock(self->reads_mutex_);
@@ -218,6 +215,16 @@ void Environment::resolve_reads(napi_env env, napi_value, void* context, void*) 
     delete read;
     if (--self->reads_pending_ == 0) napi_unref_threadsafe_function(env, self->reads_function_);
   }
+}
+
+void Environment::watch(napi_value object) {
+  if (watched_) napi_delete_reference(env_, watched_);
+  watched_ = make_reference(object);
+}
+
+bool Environment::watched_lives() const {
+  napi_value object = nullptr;
+  return watched_ && napi_get_reference_value(env_, watched_, &object) == napi_ok && object;
 }
 
 void Environment::set_words(napi_value ints, napi_value doubles) {

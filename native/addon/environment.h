@@ -1,5 +1,6 @@
-// All that the addon has for one Node environment (the main thread's, or a worker's): the queue, what JavaScript knows of
-// storages, the words that calls are read from, and the promises of reads.
+// All that the addon has for one device of one Node environment (the main thread's, or a worker's): the queue, what
+// JavaScript knows of storages, the words that calls are read from, and the promises of reads. It lives until its Node
+// environment is cleaned up.
 #pragma once
 #include <node_api.h>
 
@@ -35,7 +36,7 @@ struct PendingRead : Read {
 
 class Environment {
  public:
-  // Null after it has thrown a JavaScript error.
+  // Null after it has thrown a JavaScript error; else Node's cleanup of `env` deletes it.
   static Environment* open(napi_env env, Isa isa, int threads);
   ~Environment();
   Environment(const Environment&) = delete;
@@ -50,6 +51,10 @@ class Environment {
   napi_value read(int32_t handle, double byte_offset, napi_value array);
   // False if the queue is busy and `wait` is not set.
   bool read_now(int32_t handle, double byte_offset, napi_value array, bool wait);
+
+  // Whether a collection has happened: the watched object, held by nothing else, tells by its end.
+  void watch(napi_value object);
+  bool watched_lives() const;
 
   void set_words(napi_value ints, napi_value doubles);
   void set_handles(napi_value sizes, napi_value freed);
@@ -72,6 +77,7 @@ class Environment {
   napi_threadsafe_function reads_function_ = nullptr;
   HandleTable handles_;
   Decoder decoder_;
+  napi_ref watched_ = nullptr;
   PinnedArray ints_, doubles_, sizes_, freed_, status_;
 
   std::mutex reads_mutex_;

@@ -1,0 +1,40 @@
+import type { TypedArray } from '../../core/dtype.js'
+
+/** What `open` of the addon gives: one device. Functions check their arguments and throw errors with code ERR_INTERNAL. */
+export interface Addon {
+  readonly isa: string
+  /** Names of the kernels; a kernel's number in calls is its place here. */
+  readonly kernels: readonly string[]
+  /** The arrays that calls are read from (see native/addon/decoder.h). */
+  words(ints: Int32Array, doubles: Float64Array): void
+  /** Bytes of each storage by handle, and room for the handles that `poll` finds dead. Handles are below their length. */
+  handles(sizes: Float64Array, dead: Int32Array): void
+  /** `status[0]` is not 0 while an error waits in `takeError`. */
+  status(status: Int32Array): void
+  /** Runs the call that the words describe; `made` are the storage objects of tracked storages that it makes, in order. */
+  call(...made: readonly object[]): void
+  release(handle: number): void
+  /** From now on `poll` tells when the object is gone. */
+  track(handle: number, storage: object): void
+  /** Frees the storages whose objects the last garbage collection took; how many handles it wrote to `dead`. */
+  poll(major: boolean): number
+  upload(handle: number, data: TypedArray): void
+  read(handle: number, byteOffset: number, to: TypedArray): Promise<TypedArray>
+  /** Reads at once; false if it would have to wait and may not. */
+  readNow(handle: number, byteOffset: number, to: TypedArray, wait: boolean): boolean
+  finish(): void
+  takeError(): readonly [code: number, kernel: string, label: number, text: string] | null
+  liveBytes(): number
+  reservedBytes(): number
+  /** Gives the memory that no storage uses back to the system. */
+  flush(): void
+  threadCount(): number
+  setThreadCount(threads: number): void
+  /** Whether the object last given to `watch` is still there. */
+  watch(object: object): void
+  watchedLives(): boolean
+}
+
+export interface AddonModule {
+  open(isa: string | null): Addon
+}

@@ -1,0 +1,245 @@
+/** The native device: kernels in C++ on this machine's CPU, behind a queue (see native/core/queue.h). */
+import type { Device, DeviceMemory, KernelCall, KernelRecord, StridedView } from '../../core/device.js'
+import { type DType, dtypes, type TypedArray } from '../../core/dtype.js'
+import {
+  DeviceError,
+  IndexOutOfRangeError,
+  InternalError,
+  OutOfMemoryError,
+  ValueError,
+} from '../../core/errors.js'
+import { Storage } from '../../core/storage.js'
+import { callBytes } from '../call.js'
+import type { Addon } from './addon.js'
+import { Encoder, makePlan, type Plan } from './encode.js'
+import { type Loaded, loadNative, type NativeDescription, nativeRequired } from './loader.js'
+import { NativeMemory, pendingTracked } from './memory.js'
+
+/** A read of up to this many bytes is a copy at once if nothing is queued. */
+const smallRead = 1 << 18
+
+/** `enum class ErrorCode` of native/core/kernel.h. */
+const errorClasses = [InternalError, InternalError, IndexOutOfRangeError, ValueError, OutOfMemoryError, InternalError]
+
+export class NativeDevice implements Device {
+  readonly name = 'cpu'
+  readonly kind = 'cpu'
+  readonly path: string
+  /** Which module's forward is running; a kernel's error names it. 0: none. */
+  currentLabel = 0
+  describeLabel: (label: number) => string = (label) => `module ${label}`
+
+  readonly #addon: Addon
+  readonly #memory: NativeMemory
+  readonly #encoder: Encoder
+  readonly #plans = new Map<string, Plan>()
+  readonly #status = new Int32Array(new ArrayBuffer(4))
+  readonly #synchronous = process.env['FIRESTEEL_SYNC'] === '1'
+  #trace: KernelRecord[] | null = null
+
+  constructor(addon: Addon, path: string, available?: () => number) {
+    this.path = path
+    this.#addon = addon
+    this.#memory = new NativeMemory(this, addon, available)
+    this.#encoder = new Encoder(addon, this.#memory)
+    addon.status(this.#status)
+    addon.kernels.forEach((kernel, number) => {
+      this.#plans.set(kernel, makePlan(kernel, number))
+    })
+  }
+
+  get isa(): string {
+    return this.#addon.isa
+  }
+
+  get threads(): number {
+    return this.#addon.threadCount()
+  }
+
+  set threads(count: number) {
+    if (!Number.isInteger(count) || count < 1 || count > 256)
+      throw new ValueError('threads', `the number of threads is an integer from 1 to 256, not ${count}`)
+    this.#addon.setThreadCount(count)
+  }
+
+  supports(dtype: DType): boolean {
+    return dtype !== 'float64'
+  }
+
+  hasKernel(name: string): boolean {
+    return this.#plans.has(name)
+  }
+
+  allocate(dtype: DType, count: number, tracked: boolean, op: string): Storage {
+    const handle = this.#memory.allocate(count * dtypes[dtype].bytes, tracked, op)
+    return new Storage(this, dtype, count, handle)
+  }
+
+  track(storage: Storage): void {
+    const { pending } = this.#memory
+    if (pending[storage.handle] !== 0) pending[storage.handle] = pendingTracked
+    else this.#addon.track(storage.handle, storage)
+  }
+
+  free(storage: Storage): void {
+    const handle = storage.handle
+    if (handle < 0) return
+    storage.handle = -1
+    if (this.#memory.pending[handle] === 0) this.#addon.release(handle)
+    this.#memory.forget(handle)
+  }
+
+  run(kernel: string, args: KernelCall): void {
+    const plan = this.#plans.get(kernel)
+    if (plan === undefined) throw new InternalError(kernel, 'there is no such kernel')
+    if (this.#trace !== null) this.#traced(this.#trace, plan, args)
+    else this.#call(plan, args)
+    if (this.#synchronous) this.synchronize()
+  }
+
+  #call(plan: Plan, args: KernelCall): void {
+    const { made, tracked } = this.#encoder
+    try {
+      this.#encoder.encode(plan, args, this.currentLabel)
+      if (tracked.length === 0) this.#addon.call()
+      else if (tracked.length === 1) this.#addon.call(tracked[0] as Storage)
+      else this.#addon.call(...tracked)
+    } catch (error) {
+      // Nobody will ever see what the call should have made.
+      for (const storage of made.slice()) this.free(storage)
+      throw asInternal(plan.kernel, error)
+    }
+    const pending = this.#memory.pending
+    for (let i = 0; i < made.length; i++) pending[(made[i] as Storage).handle] = 0
+    made.length = tracked.length = 0
+  }
+
+  #traced(records: KernelRecord[], plan: Plan, args: KernelCall): void {
+    this.#addon.finish()
+    const started = performance.now()
+    this.#call(plan, args)
+    this.#addon.finish()
+    records.push({ kernel: plan.kernel, milliseconds: performance.now() - started, bytes: callBytes(args) })
+  }
+
+  upload(storage: Storage, data: TypedArray): void {
+    storage.check('upload')
+    if (data.length !== storage.count)
+      throw new InternalError('upload', `${data.length} elements for a storage of ${storage.count}`)
+    const pending = this.#memory.pending
+    try {
+      this.#addon.upload(storage.handle, data)
+      if (pending[storage.handle] === pendingTracked) this.#addon.track(storage.handle, storage)
+    } catch (error) {
+      throw asInternal('upload', error)
+    }
+    pending[storage.handle] = 0
+  }
+
+  // Not `async`: a read that needs no waiting must not cost another turn of the microtask queue.
+  read(view: StridedView): Promise<TypedArray> {
+    try {
+      const { array, handle, byteOffset } = this.#target(view)
+      if (array.byteLength <= smallRead && this.#addon.readNow(handle, byteOffset, array, false)) {
+        this.throwPending()
+        return Promise.resolve(array)
+      }
+      return this.#addon.read(handle, byteOffset, array).then(() => {
+        this.throwPending()
+        return array
+      })
+    } catch (error) {
+      return Promise.reject(asInternal('read', error))
+    }
+  }
+
+  readSync(view: StridedView): TypedArray {
+    const { array, handle, byteOffset } = this.#target(view)
+    try {
+      this.#addon.readNow(handle, byteOffset, array, true)
+    } catch (error) {
+      throw asInternal('read', error)
+    }
+    this.throwPending()
+    return array
+  }
+
+  #target({ storage, offset, shape, strides, dtype }: StridedView) {
+    storage.check('read')
+    let count = 1
+    for (let d = shape.length - 1; d >= 0; d--) {
+      const size = shape[d] as number
+      if (size > 1 && strides[d] !== count && count > 0) throw new InternalError('read', 'only dense tensors can be read')
+      count *= size
+    }
+    const info = dtypes[dtype]
+    return { array: new info.Array(count), handle: storage.handle, byteOffset: offset * info.bytes }
+  }
+
+  synchronize(): void {
+    this.#addon.finish()
+    this.throwPending()
+  }
+
+  throwPending(): void {
+    if (this.#status[0] !== 0) this.#throwRecorded()
+  }
+
+  #throwRecorded(): void {
+    const error = this.#addon.takeError()
+    if (error === null) return
+    const [code, kernel, label, text] = error
+    const place = label === 0 ? '' : ` (in ${this.describeLabel(label)})`
+    throw new (errorClasses[code] ?? InternalError)(kernel, `${text}${place}`)
+  }
+
+  memory(): DeviceMemory {
+    const { bytes, count, peak } = this.#memory
+    const cachedBytes = Math.max(0, this.#addon.reservedBytes() - this.#addon.liveBytes())
+    return { tensors: count, bytes, peakBytes: peak, cachedBytes }
+  }
+
+  resetPeak(): void {
+    this.#memory.peak = this.#memory.bytes
+  }
+
+  startTrace(): { stop(): readonly KernelRecord[] } {
+    const records: KernelRecord[] = []
+    this.#trace = records
+    return {
+      stop: () => {
+        if (this.#trace === records) this.#trace = null
+        return records
+      },
+    }
+  }
+}
+
+/** An error of the addon as one of ours, with the JavaScript stack of the call. */
+function asInternal(op: string, error: unknown): unknown {
+  const { code, message } = error as { code?: unknown; message?: string }
+  return code === 'ERR_INTERNAL' && !(error instanceof InternalError) ? new InternalError(op, String(message)) : error
+}
+
+let loaded: Loaded | null = null
+let created: NativeDevice | null = null
+
+/** The native device of this thread, or why there is none; with FIRESTEEL_REQUIRE=native the latter is an error. */
+export function createNativeDevice(): NativeDevice | { readonly unavailable: string } {
+  loaded ??= loadNative()
+  if ('unavailable' in loaded) {
+    if (nativeRequired()) throw new DeviceError('device', `FIRESTEEL_REQUIRE=native: ${loaded.unavailable}`)
+    return loaded
+  }
+  created ??= new NativeDevice(loaded.addon, loaded.path)
+  return created
+}
+
+/** What `npx firesteel info` tells of the native kernels. */
+export function describeNative(): NativeDescription {
+  loaded ??= loadNative()
+  if ('unavailable' in loaded)
+    return { available: false, path: null, isa: null, threads: 0, reason: loaded.unavailable }
+  const { addon, path } = loaded
+  return { available: true, path, isa: addon.isa, threads: addon.threadCount(), reason: null }
+}

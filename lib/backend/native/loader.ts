@@ -1,0 +1,80 @@
+/**
+ * Finds the addon's binary, opens it, and explains itself: which one, or why none.
+ *
+ * FIRESTEEL_ISA forces an instruction set; FIRESTEEL_REQUIRE=native makes the absence of native kernels an error.
+ */
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { kernelNames } from '../kernels.js'
+import type { Addon, AddonModule } from './addon.js'
+
+export interface NativeDescription {
+  readonly available: boolean
+  readonly path: string | null
+  readonly isa: string | null
+  readonly threads: number
+  /** Why there are no native kernels, or null. */
+  readonly reason: string | null
+}
+
+export type Loaded = { readonly addon: Addon; readonly path: string } | { readonly unavailable: string }
+
+const require = createRequire(import.meta.url)
+const root = fileURLToPath(new URL('../../../', import.meta.url))
+
+/** Such as linux-x64, or linux-x64-musl where the C library is musl. */
+function platformName(): string {
+  const name = `${process.platform}-${process.arch}`
+  if (process.platform !== 'linux') return name
+  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined
+  return report?.header?.glibcVersionRuntime === undefined ? `${name}-musl` : name
+}
+
+/** Paths of the binaries that are there: a build of this checkout first, then what a package brings. */
+function findBinaries(platform: string): readonly string[] {
+  const paths = [`${root}build/Release/firesteel.node`, `${root}prebuilds/${platform}/firesteel.node`].filter(existsSync)
+  try {
+    paths.push(require.resolve(`@firesteel/${platform}`))
+  } catch {
+    // The package of this platform is not installed.
+  }
+  return paths
+}
+
+function open(path: string): Addon {
+  const wanted = process.env['FIRESTEEL_ISA'] || null
+  let addon: Addon
+  try {
+    addon = (require(path) as AddonModule).open(wanted)
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new Error(wanted === null ? reason : `FIRESTEEL_ISA=${wanted}: ${reason}`)
+  }
+  if (addon.kernels.join() !== kernelNames.join())
+    throw new Error('it was built from another table of kernels; build it anew with `npm run build:native`')
+  return addon
+}
+
+/** Opens a device of the first binary that works. */
+export function loadNative(): Loaded {
+  const platform = platformName()
+  const failures: string[] = []
+  for (const path of findBinaries(platform)) {
+    try {
+      return { addon: open(path), path }
+    } catch (error) {
+      failures.push(`${path}: ${(error as Error).message}`)
+    }
+  }
+  if (failures.length > 0) return { unavailable: failures.join('; ') }
+  return {
+    unavailable:
+      `there is no binary for ${platform}: neither build/Release nor prebuilds/${platform} nor the package ` +
+      `@firesteel/${platform} has one; \`npm run build:native\` builds it where a C++ compiler is`,
+  }
+}
+
+export function nativeRequired(): boolean {
+  return process.env['FIRESTEEL_REQUIRE'] === 'native'
+}

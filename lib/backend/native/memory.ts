@@ -1,0 +1,138 @@
+/**
+ * Accounts for the storages of a native device: handles, bytes, the garbage collector and the end of memory.
+ *
+ * A synchronous training loop never returns to the event loop, where finalizers run, so garbage is looked for here: when
+ * live bytes or storages pass a soft limit a minor collection (0.1 ms) runs and the addon polls its weak references.
+ * What survives twice is old and looked at only after a major collection, which is rare: above a second limit, and
+ * before an allocation would not fit. Soft limits below 128 MB would promote a step's tensors while they live.
+ */
+import type { Device } from '../../core/device.js'
+import { OutOfMemoryError } from '../../core/errors.js'
+import type { Addon } from './addon.js'
+import { type Collector, makeCollector } from './collector.js'
+import { availableMemory } from './machine.js'
+
+const softBytes = 256e6
+const softCount = 50_000
+/** After so many new bytes the machine is asked again what it has left. */
+const grant = 2 ** 30
+
+/** Values of `NativeMemory.pending`: what is to become of a storage that no kernel has made yet. */
+export const pendingUntracked = 1
+export const pendingTracked = 2
+
+export class NativeMemory {
+  readonly device: Device
+  readonly #addon: Addon
+  readonly #collector: Collector
+  readonly #available: () => number
+
+  /** Bytes by handle, read by the addon when it makes a storage. */
+  #sizes = new Float64Array(0)
+  #dead = new Int32Array(0)
+  /** By handle, not 0 while no kernel has made the storage: `pendingUntracked` or `pendingTracked`. */
+  pending = new Uint8Array(0)
+  readonly #freeHandles: number[] = []
+  #nextHandle = 0
+
+  bytes = 0
+  count = 0
+  peak = 0
+  #limitBytes = softBytes
+  #limitCount = softCount
+  #majorBytes = 2 * softBytes
+  #majorCount = 2 * softCount
+  /** Bytes that may be allocated before the machine is asked again. */
+  #headroom = 0
+
+  constructor(device: Device, addon: Addon, available: () => number = availableMemory) {
+    this.device = device
+    this.#addon = addon
+    this.#collector = makeCollector(addon)
+    this.#available = available
+    this.#grow()
+  }
+
+  /** A handle for a storage of so many bytes, which the next kernel call or upload makes. */
+  allocate(bytes: number, tracked: boolean, op: string): number {
+    if (!(bytes <= this.#headroom)) this.#makeRoom(bytes, op)
+    if (this.bytes > this.#limitBytes || this.count > this.#limitCount) this.#collect()
+    this.#headroom -= bytes
+    this.bytes += bytes
+    this.count++
+    if (this.bytes > this.peak) this.peak = this.bytes
+    const handle = this.#freeHandles.pop() ?? this.#nextHandle++
+    if (handle >= this.#sizes.length) this.#grow()
+    this.#sizes[handle] = bytes
+    this.pending[handle] = tracked ? pendingTracked : pendingUntracked
+    return handle
+  }
+
+  /** Forgets a handle that the addon does not know, or has released. */
+  forget(handle: number): void {
+    const bytes = this.#sizes[handle] as number
+    this.pending[handle] = 0
+    this.bytes -= bytes
+    this.#headroom += bytes
+    this.count--
+    this.#freeHandles.push(handle)
+  }
+
+  #grow(): void {
+    const length = Math.max(1024, 2 * this.#sizes.length)
+    const sizes = new Float64Array(new ArrayBuffer(8 * length))
+    sizes.set(this.#sizes)
+    const pending = new Uint8Array(length)
+    pending.set(this.pending)
+    this.#sizes = sizes
+    this.pending = pending
+    this.#dead = new Int32Array(new ArrayBuffer(4 * length))
+    this.#addon.handles(this.#sizes, this.#dead)
+  }
+
+  #poll(major: boolean): void {
+    const count = this.#addon.poll(major)
+    for (let i = 0; i < count; i++) this.forget(this.#dead[i] as number)
+  }
+
+  #collect(): void {
+    this.#collector.minor()
+    this.#poll(false)
+    if (this.bytes > this.#majorBytes || this.count > this.#majorCount) this.#collectAll()
+    this.#limitBytes = this.bytes + softBytes
+    this.#limitCount = this.count + softCount
+  }
+
+  #collectAll(): void {
+    this.#collector.major()
+    this.#poll(true)
+    this.#majorBytes = Math.max(2 * softBytes, 1.5 * this.bytes + softBytes)
+    this.#majorCount = Math.max(2 * softCount, 1.5 * this.count + softCount)
+  }
+
+  #makeRoom(bytes: number, op: string): void {
+    if (this.#fits(bytes)) return
+    this.#collectAll()
+    this.#addon.flush()
+    if (this.#fits(bytes)) return
+    throw new OutOfMemoryError(
+      op,
+      `${formatBytes(bytes)} do not fit: ${formatBytes(this.bytes)} are held by ${this.count} tensors, and the machine has ` +
+        `${formatBytes(this.#available())} left; free tensors (scope, using, dispose) or use a smaller batch`,
+    )
+  }
+
+  /** Looks anew at what is left: what the system gives, and what the allocator keeps beyond the live bytes. */
+  #fits(bytes: number): boolean {
+    const available = this.#available()
+    const room = available + this.#addon.reservedBytes() - this.bytes
+    this.#headroom = Math.min(room, grant + bytes)
+    // What the allocator keeps may not have the right size: only after a flush does the system have it all.
+    return bytes <= room && bytes <= available
+  }
+}
+
+export function formatBytes(bytes: number): string {
+  if (bytes < 1e6) return `${bytes} bytes`
+  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`
+}
