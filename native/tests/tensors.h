@@ -1,0 +1,120 @@
+// What the native tests of single kernels share: tensors with a guard behind their memory, a check that counts, and running
+// a kernel with 1, 2 and 3 threads.
+#pragma once
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "../core/context.h"
+#include "../generated/kernels.h"
+
+namespace firesteel::test {
+
+inline int passed = 0, failed = 0;
+
+inline void check(bool condition, const std::string& what) {
+  condition ? passed++ : failed++;
+  if (!condition && failed <= 20) fprintf(stderr, "failed: %s\n", what.c_str());
+}
+
+inline int finish(const char* name) {
+  printf("%s: %d passed, %d failed\n", name, passed, failed);
+  return failed != 0;
+}
+
+// Uniform in [-1, 1), the same everywhere.
+struct Numbers {
+  uint32_t state;
+  float next() {
+    state = state * 1664525u + 1013904223u;
+    return float(int32_t(state >> 8) - (1 << 23)) / float(1 << 23);
+  }
+};
+
+// A dense tensor of 4-byte elements; what lies behind them must not change.
+template <class T>
+struct Tensor {
+  static constexpr int guards = 16;
+  static constexpr uint32_t guard = 0x4B1DB10Bu;
+  static_assert(sizeof(T) == 4);
+
+  std::vector<T> data;
+  View view{};
+
+  explicit Tensor(std::initializer_list<int64_t> sizes, DType dtype = DType::float32) {
+    view.dtype = dtype;
+    view.ndim = int(sizes.size());
+    view.count = 1;
+    int d = 0;
+    for (int64_t size : sizes) view.sizes[d++] = size;
+    for (d = view.ndim - 1; d >= 0; d--) {
+      view.strides[d] = view.count;
+      view.count *= view.sizes[d];
+    }
+    data.resize(size_t(view.count) + guards);
+    for (T& x : data) memcpy(&x, &guard, sizeof x);
+    view.data = data.data();
+  }
+  Tensor(const Tensor&) = delete;
+  Tensor& operator=(const Tensor&) = delete;
+
+  size_t size() const { return size_t(view.count); }
+  T& operator[](size_t i) { return data[i]; }
+  const T& operator[](size_t i) const { return data[i]; }
+
+  bool guarded() const {
+    for (size_t i = size(); i < data.size(); i++)
+      if (memcmp(&data[i], &guard, sizeof guard)) return false;
+    return true;
+  }
+};
+
+using Floats = Tensor<float>;
+
+inline void randomise(Floats& tensor, uint32_t seed, float scale = 1, float shift = 0) {
+  Numbers numbers{seed};
+  for (size_t i = 0; i < tensor.size(); i++) tensor[i] = numbers.next() * scale + shift;
+}
+
+// Runs kernel(context) on what the outputs hold, with 1, 2 and 3 threads; the results must be equal in bits.
+template <class T, class F>
+void run(const std::string& what, const std::vector<Tensor<T>*>& outputs, const F& kernel) {
+  static Context contexts[] = {Context(1), Context(2), Context(3)};
+  std::vector<std::vector<T>> before, first;
+  for (Tensor<T>* output : outputs) before.push_back(output->data);
+  for (Context& context : contexts) {
+    for (size_t i = 0; i < outputs.size(); i++) memcpy(outputs[i]->view.data, before[i].data(), 4 * before[i].size());
+    kernel(context);
+    context.release_scratch();
+    check(!context.failed.load(), what + ": recorded an error: " + context.take_error().text);
+    for (size_t i = 0; i < outputs.size(); i++) {
+      check(outputs[i]->guarded(), what + ": wrote behind an output");
+      if (first.size() <= i)
+        first.push_back(outputs[i]->data);
+      else
+        check(!memcmp(first[i].data(), outputs[i]->data.data(), 4 * first[i].size()), what + ": bits depend on threads");
+    }
+  }
+}
+
+// The error that a call of kernel(context) records.
+template <class F>
+RecordedError error_of(const F& kernel) {
+  Context context(2);
+  kernel(context);
+  context.release_scratch();
+  return context.take_error();
+}
+
+// |got - want| <= allowed, or both NaN, or equal infinities.
+inline bool near(double got, double want, double allowed) {
+  return got == want || (got != got && want != want) || fabs(got - want) <= allowed;
+}
+
+constexpr double epsilon = 0x1p-24;  // of a rounding to float32
+
+}  // namespace firesteel::test
