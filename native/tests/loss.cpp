@@ -1,0 +1,152 @@
+// Cross entropy against float64: weights, smoothing, ignored and wrong labels, the three reductions; equal bits for 1, 2 and
+// 3 threads. Allowed errors follow from the float32 sums of at most 1024 terms and a few roundings.
+#include "tensors.h"
+
+namespace {
+
+using namespace firesteel;
+using namespace firesteel::test;
+
+constexpr int64_t ignored = -100;
+
+struct Options {
+  bool weighted;
+  double smoothing;
+  int64_t reduction;
+  float scale, shift;
+};
+
+void test_case(int64_t N, int64_t C, Options options) {
+  char what[160];
+  snprintf(what, sizeof what, "cross entropy [%lld, %lld] weighted %d smoothing %g reduction %lld shift %g", (long long)N,
+           (long long)C, options.weighted, options.smoothing, (long long)options.reduction, options.shift);
+  const bool each = options.reduction == 0;
+  Floats logits({N, C}), weight({C}), lse({N}), total({}), dlogits({N, C});
+  Floats out(each ? std::initializer_list<int64_t>{N} : std::initializer_list<int64_t>{});
+  Floats dy(each ? std::initializer_list<int64_t>{N} : std::initializer_list<int64_t>{});
+  Tensor<int32_t> target({N}, DType::int32);
+  randomise(logits, 1, options.scale, options.shift);
+  randomise(weight, 2, 0.5, 1);
+  randomise(dy, 3, 1, 2);
+  Numbers numbers{4};
+  for (size_t n = 0; n < size_t(N); n++)
+    target[n] = n % 5 == 3 ? int32_t(ignored) : int32_t((numbers.next() + 1) / 2 * float(C));
+
+  const View* w = options.weighted ? &weight.view : nullptr;
+  run<float>(what, {&out, &lse, &total}, [&](Context& c) {
+    FIRESTEEL_ISA::cross_entropy_forward(c, out.view, lse.view, total.view, logits.view, target.view, w, ignored,
+                                         options.smoothing, options.reduction);
+  });
+  run<float>(what, {&dlogits}, [&](Context& c) {
+    FIRESTEEL_ISA::cross_entropy_backward(c, dlogits.view, dy.view, lse.view, total.view, logits.view, target.view, w,
+                                          ignored, options.smoothing, options.reduction);
+  });
+
+  const double s = options.smoothing;
+  double weights = 0, weight_sum = 0, sum = 0, allowed_sum = 0;
+  for (size_t c = 0; c < size_t(C); c++) weight_sum += options.weighted ? double(weight[c]) : 1;
+  std::vector<double> exact(static_cast<size_t>(N), 0.0);
+  bool right = true, lse_right = true, gradient_right = true;
+  const double length = double(C < 1024 ? C : 1024) + 8;
+  for (size_t n = 0; n < size_t(N); n++) {
+    double largest = -INFINITY, exponentials = 0, smooth = 0, smooth_size = 0;
+    for (size_t c = 0; c < size_t(C); c++) largest = fmax(largest, logits[n * size_t(C) + c]);
+    for (size_t c = 0; c < size_t(C); c++) exponentials += exp(logits[n * size_t(C) + c] - largest);
+    exact[n] = largest + log(exponentials);
+    const double relative = (length + 2 * fabs(double(options.scale)) + 8) * epsilon;  // of the sum of exponentials
+    lse_right = lse_right && near(lse[n], exact[n], relative + epsilon * fabs(exact[n]));
+    if (target[n] == ignored) {
+      right = right && (!each || out[n] == 0);
+      continue;
+    }
+    const size_t y = size_t(target[n]);
+    const double w_y = options.weighted ? double(weight[y]) : 1;
+    for (size_t c = 0; c < size_t(C); c++) {
+      const double w_c = options.weighted ? double(weight[c]) : 1;
+      smooth += w_c * (exact[n] - logits[n * size_t(C) + c]);
+      smooth_size += w_c * (fabs(double(options.scale)) * 2 + 1);
+    }
+    const double loss = (1 - s) * w_y * (exact[n] - logits[n * size_t(C) + y]) + s / double(C) * smooth;
+    const double allowed =
+        ((1 - s) * w_y + s * weight_sum / double(C)) * relative + s / double(C) * smooth_size * length * epsilon +
+        4 * epsilon * fabs(loss);
+    weights += w_y;
+    sum += loss;
+    allowed_sum += allowed;
+    right = right && (!each || near(out[n], loss, allowed));
+  }
+  check(near(total[0], weights, 2 * epsilon * fabs(weights)), std::string(what) + ": total");
+  check(lse_right, std::string(what) + ": logSumExp");
+  if (options.reduction == 1)
+    right = near(out[0], sum / weights, allowed_sum / weights + epsilon * fabs(sum / weights));
+  if (options.reduction == 2) right = near(out[0], sum, allowed_sum + epsilon * fabs(sum));
+  check(right, std::string(what) + ": loss");
+
+  for (size_t n = 0; n < size_t(N); n++) {
+    const double g = each ? double(dy[n]) : options.reduction == 1 ? double(dy[0]) / weights : double(dy[0]);
+    for (size_t c = 0; c < size_t(C); c++) {
+      double expected = 0, size = 0;
+      if (target[n] != ignored) {
+        const size_t y = size_t(target[n]);
+        const double w_y = options.weighted ? double(weight[y]) : 1, w_c = options.weighted ? double(weight[c]) : 1;
+        const double factor = (1 - s) * w_y + s / double(C) * weight_sum;
+        const double p = exp(logits[n * size_t(C) + c] - exact[n]);
+        expected = g * (factor * p - (c == y ? (1 - s) * w_y : 0) - s / double(C) * w_c);
+        size = fabs(g) * (factor * p * (16 + 2 * fabs(exact[n]) + 2 * fabs(double(options.scale)) + length) +
+                          4 * (c == y ? w_y : 0) + 4 * s / double(C) * w_c);
+      }
+      gradient_right = gradient_right && near(dlogits[n * size_t(C) + c], expected, epsilon * size + 1e-38);
+    }
+  }
+  check(gradient_right, std::string(what) + ": gradient");
+}
+
+void test_labels() {
+  Floats logits({4, 3}), lse({4}), total({}), out({4}), dlogits({4, 3}), dy({4});
+  randomise(logits, 1);
+  randomise(dy, 2);
+  Tensor<int32_t> target({4}, DType::int32);
+  const int32_t labels[] = {1, 3, -1, 2};
+  memcpy(target.view.data, labels, sizeof labels);
+  const RecordedError error = error_of([&](Context& c) {
+    FIRESTEEL_ISA::cross_entropy_forward(c, out.view, lse.view, total.view, logits.view, target.view, nullptr, -100, 0, 0);
+  });
+  check(error.code == ErrorCode::index, "a wrong label is recorded");
+  check(error.text.find("outside [0, 3)") != std::string::npos, "the error names the range: " + error.text);
+  check(total[0] == 2 && out[1] == 0 && out[2] == 0 && out[0] > 0, "wrong labels count for nothing");
+  Context context(1);
+  FIRESTEEL_ISA::cross_entropy_backward(context, dlogits.view, dy.view, lse.view, total.view, logits.view, target.view,
+                                        nullptr, -100, 0, 0);
+  check(dlogits[3] == 0 && dlogits[8] == 0 && dlogits[0] != 0 && dlogits.guarded(), "and have no gradient");
+  // Nothing counts: the mean is 0 / 0, the gradient 0, as PyTorch has it.
+  for (size_t n = 0; n < 4; n++) target[n] = 7;
+  Floats mean({}), gradient({});
+  gradient[0] = 1;
+  FIRESTEEL_ISA::cross_entropy_forward(context, mean.view, lse.view, total.view, logits.view, target.view, nullptr, 7, 0, 1);
+  check(mean[0] != mean[0] && total[0] == 0, "the mean of nothing is NaN");
+  FIRESTEEL_ISA::cross_entropy_backward(context, dlogits.view, gradient.view, lse.view, total.view, logits.view,
+                                        target.view, nullptr, 7, 0, 1);
+  check(dlogits[0] == 0 && dlogits[11] == 0, "the gradient of nothing is 0");
+  // Logits of -infinity are classes that cannot be; NaN spreads.
+  logits[0] = -INFINITY;
+  logits[4] = NAN;
+  target[0] = target[1] = 1;
+  FIRESTEEL_ISA::cross_entropy_forward(context, out.view, lse.view, total.view, logits.view, target.view, nullptr, 7, 0, 0);
+  check(isfinite(out[0]) && out[1] != out[1], "-infinity and NaN among the logits");
+  context.take_error();
+}
+
+}  // namespace
+
+int main() {
+  for (int64_t C : {1, 2, 7, 8, 9, 10, 31, 33, 1023, 1024, 1025, 4099})
+    for (int form = 0; form < 12; form++)
+      test_case(13, C, {form % 2 == 1, form / 2 % 2 ? 0.1 : 0.0, form / 4, 5, form % 3 == 1 ? 300.0f : 0.0f});
+  for (int form = 0; form < 12; form++)
+    test_case(5, 50257, {form % 2 == 1, form / 2 % 2 ? 0.1 : 0.0, form / 4, 20, -50});
+  for (int64_t N : {1, 2, 1000, 4000}) test_case(N, 10, {false, 0, 1, 3, 0});
+  test_case(0, 10, {false, 0, 2, 1, 0});
+  test_case(0, 10, {true, 0.1, 0, 1, 0});
+  test_labels();
+  return finish("loss");
+}
