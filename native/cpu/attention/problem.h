@@ -7,10 +7,12 @@
 #include <math.h>
 #include <string.h>
 
-#include "../gemm/micro.h"
-#include "../random/philox.h"
 #include "../simd/math.h"
 #include "../simd/vector.h"
+
+// After vector.h, which includes the intrinsics in a way that spares g++ 12's AVX-512 a false warning.
+#include "../gemm/micro.h"
+#include "../random/philox.h"
 
 namespace firesteel::FIRESTEEL_ISA::attention {
 
