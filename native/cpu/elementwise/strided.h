@@ -113,21 +113,25 @@ static inline void prepare_buffer(const Reader<T>& r, int64_t n, T* buffer) {
   for (int64_t i = 0; i < n; i++) buffer[i] = value;
 }
 
+// Where elements [start, start + n) lie in a row that is dense and long enough to be used in place, or null.
+template <class T>
+static inline const T* find_row(const Reader<T>& r, int64_t start, int64_t n) {
+  const int last = r.ndim - 1;
+  if (r.strides[last] != 1 || n < shortest_row || start % r.sizes[last] + n > r.sizes[last]) return nullptr;
+  const T* from = r.data;
+  for (int d = last; d >= 0; d--) {
+    from += start % r.sizes[d] * r.strides[d];
+    start /= r.sizes[d];
+  }
+  return from;
+}
+
 // Elements [start, start + n) as dense memory: n <= block_size unless the layout is dense.
 template <class T>
 static inline const T* read_block(const Reader<T>& r, int64_t start, int64_t n, T* buffer) {
   if (r.layout == Layout::dense) return r.data + start;
   if (r.layout == Layout::uniform) return buffer;
-  const int last = r.ndim - 1;
-  if (r.strides[last] == 1 && n >= shortest_row && start % r.sizes[last] + n <= r.sizes[last]) {
-    const T* from = r.data;
-    int64_t rest = start;
-    for (int d = last; d >= 0; d--) {
-      from += rest % r.sizes[d] * r.strides[d];
-      rest /= r.sizes[d];
-    }
-    return from;
-  }
+  if (const T* row = find_row(r, start, n)) return row;
   gather_block(r, start, n, buffer);
   return buffer;
 }

@@ -1,0 +1,242 @@
+// index_select, gather: copies of what an index names. index_add, scatter_add: their gradients, sums into what it names.
+//
+// All overwrite their result. An index outside its dimension (a negative one is) is recorded as an error of the call; what it
+// would have read counts as 0, what it would have added is left out. Sums are added in the order of the index, for any number of
+// threads: threads divide the destination among themselves, never the index. 8 bytes an element, beside the index.
+#include <string.h>
+
+#include "../../generated/kernels.h"
+#include "../elementwise/driver.h"
+
+namespace firesteel::FIRESTEEL_ISA {
+
+namespace {
+
+void record_index(Context& context, int64_t index, int64_t position, int64_t dim, int64_t size) {
+  if (size == 0)
+    record_error(context, ErrorCode::index, "index %lld at position %lld is out of range for dimension %lld of size 0, which is empty",
+                 static_cast<long long>(index), static_cast<long long>(position), static_cast<long long>(dim));
+  else
+    record_error(context, ErrorCode::index,
+                 "index %lld at position %lld is out of range for dimension %lld of size %lld; allowed are 0 to %lld",
+                 static_cast<long long>(index), static_cast<long long>(position), static_cast<long long>(dim),
+                 static_cast<long long>(size), static_cast<long long>(size - 1));
+}
+
+bool in_range(int64_t index, int64_t size) { return index >= 0 && index < size; }
+
+// Records the first index that is neither in range nor `skip`, before threads start: the same one every time.
+void check_indices(Context& context, const View& index, int64_t size, int64_t dim, int64_t skip) {
+  const int32_t* at = pointer<const int32_t>(index);
+  for (int64_t i = 0; i < index.count; i++)
+    if (!in_range(at[i], size) && !(skip >= 0 && at[i] == skip)) return record_index(context, at[i], i, dim, size);
+}
+
+// x seen as [outer, size, inner] around dim.
+struct Around {
+  int64_t outer, size, inner;
+};
+Around around(const View& x, int64_t dim) {
+  Around a = {1, x.sizes[dim], 1};
+  for (int d = 0; d < x.ndim; d++)
+    if (d != dim) (d < dim ? a.outer : a.inner) *= x.sizes[d];
+  return a;
+}
+
+// `rows` has x's shape but for dim, where it has as many as there are indices.
+bool selects(Context& context, const View& rows, const View& x, const View& index, int64_t dim) {
+  bool fit = rows.dtype == x.dtype && index.dtype == DType::int32 && dim >= 0 && dim < x.ndim && rows.ndim == x.ndim;
+  for (int d = 0; fit && d < x.ndim; d++) fit = rows.sizes[d] == (d == dim ? index.count : x.sizes[d]);
+  return expect(context, fit, "indexing: shapes, dtypes or dimension do not fit");
+}
+
+template <class T>
+void select_rows(Context& context, const View& out, const View& x, const View& index, const Around& a) {
+  const int32_t* at = pointer<const int32_t>(index);
+  const int64_t rows = a.outer * index.count, rows_a_chunk = 1 + chunk_elements / (a.inner + 4);
+  parallel(context, (rows + rows_a_chunk - 1) / rows_a_chunk, [&](int64_t chunk) {
+    const int64_t end = shorter((chunk + 1) * rows_a_chunk, rows);
+    for (int64_t row = chunk * rows_a_chunk; row < end; row++) {
+      const int64_t wanted = at[row % index.count];
+      T* to = pointer<T>(out) + row * a.inner;
+      if (!in_range(wanted, a.size)) {
+        memset(to, 0, static_cast<size_t>(a.inner) * sizeof(T));
+        continue;
+      }
+      const T* from = pointer<const T>(x) + (row / index.count * a.size + wanted) * a.inner;
+      if (a.inner == 1)
+        *to = *from;
+      else
+        memcpy(to, from, static_cast<size_t>(a.inner) * sizeof(T));
+    }
+  });
+}
+
+// to += from
+void add_row(float* to, const float* from, int64_t n) {
+  map_registers([](simd::Vec a, simd::Vec b) { return a + b; }, n, to, static_cast<const float*>(to), from);
+}
+
+// gather and scatter_add: positions of index are [outer, count, inner] around dim, large is [.., size, ..] with sizes that may be
+// larger. Where position (o, j, i) falls in large, but for the index: outer_offset(o) + inner_offset(i).
+struct Correspondence {
+  int64_t outer, count, inner;
+  int64_t size, step;  // of large, along dim
+  const View* index;
+  const View* large;
+  int64_t dim;
+  bool same_inner;  // then inner_offset(i) is i
+};
+
+int64_t offset_of(const Correspondence& c, int64_t flat, int64_t first, int64_t last) {
+  int64_t offset = 0;
+  for (int64_t d = last; d >= first; d--) {
+    offset += flat % c.index->sizes[d] * c.large->strides[d];
+    flat /= c.index->sizes[d];
+  }
+  return offset;
+}
+
+bool correspond(Context& context, const View& small, const View& large, const View& index, int64_t dim, Correspondence* c) {
+  bool fit = small.dtype == large.dtype && index.dtype == DType::int32 && dim >= 0 && dim < large.ndim &&
+             index.ndim == large.ndim && same_shape(small, index);
+  for (int d = 0; fit && d < large.ndim; d++) fit = d == dim || index.sizes[d] <= large.sizes[d];
+  if (!expect(context, fit, "indexing: shapes, dtypes or dimension do not fit")) return false;
+  const Around a = around(index, dim);
+  *c = {a.outer, a.size, a.inner, large.sizes[dim], large.strides[dim], &index, &large, dim, true};
+  for (int64_t d = dim + 1; d < large.ndim; d++) c->same_inner = c->same_inner && index.sizes[d] == large.sizes[d];
+  return true;
+}
+
+// Inner positions that one unit of work takes at a time, for all of dim.
+constexpr int64_t inner_tile = 256;
+
+// Calls element(position, offset without the index's part) for all positions: along dim in order, on one thread.
+template <class F>
+void for_positions(Context& context, const Correspondence& c, const F& element) {
+  if (c.index->count == 0) return;
+  const int64_t tile = shorter(inner_tile, c.inner), tiles = (c.inner + tile - 1) / tile, units = c.outer * tiles;
+  const int64_t units_a_chunk = 1 + chunk_elements / (c.count * tile);
+  parallel(context, (units + units_a_chunk - 1) / units_a_chunk, [&](int64_t chunk) {
+    const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
+    for (int64_t unit = chunk * units_a_chunk; unit < end; unit++) {
+      const int64_t o = unit / tiles, first = unit % tiles * tile, n = shorter(tile, c.inner - first);
+      const int64_t base = offset_of(c, o, 0, c.dim - 1);
+      int64_t offsets[inner_tile];
+      for (int64_t i = 0; i < n; i++)
+        offsets[i] = base + (c.same_inner ? first + i : offset_of(c, first + i, c.dim + 1, c.large->ndim - 1));
+      for (int64_t j = 0; j < c.count; j++) {
+        const int64_t row = (o * c.count + j) * c.inner + first;
+        for (int64_t i = 0; i < n; i++) element(row + i, offsets[i]);
+      }
+    }
+  });
+}
+
+template <class T>
+void gather_as(Context& context, const View& out, const View& x, const View& index, const Correspondence& c) {
+  const int32_t* at = pointer<const int32_t>(index);
+  T* to = pointer<T>(out);
+  const T* from = pointer<const T>(x);
+  for_positions(context, c, [&](int64_t position, int64_t offset) {
+    const int64_t wanted = at[position];
+    to[position] = in_range(wanted, c.size) ? from[offset + wanted * c.step] : T(0);
+  });
+}
+
+// A rank of 0 is a vector of one.
+View as_vector(const View& view) {
+  View v = view;
+  if (v.ndim > 0) return v;
+  v.ndim = 1;
+  v.sizes[0] = 1;
+  v.strides[0] = 1;
+  return v;
+}
+
+}  // namespace
+
+void index_select(Context& context, const View& out, const View& x, const View& index, int64_t dim) {
+  if (!selects(context, out, x, index, dim)) return;
+  check_indices(context, index, x.sizes[dim], dim, -1);
+  if (out.count == 0) return;
+  const Around a = around(x, dim);
+  switch (element_size(out.dtype)) {
+    case 4:
+      return select_rows<uint32_t>(context, out, x, index, a);
+    case 2:
+      return select_rows<uint16_t>(context, out, x, index, a);
+    default:
+      return select_rows<uint8_t>(context, out, x, index, a);
+  }
+}
+
+// Each unit owns a range of rows of dx and reads all of the index; the number of ranges keeps that reading small beside the adding.
+void index_add(Context& context, const View& dx, const View& dy, const View& index, int64_t dim, int64_t skip) {
+  if (!selects(context, dy, dx, index, dim)) return;
+  if (!expect(context, dx.dtype == DType::float32, "index_add: expected float32")) return;
+  check_indices(context, index, dx.sizes[dim], dim, skip);
+  if (dx.count == 0) return;
+  const Around a = around(dx, dim);
+  const int32_t* at = pointer<const int32_t>(index);
+  int64_t ranges = shorter(shorter(16, 1 + a.inner / 8), 1 + (index.count + a.size) * a.inner / chunk_elements);
+  ranges = shorter(ranges, a.size);
+  const int64_t rows = (a.size + ranges - 1) / ranges, units = a.outer * ranges;
+  const int64_t units_a_chunk = 1 + chunk_elements / ((index.count + a.size) * a.inner / ranges + 1);
+  parallel(context, (units + units_a_chunk - 1) / units_a_chunk, [&](int64_t chunk) {
+    const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
+    for (int64_t unit = chunk * units_a_chunk; unit < end; unit++) {
+      const int64_t o = unit / ranges, low = unit % ranges * rows, high = shorter(low + rows, a.size);
+      if (low >= high) continue;
+      float* to = pointer<float>(dx) + o * a.size * a.inner;
+      const float* from = pointer<const float>(dy) + o * index.count * a.inner;
+      memset(to + low * a.inner, 0, static_cast<size_t>((high - low) * a.inner) * sizeof(float));
+      for (int64_t i = 0; i < index.count; i++) {
+        const int64_t row = at[i];
+        if (row < low || row >= high || (skip >= 0 && row == skip)) continue;
+        if (a.inner == 1)
+          to[row] += from[i];
+        else
+          add_row(to + row * a.inner, from + i * a.inner, a.inner);
+      }
+    }
+  });
+}
+
+void gather(Context& context, const View& out, const View& x, const View& index, int64_t dim) {
+  const View o = as_vector(out), source = as_vector(x), at = as_vector(index);
+  Correspondence c;
+  if (!correspond(context, o, source, at, dim, &c)) return;
+  check_indices(context, at, c.size, dim, -1);
+  switch (element_size(out.dtype)) {
+    case 4:
+      return gather_as<uint32_t>(context, o, source, at, c);
+    case 2:
+      return gather_as<uint16_t>(context, o, source, at, c);
+    default:
+      return gather_as<uint8_t>(context, o, source, at, c);
+  }
+}
+
+void scatter_add(Context& context, const View& dx, const View& dy, const View& index, int64_t dim) {
+  const View to = as_vector(dx), from = as_vector(dy), at = as_vector(index);
+  Correspondence c;
+  if (!correspond(context, from, to, at, dim, &c)) return;
+  if (!expect(context, dx.dtype == DType::float32, "scatter_add: expected float32")) return;
+  check_indices(context, at, c.size, dim, -1);
+  const int64_t chunks = (dx.count + chunk_elements - 1) / chunk_elements;
+  if (chunks > 0)
+    parallel(context, chunks, [&](int64_t chunk) {
+      const int64_t start = chunk * chunk_elements, n = shorter(chunk_elements, dx.count - start);
+      memset(pointer<float>(dx) + start, 0, static_cast<size_t>(n) * sizeof(float));
+    });
+  const int32_t* indices = pointer<const int32_t>(at);
+  float* sums = pointer<float>(dx);
+  const float* terms = pointer<const float>(dy);
+  for_positions(context, c, [&](int64_t position, int64_t offset) {
+    const int64_t wanted = indices[position];
+    if (in_range(wanted, c.size)) sums[offset + wanted * c.step] += terms[position];
+  });
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA

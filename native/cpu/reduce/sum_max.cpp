@@ -1,0 +1,362 @@
+// sum, amax, amin over any set of dimensions: out (overwritten) has x's rank and 1 where x is reduced.
+//
+// The dimensions are sorted by x's stride, so that memory is walked in its own order whatever the shape is called, and merged.
+// Then the innermost one decides:
+//   reduced   a row of x folds into one number: sums over classes, [N, C, HW] -> [C], everything
+//   kept      rows of x fold into a row of numbers: bias gradients [N, M] -> [M]
+// Both cut the reduced space into segments of a fixed size (by shape only), fold each into a partial result on any thread, and
+// join the partial results in order.
+//
+// Sums of float32: at most 128 terms (rows) or 32 to 64 (within a row) are added in float32 to one of several partial sums, which
+// are then added in float64: the error hardly grows with the length. int32 wraps around. 4 bytes an element.
+#include <math.h>
+
+#include "../../generated/kernels.h"
+#include "../elementwise/driver.h"
+#include "../shape/convert.h"
+
+namespace firesteel::FIRESTEEL_ISA {
+
+namespace {
+
+// A dimension of x: `to` is out's stride, 0 where reduced.
+struct Axis {
+  int64_t size, from, to;
+};
+struct Axes {
+  int n = 0;
+  Axis items[max_dims];
+};
+
+int64_t product(const Axes& axes) {
+  int64_t p = 1;
+  for (int d = 0; d < axes.n; d++) p *= axes.items[d].size;
+  return p;
+}
+
+// Offsets of the index-th combination, the last axis fastest.
+struct Offsets {
+  int64_t from, to;
+};
+Offsets locate(const Axes& axes, int64_t index) {
+  Offsets at = {0, 0};
+  for (int d = axes.n - 1; d >= 0; d--) {
+    const int64_t i = index % axes.items[d].size;
+    index /= axes.items[d].size;
+    at.from += i * axes.items[d].from;
+    at.to += i * axes.items[d].to;
+  }
+  return at;
+}
+
+int64_t stride_size(int64_t stride) { return stride < 0 ? -stride : stride; }
+
+void merge(Axes* axes) {
+  int n = 0;
+  for (int d = 0; d < axes->n; d++) {
+    const Axis axis = axes->items[d];
+    Axis* last = n > 0 ? &axes->items[n - 1] : nullptr;
+    if (last && last->from == axis.from * axis.size && last->to == axis.to * axis.size)
+      *last = {last->size * axis.size, axis.from, axis.to};
+    else
+      axes->items[n++] = axis;
+  }
+  axes->n = n;
+}
+
+// Splits x's dimensions into kept and reduced ones, each sorted from the largest stride to the smallest and merged.
+bool split_axes(Context& context, const View& out, const View& x, Axes* kept, Axes* reduced) {
+  if (!expect(context, out.ndim == x.ndim, "reduction: the ranks differ")) return false;
+  for (int d = 0; d < x.ndim; d++) {
+    if (!expect(context, out.sizes[d] == x.sizes[d] || out.sizes[d] == 1, "reduction: out must have x's size or 1"))
+      return false;
+    if (x.sizes[d] == 1) continue;
+    const bool keep = out.sizes[d] == x.sizes[d];
+    Axes& axes = keep ? *kept : *reduced;
+    const Axis axis = {x.sizes[d], x.strides[d], keep ? out.strides[d] : 0};
+    int at = axes.n++;
+    for (; at > 0 && stride_size(axes.items[at - 1].from) < stride_size(axis.from); at--) axes.items[at] = axes.items[at - 1];
+    axes.items[at] = axis;
+  }
+  merge(kept);
+  merge(reduced);
+  return true;
+}
+
+// Elements of a segment that is folded by one thread, and rows added in float32 before float64 takes over.
+constexpr int64_t segment_elements = 32768;
+constexpr int64_t float_rows = 128;
+// Columns folded together where rows fold into a row.
+constexpr int64_t column_tile = 512;
+
+// What to fold: a number of type Total that starts at `start`, takes rows of T (of n elements, or down the columns), joins.
+struct SumOfFloats {
+  using T = float;
+  using Total = double;
+  static constexpr Total start = 0;
+  static Total join(Total a, Total b) { return a + b; }
+  static Total row(const float* x, int64_t n) {
+    using namespace simd;
+    constexpr int64_t part = 1024;
+    Total total = 0;
+    while (n > 0) {
+      const int64_t m = shorter(part, n);
+      Vec a = zero(), b = zero(), c = zero(), d = zero();
+      int64_t i = 0;
+      for (; i + 4 * lanes <= m; i += 4 * lanes) {
+        a = a + load(x + i);
+        b = b + load(x + i + lanes);
+        c = c + load(x + i + 2 * lanes);
+        d = d + load(x + i + 3 * lanes);
+      }
+      for (; i + lanes <= m; i += lanes) a = a + load(x + i);
+      if (i < m) b = b + load_partial(x + i, m - i);
+      total += static_cast<Total>(reduce_add((a + b) + (c + d)));
+      x += m;
+      n -= m;
+    }
+    return total;
+  }
+  // totals[j] += the sum of x[r][j] over rows r; n <= column_tile.
+  static void columns(const float* x, int64_t stride, int64_t rows, int64_t n, Total* totals) {
+    using namespace simd;
+    float sums[column_tile];
+    for (int64_t begin = 0; begin < rows; begin += float_rows) {
+      const int64_t end = shorter(begin + float_rows, rows);
+      memset(sums, 0, static_cast<size_t>(n) * sizeof(float));
+      auto add = [&](const float* p, auto... more) {
+        map_registers([](Vec total, auto... v) { return total + (v + ...); }, n, sums, static_cast<const float*>(sums), p,
+                      more...);
+      };
+      int64_t r = begin;
+      for (; r + 4 <= end; r += 4) {
+        const float* p = x + r * stride;
+        add(p, p + stride, p + 2 * stride, p + 3 * stride);
+      }
+      for (; r < end; r++) add(x + r * stride);
+      for (int64_t j = 0; j < n; j++) totals[j] += static_cast<Total>(sums[j]);
+    }
+  }
+  static float finish(Total total, double scale) { return static_cast<float>(total * scale); }
+};
+
+struct SumOfInts {
+  using T = int32_t;
+  using Total = uint64_t;  // the low bits of any sum
+  static constexpr Total start = 0;
+  static Total join(Total a, Total b) { return a + b; }
+  static Total row(const int32_t* x, int64_t n) {
+    Total total = 0;
+    for (int64_t i = 0; i < n; i++) total += static_cast<Total>(static_cast<int64_t>(x[i]));
+    return total;
+  }
+  static void columns(const int32_t* x, int64_t stride, int64_t rows, int64_t n, Total* totals) {
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t j = 0; j < n; j++) totals[j] += static_cast<Total>(static_cast<int64_t>(x[r * stride + j]));
+  }
+  static int32_t finish(Total total, double scale) {
+    if (scale == 1) return static_cast<int32_t>(static_cast<uint32_t>(total));
+    return wrapped(scale * static_cast<double>(static_cast<int64_t>(total)));
+  }
+};
+
+// Order decides between the largest and the smallest; NaN wins over both.
+template <class Element, bool largest>
+struct Extreme {
+  using T = Element;
+  using Total = Element;
+  static constexpr bool real = Element(0.5f) != Element(0);
+  static constexpr Total start = real ? Total(largest ? -INFINITY : INFINITY) : Total(largest ? INT32_MIN : INT32_MAX);
+  static Total join(Total a, Total b) { return (largest ? a > b : a < b) || a != a ? a : b; }
+  static auto better(auto a, auto b) {
+    if constexpr (largest)
+      return simd::max(a, b);
+    else
+      return simd::min(a, b);
+  }
+  static Total row(const T* x, int64_t n) {
+    using namespace simd;
+    Total total = start;
+    int64_t i = 0;
+    if (n >= 4 * lanes) {
+      auto a = load(x), b = load(x + lanes), c = load(x + 2 * lanes), d = load(x + 3 * lanes);
+      for (i = 4 * lanes; i + 4 * lanes <= n; i += 4 * lanes) {
+        a = better(a, load(x + i));
+        b = better(b, load(x + i + lanes));
+        c = better(c, load(x + i + 2 * lanes));
+        d = better(d, load(x + i + 3 * lanes));
+      }
+      T each[lanes];
+      store(each, better(better(a, b), better(c, d)));
+      for (T value : each) total = join(total, value);
+    }
+    for (; i < n; i++) total = join(total, x[i]);
+    return total;
+  }
+  static void columns(const T* x, int64_t stride, int64_t rows, int64_t n, Total* totals) {
+    for (int64_t r = 0; r < rows; r++)
+      map_registers([](auto a, auto b) { return better(a, b); }, n, totals, static_cast<const T*>(totals), x + r * stride);
+  }
+  static T finish(Total total, double) { return total; }
+};
+
+// Elements step apart.
+template <class Fold>
+typename Fold::Total strided_row(const typename Fold::T* x, int64_t n, int64_t step) {
+  if (step == 1) return Fold::row(x, n);
+  typename Fold::T part[block_size];
+  typename Fold::Total total = Fold::start;
+  while (n > 0) {
+    const int64_t m = shorter(n, block_size);
+    for (int64_t i = 0; i < m; i++) part[i] = x[i * step];
+    total = Fold::join(total, Fold::row(part, m));
+    x += m * step;
+    n -= m;
+  }
+  return total;
+}
+
+// The innermost axis is reduced (or nothing is kept): each output is a number of rows of length `row`.
+// A segment is a piece of a row, or several rows.
+template <class Fold>
+void fold_rows(Context& context, const View& out, const View& x, const Axes& kept, Axes reduced, double scale) {
+  using T = typename Fold::T;
+  using Total = typename Fold::Total;
+  Axis row = {1, 1, 0};
+  if (reduced.n > 0) row = reduced.items[--reduced.n];
+  const int64_t outputs = product(kept), rows = product(reduced);
+  const int64_t piece = shorter(row.size, segment_elements);
+  const int64_t pieces = piece > 0 ? (row.size + piece - 1) / piece : 0;
+  const int64_t rows_a_segment = pieces == 1 ? shorter(rows, segment_elements / piece) : 1;
+  const int64_t segments = pieces == 0 || rows == 0 ? 0 : pieces * ((rows + rows_a_segment - 1) / rows_a_segment);
+
+  auto fold_segment = [&](const T* from, int64_t segment) {
+    Total total = Fold::start;
+    const int64_t first = segment / pieces * rows_a_segment, begin = segment % pieces * piece;
+    const int64_t last = shorter(first + rows_a_segment, rows);
+    for (int64_t r = first; r < last; r++)
+      total = Fold::join(total, strided_row<Fold>(from + locate(reduced, r).from + begin * row.from,
+                                                  shorter(piece, row.size - begin), row.from));
+    return total;
+  };
+  auto finish = [&](int64_t to, Total total) { pointer<T>(out)[to] = Fold::finish(total, scale); };
+
+  const int64_t units = outputs * (segments > 0 ? segments : 1), per_unit = piece * rows_a_segment + 8;
+  const int64_t units_a_chunk = 1 + (units * per_unit <= 2 * segment_elements ? units : segment_elements / per_unit);
+  const int64_t chunks = (units + units_a_chunk - 1) / units_a_chunk;
+  if (segments <= 1)
+    return parallel(context, chunks, [&](int64_t chunk) {
+      const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
+      for (int64_t unit = chunk * units_a_chunk; unit < end; unit++) {
+        const Offsets at = locate(kept, unit);
+        finish(at.to, segments == 0 ? Fold::start : fold_segment(pointer<const T>(x) + at.from, 0));
+      }
+    });
+  Total* partial = static_cast<Total*>(scratch(context, static_cast<size_t>(units) * sizeof(Total)));
+  parallel(context, chunks, [&](int64_t chunk) {
+    const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
+    for (int64_t unit = chunk * units_a_chunk; unit < end; unit++)
+      partial[unit] = fold_segment(pointer<const T>(x) + locate(kept, unit / segments).from, unit % segments);
+  });
+  for (int64_t k = 0; k < outputs; k++) {
+    Total total = Fold::start;
+    for (int64_t s = 0; s < segments; s++) total = Fold::join(total, partial[k * segments + s]);
+    finish(locate(kept, k).to, total);
+  }
+}
+
+// The innermost axis is kept and dense: tiles of it are folded over all rows. A segment is a number of rows.
+template <class Fold>
+void fold_columns(Context& context, const View& out, const View& x, Axes kept, Axes reduced, double scale) {
+  using T = typename Fold::T;
+  using Total = typename Fold::Total;
+  const Axis columns = kept.items[--kept.n];
+  Axis down = {1, 0, 0};
+  if (reduced.n > 0) down = reduced.items[--reduced.n];
+  const int64_t groups = product(reduced), width = shorter(columns.size, column_tile);
+  const int64_t tiles = (columns.size + column_tile - 1) / column_tile;
+  // A segment is a piece of `down`, in whole blocks of float_rows, or several groups of it.
+  const int64_t most_rows = (segment_elements / width + float_rows - 1) / float_rows * float_rows;
+  const int64_t piece = shorter(down.size, most_rows), pieces = (down.size + piece - 1) / piece;
+  const int64_t groups_a_segment = pieces == 1 ? shorter(groups, 1 + most_rows / piece) : 1;
+  const int64_t segments = pieces * ((groups + groups_a_segment - 1) / groups_a_segment);
+  const int64_t planes = product(kept), units = planes * tiles * segments;
+
+  auto fold_segment = [&](int64_t plane, int64_t tile, int64_t segment, Total* totals) {
+    const int64_t begin = tile * column_tile, n = shorter(column_tile, columns.size - begin);
+    const int64_t first = segment / pieces * groups_a_segment, last = shorter(first + groups_a_segment, groups);
+    const int64_t top = segment % pieces * piece;
+    const T* from = pointer<const T>(x) + locate(kept, plane).from + begin;
+    for (int64_t j = 0; j < n; j++) totals[j] = Fold::start;
+    for (int64_t g = first; g < last; g++)
+      Fold::columns(from + locate(reduced, g).from + top * down.from, down.from, shorter(piece, down.size - top), n, totals);
+  };
+  auto finish = [&](int64_t plane, int64_t begin, int64_t n, const Total* totals) {
+    T* to = pointer<T>(out) + locate(kept, plane).to + begin * columns.to;
+    for (int64_t j = 0; j < n; j++) to[j * columns.to] = Fold::finish(totals[j], scale);
+  };
+
+  const int64_t per_unit = width * piece * groups_a_segment;
+  const int64_t units_a_chunk = 1 + (units * per_unit <= 2 * segment_elements ? units : segment_elements / 2 / per_unit);
+  const int64_t chunks = (units + units_a_chunk - 1) / units_a_chunk;
+  Total* partial = nullptr;
+  if (segments > 1)
+    partial = static_cast<Total*>(
+        scratch(context, static_cast<size_t>(planes * segments * columns.size) * sizeof(Total)));
+  parallel(context, chunks, [&](int64_t chunk) {
+    const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
+    for (int64_t unit = chunk * units_a_chunk; unit < end; unit++) {
+      // Segments vary slowest, so that threads at work share rows.
+      const int64_t tile = unit % tiles, plane = unit / tiles % planes, segment = unit / tiles / planes;
+      const int64_t begin = tile * column_tile;
+      Total totals[column_tile];
+      Total* to = partial ? partial + (plane * segments + segment) * columns.size + begin : totals;
+      fold_segment(plane, tile, segment, to);
+      if (!partial) finish(plane, begin, shorter(column_tile, columns.size - begin), totals);
+    }
+  });
+  if (!partial) return;
+  parallel(context, planes * tiles, [&](int64_t unit) {
+    const int64_t plane = unit / tiles, begin = unit % tiles * column_tile, n = shorter(column_tile, columns.size - begin);
+    Total totals[column_tile];
+    for (int64_t j = 0; j < n; j++) totals[j] = Fold::start;
+    for (int64_t s = 0; s < segments; s++) {
+      const Total* part = partial + (plane * segments + s) * columns.size + begin;
+      for (int64_t j = 0; j < n; j++) totals[j] = Fold::join(totals[j], part[j]);
+    }
+    finish(plane, begin, n, totals);
+  });
+}
+
+template <class Fold>
+void reduce_as(Context& context, const View& out, const View& x, double scale) {
+  Axes kept, reduced;
+  if (!split_axes(context, out, x, &kept, &reduced) || out.count == 0) return;
+  const bool columns = kept.n > 0 && kept.items[kept.n - 1].from == 1 && x.count > 0;
+  if (columns && kept.items[kept.n - 1].size > 1)
+    fold_columns<Fold>(context, out, x, kept, reduced, scale);
+  else
+    fold_rows<Fold>(context, out, x, kept, reduced, scale);
+}
+
+template <class OfFloats, class OfInts>
+void reduce(Context& context, const View& out, const View& x, double scale) {
+  if (!expect(context, out.dtype == x.dtype, "reduction: the dtypes differ")) return;
+  if (x.dtype == DType::float32) return reduce_as<OfFloats>(context, out, x, scale);
+  if (expect(context, x.dtype == DType::int32, "reduction: expected float32 or int32"))
+    reduce_as<OfInts>(context, out, x, scale);
+}
+
+}  // namespace
+
+void sum(Context& context, const View& out, const View& x, double scale) {
+  reduce<SumOfFloats, SumOfInts>(context, out, x, scale);
+}
+void amax(Context& context, const View& out, const View& x) {
+  reduce<Extreme<float, true>, Extreme<int32_t, true>>(context, out, x, 1);
+}
+void amin(Context& context, const View& out, const View& x) {
+  reduce<Extreme<float, false>, Extreme<int32_t, false>>(context, out, x, 1);
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA

@@ -1,0 +1,227 @@
+// Copies: copy (into dense memory), copy_into (any strides), cat, accumulate (dst += src). The first three overwrite.
+// Between equal dtypes bits move, else numbers are converted (convert.h). Bound by memory: what is read and written.
+//
+// Blocks of up to 1024 elements of the shape in row-major order, each side used in place where it lies densely (strided.h).
+// A source whose rows are another dimension's than the destination's is moved in square tiles instead, so that a cache line
+// that is read or written is used whole while it is near.
+#include "../../generated/kernels.h"
+#include "../elementwise/driver.h"
+#include "convert.h"
+
+namespace firesteel::FIRESTEEL_ISA {
+
+namespace {
+
+static_assert(block_size <= convert_limit);
+
+// The inverse of gather_block: elements [start, start + n) of `to` become those at `from`.
+template <class T>
+void scatter_block(const Reader<T>& to, int64_t start, int64_t n, const T* from) {
+  const int last = to.ndim - 1;
+  while (n > 0) {
+    T* at = const_cast<T*>(to.data);
+    int64_t rest = start;
+    for (int d = last; d >= 0; d--) {
+      at += rest % to.sizes[d] * to.strides[d];
+      rest /= to.sizes[d];
+    }
+    const int64_t run = shorter(n, to.sizes[last] - start % to.sizes[last]);
+    for (int64_t i = 0; i < run; i++) at[i * to.strides[last]] = from[i];
+    start += run;
+    n -= run;
+    from += run;
+  }
+}
+
+// Where a block can be written in place, or null.
+template <class T>
+T* place(const Reader<T>& to, int64_t start, int64_t n) {
+  return const_cast<T*>(to.layout == Layout::dense ? to.data + start : find_row(to, start, n));
+}
+
+template <class To, class From>
+int64_t block_length(const Reader<To>& to, const Reader<From>& from, int64_t start, int64_t end) {
+  int64_t n = shorter(block_size, end - start);
+  if (const int64_t row = row_length(to)) n = shorter(n, row - start % row);
+  if (const int64_t row = row_length(from)) n = shorter(n, row - start % row);
+  return n;
+}
+
+template <class To, class From>
+void copy_range(const Reader<To>& to, DType to_dtype, const Reader<From>& from, DType from_dtype, int64_t start,
+                int64_t end) {
+  alignas(64) From read[block_size];
+  alignas(64) To staged[block_size];
+  prepare_buffer(from, shorter(block_size, end - start), read);
+  while (start < end) {
+    const int64_t n = block_length(to, from, start, end);
+    To* direct = place(to, start, n);
+    To* target = direct ? direct : staged;
+    if (to_dtype == from_dtype)
+      memcpy(target, read_block(from, start, n, read), static_cast<size_t>(n) * sizeof(To));
+    else
+      convert(to_dtype, target, from_dtype, read_block(from, start, n, read), n);
+    if (!direct) scatter_block(to, start, n, staged);
+    start += n;
+  }
+}
+
+// A dimension of both sides.
+struct Axis {
+  int64_t size, to, from;  // strides
+};
+
+constexpr int64_t tile = 32;
+
+// Where source and destination are dense along different dimensions: all dimensions but these two are walked, these in tiles.
+// Returns false where that is not the case, or the rows are too short for it to pay.
+template <class T>
+bool copy_in_tiles(Context& context, const View& dst, const View& src) {
+  Axis axes[max_dims];
+  int n = 0, to_row = -1, from_row = -1;
+  for (int d = 0; d < dst.ndim; d++) {
+    const Axis axis = {dst.sizes[d], dst.strides[d], src.strides[d]};
+    if (axis.size == 1) continue;
+    if (n > 0 && axes[n - 1].to == axis.to * axis.size && axes[n - 1].from == axis.from * axis.size)
+      axes[n - 1] = {axes[n - 1].size * axis.size, axis.to, axis.from};
+    else
+      axes[n++] = axis;
+  }
+  for (int d = 0; d < n; d++) {
+    if (axes[d].to == 1) to_row = d;
+    if (axes[d].from == 1) from_row = d;
+  }
+  if (to_row < 0 || from_row < 0 || to_row == from_row) return false;
+  const Axis columns = axes[to_row], rows = axes[from_row];
+  if (columns.size < 8 || rows.size < 8) return false;
+
+  const int64_t across = (columns.size + tile - 1) / tile, down = (rows.size + tile - 1) / tile;
+  int64_t planes = 1;
+  for (int d = 0; d < n; d++)
+    if (d != to_row && d != from_row) planes *= axes[d].size;
+  // A unit is a band of tiles across one plane.
+  const int64_t units = planes * down, per_unit = columns.size * shorter(tile, rows.size);
+  const int64_t units_a_chunk = per_unit >= chunk_elements ? 1 : chunk_elements / per_unit;
+  parallel(context, (units + units_a_chunk - 1) / units_a_chunk, [&](int64_t chunk) {
+    const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
+    for (int64_t unit = chunk * units_a_chunk; unit < end; unit++) {
+      T* to = pointer<T>(dst);
+      const T* from = pointer<const T>(src);
+      int64_t plane = unit / down;
+      for (int d = n - 1; d >= 0; d--) {
+        if (d == to_row || d == from_row) continue;
+        to += plane % axes[d].size * axes[d].to;
+        from += plane % axes[d].size * axes[d].from;
+        plane /= axes[d].size;
+      }
+      const int64_t r0 = unit % down * tile, r1 = shorter(r0 + tile, rows.size);
+      for (int64_t band = 0; band < across; band++) {
+        const int64_t c0 = band * tile, c1 = shorter(c0 + tile, columns.size);
+        for (int64_t r = r0; r < r1; r++)
+          for (int64_t c = c0; c < c1; c++) to[r * rows.to + c] = from[r + c * columns.from];
+      }
+    }
+  });
+  return true;
+}
+
+template <class To, class From>
+void copy_elements(Context& context, const View& dst, const View& src) {
+  if constexpr (sizeof(To) == sizeof(From))
+    if (dst.dtype == src.dtype && copy_in_tiles<To>(context, dst, src)) return;
+  const Reader<To> to = make_reader<To>(dst, 0);
+  const Reader<From> from = make_reader<From>(src, 1);
+  if (!expect(context, to.layout != Layout::uniform, "copy: the destination is broadcast")) return;
+  const int64_t count = dst.count, chunks = count <= 2 * chunk_elements ? 1 : (count + chunk_elements - 1) / chunk_elements;
+  const int64_t size = chunks == 1 ? count : chunk_elements;
+  parallel(context, chunks, [&](int64_t chunk) {
+    const int64_t start = chunk * size, end = shorter(start + size, count);
+    if (dst.dtype == src.dtype && to.layout == Layout::dense && from.layout == Layout::dense)
+      memcpy(const_cast<To*>(to.data) + start, from.data + start, static_cast<size_t>(end - start) * sizeof(To));
+    else
+      copy_range(to, dst.dtype, from, src.dtype, start, end);
+  });
+}
+
+template <class To>
+void copy_from_any(Context& context, const View& dst, const View& src) {
+  switch (element_size(src.dtype)) {
+    case 4:
+      return copy_elements<To, uint32_t>(context, dst, src);
+    case 2:
+      return copy_elements<To, uint16_t>(context, dst, src);
+    default:
+      return copy_elements<To, uint8_t>(context, dst, src);
+  }
+}
+
+void copy_any(Context& context, const View& dst, const View& src) {
+  if (!expect(context, same_shape(dst, src), "copy: the shapes differ") || dst.count == 0) return;
+  switch (element_size(dst.dtype)) {
+    case 4:
+      return copy_from_any<uint32_t>(context, dst, src);
+    case 2:
+      return copy_from_any<uint16_t>(context, dst, src);
+    default:
+      return copy_from_any<uint8_t>(context, dst, src);
+  }
+}
+
+template <class T>
+void accumulate_range(const Reader<T>& to, const Reader<T>& from, int64_t start, int64_t end) {
+  alignas(64) T read[block_size], staged[block_size];
+  prepare_buffer(from, shorter(block_size, end - start), read);
+  while (start < end) {
+    const int64_t n = block_length(to, from, start, end);
+    T* direct = place(to, start, n);
+    if (!direct) gather_block(to, start, n, staged);
+    T* target = direct ? direct : staged;
+    map_registers([](auto a, auto b) { return a + b; }, n, target, static_cast<const T*>(target),
+                  read_block(from, start, n, read));
+    if (!direct) scatter_block(to, start, n, staged);
+    start += n;
+  }
+}
+
+template <class T>
+void accumulate_as(Context& context, const View& dst, const View& src) {
+  const Reader<T> to = make_reader<T>(dst, 0), from = make_reader<T>(src, 1);
+  if (!expect(context, to.layout != Layout::uniform, "accumulate: the destination is broadcast")) return;
+  const int64_t count = dst.count, chunks = count <= 2 * chunk_elements ? 1 : (count + chunk_elements - 1) / chunk_elements;
+  const int64_t size = chunks == 1 ? count : chunk_elements;
+  parallel(context, chunks, [&](int64_t chunk) {
+    accumulate_range(to, from, chunk * size, shorter((chunk + 1) * size, count));
+  });
+}
+
+}  // namespace
+
+void copy(Context& context, const View& out, const View& x) { copy_any(context, out, x); }
+void copy_into(Context& context, const View& dst, const View& src) { copy_any(context, dst, src); }
+
+void accumulate(Context& context, const View& dst, const View& src) {
+  if (!expect(context, same_shape(dst, src) && dst.dtype == src.dtype, "accumulate: shapes or dtypes differ")) return;
+  if (dst.count == 0) return;
+  if (dst.dtype == DType::float32) return accumulate_as<float>(context, dst, src);
+  if (expect(context, dst.dtype == DType::int32, "accumulate: expected float32 or int32"))
+    accumulate_as<int32_t>(context, dst, src);
+}
+
+// Each input is copied into its part of out.
+void cat(Context& context, const View& out, ViewList inputs, int64_t dim) {
+  if (!expect(context, dim >= 0 && dim < out.ndim, "cat: no such dimension")) return;
+  int64_t begin = 0;
+  for (int64_t i = 0; i < inputs.size; i++) {
+    const View& input = inputs.items[i];
+    View part = out;
+    if (!expect(context, input.dtype == out.dtype && input.ndim == out.ndim, "cat: dtypes or ranks differ")) return;
+    part.sizes[dim] = input.sizes[dim];
+    part.count = input.count;
+    part.data = static_cast<char*>(out.data) + begin * out.strides[dim] * static_cast<int64_t>(element_size(out.dtype));
+    begin += input.sizes[dim];
+    if (!expect(context, same_shape(part, input) && begin <= out.sizes[dim], "cat: an input does not fit")) return;
+    copy_any(context, part, input);
+  }
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA

@@ -1,0 +1,53 @@
+// fill: out = value. arange: out[i] = start + i * step, in float64 and rounded once. Overwrite out; 4 bytes an element written.
+#include "../../generated/kernels.h"
+#include "../elementwise/driver.h"
+#include "convert.h"
+
+namespace firesteel::FIRESTEEL_ISA {
+
+namespace {
+
+// Calls body(start, end) for ranges that cover [0, count), on all threads.
+template <class F>
+void for_ranges(Context& context, int64_t count, const F& body) {
+  if (count == 0) return;
+  const int64_t chunks = count <= 2 * chunk_elements ? 1 : (count + chunk_elements - 1) / chunk_elements;
+  const int64_t size = chunks == 1 ? count : chunk_elements;
+  parallel(context, chunks, [&](int64_t chunk) { body(chunk * size, shorter((chunk + 1) * size, count)); });
+}
+
+template <class T>
+void fill_as(Context& context, const View& out, double value) {
+  T element;
+  convert_number(out.dtype, &element, value);
+  for_ranges(context, out.count, [&](int64_t start, int64_t end) {
+    T* to = pointer<T>(out);
+    for (int64_t i = start; i < end; i++) to[i] = element;
+  });
+}
+
+}  // namespace
+
+void fill(Context& context, const View& out, double value) {
+  switch (element_size(out.dtype)) {
+    case 4:
+      return fill_as<uint32_t>(context, out, value);
+    case 2:
+      return fill_as<uint16_t>(context, out, value);
+    default:
+      return fill_as<uint8_t>(context, out, value);
+  }
+}
+
+void arange(Context& context, const View& out, double start, double step) {
+  if (out.dtype == DType::float32)
+    return for_ranges(context, out.count, [&](int64_t from, int64_t to) {
+      for (int64_t i = from; i < to; i++) pointer<float>(out)[i] = static_cast<float>(start + static_cast<double>(i) * step);
+    });
+  if (!expect(context, out.dtype == DType::int32, "arange: expected float32 or int32")) return;
+  for_ranges(context, out.count, [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; i++) pointer<int32_t>(out)[i] = wrapped(start + static_cast<double>(i) * step);
+  });
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA
