@@ -18,6 +18,10 @@ export class Storage {
   writer = ''
   /** Whether a scope may not free it: parameters, gradients, optimiser state, `keep`. */
   kept = false
+  /** Whether the garbage collector frees it; else whoever made it does. */
+  tracked = true
+  /** The frame it was made in (see scope.ts). */
+  frame: object | null = null
   /** Elements, on devices that keep them in JavaScript. */
   data: TypedArray | null = null
 

@@ -98,20 +98,22 @@ export class NativeDevice implements Device {
   }
 
   #call(plan: Plan, args: KernelCall): void {
-    const { made, tracked } = this.#encoder
+    const encoder = this.#encoder
+    const { made, tracked } = encoder
     try {
-      this.#encoder.encode(plan, args, this.currentLabel)
-      if (tracked.length === 0) this.#addon.call()
-      else if (tracked.length === 1) this.#addon.call(tracked[0] as Storage)
-      else this.#addon.call(...tracked)
+      encoder.encode(plan, args, this.currentLabel)
+      if (encoder.trackedCount === 1) this.#addon.call(tracked[0] as Storage)
+      else if (encoder.trackedCount === 0) this.#addon.call()
+      else this.#addon.call(...(tracked.slice(0, encoder.trackedCount) as Storage[]))
     } catch (error) {
       // Nobody will ever see what the call should have made.
-      for (const storage of made.slice()) this.free(storage)
+      for (let i = 0; i < encoder.madeCount; i++) this.free(made[i] as Storage)
+      encoder.settle()
       throw asInternal(plan.kernel, error)
     }
     const pending = this.#memory.pending
-    for (let i = 0; i < made.length; i++) pending[(made[i] as Storage).handle] = 0
-    made.length = tracked.length = 0
+    for (let i = 0; i < encoder.madeCount; i++) pending[(made[i] as Storage).handle] = 0
+    encoder.settle()
   }
 
   #traced(records: KernelRecord[], plan: Plan, args: KernelCall): void {

@@ -25,6 +25,8 @@ export interface Plan {
 
 const dtypeCode: { readonly [name: string]: number | undefined } = dtypeCodes
 const maxDims = 8
+/** As many outputs as a kernel may have. */
+const maxMade = 20
 /** Word 2 of a tensor: the storage is made by this call and its object comes along. */
 const trackedFlag = 1 << 16
 
@@ -45,10 +47,12 @@ export class Encoder {
   #doubles = new Float64Array(new ArrayBuffer(8 * 1024))
   #nextInt = 0
   #nextDouble = 0
-  /** Storages that the call makes. */
-  readonly made: Storage[] = []
-  /** Those of them that the garbage collector will free. */
-  readonly tracked: Storage[] = []
+  /** The storages that the call makes, `madeCount` of them, and those among them that the collector will free. Fixed
+   * arrays: V8 gives up an array's memory when its length is set to 0. */
+  readonly made: (Storage | null)[] = new Array<Storage | null>(maxMade).fill(null)
+  readonly tracked: (Storage | null)[] = new Array<Storage | null>(maxMade).fill(null)
+  madeCount = 0
+  trackedCount = 0
 
   constructor(addon: Addon, memory: NativeMemory) {
     this.#addon = addon
@@ -57,8 +61,8 @@ export class Encoder {
   }
 
   encode(plan: Plan, args: KernelCall, label: number): void {
-    this.made.length = 0
-    this.tracked.length = 0
+    this.madeCount = 0
+    this.trackedCount = 0
     const ints = this.#ints
     ints[0] = plan.number
     ints[1] = label
@@ -74,6 +78,13 @@ export class Encoder {
       else if (value === null) this.#ints[this.#nextInt++] = -1
       else this.#tensor(plan, value as StridedView, step.kind === 'out')
     }
+  }
+
+  /** The storages of the last call are no longer this encoder's business. */
+  settle(): void {
+    for (let i = 0; i < this.madeCount; i++) this.made[i] = null
+    for (let i = 0; i < this.trackedCount; i++) this.tracked[i] = null
+    this.madeCount = this.trackedCount = 0
   }
 
   #philox({ seed, stream, offset }: PhiloxPosition): void {
@@ -99,9 +110,9 @@ export class Encoder {
     const dims = shape.length
     let word = code | (dims << 8)
     if (out && this.#memory.pending[handle] !== 0) {
-      this.made.push(storage)
+      this.made[this.madeCount++] = storage
       if (this.#memory.pending[handle] === pendingTracked) {
-        this.tracked.push(storage)
+        this.tracked[this.trackedCount++] = storage
         word |= trackedFlag
       }
     }

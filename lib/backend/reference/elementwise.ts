@@ -210,10 +210,7 @@ export const elementwise = {
   sigmoid: unary(sigmoid),
   floor: unary(Math.floor),
   relu: unaryRows((n, out, o, x, i, di) => {
-    for (let k = 0; k < n; k++) {
-      const value = x[i + k * di] as number
-      out[o + k] = value < 0 ? 0 : value
-    }
+    for (let k = 0; k < n; k++) out[o + k] = Math.max(x[i + k * di] as number, 0)
   }),
   relu_backward,
   silu: unary((x) => x * sigmoid(x)),

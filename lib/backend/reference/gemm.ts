@@ -58,12 +58,7 @@ function pack(
   for (let line = from; line < to; line += tileSize) {
     const count = Math.min(to - line, tileSize)
     if (count === tileSize) {
-      const [l0, l1, l2, l3] = [lines[line], lines[line + 1], lines[line + 2], lines[line + 3]] as number[] as [
-        number,
-        number,
-        number,
-        number,
-      ]
+      const [l0, l1, l2, l3] = lines.slice(line, line + tileSize) as [number, number, number, number]
       for (let k = 0; k < terms.length; k++, p += tileSize) {
         const term = terms[k] as number
         panels[p] = data[l0 + term] as number
@@ -143,20 +138,65 @@ function multiply(a: Float64Array, ai: number, b: Float64Array, bi: number, K: n
   tile[15] = c33
 }
 
-/** The tile's part of c, from row i and column j on. */
-function store(c: Matrix, i: number, j: number, initial: Matrix | null): void {
+/** `height` rows of the tile into c, from row i and column j on, as far as c goes. */
+function store(c: Matrix, i: number, height: number, j: number, initial: Matrix | null): void {
   const { data, rows, cols } = c
-  const height = Math.min(rows.length - i, tileSize)
   const width = Math.min(cols.length - j, tileSize)
   for (let y = 0; y < height; y++) {
     const row = rows[i + y] as number
-    const initialRow = initial === null ? 0 : (initial.rows[i + y] as number)
-    for (let x = 0; x < width; x++) {
-      const sum = tile[y * tileSize + x] as number
-      data[row + (cols[j + x] as number)] =
-        initial === null ? sum : sum + (initial.data[initialRow + (initial.cols[j + x] as number)] as number)
+    if (initial === null) {
+      for (let x = 0; x < width; x++) data[row + (cols[j + x] as number)] = tile[y * tileSize + x] as number
+    } else {
+      const from = initial.rows[i + y] as number
+      for (let x = 0; x < width; x++) {
+        const before = initial.data[from + (initial.cols[j + x] as number)] as number
+        data[row + (cols[j + x] as number)] = before + (tile[y * tileSize + x] as number)
+      }
     }
   }
+}
+
+/** The tile's first row = a row of a times four columns of b from j on, which lie as they do; past the last, it repeats. */
+function multiplyInPlace(a: Float64Array, K: number, { data, rows, cols }: Matrix, j: number): void {
+  const last = cols.length - 1
+  const j0 = cols[j] as number
+  const j1 = cols[Math.min(j + 1, last)] as number
+  const j2 = cols[Math.min(j + 2, last)] as number
+  const j3 = cols[Math.min(j + 3, last)] as number
+  let c0 = 0
+  let c1 = 0
+  let c2 = 0
+  let c3 = 0
+  for (let k = 0; k < K; k++) {
+    const factor = a[k] as number
+    const row = rows[k] as number
+    c0 += factor * (data[row + j0] as number)
+    c1 += factor * (data[row + j1] as number)
+    c2 += factor * (data[row + j2] as number)
+    c3 += factor * (data[row + j3] as number)
+  }
+  tile[0] = c0
+  tile[1] = c1
+  tile[2] = c2
+  tile[3] = c3
+}
+
+/** The product for few rows, where packing b would take as long as multiplying by it: b is read in place. */
+function gemmOfFewRows(c: Matrix, a: Matrix, b: Matrix, initial: Matrix | null): void {
+  const K = a.cols.length
+  const N = c.cols.length
+  panelsOfA = grown(panelsOfA, K)
+  for (let i = 0; i < c.rows.length; i++) {
+    for (let k = 0; k < K; k++) panelsOfA[k] = a.data[(a.rows[i] as number) + (a.cols[k] as number)] as number
+    for (let j = 0; j < N; j += tileSize) {
+      multiplyInPlace(panelsOfA, K, b, j)
+      store(c, i, 1, j, initial)
+    }
+  }
+}
+
+function transposed({ data, rows, cols }: Matrix): Matrix {
+  return { data, rows: cols, cols: rows }
 }
 
 /** c = initial + a b; `initial` may be c itself. */
@@ -164,6 +204,14 @@ export function gemm(c: Matrix, a: Matrix, b: Matrix, initial: Matrix | null = n
   const M = c.rows.length
   const N = c.cols.length
   const K = a.cols.length
+  if (M < tileSize) {
+    gemmOfFewRows(c, a, b, initial)
+    return
+  }
+  if (N < tileSize) {
+    gemmOfFewRows(transposed(c), transposed(b), transposed(a), initial && transposed(initial))
+    return
+  }
   const mc = blockLength(blockOfA, K, M)
   const nc = blockLength(blockOfB, K, N)
   panelsOfA = grown(panelsOfA, mc * K)
@@ -177,7 +225,7 @@ export function gemm(c: Matrix, a: Matrix, b: Matrix, initial: Matrix | null = n
       for (let j = n0; j < n1; j += tileSize) {
         for (let i = m0; i < m1; i += tileSize) {
           multiply(panelsOfA, (i - m0) * K, panelsOfB, (j - n0) * K, K)
-          store(c, i, j, initial)
+          store(c, i, Math.min(m1 - i, tileSize), j, initial)
         }
       }
     }

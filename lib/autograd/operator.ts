@@ -1,0 +1,161 @@
+/**
+ * What an operator is to autograd: one record with everything about it, and `apply`, which runs it and hangs its node on the
+ * results. Knows no operator.
+ */
+import type { DType } from '../core/dtype.js'
+import { DTypeError, DeviceError } from '../core/errors.js'
+import type { Shape } from '../core/shape.js'
+import type { Tensor } from '../core/tensor.js'
+import { isGradEnabled } from './mode.js'
+import { Node } from './node.js'
+
+export interface TensorSpec {
+  readonly shape: Shape
+  readonly dtype: DType
+}
+
+export type Inputs = readonly (Tensor | null)[]
+
+/** Which inputs want a gradient. It decides what is saved, and what backward computes. */
+export type Needs = readonly boolean[]
+
+/** What a backward pass keeps, by position; outputs count the extra ones behind the public ones. */
+export interface Saves {
+  readonly inputs?: readonly number[]
+  readonly outputs?: readonly number[]
+}
+
+/** What `backward` is given. */
+export interface BackwardContext<A> {
+  readonly attrs: A
+  readonly needs: Needs
+  /** A saved input; throws if the record did not save it or it was overwritten since. */
+  input(index: number): Tensor
+  /** A saved input, or null where the call had none. */
+  optionalInput(index: number): Tensor | null
+  output(index: number): Tensor
+  /** Shape and dtype of an input, saved or not. */
+  spec(index: number): TensorSpec
+  /** Whether the gradients computed now are to have a graph of their own: then only operators, no bare kernels. */
+  readonly createGraph: boolean
+}
+
+export interface OperatorRecord<A> {
+  readonly name: string
+  /** Outputs' shapes and dtypes, or a typed error that names all faults. Extra outputs, kept for backward, come last. */
+  infer(inputs: Inputs, attrs: A): TensorSpec | readonly TensorSpec[]
+  /** Multiply-adds of a forward call; 0 for what only moves memory. */
+  cost?(inputs: Inputs, attrs: A): number
+  /** Runs the kernels, or makes a view. `specs` is what infer said; the results must have those shapes. */
+  forward(inputs: Inputs, attrs: A, specs: readonly TensorSpec[], needs: Needs): Tensor | readonly Tensor[]
+  /** How many of forward's results are the operator's; the rest is kept for backward. Default 1. */
+  readonly outputs?: number
+  /** The operator in terms of others. Mandatory where backward is a fused kernel. */
+  composite?(inputs: Inputs, attrs: A): Tensor | readonly Tensor[]
+  /** Fused kernels the record calls; where the device lacks one, the composite runs instead. */
+  readonly kernels?: readonly string[]
+  /** null: this operator has no gradient, for the given reason. */
+  readonly gradient: Gradient<A> | { readonly differentiable: false; readonly reason: string }
+}
+
+export interface Gradient<A> {
+  /** What backward will read, given which inputs want a gradient. */
+  saves(needs: Needs, attrs: A): Saves
+  /**
+   * Gradients by input (null where `needs` is false) from gradients by output (null where nothing flowed back).
+   * `fused`: written with kernels that have no gradient themselves; a second derivative goes through the composite.
+   */
+  backward(context: BackwardContext<A>, gradients: readonly (Tensor | null)[]): readonly (Tensor | null)[]
+  readonly fused?: boolean
+}
+
+/** Any record, where its attributes do not matter. */
+// biome-ignore lint/suspicious/noExplicitAny: attributes are contravariant; the registry only reads names and flags
+export type AnyOperator = OperatorRecord<any>
+
+const registry = new Map<string, AnyOperator>()
+
+/** Registers an operator; the suites run the cases of every registered one. */
+export function defineOperator<A>(record: OperatorRecord<A>): OperatorRecord<A> {
+  if (registry.has(record.name)) throw new Error(`operator ${record.name} is defined twice`)
+  registry.set(record.name, record)
+  return record
+}
+
+export function operators(): readonly AnyOperator[] {
+  return [...registry.values()]
+}
+
+const noNeeds: Needs = []
+
+/** Which inputs want a gradient; the shared empty list when none does. */
+function needsOf(inputs: Inputs): Needs {
+  if (!isGradEnabled()) return noNeeds
+  for (let i = 0; i < inputs.length; i++) {
+    if (inputs[i]?.requiresGrad) return inputs.map((input) => input?.requiresGrad === true)
+  }
+  return noNeeds
+}
+
+/** Checks that all inputs are alive and on one device. */
+function checkInputs(op: string, inputs: Inputs): void {
+  let first: Tensor | null = null
+  for (let i = 0; i < inputs.length; i++) {
+    const input = inputs[i]
+    if (!input) continue
+    input.storage.check(op)
+    if (first === null) first = input
+    else if (input.storage.device !== first.storage.device)
+      throw new DeviceError(
+        op,
+        `the tensors are on different devices: ${inputs.map((t) => t?.device.name ?? 'none').join(', ')}; ` +
+          `move them with .to('${first.device.name}')`,
+      )
+  }
+}
+
+function hasKernels(record: AnyOperator, inputs: Inputs): boolean {
+  if (record.kernels === undefined) return true
+  const device = inputs.find((input) => input)?.device
+  return device === undefined || record.kernels.every((name) => device.hasKernel(name))
+}
+
+/** Runs an operator on its inputs: checks, computes, and hangs a node on the results if an input wants a gradient. */
+export function applyAll<A>(record: OperatorRecord<A>, inputs: Inputs, attrs: A): readonly Tensor[] {
+  checkInputs(record.name, inputs)
+  const inferred = record.infer(inputs, attrs)
+  if (record.kernels !== undefined && !hasKernels(record, inputs)) {
+    if (record.composite === undefined)
+      throw new DeviceError(
+        record.name,
+        `device ${inputs.find((t) => t)?.device.name} lacks the kernels ${record.kernels.join(', ')} and there is no composite`,
+      )
+    const result = record.composite(inputs, attrs)
+    return Array.isArray(result) ? (result as readonly Tensor[]) : [result as Tensor]
+  }
+  const needs = needsOf(inputs)
+  const result = record.forward(inputs, attrs, toArray(inferred), needs)
+  const results: readonly Tensor[] = Array.isArray(result) ? (result as readonly Tensor[]) : [result as Tensor]
+  if (needs !== noNeeds) {
+    const gradient = record.gradient
+    if (!('differentiable' in gradient)) new Node(record, gradient, inputs, attrs, needs, results)
+    // Results of an operator without a gradient (comparisons, indices) are constants: nothing to record.
+  }
+  const count = record.outputs ?? 1
+  return results.length === count ? results : results.slice(0, count)
+}
+
+function toArray(specs: TensorSpec | readonly TensorSpec[]): readonly TensorSpec[] {
+  return Array.isArray(specs) ? (specs as readonly TensorSpec[]) : [specs as TensorSpec]
+}
+
+/** `applyAll` for the many operators with one result. */
+export function apply<A>(record: OperatorRecord<A>, inputs: Inputs, attrs: A): Tensor {
+  return applyAll(record, inputs, attrs)[0] as Tensor
+}
+
+/** Throws unless the tensor has one of the dtypes. */
+export function checkDType(op: string, name: string, tensor: Tensor, allowed: readonly DType[]): void {
+  if (!allowed.includes(tensor.dtype))
+    throw new DTypeError(op, `${name} is ${tensor.dtype}, but must be ${allowed.join(' or ')}; convert it with .to('${allowed[0]}')`)
+}

@@ -1,0 +1,255 @@
+/**
+ * One backward pass: walks the nodes from the roots, consumers before producers, sums gradients that meet, and delivers
+ * each to its target as soon as the last contribution is there.
+ *
+ * Gradients on the way are raw storages: made in frames that the garbage collector does not know, counted here, and freed
+ * after their last use. With `createGraph` they are ordinary tensors instead.
+ */
+import { AutogradError, formatShape } from '../core/errors.js'
+import { adopt, type Frame, popFrame, pushFrame, registerAllocation } from '../core/scope.js'
+import { sameShape } from '../core/shape.js'
+import type { Storage } from '../core/storage.js'
+import type { Tensor } from '../core/tensor.js'
+import { gradientArithmetic } from './arithmetic.js'
+import { withGradMode } from './mode.js'
+import { type Edge, Node } from './node.js'
+
+/** Where gradients end: a leaf, or an output of a node. */
+type Target = Node | Tensor
+
+/** Gradients waiting at one target, by output. */
+interface Pending {
+  readonly gradients: (Tensor | null)[]
+  /** Consumers that have not delivered yet. */
+  awaited: number
+}
+
+export interface PassOptions {
+  readonly createGraph: boolean
+  readonly retainGraph: boolean
+  /** Which outputs of which targets are wanted; null: all leaves. */
+  readonly wanted: ReadonlyMap<Target, ReadonlySet<number>> | null
+  /** Takes a finished gradient; `alone`: nobody else holds its memory. True if it keeps that memory. */
+  readonly deliver: (target: Target, output: number, gradient: Tensor, alone: boolean) => boolean
+}
+
+export interface Root {
+  readonly tensor: Tensor
+  readonly gradient: Tensor | null
+}
+
+export class Pass {
+  readonly #options: PassOptions
+  readonly #pending = new Map<Target, Pending>()
+  /** Nodes that lead to something wanted. */
+  readonly #useful = new Set<Node>()
+  /** References of the pass to storages it made. */
+  readonly #owned = new Map<Storage, number>()
+  #frame: Frame | null = null
+
+  constructor(options: PassOptions) {
+    this.#options = options
+  }
+
+  run(roots: readonly Root[]): void {
+    const order = this.#plan(roots)
+    for (const node of order) node.checkUsable()
+    try {
+      this.#inFrame(() => {
+        for (const { tensor, gradient } of roots)
+          this.#send(edgeOf(tensor), gradient ?? gradientArithmetic().ones(tensor))
+      })
+      for (const node of order) this.#visit(node)
+    } finally {
+      for (const storage of this.#owned.keys()) if (!storage.freed) storage.device.free(storage)
+      this.#owned.clear()
+    }
+  }
+
+  /** The useful nodes, consumers first; counts for each target how many gradients will arrive. */
+  #plan(roots: readonly Root[]): Node[] {
+    const seen = new Set<Node>()
+    const stack: Node[] = []
+    for (const { tensor } of roots) if (tensor.node) stack.push(tensor.node as Node)
+    for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+      if (seen.has(node)) continue
+      seen.add(node)
+      for (const edge of node.edges) if (edge && 'node' in edge) stack.push(edge.node)
+    }
+    const producersFirst = [...seen].sort((a, b) => a.order - b.order)
+    for (const node of producersFirst) if (node.edges.some((edge) => this.#isUseful(edge))) this.#useful.add(node)
+    for (const { tensor } of roots) this.#expect(edgeOf(tensor))
+    const order = producersFirst.filter((node) => this.#useful.has(node)).reverse()
+    for (const node of order) for (const edge of node.edges) this.#expect(edge)
+    return order
+  }
+
+  #isUseful(edge: Edge): boolean {
+    if (edge === null) return false
+    if ('leaf' in edge) return this.#options.wanted === null || this.#options.wanted.has(edge.leaf)
+    return this.#useful.has(edge.node) || this.#options.wanted?.get(edge.node)?.has(edge.index) === true
+  }
+
+  #expect(edge: Edge): void {
+    if (edge === null || !this.#isUseful(edge)) return
+    const target = 'node' in edge ? edge.node : edge.leaf
+    const pending = this.#pending.get(target)
+    if (pending) pending.awaited++
+    else {
+      const outputs = 'node' in edge ? edge.node.outputSpecs.length : 1
+      this.#pending.set(target, { gradients: new Array<Tensor | null>(outputs).fill(null), awaited: 1 })
+    }
+  }
+
+  #visit(node: Node): void {
+    const { gradients } = this.#pending.get(node) as Pending
+    this.#pending.delete(node)
+    if (gradients.every((gradient) => gradient === null)) {
+      for (const edge of node.edges) this.#send(edge, null)
+      return
+    }
+    this.#inFrame(() => {
+      node.createGraph = this.#options.createGraph
+      const results = node.createGraph && node.gradient.fused ? throughComposite(node, gradients) : node.gradient.backward(node, gradients)
+      for (let i = 0; i < node.edges.length; i++) {
+        const gradient = results[i] ?? null
+        if (gradient) checkGradient(node, i, gradient)
+        this.#send(node.edges[i] ?? null, gradient)
+      }
+    })
+    for (const gradient of gradients) if (gradient) this.#letGo(gradient.storage)
+    if (!this.#options.retainGraph) node.release()
+  }
+
+  /** Runs one step; what it made and did not send on is freed at its end. */
+  #inFrame(step: () => void): void {
+    const { createGraph } = this.#options
+    const frame = pushFrame(createGraph)
+    this.#frame = frame
+    try {
+      withGradMode('backward', createGraph, step)
+    } finally {
+      this.#frame = null
+      popFrame(frame)
+      for (const storage of frame.storages) {
+        if (storage.freed || this.#owned.has(storage)) continue
+        if (createGraph) registerAllocation(storage)
+        // Delivered as a leaf's gradient: it outlives the pass, and any scope.
+        else if (storage.tracked) continue
+        else if (storage.kept) registerAllocation(adopt(storage))
+        else storage.device.free(storage)
+      }
+    }
+  }
+
+  #send(edge: Edge, gradient: Tensor | null): void {
+    if (edge === null || !this.#isUseful(edge)) return
+    const target = 'node' in edge ? edge.node : edge.leaf
+    const slot = 'node' in edge ? edge.index : 0
+    const pending = this.#pending.get(target) as Pending
+    const before = pending.gradients[slot] ?? null
+    if (gradient !== null) {
+      if (before === null) {
+        this.#hold(gradient.storage)
+        pending.gradients[slot] = gradient
+      } else pending.gradients[slot] = this.#sum(before, gradient)
+    }
+    if (--pending.awaited === 0) this.#complete(target, pending)
+  }
+
+  /** All contributions are there: hands over what is wanted; nodes that lead further stay pending for their visit. */
+  #complete(target: Target, pending: Pending): void {
+    const { wanted, deliver, createGraph } = this.#options
+    const goesOn = target instanceof Node && this.#useful.has(target)
+    if (!goesOn) this.#pending.delete(target)
+    pending.gradients.forEach((gradient, slot) => {
+      if (gradient === null) return
+      const isWanted = wanted === null ? !(target instanceof Node) : wanted.get(target)?.has(slot) === true
+      if (isWanted) {
+        const alone = !createGraph && !goesOn && this.#isAlone(gradient)
+        if (deliver(target, slot, gradient, alone)) this.#owned.delete(gradient.storage)
+      }
+      if (!goesOn) this.#letGo(gradient.storage)
+    })
+  }
+
+  /** In place where the first is ours alone and dense, so that fan-in needs no new memory. */
+  #sum(before: Tensor, gradient: Tensor): Tensor {
+    if (!this.#options.createGraph && this.#isAlone(before) && before.storage !== gradient.storage) {
+      gradientArithmetic().accumulate(before, gradient)
+      return before
+    }
+    const total = gradientArithmetic().add(before, gradient)
+    this.#hold(total.storage)
+    this.#letGo(before.storage)
+    return total
+  }
+
+  #isAlone(gradient: Tensor): boolean {
+    const { storage } = gradient
+    return this.#owned.get(storage) === 1 && gradient.numel === storage.count && gradient.isContiguous
+  }
+
+  /** Counts a reference, if the pass made the storage. */
+  #hold(storage: Storage): void {
+    if (this.#options.createGraph) return
+    const count = this.#owned.get(storage)
+    if (count !== undefined) this.#owned.set(storage, count + 1)
+    else if (storage.frame !== null && storage.frame === this.#frame && !storage.kept) this.#owned.set(storage, 1)
+  }
+
+  #letGo(storage: Storage): void {
+    const count = this.#owned.get(storage)
+    if (count === undefined) return
+    if (count > 1) this.#owned.set(storage, count - 1)
+    else {
+      this.#owned.delete(storage)
+      if (storage.kept) adopt(storage)
+      else if (!storage.freed) storage.device.free(storage)
+    }
+  }
+}
+
+function edgeOf(tensor: Tensor): Edge {
+  return tensor.node ? { node: tensor.node as Node, index: tensor.outputIndex } : { leaf: tensor }
+}
+
+function checkGradient(node: Node, index: number, gradient: Tensor): void {
+  const { shape } = node.spec(index)
+  if (!sameShape(gradient.shape, shape))
+    throw new AutogradError(
+      node.name,
+      `backward gave a gradient of shape ${formatShape(gradient.shape)} for input ${index} of shape ${formatShape(shape)}`,
+    )
+}
+
+/**
+ * The gradients of a fused operator with a graph of their own: runs its composite on aliases of the inputs, and a pass over
+ * that which ends at the aliases. Second derivatives flow through the aliases to the inputs.
+ */
+function throughComposite(node: Node, gradients: readonly (Tensor | null)[]): (Tensor | null)[] {
+  const { composite } = node.record
+  if (composite === undefined) throw new AutogradError(node.name, 'has no composite to differentiate a second time')
+  const aliases = node.allInputs().map((input, i) => (input && node.needs[i] ? gradientArithmetic().alias(input) : input))
+  const made = composite(aliases, node.attrs)
+  const outputs: readonly Tensor[] = Array.isArray(made) ? (made as readonly Tensor[]) : [made as Tensor]
+  const found: (Tensor | null)[] = aliases.map(() => null)
+  const place = new Map<Target, number>()
+  aliases.forEach((alias, i) => {
+    if (alias && node.needs[i]) place.set(alias.node as Node, i)
+  })
+  const roots = outputs.flatMap((tensor, i) => {
+    const gradient = gradients[i] ?? null
+    return gradient === null || !tensor.requiresGrad ? [] : [{ tensor, gradient }]
+  })
+  new Pass({
+    createGraph: true,
+    retainGraph: true,
+    wanted: new Map([...place.keys()].map((target) => [target, new Set([0])])),
+    deliver: (target, _output, gradient) => {
+      found[place.get(target) as number] = gradient
+      return false
+    },
+  }).run(roots)
+  return found
+}

@@ -1,0 +1,62 @@
+/** The devices of this process, made when first asked for, and which one new tensors go to. */
+import type { Device } from '../core/device.js'
+import { DeviceError } from '../core/errors.js'
+import { createNativeDevice } from './native/device.js'
+import { createReferenceDevice } from './reference/device.js'
+
+type Made = Device | { readonly unavailable: string }
+
+const made = new Map<string, Made>()
+let chosen: Device | null = null
+
+function make(name: string): Made {
+  if (name === 'reference') return createReferenceDevice()
+  if (name === 'cpu') return createNativeDevice()
+  return { unavailable: `there is no device of that name; known are reference, cpu, cuda:0` }
+}
+
+function lookUp(name: string): Made {
+  const key = name === 'cuda' ? 'cuda:0' : name
+  let found = made.get(key)
+  if (found === undefined) {
+    found = make(key)
+    made.set(key, found)
+  }
+  return found
+}
+
+/** The device of a name: 'cpu' (native kernels), 'reference', 'cuda' or 'cuda:0'. Throws DeviceError with the reason. */
+export function device(name: string | Device): Device {
+  if (typeof name !== 'string') return name
+  const found = lookUp(name)
+  if ('unavailable' in found) throw new DeviceError('device', `'${name}' is not available: ${found.unavailable}`)
+  return found
+}
+
+/** Why a device is not available, or null if it is. */
+export function unavailable(name: string): string | null {
+  const found = lookUp(name)
+  return 'unavailable' in found ? found.unavailable : null
+}
+
+/** Where new tensors go: native kernels, or the reference where no binary fits. FIRESTEEL_DEVICE names another. */
+export function defaultDevice(): Device {
+  if (chosen === null) {
+    const named = process.env['FIRESTEEL_DEVICE']
+    if (named) chosen = device(named)
+    else {
+      const native = lookUp('cpu')
+      if ('unavailable' in native) {
+        process.emitWarning(`native kernels are not available (${native.unavailable}); the slow reference backend serves instead`, {
+          type: 'FiresteelWarning',
+        })
+        chosen = device('reference')
+      } else chosen = native
+    }
+  }
+  return chosen
+}
+
+export function setDefaultDevice(name: string | Device): void {
+  chosen = device(name)
+}

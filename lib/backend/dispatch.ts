@@ -1,0 +1,85 @@
+/**
+ * From operators to devices: allocation of results, and calls of kernels with what the table of kernels asks for (dense
+ * arguments are made dense here). The trace sees every call.
+ */
+import type { Device, KernelCall } from '../core/device.js'
+import type { DType } from '../core/dtype.js'
+import { allocationsTracked, registerAllocation } from '../core/scope.js'
+import type { Shape } from '../core/shape.js'
+import { denseTensor, Tensor } from '../core/tensor.js'
+import { type KernelArguments, type KernelName, kernels, parseArguments } from './kernels.js'
+
+/** Names of the tensor arguments that must be dense, per kernel, and of all tensor lists that must be. */
+interface DenseArguments {
+  readonly single: readonly string[]
+  readonly lists: readonly string[]
+  readonly first: string
+}
+
+const denseArguments = new Map<string, DenseArguments>()
+for (const [kernel, spec] of Object.entries(kernels)) {
+  const args = parseArguments(spec)
+  const dense = args.filter((arg) => arg.role === 'in' || arg.role === 'inout' || arg.role === 'out')
+  denseArguments.set(kernel, {
+    single: dense.filter((arg) => arg.arity !== 'list').map((arg) => arg.name),
+    lists: dense.filter((arg) => arg.arity === 'list').map((arg) => arg.name),
+    first: args[0]?.name ?? '',
+  })
+}
+
+/** A new dense tensor whose elements the next kernel must write. */
+export function empty<S extends Shape>(device: Device, shape: S, dtype: DType, op: string): Tensor<S> {
+  let count = 1
+  for (let i = 0; i < shape.length; i++) count *= shape[i] as number
+  const tracked = allocationsTracked()
+  const storage = device.allocate(dtype, count, tracked, op)
+  storage.tracked = tracked
+  registerAllocation(storage)
+  return denseTensor(storage, shape)
+}
+
+/** A dense tensor with the same elements: itself, or a copy. No graph. */
+export function contiguous(x: Tensor): Tensor {
+  if (x.isContiguous) return x
+  const out = empty(x.device, x.shape, x.dtype, 'contiguous')
+  x.device.run('copy', { out, x })
+  return out
+}
+
+/** Runs a kernel on the device of its first argument. Dense arguments that are not dense are copied first. */
+export function run<K extends KernelName>(kernel: K, args: KernelArguments<K, Tensor>): void {
+  const dense = denseArguments.get(kernel) as DenseArguments
+  const call = args as unknown as { [name: string]: Tensor | readonly Tensor[] | number | boolean | null }
+  let copied: { [name: string]: unknown } | null = null
+  const temporaries: Tensor[] = []
+  for (const name of dense.single) {
+    const tensor = call[name] as Tensor | null
+    if (tensor === null || tensor.isContiguous) continue
+    const copy = contiguous(tensor)
+    temporaries.push(copy)
+    copied = { ...(copied ?? call), [name]: copy }
+  }
+  for (const name of dense.lists) {
+    const list = call[name] as readonly Tensor[]
+    if (list.every((tensor) => tensor.isContiguous)) continue
+    const copies = list.map((tensor) => {
+      const copy = contiguous(tensor)
+      if (copy !== tensor) temporaries.push(copy)
+      return copy
+    })
+    copied = { ...(copied ?? call), [name]: copies }
+  }
+  const first = call[dense.first]
+  const device = (first instanceof Tensor ? first : deviceTensor(call)).device
+  device.run(kernel, (copied ?? call) as KernelCall)
+  for (const temporary of temporaries) temporary.dispose()
+}
+
+/** A call whose first argument is an absent or list argument: any tensor tells the device. */
+function deviceTensor(call: { readonly [name: string]: unknown }): Tensor {
+  for (const value of Object.values(call)) {
+    if (value instanceof Tensor) return value
+    if (Array.isArray(value) && value[0] instanceof Tensor) return value[0]
+  }
+  throw new Error('a kernel call without tensors')
+}

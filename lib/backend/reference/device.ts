@@ -1,0 +1,131 @@
+/**
+ * The reference device: the kernels in plain TypeScript, run at once on the calling thread. It runs anywhere, defines the
+ * meaning of every kernel, and is the only device with float64.
+ */
+import type { Device, DeviceMemory, KernelCall, KernelRecord, StridedView } from '../../core/device.js'
+import { type DType, dtypes, type TypedArray } from '../../core/dtype.js'
+import { OutOfMemoryError } from '../../core/errors.js'
+import { countOf } from '../../core/shape.js'
+import { Storage } from '../../core/storage.js'
+import { callBytes } from '../call.js'
+import { referenceKernels } from './kernels.js'
+import type { HostView } from './view.js'
+
+type AnyKernel = (args: { readonly [name: string]: unknown }) => void
+const kernelTable: { readonly [name: string]: AnyKernel | undefined } = referenceKernels as never
+
+function isView(value: unknown): value is StridedView {
+  return typeof value === 'object' && value !== null && 'storage' in value
+}
+
+class ReferenceDevice implements Device {
+  readonly name = 'reference'
+  readonly kind = 'reference'
+  #nextHandle = 1
+  #tensors = 0
+  #bytes = 0
+  #peak = 0
+  #trace: KernelRecord[] | null = null
+  // Only counts: the elements live in the JavaScript heap and go with their storage.
+  readonly #registry = new FinalizationRegistry<number>((bytes) => {
+    this.#tensors--
+    this.#bytes -= bytes
+  })
+
+  supports(_dtype: DType): boolean {
+    return true
+  }
+
+  hasKernel(name: string): boolean {
+    return kernelTable[name] !== undefined
+  }
+
+  allocate(dtype: DType, count: number, _tracked: boolean, op: string): Storage {
+    const storage = new Storage(this, dtype, count, this.#nextHandle++)
+    const bytes = count * dtypes[dtype].bytes
+    try {
+      storage.data = new dtypes[dtype].Array(count)
+    } catch {
+      throw new OutOfMemoryError(op, `cannot allocate ${bytes} bytes (${count} elements of ${dtype}) in the JavaScript heap`)
+    }
+    this.#registry.register(storage, bytes, storage)
+    this.#tensors++
+    this.#bytes += bytes
+    this.#peak = Math.max(this.#peak, this.#bytes)
+    return storage
+  }
+
+  track(_storage: Storage): void {
+    // Every storage is the garbage collector's here.
+  }
+
+  free(storage: Storage): void {
+    this.#registry.unregister(storage)
+    this.#tensors--
+    this.#bytes -= storage.count * dtypes[storage.dtype].bytes
+    storage.handle = -1
+    storage.data = null
+  }
+
+  run(kernel: string, args: KernelCall): void {
+    const host: { [name: string]: unknown } = {}
+    for (const [name, value] of Object.entries(args)) {
+      if (isView(value)) host[name] = hostView(value)
+      else if (Array.isArray(value)) host[name] = value.map(hostView)
+      else host[name] = value
+    }
+    const started = this.#trace ? performance.now() : 0
+    const body = kernelTable[kernel]
+    if (body === undefined) throw new Error(`the reference device has no kernel ${kernel}`)
+    body(host)
+    this.#trace?.push({ kernel, milliseconds: performance.now() - started, bytes: callBytes(args) })
+  }
+
+  upload(storage: Storage, data: TypedArray): void {
+    ;(storage.data as TypedArray).set(data)
+  }
+
+  read(view: StridedView): Promise<TypedArray> {
+    return Promise.resolve(this.readSync(view))
+  }
+
+  readSync(view: StridedView): TypedArray {
+    return (view.storage.data as TypedArray).slice(view.offset, view.offset + countOf(view.shape))
+  }
+
+  synchronize(): void {
+    // Nothing is ever pending.
+  }
+
+  throwPending(): void {
+    // Kernels throw where they are called.
+  }
+
+  memory(): DeviceMemory {
+    return { tensors: this.#tensors, bytes: this.#bytes, peakBytes: this.#peak, cachedBytes: 0 }
+  }
+
+  resetPeak(): void {
+    this.#peak = this.#bytes
+  }
+
+  startTrace(): { stop(): readonly KernelRecord[] } {
+    const records: KernelRecord[] = []
+    this.#trace = records
+    return {
+      stop: () => {
+        this.#trace = null
+        return records
+      },
+    }
+  }
+}
+
+function hostView(view: StridedView): HostView {
+  const { storage, offset, shape, strides, dtype } = view
+  return { data: storage.data as TypedArray, dtype, offset, shape, strides }
+}
+
+export function createReferenceDevice(): Device {
+  return new ReferenceDevice()
+}

@@ -1,0 +1,93 @@
+/**
+ * Shapes at compile time. A shape is a tuple of literal sizes where they are known and `number` where not; `readonly
+ * number[]` where not even the number of dimensions is. What does not fit becomes a type that no tensor has, whose text says
+ * what is wrong (`Misfit`).
+ */
+import type { Shape } from './shape.js'
+
+/** Without `readonly`, so that shapes read `[32, 784]` in messages. */
+export type Mutable<S extends Shape> = { -readonly [K in keyof S]: S[K] }
+
+/** No tensor has this property: an argument of this type does not compile, and the text says why. */
+export interface Misfit<Message extends string> {
+  readonly 'shapes do not fit': Message
+}
+
+type IsUnknownRank<S extends Shape> = number extends S['length'] ? true : false
+
+export type FormatShape<S extends Shape> = S extends readonly [infer Head extends number, ...infer Tail extends Shape]
+  ? Tail extends readonly []
+    ? `${Head}`
+    : `${Head}, ${FormatShape<Tail>}`
+  : ''
+
+type BroadcastSize<A extends number, B extends number> = number extends A
+  ? B extends 1
+    ? number
+    : B
+  : number extends B
+    ? A extends 1
+      ? number
+      : A
+    : A extends 1
+      ? B
+      : B extends 1
+        ? A
+        : A extends B
+          ? A
+          : never
+
+type BroadcastTuples<A extends Shape, B extends Shape, Out extends number[] = []> = A extends readonly [
+  ...infer RestA extends Shape,
+  infer LastA extends number,
+]
+  ? B extends readonly [...infer RestB extends Shape, infer LastB extends number]
+    ? BroadcastTuples<RestA, RestB, [BroadcastSize<LastA, LastB>, ...Out]>
+    : [...Mutable<A>, ...Out]
+  : [...Mutable<B>, ...Out]
+
+/** The shape both broadcast to; unknown where one's rank is. */
+export type Broadcast<A extends Shape, B extends Shape> = IsUnknownRank<A> extends true
+  ? Shape
+  : IsUnknownRank<B> extends true
+    ? Shape
+    : BroadcastTuples<A, B>
+
+/** All dimensions but the last replaced by nothing: `[2, 3, 4]` -> 4. `number` where unknown. */
+export type Last<S extends Shape> = S extends readonly [...Shape, infer L extends number] ? L : number
+
+/** `S` with another last size. */
+export type WithLast<S extends Shape, L extends number> = S extends readonly [...infer Head extends Shape, number]
+  ? [...Mutable<Head>, L]
+  : Shape
+
+type SameSize<A extends number, B extends number> = number extends A
+  ? true
+  : number extends B
+    ? true
+    : A extends B
+      ? true
+      : false
+
+/** `unknown` if the last size of S can be L, else a Misfit. */
+export type LastIs<S extends Shape, L extends number, Where extends string> = SameSize<Last<S>, L> extends true
+  ? unknown
+  : Misfit<`${Where}: the last size is ${Last<S>}, but ${L} is needed`>
+
+/** Result of `a.matmul(b)`. */
+export type MatmulShape<A extends Shape, B extends Shape> = A extends readonly [infer M extends number, number]
+  ? B extends readonly [number, infer N extends number]
+    ? [M, N]
+    : Shape
+  : A extends readonly [...infer Batch extends Shape, infer M extends number, number]
+    ? B extends readonly [number, infer N extends number]
+      ? [...Mutable<Batch>, M, N]
+      : Shape
+    : Shape
+
+/** `unknown` if the inner sizes of a matmul can agree, else a Misfit. */
+export type MatmulFits<A extends Shape, B extends Shape> = B extends readonly [...Shape, infer K extends number, number]
+  ? SameSize<Last<A>, K> extends true
+    ? unknown
+    : Misfit<`matmul: inner sizes differ: [${FormatShape<A>}] and [${FormatShape<B>}]`>
+  : unknown

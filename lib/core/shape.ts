@@ -1,0 +1,103 @@
+/** Arithmetic of shapes: no tensors, no devices. */
+import { formatShape, ShapeError, ValueError } from './errors.js'
+
+/** Sizes of a tensor, outermost first. */
+export type Shape = readonly number[]
+
+export const maxDims = 8
+
+export function countOf(shape: Shape): number {
+  let count = 1
+  for (let i = 0; i < shape.length; i++) count *= shape[i] as number
+  return count
+}
+
+const stridesCache = new WeakMap<Shape, Shape>()
+
+/** Strides of dense row-major memory, in elements. One array per shape array: most tensors share their shape's. */
+export function denseStrides(shape: Shape): Shape {
+  const known = stridesCache.get(shape)
+  if (known !== undefined) return known
+  const strides = new Array<number>(shape.length)
+  let step = 1
+  for (let i = shape.length - 1; i >= 0; i--) {
+    strides[i] = step
+    step *= shape[i] as number
+  }
+  stridesCache.set(shape, strides)
+  return strides
+}
+
+/** Whether elements lie in row-major order without gaps; dimensions of size 1 may have any stride. */
+export function isDense(shape: Shape, strides: Shape): boolean {
+  let step = 1
+  for (let i = shape.length - 1; i >= 0; i--) {
+    const size = shape[i] as number
+    if (size === 0) return true
+    if (size !== 1 && strides[i] !== step) return false
+    step *= size
+  }
+  return true
+}
+
+export function sameShape(a: Shape, b: Shape): boolean {
+  if (a === b) return true
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}
+
+/** The shape both broadcast to, by NumPy's rule. */
+export function broadcastShapes(op: string, a: Shape, b: Shape): Shape {
+  if (sameShape(a, b)) return a
+  const rank = Math.max(a.length, b.length)
+  const out = new Array<number>(rank)
+  for (let i = 1; i <= rank; i++) {
+    const x = i <= a.length ? (a[a.length - i] as number) : 1
+    const y = i <= b.length ? (b[b.length - i] as number) : 1
+    if (x !== y && x !== 1 && y !== 1)
+      throw new ShapeError(
+        op,
+        `shapes do not broadcast: a is ${formatShape(a)}, b is ${formatShape(b)}; sizes counted from the last must be ` +
+          `equal or 1 (${x} and ${y} at dimension ${-i})`,
+        [a, b],
+      )
+    out[rank - i] = x === 1 ? y : x
+  }
+  return sameShape(out, a) ? a : sameShape(out, b) ? b : out
+}
+
+/** `dim` in [0, rank), counted from the end where negative. */
+export function normalizeDim(op: string, dim: number, rank: number): number {
+  const limit = Math.max(rank, 1)
+  if (!Number.isInteger(dim) || dim < -limit || dim >= limit)
+    throw new ValueError(op, `dim is ${dim}, but must be an integer from ${-limit} to ${limit - 1} for ${rank} dimensions`)
+  return dim < 0 ? dim + limit : dim
+}
+
+/** Sorted, distinct dimensions; `null` means all. */
+export function normalizeDims(op: string, dim: number | readonly number[] | null | undefined, rank: number): number[] {
+  if (dim === null || dim === undefined) return Array.from({ length: rank }, (_, i) => i)
+  const dims = (typeof dim === 'number' ? [dim] : [...dim]).map((d) => normalizeDim(op, d, rank)).sort((x, y) => x - y)
+  for (let i = 1; i < dims.length; i++)
+    if (dims[i] === dims[i - 1]) throw new ValueError(op, `dim ${dims[i]} stands twice in ${formatShape(dim as number[])}`)
+  return rank === 0 ? [] : dims
+}
+
+/** The shape after reducing `dims`: 1 in each of them if `keepdim`, else without them. */
+export function reducedShape(shape: Shape, dims: readonly number[], keepdim: boolean): Shape {
+  if (keepdim) return shape.map((size, i) => (dims.includes(i) ? 1 : size))
+  return shape.filter((_, i) => !dims.includes(i))
+}
+
+/** Checks sizes given by a user; names the operator and the offending size. */
+export function checkShape(op: string, shape: Shape): void {
+  if (!Array.isArray(shape)) throw new ValueError(op, `a shape must be an array of sizes, but is ${String(shape)}`)
+  for (const size of shape)
+    if (!Number.isSafeInteger(size) || size < 0)
+      throw new ValueError(op, `a shape must hold non-negative integers, but is ${formatShape(shape)}`)
+  if (shape.length > maxDims)
+    throw new ShapeError(op, `${shape.length} dimensions in ${formatShape(shape)}; at most ${maxDims} are possible`, [shape])
+  if (!Number.isSafeInteger(countOf(shape)))
+    throw new ValueError(op, `${formatShape(shape)} has more elements than can be counted (2^53)`)
+}

@@ -1,0 +1,135 @@
+import { inspect } from 'node:util'
+import type { Device } from './device.js'
+import type { DType } from './dtype.js'
+import { formatShape } from './errors.js'
+import { countOf, denseStrides, isDense, type Shape } from './shape.js'
+import type { Storage } from './storage.js'
+
+/** What autograd hangs on a tensor that an operator made; its form is autograd's own business. */
+export interface GraphNode {
+  readonly name: string
+  /** Calls `visit` for every storage that the backward pass from here would read. */
+  visitSaved(visit: (storage: Storage) => void, seen: Set<object>): void
+}
+
+/** What autograd hangs on a leaf that wants a gradient. */
+export interface LeafState {
+  readonly hooks: Set<(gradient: Tensor) => Tensor | undefined | void>
+  readonly readyHooks: Set<(tensor: Tensor) => void>
+}
+
+/**
+ * A view of typed memory on a device: shape, strides and offset over a storage.
+ *
+ * Tensors come from the creation functions and from operators; methods (`x.matmul(w).add(b)`) are put on by
+ * `ops/methods.ts`. `Shape` holds literal sizes where they are known at compile time, and `number` where not.
+ */
+export class Tensor<S extends Shape = Shape, D extends DType = DType> {
+  readonly storage: Storage
+  readonly shape: S
+  /** Elements from one index to the next, per dimension; 0 where broadcast. */
+  readonly strides: Shape
+  /** Elements before the first one, in the storage. */
+  readonly offset: number
+  readonly dtype: D
+  /** The operator call that made this tensor, if it takes part in a graph. */
+  node: GraphNode | null = null
+  /** Which of that call's outputs this is. */
+  outputIndex = 0
+  /** Autograd's: null unless this leaf has hooks. */
+  leaf: LeafState | null = null
+  #requiresGrad = false
+  #gradient: Tensor<S, D> | null = null
+
+  constructor(storage: Storage, shape: S, strides: Shape, offset: number) {
+    this.storage = storage
+    this.shape = shape
+    this.strides = strides
+    this.offset = offset
+    this.dtype = storage.dtype as D
+  }
+
+  get device(): Device {
+    return this.storage.device
+  }
+
+  /** Number of dimensions. */
+  get ndim(): number {
+    return this.shape.length
+  }
+
+  /** Number of elements. */
+  get numel(): number {
+    return countOf(this.shape)
+  }
+
+  /** Whether the elements lie in row-major order without gaps. */
+  get isContiguous(): boolean {
+    return this.strides === denseStrides(this.shape) || isDense(this.shape, this.strides)
+  }
+
+  /** Whether no operator of a graph made this tensor. */
+  get isLeaf(): boolean {
+    return this.node === null
+  }
+
+  /** Whether operators on this tensor are recorded for a backward pass. */
+  get requiresGrad(): boolean {
+    return this.node !== null || this.#requiresGrad
+  }
+
+  /** Only leaves of a floating dtype can be told to want a gradient. */
+  set requiresGrad(value: boolean) {
+    if (value && !this.dtype.includes('float'))
+      throw new TypeError(`[requiresGrad] only floating tensors have gradients, but this one is ${this.dtype}`)
+    if (this.node !== null)
+      throw new TypeError('[requiresGrad] is set by the graph on the result of an operator; use detach() to leave the graph')
+    this.#requiresGrad = value
+  }
+
+  /** The accumulated gradient of a leaf, or null. A leaf's gradient is shared, not copied: detach and clone to keep it. */
+  get grad(): Tensor<S, D> | null {
+    // Once a program has seen the gradient it may hold it: zeroGrad then leaves the memory to the garbage collector.
+    if (this.#gradient !== null) this.#gradient.storage.kept = true
+    return this.#gradient
+  }
+
+  set grad(value: Tensor<S, D> | null) {
+    if (value !== null) value.storage.kept = true
+    this.#gradient = value
+  }
+
+  /** For autograd and optimisers: the gradient, without counting as seen by the program. */
+  peekGrad(): Tensor<S, D> | null {
+    return this.#gradient
+  }
+
+  /** For autograd: sets a gradient that only autograd holds. */
+  ownGrad(value: Tensor<S, D> | null): void {
+    this.#gradient = value
+  }
+
+  /** Frees the memory now, for all views of it. Using it afterwards throws DisposedError. */
+  dispose(): void {
+    if (!this.storage.freed) this.storage.device.free(this.storage)
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+
+  /** A short description without the elements. */
+  describe(): string {
+    const grad = this.node ? `, from ${this.node.name}` : this.#requiresGrad ? ', requires grad' : ''
+    return `Tensor ${formatShape(this.shape)} ${this.dtype} on ${this.device.name}${grad}`
+  }
+
+  [inspect.custom](): string {
+    return this.toString()
+  }
+}
+
+/** A dense tensor over a whole storage. */
+export function denseTensor<S extends Shape>(storage: Storage, shape: S): Tensor<S> {
+  return new Tensor(storage, shape, denseStrides(shape), 0)
+}

@@ -1,0 +1,143 @@
+/** Scaled dot-product attention (Vaswani et al., 2017), fused and tiled, never holding a row of scores per query in memory. */
+import { applyAll, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import { empty, run } from '../backend/dispatch.js'
+import type { PhiloxPosition } from '../backend/kernels.js'
+import { Faults, formatShape } from '../core/errors.js'
+import { defaultGenerator, type Generator } from '../core/generator.js'
+import type { Shape } from '../core/shape.js'
+import type { Tensor } from '../core/tensor.js'
+import { arange } from './creation.js'
+import { checkScalar, floating } from './elementwise/common.js'
+import { add, div, eq, exp, ge, mul, sub, where } from './elementwise/index.js'
+import { matmul } from './matmul.js'
+import { checkProbability, dropoutAt } from './random.js'
+import { amax, sum, sumTo } from './reduce.js'
+import { detach, expand, expandView, reshape, squeeze, transpose, unsqueeze } from './shape.js'
+
+interface Attention {
+  readonly scale: number
+  readonly causal: boolean
+  readonly dropout: number
+  readonly random: PhiloxPosition
+}
+
+/** q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], mask (bool or floating) that broadcasts to [B, Hq, Tq, Tk], or null. */
+type AttentionInputs = [Tensor, Tensor, Tensor, Tensor | null]
+
+function scoresShape(q: Tensor, k: Tensor): Shape {
+  return [...q.shape.slice(0, 3), k.shape[2] as number]
+}
+
+/** The mask as the kernel's two arguments: which keys take part, or what is added to the scores. */
+function masks(mask: Tensor | null, scores: Shape): { maskBool: Tensor | null; maskAdd: Tensor | null } {
+  const wide = mask && expandView(mask, scores)
+  return { maskBool: wide?.dtype === 'bool' ? wide : null, maskAdd: wide && wide.dtype !== 'bool' ? wide : null }
+}
+
+const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
+  name: 'attention',
+  infer(inputs) {
+    const [q, , v] = inputs as AttentionInputs
+    const [b = 0, h = 0, t = 0] = q.shape
+    return [
+      { shape: [b, h, t, v.shape[3] as number], dtype: q.dtype },
+      { shape: [b, h, t], dtype: q.dtype },
+    ]
+  },
+  cost(inputs, { causal }) {
+    const [q, k, v] = inputs as AttentionInputs
+    const full = q.numel * (k.shape[2] as number) + (q.numel / (q.shape[3] || 1)) * (k.shape[2] as number) * (v.shape[3] as number)
+    return causal ? full / 2 : full
+  },
+  forward(inputs, attrs, specs) {
+    const [q, k, v, mask] = inputs as AttentionInputs
+    const [out, logSumExp] = specs.map(({ shape, dtype }: TensorSpec) => empty(q.device, shape, dtype, 'attention')) as [Tensor, Tensor]
+    run('attention_forward', { out, logSumExp, q, k, v, ...masks(mask, scoresShape(q, k)), ...attrs })
+    return [out, logSumExp]
+  },
+  composite(inputs, { scale, causal, dropout, random }) {
+    const [q, k, v, mask] = inputs as AttentionInputs
+    const [b = 0, hk = 0, tk = 0, d = 0] = k.shape
+    const [, hq = 0, tq = 0] = q.shape
+    const group = hk === 0 ? 1 : hq / hk
+    // Each key head serves a group of query heads.
+    const repeat = (x: Tensor, size: number) => reshape(expand(unsqueeze(x, 2), [b, hk, group, tk, size]), [b, hq, tk, size])
+    let scores = mul(matmul(q as Tensor, transpose(repeat(k, d), -2, -1)), scale) as Tensor
+    const never = Number.NEGATIVE_INFINITY
+    if (mask) scores = mask.dtype === 'bool' ? where(mask, scores, never) : (add(scores, mask) as Tensor)
+    if (causal) {
+      const rows = unsqueeze(arange(0, tq, 1, { device: q.device }), 1)
+      scores = where(ge(rows, unsqueeze(arange(0, tk, 1, { device: q.device }), 0)), scores, never)
+    }
+    // A row without any key gives 0 instead of NaN.
+    const peak = amax(detach(scores), -1, { keepdim: true })
+    const open = where(eq(peak, never), 0, peak)
+    const e = exp(sub(scores, open) as Tensor)
+    const total = sum(e, -1, { keepdim: true })
+    const p = div(e, where(eq(total, 0), 1, total)) as Tensor
+    return matmul(dropout > 0 ? dropoutAt(p, dropout, random) : p, repeat(v, v.shape[3] as number)) as Tensor
+  },
+  gradient: {
+    saves: () => ({ inputs: [0, 1, 2, 3], outputs: [0, 1] }),
+    backward(ctx, [g]) {
+      const [q, k, v, mask] = [ctx.input(0), ctx.input(1), ctx.input(2), ctx.optionalInput(3)]
+      const gradientOf = (x: Tensor, wanted: boolean | undefined) => (wanted ? empty(x.device, x.shape, x.dtype, 'attention backward') : null)
+      const scores = scoresShape(q, k)
+      const dq = gradientOf(q, ctx.needs[0])
+      const dk = gradientOf(k, ctx.needs[1])
+      const dv = gradientOf(v, ctx.needs[2])
+      const dmask = ctx.needs[3] ? empty(q.device, scores, q.dtype, 'attention backward') : null
+      run('attention_backward', { dq, dk, dv, dmask, dy: g as Tensor, q, k, v, out: ctx.output(0), logSumExp: ctx.output(1), ...masks(mask, scores), ...ctx.attrs })
+      return [dq, dk, dv, dmask && sumTo(dmask, (mask as Tensor).shape)]
+    },
+    fused: true,
+  },
+})
+
+export interface AttentionOptions {
+  /** bool: true takes part; floating: added to the scores. Broadcast to [B, H, Tq, Tk]. */
+  readonly attnMask?: Tensor | null
+  /** Key j takes part in query i where j <= i. */
+  readonly isCausal?: boolean
+  /** Default 1 / sqrt(D). */
+  readonly scale?: number | undefined
+  /** Probability of dropping an attention weight. Default 0. */
+  readonly dropoutP?: number
+  readonly generator?: Generator | undefined
+}
+
+/**
+ * softmax(q k^T scale + mask) v. q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], where Hq is a multiple of Hk (grouped
+ * heads need no copies of keys); tensors of [B, T, D] work too. Any strides. Throws ShapeError naming all misfits.
+ */
+export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
+  const { attnMask = null, isCausal = false, dropoutP = 0, generator } = options
+  if (q.ndim === 3 && k.ndim === 3 && v.ndim === 3) {
+    const mask = attnMask?.ndim === 3 ? unsqueeze(attnMask, 1) : attnMask
+    return squeeze(scaledDotProductAttention(unsqueeze(q, 1), unsqueeze(k, 1), unsqueeze(v, 1), { ...options, attnMask: mask }), 1)
+  }
+  checkDType('attention', 'q', q, floating)
+  checkProbability('attention', dropoutP)
+  const faults = new Faults()
+  const shapes = `q ${formatShape(q.shape)}, k ${formatShape(k.shape)}, v ${formatShape(v.shape)}`
+  faults.check(q.ndim === 4 && k.ndim === 4 && v.ndim === 4, () => `q, k and v must be [B, H, T, D], but are ${shapes}`)
+  faults.check(k.dtype === q.dtype && v.dtype === q.dtype, () => `q, k and v have dtypes ${q.dtype}, ${k.dtype}, ${v.dtype}`)
+  faults.throwShape('attention', [q.shape, k.shape, v.shape])
+  const [b, hq = 0, , d] = q.shape
+  const [, hk = 0, tk] = k.shape
+  faults.check(k.shape[0] === b && v.shape[0] === b, () => `batch sizes differ: ${shapes}`)
+  faults.check(k.shape[3] === d, () => `q and k have different last sizes: ${shapes}`)
+  faults.check(v.shape[1] === hk && v.shape[2] === tk, () => `k and v differ in heads or time: ${shapes}`)
+  faults.check(hq === hk || (hk > 0 && hq % hk === 0), () => `${hq} query heads are not a multiple of ${hk} key heads`)
+  if (attnMask) {
+    faults.check(attnMask.dtype === 'bool' || attnMask.dtype === q.dtype, () => `attnMask is ${attnMask.dtype}, but must be bool or ${q.dtype}`)
+    const wanted = scoresShape(q, k)
+    const fits = attnMask.ndim <= 4 && attnMask.shape.every((size, i) => size === 1 || size === wanted[i + 4 - attnMask.ndim])
+    faults.check(fits, () => `attnMask ${formatShape(attnMask.shape)} does not broadcast to ${formatShape(wanted)}`)
+  }
+  faults.throwShape('attention', [q.shape, k.shape, v.shape])
+  const scale = checkScalar('attention', 'scale', options.scale ?? 1 / Math.sqrt(d || 1))
+  const count = dropoutP > 0 ? (b as number) * hq * (q.shape[2] as number) * (tk as number) : 0
+  const attrs = { scale, causal: isCausal, dropout: dropoutP, random: (generator ?? defaultGenerator()).take(count) }
+  return applyAll(attentionRecord, [q, k, v, attnMask], attrs)[0] as Tensor
+}

@@ -1,0 +1,166 @@
+/** Two-dimensional convolution (cross-correlation, as in PyTorch) and its two gradients, each differentiable in turn. */
+import { apply, checkDType, defineOperator, type Inputs, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import { empty, run } from '../backend/dispatch.js'
+import { Faults, formatShape, ValueError } from '../core/errors.js'
+import { countOf, type Shape } from '../core/shape.js'
+import type { Tensor } from '../core/tensor.js'
+import { floating } from './elementwise/common.js'
+import { sum } from './reduce.js'
+import { squeeze, unsqueeze } from './shape.js'
+
+/** A number for both dimensions, or [height, width]. */
+export type Pair = number | readonly [number, number]
+
+export function pair(op: string, name: string, value: Pair, least: number): [number, number] {
+  const [h, w] = typeof value === 'number' ? [value, value] : value
+  for (const n of [h, w])
+    if (!Number.isSafeInteger(n) || n < least) throw new ValueError(op, `${name} is ${String(value)}, but must be integers of at least ${least}`)
+  return [h, w]
+}
+
+interface Conv {
+  readonly strideH: number
+  readonly strideW: number
+  readonly padH: number
+  readonly padW: number
+  readonly dilationH: number
+  readonly dilationW: number
+  readonly groups: number
+}
+
+function outputSize(size: number, kernel: number, stride: number, pad: number, dilation: number): number {
+  return Math.floor((size + 2 * pad - dilation * (kernel - 1) - 1) / stride) + 1
+}
+
+function outputShape(x: Shape, weight: Shape, a: Conv): Shape {
+  const [n = 0, , h = 0, w = 0] = x
+  const [out = 0, , kh = 0, kw = 0] = weight
+  return [n, out, outputSize(h, kh, a.strideH, a.padH, a.dilationH), outputSize(w, kw, a.strideW, a.padW, a.dilationW)]
+}
+
+function checkConv(inputs: Inputs, a: Conv): void {
+  const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null]
+  checkDType('conv2d', 'x', x, floating)
+  checkDType('conv2d', 'weight', weight, [x.dtype])
+  const faults = new Faults()
+  const xs = formatShape(x.shape)
+  const ws = formatShape(weight.shape)
+  faults.check(x.ndim === 4, () => `x must be [N, C, H, W], but is ${xs}`)
+  faults.check(weight.ndim === 4, () => `weight must be [out, in / groups, H, W], but is ${ws}`)
+  const [, channels = 0, h = 0, w = 0] = x.shape
+  const [out = 0, perGroup = 0, kh = 0, kw = 0] = weight.shape
+  faults.check(perGroup * a.groups === channels, () => `x ${xs} has ${channels} channels, but weight ${ws} with ${a.groups} groups takes ${perGroup * a.groups}`)
+  faults.check(out % a.groups === 0, () => `${out} output channels do not divide into ${a.groups} groups`)
+  faults.check(!bias || (bias.ndim === 1 && bias.shape[0] === out), () => `bias is ${formatShape(bias?.shape ?? [])}, but must be [${out}]`)
+  const [reachH, reachW] = [a.dilationH * (kh - 1) + 1, a.dilationW * (kw - 1) + 1]
+  faults.check(kh > 0 && kw > 0 && reachH <= h + 2 * a.padH && reachW <= w + 2 * a.padW, () => `a kernel that reaches over ${reachH} x ${reachW} does not fit into the padded image ${h + 2 * a.padH} x ${w + 2 * a.padW}`)
+  faults.throwShape('conv2d', [x.shape, weight.shape])
+}
+
+function cost(out: Shape, weight: Shape): number {
+  return countOf(out) * countOf(weight.slice(1))
+}
+
+const convRecord: OperatorRecord<Conv> = defineOperator<Conv>({
+  name: 'conv2d',
+  infer(inputs, attrs) {
+    checkConv(inputs, attrs)
+    const [x, weight] = inputs as [Tensor, Tensor]
+    return { shape: outputShape(x.shape, weight.shape, attrs), dtype: x.dtype }
+  },
+  cost: ([x, weight], attrs) => cost(outputShape((x as Tensor).shape, (weight as Tensor).shape, attrs), (weight as Tensor).shape),
+  forward(inputs, attrs, [spec]) {
+    const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null]
+    const { shape, dtype } = spec as TensorSpec
+    const out = empty(x.device, shape, dtype, 'conv2d')
+    run('conv2d_forward', { out, x, weight, bias, ...attrs })
+    return out
+  },
+  gradient: {
+    saves: (needs) => ({ inputs: [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])] }),
+    backward(ctx, [gradient]) {
+      const g = gradient as Tensor
+      const dx = ctx.needs[0] ? apply(inputGradient, [g, ctx.input(1)], { ...ctx.attrs, shape: ctx.spec(0).shape }) : null
+      const dweight = ctx.needs[1] ? apply(weightGradient, [g, ctx.input(0)], { ...ctx.attrs, shape: ctx.spec(1).shape }) : null
+      return [dx, dweight, ctx.needs[2] ? sum(g, [0, 2, 3]) : null]
+    },
+  },
+})
+
+type ConvGradient = Conv & { readonly shape: Shape }
+
+function conv(x: Tensor, weight: Tensor, attrs: Conv): Tensor {
+  return apply(convRecord, [x, weight, null], attrs)
+}
+
+/** dx from (dy, weight): linear in both, so that its gradients are a convolution and a weight gradient. */
+const inputGradient: OperatorRecord<ConvGradient> = defineOperator<ConvGradient>({
+  name: 'conv2d_input_gradient',
+  infer: ([dy], { shape }) => ({ shape, dtype: (dy as Tensor).dtype }),
+  cost: ([dy, weight]) => cost((dy as Tensor).shape, (weight as Tensor).shape),
+  forward(inputs, { shape, ...attrs }, [spec]) {
+    const [dy, weight] = inputs as [Tensor, Tensor]
+    const dx = empty(dy.device, shape, (spec as TensorSpec).dtype, 'conv2d backward')
+    run('conv2d_input_gradient', { dx, dy, weight, ...attrs })
+    return dx
+  },
+  gradient: {
+    saves: (needs) => ({ inputs: [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])] }),
+    backward(ctx, [gradient]) {
+      const g = gradient as Tensor
+      const { shape: _shape, ...attrs } = ctx.attrs
+      return [
+        ctx.needs[0] ? conv(g, ctx.input(1), attrs) : null,
+        ctx.needs[1] ? apply(weightGradient, [ctx.input(0), g], { ...attrs, shape: ctx.spec(1).shape }) : null,
+      ]
+    },
+  },
+})
+
+/** dweight from (dy, x). */
+const weightGradient: OperatorRecord<ConvGradient> = defineOperator<ConvGradient>({
+  name: 'conv2d_weight_gradient',
+  infer: ([dy], { shape }) => ({ shape, dtype: (dy as Tensor).dtype }),
+  cost: ([dy], { shape }) => cost((dy as Tensor).shape, shape),
+  forward(inputs, { shape, ...attrs }, [spec]) {
+    const [dy, x] = inputs as [Tensor, Tensor]
+    const dweight = empty(dy.device, shape, (spec as TensorSpec).dtype, 'conv2d backward')
+    run('conv2d_weight_gradient', { dweight, dy, x, ...attrs })
+    return dweight
+  },
+  gradient: {
+    saves: (needs) => ({ inputs: [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])] }),
+    backward(ctx, [gradient]) {
+      const g = gradient as Tensor
+      const { shape: _shape, ...attrs } = ctx.attrs
+      return [
+        ctx.needs[0] ? conv(ctx.input(1), g, attrs) : null,
+        ctx.needs[1] ? apply(inputGradient, [ctx.input(0), g], { ...attrs, shape: ctx.spec(1).shape }) : null,
+      ]
+    },
+  },
+})
+
+export interface Conv2dOptions {
+  readonly stride?: Pair
+  /** Zeros on each side. */
+  readonly padding?: Pair
+  readonly dilation?: Pair
+  /** Input and output channels are cut into this many groups that see only each other. */
+  readonly groups?: number
+}
+
+/**
+ * x [N, C, H, W] (or [C, H, W]) with weight [out, C / groups, kH, kW] and bias [out] -> [N, out, H', W'],
+ * H' = floor((H + 2 padding - dilation (kH - 1) - 1) / stride) + 1. Throws ShapeError naming all misfits.
+ */
+export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
+  const [strideH, strideW] = pair('conv2d', 'stride', options.stride ?? 1, 1)
+  const [padH, padW] = pair('conv2d', 'padding', options.padding ?? 0, 0)
+  const [dilationH, dilationW] = pair('conv2d', 'dilation', options.dilation ?? 1, 1)
+  const { groups = 1 } = options
+  if (!Number.isSafeInteger(groups) || groups < 1) throw new ValueError('conv2d', `groups is ${groups}, but must be a positive integer`)
+  const single = x.ndim === 3
+  const out = apply(convRecord, [single ? unsqueeze(x, 0) : x, weight, bias], { strideH, strideW, padH, padW, dilationH, dilationW, groups })
+  return single ? squeeze(out, 0) : out
+}

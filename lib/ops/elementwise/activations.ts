@@ -1,0 +1,120 @@
+/** Activation functions, each with a fused backward kernel, and its composite for oracles and second derivatives. */
+import { apply, checkDType, defineOperator, type TensorSpec } from '../../autograd/operator.js'
+import { run } from '../../backend/dispatch.js'
+import { ValueError } from '../../core/errors.js'
+import type { Shape } from '../../core/shape.js'
+import type { Tensor } from '../../core/tensor.js'
+import { add, div, gt, lt, maximum, minimum, mul, sub, where } from './arithmetic.js'
+import { arithmetic, checkScalar, floating, like, specOf } from './common.js'
+import { castTo, clamp, erf, exp, log1p, neg } from './functions.js'
+
+type Kernel = 'relu' | 'silu' | 'mish' | 'hardswish' | 'gelu' | 'softplus' | 'elu' | 'leaky_relu' | 'sigmoid' | 'tanh'
+
+/**
+ * One activation: kernels `name` and `name_backward` with the attributes as their arguments. Backward reads x, unless
+ * `fromOutput` gives the derivative from the output (g, y) -> g * dy/dx, as the kernel computes it.
+ */
+function activation<A extends { readonly [name: string]: number | boolean }>(
+  name: Kernel,
+  composite: (x: Tensor, attrs: A) => Tensor,
+  fromOutput?: (g: Tensor, y: Tensor) => Tensor,
+): <S extends Shape>(x: Tensor<S>, attrs: A) => Tensor<S> {
+  const allowed = name === 'relu' ? arithmetic : floating
+  const record = defineOperator<A>({
+    name,
+    infer: ([x]) => (checkDType(name, 'x', x as Tensor, allowed), specOf(x as Tensor)),
+    forward([x], attrs, [out]) {
+      const y = like(x as Tensor, out as TensorSpec, name)
+      run(name as 'relu', { out: y, x: x as Tensor, ...attrs })
+      return y
+    },
+    composite: ([x], attrs) => composite(x as Tensor, attrs),
+    gradient: {
+      saves: () => (fromOutput ? { outputs: [0] } : { inputs: [0] }),
+      backward(ctx, [g]) {
+        const dy = g as Tensor
+        const saved = fromOutput ? ctx.output(0) : ctx.input(0)
+        if (fromOutput && ctx.createGraph) return [fromOutput(dy, saved)]
+        const dx = like(saved, specOf(saved), `${name} backward`)
+        if (fromOutput) run(`${name}_backward` as 'tanh_backward', { dx, dy, y: saved })
+        else run(`${name}_backward` as 'relu_backward', { dx, dy, x: saved, ...ctx.attrs })
+        return [dx]
+      },
+      fused: fromOutput === undefined,
+    },
+  })
+  return (x, attrs) => apply(record, [x], attrs) as typeof x
+}
+
+type None = { readonly [name: string]: never }
+const none: None = {}
+
+/** log(1 + exp(x)) without overflow */
+const stableSoftplus = (x: Tensor): Tensor => add(maximum(x, 0), log1p(exp(neg(absolute(x)))))
+const absolute = (x: Tensor): Tensor => maximum(x, neg(x))
+const logistic = (x: Tensor): Tensor => div(1, add(exp(neg(x)), 1))
+
+const reluOf = activation<None>('relu', (x) => mul(x, castTo(gt(x, 0), x.dtype)))
+const sigmoidOf = activation<None>('sigmoid', logistic, (g, y) => mul(g, mul(y, sub(1, y))))
+const tanhOf = activation<None>(
+  'tanh',
+  (x) => sub(mul(logistic(mul(x, 2)), 2), 1),
+  (g, y) => mul(g, sub(1, mul(y, y))),
+)
+const siluOf = activation<None>('silu', (x) => mul(x, logistic(x)))
+const mishOf = activation<None>('mish', (x) => mul(x, tanh(stableSoftplus(x))))
+const hardswishOf = activation<None>('hardswish', (x) => mul(x, div(clamp(add(x, 3), 0, 6), 6)))
+const geluOf = activation<{ readonly tanhApproximation: boolean }>('gelu', (x, { tanhApproximation }) => {
+  const inner = tanhApproximation
+    ? tanh(mul(add(x, mul(mul(x, mul(x, x)), 0.044715)), Math.sqrt(2 / Math.PI)))
+    : erf(mul(x, Math.SQRT1_2))
+  return mul(mul(x, 0.5), add(inner, 1))
+})
+const softplusOf = activation<{ readonly beta: number; readonly threshold: number }>('softplus', (x, { beta, threshold }) =>
+  where(gt(mul(x, beta), threshold), x, mul(stableSoftplus(mul(x, beta)), 1 / beta)),
+)
+const eluOf = activation<{ readonly alpha: number }>('elu', (x, { alpha }) =>
+  where(gt(x, 0), x, mul(sub(exp(minimum(x, 0)), 1), alpha)),
+)
+const leakyReluOf = activation<{ readonly slope: number }>('leaky_relu', (x, { slope }) => where(lt(x, 0), mul(x, slope), x))
+
+/** max(x, 0); NaN stays NaN. */
+export const relu = <S extends Shape>(x: Tensor<S>): Tensor<S> => reluOf(x, none)
+/** 1 / (1 + exp(-x)) */
+export const sigmoid = <S extends Shape>(x: Tensor<S>): Tensor<S> => sigmoidOf(x, none)
+export const tanh = <S extends Shape>(x: Tensor<S>): Tensor<S> => tanhOf(x, none)
+/** x * sigmoid(x) */
+export const silu = <S extends Shape>(x: Tensor<S>): Tensor<S> => siluOf(x, none)
+/** x * tanh(softplus(x)) */
+export const mish = <S extends Shape>(x: Tensor<S>): Tensor<S> => mishOf(x, none)
+/** x * clamp(x + 3, 0, 6) / 6 */
+export const hardswish = <S extends Shape>(x: Tensor<S>): Tensor<S> => hardswishOf(x, none)
+
+export interface GeluOptions {
+  /** 'none': x/2 (1 + erf(x / sqrt 2)); 'tanh': GPT-2's approximation. */
+  readonly approximate?: 'none' | 'tanh'
+}
+
+/** Gaussian error linear unit (Hendrycks and Gimpel, 2016). */
+export function gelu<S extends Shape>(x: Tensor<S>, { approximate = 'none' }: GeluOptions = {}): Tensor<S> {
+  if (approximate !== 'none' && approximate !== 'tanh')
+    throw new ValueError('gelu', `approximate is '${String(approximate)}', but must be 'none' or 'tanh'`)
+  return geluOf(x, { tanhApproximation: approximate === 'tanh' })
+}
+
+/** log(1 + exp(beta x)) / beta; x itself where beta x > threshold. */
+export function softplus<S extends Shape>(x: Tensor<S>, options: { beta?: number; threshold?: number } = {}): Tensor<S> {
+  const beta = checkScalar('softplus', 'beta', options.beta ?? 1)
+  if (beta === 0) throw new ValueError('softplus', 'beta is 0, but must not be')
+  return softplusOf(x, { beta, threshold: checkScalar('softplus', 'threshold', options.threshold ?? 20) })
+}
+
+/** x where positive, else alpha (exp(x) - 1). */
+export function elu<S extends Shape>(x: Tensor<S>, { alpha = 1 }: { alpha?: number } = {}): Tensor<S> {
+  return eluOf(x, { alpha: checkScalar('elu', 'alpha', alpha) })
+}
+
+/** x where not negative, else negativeSlope x. */
+export function leakyRelu<S extends Shape>(x: Tensor<S>, { negativeSlope = 0.01 }: { negativeSlope?: number } = {}): Tensor<S> {
+  return leakyReluOf(x, { slope: checkScalar('leakyRelu', 'negativeSlope', negativeSlope) })
+}

@@ -1,0 +1,265 @@
+/** Arithmetic and comparisons of two tensors, with broadcasting. */
+import { apply, checkDType, defineOperator, type Needs, type OperatorRecord, type TensorSpec } from '../../autograd/operator.js'
+import { run } from '../../backend/dispatch.js'
+import type { DType } from '../../core/dtype.js'
+import { DTypeError, ValueError } from '../../core/errors.js'
+import { broadcastShapes, type Shape } from '../../core/shape.js'
+import type { Broadcast } from '../../core/shape-types.js'
+import type { Tensor } from '../../core/tensor.js'
+import { full } from '../creation.js'
+import { sumTo } from '../reduce.js'
+import { expandView } from '../shape.js'
+import { arithmetic, checkScalar, floating, like, specOf } from './common.js'
+import { castTo, log, neg, square } from './functions.js'
+
+type Binary = 'add' | 'sub' | 'mul' | 'div' | 'maximum' | 'minimum' | 'pow'
+type Comparison = 'eq' | 'ne' | 'lt' | 'le' | 'gt' | 'ge'
+
+function sameDType(op: string, a: Tensor, b: Tensor): void {
+  if (a.dtype !== b.dtype)
+    throw new DTypeError(op, `a is ${a.dtype} and b is ${b.dtype}; convert one with .to('${a.dtype}')`)
+}
+
+/** A view of the shape a call broadcasts to; kernels read it with strides of 0. */
+function widen(x: Tensor, shape: Shape): Tensor {
+  return x.shape === shape ? x : expandView(x, shape)
+}
+
+function binary(
+  name: Binary,
+  allowed: readonly DType[],
+  saves: (needs: Needs) => readonly number[],
+  backward: (input: (i: number) => Tensor, g: Tensor, i: 0 | 1) => Tensor,
+): OperatorRecord<null> {
+  return defineOperator<null>({
+    name,
+    infer(inputs) {
+      const [a, b] = inputs as [Tensor, Tensor]
+      sameDType(name, a, b)
+      checkDType(name, 'a', a, allowed)
+      return { shape: broadcastShapes(name, a.shape, b.shape), dtype: a.dtype }
+    },
+    forward([a, b], _attrs, [spec]) {
+      const { shape } = spec as TensorSpec
+      const out = like(a as Tensor, spec as TensorSpec, name)
+      run(name, { out, a: widen(a as Tensor, shape), b: widen(b as Tensor, shape) })
+      return out
+    },
+    gradient: {
+      saves: (needs) => ({ inputs: saves(needs) }),
+      backward: (ctx, [g]) =>
+        ([0, 1] as const).map((i) =>
+          ctx.needs[i] ? sumTo(backward((k) => ctx.input(k), g as Tensor, i), ctx.spec(i).shape) : null,
+        ),
+    },
+  })
+}
+
+const both = [0, 1]
+const none = () => []
+/** The gradient of one factor needs the other: a frozen weight keeps no activation. */
+const theOther = (needs: Needs) => both.filter((i) => needs[1 - i])
+
+const records = {
+  add: binary('add', arithmetic, none, (_x, g) => g),
+  sub: binary('sub', arithmetic, none, (_x, g, i) => (i === 0 ? g : neg(g))),
+  mul: binary('mul', arithmetic, theOther, (x, g, i) => mul(g, x(1 - i))),
+  div: binary('div', floating, (needs) => (needs[1] ? both : [1]), (x, g, i) =>
+    i === 0 ? div(g, x(1)) : neg(div(mul(g, x(0)), square(x(1)))),
+  ),
+  maximum: binary('maximum', arithmetic, () => both, (x, g, i) => mul(g, share(x(i), x(1 - i), 'gt'))),
+  minimum: binary('minimum', arithmetic, () => both, (x, g, i) => mul(g, share(x(i), x(1 - i), 'lt'))),
+  pow: binary('pow', floating, () => both, (x, g, i) =>
+    i === 0
+      ? mul(g, mul(x(1), pow(x(0), sub(x(1), 1))))
+      : mul(g, where(eq(x(0), 0), where(ge(x(1), 0), 0, Number.NEGATIVE_INFINITY), mul(pow(x(0), x(1)), log(x(0))))),
+  ),
+}
+
+/** 1 where `a` wins, 1/2 at a tie: how a maximum's gradient is shared. */
+function share(a: Tensor, b: Tensor, wins: 'gt' | 'lt'): Tensor {
+  const dtype = a.dtype
+  const won = castTo(wins === 'gt' ? gt(a, b) : lt(a, b), dtype)
+  return add(won, mul(castTo(eq(a, b), dtype), 0.5))
+}
+
+interface Affine {
+  readonly scale: number
+  readonly shift: number
+}
+
+/** x * scale + shift: all arithmetic of a tensor and a number */
+const affine: OperatorRecord<Affine> = defineOperator<Affine>({
+  name: 'affine',
+  infer: ([x]) => (checkDType('affine', 'x', x as Tensor, arithmetic), specOf(x as Tensor)),
+  forward([x], { scale, shift }, [out]) {
+    const y = like(x as Tensor, out as TensorSpec, 'affine')
+    run('affine', { out: y, x: x as Tensor, scale, shift })
+    return y
+  },
+  gradient: {
+    saves: () => ({}),
+    backward: ({ attrs }, [g]) => [attrs.scale === 1 ? (g as Tensor) : apply(affine, [g as Tensor], { scale: attrs.scale, shift: 0 })],
+  },
+})
+
+type Operand = Tensor | number
+
+function scaled(op: string, x: Tensor, scale: number, shift: number): Tensor {
+  checkScalar(op, 'the scalar', scale)
+  checkScalar(op, 'the scalar', shift)
+  if (x.dtype === 'int32' && !(Number.isInteger(scale) && Number.isInteger(shift)))
+    throw new DTypeError(op, `an int32 tensor and ${scale === 1 ? shift : scale} do not mix; convert it with .to('float32')`)
+  return apply(affine, [x], { scale, shift })
+}
+
+/** A scalar as a tensor, where a kernel has no form of its own for one. */
+function scalarTensor(value: number, other: Tensor): Tensor {
+  return full([], value, { dtype: other.dtype, device: other.device })
+}
+
+function operands(op: string, a: Operand, b: Operand): [Tensor, Tensor] {
+  if (typeof a === 'number') {
+    if (typeof b === 'number') throw new ValueError(op, 'needs at least one tensor, but got two numbers')
+    return [scalarTensor(checkScalar(op, 'a', a), b), b]
+  }
+  return [a, typeof b === 'number' ? scalarTensor(checkScalar(op, 'b', b), a) : b]
+}
+
+type Result<A extends Operand, B extends Operand> = A extends Tensor<infer S>
+  ? B extends Tensor<infer T>
+    ? Tensor<Broadcast<S, T>>
+    : Tensor<S>
+  : B extends Tensor<infer T>
+    ? Tensor<T>
+    : never
+
+/** a + b, broadcast. Either may be a number. Throws ShapeError, DTypeError. */
+export function add<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
+  if (typeof b === 'number' && typeof a !== 'number') return scaled('add', a, 1, b) as Result<A, B>
+  if (typeof a === 'number' && typeof b !== 'number') return scaled('add', b, 1, a) as Result<A, B>
+  return apply(records.add, operands('add', a, b), null) as Result<A, B>
+}
+
+/** a - b, broadcast. */
+export function sub<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
+  if (typeof b === 'number' && typeof a !== 'number') return scaled('sub', a, 1, -b) as Result<A, B>
+  if (typeof a === 'number' && typeof b !== 'number') return scaled('sub', b, -1, a) as Result<A, B>
+  return apply(records.sub, operands('sub', a, b), null) as Result<A, B>
+}
+
+/** a * b, element by element, broadcast. */
+export function mul<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
+  if (typeof b === 'number' && typeof a !== 'number') return scaled('mul', a, b, 0) as Result<A, B>
+  if (typeof a === 'number' && typeof b !== 'number') return scaled('mul', b, a, 0) as Result<A, B>
+  return apply(records.mul, operands('mul', a, b), null) as Result<A, B>
+}
+
+/** a / b, broadcast; floating tensors only. */
+export function div<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
+  return apply(records.div, operands('div', a, b), null) as Result<A, B>
+}
+
+/** The larger of each pair; NaN where one is NaN. */
+export function maximum<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
+  return apply(records.maximum, operands('maximum', a, b), null) as Result<A, B>
+}
+
+/** The smaller of each pair; NaN where one is NaN. */
+export function minimum<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
+  return apply(records.minimum, operands('minimum', a, b), null) as Result<A, B>
+}
+
+const powScalar = defineOperator<number>({
+  name: 'pow_scalar',
+  infer: ([x]) => (checkDType('pow', 'x', x as Tensor, floating), specOf(x as Tensor)),
+  forward([x], exponent, [out]) {
+    const y = like(x as Tensor, out as TensorSpec, 'pow')
+    run('pow_scalar', { out: y, x: x as Tensor, exponent })
+    return y
+  },
+  gradient: {
+    saves: () => ({ inputs: [0] }),
+    backward: (ctx, [g]) => [mul(g as Tensor, mul(pow(ctx.input(0), ctx.attrs - 1), ctx.attrs))],
+  },
+})
+
+/** a to the power of b, broadcast. */
+export function pow<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
+  if (typeof b === 'number' && typeof a !== 'number')
+    return apply(powScalar, [a], checkScalar('pow', 'the exponent', b)) as Result<A, B>
+  return apply(records.pow, operands('pow', a, b), null) as Result<A, B>
+}
+
+function comparison(name: Comparison): OperatorRecord<null> {
+  return defineOperator<null>({
+    name,
+    infer(inputs) {
+      const [a, b] = inputs as [Tensor, Tensor]
+      sameDType(name, a, b)
+      return { shape: broadcastShapes(name, a.shape, b.shape), dtype: 'bool' }
+    },
+    forward([a, b], _attrs, [out]) {
+      const { shape } = out as TensorSpec
+      const y = like(a as Tensor, out as TensorSpec, name)
+      run(name, { out: y, a: widen(a as Tensor, shape), b: widen(b as Tensor, shape) })
+      return y
+    },
+    gradient: { differentiable: false, reason: 'the result is piecewise constant' },
+  })
+}
+
+const comparisons = {
+  eq: comparison('eq'),
+  ne: comparison('ne'),
+  lt: comparison('lt'),
+  le: comparison('le'),
+  gt: comparison('gt'),
+  ge: comparison('ge'),
+}
+
+/** a == b as a bool tensor, broadcast; NaN equals nothing. */
+export const eq = (a: Tensor, b: Operand): Tensor => apply(comparisons.eq, operands('eq', a, b), null)
+export const ne = (a: Tensor, b: Operand): Tensor => apply(comparisons.ne, operands('ne', a, b), null)
+export const lt = (a: Tensor, b: Operand): Tensor => apply(comparisons.lt, operands('lt', a, b), null)
+export const le = (a: Tensor, b: Operand): Tensor => apply(comparisons.le, operands('le', a, b), null)
+export const gt = (a: Tensor, b: Operand): Tensor => apply(comparisons.gt, operands('gt', a, b), null)
+export const ge = (a: Tensor, b: Operand): Tensor => apply(comparisons.ge, operands('ge', a, b), null)
+
+const whereRecord = defineOperator<null>({
+  name: 'where',
+  infer(inputs) {
+    const [condition, a, b] = inputs as [Tensor, Tensor, Tensor]
+    checkDType('where', 'condition', condition, ['bool'])
+    sameDType('where', a, b)
+    const shape = broadcastShapes('where', condition.shape, broadcastShapes('where', a.shape, b.shape))
+    return { shape, dtype: a.dtype }
+  },
+  forward(inputs, _attrs, [out]) {
+    const { shape } = out as TensorSpec
+    const [condition, a, b] = (inputs as Tensor[]).map((x) => widen(x, shape)) as [Tensor, Tensor, Tensor]
+    const y = like(a, out as TensorSpec, 'where')
+    run('where', { out: y, condition, a, b })
+    return y
+  },
+  gradient: {
+    saves: () => ({ inputs: [0] }),
+    backward(ctx, [g]) {
+      const condition = ctx.input(0)
+      const pick = (i: number, a: Operand, b: Operand) =>
+        ctx.needs[i] ? sumTo(where(condition, a, b), ctx.spec(i).shape) : null
+      return [null, pick(1, g as Tensor, 0), pick(2, 0, g as Tensor)]
+    },
+  },
+})
+
+/** a where the condition (bool) holds, else b; all three broadcast, a and b may be numbers. */
+export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
+  const tensorOf = (value: Operand, other: Operand): Tensor => {
+    if (typeof value !== 'number') return value
+    if (typeof other !== 'number') return scalarTensor(value, other)
+    return full([], value, { dtype: 'float32', device: condition.device })
+  }
+  return apply(whereRecord, [condition, tensorOf(a, b), tensorOf(b, a)], null)
+}
+

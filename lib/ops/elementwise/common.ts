@@ -1,0 +1,23 @@
+import type { TensorSpec } from '../../autograd/operator.js'
+import { empty } from '../../backend/dispatch.js'
+import type { DType } from '../../core/dtype.js'
+import { ValueError } from '../../core/errors.js'
+import type { Tensor } from '../../core/tensor.js'
+
+export const arithmetic: readonly DType[] = ['float32', 'float64', 'int32']
+export const floating: readonly DType[] = ['float32', 'float64']
+
+export function specOf(x: Tensor): TensorSpec {
+  return { shape: x.shape, dtype: x.dtype }
+}
+
+/** A new tensor on x's device. */
+export function like(x: Tensor, { shape, dtype }: TensorSpec, op: string): Tensor {
+  return empty(x.device, shape, dtype, op)
+}
+
+export function checkScalar(op: string, name: string, value: number): number {
+  if (typeof value !== 'number' || Number.isNaN(value))
+    throw new ValueError(op, `${name} is ${String(value)}, but must be a number`)
+  return value
+}

@@ -1,0 +1,119 @@
+/** Functions of one tensor: powers, exponentials, rounding, limits, conversion. */
+import { apply, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../../autograd/operator.js'
+import { run } from '../../backend/dispatch.js'
+import { type DType, dtypes } from '../../core/dtype.js'
+import { DTypeError } from '../../core/errors.js'
+import type { Shape } from '../../core/shape.js'
+import type { Tensor } from '../../core/tensor.js'
+import { add, div, ge, le, maximum, minimum, mul } from './arithmetic.js'
+import { arithmetic, checkScalar, floating, like, specOf } from './common.js'
+
+/** A function of one tensor without options. `derivative` gives dy/dx * g from the saved input (x) or output (y). */
+function unary(
+  name: UnaryName,
+  allowed: readonly DType[],
+  saved: 'x' | 'y' | 'nothing',
+  derivative: (g: Tensor, saved: Tensor) => Tensor,
+): OperatorRecord<null> {
+  return defineOperator<null>({
+    name,
+    infer: ([x]) => (checkDType(name, 'x', x as Tensor, allowed), specOf(x as Tensor)),
+    forward([x], _attrs, [out]) {
+      const y = like(x as Tensor, out as TensorSpec, name)
+      run(name as 'exp', { out: y, x: x as Tensor })
+      return y
+    },
+    gradient: {
+      saves: () => (saved === 'x' ? { inputs: [0] } : saved === 'y' ? { outputs: [0] } : {}),
+      backward: (ctx, [g]) => [
+        derivative(g as Tensor, saved === 'x' ? ctx.input(0) : saved === 'y' ? ctx.output(0) : (g as Tensor)),
+      ],
+    },
+  })
+}
+
+/** The names of kernels of one tensor, all with the arguments of `exp`. */
+type UnaryName = 'neg' | 'abs' | 'sign' | 'square' | 'exp' | 'log' | 'log1p' | 'sqrt' | 'rsqrt' | 'reciprocal' | 'sin' | 'cos' | 'erf' | 'floor'
+type Derivative = (g: Tensor, saved: Tensor) => Tensor
+
+function simple(name: UnaryName, saved: 'x' | 'y' | 'nothing', derivative: Derivative, allowed: readonly DType[] = floating) {
+  const record = unary(name, allowed, saved, derivative)
+  return <S extends Shape>(x: Tensor<S>): Tensor<S> => apply(record, [x], null) as Tensor<S>
+}
+
+const zero: Derivative = (g) => mul(g, 0)
+
+export const neg = simple('neg', 'nothing', (g) => neg(g), arithmetic)
+export const abs = simple('abs', 'x', (g, x) => mul(g, sign(x)), arithmetic)
+export const sign = simple('sign', 'nothing', zero, arithmetic)
+export const floor = simple('floor', 'nothing', zero)
+export const square = simple('square', 'x', (g, x) => mul(g, mul(x, 2)), arithmetic)
+export const exp = simple('exp', 'y', (g, y) => mul(g, y))
+export const log = simple('log', 'x', (g, x) => div(g, x))
+export const log1p = simple('log1p', 'x', (g, x) => div(g, add(x, 1)))
+export const sqrt = simple('sqrt', 'y', (g, y) => div(g, mul(y, 2)))
+export const rsqrt = simple('rsqrt', 'y', (g, y) => mul(g, mul(mul(y, square(y)), -0.5)))
+export const reciprocal = simple('reciprocal', 'y', (g, y) => neg(mul(g, square(y))))
+export const sin = simple('sin', 'x', (g, x) => mul(g, cos(x)))
+export const cos = simple('cos', 'x', (g, x) => neg(mul(g, sin(x))))
+export const erf = simple('erf', 'x', (g, x) => mul(g, mul(exp(neg(square(x))), 2 / Math.sqrt(Math.PI))))
+
+const clampRecord = defineOperator<{ min: number; max: number }>({
+  name: 'clamp',
+  infer: ([x]) => (checkDType('clamp', 'x', x as Tensor, arithmetic), specOf(x as Tensor)),
+  forward([x], { min, max }, [out]) {
+    const y = like(x as Tensor, out as TensorSpec, 'clamp')
+    run('clamp', { out: y, x: x as Tensor, min, max })
+    return y
+  },
+  composite: (inputs, { min, max }) => {
+    const [x] = inputs as [Tensor]
+    return minimum(maximum(x, min), max)
+  },
+  gradient: {
+    saves: () => ({ inputs: [0] }),
+    backward(ctx, [g]) {
+      const x = ctx.input(0)
+      const { min, max } = ctx.attrs
+      if (ctx.createGraph) {
+        const inside = mul(castTo(ge(x, min), x.dtype), castTo(le(x, max), x.dtype))
+        return [mul(g as Tensor, inside)]
+      }
+      const dx = like(x, specOf(x), 'clamp backward')
+      run('clamp_backward', { dx, dy: g as Tensor, x, min, max })
+      return [dx]
+    },
+  },
+})
+
+/** Values limited to [min, max]; a limit that is left out does not limit. Throws ValueError for NaN limits. */
+export function clamp<S extends Shape>(x: Tensor<S>, min?: number, max?: number): Tensor<S> {
+  return apply(clampRecord, [x], {
+    min: checkScalar('clamp', 'min', min ?? Number.NEGATIVE_INFINITY),
+    max: checkScalar('clamp', 'max', max ?? Number.POSITIVE_INFINITY),
+  }) as Tensor<S>
+}
+
+const cast = defineOperator<DType>({
+  name: 'cast',
+  infer(inputs, dtype) {
+    const [x] = inputs as [Tensor]
+    if (!Object.hasOwn(dtypes, dtype)) throw new DTypeError('to', `there is no dtype '${dtype}'; known are ${Object.keys(dtypes).join(', ')}`)
+    if (!x.device.supports(dtype)) throw new DTypeError('to', `device ${x.device.name} has no ${dtype}`)
+    return { shape: x.shape, dtype }
+  },
+  forward([x], _dtype, [out]) {
+    const y = like(x as Tensor, out as TensorSpec, 'to')
+    run('copy', { out: y, x: x as Tensor })
+    return y
+  },
+  gradient: {
+    saves: () => ({}),
+    backward: (ctx, [g]) => [castTo(g as Tensor, ctx.spec(0).dtype)],
+  },
+})
+
+/** Converted to another dtype; itself where it has it already. Floats to integers truncate, anything to bool is != 0. */
+export function castTo<S extends Shape>(x: Tensor<S>, dtype: DType): Tensor<S> {
+  return x.dtype === dtype ? x : (apply(cast, [x], dtype) as Tensor<S>)
+}

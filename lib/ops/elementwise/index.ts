@@ -1,0 +1,3 @@
+export * from './activations.js'
+export * from './arithmetic.js'
+export * from './functions.js'

@@ -1,0 +1,139 @@
+/** Losses: cross entropy (fused) and mean squared error. */
+import { applyAll, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import { empty, run } from '../backend/dispatch.js'
+import { Faults, formatShape, ShapeError, ValueError } from '../core/errors.js'
+import { sameShape, type Shape } from '../core/shape.js'
+import type { Tensor } from '../core/tensor.js'
+import { floating } from './elementwise/common.js'
+import { add, castTo, div, mul, ne, neg, square, sub, where } from './elementwise/index.js'
+import { gather, indexSelect } from './indexing.js'
+import { mean, sum } from './reduce.js'
+import { permute, reshape, unsqueeze } from './shape.js'
+import { logSoftmax } from './softmax.js'
+
+export type Reduction = 'mean' | 'sum' | 'none'
+
+const reductionCodes = { none: 0, mean: 1, sum: 2 } as const
+
+function checkReduction(op: string, reduction: Reduction): void {
+  if (!Object.hasOwn(reductionCodes, reduction))
+    throw new ValueError(op, `reduction is '${String(reduction)}', but must be 'mean', 'sum' or 'none'`)
+}
+
+interface CrossEntropy {
+  readonly reduction: Reduction
+  readonly ignoreIndex: number
+  readonly smoothing: number
+}
+
+/** logits [N, C], target [N] int32, weight [C] or null. Extra outputs: the rows' logarithms of sums, and the total weight. */
+const crossEntropyRecord: OperatorRecord<CrossEntropy> = defineOperator<CrossEntropy>({
+  name: 'cross_entropy',
+  infer([logits], { reduction }) {
+    const { shape, dtype } = logits as Tensor
+    const rows = [shape[0] as number]
+    return [
+      { shape: reduction === 'none' ? rows : [], dtype },
+      { shape: rows, dtype },
+      { shape: [], dtype },
+    ]
+  },
+  kernels: ['cross_entropy_forward', 'cross_entropy_backward'],
+  forward(inputs, { reduction, ignoreIndex, smoothing }, specs) {
+    const [logits, target, weight] = inputs as [Tensor, Tensor, Tensor | null]
+    const [out, logSumExp, total] = specs.map(({ shape, dtype }: TensorSpec) => empty(logits.device, shape, dtype, 'crossEntropy')) as [Tensor, Tensor, Tensor]
+    run('cross_entropy_forward', { out, logSumExp, total, logits, target, weight, ignoreIndex, smoothing, reduction: reductionCodes[reduction] })
+    return [out, logSumExp, total]
+  },
+  composite(inputs, { reduction, ignoreIndex, smoothing }) {
+    const [logits, target, weight] = inputs as [Tensor, Tensor, Tensor | null]
+    const classes = logits.shape[1] as number
+    const counted = ne(target, ignoreIndex)
+    // Where a row is not counted any label will do: its loss is masked below.
+    const label = where(counted, target, 0)
+    const logP = logSoftmax(logits, 1)
+    const picked = reshape(gather(logP, 1, unsqueeze(label, 1)), target.shape)
+    const rowWeight = weight ? indexSelect(weight, 0, label) : null
+    const nll = neg(rowWeight ? mul(picked, rowWeight) : picked)
+    const smooth = smoothing === 0 ? null : neg(sum(weight ? mul(logP, weight) : logP, 1))
+    const rows = smooth ? add(mul(nll, 1 - smoothing), mul(smooth, smoothing / classes)) : nll
+    const mask = castTo(counted, logits.dtype)
+    const losses = where(counted, rows, 0)
+    if (reduction === 'none') return losses
+    if (reduction === 'sum') return sum(losses)
+    return div(sum(losses), sum(rowWeight ? mul(mask, rowWeight) : mask))
+  },
+  gradient: {
+    saves: () => ({ inputs: [0, 1, 2], outputs: [1, 2] }),
+    backward(ctx, [g]) {
+      const logits = ctx.input(0)
+      const { reduction, ignoreIndex, smoothing } = ctx.attrs
+      const dlogits = empty(logits.device, logits.shape, logits.dtype, 'crossEntropy backward')
+      run('cross_entropy_backward', {
+        dlogits,
+        dy: g as Tensor,
+        logSumExp: ctx.output(1),
+        total: ctx.output(2),
+        logits,
+        target: ctx.input(1),
+        weight: ctx.optionalInput(2),
+        ignoreIndex,
+        smoothing,
+        reduction: reductionCodes[reduction],
+      })
+      return [dlogits, null, null]
+    },
+    fused: true,
+  },
+})
+
+export interface CrossEntropyOptions {
+  /** A factor for each class, [C]. */
+  readonly weight?: Tensor | null
+  /** Rows with this label do not count. Default -100. */
+  readonly ignoreIndex?: number
+  /** How much of each target is spread over all classes, in [0, 1]. */
+  readonly labelSmoothing?: number
+  readonly reduction?: Reduction
+}
+
+/**
+ * Negative log likelihood of int32 labels under softmax(logits). logits [N, C] with target [N], [C] with [], or
+ * [N, C, d...] with [N, d...]. `mean` divides by the sum of the counted rows' weights. A label outside of the classes is
+ * a late IndexOutOfRangeError.
+ */
+export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
+  const { weight = null, ignoreIndex = -100, labelSmoothing = 0, reduction = 'mean' } = options
+  checkReduction('crossEntropy', reduction)
+  checkDType('crossEntropy', 'logits', logits, floating)
+  checkDType('crossEntropy', 'target', target, ['int32'])
+  if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) throw new ValueError('crossEntropy', `labelSmoothing is ${String(labelSmoothing)}, but must lie in [0, 1]`)
+  if (!Number.isInteger(ignoreIndex)) throw new ValueError('crossEntropy', `ignoreIndex is ${ignoreIndex}, but must be an integer`)
+  const { ndim } = logits
+  const classes = logits.shape[ndim === 1 ? 0 : 1] ?? 0
+  const expected: Shape = ndim === 1 ? [] : [logits.shape[0] as number, ...logits.shape.slice(2)]
+  const faults = new Faults()
+  faults.check(ndim >= 1, () => 'logits must have at least one dimension')
+  faults.check(sameShape(target.shape, expected), () => `logits are ${formatShape(logits.shape)}, target is ${formatShape(target.shape)}, but must be ${formatShape(expected)}`)
+  faults.check(!weight || (weight.ndim === 1 && weight.shape[0] === classes), () => `weight is ${formatShape(weight?.shape ?? [])}, but must be [${classes}]`)
+  faults.throwShape('crossEntropy', [logits.shape, target.shape])
+  // Classes to the end, everything else one list of rows.
+  const last = ndim <= 2 ? logits : permute(logits, [0, ...Array.from({ length: ndim - 2 }, (_, i) => i + 2), 1])
+  const rows = reshape(last, [target.numel, classes])
+  const attrs = { reduction, ignoreIndex, smoothing: labelSmoothing }
+  const loss = applyAll(crossEntropyRecord, [rows, reshape(target, [target.numel]), weight], attrs)[0] as Tensor
+  return reduction === 'none' ? reshape(loss, target.shape) : loss
+}
+
+function reduceLoss(losses: Tensor, reduction: Reduction): Tensor {
+  return reduction === 'none' ? losses : reduction === 'sum' ? sum(losses) : mean(losses)
+}
+
+/** Mean of (input - target)^2 over all elements. Throws ShapeError unless both have one shape. */
+export function mseLoss(input: Tensor, target: Tensor, { reduction = 'mean' }: { reduction?: Reduction } = {}): Tensor {
+  checkReduction('mseLoss', reduction)
+  if (!sameShape(input.shape, target.shape))
+    throw new ShapeError('mseLoss', `input is ${formatShape(input.shape)}, target is ${formatShape(target.shape)}; they must be equal`, [input.shape, target.shape])
+  return reduceLoss(square(sub(input, target)), reduction)
+}
+

@@ -1,0 +1,142 @@
+/** Matrix products: matmul (batched, broadcast) and linear. */
+import { apply, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import { contiguous, empty, run } from '../backend/dispatch.js'
+import { DTypeError, Faults, formatShape, ShapeError } from '../core/errors.js'
+import { broadcastShapes, countOf, denseStrides, type Shape } from '../core/shape.js'
+import type { Last, LastIs, MatmulFits, MatmulShape, WithLast } from '../core/shape-types.js'
+import { Tensor } from '../core/tensor.js'
+import { add } from './elementwise/index.js'
+import { floating } from './elementwise/common.js'
+import { sum, sumTo } from './reduce.js'
+import { expandView, reshape, squeeze, transpose, unsqueeze } from './shape.js'
+
+function checkOperands(op: string, a: Tensor, b: Tensor): void {
+  checkDType(op, 'a', a, floating)
+  if (a.dtype !== b.dtype) throw new DTypeError(op, `a is ${a.dtype} and b is ${b.dtype}; convert one with .to('${a.dtype}')`)
+}
+
+/** a [.., M, K], b [.., K, N] -> [.., M, N]; batch dimensions broadcast. */
+const matmulRecord: OperatorRecord<null> = defineOperator<null>({
+  name: 'matmul',
+  infer(inputs) {
+    const [a, b] = inputs as [Tensor, Tensor]
+    checkOperands('matmul', a, b)
+    const [ka, kb] = [a.shape[a.ndim - 1], b.shape[b.ndim - 2]]
+    if (ka !== kb)
+      throw new ShapeError('matmul', `inner sizes differ: a is ${formatShape(a.shape)}, b is ${formatShape(b.shape)}; a's last must equal b's second to last (${ka} and ${kb})`, [a.shape, b.shape])
+    const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2))
+    return { shape: [...batch, a.shape[a.ndim - 2] as number, b.shape[b.ndim - 1] as number], dtype: a.dtype }
+  },
+  cost: (inputs) => multiplyAdds(inputs[0] as Tensor, inputs[1] as Tensor),
+  forward(inputs, _attrs, [spec]) {
+    const [a, b] = inputs as [Tensor, Tensor]
+    const { shape, dtype } = spec as TensorSpec
+    const out = empty(a.device, shape, dtype, 'matmul')
+    const batch = shape.slice(0, -2)
+    const widen = (x: Tensor) => expandView(x, [...batch, ...x.shape.slice(-2)])
+    run('matmul', { out, a: widen(a), b: widen(b), bias: null })
+    return out
+  },
+  gradient: {
+    // The gradient of one factor needs the other: a frozen weight keeps no activation.
+    saves: (needs) => ({ inputs: [0, 1].filter((i) => needs[1 - i]) }),
+    backward(ctx, [gradient]) {
+      const g = gradient as Tensor
+      const da = ctx.needs[0] ? sumTo(product(g, transpose(ctx.input(1), -2, -1)), ctx.spec(0).shape) : null
+      const db = ctx.needs[1] ? sumTo(product(transpose(ctx.input(0), -2, -1), g), ctx.spec(1).shape) : null
+      return [da, db]
+    },
+  },
+})
+
+function product(a: Tensor, b: Tensor): Tensor {
+  return apply(matmulRecord, [a, b], null)
+}
+
+function multiplyAdds(a: Tensor, b: Tensor): number {
+  const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2))
+  return countOf(batch) * (a.shape[a.ndim - 2] ?? 1) * (a.shape[a.ndim - 1] as number) * (b.shape[b.ndim - 1] as number)
+}
+
+/**
+ * Matrix product of the last two dimensions; batch dimensions broadcast. A tensor of one dimension is a row on the left and a
+ * column on the right, and that dimension is dropped from the result. Throws ShapeError if the inner sizes differ.
+ */
+export function matmul<A extends Shape, B extends Shape>(a: Tensor<A>, b: Tensor<B> & MatmulFits<A, B>): Tensor<MatmulShape<A, B>> {
+  const left: Tensor = a
+  const right: Tensor = b
+  if (left.ndim === 0 || right.ndim === 0)
+    throw new ShapeError('matmul', `needs at least one dimension: a is ${formatShape(left.shape)}, b is ${formatShape(right.shape)}`, [left.shape, right.shape])
+  const out = product(left.ndim === 1 ? unsqueeze(left, 0) : left, right.ndim === 1 ? unsqueeze(right, 1) : right)
+  const dropped = left.ndim === 1 ? squeeze(out, -2) : out
+  return (right.ndim === 1 ? squeeze(dropped, -1) : dropped) as Tensor as Tensor<MatmulShape<A, B>>
+}
+
+/** x [rows, in] weight [out, in]^T + bias [out], in one kernel call. */
+const linearRecord = defineOperator<null>({
+  name: 'linear',
+  infer(inputs) {
+    const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null]
+    checkOperands('linear', x, weight)
+    const faults = new Faults()
+    const last = x.shape[x.ndim - 1]
+    faults.check(weight.ndim === 2, () => `weight must be [out, in], but is ${formatShape(weight.shape)}`)
+    faults.check(x.ndim >= 1 && last === weight.shape[1], () => `x is ${formatShape(x.shape)}, weight is ${formatShape(weight.shape)}; x's last must equal weight's last (${last} and ${weight.shape[1]})`)
+    faults.check(!bias || (bias.ndim === 1 && bias.shape[0] === weight.shape[0]), () => `bias is ${formatShape(bias?.shape ?? [])}, but must be [${weight.shape[0]}]`)
+    faults.throwShape('linear', [x.shape, weight.shape, ...(bias ? [bias.shape] : [])])
+    return { shape: [...x.shape.slice(0, -1), weight.shape[0] as number], dtype: x.dtype }
+  },
+  cost: ([x, weight]) => (x as Tensor).numel * ((weight as Tensor).shape[0] as number),
+  forward(inputs, _attrs, [spec]) {
+    const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null]
+    const { shape, dtype } = spec as TensorSpec
+    const out = empty(x.device, shape, dtype, 'linear')
+    run('matmul', { out: matrixOf(out), a: matrixOf(x), b: transposedView(weight), bias })
+    return out
+  },
+  composite(inputs) {
+    const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null]
+    const out = product(rows(x), transpose(weight, 0, 1))
+    return reshape(bias ? add(out, bias) : out, [...x.shape.slice(0, -1), weight.shape[0] as number])
+  },
+  gradient: {
+    saves: (needs) => ({ inputs: [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])] }),
+    backward(ctx, [gradient]) {
+      const g = rows(gradient as Tensor)
+      const dx = ctx.needs[0] ? reshape(product(g, ctx.input(1)), ctx.spec(0).shape) : null
+      const dw = ctx.needs[1] ? product(transpose(g, 0, 1), rows(ctx.input(0))) : null
+      return [dx, dw, ctx.needs[2] ? sum(g, 0) : null]
+    },
+  },
+})
+
+/** A matrix with all leading dimensions joined, without a graph. */
+function matrixOf(x: Tensor): Tensor {
+  if (x.ndim === 2) return x
+  const dense = contiguous(x)
+  const n = x.shape[x.ndim - 1] as number
+  const shape = [countOf(x.shape.slice(0, -1)), n]
+  return new Tensor(dense.storage, shape, denseStrides(shape), dense.offset)
+}
+
+function transposedView(x: Tensor): Tensor {
+  return new Tensor(x.storage, [...x.shape].reverse(), [...x.strides].reverse(), x.offset)
+}
+
+/** All leading dimensions joined: [.., n] -> [rows, n]. */
+function rows(x: Tensor): Tensor {
+  const n = x.shape[x.ndim - 1] as number
+  return x.ndim === 2 ? x : reshape(x, [countOf(x.shape.slice(0, -1)), n])
+}
+
+/** x [.., in] times weight [out, in] transposed, plus bias [out]: [.., out]. Throws ShapeError naming all misfits. */
+export function linear<S extends Shape, W extends Shape>(
+  x: Tensor<S> & LastIs<S, Last<W>, 'linear'>,
+  weight: Tensor<W>,
+  bias: Tensor | null = null,
+): Tensor<WithLast<S, W extends readonly [infer Out extends number, number] ? Out : number>> {
+  const input: Tensor = x
+  const row = input.ndim === 1
+  const out = apply(linearRecord, [row ? unsqueeze(input, 0) : input, weight, bias], null)
+  return (row ? squeeze(out, 0) : out) as Tensor as Tensor<WithLast<S, W extends readonly [infer Out extends number, number] ? Out : number>>
+}

@@ -1,0 +1,188 @@
+/** Normalisation: layer norm and batch norm, fused, with their composites. */
+import { applyAll, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import { noGrad } from '../autograd/mode.js'
+import { empty, run } from '../backend/dispatch.js'
+import { Faults, formatShape, ValueError } from '../core/errors.js'
+import { countOf, type Shape } from '../core/shape.js'
+import type { Tensor } from '../core/tensor.js'
+import { floating } from './elementwise/common.js'
+import { add, mul, rsqrt, square, sub } from './elementwise/index.js'
+import { copyInto } from './inplace.js'
+import { mean } from './reduce.js'
+import { detach, reshape } from './shape.js'
+
+/** Outputs of a fused norm: the result, and the statistics that backward reads. */
+function statistics(x: Tensor, shape: Shape): readonly TensorSpec[] {
+  return [
+    { shape: x.shape, dtype: x.dtype },
+    { shape, dtype: x.dtype },
+    { shape, dtype: x.dtype },
+  ]
+}
+
+function allocate(x: Tensor, specs: readonly TensorSpec[], op: string): [Tensor, Tensor, Tensor] {
+  return specs.map(({ shape, dtype }) => empty(x.device, shape, dtype, op)) as [Tensor, Tensor, Tensor]
+}
+
+const optional = (wanted: boolean | undefined, x: Tensor, op: string) => (wanted ? empty(x.device, x.shape, x.dtype, op) : null)
+
+/** x [rows, columns], weight and bias [columns] or null. */
+const layerNormRecord: OperatorRecord<number> = defineOperator<number>({
+  name: 'layer_norm',
+  infer: ([x]) => statistics(x as Tensor, [(x as Tensor).shape[0] as number]),
+  kernels: ['layer_norm_forward', 'layer_norm_backward'],
+  forward(inputs, eps, specs) {
+    const [x, weight, bias] = inputs as [Tensor, Tensor | null, Tensor | null]
+    const [out, mean, rstd] = allocate(x, specs, 'layerNorm')
+    run('layer_norm_forward', { out, mean, rstd, x, weight, bias, eps })
+    return [out, mean, rstd]
+  },
+  composite(inputs, eps) {
+    const [x, weight, bias] = inputs as [Tensor, Tensor | null, Tensor | null]
+    const centred = sub(x, mean(x, -1, { keepdim: true }))
+    const normalised = mul(centred, rsqrt(add(mean(square(centred), -1, { keepdim: true }), eps)))
+    const scaled = weight ? mul(normalised, weight) : normalised
+    return bias ? add(scaled, bias) : scaled
+  },
+  gradient: {
+    // bias is read by the composite only; its memory is the parameter's own.
+    saves: () => ({ inputs: [0, 1, 2], outputs: [1, 2] }),
+    backward(ctx, [g]) {
+      const [x, weight] = [ctx.input(0), ctx.optionalInput(1)]
+      const columns = x.shape[1] as number
+      const parameter = { device: x.device, shape: [columns], dtype: x.dtype } as unknown as Tensor
+      const dx = optional(ctx.needs[0], x, 'layerNorm backward')
+      const dweight = optional(ctx.needs[1], parameter, 'layerNorm backward')
+      const dbias = optional(ctx.needs[2], parameter, 'layerNorm backward')
+      run('layer_norm_backward', { dx, dweight, dbias, dy: g as Tensor, x, mean: ctx.output(1), rstd: ctx.output(2), weight })
+      return [dx, dweight, dbias]
+    },
+    fused: true,
+  },
+})
+
+function checkEps(op: string, eps: number): number {
+  if (!(eps >= 0)) throw new ValueError(op, `eps is ${String(eps)}, but must be a non-negative number`)
+  return eps
+}
+
+export interface LayerNormOptions {
+  /** Added to the variance. Default 1e-5. */
+  readonly eps?: number
+}
+
+/**
+ * Normalises over the last dimensions, whose sizes are `normalizedShape`, then scales and shifts by weight and bias of that
+ * shape (Ba, Kiros and Hinton, 2016). Throws ShapeError naming all misfits.
+ */
+export function layerNorm<S extends Shape>(
+  x: Tensor<S>,
+  normalizedShape: Shape,
+  weight: Tensor | null = null,
+  bias: Tensor | null = null,
+  { eps = 1e-5 }: LayerNormOptions = {},
+): Tensor<S> {
+  checkDType('layerNorm', 'x', x, floating)
+  const faults = new Faults()
+  const wanted = formatShape(normalizedShape)
+  const tail = x.shape.slice(x.ndim - normalizedShape.length)
+  faults.check(normalizedShape.length > 0, () => 'normalizedShape is empty')
+  faults.check(formatShape(tail) === wanted, () => `x is ${formatShape(x.shape)}, but must end in ${wanted}`)
+  for (const [name, p] of [['weight', weight], ['bias', bias]] as const)
+    faults.check(!p || formatShape(p.shape) === wanted, () => `${name} is ${formatShape(p?.shape ?? [])}, but must be ${wanted}`)
+  faults.throwShape('layerNorm', [x.shape, normalizedShape])
+  const columns = countOf(normalizedShape)
+  const rows = countOf(x.shape.slice(0, x.ndim - normalizedShape.length))
+  const flat = (p: Tensor | null) => p && reshape(p, [columns])
+  const out = applyAll(layerNormRecord, [reshape(x, [rows, columns]), flat(weight), flat(bias)], checkEps('layerNorm', eps))
+  return reshape(out[0] as Tensor, x.shape) as Tensor as Tensor<S>
+}
+
+interface BatchNorm {
+  readonly training: boolean
+  readonly momentum: number
+  readonly eps: number
+}
+
+/** x [N, C, L]; weight, bias [C] or null; runningMean, runningVar [C] or null (constants of the graph). */
+const batchNormRecord: OperatorRecord<BatchNorm> = defineOperator<BatchNorm>({
+  name: 'batch_norm',
+  infer: ([x]) => statistics(x as Tensor, [(x as Tensor).shape[1] as number]),
+  kernels: ['batch_norm_forward', 'batch_norm_backward'],
+  forward(inputs, attrs, specs) {
+    const [x, weight, bias, runningMean, runningVar] = inputs as [Tensor, Tensor | null, Tensor | null, Tensor | null, Tensor | null]
+    const [out, mean, rstd] = allocate(x, specs, 'batchNorm')
+    run('batch_norm_forward', { out, mean, rstd, x, weight, bias, runningMean, runningVar, ...attrs })
+    if (attrs.training) for (const buffer of [runningMean, runningVar]) buffer?.storage.markWritten('batchNorm')
+    return [out, mean, rstd]
+  },
+  composite(inputs, { training, momentum, eps }) {
+    const [x, weight, bias, runningMean, runningVar] = inputs as [Tensor, Tensor | null, Tensor | null, Tensor | null, Tensor | null]
+    const perChannel = (p: Tensor) => reshape(p, [1, p.numel, 1])
+    const average = training || !runningMean ? mean(x, [0, 2], { keepdim: true }) : perChannel(runningMean)
+    const centred = sub(x, average)
+    const spread = training || !runningVar ? mean(square(centred), [0, 2], { keepdim: true }) : perChannel(runningVar)
+    if (training && runningMean && runningVar) {
+      noGrad(() => {
+        const count = (x.shape[0] as number) * (x.shape[2] as number)
+        const towards = (buffer: Tensor, value: Tensor, factor: number) =>
+          copyInto(buffer, add(mul(buffer, 1 - momentum), mul(reshape(detach(value), buffer.shape), momentum * factor)), 'batchNorm')
+        towards(runningMean, average, 1)
+        towards(runningVar, spread, count / (count - 1))
+      })
+    }
+    const normalised = mul(centred, rsqrt(add(spread, eps)))
+    const scaled = weight ? mul(normalised, perChannel(weight)) : normalised
+    return bias ? add(scaled, perChannel(bias)) : scaled
+  },
+  gradient: {
+    // In training the running statistics are outputs in disguise; in evaluation they are constants of the composite.
+    saves: (_needs, { training }) => ({ inputs: training ? [0, 1, 2] : [0, 1, 2, 3, 4], outputs: [1, 2] }),
+    backward(ctx, [g]) {
+      const [x, weight] = [ctx.input(0), ctx.optionalInput(1)]
+      const mean = ctx.output(1)
+      const dx = optional(ctx.needs[0], x, 'batchNorm backward')
+      const dweight = optional(ctx.needs[1], mean, 'batchNorm backward')
+      const dbias = optional(ctx.needs[2], mean, 'batchNorm backward')
+      const { training } = ctx.attrs
+      run('batch_norm_backward', { dx, dweight, dbias, dy: g as Tensor, x, mean, rstd: ctx.output(2), weight, training })
+      return [dx, dweight, dbias, null, null]
+    },
+    fused: true,
+  },
+})
+
+export interface BatchNormOptions {
+  readonly weight?: Tensor | null
+  readonly bias?: Tensor | null
+  /** Normalise by the batch and update the running statistics; else by the running statistics. Default false. */
+  readonly training?: boolean
+  /** How far the running statistics move. Default 0.1. */
+  readonly momentum?: number
+  /** Added to the variance. Default 1e-5. */
+  readonly eps?: number
+}
+
+/**
+ * x [N, C, ...] normalised per channel over N and all that follows C (Ioffe and Szegedy, 2015). In training the running
+ * statistics [C] are updated in place, the variance unbiased. Throws ShapeError, and ValueError for one value per channel.
+ */
+export function batchNorm(x: Tensor, runningMean: Tensor | null, runningVar: Tensor | null, options: BatchNormOptions = {}): Tensor {
+  const { weight = null, bias = null, training = false, momentum = 0.1, eps = 1e-5 } = options
+  checkDType('batchNorm', 'x', x, floating)
+  const channels = x.shape[1] ?? 0
+  const faults = new Faults()
+  faults.check(x.ndim >= 2, () => `x must be [N, C, ...], but is ${formatShape(x.shape)}`)
+  for (const [name, p] of Object.entries({ weight, bias, runningMean, runningVar }))
+    faults.check(!p || (p.ndim === 1 && p.shape[0] === channels), () => `${name} is ${formatShape(p?.shape ?? [])}, but x has ${channels} channels`)
+  faults.check(training || (runningMean !== null && runningVar !== null), () => 'evaluation needs runningMean and runningVar')
+  faults.throwShape('batchNorm', [x.shape])
+  const [n = 0] = x.shape
+  const length = countOf(x.shape.slice(2))
+  if (training && n * length === 1) throw new ValueError('batchNorm', `training needs more than one value per channel, but x is ${formatShape(x.shape)}`)
+  if (!(momentum >= 0 && momentum <= 1)) throw new ValueError('batchNorm', `momentum is ${String(momentum)}, but must lie in [0, 1]`)
+  const attrs = { training, momentum, eps: checkEps('batchNorm', eps) }
+  const images = reshape(x, [n, channels, length])
+  return reshape(applyAll(batchNormRecord, [images, weight, bias, runningMean, runningVar], attrs)[0] as Tensor, x.shape)
+}
+

@@ -1,0 +1,153 @@
+/** Two-dimensional max and average pooling over [N, C, H, W] or [C, H, W]. */
+import { apply, applyAll, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import { empty, run } from '../backend/dispatch.js'
+import { Faults, formatShape } from '../core/errors.js'
+import { countOf, type Shape } from '../core/shape.js'
+import type { Tensor } from '../core/tensor.js'
+import { type Pair, pair } from './conv.js'
+import { floating } from './elementwise/common.js'
+import { gather } from './indexing.js'
+import { reshape, squeeze, unsqueeze } from './shape.js'
+
+interface MaxPool {
+  readonly kernelH: number
+  readonly kernelW: number
+  readonly strideH: number
+  readonly strideW: number
+  readonly padH: number
+  readonly padW: number
+  readonly dilationH: number
+  readonly dilationW: number
+}
+
+type AvgPool = Omit<MaxPool, 'dilationH' | 'dilationW'> & { readonly countIncludePad: boolean }
+
+function pooledShape(op: string, x: Tensor, a: Omit<MaxPool, 'dilationH' | 'dilationW'>, dilationH: number, dilationW: number): Shape {
+  checkDType(op, 'x', x, floating)
+  const faults = new Faults()
+  faults.check(x.ndim === 4, () => `x must be [N, C, H, W], but is ${formatShape(x.shape)}`)
+  const [n = 0, c = 0, h = 0, w = 0] = x.shape
+  const reachH = dilationH * (a.kernelH - 1) + 1
+  const reachW = dilationW * (a.kernelW - 1) + 1
+  faults.check(a.padH * 2 <= a.kernelH && a.padW * 2 <= a.kernelW, () => `padding ${a.padH} x ${a.padW} is more than half of the kernel ${a.kernelH} x ${a.kernelW}`)
+  faults.check(reachH <= h + 2 * a.padH && reachW <= w + 2 * a.padW, () => `a window that reaches over ${reachH} x ${reachW} does not fit into ${formatShape(x.shape)} with padding ${a.padH} x ${a.padW}`)
+  faults.throwShape(op, [x.shape])
+  return [n, c, Math.floor((h + 2 * a.padH - reachH) / a.strideH) + 1, Math.floor((w + 2 * a.padW - reachW) / a.strideW) + 1]
+}
+
+/** Extra output: where each maximum lies in its plane. */
+const maxPoolRecord: OperatorRecord<MaxPool> = defineOperator<MaxPool>({
+  name: 'max_pool2d',
+  infer([x], attrs) {
+    const shape = pooledShape('maxPool2d', x as Tensor, attrs, attrs.dilationH, attrs.dilationW)
+    return [
+      { shape, dtype: (x as Tensor).dtype },
+      { shape, dtype: 'int32' },
+    ]
+  },
+  forward([x], attrs, [spec]) {
+    const { shape, dtype } = spec as TensorSpec
+    const { device } = x as Tensor
+    const out = empty(device, shape, dtype, 'maxPool2d')
+    const indices = empty(device, shape, 'int32', 'maxPool2d')
+    run('max_pool2d_forward', { out, indices, x: x as Tensor, ...attrs })
+    return [out, indices]
+  },
+  gradient: {
+    saves: () => ({ outputs: [1] }),
+    backward: (ctx, [g]) => [apply(maxUnpoolRecord, [g as Tensor, ctx.output(1)], ctx.spec(0).shape)],
+  },
+})
+
+/** Gradients put back where the maxima were. */
+const maxUnpoolRecord: OperatorRecord<Shape> = defineOperator<Shape>({
+  name: 'max_pool2d_backward',
+  infer: ([dy], shape) => ({ shape, dtype: (dy as Tensor).dtype }),
+  forward(inputs, shape, [spec]) {
+    const [dy, indices] = inputs as [Tensor, Tensor]
+    const dx = empty(dy.device, shape, (spec as TensorSpec).dtype, 'maxPool2d backward')
+    run('max_pool2d_backward', { dx, dy, indices })
+    return dx
+  },
+  gradient: {
+    saves: () => ({ inputs: [1] }),
+    backward(ctx, [g]) {
+      const indices = ctx.input(1)
+      const [n = 0, c = 0] = ctx.attrs
+      const plane = (x: Tensor) => reshape(x, [n, c, countOf(x.shape.slice(2))])
+      return [reshape(gather(plane(g as Tensor), 2, plane(indices)), indices.shape), null]
+    },
+  },
+})
+
+const avgPoolRecord: OperatorRecord<AvgPool> = defineOperator<AvgPool>({
+  name: 'avg_pool2d',
+  infer: ([x], attrs) => ({ shape: pooledShape('avgPool2d', x as Tensor, attrs, 1, 1), dtype: (x as Tensor).dtype }),
+  forward([x], attrs, [spec]) {
+    const { shape, dtype } = spec as TensorSpec
+    const out = empty((x as Tensor).device, shape, dtype, 'avgPool2d')
+    run('avg_pool2d_forward', { out, x: x as Tensor, ...attrs })
+    return out
+  },
+  gradient: {
+    saves: () => ({}),
+    backward: (ctx, [g]) => [apply(avgUnpoolRecord, [g as Tensor], { ...ctx.attrs, shape: ctx.spec(0).shape })],
+  },
+})
+
+/** The transpose of average pooling. */
+const avgUnpoolRecord: OperatorRecord<AvgPool & { readonly shape: Shape }> = defineOperator<AvgPool & { readonly shape: Shape }>({
+  name: 'avg_pool2d_backward',
+  infer: ([dy], { shape }) => ({ shape, dtype: (dy as Tensor).dtype }),
+  forward([dy], { shape, ...attrs }, [spec]) {
+    const dx = empty((dy as Tensor).device, shape, (spec as TensorSpec).dtype, 'avgPool2d backward')
+    run('avg_pool2d_backward', { dx, dy: dy as Tensor, ...attrs })
+    return dx
+  },
+  gradient: {
+    saves: () => ({}),
+    backward({ attrs: { shape: _shape, ...attrs } }, [g]) {
+      return [apply(avgPoolRecord, [g as Tensor], attrs)]
+    },
+  },
+})
+
+/** Runs a pooling of [N, C, H, W] on an image without N too. */
+function batched(x: Tensor, pool: (x: Tensor) => Tensor): Tensor {
+  return x.ndim === 3 ? squeeze(pool(unsqueeze(x, 0)), 0) : pool(x)
+}
+
+export interface MaxPool2dOptions {
+  /** Default: the kernel's size. */
+  readonly stride?: Pair | undefined
+  readonly padding?: Pair | undefined
+  readonly dilation?: Pair | undefined
+}
+
+function window(op: string, kernelSize: Pair, stride: Pair | undefined, padding: Pair | undefined) {
+  const [kernelH, kernelW] = pair(op, 'kernelSize', kernelSize, 1)
+  const [strideH, strideW] = pair(op, 'stride', stride ?? kernelSize, 1)
+  const [padH, padW] = pair(op, 'padding', padding ?? 0, 0)
+  return { kernelH, kernelW, strideH, strideW, padH, padW }
+}
+
+/** The largest element of each window; padding never wins. */
+export function maxPool2d(x: Tensor, kernelSize: Pair, { stride, padding, dilation }: MaxPool2dOptions = {}): Tensor {
+  const [dilationH, dilationW] = pair('maxPool2d', 'dilation', dilation ?? 1, 1)
+  const attrs = { ...window('maxPool2d', kernelSize, stride, padding), dilationH, dilationW }
+  return batched(x, (images) => applyAll(maxPoolRecord, [images], attrs)[0] as Tensor)
+}
+
+export interface AvgPool2dOptions {
+  /** Default: the kernel's size. */
+  readonly stride?: Pair | undefined
+  readonly padding?: Pair | undefined
+  /** Whether zeros of the padding count in the mean. Default true. */
+  readonly countIncludePad?: boolean
+}
+
+/** The mean of each window. */
+export function avgPool2d(x: Tensor, kernelSize: Pair, { stride, padding, countIncludePad = true }: AvgPool2dOptions = {}): Tensor {
+  const attrs = { ...window('avgPool2d', kernelSize, stride, padding), countIncludePad }
+  return batched(x, (images) => apply(avgPoolRecord, [images], attrs))
+}

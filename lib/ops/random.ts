@@ -1,0 +1,102 @@
+/** Random tensors and dropout. Every function takes an optional `generator`; the default one is seeded by `manualSeed`. */
+import { apply, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import { empty, run } from '../backend/dispatch.js'
+import type { PhiloxPosition } from '../backend/kernels.js'
+import { ValueError } from '../core/errors.js'
+import { defaultGenerator, type Generator } from '../core/generator.js'
+import { checkShape, countOf, type Shape } from '../core/shape.js'
+import type { Mutable } from '../core/shape-types.js'
+import type { Tensor } from '../core/tensor.js'
+import { type CreationOptions, finish, place } from './creation.js'
+import { checkScalar, floating } from './elementwise/common.js'
+import { castTo } from './elementwise/index.js'
+
+export interface RandomOptions extends CreationOptions {
+  readonly generator?: Generator | undefined
+}
+
+/** Draws in float32 (float64 where asked for and possible), then converts. */
+function draw<S extends Shape>(
+  op: string,
+  shape: S,
+  options: RandomOptions,
+  fill: (out: Tensor, random: PhiloxPosition) => void,
+): Tensor<Mutable<S>> {
+  checkShape(op, shape)
+  const { dtype, device } = place(op, options)
+  const direct = dtype === 'float64' ? 'float64' : 'float32'
+  const out = empty(device, [...shape] as Shape as Mutable<S>, direct, op)
+  fill(out, (options.generator ?? defaultGenerator()).take(countOf(shape)))
+  return finish(castTo(out, dtype) as typeof out, options)
+}
+
+/** Uniform in [low, high), by default [0, 1): multiples of 2^-24 scaled. */
+export function rand<const S extends Shape>(shape: S, options: RandomOptions & { low?: number; high?: number } = {}): Tensor<Mutable<S>> {
+  const low = checkScalar('rand', 'low', options.low ?? 0)
+  const high = checkScalar('rand', 'high', options.high ?? 1)
+  return draw('rand', shape, options, (out, random) => run('random_uniform', { out, random, low, high }))
+}
+
+/** Normal with `mean` 0 and `std` 1 unless given. */
+export function randn<const S extends Shape>(shape: S, options: RandomOptions & { mean?: number; std?: number } = {}): Tensor<Mutable<S>> {
+  const mean = checkScalar('randn', 'mean', options.mean ?? 0)
+  const std = checkScalar('randn', 'std', options.std ?? 1)
+  if (std < 0) throw new ValueError('randn', `std is ${std}, but must not be negative`)
+  return draw('randn', shape, options, (out, random) => run('random_normal', { out, random, mean, std }))
+}
+
+/** int32 uniform in [low, high). */
+export function randint<const S extends Shape>(low: number, high: number, shape: S, options: RandomOptions = {}): Tensor<Mutable<S>> {
+  checkShape('randint', shape)
+  const limit = 2 ** 31
+  if (!Number.isInteger(low) || !Number.isInteger(high) || low < -limit || high > limit || low >= high)
+    throw new ValueError('randint', `needs integers low < high of 32 bits, but low is ${low} and high is ${high}`)
+  const { dtype, device } = place('randint', options, 'int32')
+  const out = empty(device, [...shape] as Shape as Mutable<S>, 'int32', 'randint')
+  run('random_integers', { out, random: (options.generator ?? defaultGenerator()).take(countOf(shape)), low, high })
+  return finish(castTo(out, dtype) as typeof out, options)
+}
+
+interface Dropout {
+  readonly p: number
+  readonly random: PhiloxPosition
+}
+
+const dropoutRecord: OperatorRecord<Dropout> = defineOperator<Dropout>({
+  name: 'dropout',
+  infer: ([x]) => (checkDType('dropout', 'x', x as Tensor, floating), { shape: (x as Tensor).shape, dtype: (x as Tensor).dtype }),
+  forward([x], attrs, [spec]) {
+    const { shape, dtype } = spec as TensorSpec
+    const out = empty((x as Tensor).device, shape, dtype, 'dropout')
+    run('dropout', { out, x: x as Tensor, ...attrs })
+    return out
+  },
+  gradient: {
+    saves: () => ({}),
+    // The mask is drawn again from the same position: it is never stored.
+    backward: ({ attrs }, [g]) => [apply(dropoutRecord, [g as Tensor], attrs)],
+  },
+})
+
+/** Dropout whose position was taken before. */
+export function dropoutAt(x: Tensor, p: number, random: PhiloxPosition): Tensor {
+  return apply(dropoutRecord, [x], { p, random })
+}
+
+export interface DropoutOptions {
+  /** Default true; false gives x itself. */
+  readonly training?: boolean
+  readonly generator?: Generator | undefined
+}
+
+export function checkProbability(op: string, p: number): number {
+  if (!(p >= 0 && p <= 1)) throw new ValueError(op, `p is ${String(p)}, but must be a probability from 0 to 1`)
+  return p
+}
+
+/** Zeroes each element with probability p and scales the others by 1 / (1 - p). */
+export function dropout<S extends Shape>(x: Tensor<S>, p = 0.5, { training = true, generator }: DropoutOptions = {}): Tensor<S> {
+  checkProbability('dropout', p)
+  if (!training || p === 0) return x
+  return dropoutAt(x, p, (generator ?? defaultGenerator()).take(x.numel)) as Tensor<S>
+}

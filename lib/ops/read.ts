@@ -1,0 +1,75 @@
+/** From tensors back to JavaScript, and from device to device. */
+import { apply, defineOperator, type TensorSpec } from '../autograd/operator.js'
+import { contiguous, empty, run } from '../backend/dispatch.js'
+import { device as findDevice } from '../backend/devices.js'
+import type { Device } from '../core/device.js'
+import { type DType, isDType, type TypedArray } from '../core/dtype.js'
+import { formatShape, ShapeError } from '../core/errors.js'
+import type { Shape } from '../core/shape.js'
+import type { Tensor } from '../core/tensor.js'
+import { castTo } from './elementwise/index.js'
+
+/** Dense and readable as numbers: 16-bit floats as float32. */
+function readable(x: Tensor): Tensor {
+  x.storage.check('data')
+  if (x.dtype !== 'bfloat16' && x.dtype !== 'float16') return contiguous(x)
+  const out = empty(x.device, x.shape, 'float32', 'data')
+  run('copy', { out, x })
+  return out
+}
+
+/**
+ * A fresh copy of the elements in row-major order, without blocking the event loop. 16-bit floats come as float32.
+ * Throws what kernels found in their data before (labels or indices out of range, memory that ran out).
+ */
+export function data(x: Tensor): Promise<TypedArray> {
+  const dense = readable(x)
+  return x.device.read(dense)
+}
+
+/** As `data`, but waits for the result on this thread. */
+export function dataSync(x: Tensor): TypedArray {
+  return x.device.readSync(readable(x))
+}
+
+/** The one element of a tensor that has one. Waits for it. */
+export function item(x: Tensor): number {
+  if (x.numel !== 1) throw new ShapeError('item', `the tensor has ${x.numel} elements (${formatShape(x.shape)}), not one`, [x.shape])
+  return dataSync(x)[0] as number
+}
+
+export type Nested = number | boolean | Nested[]
+
+/** The elements as nested arrays; bool as booleans. Waits for them. */
+export function toArray(x: Tensor): Nested {
+  const flat = dataSync(x)
+  let position = 0
+  const build = (depth: number): Nested => {
+    if (depth === x.ndim) {
+      const value = flat[position++] as number
+      return x.dtype === 'bool' ? value !== 0 : value
+    }
+    return Array.from({ length: x.shape[depth] as number }, () => build(depth + 1))
+  }
+  return build(0)
+}
+
+const transfer = defineOperator<Device>({
+  name: 'transfer',
+  infer: ([x]) => ({ shape: (x as Tensor).shape, dtype: (x as Tensor).dtype }),
+  forward([x], target, [spec]) {
+    const { shape, dtype } = spec as TensorSpec
+    const source = contiguous(x as Tensor)
+    const out = empty(target, shape, dtype, 'to')
+    target.upload(out.storage, source.device.readSync(source))
+    return out
+  },
+  gradient: { saves: () => ({}), backward: (_ctx, [g]) => [g as Tensor] },
+})
+
+/** Converted to another dtype, or copied to another device ('cpu', 'reference', 'cuda'); itself where it is there already. */
+export function to<S extends Shape>(x: Tensor<S>, target: DType | string | Device): Tensor<S> {
+  if (typeof target === 'string' && isDType(target)) return castTo(x, target)
+  const device = findDevice(target)
+  return x.device === device ? x : (apply(transfer, [x], device) as Tensor<S>)
+}

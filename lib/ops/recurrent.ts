@@ -1,0 +1,173 @@
+/** LSTM (Hochreiter and Schmidhuber, 1997), gates i, f, g, o as in PyTorch: one fused kernel a layer and direction. */
+import { applyAll, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import { empty, run } from '../backend/dispatch.js'
+import { Faults, formatShape, ValueError } from '../core/errors.js'
+import type { Generator } from '../core/generator.js'
+import type { Tensor } from '../core/tensor.js'
+import { add, mul, sigmoid, tanh } from './elementwise/index.js'
+import { floating } from './elementwise/common.js'
+import { zeros } from './creation.js'
+import { linear } from './matmul.js'
+import { dropout } from './random.js'
+import { cat, chunk, select, stack, transpose, unsqueeze } from './shape.js'
+
+interface LstmLayer {
+  readonly reverse: boolean
+}
+
+/** Inputs of a layer in one direction: x [T, B, I], h0, c0 [B, H], wIh [4H, I], wHh [4H, H], bIh, bHh [4H]; all but x and weights may be null. */
+type LayerInputs = [Tensor, Tensor | null, Tensor | null, Tensor, Tensor, Tensor | null, Tensor | null]
+
+/** Results: all states [T, B, H], the last h and c [B, H]. Extra: activated gates and cells of all steps, if anything wants a gradient. */
+const lstmRecord: OperatorRecord<LstmLayer> = defineOperator<LstmLayer>({
+  name: 'lstm',
+  infer(inputs) {
+    const [x, , , , wHh] = inputs as LayerInputs
+    const [t = 0, b = 0] = x.shape
+    const h = wHh.shape[1] as number
+    const spec = (...shape: number[]): TensorSpec => ({ shape, dtype: x.dtype })
+    return [spec(t, b, h), spec(b, h), spec(b, h), spec(t, b, 4 * h), spec(t, b, h)]
+  },
+  cost(inputs) {
+    const [x, , , wIh, wHh] = inputs as LayerInputs
+    return (x.shape[0] as number) * (x.shape[1] as number) * (wIh.numel + wHh.numel)
+  },
+  outputs: 3,
+  forward(inputs, { reverse }, specs, needs) {
+    const [x, h0, c0, wIh, wHh, bIh, bHh] = inputs as LayerInputs
+    const kept = needs.some((need) => need) ? specs : specs.slice(0, 3)
+    const made = kept.map(({ shape, dtype }) => empty(x.device, shape, dtype, 'lstm'))
+    const [out, hn, cn, gates = null, cells = null] = made as [Tensor, Tensor, Tensor, Tensor?, Tensor?]
+    run('lstm_forward', { out, hn, cn, gates, cells, x, h0, c0, wIh, wHh, bIh, bHh, reverse })
+    return made
+  },
+  composite(inputs, { reverse }) {
+    const [x, h0, c0, wIh, wHh, bIh, bHh] = inputs as LayerInputs
+    const [steps = 0, batch = 0] = x.shape
+    const hidden = wHh.shape[1] as number
+    const start = () => zeros([batch, hidden], { dtype: x.dtype, device: x.device })
+    let h: Tensor = h0 ?? start()
+    let c: Tensor = c0 ?? start()
+    const projected = linear(x, wIh, bIh)
+    const states = new Array<Tensor>(steps)
+    for (let k = 0; k < steps; k++) {
+      const t = reverse ? steps - 1 - k : k
+      const parts = chunk(add(select(projected, 0, t), linear(h, wHh, bHh)), 4, 1) as [Tensor, Tensor, Tensor, Tensor]
+      const [i, f, g, o] = [sigmoid(parts[0]), sigmoid(parts[1]), tanh(parts[2]), sigmoid(parts[3])]
+      c = add(mul(f, c), mul(i, g))
+      h = mul(o, tanh(c))
+      states[t] = h
+    }
+    const out = steps === 0 ? zeros([0, batch, hidden], { dtype: x.dtype, device: x.device }) : stack(states, 0)
+    return [out, h, c]
+  },
+  gradient: {
+    saves: () => ({ inputs: [0, 1, 2, 3, 4, 5, 6], outputs: [0, 3, 4] }),
+    backward(ctx, [dy, dhn, dcn]) {
+      const x = ctx.input(0)
+      const wanted = (i: number) => {
+        const { shape, dtype } = ctx.spec(i)
+        return ctx.needs[i] ? empty(x.device, shape, dtype, 'lstm backward') : null
+      }
+      const [dx, dh0, dc0, dwIh, dwHh] = [0, 1, 2, 3, 4].map(wanted) as (Tensor | null)[]
+      // Both biases have the same gradient.
+      const dbias = wanted(5) ?? wanted(6)
+      run('lstm_backward', {
+        dx: dx ?? null,
+        dh0: dh0 ?? null,
+        dc0: dc0 ?? null,
+        dwIh: dwIh ?? null,
+        dwHh: dwHh ?? null,
+        dbias,
+        dy: dy ?? null,
+        dhn: dhn ?? null,
+        dcn: dcn ?? null,
+        x,
+        h0: ctx.optionalInput(1),
+        c0: ctx.optionalInput(2),
+        wIh: ctx.input(3),
+        wHh: ctx.input(4),
+        out: ctx.output(0),
+        gates: ctx.output(3),
+        cells: ctx.output(4),
+        reverse: ctx.attrs.reverse,
+      })
+      return [dx ?? null, dh0 ?? null, dc0 ?? null, dwIh ?? null, dwHh ?? null, ctx.needs[5] ? dbias : null, ctx.needs[6] ? dbias : null]
+    },
+    fused: true,
+  },
+})
+
+/** The weights of one layer in one direction. */
+export interface LstmWeights {
+  readonly wIh: Tensor
+  readonly wHh: Tensor
+  readonly bIh: Tensor | null
+  readonly bHh: Tensor | null
+}
+
+export interface LstmOptions {
+  /** [h0, c0], each [layers * directions, B, H]; zeros if left out. */
+  readonly initial?: readonly [Tensor, Tensor] | undefined
+  /** x and the result are [B, T, ...] instead of [T, B, ...]. */
+  readonly batchFirst?: boolean
+  readonly bidirectional?: boolean
+  /** Between layers, in training. */
+  readonly dropout?: number
+  readonly training?: boolean
+  readonly generator?: Generator | undefined
+}
+
+function checkLayer(index: number, x: Tensor, { wIh, wHh, bIh, bHh }: LstmWeights, inputSize: number): void {
+  const faults = new Faults()
+  const hidden = wHh.shape[1] ?? 0
+  faults.check(wHh.ndim === 2 && wHh.shape[0] === 4 * hidden, () => `layer ${index}: wHh must be [4 H, H], but is ${formatShape(wHh.shape)}`)
+  faults.check(wIh.ndim === 2 && wIh.shape[0] === 4 * hidden && wIh.shape[1] === inputSize, () => `layer ${index}: wIh must be [${4 * hidden}, ${inputSize}], but is ${formatShape(wIh.shape)}`)
+  for (const b of [bIh, bHh]) faults.check(!b || (b.ndim === 1 && b.shape[0] === 4 * hidden), () => `layer ${index}: a bias must be [${4 * hidden}], but is ${formatShape(b?.shape ?? [])}`)
+  faults.throwShape('lstm', [x.shape, wIh.shape, wHh.shape])
+}
+
+/**
+ * Runs layers of weights (for each layer the forward direction, then the backward one) over a sequence x [T, B, I].
+ * Returns the states of the last layer [T, B, directions * H] and the last [h, c] of every layer and direction.
+ * A sequence without a batch, [T, I], works too. Throws ShapeError naming all misfits.
+ */
+export function lstm(x: Tensor, weights: readonly LstmWeights[], options: LstmOptions = {}): { output: Tensor; state: [Tensor, Tensor] } {
+  const { initial, batchFirst = false, bidirectional = false, dropout: p = 0, training = false, generator } = options
+  checkDType('lstm', 'x', x, floating)
+  const directions = bidirectional ? 2 : 1
+  if (weights.length === 0 || weights.length % directions !== 0)
+    throw new ValueError('lstm', `${weights.length} sets of weights do not make layers of ${directions} directions`)
+  const faults = new Faults()
+  faults.check(x.ndim === 2 || x.ndim === 3, () => `x must be ${batchFirst ? '[B, T, I]' : '[T, B, I]'} or [T, I], but is ${formatShape(x.shape)}`)
+  faults.throwShape('lstm', [x.shape])
+  const single = x.ndim === 2
+  const batchDim = single ? 1 : batchFirst ? 0 : 1
+  let sequence = single ? unsqueeze(x, 1) : batchFirst ? transpose(x, 0, 1) : x
+  const hidden = weights[0]?.wHh.shape[1] ?? 0
+  const state = initial?.map((s) => (single && s.ndim === 2 ? unsqueeze(s, 1) : s))
+  const wanted = [weights.length, sequence.shape[1] as number, hidden]
+  for (const s of state ?? []) faults.check(formatShape(s.shape) === formatShape(wanted), () => `an initial state is ${formatShape(s.shape)}, but must be ${formatShape(wanted)}`)
+  faults.throwShape('lstm', [x.shape])
+  const last: [Tensor[], Tensor[]] = [[], []]
+  for (let layer = 0; layer * directions < weights.length; layer++) {
+    const outputs: Tensor[] = []
+    for (let direction = 0; direction < directions; direction++) {
+      const index = layer * directions + direction
+      const w = weights[index] as LstmWeights
+      checkLayer(layer, sequence, w, sequence.shape[2] as number)
+      const at = (s: Tensor | undefined) => (s ? select(s, 0, index) : null)
+      const results = applyAll(lstmRecord, [sequence, at(state?.[0]), at(state?.[1]), w.wIh, w.wHh, w.bIh, w.bHh], { reverse: direction === 1 })
+      const [out, hn, cn] = results as [Tensor, Tensor, Tensor]
+      outputs.push(out)
+      last[0].push(hn)
+      last[1].push(cn)
+    }
+    sequence = outputs.length === 1 ? (outputs[0] as Tensor) : cat(outputs, 2)
+    const more = (layer + 1) * directions < weights.length
+    if (more && p > 0 && training) sequence = dropout(sequence, p, { training, generator })
+  }
+  const output = single ? select(sequence, batchDim, 0) : batchFirst ? transpose(sequence, 0, 1) : sequence
+  const stacked = last.map((states) => stack(states, 0)).map((s) => (single ? select(s, 1, 0) : s))
+  return { output, state: stacked as [Tensor, Tensor] }
+}

@@ -1,0 +1,416 @@
+/** Views, which cost nothing and share memory, and the copies that rearrange. */
+import { apply, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import { contiguous as denseCopy, empty, run } from '../backend/dispatch.js'
+import { DTypeError, formatShape, ShapeError, ValueError } from '../core/errors.js'
+import { checkShape, countOf, denseStrides, normalizeDim, sameShape, type Shape } from '../core/shape.js'
+import type { Mutable } from '../core/shape-types.js'
+import { Tensor } from '../core/tensor.js'
+import { sumTo } from './reduce.js'
+
+function specOf(x: Tensor, shape: Shape): TensorSpec {
+  return { shape, dtype: x.dtype }
+}
+
+function viewOf(x: Tensor, shape: Shape, strides: Shape, offset = x.offset): Tensor {
+  return new Tensor(x.storage, shape, strides, offset)
+}
+
+// copies --------------------------------------------------------------------------------------------------------------
+
+const cloneRecord = defineOperator<null>({
+  name: 'clone',
+  infer: ([x]) => specOf(x as Tensor, (x as Tensor).shape),
+  forward([x], _attrs, [spec]) {
+    const out = empty((x as Tensor).device, (spec as TensorSpec).shape, (spec as TensorSpec).dtype, 'clone')
+    run('copy', { out, x: x as Tensor })
+    return out
+  },
+  gradient: { saves: () => ({}), backward: (_ctx, [g]) => [g as Tensor] },
+})
+
+/** A dense copy with memory of its own. */
+export function clone<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  return apply(cloneRecord, [x], null) as Tensor<S>
+}
+
+/** The tensor itself if its elements lie dense in row-major order, else a copy that does. */
+export function contiguous<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  return x.isContiguous ? x : clone(x)
+}
+
+/** The same memory, outside of the graph. */
+export function detach<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  return new Tensor(x.storage, x.shape, x.strides, x.offset)
+}
+
+const aliasRecord = defineOperator<null>({
+  name: 'alias',
+  infer: ([x]) => specOf(x as Tensor, (x as Tensor).shape),
+  forward: ([x]) => detach(x as Tensor),
+  gradient: { saves: () => ({}), backward: (_ctx, [g]) => [g as Tensor] },
+})
+
+/** The same memory, as the result of an operator. */
+export function alias(x: Tensor): Tensor {
+  return apply(aliasRecord, [x], null)
+}
+
+// reshape -------------------------------------------------------------------------------------------------------------
+
+/** Strides with which `shape` sees the same elements in the same order, or null where a copy is needed. */
+function reshapedStrides(x: Tensor, shape: Shape): Shape | null {
+  if (x.isContiguous || countOf(shape) === 0) return denseStrides(shape)
+  const kept = x.shape.map((_, i) => i).filter((i) => x.shape[i] !== 1)
+  const sizes = kept.map((i) => x.shape[i] as number)
+  const steps = kept.map((i) => x.strides[i] as number)
+  const strides = new Array<number>(shape.length).fill(1)
+  let from = 0
+  let to = 0
+  // Both shapes are cut into the smallest groups of equal product; each group of x must be dense within itself.
+  while (from < sizes.length) {
+    let fromEnd = from + 1
+    let toEnd = to + 1
+    let mine = sizes[from] as number
+    let wanted = shape[to] as number
+    while (mine !== wanted) {
+      if (mine < wanted) mine *= sizes[fromEnd++] as number
+      else wanted *= shape[toEnd++] as number
+    }
+    for (let i = from; i < fromEnd - 1; i++)
+      if (steps[i] !== (sizes[i + 1] as number) * (steps[i + 1] as number)) return null
+    let step = steps[fromEnd - 1] as number
+    for (let i = toEnd - 1; i >= to; i--) {
+      strides[i] = step
+      step *= shape[i] as number
+    }
+    from = fromEnd
+    to = toEnd
+  }
+  return strides
+}
+
+const reshapeRecord = defineOperator<Shape>({
+  name: 'reshape',
+  infer: ([x], shape) => specOf(x as Tensor, shape),
+  forward([x], shape) {
+    const strides = reshapedStrides(x as Tensor, shape)
+    if (strides !== null) return viewOf(x as Tensor, shape, strides)
+    return viewOf(denseCopy(x as Tensor), shape, denseStrides(shape), 0)
+  },
+  gradient: { saves: () => ({}), backward: (ctx, [g]) => [reshape(g as Tensor, ctx.spec(0).shape)] },
+})
+
+/** Fills in the one -1 of a shape; checks the number of elements. */
+function resolveShape(op: string, x: Tensor, shape: Shape): Shape {
+  const free = shape.indexOf(-1)
+  const given = free < 0 ? shape : shape.map((size, i) => (i === free ? 1 : size))
+  checkShape(op, given)
+  const product = countOf(given)
+  const resolved = free < 0 ? given : given.map((size, i) => (i === free ? (product === 0 ? 0 : x.numel / product) : size))
+  if (countOf(resolved) !== x.numel || resolved.some((size) => !Number.isInteger(size)))
+    throw new ShapeError(op, `${formatShape(x.shape)} has ${x.numel} elements, which do not fill ${formatShape(shape)}`, [
+      x.shape,
+      shape,
+    ])
+  return resolved
+}
+
+/** The same elements in row-major order under another shape; one size may be -1. A view where possible, else a copy. */
+export function reshape<const S extends Shape>(x: Tensor, shape: S): Tensor<Mutable<S>> {
+  const resolved = resolveShape('reshape', x, shape)
+  return (sameShape(resolved, x.shape) ? x : apply(reshapeRecord, [x], resolved)) as Tensor as Tensor<Mutable<S>>
+}
+
+/** As reshape, but never copies: throws ShapeError where the strides do not allow it. */
+export function view<const S extends Shape>(x: Tensor, shape: S): Tensor<Mutable<S>> {
+  const resolved = resolveShape('view', x, shape)
+  if (reshapedStrides(x, resolved) === null)
+    throw new ShapeError('view', `${formatShape(x.shape)} with strides ${formatShape(x.strides)} cannot be seen as ${formatShape(resolved)}; use reshape`, [x.shape])
+  return apply(reshapeRecord, [x], resolved) as Tensor as Tensor<Mutable<S>>
+}
+
+/** Dimensions `start` to `end` (inclusive) joined into one. */
+export function flatten(x: Tensor, start = 0, end = -1): Tensor {
+  if (x.ndim === 0) return reshape(x, [1])
+  const a = normalizeDim('flatten', start, x.ndim)
+  const b = normalizeDim('flatten', end, x.ndim)
+  if (a > b) throw new ValueError('flatten', `start ${start} lies behind end ${end}`)
+  return reshape(x, [...x.shape.slice(0, a), countOf(x.shape.slice(a, b + 1)), ...x.shape.slice(b + 1)])
+}
+
+/** A new dimension of size 1 before `dim`. */
+export function unsqueeze(x: Tensor, dim: number): Tensor {
+  const d = normalizeDim('unsqueeze', dim, x.ndim + 1)
+  return reshape(x, [...x.shape.slice(0, d), 1, ...x.shape.slice(d)])
+}
+
+/** Without the dimension `dim` if its size is 1, or without all of size 1. */
+export function squeeze(x: Tensor, dim?: number): Tensor {
+  if (dim === undefined) return reshape(x, x.shape.filter((size) => size !== 1))
+  const d = normalizeDim('squeeze', dim, x.ndim)
+  return x.shape[d] === 1 ? reshape(x, x.shape.filter((_, i) => i !== d)) : x
+}
+
+// permute and expand --------------------------------------------------------------------------------------------------
+
+const permuteRecord = defineOperator<readonly number[]>({
+  name: 'permute',
+  infer: ([x], dims) => specOf(x as Tensor, dims.map((d) => (x as Tensor).shape[d] as number)),
+  forward: ([x], dims, [spec]) => viewOf(x as Tensor, (spec as TensorSpec).shape, dims.map((d) => (x as Tensor).strides[d] as number)),
+  gradient: {
+    saves: () => ({}),
+    backward({ attrs }, [g]) {
+      const inverse = new Array<number>(attrs.length)
+      attrs.forEach((d, i) => (inverse[d] = i))
+      return [permute(g as Tensor, inverse)]
+    },
+  },
+})
+
+/** Dimensions in another order: result dimension i is x's `dims[i]`. A view. */
+export function permute(x: Tensor, dims: readonly number[]): Tensor {
+  const order = dims.map((d) => normalizeDim('permute', d, x.ndim))
+  if (order.length !== x.ndim || new Set(order).size !== x.ndim)
+    throw new ValueError('permute', `dims are ${formatShape(dims)}, but must hold each of the ${x.ndim} dimensions of ${formatShape(x.shape)} once`)
+  return apply(permuteRecord, [x], order)
+}
+
+/** Two dimensions swapped. A view. */
+export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
+  const a = normalizeDim('transpose', dim0, x.ndim)
+  const b = normalizeDim('transpose', dim1, x.ndim)
+  const order = x.shape.map((_, i) => (i === a ? b : i === b ? a : i))
+  return x.ndim === 0 ? x : apply(permuteRecord, [x], order)
+}
+
+/** A view with strides of 0 where sizes grow; no graph. */
+export function expandView(x: Tensor, shape: Shape): Tensor {
+  if (sameShape(x.shape, shape)) return x
+  const lead = shape.length - x.ndim
+  const strides = shape.map((size, i) => (i < lead || (x.shape[i - lead] === 1 && size !== 1) ? 0 : (x.strides[i - lead] as number)))
+  return viewOf(x, shape, strides)
+}
+
+const expandRecord = defineOperator<Shape>({
+  name: 'expand',
+  infer: ([x], shape) => specOf(x as Tensor, shape),
+  forward: ([x], shape) => (sameShape((x as Tensor).shape, shape) ? detach(x as Tensor) : expandView(x as Tensor, shape)),
+  gradient: { saves: () => ({}), backward: (ctx, [g]) => [sumTo(g as Tensor, ctx.spec(0).shape)] },
+})
+
+/** Repeated along dimensions of size 1 (and new leading ones) without copying; -1 keeps a size. */
+export function expand<const S extends Shape>(x: Tensor, shape: S): Tensor<Mutable<S>> {
+  const lead = shape.length - x.ndim
+  const target = shape.map((size, i) => (size === -1 && i >= lead ? (x.shape[i - lead] as number) : size))
+  checkShape('expand', target)
+  const fits = lead >= 0 && x.shape.every((size, i) => size === 1 || size === target[i + lead])
+  if (!fits) throw new ShapeError('expand', `${formatShape(x.shape)} does not expand to ${formatShape(shape)}; only sizes of 1 and new leading dimensions grow`, [x.shape, shape])
+  return (sameShape(target, x.shape) ? x : apply(expandRecord, [x], target)) as Tensor as Tensor<Mutable<S>>
+}
+
+// slices --------------------------------------------------------------------------------------------------------------
+
+interface Slice {
+  readonly starts: readonly number[]
+  readonly steps: readonly number[]
+  /** Of the result. */
+  readonly sizes: Shape
+}
+
+function sliceView(x: Tensor, { starts, steps, sizes }: Slice): Tensor {
+  let offset = x.offset
+  for (let i = 0; i < starts.length; i++) offset += (starts[i] as number) * (x.strides[i] as number)
+  // An empty view must not point behind the memory.
+  if (countOf(sizes) === 0) offset = x.offset
+  return viewOf(x, sizes, x.strides.map((stride, i) => stride * (steps[i] as number)), offset)
+}
+
+const sliceRecord: OperatorRecord<Slice> = defineOperator<Slice>({
+  name: 'slice',
+  infer: ([x], { sizes }) => specOf(x as Tensor, sizes),
+  forward: ([x], slice) => sliceView(x as Tensor, slice),
+  gradient: {
+    saves: () => ({}),
+    backward: (ctx, [g]) => [apply(unsliceRecord, [g as Tensor], { ...ctx.attrs, shape: ctx.spec(0).shape, value: 0 })],
+  },
+})
+
+interface Unslice extends Slice {
+  readonly shape: Shape
+  readonly value: number
+}
+
+/** The reverse of a slice: a tensor of `shape` filled with `value`, the slice of it set to x. */
+const unsliceRecord: OperatorRecord<Unslice> = defineOperator<Unslice>({
+  name: 'unslice',
+  infer: ([x], { shape }) => specOf(x as Tensor, shape),
+  forward([x], attrs, [spec]) {
+    const out = empty((x as Tensor).device, (spec as TensorSpec).shape, (spec as TensorSpec).dtype, 'pad')
+    run('fill', { out, value: attrs.value })
+    run('copy_into', { dst: sliceView(out, { ...attrs, sizes: (x as Tensor).shape }), src: x as Tensor })
+    return out
+  },
+  gradient: {
+    saves: () => ({}),
+    backward: (ctx, [g]) => [apply(sliceRecord, [g as Tensor], { starts: ctx.attrs.starts, steps: ctx.attrs.steps, sizes: ctx.spec(0).shape })],
+  },
+})
+
+function oneDim(x: Tensor, dim: number, start: number, step: number, size: number): Tensor {
+  const at = <T>(value: T, other: T) => x.shape.map((_, i) => (i === dim ? value : other))
+  const sizes = x.shape.map((s, i) => (i === dim ? size : s))
+  return apply(sliceRecord, [x], { starts: at(start, 0), steps: at(step, 1), sizes })
+}
+
+/** `length` elements of `dim` from `start`. A view. Throws ValueError if they do not lie inside. */
+export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
+  const d = normalizeDim('narrow', dim, x.ndim)
+  const size = x.shape[d] ?? 0
+  const first = start < 0 ? start + size : start
+  if (x.ndim === 0 || !Number.isInteger(first) || !Number.isInteger(length) || first < 0 || length < 0 || first + length > size)
+    throw new ValueError('narrow', `${length} elements from ${start} do not lie inside dimension ${d} of ${formatShape(x.shape)}`)
+  return oneDim(x, d, first, 1, length)
+}
+
+/** The slice at `index` of `dim`, without that dimension; negative counts from the end. A view. */
+export function select(x: Tensor, dim: number, index: number): Tensor {
+  const d = normalizeDim('select', dim, x.ndim)
+  const size = x.shape[d] ?? 0
+  if (x.ndim === 0 || !Number.isInteger(index) || index < -size || index >= size)
+    throw new ValueError('select', `index ${index} lies outside dimension ${d} of ${formatShape(x.shape)}`)
+  return squeeze(oneDim(x, d, index < 0 ? index + size : index, 1, 1), d)
+}
+
+/** What a slice takes of one dimension: one index (dropping the dimension), [start, end) or [start, end, step], or all (null). */
+export type SliceIndex = number | readonly [start: number | null, end: number | null, step?: number] | null
+
+/**
+ * JavaScript's `x[a, b:c, ::2]`: one entry a dimension, the rest whole. Negative positions count from the end, positions
+ * beyond it are cut off, steps are positive. A view. `slice(x, 0, [1, 3])` is `x[0, 1:3]`.
+ */
+export function slice(x: Tensor, ...indices: readonly SliceIndex[]): Tensor {
+  if (indices.length > x.ndim) throw new ValueError('slice', `${indices.length} indices for ${x.ndim} dimensions of ${formatShape(x.shape)}`)
+  const starts: number[] = []
+  const steps: number[] = []
+  const sizes: number[] = []
+  const dropped = new Set<number>()
+  x.shape.forEach((size, i) => {
+    const index = indices[i] ?? null
+    if (typeof index === 'number') {
+      if (!Number.isInteger(index) || index < -size || index >= size)
+        throw new ValueError('slice', `index ${index} lies outside dimension ${i} of ${formatShape(x.shape)}`)
+      dropped.add(i)
+      starts.push(index < 0 ? index + size : index)
+      steps.push(1)
+      sizes.push(1)
+      return
+    }
+    const [from, to, step = 1] = index ?? [null, null]
+    for (const value of [from ?? 0, to ?? 0, step])
+      if (!Number.isInteger(value)) throw new ValueError('slice', `position ${value} of dimension ${i} must be an integer`)
+    if (step < 1) throw new ValueError('slice', `step ${step} of dimension ${i} must be at least 1`)
+    const place = (value: number) => Math.min(Math.max(value < 0 ? value + size : value, 0), size)
+    const first = place(from ?? 0)
+    starts.push(first)
+    steps.push(step)
+    sizes.push(Math.max(0, Math.ceil((place(to ?? size) - first) / step)))
+  })
+  const taken = apply(sliceRecord, [x], { starts, steps, sizes })
+  return dropped.size === 0 ? taken : reshape(taken, sizes.filter((_, i) => !dropped.has(i)))
+}
+
+/** Pieces of `size` along `dim` (the last may be smaller), or of the given sizes. Views. */
+export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
+  const d = normalizeDim('split', dim, x.ndim)
+  const total = x.shape[d] ?? 0
+  if (typeof size === 'number' && !(Number.isInteger(size) && size > 0)) throw new ValueError('split', `size is ${size}, but must be a positive integer`)
+  const sizes =
+    typeof size === 'number'
+      ? Array.from({ length: Math.max(1, Math.ceil(total / size)) }, (_, i) => Math.min(size, total - i * size))
+      : size
+  if (sizes.reduce((a, b) => a + b, 0) !== total)
+    throw new ValueError('split', `sizes ${formatShape(sizes)} do not add up to ${total}, dimension ${d} of ${formatShape(x.shape)}`)
+  let start = 0
+  return sizes.map((length) => {
+    const piece = narrow(x, d, start, length)
+    start += length
+    return piece
+  })
+}
+
+/** At most `chunks` pieces of equal size (the last may be smaller). Views. */
+export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
+  if (!(Number.isInteger(chunks) && chunks > 0)) throw new ValueError('chunk', `chunks is ${chunks}, but must be a positive integer`)
+  const size = x.shape[normalizeDim('chunk', dim, x.ndim)] ?? 0
+  return split(x, Math.max(1, Math.ceil(size / chunks)), dim)
+}
+
+/**
+ * Surrounded by `value`: `pad` holds [before, after] of the last dimension, then of the one before it, and so on, as in
+ * PyTorch; negative amounts cut off.
+ */
+export function pad(x: Tensor, amounts: readonly number[], value = 0): Tensor {
+  const faulty = amounts.length % 2 !== 0 || amounts.length > 2 * x.ndim || amounts.some((a) => !Number.isInteger(a))
+  if (faulty) throw new ValueError('pad', `pad is ${formatShape(amounts)}, but must hold integers, two for each of at most ${x.ndim} dimensions`)
+  const before = x.shape.map((_, i) => amounts[2 * (x.ndim - 1 - i)] ?? 0)
+  const after = x.shape.map((_, i) => amounts[2 * (x.ndim - 1 - i) + 1] ?? 0)
+  const shape = x.shape.map((size, i) => size + (before[i] as number) + (after[i] as number))
+  if (shape.some((size) => size < 0)) throw new ValueError('pad', `pad ${formatShape(amounts)} cuts off more than ${formatShape(x.shape)} has`)
+  const kept = x.shape.map((size, i) => Math.max(0, size + Math.min(0, before[i] as number) + Math.min(0, after[i] as number)))
+  const steps = x.shape.map(() => 1)
+  const inner = apply(sliceRecord, [x], { starts: before.map((b) => Math.max(0, -b)), steps, sizes: kept })
+  return apply(unsliceRecord, [inner], { starts: before.map((b) => Math.max(0, b)), steps, sizes: kept, shape, value })
+}
+
+// joining -------------------------------------------------------------------------------------------------------------
+
+const catRecord = defineOperator<number>({
+  name: 'cat',
+  infer(inputs, dim) {
+    const [first, ...rest] = inputs as readonly Tensor[]
+    if (first === undefined) throw new ValueError('cat', 'there is nothing to join: the list of tensors is empty')
+    for (const x of rest) {
+      if (x.dtype !== first.dtype) throw new DTypeError('cat', `the tensors have dtypes ${first.dtype} and ${x.dtype}; convert with .to('${first.dtype}')`)
+      if (x.ndim !== first.ndim || x.shape.some((size, i) => i !== dim && size !== first.shape[i]))
+        throw new ShapeError('cat', `${formatShape(first.shape)} and ${formatShape(x.shape)} must agree in all dimensions but ${dim}`, [first.shape, x.shape])
+    }
+    const total = (inputs as readonly Tensor[]).reduce((sum, x) => sum + (x.shape[dim] as number), 0)
+    return specOf(first, first.shape.map((size, i) => (i === dim ? total : size)))
+  },
+  forward(inputs, dim, [spec]) {
+    const { shape, dtype } = spec as TensorSpec
+    const out = empty((inputs[0] as Tensor).device, shape, dtype, 'cat')
+    run('cat', { out, inputs: inputs as readonly Tensor[], dim })
+    return out
+  },
+  gradient: {
+    saves: () => ({}),
+    backward(ctx, [g]) {
+      let start = 0
+      return ctx.needs.map((need, i) => {
+        const length = ctx.spec(i).shape[ctx.attrs] as number
+        const part = need ? narrow(g as Tensor, ctx.attrs, start, length) : null
+        start += length
+        return part
+      })
+    },
+  },
+})
+
+/** Tensors one after another along `dim`. */
+export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
+  const rank = tensors[0]?.ndim ?? 1
+  if (rank === 0) throw new ShapeError('cat', 'tensors without dimensions cannot be joined; use stack', [[]])
+  return apply(catRecord, tensors, normalizeDim('cat', dim, rank))
+}
+
+/** Tensors of one shape along a new dimension. */
+export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
+  const first = tensors[0]
+  if (first === undefined) throw new ValueError('stack', 'there is nothing to join: the list of tensors is empty')
+  for (const x of tensors)
+    if (!sameShape(x.shape, first.shape))
+      throw new ShapeError('stack', `all tensors must have one shape, but there are ${formatShape(first.shape)} and ${formatShape(x.shape)}`, [first.shape, x.shape])
+  const d = normalizeDim('stack', dim, first.ndim + 1)
+  return cat(tensors.map((x) => unsqueeze(x, d)), d)
+}

@@ -1,0 +1,65 @@
+/** Softmax and its logarithm over one dimension. */
+import { apply, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import { empty, run } from '../backend/dispatch.js'
+import { normalizeDim, type Shape } from '../core/shape.js'
+import type { Tensor } from '../core/tensor.js'
+import { floating } from './elementwise/common.js'
+import { div, exp, mul, sub } from './elementwise/index.js'
+import { amax, logsumexp, sum } from './reduce.js'
+import { detach } from './shape.js'
+
+interface Softmax {
+  readonly name: 'softmax' | 'log_softmax'
+  composite(x: Tensor, dim: number): Tensor
+  /** The gradient from the output, in operators. */
+  derivative(g: Tensor, y: Tensor, dim: number): Tensor
+}
+
+function define({ name, composite, derivative }: Softmax): OperatorRecord<number> {
+  return defineOperator<number>({
+    name,
+    infer: ([x]) => (checkDType(name, 'x', x as Tensor, floating), { shape: (x as Tensor).shape, dtype: (x as Tensor).dtype }),
+    forward([x], dim, [spec]) {
+      const { shape, dtype } = spec as TensorSpec
+      const out = empty((x as Tensor).device, shape, dtype, name)
+      run(`${name}_forward`, { out, x: x as Tensor, dim })
+      return out
+    },
+    composite: ([x], dim) => composite(x as Tensor, dim),
+    gradient: {
+      saves: () => ({ outputs: [0] }),
+      backward(ctx, [g]) {
+        const y = ctx.output(0)
+        if (ctx.createGraph) return [derivative(g as Tensor, y, ctx.attrs)]
+        const dx = empty(y.device, y.shape, y.dtype, `${name} backward`)
+        run(`${name}_backward`, { dx, dy: g as Tensor, y, dim: ctx.attrs })
+        return [dx]
+      },
+    },
+  })
+}
+
+const softmaxRecord = define({
+  name: 'softmax',
+  composite(x, dim) {
+    const e = exp(sub(x, amax(detach(x), dim, { keepdim: true })))
+    return div(e, sum(e, dim, { keepdim: true }))
+  },
+  derivative: (g, y, dim) => mul(y, sub(g, sum(mul(g, y), dim, { keepdim: true }))),
+})
+
+const logSoftmaxRecord = define({
+  name: 'log_softmax',
+  composite: (x, dim) => sub(x, logsumexp(x, dim, { keepdim: true })),
+  derivative: (g, y, dim) => sub(g, mul(exp(y), sum(g, dim, { keepdim: true }))),
+})
+
+/** exp(x) / sum(exp(x)) along `dim`, without overflow. */
+export function softmax<S extends Shape>(x: Tensor<S>, dim: number): Tensor<S> {
+  return apply(softmaxRecord, [x], normalizeDim('softmax', dim, x.ndim)) as Tensor<S>
+}
+
+/** log(softmax(x)), accurate where softmax underflows. */
+export function logSoftmax<S extends Shape>(x: Tensor<S>, dim: number): Tensor<S> {
+  return apply(logSoftmaxRecord, [x], normalizeDim('logSoftmax', dim, x.ndim)) as Tensor<S>
+}
