@@ -8,6 +8,7 @@
 // formulae and a pairwise algorithm for computing sample variances", 1979): memory is read once for them. A channel is one
 // unit of work, statistics and result, while it is in the cache; where there are too few channels they are cut into parts
 // of whole planes, by the shape alone. Where L is 1, registers run across channels, with compensated sums down the rows.
+// An empty batch has mean and variance 0 and leaves the running statistics as they are.
 #include <math.h>
 
 #include "../../generated/kernels.h"

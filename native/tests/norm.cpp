@@ -1,0 +1,240 @@
+// Layer norm and batch norm against float64, forward and backward, with and without each optional argument; equal bits for
+// 1, 2 and 3 threads. Allowed errors: sums are float32 over at most 1024 elements or 64 rows, so relative to the sum of their
+// terms' sizes they are off by at most that many roundings; the mean's rounding shifts every distance by |mean| epsilon.
+#include "tensors.h"
+
+namespace {
+
+using namespace firesteel;
+using namespace firesteel::test;
+
+double short_sum(double length) { return length < 1024 ? length + 8 : 1032; }
+
+// Elements [N, C, L] around one channel, or [rows, columns] along one row.
+struct Group {
+  size_t start, outer, outer_step, inner;
+  size_t size() const { return outer * inner; }
+  template <class F>
+  void each(const F& body) const {
+    for (size_t o = 0; o < outer; o++)
+      for (size_t i = 0; i < inner; i++) body(start + o * outer_step + i);
+  }
+};
+
+struct Moments {
+  double mean, variance, mean_size;
+};
+
+Moments moments(const Floats& x, const Group& group) {
+  if (group.size() == 0) return {0, 0, 0};
+  double sum = 0, size = 0, squares = 0;
+  group.each([&](size_t at) {
+    sum += x[at];
+    size += fabs(double(x[at]));
+  });
+  const double count = double(group.size()), mean = sum / count;
+  group.each([&](size_t at) { squares += (x[at] - mean) * (x[at] - mean); });
+  return {mean, squares / count, size / count};
+}
+
+constexpr double eps = 1e-5;
+
+void test_layer_norm(int64_t rows, int64_t columns, bool weighted, bool biased, float shift) {
+  char what[120];
+  snprintf(what, sizeof what, "layer norm [%lld, %lld] weight %d bias %d shift %g", (long long)rows, (long long)columns,
+           weighted, biased, shift);
+  Floats x({rows, columns}), y({rows, columns}), mean({rows}), rstd({rows}), weight({columns}), bias({columns});
+  Floats dy({rows, columns}), dx({rows, columns}), dweight({columns}), dbias({columns});
+  randomise(x, 1, 2, shift);
+  randomise(weight, 2, 0.5, 1);
+  randomise(bias, 3);
+  randomise(dy, 4);
+  const View *w = weighted ? &weight.view : nullptr, *b = biased ? &bias.view : nullptr;
+  run<float>(what, {&y, &mean, &rstd}, [&](Context& c) {
+    FIRESTEEL_ISA::layer_norm_forward(c, y.view, mean.view, rstd.view, x.view, w, b, eps);
+  });
+  run<float>(what, {&dx, &dweight, &dbias}, [&](Context& c) {
+    FIRESTEEL_ISA::layer_norm_backward(c, &dx.view, weighted ? &dweight.view : nullptr, biased ? &dbias.view : nullptr,
+                                       dy.view, x.view, mean.view, rstd.view, w);
+  });
+  const size_t R = size_t(rows), C = size_t(columns);
+  const double length = short_sum(double(columns));
+  bool statistics = true, forward = true, backward = true;
+  std::vector<double> dw(C, 0), dw_size(C, 0), db(C, 0), db_size(C, 0);
+  for (size_t r = 0; r < R; r++) {
+    const Moments m = moments(x, {r * C, 1, 0, C});
+    const double scale = 1 / sqrt(m.variance + eps), off = epsilon * (length * m.mean_size + fabs(m.mean));
+    statistics = statistics && near(mean[r], m.mean, off) &&
+                 near(rstd[r], scale, scale * (epsilon * (length + 8) + off * off * scale * scale));
+    double sum = 0, product = 0, sum_size = 0, product_size = 0;
+    for (size_t c = 0; c < C; c++) {
+      const double wc = weighted ? double(weight[c]) : 1, h = (x[r * C + c] - m.mean) * scale;
+      const double expected = h * wc + (biased ? double(bias[c]) : 0);
+      const double h_error = off * scale + fabs(h) * epsilon * (length + 8);
+      forward = forward && near(y[r * C + c], expected, wc * h_error + 2 * epsilon * (fabs(expected) + 1));
+      const double g = dy[r * C + c] * wc;
+      sum += g;
+      sum_size += fabs(g);
+      product += g * h;
+      product_size += fabs(g) * (fabs(h) + h_error / epsilon / (length + 8));
+      dw[c] += dy[r * C + c] * h;
+      dw_size[c] += fabs(double(dy[r * C + c])) * (fabs(h) * (length + 8) + h_error / epsilon);
+      db[c] += dy[r * C + c];
+      db_size[c] += fabs(double(dy[r * C + c]));
+    }
+    for (size_t c = 0; c < C; c++) {
+      const double h = (x[r * C + c] - m.mean) * scale, g = dy[r * C + c] * (weighted ? double(weight[c]) : 1);
+      const double n = double(C), expected = scale * (g - sum / n - h * product / n);
+      const double h_error = off * scale + fabs(h) * epsilon * (length + 8);
+      const double allowed =
+          scale * (epsilon * (length + 16) * (sum_size / n + fabs(h) * product_size / n + fabs(g)) +
+                   h_error * product_size / n);
+      backward = backward && near(dx[r * C + c], expected, allowed);
+    }
+  }
+  check(statistics, std::string(what) + ": statistics");
+  check(forward, std::string(what) + ": forward");
+  check(backward, std::string(what) + ": dx");
+  bool dw_right = true, db_right = true;
+  for (size_t c = 0; c < C; c++) {
+    dw_right = dw_right && (!weighted || near(dweight[c], dw[c], epsilon * 72 * dw_size[c]));
+    db_right = db_right && (!biased || near(dbias[c], db[c], epsilon * 72 * db_size[c]));
+  }
+  check(dw_right, std::string(what) + ": dweight");
+  check(db_right, std::string(what) + ": dbias");
+}
+
+struct BatchOptions {
+  bool weighted, biased, running, training;
+  float shift;
+};
+
+void test_batch_norm(int64_t N, int64_t C, int64_t L, BatchOptions o) {
+  char what[160];
+  snprintf(what, sizeof what, "batch norm [%lld, %lld, %lld] weight %d bias %d running %d training %d shift %g",
+           (long long)N, (long long)C, (long long)L, o.weighted, o.biased, o.running, o.training, o.shift);
+  Floats x({N, C, L}), y({N, C, L}), dy({N, C, L}), dx({N, C, L});
+  Floats mean({C}), rstd({C}), weight({C}), bias({C}), running_mean({C}), running_var({C}), dweight({C}), dbias({C});
+  randomise(x, 1, 2, o.shift);
+  randomise(weight, 2, 0.5, 1);
+  randomise(bias, 3);
+  randomise(dy, 4);
+  randomise(running_mean, 5);
+  randomise(running_var, 6, 0.5, 1);
+  const std::vector<float> old_mean = running_mean.data, old_var = running_var.data;
+  const double momentum = 0.1;
+  const View *w = o.weighted ? &weight.view : nullptr, *b = o.biased ? &bias.view : nullptr;
+  run<float>(what, {&y, &mean, &rstd, &running_mean, &running_var}, [&](Context& c) {
+    FIRESTEEL_ISA::batch_norm_forward(c, y.view, mean.view, rstd.view, x.view, w, b,
+                                      o.running ? &running_mean.view : nullptr, o.running ? &running_var.view : nullptr,
+                                      momentum, eps, o.training);
+  });
+  run<float>(what, {&dx, &dweight, &dbias}, [&](Context& c) {
+    FIRESTEEL_ISA::batch_norm_backward(c, &dx.view, &dweight.view, &dbias.view, dy.view, x.view, mean.view, rstd.view, w,
+                                       o.training);
+  });
+  // Any output alone has the same bits.
+  Floats dx_alone({N, C, L}), dweight_alone({C});
+  run<float>(what, {&dx_alone}, [&](Context& c) {
+    FIRESTEEL_ISA::batch_norm_backward(c, &dx_alone.view, nullptr, nullptr, dy.view, x.view, mean.view, rstd.view, w,
+                                       o.training);
+  });
+  run<float>(what, {&dweight_alone}, [&](Context& c) {
+    FIRESTEEL_ISA::batch_norm_backward(c, nullptr, &dweight_alone.view, nullptr, dy.view, x.view, mean.view, rstd.view, w,
+                                       o.training);
+  });
+  check(!memcmp(dx.view.data, dx_alone.view.data, 4 * dx.size()), std::string(what) + ": dx alone differs");
+  check(!memcmp(dweight.view.data, dweight_alone.view.data, 4 * dweight.size()),
+        std::string(what) + ": dweight alone differs");
+
+  const size_t n_ = size_t(N), c_ = size_t(C), l_ = size_t(L);
+  bool statistics = true, forward = true, running = true, backward = true, parameters = true;
+  for (size_t c = 0; c < c_; c++) {
+    const Group group{c * l_, n_, c_ * l_, l_};
+    const double n = double(group.size()), length = short_sum(n);
+    Moments m = moments(x, group);
+    if (!o.training) m = {old_mean[c], double(old_var[c]), 0};
+    const double scale = 1 / sqrt(m.variance + eps), off = epsilon * (length * m.mean_size + fabs(m.mean));
+    const double rstd_error = scale * (epsilon * (length + 8) + off * off * scale * scale);
+    statistics = statistics && near(mean[c], m.mean, off) && near(rstd[c], scale, rstd_error);
+    if (o.running && o.training) {
+      const double unbiased = n > 1 ? m.variance * n / (n - 1) : 0, share = n > 0 ? momentum : 0;
+      running = running &&
+                near(running_mean[c], (1 - share) * old_mean[c] + share * m.mean,
+                     off + epsilon * (fabs(double(old_mean[c])) + 1)) &&
+                near(running_var[c], (1 - share) * old_var[c] + share * unbiased,
+                     epsilon * (length + 8) * (unbiased + 1) + off * off + epsilon * old_var[c]);
+    }
+    if (o.running && !o.training) running = running && running_mean[c] == old_mean[c] && running_var[c] == old_var[c];
+    const double wc = o.weighted ? double(weight[c]) : 1;
+    double sum = 0, product = 0, size = 0, product_size = 0;
+    group.each([&](size_t at) {
+      const double h = (x[at] - m.mean) * scale, expected = h * wc + (o.biased ? double(bias[c]) : 0);
+      const double h_error = off * scale + fabs(h) * (rstd_error / scale + 4 * epsilon);
+      forward = forward && near(y[at], expected, wc * h_error + 3 * epsilon * (fabs(expected) + 1));
+      sum += dy[at];
+      size += fabs(double(dy[at]));
+      product += dy[at] * h;
+      product_size += fabs(double(dy[at])) * (fabs(h) + h_error / epsilon / (length + 8));
+    });
+    parameters = parameters && near(dbias[c], sum, epsilon * length * size) &&
+                 near(dweight[c], product, epsilon * (length + 16) * product_size);
+    group.each([&](size_t at) {
+      const double h = (x[at] - m.mean) * scale;
+      const double h_error = off * scale + fabs(h) * (rstd_error / scale + 4 * epsilon);
+      const double through = o.training ? (sum + h * product) / n : 0;
+      const double sizes = fabs(double(dy[at])) + (o.training ? (size + fabs(h) * product_size) / n : 0);
+      backward = backward && near(dx[at], wc * scale * (dy[at] - through),
+                                  wc * scale * (epsilon * (length + 16) * sizes + h_error * product_size / n));
+    });
+  }
+  check(statistics, std::string(what) + ": statistics");
+  check(forward, std::string(what) + ": forward");
+  check(running, std::string(what) + ": running statistics");
+  check(parameters, std::string(what) + ": dweight, dbias");
+  check(backward, std::string(what) + ": dx");
+}
+
+void test_wrong_calls() {
+  Floats x({2, 3}), y({2, 3}), short_vector({1}), two({2}), three({3}), planes({2, 3, 1});
+  check(error_of([&](Context& c) {
+          FIRESTEEL_ISA::layer_norm_forward(c, y.view, short_vector.view, two.view, x.view, nullptr, nullptr, eps);
+        }).code == ErrorCode::internal,
+        "layer norm refuses a mean that is too short");
+  check(error_of([&](Context& c) {
+          FIRESTEEL_ISA::layer_norm_forward(c, y.view, two.view, two.view, x.view, &two.view, nullptr, eps);
+        }).code == ErrorCode::internal,
+        "layer norm refuses a weight that is too short");
+  check(error_of([&](Context& c) {
+          FIRESTEEL_ISA::batch_norm_forward(c, planes.view, three.view, three.view, planes.view, nullptr, nullptr, nullptr,
+                                            nullptr, 0.1, eps, false);
+        }).code == ErrorCode::internal,
+        "batch norm refuses evaluation without running statistics");
+}
+
+}  // namespace
+
+int main() {
+  for (int64_t columns : {1, 2, 7, 8, 9, 31, 32, 33, 768, 1023, 1025, 5000})
+    for (int form = 0; form < 4; form++) test_layer_norm(7, columns, form % 2, form / 2, form == 3 ? 100.0f : 0.0f);
+  for (int64_t rows : {1, 63, 64, 65, 300, 3000})
+    for (int form = 0; form < 4; form++) test_layer_norm(rows, 33, form % 2, form / 2, 0);
+  test_layer_norm(0, 5, true, true, 0);
+  test_layer_norm(5, 0, true, true, 0);
+  for (int form = 0; form < 16; form++) {
+    const bool training = form & 1;
+    const BatchOptions o{bool(form & 2), bool(form & 4), form & 8 || !training, training, form % 3 == 0 ? 50.0f : 0.0f};
+    for (int64_t L : {1, 2, 7, 8, 9, 33, 784}) test_batch_norm(5, 6, L, o);
+    for (int64_t C : {1, 7, 8, 9, 33}) test_batch_norm(37, C, 1, o);
+    test_batch_norm(1, 1, 1, o);
+    test_batch_norm(1, 2, 9001, o);
+    test_batch_norm(64, 3, 1000, o);  // channels cut into parts
+    test_batch_norm(9, 32, 640, o);
+    test_batch_norm(0, 3, 4, o);
+    test_batch_norm(3, 0, 4, o);
+    test_batch_norm(3, 4, 0, o);
+    test_batch_norm(0, 3, 1, o);
+  }
+  test_wrong_calls();
+  return finish("norm");
+}
