@@ -196,7 +196,9 @@ static int64_t room_of(const Plan& plan, const Tile& tile) {
   return plan.rows_apart ? tile.row_block : tile.unit_block * plan.row_blocks + tile.row_block;
 }
 
+// Of an empty tensor the pointers may be null.
 static void copy_or_clear(float* to, const float* from, int64_t count) {
+  if (count == 0) return;
   if (from)
     memcpy(to, from, size_t(count) * sizeof(float));
   else
