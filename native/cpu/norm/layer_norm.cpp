@@ -90,19 +90,20 @@ void layer_norm_forward(Context& context, const View& out, const View& mean, con
               "layer_norm: weight or bias is not [columns]"))
     return;
   const float *w = optional_floats(weight), *b = optional_floats(bias);
+  const double count = columns > 0 ? double(columns) : 1;  // the statistics of nothing are 0
   for_units(context, rows, columns, [&](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; row++) {
       const float* from = pointer<const float>(x) + row * columns;
       float* to = pointer<float>(out) + row * columns;
       double sum[1];
       sum_row(columns, sum, [&](int64_t i, int64_t n, Vec* s) { s[0] = s[0] + load_some(from + i, n); });
-      const float mean_of_row = float(sum[0] / double(columns));
+      const float mean_of_row = float(sum[0] / count);
       const Vec center = set(mean_of_row);
       sum_row(columns, sum, [&](int64_t i, int64_t n, Vec* s) {
         const Vec distance = first_of(load_some(from + i, n) - center, n, zero());
         s[0] = fma(distance, distance, s[0]);
       });
-      const float rstd_of_row = float(1.0 / ::sqrt(sum[0] / double(columns) + eps));
+      const float rstd_of_row = float(1.0 / ::sqrt(sum[0] / count + eps));
       pointer<float>(mean)[row] = mean_of_row;
       pointer<float>(rstd)[row] = rstd_of_row;
       const Vec scale = set(rstd_of_row);

@@ -1,0 +1,170 @@
+// Optimiser steps against PyTorch's formulas in float64, over lists of ragged tensors; the norm and its scaling; equal bits
+// for 1, 2 and 3 threads.
+#include <memory>
+
+#include "tensors.h"
+
+namespace {
+
+using namespace firesteel;
+using namespace firesteel::test;
+
+// Ragged, smaller and larger than a piece of work, and nothing.
+const int64_t sizes[] = {1, 0, 7, 8, 9, 33, 16383, 16384, 16385, 3, 50001, 100};
+constexpr size_t tensor_count = sizeof sizes / sizeof *sizes;
+
+struct List {
+  std::vector<std::unique_ptr<Floats>> tensors;
+  std::vector<View> views;
+  std::vector<Floats*> pointers;
+
+  List(uint32_t seed, float scale, float shift) {
+    for (int64_t size : sizes) {
+      tensors.push_back(std::make_unique<Floats>(std::initializer_list<int64_t>{size}));
+      randomise(*tensors.back(), seed++, scale, shift);
+      views.push_back(tensors.back()->view);
+      pointers.push_back(tensors.back().get());
+    }
+  }
+  ViewList list() const { return {views.data(), int64_t(views.size())}; }
+  Floats& operator[](size_t t) { return *tensors[t]; }
+};
+
+constexpr ViewList nothing{nullptr, 0};
+
+std::vector<Floats*> all_of(std::initializer_list<List*> lists) {
+  std::vector<Floats*> all;
+  for (List* list : lists) all.insert(all.end(), list->pointers.begin(), list->pointers.end());
+  return all;
+}
+
+std::vector<std::vector<float>> copy_of(List& list) {
+  std::vector<std::vector<float>> copy;
+  for (auto& tensor : list.tensors) copy.push_back(tensor->data);
+  return copy;
+}
+
+void test_sgd(double momentum, double dampening, double decay, bool nesterov, bool maximize, bool first) {
+  char what[120];
+  snprintf(what, sizeof what, "sgd momentum %g dampening %g decay %g nesterov %d maximize %d first %d", momentum, dampening,
+           decay, nesterov, maximize, first);
+  const double lr = 0.05;
+  List p(1, 1, 0), g(50, 2, 0), b(100, 1, 0);
+  const auto old_p = copy_of(p), old_b = copy_of(b);
+  run<float>(what, all_of({&p, &b}), [&](Context& c) {
+    FIRESTEEL_ISA::sgd(c, p.list(), g.list(), momentum != 0 ? b.list() : nothing, lr, momentum, dampening, decay, nesterov,
+                       maximize, first);
+  });
+  bool right = true;
+  for (size_t t = 0; t < tensor_count; t++)
+    for (size_t i = 0; i < p[t].size(); i++) {
+      const double x = old_p[t][i], d = (maximize ? -g[t][i] : g[t][i]) + decay * x;
+      double buffer = old_b[t][i], move = d;
+      if (momentum != 0) {
+        buffer = first ? d : momentum * buffer + (1 - dampening) * d;
+        move = nesterov ? d + momentum * buffer : buffer;
+      }
+      right = right && near(b[t][i], buffer, 4 * epsilon * (fabs(d) + 1)) &&
+              near(p[t][i], x - lr * move, epsilon * (fabs(x) + 8 * lr * (fabs(d) + 1)));
+    }
+  check(right, what);
+}
+
+void test_adam(bool decoupled, bool amsgrad, bool maximize, double decay, int64_t step) {
+  char what[120];
+  snprintf(what, sizeof what, "adam decoupled %d amsgrad %d maximize %d decay %g step %lld", decoupled, amsgrad, maximize,
+           decay, (long long)step);
+  const double lr = 1e-2, beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
+  List p(1, 1, 0), g(50, 2, 0), m(100, 1, 0), v(150, 0.4f, 0.5), most(200, 0.4f, 0.5);
+  const auto old_p = copy_of(p), old_m = copy_of(m), old_v = copy_of(v), old_most = copy_of(most);
+  run<float>(what, all_of({&p, &m, &v, &most}), [&](Context& c) {
+    FIRESTEEL_ISA::adam(c, p.list(), g.list(), m.list(), v.list(), amsgrad ? most.list() : nothing, lr, beta1, beta2, eps,
+                        decay, decoupled, maximize, step);
+  });
+  const double correction1 = 1 - pow(beta1, double(step)), correction2 = 1 - pow(beta2, double(step));
+  bool right = true;
+  for (size_t t = 0; t < tensor_count; t++)
+    for (size_t i = 0; i < p[t].size(); i++) {
+      double x = old_p[t][i], d = maximize ? -g[t][i] : g[t][i];
+      if (!decoupled) d += decay * x;
+      if (decoupled) x *= 1 - lr * decay;
+      const double mean = old_m[t][i] + (d - old_m[t][i]) * (1 - beta1);
+      const double square = beta2 * old_v[t][i] + (1 - beta2) * d * d;
+      const double largest = amsgrad ? fmax(square, old_most[t][i]) : square;
+      const double move = lr / correction1 * mean / (sqrt(largest) / sqrt(correction2) + eps);
+      right = right && near(m[t][i], mean, 4 * epsilon * (fabs(d) + 1)) &&
+              near(v[t][i], square, 4 * epsilon * (d * d + 1)) &&
+              (!amsgrad || near(most[t][i], largest, 4 * epsilon * (d * d + 1))) &&
+              // the share of the mean's rounding grows where mean cancels
+              near(p[t][i], x - move, 2 * epsilon * fabs(x) + 16 * epsilon * fabs(move) * (1 + (fabs(d) + 1) / fabs(mean)));
+    }
+  check(right, what);
+}
+
+void test_norm(double p) {
+  const std::string what = "total_norm " + std::to_string(p);
+  List x(1, 3, 0);
+  Floats norm({});
+  run<float>(what, {&norm}, [&](Context& c) { FIRESTEEL_ISA::total_norm(c, norm.view, x.list(), p); });
+  double total = 0;
+  for (size_t t = 0; t < tensor_count; t++)
+    for (size_t i = 0; i < x[t].size(); i++) {
+      const double size = fabs(double(x[t][i]));
+      total = p == double(INFINITY) ? fmax(total, size) : total + pow(size, p);
+    }
+  const double expected = p == double(INFINITY) ? total : pow(total, 1 / p);
+  check(near(norm[0], expected, epsilon * expected), what);
+
+  for (double max_norm : {expected / 3, expected * 2}) {
+    List y(1, 3, 0);
+    run<float>(what + " clip_scale", y.pointers,
+               [&](Context& c) { FIRESTEEL_ISA::clip_scale(c, y.list(), norm.view, max_norm); });
+    const double scale = fmin(1, max_norm / (double(norm[0]) + 1e-6));
+    bool right = true;
+    for (size_t t = 0; t < tensor_count; t++)
+      for (size_t i = 0; i < y[t].size(); i++)
+        right = right && near(y[t][i], scale * x[t][i], 2 * epsilon * fabs(double(x[t][i])));
+    check(right, what + " clip_scale");
+  }
+}
+
+void test_special() {
+  List x(1, 1, 0), y(1, 1, 0);
+  Floats norm({});
+  Context context(2);
+  for (double p : {1.0, 2.0, 3.0, double(INFINITY)}) {
+    x[10][40000] = NAN;
+    FIRESTEEL_ISA::total_norm(context, norm.view, x.list(), p);
+    check(norm[0] != norm[0], "NaN spreads to the norm");
+    x[10][40000] = -INFINITY;
+    FIRESTEEL_ISA::total_norm(context, norm.view, x.list(), p);
+    check(norm[0] == INFINITY, "infinity spreads to the norm");
+  }
+  x[10][40000] = 1e30f;
+  FIRESTEEL_ISA::total_norm(context, norm.view, x.list(), 2);
+  check(norm[0] == 1e30f, "squares beyond float32");
+  FIRESTEEL_ISA::total_norm(context, norm.view, nothing, 2);
+  check(norm[0] == 0, "the norm of nothing");
+  norm[0] = NAN;
+  FIRESTEEL_ISA::clip_scale(context, y.list(), norm.view, 1);
+  check(y[0][0] != y[0][0], "a NaN norm is not hidden");
+  check(error_of([&](Context& c) { FIRESTEEL_ISA::total_norm(c, norm.view, x.list(), 0); }).code == ErrorCode::value,
+        "p = 0 is refused");
+  const ViewList fewer{x.views.data(), int64_t(tensor_count) - 1};
+  check(error_of([&](Context& c) {
+          FIRESTEEL_ISA::sgd(c, x.list(), fewer, nothing, 0.1, 0, 0, 0, false, false, true);
+        }).code == ErrorCode::internal,
+        "lists of different lengths are refused");
+}
+
+}  // namespace
+
+int main() {
+  for (int form = 0; form < 16; form++)
+    test_sgd(form & 1 ? 0.9 : 0, form & 2 ? 0.3 : 0, form & 4 ? 0.01 : 0, form & 8, form % 3 == 0, form % 5 < 2);
+  for (int form = 0; form < 16; form++)
+    test_adam(form & 1, form & 2, form & 4, form & 8 ? 0.1 : 0, form % 3 == 0 ? 1 : form % 3 == 1 ? 10 : 10000);
+  for (double p : {1.0, 2.0, 3.0, 1.5, double(INFINITY)}) test_norm(p);
+  test_special();
+  return finish("optimizer");
+}
