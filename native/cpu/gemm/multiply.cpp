@@ -9,9 +9,8 @@
 //
 // Loops within a tile, from the outside: blocks of KC in depth; panels of B (first-level cache); panels of A (their block,
 // tile_height x KC, stays in the second-level cache); the micro-kernel. C is read and written once per block of depth.
-#include <string.h>
-
 #include "pack.h"
+#include "vector.h"
 
 namespace firesteel::FIRESTEEL_ISA::gemm {
 
@@ -198,6 +197,11 @@ void multiply(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, Matri
               Epilogue epilogue) {
   if (m <= 0 || n <= 0) return;
   if (k <= 0) return write_empty_sum(m, n, c, ldc, epilogue);
+  if (m == 1 && (b.row_stride == 1 || b.column_stride == 1))
+    return multiply_vector(context, {n, k, a.data, a.column_stride, b, c, 1, epilogue.accumulate, epilogue.bias, 1});
+  if (n == 1 && (a.row_stride == 1 || a.column_stride == 1))
+    return multiply_vector(context, {m, k, b.data, b.row_stride, {a.data, a.column_stride, a.row_stride}, c, ldc,
+                                     epilogue.accumulate, epilogue.bias, 0});
   if (m * n * k <= chunk_work) return multiply_here(m, n, k, a, b, c, ldc, epilogue);
   multiply_tiles(context, {m, n, k, a, b, nullptr, nullptr, c, ldc, epilogue});
 }

@@ -1,0 +1,119 @@
+// y = x B for one row x: each element of B is used once, so the speed of memory is the limit, 4 bytes per multiply-add.
+//
+// Legend: B is K x N. It is cut by shape into chunks of `depth` x `width` elements; each writes its sums to a row of
+// partial[K / depth][N], and the rows are added in order. Within a chunk B is read along its consecutive dimension, several
+// lines at a time, so that the hardware prefetcher sees a few long streams:
+//   rows consecutive     eight rows are scaled by x and added into sums that stay in the first-level cache
+//   columns consecutive  four columns are multiplied by x, element by element, into sums that stay in registers
+#include "vector.h"
+
+#include "../simd/vector.h"
+
+namespace firesteel::FIRESTEEL_ISA::gemm {
+
+namespace {
+
+using simd::Vec;
+using simd::lanes;
+
+constexpr int64_t chunk_elements = int64_t(1) << 17;
+constexpr int64_t widest_rows = 4096;     // sums of one chunk: 16 KB
+constexpr int64_t deepest_columns = 4096;  // x of one chunk: 16 KB
+
+// sum[j] += x[0] row0[j] + x[1] row1[j] + ... for `Rows` rows of B, `stride` apart.
+template <int Rows>
+void add_rows(float* sum, const float* x, const float* rows, int64_t stride, int64_t width) {
+  Vec scale[Rows];
+  repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED { scale[r.value] = simd::set(x[r.value]); });
+  int64_t j = 0;
+  for (; j + lanes <= width; j += lanes) {
+    Vec value = simd::load(sum + j);
+    repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
+      value = simd::fma(scale[r.value], simd::load(rows + r.value * stride + j), value);
+    });
+    simd::store(sum + j, value);
+  }
+  if (j == width) return;
+  const int tail = int(width - j);
+  Vec value = simd::load_partial(sum + j, tail);
+  repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
+    value = simd::fma(scale[r.value], simd::load_partial(rows + r.value * stride + j, tail), value);
+  });
+  simd::store_partial(sum + j, value, tail);
+}
+
+void sum_rows(float* sum, const float* x, const float* b, int64_t stride, int64_t width, int64_t depth) {
+  memset(sum, 0, size_t(width) * sizeof(float));
+  int64_t d = 0;
+  for (; d + 8 <= depth; d += 8) add_rows<8>(sum, x + d, b + d * stride, stride, width);
+  for (; d < depth; d++) add_rows<1>(sum, x + d, b + d * stride, stride, width);
+}
+
+// sum[j] = x . column j for `Columns` columns of B, `stride` apart.
+template <int Columns>
+void dot_columns(float* sum, const float* x, const float* columns, int64_t stride, int64_t depth) {
+  Vec even[Columns], odd[Columns];
+  repeat<Columns>([&](auto j) FIRESTEEL_UNROLLED { even[j.value] = odd[j.value] = simd::zero(); });
+  int64_t d = 0;
+  for (; d + 2 * lanes <= depth; d += 2 * lanes) {
+    const Vec x_even = simd::load(x + d), x_odd = simd::load(x + d + lanes);
+    repeat<Columns>([&](auto j) FIRESTEEL_UNROLLED {
+      const float* column = columns + j.value * stride + d;
+      even[j.value] = simd::fma(x_even, simd::load(column), even[j.value]);
+      odd[j.value] = simd::fma(x_odd, simd::load(column + lanes), odd[j.value]);
+    });
+  }
+  for (; d < depth; d += lanes) {
+    const int count = int(smaller(lanes, depth - d));
+    const Vec part = count == lanes ? simd::load(x + d) : simd::load_partial(x + d, count);
+    repeat<Columns>([&](auto j) FIRESTEEL_UNROLLED {
+      const float* column = columns + j.value * stride + d;
+      const Vec value = count == lanes ? simd::load(column) : simd::load_partial(column, count);
+      even[j.value] = simd::fma(part, value, even[j.value]);
+    });
+  }
+  repeat<Columns>([&](auto j) FIRESTEEL_UNROLLED { sum[j.value] = simd::reduce_add(even[j.value] + odd[j.value]); });
+}
+
+void sum_columns(float* sum, const float* x, const float* b, int64_t stride, int64_t width, int64_t depth) {
+  int64_t j = 0;
+  for (; j + 4 <= width; j += 4) dot_columns<4>(sum + j, x, b + j * stride, stride, depth);
+  for (; j < width; j++) dot_columns<1>(sum + j, x, b + j * stride, stride, depth);
+}
+
+}  // namespace
+
+void multiply_vector(Context& context, const VectorProduct& p) {
+  const bool by_rows = p.b.column_stride == 1;
+  const int64_t width = by_rows ? smaller(p.n, widest_rows)
+                                : smaller(p.n, round_up(chunk_elements / smaller(p.k, deepest_columns), 4));
+  const int64_t depth = by_rows ? smaller(p.k, round_up(chunk_elements / width, 8)) : smaller(p.k, deepest_columns);
+  const int64_t across = ceil_div(p.n, width), parts = ceil_div(p.k, depth);
+
+  float* partial = static_cast<float*>(scratch(context, size_t(parts * p.n) * sizeof(float)));
+  const float* x = p.x;
+  if (p.x_stride != 1) {
+    float* dense = static_cast<float*>(scratch(context, size_t(p.k) * sizeof(float)));
+    for (int64_t d = 0; d < p.k; d++) dense[d] = p.x[d * p.x_stride];
+    x = dense;
+  }
+  parallel(context, across * parts, [&](int64_t chunk) {
+    const int64_t j = chunk % across * width, part = chunk / across, d = part * depth;
+    const float* b = p.b.data + d * p.b.row_stride + j * p.b.column_stride;
+    (by_rows ? sum_rows : sum_columns)(partial + part * p.n + j, x + d, b, by_rows ? p.b.row_stride : p.b.column_stride,
+                                       smaller(width, p.n - j), smaller(depth, p.k - d));
+  });
+
+  const int64_t columns = larger(chunk_elements / parts, 1);
+  parallel(context, ceil_div(p.n, columns), [&](int64_t chunk) {
+    for (int64_t j = chunk * columns, end = smaller(p.n, j + columns); j < end; j++) {
+      float sum = 0;
+      for (int64_t part = 0; part < parts; part++) sum += partial[part * p.n + j];
+      float* y = p.y + j * p.y_stride;
+      if (p.accumulate) sum += *y;
+      *y = p.bias ? sum + p.bias[j * p.bias_stride] : sum;
+    }
+  });
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA::gemm
