@@ -133,3 +133,9 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> {
 export function denseTensor<S extends Shape>(storage: Storage, shape: S): Tensor<S> {
   return new Tensor(storage, shape, denseStrides(shape), 0)
 }
+
+/** For modules: lets a leaf see other memory, keeping its identity. */
+export function replaceMemory(tensor: Tensor, from: Tensor): void {
+  const { storage, shape, strides, offset, dtype } = from
+  Object.assign(tensor, { storage, shape, strides, offset, dtype })
+}

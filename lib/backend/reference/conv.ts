@@ -91,22 +91,16 @@ function conv2d_forward({ out, x, weight, bias, ...options }: KernelArguments<'c
   const sizes = geometry(x, weight.shape, out, options.groups)
   const { N, C, O, H, W, R, S, P, Q } = sizes
   const { frame, windows, taps } = patches(sizes, options)
-  const terms = C * R * S
+  const terms = spaced(C * R * S, 1)
+  const places = spaced(P * Q, 1)
+  const everywhere = spaced(P * Q, 0)
   for (let g = 0; g < options.groups; g++) {
-    const kernel = {
-      data: weight.data,
-      rows: spaced(O, terms, weight.offset + sizes.weightAt(g)),
-      cols: spaced(terms, 1),
-    }
-    const initial = bias && {
-      data: bias.data,
-      rows: spaced(O, 1, bias.offset + g * O),
-      cols: spaced(P * Q, 0),
-    }
+    const kernel = { data: weight.data, rows: spaced(O, C * R * S, weight.offset + sizes.weightAt(g)), cols: terms }
+    const initial = bias && { data: bias.data, rows: spaced(O, 1, bias.offset + g * O), cols: everywhere }
     for (let n = 0; n < N; n++) {
       frame.fill(x.data, sizes.imageAt(n, g), H, W)
       gemm(
-        { data: out.data, rows: spaced(O, P * Q, sizes.windowsAt(n, g)), cols: spaced(P * Q, 1) },
+        { data: out.data, rows: spaced(O, P * Q, sizes.windowsAt(n, g)), cols: places },
         kernel,
         { data: frame.data, rows: taps, cols: windows },
         initial,
@@ -122,13 +116,14 @@ function conv2d_weight_gradient(args: KernelArguments<'conv2d_weight_gradient', 
   const { N, C, O, H, W, R, S, P, Q } = sizes
   const { frame, windows, taps } = patches(sizes, options)
   const terms = C * R * S
+  const places = spaced(P * Q, 1)
   for (let g = 0; g < options.groups; g++) {
     const total: Matrix = { data: new Float64Array(O * terms), rows: spaced(O, terms), cols: spaced(terms, 1) }
     for (let n = 0; n < N; n++) {
       frame.fill(x.data, sizes.imageAt(n, g), H, W)
       gemm(
         total,
-        { data: dy.data, rows: spaced(O, P * Q, sizes.windowsAt(n, g)), cols: spaced(P * Q, 1) },
+        { data: dy.data, rows: spaced(O, P * Q, sizes.windowsAt(n, g)), cols: places },
         { data: frame.data, rows: windows, cols: taps },
         total,
       )

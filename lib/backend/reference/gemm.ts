@@ -4,7 +4,7 @@
  *   c[i][j] = initial[i][j] + sum over k of a[i][k] * b[k][j]        M rows, N columns, K terms
  *
  * After K. Goto and R. van de Geijn, "Anatomy of high-performance matrix multiplication" (2008): blocks of a and of b are
- * packed into panels of four rows and four columns, in the order in which they are read, so that one small function does
+ * packed into panels of four rows and three columns, in the order in which they are read, so that one small function does
  * all arithmetic. Panels are float64 and a tile of c sums all K terms in registers: c is rounded once.
  */
 import type { TypedArray } from '../../core/dtype.js'
@@ -21,33 +21,37 @@ export interface Matrix {
 
 /** start, start + step, ...: the table of an evenly spaced dimension. */
 export function spaced(count: number, step: number, start = 0): number[] {
-  return Array.from({ length: count }, (_, i) => start + i * step)
+  const table: number[] = []
+  for (let i = 0; i < count; i++) table.push(start + i * step)
+  return table
 }
 
-/** Rows and columns of a tile: its sixteen sums and the factors at hand fill the registers. */
-const tileSize = 4
+/** A tile's twelve sums and the factors at hand are what V8 keeps in sixteen registers; larger tiles are slower. */
+const tileRows = 4
+const tileColumns = 3
 /** Elements of a packed block of a (256 KiB, second level cache) and of b (4 MiB, third level). */
 const blockOfA = 2 ** 15
 const blockOfB = 2 ** 19
 
 let panelsOfA = new Float64Array(0)
 let panelsOfB = new Float64Array(0)
-const tile = new Float64Array(tileSize * tileSize)
+const tile = new Float64Array(tileRows * tileColumns)
 
-/** How many rows or columns of K terms make a block of about `elements`: a multiple of the tile's size. */
-function blockLength(elements: number, K: number, available: number): number {
-  const whole = Math.ceil(available / tileSize) * tileSize
-  const fitting = Math.floor(elements / Math.max(K, 1) / tileSize) * tileSize
-  return Math.min(whole, Math.max(fitting, tileSize))
+/** How many lines of K terms make a block of about `elements`: a multiple of the tile's size. */
+function blockLength(elements: number, K: number, available: number, tile: number): number {
+  const whole = Math.ceil(available / tile) * tile
+  const fitting = Math.floor(elements / Math.max(K, 1) / tile) * tile
+  return Math.min(whole, Math.max(fitting, tile))
 }
 
 function grown(panels: Float64Array<ArrayBuffer>, length: number): Float64Array<ArrayBuffer> {
   return panels.length < length ? new Float64Array(length) : panels
 }
 
-/** Panels of lines [from, to): term by term, the elements of four lines side by side; lines beyond `to` are zeros. */
+/** Panels of lines [from, to), each `width` of them side by side, term by term; lines beyond `to` repeat the last. */
 function pack(
   panels: Float64Array,
+  width: 3 | 4,
   data: TypedArray,
   lines: readonly number[],
   from: number,
@@ -55,130 +59,107 @@ function pack(
   terms: readonly number[],
 ): void {
   let p = 0
-  for (let line = from; line < to; line += tileSize) {
-    const count = Math.min(to - line, tileSize)
-    if (count === tileSize) {
-      const [l0, l1, l2, l3] = lines.slice(line, line + tileSize) as [number, number, number, number]
-      for (let k = 0; k < terms.length; k++, p += tileSize) {
-        const term = terms[k] as number
-        panels[p] = data[l0 + term] as number
-        panels[p + 1] = data[l1 + term] as number
-        panels[p + 2] = data[l2 + term] as number
-        panels[p + 3] = data[l3 + term] as number
-      }
-    } else {
-      for (let k = 0; k < terms.length; k++, p += tileSize) {
-        const term = terms[k] as number
-        for (let l = 0; l < tileSize; l++)
-          panels[p + l] = l < count ? (data[(lines[line + l] as number) + term] as number) : 0
-      }
+  for (let line = from; line < to; line += width) {
+    const l0 = lines[line] as number
+    const l1 = lines[Math.min(line + 1, to - 1)] as number
+    const l2 = lines[Math.min(line + 2, to - 1)] as number
+    const l3 = lines[Math.min(line + 3, to - 1)] as number
+    for (let k = 0; k < terms.length; k++, p += width) {
+      const term = terms[k] as number
+      panels[p] = data[l0 + term] as number
+      panels[p + 1] = data[l1 + term] as number
+      panels[p + 2] = data[l2 + term] as number
+      if (width === 4) panels[p + 3] = data[l3 + term] as number
     }
   }
 }
 
 /** tile = the product of a panel of a and a panel of b */
 function multiply(a: Float64Array, ai: number, b: Float64Array, bi: number, K: number): void {
-  let c00 = 0,
-    c01 = 0,
-    c02 = 0,
-    c03 = 0
-  let c10 = 0,
-    c11 = 0,
-    c12 = 0,
-    c13 = 0
-  let c20 = 0,
-    c21 = 0,
-    c22 = 0,
-    c23 = 0
-  let c30 = 0,
-    c31 = 0,
-    c32 = 0,
-    c33 = 0
-  for (const end = ai + 4 * K; ai < end; ai += 4, bi += 4) {
+  let c00 = 0
+  let c01 = 0
+  let c02 = 0
+  let c10 = 0
+  let c11 = 0
+  let c12 = 0
+  let c20 = 0
+  let c21 = 0
+  let c22 = 0
+  let c30 = 0
+  let c31 = 0
+  let c32 = 0
+  for (const end = ai + tileRows * K; ai < end; ai += tileRows, bi += tileColumns) {
     const b0 = b[bi] as number
     const b1 = b[bi + 1] as number
     const b2 = b[bi + 2] as number
-    const b3 = b[bi + 3] as number
-    let row = a[ai] as number
-    c00 += row * b0
-    c01 += row * b1
-    c02 += row * b2
-    c03 += row * b3
-    row = a[ai + 1] as number
-    c10 += row * b0
-    c11 += row * b1
-    c12 += row * b2
-    c13 += row * b3
-    row = a[ai + 2] as number
-    c20 += row * b0
-    c21 += row * b1
-    c22 += row * b2
-    c23 += row * b3
-    row = a[ai + 3] as number
-    c30 += row * b0
-    c31 += row * b1
-    c32 += row * b2
-    c33 += row * b3
+    const a0 = a[ai] as number
+    c00 += a0 * b0
+    c01 += a0 * b1
+    c02 += a0 * b2
+    const a1 = a[ai + 1] as number
+    c10 += a1 * b0
+    c11 += a1 * b1
+    c12 += a1 * b2
+    const a2 = a[ai + 2] as number
+    c20 += a2 * b0
+    c21 += a2 * b1
+    c22 += a2 * b2
+    const a3 = a[ai + 3] as number
+    c30 += a3 * b0
+    c31 += a3 * b1
+    c32 += a3 * b2
   }
   tile[0] = c00
   tile[1] = c01
   tile[2] = c02
-  tile[3] = c03
-  tile[4] = c10
-  tile[5] = c11
-  tile[6] = c12
-  tile[7] = c13
-  tile[8] = c20
-  tile[9] = c21
-  tile[10] = c22
-  tile[11] = c23
-  tile[12] = c30
-  tile[13] = c31
-  tile[14] = c32
-  tile[15] = c33
+  tile[3] = c10
+  tile[4] = c11
+  tile[5] = c12
+  tile[6] = c20
+  tile[7] = c21
+  tile[8] = c22
+  tile[9] = c30
+  tile[10] = c31
+  tile[11] = c32
 }
 
 /** `height` rows of the tile into c, from row i and column j on, as far as c goes. */
 function store(c: Matrix, i: number, height: number, j: number, initial: Matrix | null): void {
   const { data, rows, cols } = c
-  const width = Math.min(cols.length - j, tileSize)
+  const width = Math.min(cols.length - j, tileColumns)
   for (let y = 0; y < height; y++) {
     const row = rows[i + y] as number
     if (initial === null) {
-      for (let x = 0; x < width; x++) data[row + (cols[j + x] as number)] = tile[y * tileSize + x] as number
+      for (let x = 0; x < width; x++) data[row + (cols[j + x] as number)] = tile[y * tileColumns + x] as number
     } else {
       const from = initial.rows[i + y] as number
       for (let x = 0; x < width; x++) {
         const before = initial.data[from + (initial.cols[j + x] as number)] as number
-        data[row + (cols[j + x] as number)] = before + (tile[y * tileSize + x] as number)
+        data[row + (cols[j + x] as number)] = before + (tile[y * tileColumns + x] as number)
       }
     }
   }
 }
 
-/** The tile's first row = a row of a times four columns of b from j on, which lie as they do; past the last, it repeats. */
+/** The tile's first row = a row of a times columns of b from j on, which lie as they do; past the last, it repeats. */
 function multiplyInPlace(a: Float64Array, K: number, { data, rows, cols }: Matrix, j: number): void {
   const last = cols.length - 1
   const j0 = cols[j] as number
   const j1 = cols[Math.min(j + 1, last)] as number
   const j2 = cols[Math.min(j + 2, last)] as number
-  const j3 = cols[Math.min(j + 3, last)] as number
   let c0 = 0
   let c1 = 0
   let c2 = 0
-  let c3 = 0
   for (let k = 0; k < K; k++) {
     const factor = a[k] as number
     const row = rows[k] as number
     c0 += factor * (data[row + j0] as number)
     c1 += factor * (data[row + j1] as number)
     c2 += factor * (data[row + j2] as number)
-    c3 += factor * (data[row + j3] as number)
   }
   tile[0] = c0
   tile[1] = c1
   tile[2] = c2
-  tile[3] = c3
 }
 
 /** The product for few rows, where packing b would take as long as multiplying by it: b is read in place. */
@@ -188,7 +169,7 @@ function gemmOfFewRows(c: Matrix, a: Matrix, b: Matrix, initial: Matrix | null):
   panelsOfA = grown(panelsOfA, K)
   for (let i = 0; i < c.rows.length; i++) {
     for (let k = 0; k < K; k++) panelsOfA[k] = a.data[(a.rows[i] as number) + (a.cols[k] as number)] as number
-    for (let j = 0; j < N; j += tileSize) {
+    for (let j = 0; j < N; j += tileColumns) {
       multiplyInPlace(panelsOfA, K, b, j)
       store(c, i, 1, j, initial)
     }
@@ -204,28 +185,28 @@ export function gemm(c: Matrix, a: Matrix, b: Matrix, initial: Matrix | null = n
   const M = c.rows.length
   const N = c.cols.length
   const K = a.cols.length
-  if (M < tileSize) {
+  if (M < tileRows) {
     gemmOfFewRows(c, a, b, initial)
     return
   }
-  if (N < tileSize) {
+  if (N < tileColumns) {
     gemmOfFewRows(transposed(c), transposed(b), transposed(a), initial && transposed(initial))
     return
   }
-  const mc = blockLength(blockOfA, K, M)
-  const nc = blockLength(blockOfB, K, N)
+  const mc = blockLength(blockOfA, K, M, tileRows)
+  const nc = blockLength(blockOfB, K, N, tileColumns)
   panelsOfA = grown(panelsOfA, mc * K)
   panelsOfB = grown(panelsOfB, nc * K)
   for (let n0 = 0; n0 < N; n0 += nc) {
     const n1 = Math.min(n0 + nc, N)
-    pack(panelsOfB, b.data, b.cols, n0, n1, b.rows)
+    pack(panelsOfB, tileColumns, b.data, b.cols, n0, n1, b.rows)
     for (let m0 = 0; m0 < M; m0 += mc) {
       const m1 = Math.min(m0 + mc, M)
-      pack(panelsOfA, a.data, a.rows, m0, m1, a.cols)
-      for (let j = n0; j < n1; j += tileSize) {
-        for (let i = m0; i < m1; i += tileSize) {
+      pack(panelsOfA, tileRows, a.data, a.rows, m0, m1, a.cols)
+      for (let j = n0; j < n1; j += tileColumns) {
+        for (let i = m0; i < m1; i += tileRows) {
           multiply(panelsOfA, (i - m0) * K, panelsOfB, (j - n0) * K, K)
-          store(c, i, Math.min(m1 - i, tileSize), j, initial)
+          store(c, i, Math.min(m1 - i, tileRows), j, initial)
         }
       }
     }

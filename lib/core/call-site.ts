@@ -1,0 +1,52 @@
+/**
+ * Which module's forward is running: what a kernel's late error and a trace name. A stack of the calling thread; each
+ * distinct nesting of modules has a number, so that a kernel call carries one integer.
+ */
+interface Site {
+  readonly label: number
+  readonly parent: Site | null
+  readonly module: object
+  readonly inner: WeakMap<object, Site>
+}
+
+const roots = new WeakMap<object, Site>()
+const sites: (WeakRef<Site> | null)[] = [null]
+let current: Site | null = null
+
+/** Gives a module its name within its parent; set by whoever can walk modules. */
+let nameOf: (module: object, parent: object | null) => string = (module) => module.constructor.name
+
+export function setModuleNaming(naming: typeof nameOf): void {
+  nameOf = naming
+}
+
+/** The number of the nesting that runs now; 0 outside of modules. */
+export function currentLabel(): number {
+  return current === null ? 0 : current.label
+}
+
+/** Runs `fn` as part of a module. */
+export function withinModule<R>(module: object, fn: () => R): R {
+  const parent = current
+  const known = parent === null ? roots : parent.inner
+  let site = known.get(module)
+  if (site === undefined) {
+    site = { label: sites.length, parent, module, inner: new WeakMap() }
+    sites.push(new WeakRef(site))
+    known.set(module, site)
+  }
+  current = site
+  try {
+    return fn()
+  } finally {
+    current = parent
+  }
+}
+
+/** The path of a nesting, from its outermost module: `Sequential.3`. */
+export function describeLabel(label: number): string {
+  let site = sites[label]?.deref() ?? null
+  const names: string[] = []
+  for (; site !== null; site = site.parent) names.unshift(nameOf(site.module, site.parent?.module ?? null))
+  return names.join('.')
+}

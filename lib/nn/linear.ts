@@ -1,0 +1,41 @@
+/** Fully connected layers. */
+import type { Shape } from '../core/shape.js'
+import type { LastIs, WithLast } from '../core/shape-types.js'
+import type { Tensor } from '../core/tensor.js'
+import { linear } from '../ops/matmul.js'
+import type { Adaptable, Adapter } from './adapter.js'
+import { kaimingUniform_, uniform_ } from './init.js'
+import { Module, Parameter } from './module.js'
+import { checkSizes, type LayerOptions, parameter } from './layer.js'
+
+/** y = x W^T + b over the last dimension: [.., In] -> [.., Out]. */
+export class Linear<const In extends number = number, const Out extends number = number> extends Module implements Adaptable {
+  readonly inFeatures: In
+  readonly outFeatures: Out
+  /** [Out, In] */
+  readonly weight: Parameter<[Out, In]>
+  /** [Out], or null */
+  readonly bias: Parameter<[Out]> | null
+  adapter: Adapter | null = null
+
+  constructor(inFeatures: In, outFeatures: Out, options: LayerOptions & { readonly bias?: boolean } = {}) {
+    super()
+    checkSizes('Linear', { inFeatures, outFeatures })
+    this.inFeatures = inFeatures
+    this.outFeatures = outFeatures
+    this.weight = parameter([outFeatures, inFeatures], options)
+    this.bias = options.bias === false ? null : parameter([outFeatures], options)
+    kaimingUniform_(this.weight, { a: Math.sqrt(5), generator: options.generator })
+    const bound = inFeatures > 0 ? 1 / Math.sqrt(inFeatures) : 0
+    if (this.bias) uniform_(this.bias, -bound, bound, { generator: options.generator })
+  }
+
+  get adaptation() {
+    return { weight: this.weight as Parameter, inFeatures: this.inFeatures, outFeatures: this.outFeatures }
+  }
+
+  forward<S extends Shape>(x: Tensor<S> & LastIs<S, In, 'Linear'>): Tensor<WithLast<S, Out>> {
+    const base: Tensor = linear<Shape, Shape>(x, this.weight, this.bias)
+    return (this.adapter ? this.adapter.forward(x, base) : base) as Tensor as Tensor<WithLast<S, Out>>
+  }
+}

@@ -1,0 +1,178 @@
+/** The base of all layers and models: parameters, buffers, modes, traversal. */
+import { zeroGrad } from '../autograd/backward.js'
+import { noGrad } from '../autograd/mode.js'
+import { setModuleNaming, withinModule } from '../core/call-site.js'
+import type { Device } from '../core/device.js'
+import { type DType, isDType } from '../core/dtype.js'
+import { ValueError } from '../core/errors.js'
+import { keep } from '../core/scope.js'
+import type { Shape } from '../core/shape.js'
+import { replaceMemory, Tensor } from '../core/tensor.js'
+import { to } from '../ops/read.js'
+
+/** A tensor that a module learns: a leaf that wants a gradient and that scopes never free. */
+export class Parameter<S extends Shape = Shape> extends Tensor<S> {
+  constructor(value: Tensor<S>, requiresGrad = true) {
+    super(value.storage, value.shape, value.strides, value.offset)
+    keep(this)
+    this.requiresGrad = requiresGrad
+  }
+}
+
+/** A tensor that belongs to a module's state without being learned, as running statistics do. */
+export class Buffer<S extends Shape = Shape> extends Tensor<S> {
+  constructor(value: Tensor<S>) {
+    super(value.storage, value.shape, value.strides, value.offset)
+    keep(this)
+  }
+}
+
+/** Parameters of a module, walked anew at each iteration: layers that were added, frozen or adapted since are seen. */
+export interface ParameterView extends Iterable<Parameter> {
+  /** With their paths. */
+  named(): Iterable<readonly [string, Parameter]>
+}
+
+/** `weightIhL0` -> `weight_ih_l0`: PyTorch's spelling of a property. */
+export function snakeCase(property: string): string {
+  return property.replace(/([a-z0-9])([A-Z])/g, '$1_$2').toLowerCase()
+}
+
+/**
+ * A layer or model. Parameters, buffers and inner modules are the object's own properties (and arrays of modules); their
+ * names in `stateDict()` are PyTorch's: the property in snake case.
+ */
+export abstract class Module {
+  /** Whether dropout drops and batch norm learns; set by `train()` and `eval()`. */
+  training = true
+
+  /** Properties whose name in a state is not their snake case. */
+  static readonly stateNames: { readonly [property: string]: string } = {}
+
+  constructor() {
+    // Every call of forward, by whomever, runs under the module's name: late errors and traces can tell where they come from.
+    const forward = (this as { forward?: (...inputs: unknown[]) => unknown }).forward
+    if (forward === undefined) throw new ValueError(this.constructor.name, 'a module needs a forward method')
+    Object.defineProperty(this, 'forward', {
+      value: (...inputs: unknown[]) => withinModule(this, () => forward.apply(this, inputs)),
+      enumerable: false,
+    })
+  }
+
+  /** Name in a state of one of this module's properties. */
+  stateName(property: string): string {
+    return (this.constructor as typeof Module).stateNames[property] ?? snakeCase(property)
+  }
+
+  /** Inner modules with their names, in order of definition. */
+  *namedChildren(): Generator<readonly [string, Module]> {
+    for (const [property, value] of Object.entries(this)) {
+      if (value instanceof Module) yield [this.stateName(property), value]
+      else if (Array.isArray(value))
+        for (const [i, item] of value.entries()) if (item instanceof Module) yield [`${this.stateName(property)}.${i}`, item]
+    }
+  }
+
+  *children(): Generator<Module> {
+    for (const [, child] of this.namedChildren()) yield child
+  }
+
+  /** This module ('') and all inside, each once, with their paths. */
+  *namedModules(prefix = '', seen = new Set<Module>()): Generator<readonly [string, Module]> {
+    if (seen.has(this)) return
+    seen.add(this)
+    yield [prefix, this]
+    for (const [name, child] of this.namedChildren()) yield* child.namedModules(prefix === '' ? name : `${prefix}.${name}`, seen)
+  }
+
+  *modules(): Generator<Module> {
+    for (const [, module] of this.namedModules()) yield module
+  }
+
+  /** Own tensors of one kind, under every name they have (tied weights have several). */
+  *#tensors<T extends Tensor>(kind: abstract new (...args: never[]) => T): Generator<readonly [string, T]> {
+    for (const [path, module] of this.namedModules())
+      for (const [property, value] of Object.entries(module))
+        if (value instanceof kind) yield [path === '' ? module.stateName(property) : `${path}.${module.stateName(property)}`, value]
+  }
+
+  /** Parameters with their paths; a tied one once, under its first. */
+  *namedParameters(): Generator<readonly [string, Parameter]> {
+    const seen = new Set<Tensor>()
+    for (const entry of this.#tensors<Parameter>(Parameter)) {
+      if (seen.has(entry[1])) continue
+      seen.add(entry[1])
+      yield entry
+    }
+  }
+
+  *namedBuffers(): Generator<readonly [string, Buffer]> {
+    yield* this.#tensors<Buffer>(Buffer)
+  }
+
+  /** Parameters and buffers under all their names: what a state holds. */
+  *namedState(): Generator<readonly [string, Tensor]> {
+    yield* this.#tensors<Parameter>(Parameter)
+    yield* this.#tensors<Buffer>(Buffer)
+  }
+
+  /** A live view of all parameters. */
+  parameters(): ParameterView {
+    const named = () => this.namedParameters()
+    return {
+      named,
+      *[Symbol.iterator]() {
+        for (const [, parameter] of named()) yield parameter
+      },
+    }
+  }
+
+  /** Sets the mode of this module and all inside. */
+  train(mode = true): this {
+    for (const module of this.modules()) module.training = mode
+    return this
+  }
+
+  /** Evaluation: dropout off, batch norm by its running statistics. */
+  eval(): this {
+    return this.train(false)
+  }
+
+  /** Whether all parameters want gradients. */
+  requiresGrad_(value = true): this {
+    for (const parameter of this.parameters()) parameter.requiresGrad = value
+    return this
+  }
+
+  /** Sets all gradients to null. */
+  zeroGrad(): void {
+    zeroGrad(this.parameters())
+  }
+
+  /** Calls `fn` with every module inside, then with this one. */
+  apply(fn: (module: Module) => void): this {
+    for (const child of this.children()) child.apply(fn)
+    fn(this)
+    return this
+  }
+
+  /** Moves all parameters and buffers to a device, or converts the floating ones to a floating dtype, in place. */
+  to(target: string | Device | DType): this {
+    const dtype = typeof target === 'string' && isDType(target)
+    if (dtype && !target.includes('float')) throw new ValueError('Module.to', `the dtype is ${target}, but parameters are floating`)
+    noGrad(() => {
+      for (const [, tensor] of this.namedState()) {
+        if (dtype && !tensor.dtype.includes('float')) continue
+        const moved = keep(to(tensor, target))
+        replaceMemory(tensor, moved)
+        tensor.grad = null
+      }
+    })
+    return this
+  }
+}
+
+setModuleNaming((module, parent) => {
+  if (parent instanceof Module) for (const [name, child] of parent.namedChildren()) if (child === module) return name
+  return module.constructor.name
+})

@@ -1,0 +1,49 @@
+/** A module's state under PyTorch's names: reading it, and loading it with all mismatches in one error. */
+import { noGrad } from '../autograd/mode.js'
+import { formatShape, StateDictError } from '../core/errors.js'
+import { sameShape } from '../core/shape.js'
+import type { Tensor } from '../core/tensor.js'
+import { copyInto } from '../ops/inplace.js'
+import { to } from '../ops/read.js'
+import type { Module } from './module.js'
+
+export type StateDict = Map<string, Tensor>
+
+/** Parameters and buffers by name: the tensors themselves, outside of the graph. */
+export function stateDict(module: Module): StateDict {
+  return new Map([...module.namedState()].map(([name, tensor]) => [name, tensor.detach()]))
+}
+
+export interface LoadOptions {
+  /** Whether missing and unexpected names are errors. Default true; shapes always are. */
+  readonly strict?: boolean
+}
+
+export interface LoadResult {
+  readonly missing: readonly string[]
+  readonly unexpected: readonly string[]
+}
+
+/**
+ * Copies a state into the module's parameters and buffers, converted to their dtype and device. Nothing is written if
+ * anything is wrong: StateDictError lists every missing, unexpected and misshapen entry.
+ */
+export function loadStateDict(module: Module, state: ReadonlyMap<string, Tensor> | { readonly [name: string]: Tensor }, { strict = true }: LoadOptions = {}): LoadResult {
+  const given = state instanceof Map ? (state as ReadonlyMap<string, Tensor>) : new Map(Object.entries(state))
+  const own = new Map(module.namedState())
+  const missing = [...own.keys()].filter((name) => !given.has(name))
+  const unexpected = [...given.keys()].filter((name) => !own.has(name))
+  const problems = strict ? [...missing.map((name) => `missing: ${name}`), ...unexpected.map((name) => `unexpected: ${name}`)] : []
+  for (const [name, tensor] of own) {
+    const value = given.get(name)
+    if (value && !sameShape(value.shape, tensor.shape)) problems.push(`${name} is ${formatShape(value.shape)}, but must be ${formatShape(tensor.shape)}`)
+  }
+  if (problems.length > 0) throw new StateDictError(problems)
+  noGrad(() => {
+    for (const [name, tensor] of own) {
+      const value = given.get(name)
+      if (value) copyInto(tensor, to(value, tensor.device), 'loadStateDict')
+    }
+  })
+  return { missing, unexpected }
+}
