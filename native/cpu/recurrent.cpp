@@ -1,35 +1,36 @@
-// The LSTM: one layer, one direction, all time steps (S. Hochreiter, J. Schmidhuber, "Long Short-Term Memory", 1997, with
-// the forget gate of F. Gers et al., 2000).
+// The LSTM: one layer, one direction, all time steps (S. Hochreiter, J. Schmidhuber, "Long Short-Term Memory", 1997,
+// with the forget gate of F. Gers et al., 2000).
 //
 //   a = x wIh^T + bIh + h' wHh^T + bHh          i, f, o = sigmoid(a_i, a_f, a_o)   g = tanh(a_g)
 //   c = f c' + i g   h = o tanh(c)              h', c': the state before the step
 //
-// Legend: T time steps, B rows of a batch, I inputs, H hidden units; columns of gates and rows of weights are i, f, g, o.
+// Legend: T time steps, B rows of a batch, I inputs, H hidden units. Gates, and with them the rows of the weights,
+// stand in the order i, f, g, o.
 //
-// What does not depend on the state is done for many steps at once, as large multiplications: the input's part of a, and
-// in backward the gradients of x and of the weights. What is left is a chain of T products [B, H] x [H, 4H] (backward
-// [B, 4H] x [4H, H]). Its weights are packed once for the whole sequence; a step is cut into tiles of rows x hidden units,
-// and a tile does everything its cells need: the product of all four gates, the activations, the new state, and the
-// packing of that state for the next step. So a step costs one barrier; and where the packed weights fit a core's cache,
-// none at all: blocks of rows, which never meet, then walk through time each on their own.
+// What does not depend on the state is done for many steps at once, as large multiplications: the input's part of a,
+// and in backward the gradients of x and of the weights. What is left is a chain of T products [B, H] x [H, 4H]
+// (backward [B, 4H] x [4H, H]). Its weights are packed once for the whole sequence. A step is cut into tiles of rows x
+// hidden units, and a tile does everything its cells need: the product of all four gates, the activations, the new
+// state, and the packing of that state for the next step. So a step costs one barrier; and where the packed weights fit
+// a core's cache, none at all: blocks of rows, which never meet, then walk through time each on their own.
 //
-// A step is 8 B H^2 operations each way, over 16 H^2 bytes of packed weights, and moves about 28 B H bytes forward and 44
-// B H bytes backward beside them. All outputs are overwritten.
+// A step is 8 B H^2 operations each way over 16 H^2 bytes of packed weights, and reads and writes, beside them, about
+// 48 bytes a cell forward and 52 backward. All outputs are overwritten.
+#include <string.h>
+
 #include "../core/kernel.h"
 #include "../generated/kernels.h"
 #include "gemm/gemm.h"
 #include "simd/math.h"
 #include "simd/vector.h"
 
-#include <string.h>
-
 namespace firesteel::FIRESTEEL_ISA {
 namespace {
 
-using simd::Vec;
 using simd::lanes;
+using simd::Vec;
 
-// Rows (steps x batch) of the large multiplications, and so of the memory that gates and their gradients need beyond the
+// Rows (steps x batch) of the large multiplications, and so of the memory that gates or their gradients need beside the
 // arguments.
 constexpr int64_t rows_at_once = 4096;
 // Up to this size packed recurrent weights are taken to stay in the cache of a core.
@@ -40,13 +41,13 @@ constexpr int64_t chunk_floats = 64 << 10;
 constexpr int64_t rows_of_tile = 64;
 constexpr int64_t units_of_tile = 32;
 
-static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t blocks(int64_t size, int64_t block) { return (size + block - 1) / block; }
-static int64_t round_up(int64_t size, int64_t multiple) { return blocks(size, multiple) * multiple; }
+int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
+int64_t blocks(int64_t size, int64_t block) { return (size + block - 1) / block; }
+int64_t round_up(int64_t size, int64_t multiple) { return blocks(size, multiple) * multiple; }
 
-static const float* data(const View* view) { return view ? pointer<const float>(*view) : nullptr; }
-static float* output(const View* view) { return view ? pointer<float>(*view) : nullptr; }
+const float* data(const View* view) { return view ? pointer<const float>(*view) : nullptr; }
+float* output(const View* view) { return view ? pointer<float>(*view) : nullptr; }
 
 // Cells [row, row + rows) x [unit, unit + units) of a step.
 struct Tile {
@@ -66,7 +67,7 @@ struct Plan {
   int64_t steps_at_once = 0;
 };
 
-static Plan make_plan(int64_t T, int64_t B, int64_t I, int64_t H, bool reverse) {
+Plan make_plan(int64_t T, int64_t B, int64_t I, int64_t H, bool reverse) {
   Plan plan = {T, B, I, H, reverse};
   plan.steps_at_once = max(1, rows_at_once / max(B, 1));
   plan.rows_apart = 16 * H * H <= core_cache_bytes || 4 * B * H * H < 2 * chunk_work;
@@ -83,19 +84,19 @@ static Plan make_plan(int64_t T, int64_t B, int64_t I, int64_t H, bool reverse) 
   return plan;
 }
 
-static Tile make_tile(const Plan& plan, int64_t row_block, int64_t unit_block) {
+Tile make_tile(const Plan& plan, int64_t row_block, int64_t unit_block) {
   const int64_t row = row_block * plan.rows, unit = unit_block * plan.units;
   const int64_t units = min(plan.units, plan.H - unit);
   return {row, min(plan.rows, plan.B - row), unit, units, row_block, unit_block, round_up(units, gemm::NR)};
 }
 
 // Steps are counted in the order in which the layer takes them; this is where they lie in x and out.
-static int64_t time_of(const Plan& plan, int64_t step) { return plan.reverse ? plan.T - 1 - step : step; }
+int64_t time_of(const Plan& plan, int64_t step) { return plan.reverse ? plan.T - 1 - step : step; }
 
-// Runs body(step, tile) for all tiles of `count` steps from `first`, by `direction` 1 or -1. A tile may read what tiles of
-// the same rows wrote a step before.
+// Runs body(step, tile) for all tiles of `count` steps from `first`, by `direction` 1 or -1. A tile may read what tiles
+// of the same rows wrote a step before.
 template <class F>
-static void walk(Context& context, const Plan& plan, int64_t first, int64_t count, int64_t direction, const F& body) {
+void walk(Context& context, const Plan& plan, int64_t first, int64_t count, int64_t direction, const F& body) {
   if (plan.rows_apart) {
     parallel(context, plan.row_blocks, [&](int64_t row_block) {
       for (int64_t i = 0; i < count; i++)
@@ -110,26 +111,26 @@ static void walk(Context& context, const Plan& plan, int64_t first, int64_t coun
     });
 }
 
-// The left operand of the steps' products, packed by the tiles that make it: [B, depth], a part for each block of rows, in
-// two copies, since a step reads one while it writes the other.
+// The left operand of the steps' products, packed by the tiles that make it: [B, depth], a part for each block of rows,
+// in two copies, since a step reads one while it writes the other.
 struct PackedState {
   float* memory;
-  int64_t size, depth;  // floats of a part
+  int64_t size;  // floats of a part
 };
 
-static PackedState make_state(Context& context, const Plan& plan, int64_t depth) {
+PackedState make_state(Context& context, const Plan& plan, int64_t depth) {
   const int64_t size = gemm::packed_a_size(plan.rows, depth);
-  return {static_cast<float*>(scratch(context, size_t(2 * plan.row_blocks * size) * sizeof(float))), size, depth};
+  return {static_cast<float*>(scratch(context, size_t(2 * plan.row_blocks * size) * sizeof(float))), size};
 }
 
-static float* part(const PackedState& state, int64_t step, int64_t row_block) {
+float* part(const PackedState& state, int64_t step, int64_t row_block) {
   return state.memory + (2 * row_block + (step & 1)) * state.size;
 }
 
-// Packs columns [column, column + columns) of the part; `from` points at the first of them. This is gemm::pack_a, panel by
-// panel, for a piece of the depth.
-static void pack_columns(float* to, int64_t depth, const float* from, int64_t stride, int64_t rows, int64_t column,
-                         int64_t columns) {
+// Packs columns [column, column + columns) of a part; `from` points at the first of them. This is gemm::pack_a, panel
+// by panel, for a piece of the depth.
+void pack_columns(float* to, int64_t depth, const float* from, int64_t stride, int64_t rows, int64_t column,
+                  int64_t columns) {
   const int64_t end = column + columns;
   for (int64_t k = column; k < end;) {
     const int64_t block = k / gemm::KC * gemm::KC, size = min(gemm::KC, depth - block);
@@ -147,13 +148,13 @@ struct PackedWeights {
   int64_t size;
 };
 
-static PackedWeights make_weights(Context& context, const Plan& plan, int64_t size) {
+PackedWeights make_weights(Context& context, const Plan& plan, int64_t size) {
   return {static_cast<float*>(scratch(context, size_t(plan.unit_blocks * size) * sizeof(float))), size};
 }
 
 // Runs body(tile) for the first tile of each block of units.
 template <class F>
-static void for_unit_blocks(Context& context, const Plan& plan, const F& body) {
+void for_unit_blocks(Context& context, const Plan& plan, const F& body) {
   const int64_t together = max(1, chunk_floats / max(1, 4 * plan.H * plan.units));
   parallel(context, blocks(plan.unit_blocks, together), [&](int64_t chunk) {
     const int64_t first = chunk * together, end = min(first + together, plan.unit_blocks);
@@ -162,7 +163,7 @@ static void for_unit_blocks(Context& context, const Plan& plan, const F& body) {
 }
 
 // Forward: [H, 4 width], the four gates of a block of units side by side, each padded to the width.
-static PackedWeights pack_gates(Context& context, const Plan& plan, const float* w_hh) {
+PackedWeights pack_gates(Context& context, const Plan& plan, const float* w_hh) {
   const int64_t H = plan.H;
   const PackedWeights packed = make_weights(context, plan, gemm::packed_b_size(H, 4 * plan.width));
   for_unit_blocks(context, plan, [&](const Tile& tile) {
@@ -177,7 +178,7 @@ static PackedWeights pack_gates(Context& context, const Plan& plan, const float*
 }
 
 // Backward: [4H, units].
-static PackedWeights pack_units(Context& context, const Plan& plan, const float* w_hh) {
+PackedWeights pack_units(Context& context, const Plan& plan, const float* w_hh) {
   const int64_t H = plan.H;
   const PackedWeights packed = make_weights(context, plan, gemm::packed_b_size(4 * H, plan.units));
   for_unit_blocks(context, plan, [&](const Tile& tile) {
@@ -187,17 +188,17 @@ static PackedWeights pack_units(Context& context, const Plan& plan, const float*
 }
 
 // Room for the product of each tile that runs at a time.
-static float* make_rooms(Context& context, const Plan& plan, int64_t tile_size) {
+float* make_rooms(Context& context, const Plan& plan, int64_t tile_size) {
   const int64_t rooms = plan.row_blocks * (plan.rows_apart ? 1 : plan.unit_blocks);
   return static_cast<float*>(scratch(context, size_t(rooms * tile_size) * sizeof(float)));
 }
 
-static int64_t room_of(const Plan& plan, const Tile& tile) {
+int64_t room_of(const Plan& plan, const Tile& tile) {
   return plan.rows_apart ? tile.row_block : tile.unit_block * plan.row_blocks + tile.row_block;
 }
 
 // Of an empty tensor the pointers may be null.
-static void copy_or_clear(float* to, const float* from, int64_t count) {
+void copy_or_clear(float* to, const float* from, int64_t count) {
   if (count == 0) return;
   if (from)
     memcpy(to, from, size_t(count) * sizeof(float));
@@ -205,11 +206,11 @@ static void copy_or_clear(float* to, const float* from, int64_t count) {
     memset(to, 0, size_t(count) * sizeof(float));
 }
 
-static Vec load(const float* from, int64_t count) {
+Vec load(const float* from, int64_t count) {
   return count >= lanes ? simd::load(from) : simd::load_partial(from, int(count));
 }
 
-static void store(float* to, Vec value, int64_t count) {
+void store(float* to, Vec value, int64_t count) {
   if (count >= lanes)
     simd::store(to, value);
   else
@@ -224,7 +225,7 @@ struct ForwardRow {
   int64_t width, H, units;
 };
 
-static void forward_row(const ForwardRow& r) {
+void forward_row(const ForwardRow& r) {
   for (int64_t u = 0; u < r.units; u += lanes) {
     const int64_t n = r.units - u;
     const Vec i = simd::sigmoid(load(r.input + u, n) + load(r.product + u, n));
@@ -244,8 +245,8 @@ static void forward_row(const ForwardRow& r) {
   }
 }
 
-// One row of a backward tile. `dhidden` is the part of h's gradient that comes through later steps, `dcell` that of c's,
-// which becomes that of c'. `sums` adds up the gates' gradients over the tile's rows.
+// One row of a backward tile. `dhidden` is the part of h's gradient that comes through later steps, `dcell` that of
+// c's, which becomes that of c'. `sums` adds up the gates' gradients over the tile's rows.
 struct BackwardRow {
   const float *gates, *cells, *before;  // c, c' (null: 0)
   const float *dhidden, *dy;            // dy may be null
@@ -253,7 +254,7 @@ struct BackwardRow {
   int64_t width, H, units;
 };
 
-static void backward_row(const BackwardRow& r) {
+void backward_row(const BackwardRow& r) {
   const Vec one = simd::set(1.0f);
   for (int64_t u = 0; u < r.units; u += lanes) {
     const int64_t n = r.units - u;
@@ -275,11 +276,28 @@ static void backward_row(const BackwardRow& r) {
   }
 }
 
-static bool has_shape(const View* view, int64_t a) { return !view || (view->ndim == 1 && view->sizes[0] == a); }
-static bool has_shape(const View* view, int64_t a, int64_t b) {
+// dwHh += the part of `count` steps from `first`, whose gates' gradients lie in `dgates` in the order of time.
+void add_recurrent_gradient(Context& context, const Plan& plan, int64_t first, int64_t count, const float* dgates,
+                            const float* h0, const float* out, float* dw_hh) {
+  const int64_t B = plan.B, H = plan.H;
+  const auto add = [&](int64_t time, int64_t steps, const float* before) {
+    gemm::multiply(context, 4 * H, H, steps * B, {dgates + time * B * 4 * H, 1, 4 * H}, {before, H, 1}, dw_hh, H,
+                   {true, nullptr});
+  };
+  // Step 0 meets h0; the others meet `out`, a step before them.
+  const bool initial = first == 0;
+  if (initial && h0) add(plan.reverse ? count - 1 : 0, 1, h0);
+  const int64_t others = initial ? count - 1 : count;
+  if (others == 0) return;
+  const int64_t earliest = plan.reverse ? time_of(plan, first + count - 1) + 1 : max(first, 1) - 1;
+  add(initial && !plan.reverse ? 1 : 0, others, out + earliest * B * H);
+}
+
+bool has_shape(const View* view, int64_t a) { return !view || (view->ndim == 1 && view->sizes[0] == a); }
+bool has_shape(const View* view, int64_t a, int64_t b) {
   return !view || (view->ndim == 2 && view->sizes[0] == a && view->sizes[1] == b);
 }
-static bool has_shape(const View* view, int64_t a, int64_t b, int64_t c) {
+bool has_shape(const View* view, int64_t a, int64_t b, int64_t c) {
   return !view || (view->ndim == 3 && view->sizes[0] == a && view->sizes[1] == b && view->sizes[2] == c);
 }
 
@@ -294,7 +312,7 @@ void lstm_forward(Context& context, const View& out, const View& hn, const View&
                       has_shape(gates, T, B, 4 * H) && has_shape(cells, T, B, H) && has_shape(h0, B, H) &&
                       has_shape(c0, B, H) && has_shape(&w_ih, 4 * H, I) && has_shape(&w_hh, 4 * H, H) &&
                       has_shape(b_ih, 4 * H) && has_shape(b_hh, 4 * H);
-  if (!expect(context, shapes, "lstm_forward: sizes of the arguments do not fit x [T, B, I] and out [T, B, H]")) return;
+  if (!expect(context, shapes, "lstm_forward: the sizes do not fit x [T, B, I] and out [T, B, H]")) return;
 
   const Plan plan = make_plan(T, B, I, H, reverse);
   const PackedWeights weights = pack_gates(context, plan, data(&w_hh));
@@ -330,7 +348,8 @@ void lstm_forward(Context& context, const View& out, const View& hn, const View&
       float* product = rooms + room_of(plan, tile) * room_size;
       if (step > 0 || h0)
         gemm::multiply_packed(tile.rows, 4 * tile.width, H, part(state, step, tile.row_block),
-                              weights.memory + tile.unit_block * weights.size, product, 4 * tile.width, {false, nullptr});
+                              weights.memory + tile.unit_block * weights.size, product, 4 * tile.width,
+                              {false, nullptr});
       else
         memset(product, 0, size_t(room_size) * sizeof(float));
       const int64_t time = time_of(plan, step);
@@ -350,8 +369,8 @@ void lstm_forward(Context& context, const View& out, const View& hn, const View&
 }
 
 void lstm_backward(Context& context, const View* dx, const View* dh0, const View* dc0, const View* dw_ih,
-                   const View* dw_hh, const View* dbias, const View* dy, const View* dhn, const View* dcn, const View& x,
-                   const View* h0, const View* c0, const View& w_ih, const View& w_hh, const View& out,
+                   const View* dw_hh, const View* dbias, const View* dy, const View* dhn, const View* dcn,
+                   const View& x, const View* h0, const View* c0, const View& w_ih, const View& w_hh, const View& out,
                    const View& gates, const View& cells, bool reverse) {
   if (!expect(context, x.ndim == 3 && out.ndim == 3, "lstm_backward: x and out must have 3 dimensions")) return;
   const int64_t T = x.sizes[0], B = x.sizes[1], I = x.sizes[2], H = out.sizes[2];
@@ -360,7 +379,7 @@ void lstm_backward(Context& context, const View* dx, const View* dh0, const View
                       has_shape(dy, T, B, H) && has_shape(dhn, B, H) && has_shape(dcn, B, H) && has_shape(h0, B, H) &&
                       has_shape(c0, B, H) && has_shape(&w_ih, 4 * H, I) && has_shape(&w_hh, 4 * H, H) &&
                       has_shape(&out, T, B, H) && has_shape(&gates, T, B, 4 * H) && has_shape(&cells, T, B, H);
-  if (!expect(context, shapes, "lstm_backward: sizes of the arguments do not fit x [T, B, I] and out [T, B, H]")) return;
+  if (!expect(context, shapes, "lstm_backward: the sizes do not fit x [T, B, I] and out [T, B, H]")) return;
 
   const Plan plan = make_plan(T, B, I, H, reverse);
   const PackedWeights weights = pack_units(context, plan, data(&w_hh));
@@ -418,29 +437,17 @@ void lstm_backward(Context& context, const View* dx, const View* dh0, const View
     });
 
     if (dx)
-      gemm::multiply(context, count * B, I, 4 * H, {dgates, 4 * H, 1}, {data(&w_ih), I, 1},
-                     output(dx) + start * B * I, I, {false, nullptr});
+      gemm::multiply(context, count * B, I, 4 * H, {dgates, 4 * H, 1}, {data(&w_ih), I, 1}, output(dx) + start * B * I,
+                     I, {false, nullptr});
     if (dw_ih)
-      gemm::multiply(context, 4 * H, I, count * B, {dgates, 1, 4 * H}, {data(&x) + start * B * I, I, 1},
-                     output(dw_ih), I, {true, nullptr});
-    if (dw_hh) {
-      // Step 0 meets h0; the others meet `out`, a step before them.
-      const int64_t others = first == 0 ? count - 1 : count;
-      const int64_t skip = first == 0 && !reverse ? 1 : 0;
-      const int64_t before = start + skip + (reverse ? 1 : -1);
-      if (others > 0)
-        gemm::multiply(context, 4 * H, H, others * B, {dgates + skip * B * 4 * H, 1, 4 * H},
-                       {data(&out) + before * B * H, H, 1}, output(dw_hh), H, {true, nullptr});
-      if (first == 0 && h0)
-        gemm::multiply(context, 4 * H, H, B, {dgates + (time_of(plan, 0) - start) * B * 4 * H, 1, 4 * H},
-                       {data(h0), H, 1}, output(dw_hh), H, {true, nullptr});
-    }
+      gemm::multiply(context, 4 * H, I, count * B, {dgates, 1, 4 * H}, {data(&x) + start * B * I, I, 1}, output(dw_ih),
+                     I, {true, nullptr});
+    if (dw_hh) add_recurrent_gradient(context, plan, first, count, dgates, data(h0), data(&out), output(dw_hh));
   }
 
   if (dh0)
-    walk(context, plan, -1, 1, -1, [&](int64_t step, const Tile& tile) {
-      dhidden_after(step, tile, output(dh0) + tile.row * H + tile.unit, H);
-    });
+    walk(context, plan, -1, 1, -1,
+         [&](int64_t step, const Tile& tile) { dhidden_after(step, tile, output(dh0) + tile.row * H + tile.unit, H); });
   for (int64_t k = 0; dbias && k < 4 * H; k++) {
     double total = 0;
     for (int64_t block = 0; block < plan.row_blocks; block++) total += totals[block * 4 * H + k];

@@ -98,7 +98,8 @@ function lstm_backward(args: KernelArguments<'lstm_backward', HostView>): void {
     for (let b = 0; b < B; b++) {
       const row = t * B + b
       for (let j = 0; j < H; j++) {
-        const [i, f, g, o] = [0, 1, 2, 3].map((q) => get(gates, (row * 4 + q) * H + j)) as [number, number, number, number]
+        const gate = (q: number) => get(gates, (row * 4 + q) * H + j)
+        const [i, f, g, o] = [gate(0), gate(1), gate(2), gate(3)]
         const tanhCell = Math.tanh(get(cells, row * H + j))
         const dhidden = (dh[b * H + j] as number) + (dy ? get(dy, row * H + j) : 0)
         const dcell = (dc[b * H + j] as number) + dhidden * o * (1 - tanhCell * tanhCell)
