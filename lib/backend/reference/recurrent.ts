@@ -24,6 +24,13 @@ function read(view: HostView | null, count: number): Float64Array {
   return Float64Array.from({ length: count }, (_, i) => (view ? get(view, i) : 0))
 }
 
+/** Writes every element of a dense view that is wanted, by its position. */
+function fill(view: HostView | null, value: (n: number) => number): void {
+  if (!view) return
+  const count = view.shape.reduce((product, size) => product * size, 1)
+  for (let n = 0; n < count; n++) set(view, n, value(n))
+}
+
 function sum(count: number, term: (i: number) => number): number {
   let total = 0
   for (let i = 0; i < count; i++) total += term(i)
@@ -69,13 +76,13 @@ function lstm_forward(args: KernelArguments<'lstm_forward', HostView>): void {
         next[b * H + j] = o * Math.tanh(cell)
         set(out, row * H + j, next[b * H + j] as number)
         if (cells) set(cells, row * H + j, cell)
-        if (gates) [i, f, g, o].forEach((gate, q) => set(gates, (row * 4 + q) * H + j, gate))
+        if (gates) for (const [q, gate] of [i, f, g, o].entries()) set(gates, (row * 4 + q) * H + j, gate)
       }
     }
     h = next
   }
-  h.forEach((value, i) => set(hn, i, value))
-  c.forEach((value, i) => set(cn, i, value))
+  fill(hn, (n) => h[n] as number)
+  fill(cn, (n) => c[n] as number)
 }
 
 function lstm_backward(args: KernelArguments<'lstm_backward', HostView>): void {
@@ -83,10 +90,10 @@ function lstm_backward(args: KernelArguments<'lstm_backward', HostView>): void {
   const { T, B, I, H } = sizes(x, out)
   const order = steps(T, args.reverse)
   const first = order[0]
-  /** Of a state kept for each step, element [b, j] before step t. */
-  const before = (t: number, kept: HostView, initial: HostView | null, b: number, j: number): number => {
-    if (t !== first) return get(kept, ((args.reverse ? t + 1 : t - 1) * B + b) * H + j)
-    return initial ? get(initial, b * H + j) : 0
+  /** Of a state kept for each row [t, b], element j of the step before. */
+  const before = (row: number, j: number, kept: HostView, initial: HostView | null): number => {
+    if (Math.floor(row / B) !== first) return get(kept, (row + (args.reverse ? B : -B)) * H + j)
+    return initial ? get(initial, (row % B) * H + j) : 0
   }
 
   // Against the order of time: the gradients of the gates before their activation, and of the state before each step.
@@ -104,7 +111,7 @@ function lstm_backward(args: KernelArguments<'lstm_backward', HostView>): void {
         const dhidden = (dh[b * H + j] as number) + (dy ? get(dy, row * H + j) : 0)
         const dcell = (dc[b * H + j] as number) + dhidden * o * (1 - tanhCell * tanhCell)
         dgates[row * 4 * H + j] = dcell * g * i * (1 - i)
-        dgates[row * 4 * H + H + j] = dcell * before(t, cells, c0, b, j) * f * (1 - f)
+        dgates[row * 4 * H + H + j] = dcell * before(row, j, cells, c0) * f * (1 - f)
         dgates[row * 4 * H + 2 * H + j] = dcell * i * (1 - g * g)
         dgates[row * 4 * H + 3 * H + j] = dhidden * tanhCell * o * (1 - o)
         dc[b * H + j] = dcell * f
@@ -115,17 +122,13 @@ function lstm_backward(args: KernelArguments<'lstm_backward', HostView>): void {
       return sum(4 * H, (k) => dgate(row, k) * get(wHh, k * H + (n % H)))
     })
   }
-  if (dh0) dh.forEach((value, i) => set(dh0, i, value))
-  if (dc0) dc.forEach((value, i) => set(dc0, i, value))
+  fill(dh0, (n) => dh[n] as number)
+  fill(dc0, (n) => dc[n] as number)
 
-  for (let row = 0; dx && row < T * B; row++)
-    for (let i = 0; i < I; i++) set(dx, row * I + i, sum(4 * H, (k) => dgate(row, k) * get(wIh, k * I + i)))
-  for (let k = 0; k < 4 * H; k++) {
-    for (let i = 0; dwIh && i < I; i++) set(dwIh, k * I + i, sum(T * B, (row) => dgate(row, k) * get(x, row * I + i)))
-    for (let j = 0; dwHh && j < H; j++)
-      set(dwHh, k * H + j, sum(T * B, (row) => dgate(row, k) * before(Math.floor(row / B), out, h0, row % B, j)))
-    if (dbias) set(dbias, k, sum(T * B, (row) => dgate(row, k)))
-  }
+  fill(dx, (n) => sum(4 * H, (k) => dgate(Math.floor(n / I), k) * get(wIh, k * I + (n % I))))
+  fill(dwIh, (n) => sum(T * B, (row) => dgate(row, Math.floor(n / I)) * get(x, row * I + (n % I))))
+  fill(dwHh, (n) => sum(T * B, (row) => dgate(row, Math.floor(n / H)) * before(row, n % H, out, h0)))
+  fill(dbias, (k) => sum(T * B, (row) => dgate(row, k)))
 }
 
 export const recurrent = { lstm_forward, lstm_backward } satisfies Pick<
