@@ -19,8 +19,9 @@ static_assert(panel_vectors * lanes == tile_columns, "a panel is whole vectors")
 
 // Positions of a block: with block_depth, a packed block of patches of half the second-level cache.
 constexpr int64_t block_positions = 256;
-// Floats of a tile that the unpacked product reads again and again: half of the first-level cache.
-constexpr int64_t few_tile = 4096;
+// The unpacked product reads its tile once for each tap, from the first-level cache: a smaller depth makes room for more
+// rows of positions, which share more of the rows they read.
+constexpr int64_t few_depth = 64, few_floats = 6144;
 
 // Rows of positions in a block: those near the wanted area that waste least on panels that are not full.
 int64_t choose_rows(int64_t P, int64_t Q, int64_t positions) {
@@ -140,13 +141,14 @@ bool plan_product(Context& context, Product& p) {
   }
 
   // Whole channels to a block where they fit, so that no channel is copied for two blocks.
-  const int64_t most_channels = larger(1, block_depth / taps);
+  const int64_t most_depth = p.few ? few_depth : block_depth;
+  const int64_t most_channels = larger(1, most_depth / taps);
   const int64_t channel_blocks = ceil_div(p.channels, most_channels);
   const int64_t channels = ceil_div(p.channels, channel_blocks);
-  p.depth_block = taps <= block_depth ? channels * taps : block_depth;
-  const int64_t tile_channels = taps <= block_depth ? channels : 2;
+  p.depth_block = taps <= most_depth ? channels * taps : most_depth;
+  const int64_t tile_channels = taps <= most_depth ? channels : 2;
 
-  const int64_t positions = p.few ? larger(block_positions, few_tile / tile_channels) : block_positions;
+  const int64_t positions = p.few ? larger(block_positions, few_floats / tile_channels) : block_positions;
   if (p.Q > positions) {
     p.block_rows = 1;
     p.block_columns = round_up(ceil_div(p.Q, ceil_div(p.Q, positions)), tile_columns);

@@ -37,11 +37,11 @@ void copy_run(float* to, const float* line, int64_t first, int64_t stride, int64
   for (int64_t i = high; i < length; i++) to[i] = 0;
 }
 
-// Four planes' lines into four neighbouring channels.
-void interleave_four(float* to, int64_t channels, const float* from, int64_t plane, int64_t count) {
+// Four planes' lines, every stride-th element of them, into four neighbouring channels.
+void interleave_four(float* to, int64_t channels, const float* from, int64_t plane, int64_t stride, int64_t count) {
   using simd::Quad;
   int64_t i = 0;
-  for (; i + 4 <= count; i += 4, to += 4 * channels) {
+  for (; stride == 1 && i + 4 <= count; i += 4, to += 4 * channels) {
     Quad a, b, c, d;
     memcpy(&a, from + i, 16);
     memcpy(&b, from + plane + i, 16);
@@ -55,7 +55,7 @@ void interleave_four(float* to, int64_t channels, const float* from, int64_t pla
     for (int r = 0; r < 4; r++) memcpy(to + r * channels, &rows[r], 16);
   }
   for (; i < count; i++, to += channels)
-    for (int c = 0; c < 4; c++) to[c] = from[c * plane + i];
+    for (int c = 0; c < 4; c++) to[c] = from[c * plane + i * stride];
 }
 
 }  // namespace
@@ -135,9 +135,8 @@ void fill_channels_last(float* to, const float* source, int64_t channels, const 
         memset(slots + high * channels, 0, size_t((column_span.length - high) * channels) * sizeof(float));
         const float* line = source + row * columns.length + first;
         int64_t c = 0;
-        if (stride == 1)
-          for (; c + 4 <= channels; c += 4)
-            interleave_four(slots + low * channels + c, channels, line + c * plane + low, plane, high - low);
+        for (; c + 4 <= channels; c += 4)
+          interleave_four(slots + low * channels + c, channels, line + c * plane + low * stride, plane, stride, high - low);
         for (; c < channels; c++)
           for (int64_t s = low; s < high; s++) slots[s * channels + c] = line[c * plane + s * stride];
       }

@@ -17,17 +17,18 @@
 namespace firesteel::FIRESTEEL_ISA {
 
 using namespace conv;
-using gemm::block_depth;
 using gemm::tile_columns;
 using gemm::tile_rows;
 
 namespace {
 
 constexpr int lanes = simd::lanes;
-// Columns for which a packed block of dy is used before the next slice of channels.
-constexpr int64_t wanted_columns = 512;
+// Columns for which a packed block of dy is used, and rows of it, which stay in the second-level cache meanwhile.
+constexpr int64_t wanted_columns = 512, wanted_rows = 128;
 // Channels out of a group that the depthwise kernel takes.
 constexpr int64_t few_rows = 4;
+// Most positions of a block: a panel of both operands fills three quarters of the first-level cache.
+constexpr int64_t most_depth = gemm::block_depth * 9 / 8;
 // Room for partial sums, in floats.
 constexpr int64_t most_partial = int64_t(1) << 23;
 
@@ -40,6 +41,7 @@ struct Plan {
   int64_t row_advance, column_advance;                                 // floats of a tile between positions
   int64_t tile_floats;
   int64_t slices, depth_blocks;  // depth_blocks: of all images
+  Parts parts;                   // of the channels out
   int64_t* offsets;              // [taps] of a tap in a tile, without the channel
 };
 
@@ -127,14 +129,16 @@ bool make_plan(Context& context, const Shape& s, bool depthwise, Plan& plan) {
   plan.in_place = !depthwise && taps == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h == 0 && s.pad_w == 0;
   plan.P = plan.in_place ? 1 : s.P;
   plan.Q = plan.in_place ? s.P * s.Q : s.Q;
-  cut_plane(plan, depthwise ? 4 * 1024 : block_depth);
+  cut_plane(plan, depthwise ? 4 * 1024 : most_depth);
   plan.depth_blocks = s.N * plan.blocks;
 
   const int64_t wanted = round_up(ceil_div(wanted_columns, taps), tile_columns);
   plan.channel_blocks = ceil_div(s.C, wanted);
   plan.channels = plan.channel_blocks == 1 ? s.C : wanted;
   const int64_t most_slices = larger(1, most_partial / (s.G * s.M * s.C * taps));
-  plan.slices = smaller(smaller(plan.depth_blocks, most_slices), ceil_div(enough_chunks, s.G * plan.channel_blocks));
+  plan.parts = cut_rows(s.M, depthwise ? s.M : ceil_div(s.M, ceil_div(s.M, wanted_rows)));
+  plan.slices = smaller(smaller(plan.depth_blocks, most_slices),
+                        ceil_div(enough_chunks, s.G * plan.channel_blocks * plan.parts.count));
 
   int64_t* tables = static_cast<int64_t*>(scratch(context, size_t(span_room(plan.rows) + span_room(plan.columns)) * sizeof(int64_t)));
   if (!tables) return false;
@@ -188,17 +192,21 @@ void depthwise_gradient(Context& context, float* dweight, const float* dy, const
     }
 }
 
-// One slice of depth for the channels [channel, channel + channels) of a group: sums [M][taps][channels], overwritten.
+// One slice of depth, for rows [m, m + rows) and channels [channel, channel + channels) of a group: sums
+// [rows][taps][channels], overwritten.
 void slice_gradient(float* sums, const float* dy, const float* x, const Shape& s, const Plan& plan, int64_t group,
-                    int64_t slice, int64_t channel, int64_t channels, float* room) {
+                    int64_t slice, int64_t m, int64_t rows, int64_t channel, int64_t channels, float* room) {
   const int64_t plane_x = s.H * s.W, plane_y = s.P * s.Q, width = s.R * s.S * channels;
   const int64_t first = plan.depth_blocks * slice / plan.slices, last = plan.depth_blocks * (slice + 1) / plan.slices;
-  float *tile = room, *panel = tile + plan.tile_floats, *gradient = panel + round_up(block_depth * tile_columns + slack, 16);
+  float *tile = room, *panel = tile + plan.tile_floats, *gradient = panel + round_up(most_depth * tile_columns + slack, 16);
   for (int64_t d = first; d < last; d++) {
     const int64_t image_group = d / plan.blocks * s.G + group;
     const Block block = block_at(plan, d % plan.blocks);
     const int64_t depth = block.rows * block.columns, position = block.row * plan.Q + block.column;
-    gemm::pack_a(gradient, {dy + image_group * s.M * plane_y + position, plane_y, 1}, s.M, depth);
+    // Panel by panel: a panel of any depth lies in one piece, blocks of panels only up to KC.
+    const float* lines = dy + (image_group * s.M + m) * plane_y + position;
+    for (int64_t i = 0; i < rows; i += tile_rows)
+      gemm::pack_a(gradient + i * depth, {lines + i * plane_y, plane_y, 1}, smaller(tile_rows, rows - i), depth);
     const float* planes = x + (image_group * s.C + channel) * plane_x;
     if (!plan.in_place)
       fill_channels_last(tile, planes, channels, plan.rows, plan.columns, plan.row_span, plan.column_span, block.row,
@@ -209,9 +217,9 @@ void slice_gradient(float* sums, const float* dy, const float* x, const Shape& s
         gemm::pack_b(panel, {planes + j * plane_x + position, 1, plane_x}, depth, columns);
       else
         pack_columns(panel, tile, plan, block, channels, j, columns);
-      for (int64_t i = 0; i < s.M; i += tile_rows)
+      for (int64_t i = 0; i < rows; i += tile_rows)
         gemm::micro_kernel({gradient + i * depth, 1, tile_rows, panel, tile_columns, sums + i * width + j, width,
-                            smaller(tile_rows, s.M - i), columns, depth, d > first, nullptr});
+                            smaller(tile_rows, rows - i), columns, depth, d > first, nullptr});
     }
   }
 }
@@ -236,21 +244,23 @@ void conv2d_weight_gradient(Context& context, const View& dweight, const View& d
 
   const int64_t taps = s.R * s.S, group_floats = s.M * s.C * taps, slice_floats = s.G * group_floats;
   float* partial = static_cast<float*>(scratch(context, size_t(plan.slices * slice_floats) * sizeof(float)));
-  const int64_t room_floats = plan.tile_floats + round_up(block_depth * tile_columns + slack, 16) +
-                              gemm::packed_a_size(s.M, block_depth);
-  const Batch work = batch(s.G * plan.channel_blocks * plan.slices,
-                           plan.channels * taps * s.M * plan.depth_blocks / plan.slices * plan.block_rows * plan.block_columns,
-                           multiply_chunk);
+  const int64_t room_floats = plan.tile_floats + round_up(most_depth * tile_columns + slack, 16) +
+                              gemm::packed_a_size(plan.parts.size, most_depth);
+  const int64_t slice_depth = ceil_div(plan.depth_blocks, plan.slices) * plan.block_rows * plan.block_columns;
+  const Batch work = batch(s.G * plan.channel_blocks * plan.parts.count * plan.slices,
+                           plan.channels * taps * plan.parts.size * slice_depth, multiply_chunk);
   Rooms rooms;
   if (!partial || !make_rooms(context, room_floats, work.chunks, rooms)) return;
   parallel(context, work.chunks, [&](int64_t chunk) {
     int64_t room_number;
     float* room = enter_room(rooms, room_number);
     for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
-      const int64_t slice = item % plan.slices, group = item / plan.slices / plan.channel_blocks;
-      const int64_t channel = item / plan.slices % plan.channel_blocks * plan.channels;
-      slice_gradient(partial + slice * slice_floats + group * group_floats + channel * taps * s.M, gradient, source, s, plan,
-                     group, slice, channel, smaller(plan.channels, s.C - channel), room);
+      const int64_t slice = item % plan.slices, part = item / plan.slices % plan.parts.count;
+      const int64_t group_block = item / plan.slices / plan.parts.count;
+      const int64_t group = group_block / plan.channel_blocks, channel = group_block % plan.channel_blocks * plan.channels;
+      const int64_t channels = smaller(plan.channels, s.C - channel), m = part * plan.parts.size;
+      slice_gradient(partial + slice * slice_floats + group * group_floats + (channel * s.M + m * channels) * taps, gradient,
+                     source, s, plan, group, slice, m, smaller(plan.parts.size, s.M - m), channel, channels, room);
     }
     leave_room(rooms, room_number);
   });
@@ -261,13 +271,13 @@ void conv2d_weight_gradient(Context& context, const View& dweight, const View& d
     for (int64_t row = first_item(summing, chunk); row < first_item(summing, chunk + 1); row++)
       for (int64_t channel = 0; channel < s.C; channel += plan.channels) {
         const int64_t channels = smaller(plan.channels, s.C - channel);
-        const float* sums = partial + row / s.M * group_floats + channel * taps * s.M + row % s.M * taps * channels;
+        const int64_t width = taps * channels;
+        float* sums = partial + row / s.M * group_floats + channel * taps * s.M + row % s.M * width;
+        for (int64_t slice = 1; slice < plan.slices; slice++)
+          for (int64_t i = 0; i < width; i++) sums[i] += sums[slice * slice_floats + i];
+        float* filter = to + (row * s.C + channel) * taps;
         for (int64_t c = 0; c < channels; c++)
-          for (int64_t t = 0; t < taps; t++) {
-            float sum = 0;
-            for (int64_t slice = 0; slice < plan.slices; slice++) sum += sums[slice * slice_floats + t * channels + c];
-            to[(row * s.C + channel + c) * taps + t] = sum;
-          }
+          for (int64_t t = 0; t < taps; t++) filter[c * taps + t] = sums[t * channels + c];
       }
   });
 }
