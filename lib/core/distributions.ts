@@ -36,9 +36,9 @@ function negativeLog(odd: number): number {
 }
 
 /**
- * Standard normal: the quantile of (word + 0.5) / 2^32 by Wichura, "Algorithm AS 241: the percentage points of the normal
- * distribution" (Applied Statistics 37, 1988), PPND16; its third region, below e^-25, is never met. By symmetry words of
- * the upper half mirror those of the lower.
+ * Standard normal: the quantile of (word + 0.5) / 2^32 by Wichura, "Algorithm AS 241: the percentage points of the
+ * normal distribution" (Applied Statistics 37, 1988), PPND16; its third region, below e^-25, is never met. By
+ * symmetry words of the upper half mirror those of the lower.
  */
 export function normalQuantile(word: number): number {
   const upper = word > 0x7fffffff

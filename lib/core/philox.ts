@@ -1,7 +1,7 @@
 /**
- * Philox 4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2,
- * 3" (SC 2011): ten rounds of two 32x32 -> 64 bit products turn a 128-bit counter and a 64-bit key into four words.
- * The native kernels compute the same function (native/cpu/random/philox.h).
+ * Philox 4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as
+ * 1, 2, 3" (SC 2011): ten rounds of two 32x32 -> 64 bit products turn a 128-bit counter and a 64-bit key into four
+ * words. The native kernels compute the same function (native/cpu/random/philox.h).
  */
 
 const multiplier0 = 0xd2511f53
@@ -11,8 +11,8 @@ const weyl1 = 0xbb67ae85 // sqrt(3) - 1
 const rounds = 10
 
 /**
- * The upper 32 bits of the product of an unsigned 32-bit integer and a factor up to 2^32. Both partial products are below
- * 2^49, so float64 holds them exactly.
+ * The upper 32 bits of the product of an unsigned 32-bit integer and a factor up to 2^32. Both partial products are
+ * below 2^49, so float64 holds them exactly.
  */
 export function multiplyHigh(word: number, factor: number): number {
   const low = word * (factor % 65536)

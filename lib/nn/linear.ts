@@ -13,10 +13,11 @@ export class Linear<const In extends number = number, const Out extends number =
   readonly inFeatures: In
   readonly outFeatures: Out
   /** [Out, In] */
-  readonly weight: Parameter<[Out, In]>
+  weight: Parameter<[Out, In]>
   /** [Out], or null */
   readonly bias: Parameter<[Out]> | null
   adapter: Adapter | null = null
+  declare readonly signature?: { readonly takes: { readonly features: In }; readonly gives: { readonly features: Out } }
 
   constructor(inFeatures: In, outFeatures: Out, options: LayerOptions & { readonly bias?: boolean } = {}) {
     super()

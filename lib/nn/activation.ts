@@ -1,0 +1,158 @@
+/** Activation functions and other layers without parameters. */
+import type { Generator } from '../core/generator.js'
+import type { Shape } from '../core/shape.js'
+import type { Tensor } from '../core/tensor.js'
+import * as elementwise from '../ops/elementwise/index.js'
+import { checkProbability, dropout } from '../ops/random.js'
+import { flatten } from '../ops/shape.js'
+import { logSoftmax, softmax } from '../ops/softmax.js'
+import { Module } from './module.js'
+
+interface Keeps {
+  readonly takes: 'anything'
+  readonly gives: 'keep'
+}
+
+/** A layer that is one function of one tensor, of the same shape. */
+abstract class Pointwise extends Module {
+  declare readonly signature?: Keeps
+  abstract forward<S extends Shape>(x: Tensor<S>): Tensor<S>
+}
+
+export class ReLU extends Pointwise {
+  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+    return elementwise.relu(x)
+  }
+}
+
+export class Sigmoid extends Pointwise {
+  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+    return elementwise.sigmoid(x)
+  }
+}
+
+export class Tanh extends Pointwise {
+  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+    return elementwise.tanh(x)
+  }
+}
+
+export class SiLU extends Pointwise {
+  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+    return elementwise.silu(x)
+  }
+}
+
+export class Mish extends Pointwise {
+  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+    return elementwise.mish(x)
+  }
+}
+
+export class Hardswish extends Pointwise {
+  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+    return elementwise.hardswish(x)
+  }
+}
+
+export class GELU extends Pointwise {
+  readonly #options: elementwise.GeluOptions
+  constructor(options: elementwise.GeluOptions = {}) {
+    super()
+    this.#options = options
+  }
+  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+    return elementwise.gelu(x, this.#options)
+  }
+}
+
+export class Softplus extends Pointwise {
+  readonly #options: { beta?: number; threshold?: number }
+  constructor(options: { beta?: number; threshold?: number } = {}) {
+    super()
+    this.#options = options
+  }
+  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+    return elementwise.softplus(x, this.#options)
+  }
+}
+
+export class ELU extends Pointwise {
+  readonly #options: { alpha?: number }
+  constructor(options: { alpha?: number } = {}) {
+    super()
+    this.#options = options
+  }
+  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+    return elementwise.elu(x, this.#options)
+  }
+}
+
+export class LeakyReLU extends Pointwise {
+  readonly #options: { negativeSlope?: number }
+  constructor(options: { negativeSlope?: number } = {}) {
+    super()
+    this.#options = options
+  }
+  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+    return elementwise.leakyRelu(x, this.#options)
+  }
+}
+
+export class Softmax extends Pointwise {
+  readonly dim: number
+  constructor(dim: number) {
+    super()
+    this.dim = dim
+  }
+  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+    return softmax(x, this.dim)
+  }
+}
+
+export class LogSoftmax extends Pointwise {
+  readonly dim: number
+  constructor(dim: number) {
+    super()
+    this.dim = dim
+  }
+  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+    return logSoftmax(x, this.dim)
+  }
+}
+
+/** Zeroes elements with probability p in training; nothing in evaluation. */
+export class Dropout extends Pointwise {
+  readonly p: number
+  readonly #generator: Generator | undefined
+  constructor(p = 0.5, options: { readonly generator?: Generator } = {}) {
+    super()
+    this.p = checkProbability('Dropout', p)
+    this.#generator = options.generator
+  }
+  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+    return dropout(x, this.p, { training: this.training, generator: this.#generator })
+  }
+}
+
+/** Passes its input on. */
+export class Identity extends Pointwise {
+  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+    return x
+  }
+}
+
+/** Dimensions from `startDim` to `endDim` joined into one; by default all but the first. */
+export class Flatten extends Module {
+  readonly startDim: number
+  readonly endDim: number
+  declare readonly signature?: { readonly takes: 'anything'; readonly gives: 'unknown' }
+  constructor(startDim = 1, endDim = -1) {
+    super()
+    this.startDim = startDim
+    this.endDim = endDim
+  }
+  forward(x: Tensor): Tensor {
+    return flatten(x, this.startDim, this.endDim)
+  }
+}

@@ -1,0 +1,83 @@
+/** Modules made of modules. */
+import { ValueError } from '../core/errors.js'
+import type { Chained } from '../core/shape-types.js'
+import type { Tensor } from '../core/tensor.js'
+import { Module } from './module.js'
+
+/** A module from one tensor to one tensor, as Sequential chains them. */
+export interface Layer extends Module {
+  forward(x: never): Tensor
+}
+
+/**
+ * Layers one after another. Features and channels that are known at compile time must fit from layer to layer; what does
+ * not fit does not compile, and the error names the layer's place and both sizes. State names are '0', '1', ...
+ */
+export class Sequential<const L extends readonly Layer[] = readonly Layer[]> extends Module {
+  readonly #layers: Layer[] = []
+
+  constructor(...layers: L & Chained<L>) {
+    super()
+    for (const layer of layers as readonly Layer[]) this.append(layer)
+  }
+
+  /** Number of layers. */
+  get length(): number {
+    return this.#layers.length
+  }
+
+  at(index: number): Layer | undefined {
+    return this.#layers.at(index)
+  }
+
+  append(layer: Layer): this {
+    if (!(layer instanceof Module)) throw new ValueError('Sequential', `entry ${this.#layers.length} is not a module, but ${String(layer)}`)
+    // An own property, so that walking the module finds it under its number.
+    Object.defineProperty(this, String(this.#layers.length), { value: layer, enumerable: true })
+    this.#layers.push(layer)
+    return this
+  }
+
+  *[Symbol.iterator](): Generator<Layer> {
+    yield* this.#layers
+  }
+
+  forward(x: Tensor): Tensor {
+    let value = x
+    for (const layer of this.#layers) value = layer.forward(value as never)
+    return value
+  }
+}
+
+/** A list of modules whose parameters belong to the module that holds it. */
+export class ModuleList<M extends Module = Module> extends Module {
+  readonly #modules: M[] = []
+
+  constructor(modules: Iterable<M> = []) {
+    super()
+    for (const module of modules) this.append(module)
+  }
+
+  get length(): number {
+    return this.#modules.length
+  }
+
+  at(index: number): M | undefined {
+    return this.#modules.at(index)
+  }
+
+  append(module: M): this {
+    Object.defineProperty(this, String(this.#modules.length), { value: module, enumerable: true })
+    this.#modules.push(module)
+    return this
+  }
+
+  *[Symbol.iterator](): Generator<M> {
+    yield* this.#modules
+  }
+
+  /** A list is not a step of a computation; call its modules. */
+  forward(): never {
+    throw new ValueError('ModuleList', 'has no forward; iterate over it and call its modules')
+  }
+}

@@ -1,0 +1,13 @@
+/** Operators under the names they have in `torch.nn.functional`. */
+export { scaledDotProductAttention } from '../ops/attention.js'
+export { conv2d } from '../ops/conv.js'
+export { elu, gelu, hardswish, leakyRelu, mish, relu, sigmoid, silu, softplus, tanh } from '../ops/elementwise/index.js'
+export { embedding } from '../ops/indexing.js'
+export { crossEntropy, mseLoss } from '../ops/loss.js'
+export { linear } from '../ops/matmul.js'
+export { batchNorm, layerNorm } from '../ops/norm.js'
+export { avgPool2d, maxPool2d } from '../ops/pool.js'
+export { dropout } from '../ops/random.js'
+export { lstm } from '../ops/recurrent.js'
+export { pad } from '../ops/shape.js'
+export { logSoftmax, softmax } from '../ops/softmax.js'

@@ -1,0 +1,104 @@
+/** Normalisation layers. */
+import { noGrad } from '../autograd/mode.js'
+import { formatShape, ShapeError } from '../core/errors.js'
+import type { Shape } from '../core/shape.js'
+import type { Tensor } from '../core/tensor.js'
+import { add } from '../ops/elementwise/index.js'
+import { copyInto } from '../ops/inplace.js'
+import { batchNorm, layerNorm } from '../ops/norm.js'
+import { ones_ } from './init.js'
+import { buffer, checkSizes, type LayerOptions, parameter } from './layer.js'
+import { type Buffer, Module, type Parameter } from './module.js'
+
+export interface LayerNormLayerOptions extends LayerOptions {
+  readonly eps?: number
+  /** Whether there are weight and bias. Default true. */
+  readonly elementwiseAffine?: boolean
+  readonly bias?: boolean
+}
+
+/** Normalises over the last dimensions of the given sizes. */
+export class LayerNorm extends Module {
+  readonly normalizedShape: Shape
+  readonly eps: number
+  readonly weight: Parameter | null
+  readonly bias: Parameter | null
+  declare readonly signature?: { readonly takes: 'anything'; readonly gives: 'keep' }
+
+  constructor(normalizedShape: number | Shape, options: LayerNormLayerOptions = {}) {
+    super()
+    this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape]
+    checkSizes('LayerNorm', Object.fromEntries(this.normalizedShape.map((size, i) => [`normalizedShape[${i}]`, size])))
+    this.eps = options.eps ?? 1e-5
+    const affine = options.elementwiseAffine ?? true
+    this.weight = affine ? ones_(parameter(this.normalizedShape, options)) : null
+    this.bias = affine && options.bias !== false ? parameter(this.normalizedShape, options) : null
+  }
+
+  forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+    return layerNorm(x, this.normalizedShape, this.weight, this.bias, { eps: this.eps })
+  }
+}
+
+export interface BatchNormLayerOptions extends LayerOptions {
+  readonly eps?: number
+  /** How far the running statistics move; null: the plain average of all batches so far. Default 0.1. */
+  readonly momentum?: number | null
+  /** Whether there are weight and bias. Default true. */
+  readonly affine?: boolean
+  /** Whether there are running statistics; without, evaluation uses the batch's too. Default true. */
+  readonly trackRunningStats?: boolean
+}
+
+/** Batch norm over [N, C, ...]; subclasses say how many dimensions they take. */
+abstract class BatchNorm<C extends number> extends Module {
+  readonly numFeatures: C
+  readonly eps: number
+  readonly momentum: number | null
+  readonly weight: Parameter | null
+  readonly bias: Parameter | null
+  readonly runningMean: Buffer | null
+  readonly runningVar: Buffer | null
+  readonly numBatchesTracked: Buffer | null
+  /** Numbers of dimensions the input may have. */
+  protected abstract readonly ranks: readonly number[]
+
+  constructor(numFeatures: C, options: BatchNormLayerOptions = {}) {
+    super()
+    checkSizes(this.constructor.name, { numFeatures })
+    this.numFeatures = numFeatures
+    this.eps = options.eps ?? 1e-5
+    this.momentum = options.momentum === undefined ? 0.1 : options.momentum
+    const affine = options.affine ?? true
+    this.weight = affine ? ones_(parameter([numFeatures], options)) : null
+    this.bias = affine ? parameter([numFeatures], options) : null
+    const tracked = options.trackRunningStats ?? true
+    this.runningMean = tracked ? buffer([numFeatures], options) : null
+    this.runningVar = tracked ? ones_(buffer([numFeatures], options)) : null
+    this.numBatchesTracked = tracked ? buffer([], { ...options, dtype: 'int32' }) : null
+  }
+
+  forward(x: Tensor): Tensor {
+    if (!this.ranks.includes(x.ndim))
+      throw new ShapeError(this.constructor.name, `x has ${x.ndim} dimensions (${formatShape(x.shape)}), but must have ${this.ranks.join(' or ')}`, [x.shape])
+    const { weight, bias, eps, numBatchesTracked } = this
+    const training = this.training || this.runningMean === null
+    let momentum = this.momentum ?? 0
+    if (this.training && numBatchesTracked !== null) {
+      noGrad(() => copyInto(numBatchesTracked, add(numBatchesTracked as Tensor, 1), this.constructor.name))
+      if (this.momentum === null) momentum = 1 / numBatchesTracked.item()
+    }
+    return batchNorm(x, this.runningMean, this.runningVar, { weight, bias, training, momentum, eps })
+  }
+}
+
+/** Over [N, C] or [N, C, L]. */
+export class BatchNorm1d<const C extends number = number> extends BatchNorm<C> {
+  protected override readonly ranks = [2, 3]
+}
+
+/** Over [N, C, H, W]. */
+export class BatchNorm2d<const C extends number = number> extends BatchNorm<C> {
+  protected override readonly ranks = [4]
+  declare readonly signature?: { readonly takes: { readonly channels: C }; readonly gives: { readonly channels: C } }
+}

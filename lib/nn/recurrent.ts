@@ -1,0 +1,85 @@
+/** Recurrent layers. */
+import { ValueError } from '../core/errors.js'
+import type { Generator } from '../core/generator.js'
+import type { Tensor } from '../core/tensor.js'
+import { lstm, type LstmWeights } from '../ops/recurrent.js'
+import { checkProbability } from '../ops/random.js'
+import { uniform_ } from './init.js'
+import { checkSizes, type LayerOptions, parameter } from './layer.js'
+import { Module, type Parameter } from './module.js'
+
+export interface LstmLayerOptions extends LayerOptions {
+  /** Default 1. */
+  readonly numLayers?: number
+  readonly bias?: boolean
+  /** Sequences are [B, T, features] instead of [T, B, features]. */
+  readonly batchFirst?: boolean
+  /** Between layers, in training. */
+  readonly dropout?: number
+  readonly bidirectional?: boolean
+}
+
+/** What an LSTM gives: the states of its last layer, and the last [h, c] of every layer and direction. */
+export interface LstmResult {
+  readonly output: Tensor
+  readonly state: readonly [Tensor, Tensor]
+}
+
+/** Long short-term memory, gates i, f, g, o; weights are named as PyTorch's (`weight_ih_l0`, `weight_hh_l0_reverse`, ...). */
+export class LSTM extends Module {
+  readonly inputSize: number
+  readonly hiddenSize: number
+  readonly numLayers: number
+  readonly batchFirst: boolean
+  readonly bidirectional: boolean
+  readonly dropout: number
+  readonly #hasBias: boolean
+  readonly #generator: Generator | undefined
+
+  constructor(inputSize: number, hiddenSize: number, options: LstmLayerOptions = {}) {
+    super()
+    this.inputSize = inputSize
+    this.hiddenSize = hiddenSize
+    this.numLayers = options.numLayers ?? 1
+    this.batchFirst = options.batchFirst ?? false
+    this.bidirectional = options.bidirectional ?? false
+    this.dropout = checkProbability('LSTM', options.dropout ?? 0)
+    this.#hasBias = options.bias ?? true
+    this.#generator = options.generator
+    checkSizes('LSTM', { inputSize, hiddenSize, numLayers: this.numLayers })
+    const bound = 1 / Math.sqrt(hiddenSize)
+    for (const suffix of this.#suffixes()) {
+      const layer = Number.parseInt(suffix.slice(1), 10)
+      const size = layer === 0 ? inputSize : hiddenSize * (this.bidirectional ? 2 : 1)
+      const shapes = { weightIh: [4 * hiddenSize, size], weightHh: [4 * hiddenSize, hiddenSize], ...(this.#hasBias ? { biasIh: [4 * hiddenSize], biasHh: [4 * hiddenSize] } : {}) }
+      for (const [name, shape] of Object.entries(shapes))
+        Object.defineProperty(this, `${name}${suffix}`, {
+          value: uniform_(parameter(shape, options), -bound, bound, { generator: options.generator }),
+          enumerable: true,
+          writable: true,
+          configurable: true,
+        })
+    }
+  }
+
+  /** `L0`, `L0Reverse`, `L1`, ...: how the weights of layers and directions are told apart. */
+  #suffixes(): string[] {
+    const directions = this.bidirectional ? ['', 'Reverse'] : ['']
+    return Array.from({ length: this.numLayers }, (_, layer) => directions.map((d) => `L${layer}${d}`)).flat()
+  }
+
+  #weights(): LstmWeights[] {
+    const own = this as unknown as { readonly [name: string]: Parameter | undefined }
+    return this.#suffixes().map((suffix) => {
+      const [wIh, wHh] = [own[`weightIh${suffix}`], own[`weightHh${suffix}`]]
+      if (!wIh || !wHh) throw new ValueError('LSTM', `the weights of ${suffix} are gone`)
+      return { wIh, wHh, bIh: own[`biasIh${suffix}`] ?? null, bHh: own[`biasHh${suffix}`] ?? null }
+    })
+  }
+
+  /** `initial` is [h0, c0], each [layers * directions, B, H]; zeros if left out. */
+  forward(x: Tensor, initial?: readonly [Tensor, Tensor]): LstmResult {
+    const { batchFirst, bidirectional, dropout, training } = this
+    return lstm(x, this.#weights(), { initial, batchFirst, bidirectional, dropout, training, generator: this.#generator })
+  }
+}

@@ -1,0 +1,65 @@
+import { run } from '../backend/dispatch.js'
+import { checkNumbers, notAtLeast, Optimizer, type ParameterGroup, type Parameters, type Ready } from './optimizer.js'
+
+export interface AdamOptions {
+  /** Default 1e-3. */
+  lr: number
+  /** Decay of the averages of the gradient and of its square. Default [0.9, 0.999]. */
+  betas: readonly [number, number]
+  /** Default 1e-8. */
+  eps: number
+  /** Adam: L2 penalty, default 0. AdamW: decoupled decay, default 0.01. */
+  weightDecay: number
+  amsgrad: boolean
+  maximize: boolean
+}
+
+const defaults: AdamOptions = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, amsgrad: false, maximize: false }
+
+/** Adam (Kingma and Ba, 2015), with AMSGrad (Reddi et al., 2018) if asked for. */
+export class Adam extends Optimizer<AdamOptions> {
+  protected readonly decoupled: boolean = false
+
+  constructor(params: Parameters | readonly ParameterGroup<AdamOptions>[], options: Partial<AdamOptions> = {}) {
+    super(params, { ...defaults, ...options })
+  }
+
+  protected override checked(options: AdamOptions): AdamOptions {
+    const { lr, betas, eps, weightDecay } = options
+    checkNumbers(this.constructor.name, [
+      notAtLeast('lr', lr, 0),
+      notAtLeast('eps', eps, 0),
+      notAtLeast('weightDecay', weightDecay, 0),
+      !(Array.isArray(betas) && betas.length === 2 && betas.every((b) => b >= 0 && b < 1)) && `betas are ${String(betas)}, but must be two numbers in [0, 1)`,
+    ])
+    return { ...options }
+  }
+
+  protected override update(ready: readonly Ready[], options: AdamOptions): void {
+    const slots = (name: string) => ready.map((each) => this.slot(each, name))
+    run('adam', {
+      params: ready.map(({ parameter }) => parameter),
+      grads: ready.map(({ gradient }) => gradient),
+      means: slots('mean'),
+      squares: slots('square'),
+      maxSquares: options.amsgrad ? slots('maxSquare') : [],
+      lr: options.lr,
+      beta1: options.betas[0],
+      beta2: options.betas[1],
+      eps: options.eps,
+      weightDecay: options.weightDecay,
+      decoupled: this.decoupled,
+      maximize: options.maximize,
+      step: ready[0]?.state.step ?? 1,
+    })
+  }
+}
+
+/** Adam with decoupled weight decay (Loshchilov and Hutter, 2019). */
+export class AdamW extends Adam {
+  protected override readonly decoupled: boolean = true
+
+  constructor(params: Parameters | readonly ParameterGroup<AdamOptions>[], options: Partial<AdamOptions> = {}) {
+    super(params, { weightDecay: 0.01, ...options })
+  }
+}

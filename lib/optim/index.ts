@@ -1,0 +1,5 @@
+export { Adam, type AdamOptions, AdamW } from './adam.js'
+export { type ClipOptions, clipGradNorm } from './clip.js'
+export { Optimizer, type OptimizerState, type ParameterGroup, type Parameters } from './optimizer.js'
+export { CosineAnnealingLR, LinearLR, Schedule, WarmupCosineLR } from './schedule.js'
+export { SGD, type SgdOptions } from './sgd.js'
