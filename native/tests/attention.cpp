@@ -136,9 +136,9 @@ struct Inputs {
       memcpy(bool_view.strides, strides, sizeof strides);
       mask_bool = &bool_view;
     }
-    if (c.mask == MaskKind::by_key) {  // padding at the end of a sequence
+    if (c.mask == MaskKind::by_key) {  // two thirds of a sequence are padding
       bytes.resize(size_t(c.B * c.Tk));
-      for (size_t e = 0; e < bytes.size(); e++) bytes[e] = int64_t(e) % c.Tk < c.Tk - 3;
+      for (size_t e = 0; e < bytes.size(); e++) bytes[e] = int64_t(e) % c.Tk < (c.Tk + 1) / 3;
       const int64_t strides[4] = {c.Tk, 0, 0, 1};
       memcpy(bool_view.strides, strides, sizeof strides);
       mask_bool = &bool_view;
@@ -334,7 +334,7 @@ void test_shapes(Threads& threads) {
   }
   test(threads, {1, 1, 1, 20, 30, 16, 16, false, MaskKind::none, 0, Layout::dense, -0.3});
   for (Layout layout : {Layout::time_major, Layout::features_outside, Layout::sparse})
-    test(threads, {2, 4, 2, 37, 45, 12, 20, true, MaskKind::both, 0.2, layout});
+    for (int64_t tq : {3, 37}) test(threads, {2, 4, 2, tq, 45, 12, 20, true, MaskKind::both, 0.2, layout});
 }
 
 void test_masks(Threads& threads) {
@@ -343,6 +343,7 @@ void test_masks(Threads& threads) {
       test(threads, {2, 2, 1, 33, 45, 8, 8, causal, mask});
       test(threads, {1, 2, 2, 130, 270, 16, 16, causal, mask, 0.1});
     }
+  test(threads, {1, 2, 1, 20, 600, 8, 8, false, MaskKind::by_key});  // whole tiles of padding
 }
 
 void test_dropout(Threads& threads) {

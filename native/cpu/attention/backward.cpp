@@ -251,8 +251,9 @@ void attention_backward(Context& context, const View* dq, const View* dk, const 
   Room measured;
   const Workspaces spaces = make_workspaces(context, lay_out(p, longest, nullptr, measured), key_heads * pieces);
 
-  parallel(context, key_heads * pieces, [&](int64_t chunk) {
-    const int64_t key_head = chunk % key_heads, piece = chunk / key_heads, first = piece * piece_keys;
+  const int64_t work = p.Tq * (p.Hq / p.Hk) * longest * (3 * p.D + 2 * p.Dv);
+  parallel_units(context, key_heads * pieces, work, [&](int64_t unit) {
+    const int64_t key_head = unit % key_heads, piece = unit / key_heads, first = piece * piece_keys;
     const int64_t space = claim(spaces);
     Room room;
     lay_out(p, longest, spaces.memory + space * spaces.size, room);

@@ -9,7 +9,8 @@
 // are never repacked. And a vector holds one key of several queries: maximum and sum over keys need no work across lanes.
 //
 // 4 (D + Dv) / 2 operations and one exponential per score; causal scores above the diagonal are skipped to a row of MR
-// and, in depth, exactly. K and V^T are packed once per key head. Memory: 4 Tk (D + Dv) bytes per key head for those.
+// and, in depth, exactly, and so are tiles of padding. K and V^T are packed once per key head, in 4 Tk (D + Dv) bytes, or
+// read where they are if that would serve few queries only.
 #include "problem.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -24,11 +25,24 @@ constexpr int64_t tile_keys = 192 / MR * MR;          // whole panels
 constexpr int64_t panels_of_chunk = (64 + NR - 1) / NR;  // panels of queries that meet a tile of keys while it is in cache
 static_assert(tile_keys <= most_keys, "dropout_row's limit");
 
-// All keys and values, packed: for a key head, K in panels of MR keys [D][MR], V^T in panels of MR features [Tk][MR].
+// All keys and values, packed: for a key head, K in panels of MR keys [D][MR], V^T in panels of MR features [Tk][MR]. Null
+// where they are read in place.
 struct Keys {
   float *k, *v;
   int64_t k_size, v_size;  // of a head
 };
+
+// K and V^T from key j on, as left operands.
+Left k_operand(const Problem& p, const Keys& keys, int64_t batch, int64_t key_head, int64_t j) {
+  if (keys.k) return packed_left(keys.k + (batch * p.Hk + key_head) * keys.k_size + j * p.D, p.D);
+  const Matrix k = from_row(head_of(*p.k, batch, key_head), j);
+  return {k.data, MR * k.row_stride, k.row_stride, k.column_stride};
+}
+Left v_operand(const Problem& p, const Keys& keys, int64_t batch, int64_t key_head, int64_t j) {
+  if (keys.v) return {keys.v + (batch * p.Hk + key_head) * keys.v_size + j * MR, p.Tk * MR, 1, MR};
+  const Matrix v = from_row(head_of(*p.v, batch, key_head), j);
+  return {v.data, MR * v.column_stride, v.column_stride, v.row_stride};
+}
 
 // The state of a panel of NR queries. Columns beyond the last query hold zeros for queries and are never written out.
 struct Panel {
@@ -46,17 +60,31 @@ Panel panel_at(const Problem& p, float* room, int64_t index) {
   return {q, out, out + p.Dv * NR, out + (p.Dv + 1) * NR};
 }
 
-// Adds the masks to the tile of keys [j, j + n) and queries [i, i + queries).
+// Adds the mask of a query to each query's column of the tile of queries [i, i + queries) and keys [j, j + n).
 void mask_tile(const Problem& p, float* tile, float* row, int64_t batch, int64_t head, int64_t i, int64_t queries,
                int64_t j, int64_t n) {
-  if (has_mask(p))
-    for (int64_t c = 0; c < queries; c++) {
-      mask_row(p, batch, head, i + c, j, n, row);
-      for (int64_t r = 0; r < n; r++) tile[r * NR + c] = masked(tile[r * NR + c], row[r]);
-    }
-  if (p.causal)
-    for (int64_t r = i + 1 > j ? i + 1 - j : 0; r < n; r++)
-      for (int64_t c = 0; c < NR && i + c < j + r; c++) tile[r * NR + c] = -INFINITY;
+  for (int64_t c = 0; c < queries; c++) {
+    mask_row(p, batch, head, i + c, j, n, row);
+    for (int64_t r = 0; r < n; r++) tile[r * NR + c] = masked(tile[r * NR + c], row[r]);
+  }
+}
+
+// Adds the mask that all queries share.
+void mask_keys(float* tile, const float* row, int64_t n) {
+  for (int64_t r = 0; r < n; r++)
+    for (int64_t c = 0; row[r] != 0 && c < NR; c++) tile[r * NR + c] = masked(tile[r * NR + c], row[r]);
+}
+
+bool masks_all(const float* row, int64_t n) {
+  for (int64_t r = 0; r < n; r++)
+    if (row[r] != -INFINITY) return false;
+  return true;
+}
+
+// Takes out the keys that lie after their query.
+void mask_later_keys(float* tile, int64_t i, int64_t j, int64_t n) {
+  for (int64_t r = i + 1 > j ? i + 1 - j : 0; r < n; r++)
+    for (int64_t c = 0; c < NR && i + c < j + r; c++) tile[r * NR + c] = -INFINITY;
 }
 
 void drop_tile(const Problem& p, float* tile, float* row, int64_t batch, int64_t head, int64_t i, int64_t queries,
@@ -127,11 +155,12 @@ void finish(const Problem& p, const Panel& panel, int64_t queries, int64_t row, 
 // One tile of queries, [i, i + queries), of one head.
 void attend(const Problem& p, const Keys& keys, int64_t batch, int64_t head, int64_t i, int64_t queries, float* room,
             float* out, float* log_sum_exp) {
-  const int64_t key_head = batch * p.Hk + head / (p.Hq / p.Hk);
+  const int64_t key_head = head / (p.Hq / p.Hk);
+  const bool by_key = mask_is_by_key(p);
   const Matrix q = head_of(*p.q, batch, head);
   const int64_t panels = (queries + NR - 1) / NR;
   float* tile = room + panels_of_chunk * panel_size(p);
-  float* row = tile + tile_keys * NR;
+  float *row = tile + tile_keys * NR, *kept = row + tile_keys;
   for (int64_t index = 0; index < panels; index++) {
     const Panel panel = panel_at(p, room, index);
     pack_right(panel.q, transposed(from_row(q, i + index * NR)), p.D, smaller(NR, queries - index * NR));
@@ -141,8 +170,12 @@ void attend(const Problem& p, const Keys& keys, int64_t batch, int64_t head, int
   }
   const int64_t end = p.causal ? smaller(p.Tk, i + queries) : p.Tk;
   for (int64_t j = 0; j < end; j += tile_keys) {
-    const Left k = packed_left(keys.k + key_head * keys.k_size + j * p.D, p.D);
-    const Left v = {keys.v + key_head * keys.v_size + j * MR, p.Tk * MR, 1, MR};
+    if (by_key) {
+      const int64_t n = smaller(tile_keys, p.Tk - j);
+      mask_row(p, batch, head, i, j, n, row);
+      if (masks_all(row, n)) continue;
+    }
+    const Left k = k_operand(p, keys, batch, key_head, j), v = v_operand(p, keys, batch, key_head, j);
     for (int64_t index = 0; index < panels; index++) {
       const Panel panel = panel_at(p, room, index);
       const int64_t first = i + index * NR;
@@ -150,9 +183,11 @@ void attend(const Problem& p, const Keys& keys, int64_t batch, int64_t head, int
       const int64_t n = smaller(tile_keys, (p.causal ? smaller(p.Tk, first + columns) : p.Tk) - j);
       if (n <= 0) continue;
       multiply(n, NR, p.D, k, packed_right(panel.q, p.D), tile, NR, false);
-      mask_tile(p, tile, row, batch, head, first, columns, j, n);
+      if (by_key) mask_keys(tile, row, n);
+      if (has_mask(p) && !by_key) mask_tile(p, tile, row, batch, head, first, columns, j, n);
+      if (p.causal) mask_later_keys(tile, first, j, n);
       exponentiate(p, panel, tile, n);
-      if (p.drop_below) drop_tile(p, tile, row, batch, head, first, columns, j, n);
+      if (p.drop_below) drop_tile(p, tile, kept, batch, head, first, columns, j, n);
       multiply(p.Dv, NR, n, v, packed_right(tile, n), panel.out, NR, true);
     }
   }
@@ -174,25 +209,26 @@ void attention_forward(Context& context, const View& out, const View& log_sum_ex
   constexpr int64_t chunk_queries = panels_of_chunk * NR;
   const int64_t query_tiles = (p.Tq + chunk_queries - 1) / chunk_queries;
   const int64_t key_tiles = (p.Tk + tile_keys - 1) / tile_keys;
-  const int64_t heads = p.B * p.Hq, key_heads = p.B * p.Hk;
+  const int64_t heads = p.B * p.Hq, key_heads = p.B * p.Hk, features = p.D + p.Dv;
   Keys keys = {nullptr, nullptr, round_up(p.Tk, MR) * p.D, round_up(p.Dv, MR) * p.Tk};
-  keys.k = static_cast<float*>(scratch(context, size_t(key_heads * (keys.k_size + keys.v_size)) * sizeof(float)));
-  const Workspaces spaces =
-      make_workspaces(context, panels_of_chunk * panel_size(p) + tile_keys * (NR + 1), heads * query_tiles);
-  keys.v = keys.k + key_heads * keys.k_size;
-
-  if (key_tiles > 0)
-    parallel(context, key_heads * key_tiles, [&](int64_t chunk) {
-      const int64_t key_head = chunk / key_tiles, j = chunk % key_tiles * tile_keys, n = smaller(tile_keys, p.Tk - j);
+  if (p.Tq * (p.Hq / p.Hk) > NR) {
+    keys.k = static_cast<float*>(scratch(context, size_t(key_heads * (keys.k_size + keys.v_size)) * sizeof(float)));
+    keys.v = keys.k + key_heads * keys.k_size;
+    parallel_units(context, key_heads * key_tiles, 16 * tile_keys * features, [&](int64_t unit) {
+      const int64_t key_head = unit / key_tiles, j = unit % key_tiles * tile_keys, n = smaller(tile_keys, p.Tk - j);
       const Matrix k_head = from_row(head_of(k, key_head / p.Hk, key_head % p.Hk), j);
       const Matrix v_head = transposed(from_row(head_of(v, key_head / p.Hk, key_head % p.Hk), j));
       pack_left(keys.k + key_head * keys.k_size + j * p.D, k_head, n, p.D);
       for (int64_t d = 0; d < p.Dv; d += MR)
         pack_left(keys.v + key_head * keys.v_size + d * p.Tk + j * MR, from_row(v_head, d), smaller(MR, p.Dv - d), n);
     });
+  }
+
+  const Workspaces spaces =
+      make_workspaces(context, panels_of_chunk * panel_size(p) + tile_keys * (NR + 2), heads * query_tiles);
   // The last queries see most keys where attention is causal: they start first.
-  parallel(context, heads * query_tiles, [&](int64_t chunk) {
-    const int64_t head = chunk % heads, i = (query_tiles - 1 - chunk / heads) * chunk_queries;
+  parallel_units(context, heads * query_tiles, smaller(p.Tq, chunk_queries) * p.Tk * features, [&](int64_t unit) {
+    const int64_t head = unit % heads, i = (query_tiles - 1 - unit / heads) * chunk_queries;
     const int64_t space = claim(spaces);
     attend(p, keys, head / p.Hq, head % p.Hq, i, smaller(chunk_queries, p.Tq - i), spaces.memory + space * spaces.size,
            pointer<float>(out), pointer<float>(log_sum_exp));

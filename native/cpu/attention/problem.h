@@ -77,6 +77,11 @@ static inline Matrix from_row(Matrix a, int64_t row) {
 
 static inline bool has_mask(const Problem& p) { return p.mask_bool || p.mask_add; }
 
+// Whether all queries of a head have the same mask, as where sequences are padded.
+static inline bool mask_is_by_key(const Problem& p) {
+  return has_mask(p) && (!p.mask_bool || p.mask_bool->strides[2] == 0) && (!p.mask_add || p.mask_add->strides[2] == 0);
+}
+
 // What the masks add to the scores of query i with keys [j, j + n): -infinity where a key does not take part.
 static inline void mask_row(const Problem& p, int64_t batch, int64_t head, int64_t i, int64_t j, int64_t n, float* to) {
   for (int64_t c = 0; c < n; c++) to[c] = 0;
@@ -141,6 +146,18 @@ static inline void pack_right(float* to, Matrix b, int64_t k, int64_t n) {
 
 static inline void scale_all(float* data, int64_t count, float factor) {
   for (int64_t c = 0; c < count; c++) data[c] *= factor;
+}
+
+// Runs body(unit) for all units on all threads, several to a chunk where a unit is little work (in multiply-adds).
+template <class F>
+static inline void parallel_units(Context& context, int64_t units, int64_t work, const F& body) {
+  constexpr int64_t least_work = 1 << 18;  // some microseconds, as long as it takes to wake a thread
+  const int64_t share = smaller(units, 1 + least_work / (work + 1));
+  if (units > 0)
+    parallel(context, (units + share - 1) / share, [&](int64_t chunk) {
+      const int64_t end = smaller(units, (chunk + 1) * share);
+      for (int64_t unit = chunk * share; unit < end; unit++) body(unit);
+    });
 }
 
 // Memory of the chunks at work: as many pieces as threads, each claimed for the time of a chunk. Which piece a chunk gets
