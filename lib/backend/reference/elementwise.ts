@@ -218,7 +218,7 @@ export const elementwise = {
   mish: unary((x) => x * Math.tanh(softplus(x))),
   mish_backward: backward((dy, x) => dy * mishDerivative(x)),
   hardswish: unary((x) => (x * Math.min(Math.max(x + 3, 0), 6)) / 6),
-  hardswish_backward: backward((dy, x) => (x <= -3 ? 0 : x < 3 ? dy * (x / 3 + 0.5) : dy)),
+  hardswish_backward: backward((dy, x) => (x <= -3 ? 0 : x >= 3 ? dy : dy * (x / 3 + 0.5))),
   gelu: unary((x, { tanhApproximation }) => (tanhApproximation ? 0.5 * x * (1 + geluTanh(x)) : x * bigPhi(x))),
   gelu_backward: backward(
     (dy, x, { tanhApproximation }) => dy * (tanhApproximation ? geluTanhDerivative(x) : bigPhi(x) + x * phi(x)),
@@ -226,7 +226,7 @@ export const elementwise = {
   softplus: unary((x, { beta, threshold }) => (x * beta > threshold ? x : softplus(x * beta) / beta)),
   softplus_backward: backward((dy, x, { beta, threshold }) => (x * beta > threshold ? dy : dy * sigmoid(x * beta))),
   elu: unary((x, { alpha }) => (x < 0 ? alpha * Math.expm1(x) : x)),
-  elu_backward: backward((dy, x, { alpha }) => (x <= 0 ? dy * alpha * Math.exp(x) : dy)),
+  elu_backward: backward((dy, x, { alpha }) => (x > 0 ? dy : dy * alpha * Math.exp(x))),
   leaky_relu: unary((x, { slope }) => (x > 0 ? x : x * slope)),
   leaky_relu_backward: backward((dy, x, { slope }) => (x > 0 ? dy : dy * slope)),
   sigmoid_backward: backwardOfOutput((dy, y) => dy * y * (1 - y)),
