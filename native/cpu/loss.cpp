@@ -4,12 +4,13 @@
 // N rows, C classes, y the label of a row, w the classes' weights (1 without), s the smoothing, W the sum of w:
 //   loss = (1 - s) w_y (lse - x_y) + s / C sum_c w_c (lse - x_c)          lse = log sum_c exp(x_c)
 //   dx_c = g (((1 - s) w_y + s W / C) exp(x_c - lse) - (1 - s) w_y [c = y] - s / C w_c)
-// with g the gradient of the row's loss. mean divides by the sum of w_y over the rows that count, as PyTorch does, smoothed
-// or not; rows with y = ignoreIndex and rows with a wrong label count for nothing.
+// with g the gradient of the row's loss. mean divides by the sum of w_y over the rows that count, as PyTorch does,
+// smoothed or not; rows with y = ignoreIndex and rows with a wrong label count for nothing.
 //
-// Forward reads the logits once: a block of 1024 is in the first-level cache for its maximum and again for its exponentials,
-// and the sum is rescaled where the maximum grows (Milakov and Gimelshein, "Online normalizer calculation for softmax",
-// 2018). Backward reads the logits once and writes the gradient once. Sums are float32 within blocks, float64 across.
+// Forward reads the logits once: a block of 1024 is in the first-level cache for its maximum and again for its
+// exponentials, and the sum is rescaled where the maximum grows (Milakov and Gimelshein, "Online normalizer
+// calculation for softmax", 2018). Backward reads the logits once and writes the gradient once. Sums are float32
+// within blocks, float64 across.
 #include <math.h>
 
 #include "../generated/kernels.h"
@@ -51,7 +52,8 @@ bool make_problem(Context& context, Problem& problem, const View& logits, const 
   if (!expect(context, target.count == rows && log_sum_exp.count == rows, "cross_entropy: numbers of rows differ") ||
       !expect(context, !weight || weight->count == classes, "cross_entropy: weight is not [C]") ||
       !expect(context, reduction >= reduce_none && reduction <= reduce_sum, "cross_entropy: unknown reduction") ||
-      !expect(context, loss.count == (reduction == reduce_none ? rows : 1), "cross_entropy: the loss has the wrong size") ||
+      !expect(context, loss.count == (reduction == reduce_none ? rows : 1),
+              "cross_entropy: the loss has the wrong size") ||
       !expect(context, total.count == 1, "cross_entropy: total is not a scalar"))
     return false;
   problem = {rows,
@@ -121,7 +123,8 @@ void cross_entropy_forward(Context& context, const View& out, const View& log_su
                            const View& logits, const View& target, const View* weight, int64_t ignore_index,
                            double smoothing, int64_t reduction) {
   Problem problem;
-  if (!make_problem(context, problem, logits, target, weight, log_sum_exp, total, out, ignore_index, smoothing, reduction))
+  if (!make_problem(context, problem, logits, target, weight, log_sum_exp, total, out, ignore_index, smoothing,
+                    reduction))
     return;
   const int64_t classes = problem.classes;
   double* losses = static_cast<double*>(scratch(context, sizeof(double) * size_t(problem.rows)));
@@ -155,7 +158,8 @@ void cross_entropy_backward(Context& context, const View& dlogits, const View& d
                             const View& total, const View& logits, const View& target, const View* weight,
                             int64_t ignore_index, double smoothing, int64_t reduction) {
   Problem problem;
-  if (!make_problem(context, problem, logits, target, weight, log_sum_exp, total, dy, ignore_index, smoothing, reduction) ||
+  if (!make_problem(context, problem, logits, target, weight, log_sum_exp, total, dy, ignore_index, smoothing,
+                    reduction) ||
       !expect(context, same_shape(dlogits, logits), "cross_entropy_backward: dlogits and logits differ in shape"))
     return;
   const int64_t classes = problem.classes;

@@ -1,12 +1,14 @@
-// Optimiser steps, the norm of gradients and their scaling: each over lists of tensors in one call and one pass over memory.
+// Optimiser steps, the norm of gradients and their scaling: each over lists of tensors in one call and one pass over
+// memory.
 //
-// The tensors are cut into pieces of 16K elements, and pieces are grouped until a chunk has that many, so that a thousand
-// small tensors are a few chunks of work. An element's result depends on nothing else, and the norm is summed piece by piece
-// in float64 in the lists' order: bits do not depend on threads.
+// The tensors are cut into pieces of 16K elements, and pieces are grouped until a chunk has that many, so that a
+// thousand small tensors are a few chunks of work. An element's result depends on nothing else, and the norm is
+// summed piece by piece in float64 in the lists' order: bits do not depend on threads.
 //
-// The formulas are those of torch.optim.SGD, Adam and AdamW (Kingma and Ba, "Adam", 2015; Loshchilov and Hutter, "Decoupled
-// weight decay regularization", 2019; Reddi et al., "On the convergence of Adam and beyond", 2018, for amsgrad), numbers of
-// the step in float64, elements in float32. Bytes moved an element: sgd 12, with momentum 20; adam 28, with amsgrad 36.
+// The formulas are those of torch.optim.SGD, Adam and AdamW (Kingma and Ba, "Adam", 2015; Loshchilov and Hutter,
+// "Decoupled weight decay regularization", 2019; Reddi et al., "On the convergence of Adam and beyond", 2018, for
+// amsgrad), numbers of the step in float64, elements in float32. Bytes moved an element: sgd 12, with momentum 20;
+// adam 28, with amsgrad 36.
 #include <math.h>
 
 #include "../generated/kernels.h"
@@ -68,7 +70,8 @@ float* at(ViewList list, const Piece& piece) { return pointer<float>(list.items[
 bool parallel_to(Context& context, ViewList tensors, ViewList list) {
   if (!expect(context, list.size == tensors.size, "optimizer: lists of tensors differ in length")) return false;
   for (int64_t t = 0; t < tensors.size; t++)
-    if (!expect(context, list.items[t].count == tensors.items[t].count, "optimizer: sizes of tensors differ")) return false;
+    if (!expect(context, list.items[t].count == tensors.items[t].count, "optimizer: sizes of tensors differ"))
+      return false;
   return true;
 }
 

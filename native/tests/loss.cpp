@@ -1,5 +1,5 @@
-// Cross entropy against float64: weights, smoothing, ignored and wrong labels, the three reductions; equal bits for 1, 2 and
-// 3 threads. Allowed errors follow from the float32 sums of at most 1024 terms and a few roundings.
+// Cross entropy against float64: weights, smoothing, ignored and wrong labels, the three reductions; equal bits for
+// 1, 2 and 3 threads. Allowed errors follow from the float32 sums of at most 1024 terms and a few roundings.
 #include "tensors.h"
 
 namespace {
@@ -18,8 +18,9 @@ struct Options {
 
 void test_case(int64_t N, int64_t C, Options options) {
   char what[160];
-  snprintf(what, sizeof what, "cross entropy [%lld, %lld] weighted %d smoothing %g reduction %lld shift %g", (long long)N,
-           (long long)C, options.weighted, options.smoothing, (long long)options.reduction, options.shift);
+  snprintf(what, sizeof what, "cross entropy [%lld, %lld] weighted %d smoothing %g reduction %lld shift %g",
+           (long long)N, (long long)C, options.weighted, options.smoothing, (long long)options.reduction,
+           options.shift);
   const bool each = options.reduction == 0;
   Floats logits({N, C}), weight({C}), lse({N}), total({}), dlogits({N, C});
   Floats out(each ? std::initializer_list<int64_t>{N} : std::initializer_list<int64_t>{});
@@ -67,9 +68,8 @@ void test_case(int64_t N, int64_t C, Options options) {
       smooth_size += w_c * (fabs(double(options.scale)) * 2 + 1);
     }
     const double loss = (1 - s) * w_y * (exact[n] - logits[n * size_t(C) + y]) + s / double(C) * smooth;
-    const double allowed =
-        ((1 - s) * w_y + s * weight_sum / double(C)) * relative + s / double(C) * smooth_size * length * epsilon +
-        4 * epsilon * fabs(loss);
+    const double allowed = ((1 - s) * w_y + s * weight_sum / double(C)) * relative +
+                           s / double(C) * smooth_size * length * epsilon + 4 * epsilon * fabs(loss);
     weights += w_y;
     sum += loss;
     allowed_sum += allowed;
@@ -109,7 +109,8 @@ void test_labels() {
   const int32_t labels[] = {1, 3, -1, 2};
   memcpy(target.view.data, labels, sizeof labels);
   const RecordedError error = error_of([&](Context& c) {
-    FIRESTEEL_ISA::cross_entropy_forward(c, out.view, lse.view, total.view, logits.view, target.view, nullptr, -100, 0, 0);
+    FIRESTEEL_ISA::cross_entropy_forward(c, out.view, lse.view, total.view, logits.view, target.view, nullptr, -100, 0,
+                                         0);
   });
   check(error.code == ErrorCode::index, "a wrong label is recorded");
   check(error.text.find("outside [0, 3)") != std::string::npos, "the error names the range: " + error.text);
@@ -122,7 +123,8 @@ void test_labels() {
   for (size_t n = 0; n < 4; n++) target[n] = 7;
   Floats mean({}), gradient({});
   gradient[0] = 1;
-  FIRESTEEL_ISA::cross_entropy_forward(context, mean.view, lse.view, total.view, logits.view, target.view, nullptr, 7, 0, 1);
+  FIRESTEEL_ISA::cross_entropy_forward(context, mean.view, lse.view, total.view, logits.view, target.view, nullptr, 7,
+                                       0, 1);
   check(mean[0] != mean[0] && total[0] == 0, "the mean of nothing is NaN");
   FIRESTEEL_ISA::cross_entropy_backward(context, dlogits.view, gradient.view, lse.view, total.view, logits.view,
                                         target.view, nullptr, 7, 0, 1);
@@ -131,7 +133,8 @@ void test_labels() {
   logits[0] = -INFINITY;
   logits[4] = NAN;
   target[0] = target[1] = 1;
-  FIRESTEEL_ISA::cross_entropy_forward(context, out.view, lse.view, total.view, logits.view, target.view, nullptr, 7, 0, 0);
+  FIRESTEEL_ISA::cross_entropy_forward(context, out.view, lse.view, total.view, logits.view, target.view, nullptr, 7, 0,
+                                       0);
   check(isfinite(out[0]) && out[1] != out[1], "-infinity and NaN among the logits");
   context.take_error();
 }

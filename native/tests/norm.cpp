@@ -1,6 +1,7 @@
-// Layer norm and batch norm against float64, forward and backward, with and without each optional argument; equal bits for
-// 1, 2 and 3 threads. Allowed errors: sums are float32 over at most 1024 elements or 64 rows, so relative to the sum of their
-// terms' sizes they are off by at most that many roundings; the mean's rounding shifts every distance by |mean| epsilon.
+// Layer norm and batch norm against float64, forward and backward, with and without each optional argument; equal
+// bits for 1, 2 and 3 threads. Allowed errors: sums are float32 over at most 1024 elements or 64 rows, so relative to
+// the sum of their terms' sizes they are off by at most that many roundings; the mean's rounding shifts every
+// distance by |mean| epsilon.
 #include "tensors.h"
 
 namespace {
@@ -86,9 +87,8 @@ void test_layer_norm(int64_t rows, int64_t columns, bool weighted, bool biased, 
       const double h = (x[r * C + c] - m.mean) * scale, g = dy[r * C + c] * (weighted ? double(weight[c]) : 1);
       const double n = double(C), expected = scale * (g - sum / n - h * product / n);
       const double h_error = off * scale + fabs(h) * epsilon * (length + 8);
-      const double allowed =
-          scale * (epsilon * (length + 16) * (sum_size / n + fabs(h) * product_size / n + fabs(g)) +
-                   h_error * product_size / n);
+      const double allowed = scale * (epsilon * (length + 16) * (sum_size / n + fabs(h) * product_size / n + fabs(g)) +
+                                      h_error * product_size / n);
       backward = backward && near(dx[r * C + c], expected, allowed);
     }
   }
@@ -130,8 +130,8 @@ void test_batch_norm(int64_t N, int64_t C, int64_t L, BatchOptions o) {
                                       momentum, eps, o.training);
   });
   run<float>(what, {&dx, &dweight, &dbias}, [&](Context& c) {
-    FIRESTEEL_ISA::batch_norm_backward(c, &dx.view, &dweight.view, &dbias.view, dy.view, x.view, mean.view, rstd.view, w,
-                                       o.training);
+    FIRESTEEL_ISA::batch_norm_backward(c, &dx.view, &dweight.view, &dbias.view, dy.view, x.view, mean.view, rstd.view,
+                                       w, o.training);
   });
   // Any output alone has the same bits.
   Floats dx_alone({N, C, L}), dweight_alone({C});
@@ -140,8 +140,8 @@ void test_batch_norm(int64_t N, int64_t C, int64_t L, BatchOptions o) {
                                        o.training);
   });
   run<float>(what, {&dweight_alone}, [&](Context& c) {
-    FIRESTEEL_ISA::batch_norm_backward(c, nullptr, &dweight_alone.view, nullptr, dy.view, x.view, mean.view, rstd.view, w,
-                                       o.training);
+    FIRESTEEL_ISA::batch_norm_backward(c, nullptr, &dweight_alone.view, nullptr, dy.view, x.view, mean.view, rstd.view,
+                                       w, o.training);
   });
   check(!memcmp(dx.view.data, dx_alone.view.data, 4 * dx.size()), std::string(what) + ": dx alone differs");
   check(!memcmp(dweight.view.data, dweight_alone.view.data, 4 * dweight.size()),
@@ -206,8 +206,8 @@ void test_wrong_calls() {
         }).code == ErrorCode::internal,
         "layer norm refuses a weight that is too short");
   check(error_of([&](Context& c) {
-          FIRESTEEL_ISA::batch_norm_forward(c, planes.view, three.view, three.view, planes.view, nullptr, nullptr, nullptr,
-                                            nullptr, 0.1, eps, false);
+          FIRESTEEL_ISA::batch_norm_forward(c, planes.view, three.view, three.view, planes.view, nullptr, nullptr,
+                                            nullptr, nullptr, 0.1, eps, false);
         }).code == ErrorCode::internal,
         "batch norm refuses evaluation without running statistics");
 }

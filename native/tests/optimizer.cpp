@@ -1,5 +1,5 @@
-// Optimiser steps against PyTorch's formulas in float64, over lists of ragged tensors; the norm and its scaling; equal bits
-// for 1, 2 and 3 threads.
+// Optimiser steps against PyTorch's formulas in float64, over lists of ragged tensors; the norm and its scaling;
+// equal bits for 1, 2 and 3 threads.
 #include <memory>
 
 #include "tensors.h"
@@ -46,14 +46,14 @@ std::vector<std::vector<float>> copy_of(List& list) {
 
 void test_sgd(double momentum, double dampening, double decay, bool nesterov, bool maximize, bool first) {
   char what[120];
-  snprintf(what, sizeof what, "sgd momentum %g dampening %g decay %g nesterov %d maximize %d first %d", momentum, dampening,
-           decay, nesterov, maximize, first);
+  snprintf(what, sizeof what, "sgd momentum %g dampening %g decay %g nesterov %d maximize %d first %d", momentum,
+           dampening, decay, nesterov, maximize, first);
   const double lr = 0.05;
   List p(1, 1, 0), g(50, 2, 0), b(100, 1, 0);
   const auto old_p = copy_of(p), old_b = copy_of(b);
   run<float>(what, all_of({&p, &b}), [&](Context& c) {
-    FIRESTEEL_ISA::sgd(c, p.list(), g.list(), momentum != 0 ? b.list() : nothing, lr, momentum, dampening, decay, nesterov,
-                       maximize, first);
+    FIRESTEEL_ISA::sgd(c, p.list(), g.list(), momentum != 0 ? b.list() : nothing, lr, momentum, dampening, decay,
+                       nesterov, maximize, first);
   });
   bool right = true;
   for (size_t t = 0; t < tensor_count; t++)
@@ -72,14 +72,14 @@ void test_sgd(double momentum, double dampening, double decay, bool nesterov, bo
 
 void test_adam(bool decoupled, bool amsgrad, bool maximize, double decay, int64_t step) {
   char what[120];
-  snprintf(what, sizeof what, "adam decoupled %d amsgrad %d maximize %d decay %g step %lld", decoupled, amsgrad, maximize,
-           decay, (long long)step);
+  snprintf(what, sizeof what, "adam decoupled %d amsgrad %d maximize %d decay %g step %lld", decoupled, amsgrad,
+           maximize, decay, (long long)step);
   const double lr = 1e-2, beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
   List p(1, 1, 0), g(50, 2, 0), m(100, 1, 0), v(150, 0.4f, 0.5), most(200, 0.4f, 0.5);
   const auto old_p = copy_of(p), old_m = copy_of(m), old_v = copy_of(v), old_most = copy_of(most);
   run<float>(what, all_of({&p, &m, &v, &most}), [&](Context& c) {
-    FIRESTEEL_ISA::adam(c, p.list(), g.list(), m.list(), v.list(), amsgrad ? most.list() : nothing, lr, beta1, beta2, eps,
-                        decay, decoupled, maximize, step);
+    FIRESTEEL_ISA::adam(c, p.list(), g.list(), m.list(), v.list(), amsgrad ? most.list() : nothing, lr, beta1, beta2,
+                        eps, decay, decoupled, maximize, step);
   });
   const double correction1 = 1 - pow(beta1, double(step)), correction2 = 1 - pow(beta2, double(step));
   bool right = true;
@@ -92,11 +92,12 @@ void test_adam(bool decoupled, bool amsgrad, bool maximize, double decay, int64_
       const double square = beta2 * old_v[t][i] + (1 - beta2) * d * d;
       const double largest = amsgrad ? fmax(square, old_most[t][i]) : square;
       const double move = lr / correction1 * mean / (sqrt(largest) / sqrt(correction2) + eps);
-      right = right && near(m[t][i], mean, 4 * epsilon * (fabs(d) + 1)) &&
-              near(v[t][i], square, 4 * epsilon * (d * d + 1)) &&
-              (!amsgrad || near(most[t][i], largest, 4 * epsilon * (d * d + 1))) &&
-              // the share of the mean's rounding grows where mean cancels
-              near(p[t][i], x - move, 2 * epsilon * fabs(x) + 16 * epsilon * fabs(move) * (1 + (fabs(d) + 1) / fabs(mean)));
+      right =
+          right && near(m[t][i], mean, 4 * epsilon * (fabs(d) + 1)) &&
+          near(v[t][i], square, 4 * epsilon * (d * d + 1)) &&
+          (!amsgrad || near(most[t][i], largest, 4 * epsilon * (d * d + 1))) &&
+          // the share of the mean's rounding grows where mean cancels
+          near(p[t][i], x - move, 2 * epsilon * fabs(x) + 16 * epsilon * fabs(move) * (1 + (fabs(d) + 1) / fabs(mean)));
     }
   check(right, what);
 }

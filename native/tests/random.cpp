@@ -1,5 +1,6 @@
 // Random tensors and dropout: Philox against Random123's known answers, bits against those of TypeScript
-// (tests/unit/random.test.ts holds the same digests), numbers against their formulas, the normal distribution against erfc.
+// (tests/unit/random.test.ts holds the same digests), numbers against their formulas, the normal distribution against
+// erfc.
 #include "../cpu/random/normal.h"
 #include "tensors.h"
 
@@ -113,8 +114,8 @@ void test_dropout(int64_t rows, int64_t columns) {
   x.strides[0] = 2;
   x.strides[1] = 2 * rows;
   for (double p : {0.0, 0.1, 0.5, 1.0}) {
-    const std::string what = "dropout of " + std::to_string(rows) + " x " + std::to_string(columns) + " by " +
-                             std::to_string(p);
+    const std::string what =
+        "dropout of " + std::to_string(rows) + " x " + std::to_string(columns) + " by " + std::to_string(p);
     run<float>(what, {&out}, [&](Context& c) { FIRESTEEL_ISA::dropout(c, out.view, x, position, p); });
     std::vector<uint32_t> words(out.size());
     random::philox_words(words.data(), out.view.count, position.seed, position.stream, position.offset);

@@ -1,7 +1,7 @@
 // Softmax and log-softmax against float64 along any dimension; equal bits for 1, 2 and 3 threads; infinities and NaN.
 //
-// Allowed errors: an exponential is right to 4 roundings and its argument to one of |x - max|; sums are float32 over at most
-// 1024 elements (see simd/row.h), and each result is rounded a few times.
+// Allowed errors: an exponential is right to 4 roundings and its argument to one of |x - max|; sums are float32 over
+// at most 1024 elements (see simd/row.h), and each result is rounded a few times.
 #include "tensors.h"
 
 namespace {
@@ -56,8 +56,9 @@ void test_shape(std::initializer_list<int64_t> sizes, int dim, float scale, floa
       gradient_right = gradient_right && near(dx[at], y[at] * (dy[at] - product),
                                               epsilon * y[at] * (length * product_size + 4 * fabs(dy[at]) + 4));
       const double p = exp(double(log_y[at]));
-      log_gradient_right = log_gradient_right && near(log_dx[at], dy[at] - p * total,
-                                                      epsilon * (p * (length * total_size + 8 * fabs(total)) + 2 * fabs(dy[at])));
+      log_gradient_right =
+          log_gradient_right && near(log_dx[at], dy[at] - p * total,
+                                     epsilon * (p * (length * total_size + 8 * fabs(total)) + 2 * fabs(dy[at])));
     }
   });
   check(right, what + ": forward");

@@ -1,5 +1,5 @@
-// What the native tests of single kernels share: tensors with a guard behind their memory, a check that counts, and running
-// a kernel with 1, 2 and 3 threads.
+// What the native tests of single kernels share: tensors with a guard behind their memory, a check that counts, and
+// running a kernel with 1, 2 and 3 threads.
 #pragma once
 #include <math.h>
 #include <stdio.h>
@@ -96,7 +96,8 @@ void run(const std::string& what, const std::vector<Tensor<T>*>& outputs, const 
       if (first.size() <= i)
         first.push_back(outputs[i]->data);
       else
-        check(!memcmp(first[i].data(), outputs[i]->data.data(), 4 * first[i].size()), what + ": bits depend on threads");
+        check(!memcmp(first[i].data(), outputs[i]->data.data(), 4 * first[i].size()),
+              what + ": bits depend on threads");
     }
   }
 }

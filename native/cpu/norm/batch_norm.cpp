@@ -1,14 +1,16 @@
-// Batch normalisation of x [N, C, L] over N and L, forward and backward. Outputs are overwritten, running statistics updated.
+// Batch normalisation of x [N, C, L] over N and L, forward and backward. Outputs are overwritten, running statistics
+// updated.
 //
 //   h = (x - mean) rstd, rstd = 1 / sqrt(variance + eps), y = h w + b
 //   training: dx = w rstd (dy - mean(dy) - h mean(dy h)); else dx = w rstd dy; dw = sum(dy h), db = sum(dy)
 //
-// A plane (n, c) of L elements is contiguous. Its statistics are taken in two passes, sum and squares about the mean, over
-// pieces that stay in the first-level cache, and pieces are merged in order in float64 (Chan, Golub and LeVeque, "Updating
-// formulae and a pairwise algorithm for computing sample variances", 1979): memory is read once for them. A channel is one
-// unit of work, statistics and result, while it is in the cache; where there are too few channels they are cut into parts
-// of whole planes, by the shape alone. Where L is 1, registers run across channels, with compensated sums down the rows.
-// An empty batch has mean and variance 0 and leaves the running statistics as they are.
+// A plane (n, c) of L elements is contiguous. Its statistics are taken in two passes, sum and squares about the mean,
+// over pieces that stay in the first-level cache, and pieces are merged in order in float64 (Chan, Golub and LeVeque,
+// "Updating formulae and a pairwise algorithm for computing sample variances", 1979): memory is read once for them. A
+// channel is one unit of work, statistics and result, while it is in the cache; where there are too few channels they
+// are cut into parts of whole planes, by the shape alone. Where L is 1, registers run across channels, with
+// compensated sums down the rows. An empty batch has mean and variance 0 and leaves the running statistics as they
+// are.
 #include <math.h>
 
 #include "../../generated/kernels.h"
@@ -107,7 +109,6 @@ Statistics statistics_of(const float* x, int64_t count) {
   const double rest = about[0] / double(count);
   return {double(count), double(mean) + rest, about[1] - rest * about[0]};
 }
-
 
 float weight_of(const float* weight, int64_t c) { return weight ? weight[c] : 1.0f; }
 

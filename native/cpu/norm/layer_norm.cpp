@@ -3,10 +3,10 @@
 //   h = (x - mean) rstd, rstd = 1 / sqrt(variance + eps), out = h w + b
 //   dx = rstd (g - mean(g) - h mean(g h)) with g = dy w; dw = sum over rows of dy h, db = sum over rows of dy
 //
-// A row is in the first-level cache for all its passes: forward takes the mean, then the variance about it, then the result;
-// backward the two means, then dx and the row's part of dw and db. Those parts are summed in float32 over blocks of 64 rows,
-// which are cut by the shape alone, and in float64 over the blocks in order. Reads 4 and writes 4 bytes an element forward,
-// 8 and 4 backward.
+// A row is in the first-level cache for all its passes: forward takes the mean, then the variance about it, then the
+// result; backward the two means, then dx and the row's part of dw and db. Those parts are summed in float32 over
+// blocks of 64 rows, which are cut by the shape alone, and in float64 over the blocks in order. Reads 4 and writes 4
+// bytes an element forward, 8 and 4 backward.
 #include <math.h>
 
 #include "../../generated/kernels.h"
@@ -36,8 +36,8 @@ void for_units(Context& context, int64_t count, int64_t size, const F& body) {
 }
 
 // One row of the backward pass; dx, dw and db may be null, dw and db are added to.
-void row_backward(int64_t columns, const float* dy, const float* x, float mean_of_row, float rstd_of_row, const float* w,
-                  float* dx, float* dw, float* db) {
+void row_backward(int64_t columns, const float* dy, const float* x, float mean_of_row, float rstd_of_row,
+                  const float* w, float* dx, float* dw, float* db) {
   const Vec mean = set(mean_of_row), rstd = set(rstd_of_row), one = set(1.0f);
   if (dx) {
     double sums[2];  // of g and of g h
@@ -60,9 +60,7 @@ void row_backward(int64_t columns, const float* dy, const float* x, float mean_o
       store_some(dw + i, fma(load_some(dy + i, n), h, load_some(dw + i, n)), n);
     });
   if (db)
-    for_row(columns, [&](int64_t i, int64_t n) {
-      store_some(db + i, load_some(db + i, n) + load_some(dy + i, n), n);
-    });
+    for_row(columns, [&](int64_t i, int64_t n) { store_some(db + i, load_some(db + i, n) + load_some(dy + i, n), n); });
 }
 
 // to[c] = sum over blocks of parts[block][c]

@@ -1,9 +1,10 @@
 // Random words to normal numbers by the inverse of the normal distribution function: Wichura, "Algorithm AS 241: the
 // percentage points of the normal distribution" (Applied Statistics 37, 1988), PPND16.
 //
-// Everything is + - * / and sqrt of float64 in a fixed order, the logarithm included, so that every IEEE machine gives the
-// same bits; lib/core/distributions.ts is the same sequence in TypeScript, and no multiplication may be fused with an
-// addition here. Only 2^32 probabilities occur, (word + 0.5) / 2^32, so AS 241's third region, below e^-25, is never met.
+// Everything is + - * / and sqrt of float64 in a fixed order, the logarithm included, so that every IEEE machine
+// gives the same bits; lib/core/distributions.ts is the same sequence in TypeScript, and no multiplication may be
+// fused with an addition here. Only 2^32 probabilities occur, (word + 0.5) / 2^32, so AS 241's third region, below
+// e^-25, is never met.
 #pragma once
 #include "philox.h"
 

@@ -1,9 +1,10 @@
-// Philox 4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2,
-// 3" (SC 2011): ten rounds of two 32x32 -> 64 bit products turn a 128-bit counter and a 64-bit key into four words.
+// Philox 4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as
+// 1, 2, 3" (SC 2011): ten rounds of two 32x32 -> 64 bit products turn a 128-bit counter and a 64-bit key into four
+// words.
 //
-// Firesteel's counter is (block low, block high, stream, 0) and its key (seed low, seed high). Any block is computed alone,
-// so random numbers are a function of their position and never of who computes them. lib/core/philox.ts is the same
-// function in TypeScript.
+// Firesteel's counter is (block low, block high, stream, 0) and its key (seed low, seed high). Any block is computed
+// alone, so random numbers are a function of their position and never of who computes them. lib/core/philox.ts is the
+// same function in TypeScript.
 #pragma once
 #include <stdint.h>
 #include <string.h>
@@ -86,7 +87,8 @@ static inline void store_interleaved(uint32_t* out, PhiloxLanes low, PhiloxLanes
   memcpy(out + 2 * philox_lanes, &second, sizeof second);
 }
 
-// Registers that are computed side by side, to hide the latency of the multiplications; four would not fit 16 registers.
+// Registers that are computed side by side, to hide the latency of the multiplications; four would not fit 16
+// registers.
 constexpr int philox_registers = 3;
 constexpr int philox_group_blocks = philox_registers * philox_lanes;
 

@@ -1,9 +1,11 @@
-// Random tensors and dropout: element i of a call takes word i % 4 of Philox block offset + i / 4, so that chunks of the
-// output are computed anywhere in any order. Words are made in a buffer in the first-level cache and converted from there.
+// Random tensors and dropout: element i of a call takes word i % 4 of Philox block offset + i / 4, so that chunks of
+// the output are computed anywhere in any order. Words are made in a buffer in the first-level cache and converted
+// from there.
 //
-// Numbers are computed in float64 by the operations that the table of kernels states, and rounded once: bits equal those
-// of lib/backend/reference/random.ts. About 1.3 cycles a word on AVX2 for Philox itself; a normal number takes ten times
-// that. Dropout reads 4 bytes and writes 4 bytes an element, and keeps no mask: its backward is itself at the same position.
+// Numbers are computed in float64 by the operations that the table of kernels states, and rounded once: bits equal
+// those of lib/backend/reference/random.ts. About 1.3 cycles a word on AVX2 for Philox itself; a normal number takes
+// ten times that. Dropout reads 4 bytes and writes 4 bytes an element, and keeps no mask: its backward is itself at
+// the same position.
 #include "../../generated/kernels.h"
 #include "normal.h"
 #include "philox.h"
@@ -100,8 +102,8 @@ void random_normal(Context& context, const View& out, const Philox& random, doub
 void random_integers(Context& context, const View& out, const Philox& random, int64_t low, int64_t high) {
   if (low < INT32_MIN || high > int64_t(INT32_MAX) + 1 || low >= high) {
     record_error(context, ErrorCode::value,
-                 "random_integers: low is %lld and high is %lld; they must hold -2^31 <= low < high <= 2^31", (long long)low,
-                 (long long)high);
+                 "random_integers: low is %lld and high is %lld; they must hold -2^31 <= low < high <= 2^31",
+                 (long long)low, (long long)high);
     return;
   }
   int32_t* const to = pointer<int32_t>(out);

@@ -1,8 +1,8 @@
 // Sums and maxima over contiguous floats, for the families that reduce rows.
 //
-// A sum runs in float32 over blocks of 1024 elements, in four registers side by side, and in float64 over the blocks: at
-// most 256 / lanes additions of float32 follow one another, whatever the row's length. The order is fixed by the length and
-// the instruction set.
+// A sum runs in float32 over blocks of 1024 elements, in four registers side by side, and in float64 over the blocks:
+// at most 256 / lanes additions of float32 follow one another, whatever the row's length. The order is fixed by the
+// length and the instruction set.
 #pragma once
 #include "vector.h"
 

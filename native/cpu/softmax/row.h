@@ -5,8 +5,8 @@
 
 namespace firesteel::FIRESTEEL_ISA::softmax {
 
-// e^x for x <= 0, to the error of simd::exp; 0 where that is below 1.2e-38 (no denormals). One scaling suffices for these
-// arguments, where simd::exp needs two.
+// e^x for x <= 0, to the error of simd::exp; 0 where that is below 1.2e-38 (no denormals). One scaling suffices for
+// these arguments, where simd::exp needs two.
 FIRESTEEL_INLINE simd::Vec exp_of_negative(simd::Vec x) {
   using namespace simd;
   const Vec lowest = set(-87.3365f);

@@ -1,9 +1,9 @@
 // Softmax and log-softmax over one dimension of a dense tensor, and their derivatives. Outputs are overwritten.
 //
-// A tensor is [outer, size, inner] around the dimension. Where inner is 1, registers run along a row, which stays in the
-// cache between the passes over it; else they run over neighbouring inner positions, each lane its own sum, compensated
-// after Kahan. Reads 4 bytes (forward) or 8 (backward) and writes 4 bytes an element; about 20 operations for an exponential.
-// A row holding NaN or +infinity, or nothing but -infinity, gives NaN, as the formulas do.
+// A tensor is [outer, size, inner] around the dimension. Where inner is 1, registers run along a row, which stays in
+// the cache between the passes over it; else they run over neighbouring inner positions, each lane its own sum,
+// compensated after Kahan. Reads 4 bytes (forward) or 8 (backward) and writes 4 bytes an element; about 20 operations
+// for an exponential. A row holding NaN or +infinity, or nothing but -infinity, gives NaN, as the formulas do.
 #include <math.h>
 
 #include "../../generated/kernels.h"
@@ -86,8 +86,7 @@ void softmax_forward(Context& context, const View& out, const View& x, int64_t d
       store_some(to + i * inner, e, count);
       add_to(sums, e);
     }
-    for (int64_t i = 0; i < size; i++)
-      store_some(to + i * inner, load_some(to + i * inner, count) / sums.sum, count);
+    for (int64_t i = 0; i < size; i++) store_some(to + i * inner, load_some(to + i * inner, count) / sums.sum, count);
   };
   for_slices(context, shape, row, columns);
 }
