@@ -69,19 +69,19 @@ bool Decoder::fail(const char* format, ...) {
   return false;
 }
 
-bool Decoder::read_int(int32_t* value) {
+[[gnu::always_inline]] inline bool Decoder::read_int(int32_t* value) {
   if (next_int_ >= words_.int_count) return fail("the call is longer than its integer words");
   *value = words_.ints[next_int_++];
   return true;
 }
 
-bool Decoder::read_double(double* value) {
+[[gnu::always_inline]] inline bool Decoder::read_double(double* value) {
   if (next_double_ >= words_.double_count) return fail("the call is longer than its number words");
   *value = words_.doubles[next_double_++];
   return true;
 }
 
-bool Decoder::read_integer(int64_t* value) {
+[[gnu::always_inline]] inline bool Decoder::read_integer(int64_t* value) {
   double number = 0;
   if (!read_double(&number)) return false;
   if (!(number >= -largest_integer && number <= largest_integer)) return fail("%g is not a safe integer", number);

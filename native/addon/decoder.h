@@ -47,11 +47,11 @@ class Decoder {
   struct Range {
     int64_t offset, low, high;
   };
-  bool fail(const char* format, ...) __attribute__((format(printf, 2, 3)));
-  bool read_int(int32_t* value);
-  bool read_double(double* value);
+  bool fail(const char* format, ...) __attribute__((format(printf, 2, 3), cold, noinline));
+  inline bool read_int(int32_t* value);
+  inline bool read_double(double* value);
   // An integer with magnitude of at most 2^53 - 1.
-  bool read_integer(int64_t* value);
+  inline bool read_integer(int64_t* value);
   bool decode_argument(const ArgumentInfo& argument, Call& call);
   bool decode_list(const ArgumentInfo& argument, Call& call);
   bool decode_value(const ArgumentInfo& argument, Call& call);

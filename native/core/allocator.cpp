@@ -32,6 +32,12 @@ size_t class_index(size_t rounded) {
   return 8 + size_t(top - 9) * 4 + (rounded - (size_t(1) << top)) / step - 1;
 }
 
+void advise_huge(void* data, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  madvise(data, bytes, MADV_HUGEPAGE);
+#endif
+}
+
 }  // namespace
 
 // The first 64 bytes of a slab.
@@ -156,7 +162,7 @@ Allocator::Slab* Allocator::take_slab(SizeClass& size_class) {
   if (!memory) {
     memory = map(size_class.slab, size_class.slab);
     if (!memory) return nullptr;
-    if (size_class.slab > small_slab) madvise(memory, size_class.slab, MADV_HUGEPAGE);
+    if (size_class.slab > small_slab) advise_huge(memory, size_class.slab);
   }
   Slab* slab = static_cast<Slab*>(memory);
   *slab = {nullptr, size_class.partial, nullptr, 0, 0, 0, true};
@@ -177,7 +183,7 @@ void* Allocator::allocate_large(size_t block) {
   }
   void* data = map(block, huge_page);
   if (!data) return nullptr;
-  madvise(data, block, MADV_HUGEPAGE);
+  advise_huge(data, block);
   large_.emplace(data, block);
   return data;
 }
