@@ -25,6 +25,7 @@ int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 // One axis of a pooling: window `q` covers source positions q * stride - pad + t * dilation, t < taps.
 struct Axis {
   int64_t length, result, taps, stride, pad, dilation;
+  int64_t inner_low, inner_high;  // the windows [inner_low, inner_high) lie inside the source
 };
 
 // The taps of a window inside the source: [low, high).
@@ -34,6 +35,7 @@ struct Range {
 
 Range range_of(const Axis& axis, int64_t q) {
   const int64_t start = q * axis.stride - axis.pad;
+  if (q >= axis.inner_low && q < axis.inner_high) return {start, 0, axis.taps};
   const int64_t low = start >= 0 ? 0 : (-start + axis.dilation - 1) / axis.dilation;
   const int64_t high = start >= axis.length ? 0 : (axis.length - start + axis.dilation - 1) / axis.dilation;
   return {start, smaller(low, axis.taps), larger(smaller(low, axis.taps), smaller(high, axis.taps))};
@@ -44,9 +46,12 @@ bool read_axis(const View& x, const View& out, int dim, int64_t taps, int64_t st
   if (taps < 1 || stride < 1 || pad < 0 || dilation < 1 || taps >= limit || stride >= limit || pad >= limit ||
       dilation >= limit)
     return false;
-  axis = {x.sizes[dim], out.sizes[dim], taps, stride, pad, dilation};
+  const int64_t result = out.sizes[dim], room = x.sizes[dim] + pad - 1 - (taps - 1) * dilation;
+  const int64_t low = smaller(result, (pad + stride - 1) / stride);
+  const int64_t high = room < 0 ? low : larger(low, smaller(result, room / stride + 1));
+  axis = {x.sizes[dim], result, taps, stride, pad, dilation, low, high};
   // Every window must begin inside the padded source; whether the last may hang over its end is the caller's rule.
-  return out.sizes[dim] == 0 || (out.sizes[dim] - 1) * stride <= x.sizes[dim] + 2 * pad;
+  return result < limit && (result - 1) * stride <= x.sizes[dim] + 2 * pad;
 }
 
 bool read_planes(Context& context, const View& x, const View& out) {
@@ -69,7 +74,7 @@ void for_planes(Context& context, int64_t planes, int64_t elements, const F& bod
 // Whether `value` takes the place of `best`: later equals do not, and a NaN keeps its place.
 bool beats(float value, float best) { return value > best || (value != value && best == best); }
 
-// The first maximum among the taps of window (p, q).
+// The first maximum among the taps of window (p, q), `range` those of row p; -infinity at -1 where it has none.
 void window_maximum(const float* x, const Axis& rows, const Axis& columns, const Range& range, int64_t q, float* out,
                     int32_t* index) {
   const Range across = range_of(columns, q);
@@ -89,9 +94,14 @@ void window_maximum(const float* x, const Axis& rows, const Axis& columns, const
   *index = int32_t(position);
 }
 
-// The even and the odd floats of 2 * lanes consecutive ones.
-void split_pairs(const float* from, Vec& even, Vec& odd) {
-  const simd::NativeFloat a = simd::load(from).v, b = simd::load(from + lanes).v;
+// The first `count` floats, at most a vector of them; zeros behind.
+Vec load_up_to(const float* from, int64_t count) {
+  return count >= lanes ? simd::load(from) : count > 0 ? simd::load_partial(from, int(count)) : simd::zero();
+}
+
+// The even and the odd floats of `count` consecutive pairs, at most a vector of them.
+void split_pairs(const float* from, int64_t count, Vec& even, Vec& odd) {
+  const simd::NativeFloat a = load_up_to(from, 2 * count).v, b = load_up_to(from + lanes, 2 * count - lanes).v;
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
   even.v = __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
   odd.v = __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
@@ -104,42 +114,44 @@ void split_pairs(const float* from, Vec& even, Vec& odd) {
 #endif
 }
 
-void take(Vec value, VecI at, Vec& best, VecI& position) {
-  const simd::Mask wins = (value > best) | ((value != value) & (best == best));
-  best = simd::select(wins, value, best);
-  position = simd::select(wins, at, position);
+// Whether neighbouring windows can be read as vectors, and fill half of one: windows one apart, or two apart with pairs of
+// taps.
+bool has_vectors(const Axis& columns) {
+  return 2 * (columns.inner_high - columns.inner_low) >= lanes &&
+         (columns.stride == 1 || (columns.stride == 2 && columns.dilation == 1 && columns.taps >= 2));
 }
 
-// A row of 2 x 2 windows, two apart, that lie inside the plane, from column 2 q of rows `line` and the next: the number of
-// results it could do in vectors.
-int64_t pairs_row(const float* x, int64_t line, int64_t width, int64_t results, float* out, int32_t* index) {
-  int32_t numbers[lanes];
-  for (int i = 0; i < lanes; i++) numbers[i] = 2 * i;
-  const VecI number = simd::load(numbers);
-  int64_t q = 0;
-  for (; q + lanes <= results; q += lanes) {
-    const int64_t first = line + 2 * q;
-    const VecI at = number + simd::set_int(int32_t(first));
-    Vec best, odd, lower_even, lower_odd;
-    split_pairs(x + first, best, odd);
-    split_pairs(x + first + width, lower_even, lower_odd);
-    VecI position = at;
-    take(odd, at + simd::set_int(1), best, position);
-    take(lower_even, at + simd::set_int(int32_t(width)), best, position);
-    take(lower_odd, at + simd::set_int(int32_t(width + 1)), best, position);
-    simd::store(out + q, best);
-    simd::store(index + q, position);
+// Calls take(values, offset) for all taps, in their order, of `count` neighbouring windows, at most a vector of them, that lie
+// inside the plane; offset is the tap's distance from `from`, the first tap of the first window.
+template <class F>
+void each_tap(const float* from, int64_t count, int64_t taps_down, int64_t line, const Axis& columns, const F& take) {
+  for (int64_t r = 0; r < taps_down; r++) {
+    const int64_t row = r * line;
+    if (columns.stride == 1) {
+      for (int64_t s = 0; s < columns.taps; s++)
+        take(load_up_to(from + row + s * columns.dilation, count), row + s * columns.dilation);
+      continue;
+    }
+    Vec even, odd;
+    int64_t s = 0;
+    for (; s + 2 <= columns.taps; s += 2) {
+      split_pairs(from + row + s, count, even, odd);
+      take(even, row + s);
+      take(odd, row + s + 1);
+    }
+    if (s < columns.taps) {  // the last tap from the pair that ends with it: nothing behind the window is read
+      split_pairs(from + row + s - 1, count, even, odd);
+      take(odd, row + s);
+    }
   }
-  return q;
 }
 
-// Results [low, high) along an axis have all their taps inside the source.
-void inner(const Axis& axis, int64_t& low, int64_t& high) {
-  const int64_t reach = (axis.taps - 1) * axis.dilation;
-  low = smaller(axis.result, (axis.pad + axis.stride - 1) / axis.stride);
-  const int64_t room = axis.length + axis.pad - 1 - reach;
-  high = room < 0 ? 0 : smaller(axis.result, room / axis.stride + 1);
-  if (high < low) high = low;
+// Calls body(q, count) for vectors of results that cover [low, high), the last two of which may overlap.
+template <class F>
+void each_vector(int64_t low, int64_t high, const F& body) {
+  int64_t q = low;
+  for (; q + lanes <= high; q += lanes) body(q, lanes);
+  if (q < high) high - low >= lanes ? body(high - lanes, lanes) : body(q, high - q);
 }
 
 // Elements of a window that count in the average: those in the source, or also the padding (but not what hangs over it).
@@ -162,20 +174,42 @@ void max_pool2d_forward(Context& context, const View& out, const View& indices, 
                   read_axis(x, out, 3, kernel_w, stride_w, pad_w, dilation_w, columns),
               "max_pool2d's planes do not follow from its window"))
     return;
-  const bool pairs = kernel_h == 2 && kernel_w == 2 && stride_w == 2 && dilation_h == 1 && dilation_w == 1 && pad_w == 0;
   const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
-  int64_t low, high;
-  inner(columns, low, high);
+  const int64_t low = columns.inner_low, high = columns.inner_high;
+  int32_t numbers[lanes];
+  for (int i = 0; i < lanes; i++) numbers[i] = int32_t(i * smaller(columns.stride, 2));
+  const VecI steps = simd::load(numbers);
   for_planes(context, x.sizes[0] * x.sizes[1], larger(plane_x, plane * kernel_h * kernel_w), [&](int64_t number) {
     const float* from = pointer<const float>(x) + number * plane_x;
     float* to = pointer<float>(out) + number * plane;
     int32_t* index = pointer<int32_t>(indices) + number * plane;
     for (int64_t p = 0; p < rows.result; p++, to += columns.result, index += columns.result) {
-      const Range range = range_of(rows, p);
-      int64_t q = 0;
-      if (pairs && range.low == 0 && range.high == 2)
-        q = pairs_row(from, range.start * columns.length, columns.length, high, to, index);
-      for (; q < columns.result; q++) window_maximum(from, rows, columns, range, q, to + q, index + q);
+      const Range down = range_of(rows, p);
+      const auto maxima = [&](int64_t q, int64_t count) {
+        const int64_t first = (down.start + down.low * rows.dilation) * columns.length + q * columns.stride - columns.pad;
+        const VecI at = steps + simd::set_int(int32_t(first));
+        // A window's first tap takes its place whatever it is; the index says so even if it is -infinity.
+        Vec best = simd::set(-__builtin_inff());
+        VecI position = at;
+        each_tap(from + first, count, down.high - down.low, rows.dilation * columns.length, columns, [&](Vec value, int64_t offset) {
+          const simd::Mask wins = (value > best) | ((value != value) & (best == best));
+          best = simd::select(wins, value, best);
+          position = simd::select(wins, at + simd::set_int(int32_t(offset)), position);
+        });
+        if (count == lanes) {
+          simd::store(to + q, best);
+          simd::store(index + q, position);
+        } else {
+          simd::store_partial(to + q, best, int(count));
+          simd::store_partial(index + q, position, int(count));
+        }
+      };
+      const bool vectors = down.low < down.high && has_vectors(columns);
+      if (vectors) each_vector(low, high, maxima);
+      for (int64_t q = 0; q < (vectors ? low : columns.result); q++)
+        window_maximum(from, rows, columns, down, q, to + q, index + q);
+      for (int64_t q = vectors ? high : columns.result; q < columns.result; q++)
+        window_maximum(from, rows, columns, down, q, to + q, index + q);
     }
   });
 }
@@ -193,7 +227,7 @@ void max_pool2d_backward(Context& context, const View& dx, const View& dy, const
     for (int64_t i = 0; i < plane; i++) {
       if (index[i] >= 0 && index[i] < plane_x)
         to[index[i]] += from[i];
-      else
+      else if (index[i] != -1)  // of a window that lies in the padding
         record_error(context, ErrorCode::index, "max_pool2d_backward: index %d of plane %lld, allowed are 0 to %lld",
                      int(index[i]), static_cast<long long>(number), static_cast<long long>(plane_x - 1));
     }
@@ -208,33 +242,35 @@ void avg_pool2d_forward(Context& context, const View& out, const View& x, int64_
               read_axis(x, out, 2, kernel_h, stride_h, pad_h, 1, rows) && read_axis(x, out, 3, kernel_w, stride_w, pad_w, 1, columns),
               "avg_pool2d's planes do not follow from its window"))
     return;
-  const bool pairs = kernel_h == 2 && kernel_w == 2 && stride_w == 2 && pad_w == 0;
   const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
-  int64_t low, high;
-  inner(columns, low, high);
+  const int64_t low = columns.inner_low, high = columns.inner_high;
   for_planes(context, x.sizes[0] * x.sizes[1], larger(plane_x, plane * kernel_h * kernel_w), [&](int64_t number) {
     const float* from = pointer<const float>(x) + number * plane_x;
     float* to = pointer<float>(out) + number * plane;
     for (int64_t p = 0; p < rows.result; p++, to += columns.result) {
       const Range down = range_of(rows, p);
       const int64_t tall = counted(rows, p, count_include_pad);
-      int64_t q = 0;
-      if (pairs && down.low == 0 && down.high == 2) {
-        const float* line = from + down.start * columns.length;
-        for (; q + lanes <= high; q += lanes) {
-          Vec even, odd, lower_even, lower_odd;
-          split_pairs(line + 2 * q, even, odd);
-          split_pairs(line + columns.length + 2 * q, lower_even, lower_odd);
-          simd::store(to + q, (((even + odd) + lower_even) + lower_odd) * simd::set(0.25f));
-        }
-      }
-      for (; q < columns.result; q++) {
+      const auto average = [&](int64_t q) {
         const Range across = range_of(columns, q);
         float sum = 0;
         for (int64_t r = down.low; r < down.high; r++)
           for (int64_t s = across.low; s < across.high; s++) sum += from[(down.start + r) * columns.length + across.start + s];
         to[q] = sum / float(tall * counted(columns, q, count_include_pad));
-      }
+      };
+      const auto averages = [&](int64_t q, int64_t count) {
+        const float* first = from + (down.start + down.low) * columns.length + q * columns.stride - columns.pad;
+        Vec sum = simd::zero();
+        each_tap(first, count, down.high - down.low, columns.length, columns, [&](Vec value, int64_t) { sum = sum + value; });
+        const Vec mean = sum / simd::set(float(tall * columns.taps));
+        if (count == lanes)
+          simd::store(to + q, mean);
+        else
+          simd::store_partial(to + q, mean, int(count));
+      };
+      const bool vectors = has_vectors(columns);
+      if (vectors) each_vector(low, high, averages);
+      for (int64_t q = 0; q < (vectors ? low : columns.result); q++) average(q);
+      for (int64_t q = vectors ? high : columns.result; q < columns.result; q++) average(q);
     }
   });
 }

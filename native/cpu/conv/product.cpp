@@ -69,6 +69,14 @@ void pack_panel(float* to, const float* tile, const Product& p, const Block& blo
     lane += length;
     end_of[pieces] = lane;
   }
+  if (pieces == 2) {
+    for (int64_t k = 0; k < depth; k++, to += tile_columns) {
+      const float *first_piece = from[0] + offsets[k], *second_piece = from[1] + offsets[k];
+      for (int v = 0; v < panel_vectors; v++) simd::store(to + v * lanes, simd::load(first_piece + v * lanes));
+      for (int v = 0; v < panel_vectors; v++) simd::store(to + lane_of[1] + v * lanes, simd::load(second_piece + v * lanes));
+    }
+    return;
+  }
   for (int64_t k = 0; k < depth; k++, to += tile_columns)
     for (int64_t piece = 0; piece < pieces; piece++) {
       const float* source = from[piece] + offsets[k];
@@ -175,8 +183,7 @@ bool plan_product(Context& context, Product& p) {
                                                                p.column_span.slots[tap % p.columns.taps]);
   }
   p.tile_floats = p.in_place ? 0 : round_up(tile_channels * p.plane + slack, 16);
-  const int64_t panels = p.few ? 0 : round_up(p.block_rows * p.block_columns, tile_columns);
-  p.room_floats = p.tile_floats + panels * (p.depth_block + 1) + slack;
+  p.room_floats = p.tile_floats + (p.few ? 0 : tile_columns * (p.depth_block + 1)) + slack;
   return true;
 }
 
@@ -212,7 +219,7 @@ Block block_at(const Product& p, int64_t number) {
 void multiply_block(const Product& p, const Block& block, const float* source, const float* weights, int64_t m0, int64_t m1,
                     float* c, int64_t ldc, float* room) {
   const int64_t taps = p.rows.taps * p.columns.taps, positions = block.rows * block.columns;
-  float* panels = room + p.tile_floats;
+  float* panel = room + p.tile_floats;
   for (int64_t k0 = 0; k0 < p.depth; k0 += p.depth_block) {
     const int64_t depth = smaller(p.depth_block, p.depth - k0), first = k0 / taps, last = (k0 + depth - 1) / taps;
     const bool below = p.bias && k0 + depth == p.depth;
@@ -234,11 +241,11 @@ void multiply_block(const Product& p, const Block& block, const float* source, c
     const int64_t steps = depth + below;
     for (int64_t j = 0; j < positions; j += tile_columns) {
       const int64_t columns = smaller(tile_columns, positions - j);
-      pack_panel(panels, tile, p, block, p.offsets + k0, depth, j, columns);
+      pack_panel(panel, tile, p, block, p.offsets + k0, depth, j, columns);
       if (below)
-        for (int64_t i = 0; i < tile_columns; i++) panels[depth * tile_columns + i] = 1;
+        for (int64_t i = 0; i < tile_columns; i++) panel[depth * tile_columns + i] = 1;
       for (int64_t i = 0; i < m1 - m0; i += tile_rows)
-        gemm::micro_kernel({packed + i * steps, 1, tile_rows, panels, tile_columns, c + i * ldc + j, ldc,
+        gemm::micro_kernel({packed + i * steps, 1, tile_rows, panel, tile_columns, c + i * ldc + j, ldc,
                             smaller(tile_rows, m1 - m0 - i), columns, steps, k0 > 0, nullptr});
     }
   }

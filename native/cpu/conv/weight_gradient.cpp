@@ -24,7 +24,7 @@ namespace {
 
 constexpr int lanes = simd::lanes;
 // Columns for which a packed block of dy is used, and rows of it, which stay in the second-level cache meanwhile.
-constexpr int64_t wanted_columns = 512, wanted_rows = 128;
+constexpr int64_t wanted_columns = 512, wanted_rows = 256;
 // Channels out of a group that the depthwise kernel takes.
 constexpr int64_t few_rows = 4;
 // Most positions of a block: a panel of both operands fills three quarters of the first-level cache.
