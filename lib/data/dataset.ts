@@ -1,0 +1,73 @@
+/** Datasets: anything with a length that can make a batch of the items at some indices. */
+import { ShapeError, ValueError } from '../core/errors.js'
+import type { Tensor } from '../core/tensor.js'
+import { fromTypedArray } from '../ops/creation.js'
+import { indexSelect } from '../ops/indexing.js'
+
+/** Items by index, in batches of type B. What a batch holds is the dataset's business; the Trainer takes [input, target]. */
+export interface Dataset<B> {
+  readonly length: number
+  /** The items at these indices, put together. May take its time. */
+  batch(indices: readonly number[]): B | Promise<B>
+}
+
+/** Rows of tensors that belong together: item i is row i of each. */
+export class TensorDataset<const T extends readonly Tensor[]> implements Dataset<T> {
+  readonly tensors: T
+  readonly length: number
+
+  constructor(...tensors: T) {
+    const first = tensors[0]
+    if (first === undefined || first.ndim === 0) throw new ValueError('TensorDataset', 'needs tensors with at least one dimension')
+    for (const tensor of tensors)
+      if (tensor.shape[0] !== first.shape[0])
+        throw new ShapeError('TensorDataset', `the tensors have different numbers of rows: ${tensors.map((t) => t.shape[0] ?? 'none').join(', ')}`, tensors.map((t) => t.shape))
+    this.tensors = tensors
+    this.length = first.shape[0] as number
+  }
+
+  batch(indices: readonly number[]): T {
+    const { device } = this.tensors[0] as Tensor
+    const index = fromTypedArray(Int32Array.from(indices), [indices.length], { device })
+    return this.tensors.map((tensor) => indexSelect(tensor, 0, index)) as readonly Tensor[] as T
+  }
+}
+
+/** Items from a function, put together by another: for data that is read or made on demand. */
+export class FunctionDataset<I, B> implements Dataset<B> {
+  readonly length: number
+  readonly #get: (index: number) => I | Promise<I>
+  readonly #collate: (items: readonly I[]) => B
+
+  constructor(length: number, get: (index: number) => I | Promise<I>, collate: (items: readonly I[]) => B) {
+    if (!Number.isSafeInteger(length) || length < 0) throw new ValueError('FunctionDataset', `length is ${String(length)}, but must be a non-negative integer`)
+    this.length = length
+    this.#get = get
+    this.#collate = collate
+  }
+
+  async batch(indices: readonly number[]): Promise<B> {
+    return this.#collate(await Promise.all(indices.map((index) => this.#get(index))))
+  }
+}
+
+/** Some of another dataset's items, in the given order. */
+export class Subset<B> implements Dataset<B> {
+  readonly dataset: Dataset<B>
+  readonly indices: readonly number[]
+
+  constructor(dataset: Dataset<B>, indices: readonly number[]) {
+    const bad = indices.find((index) => !Number.isInteger(index) || index < 0 || index >= dataset.length)
+    if (bad !== undefined) throw new ValueError('Subset', `index ${bad} lies outside of the ${dataset.length} items`)
+    this.dataset = dataset
+    this.indices = indices
+  }
+
+  get length(): number {
+    return this.indices.length
+  }
+
+  batch(indices: readonly number[]): B | Promise<B> {
+    return this.dataset.batch(indices.map((index) => this.indices[index] as number))
+  }
+}

