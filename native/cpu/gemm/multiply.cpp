@@ -1,14 +1,15 @@
-// The drivers over the micro-kernel. Three ways, chosen by shape alone:
+// The drivers over the micro-kernel, chosen by shape alone:
 //
-//   multiply_vector  M or N is 1: each element of the matrix is used once, memory bandwidth is the limit (vector.cpp).
-//   stream           few rows or little work: columns are cut between threads, A is read in place, and B is read in place
-//                    or packed panel by panel on the stack. No scratch memory, one parallel section.
-//   pack_and_tile    everything else: A and B are packed by all threads, then all threads take tiles of C.
+//   multiply_vector      M or N is 1: each element of the matrix is used once, memory is the limit (vector.cpp)
+//   multiply_here        little work: on the calling thread, nothing packed but B, panel by panel, on the stack
+//   multiply_in_parts    a small C and a large K: cut in depth
+//   multiply_tiles       few rows or few columns: A is read in place, threads take tiles of C
+//   multiply_packing_a   everything else: all threads pack A, then take tiles of C
 //
-// A product with few tiles and a large K is first cut in depth (multiply_in_parts).
-//
-// Loops within a tile, from the outside: blocks of KC in depth; panels of B (first-level cache); panels of A (their block,
-// tile_height x KC, stays in the second-level cache); the micro-kernel. C is read and written once per block of depth.
+// Loops within a tile, from the outside: blocks of KC in depth; panels of B, which stay in the first-level cache; panels of
+// A, which stream by from the second or third level; the micro-kernel. B is packed a panel at a time on the stack of the
+// thread that uses it: against packing it whole, for all threads, that saves the way through memory, and repeats the
+// work once for each strip_height rows. C is read and written once per block of depth.
 #include "pack.h"
 #include "vector.h"
 
@@ -17,15 +18,15 @@ namespace firesteel::FIRESTEEL_ISA::gemm {
 namespace {
 
 // Fixed constants, so that bits do not depend on the machine. Sizes count floats, work counts multiply-adds.
-constexpr int64_t tile_height = 16 * tile_rows;     // a block of A: about 100 KB
-constexpr int64_t tile_width = 16 * tile_columns;   // a block of B: about 256 KB
-constexpr int64_t packed_limit = int64_t(4) << 20;  // of one operand at a time: what a shared last-level cache may keep
-constexpr int64_t depth_limit = 16 * block_depth;   // packed at a time
 constexpr int64_t chunk_work = int64_t(1) << 18;    // a chunk smaller than this costs more to hand over than to do
 constexpr int64_t enough_chunks = 64;               // more do not balance better
-constexpr int64_t few_rows = 4 * tile_rows;         // up to here B is not used often enough to be packed for all
-constexpr int64_t strip_height = 512;               // up to here each panel of B is packed where it is used
+constexpr int64_t enough_tiles = 16;                // fewer do not occupy the threads
+constexpr int64_t few_rows = 4 * tile_rows;         // up to here a row-major B is not used often enough to be packed
 constexpr int64_t few_columns = 2 * tile_columns;   // up to here A is not used often enough to be packed
+constexpr int64_t tile_height = 16 * tile_rows;     // rows of A packed at a time: they stay in the second-level cache
+constexpr int64_t strip_height = 1024;              // rows of a tile: the price of packing B is shared by as many
+constexpr int64_t strip_width = 16 * tile_columns;  // columns of a tile: its C is seen again for each block of depth
+constexpr int64_t packed_limit = int64_t(4) << 20;  // of A at a time: what a shared last-level cache may keep
 
 // One block of depth of an operand, cut into panels: packed, or in place.
 struct Left {
@@ -116,56 +117,69 @@ int64_t even_tiles(int64_t size, int64_t limit, int64_t panel) {
   return round_up(ceil_div(size, ceil_div(size, limit)), panel);
 }
 
-// Packs A, B or both (where the pointers are not null) on all threads.
-void pack_shared(Context& context, const Product& p, float* packed_a, float* packed_b) {
-  const int64_t m_padded = round_up(p.m, tile_rows), n_padded = round_up(p.n, tile_columns);
-  const int64_t parts_of_a = packed_a ? ceil_div(p.m, tile_height) : 0;
-  const int64_t parts_of_b = packed_b ? ceil_div(p.n, tile_width) : 0;
-  const int64_t parts = parts_of_a + parts_of_b;
+void pack_a_on_all_threads(Context& context, const Product& p, float* packed_a) {
+  const int64_t parts = ceil_div(p.m, tile_height), m_padded = round_up(p.m, tile_rows);
   parallel(context, parts * ceil_div(p.k, block_depth), [&](int64_t chunk) {
     const int64_t k0 = chunk / parts * block_depth, depth = smaller(block_depth, p.k - k0);
-    const int64_t part = chunk % parts;
-    if (part < parts_of_b) {
-      const int64_t j = part * tile_width;
-      pack_b_block(packed_b + k0 * n_padded + j * depth, p.b, k0, depth, j, smaller(tile_width, p.n - j));
-    } else {
-      const int64_t i = (part - parts_of_b) * tile_height;
-      pack_a_block(packed_a + k0 * m_padded + i * depth, p.a, i, smaller(tile_height, p.m - i), k0, depth);
-    }
+    const int64_t i = chunk % parts * tile_height;
+    pack_a_block(packed_a + k0 * m_padded + i * depth, p.a, i, smaller(tile_height, p.m - i), k0, depth);
   });
 }
 
-float* scratch_floats(Context& context, int64_t count) {
-  return static_cast<float*>(scratch(context, size_t(count) * sizeof(float)));
-}
-
-void multiply_tiles(Context& context, Product p) {
-  const int64_t work = p.m * p.n * p.k;
-  // A strip of columns is a tile as high as C: B then needs no packing for all, each panel is packed where it is used.
-  const bool strips = p.m <= strip_height;
-  float* packed_a = p.m > few_rows && p.n > few_columns && work > chunk_work
-                        ? scratch_floats(context, packed_a_size(p.m, p.k))
-                        : nullptr;
-  float* packed_b = strips ? nullptr : scratch_floats(context, packed_b_size(p.k, p.n));
-  if (packed_a || packed_b) pack_shared(context, p, packed_a, packed_b);
-  p.packed_a = packed_a;
-  p.packed_b = packed_b;
-
-  int64_t height = strips ? p.m : even_tiles(p.m, tile_height, tile_rows);
-  int64_t width = even_tiles(p.n, tile_width, tile_columns);
-  while (ceil_div(p.m, height) * ceil_div(p.n, width) < enough_chunks && height * width * p.k > 2 * chunk_work) {
-    if (!strips && height * tile_columns > width * tile_rows)
-      height = round_up(height / 2, tile_rows);
-    else if (width > tile_columns)
-      width = round_up(width / 2, tile_columns);
-    else
-      break;
-  }
+void multiply_tiles(Context& context, const Product& p) {
+  const int64_t height = even_tiles(p.m, strip_height, tile_rows);
+  int64_t width = even_tiles(p.n, strip_width, tile_columns);
   const int64_t tiles_down = ceil_div(p.m, height);
+  while (width > tile_columns && tiles_down * ceil_div(p.n, width) < enough_chunks && height * width * p.k > 2 * chunk_work)
+    width = round_up(width / 2, tile_columns);
   parallel(context, tiles_down * ceil_div(p.n, width), [&](int64_t chunk) {
     const int64_t i = chunk % tiles_down * height, j = chunk / tiles_down * width;
     multiply_tile(p, i, smaller(height, p.m - i), j, smaller(width, p.n - j));
   });
+}
+
+// A small C with a large K has too few tiles: K is cut into parts of at least two blocks, each part is multiplied on one
+// thread into a C of its own, and these are added in order.
+int64_t depth_of_parts(int64_t m, int64_t n, int64_t k) {
+  const int64_t tiles = ceil_div(m, few_rows) * ceil_div(n, few_columns);
+  if (tiles >= enough_tiles || k < 4 * block_depth) return k;
+  return round_up(larger(ceil_div(k, enough_tiles), 2 * block_depth), block_depth);
+}
+
+void multiply_in_parts(Context& context, const Product& p, int64_t depth) {
+  const int64_t parts = ceil_div(p.k, depth), size = p.m * p.n;
+  float* partial = static_cast<float*>(scratch(context, size_t(parts * size) * sizeof(float)));
+  parallel(context, parts, [&](int64_t part) {
+    const int64_t d = part * depth;
+    multiply_here(p.m, p.n, smaller(depth, p.k - d),
+                  {p.a.data + d * p.a.column_stride, p.a.row_stride, p.a.column_stride},
+                  {p.b.data + d * p.b.row_stride, p.b.row_stride, p.b.column_stride}, partial + part * size, p.n,
+                  {false, nullptr});
+  });
+  for (int64_t part = 1; part < parts; part++)
+    for (int64_t i = 0; i < size; i++) partial[i] += partial[part * size + i];
+  for (int64_t i = 0; i < p.m; i++)
+    for (int64_t j = 0; j < p.n; j++) {
+      float sum = partial[i * p.n + j];
+      float* c = p.c + i * p.ldc + j;
+      if (p.epilogue.accumulate) sum += *c;
+      *c = p.epilogue.bias ? sum + p.epilogue.bias[j] : sum;
+    }
+}
+
+// Packs as many rows of A at a time as packed_limit allows, for all threads.
+void multiply_packing_a(Context& context, const Product& p) {
+  const int64_t rows = smaller(p.m, larger(round_up(packed_limit / p.k, tile_rows), tile_height));
+  float* packed_a = static_cast<float*>(scratch(context, size_t(packed_a_size(rows, p.k)) * sizeof(float)));
+  for (int64_t i = 0; i < p.m; i += rows) {
+    Product part = p;
+    part.m = smaller(rows, p.m - i);
+    part.a.data += i * p.a.row_stride;
+    part.c += i * p.ldc;
+    pack_a_on_all_threads(context, part, packed_a);
+    part.packed_a = packed_a;
+    multiply_tiles(context, part);
+  }
 }
 
 }  // namespace
@@ -203,7 +217,10 @@ void multiply(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, Matri
     return multiply_vector(context, {m, k, b.data, b.row_stride, {a.data, a.column_stride, a.row_stride}, c, ldc,
                                      epilogue.accumulate, epilogue.bias, 0});
   if (m * n * k <= chunk_work) return multiply_here(m, n, k, a, b, c, ldc, epilogue);
-  multiply_tiles(context, {m, n, k, a, b, nullptr, nullptr, c, ldc, epilogue});
+  const Product product{m, n, k, a, b, nullptr, nullptr, c, ldc, epilogue};
+  const int64_t depth = depth_of_parts(m, n, k);
+  if (depth < k) return multiply_in_parts(context, product, depth);
+  m <= few_rows || n <= few_columns ? multiply_tiles(context, product) : multiply_packing_a(context, product);
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA::gemm
