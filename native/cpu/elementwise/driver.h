@@ -8,7 +8,7 @@
 // and a kernel is little more than its inner loop.
 #pragma once
 #include "../simd/vector.h"
-#include "strided.h"
+#include "tiles.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 
@@ -98,23 +98,28 @@ static inline bool fits(Context& context, const View& out, const View& input) {
          expect(context, same_shape(out, input), "elementwise: an input's shape differs from the output's");
 }
 
+// Small dense calls skip the readers: they are most of what a kernel of a few elements costs.
 template <class Out, class A>
 static void run(Context& context, const View& out, const View& a, Body<Out, A> body) {
   if (!holds<Out>(context, out) || !fits<A>(context, out, a) || out.count == 0) return;
-  run_readers(context, pointer<Out>(out), out.count, body, make_reader<A>(a, 0));
+  if (out.count <= 2 * chunk_elements && is_dense(a))
+    return body.call(body.self, out.count, pointer<Out>(out), pointer<const A>(a));
+  run_readers(context, pointer<Out>(out), out.count, body, open_reader<A>(context, a, 0));
 }
 template <class Out, class A, class B>
 static void run(Context& context, const View& out, const View& a, const View& b, Body<Out, A, B> body) {
   if (!holds<Out>(context, out) || !fits<A>(context, out, a) || !fits<B>(context, out, b) || out.count == 0) return;
-  run_readers(context, pointer<Out>(out), out.count, body, make_reader<A>(a, 0), make_reader<B>(b, 1));
+  if (out.count <= 2 * chunk_elements && is_dense(a) && is_dense(b))
+    return body.call(body.self, out.count, pointer<Out>(out), pointer<const A>(a), pointer<const B>(b));
+  run_readers(context, pointer<Out>(out), out.count, body, open_reader<A>(context, a, 0), open_reader<B>(context, b, 1));
 }
 template <class Out, class A, class B, class C>
 static void run(Context& context, const View& out, const View& a, const View& b, const View& c, Body<Out, A, B, C> body) {
   if (!holds<Out>(context, out) || !fits<A>(context, out, a) || !fits<B>(context, out, b) ||
       !fits<C>(context, out, c) || out.count == 0)
     return;
-  run_readers(context, pointer<Out>(out), out.count, body, make_reader<A>(a, 0), make_reader<B>(b, 1),
-              make_reader<C>(c, 2));
+  run_readers(context, pointer<Out>(out), out.count, body, open_reader<A>(context, a, 0), open_reader<B>(context, b, 1),
+              open_reader<C>(context, c, 2));
 }
 
 // out = body(n, Out*, const A*, ...) over one, two or three inputs.

@@ -89,6 +89,8 @@ static void gather_block(const Reader<T>& r, int64_t start, int64_t n, T* to) {
     if (run > n) run = n;
     if (stride == 1)
       memcpy(to, from, static_cast<size_t>(run) * sizeof(T));
+    else if (stride == 0)
+      for (int64_t i = 0; i < run; i++) to[i] = *from;
     else
       for (int64_t i = 0; i < run; i++) to[i] = from[i * stride];
     to += run;

@@ -14,18 +14,35 @@ bool beats(T a, T b) {
   return largest ? a > b : a < b;
 }
 
+// Where v takes the place of b.
+template <bool largest>
+simd::Mask replaces(simd::Vec v, simd::Vec b) {
+  return ((largest ? v > b : v < b) | (v != v)) & (b == b);
+}
+template <bool largest>
+simd::Mask replaces(simd::VecI v, simd::VecI b) {
+  return largest ? v > b : v < b;
+}
+
 // The first of n elements `stride` apart that no other beats, in each of `columns` columns `step` apart; NaN beats all else.
 template <bool largest, class T>
 void best_of_columns(const T* x, int64_t n, int64_t stride, int64_t columns, int64_t step, int32_t* index) {
   T best[column_tile];
   for (int64_t j = 0; j < columns; j++) best[j] = x[j * step], index[j] = 0;
+  const int64_t whole = step == 1 ? columns - columns % simd::lanes : 0;
   for (int64_t r = 1; r < n; r++) {
     const T* row = x + r * stride;
-    for (int64_t j = 0; j < columns; j++) {
+    const simd::VecI here = simd::set_int(static_cast<int32_t>(r));
+    for (int64_t j = 0; j < whole; j += simd::lanes) {
+      const auto v = simd::load(row + j), b = simd::load(best + j);
+      const simd::Mask better = replaces<largest>(v, b);
+      simd::store(best + j, simd::select(better, v, b));
+      simd::store(index + j, simd::select(better, here, simd::load(index + j)));
+    }
+    for (int64_t j = whole; j < columns; j++) {
       const T value = row[j * step];
-      const bool better = (beats<largest>(value, best[j]) | (value != value)) & (best[j] == best[j]);
-      best[j] = better ? value : best[j];
-      index[j] = better ? static_cast<int32_t>(r) : index[j];
+      if ((beats<largest>(value, best[j]) || value != value) && best[j] == best[j])
+        best[j] = value, index[j] = static_cast<int32_t>(r);
     }
   }
 }

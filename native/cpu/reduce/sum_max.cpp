@@ -99,6 +99,10 @@ struct SumOfFloats {
     using namespace simd;
     constexpr int64_t part = 1024;
     Total total = 0;
+    if (n < 2 * lanes) {
+      for (int64_t i = 0; i < n; i++) total += static_cast<Total>(x[i]);
+      return total;
+    }
     while (n > 0) {
       const int64_t m = shorter(part, n);
       Vec a = zero(), b = zero(), c = zero(), d = zero();
@@ -244,14 +248,27 @@ void fold_rows(Context& context, const View& out, const View& x, const Axes& kep
   const int64_t units = outputs * (segments > 0 ? segments : 1), per_unit = piece * rows_a_segment + 8;
   const int64_t units_a_chunk = 1 + (units * per_unit <= 2 * segment_elements ? units : segment_elements / per_unit);
   const int64_t chunks = (units + units_a_chunk - 1) / units_a_chunk;
-  if (segments <= 1)
+  if (segments <= 1) {
+    // Many outputs of few elements each: no division per output.
+    const Axis inner = kept.n > 0 ? kept.items[kept.n - 1] : Axis{1, 0, 0};
     return parallel(context, chunks, [&](int64_t chunk) {
       const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
-      for (int64_t unit = chunk * units_a_chunk; unit < end; unit++) {
-        const Offsets at = locate(kept, unit);
-        finish(at.to, segments == 0 ? Fold::start : fold_segment(pointer<const T>(x) + at.from, 0));
+      for (int64_t unit = chunk * units_a_chunk; unit < end;) {
+        Offsets at = locate(kept, unit);
+        const int64_t n = shorter(end - unit, inner.size - unit % inner.size);
+        for (int64_t k = 0; k < n; k++, at.from += inner.from, at.to += inner.to) {
+          const T* from = pointer<const T>(x) + at.from;
+          if (segments == 0)
+            finish(at.to, Fold::start);
+          else if (rows == 1)
+            finish(at.to, strided_row<Fold>(from, row.size, row.from));
+          else
+            finish(at.to, fold_segment(from, 0));
+        }
+        unit += n;
       }
     });
+  }
   Total* partial = static_cast<Total*>(scratch(context, static_cast<size_t>(units) * sizeof(Total)));
   parallel(context, chunks, [&](int64_t chunk) {
     const int64_t end = shorter((chunk + 1) * units_a_chunk, units);

@@ -2,8 +2,7 @@
 // Between equal dtypes bits move, else numbers are converted (convert.h). Bound by memory: what is read and written.
 //
 // Blocks of up to 1024 elements of the shape in row-major order, each side used in place where it lies densely (strided.h).
-// A source whose rows are another dimension's than the destination's is moved in square tiles instead, so that a cache line
-// that is read or written is used whole while it is near.
+// A source whose rows are another dimension's than the destination's is moved in square tiles instead (tiles.h).
 #include "../../generated/kernels.h"
 #include "../elementwise/driver.h"
 #include "convert.h"
@@ -66,71 +65,12 @@ void copy_range(const Reader<To>& to, DType to_dtype, const Reader<From>& from, 
   }
 }
 
-// A dimension of both sides.
-struct Axis {
-  int64_t size, to, from;  // strides
-};
-
-constexpr int64_t tile = 32;
-
-// Where source and destination are dense along different dimensions: all dimensions but these two are walked, these in tiles.
-// Returns false where that is not the case, or the rows are too short for it to pay.
-template <class T>
-bool copy_in_tiles(Context& context, const View& dst, const View& src) {
-  Axis axes[max_dims];
-  int n = 0, to_row = -1, from_row = -1;
-  for (int d = 0; d < dst.ndim; d++) {
-    const Axis axis = {dst.sizes[d], dst.strides[d], src.strides[d]};
-    if (axis.size == 1) continue;
-    if (n > 0 && axes[n - 1].to == axis.to * axis.size && axes[n - 1].from == axis.from * axis.size)
-      axes[n - 1] = {axes[n - 1].size * axis.size, axis.to, axis.from};
-    else
-      axes[n++] = axis;
-  }
-  for (int d = 0; d < n; d++) {
-    if (axes[d].to == 1) to_row = d;
-    if (axes[d].from == 1) from_row = d;
-  }
-  if (to_row < 0 || from_row < 0 || to_row == from_row) return false;
-  const Axis columns = axes[to_row], rows = axes[from_row];
-  if (columns.size < 8 || rows.size < 8) return false;
-
-  const int64_t across = (columns.size + tile - 1) / tile, down = (rows.size + tile - 1) / tile;
-  int64_t planes = 1;
-  for (int d = 0; d < n; d++)
-    if (d != to_row && d != from_row) planes *= axes[d].size;
-  // A unit is a band of tiles across one plane.
-  const int64_t units = planes * down, per_unit = columns.size * shorter(tile, rows.size);
-  const int64_t units_a_chunk = per_unit >= chunk_elements ? 1 : chunk_elements / per_unit;
-  parallel(context, (units + units_a_chunk - 1) / units_a_chunk, [&](int64_t chunk) {
-    const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
-    for (int64_t unit = chunk * units_a_chunk; unit < end; unit++) {
-      T* to = pointer<T>(dst);
-      const T* from = pointer<const T>(src);
-      int64_t plane = unit / down;
-      for (int d = n - 1; d >= 0; d--) {
-        if (d == to_row || d == from_row) continue;
-        to += plane % axes[d].size * axes[d].to;
-        from += plane % axes[d].size * axes[d].from;
-        plane /= axes[d].size;
-      }
-      const int64_t r0 = unit % down * tile, r1 = shorter(r0 + tile, rows.size);
-      for (int64_t band = 0; band < across; band++) {
-        const int64_t c0 = band * tile, c1 = shorter(c0 + tile, columns.size);
-        for (int64_t r = r0; r < r1; r++)
-          for (int64_t c = c0; c < c1; c++) to[r * rows.to + c] = from[r + c * columns.from];
-      }
-    }
-  });
-  return true;
-}
-
 template <class To, class From>
 void copy_elements(Context& context, const View& dst, const View& src) {
   if constexpr (sizeof(To) == sizeof(From))
     if (dst.dtype == src.dtype && copy_in_tiles<To>(context, dst, src)) return;
   const Reader<To> to = make_reader<To>(dst, 0);
-  const Reader<From> from = make_reader<From>(src, 1);
+  const Reader<From> from = open_reader<From>(context, src, 1);
   if (!expect(context, to.layout != Layout::uniform, "copy: the destination is broadcast")) return;
   const int64_t count = dst.count, chunks = count <= 2 * chunk_elements ? 1 : (count + chunk_elements - 1) / chunk_elements;
   const int64_t size = chunks == 1 ? count : chunk_elements;
@@ -185,7 +125,7 @@ void accumulate_range(const Reader<T>& to, const Reader<T>& from, int64_t start,
 
 template <class T>
 void accumulate_as(Context& context, const View& dst, const View& src) {
-  const Reader<T> to = make_reader<T>(dst, 0), from = make_reader<T>(src, 1);
+  const Reader<T> to = make_reader<T>(dst, 0), from = open_reader<T>(context, src, 1);
   if (!expect(context, to.layout != Layout::uniform, "accumulate: the destination is broadcast")) return;
   const int64_t count = dst.count, chunks = count <= 2 * chunk_elements ? 1 : (count + chunk_elements - 1) / chunk_elements;
   const int64_t size = chunks == 1 ? count : chunk_elements;
