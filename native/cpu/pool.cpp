@@ -1,8 +1,8 @@
 // Pooling over windows of a plane: maximum (with the position of the first maximum) and average, and their gradients.
 //
-// Legend: an image has H x W planes (N C of them), the result P x Q; a window R x S. All results are overwritten. Planes are
-// independent, so that gradients are added up plane by plane, in the order of the windows, without a conflict.
-// Forward reads x once where windows do not overlap, N C H W floats; backward writes dx once.
+// Legend: an image has H x W planes (N C of them), the result P x Q; a window R x S. All results are overwritten.
+// Planes are independent, so that gradients are added up plane by plane, in the order of the windows, without a
+// conflict. Forward reads x once where windows do not overlap, N C H W floats; backward writes dx once.
 #include <string.h>
 
 #include "../generated/kernels.h"
@@ -56,7 +56,8 @@ bool read_axis(const View& x, const View& out, int dim, int64_t taps, int64_t st
 
 bool read_planes(Context& context, const View& x, const View& out) {
   return expect(context, x.ndim == 4 && out.ndim == 4, "pooling takes 4 dimensions") &&
-         expect(context, x.sizes[0] == out.sizes[0] && x.sizes[1] == out.sizes[1], "pooling keeps images and channels") &&
+         expect(context, x.sizes[0] == out.sizes[0] && x.sizes[1] == out.sizes[1],
+                "pooling keeps images and channels") &&
          expect(context, x.dtype == DType::float32 && out.dtype == DType::float32, "pooling takes float32") &&
          expect(context, x.sizes[2] < limit && x.sizes[3] < limit && x.sizes[2] * x.sizes[3] < limit,
                 "a plane to pool has more than 2^31 elements");
@@ -114,15 +115,15 @@ void split_pairs(const float* from, int64_t count, Vec& even, Vec& odd) {
 #endif
 }
 
-// Whether neighbouring windows can be read as vectors, and fill half of one: windows one apart, or two apart with pairs of
-// taps.
+// Whether neighbouring windows can be read as vectors, and fill half of one: windows one apart, or two apart with pairs
+// of taps.
 bool has_vectors(const Axis& columns) {
   return 2 * (columns.inner_high - columns.inner_low) >= lanes &&
          (columns.stride == 1 || (columns.stride == 2 && columns.dilation == 1 && columns.taps >= 2));
 }
 
-// Calls take(values, offset) for all taps, in their order, of `count` neighbouring windows, at most a vector of them, that lie
-// inside the plane; offset is the tap's distance from `from`, the first tap of the first window.
+// Calls take(values, offset) for all taps, in their order, of `count` neighbouring windows, at most a vector of them,
+// that lie inside the plane; offset is the tap's distance from `from`, the first tap of the first window.
 template <class F>
 void each_tap(const float* from, int64_t count, int64_t taps_down, int64_t line, const Axis& columns, const F& take) {
   for (int64_t r = 0; r < taps_down; r++) {
@@ -154,7 +155,8 @@ void each_vector(int64_t low, int64_t high, const F& body) {
   if (q < high) high - low >= lanes ? body(high - lanes, lanes) : body(q, high - q);
 }
 
-// Elements of a window that count in the average: those in the source, or also the padding (but not what hangs over it).
+// Elements of a window that count in the average: those in the source, or also the padding (but not what hangs over
+// it).
 int64_t counted(const Axis& axis, int64_t q, bool padding) {
   const Range range = range_of(axis, q);
   if (!padding) return range.high - range.low;
@@ -168,7 +170,8 @@ void max_pool2d_forward(Context& context, const View& out, const View& indices, 
                         int64_t dilation_h, int64_t dilation_w) {
   Axis rows, columns;
   if (!read_planes(context, x, out) ||
-      !expect(context, same_shape(out, indices) && indices.dtype == DType::int32, "max_pool2d's indices differ from its result") ||
+      !expect(context, same_shape(out, indices) && indices.dtype == DType::int32,
+              "max_pool2d's indices differ from its result") ||
       !expect(context,
               read_axis(x, out, 2, kernel_h, stride_h, pad_h, dilation_h, rows) &&
                   read_axis(x, out, 3, kernel_w, stride_w, pad_w, dilation_w, columns),
@@ -186,16 +189,18 @@ void max_pool2d_forward(Context& context, const View& out, const View& indices, 
     for (int64_t p = 0; p < rows.result; p++, to += columns.result, index += columns.result) {
       const Range down = range_of(rows, p);
       const auto maxima = [&](int64_t q, int64_t count) {
-        const int64_t first = (down.start + down.low * rows.dilation) * columns.length + q * columns.stride - columns.pad;
+        const int64_t first =
+            (down.start + down.low * rows.dilation) * columns.length + q * columns.stride - columns.pad;
         const VecI at = steps + simd::set_int(int32_t(first));
         // A window's first tap takes its place whatever it is; the index says so even if it is -infinity.
         Vec best = simd::set(-__builtin_inff());
         VecI position = at;
-        each_tap(from + first, count, down.high - down.low, rows.dilation * columns.length, columns, [&](Vec value, int64_t offset) {
-          const simd::Mask wins = (value > best) | ((value != value) & (best == best));
-          best = simd::select(wins, value, best);
-          position = simd::select(wins, at + simd::set_int(int32_t(offset)), position);
-        });
+        each_tap(from + first, count, down.high - down.low, rows.dilation * columns.length, columns,
+                 [&](Vec value, int64_t offset) {
+                   const simd::Mask wins = (value > best) | ((value != value) & (best == best));
+                   best = simd::select(wins, value, best);
+                   position = simd::select(wins, at + simd::set_int(int32_t(offset)), position);
+                 });
         if (count == lanes) {
           simd::store(to + q, best);
           simd::store(index + q, position);
@@ -237,10 +242,10 @@ void max_pool2d_backward(Context& context, const View& dx, const View& dy, const
 void avg_pool2d_forward(Context& context, const View& out, const View& x, int64_t kernel_h, int64_t kernel_w,
                         int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, bool count_include_pad) {
   Axis rows, columns;
-  if (!read_planes(context, x, out) ||
-      !expect(context,
-              read_axis(x, out, 2, kernel_h, stride_h, pad_h, 1, rows) && read_axis(x, out, 3, kernel_w, stride_w, pad_w, 1, columns),
-              "avg_pool2d's planes do not follow from its window"))
+  if (!read_planes(context, x, out) || !expect(context,
+                                               read_axis(x, out, 2, kernel_h, stride_h, pad_h, 1, rows) &&
+                                                   read_axis(x, out, 3, kernel_w, stride_w, pad_w, 1, columns),
+                                               "avg_pool2d's planes do not follow from its window"))
     return;
   const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
   const int64_t low = columns.inner_low, high = columns.inner_high;
@@ -254,13 +259,15 @@ void avg_pool2d_forward(Context& context, const View& out, const View& x, int64_
         const Range across = range_of(columns, q);
         float sum = 0;
         for (int64_t r = down.low; r < down.high; r++)
-          for (int64_t s = across.low; s < across.high; s++) sum += from[(down.start + r) * columns.length + across.start + s];
+          for (int64_t s = across.low; s < across.high; s++)
+            sum += from[(down.start + r) * columns.length + across.start + s];
         to[q] = sum / float(tall * counted(columns, q, count_include_pad));
       };
       const auto averages = [&](int64_t q, int64_t count) {
         const float* first = from + (down.start + down.low) * columns.length + q * columns.stride - columns.pad;
         Vec sum = simd::zero();
-        each_tap(first, count, down.high - down.low, columns.length, columns, [&](Vec value, int64_t) { sum = sum + value; });
+        each_tap(first, count, down.high - down.low, columns.length, columns,
+                 [&](Vec value, int64_t) { sum = sum + value; });
         const Vec mean = sum / simd::set(float(tall * columns.taps));
         if (count == lanes)
           simd::store(to + q, mean);
@@ -278,10 +285,10 @@ void avg_pool2d_forward(Context& context, const View& out, const View& x, int64_
 void avg_pool2d_backward(Context& context, const View& dx, const View& dy, int64_t kernel_h, int64_t kernel_w,
                          int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, bool count_include_pad) {
   Axis rows, columns;
-  if (!read_planes(context, dx, dy) ||
-      !expect(context,
-              read_axis(dx, dy, 2, kernel_h, stride_h, pad_h, 1, rows) && read_axis(dx, dy, 3, kernel_w, stride_w, pad_w, 1, columns),
-              "avg_pool2d's planes do not follow from its window"))
+  if (!read_planes(context, dx, dy) || !expect(context,
+                                               read_axis(dx, dy, 2, kernel_h, stride_h, pad_h, 1, rows) &&
+                                                   read_axis(dx, dy, 3, kernel_w, stride_w, pad_w, 1, columns),
+                                               "avg_pool2d's planes do not follow from its window"))
     return;
   const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
   for_planes(context, dx.sizes[0] * dx.sizes[1], larger(plane_x, plane * kernel_h * kernel_w), [&](int64_t number) {

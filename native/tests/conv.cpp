@@ -1,6 +1,7 @@
-// Convolution and pooling against float64 oracles that follow the definitions: ragged shapes, strides, paddings wider than
-// the kernel, dilation, groups, an empty batch; equal bits for 1, 2 and 3 threads; wrong calls are refused. The error allowed
-// follows from the length of the sums and their terms. Buffers end with their last element, so that sanitizers see overruns.
+// Convolution and pooling against float64 oracles that follow the definitions: ragged shapes, strides, paddings wider
+// than the kernel, dilation, groups, an empty batch; equal bits for 1, 2 and 3 threads; wrong calls are refused. The
+// error allowed follows from the length of the sums and their terms. Buffers end with their last element, so that
+// sanitizers see overruns.
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -80,7 +81,8 @@ void run(const std::string& what, std::vector<Tensor<T>*> outputs, const std::fu
       if (threads == 1)
         first.push_back(values);
       else
-        check(values.empty() || !memcmp(values.data(), first[i].data(), values.size() * sizeof(T)), what + ": bits of threads");
+        check(values.empty() || !memcmp(values.data(), first[i].data(), values.size() * sizeof(T)),
+              what + ": bits of threads");
     }
   }
 }
@@ -111,9 +113,9 @@ struct Case {
 
 std::string name_of(const Case& c) {
   char text[200];
-  snprintf(text, sizeof text, "conv N%d C%d %dx%d M%d kernel %dx%d stride %d,%d pad %d,%d dilation %d,%d groups %d", int(c.N),
-           int(c.C), int(c.H), int(c.W), int(c.M), int(c.R), int(c.S), int(c.stride_h), int(c.stride_w), int(c.pad_h),
-           int(c.pad_w), int(c.dilation_h), int(c.dilation_w), int(c.groups));
+  snprintf(text, sizeof text, "conv N%d C%d %dx%d M%d kernel %dx%d stride %d,%d pad %d,%d dilation %d,%d groups %d",
+           int(c.N), int(c.C), int(c.H), int(c.W), int(c.M), int(c.R), int(c.S), int(c.stride_h), int(c.stride_w),
+           int(c.pad_h), int(c.pad_w), int(c.dilation_h), int(c.dilation_w), int(c.groups));
   return text;
 }
 
@@ -142,7 +144,8 @@ void test_conv(const Case& c) {
           for (int64_t k = 0; k < in; k++)
             for (int64_t r = 0; r < c.R; r++)
               for (int64_t s = 0; s < c.S; s++) {
-                const int64_t h = p * c.stride_h - c.pad_h + r * c.dilation_h, w = q * c.stride_w - c.pad_w + s * c.dilation_w;
+                const int64_t h = p * c.stride_h - c.pad_h + r * c.dilation_h,
+                              w = q * c.stride_w - c.pad_w + s * c.dilation_w;
                 if (h < 0 || h >= c.H || w < 0 || w >= c.W) continue;
                 const size_t from = size_t(((n * c.C + m / out * in + k) * c.H + h) * c.W + w);
                 const size_t tap = size_t(((m * in + k) * c.R + r) * c.S + s);
@@ -161,13 +164,13 @@ void test_conv(const Case& c) {
     (b ? biased : plain).compare(name + (b ? " with bias" : ""), y.values);
   }
   run<float>(name, {&dx}, [&](Context& context) {
-    conv2d_input_gradient(context, dx.view, dy.view, weight.view, c.stride_h, c.stride_w, c.pad_h, c.pad_w, c.dilation_h,
-                          c.dilation_w, c.groups);
+    conv2d_input_gradient(context, dx.view, dy.view, weight.view, c.stride_h, c.stride_w, c.pad_h, c.pad_w,
+                          c.dilation_h, c.dilation_w, c.groups);
   });
   sums_x.compare(name + ", gradient of the input", dx.values);
   run<float>(name, {&dweight}, [&](Context& context) {
-    conv2d_weight_gradient(context, dweight.view, dy.view, x.view, c.stride_h, c.stride_w, c.pad_h, c.pad_w, c.dilation_h,
-                           c.dilation_w, c.groups);
+    conv2d_weight_gradient(context, dweight.view, dy.view, x.view, c.stride_h, c.stride_w, c.pad_h, c.pad_w,
+                           c.dilation_h, c.dilation_w, c.groups);
   });
   sums_weight.compare(name + ", gradient of the weight", dweight.values);
 }
@@ -191,18 +194,18 @@ void test_convolutions() {
       {1, 5, 10, 13, 8, 3, 2, 1, 2, 2, 0, 2, 3, 1},
       {1, 4, 6, 7, 6, 2, 3, 1, 1, 5, 7, 1, 1, 1},  // wider than the kernel
       {1, 4, 6, 7, 6, 2, 3, 2, 3, 5, 7, 1, 2, 1},
-      {1, 2, 1, 900, 9, 1, 5, 1, 1, 0, 2, 1, 1, 1},       // one row, cut into blocks
-      {1, 2, 1, 900, 9, 1, 3, 1, 2, 0, 0, 1, 300, 1},     // taps far apart
-      {1, 2, 90, 5, 9, 3, 1, 2, 1, 0, 0, 31, 1, 1},       // also rows
-      {2, 12, 9, 10, 18, 3, 3, 1, 1, 1, 1, 1, 1, 3},      // groups
-      {2, 12, 9, 10, 6, 3, 3, 2, 1, 1, 0, 1, 2, 2},       //
-      {3, 16, 14, 14, 16, 3, 3, 1, 1, 1, 1, 1, 1, 16},    // depthwise
-      {2, 19, 15, 29, 19, 3, 3, 2, 2, 1, 1, 1, 1, 19},    //
-      {2, 5, 9, 40, 10, 5, 4, 1, 1, 2, 2, 2, 1, 5},       // two out of each
-      {1, 3, 70, 90, 9, 3, 3, 1, 1, 1, 1, 1, 1, 3},       //
-      {4, 1, 28, 28, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1},      // digits
-      {1, 20, 7, 7, 530, 3, 3, 1, 1, 1, 1, 1, 1, 1},      // parts of the channels out
-      {9, 3, 4, 4, 2, 4, 4, 1, 1, 0, 0, 1, 1, 1},         // one position
+      {1, 2, 1, 900, 9, 1, 5, 1, 1, 0, 2, 1, 1, 1},     // one row, cut into blocks
+      {1, 2, 1, 900, 9, 1, 3, 1, 2, 0, 0, 1, 300, 1},   // taps far apart
+      {1, 2, 90, 5, 9, 3, 1, 2, 1, 0, 0, 31, 1, 1},     // also rows
+      {2, 12, 9, 10, 18, 3, 3, 1, 1, 1, 1, 1, 1, 3},    // groups
+      {2, 12, 9, 10, 6, 3, 3, 2, 1, 1, 0, 1, 2, 2},     //
+      {3, 16, 14, 14, 16, 3, 3, 1, 1, 1, 1, 1, 1, 16},  // depthwise
+      {2, 19, 15, 29, 19, 3, 3, 2, 2, 1, 1, 1, 1, 19},  //
+      {2, 5, 9, 40, 10, 5, 4, 1, 1, 2, 2, 2, 1, 5},     // two out of each
+      {1, 3, 70, 90, 9, 3, 3, 1, 1, 1, 1, 1, 1, 3},     //
+      {4, 1, 28, 28, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1},    // digits
+      {1, 20, 7, 7, 530, 3, 3, 1, 1, 1, 1, 1, 1, 1},    // parts of the channels out
+      {9, 3, 4, 4, 2, 4, 4, 1, 1, 0, 0, 1, 1, 1},       // one position
       {1, 33, 57, 56, 7, 3, 3, 1, 1, 1, 1, 1, 1, 1},
   };
   for (const Case& c : cases) test_conv(c);
@@ -224,8 +227,9 @@ struct Pool {
 
 void test_pool(Pool c, bool padding) {
   char text[160];
-  snprintf(text, sizeof text, "pool %dx%d kernel %dx%d stride %d,%d pad %d,%d dilation %d,%d", int(c.H), int(c.W), int(c.R),
-           int(c.S), int(c.stride_h), int(c.stride_w), int(c.pad_h), int(c.pad_w), int(c.dilation_h), int(c.dilation_w));
+  snprintf(text, sizeof text, "pool %dx%d kernel %dx%d stride %d,%d pad %d,%d dilation %d,%d", int(c.H), int(c.W),
+           int(c.R), int(c.S), int(c.stride_h), int(c.stride_w), int(c.pad_h), int(c.pad_w), int(c.dilation_h),
+           int(c.dilation_w));
   const std::string name = text;
   c.P = result_length(c.H, c.R, c.stride_h, c.pad_h, c.dilation_h);
   c.Q = result_length(c.W, c.S, c.stride_w, c.pad_w, c.dilation_w);
@@ -299,12 +303,17 @@ void test_refusals() {
     check(y.values[0] == 77, std::string("nothing written: ") + what);
   };
   const int64_t huge = int64_t(1) << 62;
-  refused("another plane", [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, 0, 1, 1, 1, 1); });
+  refused("another plane",
+          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, 0, 1, 1, 1, 1); });
   refused("groups", [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, 1, 1, 1, 1, 4); });
-  refused("no groups", [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, 1, 1, 1, 1, 0); });
-  refused("stride 0", [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 0, 1, 1, 1, 1, 1, 1); });
-  refused("padding", [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, huge, 1, 1, 1, 1); });
-  refused("dilation", [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, 1, 1, huge, 1, 1); });
+  refused("no groups",
+          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, 1, 1, 1, 1, 0); });
+  refused("stride 0",
+          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 0, 1, 1, 1, 1, 1, 1); });
+  refused("padding",
+          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, huge, 1, 1, 1, 1); });
+  refused("dilation",
+          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, 1, 1, huge, 1, 1); });
 
   Tensor<float> dy = random_tensor({1, 1, 1, 2}, 3), dx;
   Tensor<int32_t> indices;
@@ -314,7 +323,8 @@ void test_refusals() {
   indices.view.data = indices.values.data();
   Context context(1);
   max_pool2d_backward(context, dx.view, dy.view, indices.view);
-  check(context.take_error().code == ErrorCode::index && dx.values == std::vector<float>(4, 0.0f), "an index out of its plane");
+  check(context.take_error().code == ErrorCode::index && dx.values == std::vector<float>(4, 0.0f),
+        "an index out of its plane");
 }
 
 }  // namespace

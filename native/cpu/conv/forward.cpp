@@ -1,9 +1,8 @@
-// conv2d_forward: out = weight * x + bias, as an implicit product (product.h). Overwrites out. 2 N G M K P Q operations;
-// x is read once for each group of rows of the result, out is written once for each block of depth.
+// conv2d_forward: out = weight * x + bias, as an implicit product (product.h). Overwrites out. 2 N G M K P Q
+// operations; x is read once for each group of rows of the result, out is written once for each block of depth.
 //
 // Parallel over images, groups, blocks of positions and, where those are few, over parts of the channels out.
 #include "../../generated/kernels.h"
-#include "../gemm/micro.h"
 #include "product.h"
 #include "rooms.h"
 #include "work.h"
@@ -12,16 +11,18 @@ namespace firesteel::FIRESTEEL_ISA {
 
 using namespace conv;
 
-void conv2d_forward(Context& context, const View& out, const View& x, const View& weight, const View* bias, int64_t stride_h,
-                    int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups) {
+void conv2d_forward(Context& context, const View& out, const View& x, const View& weight, const View* bias,
+                    int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h,
+                    int64_t dilation_w, int64_t groups) {
   Shape s;
-  if (!read_shape(context, x, weight, out, {stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups}, s)) return;
-  if (bias && !expect(context, bias->dtype == DType::float32 && bias->count == s.G * s.M, "a convolution's bias differs"))
+  if (!read_shape(context, x, weight, out, {stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups}, s))
+    return;
+  if (bias &&
+      !expect(context, bias->dtype == DType::float32 && bias->count == s.G * s.M, "a convolution's bias differs"))
     return;
   if (out.count == 0) return;
 
-  int64_t* taps = static_cast<int64_t*>(scratch(context, size_t(s.R + s.S) * sizeof(int64_t)));
-  if (!taps) return;
+  int64_t* taps = scratch_of<int64_t>(context, s.R + s.S);
   for (int64_t r = 0; r < s.R; r++) taps[r] = r * dilation_h - pad_h;
   for (int64_t c = 0; c < s.S; c++) taps[s.R + c] = c * dilation_w - pad_w;
   Product product = {};
@@ -32,11 +33,10 @@ void conv2d_forward(Context& context, const View& out, const View& x, const View
   product.rows = {s.H, stride_h, s.R, taps};
   product.columns = {s.W, stride_w, s.S, taps + s.R};
   product.bias = bias != nullptr;
-  if (!plan_product(context, product)) return;
+  plan_product(context, product);
 
   const int64_t K = product.depth, packed_floats = packed_weights(product);
-  float* packed = static_cast<float*>(scratch(context, size_t(s.G * packed_floats) * sizeof(float)));
-  if (!packed) return;
+  float* packed = scratch_of<float>(context, s.G * packed_floats);
   const Parts rows = cut_rows(s.M, larger(1, pack_chunk / K));
   const Batch packing = batch(s.G * rows.count, rows.size * K, pack_chunk);
   parallel(context, packing.chunks, [&](int64_t chunk) {
@@ -51,8 +51,7 @@ void conv2d_forward(Context& context, const View& out, const View& x, const View
   const Parts parts = cut_rows(s.M, rows_of_part(s.M, s.N * s.G * blocks));
   const Batch work = batch(s.N * s.G * blocks * parts.count,
                            parts.size * K * product.block_rows * product.block_columns, multiply_chunk);
-  Rooms rooms;
-  if (!make_rooms(context, product.room_floats, work.chunks, rooms)) return;
+  const Rooms rooms = make_rooms(context, product.room_floats, work.chunks);
   parallel(context, work.chunks, [&](int64_t chunk) {
     int64_t room_number;
     float* room = enter_room(rooms, room_number);

@@ -2,6 +2,7 @@
 
 #include "../gemm/micro.h"
 #include "../simd/vector.h"
+#include "rooms.h"
 
 namespace firesteel::FIRESTEEL_ISA::conv {
 
@@ -19,8 +20,8 @@ static_assert(panel_vectors * lanes == tile_columns, "a panel is whole vectors")
 
 // Positions of a block: with block_depth, a packed block of patches of half the second-level cache.
 constexpr int64_t block_positions = 256;
-// The unpacked product reads its tile once for each tap, from the first-level cache: a smaller depth makes room for more
-// rows of positions, which share more of the rows they read.
+// The unpacked product reads its tile once for each tap, from the first-level cache: a smaller depth makes room for
+// more rows of positions, which share more of the rows they read.
 constexpr int64_t few_depth = 64, few_floats = 6144;
 
 // Rows of positions in a block: those near the wanted area that waste least on panels that are not full.
@@ -43,10 +44,10 @@ bool reads_itself(const Product& p) {
          p.columns.offsets[0] == 0 && p.rows.length == p.P && p.columns.length == p.Q;
 }
 
-// One panel: `count` positions from `first` on, in pieces of rows. A piece is copied in whole vectors, which spill into the
-// lanes of the next piece, or the next row of the panel, before those are written.
-void pack_panel(float* to, const float* tile, const Product& p, const Block& block, const int64_t* offsets, int64_t depth,
-                int64_t first, int64_t count) {
+// One panel: `count` positions from `first` on, in pieces of rows. A piece is copied in whole vectors, which spill into
+// the lanes of the next piece, or the next row of the panel, before those are written.
+void pack_panel(float* to, const float* tile, const Product& p, const Block& block, const int64_t* offsets,
+                int64_t depth, int64_t first, int64_t count) {
   int64_t q = first % block.columns, lane = 0, pieces = 0;
   const float* row = tile + first / block.columns * p.row_advance;
   if (block.columns - q >= count) {
@@ -73,21 +74,23 @@ void pack_panel(float* to, const float* tile, const Product& p, const Block& blo
     for (int64_t k = 0; k < depth; k++, to += tile_columns) {
       const float *first_piece = from[0] + offsets[k], *second_piece = from[1] + offsets[k];
       for (int v = 0; v < panel_vectors; v++) simd::store(to + v * lanes, simd::load(first_piece + v * lanes));
-      for (int v = 0; v < panel_vectors; v++) simd::store(to + lane_of[1] + v * lanes, simd::load(second_piece + v * lanes));
+      for (int v = 0; v < panel_vectors; v++)
+        simd::store(to + lane_of[1] + v * lanes, simd::load(second_piece + v * lanes));
     }
     return;
   }
   for (int64_t k = 0; k < depth; k++, to += tile_columns)
     for (int64_t piece = 0; piece < pieces; piece++) {
       const float* source = from[piece] + offsets[k];
-      for (int64_t i = lane_of[piece]; i < end_of[piece]; i += lanes, source += lanes) simd::store(to + i, simd::load(source));
+      for (int64_t i = lane_of[piece]; i < end_of[piece]; i += lanes, source += lanes)
+        simd::store(to + i, simd::load(source));
     }
 }
 
 // M rows of result for V vectors of consecutive positions (M V accumulators), over a block of depth.
 template <int M, int V, bool Partial>
-void few_step(const float* from, const int64_t* offsets, int64_t depth, const float* weights, bool bias, bool accumulate,
-              float* c, int64_t ldc, int64_t count) {
+void few_step(const float* from, const int64_t* offsets, int64_t depth, const float* weights, bool bias,
+              bool accumulate, float* c, int64_t ldc, int64_t count) {
   Vec sum[M][V];
   for (int m = 0; m < M; m++)
     for (int v = 0; v < V; v++) sum[m][v] = simd::zero();
@@ -128,16 +131,20 @@ void few_row(const float* from, const int64_t* offsets, int64_t depth, const flo
 void multiply_few(int64_t m, const float* from, const int64_t* offsets, int64_t depth, const float* weights, bool bias,
                   bool accumulate, float* c, int64_t ldc, int64_t count) {
   switch (m) {
-    case 1: return few_row<1, 8>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
-    case 2: return few_row<2, 4>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
-    case 3: return few_row<3, 4>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
-    default: return few_row<4, 2>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
+    case 1:
+      return few_row<1, 8>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
+    case 2:
+      return few_row<2, 4>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
+    case 3:
+      return few_row<3, 4>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
+    default:
+      return few_row<4, 2>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
   }
 }
 
 }  // namespace
 
-bool plan_product(Context& context, Product& p) {
+void plan_product(Context& context, Product& p) {
   const int64_t taps = p.rows.taps * p.columns.taps;
   p.depth = p.channels * taps;
   p.few = p.M <= few_rows;
@@ -167,9 +174,7 @@ bool plan_product(Context& context, Product& p) {
   p.blocks_of_rows = ceil_div(p.P, p.block_rows);
   p.blocks_of_columns = ceil_div(p.Q, p.block_columns);
 
-  const size_t integers = size_t(span_room(p.rows) + span_room(p.columns) + p.depth);
-  int64_t* tables = static_cast<int64_t*>(scratch(context, integers * sizeof(int64_t)));
-  if (!tables) return false;
+  int64_t* tables = scratch_of<int64_t>(context, span_room(p.rows) + span_room(p.columns) + p.depth);
   p.row_span = make_span(p.rows, p.block_rows, false, tables);
   p.column_span = make_span(p.columns, p.block_columns, true, tables + span_room(p.rows));
   p.offsets = tables + span_room(p.rows) + span_room(p.columns);
@@ -179,12 +184,12 @@ bool plan_product(Context& context, Product& p) {
   p.row_advance = p.row_span.advance * pitch;
   for (int64_t k = 0; k < p.depth; k++) {
     const int64_t channel = k / taps - k / p.depth_block * p.depth_block / taps, tap = k % taps;
-    p.offsets[k] = channel * p.plane + (p.in_place ? 0 : p.row_span.slots[tap / p.columns.taps] * pitch +
-                                                               p.column_span.slots[tap % p.columns.taps]);
+    p.offsets[k] =
+        channel * p.plane +
+        (p.in_place ? 0 : p.row_span.slots[tap / p.columns.taps] * pitch + p.column_span.slots[tap % p.columns.taps]);
   }
   p.tile_floats = p.in_place ? 0 : round_up(tile_channels * p.plane + slack, 16);
   p.room_floats = p.tile_floats + (p.few ? 0 : tile_columns * (p.depth_block + 1)) + slack;
-  return true;
 }
 
 int64_t packed_weights(const Product& p) { return round_up(p.M, tile_rows) * (p.depth + p.bias); }
@@ -212,12 +217,13 @@ void pack_weights(const Product& p, float* to, const float* weights, int64_t row
 }
 
 Block block_at(const Product& p, int64_t number) {
-  const int64_t row = number / p.blocks_of_columns * p.block_rows, column = number % p.blocks_of_columns * p.block_columns;
+  const int64_t row = number / p.blocks_of_columns * p.block_rows,
+                column = number % p.blocks_of_columns * p.block_columns;
   return {row, column, smaller(p.block_rows, p.P - row), smaller(p.block_columns, p.Q - column)};
 }
 
-void multiply_block(const Product& p, const Block& block, const float* source, const float* weights, int64_t m0, int64_t m1,
-                    float* c, int64_t ldc, float* room) {
+void multiply_block(const Product& p, const Block& block, const float* source, const float* weights, int64_t m0,
+                    int64_t m1, float* c, int64_t ldc, float* room) {
   const int64_t taps = p.rows.taps * p.columns.taps, positions = block.rows * block.columns;
   float* panel = room + p.tile_floats;
   for (int64_t k0 = 0; k0 < p.depth; k0 += p.depth_block) {

@@ -1,5 +1,6 @@
-// Private memory for the chunks of a parallel section: as many rooms as threads, each held by one chunk at a time. Which
-// room a chunk gets depends on timing; what it computes does not, because a chunk writes a room before it reads it.
+// Private memory for the chunks of a parallel section: as many rooms as threads, each held by one chunk at a time.
+// Which room a chunk gets depends on timing; what it computes does not, because a chunk writes a room before it reads
+// it.
 #pragma once
 #include "../../core/kernel.h"
 
@@ -12,15 +13,20 @@ struct Rooms {
   int64_t count;
 };
 
-static inline bool make_rooms(Context& context, int64_t floats, int64_t chunks, Rooms& rooms) {
+template <class T>
+static inline T* scratch_of(Context& context, int64_t count) {
+  return static_cast<T*>(scratch(context, size_t(count) * sizeof(T)));
+}
+
+static inline Rooms make_rooms(Context& context, int64_t floats, int64_t chunks) {
   const int64_t threads = thread_count(context);
+  Rooms rooms;
   rooms.count = threads < 1 ? 1 : threads < chunks ? threads : chunks;
   rooms.floats = (floats + 15) / 16 * 16;
-  rooms.memory = static_cast<float*>(scratch(context, size_t(rooms.count * rooms.floats) * sizeof(float)));
-  rooms.taken = static_cast<int32_t*>(scratch(context, size_t(rooms.count) * sizeof(int32_t)));
-  if (!rooms.memory || !rooms.taken) return false;
+  rooms.memory = scratch_of<float>(context, rooms.count * rooms.floats);
+  rooms.taken = scratch_of<int32_t>(context, rooms.count);
   for (int64_t i = 0; i < rooms.count; i++) rooms.taken[i] = 0;
-  return true;
+  return rooms;
 }
 
 static inline float* enter_room(const Rooms& rooms, int64_t& number) {

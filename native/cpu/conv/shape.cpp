@@ -10,14 +10,16 @@ constexpr int64_t limit = int64_t(1) << 31;
 bool within(int64_t value, int64_t low) { return value >= low && value < limit; }
 
 bool fits(int64_t length, int64_t taps, int64_t stride, int64_t pad, int64_t dilation, int64_t result) {
-  if (!within(length, 0) || !within(taps, 1) || !within(stride, 1) || !within(pad, 0) || !within(dilation, 1)) return false;
+  if (!within(length, 0) || !within(taps, 1) || !within(stride, 1) || !within(pad, 0) || !within(dilation, 1))
+    return false;
   const int64_t room = length + 2 * pad - dilation * (taps - 1) - 1;
   return room >= 0 && result == room / stride + 1;
 }
 
 }  // namespace
 
-bool read_shape(Context& context, const View& x, const View& weight, const View& y, const Window& window, Shape& shape) {
+bool read_shape(Context& context, const View& x, const View& weight, const View& y, const Window& window,
+                Shape& shape) {
   if (!expect(context, x.ndim == 4 && weight.ndim == 4 && y.ndim == 4, "a convolution's tensors have 4 dimensions") ||
       !expect(context, x.dtype == DType::float32 && weight.dtype == DType::float32 && y.dtype == DType::float32,
               "a convolution's tensors are float32"))
@@ -32,13 +34,13 @@ bool read_shape(Context& context, const View& x, const View& weight, const View&
                   fits(x.sizes[3], weight.sizes[3], window.stride_w, window.pad_w, window.dilation_w, y.sizes[3]),
               "a convolution's planes do not follow from its window"))
     return false;
-  shape = {x.sizes[0],      G,
-           weight.sizes[1], weight.sizes[0] / G,
-           x.sizes[2],      x.sizes[3],
-           weight.sizes[2], weight.sizes[3],
-           y.sizes[2],      y.sizes[3],
-           window.stride_h, window.stride_w,
-           window.pad_h,    window.pad_w,
+  shape = {x.sizes[0],        G,
+           weight.sizes[1],   weight.sizes[0] / G,
+           x.sizes[2],        x.sizes[3],
+           weight.sizes[2],   weight.sizes[3],
+           y.sizes[2],        y.sizes[3],
+           window.stride_h,   window.stride_w,
+           window.pad_h,      window.pad_w,
            window.dilation_h, window.dilation_w};
   return true;
 }

@@ -60,12 +60,12 @@ void interleave_four(float* to, int64_t channels, const float* from, int64_t pla
 
 }  // namespace
 
-int64_t span_room(const Axis& axis) { return 2 * axis.taps + axis.step; }
+int64_t span_room(const Axis& axis) { return 2 * axis.taps; }
 
 Span make_span(const Axis& axis, int64_t results, bool dense, int64_t* tables) {
   Span span;
   span.origins = tables;
-  span.slots = tables + axis.taps + axis.step;
+  span.slots = tables + axis.taps;
   int64_t least, greatest;
   extent(axis, least, greatest);
   const int64_t reach = greatest - least;
@@ -79,7 +79,7 @@ Span make_span(const Axis& axis, int64_t results, bool dense, int64_t* tables) {
       span.origins[t] = axis.offsets[t];
       span.slots[t] = t * results;
     }
-  } else if (dense) {
+  } else if (dense) {  // at most as many runs as taps, or it had not been shorter
     span.runs = axis.step;
     span.length = results + reach / axis.step;
     span.stride = axis.step;
@@ -111,8 +111,9 @@ void fill_plane(float* to, const float* source, const Axis& rows, const Axis& co
         continue;
       }
       for (int64_t r = 0; r < column_span.runs; r++)
-        copy_run(to + r * column_span.length, source + row * columns.length, column0 * columns.step + column_span.origins[r],
-                 column_span.stride, column_span.length, columns.length);
+        copy_run(to + r * column_span.length, source + row * columns.length,
+                 column0 * columns.step + column_span.origins[r], column_span.stride, column_span.length,
+                 columns.length);
     }
 }
 
@@ -136,7 +137,8 @@ void fill_channels_last(float* to, const float* source, int64_t channels, const 
         const float* line = source + row * columns.length + first;
         int64_t c = 0;
         for (; c + 4 <= channels; c += 4)
-          interleave_four(slots + low * channels + c, channels, line + c * plane + low * stride, plane, stride, high - low);
+          interleave_four(slots + low * channels + c, channels, line + c * plane + low * stride, plane, stride,
+                          high - low);
         for (; c < channels; c++)
           for (int64_t s = low; s < high; s++) slots[s * channels + c] = line[c * plane + s * stride];
       }

@@ -1,8 +1,8 @@
 // A tile: the part of a source that one block of results reads, copied with its padding made real, so that what the
 // product reads is found by adding two offsets (of the result's position and of the tap) and never needs an edge test.
 //
-// Along one axis, position q of the result reads positions q * step + offsets[t] of the source, t < taps. Forward, step is
-// the stride and offsets[t] = t * dilation - pad; the gradient of the input has step 1 over dy and its own offsets.
+// Along one axis, position q of the result reads positions q * step + offsets[t] of the source, t < taps. Forward, step
+// is the stride and offsets[t] = t * dilation - pad; the gradient of the input has step 1 over dy and its own offsets.
 #pragma once
 #include "shape.h"
 
@@ -14,9 +14,9 @@ struct Axis {
   const int64_t* offsets;
 };
 
-// How an axis lies in a tile: `runs` runs of `length` slots; run r holds the source's positions origins[r] + i * stride,
-// counted from q0 * step, where q0 is the first result of the block. Result q0 + q with tap t reads slot
-// q * advance + slots[t].
+// How an axis lies in a tile: `runs` runs of `length` slots; run r holds the source's positions origins[r] + i *
+// stride, counted from q0 * step, where q0 is the first result of the block. Result q0 + q with tap t reads slot q *
+// advance + slots[t].
 struct Span {
   int64_t runs, length, stride, advance;
   int64_t *origins, *slots;
@@ -25,9 +25,9 @@ struct Span {
 // Integers that a span's tables take.
 int64_t span_room(const Axis& axis);
 
-// Lays `results` positions out, on tables of span_room integers. Neighbouring taps share their slots, unless the taps are
-// so far apart that it takes less room to give each its own. `dense`: results are neighbours in the tile (advance 1), the
-// order in which a vector runs along them; otherwise the source's order is kept.
+// Lays `results` positions out, on tables of span_room integers. Neighbouring taps share their slots, unless the taps
+// are so far apart that it takes less room to give each its own. `dense`: results are neighbours in the tile (advance
+// 1), the order in which a vector runs along them; otherwise the source's order is kept.
 Span make_span(const Axis& axis, int64_t results, bool dense, int64_t* tables);
 
 static inline int64_t slots_of(const Span& span) { return span.runs * span.length; }
@@ -35,7 +35,8 @@ static inline int64_t slots_of(const Span& span) { return span.runs * span.lengt
 // Vectors are read and written whole, so a tile or a packed operand is followed by this many floats of slack.
 constexpr int64_t slack = 64;
 
-// Copies the plane source [rows.length, columns.length] around results (row0, column0) into to [slots of rows][slots of columns].
+// Copies the plane source [rows.length, columns.length] around results (row0, column0) into to [slots of rows][slots of
+// columns].
 void fill_plane(float* to, const float* source, const Axis& rows, const Axis& columns, const Span& row_span,
                 const Span& column_span, int64_t row0, int64_t column0);
 

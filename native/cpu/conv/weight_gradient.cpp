@@ -1,11 +1,12 @@
 // conv2d_weight_gradient: dweight = dy * patches(x)^T, overwritten. 2 N G M K P Q operations.
 //
 // The product's depth is the positions of all images, its columns are (tap, channel). A block of depth is a block of
-// positions of one image: the part of x that it reads is laid out once with the channels innermost (tile.h), so that all
-// taps of a position are runs of channels, and panels are packed by copying, though the product wants x transposed.
+// positions of one image: the part of x that it reads is laid out once with the channels innermost (tile.h), so that
+// all taps of a position are runs of channels, and panels are packed by copying, though the product wants x transposed.
 // Depth is cut into slices, a function of the shape, which are summed in their order: bits do not depend on threads.
 //
-// Groups of one channel in and few out (depthwise) are dot products of shifted planes and take vectors along a row instead.
+// Groups of one channel in and few out (depthwise) are dot products of shifted planes and take vectors along a row
+// instead.
 #include <string.h>
 
 #include "../../generated/kernels.h"
@@ -80,8 +81,8 @@ void pack_columns(float* to, const float* tile, const Plan& plan, const Block& b
 
 // Sums of dy times x for Taps taps over a block of positions of one plane.
 template <int Taps>
-void correlate(double* sums, const float* dy, int64_t pitch, const float* tile, const int64_t* offsets, int64_t row_advance,
-               const Block& block) {
+void correlate(double* sums, const float* dy, int64_t pitch, const float* tile, const int64_t* offsets,
+               int64_t row_advance, const Block& block) {
   simd::Vec sum[Taps];
   for (int t = 0; t < Taps; t++) sum[t] = simd::zero();
   for (int64_t row = 0; row < block.rows; row++, dy += pitch, tile += row_advance) {
@@ -92,7 +93,8 @@ void correlate(double* sums, const float* dy, int64_t pitch, const float* tile, 
     }
     if (const int rest = int(block.columns - q)) {
       const simd::Vec gradient = simd::load_partial(dy + q, rest);
-      for (int t = 0; t < Taps; t++) sum[t] = simd::fma(gradient, simd::load_partial(tile + offsets[t] + q, rest), sum[t]);
+      for (int t = 0; t < Taps; t++)
+        sum[t] = simd::fma(gradient, simd::load_partial(tile + offsets[t] + q, rest), sum[t]);
     }
   }
   for (int t = 0; t < Taps; t++) sums[t] += double(simd::reduce_add(sum[t]));
@@ -117,10 +119,10 @@ Block block_at(const Plan& plan, int64_t number) {
   return {row, column, smaller(plan.block_rows, plan.P - row), smaller(plan.block_columns, plan.Q - column)};
 }
 
-bool make_plan(Context& context, const Shape& s, bool depthwise, Plan& plan) {
+Plan make_plan(Context& context, const Shape& s, bool depthwise) {
+  Plan plan;
   const int64_t taps = s.R * s.S;
-  int64_t* positions = static_cast<int64_t*>(scratch(context, size_t(s.R + s.S + taps) * sizeof(int64_t)));
-  if (!positions) return false;
+  int64_t* positions = scratch_of<int64_t>(context, s.R + s.S + taps);
   for (int64_t r = 0; r < s.R; r++) positions[r] = r * s.dilation_h - s.pad_h;
   for (int64_t c = 0; c < s.S; c++) positions[s.R + c] = c * s.dilation_w - s.pad_w;
   plan.rows = {s.H, s.stride_h, s.R, positions};
@@ -140,8 +142,7 @@ bool make_plan(Context& context, const Shape& s, bool depthwise, Plan& plan) {
   plan.slices = smaller(smaller(plan.depth_blocks, most_slices),
                         ceil_div(enough_chunks, s.G * plan.channel_blocks * plan.parts.count));
 
-  int64_t* tables = static_cast<int64_t*>(scratch(context, size_t(span_room(plan.rows) + span_room(plan.columns)) * sizeof(int64_t)));
-  if (!tables) return false;
+  int64_t* tables = scratch_of<int64_t>(context, span_room(plan.rows) + span_room(plan.columns));
   plan.row_span = make_span(plan.rows, plan.block_rows, false, tables);
   plan.column_span = make_span(plan.columns, plan.block_columns, depthwise, tables + span_room(plan.rows));
   const int64_t pitch = slots_of(plan.column_span) * plan.channels;
@@ -150,15 +151,15 @@ bool make_plan(Context& context, const Shape& s, bool depthwise, Plan& plan) {
   plan.tile_floats = plan.in_place ? 0 : round_up(slots_of(plan.row_span) * pitch + slack, 16);
   for (int64_t t = 0; t < taps; t++)
     plan.offsets[t] = plan.row_span.slots[t / s.S] * pitch + plan.column_span.slots[t % s.S] * plan.channels;
-  return true;
+  return plan;
 }
 
-void depthwise_gradient(Context& context, float* dweight, const float* dy, const float* x, const Shape& s, const Plan& plan) {
+void depthwise_gradient(Context& context, float* dweight, const float* dy, const float* x, const Shape& s,
+                        const Plan& plan) {
   const int64_t taps = s.R * s.S, plane_x = s.H * s.W, plane_y = s.P * s.Q, items = s.G * plan.slices;
-  double* partial = static_cast<double*>(scratch(context, size_t(items * s.M * taps) * sizeof(double)));
+  double* partial = scratch_of<double>(context, items * s.M * taps);
   const Batch work = batch(items, ceil_div(s.N, plan.slices) * plane_y * s.M * taps, multiply_chunk);
-  Rooms rooms;
-  if (!partial || !make_rooms(context, plan.tile_floats, work.chunks, rooms)) return;
+  const Rooms rooms = make_rooms(context, plan.tile_floats, work.chunks);
   parallel(context, work.chunks, [&](int64_t chunk) {
     int64_t room_number;
     float* tile = enter_room(rooms, room_number);
@@ -166,10 +167,12 @@ void depthwise_gradient(Context& context, float* dweight, const float* dy, const
       const int64_t group = item / plan.slices, slice = item % plan.slices;
       double* sums = partial + item * s.M * taps;
       for (int64_t i = 0; i < s.M * taps; i++) sums[i] = 0;
-      for (int64_t d = plan.depth_blocks * slice / plan.slices; d < plan.depth_blocks * (slice + 1) / plan.slices; d++) {
+      for (int64_t d = plan.depth_blocks * slice / plan.slices; d < plan.depth_blocks * (slice + 1) / plan.slices;
+           d++) {
         const int64_t plane = d / plan.blocks * s.G + group;
         const Block block = block_at(plan, d % plan.blocks);
-        fill_plane(tile, x + plane * plane_x, plan.rows, plan.columns, plan.row_span, plan.column_span, block.row, block.column);
+        fill_plane(tile, x + plane * plane_x, plan.rows, plan.columns, plan.row_span, plan.column_span, block.row,
+                   block.column);
         for (int64_t m = 0; m < s.M; m++) {
           const float* gradient = dy + (plane * s.M + m) * plane_y + block.row * s.Q + block.column;
           int64_t t = 0;
@@ -187,7 +190,8 @@ void depthwise_gradient(Context& context, float* dweight, const float* dy, const
   for (int64_t group = 0; group < s.G; group++)
     for (int64_t i = 0; i < s.M * taps; i++) {
       double sum = 0;
-      for (int64_t slice = 0; slice < plan.slices; slice++) sum += partial[(group * plan.slices + slice) * s.M * taps + i];
+      for (int64_t slice = 0; slice < plan.slices; slice++)
+        sum += partial[(group * plan.slices + slice) * s.M * taps + i];
       dweight[group * s.M * taps + i] = float(sum);
     }
 }
@@ -198,7 +202,8 @@ void slice_gradient(float* sums, const float* dy, const float* x, const Shape& s
                     int64_t slice, int64_t m, int64_t rows, int64_t channel, int64_t channels, float* room) {
   const int64_t plane_x = s.H * s.W, plane_y = s.P * s.Q, width = s.R * s.S * channels;
   const int64_t first = plan.depth_blocks * slice / plan.slices, last = plan.depth_blocks * (slice + 1) / plan.slices;
-  float *tile = room, *panel = tile + plan.tile_floats, *gradient = panel + round_up(most_depth * tile_columns + slack, 16);
+  float *tile = room, *panel = tile + plan.tile_floats,
+        *gradient = panel + round_up(most_depth * tile_columns + slack, 16);
   for (int64_t d = first; d < last; d++) {
     const int64_t image_group = d / plan.blocks * s.G + group;
     const Block block = block_at(plan, d % plan.blocks);
@@ -230,37 +235,38 @@ void conv2d_weight_gradient(Context& context, const View& dweight, const View& d
                             int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w,
                             int64_t groups) {
   Shape s;
-  if (!read_shape(context, x, dweight, dy, {stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups}, s)) return;
+  if (!read_shape(context, x, dweight, dy, {stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups}, s))
+    return;
   if (s.N == 0 || dy.count == 0) {
     memset(dweight.data, 0, size_t(dweight.count) * sizeof(float));
     return;
   }
   const bool depthwise = s.C == 1 && s.M <= few_rows;
-  Plan plan;
-  if (!make_plan(context, s, depthwise, plan)) return;
+  const Plan plan = make_plan(context, s, depthwise);
   float* to = pointer<float>(dweight);
   const float *gradient = pointer<const float>(dy), *source = pointer<const float>(x);
   if (depthwise) return depthwise_gradient(context, to, gradient, source, s, plan);
 
   const int64_t taps = s.R * s.S, group_floats = s.M * s.C * taps, slice_floats = s.G * group_floats;
-  float* partial = static_cast<float*>(scratch(context, size_t(plan.slices * slice_floats) * sizeof(float)));
+  float* partial = scratch_of<float>(context, plan.slices * slice_floats);
   const int64_t room_floats = plan.tile_floats + round_up(most_depth * tile_columns + slack, 16) +
                               gemm::packed_a_size(plan.parts.size, most_depth);
   const int64_t slice_depth = ceil_div(plan.depth_blocks, plan.slices) * plan.block_rows * plan.block_columns;
   const Batch work = batch(s.G * plan.channel_blocks * plan.parts.count * plan.slices,
                            plan.channels * taps * plan.parts.size * slice_depth, multiply_chunk);
-  Rooms rooms;
-  if (!partial || !make_rooms(context, room_floats, work.chunks, rooms)) return;
+  const Rooms rooms = make_rooms(context, room_floats, work.chunks);
   parallel(context, work.chunks, [&](int64_t chunk) {
     int64_t room_number;
     float* room = enter_room(rooms, room_number);
     for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
       const int64_t slice = item % plan.slices, part = item / plan.slices % plan.parts.count;
       const int64_t group_block = item / plan.slices / plan.parts.count;
-      const int64_t group = group_block / plan.channel_blocks, channel = group_block % plan.channel_blocks * plan.channels;
+      const int64_t group = group_block / plan.channel_blocks,
+                    channel = group_block % plan.channel_blocks * plan.channels;
       const int64_t channels = smaller(plan.channels, s.C - channel), m = part * plan.parts.size;
-      slice_gradient(partial + slice * slice_floats + group * group_floats + (channel * s.M + m * channels) * taps, gradient,
-                     source, s, plan, group, slice, m, smaller(plan.parts.size, s.M - m), channel, channels, room);
+      slice_gradient(partial + slice * slice_floats + group * group_floats + (channel * s.M + m * channels) * taps,
+                     gradient, source, s, plan, group, slice, m, smaller(plan.parts.size, s.M - m), channel, channels,
+                     room);
     }
     leave_room(rooms, room_number);
   });
