@@ -1,0 +1,11 @@
+import type { Device } from '../core/device.js'
+import { defaultDevice, device as find } from './devices.js'
+import { NativeDevice } from './native/device.js'
+
+/** One line about a device: what runs the kernels, with which instruction set and how many threads. */
+export function describeDevice(device: string | Device = defaultDevice()): string {
+  const found = find(device)
+  if (found instanceof NativeDevice) return `native kernels on the CPU: ${found.isa}, ${found.threads} threads`
+  if (found.kind === 'reference') return 'reference kernels in TypeScript: one thread, slow'
+  return found.name
+}

@@ -1,0 +1,12 @@
+import type { Device, DeviceMemory } from '../core/device.js'
+import { defaultDevice, device as find } from './devices.js'
+
+export interface Memory extends DeviceMemory {
+  readonly device: string
+}
+
+/** Live tensors and bytes of a device (the default one), its peak, and what its allocator keeps for reuse. */
+export function memory(device: string | Device = defaultDevice()): Memory {
+  const found = find(device)
+  return { device: found.name, ...found.memory() }
+}

@@ -1,0 +1,69 @@
+import { inspect } from 'node:util'
+import type { Device, KernelRecord } from '../core/device.js'
+import { defaultDevice, device as find } from './devices.js'
+
+/** What ran: every kernel in order, and the same summed by name. */
+export class Trace<R> {
+  readonly result: R
+  readonly kernels: readonly KernelRecord[]
+
+  constructor(result: R, kernels: readonly KernelRecord[]) {
+    this.result = result
+    this.kernels = kernels
+  }
+
+  /** How often a kernel ran. */
+  count(kernel: string): number {
+    return this.kernels.filter((record) => record.kernel === kernel).length
+  }
+
+  /** Kernels that only move memory. */
+  get copies(): number {
+    return this.count('copy') + this.count('copy_into')
+  }
+
+  get milliseconds(): number {
+    return this.kernels.reduce((sum, record) => sum + record.milliseconds, 0)
+  }
+
+  get bytes(): number {
+    return this.kernels.reduce((sum, record) => sum + record.bytes, 0)
+  }
+
+  /** A table by kernel, the most expensive first. */
+  toString(): string {
+    const rows = new Map<string, { calls: number; milliseconds: number; bytes: number }>()
+    for (const { kernel, milliseconds, bytes } of this.kernels) {
+      const row = rows.get(kernel) ?? { calls: 0, milliseconds: 0, bytes: 0 }
+      rows.set(kernel, { calls: row.calls + 1, milliseconds: row.milliseconds + milliseconds, bytes: row.bytes + bytes })
+    }
+    const line = (name: string, calls: string, ms: string, mb: string) => `${name.padEnd(26)}${calls.padStart(7)}${ms.padStart(12)}${mb.padStart(12)}`
+    const sorted = [...rows].sort(([, a], [, b]) => b.milliseconds - a.milliseconds)
+    return [
+      line('kernel', 'calls', 'ms', 'MB'),
+      ...sorted.map(([name, row]) => line(name, String(row.calls), row.milliseconds.toFixed(3), (row.bytes / 1e6).toFixed(2))),
+      line('total', String(this.kernels.length), this.milliseconds.toFixed(3), (this.bytes / 1e6).toFixed(2)),
+      `${this.copies} copies`,
+    ].join('\n')
+  }
+
+  [inspect.custom](): string {
+    return this.toString()
+  }
+}
+
+/**
+ * Runs a synchronous function and lists the kernels it called, with the time and the bytes of each. Kernels run one by one
+ * meanwhile, so that the times are their own.
+ */
+export function trace<R>(fn: () => R, device: string | Device = defaultDevice()): Trace<R> {
+  const recording = find(device).startTrace()
+  let stopped: readonly KernelRecord[] | null = null
+  try {
+    const result = fn()
+    stopped = recording.stop()
+    return new Trace(result, stopped)
+  } finally {
+    if (stopped === null) recording.stop()
+  }
+}

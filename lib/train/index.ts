@@ -1,0 +1,5 @@
+export { type Callback, earlyStopping, type EarlyStoppingOptions, type TrainingContext } from './callbacks.js'
+export type { EpochRecord, History, PassRecord, StepRecord } from './history.js'
+export * as metrics from './metrics.js'
+export { progressBar } from './progress.js'
+export { type Batch, type Batches, type FitOptions, Trainer, type TrainerOptions } from './trainer.js'

@@ -1,0 +1,49 @@
+/** A progress bar in a terminal; nothing elsewhere. */
+import { SingleBar } from 'cli-progress'
+import type { Callback, TrainingContext } from './callbacks.js'
+import type { EpochRecord } from './history.js'
+
+/** `loss 0.1234  accuracy 0.98  validation.loss 0.11` */
+export function summarize(record: EpochRecord): string {
+  const numbers: string[] = []
+  const visit = (value: unknown, path: string) => {
+    if (typeof value === 'number') numbers.push(`${path} ${value.toPrecision(4)}`)
+    else if (value !== null && typeof value === 'object') for (const [key, inner] of Object.entries(value)) visit(inner, path ? `${path}.${key}` : key)
+  }
+  const { epoch: _epoch, seconds: _seconds, lr: _lr, ...rest } = record
+  visit(rest, '')
+  return numbers.join('  ')
+}
+
+/** Shows epoch, steps, speed and the last epoch's numbers. Quiet when the stream is not a terminal. */
+export function progressBar(stream: NodeJS.WriteStream = process.stderr): Callback {
+  if (!stream.isTTY) return {}
+  let bar: SingleBar | null = null
+  let done = ''
+  const open = (context: TrainingContext, epoch: number) => {
+    bar = new SingleBar({
+      stream,
+      format: `epoch ${epoch + 1}/${context.epochs} {bar} {value}/{total} steps  {duration_formatted}  {numbers}`,
+      hideCursor: true,
+      clearOnComplete: false,
+      fps: 10,
+    })
+    bar.start(context.stepsPerEpoch ?? 0, 0, { numbers: done })
+  }
+  return {
+    onStep(step, context) {
+      if (bar === null) open(context, step.epoch)
+      bar?.update(step.index + 1)
+    },
+    onEpochEnd(epoch) {
+      done = summarize(epoch)
+      bar?.update({ numbers: done })
+      bar?.stop()
+      bar = null
+    },
+    onEnd() {
+      bar?.stop()
+      bar = null
+    },
+  }
+}
