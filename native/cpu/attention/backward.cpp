@@ -123,11 +123,7 @@ void pack_queries(const Problem& p, const Gradients& to, const View& dy, const f
 template <class Load, class Store>
 FIRESTEEL_INLINE void weigh_vector(float* s, float* g, const float* added, const float* kept, Vec shift, Vec delta,
                                    bool scores, const Load& load, const Store& store) {
-  Vec score = load(s);
-  if (added) {
-    const Vec term = load(added);
-    score = simd::select(term == simd::set(-INFINITY), term, score + term);
-  }
+  const Vec score = added ? masked(load(s), load(added)) : load(s);
   const Vec weight = simd::exp(score - shift);
   const Vec factor = kept ? load(kept) : simd::set(1);
   store(s, kept ? weight * factor : weight);

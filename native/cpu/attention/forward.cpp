@@ -20,9 +20,9 @@ namespace {
 using namespace attention;
 using simd::Vec;
 
-constexpr int64_t vectors = NR / simd::lanes;         // of a row of the tile
-constexpr int64_t tile_keys = 192 / MR * MR;          // whole panels
-constexpr int64_t panels_of_chunk = (64 + NR - 1) / NR;  // panels of queries that meet a tile of keys while it is in cache
+constexpr int64_t vectors = NR / simd::lanes;             // of a row of the tile
+constexpr int64_t tile_keys = 256 / MR * MR;              // whole panels
+constexpr int64_t panels_of_chunk = (128 + NR - 1) / NR;  // panels of queries that meet a tile of keys while it is in cache
 static_assert(tile_keys <= most_keys, "dropout_row's limit");
 
 // All keys and values, packed: for a key head, K in panels of MR keys [D][MR], V^T in panels of MR features [Tk][MR]. Null
@@ -60,19 +60,22 @@ Panel panel_at(const Problem& p, float* room, int64_t index) {
   return {q, out, out + p.Dv * NR, out + (p.Dv + 1) * NR};
 }
 
-// Adds the mask of a query to each query's column of the tile of queries [i, i + queries) and keys [j, j + n).
-void mask_tile(const Problem& p, float* tile, float* row, int64_t batch, int64_t head, int64_t i, int64_t queries,
+// Adds its mask to each query's column of the tile of queries [i, i + queries) and keys [j, j + n). The masks' rows are
+// collected in one half of `room` and transposed into the other.
+void mask_tile(const Problem& p, float* tile, float* room, int64_t batch, int64_t head, int64_t i, int64_t queries,
                int64_t j, int64_t n) {
-  for (int64_t c = 0; c < queries; c++) {
-    mask_row(p, batch, head, i + c, j, n, row);
-    for (int64_t r = 0; r < n; r++) tile[r * NR + c] = masked(tile[r * NR + c], row[r]);
-  }
+  float *rows = room, *columns = room + tile_keys * NR;
+  for (int64_t c = 0; c < queries; c++) mask_row(p, batch, head, i + c, j, n, rows + c * tile_keys);
+  pack_right(columns, {rows, 1, tile_keys}, n, queries);
+  for (int64_t e = 0; e < n * NR; e += simd::lanes)
+    simd::store(tile + e, masked(simd::load(tile + e), simd::load(columns + e)));
 }
 
 // Adds the mask that all queries share.
 void mask_keys(float* tile, const float* row, int64_t n) {
   for (int64_t r = 0; r < n; r++)
-    for (int64_t c = 0; row[r] != 0 && c < NR; c++) tile[r * NR + c] = masked(tile[r * NR + c], row[r]);
+    for (int64_t c = 0; row[r] != 0 && c < NR; c += simd::lanes)
+      simd::store(tile + r * NR + c, masked(simd::load(tile + r * NR + c), simd::set(row[r])));
 }
 
 bool masks_all(const float* row, int64_t n) {
@@ -160,7 +163,7 @@ void attend(const Problem& p, const Keys& keys, int64_t batch, int64_t head, int
   const Matrix q = head_of(*p.q, batch, head);
   const int64_t panels = (queries + NR - 1) / NR;
   float* tile = room + panels_of_chunk * panel_size(p);
-  float *row = tile + tile_keys * NR, *kept = row + tile_keys;
+  float *shared_mask = tile + tile_keys * NR, *kept = shared_mask + tile_keys, *mask_room = kept + tile_keys;
   for (int64_t index = 0; index < panels; index++) {
     const Panel panel = panel_at(p, room, index);
     pack_right(panel.q, transposed(from_row(q, i + index * NR)), p.D, smaller(NR, queries - index * NR));
@@ -172,8 +175,8 @@ void attend(const Problem& p, const Keys& keys, int64_t batch, int64_t head, int
   for (int64_t j = 0; j < end; j += tile_keys) {
     if (by_key) {
       const int64_t n = smaller(tile_keys, p.Tk - j);
-      mask_row(p, batch, head, i, j, n, row);
-      if (masks_all(row, n)) continue;
+      mask_row(p, batch, head, i, j, n, shared_mask);
+      if (masks_all(shared_mask, n)) continue;
     }
     const Left k = k_operand(p, keys, batch, key_head, j), v = v_operand(p, keys, batch, key_head, j);
     for (int64_t index = 0; index < panels; index++) {
@@ -183,8 +186,8 @@ void attend(const Problem& p, const Keys& keys, int64_t batch, int64_t head, int
       const int64_t n = smaller(tile_keys, (p.causal ? smaller(p.Tk, first + columns) : p.Tk) - j);
       if (n <= 0) continue;
       multiply(n, NR, p.D, k, packed_right(panel.q, p.D), tile, NR, false);
-      if (by_key) mask_keys(tile, row, n);
-      if (has_mask(p) && !by_key) mask_tile(p, tile, row, batch, head, first, columns, j, n);
+      if (by_key) mask_keys(tile, shared_mask, n);
+      if (has_mask(p) && !by_key) mask_tile(p, tile, mask_room, batch, head, first, columns, j, n);
       if (p.causal) mask_later_keys(tile, first, j, n);
       exponentiate(p, panel, tile, n);
       if (p.drop_below) drop_tile(p, tile, kept, batch, head, first, columns, j, n);
@@ -224,8 +227,8 @@ void attention_forward(Context& context, const View& out, const View& log_sum_ex
     });
   }
 
-  const Workspaces spaces =
-      make_workspaces(context, panels_of_chunk * panel_size(p) + tile_keys * (NR + 2), heads * query_tiles);
+  const int64_t room = panels_of_chunk * panel_size(p) + tile_keys * (NR + 2) + (has_mask(p) ? 2 * tile_keys * NR : 0);
+  const Workspaces spaces = make_workspaces(context, room, heads * query_tiles);
   // The last queries see most keys where attention is causal: they start first.
   parallel_units(context, heads * query_tiles, smaller(p.Tq, chunk_queries) * p.Tk * features, [&](int64_t unit) {
     const int64_t head = unit % heads, i = (query_tiles - 1 - unit / heads) * chunk_queries;

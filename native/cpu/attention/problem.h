@@ -82,24 +82,40 @@ static inline bool mask_is_by_key(const Problem& p) {
   return has_mask(p) && (!p.mask_bool || p.mask_bool->strides[2] == 0) && (!p.mask_add || p.mask_add->strides[2] == 0);
 }
 
+// A row of the additive mask (null: zeros) and of the boolean one (null: all true), in one. The steps between elements are
+// parameters so that inlined calls with steps of 1 become vector code.
+FIRESTEEL_INLINE void combine_masks(const float* added, int64_t added_step, const uint8_t* kept, int64_t kept_step,
+                                    int64_t n, float* to) {
+  if (added)
+    for (int64_t c = 0; c < n; c++) to[c] = added[c * added_step];
+  else
+    memset(to, 0, size_t(n) * sizeof(float));
+  if (kept)
+    for (int64_t c = 0; c < n; c++) to[c] = kept[c * kept_step] ? to[c] : -INFINITY;
+}
+
+template <class T>
+static inline const T* element_of(const View* view, int64_t batch, int64_t head, int64_t i, int64_t j) {
+  if (!view) return nullptr;
+  const int64_t* stride = view->strides;
+  return pointer<const T>(*view) + batch * stride[0] + head * stride[1] + i * stride[2] + j * stride[3];
+}
+
 // What the masks add to the scores of query i with keys [j, j + n): -infinity where a key does not take part.
 static inline void mask_row(const Problem& p, int64_t batch, int64_t head, int64_t i, int64_t j, int64_t n, float* to) {
-  for (int64_t c = 0; c < n; c++) to[c] = 0;
-  if (const View* mask = p.mask_add) {
-    const int64_t* stride = mask->strides;
-    const float* row = pointer<const float>(*mask) + batch * stride[0] + head * stride[1] + i * stride[2] + j * stride[3];
-    for (int64_t c = 0; c < n; c++) to[c] = row[c * stride[3]];
-  }
-  if (const View* mask = p.mask_bool) {
-    const int64_t* stride = mask->strides;
-    const uint8_t* row = pointer<const uint8_t>(*mask) + batch * stride[0] + head * stride[1] + i * stride[2] + j * stride[3];
-    for (int64_t c = 0; c < n; c++)
-      if (!row[c * stride[3]]) to[c] = -INFINITY;
-  }
+  const float* added = element_of<float>(p.mask_add, batch, head, i, j);
+  const uint8_t* kept = element_of<uint8_t>(p.mask_bool, batch, head, i, j);
+  const int64_t added_step = added ? p.mask_add->strides[3] : 1, kept_step = kept ? p.mask_bool->strides[3] : 1;
+  if (added_step == 1 && kept_step == 1)
+    combine_masks(added, 1, kept, 1, n, to);
+  else
+    combine_masks(added, added_step, kept, kept_step, n, to);
 }
 
 // A key that takes no part stays out of it even if its score is infinite or NaN.
-static inline float masked(float score, float added) { return added == -INFINITY ? added : score + added; }
+FIRESTEEL_INLINE simd::Vec masked(simd::Vec score, simd::Vec added) {
+  return simd::select(added == simd::set(-INFINITY), added, score + added);
+}
 
 // The factors of dropout of query i (of all of a head's queries) and keys [j, j + n): 0 or 1 / (1 - dropout).
 constexpr int64_t most_keys = 256;
