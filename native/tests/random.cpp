@@ -51,17 +51,27 @@ void test_philox() {
     }
 }
 
+double quantile(uint32_t word) {
+  double z[random::normal_lanes];
+  uint32_t words[random::normal_lanes] = {word};
+  random::normal_quantiles(z, words, 1);
+  return z[0];
+}
+
 void test_normal_quantile() {
   double worst = 0;
   for (uint64_t k = 0; k < 200000; k++) {
-    random::NormalBits words = {};
-    words[0] = k < 100 ? k : k < 200 ? 0xFFFFFFFFu - (k - 100) : uint32_t(k * 2654435761u);
-    const double z = random::normal_quantile(words)[0], p = (double(words[0]) + 0.5) / 4294967296.0;
+    const uint32_t word = uint32_t(k < 100 ? k : k < 200 ? 0xFFFFFFFFu - (k - 100) : k * 2654435761u);
+    const double z = quantile(word), p = (double(word) + 0.5) / 4294967296.0;
     // From the error of the probability to that of z by the density; near 0 that is absolute, else relative to z.
     const double density = 0.3989422804014327 * exp(-z * z / 2);
     const double nearer = p < 0.5 ? p : 1 - p;
     const double error = (0.5 * erfc(fabs(z) * 0.7071067811865476) - nearer) / density;
     worst = fmax(worst, fabs(error) / fmax(1, fabs(z)));
+  }
+  for (uint32_t k = 322122500; k < 322122600; k++) {
+    const bool tail = 0.5 - (double(k) + 0.5) / 4294967296.0 > 0.425;
+    check(random::in_tail(k) == tail && random::in_tail(~k) == tail, "the tails begin where TypeScript has them");
   }
   check(worst < 1e-14, "the normal quantile is off by " + std::to_string(worst * 1e16) + "e-16");
 }
@@ -85,11 +95,7 @@ void test_numbers(int64_t count) {
   run<float>("random_normal" + size, {&normal},
              [&](Context& c) { FIRESTEEL_ISA::random_normal(c, normal.view, position, 0.25, 3); });
   right = true;
-  for (size_t i = 0; i < normal.size(); i++) {
-    random::NormalBits one = {};
-    one[0] = words[i];
-    right = right && normal[i] == float(random::normal_quantile(one)[0] * 3 + 0.25);
-  }
+  for (size_t i = 0; i < normal.size(); i++) right = right && normal[i] == float(quantile(words[i]) * 3 + 0.25);
   check(right, "random_normal" + size);
 
   for (int64_t low : {int64_t(0), int64_t(-5), int64_t(INT32_MIN)})

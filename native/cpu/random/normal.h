@@ -62,15 +62,24 @@ static inline NormalDoubles negative_log(NormalDoubles odd) {
   return e * -0.6931471805599453 - series * s;
 }
 
-// The quantile of (word + 0.5) / 2^32. By symmetry words of the upper half mirror those of the lower; `lower` is the
-// distance of the probability to the nearer end, and `odd` is 2^33 times that.
-static inline NormalDoubles normal_quantile(NormalBits words) {
+// By symmetry words of the upper half mirror those of the lower. `odd` is 2^33 times the distance of the probability
+// (word + 0.5) / 2^32 to the nearer end, `upper` tells which.
+struct NormalPlace {
+  NormalDoubles odd;
+  NormalMask upper;
+};
+
+static inline NormalPlace place_of(NormalBits words) {
   const NormalMask upper = words > 0x7FFFFFFFu;
   const NormalBits mirrored = words ^ (NormalBits(upper) & 0xFFFFFFFFu);
-  const NormalDoubles odd = to_double(mirrored + mirrored + 1);
-  const NormalDoubles lower = odd * 1.1641532182693481e-10;  // 2^-33
+  return {to_double(mirrored + mirrored + 1), upper};
+}
 
-  const NormalDoubles q = 0.5 - lower, r = 0.180625 - q * q;
+// Quantiles of probabilities from 0.075 to 0.925.
+static inline NormalDoubles central_quantile(NormalBits words) {
+  const NormalPlace place = place_of(words);
+  const NormalDoubles q = 0.5 - place.odd * 1.1641532182693481e-10;  // 2^-33
+  const NormalDoubles r = 0.180625 - q * q;
   NormalDoubles top = r * 2509.0809287301227 + 33430.57558358813;
   top = top * r + 67265.7709270087;
   top = top * r + 45921.95393154987;
@@ -86,25 +95,64 @@ static inline NormalDoubles normal_quantile(NormalBits words) {
   bottom = bottom * r + 42.31333070160091;
   bottom = bottom * r + 1.0;
 
-  const NormalDoubles t = square_root(negative_log(odd)) - 1.6;
-  NormalDoubles tail_top = t * 0.0007745450142783414 + 0.022723844989269184;
-  tail_top = tail_top * t + 0.2417807251774506;
-  tail_top = tail_top * t + 1.2704582524523684;
-  tail_top = tail_top * t + 3.6478483247632045;
-  tail_top = tail_top * t + 5.769497221460691;
-  tail_top = tail_top * t + 4.630337846156546;
-  tail_top = tail_top * t + 1.4234371107496835;
-  NormalDoubles tail_bottom = t * 1.0507500716444169e-9 + 0.0005475938084995345;
-  tail_bottom = tail_bottom * t + 0.015198666563616457;
-  tail_bottom = tail_bottom * t + 0.14810397642748008;
-  tail_bottom = tail_bottom * t + 0.6897673349851;
-  tail_bottom = tail_bottom * t + 1.6763848301838038;
-  tail_bottom = tail_bottom * t + 2.053191626637759;
-  tail_bottom = tail_bottom * t + 1.0;
+  const NormalDoubles size = q * top / bottom;
+  return select(place.upper, size, -size);
+}
 
-  const NormalMask central = q <= 0.425;
-  const NormalDoubles size = select(central, q * top, tail_top) / select(central, bottom, tail_bottom);
-  return select(upper, size, -size);
+// Quantiles of the probabilities outside.
+static inline NormalDoubles tail_quantile(NormalBits words) {
+  const NormalPlace place = place_of(words);
+  const NormalDoubles t = square_root(negative_log(place.odd)) - 1.6;
+  NormalDoubles top = t * 0.0007745450142783414 + 0.022723844989269184;
+  top = top * t + 0.2417807251774506;
+  top = top * t + 1.2704582524523684;
+  top = top * t + 3.6478483247632045;
+  top = top * t + 5.769497221460691;
+  top = top * t + 4.630337846156546;
+  top = top * t + 1.4234371107496835;
+  NormalDoubles bottom = t * 1.0507500716444169e-9 + 0.0005475938084995345;
+  bottom = bottom * t + 0.015198666563616457;
+  bottom = bottom * t + 0.14810397642748008;
+  bottom = bottom * t + 0.6897673349851;
+  bottom = bottom * t + 1.6763848301838038;
+  bottom = bottom * t + 2.053191626637759;
+  bottom = bottom * t + 1.0;
+
+  const NormalDoubles size = top / bottom;
+  return select(place.upper, size, -size);
+}
+
+// Where AS 241's |q| > 0.425.
+static inline bool in_tail(uint32_t word) {
+  constexpr uint32_t tail_words = 322122547;  // of each end; 0.075 * 2^32
+  return (word <= 0x7FFFFFFFu ? word : ~word) < tail_words;
+}
+
+constexpr int64_t normal_buffer = 768;
+
+// z[i] = quantile of (words[i] + 0.5) / 2^32 for i < count <= normal_buffer; both have room for whole registers. The
+// tails, three numbers in twenty, are collected, so that their longer way is not taken for all.
+static inline void normal_quantiles(double* z, const uint32_t* words, int64_t count) {
+  typedef uint32_t Words __attribute__((vector_size(4 * normal_lanes)));
+  int32_t tails[normal_buffer];
+  int64_t tail_count = 0;
+  for (int64_t i = 0; i < count; i += normal_lanes) {
+    Words piece;
+    memcpy(&piece, words + i, sizeof piece);
+    const NormalDoubles quantiles = central_quantile(__builtin_convertvector(piece, NormalBits));
+    memcpy(z + i, &quantiles, sizeof quantiles);
+  }
+  for (int64_t i = 0; i < count; i++) {
+    tails[tail_count] = int32_t(i);
+    tail_count += in_tail(words[i]);
+  }
+  for (int64_t i = 0; i < tail_count; i += normal_lanes) {
+    NormalBits piece = {};
+    const int64_t left = tail_count - i;
+    for (int64_t lane = 0; lane < normal_lanes && lane < left; lane++) piece[lane] = words[tails[i + lane]];
+    const NormalDoubles quantiles = tail_quantile(piece);
+    for (int64_t lane = 0; lane < normal_lanes && lane < left; lane++) z[tails[i + lane]] = quantiles[lane];
+  }
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA::random

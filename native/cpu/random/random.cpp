@@ -24,7 +24,7 @@ template <class Convert>
 void for_words(Context& context, int64_t elements, const Philox& position, const Convert& convert) {
   if (elements == 0) return;
   parallel(context, (elements + chunk_elements - 1) / chunk_elements, [&](int64_t chunk) {
-    uint32_t words[buffer_words];
+    uint32_t words[buffer_words] = {};
     const int64_t end = smaller((chunk + 1) * chunk_elements, elements);
     for (int64_t start = chunk * chunk_elements; start < end; start += buffer_words) {
       const int64_t count = smaller(buffer_words, end - start);
@@ -83,19 +83,12 @@ void random_uniform(Context& context, const View& out, const Philox& random, dou
 }
 
 void random_normal(Context& context, const View& out, const Philox& random, double mean, double std) {
-  constexpr int lanes = random::normal_lanes;
-  typedef uint32_t Words __attribute__((vector_size(4 * lanes)));
-  typedef float Floats __attribute__((vector_size(4 * lanes)));
+  static_assert(buffer_words == random::normal_buffer);
   float* const to = pointer<float>(out);
   for_words(context, out.count, random, [=](const uint32_t* words, int64_t start, int64_t count) {
-    for (int64_t i = 0; i < count; i += lanes) {
-      const size_t bytes = sizeof(float) * size_t(smaller(lanes, count - i));
-      Words piece = {};
-      memcpy(&piece, words + i, bytes);
-      const random::NormalDoubles z = random::normal_quantile(__builtin_convertvector(piece, random::NormalBits));
-      const Floats numbers = __builtin_convertvector(z * std + mean, Floats);
-      memcpy(to + start + i, &numbers, bytes);
-    }
+    double z[buffer_words];
+    random::normal_quantiles(z, words, count);
+    for (int64_t i = 0; i < count; i++) to[start + i] = float(z[i] * std + mean);
   });
 }
 
