@@ -60,15 +60,21 @@ Panel panel_at(const Problem& p, float* room, int64_t index) {
   return {q, out, out + p.Dv * NR, out + (p.Dv + 1) * NR};
 }
 
-// Adds its mask to each query's column of the tile of queries [i, i + queries) and keys [j, j + n). The masks' rows are
-// collected in one half of `room` and transposed into the other.
+// Rows of n numbers, by query, as a tile: collected in one half of `room`, transposed into the other.
+template <class Row>
+const float* tile_of_rows(float* room, int64_t queries, int64_t n, const Row& row) {
+  for (int64_t c = 0; c < queries; c++) row(c, room + c * tile_keys);
+  pack_right(room + tile_keys * NR, {room, 1, tile_keys}, n, queries);
+  return room + tile_keys * NR;
+}
+
+// Adds its mask to each query's column of the tile of queries [i, i + queries) and keys [j, j + n).
 void mask_tile(const Problem& p, float* tile, float* room, int64_t batch, int64_t head, int64_t i, int64_t queries,
                int64_t j, int64_t n) {
-  float *rows = room, *columns = room + tile_keys * NR;
-  for (int64_t c = 0; c < queries; c++) mask_row(p, batch, head, i + c, j, n, rows + c * tile_keys);
-  pack_right(columns, {rows, 1, tile_keys}, n, queries);
+  const float* added = tile_of_rows(
+      room, queries, n, [&](int64_t c, float* to) { mask_row(p, batch, head, i + c, j, n, to); });
   for (int64_t e = 0; e < n * NR; e += simd::lanes)
-    simd::store(tile + e, masked(simd::load(tile + e), simd::load(columns + e)));
+    simd::store(tile + e, masked(simd::load(tile + e), simd::load(added + e)));
 }
 
 // Adds the mask that all queries share.
@@ -90,12 +96,12 @@ void mask_later_keys(float* tile, int64_t i, int64_t j, int64_t n) {
     for (int64_t c = 0; c < NR && i + c < j + r; c++) tile[r * NR + c] = -INFINITY;
 }
 
-void drop_tile(const Problem& p, float* tile, float* row, int64_t batch, int64_t head, int64_t i, int64_t queries,
+void drop_tile(const Problem& p, float* tile, float* room, int64_t batch, int64_t head, int64_t i, int64_t queries,
                int64_t j, int64_t n) {
-  for (int64_t c = 0; c < queries; c++) {
-    dropout_row(p, batch, head, i + c, j, n, row);
-    for (int64_t r = 0; r < n; r++) tile[r * NR + c] *= row[r];
-  }
+  const float* factors = tile_of_rows(
+      room, queries, n, [&](int64_t c, float* to) { dropout_row(p, batch, head, i + c, j, n, to); });
+  for (int64_t e = 0; e < n * NR; e += simd::lanes)
+    simd::store(tile + e, simd::load(tile + e) * simd::load(factors + e));
 }
 
 // Turns n keys' scores into weights relative to the new running maximum, and brings sum and out to it.
@@ -163,7 +169,7 @@ void attend(const Problem& p, const Keys& keys, int64_t batch, int64_t head, int
   const Matrix q = head_of(*p.q, batch, head);
   const int64_t panels = (queries + NR - 1) / NR;
   float* tile = room + panels_of_chunk * panel_size(p);
-  float *shared_mask = tile + tile_keys * NR, *kept = shared_mask + tile_keys, *mask_room = kept + tile_keys;
+  float *shared_mask = tile + tile_keys * NR, *rows = shared_mask + tile_keys;
   for (int64_t index = 0; index < panels; index++) {
     const Panel panel = panel_at(p, room, index);
     pack_right(panel.q, transposed(from_row(q, i + index * NR)), p.D, smaller(NR, queries - index * NR));
@@ -187,10 +193,10 @@ void attend(const Problem& p, const Keys& keys, int64_t batch, int64_t head, int
       if (n <= 0) continue;
       multiply(n, NR, p.D, k, packed_right(panel.q, p.D), tile, NR, false);
       if (by_key) mask_keys(tile, shared_mask, n);
-      if (has_mask(p) && !by_key) mask_tile(p, tile, mask_room, batch, head, first, columns, j, n);
+      if (has_mask(p) && !by_key) mask_tile(p, tile, rows, batch, head, first, columns, j, n);
       if (p.causal) mask_later_keys(tile, first, j, n);
       exponentiate(p, panel, tile, n);
-      if (p.drop_below) drop_tile(p, tile, kept, batch, head, first, columns, j, n);
+      if (p.drop_below) drop_tile(p, tile, rows, batch, head, first, columns, j, n);
       multiply(p.Dv, NR, n, v, packed_right(tile, n), panel.out, NR, true);
     }
   }
@@ -227,7 +233,8 @@ void attention_forward(Context& context, const View& out, const View& log_sum_ex
     });
   }
 
-  const int64_t room = panels_of_chunk * panel_size(p) + tile_keys * (NR + 2) + (has_mask(p) ? 2 * tile_keys * NR : 0);
+  const int64_t rows = has_mask(p) || p.drop_below ? 2 * tile_keys * NR : 0;
+  const int64_t room = panels_of_chunk * panel_size(p) + tile_keys * (NR + 1) + rows;
   const Workspaces spaces = make_workspaces(context, room, heads * query_tiles);
   // The last queries see most keys where attention is causal: they start first.
   parallel_units(context, heads * query_tiles, smaller(p.Tq, chunk_queries) * p.Tk * features, [&](int64_t unit) {

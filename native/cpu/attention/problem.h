@@ -20,7 +20,7 @@ using gemm::Matrix;
 constexpr int64_t MR = gemm::tile_rows, NR = gemm::tile_columns;
 static_assert(NR % simd::lanes == 0, "a panel's row must be whole vectors");
 
-static inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+static constexpr int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 struct Problem {
@@ -117,15 +117,19 @@ FIRESTEEL_INLINE simd::Vec masked(simd::Vec score, simd::Vec added) {
   return simd::select(added == simd::set(-INFINITY), added, score + added);
 }
 
-// The factors of dropout of query i (of all of a head's queries) and keys [j, j + n): 0 or 1 / (1 - dropout).
+// The factors of dropout, where there is any, of query i and keys [j, j + n): 0 or 1 / (1 - dropout). Words are made by
+// whole groups, some in vain, because blocks one by one cost more.
 constexpr int64_t most_keys = 256;
 static inline void dropout_row(const Problem& p, int64_t batch, int64_t head, int64_t i, int64_t j, int64_t n,
                                float* to) {
+  constexpr int64_t group = 4 * random::philox_group_blocks;
+  uint32_t words[round_up(most_keys + 3, group)];
   const uint64_t element = uint64_t(((batch * p.Hq + head) * p.Tq + i) * p.Tk + j);
-  uint32_t words[most_keys + 4];
   const int64_t skipped = int64_t(element % 4);
-  random::philox_words(words, skipped + n, p.random.seed, p.random.stream, p.random.offset + element / 4);
-  for (int64_t c = 0; c < n; c++) to[c] = words[skipped + c] < p.drop_below ? 0.f : p.kept_scale;
+  random::philox_words(words, round_up(skipped + n, group), p.random.seed, p.random.stream,
+                       p.random.offset + element / 4);
+  const uint32_t largest_dropped = uint32_t(p.drop_below - 1);  // drop_below is at least 1, and may be 2^32
+  for (int64_t c = 0; c < n; c++) to[c] = words[skipped + c] <= largest_dropped ? 0.f : p.kept_scale;
 }
 
 // Operands of small products. Element (i, d) of a left operand stands at data[i / MR * panel + i % MR * row + d * depth],
