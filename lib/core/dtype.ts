@@ -9,7 +9,7 @@ export type TypedArray = Float32Array | Float64Array | Int32Array | Uint8Array |
 export interface DTypeInfo {
   readonly bytes: number
   readonly floating: boolean
-  readonly Array: new (lengthOrBuffer: number | ArrayBufferLike, offset?: number, length?: number) => TypedArray
+  readonly Array: new (lengthOrBuffer: number | ArrayBuffer, offset?: number, length?: number) => TypedArray
 }
 
 export const dtypes = {

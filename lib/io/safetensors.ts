@@ -14,7 +14,7 @@ const bytesOf: { readonly [D in FileDType]: number } = { F64: 8, F32: 4, F16: 2,
 export interface FileTensor {
   readonly dtype: FileDType
   readonly shape: readonly number[]
-  readonly data: Uint8Array
+  readonly data: Uint8Array<ArrayBuffer>
 }
 
 export interface FileContent {

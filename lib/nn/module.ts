@@ -9,6 +9,8 @@ import { keep } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
 import { replaceMemory, Tensor } from '../core/tensor.js'
 import { to } from '../ops/read.js'
+import { loadTensors, saveTensors } from './files.js'
+import { type LoadableState, loadStateDict, type LoadOptions, type LoadResult, type StateDict, stateDict } from './state.js'
 
 /** A tensor that a module learns: a leaf that wants a gradient and that scopes never free. */
 export class Parameter<S extends Shape = Shape> extends Tensor<S> {
@@ -125,6 +127,26 @@ export abstract class Module {
         for (const [, parameter] of named()) yield parameter
       },
     }
+  }
+
+  /** Parameters and buffers under PyTorch's names: the tensors themselves, outside of the graph. */
+  stateDict(): StateDict {
+    return stateDict(this)
+  }
+
+  /** Copies a state in; throws StateDictError listing all mismatches, and then changes nothing. */
+  loadStateDict(state: LoadableState, options: LoadOptions = {}): LoadResult {
+    return loadStateDict(this, state, options)
+  }
+
+  /** Writes the state to a safetensors file. */
+  save(path: string): Promise<void> {
+    return saveTensors(path, this.stateDict())
+  }
+
+  /** Loads the state from a safetensors file. */
+  async load(path: string, options: LoadOptions = {}): Promise<LoadResult> {
+    return this.loadStateDict(await loadTensors(path), options)
   }
 
   /** Sets the mode of this module and all inside. */

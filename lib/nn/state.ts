@@ -5,14 +5,21 @@ import { sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { copyInto } from '../ops/inplace.js'
 import { to } from '../ops/read.js'
-import type { Module } from './module.js'
 
 export type StateDict = Map<string, Tensor>
 
+/** What has a state: a module, or a part of one. */
+export interface Stateful {
+  namedState(): Iterable<readonly [string, Tensor]>
+}
+
 /** Parameters and buffers by name: the tensors themselves, outside of the graph. */
-export function stateDict(module: Module): StateDict {
+export function stateDict(module: Stateful): StateDict {
   return new Map([...module.namedState()].map(([name, tensor]) => [name, tensor.detach()]))
 }
+
+/** Tensors by name. */
+export type LoadableState = ReadonlyMap<string, Tensor> | { readonly [name: string]: Tensor }
 
 export interface LoadOptions {
   /** Whether missing and unexpected names are errors. Default true; shapes always are. */
@@ -28,7 +35,7 @@ export interface LoadResult {
  * Copies a state into the module's parameters and buffers, converted to their dtype and device. Nothing is written if
  * anything is wrong: StateDictError lists every missing, unexpected and misshapen entry.
  */
-export function loadStateDict(module: Module, state: ReadonlyMap<string, Tensor> | { readonly [name: string]: Tensor }, { strict = true }: LoadOptions = {}): LoadResult {
+export function loadStateDict(module: Stateful, state: LoadableState, { strict = true }: LoadOptions = {}): LoadResult {
   const given = state instanceof Map ? (state as ReadonlyMap<string, Tensor>) : new Map(Object.entries(state))
   const own = new Map(module.namedState())
   const missing = [...own.keys()].filter((name) => !given.has(name))

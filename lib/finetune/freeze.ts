@@ -1,0 +1,99 @@
+/** Freezing: which parameters learn. A frozen weight costs no weight gradient and keeps no activation. */
+import { ValueError } from '../core/errors.js'
+import type { Module } from '../nn/module.js'
+import type { Callback } from '../train/callbacks.js'
+
+/**
+ * Parameters by path: a path of a parameter or of a module ('0', 'encoder.layer1'), with `*` for any characters; a regular
+ * expression on parameter paths; or a number, the depth: that many of the model's children with parameters, from the input.
+ */
+export type Selection = string | RegExp | number
+
+/** Direct children that have parameters, from the input to the output. */
+function blocks(model: Module): (readonly [string, Module])[] {
+  return [...model.namedChildren()].filter(([, child]) => !child.parameters()[Symbol.iterator]().next().done)
+}
+
+function matcher(model: Module, selection: Selection): (path: string) => boolean {
+  if (selection instanceof RegExp) return (path) => selection.test(path)
+  if (typeof selection === 'number') {
+    const names = blocks(model).map(([name]) => name)
+    if (!Number.isInteger(selection) || selection < 0 || selection > names.length)
+      throw new ValueError('freeze', `depth is ${String(selection)}, but the model has ${names.length} children with parameters: ${names.join(', ')}`)
+    const chosen = names.slice(0, selection)
+    return (path) => chosen.some((name) => path.startsWith(`${name}.`))
+  }
+  const pattern = new RegExp(`^${selection.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&')).join('.*')}(\\..*)?$`)
+  return (path) => pattern.test(path)
+}
+
+function set(op: string, model: Module, selection: Selection | undefined, requiresGrad: boolean): number {
+  const matches = selection === undefined ? () => true : matcher(model, selection)
+  let count = 0
+  for (const [path, parameter] of model.namedParameters()) {
+    if (!matches(path)) continue
+    parameter.requiresGrad = requiresGrad
+    if (!requiresGrad) parameter.grad = null
+    count++
+  }
+  if (count === 0 && selection !== 0)
+    throw new ValueError(op, `nothing matches ${String(selection)}; the parameters are ${[...model.namedParameters()].map(([path]) => path).join(', ')}`)
+  return count
+}
+
+/** Freezes all parameters, or those selected; returns how many. Throws ValueError if nothing matches. */
+export function freeze(model: Module, selection?: Selection): number {
+  return set('freeze', model, selection, false)
+}
+
+/** Lets all parameters learn, or those selected; returns how many. */
+export function unfreeze(model: Module, selection?: Selection): number {
+  return set('unfreeze', model, selection, true)
+}
+
+/** Parameters that learn, and all. */
+export function countParameters(model: Module): { readonly trainable: number; readonly total: number } {
+  let trainable = 0
+  let total = 0
+  for (const parameter of model.parameters()) {
+    total += parameter.numel
+    if (parameter.requiresGrad) trainable += parameter.numel
+  }
+  return { trainable, total }
+}
+
+export interface GradualOptions {
+  /** Epochs from one group to the next. Default 1. */
+  readonly everyEpochs?: number
+  /** From the first to learn to the last. Default: the model's children with parameters, from the output to the input. */
+  readonly groups?: readonly Selection[]
+}
+
+/**
+ * Gradual unfreezing (Howard and Ruder, 2018): at first only the last group learns, and one more after every
+ * `everyEpochs` epochs. A callback of the Trainer; optimisers over `model.parameters()` see what was unfrozen.
+ */
+export function unfreezeGradually(model: Module, { everyEpochs = 1, groups }: GradualOptions = {}): Callback {
+  if (!Number.isInteger(everyEpochs) || everyEpochs < 1) throw new ValueError('unfreezeGradually', `everyEpochs is ${String(everyEpochs)}, but must be a positive integer`)
+  const order: readonly Selection[] = groups ?? blocks(model).map(([name]) => name).reverse()
+  if (order.length === 0) throw new ValueError('unfreezeGradually', 'the model has no groups of parameters')
+  let open = 0
+  const next = () => {
+    const group = order[open]
+    if (group !== undefined) {
+      unfreeze(model, group)
+      open++
+    }
+  }
+  return {
+    onStart() {
+      open = 0
+      freeze(model)
+      next()
+    },
+    onEpochEnd({ epoch }) {
+      if ((epoch + 1) % everyEpochs === 0) next()
+    },
+  }
+}
+

@@ -1,0 +1,252 @@
+/** The native device itself: calls, order, errors, memory, and calls that make no sense. */
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { afterEach, describe, expect, it } from 'vitest'
+import { kernels, parseArguments } from '../../lib/backend/kernels.js'
+import { createNativeDevice, NativeDevice } from '../../lib/backend/native/device.js'
+import { loadNative } from '../../lib/backend/native/loader.js'
+import type { Device, StridedView } from '../../lib/core/device.js'
+import type { DType, TypedArray } from '../../lib/core/dtype.js'
+import { IndexOutOfRangeError, InternalError, OutOfMemoryError } from '../../lib/core/errors.js'
+import type { Storage } from '../../lib/core/storage.js'
+
+const created = createNativeDevice()
+const unavailable = 'unavailable' in created ? created.unavailable : null
+if (unavailable !== null && process.env['FIRESTEEL_REQUIRE'] === 'native') throw new Error(unavailable)
+
+function view(storage: Storage, shape: readonly number[]): StridedView {
+  const strides = new Array<number>(shape.length)
+  let stride = 1
+  for (let d = shape.length - 1; d >= 0; d--) {
+    strides[d] = stride
+    stride *= shape[d] as number
+  }
+  return { storage, offset: 0, shape, strides, dtype: storage.dtype }
+}
+
+function upload(device: Device, data: TypedArray, dtype: DType = 'float32'): StridedView {
+  const storage = device.allocate(dtype, data.length, true, 'test')
+  device.upload(storage, data)
+  return view(storage, [data.length])
+}
+
+function make(device: Device, count: number, tracked = true): StridedView {
+  return view(device.allocate('float32', count, tracked, 'test'), [count])
+}
+
+describe.skipIf(unavailable !== null)('the native device', () => {
+  const device = created as NativeDevice
+
+  afterEach(() => device.synchronize())
+
+  it('adds', async () => {
+    const a = upload(device, Float32Array.of(1, 2, 3))
+    const out = make(device, 3)
+    device.run('add', { out, a, b: a })
+    expect([...device.readSync(out)]).toEqual([2, 4, 6])
+    expect([...(await device.read(out))]).toEqual([2, 4, 6])
+  })
+
+  it('keeps program order when large calls queue up', async () => {
+    const count = 200_000
+    let x = upload(device, new Float32Array(count).fill(1))
+    for (let step = 0; step < 40; step++) {
+      const next = make(device, count, false)
+      device.run('add', { out: next, a: x, b: x })
+      if (step > 0) device.free(x.storage)
+      x = next
+      if (step % 8 === 7) {
+        const scaled = make(device, count, false)
+        device.run('affine', { out: scaled, x, scale: 1 / 256, shift: 0 })
+        device.free(x.storage)
+        x = scaled
+      }
+    }
+    const later = device.read(x)
+    const now = device.readSync(x)
+    expect(now.every((value) => value === 1)).toBe(true)
+    expect(await later).toEqual(now)
+    device.free(x.storage)
+  })
+
+  it('copies what it uploads, at any state of the queue', () => {
+    const count = 1 << 20
+    const busy = make(device, count)
+    device.run('fill', { out: busy, value: 1 })
+    const source = new Float32Array(count).fill(7)
+    const target = upload(device, source)
+    source.fill(8)
+    expect(device.readSync(target).every((value) => value === 7)).toBe(true)
+  })
+
+  it('reports the first error of the data at the next read, with the module, and goes on', async () => {
+    const x = upload(device, new Float32Array(4))
+    const out = make(device, 2)
+    device.describeLabel = (label) => `layers.${label}`
+    device.currentLabel = 3
+    device.run('index_select', { out, x, index: upload(device, Int32Array.of(0, 9), 'int32'), dim: 0 })
+    device.currentLabel = 0
+    expect(() => device.readSync(out)).toThrow(IndexOutOfRangeError)
+    device.run('index_select', { out, x, index: upload(device, Int32Array.of(0, 9), 'int32'), dim: 0 })
+    await expect(device.read(out)).rejects.toThrow(/^\[index_select\]/)
+    device.run('index_select', { out, x, index: upload(device, Int32Array.of(0, 3), 'int32'), dim: 0 })
+    expect(device.readSync(out)).toEqual(new Float32Array(2))
+  })
+
+  it('frees by hand and by the collector, and counts both', () => {
+    const before = device.memory().tensors
+    const kept = make(device, 1000, false)
+    device.run('fill', { out: kept, value: 1 })
+    device.free(kept.storage)
+    expect(kept.storage.freed).toBe(true)
+    expect(() => device.readSync(kept)).toThrow(/freed/)
+    expect(device.memory().tensors).toBe(before)
+    let highest = 0
+    for (let i = 0; i < 3000; i++) {
+      const out = make(device, 250_000)
+      device.run('fill', { out, value: i })
+      highest = Math.max(highest, device.memory().bytes)
+    }
+    expect(highest).toBeLessThan(700e6)
+  })
+
+  it('lets an untracked storage be tracked later', () => {
+    const big = 16 << 20
+    for (let i = 0; i < 40; i++) {
+      const out = make(device, big, false)
+      device.run('fill', { out, value: 1 })
+      device.track(out.storage)
+    }
+    expect(device.memory().bytes).toBeLessThan(1.5e9)
+  })
+
+  it('foresees the end of memory, naming what is asked, held and left', () => {
+    const loaded = loadNative()
+    if ('unavailable' in loaded) throw new Error(loaded.unavailable)
+    const small = new NativeDevice(loaded.addon, loaded.path, () => 100e6)
+    expect(() => small.allocate('float32', 50e6, true, 'randn')).toThrow(OutOfMemoryError)
+    expect(() => small.allocate('float32', 50e6, true, 'randn')).toThrow(/\[randn\] 200\.0 MB .* 0 tensors.* 100\.0 MB/)
+    expect(small.allocate('float32', 1000, true, 'randn').count).toBe(1000)
+  })
+
+  it('traces kernels with their times and bytes', () => {
+    const a = upload(device, new Float32Array(1000))
+    const trace = device.startTrace()
+    device.run('add', { out: make(device, 1000), a, b: a })
+    const records = trace.stop()
+    expect(records).toMatchObject([{ kernel: 'add', bytes: 12_000 }])
+    expect(records[0]?.milliseconds).toBeGreaterThanOrEqual(0)
+  })
+
+  it('computes the same with any number of threads', () => {
+    const threads = device.threads
+    const data = Float32Array.from({ length: 300_000 }, (_, i) => Math.sin(i))
+    const results = [1, 2, 5].map((count) => {
+      device.threads = count
+      const out = view(device.allocate('float32', 1, true, 'test'), [1])
+      device.run('sum', { out, x: upload(device, data), scale: 1 })
+      return device.readSync(out)[0]
+    })
+    device.threads = threads
+    expect(new Set(results).size).toBe(1)
+  })
+})
+
+describe.skipIf(unavailable !== null)('the addon, called with words that make no sense', () => {
+  const loaded = loadNative()
+  const addon = 'unavailable' in loaded ? null : loaded.addon
+  const ints = new Int32Array(new ArrayBuffer(4 * 256))
+  const doubles = new Float64Array(new ArrayBuffer(8 * 512))
+  const sizes = new Float64Array(new ArrayBuffer(8 * 64))
+
+  it('throws ERR_INTERNAL and stays alive', () => {
+    if (addon === null) throw new Error('no addon')
+    addon.words(ints, doubles)
+    addon.handles(sizes, new Int32Array(new ArrayBuffer(4 * 64)))
+    sizes.fill(256)
+    for (let handle = 0; handle < 8; handle++) addon.upload(handle, new Float32Array(64).fill(handle))
+    for (let handle = 4; handle < 8; handle++) addon.release(handle)
+    let seed = 1
+    const random = (below: number) => {
+      seed = (seed * 48271) % 2147483647
+      return seed % below
+    }
+    const pick = <T>(values: readonly T[]): T => values[random(values.length)] as T
+    const handles = [0, 1, 2, 3, 4, 5, 10, 63, 64, -1, -2, 2147483647, -2147483648]
+    const numbers = [0, 1, 2, 3, 4, 8, 16, -1, -0, 0.5, Number.NaN, 1e300, -1e300, Number.POSITIVE_INFINITY, 2 ** 53, 2 ** 40]
+    // Mostly sound words, so that calls get far.
+    const number = () => (random(8) === 0 ? pick(numbers) : pick([0, 1, 2, 4]))
+    let thrown = 0
+    let calls = 0
+    for (let round = 0; round < 60; round++)
+      for (const [opcode, spec] of Object.values(kernels).entries()) {
+        let i = 0
+        let d = 0
+        ints[i++] = random(200) === 0 ? pick(handles) : opcode
+        ints[i++] = 0
+        for (const { role, arity } of parseArguments(spec)) {
+          if (role === 'philox') for (let k = 0; k < 3; k++) doubles[d++] = number()
+          else if (role === 'number' || role === 'integer' || role === 'flag') doubles[d++] = number()
+          else {
+            const length = arity === 'list' ? pick([0, 1, 2, 3]) : 1
+            if (arity === 'list') ints[i++] = random(50) === 0 ? pick(handles) : length
+            for (let k = 0; k < length; k++) {
+              ints[i++] = random(6) === 0 ? pick(handles) : role === 'out' ? 16 + random(40) : random(4)
+              const dims = random(20) === 0 ? pick([9, 200]) : random(3)
+              ints[i++] = (random(4) === 0 ? random(7) : 0) | (dims << 8) | (random(50) === 0 ? 1 << 16 : 0)
+              doubles[d++] = random(4) === 0 ? number() : 0
+              const shape = Array.from({ length: Math.min(dims, 16) }, number)
+              for (const size of shape) doubles[d++] = size
+              let stride = 1
+              const strides = shape.map(() => 0)
+              for (let s = shape.length - 1; s >= 0; s--) {
+                strides[s] = random(10) === 0 ? pick(numbers) : stride
+                stride *= shape[s] as number
+              }
+              for (const value of strides) doubles[d++] = value
+            }
+          }
+        }
+        calls++
+        try {
+          addon.call()
+        } catch (error) {
+          thrown++
+          expect(error).toMatchObject({ code: 'ERR_INTERNAL' })
+        }
+        for (const handle of [16 + random(40)])
+          try {
+            addon.release(handle)
+          } catch (error) {
+            expect(error).toMatchObject({ code: 'ERR_INTERNAL' })
+          }
+      }
+    addon.finish()
+    addon.takeError()
+    expect(thrown).toBeGreaterThan(0)
+    expect(thrown).toBeLessThan(calls)
+    const target = new Float32Array(64)
+    addon.upload(4, new Float32Array(64))
+    addon.release(4)
+    for (const handle of [4, 64, -1, Number.NaN, 1e300])
+      expect(() => addon.readNow(handle, 0, target, true)).toThrow(/not a live storage/)
+    for (const offset of [1, -1, Number.NaN, 1e300]) expect(() => addon.readNow(0, offset, target, true)).toThrow(/outside/)
+    expect(() => addon.upload(0, new Float32Array(63))).toThrow(/length/)
+    expect(() => addon.track(4, {})).toThrow(/live/)
+    expect(() => addon.call(1 as never, 'x' as never)).toThrow()
+  })
+})
+
+describe.skipIf(unavailable !== null)('the ends of processes and workers', () => {
+  const script = fileURLToPath(new URL('native-ends.mjs', import.meta.url))
+  for (const end of ['natural', 'exit', 'throw', 'workers', 'terminate', 'pending'])
+    it(`survives: ${end}`, () => {
+      const { status, signal, stderr } = spawnSync(process.execPath, [script, end], { encoding: 'utf8' })
+      expect({ signal, status }, stderr).toEqual({ signal: null, status: end === 'throw' ? 1 : end === 'exit' ? 7 : 0 })
+    }, 60_000)
+})
+
+it('says in InternalError which kernel is missing', () => {
+  if (unavailable !== null) return
+  expect(() => (created as NativeDevice).run('no_such_kernel', {})).toThrow(InternalError)
+})
