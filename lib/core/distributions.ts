@@ -16,7 +16,7 @@ function negativeLog(odd: number): number {
   const exponent = 31 - Math.clz32(odd)
   let m = odd / ((1 << exponent) >>> 0)
   let e = exponent - 33
-  if (m > 1.4142135623730951) {
+  if (m > Math.SQRT2) {
     m *= 0.5
     e += 1
   }
@@ -32,7 +32,7 @@ function negativeLog(odd: number): number {
   series = series * z + 0.4
   series = series * z + 0.6666666666666666
   series = series * z + 2
-  return e * -0.6931471805599453 - series * s
+  return e * -Math.LN2 - series * s
 }
 
 /**
