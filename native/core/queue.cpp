@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include <chrono>
 #include <new>
 
 #include "machine.h"
@@ -62,17 +63,21 @@ void Queue::step(uint64_t tail) {
 
 Entry& Queue::next() {
   const uint64_t head = head_.load(std::memory_order_relaxed);
-  // A full queue is left half empty, so that the producer is not woken for every entry.
-  if (head - tail_.load(std::memory_order_acquire) >= capacity) wait_for_tail(head - capacity / 2);
+  if (head - tail_.load(std::memory_order_acquire) >= capacity) wait_for_room(head);
   return entries_[head % capacity];
 }
 
-void Queue::wait_for_tail(uint64_t target) {
+// Until the queue is half empty, so that the producer is not woken for every entry; or, where entries take long, until
+// some time has passed and there is any room, so that JavaScript goes on and a worker can be terminated.
+void Queue::wait_for_room(uint64_t head) {
+  const uint64_t target = head - capacity / 2;
   awaited_tail_.store(target);
   producer_waits_.store(true);
   {
     std::unique_lock<std::mutex> lock(mutex_);
-    advanced_.wait(lock, [&] { return tail_.load() >= target; });
+    do {
+      advanced_.wait_for(lock, std::chrono::milliseconds(10), [&] { return tail_.load() >= target; });
+    } while (head - tail_.load() >= capacity);
   }
   producer_waits_.store(false);
 }

@@ -79,7 +79,7 @@ class Queue {
   void run_upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes);
   void* make(int32_t handle, int64_t bytes);
   void step(uint64_t tail);
-  void wait_for_tail(uint64_t target);
+  void wait_for_room(uint64_t head);
 
   const KernelTable& table_;
   Context context_;

@@ -6,10 +6,10 @@ const { createNativeDevice } = await tsImport('../../lib/backend/native/device.t
 const device = createNativeDevice()
 
 function work(seconds) {
-  const count = 1 << 20
+  const count = 256 * 256
   const make = () => {
     const storage = device.allocate('float32', count, true, 'test')
-    return { storage, offset: 0, shape: [1024, 1024], strides: [1024, 1], dtype: 'float32' }
+    return { storage, offset: 0, shape: [256, 256], strides: [256, 1], dtype: 'float32' }
   }
   const a = make()
   device.run('fill', { out: a, value: 0.001 })
