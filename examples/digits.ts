@@ -12,13 +12,22 @@ manualSeed(0)
 const { train, test } = values.data ? await idx(values.data) : await mnist()
 const [channels, height, width] = train.shape
 const classes = Math.max(train.classes, test.classes)
-console.log(`${train.length} images to train, ${test.length} to test, ${channels} x ${height} x ${width}, ${classes} classes`)
+console.log(
+  `${train.length} images to train, ${test.length} to test, ${channels} x ${height} x ${width}, ${classes} classes`,
+)
 console.log(describeDevice())
 
 const model = new nn.Sequential(
-  new nn.Conv2d(channels, 32, 3, { padding: 1 }), new nn.ReLU(), new nn.MaxPool2d(2),
-  new nn.Conv2d(32, 64, 3, { padding: 1 }), new nn.ReLU(), new nn.MaxPool2d(2),
-  new nn.Flatten(), new nn.Linear(64 * (height >> 2) * (width >> 2), 128), new nn.ReLU(), new nn.Linear(128, classes),
+  new nn.Conv2d(channels, 32, 3, { padding: 1 }),
+  new nn.ReLU(),
+  new nn.MaxPool2d(2),
+  new nn.Conv2d(32, 64, 3, { padding: 1 }),
+  new nn.ReLU(),
+  new nn.MaxPool2d(2),
+  new nn.Flatten(),
+  new nn.Linear(64 * (height >> 2) * (width >> 2), 128),
+  new nn.ReLU(),
+  new nn.Linear(128, classes),
 )
 const trainer = new Trainer(model, {
   optimizer: new optim.AdamW(model.parameters(), { lr: 1e-3, weightDecay: 0.01 }),
@@ -26,7 +35,12 @@ const trainer = new Trainer(model, {
   metrics: { accuracy: metrics.accuracy() },
   callbacks: [
     earlyStopping({ monitor: 'validation.loss', patience: 2, restoreBest: true }),
-    { onEpochEnd: ({ epoch, loss, seconds, validation }) => console.log(`epoch ${epoch + 1}: loss ${loss.toFixed(4)}, test accuracy ${validation?.['accuracy']?.toFixed(4)}, ${seconds.toFixed(1)} s`) },
+    {
+      onEpochEnd: ({ epoch, loss, seconds, validation }) =>
+        console.log(
+          `epoch ${epoch + 1}: loss ${loss.toFixed(4)}, test accuracy ${validation?.['accuracy']?.toFixed(4)}, ${seconds.toFixed(1)} s`,
+        ),
+    },
   ],
 })
 await trainer.fit(new DataLoader(train, { batchSize: 128, shuffle: true }), {

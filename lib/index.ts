@@ -1,5 +1,5 @@
 /** The public face: re-exports, nothing else. */
-export { type BackwardOptions, backward, grad, type GradOptions, zeroGrad } from './autograd/backward.js'
+export { type BackwardOptions, backward, type GradOptions, grad, zeroGrad } from './autograd/backward.js'
 export { enableGrad, isGradEnabled, noGrad } from './autograd/mode.js'
 export { describeDevice } from './backend/describe.js'
 export { defaultDevice, device, setDefaultDevice, unavailable } from './backend/devices.js'

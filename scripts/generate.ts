@@ -5,8 +5,8 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { dtypeCodes } from '../lib/core/dtype.js'
 import { type KernelSpec, kernelNames, kernels, type ParsedArgument, parseArguments } from '../lib/backend/kernels.js'
+import { dtypeCodes } from '../lib/core/dtype.js'
 
 const snake = (name: string) => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)
 
@@ -64,7 +64,7 @@ function generate(): string {
   for (const name of kernelNames) lines.push(`void ${name}(${signature(name)});`)
   lines.push('}  // namespace FIRESTEEL_ISA', '#endif', '')
   lines.push('#ifdef FIRESTEEL_DECODER')
-  lines.push('#define FIRESTEEL_KERNEL_COUNT ' + kernelNames.length)
+  lines.push(`#define FIRESTEEL_KERNEL_COUNT ${kernelNames.length}`)
   lines.push('// name, heavy, arguments {role, arity, dtype mask, 1 if of type T}, thunk; columns as in core/call.h')
   lines.push('static const KernelInfo kernel_infos[FIRESTEEL_KERNEL_COUNT] = {')
   for (const name of kernelNames) {

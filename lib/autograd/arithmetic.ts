@@ -20,6 +20,7 @@ export function setGradientArithmetic(arithmetic: GradientArithmetic): void {
 }
 
 export function gradientArithmetic(): GradientArithmetic {
-  if (implementation === null) throw new AutogradError('backward', 'the operators are not loaded; import from "firesteel"')
+  if (implementation === null)
+    throw new AutogradError('backward', 'the operators are not loaded; import from "firesteel"')
   return implementation
 }

@@ -4,7 +4,7 @@ import { adopt, outsideFrames } from '../core/scope.js'
 import { sameShape } from '../core/shape.js'
 import type { LeafState, Tensor } from '../core/tensor.js'
 import { gradientArithmetic } from './arithmetic.js'
-import { Node } from './node.js'
+import type { Node } from './node.js'
 import { Pass, type Root } from './pass.js'
 
 export interface BackwardOptions {
@@ -38,14 +38,19 @@ export interface GradOptions extends Omit<BackwardOptions, 'gradient'> {
 }
 
 /** The gradients of the outputs with respect to the inputs (leaves or not), without touching any `.grad`. */
-export function grad(outputs: Tensor | readonly Tensor[], inputs: readonly Tensor[], options: GradOptions = {}): (Tensor | null)[] {
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: readonly Tensor[],
+  options: GradOptions = {},
+): (Tensor | null)[] {
   const roots = (Array.isArray(outputs) ? (outputs as readonly Tensor[]) : [outputs as Tensor]).map((output, i) =>
     checkRoot('grad', output, options.gradOutputs?.[i] ?? null),
   )
   const createGraph = options.createGraph ?? false
   const wanted = new Map<Node | Tensor, Set<number>>()
   for (const input of inputs) {
-    if (!input.requiresGrad) throw new AutogradError('grad', `an input does not want a gradient: ${input.describe()}; set requiresGrad`)
+    if (!input.requiresGrad)
+      throw new AutogradError('grad', `an input does not want a gradient: ${input.describe()}; set requiresGrad`)
     const target = (input.node as Node | null) ?? input
     const slots = wanted.get(target) ?? new Set<number>()
     wanted.set(target, slots.add(input.outputIndex))
@@ -66,7 +71,10 @@ export function grad(outputs: Tensor | readonly Tensor[], inputs: readonly Tenso
   return inputs.map((input, i) => {
     const gradient = found.get((input.node as Node | null) ?? input)?.get(input.outputIndex) ?? null
     if (gradient === null && !options.allowUnused)
-      throw new AutogradError('grad', `the outputs do not depend on input ${i} (${input.describe()}); pass { allowUnused: true } for null`)
+      throw new AutogradError(
+        'grad',
+        `the outputs do not depend on input ${i} (${input.describe()}); pass { allowUnused: true } for null`,
+      )
     return gradient
   })
 }
@@ -79,12 +87,16 @@ function checkRoot(op: string, tensor: Tensor, gradient: Tensor | null): Root {
       `${tensor.describe()} has no graph: no input of its operators wants a gradient, or it was made under noGrad`,
     )
   if (gradient === null && tensor.numel !== 1)
-    throw new AutogradError(op, `the root has shape ${formatShape(tensor.shape)}; reduce it to one element or pass { gradient }`)
+    throw new AutogradError(
+      op,
+      `the root has shape ${formatShape(tensor.shape)}; reduce it to one element or pass { gradient }`,
+    )
   if (gradient !== null && !sameShape(gradient.shape, tensor.shape))
-    throw new ShapeError(op, `gradient is ${formatShape(gradient.shape)}, but the root is ${formatShape(tensor.shape)}`, [
-      gradient.shape,
-      tensor.shape,
-    ])
+    throw new ShapeError(
+      op,
+      `gradient is ${formatShape(gradient.shape)}, but the root is ${formatShape(tensor.shape)}`,
+      [gradient.shape, tensor.shape],
+    )
   return { tensor, gradient }
 }
 
@@ -98,7 +110,11 @@ function deliverToLeaf(leaf: Tensor, gradient: Tensor, alone: boolean, createGra
     seen = true
     value = hook(value) ?? value
     if (!sameShape(value.shape, leaf.shape))
-      throw new ShapeError('hook', `gave a gradient of ${formatShape(value.shape)} for a leaf of ${formatShape(leaf.shape)}`, [value.shape])
+      throw new ShapeError(
+        'hook',
+        `gave a gradient of ${formatShape(value.shape)} for a leaf of ${formatShape(leaf.shape)}`,
+        [value.shape],
+      )
   }
   const before = leaf.peekGrad()
   const { add, accumulate, clone } = gradientArithmetic()

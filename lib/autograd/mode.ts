@@ -12,7 +12,10 @@ export function withGradMode<R>(op: string, value: boolean, fn: () => R): R {
   try {
     const result = fn()
     if (result instanceof Promise)
-      throw new ValueError(op, 'the function returned a promise; gradient mode is synchronous and never held across an await')
+      throw new ValueError(
+        op,
+        'the function returned a promise; gradient mode is synchronous and never held across an await',
+      )
     return result
   } finally {
     enabled = before

@@ -50,7 +50,10 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
       if (input === null || !needs[i]) return null
       return input.node ? { node: input.node as Node, index: input.outputIndex } : { leaf: input }
     })
-    this.#specs = inputs.map((input) => ({ shape: (input?.shape ?? []) as Shape, dtype: (input?.dtype ?? 'float32') as DType }))
+    this.#specs = inputs.map((input) => ({
+      shape: (input?.shape ?? []) as Shape,
+      dtype: (input?.dtype ?? 'float32') as DType,
+    }))
     this.#present = inputs.map((input) => input !== null)
     const count = record.outputs ?? 1
     this.outputSpecs = results
@@ -81,7 +84,8 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
 
   input(index: number): Tensor {
     const tensor = this.optionalInput(index)
-    if (tensor === null) throw new AutogradError(this.name, `backward reads input ${index}, which the call did not have`)
+    if (tensor === null)
+      throw new AutogradError(this.name, `backward reads input ${index}, which the call did not have`)
     return tensor
   }
 
@@ -89,7 +93,8 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
     if (this.#inputs === null) throw this.#used()
     const saved = this.#inputs[index]
     if (!saved) {
-      if (this.#present[index]) throw new AutogradError(this.name, `backward reads input ${index}, which its saves() did not keep`)
+      if (this.#present[index])
+        throw new AutogradError(this.name, `backward reads input ${index}, which its saves() did not keep`)
       return null
     }
     return this.#check(saved, `input ${index}`)

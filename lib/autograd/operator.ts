@@ -3,7 +3,7 @@
  * results. Knows no operator.
  */
 import type { DType } from '../core/dtype.js'
-import { DTypeError, DeviceError } from '../core/errors.js'
+import { DeviceError, DTypeError } from '../core/errors.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { isGradEnabled } from './mode.js'
@@ -157,5 +157,8 @@ export function apply<A>(record: OperatorRecord<A>, inputs: Inputs, attrs: A): T
 /** Throws unless the tensor has one of the dtypes. */
 export function checkDType(op: string, name: string, tensor: Tensor, allowed: readonly DType[]): void {
   if (!allowed.includes(tensor.dtype))
-    throw new DTypeError(op, `${name} is ${tensor.dtype}, but must be ${allowed.join(' or ')}; convert it with .to('${allowed[0]}')`)
+    throw new DTypeError(
+      op,
+      `${name} is ${tensor.dtype}, but must be ${allowed.join(' or ')}; convert it with .to('${allowed[0]}')`,
+    )
 }

@@ -110,7 +110,10 @@ export class Pass {
     }
     this.#inFrame(() => {
       node.createGraph = this.#options.createGraph
-      const results = node.createGraph && node.gradient.fused ? throughComposite(node, gradients) : node.gradient.backward(node, gradients)
+      const results =
+        node.createGraph && node.gradient.fused
+          ? throughComposite(node, gradients)
+          : node.gradient.backward(node, gradients)
       for (let i = 0; i < node.edges.length; i++) {
         const gradient = results[i] ?? null
         if (gradient) checkGradient(node, i, gradient)
@@ -230,7 +233,9 @@ function checkGradient(node: Node, index: number, gradient: Tensor): void {
 function throughComposite(node: Node, gradients: readonly (Tensor | null)[]): (Tensor | null)[] {
   const { composite } = node.record
   if (composite === undefined) throw new AutogradError(node.name, 'has no composite to differentiate a second time')
-  const aliases = node.allInputs().map((input, i) => (input && node.needs[i] ? gradientArithmetic().alias(input) : input))
+  const aliases = node
+    .allInputs()
+    .map((input, i) => (input && node.needs[i] ? gradientArithmetic().alias(input) : input))
   const made = composite(aliases, node.attrs)
   const outputs: readonly Tensor[] = Array.isArray(made) ? (made as readonly Tensor[]) : [made as Tensor]
   const found: (Tensor | null)[] = aliases.map(() => null)

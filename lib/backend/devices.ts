@@ -47,9 +47,12 @@ export function defaultDevice(): Device {
     else {
       const native = lookUp('cpu')
       if ('unavailable' in native) {
-        process.emitWarning(`native kernels are not available (${native.unavailable}); the slow reference backend serves instead`, {
-          type: 'FiresteelWarning',
-        })
+        process.emitWarning(
+          `native kernels are not available (${native.unavailable}); the slow reference backend serves instead`,
+          {
+            type: 'FiresteelWarning',
+          },
+        )
         chosen = device('reference')
       } else chosen = native
     }

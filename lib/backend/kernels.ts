@@ -58,9 +58,17 @@ const every = ['float32', 'bfloat16', 'float16', 'int32', 'uint8', 'bool'] as co
 /** out = f(x), one line a function; the derivative's line gives what its backward reads. */
 const unary = { family: 'elementwise', args: { out: 'out T', x: 'strided T' }, T: float } as const
 /** dx = dy * f'(x) */
-const unaryBackward = { family: 'elementwise', args: { dx: 'out T', dy: 'strided T', x: 'strided T' }, T: float } as const
+const unaryBackward = {
+  family: 'elementwise',
+  args: { dx: 'out T', dy: 'strided T', x: 'strided T' },
+  T: float,
+} as const
 const binary = { family: 'elementwise', args: { out: 'out T', a: 'strided T', b: 'strided T' }, T: numeric } as const
-const comparison = { family: 'elementwise', args: { out: 'out bool', a: 'strided T', b: 'strided T' }, T: every } as const
+const comparison = {
+  family: 'elementwise',
+  args: { out: 'out bool', a: 'strided T', b: 'strided T' },
+  T: every,
+} as const
 /** out has x's shape with 1 in each reduced dimension; a dimension is reduced where out has 1. */
 const reduction = { family: 'reduce', args: { out: 'out T', x: 'strided T' }, T: numeric } as const
 

@@ -35,13 +35,20 @@ export class Trace<R> {
     const rows = new Map<string, { calls: number; milliseconds: number; bytes: number }>()
     for (const { kernel, milliseconds, bytes } of this.kernels) {
       const row = rows.get(kernel) ?? { calls: 0, milliseconds: 0, bytes: 0 }
-      rows.set(kernel, { calls: row.calls + 1, milliseconds: row.milliseconds + milliseconds, bytes: row.bytes + bytes })
+      rows.set(kernel, {
+        calls: row.calls + 1,
+        milliseconds: row.milliseconds + milliseconds,
+        bytes: row.bytes + bytes,
+      })
     }
-    const line = (name: string, calls: string, ms: string, mb: string) => `${name.padEnd(26)}${calls.padStart(7)}${ms.padStart(12)}${mb.padStart(12)}`
+    const line = (name: string, calls: string, ms: string, mb: string) =>
+      `${name.padEnd(26)}${calls.padStart(7)}${ms.padStart(12)}${mb.padStart(12)}`
     const sorted = [...rows].sort(([, a], [, b]) => b.milliseconds - a.milliseconds)
     return [
       line('kernel', 'calls', 'ms', 'MB'),
-      ...sorted.map(([name, row]) => line(name, String(row.calls), row.milliseconds.toFixed(3), (row.bytes / 1e6).toFixed(2))),
+      ...sorted.map(([name, row]) =>
+        line(name, String(row.calls), row.milliseconds.toFixed(3), (row.bytes / 1e6).toFixed(2)),
+      ),
       line('total', String(this.kernels.length), this.milliseconds.toFixed(3), (this.bytes / 1e6).toFixed(2)),
       `${this.copies} copies`,
     ].join('\n')

@@ -61,4 +61,6 @@ export interface Device {
   startTrace(): { stop(): readonly KernelRecord[] }
 }
 
-export type KernelCall = { readonly [name: string]: StridedView | readonly StridedView[] | number | boolean | object | null }
+export type KernelCall = {
+  readonly [name: string]: StridedView | readonly StridedView[] | number | boolean | object | null
+}

@@ -47,11 +47,8 @@ type BroadcastTuples<A extends Shape, B extends Shape, Out extends number[] = []
   : [...Mutable<B>, ...Out]
 
 /** The shape both broadcast to; unknown where one's rank is. */
-export type Broadcast<A extends Shape, B extends Shape> = IsUnknownRank<A> extends true
-  ? Shape
-  : IsUnknownRank<B> extends true
-    ? Shape
-    : BroadcastTuples<A, B>
+export type Broadcast<A extends Shape, B extends Shape> =
+  IsUnknownRank<A> extends true ? Shape : IsUnknownRank<B> extends true ? Shape : BroadcastTuples<A, B>
 
 /** All dimensions but the last replaced by nothing: `[2, 3, 4]` -> 4. `number` where unknown. */
 export type Last<S extends Shape> = S extends readonly [...Shape, infer L extends number] ? L : number
@@ -70,9 +67,8 @@ type SameSize<A extends number, B extends number> = number extends A
       : false
 
 /** `unknown` if the last size of S can be L, else a Misfit. */
-export type LastIs<S extends Shape, L extends number, Where extends string> = SameSize<Last<S>, L> extends true
-  ? unknown
-  : Misfit<`${Where}: the last size is ${Last<S>}, but ${L} is needed`>
+export type LastIs<S extends Shape, L extends number, Where extends string> =
+  SameSize<Last<S>, L> extends true ? unknown : Misfit<`${Where}: the last size is ${Last<S>}, but ${L} is needed`>
 
 /** Result of `a.matmul(b)`. */
 export type MatmulShape<A extends Shape, B extends Shape> = A extends readonly [infer M extends number, number]
@@ -125,10 +121,11 @@ type After<Now, Gives> = Gives extends 'keep' ? Now : Gives extends Flow ? Gives
 type SignatureOf<L> = L extends { readonly signature?: infer S } ? Exclude<S, undefined> : Signature
 
 /** The layers, each that does not fit replaced by a Misfit that names its place and both sizes. */
-export type Chained<L extends readonly unknown[], Now = 'unknown', Out extends readonly unknown[] = []> = L extends readonly [
-  infer Head,
-  ...infer Tail,
-]
+export type Chained<
+  L extends readonly unknown[],
+  Now = 'unknown',
+  Out extends readonly unknown[] = [],
+> = L extends readonly [infer Head, ...infer Tail]
   ? SignatureOf<Head> extends infer S extends Signature
     ? Meets<Now, S['takes'], `${Out['length']}`> extends infer M
       ? Chained<Tail, After<Now, S['gives']>, [...Out, M extends string ? Misfit<M> : unknown]>

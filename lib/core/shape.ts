@@ -71,7 +71,10 @@ export function broadcastShapes(op: string, a: Shape, b: Shape): Shape {
 export function normalizeDim(op: string, dim: number, rank: number): number {
   const limit = Math.max(rank, 1)
   if (!Number.isInteger(dim) || dim < -limit || dim >= limit)
-    throw new ValueError(op, `dim is ${dim}, but must be an integer from ${-limit} to ${limit - 1} for ${rank} dimensions`)
+    throw new ValueError(
+      op,
+      `dim is ${dim}, but must be an integer from ${-limit} to ${limit - 1} for ${rank} dimensions`,
+    )
   return dim < 0 ? dim + limit : dim
 }
 
@@ -80,7 +83,8 @@ export function normalizeDims(op: string, dim: number | readonly number[] | null
   if (dim === null || dim === undefined) return Array.from({ length: rank }, (_, i) => i)
   const dims = (typeof dim === 'number' ? [dim] : [...dim]).map((d) => normalizeDim(op, d, rank)).sort((x, y) => x - y)
   for (let i = 1; i < dims.length; i++)
-    if (dims[i] === dims[i - 1]) throw new ValueError(op, `dim ${dims[i]} stands twice in ${formatShape(dim as number[])}`)
+    if (dims[i] === dims[i - 1])
+      throw new ValueError(op, `dim ${dims[i]} stands twice in ${formatShape(dim as number[])}`)
   return rank === 0 ? [] : dims
 }
 
@@ -97,7 +101,9 @@ export function checkShape(op: string, shape: Shape): void {
     if (!Number.isSafeInteger(size) || size < 0)
       throw new ValueError(op, `a shape must hold non-negative integers, but is ${formatShape(shape)}`)
   if (shape.length > maxDims)
-    throw new ShapeError(op, `${shape.length} dimensions in ${formatShape(shape)}; at most ${maxDims} are possible`, [shape])
+    throw new ShapeError(op, `${shape.length} dimensions in ${formatShape(shape)}; at most ${maxDims} are possible`, [
+      shape,
+    ])
   if (!Number.isSafeInteger(countOf(shape)))
     throw new ValueError(op, `${formatShape(shape)} has more elements than can be counted (2^53)`)
 }

@@ -83,7 +83,9 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> {
     if (value && !this.dtype.includes('float'))
       throw new TypeError(`[requiresGrad] only floating tensors have gradients, but this one is ${this.dtype}`)
     if (this.node !== null)
-      throw new TypeError('[requiresGrad] is set by the graph on the result of an operator; use detach() to leave the graph')
+      throw new TypeError(
+        '[requiresGrad] is set by the graph on the result of an operator; use detach() to leave the graph',
+      )
     this.#requiresGrad = value
   }
 

@@ -18,10 +18,15 @@ export class TensorDataset<const T extends readonly Tensor[]> implements Dataset
 
   constructor(...tensors: T) {
     const first = tensors[0]
-    if (first === undefined || first.ndim === 0) throw new ValueError('TensorDataset', 'needs tensors with at least one dimension')
+    if (first === undefined || first.ndim === 0)
+      throw new ValueError('TensorDataset', 'needs tensors with at least one dimension')
     for (const tensor of tensors)
       if (tensor.shape[0] !== first.shape[0])
-        throw new ShapeError('TensorDataset', `the tensors have different numbers of rows: ${tensors.map((t) => t.shape[0] ?? 'none').join(', ')}`, tensors.map((t) => t.shape))
+        throw new ShapeError(
+          'TensorDataset',
+          `the tensors have different numbers of rows: ${tensors.map((t) => t.shape[0] ?? 'none').join(', ')}`,
+          tensors.map((t) => t.shape),
+        )
     this.tensors = tensors
     this.length = first.shape[0] as number
   }
@@ -40,7 +45,8 @@ export class FunctionDataset<I, B> implements Dataset<B> {
   readonly #collate: (items: readonly I[]) => B
 
   constructor(length: number, get: (index: number) => I | Promise<I>, collate: (items: readonly I[]) => B) {
-    if (!Number.isSafeInteger(length) || length < 0) throw new ValueError('FunctionDataset', `length is ${String(length)}, but must be a non-negative integer`)
+    if (!Number.isSafeInteger(length) || length < 0)
+      throw new ValueError('FunctionDataset', `length is ${String(length)}, but must be a non-negative integer`)
     this.length = length
     this.#get = get
     this.#collate = collate

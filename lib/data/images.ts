@@ -22,10 +22,19 @@ export class ImageDataset implements Dataset<readonly [images: Tensor, labels: T
   /** What each of the 256 pixel values becomes. */
   readonly #values: Float32Array
 
-  constructor(pixels: Uint8Array, labels: Uint8Array, shape: readonly [number, number, number], { mean = 0, std = 1 }: ImageOptions = {}) {
+  constructor(
+    pixels: Uint8Array,
+    labels: Uint8Array,
+    shape: readonly [number, number, number],
+    { mean = 0, std = 1 }: ImageOptions = {},
+  ) {
     const size = shape[0] * shape[1] * shape[2]
     if (pixels.length !== labels.length * size)
-      throw new ShapeError('ImageDataset', `${pixels.length} pixels do not make ${labels.length} images of ${shape.join(' x ')}`, [shape])
+      throw new ShapeError(
+        'ImageDataset',
+        `${pixels.length} pixels do not make ${labels.length} images of ${shape.join(' x ')}`,
+        [shape],
+      )
     if (!(std > 0)) throw new ValueError('ImageDataset', `std is ${String(std)}, but must be positive`)
     this.shape = shape
     this.labels = labels

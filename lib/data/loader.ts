@@ -27,9 +27,12 @@ export class DataLoader<B> implements AsyncIterable<B> {
 
   constructor(dataset: Dataset<B>, options: DataLoaderOptions = {}) {
     const { batchSize = 1, shuffle = false, dropLast = false, prefetch = 2, generator } = options
-    if (!Number.isSafeInteger(batchSize) || batchSize < 1) throw new ValueError('DataLoader', `batchSize is ${String(batchSize)}, but must be a positive integer`)
-    if (!Number.isSafeInteger(prefetch) || prefetch < 0) throw new ValueError('DataLoader', `prefetch is ${String(prefetch)}, but must be a non-negative integer`)
-    if (!Number.isSafeInteger(dataset?.length)) throw new ValueError('DataLoader', 'the dataset needs a length and a batch(indices) method')
+    if (!Number.isSafeInteger(batchSize) || batchSize < 1)
+      throw new ValueError('DataLoader', `batchSize is ${String(batchSize)}, but must be a positive integer`)
+    if (!Number.isSafeInteger(prefetch) || prefetch < 0)
+      throw new ValueError('DataLoader', `prefetch is ${String(prefetch)}, but must be a non-negative integer`)
+    if (!Number.isSafeInteger(dataset?.length))
+      throw new ValueError('DataLoader', 'the dataset needs a length and a batch(indices) method')
     this.dataset = dataset
     this.batchSize = batchSize
     this.#shuffle = shuffle

@@ -19,11 +19,19 @@ function matcher(model: Module, selection: Selection): (path: string) => boolean
   if (typeof selection === 'number') {
     const names = blocks(model).map(([name]) => name)
     if (!Number.isInteger(selection) || selection < 0 || selection > names.length)
-      throw new ValueError('freeze', `depth is ${String(selection)}, but the model has ${names.length} children with parameters: ${names.join(', ')}`)
+      throw new ValueError(
+        'freeze',
+        `depth is ${String(selection)}, but the model has ${names.length} children with parameters: ${names.join(', ')}`,
+      )
     const chosen = names.slice(0, selection)
     return (path) => chosen.some((name) => path.startsWith(`${name}.`))
   }
-  const pattern = new RegExp(`^${selection.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&')).join('.*')}(\\..*)?$`)
+  const pattern = new RegExp(
+    `^${selection
+      .split('*')
+      .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
+      .join('.*')}(\\..*)?$`,
+  )
   return (path) => pattern.test(path)
 }
 
@@ -37,7 +45,10 @@ function set(op: string, model: Module, selection: Selection | undefined, requir
     count++
   }
   if (count === 0 && selection !== 0)
-    throw new ValueError(op, `nothing matches ${String(selection)}; the parameters are ${[...model.namedParameters()].map(([path]) => path).join(', ')}`)
+    throw new ValueError(
+      op,
+      `nothing matches ${String(selection)}; the parameters are ${[...model.namedParameters()].map(([path]) => path).join(', ')}`,
+    )
   return count
 }
 
@@ -74,8 +85,13 @@ export interface GradualOptions {
  * `everyEpochs` epochs. A callback of the Trainer; optimisers over `model.parameters()` see what was unfrozen.
  */
 export function unfreezeGradually(model: Module, { everyEpochs = 1, groups }: GradualOptions = {}): Callback {
-  if (!Number.isInteger(everyEpochs) || everyEpochs < 1) throw new ValueError('unfreezeGradually', `everyEpochs is ${String(everyEpochs)}, but must be a positive integer`)
-  const order: readonly Selection[] = groups ?? blocks(model).map(([name]) => name).reverse()
+  if (!Number.isInteger(everyEpochs) || everyEpochs < 1)
+    throw new ValueError('unfreezeGradually', `everyEpochs is ${String(everyEpochs)}, but must be a positive integer`)
+  const order: readonly Selection[] =
+    groups ??
+    blocks(model)
+      .map(([name]) => name)
+      .reverse()
   if (order.length === 0) throw new ValueError('unfreezeGradually', 'the model has no groups of parameters')
   let open = 0
   const next = () => {
@@ -96,4 +112,3 @@ export function unfreezeGradually(model: Module, { everyEpochs = 1, groups }: Gr
     },
   }
 }
-

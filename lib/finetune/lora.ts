@@ -97,10 +97,17 @@ function targets(model: Module, { targetModules }: LoraOptions): (readonly [stri
   const adaptable: (readonly [string, Module & Adaptable])[] = []
   for (const [path, module] of model.namedModules()) if (isAdaptable(module)) adaptable.push([path, module])
   const wanted = (path: string) =>
-    targetModules === 'all-linear' ? true : targetModules instanceof RegExp ? targetModules.test(path) : isNamed(path, targetModules)
+    targetModules === 'all-linear'
+      ? true
+      : targetModules instanceof RegExp
+        ? targetModules.test(path)
+        : isNamed(path, targetModules)
   const found = adaptable.filter(([path]) => wanted(path))
   if (found.length === 0)
-    throw new ValueError('applyLora', `no layer matches ${String(targetModules)}; layers that can be adapted are ${adaptable.map(([path]) => path).join(', ') || 'none'}`)
+    throw new ValueError(
+      'applyLora',
+      `no layer matches ${String(targetModules)}; layers that can be adapted are ${adaptable.map(([path]) => path).join(', ') || 'none'}`,
+    )
   return found
 }
 
@@ -110,16 +117,20 @@ function targets(model: Module, { targetModules }: LoraOptions): (readonly [stri
  */
 export function applyLora<M extends Module>(model: M, options: LoraOptions): M {
   const { rank = 8, dropout = 0, generator } = options
-  if (optionsOf.has(model)) throw new ValueError('applyLora', 'the model has a LoRA adapter already; removeLora it first')
+  if (optionsOf.has(model))
+    throw new ValueError('applyLora', 'the model has a LoRA adapter already; removeLora it first')
   const layers = targets(model, options)
   const saved = options.modulesToSave ?? []
   const kept = [...model.namedModules()].filter(([path]) => isNamed(path, saved))
-  if (saved.length > 0 && kept.length === 0) throw new ValueError('applyLora', `no module matches modulesToSave ${saved.join(', ')}`)
+  if (saved.length > 0 && kept.length === 0)
+    throw new ValueError('applyLora', `no module matches modulesToSave ${saved.join(', ')}`)
   const sizes = layers.map(([path]) => {
     const r = patternValue(path, options.rankPattern) ?? rank
     const alpha = patternValue(path, options.alphaPattern) ?? options.alpha ?? r
-    if (!Number.isInteger(r) || r < 1) throw new ValueError('applyLora', `rank is ${String(r)} for ${path}, but must be a positive integer`)
-    if (!Number.isFinite(alpha)) throw new ValueError('applyLora', `alpha is ${String(alpha)} for ${path}, but must be a number`)
+    if (!Number.isInteger(r) || r < 1)
+      throw new ValueError('applyLora', `rank is ${String(r)} for ${path}, but must be a positive integer`)
+    if (!Number.isFinite(alpha))
+      throw new ValueError('applyLora', `alpha is ${String(alpha)} for ${path}, but must be a number`)
     return { r, scale: alpha / (options.rankStabilized ? Math.sqrt(r) : r) }
   })
   for (const parameter of model.parameters()) parameter.requiresGrad = false

@@ -43,7 +43,8 @@ function* adapterState(model: Module): Iterable<readonly [string, Tensor]> {
     for (const [name, tensor] of adapter.namedState()) yield [`${prefix}${path}.${name}`, tensor]
   const { modulesToSave = [] } = loraOptions('saveAdapter', model)
   for (const [path, module] of model.namedModules())
-    if (isNamed(path, modulesToSave)) for (const [name, tensor] of module.namedState()) yield [`${prefix}${path}.${name}`, tensor]
+    if (isNamed(path, modulesToSave))
+      for (const [name, tensor] of module.namedState()) yield [`${prefix}${path}.${name}`, tensor]
 }
 
 function toConfig(model: Module, options: LoraOptions): PeftConfig & { readonly [field: string]: unknown } {
@@ -110,7 +111,8 @@ export async function loadAdapter(model: Module, folder: string): Promise<void> 
       rank: config.r,
       alpha: config.lora_alpha,
       dropout: config.lora_dropout ?? 0,
-      targetModules: typeof target === 'string' ? (target === 'all-linear' ? target : new RegExp(`^(?:${target})$`)) : target,
+      targetModules:
+        typeof target === 'string' ? (target === 'all-linear' ? target : new RegExp(`^(?:${target})$`)) : target,
       ...(config.modules_to_save ? { modulesToSave: config.modules_to_save } : {}),
       ...(config.rank_pattern ? { rankPattern: config.rank_pattern } : {}),
       ...(config.alpha_pattern ? { alphaPattern: config.alpha_pattern } : {}),
@@ -120,4 +122,3 @@ export async function loadAdapter(model: Module, folder: string): Promise<void> 
   const own = new Map(adapterState(model))
   loadStateDict({ namedState: () => own.entries() }, file)
 }
-

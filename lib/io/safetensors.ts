@@ -3,13 +3,22 @@
  * Format: https://huggingface.co/docs/safetensors
  */
 import { open, rename, writeFile } from 'node:fs/promises'
-import { countOf } from '../core/shape.js'
 import { ValueError } from '../core/errors.js'
+import { countOf } from '../core/shape.js'
 
 /** Element types of the format that Firesteel reads; I64 is narrowed to int32 by whoever loads it. */
 export type FileDType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'U8' | 'BOOL'
 
-const bytesOf: { readonly [D in FileDType]: number } = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, U8: 1, BOOL: 1 }
+const bytesOf: { readonly [D in FileDType]: number } = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  U8: 1,
+  BOOL: 1,
+}
 
 export interface FileTensor {
   readonly dtype: FileDType
@@ -36,10 +45,21 @@ function fail(path: string, why: string): never {
 
 function checkEntry(path: string, name: string, entry: HeaderEntry, total: number): FileDType {
   const { dtype, shape, data_offsets: offsets } = entry
-  if (!Object.hasOwn(bytesOf, dtype)) throw new ValueError('safetensors', `${path}: ${name} has dtype ${dtype}; readable are ${Object.keys(bytesOf).join(', ')}`)
-  if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) fail(path, `the shape of ${name} is ${String(shape)}`)
+  if (!Object.hasOwn(bytesOf, dtype))
+    throw new ValueError(
+      'safetensors',
+      `${path}: ${name} has dtype ${dtype}; readable are ${Object.keys(bytesOf).join(', ')}`,
+    )
+  if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0))
+    fail(path, `the shape of ${name} is ${String(shape)}`)
   const [from, to] = Array.isArray(offsets) ? (offsets as readonly [number, number]) : [-1, -1]
-  if (!Number.isSafeInteger(from) || !Number.isSafeInteger(to) || from < 0 || to > total || to - from !== countOf(shape) * bytesOf[dtype as FileDType])
+  if (
+    !Number.isSafeInteger(from) ||
+    !Number.isSafeInteger(to) ||
+    from < 0 ||
+    to > total ||
+    to - from !== countOf(shape) * bytesOf[dtype as FileDType]
+  )
     fail(path, `${name} of shape [${shape.join(', ')}] and dtype ${dtype} does not fill its bytes ${String(offsets)}`)
   return dtype as FileDType
 }
@@ -80,7 +100,11 @@ export async function readSafetensors(path: string): Promise<FileContent> {
 }
 
 /** Writes a file whole or not at all: beside its place first, then renamed. */
-export async function writeSafetensors(path: string, tensors: ReadonlyMap<string, FileTensor>, metadata: { readonly [key: string]: string } = {}): Promise<void> {
+export async function writeSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, FileTensor>,
+  metadata: { readonly [key: string]: string } = {},
+): Promise<void> {
   const header: { [name: string]: unknown } = Object.keys(metadata).length > 0 ? { __metadata__: metadata } : {}
   let offset = 0
   for (const [name, { dtype, shape, data }] of tensors) {

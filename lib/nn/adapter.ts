@@ -18,4 +18,3 @@ export interface Adaptable {
 export function isAdaptable(module: object): module is Module & Adaptable {
   return 'adaptation' in module && 'adapter' in module
 }
-

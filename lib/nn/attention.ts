@@ -2,8 +2,8 @@
 import { ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 import { scaledDotProductAttention } from '../ops/attention.js'
-import { add } from '../ops/elementwise/index.js'
 import { gelu, relu } from '../ops/elementwise/activations.js'
+import { add } from '../ops/elementwise/index.js'
 import { linear } from '../ops/matmul.js'
 import { checkProbability } from '../ops/random.js'
 import { chunk, narrow, reshape, transpose } from '../ops/shape.js'
@@ -39,7 +39,8 @@ export class MultiheadAttention extends Module {
   constructor(embedDim: number, numHeads: number, options: MultiheadAttentionOptions = {}) {
     super()
     checkSizes('MultiheadAttention', { embedDim, numHeads })
-    if (embedDim % numHeads !== 0) throw new ValueError('MultiheadAttention', `embedDim ${embedDim} does not divide into ${numHeads} heads`)
+    if (embedDim % numHeads !== 0)
+      throw new ValueError('MultiheadAttention', `embedDim ${embedDim} does not divide into ${numHeads} heads`)
     this.embedDim = embedDim
     this.numHeads = numHeads
     this.dropout = checkProbability('MultiheadAttention', options.dropout ?? 0)
@@ -51,11 +52,28 @@ export class MultiheadAttention extends Module {
   }
 
   /** query [B, Tq, E], key and value [B, Tk, E] (default: the query) -> [B, Tq, E]. */
-  forward(query: Tensor, key: Tensor = query, value: Tensor = key, { attnMask = null, isCausal = false }: AttentionInputs = {}): Tensor {
+  forward(
+    query: Tensor,
+    key: Tensor = query,
+    value: Tensor = key,
+    { attnMask = null, isCausal = false }: AttentionInputs = {},
+  ): Tensor {
     const { embedDim: e, numHeads } = this
-    const [q, k, v] = query === key && key === value ? (chunk(linear<readonly number[], readonly number[]>(query, this.inProjWeight, this.inProjBias), 3, -1) as [Tensor, Tensor, Tensor]) : this.#apart(query, key, value)
-    const heads = (x: Tensor) => transpose(reshape(x, [x.shape[0] as number, x.shape[1] as number, numHeads, e / numHeads]), 1, 2)
-    const mixed = scaledDotProductAttention(heads(q), heads(k), heads(v), { attnMask, isCausal, dropoutP: this.training ? this.dropout : 0 })
+    const [q, k, v] =
+      query === key && key === value
+        ? (chunk(linear<readonly number[], readonly number[]>(query, this.inProjWeight, this.inProjBias), 3, -1) as [
+            Tensor,
+            Tensor,
+            Tensor,
+          ])
+        : this.#apart(query, key, value)
+    const heads = (x: Tensor) =>
+      transpose(reshape(x, [x.shape[0] as number, x.shape[1] as number, numHeads, e / numHeads]), 1, 2)
+    const mixed = scaledDotProductAttention(heads(q), heads(k), heads(v), {
+      attnMask,
+      isCausal,
+      dropoutP: this.training ? this.dropout : 0,
+    })
     const [b = 0, , t = 0] = mixed.shape
     return this.outProj.forward(reshape(transpose(mixed, 1, 2), [b, t, e]) as Tensor)
   }
@@ -63,7 +81,11 @@ export class MultiheadAttention extends Module {
   #apart(query: Tensor, key: Tensor, value: Tensor): [Tensor, Tensor, Tensor] {
     const project = (x: Tensor, part: number) => {
       const bias = this.inProjBias && narrow(this.inProjBias, 0, part * this.embedDim, this.embedDim)
-      return linear<readonly number[], readonly number[]>(x, narrow(this.inProjWeight, 0, part * this.embedDim, this.embedDim), bias)
+      return linear<readonly number[], readonly number[]>(
+        x,
+        narrow(this.inProjWeight, 0, part * this.embedDim, this.embedDim),
+        bias,
+      )
     }
     return [project(query, 0), project(key, 1), project(value, 2)]
   }
@@ -97,8 +119,18 @@ export class TransformerEncoderLayer extends Module {
 
   constructor(dModel: number, nhead: number, options: TransformerEncoderLayerOptions = {}) {
     super()
-    const { dimFeedforward = 2048, dropout = 0.1, activation = 'relu', normFirst = false, layerNormEps = 1e-5 } = options
-    if (activation !== 'relu' && activation !== 'gelu') throw new ValueError('TransformerEncoderLayer', `activation is '${String(activation)}', but must be 'relu' or 'gelu'`)
+    const {
+      dimFeedforward = 2048,
+      dropout = 0.1,
+      activation = 'relu',
+      normFirst = false,
+      layerNormEps = 1e-5,
+    } = options
+    if (activation !== 'relu' && activation !== 'gelu')
+      throw new ValueError(
+        'TransformerEncoderLayer',
+        `activation is '${String(activation)}', but must be 'relu' or 'gelu'`,
+      )
     this.selfAttn = new MultiheadAttention(dModel, nhead, { ...options, dropout })
     this.linear1 = new Linear(dModel, dimFeedforward, options)
     this.dropout = new Dropout(dropout)
@@ -114,7 +146,8 @@ export class TransformerEncoderLayer extends Module {
 
   forward(x: Tensor, inputs: AttentionInputs = {}): Tensor {
     const attend = (y: Tensor) => this.dropout1.forward(this.selfAttn.forward(y, y, y, inputs))
-    const feed = (y: Tensor) => this.dropout2.forward(this.linear2.forward(this.dropout.forward(this.#activation(this.linear1.forward(y)))))
+    const feed = (y: Tensor) =>
+      this.dropout2.forward(this.linear2.forward(this.dropout.forward(this.#activation(this.linear1.forward(y)))))
     if (this.normFirst) {
       const attended: Tensor = add(x, attend(this.norm1.forward(x)))
       return add(attended, feed(this.norm2.forward(attended)))

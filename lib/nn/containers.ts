@@ -31,7 +31,8 @@ export class Sequential<const L extends readonly Layer[] = readonly Layer[]> ext
   }
 
   append(layer: Layer): this {
-    if (!(layer instanceof Module)) throw new ValueError('Sequential', `entry ${this.#layers.length} is not a module, but ${String(layer)}`)
+    if (!(layer instanceof Module))
+      throw new ValueError('Sequential', `entry ${this.#layers.length} is not a module, but ${String(layer)}`)
     // An own property, so that walking the module finds it under its number.
     Object.defineProperty(this, String(this.#layers.length), { value: layer, enumerable: true })
     this.#layers.push(layer)

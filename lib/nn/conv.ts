@@ -1,7 +1,7 @@
 /** Convolution layers. */
 import { ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
-import { conv2d, type Conv2dOptions, type Pair, pair } from '../ops/conv.js'
+import { type Conv2dOptions, conv2d, type Pair, pair } from '../ops/conv.js'
 import { fans, kaimingUniform_, uniform_ } from './init.js'
 import { checkSizes, type LayerOptions, parameter } from './layer.js'
 import { Module, type Parameter } from './module.js'
@@ -17,16 +17,29 @@ export class Conv2d<const In extends number = number, const Out extends number =
   readonly #options: Conv2dOptions
   declare readonly signature?: { readonly takes: { readonly channels: In }; readonly gives: { readonly channels: Out } }
 
-  constructor(inChannels: In, outChannels: Out, kernelSize: Pair, options: LayerOptions & Conv2dOptions & { readonly bias?: boolean } = {}) {
+  constructor(
+    inChannels: In,
+    outChannels: Out,
+    kernelSize: Pair,
+    options: LayerOptions & Conv2dOptions & { readonly bias?: boolean } = {},
+  ) {
     super()
     const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options
     checkSizes('Conv2d', { inChannels, outChannels, groups })
     if (inChannels % groups !== 0 || outChannels % groups !== 0)
-      throw new ValueError('Conv2d', `${inChannels} input and ${outChannels} output channels do not both divide into ${groups} groups`)
+      throw new ValueError(
+        'Conv2d',
+        `${inChannels} input and ${outChannels} output channels do not both divide into ${groups} groups`,
+      )
     this.inChannels = inChannels
     this.outChannels = outChannels
     this.kernelSize = pair('Conv2d', 'kernelSize', kernelSize, 1)
-    this.#options = { stride: pair('Conv2d', 'stride', stride, 1), padding: pair('Conv2d', 'padding', padding, 0), dilation: pair('Conv2d', 'dilation', dilation, 1), groups }
+    this.#options = {
+      stride: pair('Conv2d', 'stride', stride, 1),
+      padding: pair('Conv2d', 'padding', padding, 0),
+      dilation: pair('Conv2d', 'dilation', dilation, 1),
+      groups,
+    }
     this.weight = parameter([outChannels, inChannels / groups, ...this.kernelSize], options)
     this.bias = options.bias === false ? null : parameter([outChannels], options)
     kaimingUniform_(this.weight, { a: Math.sqrt(5), generator: options.generator })

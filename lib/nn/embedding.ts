@@ -1,7 +1,7 @@
 import { noGrad } from '../autograd/mode.js'
 import type { Tensor } from '../core/tensor.js'
-import { fill_ } from '../ops/inplace.js'
 import { embedding } from '../ops/indexing.js'
+import { fill_ } from '../ops/inplace.js'
 import { select } from '../ops/shape.js'
 import { normal_ } from './init.js'
 import { checkSizes, type LayerOptions, parameter } from './layer.js'
@@ -14,7 +14,11 @@ export class Embedding extends Module {
   readonly paddingIdx: number | null
   weight: Parameter
 
-  constructor(numEmbeddings: number, embeddingDim: number, options: LayerOptions & { readonly paddingIdx?: number | null } = {}) {
+  constructor(
+    numEmbeddings: number,
+    embeddingDim: number,
+    options: LayerOptions & { readonly paddingIdx?: number | null } = {},
+  ) {
     super()
     checkSizes('Embedding', { numEmbeddings, embeddingDim })
     this.numEmbeddings = numEmbeddings

@@ -23,7 +23,8 @@ const ownDTypes = new Map<FileDType, DType>(Object.entries(fileDTypes).map(([own
 function narrowed(path: string, name: string, data: Uint8Array): Int32Array {
   const wide = new BigInt64Array(data.buffer, data.byteOffset, data.byteLength / 8)
   return Int32Array.from(wide, (value) => {
-    if (value !== BigInt.asIntN(32, value)) throw new ValueError('load', `${path}: ${name} holds ${value}, which does not fit into 32 bits`)
+    if (value !== BigInt.asIntN(32, value))
+      throw new ValueError('load', `${path}: ${name} holds ${value}, which does not fit into 32 bits`)
     return Number(value)
   })
 }
@@ -48,7 +49,11 @@ export async function loadTensors(path: string): Promise<Map<string, Tensor>> {
 }
 
 /** Writes tensors to a file, whole or not at all. */
-export async function saveTensors(path: string, tensors: ReadonlyMap<string, Tensor>, metadata: { readonly [key: string]: string } = {}): Promise<void> {
+export async function saveTensors(
+  path: string,
+  tensors: ReadonlyMap<string, Tensor>,
+  metadata: { readonly [key: string]: string } = {},
+): Promise<void> {
   const content = new Map<string, FileTensor>()
   for (const [name, tensor] of tensors) {
     // Bits as they are: the 16-bit floats too.

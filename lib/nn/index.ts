@@ -1,6 +1,12 @@
 export * from './activation.js'
 export { type Adaptable, type Adapter, isAdaptable } from './adapter.js'
-export { type AttentionInputs, MultiheadAttention, type MultiheadAttentionOptions, TransformerEncoderLayer, type TransformerEncoderLayerOptions } from './attention.js'
+export {
+  type AttentionInputs,
+  MultiheadAttention,
+  type MultiheadAttentionOptions,
+  TransformerEncoderLayer,
+  type TransformerEncoderLayerOptions,
+} from './attention.js'
 export { type Layer, ModuleList, Sequential } from './containers.js'
 export { Conv2d } from './conv.js'
 export { Embedding } from './embedding.js'
@@ -12,4 +18,4 @@ export { Buffer, Module, Parameter, type ParameterView } from './module.js'
 export { BatchNorm1d, BatchNorm2d, LayerNorm } from './norm.js'
 export { AvgPool2d, MaxPool2d } from './pool.js'
 export { LSTM, type LstmLayerOptions, type LstmResult } from './recurrent.js'
-export { loadStateDict, type LoadOptions, type LoadResult, type StateDict, stateDict } from './state.js'
+export { type LoadOptions, type LoadResult, loadStateDict, type StateDict, stateDict } from './state.js'

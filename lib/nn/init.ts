@@ -1,6 +1,6 @@
 /** Initialisers, in place, with PyTorch's names and defaults. All draw from the given or the default generator. */
 import { noGrad } from '../autograd/mode.js'
-import { ShapeError, ValueError, formatShape } from '../core/errors.js'
+import { formatShape, ShapeError, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
 import { countOf } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -39,7 +39,10 @@ export const ones_ = <T extends Tensor>(tensor: T): T => constant_(tensor, 1)
 
 /** How many inputs and outputs one unit of a weight [out, in, ...] sees. */
 export function fans(op: string, tensor: Tensor): { readonly fanIn: number; readonly fanOut: number } {
-  if (tensor.ndim < 2) throw new ShapeError(op, `needs a weight of at least two dimensions, but got ${formatShape(tensor.shape)}`, [tensor.shape])
+  if (tensor.ndim < 2)
+    throw new ShapeError(op, `needs a weight of at least two dimensions, but got ${formatShape(tensor.shape)}`, [
+      tensor.shape,
+    ])
   const field = countOf(tensor.shape.slice(2))
   return { fanIn: (tensor.shape[1] as number) * field, fanOut: (tensor.shape[0] as number) * field }
 }
@@ -50,7 +53,11 @@ export type Nonlinearity = 'linear' | 'relu' | 'tanh' | 'sigmoid' | 'leakyRelu'
 export function calculateGain(nonlinearity: Nonlinearity, param = 0.01): number {
   const gains = { linear: 1, sigmoid: 1, tanh: 5 / 3, relu: Math.SQRT2, leakyRelu: Math.sqrt(2 / (1 + param ** 2)) }
   const gain = gains[nonlinearity]
-  if (gain === undefined) throw new ValueError('calculateGain', `unknown nonlinearity '${String(nonlinearity)}'; known are ${Object.keys(gains).join(', ')}`)
+  if (gain === undefined)
+    throw new ValueError(
+      'calculateGain',
+      `unknown nonlinearity '${String(nonlinearity)}'; known are ${Object.keys(gains).join(', ')}`,
+    )
   return gain
 }
 
@@ -61,7 +68,11 @@ export interface KaimingOptions extends InitOptions {
   readonly nonlinearity?: Nonlinearity
 }
 
-function kaimingStd(op: string, tensor: Tensor, { a = 0, mode = 'fanIn', nonlinearity = 'leakyRelu' }: KaimingOptions): number {
+function kaimingStd(
+  op: string,
+  tensor: Tensor,
+  { a = 0, mode = 'fanIn', nonlinearity = 'leakyRelu' }: KaimingOptions,
+): number {
   return calculateGain(nonlinearity, a) / Math.sqrt(fans(op, tensor)[mode])
 }
 

@@ -19,18 +19,25 @@ export interface LayerOptions {
 
 /** A parameter of zeros, for an initialiser to fill. */
 export function parameter<const S extends Shape>(shape: S, { device, dtype }: LayerOptions): Parameter<Mutable<S>> {
-  return outsideFrames(() => new Parameter(zeros(shape, { ...(device === undefined ? {} : { device }), ...(dtype ? { dtype } : {}) })))
+  return outsideFrames(
+    () => new Parameter(zeros(shape, { ...(device === undefined ? {} : { device }), ...(dtype ? { dtype } : {}) })),
+  )
 }
 
 /** A buffer of zeros. */
 export function buffer<const S extends Shape>(shape: S, { device, dtype }: LayerOptions): Buffer<Mutable<S>> {
-  return outsideFrames(() => new Buffer(zeros(shape, { ...(device === undefined ? {} : { device }), ...(dtype ? { dtype } : {}) })))
+  return outsideFrames(
+    () => new Buffer(zeros(shape, { ...(device === undefined ? {} : { device }), ...(dtype ? { dtype } : {}) })),
+  )
 }
 
 /** Sizes must be positive integers; all that are not are named at once. */
 export function checkSizes(layer: string, sizes: { readonly [name: string]: number }): void {
   const faults = new Faults()
   for (const [name, size] of Object.entries(sizes))
-    faults.check(Number.isSafeInteger(size) && size > 0, () => `${name} is ${String(size)}, but must be a positive integer`)
+    faults.check(
+      Number.isSafeInteger(size) && size > 0,
+      () => `${name} is ${String(size)}, but must be a positive integer`,
+    )
   faults.throwValue(layer)
 }

@@ -5,11 +5,14 @@ import type { Tensor } from '../core/tensor.js'
 import { linear } from '../ops/matmul.js'
 import type { Adaptable, Adapter } from './adapter.js'
 import { kaimingUniform_, uniform_ } from './init.js'
-import { Module, Parameter } from './module.js'
 import { checkSizes, type LayerOptions, parameter } from './layer.js'
+import { Module, type Parameter } from './module.js'
 
 /** y = x W^T + b over the last dimension: [.., In] -> [.., Out]. */
-export class Linear<const In extends number = number, const Out extends number = number> extends Module implements Adaptable {
+export class Linear<const In extends number = number, const Out extends number = number>
+  extends Module
+  implements Adaptable
+{
   readonly inFeatures: In
   readonly outFeatures: Out
   /** [Out, In] */

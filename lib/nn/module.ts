@@ -10,7 +10,14 @@ import type { Shape } from '../core/shape.js'
 import { replaceMemory, Tensor } from '../core/tensor.js'
 import { to } from '../ops/read.js'
 import { loadTensors, saveTensors } from './files.js'
-import { type LoadableState, loadStateDict, type LoadOptions, type LoadResult, type StateDict, stateDict } from './state.js'
+import {
+  type LoadableState,
+  type LoadOptions,
+  type LoadResult,
+  loadStateDict,
+  type StateDict,
+  stateDict,
+} from './state.js'
 
 /** A tensor that a module learns: a leaf that wants a gradient and that scopes never free. */
 export class Parameter<S extends Shape = Shape> extends Tensor<S> {
@@ -71,7 +78,8 @@ export abstract class Module {
     for (const [property, value] of Object.entries(this)) {
       if (value instanceof Module) yield [this.stateName(property), value]
       else if (Array.isArray(value))
-        for (const [i, item] of value.entries()) if (item instanceof Module) yield [`${this.stateName(property)}.${i}`, item]
+        for (const [i, item] of value.entries())
+          if (item instanceof Module) yield [`${this.stateName(property)}.${i}`, item]
     }
   }
 
@@ -84,7 +92,8 @@ export abstract class Module {
     if (seen.has(this)) return
     seen.add(this)
     yield [prefix, this]
-    for (const [name, child] of this.namedChildren()) yield* child.namedModules(prefix === '' ? name : `${prefix}.${name}`, seen)
+    for (const [name, child] of this.namedChildren())
+      yield* child.namedModules(prefix === '' ? name : `${prefix}.${name}`, seen)
   }
 
   *modules(): Generator<Module> {
@@ -95,7 +104,8 @@ export abstract class Module {
   *#tensors<T extends Tensor>(kind: abstract new (...args: never[]) => T): Generator<readonly [string, T]> {
     for (const [path, module] of this.namedModules())
       for (const [property, value] of Object.entries(module))
-        if (value instanceof kind) yield [path === '' ? module.stateName(property) : `${path}.${module.stateName(property)}`, value]
+        if (value instanceof kind)
+          yield [path === '' ? module.stateName(property) : `${path}.${module.stateName(property)}`, value]
   }
 
   /** Parameters with their paths; a tied one once, under its first. */
@@ -181,7 +191,8 @@ export abstract class Module {
   /** Moves all parameters and buffers to a device, or converts the floating ones to a floating dtype, in place. */
   to(target: string | Device | DType): this {
     const dtype = typeof target === 'string' && isDType(target)
-    if (dtype && !target.includes('float')) throw new ValueError('Module.to', `the dtype is ${target}, but parameters are floating`)
+    if (dtype && !target.includes('float'))
+      throw new ValueError('Module.to', `the dtype is ${target}, but parameters are floating`)
     noGrad(() => {
       for (const [, tensor] of this.namedState()) {
         if (dtype && !tensor.dtype.includes('float')) continue

@@ -80,7 +80,11 @@ abstract class BatchNorm<C extends number> extends Module {
 
   forward(x: Tensor): Tensor {
     if (!this.ranks.includes(x.ndim))
-      throw new ShapeError(this.constructor.name, `x has ${x.ndim} dimensions (${formatShape(x.shape)}), but must have ${this.ranks.join(' or ')}`, [x.shape])
+      throw new ShapeError(
+        this.constructor.name,
+        `x has ${x.ndim} dimensions (${formatShape(x.shape)}), but must have ${this.ranks.join(' or ')}`,
+        [x.shape],
+      )
     const { weight, bias, eps, numBatchesTracked } = this
     const training = this.training || this.runningMean === null
     let momentum = this.momentum ?? 0

@@ -1,7 +1,7 @@
 /** Pooling layers. */
 import type { Tensor } from '../core/tensor.js'
 import type { Pair } from '../ops/conv.js'
-import { avgPool2d, type AvgPool2dOptions, maxPool2d, type MaxPool2dOptions } from '../ops/pool.js'
+import { type AvgPool2dOptions, avgPool2d, type MaxPool2dOptions, maxPool2d } from '../ops/pool.js'
 import { Module } from './module.js'
 
 interface KeepsChannels {

@@ -2,8 +2,8 @@
 import { ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
 import type { Tensor } from '../core/tensor.js'
-import { lstm, type LstmWeights } from '../ops/recurrent.js'
 import { checkProbability } from '../ops/random.js'
+import { type LstmWeights, lstm } from '../ops/recurrent.js'
 import { uniform_ } from './init.js'
 import { checkSizes, type LayerOptions, parameter } from './layer.js'
 import { Module, type Parameter } from './module.js'
@@ -51,7 +51,11 @@ export class LSTM extends Module {
     for (const suffix of this.#suffixes()) {
       const layer = Number.parseInt(suffix.slice(1), 10)
       const size = layer === 0 ? inputSize : hiddenSize * (this.bidirectional ? 2 : 1)
-      const shapes = { weightIh: [4 * hiddenSize, size], weightHh: [4 * hiddenSize, hiddenSize], ...(this.#hasBias ? { biasIh: [4 * hiddenSize], biasHh: [4 * hiddenSize] } : {}) }
+      const shapes = {
+        weightIh: [4 * hiddenSize, size],
+        weightHh: [4 * hiddenSize, hiddenSize],
+        ...(this.#hasBias ? { biasIh: [4 * hiddenSize], biasHh: [4 * hiddenSize] } : {}),
+      }
       for (const [name, shape] of Object.entries(shapes))
         Object.defineProperty(this, `${name}${suffix}`, {
           value: uniform_(parameter(shape, options), -bound, bound, { generator: options.generator }),
@@ -80,6 +84,13 @@ export class LSTM extends Module {
   /** `initial` is [h0, c0], each [layers * directions, B, H]; zeros if left out. */
   forward(x: Tensor, initial?: readonly [Tensor, Tensor]): LstmResult {
     const { batchFirst, bidirectional, dropout, training } = this
-    return lstm(x, this.#weights(), { initial, batchFirst, bidirectional, dropout, training, generator: this.#generator })
+    return lstm(x, this.#weights(), {
+      initial,
+      batchFirst,
+      bidirectional,
+      dropout,
+      training,
+      generator: this.#generator,
+    })
   }
 }

@@ -40,10 +40,13 @@ export function loadStateDict(module: Stateful, state: LoadableState, { strict =
   const own = new Map(module.namedState())
   const missing = [...own.keys()].filter((name) => !given.has(name))
   const unexpected = [...given.keys()].filter((name) => !own.has(name))
-  const problems = strict ? [...missing.map((name) => `missing: ${name}`), ...unexpected.map((name) => `unexpected: ${name}`)] : []
+  const problems = strict
+    ? [...missing.map((name) => `missing: ${name}`), ...unexpected.map((name) => `unexpected: ${name}`)]
+    : []
   for (const [name, tensor] of own) {
     const value = given.get(name)
-    if (value && !sameShape(value.shape, tensor.shape)) problems.push(`${name} is ${formatShape(value.shape)}, but must be ${formatShape(tensor.shape)}`)
+    if (value && !sameShape(value.shape, tensor.shape))
+      problems.push(`${name} is ${formatShape(value.shape)}, but must be ${formatShape(tensor.shape)}`)
   }
   if (problems.length > 0) throw new StateDictError(problems)
   noGrad(() => {

@@ -46,12 +46,15 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
   },
   cost(inputs, { causal }) {
     const [q, k, v] = inputs as AttentionInputs
-    const full = q.numel * (k.shape[2] as number) + (q.numel / (q.shape[3] || 1)) * (k.shape[2] as number) * (v.shape[3] as number)
+    const full =
+      q.numel * (k.shape[2] as number) + (q.numel / (q.shape[3] || 1)) * (k.shape[2] as number) * (v.shape[3] as number)
     return causal ? full / 2 : full
   },
   forward(inputs, attrs, specs) {
     const [q, k, v, mask] = inputs as AttentionInputs
-    const [out, logSumExp] = specs.map(({ shape, dtype }: TensorSpec) => empty(q.device, shape, dtype, 'attention')) as [Tensor, Tensor]
+    const [out, logSumExp] = specs.map(({ shape, dtype }: TensorSpec) =>
+      empty(q.device, shape, dtype, 'attention'),
+    ) as [Tensor, Tensor]
     run('attention_forward', { out, logSumExp, q, k, v, ...masks(mask, scoresShape(q, k)), ...attrs })
     return [out, logSumExp]
   },
@@ -61,7 +64,8 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
     const [, hq = 0, tq = 0] = q.shape
     const group = hk === 0 ? 1 : hq / hk
     // Each key head serves a group of query heads.
-    const repeat = (x: Tensor, size: number) => reshape(expand(unsqueeze(x, 2), [b, hk, group, tk, size]), [b, hq, tk, size])
+    const repeat = (x: Tensor, size: number) =>
+      reshape(expand(unsqueeze(x, 2), [b, hk, group, tk, size]), [b, hq, tk, size])
     let scores = mul(matmul(q as Tensor, transpose(repeat(k, d), -2, -1)), scale) as Tensor
     const never = Number.NEGATIVE_INFINITY
     if (mask) scores = mask.dtype === 'bool' ? where(mask, scores, never) : (add(scores, mask) as Tensor)
@@ -81,13 +85,27 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
     saves: () => ({ inputs: [0, 1, 2, 3], outputs: [0, 1] }),
     backward(ctx, [g]) {
       const [q, k, v, mask] = [ctx.input(0), ctx.input(1), ctx.input(2), ctx.optionalInput(3)]
-      const gradientOf = (x: Tensor, wanted: boolean | undefined) => (wanted ? empty(x.device, x.shape, x.dtype, 'attention backward') : null)
+      const gradientOf = (x: Tensor, wanted: boolean | undefined) =>
+        wanted ? empty(x.device, x.shape, x.dtype, 'attention backward') : null
       const scores = scoresShape(q, k)
       const dq = gradientOf(q, ctx.needs[0])
       const dk = gradientOf(k, ctx.needs[1])
       const dv = gradientOf(v, ctx.needs[2])
       const dmask = ctx.needs[3] ? empty(q.device, scores, q.dtype, 'attention backward') : null
-      run('attention_backward', { dq, dk, dv, dmask, dy: g as Tensor, q, k, v, out: ctx.output(0), logSumExp: ctx.output(1), ...masks(mask, scores), ...ctx.attrs })
+      run('attention_backward', {
+        dq,
+        dk,
+        dv,
+        dmask,
+        dy: g as Tensor,
+        q,
+        k,
+        v,
+        out: ctx.output(0),
+        logSumExp: ctx.output(1),
+        ...masks(mask, scores),
+        ...ctx.attrs,
+      })
       return [dq, dk, dv, dmask && sumTo(dmask, (mask as Tensor).shape)]
     },
     fused: true,
@@ -114,14 +132,20 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   const { attnMask = null, isCausal = false, dropoutP = 0, generator } = options
   if (q.ndim === 3 && k.ndim === 3 && v.ndim === 3) {
     const mask = attnMask?.ndim === 3 ? unsqueeze(attnMask, 1) : attnMask
-    return squeeze(scaledDotProductAttention(unsqueeze(q, 1), unsqueeze(k, 1), unsqueeze(v, 1), { ...options, attnMask: mask }), 1)
+    return squeeze(
+      scaledDotProductAttention(unsqueeze(q, 1), unsqueeze(k, 1), unsqueeze(v, 1), { ...options, attnMask: mask }),
+      1,
+    )
   }
   checkDType('attention', 'q', q, floating)
   checkProbability('attention', dropoutP)
   const faults = new Faults()
   const shapes = `q ${formatShape(q.shape)}, k ${formatShape(k.shape)}, v ${formatShape(v.shape)}`
   faults.check(q.ndim === 4 && k.ndim === 4 && v.ndim === 4, () => `q, k and v must be [B, H, T, D], but are ${shapes}`)
-  faults.check(k.dtype === q.dtype && v.dtype === q.dtype, () => `q, k and v have dtypes ${q.dtype}, ${k.dtype}, ${v.dtype}`)
+  faults.check(
+    k.dtype === q.dtype && v.dtype === q.dtype,
+    () => `q, k and v have dtypes ${q.dtype}, ${k.dtype}, ${v.dtype}`,
+  )
   faults.throwShape('attention', [q.shape, k.shape, v.shape])
   const [b, hq = 0, , d] = q.shape
   const [, hk = 0, tk] = k.shape
@@ -130,9 +154,13 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   faults.check(v.shape[1] === hk && v.shape[2] === tk, () => `k and v differ in heads or time: ${shapes}`)
   faults.check(hq === hk || (hk > 0 && hq % hk === 0), () => `${hq} query heads are not a multiple of ${hk} key heads`)
   if (attnMask) {
-    faults.check(attnMask.dtype === 'bool' || attnMask.dtype === q.dtype, () => `attnMask is ${attnMask.dtype}, but must be bool or ${q.dtype}`)
+    faults.check(
+      attnMask.dtype === 'bool' || attnMask.dtype === q.dtype,
+      () => `attnMask is ${attnMask.dtype}, but must be bool or ${q.dtype}`,
+    )
     const wanted = scoresShape(q, k)
-    const fits = attnMask.ndim <= 4 && attnMask.shape.every((size, i) => size === 1 || size === wanted[i + 4 - attnMask.ndim])
+    const fits =
+      attnMask.ndim <= 4 && attnMask.shape.every((size, i) => size === 1 || size === wanted[i + 4 - attnMask.ndim])
     faults.check(fits, () => `attnMask ${formatShape(attnMask.shape)} does not broadcast to ${formatShape(wanted)}`)
   }
   faults.throwShape('attention', [q.shape, k.shape, v.shape])

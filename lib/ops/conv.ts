@@ -1,5 +1,12 @@
 /** Two-dimensional convolution (cross-correlation, as in PyTorch) and its two gradients, each differentiable in turn. */
-import { apply, checkDType, defineOperator, type Inputs, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import {
+  apply,
+  checkDType,
+  defineOperator,
+  type Inputs,
+  type OperatorRecord,
+  type TensorSpec,
+} from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { Faults, formatShape, ValueError } from '../core/errors.js'
 import { countOf, type Shape } from '../core/shape.js'
@@ -14,7 +21,8 @@ export type Pair = number | readonly [number, number]
 export function pair(op: string, name: string, value: Pair, least: number): [number, number] {
   const [h, w] = typeof value === 'number' ? [value, value] : value
   for (const n of [h, w])
-    if (!Number.isSafeInteger(n) || n < least) throw new ValueError(op, `${name} is ${String(value)}, but must be integers of at least ${least}`)
+    if (!Number.isSafeInteger(n) || n < least)
+      throw new ValueError(op, `${name} is ${String(value)}, but must be integers of at least ${least}`)
   return [h, w]
 }
 
@@ -49,11 +57,21 @@ function checkConv(inputs: Inputs, a: Conv): void {
   faults.check(weight.ndim === 4, () => `weight must be [out, in / groups, H, W], but is ${ws}`)
   const [, channels = 0, h = 0, w = 0] = x.shape
   const [out = 0, perGroup = 0, kh = 0, kw = 0] = weight.shape
-  faults.check(perGroup * a.groups === channels, () => `x ${xs} has ${channels} channels, but weight ${ws} with ${a.groups} groups takes ${perGroup * a.groups}`)
+  faults.check(
+    perGroup * a.groups === channels,
+    () => `x ${xs} has ${channels} channels, but weight ${ws} with ${a.groups} groups takes ${perGroup * a.groups}`,
+  )
   faults.check(out % a.groups === 0, () => `${out} output channels do not divide into ${a.groups} groups`)
-  faults.check(!bias || (bias.ndim === 1 && bias.shape[0] === out), () => `bias is ${formatShape(bias?.shape ?? [])}, but must be [${out}]`)
+  faults.check(
+    !bias || (bias.ndim === 1 && bias.shape[0] === out),
+    () => `bias is ${formatShape(bias?.shape ?? [])}, but must be [${out}]`,
+  )
   const [reachH, reachW] = [a.dilationH * (kh - 1) + 1, a.dilationW * (kw - 1) + 1]
-  faults.check(kh > 0 && kw > 0 && reachH <= h + 2 * a.padH && reachW <= w + 2 * a.padW, () => `a kernel that reaches over ${reachH} x ${reachW} does not fit into the padded image ${h + 2 * a.padH} x ${w + 2 * a.padW}`)
+  faults.check(
+    kh > 0 && kw > 0 && reachH <= h + 2 * a.padH && reachW <= w + 2 * a.padW,
+    () =>
+      `a kernel that reaches over ${reachH} x ${reachW} does not fit into the padded image ${h + 2 * a.padH} x ${w + 2 * a.padW}`,
+  )
   faults.throwShape('conv2d', [x.shape, weight.shape])
 }
 
@@ -68,7 +86,8 @@ const convRecord: OperatorRecord<Conv> = defineOperator<Conv>({
     const [x, weight] = inputs as [Tensor, Tensor]
     return { shape: outputShape(x.shape, weight.shape, attrs), dtype: x.dtype }
   },
-  cost: ([x, weight], attrs) => cost(outputShape((x as Tensor).shape, (weight as Tensor).shape, attrs), (weight as Tensor).shape),
+  cost: ([x, weight], attrs) =>
+    cost(outputShape((x as Tensor).shape, (weight as Tensor).shape, attrs), (weight as Tensor).shape),
   forward(inputs, attrs, [spec]) {
     const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null]
     const { shape, dtype } = spec as TensorSpec
@@ -80,8 +99,12 @@ const convRecord: OperatorRecord<Conv> = defineOperator<Conv>({
     saves: (needs) => ({ inputs: [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])] }),
     backward(ctx, [gradient]) {
       const g = gradient as Tensor
-      const dx = ctx.needs[0] ? apply(inputGradient, [g, ctx.input(1)], { ...ctx.attrs, shape: ctx.spec(0).shape }) : null
-      const dweight = ctx.needs[1] ? apply(weightGradient, [g, ctx.input(0)], { ...ctx.attrs, shape: ctx.spec(1).shape }) : null
+      const dx = ctx.needs[0]
+        ? apply(inputGradient, [g, ctx.input(1)], { ...ctx.attrs, shape: ctx.spec(0).shape })
+        : null
+      const dweight = ctx.needs[1]
+        ? apply(weightGradient, [g, ctx.input(0)], { ...ctx.attrs, shape: ctx.spec(1).shape })
+        : null
       return [dx, dweight, ctx.needs[2] ? sum(g, [0, 2, 3]) : null]
     },
   },
@@ -159,8 +182,17 @@ export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, op
   const [padH, padW] = pair('conv2d', 'padding', options.padding ?? 0, 0)
   const [dilationH, dilationW] = pair('conv2d', 'dilation', options.dilation ?? 1, 1)
   const { groups = 1 } = options
-  if (!Number.isSafeInteger(groups) || groups < 1) throw new ValueError('conv2d', `groups is ${groups}, but must be a positive integer`)
+  if (!Number.isSafeInteger(groups) || groups < 1)
+    throw new ValueError('conv2d', `groups is ${groups}, but must be a positive integer`)
   const single = x.ndim === 3
-  const out = apply(convRecord, [single ? unsqueeze(x, 0) : x, weight, bias], { strideH, strideW, padH, padW, dilationH, dilationW, groups })
+  const out = apply(convRecord, [single ? unsqueeze(x, 0) : x, weight, bias], {
+    strideH,
+    strideW,
+    padH,
+    padW,
+    dilationH,
+    dilationW,
+    groups,
+  })
   return single ? squeeze(out, 0) : out
 }

@@ -1,6 +1,7 @@
 /** New tensors: from JavaScript values, constants and sequences. Random ones are in random.ts. */
-import { empty, run } from '../backend/dispatch.js'
+
 import { defaultDevice, device as findDevice } from '../backend/devices.js'
+import { empty, run } from '../backend/dispatch.js'
 import type { Device } from '../core/device.js'
 import { type DType, dtypes, isDType, type TypedArray } from '../core/dtype.js'
 import { DTypeError, formatShape, ShapeError, ValueError } from '../core/errors.js'
@@ -26,8 +27,10 @@ export interface Placement {
 export function place(op: string, options: CreationOptions, fallback: DType = 'float32'): Placement {
   const target = options.device === undefined ? defaultDevice() : findDevice(options.device)
   const dtype = options.dtype ?? fallback
-  if (!isDType(dtype)) throw new DTypeError(op, `there is no dtype '${String(dtype)}'; known are ${Object.keys(dtypes).join(', ')}`)
-  if (!target.supports(dtype)) throw new DTypeError(op, `device ${target.name} has no ${dtype}; use float32, or the reference device`)
+  if (!isDType(dtype))
+    throw new DTypeError(op, `there is no dtype '${String(dtype)}'; known are ${Object.keys(dtypes).join(', ')}`)
+  if (!target.supports(dtype))
+    throw new DTypeError(op, `device ${target.name} has no ${dtype}; use float32, or the reference device`)
   return { dtype, device: target }
 }
 
@@ -38,7 +41,11 @@ export function finish<T extends Tensor>(x: T, options: CreationOptions): T {
 }
 
 /** All elements `value`. */
-export function full<const S extends Shape>(shape: S, value: number, options: CreationOptions = {}): Tensor<Mutable<S>> {
+export function full<const S extends Shape>(
+  shape: S,
+  value: number,
+  options: CreationOptions = {},
+): Tensor<Mutable<S>> {
   checkShape('full', shape)
   const { dtype, device } = place('full', options)
   const out = empty(device, [...shape] as Shape as Mutable<S>, dtype, 'full')
@@ -58,7 +65,8 @@ export function ones<const S extends Shape>(shape: S, options: CreationOptions =
 export function arange(start: number, end?: number, step = 1, options: CreationOptions = {}): Tensor<[number]> {
   const [from, to] = end === undefined ? [0, start] : [start, end]
   const count = Math.max(0, Math.ceil((to - from) / step))
-  if (!Number.isFinite(count)) throw new ValueError('arange', `start ${from}, end ${to}, step ${step} do not give a finite sequence`)
+  if (!Number.isFinite(count))
+    throw new ValueError('arange', `start ${from}, end ${to}, step ${step} do not give a finite sequence`)
   const whole = [from, to, step].every(Number.isInteger)
   const { dtype, device } = place('arange', options, whole ? 'int32' : 'float32')
   const direct = dtype === 'float32' || dtype === 'float64' || dtype === 'int32'
@@ -99,17 +107,30 @@ function dtypeOf(data: TypedArray): DType {
 }
 
 /** A tensor with a copy of the array's elements, in row-major order. Throws ShapeError if they do not fill the shape. */
-export function fromTypedArray<const S extends Shape>(data: TypedArray, shape: S, options: CreationOptions = {}): Tensor<Mutable<S>> {
-  if (!ArrayBuffer.isView(data)) throw new ValueError('fromTypedArray', `data must be a typed array, but is ${typeof data}`)
+export function fromTypedArray<const S extends Shape>(
+  data: TypedArray,
+  shape: S,
+  options: CreationOptions = {},
+): Tensor<Mutable<S>> {
+  if (!ArrayBuffer.isView(data))
+    throw new ValueError('fromTypedArray', `data must be a typed array, but is ${typeof data}`)
   checkShape('fromTypedArray', shape)
-  const held = options.dtype !== undefined && data instanceof dtypes[options.dtype].Array ? options.dtype : dtypeOf(data)
+  const held =
+    options.dtype !== undefined && data instanceof dtypes[options.dtype].Array ? options.dtype : dtypeOf(data)
   const { dtype, device } = place('fromTypedArray', options, held === 'float64' ? 'float32' : held)
   if (countOf(shape) !== data.length)
-    throw new ShapeError('fromTypedArray', `${data.length} elements do not fill ${formatShape(shape)} (${countOf(shape)})`, [shape])
+    throw new ShapeError(
+      'fromTypedArray',
+      `${data.length} elements do not fill ${formatShape(shape)} (${countOf(shape)})`,
+      [shape],
+    )
   const sizes = [...shape] as Shape as Mutable<S>
   if (held === dtype) return finish(upload('fromTypedArray', data, dtype, sizes, device), options)
   // float64 exists on the reference device only; elsewhere it is rounded here.
-  const source = held === 'float64' && !device.supports('float64') ? upload('fromTypedArray', Float32Array.from(data), 'float32', sizes, device) : upload('fromTypedArray', data, held, sizes, device)
+  const source =
+    held === 'float64' && !device.supports('float64')
+      ? upload('fromTypedArray', Float32Array.from(data), 'float32', sizes, device)
+      : upload('fromTypedArray', data, held, sizes, device)
   if (source.dtype === dtype) return finish(source, options)
   const out = empty(device, sizes, dtype, 'fromTypedArray')
   run('copy', { out, x: source })
@@ -141,12 +162,20 @@ export function tensor(value: NestedArray | TypedArray, options: CreationOptions
   const walk = (item: NestedArray, depth: number): void => {
     if (Array.isArray(item)) {
       if (item.length !== shape[depth])
-        throw new ShapeError('tensor', `ragged nesting: a list at depth ${depth} has ${item.length} entries, the first one there has ${shape[depth] ?? 'none'}`)
+        throw new ShapeError(
+          'tensor',
+          `ragged nesting: a list at depth ${depth} has ${item.length} entries, the first one there has ${shape[depth] ?? 'none'}`,
+        )
       for (const entry of item) walk(entry as NestedArray, depth + 1)
       return
     }
-    if (depth !== shape.length) throw new ShapeError('tensor', `ragged nesting: a number stands at depth ${depth}, where the first entry has lists`)
-    if (typeof item !== 'number' && typeof item !== 'boolean') throw new ValueError('tensor', `${String(item)} is neither a number nor a boolean`)
+    if (depth !== shape.length)
+      throw new ShapeError(
+        'tensor',
+        `ragged nesting: a number stands at depth ${depth}, where the first entry has lists`,
+      )
+    if (typeof item !== 'number' && typeof item !== 'boolean')
+      throw new ValueError('tensor', `${String(item)} is neither a number nor a boolean`)
     if (typeof item === 'number') booleans = false
     flat.push(Number(item))
   }
@@ -155,7 +184,9 @@ export function tensor(value: NestedArray | TypedArray, options: CreationOptions
   const integers = dtype === 'int32' ? Int32Array : dtype === 'uint8' || dtype === 'bool' ? Uint8Array : null
   if (integers) {
     const max = dtype === 'int32' ? 2 ** 31 - 1 : dtype === 'bool' ? 1 : 255
-    const bad = flat.find((number) => !Number.isInteger(number) || number > max || number < (dtype === 'int32' ? -(2 ** 31) : 0))
+    const bad = flat.find(
+      (number) => !Number.isInteger(number) || number > max || number < (dtype === 'int32' ? -(2 ** 31) : 0),
+    )
     if (bad !== undefined) throw new ValueError('tensor', `${bad} is no ${dtype}`)
   }
   const data = integers ? integers.from(flat) : Float64Array.from(flat)

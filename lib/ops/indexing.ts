@@ -28,7 +28,10 @@ const selectRecord: OperatorRecord<Select> = defineOperator<Select>({
   infer(inputs, { dim }) {
     const [x, index] = inputs as [Tensor, Tensor]
     checkIndex('indexSelect', index)
-    if (index.ndim !== 1) throw new ShapeError('indexSelect', `index must have one dimension, but is ${formatShape(index.shape)}`, [index.shape])
+    if (index.ndim !== 1)
+      throw new ShapeError('indexSelect', `index must have one dimension, but is ${formatShape(index.shape)}`, [
+        index.shape,
+      ])
     return { shape: withSize(x.shape, dim, index.shape[0] as number), dtype: x.dtype }
   },
   forward(inputs, { dim }, [spec]) {
@@ -41,14 +44,19 @@ const selectRecord: OperatorRecord<Select> = defineOperator<Select>({
   gradient: {
     saves: () => ({ inputs: [1] }),
     backward: (ctx, [g]) => [
-      apply(indexAddRecord, [g as Tensor, ctx.input(1)], { ...ctx.attrs, size: ctx.spec(0).shape[ctx.attrs.dim] as number }),
+      apply(indexAddRecord, [g as Tensor, ctx.input(1)], {
+        ...ctx.attrs,
+        size: ctx.spec(0).shape[ctx.attrs.dim] as number,
+      }),
       null,
     ],
   },
 })
 
 /** The transpose of index_select: rows of dy added up where their index says. */
-const indexAddRecord: OperatorRecord<Select & { readonly size: number }> = defineOperator<Select & { readonly size: number }>({
+const indexAddRecord: OperatorRecord<Select & { readonly size: number }> = defineOperator<
+  Select & { readonly size: number }
+>({
   name: 'index_add',
   infer(inputs, { dim, size }) {
     const [dy] = inputs as [Tensor, Tensor]
@@ -66,7 +74,10 @@ const indexAddRecord: OperatorRecord<Select & { readonly size: number }> = defin
     saves: () => ({ inputs: [1] }),
     backward(ctx, [g]) {
       if (ctx.attrs.skip !== noSkip)
-        throw new ValueError('index_add', 'an embedding with a paddingIdx has no second derivative with respect to its output gradient')
+        throw new ValueError(
+          'index_add',
+          'an embedding with a paddingIdx has no second derivative with respect to its output gradient',
+        )
       return [apply(selectRecord, [g as Tensor, ctx.input(1)], ctx.attrs), null]
     },
   },
@@ -85,7 +96,10 @@ export interface EmbeddingOptions {
 /** Rows of `weight` [count, features] by `ids` (int32, any shape): [...ids, features]. */
 export function embedding(ids: Tensor, weight: Tensor, { paddingIdx = null }: EmbeddingOptions = {}): Tensor {
   checkDType('embedding', 'ids', ids, ['int32'])
-  if (weight.ndim !== 2) throw new ShapeError('embedding', `weight must be [count, features], but is ${formatShape(weight.shape)}`, [weight.shape])
+  if (weight.ndim !== 2)
+    throw new ShapeError('embedding', `weight must be [count, features], but is ${formatShape(weight.shape)}`, [
+      weight.shape,
+    ])
   const count = weight.shape[0] as number
   if (paddingIdx !== null && (!Number.isInteger(paddingIdx) || paddingIdx < -count || paddingIdx >= count))
     throw new ValueError('embedding', `paddingIdx ${paddingIdx} lies outside of the ${count} rows`)
@@ -100,7 +114,11 @@ const gatherRecord: OperatorRecord<number> = defineOperator<number>({
     const [x, index] = inputs as [Tensor, Tensor]
     checkIndex('gather', index)
     if (index.ndim !== x.ndim || index.shape.some((size, i) => i !== dim && size > (x.shape[i] as number)))
-      throw new ShapeError('gather', `index ${formatShape(index.shape)} must have x's number of dimensions and be no larger than x ${formatShape(x.shape)} outside of dim ${dim}`, [index.shape, x.shape])
+      throw new ShapeError(
+        'gather',
+        `index ${formatShape(index.shape)} must have x's number of dimensions and be no larger than x ${formatShape(x.shape)} outside of dim ${dim}`,
+        [index.shape, x.shape],
+      )
     return { shape: index.shape, dtype: x.dtype }
   },
   forward(inputs, dim, [spec]) {
@@ -112,7 +130,10 @@ const gatherRecord: OperatorRecord<number> = defineOperator<number>({
   },
   gradient: {
     saves: () => ({ inputs: [1] }),
-    backward: (ctx, [g]) => [apply(scatterAddRecord, [g as Tensor, ctx.input(1)], { dim: ctx.attrs, shape: ctx.spec(0).shape }), null],
+    backward: (ctx, [g]) => [
+      apply(scatterAddRecord, [g as Tensor, ctx.input(1)], { dim: ctx.attrs, shape: ctx.spec(0).shape }),
+      null,
+    ],
   },
 })
 
@@ -124,7 +145,10 @@ interface Scatter {
 /** The transpose of gather. */
 const scatterAddRecord: OperatorRecord<Scatter> = defineOperator<Scatter>({
   name: 'scatter_add',
-  infer: ([dy], { shape }) => (checkDType('scatterAdd', 'the gradient', dy as Tensor, floating), { shape, dtype: (dy as Tensor).dtype }),
+  infer([dy], { shape }) {
+    checkDType('scatterAdd', 'the gradient', dy as Tensor, floating)
+    return { shape, dtype: (dy as Tensor).dtype }
+  },
   forward(inputs, { dim }, [spec]) {
     const [dy, index] = inputs as [Tensor, Tensor]
     const { shape, dtype } = spec as TensorSpec

@@ -2,7 +2,7 @@
 import { isGradEnabled } from '../autograd/mode.js'
 import { run } from '../backend/dispatch.js'
 import { AutogradError, DeviceError, DTypeError, formatShape, ShapeError } from '../core/errors.js'
-import { broadcastShapes, sameShape, type Shape } from '../core/shape.js'
+import { broadcastShapes, type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { expandView } from './shape.js'
 
@@ -15,16 +15,26 @@ export function copyInto(dst: Tensor, src: Tensor, op: string): void {
 function checkWritable(op: string, dst: Tensor): void {
   dst.storage.check(op)
   if (dst.requiresGrad && isGradEnabled())
-    throw new AutogradError(op, `cannot write in place into ${dst.describe()}, which takes part in a graph; do it inside noGrad()`)
+    throw new AutogradError(
+      op,
+      `cannot write in place into ${dst.describe()}, which takes part in a graph; do it inside noGrad()`,
+    )
 }
 
 /** Overwrites the elements with those of `src`, broadcast and converted. Under noGrad for tensors that want a gradient. */
 export function copy_<S extends Shape>(dst: Tensor<S>, src: Tensor): Tensor<S> {
   checkWritable('copy_', dst)
   src.storage.check('copy_')
-  if (src.device !== dst.device) throw new DeviceError('copy_', `src is on ${src.device.name}, the tensor on ${dst.device.name}; move it with .to('${dst.device.name}')`)
+  if (src.device !== dst.device)
+    throw new DeviceError(
+      'copy_',
+      `src is on ${src.device.name}, the tensor on ${dst.device.name}; move it with .to('${dst.device.name}')`,
+    )
   if (!sameShape(broadcastShapes('copy_', dst.shape, src.shape), dst.shape))
-    throw new ShapeError('copy_', `src ${formatShape(src.shape)} does not broadcast into ${formatShape(dst.shape)}`, [dst.shape, src.shape])
+    throw new ShapeError('copy_', `src ${formatShape(src.shape)} does not broadcast into ${formatShape(dst.shape)}`, [
+      dst.shape,
+      src.shape,
+    ])
   copyInto(dst, src, 'copy_')
   return dst
 }
@@ -32,7 +42,10 @@ export function copy_<S extends Shape>(dst: Tensor<S>, src: Tensor): Tensor<S> {
 /** Overwrites all elements with a number. */
 export function fill_<S extends Shape>(dst: Tensor<S>, value: number): Tensor<S> {
   checkWritable('fill_', dst)
-  if (!dst.isContiguous) throw new ShapeError('fill_', `needs a contiguous tensor, but the strides are ${formatShape(dst.strides)}`, [dst.shape])
+  if (!dst.isContiguous)
+    throw new ShapeError('fill_', `needs a contiguous tensor, but the strides are ${formatShape(dst.strides)}`, [
+      dst.shape,
+    ])
   run('fill', { out: dst, value })
   dst.storage.markWritten('fill_')
   return dst
@@ -40,7 +53,8 @@ export function fill_<S extends Shape>(dst: Tensor<S>, value: number): Tensor<S>
 
 /** dst += src, for gradients; no graph. */
 export function accumulate(dst: Tensor, src: Tensor): void {
-  if (dst.dtype !== src.dtype) throw new DTypeError('accumulate', `the gradient is ${src.dtype}, but is added to ${dst.dtype}`)
+  if (dst.dtype !== src.dtype)
+    throw new DTypeError('accumulate', `the gradient is ${src.dtype}, but is added to ${dst.dtype}`)
   run('accumulate', { dst, src: expandView(src, dst.shape) })
   dst.storage.markWritten('gradient accumulation')
 }

@@ -2,7 +2,7 @@
 import { applyAll, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { Faults, formatShape, ShapeError, ValueError } from '../core/errors.js'
-import { sameShape, type Shape } from '../core/shape.js'
+import { type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { floating } from './elementwise/common.js'
 import { add, castTo, div, mul, ne, neg, square, sub, where } from './elementwise/index.js'
@@ -41,8 +41,20 @@ const crossEntropyRecord: OperatorRecord<CrossEntropy> = defineOperator<CrossEnt
   kernels: ['cross_entropy_forward', 'cross_entropy_backward'],
   forward(inputs, { reduction, ignoreIndex, smoothing }, specs) {
     const [logits, target, weight] = inputs as [Tensor, Tensor, Tensor | null]
-    const [out, logSumExp, total] = specs.map(({ shape, dtype }: TensorSpec) => empty(logits.device, shape, dtype, 'crossEntropy')) as [Tensor, Tensor, Tensor]
-    run('cross_entropy_forward', { out, logSumExp, total, logits, target, weight, ignoreIndex, smoothing, reduction: reductionCodes[reduction] })
+    const [out, logSumExp, total] = specs.map(({ shape, dtype }: TensorSpec) =>
+      empty(logits.device, shape, dtype, 'crossEntropy'),
+    ) as [Tensor, Tensor, Tensor]
+    run('cross_entropy_forward', {
+      out,
+      logSumExp,
+      total,
+      logits,
+      target,
+      weight,
+      ignoreIndex,
+      smoothing,
+      reduction: reductionCodes[reduction],
+    })
     return [out, logSumExp, total]
   },
   composite(inputs, { reduction, ignoreIndex, smoothing }) {
@@ -107,15 +119,24 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
   checkReduction('crossEntropy', reduction)
   checkDType('crossEntropy', 'logits', logits, floating)
   checkDType('crossEntropy', 'target', target, ['int32'])
-  if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) throw new ValueError('crossEntropy', `labelSmoothing is ${String(labelSmoothing)}, but must lie in [0, 1]`)
-  if (!Number.isInteger(ignoreIndex)) throw new ValueError('crossEntropy', `ignoreIndex is ${ignoreIndex}, but must be an integer`)
+  if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
+    throw new ValueError('crossEntropy', `labelSmoothing is ${String(labelSmoothing)}, but must lie in [0, 1]`)
+  if (!Number.isInteger(ignoreIndex))
+    throw new ValueError('crossEntropy', `ignoreIndex is ${ignoreIndex}, but must be an integer`)
   const { ndim } = logits
   const classes = logits.shape[ndim === 1 ? 0 : 1] ?? 0
   const expected: Shape = ndim === 1 ? [] : [logits.shape[0] as number, ...logits.shape.slice(2)]
   const faults = new Faults()
   faults.check(ndim >= 1, () => 'logits must have at least one dimension')
-  faults.check(sameShape(target.shape, expected), () => `logits are ${formatShape(logits.shape)}, target is ${formatShape(target.shape)}, but must be ${formatShape(expected)}`)
-  faults.check(!weight || (weight.ndim === 1 && weight.shape[0] === classes), () => `weight is ${formatShape(weight?.shape ?? [])}, but must be [${classes}]`)
+  faults.check(
+    sameShape(target.shape, expected),
+    () =>
+      `logits are ${formatShape(logits.shape)}, target is ${formatShape(target.shape)}, but must be ${formatShape(expected)}`,
+  )
+  faults.check(
+    !weight || (weight.ndim === 1 && weight.shape[0] === classes),
+    () => `weight is ${formatShape(weight?.shape ?? [])}, but must be [${classes}]`,
+  )
   faults.throwShape('crossEntropy', [logits.shape, target.shape])
   // Classes to the end, everything else one list of rows.
   const last = ndim <= 2 ? logits : permute(logits, [0, ...Array.from({ length: ndim - 2 }, (_, i) => i + 2), 1])
@@ -133,7 +154,10 @@ function reduceLoss(losses: Tensor, reduction: Reduction): Tensor {
 export function mseLoss(input: Tensor, target: Tensor, { reduction = 'mean' }: { reduction?: Reduction } = {}): Tensor {
   checkReduction('mseLoss', reduction)
   if (!sameShape(input.shape, target.shape))
-    throw new ShapeError('mseLoss', `input is ${formatShape(input.shape)}, target is ${formatShape(target.shape)}; they must be equal`, [input.shape, target.shape])
+    throw new ShapeError(
+      'mseLoss',
+      `input is ${formatShape(input.shape)}, target is ${formatShape(target.shape)}; they must be equal`,
+      [input.shape, target.shape],
+    )
   return reduceLoss(square(sub(input, target)), reduction)
 }
-

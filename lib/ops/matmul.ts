@@ -5,14 +5,15 @@ import { DTypeError, Faults, formatShape, ShapeError } from '../core/errors.js'
 import { broadcastShapes, countOf, denseStrides, type Shape } from '../core/shape.js'
 import type { Last, LastIs, MatmulFits, MatmulShape, WithLast } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
-import { add } from './elementwise/index.js'
 import { floating } from './elementwise/common.js'
+import { add } from './elementwise/index.js'
 import { sum, sumTo } from './reduce.js'
 import { expandView, reshape, squeeze, transpose, unsqueeze } from './shape.js'
 
 function checkOperands(op: string, a: Tensor, b: Tensor): void {
   checkDType(op, 'a', a, floating)
-  if (a.dtype !== b.dtype) throw new DTypeError(op, `a is ${a.dtype} and b is ${b.dtype}; convert one with .to('${a.dtype}')`)
+  if (a.dtype !== b.dtype)
+    throw new DTypeError(op, `a is ${a.dtype} and b is ${b.dtype}; convert one with .to('${a.dtype}')`)
 }
 
 /** a [.., M, K], b [.., K, N] -> [.., M, N]; batch dimensions broadcast. */
@@ -23,7 +24,11 @@ const matmulRecord: OperatorRecord<null> = defineOperator<null>({
     checkOperands('matmul', a, b)
     const [ka, kb] = [a.shape[a.ndim - 1], b.shape[b.ndim - 2]]
     if (ka !== kb)
-      throw new ShapeError('matmul', `inner sizes differ: a is ${formatShape(a.shape)}, b is ${formatShape(b.shape)}; a's last must equal b's second to last (${ka} and ${kb})`, [a.shape, b.shape])
+      throw new ShapeError(
+        'matmul',
+        `inner sizes differ: a is ${formatShape(a.shape)}, b is ${formatShape(b.shape)}; a's last must equal b's second to last (${ka} and ${kb})`,
+        [a.shape, b.shape],
+      )
     const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2))
     return { shape: [...batch, a.shape[a.ndim - 2] as number, b.shape[b.ndim - 1] as number], dtype: a.dtype }
   },
@@ -62,11 +67,18 @@ function multiplyAdds(a: Tensor, b: Tensor): number {
  * Matrix product of the last two dimensions; batch dimensions broadcast. A tensor of one dimension is a row on the left and a
  * column on the right, and that dimension is dropped from the result. Throws ShapeError if the inner sizes differ.
  */
-export function matmul<A extends Shape, B extends Shape>(a: Tensor<A>, b: Tensor<B> & MatmulFits<A, B>): Tensor<MatmulShape<A, B>> {
+export function matmul<A extends Shape, B extends Shape>(
+  a: Tensor<A>,
+  b: Tensor<B> & MatmulFits<A, B>,
+): Tensor<MatmulShape<A, B>> {
   const left: Tensor = a
   const right: Tensor = b
   if (left.ndim === 0 || right.ndim === 0)
-    throw new ShapeError('matmul', `needs at least one dimension: a is ${formatShape(left.shape)}, b is ${formatShape(right.shape)}`, [left.shape, right.shape])
+    throw new ShapeError(
+      'matmul',
+      `needs at least one dimension: a is ${formatShape(left.shape)}, b is ${formatShape(right.shape)}`,
+      [left.shape, right.shape],
+    )
   const out = product(left.ndim === 1 ? unsqueeze(left, 0) : left, right.ndim === 1 ? unsqueeze(right, 1) : right)
   const dropped = left.ndim === 1 ? squeeze(out, -2) : out
   return (right.ndim === 1 ? squeeze(dropped, -1) : dropped) as Tensor as Tensor<MatmulShape<A, B>>
@@ -81,8 +93,15 @@ const linearRecord = defineOperator<null>({
     const faults = new Faults()
     const last = x.shape[x.ndim - 1]
     faults.check(weight.ndim === 2, () => `weight must be [out, in], but is ${formatShape(weight.shape)}`)
-    faults.check(x.ndim >= 1 && last === weight.shape[1], () => `x is ${formatShape(x.shape)}, weight is ${formatShape(weight.shape)}; x's last must equal weight's last (${last} and ${weight.shape[1]})`)
-    faults.check(!bias || (bias.ndim === 1 && bias.shape[0] === weight.shape[0]), () => `bias is ${formatShape(bias?.shape ?? [])}, but must be [${weight.shape[0]}]`)
+    faults.check(
+      x.ndim >= 1 && last === weight.shape[1],
+      () =>
+        `x is ${formatShape(x.shape)}, weight is ${formatShape(weight.shape)}; x's last must equal weight's last (${last} and ${weight.shape[1]})`,
+    )
+    faults.check(
+      !bias || (bias.ndim === 1 && bias.shape[0] === weight.shape[0]),
+      () => `bias is ${formatShape(bias?.shape ?? [])}, but must be [${weight.shape[0]}]`,
+    )
     faults.throwShape('linear', [x.shape, weight.shape, ...(bias ? [bias.shape] : [])])
     return { shape: [...x.shape.slice(0, -1), weight.shape[0] as number], dtype: x.dtype }
   },
@@ -138,5 +157,7 @@ export function linear<S extends Shape, W extends Shape>(
   const input: Tensor = x
   const row = input.ndim === 1
   const out = apply(linearRecord, [row ? unsqueeze(input, 0) : input, weight, bias], null)
-  return (row ? squeeze(out, 0) : out) as Tensor as Tensor<WithLast<S, W extends readonly [infer Out extends number, number] ? Out : number>>
+  return (row ? squeeze(out, 0) : out) as Tensor as Tensor<
+    WithLast<S, W extends readonly [infer Out extends number, number] ? Out : number>
+  >
 }

@@ -18,7 +18,9 @@ import * as shapes from './shape.js'
 import * as soft from './softmax.js'
 
 type Operand = Tensor | number
-type Binary<S extends Shape> = <B extends Operand>(b: B) => B extends Tensor<infer T> ? Tensor<Broadcast<S, T>> : Tensor<S>
+type Binary<S extends Shape> = <B extends Operand>(
+  b: B,
+) => B extends Tensor<infer T> ? Tensor<Broadcast<S, T>> : Tensor<S>
 type Compare = (b: Operand) => Tensor
 type Reduce = (dim?: reduce.Dim, options?: reduce.ReduceOptions) => Tensor
 
@@ -110,17 +112,61 @@ declare module '../core/tensor.js' {
 /** Functions whose first argument becomes `this`. */
 const functions = {
   ...pick(elementwise, [
-    'add', 'sub', 'mul', 'div', 'pow', 'maximum', 'minimum', 'eq', 'ne', 'lt', 'le', 'gt', 'ge', 'neg', 'abs', 'sign',
-    'square', 'exp', 'log', 'log1p', 'sqrt', 'rsqrt', 'reciprocal', 'sin', 'cos', 'erf', 'floor', 'relu', 'sigmoid',
-    'tanh', 'silu', 'gelu', 'clamp',
+    'add',
+    'sub',
+    'mul',
+    'div',
+    'pow',
+    'maximum',
+    'minimum',
+    'eq',
+    'ne',
+    'lt',
+    'le',
+    'gt',
+    'ge',
+    'neg',
+    'abs',
+    'sign',
+    'square',
+    'exp',
+    'log',
+    'log1p',
+    'sqrt',
+    'rsqrt',
+    'reciprocal',
+    'sin',
+    'cos',
+    'erf',
+    'floor',
+    'relu',
+    'sigmoid',
+    'tanh',
+    'silu',
+    'gelu',
+    'clamp',
   ]),
   ...pick(reduce, ['sum', 'mean', 'amax', 'amin', 'logsumexp', 'std', 'argmax', 'argmin', 'cumsum']),
   var: reduce.variance,
   ...pick(soft, ['softmax', 'logSoftmax']),
   ...pick(matrix, ['matmul']),
   ...pick(shapes, [
-    'reshape', 'view', 'flatten', 'squeeze', 'unsqueeze', 'permute', 'transpose', 'expand', 'narrow', 'select', 'slice',
-    'split', 'chunk', 'clone', 'contiguous', 'detach',
+    'reshape',
+    'view',
+    'flatten',
+    'squeeze',
+    'unsqueeze',
+    'permute',
+    'transpose',
+    'expand',
+    'narrow',
+    'select',
+    'slice',
+    'split',
+    'chunk',
+    'clone',
+    'contiguous',
+    'detach',
   ]),
   ...pick(indexing, ['indexSelect', 'gather']),
   ...pick(read, ['to', 'data', 'dataSync', 'item', 'toArray']),

@@ -1,6 +1,7 @@
 /** Normalisation: layer norm and batch norm, fused, with their composites. */
-import { applyAll, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+
 import { noGrad } from '../autograd/mode.js'
+import { applyAll, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { Faults, formatShape, ValueError } from '../core/errors.js'
 import { countOf, type Shape } from '../core/shape.js'
@@ -24,7 +25,8 @@ function allocate(x: Tensor, specs: readonly TensorSpec[], op: string): [Tensor,
   return specs.map(({ shape, dtype }) => empty(x.device, shape, dtype, op)) as [Tensor, Tensor, Tensor]
 }
 
-const optional = (wanted: boolean | undefined, x: Tensor, op: string) => (wanted ? empty(x.device, x.shape, x.dtype, op) : null)
+const optional = (wanted: boolean | undefined, x: Tensor, op: string) =>
+  wanted ? empty(x.device, x.shape, x.dtype, op) : null
 
 /** x [rows, columns], weight and bias [columns] or null. */
 const layerNormRecord: OperatorRecord<number> = defineOperator<number>({
@@ -54,7 +56,16 @@ const layerNormRecord: OperatorRecord<number> = defineOperator<number>({
       const dx = optional(ctx.needs[0], x, 'layerNorm backward')
       const dweight = optional(ctx.needs[1], parameter, 'layerNorm backward')
       const dbias = optional(ctx.needs[2], parameter, 'layerNorm backward')
-      run('layer_norm_backward', { dx, dweight, dbias, dy: g as Tensor, x, mean: ctx.output(1), rstd: ctx.output(2), weight })
+      run('layer_norm_backward', {
+        dx,
+        dweight,
+        dbias,
+        dy: g as Tensor,
+        x,
+        mean: ctx.output(1),
+        rstd: ctx.output(2),
+        weight,
+      })
       return [dx, dweight, dbias]
     },
     fused: true,
@@ -88,13 +99,23 @@ export function layerNorm<S extends Shape>(
   const tail = x.shape.slice(x.ndim - normalizedShape.length)
   faults.check(normalizedShape.length > 0, () => 'normalizedShape is empty')
   faults.check(formatShape(tail) === wanted, () => `x is ${formatShape(x.shape)}, but must end in ${wanted}`)
-  for (const [name, p] of [['weight', weight], ['bias', bias]] as const)
-    faults.check(!p || formatShape(p.shape) === wanted, () => `${name} is ${formatShape(p?.shape ?? [])}, but must be ${wanted}`)
+  for (const [name, p] of [
+    ['weight', weight],
+    ['bias', bias],
+  ] as const)
+    faults.check(
+      !p || formatShape(p.shape) === wanted,
+      () => `${name} is ${formatShape(p?.shape ?? [])}, but must be ${wanted}`,
+    )
   faults.throwShape('layerNorm', [x.shape, normalizedShape])
   const columns = countOf(normalizedShape)
   const rows = countOf(x.shape.slice(0, x.ndim - normalizedShape.length))
   const flat = (p: Tensor | null) => p && reshape(p, [columns])
-  const out = applyAll(layerNormRecord, [reshape(x, [rows, columns]), flat(weight), flat(bias)], checkEps('layerNorm', eps))
+  const out = applyAll(
+    layerNormRecord,
+    [reshape(x, [rows, columns]), flat(weight), flat(bias)],
+    checkEps('layerNorm', eps),
+  )
   return reshape(out[0] as Tensor, x.shape) as Tensor as Tensor<S>
 }
 
@@ -110,14 +131,26 @@ const batchNormRecord: OperatorRecord<BatchNorm> = defineOperator<BatchNorm>({
   infer: ([x]) => statistics(x as Tensor, [(x as Tensor).shape[1] as number]),
   kernels: ['batch_norm_forward', 'batch_norm_backward'],
   forward(inputs, attrs, specs) {
-    const [x, weight, bias, runningMean, runningVar] = inputs as [Tensor, Tensor | null, Tensor | null, Tensor | null, Tensor | null]
+    const [x, weight, bias, runningMean, runningVar] = inputs as [
+      Tensor,
+      Tensor | null,
+      Tensor | null,
+      Tensor | null,
+      Tensor | null,
+    ]
     const [out, mean, rstd] = allocate(x, specs, 'batchNorm')
     run('batch_norm_forward', { out, mean, rstd, x, weight, bias, runningMean, runningVar, ...attrs })
     if (attrs.training) for (const buffer of [runningMean, runningVar]) buffer?.storage.markWritten('batchNorm')
     return [out, mean, rstd]
   },
   composite(inputs, { training, momentum, eps }) {
-    const [x, weight, bias, runningMean, runningVar] = inputs as [Tensor, Tensor | null, Tensor | null, Tensor | null, Tensor | null]
+    const [x, weight, bias, runningMean, runningVar] = inputs as [
+      Tensor,
+      Tensor | null,
+      Tensor | null,
+      Tensor | null,
+      Tensor | null,
+    ]
     const perChannel = (p: Tensor) => reshape(p, [1, p.numel, 1])
     const average = training || !runningMean ? mean(x, [0, 2], { keepdim: true }) : perChannel(runningMean)
     const centred = sub(x, average)
@@ -126,7 +159,11 @@ const batchNormRecord: OperatorRecord<BatchNorm> = defineOperator<BatchNorm>({
       noGrad(() => {
         const count = (x.shape[0] as number) * (x.shape[2] as number)
         const towards = (buffer: Tensor, value: Tensor, factor: number) =>
-          copyInto(buffer, add(mul(buffer, 1 - momentum), mul(reshape(detach(value), buffer.shape), momentum * factor)), 'batchNorm')
+          copyInto(
+            buffer,
+            add(mul(buffer, 1 - momentum), mul(reshape(detach(value), buffer.shape), momentum * factor)),
+            'batchNorm',
+          )
         towards(runningMean, average, 1)
         towards(runningVar, spread, count / (count - 1))
       })
@@ -145,7 +182,17 @@ const batchNormRecord: OperatorRecord<BatchNorm> = defineOperator<BatchNorm>({
       const dweight = optional(ctx.needs[1], mean, 'batchNorm backward')
       const dbias = optional(ctx.needs[2], mean, 'batchNorm backward')
       const { training } = ctx.attrs
-      run('batch_norm_backward', { dx, dweight, dbias, dy: g as Tensor, x, mean, rstd: ctx.output(2), weight, training })
+      run('batch_norm_backward', {
+        dx,
+        dweight,
+        dbias,
+        dy: g as Tensor,
+        x,
+        mean,
+        rstd: ctx.output(2),
+        weight,
+        training,
+      })
       return [dx, dweight, dbias, null, null]
     },
     fused: true,
@@ -167,22 +214,40 @@ export interface BatchNormOptions {
  * x [N, C, ...] normalised per channel over N and all that follows C (Ioffe and Szegedy, 2015). In training the running
  * statistics [C] are updated in place, the variance unbiased. Throws ShapeError, and ValueError for one value per channel.
  */
-export function batchNorm(x: Tensor, runningMean: Tensor | null, runningVar: Tensor | null, options: BatchNormOptions = {}): Tensor {
+export function batchNorm(
+  x: Tensor,
+  runningMean: Tensor | null,
+  runningVar: Tensor | null,
+  options: BatchNormOptions = {},
+): Tensor {
   const { weight = null, bias = null, training = false, momentum = 0.1, eps = 1e-5 } = options
   checkDType('batchNorm', 'x', x, floating)
   const channels = x.shape[1] ?? 0
   const faults = new Faults()
   faults.check(x.ndim >= 2, () => `x must be [N, C, ...], but is ${formatShape(x.shape)}`)
   for (const [name, p] of Object.entries({ weight, bias, runningMean, runningVar }))
-    faults.check(!p || (p.ndim === 1 && p.shape[0] === channels), () => `${name} is ${formatShape(p?.shape ?? [])}, but x has ${channels} channels`)
-  faults.check(training || (runningMean !== null && runningVar !== null), () => 'evaluation needs runningMean and runningVar')
+    faults.check(
+      !p || (p.ndim === 1 && p.shape[0] === channels),
+      () => `${name} is ${formatShape(p?.shape ?? [])}, but x has ${channels} channels`,
+    )
+  faults.check(
+    training || (runningMean !== null && runningVar !== null),
+    () => 'evaluation needs runningMean and runningVar',
+  )
   faults.throwShape('batchNorm', [x.shape])
   const [n = 0] = x.shape
   const length = countOf(x.shape.slice(2))
-  if (training && n * length === 1) throw new ValueError('batchNorm', `training needs more than one value per channel, but x is ${formatShape(x.shape)}`)
-  if (!(momentum >= 0 && momentum <= 1)) throw new ValueError('batchNorm', `momentum is ${String(momentum)}, but must lie in [0, 1]`)
+  if (training && n * length === 1)
+    throw new ValueError(
+      'batchNorm',
+      `training needs more than one value per channel, but x is ${formatShape(x.shape)}`,
+    )
+  if (!(momentum >= 0 && momentum <= 1))
+    throw new ValueError('batchNorm', `momentum is ${String(momentum)}, but must lie in [0, 1]`)
   const attrs = { training, momentum, eps: checkEps('batchNorm', eps) }
   const images = reshape(x, [n, channels, length])
-  return reshape(applyAll(batchNormRecord, [images, weight, bias, runningMean, runningVar], attrs)[0] as Tensor, x.shape)
+  return reshape(
+    applyAll(batchNormRecord, [images, weight, bias, runningMean, runningVar], attrs)[0] as Tensor,
+    x.shape,
+  )
 }
-

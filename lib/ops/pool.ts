@@ -1,5 +1,12 @@
 /** Two-dimensional max and average pooling over [N, C, H, W] or [C, H, W]. */
-import { apply, applyAll, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import {
+  apply,
+  applyAll,
+  checkDType,
+  defineOperator,
+  type OperatorRecord,
+  type TensorSpec,
+} from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { Faults, formatShape } from '../core/errors.js'
 import { countOf, type Shape } from '../core/shape.js'
@@ -22,17 +29,35 @@ interface MaxPool {
 
 type AvgPool = Omit<MaxPool, 'dilationH' | 'dilationW'> & { readonly countIncludePad: boolean }
 
-function pooledShape(op: string, x: Tensor, a: Omit<MaxPool, 'dilationH' | 'dilationW'>, dilationH: number, dilationW: number): Shape {
+function pooledShape(
+  op: string,
+  x: Tensor,
+  a: Omit<MaxPool, 'dilationH' | 'dilationW'>,
+  dilationH: number,
+  dilationW: number,
+): Shape {
   checkDType(op, 'x', x, floating)
   const faults = new Faults()
   faults.check(x.ndim === 4, () => `x must be [N, C, H, W], but is ${formatShape(x.shape)}`)
   const [n = 0, c = 0, h = 0, w = 0] = x.shape
   const reachH = dilationH * (a.kernelH - 1) + 1
   const reachW = dilationW * (a.kernelW - 1) + 1
-  faults.check(a.padH * 2 <= a.kernelH && a.padW * 2 <= a.kernelW, () => `padding ${a.padH} x ${a.padW} is more than half of the kernel ${a.kernelH} x ${a.kernelW}`)
-  faults.check(reachH <= h + 2 * a.padH && reachW <= w + 2 * a.padW, () => `a window that reaches over ${reachH} x ${reachW} does not fit into ${formatShape(x.shape)} with padding ${a.padH} x ${a.padW}`)
+  faults.check(
+    a.padH * 2 <= a.kernelH && a.padW * 2 <= a.kernelW,
+    () => `padding ${a.padH} x ${a.padW} is more than half of the kernel ${a.kernelH} x ${a.kernelW}`,
+  )
+  faults.check(
+    reachH <= h + 2 * a.padH && reachW <= w + 2 * a.padW,
+    () =>
+      `a window that reaches over ${reachH} x ${reachW} does not fit into ${formatShape(x.shape)} with padding ${a.padH} x ${a.padW}`,
+  )
   faults.throwShape(op, [x.shape])
-  return [n, c, Math.floor((h + 2 * a.padH - reachH) / a.strideH) + 1, Math.floor((w + 2 * a.padW - reachW) / a.strideW) + 1]
+  return [
+    n,
+    c,
+    Math.floor((h + 2 * a.padH - reachH) / a.strideH) + 1,
+    Math.floor((w + 2 * a.padW - reachW) / a.strideW) + 1,
+  ]
 }
 
 /** Extra output: where each maximum lies in its plane. */
@@ -96,7 +121,9 @@ const avgPoolRecord: OperatorRecord<AvgPool> = defineOperator<AvgPool>({
 })
 
 /** The transpose of average pooling. */
-const avgUnpoolRecord: OperatorRecord<AvgPool & { readonly shape: Shape }> = defineOperator<AvgPool & { readonly shape: Shape }>({
+const avgUnpoolRecord: OperatorRecord<AvgPool & { readonly shape: Shape }> = defineOperator<
+  AvgPool & { readonly shape: Shape }
+>({
   name: 'avg_pool2d_backward',
   infer: ([dy], { shape }) => ({ shape, dtype: (dy as Tensor).dtype }),
   forward([dy], { shape, ...attrs }, [spec]) {
@@ -147,7 +174,11 @@ export interface AvgPool2dOptions {
 }
 
 /** The mean of each window. */
-export function avgPool2d(x: Tensor, kernelSize: Pair, { stride, padding, countIncludePad = true }: AvgPool2dOptions = {}): Tensor {
+export function avgPool2d(
+  x: Tensor,
+  kernelSize: Pair,
+  { stride, padding, countIncludePad = true }: AvgPool2dOptions = {},
+): Tensor {
   const attrs = { ...window('avgPool2d', kernelSize, stride, padding), countIncludePad }
   return batched(x, (images) => apply(avgPoolRecord, [images], attrs))
 }

@@ -17,8 +17,10 @@ function formatNumbers(values: readonly number[], x: Tensor): (value: number) =>
   const finite = values.filter(Number.isFinite).map(Math.abs)
   const largest = Math.max(0, ...finite)
   const smallest = Math.min(Number.POSITIVE_INFINITY, ...finite.filter((v) => v > 0))
-  if (finite.every(Number.isInteger) && largest < 1e8) return (value) => (Number.isFinite(value) ? `${value}.` : String(value))
-  if (largest >= 1e5 || smallest < 1e-4) return (value) => (Number.isFinite(value) ? value.toExponential(4) : String(value))
+  if (finite.every(Number.isInteger) && largest < 1e8)
+    return (value) => (Number.isFinite(value) ? `${value}.` : String(value))
+  if (largest >= 1e5 || smallest < 1e-4)
+    return (value) => (Number.isFinite(value) ? value.toExponential(4) : String(value))
   return (value) => (Number.isFinite(value) ? value.toFixed(4) : String(value))
 }
 

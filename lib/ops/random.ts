@@ -1,5 +1,5 @@
 /** Random tensors and dropout. Every function takes an optional `generator`; the default one is seeded by `manualSeed`. */
-import { apply, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import { apply, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import type { PhiloxPosition } from '../backend/kernels.js'
 import { ValueError } from '../core/errors.js'
@@ -8,7 +8,7 @@ import { checkShape, countOf, type Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
 import { type CreationOptions, finish, place } from './creation.js'
-import { checkScalar, floating } from './elementwise/common.js'
+import { checkedSpec, checkScalar, floating } from './elementwise/common.js'
 import { castTo } from './elementwise/index.js'
 
 export interface RandomOptions extends CreationOptions {
@@ -31,14 +31,20 @@ function draw<S extends Shape>(
 }
 
 /** Uniform in [low, high), by default [0, 1): multiples of 2^-24 scaled. */
-export function rand<const S extends Shape>(shape: S, options: RandomOptions & { low?: number; high?: number } = {}): Tensor<Mutable<S>> {
+export function rand<const S extends Shape>(
+  shape: S,
+  options: RandomOptions & { low?: number; high?: number } = {},
+): Tensor<Mutable<S>> {
   const low = checkScalar('rand', 'low', options.low ?? 0)
   const high = checkScalar('rand', 'high', options.high ?? 1)
   return draw('rand', shape, options, (out, random) => run('random_uniform', { out, random, low, high }))
 }
 
 /** Normal with `mean` 0 and `std` 1 unless given. */
-export function randn<const S extends Shape>(shape: S, options: RandomOptions & { mean?: number; std?: number } = {}): Tensor<Mutable<S>> {
+export function randn<const S extends Shape>(
+  shape: S,
+  options: RandomOptions & { mean?: number; std?: number } = {},
+): Tensor<Mutable<S>> {
   const mean = checkScalar('randn', 'mean', options.mean ?? 0)
   const std = checkScalar('randn', 'std', options.std ?? 1)
   if (std < 0) throw new ValueError('randn', `std is ${std}, but must not be negative`)
@@ -46,7 +52,12 @@ export function randn<const S extends Shape>(shape: S, options: RandomOptions & 
 }
 
 /** int32 uniform in [low, high). */
-export function randint<const S extends Shape>(low: number, high: number, shape: S, options: RandomOptions = {}): Tensor<Mutable<S>> {
+export function randint<const S extends Shape>(
+  low: number,
+  high: number,
+  shape: S,
+  options: RandomOptions = {},
+): Tensor<Mutable<S>> {
   checkShape('randint', shape)
   const limit = 2 ** 31
   if (!Number.isInteger(low) || !Number.isInteger(high) || low < -limit || high > limit || low >= high)
@@ -64,7 +75,7 @@ interface Dropout {
 
 const dropoutRecord: OperatorRecord<Dropout> = defineOperator<Dropout>({
   name: 'dropout',
-  infer: ([x]) => (checkDType('dropout', 'x', x as Tensor, floating), { shape: (x as Tensor).shape, dtype: (x as Tensor).dtype }),
+  infer: ([x]) => checkedSpec('dropout', x as Tensor, floating),
   forward([x], attrs, [spec]) {
     const { shape, dtype } = spec as TensorSpec
     const out = empty((x as Tensor).device, shape, dtype, 'dropout')
@@ -95,7 +106,11 @@ export function checkProbability(op: string, p: number): number {
 }
 
 /** Zeroes each element with probability p and scales the others by 1 / (1 - p). */
-export function dropout<S extends Shape>(x: Tensor<S>, p = 0.5, { training = true, generator }: DropoutOptions = {}): Tensor<S> {
+export function dropout<S extends Shape>(
+  x: Tensor<S>,
+  p = 0.5,
+  { training = true, generator }: DropoutOptions = {},
+): Tensor<S> {
   checkProbability('dropout', p)
   if (!training || p === 0) return x
   return dropoutAt(x, p, (generator ?? defaultGenerator()).take(x.numel)) as Tensor<S>

@@ -1,7 +1,7 @@
 /** From tensors back to JavaScript, and from device to device. */
 import { apply, defineOperator, type TensorSpec } from '../autograd/operator.js'
-import { contiguous, empty, run } from '../backend/dispatch.js'
 import { device as findDevice } from '../backend/devices.js'
+import { contiguous, empty, run } from '../backend/dispatch.js'
 import type { Device } from '../core/device.js'
 import { type DType, isDType, type TypedArray } from '../core/dtype.js'
 import { formatShape, ShapeError } from '../core/errors.js'
@@ -34,7 +34,8 @@ export function dataSync(x: Tensor): TypedArray {
 
 /** The one element of a tensor that has one. Waits for it. */
 export function item(x: Tensor): number {
-  if (x.numel !== 1) throw new ShapeError('item', `the tensor has ${x.numel} elements (${formatShape(x.shape)}), not one`, [x.shape])
+  if (x.numel !== 1)
+    throw new ShapeError('item', `the tensor has ${x.numel} elements (${formatShape(x.shape)}), not one`, [x.shape])
   return dataSync(x)[0] as number
 }
 

@@ -4,9 +4,9 @@ import { empty, run } from '../backend/dispatch.js'
 import { Faults, formatShape, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
 import type { Tensor } from '../core/tensor.js'
-import { add, mul, sigmoid, tanh } from './elementwise/index.js'
-import { floating } from './elementwise/common.js'
 import { zeros } from './creation.js'
+import { floating } from './elementwise/common.js'
+import { add, mul, sigmoid, tanh } from './elementwise/index.js'
 import { linear } from './matmul.js'
 import { dropout } from './random.js'
 import { cat, chunk, select, stack, transpose, unsqueeze } from './shape.js'
@@ -92,7 +92,15 @@ const lstmRecord: OperatorRecord<LstmLayer> = defineOperator<LstmLayer>({
         cells: ctx.output(4),
         reverse: ctx.attrs.reverse,
       })
-      return [dx ?? null, dh0 ?? null, dc0 ?? null, dwIh ?? null, dwHh ?? null, ctx.needs[5] ? dbias : null, ctx.needs[6] ? dbias : null]
+      return [
+        dx ?? null,
+        dh0 ?? null,
+        dc0 ?? null,
+        dwIh ?? null,
+        dwHh ?? null,
+        ctx.needs[5] ? dbias : null,
+        ctx.needs[6] ? dbias : null,
+      ]
     },
     fused: true,
   },
@@ -121,9 +129,19 @@ export interface LstmOptions {
 function checkLayer(index: number, x: Tensor, { wIh, wHh, bIh, bHh }: LstmWeights, inputSize: number): void {
   const faults = new Faults()
   const hidden = wHh.shape[1] ?? 0
-  faults.check(wHh.ndim === 2 && wHh.shape[0] === 4 * hidden, () => `layer ${index}: wHh must be [4 H, H], but is ${formatShape(wHh.shape)}`)
-  faults.check(wIh.ndim === 2 && wIh.shape[0] === 4 * hidden && wIh.shape[1] === inputSize, () => `layer ${index}: wIh must be [${4 * hidden}, ${inputSize}], but is ${formatShape(wIh.shape)}`)
-  for (const b of [bIh, bHh]) faults.check(!b || (b.ndim === 1 && b.shape[0] === 4 * hidden), () => `layer ${index}: a bias must be [${4 * hidden}], but is ${formatShape(b?.shape ?? [])}`)
+  faults.check(
+    wHh.ndim === 2 && wHh.shape[0] === 4 * hidden,
+    () => `layer ${index}: wHh must be [4 H, H], but is ${formatShape(wHh.shape)}`,
+  )
+  faults.check(
+    wIh.ndim === 2 && wIh.shape[0] === 4 * hidden && wIh.shape[1] === inputSize,
+    () => `layer ${index}: wIh must be [${4 * hidden}, ${inputSize}], but is ${formatShape(wIh.shape)}`,
+  )
+  for (const b of [bIh, bHh])
+    faults.check(
+      !b || (b.ndim === 1 && b.shape[0] === 4 * hidden),
+      () => `layer ${index}: a bias must be [${4 * hidden}], but is ${formatShape(b?.shape ?? [])}`,
+    )
   faults.throwShape('lstm', [x.shape, wIh.shape, wHh.shape])
 }
 
@@ -132,14 +150,21 @@ function checkLayer(index: number, x: Tensor, { wIh, wHh, bIh, bHh }: LstmWeight
  * Returns the states of the last layer [T, B, directions * H] and the last [h, c] of every layer and direction.
  * A sequence without a batch, [T, I], works too. Throws ShapeError naming all misfits.
  */
-export function lstm(x: Tensor, weights: readonly LstmWeights[], options: LstmOptions = {}): { output: Tensor; state: [Tensor, Tensor] } {
+export function lstm(
+  x: Tensor,
+  weights: readonly LstmWeights[],
+  options: LstmOptions = {},
+): { output: Tensor; state: [Tensor, Tensor] } {
   const { initial, batchFirst = false, bidirectional = false, dropout: p = 0, training = false, generator } = options
   checkDType('lstm', 'x', x, floating)
   const directions = bidirectional ? 2 : 1
   if (weights.length === 0 || weights.length % directions !== 0)
     throw new ValueError('lstm', `${weights.length} sets of weights do not make layers of ${directions} directions`)
   const faults = new Faults()
-  faults.check(x.ndim === 2 || x.ndim === 3, () => `x must be ${batchFirst ? '[B, T, I]' : '[T, B, I]'} or [T, I], but is ${formatShape(x.shape)}`)
+  faults.check(
+    x.ndim === 2 || x.ndim === 3,
+    () => `x must be ${batchFirst ? '[B, T, I]' : '[T, B, I]'} or [T, I], but is ${formatShape(x.shape)}`,
+  )
   faults.throwShape('lstm', [x.shape])
   const single = x.ndim === 2
   const batchDim = single ? 1 : batchFirst ? 0 : 1
@@ -147,7 +172,11 @@ export function lstm(x: Tensor, weights: readonly LstmWeights[], options: LstmOp
   const hidden = weights[0]?.wHh.shape[1] ?? 0
   const state = initial?.map((s) => (single && s.ndim === 2 ? unsqueeze(s, 1) : s))
   const wanted = [weights.length, sequence.shape[1] as number, hidden]
-  for (const s of state ?? []) faults.check(formatShape(s.shape) === formatShape(wanted), () => `an initial state is ${formatShape(s.shape)}, but must be ${formatShape(wanted)}`)
+  for (const s of state ?? [])
+    faults.check(
+      formatShape(s.shape) === formatShape(wanted),
+      () => `an initial state is ${formatShape(s.shape)}, but must be ${formatShape(wanted)}`,
+    )
   faults.throwShape('lstm', [x.shape])
   const last: [Tensor[], Tensor[]] = [[], []]
   for (let layer = 0; layer * directions < weights.length; layer++) {
@@ -157,7 +186,9 @@ export function lstm(x: Tensor, weights: readonly LstmWeights[], options: LstmOp
       const w = weights[index] as LstmWeights
       checkLayer(layer, sequence, w, sequence.shape[2] as number)
       const at = (s: Tensor | undefined) => (s ? select(s, 0, index) : null)
-      const results = applyAll(lstmRecord, [sequence, at(state?.[0]), at(state?.[1]), w.wIh, w.wHh, w.bIh, w.bHh], { reverse: direction === 1 })
+      const results = applyAll(lstmRecord, [sequence, at(state?.[0]), at(state?.[1]), w.wIh, w.wHh, w.bIh, w.bHh], {
+        reverse: direction === 1,
+      })
       const [out, hn, cn] = results as [Tensor, Tensor, Tensor]
       outputs.push(out)
       last[0].push(hn)

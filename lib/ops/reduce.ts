@@ -2,11 +2,11 @@
 import { apply, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { ValueError } from '../core/errors.js'
-import { countOf, normalizeDim, normalizeDims, reducedShape, sameShape, type Shape } from '../core/shape.js'
+import { countOf, normalizeDim, normalizeDims, reducedShape, type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
-import { add, div, eq, exp, log, mul, sqrt, square, sub, where } from './elementwise/index.js'
-import { arithmetic, floating } from './elementwise/common.js'
+import { arithmetic, checkedSpec, floating } from './elementwise/common.js'
 import { castTo } from './elementwise/functions.js'
+import { add, div, eq, exp, log, mul, sqrt, square, sub, where } from './elementwise/index.js'
 import { detach, expand, reshape } from './shape.js'
 
 export interface ReduceOptions {
@@ -80,7 +80,10 @@ function extreme(name: 'amax' | 'amin'): OperatorRecord<readonly number[]> {
       checkDType(name, 'x', x, arithmetic)
       const shape = reducedShape(x.shape, dims, true)
       if (countOf(x.shape) === 0 && countOf(shape) > 0)
-        throw new ValueError(name, `there is no extreme of nothing: x is [${x.shape.join(', ')}], reduced over [${dims.join(', ')}]`)
+        throw new ValueError(
+          name,
+          `there is no extreme of nothing: x is [${x.shape.join(', ')}], reduced over [${dims.join(', ')}]`,
+        )
       return { shape, dtype: x.dtype }
     },
     forward([x], _dims, [spec]) {
@@ -122,7 +125,8 @@ function argExtreme(name: 'argmax' | 'argmin'): OperatorRecord<number> {
     infer([input], dim) {
       const x = input as Tensor
       checkDType(name, 'x', x, arithmetic)
-      if (x.shape[dim] === 0) throw new ValueError(name, `there is no extreme of nothing: x is [${x.shape.join(', ')}], dim ${dim}`)
+      if (x.shape[dim] === 0)
+        throw new ValueError(name, `there is no extreme of nothing: x is [${x.shape.join(', ')}], dim ${dim}`)
       return { shape: reducedShape(x.shape, [dim], true), dtype: 'int32' }
     },
     forward([x], dim, [spec]) {
@@ -155,9 +159,12 @@ export function argmin(x: Tensor, dim: number | null = null, { keepdim = false }
   return argOf(argminRecord, x, dim, keepdim)
 }
 
-const cumsumRecord: OperatorRecord<{ dim: number; reverse: boolean }> = defineOperator<{ dim: number; reverse: boolean }>({
+const cumsumRecord: OperatorRecord<{ dim: number; reverse: boolean }> = defineOperator<{
+  dim: number
+  reverse: boolean
+}>({
   name: 'cumsum',
-  infer: ([x]) => (checkDType('cumsum', 'x', x as Tensor, arithmetic), { shape: (x as Tensor).shape, dtype: (x as Tensor).dtype }),
+  infer: ([x]) => checkedSpec('cumsum', x as Tensor, arithmetic),
   forward([x], { dim, reverse }, [spec]) {
     const { shape, dtype } = spec as TensorSpec
     const out = empty((x as Tensor).device, shape, dtype, 'cumsum')
@@ -207,5 +214,3 @@ export function variance(x: Tensor, dim: Dim = null, { keepdim = false, correcti
 export function std(x: Tensor, dim: Dim = null, options: VarOptions = {}): Tensor {
   return sqrt(variance(x, dim, options))
 }
-
-

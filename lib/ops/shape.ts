@@ -2,7 +2,7 @@
 import { apply, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { contiguous as denseCopy, empty, run } from '../backend/dispatch.js'
 import { DTypeError, formatShape, ShapeError, ValueError } from '../core/errors.js'
-import { checkShape, countOf, denseStrides, normalizeDim, sameShape, type Shape } from '../core/shape.js'
+import { checkShape, countOf, denseStrides, normalizeDim, type Shape, sameShape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
 import { sumTo } from './reduce.js'
@@ -106,12 +106,14 @@ function resolveShape(op: string, x: Tensor, shape: Shape): Shape {
   const given = free < 0 ? shape : shape.map((size, i) => (i === free ? 1 : size))
   checkShape(op, given)
   const product = countOf(given)
-  const resolved = free < 0 ? given : given.map((size, i) => (i === free ? (product === 0 ? 0 : x.numel / product) : size))
+  const resolved =
+    free < 0 ? given : given.map((size, i) => (i === free ? (product === 0 ? 0 : x.numel / product) : size))
   if (countOf(resolved) !== x.numel || resolved.some((size) => !Number.isInteger(size)))
-    throw new ShapeError(op, `${formatShape(x.shape)} has ${x.numel} elements, which do not fill ${formatShape(shape)}`, [
-      x.shape,
-      shape,
-    ])
+    throw new ShapeError(
+      op,
+      `${formatShape(x.shape)} has ${x.numel} elements, which do not fill ${formatShape(shape)}`,
+      [x.shape, shape],
+    )
   return resolved
 }
 
@@ -125,7 +127,11 @@ export function reshape<const S extends Shape>(x: Tensor, shape: S): Tensor<Muta
 export function view<const S extends Shape>(x: Tensor, shape: S): Tensor<Mutable<S>> {
   const resolved = resolveShape('view', x, shape)
   if (reshapedStrides(x, resolved) === null)
-    throw new ShapeError('view', `${formatShape(x.shape)} with strides ${formatShape(x.strides)} cannot be seen as ${formatShape(resolved)}; use reshape`, [x.shape])
+    throw new ShapeError(
+      'view',
+      `${formatShape(x.shape)} with strides ${formatShape(x.strides)} cannot be seen as ${formatShape(resolved)}; use reshape`,
+      [x.shape],
+    )
   return apply(reshapeRecord, [x], resolved) as Tensor as Tensor<Mutable<S>>
 }
 
@@ -146,22 +152,40 @@ export function unsqueeze(x: Tensor, dim: number): Tensor {
 
 /** Without the dimension `dim` if its size is 1, or without all of size 1. */
 export function squeeze(x: Tensor, dim?: number): Tensor {
-  if (dim === undefined) return reshape(x, x.shape.filter((size) => size !== 1))
+  if (dim === undefined)
+    return reshape(
+      x,
+      x.shape.filter((size) => size !== 1),
+    )
   const d = normalizeDim('squeeze', dim, x.ndim)
-  return x.shape[d] === 1 ? reshape(x, x.shape.filter((_, i) => i !== d)) : x
+  return x.shape[d] === 1
+    ? reshape(
+        x,
+        x.shape.filter((_, i) => i !== d),
+      )
+    : x
 }
 
 // permute and expand --------------------------------------------------------------------------------------------------
 
 const permuteRecord = defineOperator<readonly number[]>({
   name: 'permute',
-  infer: ([x], dims) => specOf(x as Tensor, dims.map((d) => (x as Tensor).shape[d] as number)),
-  forward: ([x], dims, [spec]) => viewOf(x as Tensor, (spec as TensorSpec).shape, dims.map((d) => (x as Tensor).strides[d] as number)),
+  infer: ([x], dims) =>
+    specOf(
+      x as Tensor,
+      dims.map((d) => (x as Tensor).shape[d] as number),
+    ),
+  forward: ([x], dims, [spec]) =>
+    viewOf(
+      x as Tensor,
+      (spec as TensorSpec).shape,
+      dims.map((d) => (x as Tensor).strides[d] as number),
+    ),
   gradient: {
     saves: () => ({}),
     backward({ attrs }, [g]) {
       const inverse = new Array<number>(attrs.length)
-      attrs.forEach((d, i) => (inverse[d] = i))
+      for (const [i, d] of attrs.entries()) inverse[d] = i
       return [permute(g as Tensor, inverse)]
     },
   },
@@ -171,7 +195,10 @@ const permuteRecord = defineOperator<readonly number[]>({
 export function permute(x: Tensor, dims: readonly number[]): Tensor {
   const order = dims.map((d) => normalizeDim('permute', d, x.ndim))
   if (order.length !== x.ndim || new Set(order).size !== x.ndim)
-    throw new ValueError('permute', `dims are ${formatShape(dims)}, but must hold each of the ${x.ndim} dimensions of ${formatShape(x.shape)} once`)
+    throw new ValueError(
+      'permute',
+      `dims are ${formatShape(dims)}, but must hold each of the ${x.ndim} dimensions of ${formatShape(x.shape)} once`,
+    )
   return apply(permuteRecord, [x], order)
 }
 
@@ -187,14 +214,17 @@ export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
 export function expandView(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x
   const lead = shape.length - x.ndim
-  const strides = shape.map((size, i) => (i < lead || (x.shape[i - lead] === 1 && size !== 1) ? 0 : (x.strides[i - lead] as number)))
+  const strides = shape.map((size, i) =>
+    i < lead || (x.shape[i - lead] === 1 && size !== 1) ? 0 : (x.strides[i - lead] as number),
+  )
   return viewOf(x, shape, strides)
 }
 
 const expandRecord = defineOperator<Shape>({
   name: 'expand',
   infer: ([x], shape) => specOf(x as Tensor, shape),
-  forward: ([x], shape) => (sameShape((x as Tensor).shape, shape) ? detach(x as Tensor) : expandView(x as Tensor, shape)),
+  forward: ([x], shape) =>
+    sameShape((x as Tensor).shape, shape) ? detach(x as Tensor) : expandView(x as Tensor, shape),
   gradient: { saves: () => ({}), backward: (ctx, [g]) => [sumTo(g as Tensor, ctx.spec(0).shape)] },
 })
 
@@ -204,7 +234,12 @@ export function expand<const S extends Shape>(x: Tensor, shape: S): Tensor<Mutab
   const target = shape.map((size, i) => (size === -1 && i >= lead ? (x.shape[i - lead] as number) : size))
   checkShape('expand', target)
   const fits = lead >= 0 && x.shape.every((size, i) => size === 1 || size === target[i + lead])
-  if (!fits) throw new ShapeError('expand', `${formatShape(x.shape)} does not expand to ${formatShape(shape)}; only sizes of 1 and new leading dimensions grow`, [x.shape, shape])
+  if (!fits)
+    throw new ShapeError(
+      'expand',
+      `${formatShape(x.shape)} does not expand to ${formatShape(shape)}; only sizes of 1 and new leading dimensions grow`,
+      [x.shape, shape],
+    )
   return (sameShape(target, x.shape) ? x : apply(expandRecord, [x], target)) as Tensor as Tensor<Mutable<S>>
 }
 
@@ -222,7 +257,12 @@ function sliceView(x: Tensor, { starts, steps, sizes }: Slice): Tensor {
   for (let i = 0; i < starts.length; i++) offset += (starts[i] as number) * (x.strides[i] as number)
   // An empty view must not point behind the memory.
   if (countOf(sizes) === 0) offset = x.offset
-  return viewOf(x, sizes, x.strides.map((stride, i) => stride * (steps[i] as number)), offset)
+  return viewOf(
+    x,
+    sizes,
+    x.strides.map((stride, i) => stride * (steps[i] as number)),
+    offset,
+  )
 }
 
 const sliceRecord: OperatorRecord<Slice> = defineOperator<Slice>({
@@ -252,7 +292,9 @@ const unsliceRecord: OperatorRecord<Unslice> = defineOperator<Unslice>({
   },
   gradient: {
     saves: () => ({}),
-    backward: (ctx, [g]) => [apply(sliceRecord, [g as Tensor], { starts: ctx.attrs.starts, steps: ctx.attrs.steps, sizes: ctx.spec(0).shape })],
+    backward: (ctx, [g]) => [
+      apply(sliceRecord, [g as Tensor], { starts: ctx.attrs.starts, steps: ctx.attrs.steps, sizes: ctx.spec(0).shape }),
+    ],
   },
 })
 
@@ -267,8 +309,18 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
   const d = normalizeDim('narrow', dim, x.ndim)
   const size = x.shape[d] ?? 0
   const first = start < 0 ? start + size : start
-  if (x.ndim === 0 || !Number.isInteger(first) || !Number.isInteger(length) || first < 0 || length < 0 || first + length > size)
-    throw new ValueError('narrow', `${length} elements from ${start} do not lie inside dimension ${d} of ${formatShape(x.shape)}`)
+  if (
+    x.ndim === 0 ||
+    !Number.isInteger(first) ||
+    !Number.isInteger(length) ||
+    first < 0 ||
+    length < 0 ||
+    first + length > size
+  )
+    throw new ValueError(
+      'narrow',
+      `${length} elements from ${start} do not lie inside dimension ${d} of ${formatShape(x.shape)}`,
+    )
   return oneDim(x, d, first, 1, length)
 }
 
@@ -289,7 +341,8 @@ export type SliceIndex = number | readonly [start: number | null, end: number | 
  * beyond it are cut off, steps are positive. A view. `slice(x, 0, [1, 3])` is `x[0, 1:3]`.
  */
 export function slice(x: Tensor, ...indices: readonly SliceIndex[]): Tensor {
-  if (indices.length > x.ndim) throw new ValueError('slice', `${indices.length} indices for ${x.ndim} dimensions of ${formatShape(x.shape)}`)
+  if (indices.length > x.ndim)
+    throw new ValueError('slice', `${indices.length} indices for ${x.ndim} dimensions of ${formatShape(x.shape)}`)
   const starts: number[] = []
   const steps: number[] = []
   const sizes: number[] = []
@@ -307,7 +360,8 @@ export function slice(x: Tensor, ...indices: readonly SliceIndex[]): Tensor {
     }
     const [from, to, step = 1] = index ?? [null, null]
     for (const value of [from ?? 0, to ?? 0, step])
-      if (!Number.isInteger(value)) throw new ValueError('slice', `position ${value} of dimension ${i} must be an integer`)
+      if (!Number.isInteger(value))
+        throw new ValueError('slice', `position ${value} of dimension ${i} must be an integer`)
     if (step < 1) throw new ValueError('slice', `step ${step} of dimension ${i} must be at least 1`)
     const place = (value: number) => Math.min(Math.max(value < 0 ? value + size : value, 0), size)
     const first = place(from ?? 0)
@@ -316,20 +370,29 @@ export function slice(x: Tensor, ...indices: readonly SliceIndex[]): Tensor {
     sizes.push(Math.max(0, Math.ceil((place(to ?? size) - first) / step)))
   })
   const taken = apply(sliceRecord, [x], { starts, steps, sizes })
-  return dropped.size === 0 ? taken : reshape(taken, sizes.filter((_, i) => !dropped.has(i)))
+  return dropped.size === 0
+    ? taken
+    : reshape(
+        taken,
+        sizes.filter((_, i) => !dropped.has(i)),
+      )
 }
 
 /** Pieces of `size` along `dim` (the last may be smaller), or of the given sizes. Views. */
 export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
   const d = normalizeDim('split', dim, x.ndim)
   const total = x.shape[d] ?? 0
-  if (typeof size === 'number' && !(Number.isInteger(size) && size > 0)) throw new ValueError('split', `size is ${size}, but must be a positive integer`)
+  if (typeof size === 'number' && !(Number.isInteger(size) && size > 0))
+    throw new ValueError('split', `size is ${size}, but must be a positive integer`)
   const sizes =
     typeof size === 'number'
       ? Array.from({ length: Math.max(1, Math.ceil(total / size)) }, (_, i) => Math.min(size, total - i * size))
       : size
   if (sizes.reduce((a, b) => a + b, 0) !== total)
-    throw new ValueError('split', `sizes ${formatShape(sizes)} do not add up to ${total}, dimension ${d} of ${formatShape(x.shape)}`)
+    throw new ValueError(
+      'split',
+      `sizes ${formatShape(sizes)} do not add up to ${total}, dimension ${d} of ${formatShape(x.shape)}`,
+    )
   let start = 0
   return sizes.map((length) => {
     const piece = narrow(x, d, start, length)
@@ -340,7 +403,8 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
 
 /** At most `chunks` pieces of equal size (the last may be smaller). Views. */
 export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
-  if (!(Number.isInteger(chunks) && chunks > 0)) throw new ValueError('chunk', `chunks is ${chunks}, but must be a positive integer`)
+  if (!(Number.isInteger(chunks) && chunks > 0))
+    throw new ValueError('chunk', `chunks is ${chunks}, but must be a positive integer`)
   const size = x.shape[normalizeDim('chunk', dim, x.ndim)] ?? 0
   return split(x, Math.max(1, Math.ceil(size / chunks)), dim)
 }
@@ -351,12 +415,19 @@ export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
  */
 export function pad(x: Tensor, amounts: readonly number[], value = 0): Tensor {
   const faulty = amounts.length % 2 !== 0 || amounts.length > 2 * x.ndim || amounts.some((a) => !Number.isInteger(a))
-  if (faulty) throw new ValueError('pad', `pad is ${formatShape(amounts)}, but must hold integers, two for each of at most ${x.ndim} dimensions`)
+  if (faulty)
+    throw new ValueError(
+      'pad',
+      `pad is ${formatShape(amounts)}, but must hold integers, two for each of at most ${x.ndim} dimensions`,
+    )
   const before = x.shape.map((_, i) => amounts[2 * (x.ndim - 1 - i)] ?? 0)
   const after = x.shape.map((_, i) => amounts[2 * (x.ndim - 1 - i) + 1] ?? 0)
   const shape = x.shape.map((size, i) => size + (before[i] as number) + (after[i] as number))
-  if (shape.some((size) => size < 0)) throw new ValueError('pad', `pad ${formatShape(amounts)} cuts off more than ${formatShape(x.shape)} has`)
-  const kept = x.shape.map((size, i) => Math.max(0, size + Math.min(0, before[i] as number) + Math.min(0, after[i] as number)))
+  if (shape.some((size) => size < 0))
+    throw new ValueError('pad', `pad ${formatShape(amounts)} cuts off more than ${formatShape(x.shape)} has`)
+  const kept = x.shape.map((size, i) =>
+    Math.max(0, size + Math.min(0, before[i] as number) + Math.min(0, after[i] as number)),
+  )
   const steps = x.shape.map(() => 1)
   const inner = apply(sliceRecord, [x], { starts: before.map((b) => Math.max(0, -b)), steps, sizes: kept })
   return apply(unsliceRecord, [inner], { starts: before.map((b) => Math.max(0, b)), steps, sizes: kept, shape, value })
@@ -370,12 +441,23 @@ const catRecord = defineOperator<number>({
     const [first, ...rest] = inputs as readonly Tensor[]
     if (first === undefined) throw new ValueError('cat', 'there is nothing to join: the list of tensors is empty')
     for (const x of rest) {
-      if (x.dtype !== first.dtype) throw new DTypeError('cat', `the tensors have dtypes ${first.dtype} and ${x.dtype}; convert with .to('${first.dtype}')`)
+      if (x.dtype !== first.dtype)
+        throw new DTypeError(
+          'cat',
+          `the tensors have dtypes ${first.dtype} and ${x.dtype}; convert with .to('${first.dtype}')`,
+        )
       if (x.ndim !== first.ndim || x.shape.some((size, i) => i !== dim && size !== first.shape[i]))
-        throw new ShapeError('cat', `${formatShape(first.shape)} and ${formatShape(x.shape)} must agree in all dimensions but ${dim}`, [first.shape, x.shape])
+        throw new ShapeError(
+          'cat',
+          `${formatShape(first.shape)} and ${formatShape(x.shape)} must agree in all dimensions but ${dim}`,
+          [first.shape, x.shape],
+        )
     }
     const total = (inputs as readonly Tensor[]).reduce((sum, x) => sum + (x.shape[dim] as number), 0)
-    return specOf(first, first.shape.map((size, i) => (i === dim ? total : size)))
+    return specOf(
+      first,
+      first.shape.map((size, i) => (i === dim ? total : size)),
+    )
   },
   forward(inputs, dim, [spec]) {
     const { shape, dtype } = spec as TensorSpec
@@ -410,7 +492,14 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
   if (first === undefined) throw new ValueError('stack', 'there is nothing to join: the list of tensors is empty')
   for (const x of tensors)
     if (!sameShape(x.shape, first.shape))
-      throw new ShapeError('stack', `all tensors must have one shape, but there are ${formatShape(first.shape)} and ${formatShape(x.shape)}`, [first.shape, x.shape])
+      throw new ShapeError(
+        'stack',
+        `all tensors must have one shape, but there are ${formatShape(first.shape)} and ${formatShape(x.shape)}`,
+        [first.shape, x.shape],
+      )
   const d = normalizeDim('stack', dim, first.ndim + 1)
-  return cat(tensors.map((x) => unsqueeze(x, d)), d)
+  return cat(
+    tensors.map((x) => unsqueeze(x, d)),
+    d,
+  )
 }

@@ -1,9 +1,9 @@
 /** Softmax and its logarithm over one dimension. */
-import { apply, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import { apply, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { normalizeDim, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
-import { floating } from './elementwise/common.js'
+import { checkedSpec, floating } from './elementwise/common.js'
 import { div, exp, mul, sub } from './elementwise/index.js'
 import { amax, logsumexp, sum } from './reduce.js'
 import { detach } from './shape.js'
@@ -18,7 +18,7 @@ interface Softmax {
 function define({ name, composite, derivative }: Softmax): OperatorRecord<number> {
   return defineOperator<number>({
     name,
-    infer: ([x]) => (checkDType(name, 'x', x as Tensor, floating), { shape: (x as Tensor).shape, dtype: (x as Tensor).dtype }),
+    infer: ([x]) => checkedSpec(name, x as Tensor, floating),
     forward([x], dim, [spec]) {
       const { shape, dtype } = spec as TensorSpec
       const out = empty((x as Tensor).device, shape, dtype, name)

@@ -14,7 +14,14 @@ export interface AdamOptions {
   maximize: boolean
 }
 
-const defaults: AdamOptions = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, amsgrad: false, maximize: false }
+const defaults: AdamOptions = {
+  lr: 1e-3,
+  betas: [0.9, 0.999],
+  eps: 1e-8,
+  weightDecay: 0,
+  amsgrad: false,
+  maximize: false,
+}
 
 /** Adam (Kingma and Ba, 2015), with AMSGrad (Reddi et al., 2018) if asked for. */
 export class Adam extends Optimizer<AdamOptions> {
@@ -30,7 +37,8 @@ export class Adam extends Optimizer<AdamOptions> {
       notAtLeast('lr', lr, 0),
       notAtLeast('eps', eps, 0),
       notAtLeast('weightDecay', weightDecay, 0),
-      !(Array.isArray(betas) && betas.length === 2 && betas.every((b) => b >= 0 && b < 1)) && `betas are ${String(betas)}, but must be two numbers in [0, 1)`,
+      !(Array.isArray(betas) && betas.length === 2 && betas.every((b) => b >= 0 && b < 1)) &&
+        `betas are ${String(betas)}, but must be two numbers in [0, 1)`,
     ])
     return { ...options }
   }

@@ -13,8 +13,13 @@ export interface ClipOptions {
  * Scales all gradients so that their common norm is at most `maxNorm`. Returns the norm before, as a tensor: nothing waits
  * for it. Parameters without a gradient do not count.
  */
-export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, { normType = 2 }: ClipOptions = {}): Tensor<[]> {
-  if (!(maxNorm >= 0)) throw new ValueError('clipGradNorm', `maxNorm is ${String(maxNorm)}, but must be a non-negative number`)
+export function clipGradNorm(
+  parameters: Iterable<Tensor>,
+  maxNorm: number,
+  { normType = 2 }: ClipOptions = {},
+): Tensor<[]> {
+  if (!(maxNorm >= 0))
+    throw new ValueError('clipGradNorm', `maxNorm is ${String(maxNorm)}, but must be a non-negative number`)
   if (!(normType > 0)) throw new ValueError('clipGradNorm', `normType is ${String(normType)}, but must be positive`)
   const gradients: Tensor[] = []
   for (const parameter of parameters) {

@@ -5,8 +5,8 @@ import { StateDictError, ValueError } from '../core/errors.js'
 import { keep, outsideFrames } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Parameter, ParameterView } from '../nn/module.js'
-import { contiguous } from '../ops/shape.js'
 import { zeros } from '../ops/creation.js'
+import { contiguous } from '../ops/shape.js'
 
 /** What an optimiser is given: a module's live view, or tensors. */
 export type Parameters = ParameterView | Iterable<Parameter>
@@ -40,7 +40,11 @@ export interface OptimizerState {
 }
 
 function isGroups<O>(params: Parameters | readonly ParameterGroup<O>[]): params is readonly ParameterGroup<O>[] {
-  return Array.isArray(params) && params.length > 0 && params.every((item) => typeof item === 'object' && item !== null && 'params' in item)
+  return (
+    Array.isArray(params) &&
+    params.length > 0 &&
+    params.every((item) => typeof item === 'object' && item !== null && 'params' in item)
+  )
 }
 
 function isView(params: Parameters): params is ParameterView {
@@ -143,23 +147,28 @@ export abstract class Optimizer<O extends { lr: number }> {
   /** Takes over a state; options of each group included. Throws StateDictError listing what does not fit. */
   loadStateDict(saved: OptimizerState): void {
     const problems: string[] = []
-    if (saved.groups.length !== this.#groups.length) problems.push(`the state has ${saved.groups.length} parameter groups, this optimiser ${this.#groups.length}`)
+    if (saved.groups.length !== this.#groups.length)
+      problems.push(`the state has ${saved.groups.length} parameter groups, this optimiser ${this.#groups.length}`)
     const parameters = new Map(this.#groups.flatMap(({ params }, index) => [...this.#named(params, index)]))
     for (const [name, { tensors }] of saved.state) {
       const parameter = parameters.get(name)
       if (parameter === undefined) problems.push(`unexpected: ${name}`)
       else
         for (const [slot, tensor] of Object.entries(tensors))
-          if (tensor.numel !== parameter.numel) problems.push(`${name}.${slot} has ${tensor.numel} elements, the parameter ${parameter.numel}`)
+          if (tensor.numel !== parameter.numel)
+            problems.push(`${name}.${slot} has ${tensor.numel} elements, the parameter ${parameter.numel}`)
     }
     if (problems.length > 0) throw new StateDictError(problems, { op: `${this.constructor.name}.loadStateDict` })
-    for (const [i, group] of this.#groups.entries()) group.options = this.checked({ ...group.options, ...(saved.groups[i] as Partial<O>) })
+    for (const [i, group] of this.#groups.entries())
+      group.options = this.checked({ ...group.options, ...(saved.groups[i] as Partial<O>) })
     this.#state.clear()
     noGrad(() =>
       outsideFrames(() => {
         for (const [name, { step, tensors }] of saved.state) {
           const { device } = parameters.get(name) as Parameter
-          const copies = Object.entries(tensors).map(([slot, tensor]) => [slot, keep(tensor.to(device).clone())] as const)
+          const copies = Object.entries(tensors).map(
+            ([slot, tensor]) => [slot, keep(tensor.to(device).clone())] as const,
+          )
           this.#state.set(name, { step, tensors: Object.fromEntries(copies) })
         }
       }),

@@ -59,7 +59,8 @@ export abstract class Schedule {
 }
 
 function checkCount(name: string, option: string, value: number): number {
-  if (!Number.isFinite(value) || value <= 0) throw new ValueError(name, `${option} is ${String(value)}, but must be a positive number`)
+  if (!Number.isFinite(value) || value <= 0)
+    throw new ValueError(name, `${option} is ${String(value)}, but must be a positive number`)
   return value
 }
 
@@ -84,7 +85,10 @@ export class LinearLR extends Schedule {
   readonly #start: number
   readonly #end: number
   readonly #total: number
-  constructor(optimizer: Scheduled, options: { readonly startFactor?: number; readonly endFactor?: number; readonly totalIters?: number } = {}) {
+  constructor(
+    optimizer: Scheduled,
+    options: { readonly startFactor?: number; readonly endFactor?: number; readonly totalIters?: number } = {},
+  ) {
     super(optimizer)
     this.#start = options.startFactor ?? 1 / 3
     this.#end = options.endFactor ?? 1
@@ -102,11 +106,19 @@ export class WarmupCosineLR extends Schedule {
   readonly #warmup: number
   readonly #total: number
   readonly #etaMin: number
-  constructor(optimizer: Scheduled, { warmupSteps, totalSteps, etaMin = 0 }: { readonly warmupSteps: number; readonly totalSteps: number; readonly etaMin?: number }) {
+  constructor(
+    optimizer: Scheduled,
+    {
+      warmupSteps,
+      totalSteps,
+      etaMin = 0,
+    }: { readonly warmupSteps: number; readonly totalSteps: number; readonly etaMin?: number },
+  ) {
     super(optimizer)
     this.#warmup = warmupSteps === 0 ? 0 : checkCount('WarmupCosineLR', 'warmupSteps', warmupSteps)
     this.#total = checkCount('WarmupCosineLR', 'totalSteps', totalSteps)
-    if (warmupSteps >= totalSteps) throw new ValueError('WarmupCosineLR', `warmupSteps ${warmupSteps} must be less than totalSteps ${totalSteps}`)
+    if (warmupSteps >= totalSteps)
+      throw new ValueError('WarmupCosineLR', `warmupSteps ${warmupSteps} must be less than totalSteps ${totalSteps}`)
     this.#etaMin = etaMin
     this.start()
   }

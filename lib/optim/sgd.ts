@@ -17,7 +17,10 @@ const defaults: Omit<SgdOptions, 'lr'> = { momentum: 0, dampening: 0, weightDeca
 
 /** Stochastic gradient descent, with momentum (Sutskever et al., 2013, in PyTorch's form). */
 export class SGD extends Optimizer<SgdOptions> {
-  constructor(params: Parameters | readonly ParameterGroup<SgdOptions>[], options: Partial<SgdOptions> & { lr: number }) {
+  constructor(
+    params: Parameters | readonly ParameterGroup<SgdOptions>[],
+    options: Partial<SgdOptions> & { lr: number },
+  ) {
     super(params, { ...defaults, ...options })
   }
 

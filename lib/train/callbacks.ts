@@ -42,9 +42,14 @@ export interface EarlyStoppingOptions {
 /** The number at a path of an epoch's record. */
 export function monitored(record: EpochRecord, path: string): number {
   let value: unknown = record
-  for (const part of path.split('.')) value = value !== null && typeof value === 'object' ? (value as { readonly [key: string]: unknown })[part] : undefined
+  for (const part of path.split('.'))
+    value =
+      value !== null && typeof value === 'object' ? (value as { readonly [key: string]: unknown })[part] : undefined
   if (typeof value !== 'number')
-    throw new ValueError('earlyStopping', `there is no '${path}' in the epoch's record (${JSON.stringify(record)}); give the Trainer that metric, or fit a validation set`)
+    throw new ValueError(
+      'earlyStopping',
+      `there is no '${path}' in the epoch's record (${JSON.stringify(record)}); give the Trainer that metric, or fit a validation set`,
+    )
   return value
 }
 
@@ -52,9 +57,12 @@ export function monitored(record: EpochRecord, path: string): number {
 export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
   const { monitor = 'validation.loss', patience = 3, minDelta = 0, restoreBest = false } = options
   const { mode = monitor.endsWith('accuracy') ? 'max' : 'min' } = options
-  if (!Number.isInteger(patience) || patience < 1) throw new ValueError('earlyStopping', `patience is ${String(patience)}, but must be a positive integer`)
-  if (!(minDelta >= 0)) throw new ValueError('earlyStopping', `minDelta is ${String(minDelta)}, but must not be negative`)
-  if (mode !== 'min' && mode !== 'max') throw new ValueError('earlyStopping', `mode is '${String(mode)}', but must be 'min' or 'max'`)
+  if (!Number.isInteger(patience) || patience < 1)
+    throw new ValueError('earlyStopping', `patience is ${String(patience)}, but must be a positive integer`)
+  if (!(minDelta >= 0))
+    throw new ValueError('earlyStopping', `minDelta is ${String(minDelta)}, but must not be negative`)
+  if (mode !== 'min' && mode !== 'max')
+    throw new ValueError('earlyStopping', `mode is '${String(mode)}', but must be 'min' or 'max'`)
   let best: number | null = null
   let waited = 0
   let weights: Map<string, Tensor> | null = null
@@ -76,7 +84,11 @@ export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
         waited = 0
         if (restoreBest) {
           forget()
-          weights = noGrad(() => outsideFrames(() => new Map([...stateDict(context.model)].map(([name, tensor]) => [name, keep(tensor.clone())]))))
+          weights = noGrad(() =>
+            outsideFrames(
+              () => new Map([...stateDict(context.model)].map(([name, tensor]) => [name, keep(tensor.clone())])),
+            ),
+          )
         }
       } else if (++waited >= patience) context.stop(`${monitor} has not improved for ${patience} epochs (best ${best})`)
     },

@@ -1,4 +1,4 @@
-export { type Callback, earlyStopping, type EarlyStoppingOptions, type TrainingContext } from './callbacks.js'
+export { type Callback, type EarlyStoppingOptions, earlyStopping, type TrainingContext } from './callbacks.js'
 export type { EpochRecord, History, PassRecord, StepRecord } from './history.js'
 export * as metrics from './metrics.js'
 export { progressBar } from './progress.js'

@@ -50,7 +50,11 @@ class Accuracy implements Metric {
 
   update(output: Tensor, target: Tensor): void {
     if (output.ndim !== target.ndim + 1)
-      throw new ShapeError('accuracy', `outputs ${formatShape(output.shape)} must have one dimension more than targets ${formatShape(target.shape)}: the classes, as dimension 1`, [output.shape, target.shape])
+      throw new ShapeError(
+        'accuracy',
+        `outputs ${formatShape(output.shape)} must have one dimension more than targets ${formatShape(target.shape)}: the classes, as dimension 1`,
+        [output.shape, target.shape],
+      )
     noGrad(() => {
       const hits = eq(argmax(output, Math.min(1, output.ndim - 1)), target)
       this.#mean.update(sum(hits.to('float32')), target.numel)

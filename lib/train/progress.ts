@@ -8,7 +8,8 @@ export function summarize(record: EpochRecord): string {
   const numbers: string[] = []
   const visit = (value: unknown, path: string) => {
     if (typeof value === 'number') numbers.push(`${path} ${value.toPrecision(4)}`)
-    else if (value !== null && typeof value === 'object') for (const [key, inner] of Object.entries(value)) visit(inner, path ? `${path}.${key}` : key)
+    else if (value !== null && typeof value === 'object')
+      for (const [key, inner] of Object.entries(value)) visit(inner, path ? `${path}.${key}` : key)
   }
   const { epoch: _epoch, seconds: _seconds, lr: _lr, ...rest } = record
   visit(rest, '')

@@ -5,10 +5,10 @@ import { ValueError } from '../core/errors.js'
 import { keep, scope } from '../core/scope.js'
 import { Tensor } from '../core/tensor.js'
 import type { Module } from '../nn/module.js'
+import { mul } from '../ops/elementwise/index.js'
 import { clipGradNorm } from '../optim/clip.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import type { Schedule } from '../optim/schedule.js'
-import { mul } from '../ops/elementwise/index.js'
 import type { Callback, TrainingContext } from './callbacks.js'
 import type { EpochRecord, History, PassRecord, StepRecord } from './history.js'
 import { type Metric, RunningMean } from './metrics.js'
@@ -59,9 +59,11 @@ export class Trainer {
   #stopped: string | null = null
 
   constructor(model: Model, options: TrainerOptions) {
-    if (typeof options?.loss !== 'function') throw new ValueError('Trainer', 'needs a loss function: (output, target) => Tensor')
+    if (typeof options?.loss !== 'function')
+      throw new ValueError('Trainer', 'needs a loss function: (output, target) => Tensor')
     if (typeof options.optimizer?.step !== 'function') throw new ValueError('Trainer', 'needs an optimizer')
-    if (options.clipGradNorm !== undefined && !(options.clipGradNorm > 0)) throw new ValueError('Trainer', `clipGradNorm is ${String(options.clipGradNorm)}, but must be positive`)
+    if (options.clipGradNorm !== undefined && !(options.clipGradNorm > 0))
+      throw new ValueError('Trainer', `clipGradNorm is ${String(options.clipGradNorm)}, but must be positive`)
     this.model = model
     this.#forward = (x) => model.forward(x as never)
     this.#options = options
@@ -70,7 +72,8 @@ export class Trainer {
   /** Trains for `epochs` passes; measures the validation set after each. */
   async fit(batches: Batches<Batch>, options: FitOptions = {}): Promise<History> {
     const { epochs = 1, validation, signal, progress = true } = options
-    if (!Number.isInteger(epochs) || epochs < 0) throw new ValueError('Trainer.fit', `epochs is ${String(epochs)}, but must be a non-negative integer`)
+    if (!Number.isInteger(epochs) || epochs < 0)
+      throw new ValueError('Trainer.fit', `epochs is ${String(epochs)}, but must be a non-negative integer`)
     const records: EpochRecord[] = []
     const callbacks = [...(this.#options.callbacks ?? []), ...(progress ? [progressBar()] : [])]
     const context: TrainingContext = {
@@ -91,9 +94,17 @@ export class Trainer {
           if (this.#stopped !== null) break
         }
         const training = await this.#measured()
-        const measured = validation ? { validation: await this.evaluate(validation, { ...(signal ? { signal } : {}) }) } : {}
+        const measured = validation
+          ? { validation: await this.evaluate(validation, { ...(signal ? { signal } : {}) }) }
+          : {}
         const lr = this.#options.optimizer.paramGroups[0]?.lr ?? Number.NaN
-        const record: EpochRecord = { epoch, ...training, seconds: (performance.now() - started) / 1000, lr, ...measured }
+        const record: EpochRecord = {
+          epoch,
+          ...training,
+          seconds: (performance.now() - started) / 1000,
+          lr,
+          ...measured,
+        }
         records.push(record)
         for (const callback of callbacks) await callback.onEpochEnd?.(record, context)
       }
@@ -104,7 +115,10 @@ export class Trainer {
   }
 
   /** The steps of `epochs` passes, one by one, for a loop of one's own. Each has been submitted when it is seen. */
-  async *steps(batches: Batches<Batch>, { epochs = 1, signal }: { readonly epochs?: number; readonly signal?: AbortSignal } = {}): AsyncGenerator<StepRecord> {
+  async *steps(
+    batches: Batches<Batch>,
+    { epochs = 1, signal }: { readonly epochs?: number; readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<StepRecord> {
     for (let epoch = 0; epoch < epochs; epoch++) yield* this.#epoch(batches, epoch, signal)
   }
 
@@ -150,7 +164,13 @@ export class Trainer {
         const [input, target] = checkBatch(batch)
         const loss = this.#step(input, target)
         const read = pace.submitted(loss)
-        yield { epoch, index: index++, step: this.#steps++, items: items(input), loss: () => loss.data().then((values) => values[0] as number) }
+        yield {
+          epoch,
+          index: index++,
+          step: this.#steps++,
+          items: items(input),
+          loss: () => loss.data().then((values) => values[0] as number),
+        }
         await read
       }
       await pace.finish()
@@ -170,7 +190,10 @@ export class Trainer {
       optimizer.step()
       optimizer.zeroGrad()
       schedule?.step()
-      this.#loss.update(noGrad(() => mul(loss.detach(), items(input)) as Tensor), items(input))
+      this.#loss.update(
+        noGrad(() => mul(loss.detach(), items(input)) as Tensor),
+        items(input),
+      )
       for (const metric of this.#metrics()) metric.update(output.detach(), target)
       return noGrad(() => keep(loss.detach().clone()))
     })
@@ -202,7 +225,10 @@ function items(input: Tensor): number {
 
 function checkBatch(batch: Batch): Batch {
   if (!Array.isArray(batch) || batch.length !== 2 || !(batch[0] instanceof Tensor) || !(batch[1] instanceof Tensor))
-    throw new ValueError('Trainer', 'a batch must be [input, target], two tensors; let the dataset or its collate function make that')
+    throw new ValueError(
+      'Trainer',
+      'a batch must be [input, target], two tensors; let the dataset or its collate function make that',
+    )
   return batch
 }
 

@@ -1,9 +1,9 @@
 /** Reading a folder of golden cases: what PyTorch computed in float64, rounded to float32. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Tensor } from '../../lib/core/tensor.js'
 import { readSafetensors } from '../../lib/io/safetensors.js'
 import { fromTypedArray } from '../../lib/ops/creation.js'
-import type { Tensor } from '../../lib/core/tensor.js'
 
 export interface GoldenCase {
   readonly name: string
@@ -32,7 +32,10 @@ export class Goldens {
     const { tensors } = await readSafetensors(join(folder, 'tensors.safetensors'))
     const read = new Map<string, GoldenTensor>()
     for (const [key, { dtype, shape, data }] of tensors) {
-      const array = dtype === 'I32' ? new Int32Array(data.buffer, 0, data.length / 4) : new Float32Array(data.buffer, 0, data.length / 4)
+      const array =
+        dtype === 'I32'
+          ? new Int32Array(data.buffer, 0, data.length / 4)
+          : new Float32Array(data.buffer, 0, data.length / 4)
       read.set(key, { shape, data: array })
     }
     return new Goldens(cases, read)
@@ -79,7 +82,9 @@ export class Given {
 
   /** All roles that begin so, with the rest of their names. */
   roles(prefix: string): string[] {
-    return Object.keys(this.golden.tensors).filter((role) => role.startsWith(prefix)).map((role) => role.slice(prefix.length))
+    return Object.keys(this.golden.tensors)
+      .filter((role) => role.startsWith(prefix))
+      .map((role) => role.slice(prefix.length))
   }
 
   values(role: string): GoldenTensor {

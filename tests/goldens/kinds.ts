@@ -42,14 +42,15 @@ function reduction(fn: (x: Tensor, dim: number[] | null, options: { keepdim: boo
   return op((given) => fn(given.in('x'), given.arg('dim'), { keepdim: given.arg('keepdim') }), largest)
 }
 
-
 /** A module whose parameters (and buffers) are set to the case's, run on its inputs. */
 function module(make: (given: Given) => nn.Module, call: (m: never, given: Given) => Tensor | readonly Tensor[]): Kind {
   return {
     run(given) {
       const built = make(given).to(given.device)
       const parameters = new Map(built.namedParameters())
-      nn.loadStateDict(built, new Map(given.roles('param.').map((name) => [name, given.tensor(`param.${name}`)])), { strict: false })
+      nn.loadStateDict(built, new Map(given.roles('param.').map((name) => [name, given.tensor(`param.${name}`)])), {
+        strict: false,
+      })
       const missing = [...parameters.keys()].filter((name) => !given.has(`param.${name}`))
       if (missing.length > 0) throw new Error(`${given.golden.name} has no values for ${missing.join(', ')}`)
       const made = call(built as never, given)
@@ -59,7 +60,8 @@ function module(make: (given: Given) => nn.Module, call: (m: never, given: Given
         buffers: new Map(built.namedBuffers()),
       }
     },
-    reduces: (given) => Math.max(largest(given), ...given.roles('param.').map((name) => given.values(`param.${name}`).data.length)),
+    reduces: (given) =>
+      Math.max(largest(given), ...given.roles('param.').map((name) => given.values(`param.${name}`).data.length)),
   }
 }
 
@@ -80,7 +82,9 @@ function batchNorm(given: Given): nn.Module {
   const training = given.arg<boolean>('training')
   // An evaluation leaves its running statistics alone: what is expected after the call is what was there before.
   if (!training)
-    nn.loadStateDict(layer, new Map(given.roles('buffer.').map((name) => [name, given.tensor(`buffer.${name}`)])), { strict: false })
+    nn.loadStateDict(layer, new Map(given.roles('buffer.').map((name) => [name, given.tensor(`buffer.${name}`)])), {
+      strict: false,
+    })
   return layer.train(training)
 }
 
@@ -88,9 +92,31 @@ const bool = (x: Tensor): Tensor => x.to('bool')
 
 export const kinds: { readonly [kind: string]: Kind } = {
   ...Object.fromEntries(
-    (['relu', 'silu', 'sigmoid', 'tanh', 'softplus', 'elu', 'leakyRelu', 'mish', 'hardswish', 'exp', 'sin', 'cos', 'erf', 'neg', 'abs', 'square', 'log', 'sqrt', 'rsqrt', 'reciprocal', 'log1p'] as const).map(
-      (name) => [name, unary((x) => ops[name](x))],
-    ),
+    (
+      [
+        'relu',
+        'silu',
+        'sigmoid',
+        'tanh',
+        'softplus',
+        'elu',
+        'leakyRelu',
+        'mish',
+        'hardswish',
+        'exp',
+        'sin',
+        'cos',
+        'erf',
+        'neg',
+        'abs',
+        'square',
+        'log',
+        'sqrt',
+        'rsqrt',
+        'reciprocal',
+        'log1p',
+      ] as const
+    ).map((name) => [name, unary((x) => ops[name](x))]),
   ),
   gelu: op((given) => ops.gelu(given.in('x'), { approximate: given.option('approximate', 'none') })),
   add: binary((a, b) => ops.add(a, b)),
@@ -107,7 +133,14 @@ export const kinds: { readonly [kind: string]: Kind } = {
   mean: reduction(ops.mean),
   amax: reduction(ops.amax),
   logsumexp: reduction(ops.logsumexp),
-  var: op((given) => ops.variance(given.in('x'), given.arg('dim'), { keepdim: given.arg('keepdim'), correction: given.arg('correction') }), largest),
+  var: op(
+    (given) =>
+      ops.variance(given.in('x'), given.arg('dim'), {
+        keepdim: given.arg('keepdim'),
+        correction: given.arg('correction'),
+      }),
+    largest,
+  ),
   softmax: op((given) => ops.softmax(given.in('x'), given.arg('dim')), largest),
   logSoftmax: op((given) => ops.logSoftmax(given.in('x'), given.arg('dim')), largest),
   cumsum: op((given) => ops.cumsum(given.in('x'), given.arg('dim')), largest),
@@ -121,13 +154,19 @@ export const kinds: { readonly [kind: string]: Kind } = {
   pad: op((given) => ops.pad(given.in('x'), given.arg('pad'), given.arg('value'))),
   cat: op((given) => ops.cat([given.in('a'), given.in('b')], given.arg('dim'))),
   stack: op((given) => ops.stack([given.in('a'), given.in('b')], given.arg('dim'))),
-  expand: op((given) => ops.expand(given.in('x'), given.arg<number[]>('shape')), (given) => given.arg<number[]>('shape').reduce((a, b) => a * b, 1)),
+  expand: op(
+    (given) => ops.expand(given.in('x'), given.arg<number[]>('shape')),
+    (given) => given.arg<number[]>('shape').reduce((a, b) => a * b, 1),
+  ),
   indexSelect: op((given) => ops.indexSelect(given.in('x'), given.arg('dim'), given.in('index')), largest),
   gather: op((given) => ops.gather(given.in('x'), given.arg('dim'), given.in('index')), largest),
   embedding: {
     run(given) {
       const weight = given.tensor('param.weight')
-      return { outputs: [ops.embedding(given.in('ids'), weight, { paddingIdx: given.option('paddingIdx', null) })], parameters: new Map([['weight', weight]]) }
+      return {
+        outputs: [ops.embedding(given.in('ids'), weight, { paddingIdx: given.option('paddingIdx', null) })],
+        parameters: new Map([['weight', weight]]),
+      }
     },
     reduces: largest,
   },
@@ -136,14 +175,33 @@ export const kinds: { readonly [kind: string]: Kind } = {
   linear: {
     run(given) {
       const [weight, bias] = [given.tensor('param.weight'), given.tensor('param.bias')]
-      return { outputs: [ops.linear<readonly number[], readonly number[]>(given.in('x'), weight, bias)], parameters: new Map([['weight', weight], ['bias', bias]]) }
+      return {
+        outputs: [ops.linear<readonly number[], readonly number[]>(given.in('x'), weight, bias)],
+        parameters: new Map([
+          ['weight', weight],
+          ['bias', bias],
+        ]),
+      }
     },
     reduces: largest,
   },
 
   conv2d: module(conv, (m: nn.Conv2d, given) => m.forward(given.in('x'))),
-  maxPool2d: op((given) => ops.maxPool2d(given.in('x'), given.arg('kernelSize'), { stride: given.arg('stride'), padding: given.arg('padding') })),
-  avgPool2d: op((given) => ops.avgPool2d(given.in('x'), given.arg('kernelSize'), { stride: given.arg('stride'), padding: given.arg('padding'), countIncludePad: given.arg('countIncludePad') }), largest),
+  maxPool2d: op((given) =>
+    ops.maxPool2d(given.in('x'), given.arg('kernelSize'), {
+      stride: given.arg('stride'),
+      padding: given.arg('padding'),
+    }),
+  ),
+  avgPool2d: op(
+    (given) =>
+      ops.avgPool2d(given.in('x'), given.arg('kernelSize'), {
+        stride: given.arg('stride'),
+        padding: given.arg('padding'),
+        countIncludePad: given.arg('countIncludePad'),
+      }),
+    largest,
+  ),
   batchNorm1d: module(batchNorm, (m: nn.BatchNorm1d, given) => m.forward(given.in('x'))),
   batchNorm2d: module(batchNorm, (m: nn.BatchNorm2d, given) => m.forward(given.in('x'))),
   layerNorm: module(
@@ -160,27 +218,47 @@ export const kinds: { readonly [kind: string]: Kind } = {
       weight: weight && ops.tensor(weight, { device: given.device }),
     })
   }, largest),
-  mseLoss: op((given) => ops.mseLoss(given.in('input'), given.in('target'), { reduction: given.arg('reduction') }), largest),
+  mseLoss: op(
+    (given) => ops.mseLoss(given.in('input'), given.in('target'), { reduction: given.arg('reduction') }),
+    largest,
+  ),
 
   lstm: module(
-    (given) => new nn.LSTM(given.arg('inputSize'), given.arg('hiddenSize'), { numLayers: given.arg('numLayers'), bidirectional: given.arg('bidirectional'), batchFirst: given.arg('batchFirst') }),
+    (given) =>
+      new nn.LSTM(given.arg('inputSize'), given.arg('hiddenSize'), {
+        numLayers: given.arg('numLayers'),
+        bidirectional: given.arg('bidirectional'),
+        batchFirst: given.arg('batchFirst'),
+      }),
     (m: nn.LSTM, given) => {
-      const { output, state } = m.forward(given.in('x'), given.has('in.h0') ? [given.in('h0'), given.in('c0')] : undefined)
+      const { output, state } = m.forward(
+        given.in('x'),
+        given.has('in.h0') ? [given.in('h0'), given.in('c0')] : undefined,
+      )
       return [output, ...state]
     },
   ),
 
   scaledDotProductAttention: op((given) => {
     const attnMask = given.has('in.mask') ? bool(given.in('mask')) : given.has('in.bias') ? given.in('bias') : null
-    return ops.scaledDotProductAttention(given.in('q'), given.in('k'), given.in('v'), { attnMask, isCausal: given.arg('isCausal'), scale: given.option<number | undefined>('scale', undefined) })
+    return ops.scaledDotProductAttention(given.in('q'), given.in('k'), given.in('v'), {
+      attnMask,
+      isCausal: given.arg('isCausal'),
+      scale: given.option<number | undefined>('scale', undefined),
+    })
   }, largest),
   multiheadAttention: module(
     (given) => new nn.MultiheadAttention(given.arg('embedDim'), given.arg('numHeads')),
     (m: nn.MultiheadAttention, given) => m.forward(given.in('q'), given.in('k'), given.in('v')),
   ),
   transformerEncoderLayer: module(
-    (given) => new nn.TransformerEncoderLayer(given.arg('dModel'), given.arg('nhead'), { dimFeedforward: given.arg('dimFeedforward'), normFirst: given.arg('normFirst'), activation: given.arg('activation'), dropout: 0 }),
+    (given) =>
+      new nn.TransformerEncoderLayer(given.arg('dModel'), given.arg('nhead'), {
+        dimFeedforward: given.arg('dimFeedforward'),
+        normFirst: given.arg('normFirst'),
+        activation: given.arg('activation'),
+        dropout: 0,
+      }),
     (m: nn.TransformerEncoderLayer, given) => m.forward(given.in('x')),
   ),
 }
-

@@ -39,7 +39,8 @@ function share({ what, got, expected, reduces, bound }: Comparison): { error: nu
 function compareTensor(what: string, got: Tensor | null, given: Given, role: string, reduces: number): Comparison {
   const expected = given.values(role)
   if (got === null) throw new Error(`${what}: there is none`)
-  if (got.shape.join() !== expected.shape.join()) throw new Error(`${what} has shape [${got.shape.join(', ')}], expected [${expected.shape.join(', ')}]`)
+  if (got.shape.join() !== expected.shape.join())
+    throw new Error(`${what} has shape [${got.shape.join(', ')}], expected [${expected.shape.join(', ')}]`)
   return { what, got: got.dataSync(), expected: expected.data, reduces }
 }
 
@@ -50,14 +51,16 @@ function comparisons(given: Given): Comparison[] {
   const { outputs, parameters, buffers } = kind.run(given)
   const reduces = kind.reduces(given)
   const found = outputs.map((output, i) => compareTensor(`output ${i}`, output, given, `out.${i}`, reduces))
-  if (outputs.length !== given.roles('out.').length) throw new Error(`${outputs.length} outputs, ${given.roles('out.').length} expected`)
+  if (outputs.length !== given.roles('out.').length)
+    throw new Error(`${outputs.length} outputs, ${given.roles('out.').length} expected`)
   ;(outputs[0] as Tensor).backward({ gradient: given.tensor('seed') })
   for (const name of given.roles('grad.')) {
     const parameter = name.startsWith('param.') ? parameters?.get(name.slice(6)) : null
     const leaf = parameter ?? given.tensor(name)
     found.push(compareTensor(`gradient of ${name}`, leaf.grad, given, `grad.${name}`, reduces))
   }
-  for (const name of given.roles('buffer.')) found.push(compareTensor(`buffer ${name}`, buffers?.get(name) ?? null, given, `buffer.${name}`, reduces))
+  for (const name of given.roles('buffer.'))
+    found.push(compareTensor(`buffer ${name}`, buffers?.get(name) ?? null, given, `buffer.${name}`, reduces))
   return found
 }
 
@@ -80,7 +83,10 @@ function runCase(goldens: Goldens, golden: GoldenCase, device: string, tally: Ta
     for (const comparison of comparisons(new Given(goldens, golden, device))) {
       const result = share(comparison)
       tally.worst.set(golden.kind, Math.max(tally.worst.get(golden.kind) ?? 0, result.error))
-      if (!(result.share <= 1)) bad.push(`${comparison.what} is off by ${result.error.toExponential(2)} (${result.share.toFixed(1)} times the allowed)`)
+      if (!(result.share <= 1))
+        bad.push(
+          `${comparison.what} is off by ${result.error.toExponential(2)} (${result.share.toFixed(1)} times the allowed)`,
+        )
     }
     if (bad.length > 0) throw new Error(bad.join('; '))
     tally.passed++
@@ -98,7 +104,8 @@ for (const device of devices) {
   const tally: Tally = { passed: 0, failed: 0, missing: 0, missingKinds: new Set(), worst: new Map() }
   for (const golden of goldens.cases) runCase(goldens, golden, device, tally)
   console.log(`\n${device}: largest error per kind, relative to the largest expected value`)
-  for (const [kind, error] of [...tally.worst].sort(([a], [b]) => a.localeCompare(b))) console.log(`  ${kind.padEnd(28)} ${error.toExponential(2)}`)
+  for (const [kind, error] of [...tally.worst].sort(([a], [b]) => a.localeCompare(b)))
+    console.log(`  ${kind.padEnd(28)} ${error.toExponential(2)}`)
   if (tally.missingKinds.size > 0) console.log(`  not implemented: ${[...tally.missingKinds].sort().join(', ')}`)
   console.log(`${device}: ${tally.passed} passed, ${tally.failed} failed, ${tally.missing} not implemented`)
   if (tally.failed > 0 || tally.passed === 0) process.exitCode = 1

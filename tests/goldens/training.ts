@@ -17,7 +17,11 @@ export interface Comparison {
 
 type Options = { readonly [name: string]: unknown }
 
-function makeOptimizer(kind: string, params: ConstructorParameters<typeof optim.SGD>[0], options: Options): optim.SGD | optim.Adam {
+function makeOptimizer(
+  kind: string,
+  params: ConstructorParameters<typeof optim.SGD>[0],
+  options: Options,
+): optim.SGD | optim.Adam {
   const given = options as { lr: number }
   if (kind === 'sgd') return new optim.SGD(params, given)
   return kind === 'adam' ? new optim.Adam(params, given) : new optim.AdamW(params, given)
@@ -53,7 +57,12 @@ function clip(given: Given): Comparison[] {
   const norm = optim.clipGradNorm(parameters, given.arg('maxNorm'))
   const total = given.golden.scalars?.['totalNorm'] as number
   return [
-    ...parameters.map((p, i) => ({ what: `gradient ${i}`, got: (p.grad as Tensor).dataSync(), expected: given.values(`out.${i}`).data, reduces: 16 })),
+    ...parameters.map((p, i) => ({
+      what: `gradient ${i}`,
+      got: (p.grad as Tensor).dataSync(),
+      expected: given.values(`out.${i}`).data,
+      reduces: 16,
+    })),
     { what: 'total norm', got: [norm.item()], expected: [total], reduces: 16 },
   ]
 }
@@ -96,13 +105,20 @@ interface Model extends nn.Module {
   forward(x: Tensor): Tensor
 }
 
-const activations = { tanh: () => new nn.Tanh(), relu: () => new nn.ReLU(), gelu: () => new nn.GELU(), sigmoid: () => new nn.Sigmoid() }
+const activations = {
+  tanh: () => new nn.Tanh(),
+  relu: () => new nn.ReLU(),
+  gelu: () => new nn.GELU(),
+  sigmoid: () => new nn.Sigmoid(),
+}
 
 function mlp(given: Given): Model {
   const sizes = given.arg<number[]>('layers')
   const layers = sizes.slice(1).flatMap((size, i) => {
     const linear = new nn.Linear(sizes[i] as number, size)
-    return i === sizes.length - 2 ? [linear] : [linear, activations[given.arg<keyof typeof activations>('activation')]()]
+    return i === sizes.length - 2
+      ? [linear]
+      : [linear, activations[given.arg<keyof typeof activations>('activation')]()]
   })
   return new nn.Sequential(...(layers as never)) as unknown as Model
 }
@@ -115,8 +131,12 @@ function training(make: (given: Given) => Model, input: string, beforeBatchNorm?
   return (given: Given): Comparison[] => {
     const model = make(given)
     model.to(given.device)
-    nn.loadStateDict(model, new Map(given.roles('param.').map((name) => [name, given.tensor(`param.${name}`)])), { strict: false })
-    const options = Object.fromEntries(Object.entries(given.golden.args).filter(([name]) => ['lr', 'momentum', 'weightDecay'].includes(name)))
+    nn.loadStateDict(model, new Map(given.roles('param.').map((name) => [name, given.tensor(`param.${name}`)])), {
+      strict: false,
+    })
+    const options = Object.fromEntries(
+      Object.entries(given.golden.args).filter(([name]) => ['lr', 'momentum', 'weightDecay'].includes(name)),
+    )
     const optimizer = makeOptimizer(given.arg('optimizer'), model.parameters(), options)
     const losses: number[] = []
     const target = given.in('target')
@@ -139,7 +159,10 @@ function training(make: (given: Given) => Model, input: string, beforeBatchNorm?
       reduces,
       ...(name === beforeBatchNorm ? { bound: 2 * steps * given.arg<number>('lr') } : {}),
     }))
-    return [{ what: 'losses', got: losses, expected: given.golden.scalars?.['loss'] as readonly number[], reduces }, ...trained]
+    return [
+      { what: 'losses', got: losses, expected: given.golden.scalars?.['loss'] as readonly number[], reduces },
+      ...trained,
+    ]
   }
 }
 
@@ -148,9 +171,17 @@ export const runs: { readonly [kind: string]: (given: Given) => Comparison[] } =
   'optimizer.adam': quadratic('adam'),
   'optimizer.adamw': quadratic('adamw'),
   clipGradNorm: clip,
-  'schedule.cosine': schedule((optimizer, given) => new optim.CosineAnnealingLR(optimizer, { tMax: given.arg('tMax'), etaMin: given.arg('etaMin') })),
+  'schedule.cosine': schedule(
+    (optimizer, given) =>
+      new optim.CosineAnnealingLR(optimizer, { tMax: given.arg('tMax'), etaMin: given.arg('etaMin') }),
+  ),
   'schedule.linear': schedule(
-    (optimizer, given) => new optim.LinearLR(optimizer, { startFactor: given.arg('startFactor'), endFactor: given.arg('endFactor'), totalIters: given.arg('totalIters') }),
+    (optimizer, given) =>
+      new optim.LinearLR(optimizer, {
+        startFactor: given.arg('startFactor'),
+        endFactor: given.arg('endFactor'),
+        totalIters: given.arg('totalIters'),
+      }),
   ),
   'train.mlp': training(mlp, 'x'),
   'train.cnn': training(() => new Cnn(), 'x', 'conv1.bias'),

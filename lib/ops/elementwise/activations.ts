@@ -1,11 +1,11 @@
 /** Activation functions, each with a fused backward kernel, and its composite for oracles and second derivatives. */
-import { apply, checkDType, defineOperator, type TensorSpec } from '../../autograd/operator.js'
+import { apply, defineOperator, type TensorSpec } from '../../autograd/operator.js'
 import { run } from '../../backend/dispatch.js'
 import { ValueError } from '../../core/errors.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { add, div, gt, lt, maximum, minimum, mul, sub, where } from './arithmetic.js'
-import { arithmetic, checkScalar, floating, like, specOf } from './common.js'
+import { arithmetic, checkedSpec, checkScalar, floating, like, specOf } from './common.js'
 import { castTo, clamp, erf, exp, log1p, neg } from './functions.js'
 
 type Kernel = 'relu' | 'silu' | 'mish' | 'hardswish' | 'gelu' | 'softplus' | 'elu' | 'leaky_relu' | 'sigmoid' | 'tanh'
@@ -22,7 +22,7 @@ function activation<A extends { readonly [name: string]: number | boolean }>(
   const allowed = name === 'relu' ? arithmetic : floating
   const record = defineOperator<A>({
     name,
-    infer: ([x]) => (checkDType(name, 'x', x as Tensor, allowed), specOf(x as Tensor)),
+    infer: ([x]) => checkedSpec(name, x as Tensor, allowed),
     forward([x], attrs, [out]) {
       const y = like(x as Tensor, out as TensorSpec, name)
       run(name as 'relu', { out: y, x: x as Tensor, ...attrs })
@@ -70,13 +70,16 @@ const geluOf = activation<{ readonly tanhApproximation: boolean }>('gelu', (x, {
     : erf(mul(x, Math.SQRT1_2))
   return mul(mul(x, 0.5), add(inner, 1))
 })
-const softplusOf = activation<{ readonly beta: number; readonly threshold: number }>('softplus', (x, { beta, threshold }) =>
-  where(gt(mul(x, beta), threshold), x, mul(stableSoftplus(mul(x, beta)), 1 / beta)),
+const softplusOf = activation<{ readonly beta: number; readonly threshold: number }>(
+  'softplus',
+  (x, { beta, threshold }) => where(gt(mul(x, beta), threshold), x, mul(stableSoftplus(mul(x, beta)), 1 / beta)),
 )
 const eluOf = activation<{ readonly alpha: number }>('elu', (x, { alpha }) =>
   where(gt(x, 0), x, mul(sub(exp(minimum(x, 0)), 1), alpha)),
 )
-const leakyReluOf = activation<{ readonly slope: number }>('leaky_relu', (x, { slope }) => where(lt(x, 0), mul(x, slope), x))
+const leakyReluOf = activation<{ readonly slope: number }>('leaky_relu', (x, { slope }) =>
+  where(lt(x, 0), mul(x, slope), x),
+)
 
 /** max(x, 0); NaN stays NaN. */
 export const relu = <S extends Shape>(x: Tensor<S>): Tensor<S> => reluOf(x, none)
@@ -103,7 +106,10 @@ export function gelu<S extends Shape>(x: Tensor<S>, { approximate = 'none' }: Ge
 }
 
 /** log(1 + exp(beta x)) / beta; x itself where beta x > threshold. */
-export function softplus<S extends Shape>(x: Tensor<S>, options: { beta?: number; threshold?: number } = {}): Tensor<S> {
+export function softplus<S extends Shape>(
+  x: Tensor<S>,
+  options: { beta?: number; threshold?: number } = {},
+): Tensor<S> {
   const beta = checkScalar('softplus', 'beta', options.beta ?? 1)
   if (beta === 0) throw new ValueError('softplus', 'beta is 0, but must not be')
   return softplusOf(x, { beta, threshold: checkScalar('softplus', 'threshold', options.threshold ?? 20) })
@@ -115,6 +121,9 @@ export function elu<S extends Shape>(x: Tensor<S>, { alpha = 1 }: { alpha?: numb
 }
 
 /** x where not negative, else negativeSlope x. */
-export function leakyRelu<S extends Shape>(x: Tensor<S>, { negativeSlope = 0.01 }: { negativeSlope?: number } = {}): Tensor<S> {
+export function leakyRelu<S extends Shape>(
+  x: Tensor<S>,
+  { negativeSlope = 0.01 }: { negativeSlope?: number } = {},
+): Tensor<S> {
   return leakyReluOf(x, { slope: checkScalar('leakyRelu', 'negativeSlope', negativeSlope) })
 }

@@ -1,5 +1,12 @@
 /** Arithmetic and comparisons of two tensors, with broadcasting. */
-import { apply, checkDType, defineOperator, type Needs, type OperatorRecord, type TensorSpec } from '../../autograd/operator.js'
+import {
+  apply,
+  checkDType,
+  defineOperator,
+  type Needs,
+  type OperatorRecord,
+  type TensorSpec,
+} from '../../autograd/operator.js'
 import { run } from '../../backend/dispatch.js'
 import type { DType } from '../../core/dtype.js'
 import { DTypeError, ValueError } from '../../core/errors.js'
@@ -9,7 +16,7 @@ import type { Tensor } from '../../core/tensor.js'
 import { full } from '../creation.js'
 import { sumTo } from '../reduce.js'
 import { expandView } from '../shape.js'
-import { arithmetic, checkScalar, floating, like, specOf } from './common.js'
+import { arithmetic, checkedSpec, checkScalar, floating, like } from './common.js'
 import { castTo, log, neg, square } from './functions.js'
 
 type Binary = 'add' | 'sub' | 'mul' | 'div' | 'maximum' | 'minimum' | 'pow'
@@ -49,7 +56,12 @@ function binary(
       saves: (needs) => ({ inputs: saves(needs) }),
       backward: (ctx, [g]) =>
         ([0, 1] as const).map((i) =>
-          ctx.needs[i] ? sumTo(backward((k) => ctx.input(k), g as Tensor, i), ctx.spec(i).shape) : null,
+          ctx.needs[i]
+            ? sumTo(
+                backward((k) => ctx.input(k), g as Tensor, i),
+                ctx.spec(i).shape,
+              )
+            : null,
         ),
     },
   })
@@ -64,15 +76,32 @@ const records = {
   add: binary('add', arithmetic, none, (_x, g) => g),
   sub: binary('sub', arithmetic, none, (_x, g, i) => (i === 0 ? g : neg(g))),
   mul: binary('mul', arithmetic, theOther, (x, g, i) => mul(g, x(1 - i))),
-  div: binary('div', floating, (needs) => (needs[1] ? both : [1]), (x, g, i) =>
-    i === 0 ? div(g, x(1)) : neg(div(mul(g, x(0)), square(x(1)))),
+  div: binary(
+    'div',
+    floating,
+    (needs) => (needs[1] ? both : [1]),
+    (x, g, i) => (i === 0 ? div(g, x(1)) : neg(div(mul(g, x(0)), square(x(1))))),
   ),
-  maximum: binary('maximum', arithmetic, () => both, (x, g, i) => mul(g, share(x(i), x(1 - i), 'gt'))),
-  minimum: binary('minimum', arithmetic, () => both, (x, g, i) => mul(g, share(x(i), x(1 - i), 'lt'))),
-  pow: binary('pow', floating, () => both, (x, g, i) =>
-    i === 0
-      ? mul(g, mul(x(1), pow(x(0), sub(x(1), 1))))
-      : mul(g, where(eq(x(0), 0), where(ge(x(1), 0), 0, Number.NEGATIVE_INFINITY), mul(pow(x(0), x(1)), log(x(0))))),
+  maximum: binary(
+    'maximum',
+    arithmetic,
+    () => both,
+    (x, g, i) => mul(g, share(x(i), x(1 - i), 'gt')),
+  ),
+  minimum: binary(
+    'minimum',
+    arithmetic,
+    () => both,
+    (x, g, i) => mul(g, share(x(i), x(1 - i), 'lt')),
+  ),
+  pow: binary(
+    'pow',
+    floating,
+    () => both,
+    (x, g, i) =>
+      i === 0
+        ? mul(g, mul(x(1), pow(x(0), sub(x(1), 1))))
+        : mul(g, where(eq(x(0), 0), where(ge(x(1), 0), 0, Number.NEGATIVE_INFINITY), mul(pow(x(0), x(1)), log(x(0))))),
   ),
 }
 
@@ -91,7 +120,7 @@ interface Affine {
 /** x * scale + shift: all arithmetic of a tensor and a number */
 const affine: OperatorRecord<Affine> = defineOperator<Affine>({
   name: 'affine',
-  infer: ([x]) => (checkDType('affine', 'x', x as Tensor, arithmetic), specOf(x as Tensor)),
+  infer: ([x]) => checkedSpec('affine', x as Tensor, arithmetic),
   forward([x], { scale, shift }, [out]) {
     const y = like(x as Tensor, out as TensorSpec, 'affine')
     run('affine', { out: y, x: x as Tensor, scale, shift })
@@ -99,7 +128,9 @@ const affine: OperatorRecord<Affine> = defineOperator<Affine>({
   },
   gradient: {
     saves: () => ({}),
-    backward: ({ attrs }, [g]) => [attrs.scale === 1 ? (g as Tensor) : apply(affine, [g as Tensor], { scale: attrs.scale, shift: 0 })],
+    backward: ({ attrs }, [g]) => [
+      attrs.scale === 1 ? (g as Tensor) : apply(affine, [g as Tensor], { scale: attrs.scale, shift: 0 }),
+    ],
   },
 })
 
@@ -109,7 +140,10 @@ function scaled(op: string, x: Tensor, scale: number, shift: number): Tensor {
   checkScalar(op, 'the scalar', scale)
   checkScalar(op, 'the scalar', shift)
   if (x.dtype === 'int32' && !(Number.isInteger(scale) && Number.isInteger(shift)))
-    throw new DTypeError(op, `an int32 tensor and ${scale === 1 ? shift : scale} do not mix; convert it with .to('float32')`)
+    throw new DTypeError(
+      op,
+      `an int32 tensor and ${scale === 1 ? shift : scale} do not mix; convert it with .to('float32')`,
+    )
   return apply(affine, [x], { scale, shift })
 }
 
@@ -126,13 +160,14 @@ function operands(op: string, a: Operand, b: Operand): [Tensor, Tensor] {
   return [a, typeof b === 'number' ? scalarTensor(checkScalar(op, 'b', b), a) : b]
 }
 
-type Result<A extends Operand, B extends Operand> = A extends Tensor<infer S>
-  ? B extends Tensor<infer T>
-    ? Tensor<Broadcast<S, T>>
-    : Tensor<S>
-  : B extends Tensor<infer T>
-    ? Tensor<T>
-    : never
+type Result<A extends Operand, B extends Operand> =
+  A extends Tensor<infer S>
+    ? B extends Tensor<infer T>
+      ? Tensor<Broadcast<S, T>>
+      : Tensor<S>
+    : B extends Tensor<infer T>
+      ? Tensor<T>
+      : never
 
 /** a + b, broadcast. Either may be a number. Throws ShapeError, DTypeError. */
 export function add<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
@@ -172,7 +207,7 @@ export function minimum<A extends Operand, B extends Operand>(a: A, b: B): Resul
 
 const powScalar = defineOperator<number>({
   name: 'pow_scalar',
-  infer: ([x]) => (checkDType('pow', 'x', x as Tensor, floating), specOf(x as Tensor)),
+  infer: ([x]) => checkedSpec('pow', x as Tensor, floating),
   forward([x], exponent, [out]) {
     const y = like(x as Tensor, out as TensorSpec, 'pow')
     run('pow_scalar', { out: y, x: x as Tensor, exponent })
@@ -262,4 +297,3 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   }
   return apply(whereRecord, [condition, tensorOf(a, b), tensorOf(b, a)], null)
 }
-

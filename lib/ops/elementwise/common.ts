@@ -1,4 +1,4 @@
-import type { TensorSpec } from '../../autograd/operator.js'
+import { checkDType, type TensorSpec } from '../../autograd/operator.js'
 import { empty } from '../../backend/dispatch.js'
 import type { DType } from '../../core/dtype.js'
 import { ValueError } from '../../core/errors.js'
@@ -9,6 +9,12 @@ export const floating: readonly DType[] = ['float32', 'float64']
 
 export function specOf(x: Tensor): TensorSpec {
   return { shape: x.shape, dtype: x.dtype }
+}
+
+/** The spec of x for an operator that keeps it, if x has one of the dtypes. */
+export function checkedSpec(op: string, x: Tensor, allowed: readonly DType[]): TensorSpec {
+  checkDType(op, 'x', x, allowed)
+  return specOf(x)
 }
 
 /** A new tensor on x's device. */

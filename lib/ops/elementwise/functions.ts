@@ -1,12 +1,12 @@
 /** Functions of one tensor: powers, exponentials, rounding, limits, conversion. */
-import { apply, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../../autograd/operator.js'
+import { apply, defineOperator, type OperatorRecord, type TensorSpec } from '../../autograd/operator.js'
 import { run } from '../../backend/dispatch.js'
 import { type DType, dtypes } from '../../core/dtype.js'
 import { DTypeError } from '../../core/errors.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { add, div, ge, le, maximum, minimum, mul } from './arithmetic.js'
-import { arithmetic, checkScalar, floating, like, specOf } from './common.js'
+import { arithmetic, checkedSpec, checkScalar, floating, like, specOf } from './common.js'
 
 /** A function of one tensor without options. `derivative` gives dy/dx * g from the saved input (x) or output (y). */
 function unary(
@@ -17,7 +17,7 @@ function unary(
 ): OperatorRecord<null> {
   return defineOperator<null>({
     name,
-    infer: ([x]) => (checkDType(name, 'x', x as Tensor, allowed), specOf(x as Tensor)),
+    infer: ([x]) => checkedSpec(name, x as Tensor, allowed),
     forward([x], _attrs, [out]) {
       const y = like(x as Tensor, out as TensorSpec, name)
       run(name as 'exp', { out: y, x: x as Tensor })
@@ -33,10 +33,29 @@ function unary(
 }
 
 /** The names of kernels of one tensor, all with the arguments of `exp`. */
-type UnaryName = 'neg' | 'abs' | 'sign' | 'square' | 'exp' | 'log' | 'log1p' | 'sqrt' | 'rsqrt' | 'reciprocal' | 'sin' | 'cos' | 'erf' | 'floor'
+type UnaryName =
+  | 'neg'
+  | 'abs'
+  | 'sign'
+  | 'square'
+  | 'exp'
+  | 'log'
+  | 'log1p'
+  | 'sqrt'
+  | 'rsqrt'
+  | 'reciprocal'
+  | 'sin'
+  | 'cos'
+  | 'erf'
+  | 'floor'
 type Derivative = (g: Tensor, saved: Tensor) => Tensor
 
-function simple(name: UnaryName, saved: 'x' | 'y' | 'nothing', derivative: Derivative, allowed: readonly DType[] = floating) {
+function simple(
+  name: UnaryName,
+  saved: 'x' | 'y' | 'nothing',
+  derivative: Derivative,
+  allowed: readonly DType[] = floating,
+) {
   const record = unary(name, allowed, saved, derivative)
   return <S extends Shape>(x: Tensor<S>): Tensor<S> => apply(record, [x], null) as Tensor<S>
 }
@@ -60,7 +79,7 @@ export const erf = simple('erf', 'x', (g, x) => mul(g, mul(exp(neg(square(x))), 
 
 const clampRecord = defineOperator<{ min: number; max: number }>({
   name: 'clamp',
-  infer: ([x]) => (checkDType('clamp', 'x', x as Tensor, arithmetic), specOf(x as Tensor)),
+  infer: ([x]) => checkedSpec('clamp', x as Tensor, arithmetic),
   forward([x], { min, max }, [out]) {
     const y = like(x as Tensor, out as TensorSpec, 'clamp')
     run('clamp', { out: y, x: x as Tensor, min, max })
@@ -98,7 +117,8 @@ const cast = defineOperator<DType>({
   name: 'cast',
   infer(inputs, dtype) {
     const [x] = inputs as [Tensor]
-    if (!Object.hasOwn(dtypes, dtype)) throw new DTypeError('to', `there is no dtype '${dtype}'; known are ${Object.keys(dtypes).join(', ')}`)
+    if (!Object.hasOwn(dtypes, dtype))
+      throw new DTypeError('to', `there is no dtype '${dtype}'; known are ${Object.keys(dtypes).join(', ')}`)
     if (!x.device.supports(dtype)) throw new DTypeError('to', `device ${x.device.name} has no ${dtype}`)
     return { shape: x.shape, dtype }
   },
