@@ -8,7 +8,7 @@
 // a panel of NR queries writes it in just the order in which the second product, V^T P^T, reads a packed panel, so scores
 // are never repacked. And a vector holds one key of several queries: maximum and sum over keys need no work across lanes.
 //
-// 4 (D + Dv) / 2 operations and one exponential per score; causal scores above the diagonal are skipped to a row of MR
+// 2 (D + Dv) operations and one exponential per score; causal scores above the diagonal are skipped to a row of MR
 // and, in depth, exactly, and so are tiles of padding. K and V^T are packed once per key head, in 4 Tk (D + Dv) bytes, or
 // read where they are if that would serve few queries only.
 #include "problem.h"

@@ -129,7 +129,8 @@ static inline void dropout_row(const Problem& p, int64_t batch, int64_t head, in
   random::philox_words(words, round_up(skipped + n, group), p.random.seed, p.random.stream,
                        p.random.offset + element / 4);
   const uint32_t largest_dropped = uint32_t(p.drop_below - 1);  // drop_below is at least 1, and may be 2^32
-  for (int64_t c = 0; c < n; c++) to[c] = words[skipped + c] <= largest_dropped ? 0.f : p.kept_scale;
+  const float kept = p.kept_scale;
+  for (int64_t c = 0; c < n; c++) to[c] = words[skipped + c] <= largest_dropped ? 0 : kept;
 }
 
 // Operands of small products. Element (i, d) of a left operand stands at data[i / MR * panel + i % MR * row + d * depth],
