@@ -3,7 +3,7 @@ export { type BackwardOptions, backward, type GradOptions, grad, zeroGrad } from
 export { enableGrad, isGradEnabled, noGrad } from './autograd/mode.js'
 export { describeDevice } from './backend/describe.js'
 export { defaultDevice, device, setDefaultDevice, unavailable } from './backend/devices.js'
-export { memory } from './backend/memory.js'
+export { type Memory, memory, resetPeakMemory } from './backend/memory.js'
 export { type Trace, trace } from './backend/trace.js'
 export type { Device, DeviceMemory } from './core/device.js'
 export type { DType, TypedArray } from './core/dtype.js'

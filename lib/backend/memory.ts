@@ -10,3 +10,8 @@ export function memory(device: string | Device = defaultDevice()): Memory {
   const found = find(device)
   return { device: found.name, ...found.memory() }
 }
+
+/** Lets the peak begin again from what is live now. */
+export function resetPeakMemory(device: string | Device = defaultDevice()): void {
+  find(device).resetPeak()
+}

@@ -7,7 +7,8 @@ import { philox4 } from '../../core/philox.js'
 import type { KernelArguments, Kernels, PhiloxPosition } from '../kernels.js'
 import type { HostView } from './view.js'
 
-type Shared = keyof KernelArguments<'attention_forward', HostView> & keyof KernelArguments<'attention_backward', HostView>
+type Shared = keyof KernelArguments<'attention_forward', HostView> &
+  keyof KernelArguments<'attention_backward', HostView>
 type Inputs = Pick<KernelArguments<'attention_forward', HostView>, Exclude<Shared, 'out' | 'logSumExp'>>
 
 /** Elements along the last dimension of a view, seen as a vector. */
