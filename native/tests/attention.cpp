@@ -1,6 +1,6 @@
-// Attention against a float64 oracle: ragged sizes, strides, grouped heads, masks, rows without keys, dropout, gradients
-// singly and together; equal bits for 1, 2 and 3 threads; nothing written outside the outputs. The error allowed follows from
-// the terms that are summed, their number and their size.
+// Attention against a float64 oracle: ragged sizes, strides, grouped heads, masks, rows without keys, dropout,
+// gradients singly and together; equal bits for 1, 2 and 3 threads; nothing written outside the outputs. The error
+// allowed follows from the terms that are summed, their number and their size.
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -107,8 +107,9 @@ struct Case {
 
 std::string describe(const Case& c) {
   char text[200];
-  snprintf(text, sizeof text, "B %d Hq %d Hk %d Tq %d Tk %d D %d Dv %d causal %d mask %d dropout %g layout %d", int(c.B),
-           int(c.Hq), int(c.Hk), int(c.Tq), int(c.Tk), int(c.D), int(c.Dv), c.causal, int(c.mask), c.dropout, int(c.layout));
+  snprintf(text, sizeof text, "B %d Hq %d Hk %d Tq %d Tk %d D %d Dv %d causal %d mask %d dropout %g layout %d",
+           int(c.B), int(c.Hq), int(c.Hk), int(c.Tq), int(c.Tk), int(c.D), int(c.Dv), c.causal, int(c.mask), c.dropout,
+           int(c.layout));
   return text;
 }
 
@@ -131,7 +132,8 @@ struct Inputs {
     bool_view = {nullptr, DType::boolean, 4, c.B * c.Hq * c.Tq * c.Tk, {c.B, c.Hq, c.Tq, c.Tk}, {}};
     if (c.mask == MaskKind::boolean || c.mask == MaskKind::both) {  // one for all heads; row 1 is without keys
       bytes.resize(size_t(c.B * c.Tq * c.Tk));
-      for (size_t e = 0; e < bytes.size(); e++) bytes[e] = e / size_t(c.Tk) % size_t(c.Tq) != 1 && numbers.bits() % 3 != 0;
+      for (size_t e = 0; e < bytes.size(); e++)
+        bytes[e] = e / size_t(c.Tk) % size_t(c.Tq) != 1 && numbers.bits() % 3 != 0;
       const int64_t strides[4] = {c.Tq * c.Tk, 0, c.Tk, 1};
       memcpy(bool_view.strides, strides, sizeof strides);
       mask_bool = &bool_view;
@@ -167,7 +169,7 @@ struct Exact {
 
 struct Oracle {
   Exact out, log_sum_exp, dq, dk, dv, dmask;
-  double widest = 0;  // sum of the sizes of a score's terms: what its error, hence a weight's relative error, grows with
+  double widest = 0;  // sum of the sizes of a score's terms; its error, hence a weight's relative one, grows with it
 
   Oracle(const Case& c, Inputs& in)
       : out(c.B * c.Hq * c.Tq * c.Dv),
@@ -207,7 +209,8 @@ struct Oracle {
       }
     }
     for (double& x : p) sum += x = largest == -INFINITY ? 0 : exp(x - largest);
-    log_sum_exp.add(index, largest == -INFINITY ? -INFINITY : largest + log(sum), 1 + (isfinite(largest) ? fabs(largest) : 0));
+    log_sum_exp.add(index, largest == -INFINITY ? -INFINITY : largest + log(sum),
+                    1 + (isfinite(largest) ? fabs(largest) : 0));
     for (double& x : p) x = sum == 0 ? 0 : x / sum;
 
     double delta = 0, delta_size = 0;
@@ -325,12 +328,12 @@ void test_shapes(Threads& threads) {
     for (int64_t tq : {1, 33, 130})
       for (int64_t tk : {1, 33, 130}) test(threads, {1, 2, 1, tq, tk, 17, 17, causal});
     for (int64_t d : {1, 4, 31, 64, 80}) test(threads, {2, 1, 1, 65, 67, d, d, causal});
-    test(threads, {1, 2, 2, 40, 50, 24, 7, causal});      // Dv smaller
-    test(threads, {1, 2, 2, 40, 50, 5, 40, causal});      // Dv larger
-    test(threads, {1, 1, 1, 9, 11, 300, 290, causal});    // deeper than gemm's blocks
-    test(threads, {2, 6, 2, 70, 70, 16, 16, causal});     // grouped heads
-    test(threads, {1, 4, 1, 33, 600, 8, 8, causal});      // keys in pieces, fewer queries
-    test(threads, {1, 1, 1, 700, 650, 16, 16, causal});   // keys in pieces
+    test(threads, {1, 2, 2, 40, 50, 24, 7, causal});     // Dv smaller
+    test(threads, {1, 2, 2, 40, 50, 5, 40, causal});     // Dv larger
+    test(threads, {1, 1, 1, 9, 11, 300, 290, causal});   // deeper than gemm's blocks
+    test(threads, {2, 6, 2, 70, 70, 16, 16, causal});    // grouped heads
+    test(threads, {1, 4, 1, 33, 600, 8, 8, causal});     // keys in pieces, fewer queries
+    test(threads, {1, 1, 1, 700, 650, 16, 16, causal});  // keys in pieces
   }
   test(threads, {1, 1, 1, 20, 30, 16, 16, false, MaskKind::none, 0, Layout::dense, -0.3});
   for (Layout layout : {Layout::time_major, Layout::features_outside, Layout::sparse})

@@ -1,16 +1,18 @@
 // attention_backward: gradients of q, k, v and of the scores (for an additive mask), those of them that are wanted.
 //
-// After T. Dao, "FlashAttention-2" (2023): with the forward pass's logSumExp L, the weights of a tile are computed again,
-// P = exp(scale q k^T + mask - L), and with M the factors of dropout and delta_i = sum over features of dy_i out_i,
+// After T. Dao, "FlashAttention-2" (2023): with the forward pass's logSumExp L, the weights of a tile are computed
+// again, P = exp(scale q k^T + mask - L), and with M the factors of dropout and delta_i = sum over features of dy_i
+// out_i,
 //   dv = (M P)^T dy,   dP = M (dy v^T),   dS = P (dP - delta),   dq = scale dS k,   dk = scale dS^T q.
 // Outputs are overwritten.
 //
-// A chunk is a key head, or a piece of its keys where heads are few. Within it every product is done once, five per tile,
-// in an order that the shape fixes: keys tile by tile, and for each the queries; dk and dv grow in place, and so does dq
-// where a chunk has all the keys. Else each piece has its own dq, and these are summed in order.
+// A chunk is a key head, or a piece of its keys where heads are few. Within it every product is done once, five per
+// tile, in an order that the shape fixes: keys tile by tile, and for each the queries; dk and dv grow in place, and so
+// does dq where a chunk has all the keys. Else each piece has its own dq, and these are summed in order.
 //
-// A tile of P or dS is [queries][keys] with rows a little longer than the keys (a power of two would map its columns to few
-// cache sets). It is the left operand of dq and, read by columns, of dk and dv: gemm's micro-kernel reads it where it is.
+// A tile of P or dS is [queries][keys] with rows a little longer than the keys (a power of two would map its columns to
+// few cache sets). It is the left operand of dq and, read by columns, of dk and dv: gemm's micro-kernel reads it where
+// it is.
 //
 // 6 D + 4 Dv operations and one exponential per score.
 #include "problem.h"
@@ -118,8 +120,8 @@ void pack_queries(const Problem& p, const Gradients& to, const View& dy, const f
   }
 }
 
-// From scores s and dy v^T to M P and dS, for up to a vector of keys; added and kept are null where there is no mask and
-// no dropout.
+// From scores s and dy v^T to M P and dS, for up to a vector of keys; added and kept are null where there is no mask
+// and no dropout.
 template <class Load, class Store>
 FIRESTEEL_INLINE void weigh_vector(float* s, float* g, const float* added, const float* kept, Vec shift, Vec delta,
                                    bool scores, const Load& load, const Store& store) {
@@ -154,11 +156,11 @@ void tile(const Problem& p, const Gradients& to, const Place& at, const Room& ro
           int64_t j, int64_t n) {
   const int64_t local = j - at.first_key;
   float *weights = room.weights, *dscores = room.dscores;
-  multiply(m, n, p.D, packed_left(room.q_left + i * p.D, p.D), packed_right(room.k_transposed + local * p.D, p.D), weights,
-           tile_stride, false);
+  multiply(m, n, p.D, packed_left(room.q_left + i * p.D, p.D), packed_right(room.k_transposed + local * p.D, p.D),
+           weights, tile_stride, false);
   if (to.scores)
-    multiply(m, n, p.Dv, packed_left(room.dy_left + i * p.Dv, p.Dv), packed_right(room.v_transposed + local * p.Dv, p.Dv),
-             dscores, tile_stride, false);
+    multiply(m, n, p.Dv, packed_left(room.dy_left + i * p.Dv, p.Dv),
+             packed_right(room.v_transposed + local * p.Dv, p.Dv), dscores, tile_stride, false);
 
   const int64_t first_row = (at.batch * p.Hq + at.head) * p.Tq + i;
   for (int64_t r = 0; r < m; r++) {

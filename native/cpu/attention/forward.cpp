@@ -1,16 +1,17 @@
 // attention_forward: out = dropout(softmax(scale q k^T + mask)) v, and the logarithm of each row's sum of exponentials.
 //
-// After T. Dao, "FlashAttention-2" (2023): a tile of queries meets the keys tile by tile; the scores live in one tile that
-// stays in the first-level cache, and a running maximum and a running sum per query correct what was added before. No
-// row of scores is ever kept. Out and logSumExp are overwritten.
+// After T. Dao, "FlashAttention-2" (2023): a tile of queries meets the keys tile by tile; the scores live in one tile
+// that stays in the first-level cache, and a running maximum and a running sum per query correct what was added before.
+// No row of scores is ever kept. Out and logSumExp are overwritten.
 //
 // The tile is transposed, [keys][NR queries], for two reasons. A product whose left operand is K and whose right one is
-// a panel of NR queries writes it in just the order in which the second product, V^T P^T, reads a packed panel, so scores
-// are never repacked. And a vector holds one key of several queries: maximum and sum over keys need no work across lanes.
+// a panel of NR queries writes it in just the order in which the second product, V^T P^T, reads a packed panel, so
+// scores are never repacked. And a vector holds one key of several queries: maximum and sum over keys need no work
+// across lanes.
 //
 // 2 (D + Dv) operations and one exponential per score; causal scores above the diagonal are skipped to a row of MR
-// and, in depth, exactly, and so are tiles of padding. K and V^T are packed once per key head, in 4 Tk (D + Dv) bytes, or
-// read where they are if that would serve few queries only.
+// and, in depth, exactly, and so are tiles of padding. K and V^T are packed once per key head, in 4 Tk (D + Dv) bytes,
+// or read where they are if that would serve few queries only.
 #include "problem.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -20,13 +21,14 @@ namespace {
 using namespace attention;
 using simd::Vec;
 
-constexpr int64_t vectors = NR / simd::lanes;             // of a row of the tile
-constexpr int64_t tile_keys = 256 / MR * MR;              // whole panels
-constexpr int64_t panels_of_chunk = (128 + NR - 1) / NR;  // panels of queries that meet a tile of keys while it is in cache
+constexpr int64_t vectors = NR / simd::lanes;  // of a row of the tile
+constexpr int64_t tile_keys = 256 / MR * MR;   // whole panels
+// Panels of queries that meet a tile of keys while it is in the second-level cache.
+constexpr int64_t panels_of_chunk = (128 + NR - 1) / NR;
 static_assert(tile_keys <= most_keys, "dropout_row's limit");
 
-// All keys and values, packed: for a key head, K in panels of MR keys [D][MR], V^T in panels of MR features [Tk][MR]. Null
-// where they are read in place.
+// All keys and values, packed: for a key head, K in panels of MR keys [D][MR], V^T in panels of MR features [Tk][MR].
+// Null where they are read in place.
 struct Keys {
   float *k, *v;
   int64_t k_size, v_size;  // of a head
@@ -71,8 +73,8 @@ const float* tile_of_rows(float* room, int64_t queries, int64_t n, const Row& ro
 // Adds its mask to each query's column of the tile of queries [i, i + queries) and keys [j, j + n).
 void mask_tile(const Problem& p, float* tile, float* room, int64_t batch, int64_t head, int64_t i, int64_t queries,
                int64_t j, int64_t n) {
-  const float* added = tile_of_rows(
-      room, queries, n, [&](int64_t c, float* to) { mask_row(p, batch, head, i + c, j, n, to); });
+  const float* added =
+      tile_of_rows(room, queries, n, [&](int64_t c, float* to) { mask_row(p, batch, head, i + c, j, n, to); });
   for (int64_t e = 0; e < n * NR; e += simd::lanes)
     simd::store(tile + e, masked(simd::load(tile + e), simd::load(added + e)));
 }
@@ -98,8 +100,8 @@ void mask_later_keys(float* tile, int64_t i, int64_t j, int64_t n) {
 
 void drop_tile(const Problem& p, float* tile, float* room, int64_t batch, int64_t head, int64_t i, int64_t queries,
                int64_t j, int64_t n) {
-  const float* factors = tile_of_rows(
-      room, queries, n, [&](int64_t c, float* to) { dropout_row(p, batch, head, i + c, j, n, to); });
+  const float* factors =
+      tile_of_rows(room, queries, n, [&](int64_t c, float* to) { dropout_row(p, batch, head, i + c, j, n, to); });
   for (int64_t e = 0; e < n * NR; e += simd::lanes)
     simd::store(tile + e, simd::load(tile + e) * simd::load(factors + e));
 }

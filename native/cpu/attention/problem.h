@@ -1,8 +1,8 @@
-// What the forward and the backward pass of attention share: the sizes of a call, masks and dropout by row, small matrix
-// products over gemm's micro-kernel, and workspaces.
+// What the forward and the backward pass of attention share: the sizes of a call, masks and dropout by row, small
+// matrix products over gemm's micro-kernel, and workspaces.
 //
-// Legend: B batches, Hq query heads, Hk key heads (a group of Hq / Hk query heads reads one), Tq queries, Tk keys, D and Dv
-// sizes of a query or key and of a value; i a query, j a key.
+// Legend: B batches, Hq query heads, Hk key heads (a group of Hq / Hk query heads reads one), Tq queries, Tk keys, D
+// and Dv sizes of a query or key and of a value; i a query, j a key.
 #pragma once
 #include <math.h>
 #include <string.h>
@@ -44,8 +44,8 @@ static inline bool make_problem(Context& context, Problem& p, const View& out, c
                                 bool causal, double dropout, const Philox& random) {
   if (!expect(context, q.ndim == 4 && k.ndim == 4 && v.ndim == 4, "attention: q, k and v must have 4 dimensions"))
     return false;
-  p = {q.sizes[0], q.sizes[1], k.sizes[1],   q.sizes[2], k.sizes[2], q.sizes[3], v.sizes[3], &q, &k,
-       &v,         mask_bool,  mask_add,     float(scale), causal,   0,          1,          random};
+  p = {q.sizes[0], q.sizes[1], k.sizes[1], q.sizes[2],   k.sizes[2], q.sizes[3], v.sizes[3], &q,    &k,
+       &v,         mask_bool,  mask_add,   float(scale), causal,     0,          1,          random};
   const bool grouped = p.Hk > 0 ? p.Hq % p.Hk == 0 : p.Hq == 0;
   const View& rows = log_sum_exp;
   if (!expect(context, grouped, "attention: query heads must be a multiple of key heads") ||
@@ -82,8 +82,8 @@ static inline bool mask_is_by_key(const Problem& p) {
   return has_mask(p) && (!p.mask_bool || p.mask_bool->strides[2] == 0) && (!p.mask_add || p.mask_add->strides[2] == 0);
 }
 
-// A row of the additive mask (null: zeros) and of the boolean one (null: all true), in one. The steps between elements are
-// parameters so that inlined calls with steps of 1 become vector code.
+// A row of the additive mask (null: zeros) and of the boolean one (null: all true), in one. The steps between elements
+// are parameters so that inlined calls with steps of 1 become vector code.
 FIRESTEEL_INLINE void combine_masks(const float* added, int64_t added_step, const uint8_t* kept, int64_t kept_step,
                                     int64_t n, float* to) {
   if (added)
@@ -133,8 +133,8 @@ static inline void dropout_row(const Problem& p, int64_t batch, int64_t head, in
   for (int64_t c = 0; c < n; c++) to[c] = words[skipped + c] <= largest_dropped ? 0 : kept;
 }
 
-// Operands of small products. Element (i, d) of a left operand stands at data[i / MR * panel + i % MR * row + d * depth],
-// element (d, j) of a right one at data[j / NR * panel + d * depth + j % NR].
+// Operands of small products. Element (i, d) of a left operand stands at data[i / MR * panel + i % MR * row + d *
+// depth], element (d, j) of a right one at data[j / NR * panel + d * depth + j % NR].
 struct Left {
   const float* data;
   int64_t panel, row, depth;
@@ -181,8 +181,8 @@ static inline void parallel_units(Context& context, int64_t units, int64_t work,
     });
 }
 
-// Memory of the chunks at work: as many pieces as threads, each claimed for the time of a chunk. Which piece a chunk gets
-// does not show in its results.
+// Memory of the chunks at work: as many pieces as threads, each claimed for the time of a chunk. Which piece a chunk
+// gets does not show in its results.
 struct Workspaces {
   float* memory;
   int64_t size;  // floats of a piece
@@ -203,8 +203,6 @@ static inline int64_t claim(const Workspaces& spaces) {
     if (!__atomic_test_and_set(&spaces.busy[i], __ATOMIC_ACQUIRE)) return i;
 }
 
-static inline void give_back(const Workspaces& spaces, int64_t i) {
-  __atomic_clear(&spaces.busy[i], __ATOMIC_RELEASE);
-}
+static inline void give_back(const Workspaces& spaces, int64_t i) { __atomic_clear(&spaces.busy[i], __ATOMIC_RELEASE); }
 
 }  // namespace firesteel::FIRESTEEL_ISA::attention
