@@ -87,58 +87,86 @@ void pack_panel(float* to, const float* tile, const Product& p, const Block& blo
     }
 }
 
-// M rows of result for V vectors of consecutive positions (M V accumulators), over a block of depth.
-template <int M, int V, bool Partial>
-void few_step(const float* from, const int64_t* offsets, int64_t depth, const float* weights, bool bias,
-              bool accumulate, float* c, int64_t ldc, int64_t count) {
-  Vec sum[M][V];
+// What the unpacked product of a block of positions works on: rows x columns positions, a block of depth.
+struct Few {
+  const float* tile;
+  int64_t row_advance;
+  const int64_t* offsets;
+  int64_t depth;
+  const float* weights;
+  bool bias, accumulate;
+  float* c;
+  int64_t ldc, rows, columns;
+};
+
+// M rows of result for V vectors of positions in each of R rows of positions (M R V accumulators). `last` positions of
+// the last vector count.
+template <int M, int R, int V, bool Partial>
+void few_step(const Few& few, int64_t row, int64_t column, int last) {
+  Vec sum[M][R][V];
   for (int m = 0; m < M; m++)
-    for (int v = 0; v < V; v++) sum[m][v] = simd::zero();
-  for (int64_t k = 0; k < depth; k++, weights += tile_rows) {
+    for (int r = 0; r < R; r++)
+      for (int v = 0; v < V; v++) sum[m][r][v] = simd::zero();
+  const float* from = few.tile + row * few.row_advance + column;
+  const float* weights = few.weights;
+  for (int64_t k = 0; k < few.depth; k++, weights += tile_rows) {
     Vec weight[M];
     for (int m = 0; m < M; m++) weight[m] = simd::set(weights[m]);
-    const float* source = from + offsets[k];
-    for (int v = 0; v < V; v++) {
-      const Vec x = Partial ? simd::load_partial(source, int(count)) : simd::load(source + v * lanes);
-      for (int m = 0; m < M; m++) sum[m][v] = simd::fma(weight[m], x, sum[m][v]);
-    }
+    for (int r = 0; r < R; r++)
+      for (int v = 0; v < V; v++) {
+        const float* source = from + few.offsets[k] + r * few.row_advance + v * lanes;
+        const Vec x = Partial && v == V - 1 ? simd::load_partial(source, last) : simd::load(source);
+        for (int m = 0; m < M; m++) sum[m][r][v] = simd::fma(weight[m], x, sum[m][r][v]);
+      }
   }
   for (int m = 0; m < M; m++)
-    for (int v = 0; v < V; v++) {
-      float* to = c + m * ldc + v * lanes;
-      Vec result = sum[m][v];
-      if (accumulate) result = result + (Partial ? simd::load_partial(to, int(count)) : simd::load(to));
-      if (bias) result = result + simd::set(weights[m]);
-      if (Partial)
-        simd::store_partial(to, result, int(count));
-      else
-        simd::store(to, result);
-    }
+    for (int r = 0; r < R; r++)
+      for (int v = 0; v < V; v++) {
+        const bool partial = Partial && v == V - 1;
+        float* to = few.c + m * few.ldc + (row + r) * few.columns + column + v * lanes;
+        Vec result = sum[m][r][v];
+        if (few.accumulate) result = result + (partial ? simd::load_partial(to, last) : simd::load(to));
+        if (few.bias) result = result + simd::set(weights[m]);
+        if (partial)
+          simd::store_partial(to, result, last);
+        else
+          simd::store(to, result);
+      }
 }
 
-template <int M, int V>
-void few_row(const float* from, const int64_t* offsets, int64_t depth, const float* weights, bool bias, bool accumulate,
-             float* c, int64_t ldc, int64_t count) {
-  for (; count >= V * lanes; count -= V * lanes, from += V * lanes, c += V * lanes)
-    few_step<M, V, false>(from, offsets, depth, weights, bias, accumulate, c, ldc, 0);
-  if constexpr (V > 1) {
-    if (count) few_row<M, V / 2>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
-  } else if (count) {
-    few_step<M, 1, true>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
-  }
+// All rows of the last `rest` columns, more rows at a time where columns are few: W accumulators hide the latency.
+template <int M, int W, int V>
+void few_rest(const Few& few, int64_t column, int64_t rest) {
+  if constexpr (V > 1)
+    if (rest <= (V - 1) * lanes) return few_rest<M, W, V - 1>(few, column, rest);
+  constexpr int R = W / V;
+  const int last = int(rest - (V - 1) * lanes);
+  int64_t row = 0;
+  for (; row + R <= few.rows; row += R)
+    last == lanes ? few_step<M, R, V, false>(few, row, column, last) : few_step<M, R, V, true>(few, row, column, last);
+  for (; row < few.rows; row++)
+    last == lanes ? few_step<M, 1, V, false>(few, row, column, last) : few_step<M, 1, V, true>(few, row, column, last);
 }
 
-void multiply_few(int64_t m, const float* from, const int64_t* offsets, int64_t depth, const float* weights, bool bias,
-                  bool accumulate, float* c, int64_t ldc, int64_t count) {
+// W vectors of positions at a time.
+template <int M, int W>
+void few_block(const Few& few) {
+  int64_t column = 0;
+  for (; column + W * lanes <= few.columns; column += W * lanes)
+    for (int64_t row = 0; row < few.rows; row++) few_step<M, 1, W, false>(few, row, column, lanes);
+  if (column < few.columns) few_rest<M, W, W>(few, column, few.columns - column);
+}
+
+void multiply_few(int64_t m, const Few& few) {
   switch (m) {
     case 1:
-      return few_row<1, 8>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
+      return few_block<1, 8>(few);
     case 2:
-      return few_row<2, 4>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
+      return few_block<2, 4>(few);
     case 3:
-      return few_row<3, 4>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
+      return few_block<3, 4>(few);
     default:
-      return few_row<4, 2>(from, offsets, depth, weights, bias, accumulate, c, ldc, count);
+      return few_block<4, 2>(few);
   }
 }
 
@@ -239,9 +267,8 @@ void multiply_block(const Product& p, const Block& block, const float* source, c
 
     const float* packed = weights + round_up(p.M, tile_rows) * k0 + m0 * (depth + below);
     if (p.few) {
-      for (int64_t row = 0; row < block.rows; row++)
-        multiply_few(m1 - m0, tile + row * p.row_advance, p.offsets + k0, depth, packed, below, k0 > 0,
-                     c + row * block.columns, ldc, block.columns);
+      multiply_few(m1 - m0, {tile, p.row_advance, p.offsets + k0, depth, packed, below, k0 > 0, c, ldc, block.rows,
+                             block.columns});
       continue;
     }
     const int64_t steps = depth + below;
