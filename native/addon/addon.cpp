@@ -11,7 +11,8 @@
 namespace firesteel {
 namespace {
 
-constexpr size_t max_values = max_arguments + 1;
+// Few, for Node fills up what a call does not bring.
+constexpr size_t max_values = Decoder::max_made;
 
 // The arguments of one call from JavaScript.
 class Arguments {

@@ -29,7 +29,7 @@ const KernelInfo& kernel_info(int kernel);
 class Decoder {
  public:
   // More than any kernel has outputs.
-  static constexpr int max_made = max_arguments;
+  static constexpr int max_made = 8;
 
   // False: see error().
   bool decode(const Words& words, HandleTable& handles, Call& call);

@@ -66,9 +66,7 @@ Environment::~Environment() {
 void Environment::fail(const char* text) { napi_throw_error(env_, "ERR_INTERNAL", text); }
 
 napi_ref Environment::make_reference(napi_value object) {
-  napi_valuetype type;
-  napi_ref reference;
-  if (napi_typeof(env_, object, &type) != napi_ok || type != napi_object) return nullptr;
+  napi_ref reference;  // Node itself refuses numbers and strings
   return napi_create_reference(env_, object, 0, &reference) == napi_ok ? reference : nullptr;
 }
 

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Builds and runs the native tests without Node or the addon: each file of native/tests is a program, linked with native/core
+# and the kernels of one instruction set. Usage: scripts/native-tests.sh [isa...], by default all that this machine can run.
+#
+#   TESTS="softmax queue"          only these
+#   CXX, CXXFLAGS                  another compiler; flags behind those of native/sources.json
+#   ISA_FLAGS                      in place of the instruction set's own flags
+#   RUN="qemu-aarch64 -L /usr/..." what runs the programs
+#   BUILD_ONLY=1                   compile and link, run nothing
+#   JOBS                           compilers at a time (default: the number of cores)
+#
+# Objects are kept in build/native-tests, by compiler and flags, and rebuilt when a source or header is newer.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+present() { for flag in "$@"; do grep -qw "$flag" /proc/cpuinfo || return 1; done; }
+isas=("$@")
+if [ ${#isas[@]} -eq 0 ]; then
+  if [ "$(uname -m)" = aarch64 ]; then
+    isas=(neon)
+  else
+    isas=(base)
+    if present avx2 fma f16c; then isas+=(avx2); fi
+    if present avx512f avx512bw avx512vl avx512dq fma; then isas+=(avx512); fi
+  fi
+fi
+if [ -z "${CXX:-}" ]; then
+  CXX=g++
+  if command -v ccache > /dev/null; then CXX='ccache g++'; fi
+fi
+list() { node scripts/list-sources.cjs "$@"; }
+flags="$(list flags.all | tr '\n' ' ') ${CXXFLAGS:-}"
+root=build/native-tests/$(printf '%s' "$CXX $flags ${ISA_FLAGS-own}" | cksum | cut -d ' ' -f 1)
+mkdir -p "$root"
+
+tests=()
+for source in native/tests/*.cpp; do
+  name=$(basename "$source" .cpp)
+  if [ -z "${TESTS:-}" ] || [[ " $TESTS " == *" $name "* ]]; then tests+=("$name"); fi
+done
+# Tests of the core know no instruction set: they run once.
+of_isa() { grep -q FIRESTEEL_ISA "native/tests/$1.cpp"; }
+
+rule() { # <object> <source> <flag...>
+  printf '%s: %s\n\t%s %s %s -MMD -c %s -o $@\n-include %s\n' "$1" "$2" "$CXX" "$flags" "${*:3}" "$2" "${1%.o}.d"
+}
+link() { # <program> <object...>
+  printf 'all: %s\n%s: %s\n\t%s -pthread %s $^ -o $@\n' "$1" "$1" "${*:2}" "$CXX" "${CXXFLAGS:-}"
+}
+makefile() {
+  local source object core=() kernels isa_flags
+  echo 'all:'
+  for source in $(list core | grep -v core/isa.cpp); do # isa.cpp wants the kernels of all instruction sets
+    object=$root/core/$(basename "$source" .cpp).o
+    core+=("$object")
+    rule "$object" "$source"
+  done
+  for name in "${tests[@]}"; do
+    if of_isa "$name"; then continue; fi
+    rule "$root/core/test-$name.o" "native/tests/$name.cpp"
+    link "$root/core/$name" "$root/core/test-$name.o" "${core[@]}"
+  done
+  for isa in "${isas[@]}"; do
+    isa_flags="-DFIRESTEEL_ISA=$isa ${ISA_FLAGS-$(list "flags.$isa" | tr '\n' ' ')}"
+    kernels=()
+    for source in $(list kernels); do
+      object=${source#native/cpu/}
+      object=$root/$isa/$(tr / - <<< "${object%.cpp}").o
+      kernels+=("$object")
+      rule "$object" "$source" "$(list flags.kernels | tr '\n' ' ')" "$isa_flags"
+    done
+    for name in "${tests[@]}"; do
+      of_isa "$name" || continue
+      rule "$root/$isa/test-$name.o" "native/tests/$name.cpp" -Wno-unused-function "$isa_flags"
+      link "$root/$isa/$name" "$root/$isa/test-$name.o" "${kernels[@]}" "${core[@]}"
+    done
+  done
+}
+for isa in core "${isas[@]}"; do mkdir -p "$root/$isa"; done
+makefile > "$root/Makefile"
+nice make --silent -f "$root/Makefile" -j "${JOBS:-$(nproc)}" all
+if [ -n "${BUILD_ONLY:-}" ]; then exit; fi
+
+passed=0
+failed=0
+run() { # <folder> <name>
+  local start=$SECONDS output status=0
+  # shellcheck disable=SC2086 # RUN is a command with arguments
+  output=$(${RUN:-} "$root/$1/$2" 2>&1) || status=$?
+  if [ $status -eq 0 ]; then
+    passed=$((passed + 1))
+    printf 'ok      %-7s %-12s %3d s  %s\n' "$1" "$2" $((SECONDS - start)) "$(tail -n 1 <<< "$output")"
+  else
+    failed=$((failed + 1))
+    printf 'FAILED  %-7s %-12s %3d s  status %d\n%s\n' "$1" "$2" $((SECONDS - start)) $status "$output"
+  fi
+}
+for name in "${tests[@]}"; do of_isa "$name" || run core "$name"; done
+for isa in "${isas[@]}"; do
+  for name in "${tests[@]}"; do if of_isa "$name"; then run "$isa" "$name"; fi; done
+done
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
