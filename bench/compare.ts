@@ -1,0 +1,34 @@
+/** Whether two implementations agree on a workload's check. */
+import type { Check } from './work.js'
+
+const float32 = 2 ** -23
+
+/** Relative: a few roundings, and those of a sum of that many terms, on both sides. */
+export function tolerance(reduces: number): number {
+  return 2 * float32 * (16 + 4 * Math.sqrt(reduces))
+}
+
+interface Named {
+  readonly what: string
+  readonly value: number
+}
+
+function numbersOf(check: Check): readonly Named[] {
+  if ('losses' in check) return check.losses.map((value, i) => ({ what: `loss ${i}`, value }))
+  return [{ what: 'output', value: check.out }, ...check.grads.map((value, i) => ({ what: `gradient ${i}`, value }))]
+}
+
+/** What differs by more than rounding explains; empty if the checks agree. */
+export function differences(ours: Check, theirs: Check, reduces: number): readonly string[] {
+  const mine = numbersOf(ours)
+  const expected = numbersOf(theirs)
+  if (mine.length !== expected.length) return [`${mine.length} numbers, the peer has ${expected.length}`]
+  const allowed = tolerance(reduces)
+  return mine.flatMap(({ what, value }, i) => {
+    const other = expected[i] as Named
+    // A gradient that vanishes but for rounding has no relative error.
+    const error = Math.abs(value - other.value) / Math.max(Math.abs(other.value), 1e-6)
+    if (what === other.what && error <= allowed) return []
+    return [`${what} is ${value}, the peer's ${other.what} ${other.value} (off by ${error.toExponential(1)})`]
+  })
+}

@@ -1,0 +1,21 @@
+import { nn } from 'firesteel'
+import { type Builder, flag, operator, size } from './work.js'
+
+/** A Conv2d over x [n, c, h, w]. */
+export const convWork: Builder = (w, make) => {
+  const [n, c, height, width, out] = [size(w, 'n'), size(w, 'c'), size(w, 'h'), size(w, 'w'), size(w, 'out')]
+  const [kernel, stride, pad] = [size(w, 'kernel'), size(w, 'stride', 1), size(w, 'pad', 0)]
+  const groups = size(w, 'groups', 1)
+  const backward = flag(w, 'backward', true)
+  const x = make.floats([n, c, height, width], 1, backward)
+  const layer = make.parameters(new nn.Conv2d(c, out, kernel, { stride, padding: pad, groups, device: make.device }))
+  layer.requiresGrad_(backward)
+  const pixels =
+    Math.floor((height + 2 * pad - kernel) / stride + 1) * Math.floor((width + 2 * pad - kernel) / stride + 1)
+  const depth = (c / groups) * kernel * kernel
+  return operator(() => layer.forward(x), [x, ...layer.parameters()], {
+    // The bias' gradient sums over all pixels of the batch.
+    reduces: backward ? Math.max(depth, n * pixels) : depth,
+    operations: (backward ? 6 : 2) * n * out * pixels * depth,
+  })
+}

@@ -1,0 +1,83 @@
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { defaultScript } from './peers.js'
+
+export const usage = `Usage: npm run bench -- [options]
+  --only REGEX       workloads whose name matches
+  --backend NAME     one device (cpu, reference, cuda) instead of cpu and reference
+  --threads N        threads of the native kernels and of PyTorch (default: what the native kernels choose)
+  --repeats N        samples of each workload, of which the least counts (default 7; the reference backend takes 1)
+  --json FILE        writes {"rows": [...]}, minima in seconds
+  --workloads FILE   other workloads of the same kinds (default bench/workloads.json)
+  --against torch    takes turns with PyTorch, as it comes and with memory settings, and checks every result against it
+  --python FILE      an interpreter that has PyTorch (or FIRESTEEL_PEERS_PYTHON; default .peers/venv, made when missing)
+  FIRESTEEL_PEERS    another torch_bench.py, or its folder`
+
+export interface Options {
+  readonly only: RegExp
+  /** null: native and reference. */
+  readonly backend: string | null
+  /** null: as the native device has it. */
+  readonly threads: number | null
+  readonly repeats: number
+  readonly json: string | null
+  readonly workloads: string
+  readonly against: 'torch' | null
+  readonly peerScript: string
+  readonly peerPython: string | null
+}
+
+function positive(option: string, text: string, most: number): number {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 1 || value > most)
+    throw new Error(`${option} is '${text}', but must be an integer from 1 to ${most}`)
+  return value
+}
+
+function pattern(text: string): RegExp {
+  try {
+    return new RegExp(text)
+  } catch (error) {
+    throw new Error(`--only '${text}' is no regular expression: ${(error as Error).message}`)
+  }
+}
+
+/** The options of a command line; throws an error that says what is wrong. Null: the usage was asked for. */
+export function readOptions(args: readonly string[], environment: NodeJS.ProcessEnv): Options | null {
+  const text = { type: 'string' } as const
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      only: text,
+      backend: text,
+      threads: text,
+      repeats: text,
+      json: text,
+      workloads: text,
+      against: text,
+      python: text,
+      help: { type: 'boolean', short: 'h' },
+    },
+  })
+  if (values.help) return null
+  const { against } = values
+  if (against !== undefined && against !== 'torch')
+    throw new Error(`--against is '${against}', but the one peer known is 'torch'`)
+  if (values.python !== undefined && against === undefined)
+    throw new Error('--python is of use with --against torch only')
+  const workloads = resolve(values.workloads ?? fileURLToPath(new URL('./workloads.json', import.meta.url)))
+  if (!existsSync(workloads)) throw new Error(`--workloads: there is no ${workloads}`)
+  return {
+    only: pattern(values.only ?? ''),
+    backend: values.backend ?? null,
+    threads: values.threads === undefined ? null : positive('--threads', values.threads, 256),
+    repeats: values.repeats === undefined ? 7 : positive('--repeats', values.repeats, 100_000),
+    json: values.json ?? null,
+    workloads,
+    against: against ?? null,
+    peerScript: environment['FIRESTEEL_PEERS'] || defaultScript,
+    peerPython: values.python ?? (environment['FIRESTEEL_PEERS_PYTHON'] || null),
+  }
+}

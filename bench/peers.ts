@@ -1,0 +1,104 @@
+/** PyTorch as a peer: a process of peers/torch_bench.py that times one call for each name it is sent. */
+import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { createInterface, type Interface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import type { Check } from './work.js'
+
+const here = fileURLToPath(new URL('./peers/', import.meta.url))
+const root = fileURLToPath(new URL('../', import.meta.url))
+
+/** glibc's defaults give large blocks back to the system after every use, which costs PyTorch up to half its speed. */
+export const memorySettings = {
+  THP_MEM_ALLOC_ENABLE: '1',
+  MALLOC_MMAP_THRESHOLD_: '8589934592',
+  MALLOC_TRIM_THRESHOLD_: '8589934592',
+  MALLOC_TOP_PAD_: '268435456',
+} as const
+
+export interface PeerRow {
+  readonly name: string
+  /** Seconds of the one call. */
+  readonly best: number
+  readonly check: Check
+}
+
+export interface PeerPlace {
+  /** torch_bench.py, or a folder with it. */
+  readonly script: string
+  /** A Python that has PyTorch; null: .peers/venv, made when it is missing. */
+  readonly python: string | null
+}
+
+/** Where the peer's program and its Python are; makes the environment in .peers/ if there is none. */
+export function findPeer({ script, python }: PeerPlace): { readonly script: string; readonly python: string } {
+  const path = script.endsWith('.py') ? resolve(script) : resolve(script, 'torch_bench.py')
+  if (!existsSync(path)) throw new Error(`there is no ${path}; FIRESTEEL_PEERS names torch_bench.py or its folder`)
+  if (python !== null) {
+    if (!existsSync(python)) throw new Error(`there is no ${python}; --python names an interpreter that has PyTorch`)
+    return { script: path, python: resolve(python) }
+  }
+  const made = `${root}.peers/venv/bin/python`
+  if (!existsSync(made)) {
+    const beside = resolve(dirname(path), 'setup.sh')
+    const setup = existsSync(beside) ? beside : `${here}setup.sh`
+    console.error(`making .peers/ with ${setup} (once; it downloads PyTorch)`)
+    const { status } = spawnSync('bash', [setup, `${root}.peers`], { stdio: ['ignore', 2, 2] })
+    if (status !== 0) throw new Error(`${setup} failed; --python names an interpreter that has PyTorch already`)
+  }
+  return { script: path, python: made }
+}
+
+export const defaultScript = here
+
+export class Peer {
+  readonly #child: ChildProcessWithoutNullStreams
+  readonly #lines: Interface
+  #errors = ''
+  #ended = false
+  #waiting: { resolve(line: string): void; reject(error: Error): void } | null = null
+
+  constructor(
+    where: { readonly script: string; readonly python: string },
+    threads: number,
+    workloads: string,
+    environment: { readonly [name: string]: string },
+  ) {
+    const args = [where.script, '--serve', '--threads', String(threads), '--workloads', workloads]
+    this.#child = spawn(where.python, args, { env: { ...process.env, ...environment } })
+    this.#child.stderr.on('data', (chunk: Buffer) => {
+      this.#errors = (this.#errors + chunk.toString()).slice(-2000)
+    })
+    this.#child.stdin.on('error', () => undefined)
+    this.#child.on('error', (error) => this.#fail(error.message))
+    this.#child.on('close', (code) => this.#fail(`ended with code ${code}`))
+    this.#lines = createInterface({ input: this.#child.stdout })
+    this.#lines.on('line', (line) => {
+      this.#waiting?.resolve(line)
+      this.#waiting = null
+    })
+  }
+
+  #fail(reason: string): void {
+    this.#ended = true
+    this.#waiting?.reject(new Error(`torch_bench.py ${reason}: ${this.#errors.trim()}`))
+    this.#waiting = null
+  }
+
+  /** Times one call of a workload; the first time it also builds, checks and warms up. */
+  async time(name: string): Promise<PeerRow> {
+    if (this.#ended) throw new Error(`torch_bench.py has ended: ${this.#errors.trim()}`)
+    const line = await new Promise<string>((done, failed) => {
+      this.#waiting = { resolve: done, reject: failed }
+      this.#child.stdin.write(`${name}\n`)
+    })
+    return JSON.parse(line) as PeerRow
+  }
+
+  close(): void {
+    this.#lines.close()
+    this.#child.stdin.end()
+    this.#child.kill()
+  }
+}

@@ -1,0 +1,42 @@
+/** Which kinds of workloads the library's operators express, and who builds them. */
+import { readFileSync } from 'node:fs'
+import { attentionWork } from './attention.js'
+import { convWork } from './conv.js'
+import { addTinyWork, geluWork } from './elementwise.js'
+import { crossEntropyWork } from './loss.js'
+import { matmulWork } from './matmul.js'
+import { layerNormWork } from './norm.js'
+import { lstmWork } from './recurrent.js'
+import { cnnWork, gptLoraTraining, gptTraining, mlpWork, taggerWork } from './train.js'
+import type { Builder, Workload } from './work.js'
+
+const builders = new Map<string, Builder>([
+  ['matmul', matmulWork],
+  ['conv2d', convWork],
+  ['lstm', lstmWork],
+  ['attention', attentionWork],
+  ['layernorm', layerNormWork],
+  ['gelu', geluWork],
+  ['cross_entropy', crossEntropyWork],
+  ['add_tiny', addTinyWork],
+  ['train_mlp', mlpWork],
+  ['train_cnn', cnnWork],
+  ['train_lstm', taggerWork],
+  ['train_gpt', gptTraining],
+  ['train_gpt_lora', gptLoraTraining],
+])
+
+/** The builder of a workload, or why there is none. */
+export function builderOf({ kind, dtype = 'f32' }: Workload): Builder | string {
+  if (dtype !== 'f32') return `kernels do not compute in ${dtype} yet`
+  return builders.get(kind) ?? `no operator for kind '${kind}'`
+}
+
+export function readWorkloads(path: string): readonly Workload[] {
+  const list: unknown = JSON.parse(readFileSync(path, 'utf8'))
+  if (!Array.isArray(list)) throw new Error(`${path} must hold a list of workloads`)
+  for (const entry of list as readonly Partial<Workload>[])
+    if (typeof entry?.name !== 'string' || typeof entry.kind !== 'string')
+      throw new Error(`${path}: every workload needs a name and a kind, but one is ${JSON.stringify(entry)}`)
+  return list as readonly Workload[]
+}
