@@ -114,11 +114,17 @@ export class Pass {
         node.createGraph && node.gradient.fused
           ? throughComposite(node, gradients)
           : node.gradient.backward(node, gradients)
+      // One memory may be the gradient of several inputs (both biases of an LSTM): no target may take or end it alone.
+      const shared = results.filter(
+        (gradient, i) => gradient && results.findIndex((other) => other?.storage === gradient.storage) < i,
+      )
+      for (const gradient of shared) this.#hold((gradient as Tensor).storage)
       for (let i = 0; i < node.edges.length; i++) {
         const gradient = results[i] ?? null
         if (gradient) checkGradient(node, i, gradient)
         this.#send(node.edges[i] ?? null, gradient)
       }
+      for (const gradient of shared) this.#letGo((gradient as Tensor).storage)
     })
     for (const gradient of gradients) if (gradient) this.#letGo(gradient.storage)
     if (!this.#options.retainGraph) node.release()
