@@ -1,0 +1,48 @@
+/** `firesteel info`: which backends there are, which serves, and why not the others. */
+import { readFileSync } from 'node:fs'
+import { availableParallelism, cpus } from 'node:os'
+import { defaultDevice, unavailable } from '../backend/devices.js'
+import { describeNative } from '../backend/native/device.js'
+import { availableMemory } from '../backend/native/machine.js'
+import { formatBytes } from '../backend/native/memory.js'
+
+/** The package's own version, from the package.json above both lib and dist. */
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}
+
+const settings = [
+  'FIRESTEEL_DEVICE',
+  'FIRESTEEL_ISA',
+  'FIRESTEEL_THREADS',
+  'FIRESTEEL_REQUIRE',
+  'FIRESTEEL_CUDA_DRIVER',
+]
+
+/** Lines of label and value. */
+export function info(): string {
+  const native = describeNative()
+  const cuda = unavailable('cuda')
+  const processor = cpus()[0]?.model.trim() || process.arch
+  const set = settings.flatMap((name) => (process.env[name] ? [`${name}=${process.env[name]}`] : []))
+  const rows: readonly (readonly [string, string])[] = [
+    ['firesteel', version()],
+    ['node', `${process.version}, ${process.platform}-${process.arch}`],
+    ['processor', `${processor}, ${availableParallelism()} cores for this process`],
+    ['memory', `${formatBytes(availableMemory())} available`],
+    ['native kernels', native.available ? 'yes' : `no: ${native.reason}`],
+    ...(native.available
+      ? ([
+          ['  binary', String(native.path)],
+          ['  instruction set', String(native.isa)],
+          ['  threads', String(native.threads)],
+        ] as const)
+      : []),
+    ['cuda', cuda === null ? 'yes' : `no: ${cuda}`],
+    ['reference', 'yes: plain TypeScript, slow, always there'],
+    ['default device', defaultDevice().name],
+    ['environment', set.length > 0 ? set.join(' ') : 'nothing set'],
+  ]
+  return rows.map(([label, value]) => `${label.padEnd(18)}${value}`).join('\n')
+}
