@@ -101,7 +101,14 @@ const records = {
     (x, g, i) =>
       i === 0
         ? mul(g, mul(x(1), pow(x(0), sub(x(1), 1))))
-        : mul(g, where(eq(x(0), 0), where(ge(x(1), 0), 0, Number.NEGATIVE_INFINITY), mul(pow(x(0), x(1)), log(x(0))))),
+        : mul(
+            g,
+            where(
+              eq(x(0), 0),
+              where(ge(x(1), 0), scalarTensor(0, g), Number.NEGATIVE_INFINITY),
+              mul(pow(x(0), x(1)), log(x(0))),
+            ),
+          ),
   ),
 }
 
