@@ -120,15 +120,20 @@ type After<Now, Gives> = Gives extends 'keep' ? Now : Gives extends Flow ? Gives
 
 type SignatureOf<L> = L extends { readonly signature?: infer S } ? Exclude<S, undefined> : Signature
 
-/** The layers, each that does not fit replaced by a Misfit that names its place and both sizes. */
+/**
+ * The layers, each that does not fit replaced by a Misfit that names its place and both sizes. Of a list that is no tuple
+ * nothing is known.
+ */
 export type Chained<
   L extends readonly unknown[],
   Now = 'unknown',
   Out extends readonly unknown[] = [],
-> = L extends readonly [infer Head, ...infer Tail]
-  ? SignatureOf<Head> extends infer S extends Signature
-    ? Meets<Now, S['takes'], `${Out['length']}`> extends infer M
-      ? Chained<Tail, After<Now, S['gives']>, [...Out, M extends string ? Misfit<M> : unknown]>
-      : never
-    : Chained<Tail, 'unknown', [...Out, unknown]>
-  : Out
+> = number extends L['length']
+  ? readonly unknown[]
+  : L extends readonly [infer Head, ...infer Tail]
+    ? SignatureOf<Head> extends infer S extends Signature
+      ? Meets<Now, S['takes'], `${Out['length']}`> extends infer M
+        ? Chained<Tail, After<Now, S['gives']>, [...Out, M extends string ? Misfit<M> : unknown]>
+        : never
+      : Chained<Tail, 'unknown', [...Out, unknown]>
+    : Out

@@ -1,0 +1,37 @@
+/** Runs the ways of workers.mjs to end a process in processes of their own, and says how each must end. */
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import type { Report } from './measure.js'
+import type { NodeBinary } from './nodes.js'
+
+const script = fileURLToPath(new URL('workers.mjs', import.meta.url))
+
+export const endings = ['train and terminate', 'process.exit', 'uncaught throw', 'throw in a worker'] as const
+export type Ending = (typeof endings)[number]
+
+const exitCodes: { readonly [E in Ending]: number } = {
+  'train and terminate': 0,
+  'process.exit': 7,
+  'uncaught throw': 1,
+  'throw in a worker': 0,
+}
+
+/** From the last word of the process to its end; a kernel may run to the end of a chunk. */
+const promptly = 3000
+
+export function runEnding(node: NodeBinary, name: Ending): Report {
+  const { stdout, stderr, status, signal } = spawnSync(node.path, [script, name], {
+    encoding: 'utf8',
+    timeout: 120_000,
+    killSignal: 'SIGKILL',
+  })
+  const ended = Date.now()
+  const last = stdout.trim().split('\n').at(-1) ?? ''
+  const delay = ended - Number(/at (\d+)$/.exec(last)?.[1])
+  const faults = []
+  if (status !== exitCodes[name])
+    faults.push(`ended with ${status ?? signal} instead of ${exitCodes[name]}: ${stdout}${stderr}`)
+  if (!(delay < promptly)) faults.push(`took ${delay} ms to end after: ${last}`)
+  if (/unhandled|fatal|segmentation|abort/i.test(stderr)) faults.push(stderr)
+  return { name: `ends by ${name}`, figures: `${last.replace(/ at \d+$/, '')}; ended after ${delay} ms`, faults }
+}

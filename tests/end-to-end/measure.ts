@@ -1,0 +1,163 @@
+/** Runs scenarios of memory.ts in processes of their own, and says what is allowed of them. */
+import { type ChildProcess, fork, spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import type { Outcome, Sample } from './memory.js'
+import type { NodeBinary } from './nodes.js'
+
+const script = fileURLToPath(new URL('memory.ts', import.meta.url))
+const tsx = ['--import', 'tsx']
+
+/** Loops of one's own, in the order of the check; `trainer` is apart. */
+export const loops = [
+  'plain',
+  'microtasks',
+  'evaluation',
+  'throws in forward',
+  'throws in backward',
+  'throws in scope',
+] as const
+
+export interface Report {
+  readonly name: string
+  readonly figures: string
+  /** What is out of bounds. */
+  readonly faults: readonly string[]
+}
+
+/**
+ * The device lets 256 MB gather before it looks for garbage, and twice that of what survived two collections before it
+ * runs a full one; Node with tsx and the library take 115 MB.
+ */
+const residentLimit = 700e6
+/** What a process holds when the device looks for garbage for the first time. */
+const residentAtFirstCollection = 380e6
+
+const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`
+const most = (samples: readonly Sample[], field: keyof Sample) => Math.max(...samples.map((sample) => sample[field]))
+const least = (samples: readonly Sample[], field: keyof Sample) => Math.min(...samples.map((sample) => sample[field]))
+
+function check(condition: boolean, fault: string): string[] {
+  return condition ? [] : [fault]
+}
+
+export function runLoop(node: NodeBinary, name: string, steps: number): Report {
+  const { stdout, stderr, status, signal } = spawnSync(node.path, [...tsx, script, name, String(steps)], {
+    encoding: 'utf8',
+    maxBuffer: 1e8,
+  })
+  if (status !== 0) return { name, figures: '', faults: [`ended with ${status ?? signal}: ${stderr.trim()}`] }
+  const { samples, seconds, peakRss, tensorsBefore, tensorsAfter } = JSON.parse(stdout) as Outcome
+  const half = samples.length >> 1
+  const first = samples.slice(0, half)
+  const second = samples.slice(half)
+  const [rss1, rss2] = [most(first, 'rss'), most(second, 'rss')]
+  const [heap1, heap2] = [least(first, 'heap'), least(second, 'heap')]
+  return {
+    name,
+    figures:
+      `${((1000 * seconds) / steps).toFixed(2)} ms a step; resident at most ${megabytes(rss1)} in the first half, ` +
+      `${megabytes(rss2)} in the second; memory() at most ${megabytes(most(samples, 'bytes'))}, ` +
+      `${most(samples, 'tensors')} tensors; heap at least ${megabytes(heap1)}, ${megabytes(heap2)}; ` +
+      `${tensorsBefore} tensors lived before, ${tensorsAfter} after`,
+    faults: [
+      ...check(peakRss < residentLimit, `the process grew to ${megabytes(peakRss)}`),
+      ...check(
+        rss2 < 1.1 * Math.max(rss1, residentAtFirstCollection),
+        `the process grew from ${megabytes(rss1)} to ${megabytes(rss2)}`,
+      ),
+      ...check(heap2 < heap1 + 10e6, `the JavaScript heap grew from ${megabytes(heap1)} to ${megabytes(heap2)}`),
+      ...check(tensorsAfter === tensorsBefore, `${tensorsAfter - tensorsBefore} tensors are held that nobody holds`),
+    ],
+  }
+}
+
+interface TrainerBlock {
+  readonly seconds: number
+  readonly sample: Sample
+}
+
+class TrainerProcess {
+  readonly #child: ChildProcess
+  #resolve: (message: unknown) => void = () => undefined
+  #reject: (error: Error) => void = () => undefined
+  readonly blocks: TrainerBlock[] = []
+
+  private constructor(child: ChildProcess) {
+    this.#child = child
+    child.on('message', (message) => this.#resolve(message))
+    child.on('exit', (code) => this.#reject(new Error(`the process that trains ended with ${code}`)))
+  }
+
+  static async start(node: NodeBinary, heapBytes: number): Promise<TrainerProcess> {
+    const started = new TrainerProcess(
+      fork(script, ['trainer', String(heapBytes)], { execPath: node.path, execArgv: tsx }),
+    )
+    await started.#answer()
+    return started
+  }
+
+  #answer<T>(): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#resolve = (message) => resolve(message as T)
+      this.#reject = reject
+    })
+  }
+
+  async train(steps: number): Promise<void> {
+    this.#child.send(steps)
+    this.blocks.push(await this.#answer<TrainerBlock>())
+  }
+
+  /** After a collection of all garbage. */
+  async survivors(): Promise<{ readonly tensors: number; readonly heap: number }> {
+    this.#child.send(0)
+    return this.#answer()
+  }
+
+  kill(): void {
+    this.#child.kill()
+  }
+}
+
+/**
+ * The Trainer in two processes, one of them beside a JavaScript heap of 300 MB. They take turns, so that what else the
+ * machine does meets both alike, and the fastest turns are compared.
+ */
+export async function runTrainers(
+  node: NodeBinary,
+  turns: number,
+  steps: number,
+  allowedRatio: number,
+): Promise<Report> {
+  const processes: TrainerProcess[] = []
+  try {
+    for (const heap of [0, 300e6]) processes.push(await TrainerProcess.start(node, heap))
+    const [bare, loaded] = processes as [TrainerProcess, TrainerProcess]
+    await loaded.train(10)
+    const before = await loaded.survivors()
+    loaded.blocks.length = 0
+    for (let turn = 0; turn < turns; turn++)
+      for (const one of turn % 2 === 0 ? [bare, loaded] : [loaded, bare]) await one.train(steps)
+    const fastest = ({ blocks }: TrainerProcess) => Math.min(...blocks.map(({ seconds }) => seconds))
+    const ratio = fastest(loaded) / fastest(bare)
+    const samples = loaded.blocks.slice(1).map(({ sample }) => sample)
+    const [low, high] = [least(samples, 'rss'), most(samples, 'rss')]
+    const { heap, tensors } = await loaded.survivors()
+    return {
+      name: 'Trainer beside a heap of 300 MB',
+      figures:
+        `${((1000 * fastest(loaded)) / steps).toFixed(2)} ms a step, ${((1000 * fastest(bare)) / steps).toFixed(2)} ` +
+        `without the heap: ratio ${ratio.toFixed(3)}; resident ${megabytes(low)} to ${megabytes(high)}; heap ` +
+        `${megabytes(heap)}; memory() at most ${megabytes(most(samples, 'bytes'))}, ${most(samples, 'tensors')} tensors; ` +
+        `${before.tensors} tensors lived before, ${tensors} after`,
+      faults: [
+        ...check(ratio < allowedRatio, `${ratio.toFixed(3)} times the time without the heap`),
+        ...check(high < 1.05 * low + 20e6, `the process grew from ${megabytes(low)} to ${megabytes(high)}`),
+        ...check(heap > 280e6, `the heap held only ${megabytes(heap)}`),
+        ...check(tensors === before.tensors, `${tensors - before.tensors} tensors are held that nobody holds`),
+      ],
+    }
+  } finally {
+    for (const one of processes) one.kill()
+  }
+}

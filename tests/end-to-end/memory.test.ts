@@ -1,0 +1,26 @@
+/** The short form of run.ts, on the Node that runs the tests: memory that stays bounded, and processes that end. */
+import { describe, expect, it } from 'vitest'
+import { unavailable } from '../../lib/index.js'
+import { endings, runEnding } from './endings.js'
+import { loops, runLoop, runTrainers } from './measure.js'
+import { thisNode } from './nodes.js'
+
+describe.skipIf(unavailable('cpu') !== null && process.env['FIRESTEEL_REQUIRE'] !== 'native')('whole processes', () => {
+  for (const name of loops)
+    it(`hold their memory: ${name}`, () => {
+      const { faults, figures } = runLoop(thisNode, name, 500)
+      expect(faults, figures).toEqual([])
+    }, 60_000)
+
+  // Other work on the machine meets both processes, but in so few turns not alike: the narrow bound is run.ts's.
+  it('train beside a large heap', async () => {
+    const { faults, figures } = await runTrainers(thisNode, 6, 100, 2)
+    expect(faults, figures).toEqual([])
+  }, 60_000)
+
+  for (const name of endings)
+    it(`end: ${name}`, () => {
+      const { faults, figures } = runEnding(thisNode, name)
+      expect(faults, figures).toEqual([])
+    }, 120_000)
+})

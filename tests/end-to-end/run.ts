@@ -1,0 +1,32 @@
+/**
+ * The long checks of whole processes, on every Node that is promised: `tsx tests/end-to-end/run.ts [--steps 5000]`.
+ * Prints a line for each and ends with 'N passed, N failed'.
+ */
+import { parseArgs } from 'node:util'
+import { endings, runEnding } from './endings.js'
+import { loops, type Report, runLoop, runTrainers } from './measure.js'
+import { nodesToTest } from './nodes.js'
+
+const { values } = parseArgs({ options: { steps: { type: 'string', default: '5000' } } })
+const steps = Number(values.steps)
+/** Steps of the Trainer between its turns. */
+const turnSteps = 250
+
+let passed = 0
+let failed = 0
+
+function print({ name, figures, faults }: Report): void {
+  if (faults.length === 0) passed++
+  else failed++
+  process.stdout.write(`  ${faults.length === 0 ? 'ok    ' : 'FAILED'} ${name}: ${figures}\n`)
+  for (const fault of faults) process.stdout.write(`         ${fault}\n`)
+}
+
+for (const node of nodesToTest('20,22,24')) {
+  process.stdout.write(`Node ${node.version}, ${steps} steps each\n`)
+  for (const name of loops) print(runLoop(node, name, steps))
+  print(await runTrainers(node, Math.ceil(steps / turnSteps), turnSteps, 1.1))
+  for (const name of endings) print(runEnding(node, name))
+}
+process.stdout.write(`${passed} passed, ${failed} failed\n`)
+process.exitCode = failed === 0 ? 0 : 1

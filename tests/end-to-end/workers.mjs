@@ -1,0 +1,89 @@
+// Ends a process whose threads train, in the way its argument names; run by endings.ts.
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import { tsImport } from 'tsx/esm/api' // in workers, Node 20 does not apply `--import tsx`
+
+const firesteel = await tsImport('../../lib/index.ts', import.meta.url)
+const { crossEntropy, defaultDevice, full, matmul, manualSeed, nn, optim, randn, scope, fromTypedArray } = firesteel
+const ending = process.argv[2] ?? workerData
+
+/** Steps of a small network; gives its first and last loss. */
+function train(seed, steps) {
+  manualSeed(seed)
+  const model = new nn.Sequential(new nn.Linear(64, 128), new nn.ReLU(), new nn.Linear(128, 10))
+  const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-2 })
+  const x = randn([256, 64])
+  const labels = fromTypedArray(
+    Int32Array.from({ length: 256 }, (_, i) => i % 10),
+    [256],
+  )
+  const losses = []
+  for (let step = 0; step < steps; step++)
+    scope(() => {
+      const loss = crossEntropy(model.forward(x), labels)
+      loss.backward()
+      optimizer.step()
+      optimizer.zeroGrad()
+      losses.push(loss.item())
+    })
+  return [losses[0], losses.at(-1)]
+}
+
+/** Queues many seconds of work, kernels of about a second each, and returns at once. */
+function queueLongWork() {
+  const a = full([3072, 3072], 0.001)
+  let out = a
+  for (let i = 0; i < 10; i++) out = matmul(out, a)
+  return out
+}
+
+function say(text) {
+  process.stdout.write(`${text} at ${Date.now()}\n`)
+}
+
+if (!isMainThread) {
+  const { role, seed } = workerData
+  if (role === 'train') parentPort.postMessage(train(seed, 300))
+  else {
+    train(seed, 5)
+    const out = queueLongWork()
+    parentPort.postMessage('in a kernel')
+    if (role === 'throw') throw new Error('on purpose, in a worker')
+    await out.data()
+  }
+} else if (ending === 'train and terminate' || ending === 'throw in a worker') {
+  const last = ending === 'train and terminate' ? 'terminate' : 'throw'
+  const workers = ['train', 'train', 'train', last].map((role, seed) => {
+    const worker = new Worker(new URL(import.meta.url), { workerData: { role, seed } })
+    const event = (name) => new Promise((resolve) => worker.once(name, resolve))
+    return { worker, message: event('message'), exit: event('exit'), error: event('error') }
+  })
+  const victim = workers[3]
+  const word = await victim.message
+  if (word !== 'in a kernel') throw new Error(word)
+  let took = 0
+  if (last === 'terminate') {
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    const started = Date.now()
+    await victim.worker.terminate()
+    took = Date.now() - started
+  } else if ((await victim.error).message !== 'on purpose, in a worker') throw new Error('another error')
+  const code = await victim.exit
+  if (code !== 1) throw new Error(`the worker that was ended exited with ${code}`)
+  for (const { message } of workers.slice(0, 3)) {
+    const [before, after] = await message
+    if (!(after < 0.5 * before)) throw new Error(`a worker did not learn: loss ${before} to ${after}`)
+  }
+  for (const { exit } of workers.slice(0, 3)) {
+    const clean = await exit
+    if (clean !== 0) throw new Error(`a worker that trained exited with ${clean}`)
+  }
+  const [before, after] = train(9, 50) // the main thread's own device is none the worse
+  if (!(after < before)) throw new Error('the main thread did not learn')
+  say(`${defaultDevice().name}: 3 workers learned, the fourth was ended within ${took} ms`)
+} else {
+  train(1, 5)
+  queueLongWork()
+  say('10 matmuls of 3072 are queued')
+  if (ending === 'process.exit') process.exit(7)
+  throw new Error('on purpose')
+}
