@@ -1,0 +1,165 @@
+import fc from 'fast-check'
+import * as f from '../../lib/index.js'
+import { bits, type Case, constant, type ErrorCase, type Input, label, normal } from './case.js'
+
+interface Heads {
+  readonly batch: number
+  readonly queryHeads: number
+  readonly keyHeads: number
+  readonly queries: number
+  readonly keys: number
+  readonly size: number
+  readonly valueSize: number
+}
+
+type Mask = 'none' | 'bool' | 'added' | 'added to all rows'
+
+const three = (q: f.Tensor, k: f.Tensor, v: f.Tensor, options: f.AttentionOptions = {}) =>
+  f.scaledDotProductAttention(q, k, v, options)
+
+function caseOf(heads: Heads, mask: Mask, options: f.AttentionOptions, seed = 0): Case {
+  const { batch, queryHeads, keyHeads, queries, keys, size, valueSize } = heads
+  const masks: Input[] =
+    mask === 'none'
+      ? []
+      : mask === 'bool'
+        ? [bits([batch, 1, queries, keys], 0.7)]
+        : [normal(mask === 'added' ? [queryHeads, queries, keys] : [1, keys])]
+  return {
+    op: 'attention',
+    name: `${label(Object.values(heads))} mask ${mask} ${JSON.stringify(options)}`,
+    inputs: [
+      normal([batch, queryHeads, queries, size]),
+      normal([batch, keyHeads, keys, size]),
+      normal([batch, keyHeads, keys, valueSize]),
+      ...masks,
+    ],
+    call: (q, k, v, attnMask) =>
+      three(q as f.Tensor, k as f.Tensor, v as f.Tensor, {
+        ...options,
+        attnMask: attnMask ?? null,
+        generator: new f.Generator(11 + seed),
+      }),
+    length: (queries + keys) * batch * queryHeads + size + valueSize,
+    roundings: 64,
+  }
+}
+
+const heads = (
+  batch: number,
+  queryHeads: number,
+  keyHeads: number,
+  queries: number,
+  keys: number,
+  size: number,
+  valueSize: number,
+): Heads => ({ batch, queryHeads, keyHeads, queries, keys, size, valueSize })
+
+export const cases: readonly Case[] = [
+  caseOf(heads(1, 1, 1, 1, 1, 1, 1), 'none', {}),
+  caseOf(heads(2, 2, 2, 5, 7, 4, 3), 'none', {}),
+  caseOf(heads(2, 2, 2, 5, 5, 4, 4), 'none', { isCausal: true }),
+  caseOf(heads(1, 2, 2, 7, 4, 3, 3), 'none', { isCausal: true, scale: 0.3 }),
+  caseOf(heads(1, 4, 2, 5, 6, 4, 4), 'bool', {}),
+  caseOf(heads(1, 6, 2, 5, 6, 4, 4), 'added', {}),
+  caseOf(heads(2, 2, 1, 5, 5, 4, 4), 'added to all rows', { isCausal: true }),
+  caseOf(heads(2, 2, 2, 5, 7, 4, 4), 'none', { dropoutP: 0.3 }),
+  caseOf(heads(1, 4, 1, 5, 7, 4, 4), 'bool', { dropoutP: 0.5, isCausal: true }),
+  caseOf(heads(0, 2, 2, 5, 7, 4, 4), 'none', {}),
+  caseOf(heads(1, 2, 2, 0, 7, 4, 4), 'none', {}),
+  // Longer than a tile of keys and of queries, at sizes around the width of a vector.
+  caseOf(heads(1, 2, 2, 130, 131, 33, 31), 'none', {}),
+  caseOf(heads(1, 2, 1, 131, 131, 32, 32), 'added', { isCausal: true }),
+  {
+    op: 'attention',
+    name: 'rows without any key give 0',
+    inputs: [normal([1, 1, 3, 4]), normal([1, 1, 5, 4]), normal([1, 1, 5, 4]), constant(bits([3, 5], 0))],
+    call: (q, k, v, mask) => three(q as f.Tensor, k as f.Tensor, v as f.Tensor, { attnMask: mask ?? null }),
+    length: 20,
+  },
+  {
+    op: 'attention',
+    name: 'without heads',
+    inputs: [normal([2, 5, 4]), normal([2, 3, 4]), normal([2, 3, 4])],
+    call: (q, k, v) => three(q as f.Tensor, k as f.Tensor, v as f.Tensor),
+    length: 30,
+  },
+  {
+    op: 'attention',
+    name: 'heads side by side, as a projection leaves them',
+    inputs: [normal([2, 5, 24])],
+    call(x) {
+      const parts = f.split(x as f.Tensor, 8, -1).map((part) => f.transpose(f.reshape(part, [2, 5, 2, 4]), 1, 2))
+      return three(parts[0] as f.Tensor, parts[1] as f.Tensor, parts[2] as f.Tensor, { isCausal: true })
+    },
+    length: 50,
+    roundings: 64,
+  },
+]
+
+const size = (least: number, most: number) => fc.integer({ min: least, max: most })
+
+export const properties: readonly { readonly name: string; readonly cases: fc.Arbitrary<Case> }[] = [
+  {
+    name: 'attention',
+    cases: fc
+      .record({
+        batch: size(0, 2),
+        keyHeads: size(1, 3),
+        group: size(1, 3),
+        queries: size(0, 70),
+        keys: size(1, 70),
+        size: size(1, 35),
+        valueSize: size(1, 35),
+        mask: fc.constantFrom<Mask>('none', 'bool', 'added', 'added to all rows'),
+        isCausal: fc.boolean(),
+        dropoutP: fc.constantFrom(0, 0, 0.4),
+      })
+      .map(({ mask, isCausal, dropoutP, group, ...h }) =>
+        caseOf(heads(h.batch, h.keyHeads * group, h.keyHeads, h.queries, h.keys, h.size, h.valueSize), mask, {
+          isCausal,
+          dropoutP,
+        }),
+      ),
+  },
+]
+
+const q = normal([1, 2, 3, 4])
+
+export const errors: readonly ErrorCase[] = [
+  {
+    op: 'attention',
+    name: 'all that does not fit, at once',
+    code: 'ERR_SHAPE',
+    mentions: ['[1, 2, 3, 4]', '[2, 3, 5, 6]', 'batch sizes differ', '2 query heads', '3 key heads'],
+    call: (make) => three(make(q), make(normal([2, 3, 5, 6])), make(normal([2, 3, 5, 6]))),
+  },
+  {
+    op: 'attention',
+    name: 'a mask that does not broadcast',
+    code: 'ERR_SHAPE',
+    mentions: ['[3, 9]', '[1, 2, 3, 3]'],
+    call: (make) => three(make(q), make(q), make(q), { attnMask: make(bits([3, 9])) }),
+  },
+  {
+    op: 'attention',
+    name: 'scale NaN',
+    code: 'ERR_VALUE',
+    mentions: ['NaN', 'scale'],
+    call: (make) => three(make(q), make(q), make(q), { scale: Number.NaN }),
+  },
+  {
+    op: 'attention',
+    name: 'dropout NaN',
+    code: 'ERR_VALUE',
+    mentions: ['NaN', 'p is'],
+    call: (make) => three(make(q), make(q), make(q), { dropoutP: Number.NaN }),
+  },
+  {
+    op: 'attention',
+    name: 'dropout 2',
+    code: 'ERR_VALUE',
+    mentions: ['2'],
+    call: (make) => three(make(q), make(q), make(q), { dropoutP: 2 }),
+  },
+]

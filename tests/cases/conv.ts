@@ -1,0 +1,160 @@
+import fc from 'fast-check'
+import * as f from '../../lib/index.js'
+import { type Case, call, type ErrorCase, label, normal } from './case.js'
+
+interface Convolution {
+  readonly x: readonly [number, number, number, number]
+  /** out, kH, kW */
+  readonly kernel: readonly [number, number, number]
+  readonly options: f.Conv2dOptions
+}
+
+const convolutions: readonly Convolution[] = [
+  { x: [1, 1, 1, 1], kernel: [1, 1, 1], options: {} },
+  { x: [2, 3, 7, 8], kernel: [4, 3, 3], options: {} },
+  { x: [2, 3, 7, 8], kernel: [4, 3, 2], options: { padding: 1 } },
+  { x: [1, 2, 9, 7], kernel: [3, 3, 3], options: { stride: 2, padding: [1, 2] } },
+  { x: [2, 4, 8, 9], kernel: [6, 3, 3], options: { groups: 2, padding: 1, stride: [1, 2] } },
+  { x: [2, 6, 6, 5], kernel: [6, 3, 3], options: { groups: 6, padding: 1 } },
+  { x: [1, 3, 11, 11], kernel: [2, 3, 3], options: { dilation: [2, 3], padding: 2 } },
+  { x: [2, 5, 6, 7], kernel: [33, 1, 1], options: {} },
+  { x: [1, 2, 5, 5], kernel: [3, 5, 5], options: { padding: 4 } },
+  { x: [1, 2, 4, 9], kernel: [2, 1, 4], options: { stride: [3, 1] } },
+  { x: [0, 3, 7, 8], kernel: [4, 3, 3], options: {} },
+  { x: [3, 17, 19, 21], kernel: [33, 3, 3], options: { padding: 1 } },
+]
+
+function lengthOf({ x: [n, c, h, w], kernel: [out, kh, kw] }: Convolution): number {
+  return Math.max(c * kh * kw, out * kh * kw, n * h * w)
+}
+
+function caseOf(conv: Convolution, bias: boolean): Case {
+  const [out, kh, kw] = conv.kernel
+  const weight = normal([out, conv.x[1] / (conv.options.groups ?? 1), kh, kw])
+  return {
+    op: 'conv2d',
+    name: `${label(conv.x)} by ${label(conv.kernel)} ${JSON.stringify(conv.options)}${bias ? ' and a bias' : ''}`,
+    inputs: bias ? [normal(conv.x), weight, normal([out])] : [normal(conv.x), weight],
+    call: (x, w, b) => f.conv2d(x, w, b ?? null, conv.options),
+    length: lengthOf(conv),
+  }
+}
+
+const plain = { strideH: 2, strideW: 1, padH: 1, padW: 0, dilationH: 1, dilationW: 2, groups: 2 }
+
+export const cases: readonly Case[] = [
+  ...convolutions.map((conv, i) => caseOf(conv, i % 2 === 1)),
+  {
+    op: 'conv2d',
+    name: 'an image without a batch',
+    inputs: [normal([3, 6, 5]), normal([2, 3, 3, 3])],
+    call: (x, w) => f.conv2d(x, w),
+    length: 27,
+  },
+  {
+    op: 'conv2d_input_gradient',
+    name: 'by itself',
+    inputs: [normal([2, 4, 4, 4]), normal([4, 2, 3, 3])],
+    call: (dy, w) => call('conv2d_input_gradient', [dy, w], { ...plain, shape: [2, 4, 8, 8] }),
+    length: 36,
+  },
+  {
+    op: 'conv2d_weight_gradient',
+    name: 'by itself',
+    inputs: [normal([2, 4, 4, 4]), normal([2, 4, 8, 8])],
+    call: (dy, x) => call('conv2d_weight_gradient', [dy, x], { ...plain, shape: [4, 2, 3, 3] }),
+    length: 128,
+  },
+]
+
+const size = (least: number, most: number) => fc.integer({ min: least, max: most })
+
+export const properties: readonly { readonly name: string; readonly cases: fc.Arbitrary<Case> }[] = [
+  {
+    name: 'conv2d',
+    cases: fc
+      .record({
+        n: size(0, 3),
+        groups: size(1, 3),
+        cIn: size(1, 9),
+        cOut: size(1, 9),
+        h: size(1, 14),
+        w: size(1, 34),
+        kh: size(1, 4),
+        kw: size(1, 5),
+        stride: fc.tuple(size(1, 3), size(1, 3)),
+        padding: fc.tuple(size(0, 3), size(0, 3)),
+        dilation: fc.tuple(size(1, 2), size(1, 3)),
+        bias: fc.boolean(),
+      })
+      .filter(
+        (c) =>
+          c.dilation[0] * (c.kh - 1) < c.h + 2 * c.padding[0] && c.dilation[1] * (c.kw - 1) < c.w + 2 * c.padding[1],
+      )
+      .map(({ n, groups, cIn, cOut, h, w, kh, kw, stride, padding, dilation, bias }) =>
+        caseOf(
+          {
+            x: [n, cIn * groups, h, w],
+            kernel: [cOut * groups, kh, kw],
+            options: { stride, padding, dilation, groups },
+          },
+          bias,
+        ),
+      ),
+  },
+]
+
+const x = normal([1, 3, 5, 5])
+const w = normal([2, 3, 3, 3])
+
+export const errors: readonly ErrorCase[] = [
+  {
+    op: 'conv2d',
+    name: 'all that does not fit, at once',
+    code: 'ERR_SHAPE',
+    mentions: ['[1, 3, 5, 5]', '3 channels', 'takes 4', 'bias is [3]'],
+    call: (make) => f.conv2d(make(x), make(normal([2, 4, 3, 3])), make(normal([3]))),
+  },
+  {
+    op: 'conv2d',
+    name: 'a kernel too large',
+    code: 'ERR_SHAPE',
+    mentions: ['7 x 7', '5 x 5'],
+    call: (make) => f.conv2d(make(x), make(normal([2, 3, 7, 7]))),
+  },
+  {
+    op: 'conv2d',
+    name: 'stride NaN',
+    code: 'ERR_VALUE',
+    mentions: ['NaN', 'stride'],
+    call: (make) => f.conv2d(make(x), make(w), null, { stride: Number.NaN }),
+  },
+  {
+    op: 'conv2d',
+    name: 'stride 0',
+    code: 'ERR_VALUE',
+    mentions: ['0', 'stride'],
+    call: (make) => f.conv2d(make(x), make(w), null, { stride: 0 }),
+  },
+  {
+    op: 'conv2d',
+    name: 'padding -1',
+    code: 'ERR_VALUE',
+    mentions: ['-1', 'padding'],
+    call: (make) => f.conv2d(make(x), make(w), null, { padding: -1 }),
+  },
+  {
+    op: 'conv2d',
+    name: 'dilation 1.5',
+    code: 'ERR_VALUE',
+    mentions: ['1.5', 'dilation'],
+    call: (make) => f.conv2d(make(x), make(w), null, { dilation: 1.5 }),
+  },
+  {
+    op: 'conv2d',
+    name: 'groups NaN',
+    code: 'ERR_VALUE',
+    mentions: ['NaN', 'groups'],
+    call: (make) => f.conv2d(make(x), make(w), null, { groups: Number.NaN }),
+  },
+]

@@ -1,0 +1,275 @@
+import * as f from '../../lib/index.js'
+import {
+  awayFrom,
+  bits,
+  bytes,
+  type Case,
+  constant,
+  type ErrorCase,
+  type Input,
+  integers,
+  label,
+  normal,
+  positive,
+  ragged,
+  uniform,
+} from './case.js'
+
+type Make = (shape: f.Shape) => Input
+
+function unary(op: string, fn: (x: f.Tensor) => f.Tensor, input: Make, more: Partial<Case> = {}): Case[] {
+  return ragged.map((shape) => ({ op, name: label(shape), inputs: [input(shape)], call: fn, ...more }))
+}
+
+const smooth: Make = (shape) => normal(shape)
+const kinkAt =
+  (...points: number[]): Make =>
+  (shape) =>
+    awayFrom(shape, points)
+
+/** Shapes of two operands, and how many elements share one of a broadcast operand. */
+const pairs: readonly [f.Shape, f.Shape, number][] = [
+  [[], [], 1],
+  [[31], [31], 1],
+  [[33, 32], [32], 33],
+  [[33, 1], [1, 31], 33],
+  [[2, 1, 5], [3, 1], 5],
+  [[0, 3], [3], 1],
+  [[7], [], 7],
+  [[3, 23001], [3, 23001], 1],
+]
+
+function binary(
+  op: string,
+  fn: (a: f.Tensor, b: f.Tensor) => f.Tensor,
+  a: Make,
+  b: Make,
+  more: Partial<Case> = {},
+): Case[] {
+  return pairs.map(([left, right, length]) => ({
+    op,
+    name: `${label(left)} and ${label(right)}`,
+    inputs: [a(left), b(right)],
+    call: fn,
+    length,
+    ...more,
+  }))
+}
+
+const piecewise = (shape: f.Shape) => integers(shape, -2, 3)
+/** The second is shifted, so that ties and near ties with the first are out of reach of a finite difference. */
+const apart: Make = (shape) => ({
+  ...normal(shape),
+  values: (random, count) => Float64Array.from({ length: count }, () => Math.round(random() * 8) / 4 + 1 / 8),
+})
+const quarters: Make = (shape) => ({
+  ...normal(shape),
+  values: (random, count) => Float64Array.from({ length: count }, () => Math.round(random() * 8) / 4),
+})
+
+export const cases: readonly Case[] = [
+  ...binary('add', f.add, smooth, smooth),
+  ...binary('sub', f.sub, smooth, smooth),
+  ...binary('mul', f.mul, smooth, smooth),
+  ...binary('div', f.div, smooth, positive),
+  ...binary('maximum', f.maximum, quarters, apart),
+  ...binary('minimum', f.minimum, quarters, apart),
+  ...binary('pow', f.pow, positive, smooth),
+  {
+    op: 'maximum',
+    name: 'ties share the gradient',
+    inputs: [positive([7])],
+    call: (x) => f.maximum(x, f.mul(x, 1)),
+    without: { 'finite differences': 'a tie is a kink' },
+  },
+  ...(['eq', 'ne', 'lt', 'le', 'gt', 'ge'] as const).flatMap((op) => [
+    ...binary(
+      op,
+      f[op],
+      (s) => constant(quarters(s)),
+      (s) => constant(quarters(s)),
+    ),
+    { op, name: 'int32', inputs: [piecewise([5, 33]), piecewise([33])], call: f[op] },
+    { op, name: 'bytes', inputs: [bytes([67]), bytes([67])], call: f[op] },
+    { op, name: 'a number', inputs: [constant(quarters([35]))], call: (x: f.Tensor) => f[op](x, 0.5) },
+  ]),
+  ...(['add', 'sub', 'mul', 'maximum', 'minimum'] as const).map((op) => ({
+    op,
+    name: 'int32',
+    inputs: [integers([4, 35], -1000, 1000), integers([35], -1000, 1000)],
+    call: (a: f.Tensor, b: f.Tensor) => f[op](a, b),
+  })),
+  ...unary('affine', (x) => f.add(f.mul(x, -1.5), 0.25), smooth),
+  ...unary('affine', (x) => f.sub(2, x), smooth).map((c) => ({ ...c, name: `2 - ${c.name}` })),
+  { op: 'affine', name: 'int32', inputs: [integers([37], -99, 99)], call: (x) => f.mul(f.add(x, 3), -2) },
+  ...[2, 3, 0.5, -1, -1.5, 1].flatMap((exponent) =>
+    unary('pow_scalar', (x) => f.pow(x, exponent), positive).map((c) => ({ ...c, name: `${c.name} ** ${exponent}` })),
+  ),
+  ...[2, 3].map((exponent) => ({
+    op: 'pow_scalar',
+    name: `negative numbers ** ${exponent}`,
+    inputs: [awayFrom([33], [0])],
+    call: (x: f.Tensor) => f.pow(x, exponent),
+  })),
+  ...pairs.map(([left, right, length]) => ({
+    op: 'where',
+    name: `${label(left)} and ${label(right)}`,
+    inputs: [bits(left), normal(right), normal(left)],
+    call: (c: f.Tensor, a: f.Tensor, b: f.Tensor) => f.where(c, a, b),
+    length,
+  })),
+  { op: 'where', name: 'int32', inputs: [bits([33]), piecewise([33]), piecewise([])], call: f.where },
+  {
+    op: 'where',
+    name: 'a number',
+    inputs: [bits([3, 33]), normal([33])],
+    call: (c, x) => f.where(c, x, -1),
+    length: 3,
+  },
+  ...unary('neg', f.neg, smooth),
+  ...unary('abs', f.abs, kinkAt(0)),
+  ...unary('sign', f.sign, kinkAt(0)),
+  ...unary('floor', f.floor, (shape) => uniform(shape, 0.1, 0.9)),
+  ...unary('square', f.square, smooth),
+  ...unary('exp', f.exp, smooth),
+  ...unary('log', f.log, positive),
+  ...unary('log1p', f.log1p, (shape) => uniform(shape, -0.5, 3)),
+  ...unary('sqrt', f.sqrt, positive),
+  ...unary('rsqrt', f.rsqrt, positive),
+  ...unary('reciprocal', f.reciprocal, positive),
+  ...unary('sin', f.sin, smooth),
+  ...unary('cos', f.cos, smooth),
+  ...unary('erf', f.erf, smooth),
+  ...(['neg', 'abs', 'sign', 'square'] as const).map((op) => ({
+    op,
+    name: 'int32',
+    inputs: [integers([69], -1000, 1000)],
+    call: (x: f.Tensor) => f[op](x),
+  })),
+  ...unary('clamp', (x) => f.clamp(x, -1, 0.5), kinkAt(-1, 0.5)),
+  { op: 'clamp', name: 'from below only', inputs: [awayFrom([35], [0.5])], call: (x) => f.clamp(x, 0.5) },
+  { op: 'clamp', name: 'int32', inputs: [integers([35], -9, 9)], call: (x) => f.clamp(x, -3, 4) },
+  ...unary(
+    'cast',
+    (x) => x.to('int32'),
+    (shape) => constant(normal(shape, 100)),
+  ).map((c) => ({
+    ...c,
+    name: `${c.name} to int32`,
+  })),
+  ...(['bfloat16', 'float16', 'uint8', 'bool'] as const).map((dtype) => ({
+    op: 'cast',
+    name: `to ${dtype} and back`,
+    // Positive and below 256: what C++ and JavaScript both define for bytes.
+    inputs: [constant(uniform([3, 35], 0, 255))],
+    call: (x: f.Tensor) => x.to('float32').to(dtype).to('float32'),
+  })),
+  { op: 'cast', name: 'int32 to float32', inputs: [integers([67], -9, 9)], call: (x) => x.to('float32') },
+  { op: 'cast', name: 'bool to float32', inputs: [bits([67])], call: (x) => x.to('float32') },
+  {
+    op: 'cast',
+    name: 'with a gradient through bfloat16',
+    inputs: [normal([33])],
+    call: (x) => x.to('bfloat16').to(x.dtype),
+    without: {
+      'finite differences': 'rounding makes steps',
+      devices: 'values near a step round to either side, depending on the float32 they came from',
+    },
+  },
+  ...unary('relu', f.relu, kinkAt(0)),
+  { op: 'relu', name: 'int32', inputs: [integers([67], -9, 9)], call: f.relu },
+  ...unary('sigmoid', f.sigmoid, smooth),
+  ...unary('tanh', f.tanh, smooth),
+  ...unary('silu', f.silu, smooth),
+  ...unary('mish', f.mish, smooth),
+  ...unary('hardswish', f.hardswish, kinkAt(-3, 3)),
+  ...unary('gelu', f.gelu, smooth),
+  ...unary('gelu', (x) => f.gelu(x, { approximate: 'tanh' }), smooth).map((c) => ({ ...c, name: `${c.name} tanh` })),
+  ...unary('softplus', f.softplus, smooth),
+  {
+    op: 'softplus',
+    name: 'beta and threshold',
+    inputs: [awayFrom([67], [1])],
+    call: (x) => f.softplus(x, { beta: 2, threshold: 2 }),
+    without: { 'finite differences': 'it jumps at the threshold: only near it, but so would a step' },
+  },
+  ...unary('elu', (x) => f.elu(x, { alpha: 0.7 }), kinkAt(0)),
+  ...unary('leaky_relu', (x) => f.leakyRelu(x, { negativeSlope: 0.2 }), kinkAt(0)),
+]
+
+const x = normal([3, 4])
+
+export const errors: readonly ErrorCase[] = [
+  {
+    op: 'add',
+    name: 'shapes that do not broadcast',
+    code: 'ERR_SHAPE',
+    mentions: ['[3, 4]', '[3]'],
+    call: (make) => f.add(make(x), make(normal([3]))),
+  },
+  {
+    op: 'mul',
+    name: 'two dtypes',
+    code: 'ERR_DTYPE',
+    mentions: ['float32', 'int32'],
+    call: (make) => f.mul(make(x), make(integers([4], 0, 9))),
+  },
+  {
+    op: 'exp',
+    name: 'integers',
+    code: 'ERR_DTYPE',
+    mentions: ['int32', 'float32'],
+    call: (make) => f.exp(make(integers([4], 0, 9))),
+  },
+  { op: 'add', name: 'NaN', code: 'ERR_VALUE', mentions: ['NaN'], call: (make) => f.add(make(x), Number.NaN) },
+  { op: 'pow', name: 'NaN', code: 'ERR_VALUE', mentions: ['NaN'], call: (make) => f.pow(make(x), Number.NaN) },
+  {
+    op: 'clamp',
+    name: 'NaN',
+    code: 'ERR_VALUE',
+    mentions: ['NaN', 'min'],
+    call: (make) => f.clamp(make(x), Number.NaN),
+  },
+  {
+    op: 'elu',
+    name: 'NaN',
+    code: 'ERR_VALUE',
+    mentions: ['NaN', 'alpha'],
+    call: (make) => f.elu(make(x), { alpha: Number.NaN }),
+  },
+  {
+    op: 'leakyRelu',
+    name: 'NaN',
+    code: 'ERR_VALUE',
+    mentions: ['NaN', 'negativeSlope'],
+    call: (make) => f.leakyRelu(make(x), { negativeSlope: Number.NaN }),
+  },
+  {
+    op: 'softplus',
+    name: 'NaN',
+    code: 'ERR_VALUE',
+    mentions: ['NaN', 'beta'],
+    call: (make) => f.softplus(make(x), { beta: Number.NaN }),
+  },
+  {
+    op: 'softplus',
+    name: 'beta 0',
+    code: 'ERR_VALUE',
+    mentions: ['0'],
+    call: (make) => f.softplus(make(x), { beta: 0 }),
+  },
+  {
+    op: 'where',
+    name: 'a condition of floats',
+    code: 'ERR_DTYPE',
+    mentions: ['condition', 'bool', 'float32'],
+    call: (make) => f.where(make(x), make(x), make(x)),
+  },
+  {
+    op: 'mul',
+    name: 'a fraction times int32',
+    code: 'ERR_DTYPE',
+    mentions: ['int32', '0.5'],
+    call: (make) => f.mul(make(integers([4], 0, 9)), 0.5),
+  },
+]

@@ -1,0 +1,41 @@
+/** All cases, by family. */
+import type fc from 'fast-check'
+import * as attention from './attention.js'
+import type { Case, ErrorCase } from './case.js'
+import * as conv from './conv.js'
+import * as elementwise from './elementwise.js'
+import * as indexing from './indexing.js'
+import * as loss from './loss.js'
+import * as matmul from './matmul.js'
+import * as norm from './norm.js'
+import * as optimizer from './optimizer.js'
+import * as pool from './pool.js'
+import * as random from './random.js'
+import * as recurrent from './recurrent.js'
+import * as reduce from './reduce.js'
+import * as shape from './shape.js'
+import * as softmax from './softmax.js'
+
+export interface Family {
+  readonly cases: readonly Case[]
+  readonly errors: readonly ErrorCase[]
+  /** Cases of any shapes and options. */
+  readonly properties?: readonly { readonly name: string; readonly cases: fc.Arbitrary<Case> }[]
+}
+
+export const families: { readonly [name: string]: Family } = {
+  elementwise,
+  reduce,
+  shape,
+  indexing,
+  matmul,
+  conv,
+  pool,
+  norm,
+  softmax,
+  loss,
+  recurrent,
+  attention,
+  random,
+  optimizer,
+}

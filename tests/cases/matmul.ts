@@ -1,0 +1,118 @@
+import * as f from '../../lib/index.js'
+import { type Case, type ErrorCase, integers, label, normal } from './case.js'
+
+/** Shapes of a and b, and the longest sum of forward or backward. */
+const products: readonly [f.Shape, f.Shape, number][] = [
+  [[1, 1], [1, 1], 1],
+  [[31], [31], 31],
+  [[31], [31, 33], 33],
+  [[32, 31], [31], 32],
+  [[31, 33], [33, 32], 33],
+  [[1, 300], [300, 7], 300],
+  [[7, 1], [1, 300], 300],
+  [[0, 3], [3, 5], 5],
+  [[3, 0], [0, 5], 5],
+  [[3, 5], [5, 0], 5],
+  [[2, 3, 5, 7], [2, 3, 7, 4], 7],
+  [[3, 1, 5, 7], [2, 7, 4], 21],
+  [[5, 7], [3, 2, 7, 4], 24],
+  // Deeper and wider than the blocks that are packed at a time.
+  [[131, 1031], [1031, 67], 1031],
+  [[17, 19], [19, 2053], 2053],
+]
+
+const transposed = (t: f.Tensor) => f.transpose(t, -1, -2)
+
+export const cases: readonly Case[] = [
+  ...products.map(([a, b, length]) => ({
+    op: 'matmul',
+    name: `${label(a)} times ${label(b)}`,
+    inputs: [normal(a), normal(b)],
+    call: (x: f.Tensor, y: f.Tensor) => f.matmul(x, y),
+    length,
+  })),
+  {
+    op: 'matmul',
+    name: 'transposed on both sides',
+    inputs: [normal([70, 33]), normal([65, 70])],
+    call: (a, b) => f.matmul(transposed(a), transposed(b)),
+    length: 70,
+  },
+  {
+    op: 'matmul',
+    name: 'a matrix with itself',
+    inputs: [normal([9, 9])],
+    call: (a) => f.matmul(a, a),
+    length: 18,
+  },
+  ...(
+    [
+      [[1, 1], 1],
+      [[31], 33],
+      [[32, 31], 33],
+      [[0, 31], 31],
+      [[2, 3, 31], 8],
+      [[2, 0, 31], 31],
+      [[65, 517], 128],
+    ] as const
+  ).flatMap(([shape, out]) => {
+    const last = shape[shape.length - 1] as number
+    const length = Math.max(last, out, 65)
+    return [
+      {
+        op: 'linear',
+        name: `${label(shape)} to ${out}`,
+        inputs: [normal(shape), normal([out, last]), normal([out])],
+        call: (x: f.Tensor, w: f.Tensor, b: f.Tensor) => f.linear(x, w, b),
+        length,
+      },
+      {
+        op: 'linear',
+        name: `${label(shape)} to ${out} without a bias`,
+        inputs: [normal(shape), normal([out, last])],
+        call: (x: f.Tensor, w: f.Tensor) => f.linear(x, w),
+        length,
+      },
+    ]
+  }),
+]
+
+const a = normal([3, 4])
+
+export const errors: readonly ErrorCase[] = [
+  {
+    op: 'matmul',
+    name: 'inner sizes that differ',
+    code: 'ERR_SHAPE',
+    mentions: ['[3, 4]', '[3, 5]', '4 and 3'],
+    call: (make) => f.matmul(make(a), make(normal([3, 5])) as f.Tensor),
+  },
+  {
+    op: 'matmul',
+    name: 'batches that do not broadcast',
+    code: 'ERR_SHAPE',
+    mentions: ['[2]', '[3]'],
+    call: (make) => f.matmul(make(normal([2, 3, 4])), make(normal([3, 4, 5])) as f.Tensor),
+  },
+  {
+    op: 'matmul',
+    name: 'a scalar',
+    code: 'ERR_SHAPE',
+    mentions: ['[]'],
+    call: (make) => f.matmul(make(a), make(normal([])) as f.Tensor),
+  },
+  {
+    op: 'matmul',
+    name: 'integers',
+    code: 'ERR_DTYPE',
+    mentions: ['int32'],
+    call: (make) => f.matmul(make(integers([3, 4], 0, 9)), make(integers([4, 3], 0, 9)) as f.Tensor),
+  },
+  {
+    op: 'linear',
+    name: 'all that does not fit, at once',
+    code: 'ERR_SHAPE',
+    mentions: ['[3, 4]', '[6, 5]', 'bias is [5]', '[6]'],
+    call: (make) => f.linear(make(a), make(normal([6, 5])) as f.Tensor, make(normal([5]))),
+  },
+]

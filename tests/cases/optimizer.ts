@@ -1,0 +1,120 @@
+import * as f from '../../lib/index.js'
+import { type Case, constant, type ErrorCase, label, normal } from './case.js'
+
+type Make = (params: f.Tensor[]) => f.optim.SGD | f.optim.Adam
+
+const optimizers: readonly [string, string, Make][] = [
+  ['sgd', 'plain', (p) => new f.optim.SGD(p, { lr: 0.1 })],
+  [
+    'sgd',
+    'momentum and decay',
+    (p) => new f.optim.SGD(p, { lr: 0.1, momentum: 0.9, dampening: 0.1, weightDecay: 0.01 }),
+  ],
+  ['sgd', 'nesterov', (p) => new f.optim.SGD(p, { lr: 0.1, momentum: 0.9, nesterov: true })],
+  ['sgd', 'maximize', (p) => new f.optim.SGD(p, { lr: 0.1, maximize: true })],
+  ['adam', 'plain', (p) => new f.optim.Adam(p, { lr: 0.01 })],
+  ['adam', 'decay and amsgrad', (p) => new f.optim.Adam(p, { lr: 0.01, weightDecay: 0.1, amsgrad: true })],
+  ['adam', 'AdamW', (p) => new f.optim.AdamW(p, { lr: 0.01, betas: [0.8, 0.9], weightDecay: 0.1 })],
+]
+
+const steps = 3
+const shapes: readonly f.Shape[] = [[33, 31], [], [0], [70001]]
+
+function optimizerCase([op, name, make]: (typeof optimizers)[number]): Case {
+  return {
+    op,
+    name,
+    inputs: shapes.flatMap((shape) => [constant(normal(shape)), constant(normal(shape))]),
+    call(...given) {
+      const params = shapes.map((_, i): f.Tensor => {
+        const p = f.clone(given[2 * i] as f.Tensor)
+        p.requiresGrad = true
+        return p
+      })
+      const optimizer = make(params)
+      for (let step = 0; step < steps; step++) {
+        params.forEach((p, i) => {
+          p.grad = f.mul(given[2 * i + 1] as f.Tensor, 1 + step)
+        })
+        optimizer.step()
+      }
+      return params.map((p) => p.detach())
+    },
+    roundings: 16 * steps,
+  }
+}
+
+function norms(name: string, maxNorm: number, normType: number): Case {
+  return {
+    op: 'total_norm',
+    name,
+    inputs: shapes.map((shape) => constant(normal(shape))),
+    call(...given) {
+      const params = given.map((g) => {
+        const p: f.Tensor = f.zeros(g.shape, { dtype: g.dtype, device: g.device, requiresGrad: true })
+        p.grad = f.clone(g)
+        return p
+      })
+      const norm = f.optim.clipGradNorm(params, maxNorm, { normType })
+      return [norm, ...params.map((p) => (p.grad as f.Tensor).detach())]
+    },
+    length: 71025,
+  }
+}
+
+export const cases: readonly Case[] = [
+  ...optimizers.map(optimizerCase),
+  norms('of 2', 1.5, 2),
+  norms('of 1', 3, 1),
+  norms('of infinity', 0.5, Number.POSITIVE_INFINITY),
+  norms('that needs no clipping', 1e9, 2),
+].map((each) => ({ ...each, name: `${each.name} ${label([shapes.length])}` }))
+
+const p = (make: (input: ReturnType<typeof normal>) => f.Tensor) => {
+  const made = make(normal([3]))
+  made.requiresGrad = true
+  return [made]
+}
+const stepped = (make: Make) => (create: (input: ReturnType<typeof normal>) => f.Tensor) => {
+  const params = p(create)
+  make(params).step()
+  return params
+}
+
+export const errors: readonly ErrorCase[] = [
+  {
+    op: 'SGD',
+    name: 'lr NaN',
+    code: 'ERR_VALUE',
+    mentions: ['NaN', 'lr'],
+    call: stepped((q) => new f.optim.SGD(q, { lr: Number.NaN })),
+  },
+  {
+    op: 'SGD',
+    name: 'nesterov without momentum',
+    code: 'ERR_VALUE',
+    mentions: ['nesterov', 'momentum'],
+    call: stepped((q) => new f.optim.SGD(q, { lr: 1, nesterov: true })),
+  },
+  {
+    op: 'Adam',
+    name: 'betas NaN',
+    code: 'ERR_VALUE',
+    mentions: ['NaN', 'betas'],
+    call: stepped((q) => new f.optim.Adam(q, { betas: [Number.NaN, 0.9] })),
+  },
+  {
+    op: 'Adam',
+    name: 'eps -1',
+    code: 'ERR_VALUE',
+    mentions: ['-1', 'eps'],
+    call: stepped((q) => new f.optim.Adam(q, { eps: -1 })),
+  },
+  {
+    op: 'clipGradNorm',
+    name: 'maxNorm NaN',
+    code: 'ERR_VALUE',
+    mentions: ['NaN', 'maxNorm'],
+    call: (make) => f.optim.clipGradNorm(p(make), Number.NaN),
+  },
+]

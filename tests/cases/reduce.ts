@@ -1,0 +1,132 @@
+import * as f from '../../lib/index.js'
+import { type Case, constant, distinct, type ErrorCase, type Input, integers, label, normal } from './case.js'
+
+type Dim = number | readonly number[] | null
+
+/** A shape, what is reduced, and how many elements that is. */
+const reductions: readonly [f.Shape, Dim, number][] = [
+  [[], null, 1],
+  [[1], 0, 1],
+  [[31], null, 31],
+  [[33, 32], 0, 33],
+  [[33, 32], 1, 32],
+  [[33, 32], -1, 32],
+  [[5, 31, 3], 1, 31],
+  [[5, 31, 3], [0, 2], 15],
+  [[2, 3, 4, 5], [1, 3], 15],
+  [[40007], null, 40007],
+  [[3, 9001], 1, 9001],
+  [[9001, 3], 0, 9001],
+]
+
+function reduce(
+  op: string,
+  fn: (x: f.Tensor, dim: Dim, options?: { keepdim?: boolean }) => f.Tensor,
+  input: (shape: f.Shape) => Input,
+  more: Partial<Case> = {},
+): Case[] {
+  return reductions.map(([shape, dim, length], i) => ({
+    op,
+    name: `${fn.name} of ${label(shape)} over ${dim === null ? 'all' : String(dim)}`,
+    inputs: [input(shape)],
+    call: (x) => fn(x, dim, { keepdim: i % 2 === 0 }),
+    length,
+    ...more,
+  }))
+}
+
+const x = normal([3, 4])
+
+export const cases: readonly Case[] = [
+  ...reduce('sum', f.sum, normal),
+  ...reduce('sum', f.mean, normal),
+  // The difference from the mean cancels, and std has a pole at 0: more of the dtype's digits go.
+  ...reduce('sum', f.variance, normal).slice(2),
+  ...reduce('sum', f.std, normal).slice(2),
+  { op: 'sum', name: 'of nothing', inputs: [normal([0, 3])], call: (t) => f.sum(t, 0) },
+  { op: 'sum', name: 'of nothing to nothing', inputs: [normal([0, 3])], call: (t) => f.sum(t, 1) },
+  { op: 'sum', name: 'int32', inputs: [integers([5, 33], -99, 99)], call: (t) => f.sum(t, 1) },
+  { op: 'sum', name: 'logsumexp', inputs: [normal([33, 5])], call: (t) => f.logsumexp(t, 0), length: 33 },
+  {
+    op: 'sum',
+    name: 'logsumexp far from 0',
+    inputs: [normal([3, 31], 10, 500)],
+    call: (t) => f.logsumexp(t, 1),
+    length: 31,
+  },
+  ...reduce('amax', f.amax, distinct),
+  ...reduce('amin', f.amin, distinct),
+  {
+    op: 'amax',
+    name: 'ties share the gradient',
+    inputs: [{ ...integers([33, 7], 0, 3), kind: 'float', differentiable: true }],
+    call: (t) => f.amax(t, 1),
+    length: 7,
+    without: { 'finite differences': 'a tie is a kink' },
+  },
+  { op: 'amax', name: 'int32', inputs: [integers([5, 33], -99, 99)], call: (t) => f.amax(t, 0) },
+  { op: 'amin', name: 'int32', inputs: [integers([5, 33], -99, 99)], call: (t) => f.amin(t, 0) },
+  ...(['argmax', 'argmin'] as const).flatMap((op) => [
+    ...reductions
+      .filter(([, dim]) => !Array.isArray(dim))
+      .map(([shape, dim]) => ({
+        op,
+        name: `${label(shape)} over ${dim === null ? 'all' : String(dim)}`,
+        inputs: [constant(distinct(shape))],
+        call: (t: f.Tensor) => f[op](t, dim as number | null),
+      })),
+    { op, name: 'the first of equals', inputs: [integers([33, 7], 0, 3)], call: (t: f.Tensor) => f[op](t, 1) },
+  ]),
+  ...(
+    [
+      [[1], 0],
+      [[0], 0],
+      [[31], 0],
+      [[33, 32], 0],
+      [[33, 32], 1],
+      [[5, 31, 3], -2],
+      [[3, 5001], 1],
+    ] as const
+  ).map(([shape, dim]) => ({
+    op: 'cumsum',
+    name: `${label(shape)} along ${dim}`,
+    inputs: [normal(shape)],
+    call: (t: f.Tensor) => f.cumsum(t, dim),
+    length: shape[dim < 0 ? dim + shape.length : dim] as number,
+  })),
+  { op: 'cumsum', name: 'int32', inputs: [integers([5, 33], -99, 99)], call: (t) => f.cumsum(t, 1) },
+]
+
+export const errors: readonly ErrorCase[] = [
+  { op: 'sum', name: 'a dimension too many', code: 'ERR_VALUE', mentions: ['2'], call: (make) => f.sum(make(x), 2) },
+  { op: 'sum', name: 'a dimension twice', code: 'ERR_VALUE', mentions: ['1'], call: (make) => f.sum(make(x), [1, -1]) },
+  { op: 'sum', name: 'NaN', code: 'ERR_VALUE', mentions: ['NaN'], call: (make) => f.sum(make(x), Number.NaN) },
+  {
+    op: 'mean',
+    name: 'integers',
+    code: 'ERR_DTYPE',
+    mentions: ['int32'],
+    call: (make) => f.mean(make(integers([4], 0, 9))),
+  },
+  {
+    op: 'amax',
+    name: 'of nothing',
+    code: 'ERR_VALUE',
+    mentions: ['[0, 3]'],
+    call: (make) => f.amax(make(normal([0, 3])), 0),
+  },
+  {
+    op: 'argmax',
+    name: 'of nothing',
+    code: 'ERR_VALUE',
+    mentions: ['[3, 0]'],
+    call: (make) => f.argmax(make(normal([3, 0])), 1),
+  },
+  {
+    op: 'cumsum',
+    name: 'a dimension too many',
+    code: 'ERR_VALUE',
+    mentions: ['3'],
+    call: (make) => f.cumsum(make(x), 3),
+  },
+]

@@ -1,0 +1,26 @@
+/** Before every test file: output that nobody asked for and warnings fail the test; the same random cases each run. */
+import { format } from 'node:util'
+import fc from 'fast-check'
+import { afterEach, beforeEach } from 'vitest'
+
+const seen: string[] = []
+
+process.on('warning', (warning) => seen.push(`warning: ${warning.name}: ${warning.message}`))
+for (const method of ['log', 'info', 'warn', 'error', 'debug', 'trace'] as const)
+  console[method] = (...args: readonly unknown[]) => void seen.push(`console.${method}: ${format(...args)}`)
+
+/** What was printed and warned of so far; taken, it no longer fails the test. */
+export function takeOutput(): readonly string[] {
+  return seen.splice(0)
+}
+
+beforeEach(() => {
+  fc.configureGlobal({ seed: Number(process.env['FIRESTEEL_TEST_SEED'] ?? 20260), numRuns: 30 })
+})
+
+afterEach(async () => {
+  // Warnings are emitted in a turn of their own.
+  await new Promise((resolve) => setImmediate(resolve))
+  const output = takeOutput()
+  if (output.length > 0) throw new Error(`the test printed or warned:\n${output.join('\n')}`)
+})

@@ -1,0 +1,92 @@
+/** That the suites leave nothing out: every operator and kernel has cases, every excuse is counted. */
+import { describe, expect, it } from 'vitest'
+import { type AnyOperator, operators } from '../../lib/autograd/operator.js'
+import { kernels } from '../../lib/backend/kernels.js'
+import * as f from '../../lib/index.js'
+import type { Check } from '../cases/case.js'
+import { families } from '../cases/index.js'
+import { allCases, asList, casesFor, deviceNames, devices, make, nameOf, valuesOf } from './support.js'
+
+/** Operators without a case here, and where they are tested. */
+const elsewhere: { readonly [op: string]: string } = {
+  transfer: 'needs two devices: autograd.test.ts',
+}
+
+const differentiable = (record: AnyOperator) => !('differentiable' in record.gradient)
+
+describe('coverage', () => {
+  it('all devices asked for are there', () => {
+    expect(devices.map((device) => device.name)).toEqual(deviceNames)
+  })
+
+  it('the families are those of the table of kernels', () => {
+    expect(Object.keys(families).sort()).toEqual([...new Set(Object.values(kernels).map((k) => k.family))].sort())
+  })
+
+  it('every operator has a case, and every case an operator or kernel', () => {
+    const covered = new Set(allCases.map((each) => each.case.op))
+    const names = operators().map((record) => record.name)
+    expect(names.filter((name) => !covered.has(name) && elsewhere[name] === undefined)).toEqual([])
+    expect([...covered].filter((op) => !names.includes(op) && !Object.hasOwn(kernels, op))).toEqual([])
+  })
+
+  it('every family has calls that must fail', () => {
+    for (const [name, family] of Object.entries(families)) expect(family.errors.length, name).toBeGreaterThan(0)
+  })
+
+  it('names are unique', () => {
+    const names = allCases.map(nameOf)
+    expect(names.filter((name, i) => names.indexOf(name) !== i)).toEqual([])
+  })
+
+  it('every differentiable operator is held to finite differences, and each of its cases wants a gradient', () => {
+    const checked = new Set(
+      casesFor('finite differences', (c) => c.inputs.some((x) => x.differentiable)).map((e) => e.case.op),
+    )
+    const missing = operators().filter(
+      (record) => differentiable(record) && !checked.has(record.name) && elsewhere[record.name] === undefined,
+    )
+    // A conversion to a narrower dtype has no finite differences.
+    expect(missing.map((record) => record.name)).toEqual(['cast'])
+  })
+
+  it('every kernel of the table runs in some case on some device', () => {
+    const ran = new Set<string>()
+    for (const device of devices)
+      for (const { case: c } of allCases) {
+        if (c.inputs.some((input) => input.shape.reduce((a, b) => a * b, 1) > 10_000)) continue
+        const traced = f.trace(
+          () =>
+            f.scope(() => {
+              const values = valuesOf(c)
+              const inputs = c.inputs.map((input, i) => {
+                const x = make(input, values[i] as Float64Array, device, 'float32')
+                if (input.differentiable) x.requiresGrad = true
+                return x
+              })
+              for (const output of asList(c.call(...inputs)))
+                if (output.requiresGrad)
+                  f.backward(output, { gradient: f.ones(output.shape, { device }), retainGraph: true })
+            }),
+          device,
+        )
+        for (const record of traced.kernels) ran.add(record.kernel)
+      }
+    const optional = Object.keys(kernels).filter((name) => devices.every((device) => !device.hasKernel(name)))
+    const missing = Object.keys(kernels).filter((name) => !ran.has(name) && !optional.includes(name))
+    // Creation functions that take no case: creation.test.ts.
+    expect(missing.filter((name) => name !== 'arange')).toEqual([])
+  })
+
+  it('excuses are few', () => {
+    const counts = new Map<Check, number>()
+    for (const { case: c } of allCases)
+      for (const check of Object.keys(c.without ?? {}) as Check[]) counts.set(check, (counts.get(check) ?? 0) + 1)
+    expect(Object.fromEntries(counts)).toEqual({
+      'finite differences': 5,
+      'second derivative': 1,
+      layouts: 24,
+      devices: 1,
+    })
+  })
+})
