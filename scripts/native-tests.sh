@@ -57,7 +57,7 @@ makefile() {
   done
   for name in "${tests[@]}"; do
     if of_isa "$name"; then continue; fi
-    rule "$root/core/test-$name.o" "native/tests/$name.cpp"
+    rule "$root/core/test-$name.o" "native/tests/$name.cpp" -O1
     link "$root/core/$name" "$root/core/test-$name.o" "${core[@]}"
   done
   for isa in "${isas[@]}"; do
@@ -71,7 +71,7 @@ makefile() {
     done
     for name in "${tests[@]}"; do
       of_isa "$name" || continue
-      rule "$root/$isa/test-$name.o" "native/tests/$name.cpp" -Wno-unused-function "$isa_flags"
+      rule "$root/$isa/test-$name.o" "native/tests/$name.cpp" -O1 -Wno-unused-function "$isa_flags"
       link "$root/$isa/$name" "$root/$isa/test-$name.o" "${kernels[@]}" "${core[@]}"
     done
   done
