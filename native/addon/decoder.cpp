@@ -35,6 +35,12 @@ bool is_dense(const View& view) {
   return true;
 }
 
+bool overlaps_itself(const View& view) {
+  for (int d = 0; d < view.ndim; d++)
+    if (view.sizes[d] > 1 && view.strides[d] == 0) return true;
+  return false;
+}
+
 // First and last byte that a view touches; an empty range where it has no elements.
 struct Extent {
   int64_t first, end;
@@ -49,6 +55,13 @@ Extent extent(const View& view, const Place& place) {
     (span < 0 ? range.first : range.end) += span;
   }
   return range;
+}
+
+// False unless the number is an integer that a double holds exactly.
+[[gnu::always_inline]] inline bool to_integer(double number, int64_t* value) {
+  if (!(number >= -largest_integer && number <= largest_integer)) return false;
+  *value = static_cast<int64_t>(number);
+  return static_cast<double>(*value) == number;
 }
 
 template <class T>
@@ -84,9 +97,7 @@ bool Decoder::fail(const char* format, ...) {
 [[gnu::always_inline]] inline bool Decoder::read_integer(int64_t* value) {
   double number = 0;
   if (!read_double(&number)) return false;
-  if (!(number >= -largest_integer && number <= largest_integer)) return fail("%g is not a safe integer", number);
-  *value = static_cast<int64_t>(number);
-  return static_cast<double>(*value) == number || fail("%g is not an integer", number);
+  return to_integer(number, value) || fail("%g is not a safe integer", number);
 }
 
 bool Decoder::decode(const Words& words, HandleTable& handles, Call& call) {
@@ -175,36 +186,33 @@ bool Decoder::decode_tensor(const ArgumentInfo& argument, View& view, Place& pla
 }
 
 bool Decoder::decode_shape(const ArgumentInfo& argument, View& view, Range* range) {
-  if (!read_integer(&range->offset)) return false;
-  if (range->offset < 0) return fail("%s: a negative offset", argument.name);
-  range->low = range->high = range->offset;
-  view.count = 1;
+  const int ndim = view.ndim;
+  const size_t length = 1 + 2 * static_cast<size_t>(ndim);
+  if (words_.double_count - next_double_ < length) return fail("the call is longer than its number words");
+  const double* words = words_.doubles + next_double_;
+  next_double_ += length;
+  bool sound = to_integer(words[0], &range->offset) && range->offset >= 0;
   bool empty = false, overflow = false;
-  for (int d = 0; d < view.ndim; d++) {
-    if (!read_integer(&view.sizes[d])) return false;
-    if (view.sizes[d] < 0) return fail("%s: a negative size", argument.name);
+  view.count = 1;
+  for (int d = 0; d < ndim; d++) {
+    sound = sound && to_integer(words[1 + d], &view.sizes[d]) && view.sizes[d] >= 0 &&
+            to_integer(words[1 + ndim + d], &view.strides[d]);
+    if (!sound) break;
     empty |= view.sizes[d] == 0;
     overflow |= __builtin_mul_overflow(view.count, view.sizes[d], &view.count);
   }
-  for (int d = 0; d < view.ndim; d++) {
-    const int64_t size = view.sizes[d];
-    if (!read_integer(&view.strides[d])) return false;
-    if (size <= 1) continue;
-    if (view.strides[d] == 0 && argument.role == Role::update_) return fail("%s: elements overlap", argument.name);
-    int64_t span;
-    overflow |= __builtin_mul_overflow(size - 1, view.strides[d], &span);
-    int64_t* end = span < 0 ? &range->low : &range->high;
-    overflow |= __builtin_add_overflow(*end, span, end);
+  if (!sound) return fail("%s: an offset, size or stride that is none", argument.name);
+  range->low = range->high = range->offset;
+  if (empty) return view.count = 0, true;
+  if (argument.role == Role::out_ || argument.role == Role::inout_ || argument.role == Role::in_) {
+    if (!overflow && !is_dense(view)) return fail("%s: not dense", argument.name);
+    overflow |= __builtin_add_overflow(range->high, view.count - 1, &range->high);
+  } else {
+    overflow |= !stretch(view, range);
+    if (argument.role == Role::update_ && view.count > 0 && overlaps_itself(view))
+      return fail("%s: elements overlap", argument.name);
   }
-  if (empty) {
-    view.count = 0;
-    range->low = range->high = range->offset;
-  } else if (overflow) {
-    return fail("%s: more elements than a storage can have", argument.name);
-  }
-  const bool dense = argument.role == Role::out_ || argument.role == Role::inout_ || argument.role == Role::in_;
-  if (dense && !empty && !is_dense(view)) return fail("%s: not dense", argument.name);
-  return true;
+  return !overflow || fail("%s: more elements than a storage can have", argument.name);
 }
 
 bool Decoder::decode_storage(const ArgumentInfo& argument, const View& view, Place& place, const Range& range) {
@@ -237,6 +245,18 @@ bool Decoder::decode_storage(const ArgumentInfo& argument, const View& view, Pla
   }
   if (__builtin_add_overflow(elements_, view.count, &elements_)) elements_ = INT64_MAX;
   return true;
+}
+
+// The lowest and highest element by the strides; false where they leave 64 bits.
+bool Decoder::stretch(const View& view, Range* range) {
+  bool overflow = false;
+  for (int d = 0; d < view.ndim; d++) {
+    int64_t span;
+    overflow |= __builtin_mul_overflow(view.sizes[d] - 1, view.strides[d], &span);
+    int64_t* end = span < 0 ? &range->low : &range->high;
+    overflow |= __builtin_add_overflow(*end, span, end);
+  }
+  return !overflow;
 }
 
 // Rare: some storage is both written and used by another argument. That is well as long as the parts do not overlap.

@@ -57,6 +57,7 @@ class Decoder {
   bool decode_value(const ArgumentInfo& argument, Call& call);
   bool decode_tensor(const ArgumentInfo& argument, View& view, Place& place);
   bool decode_shape(const ArgumentInfo& argument, View& view, Range* range);
+  static bool stretch(const View& view, Range* range);
   bool decode_storage(const ArgumentInfo& argument, const View& view, Place& place, const Range& range);
   bool check_aliases(const Call& call);
 
