@@ -14,7 +14,7 @@ import { shape } from './shape.js'
 import { softmax } from './softmax.js'
 import type { HostView } from './view.js'
 
-export const referenceKernels = {
+export const referenceKernels: Kernels<HostView> = {
   ...elementwise,
   ...shape,
   ...reduce,
@@ -27,4 +27,4 @@ export const referenceKernels = {
   ...attention,
   ...random,
   ...optimizer,
-} satisfies Kernels<HostView>
+}

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# npm test: everything that must hold, in under six minutes. Prints the time of each part; stops at the first that fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export FIRESTEEL_REQUIRE=native
+part() {
+  local name=$1 start=$SECONDS
+  shift
+  printf '\n== %s\n' "$name"
+  "$@"
+  printf '== %s: %d s\n' "$name" $((SECONDS - start))
+}
+part 'lint' npx biome ci --error-on-warnings .
+part 'types' npx tsc --noEmit
+part 'generated code' npx tsx scripts/generate.ts --check
+part 'addon' node scripts/build-native.mjs --quiet
+part 'golden cases' npx tsx tests/goldens/main.ts
+isas=$(npx tsx scripts/available-isas.ts)
+for isa in $isas; do
+  part "suites, $isa" env FIRESTEEL_ISA="$isa" npx vitest run
+done
