@@ -35,7 +35,11 @@ export function buildNative({ quiet = false } = {}) {
     process.execPath,
     [nodeGyp, 'configure', 'build', `--nodedir=${nodedir}`, '-j', String(availableParallelism())],
     // The variable wins over the option, and a machine may have set it.
-    { cwd: root, stdio: ['ignore', output, output], env: { ...process.env, CXX: compiler, npm_config_nodedir: nodedir } },
+    {
+      cwd: root,
+      stdio: ['ignore', output, output],
+      env: { ...process.env, CXX: compiler, npm_config_nodedir: nodedir },
+    },
   )
   if (status !== 0 && quiet) console.error(readFileSync(log, 'utf8'))
   return status === 0

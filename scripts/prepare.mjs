@@ -21,7 +21,9 @@ function typescriptCompiler() {
 function buildTypescript() {
   const compiler = typescriptCompiler()
   if (compiler === null) return true
-  return spawnSync(process.execPath, [compiler, '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' }).status === 0
+  return (
+    spawnSync(process.execPath, [compiler, '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' }).status === 0
+  )
 }
 
 const built = buildNative({ quiet: true })

@@ -173,7 +173,24 @@ describe.skipIf(unavailable !== null)('the addon, called with words that make no
     }
     const pick = <T>(values: readonly T[]): T => values[random(values.length)] as T
     const handles = [0, 1, 2, 3, 4, 5, 10, 63, 64, -1, -2, 2147483647, -2147483648]
-    const numbers = [0, 1, 2, 3, 4, 8, 16, -1, -0, 0.5, Number.NaN, 1e300, -1e300, Number.POSITIVE_INFINITY, 2 ** 53, 2 ** 40]
+    const numbers = [
+      0,
+      1,
+      2,
+      3,
+      4,
+      8,
+      16,
+      -1,
+      -0,
+      0.5,
+      Number.NaN,
+      1e300,
+      -1e300,
+      Number.POSITIVE_INFINITY,
+      2 ** 53,
+      2 ** 40,
+    ]
     // Mostly sound words, so that calls get far.
     const number = () => (random(8) === 0 ? pick(numbers) : pick([0, 1, 2, 4]))
     let thrown = 0
@@ -230,7 +247,8 @@ describe.skipIf(unavailable !== null)('the addon, called with words that make no
     addon.release(4)
     for (const handle of [4, 64, -1, Number.NaN, 1e300])
       expect(() => addon.readNow(handle, 0, target, true)).toThrow(/not a live storage/)
-    for (const offset of [1, -1, Number.NaN, 1e300]) expect(() => addon.readNow(0, offset, target, true)).toThrow(/outside/)
+    for (const offset of [1, -1, Number.NaN, 1e300])
+      expect(() => addon.readNow(0, offset, target, true)).toThrow(/outside/)
     expect(() => addon.upload(0, new Float32Array(63))).toThrow(/length/)
     expect(() => addon.track(4, {})).toThrow(/live/)
     expect(() => addon.call(1 as never, 'x' as never)).toThrow()
