@@ -1,6 +1,7 @@
 /** The devices of this process, made when first asked for, and which one new tensors go to. */
 import type { Device } from '../core/device.js'
 import { DeviceError } from '../core/errors.js'
+import { createCudaDevice } from './cuda/device.js'
 import { createNativeDevice } from './native/device.js'
 import { createReferenceDevice } from './reference/device.js'
 
@@ -12,6 +13,8 @@ let chosen: Device | null = null
 function make(name: string): Made {
   if (name === 'reference') return createReferenceDevice()
   if (name === 'cpu') return createNativeDevice()
+  const gpu = /^cuda:(\d+)$/.exec(name)
+  if (gpu) return createCudaDevice(Number(gpu[1]))
   return { unavailable: `there is no device of that name; known are reference, cpu, cuda:0` }
 }
 

@@ -2,10 +2,13 @@
 // numbers, typed arrays and objects, check them, and hand them to the Environment.
 #include <node_api.h>
 
+#include <memory>
 #include <new>
 #include <string>
+#include <utility>
 
 #include "../core/machine.h"
+#include "../cuda/client.h"
 #include "environment.h"
 
 namespace firesteel {
@@ -141,16 +144,16 @@ napi_value take_error(napi_env env, const Arguments& args) {
 }
 
 napi_value live_bytes(napi_env env, const Arguments& args) {
-  return number(env, static_cast<double>(args.environment().queue().context().allocator.live_bytes()));
+  return number(env, static_cast<double>(args.environment().queue().executor().live_bytes()));
 }
 
 napi_value reserved_bytes(napi_env env, const Arguments& args) {
-  return number(env, static_cast<double>(args.environment().queue().context().allocator.reserved_bytes()));
+  return number(env, static_cast<double>(args.environment().queue().executor().reserved_bytes()));
 }
 
 napi_value flush(napi_env, const Arguments& args) {
   args.environment().queue().finish();
-  args.environment().queue().context().allocator.flush();
+  args.environment().queue().executor().flush();
   return nullptr;
 }
 
@@ -207,7 +210,27 @@ constexpr Function functions[] = {
     {"setThreadCount", guarded<set_thread_count>},
 };
 
-// open(isa | null) -> the functions above, isa, and the kernels' names in the order of their numbers.
+// The functions above over a started device, and the kernels' names in the order of their numbers, null where the
+// device lacks one.
+template <class HasKernel>
+napi_value make_device(napi_env env, Environment* environment, const HasKernel& has_kernel) {
+  napi_value device;
+  napi_create_object(env, &device);
+  for (const Function& function : functions) {
+    napi_value value;
+    napi_create_function(env, function.name, NAPI_AUTO_LENGTH, function.callback, environment, &value);
+    napi_set_named_property(env, device, function.name, value);
+  }
+  napi_value kernels, null;
+  napi_create_array_with_length(env, static_cast<size_t>(kernel_count()), &kernels);
+  napi_get_null(env, &null);
+  for (int i = 0; i < kernel_count(); i++)
+    napi_set_element(env, kernels, static_cast<uint32_t>(i), has_kernel(i) ? text(env, kernel_info(i).name) : null);
+  napi_set_named_property(env, device, "kernels", kernels);
+  return device;
+}
+
+// open(isa | null) -> device, with `isa`.
 napi_value open(napi_env env, napi_callback_info info) {
   const Arguments args(env, info);
   char wanted[16] = "";
@@ -217,20 +240,35 @@ napi_value open(napi_env env, napi_callback_info info) {
   if (!isa.table) return napi_throw_error(env, "ERR_DEVICE", isa.name), nullptr;
   Environment* environment = Environment::open(env, isa, default_thread_count());
   if (!environment) return nullptr;
-  napi_value exports;
-  napi_create_object(env, &exports);
-  for (const Function& function : functions) {
-    napi_value value;
-    napi_create_function(env, function.name, NAPI_AUTO_LENGTH, function.callback, environment, &value);
-    napi_set_named_property(env, exports, function.name, value);
-  }
-  napi_set_named_property(env, exports, "isa", text(env, isa.name));
-  napi_value kernels;
-  napi_create_array_with_length(env, static_cast<size_t>(kernel_count()), &kernels);
-  for (int i = 0; i < kernel_count(); i++)
-    napi_set_element(env, kernels, static_cast<uint32_t>(i), text(env, kernel_info(i).name));
-  napi_set_named_property(env, exports, "kernels", kernels);
-  return exports;
+  const napi_value device = make_device(env, environment, [](int) { return true; });
+  napi_set_named_property(env, device, "isa", text(env, isa.name));
+  return device;
+}
+
+napi_value available_bytes(napi_env env, const Arguments& args) {
+  auto& executor = static_cast<cuda::CudaExecutor&>(args.environment().queue().executor());
+  return number(env, static_cast<double>(executor.available_bytes()));
+}
+
+// openCuda(path of the CUDA library, index) -> device, with `model` and `availableBytes`.
+napi_value open_cuda(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  std::string why, path(4096, '\0');
+  size_t length = 0;
+  if (napi_get_value_string_utf8(env, args.value(0), path.data(), path.size(), &length) != napi_ok)
+    return napi_throw_error(env, "ERR_INTERNAL", "openCuda: a path is wanted"), nullptr;
+  path.resize(length);
+  std::unique_ptr<cuda::CudaExecutor> executor = cuda::CudaExecutor::open(path.c_str(), args.handle(1), &why);
+  if (!executor) return napi_throw_error(env, "ERR_DEVICE", why.c_str()), nullptr;
+  const cuda::CudaExecutor& gpu = *executor;
+  Environment* environment = Environment::open(env, std::move(executor));
+  if (!environment) return nullptr;
+  const napi_value device = make_device(env, environment, [&](int kernel) { return gpu.has_kernel(kernel); });
+  napi_value function;
+  napi_create_function(env, "availableBytes", NAPI_AUTO_LENGTH, guarded<available_bytes>, environment, &function);
+  napi_set_named_property(env, device, "availableBytes", function);
+  napi_set_named_property(env, device, "model", text(env, gpu.name()));
+  return device;
 }
 
 }  // namespace
@@ -240,5 +278,8 @@ NAPI_MODULE_INIT() {
   napi_value open;
   napi_create_function(env, "open", NAPI_AUTO_LENGTH, firesteel::open, nullptr, &open);
   napi_set_named_property(env, exports, "open", open);
+  napi_value open_cuda;
+  napi_create_function(env, "openCuda", NAPI_AUTO_LENGTH, firesteel::open_cuda, nullptr, &open_cuda);
+  napi_set_named_property(env, exports, "openCuda", open_cuda);
   return exports;
 }

@@ -3,6 +3,7 @@
 #include <memory>
 #include <new>
 #include <system_error>
+#include <utility>
 
 namespace firesteel {
 namespace {
@@ -29,12 +30,22 @@ bool PinnedArray::pin(napi_env env, napi_value value, napi_typedarray_type type)
 }
 
 Environment::Environment(napi_env env, Isa isa, int threads)
-    : env_(env), isa_(isa), queue_(*isa.table, threads, read_done, this) {}
+    : env_(env), queue_(*isa.table, threads, read_done, this) {}
 
-Environment* Environment::open(napi_env env, Isa isa, int threads) {
+Environment::Environment(napi_env env, std::unique_ptr<Executor> executor)
+    : env_(env), queue_(std::move(executor), read_done, this) {}
+
+Environment* Environment::open(napi_env env, Isa isa, int threads) { return start(env, isa, threads); }
+
+Environment* Environment::open(napi_env env, std::unique_ptr<Executor> executor) {
+  return start(env, std::move(executor));
+}
+
+template <class... Device>
+Environment* Environment::start(napi_env env, Device... device) {
   std::unique_ptr<Environment> environment;
   try {
-    environment.reset(new Environment(env, isa, threads));
+    environment.reset(new Environment(env, std::move(device)...));
   } catch (const std::bad_alloc&) {
     napi_throw_error(env, "ERR_INTERNAL", "no memory for the device's queue");
     return nullptr;
@@ -162,7 +173,7 @@ bool Environment::decode_read(int32_t handle, double byte_offset, napi_value arr
 }
 
 bool Environment::read_now(int32_t handle, double byte_offset, napi_value array, bool wait) {
-  if (!wait && !queue_.idle()) return false;
+  if (!wait && !queue_.settled()) return false;
   Read read;
   if (!decode_read(handle, byte_offset, array, &read)) return true;
   queue_.finish();

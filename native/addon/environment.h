@@ -4,6 +4,7 @@
 #pragma once
 #include <node_api.h>
 
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -38,6 +39,7 @@ class Environment {
  public:
   // Null after it has thrown a JavaScript error; else Node's cleanup of `env` deletes it.
   static Environment* open(napi_env env, Isa isa, int threads);
+  static Environment* open(napi_env env, std::unique_ptr<Executor> executor);
   ~Environment();
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
@@ -61,10 +63,12 @@ class Environment {
   void set_status(napi_value status);
 
   Queue& queue() { return queue_; }
-  const char* isa() const { return isa_.name; }
 
  private:
   Environment(napi_env env, Isa isa, int threads);
+  Environment(napi_env env, std::unique_ptr<Executor> executor);
+  template <class... Device>
+  static Environment* start(napi_env env, Device... device);
   bool decode_read(int32_t handle, double byte_offset, napi_value array, Read* read);
   napi_ref make_reference(napi_value object);
   void fail(const char* text);
@@ -73,7 +77,6 @@ class Environment {
   static void clean_up(void* environment);
 
   napi_env env_;
-  Isa isa_;
   napi_threadsafe_function reads_function_ = nullptr;
   HandleTable handles_;
   Decoder decoder_;

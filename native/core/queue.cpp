@@ -16,7 +16,16 @@ constexpr int spins = 400;
 }  // namespace
 
 Queue::Queue(const KernelTable& table, int threads, void (*read_done)(void* owner, Read* read), void* owner)
-    : table_(table), context_(threads), storages_(context_.allocator), read_done_(read_done), owner_(owner) {
+    : context_(threads),
+      executor_(new CpuExecutor(table, context_.allocator)),
+      storages_(*executor_),
+      read_done_(read_done),
+      owner_(owner) {
+  thread_ = std::thread([this] { work(); });
+}
+
+Queue::Queue(std::unique_ptr<Executor> executor, void (*read_done)(void* owner, Read* read), void* owner)
+    : context_(1), executor_(std::move(executor)), storages_(*executor_), read_done_(read_done), owner_(owner) {
   thread_ = std::thread([this] { work(); });
 }
 
@@ -84,7 +93,7 @@ void Queue::wait_for_room(uint64_t head) {
 
 void Queue::submit(bool small) {
   const uint64_t head = head_.load(std::memory_order_relaxed);
-  if (small && idle()) return run(entries_[head % capacity]);
+  if ((small || executor_->asynchronous()) && idle()) return run(entries_[head % capacity]);
   head_.store(head + 1);
   if (sleeping_.load()) {
     { std::lock_guard<std::mutex> lock(mutex_); }
@@ -93,6 +102,11 @@ void Queue::submit(bool small) {
 }
 
 void Queue::finish() {
+  drain();
+  executor_->finish(context_);
+}
+
+void Queue::drain() {
   if (idle()) return;
   taken_.store(true);
   {
@@ -104,11 +118,11 @@ void Queue::finish() {
 }
 
 void Queue::upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes) {
-  if (!idle() && (bytes > staged_limit || staged_.load() > staged_limit - bytes)) finish();
+  if (!idle() && (bytes > staged_limit || staged_.load() > staged_limit - bytes)) drain();
   std::unique_ptr<char[]> staged;
   if (!idle()) staged.reset(new (std::nothrow) char[bytes]);
   if (!staged) {
-    finish();
+    drain();
     return run_upload(handle, fresh_bytes, source, bytes);
   }
   memcpy(staged.get(), source, bytes);
@@ -149,7 +163,7 @@ void Queue::run_call(Call& call) {
   const bool items = place(call.items.data(), call.item_places.data(), call.item_count);
   if (!views || !items) return;  // the allocation that failed has recorded it
   try {
-    call.kernel->run(table_, context_, call);
+    executor_->run(context_, call);
   } catch (const KernelAbandoned&) {
     context_.in_parallel = false;
   } catch (const std::bad_alloc&) {
@@ -178,7 +192,7 @@ void* Queue::make(int32_t handle, int64_t bytes) {
   }
   if (!data)
     record_error(context_, ErrorCode::memory, "no memory for a tensor of %lld bytes beside %zu bytes in use",
-                 static_cast<long long>(bytes), context_.allocator.live_bytes());
+                 static_cast<long long>(bytes), executor_->live_bytes());
   return data;
 }
 
@@ -186,14 +200,14 @@ void Queue::run_upload(int32_t handle, int64_t fresh_bytes, const void* source, 
   context_.op = "upload";
   context_.label = 0;
   void* data = fresh_bytes >= 0 ? make(handle, fresh_bytes) : storages_.find(handle);
-  if (data) memcpy(data, source, bytes);
+  if (data) executor_->write(context_, data, source, bytes);
 }
 
 void Queue::read_now(const Read& read) {
   context_.op = "read";
   context_.label = 0;
   if (const void* data = storages_.find(read.handle)) {
-    memcpy(read.to, static_cast<const char*>(data) + read.byte_offset, read.bytes);
+    executor_->read(context_, read.to, static_cast<const char*>(data) + read.byte_offset, read.bytes);
   } else {
     memset(read.to, 0, read.bytes);
     record_error(context_, ErrorCode::memory, "the tensor has no memory: its allocation failed before");

@@ -17,6 +17,7 @@
 
 #include "call.h"
 #include "context.h"
+#include "executor.h"
 #include "storage.h"
 
 namespace firesteel {
@@ -48,6 +49,8 @@ class Queue {
 
   // `read_done` is called by the executor after each read entry.
   Queue(const KernelTable& table, int threads, void (*read_done)(void* owner, Read* read), void* owner);
+  // Of another device than the CPU.
+  Queue(std::unique_ptr<Executor> executor, void (*read_done)(void* owner, Read* read), void* owner);
   ~Queue() { stop(); }
   Queue(const Queue&) = delete;
   Queue& operator=(const Queue&) = delete;
@@ -59,6 +62,8 @@ class Queue {
   // Runs the entry at once if it is small and the queue is empty, else hands it to the executor.
   void submit(bool small);
   bool idle() const { return tail_.load(std::memory_order_acquire) == head_.load(std::memory_order_relaxed); }
+  // Whether nothing waits and nothing runs, so that a read need not wait.
+  bool settled() const { return idle() && executor_->idle(); }
   // Waits until all entries have run, by running those that the executor has not begun.
   void finish();
   // Copies `bytes` bytes into a storage, in order; the source may change afterwards.
@@ -69,10 +74,12 @@ class Queue {
   void stop();
 
   Context& context() { return context_; }
+  Executor& executor() { return *executor_; }
   uint64_t submitted() const { return head_.load(std::memory_order_relaxed); }
 
  private:
   void work();
+  void drain();
   void run(Entry& entry);
   void run_call(Call& call);
   bool place(View* views, const Place* places, int64_t count);
@@ -81,8 +88,8 @@ class Queue {
   void step(uint64_t tail);
   void wait_for_room(uint64_t head);
 
-  const KernelTable& table_;
   Context context_;
+  std::unique_ptr<Executor> executor_;
   StorageTable storages_;
   void (*read_done_)(void* owner, Read* read);
   void* owner_;

@@ -5,13 +5,13 @@
 
 #include <vector>
 
-#include "allocator.h"
+#include "executor.h"
 
 namespace firesteel {
 
 class StorageTable {
  public:
-  explicit StorageTable(Allocator& allocator) : allocator_(allocator) {}
+  explicit StorageTable(Executor& executor) : executor_(executor) {}
   ~StorageTable() {
     for (size_t handle = 0; handle < slots_.size(); handle++) release(static_cast<int32_t>(handle));
   }
@@ -23,7 +23,7 @@ class StorageTable {
     const auto index = static_cast<size_t>(handle);
     if (index >= slots_.size()) slots_.resize(index + index / 2 + 64);
     release(handle);
-    void* data = allocator_.allocate(bytes);
+    void* data = executor_.allocate(bytes);
     if (data) slots_[index] = {data, bytes};
     return data;
   }
@@ -37,7 +37,7 @@ class StorageTable {
   void release(int32_t handle) {
     const auto index = static_cast<size_t>(handle);
     if (index >= slots_.size() || !slots_[index].data) return;
-    allocator_.release(slots_[index].data, slots_[index].bytes);
+    executor_.release(slots_[index].data, slots_[index].bytes);
     slots_[index].data = nullptr;
   }
 
@@ -46,7 +46,7 @@ class StorageTable {
     void* data = nullptr;
     size_t bytes = 0;
   };
-  Allocator& allocator_;
+  Executor& executor_;
   std::vector<Slot> slots_;
 };
 

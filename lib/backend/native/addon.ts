@@ -1,10 +1,9 @@
 import type { TypedArray } from '../../core/dtype.js'
 
-/** What `open` of the addon gives: one device. Functions check their arguments and throw errors with code ERR_INTERNAL. */
+/** One device of the addon. Functions check their arguments and throw errors with code ERR_INTERNAL. */
 export interface Addon {
-  readonly isa: string
-  /** Names of the kernels; a kernel's number in calls is its place here. */
-  readonly kernels: readonly string[]
+  /** Names of the kernels, null where the device lacks one; a kernel's number in calls is its place here. */
+  readonly kernels: readonly (string | null)[]
   /** The arrays that calls are read from (see native/addon/decoder.h). */
   words(ints: Int32Array, doubles: Float64Array): void
   /** Bytes of each storage by handle, and room for the handles that `poll` finds dead. Handles are below their length. */
@@ -28,13 +27,26 @@ export interface Addon {
   reservedBytes(): number
   /** Gives the memory that no storage uses back to the system. */
   flush(): void
-  threadCount(): number
-  setThreadCount(threads: number): void
   /** Whether the object last given to `watch` is still there. */
   watch(object: object): void
   watchedLives(): boolean
 }
 
+export interface CpuAddon extends Addon {
+  readonly isa: string
+  threadCount(): number
+  setThreadCount(threads: number): void
+}
+
+export interface CudaAddon extends Addon {
+  /** Such as 'NVIDIA H100 80GB HBM3 (sm_90)'. */
+  readonly model: string
+  /** What the driver has left. */
+  availableBytes(): number
+}
+
 export interface AddonModule {
-  open(isa: string | null): Addon
+  open(isa: string | null): CpuAddon
+  /** Opens a GPU by the CUDA library at `path`; throws the reason where it cannot. */
+  openCuda(path: string, index: number): CudaAddon
 }

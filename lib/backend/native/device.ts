@@ -1,16 +1,10 @@
-/** The native device: kernels in C++ on this machine's CPU, behind a queue (see native/core/queue.h). */
+/** Devices of the addon: kernels behind a queue (native/core/queue.h). The native device has them on this machine's CPU. */
 import type { Device, DeviceMemory, KernelCall, KernelRecord, StridedView } from '../../core/device.js'
 import { type DType, dtypes, type TypedArray } from '../../core/dtype.js'
-import {
-  DeviceError,
-  IndexOutOfRangeError,
-  InternalError,
-  OutOfMemoryError,
-  ValueError,
-} from '../../core/errors.js'
+import { DeviceError, IndexOutOfRangeError, InternalError, OutOfMemoryError, ValueError } from '../../core/errors.js'
 import { Storage } from '../../core/storage.js'
 import { callBytes } from '../call.js'
-import type { Addon } from './addon.js'
+import type { Addon, CpuAddon } from './addon.js'
 import { Encoder, makePlan, type Plan } from './encode.js'
 import { type Loaded, loadNative, type NativeDescription, nativeRequired } from './loader.js'
 import { NativeMemory, pendingTracked } from './memory.js'
@@ -21,10 +15,10 @@ const smallRead = 1 << 18
 /** `enum class ErrorCode` of native/core/kernel.h. */
 const errorClasses = [InternalError, InternalError, IndexOutOfRangeError, ValueError, OutOfMemoryError, InternalError]
 
-export class NativeDevice implements Device {
-  readonly name = 'cpu'
-  readonly kind = 'cpu'
-  readonly path: string
+/** A device that the addon runs, whatever its kernels run on. */
+export class QueueDevice implements Device {
+  readonly name: string
+  readonly kind: 'cpu' | 'cuda'
   /** Which module's forward is running; a kernel's error names it. 0: none. */
   currentLabel = 0
   describeLabel: (label: number) => string = (label) => `module ${label}`
@@ -37,29 +31,16 @@ export class NativeDevice implements Device {
   readonly #synchronous = process.env['FIRESTEEL_SYNC'] === '1'
   #trace: KernelRecord[] | null = null
 
-  constructor(addon: Addon, path: string, available?: () => number) {
-    this.path = path
+  constructor(name: string, kind: 'cpu' | 'cuda', addon: Addon, available?: () => number) {
+    this.name = name
+    this.kind = kind
     this.#addon = addon
     this.#memory = new NativeMemory(this, addon, available)
     this.#encoder = new Encoder(addon, this.#memory)
     addon.status(this.#status)
     addon.kernels.forEach((kernel, number) => {
-      this.#plans.set(kernel, makePlan(kernel, number))
+      if (kernel !== null) this.#plans.set(kernel, makePlan(kernel, number))
     })
-  }
-
-  get isa(): string {
-    return this.#addon.isa
-  }
-
-  get threads(): number {
-    return this.#addon.threadCount()
-  }
-
-  set threads(count: number) {
-    if (!Number.isInteger(count) || count < 1 || count > 256)
-      throw new ValueError('threads', `the number of threads is an integer from 1 to 256, not ${count}`)
-    this.#addon.setThreadCount(count)
   }
 
   supports(dtype: DType): boolean {
@@ -91,10 +72,14 @@ export class NativeDevice implements Device {
 
   run(kernel: string, args: KernelCall): void {
     const plan = this.#plans.get(kernel)
-    if (plan === undefined) throw new InternalError(kernel, 'there is no such kernel')
+    if (plan === undefined) throw this.missingKernel(kernel)
     if (this.#trace !== null) this.#traced(this.#trace, plan, args)
     else this.#call(plan, args)
     if (this.#synchronous) this.synchronize()
+  }
+
+  protected missingKernel(kernel: string): Error {
+    return new InternalError(kernel, 'there is no such kernel')
   }
 
   #call(plan: Plan, args: KernelCall): void {
@@ -171,7 +156,8 @@ export class NativeDevice implements Device {
     let count = 1
     for (let d = shape.length - 1; d >= 0; d--) {
       const size = shape[d] as number
-      if (size > 1 && strides[d] !== count && count > 0) throw new InternalError('read', 'only dense tensors can be read')
+      if (size > 1 && strides[d] !== count && count > 0)
+        throw new InternalError('read', 'only dense tensors can be read')
       count *= size
     }
     const info = dtypes[dtype]
@@ -217,6 +203,31 @@ export class NativeDevice implements Device {
   }
 }
 
+export class NativeDevice extends QueueDevice {
+  readonly path: string
+  readonly #addon: CpuAddon
+
+  constructor(addon: CpuAddon, path: string, available?: () => number) {
+    super('cpu', 'cpu', addon, available)
+    this.path = path
+    this.#addon = addon
+  }
+
+  get isa(): string {
+    return this.#addon.isa
+  }
+
+  get threads(): number {
+    return this.#addon.threadCount()
+  }
+
+  set threads(count: number) {
+    if (!Number.isInteger(count) || count < 1 || count > 256)
+      throw new ValueError('threads', `the number of threads is an integer from 1 to 256, not ${count}`)
+    this.#addon.setThreadCount(count)
+  }
+}
+
 /** An error of the addon as one of ours, with the JavaScript stack of the call. */
 function asInternal(op: string, error: unknown): unknown {
   const { code, message } = error as { code?: unknown; message?: string }
@@ -226,22 +237,27 @@ function asInternal(op: string, error: unknown): unknown {
 let loaded: Loaded | null = null
 let created: NativeDevice | null = null
 
+/** The addon as this thread has loaded it, or why there is none. */
+export function loadedNative(): Loaded {
+  loaded ??= loadNative()
+  return loaded
+}
+
 /** The native device of this thread, or why there is none; with FIRESTEEL_REQUIRE=native the latter is an error. */
 export function createNativeDevice(): NativeDevice | { readonly unavailable: string } {
-  loaded ??= loadNative()
-  if ('unavailable' in loaded) {
-    if (nativeRequired()) throw new DeviceError('device', `FIRESTEEL_REQUIRE=native: ${loaded.unavailable}`)
-    return loaded
+  const found = loadedNative()
+  if ('unavailable' in found) {
+    if (nativeRequired()) throw new DeviceError('device', `FIRESTEEL_REQUIRE=native: ${found.unavailable}`)
+    return found
   }
-  created ??= new NativeDevice(loaded.addon, loaded.path)
+  created ??= new NativeDevice(found.addon, found.path)
   return created
 }
 
 /** What `npx firesteel info` tells of the native kernels. */
 export function describeNative(): NativeDescription {
-  loaded ??= loadNative()
-  if ('unavailable' in loaded)
-    return { available: false, path: null, isa: null, threads: 0, reason: loaded.unavailable }
-  const { addon, path } = loaded
+  const found = loadedNative()
+  if ('unavailable' in found) return { available: false, path: null, isa: null, threads: 0, reason: found.unavailable }
+  const { addon, path } = found
   return { available: true, path, isa: addon.isa, threads: addon.threadCount(), reason: null }
 }

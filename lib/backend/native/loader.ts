@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { kernelNames } from '../kernels.js'
-import type { Addon, AddonModule } from './addon.js'
+import type { AddonModule, CpuAddon } from './addon.js'
 
 export interface NativeDescription {
   readonly available: boolean
@@ -18,13 +18,15 @@ export interface NativeDescription {
   readonly reason: string | null
 }
 
-export type Loaded = { readonly addon: Addon; readonly path: string } | { readonly unavailable: string }
+export type Loaded =
+  | { readonly module: AddonModule; readonly addon: CpuAddon; readonly path: string }
+  | { readonly unavailable: string }
 
 const require = createRequire(import.meta.url)
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 
 /** Such as linux-x64, or linux-x64-musl where the C library is musl. */
-function platformName(): string {
+export function platformName(): string {
   const name = `${process.platform}-${process.arch}`
   if (process.platform !== 'linux') return name
   const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined
@@ -33,7 +35,9 @@ function platformName(): string {
 
 /** Paths of the binaries that are there: a build of this checkout first, then what a package brings. */
 function findBinaries(platform: string): readonly string[] {
-  const paths = [`${root}build/Release/firesteel.node`, `${root}prebuilds/${platform}/firesteel.node`].filter(existsSync)
+  const paths = [`${root}build/Release/firesteel.node`, `${root}prebuilds/${platform}/firesteel.node`].filter(
+    existsSync,
+  )
   try {
     paths.push(require.resolve(`@firesteel/${platform}`))
   } catch {
@@ -42,18 +46,19 @@ function findBinaries(platform: string): readonly string[] {
   return paths
 }
 
-function open(path: string): Addon {
+function open(path: string): Loaded {
   const wanted = process.env['FIRESTEEL_ISA'] || null
-  let addon: Addon
+  const module = require(path) as AddonModule
+  let addon: CpuAddon
   try {
-    addon = (require(path) as AddonModule).open(wanted)
+    addon = module.open(wanted)
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     throw new Error(wanted === null ? reason : `FIRESTEEL_ISA=${wanted}: ${reason}`)
   }
   if (addon.kernels.join() !== kernelNames.join())
     throw new Error('it was built from another table of kernels; build it anew with `npm run build:native`')
-  return addon
+  return { module, addon, path }
 }
 
 /** Opens a device of the first binary that works. */
@@ -62,7 +67,7 @@ export function loadNative(): Loaded {
   const failures: string[] = []
   for (const path of findBinaries(platform)) {
     try {
-      return { addon: open(path), path }
+      return open(path)
     } catch (error) {
       failures.push(`${path}: ${(error as Error).message}`)
     }

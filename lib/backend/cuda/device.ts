@@ -1,0 +1,78 @@
+/**
+ * The GPU by CUDA: the addon's queue, whose entries take effect through the CUDA library (native/cuda/library.h). Neither
+ * toolkit nor driver is needed to install or to ask; without them the reason is told.
+ */
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import type { Device } from '../../core/device.js'
+import type { DType } from '../../core/dtype.js'
+import { DeviceError, DTypeError } from '../../core/errors.js'
+import type { Storage } from '../../core/storage.js'
+import type { CudaAddon } from '../native/addon.js'
+import { loadedNative, QueueDevice } from '../native/device.js'
+import { platformName } from '../native/loader.js'
+
+const require = createRequire(import.meta.url)
+const root = fileURLToPath(new URL('../../../', import.meta.url))
+
+const dtypes: ReadonlySet<DType> = new Set<DType>(['float32', 'int32', 'uint8', 'bool'])
+
+export class CudaDevice extends QueueDevice {
+  /** The GPU's name and architecture. */
+  readonly model: string
+  /** The CUDA library. */
+  readonly path: string
+
+  constructor(name: string, addon: CudaAddon, path: string) {
+    super(name, 'cuda', addon, () => addon.availableBytes())
+    this.model = addon.model
+    this.path = path
+  }
+
+  override supports(dtype: DType): boolean {
+    return dtypes.has(dtype)
+  }
+
+  override allocate(dtype: DType, count: number, tracked: boolean, op: string): Storage {
+    if (!dtypes.has(dtype))
+      throw new DTypeError(
+        op,
+        `${this.name} has no ${dtype} yet, only ${[...dtypes].join(', ')}; convert with .to('float32')`,
+      )
+    return super.allocate(dtype, count, tracked, op)
+  }
+
+  protected override missingKernel(kernel: string): Error {
+    return new DeviceError(kernel, `${this.name} has no kernel '${kernel}' yet; move the tensors with .to('cpu')`)
+  }
+}
+
+/** A build of this checkout first, then what a package brings. */
+function findLibrary(): string | null {
+  const built = `${root}build/Release/firesteel_cuda.so`
+  if (existsSync(built)) return built
+  try {
+    return require.resolve(`@firesteel/cuda-${platformName()}`)
+  } catch {
+    return null
+  }
+}
+
+/** GPU `index`, or why there is none. FIRESTEEL_CUDA_DRIVER names another driver library than libcuda.so.1. */
+export function createCudaDevice(index = 0): Device | { readonly unavailable: string } {
+  const native = loadedNative()
+  if ('unavailable' in native) return native
+  const path = findLibrary()
+  if (path === null)
+    return {
+      unavailable:
+        `there is no CUDA library: neither build/Release nor the package @firesteel/cuda-${platformName()} has one; ` +
+        '`node scripts/build-cuda.mjs` builds it where a C++ compiler and nvcc are',
+    }
+  try {
+    return new CudaDevice(`cuda:${index}`, native.module.openCuda(path, index), path)
+  } catch (error) {
+    return { unavailable: error instanceof Error ? error.message : String(error) }
+  }
+}

@@ -1,0 +1,58 @@
+// Where the entries of a queue take effect: the memory of storages, and what runs kernels there. A queue calls it from
+// one thread at a time, except for the counts.
+#pragma once
+#include <stddef.h>
+
+#include "call.h"
+#include "context.h"
+
+namespace firesteel {
+
+class Executor {
+ public:
+  virtual ~Executor() = default;
+
+  // Memory of the device. Null if there is none.
+  virtual void* allocate(size_t bytes) = 0;
+  virtual void release(void* data, size_t bytes) = 0;
+  // Gives unused memory back to the system.
+  virtual void flush() = 0;
+  virtual size_t live_bytes() const = 0;
+  virtual size_t reserved_bytes() const = 0;
+
+  // Runs a kernel, or starts it; failures are recorded in the context.
+  virtual void run(Context& context, const Call& call) = 0;
+  // Copies into the device's memory; the source may change afterwards.
+  virtual void write(Context& context, void* to, const void* from, size_t bytes) = 0;
+  // Copies out of it, once all that runs has run.
+  virtual void read(Context& context, void* to, const void* from, size_t bytes) = 0;
+
+  // Whether kernels are only started by run(), and end elsewhere.
+  virtual bool asynchronous() const { return false; }
+  // Whether all that was started has ended; and waits until it has.
+  virtual bool idle() { return true; }
+  virtual void finish(Context&) {}
+};
+
+// Kernels on this machine's CPU, in the memory that the context's allocator hands out.
+class CpuExecutor final : public Executor {
+ public:
+  CpuExecutor(const KernelTable& table, Allocator& allocator) : table_(table), allocator_(allocator) {}
+  void* allocate(size_t bytes) override { return allocator_.allocate(bytes); }
+  void release(void* data, size_t bytes) override { allocator_.release(data, bytes); }
+  void flush() override { allocator_.flush(); }
+  size_t live_bytes() const override { return allocator_.live_bytes(); }
+  size_t reserved_bytes() const override { return allocator_.reserved_bytes(); }
+  void run(Context& context, const Call& call) override { call.kernel->run(table_, context, call); }
+  void write(Context&, void* to, const void* from, size_t bytes) override { copy(to, from, bytes); }
+  void read(Context&, void* to, const void* from, size_t bytes) override { copy(to, from, bytes); }
+
+ private:
+  static void copy(void* to, const void* from, size_t bytes) {
+    if (bytes > 0) __builtin_memcpy(to, from, bytes);
+  }
+  const KernelTable& table_;
+  Allocator& allocator_;
+};
+
+}  // namespace firesteel

@@ -1,0 +1,66 @@
+#include "driver.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+
+namespace firesteel::cuda {
+namespace {
+
+// Kernels are compiled by CUDA 13, whose code needs a driver of that version
+// (R580).
+constexpr int oldest_version = 13000;
+
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + '.' + std::to_string(version % 1000 / 10);
+}
+
+Driver open() {
+  Driver driver;
+  const char *named = getenv("FIRESTEEL_CUDA_DRIVER");
+  if (named && !*named) named = nullptr;
+  const char *path = named ? named : "libcuda.so.1";
+  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (!library) {
+    const char *reason = dlerror();
+    driver.why = named ? std::string("FIRESTEEL_CUDA_DRIVER: ") + (reason ? reason : path)
+                       : "there is no NVIDIA driver (libcuda.so.1 was not found)";
+    return driver;
+  }
+#define X(name, ...)                                                              \
+  driver.name = reinterpret_cast<Status (*)(__VA_ARGS__)>(dlsym(library, #name)); \
+  if (!driver.name) {                                                             \
+    driver.why = "the NVIDIA driver is too old: it lacks " #name;                 \
+    return driver;                                                                \
+  }
+  FIRESTEEL_CUDA_FUNCTIONS(X)
+#undef X
+  if (driver.cuDriverGetVersion(&driver.version) == Status::success && driver.version < oldest_version) {
+    driver.why = "the NVIDIA driver is too old: it serves CUDA " + version_text(driver.version) + ", and CUDA " +
+                 version_text(oldest_version) + " (driver 580 or later) is needed";
+    return driver;
+  }
+  const Status status = driver.cuInit(0);
+  if (status != Status::success) {
+    driver.why = status == Status::no_device ? "the NVIDIA driver finds no GPU"
+                                             : driver.error("the NVIDIA driver does not start", status);
+    return driver;
+  }
+  if (driver.cuDeviceGetCount(&driver.device_count) != Status::success || driver.device_count == 0)
+    driver.why = "the NVIDIA driver finds no GPU";
+  return driver;
+}
+
+}  // namespace
+
+std::string Driver::error(const char *what, Status status) const {
+  const char *text = nullptr;
+  if (cuGetErrorString(status, &text) != Status::success || !text) text = "unknown error";
+  return std::string(what) + ": " + text + " (" + std::to_string(static_cast<int>(status)) + ")";
+}
+
+const Driver &driver() {
+  static const Driver *opened = new Driver(open());
+  return *opened;
+}
+
+}  // namespace firesteel::cuda

@@ -1,0 +1,27 @@
+// The few types of the CUDA driver's binary interface that this library uses,
+// declared by hand: no toolkit is needed to build it. Handles (context, module,
+// function, stream) are pointers, device addresses 64-bit integers.
+#pragma once
+
+namespace firesteel::cuda {
+
+enum class Status : int {
+  success = 0,
+  invalid_value = 1,
+  out_of_memory = 2,
+  no_device = 100,
+  invalid_device = 101,
+  invalid_image = 200,
+  no_binary_for_gpu = 209,
+  unsupported_ptx_version = 222,
+  not_found = 500,
+  not_ready = 600,
+};
+
+enum class DeviceAttribute : int {
+  multiprocessor_count = 16,
+  compute_capability_major = 75,
+  compute_capability_minor = 76,
+};
+
+}  // namespace firesteel::cuda

@@ -1,0 +1,317 @@
+// Launches the entries of elementwise.cu: any strides and broadcasts, of any
+// rank, are brought to the few dimensions that matter, grouped by 4 elements
+// where rows allow, and cut into launches of less than 2^31 elements.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "device.h"
+#include "job.h"
+
+namespace firesteel::cuda {
+namespace {
+
+// The iteration space of a call. Dimensions run from the innermost on; those of
+// size 1 are left out, and neighbours are joined where every operand steps
+// through both as through one.
+struct Space {
+  int operands;
+  int dims = 0;
+  char *data[job_operands];
+  int64_t bytes[job_operands];  // of an element
+  int64_t sizes[max_dims];
+  int64_t strides[job_operands][max_dims];
+};
+
+int64_t element_bytes(DType dtype) {
+  switch (dtype) {
+    case DType::float32:
+    case DType::int32:
+      return 4;
+    case DType::bfloat16:
+    case DType::float16:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
+const char *dtype_name(DType dtype) {
+  static constexpr const char *names[] = {"float32", "bfloat16", "float16", "int32", "uint8", "bool"};
+  return names[static_cast<int>(dtype)];
+}
+
+Space make_space(const View *const *views, int operands) {
+  Space space;
+  space.operands = operands;
+  for (int o = 0; o < operands; o++) {
+    space.data[o] = static_cast<char *>(views[o]->data);
+    space.bytes[o] = element_bytes(views[o]->dtype);
+  }
+  for (int d = views[0]->ndim - 1; d >= 0; d--) {
+    const int64_t size = views[0]->sizes[d];
+    if (size == 1) continue;
+    bool joins = space.dims > 0;
+    const int last = space.dims - 1;
+    for (int o = 0; joins && o < operands; o++)
+      joins = views[o]->strides[d] == space.strides[o][last] * space.sizes[last];
+    if (joins) {
+      space.sizes[last] *= size;
+      continue;
+    }
+    space.sizes[space.dims] = size;
+    for (int o = 0; o < operands; o++) space.strides[o][space.dims] = views[o]->strides[d];
+    space.dims++;
+  }
+  if (space.dims == 0) {
+    space.dims = 1;
+    space.sizes[0] = 1;
+    for (int o = 0; o < operands; o++) space.strides[o][0] = o == 0 ? 1 : 0;
+  }
+  return space;
+}
+
+int64_t element_count(const Space &space) {
+  int64_t count = 1;
+  for (int d = 0; d < space.dims; d++) count *= space.sizes[d];
+  return count;
+}
+
+// Whether every operand's rows can be read 4 elements at a time, or are one
+// value each.
+bool can_group(const Space &space) {
+  if (space.dims > 1 && space.sizes[0] % group_size != 0) return false;
+  if (space.strides[0][0] != 1) return false;
+  for (int o = 0; o < space.operands; o++) {
+    if (space.strides[o][0] == 0) continue;
+    if (space.strides[o][0] != 1 || address(space.data[o]) % uint64_t(group_size * space.bytes[o]) != 0) return false;
+    for (int d = 1; d < space.dims; d++)
+      if (space.strides[o][d] % group_size != 0) return false;
+  }
+  return true;
+}
+
+Divisor make_divisor(uint32_t size) {
+  const auto shift = static_cast<uint32_t>(std::bit_width(size - 1));
+  const uint64_t power = uint64_t(1) << 32;
+  return {size, static_cast<uint32_t>(power * ((uint64_t(1) << shift) - size) / size + 1), shift};
+}
+
+bool launch_space(Device &device, const std::string &entry, const Space &space, const Job &options) {
+  Job job = options;
+  job.grouped = can_group(space);
+  job.dims = space.dims;
+  const int64_t inner = job.grouped ? group_size : 1;
+  for (int d = 0; d < space.dims; d++) {
+    const int64_t size = d == 0 ? std::max<int64_t>(space.sizes[0] / inner, 1) : space.sizes[d];
+    job.divisors[d] = make_divisor(static_cast<uint32_t>(size));
+  }
+  for (int o = 0; o < space.operands; o++) {
+    job.data[o] = space.data[o];
+    if (job.grouped && space.strides[o][0] == 0) job.splat |= 1u << o;
+    for (int d = 0; d < space.dims; d++) job.strides[o][d] = space.strides[o][d] * (d == 0 ? inner : 1);
+  }
+  const int64_t count = element_count(space);
+  job.count = static_cast<uint32_t>(count / inner);
+  job.rest = static_cast<uint32_t>(count % inner);
+  return device.launch(entry, std::max<uint64_t>(job.count, job.rest), &job);
+}
+
+// Halves the outermost dimension until a launch can count the elements.
+bool launch_parts(Device &device, const std::string &entry, Space space, const Job &options) {
+  constexpr int64_t most = std::numeric_limits<int32_t>::max();
+  if (element_count(space) <= most) return launch_space(device, entry, space, options);
+  const int outer = space.dims - 1;
+  const int64_t size = space.sizes[outer];
+  // Rows stay cut into whole groups.
+  const int64_t half = size < 2 * group_size ? size / 2 : size / 2 / group_size * group_size;
+  Space rest = space;
+  space.sizes[outer] = half;
+  rest.sizes[outer] = size - half;
+  for (int o = 0; o < space.operands; o++) rest.data[o] += half * space.strides[o][outer] * space.bytes[o];
+  return launch_parts(device, entry, space, options) && launch_parts(device, entry, rest, options);
+}
+
+// Runs an entry over views of the first one's shape.
+bool map(Device &device, const std::string &entry, const View *const *views, int operands, const Job &options = {}) {
+  for (int o = 1; o < operands; o++)
+    if (!same_shape(*views[0], *views[o])) return device.fail("the shapes of an elementwise kernel's tensors differ");
+  if (views[0]->count == 0) return true;
+  return launch_parts(device, entry, make_space(views, operands), options);
+}
+
+int32_t whole(double x) {
+  if (x >= 2147483647.0) return INT32_MAX;
+  return x > -2147483648.0 ? static_cast<int32_t>(x) : INT32_MIN;
+}
+
+// As a typed array does: towards zero, modulo 2^32, 0 for what is no number.
+uint32_t wrapped(double x) {
+  constexpr double power = 4294967296.0;
+  if (!(std::fabs(x) <= std::numeric_limits<double>::max())) return 0;
+  return static_cast<uint32_t>(static_cast<int64_t>(std::fmod(x, power)));
+}
+
+// Bool and uint8 are the same bytes.
+std::string entry_name(const char *kernel, DType dtype) {
+  return std::string(kernel) + '_' + dtype_name(dtype == DType::boolean ? DType::uint8 : dtype);
+}
+
+// The tensors of the call, then up to two options.
+template <int tensors, int options>
+bool launch_map(Device &device, const char *kernel, const KernelCall &call) {
+  const View *views[tensors];
+  for (int i = 0; i < tensors; i++) views[i] = &call.views[i];
+  Job job = {};
+  for (int i = 0; i < options; i++) {
+    job.numbers[i] = static_cast<float>(call.numbers[i]);
+    job.integers[i] = whole(call.numbers[i]);
+  }
+  // The last tensor's dtype is T, also where the result is bool.
+  return map(device, entry_name(kernel, views[tensors - 1]->dtype), views, tensors, job);
+}
+
+bool launch_where(Device &device, const char *, const KernelCall &call) {
+  const View *views[] = {&call.views[0], &call.views[1], &call.views[2], &call.views[3]};
+  const int64_t bytes = element_bytes(views[0]->dtype);
+  if (bytes == 2) return device.fail("16-bit floats do not exist on this device");
+  return map(device, bytes == 4 ? "where_word" : "where_byte", views, 4);
+}
+
+bool launch_copy(Device &device, const char *, const KernelCall &call) {
+  const View *to = &call.views[0], *from = &call.views[1];
+  const View *views[] = {to, from};
+  // uint8 from bool is a copy, bool from uint8 is not.
+  const bool plain = to->dtype == from->dtype || (to->dtype == DType::uint8 && from->dtype == DType::boolean);
+  if (!plain) {
+    const DType source = from->dtype == DType::boolean ? DType::uint8 : from->dtype;
+    return map(device, std::string("copy_") + dtype_name(source) + "_to_" + dtype_name(to->dtype), views, 2);
+  }
+  if (!same_shape(*to, *from)) return device.fail("the shapes of a copy differ");
+  if (to->count == 0) return true;
+  const Space space = make_space(views, 2);
+  const int64_t bytes = space.bytes[0];
+  if (bytes == 2) return device.fail("16-bit floats do not exist on this device");
+  if (space.dims == 1 && space.strides[0][0] == 1 && space.strides[1][0] == 1)
+    return device.copy(to->data, from->data, static_cast<size_t>(to->count * bytes));
+  return launch_parts(device, bytes == 4 ? "copy_word" : "copy_byte", space, {});
+}
+
+bool launch_accumulate(Device &device, const char *, const KernelCall &call) {
+  const View *views[] = {&call.views[0], &call.views[0], &call.views[1]};
+  return map(device, entry_name("add", views[0]->dtype), views, 3);
+}
+
+bool launch_fill(Device &device, const char *, const KernelCall &call) {
+  const View &out = call.views[0];
+  const double value = call.numbers[0];
+  const uint64_t to = address(out.data);
+  const auto count = static_cast<size_t>(out.count);
+  const Driver &driver = device.driver;
+  if (count == 0) return true;
+  switch (out.dtype) {
+    case DType::float32:
+      return device.check("fill", driver.cuMemsetD32Async(to, std::bit_cast<uint32_t>(static_cast<float>(value)), count,
+                                                          device.stream));
+    case DType::int32:
+      return device.check("fill", driver.cuMemsetD32Async(to, wrapped(value), count, device.stream));
+    case DType::uint8:
+      return device.check("fill",
+                          driver.cuMemsetD8Async(to, static_cast<uint8_t>(wrapped(value)), count, device.stream));
+    case DType::boolean:
+      return device.check("fill", driver.cuMemsetD8Async(to, value != 0, count, device.stream));
+    default:
+      return device.fail("16-bit floats do not exist on this device");
+  }
+}
+
+bool launch_cat(Device &device, const char *, const KernelCall &call) {
+  const View &out = call.views[0];
+  const ViewList &inputs = call.lists[0];
+  const auto dim = static_cast<int64_t>(call.numbers[0]);
+  if (dim < 0 || dim >= out.ndim) return device.fail("cat: no such dimension");
+  int64_t start = 0;
+  for (int64_t i = 0; i < inputs.size; i++) {
+    const View &input = inputs.items[i];
+    if (input.ndim != out.ndim || input.sizes[dim] > out.sizes[dim] - start)
+      return device.fail("cat: the sizes differ");
+    View part = out;
+    part.sizes[dim] = input.sizes[dim];
+    part.count = input.count;
+    part.data = static_cast<char *>(out.data) + start * out.strides[dim] * element_bytes(out.dtype);
+    start += input.sizes[dim];
+    const View views[] = {part, input};
+    if (!launch_copy(device, "copy", {views, 2, nullptr, nullptr, nullptr})) return false;
+  }
+  return start == out.sizes[dim] || device.fail("cat: the sizes differ");
+}
+
+}  // namespace
+
+const Launchable elementwise_kernels[] = {
+    {"add", launch_map<3, 0>, "add_float32"},
+    {"sub", launch_map<3, 0>, "sub_float32"},
+    {"mul", launch_map<3, 0>, "mul_float32"},
+    {"div", launch_map<3, 0>, "div_float32"},
+    {"maximum", launch_map<3, 0>, "maximum_float32"},
+    {"minimum", launch_map<3, 0>, "minimum_float32"},
+    {"pow", launch_map<3, 0>, "pow_float32"},
+    {"eq", launch_map<3, 0>, "eq_float32"},
+    {"ne", launch_map<3, 0>, "ne_float32"},
+    {"lt", launch_map<3, 0>, "lt_float32"},
+    {"le", launch_map<3, 0>, "le_float32"},
+    {"gt", launch_map<3, 0>, "gt_float32"},
+    {"ge", launch_map<3, 0>, "ge_float32"},
+    {"affine", launch_map<2, 2>, "affine_float32"},
+    {"pow_scalar", launch_map<2, 1>, "pow_scalar_float32"},
+    {"clamp", launch_map<2, 2>, "clamp_float32"},
+    {"clamp_backward", launch_map<3, 2>, "clamp_backward_float32"},
+    {"where", launch_where, "where_word"},
+    {"neg", launch_map<2, 0>, "neg_float32"},
+    {"abs", launch_map<2, 0>, "abs_float32"},
+    {"sign", launch_map<2, 0>, "sign_float32"},
+    {"square", launch_map<2, 0>, "square_float32"},
+    {"exp", launch_map<2, 0>, "exp_float32"},
+    {"log", launch_map<2, 0>, "log_float32"},
+    {"log1p", launch_map<2, 0>, "log1p_float32"},
+    {"sqrt", launch_map<2, 0>, "sqrt_float32"},
+    {"rsqrt", launch_map<2, 0>, "rsqrt_float32"},
+    {"reciprocal", launch_map<2, 0>, "reciprocal_float32"},
+    {"sin", launch_map<2, 0>, "sin_float32"},
+    {"cos", launch_map<2, 0>, "cos_float32"},
+    {"tanh", launch_map<2, 0>, "tanh_float32"},
+    {"erf", launch_map<2, 0>, "erf_float32"},
+    {"sigmoid", launch_map<2, 0>, "sigmoid_float32"},
+    {"floor", launch_map<2, 0>, "floor_float32"},
+    {"relu", launch_map<2, 0>, "relu_float32"},
+    {"relu_backward", launch_map<3, 0>, "relu_backward_float32"},
+    {"silu", launch_map<2, 0>, "silu_float32"},
+    {"silu_backward", launch_map<3, 0>, "silu_backward_float32"},
+    {"mish", launch_map<2, 0>, "mish_float32"},
+    {"mish_backward", launch_map<3, 0>, "mish_backward_float32"},
+    {"hardswish", launch_map<2, 0>, "hardswish_float32"},
+    {"hardswish_backward", launch_map<3, 0>, "hardswish_backward_float32"},
+    {"gelu", launch_map<2, 1>, "gelu_float32"},
+    {"gelu_backward", launch_map<3, 1>, "gelu_backward_float32"},
+    {"softplus", launch_map<2, 2>, "softplus_float32"},
+    {"softplus_backward", launch_map<3, 2>, "softplus_backward_float32"},
+    {"elu", launch_map<2, 1>, "elu_float32"},
+    {"elu_backward", launch_map<3, 1>, "elu_backward_float32"},
+    {"leaky_relu", launch_map<2, 1>, "leaky_relu_float32"},
+    {"leaky_relu_backward", launch_map<3, 1>, "leaky_relu_backward_float32"},
+    {"sigmoid_backward", launch_map<3, 0>, "sigmoid_backward_float32"},
+    {"tanh_backward", launch_map<3, 0>, "tanh_backward_float32"},
+    {},
+};
+
+const Launchable shape_kernels[] = {
+    {"copy", launch_copy, "copy_word"},
+    {"copy_into", launch_copy, "copy_word"},
+    {"accumulate", launch_accumulate, "add_float32"},
+    {"fill", launch_fill, nullptr},
+    {"cat", launch_cat, "copy_word"},
+    {},
+};
+
+}  // namespace firesteel::cuda

@@ -1,0 +1,282 @@
+// Elementwise kernels: out = f(inputs), over any strides and broadcasts, and
+// the copies that are of the same form. Overwrite out, which may be an input.
+// Bound by memory: each thread moves 16 bytes an operand and turn where rows
+// allow, and one element else. Entries are named <kernel>_<dtype>;
+// elementwise.cpp launches them.
+//
+// Contraction to fused multiply-add is off; the options of a kernel are p and q
+// (i and j for int32).
+#include "gpu.h"
+#include "job.h"
+
+using firesteel::cuda::Divisor;
+using firesteel::cuda::group_size;
+using firesteel::cuda::Job;
+
+namespace {
+
+template <class T>
+struct alignas(group_size * sizeof(T)) Group {
+  T lane[group_size];
+};
+
+DEVICE uint32_t divide(uint32_t n, const Divisor &by) { return (multiply_high(n, by.multiplier) + n) >> by.shift; }
+
+// Offsets of element or group `index` in each operand.
+template <int operands>
+DEVICE void locate(const Job &job, uint32_t index, int64_t (&at)[operands]) {
+#pragma unroll
+  for (int o = 0; o < operands; o++) at[o] = 0;
+  for (int d = 0; d < job.dims - 1; d++) {
+    const uint32_t rest = divide(index, job.divisors[d]);
+    const uint32_t position = index - rest * job.divisors[d].size;
+#pragma unroll
+    for (int o = 0; o < operands; o++) at[o] += position * job.strides[o][d];
+    index = rest;
+  }
+#pragma unroll
+  for (int o = 0; o < operands; o++) at[o] += index * job.strides[o][job.dims - 1];
+}
+
+template <class T>
+DEVICE T *operand(const Job &job, int o) {
+  return static_cast<T *>(job.data[o]);
+}
+
+template <class T>
+DEVICE Group<T> load_group(const Job &job, int o, int64_t at) {
+  const T *from = operand<const T>(job, o) + at;
+  if (!(job.splat >> o & 1)) return load<Group<T>>(from);
+  Group<T> group;
+  const T value = *from;
+#pragma unroll
+  for (int k = 0; k < group_size; k++) group.lane[k] = value;
+  return group;
+}
+
+DEVICE uint32_t thread_index() { return blockIdx.x * blockDim.x + threadIdx.x; }
+DEVICE uint32_t thread_count() { return gridDim.x * blockDim.x; }
+
+template <class Out, class F, class... In>
+DEVICE Group<Out> apply(F f, const Group<In> &...in) {
+  Group<Out> out;
+#pragma unroll
+  for (int k = 0; k < group_size; k++) out.lane[k] = f(in.lane[k]...);
+  return out;
+}
+
+template <int... i>
+struct Places {};
+
+// out = f(inputs); input k is operand o[k].
+template <class Out, class... In, int... o, class F>
+DEVICE void map_at(const Job &job, Places<o...>, F f) {
+  int64_t at[1 + sizeof...(In)] = {};
+  const auto one = [&] { operand<Out>(job, 0)[at[0]] = f(operand<const In>(job, o)[at[o]]...); };
+  for (uint32_t n = thread_index(); n < job.count; n += thread_count()) {
+    locate(job, n, at);
+    if (job.grouped) {
+      store(operand<Out>(job, 0) + at[0], apply<Out>(f, load_group<In>(job, o, at[o])...));
+    } else {
+      one();
+    }
+  }
+  if (thread_index() < job.rest) {
+    const uint32_t n = job.count * group_size + thread_index();
+    at[0] = n;
+    ((at[o] = job.splat >> o & 1 ? 0 : n), ...);
+    one();
+  }
+}
+
+template <class Out, class X, class F>
+DEVICE void map(const Job &job, F f) {
+  map_at<Out, X>(job, Places<1>{}, f);
+}
+template <class Out, class X, class Y, class F>
+DEVICE void map(const Job &job, F f) {
+  map_at<Out, X, Y>(job, Places<1, 2>{}, f);
+}
+template <class Out, class X, class Y, class Z, class F>
+DEVICE void map(const Job &job, F f) {
+  map_at<Out, X, Y, Z>(job, Places<1, 2, 3>{}, f);
+}
+
+// Comparisons that let NaN pass, as PyTorch's do.
+DEVICE float largest(float a, float b) { return a > b || a != a ? a : b; }
+DEVICE float smallest(float a, float b) { return a < b || a != a ? a : b; }
+DEVICE int32_t largest(int32_t a, int32_t b) { return a > b ? a : b; }
+DEVICE int32_t smallest(int32_t a, int32_t b) { return a < b ? a : b; }
+
+// int32 wraps around.
+DEVICE int32_t sum(int32_t a, int32_t b) { return int32_t(uint32_t(a) + uint32_t(b)); }
+DEVICE int32_t difference(int32_t a, int32_t b) { return int32_t(uint32_t(a) - uint32_t(b)); }
+DEVICE int32_t product(int32_t a, int32_t b) { return int32_t(uint32_t(a) * uint32_t(b)); }
+
+DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+
+// The normal distribution's function, without cancellation in the left tail,
+// and its density.
+DEVICE float normal_cdf(float x) { return 0.5f * erfcf(x * -0.707106781f); }
+DEVICE float normal_density(float x) { return 0.398942280f * expf(-0.5f * x * x); }
+
+// GELU's tanh form is x s with s = sigmoid(2 u), u = sqrt(2/pi) (x + 0.044715
+// x^3); its derivative s + x s (1 - s) 2 u'.
+constexpr float twice_root = 1.59576912f,
+                cubic = 0.0713548163f;  // 2 sqrt(2/pi), and that times 0.044715
+
+DEVICE float gelu_weight(float x) { return sigmoid(x * fmaf(x * x, cubic, twice_root)); }
+DEVICE float gelu_slope(float x) {
+  const float s = gelu_weight(x);
+  // Beyond 20 s (1 - s) is 0, and the bound keeps its factor finite.
+  const float bounded = fminf(fmaxf(x, -20.0f), 20.0f);
+  return s * fmaf(bounded * fmaf(bounded * bounded, 3 * cubic, twice_root), 1.0f - s, 1.0f);
+}
+
+// mish(x) = x t, t = tanh(log(1 + e^x)) = n / (n + 2) with n = e^x (e^x + 2)
+// (Misra, arXiv 1908.08681). From 20 on t is 1 in float32. The derivative is t
+// + x sigmoid(x) (1 - t^2) = t + x 4 e^x (1 + e^x) / (n + 2)^2.
+DEVICE float mish_bound(float x) { return x > 20.0f ? 20.0f : x; }
+DEVICE float mish(float x) {
+  const float e = expf(mish_bound(x)), n = e * (e + 2.0f);
+  return x * (n / (n + 2.0f));
+}
+DEVICE float mish_slope(float x) {
+  const float bounded = mish_bound(x), e = expf(bounded), n = e * (e + 2.0f), r = 1.0f / (n + 2.0f);
+  return fmaf(bounded, 4.0f * e * (1.0f + e) * r * r, n * r);
+}
+
+// As a copy between dtypes does: towards zero, modulo 2^32, 0 for NaN and
+// infinities.
+DEVICE int32_t whole(float x) {
+  if (!(fabsf(x) < 9.2e18f)) {
+    if (!(fabsf(x) <= 3.4028235e38f)) return 0;
+    x = fmodf(x, 4294967296.0f);
+  }
+  return int32_t(uint32_t(uint64_t(int64_t(x))));
+}
+
+}  // namespace
+
+#define OPTIONS                                                        \
+  [[maybe_unused]] const float p = job.numbers[0], q = job.numbers[1]; \
+  [[maybe_unused]] const int32_t i = job.integers[0], j = job.integers[1]
+
+// out = f(x), one entry a line; out and x of type T.
+#define UNARY(name, T, expression)                   \
+  KERNEL(name, const __grid_constant__ Job job) {    \
+    OPTIONS;                                         \
+    map<T, T>(job, [=](T x) { return expression; }); \
+  }
+// out = f(a, b)
+#define BINARY(name, T, expression)                         \
+  KERNEL(name, const __grid_constant__ Job job) {           \
+    map<T, T, T>(job, [](T a, T b) { return expression; }); \
+  }
+// dx = f(dy, x)
+#define BACKWARD(name, expression)                                                \
+  KERNEL(name, const __grid_constant__ Job job) {                                 \
+    OPTIONS;                                                                      \
+    map<float, float, float>(job, [=](float dy, float x) { return expression; }); \
+  }
+#define COMPARISON(name, T, operation)                                        \
+  KERNEL(name, const __grid_constant__ Job job) {                             \
+    map<uint8_t, T, T>(job, [](T a, T b) { return uint8_t(a operation b); }); \
+  }
+#define COMPARISONS(name, operation)           \
+  COMPARISON(name##_float32, float, operation) \
+  COMPARISON(name##_int32, int32_t, operation) \
+  COMPARISON(name##_uint8, uint8_t, operation)
+// out = condition ? a : b, by the width of an element
+#define WHERE(name, T)                                                                         \
+  KERNEL(name, const __grid_constant__ Job job) {                                              \
+    map<T, uint8_t, T, T>(job, [](uint8_t condition, T a, T b) { return condition ? a : b; }); \
+  }
+#define CONVERSION(name, Out, X, expression)               \
+  KERNEL(name, const __grid_constant__ Job job) {          \
+    map<Out, X>(job, [](X x) { return Out(expression); }); \
+  }
+
+BINARY(add_float32, float, a + b)
+BINARY(sub_float32, float, a - b)
+BINARY(mul_float32, float, a *b)
+BINARY(div_float32, float, a / b)
+BINARY(pow_float32, float, powf(a, b))
+BINARY(maximum_float32, float, largest(a, b))
+BINARY(minimum_float32, float, smallest(a, b))
+BINARY(add_int32, int32_t, sum(a, b))
+BINARY(sub_int32, int32_t, difference(a, b))
+BINARY(mul_int32, int32_t, product(a, b))
+BINARY(maximum_int32, int32_t, largest(a, b))
+BINARY(minimum_int32, int32_t, smallest(a, b))
+
+COMPARISONS(eq, ==)
+COMPARISONS(ne, !=)
+COMPARISONS(lt, <)
+COMPARISONS(le, <=)
+COMPARISONS(gt, >)
+COMPARISONS(ge, >=)
+
+WHERE(where_word, uint32_t)
+WHERE(where_byte, uint8_t)
+
+UNARY(affine_float32, float, x *p + q)
+UNARY(affine_int32, int32_t, sum(product(x, i), j))
+UNARY(pow_scalar_float32, float, powf(x, p))
+UNARY(clamp_float32, float, smallest(largest(x, p), q))
+UNARY(clamp_int32, int32_t, smallest(largest(x, i), j))
+UNARY(neg_float32, float, -x)
+UNARY(neg_int32, int32_t, difference(0, x))
+UNARY(abs_float32, float, fabsf(x))
+UNARY(abs_int32, int32_t, x < 0 ? difference(0, x) : x)
+UNARY(sign_float32, float, float(x > 0.0f) - float(x < 0.0f))
+UNARY(sign_int32, int32_t, int32_t(x > 0) - int32_t(x < 0))
+UNARY(square_float32, float, x *x)
+UNARY(square_int32, int32_t, product(x, x))
+UNARY(exp_float32, float, expf(x))
+UNARY(log_float32, float, logf(x))
+UNARY(log1p_float32, float, log1pf(x))
+UNARY(sqrt_float32, float, sqrtf(x))
+UNARY(rsqrt_float32, float, 1.0f / sqrtf(x))
+UNARY(reciprocal_float32, float, 1.0f / x)
+UNARY(sin_float32, float, sinf(x))
+UNARY(cos_float32, float, cosf(x))
+UNARY(tanh_float32, float, tanhf(x))
+UNARY(erf_float32, float, erff(x))
+UNARY(sigmoid_float32, float, sigmoid(x))
+UNARY(floor_float32, float, floorf(x))
+UNARY(relu_float32, float, x < 0.0f ? 0.0f : x)
+UNARY(relu_int32, int32_t, largest(x, 0))
+UNARY(silu_float32, float, x / (1.0f + expf(-x)))
+UNARY(mish_float32, float, mish(x))
+UNARY(hardswish_float32, float, x *smallest(largest(x + 3.0f, 0.0f), 6.0f) / 6.0f)
+UNARY(gelu_float32, float, p != 0.0f ? x * gelu_weight(x) : x * normal_cdf(x))
+UNARY(softplus_float32, float, x *p > q ? x : log1pf(expf(x * p)) / p)
+UNARY(elu_float32, float, x < 0.0f ? p * expm1f(x) : x)
+UNARY(leaky_relu_float32, float, x > 0.0f ? x : x * p)
+
+BACKWARD(relu_backward_float32, x <= 0.0f ? 0.0f : dy)
+BACKWARD(clamp_backward_float32, x >= p && x <= q ? dy : 0.0f)
+BACKWARD(silu_backward_float32, dy *sigmoid(x) * fmaf(x, 1.0f - sigmoid(x), 1.0f))
+BACKWARD(mish_backward_float32, dy *mish_slope(x))
+BACKWARD(hardswish_backward_float32, x <= -3.0f ? 0.0f : x < 3.0f ? dy * (x / 3.0f + 0.5f) : dy)
+BACKWARD(gelu_backward_float32, dy *(p != 0.0f ? gelu_slope(x) : fmaf(x, normal_density(x), normal_cdf(x))))
+BACKWARD(softplus_backward_float32, x *p > q ? dy : dy * sigmoid(x * p))
+BACKWARD(elu_backward_float32, x <= 0.0f ? dy * p * expf(x) : dy)
+BACKWARD(leaky_relu_backward_float32, x > 0.0f ? dy : dy * p)
+// Here x is the function's output.
+BACKWARD(sigmoid_backward_float32, dy *(1.0f - x) * x)
+BACKWARD(tanh_backward_float32, dy *(1.0f - x * x))
+
+// Copies of equal dtypes, by the width of an element, and conversions.
+UNARY(copy_word, uint32_t, x)
+UNARY(copy_byte, uint8_t, x)
+CONVERSION(copy_float32_to_int32, int32_t, float, whole(x))
+CONVERSION(copy_float32_to_uint8, uint8_t, float, whole(x))
+CONVERSION(copy_float32_to_bool, uint8_t, float, x != 0.0f)
+CONVERSION(copy_int32_to_float32, float, int32_t, x)
+CONVERSION(copy_int32_to_uint8, uint8_t, int32_t, x)
+CONVERSION(copy_int32_to_bool, uint8_t, int32_t, x != 0)
+CONVERSION(copy_uint8_to_float32, float, uint8_t, x)
+CONVERSION(copy_uint8_to_int32, int32_t, uint8_t, x)
+CONVERSION(copy_uint8_to_bool, uint8_t, uint8_t, x != 0)

@@ -1,0 +1,118 @@
+#include "library.h"
+
+#include <stdio.h>
+
+#include <string_view>
+
+#include "device.h"
+
+namespace firesteel::cuda {
+namespace {
+
+const char *why() { return driver().why.empty() ? nullptr : driver().why.c_str(); }
+int device_count() { return driver().device_count; }
+
+Device *open(int index, char *error, size_t error_size) {
+  std::string text;
+  if (why()) {
+    text = why();
+  } else if (index < 0 || index >= device_count()) {
+    text = "there is no GPU " + std::to_string(index) + "; the driver finds " + std::to_string(device_count());
+  } else if (std::unique_ptr<Device> device = Device::open(driver(), index, &text)) {
+    return device.release();
+  }
+  snprintf(error, error_size, "%s", text.c_str());
+  return nullptr;
+}
+
+void close(Device *device) { delete device; }
+const char *name(const Device *device) { return device->name.c_str(); }
+
+int find_kernel(const Device *device, const char *name) {
+  for (size_t i = 0; i < device->kernels.size(); i++)
+    if (std::string_view(device->kernels[i]->kernel) == name) return static_cast<int>(i);
+  return -1;
+}
+
+void *allocate(Device *device, size_t bytes) {
+  device->make_current();
+  return device->memory.allocate(bytes);
+}
+void release(Device *device, void *data, size_t bytes) {
+  device->make_current();
+  device->memory.release(data, bytes);
+}
+void flush(Device *device) {
+  device->make_current();
+  device->memory.flush();
+}
+size_t live_bytes(const Device *device) { return device->memory.live_bytes(); }
+size_t reserved_bytes(const Device *device) { return device->memory.reserved_bytes(); }
+
+size_t available_bytes(Device *device) {
+  device->make_current();
+  size_t available = 0, total = 0;
+  device->driver.cuMemGetInfo_v2(&available, &total);
+  return available;
+}
+
+const char *result(const Device *device, bool success) { return success ? nullptr : device->error.c_str(); }
+
+const char *synchronize(Device *device) {
+  device->make_current();
+  return result(device, device->check("the GPU failed", device->driver.cuStreamSynchronize(device->stream)));
+}
+
+const char *write(Device *device, void *to, const void *from, size_t bytes) {
+  device->make_current();
+  if (bytes == 0) return nullptr;
+  // The driver has taken the bytes of pageable memory when it returns.
+  const Status status = device->driver.cuMemcpyHtoDAsync_v2(address(to), from, bytes, device->stream);
+  return result(device, device->check("upload", status));
+}
+
+const char *read(Device *device, void *to, const void *from, size_t bytes) {
+  device->make_current();
+  if (bytes == 0) return nullptr;
+  const Status status = device->driver.cuMemcpyDtoHAsync_v2(to, address(from), bytes, device->stream);
+  return device->check("read", status) ? synchronize(device) : result(device, false);
+}
+
+const char *launch(Device *device, int kernel, const KernelCall *call) {
+  device->make_current();
+  const Launchable &launchable = *device->kernels[static_cast<size_t>(kernel)];
+  return result(device, launchable.launch(*device, launchable.kernel, *call));
+}
+
+bool idle(Device *device) {
+  device->make_current();
+  return device->driver.cuStreamQuery(device->stream) == Status::success;
+}
+
+constexpr Library library = {
+    .version = library_version,
+    .why = why,
+    .device_count = device_count,
+    .open = open,
+    .close = close,
+    .name = name,
+    .find_kernel = find_kernel,
+    .allocate = allocate,
+    .release = release,
+    .flush = flush,
+    .live_bytes = live_bytes,
+    .reserved_bytes = reserved_bytes,
+    .available_bytes = available_bytes,
+    .write = write,
+    .read = read,
+    .launch = launch,
+    .idle = idle,
+    .synchronize = synchronize,
+};
+
+}  // namespace
+}  // namespace firesteel::cuda
+
+extern "C" __attribute__((visibility("default"))) const firesteel::cuda::Library *firesteel_cuda() {
+  return &firesteel::cuda::library;
+}

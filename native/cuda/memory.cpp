@@ -1,0 +1,75 @@
+#include "memory.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace firesteel::cuda {
+namespace {
+
+// The driver's own alignment.
+constexpr size_t smallest = 256;
+// So much may lie unused, or as much as is live.
+constexpr size_t unused_floor = size_t(512) << 20;
+
+size_t block_size(size_t bytes) {
+  const size_t at_least = std::max(bytes, size_t(1));
+  const size_t step = std::max(smallest, std::bit_floor(at_least) / 8);
+  return (at_least + step - 1) / step * step;
+}
+
+}  // namespace
+
+void Memory::release_all() {
+  for (const auto &[data, block] : blocks_) driver_.cuMemFree_v2(data);
+  blocks_.clear();
+  unused_.clear();
+  unused_bytes_ = 0;
+  live_.store(0);
+  reserved_.store(0);
+}
+
+void *Memory::allocate(size_t bytes) {
+  if (bytes > SIZE_MAX / 4) return nullptr;
+  const size_t block = block_size(bytes);
+  uint64_t data = 0;
+  const auto found = unused_.find(block);
+  if (found != unused_.end() && !found->second.empty()) {
+    data = found->second.back();
+    found->second.pop_back();
+    unused_bytes_ -= block;
+  } else {
+    Status status = driver_.cuMemAlloc_v2(&data, block);
+    if (status == Status::out_of_memory) {
+      flush();
+      status = driver_.cuMemAlloc_v2(&data, block);
+    }
+    if (status != Status::success) return nullptr;
+    blocks_.emplace(data, block);
+    reserved_.fetch_add(block, std::memory_order_relaxed);
+  }
+  live_.fetch_add(block, std::memory_order_relaxed);
+  return reinterpret_cast<void *>(data);
+}
+
+void Memory::release(void *data, size_t bytes) {
+  const size_t block = block_size(bytes);
+  live_.fetch_sub(block, std::memory_order_relaxed);
+  unused_[block].push_back(reinterpret_cast<uint64_t>(data));
+  unused_bytes_ += block;
+  if (unused_bytes_ > std::max(unused_floor, live_bytes())) flush();
+}
+
+void Memory::flush() {
+  for (const auto &[block, list] : unused_)
+    for (const uint64_t data : list) give_back(data, block);
+  unused_.clear();
+  unused_bytes_ = 0;
+}
+
+void Memory::give_back(uint64_t data, size_t block) {
+  driver_.cuMemFree_v2(data);
+  blocks_.erase(data);
+  reserved_.fetch_sub(block, std::memory_order_relaxed);
+}
+
+}  // namespace firesteel::cuda

@@ -1,0 +1,44 @@
+// Device memory, kept for reuse. Blocks have eight sizes per doubling; a freed
+// one serves the next request of its size, which is sound without waiting
+// because all work on it is in one stream. Not thread-safe, but for the counts.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#include <atomic>
+#include <map>
+#include <vector>
+
+#include "driver.h"
+
+namespace firesteel::cuda {
+
+class Memory {
+ public:
+  explicit Memory(const Driver &driver) : driver_(driver) {}
+  Memory(const Memory &) = delete;
+  Memory &operator=(const Memory &) = delete;
+
+  // Null if the driver has none even after a flush. 0 bytes are a valid block.
+  void *allocate(size_t bytes);
+  // `bytes` as in allocate.
+  void release(void *data, size_t bytes);
+  // Gives unused blocks back to the driver, which waits for the device.
+  void flush();
+  // Ends all blocks, live ones too; once the device is idle.
+  void release_all();
+
+  size_t live_bytes() const { return live_.load(std::memory_order_relaxed); }
+  size_t reserved_bytes() const { return reserved_.load(std::memory_order_relaxed); }
+
+ private:
+  void give_back(uint64_t data, size_t block);
+
+  const Driver &driver_;
+  std::map<size_t, std::vector<uint64_t>> unused_;  // by size of block
+  std::map<uint64_t, size_t> blocks_;               // all that came from the driver
+  size_t unused_bytes_ = 0;
+  std::atomic<size_t> live_{0}, reserved_{0};
+};
+
+}  // namespace firesteel::cuda

@@ -1,0 +1,220 @@
+/**
+ * Builds the CUDA library and the fake driver into build/Release, what is out of date only:
+ *
+ *   firesteel_cuda.so  the host side, by a C++ compiler alone, around the kernels that nvcc compiled, if there is nvcc
+ *   libfakecuda.so     the driver's functions and the same kernels over the emulator (x86-64 only)
+ *
+ * Usage: node scripts/build-cuda.mjs [--no-kernels] [--checked] [--check] [--quiet]
+ *   --no-kernels  does not start nvcc (some 20 seconds a target); kernels that it compiled before are used
+ *   --checked     also libfakecuda-checked.so, whose kernels are checked for races and stray accesses
+ *   --check       instead compiles the kernels for three targets and fails on spills, stack frames and C75xx warnings
+ * FIRESTEEL_CUDA_TARGETS names the targets, as in 80,90; each is a multiple of ten of a compute capability.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('../', import.meta.url))
+const native = `${root}native/`
+const objects = `${root}build/cuda/`
+const release = `${root}build/Release/`
+const library = `${release}firesteel_cuda.so`
+const fakeDriver = `${release}libfakecuda.so`
+const checkedDriver = `${release}libfakecuda-checked.so`
+
+// Code of a target runs on later ones of the same generation; PTX of the newest serves what comes after.
+const targets = (process.env.FIRESTEEL_CUDA_TARGETS ?? '75,80,90,100,120').split(',')
+const checkedTargets = ['80', '90', '120']
+const kernelFlags = ['-std=c++17', '-fmad=false', '--Werror=all-warnings']
+const hostFlags = [
+  '-std=c++20',
+  '-O2',
+  '-fPIC',
+  '-fvisibility=hidden',
+  '-ffp-contract=off',
+  '-Wall',
+  '-Wextra',
+  '-Werror',
+]
+
+function works(command) {
+  return spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0
+}
+
+/** The C++ compiler to call, as a command and its first arguments, or null. */
+function findCompiler() {
+  const named = process.env.CXX
+  if (named) return named.split(' ')
+  const compiler = ['g++', 'clang++', 'c++'].find(works)
+  if (compiler === undefined) return null
+  return works('ccache') ? ['ccache', compiler] : [compiler]
+}
+
+function files(folder, ending) {
+  return readdirSync(native + folder)
+    .filter((name) => name.endsWith(ending))
+    .map((name) => `${native}${folder}/${name}`)
+}
+
+const headers = () => ['cuda', 'emulator', 'core'].flatMap((folder) => files(folder, '.h'))
+const kernelSources = () => files('cuda', '.cu')
+
+function isNewer(path, sources) {
+  if (!existsSync(path)) return false
+  const made = statSync(path).mtimeMs
+  return sources.every((source) => statSync(source).mtimeMs <= made)
+}
+
+class BuildError extends Error {}
+
+function run(command, args) {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8' })
+  if (status === 0) return stdout + stderr
+  throw new BuildError(`${[command, ...args].join(' ')}\n${error ? error.message : stdout + stderr}`)
+}
+
+function compile(compiler, source, flags, suffix = '') {
+  const object = `${objects}${source.slice(native.length).replaceAll('/', '-')}${suffix}.o`
+  if (!isNewer(object, [source, ...headers()]))
+    run(compiler[0], [...compiler.slice(1), ...hostFlags, ...flags, '-c', source, '-o', object])
+  return object
+}
+
+function link(compiler, output, parts) {
+  if (!isNewer(output, parts)) run(compiler.at(-1), ['-shared', '-o', output, ...parts, '-ldl', '-pthread'])
+}
+
+/** The binary to embed: of nvcc, or an empty one. */
+function kernelBinary(withKernels) {
+  const binary = `${objects}kernels-${targets.join('-')}.fatbin`
+  const sources = [...kernelSources(), ...headers()]
+  if (isNewer(binary, sources)) return binary
+  if (withKernels && works('nvcc')) {
+    const newest = targets.at(-1)
+    const code = targets.map((target) => `-gencode=arch=compute_${target},code=sm_${target}`)
+    run('nvcc', [
+      ...kernelFlags,
+      '-fatbin',
+      '-compress-mode=size',
+      ...code,
+      `-gencode=arch=compute_${newest},code=compute_${newest}`,
+      ...kernelSources(),
+      '-o',
+      binary,
+    ])
+    return binary
+  }
+  const empty = `${objects}empty.fatbin`
+  if (!existsSync(empty)) writeFileSync(empty, '')
+  return empty
+}
+
+function buildLibrary(compiler, withKernels) {
+  const binary = kernelBinary(withKernels)
+  const hosts = files('cuda', '.cpp').filter(
+    (source) => !source.endsWith('/client.cpp') && !source.endsWith('/device.cpp'),
+  )
+  const parts = hosts.map((source) => compile(compiler, source, []))
+  // The one file that embeds the binary is compiled anew when that changes.
+  const tag = binary.endsWith('empty.fatbin') ? '.empty' : '.kernels'
+  const device = `${objects}cuda-device.cpp${tag}.o`
+  const source = `${native}cuda/device.cpp`
+  if (!isNewer(device, [source, binary, ...headers()]))
+    run(compiler.at(-1), [...hostFlags, `-DFIRESTEEL_CUDA_BINARY="${binary}"`, '-c', source, '-o', device])
+  const stamp = `${objects}library${tag}`
+  if (!existsSync(stamp)) {
+    for (const other of ['.empty', '.kernels']) if (other !== tag) rmSync(`${objects}library${other}`, { force: true })
+    rmSync(library, { force: true })
+    writeFileSync(stamp, '')
+  }
+  link(compiler, library, [...parts, device])
+  return tag === '.kernels'
+}
+
+function buildFakeDriver(compiler, output, kernelFlags, suffix) {
+  const emulated = ['-x', 'c++', '-Wno-unknown-pragmas', ...kernelFlags]
+  const kernels = kernelSources().map((source) => compile(compiler, source, emulated, suffix))
+  const emulator = files('emulator', '.cpp').map((source) => compile(compiler, source, []))
+  link(compiler, output, [...emulator, ...kernels])
+}
+
+/**
+ * Builds what is out of date. Null without a C++ compiler, else whether the library holds kernels, and the fake driver's
+ * path or null. Throws with the compiler's words.
+ */
+export function buildCuda({ kernels = true, checked = false } = {}) {
+  const compiler = findCompiler()
+  if (compiler === null) return null
+  mkdirSync(objects, { recursive: true })
+  mkdirSync(release, { recursive: true })
+  const withKernels = buildLibrary(compiler, kernels)
+  if (process.arch !== 'x64') return { withKernels, fakeDriver: null }
+  buildFakeDriver(compiler, fakeDriver, [], '')
+  if (checked) buildFakeDriver(compiler, checkedDriver, ['-fsanitize=thread'], '.checked')
+  return { withKernels, fakeDriver }
+}
+
+/** What ptxas says of each entry, and the faults among it. */
+function checkKernels() {
+  mkdirSync(objects, { recursive: true })
+  const faults = []
+  for (const target of checkedTargets)
+    for (const source of kernelSources()) {
+      const report = run('nvcc', [
+        ...kernelFlags,
+        '-cubin',
+        '-Xptxas=-v',
+        `-arch=sm_${target}`,
+        source,
+        '-o',
+        `${objects}check.cubin`,
+      ])
+      let entry = '?'
+      let entries = 0
+      let registers = 0
+      for (const line of report.split('\n')) {
+        entry = /Compiling entry function '(\w+)'/.exec(line)?.[1] ?? entry
+        const used = /Used (\d+) registers/.exec(line)
+        if (used) {
+          entries++
+          registers = Math.max(registers, Number(used[1]))
+        }
+        const stack = /(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line)
+        if (stack?.slice(1).some((bytes) => bytes !== '0')) faults.push(`sm_${target} ${entry}: ${line.trim()}`)
+        if (/C75\d\d/.test(line)) faults.push(`sm_${target} ${entry}: ${line.trim()}`)
+      }
+      const name = source.slice(native.length)
+      console.log(`sm_${target} ${name}: ${entries} entries, at most ${registers} registers`)
+      if (entries === 0) faults.push(`sm_${target} ${name}: ptxas reported no entry`)
+    }
+  for (const fault of faults) console.error(fault)
+  return faults.length === 0
+}
+
+function main(options) {
+  if (options.includes('--check')) {
+    if (works('nvcc')) return checkKernels()
+    console.log('no nvcc: the kernels are not checked')
+    return true
+  }
+  const built = buildCuda({ kernels: !options.includes('--no-kernels'), checked: options.includes('--checked') })
+  if (built === null) {
+    console.error('no C++ compiler found: install g++ or clang++, or name one in CXX')
+    return false
+  }
+  if (!options.includes('--quiet'))
+    console.log(
+      `build/Release/firesteel_cuda.so, ${built.withKernels ? `kernels for ${targets.join(', ')}` : 'without kernels (no nvcc)'}`,
+    )
+  return true
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  try {
+    process.exitCode = main(process.argv.slice(2)) ? 0 : 1
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error
+    console.error(error.message)
+    process.exitCode = 1
+  }
+}
