@@ -1,10 +1,12 @@
 /** The native device itself: calls, order, errors, memory, and calls that make no sense. */
+
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, it } from 'vitest'
 import { kernels, parseArguments } from '../../lib/backend/kernels.js'
 import { createNativeDevice, NativeDevice } from '../../lib/backend/native/device.js'
 import { loadNative } from '../../lib/backend/native/loader.js'
+import { withinModule } from '../../lib/core/call-site.js'
 import type { Device, StridedView } from '../../lib/core/device.js'
 import type { DType, TypedArray } from '../../lib/core/dtype.js'
 import { IndexOutOfRangeError, InternalError, OutOfMemoryError } from '../../lib/core/errors.js'
@@ -82,10 +84,12 @@ describe.skipIf(unavailable !== null)('the native device', () => {
   it('reports the first error of the data at the next read, with the module, and goes on', async () => {
     const x = upload(device, new Float32Array(4))
     const out = make(device, 2)
-    device.describeLabel = (label) => `layers.${label}`
-    device.currentLabel = 3
+    class Classifier {}
+    withinModule(new Classifier(), () => {
+      device.run('index_select', { out, x, index: upload(device, Int32Array.of(0, 9), 'int32'), dim: 0 })
+    })
+    expect(() => device.readSync(out)).toThrow(/9.*\(in Classifier\)/s)
     device.run('index_select', { out, x, index: upload(device, Int32Array.of(0, 9), 'int32'), dim: 0 })
-    device.currentLabel = 0
     expect(() => device.readSync(out)).toThrow(IndexOutOfRangeError)
     device.run('index_select', { out, x, index: upload(device, Int32Array.of(0, 9), 'int32'), dim: 0 })
     await expect(device.read(out)).rejects.toThrow(/^\[index_select\]/)

@@ -1,4 +1,5 @@
 /** Devices of the addon: kernels behind a queue (native/core/queue.h). The native device has them on this machine's CPU. */
+import { currentLabel, describeLabel } from '../../core/call-site.js'
 import type { Device, DeviceMemory, KernelCall, KernelRecord, StridedView } from '../../core/device.js'
 import { type DType, dtypes, type TypedArray } from '../../core/dtype.js'
 import { DeviceError, IndexOutOfRangeError, InternalError, OutOfMemoryError, ValueError } from '../../core/errors.js'
@@ -19,10 +20,6 @@ const errorClasses = [InternalError, InternalError, IndexOutOfRangeError, ValueE
 export class QueueDevice implements Device {
   readonly name: string
   readonly kind: 'cpu' | 'cuda'
-  /** Which module's forward is running; a kernel's error names it. 0: none. */
-  currentLabel = 0
-  describeLabel: (label: number) => string = (label) => `module ${label}`
-
   readonly #addon: Addon
   readonly #memory: NativeMemory
   readonly #encoder: Encoder
@@ -86,7 +83,7 @@ export class QueueDevice implements Device {
     const encoder = this.#encoder
     const { made, tracked } = encoder
     try {
-      encoder.encode(plan, args, this.currentLabel)
+      encoder.encode(plan, args, currentLabel())
       if (encoder.trackedCount === 1) this.#addon.call(tracked[0] as Storage)
       else if (encoder.trackedCount === 0) this.#addon.call()
       else this.#addon.call(...(tracked.slice(0, encoder.trackedCount) as Storage[]))
@@ -177,7 +174,7 @@ export class QueueDevice implements Device {
     const error = this.#addon.takeError()
     if (error === null) return
     const [code, kernel, label, text] = error
-    const place = label === 0 ? '' : ` (in ${this.describeLabel(label)})`
+    const place = label === 0 ? '' : ` (in ${describeLabel(label)})`
     throw new (errorClasses[code] ?? InternalError)(kernel, `${text}${place}`)
   }
 
