@@ -3,7 +3,8 @@
   "variables": {
     "all_flags": ["<!@(node scripts/list-sources.cjs flags.all)"],
     "kernel_flags": ["<!@(node scripts/list-sources.cjs flags.all flags.kernels)"],
-    "kernels": ["<!@(node scripts/list-sources.cjs kernels)"]
+    "kernels": ["<!@(node scripts/list-sources.cjs kernels)"],
+    "avx512%": "<!(node scripts/list-sources.cjs --avx512)"
   },
   "target_defaults": {
     "cflags!": ["-fno-exceptions", "-fno-omit-frame-pointer"],
@@ -17,7 +18,9 @@
       "sources": ["<!@(node scripts/list-sources.cjs addon core)"],
       "cflags_cc": ["<@(all_flags)"],
       "conditions": [
-        ["target_arch=='x64'", {"dependencies": ["base", "avx2", "avx512"]}],
+        ["target_arch=='x64'", {"dependencies": ["base", "avx2"]}],
+        ["target_arch=='x64' and avx512==1", {"dependencies": ["avx512"]}],
+        ["target_arch=='x64' and avx512==0", {"defines": ["FIRESTEEL_WITHOUT_AVX512"]}],
         ["target_arch=='arm64'", {"dependencies": ["neon"]}]
       ]
     }
@@ -34,7 +37,11 @@
           "target_name": "avx2", "type": "static_library", "sources": ["<@(kernels)"],
           "defines": ["FIRESTEEL_ISA=avx2"],
           "cflags_cc": ["<@(kernel_flags)", "<!@(node scripts/list-sources.cjs flags.avx2)"]
-        },
+        }
+      ]
+    }],
+    ["target_arch=='x64' and avx512==1", {
+      "targets": [
         {
           "target_name": "avx512", "type": "static_library", "sources": ["<@(kernels)"],
           "defines": ["FIRESTEEL_ISA=avx512"],

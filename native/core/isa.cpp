@@ -11,9 +11,11 @@ extern const KernelTable table;
 namespace avx2 {
 extern const KernelTable table;
 }
+#ifndef FIRESTEEL_WITHOUT_AVX512
 namespace avx512 {
 extern const KernelTable table;
 }
+#endif
 #elif defined(__aarch64__)
 namespace neon {
 extern const KernelTable table;
@@ -30,11 +32,13 @@ struct Candidate {
 // Best first.
 const Candidate candidates[] = {
 #if defined(__x86_64__)
+#ifndef FIRESTEEL_WITHOUT_AVX512
     {{"avx512", &avx512::table},
      [] {
        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
      }},
+#endif
     {{"avx2", &avx2::table}, [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
     {{"base", &base::table}, [] { return true; }},
 #elif defined(__aarch64__)
