@@ -9,20 +9,26 @@ import type { Shape } from '../core/shape.js'
 import { denseTensor, Tensor } from '../core/tensor.js'
 import { type KernelArguments, type KernelName, kernels, parseArguments } from './kernels.js'
 
-/** Names of the tensor arguments that must be dense, per kernel, and of all tensor lists that must be. */
+/**
+ * Names of the tensor arguments that must be dense, per kernel, and of all tensor lists that must be. Outputs are not among
+ * them: they were made dense, and a copy would be written instead of them.
+ */
 interface DenseArguments {
   readonly single: readonly string[]
   readonly lists: readonly string[]
+  /** Those of both that the kernel writes. */
+  readonly written: ReadonlySet<string>
   readonly first: string
 }
 
 const denseArguments = new Map<string, DenseArguments>()
 for (const [kernel, spec] of Object.entries(kernels)) {
   const args = parseArguments(spec)
-  const dense = args.filter((arg) => arg.role === 'in' || arg.role === 'inout' || arg.role === 'out')
+  const dense = args.filter((arg) => arg.role === 'in')
   denseArguments.set(kernel, {
     single: dense.filter((arg) => arg.arity !== 'list').map((arg) => arg.name),
     lists: dense.filter((arg) => arg.arity === 'list').map((arg) => arg.name),
+    written: new Set(dense.filter((arg) => arg.role !== 'in').map((arg) => arg.name)),
     first: args[0]?.name ?? '',
   })
 }
@@ -46,33 +52,47 @@ export function contiguous(x: Tensor): Tensor {
   return out
 }
 
-/** Runs a kernel on the device of its first argument. Dense arguments that are not dense are copied first. */
+/** A dense copy for one call, and what it is to be written back to. */
+interface Temporary {
+  readonly copy: Tensor
+  readonly target: Tensor | null
+}
+
+function densify(tensor: Tensor, written: boolean, temporaries: Temporary[]): Tensor {
+  if (tensor.isContiguous) return tensor
+  const copy = contiguous(tensor)
+  temporaries.push({ copy, target: written ? tensor : null })
+  return copy
+}
+
+/**
+ * Runs a kernel on the device of its first argument. Dense arguments that are not dense are copied first, and those that
+ * the kernel writes are copied back.
+ */
 export function run<K extends KernelName>(kernel: K, args: KernelArguments<K, Tensor>): void {
   const dense = denseArguments.get(kernel) as DenseArguments
   const call = args as unknown as { [name: string]: Tensor | readonly Tensor[] | number | boolean | null }
   let copied: { [name: string]: unknown } | null = null
-  const temporaries: Tensor[] = []
+  const temporaries: Temporary[] = []
   for (const name of dense.single) {
     const tensor = call[name] as Tensor | null
     if (tensor === null || tensor.isContiguous) continue
-    const copy = contiguous(tensor)
-    temporaries.push(copy)
+    const copy = densify(tensor, dense.written.has(name), temporaries)
     copied = { ...(copied ?? call), [name]: copy }
   }
   for (const name of dense.lists) {
     const list = call[name] as readonly Tensor[]
     if (list.every((tensor) => tensor.isContiguous)) continue
-    const copies = list.map((tensor) => {
-      const copy = contiguous(tensor)
-      if (copy !== tensor) temporaries.push(copy)
-      return copy
-    })
+    const copies = list.map((tensor) => densify(tensor, dense.written.has(name), temporaries))
     copied = { ...(copied ?? call), [name]: copies }
   }
   const first = call[dense.first]
   const device = (first instanceof Tensor ? first : deviceTensor(call)).device
   device.run(kernel, (copied ?? call) as KernelCall)
-  for (const temporary of temporaries) temporary.dispose()
+  for (const { copy, target } of temporaries) {
+    if (target !== null) device.run('copy_into', { dst: target, src: copy })
+    copy.dispose()
+  }
 }
 
 /** A call whose first argument is an absent or list argument: any tensor tells the device. */
