@@ -13,6 +13,8 @@ export interface Input {
   readonly kind: Kind
   /** Whether the operator has a gradient for it. */
   readonly differentiable: boolean
+  /** Whether the operator updates it in place: then its elements may not share memory. */
+  readonly written?: boolean
   /** All elements, from uniform numbers in [0, 1). */
   values(random: Random, count: number): ArrayLike<number>
 }
@@ -114,6 +116,9 @@ export const exactly = (shape: Shape, kind: Kind, elements: readonly number[]): 
   differentiable: false,
   values: () => elements,
 })
+
+/** An input that the operator updates. */
+export const updated = (input: Input): Input => ({ ...input, differentiable: false, written: true })
 
 /** An input that no gradient is asked for. */
 export const constant = (input: Input): Input => ({ ...input, differentiable: false })

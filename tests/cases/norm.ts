@@ -1,5 +1,5 @@
 import * as f from '../../lib/index.js'
-import { type Case, constant, type ErrorCase, label, normal, positive } from './case.js'
+import { type Case, constant, type ErrorCase, label, normal, positive, updated } from './case.js'
 
 /** Shape and the number of trailing dimensions to normalise. */
 const layers: readonly [f.Shape, number][] = [
@@ -50,7 +50,7 @@ export const cases: readonly Case[] = [
       {
         op: 'batch_norm',
         name: `${label(shape)} in training`,
-        inputs: [normal(shape, 1, 0.5), positive(c), normal(c), constant(normal(c)), constant(positive(c))],
+        inputs: [normal(shape, 1, 0.5), positive(c), normal(c), updated(normal(c)), updated(positive(c))],
         call: (x, weight, bias, mean, variance) => [
           f.batchNorm(x, mean as f.Tensor, variance as f.Tensor, {
             weight: weight as f.Tensor,
@@ -66,7 +66,7 @@ export const cases: readonly Case[] = [
       {
         op: 'batch_norm',
         name: `${label(shape)} in evaluation`,
-        inputs: [normal(shape, 1, 0.5), positive(c), normal(c), constant(normal(c)), constant(positive(c))],
+        inputs: [normal(shape, 1, 0.5), positive(c), normal(c), updated(normal(c)), updated(positive(c))],
         call: (x, weight, bias, mean, variance) =>
           f.batchNorm(x, mean as f.Tensor, variance as f.Tensor, {
             weight: weight as f.Tensor,
