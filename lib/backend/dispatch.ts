@@ -9,10 +9,7 @@ import type { Shape } from '../core/shape.js'
 import { denseTensor, Tensor } from '../core/tensor.js'
 import { type KernelArguments, type KernelName, kernels, parseArguments } from './kernels.js'
 
-/**
- * Names of the tensor arguments that must be dense, per kernel, and of all tensor lists that must be. Outputs are not among
- * them: they were made dense, and a copy would be written instead of them.
- */
+/** Names of the tensor arguments that must be dense, per kernel, and of all tensor lists that must be. */
 interface DenseArguments {
   readonly single: readonly string[]
   readonly lists: readonly string[]
@@ -24,7 +21,7 @@ interface DenseArguments {
 const denseArguments = new Map<string, DenseArguments>()
 for (const [kernel, spec] of Object.entries(kernels)) {
   const args = parseArguments(spec)
-  const dense = args.filter((arg) => arg.role === 'in')
+  const dense = args.filter((arg) => arg.role === 'in' || arg.role === 'inout' || arg.role === 'out')
   denseArguments.set(kernel, {
     single: dense.filter((arg) => arg.arity !== 'list').map((arg) => arg.name),
     lists: dense.filter((arg) => arg.arity === 'list').map((arg) => arg.name),
