@@ -1,0 +1,6 @@
+export interface BuiltCuda {
+  /** Whether nvcc's kernels are in the library. */
+  readonly withKernels: boolean
+  readonly fakeDriver: string | null
+}
+export function buildCuda(options?: { readonly kernels?: boolean; readonly checked?: boolean }): BuiltCuda | null

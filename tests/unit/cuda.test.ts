@@ -1,0 +1,74 @@
+/**
+ * The CUDA device over the emulator's fake driver, in processes of their own: the driver is named by a variable that is read
+ * once. Needs the addon and a C++ compiler on x86-64, and no GPU, toolkit or driver.
+ */
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { buildCuda } from '../../scripts/build-cuda.mjs'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+const release = `${root}build/Release/`
+const noDriver = { FIRESTEEL_CUDA_DRIVER: '/nowhere/libcuda.so.1' }
+
+let fakeDriver: string | null = null
+
+function start(script: string, variables: { readonly [name: string]: string }) {
+  return spawnSync(process.execPath, ['--import', 'tsx', `${root}tests/unit/cuda/${script}`], {
+    encoding: 'utf8',
+    cwd: root,
+    env: { ...process.env, ...variables },
+  })
+}
+
+function expectClean(script: string, variables: { readonly [name: string]: string } = {}): string {
+  const { status, stdout, stderr } = start(script, { FIRESTEEL_CUDA_DRIVER: fakeDriver as string, ...variables })
+  expect(stderr).toBe('')
+  expect(status).toBe(0)
+  return stdout
+}
+
+beforeAll(() => {
+  fakeDriver = buildCuda({ kernels: false, checked: true })?.fakeDriver ?? null
+  expect(fakeDriver, 'these tests need a C++ compiler on x86-64').not.toBeNull()
+}, 300_000)
+
+describe('without a GPU', () => {
+  it('says why, and leaves the other devices alone', () => {
+    const { stdout, status } = start('absent.ts', noDriver)
+    expect(stdout).toMatch(/\[device\] 'cuda' is not available: FIRESTEEL_CUDA_DRIVER: .*\/nowhere\/libcuda\.so\.1/)
+    expect(stdout).toContain('cpu 3')
+    expect(status).toBe(0)
+  })
+
+  it.each([
+    [{ FIRESTEEL_EMULATOR_VERSION: '12040' }, 'the NVIDIA driver is too old: it serves CUDA 12.4'],
+    [{ FIRESTEEL_EMULATOR_DEVICES: '0' }, 'the NVIDIA driver finds no GPU'],
+  ])('tells an old driver and an empty machine: %j', (variables, reason) => {
+    const { stdout } = start('absent.ts', { FIRESTEEL_CUDA_DRIVER: fakeDriver as string, ...variables })
+    expect(stdout).toContain(reason)
+  })
+})
+
+describe('over the fake driver', () => {
+  it('runs every elementwise kernel as the reference does, over ragged, broadcast and strided shapes', () => {
+    const kernels = Number(/^(\d+) kernels agree/.exec(expectClean('kernels.ts'))?.[1])
+    expect(kernels).toBeGreaterThanOrEqual(56)
+  }, 120_000)
+
+  it('finds the same with threads in reverse order, and checked for races and stray accesses', () => {
+    expectClean('kernels.ts', {
+      FIRESTEEL_CUDA_DRIVER: `${release}libfakecuda-checked.so`,
+      FIRESTEEL_EMULATOR_CHECK: '1',
+      FIRESTEEL_EMULATOR_ORDER: 'reverse',
+    })
+  }, 120_000)
+
+  it('moves tensors, computes, differentiates, and names the kernels that it lacks', () => {
+    expectClean('tensors.ts')
+  }, 60_000)
+
+  it('frees what is garbage, without turns of the event loop', () => {
+    expectClean('memory.ts', { FIRESTEEL_EMULATOR_MEMORY: '900000000' })
+  }, 60_000)
+})

@@ -1,0 +1,274 @@
+/**
+ * Holds every kernel of the CUDA device to the reference device, in float64 where the kernel's dtype is float32. Prints how
+ * many agree; any difference ends the process with an error.
+ */
+import { device } from '../../../lib/backend/devices.js'
+import { type KernelSpec, kernelNames, kernels, parseArguments } from '../../../lib/backend/kernels.js'
+import type { Device, KernelCall, StridedView } from '../../../lib/core/device.js'
+import { type DType, dtypes } from '../../../lib/core/dtype.js'
+
+const gpu = device('cuda')
+const reference = device('reference')
+
+/** Where the elements of an operand lie, beside a result of `shape`. */
+interface Layout {
+  readonly shape: readonly number[]
+  readonly strides: readonly (readonly number[])[]
+  /** Elements before the first one: another alignment. */
+  readonly offset: number
+}
+
+function denseStrides(shape: readonly number[]): number[] {
+  return shape.map((_, d) => shape.slice(d + 1).reduce((a, b) => a * b, 1))
+}
+
+function dense(shape: readonly number[], offset = 0): Layout {
+  const strides = denseStrides(shape)
+  return { shape, strides: [strides, strides, strides], offset }
+}
+
+// Lengths around groups of 4, warps and blocks; rows that are whole groups, and not; every kind of broadcast and transpose.
+const layouts: readonly Layout[] = [
+  ...[0, 1, 3, 4, 5, 31, 255, 1025, 4099].map((n) => dense([n])),
+  dense([]),
+  dense([37], 1),
+  dense([8, 12], 4),
+  {
+    shape: [5, 8],
+    strides: [
+      [8, 1],
+      [0, 1],
+      [1, 0],
+    ],
+    offset: 0,
+  },
+  {
+    shape: [5, 7],
+    strides: [
+      [7, 1],
+      [0, 1],
+      [1, 0],
+    ],
+    offset: 0,
+  },
+  {
+    shape: [6, 33],
+    strides: [
+      [1, 6],
+      [33, 1],
+      [0, 0],
+    ],
+    offset: 0,
+  },
+  {
+    shape: [3, 4, 5, 2],
+    strides: [
+      [2, 6, 24, 1],
+      [0, 10, 2, 1],
+      [40, 0, 0, 1],
+    ],
+    offset: 3,
+  },
+  {
+    shape: [2, 3, 16],
+    strides: [
+      [96, 32, 2],
+      [0, 16, 1],
+      [48, 16, 1],
+    ],
+    offset: 0,
+  },
+  { shape: [7], strides: [[-1], [2], [0]], offset: 20 },
+  {
+    shape: [2, 1, 3, 1, 2, 2],
+    strides: [
+      [12, 0, 4, 0, 2, 1],
+      [1, 0, 2, 0, 6, 0],
+      [0, 0, 0, 0, 0, 0],
+    ],
+    offset: 2,
+  },
+]
+
+/** A small, repeatable stream of numbers. */
+let state = 1
+function next(): number {
+  state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+  return state / 2 ** 32
+}
+
+const finite = [0, -0, 1, -1, 0.5, 3, -3, 6, 20.5, -20.5, 90, -90]
+const special = [...finite, Number.NaN, Infinity, -Infinity]
+
+function values(dtype: DType, count: number, corners: readonly number[]): number[] {
+  return Array.from({ length: count }, (_, i) => {
+    if (dtype === 'bool') return next() < 0.5 ? 0 : 1
+    if (dtype === 'uint8') return Math.floor(next() * 256)
+    if (dtype === 'int32') return Math.floor(next() * 12 - 6) + (next() < 0.1 ? 2 ** 30 : 0)
+    return i % 5 === 4 ? (corners[Math.floor(next() * corners.length)] as number) : Math.fround((next() - 0.5) * 12)
+  })
+}
+
+function extent(shape: readonly number[], strides: readonly number[]): readonly [number, number] {
+  let [low, high] = [0, 0]
+  for (let d = 0; d < shape.length; d++) {
+    const span = ((shape[d] as number) - 1) * (strides[d] as number)
+    if (span < 0) low += span
+    else high += span
+  }
+  return [low, high]
+}
+
+interface Operand {
+  readonly dtype: DType
+  readonly shape: readonly number[]
+  readonly strides: readonly number[]
+  readonly offset: number
+  readonly numbers: readonly number[]
+}
+
+function makeOperand(dtype: DType, layout: Layout, place: number, corners: readonly number[]): Operand {
+  const { shape } = layout
+  const strides = layout.strides[place % layout.strides.length] as readonly number[]
+  const [low, high] = extent(shape, strides)
+  const offset = layout.offset - Math.min(low, 0)
+  return { dtype, shape, strides, offset, numbers: values(dtype, offset + Math.max(high, 0) + 1, corners) }
+}
+
+/** The operand's memory on a device; on the reference device float32 is widened to float64. */
+function place(on: Device, operand: Operand): StridedView {
+  const dtype = on === reference && operand.dtype === 'float32' ? 'float64' : operand.dtype
+  const data = new dtypes[dtype].Array(operand.numbers.length)
+  data.set(operand.numbers)
+  const storage = on.allocate(dtype, data.length, false, 'test')
+  on.upload(storage, data)
+  return { storage, dtype, offset: operand.offset, shape: operand.shape, strides: operand.strides }
+}
+
+function fresh(on: Device, declared: DType, shape: readonly number[]): StridedView {
+  const dtype = on === reference && declared === 'float32' ? 'float64' : declared
+  const count = shape.reduce((a, b) => a * b, 1)
+  return { storage: on.allocate(dtype, count, false, 'test'), dtype, offset: 0, shape, strides: denseStrides(shape) }
+}
+
+interface Case {
+  readonly kernel: string
+  readonly T: DType
+  readonly layout: Layout
+  readonly options: { readonly [name: string]: number | boolean }
+  /** For kernels of any dtype: what is read. */
+  readonly from?: DType
+}
+
+function compare(test: Case, expected: ArrayLike<number>, actual: ArrayLike<number>): void {
+  const name = `${test.kernel} ${test.from ?? ''}>${test.T} [${test.layout.shape}] ${JSON.stringify(test.options)}`
+  if (expected.length !== actual.length) throw new Error(`${name}: ${actual.length} elements`)
+  for (let i = 0; i < expected.length; i++) {
+    // Through float32: what is too large for it is infinite there.
+    const want = test.T === 'float32' ? Math.fround(expected[i] as number) : (expected[i] as number)
+    const got = actual[i] as number
+    if (Object.is(want, got) || want === got) continue
+    // A few units in the last place, and what cancels in the derivatives' sums of terms up to the inputs' size.
+    if (Math.abs(want - got) <= 4e-6 * Math.abs(want) + 1e-6) continue
+    throw new Error(`${name}: element ${i} is ${got}, the reference has ${expected[i]}`)
+  }
+}
+
+function runCase(test: Case): void {
+  const spec: KernelSpec = kernels[test.kernel as (typeof kernelNames)[number]]
+  const calls = { gpu: {} as { [name: string]: unknown }, reference: {} as { [name: string]: unknown } }
+  let result: { readonly gpu: StridedView; readonly reference: StridedView } | null = null
+  let inputs = 0
+  for (const { name, role, dtype: declared } of parseArguments(spec)) {
+    let pair: { gpu: unknown; reference: unknown }
+    if (role === 'number' || role === 'flag' || role === 'integer') {
+      const option = test.options[name]
+      pair = { gpu: option, reference: option }
+    } else {
+      const isResult = role === 'out' || role === 'update'
+      const dtype =
+        declared === 'T'
+          ? test.T
+          : declared === 'any'
+            ? isResult
+              ? test.T
+              : (test.from as DType)
+            : (declared as DType)
+      if (role === 'out') {
+        pair = { gpu: fresh(gpu, dtype, test.layout.shape), reference: fresh(reference, dtype, test.layout.shape) }
+      } else {
+        // Slopes at infinity are a matter of the formula: 0 times infinity in one, the limit in the other.
+        const corners = test.kernel.endsWith('_backward') ? finite : special
+        const operand = makeOperand(dtype, test.layout, inputs++, corners)
+        pair = { gpu: place(gpu, operand), reference: place(reference, operand) }
+      }
+      if (isResult) result = pair as { gpu: StridedView; reference: StridedView }
+    }
+    calls.gpu[name] = pair.gpu
+    calls.reference[name] = pair.reference
+  }
+  gpu.run(test.kernel, calls.gpu as KernelCall)
+  reference.run(test.kernel, calls.reference as KernelCall)
+  if (result === null) throw new Error(`${test.kernel} has no result`)
+  // All of the memory: what lies between strided results must be as it was.
+  const whole = (view: StridedView): StridedView => ({ ...view, offset: 0, shape: [view.storage.count], strides: [1] })
+  compare(test, reference.readSync(whole(result.reference)), gpu.readSync(whole(result.gpu)))
+  for (const [on, call] of [
+    [gpu, calls.gpu],
+    [reference, calls.reference],
+  ] as const)
+    for (const value of Object.values(call))
+      if (value !== null && typeof value === 'object') on.free((value as StridedView).storage)
+}
+
+const optionSets: { readonly [kernel: string]: readonly { readonly [name: string]: number | boolean }[] } = {
+  affine: [
+    { scale: 3, shift: -2 },
+    { scale: -1, shift: 0 },
+  ],
+  pow_scalar: [{ exponent: 2 }, { exponent: 0.5 }, { exponent: -3 }],
+  clamp: [
+    { min: -2, max: 3 },
+    { min: -Infinity, max: 1 },
+  ],
+  clamp_backward: [{ min: -2, max: 3 }],
+  gelu: [{ tanhApproximation: false }, { tanhApproximation: true }],
+  gelu_backward: [{ tanhApproximation: false }, { tanhApproximation: true }],
+  softplus: [
+    { beta: 1, threshold: 20 },
+    { beta: 2, threshold: 1 },
+  ],
+  softplus_backward: [
+    { beta: 1, threshold: 20 },
+    { beta: 2, threshold: 1 },
+  ],
+  elu: [{ alpha: 1.5 }],
+  elu_backward: [{ alpha: 1.5 }],
+  leaky_relu: [{ slope: 0.01 }],
+  leaky_relu_backward: [{ slope: 0.01 }],
+  fill: [{ value: 1 }, { value: -2.5 }],
+}
+
+/** Strides of results that a kernel updates must not overlap. */
+function updatable(layout: Layout): boolean {
+  return layout.shape.every((size, d) => size <= 1 || layout.strides[0]?.[d] !== 0)
+}
+
+let agreed = 0
+for (const kernel of kernelNames) {
+  const spec: KernelSpec = kernels[kernel]
+  if (spec.family === 'elementwise' && !gpu.hasKernel(kernel)) throw new Error(`there is no ${kernel}`)
+  if (!gpu.hasKernel(kernel) || kernel === 'cat') continue
+  const here = (spec.T ?? ['float32', 'int32', 'uint8', 'bool']).filter((dtype) => gpu.supports(dtype))
+  const anyInput = parseArguments(spec).some(({ role, dtype }) => role === 'strided' && dtype === 'any')
+  const updates = parseArguments(spec).some(({ role }) => role === 'update')
+  for (const layout of layouts) {
+    if (updates && !updatable(layout)) continue
+    for (const T of here)
+      for (const from of anyInput ? here : [undefined])
+        for (const options of optionSets[kernel] ?? [{}])
+          runCase({ kernel, T, layout, options, ...(from === undefined ? {} : { from }) })
+  }
+  agreed++
+}
+console.log(`${agreed} kernels agree`)
