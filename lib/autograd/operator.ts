@@ -3,9 +3,9 @@
  * results. Knows no operator.
  */
 import type { DType } from '../core/dtype.js'
-import { DeviceError, DTypeError } from '../core/errors.js'
+import { DeviceError, DTypeError, IndexOutOfRangeError } from '../core/errors.js'
 import type { Shape } from '../core/shape.js'
-import type { Tensor } from '../core/tensor.js'
+import { Tensor } from '../core/tensor.js'
 import { isGradEnabled } from './mode.js'
 import { Node } from './node.js'
 
@@ -102,7 +102,9 @@ function checkInputs(op: string, inputs: Inputs): void {
   let first: Tensor | null = null
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i]
-    if (!input) continue
+    if (input === null) continue
+    if (!(input instanceof Tensor))
+      throw new DTypeError(op, `input ${i} must be a tensor, but is ${input === undefined ? 'missing' : typeof input}`)
     input.storage.check(op)
     if (first === null) first = input
     else if (input.storage.device !== first.storage.device)
@@ -120,8 +122,8 @@ function hasKernels(record: AnyOperator, inputs: Inputs): boolean {
   return device === undefined || record.kernels.every((name) => device.hasKernel(name))
 }
 
-/** Runs an operator on its inputs: checks, computes, and hangs a node on the results if an input wants a gradient. */
-export function applyAll<A>(record: OperatorRecord<A>, inputs: Inputs, attrs: A): readonly Tensor[] {
+/** Checks, computes, and hangs a node on the results if an input wants a gradient. Extra results come along. */
+function execute<A>(record: OperatorRecord<A>, inputs: Inputs, attrs: A): Tensor | readonly Tensor[] {
   checkInputs(record.name, inputs)
   const inferred = record.infer(inputs, attrs)
   if (record.kernels !== undefined && !hasKernels(record, inputs)) {
@@ -130,28 +132,47 @@ export function applyAll<A>(record: OperatorRecord<A>, inputs: Inputs, attrs: A)
         record.name,
         `device ${inputs.find((t) => t)?.device.name} lacks the kernels ${record.kernels.join(', ')} and there is no composite`,
       )
-    const result = record.composite(inputs, attrs)
-    return Array.isArray(result) ? (result as readonly Tensor[]) : [result as Tensor]
+    return record.composite(inputs, attrs)
   }
   const needs = needsOf(inputs)
   const result = record.forward(inputs, attrs, toArray(inferred), needs)
-  const results: readonly Tensor[] = Array.isArray(result) ? (result as readonly Tensor[]) : [result as Tensor]
   if (needs !== noNeeds) {
     const gradient = record.gradient
-    if (!('differentiable' in gradient)) new Node(record, gradient, inputs, attrs, needs, results)
+    if (!('differentiable' in gradient)) new Node(record, gradient, inputs, attrs, needs, resultsOf(result))
     // Results of an operator without a gradient (comparisons, indices) are constants: nothing to record.
   }
-  const count = record.outputs ?? 1
-  return results.length === count ? results : results.slice(0, count)
+  return result
+}
+
+/** An index that a part of a composite found out of range is the composite's: that is what the program called. */
+function namedAs<R>(op: string, run: () => R): R {
+  try {
+    return run()
+  } catch (error) {
+    if (!(error instanceof IndexOutOfRangeError)) throw error
+    throw new IndexOutOfRangeError(op, error.message.replace(/^\[\w+\] /, ''))
+  }
 }
 
 function toArray(specs: TensorSpec | readonly TensorSpec[]): readonly TensorSpec[] {
   return Array.isArray(specs) ? (specs as readonly TensorSpec[]) : [specs as TensorSpec]
 }
 
+function resultsOf(result: Tensor | readonly Tensor[]): readonly Tensor[] {
+  return Array.isArray(result) ? (result as readonly Tensor[]) : [result as Tensor]
+}
+
+/** Runs an operator on its inputs; gives all its outputs. */
+export function applyAll<A>(record: OperatorRecord<A>, inputs: Inputs, attrs: A): readonly Tensor[] {
+  const results = resultsOf(execute(record, inputs, attrs))
+  const count = record.outputs ?? 1
+  return results.length === count ? results : results.slice(0, count)
+}
+
 /** `applyAll` for the many operators with one result. */
 export function apply<A>(record: OperatorRecord<A>, inputs: Inputs, attrs: A): Tensor {
-  return applyAll(record, inputs, attrs)[0] as Tensor
+  const result = execute(record, inputs, attrs)
+  return Array.isArray(result) ? (result[0] as Tensor) : (result as Tensor)
 }
 
 /** Throws unless the tensor has one of the dtypes. */

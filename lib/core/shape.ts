@@ -12,19 +12,17 @@ export function countOf(shape: Shape): number {
   return count
 }
 
-const stridesCache = new WeakMap<Shape, Shape>()
+const oneStride: Shape = [1]
 
-/** Strides of dense row-major memory, in elements. One array per shape array: most tensors share their shape's. */
+/** Strides of dense row-major memory, in elements. */
 export function denseStrides(shape: Shape): Shape {
-  const known = stridesCache.get(shape)
-  if (known !== undefined) return known
+  if (shape.length === 1) return oneStride
   const strides = new Array<number>(shape.length)
   let step = 1
   for (let i = shape.length - 1; i >= 0; i--) {
     strides[i] = step
     step *= shape[i] as number
   }
-  stridesCache.set(shape, strides)
   return strides
 }
 

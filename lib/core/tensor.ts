@@ -65,7 +65,7 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> {
 
   /** Whether the elements lie in row-major order without gaps. */
   get isContiguous(): boolean {
-    return this.strides === denseStrides(this.shape) || isDense(this.shape, this.strides)
+    return isDense(this.shape, this.strides)
   }
 
   /** Whether no operator of a graph made this tensor. */
