@@ -1,5 +1,5 @@
 /** From tensors back to JavaScript, and from device to device. */
-import { apply, defineOperator, type TensorSpec } from '../autograd/operator.js'
+import { apply, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { device as findDevice } from '../backend/devices.js'
 import { contiguous, empty, run } from '../backend/dispatch.js'
 import type { Device } from '../core/device.js'
@@ -55,22 +55,30 @@ export function toArray(x: Tensor): Nested {
   return build(0)
 }
 
-const transfer = defineOperator<Device>({
+interface Transfer {
+  readonly from: Device
+  readonly to: Device
+}
+
+const transfer: OperatorRecord<Transfer> = defineOperator<Transfer>({
   name: 'transfer',
   infer: ([x]) => ({ shape: (x as Tensor).shape, dtype: (x as Tensor).dtype }),
-  forward([x], target, [spec]) {
+  forward([x], { to }, [spec]) {
     const { shape, dtype } = spec as TensorSpec
     const source = contiguous(x as Tensor)
-    const out = empty(target, shape, dtype, 'to')
-    target.upload(out.storage, source.device.readSync(source))
+    const out = empty(to, shape, dtype, 'to')
+    to.upload(out.storage, source.device.readSync(source))
     return out
   },
-  gradient: { saves: () => ({}), backward: (_ctx, [g]) => [g as Tensor] },
+  gradient: {
+    saves: () => ({}),
+    backward: ({ attrs: { from, to } }, [g]) => [apply(transfer, [g as Tensor], { from: to, to: from })],
+  },
 })
 
 /** Converted to another dtype, or copied to another device ('cpu', 'reference', 'cuda'); itself where it is there already. */
 export function to<S extends Shape>(x: Tensor<S>, target: DType | string | Device): Tensor<S> {
   if (typeof target === 'string' && isDType(target)) return castTo(x, target)
   const device = findDevice(target)
-  return x.device === device ? x : (apply(transfer, [x], device) as Tensor<S>)
+  return x.device === device ? x : (apply(transfer, [x], { from: x.device, to: device }) as Tensor<S>)
 }
