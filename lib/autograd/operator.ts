@@ -127,12 +127,13 @@ function execute<A>(record: OperatorRecord<A>, inputs: Inputs, attrs: A): Tensor
   checkInputs(record.name, inputs)
   const inferred = record.infer(inputs, attrs)
   if (record.kernels !== undefined && !hasKernels(record, inputs)) {
-    if (record.composite === undefined)
+    const { composite } = record
+    if (composite === undefined)
       throw new DeviceError(
         record.name,
         `device ${inputs.find((t) => t)?.device.name} lacks the kernels ${record.kernels.join(', ')} and there is no composite`,
       )
-    return record.composite(inputs, attrs)
+    return namedAs(record.name, () => composite(inputs, attrs))
   }
   const needs = needsOf(inputs)
   const result = record.forward(inputs, attrs, toArray(inferred), needs)
