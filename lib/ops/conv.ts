@@ -116,10 +116,15 @@ function conv(x: Tensor, weight: Tensor, attrs: Conv): Tensor {
   return apply(convRecord, [x, weight, null], attrs)
 }
 
+function gradientSpec(op: string, dy: Tensor, shape: Shape): TensorSpec {
+  checkDType(op, 'the gradient', dy, floating)
+  return { shape, dtype: dy.dtype }
+}
+
 /** dx from (dy, weight): linear in both, so that its gradients are a convolution and a weight gradient. */
 const inputGradient: OperatorRecord<ConvGradient> = defineOperator<ConvGradient>({
   name: 'conv2d_input_gradient',
-  infer: ([dy], { shape }) => ({ shape, dtype: (dy as Tensor).dtype }),
+  infer: ([dy], { shape }) => gradientSpec('conv2d_input_gradient', dy as Tensor, shape),
   cost: ([dy, weight]) => cost((dy as Tensor).shape, (weight as Tensor).shape),
   forward(inputs, { shape, ...attrs }, [spec]) {
     const [dy, weight] = inputs as [Tensor, Tensor]
@@ -143,7 +148,7 @@ const inputGradient: OperatorRecord<ConvGradient> = defineOperator<ConvGradient>
 /** dweight from (dy, x). */
 const weightGradient: OperatorRecord<ConvGradient> = defineOperator<ConvGradient>({
   name: 'conv2d_weight_gradient',
-  infer: ([dy], { shape }) => ({ shape, dtype: (dy as Tensor).dtype }),
+  infer: ([dy], { shape }) => gradientSpec('conv2d_weight_gradient', dy as Tensor, shape),
   cost: ([dy], { shape }) => cost((dy as Tensor).shape, shape),
   forward(inputs, { shape, ...attrs }, [spec]) {
     const [dy, x] = inputs as [Tensor, Tensor]

@@ -84,10 +84,15 @@ const maxPoolRecord: OperatorRecord<MaxPool> = defineOperator<MaxPool>({
   },
 })
 
+function gradientSpec(op: string, dy: Tensor, shape: Shape): TensorSpec {
+  checkDType(op, 'the gradient', dy, floating)
+  return { shape, dtype: dy.dtype }
+}
+
 /** Gradients put back where the maxima were. */
 const maxUnpoolRecord: OperatorRecord<Shape> = defineOperator<Shape>({
   name: 'max_pool2d_backward',
-  infer: ([dy], shape) => ({ shape, dtype: (dy as Tensor).dtype }),
+  infer: ([dy], shape) => gradientSpec('max_pool2d_backward', dy as Tensor, shape),
   forward(inputs, shape, [spec]) {
     const [dy, indices] = inputs as [Tensor, Tensor]
     const dx = empty(dy.device, shape, (spec as TensorSpec).dtype, 'maxPool2d backward')
@@ -125,7 +130,7 @@ const avgUnpoolRecord: OperatorRecord<AvgPool & { readonly shape: Shape }> = def
   AvgPool & { readonly shape: Shape }
 >({
   name: 'avg_pool2d_backward',
-  infer: ([dy], { shape }) => ({ shape, dtype: (dy as Tensor).dtype }),
+  infer: ([dy], { shape }) => gradientSpec('avg_pool2d_backward', dy as Tensor, shape),
   forward([dy], { shape, ...attrs }, [spec]) {
     const dx = empty((dy as Tensor).device, shape, (spec as TensorSpec).dtype, 'avgPool2d backward')
     run('avg_pool2d_backward', { dx, dy: dy as Tensor, ...attrs })
