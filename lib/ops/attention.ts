@@ -138,7 +138,7 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
     )
   }
   checkDType('attention', 'q', q, floating)
-  checkProbability('attention', dropoutP)
+  checkProbability('attention', dropoutP, 'dropoutP')
   const faults = new Faults()
   const shapes = `q ${formatShape(q.shape)}, k ${formatShape(k.shape)}, v ${formatShape(v.shape)}`
   faults.check(q.ndim === 4 && k.ndim === 4 && v.ndim === 4, () => `q, k and v must be [B, H, T, D], but are ${shapes}`)

@@ -100,8 +100,8 @@ export interface DropoutOptions {
   readonly generator?: Generator | undefined
 }
 
-export function checkProbability(op: string, p: number): number {
-  if (!(p >= 0 && p <= 1)) throw new ValueError(op, `p is ${String(p)}, but must be a probability from 0 to 1`)
+export function checkProbability(op: string, p: number, name = 'p'): number {
+  if (!(p >= 0 && p <= 1)) throw new ValueError(op, `${name} is ${String(p)}, but must be a probability from 0 to 1`)
   return p
 }
 

@@ -8,7 +8,7 @@ import { zeros } from './creation.js'
 import { floating } from './elementwise/common.js'
 import { add, mul, sigmoid, tanh } from './elementwise/index.js'
 import { linear } from './matmul.js'
-import { dropout } from './random.js'
+import { checkProbability, dropout } from './random.js'
 import { cat, chunk, select, stack, transpose, unsqueeze } from './shape.js'
 
 interface LstmLayer {
@@ -157,6 +157,7 @@ export function lstm(
 ): { output: Tensor; state: [Tensor, Tensor] } {
   const { initial, batchFirst = false, bidirectional = false, dropout: p = 0, training = false, generator } = options
   checkDType('lstm', 'x', x, floating)
+  checkProbability('lstm', p, 'dropout')
   const directions = bidirectional ? 2 : 1
   if (weights.length === 0 || weights.length % directions !== 0)
     throw new ValueError('lstm', `${weights.length} sets of weights do not make layers of ${directions} directions`)
