@@ -152,7 +152,7 @@ export const errors: readonly ErrorCase[] = [
     op: 'attention',
     name: 'dropout NaN',
     code: 'ERR_VALUE',
-    mentions: ['NaN', 'p is'],
+    mentions: ['NaN', 'dropoutP is'],
     call: (make) => three(make(q), make(q), make(q), { dropoutP: Number.NaN }),
   },
   {

@@ -76,7 +76,7 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['-1', 'std'],
     call: () => f.randn([3], { std: -1 }),
   },
-  { op: 'randn', name: 'a negative size', code: 'ERR_SHAPE', mentions: ['-3'], call: () => f.randn([-3]) },
+  { op: 'randn', name: 'a negative size', code: 'ERR_VALUE', mentions: ['-3'], call: () => f.randn([-3]) },
   {
     op: 'randint',
     name: 'nothing to choose from',

@@ -92,14 +92,14 @@ export const errors: readonly ErrorCase[] = [
   {
     op: 'reshape',
     name: 'two free sizes',
-    code: 'ERR_SHAPE',
+    code: 'ERR_VALUE',
     mentions: ['-1'],
     call: (make) => f.reshape(make(x), [-1, -1]),
   },
   {
     op: 'reshape',
     name: 'NaN',
-    code: 'ERR_SHAPE',
+    code: 'ERR_VALUE',
     mentions: ['NaN'],
     call: (make) => f.reshape(make(x), [Number.NaN, 3]),
   },
@@ -198,5 +198,5 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['[3, 4]', '[4]'],
     call: (make) => f.stack([make(x), make(normal([4]))]),
   },
-  { op: 'to', name: 'an unknown device', code: 'ERR_DEVICE', mentions: ['tpu'], call: (make) => make(x).to('tpu') },
+  { op: 'device', name: 'an unknown device', code: 'ERR_DEVICE', mentions: ['tpu'], call: (make) => make(x).to('tpu') },
 ]
