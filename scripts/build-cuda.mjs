@@ -11,7 +11,7 @@
  * FIRESTEEL_CUDA_TARGETS names the targets, as in 80,90; each is a multiple of ten of a compute capability.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
@@ -84,51 +84,49 @@ function link(compiler, output, parts) {
   if (!isNewer(output, parts)) run(compiler.at(-1), ['-shared', '-o', output, ...parts, '-ldl', '-pthread'])
 }
 
-/** The binary to embed: of nvcc, or an empty one. */
-function kernelBinary(withKernels) {
-  const binary = `${objects}kernels-${targets.join('-')}.fatbin`
-  const sources = [...kernelSources(), ...headers()]
-  if (isNewer(binary, sources)) return binary
-  if (withKernels && works('nvcc')) {
-    const newest = targets.at(-1)
-    const code = targets.map((target) => `-gencode=arch=compute_${target},code=sm_${target}`)
-    run('nvcc', [
-      ...kernelFlags,
-      '-fatbin',
-      '-compress-mode=size',
-      ...code,
-      `-gencode=arch=compute_${newest},code=compute_${newest}`,
-      ...kernelSources(),
-      '-o',
-      binary,
-    ])
-    return binary
-  }
-  const empty = `${objects}empty.fatbin`
-  if (!existsSync(empty)) writeFileSync(empty, '')
-  return empty
+/** Binaries for all targets, one of each .cu file; none without nvcc. */
+function kernelBinaries(withKernels) {
+  const newest = targets.at(-1)
+  const code = targets.map((target) => `-gencode=arch=compute_${target},code=sm_${target}`)
+  const ptx = `-gencode=arch=compute_${newest},code=compute_${newest}`
+  const binaries = kernelSources().map((source) => ({
+    source,
+    binary: `${objects}${source.slice(native.length).replaceAll('/', '-')}-${targets.join('-')}.fatbin`,
+  }))
+  const stale = binaries.filter(({ source, binary }) => !isNewer(binary, [source, ...headers()]))
+  if (stale.length > 0 && !(withKernels && works('nvcc'))) return []
+  for (const { source, binary } of stale)
+    run('nvcc', [...kernelFlags, '-fatbin', '-compress-mode=size', ...code, ptx, source, '-o', binary])
+  return binaries.map(({ binary }) => binary)
+}
+
+/** Assembles the binaries and the table of them that native/cuda/device.cpp reads. */
+function embed(compiler, binaries) {
+  const source = `${objects}modules.S`
+  const table = binaries.map((_, i) => `.quad module_${i}\n`).join('')
+  const data = binaries.map((binary, i) => `.balign 64\nmodule_${i}:\n.incbin "${binary}"\n.byte 0\n`).join('')
+  const text = `.section .data.rel.ro,"aw"
+.balign 8
+.globl firesteel_cuda_modules
+.hidden firesteel_cuda_modules
+firesteel_cuda_modules:
+${table}.quad 0
+.section .rodata
+${data}.section .note.GNU-stack,"",%progbits
+`
+  if (!existsSync(source) || readFileSync(source, 'utf8') !== text) writeFileSync(source, text)
+  const object = `${objects}modules.o`
+  if (!isNewer(object, [source, ...binaries])) run(compiler.at(-1), ['-c', source, '-o', object])
+  return object
 }
 
 function buildLibrary(compiler, withKernels) {
-  const binary = kernelBinary(withKernels)
-  const hosts = files('cuda', '.cpp').filter(
-    (source) => !source.endsWith('/client.cpp') && !source.endsWith('/device.cpp'),
-  )
+  const binaries = kernelBinaries(withKernels)
+  // client.cpp is the addon's part.
+  const hosts = files('cuda', '.cpp').filter((source) => !source.endsWith('/client.cpp'))
   const parts = hosts.map((source) => compile(compiler, source, []))
-  // The one file that embeds the binary is compiled anew when that changes.
-  const tag = binary.endsWith('empty.fatbin') ? '.empty' : '.kernels'
-  const device = `${objects}cuda-device.cpp${tag}.o`
-  const source = `${native}cuda/device.cpp`
-  if (!isNewer(device, [source, binary, ...headers()]))
-    run(compiler.at(-1), [...hostFlags, `-DFIRESTEEL_CUDA_BINARY="${binary}"`, '-c', source, '-o', device])
-  const stamp = `${objects}library${tag}`
-  if (!existsSync(stamp)) {
-    for (const other of ['.empty', '.kernels']) if (other !== tag) rmSync(`${objects}library${other}`, { force: true })
-    rmSync(library, { force: true })
-    writeFileSync(stamp, '')
-  }
-  link(compiler, library, [...parts, device])
-  return tag === '.kernels'
+  link(compiler, library, [...parts, embed(compiler, binaries)])
+  return binaries.length > 0
 }
 
 function buildFakeDriver(compiler, output, kernelFlags, suffix) {

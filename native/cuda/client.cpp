@@ -6,34 +6,34 @@
 
 namespace firesteel::cuda {
 
-std::unique_ptr<CudaExecutor> CudaExecutor::open(const char *path, int index, std::string *why) {
+std::unique_ptr<CudaExecutor> CudaExecutor::open(const char* path, int index, std::string* why) {
   // Never closed: the driver's threads may run in it.
-  void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  void* handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (!handle) {
-    const char *reason = dlerror();
+    const char* reason = dlerror();
     *why = reason ? reason : path;
     return nullptr;
   }
   const auto entry = reinterpret_cast<FiresteelCudaEntry>(dlsym(handle, "firesteel_cuda"));
-  const Library *library = entry ? entry() : nullptr;
+  const Library* library = entry ? entry() : nullptr;
   if (!library || library->version != library_version) {
     *why = std::string(path) + " belongs to another version of firesteel";
     return nullptr;
   }
   char error[512] = "";
-  Device *device = library->open(index, error, sizeof error);
+  Device* device = library->open(index, error, sizeof error);
   if (device) return std::unique_ptr<CudaExecutor>(new CudaExecutor(*library, device));
   *why = error;
   return nullptr;
 }
 
-CudaExecutor::CudaExecutor(const Library &library, Device *device) : library_(library), device_(device) {
+CudaExecutor::CudaExecutor(const Library& library, Device* device) : library_(library), device_(device) {
   for (int i = 0; i < kernel_count(); i++) numbers_.push_back(library.find_kernel(device, kernel_info(i).name));
 }
 
 CudaExecutor::~CudaExecutor() { library_.close(device_); }
 
-void CudaExecutor::run(Context &context, const Call &call) {
+void CudaExecutor::run(Context& context, const Call& call) {
   const auto count = static_cast<size_t>(call.view_count);
   views_.assign(call.views.begin(), call.views.begin() + call.view_count);
   for (size_t i = 0; i < count; i++)
@@ -41,22 +41,22 @@ void CudaExecutor::run(Context &context, const Call &call) {
       views_[i] = {.data = nullptr, .dtype = DType::float32, .ndim = -1, .count = 0, .sizes = {}, .strides = {}};
   const KernelCall decoded = {views_.data(), call.view_count, call.lists, call.numbers, call.philox};
   const int number = numbers_[static_cast<size_t>(call.kernel - &kernel_info(0))];
-  const char *error = number < 0 ? "this device has no such kernel" : library_.launch(device_, number, &decoded);
+  const char* error = number < 0 ? "this device has no such kernel" : library_.launch(device_, number, &decoded);
   if (error) record_error(context, ErrorCode::internal, "%s", error);
 }
 
-void CudaExecutor::write(Context &context, void *to, const void *from, size_t bytes) {
-  if (const char *error = library_.write(device_, to, from, bytes))
+void CudaExecutor::write(Context& context, void* to, const void* from, size_t bytes) {
+  if (const char* error = library_.write(device_, to, from, bytes))
     record_error(context, ErrorCode::internal, "%s", error);
 }
 
-void CudaExecutor::read(Context &context, void *to, const void *from, size_t bytes) {
-  if (const char *error = library_.read(device_, to, from, bytes))
+void CudaExecutor::read(Context& context, void* to, const void* from, size_t bytes) {
+  if (const char* error = library_.read(device_, to, from, bytes))
     record_error(context, ErrorCode::internal, "%s", error);
 }
 
-void CudaExecutor::finish(Context &context) {
-  if (const char *error = library_.synchronize(device_)) record_error(context, ErrorCode::internal, "%s", error);
+void CudaExecutor::finish(Context& context) {
+  if (const char* error = library_.synchronize(device_)) record_error(context, ErrorCode::internal, "%s", error);
 }
 
 }  // namespace firesteel::cuda

@@ -14,31 +14,31 @@ class CudaExecutor final : public Executor {
  public:
   // Opens GPU `index` by the library at `path`. Null on failure, which `why`
   // tells.
-  static std::unique_ptr<CudaExecutor> open(const char *path, int index, std::string *why);
+  static std::unique_ptr<CudaExecutor> open(const char* path, int index, std::string* why);
   ~CudaExecutor() override;
 
   // Which of the table's kernels this device has, by their numbers.
   bool has_kernel(int kernel) const { return numbers_[static_cast<size_t>(kernel)] >= 0; }
-  const char *name() const { return library_.name(device_); }
+  const char* name() const { return library_.name(device_); }
   size_t available_bytes() const { return library_.available_bytes(device_); }
 
-  void *allocate(size_t bytes) override { return library_.allocate(device_, bytes); }
-  void release(void *data, size_t bytes) override { library_.release(device_, data, bytes); }
+  void* allocate(size_t bytes) override { return library_.allocate(device_, bytes); }
+  void release(void* data, size_t bytes) override { library_.release(device_, data, bytes); }
   void flush() override { library_.flush(device_); }
   size_t live_bytes() const override { return library_.live_bytes(device_); }
   size_t reserved_bytes() const override { return library_.reserved_bytes(device_); }
-  void run(Context &context, const Call &call) override;
-  void write(Context &context, void *to, const void *from, size_t bytes) override;
-  void read(Context &context, void *to, const void *from, size_t bytes) override;
+  void run(Context& context, const Call& call) override;
+  void write(Context& context, void* to, const void* from, size_t bytes) override;
+  void read(Context& context, void* to, const void* from, size_t bytes) override;
   bool asynchronous() const override { return true; }
   bool idle() override { return library_.idle(device_); }
-  void finish(Context &context) override;
+  void finish(Context& context) override;
 
  private:
-  CudaExecutor(const Library &library, Device *device);
+  CudaExecutor(const Library& library, Device* device);
 
-  const Library &library_;
-  Device *device_;
+  const Library& library_;
+  Device* device_;
   std::vector<int> numbers_;  // the library's, by the table's
   std::vector<View> views_;   // of the call that runs; absent ones are marked
 };

@@ -2,24 +2,9 @@
 
 #include <algorithm>
 
-// The kernels for all targets, or an empty string where the library was built
-// without nvcc (scripts/build-cuda.mjs).
-extern "C" const unsigned char firesteel_cuda_kernels[];
-extern "C" const unsigned char firesteel_cuda_kernels_end[];
-
-asm(R"(
-.section .rodata
-.balign 64
-.globl firesteel_cuda_kernels
-.hidden firesteel_cuda_kernels
-firesteel_cuda_kernels:
-.incbin ")" FIRESTEEL_CUDA_BINARY R"("
-.globl firesteel_cuda_kernels_end
-.hidden firesteel_cuda_kernels_end
-firesteel_cuda_kernels_end:
-.byte 0
-.previous
-)");
+// The binaries of the .cu files, each for all targets, ended by null; none where the library was built without nvcc
+// (scripts/build-cuda.mjs writes them).
+extern "C" __attribute__((visibility("hidden"))) const void* const firesteel_cuda_modules[];
 
 namespace firesteel::cuda {
 namespace {
@@ -29,19 +14,19 @@ constexpr unsigned threads_per_block = 256;
 // different times without a long tail.
 constexpr uint64_t blocks_per_processor = 16;
 
-bool built_with_kernels() { return &firesteel_cuda_kernels_end[0] != &firesteel_cuda_kernels[0]; }
+bool built_with_kernels() { return firesteel_cuda_modules[0] != nullptr; }
 
 }  // namespace
 
-Device::Device(const Driver &driver, int index) : driver(driver), memory(driver), index_(index) {}
+Device::Device(const Driver& driver, int index) : driver(driver), memory(driver), index_(index) {}
 
-std::unique_ptr<Device> Device::open(const Driver &driver, int index, std::string *error) {
+std::unique_ptr<Device> Device::open(const Driver& driver, int index, std::string* error) {
   std::unique_ptr<Device> device(new Device(driver, index));
   return device->start(error) ? std::move(device) : nullptr;
 }
 
-bool Device::start(std::string *error) {
-  const auto failed = [&](const char *what, Status status) {
+bool Device::start(std::string* error) {
+  const auto failed = [&](const char* what, Status status) {
     if (status == Status::success) return false;
     *error = driver.error(what, status);
     return true;
@@ -60,18 +45,24 @@ bool Device::start(std::string *error) {
     return false;
   name = std::string(text) + " (sm_" + std::to_string(major) + std::to_string(minor) + ")";
   make_current();
-  const Status status = driver.cuModuleLoadData(&module_, firesteel_cuda_kernels);
-  if (status != Status::success) {
-    *error = !built_with_kernels()                 ? "the CUDA library was built without nvcc and holds no kernels"
-             : status == Status::no_binary_for_gpu ? name +
-                                                         " is older than the kernels serve: sm_75 (Turing) or "
-                                                         "later is needed"
-                                                   : driver.error("the kernels do not load", status);
+  // An emulator has its own kernels, and takes no image for one.
+  static constexpr const void* none[] = {"", nullptr};
+  for (const void* const* image = built_with_kernels() ? firesteel_cuda_modules : none; *image; image++) {
+    void* module = nullptr;
+    const Status status = driver.cuModuleLoadData(&module, *image);
+    if (status == Status::success) {
+      modules_.push_back(module);
+      continue;
+    }
+    *error = !built_with_kernels() ? "the CUDA library was built without nvcc and holds no kernels"
+             : status == Status::no_binary_for_gpu
+                 ? name + " is older than the kernels serve: sm_75 (Turing) or later is needed"
+                 : driver.error("the kernels do not load", status);
     return false;
   }
   // 1: does not wait for the default stream.
   if (failed("cuStreamCreate", driver.cuStreamCreate(&stream, 1))) return false;
-  for (const Launchable *table : {elementwise_kernels, shape_kernels})
+  for (const Launchable* table : {elementwise_kernels, shape_kernels, reduce_kernels})
     for (; table->kernel; table++)
       if (!table->entry || entry(table->entry)) kernels.push_back(table);
   return true;
@@ -85,12 +76,12 @@ Device::~Device() {
     memory.release_all();
     driver.cuStreamDestroy_v2(stream);
   }
-  // The module goes with the context, which other queues may share.
+  // The modules go with the context, which other queues may share.
   driver.cuDevicePrimaryCtxRelease_v2(index_);
 }
 
 void Device::make_current() {
-  thread_local void *current = nullptr;
+  thread_local void* current = nullptr;
   if (current == context_) return;
   driver.cuCtxSetCurrent(context_);
   current = context_;
@@ -101,30 +92,31 @@ bool Device::fail(std::string text) {
   return false;
 }
 
-bool Device::check(const char *what, Status status) {
+bool Device::check(const char* what, Status status) {
   return status == Status::success || fail(driver.error(what, status));
 }
 
-void *Device::entry(const std::string &name) {
+void* Device::entry(const std::string& name) {
   const auto found = entries_.find(name);
   if (found != entries_.end()) return found->second;
-  void *function = nullptr;
-  if (driver.cuModuleGetFunction(&function, module_, name.c_str()) != Status::success) function = nullptr;
+  void* function = nullptr;
+  for (void* module : modules_)
+    if (driver.cuModuleGetFunction(&function, module, name.c_str()) == Status::success) break;
   entries_.emplace(name, function);
   return function;
 }
 
-bool Device::launch(const std::string &name, uint64_t threads, const void *parameter) {
-  void *function = entry(name);
+bool Device::launch(const std::string& name, uint64_t threads, const void* parameter) {
+  void* function = entry(name);
   if (!function) return fail("there is no kernel " + name);
   const uint64_t blocks = std::clamp<uint64_t>((threads + threads_per_block - 1) / threads_per_block, 1,
                                                blocks_per_processor * static_cast<uint64_t>(processors_));
-  void *parameters[] = {const_cast<void *>(parameter)};
+  void* parameters[] = {const_cast<void*>(parameter)};
   return check(name.c_str(), driver.cuLaunchKernel(function, static_cast<unsigned>(blocks), 1, 1, threads_per_block, 1,
                                                    1, 0, stream, parameters, nullptr));
 }
 
-bool Device::copy(void *to, const void *from, size_t bytes) {
+bool Device::copy(void* to, const void* from, size_t bytes) {
   return check("copy", driver.cuMemcpyDtoDAsync_v2(address(to), address(from), bytes, stream));
 }
 

@@ -17,58 +17,59 @@ namespace firesteel::cuda {
 
 // Runs a kernel of the table: checks relations between shapes, chooses an
 // entry, computes the grid. False after Device::fail.
-using Launcher = bool (*)(Device &device, const char *kernel, const KernelCall &call);
+using Launcher = bool (*)(Device& device, const char* kernel, const KernelCall& call);
 
 struct Launchable {
-  const char *kernel;
+  const char* kernel;
   Launcher launch;
-  const char *entry;  // of the binary; null if none is needed. Where it is
+  const char* entry;  // of the binary; null if none is needed. Where it is
                       // missing, so is the kernel.
 };
 
 // The families, one table each, ended by a null name.
 extern const Launchable elementwise_kernels[];
 extern const Launchable shape_kernels[];
+extern const Launchable reduce_kernels[];
 
 struct Device {
   // Null on failure, which `error` tells.
-  static std::unique_ptr<Device> open(const Driver &driver, int index, std::string *error);
+  static std::unique_ptr<Device> open(const Driver& driver, int index, std::string* error);
   ~Device();
-  Device(const Device &) = delete;
-  Device &operator=(const Device &) = delete;
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
 
   // What is called on a device acts on its context, which is a thread's own.
   void make_current();
   // Notes a failure of the current call; always false.
   bool fail(std::string text);
   // True if the status is success, else fails.
-  bool check(const char *what, Status status);
+  bool check(const char* what, Status status);
 
   // Null where the binary has no such entry.
-  void *entry(const std::string &name);
+  void* entry(const std::string& name);
   // One dimension of blocks of 256 threads, as many as keep the GPU busy with
   // `threads` threads' work.
-  bool launch(const std::string &entry, uint64_t threads, const void *parameter);
-  bool copy(void *to, const void *from, size_t bytes);
+  bool launch(const std::string& entry, uint64_t threads, const void* parameter);
+  bool copy(void* to, const void* from, size_t bytes);
 
-  const Driver &driver;
+  const Driver& driver;
   std::string error;  // of the last call that failed
   std::string name;
-  void *stream = nullptr;
-  std::vector<const Launchable *> kernels;  // by the numbers of find_kernel
+  void* stream = nullptr;
+  std::vector<const Launchable*> kernels;  // by the numbers of find_kernel
   Memory memory;
 
  private:
-  Device(const Driver &driver, int index);
-  bool start(std::string *error);
+  Device(const Driver& driver, int index);
+  bool start(std::string* error);
 
   int index_;
-  void *context_ = nullptr;
-  void *module_ = nullptr;
+  void* context_ = nullptr;
+  std::vector<void*> modules_;
   int processors_ = 1;
-  std::unordered_map<std::string, void *> entries_;
+  std::unordered_map<std::string, void*> entries_;
 };
 
-inline uint64_t address(const void *data) { return reinterpret_cast<uint64_t>(data); }
+inline uint64_t address(const void* data) { return reinterpret_cast<uint64_t>(data); }
 
 }  // namespace firesteel::cuda

@@ -16,12 +16,12 @@ std::string version_text(int version) {
 
 Driver open() {
   Driver driver;
-  const char *named = getenv("FIRESTEEL_CUDA_DRIVER");
+  const char* named = getenv("FIRESTEEL_CUDA_DRIVER");
   if (named && !*named) named = nullptr;
-  const char *path = named ? named : "libcuda.so.1";
-  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  const char* path = named ? named : "libcuda.so.1";
+  void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (!library) {
-    const char *reason = dlerror();
+    const char* reason = dlerror();
     driver.why = named ? std::string("FIRESTEEL_CUDA_DRIVER: ") + (reason ? reason : path)
                        : "there is no NVIDIA driver (libcuda.so.1 was not found)";
     return driver;
@@ -52,14 +52,14 @@ Driver open() {
 
 }  // namespace
 
-std::string Driver::error(const char *what, Status status) const {
-  const char *text = nullptr;
+std::string Driver::error(const char* what, Status status) const {
+  const char* text = nullptr;
   if (cuGetErrorString(status, &text) != Status::success || !text) text = "unknown error";
   return std::string(what) + ": " + text + " (" + std::to_string(static_cast<int>(status)) + ")";
 }
 
-const Driver &driver() {
-  static const Driver *opened = new Driver(open());
+const Driver& driver() {
+  static const Driver* opened = new Driver(open());
   return *opened;
 }
 

@@ -9,33 +9,32 @@
 #include "driver_types.h"
 
 // function, parameters
-#define FIRESTEEL_CUDA_FUNCTIONS(X)                                                                                \
-  X(cuInit, unsigned)                                                                                              \
-  X(cuDriverGetVersion, int *)                                                                                     \
-  X(cuGetErrorString, Status, const char **)                                                                       \
-  X(cuDeviceGetCount, int *)                                                                                       \
-  X(cuDeviceGet, int *, int)                                                                                       \
-  X(cuDeviceGetName, char *, int, int)                                                                             \
-  X(cuDeviceGetAttribute, int *, DeviceAttribute, int)                                                             \
-  X(cuDevicePrimaryCtxRetain, void **, int)                                                                        \
-  X(cuDevicePrimaryCtxRelease_v2, int)                                                                             \
-  X(cuCtxSetCurrent, void *)                                                                                       \
-  X(cuModuleLoadData, void **, const void *)                                                                       \
-  X(cuModuleGetFunction, void **, void *, const char *)                                                            \
-  X(cuMemGetInfo_v2, size_t *, size_t *)                                                                           \
-  X(cuMemAlloc_v2, uint64_t *, size_t)                                                                             \
-  X(cuMemFree_v2, uint64_t)                                                                                        \
-  X(cuMemcpyHtoDAsync_v2, uint64_t, const void *, size_t, void *)                                                  \
-  X(cuMemcpyDtoHAsync_v2, void *, uint64_t, size_t, void *)                                                        \
-  X(cuMemcpyDtoDAsync_v2, uint64_t, uint64_t, size_t, void *)                                                      \
-  X(cuMemsetD8Async, uint64_t, unsigned char, size_t, void *)                                                      \
-  X(cuMemsetD32Async, uint64_t, unsigned, size_t, void *)                                                          \
-  X(cuStreamCreate, void **, unsigned)                                                                             \
-  X(cuStreamDestroy_v2, void *)                                                                                    \
-  X(cuStreamQuery, void *)                                                                                         \
-  X(cuStreamSynchronize, void *)                                                                                   \
-  X(cuLaunchKernel, void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void *, void **, \
-    void **)
+#define FIRESTEEL_CUDA_FUNCTIONS(X)                             \
+  X(cuInit, unsigned)                                           \
+  X(cuDriverGetVersion, int*)                                   \
+  X(cuGetErrorString, Status, const char**)                     \
+  X(cuDeviceGetCount, int*)                                     \
+  X(cuDeviceGet, int*, int)                                     \
+  X(cuDeviceGetName, char*, int, int)                           \
+  X(cuDeviceGetAttribute, int*, DeviceAttribute, int)           \
+  X(cuDevicePrimaryCtxRetain, void**, int)                      \
+  X(cuDevicePrimaryCtxRelease_v2, int)                          \
+  X(cuCtxSetCurrent, void*)                                     \
+  X(cuModuleLoadData, void**, const void*)                      \
+  X(cuModuleGetFunction, void**, void*, const char*)            \
+  X(cuMemGetInfo_v2, size_t*, size_t*)                          \
+  X(cuMemAlloc_v2, uint64_t*, size_t)                           \
+  X(cuMemFree_v2, uint64_t)                                     \
+  X(cuMemcpyHtoDAsync_v2, uint64_t, const void*, size_t, void*) \
+  X(cuMemcpyDtoHAsync_v2, void*, uint64_t, size_t, void*)       \
+  X(cuMemcpyDtoDAsync_v2, uint64_t, uint64_t, size_t, void*)    \
+  X(cuMemsetD8Async, uint64_t, unsigned char, size_t, void*)    \
+  X(cuMemsetD32Async, uint64_t, unsigned, size_t, void*)        \
+  X(cuStreamCreate, void**, unsigned)                           \
+  X(cuStreamDestroy_v2, void*)                                  \
+  X(cuStreamQuery, void*)                                       \
+  X(cuStreamSynchronize, void*)                                 \
+  X(cuLaunchKernel, void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*, void**, void**)
 
 namespace firesteel::cuda {
 
@@ -48,10 +47,10 @@ struct Driver {
   std::string why;  // not empty: why it cannot be used
 
   // "<what>: <the driver's words>"
-  std::string error(const char *what, Status status) const;
+  std::string error(const char* what, Status status) const;
 };
 
 // Opened and started once for the process, and never closed.
-const Driver &driver();
+const Driver& driver();
 
 }  // namespace firesteel::cuda

@@ -18,7 +18,7 @@ namespace {
 struct Space {
   int operands;
   int dims = 0;
-  char *data[job_operands];
+  char* data[job_operands];
   int64_t bytes[job_operands];  // of an element
   int64_t sizes[max_dims];
   int64_t strides[job_operands][max_dims];
@@ -37,16 +37,16 @@ int64_t element_bytes(DType dtype) {
   }
 }
 
-const char *dtype_name(DType dtype) {
-  static constexpr const char *names[] = {"float32", "bfloat16", "float16", "int32", "uint8", "bool"};
+const char* dtype_name(DType dtype) {
+  static constexpr const char* names[] = {"float32", "bfloat16", "float16", "int32", "uint8", "bool"};
   return names[static_cast<int>(dtype)];
 }
 
-Space make_space(const View *const *views, int operands) {
+Space make_space(const View* const* views, int operands) {
   Space space;
   space.operands = operands;
   for (int o = 0; o < operands; o++) {
-    space.data[o] = static_cast<char *>(views[o]->data);
+    space.data[o] = static_cast<char*>(views[o]->data);
     space.bytes[o] = element_bytes(views[o]->dtype);
   }
   for (int d = views[0]->ndim - 1; d >= 0; d--) {
@@ -72,7 +72,7 @@ Space make_space(const View *const *views, int operands) {
   return space;
 }
 
-int64_t element_count(const Space &space) {
+int64_t element_count(const Space& space) {
   int64_t count = 1;
   for (int d = 0; d < space.dims; d++) count *= space.sizes[d];
   return count;
@@ -80,7 +80,7 @@ int64_t element_count(const Space &space) {
 
 // Whether every operand's rows can be read 4 elements at a time, or are one
 // value each.
-bool can_group(const Space &space) {
+bool can_group(const Space& space) {
   if (space.dims > 1 && space.sizes[0] % group_size != 0) return false;
   if (space.strides[0][0] != 1) return false;
   for (int o = 0; o < space.operands; o++) {
@@ -92,13 +92,7 @@ bool can_group(const Space &space) {
   return true;
 }
 
-Divisor make_divisor(uint32_t size) {
-  const auto shift = static_cast<uint32_t>(std::bit_width(size - 1));
-  const uint64_t power = uint64_t(1) << 32;
-  return {size, static_cast<uint32_t>(power * ((uint64_t(1) << shift) - size) / size + 1), shift};
-}
-
-bool launch_space(Device &device, const std::string &entry, const Space &space, const Job &options) {
+bool launch_space(Device& device, const std::string& entry, const Space& space, const Job& options) {
   Job job = options;
   job.grouped = can_group(space);
   job.dims = space.dims;
@@ -119,7 +113,7 @@ bool launch_space(Device &device, const std::string &entry, const Space &space, 
 }
 
 // Halves the outermost dimension until a launch can count the elements.
-bool launch_parts(Device &device, const std::string &entry, Space space, const Job &options) {
+bool launch_parts(Device& device, const std::string& entry, Space space, const Job& options) {
   constexpr int64_t most = std::numeric_limits<int32_t>::max();
   if (element_count(space) <= most) return launch_space(device, entry, space, options);
   const int outer = space.dims - 1;
@@ -134,7 +128,7 @@ bool launch_parts(Device &device, const std::string &entry, Space space, const J
 }
 
 // Runs an entry over views of the first one's shape.
-bool map(Device &device, const std::string &entry, const View *const *views, int operands, const Job &options = {}) {
+bool map(Device& device, const std::string& entry, const View* const* views, int operands, const Job& options = {}) {
   for (int o = 1; o < operands; o++)
     if (!same_shape(*views[0], *views[o])) return device.fail("the shapes of an elementwise kernel's tensors differ");
   if (views[0]->count == 0) return true;
@@ -154,14 +148,14 @@ uint32_t wrapped(double x) {
 }
 
 // Bool and uint8 are the same bytes.
-std::string entry_name(const char *kernel, DType dtype) {
+std::string entry_name(const char* kernel, DType dtype) {
   return std::string(kernel) + '_' + dtype_name(dtype == DType::boolean ? DType::uint8 : dtype);
 }
 
 // The tensors of the call, then up to two options.
 template <int tensors, int options>
-bool launch_map(Device &device, const char *kernel, const KernelCall &call) {
-  const View *views[tensors];
+bool launch_map(Device& device, const char* kernel, const KernelCall& call) {
+  const View* views[tensors];
   for (int i = 0; i < tensors; i++) views[i] = &call.views[i];
   Job job = {};
   for (int i = 0; i < options; i++) {
@@ -172,16 +166,16 @@ bool launch_map(Device &device, const char *kernel, const KernelCall &call) {
   return map(device, entry_name(kernel, views[tensors - 1]->dtype), views, tensors, job);
 }
 
-bool launch_where(Device &device, const char *, const KernelCall &call) {
-  const View *views[] = {&call.views[0], &call.views[1], &call.views[2], &call.views[3]};
+bool launch_where(Device& device, const char*, const KernelCall& call) {
+  const View* views[] = {&call.views[0], &call.views[1], &call.views[2], &call.views[3]};
   const int64_t bytes = element_bytes(views[0]->dtype);
   if (bytes == 2) return device.fail("16-bit floats do not exist on this device");
   return map(device, bytes == 4 ? "where_word" : "where_byte", views, 4);
 }
 
-bool launch_copy(Device &device, const char *, const KernelCall &call) {
+bool launch_copy(Device& device, const char*, const KernelCall& call) {
   const View *to = &call.views[0], *from = &call.views[1];
-  const View *views[] = {to, from};
+  const View* views[] = {to, from};
   // uint8 from bool is a copy, bool from uint8 is not.
   const bool plain = to->dtype == from->dtype || (to->dtype == DType::uint8 && from->dtype == DType::boolean);
   if (!plain) {
@@ -198,17 +192,17 @@ bool launch_copy(Device &device, const char *, const KernelCall &call) {
   return launch_parts(device, bytes == 4 ? "copy_word" : "copy_byte", space, {});
 }
 
-bool launch_accumulate(Device &device, const char *, const KernelCall &call) {
-  const View *views[] = {&call.views[0], &call.views[0], &call.views[1]};
+bool launch_accumulate(Device& device, const char*, const KernelCall& call) {
+  const View* views[] = {&call.views[0], &call.views[0], &call.views[1]};
   return map(device, entry_name("add", views[0]->dtype), views, 3);
 }
 
-bool launch_fill(Device &device, const char *, const KernelCall &call) {
-  const View &out = call.views[0];
+bool launch_fill(Device& device, const char*, const KernelCall& call) {
+  const View& out = call.views[0];
   const double value = call.numbers[0];
   const uint64_t to = address(out.data);
   const auto count = static_cast<size_t>(out.count);
-  const Driver &driver = device.driver;
+  const Driver& driver = device.driver;
   if (count == 0) return true;
   switch (out.dtype) {
     case DType::float32:
@@ -226,20 +220,20 @@ bool launch_fill(Device &device, const char *, const KernelCall &call) {
   }
 }
 
-bool launch_cat(Device &device, const char *, const KernelCall &call) {
-  const View &out = call.views[0];
-  const ViewList &inputs = call.lists[0];
+bool launch_cat(Device& device, const char*, const KernelCall& call) {
+  const View& out = call.views[0];
+  const ViewList& inputs = call.lists[0];
   const auto dim = static_cast<int64_t>(call.numbers[0]);
   if (dim < 0 || dim >= out.ndim) return device.fail("cat: no such dimension");
   int64_t start = 0;
   for (int64_t i = 0; i < inputs.size; i++) {
-    const View &input = inputs.items[i];
+    const View& input = inputs.items[i];
     if (input.ndim != out.ndim || input.sizes[dim] > out.sizes[dim] - start)
       return device.fail("cat: the sizes differ");
     View part = out;
     part.sizes[dim] = input.sizes[dim];
     part.count = input.count;
-    part.data = static_cast<char *>(out.data) + start * out.strides[dim] * element_bytes(out.dtype);
+    part.data = static_cast<char*>(out.data) + start * out.strides[dim] * element_bytes(out.dtype);
     start += input.sizes[dim];
     const View views[] = {part, input};
     if (!launch_copy(device, "copy", {views, 2, nullptr, nullptr, nullptr})) return false;

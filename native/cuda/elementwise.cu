@@ -7,9 +7,9 @@
 // Contraction to fused multiply-add is off; the options of a kernel are p and q
 // (i and j for int32).
 #include "gpu.h"
+#include "index.h"
 #include "job.h"
 
-using firesteel::cuda::Divisor;
 using firesteel::cuda::group_size;
 using firesteel::cuda::Job;
 
@@ -20,11 +20,9 @@ struct alignas(group_size * sizeof(T)) Group {
   T lane[group_size];
 };
 
-DEVICE uint32_t divide(uint32_t n, const Divisor &by) { return (multiply_high(n, by.multiplier) + n) >> by.shift; }
-
 // Offsets of element or group `index` in each operand.
 template <int operands>
-DEVICE void locate(const Job &job, uint32_t index, int64_t (&at)[operands]) {
+DEVICE void locate(const Job& job, uint32_t index, int64_t (&at)[operands]) {
 #pragma unroll
   for (int o = 0; o < operands; o++) at[o] = 0;
   for (int d = 0; d < job.dims - 1; d++) {
@@ -39,13 +37,13 @@ DEVICE void locate(const Job &job, uint32_t index, int64_t (&at)[operands]) {
 }
 
 template <class T>
-DEVICE T *operand(const Job &job, int o) {
-  return static_cast<T *>(job.data[o]);
+DEVICE T* operand(const Job& job, int o) {
+  return static_cast<T*>(job.data[o]);
 }
 
 template <class T>
-DEVICE Group<T> load_group(const Job &job, int o, int64_t at) {
-  const T *from = operand<const T>(job, o) + at;
+DEVICE Group<T> load_group(const Job& job, int o, int64_t at) {
+  const T* from = operand<const T>(job, o) + at;
   if (!(job.splat >> o & 1)) return load<Group<T>>(from);
   Group<T> group;
   const T value = *from;
@@ -58,7 +56,7 @@ DEVICE uint32_t thread_index() { return blockIdx.x * blockDim.x + threadIdx.x; }
 DEVICE uint32_t thread_count() { return gridDim.x * blockDim.x; }
 
 template <class Out, class F, class... In>
-DEVICE Group<Out> apply(F f, const Group<In> &...in) {
+DEVICE Group<Out> apply(F f, const Group<In>&... in) {
   Group<Out> out;
 #pragma unroll
   for (int k = 0; k < group_size; k++) out.lane[k] = f(in.lane[k]...);
@@ -70,7 +68,7 @@ struct Places {};
 
 // out = f(inputs); input k is operand o[k].
 template <class Out, class... In, int... o, class F>
-DEVICE void map_at(const Job &job, Places<o...>, F f) {
+DEVICE void map_at(const Job& job, Places<o...>, F f) {
   int64_t at[1 + sizeof...(In)] = {};
   const auto one = [&] { operand<Out>(job, 0)[at[0]] = f(operand<const In>(job, o)[at[o]]...); };
   for (uint32_t n = thread_index(); n < job.count; n += thread_count()) {
@@ -90,15 +88,15 @@ DEVICE void map_at(const Job &job, Places<o...>, F f) {
 }
 
 template <class Out, class X, class F>
-DEVICE void map(const Job &job, F f) {
+DEVICE void map(const Job& job, F f) {
   map_at<Out, X>(job, Places<1>{}, f);
 }
 template <class Out, class X, class Y, class F>
-DEVICE void map(const Job &job, F f) {
+DEVICE void map(const Job& job, F f) {
   map_at<Out, X, Y>(job, Places<1, 2>{}, f);
 }
 template <class Out, class X, class Y, class Z, class F>
-DEVICE void map(const Job &job, F f) {
+DEVICE void map(const Job& job, F f) {
   map_at<Out, X, Y, Z>(job, Places<1, 2, 3>{}, f);
 }
 
@@ -199,7 +197,7 @@ DEVICE int32_t whole(float x) {
 
 BINARY(add_float32, float, a + b)
 BINARY(sub_float32, float, a - b)
-BINARY(mul_float32, float, a *b)
+BINARY(mul_float32, float, a* b)
 BINARY(div_float32, float, a / b)
 BINARY(pow_float32, float, powf(a, b))
 BINARY(maximum_float32, float, largest(a, b))
@@ -220,7 +218,7 @@ COMPARISONS(ge, >=)
 WHERE(where_word, uint32_t)
 WHERE(where_byte, uint8_t)
 
-UNARY(affine_float32, float, x *p + q)
+UNARY(affine_float32, float, x* p + q)
 UNARY(affine_int32, int32_t, sum(product(x, i), j))
 UNARY(pow_scalar_float32, float, powf(x, p))
 UNARY(clamp_float32, float, smallest(largest(x, p), q))
@@ -231,7 +229,7 @@ UNARY(abs_float32, float, fabsf(x))
 UNARY(abs_int32, int32_t, x < 0 ? difference(0, x) : x)
 UNARY(sign_float32, float, float(x > 0.0f) - float(x < 0.0f))
 UNARY(sign_int32, int32_t, int32_t(x > 0) - int32_t(x < 0))
-UNARY(square_float32, float, x *x)
+UNARY(square_float32, float, x* x)
 UNARY(square_int32, int32_t, product(x, x))
 UNARY(exp_float32, float, expf(x))
 UNARY(log_float32, float, logf(x))
@@ -249,24 +247,24 @@ UNARY(relu_float32, float, x < 0.0f ? 0.0f : x)
 UNARY(relu_int32, int32_t, largest(x, 0))
 UNARY(silu_float32, float, x / (1.0f + expf(-x)))
 UNARY(mish_float32, float, mish(x))
-UNARY(hardswish_float32, float, x *smallest(largest(x + 3.0f, 0.0f), 6.0f) / 6.0f)
+UNARY(hardswish_float32, float, x* smallest(largest(x + 3.0f, 0.0f), 6.0f) / 6.0f)
 UNARY(gelu_float32, float, p != 0.0f ? x * gelu_weight(x) : x * normal_cdf(x))
-UNARY(softplus_float32, float, x *p > q ? x : log1pf(expf(x * p)) / p)
+UNARY(softplus_float32, float, x* p > q ? x : log1pf(expf(x * p)) / p)
 UNARY(elu_float32, float, x < 0.0f ? p * expm1f(x) : x)
 UNARY(leaky_relu_float32, float, x > 0.0f ? x : x * p)
 
 BACKWARD(relu_backward_float32, x <= 0.0f ? 0.0f : dy)
 BACKWARD(clamp_backward_float32, x >= p && x <= q ? dy : 0.0f)
-BACKWARD(silu_backward_float32, dy *sigmoid(x) * fmaf(x, 1.0f - sigmoid(x), 1.0f))
-BACKWARD(mish_backward_float32, dy *mish_slope(x))
+BACKWARD(silu_backward_float32, dy* sigmoid(x) * fmaf(x, 1.0f - sigmoid(x), 1.0f))
+BACKWARD(mish_backward_float32, dy* mish_slope(x))
 BACKWARD(hardswish_backward_float32, x <= -3.0f ? 0.0f : x < 3.0f ? dy * (x / 3.0f + 0.5f) : dy)
-BACKWARD(gelu_backward_float32, dy *(p != 0.0f ? gelu_slope(x) : fmaf(x, normal_density(x), normal_cdf(x))))
-BACKWARD(softplus_backward_float32, x *p > q ? dy : dy * sigmoid(x * p))
+BACKWARD(gelu_backward_float32, dy*(p != 0.0f ? gelu_slope(x) : fmaf(x, normal_density(x), normal_cdf(x))))
+BACKWARD(softplus_backward_float32, x* p > q ? dy : dy * sigmoid(x * p))
 BACKWARD(elu_backward_float32, x <= 0.0f ? dy * p * expf(x) : dy)
 BACKWARD(leaky_relu_backward_float32, x > 0.0f ? dy : dy * p)
 // Here x is the function's output.
-BACKWARD(sigmoid_backward_float32, dy *(1.0f - x) * x)
-BACKWARD(tanh_backward_float32, dy *(1.0f - x * x))
+BACKWARD(sigmoid_backward_float32, dy*(1.0f - x) * x)
+BACKWARD(tanh_backward_float32, dy*(1.0f - x * x))
 
 // Copies of equal dtypes, by the width of an element, and conversions.
 UNARY(copy_word, uint32_t, x)

@@ -13,12 +13,12 @@
 
 // V is a vector of T, aligned to its size.
 template <class V, class T>
-DEVICE V load(const T *from) {
-  return *reinterpret_cast<const V *>(from);
+DEVICE V load(const T* from) {
+  return *reinterpret_cast<const V*>(from);
 }
 template <class V, class T>
-DEVICE void store(T *to, const V &value) {
-  *reinterpret_cast<V *>(to) = value;
+DEVICE void store(T* to, const V& value) {
+  *reinterpret_cast<V*>(to) = value;
 }
 
 DEVICE uint32_t multiply_high(uint32_t a, uint32_t b) { return __umulhi(a, b); }

@@ -4,6 +4,8 @@
 #pragma once
 #include <stdint.h>
 
+#include "divisor.h"
+
 namespace firesteel::cuda {
 
 constexpr int job_dims = 8;
@@ -11,14 +13,8 @@ constexpr int job_dims = 8;
 constexpr int job_operands = 4;
 constexpr int group_size = 4;
 
-// n / size = (high half of n * multiplier + n) >> shift, for n below 2^31
-// (Granlund and Montgomery, PLDI 1994).
-struct Divisor {
-  uint32_t size, multiplier, shift;
-};
-
 struct Job {
-  void *data[job_operands];
+  void* data[job_operands];
   // Grouped: an operand's innermost stride is 1, and it is read 4 elements at
   // once, or 0 (its bit of `splat` is set). `count` then counts groups, the
   // innermost size too, and `rest` elements follow the last group, of a job

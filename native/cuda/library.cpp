@@ -9,10 +9,10 @@
 namespace firesteel::cuda {
 namespace {
 
-const char *why() { return driver().why.empty() ? nullptr : driver().why.c_str(); }
+const char* why() { return driver().why.empty() ? nullptr : driver().why.c_str(); }
 int device_count() { return driver().device_count; }
 
-Device *open(int index, char *error, size_t error_size) {
+Device* open(int index, char* error, size_t error_size) {
   std::string text;
   if (why()) {
     text = why();
@@ -25,45 +25,45 @@ Device *open(int index, char *error, size_t error_size) {
   return nullptr;
 }
 
-void close(Device *device) { delete device; }
-const char *name(const Device *device) { return device->name.c_str(); }
+void close(Device* device) { delete device; }
+const char* name(const Device* device) { return device->name.c_str(); }
 
-int find_kernel(const Device *device, const char *name) {
+int find_kernel(const Device* device, const char* name) {
   for (size_t i = 0; i < device->kernels.size(); i++)
     if (std::string_view(device->kernels[i]->kernel) == name) return static_cast<int>(i);
   return -1;
 }
 
-void *allocate(Device *device, size_t bytes) {
+void* allocate(Device* device, size_t bytes) {
   device->make_current();
   return device->memory.allocate(bytes);
 }
-void release(Device *device, void *data, size_t bytes) {
+void release(Device* device, void* data, size_t bytes) {
   device->make_current();
   device->memory.release(data, bytes);
 }
-void flush(Device *device) {
+void flush(Device* device) {
   device->make_current();
   device->memory.flush();
 }
-size_t live_bytes(const Device *device) { return device->memory.live_bytes(); }
-size_t reserved_bytes(const Device *device) { return device->memory.reserved_bytes(); }
+size_t live_bytes(const Device* device) { return device->memory.live_bytes(); }
+size_t reserved_bytes(const Device* device) { return device->memory.reserved_bytes(); }
 
-size_t available_bytes(Device *device) {
+size_t available_bytes(Device* device) {
   device->make_current();
   size_t available = 0, total = 0;
   device->driver.cuMemGetInfo_v2(&available, &total);
   return available;
 }
 
-const char *result(const Device *device, bool success) { return success ? nullptr : device->error.c_str(); }
+const char* result(const Device* device, bool success) { return success ? nullptr : device->error.c_str(); }
 
-const char *synchronize(Device *device) {
+const char* synchronize(Device* device) {
   device->make_current();
   return result(device, device->check("the GPU failed", device->driver.cuStreamSynchronize(device->stream)));
 }
 
-const char *write(Device *device, void *to, const void *from, size_t bytes) {
+const char* write(Device* device, void* to, const void* from, size_t bytes) {
   device->make_current();
   if (bytes == 0) return nullptr;
   // The driver has taken the bytes of pageable memory when it returns.
@@ -71,20 +71,20 @@ const char *write(Device *device, void *to, const void *from, size_t bytes) {
   return result(device, device->check("upload", status));
 }
 
-const char *read(Device *device, void *to, const void *from, size_t bytes) {
+const char* read(Device* device, void* to, const void* from, size_t bytes) {
   device->make_current();
   if (bytes == 0) return nullptr;
   const Status status = device->driver.cuMemcpyDtoHAsync_v2(to, address(from), bytes, device->stream);
   return device->check("read", status) ? synchronize(device) : result(device, false);
 }
 
-const char *launch(Device *device, int kernel, const KernelCall *call) {
+const char* launch(Device* device, int kernel, const KernelCall* call) {
   device->make_current();
-  const Launchable &launchable = *device->kernels[static_cast<size_t>(kernel)];
+  const Launchable& launchable = *device->kernels[static_cast<size_t>(kernel)];
   return result(device, launchable.launch(*device, launchable.kernel, *call));
 }
 
-bool idle(Device *device) {
+bool idle(Device* device) {
   device->make_current();
   return device->driver.cuStreamQuery(device->stream) == Status::success;
 }
@@ -113,6 +113,6 @@ constexpr Library library = {
 }  // namespace
 }  // namespace firesteel::cuda
 
-extern "C" __attribute__((visibility("default"))) const firesteel::cuda::Library *firesteel_cuda() {
+extern "C" __attribute__((visibility("default"))) const firesteel::cuda::Library* firesteel_cuda() {
   return &firesteel::cuda::library;
 }

@@ -22,49 +22,49 @@ struct Device;
 // A kernel's decoded arguments, as core/call.h has them. An absent optional
 // tensor has null data and ndim -1.
 struct KernelCall {
-  const View *views;
+  const View* views;
   int view_count;
-  const ViewList *lists;
-  const double *numbers;
-  const Philox *philox;
+  const ViewList* lists;
+  const double* numbers;
+  const Philox* philox;
 };
 
 struct Library {
   uint32_t version;
   // Null if there is a GPU to use, else why there is none; and how many there
   // are.
-  const char *(*why)();
+  const char* (*why)();
   int (*device_count)();
 
   // Null on failure, which `error` then tells.
-  Device *(*open)(int index, char *error, size_t error_size);
-  void (*close)(Device *device);
-  const char *(*name)(const Device *device);
+  Device* (*open)(int index, char* error, size_t error_size);
+  void (*close)(Device* device);
+  const char* (*name)(const Device* device);
   // The number of a kernel of the table for `launch`, or -1.
-  int (*find_kernel)(const Device *device, const char *name);
+  int (*find_kernel)(const Device* device, const char* name);
 
   // Null where the GPU has no memory left, even after a flush.
-  void *(*allocate)(Device *device, size_t bytes);
-  void (*release)(Device *device, void *data, size_t bytes);
+  void* (*allocate)(Device* device, size_t bytes);
+  void (*release)(Device* device, void* data, size_t bytes);
   // Gives unused memory back to the driver.
-  void (*flush)(Device *device);
-  size_t (*live_bytes)(const Device *device);
-  size_t (*reserved_bytes)(const Device *device);
+  void (*flush)(Device* device);
+  size_t (*live_bytes)(const Device* device);
+  size_t (*reserved_bytes)(const Device* device);
   // What the driver has left.
-  size_t (*available_bytes)(Device *device);
+  size_t (*available_bytes)(Device* device);
 
   // The source may change once write returns; read waits until the bytes are
   // there.
-  const char *(*write)(Device *device, void *to, const void *from, size_t bytes);
-  const char *(*read)(Device *device, void *to, const void *from, size_t bytes);
-  const char *(*launch)(Device *device, int kernel, const KernelCall *call);
+  const char* (*write)(Device* device, void* to, const void* from, size_t bytes);
+  const char* (*read)(Device* device, void* to, const void* from, size_t bytes);
+  const char* (*launch)(Device* device, int kernel, const KernelCall* call);
   // Whether all work is done.
-  bool (*idle)(Device *device);
-  const char *(*synchronize)(Device *device);
+  bool (*idle)(Device* device);
+  const char* (*synchronize)(Device* device);
 };
 
 }  // namespace firesteel::cuda
 
 // The only symbol of the library.
-extern "C" const firesteel::cuda::Library *firesteel_cuda();
-using FiresteelCudaEntry = const firesteel::cuda::Library *(*)();
+extern "C" const firesteel::cuda::Library* firesteel_cuda();
+using FiresteelCudaEntry = const firesteel::cuda::Library* (*)();

@@ -20,7 +20,7 @@ size_t block_size(size_t bytes) {
 }  // namespace
 
 void Memory::release_all() {
-  for (const auto &[data, block] : blocks_) driver_.cuMemFree_v2(data);
+  for (const auto& [data, block] : blocks_) driver_.cuMemFree_v2(data);
   blocks_.clear();
   unused_.clear();
   unused_bytes_ = 0;
@@ -28,7 +28,7 @@ void Memory::release_all() {
   reserved_.store(0);
 }
 
-void *Memory::allocate(size_t bytes) {
+void* Memory::allocate(size_t bytes) {
   if (bytes > SIZE_MAX / 4) return nullptr;
   const size_t block = block_size(bytes);
   uint64_t data = 0;
@@ -48,10 +48,10 @@ void *Memory::allocate(size_t bytes) {
     reserved_.fetch_add(block, std::memory_order_relaxed);
   }
   live_.fetch_add(block, std::memory_order_relaxed);
-  return reinterpret_cast<void *>(data);
+  return reinterpret_cast<void*>(data);
 }
 
-void Memory::release(void *data, size_t bytes) {
+void Memory::release(void* data, size_t bytes) {
   const size_t block = block_size(bytes);
   live_.fetch_sub(block, std::memory_order_relaxed);
   unused_[block].push_back(reinterpret_cast<uint64_t>(data));
@@ -60,7 +60,7 @@ void Memory::release(void *data, size_t bytes) {
 }
 
 void Memory::flush() {
-  for (const auto &[block, list] : unused_)
+  for (const auto& [block, list] : unused_)
     for (const uint64_t data : list) give_back(data, block);
   unused_.clear();
   unused_bytes_ = 0;

@@ -15,14 +15,14 @@ namespace firesteel::cuda {
 
 class Memory {
  public:
-  explicit Memory(const Driver &driver) : driver_(driver) {}
-  Memory(const Memory &) = delete;
-  Memory &operator=(const Memory &) = delete;
+  explicit Memory(const Driver& driver) : driver_(driver) {}
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
 
   // Null if the driver has none even after a flush. 0 bytes are a valid block.
-  void *allocate(size_t bytes);
+  void* allocate(size_t bytes);
   // `bytes` as in allocate.
-  void release(void *data, size_t bytes);
+  void release(void* data, size_t bytes);
   // Gives unused blocks back to the driver, which waits for the device.
   void flush();
   // Ends all blocks, live ones too; once the device is idle.
@@ -34,7 +34,7 @@ class Memory {
  private:
   void give_back(uint64_t data, size_t block);
 
-  const Driver &driver_;
+  const Driver& driver_;
   std::map<size_t, std::vector<uint64_t>> unused_;  // by size of block
   std::map<uint64_t, size_t> blocks_;               // all that came from the driver
   size_t unused_bytes_ = 0;

@@ -13,9 +13,9 @@ struct Block;
 
 // A launch, or one of its blocks, begins.
 void check_launch();
-void check_block(const Block &block);
+void check_block(const Block& block);
 // An access that the compiler does not report: by a wrapper of gpu.h.
-void check_access(const void *data, size_t bytes, bool write);
+void check_access(const void* data, size_t bytes, bool write);
 extern bool checking;
 extern unsigned long faults;
 

@@ -30,7 +30,7 @@
 
 namespace emulator {
 
-std::map<std::string, Kernel> &kernels() {
+std::map<std::string, Kernel>& kernels() {
   static std::map<std::string, Kernel> kernels;
   return kernels;
 }
@@ -56,24 +56,24 @@ struct Stream {
 };
 
 // The emulator runs one thing at a time.
-std::recursive_mutex &mutex() {
-  static std::recursive_mutex *mutex = new std::recursive_mutex;
+std::recursive_mutex& mutex() {
+  static std::recursive_mutex* mutex = new std::recursive_mutex;
   return *mutex;
 }
 using Lock = std::lock_guard<std::recursive_mutex>;
 
-std::vector<Stream *> &streams() {
-  static std::vector<Stream *> *streams = new std::vector<Stream *>;
+std::vector<Stream*>& streams() {
+  static std::vector<Stream*>* streams = new std::vector<Stream*>;
   return *streams;
 }
 
 size_t memory_size() {
-  const char *bytes = getenv("FIRESTEEL_EMULATOR_MEMORY");
+  const char* bytes = getenv("FIRESTEEL_EMULATOR_MEMORY");
   return bytes ? strtoull(bytes, nullptr, 10) : size_t(2) << 30;
 }
 
-Status submit(void *stream, std::function<void()> work) {
-  static_cast<Stream *>(stream)->work.push_back(std::move(work));
+Status submit(void* stream, std::function<void()> work) {
+  static_cast<Stream*>(stream)->work.push_back(std::move(work));
   return Status::success;
 }
 
@@ -82,37 +82,37 @@ bool valid(uint64_t data, size_t bytes) { return bytes == 0 || emulator::device_
 }  // namespace
 
 EXPORT Status cuInit(unsigned) {
-  const char *order = getenv("FIRESTEEL_EMULATOR_ORDER");
+  const char* order = getenv("FIRESTEEL_EMULATOR_ORDER");
   emulator::reverse = order && strcmp(order, "reverse") == 0;
-  const char *check = getenv("FIRESTEEL_EMULATOR_CHECK");
+  const char* check = getenv("FIRESTEEL_EMULATOR_CHECK");
   emulator::checking = check && strcmp(check, "1") == 0;
-  const char *devices = getenv("FIRESTEEL_EMULATOR_DEVICES");
+  const char* devices = getenv("FIRESTEEL_EMULATOR_DEVICES");
   return devices && atoi(devices) == 0 ? Status::no_device : Status::success;
 }
-EXPORT Status cuDriverGetVersion(int *version) {
-  const char *wanted = getenv("FIRESTEEL_EMULATOR_VERSION");
+EXPORT Status cuDriverGetVersion(int* version) {
+  const char* wanted = getenv("FIRESTEEL_EMULATOR_VERSION");
   *version = wanted ? atoi(wanted) : 13000;
   return Status::success;
 }
-EXPORT Status cuGetErrorString(Status status, const char **text) {
+EXPORT Status cuGetErrorString(Status status, const char** text) {
   *text = status == Status::out_of_memory ? "out of memory"
           : status == Status::not_found   ? "not found"
                                           : "emulated failure";
   return Status::success;
 }
-EXPORT Status cuDeviceGetCount(int *count) {
+EXPORT Status cuDeviceGetCount(int* count) {
   *count = 1;
   return Status::success;
 }
-EXPORT Status cuDeviceGet(int *device, int ordinal) {
+EXPORT Status cuDeviceGet(int* device, int ordinal) {
   *device = ordinal;
   return ordinal == 0 ? Status::success : Status::invalid_device;
 }
-EXPORT Status cuDeviceGetName(char *name, int size, int) {
+EXPORT Status cuDeviceGetName(char* name, int size, int) {
   snprintf(name, static_cast<size_t>(size), "emulator");
   return Status::success;
 }
-EXPORT Status cuDeviceGetAttribute(int *value, DeviceAttribute attribute, int) {
+EXPORT Status cuDeviceGetAttribute(int* value, DeviceAttribute attribute, int) {
   switch (attribute) {
     case DeviceAttribute::multiprocessor_count:
       *value = emulated_processors;
@@ -126,111 +126,112 @@ EXPORT Status cuDeviceGetAttribute(int *value, DeviceAttribute attribute, int) {
   }
   return Status::invalid_value;
 }
-EXPORT Status cuDevicePrimaryCtxRetain(void **context, int) {
+EXPORT Status cuDevicePrimaryCtxRetain(void** context, int) {
   *context = &mutex();
   return Status::success;
 }
 EXPORT Status cuDevicePrimaryCtxRelease_v2(int) { return Status::success; }
-EXPORT Status cuCtxSetCurrent(void *) { return Status::success; }
+EXPORT Status cuCtxSetCurrent(void*) { return Status::success; }
 
-EXPORT Status cuModuleLoadData(void **module, const void *) {
+EXPORT Status cuModuleLoadData(void** module, const void*) {
   *module = &emulator::kernels();
   return Status::success;
 }
-EXPORT Status cuModuleGetFunction(void **function, void *, const char *name) {
+EXPORT Status cuModuleGetFunction(void** function, void*, const char* name) {
+  *function = nullptr;
   const auto found = emulator::kernels().find(name);
   if (found == emulator::kernels().end()) return Status::not_found;
   *function = &found->second;
   return Status::success;
 }
 
-EXPORT Status cuMemGetInfo_v2(size_t *available, size_t *total) {
+EXPORT Status cuMemGetInfo_v2(size_t* available, size_t* total) {
   *total = memory_size();
   const size_t used = emulator::device_bytes_in_use();
   *available = *total > used ? *total - used : 0;
   return Status::success;
 }
-EXPORT Status cuMemAlloc_v2(uint64_t *data, size_t bytes) {
+EXPORT Status cuMemAlloc_v2(uint64_t* data, size_t bytes) {
   size_t available = 0, total = 0;
   cuMemGetInfo_v2(&available, &total);
   if (bytes == 0) return Status::invalid_value;
-  void *memory = bytes <= available ? emulator::device_allocate(bytes) : nullptr;
+  void* memory = bytes <= available ? emulator::device_allocate(bytes) : nullptr;
   *data = reinterpret_cast<uint64_t>(memory);
   return memory ? Status::success : Status::out_of_memory;
 }
 // Waits for the device, as the driver does.
 EXPORT Status cuMemFree_v2(uint64_t data) {
   Lock lock(mutex());
-  for (Stream *stream : streams())
+  for (Stream* stream : streams())
     while (stream->step()) {
     }
-  return emulator::device_release(reinterpret_cast<void *>(data)) ? Status::success : Status::invalid_value;
+  return emulator::device_release(reinterpret_cast<void*>(data)) ? Status::success : Status::invalid_value;
 }
-EXPORT Status cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *stream) {
+EXPORT Status cuMemcpyHtoDAsync_v2(uint64_t to, const void* from, size_t bytes, void* stream) {
   Lock lock(mutex());
   if (!valid(to, bytes)) return Status::invalid_value;
-  const auto *start = static_cast<const char *>(from);
+  const auto* start = static_cast<const char*>(from);
   auto staged = std::make_shared<std::vector<char>>(start, start + bytes);
-  return submit(stream, [=] { memcpy(reinterpret_cast<void *>(to), staged->data(), bytes); });
+  return submit(stream, [=] { memcpy(reinterpret_cast<void*>(to), staged->data(), bytes); });
 }
-EXPORT Status cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *stream) {
+EXPORT Status cuMemcpyDtoHAsync_v2(void* to, uint64_t from, size_t bytes, void* stream) {
   Lock lock(mutex());
   if (!valid(from, bytes)) return Status::invalid_value;
-  return submit(stream, [=] { memcpy(to, reinterpret_cast<const void *>(from), bytes); });
+  return submit(stream, [=] { memcpy(to, reinterpret_cast<const void*>(from), bytes); });
 }
-EXPORT Status cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *stream) {
+EXPORT Status cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void* stream) {
   Lock lock(mutex());
   if (!valid(to, bytes) || !valid(from, bytes)) return Status::invalid_value;
-  return submit(stream, [=] { memcpy(reinterpret_cast<void *>(to), reinterpret_cast<const void *>(from), bytes); });
+  return submit(stream, [=] { memcpy(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes); });
 }
-EXPORT Status cuMemsetD8Async(uint64_t to, unsigned char value, size_t count, void *stream) {
+EXPORT Status cuMemsetD8Async(uint64_t to, unsigned char value, size_t count, void* stream) {
   Lock lock(mutex());
   if (!valid(to, count)) return Status::invalid_value;
-  return submit(stream, [=] { memset(reinterpret_cast<void *>(to), value, count); });
+  return submit(stream, [=] { memset(reinterpret_cast<void*>(to), value, count); });
 }
-EXPORT Status cuMemsetD32Async(uint64_t to, unsigned value, size_t count, void *stream) {
+EXPORT Status cuMemsetD32Async(uint64_t to, unsigned value, size_t count, void* stream) {
   Lock lock(mutex());
   if (to % 4 || !valid(to, 4 * count)) return Status::invalid_value;
   return submit(stream, [=] {
-    auto *words = reinterpret_cast<unsigned *>(to);
+    auto* words = reinterpret_cast<unsigned*>(to);
     for (size_t i = 0; i < count; i++) words[i] = value;
   });
 }
 
-EXPORT Status cuStreamCreate(void **stream, unsigned) {
+EXPORT Status cuStreamCreate(void** stream, unsigned) {
   Lock lock(mutex());
-  auto *made = new Stream;
+  auto* made = new Stream;
   streams().push_back(made);
   *stream = made;
   return Status::success;
 }
-EXPORT Status cuStreamDestroy_v2(void *stream) {
+EXPORT Status cuStreamDestroy_v2(void* stream) {
   Lock lock(mutex());
-  std::erase(streams(), static_cast<Stream *>(stream));
-  delete static_cast<Stream *>(stream);
+  std::erase(streams(), static_cast<Stream*>(stream));
+  delete static_cast<Stream*>(stream);
   return Status::success;
 }
-EXPORT Status cuStreamQuery(void *stream) {
+EXPORT Status cuStreamQuery(void* stream) {
   Lock lock(mutex());
-  auto *queried = static_cast<Stream *>(stream);
+  auto* queried = static_cast<Stream*>(stream);
   queried->step();
   return queried->work.empty() ? Status::success : Status::not_ready;
 }
-EXPORT Status cuStreamSynchronize(void *stream) {
+EXPORT Status cuStreamSynchronize(void* stream) {
   Lock lock(mutex());
-  while (static_cast<Stream *>(stream)->step()) {
+  while (static_cast<Stream*>(stream)->step()) {
   }
   return Status::success;
 }
 
-EXPORT Status cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
-                             unsigned block_y, unsigned block_z, unsigned shared_bytes, void *stream, void **arguments,
-                             void **) {
+EXPORT Status cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
+                             unsigned block_y, unsigned block_z, unsigned shared_bytes, void* stream, void** arguments,
+                             void**) {
   Lock lock(mutex());
   const dim3 grid = {grid_x, grid_y, grid_z}, block = {block_x, block_y, block_z};
   if (grid.count() == 0 || block.count() == 0 || block.count() > 1024 || grid_y > 65535 || grid_z > 65535)
     return Status::invalid_value;
-  emulator::BoundKernel kernel = (*static_cast<emulator::Kernel *>(function))(arguments);
+  emulator::BoundKernel kernel = (*static_cast<emulator::Kernel*>(function))(arguments);
   return submit(stream, [=, kernel = std::move(kernel)] {
     emulator::run(grid, block, shared_bytes, kernel);
     // As a GPU's checker would: a process that goes on after a race proves

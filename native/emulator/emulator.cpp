@@ -39,11 +39,11 @@ emulator_switch:
   ret
 .size emulator_switch,.-emulator_switch
 )");
-extern "C" __attribute__((visibility("hidden"))) void emulator_switch(void **save, void *load);
+extern "C" __attribute__((visibility("hidden"))) void emulator_switch(void** save, void* load);
 
 namespace emulator {
 
-thread_local Thread *self;
+thread_local Thread* self;
 bool reverse = false;
 
 namespace {
@@ -57,10 +57,10 @@ constexpr size_t statics_bytes = size_t(48) << 10;
 
 size_t pages(size_t bytes) { return (bytes + page - 1) & ~(page - 1); }
 
-char *map(size_t bytes, int protection) {
-  void *data = mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+char* map(size_t bytes, int protection) {
+  void* data = mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) fail("no memory for %zu bytes", bytes);
-  return static_cast<char *>(data);
+  return static_cast<char*>(data);
 }
 
 unsigned first_of(unsigned mask) {
@@ -74,11 +74,11 @@ unsigned next_of(unsigned mask, unsigned index) {
   return first_of(later ? later : mask);
 }
 
-[[noreturn]] void stuck(const Block &block) {
+[[noreturn]] void stuck(const Block& block) {
   int lanes = 0;
-  const char *operation = "none";
-  for (const Warp &warp : block.warps)
-    for (const Meeting &meeting : warp.meetings) {
+  const char* operation = "none";
+  for (const Warp& warp : block.warps)
+    for (const Meeting& meeting : warp.meetings) {
       if (!meeting.here) continue;
       lanes += __builtin_popcount(meeting.here);
       operation = meeting.operation;
@@ -92,9 +92,9 @@ unsigned next_of(unsigned mask, unsigned index) {
 // Goes on with another fiber: of the same warp if one can run, else of the next
 // warp; with none left, the scheduler.
 void next_fiber() {
-  Thread *me = self;
-  Block &block = *me->block;
-  const Warp *warp = me->warp;
+  Thread* me = self;
+  Block& block = *me->block;
+  const Warp* warp = me->warp;
   if (warp->ready) {
     self = warp->threads[next_of(warp->ready, me->lane)];
   } else {
@@ -109,10 +109,10 @@ void next_fiber() {
   if (self != me) emulator_switch(&me->stack_pointer, self->stack_pointer);
 }
 
-void release_barrier(Block &block) {
+void release_barrier(Block& block) {
   block.arrived = 0;
   block.epoch++;
-  for (Warp &warp : block.warps) {
+  for (Warp& warp : block.warps) {
     if (!warp.live) continue;
     warp.ready = warp.live;
     block.ready_warps |= 1u << warp.index;
@@ -120,10 +120,10 @@ void release_barrier(Block &block) {
 }
 
 void fiber_main() {
-  Thread *me = self;
-  Block &block = *me->block;
+  Thread* me = self;
+  Block& block = *me->block;
   (*block.body)();
-  for (const Meeting &meeting : me->warp->meetings)
+  for (const Meeting& meeting : me->warp->meetings)
     if (meeting.here && (meeting.mask & me->bit))
       fail("a thread ends while its warp waits for it in %s", meeting.operation);
   me->warp->live &= ~me->bit;
@@ -134,26 +134,26 @@ void fiber_main() {
   __builtin_unreachable();
 }
 
-char *stacks() {
-  static char *base = map(stack_step * most_threads + page, PROT_READ | PROT_WRITE);
+char* stacks() {
+  static char* base = map(stack_step * most_threads + page, PROT_READ | PROT_WRITE);
   return base;
 }
 
-void start_block(Block &block) {
+void start_block(Block& block) {
   const auto count = static_cast<unsigned>(block.size.count());
   block.live = count;
   block.arrived = block.epoch = 0;
   block.variables.clear();
   block.statics_next = block.statics;
   for (unsigned i = 0; i < block.warps.size(); i++) {
-    Warp &warp = block.warps[i];
+    Warp& warp = block.warps[i];
     warp = {};
     warp.index = i;
     block.ready_warps |= 1u << i;
   }
   for (unsigned i = 0; i < count; i++) {
-    Thread &thread = block.threads[i];
-    Warp &warp = block.warps[i / 32];
+    Thread& thread = block.threads[i];
+    Warp& warp = block.warps[i / 32];
     thread.index = i;
     thread.id = {i % block.size.x, i / block.size.x % block.size.y, i / block.size.x / block.size.y};
     thread.lane = i % 32;
@@ -163,20 +163,20 @@ void start_block(Block &block) {
     warp.threads[thread.lane] = &thread;
     warp.live |= thread.bit;
     warp.ready |= thread.bit;
-    char *stack = stacks() + stack_step * i;
+    char* stack = stacks() + stack_step * i;
     thread.stack = stack;
     thread.stack_end = stack + stack_bytes;
     // As emulator_switch leaves a stack: six registers, the address to return
     // to, and none above it.
-    void **top = reinterpret_cast<void **>((reinterpret_cast<uintptr_t>(stack) + stack_bytes) & ~uintptr_t(15));
+    void** top = reinterpret_cast<void**>((reinterpret_cast<uintptr_t>(stack) + stack_bytes) & ~uintptr_t(15));
     *--top = nullptr;
-    *--top = reinterpret_cast<void *>(fiber_main);
+    *--top = reinterpret_cast<void*>(fiber_main);
     thread.stack_pointer = top - 6;
   }
   memset(block.shared, 0xff, static_cast<size_t>(block.shared_end - block.shared));
   memset(block.statics, 0xff, statics_bytes);
   check_block(block);
-  const Warp &warp = block.warps[first_of(block.ready_warps)];
+  const Warp& warp = block.warps[first_of(block.ready_warps)];
   self = warp.threads[first_of(warp.ready)];
   emulator_switch(&block.scheduler, self->stack_pointer);
   self = nullptr;
@@ -184,7 +184,7 @@ void start_block(Block &block) {
 
 }  // namespace
 
-void fail(const char *format, ...) {
+void fail(const char* format, ...) {
   va_list values;
   va_start(values, format);
   fputs("emulator: ", stderr);
@@ -198,25 +198,25 @@ void fail(const char *format, ...) {
 }
 
 void block_barrier() {
-  Block &block = *self->block;
+  Block& block = *self->block;
   if (++block.arrived == block.live) return release_barrier(block);
   self->warp->ready &= ~self->bit;
   next_fiber();
 }
 
-void meet(const char *operation, unsigned mask, void *mine, void (*all)(void **slots, unsigned lanes)) {
-  Thread *me = self;
-  Warp &warp = *me->warp;
+void meet(const char* operation, unsigned mask, void* mine, void (*all)(void** slots, unsigned lanes)) {
+  Thread* me = self;
+  Warp& warp = *me->warp;
   if (!(mask & me->bit)) fail("%s: lane %u is not in its own mask %08x", operation, me->lane, mask);
   // All lanes may be named where some have never been, in a last and partial
   // warp.
   if ((mask & ~warp.live) && mask != ~0u) fail("%s: mask %08x names lanes that have left", operation, mask);
   mask &= warp.live;
-  Meeting *meeting = nullptr;
-  for (Meeting &other : warp.meetings)
+  Meeting* meeting = nullptr;
+  for (Meeting& other : warp.meetings)
     if (other.here && other.mask == mask) meeting = &other;
   if (!meeting) {
-    for (Meeting &other : warp.meetings)
+    for (Meeting& other : warp.meetings)
       if (!other.here) meeting = &other;
     if (!meeting) fail("%s: too many groups of lanes in one warp", operation);
     meeting->mask = mask;
@@ -236,21 +236,21 @@ void meet(const char *operation, unsigned mask, void *mine, void (*all)(void **s
   next_fiber();
 }
 
-void *shared_variable(const void *key, size_t bytes, size_t alignment) {
-  Block &block = *self->block;
-  for (const SharedVariable &variable : block.variables)
+void* shared_variable(const void* key, size_t bytes, size_t alignment) {
+  Block& block = *self->block;
+  for (const SharedVariable& variable : block.variables)
     if (variable.key == key) return variable.data;
   // An address that is a multiple of the alignment and of nothing more.
   uintptr_t at = (reinterpret_cast<uintptr_t>(block.statics_next) + 2 * alignment - 1) & ~(2 * alignment - 1);
   at += alignment;
-  char *data = reinterpret_cast<char *>(at);
+  char* data = reinterpret_cast<char*>(at);
   if (data + bytes > block.statics_end) fail("more than %zu bytes of static shared memory", statics_bytes);
   block.statics_next = data + bytes;
   block.variables.push_back({key, data});
   return data;
 }
 
-void run(dim3 grid, dim3 size, size_t shared_bytes, const std::function<void()> &body) {
+void run(dim3 grid, dim3 size, size_t shared_bytes, const std::function<void()>& body) {
   const uint64_t threads = size.count();
   if (threads == 0 || threads > most_threads) fail("a block of %llu threads", static_cast<unsigned long long>(threads));
   check_launch();
@@ -262,7 +262,7 @@ void run(dim3 grid, dim3 size, size_t shared_bytes, const std::function<void()> 
   block.warps.resize((threads + 31) / 32);
   const size_t shared_pages = pages(shared_bytes);
   const size_t room = shared_pages + page + statics_bytes;
-  char *area = map(room, PROT_READ | PROT_WRITE);
+  char* area = map(room, PROT_READ | PROT_WRITE);
   mprotect(area + shared_pages, page, PROT_NONE);
   block.shared_end = area + shared_pages;
   block.shared = block.shared_end - ((shared_bytes + 127) & ~size_t(127));

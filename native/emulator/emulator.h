@@ -31,38 +31,38 @@ struct dim3 {
 
 namespace emulator {
 
-[[noreturn]] void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+[[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
 struct Block;
 struct Warp;
 
 struct Thread {
-  void *stack_pointer = nullptr;  // while the fiber does not run
+  void* stack_pointer = nullptr;  // while the fiber does not run
   uint3 id;
   unsigned lane, bit, index;
-  Warp *warp;
-  Block *block;
+  Warp* warp;
+  Block* block;
   const char *stack, *stack_end;
 };
 
 // Lanes of one warp that come together for an operation.
 struct Meeting {
   unsigned mask = 0, here = 0;
-  const char *operation = nullptr;
-  void *slots[32];
+  const char* operation = nullptr;
+  void* slots[32];
 };
 
 struct Warp {
   unsigned ready = 0, live = 0;  // masks of lanes
   unsigned index = 0;
   unsigned epoch = 0;  // warp barriers so far; see check.cpp
-  Thread *threads[32];
+  Thread* threads[32];
   Meeting meetings[4];
 };
 
 struct SharedVariable {
-  const void *key;
-  char *data;
+  const void* key;
+  char* data;
 };
 
 struct Block {
@@ -73,36 +73,36 @@ struct Block {
   unsigned ready_warps = 0;        // mask of warps with a lane that can run
   std::vector<Warp> warps;
   std::vector<Thread> threads;
-  const std::function<void()> *body;
+  const std::function<void()>* body;
   char *shared = nullptr,
        *shared_end = nullptr;  // the dynamic part, which ends at a page nobody may touch
   char *statics = nullptr, *statics_next = nullptr, *statics_end = nullptr;
   std::vector<SharedVariable> variables;
-  void *scheduler = nullptr;  // the stack pointer of who started the block
+  void* scheduler = nullptr;  // the stack pointer of who started the block
 };
 
 // The fiber that runs, or null outside of kernels. A pointer in static
 // thread-local room: found without a call.
-extern thread_local Thread *self __attribute__((tls_model("initial-exec")));
+extern thread_local Thread* self __attribute__((tls_model("initial-exec")));
 
 // Runs `body` once for every thread of the grid. `reverse` takes warps and
 // lanes from the last to the first: what depends on the order of threads shows.
-void run(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &body);
+void run(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body);
 extern bool reverse;
 
 // Waits until all live threads of the block have come.
 void block_barrier();
 // Waits until the lanes of `mask` are here; the last one runs `all(slots)`,
 // which sees what every lane brought.
-void meet(const char *operation, unsigned mask, void *mine, void (*all)(void **slots, unsigned lanes));
+void meet(const char* operation, unsigned mask, void* mine, void (*all)(void** slots, unsigned lanes));
 // A variable of the block in shared memory, at its own alignment and no better.
-void *shared_variable(const void *key, size_t bytes, size_t alignment);
+void* shared_variable(const void* key, size_t bytes, size_t alignment);
 
 // Device memory. Null where there is none. What is read before it is written is
 // NaN.
-void *device_allocate(size_t bytes);
+void* device_allocate(size_t bytes);
 // False if `data` is not an allocation.
-bool device_release(void *data);
+bool device_release(void* data);
 size_t device_bytes_in_use();
 // Whether the bytes belong to one allocation; and whether the address is one
 // that allocations are taken from.

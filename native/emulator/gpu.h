@@ -27,10 +27,10 @@
   extern "C" void name(parameter)
 #define SHARED(type, name)          \
   static const char name##_key = 0; \
-  type &name = *static_cast<type *>(emulator::shared_variable(&name##_key, sizeof(type), alignof(type)))
+  type& name = *static_cast<type*>(emulator::shared_variable(&name##_key, sizeof(type), alignof(type)))
 
 template <class V, class T>
-EMULATOR_UNCHECKED inline V load(const T *from) {
+EMULATOR_UNCHECKED inline V load(const T* from) {
   if (reinterpret_cast<uintptr_t>(from) % sizeof(V)) emulator::fail("a misaligned load of %zu bytes", sizeof(V));
   emulator::check_access(from, sizeof(V), false);
   V value;
@@ -39,10 +39,10 @@ EMULATOR_UNCHECKED inline V load(const T *from) {
 }
 
 template <class V, class T>
-EMULATOR_UNCHECKED inline void store(T *to, const V &value) {
+EMULATOR_UNCHECKED inline void store(T* to, const V& value) {
   if (reinterpret_cast<uintptr_t>(to) % sizeof(V)) emulator::fail("a misaligned store of %zu bytes", sizeof(V));
   emulator::check_access(to, sizeof(V), true);
-  memcpy(static_cast<void *>(to), &value, sizeof value);
+  memcpy(static_cast<void*>(to), &value, sizeof value);
 }
 
 EMULATOR_UNCHECKED inline uint32_t multiply_high(uint32_t a, uint32_t b) {
@@ -51,10 +51,10 @@ EMULATOR_UNCHECKED inline uint32_t multiply_high(uint32_t a, uint32_t b) {
 
 EMULATOR_UNCHECKED inline void __syncthreads() { emulator::block_barrier(); }
 EMULATOR_UNCHECKED inline void __syncwarp(unsigned mask = ~0u) {
-  emulator::meet("__syncwarp", mask, nullptr, [](void **, unsigned lanes) {
+  emulator::meet("__syncwarp", mask, nullptr, [](void**, unsigned lanes) {
     // Only a barrier of the whole warp orders its memory accesses for the
     // checker.
-    emulator::Warp &warp = *emulator::self->warp;
+    emulator::Warp& warp = *emulator::self->warp;
     if (lanes == warp.live) warp.epoch++;
   });
 }
@@ -69,11 +69,11 @@ struct Shuffle {
 template <class T>
 EMULATOR_UNCHECKED inline T __shfl_xor_sync(unsigned mask, T value, int lane_mask) {
   Shuffle<T> mine = {value, value, emulator::self->lane ^ static_cast<unsigned>(lane_mask)};
-  emulator::meet("__shfl_xor_sync", mask, &mine, [](void **slots, unsigned lanes) EMULATOR_UNCHECKED {
+  emulator::meet("__shfl_xor_sync", mask, &mine, [](void** slots, unsigned lanes) EMULATOR_UNCHECKED {
     for (unsigned rest = lanes; rest; rest &= rest - 1) {
-      Shuffle<T> &to = *static_cast<Shuffle<T> *>(slots[__builtin_ctz(rest)]);
+      Shuffle<T>& to = *static_cast<Shuffle<T>*>(slots[__builtin_ctz(rest)]);
       if (!(lanes >> to.from & 1)) emulator::fail("a shuffle reads lane %u, which takes no part", to.from);
-      to.result = static_cast<Shuffle<T> *>(slots[to.from])->value;
+      to.result = static_cast<Shuffle<T>*>(slots[to.from])->value;
     }
   });
   return mine.result;

@@ -14,20 +14,20 @@ namespace emulator {
 // Arguments are copied when a launch is submitted; the call runs later, in
 // every thread.
 using BoundKernel = std::function<void()>;
-using Kernel = std::function<BoundKernel(void **arguments)>;
+using Kernel = std::function<BoundKernel(void** arguments)>;
 
-std::map<std::string, Kernel> &kernels();
+std::map<std::string, Kernel>& kernels();
 
 struct Registration {
   template <class... P>
-  Registration(const char *name, void (*kernel)(P...)) {
-    kernels()[name] = [kernel](void **arguments) { return bind(kernel, arguments, std::index_sequence_for<P...>()); };
+  Registration(const char* name, void (*kernel)(P...)) {
+    kernels()[name] = [kernel](void** arguments) { return bind(kernel, arguments, std::index_sequence_for<P...>()); };
   }
 
  private:
   template <class... P, size_t... I>
-  static BoundKernel bind(void (*kernel)(P...), void **arguments, std::index_sequence<I...>) {
-    std::tuple<std::decay_t<P>...> copy(*static_cast<std::decay_t<P> *>(arguments[I])...);
+  static BoundKernel bind(void (*kernel)(P...), void** arguments, std::index_sequence<I...>) {
+    std::tuple<std::decay_t<P>...> copy(*static_cast<std::decay_t<P>*>(arguments[I])...);
     return [kernel, copy] { std::apply(kernel, copy); };
   }
 };

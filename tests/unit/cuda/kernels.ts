@@ -249,16 +249,63 @@ const optionSets: { readonly [kernel: string]: readonly { readonly [name: string
   fill: [{ value: 1 }, { value: -2.5 }],
 }
 
+/** Sums over some dimensions, and all: of transposes, broadcasts, nothing, and as many outputs as threads serve. */
+function checkSums(): void {
+  const sums: readonly (readonly [shape: readonly number[], out: readonly number[], strides?: readonly number[]])[] = [
+    [[1000], [1]],
+    [
+      [3, 700],
+      [3, 1],
+    ],
+    [
+      [700, 3],
+      [1, 3],
+    ],
+    [
+      [5, 1100],
+      [1, 1100],
+    ],
+    [
+      [4, 6, 5],
+      [4, 1, 5],
+      [1, 20, 4],
+    ],
+    [
+      [4, 6, 5],
+      [1, 6, 1],
+      [0, 1, 6],
+    ],
+    [
+      [0, 3],
+      [1, 3],
+    ],
+    [[], []],
+  ]
+  for (const [shape, outShape, strides = denseStrides(shape)] of sums)
+    for (const T of ['float32', 'int32'] as const) {
+      const operand = makeOperand(T, { shape, strides: [strides], offset: 0 }, 0, finite)
+      const run = (on: Device) => {
+        const x = place(on, operand)
+        const out = fresh(on, T, outShape)
+        on.run('sum', { out, x, scale: 2 })
+        return on.readSync(out)
+      }
+      const layout = { shape, strides: [strides], offset: 0 }
+      compare({ kernel: 'sum', T, layout, options: {} }, run(reference), run(gpu))
+    }
+}
+
 /** Strides of results that a kernel updates must not overlap. */
 function updatable(layout: Layout): boolean {
   return layout.shape.every((size, d) => size <= 1 || layout.strides[0]?.[d] !== 0)
 }
 
+checkSums()
 let agreed = 0
 for (const kernel of kernelNames) {
   const spec: KernelSpec = kernels[kernel]
   if (spec.family === 'elementwise' && !gpu.hasKernel(kernel)) throw new Error(`there is no ${kernel}`)
-  if (!gpu.hasKernel(kernel) || kernel === 'cat') continue
+  if (!gpu.hasKernel(kernel) || kernel === 'cat' || kernel === 'sum') continue
   const here = (spec.T ?? ['float32', 'int32', 'uint8', 'bool']).filter((dtype) => gpu.supports(dtype))
   const anyInput = parseArguments(spec).some(({ role, dtype }) => role === 'strided' && dtype === 'any')
   const updates = parseArguments(spec).some(({ role }) => role === 'update')

@@ -51,6 +51,11 @@ for (const [i, v] of [0.5, -1, 2].entries()) {
   assert.ok(Math.abs((gradient[i] as number) - expected) < 1e-5 * Math.abs(expected))
 }
 
+// A gradient that is summed over what was broadcast.
+const bias = tensor([1, 2, 3], { device: 'cuda', requiresGrad: true })
+x.mul(bias).sum().backward()
+assert.deepEqual([...(bias.grad?.dataSync() ?? [])], [5, 3, -3])
+
 assert.throws(
   () => x.matmul(row.view([3, 1])),
   (error) =>

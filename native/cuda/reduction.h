@@ -1,0 +1,27 @@
+// What a reduction is told, by the host (reduce.cpp) to the device (reduce.cu): x's dimensions in two groups, those
+// that the result keeps and those that are summed over, each at most 2^31 - 1 elements.
+#pragma once
+#include <stdint.h>
+
+#include "divisor.h"
+
+namespace firesteel::cuda {
+
+constexpr int reduction_dims = 8;
+
+struct Axes {
+  uint32_t count;
+  int32_t dims;
+  Divisor divisors[reduction_dims];  // from the innermost dimension on
+  int64_t strides[reduction_dims];   // of x, in elements
+};
+
+struct Reduction {
+  void* out;  // dense
+  const void* x;
+  Axes kept, reduced;
+  float scale;
+  int32_t integer_scale;
+};
+
+}  // namespace firesteel::cuda
