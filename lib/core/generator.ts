@@ -37,6 +37,8 @@ export class Generator {
 
   /** Takes the position for `count` 32-bit words; the next call gets other words. */
   take(count: number): RandomPosition {
+    // A position that is no number would stay one for all calls to come.
+    checkInteger('count', count, Number.MAX_SAFE_INTEGER)
     const position = { seed: this.#seed, stream: this.#stream, offset: this.#offset }
     this.#offset += Math.ceil(count / 4)
     return position
