@@ -109,88 +109,240 @@ declare module '../core/tensor.js' {
   }
 }
 
-/** Functions whose first argument becomes `this`. */
-const functions = {
-  ...pick(elementwise, [
-    'add',
-    'sub',
-    'mul',
-    'div',
-    'pow',
-    'maximum',
-    'minimum',
-    'eq',
-    'ne',
-    'lt',
-    'le',
-    'gt',
-    'ge',
-    'neg',
-    'abs',
-    'sign',
-    'square',
-    'exp',
-    'log',
-    'log1p',
-    'sqrt',
-    'rsqrt',
-    'reciprocal',
-    'sin',
-    'cos',
-    'erf',
-    'floor',
-    'relu',
-    'sigmoid',
-    'tanh',
-    'silu',
-    'gelu',
-    'clamp',
-  ]),
-  ...pick(reduce, ['sum', 'mean', 'amax', 'amin', 'logsumexp', 'std', 'argmax', 'argmin', 'cumsum']),
-  var: reduce.variance,
-  ...pick(soft, ['softmax', 'logSoftmax']),
-  ...pick(matrix, ['matmul']),
-  ...pick(shapes, [
-    'reshape',
-    'view',
-    'flatten',
-    'squeeze',
-    'unsqueeze',
-    'permute',
-    'transpose',
-    'expand',
-    'narrow',
-    'select',
-    'slice',
-    'split',
-    'chunk',
-    'clone',
-    'contiguous',
-    'detach',
-  ]),
-  ...pick(indexing, ['indexSelect', 'gather']),
-  ...pick(read, ['to', 'data', 'dataSync', 'item', 'toArray']),
-  ...pick(inplace, ['copy_', 'fill_']),
-  toString: format,
-  backward,
-  registerHook,
-  registerPostAccumulateGradHook,
+/**
+ * Each written out: one wrapper around any function would be shared by all methods, so that the compiler could inline none
+ * of them.
+ */
+const methods: { readonly [name: string]: (...args: never[]) => unknown } & ThisType<Tensor> = {
+  add(b: Operand) {
+    return elementwise.add(this, b)
+  },
+  sub(b: Operand) {
+    return elementwise.sub(this, b)
+  },
+  mul(b: Operand) {
+    return elementwise.mul(this, b)
+  },
+  div(b: Operand) {
+    return elementwise.div(this, b)
+  },
+  pow(b: Operand) {
+    return elementwise.pow(this, b)
+  },
+  maximum(b: Operand) {
+    return elementwise.maximum(this, b)
+  },
+  minimum(b: Operand) {
+    return elementwise.minimum(this, b)
+  },
+  eq(b: Operand) {
+    return elementwise.eq(this, b)
+  },
+  ne(b: Operand) {
+    return elementwise.ne(this, b)
+  },
+  lt(b: Operand) {
+    return elementwise.lt(this, b)
+  },
+  le(b: Operand) {
+    return elementwise.le(this, b)
+  },
+  gt(b: Operand) {
+    return elementwise.gt(this, b)
+  },
+  ge(b: Operand) {
+    return elementwise.ge(this, b)
+  },
+  neg() {
+    return elementwise.neg(this)
+  },
+  abs() {
+    return elementwise.abs(this)
+  },
+  sign() {
+    return elementwise.sign(this)
+  },
+  square() {
+    return elementwise.square(this)
+  },
+  exp() {
+    return elementwise.exp(this)
+  },
+  log() {
+    return elementwise.log(this)
+  },
+  log1p() {
+    return elementwise.log1p(this)
+  },
+  sqrt() {
+    return elementwise.sqrt(this)
+  },
+  rsqrt() {
+    return elementwise.rsqrt(this)
+  },
+  reciprocal() {
+    return elementwise.reciprocal(this)
+  },
+  sin() {
+    return elementwise.sin(this)
+  },
+  cos() {
+    return elementwise.cos(this)
+  },
+  erf() {
+    return elementwise.erf(this)
+  },
+  floor() {
+    return elementwise.floor(this)
+  },
+  relu() {
+    return elementwise.relu(this)
+  },
+  sigmoid() {
+    return elementwise.sigmoid(this)
+  },
+  tanh() {
+    return elementwise.tanh(this)
+  },
+  silu() {
+    return elementwise.silu(this)
+  },
+  gelu(options?: elementwise.GeluOptions) {
+    return elementwise.gelu(this, options)
+  },
+  clamp(min?: number, max?: number) {
+    return elementwise.clamp(this, min, max)
+  },
+  sum(dim?: reduce.Dim, options?: reduce.ReduceOptions) {
+    return reduce.sum(this, dim, options)
+  },
+  mean(dim?: reduce.Dim, options?: reduce.ReduceOptions) {
+    return reduce.mean(this, dim, options)
+  },
+  amax(dim?: reduce.Dim, options?: reduce.ReduceOptions) {
+    return reduce.amax(this, dim, options)
+  },
+  amin(dim?: reduce.Dim, options?: reduce.ReduceOptions) {
+    return reduce.amin(this, dim, options)
+  },
+  logsumexp(dim?: reduce.Dim, options?: reduce.ReduceOptions) {
+    return reduce.logsumexp(this, dim, options)
+  },
+  var(dim?: reduce.Dim, options?: reduce.VarOptions) {
+    return reduce.variance(this, dim, options)
+  },
+  std(dim?: reduce.Dim, options?: reduce.VarOptions) {
+    return reduce.std(this, dim, options)
+  },
+  argmax(dim?: number | null, options?: reduce.ReduceOptions) {
+    return reduce.argmax(this, dim, options)
+  },
+  argmin(dim?: number | null, options?: reduce.ReduceOptions) {
+    return reduce.argmin(this, dim, options)
+  },
+  cumsum(dim: number) {
+    return reduce.cumsum(this, dim)
+  },
+  softmax(dim: number) {
+    return soft.softmax(this, dim)
+  },
+  logSoftmax(dim: number) {
+    return soft.logSoftmax(this, dim)
+  },
+  matmul(b: Tensor) {
+    return matrix.matmul(this, b)
+  },
+  reshape(shape: Shape) {
+    return shapes.reshape(this, shape)
+  },
+  view(shape: Shape) {
+    return shapes.view(this, shape)
+  },
+  flatten(start?: number, end?: number) {
+    return shapes.flatten(this, start, end)
+  },
+  squeeze(dim?: number) {
+    return shapes.squeeze(this, dim)
+  },
+  unsqueeze(dim: number) {
+    return shapes.unsqueeze(this, dim)
+  },
+  permute(dims: readonly number[]) {
+    return shapes.permute(this, dims)
+  },
+  transpose(dim0: number, dim1: number) {
+    return shapes.transpose(this, dim0, dim1)
+  },
+  expand(shape: Shape) {
+    return shapes.expand(this, shape)
+  },
+  narrow(dim: number, start: number, length: number) {
+    return shapes.narrow(this, dim, start, length)
+  },
+  select(dim: number, index: number) {
+    return shapes.select(this, dim, index)
+  },
+  slice(...indices: readonly shapes.SliceIndex[]) {
+    return shapes.slice(this, ...indices)
+  },
+  split(size: number | readonly number[], dim?: number) {
+    return shapes.split(this, size, dim)
+  },
+  chunk(chunks: number, dim?: number) {
+    return shapes.chunk(this, chunks, dim)
+  },
+  clone() {
+    return shapes.clone(this)
+  },
+  contiguous() {
+    return shapes.contiguous(this)
+  },
+  detach() {
+    return shapes.detach(this)
+  },
+  indexSelect(dim: number, index: Tensor) {
+    return indexing.indexSelect(this, dim, index)
+  },
+  gather(dim: number, index: Tensor) {
+    return indexing.gather(this, dim, index)
+  },
+  to(target: DType | string | Device) {
+    return read.to(this, target)
+  },
+  data() {
+    return read.data(this)
+  },
+  dataSync() {
+    return read.dataSync(this)
+  },
+  item() {
+    return read.item(this)
+  },
+  toArray() {
+    return read.toArray(this)
+  },
+  copy_(src: Tensor) {
+    return inplace.copy_(this, src)
+  },
+  fill_(value: number) {
+    return inplace.fill_(this, value)
+  },
+  toString() {
+    return format(this)
+  },
+  backward(options?: BackwardOptions) {
+    backward(this, options)
+  },
+  registerHook(hook: (gradient: Tensor) => Tensor | undefined | void) {
+    return registerHook(this, hook)
+  },
+  registerPostAccumulateGradHook(hook: (tensor: Tensor) => void) {
+    return registerPostAccumulateGradHook(this, hook)
+  },
 }
 
-function pick<M extends object, K extends keyof M>(module: M, names: readonly K[]): Pick<M, K> {
-  return Object.fromEntries(names.map((name) => [name, module[name]])) as Pick<M, K>
-}
-
-for (const [name, fn] of Object.entries(functions)) {
-  const call = fn as (x: Tensor, ...rest: readonly unknown[]) => unknown
-  Object.defineProperty(Tensor.prototype, name, {
-    value(this: Tensor, ...rest: readonly unknown[]) {
-      return call(this, ...rest)
-    },
-    writable: true,
-    configurable: true,
-  })
-}
+for (const [name, value] of Object.entries(methods))
+  Object.defineProperty(Tensor.prototype, name, { value, writable: true, configurable: true })
 
 setGradientArithmetic({
   add: (a, b) => elementwise.add(a, b),
