@@ -6,7 +6,7 @@
  *
  * Usage: node scripts/build-cuda.mjs [--no-kernels] [--checked] [--check] [--quiet]
  *   --no-kernels  does not start nvcc (some 20 seconds a target); kernels that it compiled before are used
- *   --checked     also libfakecuda-checked.so, whose kernels are checked for races and stray accesses
+ *   --checked     also libfakecuda-checked.so, whose kernels are checked for races and stray accesses, and build/cuda/faults
  *   --check       instead compiles the kernels for three targets and fails on spills, stack frames and C75xx warnings
  * FIRESTEEL_CUDA_TARGETS names the targets, as in 80,90; each is a multiple of ten of a compute capability.
  */
@@ -136,6 +136,15 @@ function buildFakeDriver(compiler, output, kernelFlags, suffix) {
   link(compiler, output, [...emulator, ...kernels])
 }
 
+/** The emulator's own test: kernels with faults. */
+function buildFaults(compiler) {
+  const flags = ['-x', 'c++', '-Wno-unknown-pragmas', '-fsanitize=thread']
+  const object = compile(compiler, `${native}emulator/tests/faults.cu`, flags)
+  const parts = [...files('emulator', '.cpp').map((source) => compile(compiler, source, [])), object]
+  const output = `${objects}faults`
+  if (!isNewer(output, parts)) run(compiler.at(-1), ['-o', output, ...parts, '-ldl', '-pthread'])
+}
+
 /**
  * Builds what is out of date. Null without a C++ compiler, else whether the library holds kernels, and the fake driver's
  * path or null. Throws with the compiler's words.
@@ -148,7 +157,10 @@ export function buildCuda({ kernels = true, checked = false } = {}) {
   const withKernels = buildLibrary(compiler, kernels)
   if (process.arch !== 'x64') return { withKernels, fakeDriver: null }
   buildFakeDriver(compiler, fakeDriver, [], '')
-  if (checked) buildFakeDriver(compiler, checkedDriver, ['-fsanitize=thread'], '.checked')
+  if (checked) {
+    buildFakeDriver(compiler, checkedDriver, ['-fsanitize=thread'], '.checked')
+    buildFaults(compiler)
+  }
   return { withKernels, fakeDriver }
 }
 
@@ -202,7 +214,7 @@ function main(options) {
   }
   if (!options.includes('--quiet'))
     console.log(
-      `build/Release/firesteel_cuda.so, ${built.withKernels ? `kernels for ${targets.join(', ')}` : 'without kernels (no nvcc)'}`,
+      `build/Release/firesteel_cuda.so, ${built.withKernels ? `kernels for ${targets.join(', ')}` : 'without kernels'}`,
     )
   return true
 }

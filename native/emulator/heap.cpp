@@ -74,7 +74,8 @@ size_t device_bytes_in_use() {
 
 bool device_reaches(uintptr_t address) {
   const Heap& h = heap();
-  return h.arena && address - reinterpret_cast<uintptr_t>(h.arena) < h.used;
+  // The page behind the last allocation belongs to it.
+  return h.arena && address - reinterpret_cast<uintptr_t>(h.arena) < h.used + page;
 }
 
 bool device_contains(uintptr_t address, size_t bytes) {

@@ -33,6 +33,28 @@ beforeAll(() => {
   expect(fakeDriver, 'these tests need a C++ compiler on x86-64').not.toBeNull()
 }, 300_000)
 
+describe('the emulator', () => {
+  it.each(['none', 'none-warp'])('lets a right kernel pass: %s', (name) => {
+    const { status, stderr } = spawnSync(`${root}build/cuda/faults`, [name], { encoding: 'utf8' })
+    expect(stderr).toBe('')
+    expect(status).toBe(0)
+  })
+
+  it.each([
+    ['race', 'shared memory is written, then read, by threads'],
+    ['race-warp', 'shared memory is written, then read, by threads'],
+    ['beyond', 'a read of 4 bytes outside of every allocation'],
+    ['blocks', 'global memory is touched by two blocks, one of them writing'],
+    ['misaligned', 'a misaligned load of 16 bytes'],
+    ['deadlock', 'deadlock: 63 threads at a block barrier, 1 in a warp operation (__syncwarp)'],
+    ['shuffle', 'a shuffle reads lane 1, which takes no part'],
+  ])('tells a fault: %s', (name, text) => {
+    const { status, stderr } = spawnSync(`${root}build/cuda/faults`, [name], { encoding: 'utf8' })
+    expect(stderr).toContain(text)
+    expect(status).toBe(3)
+  })
+})
+
 describe('without a GPU', () => {
   it('says why, and leaves the other devices alone', () => {
     const { stdout, status } = start('absent.ts', noDriver)
