@@ -1,0 +1,106 @@
+/** Sound calls of every kernel, recorded while the cases of tests/cases run on the native device. */
+
+import {
+  type KernelName,
+  kernelNames,
+  kernels,
+  type PhiloxPosition,
+  parseArguments,
+} from '../../lib/backend/kernels.js'
+import { NativeDevice } from '../../lib/backend/native/device.js'
+import type { KernelCall, StridedView } from '../../lib/core/device.js'
+import { type DType, dtypes } from '../../lib/core/dtype.js'
+import { arange, type Device, device, manualSeed, nn, optim, randn } from '../../lib/index.js'
+import { allCases, runCase } from '../suites/support.js'
+
+export interface SoundTensor {
+  readonly dtype: DType
+  readonly shape: readonly number[]
+  readonly strides: readonly number[]
+}
+
+export type SoundArgument = SoundTensor | readonly SoundTensor[] | PhiloxPosition | number | null
+
+export interface SoundCall {
+  readonly kernel: KernelName
+  readonly opcode: number
+  readonly args: { readonly [name: string]: SoundArgument }
+}
+
+/** Bytes from a view's first element to its last. */
+export function extentOf({ dtype, shape, strides }: SoundTensor): number {
+  if (shape.includes(0)) return 0
+  return shape.reduce((sum, size, d) => sum + (size - 1) * (strides[d] as number), 1) * dtypes[dtype].bytes
+}
+
+const largestTensor = 1 << 15
+const callsPerKernel = 12
+
+function isView(value: unknown): value is StridedView {
+  return typeof value === 'object' && value !== null && 'storage' in value
+}
+
+const plain = ({ dtype, shape, strides }: StridedView): SoundTensor => ({
+  dtype,
+  shape: [...shape],
+  strides: [...strides],
+})
+
+/** Null where a tensor is too large to be made anew for every call. */
+function record(kernel: KernelName, call: KernelCall): SoundCall | null {
+  const args: { [name: string]: SoundArgument } = {}
+  let small = true
+  for (const { name } of parseArguments(kernels[kernel])) {
+    const value = call[name] ?? null
+    if (isView(value)) args[name] = plain(value)
+    else if (Array.isArray(value)) args[name] = value.map(plain)
+    else args[name] = typeof value === 'boolean' ? Number(value) : (value as PhiloxPosition | number | null)
+    for (const tensor of [args[name]].flat())
+      if (tensor !== null && typeof tensor === 'object' && 'shape' in tensor)
+        small &&= extentOf(tensor) <= largestTensor
+  }
+  return small ? { kernel, opcode: kernelNames.indexOf(kernel), args } : null
+}
+
+/** What no case of an operator calls. */
+function callByHand(cpu: Device): void {
+  arange(0, 9, 2, { device: cpu })
+  manualSeed(1)
+  for (const amsgrad of [false, true]) {
+    const model = new nn.Sequential(new nn.Linear(3, 5, { device: cpu }), new nn.Linear(5, 2, { device: cpu }))
+    const adam = new optim.Adam(model.parameters(), { amsgrad })
+    const sgd = new optim.SGD(model.parameters(), { lr: 0.1, momentum: amsgrad ? 0.9 : 0 })
+    model
+      .forward(randn([4, 3], { device: cpu }))
+      .sum()
+      .backward()
+    optim.clipGradNorm(model.parameters(), 1)
+    adam.step()
+    sgd.step()
+  }
+}
+
+export function recordCorpus(): readonly SoundCall[] {
+  const seen = new Map<string, Map<string, SoundCall>>()
+  const cpu = device('cpu')
+  const run = NativeDevice.prototype.run
+  NativeDevice.prototype.run = function (this: NativeDevice, kernel: string, args: KernelCall) {
+    const calls = seen.get(kernel) ?? new Map<string, SoundCall>()
+    seen.set(kernel, calls)
+    if (calls.size < callsPerKernel) {
+      const call = record(kernel as KernelName, args)
+      if (call) calls.set(JSON.stringify(call.args), call)
+    }
+    run.call(this, kernel, args)
+  }
+  try {
+    for (const each of allCases) runCase(each.case, cpu, 'float32')
+    callByHand(cpu)
+  } finally {
+    NativeDevice.prototype.run = run
+  }
+  cpu.synchronize()
+  const missing = kernelNames.filter((name) => !seen.get(name)?.size)
+  if (missing.length > 0) throw new Error(`no case of tests/cases calls ${missing.join(', ')} with small tensors`)
+  return [...seen.values()].flatMap((calls) => [...calls.values()])
+}

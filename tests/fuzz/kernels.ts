@@ -1,0 +1,375 @@
+/**
+ * Calls every kernel of the addon with sound words, and with words of which some are wrong: handles that were freed, that
+ * only another thread's device has, or that never were; sizes, strides, offsets and numbers of any kind; arguments that
+ * overlap. Whatever the words are, a call either throws ERR_INTERNAL or runs, and touches no memory but its written views.
+ *
+ * `tsx kernels.ts SEED SECONDS FILE`: writes what it is about to call into FILE, so that a crash can be told.
+ */
+import { openSync, writeSync } from 'node:fs'
+import { isMainThread, Worker, workerData } from 'node:worker_threads'
+import { kernelNames, kernels, parseArguments } from '../../lib/backend/kernels.js'
+import type { Addon } from '../../lib/backend/native/addon.js'
+import { loadNative } from '../../lib/backend/native/loader.js'
+import { dtypeCodes, dtypes } from '../../lib/core/dtype.js'
+import { randomOf } from '../cases/case.js'
+import { extentOf, recordCorpus, type SoundCall, type SoundTensor } from './corpus.js'
+
+interface Options {
+  readonly seed: number
+  readonly seconds: number
+  readonly file: string
+}
+
+/** A tensor of a call as words, with the storage made for it. */
+interface Operand {
+  readonly role: string
+  readonly tensor: SoundTensor
+  handle: number
+  /** dtype, dimensions, whether tracked: the second word. */
+  word: number
+  offset: number
+  readonly shape: number[]
+  readonly strides: number[]
+  /** What the storage held; null where the call is to make it. */
+  held: Uint8Array | null
+  /** Whether what the view covers is known. */
+  sound: boolean
+}
+
+const margin = 16
+const capacity = 256
+const guardsFrom = 128
+const numbers = [
+  ...[0, 1, 2, 3, 4, 7, 8, 9, 16, 31, 33, 64, -1, -2, -0, 0.5, Number.NaN, Number.POSITIVE_INFINITY],
+  ...[
+    Number.NEGATIVE_INFINITY,
+    1e300,
+    -1e300,
+    1e-300,
+    65536,
+    2 ** 31 - 1,
+    2 ** 31,
+    2 ** 32,
+    2 ** 40,
+    2 ** 53,
+    -(2 ** 53),
+  ],
+]
+const handles = [-1, -2, 0, 1, 5, 100, capacity - 1, capacity, capacity + 1, 1000, 2 ** 31 - 1, -(2 ** 31)]
+
+class Fuzz {
+  readonly #addon: Addon
+  readonly #random: () => number
+  readonly #ints = new Int32Array(new ArrayBuffer(4 * 8192))
+  readonly #doubles = new Float64Array(new ArrayBuffer(8 * 65536))
+  readonly #sizes = new Float64Array(new ArrayBuffer(8 * capacity))
+  readonly #guards = new Map<number, Uint8Array>()
+  readonly counts = { calls: 0, refused: 0, failed: 0, done: 0 }
+  readonly ran = new Set<string>()
+
+  constructor(addon: Addon, random: () => number) {
+    this.#addon = addon
+    this.#random = random
+    addon.words(this.#ints, this.#doubles)
+    addon.handles(this.#sizes, new Int32Array(new ArrayBuffer(4 * capacity)))
+    for (let handle = guardsFrom; handle < guardsFrom + 40; handle++) this.#guard(handle)
+  }
+
+  #below(limit: number): number {
+    return Math.floor(this.#random() * limit)
+  }
+
+  #pick<T>(values: readonly T[]): T {
+    return values[this.#below(values.length)] as T
+  }
+
+  #chance(share: number): boolean {
+    return this.#random() < share
+  }
+
+  /** A storage that no call names; whoever writes outside of its own is likely to meet one. */
+  #guard(handle: number): void {
+    const bytes = new Uint8Array(this.#pick([64, 128, 256, 1024, 4096, 16384, 65536])).map(() => this.#below(256))
+    this.#sizes[handle] = bytes.length
+    this.#addon.upload(handle, bytes)
+    this.#guards.set(handle, bytes)
+  }
+
+  checkGuards(): void {
+    for (const [handle, bytes] of this.#guards)
+      this.#expectEqual(`guard ${handle}`, this.#read(handle, bytes.length), bytes)
+    const handle = this.#pick([...this.#guards.keys()])
+    this.#addon.release(handle)
+    this.#guard(handle)
+  }
+
+  #read(handle: number, bytes: number): Uint8Array {
+    const array = new Uint8Array(bytes)
+    this.#addon.readNow(handle, 0, array, true)
+    return array
+  }
+
+  #expectEqual(what: string, actual: Uint8Array, expected: Uint8Array, from = 0, to = expected.length): void {
+    const [a, b] = [actual.subarray(from, to), expected.subarray(from, to)]
+    if (Buffer.compare(a, b) === 0) return
+    const at = a.findIndex((value, i) => value !== b[i])
+    throw new Error(`${what}: byte ${from + at} of ${expected.length} was written`)
+  }
+
+  /** Elements that kernels may meet: small indices mostly, and whatever bits there are. */
+  #elements(tensor: SoundTensor, bytes: number): Uint8Array {
+    const data = new Uint8Array(bytes)
+    if (this.#chance(0.1)) return data.map(() => this.#below(256))
+    const wild = this.#chance(0.2)
+    if (tensor.dtype === 'int32') {
+      const view = new Int32Array(data.buffer)
+      for (let i = 0; i < view.length; i++)
+        view[i] = wild ? this.#pick([-1, -100, 5, 2 ** 31 - 1, -(2 ** 31)]) : this.#below(3)
+      return data
+    }
+    if (tensor.dtype === 'float32') {
+      const view = new Float32Array(data.buffer)
+      for (let i = 0; i < view.length; i++) view[i] = wild ? this.#pick(numbers) : 4 * this.#random() - 2
+      return data
+    }
+    return data.map(() => this.#below(2))
+  }
+
+  #operand(role: string, tensor: SoundTensor, handle: number): Operand {
+    const size = dtypes[tensor.dtype].bytes
+    const fresh = role === 'out' && this.#chance(0.5)
+    const bytes = extentOf(tensor) + (fresh ? 0 : 2 * margin * size)
+    const held = fresh ? null : this.#elements(tensor, bytes)
+    this.#sizes[handle] = bytes
+    if (held) this.#addon.upload(handle, held)
+    return {
+      role,
+      tensor,
+      handle,
+      word: dtypeCodes[tensor.dtype as keyof typeof dtypeCodes] | (tensor.shape.length << 8),
+      offset: fresh ? 0 : margin,
+      shape: [...tensor.shape],
+      strides: [...tensor.strides],
+      held,
+      sound: true,
+    }
+  }
+
+  /** Makes one word wrong. */
+  #spoil(operands: readonly Operand[], values: number[]): void {
+    if (operands.length === 0 || (values.length > 0 && this.#chance(0.3))) {
+      if (values.length > 0) values[this.#below(values.length)] = this.#pick(numbers)
+      return
+    }
+    const operand = this.#pick(operands)
+    operand.sound = false
+    const d = this.#below(operand.shape.length)
+    switch (this.#below(8)) {
+      case 0:
+        operand.handle = this.#pick(handles)
+        break
+      case 1:
+        operand.handle = this.#pick(operands).handle
+        break
+      case 2:
+        operand.word = (operand.word & ~0xff) | this.#below(this.#chance(0.5) ? 8 : 256)
+        break
+      case 3: {
+        const dims = this.#pick([0, 1, 2, 3, 4, 5, 8, 9, 200])
+        operand.word = (operand.word & ~0xff00) | (dims << 8)
+        while (operand.shape.length < Math.min(dims, 16)) {
+          operand.shape.unshift(1)
+          operand.strides.unshift(0)
+        }
+        operand.shape.length = operand.strides.length = Math.min(dims, 16)
+        break
+      }
+      case 4:
+        operand.shape[d] = this.#pick(numbers)
+        break
+      case 5:
+        operand.strides[d] = this.#pick(numbers)
+        break
+      case 6:
+        operand.offset = this.#pick(numbers)
+        break
+      default:
+        if (this.#chance(0.5)) operand.word |= 1 << 16
+        else if (operand.handle >= 0 && operand.handle < guardsFrom && operand.held === null)
+          this.#sizes[operand.handle] = this.#pick([0, 1, 3, 2 ** 47, 2 ** 53, 1e300, -1, Number.NaN])
+    }
+  }
+
+  /** Work without end is what the words ask for where a broadcast view is huge; no defect, but no use either. */
+  #endless(operands: readonly Operand[]): boolean {
+    return operands.some(({ shape, strides }) => {
+      let broadcast = 1
+      shape.forEach((size, d) => {
+        if (strides[d] === 0 && size > 1) broadcast *= size
+      })
+      return broadcast > 1 << 20
+    })
+  }
+
+  #write(opcode: number, layout: readonly (Operand | null | number)[], values: readonly number[]): void {
+    let i = 0
+    let d = 0
+    const ints = this.#ints
+    const doubles = this.#doubles
+    ints[i++] = opcode
+    ints[i++] = this.#below(3)
+    for (const item of layout) {
+      if (item === null) ints[i++] = -1
+      else if (typeof item === 'number') ints[i++] = item
+      else {
+        ints[i++] = item.handle
+        ints[i++] = item.word
+        doubles[d++] = item.offset
+        for (const size of item.shape) doubles[d++] = size
+        for (const stride of item.strides) doubles[d++] = stride
+      }
+    }
+    for (const value of values) doubles[d++] = value
+  }
+
+  run(call: SoundCall): void {
+    const layout: (Operand | null | number)[] = []
+    const operands: Operand[] = []
+    const values: number[] = []
+    let handle = 0
+    for (const { name, role, arity } of parseArguments(kernels[call.kernel])) {
+      const value = call.args[name] ?? null
+      if (role === 'philox') {
+        const { seed, stream, offset } = value as { seed: number; stream: number; offset: number }
+        values.push(seed, stream, offset)
+      } else if (typeof value === 'number') values.push(value)
+      else if (value === null) layout.push(null)
+      else {
+        const list = arity === 'list' ? (value as readonly SoundTensor[]) : [value as SoundTensor]
+        if (arity === 'list') layout.push(list.length + (this.#chance(0.02) ? this.#pick([-1, 1, 2 ** 31 - 1]) : 0))
+        for (const tensor of list) {
+          const operand = this.#operand(role, tensor, handle++)
+          operands.push(operand)
+          layout.push(operand)
+        }
+      }
+    }
+    const used = handle
+    const wrong = this.#pick([0, 1, 1, 1, 2, 3])
+    for (let k = 0; k < wrong; k++) this.#spoil(operands, values)
+    const opcode = this.#chance(0.01)
+      ? this.#pick([-1, kernelNames.length, 1e9, this.#below(kernelNames.length)])
+      : call.opcode
+    for (const operand of operands)
+      operand.sound &&= opcode === call.opcode && operands.every((o) => o === operand || o.handle !== operand.handle)
+    if (this.#chance(0.05) && used > 0) this.#free(this.#below(used), operands)
+    if (!this.#endless(operands)) this.#call(call, opcode, layout, values, operands, wrong === 0)
+    const named = operands.map((operand) => operand.handle).filter((h) => !this.#guards.has(h))
+    for (const h of new Set([...Array(used).keys(), ...named])) this.#free(h, operands)
+  }
+
+  #free(handle: number, operands: readonly Operand[]): void {
+    try {
+      this.#addon.release(handle)
+    } catch (error) {
+      expectInternal(error)
+    }
+    for (const operand of operands) if (operand.handle === handle) operand.held = null
+  }
+
+  #call(
+    { kernel }: SoundCall,
+    opcode: number,
+    layout: readonly (Operand | null | number)[],
+    values: readonly number[],
+    operands: readonly Operand[],
+    sound: boolean,
+  ): void {
+    this.#write(opcode, layout, values)
+    this.counts.calls++
+    try {
+      this.#addon.call()
+    } catch (error) {
+      expectInternal(error)
+      this.counts.refused++
+      for (const operand of operands) this.#checkUntouched(operand, true)
+      return
+    }
+    this.#addon.finish()
+    const failure = this.#addon.takeError()
+    if (failure === null) this.counts.done++
+    else {
+      this.counts.failed++
+      if (failure[3] === '' || failure[0] === 0) throw new Error(`${kernel} failed without saying why`)
+    }
+    if (sound && opcode >= 0 && failure === null) this.ran.add(kernel)
+    for (const operand of operands) this.#checkUntouched(operand, false)
+  }
+
+  /** What a call may not write is as it was. */
+  #checkUntouched({ role, tensor, handle, held, sound }: Operand, refused: boolean): void {
+    if (held === null || handle < 0 || handle >= guardsFrom) return
+    if (!sound) return
+    const now = this.#read(handle, held.length)
+    const inner = margin * dtypes[tensor.dtype].bytes
+    const written = role === 'out' || role === 'inout' || role === 'update'
+    if (!written || refused) this.#expectEqual(`an argument that is only read (${role})`, now, held)
+    else {
+      this.#expectEqual('before a written view', now, held, 0, inner)
+      this.#expectEqual('behind a written view', now, held, held.length - inner)
+    }
+  }
+}
+
+function expectInternal(error: unknown): void {
+  if ((error as { code?: unknown }).code !== 'ERR_INTERNAL') throw error
+}
+
+function openAddon(): Addon {
+  const loaded = loadNative()
+  if ('unavailable' in loaded) throw new Error(loaded.unavailable)
+  return loaded.addon
+}
+
+function main(options: Options, corpus: readonly SoundCall[], offset: number): void {
+  const random = randomOf(options.seed + offset)
+  const fuzz = new Fuzz(openAddon(), random)
+  const file = openSync(options.file, 'r+')
+  const end = performance.now() + 1000 * options.seconds
+  let i = 0
+  for (; performance.now() < end; i++) {
+    const call = corpus[i < 2 * corpus.length ? i % corpus.length : Math.floor(random() * corpus.length)] as SoundCall
+    writeSync(file, `thread ${offset}, call ${i}, ${call.kernel}`.padEnd(80), 100 * offset)
+    try {
+      fuzz.run(call)
+      if (i % 256 === 0) fuzz.checkGuards()
+    } catch (error) {
+      throw new Error(
+        `seed ${options.seed}, thread ${offset}, call ${i}, ${call.kernel}: ${(error as Error).message}`,
+        { cause: error },
+      )
+    }
+  }
+  const { calls, refused, failed, done } = fuzz.counts
+  if (done === 0 || refused === 0 || failed === 0) throw new Error(`one-sided: ${JSON.stringify(fuzz.counts)}`)
+  const never = kernelNames.filter((name) => !fuzz.ran.has(name))
+  process.stdout.write(
+    `thread ${offset}: ${calls} calls, ${done} ran, ${failed} reported an error, ${refused} were refused; ` +
+      `${never.length === 0 ? 'every kernel ran soundly' : `never soundly: ${never.join(', ')}`}\n`,
+  )
+}
+
+if (isMainThread) {
+  const [, , seed = '1', seconds = '5', file = ''] = process.argv
+  const options = { seed: Number(seed), seconds: Number(seconds), file }
+  const corpus = recordCorpus()
+  const worker = new Worker(new URL('kernels-worker.mjs', import.meta.url), { workerData: { options, corpus } })
+  worker.on('error', (error) => {
+    process.stderr.write(`${error.stack}\n`)
+    process.exit(3)
+  })
+  main(options, corpus, 0)
+} else {
+  const { options, corpus } = workerData as { readonly options: Options; readonly corpus: readonly SoundCall[] }
+  main(options, corpus, 1)
+}
