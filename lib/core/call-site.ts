@@ -20,6 +20,20 @@ export function setModuleNaming(naming: typeof nameOf): void {
   nameOf = naming
 }
 
+type Observer = (module: object, result: unknown) => void
+let observer: Observer | null = null
+
+/** Calls `seen` with what each module's forward gives while `fn` runs. */
+export function observeModules<R>(seen: Observer, fn: () => R): R {
+  const before = observer
+  observer = seen
+  try {
+    return fn()
+  } finally {
+    observer = before
+  }
+}
+
 /** The number of the nesting that runs now; 0 outside of modules. */
 export function currentLabel(): number {
   return current === null ? 0 : current.label
@@ -37,7 +51,9 @@ export function withinModule<R>(module: object, fn: () => R): R {
   }
   current = site
   try {
-    return fn()
+    const result = fn()
+    if (observer !== null) observer(module, result)
+    return result
   } finally {
     current = parent
   }

@@ -18,6 +18,7 @@ import {
   type StateDict,
   stateDict,
 } from './state.js'
+import { type Summary, type SummaryOptions, summarize } from './summary.js'
 
 /** A tensor that a module learns: a leaf that wants a gradient and that scopes never free. */
 export class Parameter<S extends Shape = Shape> extends Tensor<S> {
@@ -128,6 +129,11 @@ export abstract class Module {
     yield* this.#tensors<Buffer>(Buffer)
   }
 
+  /** Parameters that are this module's own properties. */
+  *ownParameters(): Generator<Parameter> {
+    for (const value of Object.values(this)) if (value instanceof Parameter) yield value
+  }
+
   /** A live view of all parameters. */
   parameters(): ParameterView {
     const named = () => this.namedParameters()
@@ -186,6 +192,14 @@ export abstract class Module {
     for (const child of this.children()) child.apply(fn)
     fn(this)
     return this
+  }
+
+  /**
+   * A table of the layers and their parameters. With the shape of an input (the batch included) also of what each layer
+   * gives: the model then runs once on zeros, in evaluation mode.
+   */
+  summary(inputShape?: Shape, options: SummaryOptions = {}): Summary {
+    return summarize(this, inputShape, options)
   }
 
   /** Moves all parameters and buffers to a device, or converts the floating ones to a floating dtype, in place. */

@@ -1,0 +1,135 @@
+/** What a model is made of, as a table: layers, the shapes that they give, parameters. */
+import { inspect } from 'node:util'
+import { noGrad } from '../autograd/mode.js'
+import { observeModules } from '../core/call-site.js'
+import type { DType } from '../core/dtype.js'
+import { formatShape } from '../core/errors.js'
+import { scope, visitTensors } from '../core/scope.js'
+import type { Shape } from '../core/shape.js'
+import type { Tensor } from '../core/tensor.js'
+import { zeros } from '../ops/creation.js'
+import type { Module } from './module.js'
+
+export interface SummaryOptions {
+  /** Of the input that the model is tried with. Default float32; int32 where it takes token ids. */
+  readonly dtype?: DType
+}
+
+export interface LayerSummary {
+  /** Path within the model; '' is the model itself. */
+  readonly path: string
+  readonly type: string
+  /** Shapes that its first call gave; empty if there was none. */
+  readonly outputShapes: readonly Shape[]
+  /** Elements of its own parameters, those of inner modules and of modules above it in the table left out. */
+  readonly parameters: number
+  /** Those of them that want a gradient. */
+  readonly trainable: number
+}
+
+/** Printed by console.log as a table; `toString()` gives it as text. */
+export class Summary {
+  readonly layers: readonly LayerSummary[]
+  /** Elements of all parameters, a shared one counted once. */
+  readonly parameters: number
+  readonly trainable: number
+  /** Elements of all buffers: state that is not learned. */
+  readonly buffers: number
+
+  constructor(layers: readonly LayerSummary[], buffers: number) {
+    this.layers = layers
+    this.parameters = layers.reduce((sum, layer) => sum + layer.parameters, 0)
+    this.trainable = layers.reduce((sum, layer) => sum + layer.trainable, 0)
+    this.buffers = buffers
+  }
+
+  toString(): string {
+    const withShapes = this.layers.some(({ outputShapes }) => outputShapes.length > 0)
+    const head = ['layer', ...(withShapes ? ['output'] : []), 'parameters', 'trainable']
+    const rows = this.layers.map(({ path, type, outputShapes, parameters, trainable }) => {
+      const name = path.slice(path.lastIndexOf('.') + 1)
+      const indent = path === '' ? '' : '  '.repeat(path.split('.').length)
+      return [
+        path === '' ? type : `${indent}${name} ${type}`,
+        ...(withShapes ? [outputShapes.map(formatShape).join(', ') || '-'] : []),
+        parameters === 0 ? '-' : grouped(parameters),
+        parameters === 0 ? '-' : grouped(trainable),
+      ]
+    })
+    const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => (row[i] as string).length)))
+    const numeric = head.length - 2
+    const line = (row: readonly string[]) =>
+      row
+        .map((text, i) => (i >= numeric ? text.padStart(widths[i] as number) : text.padEnd(widths[i] as number)))
+        .join('  ')
+        .trimEnd()
+    const rule = '-'.repeat(widths.reduce((sum, width) => sum + width + 2, -2))
+    const total = `${grouped(this.parameters)} parameters, ${grouped(this.trainable)} trainable`
+    const buffers = this.buffers > 0 ? `, ${grouped(this.buffers)} elements of buffers` : ''
+    return [line(head), rule, ...rows.map(line), rule, total + buffers].join('\n')
+  }
+
+  [inspect.custom](): string {
+    return this.toString()
+  }
+}
+
+/** 1234567 -> 1,234,567 */
+function grouped(count: number): string {
+  return String(count).replace(/\B(?=(\d{3})+$)/g, ',')
+}
+
+const countOf = (tensors: Iterable<Tensor>) => {
+  let count = 0
+  for (const tensor of tensors) count += tensor.numel
+  return count
+}
+
+/** Shapes that each module's first call gives for an input of zeros, in evaluation mode and without a graph. */
+function tryOut(model: Module, inputShape: Shape, dtype: DType): Map<object, readonly Shape[]> {
+  const shapes = new Map<object, readonly Shape[]>()
+  const modes = [...model.modules()].map((module) => [module, module.training] as const)
+  const device = model.parameters()[Symbol.iterator]().next().value?.device
+  const forward = model as unknown as { forward(x: Tensor): unknown }
+  model.eval()
+  try {
+    scope(() =>
+      noGrad(() =>
+        observeModules(
+          (module, result) => {
+            if (shapes.has(module)) return
+            const found: Shape[] = []
+            visitTensors(result, (tensor) => found.push(tensor.shape))
+            shapes.set(module, found)
+          },
+          () => void forward.forward(zeros(inputShape, { dtype, ...(device ? { device } : {}) })),
+        ),
+      ),
+    )
+  } finally {
+    for (const [module, mode] of modes) module.training = mode
+  }
+  return shapes
+}
+
+/**
+ * The layers of a model with their parameters; with the shape of an input (the batch included) also the shapes that each
+ * gives, found by running the model once on zeros. Throws what its forward throws.
+ */
+export function summarize(model: Module, inputShape?: Shape, { dtype = 'float32' }: SummaryOptions = {}): Summary {
+  const shapes = inputShape === undefined ? null : tryOut(model, inputShape, dtype)
+  const seen = new Set<Tensor>()
+  const layers = [...model.namedModules()].map(([path, module]): LayerSummary => {
+    let parameters = 0
+    let trainable = 0
+    for (const parameter of module.ownParameters()) {
+      if (seen.has(parameter)) continue
+      seen.add(parameter)
+      parameters += parameter.numel
+      if (parameter.requiresGrad) trainable += parameter.numel
+    }
+    return { path, type: module.constructor.name, outputShapes: shapes?.get(module) ?? [], parameters, trainable }
+  })
+  const buffers = new Set([...model.namedBuffers()].map(([, buffer]) => buffer))
+  return new Summary(layers, countOf(buffers))
+}
