@@ -6,7 +6,7 @@ import type { KernelCall, StridedView } from '../../core/device.js'
 import { type DType, dtypeCodes } from '../../core/dtype.js'
 import { DeviceError, DTypeError } from '../../core/errors.js'
 import type { Storage } from '../../core/storage.js'
-import { type KernelSpec, kernels, parseArguments, type PhiloxPosition } from '../kernels.js'
+import { type KernelSpec, kernels, type PhiloxPosition, parseArguments } from '../kernels.js'
 import type { Addon } from './addon.js'
 import { type NativeMemory, pendingTracked } from './memory.js'
 
