@@ -65,6 +65,6 @@ struct Library {
 
 }  // namespace firesteel::cuda
 
-// The only symbol of the library.
+// The way in.
 extern "C" const firesteel::cuda::Library* firesteel_cuda();
 using FiresteelCudaEntry = const firesteel::cuda::Library* (*)();
