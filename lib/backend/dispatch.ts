@@ -49,17 +49,12 @@ export function contiguous(x: Tensor): Tensor {
   return out
 }
 
+type Call = { readonly [name: string]: Tensor | readonly Tensor[] | number | boolean | null }
+
 /** A dense copy for one call, and what it is to be written back to. */
 interface Temporary {
   readonly copy: Tensor
   readonly target: Tensor | null
-}
-
-function densify(tensor: Tensor, written: boolean, temporaries: Temporary[]): Tensor {
-  if (tensor.isContiguous) return tensor
-  const copy = contiguous(tensor)
-  temporaries.push({ copy, target: written ? tensor : null })
-  return copy
 }
 
 /**
@@ -68,28 +63,48 @@ function densify(tensor: Tensor, written: boolean, temporaries: Temporary[]): Te
  */
 export function run<K extends KernelName>(kernel: K, args: KernelArguments<K, Tensor>): void {
   const dense = denseArguments.get(kernel) as DenseArguments
-  const call = args as unknown as { [name: string]: Tensor | readonly Tensor[] | number | boolean | null }
-  let copied: { [name: string]: unknown } | null = null
-  const temporaries: Temporary[] = []
-  for (const name of dense.single) {
-    const tensor = call[name] as Tensor | null
-    if (tensor === null || tensor.isContiguous) continue
-    const copy = densify(tensor, dense.written.has(name), temporaries)
-    copied = { ...(copied ?? call), [name]: copy }
-  }
-  for (const name of dense.lists) {
-    const list = call[name] as readonly Tensor[]
-    if (list.every((tensor) => tensor.isContiguous)) continue
-    const copies = list.map((tensor) => densify(tensor, dense.written.has(name), temporaries))
-    copied = { ...(copied ?? call), [name]: copies }
-  }
+  const call = args as unknown as Call
   const first = call[dense.first]
   const device = (first instanceof Tensor ? first : deviceTensor(call)).device
-  device.run(kernel, (copied ?? call) as KernelCall)
-  for (const { copy, target } of temporaries) {
-    if (target !== null) device.run('copy_into', { dst: target, src: copy })
-    copy.dispose()
+  if (isDenseCall(dense, call)) device.run(kernel, call as KernelCall)
+  else {
+    const temporaries: Temporary[] = []
+    device.run(kernel, densified(dense, call, temporaries) as KernelCall)
+    for (const { copy, target } of temporaries) {
+      if (target !== null) device.run('copy_into', { dst: target, src: copy })
+      copy.dispose()
+    }
   }
+}
+
+/** By far most calls: nothing is to be copied. */
+function isDenseCall({ single, lists }: DenseArguments, call: Call): boolean {
+  for (let i = 0; i < single.length; i++) {
+    const tensor = call[single[i] as string] as Tensor | null
+    if (tensor !== null && !tensor.isContiguous) return false
+  }
+  for (let i = 0; i < lists.length; i++) {
+    const list = call[lists[i] as string] as readonly Tensor[]
+    for (let k = 0; k < list.length; k++) if (!(list[k] as Tensor).isContiguous) return false
+  }
+  return true
+}
+
+/** The call with dense copies where they are needed. */
+function densified({ single, lists, written }: DenseArguments, call: Call, temporaries: Temporary[]): Call {
+  const replace = (name: string, tensor: Tensor): Tensor => {
+    if (tensor.isContiguous) return tensor
+    const copy = contiguous(tensor)
+    temporaries.push({ copy, target: written.has(name) ? tensor : null })
+    return copy
+  }
+  const changed: { [name: string]: Call[string] } = { ...call }
+  for (const name of single) {
+    const tensor = call[name] as Tensor | null
+    if (tensor !== null) changed[name] = replace(name, tensor)
+  }
+  for (const name of lists) changed[name] = (call[name] as readonly Tensor[]).map((tensor) => replace(name, tensor))
+  return changed
 }
 
 /** A call whose first argument is an absent or list argument: any tensor tells the device. */
