@@ -1,4 +1,5 @@
 import type { Device } from '../core/device.js'
+import { CudaDevice } from './cuda/device.js'
 import { defaultDevice, device as find } from './devices.js'
 import { NativeDevice } from './native/device.js'
 
@@ -6,6 +7,7 @@ import { NativeDevice } from './native/device.js'
 export function describeDevice(device: string | Device = defaultDevice()): string {
   const found = find(device)
   if (found instanceof NativeDevice) return `native kernels on the CPU: ${found.isa}, ${found.threads} threads`
+  if (found instanceof CudaDevice) return `CUDA kernels: ${found.model}`
   if (found.kind === 'reference') return 'reference kernels in TypeScript: one thread, slow'
   return found.name
 }
