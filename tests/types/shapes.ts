@@ -1,0 +1,117 @@
+/** What compiles, what does not, and which types come out. Checked by tsc; nothing here runs. */
+import { nn, ones, randn, type Tensor, tensor, zeros } from '../../lib/index.js'
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+declare function same<A, B>(equal: Equal<A, B>): void
+declare const batch: Tensor<[32, 784]>
+declare const anyRows: Tensor<[number, 784]>
+declare const images: Tensor<[32, 3, 28, 28]>
+declare const unknownRank: Tensor
+
+export function creation(): void {
+  const z = zeros([2, 3])
+  same<typeof z, Tensor<[2, 3]>>(true)
+  const r = randn([4])
+  same<typeof r, Tensor<[4]>>(true)
+  const scalar = ones([])
+  same<typeof scalar, Tensor<[]>>(true)
+  const rows: number = 5
+  const open = zeros([rows, 3])
+  same<typeof open, Tensor<[number, 3]>>(true)
+}
+
+export function linear(): void {
+  const layer = new nn.Linear(784, 10)
+  same<typeof layer, nn.Linear<784, 10>>(true)
+  const y = layer.forward(batch)
+  same<typeof y, Tensor<[32, 10]>>(true)
+  const open = layer.forward(anyRows)
+  same<typeof open, Tensor<[number, 10]>>(true)
+  // Deeper tensors keep all dimensions but the last.
+  const deep = layer.forward(zeros([2, 5, 784]))
+  same<typeof deep, Tensor<[2, 5, 10]>>(true)
+  layer.forward(unknownRank)
+  // @ts-expect-error 100 features into a layer that takes 784
+  layer.forward(zeros([32, 100]))
+  // @ts-expect-error the weight is [out, in]
+  const wrong: nn.Linear<10, 784> = layer
+  void wrong
+}
+
+export function matmul(): void {
+  const product = batch.matmul(zeros([784, 10]))
+  same<typeof product, Tensor<[32, 10]>>(true)
+  const batched = zeros([8, 5, 3]).matmul(zeros([3, 4]))
+  same<typeof batched, Tensor<[8, 5, 4]>>(true)
+  batch.matmul(unknownRank)
+  // @ts-expect-error 784 against 100
+  batch.matmul(zeros([100, 10]))
+  // @ts-expect-error the last size against the second to last, not the first
+  batch.matmul(zeros([784, 10, 784]))
+}
+
+export function broadcasting(): void {
+  const row = zeros([2, 3]).add(zeros([3]))
+  same<typeof row, Tensor<[2, 3]>>(true)
+  const outer = zeros([4, 1]).mul(zeros([1, 5]))
+  same<typeof outer, Tensor<[4, 5]>>(true)
+  const scalar = zeros([2, 3]).sub(1)
+  same<typeof scalar, Tensor<[2, 3]>>(true)
+  const wider = zeros([3]).add(zeros([7, 1, 3]))
+  same<typeof wider, Tensor<[7, 1, 3]>>(true)
+  const open = anyRows.add(batch)
+  same<typeof open, Tensor<[32, 784]>>(true)
+  const unknown = unknownRank.add(batch)
+  same<typeof unknown, Tensor>(true)
+}
+
+export function pointwise(): void {
+  const y = batch.relu().mul(2).add(1).tanh()
+  same<typeof y, Tensor<[32, 784]>>(true)
+  const reshaped = batch.reshape([32, 28, 28])
+  same<typeof reshaped, Tensor<[32, 28, 28]>>(true)
+  const inferred = tensor([1, 2, 3])
+  same<typeof inferred, Tensor>(true)
+}
+
+export function sequential(): void {
+  const { Sequential, Linear, Conv2d, ReLU, Dropout, Flatten, MaxPool2d, BatchNorm2d, LayerNorm } = nn
+  new Sequential(new Linear(784, 128), new ReLU(), new Dropout(0.1), new Linear(128, 10))
+  // biome-ignore format: one line a stage
+  new Sequential(
+    new Conv2d(3, 32, 3), new BatchNorm2d(32), new ReLU(), new MaxPool2d(2),
+    new Conv2d(32, 64, 3), new ReLU(), new Flatten(),
+    new Linear(3136, 128), new LayerNorm(128), new Linear(128, 10),
+  )
+  // A size that only the running program knows fits all.
+  const hidden: number = 77
+  new Sequential(new Linear(784, hidden), new ReLU(), new Linear(128, 10))
+  // So does a list of layers.
+  const layers: nn.Layer[] = [new Linear(3, 4), new ReLU()]
+  new Sequential(...layers)
+  // @ts-expect-error 128 features into a layer that takes 64
+  new Sequential(new Linear(784, 128), new ReLU(), new Linear(64, 10))
+  // @ts-expect-error 32 channels into a convolution that takes 16
+  new Sequential(new Conv2d(3, 32, 3), new ReLU(), new MaxPool2d(2), new Conv2d(16, 64, 3))
+  // @ts-expect-error 32 channels into the statistics of 64
+  new Sequential(new Conv2d(3, 32, 3), new BatchNorm2d(64))
+  // @ts-expect-error a number is no layer
+  new Sequential(new Linear(784, 128), 3)
+}
+
+export function convolution(): void {
+  const layer = new nn.Conv2d(3, 32, 3)
+  same<typeof layer, nn.Conv2d<3, 32>>(true)
+  layer.forward(images)
+}
+
+export function options(): void {
+  // @ts-expect-error no such option
+  new nn.Linear(3, 4, { biass: false })
+  // @ts-expect-error no such dtype
+  zeros([2], { dtype: 'int64' })
+  // @ts-expect-error a shape holds numbers
+  zeros(['2'])
+  // @ts-expect-error shapes are read only
+  batch.shape = [32, 784]
+}
