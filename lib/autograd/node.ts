@@ -55,7 +55,7 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
       dtype: (input?.dtype ?? 'float32') as DType,
     }))
     this.#present = inputs.map((input) => input !== null)
-    const count = record.outputs ?? 1
+    const count = Math.min(record.outputs ?? 1, results.length)
     this.outputSpecs = results
       .slice(0, count)
       .map((result) => ({ shape: result.shape, dtype: result.dtype, device: result.device }))

@@ -48,7 +48,7 @@ export interface OperatorRecord<A> {
   cost?(inputs: Inputs, attrs: A): number
   /** Runs the kernels, or makes a view. `specs` is what infer said; the results must have those shapes. */
   forward(inputs: Inputs, attrs: A, specs: readonly TensorSpec[], needs: Needs): Tensor | readonly Tensor[]
-  /** How many of forward's results are the operator's; the rest is kept for backward. Default 1. */
+  /** How many of forward's results are the operator's, at most; the rest is kept for backward. Default 1. */
   readonly outputs?: number
   /** The operator in terms of others. Mandatory where backward is a fused kernel. */
   composite?(inputs: Inputs, attrs: A): Tensor | readonly Tensor[]
@@ -167,7 +167,7 @@ function resultsOf(result: Tensor | readonly Tensor[]): readonly Tensor[] {
 export function applyAll<A>(record: OperatorRecord<A>, inputs: Inputs, attrs: A): readonly Tensor[] {
   const results = resultsOf(execute(record, inputs, attrs))
   const count = record.outputs ?? 1
-  return results.length === count ? results : results.slice(0, count)
+  return results.length <= count ? results : results.slice(0, count)
 }
 
 /** `applyAll` for the many operators with one result. */

@@ -1,10 +1,11 @@
 /** Views, which cost nothing and share memory, and the copies that rearrange. */
-import { apply, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import { apply, applyAll, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { contiguous as denseCopy, empty, run } from '../backend/dispatch.js'
 import { DTypeError, formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { checkShape, countOf, denseStrides, normalizeDim, type Shape, sameShape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
+import { full } from './creation.js'
 import { sumTo } from './reduce.js'
 
 function specOf(x: Tensor, shape: Shape): TensorSpec {
@@ -378,6 +379,44 @@ export function slice(x: Tensor, ...indices: readonly SliceIndex[]): Tensor {
       )
 }
 
+interface Split {
+  readonly dim: number
+  readonly sizes: readonly number[]
+}
+
+function pieceShape(x: TensorSpec, dim: number, length: number): Shape {
+  return x.shape.map((size, i) => (i === dim ? length : size))
+}
+
+/** All pieces in one call, so that their gradients are joined by one copy each instead of added into zeros. */
+const splitRecord = defineOperator<Split>({
+  name: 'split',
+  outputs: Number.POSITIVE_INFINITY,
+  infer: ([x], { dim, sizes }) => sizes.map((length) => specOf(x as Tensor, pieceShape(x as Tensor, dim, length))),
+  forward([input], { dim, sizes }, specs) {
+    const x = input as Tensor
+    let start = 0
+    return sizes.map((length, i) => {
+      const { shape } = specs[i] as TensorSpec
+      // An empty view must not point behind the memory.
+      const skipped = countOf(shape) === 0 ? 0 : start * (x.strides[dim] as number)
+      start += length
+      return viewOf(x, shape, x.strides, x.offset + skipped)
+    })
+  },
+  gradient: {
+    saves: () => ({}),
+    backward(ctx, gradients) {
+      const { dim, sizes } = ctx.attrs
+      const { dtype, device } = gradients.find((g) => g) as Tensor
+      const parts = sizes.map(
+        (length, i) => gradients[i] ?? full(pieceShape(ctx.spec(0), dim, length), 0, { dtype, device }),
+      )
+      return [cat(parts, dim)]
+    },
+  },
+})
+
 /** Pieces of `size` along `dim` (the last may be smaller), or of the given sizes. Views. */
 export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
   const d = normalizeDim('split', dim, x.ndim)
@@ -393,12 +432,7 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
       'split',
       `sizes ${formatShape(sizes)} do not add up to ${total}, dimension ${d} of ${formatShape(x.shape)}`,
     )
-  let start = 0
-  return sizes.map((length) => {
-    const piece = narrow(x, d, start, length)
-    start += length
-    return piece
-  })
+  return sizes.length === 0 ? [] : [...applyAll(splitRecord, [x], { dim: d, sizes })]
 }
 
 /** At most `chunks` pieces of equal size (the last may be smaller). Views. */

@@ -46,8 +46,9 @@ export const cases: readonly Case[] = [
     inputs: [normal([9, 33])],
     call: (t) => f.mul(f.slice(t, [1, 8, 3], [null, null, 2]), 2),
   },
-  { op: 'slice', name: 'split', inputs: [dims3], call: (t) => f.split(t, 3, 2).map((piece) => f.mul(piece, 2)) },
-  { op: 'slice', name: 'chunk', inputs: [dims3], call: (t) => f.chunk(t, 2, 1).map((piece) => f.mul(piece, 2)) },
+  { op: 'split', name: 'into pieces', inputs: [dims3], call: (t) => f.split(t, 3, 2).map((piece) => f.mul(piece, 2)) },
+  { op: 'split', name: 'some unused', inputs: [dims3], call: (t) => f.mul(f.split(t, [2, 0, 3], 1)[2] as f.Tensor, 2) },
+  { op: 'split', name: 'into chunks', inputs: [dims3], call: (t) => f.chunk(t, 2, 1).map((piece) => f.mul(piece, 2)) },
   {
     op: 'slice',
     name: 'overlapping pieces add up',
