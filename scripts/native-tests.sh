@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Builds and runs the native tests without Node or the addon: each file of native/tests is a program, linked with native/core
-# and the kernels of one instruction set. Usage: scripts/native-tests.sh [isa...], by default all that this machine can run.
+# and the kernels of one instruction set. Usage: scripts/native-tests.sh [isa...], by default all that this machine can run
+# (--list prints them, the best last).
 #
 #   TESTS="softmax queue"          only these
 #   CXX, CXXFLAGS                  another compiler; flags behind those of native/sources.json
 #   ISA_FLAGS                      in place of the instruction set's own flags
 #   RUN="qemu-aarch64 -L /usr/..." what runs the programs
+#   ADDON=build/Release            link the addon's own kernels, of all instruction sets, instead of building some
 #   BUILD_ONLY=1                   compile and link, run nothing
 #   JOBS                           compilers at a time (default: the number of cores)
 #
@@ -15,7 +17,7 @@ cd "$(dirname "$0")/.."
 
 present() { for flag in "$@"; do grep -qw "$flag" /proc/cpuinfo || return 1; done; }
 isas=("$@")
-if [ ${#isas[@]} -eq 0 ]; then
+if [ ${#isas[@]} -eq 0 ] || [ "$1" = --list ]; then
   if [ "$(uname -m)" = aarch64 ]; then
     isas=(neon)
   else
@@ -23,6 +25,10 @@ if [ ${#isas[@]} -eq 0 ]; then
     if present avx2 fma f16c; then isas+=(avx2); fi
     if present avx512f avx512bw avx512vl avx512dq fma; then isas+=(avx512); fi
   fi
+fi
+if [ "${1:-}" = --list ]; then
+  printf '%s\n' "${isas[@]}"
+  exit
 fi
 if [ -z "${CXX:-}" ]; then
   CXX=g++
@@ -63,7 +69,10 @@ makefile() {
   for isa in "${isas[@]}"; do
     isa_flags="-DFIRESTEEL_ISA=$isa ${ISA_FLAGS-$(list "flags.$isa" | tr '\n' ' ')}"
     kernels=()
-    for source in $(list kernels); do
+    if [ -n "${ADDON:-}" ]; then
+      mapfile -t kernels < <(find "$ADDON/obj.target" -path '*/native/cpu/*.o' | sort)
+    fi
+    for source in $([ -n "${ADDON:-}" ] || list kernels); do
       object=${source#native/cpu/}
       object=$root/$isa/$(tr / - <<< "${object%.cpp}").o
       kernels+=("$object")

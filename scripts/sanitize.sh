@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# The native tests (queue, allocator, thread pool, every kernel) under AddressSanitizer with UndefinedBehaviorSanitizer, and
+# under ThreadSanitizer: npm run test:sanitize [address|thread]. Clean means that all pass and nothing is reported.
+#
+# The instruction set is the best that this machine has (FIRESTEEL_ISA names another): vectors written by hand are where reads
+# go past an end. -O1 keeps the compilers quick and the stacks readable.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+sanitizers=("$@")
+if [ ${#sanitizers[@]} -eq 0 ]; then sanitizers=(address thread); fi
+isa=${FIRESTEEL_ISA:-$(scripts/native-tests.sh --list | tail -n 1)}
+status=0
+for sanitizer in "${sanitizers[@]}"; do
+  case $sanitizer in
+    address) flags='-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all' ;;
+    thread) flags='-O1 -g1 -fsanitize=thread' ;;
+    *)
+      echo "address or thread, not $sanitizer" >&2
+      exit 1
+      ;;
+  esac
+  echo "-- $sanitizer, $isa"
+  CXXFLAGS="$flags" FIRESTEEL_TESTS=small ASAN_OPTIONS=detect_stack_use_after_return=1 TSAN_OPTIONS=halt_on_error=1 \
+    scripts/native-tests.sh "$isa" || status=1
+done
+exit $status
