@@ -257,10 +257,12 @@ void fold_rows(Context& context, const View& out, const View& x, const Axes& kep
         Offsets at = locate(kept, unit);
         const int64_t n = shorter(end - unit, inner.size - unit % inner.size);
         for (int64_t k = 0; k < n; k++, at.from += inner.from, at.to += inner.to) {
-          const T* from = pointer<const T>(x) + at.from;
-          if (segments == 0)
+          if (segments == 0) {  // x is empty, and may have no memory to point into
             finish(at.to, Fold::start);
-          else if (rows == 1)
+            continue;
+          }
+          const T* from = pointer<const T>(x) + at.from;
+          if (rows == 1)
             finish(at.to, strided_row<Fold>(from, row.size, row.from));
           else
             finish(at.to, fold_segment(from, 0));
