@@ -9,9 +9,6 @@ process.on('warning', (warning) => seen.push(`warning: ${warning.name}: ${warnin
 for (const method of ['log', 'info', 'warn', 'error', 'debug', 'trace'] as const)
   console[method] = (...args: readonly unknown[]) => void seen.push(`console.${method}: ${format(...args)}`)
 
-for (const stream of [process.stdout, process.stderr])
-  stream.write = (chunk: string | Uint8Array) => seen.push(`output: ${String(chunk)}`) > 0
-
 /** What was printed and warned of so far; taken, it no longer fails the test. */
 export function takeOutput(): readonly string[] {
   return seen.splice(0)
