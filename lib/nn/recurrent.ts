@@ -47,6 +47,8 @@ export class LSTM extends Module {
     this.#hasBias = options.bias ?? true
     this.#generator = options.generator
     checkSizes('LSTM', { inputSize, hiddenSize, numLayers: this.numLayers })
+    if (this.numLayers > 4096)
+      throw new ValueError('LSTM', `numLayers is ${this.numLayers}, but more than 4096 layers are not made`)
     const bound = 1 / Math.sqrt(hiddenSize)
     for (const suffix of this.#suffixes()) {
       const layer = Number.parseInt(suffix.slice(1), 10)

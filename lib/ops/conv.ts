@@ -21,8 +21,8 @@ export type Pair = number | readonly [number, number]
 export function pair(op: string, name: string, value: Pair, least: number): [number, number] {
   const [h, w] = typeof value === 'number' ? [value, value] : value
   for (const n of [h, w])
-    if (!Number.isSafeInteger(n) || n < least)
-      throw new ValueError(op, `${name} is ${String(value)}, but must be integers of at least ${least}`)
+    if (!Number.isInteger(n) || n < least || n >= 2 ** 31)
+      throw new ValueError(op, `${name} is ${String(value)}, but must be integers of 32 bits, at least ${least}`)
   return [h, w]
 }
 

@@ -7,7 +7,7 @@ import { type DType, dtypes, isDType, type TypedArray } from '../core/dtype.js'
 import { DTypeError, formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { checkShape, countOf, type Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
-import type { Tensor } from '../core/tensor.js'
+import { Tensor } from '../core/tensor.js'
 
 export interface CreationOptions {
   /** Default float32. */
@@ -82,12 +82,15 @@ export function arange(start: number, end?: number, step = 1, options: CreationO
 export function eye(n: number, m = n, options: CreationOptions = {}): Tensor<[number, number]> {
   checkShape('eye', [n, m])
   const { dtype, device } = place('eye', options)
-  const data = new Uint8Array(n * m)
-  for (let i = 0; i < Math.min(n, m); i++) data[i * m + i] = 1
-  const bits = upload('eye', data, 'uint8', [n, m] as [number, number], device)
-  if (dtype === 'uint8') return finish(bits, options)
   const out = empty(device, [n, m] as [number, number], dtype, 'eye')
-  run('copy', { out, x: bits })
+  run('fill', { out, value: 0 })
+  const diagonal = Math.min(n, m)
+  if (diagonal === 0) return finish(out, options)
+  const one = full([], 1, { dtype, device })
+  run('copy_into', {
+    dst: new Tensor(out.storage, [diagonal], [m + 1], 0),
+    src: new Tensor(one.storage, [diagonal], [0], 0),
+  })
   return finish(out, options)
 }
 

@@ -1,7 +1,7 @@
 /** The writes in place: `copy_`, `fill_`, accumulation. Everything else makes new tensors. */
 import { isGradEnabled } from '../autograd/mode.js'
 import { run } from '../backend/dispatch.js'
-import { AutogradError, DeviceError, DTypeError, formatShape, ShapeError } from '../core/errors.js'
+import { AutogradError, DeviceError, DTypeError, formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { broadcastShapes, type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { expandView } from './shape.js'
@@ -35,6 +35,12 @@ export function copy_<S extends Shape>(dst: Tensor<S>, src: Tensor): Tensor<S> {
       dst.shape,
       src.shape,
     ])
+  if (dst.shape.some((size, d) => size > 1 && dst.strides[d] === 0))
+    throw new ValueError(
+      'copy_',
+      `several elements of the tensor are one in memory (shape ${formatShape(dst.shape)}, strides ` +
+        `${formatShape(dst.strides)}); clone() it before writing into it`,
+    )
   copyInto(dst, src, 'copy_')
   return dst
 }

@@ -121,7 +121,7 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
   checkDType('crossEntropy', 'target', target, ['int32'])
   if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
     throw new ValueError('crossEntropy', `labelSmoothing is ${String(labelSmoothing)}, but must lie in [0, 1]`)
-  if (!Number.isInteger(ignoreIndex))
+  if (!Number.isSafeInteger(ignoreIndex))
     throw new ValueError('crossEntropy', `ignoreIndex is ${ignoreIndex}, but must be an integer`)
   const { ndim } = logits
   const classes = logits.shape[ndim === 1 ? 0 : 1] ?? 0

@@ -102,11 +102,13 @@ export function layerNorm<S extends Shape>(
   for (const [name, p] of [
     ['weight', weight],
     ['bias', bias],
-  ] as const)
+  ] as const) {
+    if (p) checkDType('layerNorm', name, p, [x.dtype])
     faults.check(
       !p || formatShape(p.shape) === wanted,
       () => `${name} is ${formatShape(p?.shape ?? [])}, but must be ${wanted}`,
     )
+  }
   faults.throwShape('layerNorm', [x.shape, normalizedShape])
   const columns = countOf(normalizedShape)
   const rows = countOf(x.shape.slice(0, x.ndim - normalizedShape.length))
@@ -242,6 +244,8 @@ export function batchNorm(
       'batchNorm',
       `training needs more than one value per channel, but x is ${formatShape(x.shape)}`,
     )
+  for (const [name, p] of Object.entries({ weight, bias, runningMean, runningVar }))
+    if (p) checkDType('batchNorm', name, p, [x.dtype])
   if (!(momentum >= 0 && momentum <= 1))
     throw new ValueError('batchNorm', `momentum is ${String(momentum)}, but must lie in [0, 1]`)
   const attrs = { training, momentum, eps: checkEps('batchNorm', eps) }

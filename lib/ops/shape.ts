@@ -427,6 +427,9 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
     typeof size === 'number'
       ? Array.from({ length: Math.max(1, Math.ceil(total / size)) }, (_, i) => Math.min(size, total - i * size))
       : size
+  if (x.ndim === 0) throw new ValueError('split', 'x is one number, without a dimension to split')
+  if (sizes.some((each) => !Number.isInteger(each) || each < 0))
+    throw new ValueError('split', `sizes ${formatShape(sizes)} must be non-negative integers`)
   if (sizes.reduce((a, b) => a + b, 0) !== total)
     throw new ValueError(
       'split',

@@ -66,7 +66,8 @@ export function runLoop(node: NodeBinary, name: string, steps: number): Report {
         `the process grew from ${megabytes(rss1)} to ${megabytes(rss2)}`,
       ),
       ...check(heap2 < heap1 + 10e6, `the JavaScript heap grew from ${megabytes(heap1)} to ${megabytes(heap2)}`),
-      ...check(tensorsAfter === tensorsBefore, `${tensorsAfter - tensorsBefore} tensors are held that nobody holds`),
+      // Fewer where the step was never to run again: its optimiser is garbage by then.
+      ...check(tensorsAfter <= tensorsBefore, `${tensorsAfter - tensorsBefore} tensors are held that nobody holds`),
     ],
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Calls the public functions with sound arguments of which some are made wrong. Each call gives a result or throws, at once
- * or when the device is waited for, one of Firesteel's errors or a TypeError whose message names the operator. Afterwards
- * the device computes as before.
+ * or when the device is waited for, one of Firesteel's errors or a TypeError whose message names the operator (but where the
+ * compiler would have refused the call, the language's own TypeError will do). Afterwards the device computes as before.
  *
  * `tsx api.ts SEED SECONDS FILE`: writes what it is about to call into FILE, so that a crash or a hang can be told.
  */
@@ -54,9 +54,17 @@ const wrongThings: readonly (() => unknown)[] = [
   () => () => 1,
 ]
 
+/** Whether the last call was given what the compiler would have refused: a string for a tensor, too few arguments. */
+let miscompiled = false
+
+function wrongThing(): unknown {
+  miscompiled = true
+  return pick(wrongThings)()
+}
+
 /** Another value in the place of one, of the same kind mostly. */
 function spoil(value: unknown): unknown {
-  if (random() < 0.2) return pick(wrongThings)()
+  if (random() < 0.2) return wrongThing()
   if (typeof value === 'number') return pick(wrongNumbers)
   if (value instanceof f.Tensor) return pick(wrongTensors)()
   if (Array.isArray(value) && value.length > 0) {
@@ -72,7 +80,7 @@ function spoil(value: unknown): unknown {
     const key = pick(Object.keys(value))
     return { ...value, [key]: spoil((value as { [name: string]: unknown })[key]) }
   }
-  return pick(wrongThings)()
+  return wrongThing()
 }
 
 const firesteelErrors = [
@@ -86,7 +94,8 @@ function fault(error: unknown, { names }: PublicCall): string | null {
   if (!(error instanceof Error)) return 'threw something that is no error'
   if (!typed && !(error instanceof TypeError)) return `threw ${error.name}, which is not one of ours`
   if (error instanceof f.InternalError) return 'let the addon find out'
-  if (!typed && !names.some((name) => error.message.includes(name))) return 'did not name the operator'
+  if (!typed && miscompiled) unnamed++
+  else if (!typed && !names.some((name) => error.message.includes(name))) return 'did not name the operator'
   if (typed && !/^\[[\w. ]+\] ./.test(error.message)) return 'did not begin with the operator'
   return null
 }
@@ -125,14 +134,19 @@ function settle(result: unknown): void {
 
 const faults = new Map<string, string>()
 let calls = 0
+/** TypeErrors of the language itself, for arguments that the compiler refuses: only their stack names the operator. */
+let unnamed = 0
 let thrown = 0
 
 function once(entry: PublicCall, wrong: number, file: number): void {
   const args = entry.args()
+  miscompiled = false
   for (let k = 0; k < wrong && args.length > 0; k++) {
     const at = Math.floor(random() * args.length)
-    if (random() < 0.05) args.length = at
-    else args[at] = spoil(args[at])
+    if (random() < 0.05) {
+      args.length = at
+      miscompiled = true
+    } else args[at] = spoil(args[at])
   }
   if (file >= 0)
     writeSync(file, `call ${calls}: ${entry.names[0]}(${describe(args).slice(1, -1)})`.padEnd(600).slice(0, 600), 0)
@@ -164,7 +178,9 @@ while (performance.now() < end) {
   if (calls % 200 === 0) checkAlive()
 }
 checkAlive()
-process.stdout.write(`seed ${seed}: ${calls} calls of ${publicCalls.length} functions, ${thrown} threw\n`)
+process.stdout.write(
+  `seed ${seed}: ${calls} calls of ${publicCalls.length} functions, ${thrown} threw, ${unnamed} of them the language's TypeError\n`,
+)
 if (faults.size > 0) {
   process.stderr.write(`${faults.size} kinds of faults:\n${[...faults.values()].sort().join('\n')}\n`)
   process.exitCode = 1

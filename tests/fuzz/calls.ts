@@ -65,7 +65,7 @@ add('linear', f.linear, () => [t(2, 3), t(4, 3), t(4)])
 add('conv2d', f.conv2d, () => [t(1, 2, 5, 5), t(2, 2, 3, 3), t(2), { stride: 1, padding: 1, dilation: 1, groups: 1 }])
 add('maxPool2d', f.maxPool2d, () => [t(1, 2, 5, 5), 2, { stride: 2, padding: 1, dilation: 1 }])
 add('avgPool2d', f.avgPool2d, () => [t(1, 2, 5, 5), 2, { stride: 2, padding: 1, countIncludePad: false }])
-add('layerNorm', f.layerNorm, () => [t(2, 3), [3], { weight: t(3), bias: t(3), eps: 1e-5 }])
+add('layerNorm', f.layerNorm, () => [t(2, 3), [3], t(3), t(3), { eps: 1e-5 }])
 add('batchNorm', f.batchNorm, () => [
   t(2, 3),
   t(3),

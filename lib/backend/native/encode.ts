@@ -4,7 +4,7 @@
  */
 import type { KernelCall, StridedView } from '../../core/device.js'
 import { type DType, dtypeCodes } from '../../core/dtype.js'
-import { DeviceError, DTypeError } from '../../core/errors.js'
+import { DeviceError, DTypeError, ValueError } from '../../core/errors.js'
 import type { Storage } from '../../core/storage.js'
 import { type KernelSpec, kernels, type PhiloxPosition, parseArguments } from '../kernels.js'
 import type { Addon } from './addon.js'
@@ -72,7 +72,7 @@ export class Encoder {
     for (let i = 0; i < steps.length; i++) {
       const step = steps[i] as Step
       const value = args[step.name]
-      if (step.kind === 'number') this.#doubles[this.#nextDouble++] = Number(value)
+      if (step.kind === 'number') this.#doubles[this.#nextDouble++] = scalar(plan.kernel, step.name, value)
       else if (step.kind === 'philox') this.#philox(value as PhiloxPosition)
       else if (step.kind === 'list') this.#list(plan, value as readonly StridedView[])
       else if (value === null) this.#ints[this.#nextInt++] = -1
@@ -143,6 +143,13 @@ export class Encoder {
 function grown<T extends Int32Array | Float64Array>(from: T, to: T): T {
   to.set(from)
   return to
+}
+
+/** Nothing is converted here: a conversion may run the program's own code, and that a kernel, in the middle of this call. */
+function scalar(kernel: string, name: string, value: unknown): number {
+  if (typeof value === 'number') return value
+  if (typeof value === 'boolean') return value ? 1 : 0
+  throw new ValueError(kernel, `${name} is of type ${typeof value}, but must be a number`)
 }
 
 function codeOf(kernel: string, dtype: DType): number {

@@ -1,0 +1,36 @@
+/**
+ * The fuzzers, each in a process of its own, so that a crash or a hang is a failed test. FIRESTEEL_FUZZ_SECONDS (15 for all
+ * of them by default) and FIRESTEEL_FUZZ_SEED choose how long and where from; the seed is in the output.
+ */
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, it } from 'vitest'
+
+const seconds = Number(process.env['FIRESTEEL_FUZZ_SECONDS'] || 15)
+const seed = Number(process.env['FIRESTEEL_FUZZ_SEED'] || Date.now() % 1e9)
+
+function run(script: string, share: number): void {
+  const folder = mkdtempSync(join(tmpdir(), 'firesteel-fuzz-'))
+  const file = join(folder, 'last')
+  writeFileSync(file, ' '.repeat(1000))
+  const path = fileURLToPath(new URL(script, import.meta.url))
+  const args = ['--import', 'tsx', path, String(seed), String(seconds * share), file]
+  const { stdout, stderr, status, signal } = spawnSync(process.execPath, args, {
+    encoding: 'utf8',
+    timeout: 1000 * (seconds * share + 90),
+    killSignal: 'SIGKILL',
+  })
+  const last = readFileSync(file, 'utf8').trim().replace(/ {3,}/g, '; ')
+  rmSync(folder, { recursive: true })
+  process.stdout.write(`${script}: ${stdout.trim()}\n`)
+  const how = signal === 'SIGKILL' ? 'it hung' : `it ended with ${status ?? signal}`
+  expect(status, `seed ${seed}: ${how}; last: ${last}\n${stderr}`).toBe(0)
+}
+
+const limit = 1000 * (seconds + 120)
+
+it('the addon refuses or runs whatever words it is given, and writes nowhere else', () => run('kernels.ts', 0.5), limit)
+it('the public functions refuse wrong arguments in their own words', () => run('api.ts', 0.5), limit)
