@@ -35,7 +35,7 @@ export function copy_<S extends Shape>(dst: Tensor<S>, src: Tensor): Tensor<S> {
       dst.shape,
       src.shape,
     ])
-  if (dst.shape.some((size, d) => size > 1 && dst.strides[d] === 0))
+  if (dst.numel > 0 && dst.shape.some((size, d) => size > 1 && dst.strides[d] === 0))
     throw new ValueError(
       'copy_',
       `several elements of the tensor are one in memory (shape ${formatShape(dst.shape)}, strides ` +
