@@ -39,6 +39,7 @@ export const cases: readonly Case[] = [
   { op: 'expand', name: 'to nothing', inputs: [normal([1, 3])], call: (t) => f.mul(f.expand(t, [0, 3]), 2) },
   { op: 'slice', name: 'narrow', inputs: [dims3], call: (t) => f.mul(f.narrow(t, 1, 2, 3), 2) },
   { op: 'slice', name: 'narrow to nothing', inputs: [dims3], call: (t) => f.mul(f.narrow(t, 1, 5, 0), 2) },
+  { op: 'slice', name: 'narrow to nothing at the end', inputs: [dims3], call: (t) => f.mul(f.narrow(t, 0, 3, 0), 2) },
   { op: 'slice', name: 'select', inputs: [dims3], call: (t) => f.mul(f.select(t, -1, -2), 2) },
   {
     op: 'slice',

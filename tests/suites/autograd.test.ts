@@ -217,7 +217,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
     expect(list(x.grad)).toEqual([972])
   })
 
-  it('a frozen layer runs no kernel for its weight, and keeps no activation', () => {
+  it('a frozen layer runs no kernel for its weight', () => {
     const input = f.ones([4, 8], { device })
     const counts = (frozen: boolean) => {
       const [w1, w2] = [f.full([8, 8], 0.1, { device, requiresGrad: true }), f.full([8, 8], 0.1, { device })]
@@ -231,6 +231,46 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
     // Forward 2; dw1, dx of the second, and dw2 unless frozen. The input wants no gradient.
     expect(counts(false)).toBe(5)
     expect(counts(true)).toBe(4)
+  })
+
+  it.each([
+    ['linear', (x: f.Tensor, w: f.Tensor) => f.linear(x, w) as f.Tensor],
+    ['matmul', (x: f.Tensor, w: f.Tensor) => f.matmul(x, w) as f.Tensor],
+    ['mul', (x: f.Tensor, w: f.Tensor) => f.mul(x, w) as f.Tensor],
+    ['conv2d', (x: f.Tensor, w: f.Tensor) => f.conv2d(f.reshape(x, [1, 1, 8, 8]), f.reshape(w, [1, 1, 8, 8]))],
+  ] as const)('%s keeps the input for the weight only, and the weight for the input only', (_op, call) => {
+    for (const [frozen, wanted] of [
+      [0, 1],
+      [1, 0],
+    ] as const) {
+      const operands = [f.ones([8, 8], { device }), f.ones([8, 8], { device })] as const
+      operands[wanted].requiresGrad = true
+      const saved = new Set<unknown>()
+      call(operands[0], operands[1]).node?.visitSaved((storage) => saved.add(storage), new Set())
+      expect(saved.has(operands[frozen].storage)).toBe(true)
+      expect(saved.has(operands[wanted].storage)).toBe(false)
+    }
+  })
+
+  it('copies into any layout, and says which version was written', () => {
+    const x = f.zeros([3, 4], { device })
+    f.transpose(x, 0, 1).copy_(f.reshape(f.arange(0, 12, 1, { device, dtype: 'float32' }), [4, 3]))
+    expect(x.toArray()).toEqual([
+      [0, 3, 6, 9],
+      [1, 4, 7, 10],
+      [2, 5, 8, 11],
+    ])
+    f.slice(x, [0, 3, 2], [1, 4, 2]).copy_(constant([-1]))
+    expect(x.toArray()).toEqual([
+      [0, -1, 6, -1],
+      [1, 4, 7, 10],
+      [2, -1, 8, -1],
+    ])
+    f.zeros([3, 0], { device }).copy_(constant([[1], [2], [3]]))
+    expect(x.storage.version).toBe(2)
+    expect(x.storage.writer).toBe('copy_')
+    x.copy_(f.tensor([7], { device, dtype: 'int32' }))
+    expect(x.toArray()).toEqual([0, 1, 2].map(() => [7, 7, 7, 7]))
   })
 
   it('convolutions and norms compute only the gradients that are wanted', () => {
