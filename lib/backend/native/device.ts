@@ -54,8 +54,7 @@ export class QueueDevice implements Device {
   }
 
   track(storage: Storage): void {
-    const { pending } = this.#memory
-    if (pending[storage.handle] !== 0) pending[storage.handle] = pendingTracked
+    if (this.#memory.pending[storage.handle] !== 0) this.#memory.trackPending(storage.handle)
     else this.#addon.track(storage.handle, storage)
   }
 

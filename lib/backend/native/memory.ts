@@ -20,6 +20,8 @@ const grant = 2 ** 30
 /** Values of `NativeMemory.pending`: what is to become of a storage that no kernel has made yet. */
 export const pendingUntracked = 1
 export const pendingTracked = 2
+/** No kernel will ever make it: memory ended in the middle of the operator that it was for. */
+const abandoned = 3
 
 export class NativeMemory {
   readonly device: Device
@@ -71,11 +73,33 @@ export class NativeMemory {
   /** Forgets a handle that the addon does not know, or has released. */
   forget(handle: number): void {
     const bytes = this.#sizes[handle] as number
+    if (this.pending[handle] !== abandoned) this.count--
     this.pending[handle] = 0
     this.bytes -= bytes
     this.#headroom += bytes
-    this.count--
     this.#freeHandles.push(handle)
+  }
+
+  /** Lets the garbage collector free a storage that no kernel has made yet, when one has. */
+  trackPending(handle: number): void {
+    if (this.pending[handle] === pendingUntracked) this.pending[handle] = pendingTracked
+  }
+
+  /**
+   * Gives up what an operator had asked for before it met the end of memory: its kernel will never run, the addon does not
+   * know these storages, and nobody would ever free them. Their handles are free again only if their owner frees them.
+   */
+  #abandonPending(): void {
+    for (let handle = 0; handle < this.#nextHandle; handle++) {
+      const state = this.pending[handle]
+      if (state !== pendingUntracked && state !== pendingTracked) continue
+      const bytes = this.#sizes[handle] as number
+      this.pending[handle] = abandoned
+      this.#sizes[handle] = 0
+      this.bytes -= bytes
+      this.#headroom += bytes
+      this.count--
+    }
   }
 
   #grow(): void {
@@ -115,6 +139,7 @@ export class NativeMemory {
     this.#collectAll()
     this.#addon.flush()
     if (this.#fits(bytes)) return
+    this.#abandonPending()
     throw new OutOfMemoryError(
       op,
       `${formatBytes(bytes)} do not fit: ${formatBytes(this.bytes)} are held by ${this.count} tensors, and the machine has ` +
