@@ -158,7 +158,7 @@ export abstract class Optimizer<O extends { lr: number }> {
           if (tensor.numel !== parameter.numel)
             problems.push(`${name}.${slot} has ${tensor.numel} elements, the parameter ${parameter.numel}`)
     }
-    if (problems.length > 0) throw new StateDictError(problems, { op: `${this.constructor.name}.loadStateDict` })
+    if (problems.length > 0) throw new StateDictError(problems, `${this.constructor.name}.loadStateDict`)
     for (const [i, group] of this.#groups.entries())
       group.options = this.checked({ ...group.options, ...(saved.groups[i] as Partial<O>) })
     this.#state.clear()
