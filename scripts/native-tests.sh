@@ -90,23 +90,34 @@ makefile > "$root/Makefile"
 nice make --silent -f "$root/Makefile" -j "${JOBS:-$(nproc)}" all
 if [ -n "${BUILD_ONLY:-}" ]; then exit; fi
 
-passed=0
-failed=0
-run() { # <folder> <name>
-  local start=$SECONDS output status=0
+# Some programs at a time; what each says is kept until it is its turn to be reported.
+run() { # <folder/name>
+  local start=$SECONDS status=0
   # shellcheck disable=SC2086 # RUN is a command with arguments
-  output=$(${RUN:-} "$root/$1/$2" 2>&1) || status=$?
-  if [ $status -eq 0 ]; then
-    passed=$((passed + 1))
-    printf 'ok      %-7s %-12s %3d s  %s\n' "$1" "$2" $((SECONDS - start)) "$(tail -n 1 <<< "$output")"
+  ${RUN:-} "$root/$1" > "$root/$1.log" 2>&1 || status=$?
+  echo "$status $((SECONDS - start))" > "$root/$1.result"
+}
+programs=()
+for name in "${tests[@]}"; do of_isa "$name" || programs+=("core/$name"); done
+for isa in "${isas[@]}"; do
+  for name in "${tests[@]}"; do if of_isa "$name"; then programs+=("$isa/$name"); fi; done
+done
+for program in "${programs[@]}"; do
+  while [ "$(jobs -rp | wc -l)" -ge "${JOBS:-$(nproc)}" ]; do wait -n; done
+  run "$program" &
+done
+wait
+
+failed=0
+for program in "${programs[@]}"; do
+  read -r status seconds < "$root/$program.result"
+  if [ "$status" -eq 0 ]; then
+    printf 'ok      %-20s %3d s  %s\n' "$program" "$seconds" "$(tail -n 1 "$root/$program.log")"
   else
     failed=$((failed + 1))
-    printf 'FAILED  %-7s %-12s %3d s  status %d\n%s\n' "$1" "$2" $((SECONDS - start)) $status "$output"
+    printf 'FAILED  %-20s %3d s  status %d\n' "$program" "$seconds" "$status"
+    cat "$root/$program.log"
   fi
-}
-for name in "${tests[@]}"; do of_isa "$name" || run core "$name"; done
-for isa in "${isas[@]}"; do
-  for name in "${tests[@]}"; do if of_isa "$name"; then run "$isa" "$name"; fi; done
 done
-echo "$passed passed, $failed failed"
+echo "$((${#programs[@]} - failed)) passed, $failed failed"
 [ $failed -eq 0 ]

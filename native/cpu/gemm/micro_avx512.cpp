@@ -6,7 +6,9 @@
 // gcc 12 warns of its own _mm512_undefined_ps, wherever an AVX-512 function is used.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
 #pragma GCC diagnostic pop
 
