@@ -178,9 +178,11 @@ export function apply<A>(record: OperatorRecord<A>, inputs: Inputs, attrs: A): T
 
 /** Throws unless the tensor has one of the dtypes. */
 export function checkDType(op: string, name: string, tensor: Tensor, allowed: readonly DType[]): void {
-  if (!allowed.includes(tensor.dtype))
-    throw new DTypeError(
-      op,
-      `${name} is ${tensor.dtype}, but must be ${allowed.join(' or ')}; convert it with .to('${allowed[0]}')`,
-    )
+  const { dtype } = tensor
+  // A loop, because `includes` is a call.
+  for (let i = 0; i < allowed.length; i++) if (allowed[i] === dtype) return
+  throw new DTypeError(
+    op,
+    `${name} is ${dtype}, but must be ${allowed.join(' or ')}; convert it with .to('${allowed[0]}')`,
+  )
 }

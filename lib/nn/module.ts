@@ -45,8 +45,16 @@ export interface ParameterView extends Iterable<Parameter> {
 
 /** `weightIhL0` -> `weight_ih_l0`: PyTorch's spelling of a property. */
 export function snakeCase(property: string): string {
-  return property.replace(/([a-z0-9])([A-Z])/g, '$1_$2').toLowerCase()
+  let name = snakeCases.get(property)
+  if (name === undefined) {
+    name = property.replace(/([a-z0-9])([A-Z])/g, '$1_$2').toLowerCase()
+    snakeCases.set(property, name)
+  }
+  return name
 }
+
+/** Every step of an optimiser asks for the names of all parameters. */
+const snakeCases = new Map<string, string>()
 
 /**
  * A layer or model. Parameters, buffers and inner modules are the object's own properties (and arrays of modules); their
