@@ -21,6 +21,7 @@ import {
   optim,
   resetPeakMemory,
   Subset,
+  savedForBackward,
   type Tensor,
   Trainer,
   trace,
@@ -38,7 +39,9 @@ import {
   unmergeLora,
 } from 'firesteel/finetune'
 
-const { values } = parseArgs({ options: { shots: { type: 'string', default: '20' }, epochs: { type: 'string', default: '12' } } })
+const { values } = parseArgs({
+  options: { shots: { type: 'string', default: '20' }, epochs: { type: 'string', default: '12' } },
+})
 const shots = Number(values.shots)
 const epochs = Number(values.epochs)
 
@@ -59,9 +62,16 @@ function digits(images: ImageDataset, from: number, to: number, each = Number.PO
 
 function network() {
   return new nn.Sequential(
-    new nn.Conv2d(1, 16, 3, { padding: 1 }), new nn.ReLU(), new nn.MaxPool2d(2),
-    new nn.Conv2d(16, 32, 3, { padding: 1 }), new nn.ReLU(), new nn.MaxPool2d(2),
-    new nn.Flatten(), new nn.Linear(1568, 128), new nn.ReLU(), new nn.Linear(128, 10),
+    new nn.Conv2d(1, 16, 3, { padding: 1 }),
+    new nn.ReLU(),
+    new nn.MaxPool2d(2),
+    new nn.Conv2d(16, 32, 3, { padding: 1 }),
+    new nn.ReLU(),
+    new nn.MaxPool2d(2),
+    new nn.Flatten(),
+    new nn.Linear(1568, 128),
+    new nn.ReLU(),
+    new nn.Linear(128, 10),
   )
 }
 
@@ -88,9 +98,13 @@ console.log(describeDevice())
 const { train, test } = await mnist()
 const base = network()
 const started = performance.now()
-await trainer(base, 1e-3).fit(new DataLoader(digits(train, 0, 5, 2000), { batchSize: 64, shuffle: true }), { epochs: 2 })
+await trainer(base, 1e-3).fit(new DataLoader(digits(train, 0, 5, 2000), { batchSize: 64, shuffle: true }), {
+  epochs: 2,
+})
 const old = await trainer(base, 1e-3).evaluate(new DataLoader(digits(test, 0, 5), { batchSize: 500 }))
-console.log(`pre-trained on 0 to 4 in ${((performance.now() - started) / 1000).toFixed(1)} s: accuracy ${old['accuracy']?.toFixed(4)}\n`)
+console.log(
+  `pre-trained on 0 to 4 in ${((performance.now() - started) / 1000).toFixed(1)} s: accuracy ${old['accuracy']?.toFixed(4)}\n`,
+)
 
 const few = digits(train, 5, 10, shots)
 const many = digits(test, 5, 10)
@@ -113,7 +127,11 @@ const ways: readonly Way[] = [
       return []
     },
   },
-  { name: 'gradual', lr: 1e-3, prepare: (model) => [unfreezeGradually(model, { everyEpochs: Math.max(1, Math.floor(epochs / 4)) })] },
+  {
+    name: 'gradual',
+    lr: 1e-3,
+    prepare: (model) => [unfreezeGradually(model, { everyEpochs: Math.max(1, Math.floor(epochs / 4)) })],
+  },
   {
     name: 'LoRA, rank 8',
     lr: 5e-3,
@@ -134,7 +152,10 @@ for (const { name, lr, prepare } of ways) {
   resetPeakMemory()
   const before = memory().bytes
   const begun = performance.now()
-  await run.fit(new DataLoader(few, { batchSize: 20, shuffle: true, generator: new Generator(1) }), { epochs, progress: false })
+  await run.fit(new DataLoader(few, { batchSize: 20, shuffle: true, generator: new Generator(1) }), {
+    epochs,
+    progress: false,
+  })
   const seconds = (performance.now() - begun) / 1000
   const peak = (memory().peakBytes - before) / 1e6
   const { accuracy } = await run.evaluate(new DataLoader(many, { batchSize: 500 }))
@@ -155,27 +176,27 @@ await rm(folder, { recursive: true })
 
 const [images] = await many.batch(Array.from({ length: 256 }, (_, i) => i))
 const logits = (model: Network) => noGrad(() => model.eval().forward(images)).dataSync()
-const largest = (a: ArrayLike<number>, b: ArrayLike<number>) => Array.from(a, (x, i) => Math.abs(x - (b[i] as number))).reduce((m, x) => Math.max(m, x), 0)
+const largest = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+  Array.from(a, (x, i) => Math.abs(x - (b[i] as number))).reduce((m, x) => Math.max(m, x), 0)
 const unmerged = logits(tuned)
 console.log(`\nreloaded adapter: logits differ by ${largest(unmerged, logits(fresh))}`)
 mergeLora(tuned)
 console.log(`merged: logits differ by ${largest(unmerged, logits(tuned)).toExponential(2)}`)
 unmergeLora(tuned)
 
-// What a step really runs: no weight gradients for frozen layers, no activations kept for frozen weights.
+// What a step really runs and keeps: no weight gradients for frozen layers, no activations for frozen weights.
 const [input, labels] = await few.batch([0, 1, 2, 3])
+console.log(
+  '\none step of 4    kept for backward   backward kernels   weight gradients of convolutions   input gradients',
+)
 for (const name of ['full', 'frozen body', 'LoRA, rank 8']) {
   const model = (adapted.get(name) as Network).train()
-  const { result, ...steps } = (() => {
-    const forward = trace(() => nn.functional.crossEntropy(model.forward(input), labels))
-    const backward = trace(() => forward.result.backward())
-    return { result: forward.result, forward, backward }
-  })()
-  result.dispose()
+  const loss = nn.functional.crossEntropy(model.forward(input), labels)
+  const kept = savedForBackward(loss)
+  const backward = trace(() => loss.backward())
   model.zeroGrad()
+  const [weights, inputs] = [backward.count('conv2d_weight_gradient'), backward.count('conv2d_input_gradient')]
   console.log(
-    `${name.padEnd(14)} backward runs ${String(steps.backward.kernels.length).padStart(2)} kernels, ` +
-      `${steps.backward.count('conv2d_weight_gradient')} of them convolution weight gradients, ` +
-      `${steps.backward.count('conv2d_input_gradient')} input gradients, ${steps.backward.count('matmul')} products`,
+    `${name.padEnd(14)} ${`${(kept.bytes / 1e3).toFixed(1)} kB`.padStart(19)} ${String(backward.kernels.length).padStart(18)} ${String(weights).padStart(34)} ${String(inputs).padStart(17)}`,
   )
 }

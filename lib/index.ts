@@ -1,6 +1,7 @@
 /** The public face: re-exports, nothing else. */
 export { type BackwardOptions, backward, type GradOptions, grad, zeroGrad } from './autograd/backward.js'
 export { enableGrad, isGradEnabled, noGrad } from './autograd/mode.js'
+export { savedForBackward } from './autograd/node.js'
 export { describeDevice } from './backend/describe.js'
 export { defaultDevice, device, setDefaultDevice, unavailable } from './backend/devices.js'
 export { type Memory, memory, resetPeakMemory } from './backend/memory.js'

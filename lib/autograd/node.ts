@@ -1,4 +1,4 @@
-import type { DType } from '../core/dtype.js'
+import { type DType, dtypes } from '../core/dtype.js'
 import { AutogradError } from '../core/errors.js'
 import type { Shape } from '../core/shape.js'
 import type { Storage } from '../core/storage.js'
@@ -158,4 +158,15 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
       'backward went through this call before, and what it had saved is gone; pass { retainGraph: true } to the first backward',
     )
   }
+}
+
+/** What the graph behind a tensor keeps for its backward pass, without parameters and other memory that lives anyway. */
+export function savedForBackward(root: Tensor): { readonly tensors: number; readonly bytes: number } {
+  const storages = new Set<Storage>()
+  root.node?.visitSaved((storage) => {
+    if (!storage.kept) storages.add(storage)
+  }, new Set())
+  let bytes = 0
+  for (const storage of storages) bytes += storage.count * dtypes[storage.dtype].bytes
+  return { tensors: storages.size, bytes }
 }

@@ -162,3 +162,27 @@ export async function runTrainers(
     for (const one of processes) one.kill()
   }
 }
+
+interface LoopDelay {
+  readonly steps: number
+  readonly seconds: number
+  readonly median: number
+  readonly p99: number
+  readonly most: number
+}
+
+/** How long the event loop waits while the Trainer runs a CNN, in milliseconds. */
+export function runEventLoop(node: NodeBinary, seconds: number, allowed: number): Report {
+  const name = 'event loop beside the Trainer'
+  const program = fileURLToPath(new URL('event-loop.ts', import.meta.url))
+  const { stdout, stderr, status, signal } = spawnSync(node.path, [...tsx, program, String(seconds)], { encoding: 'utf8' })
+  if (status !== 0) return { name, figures: '', faults: [`ended with ${status ?? signal}: ${stderr.trim()}`] }
+  const { steps, seconds: took, median, p99, most: longest } = JSON.parse(stdout) as LoopDelay
+  return {
+    name,
+    figures:
+      `${((1000 * took) / steps).toFixed(1)} ms a step; a timer of 1 ms fired after ${median.toFixed(1)} ms in the ` +
+      `median, 99% within ${p99.toFixed(1)} ms, all within ${longest.toFixed(1)} ms`,
+    faults: check(p99 < allowed, `the 99th percentile is ${p99.toFixed(1)} ms; ${allowed} ms are allowed`),
+  }
+}

@@ -4,7 +4,7 @@
  */
 import { parseArgs } from 'node:util'
 import { endings, runEnding } from './endings.js'
-import { loops, type Report, runLoop, runTrainers } from './measure.js'
+import { loops, type Report, runEventLoop, runLoop, runTrainers } from './measure.js'
 import { nodesToTest } from './nodes.js'
 
 const { values } = parseArgs({ options: { steps: { type: 'string', default: '5000' } } })
@@ -26,6 +26,7 @@ for (const node of nodesToTest('20,22,24')) {
   process.stdout.write(`Node ${node.version}, ${steps} steps each\n`)
   for (const name of loops) print(runLoop(node, name, steps))
   print(await runTrainers(node, Math.ceil(steps / turnSteps), turnSteps, 1.1))
+  print(runEventLoop(node, 5, 30))
   for (const name of endings) print(runEnding(node, name))
 }
 process.stdout.write(`${passed} passed, ${failed} failed\n`)
