@@ -4,9 +4,9 @@ import { run } from '../../backend/dispatch.js'
 import { ValueError } from '../../core/errors.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
-import { add, div, gt, lt, maximum, minimum, mul, sub, where } from './arithmetic.js'
+import { add, div, gt, le, lt, maximum, minimum, mul, sub, where } from './arithmetic.js'
 import { arithmetic, checkedSpec, checkScalar, floating, like, specOf } from './common.js'
-import { castTo, clamp, erf, exp, log1p, neg } from './functions.js'
+import { clamp, erf, exp, log1p, neg } from './functions.js'
 
 type Kernel = 'relu' | 'silu' | 'mish' | 'hardswish' | 'gelu' | 'softplus' | 'elu' | 'leaky_relu' | 'sigmoid' | 'tanh'
 
@@ -54,7 +54,8 @@ const stableSoftplus = (x: Tensor): Tensor => add(maximum(x, 0), log1p(exp(neg(a
 const absolute = (x: Tensor): Tensor => maximum(x, neg(x))
 const logistic = (x: Tensor): Tensor => div(1, add(exp(neg(x)), 1))
 
-const reluOf = activation<None>('relu', (x) => mul(x, castTo(gt(x, 0), x.dtype)))
+// The comparison this way round: NaN stays NaN.
+const reluOf = activation<None>('relu', (x) => where(le(x, 0), 0, x))
 const sigmoidOf = activation<None>('sigmoid', logistic, (g, y) => mul(g, mul(y, sub(1, y))))
 const tanhOf = activation<None>(
   'tanh',
