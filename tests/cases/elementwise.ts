@@ -6,6 +6,7 @@ import {
   type Case,
   constant,
   type ErrorCase,
+  exactly,
   type Input,
   integers,
   label,
@@ -67,7 +68,7 @@ const quarters: Make = (shape) => ({
   values: (random, count) => Float64Array.from({ length: count }, () => Math.round(random() * 8) / 4),
 })
 
-export const cases: readonly Case[] = [
+const finite: readonly Case[] = [
   ...binary('add', f.add, smooth, smooth),
   ...binary('sub', f.sub, smooth, smooth),
   ...binary('mul', f.mul, smooth, smooth),
@@ -196,6 +197,46 @@ export const cases: readonly Case[] = [
   ...unary('elu', (x) => f.elu(x, { alpha: 0.7 }), kinkAt(0)),
   ...unary('leaky_relu', (x) => f.leakyRelu(x, { negativeSlope: 0.2 }), kinkAt(0)),
 ]
+
+/** At the ends of the numbers: what is NaN, infinite or a zero is so on every device. */
+const special = exactly([11], 'float', [
+  Number.NaN,
+  Number.POSITIVE_INFINITY,
+  Number.NEGATIVE_INFINITY,
+  0,
+  -0,
+  1,
+  -1,
+  20,
+  -20,
+  87,
+  -87,
+])
+const ends: readonly [string, (x: f.Tensor) => f.Tensor][] = [
+  ...(
+    ['neg', 'abs', 'sign', 'floor', 'square', 'exp', 'log', 'log1p', 'sqrt', 'rsqrt', 'reciprocal', 'erf'] as const
+  ).map((op): [string, (x: f.Tensor) => f.Tensor] => [op, f[op]]),
+  ...(['relu', 'sigmoid', 'tanh', 'gelu', 'softplus', 'elu', 'hardswish', 'silu', 'mish'] as const).map(
+    (op): [string, (x: f.Tensor) => f.Tensor] => [op, (x) => f[op](x)],
+  ),
+  ['leaky_relu', (x) => f.leakyRelu(x)],
+  ['clamp', (x) => f.clamp(x, -2, 3)],
+  ['maximum', (x) => f.maximum(x, f.mul(x, -1))],
+  ['minimum', (x) => f.minimum(f.mul(x, -1), x)],
+  ['pow_scalar', (x) => f.pow(x, 3)],
+  ['gt', (x) => f.gt(x, f.mul(x, -1))],
+  ['eq', (x) => f.eq(x, x)],
+  ['where', (x) => f.where(f.gt(x, 0), x, f.exp(x))],
+]
+
+const atEnds: readonly Case[] = ends.map(([op, fn]) => ({
+  op,
+  name: 'NaN, infinities and zeros',
+  inputs: [special],
+  call: fn,
+}))
+
+export const cases: readonly Case[] = [...finite, ...atEnds]
 
 const x = normal([3, 4])
 

@@ -1,5 +1,5 @@
 import * as f from '../../lib/index.js'
-import { type Case, constant, distinct, type ErrorCase, type Input, integers, label, normal } from './case.js'
+import { type Case, constant, distinct, type ErrorCase, exactly, type Input, integers, label, normal } from './case.js'
 
 type Dim = number | readonly number[] | null
 
@@ -37,7 +37,7 @@ function reduce(
 
 const x = normal([3, 4])
 
-export const cases: readonly Case[] = [
+const finite: readonly Case[] = [
   ...reduce('sum', f.sum, normal),
   ...reduce('sum', f.mean, normal),
   // The difference from the mean cancels, and std has a pole at 0: more of the dtype's digits go.
@@ -96,6 +96,45 @@ export const cases: readonly Case[] = [
   })),
   { op: 'cumsum', name: 'int32', inputs: [integers([5, 33], -99, 99)], call: (t) => f.cumsum(t, 1) },
 ]
+
+/** Rows with NaN and infinities, and one without. */
+const rows = exactly([4, 3], 'float', [
+  1,
+  Number.NaN,
+  3,
+  Number.POSITIVE_INFINITY,
+  2,
+  1,
+  Number.NEGATIVE_INFINITY,
+  Number.NEGATIVE_INFINITY,
+  5,
+  3,
+  2,
+  1,
+])
+
+const atEnds: readonly Case[] = (
+  [
+    ['sum', (t) => f.sum(t, 1)],
+    ['amax', (t) => f.amax(t, 1)],
+    ['amin', (t) => f.amin(t, 1)],
+    ['argmax', (t) => f.argmax(t, 1)],
+    ['argmin', (t) => f.argmin(t, 1)],
+    ['cumsum', (t) => f.cumsum(t, 1)],
+    ['exp', (t) => f.logsumexp(t, 1)],
+    ['softmax', (t) => f.softmax(t, 1)],
+    ['log_softmax', (t) => f.logSoftmax(t, 1)],
+  ] as readonly [string, (t: f.Tensor) => f.Tensor][]
+).map(([op, fn]) => ({
+  op,
+  name: `NaN and infinities in rows: ${op}`,
+  inputs: [rows],
+  call: fn,
+  length: 3,
+  ...(op === 'log_softmax' && { without: { composite: 'of a row with an infinity it keeps what is finite' } }),
+}))
+
+export const cases: readonly Case[] = [...finite, ...atEnds]
 
 export const errors: readonly ErrorCase[] = [
   { op: 'sum', name: 'a dimension too many', code: 'ERR_VALUE', mentions: ['2'], call: (make) => f.sum(make(x), 2) },

@@ -87,6 +87,7 @@ describe('coverage', () => {
       'finite differences': 5,
       'second derivative': 1,
       layouts: 24,
+      composite: 1,
       devices: 1,
     })
   })
