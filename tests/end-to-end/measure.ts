@@ -175,7 +175,9 @@ interface LoopDelay {
 export function runEventLoop(node: NodeBinary, seconds: number, allowed: number): Report {
   const name = 'event loop beside the Trainer'
   const program = fileURLToPath(new URL('event-loop.ts', import.meta.url))
-  const { stdout, stderr, status, signal } = spawnSync(node.path, [...tsx, program, String(seconds)], { encoding: 'utf8' })
+  const { stdout, stderr, status, signal } = spawnSync(node.path, [...tsx, program, String(seconds)], {
+    encoding: 'utf8',
+  })
   if (status !== 0) return { name, figures: '', faults: [`ended with ${status ?? signal}: ${stderr.trim()}`] }
   const { steps, seconds: took, median, p99, most: longest } = JSON.parse(stdout) as LoopDelay
   return {

@@ -21,6 +21,7 @@ describe.skipIf(unavailable('cpu') !== null && process.env['FIRESTEEL_REQUIRE'] 
   // Twice what is promised: other work takes the cores away for longer than the Trainer does.
   it('train beside other work of the event loop', () => {
     const { faults, figures } = runEventLoop(thisNode, 2, 60)
+    process.stdout.write(`event loop: ${figures}\n`)
     expect(faults, figures).toEqual([])
   }, 60_000)
 
