@@ -18,6 +18,8 @@ export interface Work {
   readonly run: () => void
   /** Called once, before any `run`. */
   readonly check: () => Check
+  /** Calls that a check takes. */
+  readonly checkCalls: number
   /** Terms of the longest sum behind one number of the check, rounding of consecutive layers included. */
   readonly reduces: number
   /** Floating point operations of a call, roughly: whether the reference device can be asked for it. */
@@ -62,6 +64,7 @@ export function operator(forward: () => Tensor, leaves: readonly Tensor[], costs
   }
   return {
     ...costs,
+    checkCalls: 1,
     run: () => scope(() => void call()),
     check: () =>
       scope(() => ({
@@ -86,6 +89,7 @@ export function training(model: nn.Module, loss: () => Tensor, costs: Costs): Wo
   }
   return {
     ...costs,
+    checkCalls: 3,
     run: () => scope(() => void step()),
     check: () => ({ losses: [0, 1, 2].map(() => scope(() => step().item())) }),
   }
