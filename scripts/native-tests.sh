@@ -54,8 +54,9 @@ link() { # <program> <object...>
   printf 'all: %s\n%s: %s\n\t%s -pthread %s $^ -o $@\n' "$1" "$1" "${*:2}" "$CXX" "${CXXFLAGS:-}"
 }
 makefile() {
-  local source object core=() kernels isa_flags
+  local source object core=() kernels kernel_flags isa_flags
   echo 'all:'
+  kernel_flags=$(list flags.kernels | tr '\n' ' ')
   for source in $(list core | grep -v core/isa.cpp); do # isa.cpp wants the kernels of all instruction sets
     object=$root/core/$(basename "$source" .cpp).o
     core+=("$object")
@@ -76,7 +77,7 @@ makefile() {
       object=${source#native/cpu/}
       object=$root/$isa/$(tr / - <<< "${object%.cpp}").o
       kernels+=("$object")
-      rule "$object" "$source" "$(list flags.kernels | tr '\n' ' ')" "$isa_flags"
+      rule "$object" "$source" "$kernel_flags" "$isa_flags"
     done
     for name in "${tests[@]}"; do
       of_isa "$name" || continue
