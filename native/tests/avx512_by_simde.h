@@ -111,7 +111,7 @@ static inline __m512 scaled(__m512 a, __m512 k) {
 #define _mm512_max_ps simde_mm512_max_ps
 #define _mm512_min_epi32 simde_mm512_min_epi32
 #define _mm512_min_ps simde_mm512_min_ps
-#define _mm512_roundscale_ps simde_mm512_roundscale_ps
+#define _mm512_roundscale_ps(a, imm8) simde_mm512_roundscale_ps(a, (imm8))  // SIMDe's macro lacks the parentheses
 #define _mm512_set1_epi64 simde_mm512_set1_epi64
 #define _mm512_set1_ps simde_mm512_set1_ps
 #define _mm512_setzero_ps simde_mm512_setzero_ps

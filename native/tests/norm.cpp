@@ -143,8 +143,8 @@ void test_batch_norm(int64_t N, int64_t C, int64_t L, BatchOptions o) {
     FIRESTEEL_ISA::batch_norm_backward(c, nullptr, &dweight_alone.view, nullptr, dy.view, x.view, mean.view, rstd.view,
                                        w, o.training);
   });
-  check(!memcmp(dx.view.data, dx_alone.view.data, 4 * dx.size()), std::string(what) + ": dx alone differs");
-  check(!memcmp(dweight.view.data, dweight_alone.view.data, 4 * dweight.size()),
+  check(same_bits(dx.view.data, dx_alone.view.data, 4 * dx.size()), std::string(what) + ": dx alone differs");
+  check(same_bits(dweight.view.data, dweight_alone.view.data, 4 * dweight.size()),
         std::string(what) + ": dweight alone differs");
 
   const size_t n_ = size_t(N), c_ = size_t(C), l_ = size_t(L);

@@ -137,7 +137,7 @@ void test_dropout(int64_t rows, int64_t columns) {
     for (size_t i = 0; i < dense.size(); i++)
       dense[i] = memory[size_t(int64_t(i) / columns * 2 + int64_t(i) % columns * 2 * rows)];
     run<float>(what, {&again}, [&](Context& c) { FIRESTEEL_ISA::dropout(c, again.view, dense.view, position, p); });
-    check(!memcmp(out.view.data, again.view.data, 4 * out.size()), what + ": dense and strided differ");
+    check(same_bits(out.view.data, again.view.data, 4 * out.size()), what + ": dense and strided differ");
   }
 }
 

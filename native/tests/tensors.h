@@ -135,6 +135,9 @@ inline bool near(double got, double want, double allowed) {
   return got == want || (got != got && want != want) || fabs(got - want) <= allowed;
 }
 
+// memcmp wants a pointer even to nothing, which an empty tensor has not.
+inline bool same_bits(const void* a, const void* b, size_t bytes) { return bytes == 0 || !memcmp(a, b, bytes); }
+
 constexpr double epsilon = 0x1p-24;  // of a rounding to float32
 
 }  // namespace firesteel::test
