@@ -5,6 +5,7 @@ import { sameShape } from '../core/shape.js'
 import type { LeafState, Tensor } from '../core/tensor.js'
 import { gradientArithmetic } from './arithmetic.js'
 import type { Node } from './node.js'
+import { checkTensor } from './operator.js'
 import { Pass, type Root } from './pass.js'
 
 export interface BackwardOptions {
@@ -49,6 +50,7 @@ export function grad(
   const createGraph = options.createGraph ?? false
   const wanted = new Map<Node | Tensor, Set<number>>()
   for (const input of inputs) {
+    checkTensor('grad', 'each input', input)
     if (!input.requiresGrad)
       throw new AutogradError('grad', `an input does not want a gradient: ${input.describe()}; set requiresGrad`)
     const target = (input.node as Node | null) ?? input
@@ -80,6 +82,8 @@ export function grad(
 }
 
 function checkRoot(op: string, tensor: Tensor, gradient: Tensor | null): Root {
+  checkTensor(op, 'the root', tensor)
+  if (gradient !== null) checkTensor(op, 'gradient', gradient)
   tensor.storage.check(op)
   if (!tensor.requiresGrad)
     throw new AutogradError(

@@ -97,20 +97,30 @@ function needsOf(inputs: Inputs): Needs {
   return noNeeds
 }
 
+function noTensor(op: string, name: string, value: unknown): DTypeError {
+  const kind =
+    value === null ? 'null' : Array.isArray(value) ? 'an array; wrap it in tensor()' : `of type ${typeof value}`
+  return new DTypeError(op, `${name} must be a tensor, but is ${kind}`)
+}
+
+/** For programs that no compiler has checked: throws unless the value is a tensor. */
+export function checkTensor(op: string, name: string, value: unknown): void {
+  if (!(value instanceof Tensor)) throw noTensor(op, name, value)
+}
+
 /** Checks that all inputs are alive and on one device. */
 function checkInputs(op: string, inputs: Inputs): void {
   let first: Tensor | null = null
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i]
     if (input === null) continue
-    if (!(input instanceof Tensor))
-      throw new DTypeError(op, `input ${i} must be a tensor, but is ${input === undefined ? 'missing' : typeof input}`)
+    if (!(input instanceof Tensor)) throw noTensor(op, `input ${i}`, input)
     input.storage.check(op)
     if (first === null) first = input
     else if (input.storage.device !== first.storage.device)
       throw new DeviceError(
         op,
-        `the tensors are on different devices: ${inputs.map((t) => t?.device.name ?? 'none').join(', ')}; ` +
+        `the tensors are on different devices: ${inputs.map((t) => (t instanceof Tensor ? t.device.name : 'none')).join(', ')}; ` +
           `move them with .to('${first.device.name}')`,
       )
   }
@@ -178,9 +188,11 @@ export function apply<A>(record: OperatorRecord<A>, inputs: Inputs, attrs: A): T
 
 /** Throws unless the tensor has one of the dtypes. */
 export function checkDType(op: string, name: string, tensor: Tensor, allowed: readonly DType[]): void {
-  const { dtype } = tensor
+  // What is no tensor comes to the error below without costing a check.
+  const dtype = (tensor as Tensor | null | undefined)?.dtype
   // A loop, because `includes` is a call.
   for (let i = 0; i < allowed.length; i++) if (allowed[i] === dtype) return
+  checkTensor(op, name, tensor)
   throw new DTypeError(
     op,
     `${name} is ${dtype}, but must be ${allowed.join(' or ')}; convert it with .to('${allowed[0]}')`,

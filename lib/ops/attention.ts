@@ -1,5 +1,12 @@
 /** Scaled dot-product attention (Vaswani et al., 2017), fused and tiled, never holding a row of scores per query in memory. */
-import { applyAll, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import {
+  applyAll,
+  checkDType,
+  checkTensor,
+  defineOperator,
+  type OperatorRecord,
+  type TensorSpec,
+} from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import type { PhiloxPosition } from '../backend/kernels.js'
 import { Faults, formatShape } from '../core/errors.js'
@@ -130,6 +137,7 @@ export interface AttentionOptions {
  */
 export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   const { attnMask = null, isCausal = false, dropoutP = 0, generator } = options
+  for (const [name, x] of Object.entries({ q, k, v })) checkTensor('attention', name, x)
   if (q.ndim === 3 && k.ndim === 3 && v.ndim === 3) {
     const mask = attnMask?.ndim === 3 ? unsqueeze(attnMask, 1) : attnMask
     return squeeze(

@@ -2,6 +2,7 @@
 import {
   apply,
   checkDType,
+  checkTensor,
   defineOperator,
   type Inputs,
   type OperatorRecord,
@@ -183,6 +184,7 @@ export interface Conv2dOptions {
  * H' = floor((H + 2 padding - dilation (kH - 1) - 1) / stride) + 1. Throws ShapeError naming all misfits.
  */
 export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
+  checkTensor('conv2d', 'x', x)
   const [strideH, strideW] = pair('conv2d', 'stride', options.stride ?? 1, 1)
   const [padH, padW] = pair('conv2d', 'padding', options.padding ?? 0, 0)
   const [dilationH, dilationW] = pair('conv2d', 'dilation', options.dilation ?? 1, 1)

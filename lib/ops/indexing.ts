@@ -1,5 +1,12 @@
 /** Elements picked by indices (int32), and their transposes that add gradients up. */
-import { apply, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import {
+  apply,
+  checkDType,
+  checkTensor,
+  defineOperator,
+  type OperatorRecord,
+  type TensorSpec,
+} from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { normalizeDim, type Shape } from '../core/shape.js'
@@ -85,6 +92,7 @@ const indexAddRecord: OperatorRecord<Select & { readonly size: number }> = defin
 
 /** x's slices along `dim` in the order of `index` (int32, one dimension). An index outside is a late IndexOutOfRangeError. */
 export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
+  checkTensor('indexSelect', 'x', x)
   if (x.ndim === 0) throw new ShapeError('indexSelect', 'x is one number, without a dimension to select along', [[]])
   return apply(selectRecord, [x, index], { dim: normalizeDim('indexSelect', dim, x.ndim), skip: noSkip })
 }
@@ -97,6 +105,7 @@ export interface EmbeddingOptions {
 /** Rows of `weight` [count, features] by `ids` (int32, any shape): [...ids, features]. */
 export function embedding(ids: Tensor, weight: Tensor, { paddingIdx = null }: EmbeddingOptions = {}): Tensor {
   checkDType('embedding', 'ids', ids, ['int32'])
+  checkTensor('embedding', 'weight', weight)
   if (weight.ndim !== 2)
     throw new ShapeError('embedding', `weight must be [count, features], but is ${formatShape(weight.shape)}`, [
       weight.shape,
@@ -165,5 +174,6 @@ const scatterAddRecord: OperatorRecord<Scatter> = defineOperator<Scatter>({
 
 /** out[i][j][k] = x[i][j][index[i][j][k]] for dim 2; index is int32 with x's number of dimensions. */
 export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
+  checkTensor('gather', 'x', x)
   return apply(gatherRecord, [x, index], normalizeDim('gather', dim, x.ndim))
 }

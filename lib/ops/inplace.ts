@@ -1,5 +1,6 @@
 /** The writes in place: `copy_`, `fill_`, accumulation. Everything else makes new tensors. */
 import { isGradEnabled } from '../autograd/mode.js'
+import { checkTensor } from '../autograd/operator.js'
 import { run } from '../backend/dispatch.js'
 import { AutogradError, DeviceError, DTypeError, formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { broadcastShapes, type Shape, sameShape } from '../core/shape.js'
@@ -13,6 +14,7 @@ export function copyInto(dst: Tensor, src: Tensor, op: string): void {
 }
 
 function checkWritable(op: string, dst: Tensor): void {
+  checkTensor(op, 'the tensor', dst)
   dst.storage.check(op)
   if (dst.requiresGrad && isGradEnabled())
     throw new AutogradError(
@@ -24,6 +26,7 @@ function checkWritable(op: string, dst: Tensor): void {
 /** Overwrites the elements with those of `src`, broadcast and converted. Under noGrad for tensors that want a gradient. */
 export function copy_<S extends Shape>(dst: Tensor<S>, src: Tensor): Tensor<S> {
   checkWritable('copy_', dst)
+  checkTensor('copy_', 'src', src)
   src.storage.check('copy_')
   if (src.device !== dst.device)
     throw new DeviceError(

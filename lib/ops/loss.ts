@@ -1,5 +1,12 @@
 /** Losses: cross entropy (fused) and mean squared error. */
-import { applyAll, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import {
+  applyAll,
+  checkDType,
+  checkTensor,
+  defineOperator,
+  type OperatorRecord,
+  type TensorSpec,
+} from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { Faults, formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { type Shape, sameShape } from '../core/shape.js'
@@ -153,6 +160,8 @@ function reduceLoss(losses: Tensor, reduction: Reduction): Tensor {
 /** Mean of (input - target)^2 over all elements. Throws ShapeError unless both have one shape. */
 export function mseLoss(input: Tensor, target: Tensor, { reduction = 'mean' }: { reduction?: Reduction } = {}): Tensor {
   checkReduction('mseLoss', reduction)
+  checkTensor('mseLoss', 'input', input)
+  checkTensor('mseLoss', 'target', target)
   if (!sameShape(input.shape, target.shape))
     throw new ShapeError(
       'mseLoss',

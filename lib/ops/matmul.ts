@@ -1,5 +1,12 @@
 /** Matrix products: matmul (batched, broadcast) and linear. */
-import { apply, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import {
+  apply,
+  checkDType,
+  checkTensor,
+  defineOperator,
+  type OperatorRecord,
+  type TensorSpec,
+} from '../autograd/operator.js'
 import { contiguous, empty, run } from '../backend/dispatch.js'
 import { DTypeError, Faults, formatShape, ShapeError } from '../core/errors.js'
 import { broadcastShapes, countOf, denseStrides, type Shape } from '../core/shape.js'
@@ -73,6 +80,8 @@ export function matmul<A extends Shape, B extends Shape>(
 ): Tensor<MatmulShape<A, B>> {
   const left: Tensor = a
   const right: Tensor = b
+  checkTensor('matmul', 'a', left)
+  checkTensor('matmul', 'b', right)
   if (left.ndim === 0 || right.ndim === 0)
     throw new ShapeError(
       'matmul',
@@ -155,6 +164,8 @@ export function linear<S extends Shape, W extends Shape>(
   bias: Tensor | null = null,
 ): Tensor<WithLast<S, W extends readonly [infer Out extends number, number] ? Out : number>> {
   const input: Tensor = x
+  checkTensor('linear', 'x', input)
+  checkTensor('linear', 'weight', weight)
   const row = input.ndim === 1
   const out = apply(linearRecord, [row ? unsqueeze(input, 0) : input, weight, bias], null)
   return (row ? squeeze(out, 0) : out) as Tensor as Tensor<

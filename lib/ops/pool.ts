@@ -3,6 +3,7 @@ import {
   apply,
   applyAll,
   checkDType,
+  checkTensor,
   defineOperator,
   type OperatorRecord,
   type TensorSpec,
@@ -165,6 +166,7 @@ function window(op: string, kernelSize: Pair, stride: Pair | undefined, padding:
 
 /** The largest element of each window; padding never wins. */
 export function maxPool2d(x: Tensor, kernelSize: Pair, { stride, padding, dilation }: MaxPool2dOptions = {}): Tensor {
+  checkTensor('maxPool2d', 'x', x)
   const [dilationH, dilationW] = pair('maxPool2d', 'dilation', dilation ?? 1, 1)
   const attrs = { ...window('maxPool2d', kernelSize, stride, padding), dilationH, dilationW }
   return batched(x, (images) => applyAll(maxPoolRecord, [images], attrs)[0] as Tensor)
@@ -184,6 +186,7 @@ export function avgPool2d(
   kernelSize: Pair,
   { stride, padding, countIncludePad = true }: AvgPool2dOptions = {},
 ): Tensor {
+  checkTensor('avgPool2d', 'x', x)
   const attrs = { ...window('avgPool2d', kernelSize, stride, padding), countIncludePad }
   return batched(x, (images) => apply(avgPoolRecord, [images], attrs))
 }

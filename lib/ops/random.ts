@@ -1,5 +1,5 @@
 /** Random tensors and dropout. Every function takes an optional `generator`; the default one is seeded by `manualSeed`. */
-import { apply, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import type { PhiloxPosition } from '../backend/kernels.js'
 import { ValueError } from '../core/errors.js'
@@ -111,6 +111,7 @@ export function dropout<S extends Shape>(
   p = 0.5,
   { training = true, generator }: DropoutOptions = {},
 ): Tensor<S> {
+  checkTensor('dropout', 'x', x)
   checkProbability('dropout', p)
   if (!training || p === 0) return x
   return dropoutAt(x, p, (generator ?? defaultGenerator()).take(x.numel)) as Tensor<S>

@@ -1,5 +1,5 @@
 /** From tensors back to JavaScript, and from device to device. */
-import { apply, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { device as findDevice } from '../backend/devices.js'
 import { contiguous, empty, run } from '../backend/dispatch.js'
 import type { Device } from '../core/device.js'
@@ -78,6 +78,7 @@ const transfer: OperatorRecord<Transfer> = defineOperator<Transfer>({
 
 /** Converted to another dtype, or copied to another device ('cpu', 'reference', 'cuda'); itself where it is there already. */
 export function to<S extends Shape>(x: Tensor<S>, target: DType | string | Device): Tensor<S> {
+  checkTensor('to', 'x', x)
   if (typeof target === 'string' && isDType(target)) return castTo(x, target)
   const device = findDevice(target)
   return x.device === device ? x : (apply(transfer, [x], { from: x.device, to: device }) as Tensor<S>)

@@ -1,5 +1,12 @@
 /** LSTM (Hochreiter and Schmidhuber, 1997), gates i, f, g, o as in PyTorch: one fused kernel a layer and direction. */
-import { applyAll, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import {
+  applyAll,
+  checkDType,
+  checkTensor,
+  defineOperator,
+  type OperatorRecord,
+  type TensorSpec,
+} from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { Faults, formatShape, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
@@ -167,6 +174,7 @@ export function lstm(
     () => `x must be ${batchFirst ? '[B, T, I]' : '[T, B, I]'} or [T, I], but is ${formatShape(x.shape)}`,
   )
   faults.throwShape('lstm', [x.shape])
+  for (const w of weights) for (const name of ['wIh', 'wHh'] as const) checkTensor('lstm', name, w?.[name])
   const single = x.ndim === 2
   const batchDim = single ? 1 : batchFirst ? 0 : 1
   let sequence = single ? unsqueeze(x, 1) : batchFirst ? transpose(x, 0, 1) : x

@@ -1,5 +1,12 @@
 /** Reductions over dimensions: sums, extremes and what is built of them. */
-import { apply, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import {
+  apply,
+  checkDType,
+  checkTensor,
+  defineOperator,
+  type OperatorRecord,
+  type TensorSpec,
+} from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { ValueError } from '../core/errors.js'
 import { countOf, normalizeDim, normalizeDims, reducedShape, type Shape, sameShape } from '../core/shape.js'
@@ -50,12 +57,14 @@ function drop(x: Tensor, shape: Shape, dims: readonly number[], keepdim: boolean
 
 /** Sum over `dim` (a number, several, or null for all). Accumulated in float32 or wider, in a fixed order. */
 export function sum(x: Tensor, dim: Dim = null, { keepdim = false }: ReduceOptions = {}): Tensor {
+  checkTensor('sum', 'x', x)
   const dims = normalizeDims('sum', dim, x.ndim)
   return drop(apply(sumRecord, [x], { dims, scale: 1 }), x.shape, dims, keepdim)
 }
 
 /** Mean over `dim`; NaN of nothing. */
 export function mean(x: Tensor, dim: Dim = null, { keepdim = false }: ReduceOptions = {}): Tensor {
+  checkTensor('mean', 'x', x)
   checkDType('mean', 'x', x, floating)
   const dims = normalizeDims('mean', dim, x.ndim)
   const count = dims.reduce((product, d) => product * (x.shape[d] as number), 1)
@@ -109,12 +118,14 @@ const aminRecord = extreme('amin')
 
 /** Largest value over `dim`; NaN if there is one. */
 export function amax(x: Tensor, dim: Dim = null, { keepdim = false }: ReduceOptions = {}): Tensor {
+  checkTensor('amax', 'x', x)
   const dims = normalizeDims('amax', dim, x.ndim)
   return drop(apply(amaxRecord, [x], dims), x.shape, dims, keepdim)
 }
 
 /** Smallest value over `dim`; NaN if there is one. */
 export function amin(x: Tensor, dim: Dim = null, { keepdim = false }: ReduceOptions = {}): Tensor {
+  checkTensor('amin', 'x', x)
   const dims = normalizeDims('amin', dim, x.ndim)
   return drop(apply(aminRecord, [x], dims), x.shape, dims, keepdim)
 }
@@ -151,11 +162,13 @@ function argOf(record: OperatorRecord<number>, x: Tensor, dim: number | null, ke
 
 /** Index (int32) of the first largest element along `dim`, or of the flattened tensor where null. */
 export function argmax(x: Tensor, dim: number | null = null, { keepdim = false }: ReduceOptions = {}): Tensor {
+  checkTensor('argmax', 'x', x)
   return argOf(argmaxRecord, x, dim, keepdim)
 }
 
 /** Index (int32) of the first smallest element along `dim`, or of the flattened tensor where null. */
 export function argmin(x: Tensor, dim: number | null = null, { keepdim = false }: ReduceOptions = {}): Tensor {
+  checkTensor('argmin', 'x', x)
   return argOf(argminRecord, x, dim, keepdim)
 }
 
@@ -179,12 +192,14 @@ const cumsumRecord: OperatorRecord<{ dim: number; reverse: boolean }> = defineOp
 
 /** Running sum along `dim`. */
 export function cumsum<S extends Shape>(x: Tensor<S>, dim: number): Tensor<S> {
+  checkTensor('cumsum', 'x', x)
   if (x.ndim === 0) return mul(x, 1) as Tensor<S>
   return apply(cumsumRecord, [x], { dim: normalizeDim('cumsum', dim, x.ndim), reverse: false }) as Tensor<S>
 }
 
 /** log(sum(exp(x))) over `dim`, without overflow. */
 export function logsumexp(x: Tensor, dim: Dim = null, { keepdim = false }: ReduceOptions = {}): Tensor {
+  checkTensor('logsumexp', 'x', x)
   const dims = normalizeDims('logsumexp', dim, x.ndim)
   const peak = amax(detach(x), dims, { keepdim: true })
   // An infinite peak would make inf - inf; it is then the result by itself.
@@ -204,6 +219,7 @@ export interface VarOptions extends ReduceOptions {
 
 /** Variance over `dim`. */
 export function variance(x: Tensor, dim: Dim = null, { keepdim = false, correction = 1 }: VarOptions = {}): Tensor {
+  checkTensor('variance', 'x', x)
   const dims = normalizeDims('var', dim, x.ndim)
   const count = dims.reduce((product, d) => product * (x.shape[d] as number), 1)
   const squares = square(sub(x, mean(x, dims, { keepdim: true })))
@@ -212,5 +228,6 @@ export function variance(x: Tensor, dim: Dim = null, { keepdim = false, correcti
 
 /** Standard deviation over `dim`. */
 export function std(x: Tensor, dim: Dim = null, options: VarOptions = {}): Tensor {
+  checkTensor('std', 'x', x)
   return sqrt(variance(x, dim, options))
 }

@@ -1,5 +1,12 @@
 /** Views, which cost nothing and share memory, and the copies that rearrange. */
-import { apply, applyAll, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import {
+  apply,
+  applyAll,
+  checkTensor,
+  defineOperator,
+  type OperatorRecord,
+  type TensorSpec,
+} from '../autograd/operator.js'
 import { contiguous as denseCopy, empty, run } from '../backend/dispatch.js'
 import { DTypeError, formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { checkShape, countOf, denseStrides, normalizeDim, type Shape, sameShape } from '../core/shape.js'
@@ -31,16 +38,19 @@ const cloneRecord = defineOperator<null>({
 
 /** A dense copy with memory of its own. */
 export function clone<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  checkTensor('clone', 'x', x)
   return apply(cloneRecord, [x], null) as Tensor<S>
 }
 
 /** The tensor itself if its elements lie dense in row-major order, else a copy that does. */
 export function contiguous<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  checkTensor('contiguous', 'x', x)
   return x.isContiguous ? x : clone(x)
 }
 
 /** The same memory, outside of the graph. */
 export function detach<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  checkTensor('detach', 'x', x)
   return new Tensor(x.storage, x.shape, x.strides, x.offset)
 }
 
@@ -120,12 +130,14 @@ function resolveShape(op: string, x: Tensor, shape: Shape): Shape {
 
 /** The same elements in row-major order under another shape; one size may be -1. A view where possible, else a copy. */
 export function reshape<const S extends Shape>(x: Tensor, shape: S): Tensor<Mutable<S>> {
+  checkTensor('reshape', 'x', x)
   const resolved = resolveShape('reshape', x, shape)
   return (sameShape(resolved, x.shape) ? x : apply(reshapeRecord, [x], resolved)) as Tensor as Tensor<Mutable<S>>
 }
 
 /** As reshape, but never copies: throws ShapeError where the strides do not allow it. */
 export function view<const S extends Shape>(x: Tensor, shape: S): Tensor<Mutable<S>> {
+  checkTensor('view', 'x', x)
   const resolved = resolveShape('view', x, shape)
   if (reshapedStrides(x, resolved) === null)
     throw new ShapeError(
@@ -138,6 +150,7 @@ export function view<const S extends Shape>(x: Tensor, shape: S): Tensor<Mutable
 
 /** Dimensions `start` to `end` (inclusive) joined into one. */
 export function flatten(x: Tensor, start = 0, end = -1): Tensor {
+  checkTensor('flatten', 'x', x)
   if (x.ndim === 0) return reshape(x, [1])
   const a = normalizeDim('flatten', start, x.ndim)
   const b = normalizeDim('flatten', end, x.ndim)
@@ -147,12 +160,14 @@ export function flatten(x: Tensor, start = 0, end = -1): Tensor {
 
 /** A new dimension of size 1 before `dim`. */
 export function unsqueeze(x: Tensor, dim: number): Tensor {
+  checkTensor('unsqueeze', 'x', x)
   const d = normalizeDim('unsqueeze', dim, x.ndim + 1)
   return reshape(x, [...x.shape.slice(0, d), 1, ...x.shape.slice(d)])
 }
 
 /** Without the dimension `dim` if its size is 1, or without all of size 1. */
 export function squeeze(x: Tensor, dim?: number): Tensor {
+  checkTensor('squeeze', 'x', x)
   if (dim === undefined)
     return reshape(
       x,
@@ -194,6 +209,7 @@ const permuteRecord = defineOperator<readonly number[]>({
 
 /** Dimensions in another order: result dimension i is x's `dims[i]`. A view. */
 export function permute(x: Tensor, dims: readonly number[]): Tensor {
+  checkTensor('permute', 'x', x)
   const order = dims.map((d) => normalizeDim('permute', d, x.ndim))
   if (order.length !== x.ndim || new Set(order).size !== x.ndim)
     throw new ValueError(
@@ -205,6 +221,7 @@ export function permute(x: Tensor, dims: readonly number[]): Tensor {
 
 /** Two dimensions swapped. A view. */
 export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
+  checkTensor('transpose', 'x', x)
   const a = normalizeDim('transpose', dim0, x.ndim)
   const b = normalizeDim('transpose', dim1, x.ndim)
   const order = x.shape.map((_, i) => (i === a ? b : i === b ? a : i))
@@ -231,6 +248,7 @@ const expandRecord = defineOperator<Shape>({
 
 /** Repeated along dimensions of size 1 (and new leading ones) without copying; -1 keeps a size. */
 export function expand<const S extends Shape>(x: Tensor, shape: S): Tensor<Mutable<S>> {
+  checkTensor('expand', 'x', x)
   const lead = shape.length - x.ndim
   const target = shape.map((size, i) => (size === -1 && i >= lead ? (x.shape[i - lead] as number) : size))
   checkShape('expand', target)
@@ -307,6 +325,7 @@ function oneDim(x: Tensor, dim: number, start: number, step: number, size: numbe
 
 /** `length` elements of `dim` from `start`. A view. Throws ValueError if they do not lie inside. */
 export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
+  checkTensor('narrow', 'x', x)
   const d = normalizeDim('narrow', dim, x.ndim)
   const size = x.shape[d] ?? 0
   const first = start < 0 ? start + size : start
@@ -327,6 +346,7 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
 
 /** The slice at `index` of `dim`, without that dimension; negative counts from the end. A view. */
 export function select(x: Tensor, dim: number, index: number): Tensor {
+  checkTensor('select', 'x', x)
   const d = normalizeDim('select', dim, x.ndim)
   const size = x.shape[d] ?? 0
   if (x.ndim === 0 || !Number.isInteger(index) || index < -size || index >= size)
@@ -342,6 +362,7 @@ export type SliceIndex = number | readonly [start: number | null, end: number | 
  * beyond it are cut off, steps are positive. A view. `slice(x, 0, [1, 3])` is `x[0, 1:3]`.
  */
 export function slice(x: Tensor, ...indices: readonly SliceIndex[]): Tensor {
+  checkTensor('slice', 'x', x)
   if (indices.length > x.ndim)
     throw new ValueError('slice', `${indices.length} indices for ${x.ndim} dimensions of ${formatShape(x.shape)}`)
   const starts: number[] = []
@@ -419,6 +440,7 @@ const splitRecord = defineOperator<Split>({
 
 /** Pieces of `size` along `dim` (the last may be smaller), or of the given sizes. Views. */
 export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
+  checkTensor('split', 'x', x)
   const d = normalizeDim('split', dim, x.ndim)
   const total = x.shape[d] ?? 0
   if (typeof size === 'number' && !(Number.isInteger(size) && size > 0))
@@ -440,6 +462,7 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
 
 /** At most `chunks` pieces of equal size (the last may be smaller). Views. */
 export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
+  checkTensor('chunk', 'x', x)
   if (!(Number.isInteger(chunks) && chunks > 0))
     throw new ValueError('chunk', `chunks is ${chunks}, but must be a positive integer`)
   const size = x.shape[normalizeDim('chunk', dim, x.ndim)] ?? 0
@@ -451,6 +474,7 @@ export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
  * PyTorch; negative amounts cut off.
  */
 export function pad(x: Tensor, amounts: readonly number[], value = 0): Tensor {
+  checkTensor('pad', 'x', x)
   const faulty = amounts.length % 2 !== 0 || amounts.length > 2 * x.ndim || amounts.some((a) => !Number.isInteger(a))
   if (faulty)
     throw new ValueError(
@@ -518,6 +542,7 @@ const catRecord = defineOperator<number>({
 
 /** Tensors one after another along `dim`. */
 export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
+  for (const x of tensors) checkTensor('cat', 'each of the list', x)
   const rank = tensors[0]?.ndim ?? 1
   if (rank === 0) throw new ShapeError('cat', 'tensors without dimensions cannot be joined; use stack', [[]])
   return apply(catRecord, tensors, normalizeDim('cat', dim, rank))
@@ -525,6 +550,7 @@ export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
 
 /** Tensors of one shape along a new dimension. */
 export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
+  for (const x of tensors) checkTensor('stack', 'each of the list', x)
   const first = tensors[0]
   if (first === undefined) throw new ValueError('stack', 'there is nothing to join: the list of tensors is empty')
   for (const x of tensors)

@@ -1,5 +1,5 @@
 /** Softmax and its logarithm over one dimension. */
-import { apply, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { normalizeDim, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -56,10 +56,12 @@ const logSoftmaxRecord = define({
 
 /** exp(x) / sum(exp(x)) along `dim`, without overflow. */
 export function softmax<S extends Shape>(x: Tensor<S>, dim: number): Tensor<S> {
+  checkTensor('softmax', 'x', x)
   return apply(softmaxRecord, [x], normalizeDim('softmax', dim, x.ndim)) as Tensor<S>
 }
 
 /** log(softmax(x)), accurate where softmax underflows. */
 export function logSoftmax<S extends Shape>(x: Tensor<S>, dim: number): Tensor<S> {
+  checkTensor('logSoftmax', 'x', x)
   return apply(logSoftmaxRecord, [x], normalizeDim('logSoftmax', dim, x.ndim)) as Tensor<S>
 }

@@ -1,7 +1,7 @@
 /**
  * Calls the public functions with sound arguments of which some are made wrong. Each call gives a result or throws, at once
  * or when the device is waited for, one of Firesteel's errors or a TypeError whose message names the operator (but where the
- * compiler would have refused the call, the language's own TypeError will do). Afterwards the device computes as before.
+ * compiler would have refused an argument other than a tensor, the language's own TypeError will do). Afterwards the device computes as before.
  *
  * `tsx api.ts SEED SECONDS FILE`: writes what it is about to call into FILE, so that a crash or a hang can be told.
  */
@@ -54,17 +54,17 @@ const wrongThings: readonly (() => unknown)[] = [
   () => () => 1,
 ]
 
-/** Whether the last call was given what the compiler would have refused: a string for a tensor, too few arguments. */
+/** Whether the last call was given what the compiler would have refused, other than something in place of a tensor. */
 let miscompiled = false
 
-function wrongThing(): unknown {
-  miscompiled = true
+function wrongThing(inPlaceOfTensor: boolean): unknown {
+  if (!inPlaceOfTensor) miscompiled = true
   return pick(wrongThings)()
 }
 
 /** Another value in the place of one, of the same kind mostly. */
 function spoil(value: unknown): unknown {
-  if (random() < 0.2) return wrongThing()
+  if (random() < 0.2) return wrongThing(value instanceof f.Tensor)
   if (typeof value === 'number') return pick(wrongNumbers)
   if (value instanceof f.Tensor) return pick(wrongTensors)()
   if (Array.isArray(value) && value.length > 0) {
@@ -80,7 +80,7 @@ function spoil(value: unknown): unknown {
     const key = pick(Object.keys(value))
     return { ...value, [key]: spoil((value as { [name: string]: unknown })[key]) }
   }
-  return wrongThing()
+  return wrongThing(false)
 }
 
 const firesteelErrors = [

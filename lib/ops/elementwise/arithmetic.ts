@@ -2,6 +2,7 @@
 import {
   apply,
   checkDType,
+  checkTensor,
   defineOperator,
   type Needs,
   type OperatorRecord,
@@ -149,6 +150,7 @@ type Operand = Tensor | number
 function scaled(op: string, x: Tensor, scale: number, shift: number): Tensor {
   checkScalar(op, 'the scalar', scale)
   checkScalar(op, 'the scalar', shift)
+  checkTensor(op, 'the other operand', x)
   if (x.dtype === 'int32' && !(Number.isInteger(scale) && Number.isInteger(shift)))
     throw new DTypeError(
       op,
@@ -165,9 +167,13 @@ function scalarTensor(value: number, other: Tensor): Tensor {
 function operands(op: string, a: Operand, b: Operand): [Tensor, Tensor] {
   if (typeof a === 'number') {
     if (typeof b === 'number') throw new ValueError(op, 'needs at least one tensor, but got two numbers')
+    checkTensor(op, 'b', b)
     return [scalarTensor(checkScalar(op, 'a', a), b), b]
   }
-  return [a, typeof b === 'number' ? scalarTensor(checkScalar(op, 'b', b), a) : b]
+  checkTensor(op, 'a', a)
+  if (typeof b === 'number') return [a, scalarTensor(checkScalar(op, 'b', b), a)]
+  checkTensor(op, 'b', b)
+  return [a, b]
 }
 
 type Result<A extends Operand, B extends Operand> =
@@ -300,6 +306,8 @@ const whereRecord = defineOperator<null>({
 
 /** a where the condition (bool) holds, else b; all three broadcast, a and b may be numbers. */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
+  checkTensor('where', 'condition', condition)
+  for (const x of [a, b]) if (typeof x !== 'number') checkTensor('where', 'each value', x)
   const tensorOf = (value: Operand, other: Operand): Tensor => {
     if (typeof value !== 'number') return value
     if (typeof other !== 'number') return scalarTensor(value, other)
