@@ -4,7 +4,15 @@
  */
 import { writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Device, describeDevice, device as findDevice, setDefaultDevice, tensor, unavailable } from 'firesteel'
+import {
+  type Device,
+  DeviceError,
+  describeDevice,
+  device as findDevice,
+  setDefaultDevice,
+  tensor,
+  unavailable,
+} from 'firesteel'
 import { NativeDevice } from '../lib/backend/native/device.js'
 import { differences } from './compare.js'
 import { measureEventLoop } from './event-loop.js'
@@ -145,7 +153,14 @@ async function measure(
 ): Promise<readonly Row[]> {
   const { name } = workload
   const first = peers === null ? null : await peers.sample(name)
-  const players = devices.map((device) => prepare(workload, device, options.repeats, rate))
+  const players = devices.map((device) => {
+    try {
+      return prepare(workload, device, options.repeats, rate)
+    } catch (error) {
+      if (error instanceof DeviceError) return error.message
+      throw error
+    }
+  })
   const torch = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
   for (let repeat = 0; repeat < options.repeats; repeat++) {
     for (const player of players) {

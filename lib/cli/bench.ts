@@ -1,6 +1,7 @@
 /** `firesteel bench`: a few operators and a training step on every device that is there, side by side. */
 import { device as findDevice, unavailable } from '../backend/devices.js'
 import type { Device } from '../core/device.js'
+import { DeviceError } from '../core/errors.js'
 import { scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import * as nn from '../nn/index.js'
@@ -96,6 +97,16 @@ function format(seconds: number): string {
   return seconds >= 1e-3 ? `${(seconds * 1e3).toFixed(2)} ms` : `${(seconds * 1e6).toFixed(1)} us`
 }
 
+/** The time on a device, or that it lacks a kernel for it. */
+function cell(device: Device, make: Workload['make']): string {
+  try {
+    return format(best(device, make(device)))
+  } catch (error) {
+    if (error instanceof DeviceError) return 'no kernel'
+    throw error
+  }
+}
+
 /** Prints a line for each workload. */
 export function bench(print: (line: string) => void): void {
   const names = ['reference', 'cpu', 'cuda']
@@ -106,7 +117,7 @@ export function bench(print: (line: string) => void): void {
   }
   print(`${'workload'.padEnd(30)}${devices.map(({ name }) => name.padStart(14)).join('')}`)
   for (const { name, make } of workloads) {
-    const cells = devices.map((device) => format(best(device, make(device))).padStart(14))
+    const cells = devices.map((device) => cell(device, make).padStart(14))
     print(`${name.padEnd(30)}${cells.join('')}`)
   }
 }
