@@ -26,7 +26,7 @@ for target in "${targets[@]}"; do
     neon)
       if [ "$(uname -m)" = aarch64 ]; then
         scripts/native-tests.sh neon || status=1
-      elif ! command -v aarch64-linux-gnu-g++ qemu-aarch64 > /dev/null; then
+      elif ! command -v aarch64-linux-gnu-g++ > /dev/null || ! command -v qemu-aarch64 > /dev/null; then
         echo 'neon: left out, for want of g++-aarch64-linux-gnu or qemu-user'
       else
         CXX="${cache}aarch64-linux-gnu-g++" RUN='qemu-aarch64 -L /usr/aarch64-linux-gnu' scripts/native-tests.sh neon || status=1
