@@ -1,5 +1,5 @@
 import { nn } from 'firesteel'
-import { type Builder, flag, operator, size } from './work.js'
+import { type Builder, flag, operator, size, slowAttention } from './work.js'
 
 /** Attention of q, k, v [b, heads, t, d]. */
 export const attentionWork: Builder = (w, make) => {
@@ -10,6 +10,6 @@ export const attentionWork: Builder = (w, make) => {
   const [q, k, v] = [input(), input(), input()]
   return operator(() => nn.functional.scaledDotProductAttention(q, k, v, { isCausal }), [q, k, v], {
     reduces: t + d,
-    operations: ((backward ? 14 : 4) * b * heads * t * t * d) / (isCausal ? 2 : 1),
+    operations: (slowAttention * (backward ? 14 : 4) * b * heads * t * t * d) / (isCausal ? 2 : 1),
   })
 }

@@ -1,5 +1,5 @@
 import { nn } from 'firesteel'
-import { type Builder, flag, operator, size } from './work.js'
+import { type Builder, flag, operator, size, slowRecurrence } from './work.js'
 
 /** An LSTM of one layer over x [t, b, i]. */
 export const lstmWork: Builder = (w, make) => {
@@ -10,6 +10,6 @@ export const lstmWork: Builder = (w, make) => {
   layer.requiresGrad_(backward)
   return operator(() => layer.forward(x).output, [x, ...layer.parameters()], {
     reduces: backward ? t * b : i + hidden,
-    operations: (backward ? 6 : 2) * t * b * 4 * hidden * (i + hidden),
+    operations: slowRecurrence * (backward ? 6 : 2) * t * b * 4 * hidden * (i + hidden),
   })
 }

@@ -2,7 +2,7 @@
 import { nn, type Tensor } from 'firesteel'
 import { applyLora } from 'firesteel/finetune'
 import { cnn, Gpt, mlp, Tagger } from './models.js'
-import { type Builder, size, training } from './work.js'
+import { type Builder, size, slowRecurrence, training } from './work.js'
 
 const { crossEntropy } = nn.functional
 
@@ -43,7 +43,7 @@ export const taggerWork: Builder = (w, make) => {
   const model = make.parameters(new Tagger(5000, 128, hidden, 2, { device: make.device }))
   return training(model, () => crossEntropy(model.forward(ids), y), {
     reduces: t * batch,
-    operations: 6 * t * batch * 4 * hidden * (128 + hidden),
+    operations: slowRecurrence * 6 * t * batch * 4 * hidden * (128 + hidden),
   })
 }
 

@@ -22,12 +22,20 @@ export interface Work {
   readonly checkCalls: number
   /** Terms of the longest sum behind one number of the check, rounding of consecutive layers included. */
   readonly reduces: number
-  /** Floating point operations of a call, roughly: whether the reference device can be asked for it. */
+  /**
+   * How much a call asks of the reference device: floating point operations, roughly, more where its kernel is far from the
+   * speed of its matmul.
+   */
   readonly operations: number
 }
 
 /** Makes the workloads of one kind. */
 export type Builder = (workload: Workload, make: Maker) => Work
+
+/** The reference LSTM is written for its meaning: that much slower than matmul. */
+export const slowRecurrence = 12
+/** Likewise attention. */
+export const slowAttention = 2
 
 /** A size of a workload. */
 export function size(workload: Workload, name: string, fallback?: number): number {
