@@ -12,9 +12,10 @@ describe.skipIf(unavailable('cpu') !== null && process.env['FIRESTEEL_REQUIRE'] 
       expect(faults, figures).toEqual([])
     }, 60_000)
 
-  // Other work on the machine meets both processes, but in so few turns not alike: the narrow bound is run.ts's.
+  // Other work on the machine meets both processes, but in so few turns not alike, and V8's own
+  // heap still grows to its size: the narrow bounds are run.ts's.
   it('train beside a large heap', async () => {
-    const { faults, figures } = await runTrainers(thisNode, 6, 100, 2)
+    const { faults, figures } = await runTrainers(thisNode, 6, 100, { ratio: 2, growth: 1.15 })
     expect(faults, figures).toEqual([])
   }, 60_000)
 

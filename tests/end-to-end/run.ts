@@ -9,8 +9,8 @@ import { nodesToTest } from './nodes.js'
 
 const { values } = parseArgs({ options: { steps: { type: 'string', default: '5000' } } })
 const steps = Number(values.steps)
-/** Steps of the Trainer between its turns. */
-const turnSteps = 250
+/** Steps of the Trainer in one turn: long enough for a collection of young objects in each, else as many turns as can be. */
+const turnSteps = 100
 
 let passed = 0
 let failed = 0
@@ -25,7 +25,7 @@ function print({ name, figures, faults }: Report): void {
 for (const node of nodesToTest('20,22,24')) {
   process.stdout.write(`Node ${node.version}, ${steps} steps each\n`)
   for (const name of loops) print(runLoop(node, name, steps))
-  print(await runTrainers(node, Math.ceil(steps / turnSteps), turnSteps, 1.1))
+  print(await runTrainers(node, Math.ceil(steps / turnSteps), turnSteps, { ratio: 1.1, growth: 1.03 }))
   print(runEventLoop(node, 5, 30))
   for (const name of endings) print(runEnding(node, name))
 }
