@@ -116,7 +116,8 @@ void Environment::release(int32_t handle) {
 }
 
 void Environment::track(int32_t handle, napi_value object) {
-  if (!handles_.live(handle) || handles_[handle].reference) return fail("only a live, untracked storage can be tracked");
+  if (!handles_.live(handle) || handles_[handle].reference)
+    return fail("only a live, untracked storage can be tracked");
   const napi_ref reference = make_reference(object);
   if (!reference) return fail("a storage's object is no object");
   handles_.track(handle, reference);
@@ -249,7 +250,8 @@ void Environment::set_handles(napi_value sizes, napi_value freed) {
 }
 
 void Environment::set_status(napi_value status) {
-  if (!status_.pin(env_, status, napi_int32_array) || status_.size() < 1) return fail("status: an Int32Array is wanted");
+  if (!status_.pin(env_, status, napi_int32_array) || status_.size() < 1)
+    return fail("status: an Int32Array is wanted");
   queue_.finish();
   queue_.context().status = static_cast<int32_t*>(status_.data());
 }

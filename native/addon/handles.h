@@ -2,11 +2,10 @@
 // garbage collector's verdict is polled. Tracked handles are in one of three lists, by how many polls they survived:
 // V8 promotes what survives two minor collections, so those are looked at after a major collection only.
 #pragma once
+#include <node_api.h>
 #include <stdint.h>
 
 #include <vector>
-
-#include <node_api.h>
 
 namespace firesteel {
 
@@ -14,7 +13,7 @@ struct Handle {
   napi_ref reference = nullptr;  // weak; null where untracked
   int64_t bytes = 0;
   int32_t previous = -1, next = -1;
-  uint32_t stamp = 0;  // the call that saw it last, and
+  uint32_t stamp = 0;    // the call that saw it last, and
   bool written = false;  // whether that call writes it
   bool live = false;
   uint8_t age = 0;

@@ -144,8 +144,10 @@ void Allocator::release_small(SizeClass& size_class, void* data) {
   }
   // The last slab of a class stays in its list, so that one tensor made and freed in a loop stays cheap.
   if (slab->used > 0 || (!slab->previous && !slab->next)) return;
-  if (slab->previous) slab->previous->next = slab->next;
-  else size_class.partial = slab->next;
+  if (slab->previous)
+    slab->previous->next = slab->next;
+  else
+    size_class.partial = slab->next;
   if (slab->next) slab->next->previous = slab->previous;
   keep(slab, size_class.slab);
 }

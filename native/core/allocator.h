@@ -3,7 +3,8 @@
 // Up to 2 MB a block comes from a slab: an aligned region of 2 or 16 MB that is cut into blocks of one size class, four
 // classes per doubling. A larger block is a mapping of its own, with eight classes per doubling, and may serve a
 // request of up to a quarter less. Freed slabs and blocks stay mapped until they exceed what is live (and a floor),
-// then the longest unused go first. Not thread-safe: whoever runs kernels owns it; only the counts may be read elsewhere.
+// then the longest unused go first. Not thread-safe: whoever runs kernels owns it; only the counts may be read
+// elsewhere.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -22,7 +23,8 @@ class Allocator {
   Allocator(const Allocator&) = delete;
   Allocator& operator=(const Allocator&) = delete;
 
-  // Uninitialised memory, or null if the system gives none even after all caches are flushed. 0 bytes are a valid block.
+  // Uninitialised memory, or null if the system gives none even after all caches are flushed. 0 bytes are a valid
+  // block.
   void* allocate(size_t bytes);
   // `bytes` as in allocate.
   void release(void* data, size_t bytes);

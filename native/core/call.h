@@ -40,8 +40,8 @@ struct Place {
   int64_t fresh_bytes;  // not -1: the storage is made by this call, with so many bytes
 };
 
-// Vectors grow and never shrink: the queue's calls are reused, and no call allocates in the long run. So their sizes mean
-// nothing; the counts do.
+// Vectors grow and never shrink: the queue's calls are reused, and no call allocates in the long run. So their sizes
+// mean nothing; the counts do.
 struct Call {
   const KernelInfo* kernel = nullptr;
   int32_t label = 0;

@@ -15,7 +15,8 @@ enum class DType : uint8_t { float32 = 0, bfloat16 = 1, float16 = 2, int32 = 3, 
 constexpr int max_dims = 8;
 
 // A view of device memory. `data` points at the first element. Sizes and strides count elements. Arguments that are not
-// marked `strided` or `update` in the table of kernels are dense and row-major; their strides are filled in all the same.
+// marked `strided` or `update` in the table of kernels are dense and row-major; their strides are filled in all the
+// same.
 struct View {
   void* data;
   DType dtype;
@@ -39,8 +40,8 @@ struct Philox {
 
 struct Context;  // per queue: threads, scratch memory, error slot
 
-// Runs body(data, chunk) for chunk in [0, chunks), on all threads, claimed dynamically. What a chunk computes may depend on
-// the shape only, never on the thread or on the number of threads: results are equal for every thread count.
+// Runs body(data, chunk) for chunk in [0, chunks), on all threads, claimed dynamically. What a chunk computes may
+// depend on the shape only, never on the thread or on the number of threads: results are equal for every thread count.
 void parallel_chunks(Context& context, int64_t chunks, void (*body)(void* data, int64_t chunk), void* data);
 
 int thread_count(const Context& context);
@@ -51,12 +52,12 @@ void* scratch(Context& context, size_t bytes);
 
 enum class ErrorCode : int32_t { none = 0, shape = 1, index = 2, value = 3, memory = 4, internal = 5 };
 
-// Records the first error of the queue; the text is printf-like and must name what was given and what was expected. May be
-// called from any thread. The kernel goes on (skipping what is wrong) or returns.
+// Records the first error of the queue; the text is printf-like and must name what was given and what was expected. May
+// be called from any thread. The kernel goes on (skipping what is wrong) or returns.
 void record_error(Context& context, ErrorCode code, const char* format, ...) __attribute__((format(printf, 3, 4)));
 
-// For what dispatch has already checked in TypeScript: `if (!expect(context, a.sizes[0] == b.sizes[0], "rows differ")) return;`
-// A call that does not come from dispatch must not reach memory outside its tensors.
+// For what dispatch has already checked in TypeScript: `if (!expect(context, a.sizes[0] == b.sizes[0], "rows differ"))
+// return;` A call that does not come from dispatch must not reach memory outside its tensors.
 static inline bool expect(Context& context, bool condition, const char* what) {
   if (!condition) record_error(context, ErrorCode::internal, "%s", what);
   return condition;
@@ -65,8 +66,9 @@ static inline bool expect(Context& context, bool condition, const char* what) {
 template <class F>
 static inline void parallel(Context& context, int64_t chunks, const F& body) {
   if (chunks == 1) return (void)body(int64_t(0));
-  parallel_chunks(context, chunks, [](void* data, int64_t chunk) { (*static_cast<const F*>(data))(chunk); },
-                  const_cast<void*>(static_cast<const void*>(&body)));
+  parallel_chunks(
+      context, chunks, [](void* data, int64_t chunk) { (*static_cast<const F*>(data))(chunk); },
+      const_cast<void*>(static_cast<const void*>(&body)));
 }
 
 template <class T>

@@ -98,7 +98,7 @@ class Queue {
   alignas(64) std::atomic<uint64_t> head_{0};
   alignas(64) std::atomic<uint64_t> tail_{0};
   alignas(64) std::atomic<bool> sleeping_{false};
-  std::atomic<bool> taken_{false};         // the producer wants to run the rest
+  std::atomic<bool> taken_{false};  // the producer wants to run the rest
   std::atomic<bool> producer_waits_{false};
   std::atomic<uint64_t> awaited_tail_{0};
   std::atomic<size_t> staged_{0};

@@ -1,9 +1,10 @@
 // out[.., M, N] = a[.., M, K] b[.., K, N] (+ bias[N]), overwriting out. a and b may have any strides (transposes are
-// absorbed by gemm's packing) and broadcast over batch dimensions by stride 0; out is dense. 2 M N K operations a matrix.
+// absorbed by gemm's packing) and broadcast over batch dimensions by stride 0; out is dense. 2 M N K operations a
+// matrix.
 //
-// A batch becomes as few multiplications as its strides allow: dimensions whose rows of a follow one another while b stays
-// the same join M, so that [B, T, K] x [K, N] is one product of B T rows. What remains is a loop over matrices: large ones
-// are cut up between the threads one after another, small ones are dealt out whole.
+// A batch becomes as few multiplications as its strides allow: dimensions whose rows of a follow one another while b
+// stays the same join M, so that [B, T, K] x [K, N] is one product of B T rows. What remains is a loop over matrices:
+// large ones are cut up between the threads one after another, small ones are dealt out whole.
 #include "../generated/kernels.h"
 #include "gemm/gemm.h"
 
@@ -23,7 +24,8 @@ struct Batch {
 
 bool consistent(Context& context, const View& out, const View& a, const View& b, const View* bias) {
   const int ndim = out.ndim;
-  if (!expect(context, ndim >= 2 && a.ndim == ndim && b.ndim == ndim, "matmul: ranks of out, a and b differ")) return false;
+  if (!expect(context, ndim >= 2 && a.ndim == ndim && b.ndim == ndim, "matmul: ranks of out, a and b differ"))
+    return false;
   for (int d = 0; d < ndim - 2; d++)
     if (!expect(context, a.sizes[d] == out.sizes[d] && b.sizes[d] == out.sizes[d], "matmul: batch sizes differ"))
       return false;

@@ -17,29 +17,24 @@ using Sizes = std::vector<int64_t>;
 // Where the elements lie, for the same shape.
 enum class Layout {
   dense,
-  transposed, // dimensions in the opposite order
-  rotated,    // the last dimension outermost
-  sliced,     // gaps in every dimension
-  flipped,    // negative strides
-  repeated,   // broadcast along the first dimension
-  spread,     // broadcast along the last dimension
-  uniform,    // broadcast along all
+  transposed,  // dimensions in the opposite order
+  rotated,     // the last dimension outermost
+  sliced,      // gaps in every dimension
+  flipped,     // negative strides
+  repeated,    // broadcast along the first dimension
+  spread,      // broadcast along the last dimension
+  uniform,     // broadcast along all
 };
-constexpr Layout all_layouts[] = {
-    Layout::dense,   Layout::transposed, Layout::rotated, Layout::sliced,
-    Layout::flipped, Layout::repeated,   Layout::spread,  Layout::uniform};
+constexpr Layout all_layouts[] = {Layout::dense,   Layout::transposed, Layout::rotated, Layout::sliced,
+                                  Layout::flipped, Layout::repeated,   Layout::spread,  Layout::uniform};
 // Those in which each element has its own memory.
-constexpr Layout own_layouts[] = {Layout::dense, Layout::transposed,
-                                  Layout::rotated, Layout::sliced,
-                                  Layout::flipped};
+constexpr Layout own_layouts[] = {Layout::dense, Layout::transposed, Layout::rotated, Layout::sliced, Layout::flipped};
 
-constexpr DType all_dtypes[] = {DType::float32, DType::bfloat16,
-                                DType::float16, DType::int32,
-                                DType::uint8,   DType::boolean};
+constexpr DType all_dtypes[] = {DType::float32, DType::bfloat16, DType::float16,
+                                DType::int32,   DType::uint8,    DType::boolean};
 
-inline const char *name(DType dtype) {
-  constexpr const char *names[] = {"float32", "bfloat16", "float16",
-                                   "int32",   "uint8",    "bool"};
+inline const char* name(DType dtype) {
+  constexpr const char* names[] = {"float32", "bfloat16", "float16", "int32", "uint8", "bool"};
   return names[int(dtype)];
 }
 inline size_t bytes_of(DType dtype) {
@@ -51,8 +46,7 @@ inline bool is_float(DType dtype) { return dtype < DType::int32; }
 // The float with `bits` bits of precision and exponents from `lowest` up that
 // is nearest to x, ties to even; infinity from `limit` up.
 inline double rounded(double x, int bits, int lowest, double limit) {
-  if (x == 0 || !isfinite(x))
-    return x;
+  if (x == 0 || !isfinite(x)) return x;
   int exponent;
   frexp(x, &exponent);
   const int unit = (exponent - 1 > lowest ? exponent - 1 : lowest) - (bits - 1);
@@ -64,56 +58,45 @@ inline double rounded(double x, int bits, int lowest, double limit) {
 // table of kernels says of copy.
 inline double as_dtype(DType dtype, double x) {
   switch (dtype) {
-  case DType::float32:
-    return rounded(x, 24, -126, 0x1p128);
-  case DType::bfloat16:
-    return rounded(x, 8, -126, 0x1p128);
-  case DType::float16:
-    return rounded(x, 11, -14, 65536);
-  case DType::int32:
-  case DType::uint8: {
-    if (!isfinite(x))
-      return 0;
-    const double range = dtype == DType::int32 ? 4294967296.0 : 256.0;
-    double y = fmod(trunc(x), range);
-    if (y < 0)
-      y += range;
-    return dtype == DType::int32 && y >= 2147483648.0 ? y - range : y;
-  }
-  default:
-    return x != 0;
+    case DType::float32:
+      return rounded(x, 24, -126, 0x1p128);
+    case DType::bfloat16:
+      return rounded(x, 8, -126, 0x1p128);
+    case DType::float16:
+      return rounded(x, 11, -14, 65536);
+    case DType::int32:
+    case DType::uint8: {
+      if (!isfinite(x)) return 0;
+      const double range = dtype == DType::int32 ? 4294967296.0 : 256.0;
+      double y = fmod(trunc(x), range);
+      if (y < 0) y += range;
+      return dtype == DType::int32 && y >= 2147483648.0 ? y - range : y;
+    }
+    default:
+      return x != 0;
   }
 }
 
 // The bits of a 16-bit float that is exactly x, and back.
 inline uint16_t encode_half(double x, int fraction, int bias) {
-  const uint16_t sign = signbit(x) ? 0x8000 : 0,
-                 top = uint16_t(0x7fff & (0x7fff << fraction));
-  if (x != x)
-    return top | uint16_t(1 << (fraction - 1)) | sign;
-  if (isinf(x))
-    return top | sign;
-  if (x == 0)
-    return sign;
+  const uint16_t sign = signbit(x) ? 0x8000 : 0, top = uint16_t(0x7fff & (0x7fff << fraction));
+  if (x != x) return top | uint16_t(1 << (fraction - 1)) | sign;
+  if (isinf(x)) return top | sign;
+  if (x == 0) return sign;
   int exponent;
   frexp(x, &exponent);
   exponent = exponent - 1 + bias > 0 ? exponent - 1 + bias : 0;
   const double unit = ldexp(1, (exponent > 0 ? exponent : 1) - bias - fraction);
   const int significand = int(fabs(x) / unit);
-  return uint16_t((exponent > 0
-                       ? (exponent << fraction) + significand - (1 << fraction)
-                       : significand) |
-                  sign);
+  return uint16_t((exponent > 0 ? (exponent << fraction) + significand - (1 << fraction) : significand) | sign);
 }
 inline double decode_half(uint16_t bits, int fraction, int bias) {
-  const int exponent = (bits & 0x7fff) >> fraction,
-            significand = bits & ((1 << fraction) - 1);
+  const int exponent = (bits & 0x7fff) >> fraction, significand = bits & ((1 << fraction) - 1);
   double x;
   if (exponent == (0x7fff >> fraction))
     x = significand ? double(NAN) : double(INFINITY);
   else
-    x = ldexp(exponent ? significand + (1 << fraction) : significand,
-              (exponent ? exponent : 1) - bias - fraction);
+    x = ldexp(exponent ? significand + (1 << fraction) : significand, (exponent ? exponent : 1) - bias - fraction);
   return bits & 0x8000 ? -x : x;
 }
 
@@ -124,31 +107,21 @@ struct Array {
   std::vector<unsigned char> memory;
   View view{};
 
-  Array(const Sizes &sizes, DType dtype, Layout layout = Layout::dense) {
+  Array(const Sizes& sizes, DType dtype, Layout layout = Layout::dense) {
     const int n = int(sizes.size());
     view.dtype = dtype;
     view.ndim = n;
     view.count = 1;
-    for (int d = 0; d < n; d++)
-      view.count *= view.sizes[d] = sizes[size_t(d)];
+    for (int d = 0; d < n; d++) view.count *= view.sizes[d] = sizes[size_t(d)];
     int64_t stride = 1;
-    for (int k = 0; k < n;
-         k++) { // from the innermost in memory to the outermost
-      const int d = layout == Layout::transposed ? k
-                    : layout == Layout::rotated  ? (n - 1 - k + n - 1) % n
-                                                 : n - 1 - k;
-      const bool broadcast = layout == Layout::uniform ||
-                             (layout == Layout::repeated && d == 0) ||
+    for (int k = 0; k < n; k++) {  // from the innermost in memory to the outermost
+      const int d = layout == Layout::transposed ? k : layout == Layout::rotated ? (n - 1 - k + n - 1) % n : n - 1 - k;
+      const bool broadcast = layout == Layout::uniform || (layout == Layout::repeated && d == 0) ||
                              (layout == Layout::spread && d == n - 1);
-      if (layout == Layout::sliced)
-        stride *= 2;
-      view.strides[d] = broadcast                   ? 0
-                        : layout == Layout::flipped ? -stride
-                                                    : stride;
-      if (!broadcast)
-        stride *= view.sizes[d];
-      if (layout == Layout::sliced)
-        stride += 1;
+      if (layout == Layout::sliced) stride *= 2;
+      view.strides[d] = broadcast ? 0 : layout == Layout::flipped ? -stride : stride;
+      if (!broadcast) stride *= view.sizes[d];
+      if (layout == Layout::sliced) stride += 1;
     }
     int64_t low = 0, high = view.count > 0 ? 1 : 0;
     for (int d = 0; d < n && view.count > 0; d++) {
@@ -158,84 +131,80 @@ struct Array {
     memory.assign(size_t(high - low) * bytes_of(dtype) + 2 * guard, filling);
     view.data = memory.data() + guard - low * int64_t(bytes_of(dtype));
   }
-  Array(const Array &) = delete;
-  Array &operator=(const Array &) = delete;
+  Array(const Array&) = delete;
+  Array& operator=(const Array&) = delete;
 
   int64_t size() const { return view.count; }
 
   // The i-th element in row-major order of the shape.
-  unsigned char *at(int64_t i) const {
+  unsigned char* at(int64_t i) const {
     int64_t offset = 0;
     for (int d = view.ndim - 1; d >= 0; d--) {
       offset += i % view.sizes[d] * view.strides[d];
       i /= view.sizes[d];
     }
-    return static_cast<unsigned char *>(view.data) +
-           offset * int64_t(bytes_of(view.dtype));
+    return static_cast<unsigned char*>(view.data) + offset * int64_t(bytes_of(view.dtype));
   }
   double get(int64_t i) const {
-    const unsigned char *p = at(i);
+    const unsigned char* p = at(i);
     float f;
     int32_t whole;
     uint16_t half;
     switch (view.dtype) {
-    case DType::float32:
-      memcpy(&f, p, sizeof f);
-      return f;
-    case DType::bfloat16:
-      memcpy(&half, p, sizeof half);
-      return decode_half(half, 7, 127);
-    case DType::float16:
-      memcpy(&half, p, sizeof half);
-      return decode_half(half, 10, 15);
-    case DType::int32:
-      memcpy(&whole, p, sizeof whole);
-      return whole;
-    default:
-      return *p;
+      case DType::float32:
+        memcpy(&f, p, sizeof f);
+        return f;
+      case DType::bfloat16:
+        memcpy(&half, p, sizeof half);
+        return decode_half(half, 7, 127);
+      case DType::float16:
+        memcpy(&half, p, sizeof half);
+        return decode_half(half, 10, 15);
+      case DType::int32:
+        memcpy(&whole, p, sizeof whole);
+        return whole;
+      default:
+        return *p;
     }
   }
   void set(int64_t i, double x) {
-    unsigned char *p = at(i);
+    unsigned char* p = at(i);
     x = as_dtype(view.dtype, x);
     const float f = float(x);
     const int32_t whole = is_float(view.dtype) ? 0 : int32_t(x);
-    const uint16_t half = view.dtype == DType::bfloat16 ? encode_half(x, 7, 127)
-                          : view.dtype == DType::float16
-                              ? encode_half(x, 10, 15)
-                              : 0;
+    const uint16_t half = view.dtype == DType::bfloat16  ? encode_half(x, 7, 127)
+                          : view.dtype == DType::float16 ? encode_half(x, 10, 15)
+                                                         : 0;
     switch (view.dtype) {
-    case DType::float32:
-      memcpy(p, &f, sizeof f);
-      return;
-    case DType::bfloat16:
-    case DType::float16:
-      memcpy(p, &half, sizeof half);
-      return;
-    case DType::int32:
-      memcpy(p, &whole, sizeof whole);
-      return;
-    default:
-      *p = static_cast<unsigned char>(whole);
+      case DType::float32:
+        memcpy(p, &f, sizeof f);
+        return;
+      case DType::bfloat16:
+      case DType::float16:
+        memcpy(p, &half, sizeof half);
+        return;
+      case DType::int32:
+        memcpy(p, &whole, sizeof whole);
+        return;
+      default:
+        *p = static_cast<unsigned char>(whole);
     }
   }
 
   // Whether all memory but the elements is as it was made.
   bool intact() const {
     std::vector<unsigned char> rest = memory;
-    const unsigned char *begin = memory.data();
-    for (int64_t i = 0; i < view.count; i++)
-      memset(rest.data() + (at(i) - begin), filling, bytes_of(view.dtype));
+    const unsigned char* begin = memory.data();
+    for (int64_t i = 0; i < view.count; i++) memset(rest.data() + (at(i) - begin), filling, bytes_of(view.dtype));
     for (unsigned char byte : rest)
-      if (byte != filling)
-        return false;
+      if (byte != filling) return false;
     return true;
   }
 };
 
 // Floats in [-scale, scale), integers in that range, bytes of any value,
 // booleans.
-inline void randomise(Array &array, uint32_t seed, double scale = 4) {
+inline void randomise(Array& array, uint32_t seed, double scale = 4) {
   Numbers numbers{seed * 2654435761u + 1};
   for (int64_t i = 0; i < array.size(); i++) {
     const double x = numbers.next();
@@ -247,29 +216,27 @@ inline void randomise(Array &array, uint32_t seed, double scale = 4) {
   }
 }
 
-inline std::string text(const Sizes &sizes) {
+inline std::string text(const Sizes& sizes) {
   std::string s = "[";
-  for (int64_t size : sizes)
-    s += (s.size() > 1 ? ", " : "") + std::to_string(size);
+  for (int64_t size : sizes) s += (s.size() > 1 ? ", " : "") + std::to_string(size);
   return s + "]";
 }
 
 // Runs kernel(context) on what `out` holds, with 1, 2 and 3 threads: equal
 // bits, and nothing written beside the elements.
 template <class F>
-void run(const std::string &what, Array &out, const F &kernel) {
+void run(const std::string& what, Array& out, const F& kernel) {
   const std::vector<unsigned char> before = out.memory;
   std::vector<unsigned char> first;
   for (int threads = 1; threads <= 3; threads++) {
     out.memory.assign(before.begin(), before.end());
-    Context &context = context_of(threads);
+    Context& context = context_of(threads);
     kernel(context);
     context.release_scratch();
     const bool failed = context.failed.load();
     check(!failed, what + ": recorded an error: " + context.take_error().text);
     check(out.intact(), what + ": wrote outside the result");
-    if (threads == 1)
-      first = out.memory;
+    if (threads == 1) first = out.memory;
     check(first == out.memory, what + ": bits depend on threads");
   }
 }
@@ -277,13 +244,11 @@ void run(const std::string &what, Array &out, const F &kernel) {
 // Whether out's elements are want(i), to the bit but for the kind of NaN and
 // the sign of 0.
 template <class F>
-void check_equal(const std::string &what, const Array &out, const F &want) {
+void check_equal(const std::string& what, const Array& out, const F& want) {
   for (int64_t i = 0; i < out.size(); i++) {
     const double got = out.get(i), expected = want(i);
-    if (near(got, expected, 0))
-      continue;
-    return check(false, what + ": element " + std::to_string(i) + " is " +
-                            std::to_string(got) + ", expected " +
+    if (near(got, expected, 0)) continue;
+    return check(false, what + ": element " + std::to_string(i) + " is " + std::to_string(got) + ", expected " +
                             std::to_string(expected));
   }
   check(true, what);
@@ -292,10 +257,10 @@ void check_equal(const std::string &what, const Array &out, const F &want) {
 // The kernel refuses the call as one that dispatch would not have made, and
 // leaves `out` alone.
 template <class F>
-void check_refused(const std::string &what, const Array &out, const F &kernel) {
+void check_refused(const std::string& what, const Array& out, const F& kernel) {
   const std::vector<unsigned char> before = out.memory;
   check(error_of(kernel).code == ErrorCode::internal, what + ": not refused");
   check(before == out.memory, what + ": refused, but wrote");
 }
 
-} // namespace firesteel::test
+}  // namespace firesteel::test

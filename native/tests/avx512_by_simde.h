@@ -1,15 +1,13 @@
 // AVX-512 for kernels that are compiled for AVX2, so that their tests run on processors without it: the intrinsics that
-// native/cpu uses, by SIMDe (https://github.com/simd-everywhere/simde), an implementation of them in plain C that is not ours.
-// What SIMDe 0.7.4 lacks, or computes otherwise than the processor does, is given here. See scripts/emulate-isa.sh, which puts
-// this file before each source.
+// native/cpu uses, by SIMDe (https://github.com/simd-everywhere/simde), an implementation of them in plain C that is
+// not ours. What SIMDe 0.7.4 lacks, or computes otherwise than the processor does, is given here. See
+// scripts/emulate-isa.sh, which puts this file before each source.
 #pragma once
 #if defined(__AVX512F__)
 #error "this compiler is told to use AVX-512 itself"
 #endif
 #include <immintrin.h>
 #include <math.h>
-#include <string.h>
-
 #include <simde/x86/avx512/add.h>
 #include <simde/x86/avx512/blend.h>
 #include <simde/x86/avx512/cmp.h>
@@ -26,6 +24,7 @@
 #include <simde/x86/avx512/setzero.h>
 #include <simde/x86/avx512/sqrt.h>
 #include <simde/x86/avx512/storeu.h>
+#include <string.h>
 
 namespace firesteel_emulation {
 

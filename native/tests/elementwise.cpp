@@ -5,9 +5,9 @@
 // What is one operation of float32 must be right to the bit; elementary
 // functions as far as simd.cpp allows, and what is made of them by the
 // roundings of its formula, relative to the terms it adds up.
-#include "arrays.h"
-
 #include <float.h>
+
+#include "arrays.h"
 
 namespace {
 
@@ -21,30 +21,23 @@ struct Result {
 };
 Result exactly(double x) { return {double(float(x)), 0}; }
 // `roundings` of the largest term, plus what underflow loses.
-Result within(double x, double roundings, double size) {
-  return {x, roundings * epsilon * fabs(size) + 2e-38};
-}
+Result within(double x, double roundings, double size) { return {x, roundings * epsilon * fabs(size) + 2e-38}; }
 Result within(double x, double roundings) { return within(x, roundings, x); }
 
 bool matches(double got, Result want) {
   // Beyond float32 a result is infinite, and just below it may be.
-  return near(got, want.value, want.error) ||
-         near(got, double(float(want.value)), 0) ||
-         (isinf(got) &&
-          fabs(want.value) * (1 + 100 * epsilon) > double(FLT_MAX) &&
-          (got > 0) == (want.value > 0));
+  return near(got, want.value, want.error) || near(got, double(float(want.value)), 0) ||
+         (isinf(got) && fabs(want.value) * (1 + 100 * epsilon) > double(FLT_MAX) && (got > 0) == (want.value > 0));
 }
 
 template <class F>
-void check_results(const std::string &what, const Array &out, const F &want) {
+void check_results(const std::string& what, const Array& out, const F& want) {
   for (int64_t i = 0; i < out.size(); i++) {
     const Result expected = want(i);
-    if (matches(out.get(i), expected))
-      continue;
+    if (matches(out.get(i), expected)) continue;
     char numbers[160];
-    snprintf(numbers, sizeof numbers,
-             ": element %lld is %.9g, expected %.9g +- %.3g", (long long)i,
-             out.get(i), expected.value, expected.error);
+    snprintf(numbers, sizeof numbers, ": element %lld is %.9g, expected %.9g +- %.3g", (long long)i, out.get(i),
+             expected.value, expected.error);
     return check(false, what + numbers);
   }
   check(true, what);
@@ -54,29 +47,25 @@ void check_results(const std::string &what, const Array &out, const F &want) {
 // -----------------------------------------------------------------------------------------------
 
 struct Unary {
-  const char *name;
-  void (*kernel)(Context &, const View &, const View &);
+  const char* name;
+  void (*kernel)(Context&, const View&, const View&);
   Result (*exact)(double);
-  double low = -20, high = 20; // where it is sampled, beside the special values
+  double low = -20, high = 20;  // where it is sampled, beside the special values
 };
 
 double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 double normal_cdf(double x) { return 0.5 * erfc(-x * M_SQRT1_2); }
 double normal_density(double x) { return exp(-0.5 * x * x) / sqrt(2 * M_PI); }
 // The argument of the tanh form of GELU, twice; and its derivative.
-double gelu_twice(double x) {
-  return 2 * sqrt(2 / M_PI) * (x + 0.044715 * x * x * x);
-}
-double gelu_slope(double x) {
-  return 2 * sqrt(2 / M_PI) * (1 + 3 * 0.044715 * x * x);
-}
+double gelu_twice(double x) { return 2 * sqrt(2 / M_PI) * (x + 0.044715 * x * x * x); }
+double gelu_slope(double x) { return 2 * sqrt(2 / M_PI) * (1 + 3 * 0.044715 * x * x); }
 double mish_tanh(double x) { return tanh(x > 30 ? x : log1p(exp(x))); }
 // Rounding x^2 / 2 makes the tails of GELU less exact (see simd.cpp).
 double gelu_roundings(double x) { return x < -1.5 || x > 4 ? 90 : 12; }
 
 // Options that the kernels below are called with, as float32 holds them.
-constexpr double scale = 1.75, shift = -0.3125, low = -1.5, high = 2.25,
-                 beta = 1.25, threshold = 15, alpha = 0.8125, slope = 0.0625;
+constexpr double scale = 1.75, shift = -0.3125, low = -1.5, high = 2.25, beta = 1.25, threshold = 15, alpha = 0.8125,
+                 slope = 0.0625;
 
 const Unary unary[] = {
     {"neg", isa::neg, [](double x) { return exactly(-x); }},
@@ -87,114 +76,51 @@ const Unary unary[] = {
     {"rsqrt", isa::rsqrt, [](double x) { return within(1 / sqrt(x), 3); }},
     {"reciprocal", isa::reciprocal, [](double x) { return exactly(1 / x); }},
     {"floor", isa::floor, [](double x) { return exactly(floor(x)); }},
-    {"relu", isa::relu,
-     [](double x) { return exactly(x != x || x > 0 ? x : 0); }},
+    {"relu", isa::relu, [](double x) { return exactly(x != x || x > 0 ? x : 0); }},
     {"exp", isa::exp, [](double x) { return within(exp(x), 3); }, -90, 90},
     {"log", isa::log, [](double x) { return within(log(x), 3); }, 0, 1e6},
-    {"log1p", isa::log1p, [](double x) { return within(log1p(x), 4); }, -1,
-     100},
+    {"log1p", isa::log1p, [](double x) { return within(log1p(x), 4); }, -1, 100},
     {"sin", isa::sin, [](double x) { return within(sin(x), 4); }, -1e4, 1e4},
     {"cos", isa::cos, [](double x) { return within(cos(x), 4); }, -1e4, 1e4},
     {"tanh", isa::tanh, [](double x) { return within(tanh(x), 4); }},
     {"erf", isa::erf, [](double x) { return within(erf(x), 5); }, -6, 6},
-    {"sigmoid", isa::sigmoid, [](double x) { return within(sigmoid(x), 6); },
-     -80, 80},
-    {"silu", isa::silu, [](double x) { return within(x * sigmoid(x), 6); }, -80,
-     80},
-    {"mish", isa::mish, [](double x) { return within(x * mish_tanh(x), 16); },
-     -80, 80},
-    {"hardswish", isa::hardswish,
-     [](double x) {
-       return within(x * fmin(x != x ? x : fmax(x + 3, 0), 6) / 6, 8);
-     },
-     -5, 5},
-    {"gelu",
-     [](Context &c, const View &out, const View &x) {
-       isa::gelu(c, out, x, false);
-     },
-     [](double x) { return within(x * normal_cdf(x), gelu_roundings(x)); }, -11,
-     11},
-    {"gelu by tanh",
-     [](Context &c, const View &out, const View &x) {
-       isa::gelu(c, out, x, true);
-     },
-     [](double x) {
-       return within(x * sigmoid(gelu_twice(x)),
-                     10 + 4 * fmin(fabs(gelu_twice(x)), 90));
-     },
-     -8, 8},
-    {"softplus",
-     [](Context &c, const View &out, const View &x) {
-       isa::softplus(c, out, x, beta, threshold);
-     },
-     [](double x) {
-       return within(x * beta > threshold ? x : log1p(exp(x * beta)) / beta,
-                     12 + 2 * fabs(x));
-     },
-     -60, 60},
-    {"elu",
-     [](Context &c, const View &out, const View &x) {
-       isa::elu(c, out, x, alpha);
-     },
+    {"sigmoid", isa::sigmoid, [](double x) { return within(sigmoid(x), 6); }, -80, 80},
+    {"silu", isa::silu, [](double x) { return within(x * sigmoid(x), 6); }, -80, 80},
+    {"mish", isa::mish, [](double x) { return within(x * mish_tanh(x), 16); }, -80, 80},
+    {"hardswish", isa::hardswish, [](double x) { return within(x * fmin(x != x ? x : fmax(x + 3, 0), 6) / 6, 8); }, -5,
+     5},
+    {"gelu", [](Context& c, const View& out, const View& x) { isa::gelu(c, out, x, false); },
+     [](double x) { return within(x * normal_cdf(x), gelu_roundings(x)); }, -11, 11},
+    {"gelu by tanh", [](Context& c, const View& out, const View& x) { isa::gelu(c, out, x, true); },
+     [](double x) { return within(x * sigmoid(gelu_twice(x)), 10 + 4 * fmin(fabs(gelu_twice(x)), 90)); }, -8, 8},
+    {"softplus", [](Context& c, const View& out, const View& x) { isa::softplus(c, out, x, beta, threshold); },
+     [](double x) { return within(x * beta > threshold ? x : log1p(exp(x * beta)) / beta, 12 + 2 * fabs(x)); }, -60,
+     60},
+    {"elu", [](Context& c, const View& out, const View& x) { isa::elu(c, out, x, alpha); },
      [](double x) { return within(x < 0 ? alpha * expm1(x) : x, 6); }},
-    {"leaky_relu",
-     [](Context &c, const View &out, const View &x) {
-       isa::leaky_relu(c, out, x, slope);
-     },
+    {"leaky_relu", [](Context& c, const View& out, const View& x) { isa::leaky_relu(c, out, x, slope); },
      [](double x) { return exactly(x > 0 ? x : x * slope); }},
-    {"affine",
-     [](Context &c, const View &out, const View &x) {
-       isa::affine(c, out, x, scale, shift);
-     },
-     [](double x) {
-       return within(x * scale + shift, 3, fabs(x * scale) + fabs(shift));
-     }},
-    {"affine without shift",
-     [](Context &c, const View &out, const View &x) {
-       isa::affine(c, out, x, scale, 0);
-     },
+    {"affine", [](Context& c, const View& out, const View& x) { isa::affine(c, out, x, scale, shift); },
+     [](double x) { return within(x * scale + shift, 3, fabs(x * scale) + fabs(shift)); }},
+    {"affine without shift", [](Context& c, const View& out, const View& x) { isa::affine(c, out, x, scale, 0); },
      [](double x) { return exactly(x * scale); }},
-    {"clamp",
-     [](Context &c, const View &out, const View &x) {
-       isa::clamp(c, out, x, low, high);
-     },
+    {"clamp", [](Context& c, const View& out, const View& x) { isa::clamp(c, out, x, low, high); },
      [](double x) {
        return exactly(x < low ? low : x > high ? high : x);
      }},
-    {"clamp from below",
-     [](Context &c, const View &out, const View &x) {
-       isa::clamp(c, out, x, low, INFINITY);
-     },
+    {"clamp from below", [](Context& c, const View& out, const View& x) { isa::clamp(c, out, x, low, INFINITY); },
      [](double x) { return exactly(x < low ? low : x); }},
-    {"pow_scalar 2",
-     [](Context &c, const View &out, const View &x) {
-       isa::pow_scalar(c, out, x, 2);
-     },
+    {"pow_scalar 2", [](Context& c, const View& out, const View& x) { isa::pow_scalar(c, out, x, 2); },
      [](double x) { return exactly(x * x); }},
-    {"pow_scalar 3",
-     [](Context &c, const View &out, const View &x) {
-       isa::pow_scalar(c, out, x, 3);
-     },
+    {"pow_scalar 3", [](Context& c, const View& out, const View& x) { isa::pow_scalar(c, out, x, 3); },
      [](double x) { return within(x * x * x, 3); }},
-    {"pow_scalar -1",
-     [](Context &c, const View &out, const View &x) {
-       isa::pow_scalar(c, out, x, -1);
-     },
+    {"pow_scalar -1", [](Context& c, const View& out, const View& x) { isa::pow_scalar(c, out, x, -1); },
      [](double x) { return exactly(1 / x); }},
-    {"pow_scalar 0.5",
-     [](Context &c, const View &out, const View &x) {
-       isa::pow_scalar(c, out, x, 0.5);
-     },
+    {"pow_scalar 0.5", [](Context& c, const View& out, const View& x) { isa::pow_scalar(c, out, x, 0.5); },
      [](double x) { return within(pow(x, 0.5), 3); }},
-    {"pow_scalar 0",
-     [](Context &c, const View &out, const View &x) {
-       isa::pow_scalar(c, out, x, 0);
-     },
+    {"pow_scalar 0", [](Context& c, const View& out, const View& x) { isa::pow_scalar(c, out, x, 0); },
      [](double x) { return exactly(pow(x, 0)); }},
-    {"pow_scalar -2.5",
-     [](Context &c, const View &out, const View &x) {
-       isa::pow_scalar(c, out, x, -2.5);
-     },
+    {"pow_scalar -2.5", [](Context& c, const View& out, const View& x) { isa::pow_scalar(c, out, x, -2.5); },
      [](double x) { return within(pow(x, -2.5), 3); }},
 };
 
@@ -202,92 +128,66 @@ const Unary unary[] = {
 // --------------------------------------------------------------------------------------------
 
 struct Binary {
-  const char *name;
-  void (*kernel)(Context &, const View &, const View &, const View &);
+  const char* name;
+  void (*kernel)(Context&, const View&, const View&, const View&);
   Result (*exact)(double, double);
   double low = -20, high = 20;
 };
 
 const Binary backward[] = {
     {"clamp_backward",
-     [](Context &c, const View &dx, const View &dy, const View &x) {
-       isa::clamp_backward(c, dx, dy, x, low, high);
-     },
+     [](Context& c, const View& dx, const View& dy, const View& x) { isa::clamp_backward(c, dx, dy, x, low, high); },
      [](double d, double x) { return exactly(x >= low && x <= high ? d : 0); }},
-    {"relu_backward", isa::relu_backward,
-     [](double d, double x) { return exactly(x <= 0 ? 0 : d); }},
+    {"relu_backward", isa::relu_backward, [](double d, double x) { return exactly(x <= 0 ? 0 : d); }},
     {"silu_backward", isa::silu_backward,
      [](double d, double x) {
        const double s = sigmoid(x);
-       return within(d * s * (1 + x * (1 - s)), 8 + 4 * fmin(fabs(x), 90),
-                     d * s * (1 + fabs(x)));
+       return within(d * s * (1 + x * (1 - s)), 8 + 4 * fmin(fabs(x), 90), d * s * (1 + fabs(x)));
      },
      -80, 80},
     {"mish_backward", isa::mish_backward,
      [](double d, double x) {
-       x = x > 50 ? 50 : x; // at infinity its limit
+       x = x > 50 ? 50 : x;  // at infinity its limit
        const double t = mish_tanh(x), bend = x * sigmoid(x) * (1 - t * t);
        return within(d * (t + bend), 32, d * (t + fabs(bend)));
      },
      -80, 80},
     {"hardswish_backward", isa::hardswish_backward,
      [](double d, double x) {
-       return within(x <= -3 ? 0
-                     : x < 3 ? d * (x / 3 + 0.5)
-                             : d,
-                     4, d * (fmin(fabs(x), 3) / 3 + 0.5));
+       return within(x <= -3 ? 0 : x < 3 ? d * (x / 3 + 0.5) : d, 4, d * (fmin(fabs(x), 3) / 3 + 0.5));
      },
      -5, 5},
     {"gelu_backward",
-     [](Context &c, const View &dx, const View &dy, const View &x) {
-       isa::gelu_backward(c, dx, dy, x, false);
-     },
+     [](Context& c, const View& dx, const View& dy, const View& x) { isa::gelu_backward(c, dx, dy, x, false); },
      [](double d, double x) {
        const double bend = x * normal_density(x);
-       return within(d * (normal_cdf(x) + bend), gelu_roundings(x),
-                     d * (normal_cdf(x) + fabs(bend)));
+       return within(d * (normal_cdf(x) + bend), gelu_roundings(x), d * (normal_cdf(x) + fabs(bend)));
      },
      -11, 11},
     {"gelu_backward by tanh",
-     [](Context &c, const View &dx, const View &dy, const View &x) {
-       isa::gelu_backward(c, dx, dy, x, true);
-     },
+     [](Context& c, const View& dx, const View& dy, const View& x) { isa::gelu_backward(c, dx, dy, x, true); },
      [](double d, double x) {
-       x = x > 50 ? 50 : x < -50 ? -50 : x; // at infinity its limit
+       x = x > 50 ? 50 : x < -50 ? -50 : x;  // at infinity its limit
        const double s = sigmoid(gelu_twice(x)), bend = x * gelu_slope(x);
-       return within(d * s * (1 + bend * sigmoid(-gelu_twice(x))),
-                     12 + 4 * fmin(fabs(gelu_twice(x)), 90),
+       return within(d * s * (1 + bend * sigmoid(-gelu_twice(x))), 12 + 4 * fmin(fabs(gelu_twice(x)), 90),
                      d * s * (1 + fabs(bend)));
      },
      -8, 8},
     {"softplus_backward",
-     [](Context &c, const View &dx, const View &dy, const View &x) {
+     [](Context& c, const View& dx, const View& dy, const View& x) {
        isa::softplus_backward(c, dx, dy, x, beta, threshold);
      },
-     [](double d, double x) {
-       return within(x * beta > threshold ? d : d * sigmoid(x * beta),
-                     10 + 2 * fabs(x));
-     },
-     -60, 60},
+     [](double d, double x) { return within(x * beta > threshold ? d : d * sigmoid(x * beta), 10 + 2 * fabs(x)); }, -60,
+     60},
     {"elu_backward",
-     [](Context &c, const View &dx, const View &dy, const View &x) {
-       isa::elu_backward(c, dx, dy, x, alpha);
-     },
-     [](double d, double x) {
-       return within(x <= 0 ? d * alpha * exp(x) : d, 8);
-     }},
+     [](Context& c, const View& dx, const View& dy, const View& x) { isa::elu_backward(c, dx, dy, x, alpha); },
+     [](double d, double x) { return within(x <= 0 ? d * alpha * exp(x) : d, 8); }},
     {"leaky_relu_backward",
-     [](Context &c, const View &dx, const View &dy, const View &x) {
-       isa::leaky_relu_backward(c, dx, dy, x, slope);
-     },
+     [](Context& c, const View& dx, const View& dy, const View& x) { isa::leaky_relu_backward(c, dx, dy, x, slope); },
      [](double d, double x) { return exactly(x > 0 ? d : d * slope); }},
-    {"sigmoid_backward", isa::sigmoid_backward,
-     [](double d, double y) { return within(d * (1 - y) * y, 4); }, 0, 1},
+    {"sigmoid_backward", isa::sigmoid_backward, [](double d, double y) { return within(d * (1 - y) * y, 4); }, 0, 1},
     {"tanh_backward", isa::tanh_backward,
-     [](double d, double y) {
-       return within(d * (1 - y * y), 3, fabs(d) * (1 + y * y));
-     },
-     -1, 1},
+     [](double d, double y) { return within(d * (1 - y * y), 3, fabs(d) * (1 + y * y)); }, -1, 1},
 };
 
 const Binary binary[] = {
@@ -308,58 +208,35 @@ const Binary binary[] = {
 
 // int32, which wraps around.
 struct Whole {
-  const char *name;
-  void (*kernel)(Context &, const View &, const View &, const View &);
+  const char* name;
+  void (*kernel)(Context&, const View&, const View&, const View&);
   int64_t (*exact)(int64_t, int64_t);
 };
 const Whole whole[] = {
     {"add", isa::add, [](int64_t a, int64_t b) { return a + b; }},
     {"sub", isa::sub, [](int64_t a, int64_t b) { return a - b; }},
     {"mul", isa::mul, [](int64_t a, int64_t b) { return a * b; }},
-    {"maximum", isa::maximum,
-     [](int64_t a, int64_t b) { return a > b ? a : b; }},
-    {"minimum", isa::minimum,
-     [](int64_t a, int64_t b) { return a < b ? a : b; }},
-    {"neg",
-     [](Context &c, const View &out, const View &a, const View &) {
-       isa::neg(c, out, a);
-     },
+    {"maximum", isa::maximum, [](int64_t a, int64_t b) { return a > b ? a : b; }},
+    {"minimum", isa::minimum, [](int64_t a, int64_t b) { return a < b ? a : b; }},
+    {"neg", [](Context& c, const View& out, const View& a, const View&) { isa::neg(c, out, a); },
      [](int64_t a, int64_t) { return -a; }},
-    {"abs",
-     [](Context &c, const View &out, const View &a, const View &) {
-       isa::abs(c, out, a);
-     },
+    {"abs", [](Context& c, const View& out, const View& a, const View&) { isa::abs(c, out, a); },
      [](int64_t a, int64_t) { return a < 0 ? -a : a; }},
-    {"sign",
-     [](Context &c, const View &out, const View &a, const View &) {
-       isa::sign(c, out, a);
-     },
+    {"sign", [](Context& c, const View& out, const View& a, const View&) { isa::sign(c, out, a); },
      [](int64_t a, int64_t) { return int64_t(a > 0) - int64_t(a < 0); }},
-    {"square",
-     [](Context &c, const View &out, const View &a, const View &) {
-       isa::square(c, out, a);
-     },
+    {"square", [](Context& c, const View& out, const View& a, const View&) { isa::square(c, out, a); },
      [](int64_t a, int64_t) { return a * a; }},
-    {"relu",
-     [](Context &c, const View &out, const View &a, const View &) {
-       isa::relu(c, out, a);
-     },
+    {"relu", [](Context& c, const View& out, const View& a, const View&) { isa::relu(c, out, a); },
      [](int64_t a, int64_t) { return a > 0 ? a : 0; }},
-    {"affine",
-     [](Context &c, const View &out, const View &a, const View &) {
-       isa::affine(c, out, a, 70001, -9);
-     },
+    {"affine", [](Context& c, const View& out, const View& a, const View&) { isa::affine(c, out, a, 70001, -9); },
      [](int64_t a, int64_t) { return a * 70001 - 9; }},
-    {"clamp",
-     [](Context &c, const View &out, const View &a, const View &) {
-       isa::clamp(c, out, a, -90, 1e300);
-     },
+    {"clamp", [](Context& c, const View& out, const View& a, const View&) { isa::clamp(c, out, a, -90, 1e300); },
      [](int64_t a, int64_t) { return a < -90 ? -90 : a; }},
 };
 
 struct Comparison {
-  const char *name;
-  void (*kernel)(Context &, const View &, const View &, const View &);
+  const char* name;
+  void (*kernel)(Context&, const View&, const View&, const View&);
   bool (*exact)(double, double);
 };
 const Comparison comparisons[] = {
@@ -371,18 +248,16 @@ const Comparison comparisons[] = {
     {"ge", isa::ge, [](double a, double b) { return a >= b; }},
 };
 
-const double special[] = {0,         -0.0, 1,     -1,     3,     -3,   INFINITY,
-                          -INFINITY, NAN,  1e-45, -1e-45, 1e-38, -0.5, 0.5};
+const double special[] = {0, -0.0, 1, -1, 3, -3, INFINITY, -INFINITY, NAN, 1e-45, -1e-45, 1e-38, -0.5, 0.5};
 constexpr int64_t specials = sizeof special / sizeof *special;
 
-void fill_samples(Array &x, double from, double to, uint32_t seed) {
+void fill_samples(Array& x, double from, double to, uint32_t seed) {
   Numbers numbers{seed * 977 + 5};
-  for (int64_t i = 0; i < x.size(); i++)
-    x.set(i, from + (double(numbers.next()) + 1) / 2 * (to - from));
+  for (int64_t i = 0; i < x.size(); i++) x.set(i, from + (double(numbers.next()) + 1) / 2 * (to - from));
 }
 
 // Every pair of special values, then samples.
-void fill_pairs(Array &a, Array &b, double from, double to) {
+void fill_pairs(Array& a, Array& b, double from, double to) {
   fill_samples(a, -3, 3, 1);
   fill_samples(b, from, to, 2);
   for (int64_t i = 0; i < specials * specials && i < a.size(); i++) {
@@ -392,73 +267,58 @@ void fill_pairs(Array &a, Array &b, double from, double to) {
 }
 
 void test_functions() {
-  for (const Unary &f : unary)
+  for (const Unary& f : unary)
     for (Layout layout : {Layout::dense, Layout::sliced}) {
       Array x({3, 117}, DType::float32, layout), out({3, 117}, DType::float32);
       fill_samples(x, f.low, f.high, 3);
-      for (int64_t i = 0; i < specials; i++)
-        x.set(i, special[i]);
-      run(f.name, out, [&](Context &c) { f.kernel(c, out.view, x.view); });
+      for (int64_t i = 0; i < specials; i++) x.set(i, special[i]);
+      run(f.name, out, [&](Context& c) { f.kernel(c, out.view, x.view); });
       check_results(f.name, out, [&](int64_t i) { return f.exact(x.get(i)); });
     }
-  const auto two = [](const Binary &f) {
+  const auto two = [](const Binary& f) {
     for (Layout layout : {Layout::dense, Layout::transposed}) {
-      Array a({17, 31}, DType::float32, layout), b({17, 31}, DType::float32),
-          out({17, 31}, DType::float32);
+      Array a({17, 31}, DType::float32, layout), b({17, 31}, DType::float32), out({17, 31}, DType::float32);
       fill_pairs(a, b, f.low, f.high);
-      run(f.name, out,
-          [&](Context &c) { f.kernel(c, out.view, a.view, b.view); });
-      check_results(f.name, out,
-                    [&](int64_t i) { return f.exact(a.get(i), b.get(i)); });
+      run(f.name, out, [&](Context& c) { f.kernel(c, out.view, a.view, b.view); });
+      check_results(f.name, out, [&](int64_t i) { return f.exact(a.get(i), b.get(i)); });
     }
   };
-  for (const Binary &f : backward)
-    two(f);
-  for (const Binary &f : binary)
-    two(f);
+  for (const Binary& f : backward) two(f);
+  for (const Binary& f : binary) two(f);
 }
 
 int32_t wrap(int64_t x) { return int32_t(uint32_t(uint64_t(x))); }
 
 void test_integers() {
   const double extreme[] = {0, 1, -1, 2147483647, -2147483648.0, 46341, -90};
-  for (const Whole &f : whole)
+  for (const Whole& f : whole)
     for (Layout layout : {Layout::dense, Layout::flipped}) {
-      Array a({11, 13}, DType::int32, layout), b({11, 13}, DType::int32),
-          out({11, 13}, DType::int32);
+      Array a({11, 13}, DType::int32, layout), b({11, 13}, DType::int32), out({11, 13}, DType::int32);
       randomise(a, 1);
       randomise(b, 2);
-      for (int64_t i = 0; i < 49; i++)
-        a.set(i, extreme[i / 7]), b.set(i, extreme[i % 7]);
+      for (int64_t i = 0; i < 49; i++) a.set(i, extreme[i / 7]), b.set(i, extreme[i % 7]);
       const std::string what = std::string(f.name) + " of int32";
-      run(what, out,
-          [&](Context &c) { f.kernel(c, out.view, a.view, b.view); });
-      check_equal(what, out, [&](int64_t i) {
-        return wrap(f.exact(int64_t(a.get(i)), int64_t(b.get(i))));
-      });
+      run(what, out, [&](Context& c) { f.kernel(c, out.view, a.view, b.view); });
+      check_equal(what, out, [&](int64_t i) { return wrap(f.exact(int64_t(a.get(i)), int64_t(b.get(i)))); });
     }
 }
 
 void test_comparisons() {
   for (DType dtype : all_dtypes)
-    for (const Comparison &f : comparisons)
+    for (const Comparison& f : comparisons)
       for (Layout layout : {Layout::dense, Layout::rotated, Layout::repeated}) {
-        Array a({7, 5, 9}, dtype, layout), b({7, 5, 9}, dtype),
-            out({7, 5, 9}, DType::boolean);
+        Array a({7, 5, 9}, dtype, layout), b({7, 5, 9}, dtype), out({7, 5, 9}, DType::boolean);
         randomise(a, 4);
         randomise(b, 5);
-        for (int64_t i = 0; i < a.size(); i += 3)
-          b.set(i, a.get(i));
+        for (int64_t i = 0; i < a.size(); i += 3) b.set(i, a.get(i));
         if (is_float(dtype))
           for (int64_t i = 0; i < specials * specials && i < b.size(); i++) {
             a.set(i, special[i / specials]);
             b.set(i, special[i % specials]);
           }
         const std::string what = std::string(f.name) + " of " + name(dtype);
-        run(what, out,
-            [&](Context &c) { f.kernel(c, out.view, a.view, b.view); });
-        check_equal(what, out,
-                    [&](int64_t i) { return f.exact(a.get(i), b.get(i)); });
+        run(what, out, [&](Context& c) { f.kernel(c, out.view, a.view, b.view); });
+        check_equal(what, out, [&](int64_t i) { return f.exact(a.get(i), b.get(i)); });
       }
 }
 
@@ -488,45 +348,34 @@ const Sizes shapes[] = {{},
                         {2, 1, 2, 1, 2, 1, 2, 3}};
 
 void test_layouts() {
-  for (const Sizes &sizes : shapes)
+  for (const Sizes& sizes : shapes)
     for (Layout left : all_layouts)
       for (Layout right : all_layouts) {
-        const std::string what = "add of " + text(sizes) + " layouts " +
-                                 std::to_string(int(left)) +
-                                 std::to_string(int(right));
-        Array a(sizes, DType::float32, left), b(sizes, DType::float32, right),
-            out(sizes, DType::float32);
+        const std::string what =
+            "add of " + text(sizes) + " layouts " + std::to_string(int(left)) + std::to_string(int(right));
+        Array a(sizes, DType::float32, left), b(sizes, DType::float32, right), out(sizes, DType::float32);
         randomise(a, 6);
         randomise(b, 7);
-        run(what, out,
-            [&](Context &c) { isa::add(c, out.view, a.view, b.view); });
-        check_equal(what, out, [&](int64_t i) {
-          return float(a.get(i)) + float(b.get(i));
-        });
+        run(what, out, [&](Context& c) { isa::add(c, out.view, a.view, b.view); });
+        check_equal(what, out, [&](int64_t i) { return float(a.get(i)) + float(b.get(i)); });
       }
 }
 
 void test_where() {
   int round = 0;
-  for (const Sizes &sizes : shapes)
+  for (const Sizes& sizes : shapes)
     for (DType dtype : all_dtypes)
       for (Layout layout : all_layouts) {
-        const Layout next = all_layouts[++round % 8],
-                     after = all_layouts[round / 8 % 8];
-        Array condition(sizes, DType::boolean, layout), a(sizes, dtype, next),
-            b(sizes, dtype, after), out(sizes, dtype);
+        const Layout next = all_layouts[++round % 8], after = all_layouts[round / 8 % 8];
+        Array condition(sizes, DType::boolean, layout), a(sizes, dtype, next), b(sizes, dtype, after),
+            out(sizes, dtype);
         randomise(condition, 8);
         randomise(a, 9);
         randomise(b, 10);
-        if (a.size() > 0 && is_float(dtype))
-          a.set(0, NAN);
+        if (a.size() > 0 && is_float(dtype)) a.set(0, NAN);
         const std::string what = "where of " + text(sizes) + " " + name(dtype);
-        run(what, out, [&](Context &c) {
-          isa::where(c, out.view, condition.view, a.view, b.view);
-        });
-        check_equal(what, out, [&](int64_t i) {
-          return condition.get(i) != 0 ? a.get(i) : b.get(i);
-        });
+        run(what, out, [&](Context& c) { isa::where(c, out.view, condition.view, a.view, b.view); });
+        check_equal(what, out, [&](int64_t i) { return condition.get(i) != 0 ? a.get(i) : b.get(i); });
       }
 }
 
@@ -534,56 +383,35 @@ void test_where() {
 // written past the caches.
 void test_large() {
   const Sizes large[] = {{70001}, {301, 257}, {3, 129, 200}, {2051, 2047}};
-  for (const Sizes &sizes : large)
-    for (Layout layout : {Layout::dense, Layout::transposed, Layout::rotated,
-                          Layout::repeated, Layout::spread}) {
-      const std::string what =
-          "sub of " + text(sizes) + " layout " + std::to_string(int(layout));
-      if (sizes[0] == 2051 && layout != Layout::dense &&
-          layout != Layout::transposed)
-        continue;
-      Array a(sizes, DType::float32, layout), b(sizes, DType::float32),
-          out(sizes, DType::float32);
+  for (const Sizes& sizes : large)
+    for (Layout layout : {Layout::dense, Layout::transposed, Layout::rotated, Layout::repeated, Layout::spread}) {
+      const std::string what = "sub of " + text(sizes) + " layout " + std::to_string(int(layout));
+      if (sizes[0] == 2051 && layout != Layout::dense && layout != Layout::transposed) continue;
+      Array a(sizes, DType::float32, layout), b(sizes, DType::float32), out(sizes, DType::float32);
       randomise(a, 11);
       randomise(b, 12);
-      run(what, out,
-          [&](Context &c) { isa::sub(c, out.view, a.view, b.view); });
-      check_equal(what, out,
-                  [&](int64_t i) { return float(a.get(i)) - float(b.get(i)); });
+      run(what, out, [&](Context& c) { isa::sub(c, out.view, a.view, b.view); });
+      check_equal(what, out, [&](int64_t i) { return float(a.get(i)) - float(b.get(i)); });
     }
 }
 
 void test_wrong_calls() {
-  Array a({2, 3}, DType::float32), b({3, 2}, DType::float32),
-      ints({2, 3}, DType::int32), bytes({2, 3}, DType::uint8);
-  Array out({2, 3}, DType::float32), small({2}, DType::float32),
-      truth({2, 3}, DType::boolean);
-  check_refused("add of other sizes", out,
-                [&](Context &c) { isa::add(c, out.view, a.view, b.view); });
-  check_refused("add of another rank", out,
-                [&](Context &c) { isa::add(c, out.view, a.view, small.view); });
-  check_refused("add of bytes", out,
-                [&](Context &c) { isa::add(c, out.view, a.view, bytes.view); });
-  check_refused("add to bytes", bytes,
-                [&](Context &c) { isa::add(c, bytes.view, a.view, a.view); });
-  check_refused("exp of other sizes", out,
-                [&](Context &c) { isa::exp(c, out.view, b.view); });
-  check_refused("relu_backward of other sizes", out, [&](Context &c) {
-    isa::relu_backward(c, out.view, b.view, a.view);
-  });
-  check_refused("eq of two dtypes", truth,
-                [&](Context &c) { isa::eq(c, truth.view, a.view, ints.view); });
-  check_refused("eq to float32", out,
-                [&](Context &c) { isa::eq(c, out.view, a.view, a.view); });
-  check_refused("where by floats", out, [&](Context &c) {
-    isa::where(c, out.view, a.view, a.view, a.view);
-  });
-  check_refused("where of bytes", out, [&](Context &c) {
-    isa::where(c, out.view, truth.view, bytes.view, a.view);
-  });
+  Array a({2, 3}, DType::float32), b({3, 2}, DType::float32), ints({2, 3}, DType::int32), bytes({2, 3}, DType::uint8);
+  Array out({2, 3}, DType::float32), small({2}, DType::float32), truth({2, 3}, DType::boolean);
+  check_refused("add of other sizes", out, [&](Context& c) { isa::add(c, out.view, a.view, b.view); });
+  check_refused("add of another rank", out, [&](Context& c) { isa::add(c, out.view, a.view, small.view); });
+  check_refused("add of bytes", out, [&](Context& c) { isa::add(c, out.view, a.view, bytes.view); });
+  check_refused("add to bytes", bytes, [&](Context& c) { isa::add(c, bytes.view, a.view, a.view); });
+  check_refused("exp of other sizes", out, [&](Context& c) { isa::exp(c, out.view, b.view); });
+  check_refused("relu_backward of other sizes", out,
+                [&](Context& c) { isa::relu_backward(c, out.view, b.view, a.view); });
+  check_refused("eq of two dtypes", truth, [&](Context& c) { isa::eq(c, truth.view, a.view, ints.view); });
+  check_refused("eq to float32", out, [&](Context& c) { isa::eq(c, out.view, a.view, a.view); });
+  check_refused("where by floats", out, [&](Context& c) { isa::where(c, out.view, a.view, a.view, a.view); });
+  check_refused("where of bytes", out, [&](Context& c) { isa::where(c, out.view, truth.view, bytes.view, a.view); });
 }
 
-} // namespace
+}  // namespace
 
 int main() {
   test_functions();

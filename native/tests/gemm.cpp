@@ -1,5 +1,5 @@
-// Matrix multiplication against a float64 oracle: ragged sizes, strides, epilogues, packed operands, batches; equal bits
-// for 1, 2 and 3 threads; nothing written outside C. The error allowed follows from K and the operands.
+// Matrix multiplication against a float64 oracle: ragged sizes, strides, epilogues, packed operands, batches; equal
+// bits for 1, 2 and 3 threads; nothing written outside C. The error allowed follows from K and the operands.
 #include "../cpu/gemm/gemm.h"
 
 #include <math.h>
@@ -102,7 +102,8 @@ struct Threads {
 
 void test_multiply(Threads& threads, int64_t m, int64_t n, int64_t k, Layout la, Layout lb, bool accumulate,
                    bool with_bias) {
-  const Operand a = make_operand(m, k, la, 1), b = make_operand(k, n, lb, 2), bias = make_operand(1, n, Layout::rows, 3);
+  const Operand a = make_operand(m, k, la, 1), b = make_operand(k, n, lb, 2),
+                bias = make_operand(1, n, Layout::rows, 3);
   const Epilogue epilogue{accumulate, with_bias ? bias.memory.data() : nullptr};
   const int64_t ldc = n + 2;
   const std::string what = describe("multiply", m, n, k, la, lb, accumulate, with_bias);
@@ -122,7 +123,8 @@ void test_multiply(Threads& threads, int64_t m, int64_t n, int64_t k, Layout la,
 }
 
 void test_packed(int64_t m, int64_t n, int64_t k, Layout la, Layout lb, bool accumulate, bool with_bias) {
-  const Operand a = make_operand(m, k, la, 4), b = make_operand(k, n, lb, 5), bias = make_operand(1, n, Layout::rows, 6);
+  const Operand a = make_operand(m, k, la, 4), b = make_operand(k, n, lb, 5),
+                bias = make_operand(1, n, Layout::rows, 6);
   const Epilogue epilogue{accumulate, with_bias ? bias.memory.data() : nullptr};
   const int64_t ldc = n + 1;
   const std::string what = describe("packed", m, n, k, la, lb, accumulate, with_bias);

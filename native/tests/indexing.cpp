@@ -16,242 +16,168 @@ struct Place {
 };
 struct Around {
   int64_t size, inner = 1;
-  Around(const Sizes &sizes, int64_t dim) : size(sizes[size_t(dim)]) {
-    for (size_t d = size_t(dim) + 1; d < sizes.size(); d++)
-      inner *= sizes[d];
+  Around(const Sizes& sizes, int64_t dim) : size(sizes[size_t(dim)]) {
+    for (size_t d = size_t(dim) + 1; d < sizes.size(); d++) inner *= sizes[d];
   }
-  Place split(int64_t i) const {
-    return {i / inner / size, i / inner % size, i % inner};
-  }
-  int64_t join(const Place &p) const {
-    return (p.outer * size + p.along) * inner + p.inner;
-  }
+  Place split(int64_t i) const { return {i / inner / size, i / inner % size, i % inner}; }
+  int64_t join(const Place& p) const { return (p.outer * size + p.along) * inner + p.inner; }
 };
 
 // Indices in [0, size), many of them more than once.
-void fill_indices(Array &index, int64_t size, uint32_t seed) {
+void fill_indices(Array& index, int64_t size, uint32_t seed) {
   Numbers numbers{seed * 31 + 7};
-  for (int64_t i = 0; i < index.size(); i++)
-    index.set(i, floor((double(numbers.next()) + 1) / 2 * double(size)));
+  for (int64_t i = 0; i < index.size(); i++) index.set(i, floor((double(numbers.next()) + 1) / 2 * double(size)));
 }
 
-void test_select(const Sizes &sizes, int64_t dim, int64_t indices,
-                 DType dtype) {
-  const std::string what = "of " + text(sizes) + " along " +
-                           std::to_string(dim) + " by " +
-                           std::to_string(indices) + " " + name(dtype);
+void test_select(const Sizes& sizes, int64_t dim, int64_t indices, DType dtype) {
+  const std::string what =
+      "of " + text(sizes) + " along " + std::to_string(dim) + " by " + std::to_string(indices) + " " + name(dtype);
   Sizes selected = sizes;
   selected[size_t(dim)] = indices;
   Array x(sizes, dtype), index({indices}, DType::int32), out(selected, dtype);
   randomise(x, 1);
   fill_indices(index, sizes[size_t(dim)], 2);
   const Around large(sizes, dim), small(selected, dim);
-  run("index_select " + what, out, [&](Context &c) {
-    isa::index_select(c, out.view, x.view, index.view, dim);
-  });
+  run("index_select " + what, out, [&](Context& c) { isa::index_select(c, out.view, x.view, index.view, dim); });
   check_equal("index_select " + what, out, [&](int64_t i) {
     Place p = small.split(i);
     p.along = int64_t(index.get(p.along));
     return x.get(large.join(p));
   });
-  if (dtype != DType::float32)
-    return;
+  if (dtype != DType::float32) return;
 
   for (int64_t skip : {int64_t(-1), int64_t(0), sizes[size_t(dim)] + 5}) {
-    if (indices > 1 && skip > 0)
-      index.set(indices / 2, double(skip));
+    if (indices > 1 && skip > 0) index.set(indices / 2, double(skip));
     Array dy(selected, dtype), dx(sizes, dtype);
     randomise(dy, 3);
     std::vector<float> sums(size_t(dx.size()), 0.0f);
-    for (int64_t i = 0; i < dy.size(); i++) { // in the order of the index
+    for (int64_t i = 0; i < dy.size(); i++) {  // in the order of the index
       Place p = small.split(i);
       p.along = int64_t(index.get(p.along));
-      if (skip < 0 || p.along != skip)
-        sums[size_t(large.join(p))] += float(dy.get(i));
+      if (skip < 0 || p.along != skip) sums[size_t(large.join(p))] += float(dy.get(i));
     }
-    run("index_add " + what, dx, [&](Context &c) {
-      isa::index_add(c, dx.view, dy.view, index.view, dim, skip);
-    });
-    check_equal("index_add " + what, dx,
-                [&](int64_t i) { return sums[size_t(i)]; });
+    run("index_add " + what, dx, [&](Context& c) { isa::index_add(c, dx.view, dy.view, index.view, dim, skip); });
+    check_equal("index_add " + what, dx, [&](int64_t i) { return sums[size_t(i)]; });
   }
 }
 
 // `named` are the sizes of the index, none larger than those of x but along
 // dim.
-void test_gather(const Sizes &sizes, const Sizes &named, int64_t dim,
-                 DType dtype) {
-  const std::string what = "of " + text(sizes) + " by " + text(named) +
-                           " along " + std::to_string(dim) + " " + name(dtype);
+void test_gather(const Sizes& sizes, const Sizes& named, int64_t dim, DType dtype) {
+  const std::string what =
+      "of " + text(sizes) + " by " + text(named) + " along " + std::to_string(dim) + " " + name(dtype);
   Array x(sizes, dtype), index(named, DType::int32), out(named, dtype);
   randomise(x, 4);
   fill_indices(index, sizes[size_t(dim)], 5);
-  const auto where =
-      [&](int64_t i) { // the element of x that position i of the index names
-        int64_t place = 0, stride = 1, rest = i;
-        for (size_t d = sizes.size(); d-- > 0;) {
-          place +=
-              (int64_t(d) == dim ? int64_t(index.get(i)) : rest % named[d]) *
-              stride;
-          rest /= named[d];
-          stride *= sizes[d];
-        }
-        return place;
-      };
-  run("gather " + what, out,
-      [&](Context &c) { isa::gather(c, out.view, x.view, index.view, dim); });
-  check_equal("gather " + what, out,
-              [&](int64_t i) { return x.get(where(i)); });
-  if (dtype != DType::float32)
-    return;
+  const auto where = [&](int64_t i) {  // the element of x that position i of the index names
+    int64_t place = 0, stride = 1, rest = i;
+    for (size_t d = sizes.size(); d-- > 0;) {
+      place += (int64_t(d) == dim ? int64_t(index.get(i)) : rest % named[d]) * stride;
+      rest /= named[d];
+      stride *= sizes[d];
+    }
+    return place;
+  };
+  run("gather " + what, out, [&](Context& c) { isa::gather(c, out.view, x.view, index.view, dim); });
+  check_equal("gather " + what, out, [&](int64_t i) { return x.get(where(i)); });
+  if (dtype != DType::float32) return;
   Array dx(sizes, dtype), dy(named, dtype);
   randomise(dy, 6);
   std::vector<float> sums(size_t(dx.size()), 0.0f);
-  for (int64_t i = 0; i < dy.size(); i++)
-    sums[size_t(where(i))] += float(dy.get(i)); // along dim in order
-  run("scatter_add " + what, dx, [&](Context &c) {
-    isa::scatter_add(c, dx.view, dy.view, index.view, dim);
-  });
-  check_equal("scatter_add " + what, dx,
-              [&](int64_t i) { return sums[size_t(i)]; });
+  for (int64_t i = 0; i < dy.size(); i++) sums[size_t(where(i))] += float(dy.get(i));  // along dim in order
+  run("scatter_add " + what, dx, [&](Context& c) { isa::scatter_add(c, dx.view, dy.view, index.view, dim); });
+  check_equal("scatter_add " + what, dx, [&](int64_t i) { return sums[size_t(i)]; });
 }
 
-bool names(const RecordedError &error, const char *value, const char *position,
-           const char *range) {
+bool names(const RecordedError& error, const char* value, const char* position, const char* range) {
   return error.code == ErrorCode::index &&
-         error.text.find(std::string("index ") + value + " at position " +
-                         position) == 0 &&
+         error.text.find(std::string("index ") + value + " at position " + position) == 0 &&
          error.text.find(range) != std::string::npos;
 }
 
 void test_out_of_range() {
   for (double wrong : {-1.0, 3.0, 2147483647.0, -2147483648.0}) {
-    Array x({3, 4}, DType::float32), index({5}, DType::int32),
-        out({5, 4}, DType::float32), dx({3, 4}, DType::float32);
+    Array x({3, 4}, DType::float32), index({5}, DType::int32), out({5, 4}, DType::float32), dx({3, 4}, DType::float32);
     randomise(x, 1);
     const double indices[] = {2, 0, wrong, 1, wrong};
-    for (int64_t i = 0; i < 5; i++)
-      index.set(i, indices[i]);
+    for (int64_t i = 0; i < 5; i++) index.set(i, indices[i]);
     char value[32];
     snprintf(value, sizeof value, "%.0f", wrong);
-    const char *range = "for dimension 0 of size 3; allowed are 0 to 2";
-    RecordedError error = error_of([&](Context &c) {
-      isa::index_select(c, out.view, x.view, index.view, 0);
-    });
-    check(names(error, value, "2 ", range),
-          "index_select says what is wrong: " + error.text);
-    check_equal("index_select of a wrong index", out, [&](int64_t i) {
-      return indices[i / 4] == wrong
-                 ? 0
-                 : x.get(int64_t(indices[i / 4]) * 4 + i % 4);
-    });
-    error = error_of([&](Context &c) {
-      isa::index_add(c, dx.view, out.view, index.view, 0, -1);
-    });
-    check(names(error, value, "2 ", range),
-          "index_add says what is wrong: " + error.text);
-    check_equal("index_add of a wrong index", dx,
-                [&](int64_t i) { return x.get(i); });
+    const char* range = "for dimension 0 of size 3; allowed are 0 to 2";
+    RecordedError error = error_of([&](Context& c) { isa::index_select(c, out.view, x.view, index.view, 0); });
+    check(names(error, value, "2 ", range), "index_select says what is wrong: " + error.text);
+    check_equal("index_select of a wrong index", out,
+                [&](int64_t i) { return indices[i / 4] == wrong ? 0 : x.get(int64_t(indices[i / 4]) * 4 + i % 4); });
+    error = error_of([&](Context& c) { isa::index_add(c, dx.view, out.view, index.view, 0, -1); });
+    check(names(error, value, "2 ", range), "index_add says what is wrong: " + error.text);
+    check_equal("index_add of a wrong index", dx, [&](int64_t i) { return x.get(i); });
     check(out.intact() && dx.intact(), "nothing else is written");
 
-    Array places({2, 4}, DType::int32), named({2, 4}, DType::float32),
-        sums({3, 4}, DType::float32);
-    for (int64_t i = 0; i < 8; i++)
-      places.set(i, i == 5 ? wrong : double(i % 3));
-    error = error_of([&](Context &c) {
-      isa::gather(c, named.view, x.view, places.view, 0);
-    });
-    check(names(error, value, "5 ", range),
-          "gather says what is wrong: " + error.text);
-    check_equal("gather of a wrong index", named, [&](int64_t i) {
-      return i == 5 ? 0 : x.get(int64_t(places.get(i)) * 4 + i % 4);
-    });
-    error = error_of([&](Context &c) {
-      isa::scatter_add(c, sums.view, named.view, places.view, 0);
-    });
-    check(names(error, value, "5 ", range),
-          "scatter_add says what is wrong: " + error.text);
+    Array places({2, 4}, DType::int32), named({2, 4}, DType::float32), sums({3, 4}, DType::float32);
+    for (int64_t i = 0; i < 8; i++) places.set(i, i == 5 ? wrong : double(i % 3));
+    error = error_of([&](Context& c) { isa::gather(c, named.view, x.view, places.view, 0); });
+    check(names(error, value, "5 ", range), "gather says what is wrong: " + error.text);
+    check_equal("gather of a wrong index", named,
+                [&](int64_t i) { return i == 5 ? 0 : x.get(int64_t(places.get(i)) * 4 + i % 4); });
+    error = error_of([&](Context& c) { isa::scatter_add(c, sums.view, named.view, places.view, 0); });
+    check(names(error, value, "5 ", range), "scatter_add says what is wrong: " + error.text);
     std::vector<float> want(12, 0.0f);
     for (int64_t i = 0; i < 8; i++)
-      if (i != 5)
-        want[size_t(places.get(i)) * 4 + size_t(i) % 4] += float(named.get(i));
-    check_equal("scatter_add of a wrong index", sums,
-                [&](int64_t i) { return want[size_t(i)]; });
+      if (i != 5) want[size_t(places.get(i)) * 4 + size_t(i) % 4] += float(named.get(i));
+    check_equal("scatter_add of a wrong index", sums, [&](int64_t i) { return want[size_t(i)]; });
     check(named.intact() && sums.intact(), "nothing else is written");
   }
-  Array none({0, 4}, DType::float32), index({2}, DType::int32),
-      out({2, 4}, DType::float32);
+  Array none({0, 4}, DType::float32), index({2}, DType::int32), out({2, 4}, DType::float32);
   index.set(0, 0), index.set(1, 0);
-  const RecordedError error = error_of([&](Context &c) {
-    isa::index_select(c, out.view, none.view, index.view, 0);
-  });
-  check(error.code == ErrorCode::index &&
-            error.text.find("empty") != std::string::npos,
+  const RecordedError error = error_of([&](Context& c) { isa::index_select(c, out.view, none.view, index.view, 0); });
+  check(error.code == ErrorCode::index && error.text.find("empty") != std::string::npos,
         "an empty dimension: " + error.text);
   check_equal("index_select of nothing", out, [](int64_t) { return 0; });
   // -1 is no index, but may be skipped only by name.
   Array dx({3, 4}, DType::float32);
   index.set(1, -1);
-  check(error_of([&](Context &c) {
-          isa::index_add(c, dx.view, out.view, index.view, 0, 2);
-        }).code == ErrorCode::index,
+  check(error_of([&](Context& c) { isa::index_add(c, dx.view, out.view, index.view, 0, 2); }).code == ErrorCode::index,
         "index_add of -1");
 }
 
 void test_wrong_calls() {
-  Array x({3, 4}, DType::float32), ints({3, 4}, DType::int32),
-      index({5}, DType::int32), floats({5}, DType::float32);
-  Array out({5, 4}, DType::float32), other({5, 3}, DType::float32),
-      whole({5, 4}, DType::int32);
-  Array places({4, 4}, DType::int32), named({4, 4}, DType::float32),
-      wide({2, 5}, DType::int32), wide_out({2, 5}, DType::float32);
-  check_refused("index_select to another shape", other, [&](Context &c) {
-    isa::index_select(c, other.view, x.view, index.view, 0);
-  });
-  check_refused("index_select to another dtype", whole, [&](Context &c) {
-    isa::index_select(c, whole.view, x.view, index.view, 0);
-  });
-  check_refused("index_select by floats", out, [&](Context &c) {
-    isa::index_select(c, out.view, x.view, floats.view, 0);
-  });
+  Array x({3, 4}, DType::float32), ints({3, 4}, DType::int32), index({5}, DType::int32), floats({5}, DType::float32);
+  Array out({5, 4}, DType::float32), other({5, 3}, DType::float32), whole({5, 4}, DType::int32);
+  Array places({4, 4}, DType::int32), named({4, 4}, DType::float32), wide({2, 5}, DType::int32),
+      wide_out({2, 5}, DType::float32);
+  check_refused("index_select to another shape", other,
+                [&](Context& c) { isa::index_select(c, other.view, x.view, index.view, 0); });
+  check_refused("index_select to another dtype", whole,
+                [&](Context& c) { isa::index_select(c, whole.view, x.view, index.view, 0); });
+  check_refused("index_select by floats", out,
+                [&](Context& c) { isa::index_select(c, out.view, x.view, floats.view, 0); });
   for (int64_t dim : {-1, 2, 100})
-    check_refused("index_select along no dimension", out, [&](Context &c) {
-      isa::index_select(c, out.view, x.view, index.view, dim);
-    });
-  check_refused("index_add of int32", ints, [&](Context &c) {
-    isa::index_add(c, ints.view, whole.view, index.view, 0, -1);
-  });
-  check_refused("index_add of another shape", x, [&](Context &c) {
-    isa::index_add(c, x.view, other.view, index.view, 0, -1);
-  });
-  check_refused("gather by more than there is", wide_out, [&](Context &c) {
-    isa::gather(c, wide_out.view, x.view, wide.view, 0);
-  });
-  check_refused("gather to another shape", out, [&](Context &c) {
-    isa::gather(c, out.view, x.view, places.view, 0);
-  });
-  check_refused("gather along no dimension", named, [&](Context &c) {
-    isa::gather(c, named.view, x.view, places.view, 2);
-  });
-  check_refused("scatter_add of int32", ints, [&](Context &c) {
-    isa::scatter_add(c, ints.view, places.view, places.view, 0);
-  });
-  check_refused("scatter_add along no dimension", x, [&](Context &c) {
-    isa::scatter_add(c, x.view, named.view, places.view, -1);
-  });
+    check_refused("index_select along no dimension", out,
+                  [&](Context& c) { isa::index_select(c, out.view, x.view, index.view, dim); });
+  check_refused("index_add of int32", ints,
+                [&](Context& c) { isa::index_add(c, ints.view, whole.view, index.view, 0, -1); });
+  check_refused("index_add of another shape", x,
+                [&](Context& c) { isa::index_add(c, x.view, other.view, index.view, 0, -1); });
+  check_refused("gather by more than there is", wide_out,
+                [&](Context& c) { isa::gather(c, wide_out.view, x.view, wide.view, 0); });
+  check_refused("gather to another shape", out, [&](Context& c) { isa::gather(c, out.view, x.view, places.view, 0); });
+  check_refused("gather along no dimension", named,
+                [&](Context& c) { isa::gather(c, named.view, x.view, places.view, 2); });
+  check_refused("scatter_add of int32", ints,
+                [&](Context& c) { isa::scatter_add(c, ints.view, places.view, places.view, 0); });
+  check_refused("scatter_add along no dimension", x,
+                [&](Context& c) { isa::scatter_add(c, x.view, named.view, places.view, -1); });
 }
 
-} // namespace
+}  // namespace
 
 int main() {
-  for (const Sizes &sizes :
-       {Sizes{1}, Sizes{9}, Sizes{5, 6}, Sizes{4, 5, 7}, Sizes{3, 0, 2},
-        Sizes{33, 65}, Sizes{2, 1, 3, 1, 2}})
+  for (const Sizes& sizes :
+       {Sizes{1}, Sizes{9}, Sizes{5, 6}, Sizes{4, 5, 7}, Sizes{3, 0, 2}, Sizes{33, 65}, Sizes{2, 1, 3, 1, 2}})
     for (int64_t dim = 0; dim < int64_t(sizes.size()); dim++)
       for (int64_t indices : {0, 1, 8, 37})
         for (DType dtype : all_dtypes)
-          if (sizes[size_t(dim)] > 0 || indices == 0)
-            test_select(sizes, dim, indices, dtype);
+          if (sizes[size_t(dim)] > 0 || indices == 0) test_select(sizes, dim, indices, dtype);
   // Longer than a chunk; an embedding's gradient with few and with many rows.
   test_select({1000, 64}, 0, 3000, DType::float32);
   test_select({7, 300}, 0, 999, DType::float32);
@@ -264,9 +190,7 @@ int main() {
     test_gather({9}, {0}, 0, dtype);
     for (int64_t dim = 0; dim < 3; dim++) {
       test_gather({4, 5, 6}, {4, 5, 6}, dim, dtype);
-      test_gather({4, 5, 6},
-                  {dim == 0 ? 9 : 3, dim == 1 ? 9 : 2, dim == 2 ? 9 : 4}, dim,
-                  dtype);
+      test_gather({4, 5, 6}, {dim == 0 ? 9 : 3, dim == 1 ? 9 : 2, dim == 2 ? 9 : 4}, dim, dtype);
       test_gather({4, 5, 6}, {1, 1, 1}, dim, dtype);
       test_gather({4, 5, 6}, {2, 0, 3}, dim, dtype);
     }
@@ -276,15 +200,11 @@ int main() {
   test_gather({300, 290}, {300, 500}, 1, DType::float32);
   test_gather({3, 70, 600}, {3, 90, 600}, 1, DType::float32);
   // A rank of 0 is a vector of one.
-  Array x({}, DType::float32), index({}, DType::int32), out({}, DType::float32),
-      dx({}, DType::float32);
+  Array x({}, DType::float32), index({}, DType::int32), out({}, DType::float32), dx({}, DType::float32);
   x.set(0, 7), index.set(0, 0);
-  run("gather of a scalar", out,
-      [&](Context &c) { isa::gather(c, out.view, x.view, index.view, 0); });
-  run("scatter_add of a scalar", dx,
-      [&](Context &c) { isa::scatter_add(c, dx.view, x.view, index.view, 0); });
-  check(out.get(0) == 7 && dx.get(0) == 7,
-        "gather and scatter_add of a scalar");
+  run("gather of a scalar", out, [&](Context& c) { isa::gather(c, out.view, x.view, index.view, 0); });
+  run("scatter_add of a scalar", dx, [&](Context& c) { isa::scatter_add(c, dx.view, x.view, index.view, 0); });
+  check(out.get(0) == 7 && dx.get(0) == 7, "gather and scatter_add of a scalar");
   test_out_of_range();
   test_wrong_calls();
   return finish("indexing");

@@ -15,26 +15,21 @@ namespace isa = FIRESTEEL_ISA;
 
 // Element (i, j) of the matrix number `batch`: its place in a tensor of `rows`
 // x `columns` matrices.
-int64_t place(int64_t batch, int64_t i, int64_t j, int64_t rows,
-              int64_t columns) {
+int64_t place(int64_t batch, int64_t i, int64_t j, int64_t rows, int64_t columns) {
   return (batch * rows + i) * columns + j;
 }
 
-void test_product(const Sizes &batch, int64_t M, int64_t N, int64_t K,
-                  Layout left, Layout right, bool with_bias, bool special) {
+void test_product(const Sizes& batch, int64_t M, int64_t N, int64_t K, Layout left, Layout right, bool with_bias,
+                  bool special) {
   Sizes a_sizes = batch, b_sizes = batch, sizes = batch;
   int64_t matrices = 1;
-  for (int64_t size : batch)
-    matrices *= size;
+  for (int64_t size : batch) matrices *= size;
   a_sizes.insert(a_sizes.end(), {M, K});
   b_sizes.insert(b_sizes.end(), {K, N});
   sizes.insert(sizes.end(), {M, N});
-  const std::string what = "matmul of " + text(a_sizes) + " layout " +
-                           std::to_string(int(left)) + " and " + text(b_sizes) +
-                           " layout " + std::to_string(int(right)) +
-                           (with_bias ? " with bias" : "");
-  Array a(a_sizes, DType::float32, left), b(b_sizes, DType::float32, right),
-      bias({N}, DType::float32);
+  const std::string what = "matmul of " + text(a_sizes) + " layout " + std::to_string(int(left)) + " and " +
+                           text(b_sizes) + " layout " + std::to_string(int(right)) + (with_bias ? " with bias" : "");
+  Array a(a_sizes, DType::float32, left), b(b_sizes, DType::float32, right), bias({N}, DType::float32);
   Array out(sizes, DType::float32);
   randomise(a, 1);
   randomise(b, 2);
@@ -44,85 +39,60 @@ void test_product(const Sizes &batch, int64_t M, int64_t N, int64_t K,
     a.set(0, INFINITY);
     b.set(b.size() - 1, -INFINITY);
   }
-  run(what, out, [&](Context &c) {
-    isa::matmul(c, out.view, a.view, b.view, with_bias ? &bias.view : nullptr);
-  });
+  run(what, out, [&](Context& c) { isa::matmul(c, out.view, a.view, b.view, with_bias ? &bias.view : nullptr); });
   bool right_sums = true;
   for (int64_t m = 0; m < matrices; m++)
     for (int64_t i = 0; i < M; i++)
       for (int64_t j = 0; j < N; j++) {
         double sum = with_bias ? bias.get(j) : 0, size = fabs(sum);
         for (int64_t k = 0; k < K; k++) {
-          const double term =
-              a.get(place(m, i, k, M, K)) * b.get(place(m, k, j, K, N));
+          const double term = a.get(place(m, i, k, M, K)) * b.get(place(m, k, j, K, N));
           sum += term;
           size += fabs(term);
         }
-        right_sums = right_sums && near(out.get(place(m, i, j, M, N)), sum,
-                                        double(K + 2) * epsilon * size);
+        right_sums = right_sums && near(out.get(place(m, i, j, M, N)), sum, double(K + 2) * epsilon * size);
       }
   check(right_sums, what);
 }
 
 void test_wrong_calls() {
-  Array a({2, 3, 4}, DType::float32), b({2, 4, 5}, DType::float32),
-      out({2, 3, 5}, DType::float32), bias({4}, DType::float32);
-  Array other({2, 5, 4}, DType::float32), more({3, 4, 5}, DType::float32),
-      flat({3, 4}, DType::float32);
-  Array wide({2, 3, 6}, DType::float32), vector({4}, DType::float32),
-      scalar({}, DType::float32);
-  check_refused("inner sizes", out, [&](Context &c) {
-    isa::matmul(c, out.view, a.view, other.view, nullptr);
-  });
-  check_refused("batches", out, [&](Context &c) {
-    isa::matmul(c, out.view, a.view, more.view, nullptr);
-  });
-  check_refused("ranks", out, [&](Context &c) {
-    isa::matmul(c, out.view, flat.view, b.view, nullptr);
-  });
-  check_refused("columns", wide, [&](Context &c) {
-    isa::matmul(c, wide.view, a.view, b.view, nullptr);
-  });
-  check_refused("bias", out, [&](Context &c) {
-    isa::matmul(c, out.view, a.view, b.view, &bias.view);
-  });
-  check_refused("vectors", vector, [&](Context &c) {
-    isa::matmul(c, vector.view, vector.view, vector.view, nullptr);
-  });
-  check_refused("scalars", scalar, [&](Context &c) {
-    isa::matmul(c, scalar.view, scalar.view, scalar.view, nullptr);
-  });
+  Array a({2, 3, 4}, DType::float32), b({2, 4, 5}, DType::float32), out({2, 3, 5}, DType::float32),
+      bias({4}, DType::float32);
+  Array other({2, 5, 4}, DType::float32), more({3, 4, 5}, DType::float32), flat({3, 4}, DType::float32);
+  Array wide({2, 3, 6}, DType::float32), vector({4}, DType::float32), scalar({}, DType::float32);
+  check_refused("inner sizes", out, [&](Context& c) { isa::matmul(c, out.view, a.view, other.view, nullptr); });
+  check_refused("batches", out, [&](Context& c) { isa::matmul(c, out.view, a.view, more.view, nullptr); });
+  check_refused("ranks", out, [&](Context& c) { isa::matmul(c, out.view, flat.view, b.view, nullptr); });
+  check_refused("columns", wide, [&](Context& c) { isa::matmul(c, wide.view, a.view, b.view, nullptr); });
+  check_refused("bias", out, [&](Context& c) { isa::matmul(c, out.view, a.view, b.view, &bias.view); });
+  check_refused("vectors", vector, [&](Context& c) { isa::matmul(c, vector.view, vector.view, vector.view, nullptr); });
+  check_refused("scalars", scalar, [&](Context& c) { isa::matmul(c, scalar.view, scalar.view, scalar.view, nullptr); });
 }
 
-} // namespace
+}  // namespace
 
 int main() {
   int round = 0;
-  for (const Sizes &batch : {Sizes{}, Sizes{1}, Sizes{3}, Sizes{2, 3},
-                             Sizes{2, 1, 3}, Sizes{0}, Sizes{2, 0}})
+  for (const Sizes& batch : {Sizes{}, Sizes{1}, Sizes{3}, Sizes{2, 3}, Sizes{2, 1, 3}, Sizes{0}, Sizes{2, 0}})
     for (Layout left : all_layouts)
       for (Layout right : all_layouts) {
         round++;
         test_product(batch, 5, 7, 6, left, right, round % 2, round % 3 == 0);
-        test_product(batch, round % 4 ? 17 : 1, round % 5 ? 33 : 1,
-                     round % 6 ? 19 : 1, left, right, round % 3 == 0, false);
+        test_product(batch, round % 4 ? 17 : 1, round % 5 ? 33 : 1, round % 6 ? 19 : 1, left, right, round % 3 == 0,
+                     false);
       }
-  for (const Sizes &batch : {Sizes{}, Sizes{4}}) {
+  for (const Sizes& batch : {Sizes{}, Sizes{4}}) {
     for (int64_t none = 0; none < 3; none++)
-      test_product(batch, none == 0 ? 0 : 4, none == 1 ? 0 : 5,
-                   none == 2 ? 0 : 3, Layout::dense, Layout::dense, true,
+      test_product(batch, none == 0 ? 0 : 4, none == 1 ? 0 : 5, none == 2 ? 0 : 3, Layout::dense, Layout::dense, true,
                    false);
     test_product(batch, 1, 1, 1, Layout::dense, Layout::dense, true, false);
   }
   // Many small products, rows that join, products for all threads.
   test_product({300}, 9, 8, 7, Layout::dense, Layout::transposed, true, false);
   test_product({20, 15}, 9, 8, 7, Layout::dense, Layout::repeated, true, false);
-  test_product({40, 7}, 3, 33, 20, Layout::dense, Layout::uniform, false,
-               false);
-  test_product({3}, 130, 140, 120, Layout::rotated, Layout::sliced, true,
-               false);
-  test_product({}, 257, 129, 300, Layout::transposed, Layout::flipped, true,
-               false);
+  test_product({40, 7}, 3, 33, 20, Layout::dense, Layout::uniform, false, false);
+  test_product({3}, 130, 140, 120, Layout::rotated, Layout::sliced, true, false);
+  test_product({}, 257, 129, 300, Layout::transposed, Layout::flipped, true, false);
   test_wrong_calls();
   return finish("matmul");
 }

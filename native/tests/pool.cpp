@@ -17,7 +17,7 @@ namespace isa = FIRESTEEL_ISA;
 // One axis: a window of `taps`, and how many results there are.
 struct Axis {
   int64_t length, taps, stride, pad, dilation,
-      extra; // `extra` results whose windows hang over the end
+      extra;  // `extra` results whose windows hang over the end
   int64_t results() const {
     const int64_t room = length + 2 * pad - dilation * (taps - 1) - 1;
     return (room < 0 ? 0 : room / stride + 1) + extra;
@@ -29,11 +29,9 @@ struct Case {
   Axis rows, columns;
   std::string describe() const {
     std::string s = text({images, channels, rows.length, columns.length});
-    for (const Axis &a : {rows, columns})
-      s += " taps " + std::to_string(a.taps) + " stride " +
-           std::to_string(a.stride) + " pad " + std::to_string(a.pad) +
-           " dilation " + std::to_string(a.dilation) +
-           (a.extra ? " over the end" : "");
+    for (const Axis& a : {rows, columns})
+      s += " taps " + std::to_string(a.taps) + " stride " + std::to_string(a.stride) + " pad " + std::to_string(a.pad) +
+           " dilation " + std::to_string(a.dilation) + (a.extra ? " over the end" : "");
     return s;
   }
 };
@@ -41,97 +39,72 @@ struct Case {
 // Calls body(position in the plane) for the taps of window (p, q) that lie in
 // the source, in order.
 template <class F>
-void for_taps(const Case &k, int64_t p, int64_t q, const F &body) {
+void for_taps(const Case& k, int64_t p, int64_t q, const F& body) {
   for (int64_t r = 0; r < k.rows.taps; r++)
     for (int64_t s = 0; s < k.columns.taps; s++) {
       const int64_t y = p * k.rows.stride - k.rows.pad + r * k.rows.dilation;
-      const int64_t x =
-          q * k.columns.stride - k.columns.pad + s * k.columns.dilation;
-      if (y >= 0 && y < k.rows.length && x >= 0 && x < k.columns.length)
-        body(y * k.columns.length + x);
+      const int64_t x = q * k.columns.stride - k.columns.pad + s * k.columns.dilation;
+      if (y >= 0 && y < k.rows.length && x >= 0 && x < k.columns.length) body(y * k.columns.length + x);
     }
 }
 
 // What a window's average divides by: what it covers of the source, or also of
 // the padding.
-double divisor(const Case &k, int64_t p, int64_t q, bool padding) {
+double divisor(const Case& k, int64_t p, int64_t q, bool padding) {
   double product = 1;
-  for (const auto &[axis, at] :
-       {std::pair<const Axis &, int64_t>{k.rows, p},
-        std::pair<const Axis &, int64_t>{k.columns, q}}) {
-    const int64_t start = at * axis.stride - axis.pad,
-                  margin = padding ? axis.pad : 0;
+  for (const auto& [axis, at] :
+       {std::pair<const Axis&, int64_t>{k.rows, p}, std::pair<const Axis&, int64_t>{k.columns, q}}) {
+    const int64_t start = at * axis.stride - axis.pad, margin = padding ? axis.pad : 0;
     int64_t covered = 0;
-    for (int64_t t = start; t < start + axis.taps; t++)
-      covered += t >= -margin && t < axis.length + margin;
+    for (int64_t t = start; t < start + axis.taps; t++) covered += t >= -margin && t < axis.length + margin;
     product *= double(covered);
   }
   return product;
 }
 
-void test_case(const Case &k, bool special) {
-  const int64_t planes = k.images * k.channels,
-                plane_x = k.rows.length * k.columns.length;
+void test_case(const Case& k, bool special) {
+  const int64_t planes = k.images * k.channels, plane_x = k.rows.length * k.columns.length;
   const int64_t P = k.rows.results(), Q = k.columns.results(), plane = P * Q;
-  const Sizes x_sizes = {k.images, k.channels, k.rows.length, k.columns.length},
-              sizes = {k.images, k.channels, P, Q};
-  Array x(x_sizes, DType::float32), dx(x_sizes, DType::float32),
-      out(sizes, DType::float32), dy(sizes, DType::float32);
+  const Sizes x_sizes = {k.images, k.channels, k.rows.length, k.columns.length}, sizes = {k.images, k.channels, P, Q};
+  Array x(x_sizes, DType::float32), dx(x_sizes, DType::float32), out(sizes, DType::float32), dy(sizes, DType::float32);
   Array indices(sizes, DType::int32);
   randomise(x, 1);
   randomise(dy, 2);
-  for (int64_t i = 0; i < x.size(); i += 3)
-    x.set(i, floor(x.get(i))); // ties
+  for (int64_t i = 0; i < x.size(); i += 3) x.set(i, floor(x.get(i)));  // ties
   if (special)
     for (int64_t i = 0; i < x.size(); i += 5)
-      x.set(i, i % 4 == 0   ? double(NAN)
-               : i % 4 == 1 ? double(INFINITY)
-                            : -double(INFINITY));
-  const auto forward = [&](Context &c) {
-    isa::max_pool2d_forward(c, out.view, indices.view, x.view, k.rows.taps,
-                            k.columns.taps, k.rows.stride, k.columns.stride,
-                            k.rows.pad, k.columns.pad, k.rows.dilation,
-                            k.columns.dilation);
+      x.set(i, i % 4 == 0 ? double(NAN) : i % 4 == 1 ? double(INFINITY) : -double(INFINITY));
+  const auto forward = [&](Context& c) {
+    isa::max_pool2d_forward(c, out.view, indices.view, x.view, k.rows.taps, k.columns.taps, k.rows.stride,
+                            k.columns.stride, k.rows.pad, k.columns.pad, k.rows.dilation, k.columns.dilation);
   };
   const std::string what = "max_pool2d of " + k.describe();
   std::vector<int64_t> best(size_t(planes * plane), -1);
   std::vector<float> gradient(size_t(planes * plane_x), 0.0f);
   for (int64_t i = 0; i < planes * plane; i++) {
-    int64_t &at = best[size_t(i)];
+    int64_t& at = best[size_t(i)];
     const int64_t base = i / plane * plane_x;
     for_taps(k, i % plane / Q, i % Q, [&](int64_t position) {
-      const double value = x.get(base + position),
-                   so_far = at < 0 ? 0 : x.get(base + at);
-      if (at < 0 || (!isnan(so_far) && (isnan(value) || value > so_far)))
-        at = position;
+      const double value = x.get(base + position), so_far = at < 0 ? 0 : x.get(base + at);
+      if (at < 0 || (!isnan(so_far) && (isnan(value) || value > so_far))) at = position;
     });
-    if (at >= 0)
-      gradient[size_t(base + at)] += float(dy.get(i));
+    if (at >= 0) gradient[size_t(base + at)] += float(dy.get(i));
   }
   run(what, out, forward);
   run(what, indices, forward);
   check_equal(what, out, [&](int64_t i) {
-    return best[size_t(i)] < 0 ? -INFINITY
-                               : x.get(i / plane * plane_x + best[size_t(i)]);
+    return best[size_t(i)] < 0 ? -INFINITY : x.get(i / plane * plane_x + best[size_t(i)]);
   });
-  check_equal(what + ": indices", indices,
-              [&](int64_t i) { return double(best[size_t(i)]); });
-  run(what + " backward", dx, [&](Context &c) {
-    isa::max_pool2d_backward(c, dx.view, dy.view, indices.view);
-  });
-  check_equal(what + " backward", dx,
-              [&](int64_t i) { return gradient[size_t(i)]; });
+  check_equal(what + ": indices", indices, [&](int64_t i) { return double(best[size_t(i)]); });
+  run(what + " backward", dx, [&](Context& c) { isa::max_pool2d_backward(c, dx.view, dy.view, indices.view); });
+  check_equal(what + " backward", dx, [&](int64_t i) { return gradient[size_t(i)]; });
 
-  if (special || k.rows.dilation > 1 || k.columns.dilation > 1)
-    return;
+  if (special || k.rows.dilation > 1 || k.columns.dilation > 1) return;
   for (bool padding : {false, true}) {
-    const std::string kind = std::string("avg_pool2d") +
-                             (padding ? " with padding of " : " of ") +
-                             k.describe();
-    std::vector<double> share(size_t(planes * plane_x), 0),
-        size(size_t(planes * plane_x), 0), windows(size_t(planes * plane_x), 0);
-    std::vector<double> sum(size_t(planes * plane), 0),
-        total(size_t(planes * plane), 0);
+    const std::string kind = std::string("avg_pool2d") + (padding ? " with padding of " : " of ") + k.describe();
+    std::vector<double> share(size_t(planes * plane_x), 0), size(size_t(planes * plane_x), 0),
+        windows(size_t(planes * plane_x), 0);
+    std::vector<double> sum(size_t(planes * plane), 0), total(size_t(planes * plane), 0);
     for (int64_t i = 0; i < planes * plane; i++) {
       const int64_t p = i % plane / Q, q = i % Q, base = i / plane * plane_x;
       const double by = divisor(k, p, q, padding);
@@ -145,98 +118,69 @@ void test_case(const Case &k, bool special) {
       });
     }
     bool right = true;
-    run(kind, out, [&](Context &c) {
-      isa::avg_pool2d_forward(c, out.view, x.view, k.rows.taps, k.columns.taps,
-                              k.rows.stride, k.columns.stride, k.rows.pad,
-                              k.columns.pad, padding);
+    run(kind, out, [&](Context& c) {
+      isa::avg_pool2d_forward(c, out.view, x.view, k.rows.taps, k.columns.taps, k.rows.stride, k.columns.stride,
+                              k.rows.pad, k.columns.pad, padding);
     });
     const double roundings = double(k.rows.taps * k.columns.taps) + 2;
     for (int64_t i = 0; i < out.size(); i++)
-      right = right && near(out.get(i), sum[size_t(i)],
-                            roundings * epsilon * total[size_t(i)]);
+      right = right && near(out.get(i), sum[size_t(i)], roundings * epsilon * total[size_t(i)]);
     check(right, kind);
-    run(kind + " backward", dx, [&](Context &c) {
-      isa::avg_pool2d_backward(c, dx.view, dy.view, k.rows.taps, k.columns.taps,
-                               k.rows.stride, k.columns.stride, k.rows.pad,
-                               k.columns.pad, padding);
+    run(kind + " backward", dx, [&](Context& c) {
+      isa::avg_pool2d_backward(c, dx.view, dy.view, k.rows.taps, k.columns.taps, k.rows.stride, k.columns.stride,
+                               k.rows.pad, k.columns.pad, padding);
     });
     right = true;
     for (int64_t i = 0; i < dx.size(); i++)
-      right =
-          right && near(dx.get(i), share[size_t(i)],
-                        (windows[size_t(i)] + 2) * epsilon * size[size_t(i)]);
+      right = right && near(dx.get(i), share[size_t(i)], (windows[size_t(i)] + 2) * epsilon * size[size_t(i)]);
     check(right, kind + " backward");
   }
 }
 
 void test_wrong_calls() {
-  Array x({2, 3, 6, 6}, DType::float32), out({2, 3, 3, 3}, DType::float32),
-      indices({2, 3, 3, 3}, DType::int32);
-  Array other({2, 4, 3, 3}, DType::float32), ints({2, 3, 6, 6}, DType::int32),
-      flat({6, 3, 3}, DType::float32);
-  Array large({2, 3, 30, 30}, DType::float32),
-      large_indices({2, 3, 30, 30}, DType::int32),
+  Array x({2, 3, 6, 6}, DType::float32), out({2, 3, 3, 3}, DType::float32), indices({2, 3, 3, 3}, DType::int32);
+  Array other({2, 4, 3, 3}, DType::float32), ints({2, 3, 6, 6}, DType::int32), flat({6, 3, 3}, DType::float32);
+  Array large({2, 3, 30, 30}, DType::float32), large_indices({2, 3, 30, 30}, DType::int32),
       dx({2, 3, 6, 6}, DType::float32);
-  const auto maximum = [&](const Array &to, const Array &places,
-                           const Array &from, int64_t taps, int64_t stride,
+  const auto maximum = [&](const Array& to, const Array& places, const Array& from, int64_t taps, int64_t stride,
                            int64_t pad, int64_t dilation) {
-    return [&, taps, stride, pad, dilation](Context &c) {
-      isa::max_pool2d_forward(c, to.view, places.view, from.view, taps, taps,
-                              stride, stride, pad, pad, dilation, dilation);
+    return [&, taps, stride, pad, dilation](Context& c) {
+      isa::max_pool2d_forward(c, to.view, places.view, from.view, taps, taps, stride, stride, pad, pad, dilation,
+                              dilation);
     };
   };
-  check_refused("max_pool2d to other channels", other,
-                maximum(other, indices, x, 2, 2, 0, 1));
-  check_refused("max_pool2d to another rank", flat,
-                maximum(flat, indices, x, 2, 2, 0, 1));
-  check_refused("max_pool2d of int32", out,
-                maximum(out, indices, ints, 2, 2, 0, 1));
-  check_refused("max_pool2d with other indices", out,
-                maximum(out, large_indices, x, 2, 2, 0, 1));
-  check_refused("max_pool2d with too many results", large,
-                maximum(large, large_indices, x, 2, 2, 0, 1));
+  check_refused("max_pool2d to other channels", other, maximum(other, indices, x, 2, 2, 0, 1));
+  check_refused("max_pool2d to another rank", flat, maximum(flat, indices, x, 2, 2, 0, 1));
+  check_refused("max_pool2d of int32", out, maximum(out, indices, ints, 2, 2, 0, 1));
+  check_refused("max_pool2d with other indices", out, maximum(out, large_indices, x, 2, 2, 0, 1));
+  check_refused("max_pool2d with too many results", large, maximum(large, large_indices, x, 2, 2, 0, 1));
   for (int64_t wrong : {int64_t(0), int64_t(-1), int64_t(1) << 62}) {
-    check_refused("max_pool2d with such taps", out,
-                  maximum(out, indices, x, wrong, 2, 0, 1));
-    check_refused("max_pool2d with such a stride", out,
-                  maximum(out, indices, x, 2, wrong, 0, 1));
-    check_refused("max_pool2d with such a dilation", out,
-                  maximum(out, indices, x, 2, 2, 0, wrong));
-    if (wrong)
-      check_refused("max_pool2d with such padding", out,
-                    maximum(out, indices, x, 2, 2, wrong, 1));
-    check_refused("avg_pool2d with such taps", out, [&](Context &c) {
-      isa::avg_pool2d_forward(c, out.view, x.view, wrong, 2, 2, 2, 0, 0, true);
-    });
+    check_refused("max_pool2d with such taps", out, maximum(out, indices, x, wrong, 2, 0, 1));
+    check_refused("max_pool2d with such a stride", out, maximum(out, indices, x, 2, wrong, 0, 1));
+    check_refused("max_pool2d with such a dilation", out, maximum(out, indices, x, 2, 2, 0, wrong));
+    if (wrong) check_refused("max_pool2d with such padding", out, maximum(out, indices, x, 2, 2, wrong, 1));
+    check_refused("avg_pool2d with such taps", out,
+                  [&](Context& c) { isa::avg_pool2d_forward(c, out.view, x.view, wrong, 2, 2, 2, 0, 0, true); });
     check_refused("avg_pool2d_backward with such a stride", dx,
-                  [&](Context &c) {
-                    isa::avg_pool2d_backward(c, dx.view, out.view, 2, 2, 2,
-                                             wrong, 0, 0, true);
-                  });
+                  [&](Context& c) { isa::avg_pool2d_backward(c, dx.view, out.view, 2, 2, 2, wrong, 0, 0, true); });
   }
-  check_refused("max_pool2d_backward with other indices", dx, [&](Context &c) {
-    isa::max_pool2d_backward(c, dx.view, out.view, large_indices.view);
-  });
+  check_refused("max_pool2d_backward with other indices", dx,
+                [&](Context& c) { isa::max_pool2d_backward(c, dx.view, out.view, large_indices.view); });
   for (double wrong : {-2.0, 36.0, 2147483647.0, -2147483648.0}) {
-    for (int64_t i = 0; i < indices.size(); i++)
-      indices.set(i, i == 9 ? wrong : 7), out.set(i, 1);
+    for (int64_t i = 0; i < indices.size(); i++) indices.set(i, i == 9 ? wrong : 7), out.set(i, 1);
     char text[32];
     snprintf(text, sizeof text, "index %.0f of plane 1", wrong);
-    const RecordedError error = error_of([&](Context &c) {
-      isa::max_pool2d_backward(c, dx.view, out.view, indices.view);
-    });
-    check(error.code == ErrorCode::index &&
-              error.text.find(text) != std::string::npos &&
+    const RecordedError error =
+        error_of([&](Context& c) { isa::max_pool2d_backward(c, dx.view, out.view, indices.view); });
+    check(error.code == ErrorCode::index && error.text.find(text) != std::string::npos &&
               error.text.find("0 to 35") != std::string::npos,
           "an index out of range: " + error.text);
-    check_equal("max_pool2d_backward without it", dx, [&](int64_t i) {
-      return i % 36 != 7 ? 0 : i / 36 == 1 ? 8 : 9;
-    });
+    check_equal("max_pool2d_backward without it", dx, [&](int64_t i) { return i % 36 != 7 ? 0 : i / 36 == 1 ? 8 : 9; });
     check(dx.intact(), "nothing else is written");
   }
 }
 
-} // namespace
+}  // namespace
 
 int main() {
   for (int64_t width : {1, 2, 5, 7, 8, 9, 15, 16, 17, 31, 33, 40})
@@ -244,10 +188,8 @@ int main() {
       for (int64_t stride : {1, 2, 3})
         for (int64_t pad : {int64_t(0), taps / 2})
           for (int64_t dilation : {1, 2}) {
-            const Case k = {2,
-                            2,
-                            {6, taps < 4 ? taps : 3, stride, pad / 2, 1, 0},
-                            {width, taps, stride, pad, dilation, 0}};
+            const Case k = {
+                2, 2, {6, taps < 4 ? taps : 3, stride, pad / 2, 1, 0}, {width, taps, stride, pad, dilation, 0}};
             test_case(k, false);
             test_case(k, true);
           }

@@ -14,12 +14,12 @@ struct KernelTable {};
 
 using namespace firesteel;
 
-#define CHECK(condition)                                                   \
-  do {                                                                     \
-    if (!(condition)) {                                                    \
-      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);      \
-      exit(1);                                                             \
-    }                                                                      \
+#define CHECK(condition)                                              \
+  do {                                                                \
+    if (!(condition)) {                                               \
+      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+      exit(1);                                                        \
+    }                                                                 \
   } while (0)
 
 namespace {
@@ -63,7 +63,9 @@ std::atomic<int> reads_done{0};
 
 class Producer {
  public:
-  explicit Producer(int threads) : queue(no_kernels, threads, [](void*, Read*) { reads_done++; }, nullptr) {}
+  explicit Producer(int threads)
+      : queue(
+            no_kernels, threads, [](void*, Read*) { reads_done++; }, nullptr) {}
 
   void call(const KernelInfo& kernel, int32_t out, int64_t fresh_bytes, int32_t x, bool small = false, int label = 0) {
     Entry& entry = queue.next();

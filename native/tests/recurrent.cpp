@@ -125,10 +125,28 @@ struct Layer {
   Tensor dx, dh0, dc0, dw_ih, dw_hh, dbias;
 
   Layer(Shape shape, Options options)
-      : s(shape), o(options), x({s.T, s.B, s.I}), h0({s.B, s.H}), c0({s.B, s.H}), w_ih({4 * s.H, s.I}),
-        w_hh({4 * s.H, s.H}), b_ih({4 * s.H}), b_hh({4 * s.H}), dy({s.T, s.B, s.H}), dhn({s.B, s.H}), dcn({s.B, s.H}),
-        out({s.T, s.B, s.H}), hn({s.B, s.H}), cn({s.B, s.H}), gates({s.T, s.B, 4 * s.H}), cells({s.T, s.B, s.H}),
-        dx({s.T, s.B, s.I}), dh0({s.B, s.H}), dc0({s.B, s.H}), dw_ih({4 * s.H, s.I}), dw_hh({4 * s.H, s.H}),
+      : s(shape),
+        o(options),
+        x({s.T, s.B, s.I}),
+        h0({s.B, s.H}),
+        c0({s.B, s.H}),
+        w_ih({4 * s.H, s.I}),
+        w_hh({4 * s.H, s.H}),
+        b_ih({4 * s.H}),
+        b_hh({4 * s.H}),
+        dy({s.T, s.B, s.H}),
+        dhn({s.B, s.H}),
+        dcn({s.B, s.H}),
+        out({s.T, s.B, s.H}),
+        hn({s.B, s.H}),
+        cn({s.B, s.H}),
+        gates({s.T, s.B, 4 * s.H}),
+        cells({s.T, s.B, s.H}),
+        dx({s.T, s.B, s.I}),
+        dh0({s.B, s.H}),
+        dc0({s.B, s.H}),
+        dw_ih({4 * s.H, s.I}),
+        dw_hh({4 * s.H, s.H}),
         dbias({4 * s.H}) {
     uint32_t state = 7;
     const float weight = 1.5f / sqrtf(static_cast<float>(s.H + 1));

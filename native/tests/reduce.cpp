@@ -15,10 +15,9 @@ namespace isa = FIRESTEEL_ISA;
 
 // For each element of x in row-major order, the element of the result it
 // belongs to: dimensions in `reduced` (bits) count as 1.
-std::vector<int64_t> places(const Sizes &sizes, unsigned reduced) {
+std::vector<int64_t> places(const Sizes& sizes, unsigned reduced) {
   int64_t count = 1;
-  for (int64_t size : sizes)
-    count *= size;
+  for (int64_t size : sizes) count *= size;
   std::vector<int64_t> place(size_t(count), 0);
   for (int64_t i = 0; i < count; i++) {
     int64_t rest = i, stride = 1;
@@ -35,24 +34,21 @@ std::vector<int64_t> places(const Sizes &sizes, unsigned reduced) {
 
 Sizes reduced_sizes(Sizes sizes, unsigned reduced) {
   for (size_t d = 0; d < sizes.size(); d++)
-    if (reduced >> d & 1)
-      sizes[d] = 1;
+    if (reduced >> d & 1) sizes[d] = 1;
   return sizes;
 }
 
 int32_t wrap(double x) { return int32_t(as_dtype(DType::int32, x)); }
 
-void test_shape(const Sizes &sizes, unsigned reduced, Layout layout) {
-  const std::string shape = text(sizes) + " over " + std::to_string(reduced) +
-                            " layout " + std::to_string(int(layout));
+void test_shape(const Sizes& sizes, unsigned reduced, Layout layout) {
+  const std::string shape = text(sizes) + " over " + std::to_string(reduced) + " layout " + std::to_string(int(layout));
   const std::vector<int64_t> place = places(sizes, reduced);
   for (DType dtype : {DType::float32, DType::int32}) {
     const std::string what = shape + " " + name(dtype);
     Array x(sizes, dtype, layout), out(reduced_sizes(sizes, reduced), dtype);
     randomise(x, 1, dtype == DType::int32 ? 1e7 : 4);
     const size_t outputs = size_t(out.size());
-    std::vector<double> total(outputs, 0), size(outputs, 0),
-        largest(outputs, -INFINITY), smallest(outputs, INFINITY);
+    std::vector<double> total(outputs, 0), size(outputs, 0), largest(outputs, -INFINITY), smallest(outputs, INFINITY);
     std::vector<int64_t> terms(outputs, 0);
     for (size_t i = 0; i < place.size(); i++) {
       const double value = x.get(int64_t(i));
@@ -64,32 +60,23 @@ void test_shape(const Sizes &sizes, unsigned reduced, Layout layout) {
       terms[to]++;
     }
     for (double scale : {1.0, 0.375}) {
-      run("sum of " + what, out,
-          [&](Context &c) { isa::sum(c, out.view, x.view, scale); });
+      run("sum of " + what, out, [&](Context& c) { isa::sum(c, out.view, x.view, scale); });
       bool right = true;
       for (size_t i = 0; i < outputs; i++) {
         const double got = out.get(int64_t(i)), want = total[i] * scale;
         const double roundings = double(terms[i] < 128 ? terms[i] : 128) + 2;
         right = right &&
-                (dtype == DType::int32
-                     ? got == wrap(want)
-                     : near(got, want, roundings * epsilon * size[i] * scale));
+                (dtype == DType::int32 ? got == wrap(want) : near(got, want, roundings * epsilon * size[i] * scale));
       }
       check(right, "sum of " + what);
     }
     const auto extreme = [&](double value, double of_none) {
       return isfinite(value) || dtype == DType::float32 ? value : of_none;
     };
-    run("amax of " + what, out,
-        [&](Context &c) { isa::amax(c, out.view, x.view); });
-    check_equal("amax of " + what, out, [&](int64_t i) {
-      return extreme(largest[size_t(i)], INT32_MIN);
-    });
-    run("amin of " + what, out,
-        [&](Context &c) { isa::amin(c, out.view, x.view); });
-    check_equal("amin of " + what, out, [&](int64_t i) {
-      return extreme(smallest[size_t(i)], INT32_MAX);
-    });
+    run("amax of " + what, out, [&](Context& c) { isa::amax(c, out.view, x.view); });
+    check_equal("amax of " + what, out, [&](int64_t i) { return extreme(largest[size_t(i)], INT32_MIN); });
+    run("amin of " + what, out, [&](Context& c) { isa::amin(c, out.view, x.view); });
+    check_equal("amin of " + what, out, [&](int64_t i) { return extreme(smallest[size_t(i)], INT32_MAX); });
   }
 }
 
@@ -102,146 +89,106 @@ void test_nan() {
             out(columns ? Sizes{1, 19} : Sizes{2, 1}, DType::float32);
         const int64_t other = columns ? 19 : 2;
         randomise(x, 2);
-        const auto position = [&](int64_t line, int64_t i) {
-          return columns ? i * other + line : line * n + i;
-        };
+        const auto position = [&](int64_t line, int64_t i) { return columns ? i * other + line : line * n + i; };
         x.set(position(1, at), NAN);
-        if (n > 1)
-          x.set(position(1, (at + 1) % n), INFINITY);
-        const auto spreads = [&](const char *what) {
-          check(isnan(out.get(1)) && !isnan(out.get(0)),
-                std::string(what) + " of NaN among " + std::to_string(n));
+        if (n > 1) x.set(position(1, (at + 1) % n), INFINITY);
+        const auto spreads = [&](const char* what) {
+          check(isnan(out.get(1)) && !isnan(out.get(0)), std::string(what) + " of NaN among " + std::to_string(n));
         };
-        run("amax", out, [&](Context &c) { isa::amax(c, out.view, x.view); });
+        run("amax", out, [&](Context& c) { isa::amax(c, out.view, x.view); });
         spreads("amax");
-        run("amin", out, [&](Context &c) { isa::amin(c, out.view, x.view); });
+        run("amin", out, [&](Context& c) { isa::amin(c, out.view, x.view); });
         spreads("amin");
-        run("sum", out, [&](Context &c) { isa::sum(c, out.view, x.view, 1); });
+        run("sum", out, [&](Context& c) { isa::sum(c, out.view, x.view, 1); });
         spreads("sum");
       }
 }
 
-void test_best(const Sizes &sizes, int64_t dim, Layout layout, DType dtype,
-               bool with_nan) {
-  const std::string what = text(sizes) + " along " + std::to_string(dim) +
-                           " layout " + std::to_string(int(layout)) + " " +
-                           name(dtype);
+void test_best(const Sizes& sizes, int64_t dim, Layout layout, DType dtype, bool with_nan) {
+  const std::string what =
+      text(sizes) + " along " + std::to_string(dim) + " layout " + std::to_string(int(layout)) + " " + name(dtype);
   Array x(sizes, dtype, layout);
   // Few different values, so that many are equally good.
   Numbers numbers{77};
-  for (int64_t i = 0; i < x.size(); i++)
-    x.set(i, floor(double(numbers.next()) * 6));
+  for (int64_t i = 0; i < x.size(); i++) x.set(i, floor(double(numbers.next()) * 6));
   if (with_nan)
-    for (int64_t i = 0; i < x.size(); i += 7)
-      x.set(i, i % 2 ? double(NAN) : -double(INFINITY));
+    for (int64_t i = 0; i < x.size(); i += 7) x.set(i, i % 2 ? double(NAN) : -double(INFINITY));
   const unsigned reduced = sizes.empty() ? 0 : 1u << dim;
   const std::vector<int64_t> place = places(sizes, reduced);
   Array out(reduced_sizes(sizes, reduced), DType::int32);
   for (bool largest : {true, false}) {
     std::vector<double> best(size_t(out.size()), 0);
-    std::vector<int64_t> index(size_t(out.size()), -1),
-        seen(size_t(out.size()), 0);
-    for (size_t i = 0; i < place.size(); i++) { // along dim in order
+    std::vector<int64_t> index(size_t(out.size()), -1), seen(size_t(out.size()), 0);
+    for (size_t i = 0; i < place.size(); i++) {  // along dim in order
       const size_t to = size_t(place[i]);
       const double value = x.get(int64_t(i));
-      if (index[to] < 0 ||
-          (!isnan(best[to]) &&
-           (isnan(value) || (largest ? value > best[to] : value < best[to]))))
+      if (index[to] < 0 || (!isnan(best[to]) && (isnan(value) || (largest ? value > best[to] : value < best[to]))))
         best[to] = value, index[to] = seen[to];
       seen[to]++;
     }
     const std::string kernel = largest ? "argmax of " : "argmin of ";
-    run(kernel + what, out, [&](Context &c) {
-      largest ? isa::argmax(c, out.view, x.view, dim)
-              : isa::argmin(c, out.view, x.view, dim);
-    });
-    check_equal(kernel + what, out,
-                [&](int64_t i) { return double(index[size_t(i)]); });
+    run(kernel + what, out,
+        [&](Context& c) { largest ? isa::argmax(c, out.view, x.view, dim) : isa::argmin(c, out.view, x.view, dim); });
+    check_equal(kernel + what, out, [&](int64_t i) { return double(index[size_t(i)]); });
   }
 }
 
-void test_running(const Sizes &sizes, int64_t dim) {
+void test_running(const Sizes& sizes, int64_t dim) {
   for (DType dtype : {DType::float32, DType::int32})
     for (bool reverse : {false, true}) {
-      const std::string what = "cumsum of " + text(sizes) + " along " +
-                               std::to_string(dim) +
-                               (reverse ? " reversed " : " ") + name(dtype);
+      const std::string what =
+          "cumsum of " + text(sizes) + " along " + std::to_string(dim) + (reverse ? " reversed " : " ") + name(dtype);
       Array x(sizes, dtype), out(sizes, dtype);
       randomise(x, 3, dtype == DType::int32 ? 1e7 : 4);
-      run(what, out,
-          [&](Context &c) { isa::cumsum(c, out.view, x.view, dim, reverse); });
+      run(what, out, [&](Context& c) { isa::cumsum(c, out.view, x.view, dim, reverse); });
       const unsigned reduced = sizes.empty() ? 0 : 1u << dim;
       const std::vector<int64_t> place = places(sizes, reduced);
       std::vector<double> total(place.size() + 1, 0), size(place.size() + 1, 0);
       bool right = true;
       for (size_t k = 0; k < place.size(); k++) {
-        const size_t i = reverse ? place.size() - 1 - k : k,
-                     to = size_t(place[i]);
+        const size_t i = reverse ? place.size() - 1 - k : k, to = size_t(place[i]);
         total[to] += x.get(int64_t(i));
         size[to] += fabs(x.get(int64_t(i)));
         const double got = out.get(int64_t(i));
-        right =
-            right && (dtype == DType::int32
-                          ? got == wrap(total[to])
-                          : near(got, total[to],
-                                 epsilon * fabs(total[to]) + 1e-12 * size[to]));
+        right = right && (dtype == DType::int32 ? got == wrap(total[to])
+                                                : near(got, total[to], epsilon * fabs(total[to]) + 1e-12 * size[to]));
       }
       check(right, what);
     }
 }
 
 void test_wrong_calls() {
-  Array x({3, 4}, DType::float32), ints({3, 4}, DType::int32),
-      bytes({3, 4}, DType::uint8), row({1, 4}, DType::float32);
-  Array flat({4}, DType::float32), wrong({2, 4}, DType::float32),
-      index({3, 1}, DType::int32), none({0, 4}, DType::float32);
-  Array byte_row({1, 4}, DType::uint8), best_of_none({1, 4}, DType::int32),
-      out({3, 4}, DType::float32);
-  check_refused("sum to another rank", flat,
-                [&](Context &c) { isa::sum(c, flat.view, x.view, 1); });
-  check_refused("sum to a size between", wrong,
-                [&](Context &c) { isa::sum(c, wrong.view, x.view, 1); });
-  check_refused("sum to another dtype", row,
-                [&](Context &c) { isa::sum(c, row.view, ints.view, 1); });
-  check_refused("amax of bytes", byte_row,
-                [&](Context &c) { isa::amax(c, byte_row.view, bytes.view); });
-  check_refused("argmax to floats", row,
-                [&](Context &c) { isa::argmax(c, row.view, x.view, 0); });
+  Array x({3, 4}, DType::float32), ints({3, 4}, DType::int32), bytes({3, 4}, DType::uint8), row({1, 4}, DType::float32);
+  Array flat({4}, DType::float32), wrong({2, 4}, DType::float32), index({3, 1}, DType::int32),
+      none({0, 4}, DType::float32);
+  Array byte_row({1, 4}, DType::uint8), best_of_none({1, 4}, DType::int32), out({3, 4}, DType::float32);
+  check_refused("sum to another rank", flat, [&](Context& c) { isa::sum(c, flat.view, x.view, 1); });
+  check_refused("sum to a size between", wrong, [&](Context& c) { isa::sum(c, wrong.view, x.view, 1); });
+  check_refused("sum to another dtype", row, [&](Context& c) { isa::sum(c, row.view, ints.view, 1); });
+  check_refused("amax of bytes", byte_row, [&](Context& c) { isa::amax(c, byte_row.view, bytes.view); });
+  check_refused("argmax to floats", row, [&](Context& c) { isa::argmax(c, row.view, x.view, 0); });
   check_refused("argmax along a dimension that is not", index,
-                [&](Context &c) { isa::argmax(c, index.view, x.view, 2); });
-  check_refused("argmax along a negative one", index,
-                [&](Context &c) { isa::argmax(c, index.view, x.view, -1); });
-  check_refused("argmin along another", index,
-                [&](Context &c) { isa::argmin(c, index.view, x.view, 0); });
-  check_refused("argmax of nothing", best_of_none, [&](Context &c) {
-    isa::argmax(c, best_of_none.view, none.view, 0);
-  });
-  check_refused("cumsum of another shape", row, [&](Context &c) {
-    isa::cumsum(c, row.view, x.view, 0, false);
-  });
-  check_refused("cumsum of another dtype", out, [&](Context &c) {
-    isa::cumsum(c, out.view, ints.view, 0, false);
-  });
-  check_refused("cumsum along a dimension that is not", out, [&](Context &c) {
-    isa::cumsum(c, out.view, x.view, 2, false);
-  });
+                [&](Context& c) { isa::argmax(c, index.view, x.view, 2); });
+  check_refused("argmax along a negative one", index, [&](Context& c) { isa::argmax(c, index.view, x.view, -1); });
+  check_refused("argmin along another", index, [&](Context& c) { isa::argmin(c, index.view, x.view, 0); });
+  check_refused("argmax of nothing", best_of_none,
+                [&](Context& c) { isa::argmax(c, best_of_none.view, none.view, 0); });
+  check_refused("cumsum of another shape", row, [&](Context& c) { isa::cumsum(c, row.view, x.view, 0, false); });
+  check_refused("cumsum of another dtype", out, [&](Context& c) { isa::cumsum(c, out.view, ints.view, 0, false); });
+  check_refused("cumsum along a dimension that is not", out,
+                [&](Context& c) { isa::cumsum(c, out.view, x.view, 2, false); });
 }
 
-} // namespace
+}  // namespace
 
 int main() {
-  const Sizes shapes[] = {{},           {0},       {1},
-                          {2},          {7},       {31},
-                          {33},         {64},      {1023},
-                          {1025},       {3, 0},    {0, 3},
-                          {3, 5},       {5, 129},  {129, 5},
-                          {2, 3, 4, 5}, {1, 6, 1}, {3, 1, 7},
-                          {4, 17, 33},  {8, 2, 8}, {2, 2, 2, 2, 2, 2, 2, 3}};
-  for (const Sizes &sizes : shapes)
-    for (unsigned reduced = 0;
-         reduced<1u << sizes.size(); reduced += sizes.size()> 5 ? 7 : 1)
-      for (Layout layout : all_layouts)
-        test_shape(sizes, reduced, layout);
+  const Sizes shapes[] = {
+      {},       {0},          {1},       {2},       {7},         {31},      {33},
+      {64},     {1023},       {1025},    {3, 0},    {0, 3},      {3, 5},    {5, 129},
+      {129, 5}, {2, 3, 4, 5}, {1, 6, 1}, {3, 1, 7}, {4, 17, 33}, {8, 2, 8}, {2, 2, 2, 2, 2, 2, 2, 3}};
+  for (const Sizes& sizes : shapes)
+    for (unsigned reduced = 0; reduced<1u << sizes.size(); reduced += sizes.size()> 5 ? 7 : 1)
+      for (Layout layout : all_layouts) test_shape(sizes, reduced, layout);
   // Longer than a segment, and several of them.
   test_shape({70001}, 1, Layout::dense);
   test_shape({70001}, 1, Layout::sliced);
@@ -252,14 +199,12 @@ int main() {
     test_shape({333, 600}, reduced, Layout::dense);
   }
   for (unsigned reduced : {2u, 5u, 6u, 7u})
-    for (Layout layout : {Layout::dense, Layout::rotated, Layout::spread})
-      test_shape({37, 40, 65}, reduced, layout);
+    for (Layout layout : {Layout::dense, Layout::rotated, Layout::spread}) test_shape({37, 40, 65}, reduced, layout);
   test_nan();
 
   for (DType dtype : {DType::float32, DType::int32})
     for (bool with_nan : {false, true}) {
-      if (with_nan && dtype == DType::int32)
-        continue;
+      if (with_nan && dtype == DType::int32) continue;
       for (Layout layout : all_layouts) {
         test_best({}, 0, layout, dtype, with_nan);
         for (int64_t n : {1, 2, 7, 15, 16, 17, 31, 32, 33, 100}) {
@@ -267,8 +212,7 @@ int main() {
           test_best({3, n}, 1, layout, dtype, with_nan);
           test_best({n, 21}, 0, layout, dtype, with_nan);
         }
-        for (int64_t dim = 0; dim < 3; dim++)
-          test_best({4, 5, 6}, dim, layout, dtype, with_nan);
+        for (int64_t dim = 0; dim < 3; dim++) test_best({4, 5, 6}, dim, layout, dtype, with_nan);
         test_best({0, 3}, 1, layout, dtype, with_nan);
       }
       test_best({300, 301}, 0, Layout::dense, dtype, with_nan);
@@ -277,12 +221,9 @@ int main() {
     }
 
   test_running({}, 0);
-  for (const Sizes &sizes : {Sizes{0}, Sizes{1}, Sizes{9}, Sizes{70001}})
-    test_running(sizes, 0);
-  for (const Sizes &sizes : {Sizes{3, 0, 2}, Sizes{4, 5, 6}, Sizes{1, 40, 1},
-                             Sizes{3, 33, 257}, Sizes{30, 70, 40}})
-    for (int64_t dim = 0; dim < 3; dim++)
-      test_running(sizes, dim);
+  for (const Sizes& sizes : {Sizes{0}, Sizes{1}, Sizes{9}, Sizes{70001}}) test_running(sizes, 0);
+  for (const Sizes& sizes : {Sizes{3, 0, 2}, Sizes{4, 5, 6}, Sizes{1, 40, 1}, Sizes{3, 33, 257}, Sizes{30, 70, 40}})
+    for (int64_t dim = 0; dim < 3; dim++) test_running(sizes, dim);
   test_wrong_calls();
   return finish("reduce");
 }

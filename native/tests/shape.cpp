@@ -2,9 +2,9 @@
 // both sides can lie in memory, numbers that round, wrap around or overflow,
 // transposes large enough for tiles, calls that must be refused. Exact to the
 // bit.
-#include "arrays.h"
-
 #include <float.h>
+
+#include "arrays.h"
 
 namespace {
 
@@ -72,160 +72,125 @@ const double numbers[] = {0,
                           1e-30};
 constexpr int64_t count = sizeof numbers / sizeof *numbers;
 
-const Sizes shapes[] = {{},          {0},       {1},
-                        {7},         {33},      {1023},
-                        {1025},      {3, 5},    {31, 33},
-                        {33, 31},    {0, 3},    {5, 0},
-                        {4, 300},    {300, 3},  {2, 3, 4, 5},
-                        {1, 7, 1},   {9, 8, 7}, {64, 70},
-                        {3, 40, 41}, {17, 513}, {2, 1, 2, 1, 2, 1, 2, 3}};
+const Sizes shapes[] = {{},           {0},       {1},       {7},      {33},        {1023},    {1025},
+                        {3, 5},       {31, 33},  {33, 31},  {0, 3},   {5, 0},      {4, 300},  {300, 3},
+                        {2, 3, 4, 5}, {1, 7, 1}, {9, 8, 7}, {64, 70}, {3, 40, 41}, {17, 513}, {2, 1, 2, 1, 2, 1, 2, 3}};
 
-std::string describe(const char *kernel, const Sizes &sizes, DType to,
-                     Layout to_layout, DType from, Layout from_layout) {
-  return std::string(kernel) + " of " + text(sizes) + " " + name(from) +
-         " layout " + std::to_string(int(from_layout)) + " to " + name(to) +
-         " layout " + std::to_string(int(to_layout));
+std::string describe(const char* kernel, const Sizes& sizes, DType to, Layout to_layout, DType from,
+                     Layout from_layout) {
+  return std::string(kernel) + " of " + text(sizes) + " " + name(from) + " layout " + std::to_string(int(from_layout)) +
+         " to " + name(to) + " layout " + std::to_string(int(to_layout));
 }
 
 void test_conversions() {
   for (DType from : all_dtypes)
     for (DType to : all_dtypes) {
       const Sizes sizes = {3, count};
-      const std::string what =
-          describe("copy", sizes, to, Layout::dense, from, Layout::dense);
+      const std::string what = describe("copy", sizes, to, Layout::dense, from, Layout::dense);
       Array x(sizes, from), out(sizes, to);
       randomise(x, 1, 300);
-      for (int64_t i = 0; i < count; i++)
-        x.set(i, numbers[i]);
-      run(what, out, [&](Context &c) { isa::copy(c, out.view, x.view); });
+      for (int64_t i = 0; i < count; i++) x.set(i, numbers[i]);
+      run(what, out, [&](Context& c) { isa::copy(c, out.view, x.view); });
       check_equal(what, out, [&](int64_t i) { return as_dtype(to, x.get(i)); });
       for (int64_t i = 0; i < out.size(); i++)
         if (is_float(from) && is_float(to) && out.get(i) == 0)
-          check(signbit(out.get(i)) == signbit(x.get(i)),
-                what + ": the sign of 0");
+          check(signbit(out.get(i)) == signbit(x.get(i)), what + ": the sign of 0");
     }
   // Every 16-bit float, widened and narrowed again.
   for (DType half : {DType::bfloat16, DType::float16}) {
-    Array all({65536}, half), wide({65536}, DType::float32),
-        back({65536}, half);
+    Array all({65536}, half), wide({65536}, DType::float32), back({65536}, half);
     for (int64_t i = 0; i < 65536; i++) {
       const uint16_t bits = uint16_t(i);
       memcpy(all.at(i), &bits, sizeof bits);
     }
-    run("widen", wide, [&](Context &c) { isa::copy(c, wide.view, all.view); });
+    run("widen", wide, [&](Context& c) { isa::copy(c, wide.view, all.view); });
     check_equal("widen", wide, [&](int64_t i) { return all.get(i); });
-    run("narrow", back,
-        [&](Context &c) { isa::copy(c, back.view, wide.view); });
+    run("narrow", back, [&](Context& c) { isa::copy(c, back.view, wide.view); });
     check_equal("narrow", back, [&](int64_t i) { return all.get(i); });
   }
 }
 
 void test_copies() {
   int round = 0;
-  for (const Sizes &sizes : shapes)
+  for (const Sizes& sizes : shapes)
     for (Layout to_layout : own_layouts)
       for (Layout from_layout : all_layouts) {
-        const DType to = all_dtypes[++round % 6],
-                    from = round % 4 ? to : all_dtypes[round / 6 % 6];
+        const DType to = all_dtypes[++round % 6], from = round % 4 ? to : all_dtypes[round / 6 % 6];
         Array x(sizes, from, from_layout), out(sizes, to, to_layout);
         randomise(x, uint32_t(round), 100);
-        const std::string what =
-            describe("copy_into", sizes, to, to_layout, from, from_layout);
-        run(what, out,
-            [&](Context &c) { isa::copy_into(c, out.view, x.view); });
-        check_equal(what, out,
-                    [&](int64_t i) { return as_dtype(to, x.get(i)); });
-        if (to_layout != Layout::dense)
-          continue;
-        run(what, out, [&](Context &c) { isa::copy(c, out.view, x.view); });
-        check_equal(what, out,
-                    [&](int64_t i) { return as_dtype(to, x.get(i)); });
+        const std::string what = describe("copy_into", sizes, to, to_layout, from, from_layout);
+        run(what, out, [&](Context& c) { isa::copy_into(c, out.view, x.view); });
+        check_equal(what, out, [&](int64_t i) { return as_dtype(to, x.get(i)); });
+        if (to_layout != Layout::dense) continue;
+        run(what, out, [&](Context& c) { isa::copy(c, out.view, x.view); });
+        check_equal(what, out, [&](int64_t i) { return as_dtype(to, x.get(i)); });
       }
-  for (const Sizes &sizes : {Sizes{70001}, Sizes{301, 257}, Sizes{5, 129, 200}})
+  for (const Sizes& sizes : {Sizes{70001}, Sizes{301, 257}, Sizes{5, 129, 200}})
     for (Layout to_layout : own_layouts)
       for (Layout from_layout : own_layouts)
         for (DType to : {DType::float32, DType::bfloat16}) {
           const DType from = int(from_layout) % 2 ? to : DType::float32;
           Array x(sizes, from, from_layout), out(sizes, to, to_layout);
           randomise(x, 5);
-          const std::string what =
-              describe("copy_into", sizes, to, to_layout, from, from_layout);
-          run(what, out,
-              [&](Context &c) { isa::copy_into(c, out.view, x.view); });
-          check_equal(what, out,
-                      [&](int64_t i) { return as_dtype(to, x.get(i)); });
+          const std::string what = describe("copy_into", sizes, to, to_layout, from, from_layout);
+          run(what, out, [&](Context& c) { isa::copy_into(c, out.view, x.view); });
+          check_equal(what, out, [&](int64_t i) { return as_dtype(to, x.get(i)); });
         }
 }
 
 void test_accumulate() {
   int round = 0;
-  for (const Sizes &sizes : {Sizes{}, Sizes{0}, Sizes{1}, Sizes{9}, Sizes{1025},
-                             Sizes{31, 33}, Sizes{4, 300}, Sizes{0, 3},
-                             Sizes{2, 3, 4, 5}, Sizes{64, 70}, Sizes{301, 257}})
+  for (const Sizes& sizes : {Sizes{}, Sizes{0}, Sizes{1}, Sizes{9}, Sizes{1025}, Sizes{31, 33}, Sizes{4, 300},
+                             Sizes{0, 3}, Sizes{2, 3, 4, 5}, Sizes{64, 70}, Sizes{301, 257}})
     for (Layout to_layout : own_layouts)
       for (Layout from_layout : all_layouts) {
         const DType dtype = ++round % 2 ? DType::float32 : DType::int32;
-        Array x(sizes, dtype, from_layout), out(sizes, dtype, to_layout),
-            before(sizes, dtype);
+        Array x(sizes, dtype, from_layout), out(sizes, dtype, to_layout), before(sizes, dtype);
         randomise(x, 6, 1e6);
         randomise(before, 7, 2e7);
-        for (int64_t i = 0; i < out.size(); i++)
-          out.set(i, before.get(i));
-        const std::string what =
-            describe("accumulate", sizes, dtype, to_layout, dtype, from_layout);
-        run(what, out,
-            [&](Context &c) { isa::accumulate(c, out.view, x.view); });
-        check_equal(what, out, [&](int64_t i) {
-          return as_dtype(dtype, before.get(i) + x.get(i));
-        });
+        for (int64_t i = 0; i < out.size(); i++) out.set(i, before.get(i));
+        const std::string what = describe("accumulate", sizes, dtype, to_layout, dtype, from_layout);
+        run(what, out, [&](Context& c) { isa::accumulate(c, out.view, x.view); });
+        check_equal(what, out, [&](int64_t i) { return as_dtype(dtype, before.get(i) + x.get(i)); });
       }
 }
 
 void test_fill() {
   for (DType dtype : all_dtypes)
     for (double value : numbers)
-      for (const Sizes &sizes : {Sizes{}, Sizes{0}, Sizes{37}}) {
+      for (const Sizes& sizes : {Sizes{}, Sizes{0}, Sizes{37}}) {
         Array out(sizes, dtype);
-        const std::string what = std::string("fill of ") + name(dtype) +
-                                 " with " + std::to_string(value);
-        run(what, out, [&](Context &c) { isa::fill(c, out.view, value); });
+        const std::string what = std::string("fill of ") + name(dtype) + " with " + std::to_string(value);
+        run(what, out, [&](Context& c) { isa::fill(c, out.view, value); });
         check_equal(what, out, [&](int64_t) { return as_dtype(dtype, value); });
       }
   // What rounds twice by way of float32 rounds to another neighbour.
   for (double value :
-       {1 + 0x1p-8 + 0x1p-30, 1 + 0x1p-11 + 0x1p-40, 1 + 3 * 0x1p-8 - 0x1p-35,
-        1e300, -1e300, 0x1p63, -0x1p64})
+       {1 + 0x1p-8 + 0x1p-30, 1 + 0x1p-11 + 0x1p-40, 1 + 3 * 0x1p-8 - 0x1p-35, 1e300, -1e300, 0x1p63, -0x1p64})
     for (DType dtype : all_dtypes) {
       Array out({3}, dtype);
-      run("fill", out, [&](Context &c) { isa::fill(c, out.view, value); });
-      check_equal(std::string("fill of ") + name(dtype) + " with " +
-                      std::to_string(value),
-                  out, [&](int64_t) { return as_dtype(dtype, value); });
+      run("fill", out, [&](Context& c) { isa::fill(c, out.view, value); });
+      check_equal(std::string("fill of ") + name(dtype) + " with " + std::to_string(value), out,
+                  [&](int64_t) { return as_dtype(dtype, value); });
     }
   for (DType dtype : {DType::float32, DType::uint8}) {
     Array out({150001}, dtype);
-    run("fill of many", out, [&](Context &c) { isa::fill(c, out.view, 7.25); });
-    check_equal("fill of many", out,
-                [&](int64_t) { return as_dtype(dtype, 7.25); });
+    run("fill of many", out, [&](Context& c) { isa::fill(c, out.view, 7.25); });
+    check_equal("fill of many", out, [&](int64_t) { return as_dtype(dtype, 7.25); });
   }
 }
 
 void test_arange() {
-  const double starts[] = {0, -3.7, 16777216, 2147483600},
-               steps[] = {1, 0.1, -2.5, 0};
+  const double starts[] = {0, -3.7, 16777216, 2147483600}, steps[] = {1, 0.1, -2.5, 0};
   for (DType dtype : {DType::float32, DType::int32})
     for (int64_t n : {0, 1, 9, 1025, 70001})
       for (double start : starts)
         for (double step : steps) {
           Array out({n}, dtype);
-          const std::string what =
-              "arange of " + std::to_string(n) + " " + name(dtype) + " from " +
-              std::to_string(start) + " by " + std::to_string(step);
-          run(what, out,
-              [&](Context &c) { isa::arange(c, out.view, start, step); });
-          check_equal(what, out, [&](int64_t i) {
-            return as_dtype(dtype, start + double(i) * step);
-          });
+          const std::string what = "arange of " + std::to_string(n) + " " + name(dtype) + " from " +
+                                   std::to_string(start) + " by " + std::to_string(step);
+          run(what, out, [&](Context& c) { isa::arange(c, out.view, start, step); });
+          check_equal(what, out, [&](int64_t i) { return as_dtype(dtype, start + double(i) * step); });
         }
 }
 
@@ -239,80 +204,54 @@ void test_cat() {
         Sizes total = {5, 6, 7};
         total[size_t(dim)] = 44;
         Sizes sizes = total;
-        std::vector<Array *> inputs;
+        std::vector<Array*> inputs;
         for (int64_t length : lengths) {
           sizes[size_t(dim)] = length;
-          inputs.push_back(new Array(
-              sizes, dtype, all_layouts[size_t(int(layout) + ++round) % 8]));
+          inputs.push_back(new Array(sizes, dtype, all_layouts[size_t(int(layout) + ++round) % 8]));
           randomise(*inputs.back(), uint32_t(round));
           views.push_back(inputs.back()->view);
         }
         Array out(total, dtype);
-        const std::string what = std::string("cat of ") + name(dtype) +
-                                 " along " + std::to_string(dim);
-        run(what, out, [&](Context &c) {
-          isa::cat(c, out.view, {views.data(), int64_t(views.size())}, dim);
-        });
+        const std::string what = std::string("cat of ") + name(dtype) + " along " + std::to_string(dim);
+        run(what, out, [&](Context& c) { isa::cat(c, out.view, {views.data(), int64_t(views.size())}, dim); });
         check_equal(what, out, [&](int64_t i) {
           int64_t inner = 1;
-          for (size_t d = size_t(dim) + 1; d < 3; d++)
-            inner *= total[d];
+          for (size_t d = size_t(dim) + 1; d < 3; d++) inner *= total[d];
           int64_t along = i / inner % 44, input = 0;
-          while (along >= lengths[input])
-            along -= lengths[input++];
-          return inputs[size_t(input)]->get(
-              (i / inner / 44 * lengths[input] + along) * inner + i % inner);
+          while (along >= lengths[input]) along -= lengths[input++];
+          return inputs[size_t(input)]->get((i / inner / 44 * lengths[input] + along) * inner + i % inner);
         });
-        for (Array *input : inputs)
-          delete input;
+        for (Array* input : inputs) delete input;
       }
   Array none({0, 4}, DType::float32);
-  run("cat of nothing", none, [&](Context &c) {
-    isa::cat(c, none.view, {nullptr, 0}, 0);
-  });
+  run("cat of nothing", none, [&](Context& c) { isa::cat(c, none.view, {nullptr, 0}, 0); });
 }
 
 void test_wrong_calls() {
-  Array a({2, 3}, DType::float32), b({3, 2}, DType::float32),
-      ints({2, 3}, DType::int32), bytes({2, 3}, DType::uint8);
-  Array out({2, 3}, DType::float32),
-      one({2, 3}, DType::float32, Layout::uniform),
-      tall({5, 3}, DType::float32);
+  Array a({2, 3}, DType::float32), b({3, 2}, DType::float32), ints({2, 3}, DType::int32), bytes({2, 3}, DType::uint8);
+  Array out({2, 3}, DType::float32), one({2, 3}, DType::float32, Layout::uniform), tall({5, 3}, DType::float32);
   Array whole({4}, DType::uint8);
-  check_refused("copy of other sizes", out,
-                [&](Context &c) { isa::copy(c, out.view, b.view); });
-  check_refused("copy_into what is broadcast", one,
-                [&](Context &c) { isa::copy_into(c, one.view, a.view); });
-  check_refused("accumulate of other sizes", out,
-                [&](Context &c) { isa::accumulate(c, out.view, b.view); });
-  check_refused("accumulate of another dtype", out,
-                [&](Context &c) { isa::accumulate(c, out.view, ints.view); });
-  check_refused("accumulate of bytes", bytes, [&](Context &c) {
-    isa::accumulate(c, bytes.view, bytes.view);
-  });
-  check_refused("accumulate into what is broadcast", one,
-                [&](Context &c) { isa::accumulate(c, one.view, a.view); });
-  check_refused("arange of bytes", whole,
-                [&](Context &c) { isa::arange(c, whole.view, 0, 1); });
-  const View too_many[] = {a.view, a.view, a.view}, narrow[] = {b.view},
-             other[] = {ints.view};
-  check_refused("cat along a dimension that is not", tall, [&](Context &c) {
+  check_refused("copy of other sizes", out, [&](Context& c) { isa::copy(c, out.view, b.view); });
+  check_refused("copy_into what is broadcast", one, [&](Context& c) { isa::copy_into(c, one.view, a.view); });
+  check_refused("accumulate of other sizes", out, [&](Context& c) { isa::accumulate(c, out.view, b.view); });
+  check_refused("accumulate of another dtype", out, [&](Context& c) { isa::accumulate(c, out.view, ints.view); });
+  check_refused("accumulate of bytes", bytes, [&](Context& c) { isa::accumulate(c, bytes.view, bytes.view); });
+  check_refused("accumulate into what is broadcast", one, [&](Context& c) { isa::accumulate(c, one.view, a.view); });
+  check_refused("arange of bytes", whole, [&](Context& c) { isa::arange(c, whole.view, 0, 1); });
+  const View too_many[] = {a.view, a.view, a.view}, narrow[] = {b.view}, other[] = {ints.view};
+  check_refused("cat along a dimension that is not", tall, [&](Context& c) {
     isa::cat(c, tall.view, {too_many, 2}, 2);
   });
-  check_refused("cat of another width", tall, [&](Context &c) {
-    isa::cat(c, tall.view, {narrow, 1}, 0);
-  });
-  check_refused("cat of another dtype", tall, [&](Context &c) {
-    isa::cat(c, tall.view, {other, 1}, 0);
-  });
-  check(error_of([&](Context &c) {
+  check_refused("cat of another width", tall, [&](Context& c) { isa::cat(c, tall.view, {narrow, 1}, 0); });
+  check_refused("cat of another dtype", tall, [&](Context& c) { isa::cat(c, tall.view, {other, 1}, 0); });
+  check(error_of([&](Context& c) {
           isa::cat(c, tall.view, {too_many, 3}, 0);
         }).code == ErrorCode::internal &&
             tall.intact(),
         "cat of too much");
 }
 
-} // namespace
+}  // namespace
 
 int main() {
   test_conversions();

@@ -1,5 +1,5 @@
-// The vector layer against C's library in float64: the error of every elementary function over dense samples, what it gives
-// for special arguments, and the small print of the operations (NaN in max, partial loads, order of reductions).
+// The vector layer against C's library in float64: the error of every elementary function over dense samples, what it
+// gives for special arguments, and the small print of the operations (NaN in max, partial loads, order of reductions).
 // Built once per instruction set: -DFIRESTEEL_ISA=..., runs on its own, exits with 1 on a failure.
 #include <float.h>
 #include <math.h>
@@ -91,9 +91,9 @@ void measure(const Function& f, uint32_t step) {
 }
 
 void special(const char* name, Vec (*vector)(Vec), double (*exact)(double)) {
-  const float values[] = {0.0f,    -0.0f,   1.0f,     -1.0f,     INFINITY, -INFINITY, NAN,   FLT_MAX,   -FLT_MAX, FLT_MIN,
-                          -FLT_MIN, 1e-45f, -1e-45f,  1e-10f,    -1e-10f,  88.8f,     89.5f, -103.9f,   -104.5f,  -88.0f,
-                          -2.0f,   1e30f,   1048577.f, -2097153.f, 0.5f,    -0.5f};
+  const float values[] = {0.0f,    -0.0f,    1.0f,   -1.0f,   INFINITY,  -INFINITY,  NAN,   FLT_MAX, -FLT_MAX,
+                          FLT_MIN, -FLT_MIN, 1e-45f, -1e-45f, 1e-10f,    -1e-10f,    88.8f, 89.5f,   -103.9f,
+                          -104.5f, -88.0f,   -2.0f,  1e30f,   1048577.f, -2097153.f, 0.5f,  -0.5f};
   for (float value : values) {
     float y[lanes];
     store(y, vector(set(value)));
@@ -112,8 +112,10 @@ void operations() {
     Vec part = n < lanes ? load_partial(a, n) : load(a);
     store(got, part);
     for (int i = 0; i < lanes; i++) check(got[i] == (i < n ? a[i] : 0), "load_partial", got[i], i < n ? a[i] : 0);
-    if (n < lanes) store_partial(b, load(a), n);
-    else store(b, load(a));
+    if (n < lanes)
+      store_partial(b, load(a), n);
+    else
+      store(b, load(a));
     for (int i = 0; i <= lanes; i++) check(b[i] == (i < n ? a[i] : -1), "store_partial", b[i], i < n ? a[i] : -1);
   }
   float sum = reduce_add(load(a));
@@ -134,7 +136,8 @@ void operations() {
     check(bits(load(b) != load(b)) == 1 << i, "bits", bits(load(b) != load(b)), 1 << i);
     check(any(load(b) != load(b)) && !any(load(a) != load(a)), "any", 0, 0);
   }
-  const float halves[] = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.7f, 8388607.5f, 1e20f, -1e20f, -0.0f, 0.49999997f, -INFINITY};
+  const float halves[] = {0.5f,       1.5f,  2.5f,   -0.5f, -1.5f,       -2.7f,
+                          8388607.5f, 1e20f, -1e20f, -0.0f, 0.49999997f, -INFINITY};
   for (float value : halves) {
     store(got, round(set(value)));
     check(got[0] == rintf(value) && signbit(got[0]) == signbit(value), "round", got[0], rintf(value));

@@ -3,7 +3,11 @@ import { multiplyHigh, philox4, philox4x32 } from '../../lib/core/philox.js'
 
 /** Counter, key and words of philox4x32-10 in Random123's known-answer tests. */
 const knownAnswers = [
-  [[0, 0, 0, 0], [0, 0], [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]],
+  [
+    [0, 0, 0, 0],
+    [0, 0],
+    [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8],
+  ],
   [
     [0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff],
     [0xffffffff, 0xffffffff],

@@ -46,7 +46,10 @@ class ReferenceDevice implements Device {
     try {
       storage.data = new dtypes[dtype].Array(count)
     } catch {
-      throw new OutOfMemoryError(op, `cannot allocate ${bytes} bytes (${count} elements of ${dtype}) in the JavaScript heap`)
+      throw new OutOfMemoryError(
+        op,
+        `cannot allocate ${bytes} bytes (${count} elements of ${dtype}) in the JavaScript heap`,
+      )
     }
     this.#registry.register(storage, bytes, storage)
     this.#tensors++

@@ -1,6 +1,6 @@
 // Activations and their derivatives: out = f(x), dx = dy * f'(x). Overwrite out or dx; no reduction, no state.
-// 8 bytes an element forward, 12 backward; one exponential and one division at most, so that all but the erf form of GELU
-// stay near the speed of memory.
+// 8 bytes an element forward, 12 backward; one exponential and one division at most, so that all but the erf form of
+// GELU stay near the speed of memory.
 #include "../../generated/kernels.h"
 #include "../simd/math.h"
 #include "driver.h"
@@ -42,8 +42,8 @@ void silu_backward(Context& context, const View& dx, const View& dy, const View&
 }
 
 // x t, t = tanh(log(1 + e^x)) = n / (n + 2) with n = e^x (e^x + 2): one exponential (Misra, arXiv 1908.08681).
-// The derivative is t + x s (1 - t^2), s = sigmoid(x), 1 - t^2 = 4 (n + 1) / (n + 2)^2, and n + 1 = (1 + e^x)^2, so that
-// s (1 - t^2) = 4 e^x (1 + e^x) / (n + 2)^2. From 20 on t is 1 in float32.
+// The derivative is t + x s (1 - t^2), s = sigmoid(x), 1 - t^2 = 4 (n + 1) / (n + 2)^2, and n + 1 = (1 + e^x)^2, so
+// that s (1 - t^2) = 4 e^x (1 + e^x) / (n + 2)^2. From 20 on t is 1 in float32.
 void mish(Context& context, const View& out, const View& x) {
   map_unary<float>(context, out, x, [](Vec v) {
     Vec e = simd::exp(simd::clamp(v, -INFINITY, 20.0f));
@@ -63,9 +63,7 @@ void mish_backward(Context& context, const View& dx, const View& dy, const View&
 }
 
 void hardswish(Context& context, const View& out, const View& x) {
-  map_unary<float>(context, out, x, [](Vec v) {
-    return v * simd::clamp(v + set(3.0f), 0.0f, 6.0f) / set(6.0f);
-  });
+  map_unary<float>(context, out, x, [](Vec v) { return v * simd::clamp(v + set(3.0f), 0.0f, 6.0f) / set(6.0f); });
 }
 void hardswish_backward(Context& context, const View& dx, const View& dy, const View& x) {
   map_binary<float>(context, dx, dy, x, [](Vec d, Vec v) {
@@ -81,9 +79,7 @@ namespace {
 
 constexpr float twice_root = 1.59576912f, cubic = 0.0713548163f;  // 2 sqrt(2/pi), and that times 0.044715
 
-Vec gelu_tanh_sigmoid(Vec v) {
-  return simd::sigmoid(v * fma(v * v, set(cubic), set(twice_root)));
-}
+Vec gelu_tanh_sigmoid(Vec v) { return simd::sigmoid(v * fma(v * v, set(cubic), set(twice_root))); }
 
 }  // namespace
 

@@ -20,12 +20,8 @@ int32_t whole(double x) {
   return x > -2147483648.0 ? static_cast<int32_t>(x) : INT32_MIN;
 }
 
-Vec sign_of(Vec x) {
-  return select(x > set(0.0f), set(1.0f), select(x < set(0.0f), set(-1.0f), set(0.0f)));
-}
-VecI sign_of(VecI x) {
-  return select(x > set_int(0), set_int(1), select(x < set_int(0), set_int(-1), set_int(0)));
-}
+Vec sign_of(Vec x) { return select(x > set(0.0f), set(1.0f), select(x < set(0.0f), set(-1.0f), set(0.0f))); }
+VecI sign_of(VecI x) { return select(x > set_int(0), set_int(1), select(x < set_int(0), set_int(-1), set_int(0))); }
 VecI negated(VecI x) { return set_int(0) - x; }
 Vec negated(Vec x) { return -x; }
 VecI absolute(VecI x) { return simd::max(x, negated(x)); }

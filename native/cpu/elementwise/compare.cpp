@@ -22,17 +22,17 @@ void compare_as(Context& context, const View& out, const View& a, const View& b,
 // 16-bit floats, widened some at a time.
 template <class Widen, class Op>
 void compare_halves(Context& context, const View& out, const View& a, const View& b, const Widen& widen, const Op& op) {
-  each<uint8_t, uint16_t, uint16_t>(
-      context, out, a, b, [&](int64_t n, uint8_t* o, const uint16_t* p, const uint16_t* q) {
-        constexpr int64_t part = 256;
-        float x[part], y[part];
-        for (int64_t i = 0; i < n; i += part) {
-          const int64_t m = shorter(part, n - i);
-          widen(m, x, p + i);
-          widen(m, y, q + i);
-          compare_dense(m, o + i, x, y, op);
-        }
-      });
+  each<uint8_t, uint16_t, uint16_t>(context, out, a, b,
+                                    [&](int64_t n, uint8_t* o, const uint16_t* p, const uint16_t* q) {
+                                      constexpr int64_t part = 256;
+                                      float x[part], y[part];
+                                      for (int64_t i = 0; i < n; i += part) {
+                                        const int64_t m = shorter(part, n - i);
+                                        widen(m, x, p + i);
+                                        widen(m, y, q + i);
+                                        compare_dense(m, o + i, x, y, op);
+                                      }
+                                    });
 }
 
 template <class Op>
@@ -48,25 +48,23 @@ void compare(Context& context, const View& out, const View& a, const View& b, co
     case DType::boolean:
       return compare_as<uint8_t>(context, out, a, b, op);
     case DType::bfloat16:
-      return compare_halves(context, out, a, b, [](int64_t n, float* to, const uint16_t* from) {
-        simd::widen_bfloat16(n, to, from);
-      }, op);
+      return compare_halves(
+          context, out, a, b, [](int64_t n, float* to, const uint16_t* from) { simd::widen_bfloat16(n, to, from); },
+          op);
     case DType::float16:
-      return compare_halves(context, out, a, b, [](int64_t n, float* to, const uint16_t* from) {
-        simd::widen_float16(n, to, from);
-      }, op);
+      return compare_halves(
+          context, out, a, b, [](int64_t n, float* to, const uint16_t* from) { simd::widen_float16(n, to, from); }, op);
   }
 }
 
 template <class T>
 void where_as(Context& context, const View& out, const View& condition, const View& a, const View& b) {
-  each<T, uint8_t, T, T>(context, out, condition, a, b,
-                         [](int64_t n, T* o, const uint8_t* c, const T* p, const T* q) {
-                           for (int64_t i = 0; i < n; i++) {
-                             const T x = p[i], y = q[i];
-                             o[i] = c[i] ? x : y;
-                           }
-                         });
+  each<T, uint8_t, T, T>(context, out, condition, a, b, [](int64_t n, T* o, const uint8_t* c, const T* p, const T* q) {
+    for (int64_t i = 0; i < n; i++) {
+      const T x = p[i], y = q[i];
+      o[i] = c[i] ? x : y;
+    }
+  });
 }
 
 }  // namespace

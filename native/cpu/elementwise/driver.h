@@ -1,8 +1,8 @@
 // The one loop of elementwise kernels: a dense result, up to three strided inputs, on all threads.
 //
-// The work is cut into chunks of a fixed number of elements; a chunk whose inputs are all dense is one call of the body,
-// others go block by block through strided.h. A result too large for the caches is written past them, which saves reading
-// its memory first (a third of the traffic of out = f(x)).
+// The work is cut into chunks of a fixed number of elements; a chunk whose inputs are all dense is one call of the
+// body, others go block by block through strided.h. A result too large for the caches is written past them, which saves
+// reading its memory first (a third of the traffic of out = f(x)).
 //
 // The driver knows a kernel's body as a function pointer, so that it is compiled once per combination of element types
 // and a kernel is little more than its inner loop.
@@ -82,9 +82,8 @@ static void run_readers(Context& context, Out* out, int64_t count, const Body<Ou
       run_blocks(out, start, end, stream, body, readers...);
   };
   if (count <= 2 * chunk_elements) return run(0, count);
-  parallel(context, (count + chunk_elements - 1) / chunk_elements, [&](int64_t chunk) {
-    run(chunk * chunk_elements, shorter((chunk + 1) * chunk_elements, count));
-  });
+  parallel(context, (count + chunk_elements - 1) / chunk_elements,
+           [&](int64_t chunk) { run(chunk * chunk_elements, shorter((chunk + 1) * chunk_elements, count)); });
 }
 
 // A call that does not come from dispatch must not reach memory outside its tensors.
@@ -111,10 +110,12 @@ static void run(Context& context, const View& out, const View& a, const View& b,
   if (!holds<Out>(context, out) || !fits<A>(context, out, a) || !fits<B>(context, out, b) || out.count == 0) return;
   if (out.count <= 2 * chunk_elements && is_dense(a) && is_dense(b))
     return body.call(body.self, out.count, pointer<Out>(out), pointer<const A>(a), pointer<const B>(b));
-  run_readers(context, pointer<Out>(out), out.count, body, open_reader<A>(context, a, 0), open_reader<B>(context, b, 1));
+  run_readers(context, pointer<Out>(out), out.count, body, open_reader<A>(context, a, 0),
+              open_reader<B>(context, b, 1));
 }
 template <class Out, class A, class B, class C>
-static void run(Context& context, const View& out, const View& a, const View& b, const View& c, Body<Out, A, B, C> body) {
+static void run(Context& context, const View& out, const View& a, const View& b, const View& c,
+                Body<Out, A, B, C> body) {
   if (!holds<Out>(context, out) || !fits<A>(context, out, a) || !fits<B>(context, out, b) ||
       !fits<C>(context, out, c) || out.count == 0)
     return;

@@ -1,7 +1,8 @@
 // Reads a tensor of any strides as if it were dense: in row-major order of its shape, block by block.
 //
-// A block that lies in memory in that order is used in place; what is broadcast, transposed or sliced is gathered into a small
-// buffer first. That costs one pass through the first-level cache and leaves kernels with one loop, over dense memory.
+// A block that lies in memory in that order is used in place; what is broadcast, transposed or sliced is gathered into
+// a small buffer first. That costs one pass through the first-level cache and leaves kernels with one loop, over dense
+// memory.
 #pragma once
 #include <string.h>
 

@@ -1,7 +1,7 @@
 // Copies between memory that is dense along one dimension and memory that is dense along another: transposes.
 //
-// Square tiles pass through a small buffer, so that every cache line is read once and written once, whole, however the rows'
-// distance falls on the sets of the cache.
+// Square tiles pass through a small buffer, so that every cache line is read once and written once, whole, however the
+// rows' distance falls on the sets of the cache.
 #pragma once
 #include "../../core/kernel.h"
 #include "strided.h"
@@ -19,15 +19,16 @@ struct TileAxis {
 
 // One tile: to[r][c] = from[c][r], rows of `to` and of `from` dense.
 template <class T>
-static inline void copy_tile(T* to, int64_t to_stride, const T* from, int64_t from_stride, int64_t rows, int64_t columns) {
+static inline void copy_tile(T* to, int64_t to_stride, const T* from, int64_t from_stride, int64_t rows,
+                             int64_t columns) {
   T room[tile][tile];
   for (int64_t c = 0; c < columns; c++) memcpy(room[c], from + c * from_stride, static_cast<size_t>(rows) * sizeof(T));
   for (int64_t r = 0; r < rows; r++)
     for (int64_t c = 0; c < columns; c++) to[r * to_stride + c] = room[c][r];
 }
 
-// dst = src, equal shapes and dtypes. All dimensions but the two that are dense on one side are walked, these in tiles. Returns
-// false, having done nothing, where that is not the case or the rows are too short for it to pay.
+// dst = src, equal shapes and dtypes. All dimensions but the two that are dense on one side are walked, these in tiles.
+// Returns false, having done nothing, where that is not the case or the rows are too short for it to pay.
 template <class T>
 static bool copy_in_tiles(Context& context, const View& dst, const View& src) {
   TileAxis axes[max_dims];
@@ -78,13 +79,14 @@ static bool copy_in_tiles(Context& context, const View& dst, const View& src) {
   return true;
 }
 
-// A reader of a view; a large transposed one is first copied to dense memory, in tiles, since gathering it block by block
-// would read each cache line many times.
+// A reader of a view; a large transposed one is first copied to dense memory, in tiles, since gathering it block by
+// block would read each cache line many times.
 template <class T>
 static Reader<T> open_reader(Context& context, const View& view, int slot) {
   constexpr int64_t large = 8192;
   Reader<T> r = make_reader<T>(view, slot);
-  if (r.layout != Layout::rows || view.count < large || r.strides[r.ndim - 1] == 1 || r.strides[r.ndim - 1] == 0) return r;
+  if (r.layout != Layout::rows || view.count < large || r.strides[r.ndim - 1] == 1 || r.strides[r.ndim - 1] == 0)
+    return r;
   bool transposed = false;
   for (int d = 0; d < r.ndim; d++) transposed = transposed || r.strides[d] == 1;
   if (!transposed) return r;

@@ -3,7 +3,8 @@
 // Legend: M rows of C, N columns of C, K inner size. A matrix is a pointer with a row and a column stride, so that a
 // transpose costs nothing: packing absorbs it. All results are float32, accumulated in float32 with explicit fused
 // multiply-adds where the instruction set has them; the depth of a block is fixed per instruction set, so bits do not
-// depend on the number of threads, and each element of C is computed in an order that M, N, K and the instruction set fix.
+// depend on the number of threads, and each element of C is computed in an order that M, N, K and the instruction set
+// fix.
 #pragma once
 #include "../../core/kernel.h"
 
@@ -23,7 +24,8 @@ struct Epilogue {
   const float* bias;
 };
 
-// Floats a packed operand takes: all of A [m, k] in panels of MR rows, of B [k, n] in panels of NR columns (zero padded).
+// Floats a packed operand takes: all of A [m, k] in panels of MR rows, of B [k, n] in panels of NR columns (zero
+// padded).
 int64_t packed_a_size(int64_t m, int64_t k);
 int64_t packed_b_size(int64_t k, int64_t n);
 
@@ -31,10 +33,10 @@ int64_t packed_b_size(int64_t k, int64_t n);
 void pack_a(float* to, Matrix a, int64_t m, int64_t k);
 void pack_b(float* to, Matrix b, int64_t k, int64_t n);
 
-// C [m, n] (row stride ldc) from operands packed by pack_a/pack_b, on the calling thread. For use inside a parallel chunk, and
-// where an operand is used many times (an LSTM's recurrent weights).
-void multiply_packed(int64_t m, int64_t n, int64_t k, const float* packed_a, const float* packed_b, float* c, int64_t ldc,
-                     Epilogue epilogue);
+// C [m, n] (row stride ldc) from operands packed by pack_a/pack_b, on the calling thread. For use inside a parallel
+// chunk, and where an operand is used many times (an LSTM's recurrent weights).
+void multiply_packed(int64_t m, int64_t n, int64_t k, const float* packed_a, const float* packed_b, float* c,
+                     int64_t ldc, Epilogue epilogue);
 
 // As above, with A unpacked (a small or once-used left operand): packs it block by block into `room`, which holds
 // packed_a_size(min(m, some block), k) floats; ask room_for_rows(m, k) for its size.
@@ -42,8 +44,8 @@ int64_t room_for_rows(int64_t m, int64_t k);
 void multiply_rows(int64_t m, int64_t n, int64_t k, Matrix a, const float* packed_b, float* c, int64_t ldc,
                    Epilogue epilogue, float* room);
 
-// C = A B on the calling thread, without scratch memory: A is read in place, B packed panel by panel on the stack. For use
-// inside a parallel chunk, on matrices used once.
+// C = A B on the calling thread, without scratch memory: A is read in place, B packed panel by panel on the stack. For
+// use inside a parallel chunk, on matrices used once.
 void multiply_here(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc, Epilogue epilogue);
 
 // C = A B on all threads, packing included; picks its blocking and its split from the shape. The general driver.

@@ -1,9 +1,10 @@
 // The micro-kernel: one tile of C, held in registers over a block of depth. Private to native/cpu/gemm.
 //
 // The tile is tile_rows x tile_columns: large enough that the loads of A and B (rows + columns) hide behind the
-// multiply-adds (rows x columns), and small enough that accumulators, one row of B and a broadcast of A fit the register
-// file (K. Goto, R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008; F. Van Zee, R. van de Geijn,
-// "BLIS", 2015). A panel of B, block_depth x tile_columns, stays in the first-level cache while panels of A pass by.
+// multiply-adds (rows x columns), and small enough that accumulators, one row of B and a broadcast of A fit the
+// register file (K. Goto, R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008; F. Van Zee, R.
+// van de Geijn, "BLIS", 2015). A panel of B, block_depth x tile_columns, stays in the first-level cache while panels of
+// A pass by.
 #pragma once
 #include <string.h>
 
@@ -21,8 +22,8 @@
 
 namespace firesteel::FIRESTEEL_ISA::gemm {
 
-// block_depth fixes the order of summation (each block is summed in registers, the blocks one after another in C), hence
-// the bits: it changes with the instruction set and with nothing else.
+// block_depth fixes the order of summation (each block is summed in registers, the blocks one after another in C),
+// hence the bits: it changes with the instruction set and with nothing else.
 #if defined(FIRESTEEL_MICRO_AVX512)
 constexpr int64_t tile_rows = 12, tile_columns = 32, block_depth = 256;
 #elif defined(FIRESTEEL_MICRO_AVX2)
@@ -33,9 +34,9 @@ constexpr int64_t tile_rows = 8, tile_columns = 12, block_depth = 256;
 constexpr int64_t tile_rows = 4, tile_columns = 8, block_depth = 256;
 #endif
 
-// Element (i, d) of A is a[i * a_row + d * a_depth], element (d, j) of B is b[d * b_depth + j], packed or in place. B is
-// readable for all of tile_columns; what stands beyond `columns` has no effect. Of A and bias nothing beyond `rows` and
-// `columns` is read, in C nothing beyond them is read or written.
+// Element (i, d) of A is a[i * a_row + d * a_depth], element (d, j) of B is b[d * b_depth + j], packed or in place. B
+// is readable for all of tile_columns; what stands beyond `columns` has no effect. Of A and bias nothing beyond `rows`
+// and `columns` is read, in C nothing beyond them is read or written.
 struct Tile {
   const float* a;
   int64_t a_row, a_depth;
@@ -50,8 +51,8 @@ struct Tile {
 
 void micro_kernel(const Tile& tile);
 
-// Calls body(Index<0>), ... body(Index<N - 1>), unrolled by the front end: arrays of vectors that are indexed by constants
-// become registers, which a loop that the optimiser unrolls later does not ensure.
+// Calls body(Index<0>), ... body(Index<N - 1>), unrolled by the front end: arrays of vectors that are indexed by
+// constants become registers, which a loop that the optimiser unrolls later does not ensure.
 #define FIRESTEEL_UNROLLED __attribute__((always_inline))
 
 template <int I>

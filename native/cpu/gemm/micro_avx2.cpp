@@ -1,5 +1,5 @@
-// The 6 x 16 micro-kernel for AVX2 with FMA (Zen, Haswell and later): 12 accumulators, two vectors of B, two broadcasts of
-// A. A step of depth is 12 fused multiply-adds against 8 loads: 6 cycles where two of each start per cycle, and 12
+// The 6 x 16 micro-kernel for AVX2 with FMA (Zen, Haswell and later): 12 accumulators, two vectors of B, two broadcasts
+// of A. A step of depth is 12 fused multiply-adds against 8 loads: 6 cycles where two of each start per cycle, and 12
 // independent chains cover the latency of 4 to 5 cycles.
 #include "micro.h"
 
@@ -99,7 +99,8 @@ void kernel(const Tile& tile) {
 template <int Rows>
 void kernel_of_rows(const Tile& tile) {
   const bool packed = tile.a_row == 1 && tile.a_depth == tile_rows && tile.b_depth == tile_columns;
-  if (tile.columns == tile_columns) return packed ? kernel<Rows, 2, false, true>(tile) : kernel<Rows, 2, false, false>(tile);
+  if (tile.columns == tile_columns)
+    return packed ? kernel<Rows, 2, false, true>(tile) : kernel<Rows, 2, false, false>(tile);
   if (tile.columns > lanes) return packed ? kernel<Rows, 2, true, true>(tile) : kernel<Rows, 2, true, false>(tile);
   return packed ? kernel<Rows, 1, true, true>(tile) : kernel<Rows, 1, true, false>(tile);
 }

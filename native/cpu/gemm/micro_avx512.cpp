@@ -1,5 +1,5 @@
-// The 12 x 32 micro-kernel for AVX-512: 24 accumulators, two vectors of B and a broadcast of A. A step of depth is 24 fused
-// multiply-adds against 14 loads: 12 cycles where two of each start per cycle.
+// The 12 x 32 micro-kernel for AVX-512: 24 accumulators, two vectors of B and a broadcast of A. A step of depth is 24
+// fused multiply-adds against 14 loads: 12 cycles where two of each start per cycle.
 #include "micro.h"
 
 #if defined(FIRESTEEL_MICRO_AVX512)
@@ -100,7 +100,8 @@ void kernel(const Tile& tile) {
 template <int Rows>
 void kernel_of_rows(const Tile& tile) {
   const bool packed = tile.a_row == 1 && tile.a_depth == tile_rows && tile.b_depth == tile_columns;
-  if (tile.columns == tile_columns) return packed ? kernel<Rows, 2, false, true>(tile) : kernel<Rows, 2, false, false>(tile);
+  if (tile.columns == tile_columns)
+    return packed ? kernel<Rows, 2, false, true>(tile) : kernel<Rows, 2, false, false>(tile);
   if (tile.columns > lanes) return packed ? kernel<Rows, 2, true, true>(tile) : kernel<Rows, 2, true, false>(tile);
   return packed ? kernel<Rows, 1, true, true>(tile) : kernel<Rows, 1, true, false>(tile);
 }

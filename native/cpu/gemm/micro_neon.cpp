@@ -1,5 +1,5 @@
-// The 8 x 12 micro-kernel for NEON (64-bit ARM): 24 accumulators, three vectors of B, and A as lanes of two vectors, which
-// the multiply-add takes as they are. A step of depth is 24 fused multiply-adds against 5 loads.
+// The 8 x 12 micro-kernel for NEON (64-bit ARM): 24 accumulators, three vectors of B, and A as lanes of two vectors,
+// which the multiply-add takes as they are. A step of depth is 24 fused multiply-adds against 5 loads.
 #include "micro.h"
 
 #if defined(FIRESTEEL_MICRO_NEON)
@@ -23,8 +23,8 @@ FIRESTEEL_UNROLLED inline void step(float32x4_t (&sum)[Rows][vectors], const flo
     const float32x4_t upper = vld1q_f32(a), lower = vld1q_f32(a + lanes);
     repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
       repeat<vectors>([&](auto v) FIRESTEEL_UNROLLED {
-        sum[i.value][v.value] = vfmaq_laneq_f32(sum[i.value][v.value], row_of_b[v.value],
-                                                i.value < lanes ? upper : lower, i.value % lanes);
+        sum[i.value][v.value] =
+            vfmaq_laneq_f32(sum[i.value][v.value], row_of_b[v.value], i.value < lanes ? upper : lower, i.value % lanes);
       });
     });
   } else {
@@ -56,9 +56,8 @@ void kernel(const Tile& tile) {
       __builtin_prefetch(a + 16 * tile_rows);
       __builtin_prefetch(a + 18 * tile_rows);
     }
-    repeat<4>([&](auto u) FIRESTEEL_UNROLLED {
-      step<Rows, Packed>(sum, a + u.value * a_depth, a_row, b + u.value * b_depth);
-    });
+    repeat<4>([&](auto u)
+                  FIRESTEEL_UNROLLED { step<Rows, Packed>(sum, a + u.value * a_depth, a_row, b + u.value * b_depth); });
     a += 4 * a_depth;
     b += 4 * b_depth;
   }

@@ -6,10 +6,10 @@
 //   multiply_tiles       few rows or few columns: A is read in place, threads take tiles of C
 //   multiply_packing_a   everything else: all threads pack A, then take tiles of C
 //
-// Loops within a tile, from the outside: blocks of KC in depth; panels of B, which stay in the first-level cache; panels of
-// A, which stream by from the second or third level; the micro-kernel. B is packed a panel at a time on the stack of the
-// thread that uses it: against packing it whole, for all threads, that saves the way through memory, and repeats the
-// work once for each strip_height rows. C is read and written once per block of depth.
+// Loops within a tile, from the outside: blocks of KC in depth; panels of B, which stay in the first-level cache;
+// panels of A, which stream by from the second or third level; the micro-kernel. B is packed a panel at a time on the
+// stack of the thread that uses it: against packing it whole, for all threads, that saves the way through memory, and
+// repeats the work once for each strip_height rows. C is read and written once per block of depth.
 #include "pack.h"
 #include "vector.h"
 
@@ -48,9 +48,7 @@ Left left_in_place(Matrix a, int64_t row, int64_t k) {
 Right packed_right(const float* data) { return {data, tile_columns}; }
 
 // In place only where columns are consecutive, and for whole panels.
-Right right_in_place(Matrix b, int64_t k, int64_t column) {
-  return {b.data + k * b.row_stride + column, b.row_stride};
-}
+Right right_in_place(Matrix b, int64_t k, int64_t column) { return {b.data + k * b.row_stride + column, b.row_stride}; }
 
 void multiply_panel(Left a, Right b, int64_t rows, int64_t columns, int64_t depth, float* c, int64_t ldc,
                     Epilogue epilogue) {
@@ -71,8 +69,7 @@ Epilogue at_column(Epilogue epilogue, int64_t column) {
 // K = 0: nothing to sum.
 void write_empty_sum(int64_t m, int64_t n, float* c, int64_t ldc, Epilogue epilogue) {
   for (int64_t i = 0; i < m; i++, c += ldc)
-    for (int64_t j = 0; j < n; j++)
-      c[j] = (epilogue.accumulate ? c[j] : 0) + (epilogue.bias ? epilogue.bias[j] : 0);
+    for (int64_t j = 0; j < n; j++) c[j] = (epilogue.accumulate ? c[j] : 0) + (epilogue.bias ? epilogue.bias[j] : 0);
 }
 
 // A product as the tiles see it. A packed operand is packed whole, as by pack_a and pack_b; otherwise packed is null.
@@ -86,8 +83,8 @@ struct Product {
   Epilogue epilogue;
 };
 
-// Rows [i, i + rows) and columns [j, j + columns) of C. An unpacked A is read in place; an unpacked B is read in place where
-// few rows use it, else packed panel by panel on the stack, where it stays in the first-level cache.
+// Rows [i, i + rows) and columns [j, j + columns) of C. An unpacked A is read in place; an unpacked B is read in place
+// where few rows use it, else packed panel by panel on the stack, where it stays in the first-level cache.
 void multiply_tile(const Product& p, int64_t i, int64_t rows, int64_t j, int64_t columns) {
   alignas(64) float room[block_depth * tile_columns];
   const bool in_place = p.b.column_stride == 1 && rows <= few_rows;
@@ -130,7 +127,8 @@ void multiply_tiles(Context& context, const Product& p) {
   const int64_t height = even_tiles(p.m, strip_height, tile_rows);
   int64_t width = even_tiles(p.n, strip_width, tile_columns);
   const int64_t tiles_down = ceil_div(p.m, height);
-  while (width > tile_columns && tiles_down * ceil_div(p.n, width) < enough_chunks && height * width * p.k > 2 * chunk_work)
+  while (width > tile_columns && tiles_down * ceil_div(p.n, width) < enough_chunks &&
+         height * width * p.k > 2 * chunk_work)
     width = round_up(width / 2, tile_columns);
   parallel(context, tiles_down * ceil_div(p.n, width), [&](int64_t chunk) {
     const int64_t i = chunk % tiles_down * height, j = chunk / tiles_down * width;
@@ -138,8 +136,8 @@ void multiply_tiles(Context& context, const Product& p) {
   });
 }
 
-// A small C with a large K has too few tiles: K is cut into parts of at least two blocks, each part is multiplied on one
-// thread into a C of its own, and these are added in order.
+// A small C with a large K has too few tiles: K is cut into parts of at least two blocks, each part is multiplied on
+// one thread into a C of its own, and these are added in order.
 int64_t depth_of_parts(int64_t m, int64_t n, int64_t k) {
   const int64_t tiles = ceil_div(m, few_rows) * ceil_div(n, few_columns);
   if (tiles >= enough_tiles || k < 4 * block_depth) return k;
@@ -214,8 +212,16 @@ void multiply(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, Matri
   if (m == 1 && (b.row_stride == 1 || b.column_stride == 1))
     return multiply_vector(context, {n, k, a.data, a.column_stride, b, c, 1, epilogue.accumulate, epilogue.bias, 1});
   if (n == 1 && (a.row_stride == 1 || a.column_stride == 1))
-    return multiply_vector(context, {m, k, b.data, b.row_stride, {a.data, a.column_stride, a.row_stride}, c, ldc,
-                                     epilogue.accumulate, epilogue.bias, 0});
+    return multiply_vector(context, {m,
+                                     k,
+                                     b.data,
+                                     b.row_stride,
+                                     {a.data, a.column_stride, a.row_stride},
+                                     c,
+                                     ldc,
+                                     epilogue.accumulate,
+                                     epilogue.bias,
+                                     0});
   if (m * n * k <= chunk_work) return multiply_here(m, n, k, a, b, c, ldc, epilogue);
   const Product product{m, n, k, a, b, nullptr, nullptr, c, ldc, epilogue};
   const int64_t depth = depth_of_parts(m, n, k);

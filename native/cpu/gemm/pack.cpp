@@ -1,12 +1,12 @@
-// Packing: an operand is copied, once, into the order in which the micro-kernel reads it, so that the kernel's loads are
-// consecutive, aligned to its tile, free of page and cache-set conflicts, and free of edges (zero padded).
+// Packing: an operand is copied, once, into the order in which the micro-kernel reads it, so that the kernel's loads
+// are consecutive, aligned to its tile, free of page and cache-set conflicts, and free of edges (zero padded).
 //
 // Legend: a panel is W lines wide (rows of A, columns of B; W = MR or NR) and up to KC deep; element (line, d) is read
 // from from[line * line_stride + d * depth_stride] and written to to[d * W + line]. Either stride may be 1: consecutive
 // lines are copied, consecutive depth is transposed four by four in registers. 4 bytes read and 4 written per element.
-#include <string.h>
-
 #include "pack.h"
+
+#include <string.h>
 
 namespace firesteel::FIRESTEEL_ISA::gemm {
 
@@ -66,8 +66,8 @@ void transpose_two(float* to, const float* from, int64_t line_stride, int64_t de
   }
 }
 
-// `panels` whole panels side by side whose lines are consecutive: read along the lines, so that each row of the source is
-// read once, in order, however far apart the rows are.
+// `panels` whole panels side by side whose lines are consecutive: read along the lines, so that each row of the source
+// is read once, in order, however far apart the rows are.
 template <int W>
 void copy_panels(float* to, const float* from, int64_t depth_stride, int64_t panels, int64_t depth) {
   for (int64_t d = 0; d < depth; d++)

@@ -1,8 +1,8 @@
 // y = x B for one row x: each element of B is used once, so the speed of memory is the limit, 4 bytes per multiply-add.
 //
 // Legend: B is K x N. It is cut by shape into chunks of `depth` x `width` elements; each writes its sums to a row of
-// partial[K / depth][N], and the rows are added in order. Within a chunk B is read along its consecutive dimension, several
-// lines at a time, so that the hardware prefetcher sees a few long streams:
+// partial[K / depth][N], and the rows are added in order. Within a chunk B is read along its consecutive dimension,
+// several lines at a time, so that the hardware prefetcher sees a few long streams:
 //   rows consecutive     eight rows are scaled by x and added into sums that stay in the first-level cache
 //   columns consecutive  four columns are multiplied by x, element by element, into sums that stay in registers
 #include "vector.h"
@@ -13,11 +13,11 @@ namespace firesteel::FIRESTEEL_ISA::gemm {
 
 namespace {
 
-using simd::Vec;
 using simd::lanes;
+using simd::Vec;
 
 constexpr int64_t chunk_elements = int64_t(1) << 17;
-constexpr int64_t widest_rows = 1024;     // sums of one chunk: 4 KB, beside which eight rows fit the first-level cache
+constexpr int64_t widest_rows = 1024;      // sums of one chunk: 4 KB, beside which eight rows fit the first-level cache
 constexpr int64_t deepest_columns = 4096;  // x of one chunk: 16 KB
 
 // sum[j] += x[0] row0[j] + x[1] row1[j] + ... for `Rows` rows of B, `stride` apart.
@@ -85,8 +85,8 @@ void sum_columns(float* sum, const float* x, const float* b, int64_t stride, int
 
 void multiply_vector(Context& context, const VectorProduct& p) {
   const bool by_rows = p.b.column_stride == 1;
-  const int64_t width = by_rows ? smaller(p.n, widest_rows)
-                                : smaller(p.n, round_up(chunk_elements / smaller(p.k, deepest_columns), 4));
+  const int64_t width =
+      by_rows ? smaller(p.n, widest_rows) : smaller(p.n, round_up(chunk_elements / smaller(p.k, deepest_columns), 4));
   const int64_t depth = by_rows ? smaller(p.k, round_up(chunk_elements / width, 8)) : smaller(p.k, deepest_columns);
   const int64_t across = ceil_div(p.n, width), parts = ceil_div(p.k, depth);
 

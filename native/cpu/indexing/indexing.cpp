@@ -1,8 +1,10 @@
-// index_select, gather: copies of what an index names. index_add, scatter_add: their gradients, sums into what it names.
+// index_select, gather: copies of what an index names. index_add, scatter_add: their gradients, sums into what it
+// names.
 //
-// All overwrite their result. An index outside its dimension (a negative one is) is recorded as an error of the call; what it
-// would have read counts as 0, what it would have added is left out. Sums are added in the order of the index, for any number of
-// threads: threads divide the destination among themselves, never the index. 8 bytes an element, beside the index.
+// All overwrite their result. An index outside its dimension (a negative one is) is recorded as an error of the call;
+// what it would have read counts as 0, what it would have added is left out. Sums are added in the order of the index,
+// for any number of threads: threads divide the destination among themselves, never the index. 8 bytes an element,
+// beside the index.
 #include <string.h>
 
 #include "../../generated/kernels.h"
@@ -14,7 +16,8 @@ namespace {
 
 void record_index(Context& context, int64_t index, int64_t position, int64_t dim, int64_t size) {
   if (size == 0)
-    record_error(context, ErrorCode::index, "index %lld at position %lld is out of range for dimension %lld of size 0, which is empty",
+    record_error(context, ErrorCode::index,
+                 "index %lld at position %lld is out of range for dimension %lld of size 0, which is empty",
                  static_cast<long long>(index), static_cast<long long>(position), static_cast<long long>(dim));
   else
     record_error(context, ErrorCode::index,
@@ -77,8 +80,8 @@ void add_row(float* to, const float* from, int64_t n) {
   map_registers([](simd::Vec a, simd::Vec b) { return a + b; }, n, to, static_cast<const float*>(to), from);
 }
 
-// gather and scatter_add: positions of index are [outer, count, inner] around dim, large is [.., size, ..] with sizes that may be
-// larger. Where position (o, j, i) falls in large, but for the index: outer_offset(o) + inner_offset(i).
+// gather and scatter_add: positions of index are [outer, count, inner] around dim, large is [.., size, ..] with sizes
+// that may be larger. Where position (o, j, i) falls in large, but for the index: outer_offset(o) + inner_offset(i).
 struct Correspondence {
   int64_t outer, count, inner;
   int64_t size, step;  // of large, along dim
@@ -97,7 +100,8 @@ int64_t offset_of(const Correspondence& c, int64_t flat, int64_t first, int64_t 
   return offset;
 }
 
-bool correspond(Context& context, const View& small, const View& large, const View& index, int64_t dim, Correspondence* c) {
+bool correspond(Context& context, const View& small, const View& large, const View& index, int64_t dim,
+                Correspondence* c) {
   bool fit = small.dtype == large.dtype && index.dtype == DType::int32 && dim >= 0 && dim < large.ndim &&
              index.ndim == large.ndim && same_shape(small, index);
   for (int d = 0; fit && d < large.ndim; d++) fit = d == dim || index.sizes[d] <= large.sizes[d];
@@ -171,7 +175,8 @@ void index_select(Context& context, const View& out, const View& x, const View& 
   }
 }
 
-// Each unit owns a range of rows of dx and reads all of the index; the number of ranges keeps that reading small beside the adding.
+// Each unit owns a range of rows of dx and reads all of the index; the number of ranges keeps that reading small beside
+// the adding.
 void index_add(Context& context, const View& dx, const View& dy, const View& index, int64_t dim, int64_t skip) {
   if (!selects(context, dy, dx, index, dim)) return;
   if (!expect(context, dx.dtype == DType::float32, "index_add: expected float32")) return;

@@ -24,7 +24,8 @@ simd::Mask replaces(simd::VecI v, simd::VecI b) {
   return largest ? v > b : v < b;
 }
 
-// The first of n elements `stride` apart that no other beats, in each of `columns` columns `step` apart; NaN beats all else.
+// The first of n elements `stride` apart that no other beats, in each of `columns` columns `step` apart; NaN beats all
+// else.
 template <bool largest, class T>
 void best_of_columns(const T* x, int64_t n, int64_t stride, int64_t columns, int64_t step, int32_t* index) {
   T best[column_tile];

@@ -1,14 +1,15 @@
 // sum, amax, amin over any set of dimensions: out (overwritten) has x's rank and 1 where x is reduced.
 //
-// The dimensions are sorted by x's stride, so that memory is walked in its own order whatever the shape is called, and merged.
-// Then the innermost one decides:
+// The dimensions are sorted by x's stride, so that memory is walked in its own order whatever the shape is called, and
+// merged. Then the innermost one decides:
 //   reduced   a row of x folds into one number: sums over classes, [N, C, HW] -> [C], everything
 //   kept      rows of x fold into a row of numbers: bias gradients [N, M] -> [M]
-// Both cut the reduced space into segments of a fixed size (by shape only), fold each into a partial result on any thread, and
-// join the partial results in order.
+// Both cut the reduced space into segments of a fixed size (by shape only), fold each into a partial result on any
+// thread, and join the partial results in order.
 //
-// Sums of float32: at most 128 terms (rows) or 32 to 64 (within a row) are added in float32 to one of several partial sums, which
-// are then added in float64: the error hardly grows with the length. int32 wraps around. 4 bytes an element.
+// Sums of float32: at most 128 terms (rows) or 32 to 64 (within a row) are added in float32 to one of several partial
+// sums, which are then added in float64: the error hardly grows with the length. int32 wraps around. 4 bytes an
+// element.
 #include <math.h>
 
 #include "../../generated/kernels.h"
@@ -75,7 +76,8 @@ bool split_axes(Context& context, const View& out, const View& x, Axes* kept, Ax
     Axes& axes = keep ? *kept : *reduced;
     const Axis axis = {x.sizes[d], x.strides[d], keep ? out.strides[d] : 0};
     int at = axes.n++;
-    for (; at > 0 && stride_size(axes.items[at - 1].from) < stride_size(axis.from); at--) axes.items[at] = axes.items[at - 1];
+    for (; at > 0 && stride_size(axes.items[at - 1].from) < stride_size(axis.from); at--)
+      axes.items[at] = axes.items[at - 1];
     axes.items[at] = axis;
   }
   merge(kept);
@@ -89,7 +91,8 @@ constexpr int64_t float_rows = 128;
 // Columns folded together where rows fold into a row.
 constexpr int64_t column_tile = 512;
 
-// What to fold: a number of type Total that starts at `start`, takes rows of T (of n elements, or down the columns), joins.
+// What to fold: a number of type Total that starts at `start`, takes rows of T (of n elements, or down the columns),
+// joins.
 struct SumOfFloats {
   using T = float;
   using Total = double;
@@ -129,8 +132,8 @@ struct SumOfFloats {
       const int64_t end = shorter(begin + float_rows, rows);
       memset(sums, 0, static_cast<size_t>(n) * sizeof(float));
       auto add = [&](const float* p, auto... more) {
-        map_registers([](Vec total, auto... v) { return total + (v + ...); }, n, sums, static_cast<const float*>(sums), p,
-                      more...);
+        map_registers([](Vec total, auto... v) { return total + (v + ...); }, n, sums, static_cast<const float*>(sums),
+                      p, more...);
       };
       int64_t r = begin;
       for (; r + 4 <= end; r += 4) {
@@ -199,7 +202,8 @@ struct Extreme {
   }
   static void columns(const T* x, int64_t stride, int64_t rows, int64_t n, Total* totals) {
     for (int64_t r = 0; r < rows; r++)
-      map_registers([](auto a, auto b) { return better(a, b); }, n, totals, static_cast<const T*>(totals), x + r * stride);
+      map_registers([](auto a, auto b) { return better(a, b); }, n, totals, static_cast<const T*>(totals),
+                    x + r * stride);
   }
   static T finish(Total total, double) { return total; }
 };
@@ -308,7 +312,8 @@ void fold_columns(Context& context, const View& out, const View& x, Axes kept, A
     const T* from = pointer<const T>(x) + locate(kept, plane).from + begin;
     for (int64_t j = 0; j < n; j++) totals[j] = Fold::start;
     for (int64_t g = first; g < last; g++)
-      Fold::columns(from + locate(reduced, g).from + top * down.from, down.from, shorter(piece, down.size - top), n, totals);
+      Fold::columns(from + locate(reduced, g).from + top * down.from, down.from, shorter(piece, down.size - top), n,
+                    totals);
   };
   auto finish = [&](int64_t plane, int64_t begin, int64_t n, const Total* totals) {
     T* to = pointer<T>(out) + locate(kept, plane).to + begin * columns.to;
@@ -316,12 +321,13 @@ void fold_columns(Context& context, const View& out, const View& x, Axes kept, A
   };
 
   const int64_t per_unit = width * piece * groups_a_segment;
-  const int64_t units_a_chunk = 1 + (units * per_unit <= 2 * segment_elements ? units : segment_elements / 2 / per_unit);
+  const int64_t units_a_chunk =
+      1 + (units * per_unit <= 2 * segment_elements ? units : segment_elements / 2 / per_unit);
   const int64_t chunks = (units + units_a_chunk - 1) / units_a_chunk;
   Total* partial = nullptr;
   if (segments > 1)
-    partial = static_cast<Total*>(
-        scratch(context, static_cast<size_t>(planes * segments * columns.size) * sizeof(Total)));
+    partial =
+        static_cast<Total*>(scratch(context, static_cast<size_t>(planes * segments * columns.size) * sizeof(Total)));
   parallel(context, chunks, [&](int64_t chunk) {
     const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
     for (int64_t unit = chunk * units_a_chunk; unit < end; unit++) {
@@ -336,7 +342,8 @@ void fold_columns(Context& context, const View& out, const View& x, Axes kept, A
   });
   if (!partial) return;
   parallel(context, planes * tiles, [&](int64_t unit) {
-    const int64_t plane = unit / tiles, begin = unit % tiles * column_tile, n = shorter(column_tile, columns.size - begin);
+    const int64_t plane = unit / tiles, begin = unit % tiles * column_tile,
+                  n = shorter(column_tile, columns.size - begin);
     Total totals[column_tile];
     for (int64_t j = 0; j < n; j++) totals[j] = Fold::start;
     for (int64_t s = 0; s < segments; s++) {

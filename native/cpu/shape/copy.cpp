@@ -1,8 +1,9 @@
 // Copies: copy (into dense memory), copy_into (any strides), cat, accumulate (dst += src). The first three overwrite.
 // Between equal dtypes bits move, else numbers are converted (convert.h). Bound by memory: what is read and written.
 //
-// Blocks of up to 1024 elements of the shape in row-major order, each side used in place where it lies densely (strided.h).
-// A source whose rows are another dimension's than the destination's is moved in square tiles instead (tiles.h).
+// Blocks of up to 1024 elements of the shape in row-major order, each side used in place where it lies densely
+// (strided.h). A source whose rows are another dimension's than the destination's is moved in square tiles instead
+// (tiles.h).
 #include "../../generated/kernels.h"
 #include "../elementwise/driver.h"
 #include "convert.h"
@@ -72,7 +73,8 @@ void copy_elements(Context& context, const View& dst, const View& src) {
   const Reader<To> to = make_reader<To>(dst, 0);
   const Reader<From> from = open_reader<From>(context, src, 1);
   if (!expect(context, to.layout != Layout::uniform, "copy: the destination is broadcast")) return;
-  const int64_t count = dst.count, chunks = count <= 2 * chunk_elements ? 1 : (count + chunk_elements - 1) / chunk_elements;
+  const int64_t count = dst.count,
+                chunks = count <= 2 * chunk_elements ? 1 : (count + chunk_elements - 1) / chunk_elements;
   const int64_t size = chunks == 1 ? count : chunk_elements;
   parallel(context, chunks, [&](int64_t chunk) {
     const int64_t start = chunk * size, end = shorter(start + size, count);
@@ -127,11 +129,11 @@ template <class T>
 void accumulate_as(Context& context, const View& dst, const View& src) {
   const Reader<T> to = make_reader<T>(dst, 0), from = open_reader<T>(context, src, 1);
   if (!expect(context, to.layout != Layout::uniform, "accumulate: the destination is broadcast")) return;
-  const int64_t count = dst.count, chunks = count <= 2 * chunk_elements ? 1 : (count + chunk_elements - 1) / chunk_elements;
+  const int64_t count = dst.count,
+                chunks = count <= 2 * chunk_elements ? 1 : (count + chunk_elements - 1) / chunk_elements;
   const int64_t size = chunks == 1 ? count : chunk_elements;
-  parallel(context, chunks, [&](int64_t chunk) {
-    accumulate_range(to, from, chunk * size, shorter((chunk + 1) * size, count));
-  });
+  parallel(context, chunks,
+           [&](int64_t chunk) { accumulate_range(to, from, chunk * size, shorter((chunk + 1) * size, count)); });
 }
 
 }  // namespace

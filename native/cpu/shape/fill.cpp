@@ -1,4 +1,5 @@
-// fill: out = value. arange: out[i] = start + i * step, in float64 and rounded once. Overwrite out; 4 bytes an element written.
+// fill: out = value. arange: out[i] = start + i * step, in float64 and rounded once. Overwrite out; 4 bytes an element
+// written.
 #include "../../generated/kernels.h"
 #include "../elementwise/driver.h"
 #include "convert.h"
@@ -42,7 +43,8 @@ void fill(Context& context, const View& out, double value) {
 void arange(Context& context, const View& out, double start, double step) {
   if (out.dtype == DType::float32)
     return for_ranges(context, out.count, [&](int64_t from, int64_t to) {
-      for (int64_t i = from; i < to; i++) pointer<float>(out)[i] = static_cast<float>(start + static_cast<double>(i) * step);
+      for (int64_t i = from; i < to; i++)
+        pointer<float>(out)[i] = static_cast<float>(start + static_cast<double>(i) * step);
     });
   if (!expect(context, out.dtype == DType::int32, "arange: expected float32 or int32")) return;
   for_ranges(context, out.count, [&](int64_t from, int64_t to) {

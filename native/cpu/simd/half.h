@@ -1,5 +1,5 @@
-// bfloat16 and float16 as a register of floats, and back, rounded to nearest, ties to even. NaN stays NaN (quiet), too large
-// becomes infinite, denormal numbers are kept: the same bits on every instruction set.
+// bfloat16 and float16 as a register of floats, and back, rounded to nearest, ties to even. NaN stays NaN (quiet), too
+// large becomes infinite, denormal numbers are kept: the same bits on every instruction set.
 #pragma once
 #include "vector.h"
 
@@ -64,7 +64,8 @@ FIRESTEEL_INLINE Vec load_float16(const uint16_t* p) {
   VecI quiet = select(size > set_int(0x7c00 << 13), special | set_int(0x400000), special);
   return as_float(select(size > set_int((0x7c00 << 13) - 1), quiet, finite) | sign);
 }
-// Normal: drop 13 bits with rounding, move the exponent. Denormal (below 2^-14): adding 0.5, whose last place is 2^-24, rounds.
+// Normal: drop 13 bits with rounding, move the exponent. Denormal (below 2^-14): adding 0.5, whose last place is 2^-24,
+// rounds.
 FIRESTEEL_INLINE void store_float16(uint16_t* p, Vec a) {
   VecI u = as_int(a), size = u & set_int(0x7fffffff);
   VecI odd = shift_right_unsigned(size, 13) & set_int(1);

@@ -1,8 +1,9 @@
 // Elementary functions of a register of floats, written once for every instruction set.
 //
-// Method: reduce the argument to a short interval, a polynomial there, put the result together. The polynomials are minimax
-// (Remez, found at 40 digits for the relative error of the function's value, coefficients rounded to float32). Errors, in units
-// in the last place against float64, are the largest that native/tests/simd.cpp measures, fused / base:
+// Method: reduce the argument to a short interval, a polynomial there, put the result together. The polynomials are
+// minimax (Remez, found at 40 digits for the relative error of the function's value, coefficients rounded to float32).
+// Errors, in units in the last place against float64, are the largest that native/tests/simd.cpp measures, fused /
+// base:
 //
 //   exp 1.0 / 1.0, expm1 1.5 / 1.5, log 0.9 / 0.9, log1p 1.5 / 1.5, tanh 1.5 / 1.5, sigmoid 2.3 / 2.3, erf 1.9 / 2.1,
 //   sin and cos 1.6 / 1.6, normal's cdf 5 / 5 (in the lower tail, and for the density, x^2 / 2)
@@ -93,8 +94,10 @@ FIRESTEEL_INLINE Vec sigmoid(Vec x) {
 FIRESTEEL_INLINE Vec erf(Vec x) {
   const Vec one = set(1.0f);
   Vec a = abs(x), square = x * x;
-  Vec near = fma(x, polynomial(square, 0.128379107f, -0.37612626f, 0.112835854f, -0.0268538129f, 0.00518832775f,
-                            -0.000801019371f, 7.85386073e-05f), x);
+  Vec near = fma(x,
+                 polynomial(square, 0.128379107f, -0.37612626f, 0.112835854f, -0.0268538129f, 0.00518832775f,
+                            -0.000801019371f, 7.85386073e-05f),
+                 x);
   Vec t = clamp(a, 1.0f, 4.0f);
   Vec q = polynomial(t, -0.000550251338f, -1.12621164f, -0.63965553f, -0.101745345f, 0.0211612843f, -0.00277185137f,
                      0.000167749735f);
@@ -109,8 +112,8 @@ struct Normal {
 FIRESTEEL_INLINE Normal normal(Vec x) {
   const Vec one = set(1.0f);
   Vec w = one / fma(abs(x), set(0.388908730f), one);
-  Vec q = polynomial(one - w, 1.0f, -1.0516001f, 0.202653334f, 0.240104407f, 0.0149571653f, -0.110721566f, 0.0648705289f,
-                     -0.17769362f, 0.185769483f, -0.0580475405f);
+  Vec q = polynomial(one - w, 1.0f, -1.0516001f, 0.202653334f, 0.240104407f, 0.0149571653f, -0.110721566f,
+                     0.0648705289f, -0.17769362f, 0.185769483f, -0.0580475405f);
   Vec e = exp(x * x * set(-0.5f));
   Vec tail = set(0.5f) * e * (w * q);
   return {select(x < zero(), tail, one - tail), e * set(0.398942280f)};

@@ -2,7 +2,8 @@
 //
 // Kernels are written once over Vec (as many floats as a register holds), VecI (as many int32) and Mask, and compiled
 // once per instruction set. Arithmetic is the compilers' vector extension; what differs between instruction sets stands
-// in vector_<isa>.h. Results of the elementary functions are equal on all of them, except where fma is not fused (base).
+// in vector_<isa>.h. Results of the elementary functions are equal on all of them, except where fma is not fused
+// (base).
 //
 // Everything has internal linkage: the linker must never merge a function built for one instruction set into another's
 // (see core/kernel.h).
@@ -20,7 +21,8 @@
 #define FIRESTEEL_ISA_neon 4
 #define FIRESTEEL_PASTE_(a, b) a##b
 #define FIRESTEEL_PASTE(a, b) FIRESTEEL_PASTE_(a, b)
-// Which instruction set this translation unit is built for, as a number: `#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2`.
+// Which instruction set this translation unit is built for, as a number: `#if FIRESTEEL_ISA_NUMBER ==
+// FIRESTEEL_ISA_avx2`.
 #define FIRESTEEL_ISA_NUMBER FIRESTEEL_PASTE(FIRESTEEL_ISA_, FIRESTEEL_ISA)
 
 #define FIRESTEEL_INLINE static inline __attribute__((always_inline))

@@ -36,9 +36,7 @@ FIRESTEEL_INLINE Vec clamp(Vec x, float low, float high) {
 }
 
 FIRESTEEL_INLINE Vec sqrt(Vec a) { return {_mm256_sqrt_ps(a.v)}; }
-FIRESTEEL_INLINE Vec round(Vec a) {
-  return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
-}
+FIRESTEEL_INLINE Vec round(Vec a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
 FIRESTEEL_INLINE Vec floor(Vec a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)}; }
 FIRESTEEL_INLINE VecI round_to_int(Vec a) { return {(NativeInt)_mm256_cvtps_epi32(a.v)}; }
 FIRESTEEL_INLINE VecI truncate_to_int(Vec a) { return {(NativeInt)_mm256_cvttps_epi32(a.v)}; }

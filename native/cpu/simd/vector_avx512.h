@@ -1,5 +1,5 @@
-// What vector.h asks of an instruction set, for AVX-512 (F, BW, VL, DQ): 32 registers of 16 lanes, masks in registers of
-// their own. Included by vector.h.
+// What vector.h asks of an instruction set, for AVX-512 (F, BW, VL, DQ): 32 registers of 16 lanes, masks in registers
+// of their own. Included by vector.h.
 #pragma once
 
 namespace firesteel::FIRESTEEL_ISA::simd {
@@ -52,9 +52,7 @@ FIRESTEEL_INLINE Vec clamp(Vec x, float low, float high) {
 }
 
 FIRESTEEL_INLINE Vec sqrt(Vec a) { return {_mm512_sqrt_ps(a.v)}; }
-FIRESTEEL_INLINE Vec round(Vec a) {
-  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
-}
+FIRESTEEL_INLINE Vec round(Vec a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
 FIRESTEEL_INLINE Vec floor(Vec a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)}; }
 FIRESTEEL_INLINE VecI round_to_int(Vec a) { return {(NativeInt)_mm512_cvtps_epi32(a.v)}; }
 FIRESTEEL_INLINE VecI truncate_to_int(Vec a) { return {(NativeInt)_mm512_cvttps_epi32(a.v)}; }
