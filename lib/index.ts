@@ -8,7 +8,19 @@ export { type Memory, memory, resetPeakMemory } from './backend/memory.js'
 export { type Trace, trace } from './backend/trace.js'
 export type { Device, DeviceMemory } from './core/device.js'
 export type { DType, TypedArray } from './core/dtype.js'
-export * from './core/errors.js'
+export {
+  AutogradError,
+  DeviceError,
+  DisposedError,
+  DTypeError,
+  type FiresteelError,
+  IndexOutOfRangeError,
+  InternalError,
+  OutOfMemoryError,
+  ShapeError,
+  StateDictError,
+  ValueError,
+} from './core/errors.js'
 export { defaultGenerator, Generator, type GeneratorState, manualSeed } from './core/generator.js'
 export { keep, scope } from './core/scope.js'
 export type { Shape } from './core/shape.js'

@@ -1,7 +1,7 @@
 /** All operators, under their public names; importing this puts the methods on Tensor. */
 import './methods.js'
 
-export * from './attention.js'
+export { type AttentionOptions, scaledDotProductAttention } from './attention.js'
 export { type Conv2dOptions, conv2d, type Pair } from './conv.js'
 export {
   arange,
@@ -14,7 +14,48 @@ export {
   tensor,
   zeros,
 } from './creation.js'
-export * from './elementwise/index.js'
+export {
+  abs,
+  add,
+  clamp,
+  cos,
+  div,
+  elu,
+  eq,
+  erf,
+  exp,
+  floor,
+  type GeluOptions,
+  ge,
+  gelu,
+  gt,
+  hardswish,
+  le,
+  leakyRelu,
+  log,
+  log1p,
+  lt,
+  maximum,
+  minimum,
+  mish,
+  mul,
+  ne,
+  neg,
+  pow,
+  reciprocal,
+  relu,
+  rsqrt,
+  sigmoid,
+  sign,
+  silu,
+  sin,
+  softplus,
+  sqrt,
+  square,
+  sub,
+  tanh,
+  where,
+} from './elementwise/index.js'
 export { embedding, gather, indexSelect } from './indexing.js'
 export { type CrossEntropyOptions, crossEntropy, mseLoss, type Reduction } from './loss.js'
 export { linear, matmul } from './matmul.js'
@@ -23,5 +64,26 @@ export { type AvgPool2dOptions, avgPool2d, type MaxPool2dOptions, maxPool2d } fr
 export { dropout, rand, randint, randn } from './random.js'
 export { type LstmOptions, type LstmWeights, lstm } from './recurrent.js'
 export { amax, amin, argmax, argmin, cumsum, logsumexp, mean, std, sum, variance } from './reduce.js'
-export * from './shape.js'
+export {
+  cat,
+  chunk,
+  clone,
+  contiguous,
+  detach,
+  expand,
+  flatten,
+  narrow,
+  pad,
+  permute,
+  reshape,
+  type SliceIndex,
+  select,
+  slice,
+  split,
+  squeeze,
+  stack,
+  transpose,
+  unsqueeze,
+  view,
+} from './shape.js'
 export { logSoftmax, softmax } from './softmax.js'
