@@ -48,7 +48,7 @@ function quadratic(kind: string) {
 }
 
 function clip(given: Given): Comparison[] {
-  const gradients = [given.in('g0'), given.in('g1')]
+  const gradients = given.roles('in.').map((name) => given.in(name))
   const parameters = gradients.map((gradient) => {
     const parameter = new nn.Parameter(ops.zeros(gradient.shape, { device: given.device }) as Tensor)
     parameter.grad = gradient.clone()
@@ -81,11 +81,24 @@ function schedule(make: (optimizer: optim.SGD, given: Given) => optim.Schedule) 
   }
 }
 
+/** A parameter's sizes, which tell the sizes of its layer. */
+const sizes = (given: Given, name: string) => given.values(`param.${name}`).shape as [number, number, number, number]
+
 class Cnn extends nn.Module {
-  readonly conv1 = new nn.Conv2d(2, 6, 3, { padding: 1 })
-  readonly bn = new nn.BatchNorm2d(6)
-  readonly conv2 = new nn.Conv2d(6, 8, 3)
-  readonly fc = new nn.Linear(8 * 2 * 2, 4)
+  readonly conv1: nn.Conv2d
+  readonly bn: nn.BatchNorm2d
+  readonly conv2: nn.Conv2d
+  readonly fc: nn.Linear
+  constructor(given: Given) {
+    super()
+    const [first, channels, kernel] = sizes(given, 'conv1.weight')
+    const [second, , kernel2] = sizes(given, 'conv2.weight')
+    const [classes, features] = sizes(given, 'fc.weight')
+    this.conv1 = new nn.Conv2d(channels, first, kernel, { padding: 1 })
+    this.bn = new nn.BatchNorm2d(first)
+    this.conv2 = new nn.Conv2d(first, second, kernel2)
+    this.fc = new nn.Linear(features, classes)
+  }
   forward(x: Tensor): Tensor {
     const pooled = ops.maxPool2d(ops.relu(this.bn.forward(this.conv1.forward(x))), 2)
     return this.fc.forward(ops.flatten(ops.relu(this.conv2.forward(pooled)), 1)) as Tensor
@@ -93,9 +106,17 @@ class Cnn extends nn.Module {
 }
 
 class Tagger extends nn.Module {
-  readonly embedding = new nn.Embedding(20, 8)
-  readonly lstm = new nn.LSTM(8, 12, { batchFirst: true })
-  readonly head = new nn.Linear(12, 5)
+  readonly embedding: nn.Embedding
+  readonly lstm: nn.LSTM
+  readonly head: nn.Linear
+  constructor(given: Given) {
+    super()
+    const [words, width] = sizes(given, 'embedding.weight')
+    const [classes, hidden] = sizes(given, 'head.weight')
+    this.embedding = new nn.Embedding(words, width)
+    this.lstm = new nn.LSTM(width, hidden, { batchFirst: true })
+    this.head = new nn.Linear(hidden, classes)
+  }
   forward(ids: Tensor): Tensor {
     return this.head.forward(this.lstm.forward(this.embedding.forward(ids)).output) as Tensor
   }
@@ -113,10 +134,10 @@ const activations = {
 }
 
 function mlp(given: Given): Model {
-  const sizes = given.arg<number[]>('layers')
-  const layers = sizes.slice(1).flatMap((size, i) => {
-    const linear = new nn.Linear(sizes[i] as number, size)
-    return i === sizes.length - 2
+  const widths = given.arg<number[]>('layers')
+  const layers = widths.slice(1).flatMap((size, i) => {
+    const linear = new nn.Linear(widths[i] as number, size)
+    return i === widths.length - 2
       ? [linear]
       : [linear, activations[given.arg<keyof typeof activations>('activation')]()]
   })
@@ -184,6 +205,6 @@ export const runs: { readonly [kind: string]: (given: Given) => Comparison[] } =
       }),
   ),
   'train.mlp': training(mlp, 'x'),
-  'train.cnn': training(() => new Cnn(), 'x', 'conv1.bias'),
-  'train.lstm': training(() => new Tagger(), 'ids'),
+  'train.cnn': training((given) => new Cnn(given), 'x', 'conv1.bias'),
+  'train.lstm': training((given) => new Tagger(given), 'ids'),
 }
