@@ -150,7 +150,10 @@ type Operand = Tensor | number
 function scaled(op: string, x: Tensor, scale: number, shift: number): Tensor {
   checkScalar(op, 'the scalar', scale)
   checkScalar(op, 'the scalar', shift)
+  // Here and not in the record, so that errors name the operator that was called.
   checkTensor(op, 'the other operand', x)
+  x.storage.check(op)
+  checkDType(op, 'the other operand', x, arithmetic)
   if (x.dtype === 'int32' && !(Number.isInteger(scale) && Number.isInteger(shift)))
     throw new DTypeError(
       op,
