@@ -75,7 +75,7 @@ describe('coverage', () => {
       }
     const optional = Object.keys(kernels).filter((name) => devices.every((device) => !device.hasKernel(name)))
     const missing = Object.keys(kernels).filter((name) => !ran.has(name) && !optional.includes(name))
-    // Creation functions that take no case: creation.test.ts.
+    // Takes no tensor, so that no case fits: tests/unit/creation.test.ts.
     expect(missing.filter((name) => name !== 'arange')).toEqual([])
   })
 
