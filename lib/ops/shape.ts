@@ -475,7 +475,7 @@ export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
  */
 export function pad(x: Tensor, amounts: readonly number[], value = 0): Tensor {
   checkTensor('pad', 'x', x)
-  const faulty = amounts.length % 2 !== 0 || amounts.length > 2 * x.ndim || amounts.some((a) => !Number.isInteger(a))
+  const faulty = amounts.length % 2 !== 0 || amounts.length > 2 * x.ndim || amounts.some((a) => !Number.isSafeInteger(a))
   if (faulty)
     throw new ValueError(
       'pad',
@@ -486,6 +486,7 @@ export function pad(x: Tensor, amounts: readonly number[], value = 0): Tensor {
   const shape = x.shape.map((size, i) => size + (before[i] as number) + (after[i] as number))
   if (shape.some((size) => size < 0))
     throw new ValueError('pad', `pad ${formatShape(amounts)} cuts off more than ${formatShape(x.shape)} has`)
+  checkShape('pad', shape)
   const kept = x.shape.map((size, i) =>
     Math.max(0, size + Math.min(0, before[i] as number) + Math.min(0, after[i] as number)),
   )
