@@ -40,7 +40,8 @@ function fetch(arg: ParsedArgument, place: { view: number; list: number; number:
 function dtypeMask(spec: KernelSpec, arg: ParsedArgument): number {
   const codes: { readonly [name: string]: number } = dtypeCodes
   if (arg.dtype === 'any') return 0x3f
-  const allowed = arg.dtype === 'T' ? (spec.T ?? []) : arg.dtype ? [arg.dtype] : []
+  const named = arg.dtype === 'float' ? ['float32', 'bfloat16'] : arg.dtype ? [arg.dtype] : []
+  const allowed = arg.dtype === 'T' ? (spec.T ?? []) : named
   return allowed.reduce((mask, dtype) => mask | (1 << (codes[dtype] ?? 31)), 0)
 }
 

@@ -10,6 +10,7 @@
  *           strided memory with any strides, read only (0 where broadcast)
  *   ?       the argument may be null;  []  any number of tensors
  *   types   T       one dtype, the same for every T of a call, out of the kernel's `T`
+ *           float   float32 or bfloat16, whatever the other arguments are
  *           any     any dtype, or a dtype by name
  * or one of  number (a double), integer (a safe integer), flag (a boolean), philox (a position in a random stream).
  *
@@ -22,7 +23,7 @@ import type { DType } from '../core/dtype.js'
 
 type Role = 'out' | 'inout' | 'update' | 'in' | 'strided'
 type Arity = '' | '?' | '[]'
-type ElementType = 'T' | 'any' | DType
+type ElementType = 'T' | 'float' | 'any' | DType
 export type TensorArgument = `${Role}${Arity} ${ElementType}`
 export type Argument = TensorArgument | 'number' | 'integer' | 'flag' | 'philox'
 
@@ -201,11 +202,11 @@ export const kernels = {
   scatter_add: { family: 'indexing', args: { dx: 'out T', dy: 'in T', index: 'in int32', dim: 'integer' }, T: float },
 
   // matmul ----------------------------------------------------------------------------------------------------------
-  /** out[.., M, N] = a[.., M, K] b[.., K, N] (+ bias[N]); a and b have out's rank, batch dimensions broadcast by stride 0 */
+  /** out[.., M, N] = a[.., M, K] b[.., K, N] (+ bias[N]); a and b have out's rank, batch dimensions broadcast by stride 0.
+   * Sums are float32 or wider, whatever the dtypes. */
   matmul: {
     family: 'matmul',
-    args: { out: 'out T', a: 'strided T', b: 'strided T', bias: 'in? T' },
-    T: float,
+    args: { out: 'out float', a: 'strided float', b: 'strided float', bias: 'in? float' },
     work: 'heavy',
   },
 

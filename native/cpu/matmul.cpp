@@ -1,12 +1,13 @@
 // out[.., M, N] = a[.., M, K] b[.., K, N] (+ bias[N]), overwriting out. a and b may have any strides (transposes are
 // absorbed by gemm's packing) and broadcast over batch dimensions by stride 0; out is dense. 2 M N K operations a
-// matrix.
+// matrix. Each tensor is float32 or bfloat16; sums are float32, rounded where out is bfloat16.
 //
 // A batch becomes as few multiplications as its strides allow: dimensions whose rows of a follow one another while b
 // stays the same join M, so that [B, T, K] x [K, N] is one product of B T rows. What remains is a loop over matrices:
 // large ones are cut up between the threads one after another, small ones are dealt out whole.
 #include "../generated/kernels.h"
 #include "gemm/gemm.h"
+#include "simd/half.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 
@@ -21,6 +22,32 @@ struct Batch {
   int ndim;
   int64_t sizes[max_dims], a_strides[max_dims], b_strides[max_dims];
 };
+
+// Elements converted by a chunk.
+constexpr int64_t chunk_elements = int64_t(1) << 15;
+
+void narrow(Context& context, uint16_t* to, const float* from, int64_t count) {
+  parallel(context, (count + chunk_elements - 1) / chunk_elements, [&](int64_t chunk) {
+    const int64_t start = chunk * chunk_elements, rest = count - start;
+    simd::narrow_bfloat16(rest < chunk_elements ? rest : chunk_elements, to + start, from + start);
+  });
+}
+
+const float* widened_bias(Context& context, const View& bias) {
+  if (bias.dtype == DType::float32) return pointer<float>(bias);
+  float* wide = static_cast<float*>(scratch(context, size_t(bias.count) * sizeof(float)));
+  simd::widen_bfloat16(bias.count, wide, pointer<uint16_t>(bias));
+  return wide;
+}
+
+// Elements from the first matrix to the one of this number.
+int64_t offset_of(const Batch& batch, const int64_t* strides, int64_t index) {
+  int64_t offset = 0;
+  for (int d = 0; d < batch.ndim; index /= batch.sizes[d++]) offset += index % batch.sizes[d] * strides[d];
+  return offset;
+}
+
+int64_t element_bytes(DType dtype) { return dtype == DType::bfloat16 ? 2 : 4; }
 
 bool consistent(Context& context, const View& out, const View& a, const View& b, const View* bias) {
   const int ndim = out.ndim;
@@ -62,32 +89,32 @@ void matmul(Context& context, const View& out, const View& a, const View& b, con
     }
   }
 
-  const gemm::Epilogue epilogue{false, bias ? pointer<float>(*bias) : nullptr};
+  const gemm::Epilogue epilogue{false, bias ? widened_bias(context, *bias) : nullptr};
   const int64_t matrices = out.count / (m * n);
   const auto left = [&](int64_t index) {
-    const float* data = pointer<float>(a);
-    for (int d = 0; d < batch.ndim; index /= batch.sizes[d++]) data += index % batch.sizes[d] * batch.a_strides[d];
-    return gemm::Matrix{data, a_row_stride, a.strides[columns]};
+    const char* data = pointer<char>(a) + offset_of(batch, batch.a_strides, index) * element_bytes(a.dtype);
+    return gemm::Matrix{data, a_row_stride, a.strides[columns], a.dtype};
   };
   const auto right = [&](int64_t index) {
-    const float* data = pointer<float>(b);
-    for (int d = 0; d < batch.ndim; index /= batch.sizes[d++]) data += index % batch.sizes[d] * batch.b_strides[d];
-    return gemm::Matrix{data, b.strides[rows], b.strides[columns]};
+    const char* data = pointer<char>(b) + offset_of(batch, batch.b_strides, index) * element_bytes(b.dtype);
+    return gemm::Matrix{data, b.strides[rows], b.strides[columns], b.dtype};
   };
-  float* c = pointer<float>(out);
+  const bool narrows = out.dtype == DType::bfloat16;
+  float* c = narrows ? static_cast<float*>(scratch(context, size_t(out.count) * sizeof(float))) : pointer<float>(out);
 
   const int64_t work = m * n * (k > 0 ? k : 1);
   if (matrices == 1 || work >= large_product) {
     for (int64_t i = 0; i < matrices; i++)
       gemm::multiply(context, m, n, k, left(i), right(i), c + i * m * n, n, epilogue);
-    return;
+  } else {
+    const int64_t per_chunk = work < chunk_work ? chunk_work / work : 1;
+    parallel(context, (matrices + per_chunk - 1) / per_chunk, [&](int64_t chunk) {
+      const int64_t end = (chunk + 1) * per_chunk < matrices ? (chunk + 1) * per_chunk : matrices;
+      for (int64_t i = chunk * per_chunk; i < end; i++)
+        gemm::multiply_here(m, n, k, left(i), right(i), c + i * m * n, n, epilogue);
+    });
   }
-  const int64_t per_chunk = work < chunk_work ? chunk_work / work : 1;
-  parallel(context, (matrices + per_chunk - 1) / per_chunk, [&](int64_t chunk) {
-    const int64_t end = (chunk + 1) * per_chunk < matrices ? (chunk + 1) * per_chunk : matrices;
-    for (int64_t i = chunk * per_chunk; i < end; i++)
-      gemm::multiply_here(m, n, k, left(i), right(i), c + i * m * n, n, epilogue);
-  });
+  if (narrows) narrow(context, pointer<uint16_t>(out), c, out.count);
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA

@@ -56,7 +56,9 @@ Operand make_operand(int64_t rows, int64_t columns, Layout layout, uint32_t seed
   return operand;
 }
 
-double element(Matrix a, int64_t i, int64_t j) { return a.data[i * a.row_stride + j * a.column_stride]; }
+double element(Matrix a, int64_t i, int64_t j) {
+  return static_cast<const float*>(a.data)[i * a.row_stride + j * a.column_stride];
+}
 
 constexpr float guard = 12345.0f;
 

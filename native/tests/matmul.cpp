@@ -4,7 +4,7 @@
 // single matrices of all sizes, is gemm.cpp's.
 //
 // A sum of K products may be wrong by K + 2 roundings of the sum of their
-// sizes.
+// sizes, and of one rounding more where the result is bfloat16.
 #include "arrays.h"
 
 namespace {
@@ -19,18 +19,23 @@ int64_t place(int64_t batch, int64_t i, int64_t j, int64_t rows, int64_t columns
   return (batch * rows + i) * columns + j;
 }
 
+struct Types {
+  DType out = DType::float32, a = DType::float32, b = DType::float32, bias = DType::float32;
+};
+
 void test_product(const Sizes& batch, int64_t M, int64_t N, int64_t K, Layout left, Layout right, bool with_bias,
-                  bool special) {
+                  bool special, Types types = {}) {
   Sizes a_sizes = batch, b_sizes = batch, sizes = batch;
   int64_t matrices = 1;
   for (int64_t size : batch) matrices *= size;
   a_sizes.insert(a_sizes.end(), {M, K});
   b_sizes.insert(b_sizes.end(), {K, N});
   sizes.insert(sizes.end(), {M, N});
-  const std::string what = "matmul of " + text(a_sizes) + " layout " + std::to_string(int(left)) + " and " +
-                           text(b_sizes) + " layout " + std::to_string(int(right)) + (with_bias ? " with bias" : "");
-  Array a(a_sizes, DType::float32, left), b(b_sizes, DType::float32, right), bias({N}, DType::float32);
-  Array out(sizes, DType::float32);
+  const std::string what = std::string(name(types.out)) + " matmul of " + name(types.a) + " " + text(a_sizes) +
+                           " layout " + std::to_string(int(left)) + " and " + name(types.b) + " " + text(b_sizes) +
+                           " layout " + std::to_string(int(right)) + (with_bias ? " with bias" : "");
+  Array a(a_sizes, types.a, left), b(b_sizes, types.b, right), bias({N}, types.bias);
+  Array out(sizes, types.out);
   randomise(a, 1);
   randomise(b, 2);
   randomise(bias, 3);
@@ -50,9 +55,25 @@ void test_product(const Sizes& batch, int64_t M, int64_t N, int64_t K, Layout le
           sum += term;
           size += fabs(term);
         }
-        right_sums = right_sums && near(out.get(place(m, i, j, M, N)), sum, double(K + 2) * epsilon * size);
+        const double rounding = types.out == DType::bfloat16 ? 0x1p-8 * fabs(sum) : 0;
+        right_sums = right_sums && near(out.get(place(m, i, j, M, N)), sum, double(K + 2) * epsilon * size + rounding);
       }
   check(right_sums, what);
+}
+
+// bfloat16 on either side, or as the result, in every way of cutting the work.
+void test_mixed(Layout left, Layout right, int round) {
+  const Types types = {DType(round & 1), DType(round >> 1 & 1), DType(round >> 2 & 1), DType(round >> 3 & 1)};
+  const bool with_bias = round % 3 != 0;
+  test_product({2}, 7, 9, 5, left, right, with_bias, round % 5 == 0, types);
+  test_product({}, 1, 70, 450, left, right, with_bias, false, types);
+  test_product({}, 70, 1, 450, left, right, with_bias, false, types);
+  test_product({3}, 1, 33, 21, left, right, with_bias, false, types);
+  test_product({2, 2}, 37, 41, 43, left, right, with_bias, false, types);
+  test_product({}, 20, 90, 410, left, right, with_bias, false, types);
+  test_product({}, 90, 20, 410, left, right, with_bias, false, types);
+  test_product({}, 7, 9, 2100, left, right, with_bias, false, types);
+  test_product({}, 130, 131, 132, left, right, with_bias, false, types);
 }
 
 void test_wrong_calls() {
@@ -93,6 +114,9 @@ int main() {
   test_product({40, 7}, 3, 33, 20, Layout::dense, Layout::uniform, false, false);
   test_product({3}, 130, 140, 120, Layout::rotated, Layout::sliced, true, false);
   test_product({}, 257, 129, 300, Layout::transposed, Layout::flipped, true, false);
+  for (Layout left : own_layouts)
+    for (Layout right : own_layouts)
+      for (int half = 0; half < 2; half++) test_mixed(left, right, 1 + round++ % 15);
   test_wrong_calls();
   return finish("matmul");
 }

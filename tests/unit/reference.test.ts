@@ -347,6 +347,23 @@ describe('matmul', () => {
     ])
   })
 
+  it('takes bfloat16 on either side and gives it, summing in float32', () => {
+    const half = (shape: number[], numbers: readonly number[]) => view('bfloat16', shape, numbers.map(toBfloat16))
+    const [a, b] = [f32([1, 3], [256, 1, 0.5]), f32([3, 2], [1, 0, 1, 1, 0, 2])]
+    const [halfA, halfB] = [half([1, 3], [256, 1, 0.5]), half([3, 2], [1, 0, 1, 1, 0, 2])]
+    for (const [left, right] of [
+      [halfA, b],
+      [a, halfB],
+      [halfA, halfB],
+    ] as const) {
+      const bias = half([2], [0.5, 0])
+      expect(run([1, 2], (out) => k.matmul({ out, a: left, b: right, bias }))).toEqual([257.5, 2])
+      // 257.5 lies between the bfloat16 numbers 256 and 258.
+      const out = run([1, 2], (out) => k.matmul({ out, a: left, b: right, bias }), 'bfloat16')
+      expect(out.map(fromBfloat16)).toEqual([258, 2])
+    }
+  })
+
   it('takes empty sizes', () => {
     const bias = f32([2], [3, 4])
     expect(run([2, 2], (out) => k.matmul({ out, a: f32([2, 0], []), b: f32([0, 2], []), bias }))).toEqual([3, 4, 3, 4])

@@ -1,10 +1,13 @@
 /** out = a b + bias, batched: one product of matrices for each element of the batch, or for several of them at once. */
+import { countOf } from '../../core/shape.js'
 import type { KernelArguments, Kernels } from '../kernels.js'
 import { gemm, spaced } from './gemm.js'
+import { isHalf, widened } from './half.js'
+import { convert } from './shape.js'
 import type { HostView } from './view.js'
 import { walk } from './walk.js'
 
-function matmulKernel({ out, a, b, bias }: KernelArguments<'matmul', HostView>): void {
+function multiply({ out, a, b, bias }: KernelArguments<'matmul', HostView>): void {
   const rank = out.shape.length
   const [M, K] = a.shape.slice(-2) as [number, number]
   const N = b.shape.at(-1) as number
@@ -28,6 +31,15 @@ function matmulKernel({ out, a, b, bias }: KernelArguments<'matmul', HostView>):
     else if (bStep === 0 && aStep === M * aRow) product(n * M, aRow, c0, a0, b0)
     else for (let k = 0; k < n; k++) product(M, aRow, c0 + k * cStep, a0 + k * aStep, b0 + k * bStep)
   })
+}
+
+/** 16-bit floats are widened, and sums narrowed at the end. */
+function matmulKernel({ out, a, b, bias }: KernelArguments<'matmul', HostView>): void {
+  const sums: HostView = isHalf(out.dtype)
+    ? { ...out, data: new Float32Array(countOf(out.shape)), dtype: 'float32', offset: 0 }
+    : out
+  multiply({ out: sums, a: widened(a), b: widened(b), bias: bias && widened(bias) })
+  if (sums !== out) convert(out, sums)
 }
 
 export const matmul = { matmul: matmulKernel } satisfies Pick<Kernels<HostView>, 'matmul'>

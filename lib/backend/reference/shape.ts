@@ -34,7 +34,7 @@ function copyThrough(cast: (value: number) => number, to: HostView, from: HostVi
   })
 }
 
-function convert(to: HostView, from: HostView): void {
+export function convert(to: HostView, from: HostView): void {
   const cast = converter(to.dtype)
   if (to.dtype === from.dtype) copyBits(to.data, to, from)
   else if (cast === null) copyNumbers(to, widened(from))

@@ -38,12 +38,12 @@ struct Keys {
 Left k_operand(const Problem& p, const Keys& keys, int64_t batch, int64_t key_head, int64_t j) {
   if (keys.k) return packed_left(keys.k + (batch * p.Hk + key_head) * keys.k_size + j * p.D, p.D);
   const Matrix k = from_row(head_of(*p.k, batch, key_head), j);
-  return {k.data, MR * k.row_stride, k.row_stride, k.column_stride};
+  return {static_cast<const float*>(k.data), MR * k.row_stride, k.row_stride, k.column_stride};
 }
 Left v_operand(const Problem& p, const Keys& keys, int64_t batch, int64_t key_head, int64_t j) {
   if (keys.v) return {keys.v + (batch * p.Hk + key_head) * keys.v_size + j * MR, p.Tk * MR, 1, MR};
   const Matrix v = from_row(head_of(*p.v, batch, key_head), j);
-  return {v.data, MR * v.column_stride, v.column_stride, v.row_stride};
+  return {static_cast<const float*>(v.data), MR * v.column_stride, v.column_stride, v.row_stride};
 }
 
 // The state of a panel of NR queries. Columns beyond the last query hold zeros for queries and are never written out.

@@ -70,10 +70,8 @@ static inline Matrix head_of(const View& view, int64_t batch, int64_t head) {
   return {pointer<const float>(view) + batch * view.strides[0] + head * view.strides[1], view.strides[2],
           view.strides[3]};
 }
-static inline Matrix transposed(Matrix a) { return {a.data, a.column_stride, a.row_stride}; }
-static inline Matrix from_row(Matrix a, int64_t row) {
-  return {a.data + row * a.row_stride, a.row_stride, a.column_stride};
-}
+using gemm::transposed;
+static inline Matrix from_row(Matrix a, int64_t row) { return gemm::part_of(a, row, 0); }
 
 static inline bool has_mask(const Problem& p) { return p.mask_bool || p.mask_add; }
 
@@ -161,8 +159,7 @@ static inline void pack_left(float* to, Matrix a, int64_t m, int64_t k) {
   for (int64_t i = 0; i < m; i += MR) gemm::pack_a(to + i * k, from_row(a, i), smaller(MR, m - i), k);
 }
 static inline void pack_right(float* to, Matrix b, int64_t k, int64_t n) {
-  for (int64_t j = 0; j < n; j += NR)
-    gemm::pack_b(to + j * k, {b.data + j * b.column_stride, b.row_stride, b.column_stride}, k, smaller(NR, n - j));
+  for (int64_t j = 0; j < n; j += NR) gemm::pack_b(to + j * k, gemm::part_of(b, 0, j), k, smaller(NR, n - j));
 }
 
 static inline void scale_all(float* data, int64_t count, float factor) {

@@ -1,10 +1,10 @@
 // Matrix multiplication for every family that reduces to it: packing, micro-kernels, and drivers over them.
 //
 // Legend: M rows of C, N columns of C, K inner size. A matrix is a pointer with a row and a column stride, so that a
-// transpose costs nothing: packing absorbs it. All results are float32, accumulated in float32 with explicit fused
-// multiply-adds where the instruction set has them; the depth of a block is fixed per instruction set, so bits do not
-// depend on the number of threads, and each element of C is computed in an order that M, N, K and the instruction set
-// fix.
+// transpose costs nothing: packing absorbs it, and widens bfloat16. All results are float32, accumulated in float32
+// with explicit fused multiply-adds where the instruction set has them; the depth of a block is fixed per instruction
+// set, so bits do not depend on the number of threads, and each element of C is computed in an order that M, N, K and
+// the instruction set fix.
 #pragma once
 #include "../../core/kernel.h"
 
@@ -13,10 +13,21 @@ namespace firesteel::FIRESTEEL_ISA::gemm {
 // Micro-tile and depth of a block; the values stand in the micro-kernel's source (micro_*.cpp).
 extern const int64_t MR, NR, KC;
 
+// float32 or bfloat16, of which packing makes float32.
 struct Matrix {
-  const float* data;
+  const void* data;
   int64_t row_stride, column_stride;
+  DType dtype = DType::float32;
 };
+
+// The matrix from a row and a column on.
+static inline Matrix part_of(Matrix a, int64_t row, int64_t column) {
+  const int64_t offset = row * a.row_stride + column * a.column_stride;
+  const char* data = static_cast<const char*>(a.data) + offset * (a.dtype == DType::bfloat16 ? 2 : 4);
+  return {data, a.row_stride, a.column_stride, a.dtype};
+}
+
+static inline Matrix transposed(Matrix a) { return {a.data, a.column_stride, a.row_stride, a.dtype}; }
 
 // What happens to a finished element of C: c = (accumulate ? c : 0) + sum + bias[n] (bias may be null).
 struct Epilogue {

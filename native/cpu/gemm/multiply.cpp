@@ -41,14 +41,18 @@ struct Right {
 
 Left packed_left(const float* data, int64_t depth) { return {data, 1, tile_rows, tile_rows * depth}; }
 
+// In place only float32.
 Left left_in_place(Matrix a, int64_t row, int64_t k) {
-  return {a.data + row * a.row_stride + k * a.column_stride, a.row_stride, a.column_stride, tile_rows * a.row_stride};
+  const float* data = static_cast<const float*>(part_of(a, row, k).data);
+  return {data, a.row_stride, a.column_stride, tile_rows * a.row_stride};
 }
 
 Right packed_right(const float* data) { return {data, tile_columns}; }
 
-// In place only where columns are consecutive, and for whole panels.
-Right right_in_place(Matrix b, int64_t k, int64_t column) { return {b.data + k * b.row_stride + column, b.row_stride}; }
+// In place only float32, where columns are consecutive, and for whole panels.
+Right right_in_place(Matrix b, int64_t k, int64_t column) {
+  return {static_cast<const float*>(part_of(b, k, column).data), b.row_stride};
+}
 
 void multiply_panel(Left a, Right b, int64_t rows, int64_t columns, int64_t depth, float* c, int64_t ldc,
                     Epilogue epilogue) {
@@ -87,7 +91,7 @@ struct Product {
 // where few rows use it, else packed panel by panel on the stack, where it stays in the first-level cache.
 void multiply_tile(const Product& p, int64_t i, int64_t rows, int64_t j, int64_t columns) {
   alignas(64) float room[block_depth * tile_columns];
-  const bool in_place = p.b.column_stride == 1 && rows <= few_rows;
+  const bool in_place = p.b.column_stride == 1 && p.b.dtype == DType::float32 && rows <= few_rows;
   for (int64_t k0 = 0; k0 < p.k; k0 += block_depth) {
     const int64_t depth = smaller(block_depth, p.k - k0);
     const Left left = p.packed_a ? packed_left(p.packed_a + k0 * round_up(p.m, tile_rows) + i * depth, depth)
@@ -149,9 +153,7 @@ void multiply_in_parts(Context& context, const Product& p, int64_t depth) {
   float* partial = static_cast<float*>(scratch(context, size_t(parts * size) * sizeof(float)));
   parallel(context, parts, [&](int64_t part) {
     const int64_t d = part * depth;
-    multiply_here(p.m, p.n, smaller(depth, p.k - d),
-                  {p.a.data + d * p.a.column_stride, p.a.row_stride, p.a.column_stride},
-                  {p.b.data + d * p.b.row_stride, p.b.row_stride, p.b.column_stride}, partial + part * size, p.n,
+    multiply_here(p.m, p.n, smaller(depth, p.k - d), part_of(p.a, 0, d), part_of(p.b, d, 0), partial + part * size, p.n,
                   {false, nullptr});
   });
   for (int64_t part = 1; part < parts; part++)
@@ -172,7 +174,7 @@ void multiply_packing_a(Context& context, const Product& p) {
   for (int64_t i = 0; i < p.m; i += rows) {
     Product part = p;
     part.m = smaller(rows, p.m - i);
-    part.a.data += i * p.a.row_stride;
+    part.a = part_of(p.a, i, 0);
     part.c += i * p.ldc;
     pack_a_on_all_threads(context, part, packed_a);
     part.packed_a = packed_a;
@@ -195,14 +197,27 @@ void multiply_rows(int64_t m, int64_t n, int64_t k, Matrix a, const float* packe
                    Epilogue epilogue, float* room) {
   for (int64_t i = 0; i < m; i += tile_height) {
     const int64_t rows = smaller(tile_height, m - i);
-    pack_a(room, {a.data + i * a.row_stride, a.row_stride, a.column_stride}, rows, k);
+    pack_a(room, part_of(a, i, 0), rows, k);
     multiply_packed(rows, n, k, room, packed_b, c + i * ldc, ldc, epilogue);
   }
 }
 
 void multiply_here(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc, Epilogue epilogue) {
   if (k == 0) return write_empty_sum(m, n, c, ldc, epilogue);
-  multiply_tile({m, n, k, a, b, nullptr, nullptr, c, ldc, epilogue}, 0, m, 0, n);
+  if (a.dtype == DType::float32) {
+    const Product product{m, n, k, a, b, nullptr, nullptr, c, ldc, epilogue};
+    return multiply_tile(product, 0, m, 0, n);
+  }
+  // What cannot be read in place is packed on the stack, few rows and one block of depth at a time.
+  float room[few_rows * block_depth];
+  for (int64_t i = 0; i < m; i += few_rows)
+    for (int64_t k0 = 0; k0 < k; k0 += block_depth) {
+      const int64_t rows = smaller(few_rows, m - i), depth = smaller(block_depth, k - k0);
+      pack_a_block(room, a, i, rows, k0, depth);
+      const Product product{rows, n,       depth,       {},  part_of(b, k0, 0),
+                            room, nullptr, c + i * ldc, ldc, block_epilogue(epilogue, k0, k)};
+      multiply_tile(product, 0, rows, 0, n);
+    }
 }
 
 void multiply(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc,
@@ -210,23 +225,16 @@ void multiply(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, Matri
   if (m <= 0 || n <= 0) return;
   if (k <= 0) return write_empty_sum(m, n, c, ldc, epilogue);
   if (m == 1 && (b.row_stride == 1 || b.column_stride == 1))
-    return multiply_vector(context, {n, k, a.data, a.column_stride, b, c, 1, epilogue.accumulate, epilogue.bias, 1});
+    return multiply_vector(context, {n, k, a, b, c, 1, epilogue.accumulate, epilogue.bias, 1});
   if (n == 1 && (a.row_stride == 1 || a.column_stride == 1))
-    return multiply_vector(context, {m,
-                                     k,
-                                     b.data,
-                                     b.row_stride,
-                                     {a.data, a.column_stride, a.row_stride},
-                                     c,
-                                     ldc,
-                                     epilogue.accumulate,
-                                     epilogue.bias,
-                                     0});
+    return multiply_vector(context,
+                           {m, k, transposed(b), transposed(a), c, ldc, epilogue.accumulate, epilogue.bias, 0});
   if (m * n * k <= chunk_work) return multiply_here(m, n, k, a, b, c, ldc, epilogue);
   const Product product{m, n, k, a, b, nullptr, nullptr, c, ldc, epilogue};
   const int64_t depth = depth_of_parts(m, n, k);
   if (depth < k) return multiply_in_parts(context, product, depth);
-  m <= few_rows || n <= few_columns ? multiply_tiles(context, product) : multiply_packing_a(context, product);
+  const bool in_place = a.dtype == DType::float32 && (m <= few_rows || n <= few_columns);
+  in_place ? multiply_tiles(context, product) : multiply_packing_a(context, product);
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA::gemm

@@ -1,5 +1,6 @@
 // Packing: an operand is copied, once, into the order in which the micro-kernel reads it, so that the kernel's loads
-// are consecutive, aligned to its tile, free of page and cache-set conflicts, and free of edges (zero padded).
+// are consecutive, aligned to its tile, free of page and cache-set conflicts, and free of edges (zero padded). bfloat16
+// becomes float32, exactly.
 //
 // Legend: a panel is W lines wide (rows of A, columns of B; W = MR or NR) and up to KC deep; element (line, d) is read
 // from from[line * line_stride + d * depth_stride] and written to to[d * W + line]. Either stride may be 1: consecutive
@@ -20,15 +21,23 @@ inline Vec4 load4(const float* from) {
   return value;
 }
 
+inline Vec4 load4(const uint16_t* from) {
+  typedef uint16_t Half4 __attribute__((vector_size(8)));
+  typedef uint32_t Int4 __attribute__((vector_size(16)));
+  Half4 halves;
+  memcpy(&halves, from, sizeof halves);
+  return (Vec4)(__builtin_convertvector(halves, Int4) << 16);
+}
+
 inline void store4(float* to, Vec4 value) { memcpy(to, &value, sizeof value); }
 
 // The lower or upper half of a vector.
 inline void store_low(float* to, Vec4 value) { memcpy(to, &value, 8); }
 
 // Four lines, consecutive in depth.
-template <int W>
-void transpose_four(float* to, const float* from, int64_t line_stride, int64_t depth) {
-  const float *l0 = from, *l1 = from + line_stride, *l2 = from + 2 * line_stride, *l3 = from + 3 * line_stride;
+template <int W, class T>
+void transpose_four(float* to, const T* from, int64_t line_stride, int64_t depth) {
+  const T *l0 = from, *l1 = from + line_stride, *l2 = from + 2 * line_stride, *l3 = from + 3 * line_stride;
   int64_t d = 0;
   for (; d + 4 <= depth; d += 4, to += 4 * W) {
     const Vec4 a = load4(l0 + d), b = load4(l1 + d), c = load4(l2 + d), e = load4(l3 + d);
@@ -40,17 +49,17 @@ void transpose_four(float* to, const float* from, int64_t line_stride, int64_t d
     store4(to + 3 * W, __builtin_shufflevector(ab_high, ce_high, 2, 3, 6, 7));
   }
   for (; d < depth; d++, to += W) {
-    to[0] = l0[d];
-    to[1] = l1[d];
-    to[2] = l2[d];
-    to[3] = l3[d];
+    to[0] = widen(l0[d]);
+    to[1] = widen(l1[d]);
+    to[2] = widen(l2[d]);
+    to[3] = widen(l3[d]);
   }
 }
 
 // Two lines, consecutive in depth.
-template <int W>
-void transpose_two(float* to, const float* from, int64_t line_stride, int64_t depth) {
-  const float *l0 = from, *l1 = from + line_stride;
+template <int W, class T>
+void transpose_two(float* to, const T* from, int64_t line_stride, int64_t depth) {
+  const T *l0 = from, *l1 = from + line_stride;
   int64_t d = 0;
   for (; d + 4 <= depth; d += 4, to += 4 * W) {
     const Vec4 a = load4(l0 + d), b = load4(l1 + d);
@@ -61,29 +70,34 @@ void transpose_two(float* to, const float* from, int64_t line_stride, int64_t de
     store_low(to + 3 * W, __builtin_shufflevector(high, high, 2, 3, 2, 3));
   }
   for (; d < depth; d++, to += W) {
-    to[0] = l0[d];
-    to[1] = l1[d];
+    to[0] = widen(l0[d]);
+    to[1] = widen(l1[d]);
   }
 }
 
 // `panels` whole panels side by side whose lines are consecutive: read along the lines, so that each row of the source
 // is read once, in order, however far apart the rows are.
-template <int W>
-void copy_panels(float* to, const float* from, int64_t depth_stride, int64_t panels, int64_t depth) {
+template <int W, class T>
+void copy_panels(float* to, const T* from, int64_t depth_stride, int64_t panels, int64_t depth) {
   for (int64_t d = 0; d < depth; d++)
-    for (int64_t p = 0; p < panels; p++)
-      memcpy(to + (p * depth + d) * W, from + d * depth_stride + p * W, W * sizeof(float));
+    for (int64_t p = 0; p < panels; p++) {
+      float* row = to + (p * depth + d) * W;
+      const T* line = from + d * depth_stride + p * W;
+      int i = 0;
+      for (; i + 4 <= W; i += 4) store4(row + i, load4(line + i));
+      for (; i < W; i++) row[i] = widen(line[i]);
+    }
 }
 
 // One panel of `width` <= W lines; the lines beyond are zeros.
-template <int W>
-void pack_panel(float* to, const float* from, int64_t line_stride, int64_t depth_stride, int64_t width, int64_t depth) {
+template <int W, class T>
+void pack_panel(float* to, const T* from, int64_t line_stride, int64_t depth_stride, int64_t width, int64_t depth) {
   if (width < W && line_stride != 1)
     for (int64_t d = 0; d < depth; d++) memset(to + d * W + width, 0, size_t(W - width) * sizeof(float));
   if (line_stride == 1) {
     for (int64_t d = 0; d < depth; d++) {
       float* row = to + d * W;
-      for (int64_t i = 0; i < width; i++) row[i] = from[d * depth_stride + i];
+      for (int64_t i = 0; i < width; i++) row[i] = widen(from[d * depth_stride + i]);
       for (int64_t i = width; i < W; i++) row[i] = 0;
     }
   } else if (depth_stride == 1) {
@@ -91,15 +105,15 @@ void pack_panel(float* to, const float* from, int64_t line_stride, int64_t depth
     for (; i + 4 <= width; i += 4) transpose_four<W>(to + i, from + i * line_stride, line_stride, depth);
     for (; i + 2 <= width; i += 2) transpose_two<W>(to + i, from + i * line_stride, line_stride, depth);
     for (; i < width; i++)
-      for (int64_t d = 0; d < depth; d++) to[d * W + i] = from[i * line_stride + d];
+      for (int64_t d = 0; d < depth; d++) to[d * W + i] = widen(from[i * line_stride + d]);
   } else {
     for (int64_t d = 0; d < depth; d++)
-      for (int64_t i = 0; i < width; i++) to[d * W + i] = from[i * line_stride + d * depth_stride];
+      for (int64_t i = 0; i < width; i++) to[d * W + i] = widen(from[i * line_stride + d * depth_stride]);
   }
 }
 
-template <int W>
-void pack_block(float* to, const float* from, int64_t line_stride, int64_t depth_stride, int64_t lines, int64_t depth) {
+template <int W, class T>
+void pack_block(float* to, const T* from, int64_t line_stride, int64_t depth_stride, int64_t lines, int64_t depth) {
   int64_t line = 0;
   if (line_stride == 1)
     for (int64_t panels; (panels = (lines - line) / W) > 0; line += panels * W) {
@@ -111,16 +125,22 @@ void pack_block(float* to, const float* from, int64_t line_stride, int64_t depth
                   lines - line < W ? lines - line : W, depth);
 }
 
+template <int W>
+void pack_lines(float* to, Matrix from, int64_t lines, int64_t depth) {  // a line is a row of `from`
+  if (from.dtype == DType::bfloat16)
+    pack_block<W>(to, static_cast<const uint16_t*>(from.data), from.row_stride, from.column_stride, lines, depth);
+  else
+    pack_block<W>(to, static_cast<const float*>(from.data), from.row_stride, from.column_stride, lines, depth);
+}
+
 }  // namespace
 
 void pack_a_block(float* to, Matrix a, int64_t row, int64_t rows, int64_t k, int64_t depth) {
-  pack_block<int(tile_rows)>(to, a.data + row * a.row_stride + k * a.column_stride, a.row_stride, a.column_stride, rows,
-                             depth);
+  pack_lines<int(tile_rows)>(to, part_of(a, row, k), rows, depth);
 }
 
 void pack_b_block(float* to, Matrix b, int64_t k, int64_t depth, int64_t column, int64_t columns) {
-  pack_block<int(tile_columns)>(to, b.data + k * b.row_stride + column * b.column_stride, b.column_stride, b.row_stride,
-                                columns, depth);
+  pack_lines<int(tile_columns)>(to, transposed(part_of(b, k, column)), columns, depth);
 }
 
 int64_t packed_a_size(int64_t m, int64_t k) { return round_up(m, tile_rows) * k; }

@@ -9,6 +9,16 @@ static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static inline int64_t round_up(int64_t a, int64_t multiple) { return ceil_div(a, multiple) * multiple; }
 
+// bfloat16 is the upper half of a float.
+static inline float widen(uint16_t half) {
+  const uint32_t bits = uint32_t(half) << 16;
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+static inline float widen(float value) { return value; }
+
 // Panel after panel, each [depth][MR] or [depth][NR], of the given part of A or B; depth is at most KC.
 void pack_a_block(float* to, Matrix a, int64_t row, int64_t rows, int64_t k, int64_t depth);
 void pack_b_block(float* to, Matrix b, int64_t k, int64_t depth, int64_t column, int64_t columns);

@@ -7,6 +7,7 @@
 //   columns consecutive  four columns are multiplied by x, element by element, into sums that stay in registers
 #include "vector.h"
 
+#include "../simd/half.h"
 #include "../simd/vector.h"
 
 namespace firesteel::FIRESTEEL_ISA::gemm {
@@ -20,16 +21,26 @@ constexpr int64_t chunk_elements = int64_t(1) << 17;
 constexpr int64_t widest_rows = 1024;      // sums of one chunk: 4 KB, beside which eight rows fit the first-level cache
 constexpr int64_t deepest_columns = 4096;  // x of one chunk: 16 KB
 
+Vec load(const float* from) { return simd::load(from); }
+Vec load(const uint16_t* from) { return simd::load_bfloat16(from); }
+
+Vec load_partial(const float* from, int count) { return simd::load_partial(from, count); }
+Vec load_partial(const uint16_t* from, int count) {
+  uint16_t halves[lanes] = {};
+  memcpy(halves, from, size_t(count) * sizeof(uint16_t));
+  return simd::load_bfloat16(halves);
+}
+
 // sum[j] += x[0] row0[j] + x[1] row1[j] + ... for `Rows` rows of B, `stride` apart.
-template <int Rows>
-void add_rows(float* sum, const float* x, const float* rows, int64_t stride, int64_t width) {
+template <int Rows, class T>
+void add_rows(float* sum, const float* x, const T* rows, int64_t stride, int64_t width) {
   Vec scale[Rows];
   repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED { scale[r.value] = simd::set(x[r.value]); });
   int64_t j = 0;
   for (; j + lanes <= width; j += lanes) {
     Vec value = simd::load(sum + j);
     repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
-      value = simd::fma(scale[r.value], simd::load(rows + r.value * stride + j), value);
+      value = simd::fma(scale[r.value], load(rows + r.value * stride + j), value);
     });
     simd::store(sum + j, value);
   }
@@ -37,12 +48,13 @@ void add_rows(float* sum, const float* x, const float* rows, int64_t stride, int
   const int tail = int(width - j);
   Vec value = simd::load_partial(sum + j, tail);
   repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
-    value = simd::fma(scale[r.value], simd::load_partial(rows + r.value * stride + j, tail), value);
+    value = simd::fma(scale[r.value], load_partial(rows + r.value * stride + j, tail), value);
   });
   simd::store_partial(sum + j, value, tail);
 }
 
-void sum_rows(float* sum, const float* x, const float* b, int64_t stride, int64_t width, int64_t depth) {
+template <class T>
+void sum_rows(float* sum, const float* x, const T* b, int64_t stride, int64_t width, int64_t depth) {
   memset(sum, 0, size_t(width) * sizeof(float));
   int64_t d = 0;
   for (; d + 8 <= depth; d += 8) add_rows<8>(sum, x + d, b + d * stride, stride, width);
@@ -50,35 +62,51 @@ void sum_rows(float* sum, const float* x, const float* b, int64_t stride, int64_
 }
 
 // sum[j] = x . column j for `Columns` columns of B, `stride` apart.
-template <int Columns>
-void dot_columns(float* sum, const float* x, const float* columns, int64_t stride, int64_t depth) {
+template <int Columns, class T>
+void dot_columns(float* sum, const float* x, const T* columns, int64_t stride, int64_t depth) {
   Vec even[Columns], odd[Columns];
   repeat<Columns>([&](auto j) FIRESTEEL_UNROLLED { even[j.value] = odd[j.value] = simd::zero(); });
   int64_t d = 0;
   for (; d + 2 * lanes <= depth; d += 2 * lanes) {
     const Vec x_even = simd::load(x + d), x_odd = simd::load(x + d + lanes);
     repeat<Columns>([&](auto j) FIRESTEEL_UNROLLED {
-      const float* column = columns + j.value * stride + d;
-      even[j.value] = simd::fma(x_even, simd::load(column), even[j.value]);
-      odd[j.value] = simd::fma(x_odd, simd::load(column + lanes), odd[j.value]);
+      const T* column = columns + j.value * stride + d;
+      even[j.value] = simd::fma(x_even, load(column), even[j.value]);
+      odd[j.value] = simd::fma(x_odd, load(column + lanes), odd[j.value]);
     });
   }
   for (; d < depth; d += lanes) {
     const int count = int(smaller(lanes, depth - d));
     const Vec part = count == lanes ? simd::load(x + d) : simd::load_partial(x + d, count);
     repeat<Columns>([&](auto j) FIRESTEEL_UNROLLED {
-      const float* column = columns + j.value * stride + d;
-      const Vec value = count == lanes ? simd::load(column) : simd::load_partial(column, count);
+      const T* column = columns + j.value * stride + d;
+      const Vec value = count == lanes ? load(column) : load_partial(column, count);
       even[j.value] = simd::fma(part, value, even[j.value]);
     });
   }
   repeat<Columns>([&](auto j) FIRESTEEL_UNROLLED { sum[j.value] = simd::reduce_add(even[j.value] + odd[j.value]); });
 }
 
-void sum_columns(float* sum, const float* x, const float* b, int64_t stride, int64_t width, int64_t depth) {
+template <class T>
+void sum_columns(float* sum, const float* x, const T* b, int64_t stride, int64_t width, int64_t depth) {
   int64_t j = 0;
   for (; j + 4 <= width; j += 4) dot_columns<4>(sum + j, x, b + j * stride, stride, depth);
   for (; j < width; j++) dot_columns<1>(sum + j, x, b + j * stride, stride, depth);
+}
+
+template <class T>
+void sum_chunk(float* sum, const float* x, Matrix b, bool by_rows, int64_t width, int64_t depth) {
+  const T* data = static_cast<const T*>(b.data);
+  if (by_rows)
+    sum_rows(sum, x, data, b.row_stride, width, depth);
+  else
+    sum_columns(sum, x, data, b.column_stride, width, depth);
+}
+
+template <class T>
+void copy_row(float* to, Matrix row, int64_t count) {
+  const T* from = static_cast<const T*>(row.data);
+  for (int64_t i = 0; i < count; i++) to[i] = widen(from[i * row.column_stride]);
 }
 
 }  // namespace
@@ -91,17 +119,18 @@ void multiply_vector(Context& context, const VectorProduct& p) {
   const int64_t across = ceil_div(p.n, width), parts = ceil_div(p.k, depth);
 
   float* partial = static_cast<float*>(scratch(context, size_t(parts * p.n) * sizeof(float)));
-  const float* x = p.x;
-  if (p.x_stride != 1) {
+  const float* x = static_cast<const float*>(p.x.data);
+  if (p.x.column_stride != 1 || p.x.dtype != DType::float32) {
     float* dense = static_cast<float*>(scratch(context, size_t(p.k) * sizeof(float)));
-    for (int64_t d = 0; d < p.k; d++) dense[d] = p.x[d * p.x_stride];
+    (p.x.dtype == DType::bfloat16 ? copy_row<uint16_t> : copy_row<float>)(dense, p.x, p.k);
     x = dense;
   }
   parallel(context, across * parts, [&](int64_t chunk) {
     const int64_t j = chunk % across * width, part = chunk / across, d = part * depth;
-    const float* b = p.b.data + d * p.b.row_stride + j * p.b.column_stride;
-    (by_rows ? sum_rows : sum_columns)(partial + part * p.n + j, x + d, b, by_rows ? p.b.row_stride : p.b.column_stride,
-                                       smaller(width, p.n - j), smaller(depth, p.k - d));
+    const Matrix b = part_of(p.b, d, j);
+    (b.dtype == DType::bfloat16 ? sum_chunk<uint16_t> : sum_chunk<float>)(partial + part * p.n + j, x + d, b, by_rows,
+                                                                          smaller(width, p.n - j),
+                                                                          smaller(depth, p.k - d));
   });
 
   const int64_t columns = larger(chunk_elements / parts, 1);

@@ -4,12 +4,11 @@
 
 namespace firesteel::FIRESTEEL_ISA::gemm {
 
-// y[j * y_stride] = (accumulate ? itself : 0) + sum over d of x[d * x_stride] b(d, j) + bias[j * bias_stride], on all
+// y[j * y_stride] = (accumulate ? itself : 0) + sum over d of x(d) b(d, j) + bias[j * bias_stride], on all
 // threads. One of b's strides must be 1; bias may be null.
 struct VectorProduct {
   int64_t n, k;
-  const float* x;
-  int64_t x_stride;
+  Matrix x;  // [1, k]
   Matrix b;  // [k, n]
   float* y;
   int64_t y_stride;
