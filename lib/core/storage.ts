@@ -22,6 +22,8 @@ export class Storage {
   tracked = true
   /** The frame it was made in (see scope.ts). */
   frame: object | null = null
+  /** An object of its device that must live as long as this one. */
+  guard: object | null = null
   /** Elements, on devices that keep them in JavaScript. */
   data: TypedArray | null = null
 

@@ -475,7 +475,8 @@ export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
  */
 export function pad(x: Tensor, amounts: readonly number[], value = 0): Tensor {
   checkTensor('pad', 'x', x)
-  const faulty = amounts.length % 2 !== 0 || amounts.length > 2 * x.ndim || amounts.some((a) => !Number.isSafeInteger(a))
+  const faulty =
+    amounts.length % 2 !== 0 || amounts.length > 2 * x.ndim || amounts.some((a) => !Number.isSafeInteger(a))
   if (faulty)
     throw new ValueError(
       'pad',

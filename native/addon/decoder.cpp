@@ -11,17 +11,10 @@ namespace {
 
 constexpr double largest_integer = 9007199254740991.0;
 
-int64_t element_bytes(DType dtype) {
-  switch (dtype) {
-    case DType::float32:
-    case DType::int32:
-      return 4;
-    case DType::bfloat16:
-    case DType::float16:
-      return 2;
-    default:
-      return 1;
-  }
+// log2 of the bytes of an element.
+int element_shift(DType dtype) {
+  static constexpr int8_t shifts[] = {2, 1, 1, 2, 0, 0};  // float32, bfloat16, float16, int32, uint8, bool
+  return shifts[static_cast<int>(dtype)];
 }
 
 bool writes(Role role) { return role == Role::out_ || role == Role::inout_ || role == Role::update_; }
@@ -48,7 +41,7 @@ struct Extent {
 
 Extent extent(const View& view, const Place& place) {
   if (view.count == 0) return {0, 0};
-  const int64_t bytes = element_bytes(view.dtype);
+  const int64_t bytes = int64_t(1) << element_shift(view.dtype);
   Extent range = {place.byte_offset, place.byte_offset + bytes};
   for (int d = 0; d < view.ndim; d++) {
     const int64_t span = (view.sizes[d] - 1) * view.strides[d] * bytes;
@@ -64,9 +57,11 @@ Extent extent(const View& view, const Place& place) {
   return static_cast<double>(*value) == number;
 }
 
+bool to_integer(int32_t number, int64_t* value) { return *value = number, true; }
+
 template <class T>
 void ensure(std::vector<T>& values, size_t size) {
-  if (values.size() < size) values.resize(size + size / 2);
+  if (__builtin_expect(values.size() < size, 0)) values.resize(size + size / 2);
 }
 
 }  // namespace
@@ -106,7 +101,8 @@ bool Decoder::decode(const Words& words, HandleTable& handles, Call& call) {
   handles_ = &handles;
   dtype_ = -1;
   seen_twice_ = false;
-  value_count_ = philox_count_ = made_count_ = tracked_count_ = 0;
+  value_count_ = philox_count_ = made_count_ = object_count_ = 0;
+  opened_ = handles.guard_is_open();
   elements_ = 0;
   stamp_ = handles.next_stamp();
   int32_t kernel = -1;
@@ -172,8 +168,11 @@ bool Decoder::decode_tensor(const ArgumentInfo& argument, View& view, Place& pla
   int32_t word = 0;
   if (!read_int(&word)) return false;
   const int dtype = word & 0xff;
+  const int32_t flags = word >> 16;
   view.ndim = (word >> 8) & 0xff;
-  tracked_word_ = (word >> 16) != 0;
+  guard_ = flags & guard_flags;
+  if (flags < 0 || flags >= 2 * joins_flag || (guard_ & (guard_ - 1)) != 0)
+    return fail("%s: flags %d", argument.name, flags);
   if (dtype > 5 || (argument.dtypes >> dtype & 1) == 0) return fail("%s: dtype %d is not taken", argument.name, dtype);
   if (argument.same) {
     if (dtype_ >= 0 && dtype_ != dtype) return fail("%s: dtype %d beside %d", argument.name, dtype, dtype_);
@@ -182,15 +181,47 @@ bool Decoder::decode_tensor(const ArgumentInfo& argument, View& view, Place& pla
   if (view.ndim > max_dims) return fail("%s: %d dimensions", argument.name, view.ndim);
   view.dtype = static_cast<DType>(dtype);
   Range range;
-  return decode_shape(argument, view, &range) && decode_storage(argument, view, place, range);
+  return decode_shape(argument, flags, view, &range) && decode_storage(argument, view, place, range);
 }
 
-bool Decoder::decode_shape(const ArgumentInfo& argument, View& view, Range* range) {
+bool Decoder::decode_shape(const ArgumentInfo& argument, int32_t flags, View& view, Range* range) {
+  if (flags & dense_flag) return decode_dense(argument, view, range);
+  const size_t length = 1 + 2 * static_cast<size_t>(view.ndim);
+  if (flags & wide_flag) {
+    if (words_.double_count - next_double_ < length) return fail("the call is longer than its number words");
+    next_double_ += length;
+    return decode_strided(argument, words_.doubles + next_double_ - length, view, range);
+  }
+  if (words_.int_count - next_int_ < length) return fail("the call is longer than its integer words");
+  next_int_ += length;
+  return decode_strided(argument, words_.ints + next_int_ - length, view, range);
+}
+
+// By far most tensors.
+bool Decoder::decode_dense(const ArgumentInfo& argument, View& view, Range* range) {
   const int ndim = view.ndim;
-  const size_t length = 1 + 2 * static_cast<size_t>(ndim);
-  if (words_.double_count - next_double_ < length) return fail("the call is longer than its number words");
-  const double* words = words_.doubles + next_double_;
-  next_double_ += length;
+  if (words_.int_count - next_int_ < static_cast<size_t>(ndim))
+    return fail("the call is longer than its integer words");
+  const int32_t* words = words_.ints + next_int_;
+  next_int_ += static_cast<size_t>(ndim);
+  int64_t count = 1;
+  bool sound = true, empty = false, overflow = false;
+  for (int d = ndim - 1; d >= 0; d--) {
+    sound &= words[d] >= 0;
+    empty |= words[d] == 0;
+    view.sizes[d] = words[d];
+    view.strides[d] = count;
+    overflow |= __builtin_mul_overflow(count, view.sizes[d], &count);
+  }
+  if (!sound) return fail("%s: a size below 0", argument.name);
+  view.count = empty ? 0 : count;
+  *range = {0, 0, empty ? 0 : count - 1};
+  return empty || !overflow || fail("%s: more elements than a storage can have", argument.name);
+}
+
+template <class Word>
+bool Decoder::decode_strided(const ArgumentInfo& argument, const Word* words, View& view, Range* range) {
+  const int ndim = view.ndim;
   bool sound = to_integer(words[0], &range->offset) && range->offset >= 0;
   bool empty = false, overflow = false;
   view.count = 1;
@@ -225,16 +256,19 @@ bool Decoder::decode_storage(const ArgumentInfo& argument, const View& view, Pla
     if (bytes < 0) return fail("%s: a storage of unknown size", argument.name);
     if (made_count_ == max_made) return fail("%s: too many new storages", argument.name);
     made_[made_count_] = place.handle;
-    tracked_[made_count_++] = tracked_word_;
-    tracked_count_ += tracked_word_;
-  } else if (tracked_word_) {
+    guards_[made_count_++] = guard_;
+    object_count_ += (guard_ & (own_flag | opens_flag)) != 0;
+    opened_ |= guard_ == opens_flag;
+    if (guard_ == joins_flag && !opened_) return fail("%s: there is no guard to join", argument.name);
+  } else if (guard_) {
     return fail("%s: %d was made before", argument.name, place.handle);
   }
-  const int64_t capacity = bytes / element_bytes(view.dtype);
+  const int shift = element_shift(view.dtype);
+  const int64_t capacity = bytes >> shift;
   if (range.low < 0 || (view.count > 0 ? range.high >= capacity : range.high > capacity))
     return fail("%s: elements %lld to %lld of a storage of %lld", argument.name, static_cast<long long>(range.low),
                 static_cast<long long>(range.high), static_cast<long long>(capacity));
-  place.byte_offset = range.offset * element_bytes(view.dtype);
+  place.byte_offset = range.offset << shift;
   const bool written = writes(argument.role);
   if (handle.stamp == stamp_) {
     seen_twice_ |= written || handle.written;

@@ -1,12 +1,16 @@
 // Reads a call out of the words that JavaScript wrote, and checks all of it: whatever the words are, a decoded call
 // touches no memory outside of live storages.
 //
-//   ints     kernel, module label; then per tensor handle, dtype | ndim << 8 | tracked << 16, where an absent optional
-//            argument is the handle -1 alone, and a list is its count and its tensors
-//   doubles  per tensor offset, sizes, strides (elements); then in the same order of arguments numbers, integers, flags
-//            (0 or 1) and for a position in a random stream seed, stream, offset
+//   ints     kernel, module label; then per tensor handle, dtype | ndim << 8 | flags << 16, and where its elements lie,
+//   where
+//            an absent optional argument is the handle -1 alone, and a list is its count and its tensors
+//   doubles  in the order of the arguments: of wide tensors where their elements lie, numbers, integers, flags (0 or 1)
+//            and for a position in a random stream seed, stream, offset
 //
-// `tracked` says that the storage is made by this call and that its JavaScript object is an argument of the N-API call.
+// Where the elements of a tensor lie: its sizes, if it is `dense` from the storage's first element; else its offset,
+// sizes and strides (in elements). Those of `wide` tensors are doubles, for what 32 bits do not hold. A storage that is
+// made by this call may have a guard (see handles.h): its own or one that it opens for others, whose object is then an
+// argument of the N-API call, or it joins the open one.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +19,10 @@
 #include "handles.h"
 
 namespace firesteel {
+
+// Flags of a tensor; at most one of the last three.
+constexpr int32_t dense_flag = 1, wide_flag = 2, own_flag = 4, opens_flag = 8, joins_flag = 16;
+constexpr int32_t guard_flags = own_flag | opens_flag | joins_flag;
 
 struct Words {
   const int32_t* ints = nullptr;
@@ -35,11 +43,11 @@ class Decoder {
   bool decode(const Words& words, HandleTable& handles, Call& call);
   const char* error() const { return error_; }
 
-  // Of the last decoded call: the storages it makes, those whose objects come along, its elements.
+  // Of the last decoded call: the storages it makes, how each is guarded, how many objects come along, its elements.
   int made_count() const { return made_count_; }
   int32_t made(int i) const { return made_[i]; }
-  bool made_tracked(int i) const { return tracked_[i]; }
-  int tracked_count() const { return tracked_count_; }
+  int32_t made_guard(int i) const { return guards_[i]; }
+  int object_count() const { return object_count_; }
   int64_t elements() const { return elements_; }
 
  private:
@@ -56,7 +64,10 @@ class Decoder {
   bool decode_list(const ArgumentInfo& argument, Call& call);
   bool decode_value(const ArgumentInfo& argument, Call& call);
   bool decode_tensor(const ArgumentInfo& argument, View& view, Place& place);
-  bool decode_shape(const ArgumentInfo& argument, View& view, Range* range);
+  bool decode_dense(const ArgumentInfo& argument, View& view, Range* range);
+  template <class Word>
+  bool decode_strided(const ArgumentInfo& argument, const Word* words, View& view, Range* range);
+  bool decode_shape(const ArgumentInfo& argument, int32_t flags, View& view, Range* range);
   static bool stretch(const View& view, Range* range);
   bool decode_storage(const ArgumentInfo& argument, const View& view, Place& place, const Range& range);
   bool check_aliases(const Call& call);
@@ -68,12 +79,12 @@ class Decoder {
   int dtype_ = -1;  // T of the call, once known
   uint32_t stamp_ = 0;
   bool seen_twice_ = false;  // a written storage
-  bool tracked_word_ = false;
+  int32_t guard_ = 0;        // flags of the tensor
   int value_count_ = 0, philox_count_ = 0;
 
-  int made_count_ = 0, tracked_count_ = 0;
-  int32_t made_[max_made];
-  bool tracked_[max_made];
+  int made_count_ = 0, object_count_ = 0;
+  int32_t made_[max_made], guards_[max_made];
+  bool opened_ = false;
   int64_t elements_ = 0;
   char error_[256];
 };

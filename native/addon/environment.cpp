@@ -87,8 +87,8 @@ void Environment::call(size_t object_count, const napi_value* objects) {
   const Words words = {static_cast<const int32_t*>(ints_.data()), ints_.size(),
                        static_cast<const double*>(doubles_.data()), doubles_.size()};
   if (!decoder_.decode(words, handles_, entry.call)) return fail(decoder_.error());
-  if (static_cast<size_t>(decoder_.tracked_count()) != object_count)
-    return fail("the call does not bring the objects of the storages that it makes");
+  if (static_cast<size_t>(decoder_.object_count()) != object_count)
+    return fail("the call does not bring the objects that guard what it makes");
   napi_ref references[Decoder::max_made];
   for (size_t i = 0; i < object_count; i++) {
     references[i] = make_reference(objects[i]);
@@ -101,7 +101,12 @@ void Environment::call(size_t object_count, const napi_value* objects) {
     const int32_t handle = decoder_.made(i);
     handles_[handle].live = true;
     handles_[handle].bytes = handles_.announced_bytes(handle);
-    if (decoder_.made_tracked(i)) handles_.track(handle, references[next_reference++]);
+    const int32_t guard = decoder_.made_guard(i);
+    if (guard == joins_flag) {
+      handles_.join(handle);
+    } else if (guard) {
+      handles_.track(env_, handle, references[next_reference++], guard == opens_flag);
+    }
   }
   queue_.submit(decoder_.elements() <= (entry.call.kernel->heavy ? small_heavy : small_linear));
 }
@@ -116,11 +121,11 @@ void Environment::release(int32_t handle) {
 }
 
 void Environment::track(int32_t handle, napi_value object) {
-  if (!handles_.live(handle) || handles_[handle].reference)
+  if (!handles_.live(handle) || handles_[handle].guard >= 0)
     return fail("only a live, untracked storage can be tracked");
   const napi_ref reference = make_reference(object);
   if (!reference) return fail("a storage's object is no object");
-  handles_.track(handle, reference);
+  handles_.track(env_, handle, reference, false);
 }
 
 int32_t Environment::poll(bool major) {

@@ -21,13 +21,53 @@ uint32_t HandleTable::next_stamp() {
   return stamp_;
 }
 
-void HandleTable::link(int32_t handle, uint8_t age) {
-  Handle& entry = (*this)[handle];
+int32_t HandleTable::make_guard(napi_ref reference) {
+  int32_t index = free_guard_;
+  if (index >= 0) {
+    free_guard_ = guard(index).next;
+  } else {
+    index = static_cast<int32_t>(guards_.size());
+    guards_.emplace_back();
+  }
+  guard(index) = {.reference = reference};
+  enlist(index, 0);
+  return index;
+}
+
+void HandleTable::drop_guard(napi_env env, int32_t index) {
+  napi_delete_reference(env, guard(index).reference);
+  delist(index);
+  guard(index).next = free_guard_;
+  free_guard_ = index;
+  if (open_ == index) open_ = -1;
+}
+
+void HandleTable::enlist(int32_t index, uint8_t age) {
+  Guard& entry = guard(index);
   entry.age = age;
   entry.previous = -1;
   entry.next = first_[age];
+  if (entry.next >= 0) guard(entry.next).previous = index;
+  first_[age] = index;
+}
+
+void HandleTable::delist(int32_t index) {
+  const Guard& entry = guard(index);
+  if (entry.previous >= 0) {
+    guard(entry.previous).next = entry.next;
+  } else {
+    first_[entry.age] = entry.next;
+  }
+  if (entry.next >= 0) guard(entry.next).previous = entry.previous;
+}
+
+void HandleTable::link(int32_t handle, int32_t index) {
+  Handle& entry = (*this)[handle];
+  entry.guard = index;
+  entry.previous = -1;
+  entry.next = guard(index).first;
   if (entry.next >= 0) (*this)[entry.next].previous = handle;
-  first_[age] = handle;
+  guard(index).first = handle;
 }
 
 void HandleTable::unlink(int32_t handle) {
@@ -35,22 +75,26 @@ void HandleTable::unlink(int32_t handle) {
   if (entry.previous >= 0) {
     (*this)[entry.previous].next = entry.next;
   } else {
-    first_[entry.age] = entry.next;
+    guard(entry.guard).first = entry.next;
   }
   if (entry.next >= 0) (*this)[entry.next].previous = entry.previous;
+  entry.guard = -1;
 }
 
-void HandleTable::track(int32_t handle, napi_ref reference) {
-  (*this)[handle].reference = reference;
-  link(handle, 0);
+void HandleTable::track(napi_env env, int32_t handle, napi_ref reference, bool open) {
+  const int32_t index = make_guard(reference);
+  link(handle, index);
+  if (!open) return;
+  const int32_t before = open_;
+  open_ = index;
+  if (before >= 0 && guard(before).first < 0) drop_guard(env, before);
 }
 
 void HandleTable::release(napi_env env, int32_t handle) {
   Handle& entry = (*this)[handle];
-  if (entry.reference) {
-    napi_delete_reference(env, entry.reference);
-    entry.reference = nullptr;
+  if (const int32_t index = entry.guard; index >= 0) {
     unlink(handle);
+    if (guard(index).first < 0 && index != open_) drop_guard(env, index);
   }
   entry.live = false;
 }
@@ -68,21 +112,24 @@ void HandleTable::poll_list(napi_env env, uint8_t age, uint8_t next_age, int32_t
   napi_handle_scope scope;
   napi_open_handle_scope(env, &scope);
   int looked_at = 0;
-  for (int32_t handle = first_[age], next; handle >= 0; handle = next) {
-    Handle& entry = (*this)[handle];
-    next = entry.next;
+  for (int32_t index = first_[age], next; index >= 0; index = next) {
+    next = guard(index).next;
     if (++looked_at % scope_size == 0) {
       napi_close_handle_scope(env, scope);
       napi_open_handle_scope(env, &scope);
     }
     napi_value object = nullptr;
-    napi_get_reference_value(env, entry.reference, &object);
+    napi_get_reference_value(env, guard(index).reference, &object);
     if (!object) {
-      release(env, handle);
-      dead[(*count)++] = handle;
+      for (int32_t handle = guard(index).first; handle >= 0; handle = (*this)[handle].next) {
+        (*this)[handle].guard = -1;
+        (*this)[handle].live = false;
+        dead[(*count)++] = handle;
+      }
+      drop_guard(env, index);
     } else if (next_age != age) {
-      unlink(handle);
-      link(handle, next_age);
+      delist(index);
+      enlist(index, next_age);
     }
   }
   napi_close_handle_scope(env, scope);

@@ -1,6 +1,8 @@
-// What the JavaScript thread knows of each storage: whether it lives, its bytes, and the weak reference by which the
-// garbage collector's verdict is polled. Tracked handles are in one of three lists, by how many polls they survived:
-// V8 promotes what survives two minor collections, so those are looked at after a major collection only.
+// What the JavaScript thread knows of each storage: whether it lives, its bytes, and the guard by which the garbage
+// collector's verdict is polled. A guard is a weak reference to a JavaScript object: a storage's own, or for small
+// storages one that several share and that ends with the last of them, for a reference costs more than a small kernel.
+// Guards are in one of three lists, by how many polls they survived: V8 promotes what survives two minor collections,
+// so those are looked at after a major collection only.
 #pragma once
 #include <node_api.h>
 #include <stdint.h>
@@ -10,13 +12,12 @@
 namespace firesteel {
 
 struct Handle {
-  napi_ref reference = nullptr;  // weak; null where untracked
   int64_t bytes = 0;
-  int32_t previous = -1, next = -1;
-  uint32_t stamp = 0;    // the call that saw it last, and
-  bool written = false;  // whether that call writes it
+  int32_t guard = -1;                // -1 where the collector does not decide
+  int32_t previous = -1, next = -1;  // of the same guard
+  uint32_t stamp = 0;                // the call that saw it last, and
+  bool written = false;              // whether that call writes it
   bool live = false;
-  uint8_t age = 0;
 };
 
 class HandleTable {
@@ -33,19 +34,35 @@ class HandleTable {
   int64_t announced_bytes(int32_t handle) const;
   uint32_t next_stamp();
 
-  // `reference` becomes the table's.
-  void track(int32_t handle, napi_ref reference);
+  // Gives the storage a guard; `reference`, weak, becomes the table's. An `open` guard takes the storages that join
+  // until the next one is opened or its object is dead.
+  void track(napi_env env, int32_t handle, napi_ref reference, bool open);
+  bool guard_is_open() const { return open_ >= 0; }
+  void join(int32_t handle) { link(handle, open_); }
   void release(napi_env env, int32_t handle);
-  // Releases the tracked handles whose objects the collector took, and writes them to `dead`, which has room for all.
+  // Releases the storages whose guards the collector took, and writes their handles to `dead`, which has room for all.
   int32_t poll(napi_env env, bool major, int32_t* dead);
 
  private:
   static constexpr int ages = 3;
-  void link(int32_t handle, uint8_t age);
+  struct Guard {
+    napi_ref reference = nullptr;
+    int32_t first = -1;                // its storages
+    int32_t previous = -1, next = -1;  // of the same age, or of those that are free
+    uint8_t age = 0;
+  };
+  Guard& guard(int32_t index) { return guards_[static_cast<size_t>(index)]; }
+  int32_t make_guard(napi_ref reference);
+  void drop_guard(napi_env env, int32_t index);
+  void enlist(int32_t index, uint8_t age);
+  void delist(int32_t index);
+  void link(int32_t handle, int32_t index);
   void unlink(int32_t handle);
   void poll_list(napi_env env, uint8_t age, uint8_t next_age, int32_t* dead, int32_t* count);
 
   std::vector<Handle> handles_;
+  std::vector<Guard> guards_;
+  int32_t free_guard_ = -1, open_ = -1;
   const double* sizes_ = nullptr;
   int32_t first_[ages] = {-1, -1, -1};
   uint32_t stamp_ = 0;

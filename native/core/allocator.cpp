@@ -98,14 +98,14 @@ void* Allocator::allocate(size_t bytes) {
     data = attempt();
     if (!data) return nullptr;
   }
-  live_.fetch_add(block, std::memory_order_relaxed);
+  add_live(block);
   return data;
 }
 
 void Allocator::release(void* data, size_t bytes) {
   const bool small = bytes <= largest_small;
   const size_t block = round_up(std::max<size_t>(bytes, 1), small ? 2 : 3);
-  live_.fetch_sub(block, std::memory_order_relaxed);
+  add_live(0 - block);
   if (small) return release_small(classes_[class_index(block)], data);
   const auto found = large_.find(data);
   keep(data, found->second);

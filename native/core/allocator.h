@@ -48,6 +48,9 @@ class Allocator {
   };
   using UnusedMap = std::multimap<size_t, Unused>;  // by bytes
 
+  // Atomic for those who only read: there is one writer at a time, and a locked addition costs as much as an
+  // allocation.
+  void add_live(size_t bytes) { live_.store(live_bytes() + bytes, std::memory_order_relaxed); }
   void* map(size_t bytes, size_t alignment);
   void unmap(void* data, size_t bytes);
   void* allocate_small(SizeClass& size_class);

@@ -13,6 +13,7 @@ import { loadNative } from '../../lib/backend/native/loader.js'
 import { dtypeCodes, dtypes } from '../../lib/core/dtype.js'
 import { randomOf } from '../cases/case.js'
 import { extentOf, recordCorpus, type SoundCall, type SoundTensor } from './corpus.js'
+import { guardFlags, WordWriter } from './words.js'
 
 interface Options {
   readonly seed: number
@@ -25,7 +26,7 @@ interface Operand {
   readonly role: string
   readonly tensor: SoundTensor
   handle: number
-  /** dtype, dimensions, whether tracked: the second word. */
+  /** dtype, dimensions and how it is guarded: the second word. */
   word: number
   offset: number
   readonly shape: number[]
@@ -60,8 +61,7 @@ const handles = [-1, -2, 0, 1, 5, 100, capacity - 1, capacity, capacity + 1, 100
 class Fuzz {
   readonly #addon: Addon
   readonly #random: () => number
-  readonly #ints = new Int32Array(new ArrayBuffer(4 * 8192))
-  readonly #doubles = new Float64Array(new ArrayBuffer(8 * 65536))
+  readonly #words = new WordWriter()
   readonly #sizes = new Float64Array(new ArrayBuffer(8 * capacity))
   readonly #guards = new Map<number, Uint8Array>()
   readonly counts = { calls: 0, refused: 0, failed: 0, done: 0 }
@@ -70,7 +70,7 @@ class Fuzz {
   constructor(addon: Addon, random: () => number) {
     this.#addon = addon
     this.#random = random
-    addon.words(this.#ints, this.#doubles)
+    addon.words(this.#words.ints, this.#words.doubles)
     addon.handles(this.#sizes, new Int32Array(new ArrayBuffer(4 * capacity)))
     for (let handle = guardsFrom; handle < guardsFrom + 40; handle++) this.#guard(handle)
   }
@@ -194,7 +194,7 @@ class Fuzz {
         operand.offset = this.#pick(numbers)
         break
       default:
-        if (this.#chance(0.5)) operand.word |= 1 << 16
+        if (this.#chance(0.5)) operand.word |= this.#pick(guardFlags)
         else if (operand.handle >= 0 && operand.handle < guardsFrom && operand.held === null)
           this.#sizes[operand.handle] = this.#pick([0, 1, 3, 2 ** 47, 2 ** 53, 1e300, -1, Number.NaN])
     }
@@ -212,24 +212,14 @@ class Fuzz {
   }
 
   #write(opcode: number, layout: readonly (Operand | null | number)[], values: readonly number[]): void {
-    let i = 0
-    let d = 0
-    const ints = this.#ints
-    const doubles = this.#doubles
-    ints[i++] = opcode
-    ints[i++] = this.#below(3)
+    const words = this.#words
+    words.start(opcode, this.#below(3))
     for (const item of layout) {
-      if (item === null) ints[i++] = -1
-      else if (typeof item === 'number') ints[i++] = item
-      else {
-        ints[i++] = item.handle
-        ints[i++] = item.word
-        doubles[d++] = item.offset
-        for (const size of item.shape) doubles[d++] = size
-        for (const stride of item.strides) doubles[d++] = stride
-      }
+      if (item === null) words.int(-1)
+      else if (typeof item === 'number') words.int(item)
+      else words.tensor(item, this.#random())
     }
-    for (const value of values) doubles[d++] = value
+    for (const value of values) words.double(value)
   }
 
   run(call: SoundCall): void {

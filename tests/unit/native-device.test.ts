@@ -11,6 +11,7 @@ import type { Device, StridedView } from '../../lib/core/device.js'
 import type { DType, TypedArray } from '../../lib/core/dtype.js'
 import { IndexOutOfRangeError, InternalError, OutOfMemoryError } from '../../lib/core/errors.js'
 import type { Storage } from '../../lib/core/storage.js'
+import { guardFlags, WordWriter } from '../fuzz/words.js'
 
 const created = createNativeDevice()
 const unavailable = 'unavailable' in created ? created.unavailable : null
@@ -114,6 +115,24 @@ describe.skipIf(unavailable !== null)('the native device', () => {
     expect(highest).toBeLessThan(700e6)
   })
 
+  it('keeps a small storage that shares its guard with others, and frees the others with it', () => {
+    const one = upload(device, Float32Array.of(1, 2, 3))
+    const before = device.memory().tensors
+    const kept: StridedView[] = []
+    for (let i = 0; i < 300_000; i++) {
+      const out = make(device, 3)
+      device.run('affine', { out, x: one, scale: 1, shift: i })
+      if (i % 5000 === 0) kept.push(out)
+      else if (i % 7 === 0) device.free(out.storage)
+    }
+    // At most 50,000 before they are looked for, and 15 that each of the kept ones holds.
+    expect(device.memory().tensors - before).toBeLessThan(51_000 + 16 * kept.length)
+    for (const [k, { storage }] of kept.entries()) {
+      const [first] = device.readSync(view(storage, [3]))
+      expect(first).toBe(1 + 5000 * k)
+    }
+  })
+
   it('lets an untracked storage be tracked later', () => {
     const big = 16 << 20
     for (let i = 0; i < 40; i++) {
@@ -159,13 +178,12 @@ describe.skipIf(unavailable !== null)('the native device', () => {
 describe.skipIf(unavailable !== null)('the addon, called with words that make no sense', () => {
   const loaded = loadNative()
   const addon = 'unavailable' in loaded ? null : loaded.addon
-  const ints = new Int32Array(new ArrayBuffer(4 * 256))
-  const doubles = new Float64Array(new ArrayBuffer(8 * 512))
+  const words = new WordWriter()
   const sizes = new Float64Array(new ArrayBuffer(8 * 64))
 
   it('throws ERR_INTERNAL and stays alive', () => {
     if (addon === null) throw new Error('no addon')
-    addon.words(ints, doubles)
+    addon.words(words.ints, words.doubles)
     addon.handles(sizes, new Int32Array(new ArrayBuffer(4 * 64)))
     sizes.fill(256)
     for (let handle = 0; handle < 8; handle++) addon.upload(handle, new Float32Array(64).fill(handle))
@@ -201,30 +219,27 @@ describe.skipIf(unavailable !== null)('the addon, called with words that make no
     let calls = 0
     for (let round = 0; round < 60; round++)
       for (const [opcode, spec] of Object.values(kernels).entries()) {
-        let i = 0
-        let d = 0
-        ints[i++] = random(200) === 0 ? pick(handles) : opcode
-        ints[i++] = 0
+        words.start(random(200) === 0 ? pick(handles) : opcode, 0)
         for (const { role, arity } of parseArguments(spec)) {
-          if (role === 'philox') for (let k = 0; k < 3; k++) doubles[d++] = number()
-          else if (role === 'number' || role === 'integer' || role === 'flag') doubles[d++] = number()
+          if (role === 'philox') for (let k = 0; k < 3; k++) words.double(number())
+          else if (role === 'number' || role === 'integer' || role === 'flag') words.double(number())
           else {
             const length = arity === 'list' ? pick([0, 1, 2, 3]) : 1
-            if (arity === 'list') ints[i++] = random(50) === 0 ? pick(handles) : length
+            if (arity === 'list') words.int(random(50) === 0 ? pick(handles) : length)
             for (let k = 0; k < length; k++) {
-              ints[i++] = random(6) === 0 ? pick(handles) : role === 'out' ? 16 + random(40) : random(4)
+              const handle = random(6) === 0 ? pick(handles) : role === 'out' ? 16 + random(40) : random(4)
               const dims = random(20) === 0 ? pick([9, 200]) : random(3)
-              ints[i++] = (random(4) === 0 ? random(7) : 0) | (dims << 8) | (random(50) === 0 ? 1 << 16 : 0)
-              doubles[d++] = random(4) === 0 ? number() : 0
+              const guard = random(50) === 0 ? pick(guardFlags) : 0
+              const word = (random(4) === 0 ? random(7) : 0) | (dims << 8) | guard
+              const offset = random(4) === 0 ? number() : 0
               const shape = Array.from({ length: Math.min(dims, 16) }, number)
-              for (const size of shape) doubles[d++] = size
               let stride = 1
               const strides = shape.map(() => 0)
               for (let s = shape.length - 1; s >= 0; s--) {
                 strides[s] = random(10) === 0 ? pick(numbers) : stride
                 stride *= shape[s] as number
               }
-              for (const value of strides) doubles[d++] = value
+              words.tensor({ handle, word, offset, shape, strides }, random(100) / 100)
             }
           }
         }

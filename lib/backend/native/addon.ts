@@ -10,8 +10,8 @@ export interface Addon {
   handles(sizes: Float64Array, dead: Int32Array): void
   /** `status[0]` is not 0 while an error waits in `takeError`. */
   status(status: Int32Array): void
-  /** Runs the call that the words describe; `made` are the storage objects of tracked storages that it makes, in order. */
-  call(...made: readonly object[]): void
+  /** Runs the call that the words describe; `guards` are the objects that guard storages it makes, in order. */
+  call(...guards: readonly object[]): void
   release(handle: number): void
   /** From now on `poll` tells when the object is gone. */
   track(handle: number, storage: object): void

@@ -79,22 +79,11 @@ export class QueueDevice implements Device {
   }
 
   #call(plan: Plan, args: KernelCall): void {
-    const encoder = this.#encoder
-    const { made, tracked } = encoder
     try {
-      encoder.encode(plan, args, currentLabel())
-      if (encoder.trackedCount === 1) this.#addon.call(tracked[0] as Storage)
-      else if (encoder.trackedCount === 0) this.#addon.call()
-      else this.#addon.call(...(tracked.slice(0, encoder.trackedCount) as Storage[]))
+      this.#encoder.call(plan, args, currentLabel())
     } catch (error) {
-      // Nobody will ever see what the call should have made.
-      for (let i = 0; i < encoder.madeCount; i++) this.free(made[i] as Storage)
-      encoder.settle()
       throw asInternal(plan.kernel, error)
     }
-    const pending = this.#memory.pending
-    for (let i = 0; i < encoder.madeCount; i++) pending[(made[i] as Storage).handle] = 0
-    encoder.settle()
   }
 
   #traced(records: KernelRecord[], plan: Plan, args: KernelCall): void {

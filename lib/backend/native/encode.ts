@@ -8,7 +8,7 @@ import { DeviceError, DTypeError, ValueError } from '../../core/errors.js'
 import type { Storage } from '../../core/storage.js'
 import { type KernelSpec, kernels, type PhiloxPosition, parseArguments } from '../kernels.js'
 import type { Addon } from './addon.js'
-import { type NativeMemory, pendingTracked } from './memory.js'
+import { type NativeMemory, pendingTracked, smallCount } from './memory.js'
 
 type Kind = 'out' | 'tensor' | 'list' | 'number' | 'philox'
 
@@ -25,10 +25,13 @@ export interface Plan {
 
 const dtypeCode: { readonly [name: string]: number | undefined } = dtypeCodes
 const maxDims = 8
-/** As many outputs as a kernel may have. */
-const maxMade = 20
-/** Word 2 of a tensor: the storage is made by this call and its object comes along. */
-const trackedFlag = 1 << 16
+const maxInt32 = 2 ** 31 - 1
+/** Flags of a tensor's second word, as in the decoder. */
+const denseFlag = 1 << 16
+const wideFlag = 2 << 16
+const ownFlag = 4 << 16
+const opensFlag = 8 << 16
+const joinsFlag = 16 << 16
 
 export function makePlan(kernel: string, number: number): Plan {
   const spec = (kernels as { readonly [name: string]: KernelSpec })[kernel] as KernelSpec
@@ -40,19 +43,19 @@ export function makePlan(kernel: string, number: number): Plan {
   return { kernel, number, steps }
 }
 
+/** The second and further storages that a call makes, and the objects that guard them. */
+interface Made {
+  readonly storages: Storage[]
+  readonly objects: object[]
+}
+
 export class Encoder {
   readonly #addon: Addon
   readonly #memory: NativeMemory
-  #ints = new Int32Array(new ArrayBuffer(4 * 256))
+  #ints = new Int32Array(new ArrayBuffer(4 * 512))
   #doubles = new Float64Array(new ArrayBuffer(8 * 1024))
   #nextInt = 0
   #nextDouble = 0
-  /** The storages that the call makes, `madeCount` of them, and those among them that the collector will free. Fixed
-   * arrays: V8 gives up an array's memory when its length is set to 0. */
-  readonly made: (Storage | null)[] = new Array<Storage | null>(maxMade).fill(null)
-  readonly tracked: (Storage | null)[] = new Array<Storage | null>(maxMade).fill(null)
-  madeCount = 0
-  trackedCount = 0
 
   constructor(addon: Addon, memory: NativeMemory) {
     this.#addon = addon
@@ -60,31 +63,62 @@ export class Encoder {
     addon.words(this.#ints, this.#doubles)
   }
 
-  encode(plan: Plan, args: KernelCall, label: number): void {
-    this.madeCount = 0
-    this.trackedCount = 0
-    const ints = this.#ints
-    ints[0] = plan.number
-    ints[1] = label
-    this.#nextInt = 2
-    this.#nextDouble = 0
-    const steps = plan.steps
-    for (let i = 0; i < steps.length; i++) {
-      const step = steps[i] as Step
-      const value = args[step.name]
-      if (step.kind === 'number') this.#doubles[this.#nextDouble++] = scalar(plan.kernel, step.name, value)
-      else if (step.kind === 'philox') this.#philox(value as PhiloxPosition)
-      else if (step.kind === 'list') this.#list(plan, value as readonly StridedView[])
-      else if (value === null) this.#ints[this.#nextInt++] = -1
-      else this.#tensor(plan, value as StridedView, step.kind === 'out')
+  /** Submits a call to the addon. The storages it makes are known there from then on; where it fails they are freed. */
+  call(plan: Plan, args: KernelCall, label: number): void {
+    // Most calls make one storage. Lists of these would cost: V8 keeps book of what old objects say of young ones.
+    let made: Storage | null = null
+    let object: object | null = null
+    let others: Made | null = null
+    try {
+      this.#ints[0] = plan.number
+      this.#ints[1] = label
+      this.#nextInt = 2
+      this.#nextDouble = 0
+      const steps = plan.steps
+      for (let i = 0; i < steps.length; i++) {
+        const step = steps[i] as Step
+        const value = args[step.name]
+        if (step.kind === 'number') this.#doubles[this.#nextDouble++] = scalar(plan.kernel, step.name, value)
+        else if (step.kind === 'philox') this.#philox(value as PhiloxPosition)
+        else if (step.kind === 'list') this.#list(plan, value as readonly StridedView[])
+        else if (value === null) this.#ints[this.#nextInt++] = -1
+        else {
+          const { storage } = value as StridedView
+          const state = step.kind === 'out' ? this.#memory.pending[storage.handle] : 0
+          if (state === 0) this.#tensor(plan, value as StridedView, storage, 0)
+          else {
+            let flag = 0
+            let guard: object | null = null
+            if (state === pendingTracked) {
+              const small = storage.count <= smallCount
+              guard = small ? this.#memory.guard(storage) : storage
+              flag = guard === null ? joinsFlag : small ? opensFlag : ownFlag
+            }
+            this.#tensor(plan, value as StridedView, storage, flag)
+            if (made === null) {
+              made = storage
+              object = guard
+            } else {
+              others ??= { storages: [], objects: [] }
+              others.storages.push(storage)
+              if (guard !== null) others.objects.push(guard)
+            }
+          }
+        }
+      }
+      if (others !== null) this.#addon.call(...(object === null ? others.objects : [object, ...others.objects]))
+      else if (object !== null) this.#addon.call(object)
+      else this.#addon.call()
+    } catch (error) {
+      // Nobody will ever see what the call should have made.
+      this.#memory.closeGuard()
+      if (made !== null) this.#memory.device.free(made)
+      if (others !== null) for (const storage of others.storages) this.#memory.device.free(storage)
+      throw error
     }
-  }
-
-  /** The storages of the last call are no longer this encoder's business. */
-  settle(): void {
-    for (let i = 0; i < this.madeCount; i++) this.made[i] = null
-    for (let i = 0; i < this.trackedCount; i++) this.tracked[i] = null
-    this.madeCount = this.trackedCount = 0
+    const pending = this.#memory.pending
+    if (made !== null) pending[made.handle] = 0
+    if (others !== null) for (const { handle } of others.storages) pending[handle] = 0
   }
 
   #philox({ seed, stream, offset }: PhiloxPosition): void {
@@ -97,42 +131,48 @@ export class Encoder {
   #list(plan: Plan, views: readonly StridedView[]): void {
     this.#reserve(views.length)
     this.#ints[this.#nextInt++] = views.length
-    for (const view of views) this.#tensor(plan, view, false)
+    for (const view of views) this.#tensor(plan, view, view.storage, 0)
   }
 
-  #tensor(plan: Plan, view: StridedView, out: boolean): void {
-    const { storage, shape, strides, dtype } = view
-    const handle = storage.handle
-    if (handle < 0) storage.check(plan.kernel)
+  #tensor(plan: Plan, view: StridedView, storage: Storage, flags: number): void {
+    const { shape, strides, dtype } = view
+    if (storage.handle < 0) storage.check(plan.kernel)
     if (storage.device !== this.#memory.device)
       throw new DeviceError(plan.kernel, `a tensor on ${storage.device.name} in a call on ${this.#memory.device.name}`)
     const code = dtype === 'float32' ? 0 : codeOf(plan.kernel, dtype)
-    const dims = shape.length
-    let word = code | (dims << 8)
-    if (out && this.#memory.pending[handle] !== 0) {
-      this.made[this.madeCount++] = storage
-      if (this.#memory.pending[handle] === pendingTracked) {
-        this.tracked[this.trackedCount++] = storage
-        word |= trackedFlag
-      }
-    }
+    const word = code | (shape.length << 8) | flags
     const ints = this.#ints
-    let at = this.#nextInt
-    ints[at++] = handle
-    ints[at++] = word
-    this.#nextInt = at
-    const doubles = this.#doubles
-    at = this.#nextDouble
-    doubles[at++] = view.offset
-    for (let d = 0; d < dims; d++) doubles[at++] = shape[d] as number
-    for (let d = 0; d < dims; d++) doubles[at++] = strides[d] as number
-    this.#nextDouble = at
+    const at = this.#nextInt
+    ints[at] = storage.handle
+    // By far most tensors are all of a storage, and small.
+    let d = view.offset === 0 ? shape.length - 1 : maxDims
+    let step = 1
+    for (; d >= 0; d--) {
+      const size = shape[d] as number
+      if (strides[d] !== step) break
+      ints[at + 2 + d] = size
+      step *= size
+    }
+    if (d < 0 && step > 0 && step <= maxInt32) {
+      ints[at + 1] = word | denseFlag
+      this.#nextInt = at + 2 + shape.length
+    } else this.#strided(view, word)
+  }
+
+  #strided({ offset, shape, strides }: StridedView, word: number): void {
+    const values = [offset, ...shape, ...strides]
+    const wide = values.some((value) => value !== (value | 0))
+    this.#ints[this.#nextInt + 1] = wide ? word | wideFlag : word
+    this.#nextInt += 2
+    if (wide) for (const value of values) this.#doubles[this.#nextDouble++] = value
+    else for (const value of values) this.#ints[this.#nextInt++] = value
   }
 
   /** Makes room for a list; whatever else a call has fits beside it. */
   #reserve(tensors: number): void {
-    const ints = this.#nextInt + 128 + 2 * tensors
-    const doubles = this.#nextDouble + 512 + (1 + 2 * maxDims) * tensors
+    const each = 3 + 2 * maxDims
+    const ints = this.#nextInt + 384 + each * tensors
+    const doubles = this.#nextDouble + 512 + each * tensors
     if (ints <= this.#ints.length && doubles <= this.#doubles.length) return
     this.#ints = grown(this.#ints, new Int32Array(new ArrayBuffer(8 * ints)))
     this.#doubles = grown(this.#doubles, new Float64Array(new ArrayBuffer(16 * doubles)))

@@ -5,12 +5,23 @@
  * live bytes or storages pass a soft limit a minor collection (0.1 ms) runs and the addon polls its weak references.
  * What survives twice is old and looked at only after a major collection, which is rare: above a second limit, and
  * before an allocation would not fit. Soft limits below 128 MB would promote a step's tensors while they live.
+ *
+ * A weak reference costs more than a small kernel, so small storages share one: each holds the guard that was open when it
+ * was made, and they are freed together when the last of them is gone. At most 15 KB stay with a small tensor that way.
  */
 import type { Device } from '../../core/device.js'
 import { OutOfMemoryError } from '../../core/errors.js'
+import type { Storage } from '../../core/storage.js'
 import type { Addon } from './addon.js'
 import { type Collector, makeCollector } from './collector.js'
 import { availableMemory } from './machine.js'
+
+/** Storages of up to so many elements share guards, so many each. */
+export const smallCount = 256
+const guardShare = 16
+
+/** What small storages hold in common. */
+class Guard {}
 
 const softBytes = 256e6
 const softCount = 50_000
@@ -36,6 +47,10 @@ export class NativeMemory {
   pending = new Uint8Array(0)
   readonly #freeHandles: number[] = []
   #nextHandle = 0
+
+  /** The guard that small storages join, and for how many more it is open. */
+  #guard: Guard | null = null
+  #guardRoom = 0
 
   bytes = 0
   count = 0
@@ -85,6 +100,25 @@ export class NativeMemory {
     if (this.pending[handle] === pendingUntracked) this.pending[handle] = pendingTracked
   }
 
+  /** Gives a small storage a guard: an object for the addon if a new one was opened, null if it joins the last one. */
+  guard(storage: Storage): object | null {
+    if (this.#guardRoom > 0) {
+      this.#guardRoom--
+      storage.guard = this.#guard
+      return null
+    }
+    const guard = new Guard()
+    this.#guard = storage.guard = guard
+    this.#guardRoom = guardShare - 1
+    return guard
+  }
+
+  /** The next small storage opens a new guard. */
+  closeGuard(): void {
+    this.#guard = null
+    this.#guardRoom = 0
+  }
+
   /**
    * Gives up what an operator had asked for before it met the end of memory: its kernel will never run, the addon does not
    * know these storages, and nobody would ever free them. Their handles are free again only if their owner frees them.
@@ -120,6 +154,7 @@ export class NativeMemory {
   }
 
   #collect(): void {
+    this.closeGuard()
     this.#collector.minor()
     this.#poll(false)
     if (this.bytes > this.#majorBytes || this.count > this.#majorCount) this.#collectAll()
@@ -128,6 +163,7 @@ export class NativeMemory {
   }
 
   #collectAll(): void {
+    this.closeGuard()
     this.#collector.major()
     this.#poll(true)
     this.#majorBytes = Math.max(2 * softBytes, 1.5 * this.bytes + softBytes)
