@@ -1,9 +1,11 @@
 /**
- * Writes native/generated/kernels.h from the table of kernels: the C++ declarations of every kernel, the table of
+ * Writes from the table of kernels, first, native/generated/kernels.h: the C++ declarations of every kernel, the table of
  * function pointers that each instruction set fills, and for the decoder of calls the arguments of each kernel and a
- * thunk that hands them over. A C++ kernel with another signature does not link. Usage: npm run generate [-- --check]
+ * thunk that hands them over. A C++ kernel with another signature does not link. Second, lib/backend/generated/calls.ts,
+ * which takes the arguments of each kernel out of a call. Usage: npm run generate [-- --check]
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type KernelSpec, kernelNames, kernels, type ParsedArgument, parseArguments } from '../lib/backend/kernels.js'
 import { dtypeCodes } from '../lib/core/dtype.js'
@@ -89,14 +91,53 @@ function generate(): string {
   return lines.join('\n')
 }
 
-const path = fileURLToPath(new URL('../native/generated/kernels.h', import.meta.url))
-const text = generate()
-if (process.argv.includes('--check')) {
-  if (!existsSync(path) || readFileSync(path, 'utf8') !== text) {
-    console.error('native/generated/kernels.h is not what the table of kernels says: run `npm run generate`')
+/** The statement that hands over one argument; `CallWriter` of lib/backend/call.ts has the methods. */
+function handOver({ name, role, arity }: ParsedArgument): string {
+  if (role === 'number' || role === 'integer' || role === 'flag') return `to.number('${name}', ${name})`
+  if (role === 'philox') return `to.philox(${name})`
+  const layout = role === 'strided' || role === 'update' ? 'strided' : role === 'out' ? 'out' : 'dense'
+  if (arity === 'list') return `to.list(${name}, ${layout !== 'strided'})`
+  return arity === 'one'
+    ? `to.${layout}(${name})`
+    : `if (${name} === null) to.absent()\n      else to.${layout}(${name})`
+}
+
+function generateCalls(): string {
+  const lines = [
+    '/** Written by scripts/generate.ts from lib/backend/kernels.ts. Do not edit. */',
+    "import type { Calls } from '../call.js'",
+    '',
+    '/** Code of its own for each kernel, so that the engine knows where in a call each argument lies. */',
+    'export const calls: Calls = {',
+  ]
+  for (const name of kernelNames) {
+    const args = parseArguments(kernels[name])
+    const tensors = args.filter(({ dtype }) => dtype !== null)
+    const first = tensors.find(({ arity }) => arity === 'one') ?? tensors.find(({ arity }) => arity === 'list')
+    if (first === undefined) throw new Error(`${name} has no tensor that is always there`)
+    lines.push(
+      `  ${name}: {`,
+      `    first: ({ ${first.name} }) => ${first.name}${first.arity === 'list' ? '[0]' : ''},`,
+      `    write(to, { ${args.map((arg) => arg.name).join(', ')} }) {`,
+      ...args.map((arg) => `      ${handOver(arg)}`),
+      '    },',
+      '  },',
+    )
+  }
+  lines.push('}', '')
+  return lines.join('\n')
+}
+
+for (const [file, text] of [
+  ['native/generated/kernels.h', generate()],
+  ['lib/backend/generated/calls.ts', generateCalls()],
+] as const) {
+  const path = fileURLToPath(new URL(`../${file}`, import.meta.url))
+  if (!process.argv.includes('--check')) {
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, text)
+  } else if (!existsSync(path) || readFileSync(path, 'utf8') !== text) {
+    console.error(`${file} is not what the table of kernels says: run \`npm run generate\``)
     process.exitCode = 1
   }
-} else {
-  mkdirSync(fileURLToPath(new URL('../native/generated/', import.meta.url)), { recursive: true })
-  writeFileSync(path, text)
 }

@@ -1,7 +1,65 @@
 /** Helpers over the arguments of kernel calls, the same for every device. */
-import type { KernelCall, StridedView } from '../core/device.js'
+import type { KernelCall, KernelKey, StridedView } from '../core/device.js'
 import { dtypes } from '../core/dtype.js'
-import { countOf } from '../core/shape.js'
+import { countOf, isDense } from '../core/shape.js'
+import { calls } from './generated/calls.js'
+import { type KernelArguments, type KernelName, kernelNames, type PhiloxPosition } from './kernels.js'
+
+/** Is handed the arguments of a call in the order of the table of kernels. */
+export interface CallWriter {
+  /** Dense memory that the kernel overwrites, and may have to make. */
+  out(view: StridedView): void
+  /** Other memory that must be dense. */
+  dense(view: StridedView): void
+  strided(view: StridedView): void
+  /** In place of a tensor that is null. */
+  absent(): void
+  list(views: readonly StridedView[], dense: boolean): void
+  number(name: string, value: number | boolean): void
+  philox(position: PhiloxPosition): void
+}
+
+/** Per kernel: a tensor that tells the device, and what hands the arguments over. */
+export type Calls = {
+  readonly [K in KernelName]: {
+    // A method, so that calls of any kernel can be kept together.
+    first(call: KernelArguments<K, StridedView>): StridedView | undefined
+    write(to: CallWriter, call: KernelArguments<K, StridedView>): void
+  }
+}
+
+/** A kernel of the table, and what takes its calls apart. */
+export interface Kernel<K extends KernelName = KernelName> extends KernelKey {
+  readonly name: K
+  first(call: KernelCall): StridedView | undefined
+  write(to: CallWriter, call: KernelCall): void
+}
+
+const byName = new Map<string, Kernel>(
+  kernelNames.map((name, number) => [name, { name, number, ...(calls[name] as Omit<Kernel, keyof KernelKey>) }]),
+)
+
+/** A program with many calls of one kernel asks once. */
+export function kernelOf<K extends KernelName>(name: K): Kernel<K> {
+  return byName.get(name) as Kernel<K>
+}
+
+/** Whether all arguments are dense that must be. */
+export function isDenseCall(kernel: KernelKey, call: KernelCall): boolean {
+  let dense = true
+  const check = ({ shape, strides }: StridedView) => {
+    dense &&= isDense(shape, strides)
+  }
+  const pass = () => {}
+  const list = (views: readonly StridedView[], mustBe: boolean) => {
+    if (mustBe) views.forEach(check)
+  }
+  kernelOf(kernel.name as KernelName).write(
+    { out: check, dense: check, strided: pass, absent: pass, list, number: pass, philox: pass },
+    call,
+  )
+  return dense
+}
 
 function viewBytes(view: StridedView): number {
   // A broadcast dimension is read again and again from the same memory.

@@ -4,31 +4,12 @@
  */
 import type { Device, KernelCall } from '../core/device.js'
 import type { DType } from '../core/dtype.js'
+import { InternalError } from '../core/errors.js'
 import { allocationsTracked, registerAllocation } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
 import { denseTensor, Tensor } from '../core/tensor.js'
+import { type Kernel, kernelOf } from './call.js'
 import { type KernelArguments, type KernelName, kernels, parseArguments } from './kernels.js'
-
-/** Names of the tensor arguments that must be dense, per kernel, and of all tensor lists that must be. */
-interface DenseArguments {
-  readonly single: readonly string[]
-  readonly lists: readonly string[]
-  /** Those of both that the kernel writes. */
-  readonly written: ReadonlySet<string>
-  readonly first: string
-}
-
-const denseArguments = new Map<string, DenseArguments>()
-for (const [kernel, spec] of Object.entries(kernels)) {
-  const args = parseArguments(spec)
-  const dense = args.filter((arg) => arg.role === 'in' || arg.role === 'inout' || arg.role === 'out')
-  denseArguments.set(kernel, {
-    single: dense.filter((arg) => arg.arity !== 'list').map((arg) => arg.name),
-    lists: dense.filter((arg) => arg.arity === 'list').map((arg) => arg.name),
-    written: new Set(dense.filter((arg) => arg.role !== 'in').map((arg) => arg.name)),
-    first: args[0]?.name ?? '',
-  })
-}
 
 /** A new dense tensor whose elements the next kernel must write. */
 export function empty<S extends Shape>(device: Device, shape: S, dtype: DType, op: string): Tensor<S> {
@@ -45,9 +26,12 @@ export function empty<S extends Shape>(device: Device, shape: S, dtype: DType, o
 export function contiguous(x: Tensor): Tensor {
   if (x.isContiguous) return x
   const out = empty(x.device, x.shape, x.dtype, 'contiguous')
-  x.device.run('copy', { out, x })
+  x.device.run(copyKernel, { out, x })
   return out
 }
+
+const copyKernel = kernelOf('copy')
+const copyInto = kernelOf('copy_into')
 
 type Call = { readonly [name: string]: Tensor | readonly Tensor[] | number | boolean | null }
 
@@ -58,60 +42,37 @@ interface Temporary {
 }
 
 /**
- * Runs a kernel on the device of its first argument. Dense arguments that are not dense are copied first, and those that
- * the kernel writes are copied back.
+ * Runs a kernel, given by name or as `kernelOf(name)`, on the device of its first tensor. Dense arguments that are not dense
+ * are copied first, and those that the kernel writes are copied back.
  */
-export function run<K extends KernelName>(kernel: K, args: KernelArguments<K, Tensor>): void {
-  const dense = denseArguments.get(kernel) as DenseArguments
-  const call = args as unknown as Call
-  const first = call[dense.first]
-  const device = (first instanceof Tensor ? first : deviceTensor(call)).device
-  if (isDenseCall(dense, call)) device.run(kernel, call as KernelCall)
-  else {
-    const temporaries: Temporary[] = []
-    device.run(kernel, densified(dense, call, temporaries) as KernelCall)
-    for (const { copy, target } of temporaries) {
-      if (target !== null) device.run('copy_into', { dst: target, src: copy })
-      copy.dispose()
-    }
-  }
-}
-
-/** By far most calls: nothing is to be copied. */
-function isDenseCall({ single, lists }: DenseArguments, call: Call): boolean {
-  for (let i = 0; i < single.length; i++) {
-    const tensor = call[single[i] as string] as Tensor | null
-    if (tensor !== null && !tensor.isContiguous) return false
-  }
-  for (let i = 0; i < lists.length; i++) {
-    const list = call[lists[i] as string] as readonly Tensor[]
-    for (let k = 0; k < list.length; k++) if (!(list[k] as Tensor).isContiguous) return false
-  }
-  return true
+export function run<K extends KernelName>(kernel: K | Kernel<K>, args: KernelArguments<K, Tensor>): void {
+  const entry = typeof kernel === 'string' ? kernelOf(kernel) : kernel
+  const call = args as unknown as KernelCall
+  const first = entry.first(call)
+  if (first === undefined) throw new InternalError(entry.name, 'a call without tensors')
+  const { device } = first.storage
+  if (!device.run(entry, call)) runDensified(entry, device, args as unknown as Call)
 }
 
 /** The call with dense copies where they are needed. */
-function densified({ single, lists, written }: DenseArguments, call: Call, temporaries: Temporary[]): Call {
-  const replace = (name: string, tensor: Tensor): Tensor => {
-    if (tensor.isContiguous) return tensor
-    const copy = contiguous(tensor)
-    temporaries.push({ copy, target: written.has(name) ? tensor : null })
-    return copy
-  }
+function runDensified(kernel: Kernel, device: Device, call: Call): void {
+  const temporaries: Temporary[] = []
   const changed: { [name: string]: Call[string] } = { ...call }
-  for (const name of single) {
-    const tensor = call[name] as Tensor | null
-    if (tensor !== null) changed[name] = replace(name, tensor)
+  for (const { name, role } of parseArguments(kernels[kernel.name])) {
+    const value = call[name]
+    if (role !== 'in' && role !== 'inout' && role !== 'out') continue
+    const replace = (tensor: Tensor): Tensor => {
+      if (tensor.isContiguous) return tensor
+      const copy = contiguous(tensor)
+      temporaries.push({ copy, target: role === 'in' ? null : tensor })
+      return copy
+    }
+    if (value instanceof Tensor) changed[name] = replace(value)
+    else if (Array.isArray(value)) changed[name] = value.map(replace)
   }
-  for (const name of lists) changed[name] = (call[name] as readonly Tensor[]).map((tensor) => replace(name, tensor))
-  return changed
-}
-
-/** A call whose first argument is an absent or list argument: any tensor tells the device. */
-function deviceTensor(call: { readonly [name: string]: unknown }): Tensor {
-  for (const value of Object.values(call)) {
-    if (value instanceof Tensor) return value
-    if (Array.isArray(value) && value[0] instanceof Tensor) return value[0]
+  device.run(kernel, changed as KernelCall)
+  for (const { copy, target } of temporaries) {
+    if (target !== null) device.run(copyInto, { dst: target, src: copy })
+    copy.dispose()
   }
-  throw new Error('a kernel call without tensors')
 }

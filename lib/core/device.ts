@@ -27,6 +27,12 @@ export interface KernelRecord {
   readonly bytes: number
 }
 
+/** A kernel as calls name it: its name and its place in the table of kernels. */
+export interface KernelKey {
+  readonly name: string
+  readonly number: number
+}
+
 /**
  * A device is a queue: calls take effect in program order. `core` knows this interface only; the devices themselves are
  * in `backend`. Argument objects of `run` follow the table of kernels (checked by type where dispatch calls it).
@@ -45,7 +51,8 @@ export interface Device {
   /** Lets the garbage collector free a storage that was allocated untracked. */
   track(storage: Storage): void
   free(storage: Storage): void
-  run(kernel: string, args: KernelCall): void
+  /** False, and nothing has happened, where an argument that must be dense is not. */
+  run(kernel: KernelKey, args: KernelCall): boolean
   /** Copies the elements in; the storage's count must equal the array's length. */
   upload(storage: Storage, data: TypedArray): void
   /** A fresh copy of a dense view's elements; also throws what kernels found in their data before. */

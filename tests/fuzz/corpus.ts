@@ -8,7 +8,7 @@ import {
   parseArguments,
 } from '../../lib/backend/kernels.js'
 import { NativeDevice } from '../../lib/backend/native/device.js'
-import type { KernelCall, StridedView } from '../../lib/core/device.js'
+import type { KernelCall, KernelKey, StridedView } from '../../lib/core/device.js'
 import { type DType, dtypes } from '../../lib/core/dtype.js'
 import { arange, type Device, device, manualSeed, nn, optim, randn } from '../../lib/index.js'
 import { allCases, runCase } from '../suites/support.js'
@@ -84,14 +84,15 @@ export function recordCorpus(): readonly SoundCall[] {
   const seen = new Map<string, Map<string, SoundCall>>()
   const cpu = device('cpu')
   const run = NativeDevice.prototype.run
-  NativeDevice.prototype.run = function (this: NativeDevice, kernel: string, args: KernelCall) {
+  NativeDevice.prototype.run = function (this: NativeDevice, key: KernelKey, args: KernelCall) {
+    const kernel = key.name
     const calls = seen.get(kernel) ?? new Map<string, SoundCall>()
     seen.set(kernel, calls)
     if (calls.size < callsPerKernel) {
       const call = record(kernel as KernelName, args)
       if (call) calls.set(JSON.stringify(call.args), call)
     }
-    run.call(this, kernel, args)
+    return run.call(this, key, args)
   }
   try {
     for (const each of allCases) runCase(each.case, cpu, 'float32')

@@ -3,6 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, it } from 'vitest'
+import { kernelOf } from '../../lib/backend/call.js'
 import { kernels, parseArguments } from '../../lib/backend/kernels.js'
 import { createNativeDevice, NativeDevice } from '../../lib/backend/native/device.js'
 import { loadNative } from '../../lib/backend/native/loader.js'
@@ -45,7 +46,7 @@ describe.skipIf(unavailable !== null)('the native device', () => {
   it('adds', async () => {
     const a = upload(device, Float32Array.of(1, 2, 3))
     const out = make(device, 3)
-    device.run('add', { out, a, b: a })
+    device.run(kernelOf('add'), { out, a, b: a })
     expect([...device.readSync(out)]).toEqual([2, 4, 6])
     expect([...(await device.read(out))]).toEqual([2, 4, 6])
   })
@@ -55,12 +56,12 @@ describe.skipIf(unavailable !== null)('the native device', () => {
     let x = upload(device, new Float32Array(count).fill(1))
     for (let step = 0; step < 40; step++) {
       const next = make(device, count, false)
-      device.run('add', { out: next, a: x, b: x })
+      device.run(kernelOf('add'), { out: next, a: x, b: x })
       if (step > 0) device.free(x.storage)
       x = next
       if (step % 8 === 7) {
         const scaled = make(device, count, false)
-        device.run('affine', { out: scaled, x, scale: 1 / 256, shift: 0 })
+        device.run(kernelOf('affine'), { out: scaled, x, scale: 1 / 256, shift: 0 })
         device.free(x.storage)
         x = scaled
       }
@@ -75,7 +76,7 @@ describe.skipIf(unavailable !== null)('the native device', () => {
   it('copies what it uploads, at any state of the queue', () => {
     const count = 1 << 20
     const busy = make(device, count)
-    device.run('fill', { out: busy, value: 1 })
+    device.run(kernelOf('fill'), { out: busy, value: 1 })
     const source = new Float32Array(count).fill(7)
     const target = upload(device, source)
     source.fill(8)
@@ -87,21 +88,21 @@ describe.skipIf(unavailable !== null)('the native device', () => {
     const out = make(device, 2)
     class Classifier {}
     withinModule(new Classifier(), () => {
-      device.run('index_select', { out, x, index: upload(device, Int32Array.of(0, 9), 'int32'), dim: 0 })
+      device.run(kernelOf('index_select'), { out, x, index: upload(device, Int32Array.of(0, 9), 'int32'), dim: 0 })
     })
     expect(() => device.readSync(out)).toThrow(/9.*\(in Classifier\)/s)
-    device.run('index_select', { out, x, index: upload(device, Int32Array.of(0, 9), 'int32'), dim: 0 })
+    device.run(kernelOf('index_select'), { out, x, index: upload(device, Int32Array.of(0, 9), 'int32'), dim: 0 })
     expect(() => device.readSync(out)).toThrow(IndexOutOfRangeError)
-    device.run('index_select', { out, x, index: upload(device, Int32Array.of(0, 9), 'int32'), dim: 0 })
+    device.run(kernelOf('index_select'), { out, x, index: upload(device, Int32Array.of(0, 9), 'int32'), dim: 0 })
     await expect(device.read(out)).rejects.toThrow(/^\[index_select\]/)
-    device.run('index_select', { out, x, index: upload(device, Int32Array.of(0, 3), 'int32'), dim: 0 })
+    device.run(kernelOf('index_select'), { out, x, index: upload(device, Int32Array.of(0, 3), 'int32'), dim: 0 })
     expect(device.readSync(out)).toEqual(new Float32Array(2))
   })
 
   it('frees by hand and by the collector, and counts both', () => {
     const before = device.memory().tensors
     const kept = make(device, 1000, false)
-    device.run('fill', { out: kept, value: 1 })
+    device.run(kernelOf('fill'), { out: kept, value: 1 })
     device.free(kept.storage)
     expect(kept.storage.freed).toBe(true)
     expect(() => device.readSync(kept)).toThrow(/freed/)
@@ -109,7 +110,7 @@ describe.skipIf(unavailable !== null)('the native device', () => {
     let highest = 0
     for (let i = 0; i < 3000; i++) {
       const out = make(device, 250_000)
-      device.run('fill', { out, value: i })
+      device.run(kernelOf('fill'), { out, value: i })
       highest = Math.max(highest, device.memory().bytes)
     }
     expect(highest).toBeLessThan(700e6)
@@ -121,7 +122,7 @@ describe.skipIf(unavailable !== null)('the native device', () => {
     const kept: StridedView[] = []
     for (let i = 0; i < 300_000; i++) {
       const out = make(device, 3)
-      device.run('affine', { out, x: one, scale: 1, shift: i })
+      device.run(kernelOf('affine'), { out, x: one, scale: 1, shift: i })
       if (i % 5000 === 0) kept.push(out)
       else if (i % 7 === 0) device.free(out.storage)
     }
@@ -137,7 +138,7 @@ describe.skipIf(unavailable !== null)('the native device', () => {
     const big = 16 << 20
     for (let i = 0; i < 40; i++) {
       const out = make(device, big, false)
-      device.run('fill', { out, value: 1 })
+      device.run(kernelOf('fill'), { out, value: 1 })
       device.track(out.storage)
     }
     expect(device.memory().bytes).toBeLessThan(1.5e9)
@@ -155,7 +156,7 @@ describe.skipIf(unavailable !== null)('the native device', () => {
   it('traces kernels with their times and bytes', () => {
     const a = upload(device, new Float32Array(1000))
     const trace = device.startTrace()
-    device.run('add', { out: make(device, 1000), a, b: a })
+    device.run(kernelOf('add'), { out: make(device, 1000), a, b: a })
     const records = trace.stop()
     expect(records).toMatchObject([{ kernel: 'add', bytes: 12_000 }])
     expect(records[0]?.milliseconds).toBeGreaterThanOrEqual(0)
@@ -167,7 +168,7 @@ describe.skipIf(unavailable !== null)('the native device', () => {
     const results = [1, 2, 5].map((count) => {
       device.threads = count
       const out = view(device.allocate('float32', 1, true, 'test'), [1])
-      device.run('sum', { out, x: upload(device, data), scale: 1 })
+      device.run(kernelOf('sum'), { out, x: upload(device, data), scale: 1 })
       return device.readSync(out)[0]
     })
     device.threads = threads
@@ -285,5 +286,5 @@ describe.skipIf(unavailable !== null)('the ends of processes and workers', () =>
 
 it('says in InternalError which kernel is missing', () => {
   if (unavailable !== null) return
-  expect(() => (created as NativeDevice).run('no_such_kernel', {})).toThrow(InternalError)
+  expect(() => (created as NativeDevice).run({ name: 'no_such_kernel', number: -1 }, {})).toThrow(InternalError)
 })

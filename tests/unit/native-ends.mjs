@@ -3,6 +3,7 @@ import { isMainThread, parentPort, Worker } from 'node:worker_threads'
 import { tsImport } from 'tsx/esm/api' // in workers, Node 20 does not apply `--import tsx`
 
 const { createNativeDevice } = await tsImport('../../lib/backend/native/device.ts', import.meta.url)
+const { kernelOf } = await tsImport('../../lib/backend/call.ts', import.meta.url)
 const device = createNativeDevice()
 
 function work(seconds) {
@@ -12,12 +13,12 @@ function work(seconds) {
     return { storage, offset: 0, shape: [256, 256], strides: [256, 1], dtype: 'float32' }
   }
   const a = make()
-  device.run('fill', { out: a, value: 0.001 })
+  device.run(kernelOf('fill'), { out: a, value: 0.001 })
   const end = performance.now() + 1000 * seconds
   let out = a
   do {
     const next = make()
-    device.run('matmul', { out: next, a: out, b: a, bias: null })
+    device.run(kernelOf('matmul'), { out: next, a: out, b: a, bias: null })
     out = next
   } while (performance.now() < end)
   return out

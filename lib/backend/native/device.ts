@@ -1,12 +1,13 @@
 /** Devices of the addon: kernels behind a queue (native/core/queue.h). The native device has them on this machine's CPU. */
 import { currentLabel, describeLabel } from '../../core/call-site.js'
-import type { Device, DeviceMemory, KernelCall, KernelRecord, StridedView } from '../../core/device.js'
+import type { Device, DeviceMemory, KernelCall, KernelKey, KernelRecord, StridedView } from '../../core/device.js'
 import { type DType, dtypes, type TypedArray } from '../../core/dtype.js'
 import { DeviceError, IndexOutOfRangeError, InternalError, OutOfMemoryError, ValueError } from '../../core/errors.js'
 import { Storage } from '../../core/storage.js'
-import { callBytes } from '../call.js'
+import { callBytes, kernelOf } from '../call.js'
+import type { KernelName } from '../kernels.js'
 import type { Addon, CpuAddon } from './addon.js'
-import { Encoder, makePlan, type Plan } from './encode.js'
+import { Encoder, type Plan } from './encode.js'
 import { type Loaded, loadNative, type NativeDescription, nativeRequired } from './loader.js'
 import { NativeMemory, pendingTracked } from './memory.js'
 
@@ -23,7 +24,8 @@ export class QueueDevice implements Device {
   readonly #addon: Addon
   readonly #memory: NativeMemory
   readonly #encoder: Encoder
-  readonly #plans = new Map<string, Plan>()
+  /** By the kernel's number in the table of kernels. */
+  readonly #plans: (Plan | undefined)[] = []
   readonly #status = new Int32Array(new ArrayBuffer(4))
   readonly #synchronous = process.env['FIRESTEEL_SYNC'] === '1'
   #trace: KernelRecord[] | null = null
@@ -35,8 +37,10 @@ export class QueueDevice implements Device {
     this.#memory = new NativeMemory(this, addon, available)
     this.#encoder = new Encoder(addon, this.#memory)
     addon.status(this.#status)
-    addon.kernels.forEach((kernel, number) => {
-      if (kernel !== null) this.#plans.set(kernel, makePlan(kernel, number))
+    addon.kernels.forEach((name, number) => {
+      if (name === null) return
+      const kernel = kernelOf(name as KernelName)
+      this.#plans[kernel.number] = { kernel: name, number, write: kernel.write }
     })
   }
 
@@ -45,7 +49,7 @@ export class QueueDevice implements Device {
   }
 
   hasKernel(name: string): boolean {
-    return this.#plans.has(name)
+    return this.#plans.some((plan) => plan?.kernel === name)
   }
 
   allocate(dtype: DType, count: number, tracked: boolean, op: string): Storage {
@@ -66,32 +70,33 @@ export class QueueDevice implements Device {
     this.#memory.forget(handle)
   }
 
-  run(kernel: string, args: KernelCall): void {
-    const plan = this.#plans.get(kernel)
-    if (plan === undefined) throw this.missingKernel(kernel)
-    if (this.#trace !== null) this.#traced(this.#trace, plan, args)
-    else this.#call(plan, args)
+  run({ name, number }: KernelKey, args: KernelCall): boolean {
+    const plan = this.#plans[number]
+    if (plan === undefined) throw this.missingKernel(name)
+    const ran = this.#trace === null ? this.#call(plan, args) : this.#traced(this.#trace, plan, args)
     if (this.#synchronous) this.synchronize()
+    return ran
   }
 
   protected missingKernel(kernel: string): Error {
     return new InternalError(kernel, 'there is no such kernel')
   }
 
-  #call(plan: Plan, args: KernelCall): void {
+  #call(plan: Plan, args: KernelCall): boolean {
     try {
-      this.#encoder.call(plan, args, currentLabel())
+      return this.#encoder.call(plan, args, currentLabel())
     } catch (error) {
       throw asInternal(plan.kernel, error)
     }
   }
 
-  #traced(records: KernelRecord[], plan: Plan, args: KernelCall): void {
+  #traced(records: KernelRecord[], plan: Plan, args: KernelCall): boolean {
     this.#addon.finish()
     const started = performance.now()
-    this.#call(plan, args)
+    if (!this.#call(plan, args)) return false
     this.#addon.finish()
     records.push({ kernel: plan.kernel, milliseconds: performance.now() - started, bytes: callBytes(args) })
+    return true
   }
 
   upload(storage: Storage, data: TypedArray): void {

@@ -1,30 +1,26 @@
-/**
- * Writes kernel calls into the words that the addon reads (native/addon/decoder.h says how they lie there). The arguments
- * of each kernel are taken apart once; a call then is a walk over them.
- */
+/** Writes kernel calls into the words that the addon reads (native/addon/decoder.h says how they lie there). */
 import type { KernelCall, StridedView } from '../../core/device.js'
 import { type DType, dtypeCodes } from '../../core/dtype.js'
 import { DeviceError, DTypeError, ValueError } from '../../core/errors.js'
+import { isDense } from '../../core/shape.js'
 import type { Storage } from '../../core/storage.js'
-import { type KernelSpec, kernels, type PhiloxPosition, parseArguments } from '../kernels.js'
+import type { CallWriter } from '../call.js'
+import type { PhiloxPosition } from '../kernels.js'
 import type { Addon } from './addon.js'
 import { type NativeMemory, pendingTracked, smallCount } from './memory.js'
 
-type Kind = 'out' | 'tensor' | 'list' | 'number' | 'philox'
-
-interface Step {
-  readonly name: string
-  readonly kind: Kind
-}
-
+/** A kernel as the addon knows it. */
 export interface Plan {
   readonly kernel: string
+  /** Its place in `Addon.kernels`. */
   readonly number: number
-  readonly steps: readonly Step[]
+  write(to: CallWriter, args: KernelCall): void
 }
 
 const dtypeCode: { readonly [name: string]: number | undefined } = dtypeCodes
 const maxDims = 8
+/** As many outputs as a kernel may have, and more. */
+const maxMade = 16
 const maxInt32 = 2 ** 31 - 1
 /** Flags of a tensor's second word, as in the decoder. */
 const denseFlag = 1 << 16
@@ -33,29 +29,42 @@ const ownFlag = 4 << 16
 const opensFlag = 8 << 16
 const joinsFlag = 16 << 16
 
-export function makePlan(kernel: string, number: number): Plan {
-  const spec = (kernels as { readonly [name: string]: KernelSpec })[kernel] as KernelSpec
-  const steps = parseArguments(spec).map(({ name, role, arity }): Step => {
-    if (role === 'philox') return { name, kind: 'philox' }
-    if (role === 'number' || role === 'integer' || role === 'flag') return { name, kind: 'number' }
-    return { name, kind: arity === 'list' ? 'list' : role === 'out' ? 'out' : 'tensor' }
-  })
-  return { kernel, number, steps }
+/** The storages that a call was to make. */
+class FreshStorages implements CallWriter {
+  readonly storages: Storage[] = []
+  readonly #memory: NativeMemory
+
+  constructor(memory: NativeMemory) {
+    this.#memory = memory
+  }
+
+  out({ storage }: StridedView): void {
+    if (storage.handle >= 0 && this.#memory.pending[storage.handle] !== 0) this.storages.push(storage)
+  }
+
+  dense(): void {}
+  strided(): void {}
+  absent(): void {}
+  list(): void {}
+  number(): void {}
+  philox(): void {}
 }
 
-/** The second and further storages that a call makes, and the objects that guard them. */
-interface Made {
-  readonly storages: Storage[]
-  readonly objects: object[]
-}
-
-export class Encoder {
+export class Encoder implements CallWriter {
   readonly #addon: Addon
   readonly #memory: NativeMemory
   #ints = new Int32Array(new ArrayBuffer(4 * 512))
   #doubles = new Float64Array(new ArrayBuffer(8 * 1024))
   #nextInt = 0
   #nextDouble = 0
+  #kernel = ''
+  /** Whether an argument that must be dense is not. */
+  #scattered = false
+  /** Handles that the call makes. Numbers, for V8 keeps book of what old objects say of young ones. */
+  readonly #made = new Int32Array(maxMade)
+  #madeCount = 0
+  /** Objects that guard them and that the addon has not seen; few calls have any. */
+  readonly #guards: object[] = []
 
   constructor(addon: Addon, memory: NativeMemory) {
     this.#addon = addon
@@ -63,83 +72,109 @@ export class Encoder {
     addon.words(this.#ints, this.#doubles)
   }
 
-  /** Submits a call to the addon. The storages it makes are known there from then on; where it fails they are freed. */
-  call(plan: Plan, args: KernelCall, label: number): void {
-    // Most calls make one storage. Lists of these would cost: V8 keeps book of what old objects say of young ones.
-    let made: Storage | null = null
-    let object: object | null = null
-    let others: Made | null = null
+  /**
+   * Submits a call to the addon; the storages it makes are known there from then on. False, and nothing has happened, where
+   * an argument that must be dense is not. Where the call fails, what it was to make is freed.
+   */
+  call(plan: Plan, args: KernelCall, label: number): boolean {
+    this.#kernel = plan.kernel
+    this.#ints[0] = plan.number
+    this.#ints[1] = label
+    this.#nextInt = 2
+    this.#nextDouble = 0
+    this.#scattered = false
+    this.#madeCount = 0
     try {
-      this.#ints[0] = plan.number
-      this.#ints[1] = label
-      this.#nextInt = 2
-      this.#nextDouble = 0
-      const steps = plan.steps
-      for (let i = 0; i < steps.length; i++) {
-        const step = steps[i] as Step
-        const value = args[step.name]
-        if (step.kind === 'number') this.#doubles[this.#nextDouble++] = scalar(plan.kernel, step.name, value)
-        else if (step.kind === 'philox') this.#philox(value as PhiloxPosition)
-        else if (step.kind === 'list') this.#list(plan, value as readonly StridedView[])
-        else if (value === null) this.#ints[this.#nextInt++] = -1
-        else {
-          const { storage } = value as StridedView
-          const state = step.kind === 'out' ? this.#memory.pending[storage.handle] : 0
-          if (state === 0) this.#tensor(plan, value as StridedView, storage, 0)
-          else {
-            let flag = 0
-            let guard: object | null = null
-            if (state === pendingTracked) {
-              const small = storage.count <= smallCount
-              guard = small ? this.#memory.guard(storage) : storage
-              flag = guard === null ? joinsFlag : small ? opensFlag : ownFlag
-            }
-            this.#tensor(plan, value as StridedView, storage, flag)
-            if (made === null) {
-              made = storage
-              object = guard
-            } else {
-              others ??= { storages: [], objects: [] }
-              others.storages.push(storage)
-              if (guard !== null) others.objects.push(guard)
-            }
-          }
-        }
-      }
-      if (others !== null) this.#addon.call(...(object === null ? others.objects : [object, ...others.objects]))
-      else if (object !== null) this.#addon.call(object)
-      else this.#addon.call()
+      plan.write(this, args)
+      if (this.#scattered) return this.#forgetGuards()
+      if (this.#guards.length === 0) this.#addon.call()
+      else this.#submitGuarded()
     } catch (error) {
+      this.#forgetGuards()
       // Nobody will ever see what the call should have made.
-      this.#memory.closeGuard()
-      if (made !== null) this.#memory.device.free(made)
-      if (others !== null) for (const storage of others.storages) this.#memory.device.free(storage)
+      const fresh = new FreshStorages(this.#memory)
+      plan.write(fresh, args)
+      for (const storage of fresh.storages) this.#memory.device.free(storage)
       throw error
     }
     const pending = this.#memory.pending
-    if (made !== null) pending[made.handle] = 0
-    if (others !== null) for (const { handle } of others.storages) pending[handle] = 0
+    for (let i = 0; i < this.#madeCount; i++) pending[this.#made[i] as number] = 0
+    return true
   }
 
-  #philox({ seed, stream, offset }: PhiloxPosition): void {
+  #submitGuarded(): void {
+    if (this.#guards.length === 1) this.#addon.call(this.#guards[0] as object)
+    else this.#addon.call(...this.#guards)
+    this.#guards.length = 0
+  }
+
+  /** What guards were given did not come to be; storages that joined them must not be taken for guarded. */
+  #forgetGuards(): false {
+    this.#guards.length = 0
+    this.#memory.closeGuard()
+    return false
+  }
+
+  out(view: StridedView): void {
+    const { storage } = view
+    const state = this.#memory.pending[storage.handle] as number
+    let flag = 0
+    if (state > 0) {
+      this.#made[this.#madeCount++] = storage.handle
+      if (state === pendingTracked) flag = this.#guard(storage)
+    }
+    this.#tensor(view, storage, flag, true)
+  }
+
+  #guard(storage: Storage): number {
+    if (storage.count > smallCount) {
+      this.#guards.push(storage)
+      return ownFlag
+    }
+    const opened = this.#memory.guard(storage)
+    if (opened === null) return joinsFlag
+    this.#guards.push(opened)
+    return opensFlag
+  }
+
+  dense(view: StridedView): void {
+    this.#tensor(view, view.storage, 0, true)
+  }
+
+  strided(view: StridedView): void {
+    this.#tensor(view, view.storage, 0, false)
+  }
+
+  absent(): void {
+    this.#ints[this.#nextInt++] = -1
+  }
+
+  list(views: readonly StridedView[], dense: boolean): void {
+    this.#reserve(views.length)
+    this.#ints[this.#nextInt++] = views.length
+    for (const view of views) this.#tensor(view, view.storage, 0, dense)
+  }
+
+  /** Nothing is converted here: a conversion may run the program's own code, and that a kernel, in the middle of this call. */
+  number(name: string, value: number | boolean): void {
+    if (typeof value === 'number') this.#doubles[this.#nextDouble++] = value
+    else if (typeof value === 'boolean') this.#doubles[this.#nextDouble++] = value ? 1 : 0
+    else throw new ValueError(this.#kernel, `${name} is of type ${typeof value}, but must be a number`)
+  }
+
+  philox({ seed, stream, offset }: PhiloxPosition): void {
     const doubles = this.#doubles
     doubles[this.#nextDouble++] = seed
     doubles[this.#nextDouble++] = stream
     doubles[this.#nextDouble++] = offset
   }
 
-  #list(plan: Plan, views: readonly StridedView[]): void {
-    this.#reserve(views.length)
-    this.#ints[this.#nextInt++] = views.length
-    for (const view of views) this.#tensor(plan, view, view.storage, 0)
-  }
-
-  #tensor(plan: Plan, view: StridedView, storage: Storage, flags: number): void {
+  #tensor(view: StridedView, storage: Storage, flags: number, dense: boolean): void {
     const { shape, strides, dtype } = view
-    if (storage.handle < 0) storage.check(plan.kernel)
+    if (storage.handle < 0) storage.check(this.#kernel)
     if (storage.device !== this.#memory.device)
-      throw new DeviceError(plan.kernel, `a tensor on ${storage.device.name} in a call on ${this.#memory.device.name}`)
-    const code = dtype === 'float32' ? 0 : codeOf(plan.kernel, dtype)
+      throw new DeviceError(this.#kernel, `a tensor on ${storage.device.name} in a call on ${this.#memory.device.name}`)
+    const code = dtype === 'float32' ? 0 : codeOf(this.#kernel, dtype)
     const word = code | (shape.length << 8) | flags
     const ints = this.#ints
     const at = this.#nextInt
@@ -156,10 +191,11 @@ export class Encoder {
     if (d < 0 && step > 0 && step <= maxInt32) {
       ints[at + 1] = word | denseFlag
       this.#nextInt = at + 2 + shape.length
-    } else this.#strided(view, word)
+    } else this.#strided(view, word, dense)
   }
 
-  #strided({ offset, shape, strides }: StridedView, word: number): void {
+  #strided({ offset, shape, strides }: StridedView, word: number, dense: boolean): void {
+    if (dense && !isDense(shape, strides)) this.#scattered = true
     const values = [offset, ...shape, ...strides]
     const wide = values.some((value) => value !== (value | 0))
     this.#ints[this.#nextInt + 1] = wide ? word | wideFlag : word
@@ -183,13 +219,6 @@ export class Encoder {
 function grown<T extends Int32Array | Float64Array>(from: T, to: T): T {
   to.set(from)
   return to
-}
-
-/** Nothing is converted here: a conversion may run the program's own code, and that a kernel, in the middle of this call. */
-function scalar(kernel: string, name: string, value: unknown): number {
-  if (typeof value === 'number') return value
-  if (typeof value === 'boolean') return value ? 1 : 0
-  throw new ValueError(kernel, `${name} is of type ${typeof value}, but must be a number`)
 }
 
 function codeOf(kernel: string, dtype: DType): number {

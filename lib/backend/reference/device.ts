@@ -2,12 +2,12 @@
  * The reference device: the kernels in plain TypeScript, run at once on the calling thread. It runs anywhere, defines the
  * meaning of every kernel, and is the only device with float64.
  */
-import type { Device, DeviceMemory, KernelCall, KernelRecord, StridedView } from '../../core/device.js'
+import type { Device, DeviceMemory, KernelCall, KernelKey, KernelRecord, StridedView } from '../../core/device.js'
 import { type DType, dtypes, type TypedArray } from '../../core/dtype.js'
-import { OutOfMemoryError } from '../../core/errors.js'
+import { InternalError, OutOfMemoryError } from '../../core/errors.js'
 import { countOf } from '../../core/shape.js'
 import { Storage } from '../../core/storage.js'
-import { callBytes } from '../call.js'
+import { callBytes, isDenseCall } from '../call.js'
 import { referenceKernels } from './kernels.js'
 import type { HostView } from './view.js'
 
@@ -70,7 +70,10 @@ class ReferenceDevice implements Device {
     storage.data = null
   }
 
-  run(kernel: string, args: KernelCall): void {
+  run(kernel: KernelKey, args: KernelCall): boolean {
+    const body = kernelTable[kernel.name]
+    if (body === undefined) throw new InternalError(kernel.name, 'the reference device has no such kernel')
+    if (!isDenseCall(kernel, args)) return false
     const host: { [name: string]: unknown } = {}
     for (const [name, value] of Object.entries(args)) {
       if (isView(value)) host[name] = hostView(value)
@@ -78,10 +81,9 @@ class ReferenceDevice implements Device {
       else host[name] = value
     }
     const started = this.#trace ? performance.now() : 0
-    const body = kernelTable[kernel]
-    if (body === undefined) throw new Error(`the reference device has no kernel ${kernel}`)
     body(host)
-    this.#trace?.push({ kernel, milliseconds: performance.now() - started, bytes: callBytes(args) })
+    this.#trace?.push({ kernel: kernel.name, milliseconds: performance.now() - started, bytes: callBytes(args) })
+    return true
   }
 
   upload(storage: Storage, data: TypedArray): void {

@@ -1,5 +1,6 @@
 /** Activation functions, each with a fused backward kernel, and its composite for oracles and second derivatives. */
 import { apply, defineOperator, type TensorSpec } from '../../autograd/operator.js'
+import { kernelOf } from '../../backend/call.js'
 import { run } from '../../backend/dispatch.js'
 import { ValueError } from '../../core/errors.js'
 import type { Shape } from '../../core/shape.js'
@@ -8,24 +9,26 @@ import { add, div, gt, le, lt, maximum, minimum, mul, sub, where } from './arith
 import { arithmetic, checkedSpec, checkScalar, floating, like, specOf } from './common.js'
 import { clamp, erf, exp, log1p, neg } from './functions.js'
 
-type Kernel = 'relu' | 'silu' | 'mish' | 'hardswish' | 'gelu' | 'softplus' | 'elu' | 'leaky_relu' | 'sigmoid' | 'tanh'
+type Name = 'relu' | 'silu' | 'mish' | 'hardswish' | 'gelu' | 'softplus' | 'elu' | 'leaky_relu' | 'sigmoid' | 'tanh'
 
 /**
  * One activation: kernels `name` and `name_backward` with the attributes as their arguments. Backward reads x, unless
  * `fromOutput` gives the derivative from the output (g, y) -> g * dy/dx, as the kernel computes it.
  */
 function activation<A extends { readonly [name: string]: number | boolean }>(
-  name: Kernel,
+  name: Name,
   composite: (x: Tensor, attrs: A) => Tensor,
   fromOutput?: (g: Tensor, y: Tensor) => Tensor,
 ): <S extends Shape>(x: Tensor<S>, attrs: A) => Tensor<S> {
   const allowed = name === 'relu' ? arithmetic : floating
+  const kernel = kernelOf(name as 'relu')
+  const backwardKernel = kernelOf(`${name}_backward` as 'relu_backward')
   const record = defineOperator<A>({
     name,
     infer: ([x]) => checkedSpec(name, x as Tensor, allowed),
     forward([x], attrs, [out]) {
       const y = like(x as Tensor, out as TensorSpec, name)
-      run(name as 'relu', { out: y, x: x as Tensor, ...attrs })
+      run(kernel, { out: y, x: x as Tensor, ...attrs })
       return y
     },
     composite: ([x], attrs) => composite(x as Tensor, attrs),
@@ -36,8 +39,8 @@ function activation<A extends { readonly [name: string]: number | boolean }>(
         const saved = fromOutput ? ctx.output(0) : ctx.input(0)
         if (fromOutput && ctx.createGraph) return [fromOutput(dy, saved)]
         const dx = like(saved, specOf(saved), `${name} backward`)
-        if (fromOutput) run(`${name}_backward` as 'tanh_backward', { dx, dy, y: saved })
-        else run(`${name}_backward` as 'relu_backward', { dx, dy, x: saved, ...ctx.attrs })
+        if (fromOutput) run(kernelOf(`${name}_backward` as 'tanh_backward'), { dx, dy, y: saved })
+        else run(backwardKernel, { dx, dy, x: saved, ...ctx.attrs })
         return [dx]
       },
       fused: fromOutput === undefined,

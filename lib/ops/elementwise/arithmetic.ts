@@ -8,6 +8,7 @@ import {
   type OperatorRecord,
   type TensorSpec,
 } from '../../autograd/operator.js'
+import { kernelOf } from '../../backend/call.js'
 import { run } from '../../backend/dispatch.js'
 import type { DType } from '../../core/dtype.js'
 import { DTypeError, ValueError } from '../../core/errors.js'
@@ -39,6 +40,7 @@ function binary(
   saves: (needs: Needs) => readonly number[],
   backward: (input: (i: number) => Tensor, g: Tensor, i: 0 | 1) => Tensor,
 ): OperatorRecord<null> {
+  const kernel = kernelOf(name)
   return defineOperator<null>({
     name,
     infer(inputs) {
@@ -53,7 +55,7 @@ function binary(
       const a = inputs[0] as Tensor
       const spec = specs[0] as TensorSpec
       const out = like(a, spec, name)
-      run(name, { out, a: widen(a, spec.shape), b: widen(inputs[1] as Tensor, spec.shape) })
+      run(kernel, { out, a: widen(a, spec.shape), b: widen(inputs[1] as Tensor, spec.shape) })
       return out
     },
     gradient: {
@@ -128,13 +130,15 @@ interface Affine {
   readonly shift: number
 }
 
+const affineKernel = kernelOf('affine')
+
 /** x * scale + shift: all arithmetic of a tensor and a number */
 const affine: OperatorRecord<Affine> = defineOperator<Affine>({
   name: 'affine',
   infer: ([x]) => checkedSpec('affine', x as Tensor, arithmetic),
   forward([x], { scale, shift }, [out]) {
     const y = like(x as Tensor, out as TensorSpec, 'affine')
-    run('affine', { out: y, x: x as Tensor, scale, shift })
+    run(affineKernel, { out: y, x: x as Tensor, scale, shift })
     return y
   },
   gradient: {
@@ -246,6 +250,7 @@ export function pow<A extends Operand, B extends Operand>(a: A, b: B): Result<A,
 }
 
 function comparison(name: Comparison): OperatorRecord<null> {
+  const kernel = kernelOf(name)
   return defineOperator<null>({
     name,
     infer(inputs) {
@@ -256,7 +261,7 @@ function comparison(name: Comparison): OperatorRecord<null> {
     forward([a, b], _attrs, [out]) {
       const { shape } = out as TensorSpec
       const y = like(a as Tensor, out as TensorSpec, name)
-      run(name, { out: y, a: widen(a as Tensor, shape), b: widen(b as Tensor, shape) })
+      run(kernel, { out: y, a: widen(a as Tensor, shape), b: widen(b as Tensor, shape) })
       return y
     },
     gradient: { differentiable: false, reason: 'the result is piecewise constant' },

@@ -1,5 +1,6 @@
 /** Functions of one tensor: powers, exponentials, rounding, limits, conversion. */
 import { apply, defineOperator, type OperatorRecord, type TensorSpec } from '../../autograd/operator.js'
+import { kernelOf } from '../../backend/call.js'
 import { run } from '../../backend/dispatch.js'
 import { type DType, dtypes } from '../../core/dtype.js'
 import { DTypeError } from '../../core/errors.js'
@@ -15,12 +16,13 @@ function unary(
   saved: 'x' | 'y' | 'nothing',
   derivative: (g: Tensor, saved: Tensor) => Tensor,
 ): OperatorRecord<null> {
+  const kernel = kernelOf(name as 'exp')
   return defineOperator<null>({
     name,
     infer: ([x]) => checkedSpec(name, x as Tensor, allowed),
     forward([x], _attrs, [out]) {
       const y = like(x as Tensor, out as TensorSpec, name)
-      run(name as 'exp', { out: y, x: x as Tensor })
+      run(kernel, { out: y, x: x as Tensor })
       return y
     },
     gradient: {

@@ -2,6 +2,7 @@
  * Holds every kernel of the CUDA device to the reference device, in float64 where the kernel's dtype is float32. Prints how
  * many agree; any difference ends the process with an error.
  */
+import { kernelOf } from '../../../lib/backend/call.js'
 import { device } from '../../../lib/backend/devices.js'
 import { type KernelSpec, kernelNames, kernels, parseArguments } from '../../../lib/backend/kernels.js'
 import type { Device, KernelCall, StridedView } from '../../../lib/core/device.js'
@@ -207,8 +208,8 @@ function runCase(test: Case): void {
     calls.gpu[name] = pair.gpu
     calls.reference[name] = pair.reference
   }
-  gpu.run(test.kernel, calls.gpu as KernelCall)
-  reference.run(test.kernel, calls.reference as KernelCall)
+  gpu.run(kernelOf(test.kernel as (typeof kernelNames)[number]), calls.gpu as KernelCall)
+  reference.run(kernelOf(test.kernel as (typeof kernelNames)[number]), calls.reference as KernelCall)
   if (result === null) throw new Error(`${test.kernel} has no result`)
   // All of the memory: what lies between strided results must be as it was.
   const whole = (view: StridedView): StridedView => ({ ...view, offset: 0, shape: [view.storage.count], strides: [1] })
@@ -287,7 +288,7 @@ function checkSums(): void {
       const run = (on: Device) => {
         const x = place(on, operand)
         const out = fresh(on, T, outShape)
-        on.run('sum', { out, x, scale: 2 })
+        on.run(kernelOf('sum'), { out, x, scale: 2 })
         return on.readSync(out)
       }
       const layout = { shape, strides: [strides], offset: 0 }
