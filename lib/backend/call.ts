@@ -1,7 +1,6 @@
 /** Helpers over the arguments of kernel calls, the same for every device. */
 import type { KernelCall, KernelKey, StridedView } from '../core/device.js'
-import { dtypes } from '../core/dtype.js'
-import { countOf, isDense } from '../core/shape.js'
+import { isDense } from '../core/shape.js'
 import { calls } from './generated/calls.js'
 import { type KernelArguments, type KernelName, kernelNames, type PhiloxPosition } from './kernels.js'
 
@@ -59,22 +58,4 @@ export function isDenseCall(kernel: KernelKey, call: KernelCall): boolean {
     call,
   )
   return dense
-}
-
-function viewBytes(view: StridedView): number {
-  // A broadcast dimension is read again and again from the same memory.
-  let count = countOf(view.shape)
-  for (let i = 0; i < view.shape.length; i++) if (view.strides[i] === 0 && count > 0) count /= view.shape[i] as number
-  return count * dtypes[view.dtype].bytes
-}
-
-/** Bytes of all tensors of a call, read and written once each: what a memory-bound kernel must move. */
-export function callBytes(args: KernelCall): number {
-  let bytes = 0
-  for (const value of Object.values(args)) {
-    if (value === null || typeof value !== 'object') continue
-    if ('storage' in value) bytes += viewBytes(value as StridedView)
-    else if (Array.isArray(value)) for (const view of value as readonly StridedView[]) bytes += viewBytes(view)
-  }
-  return bytes
 }

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism, cpus } from 'node:os'
 import { defaultDevice, unavailable } from '../backend/devices.js'
-import { describeNative } from '../backend/native/device.js'
+import { createNativeDevice, describeNative, NativeDevice } from '../backend/native/device.js'
 import { availableMemory } from '../backend/native/machine.js'
 import { formatBytes } from '../backend/native/memory.js'
 
@@ -20,9 +20,21 @@ const settings = [
   'FIRESTEEL_CUDA_DRIVER',
 ]
 
+/** What the machine gives at most, measured in a few hundredths of a second. */
+function peaks(device: NativeDevice): string {
+  const counts = device.threads === 1 ? [1] : [1, device.threads]
+  const rates = counts.map((threads) => (device.multiplyAddPeak('float32', { threads }) / 1e9).toFixed(0))
+  const bytes = (device.bandwidth('read', memoryWorkingSet, { seconds: 0.05 }) / 1e9).toFixed(0)
+  return `${rates.join(' and ')} GFLOP/s on ${counts.join(' and ')} threads, ${bytes} GB/s read`
+}
+
+/** Beyond the caches of most machines. */
+const memoryWorkingSet = 256 * 2 ** 20
+
 /** Lines of label and value. */
 export function info(): string {
   const native = describeNative()
+  const device = createNativeDevice()
   const cuda = unavailable('cuda')
   const processor = cpus()[0]?.model.trim() || process.arch
   const set = settings.flatMap((name) => (process.env[name] ? [`${name}=${process.env[name]}`] : []))
@@ -39,6 +51,7 @@ export function info(): string {
           ['  threads', String(native.threads)],
         ] as const)
       : []),
+    ...(device instanceof NativeDevice ? ([['  at most', peaks(device)]] as const) : []),
     ['cuda', cuda === null ? 'yes' : `no: ${cuda}`],
     ['reference', 'yes: plain TypeScript, slow, always there'],
     ['default device', defaultDevice().name],

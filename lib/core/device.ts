@@ -18,13 +18,27 @@ export interface DeviceMemory {
   readonly peakBytes: number
   /** Bytes the device's allocator keeps for reuse. */
   readonly cachedBytes: number
+  /** Bytes the device's allocator has from the system. */
+  readonly reservedBytes: number
+}
+
+/** What a kernel call must do at the least. */
+export interface CallCost {
+  /** Read and written. */
+  readonly bytes: number
+  /** Bytes of what it reads, each once; what it overwrites in place counts as read and as written. */
+  readonly readBytes: number
+  readonly writtenBytes: number
+  /** Of a matrix product, convolution, recurrence or attention, by definition; 0 where no such thing is computed. */
+  readonly multiplyAdds: number
+  /** What is multiplied: the dtype of the first tensor that is read. */
+  readonly dtype: DType
 }
 
 /** What one kernel call of a trace did. */
-export interface KernelRecord {
+export interface KernelRecord extends CallCost {
   readonly kernel: string
   readonly milliseconds: number
-  readonly bytes: number
 }
 
 /** A kernel as calls name it: its name and its place in the table of kernels. */

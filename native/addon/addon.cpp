@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "../core/machine.h"
+#include "../core/peak.h"
 #include "../cuda/client.h"
 #include "environment.h"
 
@@ -157,6 +158,40 @@ napi_value flush(napi_env, const Arguments& args) {
   return nullptr;
 }
 
+// The loops of the instruction set that argument 0 names; null where there is none such.
+const PeakLoops* peak_loops(napi_env env, const Arguments& args) {
+  char name[16] = "";
+  size_t length = 0;
+  napi_get_value_string_utf8(env, args.value(0), name, sizeof name, &length);
+  return choose_isa(name).peak;
+}
+
+int thread_argument(const Arguments& args, size_t i) {
+  const double threads = args.number(i);
+  return threads >= 1 && threads <= 256 ? static_cast<int>(threads) : 1;
+}
+
+// multiplyAddPeak(isa, whether of bfloat16, threads, seconds)
+napi_value multiply_add_peak(napi_env env, const Arguments& args) {
+  args.environment().queue().finish();
+  const PeakLoops* loops = peak_loops(env, args);
+  if (!loops) return number(env, 0);
+  const PeakLoops::Arithmetic& loop = args.flag(1) ? loops->bfloat16 : loops->float32;
+  return number(env, multiply_add_peak(loop, thread_argument(args, 2), args.number(3)));
+}
+
+// bandwidth(isa, whether of a copy, bytes of the working set, threads, seconds)
+napi_value bandwidth(napi_env env, const Arguments& args) {
+  args.environment().queue().finish();
+  const PeakLoops* loops = peak_loops(env, args);
+  if (!loops) return number(env, 0);
+  const Traffic traffic = args.flag(1) ? Traffic::copy : Traffic::read;
+  const double bytes = args.number(2);
+  const int threads = thread_argument(args, 3);
+  return number(env,
+                bytes >= 0 && bytes < 1e15 ? bandwidth(*loops, traffic, int64_t(bytes), threads, args.number(4)) : 0);
+}
+
 napi_value thread_count(napi_env env, const Arguments& args) {
   return number(env, args.environment().queue().context().pool.threads());
 }
@@ -210,17 +245,24 @@ constexpr Function functions[] = {
     {"setThreadCount", guarded<set_thread_count>},
 };
 
+constexpr Function cpu_functions[] = {
+    {"multiplyAddPeak", guarded<multiply_add_peak>},
+    {"bandwidth", guarded<bandwidth>},
+};
+
+void add_function(napi_env env, napi_value object, const Function& function, Environment* environment) {
+  napi_value value;
+  napi_create_function(env, function.name, NAPI_AUTO_LENGTH, function.callback, environment, &value);
+  napi_set_named_property(env, object, function.name, value);
+}
+
 // The functions above over a started device, and the kernels' names in the order of their numbers, null where the
 // device lacks one.
 template <class HasKernel>
 napi_value make_device(napi_env env, Environment* environment, const HasKernel& has_kernel) {
   napi_value device;
   napi_create_object(env, &device);
-  for (const Function& function : functions) {
-    napi_value value;
-    napi_create_function(env, function.name, NAPI_AUTO_LENGTH, function.callback, environment, &value);
-    napi_set_named_property(env, device, function.name, value);
-  }
+  for (const Function& function : functions) add_function(env, device, function, environment);
   napi_value kernels, null;
   napi_create_array_with_length(env, static_cast<size_t>(kernel_count()), &kernels);
   napi_get_null(env, &null);
@@ -241,6 +283,7 @@ napi_value open(napi_env env, napi_callback_info info) {
   Environment* environment = Environment::open(env, isa, default_thread_count());
   if (!environment) return nullptr;
   const napi_value device = make_device(env, environment, [](int) { return true; });
+  for (const Function& function : cpu_functions) add_function(env, device, function, environment);
   napi_set_named_property(env, device, "isa", text(env, isa.name));
   return device;
 }
@@ -264,9 +307,7 @@ napi_value open_cuda(napi_env env, napi_callback_info info) {
   Environment* environment = Environment::open(env, std::move(executor));
   if (!environment) return nullptr;
   const napi_value device = make_device(env, environment, [&](int kernel) { return gpu.has_kernel(kernel); });
-  napi_value function;
-  napi_create_function(env, "availableBytes", NAPI_AUTO_LENGTH, guarded<available_bytes>, environment, &function);
-  napi_set_named_property(env, device, "availableBytes", function);
+  add_function(env, device, {"availableBytes", guarded<available_bytes>}, environment);
   napi_set_named_property(env, device, "model", text(env, gpu.name()));
   return device;
 }

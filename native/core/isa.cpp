@@ -7,19 +7,23 @@ namespace firesteel {
 #if defined(__x86_64__)
 namespace base {
 extern const KernelTable table;
-}
+extern const PeakLoops peak_loops;
+}  // namespace base
 namespace avx2 {
 extern const KernelTable table;
-}
+extern const PeakLoops peak_loops;
+}  // namespace avx2
 #ifndef FIRESTEEL_WITHOUT_AVX512
 namespace avx512 {
 extern const KernelTable table;
-}
+extern const PeakLoops peak_loops;
+}  // namespace avx512
 #endif
 #elif defined(__aarch64__)
 namespace neon {
 extern const KernelTable table;
-}
+extern const PeakLoops peak_loops;
+}  // namespace neon
 #endif
 
 namespace {
@@ -33,16 +37,17 @@ struct Candidate {
 const Candidate candidates[] = {
 #if defined(__x86_64__)
 #ifndef FIRESTEEL_WITHOUT_AVX512
-    {{"avx512", &avx512::table},
+    {{"avx512", &avx512::table, &avx512::peak_loops},
      [] {
        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
      }},
 #endif
-    {{"avx2", &avx2::table}, [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
-    {{"base", &base::table}, [] { return true; }},
+    {{"avx2", &avx2::table, &avx2::peak_loops},
+     [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
+    {{"base", &base::table, &base::peak_loops}, [] { return true; }},
 #elif defined(__aarch64__)
-    {{"neon", &neon::table}, [] { return true; }},
+    {{"neon", &neon::table, &neon::peak_loops}, [] { return true; }},
 #endif
 };
 

@@ -4,10 +4,12 @@
 namespace firesteel {
 
 struct KernelTable;
+struct PeakLoops;
 
 struct Isa {
   const char* name;
   const KernelTable* table;
+  const PeakLoops* peak = nullptr;
 };
 
 // The best that this CPU has; with `wanted`, that one. On failure the table is null and `name` says why.

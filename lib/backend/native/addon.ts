@@ -36,6 +36,10 @@ export interface CpuAddon extends Addon {
   readonly isa: string
   threadCount(): number
   setThreadCount(threads: number): void
+  /** Operations a second; 0 where the CPU or this build has no such instruction set. Waits meanwhile. */
+  multiplyAddPeak(isa: string, bfloat16: boolean, threads: number, seconds: number): number
+  /** Bytes a second, read (or read and written) over a working set of so many bytes. Waits meanwhile. */
+  bandwidth(isa: string, copy: boolean, workingSet: number, threads: number, seconds: number): number
 }
 
 export interface CudaAddon extends Addon {

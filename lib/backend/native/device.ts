@@ -4,7 +4,8 @@ import type { Device, DeviceMemory, KernelCall, KernelKey, KernelRecord, Strided
 import { type DType, dtypes, type TypedArray } from '../../core/dtype.js'
 import { DeviceError, IndexOutOfRangeError, InternalError, OutOfMemoryError, ValueError } from '../../core/errors.js'
 import { Storage } from '../../core/storage.js'
-import { callBytes, kernelOf } from '../call.js'
+import { kernelOf } from '../call.js'
+import { callCost } from '../cost.js'
 import type { KernelName } from '../kernels.js'
 import type { Addon, CpuAddon } from './addon.js'
 import { Encoder, type Plan } from './encode.js'
@@ -95,7 +96,7 @@ export class QueueDevice implements Device {
     const started = performance.now()
     if (!this.#call(plan, args)) return false
     this.#addon.finish()
-    records.push({ kernel: plan.kernel, milliseconds: performance.now() - started, bytes: callBytes(args) })
+    records.push({ kernel: plan.kernel, milliseconds: performance.now() - started, ...callCost(plan.kernel, args) })
     return true
   }
 
@@ -173,8 +174,9 @@ export class QueueDevice implements Device {
 
   memory(): DeviceMemory {
     const { bytes, count, peak } = this.#memory
-    const cachedBytes = Math.max(0, this.#addon.reservedBytes() - this.#addon.liveBytes())
-    return { tensors: count, bytes, peakBytes: peak, cachedBytes }
+    const reservedBytes = this.#addon.reservedBytes()
+    const cachedBytes = Math.max(0, reservedBytes - this.#addon.liveBytes())
+    return { tensors: count, bytes, peakBytes: peak, cachedBytes, reservedBytes }
   }
 
   resetPeak(): void {
@@ -215,6 +217,22 @@ export class NativeDevice extends QueueDevice {
     if (!Number.isInteger(count) || count < 1 || count > 256)
       throw new ValueError('threads', `the number of threads is an integer from 1 to 256, not ${count}`)
     this.#addon.setThreadCount(count)
+  }
+
+  /**
+   * Operations a second of multiply-adds from registers, a multiply-add being two; 0 where the CPU has no such instruction
+   * set. Measures for so many seconds, on threads of its own.
+   */
+  multiplyAddPeak(
+    dtype: 'float32' | 'bfloat16',
+    { isa = this.isa, threads = this.threads, seconds = 0.01 } = {},
+  ): number {
+    return this.#addon.multiplyAddPeak(isa, dtype === 'bfloat16', threads, seconds)
+  }
+
+  /** Bytes a second of reading, or of reading and writing, a working set of so many bytes again and again. */
+  bandwidth(traffic: 'read' | 'copy', workingSet: number, { threads = this.threads, seconds = 0.01 } = {}): number {
+    return this.#addon.bandwidth(this.isa, traffic === 'copy', workingSet, threads, seconds)
   }
 }
 

@@ -7,7 +7,8 @@ import { type DType, dtypes, type TypedArray } from '../../core/dtype.js'
 import { InternalError, OutOfMemoryError } from '../../core/errors.js'
 import { countOf } from '../../core/shape.js'
 import { Storage } from '../../core/storage.js'
-import { callBytes, isDenseCall } from '../call.js'
+import { isDenseCall } from '../call.js'
+import { callCost } from '../cost.js'
 import { referenceKernels } from './kernels.js'
 import type { HostView } from './view.js'
 
@@ -82,7 +83,11 @@ class ReferenceDevice implements Device {
     }
     const started = this.#trace ? performance.now() : 0
     body(host)
-    this.#trace?.push({ kernel: kernel.name, milliseconds: performance.now() - started, bytes: callBytes(args) })
+    this.#trace?.push({
+      kernel: kernel.name,
+      milliseconds: performance.now() - started,
+      ...callCost(kernel.name, args),
+    })
     return true
   }
 
@@ -107,7 +112,13 @@ class ReferenceDevice implements Device {
   }
 
   memory(): DeviceMemory {
-    return { tensors: this.#tensors, bytes: this.#bytes, peakBytes: this.#peak, cachedBytes: 0 }
+    return {
+      tensors: this.#tensors,
+      bytes: this.#bytes,
+      peakBytes: this.#peak,
+      cachedBytes: 0,
+      reservedBytes: this.#bytes,
+    }
   }
 
   resetPeak(): void {
