@@ -2,18 +2,26 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { seedOf } from './draw.js'
 import { defaultScript } from './peers.js'
 
 export const usage = `Usage: npm run bench -- [options]
   --only REGEX       workloads whose name matches
   --backend NAME     one device (cpu, reference, cuda) instead of cpu and reference
   --threads N        threads of the native kernels and of PyTorch (default: what the native kernels choose)
-  --repeats N        samples of each workload, of which the least counts (default 7; the slow reference backend takes 1)
-  --json FILE        writes {"rows": [...]}, minima in seconds
+  --repeats N        samples of each workload, six at least for an interval at 95% (default 7; the reference backend takes 1)
+  --seed N           draws twelve more shapes (default: the date, as in 20260131); --no-drawn leaves them out
+  --json FILE        writes {"rows": [...]}, minima in seconds, and all that the table says
+  --html FILE        one page: a roofline with every kernel, and bars against the peers
+  --save             keeps the run under bench/results, by its date
   --workloads FILE   other workloads of the same kinds (default bench/workloads.json)
-  --against torch    takes turns with PyTorch, as it comes and with memory settings, and checks every result against it
+  --against torch    takes turns with PyTorch, as it comes and with memory settings, and checks every result against it;
+                     with OpenBLAS (numpy's) where matrices are multiplied; and watches what a training takes of memory
   --python FILE      an interpreter that has PyTorch (or FIRESTEEL_PEERS_PYTHON; default .peers/venv, made when missing)
   FIRESTEEL_PEERS    another torch_bench.py, or its folder
+The table: seconds are minima; share is that of the bound (bench/bound.ts), with what limits it: flops, the memory, or the
+cache that holds the largest call's tensors (memory~: they are within 4 times L3, and part of them stays in it); ratios are
+how many times longer a peer takes, from samples in turns, with the interval of the signed-rank test at 95%.
 Without --only it also tells what a sum of 16 elements takes, and how long the event loop stands still while the Trainer runs.`
 
 export interface Options {
@@ -24,6 +32,10 @@ export interface Options {
   readonly threads: number | null
   readonly repeats: number
   readonly json: string | null
+  readonly html: string | null
+  readonly save: boolean
+  /** null: no shapes are drawn. */
+  readonly seed: number | null
   readonly workloads: string
   readonly against: 'torch' | null
   readonly peerScript: string
@@ -56,6 +68,10 @@ export function readOptions(args: readonly string[], environment: NodeJS.Process
       threads: text,
       repeats: text,
       json: text,
+      html: text,
+      save: { type: 'boolean' },
+      seed: text,
+      'no-drawn': { type: 'boolean' },
       workloads: text,
       against: text,
       python: text,
@@ -68,6 +84,8 @@ export function readOptions(args: readonly string[], environment: NodeJS.Process
     throw new Error(`--against is '${against}', but the one peer known is 'torch'`)
   if (values.python !== undefined && against === undefined)
     throw new Error('--python is of use with --against torch only')
+  if (values.seed !== undefined && values['no-drawn']) throw new Error('--seed and --no-drawn exclude each other')
+  const seed = values.seed === undefined ? seedOf(new Date()) : positive('--seed', values.seed, 2 ** 31 - 1)
   const workloads = resolve(values.workloads ?? fileURLToPath(new URL('./workloads.json', import.meta.url)))
   if (!existsSync(workloads)) throw new Error(`--workloads: there is no ${workloads}`)
   return {
@@ -76,6 +94,9 @@ export function readOptions(args: readonly string[], environment: NodeJS.Process
     threads: values.threads === undefined ? null : positive('--threads', values.threads, 256),
     repeats: values.repeats === undefined ? 7 : positive('--repeats', values.repeats, 100_000),
     json: values.json ?? null,
+    html: values.html ?? null,
+    save: values.save ?? false,
+    seed: values['no-drawn'] ? null : seed,
     workloads,
     against: against ?? null,
     peerScript: environment['FIRESTEEL_PEERS'] || defaultScript,

@@ -1,10 +1,11 @@
-/** PyTorch as a peer: a process of peers/torch_bench.py that times one call for each name it is sent. */
+/** Peers: processes that time one call of a workload for each name they are sent (peers/torch_bench.py has the protocol). */
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { createInterface, type Interface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { Check } from './work.js'
+import type { Check, Workload } from './work.js'
 
 const here = fileURLToPath(new URL('./peers/', import.meta.url))
 const root = fileURLToPath(new URL('../', import.meta.url))
@@ -55,6 +56,7 @@ export const defaultScript = here
 export class Peer {
   readonly #child: ChildProcessWithoutNullStreams
   readonly #lines: Interface
+  readonly #script: string
   #errors = ''
   #ended = false
   #waiting: { resolve(line: string): void; reject(error: Error): void } | null = null
@@ -66,6 +68,7 @@ export class Peer {
     environment: { readonly [name: string]: string },
   ) {
     const args = [where.script, '--serve', '--threads', String(threads), '--workloads', workloads]
+    this.#script = where.script
     this.#child = spawn(where.python, args, { env: { ...process.env, ...environment } })
     this.#child.stderr.on('data', (chunk: Buffer) => {
       this.#errors = (this.#errors + chunk.toString()).slice(-2000)
@@ -82,13 +85,13 @@ export class Peer {
 
   #fail(reason: string): void {
     this.#ended = true
-    this.#waiting?.reject(new Error(`torch_bench.py ${reason}: ${this.#errors.trim()}`))
+    this.#waiting?.reject(new Error(`${this.#script} ${reason}: ${this.#errors.trim()}`))
     this.#waiting = null
   }
 
   /** Times one call of a workload; the first time it also builds, checks and warms up. */
   async time(name: string): Promise<PeerRow> {
-    if (this.#ended) throw new Error(`torch_bench.py has ended: ${this.#errors.trim()}`)
+    if (this.#ended) throw new Error(`${this.#script} has ended: ${this.#errors.trim()}`)
     const line = await new Promise<string>((done, failed) => {
       this.#waiting = { resolve: done, reject: failed }
       this.#child.stdin.write(`${name}\n`)
@@ -100,5 +103,61 @@ export class Peer {
     this.#lines.close()
     this.#child.stdin.end()
     this.#child.kill()
+  }
+}
+
+export type PeerName = 'torch' | 'torchTuned' | 'openblas'
+
+/** Threads that spin after their work go to sleep before the other's turn. */
+export const pauseMilliseconds = 10
+
+/** PyTorch as it comes and with the memory settings, and OpenBLAS for what it can do. */
+export class Peers {
+  readonly #peers: Map<PeerName, Peer>
+
+  constructor(place: PeerPlace, threads: number, workloads: string) {
+    const torch = findPeer(place)
+    const openblas = { script: `${here}openblas_bench.py`, python: torch.python }
+    this.#peers = new Map([
+      ['torch', new Peer(torch, threads, workloads, {})],
+      ['torchTuned', new Peer(torch, threads, workloads, memorySettings)],
+      ['openblas', new Peer(openblas, threads, workloads, {})],
+    ])
+  }
+
+  /** Who has this workload. */
+  of({ kind, dtype = 'f32' }: Workload): readonly PeerName[] {
+    const names = [...this.#peers.keys()]
+    return kind === 'matmul' && dtype === 'f32' ? names : names.filter((name) => name !== 'openblas')
+  }
+
+  /** The least of some calls. Null from OpenBLAS where it is not available. */
+  async sample(peer: PeerName, workload: string, calls: number): Promise<PeerRow | null> {
+    const process = this.#peers.get(peer)
+    if (process === undefined) return null
+    try {
+      await sleep(pauseMilliseconds)
+      let best = await process.time(workload)
+      for (let i = 1; i < calls; i++) {
+        const row = await process.time(workload)
+        if (row.best < best.best) best = row
+      }
+      return best
+    } catch (error) {
+      if (peer !== 'openblas') throw error
+      console.log(`OpenBLAS: not available (${(error as Error).message.split('\n').at(-1)})`)
+      this.#peers.delete(peer)
+      return null
+    }
+  }
+
+  /** Calls a workload for some time, so that what is compiled or cached on the way is. */
+  async warmUp(peer: PeerName, workload: string, seconds: number): Promise<void> {
+    const until = performance.now() + seconds * 1000
+    while (performance.now() < until && (await this.sample(peer, workload, 10)) !== null);
+  }
+
+  close(): void {
+    for (const peer of this.#peers.values()) peer.close()
   }
 }

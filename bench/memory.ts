@@ -1,0 +1,45 @@
+/** What a training takes of memory beyond its model, ours and PyTorch's, each in a process of its own. */
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { findPeer, memorySettings, type PeerPlace } from './peers.js'
+
+const execute = promisify(execFile)
+const here = fileURLToPath(new URL('./', import.meta.url))
+
+export interface Growth {
+  /** By how many bytes the process grew at most, from the model's creation on. */
+  readonly growth: number
+}
+
+export interface OwnMemory extends Growth {
+  /** What the allocator has from the system, and the most that live tensors summed up to. */
+  readonly reserved: number
+  readonly tensors: number
+}
+
+export interface MemoryUse extends OwnMemory {
+  readonly torchGrowth: number
+  readonly torchTunedGrowth: number
+}
+
+async function run<R>(program: string, args: readonly string[], environment: object = {}): Promise<R> {
+  const { stdout } = await execute(program, args, { env: { ...process.env, ...environment } })
+  return JSON.parse(stdout) as R
+}
+
+/** Trains a few steps of a workload with each. Linux tells the growth; elsewhere this fails. */
+export async function measureMemory(
+  name: string,
+  workloads: string,
+  threads: number,
+  place: PeerPlace,
+): Promise<MemoryUse> {
+  const { script, python } = findPeer(place)
+  const theirs = [`${here}peers/torch_memory.py`, script, workloads, name, String(threads)]
+  const own = ['--expose-gc', '--import', 'tsx', `${here}memory-process.ts`, workloads, name, String(threads)]
+  const ours = await run<OwnMemory>(process.execPath, own)
+  const torch = await run<Growth>(python, theirs)
+  const tuned = await run<Growth>(python, theirs, memorySettings)
+  return { ...ours, torchGrowth: torch.growth, torchTunedGrowth: tuned.growth }
+}

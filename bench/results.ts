@@ -1,0 +1,53 @@
+/** What a run leaves behind. */
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { MachineDescription } from './machine.js'
+import type { Row } from './measure.js'
+
+const folder = fileURLToPath(new URL('./results/', import.meta.url))
+
+export interface Results {
+  /** ISO 8601, UTC. */
+  readonly date: string
+  /** The first digits of the commit, with a plus where files differ from it; null outside of a checkout. */
+  readonly commit: string | null
+  readonly seed: number | null
+  readonly repeats: number
+  /** Such as `PyTorch 2.13.0+cpu, numpy 2.4.6`; null without peers. */
+  readonly peers: string | null
+  readonly machine: MachineDescription | null
+  readonly rows: readonly Row[]
+}
+
+function output(program: string, args: readonly string[]): string | null {
+  const { status, stdout } = spawnSync(program, args, {
+    encoding: 'utf8',
+    cwd: fileURLToPath(new URL('.', import.meta.url)),
+  })
+  return status === 0 ? stdout.trim() : null
+}
+
+export function currentCommit(): string | null {
+  const commit = output('git', ['rev-parse', '--short=12', 'HEAD'])
+  return commit === null ? null : commit + (output('git', ['status', '--porcelain', '--untracked-files=no']) ? '+' : '')
+}
+
+export function peerVersions(python: string): string | null {
+  const program = 'import torch, numpy; print(f"PyTorch {torch.__version__}, numpy {numpy.__version__}")'
+  return output(python, ['-c', program])
+}
+
+export function writeJson(path: string, results: Results): void {
+  writeFileSync(path, `${JSON.stringify(results, null, 2)}\n`)
+}
+
+/** Saves under the day, the instruction set and the number of threads; a second run of a day replaces the first. */
+export function save(results: Results): string {
+  mkdirSync(folder, { recursive: true })
+  const { machine, date } = results
+  const name = [date.slice(0, 10), ...(machine === null ? [] : [machine.isa, `${machine.threads}-threads`])].join('-')
+  const path = `${folder}${name}.json`
+  writeJson(path, results)
+  return path
+}
