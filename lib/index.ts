@@ -1,4 +1,5 @@
 /** The public face: re-exports, nothing else. */
+export { type AutocastDType, autocast } from './autograd/autocast.js'
 export { type BackwardOptions, backward, type GradOptions, grad, zeroGrad } from './autograd/backward.js'
 export { enableGrad, isGradEnabled, noGrad } from './autograd/mode.js'
 export { savedForBackward } from './autograd/node.js'

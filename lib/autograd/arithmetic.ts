@@ -1,3 +1,4 @@
+import type { DType } from '../core/dtype.js'
 import { AutogradError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 
@@ -11,6 +12,8 @@ export interface GradientArithmetic {
   /** The same memory, as the result of an operator. */
   alias(x: Tensor): Tensor
   ones(like: Tensor): Tensor
+  /** In another floating dtype, with a graph. A parameter's copy is kept with its memory: it is read, never written. */
+  convert(x: Tensor, dtype: DType): Tensor
 }
 
 let implementation: GradientArithmetic | null = null

@@ -111,6 +111,12 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
     return this.#specs[index] as TensorSpec
   }
 
+  gradientDType(index: number): DType {
+    const edge = this.edges[index]
+    if (edge && 'node' in edge && edge.node.record.conversion) return edge.node.spec(0).dtype
+    return this.spec(index).dtype
+  }
+
   /**
    * The inputs as they were, for the composite of a second derivative. Null where the call had none, and for constants that
    * the record does not save (running statistics, which the composite must not update a second time).

@@ -2,10 +2,11 @@
  * What an operator is to autograd: one record with everything about it, and `apply`, which runs it and hangs its node on the
  * results. Knows no operator.
  */
-import type { DType } from '../core/dtype.js'
+import { type DType, isConvertible, type Precision } from '../core/dtype.js'
 import { DeviceError, DTypeError, IndexOutOfRangeError } from '../core/errors.js'
 import type { Shape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
+import { type AutocastDType, autocastDType, autocastInputs, withAutocast } from './autocast.js'
 import { isGradEnabled } from './mode.js'
 import { Node } from './node.js'
 
@@ -36,6 +37,8 @@ export interface BackwardContext<A> {
   output(index: number): Tensor
   /** Shape and dtype of an input, saved or not. */
   spec(index: number): TensorSpec
+  /** The dtype that the gradient of an input is best given in: where the input was converted for the call, what it was. */
+  gradientDType(index: number): DType
   /** Whether the gradients computed now are to have a graph of their own: then only operators, no bare kernels. */
   readonly createGraph: boolean
 }
@@ -54,6 +57,12 @@ export interface OperatorRecord<A> {
   composite?(inputs: Inputs, attrs: A): Tensor | readonly Tensor[]
   /** Fused kernels the record calls; where the device lacks one, the composite runs instead. */
   readonly kernels?: readonly string[]
+  /** What it computes in under autocast, as the table of kernels says. Default 'widest'. */
+  readonly precision?: Precision
+  /** Inputs that stay float32 where the others are `low`. */
+  readonly precise?: readonly number[]
+  /** Changes the dtype and nothing else: its gradient may arrive in the dtype of its input. */
+  readonly conversion?: boolean
   /** null: this operator has no gradient, for the given reason. */
   readonly gradient: Gradient<A> | { readonly differentiable: false; readonly reason: string }
 }
@@ -135,6 +144,8 @@ function hasKernels(record: AnyOperator, inputs: Inputs): boolean {
 /** Checks, computes, and hangs a node on the results if an input wants a gradient. Extra results come along. */
 function execute<A>(record: OperatorRecord<A>, inputs: Inputs, attrs: A): Tensor | readonly Tensor[] {
   checkInputs(record.name, inputs)
+  const low = autocastDType()
+  if (low !== null) return executeIn(low, record, inputs, attrs)
   const inferred = record.infer(inputs, attrs)
   if (record.kernels !== undefined && !hasKernels(record, inputs)) {
     const { composite } = record
@@ -153,6 +164,21 @@ function execute<A>(record: OperatorRecord<A>, inputs: Inputs, attrs: A): Tensor
     // Results of an operator without a gradient (comparisons, indices) are constants: nothing to record.
   }
   return result
+}
+
+const noInputs: readonly number[] = []
+
+/** Under autocast: converts the inputs, then runs in their dtypes, so that a composite's parts follow its own policy. */
+function executeIn<A>(
+  low: AutocastDType,
+  record: OperatorRecord<A>,
+  inputs: Inputs,
+  attrs: A,
+): Tensor | readonly Tensor[] {
+  return withAutocast(null, () => {
+    const converted = autocastInputs(record.precision ?? 'widest', record.precise ?? noInputs, inputs, low)
+    return execute(record, converted, attrs)
+  })
 }
 
 /** An index that a part of a composite found out of range is the composite's: that is what the program called. */
@@ -186,13 +212,19 @@ export function apply<A>(record: OperatorRecord<A>, inputs: Inputs, attrs: A): T
   return Array.isArray(result) ? (result[0] as Tensor) : (result as Tensor)
 }
 
-/** Throws unless the tensor has one of the dtypes. */
+/** Whether two tensors have one dtype, or autocast will give them one. */
+export function agree(a: Tensor, b: Tensor): boolean {
+  return a.dtype === b.dtype || (autocastDType() !== null && isConvertible(a.dtype) && isConvertible(b.dtype))
+}
+
+/** Throws unless the tensor has one of the dtypes, or autocast will give it one. */
 export function checkDType(op: string, name: string, tensor: Tensor, allowed: readonly DType[]): void {
   // What is no tensor comes to the error below without costing a check.
   const dtype = (tensor as Tensor | null | undefined)?.dtype
   // A loop, because `includes` is a call.
   for (let i = 0; i < allowed.length; i++) if (allowed[i] === dtype) return
   checkTensor(op, name, tensor)
+  if (autocastDType() !== null && isConvertible(tensor.dtype) && allowed.some(isConvertible)) return
   throw new DTypeError(
     op,
     `${name} is ${dtype}, but must be ${allowed.join(' or ')}; convert it with .to('${allowed[0]}')`,

@@ -5,12 +5,14 @@
  * Gradients on the way are raw storages: made in frames that the garbage collector does not know, counted here, and freed
  * after their last use. With `createGraph` they are ordinary tensors instead.
  */
+import type { DType } from '../core/dtype.js'
 import { AutogradError, formatShape } from '../core/errors.js'
 import { adopt, type Frame, popFrame, pushFrame, registerAllocation } from '../core/scope.js'
 import { sameShape } from '../core/shape.js'
 import type { Storage } from '../core/storage.js'
 import type { Tensor } from '../core/tensor.js'
 import { gradientArithmetic } from './arithmetic.js'
+import { withAutocast } from './autocast.js'
 import { withGradMode } from './mode.js'
 import { type Edge, Node } from './node.js'
 
@@ -51,13 +53,20 @@ export class Pass {
     this.#options = options
   }
 
+  /** In the dtypes of the forward pass, whatever autocast it is called under. */
   run(roots: readonly Root[]): void {
+    withAutocast(null, () => this.#run(roots))
+  }
+
+  #run(roots: readonly Root[]): void {
     const order = this.#plan(roots)
     for (const node of order) node.checkUsable()
     try {
       this.#inFrame(() => {
-        for (const { tensor, gradient } of roots)
-          this.#send(edgeOf(tensor), gradient ?? gradientArithmetic().ones(tensor))
+        for (const { tensor, gradient } of roots) {
+          const seed = gradient ?? gradientArithmetic().ones(tensor)
+          this.#send(edgeOf(tensor), converted(seed, tensor.dtype))
+        }
       })
       for (const node of order) this.#visit(node)
     } finally {
@@ -105,9 +114,12 @@ export class Pass {
     const { gradients } = this.#pending.get(node) as Pending
     this.#pending.delete(node)
     if (gradients.every((gradient) => gradient === null)) {
-      for (const edge of node.edges) this.#send(edge, null)
+      this.#inFrame(() => {
+        for (const edge of node.edges) this.#send(edge, null)
+      })
       return
     }
+    const passedOn = new Set<Storage>()
     this.#inFrame(() => {
       node.createGraph = this.#options.createGraph
       const results =
@@ -119,6 +131,12 @@ export class Pass {
         (gradient, i) => gradient && results.findIndex((other) => other?.storage === gradient.storage) < i,
       )
       for (const gradient of shared) this.#hold((gradient as Tensor).storage)
+      // What is passed on as it came (by reshapes, conversions) goes from one target to the next, which may be alone with it.
+      for (const gradient of gradients)
+        if (gradient && results.some((result) => result?.storage === gradient.storage)) {
+          passedOn.add(gradient.storage)
+          this.#lend(gradient.storage)
+        }
       for (let i = 0; i < node.edges.length; i++) {
         const gradient = results[i] ?? null
         if (gradient) checkGradient(node, i, gradient)
@@ -126,7 +144,9 @@ export class Pass {
       }
       for (const gradient of shared) this.#letGo((gradient as Tensor).storage)
     })
-    for (const gradient of gradients) if (gradient) this.#letGo(gradient.storage)
+    for (const gradient of gradients)
+      if (gradient && !passedOn.has(gradient.storage)) this.#letGo(gradient.storage)
+    for (const storage of passedOn) if (this.#owned.get(storage) === 0) this.#letGo(storage)
     if (!this.#options.retainGraph) node.release()
   }
 
@@ -171,10 +191,13 @@ export class Pass {
     const { wanted, deliver, createGraph } = this.#options
     const goesOn = target instanceof Node && this.#useful.has(target)
     if (!goesOn) this.#pending.delete(target)
-    pending.gradients.forEach((gradient, slot) => {
-      if (gradient === null) return
+    pending.gradients.forEach((found, slot) => {
+      if (found === null) return
+      let gradient = found
       const isWanted = wanted === null ? !(target instanceof Node) : wanted.get(target)?.has(slot) === true
       if (isWanted) {
+        gradient = this.#inDType(found, dtypeOf(target, slot))
+        if (goesOn) pending.gradients[slot] = gradient
         const alone = !createGraph && !goesOn && this.#isAlone(gradient)
         if (deliver(target, slot, gradient, alone)) this.#owned.delete(gradient.storage)
       }
@@ -182,8 +205,19 @@ export class Pass {
     })
   }
 
+  /** A gradient given in its conversion's input dtype, in the dtype of the tensor that it is of. */
+  #inDType(gradient: Tensor, dtype: DType): Tensor {
+    if (gradient.dtype === dtype) return gradient
+    const other = converted(gradient, dtype)
+    this.#hold(other.storage)
+    this.#letGo(gradient.storage)
+    return other
+  }
+
   /** In place where the first is ours alone and dense, so that fan-in needs no new memory. */
   #sum(before: Tensor, gradient: Tensor): Tensor {
+    if (before.dtype !== gradient.dtype)
+      return this.#sum(this.#inDType(before, 'float32'), converted(gradient, 'float32'))
     if (!this.#options.createGraph && this.#isAlone(before) && before.storage !== gradient.storage) {
       gradientArithmetic().accumulate(before, gradient)
       return before
@@ -207,6 +241,12 @@ export class Pass {
     else if (storage.frame !== null && storage.frame === this.#frame && !storage.kept) this.#owned.set(storage, 1)
   }
 
+  /** Gives up a reference without freeing what has no other: somebody is about to take it. */
+  #lend(storage: Storage): void {
+    const count = this.#owned.get(storage)
+    if (count !== undefined) this.#owned.set(storage, count - 1)
+  }
+
   #letGo(storage: Storage): void {
     const count = this.#owned.get(storage)
     if (count === undefined) return
@@ -219,12 +259,22 @@ export class Pass {
   }
 }
 
+function dtypeOf(target: Target, output: number): DType {
+  return target instanceof Node ? (target.outputSpecs[output]?.dtype ?? 'float32') : target.dtype
+}
+
+function converted(gradient: Tensor, dtype: DType): Tensor {
+  return gradient.dtype === dtype ? gradient : gradientArithmetic().convert(gradient, dtype)
+}
+
 function edgeOf(tensor: Tensor): Edge {
   return tensor.node ? { node: tensor.node as Node, index: tensor.outputIndex } : { leaf: tensor }
 }
 
 function checkGradient(node: Node, index: number, gradient: Tensor): void {
-  const { shape } = node.spec(index)
+  const { shape, dtype } = node.spec(index)
+  if (gradient.dtype !== dtype && gradient.dtype !== node.gradientDType(index))
+    throw new AutogradError(node.name, `backward gave a gradient in ${gradient.dtype} for input ${index} in ${dtype}`)
   if (!sameShape(gradient.shape, shape))
     throw new AutogradError(
       node.name,

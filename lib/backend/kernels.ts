@@ -14,12 +14,16 @@
  *           any     any dtype, or a dtype by name
  * or one of  number (a double), integer (a safe integer), flag (a boolean), philox (a position in a random stream).
  *
+ * A kernel computes in float32 (or wider) what it takes and gives in bfloat16, and rounds the result once. `precision` is
+ * the operators' policy under autocast: `low` (bfloat16), `float32`, or `widest`, that of the widest input, where nothing
+ * is said. Attention, convolution and LSTM are `float32` because their kernels take nothing else.
+ *
  * Wherever a kernel takes float32 the reference device also takes float64; no other device does.
  *
  * `work` is what the queue may assume of the time a call takes: `linear` in the elements of its arguments, or `heavy`.
  * `optional` kernels may be missing from a device, which then runs the operator's composite.
  */
-import type { DType } from '../core/dtype.js'
+import type { DType, Precision } from '../core/dtype.js'
 
 type Role = 'out' | 'inout' | 'update' | 'in' | 'strided'
 type Arity = '' | '?' | '[]'
@@ -49,29 +53,39 @@ export interface KernelSpec {
   /** The dtypes that `T` may stand for. */
   readonly T?: readonly DType[]
   readonly work?: 'linear' | 'heavy'
+  readonly precision?: Precision
   readonly optional?: boolean
 }
 
 const float = ['float32'] as const
 const numeric = ['float32', 'int32'] as const
+const floats = ['float32', 'bfloat16'] as const
+const numbers = ['float32', 'bfloat16', 'int32'] as const
 const every = ['float32', 'bfloat16', 'float16', 'int32', 'uint8', 'bool'] as const
 
 /** out = f(x), one line a function; the derivative's line gives what its backward reads. */
-const unary = { family: 'elementwise', args: { out: 'out T', x: 'strided T' }, T: float } as const
+const unary = { family: 'elementwise', args: { out: 'out T', x: 'strided T' }, T: floats } as const
+/** As unary, for functions whose results lose too much of a rounded argument. */
+const exact = { ...unary, precision: 'float32' } as const
 /** dx = dy * f'(x) */
 const unaryBackward = {
   family: 'elementwise',
   args: { dx: 'out T', dy: 'strided T', x: 'strided T' },
-  T: float,
+  T: floats,
 } as const
-const binary = { family: 'elementwise', args: { out: 'out T', a: 'strided T', b: 'strided T' }, T: numeric } as const
+const binary = { family: 'elementwise', args: { out: 'out T', a: 'strided T', b: 'strided T' }, T: numbers } as const
 const comparison = {
   family: 'elementwise',
   args: { out: 'out bool', a: 'strided T', b: 'strided T' },
   T: every,
 } as const
 /** out has x's shape with 1 in each reduced dimension; a dimension is reduced where out has 1. */
-const reduction = { family: 'reduce', args: { out: 'out T', x: 'strided T' }, T: numeric } as const
+const reduction = {
+  family: 'reduce',
+  args: { out: 'out T', x: 'strided T' },
+  T: numeric,
+  precision: 'float32',
+} as const
 
 const window2d = {
   strideH: 'integer',
@@ -101,10 +115,10 @@ export const kernels = {
   add: binary,
   sub: binary,
   mul: binary,
-  div: { ...binary, T: float },
+  div: { ...binary, T: floats },
   maximum: binary,
   minimum: binary,
-  pow: { ...binary, T: float },
+  pow: { ...binary, T: floats, precision: 'float32' },
   eq: comparison,
   ne: comparison,
   lt: comparison,
@@ -112,10 +126,10 @@ export const kernels = {
   gt: comparison,
   ge: comparison,
   /** out = x * scale + shift */
-  affine: { ...unary, args: { ...unary.args, scale: 'number', shift: 'number' }, T: numeric },
+  affine: { ...unary, args: { ...unary.args, scale: 'number', shift: 'number' }, T: numbers },
   /** out = x ** exponent */
-  pow_scalar: { ...unary, args: { ...unary.args, exponent: 'number' } },
-  clamp: { ...unary, args: { ...unary.args, min: 'number', max: 'number' }, T: numeric },
+  pow_scalar: { ...exact, args: { ...unary.args, exponent: 'number' } },
+  clamp: { ...unary, args: { ...unary.args, min: 'number', max: 'number' }, T: numbers },
   /** dx = dy where min <= x <= max, else 0 */
   clamp_backward: { ...unaryBackward, args: { ...unaryBackward.args, min: 'number', max: 'number' } },
   where: {
@@ -123,23 +137,23 @@ export const kernels = {
     args: { out: 'out T', condition: 'strided bool', a: 'strided T', b: 'strided T' },
     T: every,
   },
-  neg: { ...unary, T: numeric },
-  abs: { ...unary, T: numeric },
-  sign: { ...unary, T: numeric },
-  square: { ...unary, T: numeric },
-  exp: unary,
-  log: unary,
-  log1p: unary,
-  sqrt: unary,
-  rsqrt: unary,
-  reciprocal: unary,
-  sin: unary,
-  cos: unary,
+  neg: { ...unary, T: numbers },
+  abs: { ...unary, T: numbers },
+  sign: { ...unary, T: numbers },
+  square: { ...exact, T: numbers },
+  exp: exact,
+  log: exact,
+  log1p: exact,
+  sqrt: exact,
+  rsqrt: exact,
+  reciprocal: exact,
+  sin: exact,
+  cos: exact,
   tanh: unary,
-  erf: unary,
+  erf: exact,
   sigmoid: unary,
   floor: unary,
-  relu: { ...unary, T: numeric },
+  relu: { ...unary, T: numbers },
   relu_backward: unaryBackward,
   silu: unary,
   silu_backward: unaryBackward,
@@ -150,16 +164,16 @@ export const kernels = {
   /** tanhApproximation selects the tanh form; else the exact erf form */
   gelu: { ...unary, args: { ...unary.args, tanhApproximation: 'flag' } },
   gelu_backward: { ...unaryBackward, args: { ...unaryBackward.args, tanhApproximation: 'flag' } },
-  softplus: { ...unary, args: { ...unary.args, beta: 'number', threshold: 'number' } },
+  softplus: { ...exact, args: { ...unary.args, beta: 'number', threshold: 'number' } },
   softplus_backward: { ...unaryBackward, args: { ...unaryBackward.args, beta: 'number', threshold: 'number' } },
   elu: { ...unary, args: { ...unary.args, alpha: 'number' } },
   elu_backward: { ...unaryBackward, args: { ...unaryBackward.args, alpha: 'number' } },
   leaky_relu: { ...unary, args: { ...unary.args, slope: 'number' } },
   leaky_relu_backward: { ...unaryBackward, args: { ...unaryBackward.args, slope: 'number' } },
   /** dx = dy * y * (1 - y); the third argument is the output of sigmoid, not its input */
-  sigmoid_backward: { family: 'elementwise', args: { dx: 'out T', dy: 'strided T', y: 'strided T' }, T: float },
+  sigmoid_backward: { family: 'elementwise', args: { dx: 'out T', dy: 'strided T', y: 'strided T' }, T: floats },
   /** dx = dy * (1 - y * y); the third argument is the output of tanh */
-  tanh_backward: { family: 'elementwise', args: { dx: 'out T', dy: 'strided T', y: 'strided T' }, T: float },
+  tanh_backward: { family: 'elementwise', args: { dx: 'out T', dy: 'strided T', y: 'strided T' }, T: floats },
 
   // shape: copies; views cost nothing and have no kernel -------------------------------------------------------------
   /** out = x, converted to out's dtype (floats to integers truncate, anything to bool is != 0) */
@@ -167,7 +181,7 @@ export const kernels = {
   /** dst = src (same shape; src may be broadcast), converted to dst's dtype */
   copy_into: { family: 'shape', args: { dst: 'update any', src: 'strided any' } },
   /** dst += src */
-  accumulate: { family: 'shape', args: { dst: 'update T', src: 'strided T' }, T: numeric },
+  accumulate: { family: 'shape', args: { dst: 'update T', src: 'strided T' }, T: numbers },
   fill: { family: 'shape', args: { out: 'out any', value: 'number' } },
   /** out[i] = start + i * step */
   arange: { family: 'shape', args: { out: 'out T', start: 'number', step: 'number' }, T: numeric },
@@ -179,9 +193,24 @@ export const kernels = {
   amax: reduction,
   amin: reduction,
   /** indices along dim of the first largest element; NaN counts as largest; out has 1 at dim */
-  argmax: { family: 'reduce', args: { out: 'out int32', x: 'strided T', dim: 'integer' }, T: numeric },
-  argmin: { family: 'reduce', args: { out: 'out int32', x: 'strided T', dim: 'integer' }, T: numeric },
-  cumsum: { family: 'reduce', args: { out: 'out T', x: 'in T', dim: 'integer', reverse: 'flag' }, T: numeric },
+  argmax: {
+    family: 'reduce',
+    args: { out: 'out int32', x: 'strided T', dim: 'integer' },
+    T: numeric,
+    precision: 'float32',
+  },
+  argmin: {
+    family: 'reduce',
+    args: { out: 'out int32', x: 'strided T', dim: 'integer' },
+    T: numeric,
+    precision: 'float32',
+  },
+  cumsum: {
+    family: 'reduce',
+    args: { out: 'out T', x: 'in T', dim: 'integer', reverse: 'flag' },
+    T: numeric,
+    precision: 'float32',
+  },
 
   // indexing; an index outside [0, size) is recorded as an error of the call ---------------------------------------
   /** out[.., i, ..] = x[.., index[i], ..] along dim; index has one dimension */
@@ -208,6 +237,7 @@ export const kernels = {
     family: 'matmul',
     args: { out: 'out float', a: 'strided float', b: 'strided float', bias: 'in? float' },
     work: 'heavy',
+    precision: 'low',
   },
 
   // conv: NCHW images, OIHW weights ---------------------------------------------------------------------------------
@@ -216,6 +246,7 @@ export const kernels = {
     args: { out: 'out T', x: 'in T', weight: 'in T', bias: 'in? T', ...conv2d },
     T: float,
     work: 'heavy',
+    precision: 'float32',
   },
   conv2d_input_gradient: {
     family: 'conv',
@@ -236,9 +267,15 @@ export const kernels = {
     family: 'pool',
     args: { out: 'out T', indices: 'out int32', x: 'in T', ...pool2d },
     T: float,
+    precision: 'float32',
   },
   max_pool2d_backward: { family: 'pool', args: { dx: 'out T', dy: 'in T', indices: 'in int32' }, T: float },
-  avg_pool2d_forward: { family: 'pool', args: { out: 'out T', x: 'in T', ...avgPool2d }, T: float },
+  avg_pool2d_forward: {
+    family: 'pool',
+    args: { out: 'out T', x: 'in T', ...avgPool2d },
+    T: float,
+    precision: 'float32',
+  },
   avg_pool2d_backward: { family: 'pool', args: { dx: 'out T', dy: 'in T', ...avgPool2d }, T: float },
 
   // norm ------------------------------------------------------------------------------------------------------------
@@ -261,6 +298,7 @@ export const kernels = {
     },
     T: float,
     optional: true,
+    precision: 'float32',
   },
   /** training: through the batch's statistics; else they are constants */
   batch_norm_backward: {
@@ -285,6 +323,7 @@ export const kernels = {
     args: { out: 'out T', mean: 'out T', rstd: 'out T', x: 'in T', weight: 'in? T', bias: 'in? T', eps: 'number' },
     T: float,
     optional: true,
+    precision: 'float32',
   },
   layer_norm_backward: {
     family: 'norm',
@@ -303,10 +342,20 @@ export const kernels = {
   },
 
   // softmax over dim ------------------------------------------------------------------------------------------------
-  softmax_forward: { family: 'softmax', args: { out: 'out T', x: 'in T', dim: 'integer' }, T: float },
+  softmax_forward: {
+    family: 'softmax',
+    args: { out: 'out T', x: 'in T', dim: 'integer' },
+    T: float,
+    precision: 'float32',
+  },
   /** dx = y * (dy - sum(dy * y)) */
   softmax_backward: { family: 'softmax', args: { dx: 'out T', dy: 'in T', y: 'in T', dim: 'integer' }, T: float },
-  log_softmax_forward: { family: 'softmax', args: { out: 'out T', x: 'in T', dim: 'integer' }, T: float },
+  log_softmax_forward: {
+    family: 'softmax',
+    args: { out: 'out T', x: 'in T', dim: 'integer' },
+    T: float,
+    precision: 'float32',
+  },
   /** dx = dy - exp(y) * sum(dy) */
   log_softmax_backward: { family: 'softmax', args: { dx: 'out T', dy: 'in T', y: 'in T', dim: 'integer' }, T: float },
 
@@ -326,6 +375,7 @@ export const kernels = {
     },
     T: float,
     optional: true,
+    precision: 'float32',
   },
   /** dy has the shape of the forward's out */
   cross_entropy_backward: {
@@ -367,6 +417,7 @@ export const kernels = {
     },
     T: float,
     work: 'heavy',
+    precision: 'float32',
   },
   /** dbias [4H] is the gradient of bIh and of bHh alike; dy, dhn, dcn may be null (0) */
   lstm_backward: {
@@ -414,6 +465,7 @@ export const kernels = {
     },
     T: float,
     work: 'heavy',
+    precision: 'float32',
   },
   /** dmask [B, Hq, Tq, Tk] is dense: the gradient of the scores before they are summed to the mask's shape */
   attention_backward: {
@@ -456,9 +508,13 @@ export const kernels = {
     args: { out: 'out int32', random: 'philox', low: 'integer', high: 'integer' },
   },
   /** out = word < round(p * 2^32) ? 0 : x / (1 - p); its own backward with the same position */
-  dropout: { family: 'random', args: { out: 'out T', x: 'strided T', random: 'philox', p: 'number' }, T: float },
+  dropout: {
+    family: 'random',
+    args: { out: 'out T', x: 'strided T', random: 'philox', p: 'number' },
+    T: floats,
+  },
 
-  // optimizer: all parameters in one call --------------------------------------------------------------------------
+  // optimizer: all parameters in one call. shadows: bfloat16 copies of the first shadows.length parameters, written too ------
   /** d = grad + weightDecay * p; buf = first ? d : momentum * buf + (1 - dampening) * d; p -= lr * (nesterov ? d + momentum * buf : buf) */
   sgd: {
     family: 'optimizer',
@@ -473,6 +529,7 @@ export const kernels = {
       nesterov: 'flag',
       maximize: 'flag',
       first: 'flag',
+      shadows: 'inout[] bfloat16',
     },
     T: float,
   },
@@ -493,6 +550,7 @@ export const kernels = {
       decoupled: 'flag',
       maximize: 'flag',
       step: 'integer',
+      shadows: 'inout[] bfloat16',
     },
     T: float,
   },

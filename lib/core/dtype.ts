@@ -3,6 +3,17 @@
 /** int64 exists in files only; float64 on the reference device only. */
 export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16' | 'int32' | 'uint8' | 'bool'
 
+/**
+ * What an operator computes in under autocast: `low`, the dtype of autocast, where the arithmetic is most of the work and
+ * sums are accumulated in float32; `float32`, where rounding would show; `widest`, the widest of the inputs' dtypes.
+ */
+export type Precision = 'low' | 'float32' | 'widest'
+
+/** Whether autocast turns the dtype into another by itself. */
+export function isConvertible(dtype: DType): boolean {
+  return dtype === 'float32' || dtype === 'bfloat16' || dtype === 'float16'
+}
+
 /** What holds a tensor's elements in JavaScript; the 16-bit floats are kept as their bits. */
 export type TypedArray = Float32Array | Float64Array | Int32Array | Uint8Array | Uint16Array
 

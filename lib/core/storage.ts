@@ -2,6 +2,15 @@ import type { Device } from './device.js'
 import type { DType, TypedArray } from './dtype.js'
 import { DisposedError } from './errors.js'
 
+/** A bfloat16 copy of a storage's elements, for reading under autocast. */
+export interface Shadow {
+  readonly storage: Storage
+  /** The original's version that the copy is of. */
+  version: number
+  /** Whether it was read since the original was last updated. */
+  used: boolean
+}
+
 /**
  * Memory on a device, shared by all views of it. Made by `Device.allocate` only.
  *
@@ -24,6 +33,8 @@ export class Storage {
   frame: object | null = null
   /** An object of its device that must live as long as this one. */
   guard: object | null = null
+  /** What autocast reads instead; null until it did. */
+  shadow: Shadow | null = null
   /** Elements, on devices that keep them in JavaScript. */
   data: TypedArray | null = null
 

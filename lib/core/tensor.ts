@@ -113,7 +113,11 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> {
 
   /** Frees the memory now, for all views of it. Using it afterwards throws DisposedError. */
   dispose(): void {
-    if (!this.storage.freed) this.storage.device.free(this.storage)
+    const { storage } = this
+    if (storage.freed) return
+    storage.device.free(storage)
+    const copy = storage.shadow?.storage
+    if (copy && !copy.freed) copy.device.free(copy)
   }
 
   [Symbol.dispose](): void {

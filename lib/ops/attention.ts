@@ -1,5 +1,6 @@
 /** Scaled dot-product attention (Vaswani et al., 2017), fused and tiled, never holding a row of scores per query in memory. */
 import {
+  agree,
   applyAll,
   checkDType,
   checkTensor,
@@ -8,7 +9,7 @@ import {
   type TensorSpec,
 } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
-import type { PhiloxPosition } from '../backend/kernels.js'
+import { kernels, type PhiloxPosition } from '../backend/kernels.js'
 import { Faults, formatShape } from '../core/errors.js'
 import { defaultGenerator, type Generator } from '../core/generator.js'
 import type { Shape } from '../core/shape.js'
@@ -43,6 +44,7 @@ function masks(mask: Tensor | null, scores: Shape): { maskBool: Tensor | null; m
 
 const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
   name: 'attention',
+  precision: kernels.attention_forward.precision,
   infer(inputs) {
     const [q, , v] = inputs as AttentionInputs
     const [b = 0, h = 0, t = 0] = q.shape
@@ -150,10 +152,7 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   const faults = new Faults()
   const shapes = `q ${formatShape(q.shape)}, k ${formatShape(k.shape)}, v ${formatShape(v.shape)}`
   faults.check(q.ndim === 4 && k.ndim === 4 && v.ndim === 4, () => `q, k and v must be [B, H, T, D], but are ${shapes}`)
-  faults.check(
-    k.dtype === q.dtype && v.dtype === q.dtype,
-    () => `q, k and v have dtypes ${q.dtype}, ${k.dtype}, ${v.dtype}`,
-  )
+  faults.check(agree(k, q) && agree(v, q), () => `q, k and v have dtypes ${q.dtype}, ${k.dtype}, ${v.dtype}`)
   faults.throwShape('attention', [q.shape, k.shape, v.shape])
   const [b, hq = 0, , d] = q.shape
   const [, hk = 0, tk] = k.shape
@@ -163,7 +162,7 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   faults.check(hq === hk || (hk > 0 && hq % hk === 0), () => `${hq} query heads are not a multiple of ${hk} key heads`)
   if (attnMask) {
     faults.check(
-      attnMask.dtype === 'bool' || attnMask.dtype === q.dtype,
+      attnMask.dtype === 'bool' || agree(attnMask, q),
       () => `attnMask is ${attnMask.dtype}, but must be bool or ${q.dtype}`,
     )
     const wanted = scoresShape(q, k)

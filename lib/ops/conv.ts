@@ -9,6 +9,7 @@ import {
   type TensorSpec,
 } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
+import { kernels } from '../backend/kernels.js'
 import { Faults, formatShape, ValueError } from '../core/errors.js'
 import { countOf, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -82,6 +83,7 @@ function cost(out: Shape, weight: Shape): number {
 
 const convRecord: OperatorRecord<Conv> = defineOperator<Conv>({
   name: 'conv2d',
+  precision: kernels.conv2d_forward.precision,
   infer(inputs, attrs) {
     checkConv(inputs, attrs)
     const [x, weight] = inputs as [Tensor, Tensor]

@@ -8,6 +8,7 @@ import {
   type TensorSpec,
 } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
+import { kernels } from '../backend/kernels.js'
 import { Faults, formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -36,6 +37,7 @@ interface CrossEntropy {
 /** logits [N, C], target [N] int32, weight [C] or null. Extra outputs: the rows' logarithms of sums, and the total weight. */
 const crossEntropyRecord: OperatorRecord<CrossEntropy> = defineOperator<CrossEntropy>({
   name: 'cross_entropy',
+  precision: kernels.cross_entropy_forward.precision,
   infer([logits], { reduction }) {
     const { shape, dtype } = logits as Tensor
     const rows = [shape[0] as number]

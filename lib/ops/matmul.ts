@@ -1,6 +1,7 @@
 /** Matrix products: matmul (batched, broadcast) and linear. */
 import {
   apply,
+  type BackwardContext,
   checkDType,
   checkTensor,
   defineOperator,
@@ -8,27 +9,33 @@ import {
   type TensorSpec,
 } from '../autograd/operator.js'
 import { contiguous, empty, run } from '../backend/dispatch.js'
+import { kernels } from '../backend/kernels.js'
+import type { DType } from '../core/dtype.js'
 import { DTypeError, Faults, formatShape, ShapeError } from '../core/errors.js'
-import { broadcastShapes, countOf, denseStrides, type Shape } from '../core/shape.js'
+import { broadcastShapes, countOf, denseStrides, type Shape, sameShape } from '../core/shape.js'
 import type { Last, LastIs, MatmulFits, MatmulShape, WithLast } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
-import { floating } from './elementwise/common.js'
-import { add } from './elementwise/index.js'
-import { sum, sumTo } from './reduce.js'
+import { anyFloating } from './elementwise/common.js'
+import { add, castTo } from './elementwise/index.js'
+import { sumTo } from './reduce.js'
 import { expandView, reshape, squeeze, transpose, unsqueeze } from './shape.js'
 
 function checkOperands(op: string, a: Tensor, b: Tensor): void {
-  checkDType(op, 'a', a, floating)
+  checkDType(op, 'a', a, anyFloating)
   if (a.dtype !== b.dtype)
     throw new DTypeError(op, `a is ${a.dtype} and b is ${b.dtype}; convert one with .to('${a.dtype}')`)
 }
 
-/** a [.., M, K], b [.., K, N] -> [.., M, N]; batch dimensions broadcast. */
-const matmulRecord: OperatorRecord<null> = defineOperator<null>({
+/**
+ * a [.., M, K], b [.., K, N] -> [.., M, N]; batch dimensions broadcast. The attribute is the result's dtype, null for that of
+ * the factors: float32 sums of bfloat16 products need not be rounded, and a gradient may meet a factor of the other dtype.
+ */
+const matmulRecord: OperatorRecord<DType | null> = defineOperator<DType | null>({
   name: 'matmul',
-  infer(inputs) {
+  precision: kernels.matmul.precision,
+  infer(inputs, dtype) {
     const [a, b] = inputs as [Tensor, Tensor]
-    checkOperands('matmul', a, b)
+    if (dtype === null) checkOperands('matmul', a, b)
     const [ka, kb] = [a.shape[a.ndim - 1], b.shape[b.ndim - 2]]
     if (ka !== kb)
       throw new ShapeError(
@@ -37,7 +44,7 @@ const matmulRecord: OperatorRecord<null> = defineOperator<null>({
         [a.shape, b.shape],
       )
     const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2))
-    return { shape: [...batch, a.shape[a.ndim - 2] as number, b.shape[b.ndim - 1] as number], dtype: a.dtype }
+    return { shape: [...batch, a.shape[a.ndim - 2] as number, b.shape[b.ndim - 1] as number], dtype: dtype ?? a.dtype }
   },
   cost: (inputs) => multiplyAdds(inputs[0] as Tensor, inputs[1] as Tensor),
   forward(inputs, _attrs, [spec]) {
@@ -54,15 +61,24 @@ const matmulRecord: OperatorRecord<null> = defineOperator<null>({
     saves: (needs) => ({ inputs: [0, 1].filter((i) => needs[1 - i]) }),
     backward(ctx, [gradient]) {
       const g = gradient as Tensor
-      const da = ctx.needs[0] ? sumTo(product(g, transpose(ctx.input(1), -2, -1)), ctx.spec(0).shape) : null
-      const db = ctx.needs[1] ? sumTo(product(transpose(ctx.input(0), -2, -1), g), ctx.spec(1).shape) : null
+      const da = ctx.needs[0] ? gradientOf(0, ctx, g, transpose(ctx.input(1), -2, -1)) : null
+      const db = ctx.needs[1] ? gradientOf(1, ctx, transpose(ctx.input(0), -2, -1), g) : null
       return [da, db]
     },
   },
 })
 
-function product(a: Tensor, b: Tensor): Tensor {
-  return apply(matmulRecord, [a, b], null)
+function product(a: Tensor, b: Tensor, dtype: DType | null = null): Tensor {
+  return apply(matmulRecord, [a, b], dtype)
+}
+
+/** The gradient of factor `i`, a b, summed in float32 and rounded once. */
+function gradientOf(i: number, ctx: BackwardContext<DType | null>, a: Tensor, b: Tensor): Tensor {
+  const { shape } = ctx.spec(i)
+  const dtype = ctx.gradientDType(i)
+  const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2))
+  const isBroadcast = !sameShape(batch, shape.slice(0, -2))
+  return sumTo(product(a, b, isBroadcast && dtype === 'bfloat16' ? 'float32' : dtype), shape, dtype)
 }
 
 function multiplyAdds(a: Tensor, b: Tensor): number {
@@ -96,6 +112,9 @@ export function matmul<A extends Shape, B extends Shape>(
 /** x [rows, in] weight [out, in]^T + bias [out], in one kernel call. */
 const linearRecord = defineOperator<null>({
   name: 'linear',
+  precision: kernels.matmul.precision,
+  // The bias is added before the sum is rounded.
+  precise: [2],
   infer(inputs) {
     const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null]
     checkOperands('linear', x, weight)
@@ -124,16 +143,17 @@ const linearRecord = defineOperator<null>({
   },
   composite(inputs) {
     const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null]
-    const out = product(rows(x), transpose(weight, 0, 1))
-    return reshape(bias ? add(out, bias) : out, [...x.shape.slice(0, -1), weight.shape[0] as number])
+    const out = product(rows(x), transpose(weight, 0, 1), bias?.dtype ?? null)
+    return reshape(bias ? castTo(add(out, bias), x.dtype) : out, [...x.shape.slice(0, -1), weight.shape[0] as number])
   },
   gradient: {
     saves: (needs) => ({ inputs: [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])] }),
     backward(ctx, [gradient]) {
       const g = rows(gradient as Tensor)
-      const dx = ctx.needs[0] ? reshape(product(g, ctx.input(1)), ctx.spec(0).shape) : null
-      const dw = ctx.needs[1] ? product(transpose(g, 0, 1), rows(ctx.input(0))) : null
-      return [dx, dw, ctx.needs[2] ? sum(g, 0) : null]
+      const dx = ctx.needs[0] ? product(g, ctx.input(1), ctx.gradientDType(0)) : null
+      const dw = ctx.needs[1] ? product(transpose(g, 0, 1), rows(ctx.input(0)), ctx.gradientDType(1)) : null
+      const { shape, dtype } = ctx.spec(2)
+      return [dx && reshape(dx, ctx.spec(0).shape), dw, ctx.needs[2] ? sumTo(g, shape, dtype) : null]
     },
   },
 })

@@ -6,6 +6,7 @@ import type { DType, TypedArray } from '../core/dtype.js'
 import type { Shape } from '../core/shape.js'
 import type { Broadcast, MatmulFits, MatmulShape, Mutable } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
+import { convert } from './autocast.js'
 import { full } from './creation.js'
 import * as elementwise from './elementwise/index.js'
 import * as indexing from './indexing.js'
@@ -350,4 +351,5 @@ setGradientArithmetic({
   clone: shapes.clone,
   alias: shapes.alias,
   ones: (like) => full(like.shape, 1, { dtype: like.dtype, device: like.device }),
+  convert,
 })

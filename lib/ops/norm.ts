@@ -3,6 +3,7 @@
 import { noGrad } from '../autograd/mode.js'
 import { applyAll, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
+import { kernels } from '../backend/kernels.js'
 import { Faults, formatShape, ValueError } from '../core/errors.js'
 import { countOf, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -31,6 +32,7 @@ const optional = (wanted: boolean | undefined, x: Tensor, op: string) =>
 /** x [rows, columns], weight and bias [columns] or null. */
 const layerNormRecord: OperatorRecord<number> = defineOperator<number>({
   name: 'layer_norm',
+  precision: kernels.layer_norm_forward.precision,
   infer: ([x]) => statistics(x as Tensor, [(x as Tensor).shape[0] as number]),
   kernels: ['layer_norm_forward', 'layer_norm_backward'],
   forward(inputs, eps, specs) {
@@ -130,6 +132,7 @@ interface BatchNorm {
 /** x [N, C, L]; weight, bias [C] or null; runningMean, runningVar [C] or null (constants of the graph). */
 const batchNormRecord: OperatorRecord<BatchNorm> = defineOperator<BatchNorm>({
   name: 'batch_norm',
+  precision: kernels.batch_norm_forward.precision,
   infer: ([x]) => statistics(x as Tensor, [(x as Tensor).shape[1] as number]),
   kernels: ['batch_norm_forward', 'batch_norm_backward'],
   forward(inputs, attrs, specs) {

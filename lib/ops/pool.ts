@@ -9,6 +9,7 @@ import {
   type TensorSpec,
 } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
+import { kernels } from '../backend/kernels.js'
 import { Faults, formatShape } from '../core/errors.js'
 import { countOf, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -64,6 +65,7 @@ function pooledShape(
 /** Extra output: where each maximum lies in its plane. */
 const maxPoolRecord: OperatorRecord<MaxPool> = defineOperator<MaxPool>({
   name: 'max_pool2d',
+  precision: kernels.max_pool2d_forward.precision,
   infer([x], attrs) {
     const shape = pooledShape('maxPool2d', x as Tensor, attrs, attrs.dilationH, attrs.dilationW)
     return [
@@ -113,6 +115,7 @@ const maxUnpoolRecord: OperatorRecord<Shape> = defineOperator<Shape>({
 
 const avgPoolRecord: OperatorRecord<AvgPool> = defineOperator<AvgPool>({
   name: 'avg_pool2d',
+  precision: kernels.avg_pool2d_forward.precision,
   infer: ([x], attrs) => ({ shape: pooledShape('avgPool2d', x as Tensor, attrs, 1, 1), dtype: (x as Tensor).dtype }),
   forward([x], attrs, [spec]) {
     const { shape, dtype } = spec as TensorSpec

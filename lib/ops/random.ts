@@ -8,7 +8,7 @@ import { checkShape, countOf, type Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
 import { type CreationOptions, finish, place } from './creation.js'
-import { checkedSpec, checkScalar, floating } from './elementwise/common.js'
+import { anyFloating, checkedSpec, checkScalar } from './elementwise/common.js'
 import { castTo } from './elementwise/index.js'
 
 export interface RandomOptions extends CreationOptions {
@@ -75,7 +75,7 @@ interface Dropout {
 
 const dropoutRecord: OperatorRecord<Dropout> = defineOperator<Dropout>({
   name: 'dropout',
-  infer: ([x]) => checkedSpec('dropout', x as Tensor, floating),
+  infer: ([x]) => checkedSpec('dropout', x as Tensor, anyFloating),
   forward([x], attrs, [spec]) {
     const { shape, dtype } = spec as TensorSpec
     const out = empty((x as Tensor).device, shape, dtype, 'dropout')

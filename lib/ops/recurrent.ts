@@ -8,6 +8,7 @@ import {
   type TensorSpec,
 } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
+import { kernels } from '../backend/kernels.js'
 import { Faults, formatShape, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
 import type { Tensor } from '../core/tensor.js'
@@ -28,6 +29,7 @@ type LayerInputs = [Tensor, Tensor | null, Tensor | null, Tensor, Tensor, Tensor
 /** Results: all states [T, B, H], the last h and c [B, H]. Extra: activated gates and cells of all steps, if anything wants a gradient. */
 const lstmRecord: OperatorRecord<LstmLayer> = defineOperator<LstmLayer>({
   name: 'lstm',
+  precision: kernels.lstm_forward.precision,
   infer(inputs) {
     const [x, , , , wHh] = inputs as LayerInputs
     const [t = 0, b = 0] = x.shape

@@ -8,10 +8,12 @@ import {
   type TensorSpec,
 } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
+import { kernels } from '../backend/kernels.js'
+import type { DType } from '../core/dtype.js'
 import { ValueError } from '../core/errors.js'
 import { countOf, normalizeDim, normalizeDims, reducedShape, type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
-import { arithmetic, checkedSpec, floating } from './elementwise/common.js'
+import { anyFloating, arithmetic, checkedSpec } from './elementwise/common.js'
 import { castTo } from './elementwise/functions.js'
 import { add, div, eq, exp, log, mul, sqrt, square, sub, where } from './elementwise/index.js'
 import { detach, expand, reshape } from './shape.js'
@@ -23,8 +25,13 @@ export interface ReduceOptions {
 
 export type Dim = number | readonly number[] | null
 
+/** What the kernels of reductions take; sums of bfloat16 go by way of float32. */
+const reducible: readonly DType[] = ['float32', 'float64', 'int32']
+
 interface Reduction {
   readonly dims: readonly number[]
+  /** The result's; null: that of x. */
+  readonly dtype: DType | null
   /** What the sum is multiplied by (mean: 1 / count). */
   readonly scale: number
 }
@@ -32,24 +39,38 @@ interface Reduction {
 /** The kernel's form of a reduction keeps every dimension; the public functions drop them with a view. */
 const sumRecord = defineOperator<Reduction>({
   name: 'sum',
-  infer([x], { dims }) {
+  precision: kernels.sum.precision,
+  infer([x], { dims, dtype }) {
     checkDType('sum', 'x', x as Tensor, arithmetic)
-    return { shape: reducedShape((x as Tensor).shape, dims, true), dtype: (x as Tensor).dtype }
+    return { shape: reducedShape((x as Tensor).shape, dims, true), dtype: dtype ?? (x as Tensor).dtype }
   },
-  forward([x], { scale }, [spec]) {
+  forward([input], { scale }, [spec]) {
     const { shape, dtype } = spec as TensorSpec
-    const out = empty((x as Tensor).device, shape, dtype, 'sum')
-    run('sum', { out, x: x as Tensor, scale })
-    return out
+    const x = input as Tensor
+    const wide = x.dtype === 'bfloat16' ? converted(x, 'float32') : x
+    const out = empty(x.device, shape, wide.dtype, 'sum')
+    run('sum', { out, x: wide, scale })
+    if (wide !== x) wide.dispose()
+    if (out.dtype === dtype) return out
+    const narrow = converted(out, dtype)
+    out.dispose()
+    return narrow
   },
   gradient: {
     saves: () => ({}),
     backward(ctx, [g]) {
-      const spread = expand(g as Tensor, ctx.spec(0).shape)
+      const spread = expand(castTo(g as Tensor, ctx.spec(0).dtype), ctx.spec(0).shape)
       return [ctx.attrs.scale === 1 ? spread : mul(spread, ctx.attrs.scale)]
     },
   },
 })
+
+/** Without a graph. */
+function converted(x: Tensor, dtype: DType): Tensor {
+  const out = empty(x.device, x.shape, dtype, 'sum')
+  run('copy', { out, x })
+  return out
+}
 
 function drop(x: Tensor, shape: Shape, dims: readonly number[], keepdim: boolean): Tensor {
   return keepdim ? x : reshape(x, reducedShape(shape, dims, false))
@@ -59,34 +80,36 @@ function drop(x: Tensor, shape: Shape, dims: readonly number[], keepdim: boolean
 export function sum(x: Tensor, dim: Dim = null, { keepdim = false }: ReduceOptions = {}): Tensor {
   checkTensor('sum', 'x', x)
   const dims = normalizeDims('sum', dim, x.ndim)
-  return drop(apply(sumRecord, [x], { dims, scale: 1 }), x.shape, dims, keepdim)
+  return drop(apply(sumRecord, [x], { dims, scale: 1, dtype: null }), x.shape, dims, keepdim)
 }
 
 /** Mean over `dim`; NaN of nothing. */
 export function mean(x: Tensor, dim: Dim = null, { keepdim = false }: ReduceOptions = {}): Tensor {
   checkTensor('mean', 'x', x)
-  checkDType('mean', 'x', x, floating)
+  checkDType('mean', 'x', x, anyFloating)
   const dims = normalizeDims('mean', dim, x.ndim)
   const count = dims.reduce((product, d) => product * (x.shape[d] as number), 1)
   // Nothing summed is 0, and 0 * NaN is the NaN that a mean of nothing is.
-  return drop(apply(sumRecord, [x], { dims, scale: count === 0 ? Number.NaN : 1 / count }), x.shape, dims, keepdim)
+  const scale = count === 0 ? Number.NaN : 1 / count
+  return drop(apply(sumRecord, [x], { dims, scale, dtype: null }), x.shape, dims, keepdim)
 }
 
-/** Sums a gradient over the dimensions that its tensor was broadcast along. */
-export function sumTo(x: Tensor, shape: Shape): Tensor {
-  if (sameShape(x.shape, shape)) return x
+/** Sums a gradient over the dimensions that its tensor was broadcast along, rounded once to `dtype`. */
+export function sumTo(x: Tensor, shape: Shape, dtype: DType = x.dtype): Tensor {
+  if (sameShape(x.shape, shape)) return castTo(x, dtype)
   const lead = x.ndim - shape.length
   const dims: number[] = []
   for (let i = 0; i < x.ndim; i++) if (i < lead || (shape[i - lead] === 1 && x.shape[i] !== 1)) dims.push(i)
-  return reshape(apply(sumRecord, [x], { dims, scale: 1 }), shape)
+  return reshape(apply(sumRecord, [x], { dims, scale: 1, dtype }), shape)
 }
 
 function extreme(name: 'amax' | 'amin'): OperatorRecord<readonly number[]> {
   return defineOperator<readonly number[]>({
     name,
+    precision: kernels[name].precision,
     infer([input], dims) {
       const x = input as Tensor
-      checkDType(name, 'x', x, arithmetic)
+      checkDType(name, 'x', x, reducible)
       const shape = reducedShape(x.shape, dims, true)
       if (countOf(x.shape) === 0 && countOf(shape) > 0)
         throw new ValueError(
@@ -133,9 +156,10 @@ export function amin(x: Tensor, dim: Dim = null, { keepdim = false }: ReduceOpti
 function argExtreme(name: 'argmax' | 'argmin'): OperatorRecord<number> {
   return defineOperator<number>({
     name,
+    precision: kernels[name].precision,
     infer([input], dim) {
       const x = input as Tensor
-      checkDType(name, 'x', x, arithmetic)
+      checkDType(name, 'x', x, reducible)
       if (x.shape[dim] === 0)
         throw new ValueError(name, `there is no extreme of nothing: x is [${x.shape.join(', ')}], dim ${dim}`)
       return { shape: reducedShape(x.shape, [dim], true), dtype: 'int32' }
@@ -153,7 +177,8 @@ function argExtreme(name: 'argmax' | 'argmin'): OperatorRecord<number> {
 const argmaxRecord = argExtreme('argmax')
 const argminRecord = argExtreme('argmin')
 
-function argOf(record: OperatorRecord<number>, x: Tensor, dim: number | null, keepdim: boolean): Tensor {
+function argOf(record: OperatorRecord<number>, input: Tensor, dim: number | null, keepdim: boolean): Tensor {
+  const x = input.dtype === 'bfloat16' ? castTo(input, 'float32') : input
   if (dim === null) return reshape(apply(record, [reshape(x, [x.numel])], 0), [])
   const d = normalizeDim(record.name, dim, x.ndim)
   const flat = x.ndim === 0 ? reshape(x, [1]) : x
@@ -177,7 +202,8 @@ const cumsumRecord: OperatorRecord<{ dim: number; reverse: boolean }> = defineOp
   reverse: boolean
 }>({
   name: 'cumsum',
-  infer: ([x]) => checkedSpec('cumsum', x as Tensor, arithmetic),
+  precision: kernels.cumsum.precision,
+  infer: ([x]) => checkedSpec('cumsum', x as Tensor, reducible),
   forward([x], { dim, reverse }, [spec]) {
     const { shape, dtype } = spec as TensorSpec
     const out = empty((x as Tensor).device, shape, dtype, 'cumsum')

@@ -1,6 +1,7 @@
 /** Softmax and its logarithm over one dimension. */
 import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
+import { kernels } from '../backend/kernels.js'
 import { normalizeDim, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { checkedSpec, floating } from './elementwise/common.js'
@@ -18,6 +19,7 @@ interface Softmax {
 function define({ name, composite, derivative }: Softmax): OperatorRecord<number> {
   return defineOperator<number>({
     name,
+    precision: kernels[`${name}_forward`].precision,
     infer: ([x]) => checkedSpec(name, x as Tensor, floating),
     forward([x], dim, [spec]) {
       const { shape, dtype } = spec as TensorSpec

@@ -1,4 +1,5 @@
 import { run } from '../backend/dispatch.js'
+import type { Tensor } from '../core/tensor.js'
 import { checkNumbers, notAtLeast, Optimizer, type ParameterGroup, type Parameters, type Ready } from './optimizer.js'
 
 export interface AdamOptions {
@@ -43,7 +44,7 @@ export class Adam extends Optimizer<AdamOptions> {
     return { ...options }
   }
 
-  protected override update(ready: readonly Ready[], options: AdamOptions): void {
+  protected override update(ready: readonly Ready[], options: AdamOptions, shadows: readonly Tensor[]): void {
     const slots = (name: string) => ready.map((each) => this.slot(each, name))
     run('adam', {
       params: ready.map(({ parameter }) => parameter),
@@ -59,6 +60,7 @@ export class Adam extends Optimizer<AdamOptions> {
       decoupled: this.decoupled,
       maximize: options.maximize,
       step: ready[0]?.state.step ?? 1,
+      shadows,
     })
   }
 }

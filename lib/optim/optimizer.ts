@@ -1,12 +1,15 @@
 /** The base of all optimisers: parameter groups over live views, state by name, one kernel call for all parameters of a group. */
 import { zeroGrad } from '../autograd/backward.js'
 import { noGrad } from '../autograd/mode.js'
+import { checkDType } from '../autograd/operator.js'
 import { StateDictError, ValueError } from '../core/errors.js'
 import { keep, outsideFrames } from '../core/scope.js'
+import type { Shadow } from '../core/storage.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Parameter, ParameterView } from '../nn/module.js'
 import { zeros } from '../ops/creation.js'
 import { contiguous } from '../ops/shape.js'
+import { shadowView, shadowWritten, writableShadow } from './shadow.js'
 
 /** What an optimiser is given: a module's live view, or tensors. */
 export type Parameters = ParameterView | Iterable<Parameter>
@@ -71,8 +74,11 @@ export abstract class Optimizer<O extends { lr: number }> {
   /** The options, checked; throws ValueError naming all that are wrong. */
   protected abstract checked(options: O): O
 
-  /** Updates parameters that have gradients, with the options of their group, in one kernel call. */
-  protected abstract update(ready: readonly Ready[], options: O): void
+  /**
+   * Updates parameters that have gradients, with the options of their group, in one kernel call. `shadows` are the bfloat16
+   * copies of the first ones that autocast reads; the call writes them too.
+   */
+  protected abstract update(ready: readonly Ready[], options: O, shadows: readonly Tensor[]): void
 
   /** Options of each group; change `lr` here, or let a schedule do it. */
   get paramGroups(): readonly O[] {
@@ -110,18 +116,37 @@ export abstract class Optimizer<O extends { lr: number }> {
               this.#state.set(name, state)
             }
             state.step++
+            checkDType(this.constructor.name, `the parameter ${name}`, parameter, ['float32', 'float64'])
             ready.push({ name, parameter, gradient: contiguous(gradient), state })
           }
           if (ready.length === 0) continue
           // A kernel call takes one step count: parameters that joined later are at another.
           for (const step of new Set(ready.map(({ state }) => state.step))) {
             const together = ready.filter(({ state }) => state.step === step)
-            this.update(together, options)
-            for (const { parameter } of together) parameter.storage.markWritten(`${this.constructor.name}.step`)
+            this.#updateTogether(together, options)
           }
         }
       }),
     )
+  }
+
+  /** One kernel call. Parameters whose copy it is to write come first. */
+  #updateTogether(ready: readonly Ready[], options: O): void {
+    const shadowed: (readonly [Ready, Shadow])[] = []
+    const others: Ready[] = []
+    for (const each of ready) {
+      const shadow = writableShadow(each.parameter)
+      if (shadow === null) others.push(each)
+      else shadowed.push([each, shadow])
+    }
+    this.update(
+      [...shadowed.map(([each]) => each), ...others],
+      options,
+      shadowed.map(([{ parameter }, shadow]) => shadowView(parameter, shadow)),
+    )
+    const writer = `${this.constructor.name}.step`
+    for (const { parameter } of ready) parameter.storage.markWritten(writer)
+    for (const [{ parameter }, shadow] of shadowed) shadowWritten(parameter, shadow, writer)
   }
 
   /** Sets all gradients to null. */

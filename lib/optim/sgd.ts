@@ -1,4 +1,5 @@
 import { run } from '../backend/dispatch.js'
+import type { Tensor } from '../core/tensor.js'
 import { checkNumbers, notAtLeast, Optimizer, type ParameterGroup, type Parameters, type Ready } from './optimizer.js'
 
 export interface SgdOptions {
@@ -36,7 +37,7 @@ export class SGD extends Optimizer<SgdOptions> {
     return { ...options }
   }
 
-  protected override update(ready: readonly Ready[], options: SgdOptions): void {
+  protected override update(ready: readonly Ready[], options: SgdOptions, shadows: readonly Tensor[]): void {
     const first = ready[0]?.state.step === 1
     run('sgd', {
       params: ready.map(({ parameter }) => parameter),
@@ -44,6 +45,7 @@ export class SGD extends Optimizer<SgdOptions> {
       momentumBuffers: options.momentum === 0 ? [] : ready.map((each) => this.slot(each, 'momentumBuffer')),
       ...options,
       first,
+      shadows,
     })
   }
 }

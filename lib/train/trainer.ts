@@ -1,5 +1,6 @@
 /** The training loop: short enough to be copied, and never more than two steps ahead of the device. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { type AutocastDType, autocast } from '../autograd/autocast.js'
 import { noGrad } from '../autograd/mode.js'
 import { ValueError } from '../core/errors.js'
 import { keep, scope } from '../core/scope.js'
@@ -29,6 +30,8 @@ export interface TrainerOptions {
   readonly schedule?: Schedule
   /** The most the gradients' common norm may be. */
   readonly clipGradNorm?: number
+  /** 'bfloat16': model and loss run under `autocast`, in training and evaluation. Default 'float32'. */
+  readonly precision?: AutocastDType
 }
 
 export interface FitOptions {
@@ -52,6 +55,8 @@ const stepsAhead = 2
 export class Trainer {
   readonly model: Module
   readonly #forward: (x: Tensor) => Tensor
+  /** Runs model and loss in the precision asked for. */
+  readonly #precisely: <R>(fn: () => R) => R
   readonly #options: TrainerOptions
   #steps = 0
   #running = false
@@ -64,8 +69,12 @@ export class Trainer {
     if (typeof options.optimizer?.step !== 'function') throw new ValueError('Trainer', 'needs an optimizer')
     if (options.clipGradNorm !== undefined && !(options.clipGradNorm > 0))
       throw new ValueError('Trainer', `clipGradNorm is ${String(options.clipGradNorm)}, but must be positive`)
+    const { precision = 'float32' } = options
+    if (precision !== 'float32' && precision !== 'bfloat16')
+      throw new ValueError('Trainer', `precision is '${String(precision)}', but must be 'float32' or 'bfloat16'`)
     this.model = model
     this.#forward = (x) => model.forward(x as never)
+    this.#precisely = precision === 'float32' ? (fn) => fn() : (fn) => autocast(precision, fn)
     this.#options = options
   }
 
@@ -134,10 +143,9 @@ export class Trainer {
         signal?.throwIfAborted()
         const seen = scope(() =>
           noGrad(() => {
-            const output = this.#forward(input)
-            const value = this.#options.loss(output, target)
+            const [output, value] = this.#run(input, target)
             loss.update(mul(value, items(input)) as Tensor, items(input))
-            for (const metric of this.#metrics()) metric.update(output, target)
+            for (const metric of this.#metrics()) metric.update(readable(output), target)
             return value
           }),
         )
@@ -179,12 +187,18 @@ export class Trainer {
     }
   }
 
+  #run(input: Tensor, target: Tensor): readonly [output: Tensor, loss: Tensor] {
+    return this.#precisely(() => {
+      const output = this.#forward(input)
+      return [output, this.#options.loss(output, target)] as const
+    })
+  }
+
   /** One step; returns its loss. Everything else that it made is freed here. */
   #step(input: Tensor, target: Tensor): Tensor {
     const { optimizer, schedule, clipGradNorm: maxNorm } = this.#options
     return scope(() => {
-      const output = this.#forward(input)
-      const loss = this.#options.loss(output, target)
+      const [output, loss] = this.#run(input, target)
       loss.backward()
       if (maxNorm !== undefined) clipGradNorm(parametersOf(this.model), maxNorm)
       optimizer.step()
@@ -194,7 +208,11 @@ export class Trainer {
         noGrad(() => mul(loss.detach(), items(input)) as Tensor),
         items(input),
       )
-      for (const metric of this.#metrics()) metric.update(output.detach(), target)
+      for (const metric of this.#metrics())
+        metric.update(
+          noGrad(() => readable(output.detach())),
+          target,
+        )
       return noGrad(() => keep(loss.detach().clone()))
     })
   }
@@ -216,6 +234,11 @@ export class Trainer {
 
 function parametersOf(model: Module): Iterable<Tensor> {
   return model.parameters()
+}
+
+/** For metrics, which need not know of bfloat16. */
+function readable(output: Tensor): Tensor {
+  return output.dtype === 'bfloat16' ? output.to('float32') : output
 }
 
 /** Items in a batch: the size of its first dimension. */

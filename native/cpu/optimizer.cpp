@@ -8,10 +8,12 @@
 // The formulas are those of torch.optim.SGD, Adam and AdamW (Kingma and Ba, "Adam", 2015; Loshchilov and Hutter,
 // "Decoupled weight decay regularization", 2019; Reddi et al., "On the convergence of Adam and beyond", 2018, for
 // amsgrad), numbers of the step in float64, elements in float32. Bytes moved an element: sgd 12, with momentum 20;
-// adam 28, with amsgrad 36.
+// adam 28, with amsgrad 36; 2 more where a parameter has a shadow, the bfloat16 copy that mixed precision reads, which
+// costs a pass of its own otherwise.
 #include <math.h>
 
 #include "../generated/kernels.h"
+#include "simd/half.h"
 #include "simd/row.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -64,6 +66,18 @@ void for_pieces(Context& context, const Pieces& pieces, const F& body) {
   });
 }
 
+// Where a piece's copy in bfloat16 goes, or null: the first tensors have one.
+uint16_t* shadow_at(ViewList shadows, const Piece& piece) {
+  return piece.tensor < shadows.size ? pointer<uint16_t>(shadows.items[piece.tensor]) + piece.start : nullptr;
+}
+
+void store_shadow(uint16_t* p, Vec a, int64_t n) {
+  if (n == lanes) return store_bfloat16(p, a);
+  uint16_t all[lanes];
+  store_bfloat16(all, a);
+  memcpy(p, all, sizeof(uint16_t) * size_t(n));
+}
+
 float* at(ViewList list, const Piece& piece) { return pointer<float>(list.items[piece.tensor]) + piece.start; }
 
 // A list that stands beside `tensors`: as many, of the same sizes.
@@ -73,6 +87,11 @@ bool parallel_to(Context& context, ViewList tensors, ViewList list) {
     if (!expect(context, list.items[t].count == tensors.items[t].count, "optimizer: sizes of tensors differ"))
       return false;
   return true;
+}
+
+bool shadows_of(Context& context, ViewList tensors, ViewList shadows) {
+  if (!expect(context, shadows.size <= tensors.size, "optimizer: more shadows than parameters")) return false;
+  return parallel_to(context, {tensors.items, shadows.size}, shadows);
 }
 
 // Sums of float64: half a register of floats in each register.
@@ -119,8 +138,8 @@ double sum_of_powers(const float* x, int64_t count, double p) {
 }  // namespace
 
 void sgd(Context& context, ViewList params, ViewList grads, ViewList momentum_buffers, double lr, double momentum,
-         double dampening, double weight_decay, bool nesterov, bool maximize, bool first) {
-  if (!parallel_to(context, params, grads)) return;
+         double dampening, double weight_decay, bool nesterov, bool maximize, bool first, ViewList shadows) {
+  if (!parallel_to(context, params, grads) || !shadows_of(context, params, shadows)) return;
   const bool keeps = momentum != 0;
   if (keeps && !parallel_to(context, params, momentum_buffers)) return;
   const Vec sign = set(maximize ? -1.0f : 1.0f), decay = set(float(weight_decay)), step = set(float(-lr));
@@ -128,10 +147,15 @@ void sgd(Context& context, ViewList params, ViewList grads, ViewList momentum_bu
   for_pieces(context, cut(context, params), [&](int64_t, const Piece& piece) {
     float* const p = at(params, piece);
     const float* const g = at(grads, piece);
+    uint16_t* const shadow = shadow_at(shadows, piece);
+    const auto write = [&](int64_t i, int64_t n, Vec x) {
+      store_some(p + i, x, n);
+      if (shadow) store_shadow(shadow + i, x, n);
+    };
     if (!keeps) {
       for_row(piece.count, [&](int64_t i, int64_t n) {
         const Vec x = load_some(p + i, n), d = fma(decay, x, load_some(g + i, n) * sign);
-        store_some(p + i, fma(step, d, x), n);
+        write(i, n, fma(step, d, x));
       });
       return;
     }
@@ -140,18 +164,18 @@ void sgd(Context& context, ViewList params, ViewList grads, ViewList momentum_bu
       const Vec x = load_some(p + i, n), d = fma(decay, x, load_some(g + i, n) * sign);
       const Vec velocity = first ? d : fma(take, d, load_some(buffer + i, n) * keep);
       store_some(buffer + i, velocity, n);
-      store_some(p + i, fma(step, nesterov ? fma(keep, velocity, d) : velocity, x), n);
+      write(i, n, fma(step, nesterov ? fma(keep, velocity, d) : velocity, x));
     });
   });
 }
 
 void adam(Context& context, ViewList params, ViewList grads, ViewList means, ViewList squares, ViewList max_squares,
           double lr, double beta1, double beta2, double eps, double weight_decay, bool decoupled, bool maximize,
-          int64_t step) {
+          int64_t step, ViewList shadows) {
   const bool amsgrad = max_squares.size != 0;
   if (!parallel_to(context, params, grads) || !parallel_to(context, params, means) ||
       !parallel_to(context, params, squares) || (amsgrad && !parallel_to(context, params, max_squares)) ||
-      !expect(context, step >= 1, "adam: the first step is 1"))
+      !shadows_of(context, params, shadows) || !expect(context, step >= 1, "adam: the first step is 1"))
     return;
   const double correction1 = 1 - ::pow(beta1, double(step)), correction2 = 1 - ::pow(beta2, double(step));
   const Vec sign = set(maximize ? -1.0f : 1.0f);
@@ -163,6 +187,7 @@ void adam(Context& context, ViewList params, ViewList grads, ViewList means, Vie
     float *const p = at(params, piece), *const m = at(means, piece), *const v = at(squares, piece);
     float* const most = amsgrad ? at(max_squares, piece) : nullptr;
     const float* const g = at(grads, piece);
+    uint16_t* const shadow = shadow_at(shadows, piece);
     for_row(piece.count, [&](int64_t i, int64_t n) {
       Vec x = load_some(p + i, n);
       const Vec d = fma(decay, x, load_some(g + i, n) * sign);
@@ -175,7 +200,9 @@ void adam(Context& context, ViewList params, ViewList grads, ViewList means, Vie
         square = max(square, load_some(most + i, n));
         store_some(most + i, square, n);
       }
-      store_some(p + i, fma(rate, mean / (sqrt(square) / root + epsilon), x), n);
+      x = fma(rate, mean / (sqrt(square) / root + epsilon), x);
+      store_some(p + i, x, n);
+      if (shadow) store_shadow(shadow + i, x, n);
     });
   });
 }

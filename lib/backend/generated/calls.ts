@@ -922,7 +922,7 @@ export const calls: Calls = {
   },
   sgd: {
     first: ({ params }) => params[0],
-    write(to, { params, grads, momentumBuffers, lr, momentum, dampening, weightDecay, nesterov, maximize, first }) {
+    write(to, { params, grads, momentumBuffers, lr, momentum, dampening, weightDecay, nesterov, maximize, first, shadows }) {
       to.list(params, true)
       to.list(grads, true)
       to.list(momentumBuffers, true)
@@ -933,11 +933,12 @@ export const calls: Calls = {
       to.number('nesterov', nesterov)
       to.number('maximize', maximize)
       to.number('first', first)
+      to.list(shadows, true)
     },
   },
   adam: {
     first: ({ params }) => params[0],
-    write(to, { params, grads, means, squares, maxSquares, lr, beta1, beta2, eps, weightDecay, decoupled, maximize, step }) {
+    write(to, { params, grads, means, squares, maxSquares, lr, beta1, beta2, eps, weightDecay, decoupled, maximize, step, shadows }) {
       to.list(params, true)
       to.list(grads, true)
       to.list(means, true)
@@ -951,6 +952,7 @@ export const calls: Calls = {
       to.number('decoupled', decoupled)
       to.number('maximize', maximize)
       to.number('step', step)
+      to.list(shadows, true)
     },
   },
   total_norm: {

@@ -1,6 +1,6 @@
 /**
  * The 16-bit floats, which JavaScript holds as bits: widened to float32 exactly, narrowed with round to nearest, ties to
- * even. The reference device computes nothing in them; it copies, compares and converts.
+ * even. The reference device copies, compares and converts them, and computes in float32: see `throughFloat32`.
  */
 import type { DType } from '../../core/dtype.js'
 import { countOf, denseStrides } from '../../core/shape.js'
@@ -74,4 +74,31 @@ export function widened(view: HostView): HostView {
     for (let k = 0; k < n; k++) data[o + k] = convert(view.data[i + k * di] as number)
   })
   return { data, dtype: 'float32', offset: 0, shape: view.shape, strides }
+}
+
+/** `to` = from, rounded; for one shape. */
+function rounded(to: HostView, from: HostView): void {
+  walk(to.shape, [to, from], (n, [o = 0, i = 0], [step = 0, di = 0]) => {
+    for (let k = 0; k < n; k++) to.data[o + k * step] = toBfloat16(from.data[i + k * di] as number)
+  })
+}
+
+/**
+ * Runs a kernel of float32 on arguments of which some are bfloat16: on float32 copies, which are rounded into what the kernel
+ * writes.
+ */
+export function throughFloat32<A extends { readonly [name: string]: unknown }>(
+  kernel: (args: A) => void,
+  args: A,
+  written: readonly string[],
+): void {
+  const copies: { [name: string]: unknown } = {}
+  for (const [name, value] of Object.entries(args))
+    if (isHostView(value) && value.dtype === 'bfloat16') copies[name] = widened(value)
+  kernel({ ...args, ...copies })
+  for (const name of written) if (name in copies) rounded(args[name] as HostView, copies[name] as HostView)
+}
+
+function isHostView(value: unknown): value is HostView {
+  return typeof value === 'object' && value !== null && 'dtype' in value
 }

@@ -1,8 +1,9 @@
 /** The reference device's kernels: the meaning of every kernel, in plain TypeScript. A missing one does not compile. */
-import type { Kernels } from '../kernels.js'
+import { type KernelSpec, type Kernels, kernels, parseArguments } from '../kernels.js'
 import { attention } from './attention.js'
 import { conv } from './conv.js'
 import { elementwise } from './elementwise.js'
+import { throughFloat32 } from './half.js'
 import { indexing } from './indexing.js'
 import { matmul } from './matmul.js'
 import { optimizer } from './optimizer.js'
@@ -14,7 +15,7 @@ import { shape } from './shape.js'
 import { softmax } from './softmax.js'
 import type { HostView } from './view.js'
 
-export const referenceKernels: Kernels<HostView> = {
+const written: Kernels<HostView> = {
   ...elementwise,
   ...shape,
   ...reduce,
@@ -28,3 +29,19 @@ export const referenceKernels: Kernels<HostView> = {
   ...random,
   ...optimizer,
 }
+
+type AnyKernel = (args: { readonly [name: string]: unknown }) => void
+
+/** Kernels are written for float32 (and float64) alone; those that also compute with bfloat16 go by way of it. */
+function widening(name: string, kernel: AnyKernel): AnyKernel {
+  const spec: KernelSpec = kernels[name as keyof typeof kernels]
+  // Those that take every dtype copy bits.
+  if (!spec.T?.includes('bfloat16') || spec.T.includes('bool')) return kernel
+  const results = parseArguments(spec).filter(({ role }) => role === 'out' || role === 'inout' || role === 'update')
+  const names = results.map((arg) => arg.name)
+  return (args) => throughFloat32(kernel, args, names)
+}
+
+export const referenceKernels: { readonly [name: string]: AnyKernel | undefined } = Object.fromEntries(
+  Object.entries(written).map(([name, kernel]) => [name, widening(name, kernel as AnyKernel)]),
+)

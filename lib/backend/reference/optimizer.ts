@@ -1,10 +1,19 @@
 /** Optimiser steps over all parameters at once. Each element is computed in float64 and rounded where it is stored. */
 import { countOf } from '../../core/shape.js'
 import type { KernelArguments, Kernels } from '../kernels.js'
+import { toBfloat16 } from './half.js'
 import type { HostView } from './view.js'
 
+/** Writes a parameter's bfloat16 copy. */
+function copyTo(shadow: HostView | undefined, param: HostView): void {
+  if (shadow === undefined) return
+  const n = countOf(param.shape)
+  for (let i = 0; i < n; i++) shadow.data[shadow.offset + i] = toBfloat16(param.data[param.offset + i] as number)
+}
+
 function sgd(args: KernelArguments<'sgd', HostView>): void {
-  const { params, grads, momentumBuffers, lr, momentum, dampening, weightDecay, nesterov, maximize, first } = args
+  const { params, grads, momentumBuffers, lr, momentum, dampening, weightDecay, nesterov, maximize, first, shadows } =
+    args
   const sign = maximize ? -1 : 1
   params.forEach((param, t) => {
     const grad = grads[t] as HostView
@@ -22,13 +31,14 @@ function sgd(args: KernelArguments<'sgd', HostView>): void {
       }
       p[pi + i] = before - lr * d
     }
+    copyTo(shadows[t], param)
   })
 }
 
 /** Adam: Kingma and Ba, arXiv 1412.6980; decoupled decay: Loshchilov and Hutter, arXiv 1711.05101. */
 function adam(args: KernelArguments<'adam', HostView>): void {
-  const { params, grads, means, squares, maxSquares, lr, beta1, beta2, eps, weightDecay, decoupled, maximize, step } =
-    args
+  const { params, grads, means, squares, maxSquares, lr, beta1, beta2, eps, weightDecay, decoupled, maximize } = args
+  const { step, shadows } = args
   const sign = maximize ? -1 : 1
   const stepSize = lr / (1 - beta1 ** step)
   const rootCorrection = Math.sqrt(1 - beta2 ** step)
@@ -53,6 +63,7 @@ function adam(args: KernelArguments<'adam', HostView>): void {
       }
       p[pi + i] = keep * before - (stepSize * first) / (Math.sqrt(second) / rootCorrection + eps)
     }
+    copyTo(shadows[t], param)
   })
 }
 

@@ -2,11 +2,12 @@
 import { apply, defineOperator, type TensorSpec } from '../../autograd/operator.js'
 import { kernelOf } from '../../backend/call.js'
 import { run } from '../../backend/dispatch.js'
+import { type KernelSpec, kernels } from '../../backend/kernels.js'
 import { ValueError } from '../../core/errors.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { add, div, gt, le, lt, maximum, minimum, mul, sub, where } from './arithmetic.js'
-import { arithmetic, checkedSpec, checkScalar, floating, like, specOf } from './common.js'
+import { anyFloating, arithmetic, checkedSpec, checkScalar, like, specOf } from './common.js'
 import { clamp, erf, exp, log1p, neg } from './functions.js'
 
 type Name = 'relu' | 'silu' | 'mish' | 'hardswish' | 'gelu' | 'softplus' | 'elu' | 'leaky_relu' | 'sigmoid' | 'tanh'
@@ -20,11 +21,13 @@ function activation<A extends { readonly [name: string]: number | boolean }>(
   composite: (x: Tensor, attrs: A) => Tensor,
   fromOutput?: (g: Tensor, y: Tensor) => Tensor,
 ): <S extends Shape>(x: Tensor<S>, attrs: A) => Tensor<S> {
-  const allowed = name === 'relu' ? arithmetic : floating
+  const allowed = name === 'relu' ? arithmetic : anyFloating
   const kernel = kernelOf(name as 'relu')
   const backwardKernel = kernelOf(`${name}_backward` as 'relu_backward')
+  const { precision = 'widest' }: KernelSpec = kernels[name]
   const record = defineOperator<A>({
     name,
+    precision,
     infer: ([x]) => checkedSpec(name, x as Tensor, allowed),
     forward([x], attrs, [out]) {
       const y = like(x as Tensor, out as TensorSpec, name)

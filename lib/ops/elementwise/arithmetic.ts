@@ -10,6 +10,7 @@ import {
 } from '../../autograd/operator.js'
 import { kernelOf } from '../../backend/call.js'
 import { run } from '../../backend/dispatch.js'
+import { type KernelSpec, kernels } from '../../backend/kernels.js'
 import type { DType } from '../../core/dtype.js'
 import { DTypeError, ValueError } from '../../core/errors.js'
 import { broadcastShapes, type Shape } from '../../core/shape.js'
@@ -18,7 +19,7 @@ import type { Tensor } from '../../core/tensor.js'
 import { full } from '../creation.js'
 import { sumTo } from '../reduce.js'
 import { expandView } from '../shape.js'
-import { arithmetic, checkedSpec, checkScalar, floating, like } from './common.js'
+import { anyFloating, arithmetic, checkedSpec, checkScalar, like } from './common.js'
 import { castTo, log, neg, square } from './functions.js'
 
 type Binary = 'add' | 'sub' | 'mul' | 'div' | 'maximum' | 'minimum' | 'pow'
@@ -41,8 +42,10 @@ function binary(
   backward: (input: (i: number) => Tensor, g: Tensor, i: 0 | 1) => Tensor,
 ): OperatorRecord<null> {
   const kernel = kernelOf(name)
+  const { precision = 'widest' }: KernelSpec = kernels[name]
   return defineOperator<null>({
     name,
+    precision,
     infer(inputs) {
       const a = inputs[0] as Tensor
       const b = inputs[1] as Tensor
@@ -84,7 +87,7 @@ const records = {
   mul: binary('mul', arithmetic, theOther, (x, g, i) => mul(g, x(1 - i))),
   div: binary(
     'div',
-    floating,
+    anyFloating,
     (needs) => (needs[1] ? both : [1]),
     (x, g, i) => (i === 0 ? div(g, x(1)) : neg(div(mul(g, x(0)), square(x(1))))),
   ),
@@ -102,7 +105,7 @@ const records = {
   ),
   pow: binary(
     'pow',
-    floating,
+    anyFloating,
     () => both,
     (x, g, i) =>
       i === 0
@@ -213,7 +216,7 @@ export function mul<A extends Operand, B extends Operand>(a: A, b: B): Result<A,
   return apply(records.mul, operands('mul', a, b), null) as Result<A, B>
 }
 
-/** a / b, broadcast; floating tensors only. */
+/** a / b, broadcast; anyFloating tensors only. */
 export function div<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
   return apply(records.div, operands('div', a, b), null) as Result<A, B>
 }
@@ -230,7 +233,8 @@ export function minimum<A extends Operand, B extends Operand>(a: A, b: B): Resul
 
 const powScalar = defineOperator<number>({
   name: 'pow_scalar',
-  infer: ([x]) => checkedSpec('pow', x as Tensor, floating),
+  precision: kernels.pow_scalar.precision,
+  infer: ([x]) => checkedSpec('pow', x as Tensor, anyFloating),
   forward([x], exponent, [out]) {
     const y = like(x as Tensor, out as TensorSpec, 'pow')
     run('pow_scalar', { out: y, x: x as Tensor, exponent })

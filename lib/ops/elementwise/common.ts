@@ -4,8 +4,11 @@ import type { DType } from '../../core/dtype.js'
 import { ValueError } from '../../core/errors.js'
 import type { Tensor } from '../../core/tensor.js'
 
-export const arithmetic: readonly DType[] = ['float32', 'float64', 'int32']
+/** What most kernels of floats take. */
 export const floating: readonly DType[] = ['float32', 'float64']
+/** Elementwise kernels and matrix products also take bfloat16; float16 is stored and converted, and copied. */
+export const anyFloating: readonly DType[] = ['float32', 'float64', 'bfloat16']
+export const arithmetic: readonly DType[] = ['float32', 'float64', 'bfloat16', 'int32']
 
 export function specOf(x: Tensor): TensorSpec {
   return { shape: x.shape, dtype: x.dtype }

@@ -2,12 +2,13 @@
 import { apply, defineOperator, type OperatorRecord, type TensorSpec } from '../../autograd/operator.js'
 import { kernelOf } from '../../backend/call.js'
 import { run } from '../../backend/dispatch.js'
+import { type KernelSpec, kernels } from '../../backend/kernels.js'
 import { type DType, dtypes } from '../../core/dtype.js'
 import { DTypeError } from '../../core/errors.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { add, div, ge, le, maximum, minimum, mul } from './arithmetic.js'
-import { arithmetic, checkedSpec, checkScalar, floating, like, specOf } from './common.js'
+import { anyFloating, arithmetic, checkedSpec, checkScalar, like, specOf } from './common.js'
 
 /** A function of one tensor without options. `derivative` gives dy/dx * g from the saved input (x) or output (y). */
 function unary(
@@ -17,8 +18,10 @@ function unary(
   derivative: (g: Tensor, saved: Tensor) => Tensor,
 ): OperatorRecord<null> {
   const kernel = kernelOf(name as 'exp')
+  const { precision = 'widest' }: KernelSpec = kernels[name]
   return defineOperator<null>({
     name,
+    precision,
     infer: ([x]) => checkedSpec(name, x as Tensor, allowed),
     forward([x], _attrs, [out]) {
       const y = like(x as Tensor, out as TensorSpec, name)
@@ -56,7 +59,7 @@ function simple(
   name: UnaryName,
   saved: 'x' | 'y' | 'nothing',
   derivative: Derivative,
-  allowed: readonly DType[] = floating,
+  allowed: readonly DType[] = anyFloating,
 ) {
   const record = unary(name, allowed, saved, derivative)
   return <S extends Shape>(x: Tensor<S>): Tensor<S> => apply(record, [x], null) as Tensor<S>
@@ -129,6 +132,7 @@ const cast = defineOperator<DType>({
     run('copy', { out: y, x: x as Tensor })
     return y
   },
+  conversion: true,
   gradient: {
     saves: () => ({}),
     backward: (ctx, [g]) => [castTo(g as Tensor, ctx.spec(0).dtype)],

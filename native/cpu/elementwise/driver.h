@@ -7,6 +7,7 @@
 // The driver knows a kernel's body as a function pointer, so that it is compiled once per combination of element types
 // and a kernel is little more than its inner loop.
 #pragma once
+#include "../simd/half.h"
 #include "../simd/vector.h"
 #include "tiles.h"
 
@@ -123,6 +124,42 @@ static void run(Context& context, const View& out, const View& a, const View& b,
               open_reader<C>(context, c, 2));
 }
 
+// bfloat16: a kernel's loop over floats, on a few widened at a time, its results rounded.
+constexpr int64_t widened_elements = 512;
+
+static inline void call_widened(const void* self, int64_t n, uint16_t* out, const uint16_t* a) {
+  const auto& body = *static_cast<const Body<float, float>*>(self);
+  alignas(64) float x[widened_elements], y[widened_elements];
+  for (int64_t i = 0; i < n; i += widened_elements) {
+    const int64_t m = shorter(widened_elements, n - i);
+    simd::widen_bfloat16(m, x, a + i);
+    body.call(body.self, m, y, x);
+    simd::narrow_bfloat16(m, out + i, y);
+  }
+}
+static inline void call_widened(const void* self, int64_t n, uint16_t* out, const uint16_t* a, const uint16_t* b) {
+  const auto& body = *static_cast<const Body<float, float, float>*>(self);
+  alignas(64) float x[widened_elements], y[widened_elements], z[widened_elements];
+  for (int64_t i = 0; i < n; i += widened_elements) {
+    const int64_t m = shorter(widened_elements, n - i);
+    simd::widen_bfloat16(m, x, a + i);
+    simd::widen_bfloat16(m, y, b + i);
+    body.call(body.self, m, z, x, y);
+    simd::narrow_bfloat16(m, out + i, z);
+  }
+}
+static inline void run(Context& context, const View& out, const View& a, Body<float, float> body) {
+  if (out.dtype != DType::bfloat16) return run<float, float>(context, out, a, body);
+  if (!expect(context, a.dtype == out.dtype, "elementwise: the dtypes differ")) return;
+  run<uint16_t, uint16_t>(context, out, a, {call_widened, &body});
+}
+static inline void run(Context& context, const View& out, const View& a, const View& b,
+                       Body<float, float, float> body) {
+  if (out.dtype != DType::bfloat16) return run<float, float, float>(context, out, a, b, body);
+  if (!expect(context, a.dtype == out.dtype && b.dtype == out.dtype, "elementwise: the dtypes differ")) return;
+  run<uint16_t, uint16_t, uint16_t>(context, out, a, b, {call_widened, &body});
+}
+
 // out = body(n, Out*, const A*, ...) over one, two or three inputs.
 template <class Out, class A, class F>
 static inline void each(Context& context, const View& out, const View& a, const F& body) {
@@ -162,16 +199,16 @@ static inline void map_binary(Context& context, const View& out, const View& a, 
   each<T, T, T>(context, out, a, b, [op](int64_t n, T* o, const T* p, const T* q) { map_registers(op, n, o, p, q); });
 }
 
-// For kernels of float32 and int32: op takes registers of either. A dtype of another size is refused.
+// For kernels of floats and int32: op takes registers of either. A dtype of another size is refused.
 template <class Op>
 static inline void map_unary_numeric(Context& context, const View& out, const View& x, const Op& op) {
-  if (out.dtype == DType::float32) return map_unary<float>(context, out, x, op);
-  map_unary<int32_t>(context, out, x, op);
+  if (out.dtype == DType::int32) return map_unary<int32_t>(context, out, x, op);
+  map_unary<float>(context, out, x, op);
 }
 template <class Op>
 static inline void map_binary_numeric(Context& context, const View& out, const View& a, const View& b, const Op& op) {
-  if (out.dtype == DType::float32) return map_binary<float>(context, out, a, b, op);
-  map_binary<int32_t>(context, out, a, b, op);
+  if (out.dtype == DType::int32) return map_binary<int32_t>(context, out, a, b, op);
+  map_binary<float>(context, out, a, b, op);
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA

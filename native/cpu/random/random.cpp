@@ -7,6 +7,7 @@
 // ten times that. Dropout reads 4 bytes and writes 4 bytes an element, and keeps no mask: its backward is itself at
 // the same position.
 #include "../../generated/kernels.h"
+#include "../simd/half.h"
 #include "normal.h"
 #include "philox.h"
 
@@ -44,8 +45,9 @@ bool is_dense(const View& view) {
 }
 
 // Copies elements [start, start + count), in row-major order, of a view that is not dense.
-void copy_elements(float* to, const View& view, int64_t start, int64_t count) {
-  const float* from = pointer<const float>(view);
+template <class T>
+void copy_elements(T* to, const View& view, int64_t start, int64_t count) {
+  const T* from = pointer<const T>(view);
   const int last = view.ndim - 1;
   int64_t index[max_dims];
   for (int d = last; d >= 0; d--) {
@@ -112,29 +114,41 @@ void dropout(Context& context, const View& out, const View& x, const Philox& ran
     record_error(context, ErrorCode::value, "dropout: p is %g; it must lie in [0, 1]", p);
     return;
   }
-  float* const to = pointer<float>(out);
-  const bool dense = is_dense(x);
+  if (!expect(context, out.dtype == x.dtype && (x.dtype == DType::float32 || x.dtype == DType::bfloat16),
+              "dropout: expected float32 or bfloat16"))
+    return;
+  const bool half = out.dtype == DType::bfloat16, dense = is_dense(x);
   // Scaled in float64: one rounding, as in the reference.
   const double scale = 1.0 / (1.0 - p);
   const uint64_t threshold = random::drop_threshold(p);
   if (threshold > UINT32_MAX) {  // everything is dropped
+    const int64_t size = half ? 2 : 4;
     for_words(context, out.count, random, [=](const uint32_t*, int64_t start, int64_t count) {
-      memset(to + start, 0, sizeof(float) * size_t(count));
+      memset(pointer<char>(out) + start * size, 0, size_t(count * size));
     });
     return;
   }
   const uint32_t bound = uint32_t(threshold);
   for_words(context, out.count, random, [&](const uint32_t* words, int64_t start, int64_t count) {
-    float gathered[buffer_words];
-    const float* from = pointer<const float>(x) + start;
-    if (!dense) {
-      copy_elements(gathered, x, start, count);
-      from = gathered;
+    float numbers[buffer_words];
+    const float* from = numbers;
+    float* to = numbers;
+    if (half) {
+      uint16_t halves[buffer_words];
+      if (!dense) copy_elements(halves, x, start, count);
+      simd::widen_bfloat16(count, numbers, dense ? pointer<const uint16_t>(x) + start : halves);
+    } else {
+      to = pointer<float>(out) + start;
+      if (dense)
+        from = pointer<const float>(x) + start;
+      else
+        copy_elements(numbers, x, start, count);
     }
     for (int64_t i = 0; i < count; i++) {
       const float kept = float(double(from[i]) * scale);
-      to[start + i] = words[i] < bound ? 0.0f : kept;
+      to[i] = words[i] < bound ? 0.0f : kept;
     }
+    if (half) simd::narrow_bfloat16(count, pointer<uint16_t>(out) + start, numbers);
   });
 }
 

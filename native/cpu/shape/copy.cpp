@@ -110,6 +110,19 @@ void copy_any(Context& context, const View& dst, const View& src) {
 }
 
 template <class T>
+void add_to(int64_t n, T* to, const T* from) {
+  map_registers([](auto a, auto b) { return a + b; }, n, to, static_cast<const T*>(to), from);
+}
+// bfloat16.
+void add_to(int64_t n, uint16_t* to, const uint16_t* from) {
+  float sum[block_size], terms[block_size];
+  simd::widen_bfloat16(n, sum, to);
+  simd::widen_bfloat16(n, terms, from);
+  add_to<float>(n, sum, terms);
+  simd::narrow_bfloat16(n, to, sum);
+}
+
+template <class T>
 void accumulate_range(const Reader<T>& to, const Reader<T>& from, int64_t start, int64_t end) {
   alignas(64) T read[block_size], staged[block_size];
   prepare_buffer(from, shorter(block_size, end - start), read);
@@ -118,8 +131,7 @@ void accumulate_range(const Reader<T>& to, const Reader<T>& from, int64_t start,
     T* direct = place(to, start, n);
     if (!direct) gather_block(to, start, n, staged);
     T* target = direct ? direct : staged;
-    map_registers([](auto a, auto b) { return a + b; }, n, target, static_cast<const T*>(target),
-                  read_block(from, start, n, read));
+    add_to(n, target, read_block(from, start, n, read));
     if (!direct) scatter_block(to, start, n, staged);
     start += n;
   }
@@ -144,9 +156,16 @@ void copy_into(Context& context, const View& dst, const View& src) { copy_any(co
 void accumulate(Context& context, const View& dst, const View& src) {
   if (!expect(context, same_shape(dst, src) && dst.dtype == src.dtype, "accumulate: shapes or dtypes differ")) return;
   if (dst.count == 0) return;
-  if (dst.dtype == DType::float32) return accumulate_as<float>(context, dst, src);
-  if (expect(context, dst.dtype == DType::int32, "accumulate: expected float32 or int32"))
-    accumulate_as<int32_t>(context, dst, src);
+  switch (dst.dtype) {
+    case DType::float32:
+      return accumulate_as<float>(context, dst, src);
+    case DType::bfloat16:
+      return accumulate_as<uint16_t>(context, dst, src);
+    case DType::int32:
+      return accumulate_as<int32_t>(context, dst, src);
+    default:
+      return record_error(context, ErrorCode::internal, "accumulate: expected float32, bfloat16 or int32");
+  }
 }
 
 // Each input is copied into its part of out.

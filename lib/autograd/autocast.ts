@@ -1,0 +1,74 @@
+/**
+ * Mixed precision as a mode: while it is on, each operator gets its inputs in the dtypes that its policy asks for. Knows no
+ * operator: policies stand in the records (from the table of kernels), conversions come from `ops`.
+ */
+import { type DType, isConvertible, type Precision } from '../core/dtype.js'
+import { ValueError } from '../core/errors.js'
+import type { Tensor } from '../core/tensor.js'
+import { gradientArithmetic } from './arithmetic.js'
+
+export type AutocastDType = 'bfloat16' | 'float32'
+
+let active: AutocastDType | null = null
+
+/** The dtype of the innermost autocast, or null outside of all. */
+export function autocastDType(): AutocastDType | null {
+  return active
+}
+
+export function withAutocast<R>(dtype: AutocastDType | null, fn: () => R): R {
+  const before = active
+  active = dtype
+  try {
+    return fn()
+  } finally {
+    active = before
+  }
+}
+
+/**
+ * Runs a synchronous function in mixed precision: matrix products take and give `dtype` ('bfloat16': half the memory, and
+ * twice the speed where the processor has dot products for it; sums stay float32), norms, softmax, losses and reductions
+ * float32, everything else the widest of its inputs. Results have these dtypes; convert with `.to('float32')` where a fixed
+ * one is needed. 'float32' inside of an autocast turns it off: products run in float32, whatever they are given.
+ *
+ * Parameters stay float32, and so do their gradients and the optimiser's state. The bfloat16 copy that a product reads of
+ * a parameter is kept beside it and written by the optimiser's step. The backward pass runs in the dtypes of the forward
+ * pass, inside or outside. Throws ValueError for another dtype, and if `fn` returns a promise.
+ */
+export function autocast<R>(dtype: AutocastDType, fn: () => R): R {
+  if (dtype !== 'bfloat16' && dtype !== 'float32')
+    throw new ValueError('autocast', `dtype is '${String(dtype)}', but must be 'bfloat16' or 'float32'`)
+  if (typeof fn !== 'function') throw new ValueError('autocast', `needs a function to run, but got ${typeof fn}`)
+  const result = withAutocast(dtype, fn)
+  if (result instanceof Promise)
+    throw new ValueError('autocast', 'the function returned a promise; autocast is synchronous: await outside of it')
+  return result
+}
+
+/** The inputs in the dtypes of the policy; `precise` ones stay float32 under `low`. Calls in float64 are left alone. */
+export function autocastInputs(
+  policy: Precision,
+  precise: readonly number[],
+  inputs: readonly (Tensor | null)[],
+  low: AutocastDType,
+): readonly (Tensor | null)[] {
+  const target = policy === 'low' ? low : policy === 'float32' ? 'float32' : widest(inputs)
+  if (target === null || inputs.some((input) => input?.dtype === 'float64')) return inputs
+  return inputs.map((input, i) => {
+    const wanted = precise.includes(i) ? 'float32' : target
+    if (input === null || input.dtype === wanted || !isConvertible(input.dtype)) return input
+    return gradientArithmetic().convert(input, wanted)
+  })
+}
+
+/** float32 where floats meet, null where there is nothing to do. */
+function widest(inputs: readonly (Tensor | null)[]): DType | null {
+  let found: DType | null = null
+  for (const input of inputs) {
+    if (input === null || !isConvertible(input.dtype)) continue
+    if (found !== null && found !== input.dtype) return 'float32'
+    found = input.dtype
+  }
+  return null
+}

@@ -1,0 +1,29 @@
+/** The bfloat16 copies of parameters that autocast reads: a step writes them while it has the new values in registers. */
+import type { Shadow } from '../core/storage.js'
+import { Tensor } from '../core/tensor.js'
+
+/**
+ * A parameter's copy, if the step is to write it: current, and read since the last step. One that autocast no longer reads
+ * is let go, so that training in float32 pays nothing for it.
+ */
+export function writableShadow({ storage, numel, isContiguous }: Tensor): Shadow | null {
+  const { shadow } = storage
+  if (shadow === null || shadow.storage.freed) return null
+  if (!shadow.used) {
+    storage.shadow = null
+    shadow.storage.device.free(shadow.storage)
+    return null
+  }
+  return shadow.version === storage.version && numel === storage.count && isContiguous ? shadow : null
+}
+
+export function shadowView({ shape, strides, offset }: Tensor, shadow: Shadow): Tensor {
+  return new Tensor(shadow.storage, shape, strides, offset)
+}
+
+/** After the step, when the parameter has its new version. */
+export function shadowWritten({ storage }: Tensor, shadow: Shadow, writer: string): void {
+  shadow.storage.markWritten(writer)
+  shadow.version = storage.version
+  shadow.used = false
+}
