@@ -144,8 +144,7 @@ export class Pass {
       }
       for (const gradient of shared) this.#letGo((gradient as Tensor).storage)
     })
-    for (const gradient of gradients)
-      if (gradient && !passedOn.has(gradient.storage)) this.#letGo(gradient.storage)
+    for (const gradient of gradients) if (gradient && !passedOn.has(gradient.storage)) this.#letGo(gradient.storage)
     for (const storage of passedOn) if (this.#owned.get(storage) === 0) this.#letGo(storage)
     if (!this.#options.retainGraph) node.release()
   }

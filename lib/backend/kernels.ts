@@ -224,11 +224,17 @@ export const kernels = {
     family: 'indexing',
     args: { dx: 'out T', dy: 'in T', index: 'in int32', dim: 'integer', skip: 'integer' },
     T: float,
+    precision: 'float32',
   },
   /** out[i][j][k] = x[i][j][index[i][j][k]] (dim 2); index may be smaller than x in the other dimensions */
   gather: { family: 'indexing', args: { out: 'out T', x: 'in T', index: 'in int32', dim: 'integer' }, T: every },
   /** dx = 0, then dx[i][j][index[i][j][k]] += dy[i][j][k] (dim 2) */
-  scatter_add: { family: 'indexing', args: { dx: 'out T', dy: 'in T', index: 'in int32', dim: 'integer' }, T: float },
+  scatter_add: {
+    family: 'indexing',
+    args: { dx: 'out T', dy: 'in T', index: 'in int32', dim: 'integer' },
+    T: float,
+    precision: 'float32',
+  },
 
   // matmul ----------------------------------------------------------------------------------------------------------
   /** out[.., M, N] = a[.., M, K] b[.., K, N] (+ bias[N]); a and b have out's rank, batch dimensions broadcast by stride 0.
@@ -253,12 +259,14 @@ export const kernels = {
     args: { dx: 'out T', dy: 'in T', weight: 'in T', ...conv2d },
     T: float,
     work: 'heavy',
+    precision: 'float32',
   },
   conv2d_weight_gradient: {
     family: 'conv',
     args: { dweight: 'out T', dy: 'in T', x: 'in T', ...conv2d },
     T: float,
     work: 'heavy',
+    precision: 'float32',
   },
 
   // pool ------------------------------------------------------------------------------------------------------------
@@ -269,14 +277,24 @@ export const kernels = {
     T: float,
     precision: 'float32',
   },
-  max_pool2d_backward: { family: 'pool', args: { dx: 'out T', dy: 'in T', indices: 'in int32' }, T: float },
+  max_pool2d_backward: {
+    family: 'pool',
+    args: { dx: 'out T', dy: 'in T', indices: 'in int32' },
+    T: float,
+    precision: 'float32',
+  },
   avg_pool2d_forward: {
     family: 'pool',
     args: { out: 'out T', x: 'in T', ...avgPool2d },
     T: float,
     precision: 'float32',
   },
-  avg_pool2d_backward: { family: 'pool', args: { dx: 'out T', dy: 'in T', ...avgPool2d }, T: float },
+  avg_pool2d_backward: {
+    family: 'pool',
+    args: { dx: 'out T', dy: 'in T', ...avgPool2d },
+    T: float,
+    precision: 'float32',
+  },
 
   // norm ------------------------------------------------------------------------------------------------------------
   /** x is [N, C, L]; statistics [C] over N and L. training: of the batch, and running = (1 - momentum) running +

@@ -1,7 +1,8 @@
 /** What autocast converts with: as `cast`, but the bfloat16 copy of a parameter is kept beside it and reused. */
+import { autocastDType } from '../autograd/autocast.js'
 import { apply, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
-import type { DType } from '../core/dtype.js'
+import { type DType, isConvertible } from '../core/dtype.js'
 import { keep, outsideFrames } from '../core/scope.js'
 import type { Storage } from '../core/storage.js'
 import { denseTensor, Tensor } from '../core/tensor.js'
@@ -32,6 +33,11 @@ const lower: OperatorRecord<DType> = defineOperator<DType>({
 
 export function convert(x: Tensor, dtype: DType): Tensor {
   return x.dtype === dtype ? x : apply(lower, [x], dtype)
+}
+
+/** For what is made of several operators and is to run in float32 as a whole. */
+export function precise(x: Tensor): Tensor {
+  return autocastDType() !== null && isConvertible(x.dtype) ? convert(x, 'float32') : x
 }
 
 /** The bfloat16 copy of a storage: made when first asked for, and again after writes that did not write it too. */

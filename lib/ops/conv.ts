@@ -127,6 +127,7 @@ function gradientSpec(op: string, dy: Tensor, shape: Shape): TensorSpec {
 /** dx from (dy, weight): linear in both, so that its gradients are a convolution and a weight gradient. */
 const inputGradient: OperatorRecord<ConvGradient> = defineOperator<ConvGradient>({
   name: 'conv2d_input_gradient',
+  precision: kernels.conv2d_input_gradient.precision,
   infer: ([dy], { shape }) => gradientSpec('conv2d_input_gradient', dy as Tensor, shape),
   cost: ([dy, weight]) => cost((dy as Tensor).shape, (weight as Tensor).shape),
   forward(inputs, { shape, ...attrs }, [spec]) {
@@ -151,6 +152,7 @@ const inputGradient: OperatorRecord<ConvGradient> = defineOperator<ConvGradient>
 /** dweight from (dy, x). */
 const weightGradient: OperatorRecord<ConvGradient> = defineOperator<ConvGradient>({
   name: 'conv2d_weight_gradient',
+  precision: kernels.conv2d_weight_gradient.precision,
   infer: ([dy], { shape }) => gradientSpec('conv2d_weight_gradient', dy as Tensor, shape),
   cost: ([dy], { shape }) => cost((dy as Tensor).shape, shape),
   forward(inputs, { shape, ...attrs }, [spec]) {

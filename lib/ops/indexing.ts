@@ -8,10 +8,12 @@ import {
   type TensorSpec,
 } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
+import { kernels } from '../backend/kernels.js'
 import { formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { normalizeDim, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { floating } from './elementwise/common.js'
+import { castTo } from './elementwise/functions.js'
 import { reshape } from './shape.js'
 
 const noSkip = -1
@@ -22,6 +24,11 @@ function checkIndex(op: string, index: Tensor): void {
 
 function withSize(shape: Shape, dim: number, size: number): Shape {
   return shape.map((s, i) => (i === dim ? size : s))
+}
+
+/** Gradients are added up in float32. */
+function summable(gradient: Tensor): Tensor {
+  return gradient.dtype === 'bfloat16' ? castTo(gradient, 'float32') : gradient
 }
 
 interface Select {
@@ -50,13 +57,11 @@ const selectRecord: OperatorRecord<Select> = defineOperator<Select>({
   },
   gradient: {
     saves: () => ({ inputs: [1] }),
-    backward: (ctx, [g]) => [
-      apply(indexAddRecord, [g as Tensor, ctx.input(1)], {
-        ...ctx.attrs,
-        size: ctx.spec(0).shape[ctx.attrs.dim] as number,
-      }),
-      null,
-    ],
+    backward(ctx, [g]) {
+      const size = ctx.spec(0).shape[ctx.attrs.dim] as number
+      const sums = apply(indexAddRecord, [summable(g as Tensor), ctx.input(1)], { ...ctx.attrs, size })
+      return [castTo(sums, ctx.gradientDType(0)), null]
+    },
   },
 })
 
@@ -65,6 +70,7 @@ const indexAddRecord: OperatorRecord<Select & { readonly size: number }> = defin
   Select & { readonly size: number }
 >({
   name: 'index_add',
+  precision: kernels.index_add.precision,
   infer(inputs, { dim, size }) {
     const [dy] = inputs as [Tensor, Tensor]
     checkDType('indexAdd', 'the gradient', dy, floating)
@@ -140,10 +146,10 @@ const gatherRecord: OperatorRecord<number> = defineOperator<number>({
   },
   gradient: {
     saves: () => ({ inputs: [1] }),
-    backward: (ctx, [g]) => [
-      apply(scatterAddRecord, [g as Tensor, ctx.input(1)], { dim: ctx.attrs, shape: ctx.spec(0).shape }),
-      null,
-    ],
+    backward(ctx, [g]) {
+      const attrs = { dim: ctx.attrs, shape: ctx.spec(0).shape }
+      return [castTo(apply(scatterAddRecord, [summable(g as Tensor), ctx.input(1)], attrs), ctx.gradientDType(0)), null]
+    },
   },
 })
 
@@ -155,6 +161,7 @@ interface Scatter {
 /** The transpose of gather. */
 const scatterAddRecord: OperatorRecord<Scatter> = defineOperator<Scatter>({
   name: 'scatter_add',
+  precision: kernels.scatter_add.precision,
   infer([dy], { shape }) {
     checkDType('scatterAdd', 'the gradient', dy as Tensor, floating)
     return { shape, dtype: (dy as Tensor).dtype }

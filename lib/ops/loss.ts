@@ -12,6 +12,7 @@ import { kernels } from '../backend/kernels.js'
 import { Faults, formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
+import { precise } from './autocast.js'
 import { floating } from './elementwise/common.js'
 import { add, castTo, div, mul, ne, neg, square, sub, where } from './elementwise/index.js'
 import { gather, indexSelect } from './indexing.js'
@@ -170,5 +171,5 @@ export function mseLoss(input: Tensor, target: Tensor, { reduction = 'mean' }: {
       `input is ${formatShape(input.shape)}, target is ${formatShape(target.shape)}; they must be equal`,
       [input.shape, target.shape],
     )
-  return reduceLoss(square(sub(input, target)), reduction)
+  return reduceLoss(square(sub(precise(input), precise(target))), reduction)
 }

@@ -95,6 +95,7 @@ function gradientSpec(op: string, dy: Tensor, shape: Shape): TensorSpec {
 /** Gradients put back where the maxima were. */
 const maxUnpoolRecord: OperatorRecord<Shape> = defineOperator<Shape>({
   name: 'max_pool2d_backward',
+  precision: kernels.max_pool2d_backward.precision,
   infer: ([dy], shape) => gradientSpec('max_pool2d_backward', dy as Tensor, shape),
   forward(inputs, shape, [spec]) {
     const [dy, indices] = inputs as [Tensor, Tensor]
@@ -134,6 +135,7 @@ const avgUnpoolRecord: OperatorRecord<AvgPool & { readonly shape: Shape }> = def
   AvgPool & { readonly shape: Shape }
 >({
   name: 'avg_pool2d_backward',
+  precision: kernels.avg_pool2d_backward.precision,
   infer: ([dy], { shape }) => gradientSpec('avg_pool2d_backward', dy as Tensor, shape),
   forward([dy], { shape, ...attrs }, [spec]) {
     const dx = empty((dy as Tensor).device, shape, (spec as TensorSpec).dtype, 'avgPool2d backward')

@@ -287,6 +287,30 @@ void test_functions() {
   for (const Binary& f : binary) two(f);
 }
 
+// bfloat16 is float32, widened before and rounded after.
+void test_halves() {
+  const auto check_halves = [](const std::string& name, const Sizes& sizes, Layout layout, double low, double high,
+                               const auto& kernel) {
+    const std::string what = name + " of bfloat16 " + text(sizes) + " layout " + std::to_string(int(layout));
+    Array a(sizes, DType::bfloat16, layout), b(sizes, DType::bfloat16), out(sizes, DType::bfloat16);
+    Array wide_a(sizes, DType::float32), wide_b(sizes, DType::float32), exact(sizes, DType::float32);
+    fill_pairs(a, b, low, high);
+    for (int64_t i = 0; i < a.size(); i++) wide_a.set(i, a.get(i)), wide_b.set(i, b.get(i));
+    run(what, exact, [&](Context& c) { kernel(c, exact.view, wide_a.view, wide_b.view); });
+    run(what, out, [&](Context& c) { kernel(c, out.view, a.view, b.view); });
+    check_equal(what, out, [&](int64_t i) { return as_dtype(DType::bfloat16, exact.get(i)); });
+  };
+  for (const Unary& f : unary)
+    check_halves(f.name, {37, 31}, Layout::transposed, f.low, f.high,
+                 [&](Context& c, const View& out, const View&, const View& b) { f.kernel(c, out, b); });
+  for (const Binary& f : backward) check_halves(f.name, {37, 31}, Layout::sliced, f.low, f.high, f.kernel);
+  for (const Binary& f : binary) check_halves(f.name, {37, 31}, Layout::flipped, f.low, f.high, f.kernel);
+  for (const Sizes& sizes : {Sizes{}, Sizes{0}, Sizes{1}, Sizes{511}, Sizes{513}, Sizes{2, 3, 4, 5}, Sizes{70001},
+                             Sizes{301, 257}, Sizes{4099, 2049}})
+    for (Layout layout : {Layout::dense, Layout::rotated, Layout::repeated, Layout::uniform})
+      check_halves("mul", sizes, layout, -3, 3, isa::mul);
+}
+
 int32_t wrap(int64_t x) { return int32_t(uint32_t(uint64_t(x))); }
 
 void test_integers() {
@@ -401,6 +425,9 @@ void test_wrong_calls() {
   check_refused("add of other sizes", out, [&](Context& c) { isa::add(c, out.view, a.view, b.view); });
   check_refused("add of another rank", out, [&](Context& c) { isa::add(c, out.view, a.view, small.view); });
   check_refused("add of bytes", out, [&](Context& c) { isa::add(c, out.view, a.view, bytes.view); });
+  Array half({2, 3}, DType::bfloat16), other({2, 3}, DType::float16);
+  check_refused("add of two dtypes", half, [&](Context& c) { isa::add(c, half.view, half.view, a.view); });
+  check_refused("exp of float16 to bfloat16", half, [&](Context& c) { isa::exp(c, half.view, other.view); });
   check_refused("add to bytes", bytes, [&](Context& c) { isa::add(c, bytes.view, a.view, a.view); });
   check_refused("exp of other sizes", out, [&](Context& c) { isa::exp(c, out.view, b.view); });
   check_refused("relu_backward of other sizes", out,
@@ -415,6 +442,7 @@ void test_wrong_calls() {
 
 int main() {
   test_functions();
+  test_halves();
   test_integers();
   test_comparisons();
   test_layouts();

@@ -32,6 +32,41 @@ struct List {
 
 constexpr ViewList nothing{nullptr, 0};
 
+// Copies in bfloat16 of the first tensors of a list, with something behind each that must stay.
+struct Shadows {
+  static constexpr size_t count = tensor_count - 2;
+  static constexpr uint16_t guard = 0xA5A5;
+  std::vector<std::vector<uint16_t>> halves;
+  std::vector<View> views;
+
+  explicit Shadows(const List& list) {
+    for (size_t t = 0; t < count; t++) {
+      halves.emplace_back(list.tensors[t]->size() + 8, guard);
+      views.push_back(list.views[t]);
+    }
+    for (size_t t = 0; t < count; t++) {
+      views[t].dtype = DType::bfloat16;
+      views[t].data = halves[t].data();
+    }
+  }
+  ViewList list() const { return {views.data(), int64_t(count)}; }
+
+  // Whether each is its tensor, rounded to nearest, ties to even.
+  bool follow(List& list) const {
+    for (size_t t = 0; t < count; t++) {
+      for (size_t i = 0; i < list[t].size(); i++) {
+        uint32_t bits;
+        memcpy(&bits, &list[t][i], sizeof bits);
+        const uint32_t rest = bits & 0xffff, odd = bits >> 16 & 1;
+        if (halves[t][i] != uint16_t((bits >> 16) + (rest > 0x8000 || (rest == 0x8000 && odd)))) return false;
+      }
+      for (size_t i = list[t].size(); i < halves[t].size(); i++)
+        if (halves[t][i] != guard) return false;
+    }
+    return true;
+  }
+};
+
 std::vector<Floats*> all_of(std::initializer_list<List*> lists) {
   std::vector<Floats*> all;
   for (List* list : lists) all.insert(all.end(), list->pointers.begin(), list->pointers.end());
@@ -50,10 +85,11 @@ void test_sgd(double momentum, double dampening, double decay, bool nesterov, bo
            dampening, decay, nesterov, maximize, first);
   const double lr = 0.05;
   List p(1, 1, 0), g(50, 2, 0), b(100, 1, 0);
+  const Shadows shadows(p);
   const auto old_p = copy_of(p), old_b = copy_of(b);
   run<float>(what, all_of({&p, &b}), [&](Context& c) {
     FIRESTEEL_ISA::sgd(c, p.list(), g.list(), momentum != 0 ? b.list() : nothing, lr, momentum, dampening, decay,
-                       nesterov, maximize, first);
+                       nesterov, maximize, first, first ? nothing : shadows.list());
   });
   bool right = true;
   for (size_t t = 0; t < tensor_count; t++)
@@ -68,6 +104,7 @@ void test_sgd(double momentum, double dampening, double decay, bool nesterov, bo
               near(p[t][i], x - lr * move, epsilon * (fabs(x) + 8 * lr * (fabs(d) + 1)));
     }
   check(right, what);
+  check(first || shadows.follow(p), std::string(what) + ": shadows");
 }
 
 void test_adam(bool decoupled, bool amsgrad, bool maximize, double decay, int64_t step) {
@@ -76,10 +113,11 @@ void test_adam(bool decoupled, bool amsgrad, bool maximize, double decay, int64_
            maximize, decay, (long long)step);
   const double lr = 1e-2, beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
   List p(1, 1, 0), g(50, 2, 0), m(100, 1, 0), v(150, 0.4f, 0.5), most(200, 0.4f, 0.5);
+  const Shadows shadows(p);
   const auto old_p = copy_of(p), old_m = copy_of(m), old_v = copy_of(v), old_most = copy_of(most);
   run<float>(what, all_of({&p, &m, &v, &most}), [&](Context& c) {
     FIRESTEEL_ISA::adam(c, p.list(), g.list(), m.list(), v.list(), amsgrad ? most.list() : nothing, lr, beta1, beta2,
-                        eps, decay, decoupled, maximize, step);
+                        eps, decay, decoupled, maximize, step, shadows.list());
   });
   const double correction1 = 1 - pow(beta1, double(step)), correction2 = 1 - pow(beta2, double(step));
   bool right = true;
@@ -100,6 +138,7 @@ void test_adam(bool decoupled, bool amsgrad, bool maximize, double decay, int64_
           near(p[t][i], x - move, 2 * epsilon * fabs(x) + 16 * epsilon * fabs(move) * (1 + (fabs(d) + 1) / fabs(mean)));
     }
   check(right, what);
+  check(shadows.follow(p), std::string(what) + ": shadows");
 }
 
 void test_norm(double p) {
@@ -153,9 +192,19 @@ void test_special() {
         "p = 0 is refused");
   const ViewList fewer{x.views.data(), int64_t(tensor_count) - 1};
   check(error_of([&](Context& c) {
-          FIRESTEEL_ISA::sgd(c, x.list(), fewer, nothing, 0.1, 0, 0, 0, false, false, true);
+          FIRESTEEL_ISA::sgd(c, x.list(), fewer, nothing, 0.1, 0, 0, 0, false, false, true, nothing);
         }).code == ErrorCode::internal,
         "lists of different lengths are refused");
+  const Shadows shadows(x);
+  const ViewList two{x.views.data(), 2}, other{shadows.views.data() + 1, 2};
+  check(error_of([&](Context& c) {
+          FIRESTEEL_ISA::sgd(c, two, two, nothing, 0.1, 0, 0, 0, false, false, true, shadows.list());
+        }).code == ErrorCode::internal,
+        "more shadows than parameters are refused");
+  check(error_of([&](Context& c) {
+          FIRESTEEL_ISA::sgd(c, two, two, nothing, 0.1, 0, 0, 0, false, false, true, other);
+        }).code == ErrorCode::internal,
+        "shadows of other sizes are refused");
 }
 
 }  // namespace

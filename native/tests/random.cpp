@@ -2,6 +2,7 @@
 // (tests/unit/random.test.ts holds the same digests), numbers against their formulas, the normal distribution against
 // erfc.
 #include "../cpu/random/normal.h"
+#include "arrays.h"
 #include "tensors.h"
 
 namespace {
@@ -141,6 +142,21 @@ void test_dropout(int64_t rows, int64_t columns) {
   }
 }
 
+// bfloat16 is float32, widened before and rounded after; dense and strided.
+void test_half_dropout(int64_t rows, int64_t columns) {
+  for (double p : {0.0, 0.3, 1.0})
+    for (Layout layout : {Layout::dense, Layout::transposed, Layout::sliced}) {
+      const std::string what = "dropout of bfloat16 " + std::to_string(columns) + " by " + std::to_string(p);
+      Array x({rows, columns}, DType::bfloat16, layout), out({rows, columns}, DType::bfloat16);
+      Array wide({rows, columns}, DType::float32), exact({rows, columns}, DType::float32);
+      randomise(x, 3);
+      for (int64_t i = 0; i < x.size(); i++) wide.set(i, x.get(i));
+      run(what, exact, [&](Context& c) { FIRESTEEL_ISA::dropout(c, exact.view, wide.view, position, p); });
+      run(what, out, [&](Context& c) { FIRESTEEL_ISA::dropout(c, out.view, x.view, position, p); });
+      check_equal(what, out, [&](int64_t i) { return as_dtype(DType::bfloat16, exact.get(i)); });
+    }
+}
+
 // What tests/unit/random.test.ts computes from the reference kernels.
 void test_digests() {
   const int64_t count = 10007;
@@ -183,6 +199,7 @@ int main() {
   test_normal_quantile();
   for (int64_t count : {0, 1, 5, 31, 767, 768, 769, 16383, 16385, 50001}) test_numbers(count);
   for (int64_t columns : {1, 3, 770}) test_dropout(37, columns);
+  for (int64_t columns : {0, 1, 770}) test_half_dropout(37, columns);
   test_dropout(0, 5);
   test_digests();
   test_errors();

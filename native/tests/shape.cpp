@@ -144,14 +144,17 @@ void test_accumulate() {
                              Sizes{0, 3}, Sizes{2, 3, 4, 5}, Sizes{64, 70}, Sizes{301, 257}})
     for (Layout to_layout : own_layouts)
       for (Layout from_layout : all_layouts) {
-        const DType dtype = ++round % 2 ? DType::float32 : DType::int32;
+        const DType dtypes[] = {DType::float32, DType::int32, DType::bfloat16}, dtype = dtypes[++round % 3];
         Array x(sizes, dtype, from_layout), out(sizes, dtype, to_layout), before(sizes, dtype);
         randomise(x, 6, 1e6);
         randomise(before, 7, 2e7);
         for (int64_t i = 0; i < out.size(); i++) out.set(i, before.get(i));
         const std::string what = describe("accumulate", sizes, dtype, to_layout, dtype, from_layout);
         run(what, out, [&](Context& c) { isa::accumulate(c, out.view, x.view); });
-        check_equal(what, out, [&](int64_t i) { return as_dtype(dtype, before.get(i) + x.get(i)); });
+        check_equal(what, out, [&](int64_t i) {
+          const double sum = before.get(i) + x.get(i);
+          return as_dtype(dtype, is_float(dtype) ? as_dtype(DType::float32, sum) : sum);
+        });
       }
 }
 

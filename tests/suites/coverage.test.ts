@@ -10,6 +10,7 @@ import { allCases, asList, casesFor, deviceNames, devices, make, nameOf, valuesO
 /** Operators without a case here, and where they are tested. */
 const elsewhere: { readonly [op: string]: string } = {
   transfer: 'needs two devices: autograd.test.ts',
+  lower: 'what autocast converts with: autocast.test.ts',
 }
 
 const differentiable = (record: AnyOperator) => !('differentiable' in record.gradient)
