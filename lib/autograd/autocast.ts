@@ -27,10 +27,10 @@ export function withAutocast<R>(dtype: AutocastDType | null, fn: () => R): R {
 }
 
 /**
- * Runs a synchronous function in mixed precision: matrix products take and give `dtype` ('bfloat16': half the memory, and
- * twice the speed where the processor has dot products for it; sums stay float32), norms, softmax, losses and reductions
- * float32, everything else the widest of its inputs. Results have these dtypes; convert with `.to('float32')` where a fixed
- * one is needed. 'float32' inside of an autocast turns it off: products run in float32, whatever they are given.
+ * Runs a synchronous function in mixed precision: matrix products take and give `dtype` ('bfloat16'; their sums are float32),
+ * norms, softmax, losses and reductions run in float32, everything else in the widest of its inputs. Results have these
+ * dtypes; convert with `.to('float32')` where a fixed one is needed. 'float32' inside of an autocast turns it off: products
+ * run in float32, whatever they are given.
  *
  * Parameters stay float32, and so do their gradients and the optimiser's state. The bfloat16 copy that a product reads of
  * a parameter is kept beside it and written by the optimiser's step. The backward pass runs in the dtypes of the forward

@@ -5,6 +5,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { autocastDType } from '../../lib/autograd/autocast.js'
 import { NativeDevice } from '../../lib/backend/native/device.js'
+import { applyLora } from '../../lib/finetune/index.js'
 import * as f from '../../lib/index.js'
 import type { Case } from '../cases/case.js'
 import {
@@ -313,6 +314,36 @@ describe.each(devices.map((device) => [device.name, device] as const))(
       const copies = [...model.parameters()].map((p) => p.storage.shadow?.storage)
       f.scope(() => void lossOf(model, x))
       expect([...model.parameters()].map((p) => p.storage.shadow?.storage)).toEqual(copies)
+    })
+
+    it('serve LoRA, whose base is frozen', () => {
+      const model = make()
+      applyLora(model, { rank: 2, alpha: 4, targetModules: ['0', '3'] })
+      f.noGrad(() => {
+        for (const [name, p] of model.namedParameters())
+          if (name.includes('lora_B')) p.copy_(f.mul(f.randn(p.shape), 0.1))
+      })
+      const optimizer = new f.optim.AdamW(model.parameters(), { lr: 1e-2 })
+      const x = input()
+      const losses: number[] = []
+      let kernels: readonly string[] = []
+      for (let i = 0; i < 4; i++)
+        kernels = f
+          .trace(
+            () =>
+              f.scope(() => {
+                const loss = lossOf(model, x)
+                loss.backward()
+                optimizer.step()
+                optimizer.zeroGrad()
+                losses.push(loss.item())
+              }),
+            device,
+          )
+          .kernels.map(({ kernel }) => kernel)
+      expect(losses[3]).toBeLessThan(losses[0] as number)
+      expect(kernels.filter((kernel) => kernel === 'matmul').length).toBeGreaterThan(6)
+      for (const [name, p] of model.namedParameters()) if (p.ndim === 2) expect(copyOf(p), name).toEqual(rounded(p))
     })
 
     it('a parameter in bfloat16 is refused by name', () => {
