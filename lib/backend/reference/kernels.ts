@@ -42,6 +42,6 @@ function widening(name: string, kernel: AnyKernel): AnyKernel {
   return (args) => throughFloat32(kernel, args, names)
 }
 
-export const referenceKernels: { readonly [name: string]: AnyKernel | undefined } = Object.fromEntries(
+export const referenceKernels = Object.fromEntries(
   Object.entries(written).map(([name, kernel]) => [name, widening(name, kernel as AnyKernel)]),
-)
+) as unknown as Kernels<HostView>
