@@ -10,7 +10,10 @@ interface Site {
 }
 
 const roots = new WeakMap<object, Site>()
-const sites: (WeakRef<Site> | null)[] = [null]
+/** By label; a site is gone with the last of its modules. */
+const sites = new Map<number, WeakRef<Site>>()
+const gone = new FinalizationRegistry<number>((label) => sites.delete(label))
+let lastLabel = 0
 let current: Site | null = null
 
 /** Gives a module its name within its parent; set by whoever can walk modules. */
@@ -45,8 +48,9 @@ export function withinModule<R>(module: object, fn: () => R): R {
   const known = parent === null ? roots : parent.inner
   let site = known.get(module)
   if (site === undefined) {
-    site = { label: sites.length, parent, module, inner: new WeakMap() }
-    sites.push(new WeakRef(site))
+    site = { label: ++lastLabel, parent, module, inner: new WeakMap() }
+    sites.set(site.label, new WeakRef(site))
+    gone.register(site, site.label)
     known.set(module, site)
   }
   current = site
@@ -61,7 +65,7 @@ export function withinModule<R>(module: object, fn: () => R): R {
 
 /** The path of a nesting, from its outermost module: `Sequential.3`. */
 export function describeLabel(label: number): string {
-  let site = sites[label]?.deref() ?? null
+  let site = sites.get(label)?.deref() ?? null
   const names: string[] = []
   for (; site !== null; site = site.parent) names.unshift(nameOf(site.module, site.parent?.module ?? null))
   return names.join('.')

@@ -40,25 +40,29 @@ export function finish<T extends Tensor>(x: T, options: CreationOptions): T {
   return x
 }
 
+function filled<S extends Shape>(op: string, shape: S, value: number, options: CreationOptions): Tensor<Mutable<S>> {
+  checkShape(op, shape)
+  const { dtype, device } = place(op, options)
+  const out = empty(device, [...shape] as Shape as Mutable<S>, dtype, op)
+  run('fill', { out, value })
+  return finish(out, options)
+}
+
 /** All elements `value`. */
 export function full<const S extends Shape>(
   shape: S,
   value: number,
   options: CreationOptions = {},
 ): Tensor<Mutable<S>> {
-  checkShape('full', shape)
-  const { dtype, device } = place('full', options)
-  const out = empty(device, [...shape] as Shape as Mutable<S>, dtype, 'full')
-  run('fill', { out, value })
-  return finish(out, options)
+  return filled('full', shape, value, options)
 }
 
 export function zeros<const S extends Shape>(shape: S, options: CreationOptions = {}): Tensor<Mutable<S>> {
-  return full(shape, 0, options)
+  return filled('zeros', shape, 0, options)
 }
 
 export function ones<const S extends Shape>(shape: S, options: CreationOptions = {}): Tensor<Mutable<S>> {
-  return full(shape, 1, options)
+  return filled('ones', shape, 1, options)
 }
 
 /** `start`, `start + step`, ... below `end`; with one argument from 0. Integers give int32, others float32. */

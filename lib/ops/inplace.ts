@@ -23,6 +23,16 @@ function checkWritable(op: string, dst: Tensor): void {
     )
 }
 
+/** Throws if several elements are one in memory: writing them would not mean anything. */
+export function checkDistinct(op: string, name: string, { shape, strides, numel }: Tensor): void {
+  if (numel > 0 && shape.some((size, d) => size > 1 && strides[d] === 0))
+    throw new ValueError(
+      op,
+      `several elements of ${name} are one in memory (shape ${formatShape(shape)}, strides ${formatShape(strides)}); ` +
+        'clone() it before writing into it',
+    )
+}
+
 /** Overwrites the elements with those of `src`, broadcast and converted. Under noGrad for tensors that want a gradient. */
 export function copy_<S extends Shape>(dst: Tensor<S>, src: Tensor): Tensor<S> {
   checkWritable('copy_', dst)
@@ -38,12 +48,7 @@ export function copy_<S extends Shape>(dst: Tensor<S>, src: Tensor): Tensor<S> {
       dst.shape,
       src.shape,
     ])
-  if (dst.numel > 0 && dst.shape.some((size, d) => size > 1 && dst.strides[d] === 0))
-    throw new ValueError(
-      'copy_',
-      `several elements of the tensor are one in memory (shape ${formatShape(dst.shape)}, strides ` +
-        `${formatShape(dst.strides)}); clone() it before writing into it`,
-    )
+  checkDistinct('copy_', 'the tensor', dst)
   copyInto(dst, src, 'copy_')
   return dst
 }

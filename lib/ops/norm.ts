@@ -9,7 +9,7 @@ import { countOf, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { floating } from './elementwise/common.js'
 import { add, mul, rsqrt, square, sub } from './elementwise/index.js'
-import { copyInto } from './inplace.js'
+import { checkDistinct, copyInto } from './inplace.js'
 import { mean } from './reduce.js'
 import { detach, reshape } from './shape.js'
 
@@ -249,6 +249,8 @@ export function batchNorm(
     )
   for (const [name, p] of Object.entries({ weight, bias, runningMean, runningVar }))
     if (p) checkDType('batchNorm', name, p, [x.dtype])
+  if (training)
+    for (const [name, p] of Object.entries({ runningMean, runningVar })) if (p) checkDistinct('batchNorm', name, p)
   if (!(momentum >= 0 && momentum <= 1))
     throw new ValueError('batchNorm', `momentum is ${String(momentum)}, but must lie in [0, 1]`)
   const attrs = { training, momentum, eps: checkEps('batchNorm', eps) }

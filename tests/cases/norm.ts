@@ -140,6 +140,13 @@ export const errors: readonly ErrorCase[] = [
   },
   {
     op: 'batchNorm',
+    name: 'a running statistic whose elements are one in memory',
+    code: 'ERR_VALUE',
+    mentions: ['runningVar', '[4]', 'clone()'],
+    call: (make) => f.batchNorm(make(x), make(normal([4])), make(normal([1])).expand([4]), { training: true }),
+  },
+  {
+    op: 'batchNorm',
     name: 'all that does not fit, at once',
     code: 'ERR_SHAPE',
     mentions: ['4 channels', 'weight is [3]', 'runningMean is [5]'],

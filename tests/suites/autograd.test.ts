@@ -267,6 +267,17 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
       [2, -1, 8, -1],
     ])
     f.zeros([3, 0], { device }).copy_(constant([[1], [2], [3]]))
+    expect(
+      caught(() =>
+        f
+          .zeros([1], { device })
+          .expand([3])
+          .copy_(constant([1])),
+      ),
+    ).toMatchObject({
+      code: 'ERR_VALUE',
+      message: expect.stringMatching(/^\[copy_\] several elements .* clone\(\)/),
+    })
     expect(x.storage.version).toBe(2)
     expect(x.storage.writer).toBe('copy_')
     x.copy_(f.tensor([7], { device, dtype: 'int32' }))

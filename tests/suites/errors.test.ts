@@ -101,7 +101,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
     for (const shape of [[2 ** 40], [2 ** 30, 2 ** 15]]) {
       const error = failure(() => f.zeros(shape, { device }))
       expect(error).toBeInstanceOf(f.OutOfMemoryError)
-      expect((error as Error).message).toMatch(/^\[full\] .*\d (GB|bytes)/)
+      expect((error as Error).message).toMatch(/^\[zeros\] .*\d (GB|bytes)/)
     }
     expect(failure(() => f.zeros([2 ** 53, 4], { device }))).toBeInstanceOf(f.ValueError)
     expect(f.add(f.ones([3], { device }), 1).toArray()).toEqual([2, 2, 2])

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { arange, eye, fromTypedArray, full, tensor } from '../../lib/index.js'
+import { arange, eye, fromTypedArray, full, ones, tensor, zeros } from '../../lib/index.js'
 
 const devices = (process.env['FIRESTEEL_TEST_DEVICES'] ?? 'reference,cpu').split(',')
 
@@ -25,6 +25,11 @@ describe.each(devices)('creation on %s', (device) => {
       [-1.5, -1.5],
       [-1.5, -1.5],
     ])
+    expect([zeros([2], { device }).toArray(), ones([2], { device }).toArray()]).toEqual([
+      [0, 0],
+      [1, 1],
+    ])
+    expect(() => zeros([-1], { device })).toThrow(/^\[zeros\] .*\[-1\]/)
     expect(tensor([[true], [false]], { device }).dtype).toBe('bool')
     const source = Float32Array.of(1, 2, 3, 4)
     const copied = fromTypedArray(source, [2, 2], { device })
