@@ -54,6 +54,13 @@ Environment* Environment::start(napi_env env, Device... device) {
     return nullptr;
   }
   napi_value name;
+  environment->queue_.ask([](void* owner) {
+    // Node refuses this once the environment is ending.
+    const napi_env env = static_cast<Environment*>(owner)->env_;
+    napi_value null;
+    bool equal;
+    return napi_get_null(env, &null) == napi_ok && napi_strict_equals(env, null, null, &equal) == napi_ok;
+  });
   // The function first, then the hook: hooks run in reverse order, and the executor must be joined before Node takes
   // the function away.
   if (napi_create_string_utf8(env, "firesteel reads", NAPI_AUTO_LENGTH, &name) != napi_ok ||
@@ -182,8 +189,7 @@ bool Environment::read_now(int32_t handle, double byte_offset, napi_value array,
   if (!wait && !queue_.settled()) return false;
   Read read;
   if (!decode_read(handle, byte_offset, array, &read)) return true;
-  queue_.finish();
-  queue_.read_now(read);
+  if (queue_.finish()) queue_.read_now(read);
   return true;
 }
 

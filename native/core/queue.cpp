@@ -101,29 +101,35 @@ void Queue::submit(bool small) {
   }
 }
 
-void Queue::finish() {
-  drain();
+bool Queue::finish() {
+  if (!drain()) return false;
   executor_->finish(context_);
+  return true;
 }
 
-void Queue::drain() {
-  if (idle()) return;
+bool Queue::drain() {
+  if (idle()) return true;
+  bool goes_on = true;
   taken_.store(true);
   {
     std::lock_guard<std::mutex> lock(run_mutex_);
-    for (uint64_t tail; (tail = tail_.load(std::memory_order_relaxed)) != head_.load(std::memory_order_relaxed);)
+    for (uint64_t tail;
+         goes_on && (tail = tail_.load(std::memory_order_relaxed)) != head_.load(std::memory_order_relaxed);) {
       step(tail);
+      goes_on = !goes_on_ || goes_on_(owner_);
+    }
   }
   taken_.store(false);
+  return goes_on;
 }
 
 void Queue::upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes) {
-  if (!idle() && (bytes > staged_limit || staged_.load() > staged_limit - bytes)) drain();
+  if (!idle() && (bytes > staged_limit || staged_.load() > staged_limit - bytes) && !drain()) return;
   std::unique_ptr<char[]> staged;
   if (!idle()) staged.reset(new (std::nothrow) char[bytes]);
   if (!staged) {
-    drain();
-    return run_upload(handle, fresh_bytes, source, bytes);
+    if (drain()) run_upload(handle, fresh_bytes, source, bytes);
+    return;
   }
   memcpy(staged.get(), source, bytes);
   staged_.fetch_add(bytes);

@@ -64,8 +64,12 @@ class Queue {
   bool idle() const { return tail_.load(std::memory_order_acquire) == head_.load(std::memory_order_relaxed); }
   // Whether nothing waits and nothing runs, so that a read need not wait.
   bool settled() const { return idle() && executor_->idle(); }
-  // Waits until all entries have run, by running those that the executor has not begun.
-  void finish();
+  // Waits until all entries have run, by running those that the executor has not begun. False if `goes_on` said no
+  // before: then entries are left, which may run meanwhile, and the queue is to be stopped.
+  bool finish();
+  // `goes_on(owner)` is asked between entries while the producer waits for them: an environment may be ended by another
+  // thread, and nothing but this thread's return ends it.
+  void ask(bool (*goes_on)(void* owner)) { goes_on_ = goes_on; }
   // Copies `bytes` bytes into a storage, in order; the source may change afterwards.
   void upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes);
   // Idle only. Zeros, and an error, where the storage has no memory.
@@ -79,7 +83,7 @@ class Queue {
 
  private:
   void work();
-  void drain();
+  bool drain();
   void run(Entry& entry);
   void run_call(Call& call);
   bool place(View* views, const Place* places, int64_t count);
@@ -93,6 +97,7 @@ class Queue {
   StorageTable storages_;
   void (*read_done_)(void* owner, Read* read);
   void* owner_;
+  bool (*goes_on_)(void* owner) = nullptr;
 
   std::unique_ptr<Entry[]> entries_{new Entry[capacity]};
   alignas(64) std::atomic<uint64_t> head_{0};

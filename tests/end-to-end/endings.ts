@@ -6,11 +6,18 @@ import type { NodeBinary } from './nodes.js'
 
 const script = fileURLToPath(new URL('workers.mjs', import.meta.url))
 
-export const endings = ['train and terminate', 'process.exit', 'uncaught throw', 'throw in a worker'] as const
+export const endings = [
+  'train and terminate',
+  'terminate while it waits',
+  'process.exit',
+  'uncaught throw',
+  'throw in a worker',
+] as const
 export type Ending = (typeof endings)[number]
 
 const exitCodes: { readonly [E in Ending]: number } = {
   'train and terminate': 0,
+  'terminate while it waits': 0,
   'process.exit': 7,
   'uncaught throw': 1,
   'throw in a worker': 0,

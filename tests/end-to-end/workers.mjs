@@ -29,10 +29,10 @@ function train(seed, steps) {
 }
 
 /** Queues many seconds of work, kernels of about a second each, and returns at once. */
-function queueLongWork() {
+function queueLongWork(kernels = 10) {
   const a = full([3072, 3072], 0.001)
   let out = a
-  for (let i = 0; i < 10; i++) out = matmul(out, a)
+  for (let i = 0; i < kernels; i++) out = matmul(out, a)
   return out
 }
 
@@ -40,18 +40,26 @@ function say(text) {
   process.stdout.write(`${text} at ${Date.now()}\n`)
 }
 
+/** What the fourth worker does while the others train. */
+const lastRoles = {
+  'train and terminate': 'terminate',
+  'terminate while it waits': 'terminate blocked',
+  'throw in a worker': 'throw',
+}
+
 if (!isMainThread) {
   const { role, seed } = workerData
   if (role === 'train') parentPort.postMessage(train(seed, 300))
   else {
     train(seed, 5)
-    const out = queueLongWork()
+    const out = queueLongWork(role === 'terminate blocked' ? 40 : 10)
     parentPort.postMessage('in a kernel')
     if (role === 'throw') throw new Error('on purpose, in a worker')
+    if (role === 'terminate blocked') out.dataSync()
     await out.data()
   }
-} else if (ending === 'train and terminate' || ending === 'throw in a worker') {
-  const last = ending === 'train and terminate' ? 'terminate' : 'throw'
+} else if (ending in lastRoles) {
+  const last = lastRoles[ending]
   const workers = ['train', 'train', 'train', last].map((role, seed) => {
     const worker = new Worker(new URL(import.meta.url), { workerData: { role, seed } })
     const event = (name) => new Promise((resolve) => worker.once(name, resolve))
@@ -61,11 +69,13 @@ if (!isMainThread) {
   const word = await victim.message
   if (word !== 'in a kernel') throw new Error(word)
   let took = 0
-  if (last === 'terminate') {
+  if (last !== 'throw') {
     await new Promise((resolve) => setTimeout(resolve, 200))
     const started = Date.now()
     await victim.worker.terminate()
     took = Date.now() - started
+    // The kernel that runs is ended or runs to its end; those that wait do not.
+    if (took > 5000) throw new Error(`a worker with a long queue took ${took} ms to end`)
   } else if ((await victim.error).message !== 'on purpose, in a worker') throw new Error('another error')
   const code = await victim.exit
   if (code !== 1) throw new Error(`the worker that was ended exited with ${code}`)
