@@ -95,8 +95,8 @@ function generate(): string {
 function handOver({ name, role, arity }: ParsedArgument): string {
   if (role === 'number' || role === 'integer' || role === 'flag') return `to.number('${name}', ${name})`
   if (role === 'philox') return `to.philox(${name})`
-  const layout = role === 'strided' || role === 'update' ? 'strided' : role === 'out' ? 'out' : 'dense'
-  if (arity === 'list') return `to.list(${name}, ${layout !== 'strided'})`
+  const layout = role === 'update' ? 'strided' : role === 'in' || role === 'inout' ? 'dense' : role
+  if (arity === 'list') return `to.list(${name}, ${layout !== 'strided' && layout !== 'place'})`
   return arity === 'one'
     ? `to.${layout}(${name})`
     : `if (${name} === null) to.absent()\n      else to.${layout}(${name})`

@@ -8,6 +8,8 @@ import { type KernelArguments, type KernelName, kernelNames, type PhiloxPosition
 export interface CallWriter {
   /** Dense memory that the kernel overwrites, and may have to make. */
   out(view: StridedView): void
+  /** As out, of any strides; several places may lie in one storage that the kernel makes. */
+  place(view: StridedView): void
   /** Other memory that must be dense. */
   dense(view: StridedView): void
   strided(view: StridedView): void
@@ -54,7 +56,7 @@ export function isDenseCall(kernel: KernelKey, call: KernelCall): boolean {
     if (mustBe) views.forEach(check)
   }
   kernelOf(kernel.name as KernelName).write(
-    { out: check, dense: check, strided: pass, absent: pass, list, number: pass, philox: pass },
+    { out: check, place: pass, dense: check, strided: pass, absent: pass, list, number: pass, philox: pass },
     call,
   )
   return dense

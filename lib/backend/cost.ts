@@ -89,9 +89,9 @@ export function callCost(kernel: string, args: KernelCall): CallCost {
   for (const { name, role } of argumentsOf(kernel)) {
     for (const view of viewsOf(args[name])) {
       const bytes = viewBytes(view)
-      if (role === 'out' || role === 'inout' || role === 'update') writtenBytes += bytes
+      if (role === 'out' || role === 'place' || role === 'inout' || role === 'update') writtenBytes += bytes
       if (picked[kernel] === name) readBytes += viewsOf(args['out']).reduce((sum, out) => sum + viewBytes(out), 0)
-      else if (role !== 'out' && overwritten[kernel] !== name) readBytes += bytes
+      else if (role !== 'out' && role !== 'place' && overwritten[kernel] !== name) readBytes += bytes
       if (role === 'in' || role === 'strided') dtype ??= view.dtype
     }
   }

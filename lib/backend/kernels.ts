@@ -4,6 +4,7 @@
  *
  * An argument is `role[?|[]] type`:
  *   roles   out     dense memory that the kernel overwrites
+ *           place   as out, with any strides
  *           inout   dense memory that the kernel reads and writes
  *           update  as inout, with any strides
  *           in      dense memory, read only
@@ -25,7 +26,7 @@
  */
 import type { DType, Precision } from '../core/dtype.js'
 
-type Role = 'out' | 'inout' | 'update' | 'in' | 'strided'
+type Role = 'out' | 'place' | 'inout' | 'update' | 'in' | 'strided'
 type Arity = '' | '?' | '[]'
 type ElementType = 'T' | 'float' | 'any' | DType
 export type TensorArgument = `${Role}${Arity} ${ElementType}`
@@ -472,7 +473,7 @@ export const kernels = {
   attention_forward: {
     family: 'attention',
     args: {
-      out: 'out T',
+      out: 'place T',
       logSumExp: 'out T',
       q: 'strided T',
       k: 'strided T',
@@ -489,15 +490,15 @@ export const kernels = {
   attention_backward: {
     family: 'attention',
     args: {
-      dq: 'out? T',
-      dk: 'out? T',
-      dv: 'out? T',
+      dq: 'place? T',
+      dk: 'place? T',
+      dv: 'place? T',
       dmask: 'out? T',
       dy: 'strided T',
       q: 'strided T',
       k: 'strided T',
       v: 'strided T',
-      out: 'in T',
+      out: 'strided T',
       logSumExp: 'in T',
       maskBool: 'strided? bool',
       maskAdd: 'strided? T',
@@ -635,7 +636,7 @@ export interface ParsedArgument {
 /** A kernel's arguments, in order, taken apart; what dispatch and the generator read. */
 export function parseArguments(spec: KernelSpec): readonly ParsedArgument[] {
   return Object.entries(spec.args).map(([name, text]) => {
-    const match = /^(out|inout|update|in|strided)(\?|\[\])? (\w+)$/.exec(text)
+    const match = /^(out|place|inout|update|in|strided)(\?|\[\])? (\w+)$/.exec(text)
     if (!match) return { name, role: text as ParsedArgument['role'], arity: 'one', dtype: null }
     const arity = match[2] === '?' ? 'optional' : match[2] === '[]' ? 'list' : 'one'
     return { name, role: match[1] as Role, arity, dtype: match[3] as ElementType }

@@ -17,6 +17,7 @@ import type { Tensor } from '../core/tensor.js'
 import { arange } from './creation.js'
 import { checkScalar, floating } from './elementwise/common.js'
 import { add, div, eq, exp, ge, mul, sub, where } from './elementwise/index.js'
+import { emptyInOrderOf, emptySideBySide } from './layout.js'
 import { matmul } from './matmul.js'
 import { checkProbability, dropoutAt } from './random.js'
 import { amax, sum, sumTo } from './reduce.js'
@@ -61,9 +62,9 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
   },
   forward(inputs, attrs, specs) {
     const [q, k, v, mask] = inputs as AttentionInputs
-    const [out, logSumExp] = specs.map(({ shape, dtype }: TensorSpec) =>
-      empty(q.device, shape, dtype, 'attention'),
-    ) as [Tensor, Tensor]
+    const [outSpec, sumSpec] = specs as [TensorSpec, TensorSpec]
+    const out = emptyInOrderOf(q, outSpec.shape, 'attention')
+    const logSumExp = empty(q.device, sumSpec.shape, sumSpec.dtype, 'attention')
     run('attention_forward', { out, logSumExp, q, k, v, ...masks(mask, scoresShape(q, k)), ...attrs })
     return [out, logSumExp]
   },
@@ -94,12 +95,12 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
     saves: () => ({ inputs: [0, 1, 2, 3], outputs: [0, 1] }),
     backward(ctx, [g]) {
       const [q, k, v, mask] = [ctx.input(0), ctx.input(1), ctx.input(2), ctx.optionalInput(3)]
-      const gradientOf = (x: Tensor, wanted: boolean | undefined) =>
-        wanted ? empty(x.device, x.shape, x.dtype, 'attention backward') : null
       const scores = scoresShape(q, k)
-      const dq = gradientOf(q, ctx.needs[0])
-      const dk = gradientOf(k, ctx.needs[1])
-      const dv = gradientOf(v, ctx.needs[2])
+      const op = 'attention backward'
+      const [needQ, needK, needV] = ctx.needs
+      const fused = needQ && needK && needV ? emptySideBySide([q, k, v], op) : null
+      const [dq = null, dk = null, dv = null] =
+        fused ?? [q, k, v].map((x, i) => (ctx.needs[i] ? emptyInOrderOf(x, x.shape, op) : null))
       const dmask = ctx.needs[3] ? empty(q.device, scores, q.dtype, 'attention backward') : null
       run('attention_backward', {
         dq,

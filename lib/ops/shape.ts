@@ -13,6 +13,7 @@ import { checkShape, countOf, denseStrides, normalizeDim, type Shape, sameShape 
 import type { Mutable } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
 import { full } from './creation.js'
+import { joined } from './layout.js'
 import { sumTo } from './reduce.js'
 
 function specOf(x: Tensor, shape: Shape): TensorSpec {
@@ -409,7 +410,7 @@ function pieceShape(x: TensorSpec, dim: number, length: number): Shape {
   return x.shape.map((size, i) => (i === dim ? length : size))
 }
 
-/** All pieces in one call, so that their gradients are joined by one copy each instead of added into zeros. */
+/** All pieces in one call, so that their gradients are joined, at most by one copy each, instead of added into zeros. */
 const splitRecord = defineOperator<Split>({
   name: 'split',
   outputs: Number.POSITIVE_INFINITY,
@@ -429,6 +430,8 @@ const splitRecord = defineOperator<Split>({
     saves: () => ({}),
     backward(ctx, gradients) {
       const { dim, sizes } = ctx.attrs
+      const whole = ctx.createGraph || gradients.includes(null) ? null : joined(gradients as readonly Tensor[], dim)
+      if (whole !== null) return [whole]
       const { dtype, device } = gradients.find((g) => g) as Tensor
       const parts = sizes.map(
         (length, i) => gradients[i] ?? full(pieceShape(ctx.spec(0), dim, length), 0, { dtype, device }),

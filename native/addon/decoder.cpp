@@ -17,7 +17,8 @@ int element_shift(DType dtype) {
   return shifts[static_cast<int>(dtype)];
 }
 
-bool writes(Role role) { return role == Role::out_ || role == Role::inout_ || role == Role::update_; }
+bool makes(Role role) { return role == Role::out_ || role == Role::place_; }
+bool writes(Role role) { return makes(role) || role == Role::inout_ || role == Role::update_; }
 
 bool is_dense(const View& view) {
   int64_t expected = 1;
@@ -48,6 +49,30 @@ Extent extent(const View& view, const Place& place) {
     (span < 0 ? range.first : range.end) += span;
   }
   return range;
+}
+
+// Whether two views take turns, row by row: there is a stride of both by which a part of their dimensions steps, and
+// within it what the others reach is apart. So it is for slices of one tensor along any dimension.
+bool take_turns(const View& a, const Place& at_a, const View& b, const Place& at_b) {
+  const int64_t bytes = element_bytes(a.dtype);
+  for (int d = 0; d < a.ndim; d++) {
+    const int64_t step = a.strides[d] * bytes;
+    if (step <= 0) continue;
+    // Ends of what the dimensions reach that do not step by multiples of it.
+    const auto reach = [step, bytes](const View& view) {
+      int64_t end = bytes;
+      for (int i = 0; i < view.ndim; i++) {
+        const int64_t stride = view.strides[i] * bytes;
+        if (stride < 0) return step + 1;
+        if (stride % step != 0) end += (view.sizes[i] - 1) * stride;
+      }
+      return end;
+    };
+    int64_t apart = (at_b.byte_offset - at_a.byte_offset) % step;
+    if (apart < 0) apart += step;
+    if (reach(a) <= apart && apart + reach(b) <= step) return true;
+  }
+  return false;
 }
 
 // False unless the number is an integer that a double holds exactly.
@@ -240,7 +265,7 @@ bool Decoder::decode_strided(const ArgumentInfo& argument, const Word* words, Vi
     overflow |= __builtin_add_overflow(range->high, view.count - 1, &range->high);
   } else {
     overflow |= !stretch(view, range);
-    if (argument.role == Role::update_ && view.count > 0 && overlaps_itself(view))
+    if (writes(argument.role) && view.count > 0 && overlaps_itself(view))
       return fail("%s: elements overlap", argument.name);
   }
   return !overflow || fail("%s: more elements than a storage can have", argument.name);
@@ -251,10 +276,13 @@ bool Decoder::decode_storage(const ArgumentInfo& argument, const View& view, Pla
   int64_t bytes = handle.bytes;
   place.fresh_bytes = -1;
   if (!handle.live) {
-    if (argument.role != Role::out_) return fail("%s: %d is not a live storage", argument.name, place.handle);
-    bytes = place.fresh_bytes = handles_->announced_bytes(place.handle);
+    if (!makes(argument.role)) return fail("%s: %d is not a live storage", argument.name, place.handle);
+    bytes = handles_->announced_bytes(place.handle);
     if (bytes < 0) return fail("%s: a storage of unknown size", argument.name);
+  }
+  if (!handle.live && !made_by_call(place.handle)) {
     if (made_count_ == max_made) return fail("%s: too many new storages", argument.name);
+    place.fresh_bytes = bytes;
     made_[made_count_] = place.handle;
     guards_[made_count_++] = guard_;
     object_count_ += (guard_ & (own_flag | opens_flag)) != 0;
@@ -279,6 +307,13 @@ bool Decoder::decode_storage(const ArgumentInfo& argument, const View& view, Pla
   }
   if (__builtin_add_overflow(elements_, view.count, &elements_)) elements_ = INT64_MAX;
   return true;
+}
+
+// Whether an argument before this one makes the storage: results may share one.
+bool Decoder::made_by_call(int32_t handle) const {
+  for (int i = 0; i < made_count_; i++)
+    if (made_[i] == handle) return true;
+  return false;
 }
 
 // The lowest and highest element by the strides; false where they leave 64 bits.
@@ -321,9 +356,8 @@ bool Decoder::check_aliases(const Call& call) {
       const Use &a = uses[i], &b = uses[j];
       if (a.place->handle != b.place->handle || (!a.written && !b.written)) continue;
       const Extent x = extent(*a.view, *a.place), y = extent(*b.view, *b.place);
-      if (x.first < y.end && y.first < x.end)
+      if (x.first < y.end && y.first < x.end && !take_turns(*a.view, *a.place, *b.view, *b.place))
         return fail("storage %d is written and used by another argument", a.place->handle);
-      if (a.place->fresh_bytes >= 0) return fail("storage %d is made twice", a.place->handle);
     }
   return true;
 }

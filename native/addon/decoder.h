@@ -70,6 +70,7 @@ class Decoder {
   bool decode_shape(const ArgumentInfo& argument, int32_t flags, View& view, Range* range);
   static bool stretch(const View& view, Range* range);
   bool decode_storage(const ArgumentInfo& argument, const View& view, Place& place, const Range& range);
+  bool made_by_call(int32_t handle) const;
   bool check_aliases(const Call& call);
 
   Words words_;

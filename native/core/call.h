@@ -12,7 +12,7 @@ struct KernelTable;
 struct Call;
 
 // The underscores keep the names apart from keywords.
-enum class Role : uint8_t { out_, inout_, update_, in_, strided_, number_, integer_, flag_, philox_ };
+enum class Role : uint8_t { out_, place_, inout_, update_, in_, strided_, number_, integer_, flag_, philox_ };
 enum class Arity : uint8_t { one, optional, list };
 
 struct ArgumentInfo {

@@ -15,8 +15,8 @@ enum class DType : uint8_t { float32 = 0, bfloat16 = 1, float16 = 2, int32 = 3, 
 constexpr int max_dims = 8;
 
 // A view of device memory. `data` points at the first element. Sizes and strides count elements. Arguments that are not
-// marked `strided` or `update` in the table of kernels are dense and row-major; their strides are filled in all the
-// same.
+// marked `strided`, `update` or `place` in the table of kernels are dense and row-major; their strides are filled in
+// all the same.
 struct View {
   void* data;
   DType dtype;

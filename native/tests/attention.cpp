@@ -51,27 +51,35 @@ struct Tensor {
   }
 };
 
-Tensor make_tensor(std::vector<int64_t> sizes, Layout layout, uint32_t seed) {
+// A view without memory, and the elements that its memory must have.
+View make_view(std::vector<int64_t> sizes, Layout layout, size_t* elements) {
   static const int orders[][4] = {{0, 1, 2, 3}, {0, 2, 1, 3}, {0, 1, 3, 2}, {0, 1, 2, 3}};
-  Tensor t;
-  t.view = {nullptr, DType::float32, 4, 1, {}, {}};
+  View view = {nullptr, DType::float32, 4, 1, {}, {}};
   int64_t stride = layout == Layout::sparse ? 2 : 1, last = 0;
   for (int i = 3; i >= 0; i--) {
     const int dim = orders[int(layout)][i];
-    t.view.sizes[dim] = sizes[size_t(dim)];
-    t.view.strides[dim] = stride;
-    t.view.count *= sizes[size_t(dim)];
+    view.sizes[dim] = sizes[size_t(dim)];
+    view.strides[dim] = stride;
+    view.count *= sizes[size_t(dim)];
     last += (sizes[size_t(dim)] - 1) * stride;
     stride *= sizes[size_t(dim)];
   }
-  t.memory.resize(t.view.count ? size_t(last + 1) : 0);
+  *elements = view.count ? size_t(last + 1) : 0;
+  return view;
+}
+
+Tensor make_tensor(std::vector<int64_t> sizes, Layout layout, uint32_t seed) {
+  Tensor t;
+  size_t elements = 0;
+  t.view = make_view(sizes, layout, &elements);
+  t.memory.resize(elements);
   Numbers numbers{seed};
   for (float& x : t.memory) x = numbers.next();
   t.view.data = t.memory.data();
   return t;
 }
 
-// A dense output between guards.
+// An output between guards, dense or placed by a layout.
 struct Output {
   static constexpr size_t guard = 32;
   std::vector<float> memory;
@@ -83,7 +91,15 @@ struct Output {
       view.strides[i] = view.count;
       view.count *= sizes[size_t(i)];
     }
-    memory.assign(size_t(view.count) + 2 * guard, 12345.f);
+    take_memory(size_t(view.count));
+  }
+  Output(std::vector<int64_t> sizes, Layout layout) {
+    size_t elements = 0;
+    view = make_view(sizes, layout, &elements);
+    take_memory(elements);
+  }
+  void take_memory(size_t elements) {
+    memory.assign(elements + 2 * guard, 12345.f);
     view.data = memory.data() + guard;
   }
   const float* data() const { return memory.data() + guard; }
@@ -261,12 +277,12 @@ void compare(const std::string& what, const Output& given, const Exact& exact, d
 
 struct Outputs {
   Output out, log_sum_exp, dq, dk, dv, dmask;
-  explicit Outputs(const Case& c)
-      : out({c.B, c.Hq, c.Tq, c.Dv}),
+  explicit Outputs(const Case& c, Layout layout = Layout::dense)
+      : out({c.B, c.Hq, c.Tq, c.Dv}, layout),
         log_sum_exp({c.B, c.Hq, c.Tq}),
-        dq({c.B, c.Hq, c.Tq, c.D}),
-        dk({c.B, c.Hk, c.Tk, c.D}),
-        dv({c.B, c.Hk, c.Tk, c.Dv}),
+        dq({c.B, c.Hq, c.Tq, c.D}, layout),
+        dk({c.B, c.Hk, c.Tk, c.D}, layout),
+        dv({c.B, c.Hk, c.Tk, c.Dv}, layout),
         dmask({c.B, c.Hq, c.Tq, c.Tk}) {}
 };
 
@@ -284,6 +300,18 @@ void run(Context& context, const Case& c, const Inputs& in, Outputs& to, int wan
 
 bool same_bits(const Output& a, const Output& b) {
   return memcmp(a.memory.data(), b.memory.data(), a.memory.size() * sizeof(float)) == 0;
+}
+
+// Whether a placed output has the elements of a dense one, and nothing was written between them.
+bool same_elements(const Output& dense, const Output& placed) {
+  const int64_t *sizes = dense.view.sizes, *strides = placed.view.strides;
+  size_t untouched = placed.memory.size();
+  for (int64_t e = 0; e < dense.view.count; e++, untouched--) {
+    int64_t rest = e, at = 0;
+    for (int d = 3; d >= 0; rest /= sizes[d--]) at += rest % sizes[d] * strides[d];
+    if (memcmp(dense.data() + e, placed.data() + at, sizeof(float)) != 0) return false;
+  }
+  return size_t(std::count(placed.memory.begin(), placed.memory.end(), 12345.f)) == untouched;
 }
 
 struct Threads {
@@ -311,6 +339,13 @@ void test(Threads& threads, const Case& c) {
               same_bits(given.dq, again.dq) && same_bits(given.dk, again.dk) && same_bits(given.dv, again.dv) &&
               same_bits(given.dmask, again.dmask),
           name + ": bits depend on the number of threads");
+  }
+  for (Layout layout : {Layout::time_major, Layout::features_outside, Layout::sparse}) {
+    Outputs placed(c, layout);
+    run(threads.two, c, in, placed, 7);
+    check(same_elements(given.out, placed.out) && same_elements(given.dq, placed.dq) &&
+              same_elements(given.dk, placed.dk) && same_elements(given.dv, placed.dv),
+          name + ": results depend on where they are placed");
   }
   for (int wanted : {0, 1, 2, 4, 8, 5}) {
     Outputs some(c), untouched(c);

@@ -56,6 +56,7 @@ const Function functions[] = {
     {"normal cdf, centre", [](Vec x) { return normal(x).cdf; }, exact_cdf, 6, -1.5, 10},
     {"normal cdf, tail", [](Vec x) { return normal(x).cdf; }, exact_cdf, 80, -12, -1.5},
     {"normal density", [](Vec x) { return normal(x).density; }, exact_density, 80, -12, 12},
+    {"exp2 of weight", [](Vec x) { return exp2_of_weight(x); }, ::exp2, 1.5, -126, 126},
 };
 
 float from_bits(uint32_t bits) {
@@ -157,6 +158,14 @@ void operations() {
 int test(uint32_t step) {
   operations();
   for (const Function& f : functions) measure(f, step);
+  const float none[] = {-INFINITY, -FLT_MAX, -1e9f, -127.5f};
+  for (float value : none) {
+    float y[lanes];
+    store(y, exp2_of_weight(set(value)));
+    check(y[0] == 0, "exp2_of_weight", y[0], 0);
+    store(y, exp2_of_weight(set(NAN)));
+    check(isnan(y[0]), "exp2_of_weight of NaN", y[0], NAN);
+  }
   for (int i = 0; i < 9; i++) special(functions[i].name, functions[i].vector, functions[i].exact);
   if (failures > 0) printf("%d failed\n", failures);
   return failures > 0;

@@ -55,7 +55,28 @@ const heads = (
   valueSize: number,
 ): Heads => ({ batch, queryHeads, keyHeads, queries, keys, size, valueSize })
 
+/** Heads side by side in each row of one projection, as models have them, the result likewise. */
+function ofProjection(queryHeads: number, keyHeads: number, size: number): Case {
+  const [batch, t] = [2, 9]
+  const widths = [queryHeads, keyHeads, keyHeads].map((count) => count * size)
+  return {
+    op: 'attention',
+    name: `${queryHeads} and ${keyHeads} heads of ${size} of one projection`,
+    inputs: [normal([batch, t, (queryHeads + 2 * keyHeads) * size])],
+    call: (x) => {
+      const parts = (x as f.Tensor).split(widths, 2)
+      const [q, k, v] = parts.map((z) => z.reshape([batch, t, -1, size]).transpose(1, 2))
+      const y = three(q as f.Tensor, k as f.Tensor, v as f.Tensor, { isCausal: true })
+      return y.transpose(1, 2).reshape([batch, t, queryHeads * size])
+    },
+    length: 2 * t * batch * queryHeads + 2 * size,
+    roundings: 64,
+  }
+}
+
 export const cases: readonly Case[] = [
+  ofProjection(2, 2, 4),
+  ofProjection(4, 2, 3),
   caseOf(heads(1, 1, 1, 1, 1, 1, 1), 'none', {}),
   caseOf(heads(2, 2, 2, 5, 7, 4, 3), 'none', {}),
   caseOf(heads(2, 2, 2, 5, 5, 4, 4), 'none', { isCausal: true }),

@@ -137,7 +137,7 @@ class Fuzz {
 
   #operand(role: string, tensor: SoundTensor, handle: number): Operand {
     const size = dtypes[tensor.dtype].bytes
-    const fresh = role === 'out' && this.#chance(0.5)
+    const fresh = (role === 'out' || role === 'place') && this.#chance(0.5)
     const bytes = extentOf(tensor) + (fresh ? 0 : 2 * margin * size)
     const held = fresh ? null : this.#elements(tensor, bytes)
     this.#sizes[handle] = bytes
@@ -302,7 +302,7 @@ class Fuzz {
     if (!sound) return
     const now = this.#read(handle, held.length)
     const inner = margin * dtypes[tensor.dtype].bytes
-    const written = role === 'out' || role === 'inout' || role === 'update'
+    const written = role === 'out' || role === 'place' || role === 'inout' || role === 'update'
     if (!written || refused) this.#expectEqual(`an argument that is only read (${role})`, now, held)
     else {
       this.#expectEqual('before a written view', now, held, 0, inner)

@@ -297,6 +297,22 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
     expect(kernelsFor([x, w]).sort()).toEqual(['conv2d_input_gradient', 'conv2d_weight_gradient'])
   })
 
+  it('attention between projections copies nothing', () => {
+    const width = 8
+    const x = leaf(Array.from({ length: 2 * 5 * 3 * width }, (_, i) => Math.sin(i)))
+    const attend = () => {
+      const [q, k, v] = f
+        .reshape(f.square(x), [2, 5, 3 * width])
+        .split(width, 2)
+        .map((z) => z.view([2, 5, 2, 4]).transpose(1, 2)) as [f.Tensor, f.Tensor, f.Tensor]
+      const y = f.scaledDotProductAttention(q, k, v, { isCausal: true })
+      f.sum(f.square(y.transpose(1, 2).reshape([2, 5, width]))).backward()
+    }
+    const ran = f.trace(attend, device)
+    expect(ran.copies + ran.count('cat')).toBe(0)
+    expect(ran.count('attention_backward')).toBe(1)
+  })
+
   it('nothing runs backward for what is not asked', () => {
     const [x, y] = [leaf([1, 2]), leaf([3, 4])]
     const out = f.sum(f.add(f.exp(x), f.sin(y)))

@@ -228,7 +228,8 @@ describe.skipIf(unavailable !== null)('the addon, called with words that make no
             const length = arity === 'list' ? pick([0, 1, 2, 3]) : 1
             if (arity === 'list') words.int(random(50) === 0 ? pick(handles) : length)
             for (let k = 0; k < length; k++) {
-              const handle = random(6) === 0 ? pick(handles) : role === 'out' ? 16 + random(40) : random(4)
+              const makes = role === 'out' || role === 'place'
+              const handle = random(6) === 0 ? pick(handles) : makes ? 16 + random(40) : random(4)
               const dims = random(20) === 0 ? pick([9, 200]) : random(3)
               const guard = random(50) === 0 ? pick(guardFlags) : 0
               const word = (random(4) === 0 ? random(7) : 0) | (dims << 8) | guard

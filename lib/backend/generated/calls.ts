@@ -842,7 +842,7 @@ export const calls: Calls = {
   attention_forward: {
     first: ({ out }) => out,
     write(to, { out, logSumExp, q, k, v, maskBool, maskAdd, scale, causal, dropout, random }) {
-      to.out(out)
+      to.place(out)
       to.out(logSumExp)
       to.strided(q)
       to.strided(k)
@@ -861,18 +861,18 @@ export const calls: Calls = {
     first: ({ dy }) => dy,
     write(to, { dq, dk, dv, dmask, dy, q, k, v, out, logSumExp, maskBool, maskAdd, scale, causal, dropout, random }) {
       if (dq === null) to.absent()
-      else to.out(dq)
+      else to.place(dq)
       if (dk === null) to.absent()
-      else to.out(dk)
+      else to.place(dk)
       if (dv === null) to.absent()
-      else to.out(dv)
+      else to.place(dv)
       if (dmask === null) to.absent()
       else to.out(dmask)
       to.strided(dy)
       to.strided(q)
       to.strided(k)
       to.strided(v)
-      to.dense(out)
+      to.strided(out)
       to.dense(logSumExp)
       if (maskBool === null) to.absent()
       else to.strided(maskBool)

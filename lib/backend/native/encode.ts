@@ -42,6 +42,10 @@ class FreshStorages implements CallWriter {
     if (storage.handle >= 0 && this.#memory.pending[storage.handle] !== 0) this.storages.push(storage)
   }
 
+  place(view: StridedView): void {
+    this.out(view)
+  }
+
   dense(): void {}
   strided(): void {}
   absent(): void {}
@@ -116,14 +120,24 @@ export class Encoder implements CallWriter {
   }
 
   out(view: StridedView): void {
+    this.#tensor(view, view.storage, this.#make(view.storage), true)
+  }
+
+  place(view: StridedView): void {
     const { storage } = view
-    const state = this.#memory.pending[storage.handle] as number
     let flag = 0
-    if (state > 0) {
-      this.#made[this.#madeCount++] = storage.handle
-      if (state === pendingTracked) flag = this.#guard(storage)
-    }
-    this.#tensor(view, storage, flag, true)
+    let i = 0
+    while (i < this.#madeCount && this.#made[i] !== storage.handle) i++
+    if (i === this.#madeCount) flag = this.#make(storage)
+    this.#tensor(view, storage, flag, false)
+  }
+
+  /** The flag of a result that the call has to make. */
+  #make(storage: Storage): number {
+    const state = this.#memory.pending[storage.handle] as number
+    if (!(state > 0)) return 0
+    this.#made[this.#madeCount++] = storage.handle
+    return state === pendingTracked ? this.#guard(storage) : 0
   }
 
   #guard(storage: Storage): number {

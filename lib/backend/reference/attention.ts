@@ -5,6 +5,7 @@
  */
 import { philox4 } from '../../core/philox.js'
 import type { KernelArguments, Kernels, PhiloxPosition } from '../kernels.js'
+import { convert } from './shape.js'
 import type { HostView } from './view.js'
 
 type Shared = keyof KernelArguments<'attention_forward', HostView> &
@@ -49,7 +50,7 @@ function accumulator(out: HostView | null): HostView | null {
 }
 
 function write(out: HostView | null, sums: HostView | null): void {
-  if (out && sums) out.data.set(sums.data as Float64Array, out.offset)
+  if (out && sums) convert(out, sums)
 }
 
 /** One query: where it stands, and what it sees of the keys. */

@@ -37,7 +37,9 @@ function widening(name: string, kernel: AnyKernel): AnyKernel {
   const spec: KernelSpec = kernels[name as keyof typeof kernels]
   // Those that take every dtype copy bits.
   if (!spec.T?.includes('bfloat16') || spec.T.includes('bool')) return kernel
-  const results = parseArguments(spec).filter(({ role }) => role === 'out' || role === 'inout' || role === 'update')
+  const results = parseArguments(spec).filter(
+    ({ role }) => role === 'out' || role === 'place' || role === 'inout' || role === 'update',
+  )
   const names = results.map((arg) => arg.name)
   return (args) => throughFloat32(kernel, args, names)
 }

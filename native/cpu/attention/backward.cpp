@@ -7,70 +7,83 @@
 // Outputs are overwritten.
 //
 // A chunk is a key head, or a piece of its keys where heads are few. Within it every product is done once, five per
-// tile, in an order that the shape fixes: keys tile by tile, and for each the queries; dk and dv grow in place, and so
-// does dq where a chunk has all the keys. Else each piece has its own dq, and these are summed in order.
+// tile, in an order that the shape fixes: query heads one by one, for each the keys tile by tile, and for each tile the
+// queries, some panels at a time. Tiles are transposed (tile.h): of a panel of queries, k q^T and v dy^T are columns of
+// tiles, and dS^T is at once the right operand of dq^T. Once some panels are done, their tiles side by side are the
+// left operand of dk and dv, read where they are. dq, dk and dv grow in the chunk's room, in whole tiles, and are
+// written out, to whatever strides, when complete; where each piece has its own dq, these are summed in order.
 //
-// A tile of P or dS is [queries][keys] with rows a little longer than the keys (a power of two would map its columns to
-// few cache sets). It is the left operand of dq and, read by columns, of dk and dv: gemm's micro-kernel reads it where
-// it is.
-//
-// 6 D + 4 Dv operations and one exponential per score.
-#include "problem.h"
+// 6 D + 4 Dv operations and one exponential per score. Where attention is causal, products end at the diagonal to a
+// row of MR or NR.
+#include "tile.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 
 namespace {
 
 using namespace attention;
-using simd::Vec;
 
-constexpr int64_t tile_queries = (64 + MR - 1) / MR * MR;  // whole panels
-constexpr int64_t tile_keys = 128 / NR * NR;
-constexpr int64_t tile_stride = tile_keys + 16;
+constexpr int64_t tile_keys = 128 / MR * MR;          // whole panels
+constexpr int64_t band_panels = (128 + NR - 1) / NR;  // panels of queries whose tiles stand side by side
+constexpr int64_t tile_size = tile_keys * NR;
 static_assert(tile_keys <= most_keys, "dropout_row's limit");
 
 // Chunks to aim for: enough to keep many threads busy, few enough that queries are not packed again too often.
 constexpr int64_t enough_chunks = 16;
 
-// Where results go, null where not wanted. dq has a slice of `dq_size` per piece.
+// Where results go, null where not wanted. dq has a slice of `dq_size` per piece, dense, where there are several.
 struct Gradients {
-  float *dq, *dk, *dv, *dmask;
+  const View *dq, *dk, *dv;
+  float *dmask, *dq_pieces;
   int64_t dq_size;
   bool scores;  // anything but dv
 };
 
-// What a chunk works on: one query head at a time, and its piece of the keys of their key head.
+// What a chunk works on: one query head at a time, and its piece of the keys of their key head. Queries and keys are
+// padded to whole panels, features to a whole row or, of dq, panel.
 struct Room {
-  float *q_left, *q_right, *dy_left, *dy_right;  // [queries][D or Dv], packed as left and as right operand
-  float *k_transposed, *v_transposed;            // [D or Dv][keys], as right operand
-  float* k_rows;                                 // [keys][D], as right operand
-  float *delta, *shift;                          // by query
-  float *weights, *dscores;                      // tiles
-  float *added, *kept;                           // a row's mask and dropout
+  float *q, *dy;             // panels of queries, [D or Dv][NR]; q scaled
+  float *q_rows, *dy_rows;   // [D or Dv, by NR][queries][NR]
+  float *k, *v;              // panels of keys, [D or Dv][MR]
+  float* k_features;         // panels of features, [keys][MR]
+  float* dq;                 // panels of queries, [D][NR]
+  float *dk, *dv;            // [keys][D or Dv]
+  float *delta, *shift;      // by query
+  float *weights, *dscores;  // band_panels tiles
+  float* part;
 };
 
+struct Sizes {
+  int64_t queries, keys;              // padded
+  int64_t D_rows, Dv_rows, D_panels;  // features in whole rows, in whole panels
+};
+Sizes sizes_of(const Problem& p, int64_t keys) {
+  return {round_up(p.Tq, NR), round_up(keys, MR), round_up(p.D, NR), round_up(p.Dv, NR), round_up(p.D, MR)};
+}
+
 // Lays the room out from `from` on, or, with null, only measures; returns its size in floats.
-int64_t lay_out(const Problem& p, int64_t keys, float* from, Room& room) {
+int64_t lay_out(const Problem& p, const Sizes& s, float* from, Room& room) {
   int64_t size = 0;
   const auto take = [&](int64_t floats) {
     float* place = from ? from + size : nullptr;
     size += round_up(floats, 16);
     return place;
   };
-  const int64_t d_columns = round_up(p.D, NR), dv_columns = round_up(p.Dv, NR);
-  room.q_left = take(round_up(p.Tq, MR) * p.D);
-  room.q_right = take(p.Tq * d_columns);
-  room.dy_left = take(round_up(p.Tq, MR) * p.Dv);
-  room.dy_right = take(p.Tq * dv_columns);
-  room.k_transposed = take(round_up(keys, NR) * p.D);
-  room.v_transposed = take(round_up(keys, NR) * p.Dv);
-  room.k_rows = take(keys * d_columns);
-  room.delta = take(p.Tq);
-  room.shift = take(p.Tq);
-  room.weights = take(tile_queries * tile_stride);
-  room.dscores = take(tile_queries * tile_stride);
-  room.added = take(tile_keys);
-  room.kept = take(tile_keys);
+  room.q = take(s.queries * p.D);
+  room.dy = take(s.queries * p.Dv);
+  room.q_rows = take(s.queries * s.D_rows);
+  room.dy_rows = take(s.queries * s.Dv_rows);
+  room.k = take(s.keys * p.D);
+  room.v = take(s.keys * p.Dv);
+  room.k_features = take(s.keys * s.D_panels);
+  room.dq = take(s.queries * s.D_panels);
+  room.dk = take(s.keys * s.D_rows);
+  room.dv = take(s.keys * s.Dv_rows);
+  room.delta = take(s.queries);
+  room.shift = take(s.queries);
+  room.weights = take(band_panels * tile_size);
+  room.dscores = take(band_panels * tile_size);
+  room.part = take(has_mask(p) || p.drop_below ? part_room : 0);
   return size;
 }
 
@@ -79,144 +92,191 @@ struct Place {
   int64_t batch, head, key_head, first_key, keys;
 };
 
-void pack_keys(const Problem& p, const Gradients& to, const Place& at, const Room& room) {
+void clear(float* to, int64_t count) { memset(to, 0, size_t(count) * sizeof(float)); }
+
+void pack_keys(const Problem& p, const Gradients& to, const Sizes& s, const Place& at, const Room& room) {
   const Matrix k = from_row(head_of(*p.k, at.batch, at.key_head), at.first_key);
   const Matrix v = from_row(head_of(*p.v, at.batch, at.key_head), at.first_key);
-  pack_right(room.k_transposed, transposed(k), p.D, at.keys);
-  if (to.scores) pack_right(room.v_transposed, transposed(v), p.Dv, at.keys);
-  if (!to.dq) return;
-  pack_right(room.k_rows, k, at.keys, p.D);
-  scale_all(room.k_rows, at.keys * round_up(p.D, NR), p.scale);
+  pack_left(room.k, p.D * MR, k, at.keys, p.D, p.D);
+  if (to.scores) pack_left(room.v, p.Dv * MR, v, at.keys, p.Dv, p.Dv);
+  if (to.dq) pack_left(room.k_features, s.keys * MR, transposed(k), p.D, at.keys, s.keys);
 }
 
-// The inner product of a row of a packed right operand, whose panels stand `panel` apart, with a dense row.
-float row_product(const float* packed, int64_t panel, const float* dense, int64_t count) {
+// The inner product of a row of dy, packed by rows whose panels stand `panel` apart, with a row of out.
+float row_product(const float* packed, int64_t panel, const float* row, int64_t stride, int64_t count) {
   Vec sum = simd::zero();
+  float each[simd::lanes];
   for (int64_t d = 0; d < count; d += simd::lanes) {
-    const Vec b = d + simd::lanes <= count ? simd::load(dense + d) : simd::load_partial(dense + d, int(count - d));
-    sum = simd::fma(simd::load(packed + d / NR * panel + d % NR), b, sum);
+    const int64_t n = smaller(simd::lanes, count - d);
+    const float* from = row + d;
+    if (stride != 1) {
+      for (int64_t c = 0; c < n; c++) each[c] = row[(d + c) * stride];
+      from = each;
+    }
+    sum = simd::fma(simd::load(packed + d / NR * panel + d % NR),
+                    n == simd::lanes ? simd::load(from) : simd::load_partial(from, n), sum);
   }
   return simd::reduce_add(sum);
 }
 
-void pack_queries(const Problem& p, const Gradients& to, const View& dy, const float* out, const float* log_sum_exp,
-                  const Place& at, const Room& room) {
+void pack_head(const Problem& p, const Gradients& to, const Sizes& s, const View& dy, const View& out,
+               const float* log_sum_exp, const Place& at, const Room& room) {
   const Matrix q = head_of(*p.q, at.batch, at.head), gradient = head_of(dy, at.batch, at.head);
-  pack_left(room.q_left, q, p.Tq, p.D);
-  scale_all(room.q_left, round_up(p.Tq, MR) * p.D, p.scale);
-  if (to.dk) {
-    pack_right(room.q_right, q, p.Tq, p.D);
-    scale_all(room.q_right, p.Tq * round_up(p.D, NR), p.scale);
+  for (int64_t i = 0; i < p.Tq; i += NR) {
+    pack_queries(p, room.q + i * p.D, q, i);
+    if (to.scores)
+      pack_right(room.dy + i * p.Dv, p.Dv * NR, transposed(from_row(gradient, i)), p.Dv, smaller(NR, p.Tq - i), p.Dv);
   }
-  if (to.scores) pack_left(room.dy_left, gradient, p.Tq, p.Dv);
-  pack_right(room.dy_right, gradient, p.Tq, p.Dv);
+  if (to.dk) pack_right(room.q_rows, s.queries * NR, q, p.Tq, p.D, s.queries);
+  pack_right(room.dy_rows, s.queries * NR, gradient, p.Tq, p.Dv, s.queries);
 
-  const int64_t first_row = (at.batch * p.Hq + at.head) * p.Tq;
-  for (int64_t i = 0; i < p.Tq; i++) {
-    if (to.scores) room.delta[i] = row_product(room.dy_right + i * NR, p.Tq * NR, out + (first_row + i) * p.Dv, p.Dv);
-    // A row without keys has no weights: exp(-infinity - infinity) is 0.
-    const float log_sum = log_sum_exp[first_row + i];
-    room.shift[i] = log_sum == -INFINITY ? INFINITY : log_sum;
+  const Rows outputs = rows_of(out, at.batch, at.head);
+  log_sum_exp += (at.batch * p.Hq + at.head) * p.Tq;
+  for (int64_t i = 0; i < s.queries; i++) {
+    // A row without keys has no weights, and no more has padding: exp(-infinity) is 0.
+    const bool empty = i >= p.Tq || log_sum_exp[i] == -INFINITY;
+    room.shift[i] = empty ? INFINITY : log_sum_exp[i] * log2_e;
+    room.delta[i] = to.scores && i < p.Tq ? row_product(room.dy_rows + i * NR, s.queries * NR, row_at(outputs, i),
+                                                        outputs.column_stride, p.Dv)
+                                          : 0;
   }
 }
 
-// From scores s and dy v^T to M P and dS, for up to a vector of keys; added and kept are null where there is no mask
-// and no dropout.
-template <class Load, class Store>
-FIRESTEEL_INLINE void weigh_vector(float* s, float* g, const float* added, const float* kept, Vec shift, Vec delta,
-                                   bool scores, const Load& load, const Store& store) {
-  const Vec score = added ? masked(load(s), load(added)) : load(s);
-  const Vec weight = simd::exp(score - shift);
-  const Vec factor = kept ? load(kept) : simd::set(1);
-  store(s, kept ? weight * factor : weight);
-  if (!scores) return;
-  const Vec gradient = kept ? load(g) * factor : load(g);
-  store(g, weight * (gradient - delta));
-}
-
-void weigh_row(float* s, float* g, const float* added, const float* kept, float shift, float delta, bool scores,
-               int64_t n) {
-  const Vec shifts = simd::set(shift), deltas = simd::set(delta);
-  const auto load = [](const float* from) { return simd::load(from); };
-  const auto store = [](float* to, Vec x) { simd::store(to, x); };
-  int64_t c = 0;
-  for (; c + simd::lanes <= n; c += simd::lanes)
-    weigh_vector(s + c, g + c, added ? added + c : nullptr, kept ? kept + c : nullptr, shifts, deltas, scores, load,
-                 store);
-  const int rest = int(n - c);
-  if (rest == 0) return;
-  weigh_vector(
-      s + c, g + c, added ? added + c : nullptr, kept ? kept + c : nullptr, shifts, deltas, scores,
-      [rest](const float* from) { return simd::load_partial(from, rest); },
-      [rest](float* to, Vec x) { simd::store_partial(to, x, rest); });
-}
-
-// Queries [i, i + m) with keys [j, j + n); i is a multiple of MR, and j stands a multiple of NR into the piece.
-void tile(const Problem& p, const Gradients& to, const Place& at, const Room& room, int64_t piece, int64_t i, int64_t m,
-          int64_t j, int64_t n) {
-  const int64_t local = j - at.first_key;
-  float *weights = room.weights, *dscores = room.dscores;
-  multiply(m, n, p.D, packed_left(room.q_left + i * p.D, p.D), packed_right(room.k_transposed + local * p.D, p.D),
-           weights, tile_stride, false);
-  if (to.scores)
-    multiply(m, n, p.Dv, packed_left(room.dy_left + i * p.Dv, p.Dv),
-             packed_right(room.v_transposed + local * p.Dv, p.Dv), dscores, tile_stride, false);
-
-  const int64_t first_row = (at.batch * p.Hq + at.head) * p.Tq + i;
-  for (int64_t r = 0; r < m; r++) {
-    float *s = weights + r * tile_stride, *g = dscores + r * tile_stride;
-    const int64_t seen = p.causal ? smaller(n, i + r + 1 - j) : n;
-    if (seen > 0) {
-      if (has_mask(p)) mask_row(p, at.batch, at.head, i + r, j, seen, room.added);
-      if (p.drop_below) dropout_row(p, at.batch, at.head, i + r, j, seen, room.kept);
-      weigh_row(s, g, has_mask(p) ? room.added : nullptr, p.drop_below ? room.kept : nullptr, room.shift[i + r],
-                room.delta[i + r], to.scores, seen);
+// From n keys' scores and v dy^T to M P and dS; factors is null without dropout.
+void weigh(float* weights, float* dscores, const float* factors, const float* shift, const float* delta, bool scores,
+           int64_t n) {
+  for (int64_t v = 0; v < row_vectors; v++) {
+    const Vec shifts = simd::load(shift + v * simd::lanes), deltas = simd::load(delta + v * simd::lanes);
+    for (int64_t e = v * simd::lanes; e < n * NR; e += NR) {
+      const Vec weight = simd::exp2_of_weight(simd::load(weights + e) - shifts);
+      const Vec factor = factors ? simd::load(factors + e) : simd::set(1);
+      simd::store(weights + e, factors ? weight * factor : weight);
+      if (!scores) continue;
+      const Vec gradient = factors ? simd::load(dscores + e) * factor : simd::load(dscores + e);
+      simd::store(dscores + e, weight * (gradient - deltas));
     }
-    for (int64_t c = seen > 0 ? seen : 0; c < n; c++) s[c] = g[c] = 0;
-    if (to.dmask) memcpy(to.dmask + (first_row + r) * p.Tk + j, g, size_t(n) * sizeof(float));
   }
-
-  const int64_t first_key = (at.batch * p.Hk + at.key_head) * p.Tk + j;
-  if (to.dv)
-    multiply(n, p.Dv, m, {weights, MR, 1, tile_stride}, {room.dy_right + i * NR, p.Tq * NR, NR},
-             to.dv + first_key * p.Dv, p.Dv, true);
-  if (to.dk)
-    multiply(n, p.D, m, {dscores, MR, 1, tile_stride}, {room.q_right + i * NR, p.Tq * NR, NR}, to.dk + first_key * p.D,
-             p.D, true);
-  if (to.dq)
-    multiply(m, p.D, n, {dscores, MR * tile_stride, tile_stride, 1}, {room.k_rows + local * NR, at.keys * NR, NR},
-             to.dq + piece * to.dq_size + first_row * p.D, p.D, true);
 }
 
-void clear(float* to, int64_t count) {
-  if (to) memset(to, 0, size_t(count) * sizeof(float));
+// Writes a tile of dS as rows of dmask.
+void write_dmask(const Problem& p, const Part& part, const float* dscores, float* dmask) {
+  const int64_t first = (part.batch * p.Hq + part.head) * p.Tq + part.i;
+  for (int64_t c = 0; c < part.queries; c++)
+    for (int64_t r = 0; r < part.n; r++) dmask[(first + c) * p.Tk + part.j + r] = dscores[r * NR + c];
+}
+
+// M P and dS of a panel of queries and n keys, and what they add to dq.
+void score_panel(const Problem& p, const Gradients& to, const Sizes& s, const Part& part, const Room& room,
+                 int64_t local, float* weights, float* dscores) {
+  const int64_t n = part.n, panels = (n + MR - 1) / MR;
+  multiply_column<false>(panels, p.D, room.k + local * p.D, p.D * MR, room.q + part.i * p.D, weights);
+  if (to.scores)
+    multiply_column<false>(panels, p.Dv, room.v + local * p.Dv, p.Dv * MR, room.dy + part.i * p.Dv, dscores);
+  if (has_mask(p)) mask_tile(p, part, weights);
+  const float* factors = p.drop_below ? dropout_tile(p, part) : nullptr;
+  weigh(weights, dscores, factors, room.shift + part.i, room.delta + part.i, to.scores, n);
+  if (p.causal) {
+    set_later_keys(part, weights, 0);
+    if (to.scores) set_later_keys(part, dscores, 0);
+  }
+  clear(weights + n * NR, (panels * MR - n) * NR);
+  if (to.scores) clear(dscores + n * NR, (panels * MR - n) * NR);
+  if (to.dmask) write_dmask(p, part, dscores, to.dmask);
+  if (to.dq)
+    multiply_column<true>(s.D_panels / MR, n, room.k_features + local * MR, s.keys * MR, dscores,
+                          room.dq + part.i * s.D_panels);
+}
+
+// C [MR][NR] += A B, of depth blocks * NR. A is made of results of multiply_column: element (i, d) stands at
+// a[d / NR * a_block + i * NR + d % NR].
+FIRESTEEL_APART void multiply_blocks(int64_t blocks, const float* a, int64_t a_block, const float* b, float* c,
+                                     int64_t ldc) {
+  Sums sums;
+  clear_sums(sums);
+  for (int64_t block = 0; block < blocks; block++, a += a_block, b += NR * NR) {
+    const float *x = a, *y = b;
+    for (int64_t d = 0; d < NR; d += 4, x += 4, y += 4 * NR)
+      gemm::repeat<4>([&](auto u) FIRESTEEL_UNROLLED { step<NR>(sums, x + u.value, y + u.value * NR); });
+  }
+  store_sums<true>(sums, c, ldc);
+}
+
+// C [n keys][width] += tiles^T rows, for panels of queries from i on; the keys from `ahead` on are later than the first
+// query.
+void add_products(const Problem& p, const float* tiles, const float* rows, const Sizes& s, int64_t i, int64_t panels,
+                  int64_t ahead, int64_t n, float* c, int64_t width) {
+  for (int64_t d = 0; d < width; d += NR)
+    for (int64_t r = 0; r < n; r += MR) {
+      // The first panel with a query that sees the first of these keys.
+      const int64_t first = p.causal && r > ahead ? (r - ahead) / NR : 0;
+      if (first < panels)
+        multiply_blocks(panels - first, tiles + first * tile_size + r * NR, tile_size,
+                        rows + d * s.queries + (i + first * NR) * NR, c + r * width + d, width);
+    }
 }
 
 // All gradients that a piece of the keys of a key head has a part in.
-void attend(const Problem& p, const Gradients& to, const View& dy, const float* out, const float* log_sum_exp, Place at,
-            int64_t piece, const Room& room) {
-  const int64_t group = p.Hq / p.Hk, first_key = (at.batch * p.Hk + at.key_head) * p.Tk + at.first_key;
-  clear(to.dk ? to.dk + first_key * p.D : nullptr, at.keys * p.D);
-  clear(to.dv ? to.dv + first_key * p.Dv : nullptr, at.keys * p.Dv);
-  pack_keys(p, to, at, room);
+void attend(const Problem& p, const Gradients& to, const Sizes& s, const View& dy, const View& out,
+            const float* log_sum_exp, Place at, int64_t piece, const Room& room) {
+  const int64_t group = p.Hq / p.Hk;
+  pack_keys(p, to, s, at, room);
+  if (to.dk) clear(room.dk, s.keys * s.D_rows);
+  if (to.dv) clear(room.dv, s.keys * s.Dv_rows);
   for (at.head = at.key_head * group; at.head < (at.key_head + 1) * group; at.head++) {
     const int64_t first_row = (at.batch * p.Hq + at.head) * p.Tq;
-    clear(to.dq ? to.dq + piece * to.dq_size + first_row * p.D : nullptr, p.Tq * p.D);
     if (to.dmask && p.causal)
       for (int64_t i = 0; i < p.Tq; i++) clear(to.dmask + (first_row + i) * p.Tk + at.first_key, at.keys);
-    pack_queries(p, to, dy, out, log_sum_exp, at, room);
-    for (int64_t j = at.first_key; j < at.first_key + at.keys; j += tile_keys) {
-      const int64_t keys = smaller(tile_keys, at.first_key + at.keys - j);
-      for (int64_t i = p.causal ? j / MR * MR : 0; i < p.Tq; i += tile_queries) {
-        const int64_t m = smaller(tile_queries, p.Tq - i);
-        const int64_t n = p.causal ? smaller(keys, i + m - j) : keys;
-        if (n > 0) tile(p, to, at, room, piece, i, m, j, n);
+    pack_head(p, to, s, dy, out, log_sum_exp, at, room);
+    if (to.dq) clear(room.dq, s.queries * s.D_panels);
+    for (int64_t local = 0; local < at.keys; local += tile_keys) {
+      const int64_t j = at.first_key + local, keys = smaller(tile_keys, at.keys - local);
+      for (int64_t i = p.causal ? j / NR * NR : 0; i < p.Tq; i += band_panels * NR) {
+        const int64_t panels = smaller(band_panels, (s.queries - i) / NR);
+        int64_t most = 0;
+        for (int64_t index = 0; index < panels; index++) {
+          const int64_t first = i + index * NR, queries = smaller(NR, p.Tq - first);
+          most = p.causal ? smaller(keys, first + NR - j) : keys;
+          score_panel(p, to, s, {at.batch, at.head, first, queries, j, most, room.part}, room, local,
+                      room.weights + index * tile_size, room.dscores + index * tile_size);
+        }
+        if (to.dv)
+          add_products(p, room.weights, room.dy_rows, s, i, panels, i - j, most, room.dv + local * s.Dv_rows,
+                       s.Dv_rows);
+        if (to.dk)
+          add_products(p, room.dscores, room.q_rows, s, i, panels, i - j, most, room.dk + local * s.D_rows, s.D_rows);
       }
     }
+    if (!to.dq) continue;
+    const Rows dq = to.dq_pieces ? Rows{to.dq_pieces + piece * to.dq_size + first_row * p.D, p.D, 1}
+                                 : rows_of(*to.dq, at.batch, at.head);
+    for (int64_t i = 0; i < p.Tq; i += NR)
+      write_transposed(dq, i, smaller(NR, p.Tq - i), room.dq + i * s.D_panels, p.D, p.scale);
   }
+  const auto write = [&](const View& view, const float* from, int64_t width, int64_t features, float factor) {
+    const Rows rows = rows_of(view, at.batch, at.key_head);
+    for (int64_t j = 0; j < at.keys; j++) {
+      float* row = row_at(rows, at.first_key + j);
+      for (int64_t d = 0; d < features; d++) row[d * rows.column_stride] = from[j * width + d] * factor;
+    }
+  };
+  if (to.dk) write(*to.dk, room.dk, s.D_rows, p.D, p.scale);
+  if (to.dv) write(*to.dv, room.dv, s.Dv_rows, p.Dv, 1);
 }
 
-float* data_of(const View* view) { return view ? pointer<float>(*view) : nullptr; }
+// dq = the sum of the pieces' parts.
+void sum_pieces(Context& context, const Problem& p, const Gradients& to, int64_t pieces) {
+  const int64_t rows = p.B * p.Hq * p.Tq;
+  parallel_units(context, rows, 4 * pieces * p.D, [&](int64_t row) {
+    const Rows head = rows_of(*to.dq, row / p.Tq / p.Hq, row / p.Tq % p.Hq);
+    float* sum = row_at(head, row % p.Tq);
+    for (int64_t d = 0; d < p.D; d++) {
+      const float* part = to.dq_pieces + row * p.D + d;
+      float total = *part;
+      for (int64_t piece = 1; piece < pieces; piece++) total += part[piece * to.dq_size];
+      sum[d * head.column_stride] = total;
+    }
+  });
+}
 
 }  // namespace
 
@@ -232,7 +292,7 @@ void attention_backward(Context& context, const View* dq, const View* dk, const 
       !expect(context, !dv || same_shape(*dv, v), "attention: dv must have v's shape") ||
       !expect(context, !dmask || has_shape(*dmask, p.B, p.Hq, p.Tq, p.Tk), "attention: dmask must be [B, Hq, Tq, Tk]"))
     return;
-  Gradients to = {data_of(dq), data_of(dk), data_of(dv), data_of(dmask), 0, dq || dk || dmask};
+  Gradients to = {dq, dk, dv, dmask ? pointer<float>(*dmask) : nullptr, nullptr, q.count, dq || dk || dmask};
   const int64_t key_heads = p.B * p.Hk, key_tiles = (p.Tk + tile_keys - 1) / tile_keys;
   if (key_heads == 0 || !(to.scores || to.dv)) return;
 
@@ -241,36 +301,23 @@ void attention_backward(Context& context, const View* dq, const View* dk, const 
   const int64_t piece_keys = pieces > 0 ? (key_tiles + pieces - 1) / pieces * tile_keys : 0;
   pieces = piece_keys > 0 ? (p.Tk + piece_keys - 1) / piece_keys : 1;
   const int64_t longest = smaller(piece_keys, p.Tk);
-  const bool summed = dq && pieces > 1;
-  if (summed) {
-    to.dq_size = dq->count;
-    to.dq = static_cast<float*>(scratch(context, size_t(pieces * dq->count) * sizeof(float)));
-  }
+  if (dq && pieces > 1)
+    to.dq_pieces = static_cast<float*>(scratch(context, size_t(pieces * to.dq_size) * sizeof(float)));
+  const Sizes s = sizes_of(p, longest);
   Room measured;
-  const Workspaces spaces = make_workspaces(context, lay_out(p, longest, nullptr, measured), key_heads * pieces);
+  const Workspaces spaces = make_workspaces(context, lay_out(p, s, nullptr, measured), key_heads * pieces);
 
   const int64_t work = p.Tq * (p.Hq / p.Hk) * longest * (3 * p.D + 2 * p.Dv);
   parallel_units(context, key_heads * pieces, work, [&](int64_t unit) {
     const int64_t key_head = unit % key_heads, piece = unit / key_heads, first = piece * piece_keys;
     const int64_t space = claim(spaces);
     Room room;
-    lay_out(p, longest, spaces.memory + space * spaces.size, room);
+    lay_out(p, s, spaces.memory + space * spaces.size, room);
     const Place at = {key_head / p.Hk, 0, key_head % p.Hk, first, smaller(piece_keys, p.Tk - first)};
-    attend(p, to, dy, pointer<const float>(out), pointer<const float>(log_sum_exp), at, piece, room);
+    attend(p, to, s, dy, out, pointer<const float>(log_sum_exp), at, piece, room);
     give_back(spaces, space);
   });
-
-  if (!summed) return;
-  constexpr int64_t slice = 16384;
-  parallel(context, (dq->count + slice - 1) / slice, [&](int64_t chunk) {
-    const int64_t first = chunk * slice, count = smaller(slice, dq->count - first);
-    float* sum = pointer<float>(*dq) + first;
-    memcpy(sum, to.dq + first, size_t(count) * sizeof(float));
-    for (int64_t piece = 1; piece < pieces; piece++) {
-      const float* part = to.dq + piece * to.dq_size + first;
-      for (int64_t c = 0; c < count; c++) sum[c] += part[c];
-    }
-  });
+  if (to.dq_pieces) sum_pieces(context, p, to, pieces);
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA

@@ -1,90 +1,60 @@
 // attention_forward: out = dropout(softmax(scale q k^T + mask)) v, and the logarithm of each row's sum of exponentials.
 //
 // After T. Dao, "FlashAttention-2" (2023): a tile of queries meets the keys tile by tile; the scores live in one tile
-// that stays in the first-level cache, and a running maximum and a running sum per query correct what was added before.
-// No row of scores is ever kept. Out and logSumExp are overwritten.
-//
-// The tile is transposed, [keys][NR queries], for two reasons. A product whose left operand is K and whose right one is
-// a panel of NR queries writes it in just the order in which the second product, V^T P^T, reads a packed panel, so
-// scores are never repacked. And a vector holds one key of several queries: maximum and sum over keys need no work
-// across lanes.
+// (tile.h) that stays in the first-level cache, and a running maximum and a running sum per query correct what was
+// added before. No row of scores is ever kept. Out and logSumExp are overwritten.
 //
 // 2 (D + Dv) operations and one exponential per score; causal scores above the diagonal are skipped to a row of MR
 // and, in depth, exactly, and so are tiles of padding. K and V^T are packed once per key head, in 4 Tk (D + Dv) bytes,
-// or read where they are if that would serve few queries only.
-#include "problem.h"
+// or, where they serve one unit of work only, tile by tile within it.
+#include "tile.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 
 namespace {
 
 using namespace attention;
-using simd::Vec;
 
-constexpr int64_t vectors = NR / simd::lanes;  // of a row of the tile
-constexpr int64_t tile_keys = 256 / MR * MR;   // whole panels
-// Panels of queries that meet a tile of keys while it is in the second-level cache.
-constexpr int64_t panels_of_chunk = (128 + NR - 1) / NR;
+constexpr int64_t tile_keys = 256 / MR * MR;  // whole panels
 static_assert(tile_keys <= most_keys, "dropout_row's limit");
+// Panels of queries that meet a tile of keys while it is in the second-level cache.
+constexpr int64_t most_panels = (128 + NR - 1) / NR;
 
-// All keys and values, packed: for a key head, K in panels of MR keys [D][MR], V^T in panels of MR features [Tk][MR].
-// Null where they are read in place.
+// Keys from j on: K in panels of MR keys [D][MR], V^T in panels of MR features, `v_panel` floats apart.
 struct Keys {
   float *k, *v;
-  int64_t k_size, v_size;  // of a head
+  int64_t v_panel;
 };
+int64_t keys_size(const Problem& p, int64_t keys) { return round_up(keys, MR) * p.D + round_up(p.Dv, MR) * keys; }
+Keys keys_at(const Problem& p, float* from, int64_t keys) { return {from, from + round_up(keys, MR) * p.D, keys * MR}; }
+Keys from_key(const Problem& p, Keys all, int64_t j) { return {all.k + j * p.D, all.v + j * MR, all.v_panel}; }
 
-// K and V^T from key j on, as left operands.
-Left k_operand(const Problem& p, const Keys& keys, int64_t batch, int64_t key_head, int64_t j) {
-  if (keys.k) return packed_left(keys.k + (batch * p.Hk + key_head) * keys.k_size + j * p.D, p.D);
-  const Matrix k = from_row(head_of(*p.k, batch, key_head), j);
-  return {static_cast<const float*>(k.data), MR * k.row_stride, k.row_stride, k.column_stride};
-}
-Left v_operand(const Problem& p, const Keys& keys, int64_t batch, int64_t key_head, int64_t j) {
-  if (keys.v) return {keys.v + (batch * p.Hk + key_head) * keys.v_size + j * MR, p.Tk * MR, 1, MR};
-  const Matrix v = from_row(head_of(*p.v, batch, key_head), j);
-  return {static_cast<const float*>(v.data), MR * v.column_stride, v.column_stride, v.row_stride};
+void pack_keys(const Problem& p, const Keys& to, int64_t batch, int64_t key_head, int64_t j, int64_t n) {
+  pack_left(to.k, p.D * MR, from_row(head_of(*p.k, batch, key_head), j), n, p.D, p.D);
+  pack_left(to.v, to.v_panel, transposed(from_row(head_of(*p.v, batch, key_head), j)), p.Dv, n, n);
 }
 
 // The state of a panel of NR queries. Columns beyond the last query hold zeros for queries and are never written out.
 struct Panel {
   float* q;    // [D][NR], scaled
-  float* out;  // [Dv][NR], not yet divided by the sum
+  float* out;  // [Dv, in whole panels][NR], not yet divided by the sum
   float* max;  // [NR]
   float* sum;  // [NR]
 };
 
-int64_t panel_size(const Problem& p) { return (p.D + p.Dv + 2) * NR; }
+int64_t out_size(const Problem& p) { return round_up(p.Dv, MR) * NR; }
+int64_t panel_size(const Problem& p) { return (p.D + 2) * NR + out_size(p); }
 
 Panel panel_at(const Problem& p, float* room, int64_t index) {
   float* q = room + index * panel_size(p);
   float* out = q + p.D * NR;
-  return {q, out, out + p.Dv * NR, out + (p.Dv + 1) * NR};
+  return {q, out, out + out_size(p), out + out_size(p) + NR};
 }
 
-// Rows of n numbers, by query, as a tile: collected in one half of `room`, transposed into the other.
-template <class Row>
-const float* tile_of_rows(float* room, int64_t queries, int64_t n, const Row& row) {
-  for (int64_t c = 0; c < queries; c++) row(c, room + c * tile_keys);
-  pack_right(room + tile_keys * NR, {room, 1, tile_keys}, n, queries);
-  return room + tile_keys * NR;
-}
-
-// Adds its mask to each query's column of the tile of queries [i, i + queries) and keys [j, j + n).
-void mask_tile(const Problem& p, float* tile, float* room, int64_t batch, int64_t head, int64_t i, int64_t queries,
-               int64_t j, int64_t n) {
-  const float* added =
-      tile_of_rows(room, queries, n, [&](int64_t c, float* to) { mask_row(p, batch, head, i + c, j, n, to); });
-  for (int64_t e = 0; e < n * NR; e += simd::lanes)
-    simd::store(tile + e, masked(simd::load(tile + e), simd::load(added + e)));
-}
-
-// Adds the mask that all queries share.
-void mask_keys(float* tile, const float* row, int64_t n) {
-  for (int64_t r = 0; r < n; r++)
-    for (int64_t c = 0; row[r] != 0 && c < NR; c += simd::lanes)
-      simd::store(tile + r * NR + c, masked(simd::load(tile + r * NR + c), simd::set(row[r])));
-}
+// Queries [i, i + queries) of the heads [head, head + heads), which read one key head.
+struct Unit {
+  int64_t batch, key_head, head, heads, i, queries;
+};
 
 bool masks_all(const float* row, int64_t n) {
   for (int64_t r = 0; r < n; r++)
@@ -92,119 +62,141 @@ bool masks_all(const float* row, int64_t n) {
   return true;
 }
 
-// Takes out the keys that lie after their query.
-void mask_later_keys(float* tile, int64_t i, int64_t j, int64_t n) {
-  for (int64_t r = i + 1 > j ? i + 1 - j : 0; r < n; r++)
-    for (int64_t c = 0; c < NR && i + c < j + r; c++) tile[r * NR + c] = -INFINITY;
-}
-
-void drop_tile(const Problem& p, float* tile, float* room, int64_t batch, int64_t head, int64_t i, int64_t queries,
-               int64_t j, int64_t n) {
-  const float* factors =
-      tile_of_rows(room, queries, n, [&](int64_t c, float* to) { dropout_row(p, batch, head, i + c, j, n, to); });
-  for (int64_t e = 0; e < n * NR; e += simd::lanes)
-    simd::store(tile + e, simd::load(tile + e) * simd::load(factors + e));
-}
+// The larger of a running maximum, which is no NaN, and a score. NaN is left to the sum, where it stays.
+Vec larger(Vec max, Vec score) { return simd::select(score > max, score, max); }
 
 // Turns n keys' scores into weights relative to the new running maximum, and brings sum and out to it.
 void exponentiate(const Problem& p, const Panel& panel, float* tile, int64_t n) {
-  for (int64_t v = 0; v < vectors; v++) {
+  for (int64_t v = 0; v < row_vectors; v++) {
     float* column = tile + v * simd::lanes;
     const Vec old_max = simd::load(panel.max + v * simd::lanes);
-    Vec max = old_max;
+    Vec max = old_max, other = old_max;
     int64_t r = 0;
-    for (; r + 4 <= n; r += 4) {
-      const Vec first = simd::max(simd::load(column + r * NR), simd::load(column + (r + 1) * NR));
-      const Vec second = simd::max(simd::load(column + (r + 2) * NR), simd::load(column + (r + 3) * NR));
-      max = simd::max(max, simd::max(first, second));
+    for (; r + 2 <= n; r += 2) {
+      max = larger(max, simd::load(column + r * NR));
+      other = larger(other, simd::load(column + (r + 1) * NR));
     }
-    for (; r < n; r++) max = simd::max(max, simd::load(column + r * NR));
+    if (r < n) max = larger(max, simd::load(column + r * NR));
+    max = larger(max, other);
     // Where no key has taken part so far, any finite shift does: exp(-infinity - 0) is 0.
     const Vec shift = simd::select(max == simd::set(-INFINITY), simd::zero(), max);
 
     Vec even = simd::zero(), odd = simd::zero();
     for (r = 0; r + 2 <= n; r += 2) {
-      const Vec a = simd::exp(simd::load(column + r * NR) - shift);
-      const Vec b = simd::exp(simd::load(column + (r + 1) * NR) - shift);
+      const Vec a = simd::exp2_of_weight(simd::load(column + r * NR) - shift);
+      const Vec b = simd::exp2_of_weight(simd::load(column + (r + 1) * NR) - shift);
       simd::store(column + r * NR, a);
       simd::store(column + (r + 1) * NR, b);
       even = even + a;
       odd = odd + b;
     }
     if (r < n) {
-      const Vec a = simd::exp(simd::load(column + r * NR) - shift);
+      const Vec a = simd::exp2_of_weight(simd::load(column + r * NR) - shift);
       simd::store(column + r * NR, a);
       even = even + a;
     }
 
-    const Vec correction = simd::exp(old_max - shift);
+    const Vec correction = simd::exp2_of_weight(old_max - shift);
     simd::store(panel.max + v * simd::lanes, max);
-    simd::store(panel.sum + v * simd::lanes, simd::load(panel.sum + v * simd::lanes) * correction + (even + odd));
+    simd::store(panel.sum + v * simd::lanes,
+                simd::fma(simd::load(panel.sum + v * simd::lanes), correction, even + odd));
     float* out = panel.out + v * simd::lanes;
     for (int64_t d = 0; d < p.Dv; d++) simd::store(out + d * NR, simd::load(out + d * NR) * correction);
   }
 }
 
-// Divides by the sums and writes `queries` rows, from row `row` of [B, Hq, Tq] on.
-void finish(const Problem& p, const Panel& panel, int64_t queries, int64_t row, float* out, float* log_sum_exp) {
+// Divides by the sums and writes `queries` rows, from row i on.
+void finish(const Problem& p, const Panel& panel, int64_t i, int64_t queries, Rows out, float* log_sum_exp) {
   float logs[NR];
   for (int64_t v = 0; v < NR; v += simd::lanes) {
     const Vec sum = simd::load(panel.sum + v), inverse = simd::set(1) / sum;
-    simd::store(logs + v, simd::load(panel.max + v) + simd::log(sum));
+    simd::store(logs + v, simd::fma(simd::load(panel.max + v), simd::set(ln_2), simd::log(sum)));
     for (int64_t d = 0; d < p.Dv; d++) {
       float* value = panel.out + d * NR + v;
       simd::store(value, simd::select(sum == simd::zero(), simd::zero(), simd::load(value) * inverse));
     }
   }
-  memcpy(log_sum_exp + row, logs, size_t(queries) * sizeof(float));
-  for (int64_t c = 0; c < queries; c++) {
-    float* to = out + (row + c) * p.Dv;
-    for (int64_t d = 0; d < p.Dv; d++) to[d] = panel.out[d * NR + c];
-  }
+  memcpy(log_sum_exp + i, logs, size_t(queries) * sizeof(float));
+  write_transposed(out, i, queries, panel.out, p.Dv, 1);
 }
 
-// One tile of queries, [i, i + queries), of one head.
-void attend(const Problem& p, const Keys& keys, int64_t batch, int64_t head, int64_t i, int64_t queries, float* room,
-            float* out, float* log_sum_exp) {
-  const int64_t key_head = head / (p.Hq / p.Hk);
+// A panel of queries, whose part of the output is `part`, meets a tile of keys. `shared_mask` is null unless all
+// queries have the same.
+void attend_tile(const Problem& p, const Part& part, const Panel& panel, const Keys& keys, const float* shared_mask,
+                 float* tile) {
+  multiply_column<false>((part.n + MR - 1) / MR, p.D, keys.k, p.D * MR, panel.q, tile);
+  if (shared_mask)
+    mask_keys(tile, shared_mask, part.n);
+  else if (has_mask(p))
+    mask_tile(p, part, tile);
+  if (p.causal) set_later_keys(part, tile, -INFINITY);
+  exponentiate(p, panel, tile, part.n);
+  if (p.drop_below) {
+    const float* factors = dropout_tile(p, part);
+    for (int64_t e = 0; e < part.n * NR; e += simd::lanes)
+      simd::store(tile + e, simd::load(tile + e) * simd::load(factors + e));
+  }
+  multiply_column<true>((p.Dv + MR - 1) / MR, part.n, keys.v, keys.v_panel, tile, panel.out);
+}
+
+// What a unit needs beside its panels.
+struct Room {
+  float *panels, *tile, *shared_mask, *part, *keys;
+};
+int64_t lay_out(const Problem& p, int64_t panels, bool packs, float* from, Room& room) {
+  int64_t size = 0;
+  const auto take = [&](int64_t floats) {
+    float* place = from ? from + size : nullptr;
+    size += round_up(floats, 16);
+    return place;
+  };
+  room.panels = take(panels * panel_size(p));
+  room.tile = take(tile_keys * NR);
+  room.shared_mask = take(tile_keys);
+  room.part = take(has_mask(p) || p.drop_below ? part_room : 0);
+  room.keys = packs ? take(keys_size(p, tile_keys)) : nullptr;
+  return size;
+}
+
+// `all` holds the key head's packed keys, unless the unit packs them itself.
+void attend(const Problem& p, const Keys* all, const Unit& unit, const Room& room, const View& out,
+            float* log_sum_exp) {
   const bool by_key = mask_is_by_key(p);
-  const Matrix q = head_of(*p.q, batch, head);
-  const int64_t panels = (queries + NR - 1) / NR;
-  float* tile = room + panels_of_chunk * panel_size(p);
-  float *shared_mask = tile + tile_keys * NR, *rows = shared_mask + tile_keys;
-  for (int64_t index = 0; index < panels; index++) {
-    const Panel panel = panel_at(p, room, index);
-    pack_right(panel.q, transposed(from_row(q, i + index * NR)), p.D, smaller(NR, queries - index * NR));
-    scale_all(panel.q, p.D * NR, p.scale);
-    memset(panel.out, 0, size_t(p.Dv + 2) * NR * sizeof(float));
+  const int64_t panels = (unit.queries + NR - 1) / NR;
+  for (int64_t index = 0; index < unit.heads * panels; index++) {
+    const Panel panel = panel_at(p, room.panels, index);
+    pack_queries(p, panel.q, head_of(*p.q, unit.batch, unit.head + index / panels), unit.i + index % panels * NR);
+    memset(panel.out, 0, size_t(out_size(p) + 2 * NR) * sizeof(float));
     for (int64_t c = 0; c < NR; c++) panel.max[c] = -INFINITY;
   }
-  const int64_t end = p.causal ? smaller(p.Tk, i + queries) : p.Tk;
+  const int64_t end = p.causal ? smaller(p.Tk, unit.i + unit.queries) : p.Tk;
   for (int64_t j = 0; j < end; j += tile_keys) {
-    if (by_key) {
-      const int64_t n = smaller(tile_keys, p.Tk - j);
-      mask_row(p, batch, head, i, j, n, shared_mask);
-      if (masks_all(shared_mask, n)) continue;
+    const int64_t width = smaller(tile_keys, p.Tk - j);
+    Keys keys;
+    if (all) {
+      keys = from_key(p, *all, j);
+    } else {
+      keys = keys_at(p, room.keys, tile_keys);
+      pack_keys(p, keys, unit.batch, unit.key_head, j, width);
     }
-    const Left k = k_operand(p, keys, batch, key_head, j), v = v_operand(p, keys, batch, key_head, j);
-    for (int64_t index = 0; index < panels; index++) {
-      const Panel panel = panel_at(p, room, index);
-      const int64_t first = i + index * NR;
-      const int64_t columns = smaller(NR, i + queries - first);
-      const int64_t n = smaller(tile_keys, (p.causal ? smaller(p.Tk, first + columns) : p.Tk) - j);
+    for (int64_t index = 0; index < unit.heads * panels; index++) {
+      const int64_t head = unit.head + index / panels, first = unit.i + index % panels * NR;
+      const int64_t queries = smaller(NR, unit.i + unit.queries - first);
+      const int64_t n = p.causal ? smaller(width, first + queries - j) : width;
       if (n <= 0) continue;
-      multiply(n, NR, p.D, k, packed_right(panel.q, p.D), tile, NR, false);
-      if (by_key) mask_keys(tile, shared_mask, n);
-      if (has_mask(p) && !by_key) mask_tile(p, tile, rows, batch, head, first, columns, j, n);
-      if (p.causal) mask_later_keys(tile, first, j, n);
-      exponentiate(p, panel, tile, n);
-      if (p.drop_below) drop_tile(p, tile, rows, batch, head, first, columns, j, n);
-      multiply(p.Dv, NR, n, v, packed_right(tile, n), panel.out, NR, true);
+      if (by_key) {
+        mask_row(p, unit.batch, head, first, j, n, room.shared_mask);
+        if (masks_all(room.shared_mask, n)) continue;
+      }
+      attend_tile(p, {unit.batch, head, first, queries, j, n, room.part}, panel_at(p, room.panels, index), keys,
+                  by_key ? room.shared_mask : nullptr, room.tile);
     }
   }
-  for (int64_t index = 0; index < panels; index++)
-    finish(p, panel_at(p, room, index), smaller(NR, queries - index * NR),
-           (batch * p.Hq + head) * p.Tq + i + index * NR, out, log_sum_exp);
+  for (int64_t index = 0; index < unit.heads * panels; index++) {
+    const int64_t head = unit.head + index / panels, first = unit.i + index % panels * NR;
+    finish(p, panel_at(p, room.panels, index), first, smaller(NR, unit.i + unit.queries - first),
+           rows_of(out, unit.batch, head), log_sum_exp + (unit.batch * p.Hq + head) * p.Tq);
+  }
 }
 
 }  // namespace
@@ -217,33 +209,43 @@ void attention_forward(Context& context, const View& out, const View& log_sum_ex
       log_sum_exp.count == 0)
     return;
 
-  constexpr int64_t chunk_queries = panels_of_chunk * NR;
-  const int64_t query_tiles = (p.Tq + chunk_queries - 1) / chunk_queries;
-  const int64_t key_tiles = (p.Tk + tile_keys - 1) / tile_keys;
-  const int64_t heads = p.B * p.Hq, key_heads = p.B * p.Hk, features = p.D + p.Dv;
-  Keys keys = {nullptr, nullptr, round_up(p.Tk, MR) * p.D, round_up(p.Dv, MR) * p.Tk};
-  if (p.Tq * (p.Hq / p.Hk) > NR) {
-    keys.k = static_cast<float*>(scratch(context, size_t(key_heads * (keys.k_size + keys.v_size)) * sizeof(float)));
-    keys.v = keys.k + key_heads * keys.k_size;
+  constexpr int64_t unit_queries = most_panels * NR;
+  const int64_t query_tiles = (p.Tq + unit_queries - 1) / unit_queries, key_tiles = (p.Tk + tile_keys - 1) / tile_keys;
+  const int64_t key_heads = p.B * p.Hk, group = p.Hq / p.Hk, head_panels = (smaller(p.Tq, unit_queries) + NR - 1) / NR;
+  // All heads of a group in one unit, where that is not too much, and then nobody else needs their keys.
+  const bool whole_group = query_tiles == 1 && group * head_panels <= most_panels;
+  const int64_t unit_heads = whole_group ? group : 1, parts = group / unit_heads;
+  const int64_t features = p.D + p.Dv, size = keys_size(p, p.Tk);
+  float* packed = nullptr;
+  if (!whole_group && p.Tk > 0) {
+    packed = static_cast<float*>(scratch(context, size_t(key_heads * size) * sizeof(float)));
     parallel_units(context, key_heads * key_tiles, 16 * tile_keys * features, [&](int64_t unit) {
-      const int64_t key_head = unit / key_tiles, j = unit % key_tiles * tile_keys, n = smaller(tile_keys, p.Tk - j);
-      const Matrix k_head = from_row(head_of(k, key_head / p.Hk, key_head % p.Hk), j);
-      const Matrix v_head = transposed(from_row(head_of(v, key_head / p.Hk, key_head % p.Hk), j));
-      pack_left(keys.k + key_head * keys.k_size + j * p.D, k_head, n, p.D);
-      for (int64_t d = 0; d < p.Dv; d += MR)
-        pack_left(keys.v + key_head * keys.v_size + d * p.Tk + j * MR, from_row(v_head, d), smaller(MR, p.Dv - d), n);
+      const int64_t key_head = unit / key_tiles, j = unit % key_tiles * tile_keys;
+      const Keys keys = from_key(p, keys_at(p, packed + key_head * size, p.Tk), j);
+      pack_keys(p, keys, key_head / p.Hk, key_head % p.Hk, j, smaller(tile_keys, p.Tk - j));
     });
   }
 
-  const int64_t rows = has_mask(p) || p.drop_below ? 2 * tile_keys * NR : 0;
-  const int64_t room = panels_of_chunk * panel_size(p) + tile_keys * (NR + 1) + rows;
-  const Workspaces spaces = make_workspaces(context, room, heads * query_tiles);
+  const int64_t units = key_heads * parts * query_tiles;
+  Room measured;
+  const Workspaces spaces =
+      make_workspaces(context, lay_out(p, unit_heads * head_panels, whole_group, nullptr, measured), units);
   // The last queries see most keys where attention is causal: they start first.
-  parallel_units(context, heads * query_tiles, smaller(p.Tq, chunk_queries) * p.Tk * features, [&](int64_t unit) {
-    const int64_t head = unit % heads, i = (query_tiles - 1 - unit / heads) * chunk_queries;
+  const int64_t work = unit_heads * smaller(p.Tq, unit_queries) * p.Tk * features;
+  parallel_units(context, units, work, [&](int64_t index) {
+    const int64_t key_head = index / parts % key_heads,
+                  i = (query_tiles - 1 - index / parts / key_heads) * unit_queries;
+    const Unit unit = {key_head / p.Hk,
+                       key_head % p.Hk,
+                       key_head % p.Hk * group + index % parts * unit_heads,
+                       unit_heads,
+                       i,
+                       smaller(unit_queries, p.Tq - i)};
     const int64_t space = claim(spaces);
-    attend(p, keys, head / p.Hq, head % p.Hq, i, smaller(chunk_queries, p.Tq - i), spaces.memory + space * spaces.size,
-           pointer<float>(out), pointer<float>(log_sum_exp));
+    Room room;
+    lay_out(p, unit_heads * head_panels, whole_group, spaces.memory + space * spaces.size, room);
+    const Keys keys = packed ? keys_at(p, packed + key_head * size, p.Tk) : Keys{};
+    attend(p, packed ? &keys : nullptr, unit, room, out, pointer<float>(log_sum_exp));
     give_back(spaces, space);
   });
 }

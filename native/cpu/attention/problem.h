@@ -1,5 +1,5 @@
-// What the forward and the backward pass of attention share: the sizes of a call, masks and dropout by row, small
-// matrix products over gemm's micro-kernel, and workspaces.
+// What the forward and the backward pass of attention share: the sizes of a call, masks and dropout by row, and
+// workspaces.
 //
 // Legend: B batches, Hq query heads, Hk key heads (a group of Hq / Hk query heads reads one), Tq queries, Tk keys, D
 // and Dv sizes of a query or key and of a value; i a query, j a key.
@@ -7,21 +7,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "../simd/math.h"
-#include "../simd/vector.h"
-
-// After vector.h, which includes the intrinsics in a way that spares g++ 12's AVX-512 a false warning.
-#include "../gemm/micro.h"
 #include "../random/philox.h"
+#include "../simd/math.h"
+#include "micro.h"
 
 namespace firesteel::FIRESTEEL_ISA::attention {
-
-using gemm::Matrix;
-constexpr int64_t MR = gemm::tile_rows, NR = gemm::tile_columns;
-static_assert(NR % simd::lanes == 0, "a panel's row must be whole vectors");
-
-static constexpr int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 struct Problem {
   int64_t B, Hq, Hk, Tq, Tk, D, Dv;
@@ -70,8 +60,16 @@ static inline Matrix head_of(const View& view, int64_t batch, int64_t head) {
   return {pointer<const float>(view) + batch * view.strides[0] + head * view.strides[1], view.strides[2],
           view.strides[3]};
 }
-using gemm::transposed;
-static inline Matrix from_row(Matrix a, int64_t row) { return gemm::part_of(a, row, 0); }
+
+// The same of an output.
+struct Rows {
+  float* data;
+  int64_t row_stride, column_stride;
+};
+static inline Rows rows_of(const View& view, int64_t batch, int64_t head) {
+  return {pointer<float>(view) + batch * view.strides[0] + head * view.strides[1], view.strides[2], view.strides[3]};
+}
+static inline float* row_at(Rows rows, int64_t row) { return rows.data + row * rows.row_stride; }
 
 static inline bool has_mask(const Problem& p) { return p.mask_bool || p.mask_add; }
 
@@ -110,11 +108,6 @@ static inline void mask_row(const Problem& p, int64_t batch, int64_t head, int64
     combine_masks(added, added_step, kept, kept_step, n, to);
 }
 
-// A key that takes no part stays out of it even if its score is infinite or NaN.
-FIRESTEEL_INLINE simd::Vec masked(simd::Vec score, simd::Vec added) {
-  return simd::select(added == simd::set(-INFINITY), added, score + added);
-}
-
 // The factors of dropout, where there is any, of query i and keys [j, j + n): 0 or 1 / (1 - dropout). Words are made by
 // whole groups, some in vain, because blocks one by one cost more.
 constexpr int64_t most_keys = 256;
@@ -129,41 +122,6 @@ static inline void dropout_row(const Problem& p, int64_t batch, int64_t head, in
   const uint32_t largest_dropped = uint32_t(p.drop_below - 1);  // drop_below is at least 1, and may be 2^32
   const float kept = p.kept_scale;
   for (int64_t c = 0; c < n; c++) to[c] = words[skipped + c] <= largest_dropped ? 0 : kept;
-}
-
-// Operands of small products. Element (i, d) of a left operand stands at data[i / MR * panel + i % MR * row + d *
-// depth], element (d, j) of a right one at data[j / NR * panel + d * depth + j % NR].
-struct Left {
-  const float* data;
-  int64_t panel, row, depth;
-};
-struct Right {
-  const float* data;
-  int64_t panel, depth;
-};
-
-// Packed operands: panels of [k][MR] or [k][NR], one after another.
-static inline Left packed_left(const float* data, int64_t k) { return {data, k * MR, 1, MR}; }
-static inline Right packed_right(const float* data, int64_t k) { return {data, k * NR, NR}; }
-
-// C [m, n] = or += A [m, k] B [k, n], on the calling thread.
-static inline void multiply(int64_t m, int64_t n, int64_t k, Left a, Right b, float* c, int64_t ldc, bool accumulate) {
-  for (int64_t j = 0; j < n; j += NR)
-    for (int64_t i = 0; i < m; i += MR)
-      gemm::micro_kernel({a.data + i / MR * a.panel, a.row, a.depth, b.data + j / NR * b.panel, b.depth,
-                          c + i * ldc + j, ldc, smaller(MR, m - i), smaller(NR, n - j), k, accumulate, nullptr});
-}
-
-// gemm packs by blocks of depth; panel by panel, a panel stays in one piece however deep it is.
-static inline void pack_left(float* to, Matrix a, int64_t m, int64_t k) {
-  for (int64_t i = 0; i < m; i += MR) gemm::pack_a(to + i * k, from_row(a, i), smaller(MR, m - i), k);
-}
-static inline void pack_right(float* to, Matrix b, int64_t k, int64_t n) {
-  for (int64_t j = 0; j < n; j += NR) gemm::pack_b(to + j * k, gemm::part_of(b, 0, j), k, smaller(NR, n - j));
-}
-
-static inline void scale_all(float* data, int64_t count, float factor) {
-  for (int64_t c = 0; c < count; c++) data[c] *= factor;
 }
 
 // Runs body(unit) for all units on all threads, several to a chunk where a unit is little work (in multiply-adds).
