@@ -54,7 +54,7 @@ Extent extent(const View& view, const Place& place) {
 // Whether two views take turns, row by row: there is a stride of both by which a part of their dimensions steps, and
 // within it what the others reach is apart. So it is for slices of one tensor along any dimension.
 bool take_turns(const View& a, const Place& at_a, const View& b, const Place& at_b) {
-  const int64_t bytes = element_bytes(a.dtype);
+  const int64_t bytes = int64_t(1) << element_shift(a.dtype);
   for (int d = 0; d < a.ndim; d++) {
     const int64_t step = a.strides[d] * bytes;
     if (step <= 0) continue;
