@@ -5,7 +5,7 @@ import type { MachineDescription } from './machine.js'
 import type { Row } from './measure.js'
 import { element, escapeText, hint, label, logScale, powers } from './svg.js'
 
-const size = { width: 960, height: 560, left: 64, right: 150, top: 16, bottom: 48 }
+const size = { width: 960, height: 560, left: 64, right: 165, top: 16, bottom: 48 }
 /** Operations a byte, and a second. */
 const intensities = { low: 1 / 16, high: 512 }
 /** A kernel without multiply-adds is drawn as if it did one operation for every float that it moves. */
