@@ -1,10 +1,14 @@
 /** Whether two implementations agree on a workload's check. */
-import type { Check } from './work.js'
+import type { Check, Work } from './work.js'
 
 const float32 = 2 ** -23
 
+/** A forward pass in bfloat16 is off by some 2^-8 of its numbers, a loss by less: losses are means. */
+const mixed = 2 * 2 ** -8
+
 /** Relative: a few roundings, and those of a sum of that many terms, on both sides. */
-export function tolerance(reduces: number): number {
+export function tolerance({ reduces, precision }: Pick<Work, 'reduces' | 'precision'>): number {
+  if (precision === 'mixed') return mixed
   return 2 * float32 * (16 + 4 * Math.sqrt(reduces))
 }
 
@@ -19,11 +23,11 @@ function numbersOf(check: Check): readonly Named[] {
 }
 
 /** What differs by more than rounding explains; empty if the checks agree. */
-export function differences(ours: Check, theirs: Check, reduces: number): readonly string[] {
+export function differences(ours: Check, theirs: Check, work: Parameters<typeof tolerance>[0]): readonly string[] {
   const mine = numbersOf(ours)
   const expected = numbersOf(theirs)
   if (mine.length !== expected.length) return [`${mine.length} numbers, the peer has ${expected.length}`]
-  const allowed = tolerance(reduces)
+  const allowed = tolerance(work)
   return mine.flatMap(({ what, value }, i) => {
     const other = expected[i] as Named
     // A gradient that vanishes but for rounding has no relative error.

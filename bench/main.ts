@@ -63,7 +63,7 @@ async function run(entries: readonly Entry[], path: string, options: Options, co
       continue
     }
     for (const measured of await measure(workload, drawn, course)) {
-      const wanted = course.peers !== null && measured.backend === native?.name && workload.kind.startsWith('train_')
+      const wanted = options.memory && measured.backend === native?.name && workload.kind.startsWith('train_')
       const memory =
         wanted && native !== undefined ? await measureMemory(workload.name, path, native.threads, place) : null
       const row: Row = { ...measured, memory }

@@ -1,10 +1,10 @@
 import { matmul } from 'firesteel'
 import { type Builder, operator, size } from './work.js'
 
-/** a [m, k] times b [k, n] */
+/** a [m, k] times b [k, n], in float32 or bfloat16 (sums are float32 in both) */
 export const matmulWork: Builder = (w, make) => {
   const [m, n, k] = [size(w, 'm'), size(w, 'n'), size(w, 'k')]
-  const a = make.floats([m, k])
-  const b = make.floats([k, n])
+  const input = (shape: readonly number[]) => make.floats(shape).to(w.dtype === 'bf16' ? 'bfloat16' : 'float32')
+  const [a, b] = [input([m, k]), input([k, n])]
   return operator(() => matmul(a, b), [], { reduces: k, operations: 2 * m * n * k })
 }

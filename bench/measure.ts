@@ -157,7 +157,7 @@ export async function measure(workload: Workload, drawn: boolean, course: Course
     }
     const ours = least(player.samples) as number
     const ratioTo = (peer: PeerName) => pairedRatio(theirs.get(peer) ?? [], player.samples)
-    const faults = [...new Set(checks.flatMap((check) => differences(player.check, check, player.work.reduces)))]
+    const faults = [...new Set(checks.flatMap((check) => differences(player.check, check, player.work)))]
     const local = player === fast && rates.length > 0 ? bestRates(rates) : null
     const bound = local === null || records === null || machine === null ? null : boundOf(records, machine, local)
     return {

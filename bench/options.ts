@@ -17,6 +17,7 @@ export const usage = `Usage: npm run bench -- [options]
   --workloads FILE   other workloads of the same kinds (default bench/workloads.json)
   --against torch    takes turns with PyTorch, as it comes and with memory settings, and checks every result against it;
                      with OpenBLAS (numpy's) where matrices are multiplied; and watches what a training takes of memory
+  --no-memory        leaves the latter out, which takes as long as the rest
   --python FILE      an interpreter that has PyTorch (or FIRESTEEL_PEERS_PYTHON; default .peers/venv, made when missing)
   FIRESTEEL_PEERS    another torch_bench.py, or its folder
 The table: seconds are minima; share is that of the bound (bench/bound.ts), with what limits it: flops, the memory, or the
@@ -34,6 +35,7 @@ export interface Options {
   readonly json: string | null
   readonly html: string | null
   readonly save: boolean
+  readonly memory: boolean
   /** null: no shapes are drawn. */
   readonly seed: number | null
   readonly workloads: string
@@ -70,6 +72,7 @@ export function readOptions(args: readonly string[], environment: NodeJS.Process
       json: text,
       html: text,
       save: { type: 'boolean' },
+      'no-memory': { type: 'boolean' },
       seed: text,
       'no-drawn': { type: 'boolean' },
       workloads: text,
@@ -96,6 +99,7 @@ export function readOptions(args: readonly string[], environment: NodeJS.Process
     json: values.json ?? null,
     html: values.html ?? null,
     save: values.save ?? false,
+    memory: against !== undefined && !values['no-memory'],
     seed: values['no-drawn'] ? null : seed,
     workloads,
     against: against ?? null,

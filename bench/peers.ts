@@ -110,6 +110,8 @@ export type PeerName = 'torch' | 'torchTuned' | 'openblas'
 
 /** Threads that spin after their work go to sleep before the other's turn. */
 export const pauseMilliseconds = 10
+/** A sample of a peer that is much slower than the others has fewer calls. */
+const mostMilliseconds = 200
 
 /** PyTorch as it comes and with the memory settings, and OpenBLAS for what it can do. */
 export class Peers {
@@ -131,14 +133,15 @@ export class Peers {
     return kind === 'matmul' && dtype === 'f32' ? names : names.filter((name) => name !== 'openblas')
   }
 
-  /** The least of some calls. Null from OpenBLAS where it is not available. */
+  /** The least of so many calls, or of as many as take a fifth of a second. Null from OpenBLAS where it is not available. */
   async sample(peer: PeerName, workload: string, calls: number): Promise<PeerRow | null> {
     const process = this.#peers.get(peer)
     if (process === undefined) return null
     try {
       await sleep(pauseMilliseconds)
+      const until = performance.now() + mostMilliseconds
       let best = await process.time(workload)
-      for (let i = 1; i < calls; i++) {
+      for (let i = 1; i < calls && performance.now() < until; i++) {
         const row = await process.time(workload)
         if (row.best < best.best) best = row
       }

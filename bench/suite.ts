@@ -28,7 +28,7 @@ const builders = new Map<string, Builder>([
 
 /** The builder of a workload, or why there is none. */
 export function builderOf({ kind, dtype = 'f32' }: Workload): Builder | string {
-  if (dtype !== 'f32') return `kernels do not compute in ${dtype} yet`
+  if (dtype !== 'f32' && !(dtype === 'bf16' && kind === 'matmul')) return `the bench has no ${kind} in ${dtype}`
   return builders.get(kind) ?? `no operator for kind '${kind}'`
 }
 

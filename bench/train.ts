@@ -1,5 +1,5 @@
 /** Whole training steps. */
-import { nn, type Tensor } from 'firesteel'
+import { autocast, nn, type Tensor } from 'firesteel'
 import { applyLora } from 'firesteel/finetune'
 import { cnn, Gpt, mlp, Tagger } from './models.js'
 import { type Builder, size, slowRecurrence, training } from './work.js'
@@ -61,9 +61,12 @@ function gptWork(rank: (w: Parameters<Builder>[0]) => number): Builder {
       // Both factors are set, block by block, those of qkv before those of proj.
       for (const parameter of model.parameters()) if (parameter.requiresGrad) make.uniform(parameter, 0.02)
     }
-    return training(model, () => crossEntropy(model.forward(ids).view([batch * t, vocab]), target), {
+    const low = w['autocast'] === 'bfloat16'
+    const loss = () => crossEntropy(model.forward(ids).view([batch * t, vocab]), target)
+    return training(model, low ? () => autocast('bfloat16', loss) : loss, {
       reduces: sizes.layers * Math.max(batch * t, 4 * sizes.d),
       operations,
+      ...(low ? { precision: 'mixed' } : {}),
     })
   }
 }

@@ -22,6 +22,8 @@ export interface Work {
   readonly checkCalls: number
   /** Terms of the longest sum behind one number of the check, rounding of consecutive layers included. */
   readonly reduces: number
+  /** Absent where all is float32. Mixed: products of bfloat16 decide over what is added up in float32. */
+  readonly precision?: 'mixed'
   /**
    * How much a call asks of the reference device: floating point operations, roughly, more where its kernel is far from the
    * speed of its matmul.
@@ -53,13 +55,13 @@ export function flag(workload: Workload, name: string, fallback: boolean): boole
 }
 
 function norm(x: Tensor): number {
-  const values = x.dataSync()
+  const values = x.to('float32').dataSync()
   let sum = 0
   for (let i = 0; i < values.length; i++) sum += (values[i] as number) ** 2
   return Math.sqrt(sum)
 }
 
-type Costs = Pick<Work, 'reduces' | 'operations'>
+type Costs = Pick<Work, 'reduces' | 'operations' | 'precision'>
 
 /** Runs `forward`, and where leaves want gradients also backward from a gradient of ones. */
 export function operator(forward: () => Tensor, leaves: readonly Tensor[], costs: Costs): Work {

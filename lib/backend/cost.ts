@@ -57,8 +57,8 @@ const multiplyAdds: {
 
 /** Of these arguments only as much is read as `out` holds. */
 const picked: { readonly [kernel: string]: string } = { index_select: 'x', gather: 'x' }
-/** This one is overwritten, though it may be strided. */
-const overwritten: { readonly [kernel: string]: string } = { copy_into: 'dst' }
+/** This one is only written, though it is there before. */
+const overwritten: { readonly [kernel: string]: string } = { copy_into: 'dst', adam: 'shadows', sgd: 'shadows' }
 
 const parsed = new Map<string, readonly ParsedArgument[]>()
 
