@@ -5,6 +5,7 @@
 #include "../../generated/kernels.h"
 #include "product.h"
 #include "rooms.h"
+#include "winograd.h"
 #include "work.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -21,6 +22,11 @@ void conv2d_forward(Context& context, const View& out, const View& x, const View
       !expect(context, bias->dtype == DType::float32 && bias->count == s.G * s.M, "a convolution's bias differs"))
     return;
   if (out.count == 0) return;
+  if (winograd_product_pays(s, s.C, s.M, s.P, s.Q))
+    return winograd_product(context,
+                            {s.N, s.G, s.C, s.M, s.H, s.W, s.P, s.Q, -s.pad_h, -s.pad_w, pointer<const float>(weight),
+                             s.C * 9, 9, s.M * s.C * 9, false, bias ? pointer<const float>(*bias) : nullptr},
+                            pointer<const float>(x), pointer<float>(out));
 
   int64_t* taps = scratch_of<int64_t>(context, s.R + s.S);
   for (int64_t r = 0; r < s.R; r++) taps[r] = r * dilation_h - pad_h;

@@ -8,6 +8,7 @@
 #include "../../generated/kernels.h"
 #include "product.h"
 #include "rooms.h"
+#include "winograd.h"
 #include "work.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -105,6 +106,11 @@ void conv2d_input_gradient(Context& context, const View& dx, const View& dy, con
   if (!read_shape(context, dx, weight, dy, {stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups}, s))
     return;
   if (dx.count == 0) return;
+  if (winograd_product_pays(s, s.M, s.C, s.H, s.W))  // a convolution of dy with the flipped kernel
+    return winograd_product(context,
+                            {s.N, s.G, s.M, s.C, s.P, s.Q, s.H, s.W, s.pad_h - 2, s.pad_w - 2,
+                             pointer<const float>(weight), 9, s.C * 9, s.M * s.C * 9, true, nullptr},
+                            pointer<const float>(dy), pointer<float>(dx));
 
   Phase* phases = scratch_of<Phase>(context, s.R + s.S);
   int64_t* tables = scratch_of<int64_t>(context, 2 * (s.R + s.S));

@@ -1,0 +1,44 @@
+// Convolutions of 3 x 3 taps, stride 1, by Winograd's minimal filtering F(4 x 4, 3 x 3): a tile of 4 x 4 results takes
+// 36 multiplications a channel instead of 144 (A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks",
+// CVPR 2016). With d a tile of 6 x 6 of the source, g a filter of 3 x 3:
+//
+//   result = A^T [ (G g G^T) * (B^T d B) ] A           * element by element, summed over the channels
+//
+// so that for each of the 36 elements the sum is a product of matrices, [tiles, channels] x [channels, M]. The gradient
+// of the weight is the same bilinear form seen from g: G^T [ (A dy A^T) * (B^T d B) ] G, summed over the tiles.
+//
+// The polynomials are interpolated at 0, +-3/4, +-3/2 and infinity. The usual 0, +-1, +-2 give the largest constants
+// in A a ratio of 8 to 1, and errors four to five times as large; here all of A's and B's constants are exact in float32
+// and the maximum error is 2 to 3 times that of the direct sum (B. Barabasz et al., "Error Analysis and Improving the
+// Accuracy of Winograd Convolution for Deep Neural Networks", 2020, on the choice of points). An element that is not
+// finite, or far larger than its neighbours, is felt by the whole tile.
+//
+// Everything is laid out [36][tiles][channels], with vectors along the channels: tiles at borders, narrow planes and
+// several images to a block are then no special cases.
+#pragma once
+#include "shape.h"
+
+namespace firesteel::FIRESTEEL_ISA::conv {
+
+// One convolution of a source [N, G channels, H, W] to [N, G M, P, Q]: result (p, q) reads the source from (p +
+// offset_h, q + offset_w) to 2 further.
+struct WinogradProduct {
+  int64_t N, G, channels, M, H, W, P, Q, offset_h, offset_w;
+  // The filter of result row m and channel c of a group: weights + m * row_stride + c * channel_stride, 9 elements,
+  // read backwards where `flipped`. Groups are group_stride apart.
+  const float* weights;
+  int64_t row_stride, channel_stride, group_stride;
+  bool flipped;
+  const float* bias;  // [G M] or null
+};
+
+// Whether the algorithm applies and costs less than the direct sum: a function of the shape alone.
+bool winograd_applies(const Shape& s);
+bool winograd_product_pays(const Shape& s, int64_t channels, int64_t M, int64_t P, int64_t Q);
+bool winograd_weight_gradient_pays(const Shape& s);
+
+// Both overwrite their result.
+void winograd_product(Context& context, const WinogradProduct& product, const float* source, float* result);
+void winograd_weight_gradient(Context& context, const Shape& s, float* dweight, const float* dy, const float* x);
+
+}  // namespace firesteel::FIRESTEEL_ISA::conv
