@@ -13,6 +13,7 @@
 #include "../simd/vector.h"
 #include "product.h"
 #include "rooms.h"
+#include "winograd.h"
 #include "work.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -241,6 +242,9 @@ void conv2d_weight_gradient(Context& context, const View& dweight, const View& d
     memset(dweight.data, 0, size_t(dweight.count) * sizeof(float));
     return;
   }
+  if (winograd_weight_gradient_pays(s))
+    return winograd_weight_gradient(context, s, pointer<float>(dweight), pointer<const float>(dy),
+                                    pointer<const float>(x));
   const bool depthwise = s.C == 1 && s.M <= few_rows;
   const Plan plan = make_plan(context, s, depthwise);
   float* to = pointer<float>(dweight);

@@ -13,8 +13,8 @@
 // Accuracy of Winograd Convolution for Deep Neural Networks", 2020, on the choice of points). An element that is not
 // finite, or far larger than its neighbours, is felt by the whole tile.
 //
-// Everything is laid out [36][tiles][channels], with vectors along the channels: tiles at borders, narrow planes and
-// several images to a block are then no special cases.
+// Tiles are numbered across all images, so that narrow planes and single rows of tiles fill the products as well as
+// large ones; a tile at a border reads zeros, and leaves out what lies beyond.
 #pragma once
 #include "shape.h"
 

@@ -1,7 +1,8 @@
 // The product of Winograd's algorithm, forward and for the gradient of the input (winograd.h). Filters are transformed
-// once, into the packed right operand of 36 products, [36][depth blocks][panels of M][depth][NR]. A chunk takes a block
-// of tiles: transforms it, [36][tiles][channels], multiplies, [36][tiles][M], and transforms back. 2 (36 / 16) N G M
-// channels P Q operations for the products, about 1 / M of that for the way in, 1 / channels for the way out.
+// once, into the packed left operands of 36 products, [36][depth blocks][panels of M][depth][MR]. A chunk takes a block
+// of tiles: transforms it into the packed right operands, [36][panels of tiles][channels][NR], multiplies into
+// [36][M][tiles], and transforms back; vectors run along the tiles. 2 (36 / 16) N G M channels P Q operations for the
+// products, of the order of 1 / M of that for the way in and 1 / channels for the way out.
 #include "../gemm/micro.h"
 #include "rooms.h"
 #include "winograd.h"
@@ -16,151 +17,240 @@ using gemm::tile_rows;
 namespace {
 
 constexpr int lanes = simd::lanes;
-static_assert(tile_columns % lanes == 0 && strip_channels % lanes == 0, "panels and strips are whole vectors");
+static_assert(tile_columns % lanes == 0, "a panel of tiles is whole vectors");
+constexpr int64_t row_vectors = (tile_rows + lanes - 1) / lanes;
+// A panel of filters is written in whole vectors, which spill over the end of each row of it.
+constexpr int64_t panel_slack = row_vectors * lanes - tile_rows;
 
-// Floats of a block of tiles that stay in the second-level cache while its matrices are multiplied; but the filters
+// Floats of a block of tiles, transformed, and of its products, that stay in the second-level cache; but the filters
 // stream by, and want to be used for some tiles.
 constexpr int64_t block_floats = 96 * 1024;
-constexpr int64_t least_tiles = 4 * tile_rows, most_tiles = 16 * tile_rows;
-// Least columns of a part of M, for each of which the tiles are transformed anew.
-constexpr int64_t part_columns = 4 * tile_columns;
+constexpr int64_t least_tiles = 2 * tile_columns, most_tiles = 8 * tile_columns;
+// Least rows of a part of M, for each of which the tiles are transformed anew.
+constexpr int64_t part_rows = 8 * tile_rows;
 
 struct Plan {
   TileMap map;
-  int64_t block, blocks;                // tiles of a block; blocks of a group
-  int64_t channels_padded, M_padded;    // whole vectors; whole panels
-  int64_t depth, element_floats;        // channels multiplied at a time; floats of an element's packed filters
-  int64_t part, parts;                  // columns of a part of M
+  int64_t block, blocks;  // tiles of a block, whole panels; blocks of a group
+  int64_t depth;          // channels multiplied at a time
+  int64_t panels;         // of M
+  int64_t part, parts;    // rows of a part of M, whole panels
+  int64_t filter_floats, tile_floats, product_floats;  // from element to element
+  // Strips of a block, as they are read (6 rows) and written (4): floats of a row, and of all of them; rows at most.
+  int64_t pitch, strip_floats, most_rows;
 };
+
+// Floats before the filters of channel k0, a multiple of the depth, and from panel to panel there.
+int64_t filters_before(const Plan& plan, int64_t k0) {
+  return plan.panels * (k0 * tile_rows + k0 / plan.depth * panel_slack);
+}
+int64_t panel_floats(int64_t depth) { return depth * tile_rows + panel_slack; }
 
 Plan make_plan(const WinogradProduct& p) {
   Plan plan;
   plan.map = map_tiles(p.N, p.P, p.Q);
-  plan.channels_padded = round_up(p.channels, strip_channels);
-  plan.M_padded = round_up(p.M, tile_columns);
-  const int64_t wanted = block_floats / (winograd_elements * (plan.channels_padded + plan.M_padded));
-  const int64_t most = smaller(most_tiles, larger(least_tiles, wanted));
-  plan.block = round_up(ceil_div(plan.map.count, ceil_div(plan.map.count, most)), tile_rows);
+  const int64_t wanted = block_floats / (winograd_elements * (p.channels + p.M));
+  const int64_t most = smaller(most_tiles, larger(least_tiles, wanted / tile_columns * tile_columns));
+  plan.block = round_up(ceil_div(plan.map.count, ceil_div(plan.map.count, most)), tile_columns);
   plan.blocks = ceil_div(plan.map.count, plan.block);
   plan.depth = ceil_div(p.channels, ceil_div(p.channels, gemm::block_depth));
-  plan.element_floats = plan.M_padded * p.channels;
+  plan.panels = ceil_div(p.M, tile_rows);
   const int64_t wanted_parts = ceil_div(enough_chunks / 2, plan.blocks * p.G);
-  plan.part = larger(part_columns, round_up(ceil_div(p.M, wanted_parts), tile_columns));
-  plan.part = smaller(plan.part, plan.M_padded);
+  plan.part = smaller(larger(part_rows, round_up(ceil_div(p.M, wanted_parts), tile_rows)), plan.panels * tile_rows);
   plan.parts = ceil_div(p.M, plan.part);
+  plan.filter_floats = off_page(filters_before(plan, round_up(p.channels, plan.depth)));
+  plan.tile_floats = off_page(plan.block * p.channels);
+  plan.product_floats = off_page(plan.block * plan.part);
+  const int64_t strip_tiles = smaller(plan.map.across, plan.block), most_strips = plan.block / strip_tiles + 2;
+  plan.pitch = strip_tiles * winograd_tile + 2;
+  plan.most_rows = most_strips * winograd_points;
+  plan.strip_floats = round_up(plan.most_rows * plan.pitch + 2 * lanes, 16);
   return plan;
 }
 
-// Transforms the filters of columns [m, m + lanes) and all channels of a group.
+// Transforms the filters of a panel of rows, from m on, and all channels of a group.
 void transform_filters(float* packed, const WinogradProduct& p, const Plan& plan, int64_t group, int64_t m) {
   const float* weights = p.weights + group * p.group_stride + m * p.row_stride;
-  const int64_t present = smaller(lanes, p.M - m), panel = m / tile_columns * tile_columns;
+  const int64_t present = smaller(tile_rows, p.M - m);
   for (int64_t c = 0; c < p.channels; c++) {
-    float taps[9][lanes] = {};
+    const int64_t k0 = c / plan.depth * plan.depth, depth = smaller(plan.depth, p.channels - k0);
+    float* const to =
+        packed + filters_before(plan, k0) + m / tile_rows * panel_floats(depth) + (c - k0) * tile_rows;
+    float taps[9][row_vectors * lanes] = {};
     for (int64_t i = 0; i < present; i++) {
       const float* filter = weights + i * p.row_stride + c * p.channel_stride;
       for (int t = 0; t < 9; t++) taps[p.flipped ? 8 - t : t][i] = filter[t];
     }
-    Vec half[3][6];  // [column of the filter][point]
-    for (int s = 0; s < 3; s++) {
-      const Vec column[3] = {simd::load(taps[s]), simd::load(taps[3 + s]), simd::load(taps[6 + s])};
-      filter_transform(column, half[s]);
-    }
-    const int64_t k0 = c / plan.depth * plan.depth, depth = smaller(plan.depth, p.channels - k0);
-    float* to = packed + k0 * plan.M_padded + panel * depth + (c - k0) * tile_columns + m - panel;
-    for (int r = 0; r < 6; r++) {
-      const Vec row[3] = {half[0][r], half[1][r], half[2][r]};
-      Vec out[6];
-      filter_transform(row, out);
-      for (int i = 0; i < 6; i++, to += plan.element_floats) simd::store(to, out[i]);
+    for (int64_t v = 0; v < row_vectors * lanes; v += lanes) {
+      Vec half[3][6];  // [column of the filter][point]
+      for (int s = 0; s < 3; s++) {
+        const Vec column[3] = {simd::load(taps[s] + v), simd::load(taps[3 + s] + v), simd::load(taps[6 + s] + v)};
+        filter_transform(column, half[s]);
+      }
+      float* at = to + v;
+      for (int r = 0; r < 6; r++) {
+        const Vec row[3] = {half[0][r], half[1][r], half[2][r]};
+        Vec out[6];
+        filter_transform(row, out);
+        for (int i = 0; i < 6; i++, at += plan.filter_floats) simd::store(at, out[i]);
+      }
     }
   }
 }
 
-void transform_tiles(float* to, const WinogradProduct& p, const Plan& plan, const float* source, int64_t first,
-                     int64_t count, float* strip) {
-  for (int64_t c = 0; c < p.channels; c += strip_channels) {
-    const int64_t channels = smaller(strip_channels, p.channels - c), vectors = ceil_div(channels, lanes);
-    for_strips(plan.map, first, count, [&](int64_t image, int64_t row, int64_t column, int64_t tiles, int64_t number) {
-      fill_strip(strip, source + (image * p.G * p.channels + c) * p.H * p.W, channels, p.H, p.W,
-                 row * winograd_tile + p.offset_h, column * winograd_tile + p.offset_w, winograd_points,
-                 tiles * winograd_tile + 2, vectors);
-      float* at = to + number * plan.channels_padded + c;
-      transform_strip<6>(
-          strip, tiles, vectors, [](const Vec(&d)[6], Vec(&v)[6]) { source_transform(d, v); },
-          [&](int64_t v) {
-            return Transformed{at + v * lanes, plan.block * plan.channels_padded, plan.channels_padded};
-          });
-    });
+// Where the tiles of a block lie in its strips, and how rows of strips lie in the planes of source and result.
+struct Row {
+  int64_t strip, plane, count;
+};
+
+struct Layout {
+  int32_t *in, *out;  // [tiles] of a tile's first element in strips of 6 and of 4 rows
+  Row *reads, *writes;
+  int64_t read_count, write_count;
+};
+
+// Floats that a layout takes.
+int64_t layout_floats(const Plan& plan) {
+  return round_up(2 * plan.block + 2 * plan.most_rows * int64_t(sizeof(Row) / sizeof(float)), 16);
+}
+
+Layout make_layout(const WinogradProduct& p, const Plan& plan, int64_t first, int64_t count, float* room) {
+  Row* rows = reinterpret_cast<Row*>(room);
+  int32_t* offsets = reinterpret_cast<int32_t*>(rows + 2 * plan.most_rows);
+  Layout layout = {offsets, offsets + plan.block, rows, rows + plan.most_rows, 0, 0};
+  int64_t strip = 0;
+  for_strips(plan.map, first, count, plan.block,
+             [&](int64_t image, int64_t row, int64_t column, int64_t tiles, int64_t number) {
+               for (int64_t t = 0; t < tiles; t++) {
+                 layout.in[number + t] = int32_t(strip * winograd_points * plan.pitch + t * winograd_tile);
+                 layout.out[number + t] = int32_t(strip * winograd_tile * plan.pitch + t * winograd_tile);
+               }
+               const int64_t p0 = row * winograd_tile, q0 = column * winograd_tile, w = q0 + p.offset_w;
+               const int64_t low = larger(0, -w), high = smaller(tiles * winograd_tile + 2, p.W - w);
+               for (int64_t r = 0; r < winograd_points; r++) {
+                 const int64_t h = p0 + p.offset_h + r;
+                 if (h >= 0 && h < p.H && low < high)
+                   layout.reads[layout.read_count++] = {(strip * winograd_points + r) * plan.pitch + low,
+                                                        (image * p.G * p.channels * p.H + h) * p.W + w + low,
+                                                        high - low};
+               }
+               for (int64_t r = 0; r < smaller(winograd_tile, p.P - p0); r++)
+                 layout.writes[layout.write_count++] = {(strip * winograd_tile + r) * plan.pitch,
+                                                        (image * p.G * p.M * p.P + p0 + r) * p.Q + q0,
+                                                        smaller(tiles * winograd_tile, p.Q - q0)};
+               strip++;
+             });
+  for (int64_t t = count; t < plan.block; t++) layout.in[t] = layout.out[t] = 0;
+  return layout;
+}
+
+void copy_row(float* to, const float* from, int64_t count) {
+  if (count >= lanes) {
+    for (int64_t i = 0; i + lanes < count; i += lanes) simd::store(to + i, simd::load(from + i));
+    simd::store(to + count - lanes, simd::load(from + count - lanes));
+  } else {
+    for (int64_t i = 0; i < count; i++) to[i] = from[i];
   }
 }
 
-// products [36][tiles][columns] = tiles [36][tiles][channels] filters, for columns [m, m + columns) of a group.
+// Transforms a vector of tiles, which begin at tile + offsets[i] in rows pitch apart; element e to to + e * element.
+void transform_vector(float* to, int64_t element, const float* tile, const int32_t* offsets, int64_t pitch) {
+  Vec half[6][6];  // [row][point]
+  for (int r = 0; r < 6; r++, tile += pitch) {
+    Vec d[6], rest[4];
+    {
+      Vec first[4];
+      for (int i = 0; i < 4; i++) first[i] = load_quads([&](int q) { return tile + offsets[4 * q + i]; });
+      transpose_quads(first);
+      for (int i = 0; i < 4; i++) d[i] = first[i];
+    }
+    for (int i = 0; i < 4; i++) rest[i] = load_quads([&](int q) { return tile + offsets[4 * q + i] + 4; });
+    transpose_quads(rest);
+    d[4] = rest[0];
+    d[5] = rest[1];
+    source_transform(d, half[r]);
+  }
+  for (int i = 0; i < 6; i++) {
+    const Vec column[6] = {half[0][i], half[1][i], half[2][i], half[3][i], half[4][i], half[5][i]};
+    Vec out[6];
+    source_transform(column, out);
+    for (int r = 0; r < 6; r++) simd::store(to + (6 * r + i) * element, out[r]);
+  }
+}
+
+void transform_tiles(float* to, const WinogradProduct& p, const Plan& plan, const float* source, int64_t count,
+                     const Layout& layout, float* strips) {
+  memset(strips, 0, size_t(plan.strip_floats) * sizeof(float));  // what is outside of the planes stays so
+  for (int64_t c = 0; c < p.channels; c++) {
+    for (int64_t i = 0; i < layout.read_count; i++)
+      copy_row(strips + layout.reads[i].strip, source + c * p.H * p.W + layout.reads[i].plane, layout.reads[i].count);
+    for (int64_t t = 0; t < count; t += lanes)
+      transform_vector(to + (t / tile_columns * p.channels + c) * tile_columns + t % tile_columns, plan.tile_floats,
+                       strips, layout.in + t, plan.pitch);
+  }
+}
+
+// products [36][M][tiles] = filters tiles, for rows [m, m + rows) of a group.
 void multiply_tiles(float* products, const float* tiles, const float* filters, const WinogradProduct& p,
-                    const Plan& plan, int64_t count, int64_t m, int64_t columns) {
+                    const Plan& plan, int64_t count, int64_t m, int64_t rows) {
   for (int64_t element = 0; element < winograd_elements; element++) {
-    const float* left = tiles + element * plan.block * plan.channels_padded;
-    const float* right = filters + element * plan.element_floats;
-    float* to = products + element * plan.block * plan.part;
+    const float* left = filters + element * plan.filter_floats;
+    const float* right = tiles + element * plan.tile_floats;
+    float* to = products + element * plan.product_floats;
     for (int64_t k = 0; k < p.channels; k += plan.depth) {
       const int64_t depth = smaller(plan.depth, p.channels - k);
-      for (int64_t j = 0; j < columns; j += tile_columns)
-        for (int64_t i = 0; i < count; i += tile_rows)
-          gemm::micro_kernel({left + i * plan.channels_padded + k, plan.channels_padded, 1,
-                              right + k * plan.M_padded + (m + j) * depth, tile_columns, to + i * plan.part + j,
-                              plan.part, smaller(tile_rows, count - i), tile_columns, depth, k > 0, nullptr});
+      for (int64_t j = 0; j < count; j += tile_columns) {
+        const float* panel = left + filters_before(plan, k) + m / tile_rows * panel_floats(depth);
+        for (int64_t i = 0; i < rows; i += tile_rows, panel += panel_floats(depth))
+          gemm::micro_kernel({panel, 1, tile_rows, right + j * p.channels + k * tile_columns, tile_columns,
+                              to + i * plan.block + j, plan.block, smaller(tile_rows, rows - i), tile_columns, depth,
+                              k > 0, nullptr});
+      }
     }
   }
 }
 
-// Four columns of a row of results, of `present` planes.
-void store_row(float* to, int64_t plane, const Vec (&y)[4], int64_t present, int64_t columns) {
-  Vec v[4] = {y[0], y[1], y[2], y[3]};
-  transpose_quads(v);
-  float quads[4][lanes];  // of plane 4 q + i: quads[i], lanes 4 q on
-  for (int i = 0; i < 4; i++) simd::store(quads[i], v[i]);
-  for (int64_t i = 0; i < present; i++) {
-    const float* from = quads[i % 4] + i / 4 * 4;
-    if (columns >= 4)
-      memcpy(to + i * plane, from, 16);
-    else
-      for (int64_t q = 0; q < columns; q++) to[i * plane + q] = from[q];
+// The lanes of a vector, four by four, to the places of as many tiles.
+template <int Q = 0>
+FIRESTEEL_INLINE void store_quads(float* to, const int32_t* offsets, Vec value) {
+  if constexpr (Q < lanes / 4) {
+    const simd::Quad quad = simd::quad<Q>(value);
+    memcpy(to + offsets[4 * Q], &quad, 16);
+    store_quads<Q + 1>(to, offsets, value);
   }
 }
 
-// The way back, to planes [m, m + columns) of the images.
+// The way back of a vector of tiles.
+void transform_products(float* strips, const int32_t* offsets, int64_t pitch, const float* from, int64_t element,
+                        Vec bias) {
+  Vec half[6][4];
+  for (int r = 0; r < 6; r++) {
+    Vec in[6];
+    for (int i = 0; i < 6; i++) in[i] = simd::load(from + (6 * r + i) * element);
+    result_transform(in, half[r]);
+  }
+  Vec y[4][4];  // [column][row]
+  for (int q = 0; q < 4; q++) {
+    const Vec in[6] = {half[0][q], half[1][q], half[2][q], half[3][q], half[4][q], half[5][q]};
+    result_transform(in, y[q]);
+  }
+  for (int r = 0; r < 4; r++, strips += pitch) {
+    Vec v[4] = {y[0][r] + bias, y[1][r] + bias, y[2][r] + bias, y[3][r] + bias};
+    transpose_quads(v);
+    for (int i = 0; i < 4; i++) store_quads(strips, offsets + i, v[i]);
+  }
+}
+
+// To planes [m, m + rows) of a group of the images.
 void transform_results(float* result, const WinogradProduct& p, const Plan& plan, const float* products, int64_t group,
-                       int64_t first, int64_t count, int64_t m, int64_t columns) {
-  const int64_t plane = p.P * p.Q, element = plan.block * plan.part;
-  for (int64_t j = 0; j < columns; j += lanes) {
-    const int64_t present = smaller(lanes, p.M - m - j);
-    if (present <= 0) break;
-    float bias_of[lanes] = {};
-    for (int64_t i = 0; p.bias && i < present; i++) bias_of[i] = p.bias[group * p.M + m + j + i];
-    const Vec bias = simd::load(bias_of);
-    for_strips(plan.map, first, count, [&](int64_t image, int64_t row, int64_t column, int64_t tiles, int64_t number) {
-      const int64_t rows = smaller(winograd_tile, p.P - row * winograd_tile);
-      for (int64_t t = 0; t < tiles; t++, column++) {
-        const float* from = products + (number + t) * plan.part + j;
-        Vec half[6][4];
-        for (int r = 0; r < 6; r++) {
-          Vec in[6];
-          for (int i = 0; i < 6; i++) in[i] = simd::load(from + (6 * r + i) * element);
-          result_transform(in, half[r]);
-        }
-        Vec y[4][4];  // [column][row]
-        for (int q = 0; q < 4; q++) {
-          const Vec in[6] = {half[0][q], half[1][q], half[2][q], half[3][q], half[4][q], half[5][q]};
-          result_transform(in, y[q]);
-        }
-        float* to = result + ((image * p.G + group) * p.M + m + j) * plane + row * winograd_tile * p.Q +
-                    column * winograd_tile;
-        for (int64_t r = 0; r < rows; r++, to += p.Q) {
-          const Vec values[4] = {y[0][r] + bias, y[1][r] + bias, y[2][r] + bias, y[3][r] + bias};
-          store_row(to, plane, values, present, smaller(winograd_tile, p.Q - column * winograd_tile));
-        }
-      }
-    });
+                       int64_t count, int64_t m, int64_t rows, const Layout& layout, float* strips) {
+  for (int64_t i = 0; i < rows; i++) {
+    const Vec bias = simd::set(p.bias ? p.bias[group * p.M + m + i] : 0);
+    for (int64_t t = 0; t < count; t += lanes)
+      transform_products(strips, layout.out + t, plan.pitch, products + i * plan.block + t, plan.product_floats, bias);
+    float* to = result + (group * p.M + m + i) * p.P * p.Q;
+    for (int64_t k = 0; k < layout.write_count; k++)
+      copy_row(to + layout.writes[k].plane, strips + layout.writes[k].strip, layout.writes[k].count);
   }
 }
 
@@ -176,31 +266,33 @@ bool winograd_product_pays(const Shape& s, int64_t channels, int64_t M, int64_t 
 
 void winograd_product(Context& context, const WinogradProduct& p, const float* source, float* result) {
   const Plan plan = make_plan(p);
-  const int64_t group_floats = winograd_elements * plan.element_floats;
+  const int64_t group_floats = winograd_elements * plan.filter_floats;
   float* filters = scratch_of<float>(context, p.G * group_floats);
-  const int64_t vectors = plan.M_padded / lanes;
-  const Batch packing = batch(p.G * vectors, p.channels * winograd_elements * lanes, pack_chunk);
+  const Batch packing = batch(p.G * plan.panels, p.channels * winograd_elements * tile_rows, pack_chunk);
   parallel(context, packing.chunks, [&](int64_t chunk) {
     for (int64_t item = first_item(packing, chunk); item < first_item(packing, chunk + 1); item++)
-      transform_filters(filters + item / vectors * group_floats, p, plan, item / vectors, item % vectors * lanes);
+      transform_filters(filters + item / plan.panels * group_floats, p, plan, item / plan.panels,
+                        item % plan.panels * tile_rows);
   });
 
-  const int64_t tile_floats = winograd_elements * plan.block * plan.channels_padded;
-  const int64_t product_floats = winograd_elements * plan.block * plan.part;
+  const int64_t tile_floats = winograd_elements * plan.tile_floats;
+  const int64_t product_floats = winograd_elements * plan.product_floats;
   const Batch work = batch(p.G * plan.blocks * plan.parts, plan.block * winograd_elements * p.channels * plan.part,
                            multiply_chunk);
-  const Rooms rooms = make_rooms(context, tile_floats + product_floats + strip_floats, work.chunks);
+  const Rooms rooms = make_rooms(context, plan.strip_floats + tile_floats + product_floats + layout_floats(plan),
+                                 work.chunks);
   parallel(context, work.chunks, [&](int64_t chunk) {
     int64_t room_number;
-    float* room = enter_room(rooms, room_number);
+    float* const strips = enter_room(rooms, room_number);
+    float *const tiles = strips + plan.strip_floats, *const products = tiles + tile_floats;
     for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
-      const int64_t m = item % plan.parts * plan.part, block = item / plan.parts % plan.blocks;
-      const int64_t group = item / plan.parts / plan.blocks, first = block * plan.block;
-      const int64_t count = smaller(plan.block, plan.map.count - first), columns = smaller(plan.part, plan.M_padded - m);
-      float *products = room + tile_floats, *strip = products + product_floats;
-      transform_tiles(room, p, plan, source + group * p.channels * p.H * p.W, first, count, strip);
-      multiply_tiles(products, room, filters + group * group_floats, p, plan, count, m, columns);
-      transform_results(result, p, plan, products, group, first, count, m, columns);
+      const int64_t m = item % plan.parts * plan.part, rows = smaller(plan.part, p.M - m);
+      const int64_t block = item / plan.parts % plan.blocks, group = item / plan.parts / plan.blocks;
+      const int64_t first = block * plan.block, count = smaller(plan.block, plan.map.count - first);
+      const Layout layout = make_layout(p, plan, first, count, products + product_floats);
+      transform_tiles(tiles, p, plan, source + group * p.channels * p.H * p.W, count, layout, strips);
+      multiply_tiles(products, tiles, filters + group * group_floats, p, plan, count, m, rows);
+      transform_results(result, p, plan, products, group, count, m, rows, layout, strips);
     }
     leave_room(rooms, room_number);
   });

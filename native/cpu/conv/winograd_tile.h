@@ -1,8 +1,5 @@
-// What both Winograd kernels (winograd.h) do with tiles: the one-dimensional transforms, and the way of a row of tiles
-// from planes to [36][tiles][channels].
-//
-// A strip is a row of up to strip_tiles tiles in some vectors of channels, laid out [rows][columns][channels]: it stays
-// in the first-level cache. Columns are transformed first, where neighbouring tiles share theirs, then rows.
+// What both Winograd kernels (winograd.h) do with tiles: the one-dimensional transforms, on a vector of tiles or of
+// channels, and the order of tiles.
 #pragma once
 #include <string.h>
 
@@ -14,11 +11,9 @@ namespace firesteel::FIRESTEEL_ISA::conv {
 constexpr int64_t winograd_tile = 4, winograd_points = 6, winograd_elements = 36;
 
 using simd::Vec;
-constexpr int64_t strip_tiles = 8;
-// Channels of a strip: a line of the cache.
-constexpr int64_t strip_channels = 16;
-constexpr int64_t strip_columns = strip_tiles * winograd_tile + 2;
-constexpr int64_t strip_floats = winograd_points * strip_columns * strip_channels;
+
+// 36 elements are written side by side: at distances of whole pages they would evict each other from a cache.
+static inline int64_t off_page(int64_t floats) { return round_up(floats, 1024) + 16; }
 
 namespace winograd_constants {
 // The points 0, +-a, +-b, infinity, and the products of the differences of each of them from the others.
@@ -97,13 +92,13 @@ static inline TileMap map_tiles(int64_t images, int64_t P, int64_t Q) {
   return {down, across, images * down * across};
 }
 
-// Calls body(image, row, column, tiles, number) for pieces of rows of tiles: tiles [number, number + tiles) of the
-// block that begins with tile `first`; row and column count tiles.
+// Calls body(image, row, column, tiles, number) for strips, pieces of rows of at most `most` tiles: they are [number,
+// number + tiles) of the block that begins with tile `first`; row and column count tiles.
 template <class F>
-static inline void for_strips(const TileMap& map, int64_t first, int64_t count, const F& body) {
+static inline void for_strips(const TileMap& map, int64_t first, int64_t count, int64_t most, const F& body) {
   for (int64_t number = 0; number < count;) {
     const int64_t tile = first + number, column = tile % map.across, row = tile / map.across;
-    const int64_t tiles = smaller(strip_tiles, smaller(map.across - column, count - number));
+    const int64_t tiles = smaller(most, smaller(map.across - column, count - number));
     body(row / map.down, row % map.down, column, tiles, number);
     number += tiles;
   }
@@ -132,10 +127,11 @@ FIRESTEEL_INLINE void transpose_quads(Vec (&v)[4]) {
 #undef FIRESTEEL_LANES
 }
 
-// Quad q of the vector is four floats from from + q * distance.
-FIRESTEEL_INLINE Vec load_quads(const float* from, int64_t distance) {
+// Quad q of the vector is four floats from from(q).
+template <class From>
+FIRESTEEL_INLINE Vec load_quads(const From& from) {
   simd::Quad q[simd::lanes / 4];
-  for (int i = 0; i < simd::lanes / 4; i++) memcpy(&q[i], from + i * distance, 16);
+  for (int i = 0; i < simd::lanes / 4; i++) memcpy(&q[i], from(i), 16);
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
   const auto low = __builtin_shufflevector(q[0], q[1], 0, 1, 2, 3, 4, 5, 6, 7);
   const auto high = __builtin_shufflevector(q[2], q[3], 0, 1, 2, 3, 4, 5, 6, 7);
@@ -145,72 +141,6 @@ FIRESTEEL_INLINE Vec load_quads(const float* from, int64_t distance) {
 #else
   return {q[0]};
 #endif
-}
-
-// Fills strip [rows][columns][vectors * lanes] from the planes at `source`, `channels` of them, beginning at (h, w);
-// zeros outside of the planes and for channels that are not there.
-static inline void fill_strip(float* strip, const float* source, int64_t channels, int64_t H, int64_t W, int64_t h,
-                              int64_t w, int64_t rows, int64_t columns, int64_t vectors) {
-  constexpr int64_t lanes = simd::lanes;
-  const int64_t width = vectors * lanes, plane = H * W;
-  const int64_t low = smaller(columns, larger(0, -w)), high = larger(low, smaller(columns, W - w));
-  for (int64_t row = 0; row < rows; row++, strip += columns * width) {
-    if (h + row < 0 || h + row >= H || low == high) {
-      memset(strip, 0, size_t(columns * width) * sizeof(float));
-      continue;
-    }
-    memset(strip, 0, size_t(low * width) * sizeof(float));
-    memset(strip + high * width, 0, size_t((columns - high) * width) * sizeof(float));
-    const float* line = source + (h + row) * W + w;
-    for (int64_t c = 0; c < width; c += lanes) {
-      const float* from = line + c * plane;
-      if (c + lanes <= channels && high - low >= 4) {
-        for (int64_t column = low; column < high; column += 4) {
-          if (column > high - 4) column = high - 4;  // overlaps the last
-          Vec v[4];
-          for (int i = 0; i < 4; i++) v[i] = load_quads(from + i * plane + column, 4 * plane);
-          transpose_quads(v);
-          for (int i = 0; i < 4; i++) simd::store(strip + (column + i) * width + c, v[i]);
-        }
-        continue;
-      }
-      for (int64_t i = 0; i < lanes; i++)
-        for (int64_t column = low; column < high; column++)
-          strip[column * width + c + i] = c + i < channels ? from[i * plane + column] : 0;
-    }
-  }
-}
-
-// Where the transformed tiles of a vector of channels go: element e of tile t to to + e * element + t * tile.
-struct Transformed {
-  float* to;
-  int64_t element, tile;
-};
-
-// Transforms a strip of `tiles` tiles, whose vector number i goes to place(i). Transform takes Taps values to 6.
-template <int Taps, class Transform, class Place>
-static inline void transform_strip(float* strip, int64_t tiles, int64_t vectors, const Transform& transform,
-                                   const Place& place) {
-  constexpr int64_t lanes = simd::lanes;
-  const int64_t width = vectors * lanes, row = (tiles * winograd_tile + Taps - winograd_tile) * width;
-  for (int64_t i = 0; i < row; i += lanes) {
-    Vec in[Taps], out[6];
-    for (int r = 0; r < Taps; r++) in[r] = simd::load(strip + r * row + i);
-    transform(in, out);
-    for (int r = 0; r < 6; r++) simd::store(strip + r * row + i, out[r]);
-  }
-  for (int64_t t = 0; t < tiles; t++)
-    for (int64_t v = 0; v < vectors; v++) {
-      const Transformed target = place(v);
-      float* to = target.to + t * target.tile;
-      const float* from = strip + t * winograd_tile * width + v * lanes;
-      for (int r = 0; r < 6; r++, from += row) {
-        Vec in[Taps], out[6];
-        for (int i = 0; i < Taps; i++) in[i] = simd::load(from + i * width);
-        transform(in, out);
-        for (int i = 0; i < 6; i++, to += target.element) simd::store(to, out[i]);
-      }
-    }
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA::conv
