@@ -178,12 +178,27 @@ void transform_vector(float* to, int64_t element, const float* tile, const int32
   }
 }
 
+void read_strips(float* strips, const float* plane, const Layout& layout) {
+  for (int64_t i = 0; i < layout.read_count; i++)
+    copy_row(strips + layout.reads[i].strip, plane + layout.reads[i].plane, layout.reads[i].count);
+}
+
+// The planes come from memory: ask for them while the results are on their way.
+void prefetch_rows(const float* plane, const Layout& layout) {
+  for (int64_t i = 0; i < layout.write_count; i++)
+    for (int64_t k = 0; k < layout.writes[i].count; k += 16) __builtin_prefetch(plane + layout.writes[i].plane + k, 1);
+}
+
+void write_strips(float* plane, const float* strips, const Layout& layout) {
+  for (int64_t i = 0; i < layout.write_count; i++)
+    copy_row(plane + layout.writes[i].plane, strips + layout.writes[i].strip, layout.writes[i].count);
+}
+
 void transform_tiles(float* to, const WinogradProduct& p, const Plan& plan, const float* source, int64_t count,
                      const Layout& layout, float* strips) {
   memset(strips, 0, size_t(plan.strip_floats) * sizeof(float));  // what is outside of the planes stays so
   for (int64_t c = 0; c < p.channels; c++) {
-    for (int64_t i = 0; i < layout.read_count; i++)
-      copy_row(strips + layout.reads[i].strip, source + c * p.H * p.W + layout.reads[i].plane, layout.reads[i].count);
+    read_strips(strips, source + c * p.H * p.W, layout);
     for (int64_t t = 0; t < count; t += lanes)
       transform_vector(to + (t / tile_columns * p.channels + c) * tile_columns + t % tile_columns, plan.tile_floats,
                        strips, layout.in + t, plan.pitch);
@@ -244,13 +259,13 @@ void transform_products(float* strips, const int32_t* offsets, int64_t pitch, co
 // To planes [m, m + rows) of a group of the images.
 void transform_results(float* result, const WinogradProduct& p, const Plan& plan, const float* products, int64_t group,
                        int64_t count, int64_t m, int64_t rows, const Layout& layout, float* strips) {
-  for (int64_t i = 0; i < rows; i++) {
-    const Vec bias = simd::set(p.bias ? p.bias[group * p.M + m + i] : 0);
+  float* to = result + (group * p.M + m) * p.P * p.Q;
+  for (int64_t i = 0; i < rows; i++, to += p.P * p.Q) {
+    prefetch_rows(to, layout);
     for (int64_t t = 0; t < count; t += lanes)
-      transform_products(strips, layout.out + t, plan.pitch, products + i * plan.block + t, plan.product_floats, bias);
-    float* to = result + (group * p.M + m + i) * p.P * p.Q;
-    for (int64_t k = 0; k < layout.write_count; k++)
-      copy_row(to + layout.writes[k].plane, strips + layout.writes[k].strip, layout.writes[k].count);
+      transform_products(strips, layout.out + t, plan.pitch, products + i * plan.block + t, plan.product_floats,
+                         simd::set(p.bias ? p.bias[group * p.M + m + i] : 0));
+    write_strips(to, strips, layout);
   }
 }
 

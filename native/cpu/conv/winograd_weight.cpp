@@ -63,34 +63,34 @@ Plan make_plan(const Shape& s) {
 }
 
 // Fills strip [rows][columns][vectors * lanes] from planes, `channels` of them, beginning at (h, w); zeros outside of
-// the planes and for channels that are not there.
+// the planes. For channels that are not there it repeats the last: nobody reads what becomes of them.
 void fill_strip(float* strip, const float* source, int64_t channels, int64_t H, int64_t W, int64_t h, int64_t w,
                 int64_t rows, int64_t columns, int64_t vectors) {
   const int64_t width = vectors * lanes, plane = H * W;
   const int64_t low = smaller(columns, larger(0, -w)), high = larger(low, smaller(columns, W - w));
+  const size_t before = size_t(low * width) * sizeof(float), behind = size_t((columns - high) * width) * sizeof(float);
   for (int64_t row = 0; row < rows; row++, strip += columns * width) {
-    if (h + row < 0 || h + row >= H || low == high) {
+    if (h + row < 0 || h + row >= H) {
       memset(strip, 0, size_t(columns * width) * sizeof(float));
       continue;
     }
-    memset(strip, 0, size_t(low * width) * sizeof(float));
-    memset(strip + high * width, 0, size_t((columns - high) * width) * sizeof(float));
-    const float* line = source + (h + row) * W + w;
+    if (before) memset(strip, 0, before);
+    if (behind) memset(strip + high * width, 0, behind);
     for (int64_t c = 0; c < width; c += lanes) {
-      const float* from = line + c * plane;
-      if (c + lanes <= channels && high - low >= 4) {
-        for (int64_t column = low; column < high; column += 4) {
-          if (column > high - 4) column = high - 4;  // overlaps the last
-          Vec v[4];
-          for (int i = 0; i < 4; i++) v[i] = load_quads([&](int q) { return from + (4 * q + i) * plane + column; });
-          transpose_quads(v);
-          for (int i = 0; i < 4; i++) simd::store(strip + (column + i) * width + c, v[i]);
-        }
+      const float* from[lanes];
+      for (int64_t i = 0; i < lanes; i++) from[i] = source + smaller(c + i, channels - 1) * plane + (h + row) * W + w;
+      if (high - low < 4) {
+        for (int64_t column = low; column < high; column++)
+          for (int64_t i = 0; i < lanes; i++) strip[column * width + c + i] = from[i][column];
         continue;
       }
-      for (int64_t i = 0; i < lanes; i++)
-        for (int64_t column = low; column < high; column++)
-          strip[column * width + c + i] = c + i < channels ? from[i * plane + column] : 0;
+      for (int64_t column = low; column < high; column += 4) {
+        if (column > high - 4) column = high - 4;  // overlaps the last
+        Vec v[4];
+        for (int i = 0; i < 4; i++) v[i] = load_quads([&](int q) { return from[4 * q + i] + column; });
+        transpose_quads(v);
+        for (int i = 0; i < 4; i++) simd::store(strip + (column + i) * width + c, v[i]);
+      }
     }
   }
 }
