@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "../core/context.h"
+#include "../cpu/conv/winograd.h"
 #include "../generated/kernels.h"
 
 namespace {
@@ -207,8 +208,110 @@ void test_convolutions() {
       {1, 20, 7, 7, 530, 3, 3, 1, 1, 1, 1, 1, 1, 1},    // parts of the channels out
       {9, 3, 4, 4, 2, 4, 4, 1, 1, 0, 0, 1, 1, 1},       // one position
       {1, 33, 57, 56, 7, 3, 3, 1, 1, 1, 1, 1, 1, 1},
+      {2, 30, 11, 12, 30, 3, 3, 1, 1, 5, 4, 1, 1, 1},  // results of nothing but padding
   };
   for (const Case& c : cases) test_conv(c);
+}
+
+conv::Shape shape_of(const Case& c) {
+  return {c.N,
+          c.groups,
+          c.C / c.groups,
+          c.M / c.groups,
+          c.H,
+          c.W,
+          c.R,
+          c.S,
+          result_length(c.H, c.R, c.stride_h, c.pad_h, c.dilation_h),
+          result_length(c.W, c.S, c.stride_w, c.pad_w, c.dilation_w),
+          c.stride_h,
+          c.stride_w,
+          c.pad_h,
+          c.pad_w,
+          c.dilation_h,
+          c.dilation_w};
+}
+
+// Shapes that Winograd's algorithm takes, in all three kernels: tiles that hang over each border, narrow planes,
+// paddings from none to all that leaves each result something, channels that fill no vector, several blocks of tiles
+// and of depth.
+void test_winograd() {
+  const Case cases[] = {
+      {5, 17, 19, 21, 33, 3, 3, 1, 1, 1, 1, 1, 1, 1},  {2, 33, 16, 16, 17, 3, 3, 1, 1, 1, 1, 1, 1, 1},
+      {3, 20, 17, 18, 24, 3, 3, 1, 1, 0, 0, 1, 1, 1},  {1, 24, 23, 30, 23, 3, 3, 1, 1, 2, 0, 1, 1, 1},
+      {2, 31, 13, 14, 26, 3, 3, 1, 1, 2, 2, 1, 1, 1},  {1, 29, 90, 7, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1},
+      {1, 32, 7, 101, 29, 3, 3, 1, 1, 1, 1, 1, 1, 1},  {40, 32, 4, 4, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1},
+      {30, 40, 7, 7, 40, 3, 3, 1, 1, 1, 1, 1, 1, 1},   {3, 48, 15, 16, 66, 3, 3, 1, 1, 1, 0, 1, 1, 2},
+      {2, 400, 16, 16, 20, 3, 3, 1, 1, 1, 1, 1, 1, 1}, {1, 20, 20, 20, 300, 3, 3, 1, 1, 1, 1, 1, 1, 1},
+  };
+  for (const Case& c : cases) {
+    const conv::Shape s = shape_of(c);
+    check(conv::winograd_product_pays(s, s.C, s.M, s.P, s.Q) && conv::winograd_product_pays(s, s.M, s.C, s.H, s.W) &&
+              conv::winograd_weight_gradient_pays(s),
+          name_of(c) + " goes another way");
+    test_conv(c);
+  }
+}
+
+// The gradient of the weight over more tiles than are transformed at a time, where dy is zero but in places that fall
+// on every border of tiles and blocks: an oracle that visits those is quick.
+void test_winograd_slabs() {
+  const Case c = {3, 64, 75, 81, 66, 3, 3, 1, 1, 1, 1, 1, 1, 1};
+  const conv::Shape s = shape_of(c);
+  check(conv::winograd_weight_gradient_pays(s), "slabs: goes another way");
+  Tensor<float> x = random_tensor({c.N, c.C, c.H, c.W}, 1), dy, dweight;
+  shape(dy, {c.N, c.M, s.P, s.Q});
+  shape(dweight, {c.M, c.C, 3, 3});
+  dy.values.assign(dy.values.size(), 0);
+  Sums sums(dweight.values.size());
+  Numbers numbers{7};
+  for (int64_t n = 0; n < c.N; n++)
+    for (int64_t i = 0; i < s.P * s.Q; i += i % 5 + 37)
+      for (int64_t m = i % 3; m < c.M; m += 13) {
+        const float g = dy.values[size_t((n * c.M + m) * s.P * s.Q + i)] = numbers.next();
+        for (int64_t k = 0; k < c.C; k++)
+          for (int64_t t = 0; t < 9; t++) {
+            const int64_t h = i / s.Q - 1 + t / 3, w = i % s.Q - 1 + t % 3;
+            if (h >= 0 && h < c.H && w >= 0 && w < c.W)
+              sums.add(size_t((m * c.C + k) * 9 + t),
+                       double(g) * x.values[size_t(((n * c.C + k) * c.H + h) * c.W + w)]);
+          }
+      }
+  run<float>("slabs", {&dweight}, [&](Context& context) {
+    conv2d_weight_gradient(context, dweight.view, dy.view, x.view, 1, 1, 1, 1, 1, 1, 1);
+  });
+  sums.compare("slabs", dweight.values);
+}
+
+// What the choice of points is worth: the largest error, relative to the largest result, within what the goldens allow
+// of a sum of that many terms, with room to spare.
+void test_winograd_error() {
+  for (const int64_t channels : {16, 64, 512}) {
+    const Case c = {1, channels, 24, 24, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1};
+    const conv::Shape s = shape_of(c);
+    check(conv::winograd_product_pays(s, s.C, s.M, s.P, s.Q), "error: goes another way");
+    Tensor<float> x = random_tensor({1, channels, 24, 24}, 1), weight = random_tensor({16, channels, 3, 3}, 2), y;
+    shape(y, {1, 16, 24, 24});
+    run<float>("error", {&y}, [&](Context& context) {
+      conv2d_forward(context, y.view, x.view, weight.view, nullptr, 1, 1, 1, 1, 1, 1, 1);
+    });
+    double largest = 0, error = 0;
+    for (int64_t i = 0; i < 16 * 24 * 24; i++) {
+      double sum = 0;
+      for (int64_t k = 0; k < channels * 9; k++) {
+        const int64_t h = i % 576 / 24 - 1 + k % 9 / 3, w = i % 24 - 1 + k % 3;
+        if (h >= 0 && h < 24 && w >= 0 && w < 24)
+          sum +=
+              double(weight.values[size_t(i / 576 * channels * 9 + k)]) * x.values[size_t((k / 9 * 24 + h) * 24 + w)];
+      }
+      largest = fmax(largest, fabs(sum));
+      error = fmax(error, fabs(sum - double(y.values[size_t(i)])));
+    }
+    const double allowed = 1.2e-7 * (16 + 4 * sqrt(double(channels * 9))) * largest;
+    printf("winograd, %d channels: error %.1e of the largest, %.2f of what is allowed\n", int(channels),
+           error / largest, error / allowed);
+    check(error < 0.3 * allowed, "winograd is exact enough");
+  }
 }
 
 // Window (p, q) of a plane visited in order.
@@ -331,6 +434,9 @@ void test_refusals() {
 
 int main() {
   test_convolutions();
+  test_winograd();
+  test_winograd_slabs();
+  test_winograd_error();
   for (bool padding : {false, true}) {
     test_pool({8, 10, 2, 2, 2, 2, 0, 0, 1, 1, 0, 0}, padding);
     test_pool({28, 28, 2, 2, 2, 2, 0, 0, 1, 1, 0, 0}, padding);

@@ -8,10 +8,10 @@
 // of the weight is the same bilinear form seen from g: G^T [ (A dy A^T) * (B^T d B) ] G, summed over the tiles.
 //
 // The polynomials are interpolated at 0, +-3/4, +-3/2 and infinity. The usual 0, +-1, +-2 give the largest constants
-// in A a ratio of 8 to 1, and errors four to five times as large; here all of A's and B's constants are exact in float32
-// and the maximum error is 2 to 3 times that of the direct sum (B. Barabasz et al., "Error Analysis and Improving the
-// Accuracy of Winograd Convolution for Deep Neural Networks", 2020, on the choice of points). An element that is not
-// finite, or far larger than its neighbours, is felt by the whole tile.
+// in A a ratio of 8 to 1, and errors four to five times as large; here all of A's and B's constants are exact in
+// float32 and the maximum error is 2 to 3 times that of the direct sum (B. Barabasz et al., "Error Analysis and
+// Improving the Accuracy of Winograd Convolution for Deep Neural Networks", 2020, on the choice of points). An element
+// that is not finite, or far larger than its neighbours, is felt by the whole tile.
 //
 // Tiles are numbered across all images, so that narrow planes and single rows of tiles fill the products as well as
 // large ones; a tile at a border reads zeros, and leaves out what lies beyond.
@@ -32,8 +32,7 @@ struct WinogradProduct {
   const float* bias;  // [G M] or null
 };
 
-// Whether the algorithm applies and costs less than the direct sum: a function of the shape alone.
-bool winograd_applies(const Shape& s);
+// Whether the algorithm applies and costs less than the direct sum: a function of the shape alone (winograd_cost.cpp).
 bool winograd_product_pays(const Shape& s, int64_t channels, int64_t M, int64_t P, int64_t Q);
 bool winograd_weight_gradient_pays(const Shape& s);
 

@@ -21,6 +21,7 @@ static_assert(tile_columns % lanes == 0, "a panel of tiles is whole vectors");
 constexpr int64_t row_vectors = (tile_rows + lanes - 1) / lanes;
 // A panel of filters is written in whole vectors, which spill over the end of each row of it.
 constexpr int64_t panel_slack = row_vectors * lanes - tile_rows;
+static_assert(row_vectors == 1 || panel_slack == 0, "vectors of a panel are written one after another");
 
 // Floats of a block of tiles, transformed, and of its products, that stay in the second-level cache; but the filters
 // stream by, and want to be used for some tiles.
@@ -31,10 +32,10 @@ constexpr int64_t part_rows = 8 * tile_rows;
 
 struct Plan {
   TileMap map;
-  int64_t block, blocks;  // tiles of a block, whole panels; blocks of a group
-  int64_t depth;          // channels multiplied at a time
-  int64_t panels;         // of M
-  int64_t part, parts;    // rows of a part of M, whole panels
+  int64_t block, blocks;                               // tiles of a block, whole panels; blocks of a group
+  int64_t depth;                                       // channels multiplied at a time
+  int64_t panels;                                      // of M
+  int64_t part, parts;                                 // rows of a part of M, whole panels
   int64_t filter_floats, tile_floats, product_floats;  // from element to element
   // Strips of a block, as they are read (6 rows) and written (4): floats of a row, and of all of them; rows at most.
   int64_t pitch, strip_floats, most_rows;
@@ -68,31 +69,40 @@ Plan make_plan(const WinogradProduct& p) {
   return plan;
 }
 
-// Transforms the filters of a panel of rows, from m on, and all channels of a group.
+// taps[t]: tap t of the filters at filter[0], filter[1] ..., one a lane.
+FIRESTEEL_INLINE void gather_taps(const float* const* filter, int64_t at, Vec (&taps)[9]) {
+  for (int begin = 0; begin < 6; begin += begin ? 1 : 4) {  // 0, 4, 5
+    Vec v[4];
+    for (int i = 0; i < 4; i++) v[i] = load_quads([&](int q) { return filter[4 * q + i] + at + begin; });
+    transpose_quads(v);
+    for (int t = 0; t < 4; t++) taps[begin + t] = v[t];
+  }
+}
+
+// Transforms the filters of a panel of rows, from m on, and all channels of a group. Rows beyond M repeat the last.
 void transform_filters(float* packed, const WinogradProduct& p, const Plan& plan, int64_t group, int64_t m) {
-  const float* weights = p.weights + group * p.group_stride + m * p.row_stride;
-  const int64_t present = smaller(tile_rows, p.M - m);
-  for (int64_t c = 0; c < p.channels; c++) {
-    const int64_t k0 = c / plan.depth * plan.depth, depth = smaller(plan.depth, p.channels - k0);
-    float* const to =
-        packed + filters_before(plan, k0) + m / tile_rows * panel_floats(depth) + (c - k0) * tile_rows;
-    float taps[9][row_vectors * lanes] = {};
-    for (int64_t i = 0; i < present; i++) {
-      const float* filter = weights + i * p.row_stride + c * p.channel_stride;
-      for (int t = 0; t < 9; t++) taps[p.flipped ? 8 - t : t][i] = filter[t];
-    }
-    for (int64_t v = 0; v < row_vectors * lanes; v += lanes) {
-      Vec half[3][6];  // [column of the filter][point]
-      for (int s = 0; s < 3; s++) {
-        const Vec column[3] = {simd::load(taps[s] + v), simd::load(taps[3 + s] + v), simd::load(taps[6 + s] + v)};
-        filter_transform(column, half[s]);
-      }
-      float* at = to + v;
-      for (int r = 0; r < 6; r++) {
-        const Vec row[3] = {half[0][r], half[1][r], half[2][r]};
-        Vec out[6];
-        filter_transform(row, out);
-        for (int i = 0; i < 6; i++, at += plan.filter_floats) simd::store(at, out[i]);
+  for (int64_t v = 0; v < row_vectors * lanes; v += lanes) {
+    const float* filter[lanes];
+    for (int64_t i = 0; i < lanes; i++)
+      filter[i] = p.weights + group * p.group_stride + smaller(m + v + i, p.M - 1) * p.row_stride;
+    for (int64_t k0 = 0; k0 < p.channels; k0 += plan.depth) {
+      const int64_t depth = smaller(plan.depth, p.channels - k0);
+      float* const panel = packed + filters_before(plan, k0) + m / tile_rows * panel_floats(depth) + v;
+      for (int64_t k = 0; k < depth; k++) {
+        Vec taps[9], half[3][6];  // half: [column of the filter][point]
+        gather_taps(filter, (k0 + k) * p.channel_stride, taps);
+        for (int s = 0; s < 3; s++) {
+          const Vec column[3] = {taps[p.flipped ? 8 - s : s], taps[p.flipped ? 5 - s : 3 + s],
+                                 taps[p.flipped ? 2 - s : 6 + s]};
+          filter_transform(column, half[s]);
+        }
+        float* to = panel + k * tile_rows;
+        for (int r = 0; r < 6; r++) {
+          const Vec row[3] = {half[0][r], half[1][r], half[2][r]};
+          Vec out[6];
+          filter_transform(row, out);
+          for (int i = 0; i < 6; i++, to += plan.filter_floats) simd::store(to, out[i]);
+        }
       }
     }
   }
@@ -271,14 +281,6 @@ void transform_results(float* result, const WinogradProduct& p, const Plan& plan
 
 }  // namespace
 
-bool winograd_applies(const Shape& s) {
-  return s.R == 3 && s.S == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1;
-}
-
-bool winograd_product_pays(const Shape& s, int64_t channels, int64_t M, int64_t P, int64_t Q) {
-  return winograd_applies(s) && channels >= 8 && M >= 8 && P >= 3 && Q >= 3;
-}
-
 void winograd_product(Context& context, const WinogradProduct& p, const float* source, float* result) {
   const Plan plan = make_plan(p);
   const int64_t group_floats = winograd_elements * plan.filter_floats;
@@ -292,10 +294,10 @@ void winograd_product(Context& context, const WinogradProduct& p, const float* s
 
   const int64_t tile_floats = winograd_elements * plan.tile_floats;
   const int64_t product_floats = winograd_elements * plan.product_floats;
-  const Batch work = batch(p.G * plan.blocks * plan.parts, plan.block * winograd_elements * p.channels * plan.part,
-                           multiply_chunk);
-  const Rooms rooms = make_rooms(context, plan.strip_floats + tile_floats + product_floats + layout_floats(plan),
-                                 work.chunks);
+  const Batch work =
+      batch(p.G * plan.blocks * plan.parts, plan.block * winograd_elements * p.channels * plan.part, multiply_chunk);
+  const Rooms rooms =
+      make_rooms(context, plan.strip_floats + tile_floats + product_floats + layout_floats(plan), work.chunks);
   parallel(context, work.chunks, [&](int64_t chunk) {
     int64_t room_number;
     float* const strips = enter_room(rooms, room_number);

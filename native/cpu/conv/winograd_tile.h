@@ -108,7 +108,7 @@ static inline void for_strips(const TileMap& map, int64_t first, int64_t count, 
 FIRESTEEL_INLINE void transpose_quads(Vec (&v)[4]) {
   const simd::NativeFloat a = v[0].v, b = v[1].v, c = v[2].v, d = v[3].v;
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
-#define FIRESTEEL_LANES(i, j, k, l)                                                                               \
+#define FIRESTEEL_LANES(i, j, k, l) \
   i, j, k, l, i + 4, j + 4, k + 4, l + 4, i + 8, j + 8, k + 8, l + 8, i + 12, j + 12, k + 12, l + 12
 #elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
 #define FIRESTEEL_LANES(i, j, k, l) i, j, k, l, i + 4, j + 4, k + 4, l + 4

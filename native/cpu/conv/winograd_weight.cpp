@@ -2,8 +2,8 @@
 // channels], summed over the tiles of all images, and transformed back once.
 //
 // Tiles are taken a slab at a time. All threads transform the slab, straight into packed operands: vectors run along
-// the channels, so that a panel's row, of one tile, is whole vectors. Then all threads multiply, an item being an element
-// and a part of M, and add the slab's product to the sums. 2 (36 / 16) N G M C P Q operations for the products.
+// the channels, so that a panel's row, of one tile, is whole vectors. Then all threads multiply, an item being an
+// element and a part of M, and add the slab's product to the sums. 2 (36 / 16) N G M C P Q operations for the products.
 #include <string.h>
 
 #include "../gemm/micro.h"
@@ -23,6 +23,7 @@ constexpr int lanes = simd::lanes;
 static_assert(tile_columns % lanes == 0, "a panel of columns is whole vectors");
 // A panel of rows is written in whole vectors, which spill over the end of each row, at last over that of the panel.
 constexpr int64_t row_vectors = (tile_rows + lanes - 1) / lanes, panel_slack = row_vectors * lanes - tile_rows;
+static_assert(row_vectors == 1 || panel_slack == 0, "vectors of a panel are written one after another");
 constexpr int64_t most_vectors = row_vectors * lanes > tile_columns ? row_vectors : tile_columns / lanes;
 // A strip, a piece of a row of tiles, in the channels of a panel, stays in the first-level cache.
 constexpr int64_t strip_tiles = 8;
@@ -34,12 +35,12 @@ constexpr int64_t part_rows = 16 * tile_rows;
 
 struct Plan {
   TileMap map;
-  int64_t slab;                        // tiles transformed at a time
-  int64_t depth, depth_blocks;         // tiles multiplied at a time, and their number in a slab
-  int64_t row_panels, column_panels;   // of M and of C
-  int64_t row_floats, column_floats;   // of a panel of an element
-  int64_t left_floats, right_floats;   // from element to element, of a block of depth
-  int64_t sum_floats, sum_width;       // from element to element of the sums, and from row to row
+  int64_t slab;                       // tiles transformed at a time
+  int64_t depth, depth_blocks;        // tiles multiplied at a time, and their number in a slab
+  int64_t row_panels, column_panels;  // of M and of C
+  int64_t row_floats, column_floats;  // of a panel of an element
+  int64_t left_floats, right_floats;  // from element to element, of a block of depth
+  int64_t sum_floats, sum_width;      // from element to element of the sums, and from row to row
 };
 
 Plan make_plan(const Shape& s) {
@@ -47,8 +48,7 @@ Plan make_plan(const Shape& s) {
   plan.map = map_tiles(s.N, s.P, s.Q);
   plan.row_panels = ceil_div(s.M, tile_rows);
   plan.column_panels = ceil_div(s.C, tile_columns);
-  const int64_t tile_floats =
-      winograd_elements * (plan.row_panels * tile_rows + plan.column_panels * tile_columns);
+  const int64_t tile_floats = winograd_elements * (plan.row_panels * tile_rows + plan.column_panels * tile_columns);
   const int64_t most = larger(1, slab_floats / (tile_floats * gemm::block_depth)) * gemm::block_depth;
   plan.slab = ceil_div(plan.map.count, ceil_div(plan.map.count, most));
   plan.depth_blocks = ceil_div(plan.slab, gemm::block_depth);
@@ -171,10 +171,6 @@ void transform_sums(float* filters, const float* sums, const Plan& plan, int64_t
 }
 
 }  // namespace
-
-bool winograd_weight_gradient_pays(const Shape& s) {
-  return winograd_applies(s) && s.C >= 8 && s.M >= 8 && s.P >= 3 && s.Q >= 3;
-}
 
 void winograd_weight_gradient(Context& context, const Shape& s, float* dweight, const float* dy, const float* x) {
   const Plan plan = make_plan(s);
