@@ -6,7 +6,7 @@ import type { MemoryUse } from './memory.js'
 import { geometricMean, type Interval } from './statistics.js'
 
 const titles = ['workload', 'backend', 'seconds', 'share', 'limit', 'torch', 'ratio', 'tuned', 'ratio', 'OpenBLAS']
-const widths = [34, 10, 11, 7, 9, 11, 19, 11, 19, 19]
+const widths = [40, 10, 11, 7, 9, 11, 19, 11, 19, 19]
 
 function line(cells: readonly string[]): string {
   return cells

@@ -55,6 +55,17 @@ const multiplyAdds: {
   },
 }
 
+type TensorRole = Exclude<ParsedArgument['role'], 'number' | 'integer' | 'flag' | 'philox'>
+
+const roles: { readonly [R in TensorRole]: { readonly reads: boolean; readonly writes: boolean } } = {
+  out: { reads: false, writes: true },
+  place: { reads: false, writes: true },
+  inout: { reads: true, writes: true },
+  update: { reads: true, writes: true },
+  in: { reads: true, writes: false },
+  strided: { reads: true, writes: false },
+}
+
 /** Of these arguments only as much is read as `out` holds. */
 const picked: { readonly [kernel: string]: string } = { index_select: 'x', gather: 'x' }
 /** This one is only written, though it is there before. */
@@ -89,10 +100,11 @@ export function callCost(kernel: string, args: KernelCall): CallCost {
   for (const { name, role } of argumentsOf(kernel)) {
     for (const view of viewsOf(args[name])) {
       const bytes = viewBytes(view)
-      if (role === 'out' || role === 'place' || role === 'inout' || role === 'update') writtenBytes += bytes
+      const { reads, writes } = roles[role as TensorRole]
+      if (writes) writtenBytes += bytes
       if (picked[kernel] === name) readBytes += viewsOf(args['out']).reduce((sum, out) => sum + viewBytes(out), 0)
-      else if (role !== 'out' && role !== 'place' && overwritten[kernel] !== name) readBytes += bytes
-      if (role === 'in' || role === 'strided') dtype ??= view.dtype
+      else if (reads && overwritten[kernel] !== name) readBytes += bytes
+      if (reads && !writes) dtype ??= view.dtype
     }
   }
   const count = multiplyAdds[kernel as HeavyName] as ((args: object) => number) | undefined
