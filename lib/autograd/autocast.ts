@@ -6,6 +6,7 @@ import { type DType, isConvertible, type Precision } from '../core/dtype.js'
 import { ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 import { gradientArithmetic } from './arithmetic.js'
+import { isGradEnabled } from './mode.js'
 
 export type AutocastDType = 'bfloat16' | 'float32'
 
@@ -40,25 +41,59 @@ export function autocast<R>(dtype: AutocastDType, fn: () => R): R {
   if (dtype !== 'bfloat16' && dtype !== 'float32')
     throw new ValueError('autocast', `dtype is '${String(dtype)}', but must be 'bfloat16' or 'float32'`)
   if (typeof fn !== 'function') throw new ValueError('autocast', `needs a function to run, but got ${typeof fn}`)
-  const result = withAutocast(dtype, fn)
+  let result: R
+  try {
+    result = withAutocast(dtype, fn)
+  } finally {
+    if (active === null) forgetConversion()
+  }
   if (result instanceof Promise)
     throw new ValueError('autocast', 'the function returned a promise; autocast is synchronous: await outside of it')
   return result
 }
 
-/** The inputs in the dtypes of the policy; `precise` ones stay float32 under `low`. Calls in float64 are left alone. */
+/** The last activation that was converted: what several products read one after the other is converted once. */
+interface Conversion {
+  readonly input: Tensor
+  readonly version: number
+  readonly result: Tensor
+}
+
+let last: Conversion | null = null
+
+/** Lets go of what is kept for the next product. */
+export function forgetConversion(): void {
+  last = null
+}
+
+function converted(input: Tensor, dtype: DType): Tensor {
+  if (last !== null && last.input === input && last.version === input.storage.version) {
+    const { result } = last
+    if (
+      result.dtype === dtype &&
+      !result.storage.freed &&
+      result.requiresGrad === (input.requiresGrad && isGradEnabled())
+    )
+      return result
+  }
+  const result = gradientArithmetic().convert(input, dtype)
+  // A parameter's copy is kept with it.
+  if (!result.storage.kept) last = { input, version: input.storage.version, result }
+  return result
+}
+
+/** The inputs in the dtypes of the policy, but for those that stay `asIs`. Calls in float64 are left alone. */
 export function autocastInputs(
   policy: Precision,
-  precise: readonly number[],
+  asIs: readonly number[],
   inputs: readonly (Tensor | null)[],
   low: AutocastDType,
 ): readonly (Tensor | null)[] {
   const target = policy === 'low' ? low : policy === 'float32' ? 'float32' : widest(inputs)
   if (target === null || inputs.some((input) => input?.dtype === 'float64')) return inputs
   return inputs.map((input, i) => {
-    const wanted = precise.includes(i) ? 'float32' : target
-    if (input === null || input.dtype === wanted || !isConvertible(input.dtype)) return input
-    return gradientArithmetic().convert(input, wanted)
+    if (input === null || input.dtype === target || !isConvertible(input.dtype) || asIs.includes(i)) return input
+    return converted(input, target)
   })
 }
 

@@ -59,8 +59,8 @@ export interface OperatorRecord<A> {
   readonly kernels?: readonly string[]
   /** What it computes in under autocast, as the table of kernels says. Default 'widest'. */
   readonly precision?: Precision
-  /** Inputs that stay float32 where the others are `low`. */
-  readonly precise?: readonly number[]
+  /** Inputs that autocast leaves alone, because the kernel takes them in either dtype. */
+  readonly asIs?: readonly number[]
   /** Changes the dtype and nothing else: its gradient may arrive in the dtype of its input. */
   readonly conversion?: boolean
   /** null: this operator has no gradient, for the given reason. */
@@ -176,7 +176,7 @@ function executeIn<A>(
   attrs: A,
 ): Tensor | readonly Tensor[] {
   return withAutocast(null, () => {
-    const converted = autocastInputs(record.precision ?? 'widest', record.precise ?? noInputs, inputs, low)
+    const converted = autocastInputs(record.precision ?? 'widest', record.asIs ?? noInputs, inputs, low)
     return execute(record, converted, attrs)
   })
 }

@@ -12,7 +12,7 @@ import { sameShape } from '../core/shape.js'
 import type { Storage } from '../core/storage.js'
 import type { Tensor } from '../core/tensor.js'
 import { gradientArithmetic } from './arithmetic.js'
-import { withAutocast } from './autocast.js'
+import { forgetConversion, withAutocast } from './autocast.js'
 import { withGradMode } from './mode.js'
 import { type Edge, Node } from './node.js'
 
@@ -55,6 +55,8 @@ export class Pass {
 
   /** In the dtypes of the forward pass, whatever autocast it is called under. */
   run(roots: readonly Root[]): void {
+    // Its node may be used up by this pass.
+    forgetConversion()
     withAutocast(null, () => this.#run(roots))
   }
 

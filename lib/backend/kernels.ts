@@ -189,8 +189,8 @@ export const kernels = {
   cat: { family: 'shape', args: { out: 'out T', inputs: 'strided[] T', dim: 'integer' }, T: every },
 
   // reduce ----------------------------------------------------------------------------------------------------------
-  /** out = scale * sum(x) */
-  sum: { ...reduction, args: { ...reduction.args, scale: 'number' } },
+  /** out = scale * sum(x), in x's dtype, or one of float32 and bfloat16 in the other */
+  sum: { ...reduction, args: { out: 'out any', x: 'strided T', scale: 'number' }, T: numbers },
   amax: reduction,
   amin: reduction,
   /** indices along dim of the first largest element; NaN counts as largest; out has 1 at dim */
@@ -379,7 +379,7 @@ export const kernels = {
   log_softmax_backward: { family: 'softmax', args: { dx: 'out T', dy: 'in T', y: 'in T', dim: 'integer' }, T: float },
 
   // loss ------------------------------------------------------------------------------------------------------------
-  /** logits [N, C], target [N], weight [C]. out is [N] (none) or [] ; logSumExp [N]; total [] is the sum of the counted
+  /** logits [N, C], read in float32 whatever their dtype; target [N], weight [C]. out is [N] (none) or [] ; logSumExp [N]; total [] is the sum of the counted
    * rows' weights, what mean divides by. A label outside [0, C) that is not ignoreIndex is recorded as an error. */
   cross_entropy_forward: {
     family: 'loss',
@@ -387,7 +387,7 @@ export const kernels = {
       out: 'out T',
       logSumExp: 'out T',
       total: 'out T',
-      logits: 'in T',
+      logits: 'in float',
       target: 'in int32',
       weight: 'in? T',
       ...crossEntropy,
@@ -400,11 +400,11 @@ export const kernels = {
   cross_entropy_backward: {
     family: 'loss',
     args: {
-      dlogits: 'out T',
+      dlogits: 'out float',
       dy: 'in T',
       logSumExp: 'in T',
       total: 'in T',
-      logits: 'in T',
+      logits: 'in float',
       target: 'in int32',
       weight: 'in? T',
       ...crossEntropy,

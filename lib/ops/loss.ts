@@ -13,7 +13,7 @@ import { Faults, formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { precise } from './autocast.js'
-import { floating } from './elementwise/common.js'
+import { anyFloating } from './elementwise/common.js'
 import { add, castTo, div, mul, ne, neg, square, sub, where } from './elementwise/index.js'
 import { gather, indexSelect } from './indexing.js'
 import { mean, sum } from './reduce.js'
@@ -39,8 +39,11 @@ interface CrossEntropy {
 const crossEntropyRecord: OperatorRecord<CrossEntropy> = defineOperator<CrossEntropy>({
   name: 'cross_entropy',
   precision: kernels.cross_entropy_forward.precision,
+  // The kernels read bfloat16 a block at a time.
+  asIs: [0],
   infer([logits], { reduction }) {
-    const { shape, dtype } = logits as Tensor
+    const { shape } = logits as Tensor
+    const dtype = logits?.dtype === 'float64' ? 'float64' : 'float32'
     const rows = [shape[0] as number]
     return [
       { shape: reduction === 'none' ? rows : [], dtype },
@@ -68,7 +71,8 @@ const crossEntropyRecord: OperatorRecord<CrossEntropy> = defineOperator<CrossEnt
     return [out, logSumExp, total]
   },
   composite(inputs, { reduction, ignoreIndex, smoothing }) {
-    const [logits, target, weight] = inputs as [Tensor, Tensor, Tensor | null]
+    const [given, target, weight] = inputs as [Tensor, Tensor, Tensor | null]
+    const logits = given.dtype === 'bfloat16' ? castTo(given, 'float32') : given
     const classes = logits.shape[1] as number
     const counted = ne(target, ignoreIndex)
     // Where a row is not counted any label will do: its loss is masked below.
@@ -127,8 +131,9 @@ export interface CrossEntropyOptions {
 export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
   const { weight = null, ignoreIndex = -100, labelSmoothing = 0, reduction = 'mean' } = options
   checkReduction('crossEntropy', reduction)
-  checkDType('crossEntropy', 'logits', logits, floating)
+  checkDType('crossEntropy', 'logits', logits, anyFloating)
   checkDType('crossEntropy', 'target', target, ['int32'])
+  if (weight) checkDType('crossEntropy', 'weight', weight, [logits.dtype === 'float64' ? 'float64' : 'float32'])
   if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
     throw new ValueError('crossEntropy', `labelSmoothing is ${String(labelSmoothing)}, but must lie in [0, 1]`)
   if (!Number.isSafeInteger(ignoreIndex))

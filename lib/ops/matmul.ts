@@ -114,7 +114,7 @@ const linearRecord = defineOperator<null>({
   name: 'linear',
   precision: kernels.matmul.precision,
   // The bias is added before the sum is rounded.
-  precise: [2],
+  asIs: [2],
   infer(inputs) {
     const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null]
     checkOperands('linear', x, weight)

@@ -1,4 +1,5 @@
 /** Reductions over dimensions: sums, extremes and what is built of them. */
+import { autocastDType } from '../autograd/autocast.js'
 import {
   apply,
   checkDType,
@@ -25,7 +26,7 @@ export interface ReduceOptions {
 
 export type Dim = number | readonly number[] | null
 
-/** What the kernels of reductions take; sums of bfloat16 go by way of float32. */
+/** What the kernels of other reductions take. */
 const reducible: readonly DType[] = ['float32', 'float64', 'int32']
 
 interface Reduction {
@@ -40,21 +41,16 @@ interface Reduction {
 const sumRecord = defineOperator<Reduction>({
   name: 'sum',
   precision: kernels.sum.precision,
+  asIs: [0],
   infer([x], { dims, dtype }) {
     checkDType('sum', 'x', x as Tensor, arithmetic)
     return { shape: reducedShape((x as Tensor).shape, dims, true), dtype: dtype ?? (x as Tensor).dtype }
   },
-  forward([input], { scale }, [spec]) {
+  forward([x], { scale }, [spec]) {
     const { shape, dtype } = spec as TensorSpec
-    const x = input as Tensor
-    const wide = x.dtype === 'bfloat16' ? converted(x, 'float32') : x
-    const out = empty(x.device, shape, wide.dtype, 'sum')
-    run('sum', { out, x: wide, scale })
-    if (wide !== x) wide.dispose()
-    if (out.dtype === dtype) return out
-    const narrow = converted(out, dtype)
-    out.dispose()
-    return narrow
+    const out = empty((x as Tensor).device, shape, dtype, 'sum')
+    run('sum', { out, x: x as Tensor, scale })
+    return out
   },
   gradient: {
     saves: () => ({}),
@@ -65,11 +61,9 @@ const sumRecord = defineOperator<Reduction>({
   },
 })
 
-/** Without a graph. */
-function converted(x: Tensor, dtype: DType): Tensor {
-  const out = empty(x.device, x.shape, dtype, 'sum')
-  run('copy', { out, x })
-  return out
+/** Sums of bfloat16 stay float32 under autocast. */
+function sumDType(x: Tensor): DType | null {
+  return x.dtype === 'bfloat16' && autocastDType() !== null ? 'float32' : null
 }
 
 function drop(x: Tensor, shape: Shape, dims: readonly number[], keepdim: boolean): Tensor {
@@ -80,7 +74,7 @@ function drop(x: Tensor, shape: Shape, dims: readonly number[], keepdim: boolean
 export function sum(x: Tensor, dim: Dim = null, { keepdim = false }: ReduceOptions = {}): Tensor {
   checkTensor('sum', 'x', x)
   const dims = normalizeDims('sum', dim, x.ndim)
-  return drop(apply(sumRecord, [x], { dims, scale: 1, dtype: null }), x.shape, dims, keepdim)
+  return drop(apply(sumRecord, [x], { dims, scale: 1, dtype: sumDType(x) }), x.shape, dims, keepdim)
 }
 
 /** Mean over `dim`; NaN of nothing. */
@@ -91,7 +85,7 @@ export function mean(x: Tensor, dim: Dim = null, { keepdim = false }: ReduceOpti
   const count = dims.reduce((product, d) => product * (x.shape[d] as number), 1)
   // Nothing summed is 0, and 0 * NaN is the NaN that a mean of nothing is.
   const scale = count === 0 ? Number.NaN : 1 / count
-  return drop(apply(sumRecord, [x], { dims, scale, dtype: null }), x.shape, dims, keepdim)
+  return drop(apply(sumRecord, [x], { dims, scale, dtype: sumDType(x) }), x.shape, dims, keepdim)
 }
 
 /** Sums a gradient over the dimensions that its tensor was broadcast along, rounded once to `dtype`. */

@@ -10,10 +10,11 @@
 // Forward reads the logits once: a block of 1024 is in the first-level cache for its maximum and again for its
 // exponentials, and the sum is rescaled where the maximum grows (Milakov and Gimelshein, "Online normalizer
 // calculation for softmax", 2018). Backward reads the logits once and writes the gradient once. Sums are float32
-// within blocks, float64 across.
+// within blocks, float64 across. Logits and their gradient may be bfloat16: blocks are widened and rounded on the way.
 #include <math.h>
 
 #include "../generated/kernels.h"
+#include "simd/half.h"
 #include "softmax/row.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -29,7 +30,7 @@ constexpr int64_t reduce_none = 0, reduce_mean = 1, reduce_sum = 2;
 
 struct Problem {
   int64_t rows, classes;
-  const float* logits;
+  const View* logits;
   const int32_t* target;
   const float* weight;  // null: 1 each
   double weight_sum;    // over all classes
@@ -58,7 +59,7 @@ bool make_problem(Context& context, Problem& problem, const View& logits, const 
     return false;
   problem = {rows,
              classes,
-             pointer<const float>(logits),
+             &logits,
              pointer<const int32_t>(target),
              weight ? pointer<const float>(*weight) : nullptr,
              double(classes),
@@ -69,6 +70,14 @@ bool make_problem(Context& context, Problem& problem, const View& logits, const 
     for (int64_t c = 0; c < classes; c++) problem.weight_sum += problem.weight[c];
   }
   return true;
+}
+
+// Elements [start, start + count) of row n, in `room` where they are bfloat16.
+const float* read_block(const View& logits, int64_t n, int64_t start, int64_t count, float* room) {
+  const int64_t at = n * logits.sizes[1] + start;
+  if (logits.dtype == DType::float32) return pointer<const float>(logits) + at;
+  widen_bfloat16(count, room, pointer<const uint16_t>(logits) + at);
+  return room;
 }
 
 template <class F>
@@ -86,12 +95,15 @@ struct RowSums {
   double smooth;  // sum_c w_c (lse - x_c) if asked for, else 0
 };
 
-RowSums sum_logits(const float* x, const float* weight, double weight_sum, int64_t classes, bool smoothed) {
+RowSums sum_logits(const Problem& problem, int64_t row, bool smoothed) {
+  alignas(64) float room[row_block];
+  const float* const weight = problem.weight;
+  const int64_t classes = problem.classes;
   float largest = -INFINITY;
   double exponentials = 0, distances = 0, shift = 0;
   for (int64_t start = 0; start < classes; start += row_block) {
-    const float* block = x + start;
     const int64_t count = classes - start < row_block ? classes - start : row_block;
+    const float* const block = read_block(*problem.logits, row, start, count, room);
     const float block_largest = row_max(block, count);
     if (start == 0) shift = block_largest;
     if (!(block_largest <= largest)) {  // NaN goes this way and stays in the sum
@@ -114,7 +126,7 @@ RowSums sum_logits(const float* x, const float* weight, double weight_sum, int64
     }
   }
   const double log_sum_exp = double(largest) + ::log(exponentials);
-  return {log_sum_exp, smoothed ? weight_sum * (log_sum_exp - shift) - distances : 0.0};
+  return {log_sum_exp, smoothed ? problem.weight_sum * (log_sum_exp - shift) - distances : 0.0};
 }
 
 }  // namespace
@@ -129,13 +141,14 @@ void cross_entropy_forward(Context& context, const View& out, const View& log_su
   const int64_t classes = problem.classes;
   double* losses = static_cast<double*>(scratch(context, sizeof(double) * size_t(problem.rows)));
   for_rows(context, problem, [&](int64_t n) {
-    const float* x = problem.logits + n * classes;
-    const RowSums sums = sum_logits(x, problem.weight, problem.weight_sum, classes, smoothing != 0);
+    const RowSums sums = sum_logits(problem, n, smoothing != 0);
     pointer<float>(log_sum_exp)[n] = float(sums.log_sum_exp);
     losses[n] = 0;
     const int64_t label = problem.target[n];
     if (counts(problem, n)) {
-      losses[n] = (1.0 - smoothing) * weight_of(problem, label) * (sums.log_sum_exp - double(x[label]));
+      float room;
+      const double at_label = double(*read_block(logits, n, label, 1, &room));
+      losses[n] = (1.0 - smoothing) * weight_of(problem, label) * (sums.log_sum_exp - at_label);
       if (smoothing != 0) losses[n] += smoothing / double(classes) * sums.smooth;
     } else if (label != ignore_index) {
       record_error(context, ErrorCode::index,
@@ -163,31 +176,41 @@ void cross_entropy_backward(Context& context, const View& dlogits, const View& d
       !expect(context, same_shape(dlogits, logits), "cross_entropy_backward: dlogits and logits differ in shape"))
     return;
   const int64_t classes = problem.classes;
+  const bool narrows = dlogits.dtype == DType::bfloat16;
   for_rows(context, problem, [&](int64_t n) {
-    float* gradient = pointer<float>(dlogits) + n * classes;
-    if (!counts(problem, n)) return (void)memset(gradient, 0, sizeof(float) * size_t(classes));
+    if (!counts(problem, n)) {
+      const int64_t bytes = classes * (narrows ? 2 : 4);
+      return (void)memset(pointer<char>(dlogits) + n * bytes, 0, size_t(bytes));
+    }
     double row_gradient = pointer<const float>(dy)[reduction == reduce_none ? n : 0];
     if (reduction == reduce_mean) row_gradient /= double(*pointer<const float>(total));
     const int64_t label = problem.target[n];
     const double at_label = row_gradient * (1.0 - smoothing) * weight_of(problem, label);
     const double everywhere = row_gradient * smoothing / double(classes);
 
-    const float* x = problem.logits + n * classes;
     const Vec lse = set(pointer<const float>(log_sum_exp)[n]);
     const Vec factor = set(float(at_label + everywhere * problem.weight_sum));
     const Vec constant = set(float(-everywhere));
-    if (problem.weight && smoothing != 0) {
-      for_row(classes, [&](int64_t i, int64_t count) {
-        const Vec probability = exp_of_negative(load_some(x + i, count) - lse);
-        store_some(gradient + i, fma(probability, factor, load_some(problem.weight + i, count) * constant), count);
-      });
-    } else {
-      for_row(classes, [&](int64_t i, int64_t count) {
-        const Vec probability = exp_of_negative(load_some(x + i, count) - lse);
-        store_some(gradient + i, fma(probability, factor, constant), count);
-      });
+    alignas(64) float room[row_block], rounded[row_block];
+    for (int64_t start = 0; start < classes; start += row_block) {
+      const int64_t size = classes - start < row_block ? classes - start : row_block;
+      const float* const x = read_block(logits, n, start, size, room);
+      float* const gradient = narrows ? rounded : pointer<float>(dlogits) + n * classes + start;
+      if (problem.weight && smoothing != 0) {
+        const float* const weights = problem.weight + start;
+        for_row(size, [&](int64_t i, int64_t count) {
+          const Vec probability = exp_of_negative(load_some(x + i, count) - lse);
+          store_some(gradient + i, fma(probability, factor, load_some(weights + i, count) * constant), count);
+        });
+      } else {
+        for_row(size, [&](int64_t i, int64_t count) {
+          const Vec probability = exp_of_negative(load_some(x + i, count) - lse);
+          store_some(gradient + i, fma(probability, factor, constant), count);
+        });
+      }
+      if (label >= start && label < start + size) gradient[label - start] -= float(at_label);
+      if (narrows) narrow_bfloat16(size, pointer<uint16_t>(dlogits) + n * classes + start, rounded);
     }
-    gradient[label] -= float(at_label);
   });
 }
 

@@ -1,5 +1,6 @@
 // Cross entropy against float64: weights, smoothing, ignored and wrong labels, the three reductions; equal bits for
 // 1, 2 and 3 threads. Allowed errors follow from the float32 sums of at most 1024 terms and a few roundings.
+#include "arrays.h"
 #include "tensors.h"
 
 namespace {
@@ -101,6 +102,37 @@ void test_case(int64_t N, int64_t C, Options options) {
   check(gradient_right, std::string(what) + ": gradient");
 }
 
+// bfloat16 is float32, widened before; the gradient is rounded after.
+void test_halves(int64_t N, int64_t C, bool weighted, double smoothing) {
+  const std::string what = "cross entropy of bfloat16 [" + std::to_string(N) + ", " + std::to_string(C) + "]";
+  Array half({N, C}, DType::bfloat16), wide({N, C}, DType::float32);
+  Array dhalf({N, C}, DType::bfloat16), dwide({N, C}, DType::float32);
+  randomise(half, 1, 8);
+  for (int64_t i = 0; i < half.size(); i++) wide.set(i, half.get(i));
+  Floats weight({C}), dy({});
+  randomise(weight, 2, 0.5, 1);
+  dy[0] = 1.75f;
+  Tensor<int32_t> target({N}, DType::int32);
+  for (size_t n = 0; n < size_t(N); n++) target[n] = n % 5 == 3 ? int32_t(ignored) : int32_t(n * 7919 % size_t(C));
+  const View* w = weighted ? &weight.view : nullptr;
+  Floats out({}), lse({N}), total({}), exact({}), exact_lse({N});
+  const auto forward = [&](Context& c, const View& logits, Floats& to, Floats& sums) {
+    FIRESTEEL_ISA::cross_entropy_forward(c, to.view, sums.view, total.view, logits, target.view, w, ignored, smoothing,
+                                         1);
+  };
+  const auto backward = [&](Context& c, const View& logits, const View& gradient) {
+    FIRESTEEL_ISA::cross_entropy_backward(c, gradient, dy.view, lse.view, total.view, logits, target.view, w, ignored,
+                                          smoothing, 1);
+  };
+  run<float>(what, {&exact, &exact_lse}, [&](Context& c) { forward(c, wide.view, exact, exact_lse); });
+  run<float>(what, {&out, &lse}, [&](Context& c) { forward(c, half.view, out, lse); });
+  check(same_bits(out.view.data, exact.view.data, 4), what + ": loss");
+  check(same_bits(lse.view.data, exact_lse.view.data, 4 * lse.size()), what + ": logSumExp");
+  run(what, dwide, [&](Context& c) { backward(c, wide.view, dwide.view); });
+  run(what, dhalf, [&](Context& c) { backward(c, half.view, dhalf.view); });
+  check_equal(what, dhalf, [&](int64_t i) { return as_dtype(DType::bfloat16, dwide.get(i)); });
+}
+
 void test_labels() {
   Floats logits({4, 3}), lse({4}), total({}), out({4}), dlogits({4, 3}), dy({4});
   randomise(logits, 1);
@@ -150,6 +182,8 @@ int main() {
   for (int64_t N : {1, 2, 1000, 4000}) test_case(N, 10, {false, 0, 1, 3, 0});
   test_case(0, 10, {false, 0, 2, 1, 0});
   test_case(0, 10, {true, 0.1, 0, 1, 0});
+  for (int64_t C : {1, 9, 1023, 1025, 4099})
+    for (int form = 0; form < 4; form++) test_halves(13, C, form % 2 == 1, form / 2 ? 0.1 : 0);
   test_labels();
   return finish("loss");
 }

@@ -43,9 +43,10 @@ int32_t wrap(double x) { return int32_t(as_dtype(DType::int32, x)); }
 void test_shape(const Sizes& sizes, unsigned reduced, Layout layout) {
   const std::string shape = text(sizes) + " over " + std::to_string(reduced) + " layout " + std::to_string(int(layout));
   const std::vector<int64_t> place = places(sizes, reduced);
-  for (DType dtype : {DType::float32, DType::int32}) {
+  for (DType dtype : {DType::float32, DType::bfloat16, DType::int32}) {
     const std::string what = shape + " " + name(dtype);
-    Array x(sizes, dtype, layout), out(reduced_sizes(sizes, reduced), dtype);
+    const bool half = dtype == DType::bfloat16;
+    Array x(sizes, dtype, layout), out(reduced_sizes(sizes, reduced), half ? DType::float32 : dtype);
     randomise(x, 1, dtype == DType::int32 ? 1e7 : 4);
     const size_t outputs = size_t(out.size());
     std::vector<double> total(outputs, 0), size(outputs, 0), largest(outputs, -INFINITY), smallest(outputs, INFINITY);
@@ -69,7 +70,12 @@ void test_shape(const Sizes& sizes, unsigned reduced, Layout layout) {
                 (dtype == DType::int32 ? got == wrap(want) : near(got, want, roundings * epsilon * size[i] * scale));
       }
       check(right, "sum of " + what);
+      if (dtype == DType::int32) continue;
+      Array rounded(reduced_sizes(sizes, reduced), DType::bfloat16);
+      run("rounded sum of " + what, rounded, [&](Context& c) { isa::sum(c, rounded.view, x.view, scale); });
+      check_equal("rounded sum of " + what, rounded, [&](int64_t i) { return as_dtype(DType::bfloat16, out.get(i)); });
     }
+    if (half) continue;
     const auto extreme = [&](double value, double of_none) {
       return isfinite(value) || dtype == DType::float32 ? value : of_none;
     };
@@ -165,6 +171,10 @@ void test_wrong_calls() {
   check_refused("sum to another rank", flat, [&](Context& c) { isa::sum(c, flat.view, x.view, 1); });
   check_refused("sum to a size between", wrong, [&](Context& c) { isa::sum(c, wrong.view, x.view, 1); });
   check_refused("sum to another dtype", row, [&](Context& c) { isa::sum(c, row.view, ints.view, 1); });
+  Array half({3, 4}, DType::bfloat16), half_row({1, 4}, DType::bfloat16);
+  check_refused("sum of int32 to bfloat16", half_row, [&](Context& c) { isa::sum(c, half_row.view, ints.view, 1); });
+  check_refused("sum of bfloat16 to int32", best_of_none,
+                [&](Context& c) { isa::sum(c, best_of_none.view, half.view, 1); });
   check_refused("amax of bytes", byte_row, [&](Context& c) { isa::amax(c, byte_row.view, bytes.view); });
   check_refused("argmax to floats", row, [&](Context& c) { isa::argmax(c, row.view, x.view, 0); });
   check_refused("argmax along a dimension that is not", index,

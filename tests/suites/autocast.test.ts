@@ -183,6 +183,40 @@ describe.each(devices.map((device) => [device.name, device] as const))('autocast
     expect(gradients(true)).toEqual(gradients(false))
   })
 
+  it('converts once what several products read', () => {
+    const x = f.randn([8, 16], { requiresGrad: true })
+    const weights = [1, 2, 3].map(() => f.keep(f.randn([4, 16], { requiresGrad: true })))
+    const read = () => weights.map((w) => f.linear(x.mul(1), w)).length
+    const together = () => {
+      const y = x.mul(1)
+      return weights.map((w) => f.linear(y, w))
+    }
+    const copies = (run: () => unknown) =>
+      f.trace(() => f.autocast('bfloat16', () => void run()), device).kernels.filter(({ kernel }) => kernel === 'copy')
+        .length
+    f.autocast('bfloat16', together)
+    expect(copies(read)).toBe(3)
+    expect(copies(together)).toBe(1)
+    // Not after it was written, or freed, or where its graph is not wanted, or used up. Reading takes a copy each.
+    const kept = f.keep(f.randn([8, 16])).mul(1)
+    const first = weights[0] as f.Tensor
+    expect(
+      copies(() => {
+        f.linear(kept, first)
+        kept.fill_(2)
+        const low = f.linear(kept, first)
+        expect([...low.dataSync()]).toEqual([...f.linear(f.full([8, 16], 2), first).dataSync()])
+      }),
+    ).toBe(3 + 2)
+    f.autocast('bfloat16', () => {
+      f.scope(() => void f.linear(kept, first))
+      expect(f.linear(kept, first).shape).toEqual([8, 4])
+      const leaf = f.randn([8, 16], { requiresGrad: true }).mul(1)
+      expect(f.noGrad(() => f.linear(leaf, first)).requiresGrad).toBe(false)
+      for (let i = 0; i < 2; i++) f.sum(f.linear(leaf, first)).backward({ retainGraph: true })
+    })
+  })
+
   it('sums gradients of a tensor that was used in several dtypes', () => {
     const x = f.randn([6, 6], { requiresGrad: true })
     const half = x.to('bfloat16')

@@ -95,6 +95,7 @@ constexpr int64_t column_tile = 512;
 // joins.
 struct SumOfFloats {
   using T = float;
+  using Result = float;
   using Total = double;
   static constexpr Total start = 0;
   static Total join(Total a, Total b) { return a + b; }
@@ -147,8 +148,58 @@ struct SumOfFloats {
   static float finish(Total total, double scale) { return static_cast<float>(total * scale); }
 };
 
+uint16_t rounded(float x) {
+  uint16_t half;
+  simd::narrow_bfloat16(1, &half, &x);
+  return half;
+}
+
+// To bfloat16.
+struct RoundedSumOfFloats : SumOfFloats {
+  using Result = uint16_t;
+  static uint16_t finish(Total total, double scale) { return rounded(SumOfFloats::finish(total, scale)); }
+};
+
+// bfloat16, widened into the first-level cache; the result is of type To.
+template <class To>
+struct SumOfHalves {
+  using T = uint16_t;
+  using Result = To;
+  using Total = double;
+  static constexpr Total start = 0;
+  static Total join(Total a, Total b) { return a + b; }
+  static Total row(const uint16_t* x, int64_t n) {
+    constexpr int64_t part = 1024;
+    alignas(64) float wide[part];
+    Total total = 0;
+    for (int64_t i = 0; i < n; i += part) {
+      const int64_t m = shorter(part, n - i);
+      simd::widen_bfloat16(m, wide, x + i);
+      total += SumOfFloats::row(wide, m);
+    }
+    return total;
+  }
+  static void columns(const uint16_t* x, int64_t stride, int64_t rows, int64_t n, Total* totals) {
+    constexpr int64_t together = 16;
+    alignas(64) float wide[together * column_tile];
+    for (int64_t r = 0; r < rows; r += together) {
+      const int64_t m = shorter(together, rows - r);
+      for (int64_t k = 0; k < m; k++) simd::widen_bfloat16(n, wide + k * n, x + (r + k) * stride);
+      SumOfFloats::columns(wide, n, m, n, totals);
+    }
+  }
+  static To finish(Total total, double scale) {
+    const float sum = SumOfFloats::finish(total, scale);
+    if constexpr (sizeof(To) == sizeof(float))
+      return sum;
+    else
+      return rounded(sum);
+  }
+};
+
 struct SumOfInts {
   using T = int32_t;
+  using Result = int32_t;
   using Total = uint64_t;  // the low bits of any sum
   static constexpr Total start = 0;
   static Total join(Total a, Total b) { return a + b; }
@@ -171,6 +222,7 @@ struct SumOfInts {
 template <class Element, bool largest>
 struct Extreme {
   using T = Element;
+  using Result = Element;
   using Total = Element;
   static constexpr bool real = Element(0.5f) != Element(0);
   static constexpr Total start = real ? Total(largest ? -INFINITY : INFINITY) : Total(largest ? INT32_MIN : INT32_MAX);
@@ -247,7 +299,7 @@ void fold_rows(Context& context, const View& out, const View& x, const Axes& kep
                                                   shorter(piece, row.size - begin), row.from));
     return total;
   };
-  auto finish = [&](int64_t to, Total total) { pointer<T>(out)[to] = Fold::finish(total, scale); };
+  auto finish = [&](int64_t to, Total total) { pointer<typename Fold::Result>(out)[to] = Fold::finish(total, scale); };
 
   const int64_t units = outputs * (segments > 0 ? segments : 1), per_unit = piece * rows_a_segment + 8;
   const int64_t units_a_chunk = 1 + (units * per_unit <= 2 * segment_elements ? units : segment_elements / per_unit);
@@ -316,7 +368,7 @@ void fold_columns(Context& context, const View& out, const View& x, Axes kept, A
                     totals);
   };
   auto finish = [&](int64_t plane, int64_t begin, int64_t n, const Total* totals) {
-    T* to = pointer<T>(out) + locate(kept, plane).to + begin * columns.to;
+    auto* to = pointer<typename Fold::Result>(out) + locate(kept, plane).to + begin * columns.to;
     for (int64_t j = 0; j < n; j++) to[j * columns.to] = Fold::finish(totals[j], scale);
   };
 
@@ -376,6 +428,12 @@ void reduce(Context& context, const View& out, const View& x, double scale) {
 }  // namespace
 
 void sum(Context& context, const View& out, const View& x, double scale) {
+  if (x.dtype == DType::float32 && out.dtype == DType::bfloat16)
+    return reduce_as<RoundedSumOfFloats>(context, out, x, scale);
+  if (x.dtype == DType::bfloat16 && out.dtype == DType::float32)
+    return reduce_as<SumOfHalves<float>>(context, out, x, scale);
+  if (x.dtype == DType::bfloat16 && out.dtype == DType::bfloat16)
+    return reduce_as<SumOfHalves<uint16_t>>(context, out, x, scale);
   reduce<SumOfFloats, SumOfInts>(context, out, x, scale);
 }
 void amax(Context& context, const View& out, const View& x) {
