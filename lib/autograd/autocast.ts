@@ -82,7 +82,7 @@ function converted(input: Tensor, dtype: DType): Tensor {
   return result
 }
 
-/** The inputs in the dtypes of the policy, but for those that stay `asIs`. Calls in float64 are left alone. */
+/** The inputs in the dtypes of the policy, but for those that stay `asIs`, float32 or bfloat16. Calls in float64 are left alone. */
 export function autocastInputs(
   policy: Precision,
   asIs: readonly number[],
@@ -92,8 +92,8 @@ export function autocastInputs(
   const target = policy === 'low' ? low : policy === 'float32' ? 'float32' : widest(inputs)
   if (target === null || inputs.some((input) => input?.dtype === 'float64')) return inputs
   return inputs.map((input, i) => {
-    if (input === null || input.dtype === target || !isConvertible(input.dtype) || asIs.includes(i)) return input
-    return converted(input, target)
+    if (input === null || input.dtype === target || !isConvertible(input.dtype)) return input
+    return asIs.includes(i) && input.dtype !== 'float16' ? input : converted(input, target)
   })
 }
 

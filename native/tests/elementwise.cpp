@@ -308,7 +308,7 @@ void test_halves() {
   for (const Sizes& sizes : {Sizes{}, Sizes{0}, Sizes{1}, Sizes{511}, Sizes{513}, Sizes{2, 3, 4, 5}, Sizes{70001},
                              Sizes{301, 257}, Sizes{4099, 2049}})
     for (Layout layout : {Layout::dense, Layout::rotated, Layout::repeated, Layout::uniform})
-      if (sizes[0] < 4000 || layout == Layout::dense || sizes.size() == 1)
+      if (layout == Layout::dense || sizes != Sizes{4099, 2049})  // once written past the caches
         check_halves("mul", sizes, layout, -3, 3, isa::mul);
 }
 

@@ -136,8 +136,39 @@ describe.each(devices.map((device) => [device.name, device] as const))('autocast
       expect(f.matmul(x, half.transpose(0, 1)).dtype).toBe('bfloat16')
       expect(f.mul(f.arange(3), 2).dtype).toBe('int32')
     })
+    const logits = f.randn([3, 4]).to('float16')
+    const labels = f.randint(0, 4, [3])
+    f.autocast('bfloat16', () => {
+      expect(f.crossEntropy(logits, labels).item()).toBe(f.crossEntropy(logits.to('float32'), labels).item())
+      expect(f.linear(logits, x, f.ones([3], { dtype: 'float16' })).dtype).toBe('bfloat16')
+    })
     expect(() => f.add(x, half)).toThrow(f.DTypeError)
     expect(() => f.softmax(half, 1)).toThrow(f.DTypeError)
+  })
+
+  it('runs layers, which keep to float32 where they make tensors of their own', () => {
+    const { nn } = f
+    const x = f.randn([3, 5, 8])
+    const mask = f.randn([5, 5])
+    const layers: readonly [f.nn.Module, () => f.Tensor][] = []
+    const add = <M extends f.nn.Module>(layer: M, run: (layer: M) => f.Tensor) =>
+      (layers as [f.nn.Module, () => f.Tensor][]).push([layer, () => run(layer)])
+    add(new nn.TransformerEncoderLayer(8, 2, { dimFeedforward: 16 }), (l) => l.forward(x))
+    add(new nn.MultiheadAttention(8, 2), (l) => l.forward(x, x, x, { attnMask: mask }))
+    add(new nn.LSTM(8, 6, { numLayers: 2, bidirectional: true, batchFirst: true }), (l) => l.forward(x).output)
+    add(new nn.Sequential(new nn.Linear(8, 5), new nn.BatchNorm1d(5)), (l) => l.forward(x.reshape([15, 8])) as f.Tensor)
+    add(
+      new nn.Sequential(new nn.Embedding(9, 8), new nn.Linear(8, 4)),
+      (l) => l.forward(f.randint(0, 9, [7])) as f.Tensor,
+    )
+    for (const [layer, run] of layers) {
+      f.sum(f.autocast('bfloat16', () => f.square(run()))).backward()
+      for (const [name, p] of layer.namedParameters()) {
+        expect(p.grad?.dtype, `${layer.constructor.name} ${name}`).toBe('float32')
+        expect((p.grad as f.Tensor).dataSync().some((g) => g !== 0)).toBe(true)
+      }
+      for (const [, buffer] of layer.namedBuffers()) expect(buffer.dtype.includes('16')).toBe(false)
+    }
   })
 
   it('nests, ends with an error, and is synchronous', () => {
