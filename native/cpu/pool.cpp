@@ -155,12 +155,96 @@ void each_vector(int64_t low, int64_t high, const F& body) {
   if (q < high) high - low >= lanes ? body(high - lanes, lanes) : body(q, high - q);
 }
 
+void add_row(float* to, const float* from, int64_t count) {
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) simd::store(to + i, simd::load(to + i) + simd::load(from + i));
+  for (; i < count; i++) to[i] += from[i];
+}
+
+// to = from / (widths * height).
+void divide_by(float* to, const float* from, const float* widths, float height, int64_t count) {
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes)
+    simd::store(to + i, simd::load(from + i) / (simd::load(widths + i) * simd::set(height)));
+  for (; i < count; i++) to[i] = from[i] / (widths[i] * height);
+}
+
+size_t row_bytes(const Axis& columns) { return size_t(columns.length) * sizeof(float); }
+
+// The windows [low, high) whose tap t lies inside the source.
+void windows_of_tap(const Axis& axis, int64_t t, int64_t& low, int64_t& high) {
+  const int64_t before = axis.pad - t, room = axis.length - 1 + before;
+  low = before > 0 ? smaller(axis.result, (before + axis.stride - 1) / axis.stride) : 0;
+  high = room >= 0 ? larger(low, smaller(axis.result, room / axis.stride + 1)) : low;
+}
+
+// line: for each position of the source, the sum of the shares of the windows that cover it. Tap by tap, or window by
+// window where these are few.
+void spread_row(float* line, const float* shares, const Axis& columns) {
+  memset(line, 0, row_bytes(columns));
+  if (columns.taps > columns.result) {
+    for (int64_t q = 0; q < columns.result; q++) {
+      const Range across = range_of(columns, q);
+      for (int64_t s = across.low; s < across.high; s++) line[across.start + s] += shares[q];
+    }
+    return;
+  }
+  for (int64_t s = 0; s < columns.taps; s++) {
+    int64_t low, high;
+    windows_of_tap(columns, s, low, high);
+    float* to = line + s - columns.pad;
+    if (columns.stride == 1)
+      add_row(to + low, shares + low, high - low);
+    else
+      for (int64_t q = low; q < high; q++) to[q * columns.stride] += shares[q];
+  }
+}
+
+// The reverse: for each window, the sum of the positions that it covers.
+void gather_row(float* sums, const float* line, const Axis& columns) {
+  for (int64_t q = 0; q < columns.result; q++) {
+    const Range across = range_of(columns, q);
+    float sum = 0;
+    for (int64_t s = across.low; s < across.high; s++) sum += line[across.start + s];
+    sums[q] = sum;
+  }
+}
+
+float* floats_of(Context& context, int64_t count) {
+  return static_cast<float*>(scratch(context, size_t(count) * sizeof(float)));
+}
+
 // Elements of a window that count in the average: those in the source, or also the padding (but not what hangs over
 // it).
 int64_t counted(const Axis& axis, int64_t q, bool padding) {
   const Range range = range_of(axis, q);
   if (!padding) return range.high - range.low;
   return smaller(range.start + axis.taps, axis.length + axis.pad) - range.start;
+}
+
+float* widths_of(Context& context, const Axis& columns, bool padding) {
+  float* const widths = floats_of(context, columns.result);
+  for (int64_t q = 0; q < columns.result; q++) widths[q] = float(counted(columns, q, padding));
+  return widths;
+}
+
+// Averages of windows that vectors do not read: the rows of a window are added up, in vectors, then its columns.
+void average_by_rows(Context& context, float* out, const float* x, int64_t planes, const Axis& rows,
+                     const Axis& columns, bool padding) {
+  const float* const widths = widths_of(context, columns, padding);
+  float* const lines = floats_of(context, planes * columns.length);
+  const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
+  for_planes(context, planes, plane_x + plane, [&](int64_t number) {
+    float *line = lines + number * columns.length, *to = out + number * plane;
+    for (int64_t p = 0; p < rows.result; p++, to += columns.result) {
+      const Range down = range_of(rows, p);
+      memset(line, 0, row_bytes(columns));
+      for (int64_t r = down.low; r < down.high; r++)
+        add_row(line, x + number * plane_x + (down.start + r) * columns.length, columns.length);
+      gather_row(to, line, columns);
+      divide_by(to, to, widths, float(counted(rows, p, padding)), columns.result);
+    }
+  });
 }
 
 }  // namespace
@@ -247,6 +331,9 @@ void avg_pool2d_forward(Context& context, const View& out, const View& x, int64_
                                                    read_axis(x, out, 3, kernel_w, stride_w, pad_w, 1, columns),
                                                "avg_pool2d's planes do not follow from its window"))
     return;
+  if (!has_vectors(columns))
+    return average_by_rows(context, pointer<float>(out), pointer<const float>(x), x.sizes[0] * x.sizes[1], rows,
+                           columns, count_include_pad);
   const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
   const int64_t low = columns.inner_low, high = columns.inner_high;
   for_planes(context, x.sizes[0] * x.sizes[1], larger(plane_x, plane * kernel_h * kernel_w), [&](int64_t number) {
@@ -263,7 +350,8 @@ void avg_pool2d_forward(Context& context, const View& out, const View& x, int64_
             sum += from[(down.start + r) * columns.length + across.start + s];
         to[q] = sum / float(tall * counted(columns, q, count_include_pad));
       };
-      const auto averages = [&](int64_t q, int64_t count) {
+      for (int64_t q = 0; q < low; q++) average(q);
+      each_vector(low, high, [&](int64_t q, int64_t count) {
         const float* first = from + (down.start + down.low) * columns.length + q * columns.stride - columns.pad;
         Vec sum = simd::zero();
         each_tap(first, count, down.high - down.low, columns.length, columns,
@@ -273,11 +361,8 @@ void avg_pool2d_forward(Context& context, const View& out, const View& x, int64_
           simd::store(to + q, mean);
         else
           simd::store_partial(to + q, mean, int(count));
-      };
-      const bool vectors = has_vectors(columns);
-      if (vectors) each_vector(low, high, averages);
-      for (int64_t q = 0; q < (vectors ? low : columns.result); q++) average(q);
-      for (int64_t q = vectors ? high : columns.result; q < columns.result; q++) average(q);
+      });
+      for (int64_t q = high; q < columns.result; q++) average(q);
     }
   });
 }
@@ -291,22 +376,28 @@ void avg_pool2d_backward(Context& context, const View& dx, const View& dy, int64
                                                "avg_pool2d's planes do not follow from its window"))
     return;
   const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
-  for_planes(context, dx.sizes[0] * dx.sizes[1], larger(plane_x, plane * kernel_h * kernel_w), [&](int64_t number) {
-    float* to = pointer<float>(dx) + number * plane_x;
+  if (dx.count == 0) return;
+  const int64_t planes = dx.sizes[0] * dx.sizes[1], room = columns.length + columns.result;
+  const float* const widths = widths_of(context, columns, count_include_pad);
+  float* const rooms = floats_of(context, planes * room);
+  for_planes(context, planes, plane_x + plane, [&](int64_t number) {
+    float *to = pointer<float>(dx) + number * plane_x, *line = rooms + number * room, *shares = line + columns.length;
     const float* from = pointer<const float>(dy) + number * plane;
-    memset(to, 0, size_t(plane_x) * sizeof(float));
+    int64_t written = 0;  // rows of dx
     for (int64_t p = 0; p < rows.result; p++, from += columns.result) {
       const Range down = range_of(rows, p);
-      const int64_t tall = counted(rows, p, count_include_pad);
-      for (int64_t q = 0; q < columns.result; q++) {
-        const Range across = range_of(columns, q);
-        const float share = from[q] / float(tall * counted(columns, q, count_include_pad));
-        for (int64_t r = down.low; r < down.high; r++) {
-          float* line = to + (down.start + r) * columns.length + across.start;
-          for (int64_t s = across.low; s < across.high; s++) line[s] += share;
-        }
+      if (down.low >= down.high) continue;
+      divide_by(shares, from, widths, float(counted(rows, p, count_include_pad)), columns.result);
+      spread_row(line, shares, columns);
+      for (; written < down.start + down.low; written++) memset(to + written * columns.length, 0, row_bytes(columns));
+      for (int64_t h = down.start + down.low; h < down.start + down.high; h++) {
+        if (h < written)
+          add_row(to + h * columns.length, line, columns.length);
+        else
+          memcpy(to + written++ * columns.length, line, row_bytes(columns));
       }
     }
+    memset(to + written * columns.length, 0, size_t(rows.length - written) * row_bytes(columns));
   });
 }
 

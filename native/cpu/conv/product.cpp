@@ -3,6 +3,7 @@
 #include "../gemm/micro.h"
 #include "../simd/vector.h"
 #include "rooms.h"
+#include "sweep.h"
 
 namespace firesteel::FIRESTEEL_ISA::conv {
 
@@ -37,6 +38,12 @@ int64_t choose_rows(int64_t P, int64_t Q, int64_t positions) {
     }
   }
   return best;
+}
+
+// Neighbouring, in either order: the gradient of the input reads backwards.
+bool has_three_taps(const Axis& axis) {
+  return axis.taps == 3 && axis.step == 1 &&
+         (axis.offsets[1] - axis.offsets[0]) * (axis.offsets[2] - axis.offsets[1]) == 1;
 }
 
 bool reads_itself(const Product& p) {
@@ -177,6 +184,7 @@ void plan_product(Context& context, Product& p) {
   p.depth = p.channels * taps;
   p.few = p.M <= few_rows;
   p.in_place = reads_itself(p);
+  p.sweep = p.few && p.channels == 1 && has_three_taps(p.rows) && has_three_taps(p.columns);
   if (p.in_place) {
     p.Q *= p.P;
     p.columns.length = p.Q;
@@ -266,6 +274,16 @@ void multiply_block(const Product& p, const Block& block, const float* source, c
                    p.columns, p.row_span, p.column_span, block.row, block.column);
 
     const float* packed = weights + round_up(p.M, tile_rows) * k0 + m0 * (depth + below);
+    if (p.sweep) {
+      for (int64_t m = 0; m < m1 - m0; m++) {
+        float taps[9];
+        for (int64_t t = 0; t < 9; t++)
+          taps[3 * p.row_span.slots[t / 3] + p.column_span.slots[t % 3]] = packed[t * tile_rows + m];
+        sweep_product(c + m * ldc, block.columns, tile, p.row_advance, block.rows, block.columns, taps,
+                      below ? packed[9 * tile_rows + m] : 0);
+      }
+      continue;
+    }
     if (p.few) {
       multiply_few(m1 - m0, {tile, p.row_advance, p.offsets + k0, depth, packed, below, k0 > 0, c, ldc, block.rows,
                              block.columns});

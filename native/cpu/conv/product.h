@@ -22,6 +22,7 @@ struct Product {
   // Made by plan_product.
   bool in_place;  // one tap, each position reading its own element: the source is its own tile
   bool few;       // rows of the result: no packing
+  bool sweep;     // few, and for sweep.h
   Span row_span, column_span;
   int64_t depth, depth_block;  // K and the part of it that is summed in registers
   int64_t block_rows, block_columns, blocks_of_rows, blocks_of_columns;

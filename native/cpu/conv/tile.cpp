@@ -10,6 +10,11 @@ namespace {
 
 // Slots [0, length) of a run read source positions first + i * stride; those inside [0, limit) are [low, high).
 void clip(int64_t first, int64_t stride, int64_t length, int64_t limit, int64_t& low, int64_t& high) {
+  if (stride == 1) {  // without divisions
+    low = smaller(length, larger(0, -first));
+    high = larger(low, smaller(length, limit - first));
+    return;
+  }
   low = first >= 0 ? 0 : smaller(length, ceil_div(-first, stride));
   high = first >= limit ? 0 : smaller(length, ceil_div(limit - first, stride));
   if (high < low) high = low;
@@ -29,7 +34,7 @@ void copy_run(float* to, const float* line, int64_t first, int64_t stride, int64
   for (int64_t i = 0; i < low; i++) to[i] = 0;
   const float* from = line + first;
   if (stride == 1)
-    for (int64_t i = low; i < high; i++) to[i] = from[i];
+    copy_floats(to + low, from + low, high - low);
   else if (stride == 2)
     for (int64_t i = low; i < high; i++) to[i] = from[2 * i];
   else

@@ -4,6 +4,7 @@
 // Along one axis, position q of the result reads positions q * step + offsets[t] of the source, t < taps. Forward, step
 // is the stride and offsets[t] = t * dilation - pad; the gradient of the input has step 1 over dy and its own offsets.
 #pragma once
+#include "../simd/vector.h"
 #include "shape.h"
 
 namespace firesteel::FIRESTEEL_ISA::conv {
@@ -34,6 +35,17 @@ static inline int64_t slots_of(const Span& span) { return span.runs * span.lengt
 
 // Vectors are read and written whole, so a tile or a packed operand is followed by this many floats of slack.
 constexpr int64_t slack = 64;
+
+// Copies a row, in whole vectors where it is longer than one, the last two of which may overlap.
+static inline void copy_floats(float* to, const float* from, int64_t count) {
+  constexpr int64_t lanes = simd::lanes;
+  if (count >= lanes) {
+    for (int64_t i = 0; i + lanes < count; i += lanes) simd::store(to + i, simd::load(from + i));
+    simd::store(to + count - lanes, simd::load(from + count - lanes));
+  } else {
+    for (int64_t i = 0; i < count; i++) to[i] = from[i];
+  }
+}
 
 // Copies the plane source [rows.length, columns.length] around results (row0, column0) into to [slots of rows][slots of
 // columns].

@@ -13,6 +13,7 @@
 #include "../simd/vector.h"
 #include "product.h"
 #include "rooms.h"
+#include "sweep.h"
 #include "winograd.h"
 #include "work.h"
 
@@ -158,6 +159,8 @@ Plan make_plan(Context& context, const Shape& s, bool depthwise) {
 void depthwise_gradient(Context& context, float* dweight, const float* dy, const float* x, const Shape& s,
                         const Plan& plan) {
   const int64_t taps = s.R * s.S, plane_x = s.H * s.W, plane_y = s.P * s.Q, items = s.G * plan.slices;
+  const bool sweep =
+      s.R == 3 && s.S == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1;
   double* partial = scratch_of<double>(context, items * s.M * taps);
   const Batch work = batch(items, ceil_div(s.N, plan.slices) * plane_y * s.M * taps, multiply_chunk);
   const Rooms rooms = make_rooms(context, plan.tile_floats, work.chunks);
@@ -177,6 +180,10 @@ void depthwise_gradient(Context& context, float* dweight, const float* dy, const
         for (int64_t m = 0; m < s.M; m++) {
           const float* gradient = dy + (plane * s.M + m) * plane_y + block.row * s.Q + block.column;
           int64_t t = 0;
+          if (sweep) {
+            sweep_gradient(sums + m * taps, gradient, s.Q, tile, plan.row_advance, block.rows, block.columns);
+            continue;
+          }
           for (; t + 9 <= taps; t += 9)
             correlate<9>(sums + m * taps + t, gradient, s.Q, tile, plan.offsets + t, plan.row_advance, block);
           for (; t + 3 <= taps; t += 3)

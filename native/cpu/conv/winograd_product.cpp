@@ -5,6 +5,7 @@
 // products, of the order of 1 / M of that for the way in and 1 / channels for the way out.
 #include "../gemm/micro.h"
 #include "rooms.h"
+#include "tile.h"
 #include "winograd.h"
 #include "winograd_tile.h"
 #include "work.h"
@@ -154,15 +155,6 @@ Layout make_layout(const WinogradProduct& p, const Plan& plan, int64_t first, in
   return layout;
 }
 
-void copy_row(float* to, const float* from, int64_t count) {
-  if (count >= lanes) {
-    for (int64_t i = 0; i + lanes < count; i += lanes) simd::store(to + i, simd::load(from + i));
-    simd::store(to + count - lanes, simd::load(from + count - lanes));
-  } else {
-    for (int64_t i = 0; i < count; i++) to[i] = from[i];
-  }
-}
-
 // Transforms a vector of tiles, which begin at tile + offsets[i] in rows pitch apart; element e to to + e * element.
 void transform_vector(float* to, int64_t element, const float* tile, const int32_t* offsets, int64_t pitch) {
   Vec half[6][6];  // [row][point]
@@ -190,7 +182,7 @@ void transform_vector(float* to, int64_t element, const float* tile, const int32
 
 void read_strips(float* strips, const float* plane, const Layout& layout) {
   for (int64_t i = 0; i < layout.read_count; i++)
-    copy_row(strips + layout.reads[i].strip, plane + layout.reads[i].plane, layout.reads[i].count);
+    copy_floats(strips + layout.reads[i].strip, plane + layout.reads[i].plane, layout.reads[i].count);
 }
 
 // The planes come from memory: ask for them while the results are on their way.
@@ -201,7 +193,7 @@ void prefetch_rows(const float* plane, const Layout& layout) {
 
 void write_strips(float* plane, const float* strips, const Layout& layout) {
   for (int64_t i = 0; i < layout.write_count; i++)
-    copy_row(plane + layout.writes[i].plane, strips + layout.writes[i].strip, layout.writes[i].count);
+    copy_floats(plane + layout.writes[i].plane, strips + layout.writes[i].strip, layout.writes[i].count);
 }
 
 void transform_tiles(float* to, const WinogradProduct& p, const Plan& plan, const float* source, int64_t count,
