@@ -60,9 +60,11 @@ void pack_panel(float* to, const float* tile, const Product& p, const Block& blo
   if (block.columns - q >= count) {
     const float* from = row + q;
     if (count == tile_columns)
-      for (int64_t k = 0; k < depth; k++)
+      for (int64_t k = 0; k < depth; k++) {
+        __builtin_prefetch(from + offsets[k] + tile_columns, 0, 2);  // the next panel's, of planes far apart
         for (int v = 0; v < panel_vectors; v++)
           simd::store(to + k * tile_columns + v * lanes, simd::load(from + offsets[k] + v * lanes));
+      }
     else
       for (int64_t k = 0; k < depth; k++)
         for (int64_t i = 0; i < count; i++) to[k * tile_columns + i] = from[offsets[k] + i];
@@ -182,9 +184,9 @@ void multiply_few(int64_t m, const Few& few) {
 void plan_product(Context& context, Product& p) {
   const int64_t taps = p.rows.taps * p.columns.taps;
   p.depth = p.channels * taps;
-  p.few = p.M <= few_rows;
+  p.sweep = p.channels == 1 && has_three_taps(p.rows) && has_three_taps(p.columns);
+  p.few = p.M <= few_rows || p.sweep;
   p.in_place = reads_itself(p);
-  p.sweep = p.few && p.channels == 1 && has_three_taps(p.rows) && has_three_taps(p.columns);
   if (p.in_place) {
     p.Q *= p.P;
     p.columns.length = p.Q;
@@ -276,11 +278,12 @@ void multiply_block(const Product& p, const Block& block, const float* source, c
     const float* packed = weights + round_up(p.M, tile_rows) * k0 + m0 * (depth + below);
     if (p.sweep) {
       for (int64_t m = 0; m < m1 - m0; m++) {
+        const float* from = packed + m / tile_rows * tile_rows * (depth + below) + m % tile_rows;
         float taps[9];
         for (int64_t t = 0; t < 9; t++)
-          taps[3 * p.row_span.slots[t / 3] + p.column_span.slots[t % 3]] = packed[t * tile_rows + m];
+          taps[3 * p.row_span.slots[t / 3] + p.column_span.slots[t % 3]] = from[t * tile_rows];
         sweep_product(c + m * ldc, block.columns, tile, p.row_advance, block.rows, block.columns, taps,
-                      below ? packed[9 * tile_rows + m] : 0);
+                      below ? from[9 * tile_rows] : 0);
       }
       continue;
     }

@@ -6,7 +6,8 @@
 // Indirect Convolution Algorithm", 2019, for leaving it out). Each element of the tile is copied once, and packed once
 // for each tap.
 //
-// Up to four rows of result do not repay packing: they are computed from the tile itself, in registers over the depth.
+// Up to four rows of result, or a single channel, do not repay packing: they are computed from the tile itself, in
+// registers over the depth.
 #pragma once
 #include "tile.h"
 
@@ -21,8 +22,8 @@ struct Product {
 
   // Made by plan_product.
   bool in_place;  // one tap, each position reading its own element: the source is its own tile
-  bool few;       // rows of the result: no packing
-  bool sweep;     // few, and for sweep.h
+  bool sweep;     // a channel and taps for sweep.h
+  bool few;       // rows of the result, or a sweep: no packing
   Span row_span, column_span;
   int64_t depth, depth_block;  // K and the part of it that is summed in registers
   int64_t block_rows, block_columns, blocks_of_rows, blocks_of_columns;

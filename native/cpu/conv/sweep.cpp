@@ -32,7 +32,10 @@ template <int Rows, bool Partial>
 FIRESTEEL_UNROLLED inline void product_vector(float* to, int64_t to_pitch, const float* tile, int64_t pitch,
                                               const Vec (&weights)[9], Vec bias, int count) {
   Vec sum[Rows];
-  repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED { sum[r.value] = bias; });
+  repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
+    sum[r.value] = bias;
+    __builtin_prefetch(to + (r.value + Rows) * to_pitch, 1);  // the next rows: they come from memory
+  });
   each_tap<Rows>([&](auto i, auto s) FIRESTEEL_UNROLLED {
     const Vec x = load<Partial>(tile + i.value * pitch + s.value, count);
     repeat<3>([&](auto r) FIRESTEEL_UNROLLED {

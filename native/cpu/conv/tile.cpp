@@ -8,6 +8,9 @@ namespace firesteel::FIRESTEEL_ISA::conv {
 
 namespace {
 
+// Rows of a plane asked for before they are copied; behind the plane follows the next.
+constexpr int64_t rows_ahead = 8;
+
 // Slots [0, length) of a run read source positions first + i * stride; those inside [0, limit) are [low, high).
 void clip(int64_t first, int64_t stride, int64_t length, int64_t limit, int64_t& low, int64_t& high) {
   if (stride == 1) {  // without divisions
@@ -115,6 +118,8 @@ void fill_plane(float* to, const float* source, const Axis& rows, const Axis& co
         memset(to, 0, size_t(pitch) * sizeof(float));
         continue;
       }
+      for (int64_t i = 0; i < columns.length; i += 16)
+        __builtin_prefetch(source + (row + rows_ahead) * columns.length + i);
       for (int64_t r = 0; r < column_span.runs; r++)
         copy_run(to + r * column_span.length, source + row * columns.length,
                  column0 * columns.step + column_span.origins[r], column_span.stride, column_span.length,

@@ -5,8 +5,8 @@
 // all taps of a position are runs of channels, and panels are packed by copying, though the product wants x transposed.
 // Depth is cut into slices, a function of the shape, which are summed in their order: bits do not depend on threads.
 //
-// Groups of one channel in and few out (depthwise) are dot products of shifted planes and take vectors along a row
-// instead.
+// Groups of one channel in (depthwise, and images of one colour) are dot products of shifted planes and take vectors
+// along a row instead.
 #include <string.h>
 
 #include "../../generated/kernels.h"
@@ -28,10 +28,12 @@ namespace {
 constexpr int lanes = simd::lanes;
 // Columns for which a packed block of dy is used, and rows of it, which stay in the second-level cache meanwhile.
 constexpr int64_t wanted_columns = 512, wanted_rows = 256;
-// Channels out of a group that the depthwise kernel takes.
+// Channels out of a group that the depthwise kernel takes; those that it sweeps (sweep.h) may be many.
 constexpr int64_t few_rows = 4;
 // Most positions of a block: a panel of both operands fills three quarters of the first-level cache.
 constexpr int64_t most_depth = gemm::block_depth * 9 / 8;
+// Slices of depth of the depthwise kernel.
+constexpr int64_t most_plane_slices = 64;
 // Room for partial sums, in floats.
 constexpr int64_t most_partial = int64_t(1) << 23;
 
@@ -141,8 +143,10 @@ Plan make_plan(Context& context, const Shape& s, bool depthwise) {
   plan.channels = plan.channel_blocks == 1 ? s.C : wanted;
   const int64_t most_slices = larger(1, most_partial / (s.G * s.M * s.C * taps));
   plan.parts = cut_rows(s.M, depthwise ? s.M : ceil_div(s.M, ceil_div(s.M, wanted_rows)));
-  plan.slices = smaller(smaller(plan.depth_blocks, most_slices),
-                        ceil_div(enough_chunks, s.G * plan.channel_blocks * plan.parts.count));
+  // Depthwise, an item reads one plane: neighbours in memory follow one another.
+  const int64_t wanted_slices =
+      depthwise ? most_plane_slices : ceil_div(enough_chunks, s.G * plan.channel_blocks * plan.parts.count);
+  plan.slices = smaller(smaller(plan.depth_blocks, most_slices), wanted_slices);
 
   int64_t* tables = scratch_of<int64_t>(context, span_room(plan.rows) + span_room(plan.columns));
   plan.row_span = make_span(plan.rows, plan.block_rows, false, tables);
@@ -154,6 +158,10 @@ Plan make_plan(Context& context, const Shape& s, bool depthwise) {
   for (int64_t t = 0; t < taps; t++)
     plan.offsets[t] = plan.row_span.slots[t / s.S] * pitch + plan.column_span.slots[t % s.S] * plan.channels;
   return plan;
+}
+
+bool has_sweep(const Shape& s) {
+  return s.R == 3 && s.S == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1;
 }
 
 void depthwise_gradient(Context& context, float* dweight, const float* dy, const float* x, const Shape& s,
@@ -168,7 +176,7 @@ void depthwise_gradient(Context& context, float* dweight, const float* dy, const
     int64_t room_number;
     float* tile = enter_room(rooms, room_number);
     for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
-      const int64_t group = item / plan.slices, slice = item % plan.slices;
+      const int64_t group = item % s.G, slice = item / s.G;
       double* sums = partial + item * s.M * taps;
       for (int64_t i = 0; i < s.M * taps; i++) sums[i] = 0;
       for (int64_t d = plan.depth_blocks * slice / plan.slices; d < plan.depth_blocks * (slice + 1) / plan.slices;
@@ -198,8 +206,7 @@ void depthwise_gradient(Context& context, float* dweight, const float* dy, const
   for (int64_t group = 0; group < s.G; group++)
     for (int64_t i = 0; i < s.M * taps; i++) {
       double sum = 0;
-      for (int64_t slice = 0; slice < plan.slices; slice++)
-        sum += partial[(group * plan.slices + slice) * s.M * taps + i];
+      for (int64_t slice = 0; slice < plan.slices; slice++) sum += partial[(slice * s.G + group) * s.M * taps + i];
       dweight[group * s.M * taps + i] = float(sum);
     }
 }
@@ -252,7 +259,7 @@ void conv2d_weight_gradient(Context& context, const View& dweight, const View& d
   if (winograd_weight_gradient_pays(s))
     return winograd_weight_gradient(context, s, pointer<float>(dweight), pointer<const float>(dy),
                                     pointer<const float>(x));
-  const bool depthwise = s.C == 1 && s.M <= few_rows;
+  const bool depthwise = s.C == 1 && (s.M <= few_rows || has_sweep(s));
   const Plan plan = make_plan(context, s, depthwise);
   float* to = pointer<float>(dweight);
   const float *gradient = pointer<const float>(dy), *source = pointer<const float>(x);
