@@ -9,33 +9,29 @@ namespace firesteel {
 namespace {
 
 constexpr size_t alignment = 64;
-constexpr size_t huge_page = size_t(2) << 20;
-constexpr size_t largest_small = size_t(2) << 20;
-constexpr size_t small_slab = size_t(2) << 20;
-constexpr size_t big_slab = size_t(16) << 20;
-// Blocks up to this size come from slabs without huge pages: a few small tensors should not cost 2 MB a class.
-constexpr size_t largest_in_small_slab = size_t(64) << 10;
+constexpr size_t page = size_t(2) << 20;  // a huge one
+constexpr size_t largest_small = 4096;
+constexpr size_t slab_bytes = size_t(64) << 10;
+constexpr size_t extent_step = 1024;
+constexpr size_t largest_region = size_t(64) << 30;
+constexpr size_t growth = size_t(32) << 20;  // opened at a time
 constexpr size_t unused_floor = size_t(256) << 20;
+constexpr unsigned stretch = 4096;  // releases of extents
 
-// `bytes` rounded up to one of 2^steps_log2 sizes per doubling, and to the alignment.
-size_t round_up(size_t bytes, int steps_log2) {
+constexpr uintptr_t round_up(uintptr_t bytes, size_t step) { return (bytes + step - 1) / step * step; }
+
+// A small size, rounded up to one of four per doubling, and to the alignment.
+size_t small_block(size_t bytes) {
   const int top = std::bit_width(bytes) - 1;
-  const size_t step = std::max(alignment, size_t(1) << std::max(0, top - steps_log2));
-  return (bytes + step - 1) & ~(step - 1);
+  return round_up(bytes, std::max(alignment, size_t(1) << std::max(0, top - 2)));
 }
 
 // Position of a small size among: 64, 128, ..., 512 by 64, then four per doubling.
-size_t class_index(size_t rounded) {
-  if (rounded <= 512) return rounded / alignment - 1;
-  const int top = std::bit_width(rounded - 1) - 1;  // rounded lies in (2^top, 2^(top + 1)]
+size_t class_index(size_t block) {
+  if (block <= 512) return block / alignment - 1;
+  const int top = std::bit_width(block - 1) - 1;  // block lies in (2^top, 2^(top + 1)]
   const size_t step = size_t(1) << (top - 2);
-  return 8 + size_t(top - 9) * 4 + (rounded - (size_t(1) << top)) / step - 1;
-}
-
-void advise_huge(void* data, size_t bytes) {
-#ifdef MADV_HUGEPAGE
-  madvise(data, bytes, MADV_HUGEPAGE);
-#endif
+  return 8 + size_t(top - 9) * 4 + (block - (size_t(1) << top)) / step - 1;
 }
 
 }  // namespace
@@ -52,64 +48,39 @@ struct Allocator::Slab {
 };
 
 Allocator::Allocator() {
-  for (size_t bytes = alignment; bytes <= largest_small; bytes = round_up(bytes + 1, 2))
-    classes_.push_back({bytes, bytes <= largest_in_small_slab ? small_slab : big_slab});
+  for (size_t bytes = alignment; bytes <= largest_small; bytes = small_block(bytes + 1)) classes_.push_back({bytes});
 }
 
 Allocator::~Allocator() {
-  flush();
-  // What is still live belongs to a queue that ends with this allocator: slabs in the lists, and large blocks. Slabs
-  // without room are in no list; their blocks were released by the queue before.
-  for (SizeClass& size_class : classes_)
-    for (Slab* slab = size_class.partial; slab != nullptr;) {
-      Slab* next = slab->next;
-      unmap(slab, size_class.slab);
-      slab = next;
-    }
-  for (const auto& [data, bytes] : large_) unmap(data, bytes);
-}
-
-void* Allocator::map(size_t bytes, size_t align) {
-  const size_t room = bytes + align;
-  if (room < bytes) return nullptr;
-  void* start = mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (start == MAP_FAILED) return nullptr;
-  const uintptr_t from = reinterpret_cast<uintptr_t>(start);
-  const uintptr_t data = (from + align - 1) & ~(align - 1);
-  if (data > from) munmap(start, data - from);
-  if (from + room > data + bytes) munmap(reinterpret_cast<void*>(data + bytes), from + room - data - bytes);
-  reserved_.fetch_add(bytes, std::memory_order_relaxed);
-  return reinterpret_cast<void*>(data);
-}
-
-void Allocator::unmap(void* data, size_t bytes) {
-  munmap(data, bytes);
-  reserved_.fetch_sub(bytes, std::memory_order_relaxed);
+  for (const Region& region : regions_) munmap(reinterpret_cast<void*>(region.base), region.bytes + page);
 }
 
 void* Allocator::allocate(size_t bytes) {
-  const bool small = bytes <= largest_small;
-  if (!small && bytes > (SIZE_MAX >> 2)) return nullptr;
-  const size_t block = round_up(std::max<size_t>(bytes, 1), small ? 2 : 3);
-  const auto attempt = [&] { return small ? allocate_small(classes_[class_index(block)]) : allocate_large(block); };
-  void* data = attempt();
-  if (!data) {
-    flush();
-    data = attempt();
-    if (!data) return nullptr;
+  if (bytes > (SIZE_MAX >> 2)) return nullptr;
+  if (bytes <= largest_small) {
+    const size_t block = small_block(std::max<size_t>(bytes, 1));
+    void* data = allocate_small(classes_[class_index(block)]);
+    if (data) add(live_, block);
+    return data;
   }
-  add_live(block);
-  return data;
+  const size_t block = round_up(bytes, extent_step);
+  const uintptr_t data = take_extent(block, alignment);
+  if (data) add(live_, block);
+  return reinterpret_cast<void*>(data);
 }
 
 void Allocator::release(void* data, size_t bytes) {
-  const bool small = bytes <= largest_small;
-  const size_t block = round_up(std::max<size_t>(bytes, 1), small ? 2 : 3);
-  add_live(0 - block);
-  if (small) return release_small(classes_[class_index(block)], data);
-  const auto found = large_.find(data);
-  keep(data, found->second);
-  large_.erase(found);
+  if (bytes <= largest_small) {
+    const size_t block = small_block(std::max<size_t>(bytes, 1));
+    add(live_, 0 - block);
+    return release_small(classes_[class_index(block)], data);
+  }
+  note_peak();
+  const size_t block = round_up(bytes, extent_step);
+  add(live_, 0 - block);
+  give_extent(reinterpret_cast<uintptr_t>(data), block);
+  const size_t recent = std::max(peak_, peak_before_), live = live_bytes();
+  trim(std::max(recent - live, unused_floor));
 }
 
 void* Allocator::allocate_small(SizeClass& size_class) {
@@ -131,7 +102,7 @@ void* Allocator::allocate_small(SizeClass& size_class) {
 }
 
 void Allocator::release_small(SizeClass& size_class, void* data) {
-  Slab* slab = reinterpret_cast<Slab*>(reinterpret_cast<uintptr_t>(data) & ~(size_class.slab - 1));
+  Slab* slab = reinterpret_cast<Slab*>(reinterpret_cast<uintptr_t>(data) & ~(slab_bytes - 1));
   *static_cast<void**>(data) = slab->free_list;
   slab->free_list = data;
   slab->used--;
@@ -149,69 +120,169 @@ void Allocator::release_small(SizeClass& size_class, void* data) {
   else
     size_class.partial = slab->next;
   if (slab->next) slab->next->previous = slab->previous;
-  keep(slab, size_class.slab);
+  give_extent(reinterpret_cast<uintptr_t>(slab), slab_bytes);
 }
 
 Allocator::Slab* Allocator::take_slab(SizeClass& size_class) {
-  void* memory = nullptr;
-  for (auto [it, end] = unused_.equal_range(size_class.slab); it != end; ++it) {
-    if (reinterpret_cast<uintptr_t>(it->second.data) % size_class.slab != 0) continue;
-    memory = it->second.data;
-    unused_bytes_ -= it->first;
-    unused_.erase(it);
-    break;
-  }
-  if (!memory) {
-    memory = map(size_class.slab, size_class.slab);
-    if (!memory) return nullptr;
-    if (size_class.slab > small_slab) advise_huge(memory, size_class.slab);
-  }
-  Slab* slab = static_cast<Slab*>(memory);
+  Slab* slab = reinterpret_cast<Slab*>(take_extent(slab_bytes, slab_bytes));
+  if (!slab) return nullptr;
   *slab = {nullptr, size_class.partial, nullptr, 0, 0, 0, true};
-  slab->capacity = static_cast<uint32_t>((size_class.slab - alignment) / size_class.block);
+  slab->capacity = static_cast<uint32_t>((slab_bytes - alignment) / size_class.block);
   if (slab->next) slab->next->previous = slab;
   size_class.partial = slab;
   return slab;
 }
 
-void* Allocator::allocate_large(size_t block) {
-  const auto found = unused_.lower_bound(block);
-  if (found != unused_.end() && found->first - found->first / 5 <= block) {
-    const auto [bytes, unused] = *found;
-    unused_bytes_ -= bytes;
-    unused_.erase(found);
-    large_.emplace(unused.data, bytes);
-    return unused.data;
+// The smallest free extent that holds the block is cut; what is left before and behind it stays free.
+uintptr_t Allocator::take_extent(size_t bytes, size_t align) {
+  for (auto it = by_size_.lower_bound({bytes, 0}); it != by_size_.end(); ++it) {
+    const auto [size, start] = *it;
+    const uintptr_t block = round_up(start, align);
+    if (block + bytes > start + size) continue;
+    remove(free_.find(start));
+    if (block > start) insert(start, block - start);
+    if (block + bytes < start + size) insert(block + bytes, start + size - block - bytes);
+    take_pages(block, bytes);
+    return block;
   }
-  void* data = map(block, huge_page);
-  if (!data) return nullptr;
-  advise_huge(data, block);
-  large_.emplace(data, block);
-  return data;
+  const uintptr_t block = grow(bytes, align);
+  if (block) take_pages(block, bytes);
+  return block;
 }
 
-void Allocator::keep(void* data, size_t bytes) {
-  unused_.emplace(bytes, Unused{data, clock_++});
-  unused_bytes_ += bytes;
-  while (unused_bytes_ > std::max(unused_floor, live_bytes()))
-    drop(std::min_element(unused_.begin(), unused_.end(),
-                          [](const auto& a, const auto& b) { return a.second.age < b.second.age; }));
+void Allocator::give_extent(uintptr_t start, size_t bytes) {
+  auto next = free_.lower_bound(start);
+  if (next != free_.begin()) {
+    const auto previous = std::prev(next);
+    if (previous->first + previous->second == start) {
+      start = previous->first;
+      bytes += previous->second;
+      remove(previous);
+    }
+  }
+  if (next != free_.end() && start + bytes == next->first) {
+    bytes += next->second;
+    remove(next);
+  }
+  insert(start, bytes);
 }
 
-void Allocator::drop(UnusedMap::iterator unused) {
-  unused_bytes_ -= unused->first;
-  unmap(unused->second.data, unused->first);
-  unused_.erase(unused);
+void Allocator::insert(uintptr_t start, size_t bytes) {
+  free_.emplace(start, bytes);
+  by_size_.emplace(bytes, start);
+}
+
+Allocator::Extents::iterator Allocator::remove(Extents::iterator extent) {
+  by_size_.erase({extent->second, extent->first});
+  return free_.erase(extent);
+}
+
+// A block at the end of the used part of the last region, beginning in a free extent that ends there.
+uintptr_t Allocator::grow(size_t bytes, size_t align) {
+  for (int attempt = 0; attempt < 2; attempt++) {
+    if (!regions_.empty()) {
+      Region& region = regions_.back();
+      const uintptr_t end = region.base + region.used;
+      uintptr_t start = end;
+      const auto last = free_.empty() ? free_.end() : std::prev(free_.end());
+      // A newer region may lie below an older one: then the last extent is another region's.
+      const bool joins = last != free_.end() && last->first + last->second == end;
+      if (joins) start = last->first;
+      const uintptr_t block = round_up(start, align);
+      const size_t used = block + bytes - region.base;
+      if (used <= region.bytes) {
+        if (used > region.opened) {
+          const size_t opened = std::min(region.bytes, round_up(used, growth));
+          void* const from = reinterpret_cast<void*>(region.base + region.opened);
+          if (mprotect(from, opened - region.opened, PROT_READ | PROT_WRITE) != 0) return 0;
+#ifdef MADV_HUGEPAGE
+          madvise(from, opened - region.opened, MADV_HUGEPAGE);
+#endif
+          region.opened = opened;
+        }
+        if (joins) remove(last);
+        if (block > start) insert(start, block - start);
+        region.used = used;
+        return block;
+      }
+    }
+    if (!reserve_region(bytes + align)) return 0;
+  }
+  return 0;
+}
+
+// Addresses only: no memory is taken. Where the system has few of them, half as many will do.
+bool Allocator::reserve_region(size_t bytes) {
+  const size_t least = round_up(bytes, page) + 2 * page;
+  for (size_t room = std::max(largest_region, least); room >= least; room /= 2) {
+    void* start = mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) continue;
+    const uintptr_t from = reinterpret_cast<uintptr_t>(start), base = round_up(from, page);
+    if (base > from) munmap(start, base - from);
+    const size_t whole = (from + room - base) / page * page;
+    if (from + room > base + whole) munmap(reinterpret_cast<void*>(base + whole), from + room - base - whole);
+    // The last page stays out of use, so that extents of two regions never join.
+    regions_.push_back({base, whole - page, 0, 0, std::vector<bool>(whole / page)});
+    return true;
+  }
+  return false;
+}
+
+Allocator::Region& Allocator::region_of(uintptr_t address) {
+  for (size_t i = regions_.size(); i-- > 1;)
+    if (address >= regions_[i].base && address < regions_[i].base + regions_[i].bytes) return regions_[i];
+  return regions_.front();
+}
+
+void Allocator::take_pages(uintptr_t start, size_t bytes) {
+  Region& region = region_of(start);
+  for (size_t i = (start - region.base) / page; i <= (start + bytes - 1 - region.base) / page; i++)
+    if (!region.taken[i]) {
+      region.taken[i] = true;
+      add(reserved_, page);
+    }
+}
+
+// Gives the pages back that lie within a free extent.
+void Allocator::give_pages(uintptr_t start, size_t bytes) {
+  Region& region = region_of(start);
+  const size_t last = start + bytes - region.base;
+  const size_t end = (last == region.used ? round_up(last, page) : last) / page;
+  for (size_t i = round_up(start - region.base, page) / page; i < end; i++) {
+    size_t next = i;
+    while (next < end && region.taken[next]) region.taken[next++] = false;
+    if (next == i) continue;
+    madvise(reinterpret_cast<void*>(region.base + i * page), (next - i) * page, MADV_DONTNEED);
+    add(reserved_, 0 - (next - i) * page);
+    i = next;
+  }
+}
+
+void Allocator::note_peak() {
+  peak_ = std::max(peak_, live_bytes());
+  if (++releases_ < stretch) return;
+  releases_ = 0;
+  peak_before_ = peak_;
+  peak_ = live_bytes();
+}
+
+// Gives pages back, those of the largest extents first, until no more than `keep` bytes are unused.
+void Allocator::trim(size_t keep) {
+  const auto done = [&] { return reserved_bytes() - live_bytes() <= keep; };
+  for (auto it = by_size_.rbegin(); !done() && it != by_size_.rend() && it->first >= page; ++it)
+    give_pages(it->second, it->first);
+  // The last one of a region has the rest of its page too.
+  if (!done() && !free_.empty()) give_pages(std::prev(free_.end())->first, std::prev(free_.end())->second);
 }
 
 void Allocator::flush() {
-  while (!unused_.empty()) drop(unused_.begin());
   for (SizeClass& size_class : classes_) {
     Slab* slab = size_class.partial;
     if (!slab || slab->used > 0 || slab->next) continue;
     size_class.partial = nullptr;
-    unmap(slab, size_class.slab);
+    give_extent(reinterpret_cast<uintptr_t>(slab), slab_bytes);
   }
+  trim(0);
 }
 
 }  // namespace firesteel

@@ -1,17 +1,21 @@
-// A caching allocator for tensors: blocks aligned to 64 bytes, taken from the system in huge pages and kept for reuse.
+// A caching allocator for tensors: blocks aligned to 64 bytes from one heap of huge pages, kept for reuse.
 //
-// Up to 2 MB a block comes from a slab: an aligned region of 2 or 16 MB that is cut into blocks of one size class, four
-// classes per doubling. A larger block is a mapping of its own, with eight classes per doubling, and may serve a
-// request of up to a quarter less. Freed slabs and blocks stay mapped until they exceed what is live (and a floor),
-// then the longest unused go first. Not thread-safe: whoever runs kernels owns it; only the counts may be read
-// elsewhere.
+// Addresses are reserved in large regions, and opened as the heap grows; huge pages are asked for, so that touching new
+// memory costs one fault per 2 MB, however small the blocks are. Up to 4 KB a block comes from a slab of its size
+// class, four classes per doubling. Larger blocks are extents, in steps of 1 KB, of the smallest free extent that holds
+// them; free neighbours are joined, so that what is reserved stays close to the peak of what is live. (Separate
+// mappings for each block would have left memory of one size unused while another was asked for, and would all have
+// begun at the same sets of the caches.)
+//
+// Freed memory stays until it exceeds what was live at a recent peak (and a floor); then whole pages of free extents go
+// back to the system. Not thread-safe: whoever runs kernels owns it; only the counts may be read elsewhere.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
 #include <atomic>
 #include <map>
-#include <unordered_map>
+#include <set>
 #include <vector>
 
 namespace firesteel {
@@ -23,8 +27,7 @@ class Allocator {
   Allocator(const Allocator&) = delete;
   Allocator& operator=(const Allocator&) = delete;
 
-  // Uninitialised memory, or null if the system gives none even after all caches are flushed. 0 bytes are a valid
-  // block.
+  // Uninitialised memory, or null if the system gives none. 0 bytes are a valid block.
   void* allocate(size_t bytes);
   // `bytes` as in allocate.
   void release(void* data, size_t bytes);
@@ -39,32 +42,44 @@ class Allocator {
   struct Slab;
   struct SizeClass {
     size_t block;             // bytes
-    size_t slab;              // bytes of the slabs it is cut from
     Slab* partial = nullptr;  // slabs with room
   };
-  struct Unused {
-    void* data;
-    uint64_t age;  // when it was freed
+  // Addresses from `base` on; `opened` bytes of them may be used, `used` bytes have been.
+  struct Region {
+    uintptr_t base;
+    size_t bytes, opened, used;
+    std::vector<bool> taken;  // by page: taken from the system
   };
-  using UnusedMap = std::multimap<size_t, Unused>;  // by bytes
+  using Extents = std::map<uintptr_t, size_t>;
 
   // Atomic for those who only read: there is one writer at a time, and a locked addition costs as much as an
   // allocation.
-  void add_live(size_t bytes) { live_.store(live_bytes() + bytes, std::memory_order_relaxed); }
-  void* map(size_t bytes, size_t alignment);
-  void unmap(void* data, size_t bytes);
+  static void add(std::atomic<size_t>& to, size_t bytes) {
+    to.store(to.load(std::memory_order_relaxed) + bytes, std::memory_order_relaxed);
+  }
   void* allocate_small(SizeClass& size_class);
   void release_small(SizeClass& size_class, void* data);
-  void* allocate_large(size_t block);
   Slab* take_slab(SizeClass& size_class);
-  void keep(void* data, size_t bytes);
-  void drop(UnusedMap::iterator unused);
+
+  uintptr_t take_extent(size_t bytes, size_t alignment);
+  void give_extent(uintptr_t start, size_t bytes);
+  void insert(uintptr_t start, size_t bytes);
+  Extents::iterator remove(Extents::iterator extent);
+  uintptr_t grow(size_t bytes, size_t alignment);
+  bool reserve_region(size_t bytes);
+  Region& region_of(uintptr_t address);
+  void take_pages(uintptr_t start, size_t bytes);
+  void give_pages(uintptr_t start, size_t bytes);
+  void note_peak();
+  void trim(size_t keep);
 
   std::vector<SizeClass> classes_;
-  UnusedMap unused_;  // empty slabs and large blocks
-  size_t unused_bytes_ = 0;
-  uint64_t clock_ = 0;
-  std::unordered_map<void*, size_t> large_;  // live large blocks and their true sizes
+  std::vector<Region> regions_;
+  Extents free_;                                    // by address
+  std::set<std::pair<size_t, uintptr_t>> by_size_;  // the same
+  // The most that was live in this stretch of releases and in the one before.
+  size_t peak_ = 0, peak_before_ = 0;
+  unsigned releases_ = 0;
   std::atomic<size_t> live_{0}, reserved_{0};
 };
 

@@ -52,7 +52,7 @@ void test_random_blocks() {
   }
   while (!blocks.empty()) release(blocks.size() - 1);
   CHECK(allocator.live_bytes() == 0);
-  CHECK(allocator.reserved_bytes() <= (size_t(256) << 20) + 64 * (size_t(16) << 20));
+  CHECK(allocator.reserved_bytes() <= size_t(256) << 20);
   allocator.flush();
   CHECK(allocator.reserved_bytes() == 0);
 }
@@ -64,10 +64,37 @@ void test_reuse() {
   allocator.release(first, 40 * megabyte);
   void* smaller = allocator.allocate(36 * megabyte);
   CHECK(smaller == first);
-  void* tiny = allocator.allocate(20 * megabyte);
-  CHECK(tiny != first);
+  const size_t reserved = allocator.reserved_bytes();
+  char* rest = static_cast<char*>(allocator.allocate(4 * megabyte));
+  CHECK(rest == static_cast<char*>(first) + 36 * megabyte && allocator.reserved_bytes() == reserved);
+  // Freed neighbours are one again, in any order.
   allocator.release(smaller, 36 * megabyte);
-  CHECK(allocator.allocate(20 * megabyte) != first);  // half of the block would be wasted
+  allocator.release(rest, 4 * megabyte);
+  CHECK(allocator.allocate(40 * megabyte) == first && allocator.reserved_bytes() == reserved);
+}
+
+// As a training step does: sizes that come and go, each time the same. Memory is taken once, and little beyond the
+// peak.
+void test_steps_take_no_new_memory() {
+  Allocator allocator;
+  const size_t sizes[] = {3145728, 9437184, 12582912, 70000, 3145728, 5000, 40000000, 1179648};
+  size_t peak = 0, reserved = 0;
+  for (int step = 0; step < 20; step++) {
+    std::vector<std::pair<void*, size_t>> held;
+    for (int i = 0; i < 100; i++) {
+      const size_t bytes = sizes[i % 8];
+      held.push_back({allocator.allocate(bytes), bytes});
+      if (i % 3 != 2) continue;
+      allocator.release(held[held.size() / 2].first, held[held.size() / 2].second);
+      held.erase(held.begin() + long(held.size() / 2));
+    }
+    if (step == 0) peak = allocator.live_bytes();
+    for (const auto& [data, bytes] : held) allocator.release(data, bytes);
+    if (step == 1) reserved = allocator.reserved_bytes();
+    CHECK(step < 1 || allocator.reserved_bytes() == reserved);
+  }
+  CHECK(peak > size_t(512) << 20);
+  CHECK(double(reserved) < 1.1 * double(peak));
 }
 
 void test_kept_memory_is_bounded() {
@@ -75,6 +102,26 @@ void test_kept_memory_is_bounded() {
   for (size_t megabytes = 10; megabytes < 200; megabytes += 10)
     allocator.release(allocator.allocate(megabytes << 20), megabytes << 20);
   CHECK(allocator.reserved_bytes() <= size_t(256) << 20);
+  // Beyond the floor, as much as a recent peak had, and no longer.
+  allocator.release(allocator.allocate(size_t(600) << 20), size_t(600) << 20);
+  CHECK(allocator.reserved_bytes() >= size_t(600) << 20);
+  for (int i = 0; i < 10000; i++) allocator.release(allocator.allocate(5000), 5000);
+  CHECK(allocator.reserved_bytes() <= size_t(256) << 20);
+}
+
+// Memory that went back to the system comes back as zeros, which shows that it went.
+void test_flush_gives_pages_back() {
+  Allocator allocator;
+  constexpr size_t bytes = size_t(8) << 20;
+  char* block = static_cast<char*>(allocator.allocate(bytes));
+  memset(block, 1, bytes);
+  allocator.release(block, bytes);
+  CHECK(allocator.reserved_bytes() >= bytes);
+  allocator.flush();
+  CHECK(allocator.reserved_bytes() == 0);
+  char* again = static_cast<char*>(allocator.allocate(bytes));
+  CHECK(again == block && again[0] == 0 && again[bytes - 1] == 0);
+  CHECK(allocator.reserved_bytes() >= bytes);
 }
 
 void test_failure() {
@@ -90,7 +137,9 @@ void test_failure() {
 int main() {
   test_random_blocks();
   test_reuse();
+  test_steps_take_no_new_memory();
   test_kept_memory_is_bounded();
+  test_flush_gives_pages_back();
   test_failure();
   puts("allocator: ok");
 }

@@ -5,8 +5,9 @@
 // Errors, in units in the last place against float64, are the largest that native/tests/simd.cpp measures, fused /
 // base:
 //
-//   exp 1.0 / 1.0, exp2_of_weight 1.0 / 1.3, expm1 1.5 / 1.5, log 0.9 / 0.9, log1p 1.5 / 1.5, tanh 1.5 / 1.5, sigmoid 2.3 / 2.3, erf 1.9 / 2.1,
-//   sin and cos 1.6 / 1.6, normal's cdf 5 / 5 (in the lower tail, and for the density, x^2 / 2)
+//   exp 1.0 / 1.0, exp2_of_weight 1.0 / 1.3, expm1 1.5 / 1.5, log 0.9 / 0.9, log1p 1.5 / 1.5, tanh 1.5 / 1.5,
+//   sigmoid 2.3 / 2.3, erf 1.9 / 2.1, sin and cos 1.6 / 1.6, normal's cdf 5 / 5 (in the lower tail, and for the
+//   density, x^2 / 2)
 //
 // Infinities, NaN, zeros, denormal and huge arguments give what C's functions give.
 #pragma once
