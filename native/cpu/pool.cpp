@@ -2,7 +2,8 @@
 //
 // Legend: an image has H x W planes (N C of them), the result P x Q; a window R x S. All results are overwritten.
 // Planes are independent, so that gradients are added up plane by plane, in the order of the windows, without a
-// conflict. Forward reads x once where windows do not overlap, N C H W floats; backward writes dx once.
+// conflict. Forward reads x once where windows do not overlap, N C H W floats; backward writes dx once. Averages are
+// separable, and take their rows and columns one after the other. (One file: all four share the windows' geometry.)
 #include <string.h>
 
 #include "../generated/kernels.h"
@@ -76,9 +77,8 @@ void for_planes(Context& context, int64_t planes, int64_t elements, const F& bod
 bool beats(float value, float best) { return value > best || (value != value && best == best); }
 
 // The first maximum among the taps of window (p, q), `range` those of row p; -infinity at -1 where it has none.
-void window_maximum(const float* x, const Axis& rows, const Axis& columns, const Range& range, int64_t q, float* out,
-                    int32_t* index) {
-  const Range across = range_of(columns, q);
+void window_maximum(const float* x, const Axis& rows, const Axis& columns, const Range& range, const Range& across,
+                    float* out, int32_t* index) {
   float best = -__builtin_inff();
   int64_t position = -1;
   for (int64_t r = range.low; r < range.high; r++) {
@@ -95,14 +95,17 @@ void window_maximum(const float* x, const Axis& rows, const Axis& columns, const
   *index = int32_t(position);
 }
 
-// The first `count` floats, at most a vector of them; zeros behind.
-Vec load_up_to(const float* from, int64_t count) {
-  return count >= lanes ? simd::load(from) : count > 0 ? simd::load_partial(from, int(count)) : simd::zero();
+// The first `count` floats, at most a vector of them, zeros behind; Full: there are as many as a vector holds.
+template <bool Full>
+FIRESTEEL_INLINE Vec load_up_to(const float* from, int64_t count) {
+  return Full || count >= lanes ? simd::load(from) : count > 0 ? simd::load_partial(from, int(count)) : simd::zero();
 }
 
 // The even and the odd floats of `count` consecutive pairs, at most a vector of them.
-void split_pairs(const float* from, int64_t count, Vec& even, Vec& odd) {
-  const simd::NativeFloat a = load_up_to(from, 2 * count).v, b = load_up_to(from + lanes, 2 * count - lanes).v;
+template <bool Full>
+FIRESTEEL_INLINE void split_pairs(const float* from, int64_t count, Vec& even, Vec& odd) {
+  const simd::NativeFloat a = load_up_to<Full>(from, 2 * count).v;
+  const simd::NativeFloat b = load_up_to<Full>(from + lanes, 2 * count - lanes).v;
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
   even.v = __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
   odd.v = __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
@@ -124,24 +127,25 @@ bool has_vectors(const Axis& columns) {
 
 // Calls take(values, offset) for all taps, in their order, of `count` neighbouring windows, at most a vector of them,
 // that lie inside the plane; offset is the tap's distance from `from`, the first tap of the first window.
-template <class F>
-void each_tap(const float* from, int64_t count, int64_t taps_down, int64_t line, const Axis& columns, const F& take) {
+template <bool Full, class F>
+FIRESTEEL_INLINE void each_tap(const float* from, int64_t count, int64_t taps_down, int64_t line, const Axis& columns,
+                               const F& take) {
   for (int64_t r = 0; r < taps_down; r++) {
     const int64_t row = r * line;
     if (columns.stride == 1) {
       for (int64_t s = 0; s < columns.taps; s++)
-        take(load_up_to(from + row + s * columns.dilation, count), row + s * columns.dilation);
+        take(load_up_to<Full>(from + row + s * columns.dilation, count), row + s * columns.dilation);
       continue;
     }
     Vec even, odd;
     int64_t s = 0;
     for (; s + 2 <= columns.taps; s += 2) {
-      split_pairs(from + row + s, count, even, odd);
+      split_pairs<Full>(from + row + s, count, even, odd);
       take(even, row + s);
       take(odd, row + s + 1);
     }
     if (s < columns.taps) {  // the last tap from the pair that ends with it: nothing behind the window is read
-      split_pairs(from + row + s - 1, count, even, odd);
+      split_pairs<Full>(from + row + s - 1, count, even, odd);
       take(odd, row + s);
     }
   }
@@ -180,13 +184,11 @@ void windows_of_tap(const Axis& axis, int64_t t, int64_t& low, int64_t& high) {
 
 // line: for each position of the source, the sum of the shares of the windows that cover it. Tap by tap, or window by
 // window where these are few.
-void spread_row(float* line, const float* shares, const Axis& columns) {
+void spread_row(float* line, const float* shares, const Axis& columns, const Range* across) {
   memset(line, 0, row_bytes(columns));
   if (columns.taps > columns.result) {
-    for (int64_t q = 0; q < columns.result; q++) {
-      const Range across = range_of(columns, q);
-      for (int64_t s = across.low; s < across.high; s++) line[across.start + s] += shares[q];
-    }
+    for (int64_t q = 0; q < columns.result; q++)
+      for (int64_t s = across[q].low; s < across[q].high; s++) line[across[q].start + s] += shares[q];
     return;
   }
   for (int64_t s = 0; s < columns.taps; s++) {
@@ -200,13 +202,36 @@ void spread_row(float* line, const float* shares, const Axis& columns) {
   }
 }
 
-// The reverse: for each window, the sum of the positions that it covers.
-void gather_row(float* sums, const float* line, const Axis& columns) {
-  for (int64_t q = 0; q < columns.result; q++) {
-    const Range across = range_of(columns, q);
-    float sum = 0;
-    for (int64_t s = across.low; s < across.high; s++) sum += line[across.start + s];
-    sums[q] = sum;
+// The sum of a window, the first of whose `tall` rows, `pitch` apart, is at `from`.
+float sum_of_window(const float* from, int64_t tall, int64_t pitch, const Range& across) {
+  float sum = 0;
+  for (int64_t r = 0; r < tall; r++)
+    for (int64_t s = across.low; s < across.high; s++) sum += from[r * pitch + across.start + s];
+  return sum;
+}
+
+// The reverse: for each window, the sum of the positions that it covers. The line is followed by a vector of slack.
+void gather_row(float* sums, const float* line, const Axis& columns, const Range* across) {
+  if (columns.taps > columns.result) {
+    for (int64_t q = 0; q < columns.result; q++) sums[q] = sum_of_window(line, 1, 0, across[q]);
+    return;
+  }
+  memset(sums, 0, size_t(columns.result) * sizeof(float));
+  for (int64_t s = 0; s < columns.taps; s++) {
+    int64_t low, high;
+    windows_of_tap(columns, s, low, high);
+    const float* from = line + s - columns.pad;
+    if (columns.stride == 1) {
+      add_row(sums + low, from + low, high - low);
+      continue;
+    }
+    int64_t q = low;
+    for (; columns.stride == 2 && q + lanes <= high; q += lanes) {
+      Vec even, odd;
+      split_pairs<true>(from + 2 * q, lanes, even, odd);
+      simd::store(sums + q, simd::load(sums + q) + even);
+    }
+    for (; q < high; q++) sums[q] += from[q * columns.stride];
   }
 }
 
@@ -222,29 +247,17 @@ int64_t counted(const Axis& axis, int64_t q, bool padding) {
   return smaller(range.start + axis.taps, axis.length + axis.pad) - range.start;
 }
 
+// The ranges of all windows of an axis.
+const Range* ranges_of(Context& context, const Axis& axis) {
+  Range* const ranges = static_cast<Range*>(scratch(context, size_t(axis.result) * sizeof(Range)));
+  for (int64_t q = 0; q < axis.result; q++) ranges[q] = range_of(axis, q);
+  return ranges;
+}
+
 float* widths_of(Context& context, const Axis& columns, bool padding) {
   float* const widths = floats_of(context, columns.result);
   for (int64_t q = 0; q < columns.result; q++) widths[q] = float(counted(columns, q, padding));
   return widths;
-}
-
-// Averages of windows that vectors do not read: the rows of a window are added up, in vectors, then its columns.
-void average_by_rows(Context& context, float* out, const float* x, int64_t planes, const Axis& rows,
-                     const Axis& columns, bool padding) {
-  const float* const widths = widths_of(context, columns, padding);
-  float* const lines = floats_of(context, planes * columns.length);
-  const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
-  for_planes(context, planes, plane_x + plane, [&](int64_t number) {
-    float *line = lines + number * columns.length, *to = out + number * plane;
-    for (int64_t p = 0; p < rows.result; p++, to += columns.result) {
-      const Range down = range_of(rows, p);
-      memset(line, 0, row_bytes(columns));
-      for (int64_t r = down.low; r < down.high; r++)
-        add_row(line, x + number * plane_x + (down.start + r) * columns.length, columns.length);
-      gather_row(to, line, columns);
-      divide_by(to, to, widths, float(counted(rows, p, padding)), columns.result);
-    }
-  });
 }
 
 }  // namespace
@@ -263,6 +276,8 @@ void max_pool2d_forward(Context& context, const View& out, const View& indices, 
     return;
   const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
   const int64_t low = columns.inner_low, high = columns.inner_high;
+  if (out.count == 0) return;
+  const Range* const across = ranges_of(context, columns);
   int32_t numbers[lanes];
   for (int i = 0; i < lanes; i++) numbers[i] = int32_t(i * smaller(columns.stride, 2));
   const VecI steps = simd::load(numbers);
@@ -279,12 +294,16 @@ void max_pool2d_forward(Context& context, const View& out, const View& indices, 
         // A window's first tap takes its place whatever it is; the index says so even if it is -infinity.
         Vec best = simd::set(-__builtin_inff());
         VecI position = at;
-        each_tap(from + first, count, down.high - down.low, rows.dilation * columns.length, columns,
-                 [&](Vec value, int64_t offset) {
-                   const simd::Mask wins = (value > best) | ((value != value) & (best == best));
-                   best = simd::select(wins, value, best);
-                   position = simd::select(wins, at + simd::set_int(int32_t(offset)), position);
-                 });
+        const auto take = [&](Vec value, int64_t offset) __attribute__((always_inline)) {
+          const simd::Mask wins = ~(value <= best) & (best == best);  // a NaN wins, and stays
+          best = simd::select(wins, value, best);
+          position = simd::select(wins, at + simd::set_int(int32_t(offset)), position);
+        };
+        const int64_t line = rows.dilation * columns.length;
+        if (count == lanes)
+          each_tap<true>(from + first, lanes, down.high - down.low, line, columns, take);
+        else
+          each_tap<false>(from + first, count, down.high - down.low, line, columns, take);
         if (count == lanes) {
           simd::store(to + q, best);
           simd::store(index + q, position);
@@ -296,9 +315,9 @@ void max_pool2d_forward(Context& context, const View& out, const View& indices, 
       const bool vectors = down.low < down.high && has_vectors(columns);
       if (vectors) each_vector(low, high, maxima);
       for (int64_t q = 0; q < (vectors ? low : columns.result); q++)
-        window_maximum(from, rows, columns, down, q, to + q, index + q);
+        window_maximum(from, rows, columns, down, across[q], to + q, index + q);
       for (int64_t q = vectors ? high : columns.result; q < columns.result; q++)
-        window_maximum(from, rows, columns, down, q, to + q, index + q);
+        window_maximum(from, rows, columns, down, across[q], to + q, index + q);
     }
   });
 }
@@ -331,38 +350,42 @@ void avg_pool2d_forward(Context& context, const View& out, const View& x, int64_
                                                    read_axis(x, out, 3, kernel_w, stride_w, pad_w, 1, columns),
                                                "avg_pool2d's planes do not follow from its window"))
     return;
-  if (!has_vectors(columns))
-    return average_by_rows(context, pointer<float>(out), pointer<const float>(x), x.sizes[0] * x.sizes[1], rows,
-                           columns, count_include_pad);
+  if (out.count == 0) return;
   const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
+  const int64_t planes = x.sizes[0] * x.sizes[1], room = columns.length + lanes;
+  const float* const widths = widths_of(context, columns, count_include_pad);
+  const Range* const across = ranges_of(context, columns);
+  float* const rooms = floats_of(context, planes * room);
+  // Small windows one apart are added up in registers; else the rows of a window first, then its columns.
+  const bool in_registers = columns.stride == 1 && has_vectors(columns) && kernel_h <= 8 && kernel_w <= 8;
   const int64_t low = columns.inner_low, high = columns.inner_high;
-  for_planes(context, x.sizes[0] * x.sizes[1], larger(plane_x, plane * kernel_h * kernel_w), [&](int64_t number) {
-    const float* from = pointer<const float>(x) + number * plane_x;
-    float* to = pointer<float>(out) + number * plane;
+  for_planes(context, planes, plane_x + plane, [&](int64_t number) {
+    float *line = rooms + number * room, *to = pointer<float>(out) + number * plane;
     for (int64_t p = 0; p < rows.result; p++, to += columns.result) {
       const Range down = range_of(rows, p);
-      const int64_t tall = counted(rows, p, count_include_pad);
-      const auto average = [&](int64_t q) {
-        const Range across = range_of(columns, q);
-        float sum = 0;
-        for (int64_t r = down.low; r < down.high; r++)
-          for (int64_t s = across.low; s < across.high; s++)
-            sum += from[(down.start + r) * columns.length + across.start + s];
-        to[q] = sum / float(tall * counted(columns, q, count_include_pad));
-      };
-      for (int64_t q = 0; q < low; q++) average(q);
-      each_vector(low, high, [&](int64_t q, int64_t count) {
-        const float* first = from + (down.start + down.low) * columns.length + q * columns.stride - columns.pad;
-        Vec sum = simd::zero();
-        each_tap(first, count, down.high - down.low, columns.length, columns,
-                 [&](Vec value, int64_t) { sum = sum + value; });
-        const Vec mean = sum / simd::set(float(tall * columns.taps));
-        if (count == lanes)
-          simd::store(to + q, mean);
-        else
-          simd::store_partial(to + q, mean, int(count));
-      });
-      for (int64_t q = high; q < columns.result; q++) average(q);
+      const float* from = pointer<const float>(x) + number * plane_x + (down.start + down.low) * columns.length;
+      const int64_t tall = larger(0, down.high - down.low);
+      if (in_registers) {
+        each_vector(low, high, [&](int64_t q, int64_t count) {
+          Vec sum = simd::zero();
+          const auto take = [&](Vec value, int64_t) __attribute__((always_inline)) { sum = sum + value; };
+          const float* first = from + q - columns.pad;
+          if (count == lanes) {
+            each_tap<true>(first, lanes, tall, columns.length, columns, take);
+            simd::store(to + q, sum);
+          } else {
+            each_tap<false>(first, count, tall, columns.length, columns, take);
+            simd::store_partial(to + q, sum, int(count));
+          }
+        });
+        for (int64_t q = 0; q < low; q++) to[q] = sum_of_window(from, tall, columns.length, across[q]);
+        for (int64_t q = high; q < columns.result; q++) to[q] = sum_of_window(from, tall, columns.length, across[q]);
+      } else {
+        tall > 0 ? memcpy(line, from, row_bytes(columns)) : memset(line, 0, row_bytes(columns));
+        for (int64_t r = 1; r < tall; r++) add_row(line, from + r * columns.length, columns.length);
+        gather_row(to, line, columns, across);
+      }
+      divide_by(to, to, widths, float(counted(rows, p, count_include_pad)), columns.result);
     }
   });
 }
@@ -379,6 +402,7 @@ void avg_pool2d_backward(Context& context, const View& dx, const View& dy, int64
   if (dx.count == 0) return;
   const int64_t planes = dx.sizes[0] * dx.sizes[1], room = columns.length + columns.result;
   const float* const widths = widths_of(context, columns, count_include_pad);
+  const Range* const across = ranges_of(context, columns);
   float* const rooms = floats_of(context, planes * room);
   for_planes(context, planes, plane_x + plane, [&](int64_t number) {
     float *to = pointer<float>(dx) + number * plane_x, *line = rooms + number * room, *shares = line + columns.length;
@@ -388,7 +412,7 @@ void avg_pool2d_backward(Context& context, const View& dx, const View& dy, int64
       const Range down = range_of(rows, p);
       if (down.low >= down.high) continue;
       divide_by(shares, from, widths, float(counted(rows, p, count_include_pad)), columns.result);
-      spread_row(line, shares, columns);
+      spread_row(line, shares, columns, across);
       for (; written < down.start + down.low; written++) memset(to + written * columns.length, 0, row_bytes(columns));
       for (int64_t h = down.start + down.low; h < down.start + down.high; h++) {
         if (h < written)
