@@ -113,6 +113,7 @@ RowSums sum_logits(const Problem& problem, int64_t row, bool smoothed) {
     double sums[1];
     if (largest != -INFINITY) {
       sum_row(count, sums, [&](int64_t i, int64_t n, Vec* s) {
+        __builtin_prefetch(block + i + row_block);  // memory works while these are computed
         s[0] = s[0] + first_of(exp_of_negative(load_some(block + i, n) - set(largest)), n, zero());
       });
       exponentials += sums[0];

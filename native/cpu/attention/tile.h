@@ -11,7 +11,8 @@
 
 namespace firesteel::FIRESTEEL_ISA::attention {
 
-constexpr float log2_e = 1.44269504f, ln_2 = 0.693147181f;
+constexpr float ln_2 = 0.693147181f;
+using simd::log2_e;
 
 // Queries [i, i + queries) of a head and keys [j, j + n), and room for what masks and dropout need: 2 * most_keys * NR
 // floats.

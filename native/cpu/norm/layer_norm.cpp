@@ -39,6 +39,7 @@ void for_units(Context& context, int64_t count, int64_t size, const F& body) {
 void row_backward(int64_t columns, const float* dy, const float* x, float mean_of_row, float rstd_of_row,
                   const float* w, float* dx, float* dw, float* db) {
   const Vec mean = set(mean_of_row), rstd = set(rstd_of_row), one = set(1.0f);
+  Vec mean_g = zero(), mean_gh = zero();
   if (dx) {
     double sums[2];  // of g and of g h
     sum_row(columns, sums, [&](int64_t i, int64_t n, Vec* s) {
@@ -47,20 +48,21 @@ void row_backward(int64_t columns, const float* dy, const float* x, float mean_o
       s[0] = s[0] + g;
       s[1] = fma(g, h, s[1]);
     });
-    const Vec mean_g = set(float(sums[0] / double(columns))), mean_gh = set(float(sums[1] / double(columns)));
-    for_row(columns, [&](int64_t i, int64_t n) {
-      const Vec h = (load_some(x + i, n) - mean) * rstd;
-      const Vec g = load_some(dy + i, n) * (w ? load_some(w + i, n) : one);
-      store_some(dx + i, rstd * (g - fma(h, mean_gh, mean_g)), n);
-    });
+    mean_g = set(float(sums[0] / double(columns)));
+    mean_gh = set(float(sums[1] / double(columns)));
   }
-  if (dw)
-    for_row(columns, [&](int64_t i, int64_t n) {
-      const Vec h = (load_some(x + i, n) - mean) * rstd;
-      store_some(dw + i, fma(load_some(dy + i, n), h, load_some(dw + i, n)), n);
-    });
-  if (db)
-    for_row(columns, [&](int64_t i, int64_t n) { store_some(db + i, load_some(db + i, n) + load_some(dy + i, n), n); });
+  for_row(columns, [&](int64_t i, int64_t n) {
+    // The next row, while this one is computed.
+    __builtin_prefetch(x + columns + i);
+    __builtin_prefetch(dy + columns + i);
+    const Vec gradient = load_some(dy + i, n), h = (load_some(x + i, n) - mean) * rstd;
+    if (dx) {
+      const Vec g = gradient * (w ? load_some(w + i, n) : one);
+      store_some(dx + i, rstd * (g - fma(h, mean_gh, mean_g)), n);
+    }
+    if (dw) store_some(dw + i, fma(gradient, h, load_some(dw + i, n)), n);
+    if (db) store_some(db + i, load_some(db + i, n) + gradient, n);
+  });
 }
 
 // to[c] = sum over blocks of parts[block][c]
@@ -106,6 +108,7 @@ void layer_norm_forward(Context& context, const View& out, const View& mean, con
       pointer<float>(rstd)[row] = rstd_of_row;
       const Vec scale = set(rstd_of_row);
       for_row(columns, [&](int64_t i, int64_t n) {
+        __builtin_prefetch(from + columns + i);  // the next row, while this one is computed
         Vec y = (load_some(from + i, n) - center) * scale;
         if (w) y = y * load_some(w + i, n);
         if (b) y = y + load_some(b + i, n);

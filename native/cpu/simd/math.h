@@ -27,15 +27,22 @@ FIRESTEEL_INLINE Vec polynomial(Vec x, float c0, More... more) {
 // ln 2 in two parts; the first has 9 bits, so that its product with an exponent is exact.
 constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
 
-// x = k ln 2 + r with whole k, |r| <= ln 2 / 2; `tail` is e^r - 1.
+constexpr float log2_e = 1.44269504f;
+
+// e^r - 1 for r = x - k ln 2, |r| <= ln 2 / 2.
+FIRESTEEL_INLINE Vec exp_tail(Vec x, Vec k) {
+  Vec r = fma(k, set(-ln2_low), fma(k, set(-ln2_high), x));
+  Vec p = polynomial(r, 0.49999994f, 0.166665152f, 0.041668456f, 0.00836941879f, 0.00138131483f);
+  return fma(r * r, p, r);
+}
+
+// x = k ln 2 + r with whole k; `tail` is e^r - 1.
 struct ExpParts {
   Vec k, tail;
 };
 FIRESTEEL_INLINE ExpParts exp_parts(Vec x) {
-  Vec k = round(x * set(1.44269504f));
-  Vec r = fma(k, set(-ln2_low), fma(k, set(-ln2_high), x));
-  Vec p = polynomial(r, 0.49999994f, 0.166665152f, 0.041668456f, 0.00836941879f, 0.00138131483f);
-  return {k, fma(r * r, p, r)};
+  Vec k = round(x * set(log2_e));
+  return {k, exp_tail(x, k)};
 }
 
 FIRESTEEL_INLINE Vec exp(Vec x) {
