@@ -51,6 +51,10 @@ struct Tile {
 
 void micro_kernel(const Tile& tile);
 
+// What micro_kernel calls, for tiles that differ in nothing but a, b, c and bias.
+using MicroKernel = void (*)(const Tile& tile);
+MicroKernel find_micro_kernel(const Tile& tile);
+
 // Calls body(Index<0>), ... body(Index<N - 1>), unrolled by the front end: arrays of vectors that are indexed by
 // constants become registers, which a loop that the optimiser unrolls later does not ensure.
 #define FIRESTEEL_UNROLLED __attribute__((always_inline))
@@ -68,12 +72,16 @@ FIRESTEEL_UNROLLED static inline void repeat(const F& body) {
   }
 }
 
-// Calls body(Index<rows>) for 1 <= rows <= N known at run time.
+// Returns body(Index<rows>) for 1 <= rows <= N known at run time.
 template <int N, class F>
-static inline void with_rows(int64_t rows, const F& body) {
+static inline auto with_rows(int64_t rows, const F& body) {
   if constexpr (N > 1)
     if (rows < N) return with_rows<N - 1>(rows, body);
-  body(Index<N>());
+  return body(Index<N>());
+}
+
+static inline bool is_packed(const Tile& tile) {
+  return tile.a_row == 1 && tile.a_depth == tile_rows && tile.b_depth == tile_columns;
 }
 
 // A tile with fewer columns than tile_columns, by a kernel that writes whole rows: C and bias pass through buffers.

@@ -96,20 +96,23 @@ void kernel(const Tile& tile) {
   });
 }
 
-template <int Rows>
-void kernel_of_rows(const Tile& tile) {
-  const bool packed = tile.a_row == 1 && tile.a_depth == tile_rows && tile.b_depth == tile_columns;
-  if (tile.columns == tile_columns)
-    return packed ? kernel<Rows, 2, false, true>(tile) : kernel<Rows, 2, false, false>(tile);
-  if (tile.columns > lanes) return packed ? kernel<Rows, 2, true, true>(tile) : kernel<Rows, 2, true, false>(tile);
-  return packed ? kernel<Rows, 1, true, true>(tile) : kernel<Rows, 1, true, false>(tile);
+template <int Rows, bool Packed>
+MicroKernel kernel_of_columns(int64_t columns) {
+  if (columns == tile_columns) return kernel<Rows, 2, false, Packed>;
+  return columns > lanes ? kernel<Rows, 2, true, Packed> : kernel<Rows, 1, true, Packed>;
 }
 
 }  // namespace
 
-void micro_kernel(const Tile& tile) {
-  with_rows<int(tile_rows)>(tile.rows, [&](auto rows) { kernel_of_rows<rows.value>(tile); });
+MicroKernel find_micro_kernel(const Tile& tile) {
+  const bool packed = is_packed(tile);
+  return with_rows<int(tile_rows)>(tile.rows, [&](auto rows) {
+    return packed ? kernel_of_columns<rows.value, true>(tile.columns)
+                  : kernel_of_columns<rows.value, false>(tile.columns);
+  });
 }
+
+void micro_kernel(const Tile& tile) { find_micro_kernel(tile)(tile); }
 
 }  // namespace firesteel::FIRESTEEL_ISA::gemm
 #endif

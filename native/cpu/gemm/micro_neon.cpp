@@ -78,21 +78,22 @@ void kernel(const Tile& tile) {
   });
 }
 
-template <int Rows>
-void kernel_of_rows(const Tile& tile) {
-  const bool packed = tile.a_row == 1 && tile.a_depth == tile_rows && tile.b_depth == tile_columns;
-  packed ? kernel<Rows, true>(tile) : kernel<Rows, false>(tile);
+MicroKernel kernel_of_rows(const Tile& tile) {
+  const bool packed = is_packed(tile);
+  return with_rows<int(tile_rows)>(tile.rows, [&](auto rows) -> MicroKernel {
+    return packed ? kernel<rows.value, true> : kernel<rows.value, false>;
+  });
 }
 
-void whole_columns(const Tile& tile) {
-  with_rows<int(tile_rows)>(tile.rows, [&](auto rows) { kernel_of_rows<rows.value>(tile); });
-}
+void edge_kernel(const Tile& tile) { through_buffer(tile, kernel_of_rows(tile)); }
 
 }  // namespace
 
-void micro_kernel(const Tile& tile) {
-  tile.columns == tile_columns ? whole_columns(tile) : through_buffer(tile, whole_columns);
+MicroKernel find_micro_kernel(const Tile& tile) {
+  return tile.columns == tile_columns ? kernel_of_rows(tile) : edge_kernel;
 }
+
+void micro_kernel(const Tile& tile) { find_micro_kernel(tile)(tile); }
 
 }  // namespace firesteel::FIRESTEEL_ISA::gemm
 #endif

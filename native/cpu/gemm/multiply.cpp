@@ -4,12 +4,13 @@
 //   multiply_here        little work: on the calling thread, nothing packed but B, panel by panel, on the stack
 //   multiply_in_parts    a small C and a large K: cut in depth
 //   multiply_tiles       few rows or few columns: A is read in place, threads take tiles of C
-//   multiply_packing_a   everything else: all threads pack A, then take tiles of C
+//   multiply_packing     everything else: all threads pack A and B, then take tiles of C
 //
 // Loops within a tile, from the outside: blocks of KC in depth; panels of B, which stay in the first-level cache;
-// panels of A, which stream by from the second or third level; the micro-kernel. B is packed a panel at a time on the
-// stack of the thread that uses it: against packing it whole, for all threads, that saves the way through memory, and
-// repeats the work once for each strip_height rows. C is read and written once per block of depth.
+// panels of A, which come from the second level again and again; the micro-kernel. C is read and written once per block
+// of depth. Each element of A and B is packed once (A again for each part of N, where both are beyond packed_limit at a
+// single block of depth); a B that is not packed beforehand is packed a panel at a time on the stack of the thread that
+// uses it.
 #include "pack.h"
 #include "vector.h"
 
@@ -19,14 +20,18 @@ namespace {
 
 // Fixed constants, so that bits do not depend on the machine. Sizes count floats, work counts multiply-adds.
 constexpr int64_t chunk_work = int64_t(1) << 18;    // a chunk smaller than this costs more to hand over than to do
-constexpr int64_t enough_chunks = 64;               // more do not balance better
+constexpr int64_t enough_chunks = 48;               // more do not balance better
 constexpr int64_t enough_tiles = 16;                // fewer do not occupy the threads
 constexpr int64_t few_rows = 4 * tile_rows;         // up to here a row-major B is not used often enough to be packed
 constexpr int64_t few_columns = 2 * tile_columns;   // up to here A is not used often enough to be packed
-constexpr int64_t tile_height = 16 * tile_rows;     // rows of A packed at a time: they stay in the second-level cache
-constexpr int64_t strip_height = 1024;              // rows of a tile: the price of packing B is shared by as many
-constexpr int64_t strip_width = 16 * tile_columns;  // columns of a tile: its C is seen again for each block of depth
-constexpr int64_t packed_limit = int64_t(4) << 20;  // of A at a time: what a shared last-level cache may keep
+constexpr int64_t tile_width = 16 * tile_columns;   // columns of a tile: its C is seen again for each block of depth
+constexpr int64_t narrow_width = 4 * tile_columns;  // fewer columns do not pay for bringing in a block of A
+constexpr int64_t pack_height = 16 * tile_rows;     // rows of A that a chunk packs
+constexpr int64_t pack_width = 16 * tile_columns;   // columns of B that a chunk packs
+// Rows of a tile: a block of A, 288 KB, stays in the second-level cache.
+constexpr int64_t tile_height = (72 << 10) / block_depth / tile_rows * tile_rows;
+// Of A, and of B, at a time: what a shared last-level cache may keep beside what else passes through it.
+constexpr int64_t packed_limit = int64_t(1) << 20;
 
 // One block of depth of an operand, cut into panels: packed, or in place.
 struct Left {
@@ -56,9 +61,18 @@ Right right_in_place(Matrix b, int64_t k, int64_t column) {
 
 void multiply_panel(Left a, Right b, int64_t rows, int64_t columns, int64_t depth, float* c, int64_t ldc,
                     Epilogue epilogue) {
-  for (int64_t i = 0; i < rows; i += tile_rows, a.data += a.panel, c += tile_rows * ldc)
-    micro_kernel({a.data, a.row, a.depth, b.data, b.depth, c, ldc, smaller(tile_rows, rows - i), columns, depth,
-                  epilogue.accumulate, epilogue.bias});
+  Tile tile = {a.data,       a.row, a.depth, b.data, b.depth, c, ldc, tile_rows, columns, depth, epilogue.accumulate,
+               epilogue.bias};
+  const MicroKernel kernel = find_micro_kernel(tile);
+  int64_t i = 0;
+  for (; i + tile_rows <= rows; i += tile_rows) {
+    kernel(tile);
+    tile.a += a.panel;
+    tile.c += tile_rows * ldc;
+  }
+  if (i == rows) return;
+  tile.rows = rows - i;
+  micro_kernel(tile);
 }
 
 // The epilogue of one block of depth out of K: later blocks accumulate, the last one adds the bias.
@@ -118,20 +132,27 @@ int64_t even_tiles(int64_t size, int64_t limit, int64_t panel) {
   return round_up(ceil_div(size, ceil_div(size, limit)), panel);
 }
 
-void pack_a_on_all_threads(Context& context, const Product& p, float* packed_a) {
-  const int64_t parts = ceil_div(p.m, tile_height), m_padded = round_up(p.m, tile_rows);
+// Packs A [m, k] and, unless packed_b is null, B [k, n]. A chunk is a part of one of them and of one block of depth.
+void pack_on_all_threads(Context& context, const Product& p, float* packed_a, float* packed_b) {
+  const int64_t a_parts = ceil_div(p.m, pack_height), b_parts = packed_b ? ceil_div(p.n, pack_width) : 0;
+  const int64_t parts = a_parts + b_parts, m_padded = round_up(p.m, tile_rows), n_padded = round_up(p.n, tile_columns);
   parallel(context, parts * ceil_div(p.k, block_depth), [&](int64_t chunk) {
-    const int64_t k0 = chunk / parts * block_depth, depth = smaller(block_depth, p.k - k0);
-    const int64_t i = chunk % parts * tile_height;
-    pack_a_block(packed_a + k0 * m_padded + i * depth, p.a, i, smaller(tile_height, p.m - i), k0, depth);
+    const int64_t k0 = chunk / parts * block_depth, depth = smaller(block_depth, p.k - k0), part = chunk % parts;
+    if (part < a_parts) {
+      const int64_t i = part * pack_height;
+      pack_a_block(packed_a + k0 * m_padded + i * depth, p.a, i, smaller(pack_height, p.m - i), k0, depth);
+    } else {
+      const int64_t j = (part - a_parts) * pack_width;
+      pack_b_block(packed_b + k0 * n_padded + j * depth, p.b, k0, depth, j, smaller(pack_width, p.n - j));
+    }
   });
 }
 
 void multiply_tiles(Context& context, const Product& p) {
-  const int64_t height = even_tiles(p.m, strip_height, tile_rows);
-  int64_t width = even_tiles(p.n, strip_width, tile_columns);
+  const int64_t height = even_tiles(p.m, tile_height, tile_rows);
+  int64_t width = even_tiles(p.n, tile_width, tile_columns);
   const int64_t tiles_down = ceil_div(p.m, height);
-  while (width > tile_columns && tiles_down * ceil_div(p.n, width) < enough_chunks &&
+  while (width > narrow_width && tiles_down * ceil_div(p.n, width) < enough_chunks &&
          height * width * p.k > 2 * chunk_work)
     width = round_up(width / 2, tile_columns);
   parallel(context, tiles_down * ceil_div(p.n, width), [&](int64_t chunk) {
@@ -167,19 +188,35 @@ void multiply_in_parts(Context& context, const Product& p, int64_t depth) {
     }
 }
 
-// Packs as many rows of A at a time as packed_limit allows, for all threads.
-void multiply_packing_a(Context& context, const Product& p) {
-  const int64_t rows = smaller(p.m, larger(round_up(packed_limit / p.k, tile_rows), tile_height));
-  float* packed_a = static_cast<float*>(scratch(context, size_t(packed_a_size(rows, p.k)) * sizeof(float)));
-  for (int64_t i = 0; i < p.m; i += rows) {
-    Product part = p;
-    part.m = smaller(rows, p.m - i);
-    part.a = part_of(p.a, i, 0);
-    part.c += i * p.ldc;
-    pack_a_on_all_threads(context, part, packed_a);
-    part.packed_a = packed_a;
-    multiply_tiles(context, part);
-  }
+// Packs as much of A and B at a time as packed_limit allows, for all threads: first less depth, which costs nothing,
+// and only then fewer rows and columns.
+void multiply_packing(Context& context, const Product& p) {
+  const int64_t whole_blocks = larger(packed_limit / larger(p.m, p.n) / block_depth, 1) * block_depth;
+  const int64_t depth = smaller(p.k, whole_blocks);
+  const int64_t rows = smaller(p.m, round_up(packed_limit / depth, tile_height));
+  const int64_t columns = smaller(p.n, round_up(packed_limit / depth, tile_width));
+  float* packed_a = static_cast<float*>(scratch(context, size_t(packed_a_size(rows, depth)) * sizeof(float)));
+  const bool on_stack = p.b.row_stride == 1 && p.m <= tile_height;
+  float* packed_b =
+      on_stack ? nullptr : static_cast<float*>(scratch(context, size_t(packed_b_size(depth, columns)) * sizeof(float)));
+  for (int64_t j = 0; j < p.n; j += columns)
+    for (int64_t k0 = 0; k0 < p.k; k0 += depth)
+      for (int64_t i = 0; i < p.m; i += rows) {
+        Product part = {smaller(rows, p.m - i),
+                        smaller(columns, p.n - j),
+                        smaller(depth, p.k - k0),
+                        part_of(p.a, i, k0),
+                        part_of(p.b, k0, j),
+                        nullptr,
+                        nullptr,
+                        p.c + i * p.ldc + j,
+                        p.ldc,
+                        at_column({p.epilogue.accumulate || k0 > 0, k0 + depth >= p.k ? p.epilogue.bias : nullptr}, j)};
+        pack_on_all_threads(context, part, packed_a, i == 0 ? packed_b : nullptr);
+        part.packed_a = packed_a;
+        part.packed_b = packed_b;
+        multiply_tiles(context, part);
+      }
 }
 
 }  // namespace
@@ -234,7 +271,7 @@ void multiply(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, Matri
   const int64_t depth = depth_of_parts(m, n, k);
   if (depth < k) return multiply_in_parts(context, product, depth);
   const bool in_place = a.dtype == DType::float32 && (m <= few_rows || n <= few_columns);
-  in_place ? multiply_tiles(context, product) : multiply_packing_a(context, product);
+  in_place ? multiply_tiles(context, product) : multiply_packing(context, product);
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA::gemm

@@ -34,95 +34,99 @@ inline void store4(float* to, Vec4 value) { memcpy(to, &value, sizeof value); }
 // The lower or upper half of a vector.
 inline void store_low(float* to, Vec4 value) { memcpy(to, &value, 8); }
 
-// Four lines, consecutive in depth.
+// Four steps of depth of four lines, each consecutive in depth.
 template <int W, class T>
-void transpose_four(float* to, const T* from, int64_t line_stride, int64_t depth) {
-  const T *l0 = from, *l1 = from + line_stride, *l2 = from + 2 * line_stride, *l3 = from + 3 * line_stride;
-  int64_t d = 0;
-  for (; d + 4 <= depth; d += 4, to += 4 * W) {
-    const Vec4 a = load4(l0 + d), b = load4(l1 + d), c = load4(l2 + d), e = load4(l3 + d);
-    const Vec4 ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    const Vec4 ce_low = __builtin_shufflevector(c, e, 0, 4, 1, 5), ce_high = __builtin_shufflevector(c, e, 2, 6, 3, 7);
-    store4(to, __builtin_shufflevector(ab_low, ce_low, 0, 1, 4, 5));
-    store4(to + W, __builtin_shufflevector(ab_low, ce_low, 2, 3, 6, 7));
-    store4(to + 2 * W, __builtin_shufflevector(ab_high, ce_high, 0, 1, 4, 5));
-    store4(to + 3 * W, __builtin_shufflevector(ab_high, ce_high, 2, 3, 6, 7));
-  }
-  for (; d < depth; d++, to += W) {
-    to[0] = widen(l0[d]);
-    to[1] = widen(l1[d]);
-    to[2] = widen(l2[d]);
-    to[3] = widen(l3[d]);
-  }
+void transpose_four(float* to, const T* from, int64_t line_stride) {
+  const Vec4 a = load4(from), b = load4(from + line_stride), c = load4(from + 2 * line_stride),
+             e = load4(from + 3 * line_stride);
+  const Vec4 ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Vec4 ce_low = __builtin_shufflevector(c, e, 0, 4, 1, 5), ce_high = __builtin_shufflevector(c, e, 2, 6, 3, 7);
+  store4(to, __builtin_shufflevector(ab_low, ce_low, 0, 1, 4, 5));
+  store4(to + W, __builtin_shufflevector(ab_low, ce_low, 2, 3, 6, 7));
+  store4(to + 2 * W, __builtin_shufflevector(ab_high, ce_high, 0, 1, 4, 5));
+  store4(to + 3 * W, __builtin_shufflevector(ab_high, ce_high, 2, 3, 6, 7));
 }
 
-// Two lines, consecutive in depth.
+// Four steps of depth of two lines.
 template <int W, class T>
-void transpose_two(float* to, const T* from, int64_t line_stride, int64_t depth) {
-  const T *l0 = from, *l1 = from + line_stride;
+void transpose_two(float* to, const T* from, int64_t line_stride) {
+  const Vec4 a = load4(from), b = load4(from + line_stride);
+  const Vec4 low = __builtin_shufflevector(a, b, 0, 4, 1, 5), high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  store_low(to, low);
+  store_low(to + W, __builtin_shufflevector(low, low, 2, 3, 2, 3));
+  store_low(to + 2 * W, high);
+  store_low(to + 3 * W, __builtin_shufflevector(high, high, 2, 3, 2, 3));
+}
+
+// A whole panel whose lines are consecutive in depth: a cache line of four lines at a time, which is used up before the
+// others of the panel, a power of two apart perhaps, take its place in the cache.
+template <int W, class T>
+void transpose_panel(float* to, const T* from, int64_t line_stride, int64_t depth) {
+  static_assert(W % 2 == 0);
+  constexpr int64_t steps = 16;
+  const auto transpose = [&](int64_t count) FIRESTEEL_UNROLLED {
+    repeat<W / 4>([&](auto g) FIRESTEEL_UNROLLED {
+      for (int64_t d = 0; d < count; d += 4)
+        transpose_four<W>(to + d * W + 4 * g.value, from + d + 4 * g.value * line_stride, line_stride);
+    });
+    if constexpr (W % 4 == 2)
+      for (int64_t d = 0; d < count; d += 4)
+        transpose_two<W>(to + d * W + W - 2, from + d + (W - 2) * line_stride, line_stride);
+    from += count;
+    to += count * W;
+  };
   int64_t d = 0;
-  for (; d + 4 <= depth; d += 4, to += 4 * W) {
-    const Vec4 a = load4(l0 + d), b = load4(l1 + d);
-    const Vec4 low = __builtin_shufflevector(a, b, 0, 4, 1, 5), high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    store_low(to, low);
-    store_low(to + W, __builtin_shufflevector(low, low, 2, 3, 2, 3));
-    store_low(to + 2 * W, high);
-    store_low(to + 3 * W, __builtin_shufflevector(high, high, 2, 3, 2, 3));
-  }
-  for (; d < depth; d++, to += W) {
-    to[0] = widen(l0[d]);
-    to[1] = widen(l1[d]);
-  }
+  for (; d + steps <= depth; d += steps) transpose(steps);
+  transpose((depth - d) / 4 * 4);
+  for (d += (depth - d) / 4 * 4; d < depth; d++, from++, to += W)
+    for (int i = 0; i < W; i++) to[i] = widen(from[i * line_stride]);
+}
+
+template <int W>
+void copy_line(float* to, const float* from) {
+  memcpy(to, from, W * sizeof(float));
+}
+
+template <int W>
+void copy_line(float* to, const uint16_t* from) {
+  for (int i = 0; i + 4 <= W; i += 4) store4(to + i, load4(from + i));
+  for (int i = W / 4 * 4; i < W; i++) to[i] = widen(from[i]);
 }
 
 // `panels` whole panels side by side whose lines are consecutive: read along the lines, so that each row of the source
 // is read once, in order, however far apart the rows are.
 template <int W, class T>
 void copy_panels(float* to, const T* from, int64_t depth_stride, int64_t panels, int64_t depth) {
-  for (int64_t d = 0; d < depth; d++)
-    for (int64_t p = 0; p < panels; p++) {
-      float* row = to + (p * depth + d) * W;
-      const T* line = from + d * depth_stride + p * W;
-      int i = 0;
-      for (; i + 4 <= W; i += 4) store4(row + i, load4(line + i));
-      for (; i < W; i++) row[i] = widen(line[i]);
-    }
+  constexpr int64_t rows_ahead = 4, line_elements = 64 / sizeof(T);
+  for (int64_t d = 0; d < depth; d++, from += depth_stride) {
+    if (d + rows_ahead < depth)
+      for (int64_t i = 0; i < panels * W; i += line_elements) __builtin_prefetch(from + rows_ahead * depth_stride + i);
+    for (int64_t p = 0; p < panels; p++) copy_line<W>(to + (p * depth + d) * W, from + p * W);
+  }
 }
 
-// One panel of `width` <= W lines; the lines beyond are zeros.
+// One panel of `width` <= W lines at any strides; the lines beyond are zeros.
 template <int W, class T>
-void pack_panel(float* to, const T* from, int64_t line_stride, int64_t depth_stride, int64_t width, int64_t depth) {
-  if (width < W && line_stride != 1)
-    for (int64_t d = 0; d < depth; d++) memset(to + d * W + width, 0, size_t(W - width) * sizeof(float));
-  if (line_stride == 1) {
-    for (int64_t d = 0; d < depth; d++) {
-      float* row = to + d * W;
-      for (int64_t i = 0; i < width; i++) row[i] = widen(from[d * depth_stride + i]);
-      for (int64_t i = width; i < W; i++) row[i] = 0;
-    }
-  } else if (depth_stride == 1) {
-    int64_t i = 0;
-    for (; i + 4 <= width; i += 4) transpose_four<W>(to + i, from + i * line_stride, line_stride, depth);
-    for (; i + 2 <= width; i += 2) transpose_two<W>(to + i, from + i * line_stride, line_stride, depth);
-    for (; i < width; i++)
-      for (int64_t d = 0; d < depth; d++) to[d * W + i] = widen(from[i * line_stride + d]);
-  } else {
-    for (int64_t d = 0; d < depth; d++)
-      for (int64_t i = 0; i < width; i++) to[d * W + i] = widen(from[i * line_stride + d * depth_stride]);
+void gather_panel(float* to, const T* from, int64_t line_stride, int64_t depth_stride, int64_t width, int64_t depth) {
+  for (int64_t d = 0; d < depth; d++, to += W, from += depth_stride) {
+    for (int64_t i = 0; i < width; i++) to[i] = widen(from[i * line_stride]);
+    for (int64_t i = width; i < W; i++) to[i] = 0;
   }
 }
 
 template <int W, class T>
 void pack_block(float* to, const T* from, int64_t line_stride, int64_t depth_stride, int64_t lines, int64_t depth) {
+  constexpr int64_t panels_at_once = 64 / W;  // a few cache lines of each row
   int64_t line = 0;
   if (line_stride == 1)
-    for (int64_t panels; (panels = (lines - line) / W) > 0; line += panels * W) {
-      if (panels > 4) panels = 4;
+    for (int64_t panels; (panels = smaller((lines - line) / W, panels_at_once)) > 0; line += panels * W)
       copy_panels<W>(to + line * depth, from + line, depth_stride, panels, depth);
-    }
+  else if (depth_stride == 1)
+    for (; line + W <= lines; line += W)
+      transpose_panel<W>(to + line * depth, from + line * line_stride, line_stride, depth);
   for (; line < lines; line += W)
-    pack_panel<W>(to + line * depth, from + line * line_stride, line_stride, depth_stride,
-                  lines - line < W ? lines - line : W, depth);
+    gather_panel<W>(to + line * depth, from + line * line_stride, line_stride, depth_stride, smaller(lines - line, W),
+                    depth);
 }
 
 template <int W>
