@@ -17,7 +17,7 @@
  *
  * A kernel computes in float32 (or wider) what it takes and gives in bfloat16, and rounds the result once. `precision` is
  * the operators' policy under autocast: `low` (bfloat16), `float32`, or `widest`, that of the widest input, where nothing
- * is said. Attention, convolution and LSTM are `float32` because their kernels take nothing else.
+ * is said. Convolution and LSTM are `float32` because their kernels take nothing else.
  *
  * Wherever a kernel takes float32 the reference device also takes float64; no other device does.
  *
@@ -469,24 +469,24 @@ export const kernels = {
 
   // attention -------------------------------------------------------------------------------------------------------
   /** q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], Hq a multiple of Hk; out [B, Hq, Tq, Dv], logSumExp [B, Hq,
-   * Tq]. mask, broadcast to [B, Hq, Tq, Tk] by stride 0: bool (true: take part) or T (added to the scores). causal: key
+   * Tq]. mask, broadcast to [B, Hq, Tq, Tk] by stride 0: bool (true: take part) or float32 (added to the scores). causal: key
    * j takes part in query i where j <= i. A row without keys gives 0. Dropout drops element e of [B, Hq, Tq, Tk]
    * by the e-th integer of `random`, and scales the rest by 1 / (1 - dropout). */
   attention_forward: {
     family: 'attention',
     args: {
       out: 'place T',
-      logSumExp: 'out T',
+      logSumExp: 'out float32',
       q: 'strided T',
       k: 'strided T',
       v: 'strided T',
       maskBool: 'strided? bool',
-      maskAdd: 'strided? T',
+      maskAdd: 'strided? float32',
       ...attention,
     },
-    T: float,
+    T: floats,
     work: 'heavy',
-    precision: 'float32',
+    precision: 'low',
   },
   /** dmask [B, Hq, Tq, Tk] is dense: the gradient of the scores before they are summed to the mask's shape */
   attention_backward: {
@@ -495,18 +495,18 @@ export const kernels = {
       dq: 'place? T',
       dk: 'place? T',
       dv: 'place? T',
-      dmask: 'out? T',
+      dmask: 'out? float32',
       dy: 'strided T',
       q: 'strided T',
       k: 'strided T',
       v: 'strided T',
       out: 'strided T',
-      logSumExp: 'in T',
+      logSumExp: 'in float32',
       maskBool: 'strided? bool',
-      maskAdd: 'strided? T',
+      maskAdd: 'strided? float32',
       ...attention,
     },
-    T: float,
+    T: floats,
     work: 'heavy',
   },
 

@@ -15,8 +15,8 @@ import { defaultGenerator, type Generator } from '../core/generator.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { arange } from './creation.js'
-import { checkScalar, floating } from './elementwise/common.js'
-import { add, div, eq, exp, ge, mul, sub, where } from './elementwise/index.js'
+import { anyFloating, checkScalar } from './elementwise/common.js'
+import { add, castTo, div, eq, exp, ge, mul, sub, where } from './elementwise/index.js'
 import { emptyInOrderOf, emptySideBySide } from './layout.js'
 import { matmul } from './matmul.js'
 import { checkProbability, dropoutAt } from './random.js'
@@ -46,12 +46,14 @@ function masks(mask: Tensor | null, scores: Shape): { maskBool: Tensor | null; m
 const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
   name: 'attention',
   precision: kernels.attention_forward.precision,
+  // The mask.
+  asIs: [3],
   infer(inputs) {
     const [q, , v] = inputs as AttentionInputs
     const [b = 0, h = 0, t = 0] = q.shape
     return [
       { shape: [b, h, t, v.shape[3] as number], dtype: q.dtype },
-      { shape: [b, h, t], dtype: q.dtype },
+      { shape: [b, h, t], dtype: q.dtype === 'float64' ? 'float64' : 'float32' },
     ]
   },
   cost(inputs, { causal }) {
@@ -69,7 +71,11 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
     return [out, logSumExp]
   },
   composite(inputs, { scale, causal, dropout, random }) {
-    const [q, k, v, mask] = inputs as AttentionInputs
+    const mask = inputs[3] as Tensor | null
+    const { dtype } = inputs[0] as Tensor
+    const [q, k, v] = (inputs.slice(0, 3) as Tensor[]).map((x) =>
+      x.dtype === 'bfloat16' ? castTo(x, 'float32') : x,
+    ) as [Tensor, Tensor, Tensor]
     const [b = 0, hk = 0, tk = 0, d = 0] = k.shape
     const [, hq = 0, tq = 0] = q.shape
     const group = hk === 0 ? 1 : hq / hk
@@ -89,7 +95,8 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
     const e = exp(sub(scores, open) as Tensor)
     const total = sum(e, -1, { keepdim: true })
     const p = div(e, where(eq(total, 0), 1, total)) as Tensor
-    return matmul(dropout > 0 ? dropoutAt(p, dropout, random) : p, repeat(v, v.shape[3] as number)) as Tensor
+    const out = matmul(dropout > 0 ? dropoutAt(p, dropout, random) : p, repeat(v, v.shape[3] as number)) as Tensor
+    return castTo(out, dtype)
   },
   gradient: {
     saves: () => ({ inputs: [0, 1, 2, 3], outputs: [0, 1] }),
@@ -101,7 +108,7 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
       const fused = needQ && needK && needV ? emptySideBySide([q, k, v], op) : null
       const [dq = null, dk = null, dv = null] =
         fused ?? [q, k, v].map((x, i) => (ctx.needs[i] ? emptyInOrderOf(x, x.shape, op) : null))
-      const dmask = ctx.needs[3] ? empty(q.device, scores, q.dtype, 'attention backward') : null
+      const dmask = ctx.needs[3] ? empty(q.device, scores, (mask as Tensor).dtype, 'attention backward') : null
       run('attention_backward', {
         dq,
         dk,
@@ -148,7 +155,7 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
       1,
     )
   }
-  checkDType('attention', 'q', q, floating)
+  checkDType('attention', 'q', q, anyFloating)
   checkProbability('attention', dropoutP, 'dropoutP')
   const faults = new Faults()
   const shapes = `q ${formatShape(q.shape)}, k ${formatShape(k.shape)}, v ${formatShape(v.shape)}`
@@ -163,7 +170,7 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   faults.check(hq === hk || (hk > 0 && hq % hk === 0), () => `${hq} query heads are not a multiple of ${hk} key heads`)
   if (attnMask) {
     faults.check(
-      attnMask.dtype === 'bool' || agree(attnMask, q),
+      attnMask.dtype === 'bool' || agree(attnMask, q) || (q.dtype === 'bfloat16' && attnMask.dtype === 'float32'),
       () => `attnMask is ${attnMask.dtype}, but must be bool or ${q.dtype}`,
     )
     const wanted = scoresShape(q, k)
@@ -175,5 +182,6 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   const scale = checkScalar('attention', 'scale', options.scale ?? 1 / Math.sqrt(d || 1))
   const count = dropoutP > 0 ? (b as number) * hq * (q.shape[2] as number) * (tk as number) : 0
   const attrs = { scale, causal: isCausal, dropout: dropoutP, random: (generator ?? defaultGenerator()).take(count) }
-  return applyAll(attentionRecord, [q, k, v, attnMask], attrs)[0] as Tensor
+  const mask = attnMask?.dtype.endsWith('float16') ? castTo(attnMask, 'float32') : attnMask
+  return applyAll(attentionRecord, [q, k, v, mask], attrs)[0] as Tensor
 }

@@ -389,6 +389,71 @@ void test_dropout(Threads& threads) {
   test(threads, {2, 4, 2, 45, 33, 8, 8, true, MaskKind::none, 0.3});
 }
 
+struct Halves {
+  std::vector<uint16_t> memory;
+  View view;
+};
+uint16_t rounded(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+float widened(uint16_t half) {
+  const uint32_t bits = uint32_t(half) << 16;
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+// Rounds what lies in memory; the same in bfloat16.
+Halves halve(std::vector<float>& memory, const View& like, size_t first) {
+  Halves to = {{}, like};
+  for (float& x : memory) {
+    to.memory.push_back(rounded(x));
+    x = widened(to.memory.back());
+  }
+  to.view.dtype = DType::bfloat16;
+  to.view.data = to.memory.data() + first;
+  return to;
+}
+
+// Results of bfloat16 are those of float32 from the same numbers, rounded; nothing else is written.
+void test_halves(Threads& threads, const Case& c) {
+  const std::string name = describe(c) + " of bfloat16";
+  Inputs in(c);
+  Outputs exact(c, c.layout), to(c, c.layout);
+  const Halves q = halve(in.q.memory, in.q.view, 0), k = halve(in.k.memory, in.k.view, 0),
+               v = halve(in.v.memory, in.v.view, 0), dy = halve(in.dy.memory, in.dy.view, 0);
+  const auto place = [](Output& like) { return halve(like.memory, like.view, Output::guard); };
+  Halves out = place(to.out), dq = place(to.dq), dk = place(to.dk), dv = place(to.dv);
+  const auto same = [](const Halves& half, const Output& wide) {
+    for (size_t e = 0; e < half.memory.size(); e++)
+      if (half.memory[e] != rounded(wide.memory[e])) return false;
+    return true;
+  };
+  for (Context* context : {&threads.one, &threads.three}) {
+    isa::attention_forward(*context, exact.out.view, exact.log_sum_exp.view, in.q.view, in.k.view, in.v.view,
+                           in.mask_bool, in.mask_add, in.scale, c.causal, c.dropout, in.random);
+    context->release_scratch();
+    isa::attention_forward(*context, out.view, to.log_sum_exp.view, q.view, k.view, v.view, in.mask_bool, in.mask_add,
+                           in.scale, c.causal, c.dropout, in.random);
+    context->release_scratch();
+    check(same(out, exact.out) && same_bits(to.log_sum_exp, exact.log_sum_exp), name + ": forward");
+    for (float& x : exact.out.memory) x = widened(rounded(x));
+    isa::attention_backward(*context, &exact.dq.view, &exact.dk.view, &exact.dv.view, &exact.dmask.view, in.dy.view,
+                            in.q.view, in.k.view, in.v.view, exact.out.view, exact.log_sum_exp.view, in.mask_bool,
+                            in.mask_add, in.scale, c.causal, c.dropout, in.random);
+    context->release_scratch();
+    isa::attention_backward(*context, &dq.view, &dk.view, &dv.view, &to.dmask.view, dy.view, q.view, k.view, v.view,
+                            out.view, to.log_sum_exp.view, in.mask_bool, in.mask_add, in.scale, c.causal, c.dropout,
+                            in.random);
+    context->release_scratch();
+    check(same(dq, exact.dq) && same(dk, exact.dk) && same(dv, exact.dv) && same_bits(to.dmask, exact.dmask),
+          name + ": backward");
+    check(!context->take_error().text.size(), name + ": records no error");
+  }
+}
+
 // Sizes of 0: without keys out is 0 and logSumExp -infinity, without queries the keys' gradients are 0.
 void test_empty(Threads& threads) {
   for (Context* context : {&threads.one, &threads.three}) {
@@ -442,6 +507,10 @@ int main() {
   test_shapes(threads);
   test_masks(threads);
   test_dropout(threads);
+  for (Layout layout : {Layout::dense, Layout::time_major, Layout::features_outside, Layout::sparse}) {
+    test_halves(threads, {2, 4, 2, 33, 35, 19, 17, true, MaskKind::none, 0, layout});
+    test_halves(threads, {1, 2, 2, 150, 300, 64, 64, false, MaskKind::both, 0.2, layout});
+  }
   test_empty(threads);
   test_wrong_calls(threads);
   printf("attention: %d passed, %d failed\n", passed, failed);

@@ -103,16 +103,17 @@ void pack_keys(const Problem& p, const Gradients& to, const Sizes& s, const Plac
 }
 
 // The inner product of a row of dy, packed by rows whose panels stand `panel` apart, with a row of out.
-float row_product(const float* packed, int64_t panel, const float* row, int64_t stride, int64_t count) {
+float row_product(const float* packed, int64_t panel, Rows rows, int64_t row, int64_t count) {
+  const bool in_place = rows.column_stride == 1 && !rows.half;
   Vec sum = simd::zero();
   float each[simd::lanes];
   for (int64_t d = 0; d < count; d += simd::lanes) {
     const int64_t n = smaller(simd::lanes, count - d);
-    const float* from = row + d;
-    if (stride != 1) {
-      for (int64_t c = 0; c < n; c++) each[c] = row[(d + c) * stride];
-      from = each;
-    }
+    const float* from = each;
+    if (in_place)
+      from = static_cast<const float*>(rows.data) + row * rows.row_stride + d;
+    else
+      for (int64_t c = 0; c < n; c++) each[c] = read_element(rows, row, d + c);
     sum = simd::fma(simd::load(packed + d / NR * panel + d % NR),
                     n == simd::lanes ? simd::load(from) : simd::load_partial(from, n), sum);
   }
@@ -136,9 +137,7 @@ void pack_head(const Problem& p, const Gradients& to, const Sizes& s, const View
     // A row without keys has no weights, and no more has padding: exp(-infinity) is 0.
     const bool empty = i >= p.Tq || log_sum_exp[i] == -INFINITY;
     room.shift[i] = empty ? INFINITY : log_sum_exp[i] * log2_e;
-    room.delta[i] = to.scores && i < p.Tq ? row_product(room.dy_rows + i * NR, s.queries * NR, row_at(outputs, i),
-                                                        outputs.column_stride, p.Dv)
-                                          : 0;
+    room.delta[i] = to.scores && i < p.Tq ? row_product(room.dy_rows + i * NR, s.queries * NR, outputs, i, p.Dv) : 0;
   }
 }
 
@@ -252,11 +251,11 @@ void attend(const Problem& p, const Gradients& to, const Sizes& s, const View& d
     for (int64_t i = 0; i < p.Tq; i += NR)
       write_transposed(dq, i, smaller(NR, p.Tq - i), room.dq + i * s.D_panels, p.D, p.scale);
   }
-  const auto write = [&](const View& view, const float* from, int64_t width, int64_t features, float factor) {
+  const auto write = [&](const View& view, float* from, int64_t width, int64_t features, float factor) {
     const Rows rows = rows_of(view, at.batch, at.key_head);
-    for (int64_t j = 0; j < at.keys; j++) {
-      float* row = row_at(rows, at.first_key + j);
-      for (int64_t d = 0; d < features; d++) row[d * rows.column_stride] = from[j * width + d] * factor;
+    for (int64_t j = 0; j < at.keys; j++, from += width) {
+      scale_all(from, features, factor);
+      write_row(rows, at.first_key + j, 0, from, features);
     }
   };
   if (to.dk) write(*to.dk, room.dk, s.D_rows, p.D, p.scale);
@@ -268,12 +267,11 @@ void sum_pieces(Context& context, const Problem& p, const Gradients& to, int64_t
   const int64_t rows = p.B * p.Hq * p.Tq;
   parallel_units(context, rows, 4 * pieces * p.D, [&](int64_t row) {
     const Rows head = rows_of(*to.dq, row / p.Tq / p.Hq, row / p.Tq % p.Hq);
-    float* sum = row_at(head, row % p.Tq);
     for (int64_t d = 0; d < p.D; d++) {
       const float* part = to.dq_pieces + row * p.D + d;
       float total = *part;
       for (int64_t piece = 1; piece < pieces; piece++) total += part[piece * to.dq_size];
-      sum[d * head.column_stride] = total;
+      write_row(head, row % p.Tq, d, &total, 1);
     }
   });
 }

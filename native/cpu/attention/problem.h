@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../random/philox.h"
+#include "../simd/half.h"
 #include "../simd/math.h"
 #include "micro.h"
 
@@ -57,19 +58,46 @@ static inline bool make_problem(Context& context, Problem& p, const View& out, c
 
 // Rows of time and columns of features of one head.
 static inline Matrix head_of(const View& view, int64_t batch, int64_t head) {
-  return {pointer<const float>(view) + batch * view.strides[0] + head * view.strides[1], view.strides[2],
-          view.strides[3]};
+  const Matrix heads = {view.data, view.strides[0], view.strides[1], view.dtype};
+  return {gemm::part_of(heads, batch, head).data, view.strides[2], view.strides[3], view.dtype};
 }
 
-// The same of an output.
+// The same of an output, float32 or bfloat16.
 struct Rows {
-  float* data;
+  void* data;
   int64_t row_stride, column_stride;
+  bool half = false;
 };
 static inline Rows rows_of(const View& view, int64_t batch, int64_t head) {
-  return {pointer<float>(view) + batch * view.strides[0] + head * view.strides[1], view.strides[2], view.strides[3]};
+  return {const_cast<void*>(head_of(view, batch, head).data), view.strides[2], view.strides[3],
+          view.dtype == DType::bfloat16};
 }
-static inline float* row_at(Rows rows, int64_t row) { return rows.data + row * rows.row_stride; }
+static inline float read_element(Rows rows, int64_t row, int64_t column) {
+  const int64_t at = row * rows.row_stride + column * rows.column_stride;
+  if (!rows.half) return static_cast<const float*>(rows.data)[at];
+  float value;
+  simd::widen_bfloat16(1, &value, static_cast<const uint16_t*>(rows.data) + at);
+  return value;
+}
+template <class T>
+static inline void spread(T* to, int64_t step, const T* from, int64_t n) {
+  if (step == 1)
+    memcpy(to, from, size_t(n) * sizeof(T));
+  else
+    for (int64_t c = 0; c < n; c++) to[c * step] = from[c];
+}
+// n features of a row, from `column` on.
+static inline void write_row(Rows rows, int64_t row, int64_t column, const float* from, int64_t n) {
+  const int64_t at = row * rows.row_stride + column * rows.column_stride;
+  if (!rows.half) return spread(static_cast<float*>(rows.data) + at, rows.column_stride, from, n);
+  constexpr int64_t part = 128;
+  uint16_t halves[part];
+  for (int64_t c = 0; c < n; c += part) {
+    const int64_t m = smaller(part, n - c);
+    simd::narrow_bfloat16(m, halves, from + c);
+    spread(static_cast<uint16_t*>(rows.data) + at + c * rows.column_stride, rows.column_stride, halves, m);
+  }
+}
 
 static inline bool has_mask(const Problem& p) { return p.mask_bool || p.mask_add; }
 

@@ -78,13 +78,7 @@ static inline void write_transposed(Rows to, int64_t i, int64_t rows, const floa
     const int64_t width = smaller(NR, features - d);
     pack_right(block, NR * NR, {from + d * NR, 1, NR}, rows, width, rows);
     scale_all(block, rows * NR, factor);
-    for (int64_t r = 0; r < rows; r++) {
-      float* row = row_at(to, i + r) + d * to.column_stride;
-      if (to.column_stride == 1)
-        memcpy(row, block + r * NR, size_t(width) * sizeof(float));
-      else
-        for (int64_t c = 0; c < width; c++) row[c * to.column_stride] = block[r * NR + c];
-    }
+    for (int64_t r = 0; r < rows; r++) write_row(to, i + r, d, block + r * NR, width);
   }
 }
 
