@@ -7,10 +7,12 @@
 #include <math.h>
 #include <string.h>
 
-#include "../random/philox.h"
 #include "../simd/half.h"
 #include "../simd/math.h"
 #include "micro.h"
+
+// After vector.h, which includes the intrinsics in a way that spares g++ 12's AVX-512 a false warning.
+#include "../random/philox.h"
 
 namespace firesteel::FIRESTEEL_ISA::attention {
 
