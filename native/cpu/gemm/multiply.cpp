@@ -25,11 +25,11 @@ constexpr int64_t enough_tiles = 16;                // fewer do not occupy the t
 constexpr int64_t few_rows = 4 * tile_rows;         // up to here a row-major B is not used often enough to be packed
 constexpr int64_t few_columns = 2 * tile_columns;   // up to here A is not used often enough to be packed
 constexpr int64_t tile_width = 16 * tile_columns;   // columns of a tile: its C is seen again for each block of depth
-constexpr int64_t narrow_width = 4 * tile_columns;  // fewer columns do not pay for bringing in a block of A
+constexpr int64_t narrow_width = 2 * tile_columns;  // fewer columns do not pay for bringing in a block of A
 constexpr int64_t pack_height = 16 * tile_rows;     // rows of A that a chunk packs
 constexpr int64_t pack_width = 16 * tile_columns;   // columns of B that a chunk packs
-// Rows of a tile: a block of A, 288 KB, stays in the second-level cache.
-constexpr int64_t tile_height = (72 << 10) / block_depth / tile_rows * tile_rows;
+// Rows of a tile: a block of A, 144 KB, stays in the second-level cache.
+constexpr int64_t tile_height = (36 << 10) / block_depth / tile_rows * tile_rows;
 // Of A, and of B, at a time: what a shared last-level cache may keep beside what else passes through it.
 constexpr int64_t packed_limit = int64_t(1) << 20;
 
