@@ -157,7 +157,8 @@ export async function runTrainers(
         ...check(ratio < allowed.ratio, `${ratio.toFixed(3)} times the time without the heap`),
         ...check(rss2 < allowed.growth * rss1, `the process grew from ${megabytes(rss1)} to ${megabytes(rss2)}`),
         ...check(heap > 280e6, `the heap held only ${megabytes(heap)}`),
-        ...check(tensors === before.tensors, `${tensors - before.tensors} tensors are held that nobody holds`),
+        // One fewer is possible: small garbage may stay as long as a small tensor that was made beside it.
+        ...check(tensors <= before.tensors, `${tensors - before.tensors} tensors are held that nobody holds`),
       ],
     }
   } finally {
