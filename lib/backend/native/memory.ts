@@ -18,7 +18,7 @@ import { availableMemory } from './machine.js'
 
 /** Storages of up to so many elements share guards, so many each. */
 export const smallCount = 256
-const guardShare = 16
+export const guardShare = 16
 
 /** What small storages hold in common. */
 class Guard {}
