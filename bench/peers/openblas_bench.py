@@ -12,6 +12,8 @@ parser.add_argument("--workloads", required=True)
 parser.add_argument("--threads", type=int, default=2)
 arguments = parser.parse_args()
 os.environ["OPENBLAS_NUM_THREADS"] = str(arguments.threads)  # read when numpy loads it
+# Its threads spin for 2^26 cycles after a product, into the others' turns; 2^20 are less than the pause between turns.
+os.environ["OPENBLAS_THREAD_TIMEOUT"] = "20"
 
 try:
     import numpy as np
