@@ -97,7 +97,7 @@ export function checkShape(op: string, shape: Shape): void {
   if (!Array.isArray(shape)) throw new ValueError(op, `a shape must be an array of sizes, but is ${String(shape)}`)
   for (const size of shape)
     if (!Number.isSafeInteger(size) || size < 0)
-      throw new ValueError(op, `a shape must hold non-negative integers, but is ${formatShape(shape)}`)
+      throw new ValueError(op, `a shape must hold non-negative integers below 2^53, but is ${formatShape(shape)}`)
   if (shape.length > maxDims)
     throw new ShapeError(op, `${shape.length} dimensions in ${formatShape(shape)}; at most ${maxDims} are possible`, [
       shape,

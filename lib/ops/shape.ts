@@ -479,11 +479,14 @@ export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
 export function pad(x: Tensor, amounts: readonly number[], value = 0): Tensor {
   checkTensor('pad', 'x', x)
   const faulty =
-    amounts.length % 2 !== 0 || amounts.length > 2 * x.ndim || amounts.some((a) => !Number.isSafeInteger(a))
+    !Array.isArray(amounts) ||
+    amounts.length % 2 !== 0 ||
+    amounts.length > 2 * x.ndim ||
+    amounts.some((a) => !Number.isSafeInteger(a))
   if (faulty)
     throw new ValueError(
       'pad',
-      `pad is ${formatShape(amounts)}, but must hold integers, two for each of at most ${x.ndim} dimensions`,
+      `pad is ${Array.isArray(amounts) ? formatShape(amounts) : String(amounts)}, but must hold integers, two for each of at most ${x.ndim} dimensions`,
     )
   const before = x.shape.map((_, i) => amounts[2 * (x.ndim - 1 - i)] ?? 0)
   const after = x.shape.map((_, i) => amounts[2 * (x.ndim - 1 - i) + 1] ?? 0)

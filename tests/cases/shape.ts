@@ -173,6 +173,13 @@ export const errors: readonly ErrorCase[] = [
   },
   {
     op: 'pad',
+    name: 'no list of amounts',
+    code: 'ERR_VALUE',
+    mentions: ['null', 'must hold integers'],
+    call: (make) => f.pad(make(x), null as never),
+  },
+  {
+    op: 'pad',
     name: 'more cut than there is',
     code: 'ERR_VALUE',
     mentions: ['[-3, -2]'],
