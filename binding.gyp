@@ -2,20 +2,29 @@
 {
   "variables": {
     "all_flags": ["<!@(node scripts/list-sources.cjs flags.all)"],
-    "kernel_flags": ["<!@(node scripts/list-sources.cjs flags.all flags.kernels)"],
+    # Every kernel file reads prefix.h first, precompiled where scripts/build-native.mjs has done so. The compiler runs in build.
+    "kernel_flags": [
+      "<!@(node scripts/list-sources.cjs flags.all flags.kernels)",
+      "-include", "prefix.h", "-iquote../native/cpu", "-Winvalid-pch", "-Wno-error=invalid-pch"
+    ],
     "kernels": ["<!@(node scripts/list-sources.cjs kernels)"],
     "avx512%": "<!(node scripts/list-sources.cjs --avx512)"
   },
   "target_defaults": {
-    "cflags!": ["-fno-exceptions", "-fno-omit-frame-pointer"],
-    "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
+    "cflags!": ["-fno-omit-frame-pointer"],
+    "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
     "include_dirs": ["<!(node -p \"require('node-api-headers').include_dir\")"],
-    "defines": ["NAPI_VERSION=8"]
+    "defines": ["NAPI_VERSION=8"],
+    # Of no meaning on 64 bits, but precompiled headers want the same macros.
+    "defines!": ["_FILE_OFFSET_BITS=64", "_LARGEFILE_SOURCE"]
   },
   "targets": [
     {
       "target_name": "firesteel",
       "sources": ["<!@(node scripts/list-sources.cjs addon core)"],
+      # node-gyp's own; kernels have neither.
+      "cflags!": ["-fno-exceptions"],
+      "cflags_cc!": ["-fno-exceptions", "-fno-rtti"],
       "cflags_cc": ["<@(all_flags)"],
       "conditions": [
         ["target_arch=='x64'", {"dependencies": ["base", "avx2"]}],
@@ -31,12 +40,12 @@
         {
           "target_name": "base", "type": "static_library", "sources": ["<@(kernels)"],
           "defines": ["FIRESTEEL_ISA=base"],
-          "cflags_cc": ["<@(kernel_flags)", "<!@(node scripts/list-sources.cjs flags.base)"]
+          "cflags_cc": ["-iquoteprecompiled/base", "<@(kernel_flags)", "<!@(node scripts/list-sources.cjs flags.base)"]
         },
         {
           "target_name": "avx2", "type": "static_library", "sources": ["<@(kernels)"],
           "defines": ["FIRESTEEL_ISA=avx2"],
-          "cflags_cc": ["<@(kernel_flags)", "<!@(node scripts/list-sources.cjs flags.avx2)"]
+          "cflags_cc": ["-iquoteprecompiled/avx2", "<@(kernel_flags)", "<!@(node scripts/list-sources.cjs flags.avx2)"]
         }
       ]
     }],
@@ -45,7 +54,7 @@
         {
           "target_name": "avx512", "type": "static_library", "sources": ["<@(kernels)"],
           "defines": ["FIRESTEEL_ISA=avx512"],
-          "cflags_cc": ["<@(kernel_flags)", "<!@(node scripts/list-sources.cjs flags.avx512)"]
+          "cflags_cc": ["-iquoteprecompiled/avx512", "<@(kernel_flags)", "<!@(node scripts/list-sources.cjs flags.avx512)"]
         }
       ]
     }],
@@ -54,7 +63,7 @@
         {
           "target_name": "neon", "type": "static_library", "sources": ["<@(kernels)"],
           "defines": ["FIRESTEEL_ISA=neon"],
-          "cflags_cc": ["<@(kernel_flags)", "<!@(node scripts/list-sources.cjs flags.neon)"]
+          "cflags_cc": ["-iquoteprecompiled/neon", "<@(kernel_flags)", "<!@(node scripts/list-sources.cjs flags.neon)"]
         }
       ]
     }]

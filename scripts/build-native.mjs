@@ -2,8 +2,9 @@
  * Builds the addon with node-gyp into build/Release: all cores, ccache where it is installed, nothing downloaded.
  * Usage: node scripts/build-native.mjs [--quiet]; quiet writes to build-native.log and shows it only on failure.
  */
-import { spawnSync } from 'node:child_process'
-import { mkdirSync, openSync, readFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
@@ -14,6 +15,16 @@ function works(command) {
   return spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0
 }
 
+/** With precompiled headers: ccache trusts them by the checksum beside them, and make learns of the headers in them. */
+function precompiledSettings() {
+  if (!existsSync(`${root}build/precompiled`)) return {}
+  return {
+    CCACHE_SLOPPINESS: 'pch_defines,time_macros',
+    CCACHE_PCH_EXTSUM: '1',
+    CXXFLAGS: `${process.env.CXXFLAGS ?? ''} -fpch-deps`,
+  }
+}
+
 /** The C++ compiler to call, or null. CXX says which, and whether through ccache. */
 function findCompiler() {
   if (process.env.CXX) return process.env.CXX
@@ -22,13 +33,30 @@ function findCompiler() {
   return works('ccache') ? `ccache ${compiler}` : compiler
 }
 
+/**
+ * native/cpu/prefix.h for each instruction set, into build/precompiled. Where that fails the build reads the header itself, and
+ * reports what is wrong with it.
+ */
+async function precompile(compiler) {
+  const { flags } = JSON.parse(readFileSync(`${root}native/sources.json`, 'utf8'))
+  const avx512 = spawnSync(process.execPath, ['scripts/list-sources.cjs', '--avx512'], { cwd: root, encoding: 'utf8' })
+  const x64 = avx512.stdout.trim() === '1' ? ['base', 'avx2', 'avx512'] : ['base', 'avx2']
+  const runs = (process.arch === 'arm64' ? ['neon'] : x64).map((isa) => {
+    const options = [...flags.all, ...flags.kernels, ...flags[isa], `-DFIRESTEEL_ISA=${isa}`]
+    const command = ['../native/cpu/prefix.h', `precompiled/${isa}`, ...compiler.split(' '), ...options]
+    return once(spawn('../scripts/precompile.sh', command, { cwd: `${root}build`, stdio: 'ignore' }), 'close')
+  })
+  await Promise.all(runs)
+}
+
 /** Null if there is no compiler, else whether the build succeeded. */
-export function buildNative({ quiet = false } = {}) {
+export async function buildNative({ quiet = false } = {}) {
   const compiler = findCompiler()
   if (compiler === null) return null
   const nodeGyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js')
   const nodedir = `${root}native/gyp`
   mkdirSync(`${root}build`, { recursive: true })
+  await precompile(compiler.replace(/^ccache /, ''))
   const log = `${root}build/build-native.log`
   const output = quiet ? openSync(log, 'w') : 'inherit'
   const { status } = spawnSync(
@@ -38,7 +66,7 @@ export function buildNative({ quiet = false } = {}) {
     {
       cwd: root,
       stdio: ['ignore', output, output],
-      env: { ...process.env, CXX: compiler, npm_config_nodedir: nodedir },
+      env: { ...process.env, ...precompiledSettings(), CXX: compiler, npm_config_nodedir: nodedir },
     },
   )
   if (status !== 0 && quiet) console.error(readFileSync(log, 'utf8'))
@@ -46,7 +74,7 @@ export function buildNative({ quiet = false } = {}) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const built = buildNative({ quiet: process.argv.includes('--quiet') })
+  const built = await buildNative({ quiet: process.argv.includes('--quiet') })
   if (built === null) console.error('no C++ compiler found: install g++ or clang++, or name one in CXX')
   process.exitCode = built ? 0 : 1
 }

@@ -20,7 +20,7 @@ for target in "${targets[@]}"; do
       elif ! echo '#include <simde/x86/avx512/types.h>' | ${CXX:-g++} -E -x c++ - > /dev/null 2>&1 || ! grep -qw avx2 /proc/cpuinfo; then
         echo 'avx512: left out, for want of SIMDe (libsimde-dev) or of AVX2'
       else
-        ISA_FLAGS='-mavx2 -mfma -mf16c -include native/tests/avx512_by_simde.h -Wno-psabi -O1' scripts/native-tests.sh avx512 || status=1
+        FIRST=native/tests/avx512_by_simde.h ISA_FLAGS='-mavx2 -mfma -mf16c -Wno-psabi -O1' scripts/native-tests.sh avx512 || status=1
       fi
       ;;
     neon)

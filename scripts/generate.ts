@@ -1,8 +1,11 @@
 /**
- * Writes from the table of kernels, first, native/generated/kernels.h: the C++ declarations of every kernel, the table of
- * function pointers that each instruction set fills, and for the decoder of calls the arguments of each kernel and a
- * thunk that hands them over. A C++ kernel with another signature does not link. Second, lib/backend/generated/calls.ts,
- * which takes the arguments of each kernel out of a call. Usage: npm run generate [-- --check]
+ * Writes what follows from the table of kernels. Usage: npm run generate [-- --check]
+ *
+ *   native/generated/kernels.h        the C++ declarations of every kernel, and the type of a table of pointers to them; a
+ *                                     kernel with another signature does not link
+ *   native/generated/kernel_table.h   such a table, for each instruction set
+ *   native/generated/kernel_infos.h   for the decoder of calls: the arguments of each kernel, a thunk that hands them over
+ *   lib/backend/generated/calls.ts    what takes the arguments of each kernel out of a call
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -47,29 +50,60 @@ function dtypeMask(spec: KernelSpec, arg: ParsedArgument): number {
   return allowed.reduce((mask, dtype) => mask | (1 << (codes[dtype] ?? 31)), 0)
 }
 
-function generate(): string {
-  const lines = [
-    '// Written by scripts/generate.ts from lib/backend/kernels.ts. Do not edit.',
-    '#pragma once',
+const header = ['// Written by scripts/generate.ts from lib/backend/kernels.ts. Do not edit.', '#pragma once']
+
+function generateDeclarations(): string {
+  const signature = (name: (typeof kernelNames)[number]) =>
+    ['Context& context', ...parseArguments(kernels[name]).map(parameter)].join(', ')
+  return [
+    ...header,
     '#include "../core/kernel.h"',
-    '#ifdef FIRESTEEL_DECODER',
-    '#include "../core/call.h"',
-    '#endif',
     '',
     'namespace firesteel {',
     '',
     'struct KernelTable {',
+    ...kernelNames.map((name) => `  void (*${name})(${signature(name)});`),
+    '};',
+    '',
+    '#ifdef FIRESTEEL_ISA',
+    'namespace FIRESTEEL_ISA {',
+    ...kernelNames.map((name) => `void ${name}(${signature(name)});`),
+    '}  // namespace FIRESTEEL_ISA',
+    '#endif',
+    '',
+    '}  // namespace firesteel',
+    '',
+  ].join('\n')
+}
+
+function generateTable(): string {
+  return [
+    ...header,
+    '#include "kernels.h"',
+    '',
+    'namespace firesteel::FIRESTEEL_ISA {',
+    '',
+    'extern const KernelTable table;',
+    'const KernelTable table = {',
+    ...kernelNames.map((name) => `    ${name},`),
+    '};',
+    '',
+    '}  // namespace firesteel::FIRESTEEL_ISA',
+    '',
+  ].join('\n')
+}
+
+function generateInfos(): string {
+  const lines = [
+    ...header,
+    '#include "../core/call.h"',
+    '#include "kernels.h"',
+    '',
+    'namespace firesteel {',
+    '',
+    '// name, heavy, arguments {role, arity, dtype mask, 1 if of type T}, thunk; columns as in core/call.h',
+    'static const KernelInfo kernel_infos[] = {',
   ]
-  const signature = (name: (typeof kernelNames)[number]) =>
-    ['Context& context', ...parseArguments(kernels[name]).map(parameter)].join(', ')
-  for (const name of kernelNames) lines.push(`  void (*${name})(${signature(name)});`)
-  lines.push('};', '', '#ifdef FIRESTEEL_ISA', 'namespace FIRESTEEL_ISA {')
-  for (const name of kernelNames) lines.push(`void ${name}(${signature(name)});`)
-  lines.push('}  // namespace FIRESTEEL_ISA', '#endif', '')
-  lines.push('#ifdef FIRESTEEL_DECODER')
-  lines.push(`#define FIRESTEEL_KERNEL_COUNT ${kernelNames.length}`)
-  lines.push('// name, heavy, arguments {role, arity, dtype mask, 1 if of type T}, thunk; columns as in core/call.h')
-  lines.push('static const KernelInfo kernel_infos[FIRESTEEL_KERNEL_COUNT] = {')
   for (const name of kernelNames) {
     const spec: KernelSpec = kernels[name]
     const args = parseArguments(spec)
@@ -77,18 +111,14 @@ function generate(): string {
     const values = args.map((arg) => fetch(arg, place))
     const rows = args.map(
       (arg) =>
-        `{"${arg.name}", Role::${arg.role === 'number' ? 'number' : arg.role}_, Arity::${arg.arity}, ${dtypeMask(spec, arg)}, ${arg.dtype === 'T' ? 1 : 0}}`,
+        `{"${arg.name}", Role::${arg.role}_, Arity::${arg.arity}, ${dtypeMask(spec, arg)}, ${arg.dtype === 'T' ? 1 : 0}}`,
     )
     lines.push(
       `    {"${name}", ${spec.work === 'heavy'}, ${args.length}, {${rows.join(', ')}},`,
       `     [](const KernelTable& table, Context& context, const Call& call) { table.${name}(${['context', ...values].join(', ')}); }},`,
     )
   }
-  lines.push('};', '#endif  // FIRESTEEL_DECODER', '', '#ifdef FIRESTEEL_TABLE', 'namespace FIRESTEEL_ISA {')
-  lines.push('extern const KernelTable table;', 'const KernelTable table = {')
-  for (const name of kernelNames) lines.push(`    ${name},`)
-  lines.push('};', '}  // namespace FIRESTEEL_ISA', '#endif  // FIRESTEEL_TABLE', '', '}  // namespace firesteel', '')
-  return lines.join('\n')
+  return [...lines, '};', '', '}  // namespace firesteel', ''].join('\n')
 }
 
 /** The statement that hands over one argument; `CallWriter` of lib/backend/call.ts has the methods. */
@@ -129,7 +159,9 @@ function generateCalls(): string {
 }
 
 for (const [file, text] of [
-  ['native/generated/kernels.h', generate()],
+  ['native/generated/kernels.h', generateDeclarations()],
+  ['native/generated/kernel_table.h', generateTable()],
+  ['native/generated/kernel_infos.h', generateInfos()],
   ['lib/backend/generated/calls.ts', generateCalls()],
 ] as const) {
   const path = fileURLToPath(new URL(`../${file}`, import.meta.url))

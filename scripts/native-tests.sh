@@ -6,6 +6,7 @@
 #   TESTS="softmax queue"          only these
 #   CXX, CXXFLAGS                  another compiler; flags behind those of native/sources.json
 #   ISA_FLAGS                      in place of the instruction set's own flags
+#   FIRST=header                   to be included before all else by what is compiled for an instruction set
 #   RUN="qemu-aarch64 -L /usr/..." what runs the programs
 #   ADDON=build/Release            link the addon's own kernels, of all instruction sets, instead of building some
 #   BUILD_ONLY=1                   compile and link, run nothing
@@ -34,6 +35,7 @@ if [ -z "${CXX:-}" ]; then
   CXX=g++
   if command -v ccache > /dev/null; then CXX='ccache g++'; fi
 fi
+export CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_PCH_EXTSUM=1 # as in build-native.mjs
 list() { node scripts/list-sources.cjs "$@"; }
 flags="$(list flags.all | tr '\n' ' ') ${CXXFLAGS:-}"
 root=build/native-tests/$(printf '%s' "$CXX $flags ${ISA_FLAGS-own}" | cksum | cut -d ' ' -f 1)
@@ -50,13 +52,22 @@ of_isa() { grep -q FIRESTEEL_ISA "native/tests/$1.cpp"; }
 rule() { # <object> <source> <flag...>
   printf '%s: %s\n\t%s %s %s -MMD -c %s -o $@\n-include %s\n' "$1" "$2" "$CXX" "$flags" "${*:3}" "$2" "${1%.o}.d"
 }
+# The flags with which all files of a kind read prefix.h first, precompiled for them.
+prefix() { # <instruction set> <kind> <flag...>
+  local folder=$root/$1 flag
+  { if [ -n "${FIRST:-}" ]; then echo "#include \"$PWD/$FIRST\""; fi; echo "#include \"$PWD/native/cpu/prefix.h\""; } > "$folder/prefix.new"
+  cmp -s "$folder/prefix.new" "$folder/prefix.h" || cp "$folder/prefix.new" "$folder/prefix.h"
+  # shellcheck disable=SC2086 # several flags
+  scripts/precompile.sh "$folder/prefix.h" "$folder/$2" ${CXX#ccache } $flags "${@:3}" || true # the compiler will say it again
+  for flag in "${@:3}" -include prefix.h "-iquote$folder/$2" "-iquote$folder"; do printf '%s ' "$flag"; done
+  if [ -e "$folder/$2/prefix.h.gch" ]; then printf -- '-fpch-deps'; fi
+}
 link() { # <program> <object...>
   printf 'all: %s\n%s: %s\n\t%s -pthread %s $^ -o $@\n' "$1" "$1" "${*:2}" "$CXX" "${CXXFLAGS:-}"
 }
 makefile() {
-  local source object core=() kernels kernel_flags isa_flags
+  local source object core=() kernels kernel_flags isa_flags test_flags
   echo 'all:'
-  kernel_flags=$(list flags.kernels | tr '\n' ' ')
   for source in $(list core | grep -v core/isa.cpp); do # isa.cpp wants the kernels of all instruction sets
     object=$root/core/$(basename "$source" .cpp).o
     core+=("$object")
@@ -69,6 +80,10 @@ makefile() {
   done
   for isa in "${isas[@]}"; do
     isa_flags="-DFIRESTEEL_ISA=$isa ${ISA_FLAGS-$(list "flags.$isa" | tr '\n' ' ')}"
+    # shellcheck disable=SC2046,SC2086 # several flags
+    kernel_flags=$(prefix "$isa" kernels $(list flags.kernels) $isa_flags)
+    # shellcheck disable=SC2086
+    test_flags=$(prefix "$isa" tests -O1 -Wno-unused-function $isa_flags)
     kernels=()
     if [ -n "${ADDON:-}" ]; then
       mapfile -t kernels < <(find "$ADDON/obj.target" -path '*/native/cpu/*.o' | sort)
@@ -77,11 +92,11 @@ makefile() {
       object=${source#native/cpu/}
       object=$root/$isa/$(tr / - <<< "${object%.cpp}").o
       kernels+=("$object")
-      rule "$object" "$source" "$kernel_flags" "$isa_flags"
+      rule "$object" "$source" "$kernel_flags"
     done
     for name in "${tests[@]}"; do
       of_isa "$name" || continue
-      rule "$root/$isa/test-$name.o" "native/tests/$name.cpp" -O1 -Wno-unused-function "$isa_flags"
+      rule "$root/$isa/test-$name.o" "native/tests/$name.cpp" "$test_flags"
       link "$root/$isa/$name" "$root/$isa/test-$name.o" "${kernels[@]}" "${core[@]}"
     done
   done

@@ -26,7 +26,7 @@ function buildTypescript() {
   )
 }
 
-const built = buildNative({ quiet: true })
+const built = await buildNative({ quiet: true })
 if (built === null) {
   console.error('firesteel: no C++ compiler found, so no native kernels: the slow reference backend will serve')
   if (process.env.FIRESTEEL_REQUIRE === 'native') process.exitCode = 1

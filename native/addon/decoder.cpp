@@ -3,8 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define FIRESTEEL_DECODER
-#include "../generated/kernels.h"
+#include "../generated/kernel_infos.h"
 
 namespace firesteel {
 namespace {
@@ -91,7 +90,7 @@ void ensure(std::vector<T>& values, size_t size) {
 
 }  // namespace
 
-int kernel_count() { return FIRESTEEL_KERNEL_COUNT; }
+int kernel_count() { return static_cast<int>(sizeof kernel_infos / sizeof kernel_infos[0]); }
 const KernelInfo& kernel_info(int kernel) { return kernel_infos[kernel]; }
 
 bool Decoder::fail(const char* format, ...) {
@@ -132,7 +131,7 @@ bool Decoder::decode(const Words& words, HandleTable& handles, Call& call) {
   stamp_ = handles.next_stamp();
   int32_t kernel = -1;
   if (!read_int(&kernel) || !read_int(&call.label)) return false;
-  if (kernel < 0 || kernel >= FIRESTEEL_KERNEL_COUNT) return fail("there is no kernel %d", kernel);
+  if (kernel < 0 || kernel >= kernel_count()) return fail("there is no kernel %d", kernel);
   kernel_ = call.kernel = &kernel_infos[kernel];
   call.view_count = call.list_count = 0;
   call.item_count = 0;

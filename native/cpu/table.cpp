@@ -1,3 +1,2 @@
 // The kernels of one instruction set, as the queue finds them.
-#define FIRESTEEL_TABLE
-#include "../generated/kernels.h"
+#include "../generated/kernel_table.h"

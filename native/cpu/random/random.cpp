@@ -7,6 +7,7 @@
 // ten times that. Dropout reads 4 bytes and writes 4 bytes an element, and keeps no mask: its backward is itself at
 // the same position.
 #include "../../generated/kernels.h"
+#include "../elementwise/strided.h"
 #include "../simd/half.h"
 #include "normal.h"
 #include "philox.h"
@@ -33,15 +34,6 @@ void for_words(Context& context, int64_t elements, const Philox& position, const
       convert(words, start, count);
     }
   });
-}
-
-bool is_dense(const View& view) {
-  int64_t stride = 1;
-  for (int d = view.ndim - 1; d >= 0; d--) {
-    if (view.sizes[d] != 1 && view.strides[d] != stride) return false;
-    stride *= view.sizes[d];
-  }
-  return true;
 }
 
 // Copies elements [start, start + count), in row-major order, of a view that is not dense.

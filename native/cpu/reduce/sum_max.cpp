@@ -92,10 +92,9 @@ constexpr int64_t float_rows = 128;
 constexpr int64_t column_tile = 512;
 
 // What to fold: a number of type Total that starts at `start`, takes rows of T (of n elements, or down the columns),
-// joins.
+// joins, and becomes an element of out.
 struct SumOfFloats {
   using T = float;
-  using Result = float;
   using Total = double;
   static constexpr Total start = 0;
   static Total join(Total a, Total b) { return a + b; }
@@ -145,26 +144,18 @@ struct SumOfFloats {
       for (int64_t j = 0; j < n; j++) totals[j] += static_cast<Total>(sums[j]);
     }
   }
-  static float finish(Total total, double scale) { return static_cast<float>(total * scale); }
+  static void finish(const View& out, int64_t at, Total total, double scale) {
+    const float sum = static_cast<float>(total * scale);
+    if (out.dtype == DType::float32)
+      pointer<float>(out)[at] = sum;
+    else
+      simd::narrow_bfloat16(1, pointer<uint16_t>(out) + at, &sum);
+  }
 };
 
-uint16_t rounded(float x) {
-  uint16_t half;
-  simd::narrow_bfloat16(1, &half, &x);
-  return half;
-}
-
-// To bfloat16.
-struct RoundedSumOfFloats : SumOfFloats {
-  using Result = uint16_t;
-  static uint16_t finish(Total total, double scale) { return rounded(SumOfFloats::finish(total, scale)); }
-};
-
-// bfloat16, widened into the first-level cache; the result is of type To.
-template <class To>
+// bfloat16, widened into the first-level cache.
 struct SumOfHalves {
   using T = uint16_t;
-  using Result = To;
   using Total = double;
   static constexpr Total start = 0;
   static Total join(Total a, Total b) { return a + b; }
@@ -188,18 +179,13 @@ struct SumOfHalves {
       SumOfFloats::columns(wide, n, m, n, totals);
     }
   }
-  static To finish(Total total, double scale) {
-    const float sum = SumOfFloats::finish(total, scale);
-    if constexpr (sizeof(To) == sizeof(float))
-      return sum;
-    else
-      return rounded(sum);
+  static void finish(const View& out, int64_t at, Total total, double scale) {
+    SumOfFloats::finish(out, at, total, scale);
   }
 };
 
 struct SumOfInts {
   using T = int32_t;
-  using Result = int32_t;
   using Total = uint64_t;  // the low bits of any sum
   static constexpr Total start = 0;
   static Total join(Total a, Total b) { return a + b; }
@@ -212,9 +198,9 @@ struct SumOfInts {
     for (int64_t r = 0; r < rows; r++)
       for (int64_t j = 0; j < n; j++) totals[j] += static_cast<Total>(static_cast<int64_t>(x[r * stride + j]));
   }
-  static int32_t finish(Total total, double scale) {
-    if (scale == 1) return static_cast<int32_t>(static_cast<uint32_t>(total));
-    return wrapped(scale * static_cast<double>(static_cast<int64_t>(total)));
+  static void finish(const View& out, int64_t at, Total total, double scale) {
+    pointer<int32_t>(out)[at] = scale == 1 ? static_cast<int32_t>(static_cast<uint32_t>(total))
+                                           : wrapped(scale * static_cast<double>(static_cast<int64_t>(total)));
   }
 };
 
@@ -222,7 +208,6 @@ struct SumOfInts {
 template <class Element, bool largest>
 struct Extreme {
   using T = Element;
-  using Result = Element;
   using Total = Element;
   static constexpr bool real = Element(0.5f) != Element(0);
   static constexpr Total start = real ? Total(largest ? -INFINITY : INFINITY) : Total(largest ? INT32_MIN : INT32_MAX);
@@ -257,7 +242,7 @@ struct Extreme {
       map_registers([](auto a, auto b) { return better(a, b); }, n, totals, static_cast<const T*>(totals),
                     x + r * stride);
   }
-  static T finish(Total total, double) { return total; }
+  static void finish(const View& out, int64_t at, Total total, double) { pointer<T>(out)[at] = total; }
 };
 
 // Elements step apart.
@@ -299,7 +284,6 @@ void fold_rows(Context& context, const View& out, const View& x, const Axes& kep
                                                   shorter(piece, row.size - begin), row.from));
     return total;
   };
-  auto finish = [&](int64_t to, Total total) { pointer<typename Fold::Result>(out)[to] = Fold::finish(total, scale); };
 
   const int64_t units = outputs * (segments > 0 ? segments : 1), per_unit = piece * rows_a_segment + 8;
   const int64_t units_a_chunk = 1 + (units * per_unit <= 2 * segment_elements ? units : segment_elements / per_unit);
@@ -314,14 +298,12 @@ void fold_rows(Context& context, const View& out, const View& x, const Axes& kep
         const int64_t n = shorter(end - unit, inner.size - unit % inner.size);
         for (int64_t k = 0; k < n; k++, at.from += inner.from, at.to += inner.to) {
           if (segments == 0) {  // x is empty, and may have no memory to point into
-            finish(at.to, Fold::start);
+            Fold::finish(out, at.to, Fold::start, scale);
             continue;
           }
           const T* from = pointer<const T>(x) + at.from;
-          if (rows == 1)
-            finish(at.to, strided_row<Fold>(from, row.size, row.from));
-          else
-            finish(at.to, fold_segment(from, 0));
+          const Total total = rows == 1 ? strided_row<Fold>(from, row.size, row.from) : fold_segment(from, 0);
+          Fold::finish(out, at.to, total, scale);
         }
         unit += n;
       }
@@ -336,7 +318,7 @@ void fold_rows(Context& context, const View& out, const View& x, const Axes& kep
   for (int64_t k = 0; k < outputs; k++) {
     Total total = Fold::start;
     for (int64_t s = 0; s < segments; s++) total = Fold::join(total, partial[k * segments + s]);
-    finish(locate(kept, k).to, total);
+    Fold::finish(out, locate(kept, k).to, total, scale);
   }
 }
 
@@ -368,8 +350,8 @@ void fold_columns(Context& context, const View& out, const View& x, Axes kept, A
                     totals);
   };
   auto finish = [&](int64_t plane, int64_t begin, int64_t n, const Total* totals) {
-    auto* to = pointer<typename Fold::Result>(out) + locate(kept, plane).to + begin * columns.to;
-    for (int64_t j = 0; j < n; j++) to[j * columns.to] = Fold::finish(totals[j], scale);
+    const int64_t to = locate(kept, plane).to + begin * columns.to;
+    for (int64_t j = 0; j < n; j++) Fold::finish(out, to + j * columns.to, totals[j], scale);
   };
 
   const int64_t per_unit = width * piece * groups_a_segment;
@@ -418,29 +400,30 @@ void reduce_as(Context& context, const View& out, const View& x, double scale) {
 }
 
 template <class OfFloats, class OfInts>
-void reduce(Context& context, const View& out, const View& x, double scale) {
+void reduce(Context& context, const View& out, const View& x) {
   if (!expect(context, out.dtype == x.dtype, "reduction: the dtypes differ")) return;
-  if (x.dtype == DType::float32) return reduce_as<OfFloats>(context, out, x, scale);
+  if (x.dtype == DType::float32) return reduce_as<OfFloats>(context, out, x, 1);
   if (expect(context, x.dtype == DType::int32, "reduction: expected float32 or int32"))
-    reduce_as<OfInts>(context, out, x, scale);
+    reduce_as<OfInts>(context, out, x, 1);
 }
+
+bool is_real(DType dtype) { return dtype == DType::float32 || dtype == DType::bfloat16; }
 
 }  // namespace
 
 void sum(Context& context, const View& out, const View& x, double scale) {
-  if (x.dtype == DType::float32 && out.dtype == DType::bfloat16)
-    return reduce_as<RoundedSumOfFloats>(context, out, x, scale);
-  if (x.dtype == DType::bfloat16 && out.dtype == DType::float32)
-    return reduce_as<SumOfHalves<float>>(context, out, x, scale);
-  if (x.dtype == DType::bfloat16 && out.dtype == DType::bfloat16)
-    return reduce_as<SumOfHalves<uint16_t>>(context, out, x, scale);
-  reduce<SumOfFloats, SumOfInts>(context, out, x, scale);
+  if (x.dtype == DType::int32 && out.dtype == DType::int32) return reduce_as<SumOfInts>(context, out, x, scale);
+  if (!expect(context, is_real(x.dtype) && is_real(out.dtype), "sum: expected float32, bfloat16 or int32")) return;
+  if (x.dtype == DType::float32)
+    reduce_as<SumOfFloats>(context, out, x, scale);
+  else
+    reduce_as<SumOfHalves>(context, out, x, scale);
 }
 void amax(Context& context, const View& out, const View& x) {
-  reduce<Extreme<float, true>, Extreme<int32_t, true>>(context, out, x, 1);
+  reduce<Extreme<float, true>, Extreme<int32_t, true>>(context, out, x);
 }
 void amin(Context& context, const View& out, const View& x) {
-  reduce<Extreme<float, false>, Extreme<int32_t, false>>(context, out, x, 1);
+  reduce<Extreme<float, false>, Extreme<int32_t, false>>(context, out, x);
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA

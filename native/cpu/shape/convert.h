@@ -126,26 +126,4 @@ static inline void narrow_ints(DType dtype, int64_t n, void* to, const int32_t* 
   }
 }
 
-static inline void convert(DType to_dtype, void* to, DType from_dtype, const void* from, int64_t n) {
-  float real[convert_limit];
-  int32_t whole[convert_limit];
-  switch (from_dtype) {
-    case DType::float32:
-      return narrow_floats(to_dtype, n, to, static_cast<const float*>(from));
-    case DType::bfloat16:
-      simd::widen_bfloat16(n, real, static_cast<const uint16_t*>(from));
-      return narrow_floats(to_dtype, n, to, real);
-    case DType::float16:
-      simd::widen_float16(n, real, static_cast<const uint16_t*>(from));
-      return narrow_floats(to_dtype, n, to, real);
-    case DType::int32:
-      return narrow_ints(to_dtype, n, to, static_cast<const int32_t*>(from));
-    default: {
-      const uint8_t* bytes = static_cast<const uint8_t*>(from);
-      for (int64_t i = 0; i < n; i++) whole[i] = bytes[i];
-      return narrow_ints(to_dtype, n, to, whole);
-    }
-  }
-}
-
 }  // namespace firesteel::FIRESTEEL_ISA

@@ -14,6 +14,29 @@ namespace {
 
 static_assert(block_size <= convert_limit);
 
+// Not inlined: it is large, and each of its callers would hold a copy.
+__attribute__((noinline)) void convert(DType to_dtype, void* to, DType from_dtype, const void* from, int64_t n) {
+  float real[convert_limit];
+  int32_t whole[convert_limit];
+  switch (from_dtype) {
+    case DType::float32:
+      return narrow_floats(to_dtype, n, to, static_cast<const float*>(from));
+    case DType::bfloat16:
+      simd::widen_bfloat16(n, real, static_cast<const uint16_t*>(from));
+      return narrow_floats(to_dtype, n, to, real);
+    case DType::float16:
+      simd::widen_float16(n, real, static_cast<const uint16_t*>(from));
+      return narrow_floats(to_dtype, n, to, real);
+    case DType::int32:
+      return narrow_ints(to_dtype, n, to, static_cast<const int32_t*>(from));
+    default: {
+      const uint8_t* bytes = static_cast<const uint8_t*>(from);
+      for (int64_t i = 0; i < n; i++) whole[i] = bytes[i];
+      return narrow_ints(to_dtype, n, to, whole);
+    }
+  }
+}
+
 // The inverse of gather_block: elements [start, start + n) of `to` become those at `from`.
 template <class T>
 void scatter_block(const Reader<T>& to, int64_t start, int64_t n, const T* from) {
@@ -39,76 +62,101 @@ T* place(const Reader<T>& to, int64_t start, int64_t n) {
   return const_cast<T*>(to.layout == Layout::dense ? to.data + start : find_row(to, start, n));
 }
 
-template <class To, class From>
-int64_t block_length(const Reader<To>& to, const Reader<From>& from, int64_t start, int64_t end) {
+// A source of any element size, known by how it is read: so that the loops below are compiled once per destination, not
+// per pair.
+struct Source {
+  const void* reader;
+  const void* dense;  // its elements where they all lie densely, or null
+  int64_t row;
+  void (*prepare)(const void* reader, int64_t n, void* buffer);
+  const void* (*read)(const void* reader, int64_t start, int64_t n, void* buffer);
+};
+
+template <class T>
+Source source_of(const Reader<T>& reader) {
+  return {&reader, reader.layout == Layout::dense ? reader.data : nullptr, row_length(reader),
+          [](const void* self, int64_t n, void* buffer) {
+            prepare_buffer(*static_cast<const Reader<T>*>(self), n, static_cast<T*>(buffer));
+          },
+          [](const void* self, int64_t start, int64_t n, void* buffer) -> const void* {
+            return read_block(*static_cast<const Reader<T>*>(self), start, n, static_cast<T*>(buffer));
+          }};
+}
+
+// A block of both sides: none straddles the end of a row that can be used in place.
+template <class To>
+int64_t block_length(const Reader<To>& to, int64_t from_row, int64_t start, int64_t end) {
   int64_t n = shorter(block_size, end - start);
   if (const int64_t row = row_length(to)) n = shorter(n, row - start % row);
-  if (const int64_t row = row_length(from)) n = shorter(n, row - start % row);
+  if (from_row > 0) n = shorter(n, from_row - start % from_row);
   return n;
 }
 
-template <class To, class From>
-void copy_range(const Reader<To>& to, DType to_dtype, const Reader<From>& from, DType from_dtype, int64_t start,
+template <class To>
+void copy_range(const Reader<To>& to, DType to_dtype, const Source& from, DType from_dtype, int64_t start,
                 int64_t end) {
-  alignas(64) From read[block_size];
+  alignas(64) unsigned char read[block_size * 4];
   alignas(64) To staged[block_size];
-  prepare_buffer(from, shorter(block_size, end - start), read);
+  from.prepare(from.reader, shorter(block_size, end - start), read);
   while (start < end) {
-    const int64_t n = block_length(to, from, start, end);
+    const int64_t n = block_length(to, from.row, start, end);
     To* direct = place(to, start, n);
     To* target = direct ? direct : staged;
+    const void* elements = from.read(from.reader, start, n, read);
     if (to_dtype == from_dtype)
-      memcpy(target, read_block(from, start, n, read), static_cast<size_t>(n) * sizeof(To));
+      memcpy(target, elements, static_cast<size_t>(n) * sizeof(To));
     else
-      convert(to_dtype, target, from_dtype, read_block(from, start, n, read), n);
+      convert(to_dtype, target, from_dtype, elements, n);
     if (!direct) scatter_block(to, start, n, staged);
     start += n;
   }
 }
 
-template <class To, class From>
-void copy_elements(Context& context, const View& dst, const View& src) {
-  if constexpr (sizeof(To) == sizeof(From))
-    if (dst.dtype == src.dtype && copy_in_tiles<To>(context, dst, src)) return;
+template <class To>
+void copy_elements(Context& context, const View& dst, const View& src, const Source& from) {
   const Reader<To> to = make_reader<To>(dst, 0);
-  const Reader<From> from = open_reader<From>(context, src, 1);
   if (!expect(context, to.layout != Layout::uniform, "copy: the destination is broadcast")) return;
   const int64_t count = dst.count,
                 chunks = count <= 2 * chunk_elements ? 1 : (count + chunk_elements - 1) / chunk_elements;
   const int64_t size = chunks == 1 ? count : chunk_elements;
+  const To* dense = dst.dtype == src.dtype && to.layout == Layout::dense ? static_cast<const To*>(from.dense) : nullptr;
   parallel(context, chunks, [&](int64_t chunk) {
     const int64_t start = chunk * size, end = shorter(start + size, count);
-    if (dst.dtype == src.dtype && to.layout == Layout::dense && from.layout == Layout::dense)
-      memcpy(const_cast<To*>(to.data) + start, from.data + start, static_cast<size_t>(end - start) * sizeof(To));
+    if (dense)
+      memcpy(const_cast<To*>(to.data) + start, dense + start, static_cast<size_t>(end - start) * sizeof(To));
     else
       copy_range(to, dst.dtype, from, src.dtype, start, end);
   });
 }
 
-template <class To>
-void copy_from_any(Context& context, const View& dst, const View& src) {
-  switch (element_size(src.dtype)) {
+template <class From>
+void copy_from(Context& context, const View& dst, const View& src) {
+  if (dst.dtype == src.dtype && copy_in_tiles<From>(context, dst, src)) return;
+  const Reader<From> reader = open_reader<From>(context, src, 0);
+  const Source from = source_of(reader);
+  switch (element_size(dst.dtype)) {
     case 4:
-      return copy_elements<To, uint32_t>(context, dst, src);
+      return copy_elements<uint32_t>(context, dst, src, from);
     case 2:
-      return copy_elements<To, uint16_t>(context, dst, src);
+      return copy_elements<uint16_t>(context, dst, src, from);
     default:
-      return copy_elements<To, uint8_t>(context, dst, src);
+      return copy_elements<uint8_t>(context, dst, src, from);
   }
 }
 
 void copy_any(Context& context, const View& dst, const View& src) {
   if (!expect(context, same_shape(dst, src), "copy: the shapes differ") || dst.count == 0) return;
-  switch (element_size(dst.dtype)) {
+  switch (element_size(src.dtype)) {
     case 4:
-      return copy_from_any<uint32_t>(context, dst, src);
+      return copy_from<uint32_t>(context, dst, src);
     case 2:
-      return copy_from_any<uint16_t>(context, dst, src);
+      return copy_from<uint16_t>(context, dst, src);
     default:
-      return copy_from_any<uint8_t>(context, dst, src);
+      return copy_from<uint8_t>(context, dst, src);
   }
 }
 
+// to += from, n <= block_size.
 template <class T>
 void add_to(int64_t n, T* to, const T* from) {
   map_registers([](auto a, auto b) { return a + b; }, n, to, static_cast<const T*>(to), from);
@@ -127,7 +175,7 @@ void accumulate_range(const Reader<T>& to, const Reader<T>& from, int64_t start,
   alignas(64) T read[block_size], staged[block_size];
   prepare_buffer(from, shorter(block_size, end - start), read);
   while (start < end) {
-    const int64_t n = block_length(to, from, start, end);
+    const int64_t n = block_length(to, row_length(from), start, end);
     T* direct = place(to, start, n);
     if (!direct) gather_block(to, start, n, staged);
     T* target = direct ? direct : staged;
