@@ -29,6 +29,8 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
   /** Position in program order: consumers come after producers. */
   readonly order = sequence++
   createGraph = false
+  /** The pass's, while it visits: what waits at an edge and may be added to. */
+  sums: ((edge: Edge) => Tensor | null) | null = null
   #inputs: (Saved | null)[] | null
   #outputs: (Saved | null)[]
   #specs: readonly TensorSpec[]
@@ -115,6 +117,11 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
     const edge = this.edges[index]
     if (edge && 'node' in edge && edge.node.record.conversion) return edge.node.spec(0).dtype
     return this.spec(index).dtype
+  }
+
+  sumSoFar(index: number): Tensor | null {
+    const sum = this.sums?.(this.edges[index] ?? null) ?? null
+    return sum?.dtype === this.spec(index).dtype || sum?.dtype === this.gradientDType(index) ? sum : null
   }
 
   /**

@@ -39,6 +39,12 @@ export interface BackwardContext<A> {
   spec(index: number): TensorSpec
   /** The dtype that the gradient of an input is best given in: where the input was converted for the call, what it was. */
   gradientDType(index: number): DType
+  /**
+   * What came from other consumers for the gradient of an input, dense and nobody else's: backward may add its part to it
+   * (`markWritten`) and give it back as the gradient, which saves a pass over memory. In the input's dtype or its
+   * `gradientDType`. Null where there is nothing yet, or it is not to be written.
+   */
+  sumSoFar(index: number): Tensor | null
   /** Whether the gradients computed now are to have a graph of their own: then only operators, no bare kernels. */
   readonly createGraph: boolean
 }

@@ -124,10 +124,12 @@ export class Pass {
     const passedOn = new Set<Storage>()
     this.#inFrame(() => {
       node.createGraph = this.#options.createGraph
+      node.sums = (edge) => this.#sumSoFar(edge)
       const results =
         node.createGraph && node.gradient.fused
           ? throughComposite(node, gradients)
           : node.gradient.backward(node, gradients)
+      node.sums = null
       // One memory may be the gradient of several inputs (both biases of an LSTM): no target may take or end it alone.
       const shared = results.filter(
         (gradient, i) => gradient && results.findIndex((other) => other?.storage === gradient.storage) < i,
@@ -172,6 +174,14 @@ export class Pass {
     }
   }
 
+  /** The gradient that waits at an edge, if it may be added to in place. */
+  #sumSoFar(edge: Edge): Tensor | null {
+    if (this.#options.createGraph || edge === null || !this.#isUseful(edge)) return null
+    const target = 'node' in edge ? edge.node : edge.leaf
+    const sum = this.#pending.get(target)?.gradients['node' in edge ? edge.index : 0] ?? null
+    return sum !== null && this.#isAlone(sum) ? sum : null
+  }
+
   #send(edge: Edge, gradient: Tensor | null): void {
     if (edge === null || !this.#isUseful(edge)) return
     const target = 'node' in edge ? edge.node : edge.leaf
@@ -182,7 +192,7 @@ export class Pass {
       if (before === null) {
         this.#hold(gradient.storage)
         pending.gradients[slot] = gradient
-      } else pending.gradients[slot] = this.#sum(before, gradient)
+      } else if (gradient !== before) pending.gradients[slot] = this.#sum(before, gradient)
     }
     if (--pending.awaited === 0) this.#complete(target, pending)
   }

@@ -37,6 +37,7 @@ const multiplyAdds: {
   readonly [K in HeavyName]: (args: KernelArguments<K, StridedView>) => number
 } = {
   matmul: ({ out, a }) => countOf(out.shape) * size(a, -1),
+  matmul_accumulate: ({ sum, a }) => countOf(sum.shape) * size(a, -1),
   conv2d_forward: ({ out, weight }) => countOf(out.shape) * window(weight),
   conv2d_input_gradient: ({ dy, weight }) => countOf(dy.shape) * window(weight),
   conv2d_weight_gradient: ({ dy, dweight }) => countOf(dy.shape) * window(dweight),
@@ -66,8 +67,12 @@ const roles: { readonly [R in TensorRole]: { readonly reads: boolean; readonly w
   strided: { reads: true, writes: false },
 }
 
-/** Of these arguments only as much is read as `out` holds. */
-const picked: { readonly [kernel: string]: string } = { index_select: 'x', gather: 'x' }
+/** Of these arguments only as much is touched as another one holds. */
+const partly: { readonly [kernel: string]: { readonly [name: string]: string } } = {
+  index_select: { x: 'out' },
+  gather: { x: 'out' },
+  index_accumulate: { sum: 'dy' },
+}
 /** This one is only written, though it is there before. */
 const overwritten: { readonly [kernel: string]: string } = { copy_into: 'dst', adam: 'shadows', sgd: 'shadows' }
 
@@ -99,11 +104,11 @@ export function callCost(kernel: string, args: KernelCall): CallCost {
   let dtype: CallCost['dtype'] | null = null
   for (const { name, role } of argumentsOf(kernel)) {
     for (const view of viewsOf(args[name])) {
-      const bytes = viewBytes(view)
+      const touched = partly[kernel]?.[name]
+      const bytes = viewBytes(touched === undefined ? view : (args[touched] as StridedView))
       const { reads, writes } = roles[role as TensorRole]
       if (writes) writtenBytes += bytes
-      if (picked[kernel] === name) readBytes += viewsOf(args['out']).reduce((sum, out) => sum + viewBytes(out), 0)
-      else if (reads && overwritten[kernel] !== name) readBytes += bytes
+      if (reads && overwritten[kernel] !== name) readBytes += bytes
       if (reads && !writes) dtype ??= view.dtype
     }
   }

@@ -229,6 +229,12 @@ export const kernels = {
     T: float,
     precision: 'float32',
   },
+  /** sum[.., index[i], ..] += dy[.., i, ..] in the order of i; rows with index == skip get nothing (-1: none) */
+  index_accumulate: {
+    family: 'indexing',
+    args: { sum: 'inout T', dy: 'in T', index: 'in int32', dim: 'integer', skip: 'integer' },
+    T: float,
+  },
   /** out[i][j][k] = x[i][j][index[i][j][k]] (dim 2); index may be smaller than x in the other dimensions */
   gather: { family: 'indexing', args: { out: 'out T', x: 'in T', index: 'in int32', dim: 'integer' }, T: every },
   /** dx = 0, then dx[i][j][index[i][j][k]] += dy[i][j][k] (dim 2) */
@@ -247,6 +253,13 @@ export const kernels = {
     args: { out: 'out float', a: 'strided float', b: 'strided float', bias: 'in? float' },
     work: 'heavy',
     precision: 'low',
+  },
+
+  /** sum += a b, for gradients; shapes as in matmul */
+  matmul_accumulate: {
+    family: 'matmul',
+    args: { sum: 'inout float32', a: 'strided float', b: 'strided float' },
+    work: 'heavy',
   },
 
   // conv: NCHW images, OIHW weights ---------------------------------------------------------------------------------

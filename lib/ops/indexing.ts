@@ -58,12 +58,22 @@ const selectRecord: OperatorRecord<Select> = defineOperator<Select>({
   gradient: {
     saves: () => ({ inputs: [1] }),
     backward(ctx, [g]) {
+      const sum = ctx.sumSoFar(0)
+      if (sum !== null && floating.includes(sum.dtype))
+        return [addRows(sum, g as Tensor, ctx.input(1), ctx.attrs), null]
       const size = ctx.spec(0).shape[ctx.attrs.dim] as number
       const sums = apply(indexAddRecord, [summable(g as Tensor), ctx.input(1)], { ...ctx.attrs, size })
       return [castTo(sums, ctx.gradientDType(0)), null]
     },
   },
 })
+
+/** Into a gradient that is there already, so that an embedding that is also a head costs no second one. */
+function addRows(sum: Tensor, gradient: Tensor, index: Tensor, { dim, skip }: Select): Tensor {
+  run('index_accumulate', { sum, dy: summable(gradient), index, dim, skip })
+  sum.storage.markWritten('gradient accumulation')
+  return sum
+}
 
 /** The transpose of index_select: rows of dy added up where their index says. */
 const indexAddRecord: OperatorRecord<Select & { readonly size: number }> = defineOperator<

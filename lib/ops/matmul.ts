@@ -15,7 +15,7 @@ import { DTypeError, Faults, formatShape, ShapeError } from '../core/errors.js'
 import { broadcastShapes, countOf, denseStrides, type Shape, sameShape } from '../core/shape.js'
 import type { Last, LastIs, MatmulFits, MatmulShape, WithLast } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
-import { anyFloating } from './elementwise/common.js'
+import { anyFloating, floating } from './elementwise/common.js'
 import { add, castTo } from './elementwise/index.js'
 import { sumTo } from './reduce.js'
 import { expandView, reshape, squeeze, transpose, unsqueeze } from './shape.js'
@@ -72,12 +72,29 @@ function product(a: Tensor, b: Tensor, dtype: DType | null = null): Tensor {
   return apply(matmulRecord, [a, b], dtype)
 }
 
+/** The gradient of input `i` so far, if a product may be added to it. */
+function sumOfProducts(i: number, ctx: BackwardContext<unknown>): Tensor | null {
+  const sum = ctx.sumSoFar(i)
+  return sum !== null && floating.includes(sum.dtype) ? sum : null
+}
+
+/** sum += a b, where `sum` is [.., M, N], or has leading dimensions that make up M. Gives the sum. */
+function addProduct(sum: Tensor, a: Tensor, b: Tensor): Tensor {
+  const into = a.ndim === 2 ? matrixOf(sum) : sum
+  const widen = (x: Tensor) => expandView(x, [...into.shape.slice(0, -2), ...x.shape.slice(-2)])
+  run('matmul_accumulate', { sum: into, a: widen(a), b: widen(b) })
+  sum.storage.markWritten('gradient accumulation')
+  return sum
+}
+
 /** The gradient of factor `i`, a b, summed in float32 and rounded once. */
 function gradientOf(i: number, ctx: BackwardContext<DType | null>, a: Tensor, b: Tensor): Tensor {
   const { shape } = ctx.spec(i)
   const dtype = ctx.gradientDType(i)
   const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2))
   const isBroadcast = !sameShape(batch, shape.slice(0, -2))
+  const sum = isBroadcast ? null : sumOfProducts(i, ctx)
+  if (sum !== null) return addProduct(sum, a, b)
   return sumTo(product(a, b, isBroadcast && dtype === 'bfloat16' ? 'float32' : dtype), shape, dtype)
 }
 
@@ -150,13 +167,21 @@ const linearRecord = defineOperator<null>({
     saves: (needs) => ({ inputs: [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])] }),
     backward(ctx, [gradient]) {
       const g = rows(gradient as Tensor)
-      const dx = ctx.needs[0] ? product(g, ctx.input(1), ctx.gradientDType(0)) : null
-      const dw = ctx.needs[1] ? product(transpose(g, 0, 1), rows(ctx.input(0)), ctx.gradientDType(1)) : null
       const { shape, dtype } = ctx.spec(2)
-      return [dx && reshape(dx, ctx.spec(0).shape), dw, ctx.needs[2] ? sumTo(g, shape, dtype) : null]
+      return [
+        ctx.needs[0] ? linearGradient(0, ctx, g, ctx.input(1)) : null,
+        ctx.needs[1] ? linearGradient(1, ctx, transpose(g, 0, 1), rows(ctx.input(0))) : null,
+        ctx.needs[2] ? sumTo(g, shape, dtype) : null,
+      ]
     },
   },
 })
+
+/** The gradient a b of x or of the weight. */
+function linearGradient(i: number, ctx: BackwardContext<null>, a: Tensor, b: Tensor): Tensor {
+  const sum = sumOfProducts(i, ctx)
+  return sum ? addProduct(sum, a, b) : reshape(product(a, b, ctx.gradientDType(i)), ctx.spec(i).shape)
+}
 
 /** A matrix with all leading dimensions joined, without a graph. */
 function matrixOf(x: Tensor): Tensor {

@@ -1,6 +1,7 @@
-// out[.., M, N] = a[.., M, K] b[.., K, N] (+ bias[N]), overwriting out. a and b may have any strides (transposes are
-// absorbed by gemm's packing) and broadcast over batch dimensions by stride 0; out is dense. 2 M N K operations a
-// matrix. Each tensor is float32 or bfloat16; sums are float32, rounded where out is bfloat16.
+// out[.., M, N] = a[.., M, K] b[.., K, N] (+ bias[N]), overwriting out; matmul_accumulate adds the product to what is
+// there. a and b may have any strides (transposes are absorbed by gemm's packing) and broadcast over batch dimensions
+// by stride 0; out is dense. 2 M N K operations a matrix. Each tensor is float32 or bfloat16; sums are float32, rounded
+// where out is bfloat16.
 //
 // A batch becomes as few multiplications as its strides allow: dimensions whose rows of a follow one another while b
 // stays the same join M, so that [B, T, K] x [K, N] is one product of B T rows. What remains is a loop over matrices:
@@ -62,10 +63,9 @@ bool consistent(Context& context, const View& out, const View& a, const View& b,
          expect(context, !bias || bias->count == out.sizes[ndim - 1], "matmul: bias and columns of out differ");
 }
 
-}  // namespace
-
-void matmul(Context& context, const View& out, const View& a, const View& b, const View* bias) {
-  if (!consistent(context, out, a, b, bias) || out.count == 0) return;
+// c, of out's shape, = a b.
+void product(Context& context, const View& out, const View& a, const View& b, float* c,
+             const gemm::Epilogue& epilogue) {
   const int rows = out.ndim - 2, columns = out.ndim - 1;
   int64_t m = out.sizes[rows];
   const int64_t n = out.sizes[columns], k = a.sizes[columns];
@@ -89,7 +89,6 @@ void matmul(Context& context, const View& out, const View& a, const View& b, con
     }
   }
 
-  const gemm::Epilogue epilogue{false, bias ? widened_bias(context, *bias) : nullptr};
   const int64_t matrices = out.count / (m * n);
   const auto left = [&](int64_t index) {
     const char* data = pointer<char>(a) + offset_of(batch, batch.a_strides, index) * element_bytes(a.dtype);
@@ -99,9 +98,6 @@ void matmul(Context& context, const View& out, const View& a, const View& b, con
     const char* data = pointer<char>(b) + offset_of(batch, batch.b_strides, index) * element_bytes(b.dtype);
     return gemm::Matrix{data, b.strides[rows], b.strides[columns], b.dtype};
   };
-  const bool narrows = out.dtype == DType::bfloat16;
-  float* c = narrows ? static_cast<float*>(scratch(context, size_t(out.count) * sizeof(float))) : pointer<float>(out);
-
   const int64_t work = m * n * (k > 0 ? k : 1);
   if (matrices == 1 || work >= large_product) {
     for (int64_t i = 0; i < matrices; i++)
@@ -114,7 +110,23 @@ void matmul(Context& context, const View& out, const View& a, const View& b, con
         gemm::multiply_here(m, n, k, left(i), right(i), c + i * m * n, n, epilogue);
     });
   }
+}
+
+}  // namespace
+
+void matmul(Context& context, const View& out, const View& a, const View& b, const View* bias) {
+  if (!consistent(context, out, a, b, bias) || out.count == 0) return;
+  const gemm::Epilogue epilogue{false, bias ? widened_bias(context, *bias) : nullptr};
+  const bool narrows = out.dtype == DType::bfloat16;
+  float* c = narrows ? static_cast<float*>(scratch(context, size_t(out.count) * sizeof(float))) : pointer<float>(out);
+  product(context, out, a, b, c, epilogue);
   if (narrows) narrow(context, pointer<uint16_t>(out), c, out.count);
+}
+
+void matmul_accumulate(Context& context, const View& sum, const View& a, const View& b) {
+  if (!consistent(context, sum, a, b, nullptr) || sum.count == 0) return;
+  if (!expect(context, sum.dtype == DType::float32, "matmul_accumulate: the sum must be float32")) return;
+  product(context, sum, a, b, pointer<float>(sum), {true, nullptr});
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA

@@ -58,6 +58,17 @@ void test_select(const Sizes& sizes, int64_t dim, int64_t indices, DType dtype) 
     }
     run("index_add " + what, dx, [&](Context& c) { isa::index_add(c, dx.view, dy.view, index.view, dim, skip); });
     check_equal("index_add " + what, dx, [&](int64_t i) { return sums[size_t(i)]; });
+    Array sum(sizes, dtype);
+    randomise(sum, 7);
+    for (int64_t i = 0; i < sum.size(); i++) sums[size_t(i)] = float(sum.get(i));
+    for (int64_t i = 0; i < dy.size(); i++) {
+      Place p = small.split(i);
+      p.along = int64_t(index.get(p.along));
+      if (skip < 0 || p.along != skip) sums[size_t(large.join(p))] += float(dy.get(i));
+    }
+    run("index_accumulate " + what, sum,
+        [&](Context& c) { isa::index_accumulate(c, sum.view, dy.view, index.view, dim, skip); });
+    check_equal("index_accumulate " + what, sum, [&](int64_t i) { return sums[size_t(i)]; });
   }
 }
 

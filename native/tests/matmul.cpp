@@ -45,20 +45,30 @@ void test_product(const Sizes& batch, int64_t M, int64_t N, int64_t K, Layout le
     b.set(b.size() - 1, -INFINITY);
   }
   run(what, out, [&](Context& c) { isa::matmul(c, out.view, a.view, b.view, with_bias ? &bias.view : nullptr); });
-  bool right_sums = true;
+  Array total(sizes, DType::float32);  // the product and what was there
+  randomise(total, 4);
+  std::vector<double> before;
+  for (int64_t i = 0; i < total.size(); i++) before.push_back(total.get(i));
+  run("accumulated " + what, total, [&](Context& c) { isa::matmul_accumulate(c, total.view, a.view, b.view); });
+  bool right_sums = true, right_totals = true;
   for (int64_t m = 0; m < matrices; m++)
     for (int64_t i = 0; i < M; i++)
       for (int64_t j = 0; j < N; j++) {
+        const int64_t at = place(m, i, j, M, N);
         double sum = with_bias ? bias.get(j) : 0, size = fabs(sum);
+        const double more = before[size_t(at)] - sum;
         for (int64_t k = 0; k < K; k++) {
           const double term = a.get(place(m, i, k, M, K)) * b.get(place(m, k, j, K, N));
           sum += term;
           size += fabs(term);
         }
         const double rounding = types.out == DType::bfloat16 ? 0x1p-8 * fabs(sum) : 0;
-        right_sums = right_sums && near(out.get(place(m, i, j, M, N)), sum, double(K + 2) * epsilon * size + rounding);
+        right_sums = right_sums && near(out.get(at), sum, double(K + 2) * epsilon * size + rounding);
+        right_totals = right_totals &&
+                       near(total.get(at), sum + more, double(K + 2) * epsilon * (size + fabs(before[size_t(at)])));
       }
   check(right_sums, what);
+  check(right_totals, "accumulated " + what);
 }
 
 // bfloat16 on either side, or as the result, in every way of cutting the work.
@@ -87,6 +97,8 @@ void test_wrong_calls() {
   check_refused("columns", wide, [&](Context& c) { isa::matmul(c, wide.view, a.view, b.view, nullptr); });
   check_refused("bias", out, [&](Context& c) { isa::matmul(c, out.view, a.view, b.view, &bias.view); });
   check_refused("vectors", vector, [&](Context& c) { isa::matmul(c, vector.view, vector.view, vector.view, nullptr); });
+  check_refused("sums of another shape", wide,
+                [&](Context& c) { isa::matmul_accumulate(c, wide.view, a.view, b.view); });
   check_refused("scalars", scalar, [&](Context& c) { isa::matmul(c, scalar.view, scalar.view, scalar.view, nullptr); });
 }
 

@@ -48,6 +48,13 @@ export const cases: readonly Case[] = [
   },
   {
     op: 'index_select',
+    name: 'two embeddings of one weight',
+    inputs: [integers([3, 7], 0, 5), integers([7], 0, 5), x],
+    call: (i, j, w) => f.add(f.embedding(i, w), f.embedding(j, w)),
+    length: 28,
+  },
+  {
+    op: 'index_select',
     name: 'embedding with padding',
     inputs: [integers([3, 7], 0, 5), x],
     call: (i, w) => f.embedding(i, w, { paddingIdx: 2 }),

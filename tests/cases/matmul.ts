@@ -45,6 +45,21 @@ export const cases: readonly Case[] = [
     call: (a) => f.matmul(a, a),
     length: 18,
   },
+  // Gradients that are added to what is there.
+  {
+    op: 'matmul',
+    name: 'factors of several products',
+    inputs: [normal([2, 9, 33]), normal([2, 33, 9]), normal([33, 9])],
+    call: (a, b, c) => f.add(f.matmul(f.matmul(a, b), f.matmul(a, c)), f.matmul(a, b)),
+    length: 297,
+  },
+  {
+    op: 'matmul',
+    name: 'layers that share input and weight',
+    inputs: [normal([2, 5, 33]), normal([33, 33], 0.2), normal([33])],
+    call: (x, w, b) => f.add(f.linear(f.linear(x, w, b), w), f.linear(x, w, b)),
+    length: 1089,
+  },
   ...(
     [
       [[1, 1], 1],

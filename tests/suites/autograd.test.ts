@@ -78,6 +78,31 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
     for (const r of [0, 1]) for (const c of [0, 1]) expect(grad[r]?.[c]).toBeCloseTo(numeric(r, c), 2)
   })
 
+  it('adds to the gradient of a shared weight where it lies, and never to what others hold', () => {
+    const w = leaf([
+      [1, 2],
+      [3, 4],
+      [5, 6],
+    ])
+    const ids = f.tensor([2, 0], { dtype: 'int32', device })
+    const head = () => f.sum(f.linear(f.embedding(ids, w), w))
+    const { kernels } = f.trace(() => head().backward(), device)
+    const names = kernels.map(({ kernel }) => kernel)
+    expect(names.filter((name) => name.startsWith('index_a') || name === 'accumulate')).toEqual(['index_accumulate'])
+    const once = list(w.grad) as number[]
+    // The head gives the sum of the rows looked up to each row, the embedding the sum of all rows to those looked up.
+    expect(once).toEqual([15, 20, 6, 8, 15, 20])
+    head().backward()
+    expect(list(w.grad)).toEqual(once.map((x) => 2 * x))
+    // The sum of both rows' gradients is passed on as it came, to two layers: neither may add to what the other reads.
+    const square = (...rows: [number[], number[]]) => leaf(rows)
+    const [x, a, b] = [leaf([[1, 2]]), square([1, 1], [1, 1]), square([2, 3], [0, 0])]
+    f.sum(f.add(x, f.add(f.linear(x, a), f.linear(x, b)))).backward()
+    expect(list(x.grad)).toEqual([5, 6])
+    const [gradient] = f.grad(f.sum(f.linear(f.embedding(ids, w), w)), [w], { createGraph: true })
+    expect(list(gradient as f.Tensor)).toEqual(once)
+  })
+
   it('calls hooks in order, takes what they return, and undoes them', () => {
     const x = leaf([1, 2])
     const seen: string[] = []

@@ -520,6 +520,16 @@ export const calls: Calls = {
       to.number('skip', skip)
     },
   },
+  index_accumulate: {
+    first: ({ sum }) => sum,
+    write(to, { sum, dy, index, dim, skip }) {
+      to.dense(sum)
+      to.dense(dy)
+      to.dense(index)
+      to.number('dim', dim)
+      to.number('skip', skip)
+    },
+  },
   gather: {
     first: ({ out }) => out,
     write(to, { out, x, index, dim }) {
@@ -546,6 +556,14 @@ export const calls: Calls = {
       to.strided(b)
       if (bias === null) to.absent()
       else to.dense(bias)
+    },
+  },
+  matmul_accumulate: {
+    first: ({ sum }) => sum,
+    write(to, { sum, a, b }) {
+      to.dense(sum)
+      to.strided(a)
+      to.strided(b)
     },
   },
   conv2d_forward: {

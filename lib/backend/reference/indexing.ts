@@ -27,18 +27,22 @@ function index_select({ out, x, index, dim }: KernelArguments<'index_select', Ho
   }
 }
 
-function index_add({ dx, dy, index, dim, skip }: KernelArguments<'index_add', HostView>): void {
-  const { outer, size, inner } = around(dx.shape, dim)
-  const count = countOf(index.shape)
+function index_add({ dx, ...others }: KernelArguments<'index_add', HostView>): void {
   clear(dx)
+  index_accumulate({ sum: dx, ...others })
+}
+
+function index_accumulate({ sum, dy, index, dim, skip }: KernelArguments<'index_accumulate', HostView>): void {
+  const { outer, size, inner } = around(sum.shape, dim)
+  const count = countOf(index.shape)
   for (let i = 0; i < count; i++) {
     const wanted = index.data[index.offset + i] as number
     if (wanted === skip) continue
     const row = checked('indexAdd', wanted, size, dim)
     for (let a = 0; a < outer; a++) {
-      const to = dx.offset + (a * size + row) * inner
+      const to = sum.offset + (a * size + row) * inner
       const from = dy.offset + (a * count + i) * inner
-      for (let b = 0; b < inner; b++) dx.data[to + b] = (dx.data[to + b] as number) + (dy.data[from + b] as number)
+      for (let b = 0; b < inner; b++) sum.data[to + b] = (sum.data[to + b] as number) + (dy.data[from + b] as number)
     }
   }
 }
@@ -79,7 +83,7 @@ function scatter_add({ dx, dy, index, dim }: KernelArguments<'scatter_add', Host
   })
 }
 
-export const indexing = { index_select, index_add, gather, scatter_add } satisfies Pick<
+export const indexing = { index_select, index_add, index_accumulate, gather, scatter_add } satisfies Pick<
   Kernels<HostView>,
-  'index_select' | 'index_add' | 'gather' | 'scatter_add'
+  'index_select' | 'index_add' | 'index_accumulate' | 'gather' | 'scatter_add'
 >

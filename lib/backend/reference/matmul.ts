@@ -7,7 +7,8 @@ import { convert } from './shape.js'
 import type { HostView } from './view.js'
 import { walk } from './walk.js'
 
-function multiply({ out, a, b, bias }: KernelArguments<'matmul', HostView>): void {
+/** `added` is a bias, or out itself. */
+function multiply(out: HostView, a: HostView, b: HostView, added: HostView | null): void {
   const rank = out.shape.length
   const [M, K] = a.shape.slice(-2) as [number, number]
   const N = b.shape.at(-1) as number
@@ -16,7 +17,8 @@ function multiply({ out, a, b, bias }: KernelArguments<'matmul', HostView>): voi
 
   const product = (rows: number, aRow: number, c0: number, a0: number, b0: number) => {
     const c = { data: out.data, rows: spaced(rows, N, c0), cols: spaced(N, 1) }
-    const initial = bias && { data: bias.data, rows: spaced(rows, 0, bias.offset), cols: spaced(N, 1) }
+    const initial =
+      added === out ? c : added && { data: added.data, rows: spaced(rows, 0, added.offset), cols: spaced(N, 1) }
     gemm(
       c,
       { data: a.data, rows: spaced(rows, aRow, a0), cols: spaced(K, aCol) },
@@ -38,8 +40,15 @@ function matmulKernel({ out, a, b, bias }: KernelArguments<'matmul', HostView>):
   const sums: HostView = isHalf(out.dtype)
     ? { ...out, data: new Float32Array(countOf(out.shape)), dtype: 'float32', offset: 0 }
     : out
-  multiply({ out: sums, a: widened(a), b: widened(b), bias: bias && widened(bias) })
+  multiply(sums, widened(a), widened(b), bias && widened(bias))
   if (sums !== out) convert(out, sums)
 }
 
-export const matmul = { matmul: matmulKernel } satisfies Pick<Kernels<HostView>, 'matmul'>
+function matmul_accumulate({ sum, a, b }: KernelArguments<'matmul_accumulate', HostView>): void {
+  multiply(sum, widened(a), widened(b), sum)
+}
+
+export const matmul = { matmul: matmulKernel, matmul_accumulate } satisfies Pick<
+  Kernels<HostView>,
+  'matmul' | 'matmul_accumulate'
+>

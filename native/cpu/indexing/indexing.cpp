@@ -1,10 +1,10 @@
 // index_select, gather: copies of what an index names. index_add, scatter_add: their gradients, sums into what it
 // names.
 //
-// All overwrite their result. An index outside its dimension (a negative one is) is recorded as an error of the call;
-// what it would have read counts as 0, what it would have added is left out. Sums are added in the order of the index,
-// for any number of threads: threads divide the destination among themselves, never the index. 8 bytes an element,
-// beside the index.
+// All overwrite their result, but for index_accumulate, which is index_add onto what is there. An index outside its
+// dimension (a negative one is) is recorded as an error of the call; what it would have read counts as 0, what it would
+// have added is left out. Sums are added in the order of the index, for any number of threads: threads divide the
+// destination among themselves, never the index. 8 bytes an element, beside the index.
 #include <string.h>
 
 #include "../../generated/kernels.h"
@@ -148,6 +148,40 @@ void gather_as(Context& context, const View& out, const View& x, const View& ind
   });
 }
 
+// Each unit owns a range of rows of the sum and reads all of the index; the number of ranges keeps that reading small
+// beside the adding, and the clearing where the sum begins with 0.
+void add_rows(Context& context, const View& sum, const View& dy, const View& index, int64_t dim, int64_t skip,
+              bool clears) {
+  if (!selects(context, dy, sum, index, dim)) return;
+  if (!expect(context, sum.dtype == DType::float32, "index_add: expected float32")) return;
+  check_indices(context, index, sum.sizes[dim], dim, skip);
+  if (sum.count == 0) return;
+  const Around a = around(sum, dim);
+  const int32_t* at = pointer<const int32_t>(index);
+  const int64_t elements = (index.count + (clears ? a.size : 0)) * a.inner;
+  const int64_t ranges = shorter(shorter(shorter(16, 1 + a.inner / 8), 1 + elements / chunk_elements), a.size);
+  const int64_t rows = (a.size + ranges - 1) / ranges, units = a.outer * ranges;
+  const int64_t units_a_chunk = 1 + chunk_elements / (elements / ranges + 1);
+  parallel(context, (units + units_a_chunk - 1) / units_a_chunk, [&](int64_t chunk) {
+    const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
+    for (int64_t unit = chunk * units_a_chunk; unit < end; unit++) {
+      const int64_t o = unit / ranges, low = unit % ranges * rows, high = shorter(low + rows, a.size);
+      if (low >= high) continue;
+      float* to = pointer<float>(sum) + o * a.size * a.inner;
+      const float* from = pointer<const float>(dy) + o * index.count * a.inner;
+      if (clears) memset(to + low * a.inner, 0, static_cast<size_t>((high - low) * a.inner) * sizeof(float));
+      for (int64_t i = 0; i < index.count; i++) {
+        const int64_t row = at[i];
+        if (row < low || row >= high || (skip >= 0 && row == skip)) continue;
+        if (a.inner == 1)
+          to[row] += from[i];
+        else
+          add_row(to + row * a.inner, from + i * a.inner, a.inner);
+      }
+    }
+  });
+}
+
 // A rank of 0 is a vector of one.
 View as_vector(const View& view) {
   View v = view;
@@ -175,37 +209,12 @@ void index_select(Context& context, const View& out, const View& x, const View& 
   }
 }
 
-// Each unit owns a range of rows of dx and reads all of the index; the number of ranges keeps that reading small beside
-// the adding.
 void index_add(Context& context, const View& dx, const View& dy, const View& index, int64_t dim, int64_t skip) {
-  if (!selects(context, dy, dx, index, dim)) return;
-  if (!expect(context, dx.dtype == DType::float32, "index_add: expected float32")) return;
-  check_indices(context, index, dx.sizes[dim], dim, skip);
-  if (dx.count == 0) return;
-  const Around a = around(dx, dim);
-  const int32_t* at = pointer<const int32_t>(index);
-  int64_t ranges = shorter(shorter(16, 1 + a.inner / 8), 1 + (index.count + a.size) * a.inner / chunk_elements);
-  ranges = shorter(ranges, a.size);
-  const int64_t rows = (a.size + ranges - 1) / ranges, units = a.outer * ranges;
-  const int64_t units_a_chunk = 1 + chunk_elements / ((index.count + a.size) * a.inner / ranges + 1);
-  parallel(context, (units + units_a_chunk - 1) / units_a_chunk, [&](int64_t chunk) {
-    const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
-    for (int64_t unit = chunk * units_a_chunk; unit < end; unit++) {
-      const int64_t o = unit / ranges, low = unit % ranges * rows, high = shorter(low + rows, a.size);
-      if (low >= high) continue;
-      float* to = pointer<float>(dx) + o * a.size * a.inner;
-      const float* from = pointer<const float>(dy) + o * index.count * a.inner;
-      memset(to + low * a.inner, 0, static_cast<size_t>((high - low) * a.inner) * sizeof(float));
-      for (int64_t i = 0; i < index.count; i++) {
-        const int64_t row = at[i];
-        if (row < low || row >= high || (skip >= 0 && row == skip)) continue;
-        if (a.inner == 1)
-          to[row] += from[i];
-        else
-          add_row(to + row * a.inner, from + i * a.inner, a.inner);
-      }
-    }
-  });
+  add_rows(context, dx, dy, index, dim, skip, true);
+}
+
+void index_accumulate(Context& context, const View& sum, const View& dy, const View& index, int64_t dim, int64_t skip) {
+  add_rows(context, sum, dy, index, dim, skip, false);
 }
 
 void gather(Context& context, const View& out, const View& x, const View& index, int64_t dim) {
