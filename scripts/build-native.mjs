@@ -15,16 +15,6 @@ function works(command) {
   return spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0
 }
 
-/** With precompiled headers: ccache trusts them by the checksum beside them, and make learns of the headers in them. */
-function precompiledSettings() {
-  if (!existsSync(`${root}build/precompiled`)) return {}
-  return {
-    CCACHE_SLOPPINESS: 'pch_defines,time_macros',
-    CCACHE_PCH_EXTSUM: '1',
-    CXXFLAGS: `${process.env.CXXFLAGS ?? ''} -fpch-deps`,
-  }
-}
-
 /** The C++ compiler to call, or null. CXX says which, and whether through ccache. */
 function findCompiler() {
   if (process.env.CXX) return process.env.CXX
@@ -34,19 +24,27 @@ function findCompiler() {
 }
 
 /**
- * native/cpu/prefix.h for each instruction set, into build/precompiled. Where that fails the build reads the header itself, and
- * reports what is wrong with it.
+ * Precompiles native/cpu/prefix.h for each instruction set, into build/precompiled. Returns the environment that a build with
+ * such headers wants. Where it fails the build reads the header itself, and reports what is wrong with it.
  */
 async function precompile(compiler) {
   const { flags } = JSON.parse(readFileSync(`${root}native/sources.json`, 'utf8'))
   const avx512 = spawnSync(process.execPath, ['scripts/list-sources.cjs', '--avx512'], { cwd: root, encoding: 'utf8' })
   const x64 = avx512.stdout.trim() === '1' ? ['base', 'avx2', 'avx512'] : ['base', 'avx2']
-  const runs = (process.arch === 'arm64' ? ['neon'] : x64).map((isa) => {
+  const isas = process.arch === 'arm64' ? ['neon'] : x64
+  const runs = isas.map((isa) => {
     const options = [...flags.all, ...flags.kernels, ...flags[isa], `-DFIRESTEEL_ISA=${isa}`]
     const command = ['../native/cpu/prefix.h', `precompiled/${isa}`, ...compiler.split(' '), ...options]
     return once(spawn('../scripts/precompile.sh', command, { cwd: `${root}build`, stdio: 'ignore' }), 'close')
   })
-  await Promise.all(runs)
+  await Promise.allSettled(runs)
+  const wanted = `${root}build/precompiled/${isas[0]}/prefix.h.gch.flags`
+  if (!existsSync(wanted)) return {}
+  return {
+    CCACHE_SLOPPINESS: 'pch_defines,time_macros',
+    CCACHE_PCH_EXTSUM: '1',
+    CXXFLAGS: `${process.env.CXXFLAGS ?? ''} ${readFileSync(wanted, 'utf8').trim()}`,
+  }
 }
 
 /** Null if there is no compiler, else whether the build succeeded. */
@@ -56,7 +54,7 @@ export async function buildNative({ quiet = false } = {}) {
   const nodeGyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js')
   const nodedir = `${root}native/gyp`
   mkdirSync(`${root}build`, { recursive: true })
-  await precompile(compiler.replace(/^ccache /, ''))
+  const settings = await precompile(compiler.replace(/^ccache /, ''))
   const log = `${root}build/build-native.log`
   const output = quiet ? openSync(log, 'w') : 'inherit'
   const { status } = spawnSync(
@@ -66,7 +64,7 @@ export async function buildNative({ quiet = false } = {}) {
     {
       cwd: root,
       stdio: ['ignore', output, output],
-      env: { ...process.env, ...precompiledSettings(), CXX: compiler, npm_config_nodedir: nodedir },
+      env: { ...process.env, ...settings, CXX: compiler, npm_config_nodedir: nodedir },
     },
   )
   if (status !== 0 && quiet) console.error(readFileSync(log, 'utf8'))

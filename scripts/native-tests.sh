@@ -60,7 +60,7 @@ prefix() { # <instruction set> <kind> <flag...>
   # shellcheck disable=SC2086 # several flags
   scripts/precompile.sh "$folder/prefix.h" "$folder/$2" ${CXX#ccache } $flags "${@:3}" || true # the compiler will say it again
   for flag in "${@:3}" -include prefix.h "-iquote$folder/$2" "-iquote$folder"; do printf '%s ' "$flag"; done
-  if [ -e "$folder/$2/prefix.h.gch" ]; then printf -- '-fpch-deps'; fi
+  if [ -e "$folder/$2/prefix.h.gch" ]; then cat "$folder/$2/prefix.h.gch.flags"; fi
 }
 link() { # <program> <object...>
   printf 'all: %s\n%s: %s\n\t%s -pthread %s $^ -o $@\n' "$1" "$1" "${*:2}" "$CXX" "${CXXFLAGS:-}"

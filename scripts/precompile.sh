@@ -3,7 +3,8 @@
 # `-I<folder> -include NAME.h` takes if the flags are the same. Does nothing where one as new as what it holds is there, and for
 # other compilers, which read the header itself.
 #
-# Beside it, for ccache (CCACHE_PCH_EXTSUM): a checksum of the text, since two precompilations of one text differ.
+# Beside it: .flags, to be given with it, and .sum, a checksum of the text for ccache (CCACHE_PCH_EXTSUM), since two
+# precompilations of one text differ.
 set -euo pipefail
 header=$1 folder=$2
 shift 2
@@ -21,5 +22,8 @@ mkdir -p "$folder"
 rm -f "$gch"
 "$@" -x c++-header "$header" -MMD -MF "$gch.d" -o "$gch.new"
 "$@" -x c++-header "$header" -E -P | cksum > "$gch.sum"
+# That make learns of the headers in it; and g++ 12 warns of its own AVX-512 intrinsics, for it forgets where the pragmas around
+# them stand.
+echo '-fpch-deps -Wno-uninitialized -Wno-maybe-uninitialized' > "$gch.flags"
 echo "$*" > "$gch.command"
 mv "$gch.new" "$gch"

@@ -92,13 +92,13 @@ constexpr int64_t float_rows = 128;
 constexpr int64_t column_tile = 512;
 
 // What to fold: a number of type Total that starts at `start`, takes rows of T (of n elements, or down the columns),
-// joins, and becomes an element of out.
+// joins, and becomes an element of out. The loops are not inlined: each would stand in four places.
 struct SumOfFloats {
   using T = float;
   using Total = double;
   static constexpr Total start = 0;
   static Total join(Total a, Total b) { return a + b; }
-  static Total row(const float* x, int64_t n) {
+  __attribute__((noinline)) static Total row(const float* x, int64_t n) {
     using namespace simd;
     constexpr int64_t part = 1024;
     Total total = 0;
@@ -125,7 +125,8 @@ struct SumOfFloats {
     return total;
   }
   // totals[j] += the sum of x[r][j] over rows r; n <= column_tile.
-  static void columns(const float* x, int64_t stride, int64_t rows, int64_t n, Total* totals) {
+  __attribute__((noinline)) static void columns(const float* x, int64_t stride, int64_t rows, int64_t n,
+                                                Total* totals) {
     using namespace simd;
     float sums[column_tile];
     for (int64_t begin = 0; begin < rows; begin += float_rows) {
@@ -159,7 +160,7 @@ struct SumOfHalves {
   using Total = double;
   static constexpr Total start = 0;
   static Total join(Total a, Total b) { return a + b; }
-  static Total row(const uint16_t* x, int64_t n) {
+  __attribute__((noinline)) static Total row(const uint16_t* x, int64_t n) {
     constexpr int64_t part = 1024;
     alignas(64) float wide[part];
     Total total = 0;
@@ -170,7 +171,8 @@ struct SumOfHalves {
     }
     return total;
   }
-  static void columns(const uint16_t* x, int64_t stride, int64_t rows, int64_t n, Total* totals) {
+  __attribute__((noinline)) static void columns(const uint16_t* x, int64_t stride, int64_t rows, int64_t n,
+                                                Total* totals) {
     constexpr int64_t together = 16;
     alignas(64) float wide[together * column_tile];
     for (int64_t r = 0; r < rows; r += together) {
@@ -189,12 +191,13 @@ struct SumOfInts {
   using Total = uint64_t;  // the low bits of any sum
   static constexpr Total start = 0;
   static Total join(Total a, Total b) { return a + b; }
-  static Total row(const int32_t* x, int64_t n) {
+  __attribute__((noinline)) static Total row(const int32_t* x, int64_t n) {
     Total total = 0;
     for (int64_t i = 0; i < n; i++) total += static_cast<Total>(static_cast<int64_t>(x[i]));
     return total;
   }
-  static void columns(const int32_t* x, int64_t stride, int64_t rows, int64_t n, Total* totals) {
+  __attribute__((noinline)) static void columns(const int32_t* x, int64_t stride, int64_t rows, int64_t n,
+                                                Total* totals) {
     for (int64_t r = 0; r < rows; r++)
       for (int64_t j = 0; j < n; j++) totals[j] += static_cast<Total>(static_cast<int64_t>(x[r * stride + j]));
   }
@@ -218,7 +221,7 @@ struct Extreme {
     else
       return simd::min(a, b);
   }
-  static Total row(const T* x, int64_t n) {
+  __attribute__((noinline)) static Total row(const T* x, int64_t n) {
     using namespace simd;
     Total total = start;
     int64_t i = 0;
@@ -237,7 +240,7 @@ struct Extreme {
     for (; i < n; i++) total = join(total, x[i]);
     return total;
   }
-  static void columns(const T* x, int64_t stride, int64_t rows, int64_t n, Total* totals) {
+  __attribute__((noinline)) static void columns(const T* x, int64_t stride, int64_t rows, int64_t n, Total* totals) {
     for (int64_t r = 0; r < rows; r++)
       map_registers([](auto a, auto b) { return better(a, b); }, n, totals, static_cast<const T*>(totals),
                     x + r * stride);
