@@ -2,6 +2,7 @@
 import { noGrad } from '../autograd/mode.js'
 import { formatShape, ShapeError, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
+import { scope } from '../core/scope.js'
 import { countOf } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { copyInto, fill_ } from '../ops/inplace.js'
@@ -12,7 +13,8 @@ export interface InitOptions {
 }
 
 function fillFrom<T extends Tensor>(tensor: T, draw: () => Tensor, op: string): T {
-  noGrad(() => copyInto(tensor, draw(), op))
+  // What was drawn is as large as the parameter: freed at once, not when a collection comes to it.
+  noGrad(() => scope(() => copyInto(tensor, draw(), op)))
   return tensor
 }
 

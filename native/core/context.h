@@ -41,7 +41,8 @@ struct Context {
     size_t bytes;
   };
   std::vector<Block> scratch_blocks;
-  void release_scratch();
+  // All but the first `keep` blocks.
+  void release_scratch(size_t keep = 0);
 
   // The first error since the last take_error; the flag is what a cheap check reads, `status` a copy of it elsewhere.
   std::mutex error_mutex;

@@ -31,6 +31,10 @@ void* scratch(Context& context, size_t bytes) {
   return data;
 }
 
+size_t scratch_mark(const Context& context) { return context.scratch_blocks.size(); }
+
+void release_scratch(Context& context, size_t mark) { context.release_scratch(mark); }
+
 void record_error(Context& context, ErrorCode code, const char* format, ...) {
   if (context.failed.load(std::memory_order_relaxed)) return;
   char text[512];
@@ -41,9 +45,11 @@ void record_error(Context& context, ErrorCode code, const char* format, ...) {
   context.record(code, text);
 }
 
-void Context::release_scratch() {
-  for (const Block& block : scratch_blocks) allocator.release(block.data, block.bytes);
-  scratch_blocks.clear();
+void Context::release_scratch(size_t keep) {
+  while (scratch_blocks.size() > keep) {
+    allocator.release(scratch_blocks.back().data, scratch_blocks.back().bytes);
+    scratch_blocks.pop_back();
+  }
 }
 
 void Context::record(ErrorCode code, std::string text) {

@@ -46,9 +46,13 @@ void parallel_chunks(Context& context, int64_t chunks, void (*body)(void* data, 
 
 int thread_count(const Context& context);
 
-// Memory of the device's allocator, 64-byte aligned, uninitialised, valid until the kernel returns. Call it outside of
-// parallel sections.
+// Memory of the device's allocator, 64-byte aligned, uninitialised, valid until the kernel returns, or gives it back.
+// Call it outside of parallel sections.
 void* scratch(Context& context, size_t bytes);
+
+// A part of a kernel that is called again and again gives back what it took: all since scratch_mark().
+size_t scratch_mark(const Context& context);
+void release_scratch(Context& context, size_t mark);
 
 enum class ErrorCode : int32_t { none = 0, shape = 1, index = 2, value = 3, memory = 4, internal = 5 };
 

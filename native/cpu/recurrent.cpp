@@ -32,7 +32,7 @@ using simd::Vec;
 
 // Rows (steps x batch) of the large multiplications, and so of the memory that gates or their gradients need beside the
 // arguments.
-constexpr int64_t rows_at_once = 4096;
+constexpr int64_t rows_at_once = 512;
 // Up to this size packed recurrent weights are taken to stay in the cache of a core.
 constexpr int64_t core_cache_bytes = 512 << 10;
 // Multiply-adds, and floats packed, below which a chunk is not worth handing to another thread.

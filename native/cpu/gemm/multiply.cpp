@@ -257,9 +257,9 @@ void multiply_here(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c
     }
 }
 
-void multiply(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc,
-              Epilogue epilogue) {
-  if (m <= 0 || n <= 0) return;
+// What multiply does, but for giving back what it took of memory.
+static void multiply_by_shape(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c,
+                              int64_t ldc, Epilogue epilogue) {
   if (k <= 0) return write_empty_sum(m, n, c, ldc, epilogue);
   if (m == 1 && (b.row_stride == 1 || b.column_stride == 1))
     return multiply_vector(context, {n, k, a, b, c, 1, epilogue.accumulate, epilogue.bias, 1});
@@ -272,6 +272,14 @@ void multiply(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, Matri
   if (depth < k) return multiply_in_parts(context, product, depth);
   const bool in_place = a.dtype == DType::float32 && (m <= few_rows || n <= few_columns);
   in_place ? multiply_tiles(context, product) : multiply_packing(context, product);
+}
+
+void multiply(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc,
+              Epilogue epilogue) {
+  if (m <= 0 || n <= 0) return;
+  const size_t mark = scratch_mark(context);
+  multiply_by_shape(context, m, n, k, a, b, c, ldc, epilogue);
+  release_scratch(context, mark);
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA::gemm
