@@ -32,7 +32,7 @@ float multiply_add(int64_t rounds) {
   return reduce_add(sum);
 }
 
-#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512 && defined(__AVX512F__)
+#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
 __attribute__((target("avx512bf16"))) float multiply_add_bfloat16(int64_t rounds) {
   const __m512bh small = (__m512bh)_mm512_set1_epi32(0x33803380);  // pairs of 2^-24: the sums stay finite
   __m512 x[chains];

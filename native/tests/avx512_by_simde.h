@@ -89,6 +89,24 @@ static inline __m512 scaled(__m512 a, __m512 k) {
   return a;
 }
 
+// Pairs of bfloat16: the products of each are added to it.
+static inline __m512 dot_pairs(__m512 sum, __m512bh a, __m512bh b) {
+  uint16_t x[32], y[32];
+  memcpy(x, &a, sizeof x);
+  memcpy(y, &b, sizeof y);
+  const auto wide = [](uint16_t half) {
+    const uint32_t bits = uint32_t(half) << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+  };
+  for (int i = 0; i < 16; i++) {
+    const float products = fmaf(wide(x[2 * i]), wide(y[2 * i]), wide(x[2 * i + 1]) * wide(y[2 * i + 1]));
+    sum[i] += products;
+  }
+  return sum;
+}
+
 }  // namespace firesteel_emulation
 
 #undef _mm512_cmp_ps_mask
@@ -121,6 +139,7 @@ static inline __m512 scaled(__m512 a, __m512 k) {
 #define _mm512_cvtps_epi32 firesteel_emulation::to_ints
 #define _mm512_cvtps_ph(a, rounding) firesteel_emulation::narrow<rounding>(a)
 #define _mm512_cvttps_epi32 firesteel_emulation::cut_off
+#define _mm512_dpbf16_ps firesteel_emulation::dot_pairs
 #define _mm512_mask_storeu_epi32 firesteel_emulation::store
 #define _mm512_mask_storeu_ps firesteel_emulation::store
 #define _mm512_maskz_loadu_epi32 firesteel_emulation::load<__m512i>
@@ -128,5 +147,5 @@ static inline __m512 scaled(__m512 a, __m512 k) {
 #define _mm512_maskz_sqrt_pd firesteel_emulation::square_root
 #define _mm512_scalef_ps firesteel_emulation::scaled
 
-// What the kernels ask for; from here on no header may take it for the processor's.
-#define __AVX512F__ 1
+// For what is compiled for one processor, whatever the flags say.
+#define FIRESTEEL_EMULATES_AVX512 1

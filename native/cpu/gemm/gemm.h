@@ -13,21 +13,23 @@ namespace firesteel::FIRESTEEL_ISA::gemm {
 // Micro-tile and depth of a block; the values stand in the micro-kernel's source (micro_*.cpp).
 extern const int64_t MR, NR, KC;
 
-// float32 or bfloat16, of which packing makes float32.
+// float32 or bfloat16, of which packing makes float32. The drivers' own: bfloat16 whose inner dimension counts pairs,
+// which packing leaves as they are (micro_pairs.cpp).
 struct Matrix {
   const void* data;
   int64_t row_stride, column_stride;
   DType dtype = DType::float32;
+  bool pairs = false;
 };
 
 // The matrix from a row and a column on.
 static inline Matrix part_of(Matrix a, int64_t row, int64_t column) {
   const int64_t offset = row * a.row_stride + column * a.column_stride;
   const char* data = static_cast<const char*>(a.data) + offset * (a.dtype == DType::bfloat16 ? 2 : 4);
-  return {data, a.row_stride, a.column_stride, a.dtype};
+  return {data, a.row_stride, a.column_stride, a.dtype, a.pairs};
 }
 
-static inline Matrix transposed(Matrix a) { return {a.data, a.column_stride, a.row_stride, a.dtype}; }
+static inline Matrix transposed(Matrix a) { return {a.data, a.column_stride, a.row_stride, a.dtype, a.pairs}; }
 
 // What happens to a finished element of C: c = (accumulate ? c : 0) + sum + bias[n] (bias may be null).
 struct Epilogue {

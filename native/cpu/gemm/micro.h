@@ -8,13 +8,14 @@
 #pragma once
 #include <string.h>
 
+#include "../simd/isa.h"
 #include "gemm.h"
 
-#if defined(__AVX512F__)
+#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
 #define FIRESTEEL_MICRO_AVX512
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
 #define FIRESTEEL_MICRO_AVX2
-#elif defined(__ARM_NEON) && defined(__aarch64__)
+#elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_neon
 #define FIRESTEEL_MICRO_NEON
 #else
 #define FIRESTEEL_MICRO_BASE
@@ -47,9 +48,18 @@ struct Tile {
   int64_t rows, columns, depth;  // 1 <= rows <= tile_rows, 1 <= columns <= tile_columns
   bool accumulate;               // c += instead of c =
   const float* bias;             // of the tile's first column, or null
+  bool pairs = false;            // of bfloat16, packed, in place of floats of A and B
 };
 
 void micro_kernel(const Tile& tile);
+
+// Whether this processor multiplies pairs of bfloat16, and the kernel that does.
+#if defined(FIRESTEEL_MICRO_AVX512)
+bool multiplies_pairs();
+void pairs_kernel(const Tile& tile);
+#else
+static inline bool multiplies_pairs() { return false; }
+#endif
 
 // What micro_kernel calls, for tiles that differ in nothing but a, b, c and bias.
 using MicroKernel = void (*)(const Tile& tile);

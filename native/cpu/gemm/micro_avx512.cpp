@@ -107,6 +107,7 @@ MicroKernel kernel_of_columns(int64_t columns) {
 }  // namespace
 
 MicroKernel find_micro_kernel(const Tile& tile) {
+  if (tile.pairs) return pairs_kernel;
   const bool packed = is_packed(tile);
   return with_rows<int(tile_rows)>(tile.rows, [&](auto rows) {
     return packed ? kernel_of_columns<rows.value, true>(tile.columns)

@@ -37,6 +37,7 @@ constexpr int64_t packed_limit = int64_t(1) << 20;
 struct Left {
   const float* data;
   int64_t row, depth, panel;  // strides between rows, steps of depth, panels
+  bool pairs = false;
 };
 
 struct Right {
@@ -44,7 +45,9 @@ struct Right {
   int64_t depth;
 };
 
-Left packed_left(const float* data, int64_t depth) { return {data, 1, tile_rows, tile_rows * depth}; }
+Left packed_left(const float* data, int64_t depth, bool pairs) {
+  return {data, 1, tile_rows, tile_rows * depth, pairs};
+}
 
 // In place only float32.
 Left left_in_place(Matrix a, int64_t row, int64_t k) {
@@ -61,8 +64,8 @@ Right right_in_place(Matrix b, int64_t k, int64_t column) {
 
 void multiply_panel(Left a, Right b, int64_t rows, int64_t columns, int64_t depth, float* c, int64_t ldc,
                     Epilogue epilogue) {
-  Tile tile = {a.data,       a.row, a.depth, b.data, b.depth, c, ldc, tile_rows, columns, depth, epilogue.accumulate,
-               epilogue.bias};
+  Tile tile = {a.data,        a.row,  a.depth, b.data, b.depth, c, ldc, tile_rows, columns, depth, epilogue.accumulate,
+               epilogue.bias, a.pairs};
   const MicroKernel kernel = find_micro_kernel(tile);
   int64_t i = 0;
   for (; i + tile_rows <= rows; i += tile_rows) {
@@ -91,6 +94,7 @@ void write_empty_sum(int64_t m, int64_t n, float* c, int64_t ldc, Epilogue epilo
 }
 
 // A product as the tiles see it. A packed operand is packed whole, as by pack_a and pack_b; otherwise packed is null.
+// Of bfloat16 in pairs k counts pairs, in both operands.
 struct Product {
   int64_t m, n, k;
   Matrix a, b;
@@ -108,7 +112,7 @@ void multiply_tile(const Product& p, int64_t i, int64_t rows, int64_t j, int64_t
   const bool in_place = p.b.column_stride == 1 && p.b.dtype == DType::float32 && rows <= few_rows;
   for (int64_t k0 = 0; k0 < p.k; k0 += block_depth) {
     const int64_t depth = smaller(block_depth, p.k - k0);
-    const Left left = p.packed_a ? packed_left(p.packed_a + k0 * round_up(p.m, tile_rows) + i * depth, depth)
+    const Left left = p.packed_a ? packed_left(p.packed_a + k0 * round_up(p.m, tile_rows) + i * depth, depth, p.a.pairs)
                                  : left_in_place(p.a, i, k0);
     for (int64_t column = j; column < j + columns; column += tile_columns) {
       const int64_t width = smaller(tile_columns, j + columns - column);
@@ -251,7 +255,7 @@ void multiply_here(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c
     for (int64_t k0 = 0; k0 < k; k0 += block_depth) {
       const int64_t rows = smaller(few_rows, m - i), depth = smaller(block_depth, k - k0);
       pack_a_block(room, a, i, rows, k0, depth);
-      const Product product{rows, n,       depth,       {},  part_of(b, k0, 0),
+      const Product product{rows, n,       depth,       a,   part_of(b, k0, 0),
                             room, nullptr, c + i * ldc, ldc, block_epilogue(epilogue, k0, k)};
       multiply_tile(product, 0, rows, 0, n);
     }
@@ -266,6 +270,12 @@ static void multiply_by_shape(Context& context, int64_t m, int64_t n, int64_t k,
   if (n == 1 && (a.row_stride == 1 || a.column_stride == 1))
     return multiply_vector(context,
                            {m, k, transposed(b), transposed(a), c, ldc, epilogue.accumulate, epilogue.bias, 0});
+  if (a.dtype == DType::bfloat16 && b.dtype == DType::bfloat16 && k % 2 == 0 && multiplies_pairs()) {
+    a.pairs = b.pairs = true;
+    a.column_stride *= 2;
+    b.row_stride *= 2;
+    k /= 2;
+  }
   if (m * n * k <= chunk_work) return multiply_here(m, n, k, a, b, c, ldc, epilogue);
   const Product product{m, n, k, a, b, nullptr, nullptr, c, ldc, epilogue};
   const int64_t depth = depth_of_parts(m, n, k);

@@ -1,6 +1,6 @@
 // Packing: an operand is copied, once, into the order in which the micro-kernel reads it, so that the kernel's loads
 // are consecutive, aligned to its tile, free of page and cache-set conflicts, and free of edges (zero padded). bfloat16
-// becomes float32, exactly.
+// becomes float32, exactly; where the processor multiplies pairs of it, two steps of depth stay together in one place.
 //
 // Legend: a panel is W lines wide (rows of A, columns of B; W = MR or NR) and up to KC deep; element (line, d) is read
 // from from[line * line_stride + d * depth_stride] and written to to[d * W + line]. Either stride may be 1: consecutive
@@ -129,9 +129,55 @@ void pack_block(float* to, const T* from, int64_t line_stride, int64_t depth_str
                     depth);
 }
 
+typedef uint16_t Half8 __attribute__((vector_size(16)));
+
+// Two steps of depth of a row of lines, `count` of them, element by element side by side.
+void interleave(float* to, const uint16_t* first, const uint16_t* second, int64_t count) {
+  uint16_t* pairs = reinterpret_cast<uint16_t*>(to);
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    Half8 a, b;
+    memcpy(&a, first + i, sizeof a);
+    memcpy(&b, second + i, sizeof b);
+    const Half8 low = __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+    const Half8 high = __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+    memcpy(pairs + 2 * i, &low, sizeof low);
+    memcpy(pairs + 2 * i + 8, &high, sizeof high);
+  }
+  for (; i < count; i++) {
+    memcpy(pairs + 2 * i, first + i, sizeof *first);
+    memcpy(pairs + 2 * i + 1, second + i, sizeof *second);
+  }
+}
+
+// Pairs of bfloat16: a step of depth is two of the source, depth_stride apart in it.
+template <int W>
+void pack_pairs(float* to, const uint16_t* from, int64_t line_stride, int64_t depth_stride, int64_t lines,
+                int64_t depth) {
+  // A pair that lies together is moved like a float.
+  if (depth_stride == 1 && line_stride % 2 == 0)
+    return pack_block<W>(to, reinterpret_cast<const float*>(from), line_stride / 2, 1, lines, depth);
+  // A few panels side by side: a few cache lines of each row.
+  constexpr int64_t lines_at_once = 128 / W * W;
+  for (int64_t start = 0; start < lines; start += lines_at_once)
+    for (int64_t d = 0; d < depth; d++)
+      for (int64_t line = start; line < smaller(start + lines_at_once, lines); line += W) {
+        const int64_t width = smaller(lines - line, W);
+        const uint16_t* first = from + line * line_stride + 2 * d * depth_stride;
+        float* at = to + line * depth + d * W;
+        if (line_stride == 1)
+          interleave(at, first, first + depth_stride, width);
+        else
+          for (int64_t i = 0; i < width; i++, first += line_stride) interleave(at + i, first, first + depth_stride, 1);
+        memset(at + width, 0, size_t(W - width) * sizeof(float));
+      }
+}
+
 template <int W>
 void pack_lines(float* to, Matrix from, int64_t lines, int64_t depth) {  // a line is a row of `from`
-  if (from.dtype == DType::bfloat16)
+  if (from.pairs)
+    pack_pairs<W>(to, static_cast<const uint16_t*>(from.data), from.row_stride, from.column_stride / 2, lines, depth);
+  else if (from.dtype == DType::bfloat16)
     pack_block<W>(to, static_cast<const uint16_t*>(from.data), from.row_stride, from.column_stride, lines, depth);
   else
     pack_block<W>(to, static_cast<const float*>(from.data), from.row_stride, from.column_stride, lines, depth);

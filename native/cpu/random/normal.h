@@ -16,13 +16,13 @@ typedef int64_t NormalMask __attribute__((vector_size(8 * normal_lanes)));
 typedef double NormalDoubles __attribute__((vector_size(8 * normal_lanes)));
 
 static inline NormalDoubles square_root(NormalDoubles x) {
-#if defined(__AVX512F__)
+#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
   return NormalDoubles(_mm512_maskz_sqrt_pd(0xFF, __m512d(x)));  // as in multiply_words
-#elif defined(__AVX2__)
+#elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
   return NormalDoubles(_mm256_sqrt_pd(__m256d(x)));
 #elif defined(__SSE2__)
   return NormalDoubles(_mm_sqrt_pd(__m128d(x)));
-#elif defined(__ARM_NEON)
+#elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_neon
   return NormalDoubles(vsqrtq_f64(float64x2_t(x)));
 #else
   for (int lane = 0; lane < normal_lanes; lane++) x[lane] = __builtin_sqrt(x[lane]);

@@ -9,11 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__SSE2__)
-#include <immintrin.h>
-#elif defined(__ARM_NEON)
-#include <arm_neon.h>
-#endif
+#include "../simd/vector.h"
 
 namespace firesteel::FIRESTEEL_ISA::random {
 
@@ -46,9 +42,9 @@ static inline void philox4(uint32_t out[4], uint64_t seed, uint32_t stream, uint
 }
 
 // A register of 64-bit lanes, each with one word of one block in its lower half.
-#if defined(__AVX512F__)
+#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
 constexpr int philox_lanes = 8;
-#elif defined(__AVX2__)
+#elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
 constexpr int philox_lanes = 4;
 #else
 constexpr int philox_lanes = 2;
@@ -57,14 +53,14 @@ typedef uint64_t PhiloxLanes __attribute__((vector_size(8 * philox_lanes)));
 
 // The 64-bit products of the lower halves; what stands in the upper halves has no effect.
 static inline PhiloxLanes multiply_words(PhiloxLanes words, uint32_t factor) {
-#if defined(__AVX512F__)
+#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
   // with a mask, because g++ 12 warns of an uninitialised variable in the plain form
   return PhiloxLanes(_mm512_maskz_mul_epu32(0xFF, __m512i(words), _mm512_set1_epi64(factor)));
-#elif defined(__AVX2__)
+#elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
   return PhiloxLanes(_mm256_mul_epu32(__m256i(words), _mm256_set1_epi64x(factor)));
 #elif defined(__SSE2__)
   return PhiloxLanes(_mm_mul_epu32(__m128i(words), _mm_set1_epi64x(factor)));
-#elif defined(__ARM_NEON)
+#elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_neon
   return PhiloxLanes(vmull_u32(vmovn_u64(uint64x2_t(words)), vdup_n_u32(factor)));
 #else
   return (words & 0xFFFFFFFFu) * factor;
@@ -73,10 +69,10 @@ static inline PhiloxLanes multiply_words(PhiloxLanes words, uint32_t factor) {
 
 // Writes low[0], high[0], low[1], high[1], ...
 static inline void store_interleaved(uint32_t* out, PhiloxLanes low, PhiloxLanes high) {
-#if defined(__AVX512F__)
+#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
   const PhiloxLanes first = __builtin_shufflevector(low, high, 0, 8, 1, 9, 2, 10, 3, 11);
   const PhiloxLanes second = __builtin_shufflevector(low, high, 4, 12, 5, 13, 6, 14, 7, 15);
-#elif defined(__AVX2__)
+#elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
   const PhiloxLanes first = __builtin_shufflevector(low, high, 0, 4, 1, 5);
   const PhiloxLanes second = __builtin_shufflevector(low, high, 2, 6, 3, 7);
 #else

@@ -11,19 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#ifndef FIRESTEEL_ISA
-#error "compile with -DFIRESTEEL_ISA=base, avx2, avx512 or neon"
-#endif
-
-#define FIRESTEEL_ISA_base 1
-#define FIRESTEEL_ISA_avx2 2
-#define FIRESTEEL_ISA_avx512 3
-#define FIRESTEEL_ISA_neon 4
-#define FIRESTEEL_PASTE_(a, b) a##b
-#define FIRESTEEL_PASTE(a, b) FIRESTEEL_PASTE_(a, b)
-// Which instruction set this translation unit is built for, as a number: `#if FIRESTEEL_ISA_NUMBER ==
-// FIRESTEEL_ISA_avx2`.
-#define FIRESTEEL_ISA_NUMBER FIRESTEEL_PASTE(FIRESTEEL_ISA_, FIRESTEEL_ISA)
+#include "isa.h"
 
 #define FIRESTEEL_INLINE static inline __attribute__((always_inline))
 

@@ -1,0 +1,16 @@
+// Which instruction set a file is compiled for, as a number for the preprocessor:
+// `#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2`. Not what the compiler's own macros say: where AVX-512 is emulated
+// they say AVX2.
+#pragma once
+
+#ifndef FIRESTEEL_ISA
+#error "compile with -DFIRESTEEL_ISA=base, avx2, avx512 or neon"
+#endif
+
+#define FIRESTEEL_ISA_base 1
+#define FIRESTEEL_ISA_avx2 2
+#define FIRESTEEL_ISA_avx512 3
+#define FIRESTEEL_ISA_neon 4
+#define FIRESTEEL_PASTE_(a, b) a##b
+#define FIRESTEEL_PASTE(a, b) FIRESTEEL_PASTE_(a, b)
+#define FIRESTEEL_ISA_NUMBER FIRESTEEL_PASTE(FIRESTEEL_ISA_, FIRESTEEL_ISA)
