@@ -25,7 +25,9 @@ function peaks(device: NativeDevice): string {
   const counts = device.threads === 1 ? [1] : [1, device.threads]
   const rates = counts.map((threads) => (device.multiplyAddPeak('float32', { threads }) / 1e9).toFixed(0))
   const bytes = (device.bandwidth('read', memoryWorkingSet, { seconds: 0.05 }) / 1e9).toFixed(0)
-  return `${rates.join(' and ')} GFLOP/s on ${counts.join(' and ')} threads, ${bytes} GB/s read`
+  const half = device.multiplyAddPeak('bfloat16') / 1e9
+  const pairs = half > 0 ? `, ${half.toFixed(0)} of bfloat16` : ''
+  return `${rates.join(' and ')} GFLOP/s on ${counts.join(' and ')} threads${pairs}, ${bytes} GB/s read`
 }
 
 /** Beyond the caches of most machines. */
