@@ -84,16 +84,26 @@ void kernel(const Tile& tile) {
     b += b_depth;
   }
 
-  repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED {
-    const __m256 bias = tile.bias ? load<Vectors, Masked>(tile.bias, v.value, mask) : _mm256_setzero_ps();
-    repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
-      __m256 value = sum[i.value][v.value];
-      float* row = c + i.value * ldc;
-      if (tile.accumulate) value = _mm256_add_ps(load<Vectors, Masked>(row, v.value, mask), value);
-      if (tile.bias) value = _mm256_add_ps(value, bias);
-      store<Vectors, Masked>(row, v.value, mask, value);
+  const auto finish = [&](auto adds_bias, auto accumulates) FIRESTEEL_UNROLLED {
+    __m256 bias[Vectors];
+    repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED {
+      if (adds_bias.value) bias[v.value] = load<Vectors, Masked>(tile.bias, v.value, mask);
     });
-  });
+    repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
+      float* row = c + i.value * ldc;
+      repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED {
+        __m256 value = sum[i.value][v.value];
+        if (accumulates.value) value = _mm256_add_ps(load<Vectors, Masked>(row, v.value, mask), value);
+        if (adds_bias.value) value = _mm256_add_ps(value, bias[v.value]);
+        store<Vectors, Masked>(row, v.value, mask, value);
+      });
+    });
+  };
+  // Decided once a tile, not for each vector.
+  if (tile.bias)
+    tile.accumulate ? finish(Index<1>(), Index<1>()) : finish(Index<1>(), Index<0>());
+  else
+    tile.accumulate ? finish(Index<0>(), Index<1>()) : finish(Index<0>(), Index<0>());
 }
 
 template <int Rows, bool Packed>
