@@ -17,6 +17,7 @@ constexpr size_t largest_region = size_t(64) << 30;
 constexpr size_t growth = size_t(32) << 20;  // opened at a time
 constexpr size_t unused_floor = size_t(256) << 20;
 constexpr unsigned stretch = 4096;  // releases of extents
+constexpr int most_looked_at = 128;
 
 constexpr uintptr_t round_up(uintptr_t bytes, size_t step) { return (bytes + step - 1) / step * step; }
 
@@ -79,8 +80,9 @@ void Allocator::release(void* data, size_t bytes) {
   const size_t block = round_up(bytes, extent_step);
   add(live_, 0 - block);
   give_extent(reinterpret_cast<uintptr_t>(data), block);
+  // What comes between blocks is no reason to give pages back that the next step asks for again.
   const size_t recent = std::max(peak_, peak_before_), live = live_bytes();
-  trim(std::max(recent - live, unused_floor));
+  trim(std::max(recent + recent / 8 - live, unused_floor));
 }
 
 void* Allocator::allocate_small(SizeClass& size_class) {
@@ -133,21 +135,36 @@ Allocator::Slab* Allocator::take_slab(SizeClass& size_class) {
   return slab;
 }
 
-// The smallest free extent that holds the block is cut; what is left before and behind it stays free.
+// Cuts a free extent; what is left before and behind the block stays free.
 uintptr_t Allocator::take_extent(size_t bytes, size_t align) {
-  for (auto it = by_size_.lower_bound({bytes, 0}); it != by_size_.end(); ++it) {
-    const auto [size, start] = *it;
-    const uintptr_t block = round_up(start, align);
-    if (block + bytes > start + size) continue;
-    remove(free_.find(start));
+  const auto extent = find_extent(bytes, align);
+  uintptr_t block;
+  if (extent != free_.end()) {
+    const auto [start, size] = *extent;
+    block = round_up(start, align);
+    remove(extent);
     if (block > start) insert(start, block - start);
     if (block + bytes < start + size) insert(block + bytes, start + size - block - bytes);
-    take_pages(block, bytes);
-    return block;
+  } else {
+    block = grow(bytes, align);
   }
-  const uintptr_t block = grow(bytes, align);
   if (block) take_pages(block, bytes);
   return block;
+}
+
+// The lowest extent that holds the block: what lives longest then gathers at the low end, and the rest stays in one
+// piece (the smallest that fits would leave a crumb each time). Where there are many, the smallest, which is found at
+// once.
+Allocator::Extents::iterator Allocator::find_extent(size_t bytes, size_t align) {
+  const auto fits = [&](uintptr_t start, size_t size) { return round_up(start, align) + bytes <= start + size; };
+  auto smallest = by_size_.lower_bound({bytes, 0});
+  if (smallest == by_size_.end()) return free_.end();
+  int looked_at = 0;
+  for (auto it = free_.begin(); it != free_.end() && looked_at < most_looked_at; ++it, looked_at++)
+    if (fits(it->first, it->second)) return it;
+  for (; smallest != by_size_.end(); ++smallest)
+    if (fits(smallest->second, smallest->first)) return free_.find(smallest->second);
+  return free_.end();
 }
 
 void Allocator::give_extent(uintptr_t start, size_t bytes) {
@@ -243,18 +260,18 @@ void Allocator::take_pages(uintptr_t start, size_t bytes) {
     }
 }
 
-// Gives the pages back that lie within a free extent.
-void Allocator::give_pages(uintptr_t start, size_t bytes) {
+// Gives pages back that lie within a free extent, the last ones first, `most` bytes of them or a little more.
+void Allocator::give_pages(uintptr_t start, size_t bytes, size_t most) {
   Region& region = region_of(start);
-  const size_t last = start + bytes - region.base;
-  const size_t end = (last == region.used ? round_up(last, page) : last) / page;
-  for (size_t i = round_up(start - region.base, page) / page; i < end; i++) {
-    size_t next = i;
-    while (next < end && region.taken[next]) region.taken[next++] = false;
-    if (next == i) continue;
-    madvise(reinterpret_cast<void*>(region.base + i * page), (next - i) * page, MADV_DONTNEED);
-    add(reserved_, 0 - (next - i) * page);
-    i = next;
+  const size_t last = start + bytes - region.base, first = round_up(start - region.base, page) / page;
+  size_t end = (last == region.used ? round_up(last, page) : last) / page;
+  for (size_t given = 0; end > first && given < most; end--) {
+    size_t from = end;
+    for (; from > first && region.taken[from - 1] && given < most; given += page) region.taken[--from] = false;
+    if (from == end) continue;
+    madvise(reinterpret_cast<void*>(region.base + from * page), (end - from) * page, MADV_DONTNEED);
+    add(reserved_, 0 - (end - from) * page);
+    end = from + 1;
   }
 }
 
@@ -268,11 +285,15 @@ void Allocator::note_peak() {
 
 // Gives pages back, those of the largest extents first, until no more than `keep` bytes are unused.
 void Allocator::trim(size_t keep) {
-  const auto done = [&] { return reserved_bytes() - live_bytes() <= keep; };
-  for (auto it = by_size_.rbegin(); !done() && it != by_size_.rend() && it->first >= page; ++it)
-    give_pages(it->second, it->first);
+  const auto excess = [&] {
+    const size_t unused = reserved_bytes() - live_bytes();
+    return unused > keep ? unused - keep : 0;
+  };
+  for (auto it = by_size_.rbegin(); it != by_size_.rend() && it->first >= page && excess() > 0; ++it)
+    give_pages(it->second, it->first, excess());
   // The last one of a region has the rest of its page too.
-  if (!done() && !free_.empty()) give_pages(std::prev(free_.end())->first, std::prev(free_.end())->second);
+  if (excess() > 0 && !free_.empty())
+    give_pages(std::prev(free_.end())->first, std::prev(free_.end())->second, excess());
 }
 
 void Allocator::flush() {

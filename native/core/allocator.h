@@ -2,13 +2,13 @@
 //
 // Addresses are reserved in large regions, and opened as the heap grows; huge pages are asked for, so that touching new
 // memory costs one fault per 2 MB, however small the blocks are. Up to 4 KB a block comes from a slab of its size
-// class, four classes per doubling. Larger blocks are extents, in steps of 1 KB, of the smallest free extent that holds
+// class, four classes per doubling. Larger blocks are extents, in steps of 1 KB, of the lowest free extent that holds
 // them; free neighbours are joined, so that what is reserved stays close to the peak of what is live. (Separate
 // mappings for each block would have left memory of one size unused while another was asked for, and would all have
 // begun at the same sets of the caches.)
 //
-// Freed memory stays until it exceeds what was live at a recent peak (and a floor); then whole pages of free extents go
-// back to the system. Not thread-safe: whoever runs kernels owns it; only the counts may be read elsewhere.
+// Freed memory stays until there is more than a recent peak took, with a margin (and a floor); then whole pages of free
+// extents go back to the system. Not thread-safe: whoever runs kernels owns it; only the counts may be read elsewhere.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -62,6 +62,7 @@ class Allocator {
   Slab* take_slab(SizeClass& size_class);
 
   uintptr_t take_extent(size_t bytes, size_t alignment);
+  Extents::iterator find_extent(size_t bytes, size_t alignment);
   void give_extent(uintptr_t start, size_t bytes);
   void insert(uintptr_t start, size_t bytes);
   Extents::iterator remove(Extents::iterator extent);
@@ -69,7 +70,7 @@ class Allocator {
   bool reserve_region(size_t bytes);
   Region& region_of(uintptr_t address);
   void take_pages(uintptr_t start, size_t bytes);
-  void give_pages(uintptr_t start, size_t bytes);
+  void give_pages(uintptr_t start, size_t bytes, size_t most);
   void note_peak();
   void trim(size_t keep);
 
