@@ -161,9 +161,7 @@ export function registerPostAccumulateGradHook(tensor: Tensor, hook: (tensor: Te
  */
 export function zeroGrad(tensors: Iterable<Tensor>): void {
   for (const tensor of tensors) {
-    const gradient = tensor.peekGrad()
-    if (gradient === null) continue
+    tensor.freeUnseenGrad()
     tensor.ownGrad(null)
-    if (!gradient.storage.kept && !gradient.storage.freed) gradient.storage.device.free(gradient.storage)
   }
 }

@@ -89,7 +89,10 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> {
     this.#requiresGrad = value
   }
 
-  /** The accumulated gradient of a leaf, or null. A leaf's gradient is shared, not copied: detach and clone to keep it. */
+  /**
+   * The accumulated gradient of a leaf, or null. A leaf's gradient is shared, not copied: detach and clone to keep it.
+   * Set to null, its memory is free at once if the program has not seen it, here or in a hook.
+   */
   get grad(): Tensor<S, D> | null {
     // Once a program has seen the gradient it may hold it: zeroGrad then leaves the memory to the garbage collector.
     if (this.#gradient !== null) this.#gradient.storage.kept = true
@@ -98,12 +101,19 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> {
 
   set grad(value: Tensor<S, D> | null) {
     if (value !== null) value.storage.kept = true
+    else this.freeUnseenGrad()
     this.#gradient = value
   }
 
   /** For autograd and optimisers: the gradient, without counting as seen by the program. */
   peekGrad(): Tensor<S, D> | null {
     return this.#gradient
+  }
+
+  /** For autograd: frees a gradient that the program cannot hold. */
+  freeUnseenGrad(): void {
+    const storage = this.#gradient?.storage
+    if (storage && !storage.kept && !storage.freed) storage.device.free(storage)
   }
 
   /** For autograd: sets a gradient that only autograd holds. */

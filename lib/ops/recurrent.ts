@@ -210,6 +210,8 @@ export function lstm(
     if (more && p > 0 && training) sequence = dropout(sequence, p, { training, generator })
   }
   const output = single ? select(sequence, batchDim, 0) : batchFirst ? transpose(sequence, 0, 1) : sequence
-  const stacked = last.map((states) => stack(states, 0)).map((s) => (single ? select(s, 1, 0) : s))
+  const stacked = last
+    .map((states) => (states.length === 1 ? unsqueeze(states[0] as Tensor, 0) : stack(states, 0)))
+    .map((s) => (single ? select(s, 1, 0) : s))
   return { output, state: stacked as [Tensor, Tensor] }
 }

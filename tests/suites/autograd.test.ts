@@ -78,6 +78,19 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
     for (const r of [0, 1]) for (const c of [0, 1]) expect(grad[r]?.[c]).toBeCloseTo(numeric(r, c), 2)
   })
 
+  it('frees a gradient that is set to null, unless the program has seen it', () => {
+    const x = leaf([1, 2])
+    const run = () => f.sum(f.mul(x, 3)).backward()
+    run()
+    const hidden = x.peekGrad()
+    x.grad = null
+    expect(hidden?.storage.freed).toBe(true)
+    run()
+    const seen = x.grad
+    x.grad = null
+    expect(list(seen)).toEqual([3, 3])
+  })
+
   it('adds to the gradient of a shared weight where it lies, and never to what others hold', () => {
     const w = leaf([
       [1, 2],
