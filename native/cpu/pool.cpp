@@ -126,25 +126,25 @@ bool has_vectors(const Axis& columns) {
 }
 
 // Calls take(values, offset) for all taps, in their order, of `count` neighbouring windows, at most a vector of them,
-// that lie inside the plane; offset is the tap's distance from `from`, the first tap of the first window.
+// that lie inside the plane; offset is the tap's distance from `from`, the first tap of the first window. Unrolled
+// where the numbers are constants.
 template <bool Full, class F>
-FIRESTEEL_INLINE void each_tap(const float* from, int64_t count, int64_t taps_down, int64_t line, const Axis& columns,
-                               const F& take) {
+FIRESTEEL_INLINE void each_tap(const float* from, int64_t count, int64_t taps_down, int64_t taps, int64_t stride,
+                               int64_t line, int64_t dilation, const F& take) {
   for (int64_t r = 0; r < taps_down; r++) {
     const int64_t row = r * line;
-    if (columns.stride == 1) {
-      for (int64_t s = 0; s < columns.taps; s++)
-        take(load_up_to<Full>(from + row + s * columns.dilation, count), row + s * columns.dilation);
+    if (stride == 1) {
+      for (int64_t s = 0; s < taps; s++) take(load_up_to<Full>(from + row + s * dilation, count), row + s * dilation);
       continue;
     }
     Vec even, odd;
     int64_t s = 0;
-    for (; s + 2 <= columns.taps; s += 2) {
+    for (; s + 2 <= taps; s += 2) {
       split_pairs<Full>(from + row + s, count, even, odd);
       take(even, row + s);
       take(odd, row + s + 1);
     }
-    if (s < columns.taps) {  // the last tap from the pair that ends with it: nothing behind the window is read
+    if (s < taps) {  // the last tap from the pair that ends with it: nothing behind the window is read
       split_pairs<Full>(from + row + s - 1, count, even, odd);
       take(odd, row + s);
     }
@@ -157,6 +157,69 @@ void each_vector(int64_t low, int64_t high, const F& body) {
   int64_t q = low;
   for (; q + lanes <= high; q += lanes) body(q, lanes);
   if (q < high) high - low >= lanes ? body(high - lanes, lanes) : body(q, high - q);
+}
+
+// The maxima of a row of windows that lie inside the plane `from`, those of [inner_low, inner_high), and their
+// positions. Down x Taps windows, Stride apart, with dilation 1; 0: as the axes say. A vector that hangs over the row
+// is read and written whole where `readable` floats follow `from` and `writable` results follow `to`: what it writes
+// too much belongs to later rows.
+template <int Down, int Taps, int Stride>
+void maximum_row(const float* from, int64_t readable, const Range& down, const Axis& rows, const Axis& columns,
+                 float* to, int32_t* index, int64_t writable) {
+  const int64_t taps_down = Down ? Down : down.high - down.low, taps = Taps ? Taps : columns.taps;
+  const int64_t stride = Stride ? Stride : columns.stride, dilation = Taps ? 1 : columns.dilation;
+  const int64_t line = (Down ? 1 : rows.dilation) * columns.length;
+  const int64_t origin = (down.start + down.low * rows.dilation) * columns.length - columns.pad;
+  const int64_t reach = (taps_down - 1) * line + (taps - 1) * dilation + stride * lanes;
+  int32_t numbers[lanes];
+  for (int i = 0; i < lanes; i++) numbers[i] = int32_t(i * stride);
+  const VecI steps = simd::load(numbers);
+  each_vector(columns.inner_low, columns.inner_high, [&](int64_t q, int64_t count) {
+    const int64_t first = origin + q * stride;
+    // A window's first tap takes its place whatever it is; the index says so even if it is -infinity.
+    Vec best = simd::set(-__builtin_inff()), sum = simd::zero();
+    VecI position = simd::set_int(0);
+    const auto visit = [&](const auto& take) __attribute__((always_inline)) {
+      if (count == lanes || first + reach <= readable)
+        each_tap<true>(from + first, lanes, taps_down, taps, stride, line, dilation, take);
+      else
+        each_tap<false>(from + first, count, taps_down, taps, stride, line, dilation, take);
+    };
+    visit([&](Vec value, int64_t offset) __attribute__((always_inline)) {
+      const simd::Mask wins = value > best;
+      best = simd::select(wins, value, best);
+      position = simd::select(wins, simd::set_int(int32_t(offset)), position);
+      sum = sum + value;  // tells of a NaN
+    });
+    if (simd::any(sum != sum)) {
+      best = simd::set(-__builtin_inff());
+      position = simd::set_int(0);
+      visit([&](Vec value, int64_t offset) __attribute__((always_inline)) {
+        const simd::Mask wins = ~(value <= best) & (best == best);  // a NaN wins, and stays
+        best = simd::select(wins, value, best);
+        position = simd::select(wins, simd::set_int(int32_t(offset)), position);
+      });
+    }
+    position = position + steps + simd::set_int(int32_t(first));
+    if (count == lanes || q + lanes <= writable) {
+      simd::store(to + q, best);
+      simd::store(index + q, position);
+    } else {
+      simd::store_partial(to + q, best, int(count));
+      simd::store_partial(index + q, position, int(count));
+    }
+  });
+}
+
+using MaximumRow = decltype(&maximum_row<0, 0, 0>);
+
+// For rows of windows with all their taps: the usual windows have their loops unrolled.
+MaximumRow find_maximum_row(const Axis& rows, const Axis& columns) {
+  const int64_t stride = columns.stride;
+  if (rows.dilation != 1 || columns.dilation != 1 || rows.taps != columns.taps) return maximum_row<0, 0, 0>;
+  if (rows.taps == 2 && stride <= 2) return stride == 1 ? maximum_row<2, 2, 1> : maximum_row<2, 2, 2>;
+  if (rows.taps == 3 && stride <= 2) return stride == 1 ? maximum_row<3, 3, 1> : maximum_row<3, 3, 2>;
+  return maximum_row<0, 0, 0>;
 }
 
 void add_row(float* to, const float* from, int64_t count) {
@@ -275,45 +338,23 @@ void max_pool2d_forward(Context& context, const View& out, const View& indices, 
               "max_pool2d's planes do not follow from its window"))
     return;
   const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
-  const int64_t low = columns.inner_low, high = columns.inner_high;
   if (out.count == 0) return;
+  const int64_t low = columns.inner_low, high = columns.inner_high;
   const Range* const across = ranges_of(context, columns);
-  int32_t numbers[lanes];
-  for (int i = 0; i < lanes; i++) numbers[i] = int32_t(i * smaller(columns.stride, 2));
-  const VecI steps = simd::load(numbers);
+  const float *const source = pointer<const float>(x), *const end = source + x.count;
+  const MaximumRow row_of_maxima = find_maximum_row(rows, columns);
   for_planes(context, x.sizes[0] * x.sizes[1], larger(plane_x, plane * kernel_h * kernel_w), [&](int64_t number) {
-    const float* from = pointer<const float>(x) + number * plane_x;
+    const float* from = source + number * plane_x;
     float* to = pointer<float>(out) + number * plane;
     int32_t* index = pointer<int32_t>(indices) + number * plane;
+    const int64_t room = end - from;
     for (int64_t p = 0; p < rows.result; p++, to += columns.result, index += columns.result) {
       const Range down = range_of(rows, p);
-      const auto maxima = [&](int64_t q, int64_t count) {
-        const int64_t first =
-            (down.start + down.low * rows.dilation) * columns.length + q * columns.stride - columns.pad;
-        const VecI at = steps + simd::set_int(int32_t(first));
-        // A window's first tap takes its place whatever it is; the index says so even if it is -infinity.
-        Vec best = simd::set(-__builtin_inff());
-        VecI position = at;
-        const auto take = [&](Vec value, int64_t offset) __attribute__((always_inline)) {
-          const simd::Mask wins = ~(value <= best) & (best == best);  // a NaN wins, and stays
-          best = simd::select(wins, value, best);
-          position = simd::select(wins, at + simd::set_int(int32_t(offset)), position);
-        };
-        const int64_t line = rows.dilation * columns.length;
-        if (count == lanes)
-          each_tap<true>(from + first, lanes, down.high - down.low, line, columns, take);
-        else
-          each_tap<false>(from + first, count, down.high - down.low, line, columns, take);
-        if (count == lanes) {
-          simd::store(to + q, best);
-          simd::store(index + q, position);
-        } else {
-          simd::store_partial(to + q, best, int(count));
-          simd::store_partial(index + q, position, int(count));
-        }
-      };
       const bool vectors = down.low < down.high && has_vectors(columns);
-      if (vectors) each_vector(low, high, maxima);
+      if (vectors) {
+        const MaximumRow row = down.high - down.low == rows.taps ? row_of_maxima : maximum_row<0, 0, 0>;
+        row(from, room, down, rows, columns, to, index, plane - p * columns.result);
+      }
       for (int64_t q = 0; q < (vectors ? low : columns.result); q++)
         window_maximum(from, rows, columns, down, across[q], to + q, index + q);
       for (int64_t q = vectors ? high : columns.result; q < columns.result; q++)
@@ -371,10 +412,10 @@ void avg_pool2d_forward(Context& context, const View& out, const View& x, int64_
           const auto take = [&](Vec value, int64_t) __attribute__((always_inline)) { sum = sum + value; };
           const float* first = from + q - columns.pad;
           if (count == lanes) {
-            each_tap<true>(first, lanes, tall, columns.length, columns, take);
+            each_tap<true>(first, lanes, tall, columns.taps, 1, columns.length, 1, take);
             simd::store(to + q, sum);
           } else {
-            each_tap<false>(first, count, tall, columns.length, columns, take);
+            each_tap<false>(first, count, tall, columns.taps, 1, columns.length, 1, take);
             simd::store_partial(to + q, sum, int(count));
           }
         });
