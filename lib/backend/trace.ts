@@ -1,5 +1,6 @@
 import { inspect } from 'node:util'
 import type { Device, KernelRecord } from '../core/device.js'
+import { ValueError } from '../core/errors.js'
 import { defaultDevice, device as find } from './devices.js'
 
 /** What ran: every kernel in order, and the same summed by name. */
@@ -64,6 +65,7 @@ export class Trace<R> {
  * meanwhile, so that the times are their own.
  */
 export function trace<R>(fn: () => R, device: string | Device = defaultDevice()): Trace<R> {
+  if (typeof fn !== 'function') throw new ValueError('trace', `needs a function to run, but got ${typeof fn}`)
   const recording = find(device).startTrace()
   let stopped: readonly KernelRecord[] | null = null
   try {

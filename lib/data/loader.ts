@@ -1,5 +1,6 @@
 import { ValueError } from '../core/errors.js'
 import { defaultGenerator, type Generator } from '../core/generator.js'
+import { checkOptions } from '../core/options.js'
 import type { Dataset } from './dataset.js'
 import { permutation } from './sampler.js'
 
@@ -26,6 +27,13 @@ export class DataLoader<B> implements AsyncIterable<B> {
   readonly #generator: Generator | undefined
 
   constructor(dataset: Dataset<B>, options: DataLoaderOptions = {}) {
+    checkOptions('DataLoader', options, {
+      batchSize: true,
+      shuffle: true,
+      dropLast: true,
+      prefetch: true,
+      generator: true,
+    })
     const { batchSize = 1, shuffle = false, dropLast = false, prefetch = 2, generator } = options
     if (!Number.isSafeInteger(batchSize) || batchSize < 1)
       throw new ValueError('DataLoader', `batchSize is ${String(batchSize)}, but must be a positive integer`)

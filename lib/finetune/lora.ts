@@ -2,6 +2,7 @@
 import { noGrad } from '../autograd/mode.js'
 import { ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
+import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { Dropout } from '../nn/activation.js'
 import { type Adaptable, type Adapter, isAdaptable } from '../nn/adapter.js'
@@ -116,6 +117,17 @@ function targets(model: Module, { targetModules }: LoraOptions): (readonly [stri
  * `model.parameters()`, made before or after, train just the adapters. Throws ValueError for unknown targets.
  */
 export function applyLora<M extends Module>(model: M, options: LoraOptions): M {
+  checkOptions('applyLora', options, {
+    rank: true,
+    alpha: true,
+    dropout: true,
+    targetModules: true,
+    modulesToSave: true,
+    rankPattern: true,
+    alphaPattern: true,
+    rankStabilized: true,
+    generator: true,
+  })
   const { rank = 8, dropout = 0, generator } = options
   if (optionsOf.has(model))
     throw new ValueError('applyLora', 'the model has a LoRA adapter already; removeLora it first')

@@ -1,5 +1,6 @@
 /** Activation functions and other layers without parameters. */
 import type { Generator } from '../core/generator.js'
+import { checkOptions } from '../core/options.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import * as elementwise from '../ops/elementwise/index.js'
@@ -59,6 +60,7 @@ export class GELU extends Pointwise {
   readonly #options: elementwise.GeluOptions
   constructor(options: elementwise.GeluOptions = {}) {
     super()
+    checkOptions('GELU', options, { approximate: true })
     this.#options = options
   }
   override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
@@ -70,6 +72,7 @@ export class Softplus extends Pointwise {
   readonly #options: { beta?: number; threshold?: number }
   constructor(options: { beta?: number; threshold?: number } = {}) {
     super()
+    checkOptions('Softplus', options, { beta: true, threshold: true })
     this.#options = options
   }
   override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
@@ -81,6 +84,7 @@ export class ELU extends Pointwise {
   readonly #options: { alpha?: number }
   constructor(options: { alpha?: number } = {}) {
     super()
+    checkOptions('ELU', options, { alpha: true })
     this.#options = options
   }
   override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
@@ -92,6 +96,7 @@ export class LeakyReLU extends Pointwise {
   readonly #options: { negativeSlope?: number }
   constructor(options: { negativeSlope?: number } = {}) {
     super()
+    checkOptions('LeakyReLU', options, { negativeSlope: true })
     this.#options = options
   }
   override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {

@@ -1,5 +1,6 @@
 /** Multi-head attention and transformer blocks. */
 import { ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { scaledDotProductAttention } from '../ops/attention.js'
 import { gelu, relu } from '../ops/elementwise/activations.js'
@@ -9,7 +10,7 @@ import { checkProbability } from '../ops/random.js'
 import { chunk, narrow, reshape, transpose } from '../ops/shape.js'
 import { Dropout } from './activation.js'
 import { xavierUniform_, zeros_ } from './init.js'
-import { checkSizes, type LayerOptions, parameter } from './layer.js'
+import { checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
 import { Linear } from './linear.js'
 import { Module, type Parameter } from './module.js'
 import { LayerNorm } from './norm.js'
@@ -38,16 +39,18 @@ export class MultiheadAttention extends Module {
 
   constructor(embedDim: number, numHeads: number, options: MultiheadAttentionOptions = {}) {
     super()
+    checkOptions('MultiheadAttention', options, { ...layerOptions, bias: true, dropout: true })
     checkSizes('MultiheadAttention', { embedDim, numHeads })
     if (embedDim % numHeads !== 0)
       throw new ValueError('MultiheadAttention', `embedDim ${embedDim} does not divide into ${numHeads} heads`)
     this.embedDim = embedDim
     this.numHeads = numHeads
-    this.dropout = checkProbability('MultiheadAttention', options.dropout ?? 0)
-    const { generator } = options
-    this.inProjWeight = xavierUniform_(parameter([3 * embedDim, embedDim], options), { generator })
-    this.inProjBias = options.bias === false ? null : parameter([3 * embedDim], options)
-    this.outProj = new Linear(embedDim, embedDim, options)
+    const { dropout = 0, ...layer } = options
+    const { generator } = layer
+    this.dropout = checkProbability('MultiheadAttention', dropout)
+    this.inProjWeight = xavierUniform_(parameter([3 * embedDim, embedDim], layer), { generator })
+    this.inProjBias = layer.bias === false ? null : parameter([3 * embedDim], layer)
+    this.outProj = new Linear(embedDim, embedDim, layer)
     if (this.outProj.bias) zeros_(this.outProj.bias)
   }
 
@@ -119,23 +122,33 @@ export class TransformerEncoderLayer extends Module {
 
   constructor(dModel: number, nhead: number, options: TransformerEncoderLayerOptions = {}) {
     super()
+    checkOptions('TransformerEncoderLayer', options, {
+      ...layerOptions,
+      dimFeedforward: true,
+      dropout: true,
+      activation: true,
+      normFirst: true,
+      layerNormEps: true,
+      bias: true,
+    })
     const {
       dimFeedforward = 2048,
       dropout = 0.1,
       activation = 'relu',
       normFirst = false,
       layerNormEps = 1e-5,
+      ...layer
     } = options
     if (activation !== 'relu' && activation !== 'gelu')
       throw new ValueError(
         'TransformerEncoderLayer',
         `activation is '${String(activation)}', but must be 'relu' or 'gelu'`,
       )
-    this.selfAttn = new MultiheadAttention(dModel, nhead, { ...options, dropout })
-    this.linear1 = new Linear(dModel, dimFeedforward, options)
+    this.selfAttn = new MultiheadAttention(dModel, nhead, { ...layer, dropout })
+    this.linear1 = new Linear(dModel, dimFeedforward, layer)
     this.dropout = new Dropout(dropout)
-    this.linear2 = new Linear(dimFeedforward, dModel, options)
-    const norm = () => new LayerNorm(dModel, { ...options, eps: layerNormEps })
+    this.linear2 = new Linear(dimFeedforward, dModel, layer)
+    const norm = () => new LayerNorm(dModel, { ...layer, eps: layerNormEps })
     this.norm1 = norm()
     this.norm2 = norm()
     this.dropout1 = new Dropout(dropout)

@@ -1,9 +1,10 @@
 /** Convolution layers. */
 import { ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { type Conv2dOptions, conv2d, type Pair, pair } from '../ops/conv.js'
 import { fans, kaimingUniform_, uniform_ } from './init.js'
-import { checkSizes, type LayerOptions, parameter } from './layer.js'
+import { checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
 import { Module, type Parameter } from './module.js'
 
 /** Two-dimensional convolution over [N, In, H, W] (or [In, H, W]). */
@@ -24,6 +25,14 @@ export class Conv2d<const In extends number = number, const Out extends number =
     options: LayerOptions & Conv2dOptions & { readonly bias?: boolean } = {},
   ) {
     super()
+    checkOptions('Conv2d', options, {
+      ...layerOptions,
+      bias: true,
+      stride: true,
+      padding: true,
+      dilation: true,
+      groups: true,
+    })
     const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options
     checkSizes('Conv2d', { inChannels, outChannels, groups })
     if (inChannels % groups !== 0 || outChannels % groups !== 0)

@@ -1,10 +1,11 @@
 import { noGrad } from '../autograd/mode.js'
+import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { embedding } from '../ops/indexing.js'
 import { fill_ } from '../ops/inplace.js'
 import { select } from '../ops/shape.js'
 import { normal_ } from './init.js'
-import { checkSizes, type LayerOptions, parameter } from './layer.js'
+import { checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
 import { Module, type Parameter } from './module.js'
 
 /** A table of vectors looked up by int32 ids: [...] -> [..., embeddingDim]. */
@@ -20,6 +21,7 @@ export class Embedding extends Module {
     options: LayerOptions & { readonly paddingIdx?: number | null } = {},
   ) {
     super()
+    checkOptions('Embedding', options, { ...layerOptions, paddingIdx: true })
     checkSizes('Embedding', { numEmbeddings, embeddingDim })
     this.numEmbeddings = numEmbeddings
     this.embeddingDim = embeddingDim

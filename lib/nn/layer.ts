@@ -3,6 +3,7 @@ import type { Device } from '../core/device.js'
 import type { DType } from '../core/dtype.js'
 import { Faults } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
+import type { OptionNames } from '../core/options.js'
 import { outsideFrames } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
@@ -16,6 +17,8 @@ export interface LayerOptions {
   /** For the initial weights. */
   readonly generator?: Generator
 }
+
+export const layerOptions: OptionNames<LayerOptions> = { device: true, dtype: true, generator: true }
 
 /** A parameter of zeros, for an initialiser to fill. */
 export function parameter<const S extends Shape>(shape: S, { device, dtype }: LayerOptions): Parameter<Mutable<S>> {

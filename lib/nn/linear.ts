@@ -1,11 +1,12 @@
 /** Fully connected layers. */
+import { checkOptions } from '../core/options.js'
 import type { Shape } from '../core/shape.js'
 import type { LastIs, WithLast } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
 import { linear } from '../ops/matmul.js'
 import type { Adaptable, Adapter } from './adapter.js'
 import { kaimingUniform_, uniform_ } from './init.js'
-import { checkSizes, type LayerOptions, parameter } from './layer.js'
+import { checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
 import { Module, type Parameter } from './module.js'
 
 /** y = x W^T + b over the last dimension: [.., In] -> [.., Out]. */
@@ -24,6 +25,7 @@ export class Linear<const In extends number = number, const Out extends number =
 
   constructor(inFeatures: In, outFeatures: Out, options: LayerOptions & { readonly bias?: boolean } = {}) {
     super()
+    checkOptions('Linear', options, { ...layerOptions, bias: true })
     checkSizes('Linear', { inFeatures, outFeatures })
     this.inFeatures = inFeatures
     this.outFeatures = outFeatures

@@ -1,13 +1,14 @@
 /** Normalisation layers. */
 import { noGrad } from '../autograd/mode.js'
 import { formatShape, ShapeError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { add } from '../ops/elementwise/index.js'
 import { copyInto } from '../ops/inplace.js'
 import { batchNorm, layerNorm } from '../ops/norm.js'
 import { ones_ } from './init.js'
-import { buffer, checkSizes, type LayerOptions, parameter } from './layer.js'
+import { buffer, checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
 import { type Buffer, Module, type Parameter } from './module.js'
 
 export interface LayerNormLayerOptions extends LayerOptions {
@@ -27,6 +28,7 @@ export class LayerNorm extends Module {
 
   constructor(normalizedShape: number | Shape, options: LayerNormLayerOptions = {}) {
     super()
+    checkOptions('LayerNorm', options, { ...layerOptions, eps: true, elementwiseAffine: true, bias: true })
     this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape]
     checkSizes('LayerNorm', Object.fromEntries(this.normalizedShape.map((size, i) => [`normalizedShape[${i}]`, size])))
     this.eps = options.eps ?? 1e-5
@@ -65,6 +67,13 @@ abstract class BatchNorm<C extends number> extends Module {
 
   constructor(numFeatures: C, options: BatchNormLayerOptions = {}) {
     super()
+    checkOptions(this.constructor.name, options, {
+      ...layerOptions,
+      eps: true,
+      momentum: true,
+      affine: true,
+      trackRunningStats: true,
+    })
     checkSizes(this.constructor.name, { numFeatures })
     this.numFeatures = numFeatures
     this.eps = options.eps ?? 1e-5

@@ -1,4 +1,5 @@
 /** Pooling layers. */
+import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Pair } from '../ops/conv.js'
 import { type AvgPool2dOptions, avgPool2d, type MaxPool2dOptions, maxPool2d } from '../ops/pool.js'
@@ -17,6 +18,7 @@ export class MaxPool2d extends Module {
 
   constructor(kernelSize: Pair, options: MaxPool2dOptions = {}) {
     super()
+    checkOptions('MaxPool2d', options, { stride: true, padding: true, dilation: true })
     this.kernelSize = kernelSize
     this.#options = options
   }
@@ -34,6 +36,7 @@ export class AvgPool2d extends Module {
 
   constructor(kernelSize: Pair, options: AvgPool2dOptions = {}) {
     super()
+    checkOptions('AvgPool2d', options, { stride: true, padding: true, countIncludePad: true })
     this.kernelSize = kernelSize
     this.#options = options
   }

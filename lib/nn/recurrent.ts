@@ -1,11 +1,12 @@
 /** Recurrent layers. */
 import { ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
+import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { checkProbability } from '../ops/random.js'
 import { type LstmWeights, lstm } from '../ops/recurrent.js'
 import { uniform_ } from './init.js'
-import { checkSizes, type LayerOptions, parameter } from './layer.js'
+import { checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
 import { Module, type Parameter } from './module.js'
 
 export interface LstmLayerOptions extends LayerOptions {
@@ -38,6 +39,14 @@ export class LSTM extends Module {
 
   constructor(inputSize: number, hiddenSize: number, options: LstmLayerOptions = {}) {
     super()
+    checkOptions('LSTM', options, {
+      ...layerOptions,
+      numLayers: true,
+      bias: true,
+      batchFirst: true,
+      dropout: true,
+      bidirectional: true,
+    })
     this.inputSize = inputSize
     this.hiddenSize = hiddenSize
     this.numLayers = options.numLayers ?? 1

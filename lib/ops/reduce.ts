@@ -12,6 +12,7 @@ import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
 import type { DType } from '../core/dtype.js'
 import { ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
 import { countOf, normalizeDim, normalizeDims, reducedShape, type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { anyFloating, arithmetic, checkedSpec } from './elementwise/common.js'
@@ -66,19 +67,25 @@ function sumDType(x: Tensor): DType | null {
   return x.dtype === 'bfloat16' && autocastDType() !== null ? 'float32' : null
 }
 
+function keepdimOf(op: string, options: ReduceOptions): boolean {
+  return checkOptions(op, options, { keepdim: true }).keepdim ?? false
+}
+
 function drop(x: Tensor, shape: Shape, dims: readonly number[], keepdim: boolean): Tensor {
   return keepdim ? x : reshape(x, reducedShape(shape, dims, false))
 }
 
 /** Sum over `dim` (a number, several, or null for all). Accumulated in float32 or wider, in a fixed order. */
-export function sum(x: Tensor, dim: Dim = null, { keepdim = false }: ReduceOptions = {}): Tensor {
+export function sum(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
+  const keepdim = keepdimOf('sum', options)
   checkTensor('sum', 'x', x)
   const dims = normalizeDims('sum', dim, x.ndim)
   return drop(apply(sumRecord, [x], { dims, scale: 1, dtype: sumDType(x) }), x.shape, dims, keepdim)
 }
 
 /** Mean over `dim`; NaN of nothing. */
-export function mean(x: Tensor, dim: Dim = null, { keepdim = false }: ReduceOptions = {}): Tensor {
+export function mean(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
+  const keepdim = keepdimOf('mean', options)
   checkTensor('mean', 'x', x)
   checkDType('mean', 'x', x, anyFloating)
   const dims = normalizeDims('mean', dim, x.ndim)
@@ -134,14 +141,16 @@ const amaxRecord = extreme('amax')
 const aminRecord = extreme('amin')
 
 /** Largest value over `dim`; NaN if there is one. */
-export function amax(x: Tensor, dim: Dim = null, { keepdim = false }: ReduceOptions = {}): Tensor {
+export function amax(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
+  const keepdim = keepdimOf('amax', options)
   checkTensor('amax', 'x', x)
   const dims = normalizeDims('amax', dim, x.ndim)
   return drop(apply(amaxRecord, [x], dims), x.shape, dims, keepdim)
 }
 
 /** Smallest value over `dim`; NaN if there is one. */
-export function amin(x: Tensor, dim: Dim = null, { keepdim = false }: ReduceOptions = {}): Tensor {
+export function amin(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
+  const keepdim = keepdimOf('amin', options)
   checkTensor('amin', 'x', x)
   const dims = normalizeDims('amin', dim, x.ndim)
   return drop(apply(aminRecord, [x], dims), x.shape, dims, keepdim)
@@ -180,13 +189,15 @@ function argOf(record: OperatorRecord<number>, input: Tensor, dim: number | null
 }
 
 /** Index (int32) of the first largest element along `dim`, or of the flattened tensor where null. */
-export function argmax(x: Tensor, dim: number | null = null, { keepdim = false }: ReduceOptions = {}): Tensor {
+export function argmax(x: Tensor, dim: number | null = null, options: ReduceOptions = {}): Tensor {
+  const keepdim = keepdimOf('argmax', options)
   checkTensor('argmax', 'x', x)
   return argOf(argmaxRecord, x, dim, keepdim)
 }
 
 /** Index (int32) of the first smallest element along `dim`, or of the flattened tensor where null. */
-export function argmin(x: Tensor, dim: number | null = null, { keepdim = false }: ReduceOptions = {}): Tensor {
+export function argmin(x: Tensor, dim: number | null = null, options: ReduceOptions = {}): Tensor {
+  const keepdim = keepdimOf('argmin', options)
   checkTensor('argmin', 'x', x)
   return argOf(argminRecord, x, dim, keepdim)
 }
@@ -218,7 +229,8 @@ export function cumsum<S extends Shape>(x: Tensor<S>, dim: number): Tensor<S> {
 }
 
 /** log(sum(exp(x))) over `dim`, without overflow. */
-export function logsumexp(x: Tensor, dim: Dim = null, { keepdim = false }: ReduceOptions = {}): Tensor {
+export function logsumexp(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
+  const keepdim = keepdimOf('logsumexp', options)
   checkTensor('logsumexp', 'x', x)
   const dims = normalizeDims('logsumexp', dim, x.ndim)
   const peak = amax(detach(x), dims, { keepdim: true })
@@ -238,7 +250,8 @@ export interface VarOptions extends ReduceOptions {
 }
 
 /** Variance over `dim`. */
-export function variance(x: Tensor, dim: Dim = null, { keepdim = false, correction = 1 }: VarOptions = {}): Tensor {
+export function variance(x: Tensor, dim: Dim = null, options: VarOptions = {}): Tensor {
+  const { keepdim = false, correction = 1 } = checkOptions('var', options, { keepdim: true, correction: true })
   checkTensor('variance', 'x', x)
   const dims = normalizeDims('var', dim, x.ndim)
   const count = dims.reduce((product, d) => product * (x.shape[d] as number), 1)

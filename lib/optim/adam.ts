@@ -1,4 +1,5 @@
 import { run } from '../backend/dispatch.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { checkNumbers, notAtLeast, Optimizer, type ParameterGroup, type Parameters, type Ready } from './optimizer.js'
 
@@ -13,6 +14,15 @@ export interface AdamOptions {
   weightDecay: number
   amsgrad: boolean
   maximize: boolean
+}
+
+const names: OptionNames<AdamOptions> = {
+  lr: true,
+  betas: true,
+  eps: true,
+  weightDecay: true,
+  amsgrad: true,
+  maximize: true,
 }
 
 const defaults: AdamOptions = {
@@ -33,6 +43,7 @@ export class Adam extends Optimizer<AdamOptions> {
   }
 
   protected override checked(options: AdamOptions): AdamOptions {
+    checkOptions(this.constructor.name, options, names)
     const { lr, betas, eps, weightDecay } = options
     checkNumbers(this.constructor.name, [
       notAtLeast('lr', lr, 0),

@@ -50,6 +50,14 @@ function isGroups<O>(params: Parameters | readonly ParameterGroup<O>[]): params 
   )
 }
 
+function checkParameters(op: string, params: unknown): void {
+  if (typeof params !== 'object' || params === null || !(Symbol.iterator in params))
+    throw new ValueError(
+      op,
+      `the parameters are ${String(params)}; pass model.parameters(), tensors, or groups of them`,
+    )
+}
+
 function isView(params: Parameters): params is ParameterView {
   return 'named' in params
 }
@@ -64,6 +72,7 @@ export abstract class Optimizer<O extends { lr: number }> {
   readonly #state = new Map<string, ParameterState>()
 
   constructor(params: Parameters | readonly ParameterGroup<O>[], defaults: O) {
+    checkParameters(this.constructor.name, params)
     this.#defaults = this.checked(defaults)
     if (isGroups<O>(params)) for (const group of params) this.addParamGroup(group)
     else this.addParamGroup({ params } as ParameterGroup<O>)
@@ -87,6 +96,7 @@ export abstract class Optimizer<O extends { lr: number }> {
 
   /** Adds parameters with options of their own, at any time. */
   addParamGroup({ params, ...options }: ParameterGroup<O>): void {
+    checkParameters(this.constructor.name, params)
     const held = isView(params) ? params : [...params]
     const known = new Set<Tensor>()
     for (const group of this.#groups) for (const parameter of group.params) known.add(parameter)

@@ -1,4 +1,5 @@
 import { run } from '../backend/dispatch.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { checkNumbers, notAtLeast, Optimizer, type ParameterGroup, type Parameters, type Ready } from './optimizer.js'
 
@@ -14,6 +15,15 @@ export interface SgdOptions {
   maximize: boolean
 }
 
+const names: OptionNames<SgdOptions> = {
+  lr: true,
+  momentum: true,
+  dampening: true,
+  weightDecay: true,
+  nesterov: true,
+  maximize: true,
+}
+
 const defaults: Omit<SgdOptions, 'lr'> = { momentum: 0, dampening: 0, weightDecay: 0, nesterov: false, maximize: false }
 
 /** Stochastic gradient descent, with momentum (Sutskever et al., 2013, in PyTorch's form). */
@@ -26,6 +36,7 @@ export class SGD extends Optimizer<SgdOptions> {
   }
 
   protected override checked(options: SgdOptions): SgdOptions {
+    checkOptions('SGD', options, names)
     const { lr, momentum, weightDecay, dampening, nesterov } = options
     checkNumbers('SGD', [
       notAtLeast('lr', lr, 0),

@@ -1,6 +1,7 @@
 /** What hangs on a training: callbacks, and the ready ones. */
 import { noGrad } from '../autograd/mode.js'
 import { ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
 import { keep, outsideFrames } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Module } from '../nn/module.js'
@@ -55,6 +56,13 @@ export function monitored(record: EpochRecord, path: string): number {
 
 /** Stops when what is monitored has not improved for `patience` epochs. */
 export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
+  checkOptions('earlyStopping', options, {
+    monitor: true,
+    patience: true,
+    minDelta: true,
+    mode: true,
+    restoreBest: true,
+  })
   const { monitor = 'validation.loss', patience = 3, minDelta = 0, restoreBest = false } = options
   const { mode = monitor.endsWith('accuracy') ? 'max' : 'min' } = options
   if (!Number.isInteger(patience) || patience < 1)

@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type AutocastDType, autocast } from '../autograd/autocast.js'
 import { noGrad } from '../autograd/mode.js'
 import { ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
 import { keep, scope } from '../core/scope.js'
 import { Tensor } from '../core/tensor.js'
 import type { Module } from '../nn/module.js'
@@ -52,6 +53,12 @@ interface Model extends Module {
 /** How many steps may be submitted before the loss of the first must be there. */
 const stepsAhead = 2
 
+function checkBatches(op: string, batches: unknown): void {
+  const iterable = typeof batches === 'object' && batches !== null
+  if (!iterable || !(Symbol.asyncIterator in batches || Symbol.iterator in batches))
+    throw new ValueError(op, `the batches are ${String(batches)}, but must be a DataLoader or another iterable`)
+}
+
 export class Trainer {
   readonly model: Module
   readonly #forward: (x: Tensor) => Tensor
@@ -64,7 +71,16 @@ export class Trainer {
   #stopped: string | null = null
 
   constructor(model: Model, options: TrainerOptions) {
-    if (typeof options?.loss !== 'function')
+    checkOptions('Trainer', options, {
+      optimizer: true,
+      loss: true,
+      metrics: true,
+      callbacks: true,
+      schedule: true,
+      clipGradNorm: true,
+      precision: true,
+    })
+    if (typeof options.loss !== 'function')
       throw new ValueError('Trainer', 'needs a loss function: (output, target) => Tensor')
     if (typeof options.optimizer?.step !== 'function') throw new ValueError('Trainer', 'needs an optimizer')
     if (options.clipGradNorm !== undefined && !(options.clipGradNorm > 0))
@@ -80,7 +96,9 @@ export class Trainer {
 
   /** Trains for `epochs` passes; measures the validation set after each. */
   async fit(batches: Batches<Batch>, options: FitOptions = {}): Promise<History> {
+    checkOptions('Trainer.fit', options, { epochs: true, validation: true, signal: true, progress: true })
     const { epochs = 1, validation, signal, progress = true } = options
+    checkBatches('Trainer.fit', batches)
     if (!Number.isInteger(epochs) || epochs < 0)
       throw new ValueError('Trainer.fit', `epochs is ${String(epochs)}, but must be a non-negative integer`)
     const records: EpochRecord[] = []
