@@ -10,7 +10,7 @@
 // panels of A, which come from the second level again and again; the micro-kernel. C is read and written once per block
 // of depth. Each element of A and B is packed once (A again for each part of N, where both are beyond packed_limit at a
 // single block of depth); a B that is not packed beforehand is packed a panel at a time on the stack of the thread that
-// uses it.
+// uses it, and what the next panel is made of is asked for meanwhile.
 #include "pack.h"
 #include "vector.h"
 
@@ -30,6 +30,9 @@ constexpr int64_t pack_height = 16 * tile_rows;     // rows of A that a chunk pa
 constexpr int64_t pack_width = 16 * tile_columns;   // columns of B that a chunk packs
 // Rows of a tile: a block of A, 144 KB, stays in the second-level cache.
 constexpr int64_t tile_height = (36 << 10) / block_depth / tile_rows * tile_rows;
+// Up to so many rows, whose block of A still has the second-level cache to itself, a tile has all rows: a panel of B is
+// used by one thread and once, so that packing it where it is used saves the way through the memory that threads share.
+constexpr int64_t whole_height = (108 << 10) / block_depth / tile_rows * tile_rows;
 // Of A, and of B, at a time: what a shared last-level cache may keep beside what else passes through it.
 constexpr int64_t packed_limit = int64_t(1) << 20;
 
@@ -62,13 +65,35 @@ Right right_in_place(Matrix b, int64_t k, int64_t column) {
   return {static_cast<const float*>(part_of(b, k, column).data), b.row_stride};
 }
 
+// Cache lines of B that are wanted next: asked for bit by bit, into the second level, while the multiply-adds go on.
+// They lie a row apart, where no hardware looks ahead.
+struct Ahead {
+  const char* data;
+  int64_t stride;  // in bytes
+  int64_t lines;
+};
+
+Ahead panel_ahead(Matrix b, int64_t k, int64_t depth, int64_t column) {
+  if (b.column_stride != 1) return {};
+  const int64_t element = b.dtype == DType::bfloat16 ? 2 : 4;
+  return {static_cast<const char*>(part_of(b, k, column).data), b.row_stride * element, depth};
+}
+
+void ask_for(Ahead& ahead, int64_t lines) {
+  lines = smaller(lines, ahead.lines);
+  for (int64_t i = 0; i < lines; i++, ahead.data += ahead.stride) __builtin_prefetch(ahead.data, 0, 2);
+  ahead.lines -= lines;
+}
+
 void multiply_panel(Left a, Right b, int64_t rows, int64_t columns, int64_t depth, float* c, int64_t ldc,
-                    Epilogue epilogue) {
+                    Epilogue epilogue, Ahead ahead) {
+  const int64_t lines_a_tile = ceil_div(ahead.lines * tile_rows, rows);
   Tile tile = {a.data,        a.row,  a.depth, b.data, b.depth, c, ldc, tile_rows, columns, depth, epilogue.accumulate,
                epilogue.bias, a.pairs};
   const MicroKernel kernel = find_micro_kernel(tile);
   int64_t i = 0;
   for (; i + tile_rows <= rows; i += tile_rows) {
+    ask_for(ahead, lines_a_tile);
     kernel(tile);
     tile.a += a.panel;
     tile.c += tile_rows * ldc;
@@ -117,6 +142,7 @@ void multiply_tile(const Product& p, int64_t i, int64_t rows, int64_t j, int64_t
     for (int64_t column = j; column < j + columns; column += tile_columns) {
       const int64_t width = smaller(tile_columns, j + columns - column);
       Right right;
+      Ahead ahead = {};
       if (p.packed_b) {
         right = packed_right(p.packed_b + k0 * round_up(p.n, tile_columns) + column * depth);
       } else if (in_place && width == tile_columns) {
@@ -124,9 +150,13 @@ void multiply_tile(const Product& p, int64_t i, int64_t rows, int64_t j, int64_t
       } else {
         pack_b_block(room, p.b, k0, depth, column, width);
         right = packed_right(room);
+        if (column + tile_columns < j + columns)
+          ahead = panel_ahead(p.b, k0, depth, column + tile_columns);
+        else if (k0 + depth < p.k)
+          ahead = panel_ahead(p.b, k0 + depth, smaller(block_depth, p.k - k0 - depth), j);
       }
       multiply_panel(left, right, rows, width, depth, p.c + i * p.ldc + column, p.ldc,
-                     block_epilogue(at_column(p.epilogue, column), k0, p.k));
+                     block_epilogue(at_column(p.epilogue, column), k0, p.k), ahead);
     }
   }
 }
@@ -153,7 +183,7 @@ void pack_on_all_threads(Context& context, const Product& p, float* packed_a, fl
 }
 
 void multiply_tiles(Context& context, const Product& p) {
-  const int64_t height = even_tiles(p.m, tile_height, tile_rows);
+  const int64_t height = even_tiles(p.m, p.packed_a && !p.packed_b ? whole_height : tile_height, tile_rows);
   int64_t width = even_tiles(p.n, tile_width, tile_columns);
   const int64_t tiles_down = ceil_div(p.m, height);
   while (width > narrow_width && tiles_down * ceil_div(p.n, width) < enough_chunks &&
@@ -200,7 +230,7 @@ void multiply_packing(Context& context, const Product& p) {
   const int64_t rows = smaller(p.m, round_up(packed_limit / depth, tile_height));
   const int64_t columns = smaller(p.n, round_up(packed_limit / depth, tile_width));
   float* packed_a = static_cast<float*>(scratch(context, size_t(packed_a_size(rows, depth)) * sizeof(float)));
-  const bool on_stack = p.b.row_stride == 1 && p.m <= tile_height;
+  const bool on_stack = p.m <= whole_height;
   float* packed_b =
       on_stack ? nullptr : static_cast<float*>(scratch(context, size_t(packed_b_size(depth, columns)) * sizeof(float)));
   for (int64_t j = 0; j < p.n; j += columns)
