@@ -473,7 +473,7 @@ export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
 }
 
 /**
- * Surrounded by `value`: `pad` holds [before, after] of the last dimension, then of the one before it, and so on, as in
+ * Surrounded by `value`: `amounts` holds [before, after] of the last dimension, then of the one before it, and so on, as in
  * PyTorch; negative amounts cut off.
  */
 export function pad(x: Tensor, amounts: readonly number[], value = 0): Tensor {
@@ -486,13 +486,13 @@ export function pad(x: Tensor, amounts: readonly number[], value = 0): Tensor {
   if (faulty)
     throw new ValueError(
       'pad',
-      `pad is ${Array.isArray(amounts) ? formatShape(amounts) : String(amounts)}, but must hold integers, two for each of at most ${x.ndim} dimensions`,
+      `amounts are ${Array.isArray(amounts) ? formatShape(amounts) : String(amounts)}, but must hold integers, two for each of at most ${x.ndim} dimensions`,
     )
   const before = x.shape.map((_, i) => amounts[2 * (x.ndim - 1 - i)] ?? 0)
   const after = x.shape.map((_, i) => amounts[2 * (x.ndim - 1 - i) + 1] ?? 0)
   const shape = x.shape.map((size, i) => size + (before[i] as number) + (after[i] as number))
   if (shape.some((size) => size < 0))
-    throw new ValueError('pad', `pad ${formatShape(amounts)} cuts off more than ${formatShape(x.shape)} has`)
+    throw new ValueError('pad', `amounts ${formatShape(amounts)} cut off more than ${formatShape(x.shape)} has`)
   checkShape('pad', shape)
   const kept = x.shape.map((size, i) =>
     Math.max(0, size + Math.min(0, before[i] as number) + Math.min(0, after[i] as number)),
