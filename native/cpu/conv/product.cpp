@@ -4,6 +4,7 @@
 #include "../simd/vector.h"
 #include "rooms.h"
 #include "sweep.h"
+#include "work.h"
 
 namespace firesteel::FIRESTEEL_ISA::conv {
 
@@ -226,8 +227,10 @@ void plan_product(Context& context, Product& p) {
         channel * p.plane +
         (p.in_place ? 0 : p.row_span.slots[tap / p.columns.taps] * pitch + p.column_span.slots[tap % p.columns.taps]);
   }
+  p.kept_rows = kept_rows(p.M, p.depth_block);
+  const int64_t kept = p.kept_rows < p.M ? ceil_div(p.block_rows * p.block_columns, tile_columns) : 1;
   p.tile_floats = p.in_place ? 0 : round_up(tile_channels * p.plane + slack, 16);
-  p.room_floats = p.tile_floats + (p.few ? 0 : tile_columns * (p.depth_block + 1)) + slack;
+  p.room_floats = p.tile_floats + (p.few ? 0 : kept * tile_columns * (p.depth_block + 1)) + slack;
 }
 
 int64_t packed_weights(const Product& p) { return round_up(p.M, tile_rows) * (p.depth + p.bias); }
@@ -263,7 +266,6 @@ Block block_at(const Product& p, int64_t number) {
 void multiply_block(const Product& p, const Block& block, const float* source, const float* weights, int64_t m0,
                     int64_t m1, float* c, int64_t ldc, float* room) {
   const int64_t taps = p.rows.taps * p.columns.taps, positions = block.rows * block.columns;
-  float* panel = room + p.tile_floats;
   for (int64_t k0 = 0; k0 < p.depth; k0 += p.depth_block) {
     const int64_t depth = smaller(p.depth_block, p.depth - k0), first = k0 / taps, last = (k0 + depth - 1) / taps;
     const bool below = p.bias && k0 + depth == p.depth;
@@ -292,15 +294,21 @@ void multiply_block(const Product& p, const Block& block, const float* source, c
                              block.columns});
       continue;
     }
-    const int64_t steps = depth + below;
-    for (int64_t j = 0; j < positions; j += tile_columns) {
-      const int64_t columns = smaller(tile_columns, positions - j);
-      pack_panel(panel, tile, p, block, p.offsets + k0, depth, j, columns);
-      if (below)
-        for (int64_t i = 0; i < tile_columns; i++) panel[depth * tile_columns + i] = 1;
-      for (int64_t i = 0; i < m1 - m0; i += tile_rows)
-        gemm::micro_kernel({packed + i * steps, 1, tile_rows, panel, tile_columns, c + i * ldc + j, ldc,
-                            smaller(tile_rows, m1 - m0 - i), columns, steps, k0 > 0, nullptr});
+    const int64_t steps = depth + below, rows = m1 - m0;
+    const int64_t panel_floats = p.kept_rows < p.M ? steps * tile_columns : 0;  // from panel to panel
+    for (int64_t first_row = 0; first_row < rows; first_row += p.kept_rows) {
+      float* panel = room + p.tile_floats;
+      for (int64_t j = 0; j < positions; j += tile_columns, panel += panel_floats) {
+        const int64_t columns = smaller(tile_columns, positions - j);
+        if (first_row == 0) {
+          pack_panel(panel, tile, p, block, p.offsets + k0, depth, j, columns);
+          if (below)
+            for (int64_t i = 0; i < tile_columns; i++) panel[depth * tile_columns + i] = 1;
+        }
+        for (int64_t i = first_row; i < smaller(rows, first_row + p.kept_rows); i += tile_rows)
+          gemm::micro_kernel({packed + i * steps, 1, tile_rows, panel, tile_columns, c + i * ldc + j, ldc,
+                              smaller(tile_rows, rows - i), columns, steps, k0 > 0, nullptr});
+      }
     }
   }
 }

@@ -32,6 +32,11 @@ constexpr int64_t wanted_columns = 512, wanted_rows = 256;
 constexpr int64_t few_rows = 4;
 // Most positions of a block: a panel of both operands fills three quarters of the first-level cache.
 constexpr int64_t most_depth = gemm::block_depth * 9 / 8;
+// Panels of columns that are kept packed while blocks of rows (kept_rows) pass by.
+constexpr int64_t kept_panels = 256 / tile_columns;
+// A slice is so deep that writing its sums, and adding them, is little beside its product; but some items there must
+// be.
+constexpr int64_t blocks_of_slice = 4, least_items = 8;
 // Slices of depth of the depthwise kernel.
 constexpr int64_t most_plane_slices = 64;
 // Room for partial sums, in floats.
@@ -144,8 +149,11 @@ Plan make_plan(Context& context, const Shape& s, bool depthwise) {
   const int64_t most_slices = larger(1, most_partial / (s.G * s.M * s.C * taps));
   plan.parts = cut_rows(s.M, depthwise ? s.M : ceil_div(s.M, ceil_div(s.M, wanted_rows)));
   // Depthwise, an item reads one plane: neighbours in memory follow one another.
+  const int64_t products = s.G * plan.channel_blocks * plan.parts.count;
   const int64_t wanted_slices =
-      depthwise ? most_plane_slices : ceil_div(enough_chunks, s.G * plan.channel_blocks * plan.parts.count);
+      depthwise ? most_plane_slices
+                : smaller(ceil_div(enough_chunks, products),
+                          larger(ceil_div(least_items, products), plan.depth_blocks / blocks_of_slice));
   plan.slices = smaller(smaller(plan.depth_blocks, most_slices), wanted_slices);
 
   int64_t* tables = scratch_of<int64_t>(context, span_room(plan.rows) + span_room(plan.columns));
@@ -167,8 +175,7 @@ bool has_sweep(const Shape& s) {
 void depthwise_gradient(Context& context, float* dweight, const float* dy, const float* x, const Shape& s,
                         const Plan& plan) {
   const int64_t taps = s.R * s.S, plane_x = s.H * s.W, plane_y = s.P * s.Q, items = s.G * plan.slices;
-  const bool sweep =
-      s.R == 3 && s.S == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1;
+  const bool sweep = has_sweep(s);
   double* partial = scratch_of<double>(context, items * s.M * taps);
   const Batch work = batch(items, ceil_div(s.N, plan.slices) * plane_y * s.M * taps, multiply_chunk);
   const Rooms rooms = make_rooms(context, plan.tile_floats, work.chunks);
@@ -217,8 +224,8 @@ void slice_gradient(float* sums, const float* dy, const float* x, const Shape& s
                     int64_t slice, int64_t m, int64_t rows, int64_t channel, int64_t channels, float* room) {
   const int64_t plane_x = s.H * s.W, plane_y = s.P * s.Q, width = s.R * s.S * channels;
   const int64_t first = plan.depth_blocks * slice / plan.slices, last = plan.depth_blocks * (slice + 1) / plan.slices;
-  float *tile = room, *panel = tile + plan.tile_floats,
-        *gradient = panel + round_up(most_depth * tile_columns + slack, 16);
+  float *tile = room, *gradient = tile + plan.tile_floats,
+        *panels = gradient + gemm::packed_a_size(plan.parts.size, most_depth);
   for (int64_t d = first; d < last; d++) {
     const int64_t image_group = d / plan.blocks * s.G + group;
     const Block block = block_at(plan, d % plan.blocks);
@@ -231,16 +238,24 @@ void slice_gradient(float* sums, const float* dy, const float* x, const Shape& s
     if (!plan.in_place)
       fill_channels_last(tile, planes, channels, plan.rows, plan.columns, plan.row_span, plan.column_span, block.row,
                          block.column);
-    for (int64_t j = 0; j < width; j += tile_columns) {
-      const int64_t columns = smaller(tile_columns, width - j);
-      if (plan.in_place)
-        gemm::pack_b(panel, {planes + j * plane_x + position, 1, plane_x}, depth, columns);
-      else
-        pack_columns(panel, tile, plan, block, channels, j, columns);
-      for (int64_t i = 0; i < rows; i += tile_rows)
-        gemm::micro_kernel({gradient + i * depth, 1, tile_rows, panel, tile_columns, sums + i * width + j, width,
-                            smaller(tile_rows, rows - i), columns, depth, d > first, nullptr});
-    }
+    const int64_t kept = kept_rows(rows, depth), panel_floats = depth * tile_columns;
+    const int64_t group_columns = (kept < rows ? kept_panels : 1) * tile_columns;
+    for (int64_t j0 = 0; j0 < width; j0 += group_columns)
+      for (int64_t first_row = 0; first_row < rows; first_row += kept) {
+        float* panel = panels;
+        for (int64_t j = j0; j < smaller(width, j0 + group_columns); j += tile_columns, panel += panel_floats) {
+          const int64_t columns = smaller(tile_columns, width - j);
+          if (first_row == 0) {
+            if (plan.in_place)
+              gemm::pack_b(panel, {planes + j * plane_x + position, 1, plane_x}, depth, columns);
+            else
+              pack_columns(panel, tile, plan, block, channels, j, columns);
+          }
+          for (int64_t i = first_row; i < smaller(rows, first_row + kept); i += tile_rows)
+            gemm::micro_kernel({gradient + i * depth, 1, tile_rows, panel, tile_columns, sums + i * width + j, width,
+                                smaller(tile_rows, rows - i), columns, depth, d > first, nullptr});
+        }
+      }
   }
 }
 
@@ -267,8 +282,8 @@ void conv2d_weight_gradient(Context& context, const View& dweight, const View& d
 
   const int64_t taps = s.R * s.S, group_floats = s.M * s.C * taps, slice_floats = s.G * group_floats;
   float* partial = scratch_of<float>(context, plan.slices * slice_floats);
-  const int64_t room_floats = plan.tile_floats + round_up(most_depth * tile_columns + slack, 16) +
-                              gemm::packed_a_size(plan.parts.size, most_depth);
+  const int64_t room_floats = plan.tile_floats + gemm::packed_a_size(plan.parts.size, most_depth) +
+                              kept_panels * tile_columns * most_depth + slack;
   const int64_t slice_depth = ceil_div(plan.depth_blocks, plan.slices) * plan.block_rows * plan.block_columns;
   const Batch work = batch(s.G * plan.channel_blocks * plan.parts.count * plan.slices,
                            plan.channels * taps * plan.parts.size * slice_depth, multiply_chunk);

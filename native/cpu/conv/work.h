@@ -33,10 +33,18 @@ static inline Parts cut_rows(int64_t rows, int64_t size) {
   return {whole, ceil_div(rows, whole)};
 }
 
-// Rows of the result that an item computes: all of them (patches are packed once), unless items are few.
+// Rows of the result that an item computes: all of them, unless items are few: each part packs the patches anew.
 static inline int64_t rows_of_part(int64_t rows, int64_t items) {
   const int64_t least = 4 * gemm::tile_rows;
-  return items >= enough_chunks / 2 ? rows : larger(least, ceil_div(rows, ceil_div(enough_chunks, larger(1, items))));
+  return larger(least, ceil_div(rows, ceil_div(enough_chunks / 2, larger(1, items))));
+}
+
+// Rows of packed panels, `depth` deep, that stay in the second-level cache while panels of columns pass by: all, or
+// parts of about equal size.
+static inline int64_t kept_rows(int64_t rows, int64_t depth) {
+  constexpr int64_t fits = int64_t(56) << 10, part = int64_t(36) << 10;  // floats
+  if (rows * depth <= fits) return rows;
+  return round_up(ceil_div(rows, ceil_div(rows * depth, part)), gemm::tile_rows);
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA::conv
