@@ -208,7 +208,14 @@ void test_convolutions() {
       {1, 20, 7, 7, 530, 3, 3, 1, 1, 1, 1, 1, 1, 1},    // parts of the channels out
       {9, 3, 4, 4, 2, 4, 4, 1, 1, 0, 0, 1, 1, 1},       // one position
       {1, 33, 57, 56, 7, 3, 3, 1, 1, 1, 1, 1, 1, 1},
-      {2, 30, 11, 12, 30, 3, 3, 1, 1, 5, 4, 1, 1, 1},  // results of nothing but padding
+      {2, 30, 11, 12, 30, 3, 3, 1, 1, 5, 4, 1, 1, 1},    // results of nothing but padding
+      {20, 300, 5, 7, 230, 1, 1, 1, 1, 0, 0, 1, 1, 1},   // weights beyond the second-level cache
+      {1, 270, 18, 19, 230, 1, 1, 1, 1, 0, 0, 1, 1, 1},  // a gradient of the weight beyond it
+      {1, 80, 33, 35, 150, 2, 2, 1, 1, 0, 0, 1, 1, 1},   // the same with taps
+      {16, 20, 9, 10, 30, 3, 3, 2, 2, 1, 1, 1, 1, 1},    // phases that share tiles
+      {2, 3, 40, 90, 20, 5, 5, 2, 2, 2, 2, 1, 1, 1},     //
+      {2, 3, 41, 301, 20, 4, 5, 3, 2, 1, 0, 1, 1, 1},    //
+      {1, 4, 30, 33, 9, 5, 3, 2, 2, 1, 1, 2, 3, 1},      //
   };
   for (const Case& c : cases) test_conv(c);
 }

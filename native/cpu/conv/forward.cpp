@@ -39,7 +39,7 @@ void conv2d_forward(Context& context, const View& out, const View& x, const View
   product.rows = {s.H, stride_h, s.R, taps};
   product.columns = {s.W, stride_w, s.S, taps + s.R};
   product.bias = bias != nullptr;
-  plan_product(context, product);
+  plan_products(context, &product, 1);
 
   const int64_t K = product.depth, packed_floats = packed_weights(product);
   float* packed = scratch_of<float>(context, s.G * packed_floats);

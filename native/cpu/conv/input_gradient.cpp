@@ -17,6 +17,9 @@ using namespace conv;
 
 namespace {
 
+// Rows of the results of all phases that are kept for a block where its tile is filled once for all.
+constexpr int64_t most_shared_rows = 256;
+
 // Along one axis, the positions residue, residue + stride, ... of x, and the taps through which they read dy.
 struct Phase {
   int64_t residue, count;  // count of positions
@@ -47,16 +50,14 @@ int64_t find_phases(Phase* phases, int64_t* tables, int64_t length, int64_t taps
   return found;
 }
 
-// The product of one phase of rows and one of columns.
+// One phase of rows and one of columns.
 struct Part {
-  Product product;
   const Phase *rows, *columns;
   float* weights;  // packed, of all groups
   int64_t group_floats;
 };
 
-void pack_part(Context& context, const Part& part, const float* weight, const Shape& s) {
-  const Product& p = part.product;
+void pack_part(Context& context, const Part& part, const Product& p, const float* weight, const Shape& s) {
   const int64_t taps = p.rows.taps * p.columns.taps;
   int64_t* index = scratch_of<int64_t>(context, p.depth);
   for (int64_t k = 0; k < p.depth; k++)
@@ -97,6 +98,21 @@ void spread(float* dx, const float* tile, const Part& part, const Shape& s, int6
   }
 }
 
+// The same of a block in two phases of columns, the even and the odd ones, at stride 2: whole stretches of dx.
+void spread_pair(float* dx, const float* even, const float* odd, const Part& part, const Shape& s, int64_t channels,
+                 const Block& even_block, const Block& odd_block) {
+  const int64_t rows = even_block.rows, pairs = smaller(even_block.columns, odd_block.columns);
+  for (int64_t c = 0; c < channels; c++, dx += s.H * s.W)
+    for (int64_t r = 0; r < rows; r++, even += even_block.columns, odd += odd_block.columns) {
+      float* to = dx + ((even_block.row + r) * s.stride_h + part.rows->residue) * s.W + 2 * even_block.column;
+      for (int64_t q = 0; q < pairs; q++) {
+        to[2 * q] = even[q];
+        to[2 * q + 1] = odd[q];
+      }
+      if (even_block.columns > pairs) to[2 * pairs] = even[pairs];
+    }
+}
+
 }  // namespace
 
 void conv2d_input_gradient(Context& context, const View& dx, const View& dy, const View& weight, int64_t stride_h,
@@ -118,28 +134,36 @@ void conv2d_input_gradient(Context& context, const View& dx, const View& dy, con
   const int64_t column_phases = find_phases(phases + s.R, tables + 2 * s.R, s.W, s.S, stride_w, pad_w, dilation_w, s.Q);
   const int64_t count = row_phases * column_phases;
   Part* parts = scratch_of<Part>(context, count);
+  Product* products = scratch_of<Product>(context, count);
   const bool whole = stride_h == 1 && stride_w == 1;  // one phase, which is dx as it lies
-  int64_t blocks = 0, room_floats = 0, positions = 0;
   for (int64_t i = 0; i < count; i++) {
-    Part& part = parts[i];
-    part = {};
-    part.rows = phases + i / column_phases;
-    part.columns = phases + s.R + i % column_phases;
-    Product& p = part.product;
+    Product& p = products[i] = {};
+    parts[i].rows = phases + i / column_phases;
+    parts[i].columns = phases + s.R + i % column_phases;
     p.channels = s.M;
     p.M = s.C;
-    p.P = part.rows->count;
-    p.Q = part.columns->count;
-    p.rows = part.rows->axis;
-    p.columns = part.columns->axis;
-    plan_product(context, p);
-    part.group_floats = packed_weights(p);
-    part.weights = scratch_of<float>(context, s.G * part.group_floats);
-    pack_part(context, part, pointer<const float>(weight), s);
+    p.P = parts[i].rows->count;
+    p.Q = parts[i].columns->count;
+    p.rows = parts[i].rows->axis;
+    p.columns = parts[i].columns->axis;
+  }
+  // Where the filled tile is a large part of the work, dy is copied for all phases at once.
+  const bool together = s.C * count <= most_shared_rows && can_share_tiles(products, count);
+  if (together) plan_products(context, products, count);
+  int64_t blocks = 0, room_floats = 0, positions = 0;
+  for (int64_t i = 0; i < count; i++) {
+    Product& p = products[i];
+    if (!together) plan_products(context, &p, 1);
+    parts[i].group_floats = packed_weights(p);
+    parts[i].weights = scratch_of<float>(context, s.G * parts[i].group_floats);
+    pack_part(context, parts[i], p, pointer<const float>(weight), s);
     blocks = larger(blocks, blocks_of(p));
     room_floats = larger(room_floats, round_up(p.room_floats, 16));
     positions = larger(positions, p.block_rows * p.block_columns);
   }
+  const float** packed = scratch_of<const float*>(context, s.G * count);
+  for (int64_t i = 0; i < s.G * count; i++)
+    packed[i] = parts[i % count].weights + i / count * parts[i % count].group_floats;
   if (row_phases < smaller(stride_h, s.H) || column_phases < smaller(stride_w, s.W))
     clear(context, pointer<float>(dx), s.N * s.G * s.C, s.H * s.W);
   if (count == 0) return;
@@ -148,24 +172,38 @@ void conv2d_input_gradient(Context& context, const View& dx, const View& dy, con
   const int64_t plane_x = s.H * s.W, plane_y = s.P * s.Q;
   const Parts rows = cut_rows(s.C, rows_of_part(s.C, s.N * s.G * blocks));
   const Batch work = batch(s.N * s.G * blocks * rows.count, rows.size * s.M * s.R * s.S * positions, multiply_chunk);
-  const Rooms rooms = make_rooms(context, room_floats + (whole ? 0 : rows.size * positions), work.chunks);
+  const int64_t tile_floats = whole ? 0 : rows.size * positions, tiles = together ? count : 1;
+  const Rooms rooms = make_rooms(context, room_floats + tiles * tile_floats, work.chunks);
   parallel(context, work.chunks, [&](int64_t chunk) {
     int64_t room_number;
-    float* room = enter_room(rooms, room_number);
-    float* tile = room + room_floats;
+    float *room = enter_room(rooms, room_number), *tile = room + room_floats;
     for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
       const int64_t c = item % rows.count * rows.size, last = smaller(s.C, c + rows.size);
       const int64_t image_group = item / rows.count / blocks, number = item / rows.count % blocks;
       const float* source = pointer<const float>(dy) + image_group * s.M * plane_y;
       float* to = pointer<float>(dx) + (image_group * s.C + c) * plane_x;
+      const float* const* weights = packed + image_group % s.G * count;
+      if (together) multiply_blocks(products, count, number, source, weights, c, last, tile, tile_floats, room);
       for (int64_t i = 0; i < count; i++) {
-        const Product& p = parts[i].product;
+        const Product& p = products[i];
+        float* result = together ? tile + i * tile_floats : tile;
         if (number >= blocks_of(p)) continue;
         const Block block = block_at(p, number);
+        if (block.rows < 1 || block.columns < 1) continue;
         const int64_t first = block.row * p.Q + block.column, size = block.rows * block.columns;
-        const float* weights = parts[i].weights + image_group % s.G * parts[i].group_floats;
-        multiply_block(p, block, source, weights, c, last, whole ? to + first : tile, whole ? plane_x : size, room);
-        if (!whole) spread(to, tile, parts[i], s, last - c, first, size);
+        if (!together)
+          multiply_block(p, block, source, weights[i], c, last, whole ? to + first : result, whole ? plane_x : size,
+                         room);
+        if (whole) continue;
+        const Block next = i + 1 < count ? block_at(products[i + 1], number) : Block{};
+        if (together && stride_w == 2 && next.columns > 0 && parts[i].rows == parts[i + 1].rows) {
+          const bool even = parts[i].columns->residue == 0;
+          spread_pair(to, even ? result : result + tile_floats, even ? result + tile_floats : result, parts[i], s,
+                      last - c, even ? block : next, even ? next : block);
+          i++;
+        } else {
+          spread(to, result, parts[i], s, last - c, first, size);
+        }
       }
     }
     leave_room(rooms, room_number);

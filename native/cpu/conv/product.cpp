@@ -41,6 +41,26 @@ int64_t choose_rows(int64_t P, int64_t Q, int64_t positions) {
   return best;
 }
 
+void reach_of(const Product* products, int64_t count, Axis Product::*axis, int64_t& least, int64_t& greatest) {
+  least = greatest = (products[0].*axis).offsets[0];
+  for (int64_t i = 0; i < count; i++)
+    for (int64_t t = 0; t < (products[i].*axis).taps; t++) {
+      least = smaller(least, (products[i].*axis).offsets[t]);
+      greatest = larger(greatest, (products[i].*axis).offsets[t]);
+    }
+}
+
+// One axis with the taps of all products, or the only one's own.
+Axis join_axes(Context& context, const Product* products, int64_t count, Axis Product::*axis) {
+  if (count == 1) return products[0].*axis;
+  int64_t least, greatest;
+  reach_of(products, count, axis, least, greatest);
+  const int64_t taps = greatest - least + 1;
+  int64_t* offsets = scratch_of<int64_t>(context, taps);
+  for (int64_t t = 0; t < taps; t++) offsets[t] = least + t;
+  return {(products[0].*axis).length, 1, taps, offsets};
+}
+
 // Neighbouring, in either order: the gradient of the input reads backwards.
 bool has_three_taps(const Axis& axis) {
   return axis.taps == 3 && axis.step == 1 &&
@@ -180,57 +200,140 @@ void multiply_few(int64_t m, const Few& few) {
   }
 }
 
+// Fills a tile with `channels` of the source, of which the first is at `source`.
+void fill_tile(float* tile, const Product& p, const float* source, int64_t channels, int64_t row, int64_t column) {
+  for (int64_t c = 0; c < channels; c++)
+    fill_plane(tile + c * p.plane, source + c * p.rows.length * p.columns.length, p.rows, p.columns, p.row_span,
+               p.column_span, row, column);
+}
+
+// Steps [k0, k0 + depth) of depth of a block, which read `tile`.
+void multiply_step(const Product& p, const Block& block, const float* tile, const float* weights, int64_t m0,
+                   int64_t m1, int64_t k0, int64_t depth, float* c, int64_t ldc, float* room) {
+  const int64_t positions = block.rows * block.columns;
+  const bool below = p.bias && k0 + depth == p.depth;
+  const float* packed = weights + round_up(p.M, tile_rows) * k0 + m0 * (depth + below);
+  if (p.sweep) {
+    for (int64_t m = 0; m < m1 - m0; m++) {
+      const float* from = packed + m / tile_rows * tile_rows * (depth + below) + m % tile_rows;
+      float taps[9];
+      for (int64_t t = 0; t < 9; t++)
+        taps[3 * p.row_span.slots[t / 3] + p.column_span.slots[t % 3]] = from[t * tile_rows];
+      sweep_product(c + m * ldc, block.columns, tile, p.row_advance, block.rows, block.columns, taps,
+                    below ? from[9 * tile_rows] : 0);
+    }
+    return;
+  }
+  if (p.few) {
+    multiply_few(m1 - m0, {tile, p.row_advance, p.offsets + k0, depth, packed, below, k0 > 0, c, ldc, block.rows,
+                           block.columns});
+    return;
+  }
+  const int64_t steps = depth + below, rows = m1 - m0;
+  const int64_t panel_floats = p.kept_rows < p.M ? steps * tile_columns : 0;  // from panel to panel
+  for (int64_t first_row = 0; first_row < rows; first_row += p.kept_rows) {
+    float* panel = room + p.tile_floats;
+    for (int64_t j = 0; j < positions; j += tile_columns, panel += panel_floats) {
+      const int64_t columns = smaller(tile_columns, positions - j);
+      if (first_row == 0) {
+        pack_panel(panel, tile, p, block, p.offsets + k0, depth, j, columns);
+        if (below)
+          for (int64_t i = 0; i < tile_columns; i++) panel[depth * tile_columns + i] = 1;
+      }
+      for (int64_t i = first_row; i < smaller(rows, first_row + p.kept_rows); i += tile_rows)
+        gemm::micro_kernel({packed + i * steps, 1, tile_rows, panel, tile_columns, c + i * ldc + j, ldc,
+                            smaller(tile_rows, rows - i), columns, steps, k0 > 0, nullptr});
+    }
+  }
+}
+
 }  // namespace
 
-void plan_product(Context& context, Product& p) {
-  const int64_t taps = p.rows.taps * p.columns.taps;
-  p.depth = p.channels * taps;
-  p.sweep = p.channels == 1 && has_three_taps(p.rows) && has_three_taps(p.columns);
-  p.few = p.M <= few_rows || p.sweep;
-  p.in_place = reads_itself(p);
-  if (p.in_place) {
-    p.Q *= p.P;
-    p.columns.length = p.Q;
-    p.rows.length = p.P = 1;
+bool can_share_tiles(const Product* products, int64_t count) {
+  const auto reach = [&](Axis Product::*axis) {
+    int64_t least, greatest, taps = 0;
+    reach_of(products, count, axis, least, greatest);
+    for (int64_t i = 0; i < count; i++) taps = larger(taps, (products[i].*axis).taps);
+    return greatest - least < 2 * taps;  // or a tile would be mostly gaps
+  };
+  for (int64_t i = 0; i < count; i++)
+    if (products[i].rows.taps * products[i].columns.taps > (products[i].M <= few_rows ? few_depth : block_depth))
+      return false;
+  return count > 1 && reach(&Product::rows) && reach(&Product::columns);
+}
+
+void plan_products(Context& context, Product* products, int64_t count) {
+  Product& first = products[0];
+  if (count == 1) {
+    first.sweep = first.channels == 1 && has_three_taps(first.rows) && has_three_taps(first.columns);
+    first.in_place = reads_itself(first);
+    if (first.in_place) {
+      first.Q *= first.P;
+      first.columns.length = first.Q;
+      first.rows.length = first.P = 1;
+    }
   }
+
+  // What holds for all: the most taps and positions, and an axis that has the taps of all.
+  const bool few = first.M <= few_rows || first.sweep;
+  int64_t taps = 0, P = 0, Q = 0;
+  for (int64_t i = 0; i < count; i++) {
+    taps = larger(taps, products[i].rows.taps * products[i].columns.taps);
+    P = larger(P, products[i].P);
+    Q = larger(Q, products[i].Q);
+  }
+  const Axis rows = join_axes(context, products, count, &Product::rows);
+  const Axis columns = join_axes(context, products, count, &Product::columns);
 
   // Whole channels to a block where they fit, so that no channel is copied for two blocks.
-  const int64_t most_depth = p.few ? few_depth : block_depth;
+  const int64_t most_depth = few ? few_depth : block_depth;
   const int64_t most_channels = larger(1, most_depth / taps);
-  const int64_t channel_blocks = ceil_div(p.channels, most_channels);
-  const int64_t channels = ceil_div(p.channels, channel_blocks);
-  p.depth_block = taps <= most_depth ? channels * taps : most_depth;
+  const int64_t channels = ceil_div(first.channels, ceil_div(first.channels, most_channels));
   const int64_t tile_channels = taps <= most_depth ? channels : 2;
+  const int64_t positions = few ? larger(block_positions, few_floats / tile_channels) : block_positions;
+  int64_t block_rows = 1, block_columns = Q;
+  if (Q > positions)
+    block_columns = round_up(ceil_div(Q, ceil_div(Q, positions)), tile_columns);
+  else
+    block_rows = choose_rows(P, Q, positions);
 
-  const int64_t positions = p.few ? larger(block_positions, few_floats / tile_channels) : block_positions;
-  if (p.Q > positions) {
-    p.block_rows = 1;
-    p.block_columns = round_up(ceil_div(p.Q, ceil_div(p.Q, positions)), tile_columns);
-  } else {
-    p.block_rows = choose_rows(p.P, p.Q, positions);
-    p.block_columns = p.Q;
+  int64_t* tables = scratch_of<int64_t>(context, span_room(rows) + span_room(columns));
+  const Span row_span = make_span(rows, block_rows, false, tables);
+  const Span column_span = make_span(columns, block_columns, true, tables + span_room(rows));
+  for (int64_t i = 0; i < count; i++) {
+    Product& p = products[i];
+    const int64_t own_taps = p.rows.taps * p.columns.taps;
+    p.few = few;
+    p.depth = p.channels * own_taps;
+    p.depth_block = taps <= most_depth ? channels * own_taps : most_depth;
+    p.tile_channels = tile_channels;
+    p.block_rows = block_rows;
+    p.block_columns = block_columns;
+    p.blocks_of_rows = ceil_div(P, block_rows);
+    p.blocks_of_columns = ceil_div(Q, block_columns);
+    p.row_span = row_span;
+    p.column_span = column_span;
+
+    const int64_t pitch = slots_of(column_span);
+    p.plane = p.in_place ? p.Q : slots_of(row_span) * pitch;
+    p.row_advance = row_span.advance * pitch;
+    p.offsets = scratch_of<int64_t>(context, p.depth);
+    // Of joined axes the slots of neighbouring taps are neighbours, from the first on.
+    const auto slot = [&](const Span& span, const Axis& joined, const Axis& own, int64_t tap) {
+      return count == 1 ? span.slots[tap] : span.slots[own.offsets[tap] - joined.offsets[0]];
+    };
+    for (int64_t k = 0; k < p.depth; k++) {
+      const int64_t channel = k / own_taps - k / p.depth_block * p.depth_block / own_taps, tap = k % own_taps;
+      p.offsets[k] = channel * p.plane;
+      if (!p.in_place)
+        p.offsets[k] += slot(row_span, rows, p.rows, tap / p.columns.taps) * pitch +
+                        slot(column_span, columns, p.columns, tap % p.columns.taps);
+    }
+    p.kept_rows = kept_rows(p.M, p.depth_block);
+    const int64_t kept = p.kept_rows < p.M ? ceil_div(block_rows * block_columns, tile_columns) : 1;
+    p.tile_floats = p.in_place ? 0 : round_up(tile_channels * p.plane + slack, 16);
+    p.room_floats = p.tile_floats + (few ? 0 : kept * tile_columns * (p.depth_block + 1)) + slack;
   }
-  p.blocks_of_rows = ceil_div(p.P, p.block_rows);
-  p.blocks_of_columns = ceil_div(p.Q, p.block_columns);
-
-  int64_t* tables = scratch_of<int64_t>(context, span_room(p.rows) + span_room(p.columns) + p.depth);
-  p.row_span = make_span(p.rows, p.block_rows, false, tables);
-  p.column_span = make_span(p.columns, p.block_columns, true, tables + span_room(p.rows));
-  p.offsets = tables + span_room(p.rows) + span_room(p.columns);
-
-  const int64_t pitch = slots_of(p.column_span);
-  p.plane = p.in_place ? p.Q : slots_of(p.row_span) * pitch;
-  p.row_advance = p.row_span.advance * pitch;
-  for (int64_t k = 0; k < p.depth; k++) {
-    const int64_t channel = k / taps - k / p.depth_block * p.depth_block / taps, tap = k % taps;
-    p.offsets[k] =
-        channel * p.plane +
-        (p.in_place ? 0 : p.row_span.slots[tap / p.columns.taps] * pitch + p.column_span.slots[tap % p.columns.taps]);
-  }
-  p.kept_rows = kept_rows(p.M, p.depth_block);
-  const int64_t kept = p.kept_rows < p.M ? ceil_div(p.block_rows * p.block_columns, tile_columns) : 1;
-  p.tile_floats = p.in_place ? 0 : round_up(tile_channels * p.plane + slack, 16);
-  p.room_floats = p.tile_floats + (p.few ? 0 : kept * tile_columns * (p.depth_block + 1)) + slack;
 }
 
 int64_t packed_weights(const Product& p) { return round_up(p.M, tile_rows) * (p.depth + p.bias); }
@@ -265,50 +368,28 @@ Block block_at(const Product& p, int64_t number) {
 
 void multiply_block(const Product& p, const Block& block, const float* source, const float* weights, int64_t m0,
                     int64_t m1, float* c, int64_t ldc, float* room) {
-  const int64_t taps = p.rows.taps * p.columns.taps, positions = block.rows * block.columns;
+  const int64_t taps = p.rows.taps * p.columns.taps;
   for (int64_t k0 = 0; k0 < p.depth; k0 += p.depth_block) {
     const int64_t depth = smaller(p.depth_block, p.depth - k0), first = k0 / taps, last = (k0 + depth - 1) / taps;
-    const bool below = p.bias && k0 + depth == p.depth;
-    const float* tile = room;
-    if (p.in_place)
-      tile = source + first * p.Q + block.column;
-    else
-      for (int64_t channel = first; channel <= last; channel++)
-        fill_plane(room + (channel - first) * p.plane, source + channel * p.rows.length * p.columns.length, p.rows,
-                   p.columns, p.row_span, p.column_span, block.row, block.column);
+    const float* planes = source + first * p.rows.length * p.columns.length;
+    if (!p.in_place) fill_tile(room, p, planes, last - first + 1, block.row, block.column);
+    multiply_step(p, block, p.in_place ? planes + block.column : room, weights, m0, m1, k0, depth, c, ldc, room);
+  }
+}
 
-    const float* packed = weights + round_up(p.M, tile_rows) * k0 + m0 * (depth + below);
-    if (p.sweep) {
-      for (int64_t m = 0; m < m1 - m0; m++) {
-        const float* from = packed + m / tile_rows * tile_rows * (depth + below) + m % tile_rows;
-        float taps[9];
-        for (int64_t t = 0; t < 9; t++)
-          taps[3 * p.row_span.slots[t / 3] + p.column_span.slots[t % 3]] = from[t * tile_rows];
-        sweep_product(c + m * ldc, block.columns, tile, p.row_advance, block.rows, block.columns, taps,
-                      below ? from[9 * tile_rows] : 0);
-      }
-      continue;
-    }
-    if (p.few) {
-      multiply_few(m1 - m0, {tile, p.row_advance, p.offsets + k0, depth, packed, below, k0 > 0, c, ldc, block.rows,
-                             block.columns});
-      continue;
-    }
-    const int64_t steps = depth + below, rows = m1 - m0;
-    const int64_t panel_floats = p.kept_rows < p.M ? steps * tile_columns : 0;  // from panel to panel
-    for (int64_t first_row = 0; first_row < rows; first_row += p.kept_rows) {
-      float* panel = room + p.tile_floats;
-      for (int64_t j = 0; j < positions; j += tile_columns, panel += panel_floats) {
-        const int64_t columns = smaller(tile_columns, positions - j);
-        if (first_row == 0) {
-          pack_panel(panel, tile, p, block, p.offsets + k0, depth, j, columns);
-          if (below)
-            for (int64_t i = 0; i < tile_columns; i++) panel[depth * tile_columns + i] = 1;
-        }
-        for (int64_t i = first_row; i < smaller(rows, first_row + p.kept_rows); i += tile_rows)
-          gemm::micro_kernel({packed + i * steps, 1, tile_rows, panel, tile_columns, c + i * ldc + j, ldc,
-                              smaller(tile_rows, rows - i), columns, steps, k0 > 0, nullptr});
-      }
+void multiply_blocks(const Product* products, int64_t count, int64_t number, const float* source,
+                     const float* const* weights, int64_t m0, int64_t m1, float* c, int64_t c_floats, float* room) {
+  const Product& any = products[0];
+  const Block place = block_at(any, number);
+  for (int64_t channel = 0; channel < any.channels; channel += any.tile_channels) {
+    const int64_t channels = smaller(any.tile_channels, any.channels - channel);
+    fill_tile(room, any, source + channel * any.rows.length * any.columns.length, channels, place.row, place.column);
+    for (int64_t i = 0; i < count; i++) {
+      const int64_t taps = products[i].rows.taps * products[i].columns.taps;
+      const Block block = block_at(products[i], number);
+      if (block.rows > 0 && block.columns > 0)
+        multiply_step(products[i], block, room, weights[i], m0, m1, channel * taps, channels * taps, c + i * c_floats,
+                      block.rows * block.columns, room);
     }
   }
 }

@@ -20,12 +20,13 @@ struct Product {
   Axis rows, columns;  // what a position reads
   bool bias;           // one more step of depth: weights hold the bias, patches hold ones
 
-  // Made by plan_product.
+  // Made by plan_products.
   bool in_place;  // one tap, each position reading its own element: the source is its own tile
   bool sweep;     // a channel and taps for sweep.h
   bool few;       // rows of the result, or a sweep: no packing
   Span row_span, column_span;
   int64_t depth, depth_block;  // K and the part of it that is summed in registers
+  int64_t tile_channels;       // of the source, in a tile
   int64_t block_rows, block_columns, blocks_of_rows, blocks_of_columns;
   int64_t plane, row_advance;  // in a tile: floats of a channel, floats between rows of positions
   int64_t kept_rows;           // of M, for which a block's panels pass by; fewer than M: all the panels are kept
@@ -33,7 +34,12 @@ struct Product {
   int64_t* offsets;  // [K] where a step of depth lies, from the first channel of its block
 };
 
-void plan_product(Context& context, Product& product);
+// Plans products of one source, alone or together: those that share tiles have the same blocks of positions, numbered
+// as those of the largest, and of channels. Several must have equal channels and M and steps of 1.
+void plan_products(Context& context, Product* products, int64_t count);
+
+// Whether plan_products may take them together.
+bool can_share_tiles(const Product* products, int64_t count);
 
 static inline int64_t blocks_of(const Product& product) { return product.blocks_of_rows * product.blocks_of_columns; }
 
@@ -50,11 +56,17 @@ struct Block {
       columns;  // positions; either one row or whole rows, so that they are consecutive in a plane
 };
 
+// Of products that share tiles a block may be empty, with rows or columns below 1.
 Block block_at(const Product& product, int64_t number);
 
 // Overwrites rows [m0, m1) (m0 a multiple of MR) of a block; c is the block's first position in row m0, ldc the
 // distance of rows. room holds product.room_floats.
 void multiply_block(const Product& product, const Block& block, const float* source, const float* weights, int64_t m0,
                     int64_t m1, float* c, int64_t ldc, float* room);
+
+// The same of `count` products that share tiles: block `number` of all of them, of product i from weights[i] to c + i *
+// c_floats, whose rows are as far apart as the block has positions.
+void multiply_blocks(const Product* products, int64_t count, int64_t number, const float* source,
+                     const float* const* weights, int64_t m0, int64_t m1, float* c, int64_t c_floats, float* room);
 
 }  // namespace firesteel::FIRESTEEL_ISA::conv
