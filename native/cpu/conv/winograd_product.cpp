@@ -3,10 +3,10 @@
 // of tiles: transforms it into the packed right operands, [36][panels of tiles][channels][NR], multiplies into
 // [36][M][tiles], and transforms back; vectors run along the tiles. 2 (36 / 16) N G M channels P Q operations for the
 // products, of the order of 1 / M of that for the way in and 1 / channels for the way out.
-#include "../gemm/micro.h"
 #include "rooms.h"
 #include "tile.h"
 #include "winograd.h"
+#include "winograd_panel.h"
 #include "winograd_tile.h"
 #include "work.h"
 
@@ -18,11 +18,6 @@ using gemm::tile_rows;
 namespace {
 
 constexpr int lanes = simd::lanes;
-static_assert(tile_columns % lanes == 0, "a panel of tiles is whole vectors");
-constexpr int64_t row_vectors = (tile_rows + lanes - 1) / lanes;
-// A panel of filters is written in whole vectors, which spill over the end of each row of it.
-constexpr int64_t panel_slack = row_vectors * lanes - tile_rows;
-static_assert(row_vectors == 1 || panel_slack == 0, "vectors of a panel are written one after another");
 
 // Floats of a block of tiles, transformed, and of its products, that stay in the second-level cache; but the filters
 // stream by, and want to be used for some tiles.
@@ -46,7 +41,6 @@ struct Plan {
 int64_t filters_before(const Plan& plan, int64_t k0) {
   return plan.panels * (k0 * tile_rows + k0 / plan.depth * panel_slack);
 }
-int64_t panel_floats(int64_t depth) { return depth * tile_rows + panel_slack; }
 
 Plan make_plan(const WinogradProduct& p) {
   Plan plan;
@@ -88,7 +82,7 @@ void transform_filters(float* packed, const WinogradProduct& p, const Plan& plan
       filter[i] = p.weights + group * p.group_stride + smaller(m + v + i, p.M - 1) * p.row_stride;
     for (int64_t k0 = 0; k0 < p.channels; k0 += plan.depth) {
       const int64_t depth = smaller(plan.depth, p.channels - k0);
-      float* const panel = packed + filters_before(plan, k0) + m / tile_rows * panel_floats(depth) + v;
+      float* const panel = packed + filters_before(plan, k0) + m / tile_rows * row_panel_floats(depth) + v;
       for (int64_t k = 0; k < depth; k++) {
         Vec taps[9], half[3][6];  // half: [column of the filter][point]
         gather_taps(filter, (k0 + k) * p.channel_stride, taps);
@@ -216,13 +210,10 @@ void multiply_tiles(float* products, const float* tiles, const float* filters, c
     float* to = products + element * plan.product_floats;
     for (int64_t k = 0; k < p.channels; k += plan.depth) {
       const int64_t depth = smaller(plan.depth, p.channels - k);
-      for (int64_t j = 0; j < count; j += tile_columns) {
-        const float* panel = left + filters_before(plan, k) + m / tile_rows * panel_floats(depth);
-        for (int64_t i = 0; i < rows; i += tile_rows, panel += panel_floats(depth))
-          gemm::micro_kernel({panel, 1, tile_rows, right + j * p.channels + k * tile_columns, tile_columns,
-                              to + i * plan.block + j, plan.block, smaller(tile_rows, rows - i), tile_columns, depth,
-                              k > 0, nullptr});
-      }
+      const float* panels = left + filters_before(plan, k) + m / tile_rows * row_panel_floats(depth);
+      for (int64_t j = 0; j < count; j += tile_columns)
+        multiply_panels(to + j, plan.block, panels, row_panel_floats(depth), right + j * p.channels + k * tile_columns,
+                        rows, depth, k > 0);
     }
   }
 }

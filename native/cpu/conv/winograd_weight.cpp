@@ -6,9 +6,9 @@
 // element and a part of M, and add the slab's product to the sums. 2 (36 / 16) N G M C P Q operations for the products.
 #include <string.h>
 
-#include "../gemm/micro.h"
 #include "rooms.h"
 #include "winograd.h"
+#include "winograd_panel.h"
 #include "winograd_tile.h"
 #include "work.h"
 
@@ -20,10 +20,6 @@ using gemm::tile_rows;
 namespace {
 
 constexpr int lanes = simd::lanes;
-static_assert(tile_columns % lanes == 0, "a panel of columns is whole vectors");
-// A panel of rows is written in whole vectors, which spill over the end of each row, at last over that of the panel.
-constexpr int64_t row_vectors = (tile_rows + lanes - 1) / lanes, panel_slack = row_vectors * lanes - tile_rows;
-static_assert(row_vectors == 1 || panel_slack == 0, "vectors of a panel are written one after another");
 constexpr int64_t most_vectors = row_vectors * lanes > tile_columns ? row_vectors : tile_columns / lanes;
 // A strip, a piece of a row of tiles, in the channels of a panel, stays in the first-level cache.
 constexpr int64_t strip_tiles = 8;
@@ -53,7 +49,7 @@ Plan make_plan(const Shape& s) {
   plan.slab = ceil_div(plan.map.count, ceil_div(plan.map.count, most));
   plan.depth_blocks = ceil_div(plan.slab, gemm::block_depth);
   plan.depth = ceil_div(plan.slab, plan.depth_blocks);
-  plan.row_floats = plan.depth * tile_rows + panel_slack;
+  plan.row_floats = row_panel_floats(plan.depth);
   plan.column_floats = plan.depth * tile_columns;
   plan.left_floats = off_page(plan.row_panels * plan.row_floats);
   plan.right_floats = off_page(plan.column_panels * plan.column_floats);
@@ -141,10 +137,8 @@ void multiply_slab(float* sums, const float* left, const float* right, const Sha
     const float* a = left + block * winograd_elements * plan.left_floats + m / tile_rows * plan.row_floats;
     const float* b = right + block * winograd_elements * plan.right_floats;
     for (int64_t j = 0; j < plan.column_panels; j++)
-      for (int64_t i = 0; i < rows; i += tile_rows)
-        gemm::micro_kernel({a + i / tile_rows * plan.row_floats, 1, tile_rows, b + j * plan.column_floats, tile_columns,
-                            sums + (m + i) * plan.sum_width + j * tile_columns, plan.sum_width,
-                            smaller(tile_rows, rows - i), tile_columns, depth, accumulate || block > 0, nullptr});
+      multiply_panels(sums + m * plan.sum_width + j * tile_columns, plan.sum_width, a, plan.row_floats,
+                      b + j * plan.column_floats, rows, depth, accumulate || block > 0);
   }
 }
 
