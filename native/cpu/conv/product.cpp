@@ -117,6 +117,22 @@ void pack_panel(float* to, const float* tile, const Product& p, const Block& blo
     }
 }
 
+// All panels of positions of one row: read along the row, as memory is met in order where the source is its own tile.
+void pack_straight(float* to, int64_t panel_floats, const float* tile, const int64_t* offsets, int64_t depth,
+                   int64_t positions) {
+  constexpr int64_t steps_ahead = 4;
+  for (int64_t k = 0; k < depth; k++, to += tile_columns) {
+    const float* from = tile + offsets[k];
+    if (k + steps_ahead < depth)
+      for (int64_t j = 0; j < positions; j += 16) __builtin_prefetch(tile + offsets[k + steps_ahead] + j);
+    float* panel = to;
+    int64_t j = 0;
+    for (; j + tile_columns <= positions; j += tile_columns, panel += panel_floats)
+      for (int v = 0; v < panel_vectors; v++) simd::store(panel + v * lanes, simd::load(from + j + v * lanes));
+    for (int64_t i = 0; j + i < positions; i++) panel[i] = from[j + i];
+  }
+}
+
 // What the unpacked product of a block of positions works on: rows x columns positions, a block of depth.
 struct Few {
   const float* tile;
@@ -230,13 +246,16 @@ void multiply_step(const Product& p, const Block& block, const float* tile, cons
     return;
   }
   const int64_t steps = depth + below, rows = m1 - m0;
-  const int64_t panel_floats = p.kept_rows < p.M ? steps * tile_columns : 0;  // from panel to panel
+  const int64_t panel_floats = p.keeps_panels ? steps * tile_columns : 0;  // from panel to panel
+  float* const panels = room + p.tile_floats;
+  const bool straight = p.keeps_panels && block.rows == 1;
+  if (straight) pack_straight(panels, panel_floats, tile, p.offsets + k0, depth, positions);
   for (int64_t first_row = 0; first_row < rows; first_row += p.kept_rows) {
-    float* panel = room + p.tile_floats;
+    float* panel = panels;
     for (int64_t j = 0; j < positions; j += tile_columns, panel += panel_floats) {
       const int64_t columns = smaller(tile_columns, positions - j);
       if (first_row == 0) {
-        pack_panel(panel, tile, p, block, p.offsets + k0, depth, j, columns);
+        if (!straight) pack_panel(panel, tile, p, block, p.offsets + k0, depth, j, columns);
         if (below)
           for (int64_t i = 0; i < tile_columns; i++) panel[depth * tile_columns + i] = 1;
       }
@@ -330,7 +349,8 @@ void plan_products(Context& context, Product* products, int64_t count) {
                         slot(column_span, columns, p.columns, tap % p.columns.taps);
     }
     p.kept_rows = kept_rows(p.M, p.depth_block);
-    const int64_t kept = p.kept_rows < p.M ? ceil_div(block_rows * block_columns, tile_columns) : 1;
+    p.keeps_panels = p.in_place || p.kept_rows < p.M;
+    const int64_t kept = p.keeps_panels ? ceil_div(block_rows * block_columns, tile_columns) : 1;
     p.tile_floats = p.in_place ? 0 : round_up(tile_channels * p.plane + slack, 16);
     p.room_floats = p.tile_floats + (few ? 0 : kept * tile_columns * (p.depth_block + 1)) + slack;
   }

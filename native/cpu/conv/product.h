@@ -29,7 +29,8 @@ struct Product {
   int64_t tile_channels;       // of the source, in a tile
   int64_t block_rows, block_columns, blocks_of_rows, blocks_of_columns;
   int64_t plane, row_advance;  // in a tile: floats of a channel, floats between rows of positions
-  int64_t kept_rows;           // of M, for which a block's panels pass by; fewer than M: all the panels are kept
+  int64_t kept_rows;           // of M, for which a block's panels pass by
+  bool keeps_panels;           // all of a block, instead of one at a time
   int64_t tile_floats, room_floats;
   int64_t* offsets;  // [K] where a step of depth lies, from the first channel of its block
 };
