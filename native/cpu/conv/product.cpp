@@ -1,3 +1,4 @@
+// One file: planning, packing and multiplying share the layout of tiles and panels that the plan lays down.
 #include "product.h"
 
 #include "../gemm/micro.h"
