@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "../cpu/simd/math.h"
+#include "../cpu/simd/pow.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 namespace {
@@ -153,10 +153,43 @@ void operations() {
   }
 }
 
+// Powers over all of the result's range, bases of either sign and bases near 1 among them; and every pair of special
+// arguments, where zeros must have the right sign too.
+void powers() {
+  double worst = 0;
+  float worst_x = 0, worst_y = 0, got[lanes];
+  const auto compare = [&](float x, float y) {
+    const double expected = ::pow(double(x), double(y));
+    store(got, pow(set(x), set(y)));
+    for (int i = 0; i < lanes; i++) {
+      const double error =
+          got[i] == 0 && expected == 0 && signbit(got[i]) != signbit(expected) ? INFINITY : ulps(got[i], expected);
+      if (!(error <= worst)) worst = error, worst_x = x, worst_y = y;
+    }
+  };
+  const float values[] = {0.0f,   1.0f, 2.0f, 3.0f,  0.5f,       2.5f,       0.99999994f, 1.0000001f, INFINITY,
+                          1e-45f, NAN,  7.0f, 1e10f, 16777215.f, 16777216.f, 8388607.5f,  FLT_MIN,    FLT_MAX};
+  for (float x : values)
+    for (float y : values) compare(x, y), compare(-x, y), compare(x, -y), compare(-x, -y);
+  uint32_t state = 1;
+  const auto next = [&] { return state = state * 1664525u + 1013904223u; };
+  for (int i = 0; i < 300000; i++) {
+    const float any = from_bits(next() >> 1), near_one = 1 + 1e-3f * (float(next()) * 0x1p-31f - 1);
+    const float x = i % 3 == 0 ? near_one : any, exponent = 160 * (float(next()) * 0x1p-31f - 1);
+    const float y = exponent / ::log2f(x);
+    if (!(::fabsf(y) < INFINITY)) continue;
+    compare(x, y);
+    compare(-x, ::rintf(y));
+  }
+  printf("%-20s largest error %.3f ulp at %.9g to the power %.9g\n", "pow", worst, worst_x, worst_y);
+  check(worst <= 1.5, "pow", worst, 1.5);
+}
+
 }  // namespace
 
 int test(uint32_t step) {
   operations();
+  powers();
   for (const Function& f : functions) measure(f, step);
   const float none[] = {-INFINITY, -FLT_MAX, -1e9f, -127.5f};
   for (float value : none) {

@@ -1,7 +1,7 @@
 // Elementwise arithmetic: out = a op b, and functions of one number. int32 wraps around. Overwrites out.
 // Bound by memory: 12 bytes an element of two inputs, 8 of one.
 #include "../../generated/kernels.h"
-#include "../simd/math.h"
+#include "../simd/pow.h"
 #include "driver.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -48,11 +48,8 @@ void minimum(Context& context, const View& out, const View& a, const View& b) {
   map_binary_numeric(context, out, a, b, [](auto x, auto y) { return simd::min(x, y); });
 }
 
-// The C library's powf: its many special cases are its contract, and it is within an ulp.
 void pow(Context& context, const View& out, const View& a, const View& b) {
-  each<float, float, float>(context, out, a, b, [](int64_t n, float* o, const float* x, const float* y) {
-    for (int64_t i = 0; i < n; i++) o[i] = __builtin_powf(x[i], y[i]);
-  });
+  map_binary<float>(context, out, a, b, [](Vec x, Vec y) { return simd::pow(x, y); });
 }
 
 void pow_scalar(Context& context, const View& out, const View& x, double exponent) {
@@ -60,10 +57,8 @@ void pow_scalar(Context& context, const View& out, const View& x, double exponen
   if (exponent == 3) return map_unary<float>(context, out, x, [](Vec v) { return v * v * v; });
   if (exponent == -1) return reciprocal(context, out, x);
   // Not sqrt for 0.5: pow(-0, 0.5) is 0 and pow(-infinity, 0.5) is infinity.
-  const float e = static_cast<float>(exponent);
-  each<float, float>(context, out, x, [e](int64_t n, float* o, const float* v) {
-    for (int64_t i = 0; i < n; i++) o[i] = __builtin_powf(v[i], e);
-  });
+  const Vec e = set(static_cast<float>(exponent));
+  map_unary<float>(context, out, x, [e](Vec v) { return simd::pow(v, e); });
 }
 
 void affine(Context& context, const View& out, const View& x, double scale, double shift) {

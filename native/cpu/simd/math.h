@@ -29,12 +29,13 @@ constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
 
 constexpr float log2_e = 1.44269504f;
 
-// e^r - 1 for r = x - k ln 2, |r| <= ln 2 / 2.
-FIRESTEEL_INLINE Vec exp_tail(Vec x, Vec k) {
-  Vec r = fma(k, set(-ln2_low), fma(k, set(-ln2_high), x));
+// e^r - 1 for |r| <= ln 2 / 2.
+FIRESTEEL_INLINE Vec exp_tail(Vec r) {
   Vec p = polynomial(r, 0.49999994f, 0.166665152f, 0.041668456f, 0.00836941879f, 0.00138131483f);
   return fma(r * r, p, r);
 }
+// The same for r = x - k ln 2.
+FIRESTEEL_INLINE Vec exp_tail(Vec x, Vec k) { return exp_tail(fma(k, set(-ln2_low), fma(k, set(-ln2_high), x))); }
 
 // x = k ln 2 + r with whole k; `tail` is e^r - 1.
 struct ExpParts {
@@ -69,13 +70,21 @@ FIRESTEEL_INLINE Vec expm1(Vec x) {
   return select(x == zero(), x, y + y);
 }
 
-// x = 2^k m, m in [sqrt(1/2), sqrt(2)); log x = k ln 2 + log m, log m = f - f^2 / 2 + f^3 p(f) with f = m - 1.
-FIRESTEEL_INLINE Vec log(Vec x) {
+// x = 2^k (1 + f), 1 + f in [sqrt(1/2), sqrt(2)), for finite x > 0.
+struct LogParts {
+  Vec k, f;
+};
+FIRESTEEL_INLINE LogParts log_parts(Vec x) {
   const VecI root_half = set_int(0x3f3504f3);
   Mask denormal = x < set(1.17549435e-38f);
   VecI distance = as_int(select(denormal, x * set(8388608.0f), x)) - root_half;
   Vec k = to_float(shift_right(distance, 23)) - select(denormal, set(23.0f), zero());
-  Vec f = as_float((distance & set_int(0x7fffff)) + root_half) - set(1.0f);
+  return {k, as_float((distance & set_int(0x7fffff)) + root_half) - set(1.0f)};
+}
+
+// log x = k ln 2 + log(1 + f), log(1 + f) = f - f^2 / 2 + f^3 p(f).
+FIRESTEEL_INLINE Vec log(Vec x) {
+  const auto [k, f] = log_parts(x);
   Vec square = f * f;
   Vec p = polynomial(f, 0.333333313f, -0.250008196f, 0.200012267f, -0.166233584f, 0.142017603f, -0.13160181f,
                      0.127615646f, -0.0763448626f);
