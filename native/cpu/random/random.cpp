@@ -8,7 +8,9 @@
 // the same position.
 #include "../../generated/kernels.h"
 #include "../elementwise/strided.h"
+#include "../simd/doubles.h"
 #include "../simd/half.h"
+#include "../simd/row.h"
 #include "normal.h"
 #include "philox.h"
 
@@ -120,7 +122,7 @@ void dropout(Context& context, const View& out, const View& x, const Philox& ran
     });
     return;
   }
-  const uint32_t bound = uint32_t(threshold);
+  const simd::VecI bound = simd::set_int(int32_t(uint32_t(threshold) ^ 0x80000000u));
   for_words(context, out.count, random, [&](const uint32_t* words, int64_t start, int64_t count) {
     float numbers[buffer_words];
     const float* from = numbers;
@@ -136,10 +138,13 @@ void dropout(Context& context, const View& out, const View& x, const Philox& ran
       else
         copy_elements(numbers, x, start, count);
     }
-    for (int64_t i = 0; i < count; i++) {
-      const float kept = float(double(from[i]) * scale);
-      to[i] = words[i] < bound ? 0.0f : kept;
-    }
+    simd::for_row(count, [&](int64_t i, int64_t n) {
+      simd::Halves kept = simd::widen(simd::load_some(from + i, n));
+      for (auto& part : kept.of) part *= scale;
+      // Unsigned words, compared with the sign turned; the buffer holds a whole register's.
+      const simd::VecI word = simd::load(reinterpret_cast<const int32_t*>(words + i)) ^ simd::set_int(INT32_MIN);
+      simd::store_some(to + i, simd::select(word < bound, simd::zero(), simd::narrow(kept)), n);
+    });
     if (half) simd::narrow_bfloat16(count, pointer<uint16_t>(out) + start, numbers);
   });
 }
