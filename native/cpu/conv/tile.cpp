@@ -110,7 +110,11 @@ Span make_span(const Axis& axis, int64_t results, bool dense, int64_t* tables) {
 
 void fill_plane(float* to, const float* source, const Axis& rows, const Axis& columns, const Span& row_span,
                 const Span& column_span, int64_t row0, int64_t column0) {
-  const int64_t pitch = slots_of(column_span);
+  const int64_t pitch = slots_of(column_span), first = column0 * columns.step + column_span.origins[0];
+  // Neighbouring columns are the usual case: where they meet the borders is the same in all rows.
+  const bool dense = column_span.runs == 1 && column_span.stride == 1;
+  int64_t low, high;
+  clip(first, column_span.stride, column_span.length, columns.length, low, high);
   for (int64_t run = 0; run < row_span.runs; run++)
     for (int64_t i = 0; i < row_span.length; i++, to += pitch) {
       const int64_t row = row0 * rows.step + row_span.origins[run] + i * row_span.stride;
@@ -118,12 +122,18 @@ void fill_plane(float* to, const float* source, const Axis& rows, const Axis& co
         memset(to, 0, size_t(pitch) * sizeof(float));
         continue;
       }
-      for (int64_t i = 0; i < columns.length; i += 16)
-        __builtin_prefetch(source + (row + rows_ahead) * columns.length + i);
+      const float* line = source + row * columns.length;
+      for (int64_t ahead = 0; ahead < columns.length; ahead += 16)
+        __builtin_prefetch(line + rows_ahead * columns.length + ahead);
+      if (dense) {
+        for (int64_t q = 0; q < low; q++) to[q] = 0;
+        copy_floats(to + low, line + first + low, high - low);
+        for (int64_t q = high; q < pitch; q++) to[q] = 0;
+        continue;
+      }
       for (int64_t r = 0; r < column_span.runs; r++)
-        copy_run(to + r * column_span.length, source + row * columns.length,
-                 column0 * columns.step + column_span.origins[r], column_span.stride, column_span.length,
-                 columns.length);
+        copy_run(to + r * column_span.length, line, column0 * columns.step + column_span.origins[r], column_span.stride,
+                 column_span.length, columns.length);
     }
 }
 
