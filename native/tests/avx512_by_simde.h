@@ -89,6 +89,16 @@ static inline __m512 scaled(__m512 a, __m512 k) {
   return a;
 }
 
+static inline __m512d to_doubles(__m256 a) {
+  return join<__m512d>(_mm256_cvtps_pd(half<__m128>(a, 0)), _mm256_cvtps_pd(half<__m128>(a, 1)));
+}
+static inline __m256 to_floats(__m512d a) {
+  return join<__m256>(_mm256_cvtpd_ps(half<__m256d>(a, 0)), _mm256_cvtpd_ps(half<__m256d>(a, 1)));
+}
+static inline __m512 inserted(__m512 a, __m256 b, int i) {
+  return i == 0 ? join<__m512>(b, half<__m256>(a, 1)) : join<__m512>(half<__m256>(a, 0), b);
+}
+
 // Pairs of bfloat16: the products of each are added to it.
 static inline __m512 dot_pairs(__m512 sum, __m512bh a, __m512bh b) {
   uint16_t x[32], y[32];
@@ -111,6 +121,8 @@ static inline __m512 dot_pairs(__m512 sum, __m512bh a, __m512bh b) {
 
 #undef _mm512_cmp_ps_mask
 #undef _mm512_extractf32x4_ps
+#undef _mm512_extractf32x8_ps
+#undef _mm512_insertf32x8
 #undef _mm512_roundscale_ps
 #undef _mm512_cvtps_ph
 
@@ -135,11 +147,17 @@ static inline __m512 dot_pairs(__m512 sum, __m512bh a, __m512bh b) {
 #define _mm512_sqrt_ps simde_mm512_sqrt_ps
 #define _mm512_storeu_ps simde_mm512_storeu_ps
 
+#define _mm512_castps256_ps512(a) firesteel_emulation::join<__m512>(a, a)
+#define _mm512_castps512_ps256(a) firesteel_emulation::half<__m256>(a, 0)
+#define _mm512_cvtpd_ps firesteel_emulation::to_floats
 #define _mm512_cvtph_ps firesteel_emulation::widen
 #define _mm512_cvtps_epi32 firesteel_emulation::to_ints
+#define _mm512_cvtps_pd firesteel_emulation::to_doubles
 #define _mm512_cvtps_ph(a, rounding) firesteel_emulation::narrow<rounding>(a)
 #define _mm512_cvttps_epi32 firesteel_emulation::cut_off
 #define _mm512_dpbf16_ps firesteel_emulation::dot_pairs
+#define _mm512_extractf32x8_ps firesteel_emulation::half<__m256>
+#define _mm512_insertf32x8 firesteel_emulation::inserted
 #define _mm512_mask_storeu_epi32 firesteel_emulation::store
 #define _mm512_mask_storeu_ps firesteel_emulation::store
 #define _mm512_maskz_loadu_epi32 firesteel_emulation::load<__m512i>
