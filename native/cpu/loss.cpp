@@ -15,6 +15,7 @@
 
 #include "../generated/kernels.h"
 #include "simd/half.h"
+#include "simd/stream.h"
 #include "softmax/row.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -177,7 +178,7 @@ void cross_entropy_backward(Context& context, const View& dlogits, const View& d
       !expect(context, same_shape(dlogits, logits), "cross_entropy_backward: dlogits and logits differ in shape"))
     return;
   const int64_t classes = problem.classes;
-  const bool narrows = dlogits.dtype == DType::bfloat16;
+  const bool narrows = dlogits.dtype == DType::bfloat16, stream = !narrows && streams_rows(problem.rows, classes);
   for_rows(context, problem, [&](int64_t n) {
     if (!counts(problem, n)) {
       const int64_t bytes = classes * (narrows ? 2 : 4);
@@ -199,14 +200,15 @@ void cross_entropy_backward(Context& context, const View& dlogits, const View& d
       float* const gradient = narrows ? rounded : pointer<float>(dlogits) + n * classes + start;
       if (problem.weight && smoothing != 0) {
         const float* const weights = problem.weight + start;
-        for_row(size, [&](int64_t i, int64_t count) {
+        write_row(gradient, size, stream, [&](int64_t i, int64_t count) {
           const Vec probability = exp_of_negative(load_some(x + i, count) - lse);
-          store_some(gradient + i, fma(probability, factor, load_some(weights + i, count) * constant), count);
+          return fma(probability, factor, load_some(weights + i, count) * constant);
         });
       } else {
-        for_row(size, [&](int64_t i, int64_t count) {
+        write_row(gradient, size, stream, [&](int64_t i, int64_t count) {
+          __builtin_prefetch(x + i + row_block);
           const Vec probability = exp_of_negative(load_some(x + i, count) - lse);
-          store_some(gradient + i, fma(probability, factor, constant), count);
+          return fma(probability, factor, constant);
         });
       }
       if (label >= start && label < start + size) gradient[label - start] -= float(at_label);

@@ -57,6 +57,10 @@ static inline void store(void* to, __mmask16 mask, const Register& a) {
     if (mask >> i & 1) memcpy(static_cast<char*>(to) + 4 * i, reinterpret_cast<const char*>(&a) + 4 * i, 4);
 }
 
+static inline void stream(float* to, __m512 a) {
+  _mm256_stream_ps(to, half<__m256>(a, 0));
+  _mm256_stream_ps(to + 8, half<__m256>(a, 1));
+}
 static inline __m512i to_ints(__m512 a) {
   return join<__m512i>(_mm256_cvtps_epi32(half<__m256>(a, 0)), _mm256_cvtps_epi32(half<__m256>(a, 1)));
 }
@@ -164,6 +168,7 @@ static inline __m512 dot_pairs(__m512 sum, __m512bh a, __m512bh b) {
 #define _mm512_maskz_loadu_ps firesteel_emulation::load<__m512>
 #define _mm512_maskz_sqrt_pd firesteel_emulation::square_root
 #define _mm512_scalef_ps firesteel_emulation::scaled
+#define _mm512_stream_ps firesteel_emulation::stream
 
 // For what is compiled for one processor, whatever the flags say.
 #define FIRESTEEL_EMULATES_AVX512 1

@@ -179,6 +179,8 @@ int main() {
       test_case(13, C, {form % 2 == 1, form / 2 % 2 ? 0.1 : 0.0, form / 4, 5, form % 3 == 1 ? 300.0f : 0.0f});
   for (int form = 0; form < 12; form++)
     test_case(5, 50257, {form % 2 == 1, form / 2 % 2 ? 0.1 : 0.0, form / 4, 20, -50});
+  for (double smoothing : {0.0, 0.1})  // the gradient is written past the caches
+    test_case(131, 33025, {smoothing != 0, smoothing, 1, 20, 0});
   for (int64_t N : {1, 2, 1000, 4000}) test_case(N, 10, {false, 0, 1, 3, 0});
   test_case(0, 10, {false, 0, 2, 1, 0});
   test_case(0, 10, {true, 0.1, 0, 1, 0});

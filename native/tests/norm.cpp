@@ -219,6 +219,7 @@ int main() {
     for (int form = 0; form < 4; form++) test_layer_norm(7, columns, form % 2, form / 2, form == 3 ? 100.0f : 0.0f);
   for (int64_t rows : {1, 63, 64, 65, 300, 3000})
     for (int form = 0; form < 4; form++) test_layer_norm(rows, 33, form % 2, form / 2, 0);
+  test_layer_norm(4099, 1031, true, true, 0);  // written past the caches
   test_layer_norm(0, 5, true, true, 0);
   test_layer_norm(5, 0, true, true, 0);
   for (int form = 0; form < 16; form++) {

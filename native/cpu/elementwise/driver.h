@@ -1,26 +1,26 @@
 // The one loop of elementwise kernels: a dense result, up to three strided inputs, on all threads.
 //
 // The work is cut into chunks of a fixed number of elements; a chunk whose inputs are all dense is one call of the
-// body, others go block by block through strided.h. A result too large for the caches is written past them, which saves
-// reading its memory first (a third of the traffic of out = f(x)).
+// body, others go block by block through strided.h. A result too large for the caches is written past them (see
+// simd/stream.h) straight from the registers of map_registers: by way of a buffer in the first-level cache reading and
+// writing memory take turns, which costs what was saved.
 //
 // The driver knows a kernel's body as a function pointer, so that it is compiled once per combination of element types
 // and a kernel is little more than its inner loop.
 #pragma once
 #include "../simd/half.h"
-#include "../simd/vector.h"
+#include "../simd/stream.h"
 #include "tiles.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 
 // Elements a thread takes at a time: about 10 us of memory traffic. A tensor of up to two runs on the calling thread.
 constexpr int64_t chunk_elements = 32768;
-// Bytes from which a result is written past the caches.
-constexpr int64_t streaming_bytes = int64_t(1) << 24;
 
 static inline int64_t shorter(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// Past the caches where the instruction set can and `to` is aligned. finish_stream() follows the last one of a chunk.
+// Past the caches where the instruction set can and `to` is aligned, for bodies that do not write whole registers of
+// `to`. simd::finish_streaming() follows the last one of a chunk.
 template <class T>
 static inline void stream_out(T* to, const T* from, int64_t n) {
 #if defined(__SSE2__)
@@ -38,49 +38,50 @@ static inline void stream_out(T* to, const T* from, int64_t n) {
 #endif
   memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
 }
-static inline void finish_stream() {
-#if defined(__SSE2__)
-  _mm_sfence();
-#endif
-}
 
-// call(self, n, out, inputs...) computes n elements of dense memory.
+// call(self, stream, n, out, inputs...) computes n elements of dense memory, past the caches if `stream`.
 template <class Out, class... In>
 struct Body {
-  void (*call)(const void* self, int64_t n, Out* out, const In*... inputs);
+  void (*call)(const void* self, bool stream, int64_t n, Out* out, const In*... inputs);
   const void* self;
 };
+// Of a function of the same arguments, which must live as long.
+template <class Out, class... In, class F>
+static inline Body<Out, In...> body_of(const F& function) {
+  return {[](const void* self, bool stream, int64_t n, Out* out, const In*... inputs) {
+            (*static_cast<const F*>(self))(stream, n, out, inputs...);
+          },
+          &function};
+}
 
 // out[start, end), block by block, inputs staged where they must be.
 template <class Out, class... In>
 static void run_blocks(Out* out, int64_t start, int64_t end, bool stream, const Body<Out, In...>& body,
                        const Reader<In>&... readers) {
-  alignas(64) unsigned char room[sizeof...(In) + 1][block_size * 4];
+  alignas(64) unsigned char room[sizeof...(In)][block_size * 4];
   int64_t row = 0;  // the shortest of the rows that blocks should not straddle
   ((row = row_length(readers) > 0 && (row == 0 || row_length(readers) < row) ? row_length(readers) : row), ...);
   (prepare_buffer(readers, shorter(block_size, end - start), reinterpret_cast<In*>(room[readers.slot])), ...);
-  Out* staged = reinterpret_cast<Out*>(room[sizeof...(In)]);
   while (start < end) {
     int64_t n = shorter(block_size, end - start);
     if (row > 0) n = shorter(n, row - start % row);
-    body.call(body.self, n, stream ? staged : out + start,
+    body.call(body.self, stream, n, out + start,
               read_block(readers, start, n, reinterpret_cast<In*>(room[readers.slot]))...);
-    if (stream) stream_out(out + start, staged, n);
     start += n;
   }
-  if (stream) finish_stream();
 }
 
 template <class Out, class... In>
 static void run_readers(Context& context, Out* out, int64_t count, const Body<Out, In...>& body,
                         const Reader<In>&... readers) {
-  const bool stream = count * static_cast<int64_t>(sizeof(Out)) >= streaming_bytes;
-  const bool dense = ((readers.layout == Layout::dense) && ...) && !stream;
+  const bool stream = count * static_cast<int64_t>(sizeof(Out)) >= simd::streaming_bytes;
+  const bool dense = ((readers.layout == Layout::dense) && ...);
   auto run = [&](int64_t start, int64_t end) {
     if (dense)
-      body.call(body.self, end - start, out + start, (readers.data + start)...);
+      body.call(body.self, stream, end - start, out + start, (readers.data + start)...);
     else
       run_blocks(out, start, end, stream, body, readers...);
+    if (stream) simd::finish_streaming();
   };
   if (count <= 2 * chunk_elements) return run(0, count);
   parallel(context, (count + chunk_elements - 1) / chunk_elements,
@@ -103,14 +104,14 @@ template <class Out, class A>
 static void run(Context& context, const View& out, const View& a, Body<Out, A> body) {
   if (!holds<Out>(context, out) || !fits<A>(context, out, a) || out.count == 0) return;
   if (out.count <= 2 * chunk_elements && is_dense(a))
-    return body.call(body.self, out.count, pointer<Out>(out), pointer<const A>(a));
+    return body.call(body.self, false, out.count, pointer<Out>(out), pointer<const A>(a));
   run_readers(context, pointer<Out>(out), out.count, body, open_reader<A>(context, a, 0));
 }
 template <class Out, class A, class B>
 static void run(Context& context, const View& out, const View& a, const View& b, Body<Out, A, B> body) {
   if (!holds<Out>(context, out) || !fits<A>(context, out, a) || !fits<B>(context, out, b) || out.count == 0) return;
   if (out.count <= 2 * chunk_elements && is_dense(a) && is_dense(b))
-    return body.call(body.self, out.count, pointer<Out>(out), pointer<const A>(a), pointer<const B>(b));
+    return body.call(body.self, false, out.count, pointer<Out>(out), pointer<const A>(a), pointer<const B>(b));
   run_readers(context, pointer<Out>(out), out.count, body, open_reader<A>(context, a, 0),
               open_reader<B>(context, b, 1));
 }
@@ -127,25 +128,33 @@ static void run(Context& context, const View& out, const View& a, const View& b,
 // bfloat16: a kernel's loop over floats, on a few widened at a time, its results rounded.
 constexpr int64_t widened_elements = 512;
 
-static inline void call_widened(const void* self, int64_t n, uint16_t* out, const uint16_t* a) {
+static inline void store_narrowed(bool stream, int64_t n, uint16_t* out, const float* from) {
+  if (!stream) return simd::narrow_bfloat16(n, out, from);
+  alignas(64) uint16_t narrow[widened_elements];
+  simd::narrow_bfloat16(n, narrow, from);
+  stream_out(out, narrow, n);
+}
+
+static inline void call_widened(const void* self, bool stream, int64_t n, uint16_t* out, const uint16_t* a) {
   const auto& body = *static_cast<const Body<float, float>*>(self);
   alignas(64) float x[widened_elements], y[widened_elements];
   for (int64_t i = 0; i < n; i += widened_elements) {
     const int64_t m = shorter(widened_elements, n - i);
     simd::widen_bfloat16(m, x, a + i);
-    body.call(body.self, m, y, x);
-    simd::narrow_bfloat16(m, out + i, y);
+    body.call(body.self, false, m, y, x);
+    store_narrowed(stream, m, out + i, y);
   }
 }
-static inline void call_widened(const void* self, int64_t n, uint16_t* out, const uint16_t* a, const uint16_t* b) {
+static inline void call_widened(const void* self, bool stream, int64_t n, uint16_t* out, const uint16_t* a,
+                                const uint16_t* b) {
   const auto& body = *static_cast<const Body<float, float, float>*>(self);
   alignas(64) float x[widened_elements], y[widened_elements], z[widened_elements];
   for (int64_t i = 0; i < n; i += widened_elements) {
     const int64_t m = shorter(widened_elements, n - i);
     simd::widen_bfloat16(m, x, a + i);
     simd::widen_bfloat16(m, y, b + i);
-    body.call(body.self, m, z, x, y);
-    simd::narrow_bfloat16(m, out + i, z);
+    body.call(body.self, false, m, z, x, y);
+    store_narrowed(stream, m, out + i, z);
   }
 }
 static inline void run(Context& context, const View& out, const View& a, Body<float, float> body) {
@@ -160,25 +169,40 @@ static inline void run(Context& context, const View& out, const View& a, const V
   run<uint16_t, uint16_t, uint16_t>(context, out, a, b, {call_widened, &body});
 }
 
-// out = body(n, Out*, const A*, ...) over one, two or three inputs.
+// function(n, out, inputs...), by way of a buffer where it streams.
+template <class F, class Out, class... In>
+static inline void call_staged(const F& function, bool stream, int64_t n, Out* out, const In*... inputs) {
+  alignas(64) Out room[block_size];
+  for (int64_t i = 0; i < n; i += block_size) {
+    const int64_t m = stream ? shorter(block_size, n - i) : n;
+    function(m, stream ? room : out, (inputs + i)...);
+    if (!stream) return;
+    stream_out(out + i, room, m);
+  }
+}
+
+// out = function(n, Out*, const A*, ...) over one, two or three inputs.
 template <class Out, class A, class F>
-static inline void each(Context& context, const View& out, const View& a, const F& body) {
-  auto call = [](const void* self, int64_t n, Out* o, const A* x) { (*static_cast<const F*>(self))(n, o, x); };
-  run(context, out, a, Body<Out, A>{call, &body});
+static inline void each(Context& context, const View& out, const View& a, const F& function) {
+  const auto staged = [&function](bool stream, int64_t n, Out* o, const A* x) {
+    call_staged(function, stream, n, o, x);
+  };
+  run(context, out, a, body_of<Out, A>(staged));
 }
 template <class Out, class A, class B, class F>
-static inline void each(Context& context, const View& out, const View& a, const View& b, const F& body) {
-  auto call = [](const void* self, int64_t n, Out* o, const A* x, const B* y) {
-    (*static_cast<const F*>(self))(n, o, x, y);
+static inline void each(Context& context, const View& out, const View& a, const View& b, const F& function) {
+  const auto staged = [&function](bool stream, int64_t n, Out* o, const A* x, const B* y) {
+    call_staged(function, stream, n, o, x, y);
   };
-  run(context, out, a, b, Body<Out, A, B>{call, &body});
+  run(context, out, a, b, body_of<Out, A, B>(staged));
 }
 template <class Out, class A, class B, class C, class F>
-static inline void each(Context& context, const View& out, const View& a, const View& b, const View& c, const F& body) {
-  auto call = [](const void* self, int64_t n, Out* o, const A* x, const B* y, const C* z) {
-    (*static_cast<const F*>(self))(n, o, x, y, z);
+static inline void each(Context& context, const View& out, const View& a, const View& b, const View& c,
+                        const F& function) {
+  const auto staged = [&function](bool stream, int64_t n, Out* o, const A* x, const B* y, const C* z) {
+    call_staged(function, stream, n, o, x, y, z);
   };
-  run(context, out, a, b, c, Body<Out, A, B, C>{call, &body});
+  run(context, out, a, b, c, body_of<Out, A, B, C>(staged));
 }
 
 // out[i] = op(in[i]...) a register at a time.
@@ -188,18 +212,30 @@ static inline void map_registers(const Op& op, int64_t n, Out* out, const In*...
   for (; i + simd::lanes <= n; i += simd::lanes) simd::store(out + i, op(simd::load(in + i)...));
   if (i < n) simd::store_partial(out + i, op(simd::load_partial(in + i, n - i)...), n - i);
 }
+// The same past the caches: the registers are cut so that they are aligned in `out`.
+template <class Op, class Out, class... In>
+static inline void stream_registers(const Op& op, int64_t n, Out* out, const In*... in) {
+  int64_t i = shorter(simd::to_alignment(out), n);
+  if (i > 0) simd::store_partial(out, op(simd::load_partial(in, i)...), i);
+  for (; i + simd::lanes <= n; i += simd::lanes) simd::store_past_caches(out + i, op(simd::load(in + i)...));
+  if (i < n) simd::store_partial(out + i, op(simd::load_partial(in + i, n - i)...), n - i);
+}
 
 // out = op(inputs...), op from registers of T to a register of T.
 template <class T, class Op>
 static inline void map_unary(Context& context, const View& out, const View& x, const Op& op) {
-  each<T, T>(context, out, x, [op](int64_t n, T* o, const T* a) { map_registers(op, n, o, a); });
+  const auto loop = [op](bool stream, int64_t n, T* o, const T* a) {
+    stream ? stream_registers(op, n, o, a) : map_registers(op, n, o, a);
+  };
+  run(context, out, x, body_of<T, T>(loop));
 }
 template <class T, class Op>
 static inline void map_binary(Context& context, const View& out, const View& a, const View& b, const Op& op) {
-  each<T, T, T>(context, out, a, b, [op](int64_t n, T* o, const T* p, const T* q) { map_registers(op, n, o, p, q); });
+  const auto loop = [op](bool stream, int64_t n, T* o, const T* p, const T* q) {
+    stream ? stream_registers(op, n, o, p, q) : map_registers(op, n, o, p, q);
+  };
+  run(context, out, a, b, body_of<T, T, T>(loop));
 }
-
-// For kernels of floats and int32: op takes registers of either. A dtype of another size is refused.
 template <class Op>
 static inline void map_unary_numeric(Context& context, const View& out, const View& x, const Op& op) {
   if (out.dtype == DType::int32) return map_unary<int32_t>(context, out, x, op);

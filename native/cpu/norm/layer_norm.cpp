@@ -10,7 +10,7 @@
 #include <math.h>
 
 #include "../../generated/kernels.h"
-#include "../simd/row.h"
+#include "../simd/stream.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 
@@ -37,7 +37,7 @@ void for_units(Context& context, int64_t count, int64_t size, const F& body) {
 
 // One row of the backward pass; dx, dw and db may be null, dw and db are added to.
 void row_backward(int64_t columns, const float* dy, const float* x, float mean_of_row, float rstd_of_row,
-                  const float* w, float* dx, float* dw, float* db) {
+                  const float* w, float* dx, bool stream, float* dw, float* db) {
   const Vec mean = set(mean_of_row), rstd = set(rstd_of_row), one = set(1.0f);
   Vec mean_g = zero(), mean_gh = zero();
   if (dx) {
@@ -51,17 +51,25 @@ void row_backward(int64_t columns, const float* dy, const float* x, float mean_o
     mean_g = set(float(sums[0] / double(columns)));
     mean_gh = set(float(sums[1] / double(columns)));
   }
-  for_row(columns, [&](int64_t i, int64_t n) {
-    // The next row, while this one is computed.
+  const auto next_row = [&](int64_t i) {  // is fetched while this one is computed
     __builtin_prefetch(x + columns + i);
     __builtin_prefetch(dy + columns + i);
-    const Vec gradient = load_some(dy + i, n), h = (load_some(x + i, n) - mean) * rstd;
-    if (dx) {
-      const Vec g = gradient * (w ? load_some(w + i, n) : one);
-      store_some(dx + i, rstd * (g - fma(h, mean_gh, mean_g)), n);
-    }
+  };
+  const auto add_to_sums = [&](int64_t i, int64_t n, Vec gradient, Vec h) {
     if (dw) store_some(dw + i, fma(gradient, h, load_some(dw + i, n)), n);
     if (db) store_some(db + i, load_some(db + i, n) + gradient, n);
+  };
+  if (!dx)
+    return for_row(columns, [&](int64_t i, int64_t n) {
+      next_row(i);
+      add_to_sums(i, n, load_some(dy + i, n), (load_some(x + i, n) - mean) * rstd);
+    });
+  write_row(dx, columns, stream, [&](int64_t i, int64_t n) {
+    next_row(i);
+    const Vec gradient = load_some(dy + i, n), h = (load_some(x + i, n) - mean) * rstd;
+    add_to_sums(i, n, gradient, h);
+    const Vec g = gradient * (w ? load_some(w + i, n) : one);
+    return rstd * (g - fma(h, mean_gh, mean_g));
   });
 }
 
@@ -91,6 +99,7 @@ void layer_norm_forward(Context& context, const View& out, const View& mean, con
     return;
   const float *w = optional_floats(weight), *b = optional_floats(bias);
   const double count = columns > 0 ? double(columns) : 1;  // the statistics of nothing are 0
+  const bool stream = streams_rows(rows, columns);
   for_units(context, rows, columns, [&](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; row++) {
       const float* from = pointer<const float>(x) + row * columns;
@@ -107,14 +116,15 @@ void layer_norm_forward(Context& context, const View& out, const View& mean, con
       pointer<float>(mean)[row] = mean_of_row;
       pointer<float>(rstd)[row] = rstd_of_row;
       const Vec scale = set(rstd_of_row);
-      for_row(columns, [&](int64_t i, int64_t n) {
+      write_row(to, columns, stream, [&](int64_t i, int64_t n) {
         __builtin_prefetch(from + columns + i);  // the next row, while this one is computed
         Vec y = (load_some(from + i, n) - center) * scale;
         if (w) y = y * load_some(w + i, n);
         if (b) y = y + load_some(b + i, n);
-        store_some(to + i, y, n);
+        return y;
       });
     }
+    if (stream) finish_streaming();
   });
 }
 
@@ -133,6 +143,7 @@ void layer_norm_backward(Context& context, const View* dx, const View* dweight, 
   const float* w = optional_floats(weight);
   const int64_t blocks = (rows + block_rows - 1) / block_rows;
   const size_t bytes = sizeof(float) * size_t(blocks * columns);
+  const bool stream = dx && streams_rows(rows, columns);
   float* const dw_parts = dweight ? static_cast<float*>(scratch(context, bytes)) : nullptr;
   float* const db_parts = dbias ? static_cast<float*>(scratch(context, bytes)) : nullptr;
   for_units(context, blocks, block_rows * columns, [&](int64_t first, int64_t last) {
@@ -146,9 +157,10 @@ void layer_norm_backward(Context& context, const View* dx, const View* dweight, 
         const int64_t offset = row * columns;
         row_backward(columns, pointer<const float>(dy) + offset, pointer<const float>(x) + offset,
                      pointer<const float>(mean)[row], pointer<const float>(rstd)[row], w,
-                     dx ? optional_output(dx) + offset : nullptr, dw, db);
+                     dx ? optional_output(dx) + offset : nullptr, stream, dw, db);
       }
     }
+    if (stream) finish_streaming();
   });
   if (dweight) sum_parts(context, optional_output(dweight), dw_parts, blocks, columns);
   if (dbias) sum_parts(context, optional_output(dbias), db_parts, blocks, columns);

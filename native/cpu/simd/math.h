@@ -51,15 +51,31 @@ FIRESTEEL_INLINE Vec exp(Vec x) {
   return power_of_two(set(1.0f) + e.tail, e.k);
 }
 
-// 2^x for x <= 126, what attention needs of it: 0 below -126 (no denormals), and NaN where x is NaN. The sum with a
-// large number rounds x to a whole k, and has k in its lowest bits: they become the exponent.
-FIRESTEEL_INLINE Vec exp2_of_weight(Vec x) {
+// 2^x = power 2^k, k whole and in the exponent's place. The sum with a large number rounds x to k, and has k in its
+// lowest bits.
+struct Exp2Parts {
+  Vec power;
+  VecI shift;
+};
+FIRESTEEL_INLINE Exp2Parts exp2_parts(Vec x) {
   const Vec magic = set(12582912.0f);  // 1.5 * 2^23
   Vec shifted = x + magic;
   Vec r = x - (shifted - magic);
-  Vec p = polynomial(r, 1.0f, 0.69314724f, 0.24022652f, 0.055503104f, 0.009617693f, 0.0013406643f, 0.00015594678f);
-  Vec y = as_float(as_int(p) + shift_left(as_int(shifted), 23));
+  return {polynomial(r, 1.0f, 0.69314724f, 0.24022652f, 0.055503104f, 0.009617693f, 0.0013406643f, 0.00015594678f),
+          shift_left(as_int(shifted), 23)};
+}
+
+// 2^x for x <= 126, what attention needs of it: 0 below -126 (no denormals), and NaN where x is NaN.
+FIRESTEEL_INLINE Vec exp2_of_weight(Vec x) {
+  const Exp2Parts e = exp2_parts(x);
+  Vec y = as_float(as_int(e.power) + e.shift);
   return select(x >= set(-126.0f), y, clamp(x, 0.0f, INFINITY));
+}
+
+// 2^x for what 1 is added to: between 2^-126 and 2^127.5 as exact as x is, below that 2^-126, above infinity.
+FIRESTEEL_INLINE Vec exp2_beside_one(Vec x) {
+  const Exp2Parts e = exp2_parts(clamp(x, -126.0f, 128.0f));
+  return as_float(as_int(e.power) + e.shift);
 }
 
 // e^x - 1 without cancellation: 2^k tail + (2^k - 1), halved so that 2^k stays finite.

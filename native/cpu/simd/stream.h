@@ -1,0 +1,61 @@
+// Results that are too large to stay in a cache, written past it: an ordinary store first reads the line that it is
+// about to overwrite, which is a third of the traffic of out = f(x).
+#pragma once
+#include "row.h"
+
+namespace firesteel::FIRESTEEL_ISA::simd {
+
+// Bytes from which a result is written past the caches: smaller ones are often still there for who reads them next.
+constexpr int64_t streaming_bytes = int64_t(1) << 24;
+// Rows too short are not worth it: their ends share cache lines, which are written in parts.
+FIRESTEEL_INLINE bool streams_rows(int64_t rows, int64_t columns) {
+  return columns >= 256 && rows >= streaming_bytes / int64_t(sizeof(float)) / columns;
+}
+
+// `p` is aligned to a register. finish_streaming() follows the last one of a chunk of work.
+FIRESTEEL_INLINE void store_past_caches(float* p, Vec a) {
+#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
+  _mm512_stream_ps(p, a.v);
+#elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
+  _mm256_stream_ps(p, a.v);
+#elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_base && defined(__SSE2__)
+  _mm_stream_ps(p, a.v);
+#else
+  store(p, a);
+#endif
+}
+FIRESTEEL_INLINE void store_past_caches(int32_t* p, VecI a) {
+  store_past_caches(reinterpret_cast<float*>(p), as_float(a));
+}
+FIRESTEEL_INLINE void finish_streaming() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
+// Elements from p to the next place that is aligned to a register.
+template <class T>
+FIRESTEEL_INLINE int64_t to_alignment(const T* p) {
+  static_assert(sizeof(T) == 4);
+  return -int64_t(reinterpret_cast<uintptr_t>(p) / sizeof(T)) & (lanes - 1);
+}
+
+// to[0, n) = body(i, count), registers of the results of elements [i, i + count), count = lanes except at the ends:
+// where it streams, the first registers are cut so that the others are aligned in `to`.
+template <class F>
+FIRESTEEL_INLINE void write_row(float* to, int64_t n, bool stream, const F& body) {
+  int64_t i = 0;
+  if (stream) {
+    const int64_t head = to_alignment(to);
+    if (head > 0 && head <= n) {
+      store_partial(to, body(int64_t(0), head), head);
+      i = head;
+    }
+    for (; i + lanes <= n; i += lanes) store_past_caches(to + i, body(i, int64_t(lanes)));
+  } else {
+    for (; i + lanes <= n; i += lanes) store(to + i, body(i, int64_t(lanes)));
+  }
+  if (i < n) store_partial(to + i, body(i, n - i), n - i);
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA::simd
