@@ -6,6 +6,7 @@
 #   TESTS="softmax queue"          only these
 #   CXX, CXXFLAGS                  another compiler; flags behind those of native/sources.json
 #   ISA_FLAGS                      in place of the instruction set's own flags
+#   TEST_FLAGS                     more for the tests of kernels themselves, not for the kernels
 #   FIRST=header                   to be included before all else by what is compiled for an instruction set
 #   RUN="qemu-aarch64 -L /usr/..." what runs the programs
 #   ADDON=build/Release            link the addon's own kernels, of all instruction sets, instead of building some
@@ -38,7 +39,7 @@ fi
 export CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_PCH_EXTSUM=1 # as in build-native.mjs
 list() { node scripts/list-sources.cjs "$@"; }
 flags="$(list flags.all | tr '\n' ' ') ${CXXFLAGS:-}"
-root=build/native-tests/$(printf '%s' "$CXX $flags ${ISA_FLAGS-own}" | cksum | cut -d ' ' -f 1)
+root=build/native-tests/$(printf '%s' "$CXX $flags ${ISA_FLAGS-own} ${TEST_FLAGS:-}" | cksum | cut -d ' ' -f 1)
 mkdir -p "$root"
 
 tests=()
@@ -83,7 +84,7 @@ makefile() {
     # shellcheck disable=SC2046,SC2086 # several flags
     kernel_flags=$(prefix "$isa" kernels $(list flags.kernels) $isa_flags)
     # shellcheck disable=SC2086
-    test_flags=$(prefix "$isa" tests -O1 -Wno-unused-function $isa_flags)
+    test_flags=$(prefix "$isa" tests -O1 -Wno-unused-function $isa_flags ${TEST_FLAGS:-})
     kernels=()
     if [ -n "${ADDON:-}" ]; then
       mapfile -t kernels < <(find "$ADDON/obj.target" -path '*/native/cpu/*.o' | sort)

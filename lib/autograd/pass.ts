@@ -123,13 +123,7 @@ export class Pass {
     }
     const passedOn = new Set<Storage>()
     this.#inFrame(() => {
-      node.createGraph = this.#options.createGraph
-      node.sums = (edge) => this.#sumSoFar(edge)
-      const results =
-        node.createGraph && node.gradient.fused
-          ? throughComposite(node, gradients)
-          : node.gradient.backward(node, gradients)
-      node.sums = null
+      const results = this.#differentiate(node, gradients)
       // One memory may be the gradient of several inputs (both biases of an LSTM): no target may take or end it alone.
       const shared = results.filter(
         (gradient, i) => gradient && results.findIndex((other) => other?.storage === gradient.storage) < i,
@@ -174,8 +168,22 @@ export class Pass {
     }
   }
 
-  /** The gradient that waits at an edge, if it may be added to in place. */
-  #sumSoFar(edge: Edge): Tensor | null {
+  #differentiate(node: Node, gradients: readonly (Tensor | null)[]): readonly (Tensor | null)[] {
+    node.createGraph = this.#options.createGraph
+    if (node.createGraph && node.gradient.fused) return throughComposite(node, gradients)
+    node.sums = this.#sums
+    try {
+      return node.gradient.backward(node, gradients)
+    } finally {
+      node.sums = null
+    }
+  }
+
+  /**
+   * The gradient that waits at an edge, if it may be added to in place. One function for the whole pass: one for each node
+   * kept what it could see alive until the next full collection.
+   */
+  readonly #sums = (edge: Edge): Tensor | null => {
     if (this.#options.createGraph || edge === null || !this.#isUseful(edge)) return null
     const target = 'node' in edge ? edge.node : edge.leaf
     const sum = this.#pending.get(target)?.gradients['node' in edge ? edge.index : 0] ?? null

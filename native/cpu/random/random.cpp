@@ -38,33 +38,12 @@ void for_words(Context& context, int64_t elements, const Philox& position, const
   });
 }
 
-// Copies elements [start, start + count), in row-major order, of a view that is not dense.
+// Elements [start, start + count), in row-major order, in place or in the buffer.
 template <class T>
-void copy_elements(T* to, const View& view, int64_t start, int64_t count) {
-  const T* from = pointer<const T>(view);
-  const int last = view.ndim - 1;
-  int64_t index[max_dims];
-  for (int d = last; d >= 0; d--) {
-    index[d] = start % view.sizes[d];
-    start /= view.sizes[d];
-    from += index[d] * view.strides[d];
-  }
-  const int64_t stride = view.strides[last];
-  for (;;) {
-    const int64_t run = smaller(count, view.sizes[last] - index[last]);
-    for (int64_t i = 0; i < run; i++) to[i] = from[i * stride];
-    to += run;
-    count -= run;
-    if (count == 0) return;
-    from -= index[last] * stride;
-    index[last] = 0;
-    for (int d = last - 1; d >= 0; d--) {
-      from += view.strides[d];
-      if (++index[d] < view.sizes[d]) break;
-      from -= view.sizes[d] * view.strides[d];
-      index[d] = 0;
-    }
-  }
+const T* read(const Reader<T>& reader, int64_t start, int64_t count, T* buffer) {
+  static_assert(buffer_words <= block_size);
+  prepare_buffer(reader, count, buffer);
+  return read_block(reader, start, count, buffer);
 }
 
 }  // namespace
@@ -111,7 +90,7 @@ void dropout(Context& context, const View& out, const View& x, const Philox& ran
   if (!expect(context, out.dtype == x.dtype && (x.dtype == DType::float32 || x.dtype == DType::bfloat16),
               "dropout: expected float32 or bfloat16"))
     return;
-  const bool half = out.dtype == DType::bfloat16, dense = is_dense(x);
+  const bool half = out.dtype == DType::bfloat16;
   // Scaled in float64: one rounding, as in the reference.
   const double scale = 1.0 / (1.0 - p);
   const uint64_t threshold = random::drop_threshold(p);
@@ -123,21 +102,18 @@ void dropout(Context& context, const View& out, const View& x, const Philox& ran
     return;
   }
   const simd::VecI bound = simd::set_int(int32_t(uint32_t(threshold) ^ 0x80000000u));
+  const Reader<float> floats = make_reader<float>(x, 0);
+  const Reader<uint16_t> halves = make_reader<uint16_t>(x, 0);
   for_words(context, out.count, random, [&](const uint32_t* words, int64_t start, int64_t count) {
     float numbers[buffer_words];
     const float* from = numbers;
-    float* to = numbers;
     if (half) {
-      uint16_t halves[buffer_words];
-      if (!dense) copy_elements(halves, x, start, count);
-      simd::widen_bfloat16(count, numbers, dense ? pointer<const uint16_t>(x) + start : halves);
+      uint16_t room[buffer_words];
+      simd::widen_bfloat16(count, numbers, read(halves, start, count, room));
     } else {
-      to = pointer<float>(out) + start;
-      if (dense)
-        from = pointer<const float>(x) + start;
-      else
-        copy_elements(numbers, x, start, count);
+      from = read(floats, start, count, numbers);
     }
+    float* const to = half ? numbers : pointer<float>(out) + start;
     simd::for_row(count, [&](int64_t i, int64_t n) {
       simd::Halves kept = simd::widen(simd::load_some(from + i, n));
       for (auto& part : kept.of) part *= scale;
