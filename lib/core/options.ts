@@ -12,8 +12,8 @@ export function checkOptions<O extends object>(op: string, options: O, names: Op
   if (typeof options !== 'object' || options === null)
     throw new ValueError(op, `options are ${String(options)}, but must be an object, or left out`)
   for (const name in options) {
-    if (name in names) continue
-    const unknown = Object.keys(options).filter((key) => !(key in names))
+    if (Object.hasOwn(names, name)) continue
+    const unknown = Object.keys(options).filter((key) => !Object.hasOwn(names, key))
     throw new ValueError(op, `there is no option ${unknown.join(', ')}; there are ${Object.keys(names).join(', ')}`)
   }
   return options

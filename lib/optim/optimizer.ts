@@ -100,8 +100,11 @@ export abstract class Optimizer<O extends { lr: number }> {
     const held = isView(params) ? params : [...params]
     const known = new Set<Tensor>()
     for (const group of this.#groups) for (const parameter of group.params) known.add(parameter)
-    for (const parameter of held)
+    for (const parameter of held) {
+      if (typeof parameter?.peekGrad !== 'function')
+        throw new ValueError(this.constructor.name, `a parameter is ${String(parameter)}, but must be a tensor`)
       if (known.has(parameter)) throw new ValueError(this.constructor.name, 'a parameter is in two groups')
+    }
     const defined = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
     this.#groups.push({ params: held, options: this.checked({ ...this.#defaults, ...defined }) })
   }

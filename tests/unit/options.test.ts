@@ -47,5 +47,7 @@ describe('an option that there is not', () => {
   it('and null is no options', () => {
     expect(call((o) => new nn.Linear(4, 3, o), null)).toThrow('[Linear] options are null')
     expect(() => new optim.SGD(undefined as never, { lr: 1 })).toThrow('[SGD] the parameters are undefined')
+    expect(() => new optim.SGD([null as never], { lr: 1 })).toThrow('[SGD] a parameter is null')
+    expect(call((o) => new nn.Linear(4, 3, o), { toString: true })).toThrow('there is no option toString')
   })
 })

@@ -236,6 +236,8 @@ static inline void map_binary(Context& context, const View& out, const View& a, 
   };
   run(context, out, a, b, body_of<T, T, T>(loop));
 }
+
+// For kernels of floats and int32: op takes registers of either. A dtype of another size is refused.
 template <class Op>
 static inline void map_unary_numeric(Context& context, const View& out, const View& x, const Op& op) {
   if (out.dtype == DType::int32) return map_unary<int32_t>(context, out, x, op);

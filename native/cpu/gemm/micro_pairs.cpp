@@ -1,7 +1,7 @@
 // The 12 x 32 micro-kernel of bfloat16 for processors with AVX-512 BF16 (Zen 4, Cooper Lake, Sapphire Rapids): what
 // stands for a float in a packed panel is a pair of bfloat16, two steps of depth, and one instruction multiplies
-// sixteen pairs and adds both products: twice the rate of float32. The sums are float32; the processor takes denormals
-// for zeros and adds a pair's products before the sum takes them.
+// sixteen pairs and adds both products: twice the multiply-adds of an instruction of float32. The sums are float32; the
+// processor takes denormals for zeros and adds a pair's products before the sum takes them.
 #include "micro.h"
 
 #if defined(FIRESTEEL_MICRO_AVX512)
