@@ -227,6 +227,7 @@ class Fuzz {
     const operands: Operand[] = []
     const values: number[] = []
     let handle = 0
+    let shifted = false // a list's wrong length gives the operands behind it other roles
     for (const { name, role, arity } of parseArguments(kernels[call.kernel])) {
       const value = call.args[name] ?? null
       if (role === 'philox') {
@@ -236,7 +237,11 @@ class Fuzz {
       else if (value === null) layout.push(null)
       else {
         const list = arity === 'list' ? (value as readonly SoundTensor[]) : [value as SoundTensor]
-        if (arity === 'list') layout.push(list.length + (this.#chance(0.02) ? this.#pick([-1, 1, 2 ** 31 - 1]) : 0))
+        if (arity === 'list') {
+          const more = this.#chance(0.02) ? this.#pick([-1, 1, 2 ** 31 - 1]) : 0
+          shifted ||= more !== 0
+          layout.push(list.length + more)
+        }
         for (const tensor of list) {
           const operand = this.#operand(role, tensor, handle++)
           operands.push(operand)
@@ -251,7 +256,8 @@ class Fuzz {
       ? this.#pick([-1, kernelNames.length, 1e9, this.#below(kernelNames.length)])
       : call.opcode
     for (const operand of operands)
-      operand.sound &&= opcode === call.opcode && operands.every((o) => o === operand || o.handle !== operand.handle)
+      operand.sound &&=
+        !shifted && opcode === call.opcode && operands.every((o) => o === operand || o.handle !== operand.handle)
     if (this.#chance(0.05) && used > 0) this.#free(this.#below(used), operands)
     if (!this.#endless(operands)) this.#call(call, opcode, layout, values, operands, wrong === 0)
     const named = operands.map((operand) => operand.handle).filter((h) => !this.#guards.has(h))
