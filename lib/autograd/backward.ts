@@ -1,5 +1,6 @@
 /** The entries to a backward pass: gradients into leaves (`backward`), or returned (`grad`); hooks. */
 import { AutogradError, formatShape, ShapeError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
 import { adopt, outsideFrames } from '../core/scope.js'
 import { sameShape } from '../core/shape.js'
 import type { LeafState, Tensor } from '../core/tensor.js'
@@ -22,6 +23,7 @@ export interface BackwardOptions {
  * Throws AutogradError if the root has no graph, was used before, or a saved tensor was overwritten.
  */
 export function backward(root: Tensor, options: BackwardOptions = {}): void {
+  checkOptions('backward', options, { gradient: true, retainGraph: true, createGraph: true })
   const createGraph = options.createGraph ?? false
   new Pass({
     createGraph,
@@ -44,6 +46,7 @@ export function grad(
   inputs: readonly Tensor[],
   options: GradOptions = {},
 ): (Tensor | null)[] {
+  checkOptions('grad', options, { gradOutputs: true, retainGraph: true, createGraph: true, allowUnused: true })
   const roots = (Array.isArray(outputs) ? (outputs as readonly Tensor[]) : [outputs as Tensor]).map((output, i) =>
     checkRoot('grad', output, options.gradOutputs?.[i] ?? null),
   )

@@ -1,4 +1,5 @@
 import { ShapeError, ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { fromTypedArray } from '../ops/creation.js'
 import type { Dataset } from './dataset.js'
@@ -26,8 +27,9 @@ export class ImageDataset implements Dataset<readonly [images: Tensor, labels: T
     pixels: Uint8Array,
     labels: Uint8Array,
     shape: readonly [number, number, number],
-    { mean = 0, std = 1 }: ImageOptions = {},
+    options: ImageOptions = {},
   ) {
+    const { mean = 0, std = 1 } = checkOptions('ImageDataset', options, { mean: true, std: true })
     const size = shape[0] * shape[1] * shape[2]
     if (pixels.length !== labels.length * size)
       throw new ShapeError(

@@ -1,5 +1,6 @@
 /** Freezing: which parameters learn. A frozen weight costs no weight gradient and keeps no activation. */
 import { ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
 import type { Module } from '../nn/module.js'
 import type { Callback } from '../train/callbacks.js'
 
@@ -84,7 +85,8 @@ export interface GradualOptions {
  * Gradual unfreezing (Howard and Ruder, 2018): at first only the last group learns, and one more after every
  * `everyEpochs` epochs. A callback of the Trainer; optimisers over `model.parameters()` see what was unfrozen.
  */
-export function unfreezeGradually(model: Module, { everyEpochs = 1, groups }: GradualOptions = {}): Callback {
+export function unfreezeGradually(model: Module, options: GradualOptions = {}): Callback {
+  const { everyEpochs = 1, groups } = checkOptions('unfreezeGradually', options, { everyEpochs: true, groups: true })
   if (!Number.isInteger(everyEpochs) || everyEpochs < 1)
     throw new ValueError('unfreezeGradually', `everyEpochs is ${String(everyEpochs)}, but must be a positive integer`)
   const order: readonly Selection[] =

@@ -2,7 +2,7 @@
  * Safetensors files: an 8-byte length, a JSON header, then the tensors' bytes. Reads and writes raw arrays; knows no tensor.
  * Format: https://huggingface.co/docs/safetensors
  */
-import { open, rename, writeFile } from 'node:fs/promises'
+import { open, rename, rm, writeFile } from 'node:fs/promises'
 import { ValueError } from '../core/errors.js'
 import { countOf } from '../core/shape.js'
 
@@ -43,6 +43,12 @@ function fail(path: string, why: string): never {
   throw new ValueError('safetensors', `${path} is not a safetensors file: ${why}`)
 }
 
+/** What the system says of a file, as an error that names the file asked for. */
+function refused(what: 'read' | 'write', path: string, error: NodeJS.ErrnoException): never {
+  const advice = what === 'write' && error.code === 'ENOENT' ? '; make its folder first' : ''
+  throw new ValueError('safetensors', `cannot ${what} ${String(path)}: ${error.message}${advice}`)
+}
+
 function checkEntry(path: string, name: string, entry: HeaderEntry, total: number): FileDType {
   const { dtype, shape, data_offsets: offsets } = entry
   if (!Object.hasOwn(bytesOf, dtype))
@@ -64,9 +70,9 @@ function checkEntry(path: string, name: string, entry: HeaderEntry, total: numbe
   return dtype as FileDType
 }
 
-/** Reads a whole file. Throws ValueError that says what is wrong with it. */
+/** Reads a whole file. Throws ValueError that says what is wrong with it, or why it cannot be read. */
 export async function readSafetensors(path: string): Promise<FileContent> {
-  const file = await open(path)
+  const file = await open(path).catch((error: Error) => refused('read', path, error))
   try {
     const { size } = await file.stat()
     const lengthBytes = new Uint8Array(8)
@@ -99,7 +105,7 @@ export async function readSafetensors(path: string): Promise<FileContent> {
   }
 }
 
-/** Writes a file whole or not at all: beside its place first, then renamed. */
+/** Writes a file whole or not at all: beside its place first, then renamed. Throws ValueError that says why it cannot. */
 export async function writeSafetensors(
   path: string,
   tensors: ReadonlyMap<string, FileTensor>,
@@ -117,6 +123,11 @@ export async function writeSafetensors(
   const length = new Uint8Array(8)
   new DataView(length.buffer).setBigUint64(0, BigInt(padded.length), true)
   const beside = `${path}.partial`
-  await writeFile(beside, [length, padded, ...[...tensors.values()].map(({ data }) => data)])
-  await rename(beside, path)
+  try {
+    await writeFile(beside, [length, padded, ...[...tensors.values()].map(({ data }) => data)])
+    await rename(beside, path)
+  } catch (error) {
+    await rm(beside, { force: true })
+    refused('write', path, error as Error)
+  }
 }

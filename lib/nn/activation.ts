@@ -132,6 +132,7 @@ export class Dropout extends Pointwise {
   readonly #generator: Generator | undefined
   constructor(p = 0.5, options: { readonly generator?: Generator } = {}) {
     super()
+    checkOptions('Dropout', options, { generator: true })
     this.p = checkProbability('Dropout', p)
     this.#generator = options.generator
   }

@@ -2,6 +2,7 @@
 import { noGrad } from '../autograd/mode.js'
 import { formatShape, ShapeError, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
+import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
 import { countOf } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -18,18 +19,19 @@ function fillFrom<T extends Tensor>(tensor: T, draw: () => Tensor, op: string): 
   return tensor
 }
 
-function placed(tensor: Tensor, options: InitOptions) {
+function placed(op: string, tensor: Tensor, options: InitOptions) {
+  checkOptions(op, options, { generator: true })
   return { dtype: tensor.dtype, device: tensor.device, generator: options.generator }
 }
 
 /** Uniform in [low, high). */
 export function uniform_<T extends Tensor>(tensor: T, low = 0, high = 1, options: InitOptions = {}): T {
-  return fillFrom(tensor, () => rand(tensor.shape, { ...placed(tensor, options), low, high }), 'uniform_')
+  return fillFrom(tensor, () => rand(tensor.shape, { ...placed('uniform_', tensor, options), low, high }), 'uniform_')
 }
 
 /** Normal with mean and standard deviation. */
 export function normal_<T extends Tensor>(tensor: T, mean = 0, std = 1, options: InitOptions = {}): T {
-  return fillFrom(tensor, () => randn(tensor.shape, { ...placed(tensor, options), mean, std }), 'normal_')
+  return fillFrom(tensor, () => randn(tensor.shape, { ...placed('normal_', tensor, options), mean, std }), 'normal_')
 }
 
 export function constant_<T extends Tensor>(tensor: T, value: number): T {
@@ -70,32 +72,41 @@ export interface KaimingOptions extends InitOptions {
   readonly nonlinearity?: Nonlinearity
 }
 
-function kaimingStd(
-  op: string,
-  tensor: Tensor,
-  { a = 0, mode = 'fanIn', nonlinearity = 'leakyRelu' }: KaimingOptions,
-): number {
+function kaimingStd(op: string, tensor: Tensor, options: KaimingOptions): number {
+  checkOptions(op, options, { generator: true, a: true, mode: true, nonlinearity: true })
+  const { a = 0, mode = 'fanIn', nonlinearity = 'leakyRelu' } = options
   return calculateGain(nonlinearity, a) / Math.sqrt(fans(op, tensor)[mode])
 }
 
 /** He et al., 2015: uniform in +-sqrt(3) gain / sqrt(fan). */
 export function kaimingUniform_<T extends Tensor>(tensor: T, options: KaimingOptions = {}): T {
   const bound = Math.sqrt(3) * kaimingStd('kaimingUniform_', tensor, options)
-  return uniform_(tensor, -bound, bound, options)
+  return uniform_(tensor, -bound, bound, { generator: options.generator })
 }
 
 export function kaimingNormal_<T extends Tensor>(tensor: T, options: KaimingOptions = {}): T {
-  return normal_(tensor, 0, kaimingStd('kaimingNormal_', tensor, options), options)
+  const std = kaimingStd('kaimingNormal_', tensor, options)
+  return normal_(tensor, 0, std, { generator: options.generator })
+}
+
+export interface XavierOptions extends InitOptions {
+  /** Default 1. */
+  readonly gain?: number
+}
+
+function xavierStd(op: string, tensor: Tensor, options: XavierOptions): number {
+  const { gain = 1 } = checkOptions(op, options, { generator: true, gain: true })
+  const { fanIn, fanOut } = fans(op, tensor)
+  return gain * Math.sqrt(2 / (fanIn + fanOut))
 }
 
 /** Glorot and Bengio, 2010. */
-export function xavierUniform_<T extends Tensor>(tensor: T, options: InitOptions & { readonly gain?: number } = {}): T {
-  const { fanIn, fanOut } = fans('xavierUniform_', tensor)
-  const bound = (options.gain ?? 1) * Math.sqrt(6 / (fanIn + fanOut))
-  return uniform_(tensor, -bound, bound, options)
+export function xavierUniform_<T extends Tensor>(tensor: T, options: XavierOptions = {}): T {
+  const bound = Math.sqrt(3) * xavierStd('xavierUniform_', tensor, options)
+  return uniform_(tensor, -bound, bound, { generator: options.generator })
 }
 
-export function xavierNormal_<T extends Tensor>(tensor: T, options: InitOptions & { readonly gain?: number } = {}): T {
-  const { fanIn, fanOut } = fans('xavierNormal_', tensor)
-  return normal_(tensor, 0, (options.gain ?? 1) * Math.sqrt(2 / (fanIn + fanOut)), options)
+export function xavierNormal_<T extends Tensor>(tensor: T, options: XavierOptions = {}): T {
+  const std = xavierStd('xavierNormal_', tensor, options)
+  return normal_(tensor, 0, std, { generator: options.generator })
 }

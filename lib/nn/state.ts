@@ -1,6 +1,7 @@
 /** A module's state under PyTorch's names: reading it, and loading it with all mismatches in one error. */
 import { noGrad } from '../autograd/mode.js'
 import { formatShape, StateDictError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
 import { sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { copyInto } from '../ops/inplace.js'
@@ -35,7 +36,8 @@ export interface LoadResult {
  * Copies a state into the module's parameters and buffers, converted to their dtype and device. Nothing is written if
  * anything is wrong: StateDictError lists every missing, unexpected and misshapen entry.
  */
-export function loadStateDict(module: Stateful, state: LoadableState, { strict = true }: LoadOptions = {}): LoadResult {
+export function loadStateDict(module: Stateful, state: LoadableState, options: LoadOptions = {}): LoadResult {
+  const { strict = true } = checkOptions('loadStateDict', options, { strict: true })
   const given = state instanceof Map ? (state as ReadonlyMap<string, Tensor>) : new Map(Object.entries(state))
   const own = new Map(module.namedState())
   const missing = [...own.keys()].filter((name) => !given.has(name))

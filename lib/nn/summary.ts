@@ -4,6 +4,7 @@ import { noGrad } from '../autograd/mode.js'
 import { observeModules } from '../core/call-site.js'
 import type { DType } from '../core/dtype.js'
 import { formatShape } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
 import { scope, visitTensors } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -116,7 +117,8 @@ function tryOut(model: Module, inputShape: Shape, dtype: DType): Map<object, rea
  * The layers of a model with their parameters; with the shape of an input (the batch included) also the shapes that each
  * gives, found by running the model once on zeros. Throws what its forward throws.
  */
-export function summarize(model: Module, inputShape?: Shape, { dtype = 'float32' }: SummaryOptions = {}): Summary {
+export function summarize(model: Module, inputShape?: Shape, options: SummaryOptions = {}): Summary {
+  const { dtype = 'float32' } = checkOptions('summary', options, { dtype: true })
   const shapes = inputShape === undefined ? null : tryOut(model, inputShape, dtype)
   const seen = new Set<Tensor>()
   const layers = [...model.namedModules()].map(([path, module]): LayerSummary => {

@@ -12,6 +12,7 @@ import { empty, run } from '../backend/dispatch.js'
 import { kernels, type PhiloxPosition } from '../backend/kernels.js'
 import { Faults, formatShape } from '../core/errors.js'
 import { defaultGenerator, type Generator } from '../core/generator.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { arange } from './creation.js'
@@ -141,11 +142,20 @@ export interface AttentionOptions {
   readonly generator?: Generator | undefined
 }
 
+const attentionNames: OptionNames<AttentionOptions> = {
+  attnMask: true,
+  isCausal: true,
+  scale: true,
+  dropoutP: true,
+  generator: true,
+}
+
 /**
  * softmax(q k^T scale + mask) v. q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], where Hq is a multiple of Hk (grouped
  * heads need no copies of keys); tensors of [B, T, D] work too. Any strides. Throws ShapeError naming all misfits.
  */
 export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
+  checkOptions('attention', options, attentionNames)
   const { attnMask = null, isCausal = false, dropoutP = 0, generator } = options
   for (const [name, x] of Object.entries({ q, k, v })) checkTensor('attention', name, x)
   if (q.ndim === 3 && k.ndim === 3 && v.ndim === 3) {

@@ -11,6 +11,7 @@ import {
 import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
 import { Faults, formatShape, ValueError } from '../core/errors.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
 import { countOf, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { floating } from './elementwise/common.js'
@@ -183,12 +184,15 @@ export interface Conv2dOptions {
   readonly groups?: number
 }
 
+const conv2dNames: OptionNames<Conv2dOptions> = { stride: true, padding: true, dilation: true, groups: true }
+
 /**
  * x [N, C, H, W] (or [C, H, W]) with weight [out, C / groups, kH, kW] and bias [out] -> [N, out, H', W'],
  * H' = floor((H + 2 padding - dilation (kH - 1) - 1) / stride) + 1. Throws ShapeError naming all misfits.
  */
 export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
   checkTensor('conv2d', 'x', x)
+  checkOptions('conv2d', options, conv2dNames)
   const [strideH, strideW] = pair('conv2d', 'stride', options.stride ?? 1, 1)
   const [padH, padW] = pair('conv2d', 'padding', options.padding ?? 0, 0)
   const [dilationH, dilationW] = pair('conv2d', 'dilation', options.dilation ?? 1, 1)

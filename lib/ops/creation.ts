@@ -5,6 +5,7 @@ import { empty, run } from '../backend/dispatch.js'
 import type { Device } from '../core/device.js'
 import { type DType, dtypes, isDType, type TypedArray } from '../core/dtype.js'
 import { DTypeError, formatShape, ShapeError, ValueError } from '../core/errors.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
 import { checkShape, countOf, type Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
@@ -18,13 +19,21 @@ export interface CreationOptions {
   readonly requiresGrad?: boolean
 }
 
+export const creationNames: OptionNames<CreationOptions> = { dtype: true, device: true, requiresGrad: true }
+
 export interface Placement {
   readonly dtype: DType
   readonly device: Device
 }
 
-/** Device and dtype of a new tensor; a typed error where they do not go together. */
-export function place(op: string, options: CreationOptions, fallback: DType = 'float32'): Placement {
+/** Device and dtype of a new tensor; a typed error where they do not go together, or an option has none of the names. */
+export function place<O extends CreationOptions>(
+  op: string,
+  options: O,
+  names: OptionNames<O>,
+  fallback: DType = 'float32',
+): Placement {
+  checkOptions<CreationOptions>(op, options, names)
   const target = options.device === undefined ? defaultDevice() : findDevice(options.device)
   const dtype = options.dtype ?? fallback
   if (!isDType(dtype))
@@ -42,7 +51,7 @@ export function finish<T extends Tensor>(x: T, options: CreationOptions): T {
 
 function filled<S extends Shape>(op: string, shape: S, value: number, options: CreationOptions): Tensor<Mutable<S>> {
   checkShape(op, shape)
-  const { dtype, device } = place(op, options)
+  const { dtype, device } = place(op, options, creationNames)
   const out = empty(device, [...shape] as Shape as Mutable<S>, dtype, op)
   run('fill', { out, value })
   return finish(out, options)
@@ -72,7 +81,7 @@ export function arange(start: number, end?: number, step = 1, options: CreationO
   if (!Number.isFinite(count))
     throw new ValueError('arange', `start ${from}, end ${to}, step ${step} do not give a finite sequence`)
   const whole = [from, to, step].every(Number.isInteger)
-  const { dtype, device } = place('arange', options, whole ? 'int32' : 'float32')
+  const { dtype, device } = place('arange', options, creationNames, whole ? 'int32' : 'float32')
   const direct = dtype === 'float32' || dtype === 'float64' || dtype === 'int32'
   const out = empty(device, [count] as [number], direct ? dtype : 'float32', 'arange')
   run('arange', { out, start: from, step })
@@ -85,7 +94,7 @@ export function arange(start: number, end?: number, step = 1, options: CreationO
 /** Ones on the diagonal of an n by m matrix (n by n), else zeros. */
 export function eye(n: number, m = n, options: CreationOptions = {}): Tensor<[number, number]> {
   checkShape('eye', [n, m])
-  const { dtype, device } = place('eye', options)
+  const { dtype, device } = place('eye', options, creationNames)
   const out = empty(device, [n, m] as [number, number], dtype, 'eye')
   run('fill', { out, value: 0 })
   const diagonal = Math.min(n, m)
@@ -124,7 +133,7 @@ export function fromTypedArray<const S extends Shape>(
   checkShape('fromTypedArray', shape)
   const held =
     options.dtype !== undefined && data instanceof dtypes[options.dtype].Array ? options.dtype : dtypeOf(data)
-  const { dtype, device } = place('fromTypedArray', options, held === 'float64' ? 'float32' : held)
+  const { dtype, device } = place('fromTypedArray', options, creationNames, held === 'float64' ? 'float32' : held)
   if (countOf(shape) !== data.length)
     throw new ShapeError(
       'fromTypedArray',

@@ -10,6 +10,7 @@ import {
 import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
 import { formatShape, ShapeError, ValueError } from '../core/errors.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
 import { normalizeDim, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { floating } from './elementwise/common.js'
@@ -118,8 +119,11 @@ export interface EmbeddingOptions {
   readonly paddingIdx?: number | null
 }
 
+const embeddingNames: OptionNames<EmbeddingOptions> = { paddingIdx: true }
+
 /** Rows of `weight` [count, features] by `ids` (int32, any shape): [...ids, features]. */
-export function embedding(ids: Tensor, weight: Tensor, { paddingIdx = null }: EmbeddingOptions = {}): Tensor {
+export function embedding(ids: Tensor, weight: Tensor, options: EmbeddingOptions = {}): Tensor {
+  const { paddingIdx = null } = checkOptions('embedding', options, embeddingNames)
   checkDType('embedding', 'ids', ids, ['int32'])
   checkTensor('embedding', 'weight', weight)
   if (weight.ndim !== 2)

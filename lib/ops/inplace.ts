@@ -1,15 +1,21 @@
 /** The writes in place: `copy_`, `fill_`, accumulation. Everything else makes new tensors. */
-import { isGradEnabled } from '../autograd/mode.js'
+import { isGradEnabled, noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
 import { run } from '../backend/dispatch.js'
 import { AutogradError, DeviceError, DTypeError, formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { broadcastShapes, type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
-import { expandView } from './shape.js'
+import { clone, expandView } from './shape.js'
 
 /** dst = src for those who have checked that they may write; `op` is named if a saved tensor is hit. */
 export function copyInto(dst: Tensor, src: Tensor, op: string): void {
-  run('copy_into', { dst, src: expandView(src, dst.shape) })
+  let from: Tensor = expandView(src, dst.shape)
+  if (from.storage === dst.storage) {
+    // A state loaded into the model it came from is its own source; parts of one tensor may overlap.
+    if (from.offset === dst.offset && sameShape(from.strides, dst.strides)) return
+    from = noGrad(() => clone(from))
+  }
+  run('copy_into', { dst, src: from })
   dst.storage.markWritten(op)
 }
 

@@ -10,6 +10,7 @@ import {
 import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
 import { Faults, formatShape, ShapeError, ValueError } from '../core/errors.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
 import { type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { precise } from './autocast.js'
@@ -123,12 +124,20 @@ export interface CrossEntropyOptions {
   readonly reduction?: Reduction
 }
 
+const crossEntropyNames: OptionNames<CrossEntropyOptions> = {
+  weight: true,
+  ignoreIndex: true,
+  labelSmoothing: true,
+  reduction: true,
+}
+
 /**
  * Negative log likelihood of int32 labels under softmax(logits). logits [N, C] with target [N], [C] with [], or
  * [N, C, d...] with [N, d...]. `mean` divides by the sum of the counted rows' weights. A label outside of the classes is
  * a late IndexOutOfRangeError.
  */
 export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
+  checkOptions('crossEntropy', options, crossEntropyNames)
   const { weight = null, ignoreIndex = -100, labelSmoothing = 0, reduction = 'mean' } = options
   checkReduction('crossEntropy', reduction)
   checkDType('crossEntropy', 'logits', logits, anyFloating)

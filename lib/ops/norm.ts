@@ -5,6 +5,7 @@ import { applyAll, checkDType, defineOperator, type OperatorRecord, type TensorS
 import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
 import { Faults, formatShape, ValueError } from '../core/errors.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
 import { countOf, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { floating } from './elementwise/common.js'
@@ -84,6 +85,8 @@ export interface LayerNormOptions {
   readonly eps?: number
 }
 
+const layerNormNames: OptionNames<LayerNormOptions> = { eps: true }
+
 /**
  * Normalises over the last dimensions, whose sizes are `normalizedShape`, then scales and shifts by weight and bias of that
  * shape (Ba, Kiros and Hinton, 2016). Throws ShapeError naming all misfits.
@@ -93,8 +96,9 @@ export function layerNorm<S extends Shape>(
   normalizedShape: Shape,
   weight: Tensor | null = null,
   bias: Tensor | null = null,
-  { eps = 1e-5 }: LayerNormOptions = {},
+  options: LayerNormOptions = {},
 ): Tensor<S> {
+  const { eps = 1e-5 } = checkOptions('layerNorm', options, layerNormNames)
   checkDType('layerNorm', 'x', x, floating)
   const faults = new Faults()
   const wanted = formatShape(normalizedShape)
@@ -215,6 +219,14 @@ export interface BatchNormOptions {
   readonly eps?: number
 }
 
+const batchNormNames: OptionNames<BatchNormOptions> = {
+  weight: true,
+  bias: true,
+  training: true,
+  momentum: true,
+  eps: true,
+}
+
 /**
  * x [N, C, ...] normalised per channel over N and all that follows C (Ioffe and Szegedy, 2015). In training the running
  * statistics [C] are updated in place, the variance unbiased. Throws ShapeError, and ValueError for one value per channel.
@@ -225,6 +237,7 @@ export function batchNorm(
   runningVar: Tensor | null,
   options: BatchNormOptions = {},
 ): Tensor {
+  checkOptions('batchNorm', options, batchNormNames)
   const { weight = null, bias = null, training = false, momentum = 0.1, eps = 1e-5 } = options
   checkDType('batchNorm', 'x', x, floating)
   const channels = x.shape[1] ?? 0

@@ -11,6 +11,7 @@ import {
 import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
 import { Faults, formatShape } from '../core/errors.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
 import { countOf, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { type Pair, pair } from './conv.js'
@@ -162,6 +163,8 @@ export interface MaxPool2dOptions {
   readonly dilation?: Pair | undefined
 }
 
+const maxPool2dNames: OptionNames<MaxPool2dOptions> = { stride: true, padding: true, dilation: true }
+
 function window(op: string, kernelSize: Pair, stride: Pair | undefined, padding: Pair | undefined) {
   const [kernelH, kernelW] = pair(op, 'kernelSize', kernelSize, 1)
   const [strideH, strideW] = pair(op, 'stride', stride ?? kernelSize, 1)
@@ -170,8 +173,9 @@ function window(op: string, kernelSize: Pair, stride: Pair | undefined, padding:
 }
 
 /** The largest element of each window; padding never wins. */
-export function maxPool2d(x: Tensor, kernelSize: Pair, { stride, padding, dilation }: MaxPool2dOptions = {}): Tensor {
+export function maxPool2d(x: Tensor, kernelSize: Pair, options: MaxPool2dOptions = {}): Tensor {
   checkTensor('maxPool2d', 'x', x)
+  const { stride, padding, dilation } = checkOptions('maxPool2d', options, maxPool2dNames)
   const [dilationH, dilationW] = pair('maxPool2d', 'dilation', dilation ?? 1, 1)
   const attrs = { ...window('maxPool2d', kernelSize, stride, padding), dilationH, dilationW }
   return batched(x, (images) => applyAll(maxPoolRecord, [images], attrs)[0] as Tensor)
@@ -185,13 +189,12 @@ export interface AvgPool2dOptions {
   readonly countIncludePad?: boolean
 }
 
+const avgPool2dNames: OptionNames<AvgPool2dOptions> = { stride: true, padding: true, countIncludePad: true }
+
 /** The mean of each window. */
-export function avgPool2d(
-  x: Tensor,
-  kernelSize: Pair,
-  { stride, padding, countIncludePad = true }: AvgPool2dOptions = {},
-): Tensor {
+export function avgPool2d(x: Tensor, kernelSize: Pair, options: AvgPool2dOptions = {}): Tensor {
   checkTensor('avgPool2d', 'x', x)
+  const { stride, padding, countIncludePad = true } = checkOptions('avgPool2d', options, avgPool2dNames)
   const attrs = { ...window('avgPool2d', kernelSize, stride, padding), countIncludePad }
   return batched(x, (images) => apply(avgPoolRecord, [images], attrs))
 }

@@ -4,10 +4,11 @@ import { empty, run } from '../backend/dispatch.js'
 import type { PhiloxPosition } from '../backend/kernels.js'
 import { ValueError } from '../core/errors.js'
 import { defaultGenerator, type Generator } from '../core/generator.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
 import { checkShape, countOf, type Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
-import { type CreationOptions, finish, place } from './creation.js'
+import { type CreationOptions, creationNames, finish, place } from './creation.js'
 import { anyFloating, checkedSpec, checkScalar } from './elementwise/common.js'
 import { castTo } from './elementwise/index.js'
 
@@ -15,40 +16,55 @@ export interface RandomOptions extends CreationOptions {
   readonly generator?: Generator | undefined
 }
 
+const randomNames: OptionNames<RandomOptions> = { ...creationNames, generator: true }
+
 /** Draws in float32 (float64 where asked for and possible), then converts. */
-function draw<S extends Shape>(
+function draw<S extends Shape, O extends RandomOptions>(
   op: string,
   shape: S,
-  options: RandomOptions,
+  options: O,
+  names: OptionNames<O>,
   fill: (out: Tensor, random: PhiloxPosition) => void,
 ): Tensor<Mutable<S>> {
   checkShape(op, shape)
-  const { dtype, device } = place(op, options)
+  const { dtype, device } = place(op, options, names)
   const direct = dtype === 'float64' ? 'float64' : 'float32'
   const out = empty(device, [...shape] as Shape as Mutable<S>, direct, op)
   fill(out, (options.generator ?? defaultGenerator()).take(countOf(shape)))
   return finish(castTo(out, dtype) as typeof out, options)
 }
 
-/** Uniform in [low, high), by default [0, 1): multiples of 2^-24 scaled. */
-export function rand<const S extends Shape>(
-  shape: S,
-  options: RandomOptions & { low?: number; high?: number } = {},
-): Tensor<Mutable<S>> {
-  const low = checkScalar('rand', 'low', options.low ?? 0)
-  const high = checkScalar('rand', 'high', options.high ?? 1)
-  return draw('rand', shape, options, (out, random) => run('random_uniform', { out, random, low, high }))
+export interface UniformOptions extends RandomOptions {
+  /** Default 0. */
+  readonly low?: number
+  /** Default 1. */
+  readonly high?: number
 }
 
+const uniformNames: OptionNames<UniformOptions> = { ...randomNames, low: true, high: true }
+
+/** Uniform in [low, high), by default [0, 1): multiples of 2^-24 scaled. */
+export function rand<const S extends Shape>(shape: S, options: UniformOptions = {}): Tensor<Mutable<S>> {
+  const low = checkScalar('rand', 'low', options.low ?? 0)
+  const high = checkScalar('rand', 'high', options.high ?? 1)
+  return draw('rand', shape, options, uniformNames, (out, random) => run('random_uniform', { out, random, low, high }))
+}
+
+export interface NormalOptions extends RandomOptions {
+  /** Default 0. */
+  readonly mean?: number
+  /** Default 1. */
+  readonly std?: number
+}
+
+const normalNames: OptionNames<NormalOptions> = { ...randomNames, mean: true, std: true }
+
 /** Normal with `mean` 0 and `std` 1 unless given. */
-export function randn<const S extends Shape>(
-  shape: S,
-  options: RandomOptions & { mean?: number; std?: number } = {},
-): Tensor<Mutable<S>> {
+export function randn<const S extends Shape>(shape: S, options: NormalOptions = {}): Tensor<Mutable<S>> {
   const mean = checkScalar('randn', 'mean', options.mean ?? 0)
   const std = checkScalar('randn', 'std', options.std ?? 1)
   if (std < 0) throw new ValueError('randn', `std is ${std}, but must not be negative`)
-  return draw('randn', shape, options, (out, random) => run('random_normal', { out, random, mean, std }))
+  return draw('randn', shape, options, normalNames, (out, random) => run('random_normal', { out, random, mean, std }))
 }
 
 /** int32 uniform in [low, high). */
@@ -62,7 +78,7 @@ export function randint<const S extends Shape>(
   const limit = 2 ** 31
   if (!Number.isInteger(low) || !Number.isInteger(high) || low < -limit || high > limit || low >= high)
     throw new ValueError('randint', `needs integers low < high of 32 bits, but low is ${low} and high is ${high}`)
-  const { dtype, device } = place('randint', options, 'int32')
+  const { dtype, device } = place('randint', options, randomNames, 'int32')
   const out = empty(device, [...shape] as Shape as Mutable<S>, 'int32', 'randint')
   run('random_integers', { out, random: (options.generator ?? defaultGenerator()).take(countOf(shape)), low, high })
   return finish(castTo(out, dtype) as typeof out, options)
@@ -100,17 +116,16 @@ export interface DropoutOptions {
   readonly generator?: Generator | undefined
 }
 
+const dropoutNames: OptionNames<DropoutOptions> = { training: true, generator: true }
+
 export function checkProbability(op: string, p: number, name = 'p'): number {
   if (!(p >= 0 && p <= 1)) throw new ValueError(op, `${name} is ${String(p)}, but must be a probability from 0 to 1`)
   return p
 }
 
 /** Zeroes each element with probability p and scales the others by 1 / (1 - p). */
-export function dropout<S extends Shape>(
-  x: Tensor<S>,
-  p = 0.5,
-  { training = true, generator }: DropoutOptions = {},
-): Tensor<S> {
+export function dropout<S extends Shape>(x: Tensor<S>, p = 0.5, options: DropoutOptions = {}): Tensor<S> {
+  const { training = true, generator } = checkOptions('dropout', options, dropoutNames)
   checkTensor('dropout', 'x', x)
   checkProbability('dropout', p)
   if (!training || p === 0) return x

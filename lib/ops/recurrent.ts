@@ -11,6 +11,7 @@ import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
 import { Faults, formatShape, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { zeros } from './creation.js'
 import { floating } from './elementwise/common.js'
@@ -135,6 +136,15 @@ export interface LstmOptions {
   readonly generator?: Generator | undefined
 }
 
+const lstmNames: OptionNames<LstmOptions> = {
+  initial: true,
+  batchFirst: true,
+  bidirectional: true,
+  dropout: true,
+  training: true,
+  generator: true,
+}
+
 function checkLayer(index: number, x: Tensor, { wIh, wHh, bIh, bHh }: LstmWeights, inputSize: number): void {
   const faults = new Faults()
   const hidden = wHh.shape[1] ?? 0
@@ -164,6 +174,7 @@ export function lstm(
   weights: readonly LstmWeights[],
   options: LstmOptions = {},
 ): { output: Tensor; state: [Tensor, Tensor] } {
+  checkOptions('lstm', options, lstmNames)
   const { initial, batchFirst = false, bidirectional = false, dropout: p = 0, training = false, generator } = options
   checkDType('lstm', 'x', x, floating)
   checkProbability('lstm', p, 'dropout')

@@ -1,6 +1,7 @@
 import { noGrad } from '../autograd/mode.js'
 import { empty, run } from '../backend/dispatch.js'
 import { ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { zeros } from '../ops/creation.js'
 
@@ -13,11 +14,8 @@ export interface ClipOptions {
  * Scales all gradients so that their common norm is at most `maxNorm`. Returns the norm before, as a tensor: nothing waits
  * for it. Parameters without a gradient do not count.
  */
-export function clipGradNorm(
-  parameters: Iterable<Tensor>,
-  maxNorm: number,
-  { normType = 2 }: ClipOptions = {},
-): Tensor<[]> {
+export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, options: ClipOptions = {}): Tensor<[]> {
+  const { normType = 2 } = checkOptions('clipGradNorm', options, { normType: true })
   if (!(maxNorm >= 0))
     throw new ValueError('clipGradNorm', `maxNorm is ${String(maxNorm)}, but must be a non-negative number`)
   if (!(normType > 0)) throw new ValueError('clipGradNorm', `normType is ${String(normType)}, but must be positive`)

@@ -1,5 +1,6 @@
 /** Learning rate schedules: each sets `lr` of every group from its initial value and the number of steps taken. */
 import { ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
 
 /** What a schedule needs of an optimiser. */
 interface Scheduled {
@@ -68,8 +69,9 @@ function checkCount(name: string, option: string, value: number): number {
 export class CosineAnnealingLR extends Schedule {
   readonly #tMax: number
   readonly #etaMin: number
-  constructor(optimizer: Scheduled, { tMax, etaMin = 0 }: { readonly tMax: number; readonly etaMin?: number }) {
+  constructor(optimizer: Scheduled, options: { readonly tMax: number; readonly etaMin?: number }) {
     super(optimizer)
+    const { tMax, etaMin = 0 } = checkOptions('CosineAnnealingLR', options, { tMax: true, etaMin: true })
     this.#tMax = checkCount('CosineAnnealingLR', 'tMax', tMax)
     this.#etaMin = etaMin
     this.start()
@@ -90,6 +92,7 @@ export class LinearLR extends Schedule {
     options: { readonly startFactor?: number; readonly endFactor?: number; readonly totalIters?: number } = {},
   ) {
     super(optimizer)
+    checkOptions('LinearLR', options, { startFactor: true, endFactor: true, totalIters: true })
     this.#start = options.startFactor ?? 1 / 3
     this.#end = options.endFactor ?? 1
     this.#total = checkCount('LinearLR', 'totalIters', options.totalIters ?? 5)
@@ -108,13 +111,11 @@ export class WarmupCosineLR extends Schedule {
   readonly #etaMin: number
   constructor(
     optimizer: Scheduled,
-    {
-      warmupSteps,
-      totalSteps,
-      etaMin = 0,
-    }: { readonly warmupSteps: number; readonly totalSteps: number; readonly etaMin?: number },
+    options: { readonly warmupSteps: number; readonly totalSteps: number; readonly etaMin?: number },
   ) {
     super(optimizer)
+    checkOptions('WarmupCosineLR', options, { warmupSteps: true, totalSteps: true, etaMin: true })
+    const { warmupSteps, totalSteps, etaMin = 0 } = options
     this.#warmup = warmupSteps === 0 ? 0 : checkCount('WarmupCosineLR', 'warmupSteps', warmupSteps)
     this.#total = checkCount('WarmupCosineLR', 'totalSteps', totalSteps)
     if (warmupSteps >= totalSteps)

@@ -1,12 +1,34 @@
 import { describe, expect, it } from 'vitest'
-import { applyLora } from '../../lib/finetune/index.js'
-import { DataLoader, earlyStopping, nn, optim, randn, TensorDataset, Trainer, ValueError } from '../../lib/index.js'
+import { applyLora, unfreezeGradually } from '../../lib/finetune/index.js'
+import {
+  arange,
+  DataLoader,
+  earlyStopping,
+  eye,
+  full,
+  grad,
+  nn,
+  optim,
+  rand,
+  randint,
+  randn,
+  type Tensor,
+  TensorDataset,
+  Trainer,
+  tensor,
+  ValueError,
+  zeros,
+} from '../../lib/index.js'
+
+const { functional: F, init } = nn
 
 // As JavaScript calls them, where no compiler complains.
 const call = (fn: (options: never) => unknown, options: unknown) => () => fn(options as never)
 
 describe('an option that there is not', () => {
   const layer = new nn.Linear(4, 3)
+  const sgd = () => new optim.SGD(layer.parameters(), { lr: 1 })
+  const doubled = (fn: (x: Tensor<[]>) => unknown) => fn(randn([], { requiresGrad: true }))
   const cases: readonly (readonly [string, (options: never) => unknown, object])[] = [
     ['Linear', (o) => new nn.Linear(4, 3, o), {}],
     ['Conv2d', (o) => new nn.Conv2d(4, 3, 1, o), { stride: 2 }],
@@ -28,6 +50,43 @@ describe('an option that there is not', () => {
     ],
     ['earlyStopping', (o) => earlyStopping(o), { patience: 2 }],
     ['applyLora', (o) => applyLora(new nn.Sequential(new nn.Linear(4, 3)), o), { targetModules: 'all-linear' }],
+    ['zeros', (o) => zeros([2], o), { dtype: 'int32' }],
+    ['full', (o) => full([2], 1, o), { requiresGrad: true }],
+    ['arange', (o) => arange(0, 3, 1, o), { dtype: 'float32' }],
+    ['eye', (o) => eye(2, 2, o), {}],
+    ['fromTypedArray', (o) => tensor([1, 2], o), { device: undefined }],
+    ['rand', (o) => rand([2], o), { low: 1, high: 2 }],
+    ['randn', (o) => randn([2], o), { mean: 1, std: 2 }],
+    ['randint', (o) => randint(0, 2, [2], o), { dtype: 'float32' }],
+    ['kaimingUniform_', (o) => init.kaimingUniform_(zeros([2, 2]), o), { a: 1, mode: 'fanOut' }],
+    ['xavierNormal_', (o) => init.xavierNormal_(zeros([2, 2]), o), { gain: 2 }],
+    ['normal_', (o) => init.normal_(zeros([2]), 0, 1, o), { generator: undefined }],
+    ['conv2d', (o) => F.conv2d(randn([1, 1, 3, 3]), randn([1, 1, 2, 2]), null, o), { stride: 2, padding: 1 }],
+    ['maxPool2d', (o) => F.maxPool2d(randn([1, 2, 2]), 2, o), { stride: 1 }],
+    ['avgPool2d', (o) => F.avgPool2d(randn([1, 2, 2]), 2, o), { countIncludePad: false }],
+    ['layerNorm', (o) => F.layerNorm(randn([2]), [2], null, null, o), { eps: 1 }],
+    ['batchNorm', (o) => F.batchNorm(randn([2, 2]), null, null, o), { training: true }],
+    ['dropout', (o) => F.dropout(randn([2]), 0.5, o), { training: false }],
+    ['gelu', (o) => F.gelu(randn([2]), o), { approximate: 'tanh' }],
+    ['leakyRelu', (o) => F.leakyRelu(randn([2]), o), { negativeSlope: 0.2 }],
+    ['softplus', (o) => F.softplus(randn([2]), o), { beta: 2 }],
+    ['embedding', (o) => F.embedding(randint(0, 2, [2]), randn([2, 2]), o), { paddingIdx: 0 }],
+    ['crossEntropy', (o) => F.crossEntropy(randn([2, 2]), randint(0, 2, [2]), o), { ignoreIndex: -1 }],
+    [
+      'attention',
+      (o) => F.scaledDotProductAttention(randn([1, 2, 2]), randn([1, 2, 2]), randn([1, 2, 2]), o),
+      { isCausal: true },
+    ],
+    ['backward', (o) => randn([], { requiresGrad: true }).mul(2).backward(o), { retainGraph: true }],
+    ['grad', (o) => doubled((x) => grad(x.mul(2), [x], o)), { allowUnused: true }],
+    ['clipGradNorm', (o) => optim.clipGradNorm(layer.parameters(), 1, o), { normType: 1 }],
+    ['CosineAnnealingLR', (o) => new optim.CosineAnnealingLR(sgd(), o), { tMax: 3 }],
+    ['LinearLR', (o) => new optim.LinearLR(sgd(), o), { totalIters: 3 }],
+    ['WarmupCosineLR', (o) => new optim.WarmupCosineLR(sgd(), o), { warmupSteps: 1, totalSteps: 3 }],
+    ['loadStateDict', (o) => layer.loadStateDict(layer.stateDict(), o), { strict: false }],
+    ['summary', (o) => layer.summary([1, 4], o), { dtype: 'float32' }],
+    ['unfreezeGradually', (o) => unfreezeGradually(new nn.Sequential(layer), o), { everyEpochs: 2 }],
+    ['Dropout', (o) => new nn.Dropout(0.5, o), {}],
     ['sum', (o) => randn([2, 3]).sum(0, o), { keepdim: true }],
     ['var', (o) => randn([2, 3]).var(0, o), { correction: 0 }],
   ]

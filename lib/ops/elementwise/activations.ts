@@ -4,6 +4,7 @@ import { kernelOf } from '../../backend/call.js'
 import { run } from '../../backend/dispatch.js'
 import { type KernelSpec, kernels } from '../../backend/kernels.js'
 import { ValueError } from '../../core/errors.js'
+import { checkOptions, type OptionNames } from '../../core/options.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { add, div, gt, le, lt, maximum, minimum, mul, sub, where } from './arithmetic.js'
@@ -105,8 +106,11 @@ export interface GeluOptions {
   readonly approximate?: 'none' | 'tanh'
 }
 
+const geluNames: OptionNames<GeluOptions> = { approximate: true }
+
 /** Gaussian error linear unit (Hendrycks and Gimpel, 2016). */
-export function gelu<S extends Shape>(x: Tensor<S>, { approximate = 'none' }: GeluOptions = {}): Tensor<S> {
+export function gelu<S extends Shape>(x: Tensor<S>, options: GeluOptions = {}): Tensor<S> {
+  const { approximate = 'none' } = checkOptions('gelu', options, geluNames)
   if (approximate !== 'none' && approximate !== 'tanh')
     throw new ValueError('gelu', `approximate is '${String(approximate)}', but must be 'none' or 'tanh'`)
   return geluOf(x, { tanhApproximation: approximate === 'tanh' })
@@ -117,20 +121,20 @@ export function softplus<S extends Shape>(
   x: Tensor<S>,
   options: { beta?: number; threshold?: number } = {},
 ): Tensor<S> {
+  checkOptions('softplus', options, { beta: true, threshold: true })
   const beta = checkScalar('softplus', 'beta', options.beta ?? 1)
   if (beta === 0) throw new ValueError('softplus', 'beta is 0, but must not be')
   return softplusOf(x, { beta, threshold: checkScalar('softplus', 'threshold', options.threshold ?? 20) })
 }
 
 /** x where positive, else alpha (exp(x) - 1). */
-export function elu<S extends Shape>(x: Tensor<S>, { alpha = 1 }: { alpha?: number } = {}): Tensor<S> {
+export function elu<S extends Shape>(x: Tensor<S>, options: { alpha?: number } = {}): Tensor<S> {
+  const { alpha = 1 } = checkOptions('elu', options, { alpha: true })
   return eluOf(x, { alpha: checkScalar('elu', 'alpha', alpha) })
 }
 
 /** x where not negative, else negativeSlope x. */
-export function leakyRelu<S extends Shape>(
-  x: Tensor<S>,
-  { negativeSlope = 0.01 }: { negativeSlope?: number } = {},
-): Tensor<S> {
+export function leakyRelu<S extends Shape>(x: Tensor<S>, options: { negativeSlope?: number } = {}): Tensor<S> {
+  const { negativeSlope = 0.01 } = checkOptions('leakyRelu', options, { negativeSlope: true })
   return leakyReluOf(x, { slope: checkScalar('leakyRelu', 'negativeSlope', negativeSlope) })
 }
