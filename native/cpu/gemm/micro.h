@@ -53,17 +53,17 @@ struct Tile {
 
 void micro_kernel(const Tile& tile);
 
-// Whether this processor multiplies pairs of bfloat16, and the kernel that does.
-#if defined(FIRESTEEL_MICRO_AVX512)
-bool multiplies_pairs();
-void pairs_kernel(const Tile& tile);
-#else
-static inline bool multiplies_pairs() { return false; }
-#endif
-
 // What micro_kernel calls, for tiles that differ in nothing but a, b, c and bias.
 using MicroKernel = void (*)(const Tile& tile);
 MicroKernel find_micro_kernel(const Tile& tile);
+
+// Whether this processor multiplies pairs of bfloat16, and the kernel that does.
+#if defined(FIRESTEEL_MICRO_AVX512)
+bool multiplies_pairs();
+MicroKernel find_pairs_kernel(const Tile& tile);
+#else
+static inline bool multiplies_pairs() { return false; }
+#endif
 
 // Calls body(Index<0>), ... body(Index<N - 1>), unrolled by the front end: arrays of vectors that are indexed by
 // constants become registers, which a loop that the optimiser unrolls later does not ensure.

@@ -19,6 +19,9 @@ extern const int64_t MR = tile_rows, NR = tile_columns, KC = block_depth;
 namespace {
 
 constexpr int lanes = 16;
+// Steps of depth before the end at which C is asked for: early enough for the third-level cache, and so late that rows
+// a power of two apart, which share a set of the first level, are not driven out again by the panels.
+constexpr int64_t c_ahead = 64;
 
 // The lanes below `count` of a vector.
 inline __mmask16 first_lanes(int64_t count) { return __mmask16((1u << count) - 1); }
@@ -64,20 +67,25 @@ void kernel(const Tile& tile) {
 
   __m512 sum[Rows][Vectors];
   repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
-    __builtin_prefetch(c + i.value * ldc, 1);
     repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED { sum[i.value][v.value] = _mm512_setzero_ps(); });
   });
 
   int64_t d = tile.depth;
-  for (; d >= 4; d -= 4) {
-    // The panel of A comes from the second-level cache: ask for it a few steps ahead.
-    if (Packed)
-      repeat<3>([&](auto line) FIRESTEEL_UNROLLED { __builtin_prefetch(a + 12 * tile_rows + 16 * line.value); });
-    repeat<4>([&](auto u) FIRESTEEL_UNROLLED {
-      step<Rows, Vectors>(sum, a + u.value * a_depth, a_row, b + u.value * b_depth);
+  for (int64_t last = d > c_ahead ? c_ahead : 0;; last = 0) {
+    for (; d >= last + 4; d -= 4) {
+      // The panel of A comes from the second-level cache: ask for it a few steps ahead.
+      if (Packed)
+        repeat<3>([&](auto line) FIRESTEEL_UNROLLED { __builtin_prefetch(a + 12 * tile_rows + 16 * line.value); });
+      repeat<4>([&](auto u) FIRESTEEL_UNROLLED {
+        step<Rows, Vectors>(sum, a + u.value * a_depth, a_row, b + u.value * b_depth);
+      });
+      a += 4 * a_depth;
+      b += 4 * b_depth;
+    }
+    if (last == 0) break;
+    repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
+      repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED { __builtin_prefetch(c + i.value * ldc + v.value * lanes, 1); });
     });
-    a += 4 * a_depth;
-    b += 4 * b_depth;
   }
   for (; d > 0; d--) {
     step<Rows, Vectors>(sum, a, a_row, b);
@@ -85,16 +93,26 @@ void kernel(const Tile& tile) {
     b += b_depth;
   }
 
-  repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED {
-    const __m512 bias = tile.bias ? load<Vectors, Masked>(tile.bias, v.value, mask) : _mm512_setzero_ps();
-    repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
-      __m512 value = sum[i.value][v.value];
-      float* row = c + i.value * ldc;
-      if (tile.accumulate) value = _mm512_add_ps(load<Vectors, Masked>(row, v.value, mask), value);
-      if (tile.bias) value = _mm512_add_ps(value, bias);
-      store<Vectors, Masked>(row, v.value, mask, value);
+  const auto finish = [&](auto adds_bias, auto accumulates) FIRESTEEL_UNROLLED {
+    __m512 bias[Vectors];
+    repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED {
+      if (adds_bias.value) bias[v.value] = load<Vectors, Masked>(tile.bias, v.value, mask);
     });
-  });
+    repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
+      float* row = c + i.value * ldc;
+      repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED {
+        __m512 value = sum[i.value][v.value];
+        if (accumulates.value) value = _mm512_add_ps(load<Vectors, Masked>(row, v.value, mask), value);
+        if (adds_bias.value) value = _mm512_add_ps(value, bias[v.value]);
+        store<Vectors, Masked>(row, v.value, mask, value);
+      });
+    });
+  };
+  // Decided once a tile, not for each vector.
+  if (tile.bias)
+    tile.accumulate ? finish(Index<1>(), Index<1>()) : finish(Index<1>(), Index<0>());
+  else
+    tile.accumulate ? finish(Index<0>(), Index<1>()) : finish(Index<0>(), Index<0>());
 }
 
 template <int Rows, bool Packed>
@@ -107,7 +125,7 @@ MicroKernel kernel_of_columns(int64_t columns) {
 }  // namespace
 
 MicroKernel find_micro_kernel(const Tile& tile) {
-  if (tile.pairs) return pairs_kernel;
+  if (tile.pairs) return find_pairs_kernel(tile);
   const bool packed = is_packed(tile);
   return with_rows<int(tile_rows)>(tile.rows, [&](auto rows) {
     return packed ? kernel_of_columns<rows.value, true>(tile.columns)

@@ -18,38 +18,53 @@ namespace firesteel::FIRESTEEL_ISA::gemm {
 
 namespace {
 
-constexpr int rows = int(tile_rows), vectors = 2, lanes = 16;
-static_assert(vectors * lanes == tile_columns);
+constexpr int lanes = 16;
+// As in micro_avx512.cpp; there are half as many steps of depth.
+constexpr int64_t c_ahead = 64;
 
+// Loops in place of micro.h's repeat: no lambda has its function's target.
+template <int Rows, int Vectors, bool Masked>
 FIRESTEEL_BFLOAT16_TARGET void kernel(const Tile& tile) {
+  const __mmask16 mask = __mmask16((1u << (tile.columns - (Vectors - 1) * lanes)) - 1);
   const float* a = tile.a;
   const float* b = tile.b;
-  __m512 sum[rows][vectors];
+  __m512 sum[Rows][Vectors];
 #pragma GCC unroll 12
-  for (int i = 0; i < rows; i++)
+  for (int i = 0; i < Rows; i++)
 #pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) sum[i][v] = _mm512_setzero_ps();
+    for (int v = 0; v < Vectors; v++) sum[i][v] = _mm512_setzero_ps();
 
-  for (int64_t d = 0; d < tile.depth; d++, a += tile_rows, b += tile_columns) {
+  for (int64_t d = tile.depth; d > 0; d--, a += tile_rows, b += tile_columns) {
     __builtin_prefetch(a + 12 * tile_rows);
-    const __m512bh left = (__m512bh)_mm512_loadu_ps(b), right = (__m512bh)_mm512_loadu_ps(b + lanes);
+    if (d == c_ahead)
+      for (int i = 0; i < Rows; i++)
+        for (int v = 0; v < Vectors; v++) __builtin_prefetch(tile.c + i * tile.ldc + v * lanes, 1);
+    __m512bh row_of_b[Vectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; v++) row_of_b[v] = (__m512bh)_mm512_loadu_ps(b + v * lanes);
 #pragma GCC unroll 12
-    for (int i = 0; i < rows; i++) {
+    for (int i = 0; i < Rows; i++) {
       const __m512bh element = (__m512bh)_mm512_set1_ps(a[i]);
-      sum[i][0] = _mm512_dpbf16_ps(sum[i][0], element, left);
-      sum[i][1] = _mm512_dpbf16_ps(sum[i][1], element, right);
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; v++) sum[i][v] = _mm512_dpbf16_ps(sum[i][v], element, row_of_b[v]);
     }
   }
 
 #pragma GCC unroll 12
-  for (int i = 0; i < rows; i++)
+  for (int i = 0; i < Rows; i++)
 #pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) {
+    for (int v = 0; v < Vectors; v++) {
       float* c = tile.c + i * tile.ldc + v * lanes;
       __m512 value = sum[i][v];
-      if (tile.accumulate) value = _mm512_add_ps(_mm512_loadu_ps(c), value);
-      if (tile.bias) value = _mm512_add_ps(value, _mm512_loadu_ps(tile.bias + v * lanes));
-      _mm512_storeu_ps(c, value);
+      if (Masked && v == Vectors - 1) {
+        if (tile.accumulate) value = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, c), value);
+        if (tile.bias) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, tile.bias + v * lanes));
+        _mm512_mask_storeu_ps(c, mask, value);
+      } else {
+        if (tile.accumulate) value = _mm512_add_ps(_mm512_loadu_ps(c), value);
+        if (tile.bias) value = _mm512_add_ps(value, _mm512_loadu_ps(tile.bias + v * lanes));
+        _mm512_storeu_ps(c, value);
+      }
     }
 }
 
@@ -63,9 +78,11 @@ bool multiplies_pairs() {
 #endif
 }
 
-// Panels are padded with zeros, so that a tile smaller than the kernel's differs only in what is kept of it.
-void pairs_kernel(const Tile& tile) {
-  tile.rows == tile_rows&& tile.columns == tile_columns ? kernel(tile) : through_buffer(tile, kernel);
+MicroKernel find_pairs_kernel(const Tile& tile) {
+  return with_rows<int(tile_rows)>(tile.rows, [&](auto rows) -> MicroKernel {
+    if (tile.columns == tile_columns) return kernel<rows.value, 2, false>;
+    return tile.columns > lanes ? kernel<rows.value, 2, true> : kernel<rows.value, 1, true>;
+  });
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA::gemm

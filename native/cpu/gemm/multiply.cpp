@@ -65,35 +65,37 @@ Right right_in_place(Matrix b, int64_t k, int64_t column) {
   return {static_cast<const float*>(part_of(b, k, column).data), b.row_stride};
 }
 
-// Cache lines of B that are wanted next: asked for bit by bit, into the second level, while the multiply-adds go on.
-// They lie a row apart, where no hardware looks ahead.
+// Rows of a panel of B that are wanted next: asked for bit by bit, into the second level, while the multiply-adds go
+// on. They lie far apart, where no hardware looks ahead.
 struct Ahead {
   const char* data;
-  int64_t stride;  // in bytes
-  int64_t lines;
+  int64_t stride, bytes;  // between rows, of a row
+  int64_t rows;
 };
 
 Ahead panel_ahead(Matrix b, int64_t k, int64_t depth, int64_t column) {
   if (b.column_stride != 1) return {};
-  const int64_t element = b.dtype == DType::bfloat16 ? 2 : 4;
-  return {static_cast<const char*>(part_of(b, k, column).data), b.row_stride * element, depth};
+  const int64_t element = b.dtype == DType::bfloat16 ? 2 : 4, steps = b.pairs ? 2 : 1;
+  return {static_cast<const char*>(part_of(b, k, column).data), b.row_stride * element / steps, tile_columns * element,
+          depth * steps};
 }
 
-void ask_for(Ahead& ahead, int64_t lines) {
-  lines = smaller(lines, ahead.lines);
-  for (int64_t i = 0; i < lines; i++, ahead.data += ahead.stride) __builtin_prefetch(ahead.data, 0, 2);
-  ahead.lines -= lines;
+void ask_for(Ahead& ahead, int64_t rows) {
+  rows = smaller(rows, ahead.rows);
+  for (int64_t i = 0; i < rows; i++, ahead.data += ahead.stride)
+    for (int64_t line = 0; line < ahead.bytes; line += 64) __builtin_prefetch(ahead.data + line, 0, 2);
+  ahead.rows -= rows;
 }
 
 void multiply_panel(Left a, Right b, int64_t rows, int64_t columns, int64_t depth, float* c, int64_t ldc,
                     Epilogue epilogue, Ahead ahead) {
-  const int64_t lines_a_tile = ceil_div(ahead.lines * tile_rows, rows);
+  const int64_t rows_a_tile = ceil_div(ahead.rows * tile_rows, rows);
   Tile tile = {a.data,        a.row,  a.depth, b.data, b.depth, c, ldc, tile_rows, columns, depth, epilogue.accumulate,
                epilogue.bias, a.pairs};
   const MicroKernel kernel = find_micro_kernel(tile);
   int64_t i = 0;
   for (; i + tile_rows <= rows; i += tile_rows) {
-    ask_for(ahead, lines_a_tile);
+    ask_for(ahead, rows_a_tile);
     kernel(tile);
     tile.a += a.panel;
     tile.c += tile_rows * ldc;

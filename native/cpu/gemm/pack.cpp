@@ -4,16 +4,25 @@
 //
 // Legend: a panel is W lines wide (rows of A, columns of B; W = MR or NR) and up to KC deep; element (line, d) is read
 // from from[line * line_stride + d * depth_stride] and written to to[d * W + line]. Either stride may be 1: consecutive
-// lines are copied, consecutive depth is transposed four by four in registers. 4 bytes read and 4 written per element.
+// lines are copied, consecutive depth is transposed in registers. 4 bytes read and 4 written per element.
 #include "pack.h"
 
 #include <string.h>
+
+#include "../simd/half.h"
+#include "../simd/vector.h"
 
 namespace firesteel::FIRESTEEL_ISA::gemm {
 
 namespace {
 
+// Floats as wide as a register, in quads of four: transposing moves elements within quads, then quads.
+constexpr int lanes = simd::lanes, quads = lanes / 4;
+typedef simd::NativeFloat Wide;
 typedef float Vec4 __attribute__((vector_size(16)));
+
+inline Wide load(const float* from) { return simd::load(from).v; }
+inline Wide load(const uint16_t* from) { return simd::load_bfloat16(from).v; }
 
 inline Vec4 load4(const float* from) {
   Vec4 value;
@@ -29,22 +38,97 @@ inline Vec4 load4(const uint16_t* from) {
   return (Vec4)(__builtin_convertvector(halves, Int4) << 16);
 }
 
-inline void store4(float* to, Vec4 value) { memcpy(to, &value, sizeof value); }
+template <class V>
+inline void store(float* to, V value) {
+  memcpy(to, &value, sizeof value);
+}
 
 // The lower or upper half of a vector.
 inline void store_low(float* to, Vec4 value) { memcpy(to, &value, 8); }
 
-// Four steps of depth of four lines, each consecutive in depth.
+// Of two vectors, quad by quad: elements 0 and 1, or 2 and 3, of a, then those of b; or of both alternately.
+#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
+#define FIRESTEEL_IN_QUADS(a, b, i, j, k, l)                                                                \
+  __builtin_shufflevector(a, b, i, j, k, l, i + 4, j + 4, k + 4, l + 4, i + 8, j + 8, k + 8, l + 8, i + 12, \
+                          j + 12, k + 12, l + 12)
+inline Wide low_halves(Wide a, Wide b) { return FIRESTEEL_IN_QUADS(a, b, 0, 1, 16, 17); }
+inline Wide high_halves(Wide a, Wide b) { return FIRESTEEL_IN_QUADS(a, b, 2, 3, 18, 19); }
+inline Wide zip_low(Wide a, Wide b) { return FIRESTEEL_IN_QUADS(a, b, 0, 16, 1, 17); }
+inline Wide zip_high(Wide a, Wide b) { return FIRESTEEL_IN_QUADS(a, b, 2, 18, 3, 19); }
+
+// Quad q of the results is quad i of vector q.
+inline void transpose_quads(Wide (&v)[quads]) {
+  typedef double Pairs __attribute__((vector_size(4 * lanes)));
+  const Pairs a = (Pairs)v[0], b = (Pairs)v[1], c = (Pairs)v[2], d = (Pairs)v[3];
+  const Pairs ab_low = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11),
+              ab_high = __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15),
+              cd_low = __builtin_shufflevector(c, d, 0, 1, 2, 3, 8, 9, 10, 11),
+              cd_high = __builtin_shufflevector(c, d, 4, 5, 6, 7, 12, 13, 14, 15);
+  v[0] = (Wide)__builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5, 8, 9, 12, 13);
+  v[1] = (Wide)__builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7, 10, 11, 14, 15);
+  v[2] = (Wide)__builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5, 8, 9, 12, 13);
+  v[3] = (Wide)__builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7, 10, 11, 14, 15);
+}
+#elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
+#define FIRESTEEL_IN_QUADS(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l, i + 4, j + 4, k + 4, l + 4)
+inline Wide low_halves(Wide a, Wide b) { return FIRESTEEL_IN_QUADS(a, b, 0, 1, 8, 9); }
+inline Wide high_halves(Wide a, Wide b) { return FIRESTEEL_IN_QUADS(a, b, 2, 3, 10, 11); }
+inline Wide zip_low(Wide a, Wide b) { return FIRESTEEL_IN_QUADS(a, b, 0, 8, 1, 9); }
+inline Wide zip_high(Wide a, Wide b) { return FIRESTEEL_IN_QUADS(a, b, 2, 10, 3, 11); }
+
+inline void transpose_quads(Wide (&v)[quads]) {
+  const Wide a = v[0], b = v[1];
+  v[0] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11);
+  v[1] = __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
+}
+#else
+inline Wide low_halves(Wide a, Wide b) { return __builtin_shufflevector(a, b, 0, 1, 4, 5); }
+inline Wide high_halves(Wide a, Wide b) { return __builtin_shufflevector(a, b, 2, 3, 6, 7); }
+inline Wide zip_low(Wide a, Wide b) { return __builtin_shufflevector(a, b, 0, 4, 1, 5); }
+inline Wide zip_high(Wide a, Wide b) { return __builtin_shufflevector(a, b, 2, 6, 3, 7); }
+
+inline void transpose_quads(Wide (&)[quads]) {}
+#endif
+
+// `lanes` steps of depth of `Lines` lines, each consecutive in depth; in `to` a step of depth is W lines. Lines is W,
+// or what a register holds.
+template <int W, int Lines, class T>
+FIRESTEEL_UNROLLED inline void transpose_lines(float* to, const T* from, int64_t line_stride) {
+  static_assert(Lines % 4 == 0 && (Lines == W || Lines == lanes));
+  // Quad q of turned[r * Lines / 4 + g]: four lines from 4 g on, at depth 4 q + r.
+  Wide turned[Lines];
+  repeat<Lines / 4>([&](auto g) FIRESTEEL_UNROLLED {
+    const T* line = from + 4 * g.value * line_stride;
+    const Wide a = load(line), b = load(line + line_stride), c = load(line + 2 * line_stride),
+               d = load(line + 3 * line_stride);
+    const Wide ab_low = zip_low(a, b), ab_high = zip_high(a, b), cd_low = zip_low(c, d), cd_high = zip_high(c, d);
+    turned[g.value] = low_halves(ab_low, cd_low);
+    turned[Lines / 4 + g.value] = high_halves(ab_low, cd_low);
+    turned[2 * (Lines / 4) + g.value] = low_halves(ab_high, cd_high);
+    turned[3 * (Lines / 4) + g.value] = high_halves(ab_high, cd_high);
+  });
+  repeat<Lines / quads>([&](auto part) FIRESTEEL_UNROLLED {
+    constexpr int start = part.value * lanes;  // from depth 4 q on, in floats
+    Wide v[quads];
+    repeat<quads>([&](auto i) FIRESTEEL_UNROLLED { v[i.value] = turned[part.value * quads + i.value]; });
+    transpose_quads(v);
+    repeat<quads>([&](auto q) FIRESTEEL_UNROLLED {
+      store(to + (4 * q.value + start / Lines) * W + start % Lines, v[q.value]);
+    });
+  });
+}
+
+// Four steps of depth of four lines.
 template <int W, class T>
 void transpose_four(float* to, const T* from, int64_t line_stride) {
   const Vec4 a = load4(from), b = load4(from + line_stride), c = load4(from + 2 * line_stride),
-             e = load4(from + 3 * line_stride);
+             d = load4(from + 3 * line_stride);
   const Vec4 ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-  const Vec4 ce_low = __builtin_shufflevector(c, e, 0, 4, 1, 5), ce_high = __builtin_shufflevector(c, e, 2, 6, 3, 7);
-  store4(to, __builtin_shufflevector(ab_low, ce_low, 0, 1, 4, 5));
-  store4(to + W, __builtin_shufflevector(ab_low, ce_low, 2, 3, 6, 7));
-  store4(to + 2 * W, __builtin_shufflevector(ab_high, ce_high, 0, 1, 4, 5));
-  store4(to + 3 * W, __builtin_shufflevector(ab_high, ce_high, 2, 3, 6, 7));
+  const Vec4 cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  store(to, __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5));
+  store(to + W, __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7));
+  store(to + 2 * W, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
+  store(to + 3 * W, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
 }
 
 // Four steps of depth of two lines.
@@ -58,28 +142,29 @@ void transpose_two(float* to, const T* from, int64_t line_stride) {
   store_low(to + 3 * W, __builtin_shufflevector(high, high, 2, 3, 2, 3));
 }
 
-// A whole panel whose lines are consecutive in depth: a cache line of four lines at a time, which is used up before the
+// A whole panel whose lines are consecutive in depth: a cache line of some lines at a time, which is used up before the
 // others of the panel, a power of two apart perhaps, take its place in the cache.
 template <int W, class T>
 void transpose_panel(float* to, const T* from, int64_t line_stride, int64_t depth) {
   static_assert(W % 2 == 0);
   constexpr int64_t steps = 16;
-  const auto transpose = [&](int64_t count) FIRESTEEL_UNROLLED {
-    repeat<W / 4>([&](auto g) FIRESTEEL_UNROLLED {
-      for (int64_t d = 0; d < count; d += 4)
-        transpose_four<W>(to + d * W + 4 * g.value, from + d + 4 * g.value * line_stride, line_stride);
-    });
-    if constexpr (W % 4 == 2)
-      for (int64_t d = 0; d < count; d += 4)
-        transpose_two<W>(to + d * W + W - 2, from + d + (W - 2) * line_stride, line_stride);
-    from += count;
-    to += count * W;
-  };
+  constexpr int lines_at_once = W % lanes == 0 ? lanes : W;
   int64_t d = 0;
-  for (; d + steps <= depth; d += steps) transpose(steps);
-  transpose((depth - d) / 4 * 4);
-  for (d += (depth - d) / 4 * 4; d < depth; d++, from++, to += W)
-    for (int i = 0; i < W; i++) to[i] = widen(from[i * line_stride]);
+  if constexpr (W % 4 == 0)
+    for (; d + steps <= depth; d += steps)
+      for (int64_t line = 0; line < W; line += lines_at_once)
+        for (int64_t part = d; part < d + steps; part += lanes)
+          transpose_lines<W, lines_at_once>(to + part * W + line, from + part + line * line_stride, line_stride);
+  for (int64_t next; (next = smaller(d + steps, depth / 4 * 4)) > d; d = next) {
+    for (int64_t line = 0; line + 4 <= W; line += 4)
+      for (int64_t part = d; part < next; part += 4)
+        transpose_four<W>(to + part * W + line, from + part + line * line_stride, line_stride);
+    if constexpr (W % 4 == 2)
+      for (int64_t part = d; part < next; part += 4)
+        transpose_two<W>(to + part * W + W - 2, from + part + (W - 2) * line_stride, line_stride);
+  }
+  for (; d < depth; d++)
+    for (int64_t i = 0; i < W; i++) to[d * W + i] = widen(from[i * line_stride + d]);
 }
 
 template <int W>
@@ -89,8 +174,10 @@ void copy_line(float* to, const float* from) {
 
 template <int W>
 void copy_line(float* to, const uint16_t* from) {
-  for (int i = 0; i + 4 <= W; i += 4) store4(to + i, load4(from + i));
-  for (int i = W / 4 * 4; i < W; i++) to[i] = widen(from[i]);
+  int i = 0;
+  for (; i + lanes <= W; i += lanes) store(to + i, load(from + i));
+  for (; i + 4 <= W; i += 4) store(to + i, load4(from + i));
+  for (; i < W; i++) to[i] = widen(from[i]);
 }
 
 // `panels` whole panels side by side whose lines are consecutive: read along the lines, so that each row of the source
@@ -129,24 +216,16 @@ void pack_block(float* to, const T* from, int64_t line_stride, int64_t depth_str
                     depth);
 }
 
-typedef uint16_t Half8 __attribute__((vector_size(16)));
-
-// Two steps of depth of a row of lines, `count` of them, element by element side by side.
+// Two steps of depth of a row of lines, `count` of them, element by element side by side: the first in the lower half.
 void interleave(float* to, const uint16_t* first, const uint16_t* second, int64_t count) {
-  uint16_t* pairs = reinterpret_cast<uint16_t*>(to);
   int64_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    Half8 a, b;
-    memcpy(&a, first + i, sizeof a);
-    memcpy(&b, second + i, sizeof b);
-    const Half8 low = __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
-    const Half8 high = __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
-    memcpy(pairs + 2 * i, &low, sizeof low);
-    memcpy(pairs + 2 * i + 8, &high, sizeof high);
+  for (; i + lanes <= count; i += lanes) {
+    const simd::VecI low = simd::widen_halves(first + i), high = simd::widen_halves(second + i);
+    simd::store(to + i, simd::as_float(low | simd::shift_left(high, 16)));
   }
   for (; i < count; i++) {
-    memcpy(pairs + 2 * i, first + i, sizeof *first);
-    memcpy(pairs + 2 * i + 1, second + i, sizeof *second);
+    const uint32_t pair = first[i] | uint32_t(second[i]) << 16;
+    memcpy(to + i, &pair, sizeof pair);
   }
 }
 
