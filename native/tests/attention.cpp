@@ -362,7 +362,7 @@ void test_shapes(Threads& threads) {
   for (bool causal : {false, true}) {
     for (int64_t tq : {1, 33, 130})
       for (int64_t tk : {1, 33, 130}) test(threads, {1, 2, 1, tq, tk, 17, 17, causal});
-    for (int64_t d : {1, 4, 31, 64, 80}) test(threads, {2, 1, 1, 65, 67, d, d, causal});
+    for (int64_t d : {1, 4, 24, 31, 48, 64, 80}) test(threads, {2, 1, 1, 65, 67, d, d, causal});
     test(threads, {1, 2, 2, 40, 50, 24, 7, causal});     // Dv smaller
     test(threads, {1, 2, 2, 40, 50, 5, 40, causal});     // Dv larger
     test(threads, {1, 1, 1, 9, 11, 300, 290, causal});   // deeper than gemm's blocks

@@ -9,6 +9,7 @@
 
 #include "../simd/half.h"
 #include "../simd/math.h"
+#include "../simd/transpose.h"
 #include "micro.h"
 
 // After vector.h, which includes the intrinsics in a way that spares g++ 12's AVX-512 a false warning.
@@ -62,6 +63,52 @@ static inline bool make_problem(Context& context, Problem& p, const View& out, c
 static inline Matrix head_of(const View& view, int64_t batch, int64_t head) {
   const Matrix heads = {view.data, view.strides[0], view.strides[1], view.dtype};
   return {gemm::part_of(heads, batch, head).data, view.strides[2], view.strides[3], view.dtype};
+}
+
+static inline Matrix from_row(Matrix a, int64_t row) { return gemm::part_of(a, row, 0); }
+
+// Rows of floats.
+struct Floats {
+  const float* data;
+  int64_t stride;
+};
+static inline Floats from_row(Floats rows, int64_t row) { return {rows.data + row * rows.stride, rows.stride}; }
+static inline const float* from_column(Floats rows, int64_t column) { return rows.data + column; }
+
+// Whether products can read an operand's rows where they lie; a right one's are whole vectors.
+static inline bool lies_ready(const View& view, bool right) {
+  return view.dtype == DType::float32 && view.strides[3] == 1 && !(right && view.sizes[3] % simd::lanes);
+}
+
+// The stride of copied rows.
+static inline int64_t row_size(int64_t columns) { return round_up(columns, simd::lanes); }
+
+// Rows as products read them.
+static inline Floats copy_rows(float* to, Matrix from, int64_t rows, int64_t columns) {
+  const int64_t stride = row_size(columns);
+  const float* data = static_cast<const float*>(from.data);
+  if (from.dtype == DType::float32 && from.row_stride == 1 && columns > 1 && rows > 0) {
+    simd::transpose(to, stride, data, from.column_stride, columns, rows, 1);
+    return {to, stride};
+  }
+  for (int64_t r = 0; r < rows; r++) {
+    float* row = to + r * stride;
+    const Matrix at = from_row(from, r);
+    if (from.dtype == DType::bfloat16)
+      for (int64_t c = 0; c < columns; c += from.column_stride == 1 ? columns : 1)
+        simd::widen_bfloat16(from.column_stride == 1 ? columns : 1, row + c,
+                             static_cast<const uint16_t*>(at.data) + c * from.column_stride);
+    else if (from.column_stride == 1)
+      memcpy(row, at.data, size_t(columns) * sizeof(float));
+    else
+      for (int64_t c = 0; c < columns; c++) row[c] = static_cast<const float*>(at.data)[c * from.column_stride];
+    memset(row + columns, 0, size_t(stride - columns) * sizeof(float));
+  }
+  return {to, stride};
+}
+// Where they lie, if they are ready there.
+static inline Floats floats_of(bool ready, float* room, Matrix from, int64_t rows, int64_t columns) {
+  return ready ? Floats{static_cast<const float*>(from.data), from.row_stride} : copy_rows(room, from, rows, columns);
 }
 
 // The same of an output, float32 or bfloat16.

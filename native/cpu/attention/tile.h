@@ -1,39 +1,82 @@
-// A tile of scores as both passes of attention hold it: transposed, [keys][NR queries].
+// A tile of scores as both passes of attention hold it: transposed, a row of NR queries for each key.
 //
-// So the product of K, as left operand, with a panel of NR queries writes it in just the order in which the next
-// product reads a right operand, and scores are never repacked. And a vector holds one key of several queries: maximum
-// and sum over keys, and what belongs to a query, need no work across lanes.
+// A vector holds one key of several queries: maximum and sum over keys, and what belongs to a query, need no work
+// across lanes. As a left operand the tile is read by rows or by columns (micro.h), and so never repacked.
 //
-// Scores are in units of ln 2: queries are packed with scale / ln 2, so that weights are powers of two, which cost half
-// of what powers of e do.
+// Scores are in units of ln 2: queries are transposed with scale / ln 2, so that weights are powers of two, which cost
+// half of what powers of e do.
 #pragma once
+#include "../simd/row.h"
 #include "problem.h"
 
 namespace firesteel::FIRESTEEL_ISA::attention {
 
 constexpr float ln_2 = 0.693147181f;
+using simd::lanes;
 using simd::log2_e;
 
-// Queries [i, i + queries) of a head and keys [j, j + n), and room for what masks and dropout need: 2 * most_keys * NR
-// floats.
+// Keys of a tile: whole blocks of sums. A tile, and as many rows of a panel of keys or values, stay in the first-level
+// cache together.
+constexpr int64_t tile_keys = 120;
+static_assert(tile_keys <= most_keys, "dropout_row's limit");
+
+// Queries [i, i + queries) of a head and keys [j, j + n), `stride` from key to key of their tile, and room for what
+// masks and dropout need: 2 * most_keys * NR floats.
 struct Part {
-  int64_t batch, head, i, queries, j, n;
+  int64_t batch, head, i, queries, j, n, stride;
   float* room;
 };
 constexpr int64_t part_room = 2 * most_keys * NR;
 
-// NR queries' features from query i on, [D][NR], with zeros for queries beyond the last.
-static inline void pack_queries(const Problem& p, float* to, Matrix q, int64_t i) {
-  pack_right(to, p.D * NR, transposed(from_row(q, i)), p.D, smaller(NR, p.Tq - i), p.D);
-  scale_all(to, p.D * NR, p.scale * log2_e);
+// Vectors of a row of the tile that hold queries; what the others hold is never read.
+static inline int64_t vectors_of(const Part& part) { return (part.queries + lanes - 1) / lanes; }
+
+// Keys that any of the queries up to `query`, of the part's, sees.
+static inline int64_t keys_seen(const Problem& p, const Part& part, int64_t query) {
+  return p.causal ? larger(0, smaller(part.n, part.i - part.j + query + 1)) : part.n;
+}
+// And any of those of a vector.
+static inline int64_t keys_of_vector(const Problem& p, const Part& part, int64_t v) {
+  return keys_seen(p, part, smaller(part.queries, (v + 1) * lanes) - 1);
 }
 
-// Rows of n numbers, by query, as a tile.
+// NR queries' features from query i on, [D][NR]; columns beyond the last query are like its own, or are not read.
+static inline void transpose_queries(float* to, Floats rows, int64_t queries, int64_t features, float factor) {
+  simd::transpose(to, NR, rows.data, rows.stride, smaller(NR, queries), features, factor);
+}
+
+// The tile [n][NR] of rows' inner products with columns, but not of vectors whose queries see none of the keys.
+static inline void multiply_scores(const Problem& p, const Part& part, Floats rows, const float* columns,
+                                   int64_t features, float* tile) {
+  for (int64_t v = 0, r = 0; v < vectors_of(part); v++) {
+    const int64_t seen = keys_of_vector(p, part, v);
+    multiply<Left::rows>(seen - r, vectors_of(part) - v,
+                         {features, rows.data + r * rows.stride, rows.stride, columns + v * lanes, NR,
+                          tile + r * part.stride + v * lanes, part.stride});
+    r = seen;
+  }
+}
+
+// C [queries] += weights times the rows of keys, from a tile whose columns are the weights of a query each.
+static inline void multiply_weights(const Problem& p, const Part& part, const float* tile, Floats rows, int64_t width,
+                                    float* c, Before before, const float* factors) {
+  for (int64_t d = 0, vectors; d < width; d += vectors * lanes) {
+    vectors = next_vectors((width - d) / lanes);
+    for (int64_t c0 = 0, count; c0 < part.queries; c0 += count) {
+      count = smaller(block_rows(vectors), part.queries - c0);
+      multiply<Left::columns>(count, vectors,
+                              {keys_seen(p, part, c0 + count - 1), tile + c0, part.stride, rows.data + d, rows.stride,
+                               c + c0 * width + d, width, before, factors + c0});
+    }
+  }
+}
+
+// Rows of n numbers, by query, as a tile [n][NR].
 template <class Row>
 static inline const float* tile_of_rows(const Part& part, const Row& row) {
   float *rows = part.room, *to = rows + most_keys * NR;
   for (int64_t c = 0; c < part.queries; c++) row(c, rows + c * most_keys);
-  pack_right(to, part.n * NR, {rows, 1, most_keys}, part.n, part.queries, part.n);
+  simd::transpose(to, NR, rows, most_keys, part.queries, part.n, 1);
   return to;
 }
 
@@ -46,15 +89,20 @@ FIRESTEEL_INLINE Vec masked(Vec score, Vec added) {
 static inline void mask_tile(const Problem& p, const Part& part, float* tile) {
   const float* added = tile_of_rows(
       part, [&](int64_t c, float* to) { mask_row(p, part.batch, part.head, part.i + c, part.j, part.n, to); });
-  for (int64_t e = 0; e < part.n * NR; e += simd::lanes)
-    simd::store(tile + e, masked(simd::load(tile + e), simd::load(added + e)));
+  for (int64_t v = 0; v < vectors_of(part); v++)
+    for (int64_t r = 0; r < keys_of_vector(p, part, v); r++) {
+      float* at = tile + r * part.stride + v * lanes;
+      simd::store(at, masked(simd::load(at), simd::load(added + r * NR + v * lanes)));
+    }
 }
 
 // Adds the mask that all queries share.
-static inline void mask_keys(float* tile, const float* row, int64_t n) {
-  for (int64_t r = 0; r < n; r++)
-    for (int64_t c = 0; row[r] != 0 && c < NR; c += simd::lanes)
-      simd::store(tile + r * NR + c, masked(simd::load(tile + r * NR + c), simd::set(row[r])));
+static inline void mask_keys(const Problem& p, const Part& part, float* tile, const float* row) {
+  for (int64_t v = 0; v < vectors_of(part); v++)
+    for (int64_t r = 0; r < keys_of_vector(p, part, v); r++) {
+      float* at = tile + r * part.stride + v * lanes;
+      if (row[r] != 0) simd::store(at, masked(simd::load(at), simd::set(row[r])));
+    }
 }
 
 // The tile of the factors of dropout.
@@ -63,23 +111,23 @@ static inline const float* dropout_tile(const Problem& p, const Part& part) {
       part, [&](int64_t c, float* to) { dropout_row(p, part.batch, part.head, part.i + c, part.j, part.n, to); });
 }
 
-// Sets what belongs to keys that lie after their query.
-static inline void set_later_keys(const Part& part, float* tile, float value) {
-  const int64_t ahead = part.i - part.j;
-  for (int64_t r = ahead >= 0 ? ahead + 1 : 0; r < part.n; r++)
-    for (int64_t c = 0; c < NR && ahead + c < r; c++) tile[r * NR + c] = value;
+// Sets what belongs to keys that lie after their query, where some queries of the vector see the key.
+static inline void set_later_keys(const Problem& p, const Part& part, float* tile, float value) {
+  for (int64_t v = 0; v < vectors_of(part); v++) {
+    const int64_t ahead = part.i + v * lanes - part.j;
+    for (int64_t r = larger(0, ahead + 1); r < keys_of_vector(p, part, v); r++) {
+      float* at = tile + r * part.stride + v * lanes;
+      simd::store(at, simd::select(simd::lanes_below(r - ahead), simd::set(value), simd::load(at)));
+    }
+  }
 }
 
-// Rows [i, i + rows) of an output, and their features, from [features][NR].
-static inline void write_transposed(Rows to, int64_t i, int64_t rows, const float* from, int64_t features,
-                                    float factor) {
-  float block[NR * NR];
-  for (int64_t d = 0; d < features; d += NR) {
-    const int64_t width = smaller(NR, features - d);
-    pack_right(block, NR * NR, {from + d * NR, 1, NR}, rows, width, rows);
-    scale_all(block, rows * NR, factor);
-    for (int64_t r = 0; r < rows; r++) write_row(to, i + r, d, block + r * NR, width);
-  }
+// Sets to zero what belongs to keys that no query of the vector sees, and to as many more as a block of sums may read.
+static inline void clear_unseen(const Problem& p, const Part& part, float* tile) {
+  const int64_t end = smaller(tile_keys, part.n + most_rows);
+  for (int64_t v = 0; v < vectors_of(part); v++)
+    for (int64_t r = keys_of_vector(p, part, v); r < end; r++)
+      simd::store(tile + r * part.stride + v * lanes, simd::zero());
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA::attention

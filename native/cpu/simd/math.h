@@ -52,30 +52,45 @@ FIRESTEEL_INLINE Vec exp(Vec x) {
 }
 
 // 2^x = power 2^k, k whole and in the exponent's place. The sum with a large number rounds x to k, and has k in its
-// lowest bits.
-struct Exp2Parts {
-  Vec power;
-  VecI shift;
-};
-FIRESTEEL_INLINE Exp2Parts exp2_parts(Vec x) {
+// lowest bits. N registers step by step side by side: one alone is a chain of instructions that wait for each other,
+// and too long for the processor to see far beyond it.
+template <int N>
+FIRESTEEL_INLINE void exp2_parts(const Vec (&x)[N], Vec (&power)[N], VecI (&shift)[N]) {
+  constexpr float coefficients[] = {0.0013406643f, 0.009617693f, 0.055503104f, 0.24022652f, 0.69314724f, 1.0f};
   const Vec magic = set(12582912.0f);  // 1.5 * 2^23
-  Vec shifted = x + magic;
-  Vec r = x - (shifted - magic);
-  return {polynomial(r, 1.0f, 0.69314724f, 0.24022652f, 0.055503104f, 0.009617693f, 0.0013406643f, 0.00015594678f),
-          shift_left(as_int(shifted), 23)};
+  Vec r[N];
+  for (int i = 0; i < N; i++) {
+    const Vec shifted = x[i] + magic;
+    r[i] = x[i] - (shifted - magic);
+    shift[i] = shift_left(as_int(shifted), 23);
+    power[i] = set(0.00015594678f);
+  }
+  for (float c : coefficients)
+    for (int i = 0; i < N; i++) power[i] = fma(power[i], r[i], set(c));
 }
 
-// 2^x for x <= 126, what attention needs of it: 0 below -126 (no denormals), and NaN where x is NaN.
+// x = 2^x for x <= 126, what attention needs of it: 0 below -126 (no denormals), and NaN where x is NaN.
+template <int N>
+FIRESTEEL_INLINE void exp2_of_weights(Vec (&x)[N]) {
+  Vec power[N];
+  VecI shift[N];
+  exp2_parts(x, power, shift);
+  for (int i = 0; i < N; i++)
+    x[i] = select(x[i] >= set(-126.0f), as_float(as_int(power[i]) + shift[i]), larger(zero(), x[i]));
+}
 FIRESTEEL_INLINE Vec exp2_of_weight(Vec x) {
-  const Exp2Parts e = exp2_parts(x);
-  Vec y = as_float(as_int(e.power) + e.shift);
-  return select(x >= set(-126.0f), y, clamp(x, 0.0f, INFINITY));
+  Vec one[] = {x};
+  exp2_of_weights(one);
+  return one[0];
 }
 
 // 2^x for what 1 is added to: between 2^-126 and 2^127.5 as exact as x is, below that 2^-126, above infinity.
 FIRESTEEL_INLINE Vec exp2_beside_one(Vec x) {
-  const Exp2Parts e = exp2_parts(clamp(x, -126.0f, 128.0f));
-  return as_float(as_int(e.power) + e.shift);
+  const Vec one[] = {clamp(x, -126.0f, 128.0f)};
+  Vec power[1];
+  VecI shift[1];
+  exp2_parts(one, power, shift);
+  return as_float(as_int(power[0]) + shift[0]);
 }
 
 // e^x - 1 without cancellation: 2^k tail + (2^k - 1), halved so that 2^k stays finite.

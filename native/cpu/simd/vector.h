@@ -130,6 +130,7 @@ FIRESTEEL_INLINE Mask operator~(Mask a) { return {~a.v}; }
 //   store_partial(p, a, n)  the first n < lanes
 //   fma(a, b, c)            a * b + c, rounded once where the instruction set can
 //   max, min                NaN if either is NaN (Vec); also of VecI
+//   larger(a, b)            a where a > b, else b, also where either is NaN
 //   clamp(x, low, high)     into [low, high], which are no NaN; NaN stays NaN
 //   sqrt, round (to even), floor
 //   round_to_int            nearest integer, ties to even; any value for what int32 cannot hold

@@ -27,6 +27,7 @@ FIRESTEEL_INLINE bool any(Mask mask) { return bits(mask) != 0; }
 FIRESTEEL_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
 
 // maxps and minps give their second operand where either is NaN.
+FIRESTEEL_INLINE Vec larger(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }
 FIRESTEEL_INLINE Vec max(Vec a, Vec b) { return select(a != a, a, {_mm256_max_ps(a.v, b.v)}); }
 FIRESTEEL_INLINE Vec min(Vec a, Vec b) { return select(a != a, a, {_mm256_min_ps(a.v, b.v)}); }
 FIRESTEEL_INLINE VecI max(VecI a, VecI b) { return {(NativeInt)_mm256_max_epi32((__m256i)a.v, (__m256i)b.v)}; }

@@ -43,6 +43,7 @@ FIRESTEEL_INLINE bool any(Mask mask) { return mask.v != 0; }
 FIRESTEEL_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 
 // maxps and minps give their second operand where either is NaN.
+FIRESTEEL_INLINE Vec larger(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
 FIRESTEEL_INLINE Vec max(Vec a, Vec b) { return select(a != a, a, {_mm512_max_ps(a.v, b.v)}); }
 FIRESTEEL_INLINE Vec min(Vec a, Vec b) { return select(a != a, a, {_mm512_min_ps(a.v, b.v)}); }
 FIRESTEEL_INLINE VecI max(VecI a, VecI b) { return {(NativeInt)_mm512_max_epi32((__m512i)a.v, (__m512i)b.v)}; }

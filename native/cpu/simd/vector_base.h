@@ -41,6 +41,13 @@ FIRESTEEL_INLINE bool any(Mask mask) { return bits(mask) != 0; }
 
 FIRESTEEL_INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
 
+FIRESTEEL_INLINE Vec larger(Vec a, Vec b) {
+#ifdef __SSE2__
+  return {(NativeFloat)_mm_max_ps((__m128)a.v, (__m128)b.v)};
+#else
+  return select(a > b, a, b);
+#endif
+}
 FIRESTEEL_INLINE Vec max(Vec a, Vec b) { return select((a > b) | (a != a), a, b); }
 FIRESTEEL_INLINE Vec min(Vec a, Vec b) { return select((a < b) | (a != a), a, b); }
 FIRESTEEL_INLINE VecI max(VecI a, VecI b) { return select(a > b, a, b); }

@@ -41,6 +41,7 @@ FIRESTEEL_INLINE Vec fma(Vec a, Vec b, Vec c) {
   return {(NativeFloat)vfmaq_f32((float32x4_t)c.v, (float32x4_t)a.v, (float32x4_t)b.v)};
 }
 
+FIRESTEEL_INLINE Vec larger(Vec a, Vec b) { return select(a > b, a, b); }
 // FMAX and FMIN give NaN where either is.
 FIRESTEEL_INLINE Vec max(Vec a, Vec b) { return {(NativeFloat)vmaxq_f32((float32x4_t)a.v, (float32x4_t)b.v)}; }
 FIRESTEEL_INLINE Vec min(Vec a, Vec b) { return {(NativeFloat)vminq_f32((float32x4_t)a.v, (float32x4_t)b.v)}; }
