@@ -24,6 +24,7 @@ namespace {
 
 using namespace simd;
 using softmax::exp_of_negative;
+using softmax::largest_number;
 
 constexpr int64_t chunk_elements = 16384;
 
@@ -96,20 +97,6 @@ struct RowSums {
   double smooth;  // sum_c w_c (lse - x_c) if asked for, else 0
 };
 
-// The largest that is a number, or -infinity: a NaN shows in the sum of exponentials, and looking for it here too would
-// take as long as the maximum.
-float largest_number(const float* x, int64_t n) {
-  Vec largest[4];
-  for (int way = 0; way < 4; way++) largest[way] = set(-INFINITY);
-  const auto raise = [](Vec a, Vec b) { return Vec{b.v > a.v ? b.v : a.v}; };
-  int64_t i = 0;
-  for (; i + 4 * lanes <= n; i += 4 * lanes)
-    for (int way = 0; way < 4; way++) largest[way] = raise(largest[way], load(x + i + way * lanes));
-  for (; i + lanes <= n; i += lanes) largest[0] = raise(largest[0], load(x + i));
-  if (i < n) largest[1] = raise(largest[1], first_of(load_partial(x + i, n - i), n - i, set(-INFINITY)));
-  return reduce_max(raise(raise(largest[0], largest[1]), raise(largest[2], largest[3])));
-}
-
 RowSums sum_logits(const Problem& problem, int64_t row, bool smoothed) {
   alignas(64) float room[row_block];
   const float* const weight = problem.weight;
@@ -122,7 +109,7 @@ RowSums sum_logits(const Problem& problem, int64_t row, bool smoothed) {
     const float block_largest = largest_number(block, count);
     if (start == 0) shift = block_largest;
     if (block_largest > largest) {
-      exponentials *= ::exp(double(largest) - double(block_largest));
+      if (start > 0) exponentials *= ::exp(double(largest) - double(block_largest));
       largest = block_largest;
     }
     double sums[1];

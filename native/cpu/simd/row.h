@@ -48,6 +48,37 @@ FIRESTEEL_INLINE void sum_row(int64_t n, double (&totals)[K], const F& add) {
   }
 }
 
+// Rows that are summed side by side, each with `sums` sums, so that what follows a sum (its lanes, a division, a root)
+// is not waited for before the next row begins: their partial sums take half of the registers.
+constexpr int rows_together(int sums) {
+#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512 || FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_neon
+  return sums < 4 ? 4 / sums : 1;
+#else
+  return sums < 2 ? 2 / sums : 1;
+#endif
+}
+template <int rows>
+struct RowCount {
+  static constexpr int value = rows;
+};
+// Calls body(RowCount<Rows>(), row) for as many of the rows [first, last) of `size` elements, and body(RowCount<1>(),
+// row) for those that are left, and for all where rows are so long that they should have the caches to themselves.
+template <int Rows, class F>
+FIRESTEEL_INLINE void for_row_groups(int64_t first, int64_t last, int64_t size, const F& body) {
+  constexpr int64_t short_row = 2048;
+  if (Rows == 1 || size <= short_row)
+    for (; first + Rows <= last; first += Rows) body(RowCount<Rows>(), first);
+  if constexpr (Rows > 1)
+    for (; first < last; first++) body(RowCount<1>(), first);
+}
+
+// While `rows` rows are walked side by side, asks for what follows them in memory, in its order: to be called for each
+// of them at each i.
+template <int rows>
+FIRESTEEL_INLINE void prefetch_rows(const float* next, int64_t i, int row) {
+  __builtin_prefetch(next + rows * i + row * lanes);
+}
+
 // A sum in each lane, compensated after Kahan: for registers that run across the elements that are summed.
 struct LaneSums {
   Vec sum = zero(), lost = zero();

@@ -1,20 +1,43 @@
-// What softmax and cross entropy share: exponentials of differences to the largest element, which are at most 1.
+// What softmax and cross entropy share: exponentials of differences to the largest element, which are at most 1, and
+// that element.
 #pragma once
+#include <math.h>
+
 #include "../simd/math.h"
 #include "../simd/row.h"
 
 namespace firesteel::FIRESTEEL_ISA::softmax {
 
-// e^x for x <= 0, to the error of simd::exp; 0 where that is below 1.2e-38 (no denormals). One scaling suffices for
-// these arguments, where simd::exp needs two; and the sum with a large number both rounds and has the exponent in its
-// lowest bits.
+// e^x for x <= 0 with a relative error of 2e-7, and where it is below e^-20 of 4e-7; 0 where that is below 1.2e-38 (no
+// denormals). Shorter than simd::exp: one scaling suffices for these arguments, and one more term of the polynomial, or
+// more bits of ln 2, would be lost in the sum that all of this goes into. The sum with a large number both rounds and
+// has the exponent in its lowest bits.
 FIRESTEEL_INLINE simd::Vec exp_of_negative(simd::Vec x) {
   using namespace simd;
   const Vec lowest = set(-87.3365f), magic = set(12582912.0f);  // 1.5 * 2^23
-  const Vec shifted = fma(x, set(log2_e), magic);
-  const Vec tail = exp_tail(x, shifted - magic);
-  const Vec power = as_float(shift_left(as_int(shifted) + set_int(127), 23));
-  return select(x < lowest, zero(), fma(power, tail, power));
+  const Vec shifted = fma(x, set(log2_e), magic), k = shifted - magic;
+#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_base
+  const Vec r = fma(k, set(-ln2_low), fma(k, set(-ln2_high), x));  // the product would be rounded
+#else
+  const Vec r = fma(k, set(-0.693147182f), x);
+#endif
+  const Vec power = polynomial(r, 1.0f, 0.99999971f, 0.49999149f, 0.16667637f, 0.04189798f, 0.0082903f);
+  return select(x < lowest, zero(), as_float(as_int(power) + shift_left(as_int(shifted), 23)));
+}
+
+// The largest of n elements that is a number, or -infinity: a NaN shows in the sum of exponentials, and looking for it
+// here too would take as long as the maximum.
+FIRESTEEL_INLINE float largest_number(const float* x, int64_t n) {
+  using namespace simd;
+  Vec largest[4];
+  for (int way = 0; way < 4; way++) largest[way] = set(-INFINITY);
+  const auto raise = [](Vec a, Vec b) { return Vec{b.v > a.v ? b.v : a.v}; };
+  int64_t i = 0;
+  for (; i + 4 * lanes <= n; i += 4 * lanes)
+    for (int way = 0; way < 4; way++) largest[way] = raise(largest[way], load(x + i + way * lanes));
+  for (; i + lanes <= n; i += lanes) largest[0] = raise(largest[0], load(x + i));
+  if (i < n) largest[1] = raise(largest[1], first_of(load_partial(x + i, n - i), n - i, set(-INFINITY)));
+  return reduce_max(raise(raise(largest[0], largest[1]), raise(largest[2], largest[3])));
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA::softmax

@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "../../generated/kernels.h"
+#include "../simd/stream.h"
 #include "row.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -15,6 +16,7 @@ namespace {
 
 using namespace simd;
 using softmax::exp_of_negative;
+using softmax::largest_number;
 
 constexpr int64_t chunk_elements = 16384;
 
@@ -28,22 +30,104 @@ Around around(const View& view, int64_t dim) {
   return shape;
 }
 
-// Calls row(offset) for rows of `size` floats if inner is 1, else columns(offset, count) for up to `lanes` columns.
-template <class Row, class Columns>
-void for_slices(Context& context, Around shape, const Row& row, const Columns& columns) {
-  const bool rows = shape.inner == 1;
-  const int64_t width = rows ? 1 : lanes, across = (shape.inner + width - 1) / width;
+// Calls rows(count, offset) for `count` rows of `size` floats, at most Together, if inner is 1, else columns(offset,
+// count) for up to `lanes` columns.
+template <int Together, class Rows, class Columns>
+void for_slices(Context& context, Around shape, const Rows& rows, const Columns& columns) {
+  const int64_t width = shape.inner == 1 ? 1 : lanes, across = (shape.inner + width - 1) / width;
   const int64_t slices = shape.outer * across;
   if (slices == 0 || shape.size == 0) return;
   const int64_t per_chunk = 1 + chunk_elements / (shape.size * width);
   parallel(context, (slices + per_chunk - 1) / per_chunk, [&](int64_t chunk) {
-    const int64_t end = (chunk + 1) * per_chunk < slices ? (chunk + 1) * per_chunk : slices;
-    for (int64_t slice = chunk * per_chunk; slice < end; slice++) {
+    const int64_t begin = chunk * per_chunk, end = begin + per_chunk < slices ? begin + per_chunk : slices;
+    if (shape.inner == 1) {
+      for_row_groups<Together>(begin, end, shape.size, [&](auto count, int64_t row) { rows(count, row * shape.size); });
+      return finish_streaming();
+    }
+    for (int64_t slice = begin; slice < end; slice++) {
       const int64_t column = slice % across * width, left = shape.inner - column;
-      const int64_t offset = slice / across * shape.size * shape.inner + column;
-      rows ? row(offset) : columns(offset, left < width ? left : width);
+      columns(slice / across * shape.size * shape.inner + column, left < width ? left : width);
     }
   });
+}
+
+// `count` neighbouring rows of the four kernels, a result past the caches if `stream`.
+template <int count>
+void forward_rows(float* to, const float* from, int64_t size, bool stream) {
+  Vec largest[count];
+  for (int r = 0; r < count; r++) largest[r] = set(largest_number(from + r * size, size));
+  double sums[count];
+  sum_row(size, sums, [&](int64_t i, int64_t n, Vec* s) {
+    for (int r = 0; r < count; r++) {
+      prefetch_rows<count>(from + count * size, i, r);  // the next rows, while these are computed
+      const Vec e = exp_of_negative(load_some(from + r * size + i, n) - largest[r]);
+      if (!stream) store_some(to + r * size + i, e, n);
+      s[r] = s[r] + first_of(e, n, zero());
+    }
+  });
+  for (int r = 0; r < count; r++, from += size, to += size) {
+    const Vec scale = set(float(1.0 / sums[r])), center = largest[r];
+    // Past the caches they are computed again: what was kept meanwhile would have to be fetched to be overwritten.
+    if (stream)
+      write_row(to, size, true, [&](int64_t i, int64_t n) {
+        return exp_of_negative(load_some(from + i, n) - center) * scale;
+      });
+    else
+      for_row(size, [&](int64_t i, int64_t n) { store_some(to + i, load_some(to + i, n) * scale, n); });
+  }
+}
+
+template <int count>
+void backward_rows(float* to, const float* gradient, const float* probability, int64_t size, bool stream) {
+  double sums[count];
+  sum_row(size, sums, [&](int64_t i, int64_t n, Vec* s) {
+    for (int r = 0; r < count; r++) {
+      prefetch_rows<count>(gradient + count * size, i, r);
+      s[r] = fma(load_some(gradient + r * size + i, n), load_some(probability + r * size + i, n), s[r]);
+    }
+  });
+  for (int r = 0; r < count; r++, gradient += size, probability += size, to += size) {
+    const Vec mean = set(float(sums[r]));
+    write_row(to, size, stream, [&](int64_t i, int64_t n) {
+      __builtin_prefetch(probability + count * size + i);
+      return load_some(probability + i, n) * (load_some(gradient + i, n) - mean);
+    });
+  }
+}
+
+template <int count>
+void log_forward_rows(float* to, const float* from, int64_t size, bool stream) {
+  Vec largest[count];
+  for (int r = 0; r < count; r++) largest[r] = set(largest_number(from + r * size, size));
+  double sums[count];
+  sum_row(size, sums, [&](int64_t i, int64_t n, Vec* s) {
+    for (int r = 0; r < count; r++) {
+      prefetch_rows<count>(from + count * size, i, r);
+      s[r] = s[r] + first_of(exp_of_negative(load_some(from + r * size + i, n) - largest[r]), n, zero());
+    }
+  });
+  for (int r = 0; r < count; r++, from += size, to += size) {
+    const Vec log_sum = set(float(::log(sums[r]))), center = largest[r];
+    write_row(to, size, stream, [&](int64_t i, int64_t n) { return (load_some(from + i, n) - center) - log_sum; });
+  }
+}
+
+template <int count>
+void log_backward_rows(float* to, const float* gradient, const float* log_probability, int64_t size, bool stream) {
+  double sums[count];
+  sum_row(size, sums, [&](int64_t i, int64_t n, Vec* s) {
+    for (int r = 0; r < count; r++) {
+      prefetch_rows<count>(gradient + count * size, i, r);
+      s[r] = s[r] + load_some(gradient + r * size + i, n);
+    }
+  });
+  for (int r = 0; r < count; r++, gradient += size, log_probability += size, to += size) {
+    const Vec total = set(float(sums[r]));
+    write_row(to, size, stream, [&](int64_t i, int64_t n) {
+      __builtin_prefetch(log_probability + count * size + i);
+      return load_some(gradient + i, n) - simd::exp(load_some(log_probability + i, n)) * total;
+    });
+  }
 }
 
 Vec column_max(const float* x, int64_t size, int64_t inner, int64_t count) {
@@ -63,18 +147,9 @@ void softmax_forward(Context& context, const View& out, const View& x, int64_t d
   if (!check(context, out, x, dim)) return;
   const Around shape = around(x, dim);
   const int64_t size = shape.size, inner = shape.inner;
-  const auto row = [&](int64_t offset) {
-    const float* from = pointer<const float>(x) + offset;
-    float* to = pointer<float>(out) + offset;
-    const Vec largest = set(row_max(from, size));
-    double sum[1];
-    sum_row(size, sum, [&](int64_t i, int64_t n, Vec* sums) {
-      const Vec e = exp_of_negative(load_some(from + i, n) - largest);
-      store_some(to + i, e, n);
-      sums[0] = sums[0] + first_of(e, n, zero());
-    });
-    const Vec scale = set(float(1.0 / sum[0]));
-    for_row(size, [&](int64_t i, int64_t n) { store_some(to + i, load_some(to + i, n) * scale, n); });
+  const bool stream = streams_rows(shape.outer, size);
+  const auto rows = [&](auto together, int64_t offset) {
+    forward_rows<together.value>(pointer<float>(out) + offset, pointer<const float>(x) + offset, size, stream);
   };
   const auto columns = [&](int64_t offset, int64_t count) {
     const float* from = pointer<const float>(x) + offset;
@@ -88,24 +163,17 @@ void softmax_forward(Context& context, const View& out, const View& x, int64_t d
     }
     for (int64_t i = 0; i < size; i++) store_some(to + i * inner, load_some(to + i * inner, count) / sums.sum, count);
   };
-  for_slices(context, shape, row, columns);
+  for_slices<rows_together(2)>(context, shape, rows, columns);
 }
 
 void softmax_backward(Context& context, const View& dx, const View& dy, const View& y, int64_t dim) {
   if (!check(context, dx, dy, dim) || !check(context, dx, y, dim)) return;
   const Around shape = around(dx, dim);
   const int64_t size = shape.size, inner = shape.inner;
-  const auto row = [&](int64_t offset) {
-    const float *gradient = pointer<const float>(dy) + offset, *probability = pointer<const float>(y) + offset;
-    float* to = pointer<float>(dx) + offset;
-    double sum[1];
-    sum_row(size, sum, [&](int64_t i, int64_t n, Vec* sums) {
-      sums[0] = fma(load_some(gradient + i, n), load_some(probability + i, n), sums[0]);
-    });
-    const Vec mean = set(float(sum[0]));
-    for_row(size, [&](int64_t i, int64_t n) {
-      store_some(to + i, load_some(probability + i, n) * (load_some(gradient + i, n) - mean), n);
-    });
+  const bool stream = streams_rows(shape.outer, size);
+  const auto rows = [&](auto together, int64_t offset) {
+    backward_rows<together.value>(pointer<float>(dx) + offset, pointer<const float>(dy) + offset,
+                                    pointer<const float>(y) + offset, size, stream);
   };
   const auto columns = [&](int64_t offset, int64_t count) {
     const float *gradient = pointer<const float>(dy) + offset, *probability = pointer<const float>(y) + offset;
@@ -118,23 +186,16 @@ void softmax_backward(Context& context, const View& dx, const View& dy, const Vi
       store_some(to + i * inner, load_some(probability + i * inner, count) * difference, count);
     }
   };
-  for_slices(context, shape, row, columns);
+  for_slices<rows_together(1)>(context, shape, rows, columns);
 }
 
 void log_softmax_forward(Context& context, const View& out, const View& x, int64_t dim) {
   if (!check(context, out, x, dim)) return;
   const Around shape = around(x, dim);
   const int64_t size = shape.size, inner = shape.inner;
-  const auto row = [&](int64_t offset) {
-    const float* from = pointer<const float>(x) + offset;
-    float* to = pointer<float>(out) + offset;
-    const Vec largest = set(row_max(from, size));
-    double sum[1];
-    sum_row(size, sum, [&](int64_t i, int64_t n, Vec* sums) {
-      sums[0] = sums[0] + first_of(exp_of_negative(load_some(from + i, n) - largest), n, zero());
-    });
-    const Vec log_sum = set(float(::log(sum[0])));
-    for_row(size, [&](int64_t i, int64_t n) { store_some(to + i, (load_some(from + i, n) - largest) - log_sum, n); });
+  const bool stream = streams_rows(shape.outer, size);
+  const auto rows = [&](auto together, int64_t offset) {
+    log_forward_rows<together.value>(pointer<float>(out) + offset, pointer<const float>(x) + offset, size, stream);
   };
   const auto columns = [&](int64_t offset, int64_t count) {
     const float* from = pointer<const float>(x) + offset;
@@ -146,23 +207,17 @@ void log_softmax_forward(Context& context, const View& out, const View& x, int64
     for (int64_t i = 0; i < size; i++)
       store_some(to + i * inner, (load_some(from + i * inner, count) - largest) - log_sum, count);
   };
-  for_slices(context, shape, row, columns);
+  for_slices<rows_together(2)>(context, shape, rows, columns);
 }
 
 void log_softmax_backward(Context& context, const View& dx, const View& dy, const View& y, int64_t dim) {
   if (!check(context, dx, dy, dim) || !check(context, dx, y, dim)) return;
   const Around shape = around(dx, dim);
   const int64_t size = shape.size, inner = shape.inner;
-  const auto row = [&](int64_t offset) {
-    const float *gradient = pointer<const float>(dy) + offset, *log_probability = pointer<const float>(y) + offset;
-    float* to = pointer<float>(dx) + offset;
-    double sum[1];
-    sum_row(size, sum, [&](int64_t i, int64_t n, Vec* sums) { sums[0] = sums[0] + load_some(gradient + i, n); });
-    const Vec total = set(float(sum[0]));
-    for_row(size, [&](int64_t i, int64_t n) {
-      const Vec probability = simd::exp(load_some(log_probability + i, n));
-      store_some(to + i, load_some(gradient + i, n) - probability * total, n);
-    });
+  const bool stream = streams_rows(shape.outer, size);
+  const auto rows = [&](auto together, int64_t offset) {
+    log_backward_rows<together.value>(pointer<float>(dx) + offset, pointer<const float>(dy) + offset,
+                                     pointer<const float>(y) + offset, size, stream);
   };
   const auto columns = [&](int64_t offset, int64_t count) {
     const float *gradient = pointer<const float>(dy) + offset, *log_probability = pointer<const float>(y) + offset;
@@ -174,7 +229,7 @@ void log_softmax_backward(Context& context, const View& dx, const View& dy, cons
       store_some(to + i * inner, load_some(gradient + i * inner, count) - probability * sums.sum, count);
     }
   };
-  for_slices(context, shape, row, columns);
+  for_slices<rows_together(1)>(context, shape, rows, columns);
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA
