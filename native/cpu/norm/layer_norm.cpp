@@ -3,10 +3,10 @@
 //   h = (x - mean) rstd, rstd = 1 / sqrt(variance + eps), out = h w + b
 //   dx = rstd (g - mean(g) - h mean(g h)) with g = dy w; dw = sum over rows of dy h, db = sum over rows of dy
 //
-// A row is in the first-level cache for all its passes: forward takes the mean, then the variance about it, then the
-// result; backward the two means, then dx and the row's part of dw and db. Those parts are summed in float32 over
-// blocks of 64 rows, which are cut by the shape alone, and in float64 over the blocks in order. Reads 4 and writes 4
-// bytes an element forward, 8 and 4 backward.
+// Rows are in the first-level cache for all their passes: forward takes the means of a few, then the variances about
+// them, then the results; backward, row by row, the two means, then dx and the row's part of dw and db. Those parts are
+// summed in float32 over blocks of 64 rows, which are cut by the shape alone, and in float64 over the blocks in order.
+// Reads 4 and writes 4 bytes an element forward, 8 and 4 backward.
 #include <math.h>
 
 #include "../../generated/kernels.h"
@@ -18,7 +18,7 @@ namespace {
 
 using namespace simd;
 
-constexpr int64_t chunk_elements = 16384;
+constexpr int64_t chunk_elements = 32768;
 constexpr int64_t block_rows = 64;
 
 const float* optional_floats(const View* view) { return view ? pointer<const float>(*view) : nullptr; }
@@ -33,6 +33,36 @@ void for_units(Context& context, int64_t count, int64_t size, const F& body) {
     const int64_t first = chunk * per_chunk, left = count - first;
     body(first, first + (left < per_chunk ? left : per_chunk));
   });
+}
+
+// `Count` neighbouring rows of the forward pass. weight and bias may be null.
+template <int Count>
+void rows_forward(int64_t columns, float* to, float* mean, float* rstd, const float* from, const float* weight,
+                  const float* bias, double eps, bool stream) {
+  const double count = columns > 0 ? double(columns) : 1;  // the statistics of nothing are 0
+  double sums[Count];
+  sum_row(columns, sums, [&](int64_t i, int64_t n, Vec* s) {
+    for (int r = 0; r < Count; r++) s[r] = s[r] + load_some(from + r * columns + i, n);
+  });
+  Vec center[Count];
+  for (int r = 0; r < Count; r++) center[r] = set(mean[r] = float(sums[r] / count));
+  sum_row(columns, sums, [&](int64_t i, int64_t n, Vec* s) {
+    for (int r = 0; r < Count; r++) {
+      const Vec distance = first_of(load_some(from + r * columns + i, n) - center[r], n, zero());
+      s[r] = fma(distance, distance, s[r]);
+    }
+  });
+  for (int r = 0; r < Count; r++) rstd[r] = float(1.0 / ::sqrt(sums[r] / count + eps));
+  for (int r = 0; r < Count; r++, from += columns, to += columns) {
+    const Vec middle = center[r], scale = set(rstd[r]);
+    write_row(to, columns, stream, [&](int64_t i, int64_t n) {
+      __builtin_prefetch(from + Count * columns + i);  // the next rows, while these are computed
+      Vec y = (load_some(from + i, n) - middle) * scale;
+      if (weight) y = y * load_some(weight + i, n);
+      if (bias) y = y + load_some(bias + i, n);
+      return y;
+    });
+  }
 }
 
 // One row of the backward pass; dx, dw and db may be null, dw and db are added to.
@@ -98,32 +128,13 @@ void layer_norm_forward(Context& context, const View& out, const View& mean, con
               "layer_norm: weight or bias is not [columns]"))
     return;
   const float *w = optional_floats(weight), *b = optional_floats(bias);
-  const double count = columns > 0 ? double(columns) : 1;  // the statistics of nothing are 0
   const bool stream = streams_rows(rows, columns);
   for_units(context, rows, columns, [&](int64_t first, int64_t last) {
-    for (int64_t row = first; row < last; row++) {
-      const float* from = pointer<const float>(x) + row * columns;
-      float* to = pointer<float>(out) + row * columns;
-      double sum[1];
-      sum_row(columns, sum, [&](int64_t i, int64_t n, Vec* s) { s[0] = s[0] + load_some(from + i, n); });
-      const float mean_of_row = float(sum[0] / count);
-      const Vec center = set(mean_of_row);
-      sum_row(columns, sum, [&](int64_t i, int64_t n, Vec* s) {
-        const Vec distance = first_of(load_some(from + i, n) - center, n, zero());
-        s[0] = fma(distance, distance, s[0]);
-      });
-      const float rstd_of_row = float(1.0 / ::sqrt(sum[0] / count + eps));
-      pointer<float>(mean)[row] = mean_of_row;
-      pointer<float>(rstd)[row] = rstd_of_row;
-      const Vec scale = set(rstd_of_row);
-      write_row(to, columns, stream, [&](int64_t i, int64_t n) {
-        __builtin_prefetch(from + columns + i);  // the next row, while this one is computed
-        Vec y = (load_some(from + i, n) - center) * scale;
-        if (w) y = y * load_some(w + i, n);
-        if (b) y = y + load_some(b + i, n);
-        return y;
-      });
-    }
+    for_row_groups<rows_together(1)>(first, last, columns, [&](auto together, int64_t row) {
+      rows_forward<together.value>(columns, pointer<float>(out) + row * columns, pointer<float>(mean) + row,
+                                   pointer<float>(rstd) + row, pointer<const float>(x) + row * columns, w, b, eps,
+                                   stream);
+    });
     if (stream) finish_streaming();
   });
 }
