@@ -5,16 +5,16 @@
 //   training: dx = w rstd (dy - mean(dy) - h mean(dy h)); else dx = w rstd dy; dw = sum(dy h), db = sum(dy)
 //
 // A plane (n, c) of L elements is contiguous. Its statistics are taken in two passes, sum and squares about the mean,
-// over pieces that stay in the first-level cache, and pieces are merged in order in float64 (Chan, Golub and LeVeque,
-// "Updating formulae and a pairwise algorithm for computing sample variances", 1979): memory is read once for them. A
-// channel is one unit of work, statistics and result, while it is in the cache; where there are too few channels they
-// are cut into parts of whole planes, by the shape alone. Where L is 1, registers run across channels, with
-// compensated sums down the rows. An empty batch has mean and variance 0 and leaves the running statistics as they
-// are.
+// over pieces (of a plane, or several small ones) that stay in the first-level cache, and pieces are merged in order in
+// float64 (Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979):
+// memory is read once for them. A channel, or some neighbours with small planes, is one unit of work, statistics and
+// result, while it is in the cache; where there are too few channels they are cut into parts of whole planes, by the
+// shape alone. Where L is 1, registers run across channels, with compensated sums down the rows. An empty batch has
+// mean and variance 0 and leaves the running statistics as they are.
 #include <math.h>
 
 #include "../../generated/kernels.h"
-#include "../simd/row.h"
+#include "../simd/stream.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 
@@ -23,30 +23,82 @@ namespace {
 using namespace simd;
 
 constexpr int64_t chunk_elements = 16384;
-constexpr int64_t piece = 4096;
+constexpr int64_t most_of_piece = 4096;
 constexpr int64_t enough_units = 16;
+constexpr int64_t most_together = 32;
+constexpr int64_t far_elements = 1 << 20;
 
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 struct Planes {
   int64_t N, C, L;
+  int64_t together, groups;        // channels that are one unit of work, where planes are small; of these
   int64_t parts, planes_per_part;  // of a channel
+  int64_t planes_per_piece;
+  bool far;  // more than second-level caches hold
 };
 
 Planes make_planes(const View& x) {
-  Planes p{x.sizes[0], x.sizes[1], x.sizes[2], 1, 0};
+  constexpr int64_t short_run = 512;  // elements, that memory should rather be read in longer ones
+  Planes p{x.sizes[0], x.sizes[1], x.sizes[2], 1, 0, 1, 0, 1, x.count >= far_elements};
+  if (p.L > 0) p.together = larger(1, smaller(smaller(short_run / p.L, most_together), p.C / enough_units));
+  p.groups = (p.C + p.together - 1) / p.together;
   if (p.C > 0 && p.C < enough_units && p.N * p.L > chunk_elements)
     p.parts = smaller((enough_units + p.C - 1) / p.C, smaller(p.N, p.N * p.L / chunk_elements));
   p.planes_per_part = (p.N + p.parts - 1) / p.parts;
+  if (p.L > 0 && 2 * p.L <= row_block) p.planes_per_piece = row_block / p.L;
   return p;
 }
 
-// Calls body(offset, count) for the planes of part `part` of channel c, cut into pieces.
+// What is summed in float32 at a time: `count` elements of one plane, or of each of `planes` whole ones. The next piece
+// is `ahead` elements further: too far away for the processor to guess, so that it is asked for (0: no need to).
+struct Piece {
+  int64_t offset, count, planes, ahead;
+};
+
+// Calls body(c, piece) for the planes of part `part` of the channels of a group, cut into pieces: those of neighbouring
+// channels, which are neighbours in memory, one after another.
 template <class F>
-void for_pieces(const Planes& p, int64_t c, int64_t part, const F& body) {
+FIRESTEEL_INLINE void for_pieces(const Planes& p, int64_t group, int64_t part, const F& body) {
+  const int64_t first = group * p.together, last = smaller(first + p.together, p.C);
   const int64_t end = smaller((part + 1) * p.planes_per_part, p.N);
-  for (int64_t n = part * p.planes_per_part; n < end; n++)
-    for (int64_t i = 0; i < p.L; i += piece) body((n * p.C + c) * p.L + i, smaller(piece, p.L - i));
+  const int64_t planes = p.planes_per_piece;
+  for (int64_t n = part * p.planes_per_part; n < end; n += planes)
+    for (int64_t c = first; c < last; c++) {
+      const int64_t next = c + 1 < last ? p.L : n + planes < end ? (planes * p.C - (last - 1 - first)) * p.L : 0;
+      for (int64_t i = 0; i < p.L; i += most_of_piece)
+        body(c, Piece{(n * p.C + c) * p.L + i, smaller(most_of_piece, p.L - i), smaller(planes, end - n),
+                      p.far ? next : 0});
+    }
+}
+
+// sum_row over a piece; `stride` elements from plane to plane.
+template <int K, class F>
+FIRESTEEL_INLINE void sum_piece(const Piece& piece, int64_t stride, double (&totals)[K], const F& add) {
+  if (piece.planes == 1)
+    return sum_row(piece.count, totals, [&](int64_t i, int64_t n, Vec* s) { add(piece.offset + i, n, s); });
+  Vec sums[2][K];  // neighbouring planes in turns
+  for (int way = 0; way < 2; way++)
+    for (int k = 0; k < K; k++) sums[way][k] = zero();
+  int64_t at = piece.offset, plane = 0;
+  const auto add_plane = [&](int64_t from, Vec* s) {
+    for_row(piece.count, [&](int64_t i, int64_t n) { add(from + i, n, s); });
+  };
+  for (; plane + 2 <= piece.planes; plane += 2, at += 2 * stride) {
+    add_plane(at, sums[0]);
+    add_plane(at + stride, sums[1]);
+  }
+  if (plane < piece.planes) add_plane(at, sums[0]);
+  for (int k = 0; k < K; k++) totals[k] = double(reduce_add(sums[0][k] + sums[1][k]));
+}
+
+// to = body(at, n), registers of the results of elements [at, at + n), over a piece.
+template <class F>
+FIRESTEEL_INLINE void write_piece(const Piece& piece, int64_t stride, float* to, bool stream, const F& body) {
+  int64_t at = piece.offset;
+  for (int64_t plane = 0; plane < piece.planes; plane++, at += stride)
+    write_row(to + at, piece.count, stream, [&](int64_t i, int64_t n) { return body(at + i, n); });
 }
 
 template <class F>
@@ -59,20 +111,21 @@ void for_units(Context& context, int64_t count, int64_t elements, const F& unit)
   });
 }
 
-// collect(c, part) for all parts of a channel, then finish(c), then apply(c, part).
+// collect(group, part) for all parts of a group of channels, then finish(c) for its channels, then apply(group, part).
 template <class Collect, class Finish, class Apply>
 void for_channels(Context& context, const Planes& p, const Collect& collect, const Finish& finish, const Apply& apply) {
-  const int64_t elements = p.planes_per_part * p.L;
+  const int64_t elements = p.planes_per_part * p.L * p.together;
   if (p.parts == 1) {
-    for_units(context, p.C, elements, [&](int64_t c) {
-      collect(c, int64_t(0));
-      finish(c);
-      apply(c, int64_t(0));
+    for_units(context, p.groups, elements, [&](int64_t group) {
+      collect(group, int64_t(0));
+      const int64_t first = group * p.together, last = smaller(first + p.together, p.C);
+      for (int64_t c = first; c < last; c++) finish(c);
+      apply(group, int64_t(0));
     });
   } else {
-    for_units(context, p.C * p.parts, elements, [&](int64_t i) { collect(i / p.parts, i % p.parts); });
+    for_units(context, p.groups * p.parts, elements, [&](int64_t i) { collect(i / p.parts, i % p.parts); });
     for (int64_t c = 0; c < p.C; c++) finish(c);
-    for_units(context, p.C * p.parts, elements, [&](int64_t i) { apply(i / p.parts, i % p.parts); });
+    for_units(context, p.groups * p.parts, elements, [&](int64_t i) { apply(i / p.parts, i % p.parts); });
   }
 }
 
@@ -95,19 +148,21 @@ void merge(Statistics& a, const Statistics& b) {
   a.count = count;
 }
 
-Statistics statistics_of(const float* x, int64_t count) {
+Statistics statistics_of(const float* x, const Piece& piece, int64_t stride) {
+  const double count = double(piece.count * piece.planes);
   double sum[1];
-  sum_row(count, sum, [&](int64_t i, int64_t n, Vec* s) { s[0] = s[0] + load_some(x + i, n); });
-  const float mean = float(sum[0] / double(count));
+  sum_piece(piece, stride, sum, [&](int64_t at, int64_t n, Vec* s) { s[0] = s[0] + load_some(x + at, n); });
+  const float mean = float(sum[0] / count);
   const Vec center = set(mean);
   double about[2];  // sums of distances to the rounded mean, and of their squares
-  sum_row(count, about, [&](int64_t i, int64_t n, Vec* s) {
-    const Vec distance = first_of(load_some(x + i, n) - center, n, zero());
+  sum_piece(piece, stride, about, [&](int64_t at, int64_t n, Vec* s) {
+    __builtin_prefetch(x + at + piece.ahead, 0, 2);
+    const Vec distance = first_of(load_some(x + at, n) - center, n, zero());
     s[0] = s[0] + distance;
     s[1] = fma(distance, distance, s[1]);
   });
-  const double rest = about[0] / double(count);
-  return {double(count), double(mean) + rest, about[1] - rest * about[0]};
+  const double rest = about[0] / count;
+  return {count, double(mean) + rest, about[1] - rest * about[0]};
 }
 
 float weight_of(const float* weight, int64_t c) { return weight ? weight[c] : 1.0f; }
@@ -174,13 +229,18 @@ void batch_norm_forward(Context& context, const View& out, const View& mean, con
     return;
   }
 
+  const int64_t stride = p.C * p.L;
+  const bool stream = streams_rows(p.N * p.C, p.L);
   Statistics* parts = nullptr;
   if (training) parts = static_cast<Statistics*>(scratch(context, sizeof(Statistics) * size_t(p.C * p.parts)));
-  const auto collect = [&](int64_t c, int64_t part) {
+  const auto collect = [&](int64_t group, int64_t part) {
     if (!training) return;
-    Statistics sum{0, 0, 0};
-    for_pieces(p, c, part, [&](int64_t offset, int64_t count) { merge(sum, statistics_of(from + offset, count)); });
-    parts[c * p.parts + part] = sum;
+    const int64_t first = group * p.together, last = smaller(first + p.together, p.C);
+    Statistics sums[most_together];
+    for (int64_t c = first; c < last; c++) sums[c - first] = {0, 0, 0};
+    for_pieces(p, group, part,
+               [&](int64_t c, const Piece& piece) { merge(sums[c - first], statistics_of(from, piece, stride)); });
+    for (int64_t c = first; c < last; c++) parts[c * p.parts + part] = sums[c - first];
   };
   const auto finish = [&](int64_t c) {
     if (!training) return use_running(c);
@@ -188,13 +248,14 @@ void batch_norm_forward(Context& context, const View& out, const View& mean, con
     for (int64_t part = 1; part < p.parts; part++) merge(batch, parts[c * p.parts + part]);
     use_batch(c, batch);
   };
-  const auto apply = [&](int64_t c, int64_t part) {
-    const Vec center = set(means[c]), scale = set(rstds[c] * weight_of(w, c)), shift = set(b ? b[c] : 0.0f);
-    for_pieces(p, c, part, [&](int64_t offset, int64_t count) {
-      for_row(count, [&](int64_t i, int64_t n) {
-        store_some(to + offset + i, fma(load_some(from + offset + i, n) - center, scale, shift), n);
-      });
+  const auto apply = [&](int64_t group, int64_t part) {
+    const float* const source = from;  // seen by no other function, so that stores do not change it
+    for_pieces(p, group, part, [&](int64_t c, const Piece& piece) {
+      const Vec center = set(means[c]), scale = set(rstds[c] * weight_of(w, c)), shift = set(b ? b[c] : 0.0f);
+      write_piece(piece, stride, to, stream,
+                  [&](int64_t at, int64_t n) { return fma(load_some(source + at, n) - center, scale, shift); });
     });
+    if (stream) finish_streaming();
   };
   for_channels(context, p, collect, finish, apply);
 }
@@ -240,25 +301,29 @@ void batch_norm_backward(Context& context, const View* dx, const View* dweight, 
     return;
   }
 
+  const int64_t stride = p.C * p.L;
+  const bool stream = streams_rows(p.N * p.C, p.L);
   struct Sums {
     double gradient, product;  // of dy and of dy h
   };
   Sums* const parts = static_cast<Sums*>(scratch(context, sizeof(Sums) * size_t(p.C * p.parts)));
-  const auto collect = [&](int64_t c, int64_t part) {
+  const auto collect = [&](int64_t group, int64_t part) {
     if (!needs_sums) return;
-    const Vec center = set(means[c]), scale = set(rstds[c]);
-    double totals[2] = {0, 0};
-    for_pieces(p, c, part, [&](int64_t offset, int64_t count) {
+    const int64_t first = group * p.together, last = smaller(first + p.together, p.C);
+    Sums all[most_together];
+    for (int64_t c = first; c < last; c++) all[c - first] = {0, 0};
+    for_pieces(p, group, part, [&](int64_t c, const Piece& piece) {
+      const Vec center = set(means[c]), scale = set(rstds[c]);
       double sums[2];
-      sum_row(count, sums, [&](int64_t i, int64_t n, Vec* s) {
-        const Vec g = load_some(gradient + offset + i, n);
+      sum_piece(piece, stride, sums, [&](int64_t at, int64_t n, Vec* s) {
+        const Vec g = load_some(gradient + at, n);
         s[0] = s[0] + g;
-        s[1] = fma(g, (load_some(from + offset + i, n) - center) * scale, s[1]);
+        s[1] = fma(g, (load_some(from + at, n) - center) * scale, s[1]);
       });
-      totals[0] += sums[0];
-      totals[1] += sums[1];
+      all[c - first].gradient += sums[0];
+      all[c - first].product += sums[1];
     });
-    parts[c * p.parts + part] = {totals[0], totals[1]};
+    for (int64_t c = first; c < last; c++) parts[c * p.parts + part] = all[c - first];
   };
   const auto finish = [&](int64_t c) {
     if (!needs_sums) return;
@@ -270,25 +335,23 @@ void batch_norm_backward(Context& context, const View* dx, const View* dweight, 
     if (db) db[c] = float(first.gradient);
     if (dw) dw[c] = float(first.product);
   };
-  const auto apply = [&](int64_t c, int64_t part) {
+  const auto apply = [&](int64_t group, int64_t part) {
     if (!to) return;
-    const Vec center = set(means[c]), scale = set(rstds[c]), factor = set(rstds[c] * weight_of(w, c));
-    const Sums sums = training ? parts[c * p.parts] : Sums{0, 0};
-    const Vec mean_gradient = set(float(sums.gradient / count_of_channel));
-    const Vec mean_product = set(float(sums.product / count_of_channel));
-    for_pieces(p, c, part, [&](int64_t offset, int64_t count) {
-      if (training) {
-        for_row(count, [&](int64_t i, int64_t n) {
-          const Vec h = (load_some(from + offset + i, n) - center) * scale;
-          const Vec g = load_some(gradient + offset + i, n) - fma(h, mean_product, mean_gradient);
-          store_some(to + offset + i, g * factor, n);
-        });
-      } else {
-        for_row(count, [&](int64_t i, int64_t n) {
-          store_some(to + offset + i, load_some(gradient + offset + i, n) * factor, n);
-        });
-      }
+    const float *const source = from, *const above = gradient;  // as in the forward pass
+    for_pieces(p, group, part, [&](int64_t c, const Piece& piece) {
+      const Vec center = set(means[c]), scale = set(rstds[c]), factor = set(rstds[c] * weight_of(w, c));
+      if (!training)
+        return write_piece(piece, stride, to, stream,
+                           [&](int64_t at, int64_t n) { return load_some(above + at, n) * factor; });
+      const Sums& sums = parts[c * p.parts];
+      const Vec mean_gradient = set(float(sums.gradient / count_of_channel));
+      const Vec mean_product = set(float(sums.product / count_of_channel));
+      write_piece(piece, stride, to, stream, [&](int64_t at, int64_t n) {
+        const Vec h = (load_some(source + at, n) - center) * scale;
+        return (load_some(above + at, n) - fma(h, mean_product, mean_gradient)) * factor;
+      });
     });
+    if (stream) finish_streaming();
   };
   for_channels(context, p, collect, finish, apply);
 }
