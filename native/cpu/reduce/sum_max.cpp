@@ -88,8 +88,17 @@ bool split_axes(Context& context, const View& out, const View& x, Axes* kept, Ax
 // Elements of a segment that is folded by one thread, and rows added in float32 before float64 takes over.
 constexpr int64_t segment_elements = 32768;
 constexpr int64_t float_rows = 128;
+// Rows of fewer elements are read along with their neighbours.
+constexpr int64_t short_row = 512;
 // Columns folded together where rows fold into a row.
 constexpr int64_t column_tile = 512;
+
+// What is read 1 KB later, for a step of four registers: rows are often neighbours, and too short for the processor to
+// see that in time.
+template <class T>
+FIRESTEEL_INLINE void prefetch_ahead(const T* x) {
+  for (int i = 0; i < 4 * simd::lanes; i += 16) __builtin_prefetch(x + 256 + i);
+}
 
 // What to fold: a number of type Total that starts at `start`, takes rows of T (of n elements, or down the columns),
 // joins, and becomes an element of out. The loops are not inlined: each would stand in four places.
@@ -102,7 +111,7 @@ struct SumOfFloats {
     using namespace simd;
     constexpr int64_t part = 1024;
     Total total = 0;
-    if (n < 2 * lanes) {
+    if (n < 4) {
       for (int64_t i = 0; i < n; i++) total += static_cast<Total>(x[i]);
       return total;
     }
@@ -111,6 +120,7 @@ struct SumOfFloats {
       Vec a = zero(), b = zero(), c = zero(), d = zero();
       int64_t i = 0;
       for (; i + 4 * lanes <= m; i += 4 * lanes) {
+        prefetch_ahead(x + i);
         a = a + load(x + i);
         b = b + load(x + i + lanes);
         c = c + load(x + i + 2 * lanes);
@@ -221,6 +231,14 @@ struct Extreme {
     else
       return simd::min(a, b);
   }
+  // Without branches: which lane holds it cannot be foretold.
+  static float across(simd::Vec a) { return largest ? simd::reduce_max(a) : simd::reduce_min(a); }
+  static int32_t across(simd::VecI a) {
+    int32_t each[simd::lanes], best = start;
+    simd::store(each, a);
+    for (int32_t value : each) best = (largest ? value > best : value < best) ? value : best;
+    return best;
+  }
   __attribute__((noinline)) static Total row(const T* x, int64_t n) {
     using namespace simd;
     Total total = start;
@@ -228,14 +246,13 @@ struct Extreme {
     if (n >= 4 * lanes) {
       auto a = load(x), b = load(x + lanes), c = load(x + 2 * lanes), d = load(x + 3 * lanes);
       for (i = 4 * lanes; i + 4 * lanes <= n; i += 4 * lanes) {
+        prefetch_ahead(x + i);
         a = better(a, load(x + i));
         b = better(b, load(x + i + lanes));
         c = better(c, load(x + i + 2 * lanes));
         d = better(d, load(x + i + 3 * lanes));
       }
-      T each[lanes];
-      store(each, better(better(a, b), better(c, d)));
-      for (T value : each) total = join(total, value);
+      total = across(better(better(a, b), better(c, d)));
     }
     for (; i < n; i++) total = join(total, x[i]);
     return total;
@@ -325,6 +342,47 @@ void fold_rows(Context& context, const View& out, const View& x, const Axes& kep
   }
 }
 
+// As fold_rows, where the outputs' rows are neighbours in memory and short, and each output has many of them: planes of
+// an image, channel by channel. Some neighbours are folded together, so that memory is read in longer runs. A segment
+// is several rows of each.
+template <class Fold>
+void fold_planes(Context& context, const View& out, const View& x, Axes kept, Axes reduced, double scale) {
+  using T = typename Fold::T;
+  using Total = typename Fold::Total;
+  constexpr int64_t most_together = 64;
+  const Axis neighbours = kept.items[--kept.n];
+  const int64_t row = reduced.items[--reduced.n].size, rows = product(reduced);
+  const int64_t together = shorter(shorter(most_together, short_row / row), neighbours.size);
+  const int64_t groups = (neighbours.size + together - 1) / together;
+  const int64_t rows_a_segment = shorter(rows, 1 + segment_elements / (row * together));
+  const int64_t segments = (rows + rows_a_segment - 1) / rows_a_segment, units = product(kept) * segments * groups;
+  Total* partial = static_cast<Total*>(scratch(context, static_cast<size_t>(units * together) * sizeof(Total)));
+  const int64_t per_unit = row * together * rows_a_segment;
+  const int64_t units_a_chunk = 1 + (units * per_unit <= 2 * segment_elements ? units : segment_elements / per_unit);
+  parallel(context, (units + units_a_chunk - 1) / units_a_chunk, [&](int64_t chunk) {
+    const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
+    for (int64_t unit = chunk * units_a_chunk; unit < end; unit++) {
+      const int64_t first = unit % groups * together, n = shorter(together, neighbours.size - first);
+      const int64_t segment = unit / groups % segments, top = segment * rows_a_segment;
+      const T* from = pointer<const T>(x) + locate(kept, unit / groups / segments).from + first * row;
+      Total totals[most_together];
+      for (int64_t k = 0; k < n; k++) totals[k] = Fold::start;
+      for (int64_t r = top; r < shorter(top + rows_a_segment, rows); r++) {
+        const T* planes = from + locate(reduced, r).from;
+        for (int64_t k = 0; k < n; k++) totals[k] = Fold::join(totals[k], Fold::row(planes + k * row, row));
+      }
+      for (int64_t k = 0; k < n; k++) partial[unit * together + k] = totals[k];
+    }
+  });
+  for (int64_t outer = 0; outer < product(kept); outer++)
+    for (int64_t k = 0; k < neighbours.size; k++) {
+      Total total = Fold::start;
+      for (int64_t s = 0; s < segments; s++)
+        total = Fold::join(total, partial[((outer * segments + s) * groups + k / together) * together + k % together]);
+      Fold::finish(out, locate(kept, outer).to + k * neighbours.to, total, scale);
+    }
+}
+
 // The innermost axis is kept and dense: tiles of it are folded over all rows. A segment is a number of rows.
 template <class Fold>
 void fold_columns(Context& context, const View& out, const View& x, Axes kept, Axes reduced, double scale) {
@@ -391,6 +449,12 @@ void fold_columns(Context& context, const View& out, const View& x, Axes kept, A
   });
 }
 
+bool has_planes(const Axes& kept, const Axes& reduced) {
+  if (kept.n == 0 || reduced.n < 2) return false;
+  const Axis row = reduced.items[reduced.n - 1];
+  return row.from == 1 && row.size <= short_row / 2 && kept.items[kept.n - 1].from == row.size;
+}
+
 template <class Fold>
 void reduce_as(Context& context, const View& out, const View& x, double scale) {
   Axes kept, reduced;
@@ -398,6 +462,8 @@ void reduce_as(Context& context, const View& out, const View& x, double scale) {
   const bool columns = kept.n > 0 && kept.items[kept.n - 1].from == 1 && x.count > 0;
   if (columns && kept.items[kept.n - 1].size > 1)
     fold_columns<Fold>(context, out, x, kept, reduced, scale);
+  else if (has_planes(kept, reduced) && x.count > 0)
+    fold_planes<Fold>(context, out, x, kept, reduced, scale);
   else
     fold_rows<Fold>(context, out, x, kept, reduced, scale);
 }
