@@ -10,7 +10,7 @@
 #include "../elementwise/strided.h"
 #include "../simd/doubles.h"
 #include "../simd/half.h"
-#include "../simd/row.h"
+#include "../simd/stream.h"
 #include "normal.h"
 #include "philox.h"
 
@@ -35,6 +35,7 @@ void for_words(Context& context, int64_t elements, const Philox& position, const
       random::philox_words(words, count, position.seed, position.stream, position.offset + uint64_t(start / 4));
       convert(words, start, count);
     }
+    simd::finish_streaming();
   });
 }
 
@@ -101,6 +102,7 @@ void dropout(Context& context, const View& out, const View& x, const Philox& ran
     });
     return;
   }
+  const bool stream = !half && out.count * int64_t(sizeof(float)) >= simd::streaming_bytes;
   const simd::VecI bound = simd::set_int(int32_t(uint32_t(threshold) ^ 0x80000000u));
   const Reader<float> floats = make_reader<float>(x, 0);
   const Reader<uint16_t> halves = make_reader<uint16_t>(x, 0);
@@ -114,12 +116,15 @@ void dropout(Context& context, const View& out, const View& x, const Philox& ran
       from = read(floats, start, count, numbers);
     }
     float* const to = half ? numbers : pointer<float>(out) + start;
-    simd::for_row(count, [&](int64_t i, int64_t n) {
+    const double factor = scale;
+    const simd::VecI limit = bound;
+    simd::write_row(to, count, stream, [&](int64_t i, int64_t n) {
       simd::Halves kept = simd::widen(simd::load_some(from + i, n));
-      for (auto& part : kept.of) part *= scale;
-      // Unsigned words, compared with the sign turned; the buffer holds a whole register's.
-      const simd::VecI word = simd::load(reinterpret_cast<const int32_t*>(words + i)) ^ simd::set_int(INT32_MIN);
-      simd::store_some(to + i, simd::select(word < bound, simd::zero(), simd::narrow(kept)), n);
+      for (auto& part : kept.of) part *= factor;
+      // Unsigned words, compared with the sign turned.
+      const int32_t* at = reinterpret_cast<const int32_t*>(words + i);
+      const simd::VecI word = n == simd::lanes ? simd::load(at) : simd::load_partial(at, n);
+      return simd::select((word ^ simd::set_int(INT32_MIN)) < limit, simd::zero(), simd::narrow(kept));
     });
     if (half) simd::narrow_bfloat16(count, pointer<uint16_t>(out) + start, numbers);
   });
