@@ -17,6 +17,8 @@ using simd::Vec;
 namespace {
 
 constexpr int64_t few_rows = 4;
+// From so many rows on, multiplying a panel takes as long as it takes to bring in what the next one is made of.
+constexpr int64_t many_rows = 16 * tile_rows;
 constexpr int lanes = simd::lanes;
 constexpr int panel_vectors = int(tile_columns) / lanes;
 static_assert(panel_vectors * lanes == tile_columns, "a panel is whole vectors");
@@ -82,11 +84,9 @@ void pack_panel(float* to, const float* tile, const Product& p, const Block& blo
   if (block.columns - q >= count) {
     const float* from = row + q;
     if (count == tile_columns)
-      for (int64_t k = 0; k < depth; k++) {
-        __builtin_prefetch(from + offsets[k] + tile_columns, 0, 2);  // the next panel's, of planes far apart
+      for (int64_t k = 0; k < depth; k++)
         for (int v = 0; v < panel_vectors; v++)
           simd::store(to + k * tile_columns + v * lanes, simd::load(from + offsets[k] + v * lanes));
-      }
     else
       for (int64_t k = 0; k < depth; k++)
         for (int64_t i = 0; i < count; i++) to[k * tile_columns + i] = from[offsets[k] + i];
@@ -260,9 +260,23 @@ void multiply_step(const Product& p, const Block& block, const float* tile, cons
         if (below)
           for (int64_t i = 0; i < tile_columns; i++) panel[depth * tile_columns + i] = 1;
       }
-      for (int64_t i = first_row; i < smaller(rows, first_row + p.kept_rows); i += tile_rows)
+      // What the next panel is made of, of planes far apart: asked for bit by bit while this one is multiplied.
+      const float* ahead = nullptr;
+      if (p.in_place && !straight) {
+        if (j + tile_columns < positions)
+          ahead = tile + j + tile_columns;
+        else if (k0 + depth < p.depth)
+          ahead = tile + depth * p.plane;
+      }
+      int64_t asked = 0;
+      const int64_t planes_a_tile = ceil_div(depth * tile_rows, rows);
+      for (int64_t i = first_row; i < smaller(rows, first_row + p.kept_rows); i += tile_rows) {
+        if (ahead)
+          for (const int64_t end = smaller(depth, asked + planes_a_tile); asked < end; asked++, ahead += p.plane)
+            for (int64_t lane = 0; lane < tile_columns; lane += 16) __builtin_prefetch(ahead + lane, 0, 2);
         gemm::micro_kernel({packed + i * steps, 1, tile_rows, panel, tile_columns, c + i * ldc + j, ldc,
                             smaller(tile_rows, rows - i), columns, steps, k0 > 0, nullptr});
+      }
     }
   }
 }
@@ -350,7 +364,7 @@ void plan_products(Context& context, Product* products, int64_t count) {
                         slot(column_span, columns, p.columns, tap % p.columns.taps);
     }
     p.kept_rows = kept_rows(p.M, p.depth_block);
-    p.keeps_panels = p.in_place || p.kept_rows < p.M;
+    p.keeps_panels = p.kept_rows < p.M || (p.in_place && p.M < many_rows);
     const int64_t kept = p.keeps_panels ? ceil_div(block_rows * block_columns, tile_columns) : 1;
     p.tile_floats = p.in_place ? 0 : round_up(tile_channels * p.plane + slack, 16);
     p.room_floats = p.tile_floats + (few ? 0 : kept * tile_columns * (p.depth_block + 1)) + slack;

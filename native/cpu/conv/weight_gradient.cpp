@@ -113,7 +113,7 @@ void correlate(double* sums, const float* dy, int64_t pitch, const float* tile, 
 void cut_plane(Plan& plan, int64_t wanted) {
   if (plan.Q > wanted) {
     plan.block_rows = 1;
-    plan.block_columns = ceil_div(plan.Q, ceil_div(plan.Q, wanted));
+    plan.block_columns = smaller(plan.Q, round_up(ceil_div(plan.Q, ceil_div(plan.Q, wanted)), 16));
   } else {
     plan.block_rows = ceil_div(plan.P, ceil_div(plan.P, smaller(plan.P, wanted / plan.Q)));
     plan.block_columns = plan.Q;
@@ -218,6 +218,18 @@ void depthwise_gradient(Context& context, float* dweight, const float* dy, const
     }
 }
 
+// Rows of dy, or planes of x, of which a part is wanted next: asked for bit by bit while the multiply-adds go on. A
+// single tap multiplies too little by each element for what memory takes to stay hidden otherwise.
+struct Ahead {
+  const float* row;
+  int64_t stride, floats, rows;
+};
+
+void ask_for(Ahead& ahead, int64_t rows) {
+  for (rows = smaller(rows, ahead.rows); rows > 0; rows--, ahead.rows--, ahead.row += ahead.stride)
+    for (int64_t i = 0; i < ahead.floats; i += 16) __builtin_prefetch(ahead.row + i, 0, 2);
+}
+
 // One slice of depth, for rows [m, m + rows) and channels [channel, channel + channels) of a group: sums
 // [rows][taps][channels], overwritten.
 void slice_gradient(float* sums, const float* dy, const float* x, const Shape& s, const Plan& plan, int64_t group,
@@ -240,6 +252,14 @@ void slice_gradient(float* sums, const float* dy, const float* x, const Shape& s
                          block.column);
     const int64_t kept = kept_rows(rows, depth), panel_floats = depth * tile_columns;
     const int64_t group_columns = (kept < rows ? kept_panels : 1) * tile_columns;
+    Ahead next_lines = {};
+    if (plan.in_place && d + 1 < last) {
+      const int64_t next_group = (d + 1) / plan.blocks * s.G + group;
+      const Block next = block_at(plan, (d + 1) % plan.blocks);
+      next_lines = {dy + (next_group * s.M + m) * plane_y + next.row * plan.Q + next.column, plane_y,
+                    next.rows * next.columns, rows};
+    }
+    const int64_t lines_a_tile = ceil_div(rows, ceil_div(rows, tile_rows) * ceil_div(width, tile_columns));
     for (int64_t j0 = 0; j0 < width; j0 += group_columns)
       for (int64_t first_row = 0; first_row < rows; first_row += kept) {
         float* panel = panels;
@@ -251,9 +271,17 @@ void slice_gradient(float* sums, const float* dy, const float* x, const Shape& s
             else
               pack_columns(panel, tile, plan, block, channels, j, columns);
           }
-          for (int64_t i = first_row; i < smaller(rows, first_row + kept); i += tile_rows)
+          Ahead next_planes = {};
+          if (plan.in_place && first_row == 0)
+            next_planes = {planes + (j + tile_columns) * plane_x + position, plane_x, depth,
+                           smaller(tile_columns, width - j - tile_columns)};
+          const int64_t planes_a_tile = ceil_div(tile_columns * tile_rows, smaller(rows, kept));
+          for (int64_t i = first_row; i < smaller(rows, first_row + kept); i += tile_rows) {
+            ask_for(next_planes, planes_a_tile);
+            ask_for(next_lines, lines_a_tile);
             gemm::micro_kernel({gradient + i * depth, 1, tile_rows, panel, tile_columns, sums + i * width + j, width,
                                 smaller(tile_rows, rows - i), columns, depth, d > first, nullptr});
+          }
         }
       }
   }

@@ -40,9 +40,13 @@ static inline int64_t rows_of_part(int64_t rows, int64_t items) {
 }
 
 // Rows of packed panels, `depth` deep, that stay in the second-level cache while panels of columns pass by: all, or
-// parts of about equal size.
+// parts of about equal size. Processors with AVX-512 have a megabyte of it.
 static inline int64_t kept_rows(int64_t rows, int64_t depth) {
-  constexpr int64_t fits = int64_t(56) << 10, part = int64_t(36) << 10;  // floats
+#if defined(FIRESTEEL_MICRO_AVX512)
+  constexpr int64_t fits = int64_t(128) << 10, part = int64_t(72) << 10;  // in floats
+#else
+  constexpr int64_t fits = int64_t(56) << 10, part = int64_t(36) << 10;
+#endif
   if (rows * depth <= fits) return rows;
   return round_up(ceil_div(rows, ceil_div(rows * depth, part)), gemm::tile_rows);
 }
