@@ -1,6 +1,6 @@
 /** Multi-head attention and transformer blocks. */
 import { ValueError } from '../core/errors.js'
-import { checkOptions } from '../core/options.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { scaledDotProductAttention } from '../ops/attention.js'
 import { gelu, relu } from '../ops/elementwise/activations.js'
@@ -26,6 +26,8 @@ export interface AttentionInputs {
   readonly attnMask?: Tensor | null
   readonly isCausal?: boolean
 }
+
+const inputNames: OptionNames<AttentionInputs> = { attnMask: true, isCausal: true }
 
 /** Attention of several heads (Vaswani et al., 2017) over [B, T, embedDim]; state names are PyTorch's. */
 export class MultiheadAttention extends Module {
@@ -55,12 +57,8 @@ export class MultiheadAttention extends Module {
   }
 
   /** query [B, Tq, E], key and value [B, Tk, E] (default: the query) -> [B, Tq, E]. */
-  forward(
-    query: Tensor,
-    key: Tensor = query,
-    value: Tensor = key,
-    { attnMask = null, isCausal = false }: AttentionInputs = {},
-  ): Tensor {
+  forward(query: Tensor, key: Tensor = query, value: Tensor = key, inputs: AttentionInputs = {}): Tensor {
+    const { attnMask = null, isCausal = false } = checkOptions('MultiheadAttention.forward', inputs, inputNames)
     const { embedDim: e, numHeads } = this
     const [q, k, v] =
       query === key && key === value

@@ -27,6 +27,7 @@ const call = (fn: (options: never) => unknown, options: unknown) => () => fn(opt
 
 describe('an option that there is not', () => {
   const layer = new nn.Linear(4, 3)
+  const heads = new nn.MultiheadAttention(4, 2)
   const sgd = () => new optim.SGD(layer.parameters(), { lr: 1 })
   const doubled = (fn: (x: Tensor<[]>) => unknown) => fn(randn([], { requiresGrad: true }))
   const cases: readonly (readonly [string, (options: never) => unknown, object])[] = [
@@ -37,6 +38,7 @@ describe('an option that there is not', () => {
     ['BatchNorm2d', (o) => new nn.BatchNorm2d(4, o), { momentum: null }],
     ['LSTM', (o) => new nn.LSTM(4, 3, o), { numLayers: 2 }],
     ['MultiheadAttention', (o) => new nn.MultiheadAttention(4, 2, o), { dropout: 0.1, bias: false }],
+    ['MultiheadAttention.forward', (o) => heads.forward(randn([1, 2, 4]), undefined, undefined, o), { isCausal: true }],
     ['TransformerEncoderLayer', (o) => new nn.TransformerEncoderLayer(4, 2, o), { normFirst: true, bias: false }],
     ['MaxPool2d', (o) => new nn.MaxPool2d(2, o), { stride: 1 }],
     ['GELU', (o) => new nn.GELU(o), { approximate: 'tanh' }],
