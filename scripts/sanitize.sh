@@ -16,7 +16,9 @@ tests() { basename -a -s .cpp native/tests/*.cpp; }
 for sanitizer in "${sanitizers[@]}"; do
   case $sanitizer in
     address)
-      flags='-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all'
+      # Use after scope is not looked for: with it the unrolled micro-kernels alone compile for a minute. Nor is use after
+      # return: g++ 12 then keeps vectors of 64 bytes in frames that are not aligned for them (its bug 110027).
+      flags='-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-sanitize-address-use-after-scope'
       test_flags=
       tests=$(tests)
       ;;
@@ -31,7 +33,7 @@ for sanitizer in "${sanitizers[@]}"; do
       ;;
   esac
   echo "-- $sanitizer, $isa"
-  TESTS=$(echo $tests) CXXFLAGS=$flags TEST_FLAGS=$test_flags ASAN_OPTIONS=detect_stack_use_after_return=1 TSAN_OPTIONS=halt_on_error=1 \
+  TESTS=$(echo $tests) CXXFLAGS=$flags TEST_FLAGS=$test_flags TSAN_OPTIONS=halt_on_error=1 \
     scripts/native-tests.sh "$isa" || status=1
 done
 exit $status
