@@ -155,11 +155,8 @@ void write_dmask(const Problem& p, const Part& part, const float* dscores, float
 }
 
 // Rows of the room as rows of a gradient, from row `first` on.
-void write_rows(Rows to, int64_t first, int64_t rows, float* from, int64_t features, float factor) {
-  for (int64_t r = 0; r < rows; r++, from += row_size(features)) {
-    if (factor != 1) scale_all(from, features, factor);
-    write_row(to, first + r, 0, from, features);
-  }
+void write_rows(Rows to, int64_t first, int64_t rows, const float* from, int64_t features, float factor) {
+  for (int64_t r = 0; r < rows; r++) write_row(to, first + r, 0, from + r * row_size(features), features, factor);
 }
 
 // M P and dS of a panel of queries and n keys, the piece's from `local` on, and what they add to dq.
@@ -249,12 +246,15 @@ void sum_pieces(Context& context, const Problem& p, const Gradients& to, int64_t
   const int64_t rows = p.B * p.Hq * p.Tq;
   parallel_units(context, rows, 4 * pieces * p.D, [&](int64_t row) {
     const Rows head = rows_of(*to.dq, row / p.Tq / p.Hq, row / p.Tq % p.Hq);
-    for (int64_t d = 0; d < p.D; d++) {
+    simd::for_row(p.D, [&](int64_t d, int64_t count) {
       const float* part = to.dq_pieces + row * p.D + d;
-      float total = *part;
-      for (int64_t piece = 1; piece < pieces; piece++) total += part[piece * to.dq_size];
-      write_row(head, row % p.Tq, d, &total, 1);
-    }
+      Vec total = simd::load_some(part, count);
+      for (int64_t piece = 1; piece < pieces; piece++)
+        total = total + simd::load_some(part + piece * to.dq_size, count);
+      float sum[lanes];
+      simd::store(sum, total);
+      write_row(head, row % p.Tq, d, sum, count, 1);
+    });
   });
 }
 

@@ -98,12 +98,8 @@ void finish(const Problem& p, const Panel& panel, int64_t i, int64_t queries, Ro
   memcpy(log_sum_exp + i, logs, size_t(queries) * sizeof(float));
   const int64_t width = row_size(p.Dv);
   for (int64_t c = 0; c < queries; c++) {
-    float* row = panel.out + c * width;
-    if (panel.sum[c] == 0)
-      memset(row, 0, size_t(width) * sizeof(float));
-    else
-      scale_all(row, width, inverse[c]);
-    write_row(out, i + c, 0, row, p.Dv);
+    if (panel.sum[c] == 0) memset(panel.out + c * width, 0, size_t(width) * sizeof(float));
+    write_row(out, i + c, 0, panel.out + c * width, p.Dv, panel.sum[c] == 0 ? 0 : inverse[c]);
   }
 }
 

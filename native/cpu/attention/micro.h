@@ -172,8 +172,4 @@ FIRESTEEL_UNROLLED static inline void multiply(int64_t rows, int64_t vectors, Pr
   multiply_rows<block_rows(vectors_here), vectors_here, left>(rows, p);
 }
 
-static inline void scale_all(float* data, int64_t count, float factor) {
-  for (int64_t c = 0; c < count; c++) data[c] *= factor;
-}
-
 }  // namespace firesteel::FIRESTEEL_ISA::attention

@@ -9,6 +9,7 @@
 
 #include "../simd/half.h"
 #include "../simd/math.h"
+#include "../simd/row.h"
 #include "../simd/transpose.h"
 #include "micro.h"
 
@@ -135,16 +136,30 @@ static inline void spread(T* to, int64_t step, const T* from, int64_t n) {
   else
     for (int64_t c = 0; c < n; c++) to[c * step] = from[c];
 }
-// n features of a row, from `column` on.
-static inline void write_row(Rows rows, int64_t row, int64_t column, const float* from, int64_t n) {
+// Features [column, column + n) of a row, times factor.
+static inline void write_row(Rows rows, int64_t row, int64_t column, const float* from, int64_t n, float factor) {
   const int64_t at = row * rows.row_stride + column * rows.column_stride;
-  if (!rows.half) return spread(static_cast<float*>(rows.data) + at, rows.column_stride, from, n);
+  const Vec factors = simd::set(factor);
+  if (!rows.half && rows.column_stride == 1) {
+    float* to = static_cast<float*>(rows.data) + at;
+    return simd::for_row(n, [&](int64_t c, int64_t count) {
+      simd::store_some(to + c, simd::load_some(from + c, count) * factors, count);
+    });
+  }
   constexpr int64_t part = 128;
+  float floats[part];
   uint16_t halves[part];
   for (int64_t c = 0; c < n; c += part) {
-    const int64_t m = smaller(part, n - c);
-    simd::narrow_bfloat16(m, halves, from + c);
-    spread(static_cast<uint16_t*>(rows.data) + at + c * rows.column_stride, rows.column_stride, halves, m);
+    const int64_t m = smaller(part, n - c), to = at + c * rows.column_stride;
+    simd::for_row(m, [&](int64_t i, int64_t count) {
+      simd::store_some(floats + i, simd::load_some(from + c + i, count) * factors, count);
+    });
+    if (!rows.half) {
+      spread(static_cast<float*>(rows.data) + to, rows.column_stride, floats, m);
+    } else {
+      simd::narrow_bfloat16(m, halves, floats);
+      spread(static_cast<uint16_t*>(rows.data) + to, rows.column_stride, halves, m);
+    }
   }
 }
 

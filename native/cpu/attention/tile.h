@@ -6,7 +6,6 @@
 // Scores are in units of ln 2: queries are transposed with scale / ln 2, so that weights are powers of two, which cost
 // half of what powers of e do.
 #pragma once
-#include "../simd/row.h"
 #include "problem.h"
 
 namespace firesteel::FIRESTEEL_ISA::attention {

@@ -51,32 +51,48 @@ FIRESTEEL_INLINE Vec exp(Vec x) {
   return power_of_two(set(1.0f) + e.tail, e.k);
 }
 
+// 2^r for |r| <= 1/2. N registers step by step side by side: one alone is a chain of instructions that wait for each
+// other, too long for the processor to see far beyond it.
+template <int N>
+FIRESTEEL_INLINE void exp2_tails(const Vec (&r)[N], Vec (&y)[N]) {
+  constexpr float coefficients[] = {0.0013406643f, 0.009617693f, 0.055503104f, 0.24022652f, 0.69314724f, 1.0f};
+  for (int i = 0; i < N; i++) y[i] = set(0.00015594678f);
+  for (float c : coefficients)
+    for (int i = 0; i < N; i++) y[i] = fma(y[i], r[i], set(c));
+}
+
 // 2^x = power 2^k, k whole and in the exponent's place. The sum with a large number rounds x to k, and has k in its
-// lowest bits. N registers step by step side by side: one alone is a chain of instructions that wait for each other,
-// and too long for the processor to see far beyond it.
+// lowest bits.
 template <int N>
 FIRESTEEL_INLINE void exp2_parts(const Vec (&x)[N], Vec (&power)[N], VecI (&shift)[N]) {
-  constexpr float coefficients[] = {0.0013406643f, 0.009617693f, 0.055503104f, 0.24022652f, 0.69314724f, 1.0f};
   const Vec magic = set(12582912.0f);  // 1.5 * 2^23
   Vec r[N];
   for (int i = 0; i < N; i++) {
     const Vec shifted = x[i] + magic;
     r[i] = x[i] - (shifted - magic);
     shift[i] = shift_left(as_int(shifted), 23);
-    power[i] = set(0.00015594678f);
   }
-  for (float c : coefficients)
-    for (int i = 0; i < N; i++) power[i] = fma(power[i], r[i], set(c));
+  exp2_tails(r, power);
 }
 
 // x = 2^x for x <= 126, what attention needs of it: 0 below -126 (no denormals), and NaN where x is NaN.
 template <int N>
 FIRESTEEL_INLINE void exp2_of_weights(Vec (&x)[N]) {
   Vec power[N];
+#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
+  Vec k[N], r[N];
+  for (int i = 0; i < N; i++) {
+    k[i] = round(x[i]);
+    r[i] = x[i] - k[i];
+  }
+  exp2_tails(r, power);
+  for (int i = 0; i < N; i++) x[i] = select(x[i] < set(-126.0f), zero(), power_of_two(power[i], k[i]));
+#else
   VecI shift[N];
   exp2_parts(x, power, shift);
   for (int i = 0; i < N; i++)
     x[i] = select(x[i] >= set(-126.0f), as_float(as_int(power[i]) + shift[i]), larger(zero(), x[i]));
+#endif
 }
 FIRESTEEL_INLINE Vec exp2_of_weight(Vec x) {
   Vec one[] = {x};
