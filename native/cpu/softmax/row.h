@@ -22,7 +22,8 @@ FIRESTEEL_INLINE simd::Vec exp_of_negative(simd::Vec x) {
   const Vec r = fma(k, set(-0.693147182f), x);
 #endif
   const Vec power = polynomial(r, 1.0f, 0.99999971f, 0.49999149f, 0.16667637f, 0.04189798f, 0.0082903f);
-  return select(x < lowest, zero(), as_float(as_int(power) + shift_left(as_int(shifted), 23)));
+  // Multiplied, for a NaN's bits could be added up to a number.
+  return select(x < lowest, zero(), power * as_float(shift_left(as_int(shifted) + set_int(127), 23)));
 }
 
 // The largest of n elements that is a number, or -infinity: a NaN shows in the sum of exponentials, and looking for it
