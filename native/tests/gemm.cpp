@@ -173,6 +173,8 @@ void test_sizes(Threads& threads) {
   test_multiply(threads, 3, 5000, 300, Layout::rows, Layout::rows, false, true);
   test_multiply(threads, 3, 3000, 300, Layout::rows, Layout::columns, false, true);
   test_multiply(threads, 5000, 7, 300, Layout::rows, Layout::rows, false, true);
+  test_multiply(threads, 613, 150, 300, Layout::padded_rows, Layout::rows, true, true);
+  test_multiply(threads, 613, 150, 300, Layout::columns, Layout::columns, false, true);
   test_multiply(threads, 13, 9, 70001, Layout::columns, Layout::rows, true, true);
   test_multiply(threads, 40, 70, 20011, Layout::columns, Layout::rows, false, true);
   for (int layout = 0; layout < 4; layout++) {

@@ -34,6 +34,7 @@ FIRESTEEL_BFLOAT16_TARGET void kernel(const Tile& tile) {
 #pragma GCC unroll 2
     for (int v = 0; v < Vectors; v++) sum[i][v] = _mm512_setzero_ps();
 
+#pragma GCC unroll 4
   for (int64_t d = tile.depth; d > 0; d--, a += tile_rows, b += tile_columns) {
     __builtin_prefetch(a + 12 * tile_rows);
     if (d == c_ahead)

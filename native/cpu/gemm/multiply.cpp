@@ -3,7 +3,7 @@
 //   multiply_vector      M or N is 1: each element of the matrix is used once, memory is the limit (vector.cpp)
 //   multiply_here        little work: on the calling thread, nothing packed but B, panel by panel, on the stack
 //   multiply_in_parts    a small C and a large K: cut in depth
-//   multiply_tiles       few rows or few columns: A is read in place, threads take tiles of C
+//   multiply_tiles       few rows or not many columns: A is read in place, threads take tiles of C
 //   multiply_packing     everything else: all threads pack A and B, then take tiles of C
 //
 // Loops within a tile, from the outside: blocks of KC in depth; panels of B, which stay in the first-level cache;
@@ -24,12 +24,21 @@ constexpr int64_t enough_chunks = 48;               // more do not balance bette
 constexpr int64_t enough_tiles = 16;                // fewer do not occupy the threads
 constexpr int64_t few_rows = 4 * tile_rows;         // up to here a row-major B is not used often enough to be packed
 constexpr int64_t few_columns = 2 * tile_columns;   // up to here A is not used often enough to be packed
+// The same where the rows of A are consecutive: what one thread packs and another reads has to pass between their
+// caches, for which the faster multiply-adds of AVX-512 leave less time.
+#if defined(FIRESTEEL_MICRO_AVX512)
+constexpr int64_t few_columns_of_rows = 32 * tile_columns;
+#else
+constexpr int64_t few_columns_of_rows = 8 * tile_columns;
+#endif
 constexpr int64_t tile_width = 16 * tile_columns;   // columns of a tile: its C is seen again for each block of depth
 constexpr int64_t narrow_width = 2 * tile_columns;  // fewer columns do not pay for bringing in a block of A
 constexpr int64_t pack_height = 16 * tile_rows;     // rows of A that a chunk packs
 constexpr int64_t pack_width = 16 * tile_columns;   // columns of B that a chunk packs
 // Rows of a tile: a block of A, 144 KB, stays in the second-level cache.
 constexpr int64_t tile_height = (36 << 10) / block_depth / tile_rows * tile_rows;
+// Rows of a tile that reads A in place and packs B for itself.
+constexpr int64_t in_place_height = 2 * tile_height;
 // Up to so many rows, whose block of A still has the second-level cache to itself, a tile has all rows: a panel of B is
 // used by one thread and once, so that packing it where it is used saves the way through the memory that threads share.
 constexpr int64_t whole_height = (108 << 10) / block_depth / tile_rows * tile_rows;
@@ -185,7 +194,8 @@ void pack_on_all_threads(Context& context, const Product& p, float* packed_a, fl
 }
 
 void multiply_tiles(Context& context, const Product& p) {
-  const int64_t height = even_tiles(p.m, p.packed_a && !p.packed_b ? whole_height : tile_height, tile_rows);
+  const int64_t most_rows = p.packed_b ? tile_height : p.packed_a ? whole_height : in_place_height;
+  const int64_t height = even_tiles(p.m, most_rows, tile_rows);
   int64_t width = even_tiles(p.n, tile_width, tile_columns);
   const int64_t tiles_down = ceil_div(p.m, height);
   while (width > narrow_width && tiles_down * ceil_div(p.n, width) < enough_chunks &&
@@ -312,7 +322,8 @@ static void multiply_by_shape(Context& context, int64_t m, int64_t n, int64_t k,
   const Product product{m, n, k, a, b, nullptr, nullptr, c, ldc, epilogue};
   const int64_t depth = depth_of_parts(m, n, k);
   if (depth < k) return multiply_in_parts(context, product, depth);
-  const bool in_place = a.dtype == DType::float32 && (m <= few_rows || n <= few_columns);
+  const bool in_place = a.dtype == DType::float32 &&
+                        (m <= few_rows || n <= (a.column_stride == 1 ? few_columns_of_rows : few_columns));
   in_place ? multiply_tiles(context, product) : multiply_packing(context, product);
 }
 

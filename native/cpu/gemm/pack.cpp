@@ -217,7 +217,7 @@ void pack_block(float* to, const T* from, int64_t line_stride, int64_t depth_str
 }
 
 // Two steps of depth of a row of lines, `count` of them, element by element side by side: the first in the lower half.
-void interleave(float* to, const uint16_t* first, const uint16_t* second, int64_t count) {
+inline void interleave(float* to, const uint16_t* first, const uint16_t* second, int64_t count) {
   int64_t i = 0;
   for (; i + lanes <= count; i += lanes) {
     const simd::VecI low = simd::widen_halves(first + i), high = simd::widen_halves(second + i);
@@ -244,11 +244,12 @@ void pack_pairs(float* to, const uint16_t* from, int64_t line_stride, int64_t de
         const int64_t width = smaller(lines - line, W);
         const uint16_t* first = from + line * line_stride + 2 * d * depth_stride;
         float* at = to + line * depth + d * W;
-        if (line_stride == 1)
-          interleave(at, first, first + depth_stride, width);
-        else
-          for (int64_t i = 0; i < width; i++, first += line_stride) interleave(at + i, first, first + depth_stride, 1);
-        memset(at + width, 0, size_t(W - width) * sizeof(float));
+        if (line_stride == 1 && width == W) {
+          interleave(at, first, first + depth_stride, W);
+          continue;
+        }
+        for (int64_t i = 0; i < width; i++, first += line_stride) interleave(at + i, first, first + depth_stride, 1);
+        for (int64_t i = width; i < W; i++) at[i] = 0;
       }
 }
 
