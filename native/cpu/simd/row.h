@@ -57,6 +57,7 @@ constexpr int rows_together(int sums) {
   return sums < 2 ? 2 / sums : 1;
 #endif
 }
+constexpr int64_t short_row = 1024;
 template <int rows>
 struct RowCount {
   static constexpr int value = rows;
@@ -65,7 +66,6 @@ struct RowCount {
 // row) for those that are left, and for all where rows are so long that they should have the caches to themselves.
 template <int Rows, class F>
 FIRESTEEL_INLINE void for_row_groups(int64_t first, int64_t last, int64_t size, const F& body) {
-  constexpr int64_t short_row = 2048;
   if (Rows == 1 || size <= short_row)
     for (; first + Rows <= last; first += Rows) body(RowCount<Rows>(), first);
   if constexpr (Rows > 1)

@@ -54,6 +54,11 @@ void for_slices(Context& context, Around shape, const Rows& rows, const Columns&
 // `count` neighbouring rows of the four kernels, a result past the caches if `stream`.
 template <int count>
 void forward_rows(float* to, const float* from, int64_t size, bool stream) {
+  // Between the passes exponentials lie in `to`; what goes past the caches is kept in a room, or computed again, where
+  // it would have to be fetched to be overwritten.
+  constexpr int64_t room_floats = 4096;
+  alignas(64) float room[room_floats];
+  float* kept = !stream ? to : count * size <= room_floats ? room : nullptr;
   Vec largest[count];
   for (int r = 0; r < count; r++) largest[r] = set(largest_number(from + r * size, size));
   double sums[count];
@@ -61,19 +66,19 @@ void forward_rows(float* to, const float* from, int64_t size, bool stream) {
     for (int r = 0; r < count; r++) {
       prefetch_rows<count>(from + count * size, i, r);  // the next rows, while these are computed
       const Vec e = exp_of_negative(load_some(from + r * size + i, n) - largest[r]);
-      if (!stream) store_some(to + r * size + i, e, n);
+      if (kept) store_some(kept + r * size + i, e, n);
       s[r] = s[r] + first_of(e, n, zero());
     }
   });
-  for (int r = 0; r < count; r++, from += size, to += size) {
+  for (int r = 0; r < count; r++) {
     const Vec scale = set(float(1.0 / sums[r])), center = largest[r];
-    // Past the caches they are computed again: what was kept meanwhile would have to be fetched to be overwritten.
-    if (stream)
-      write_row(to, size, true, [&](int64_t i, int64_t n) {
-        return exp_of_negative(load_some(from + i, n) - center) * scale;
-      });
+    const float *const exponentials = kept + r * size, *const row = from + r * size;
+    if (kept)
+      write_row(to + r * size, size, stream,
+                [&](int64_t i, int64_t n) { return load_some(exponentials + i, n) * scale; });
     else
-      for_row(size, [&](int64_t i, int64_t n) { store_some(to + i, load_some(to + i, n) * scale, n); });
+      write_row(to + r * size, size, stream,
+                [&](int64_t i, int64_t n) { return exp_of_negative(load_some(row + i, n) - center) * scale; });
   }
 }
 
@@ -186,7 +191,7 @@ void softmax_backward(Context& context, const View& dx, const View& dy, const Vi
       store_some(to + i * inner, load_some(probability + i * inner, count) * difference, count);
     }
   };
-  for_slices<rows_together(1)>(context, shape, rows, columns);
+  for_slices<rows_together(2)>(context, shape, rows, columns);
 }
 
 void log_softmax_forward(Context& context, const View& out, const View& x, int64_t dim) {
@@ -229,7 +234,7 @@ void log_softmax_backward(Context& context, const View& dx, const View& dy, cons
       store_some(to + i * inner, load_some(gradient + i * inner, count) - probability * sums.sum, count);
     }
   };
-  for_slices<rows_together(1)>(context, shape, rows, columns);
+  for_slices<rows_together(2)>(context, shape, rows, columns);
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA
