@@ -5,8 +5,10 @@
 
 namespace firesteel::FIRESTEEL_ISA::simd {
 
-// Bytes from which a result is written past the caches: smaller ones are often still there for who reads them next.
-constexpr int64_t streaming_bytes = int64_t(1) << 24;
+// Bytes from which a result is written past the caches: with two operands as large it fills the last one (32 MB are
+// usual), so that its memory is no longer there from the last use. Then an ordinary store reads it, and writes it back
+// in the end, which costs as much as a reader that finds nothing in the cache; smaller ones are often still there.
+constexpr int64_t streaming_bytes = (int64_t(1) << 25) / 3;
 // Rows too short are not worth it: their ends share cache lines, which are written in parts.
 FIRESTEEL_INLINE bool streams_rows(int64_t rows, int64_t columns) {
   return columns >= 256 && rows >= streaming_bytes / int64_t(sizeof(float)) / columns;
