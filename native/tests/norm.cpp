@@ -231,6 +231,9 @@ int main() {
     test_batch_norm(1, 2, 9001, o);
     test_batch_norm(64, 3, 1000, o);  // channels cut into parts
     test_batch_norm(9, 32, 640, o);
+    test_batch_norm(45, 70, 49, o);  // small planes: several of a channel, and some channels, at a time
+    test_batch_norm(515, 530, 3, o);
+    test_batch_norm(37, 32, 2501, o);  // written past the caches
     test_batch_norm(0, 3, 4, o);
     test_batch_norm(3, 0, 4, o);
     test_batch_norm(3, 4, 0, o);

@@ -201,6 +201,7 @@ int main() {
   for (int64_t columns : {1, 3, 770}) test_dropout(37, columns);
   for (int64_t columns : {0, 1, 770}) test_half_dropout(37, columns);
   test_dropout(0, 5);
+  test_dropout(37, 77001);  // written past the caches
   test_digests();
   test_errors();
   return finish("random");

@@ -201,6 +201,7 @@ int main() {
       for (Layout layout : all_layouts) test_shape(sizes, reduced, layout);
   // Longer than a segment, and several of them.
   test_shape({70001}, 1, Layout::dense);
+  test_shape({150, 11, 65}, 5, Layout::dense);  // planes in several segments
   test_shape({70001}, 1, Layout::sliced);
   for (unsigned reduced : {0u, 1u, 2u, 3u}) {
     test_shape({2, 40000}, reduced, Layout::dense);

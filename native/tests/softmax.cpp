@@ -103,6 +103,8 @@ int main() {
   }
   test_shape({6, 50257}, 1, 10, -1000);
   test_shape({700, 33}, 1, 1, 0);
+  test_shape({2801, 1021}, 1, 5, 0);  // written past the caches, short rows and long ones
+  test_shape({601, 5003}, 1, 5, 0);
   test_shape({33, 700}, 0, 1, 0);
   test_shape({2, 3, 4, 5, 6}, 2, 1, 0);
   test_shape({17}, 0, 1, 0);

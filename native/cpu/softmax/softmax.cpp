@@ -72,10 +72,9 @@ void forward_rows(float* to, const float* from, int64_t size, bool stream) {
   });
   for (int r = 0; r < count; r++) {
     const Vec scale = set(float(1.0 / sums[r])), center = largest[r];
-    const float *const exponentials = kept + r * size, *const row = from + r * size;
+    const float* const row = (kept ? kept : from) + r * size;
     if (kept)
-      write_row(to + r * size, size, stream,
-                [&](int64_t i, int64_t n) { return load_some(exponentials + i, n) * scale; });
+      write_row(to + r * size, size, stream, [&](int64_t i, int64_t n) { return load_some(row + i, n) * scale; });
     else
       write_row(to + r * size, size, stream,
                 [&](int64_t i, int64_t n) { return exp_of_negative(load_some(row + i, n) - center) * scale; });
