@@ -118,8 +118,8 @@ FIRESTEEL_INLINE void split_pairs(const float* from, int64_t count, Vec& even, V
 #endif
 }
 
-// Whether neighbouring windows can be read as vectors, and are enough of them: windows one apart, or two apart with pairs
-// of taps.
+// Whether neighbouring windows can be read as vectors, and are enough of them: windows one apart, or two apart with
+// pairs of taps.
 bool has_vectors(const Axis& columns) {
   return columns.inner_high - columns.inner_low >= 3 &&
          (columns.stride == 1 || (columns.stride == 2 && columns.dilation == 1 && columns.taps >= 2));

@@ -19,11 +19,11 @@ namespace firesteel::FIRESTEEL_ISA::gemm {
 namespace {
 
 // Fixed constants, so that bits do not depend on the machine. Sizes count floats, work counts multiply-adds.
-constexpr int64_t chunk_work = int64_t(1) << 18;    // a chunk smaller than this costs more to hand over than to do
-constexpr int64_t enough_chunks = 48;               // more do not balance better
-constexpr int64_t enough_tiles = 16;                // fewer do not occupy the threads
-constexpr int64_t few_rows = 4 * tile_rows;         // up to here a row-major B is not used often enough to be packed
-constexpr int64_t few_columns = 2 * tile_columns;   // up to here A is not used often enough to be packed
+constexpr int64_t chunk_work = int64_t(1) << 18;   // a chunk smaller than this costs more to hand over than to do
+constexpr int64_t enough_chunks = 48;              // more do not balance better
+constexpr int64_t enough_tiles = 16;               // fewer do not occupy the threads
+constexpr int64_t few_rows = 4 * tile_rows;        // up to here a row-major B is not used often enough to be packed
+constexpr int64_t few_columns = 2 * tile_columns;  // up to here A is not used often enough to be packed
 // The same where the rows of A are consecutive: what one thread packs and another reads has to pass between their
 // caches, for which the faster multiply-adds of AVX-512 leave less time.
 #if defined(FIRESTEEL_MICRO_AVX512)
@@ -322,8 +322,8 @@ static void multiply_by_shape(Context& context, int64_t m, int64_t n, int64_t k,
   const Product product{m, n, k, a, b, nullptr, nullptr, c, ldc, epilogue};
   const int64_t depth = depth_of_parts(m, n, k);
   if (depth < k) return multiply_in_parts(context, product, depth);
-  const bool in_place = a.dtype == DType::float32 &&
-                        (m <= few_rows || n <= (a.column_stride == 1 ? few_columns_of_rows : few_columns));
+  const bool in_place =
+      a.dtype == DType::float32 && (m <= few_rows || n <= (a.column_stride == 1 ? few_columns_of_rows : few_columns));
   in_place ? multiply_tiles(context, product) : multiply_packing(context, product);
 }
 

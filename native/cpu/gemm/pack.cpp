@@ -48,9 +48,9 @@ inline void store_low(float* to, Vec4 value) { memcpy(to, &value, 8); }
 
 // Of two vectors, quad by quad: elements 0 and 1, or 2 and 3, of a, then those of b; or of both alternately.
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
-#define FIRESTEEL_IN_QUADS(a, b, i, j, k, l)                                                                \
-  __builtin_shufflevector(a, b, i, j, k, l, i + 4, j + 4, k + 4, l + 4, i + 8, j + 8, k + 8, l + 8, i + 12, \
-                          j + 12, k + 12, l + 12)
+#define FIRESTEEL_IN_QUADS(a, b, i, j, k, l)                                                                        \
+  __builtin_shufflevector(a, b, i, j, k, l, i + 4, j + 4, k + 4, l + 4, i + 8, j + 8, k + 8, l + 8, i + 12, j + 12, \
+                          k + 12, l + 12)
 inline Wide low_halves(Wide a, Wide b) { return FIRESTEEL_IN_QUADS(a, b, 0, 1, 16, 17); }
 inline Wide high_halves(Wide a, Wide b) { return FIRESTEEL_IN_QUADS(a, b, 2, 3, 18, 19); }
 inline Wide zip_low(Wide a, Wide b) { return FIRESTEEL_IN_QUADS(a, b, 0, 16, 1, 17); }
@@ -112,9 +112,8 @@ FIRESTEEL_UNROLLED inline void transpose_lines(float* to, const T* from, int64_t
     Wide v[quads];
     repeat<quads>([&](auto i) FIRESTEEL_UNROLLED { v[i.value] = turned[part.value * quads + i.value]; });
     transpose_quads(v);
-    repeat<quads>([&](auto q) FIRESTEEL_UNROLLED {
-      store(to + (4 * q.value + start / Lines) * W + start % Lines, v[q.value]);
-    });
+    repeat<quads>(
+        [&](auto q) FIRESTEEL_UNROLLED { store(to + (4 * q.value + start / Lines) * W + start % Lines, v[q.value]); });
   });
 }
 

@@ -177,7 +177,7 @@ void softmax_backward(Context& context, const View& dx, const View& dy, const Vi
   const bool stream = streams_rows(shape.outer, size);
   const auto rows = [&](auto together, int64_t offset) {
     backward_rows<together.value>(pointer<float>(dx) + offset, pointer<const float>(dy) + offset,
-                                    pointer<const float>(y) + offset, size, stream);
+                                  pointer<const float>(y) + offset, size, stream);
   };
   const auto columns = [&](int64_t offset, int64_t count) {
     const float *gradient = pointer<const float>(dy) + offset, *probability = pointer<const float>(y) + offset;
@@ -221,7 +221,7 @@ void log_softmax_backward(Context& context, const View& dx, const View& dy, cons
   const bool stream = streams_rows(shape.outer, size);
   const auto rows = [&](auto together, int64_t offset) {
     log_backward_rows<together.value>(pointer<float>(dx) + offset, pointer<const float>(dy) + offset,
-                                     pointer<const float>(y) + offset, size, stream);
+                                      pointer<const float>(y) + offset, size, stream);
   };
   const auto columns = [&](int64_t offset, int64_t count) {
     const float *gradient = pointer<const float>(dy) + offset, *log_probability = pointer<const float>(y) + offset;
