@@ -99,17 +99,23 @@ void clear(float* to, int64_t count) { memset(to, 0, size_t(count) * sizeof(floa
 
 // The inner product of a row of dy with a row of out.
 float row_product(const float* dy, Rows out, int64_t row, int64_t count) {
-  const bool in_place = out.column_stride == 1 && !out.half;
+  const int64_t at = row * out.row_stride;
+  const float* floats = static_cast<const float*>(out.data) + at;
+  const uint16_t* halves = static_cast<const uint16_t*>(out.data) + at;
   Vec sum = simd::zero();
   float each[lanes];
   for (int64_t d = 0; d < count; d += lanes) {
     const int64_t n = smaller(lanes, count - d);
-    const float* from = each;
-    if (in_place)
-      from = static_cast<const float*>(out.data) + row * out.row_stride + d;
-    else
+    Vec values;
+    if (out.column_stride == 1 && !out.half) {
+      values = simd::load_some(floats + d, n);
+    } else if (out.column_stride == 1 && n == lanes) {
+      values = simd::load_bfloat16(halves + d);
+    } else {
       for (int64_t c = 0; c < n; c++) each[c] = read_element(out, row, d + c);
-    sum = simd::fma(simd::load_some(dy + d, n), simd::load_some(from, n), sum);
+      values = simd::load_some(each, n);
+    }
+    sum = simd::fma(simd::load_some(dy + d, n), values, sum);
   }
   return simd::reduce_add(sum);
 }

@@ -18,6 +18,8 @@
 
 namespace firesteel::FIRESTEEL_ISA::attention {
 
+using simd::lanes;
+
 struct Problem {
   int64_t B, Hq, Hk, Tq, Tk, D, Dv;
   const View *q, *k, *v, *mask_bool, *mask_add;
@@ -82,7 +84,7 @@ static inline bool lies_ready(const View& view, bool right) {
 }
 
 // The stride of copied rows.
-static inline int64_t row_size(int64_t columns) { return round_up(columns, simd::lanes); }
+static inline int64_t row_size(int64_t columns) { return round_up(columns, lanes); }
 
 // Rows as products read them.
 static inline Floats copy_rows(float* to, Matrix from, int64_t rows, int64_t columns) {
@@ -95,15 +97,18 @@ static inline Floats copy_rows(float* to, Matrix from, int64_t rows, int64_t col
   for (int64_t r = 0; r < rows; r++) {
     float* row = to + r * stride;
     const Matrix at = from_row(from, r);
-    if (from.dtype == DType::bfloat16)
-      for (int64_t c = 0; c < columns; c += from.column_stride == 1 ? columns : 1)
-        simd::widen_bfloat16(from.column_stride == 1 ? columns : 1, row + c,
-                             static_cast<const uint16_t*>(at.data) + c * from.column_stride);
-    else if (from.column_stride == 1)
-      memcpy(row, at.data, size_t(columns) * sizeof(float));
-    else
-      for (int64_t c = 0; c < columns; c++) row[c] = static_cast<const float*>(at.data)[c * from.column_stride];
-    memset(row + columns, 0, size_t(stride - columns) * sizeof(float));
+    const float* floats = static_cast<const float*>(at.data);
+    const uint16_t* halves = static_cast<const uint16_t*>(at.data);
+    int64_t c = 0;
+    if (from.column_stride == 1)
+      for (; c + lanes <= columns; c += lanes)
+        simd::store(row + c, from.dtype == DType::bfloat16 ? simd::load_bfloat16(halves + c) : simd::load(floats + c));
+    for (; c < columns; c++)
+      if (from.dtype == DType::bfloat16)
+        simd::widen_bfloat16(1, row + c, halves + c * from.column_stride);
+      else
+        row[c] = floats[c * from.column_stride];
+    for (; c < stride; c++) row[c] = 0;
   }
   return {to, stride};
 }

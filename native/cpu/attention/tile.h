@@ -11,7 +11,6 @@
 namespace firesteel::FIRESTEEL_ISA::attention {
 
 constexpr float ln_2 = 0.693147181f;
-using simd::lanes;
 using simd::log2_e;
 
 // Keys of a tile: whole blocks of sums. A tile, and as many rows of a panel of keys or values, stay in the first-level
