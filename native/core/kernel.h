@@ -46,6 +46,9 @@ void parallel_chunks(Context& context, int64_t chunks, void (*body)(void* data, 
 
 int thread_count(const Context& context);
 
+// Inside a chunk: returns once `counter`, which other chunks that have begun raise (and release), is at least `value`.
+void wait_until(const int64_t& counter, int64_t value);
+
 // Memory of the device's allocator, 64-byte aligned, uninitialised, valid until the kernel returns, or gives it back.
 // Call it outside of parallel sections.
 void* scratch(Context& context, size_t bytes);

@@ -48,6 +48,7 @@ const Function functions[] = {
     {"log", [](Vec x) { return log(x); }, ::log, 1.5, 0, FLT_MAX},
     {"log1p", [](Vec x) { return log1p(x); }, ::log1p, 2, -1, FLT_MAX},
     {"tanh", [](Vec x) { return tanh(x); }, ::tanh, 2, -20, 20},
+    {"tanh of gate", [](Vec x) { return tanh_of_gate(x); }, ::tanh, 3, -20, 20},
     {"sigmoid", [](Vec x) { return sigmoid(x); }, exact_sigmoid, 3, -87, 120},
     {"erf", [](Vec x) { return erf(x); }, ::erf, 2.5, -10, 10},
     {"sin", [](Vec x) { return sin(x); }, ::sin, 2, -1e7, 1e7},
@@ -199,7 +200,7 @@ int test(uint32_t step) {
     store(y, exp2_of_weight(set(NAN)));
     check(isnan(y[0]), "exp2_of_weight of NaN", y[0], NAN);
   }
-  for (int i = 0; i < 9; i++) special(functions[i].name, functions[i].vector, functions[i].exact);
+  for (int i = 0; i < 10; i++) special(functions[i].name, functions[i].vector, functions[i].exact);
   if (failures > 0) printf("%d failed\n", failures);
   return failures > 0;
 }

@@ -1,0 +1,143 @@
+// How an LSTM's sequence is cut and walked through: shared by its forward and backward kernels.
+//
+// Legend: T time steps, B rows of a batch, I inputs, H hidden units. Gates, and with them the rows of the weights,
+// stand in the order i, f, g, o.
+//
+// Rows of a batch never meet: blocks of them walk through time each on their own. A step of a block of rows is cut into
+// tiles of hidden units, each of which needs all of the state before; so threads that share a block wait for each other
+// once a step. As long as there are blocks that nobody has begun, a thread that is free takes one of these, and only
+// then shares.
+#pragma once
+#include <string.h>
+
+#include "../../core/kernel.h"
+#include "product.h"
+
+namespace firesteel::FIRESTEEL_ISA::recurrent {
+
+// Up to these sizes packed recurrent weights are taken to stay in the cache of a core, and in one that cores share.
+constexpr int64_t core_cache_bytes = 512 << 10, shared_cache_bytes = 4 << 20;
+// Multiply-adds below which a tile is not worth a ticket of its own, and floats packed below which a chunk is not worth
+// handing to another thread.
+constexpr int64_t tile_work = 1 << 18;
+constexpr int64_t chunk_floats = 64 << 10;
+
+// Units [unit, unit + units) of a step of rows [row, row + rows).
+struct Tile {
+  int64_t row, rows, unit, units;
+  int64_t row_block, unit_block;  // its numbers
+  int64_t width;                  // units, rounded up to whole registers
+};
+
+// How a sequence is cut, by its shape alone.
+struct Plan {
+  int64_t T, B, I, H;
+  bool reverse;
+  int64_t rows, row_blocks;  // of the largest block
+  int64_t units, unit_blocks;
+  int64_t width;  // of the widest tile
+};
+
+static inline Plan make_plan(int64_t T, int64_t B, int64_t I, int64_t H, bool reverse) {
+  Plan plan = {T, B, I, H, reverse, 0, 0, 0, 0, 0};
+  // The farther weights come from, the more rows at a time want to use them.
+  const int64_t bytes = 16 * H * H;
+  const int64_t most_rows = bytes <= core_cache_bytes ? MR : bytes <= shared_cache_bytes ? 2 * MR : max(2 * MR, 64);
+  plan.row_blocks = blocks(B, most_rows);
+  plan.rows = blocks(B, max(1, plan.row_blocks));
+  plan.units = min(H, NR * max(1, blocks(tile_work, max(1, 4 * plan.rows * NR * H))));
+  plan.unit_blocks = blocks(H, max(1, plan.units));
+  plan.width = round_up(plan.units, lanes);
+  return plan;
+}
+
+static inline Tile make_tile(const Plan& plan, int64_t row_block, int64_t unit_block) {
+  const Share rows = share_of(plan.B, plan.row_blocks, row_block);
+  const int64_t unit = unit_block * plan.units, units = min(plan.units, plan.H - unit);
+  return {rows.first, rows.count, unit, units, row_block, unit_block, round_up(units, lanes)};
+}
+
+// Steps are counted in the order in which the layer takes them; this is where they lie in x and out.
+static inline int64_t time_of(const Plan& plan, int64_t step) { return plan.reverse ? plan.T - 1 - step : step; }
+
+// What of a block of rows was taken, and what is done, in tiles.
+struct Progress {
+  alignas(64) int64_t taken;
+  alignas(64) int64_t done;
+};
+
+// Runs body(phase, row_block, index) for all blocks of rows, all indices below `tiles` and phases [0, phases). Of the
+// same rows, a phase begins when the phase before is done.
+template <class F>
+static inline void walk(Context& context, const Plan& plan, int64_t phases, int64_t tiles, const F& body) {
+  const size_t bytes = size_t(plan.row_blocks) * sizeof(Progress);
+  Progress* progress = static_cast<Progress*>(scratch(context, bytes));
+  memset(progress, 0, bytes);
+  const auto share = [&](int64_t row_block) {
+    Progress& of = progress[row_block];
+    for (int64_t ticket; (ticket = __atomic_fetch_add(&of.taken, 1, __ATOMIC_RELAXED)) < phases * tiles;) {
+      const int64_t phase = ticket / tiles;
+      wait_until(of.done, phase * tiles);
+      body(phase, row_block, ticket - phase * tiles);
+      __atomic_fetch_add(&of.done, 1, __ATOMIC_RELEASE);
+    }
+  };
+  int64_t begun = 0;
+  parallel(context, min(thread_count(context), plan.row_blocks * tiles), [&](int64_t worker) {
+    for (int64_t block; (block = __atomic_fetch_add(&begun, 1, __ATOMIC_RELAXED)) < plan.row_blocks;) share(block);
+    for (int64_t i = 0; i < plan.row_blocks; i++) share((worker + i) % plan.row_blocks);
+  });
+}
+
+// Runs body(index) for all indices below `count`, each to pack `floats` of weights.
+template <class F>
+static inline void in_chunks(Context& context, int64_t count, int64_t floats, const F& body) {
+  const int64_t together = max(1, chunk_floats / max(1, floats));
+  parallel(context, blocks(count, together), [&](int64_t chunk) {
+    const int64_t first = chunk * together, end = min(first + together, count);
+    for (int64_t index = first; index < end; index++) body(index);
+  });
+}
+
+static inline float* floats(Context& context, int64_t count) {
+  return static_cast<float*>(scratch(context, size_t(count) * sizeof(float)));
+}
+
+// States of all blocks of rows, in two copies, since a step reads one while it writes the other.
+struct States {
+  float* memory;
+  int64_t size;  // floats of one
+};
+
+static inline States make_states(Context& context, const Plan& plan, int64_t depth) {
+  const int64_t size = state_size(plan.rows, depth);
+  return {floats(context, 2 * plan.row_blocks * size), size};
+}
+
+static inline float* state_of(const States& states, int64_t step, int64_t row_block) {
+  return states.memory + (2 * row_block + (step & 1)) * states.size;
+}
+
+static inline const float* data(const View* view) { return view ? pointer<const float>(*view) : nullptr; }
+static inline float* output(const View* view) { return view ? pointer<float>(*view) : nullptr; }
+
+// Of an empty tensor the pointers may be null.
+static inline void copy_or_clear(float* to, const float* from, int64_t count) {
+  if (count == 0) return;
+  if (from)
+    memcpy(to, from, size_t(count) * sizeof(float));
+  else
+    memset(to, 0, size_t(count) * sizeof(float));
+}
+
+static inline bool has_shape(const View* view, int64_t a) {
+  return !view || (view->ndim == 1 && view->sizes[0] == a);
+}
+static inline bool has_shape(const View* view, int64_t a, int64_t b) {
+  return !view || (view->ndim == 2 && view->sizes[0] == a && view->sizes[1] == b);
+}
+static inline bool has_shape(const View* view, int64_t a, int64_t b, int64_t c) {
+  return !view || (view->ndim == 3 && view->sizes[0] == a && view->sizes[1] == b && view->sizes[2] == c);
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA::recurrent
