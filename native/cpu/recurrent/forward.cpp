@@ -35,8 +35,8 @@ Weights pack_gates(Context& context, const Plan& plan, const float* weights, int
   in_chunks(context, plan.unit_blocks, 4 * size, [&](int64_t index) {
     const Tile tile = make_tile(plan, 0, index);
     for (int64_t gate = 0; gate < 4; gate++)
-      pack_weights(packed.memory + (index * 4 + gate) * size,
-                   {weights + (gate * plan.H + tile.unit) * depth, 1, depth}, depth, tile.units);
+      pack_weights(packed.memory + (index * 4 + gate) * size, {weights + (gate * plan.H + tile.unit) * depth, 1, depth},
+                   depth, tile.units);
   });
   return packed;
 }

@@ -130,9 +130,7 @@ static inline void copy_or_clear(float* to, const float* from, int64_t count) {
     memset(to, 0, size_t(count) * sizeof(float));
 }
 
-static inline bool has_shape(const View* view, int64_t a) {
-  return !view || (view->ndim == 1 && view->sizes[0] == a);
-}
+static inline bool has_shape(const View* view, int64_t a) { return !view || (view->ndim == 1 && view->sizes[0] == a); }
 static inline bool has_shape(const View* view, int64_t a, int64_t b) {
   return !view || (view->ndim == 2 && view->sizes[0] == a && view->sizes[1] == b);
 }

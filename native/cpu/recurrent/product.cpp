@@ -13,8 +13,8 @@ template <int Steps, int Rows, int Vectors>
 FIRESTEEL_UNROLLED inline void add_steps(Vec (&sum)[Rows][Vectors], const float* a, const float* b) {
   repeat<Steps>([&](auto d) FIRESTEEL_UNROLLED {
     Vec row_of_b[Vectors];
-    repeat<Vectors>(
-        [&](auto v) FIRESTEEL_UNROLLED { row_of_b[v.value] = simd::load(b + d.value * NR + v.value * lanes); });
+    repeat<Vectors>([&](auto v)
+                        FIRESTEEL_UNROLLED { row_of_b[v.value] = simd::load(b + d.value * NR + v.value * lanes); });
     repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
       const Vec element = simd::set(a[i.value * lanes + d.value]);
       repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED {

@@ -1,10 +1,10 @@
 // The products of an LSTM's steps: a state [rows, depth], small and new each step, times weights [depth, columns] that
 // stay the same for the whole sequence.
 //
-// Legend: MR and NR as in gemm. Weights lie in panels of NR columns, each [depth][NR] over the whole depth (zero padded).
-// A state lies in panels of rows, each [depth / lanes][rows of the panel][lanes]: packing it is copying registers, not
-// transposing. Its rows are cut into as few panels of at most MR rows as there can be, about equal: a panel of 2 rows
-// would take as long as one of 4 or 5, waiting for its own sums.
+// Legend: MR and NR as in gemm. Weights lie in panels of NR columns, each [depth][NR] over the whole depth (zero
+// padded). A state lies in panels of rows, each [depth / lanes][rows of the panel][lanes]: packing it is copying
+// registers, not transposing. Its rows are cut into as few panels of at most MR rows as there can be, about equal: a
+// panel of 2 rows would take as long as one of 4 or 5, waiting for its own sums.
 //
 // A panel of weights is read once for each panel of rows, in order, from whichever cache has it: 4 NR bytes for MR NR
 // multiply-adds, which even the last level gives where they come one after another.
