@@ -198,9 +198,9 @@ void add_products(const Problem& p, const float* tiles, Floats rows, int64_t que
       // The first query that sees the first of these keys.
       const int64_t first = p.causal ? larger(0, r - ahead) : 0;
       if (first < queries)
-        multiply<Left::rows>(count, vectors,
-                             {queries - first, tiles + r * band_row + first, band_row, from_row(rows, first).data + d,
-                              rows.stride, c + r * width + d, width, Before::kept});
+        multiply(Left::rows, count, vectors,
+                 {queries - first, tiles + r * band_row + first, band_row, from_row(rows, first).data + d, rows.stride,
+                  c + r * width + d, width, Before::kept});
     }
   }
 }

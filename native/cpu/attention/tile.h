@@ -48,9 +48,9 @@ static inline void multiply_scores(const Problem& p, const Part& part, Floats ro
                                    int64_t features, float* tile) {
   for (int64_t v = 0, r = 0; v < vectors_of(part); v++) {
     const int64_t seen = keys_of_vector(p, part, v);
-    multiply<Left::rows>(seen - r, vectors_of(part) - v,
-                         {features, rows.data + r * rows.stride, rows.stride, columns + v * lanes, NR,
-                          tile + r * part.stride + v * lanes, part.stride});
+    multiply(Left::rows, seen - r, vectors_of(part) - v,
+             {features, rows.data + r * rows.stride, rows.stride, columns + v * lanes, NR,
+              tile + r * part.stride + v * lanes, part.stride});
     r = seen;
   }
 }
@@ -62,9 +62,9 @@ static inline void multiply_weights(const Problem& p, const Part& part, const fl
     vectors = next_vectors((width - d) / lanes);
     for (int64_t c0 = 0, count; c0 < part.queries; c0 += count) {
       count = smaller(block_rows(vectors), part.queries - c0);
-      multiply<Left::columns>(count, vectors,
-                              {keys_seen(p, part, c0 + count - 1), tile + c0, part.stride, rows.data + d, rows.stride,
-                               c + c0 * width + d, width, before, factors + c0});
+      multiply(Left::columns, count, vectors,
+               {keys_seen(p, part, c0 + count - 1), tile + c0, part.stride, rows.data + d, rows.stride,
+                c + c0 * width + d, width, before, factors + c0});
     }
   }
 }

@@ -74,6 +74,11 @@ struct Index {
   static constexpr int value = I;
 };
 
+// What takes an Index can also be told at run time.
+struct Decided {
+  bool value;
+};
+
 template <int N, class F>
 FIRESTEEL_UNROLLED static inline void repeat(const F& body) {
   if constexpr (N > 0) {

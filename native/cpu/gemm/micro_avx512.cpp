@@ -108,8 +108,10 @@ void kernel(const Tile& tile) {
       });
     });
   };
-  // Decided once a tile, not for each vector.
-  if (tile.bias)
+  // Decided once a tile, not for each vector; at edges it may be, for there are many kernels of them.
+  if constexpr (Masked)
+    finish(Decided{tile.bias != nullptr}, Decided{tile.accumulate});
+  else if (tile.bias)
     tile.accumulate ? finish(Index<1>(), Index<1>()) : finish(Index<1>(), Index<0>());
   else
     tile.accumulate ? finish(Index<0>(), Index<1>()) : finish(Index<0>(), Index<0>());
