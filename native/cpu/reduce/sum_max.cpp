@@ -93,10 +93,11 @@ constexpr int64_t short_row = 512;
 // Columns folded together where rows fold into a row.
 constexpr int64_t column_tile = 512;
 
-// What is read 1 KB later, for a step of four registers: rows are often neighbours, and too short for the processor to
-// see that in time.
+// What is read 1 KB later, for a step of four registers in a row of n: short rows are often neighbours, which the
+// processor does not see in time; long ones it sees, and what follows them may be of no use.
 template <class T>
-FIRESTEEL_INLINE void prefetch_ahead(const T* x) {
+FIRESTEEL_INLINE void prefetch_ahead(const T* x, int64_t n) {
+  if (n > 1024) return;
   for (int i = 0; i < 4 * simd::lanes; i += 16) __builtin_prefetch(x + 256 + i);
 }
 
@@ -110,6 +111,7 @@ struct SumOfFloats {
   __attribute__((noinline)) static Total row(const float* x, int64_t n) {
     using namespace simd;
     constexpr int64_t part = 1024;
+    const int64_t length = n;
     Total total = 0;
     if (n < 4) {
       for (int64_t i = 0; i < n; i++) total += static_cast<Total>(x[i]);
@@ -120,7 +122,7 @@ struct SumOfFloats {
       Vec a = zero(), b = zero(), c = zero(), d = zero();
       int64_t i = 0;
       for (; i + 4 * lanes <= m; i += 4 * lanes) {
-        prefetch_ahead(x + i);
+        prefetch_ahead(x + i, length);
         a = a + load(x + i);
         b = b + load(x + i + lanes);
         c = c + load(x + i + 2 * lanes);
@@ -241,12 +243,13 @@ struct Extreme {
   }
   __attribute__((noinline)) static Total row(const T* x, int64_t n) {
     using namespace simd;
+    const int64_t length = n;
     Total total = start;
     int64_t i = 0;
     if (n >= 4 * lanes) {
       auto a = load(x), b = load(x + lanes), c = load(x + 2 * lanes), d = load(x + 3 * lanes);
       for (i = 4 * lanes; i + 4 * lanes <= n; i += 4 * lanes) {
-        prefetch_ahead(x + i);
+        prefetch_ahead(x + i, length);
         a = better(a, load(x + i));
         b = better(b, load(x + i + lanes));
         c = better(c, load(x + i + 2 * lanes));
