@@ -3,13 +3,15 @@
 #pragma once
 #include <string.h>
 
-#include "../simd/vector.h"
+#include "../simd/transpose.h"
 #include "shape.h"
 
 namespace firesteel::FIRESTEEL_ISA::conv {
 
 constexpr int64_t winograd_tile = 4, winograd_points = 6, winograd_elements = 36;
 
+using simd::load_quads;
+using simd::transpose_quads;
 using simd::Vec;
 
 // 36 elements are written side by side: at distances of whole pages they would evict each other from a cache.
@@ -102,45 +104,6 @@ static inline void for_strips(const TileMap& map, int64_t first, int64_t count, 
     body(row / map.down, row % map.down, column, tiles, number);
     number += tiles;
   }
-}
-
-// Four vectors as blocks of 4 x 4: transposes each.
-FIRESTEEL_INLINE void transpose_quads(Vec (&v)[4]) {
-  const simd::NativeFloat a = v[0].v, b = v[1].v, c = v[2].v, d = v[3].v;
-#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
-#define FIRESTEEL_LANES(i, j, k, l) \
-  i, j, k, l, i + 4, j + 4, k + 4, l + 4, i + 8, j + 8, k + 8, l + 8, i + 12, j + 12, k + 12, l + 12
-#elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
-#define FIRESTEEL_LANES(i, j, k, l) i, j, k, l, i + 4, j + 4, k + 4, l + 4
-#else
-#define FIRESTEEL_LANES(i, j, k, l) i, j, k, l
-#endif
-  constexpr int n = simd::lanes;  // where the second operand's lanes begin
-  const simd::NativeFloat ab_low = __builtin_shufflevector(a, b, FIRESTEEL_LANES(0, n, 1, n + 1));
-  const simd::NativeFloat ab_high = __builtin_shufflevector(a, b, FIRESTEEL_LANES(2, n + 2, 3, n + 3));
-  const simd::NativeFloat cd_low = __builtin_shufflevector(c, d, FIRESTEEL_LANES(0, n, 1, n + 1));
-  const simd::NativeFloat cd_high = __builtin_shufflevector(c, d, FIRESTEEL_LANES(2, n + 2, 3, n + 3));
-  v[0].v = __builtin_shufflevector(ab_low, cd_low, FIRESTEEL_LANES(0, 1, n, n + 1));
-  v[1].v = __builtin_shufflevector(ab_low, cd_low, FIRESTEEL_LANES(2, 3, n + 2, n + 3));
-  v[2].v = __builtin_shufflevector(ab_high, cd_high, FIRESTEEL_LANES(0, 1, n, n + 1));
-  v[3].v = __builtin_shufflevector(ab_high, cd_high, FIRESTEEL_LANES(2, 3, n + 2, n + 3));
-#undef FIRESTEEL_LANES
-}
-
-// Quad q of the vector is four floats from from(q).
-template <class From>
-FIRESTEEL_INLINE Vec load_quads(const From& from) {
-  simd::Quad q[simd::lanes / 4];
-  for (int i = 0; i < simd::lanes / 4; i++) memcpy(&q[i], from(i), 16);
-#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
-  const auto low = __builtin_shufflevector(q[0], q[1], 0, 1, 2, 3, 4, 5, 6, 7);
-  const auto high = __builtin_shufflevector(q[2], q[3], 0, 1, 2, 3, 4, 5, 6, 7);
-  return {__builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)};
-#elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
-  return {__builtin_shufflevector(q[0], q[1], 0, 1, 2, 3, 4, 5, 6, 7)};
-#else
-  return {q[0]};
-#endif
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA::conv

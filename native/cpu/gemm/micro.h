@@ -95,6 +95,18 @@ static inline auto with_rows(int64_t rows, const F& body) {
   return body(Index<N>());
 }
 
+// finish(adds_bias, accumulates) for what the tile asks. Decided once a tile, not for each vector of it; at edges for
+// each vector, for there are many kernels of them to compile.
+template <bool AtEdge, class F>
+FIRESTEEL_UNROLLED static inline void finish_tile(const Tile& tile, const F& finish) {
+  if constexpr (AtEdge)
+    finish(Decided{tile.bias != nullptr}, Decided{tile.accumulate});
+  else if (tile.bias)
+    tile.accumulate ? finish(Index<1>(), Index<1>()) : finish(Index<1>(), Index<0>());
+  else
+    tile.accumulate ? finish(Index<0>(), Index<1>()) : finish(Index<0>(), Index<0>());
+}
+
 static inline bool is_packed(const Tile& tile) {
   return tile.a_row == 1 && tile.a_depth == tile_rows && tile.b_depth == tile_columns;
 }

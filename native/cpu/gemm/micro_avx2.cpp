@@ -84,7 +84,7 @@ void kernel(const Tile& tile) {
     b += b_depth;
   }
 
-  const auto finish = [&](auto adds_bias, auto accumulates) FIRESTEEL_UNROLLED {
+  finish_tile<Masked>(tile, [&](auto adds_bias, auto accumulates) FIRESTEEL_UNROLLED {
     __m256 bias[Vectors];
     repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED {
       if (adds_bias.value) bias[v.value] = load<Vectors, Masked>(tile.bias, v.value, mask);
@@ -98,14 +98,7 @@ void kernel(const Tile& tile) {
         store<Vectors, Masked>(row, v.value, mask, value);
       });
     });
-  };
-  // Decided once a tile, not for each vector; at edges it may be, for there are many kernels of them.
-  if constexpr (Masked)
-    finish(Decided{tile.bias != nullptr}, Decided{tile.accumulate});
-  else if (tile.bias)
-    tile.accumulate ? finish(Index<1>(), Index<1>()) : finish(Index<1>(), Index<0>());
-  else
-    tile.accumulate ? finish(Index<0>(), Index<1>()) : finish(Index<0>(), Index<0>());
+  });
 }
 
 template <int Rows, bool Packed>

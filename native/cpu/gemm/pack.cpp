@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "../simd/half.h"
-#include "../simd/vector.h"
+#include "../simd/transpose.h"
 
 namespace firesteel::FIRESTEEL_ISA::gemm {
 
@@ -46,18 +46,9 @@ inline void store(float* to, V value) {
 // The lower or upper half of a vector.
 inline void store_low(float* to, Vec4 value) { memcpy(to, &value, 8); }
 
-// Of two vectors, quad by quad: elements 0 and 1, or 2 and 3, of a, then those of b; or of both alternately.
-#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
-#define FIRESTEEL_IN_QUADS(a, b, i, j, k, l)                                                                        \
-  __builtin_shufflevector(a, b, i, j, k, l, i + 4, j + 4, k + 4, l + 4, i + 8, j + 8, k + 8, l + 8, i + 12, j + 12, \
-                          k + 12, l + 12)
-inline Wide low_halves(Wide a, Wide b) { return FIRESTEEL_IN_QUADS(a, b, 0, 1, 16, 17); }
-inline Wide high_halves(Wide a, Wide b) { return FIRESTEEL_IN_QUADS(a, b, 2, 3, 18, 19); }
-inline Wide zip_low(Wide a, Wide b) { return FIRESTEEL_IN_QUADS(a, b, 0, 16, 1, 17); }
-inline Wide zip_high(Wide a, Wide b) { return FIRESTEEL_IN_QUADS(a, b, 2, 18, 3, 19); }
-
 // Quad q of the results is quad i of vector q.
-inline void transpose_quads(Wide (&v)[quads]) {
+#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
+inline void exchange_quads(Wide (&v)[quads]) {
   typedef double Pairs __attribute__((vector_size(4 * lanes)));
   const Pairs a = (Pairs)v[0], b = (Pairs)v[1], c = (Pairs)v[2], d = (Pairs)v[3];
   const Pairs ab_low = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11),
@@ -70,24 +61,13 @@ inline void transpose_quads(Wide (&v)[quads]) {
   v[3] = (Wide)__builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7, 10, 11, 14, 15);
 }
 #elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
-#define FIRESTEEL_IN_QUADS(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l, i + 4, j + 4, k + 4, l + 4)
-inline Wide low_halves(Wide a, Wide b) { return FIRESTEEL_IN_QUADS(a, b, 0, 1, 8, 9); }
-inline Wide high_halves(Wide a, Wide b) { return FIRESTEEL_IN_QUADS(a, b, 2, 3, 10, 11); }
-inline Wide zip_low(Wide a, Wide b) { return FIRESTEEL_IN_QUADS(a, b, 0, 8, 1, 9); }
-inline Wide zip_high(Wide a, Wide b) { return FIRESTEEL_IN_QUADS(a, b, 2, 10, 3, 11); }
-
-inline void transpose_quads(Wide (&v)[quads]) {
+inline void exchange_quads(Wide (&v)[quads]) {
   const Wide a = v[0], b = v[1];
   v[0] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11);
   v[1] = __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
 }
 #else
-inline Wide low_halves(Wide a, Wide b) { return __builtin_shufflevector(a, b, 0, 1, 4, 5); }
-inline Wide high_halves(Wide a, Wide b) { return __builtin_shufflevector(a, b, 2, 3, 6, 7); }
-inline Wide zip_low(Wide a, Wide b) { return __builtin_shufflevector(a, b, 0, 4, 1, 5); }
-inline Wide zip_high(Wide a, Wide b) { return __builtin_shufflevector(a, b, 2, 6, 3, 7); }
-
-inline void transpose_quads(Wide (&)[quads]) {}
+inline void exchange_quads(Wide (&)[quads]) {}
 #endif
 
 // `lanes` steps of depth of `Lines` lines, each consecutive in depth; in `to` a step of depth is W lines. Lines is W,
@@ -99,19 +79,16 @@ FIRESTEEL_UNROLLED inline void transpose_lines(float* to, const T* from, int64_t
   Wide turned[Lines];
   repeat<Lines / 4>([&](auto g) FIRESTEEL_UNROLLED {
     const T* line = from + 4 * g.value * line_stride;
-    const Wide a = load(line), b = load(line + line_stride), c = load(line + 2 * line_stride),
-               d = load(line + 3 * line_stride);
-    const Wide ab_low = zip_low(a, b), ab_high = zip_high(a, b), cd_low = zip_low(c, d), cd_high = zip_high(c, d);
-    turned[g.value] = low_halves(ab_low, cd_low);
-    turned[Lines / 4 + g.value] = high_halves(ab_low, cd_low);
-    turned[2 * (Lines / 4) + g.value] = low_halves(ab_high, cd_high);
-    turned[3 * (Lines / 4) + g.value] = high_halves(ab_high, cd_high);
+    simd::Vec v[4] = {
+        {load(line)}, {load(line + line_stride)}, {load(line + 2 * line_stride)}, {load(line + 3 * line_stride)}};
+    simd::transpose_quads(v);
+    repeat<4>([&](auto r) FIRESTEEL_UNROLLED { turned[r.value * (Lines / 4) + g.value] = v[r.value].v; });
   });
   repeat<Lines / quads>([&](auto part) FIRESTEEL_UNROLLED {
     constexpr int start = part.value * lanes;  // from depth 4 q on, in floats
     Wide v[quads];
     repeat<quads>([&](auto i) FIRESTEEL_UNROLLED { v[i.value] = turned[part.value * quads + i.value]; });
-    transpose_quads(v);
+    exchange_quads(v);
     repeat<quads>(
         [&](auto q) FIRESTEEL_UNROLLED { store(to + (4 * q.value + start / Lines) * W + start % Lines, v[q.value]); });
   });

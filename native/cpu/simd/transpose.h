@@ -1,62 +1,58 @@
 // Rows as columns, a register of rows and four of their numbers at a time: quads of rows that are four apart are loaded
 // side by side, and four such registers transposed within their quads.
 #pragma once
+#include <string.h>
+
 #include "vector.h"
 
 namespace firesteel::FIRESTEEL_ISA::simd {
 
-// In each quad the elements w, x, y, z, of `a` from 0 on, of `b` from 100 on.
-#define FIRESTEEL_PICK(index, quad) ((index) < 100 ? 4 * (quad) + (index) : lanes + 4 * (quad) + (index)-100)
-#define FIRESTEEL_PICK_QUAD(q, w, x, y, z) \
-  FIRESTEEL_PICK(w, q), FIRESTEEL_PICK(x, q), FIRESTEEL_PICK(y, q), FIRESTEEL_PICK(z, q)
+// Four registers as blocks of 4 x 4, a block in each quad: transposes every block.
+FIRESTEEL_INLINE void transpose_quads(Vec (&v)[4]) {
+  const NativeFloat a = v[0].v, b = v[1].v, c = v[2].v, d = v[3].v;
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
-#define FIRESTEEL_PICK_QUADS(...)                                                                                \
-  FIRESTEEL_PICK_QUAD(0, __VA_ARGS__), FIRESTEEL_PICK_QUAD(1, __VA_ARGS__), FIRESTEEL_PICK_QUAD(2, __VA_ARGS__), \
-      FIRESTEEL_PICK_QUAD(3, __VA_ARGS__)
+#define FIRESTEEL_LANES(i, j, k, l) \
+  i, j, k, l, i + 4, j + 4, k + 4, l + 4, i + 8, j + 8, k + 8, l + 8, i + 12, j + 12, k + 12, l + 12
 #elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
-#define FIRESTEEL_PICK_QUADS(...) FIRESTEEL_PICK_QUAD(0, __VA_ARGS__), FIRESTEEL_PICK_QUAD(1, __VA_ARGS__)
+#define FIRESTEEL_LANES(i, j, k, l) i, j, k, l, i + 4, j + 4, k + 4, l + 4
 #else
-#define FIRESTEEL_PICK_QUADS(...) FIRESTEEL_PICK_QUAD(0, __VA_ARGS__)
+#define FIRESTEEL_LANES(i, j, k, l) i, j, k, l
 #endif
-#define FIRESTEEL_SHUFFLE(a, b, ...) \
-  Vec { __builtin_shufflevector(a.v, b.v, FIRESTEEL_PICK_QUADS(__VA_ARGS__)) }
+  constexpr int n = lanes;  // where the second operand's lanes begin
+  const NativeFloat ab_low = __builtin_shufflevector(a, b, FIRESTEEL_LANES(0, n, 1, n + 1));
+  const NativeFloat ab_high = __builtin_shufflevector(a, b, FIRESTEEL_LANES(2, n + 2, 3, n + 3));
+  const NativeFloat cd_low = __builtin_shufflevector(c, d, FIRESTEEL_LANES(0, n, 1, n + 1));
+  const NativeFloat cd_high = __builtin_shufflevector(c, d, FIRESTEEL_LANES(2, n + 2, 3, n + 3));
+  v[0].v = __builtin_shufflevector(ab_low, cd_low, FIRESTEEL_LANES(0, 1, n, n + 1));
+  v[1].v = __builtin_shufflevector(ab_low, cd_low, FIRESTEEL_LANES(2, 3, n + 2, n + 3));
+  v[2].v = __builtin_shufflevector(ab_high, cd_high, FIRESTEEL_LANES(0, 1, n, n + 1));
+  v[3].v = __builtin_shufflevector(ab_high, cd_high, FIRESTEEL_LANES(2, 3, n + 2, n + 3));
+#undef FIRESTEEL_LANES
+}
 
-// The quads at row(k), row(k + 4), ... side by side.
-template <class Row>
-FIRESTEEL_INLINE Vec load_quads(const Row& row, int k, int64_t column) {
-  const auto quad_at = [&](int i) __attribute__((always_inline)) {
-    Quad q;
-    memcpy(&q, row(k + 4 * i) + column, sizeof q);
-    return q;
-  };
+// Quad q of the vector is four floats from from(q).
+template <class From>
+FIRESTEEL_INLINE Vec load_quads(const From& from) {
+  Quad q[lanes / 4];
+  for (int i = 0; i < lanes / 4; i++) memcpy(&q[i], from(i), 16);
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
-  return {__builtin_shufflevector(__builtin_shufflevector(quad_at(0), quad_at(1), 0, 1, 2, 3, 4, 5, 6, 7),
-                                  __builtin_shufflevector(quad_at(2), quad_at(3), 0, 1, 2, 3, 4, 5, 6, 7), 0, 1, 2, 3,
-                                  4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)};
+  const auto low = __builtin_shufflevector(q[0], q[1], 0, 1, 2, 3, 4, 5, 6, 7);
+  const auto high = __builtin_shufflevector(q[2], q[3], 0, 1, 2, 3, 4, 5, 6, 7);
+  return {__builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)};
 #elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
-  return {__builtin_shufflevector(quad_at(0), quad_at(1), 0, 1, 2, 3, 4, 5, 6, 7)};
+  return {__builtin_shufflevector(q[0], q[1], 0, 1, 2, 3, 4, 5, 6, 7)};
 #else
-  return {quad_at(0)};
+  return {q[0]};
 #endif
 }
 
 // Numbers column to column + 3 of `lanes` rows, each number of all rows in one register. row(k) points at row k.
 template <class Row>
 FIRESTEEL_INLINE void load_transposed(const Row& row, int64_t column, Vec (&to)[4]) {
-  const Vec a = load_quads(row, 0, column), b = load_quads(row, 1, column), c = load_quads(row, 2, column),
-            d = load_quads(row, 3, column);
-  const Vec ab_low = FIRESTEEL_SHUFFLE(a, b, 0, 100, 1, 101), ab_high = FIRESTEEL_SHUFFLE(a, b, 2, 102, 3, 103);
-  const Vec cd_low = FIRESTEEL_SHUFFLE(c, d, 0, 100, 1, 101), cd_high = FIRESTEEL_SHUFFLE(c, d, 2, 102, 3, 103);
-  to[0] = FIRESTEEL_SHUFFLE(ab_low, cd_low, 0, 1, 100, 101);
-  to[1] = FIRESTEEL_SHUFFLE(ab_low, cd_low, 2, 3, 102, 103);
-  to[2] = FIRESTEEL_SHUFFLE(ab_high, cd_high, 0, 1, 100, 101);
-  to[3] = FIRESTEEL_SHUFFLE(ab_high, cd_high, 2, 3, 102, 103);
+  for (int i = 0; i < 4; i++)
+    to[i] = load_quads([&](int q) __attribute__((always_inline)) { return row(i + 4 * q) + column; });
+  transpose_quads(to);
 }
-
-#undef FIRESTEEL_PICK
-#undef FIRESTEEL_PICK_QUAD
-#undef FIRESTEEL_PICK_QUADS
-#undef FIRESTEEL_SHUFFLE
 
 // to [columns][to_stride] = factor from^T, from [rows][columns]. `to` has whole registers; lanes beyond the last row
 // repeat it, so that they hold nothing worse than it does. At least one row.
