@@ -70,8 +70,14 @@ function checkEntry(path: string, name: string, entry: HeaderEntry, total: numbe
   return dtype as FileDType
 }
 
+function checkPath(what: 'read' | 'write', path: string): void {
+  if (typeof path !== 'string')
+    throw new ValueError('safetensors', `cannot ${what} ${String(path)}: a path must be a string`)
+}
+
 /** Reads a whole file. Throws ValueError that says what is wrong with it, or why it cannot be read. */
 export async function readSafetensors(path: string): Promise<FileContent> {
+  checkPath('read', path)
   const file = await open(path).catch((error: Error) => refused('read', path, error))
   try {
     const { size } = await file.stat()
@@ -100,6 +106,9 @@ export async function readSafetensors(path: string): Promise<FileContent> {
       tensors.set(name, { dtype, shape: entry.shape, data })
     }
     return { tensors, metadata }
+  } catch (error) {
+    if (error instanceof ValueError) throw error
+    return refused('read', path, error as Error)
   } finally {
     await file.close()
   }
@@ -111,6 +120,7 @@ export async function writeSafetensors(
   tensors: ReadonlyMap<string, FileTensor>,
   metadata: { readonly [key: string]: string } = {},
 ): Promise<void> {
+  checkPath('write', path)
   const header: { [name: string]: unknown } = Object.keys(metadata).length > 0 ? { __metadata__: metadata } : {}
   let offset = 0
   for (const [name, { dtype, shape, data }] of tensors) {

@@ -6,6 +6,7 @@ import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
 import { countOf } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
+import { checkScalar } from '../ops/elementwise/common.js'
 import { copyInto, fill_ } from '../ops/inplace.js'
 import { rand, randn } from '../ops/random.js'
 
@@ -97,7 +98,7 @@ export interface XavierOptions extends InitOptions {
 function xavierStd(op: string, tensor: Tensor, options: XavierOptions): number {
   const { gain = 1 } = checkOptions(op, options, { generator: true, gain: true })
   const { fanIn, fanOut } = fans(op, tensor)
-  return gain * Math.sqrt(2 / (fanIn + fanOut))
+  return checkScalar(op, 'gain', gain) * Math.sqrt(2 / (fanIn + fanOut))
 }
 
 /** Glorot and Bengio, 2010. */

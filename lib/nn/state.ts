@@ -1,6 +1,7 @@
 /** A module's state under PyTorch's names: reading it, and loading it with all mismatches in one error. */
 import { noGrad } from '../autograd/mode.js'
-import { formatShape, StateDictError } from '../core/errors.js'
+import { checkTensor } from '../autograd/operator.js'
+import { formatShape, StateDictError, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -38,6 +39,8 @@ export interface LoadResult {
  */
 export function loadStateDict(module: Stateful, state: LoadableState, options: LoadOptions = {}): LoadResult {
   const { strict = true } = checkOptions('loadStateDict', options, { strict: true })
+  if (typeof state !== 'object' || state === null)
+    throw new ValueError('loadStateDict', `the state is ${String(state)}, but must be an object or a Map of tensors`)
   const given = state instanceof Map ? (state as ReadonlyMap<string, Tensor>) : new Map(Object.entries(state))
   const own = new Map(module.namedState())
   const missing = [...own.keys()].filter((name) => !given.has(name))
@@ -47,7 +50,10 @@ export function loadStateDict(module: Stateful, state: LoadableState, options: L
     : []
   for (const [name, tensor] of own) {
     const value = given.get(name)
-    if (value && !sameShape(value.shape, tensor.shape))
+    if (value === undefined) continue
+    checkTensor('loadStateDict', name, value)
+    value.storage.check('loadStateDict')
+    if (!sameShape(value.shape, tensor.shape))
       problems.push(`${name} is ${formatShape(value.shape)}, but must be ${formatShape(tensor.shape)}`)
   }
   if (problems.length > 0) throw new StateDictError(problems)

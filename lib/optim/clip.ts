@@ -1,4 +1,5 @@
 import { noGrad } from '../autograd/mode.js'
+import { checkTensor } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
@@ -19,8 +20,11 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, opti
   if (!(maxNorm >= 0))
     throw new ValueError('clipGradNorm', `maxNorm is ${String(maxNorm)}, but must be a non-negative number`)
   if (!(normType > 0)) throw new ValueError('clipGradNorm', `normType is ${String(normType)}, but must be positive`)
+  if (typeof parameters?.[Symbol.iterator] !== 'function')
+    throw new ValueError('clipGradNorm', `the parameters are ${String(parameters)}, but must be tensors in a list`)
   const gradients: Tensor[] = []
   for (const parameter of parameters) {
+    checkTensor('clipGradNorm', 'each parameter', parameter)
     const gradient = parameter.peekGrad()
     if (gradient !== null) gradients.push(gradient)
   }

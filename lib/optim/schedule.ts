@@ -65,6 +65,12 @@ function checkCount(name: string, option: string, value: number): number {
   return value
 }
 
+function checkRate(name: string, option: string, value: number): number {
+  if (!Number.isFinite(value) || value < 0)
+    throw new ValueError(name, `${option} is ${String(value)}, but must be a number, not negative`)
+  return value
+}
+
 /** Half a cosine from the initial rate to `etaMin` in `tMax` steps (Loshchilov and Hutter, 2017), and back up after. */
 export class CosineAnnealingLR extends Schedule {
   readonly #tMax: number
@@ -73,7 +79,7 @@ export class CosineAnnealingLR extends Schedule {
     super(optimizer)
     const { tMax, etaMin = 0 } = checkOptions('CosineAnnealingLR', options, { tMax: true, etaMin: true })
     this.#tMax = checkCount('CosineAnnealingLR', 'tMax', tMax)
-    this.#etaMin = etaMin
+    this.#etaMin = checkRate('CosineAnnealingLR', 'etaMin', etaMin)
     this.start()
   }
 
@@ -93,8 +99,8 @@ export class LinearLR extends Schedule {
   ) {
     super(optimizer)
     checkOptions('LinearLR', options, { startFactor: true, endFactor: true, totalIters: true })
-    this.#start = options.startFactor ?? 1 / 3
-    this.#end = options.endFactor ?? 1
+    this.#start = checkRate('LinearLR', 'startFactor', options.startFactor ?? 1 / 3)
+    this.#end = checkRate('LinearLR', 'endFactor', options.endFactor ?? 1)
     this.#total = checkCount('LinearLR', 'totalIters', options.totalIters ?? 5)
     this.start()
   }
@@ -120,7 +126,7 @@ export class WarmupCosineLR extends Schedule {
     this.#total = checkCount('WarmupCosineLR', 'totalSteps', totalSteps)
     if (warmupSteps >= totalSteps)
       throw new ValueError('WarmupCosineLR', `warmupSteps ${warmupSteps} must be less than totalSteps ${totalSteps}`)
-    this.#etaMin = etaMin
+    this.#etaMin = checkRate('WarmupCosineLR', 'etaMin', etaMin)
     this.start()
   }
 

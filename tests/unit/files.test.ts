@@ -49,6 +49,9 @@ describe('safetensors files', () => {
       'dtype F99',
     )
     await expect(new nn.Linear(3, 2).load(join(folder, 'nowhere'))).rejects.toThrow('cannot read')
-    await expect(new nn.Linear(3, 2).load(undefined as never)).rejects.toThrow(ValueError)
+    await expect(new nn.Linear(3, 2).load(folder)).rejects.toThrow(`cannot read ${folder}`)
+    for (const path of [undefined, null, 3])
+      for (const use of [new nn.Linear(3, 2).load(path as never), new nn.Linear(3, 2).save(path as never)])
+        await expect(use).rejects.toThrow('a path must be a string')
   })
 })

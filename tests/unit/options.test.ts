@@ -111,4 +111,27 @@ describe('an option that there is not', () => {
     expect(() => new optim.SGD([null as never], { lr: 1 })).toThrow('[SGD] a parameter is null')
     expect(call((o) => new nn.Linear(4, 3, o), { toString: true })).toThrow('there is no option toString')
   })
+
+  it('nor are other wrong values the language’s own errors', () => {
+    const wrong = (fn: () => unknown, message: string) => {
+      expect(fn).toThrow(message)
+    }
+    const state = (value: unknown) => () => layer.loadStateDict(value as never)
+    wrong(state(null), '[loadStateDict] the state is null')
+    wrong(state({ weight: 3, bias: 4 }), '[loadStateDict] weight must be a tensor')
+    wrong(() => init.xavierNormal_(zeros([2, 2]), { gain: Number.NaN }), '[xavierNormal_] gain is NaN')
+    wrong(() => optim.clipGradNorm(null as never, 1), '[clipGradNorm] the parameters are null')
+    wrong(() => optim.clipGradNorm([3 as never], 1), '[clipGradNorm] each parameter must be a tensor')
+    wrong(() => new optim.CosineAnnealingLR(sgd(), { tMax: 3, etaMin: Number.NaN }), 'etaMin is NaN')
+    wrong(() => new optim.LinearLR(sgd(), { startFactor: -1 }), 'startFactor is -1')
+  })
+  it('and a state with a freed tensor changes nothing', () => {
+    const before = [...layer.weight.dataSync()]
+    const freed = zeros([3])
+    freed.dispose()
+    expect(() => layer.loadStateDict({ weight: zeros([3, 4]), bias: freed })).toThrow(
+      '[loadStateDict] a tensor was used',
+    )
+    expect([...layer.weight.dataSync()]).toEqual(before)
+  })
 })
