@@ -70,14 +70,14 @@ function memoryTable(rows: readonly Row[]): string {
   return `<h2>Memory of trainings</h2>${table(titles, lines)}`
 }
 
-export function page({ date, commit, seed, repeats, peers, machine, rows }: Results): string {
+export function page({ date, commit, seed, repeats, peers, peersHeldTo, machine, rows }: Results): string {
   const shown = rows.filter(({ backend, best }) => backend !== 'reference' && best !== null)
   const facts = [
     date.slice(0, 16).replace('T', ' '),
     ...(commit === null ? [] : [`commit ${commit}`]),
     `${repeats} samples`,
     ...(seed === null ? [] : [`shapes drawn from ${seed}`]),
-    ...(peers === null ? [] : [peers]),
+    ...(peers === null ? [] : [peersHeldTo === null ? peers : `${peers}, both held to ${peersHeldTo}`]),
   ]
   const plots =
     machine === null

@@ -97,7 +97,7 @@ async function main(options: Options): Promise<void> {
     const path = join(folder, 'workloads.json')
     writeFileSync(path, JSON.stringify(entries.map(({ workload }) => workload)))
     const place = { script: options.peerScript, python: options.peerPython }
-    if (options.against !== null) peers = new Peers(place, options.threads ?? native?.threads ?? 2, path)
+    if (options.against !== null) peers = new Peers(place, options.threads ?? native?.threads ?? 2, path, options.isa)
     const rate = reference === undefined ? null : referenceRate(reference)
     rows = await run(entries, path, options, { devices, repeats, peers, machine, referenceRate: rate })
   } finally {
@@ -117,6 +117,7 @@ async function main(options: Options): Promise<void> {
         peers === null
           ? null
           : peerVersions(findPeer({ script: options.peerScript, python: options.peerPython }).python),
+      peersHeldTo: peers === null ? null : options.isa,
       machine:
         description === null
           ? null

@@ -20,6 +20,7 @@ export const usage = `Usage: npm run bench -- [options]
   --no-memory        leaves the latter out, which takes as long as the rest
   --python FILE      an interpreter that has PyTorch (or FIRESTEEL_PEERS_PYTHON; default .peers/venv, made when missing)
   FIRESTEEL_PEERS    another torch_bench.py, or its folder
+  FIRESTEEL_ISA      holds the library to an instruction set (base, avx2, avx512), and the peers to the same
 The table: seconds are minima; share is that of the bound (bench/bound.ts), with what limits it: flops, the memory, or the
 cache that holds the largest call's tensors (memory~: they are within 4 times L3, and part of them stays in it); ratios are
 how many times longer a peer takes, from samples in turns, with the interval of the signed-rank test at 95%.
@@ -42,6 +43,8 @@ export interface Options {
   readonly against: 'torch' | null
   readonly peerScript: string
   readonly peerPython: string | null
+  /** What library and peers are held to; null: each takes the best there is. */
+  readonly isa: string | null
 }
 
 function positive(option: string, text: string, most: number): number {
@@ -105,5 +108,6 @@ export function readOptions(args: readonly string[], environment: NodeJS.Process
     against: against ?? null,
     peerScript: environment['FIRESTEEL_PEERS'] || defaultScript,
     peerPython: values.python ?? (environment['FIRESTEEL_PEERS_PYTHON'] || null),
+    isa: environment['FIRESTEEL_ISA'] || null,
   }
 }

@@ -18,6 +18,22 @@ export const memorySettings = {
   MALLOC_TOP_PAD_: '268435456',
 } as const
 
+/**
+ * What holds the peers to an instruction set, as FIRESTEEL_ISA holds the library: PyTorch's own kernels, oneDNN, MKL and
+ * OpenBLAS each have a variable of their own. Nothing for null, or for a set that they have no name for.
+ */
+export function instructionSetSettings(isa: string | null): { readonly [name: string]: string } {
+  const names = { avx2: ['avx2', 'AVX2', 'AVX2', 'Haswell'], base: ['default', 'SSE41', 'SSE4_2', 'Nehalem'] }
+  const [aten, onednn, mkl, openblas] = names[isa as keyof typeof names] ?? []
+  if (aten === undefined || onednn === undefined || mkl === undefined || openblas === undefined) return {}
+  return {
+    ATEN_CPU_CAPABILITY: aten,
+    ONEDNN_MAX_CPU_ISA: onednn,
+    MKL_ENABLE_INSTRUCTIONS: mkl,
+    OPENBLAS_CORETYPE: openblas,
+  }
+}
+
 export interface PeerRow {
   readonly name: string
   /** Seconds of the one call. */
@@ -117,13 +133,15 @@ const mostMilliseconds = 200
 export class Peers {
   readonly #peers: Map<PeerName, Peer>
 
-  constructor(place: PeerPlace, threads: number, workloads: string) {
+  /** `isa`: what they are held to, or null. */
+  constructor(place: PeerPlace, threads: number, workloads: string, isa: string | null) {
     const torch = findPeer(place)
     const openblas = { script: `${here}openblas_bench.py`, python: torch.python }
+    const held = instructionSetSettings(isa)
     this.#peers = new Map([
-      ['torch', new Peer(torch, threads, workloads, {})],
-      ['torchTuned', new Peer(torch, threads, workloads, memorySettings)],
-      ['openblas', new Peer(openblas, threads, workloads, {})],
+      ['torch', new Peer(torch, threads, workloads, held)],
+      ['torchTuned', new Peer(torch, threads, workloads, { ...held, ...memorySettings })],
+      ['openblas', new Peer(openblas, threads, workloads, held)],
     ])
   }
 

@@ -16,6 +16,8 @@ export interface Results {
   readonly repeats: number
   /** Such as `PyTorch 2.13.0+cpu, numpy 2.4.6`; null without peers. */
   readonly peers: string | null
+  /** The instruction set that FIRESTEEL_ISA held library and peers to; null: each took the best there is. */
+  readonly peersHeldTo: string | null
   readonly machine: MachineDescription | null
   readonly rows: readonly Row[]
 }

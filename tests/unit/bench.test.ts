@@ -188,13 +188,15 @@ test('the page holds everything, and asks for nothing', () => {
     commit: null,
     seed: 1,
     repeats: 9,
-    peers: null,
+    peers: 'PyTorch 2',
+    peersHeldTo: 'avx2',
     machine: machine.describe(),
     rows: [row, { ...row, name: 'drawn', drawn: true, bound: null, share: null, memory: null }],
   }
   const html = page(results)
   expect(html).toContain('a &#60;b&#62; &#38; c')
   expect(html).not.toMatch(/NaN|Infinity|undefined|<script|<link|https?:|url\(|src=/)
+  expect(html).toContain('PyTorch 2, both held to avx2')
   expect(html.match(/<svg/g)).toHaveLength(2)
   expect(page({ ...results, machine: null })).not.toMatch(/NaN|undefined/)
 })
