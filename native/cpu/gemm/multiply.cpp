@@ -35,10 +35,15 @@ constexpr int64_t tile_width = 16 * tile_columns;   // columns of a tile: its C 
 constexpr int64_t narrow_width = 2 * tile_columns;  // fewer columns do not pay for bringing in a block of A
 constexpr int64_t pack_height = 16 * tile_rows;     // rows of A that a chunk packs
 constexpr int64_t pack_width = 16 * tile_columns;   // columns of B that a chunk packs
-// Rows of a tile: a block of A, 144 KB, stays in the second-level cache.
-constexpr int64_t tile_height = (36 << 10) / block_depth / tile_rows * tile_rows;
-// Rows of a tile that reads A in place and packs B for itself.
-constexpr int64_t in_place_height = 2 * tile_height;
+// Rows of a tile, whose block of A stays in the second-level cache, and of one that reads A in place and packs B for
+// itself. Processors with AVX-512 have a megabyte of it or more; others may have 256 KB.
+#if defined(FIRESTEEL_MICRO_AVX512)
+constexpr int64_t block_of_a = 72 << 10, block_in_place = 72 << 10;
+#else
+constexpr int64_t block_of_a = 36 << 10, block_in_place = 72 << 10;
+#endif
+constexpr int64_t tile_height = block_of_a / block_depth / tile_rows * tile_rows;
+constexpr int64_t in_place_height = block_in_place / block_depth / tile_rows * tile_rows;
 // Up to so many rows, whose block of A still has the second-level cache to itself, a tile has all rows: a panel of B is
 // used by one thread and once, so that packing it where it is used saves the way through the memory that threads share.
 constexpr int64_t whole_height = (108 << 10) / block_depth / tile_rows * tile_rows;
@@ -82,11 +87,12 @@ struct Ahead {
   int64_t rows;
 };
 
-Ahead panel_ahead(Matrix b, int64_t k, int64_t depth, int64_t column) {
-  if (b.column_stride != 1) return {};
-  const int64_t element = b.dtype == DType::bfloat16 ? 2 : 4, steps = b.pairs ? 2 : 1;
-  return {static_cast<const char*>(part_of(b, k, column).data), b.row_stride * element / steps, tile_columns * element,
-          depth * steps};
+Ahead panel_ahead(Matrix b, int64_t k, int64_t depth, int64_t column, int64_t width) {
+  const int64_t element = b.dtype == DType::bfloat16 ? 2 : 4, steps = b.pairs == Pairs::none ? 1 : 2;
+  const char* data = static_cast<const char*>(part_of(b, k, column).data);
+  if (b.column_stride == 1) return {data, b.row_stride * element / steps, width * element, depth * steps};
+  if (b.row_stride == steps) return {data, b.column_stride * element, depth * steps * element, width};
+  return {};
 }
 
 void ask_for(Ahead& ahead, int64_t rows) {
@@ -148,7 +154,8 @@ void multiply_tile(const Product& p, int64_t i, int64_t rows, int64_t j, int64_t
   const bool in_place = p.b.column_stride == 1 && p.b.dtype == DType::float32 && rows <= few_rows;
   for (int64_t k0 = 0; k0 < p.k; k0 += block_depth) {
     const int64_t depth = smaller(block_depth, p.k - k0);
-    const Left left = p.packed_a ? packed_left(p.packed_a + k0 * round_up(p.m, tile_rows) + i * depth, depth, p.a.pairs)
+    const Left left = p.packed_a ? packed_left(p.packed_a + k0 * round_up(p.m, tile_rows) + i * depth, depth,
+                                               p.a.pairs != Pairs::none)
                                  : left_in_place(p.a, i, k0);
     for (int64_t column = j; column < j + columns; column += tile_columns) {
       const int64_t width = smaller(tile_columns, j + columns - column);
@@ -161,10 +168,12 @@ void multiply_tile(const Product& p, int64_t i, int64_t rows, int64_t j, int64_t
       } else {
         pack_b_block(room, p.b, k0, depth, column, width);
         right = packed_right(room);
-        if (column + tile_columns < j + columns)
-          ahead = panel_ahead(p.b, k0, depth, column + tile_columns);
+        const int64_t next = column + tile_columns;
+        if (next < j + columns)
+          ahead = panel_ahead(p.b, k0, depth, next, smaller(tile_columns, j + columns - next));
         else if (k0 + depth < p.k)
-          ahead = panel_ahead(p.b, k0 + depth, smaller(block_depth, p.k - k0 - depth), j);
+          ahead =
+              panel_ahead(p.b, k0 + depth, smaller(block_depth, p.k - k0 - depth), j, smaller(tile_columns, columns));
       }
       multiply_panel(left, right, rows, width, depth, p.c + i * p.ldc + column, p.ldc,
                      block_epilogue(at_column(p.epilogue, column), k0, p.k), ahead);
@@ -312,11 +321,10 @@ static void multiply_by_shape(Context& context, int64_t m, int64_t n, int64_t k,
   if (n == 1 && (a.row_stride == 1 || a.column_stride == 1))
     return multiply_vector(context,
                            {m, k, transposed(b), transposed(a), c, ldc, epilogue.accumulate, epilogue.bias, 0});
-  if (a.dtype == DType::bfloat16 && b.dtype == DType::bfloat16 && k % 2 == 0 && multiplies_pairs()) {
-    a.pairs = b.pairs = true;
-    a.column_stride *= 2;
-    b.row_stride *= 2;
-    k /= 2;
+  if (a.dtype == DType::bfloat16 && b.dtype == DType::bfloat16 && multiplies_pairs()) {
+    a = {a.data, a.row_stride, 2 * a.column_stride, a.dtype, Pairs::of_columns, k};
+    b = {b.data, 2 * b.row_stride, b.column_stride, b.dtype, Pairs::of_rows, k};
+    k = ceil_div(k, 2);
   }
   if (m * n * k <= chunk_work) return multiply_here(m, n, k, a, b, c, ldc, epilogue);
   const Product product{m, n, k, a, b, nullptr, nullptr, c, ldc, epilogue};

@@ -21,10 +21,35 @@ constexpr int lanes = simd::lanes, quads = lanes / 4;
 typedef simd::NativeFloat Wide;
 typedef float Vec4 __attribute__((vector_size(16)));
 
+// Of a pair of bfloat16 that stand together, the first. They are moved like one float, wherever they stand.
+struct Pair {
+  uint16_t first;
+};
+
+// From a step of depth to the next where depth is consecutive.
+template <class T>
+constexpr int64_t depth_step = 1;
+template <>
+constexpr int64_t depth_step<Pair> = 2;
+
 inline Wide load(const float* from) { return simd::load(from).v; }
 inline Wide load(const uint16_t* from) { return simd::load_bfloat16(from).v; }
+inline Wide load(const Pair* from) {
+  Wide value;
+  memcpy(&value, from, sizeof value);
+  return value;
+}
 
-inline Vec4 load4(const float* from) {
+inline float load1(const float* from) { return *from; }
+inline float load1(const uint16_t* from) { return widen(*from); }
+inline float load1(const Pair* from) {
+  float value;
+  memcpy(&value, from, sizeof value);
+  return value;
+}
+
+template <class T>
+inline Vec4 load4(const T* from) {
   Vec4 value;
   memcpy(&value, from, sizeof value);
   return value;
@@ -125,22 +150,23 @@ void transpose_panel(float* to, const T* from, int64_t line_stride, int64_t dept
   static_assert(W % 2 == 0);
   constexpr int64_t steps = 16;
   constexpr int lines_at_once = W % lanes == 0 ? lanes : W;
+  constexpr int64_t step = depth_step<T>;
   int64_t d = 0;
   if constexpr (W % 4 == 0)
     for (; d + steps <= depth; d += steps)
       for (int64_t line = 0; line < W; line += lines_at_once)
         for (int64_t part = d; part < d + steps; part += lanes)
-          transpose_lines<W, lines_at_once>(to + part * W + line, from + part + line * line_stride, line_stride);
+          transpose_lines<W, lines_at_once>(to + part * W + line, from + part * step + line * line_stride, line_stride);
   for (int64_t next; (next = smaller(d + steps, depth / 4 * 4)) > d; d = next) {
     for (int64_t line = 0; line + 4 <= W; line += 4)
       for (int64_t part = d; part < next; part += 4)
-        transpose_four<W>(to + part * W + line, from + part + line * line_stride, line_stride);
+        transpose_four<W>(to + part * W + line, from + part * step + line * line_stride, line_stride);
     if constexpr (W % 4 == 2)
       for (int64_t part = d; part < next; part += 4)
-        transpose_two<W>(to + part * W + W - 2, from + part + (W - 2) * line_stride, line_stride);
+        transpose_two<W>(to + part * W + W - 2, from + part * step + (W - 2) * line_stride, line_stride);
   }
   for (; d < depth; d++)
-    for (int64_t i = 0; i < W; i++) to[d * W + i] = widen(from[i * line_stride + d]);
+    for (int64_t i = 0; i < W; i++) to[d * W + i] = load1(from + i * line_stride + d * step);
 }
 
 template <int W>
@@ -172,7 +198,7 @@ void copy_panels(float* to, const T* from, int64_t depth_stride, int64_t panels,
 template <int W, class T>
 void gather_panel(float* to, const T* from, int64_t line_stride, int64_t depth_stride, int64_t width, int64_t depth) {
   for (int64_t d = 0; d < depth; d++, to += W, from += depth_stride) {
-    for (int64_t i = 0; i < width; i++) to[i] = widen(from[i * line_stride]);
+    for (int64_t i = 0; i < width; i++) to[i] = load1(from + i * line_stride);
     for (int64_t i = width; i < W; i++) to[i] = 0;
   }
 }
@@ -205,34 +231,45 @@ inline void interleave(float* to, const uint16_t* first, const uint16_t* second,
   }
 }
 
-// Pairs of bfloat16: a step of depth is two of the source, depth_stride apart in it.
+// Pairs of bfloat16: a step of depth is two of the source, depth_stride apart in it; of a last one whose second is
+// missing, `singles` being odd, it is zero.
 template <int W>
 void pack_pairs(float* to, const uint16_t* from, int64_t line_stride, int64_t depth_stride, int64_t lines,
-                int64_t depth) {
-  // A pair that lies together is moved like a float.
-  if (depth_stride == 1 && line_stride % 2 == 0)
-    return pack_block<W>(to, reinterpret_cast<const float*>(from), line_stride / 2, 1, lines, depth);
+                int64_t depth, int64_t singles) {
+  const uint16_t zeros[W] = {};
+  const int64_t whole = smaller(depth, singles / 2);
   // A few panels side by side: a few cache lines of each row.
   constexpr int64_t lines_at_once = 128 / W * W;
-  for (int64_t start = 0; start < lines; start += lines_at_once)
-    for (int64_t d = 0; d < depth; d++)
-      for (int64_t line = start; line < smaller(start + lines_at_once, lines); line += W) {
-        const int64_t width = smaller(lines - line, W);
-        const uint16_t* first = from + line * line_stride + 2 * d * depth_stride;
+  for (int64_t start = 0; start < lines; start += lines_at_once) {
+    const int64_t end = smaller(start + lines_at_once, lines);
+    for (int64_t line = start; depth_stride == 1 && line < end; line += W) {
+      const Pair* first = reinterpret_cast<const Pair*>(from + line * line_stride);
+      if (line + W <= end)
+        transpose_panel<W>(to + line * depth, first, line_stride, whole);
+      else
+        gather_panel<W>(to + line * depth, first, line_stride, 2, end - line, whole);
+    }
+    for (int64_t d = depth_stride == 1 ? whole : 0; d < depth; d++)
+      for (int64_t line = start; line < end; line += W) {
+        const int64_t width = smaller(end - line, W);
+        const uint16_t *first = from + line * line_stride + 2 * d * depth_stride, *second = first + depth_stride;
         float* at = to + line * depth + d * W;
         if (line_stride == 1 && width == W) {
-          interleave(at, first, first + depth_stride, W);
+          interleave(at, first, d < whole ? second : zeros, W);
           continue;
         }
-        for (int64_t i = 0; i < width; i++, first += line_stride) interleave(at + i, first, first + depth_stride, 1);
+        for (int64_t i = 0; i < width; i++)
+          interleave(at + i, first + i * line_stride, d < whole ? second + i * line_stride : zeros, 1);
         for (int64_t i = width; i < W; i++) at[i] = 0;
       }
+  }
 }
 
 template <int W>
 void pack_lines(float* to, Matrix from, int64_t lines, int64_t depth) {  // a line is a row of `from`
-  if (from.pairs)
-    pack_pairs<W>(to, static_cast<const uint16_t*>(from.data), from.row_stride, from.column_stride / 2, lines, depth);
+  if (from.pairs != Pairs::none)
+    pack_pairs<W>(to, static_cast<const uint16_t*>(from.data), from.row_stride, from.column_stride / 2, lines, depth,
+                  from.singles);
   else if (from.dtype == DType::bfloat16)
     pack_block<W>(to, static_cast<const uint16_t*>(from.data), from.row_stride, from.column_stride, lines, depth);
   else
