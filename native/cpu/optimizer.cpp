@@ -182,13 +182,15 @@ void adam(Context& context, ViewList params, ViewList grads, ViewList means, Vie
   const Vec shrink = set(float(decoupled ? 1 - lr * weight_decay : 1.0));
   const Vec decay = set(float(decoupled ? 0.0 : weight_decay));
   const Vec take1 = set(float(1 - beta1)), keep2 = set(float(beta2)), take2 = set(float(1 - beta2));
-  const Vec root = set(float(::sqrt(correction2))), epsilon = set(float(eps)), rate = set(float(-lr / correction1));
+  const Vec unbias = set(float(1 / ::sqrt(correction2))), epsilon = set(float(eps));
+  const Vec rate = set(float(-lr / correction1));
   for_pieces(context, cut(context, params), [&](int64_t, const Piece& piece) {
     float *const p = at(params, piece), *const m = at(means, piece), *const v = at(squares, piece);
     float* const most = amsgrad ? at(max_squares, piece) : nullptr;
     const float* const g = at(grads, piece);
     uint16_t* const shadow = shadow_at(shadows, piece);
-    for_row(piece.count, [&](int64_t i, int64_t n) {
+    // By value, so that the constants stay in registers: stores may change what is referred to.
+    for_row(piece.count, [=](int64_t i, int64_t n) {
       Vec x = load_some(p + i, n);
       const Vec d = fma(decay, x, load_some(g + i, n) * sign);
       x = x * shrink;
@@ -200,7 +202,7 @@ void adam(Context& context, ViewList params, ViewList grads, ViewList means, Vie
         square = max(square, load_some(most + i, n));
         store_some(most + i, square, n);
       }
-      x = fma(rate, mean / (sqrt(square) / root + epsilon), x);
+      x = fma(rate, mean / fma(sqrt(square), unbias, epsilon), x);
       store_some(p + i, x, n);
       if (shadow) store_shadow(shadow + i, x, n);
     });
