@@ -28,11 +28,35 @@ void record_index(Context& context, int64_t index, int64_t position, int64_t dim
 
 bool in_range(int64_t index, int64_t size) { return index >= 0 && index < size; }
 
+// Lanes with low <= index < high, which an int32 can hold.
+simd::Mask lanes_within(simd::VecI index, int64_t low, int64_t high) {
+  return (index > simd::set_int(int32_t(low - 1))) & (index < simd::set_int(int32_t(high)));
+}
+
 // Records the first index that is neither in range nor `skip`, before threads start: the same one every time.
 void check_indices(Context& context, const View& index, int64_t size, int64_t dim, int64_t skip) {
   const int32_t* at = pointer<const int32_t>(index);
-  for (int64_t i = 0; i < index.count; i++)
-    if (!in_range(at[i], size) && !(skip >= 0 && at[i] == skip)) return record_index(context, at[i], i, dim, size);
+  for (int64_t start = 0; start < index.count; start += simd::lanes) {
+    const int64_t end = shorter(start + simd::lanes, index.count);
+    if (end - start == simd::lanes && !any(~lanes_within(simd::load(at + start), 0, shorter(size, INT32_MAX))))
+      continue;
+    for (int64_t i = start; i < end; i++)
+      if (!in_range(at[i], size) && !(skip >= 0 && at[i] == skip)) return record_index(context, at[i], i, dim, size);
+  }
+}
+
+// Calls body(position, index) for those of the indices that are low <= index < high, in order.
+template <class F>
+void for_indices_within(const int32_t* at, int64_t count, int64_t low, int64_t high, const F& body) {
+  int64_t i = 0;
+  if (high <= INT32_MAX)
+    for (; i + simd::lanes <= count; i += simd::lanes)
+      for (int within = bits(lanes_within(simd::load(at + i), low, high)); within != 0; within &= within - 1) {
+        const int64_t position = i + __builtin_ctz(unsigned(within));
+        body(position, int64_t(at[position]));
+      }
+  for (; i < count; i++)
+    if (at[i] >= low && at[i] < high) body(i, int64_t(at[i]));
 }
 
 // x seen as [outer, size, inner] around dim.
@@ -59,14 +83,16 @@ void select_rows(Context& context, const View& out, const View& x, const View& i
   const int64_t rows = a.outer * index.count, rows_a_chunk = 1 + chunk_elements / (a.inner + 4);
   parallel(context, (rows + rows_a_chunk - 1) / rows_a_chunk, [&](int64_t chunk) {
     const int64_t end = shorter((chunk + 1) * rows_a_chunk, rows);
-    for (int64_t row = chunk * rows_a_chunk; row < end; row++) {
-      const int64_t wanted = at[row % index.count];
+    int64_t row = chunk * rows_a_chunk, outer = row / index.count, i = row % index.count;
+    for (; row < end; row++, i++) {
+      if (i == index.count) outer++, i = 0;
+      const int64_t wanted = at[i];
       T* to = pointer<T>(out) + row * a.inner;
       if (!in_range(wanted, a.size)) {
         memset(to, 0, static_cast<size_t>(a.inner) * sizeof(T));
         continue;
       }
-      const T* from = pointer<const T>(x) + (row / index.count * a.size + wanted) * a.inner;
+      const T* from = pointer<const T>(x) + (outer * a.size + wanted) * a.inner;
       if (a.inner == 1)
         *to = *from;
       else
@@ -170,14 +196,13 @@ void add_rows(Context& context, const View& sum, const View& dy, const View& ind
       float* to = pointer<float>(sum) + o * a.size * a.inner;
       const float* from = pointer<const float>(dy) + o * index.count * a.inner;
       if (clears) memset(to + low * a.inner, 0, static_cast<size_t>((high - low) * a.inner) * sizeof(float));
-      for (int64_t i = 0; i < index.count; i++) {
-        const int64_t row = at[i];
-        if (row < low || row >= high || (skip >= 0 && row == skip)) continue;
+      for_indices_within(at, index.count, low, high, [&](int64_t i, int64_t row) {
+        if (skip >= 0 && row == skip) return;
         if (a.inner == 1)
           to[row] += from[i];
         else
           add_row(to + row * a.inner, from + i * a.inner, a.inner);
-      }
+      });
     }
   });
 }
