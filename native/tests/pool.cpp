@@ -178,6 +178,16 @@ void test_wrong_calls() {
     check_equal("max_pool2d_backward without it", dx, [&](int64_t i) { return i % 36 != 7 ? 0 : i / 36 == 1 ? 8 : 9; });
     check(dx.intact(), "nothing else is written");
   }
+  // Any index of the plane is allowed, also one outside of its own window.
+  for (int64_t foreign : {0, 3, 17, 35}) {
+    for (int64_t i = 0; i < indices.size(); i++)
+      indices.set(i, i % 9 == 4 ? foreign : i % 9 / 3 * 12 + i % 3 * 2 + i % 2 * 7), out.set(i, double(i));
+    std::vector<double> sums(size_t(dx.size()), 0);
+    for (int64_t i = 0; i < indices.size(); i++) sums[size_t(i / 9 * 36 + int64_t(indices.get(i)))] += double(i);
+    run("max_pool2d_backward with foreign indices", dx,
+        [&](Context& c) { isa::max_pool2d_backward(c, dx.view, out.view, indices.view); });
+    check_equal("max_pool2d_backward with foreign indices", dx, [&](int64_t i) { return sums[size_t(i)]; });
+  }
 }
 
 }  // namespace

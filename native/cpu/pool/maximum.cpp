@@ -1,0 +1,312 @@
+// Maximum pooling over windows of a plane, with the position of the first maximum, and its gradient (windows.h).
+// Forward reads x once where windows do not overlap, N C H W floats; backward writes dx once.
+#include <string.h>
+
+#include "../../generated/kernels.h"
+#include "../simd/row.h"
+#include "windows.h"
+
+namespace firesteel::FIRESTEEL_ISA {
+
+using namespace pool;
+
+namespace {
+
+// Whether `value` takes the place of `best`: later equals do not, and a NaN keeps its place.
+bool beats(float value, float best) { return value > best || (value != value && best == best); }
+
+// The first maximum among the taps of window (p, q), `range` those of row p; -infinity at -1 where it has none.
+void window_maximum(const float* x, const Axis& rows, const Axis& columns, const Range& range, const Range& across,
+                    float* out, int32_t* index) {
+  float best = -__builtin_inff();
+  int64_t position = -1;
+  for (int64_t r = range.low; r < range.high; r++) {
+    const int64_t line = (range.start + r * rows.dilation) * columns.length;
+    for (int64_t s = across.low; s < across.high; s++) {
+      const int64_t at = line + across.start + s * columns.dilation;
+      if (position < 0 || beats(x[at], best)) {
+        best = x[at];
+        position = at;
+      }
+    }
+  }
+  *out = best;
+  *index = int32_t(position);
+}
+
+// A plane of x and its results, with what may be read behind the first, and written behind the others.
+struct Plane {
+  const float* from;
+  int64_t readable;  // floats
+  float* to;
+  int32_t* index;
+  int64_t writable;  // results
+};
+
+FIRESTEEL_INLINE VecI numbers() {
+  static const int32_t index[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return simd::load(index);
+}
+
+// Floats between what is read and what is asked for meanwhile: the processor sees too late that planes follow each
+// other.
+constexpr int64_t ahead = 512;
+
+struct Maxima {
+  Vec best;
+  VecI offset;  // of the first tap that is best
+};
+
+// The windows and taps of each_tap.
+template <bool Full>
+FIRESTEEL_INLINE Maxima maxima_of(const float* from, int64_t count, int64_t taps_down, int64_t taps, int64_t stride,
+                                  int64_t line, int64_t dilation, int64_t second = lanes) {
+  // A window's first tap takes its place whatever it is; the index says so even if it is -infinity.
+  const Maxima none = {simd::set(-__builtin_inff()), simd::set_int(0)};
+  Maxima maxima = none;
+  Vec sum = simd::zero();
+  const auto visit = [&](const auto& take) __attribute__((always_inline)) {
+    each_tap<Full>(from, count, taps_down, taps, stride, line, dilation, take, second);
+  };
+  visit([&](Vec value, int64_t offset) __attribute__((always_inline)) {
+    maxima.offset = simd::select(value > maxima.best, simd::set_int(int32_t(offset)), maxima.offset);
+    maxima.best = simd::larger(value, maxima.best);
+    sum = sum + value;  // tells of a NaN
+  });
+  if (simd::any(sum != sum)) {
+    maxima = none;
+    visit([&](Vec value, int64_t offset) __attribute__((always_inline)) {
+      const simd::Mask wins = ~(value <= maxima.best) & (maxima.best == maxima.best);  // a NaN wins, and stays
+      maxima.best = simd::select(wins, value, maxima.best);
+      maxima.offset = simd::select(wins, simd::set_int(int32_t(offset)), maxima.offset);
+    });
+  }
+  return maxima;
+}
+
+// Half of the lanes to one place, then the others to another.
+FIRESTEEL_INLINE void store_halves(float* low, float* high, Vec value) {
+  typedef float Half __attribute__((vector_size(2 * lanes)));
+#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
+  const Half a = __builtin_shufflevector(value.v, value.v, 0, 1, 2, 3, 4, 5, 6, 7);
+  const Half b = __builtin_shufflevector(value.v, value.v, 8, 9, 10, 11, 12, 13, 14, 15);
+#elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
+  const Half a = __builtin_shufflevector(value.v, value.v, 0, 1, 2, 3);
+  const Half b = __builtin_shufflevector(value.v, value.v, 4, 5, 6, 7);
+#else
+  const Half a = __builtin_shufflevector(value.v, value.v, 0, 1);
+  const Half b = __builtin_shufflevector(value.v, value.v, 2, 3);
+#endif
+  memcpy(low, &a, sizeof a);
+  memcpy(high, &b, sizeof b);
+}
+FIRESTEEL_INLINE void store_halves(int32_t* low, int32_t* high, VecI value) {
+  store_halves(reinterpret_cast<float*>(low), reinterpret_cast<float*>(high), simd::as_float(value));
+}
+
+// The maxima, and their positions, of rows [begin, end) of windows, those of [inner_low, inner_high) of each row, which
+// lie inside the plane. Down x Taps windows, Stride apart, with dilation 1; 0: as the axes say. A vector that hangs
+// over the row is read and written whole where there is room: what it writes too much belongs to later rows. Two rows
+// that fill no more than half of a vector each share one.
+template <int Down, int Taps, int Stride>
+void maximum_rows(const Plane& plane, const Axis& rows, const Axis& columns, int64_t begin, int64_t end) {
+  const int64_t taps = Taps ? Taps : columns.taps, stride = Stride ? Stride : columns.stride;
+  const int64_t dilation = Taps ? 1 : columns.dilation, line = (Down ? 1 : rows.dilation) * columns.length;
+  const int64_t low = columns.inner_low, high = columns.inner_high, step = rows.stride * columns.length;
+  const VecI number = numbers(), steps = number * simd::set_int(int32_t(stride));
+  constexpr int half = lanes / 2;
+  const bool short_rows = Down && Stride == 2 && high - low <= half;
+  const VecI second_steps =
+      simd::select(number < simd::set_int(half), steps, steps + simd::set_int(int32_t(step - lanes)));
+  const auto ask_for = [&](int64_t first, int64_t floats) __attribute__((always_inline)) {
+    if constexpr (Down > 0)
+      for (int64_t r = 0; r < Down; r++)
+        for (int64_t i = 0; i < floats; i += 16) __builtin_prefetch(plane.from + first + ahead + r * line + i);
+  };
+  for (int64_t p = begin; p < end; p++) {
+    const Range down = range_of(rows, p);
+    const int64_t taps_down = Down ? Down : down.high - down.low;
+    const int64_t origin = (down.start + down.low * rows.dilation) * columns.length - columns.pad;
+    const int64_t reach = (taps_down - 1) * line + (taps - 1) * dilation + stride * lanes;
+    if constexpr (Down > 0 && Stride == 2) {
+      const int64_t first = origin + low * Stride, result = p * columns.result + low, next = result + columns.result;
+      if (short_rows && p + 1 < end && first + step + reach <= plane.readable && next + half <= plane.writable) {
+        ask_for(first, lanes);
+        ask_for(first + step, lanes);
+        const Maxima maxima = maxima_of<true>(plane.from + first, lanes, taps_down, taps, stride, line, dilation, step);
+        store_halves(plane.to + result, plane.to + next, maxima.best);
+        store_halves(plane.index + result, plane.index + next,
+                     maxima.offset + second_steps + simd::set_int(int32_t(first)));
+        p++;
+        continue;
+      }
+    }
+    each_vector(
+        low, high, [&](int64_t q, int64_t count) __attribute__((always_inline)) {
+          const int64_t first = origin + q * stride, result = p * columns.result + q;
+          ask_for(first, stride * lanes);
+          const float* const from = plane.from + first;
+          const Maxima maxima = count == lanes || first + reach <= plane.readable
+                                    ? maxima_of<true>(from, lanes, taps_down, taps, stride, line, dilation)
+                                    : maxima_of<false>(from, count, taps_down, taps, stride, line, dilation);
+          const VecI position = maxima.offset + steps + simd::set_int(int32_t(first));
+          if (count == lanes || result + lanes <= plane.writable) {
+            simd::store(plane.to + result, maxima.best);
+            simd::store(plane.index + result, position);
+          } else {
+            simd::store_partial(plane.to + result, maxima.best, int(count));
+            simd::store_partial(plane.index + result, position, int(count));
+          }
+        });
+  }
+}
+
+using MaximumRows = decltype(&maximum_rows<0, 0, 0>);
+
+// For rows of windows with all their taps: the usual windows have their loops unrolled.
+MaximumRows find_maximum_rows(const Axis& rows, const Axis& columns) {
+  const int64_t stride = columns.stride;
+  if (rows.dilation != 1 || columns.dilation != 1 || rows.taps != columns.taps) return maximum_rows<0, 0, 0>;
+  if (rows.taps == 2 && stride <= 2) return stride == 1 ? maximum_rows<2, 2, 1> : maximum_rows<2, 2, 2>;
+  if (rows.taps == 3 && stride <= 2) return stride == 1 ? maximum_rows<3, 3, 1> : maximum_rows<3, 3, 2>;
+  return maximum_rows<0, 0, 0>;
+}
+
+// Each of the first half of the lanes of `count` numbers, at most so many, twice.
+FIRESTEEL_INLINE VecI doubled(const int32_t* from, int64_t count) {
+  const simd::NativeInt v = (count >= lanes ? simd::load(from) : simd::load_partial(from, larger(0, count))).v;
+#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
+  return {__builtin_shufflevector(v, v, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7)};
+#elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
+  return {__builtin_shufflevector(v, v, 0, 0, 1, 1, 2, 2, 3, 3)};
+#else
+  return {__builtin_shufflevector(v, v, 0, 0, 1, 1)};
+#endif
+}
+FIRESTEEL_INLINE Vec doubled(const float* from, int64_t count) {
+  return simd::as_float(doubled(reinterpret_cast<const int32_t*>(from), count));
+}
+
+// A plane of dx, of dy and of the indices.
+struct Gradient {
+  float* to;
+  const float* from;
+  const int32_t* index;
+  int64_t H, W, P, Q, readable;  // dy's floats and indices from here on
+};
+
+// Where windows are two columns apart and do not overlap, an index lies in a cell of two columns, and a few rows, of
+// its own. So each row of dx is written once: at each position what belongs to the cell, if its index says so, else 0.
+// False where an index is not in its cell.
+bool fill_cells(const Gradient& plane) {
+  const int64_t W = plane.W, Q = plane.Q, width = 2 * Q, tall = plane.P ? plane.H / plane.P : 0;
+  if (tall < 1 || Q < 1 || W / Q != 2) return false;
+  const VecI steps = numbers(), line = simd::set_int(int32_t(W));
+  for (int64_t p = 0; p < plane.P; p++) {
+    const int64_t top = p * tall * W;
+    int found = 0;
+    // Columns [w, w + lanes), of which the first `known` are those of the vector before.
+    const auto fill = [&](int64_t w, int64_t known, int64_t count) __attribute__((always_inline)) {
+      const int64_t at = p * Q + w / 2, readable = count == lanes ? lanes : plane.readable - at;
+      // (+ 0, as a sum that begins with 0: -0 does not stay.)
+      const Vec value = doubled(plane.from + at, readable) + simd::zero();
+      VecI index = doubled(plane.index + at, readable) - simd::set_int(int32_t(top + w));
+      int where = 0;
+      for (int64_t row = 0, position = top + w; row < tall; row++, position += W, index = index - line) {
+        const simd::Mask here = index == steps;
+        where |= simd::bits(here);
+        const Vec result = simd::select(here, value, simd::zero());
+        // What a vector writes too much belongs to the next row.
+        if (count == lanes || position + lanes <= plane.H * W)
+          simd::store(plane.to + position, result);
+        else
+          simd::store_partial(plane.to + position, result, count);
+      }
+      found += __builtin_popcount(unsigned(where) >> known & ((1u << (count - known)) - 1));
+    };
+    int64_t w = 0;
+    for (; w + lanes <= width; w += lanes) fill(w, 0, lanes);
+    if (w < width) width >= lanes ? fill(width - lanes, w + lanes - width, lanes) : fill(0, 0, width);
+    if (found != Q) return false;
+    for (int64_t row = 0; width < W && row < tall; row++)
+      memset(plane.to + top + row * W + width, 0, size_t(W - width) * sizeof(float));
+  }
+  memset(plane.to + plane.P * tall * W, 0, size_t((plane.H - plane.P * tall) * W) * sizeof(float));
+  return true;
+}
+
+void scatter(Context& context, const Gradient& plane, int64_t number) {
+  const int64_t size = plane.H * plane.W;
+  memset(plane.to, 0, size_t(size) * sizeof(float));
+  for (int64_t i = 0; i < plane.P * plane.Q; i++) {
+    const int32_t index = plane.index[i];
+    if (index >= 0 && index < size)
+      plane.to[index] += plane.from[i];
+    else if (index != -1)  // of a window that lies in the padding
+      record_error(context, ErrorCode::index, "max_pool2d_backward: index %d of plane %lld, allowed are 0 to %lld",
+                   int(index), static_cast<long long>(number), static_cast<long long>(size - 1));
+  }
+}
+
+}  // namespace
+
+void max_pool2d_forward(Context& context, const View& out, const View& indices, const View& x, int64_t kernel_h,
+                        int64_t kernel_w, int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w,
+                        int64_t dilation_h, int64_t dilation_w) {
+  Axis rows, columns;
+  if (!read_planes(context, x, out) ||
+      !expect(context, same_shape(out, indices) && indices.dtype == DType::int32,
+              "max_pool2d's indices differ from its result") ||
+      !expect(context,
+              read_axis(x, out, 2, kernel_h, stride_h, pad_h, dilation_h, rows) &&
+                  read_axis(x, out, 3, kernel_w, stride_w, pad_w, dilation_w, columns),
+              "max_pool2d's planes do not follow from its window"))
+    return;
+  const int64_t size_x = rows.length * columns.length, size = rows.result * columns.result;
+  if (out.count == 0) return;
+  const Range* const across = ranges_of(context, columns);
+  const float *const source = pointer<const float>(x), *const end = source + x.count;
+  const MaximumRows rows_of_maxima = find_maximum_rows(rows, columns);
+  const bool vectors = has_vectors(columns);
+  for_planes(context, x.sizes[0] * x.sizes[1], larger(size_x, size * kernel_h * kernel_w), [&](int64_t number) {
+    const float* const from = source + number * size_x;
+    const Plane plane = {from, end - from, pointer<float>(out) + number * size,
+                         pointer<int32_t>(indices) + number * size, size};
+    // Rows of windows that lie inside from top to bottom at once, the others one by one.
+    for (int64_t p = 0; p < rows.result;) {
+      const bool inside = p >= rows.inner_low && p < rows.inner_high;
+      const int64_t next = inside ? rows.inner_high : p + 1;
+      const Range down = range_of(rows, p);
+      const bool fill = vectors && down.low < down.high;
+      if (fill) (inside ? rows_of_maxima : maximum_rows<0, 0, 0>)(plane, rows, columns, p, next);
+      for (; p < next; p++) {
+        const Range range = range_of(rows, p);
+        const int64_t row = p * columns.result;
+        for (int64_t q = 0; q < (fill ? columns.inner_low : columns.result); q++)
+          window_maximum(from, rows, columns, range, across[q], plane.to + row + q, plane.index + row + q);
+        for (int64_t q = fill ? columns.inner_high : columns.result; q < columns.result; q++)
+          window_maximum(from, rows, columns, range, across[q], plane.to + row + q, plane.index + row + q);
+      }
+    }
+  });
+}
+
+void max_pool2d_backward(Context& context, const View& dx, const View& dy, const View& indices) {
+  if (!read_planes(context, dx, dy) ||
+      !expect(context, same_shape(dy, indices) && indices.dtype == DType::int32, "max_pool2d's indices differ from dy"))
+    return;
+  const int64_t size_x = dx.sizes[2] * dx.sizes[3], size = dy.sizes[2] * dy.sizes[3];
+  for_planes(context, dx.sizes[0] * dx.sizes[1], size_x + size, [&](int64_t number) {
+    const Gradient plane = {pointer<float>(dx) + number * size_x,
+                            pointer<const float>(dy) + number * size,
+                            pointer<const int32_t>(indices) + number * size,
+                            dx.sizes[2],
+                            dx.sizes[3],
+                            dy.sizes[2],
+                            dy.sizes[3],
+                            dy.count - number * size};
+    if (!fill_cells(plane)) scatter(context, plane, number);
+  });
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA
