@@ -22,6 +22,7 @@ namespace {
 constexpr int64_t chunk_work = int64_t(1) << 18;   // a chunk smaller than this costs more to hand over than to do
 constexpr int64_t enough_chunks = 48;              // more do not balance better
 constexpr int64_t enough_tiles = 16;               // fewer do not occupy the threads
+constexpr int64_t even_parts = 4;                  // parts of K come in as many, for as many threads
 constexpr int64_t few_rows = 4 * tile_rows;        // up to here a row-major B is not used often enough to be packed
 constexpr int64_t few_columns = 2 * tile_columns;  // up to here A is not used often enough to be packed
 // The same where the rows of A are consecutive: what one thread packs and another reads has to pass between their
@@ -210,18 +211,21 @@ void multiply_tiles(Context& context, const Product& p) {
   while (width > narrow_width && tiles_down * ceil_div(p.n, width) < enough_chunks &&
          height * width * p.k > 2 * chunk_work)
     width = round_up(width / 2, tile_columns);
+  // Too few to come out even between threads: a panel each.
+  if (tiles_down * ceil_div(p.n, width) < enough_tiles && height * width * p.k > 4 * chunk_work) width = tile_columns;
   parallel(context, tiles_down * ceil_div(p.n, width), [&](int64_t chunk) {
     const int64_t i = chunk % tiles_down * height, j = chunk / tiles_down * width;
     multiply_tile(p, i, smaller(height, p.m - i), j, smaller(width, p.n - j));
   });
 }
 
-// A small C with a large K has too few tiles: K is cut into parts of at least two blocks, each part is multiplied on
-// one thread into a C of its own, and these are added in order.
+// A small C with a large K has too few tiles: K is cut into parts, each is multiplied on one thread into a C of its
+// own, and these are added in order.
 int64_t depth_of_parts(int64_t m, int64_t n, int64_t k) {
   const int64_t tiles = ceil_div(m, few_rows) * ceil_div(n, few_columns);
   if (tiles >= enough_tiles || k < 4 * block_depth) return k;
-  return round_up(larger(ceil_div(k, enough_tiles), 2 * block_depth), block_depth);
+  const int64_t parts = smaller(round_up(ceil_div(k, 2 * block_depth), even_parts), enough_tiles);
+  return round_up(ceil_div(k, parts), 16);
 }
 
 void multiply_in_parts(Context& context, const Product& p, int64_t depth) {
@@ -232,15 +236,18 @@ void multiply_in_parts(Context& context, const Product& p, int64_t depth) {
     multiply_here(p.m, p.n, smaller(depth, p.k - d), part_of(p.a, 0, d), part_of(p.b, d, 0), partial + part * size, p.n,
                   {false, nullptr});
   });
-  for (int64_t part = 1; part < parts; part++)
-    for (int64_t i = 0; i < size; i++) partial[i] += partial[part * size + i];
-  for (int64_t i = 0; i < p.m; i++)
-    for (int64_t j = 0; j < p.n; j++) {
-      float sum = partial[i * p.n + j];
-      float* c = p.c + i * p.ldc + j;
-      if (p.epilogue.accumulate) sum += *c;
-      *c = p.epilogue.bias ? sum + p.epilogue.bias[j] : sum;
+  const int64_t rows = ceil_div(chunk_work / 16, parts * p.n);
+  parallel(context, ceil_div(p.m, rows), [&](int64_t chunk) {
+    for (int64_t i = chunk * rows; i < smaller(p.m, (chunk + 1) * rows); i++) {
+      float *sums = partial + i * p.n, *c = p.c + i * p.ldc;
+      for (int64_t part = 1; part < parts; part++)
+        for (int64_t j = 0; j < p.n; j++) sums[j] += sums[part * size + j];
+      for (int64_t j = 0; j < p.n; j++) {
+        const float sum = p.epilogue.accumulate ? sums[j] + c[j] : sums[j];
+        c[j] = p.epilogue.bias ? sum + p.epilogue.bias[j] : sum;
+      }
     }
+  });
 }
 
 // Packs as much of A and B at a time as packed_limit allows, for all threads: first less depth, which costs nothing,
