@@ -25,8 +25,7 @@ namespace {
 using namespace simd;
 using softmax::exp_of_negative;
 using softmax::largest_number;
-
-constexpr int64_t chunk_elements = 16384;
+using softmax::units_per_chunk;
 
 constexpr int64_t reduce_none = 0, reduce_mean = 1, reduce_sum = 2;
 
@@ -85,7 +84,7 @@ const float* read_block(const View& logits, int64_t n, int64_t start, int64_t co
 template <class F>
 void for_rows(Context& context, const Problem& problem, const F& row) {
   if (problem.rows == 0) return;
-  const int64_t per_chunk = 1 + chunk_elements / (problem.classes + 1);
+  const int64_t per_chunk = units_per_chunk(problem.rows, problem.classes);
   parallel(context, (problem.rows + per_chunk - 1) / per_chunk, [&](int64_t chunk) {
     const int64_t end = (chunk + 1) * per_chunk;
     for (int64_t n = chunk * per_chunk; n < end && n < problem.rows; n++) row(n);

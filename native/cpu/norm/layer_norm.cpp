@@ -4,7 +4,7 @@
 //   dx = rstd (g - mean(g) - h mean(g h)) with g = dy w; dw = sum over rows of dy h, db = sum over rows of dy
 //
 // Rows are in the first-level cache for all their passes: forward takes the means of a few, then the variances about
-// them, then the results; backward, row by row, the two means, then dx and the row's part of dw and db. Those parts are
+// them, then the results; backward, of a few, the two means, then dx and their part of dw and db. Those parts are
 // summed in float32 over blocks of 64 rows, which are cut by the shape alone, and in float64 over the blocks in order.
 // Reads 4 and writes 4 bytes an element forward, 8 and 4 backward.
 #include <math.h>
@@ -20,15 +20,20 @@ using namespace simd;
 
 constexpr int64_t chunk_elements = 32768;
 constexpr int64_t block_rows = 64;
+constexpr int together = rows_together(1);  // short rows that are walked side by side
 
 const float* optional_floats(const View* view) { return view ? pointer<const float>(*view) : nullptr; }
 float* optional_output(const View* view) { return view ? pointer<float>(*view) : nullptr; }
 
-// Calls body(first, last) for pieces of [0, count) of about chunk_elements / size units each.
+// Calls body(first, last) for pieces of [0, count), units of `size` elements each; a piece has about chunk_elements,
+// and a multiple of `group` units. The number of pieces is a multiple of four, so that two or four threads end
+// together.
 template <class F>
-void for_units(Context& context, int64_t count, int64_t size, const F& body) {
+void for_units(Context& context, int64_t count, int64_t size, int64_t group, const F& body) {
   if (count == 0) return;
-  const int64_t per_chunk = 1 + chunk_elements / (size + 1);
+  const int64_t chunks = (count * size + chunk_elements - 1) / chunk_elements;
+  const int64_t pieces = chunks > 1 ? (chunks + 3) / 4 * 4 : 1, even = (count + pieces - 1) / pieces;
+  const int64_t per_chunk = (even + group - 1) / group * group;
   parallel(context, (count + per_chunk - 1) / per_chunk, [&](int64_t chunk) {
     const int64_t first = chunk * per_chunk, left = count - first;
     body(first, first + (left < per_chunk ? left : per_chunk));
@@ -65,48 +70,60 @@ void rows_forward(int64_t columns, float* to, float* mean, float* rstd, const fl
   }
 }
 
-// One row of the backward pass; dx, dw and db may be null, dw and db are added to.
-void row_backward(int64_t columns, const float* dy, const float* x, float mean_of_row, float rstd_of_row,
-                  const float* w, float* dx, bool stream, float* dw, float* db) {
-  const Vec mean = set(mean_of_row), rstd = set(rstd_of_row), one = set(1.0f);
-  Vec mean_g = zero(), mean_gh = zero();
-  if (dx) {
-    double sums[2];  // of g and of g h
-    sum_row(columns, sums, [&](int64_t i, int64_t n, Vec* s) {
-      const Vec h = (load_some(x + i, n) - mean) * rstd;
-      const Vec g = load_some(dy + i, n) * (w ? load_some(w + i, n) : one);
-      s[0] = s[0] + g;
-      s[1] = fma(g, h, s[1]);
-    });
-    mean_g = set(float(sums[0] / double(columns)));
-    mean_gh = set(float(sums[1] / double(columns)));
+// `Count` neighbouring rows of the backward pass, one if `stream`; dx, dw and db may be null, dw and db are added to.
+template <int Count>
+void rows_backward(int64_t columns, const float* dy, const float* x, const float* mean, const float* rstd,
+                   const float* w, float* dx, bool stream, float* dw, float* db) {
+  Vec means[Count], scales[Count], means_g[Count], means_gh[Count];
+  for (int r = 0; r < Count; r++) {
+    means[r] = set(mean[r]);
+    scales[r] = set(rstd[r]);
+    means_g[r] = means_gh[r] = zero();
   }
-  const auto next_row = [&](int64_t i) {  // is fetched while this one is computed
-    __builtin_prefetch(x + columns + i);
-    __builtin_prefetch(dy + columns + i);
-  };
-  const auto add_to_sums = [&](int64_t i, int64_t n, Vec gradient, Vec h) {
-    if (dw) store_some(dw + i, fma(gradient, h, load_some(dw + i, n)), n);
-    if (db) store_some(db + i, load_some(db + i, n) + gradient, n);
-  };
-  if (!dx)
-    return for_row(columns, [&](int64_t i, int64_t n) {
-      next_row(i);
-      add_to_sums(i, n, load_some(dy + i, n), (load_some(x + i, n) - mean) * rstd);
+  if (dx) {
+    double sums[2 * Count];  // of g and of g h
+    sum_row(columns, sums, [&](int64_t i, int64_t n, Vec* s) {
+      const Vec weight = w ? load_some(w + i, n) : set(1.0f);
+      for (int r = 0; r < Count; r++) {
+        const Vec h = (load_some(x + r * columns + i, n) - means[r]) * scales[r];
+        const Vec g = load_some(dy + r * columns + i, n) * weight;
+        s[2 * r] = s[2 * r] + g;
+        s[2 * r + 1] = fma(g, h, s[2 * r + 1]);
+      }
     });
-  write_row(dx, columns, stream, [&](int64_t i, int64_t n) {
-    next_row(i);
-    const Vec gradient = load_some(dy + i, n), h = (load_some(x + i, n) - mean) * rstd;
-    add_to_sums(i, n, gradient, h);
-    const Vec g = gradient * (w ? load_some(w + i, n) : one);
-    return rstd * (g - fma(h, mean_gh, mean_g));
-  });
+    for (int r = 0; r < Count; r++) {
+      means_g[r] = set(float(sums[2 * r] / double(columns)));
+      means_gh[r] = set(float(sums[2 * r + 1] / double(columns)));
+    }
+  }
+  // Of elements [i, i + n), dx of the last of the rows; that of the others is written.
+  const auto gradients = [&](int64_t i, int64_t n) {
+    const Vec weight = w ? load_some(w + i, n) : set(1.0f);
+    Vec sum_w = dw ? load_some(dw + i, n) : zero(), sum_b = db ? load_some(db + i, n) : zero(), last;
+    for (int r = 0; r < Count; r++) {
+      const float *from_x = x + r * columns + i, *from_dy = dy + r * columns + i;
+      __builtin_prefetch(from_x + Count * columns);  // the next rows, while these are computed
+      __builtin_prefetch(from_dy + Count * columns);
+      const Vec gradient = load_some(from_dy, n), h = (load_some(from_x, n) - means[r]) * scales[r];
+      sum_w = fma(gradient, h, sum_w);
+      sum_b = sum_b + gradient;
+      last = scales[r] * (gradient * weight - fma(h, means_gh[r], means_g[r]));
+      if (dx && r < Count - 1) store_some(dx + r * columns + i, last, n);
+    }
+    if (dw) store_some(dw + i, sum_w, n);
+    if (db) store_some(db + i, sum_b, n);
+    return last;
+  };
+  if (dx)
+    write_row(dx + (Count - 1) * columns, columns, stream, gradients);
+  else
+    for_row(columns, [&](int64_t i, int64_t n) { gradients(i, n); });
 }
 
 // to[c] = sum over blocks of parts[block][c]
 void sum_parts(Context& context, float* to, const float* parts, int64_t blocks, int64_t columns) {
   constexpr int64_t width = 128;
-  for_units(context, (columns + width - 1) / width, blocks * width, [&](int64_t first, int64_t last) {
+  for_units(context, (columns + width - 1) / width, blocks * width, 1, [&](int64_t first, int64_t last) {
     for (int64_t start = first * width; start < last * width; start += width) {
       const int64_t count = columns - start < width ? columns - start : width;
       double sums[width] = {};
@@ -129,11 +146,10 @@ void layer_norm_forward(Context& context, const View& out, const View& mean, con
     return;
   const float *w = optional_floats(weight), *b = optional_floats(bias);
   const bool stream = streams_rows(rows, columns);
-  for_units(context, rows, columns, [&](int64_t first, int64_t last) {
-    for_row_groups<rows_together(1)>(first, last, columns, [&](auto together, int64_t row) {
-      rows_forward<together.value>(columns, pointer<float>(out) + row * columns, pointer<float>(mean) + row,
-                                   pointer<float>(rstd) + row, pointer<const float>(x) + row * columns, w, b, eps,
-                                   stream);
+  for_units(context, rows, columns, columns <= short_row ? together : 1, [&](int64_t first, int64_t last) {
+    for_row_groups<together>(first, last, columns, [&](auto group, int64_t row) {
+      rows_forward<group.value>(columns, pointer<float>(out) + row * columns, pointer<float>(mean) + row,
+                                pointer<float>(rstd) + row, pointer<const float>(x) + row * columns, w, b, eps, stream);
     });
     if (stream) finish_streaming();
   });
@@ -157,19 +173,21 @@ void layer_norm_backward(Context& context, const View* dx, const View* dweight, 
   const bool stream = dx && streams_rows(rows, columns);
   float* const dw_parts = dweight ? static_cast<float*>(scratch(context, bytes)) : nullptr;
   float* const db_parts = dbias ? static_cast<float*>(scratch(context, bytes)) : nullptr;
-  for_units(context, blocks, block_rows * columns, [&](int64_t first, int64_t last) {
+  for_units(context, blocks, block_rows * columns, 1, [&](int64_t first, int64_t last) {
     for (int64_t block = first; block < last; block++) {
       float* const dw = dw_parts ? dw_parts + block * columns : nullptr;
       float* const db = db_parts ? db_parts + block * columns : nullptr;
       if (dw) memset(dw, 0, sizeof(float) * size_t(columns));
       if (db) memset(db, 0, sizeof(float) * size_t(columns));
       const int64_t end = (block + 1) * block_rows < rows ? (block + 1) * block_rows : rows;
-      for (int64_t row = block * block_rows; row < end; row++) {
+      const auto run = [&](auto group, int64_t row) {
         const int64_t offset = row * columns;
-        row_backward(columns, pointer<const float>(dy) + offset, pointer<const float>(x) + offset,
-                     pointer<const float>(mean)[row], pointer<const float>(rstd)[row], w,
-                     dx ? optional_output(dx) + offset : nullptr, stream, dw, db);
-      }
+        rows_backward<group.value>(columns, pointer<const float>(dy) + offset, pointer<const float>(x) + offset,
+                                   pointer<const float>(mean) + row, pointer<const float>(rstd) + row, w,
+                                   dx ? pointer<float>(*dx) + offset : nullptr, stream, dw, db);
+      };
+      stream ? for_row_groups<1>(block * block_rows, end, columns, run)
+             : for_row_groups<rows_together(2)>(block * block_rows, end, columns, run);
     }
     if (stream) finish_streaming();
   });

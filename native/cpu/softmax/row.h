@@ -1,5 +1,5 @@
-// What softmax and cross entropy share: exponentials of differences to the largest element, which are at most 1, and
-// that element.
+// What softmax and cross entropy share: exponentials of differences to the largest element, which are at most 1,
+// that element, and how work is cut.
 #pragma once
 #include <math.h>
 
@@ -24,6 +24,15 @@ FIRESTEEL_INLINE simd::Vec exp_of_negative(simd::Vec x) {
   const Vec power = polynomial(r, 1.0f, 0.99999971f, 0.49999149f, 0.16667637f, 0.04189798f, 0.0082903f);
   // Multiplied, for a NaN's bits could be added up to a number.
   return select(x < lowest, zero(), power * as_float(shift_left(as_int(shifted) + set_int(127), 23)));
+}
+
+// Rows, or other units of `size` elements, of a chunk of work, of about 16384 elements. The number of chunks is a
+// multiple of four, so that two or four threads end together.
+static inline int64_t units_per_chunk(int64_t units, int64_t size) {
+  constexpr int64_t chunk_elements = 16384;
+  const int64_t chunks = (units * size + chunk_elements - 1) / chunk_elements;
+  const int64_t even = (chunks + 3) / 4 * 4;
+  return chunks > 1 ? (units + even - 1) / even : units;
 }
 
 // The largest of n elements that is a number, or -infinity: a NaN shows in the sum of exponentials, and looking for it

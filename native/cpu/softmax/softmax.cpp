@@ -17,8 +17,7 @@ namespace {
 using namespace simd;
 using softmax::exp_of_negative;
 using softmax::largest_number;
-
-constexpr int64_t chunk_elements = 16384;
+using softmax::units_per_chunk;
 
 struct Around {
   int64_t outer, size, inner;
@@ -37,7 +36,7 @@ void for_slices(Context& context, Around shape, const Rows& rows, const Columns&
   const int64_t width = shape.inner == 1 ? 1 : lanes, across = (shape.inner + width - 1) / width;
   const int64_t slices = shape.outer * across;
   if (slices == 0 || shape.size == 0) return;
-  const int64_t per_chunk = 1 + chunk_elements / (shape.size * width);
+  const int64_t per_chunk = units_per_chunk(slices, shape.size * width);
   parallel(context, (slices + per_chunk - 1) / per_chunk, [&](int64_t chunk) {
     const int64_t begin = chunk * per_chunk, end = begin + per_chunk < slices ? begin + per_chunk : slices;
     if (shape.inner == 1) {
