@@ -79,23 +79,22 @@ namespace {
 
 constexpr float twice_root = 1.59576912f, cubic = 0.0713548163f;  // 2 sqrt(2/pi), and that times 0.044715
 
-// The exponent's rounding is as large in base e: 2^(2 u log2 e) needs no reduction of u by ln 2.
-Vec gelu_tanh_sigmoid(Vec v) {
-  const Vec one = set(1.0f);
+// 1 / s. The exponent's rounding is as large in base e: 2^(2 u log2 e) needs no reduction of u by ln 2.
+Vec gelu_tanh_divisor(Vec v) {
   const Vec power = v * fma(v * v, set(-cubic * simd::log2_e), set(-twice_root * simd::log2_e));
-  return one / (one + simd::exp2_beside_one(power));
+  return set(1.0f) + simd::exp2_beside_one(power);
 }
 
 }  // namespace
 
 void gelu(Context& context, const View& out, const View& x, bool tanh_approximation) {
-  if (tanh_approximation) return map_unary<float>(context, out, x, [](Vec v) { return v * gelu_tanh_sigmoid(v); });
+  if (tanh_approximation) return map_unary<float>(context, out, x, [](Vec v) { return v / gelu_tanh_divisor(v); });
   map_unary<float>(context, out, x, [](Vec v) { return v * simd::normal(v).cdf; });
 }
 void gelu_backward(Context& context, const View& dx, const View& dy, const View& x, bool tanh_approximation) {
   if (tanh_approximation)
     return map_binary<float>(context, dx, dy, x, [](Vec d, Vec v) {
-      Vec s = gelu_tanh_sigmoid(v);
+      Vec s = set(1.0f) / gelu_tanh_divisor(v);
       // Beyond 20 s (1 - s) is 0, and the bound keeps its factor finite.
       Vec bounded = simd::clamp(v, -20.0f, 20.0f);
       Vec slope = bounded * fma(bounded * bounded, set(3 * cubic), set(twice_root));
