@@ -56,6 +56,14 @@ export function snakeCase(property: string): string {
 /** Every step of an optimiser asks for the names of all parameters. */
 const snakeCases = new Map<string, string>()
 
+/** With its path. */
+type Named<T> = readonly [string, T]
+
+/** By name, because every step walks all modules, and `Object.entries` makes an array of each of their properties. */
+function propertyOf(module: Module, property: string): unknown {
+  return (module as object as { readonly [property: string]: unknown })[property]
+}
+
 /**
  * A layer or model. Parameters, buffers and inner modules are the object's own properties (and arrays of modules); their
  * names in `stateDict()` are PyTorch's: the property in snake case.
@@ -83,74 +91,78 @@ export abstract class Module {
   }
 
   /** Inner modules with their names, in order of definition. */
-  *namedChildren(): Generator<readonly [string, Module]> {
-    for (const [property, value] of Object.entries(this)) {
-      if (value instanceof Module) yield [this.stateName(property), value]
+  namedChildren(): Named<Module>[] {
+    const found: Named<Module>[] = []
+    for (const property of Object.keys(this)) {
+      const value = propertyOf(this, property)
+      if (value instanceof Module) found.push([this.stateName(property), value])
       else if (Array.isArray(value))
         for (const [i, item] of value.entries())
-          if (item instanceof Module) yield [`${this.stateName(property)}.${i}`, item]
+          if (item instanceof Module) found.push([`${this.stateName(property)}.${i}`, item])
     }
+    return found
   }
 
-  *children(): Generator<Module> {
-    for (const [, child] of this.namedChildren()) yield child
+  children(): Module[] {
+    return this.namedChildren().map(([, child]) => child)
   }
 
   /** This module ('') and all inside, each once, with their paths. */
-  *namedModules(prefix = '', seen = new Set<Module>()): Generator<readonly [string, Module]> {
-    if (seen.has(this)) return
-    seen.add(this)
-    yield [prefix, this]
-    for (const [name, child] of this.namedChildren())
-      yield* child.namedModules(prefix === '' ? name : `${prefix}.${name}`, seen)
+  namedModules(prefix = ''): Named<Module>[] {
+    const found: Named<Module>[] = []
+    this.#collect(prefix, new Set(), found)
+    return found
   }
 
-  *modules(): Generator<Module> {
-    for (const [, module] of this.namedModules()) yield module
+  #collect(path: string, seen: Set<Module>, found: Named<Module>[]): void {
+    if (seen.has(this)) return
+    seen.add(this)
+    found.push([path, this])
+    for (const [name, child] of this.namedChildren())
+      child.#collect(path === '' ? name : `${path}.${name}`, seen, found)
+  }
+
+  modules(): Module[] {
+    return this.namedModules().map(([, module]) => module)
   }
 
   /** Own tensors of one kind, under every name they have (tied weights have several). */
-  *#tensors<T extends Tensor>(kind: abstract new (...args: never[]) => T): Generator<readonly [string, T]> {
+  #tensors<T extends Tensor>(kind: abstract new (...args: never[]) => T): Named<T>[] {
+    const found: Named<T>[] = []
     for (const [path, module] of this.namedModules())
-      for (const [property, value] of Object.entries(module))
+      for (const property of Object.keys(module)) {
+        const value = propertyOf(module, property)
         if (value instanceof kind)
-          yield [path === '' ? module.stateName(property) : `${path}.${module.stateName(property)}`, value]
+          found.push([path === '' ? module.stateName(property) : `${path}.${module.stateName(property)}`, value])
+      }
+    return found
   }
 
   /** Parameters with their paths; a tied one once, under its first. */
-  *namedParameters(): Generator<readonly [string, Parameter]> {
+  namedParameters(): Named<Parameter>[] {
     const seen = new Set<Tensor>()
-    for (const entry of this.#tensors<Parameter>(Parameter)) {
-      if (seen.has(entry[1])) continue
-      seen.add(entry[1])
-      yield entry
-    }
+    return this.#tensors<Parameter>(Parameter).filter(([, parameter]) => seen.size < seen.add(parameter).size)
   }
 
-  *namedBuffers(): Generator<readonly [string, Buffer]> {
-    yield* this.#tensors<Buffer>(Buffer)
+  namedBuffers(): Named<Buffer>[] {
+    return this.#tensors<Buffer>(Buffer)
   }
 
   /** Parameters and buffers under all their names: what a state holds. */
-  *namedState(): Generator<readonly [string, Tensor]> {
-    yield* this.#tensors<Parameter>(Parameter)
-    yield* this.#tensors<Buffer>(Buffer)
+  namedState(): Named<Tensor>[] {
+    return [...this.#tensors<Tensor>(Parameter), ...this.#tensors<Tensor>(Buffer)]
   }
 
   /** Parameters that are this module's own properties. */
-  *ownParameters(): Generator<Parameter> {
-    for (const value of Object.values(this)) if (value instanceof Parameter) yield value
+  ownParameters(): Parameter[] {
+    return Object.values(this).filter((value) => value instanceof Parameter)
   }
 
   /** A live view of all parameters. */
   parameters(): ParameterView {
     const named = () => this.namedParameters()
-    return {
-      named,
-      *[Symbol.iterator]() {
-        for (const [, parameter] of named()) yield parameter
-      },
-    }
+    const all = () => named().map(([, parameter]) => parameter)
+    return { named, [Symbol.iterator]: () => all().values() }
   }
 
   /** Parameters and buffers under PyTorch's names: the tensors themselves, outside of the graph. */
