@@ -1,6 +1,6 @@
+import type { Device } from '../core/device.js'
 import { type DType, dtypes } from '../core/dtype.js'
 import { AutogradError } from '../core/errors.js'
-import type { Shape } from '../core/shape.js'
 import type { Storage } from '../core/storage.js'
 import type { GraphNode, Tensor } from '../core/tensor.js'
 import type { BackwardContext, Gradient, Inputs, Needs, OperatorRecord, TensorSpec } from './operator.js'
@@ -11,8 +11,31 @@ interface Saved {
   readonly version: number
 }
 
-/** Where a gradient goes: output `index` of an operator call, or a leaf. */
-export type Edge = { readonly node: Node; readonly index: number } | { readonly leaf: Tensor } | null
+/** Where gradients end: a leaf, or an output of a node. */
+export type Target = Node | Tensor
+
+/** Where the gradient of an input goes: output `index` of an operator call, or a leaf (0). */
+export interface Edge {
+  readonly target: Target
+  readonly index: number
+}
+
+export function edgeOf(tensor: Tensor): Edge {
+  return { target: (tensor.node as Node | null) ?? tensor, index: tensor.outputIndex }
+}
+
+interface OutputSpec extends TensorSpec {
+  readonly device: Device
+}
+
+/** In place of the shape and dtype of an input that the call did not have. */
+const absent: TensorSpec = { shape: [], dtype: 'float32' }
+
+function savedOf(tensor: Tensor | null): Saved | null {
+  return tensor && { tensor, version: tensor.storage.version }
+}
+
+const nothing: readonly number[] = []
 
 let sequence = 0
 
@@ -23,18 +46,18 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
   readonly gradient: Gradient<A>
   readonly attrs: A
   readonly needs: Needs
-  readonly edges: readonly Edge[]
+  /** By input; null where no gradient is wanted. */
+  readonly edges: readonly (Edge | null)[]
   /** Shape and dtype of each output, for gradients of zeros. */
-  readonly outputSpecs: readonly (TensorSpec & { readonly device: Tensor['device'] })[]
+  readonly outputSpecs: readonly OutputSpec[]
   /** Position in program order: consumers come after producers. */
   readonly order = sequence++
   createGraph = false
   /** The pass's, while it visits: what waits at an edge and may be added to. */
-  sums: ((edge: Edge) => Tensor | null) | null = null
-  #inputs: (Saved | null)[] | null
-  #outputs: (Saved | null)[]
+  sums: ((edge: Edge | null) => Tensor | null) | null = null
+  #inputs: (Saved | null)[] | null = []
+  #outputs: (Saved | null)[] = []
   #specs: readonly TensorSpec[]
-  #present: readonly boolean[]
 
   constructor(
     record: OperatorRecord<A>,
@@ -48,36 +71,34 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
     this.gradient = gradient
     this.attrs = attrs
     this.needs = needs
-    this.edges = inputs.map((input, i) => {
-      if (input === null || !needs[i]) return null
-      return input.node ? { node: input.node as Node, index: input.outputIndex } : { leaf: input }
-    })
-    this.#specs = inputs.map((input) => ({
-      shape: (input?.shape ?? []) as Shape,
-      dtype: (input?.dtype ?? 'float32') as DType,
-    }))
-    this.#present = inputs.map((input) => input !== null)
+    // Loops, because every operator of a step comes here.
+    const edges: (Edge | null)[] = []
+    const specs: TensorSpec[] = []
+    const savedInputs: (Saved | null)[] = []
+    for (let i = 0; i < inputs.length; i++) {
+      const input = inputs[i] as Tensor | null
+      edges.push(input !== null && needs[i] ? edgeOf(input) : null)
+      specs.push(input === null ? absent : { shape: input.shape, dtype: input.dtype })
+      savedInputs.push(null)
+    }
+    const outputSpecs: OutputSpec[] = []
     const count = Math.min(record.outputs ?? 1, results.length)
-    this.outputSpecs = results
-      .slice(0, count)
-      .map((result) => ({ shape: result.shape, dtype: result.dtype, device: result.device }))
-    for (let i = 0; i < count; i++) {
+    for (let i = 0; i < results.length; i++) {
+      this.#outputs.push(null)
+      if (i >= count) continue
       const result = results[i] as Tensor
+      outputSpecs.push({ shape: result.shape, dtype: result.dtype, device: result.device })
       if (!result.dtype.includes('float')) continue
       result.node = this
       result.outputIndex = i
     }
+    this.edges = edges
+    this.#specs = specs
+    this.#inputs = savedInputs
+    this.outputSpecs = outputSpecs
     const saves = gradient.saves(needs, attrs)
-    this.#inputs = new Array<Saved | null>(inputs.length).fill(null)
-    this.#outputs = new Array<Saved | null>(results.length).fill(null)
-    for (const i of saves.inputs ?? []) {
-      const tensor = inputs[i]
-      if (tensor) this.#inputs[i] = { tensor, version: tensor.storage.version }
-    }
-    for (const i of saves.outputs ?? []) {
-      const tensor = results[i] as Tensor
-      this.#outputs[i] = { tensor, version: tensor.storage.version }
-    }
+    for (const i of saves.inputs ?? nothing) savedInputs[i] = savedOf(inputs[i] ?? null)
+    for (const i of saves.outputs ?? nothing) this.#outputs[i] = savedOf(results[i] as Tensor)
   }
 
   get name(): string {
@@ -95,7 +116,7 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
     if (this.#inputs === null) throw this.#used()
     const saved = this.#inputs[index]
     if (!saved) {
-      if (this.#present[index])
+      if (this.#specs[index] !== absent)
         throw new AutogradError(this.name, `backward reads input ${index}, which its saves() did not keep`)
       return null
     }
@@ -115,7 +136,7 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
 
   gradientDType(index: number): DType {
     const edge = this.edges[index]
-    if (edge && 'node' in edge && edge.node.record.conversion) return edge.node.spec(0).dtype
+    if (edge?.target instanceof Node && edge.target.record.conversion) return edge.target.spec(0).dtype
     return this.spec(index).dtype
   }
 
@@ -129,7 +150,9 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
    * the record does not save (running statistics, which the composite must not update a second time).
    */
   allInputs(): Inputs {
-    return this.#present.map((present, i) => (present && (this.needs[i] || this.#inputs?.[i]) ? this.input(i) : null))
+    return this.#specs.map((spec, i) =>
+      spec !== absent && (this.needs[i] || this.#inputs?.[i]) ? this.input(i) : null,
+    )
   }
 
   checkUsable(): void {
@@ -149,7 +172,7 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
       seen.add(node)
       for (const saved of node.#inputs ?? []) if (saved) visit(saved.tensor.storage)
       for (const saved of node.#outputs) if (saved) visit(saved.tensor.storage)
-      for (const edge of node.edges) if (edge && 'node' in edge) stack.push(edge.node)
+      for (const edge of node.edges) if (edge?.target instanceof Node) stack.push(edge.target)
     }
   }
 

@@ -14,10 +14,7 @@ import type { Tensor } from '../core/tensor.js'
 import { gradientArithmetic } from './arithmetic.js'
 import { forgetConversion, withAutocast } from './autocast.js'
 import { withGradMode } from './mode.js'
-import { type Edge, Node } from './node.js'
-
-/** Where gradients end: a leaf, or an output of a node. */
-type Target = Node | Tensor
+import { type Edge, edgeOf, Node, type Target } from './node.js'
 
 /** Gradients waiting at one target, by output. */
 interface Pending {
@@ -85,7 +82,7 @@ export class Pass {
     for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
       if (seen.has(node)) continue
       seen.add(node)
-      for (const edge of node.edges) if (edge && 'node' in edge) stack.push(edge.node)
+      for (const edge of node.edges) if (edge?.target instanceof Node) stack.push(edge.target)
     }
     const producersFirst = [...seen].sort((a, b) => a.order - b.order)
     for (const node of producersFirst) if (node.edges.some((edge) => this.#isUseful(edge))) this.#useful.add(node)
@@ -95,20 +92,23 @@ export class Pass {
     return order
   }
 
-  #isUseful(edge: Edge): boolean {
+  #isUseful(edge: Edge | null): edge is Edge {
     if (edge === null) return false
-    if ('leaf' in edge) return this.#options.wanted === null || this.#options.wanted.has(edge.leaf)
-    return this.#useful.has(edge.node) || this.#options.wanted?.get(edge.node)?.has(edge.index) === true
+    const { target, index } = edge
+    const { wanted } = this.#options
+    if (target instanceof Node) return this.#useful.has(target) || wanted?.get(target)?.has(index) === true
+    return wanted === null || wanted.has(target)
   }
 
-  #expect(edge: Edge): void {
-    if (edge === null || !this.#isUseful(edge)) return
-    const target = 'node' in edge ? edge.node : edge.leaf
+  #expect(edge: Edge | null): void {
+    if (!this.#isUseful(edge)) return
+    const { target } = edge
     const pending = this.#pending.get(target)
     if (pending) pending.awaited++
     else {
-      const outputs = 'node' in edge ? edge.node.outputSpecs.length : 1
-      this.#pending.set(target, { gradients: new Array<Tensor | null>(outputs).fill(null), awaited: 1 })
+      const gradients: null[] = [null]
+      if (target instanceof Node) while (gradients.length < target.outputSpecs.length) gradients.push(null)
+      this.#pending.set(target, { gradients, awaited: 1 })
     }
   }
 
@@ -121,18 +121,16 @@ export class Pass {
       })
       return
     }
-    const passedOn = new Set<Storage>()
+    const passedOn: Storage[] = []
     this.#inFrame(() => {
       const results = this.#differentiate(node, gradients)
       // One memory may be the gradient of several inputs (both biases of an LSTM): no target may take or end it alone.
-      const shared = results.filter(
-        (gradient, i) => gradient && results.findIndex((other) => other?.storage === gradient.storage) < i,
-      )
+      const shared = results.filter((gradient, i) => gradient && firstWith(gradient.storage, results) < i)
       for (const gradient of shared) this.#hold((gradient as Tensor).storage)
       // What is passed on as it came (by reshapes, conversions) goes from one target to the next, which may be alone with it.
       for (const gradient of gradients)
-        if (gradient && results.some((result) => result?.storage === gradient.storage)) {
-          passedOn.add(gradient.storage)
+        if (gradient && firstWith(gradient.storage, results) >= 0) {
+          passedOn.push(gradient.storage)
           this.#lend(gradient.storage)
         }
       for (let i = 0; i < node.edges.length; i++) {
@@ -142,7 +140,8 @@ export class Pass {
       }
       for (const gradient of shared) this.#letGo((gradient as Tensor).storage)
     })
-    for (const gradient of gradients) if (gradient && !passedOn.has(gradient.storage)) this.#letGo(gradient.storage)
+    for (const gradient of gradients)
+      if (gradient && !passedOn.includes(gradient.storage)) this.#letGo(gradient.storage)
     for (const storage of passedOn) if (this.#owned.get(storage) === 0) this.#letGo(storage)
     if (!this.#options.retainGraph) node.release()
   }
@@ -150,7 +149,7 @@ export class Pass {
   /** Runs one step; what it made and did not send on is freed at its end. */
   #inFrame(step: () => void): void {
     const { createGraph } = this.#options
-    const frame = pushFrame(createGraph)
+    const frame = pushFrame()
     this.#frame = frame
     try {
       withGradMode('backward', createGraph, step)
@@ -183,24 +182,22 @@ export class Pass {
    * The gradient that waits at an edge, if it may be added to in place. One function for the whole pass: one for each node
    * kept what it could see alive until the next full collection.
    */
-  readonly #sums = (edge: Edge): Tensor | null => {
-    if (this.#options.createGraph || edge === null || !this.#isUseful(edge)) return null
-    const target = 'node' in edge ? edge.node : edge.leaf
-    const sum = this.#pending.get(target)?.gradients['node' in edge ? edge.index : 0] ?? null
+  readonly #sums = (edge: Edge | null): Tensor | null => {
+    if (this.#options.createGraph || !this.#isUseful(edge)) return null
+    const sum = this.#pending.get(edge.target)?.gradients[edge.index] ?? null
     return sum !== null && this.#isAlone(sum) ? sum : null
   }
 
-  #send(edge: Edge, gradient: Tensor | null): void {
-    if (edge === null || !this.#isUseful(edge)) return
-    const target = 'node' in edge ? edge.node : edge.leaf
-    const slot = 'node' in edge ? edge.index : 0
+  #send(edge: Edge | null, gradient: Tensor | null): void {
+    if (!this.#isUseful(edge)) return
+    const { target, index } = edge
     const pending = this.#pending.get(target) as Pending
-    const before = pending.gradients[slot] ?? null
+    const before = pending.gradients[index] ?? null
     if (gradient !== null) {
       if (before === null) {
         this.#hold(gradient.storage)
-        pending.gradients[slot] = gradient
-      } else if (gradient !== before) pending.gradients[slot] = this.#sum(before, gradient)
+        pending.gradients[index] = gradient
+      } else if (gradient !== before) pending.gradients[index] = this.#sum(before, gradient)
     }
     if (--pending.awaited === 0) this.#complete(target, pending)
   }
@@ -278,16 +275,18 @@ export class Pass {
   }
 }
 
+/** Which is the first of the tensors with this memory; -1 where none has it. */
+function firstWith(storage: Storage, tensors: readonly (Tensor | null)[]): number {
+  for (let i = 0; i < tensors.length; i++) if (tensors[i]?.storage === storage) return i
+  return -1
+}
+
 function dtypeOf(target: Target, output: number): DType {
   return target instanceof Node ? (target.outputSpecs[output]?.dtype ?? 'float32') : target.dtype
 }
 
 function converted(gradient: Tensor, dtype: DType): Tensor {
   return gradient.dtype === dtype ? gradient : gradientArithmetic().convert(gradient, dtype)
-}
-
-function edgeOf(tensor: Tensor): Edge {
-  return tensor.node ? { node: tensor.node as Node, index: tensor.outputIndex } : { leaf: tensor }
 }
 
 function checkGradient(node: Node, index: number, gradient: Tensor): void {

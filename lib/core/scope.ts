@@ -1,8 +1,8 @@
 /**
  * Frames: who owns the storages that are made now. A stack of the calling thread, never held across an `await`.
  *
- * `scope` frames free at their end what is not returned or kept. Frames of the backward pass hold raw storages that the
- * garbage collector does not know, so that each is freed right after its last use.
+ * `scope` frames free at their end what is not returned or kept. Frames of the backward pass free each right after its last
+ * use. The garbage collector is told only of what no frame holds, for that costs as much as a small kernel.
  */
 import { ValueError } from './errors.js'
 import type { Storage } from './storage.js'
@@ -10,15 +10,13 @@ import { Tensor } from './tensor.js'
 
 export interface Frame {
   readonly parent: Frame | null
-  /** Whether the garbage collector is told of storages made here. */
-  readonly tracked: boolean
   readonly storages: Storage[]
 }
 
 let top: Frame | null = null
 
-export function pushFrame(tracked: boolean): Frame {
-  top = { parent: top, tracked, storages: [] }
+export function pushFrame(): Frame {
+  top = { parent: top, storages: [] }
   return top
 }
 
@@ -28,12 +26,14 @@ export function popFrame(frame: Frame): void {
 
 /** Whether a storage made now is to be known to the garbage collector. */
 export function allocationsTracked(): boolean {
-  return top === null || top.tracked
+  return top === null
 }
 
+/** Gives a storage to the open frame; to the garbage collector where there is none. */
 export function registerAllocation(storage: Storage): void {
   storage.frame = top
   if (top !== null) top.storages.push(storage)
+  else adopt(storage)
 }
 
 /** Hands a storage that was made untracked to the garbage collector. */
@@ -72,7 +72,7 @@ export function visitTensors(value: unknown, visit: (tensor: Tensor) => void, se
  * Using a freed tensor throws DisposedError. Frees also when `fn` throws.
  */
 export function scope<R>(fn: () => R): R {
-  const frame = pushFrame(true)
+  const frame = pushFrame()
   const returned = new Set<Storage>()
   try {
     const result = fn()

@@ -1,6 +1,6 @@
 /** Where results lie in memory, so that what follows sees them as views and nothing is copied. No graph. */
 import { empty } from '../backend/dispatch.js'
-import { countOf, type Shape } from '../core/shape.js'
+import type { Shape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
 
 /** Dense memory for `shape`, its dimensions in the order in which x's lie: a transposed x gives a transposed result. */
@@ -17,22 +17,21 @@ export function emptyInOrderOf(x: Tensor, shape: Shape, op: string): Tensor {
   return new Tensor(out.storage, shape, strides, 0)
 }
 
-/** The dimensions of a view that step by `step` or more, or those that step by less, the widest first. */
-function dims(x: Tensor, step: number, inner: boolean): readonly { size: number; stride: number }[] {
-  return x.shape
-    .map((size, d) => ({ size, stride: x.strides[d] as number }))
-    .filter(({ size, stride }) => size !== 1 && stride < step === inner)
-    .sort((a, b) => b.stride - a.stride)
-}
-
-/** Whether dimensions, the widest first, lie densely, the last one stepping by `unit`. */
-function areDense(list: readonly { size: number; stride: number }[], unit: number): boolean {
-  let expected = unit
-  for (const { size, stride } of [...list].reverse()) {
-    if (stride !== expected) return false
-    expected *= size
+/**
+ * What the dimensions of a view that step by less than `step` fill together, or those that step by `step` or more: elements, or
+ * rows of `step` elements. Null where they leave gaps or overlap.
+ */
+function filled({ shape, strides }: Tensor, step: number, inner: boolean): number | null {
+  const unit = inner ? 1 : step
+  let left = 0
+  for (let d = 0; d < shape.length; d++) if (shape[d] !== 1 && (strides[d] as number) < step === inner) left++
+  let next = unit
+  for (; left > 0; left--) {
+    const d = strides.findIndex((stride, i) => stride === next && shape[i] !== 1)
+    if (d < 0 || (inner && next >= step)) return null
+    next *= shape[d] as number
   }
-  return true
+  return next / unit
 }
 
 /**
@@ -43,24 +42,19 @@ export function emptySideBySide(tensors: readonly Tensor[], op: string): readonl
   const [first] = tensors
   if (first === undefined || tensors.some((x) => x.storage !== first.storage || x.numel === 0)) return null
   const sorted = [...tensors].sort((a, b) => a.offset - b.offset)
+  const start = (sorted[0] as Tensor).offset
   for (const step of first.strides) {
-    const outer = dims(first, step, false)
-    const widths = sorted.map((x) => countOf(dims(x, step, true).map(({ size }) => size)))
-    const fits =
-      areDense(outer, step) &&
-      widths.reduce((sum, width) => sum + width, 0) === step &&
-      sorted.every((x, i) => {
-        const next = sorted[i + 1]
-        return (
-          areDense(dims(x, step, true), 1) &&
-          JSON.stringify(dims(x, step, false)) === JSON.stringify(outer) &&
-          (next === undefined || next.offset - x.offset === widths[i])
-        )
-      })
-    if (!fits) continue
-    const start = (sorted[0] as Tensor).offset
-    const total = step * countOf(outer.map(({ size }) => size))
-    const { storage } = empty(first.device, [total], first.dtype, op)
+    const rows = filled(first, step, false)
+    if (rows === null) continue
+    let end = start
+    const oneAfterAnother = sorted.every((x) => {
+      const width = filled(x, step, true)
+      const fits = x.offset === end && width !== null && filled(x, step, false) === rows
+      end += width ?? 0
+      return fits
+    })
+    if (!oneAfterAnother || end - start !== step) continue
+    const { storage } = empty(first.device, [step * rows], first.dtype, op)
     return tensors.map((x) => new Tensor(storage, x.shape, x.strides, x.offset - start))
   }
   return null

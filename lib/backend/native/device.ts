@@ -27,6 +27,7 @@ export class QueueDevice implements Device {
   readonly #encoder: Encoder
   /** By the kernel's number in the table of kernels. */
   readonly #plans: (Plan | undefined)[] = []
+  readonly #kernels: ReadonlySet<string | null>
   readonly #status = new Int32Array(new ArrayBuffer(4))
   readonly #synchronous = process.env['FIRESTEEL_SYNC'] === '1'
   #trace: KernelRecord[] | null = null
@@ -37,6 +38,7 @@ export class QueueDevice implements Device {
     this.#addon = addon
     this.#memory = new NativeMemory(this, addon, available)
     this.#encoder = new Encoder(addon, this.#memory)
+    this.#kernels = new Set(addon.kernels)
     addon.status(this.#status)
     addon.kernels.forEach((name, number) => {
       if (name === null) return
@@ -50,7 +52,7 @@ export class QueueDevice implements Device {
   }
 
   hasKernel(name: string): boolean {
-    return this.#plans.some((plan) => plan?.kernel === name)
+    return this.#kernels.has(name)
   }
 
   allocate(dtype: DType, count: number, tracked: boolean, op: string): Storage {

@@ -2,7 +2,7 @@
 import type { KernelCall, StridedView } from '../../core/device.js'
 import { type DType, dtypeCodes } from '../../core/dtype.js'
 import { DeviceError, DTypeError, ValueError } from '../../core/errors.js'
-import { isDense } from '../../core/shape.js'
+import { isDense, type Shape } from '../../core/shape.js'
 import type { Storage } from '../../core/storage.js'
 import type { CallWriter } from '../call.js'
 import type { PhiloxPosition } from '../kernels.js'
@@ -210,12 +210,11 @@ export class Encoder implements CallWriter {
 
   #strided({ offset, shape, strides }: StridedView, word: number, dense: boolean): void {
     if (dense && !isDense(shape, strides)) this.#scattered = true
-    const values = [offset, ...shape, ...strides]
-    const wide = values.some((value) => value !== (value | 0))
+    const wide = !(fits(offset) && shape.every(fits) && strides.every(fits))
     this.#ints[this.#nextInt + 1] = wide ? word | wideFlag : word
     this.#nextInt += 2
-    if (wide) for (const value of values) this.#doubles[this.#nextDouble++] = value
-    else for (const value of values) this.#ints[this.#nextInt++] = value
+    if (wide) this.#nextDouble = written(this.#doubles, this.#nextDouble, offset, shape, strides)
+    else this.#nextInt = written(this.#ints, this.#nextInt, offset, shape, strides)
   }
 
   /** Makes room for a list; whatever else a call has fits beside it. */
@@ -228,6 +227,19 @@ export class Encoder implements CallWriter {
     this.#doubles = grown(this.#doubles, new Float64Array(new ArrayBuffer(16 * doubles)))
     this.#addon.words(this.#ints, this.#doubles)
   }
+}
+
+const fits = (value: number): boolean => value === (value | 0)
+
+/** Writes where the elements of a view lie; where the next words go. */
+function written(words: Int32Array | Float64Array, at: number, offset: number, shape: Shape, strides: Shape): number {
+  const rank = shape.length
+  words[at] = offset
+  for (let d = 0; d < rank; d++) {
+    words[at + 1 + d] = shape[d] as number
+    words[at + 1 + rank + d] = strides[d] as number
+  }
+  return at + 1 + 2 * rank
 }
 
 function grown<T extends Int32Array | Float64Array>(from: T, to: T): T {
