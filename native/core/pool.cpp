@@ -10,6 +10,8 @@ namespace {
 // About 10 microseconds of pauses: longer and a core that another process could use is lost, shorter and every small
 // kernel pays for waking a thread.
 constexpr int spins = 400;
+// About 100 microseconds, of which the core goes to whoever else has a use for it.
+constexpr int yields = 200;
 
 }  // namespace
 
@@ -73,6 +75,10 @@ void ThreadPool::wait_for_workers() {
     if (active_.load() == 0) return;
     spin_pause();
   }
+  for (int i = 0; i < yields; i++) {
+    if (active_.load() == 0) return;
+    std::this_thread::yield();
+  }
   caller_waits_.store(true);
   {
     std::unique_lock<std::mutex> lock(mutex_);
@@ -90,6 +96,10 @@ void ThreadPool::work() {
   for (;;) {
     bool found = false;
     for (int i = 0; i < spins && !(found = ready()); i++) spin_pause();
+    for (int i = 0; i < yields && !found && more_.load(std::memory_order_relaxed); i++) {
+      std::this_thread::yield();
+      found = ready();
+    }
     if (!found) {
       std::unique_lock<std::mutex> lock(mutex_);
       sleeping_.fetch_add(1);

@@ -3,7 +3,8 @@
 // The calling thread takes part. A job is published by making `epoch_` odd and withdrawn by making it even; a worker
 // first announces itself in `active_` and then looks whether a job is open, the caller first closes and then waits for
 // `active_` to reach 0. So a worker that wakes late finds the job closed or the caller waiting, never half of a job.
-// Workers spin for some microseconds between jobs, then sleep. They are started by the first job that can use them.
+// Workers spin for some microseconds between jobs, or longer where the caller says that more are on their way, then
+// sleep. They are started by the first job that can use them.
 #pragma once
 #include <stdint.h>
 
@@ -27,6 +28,8 @@ class ThreadPool {
   int threads() const { return threads_; }
   // Not while a job runs.
   void resize(int threads);
+  // Whether more jobs are to be expected soon: waking a worker that sleeps takes longer than many a kernel runs.
+  void expect_more(bool more) { more_.store(more, std::memory_order_relaxed); }
   // Runs body(data, chunk) for every chunk in [0, chunks), or for fewer once `stop` is set. One job at a time.
   void run(int64_t chunks, Body body, void* data, const std::atomic<bool>& stop);
 
@@ -51,6 +54,7 @@ class ThreadPool {
   std::atomic<int> sleeping_{0};
   std::atomic<bool> caller_waits_{false};
   std::atomic<bool> leave_{false};
+  std::atomic<bool> more_{false};
   std::mutex mutex_;
   std::condition_variable wake_, done_;
 };

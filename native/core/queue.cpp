@@ -52,11 +52,13 @@ void Queue::work() {
       continue;
     }
     std::lock_guard<std::mutex> lock(run_mutex_);
+    context_.pool.expect_more(true);
     for (;;) {
       const uint64_t tail = tail_.load(std::memory_order_relaxed);
       if (tail == head_.load(std::memory_order_acquire) || taken_.load() || context_.stop.load()) break;
       step(tail);
     }
+    context_.pool.expect_more(false);
   }
 }
 
@@ -113,11 +115,13 @@ bool Queue::drain() {
   taken_.store(true);
   {
     std::lock_guard<std::mutex> lock(run_mutex_);
+    context_.pool.expect_more(true);
     for (uint64_t tail;
          goes_on && (tail = tail_.load(std::memory_order_relaxed)) != head_.load(std::memory_order_relaxed);) {
       step(tail);
       goes_on = !goes_on_ || goes_on_(owner_);
     }
+    context_.pool.expect_more(false);
   }
   taken_.store(false);
   return goes_on;
