@@ -253,12 +253,13 @@ void multiply_in_parts(Context& context, const Product& p, int64_t depth) {
 // Packs as much of A and B at a time as packed_limit allows, for all threads: first less depth, which costs nothing,
 // and only then fewer rows and columns.
 void multiply_packing(Context& context, const Product& p) {
-  const int64_t whole_blocks = larger(packed_limit / larger(p.m, p.n) / block_depth, 1) * block_depth;
+  const bool on_stack = p.m <= whole_height;  // B is packed where it is used, and takes no room
+  const int64_t lines = on_stack ? p.m : larger(p.m, p.n);
+  const int64_t whole_blocks = larger(packed_limit / lines / block_depth, 1) * block_depth;
   const int64_t depth = smaller(p.k, whole_blocks);
   const int64_t rows = smaller(p.m, round_up(packed_limit / depth, tile_height));
-  const int64_t columns = smaller(p.n, round_up(packed_limit / depth, tile_width));
+  const int64_t columns = on_stack ? p.n : smaller(p.n, round_up(packed_limit / depth, tile_width));
   float* packed_a = static_cast<float*>(scratch(context, size_t(packed_a_size(rows, depth)) * sizeof(float)));
-  const bool on_stack = p.m <= whole_height;
   float* packed_b =
       on_stack ? nullptr : static_cast<float*>(scratch(context, size_t(packed_b_size(depth, columns)) * sizeof(float)));
   for (int64_t j = 0; j < p.n; j += columns)
