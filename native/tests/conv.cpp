@@ -260,10 +260,10 @@ void test_winograd() {
   }
 }
 
-// The gradient of the weight over more tiles than are transformed at a time, where dy is zero but in places that fall
-// on every border of tiles and blocks: an oracle that visits those is quick.
-void test_winograd_slabs() {
-  const Case c = {3, 64, 75, 81, 66, 3, 3, 1, 1, 1, 1, 1, 1, 1};
+// The gradient of the weight over more tiles than are transformed at a time, by all threads or by one, where dy is zero
+// but in places that fall on every border of tiles and blocks: an oracle that visits those is quick.
+void test_winograd_slabs(int64_t channels, int64_t M) {
+  const Case c = {3, channels, 75, 81, M, 3, 3, 1, 1, 1, 1, 1, 1, 1};
   const conv::Shape s = shape_of(c);
   check(conv::winograd_weight_gradient_pays(s), "slabs: goes another way");
   Tensor<float> x = random_tensor({c.N, c.C, c.H, c.W}, 1), dy, dweight;
@@ -442,7 +442,9 @@ void test_refusals() {
 int main() {
   test_convolutions();
   test_winograd();
-  test_winograd_slabs();
+  test_winograd_slabs(64, 66);
+  test_winograd_slabs(32, 48);
+  test_winograd_slabs(16, 20);
   test_winograd_error();
   for (bool padding : {false, true}) {
     test_pool({8, 10, 2, 2, 2, 2, 0, 0, 1, 1, 0, 0}, padding);
