@@ -55,8 +55,8 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
   createGraph = false
   /** The pass's, while it visits: what waits at an edge and may be added to. */
   sums: ((edge: Edge | null) => Tensor | null) | null = null
-  #inputs: (Saved | null)[] | null = []
-  #outputs: (Saved | null)[] = []
+  #inputs: (Saved | null)[] | null
+  #outputs: (Saved | null)[]
   #specs: readonly TensorSpec[]
 
   constructor(
@@ -71,23 +71,23 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
     this.gradient = gradient
     this.attrs = attrs
     this.needs = needs
-    // Loops, because every operator of a step comes here.
-    const edges: (Edge | null)[] = []
-    const specs: TensorSpec[] = []
-    const savedInputs: (Saved | null)[] = []
+    // Loops over arrays of the right length, because every operator of a step comes here, and an array that grows takes 17.
+    const edges = new Array<Edge | null>(inputs.length)
+    const specs = new Array<TensorSpec>(inputs.length)
+    const savedInputs = new Array<Saved | null>(inputs.length)
     for (let i = 0; i < inputs.length; i++) {
       const input = inputs[i] as Tensor | null
-      edges.push(input !== null && needs[i] ? edgeOf(input) : null)
-      specs.push(input === null ? absent : { shape: input.shape, dtype: input.dtype })
-      savedInputs.push(null)
+      edges[i] = input !== null && needs[i] ? edgeOf(input) : null
+      specs[i] = input === null ? absent : { shape: input.shape, dtype: input.dtype }
+      savedInputs[i] = null
     }
-    const outputSpecs: OutputSpec[] = []
-    const count = Math.min(record.outputs ?? 1, results.length)
+    const outputSpecs = new Array<OutputSpec>(Math.min(record.outputs ?? 1, results.length))
+    const savedOutputs = new Array<Saved | null>(results.length)
     for (let i = 0; i < results.length; i++) {
-      this.#outputs.push(null)
-      if (i >= count) continue
+      savedOutputs[i] = null
+      if (i >= outputSpecs.length) continue
       const result = results[i] as Tensor
-      outputSpecs.push({ shape: result.shape, dtype: result.dtype, device: result.device })
+      outputSpecs[i] = { shape: result.shape, dtype: result.dtype, device: result.device }
       if (!result.dtype.includes('float')) continue
       result.node = this
       result.outputIndex = i
@@ -95,10 +95,11 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
     this.edges = edges
     this.#specs = specs
     this.#inputs = savedInputs
+    this.#outputs = savedOutputs
     this.outputSpecs = outputSpecs
     const saves = gradient.saves(needs, attrs)
     for (const i of saves.inputs ?? nothing) savedInputs[i] = savedOf(inputs[i] ?? null)
-    for (const i of saves.outputs ?? nothing) this.#outputs[i] = savedOf(results[i] as Tensor)
+    for (const i of saves.outputs ?? nothing) savedOutputs[i] = savedOf(results[i] as Tensor)
   }
 
   get name(): string {

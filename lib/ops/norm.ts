@@ -6,7 +6,7 @@ import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
 import { Faults, formatShape, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
-import { countOf, type Shape } from '../core/shape.js'
+import { countOf, type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { floating } from './elementwise/common.js'
 import { add, mul, rsqrt, square, sub } from './elementwise/index.js'
@@ -101,18 +101,18 @@ export function layerNorm<S extends Shape>(
   const { eps = 1e-5 } = checkOptions('layerNorm', options, layerNormNames)
   checkDType('layerNorm', 'x', x, floating)
   const faults = new Faults()
-  const wanted = formatShape(normalizedShape)
+  const wanted = () => formatShape(normalizedShape)
   const tail = x.shape.slice(x.ndim - normalizedShape.length)
   faults.check(normalizedShape.length > 0, () => 'normalizedShape is empty')
-  faults.check(formatShape(tail) === wanted, () => `x is ${formatShape(x.shape)}, but must end in ${wanted}`)
+  faults.check(sameShape(tail, normalizedShape), () => `x is ${formatShape(x.shape)}, but must end in ${wanted()}`)
   for (const [name, p] of [
     ['weight', weight],
     ['bias', bias],
   ] as const) {
     if (p) checkDType('layerNorm', name, p, [x.dtype])
     faults.check(
-      !p || formatShape(p.shape) === wanted,
-      () => `${name} is ${formatShape(p?.shape ?? [])}, but must be ${wanted}`,
+      !p || sameShape(p.shape, normalizedShape),
+      () => `${name} is ${formatShape(p?.shape ?? [])}, but must be ${wanted()}`,
     )
   }
   faults.throwShape('layerNorm', [x.shape, normalizedShape])
