@@ -51,7 +51,7 @@ done
 of_isa() { grep -q FIRESTEEL_ISA "native/tests/$1.cpp"; }
 
 rule() { # <object> <source> <flag...>
-  printf '%s: %s\n\t%s %s %s -MMD -c %s -o $@\n-include %s\n' "$1" "$2" "$CXX" "$flags" "${*:3}" "$2" "${1%.o}.d"
+  printf '%s: %s\n\t%s %s %s -MMD -MP -c %s -o $@\n-include %s\n' "$1" "$2" "$CXX" "$flags" "${*:3}" "$2" "${1%.o}.d"
 }
 # The flags with which all files of a kind read prefix.h first, precompiled for them.
 prefix() { # <instruction set> <kind> <flag...>

@@ -24,16 +24,6 @@ struct Batch {
   int64_t sizes[max_dims], a_strides[max_dims], b_strides[max_dims];
 };
 
-// Elements converted by a chunk.
-constexpr int64_t chunk_elements = int64_t(1) << 15;
-
-void narrow(Context& context, uint16_t* to, const float* from, int64_t count) {
-  parallel(context, (count + chunk_elements - 1) / chunk_elements, [&](int64_t chunk) {
-    const int64_t start = chunk * chunk_elements, rest = count - start;
-    simd::narrow_bfloat16(rest < chunk_elements ? rest : chunk_elements, to + start, from + start);
-  });
-}
-
 const float* widened_bias(Context& context, const View& bias) {
   if (bias.dtype == DType::float32) return pointer<float>(bias);
   float* wide = static_cast<float*>(scratch(context, size_t(bias.count) * sizeof(float)));
@@ -63,9 +53,8 @@ bool consistent(Context& context, const View& out, const View& a, const View& b,
          expect(context, !bias || bias->count == out.sizes[ndim - 1], "matmul: bias and columns of out differ");
 }
 
-// c, of out's shape, = a b.
-void product(Context& context, const View& out, const View& a, const View& b, float* c,
-             const gemm::Epilogue& epilogue) {
+// out = a b, or that added to it.
+void product(Context& context, const View& out, const View& a, const View& b, const gemm::Epilogue& epilogue) {
   const int rows = out.ndim - 2, columns = out.ndim - 1;
   int64_t m = out.sizes[rows];
   const int64_t n = out.sizes[columns], k = a.sizes[columns];
@@ -98,35 +87,36 @@ void product(Context& context, const View& out, const View& a, const View& b, fl
     const char* data = pointer<char>(b) + offset_of(batch, batch.b_strides, index) * element_bytes(b.dtype);
     return gemm::Matrix{data, b.strides[rows], b.strides[columns], b.dtype};
   };
-  const int64_t work = m * n * (k > 0 ? k : 1);
+  const bool rounds = out.dtype == DType::bfloat16;
+  float* const c = rounds ? nullptr : pointer<float>(out);
+  uint16_t* const rounded = rounds ? pointer<uint16_t>(out) : nullptr;
+  const int64_t work = m * n * (k > 0 ? k : 1), size = m * n;
   if (matrices == 1 || work >= large_product) {
     for (int64_t i = 0; i < matrices; i++)
-      gemm::multiply(context, m, n, k, left(i), right(i), c + i * m * n, n, epilogue);
-  } else {
-    const int64_t per_chunk = work < chunk_work ? chunk_work / work : 1;
-    parallel(context, (matrices + per_chunk - 1) / per_chunk, [&](int64_t chunk) {
-      const int64_t end = (chunk + 1) * per_chunk < matrices ? (chunk + 1) * per_chunk : matrices;
-      for (int64_t i = chunk * per_chunk; i < end; i++)
-        gemm::multiply_here(m, n, k, left(i), right(i), c + i * m * n, n, epilogue);
-    });
+      gemm::multiply(context, m, n, k, left(i), right(i), rounds ? nullptr : c + i * size, n,
+                     {epilogue.accumulate, epilogue.bias, rounds ? rounded + i * size : nullptr});
+    return;
   }
+  float* const sums = rounds ? static_cast<float*>(scratch(context, size_t(out.count) * sizeof(float))) : c;
+  const int64_t per_chunk = work < chunk_work ? chunk_work / work : 1;
+  parallel(context, (matrices + per_chunk - 1) / per_chunk, [&](int64_t chunk) {
+    const int64_t start = chunk * per_chunk, end = start + per_chunk < matrices ? start + per_chunk : matrices;
+    for (int64_t i = start; i < end; i++) gemm::multiply_here(m, n, k, left(i), right(i), sums + i * size, n, epilogue);
+    if (rounds) simd::narrow_bfloat16((end - start) * size, rounded + start * size, sums + start * size);
+  });
 }
 
 }  // namespace
 
 void matmul(Context& context, const View& out, const View& a, const View& b, const View* bias) {
   if (!consistent(context, out, a, b, bias) || out.count == 0) return;
-  const gemm::Epilogue epilogue{false, bias ? widened_bias(context, *bias) : nullptr};
-  const bool narrows = out.dtype == DType::bfloat16;
-  float* c = narrows ? static_cast<float*>(scratch(context, size_t(out.count) * sizeof(float))) : pointer<float>(out);
-  product(context, out, a, b, c, epilogue);
-  if (narrows) narrow(context, pointer<uint16_t>(out), c, out.count);
+  product(context, out, a, b, {false, bias ? widened_bias(context, *bias) : nullptr});
 }
 
 void matmul_accumulate(Context& context, const View& sum, const View& a, const View& b) {
   if (!consistent(context, sum, a, b, nullptr) || sum.count == 0) return;
   if (!expect(context, sum.dtype == DType::float32, "matmul_accumulate: the sum must be float32")) return;
-  product(context, sum, a, b, pointer<float>(sum), {true, nullptr});
+  product(context, sum, a, b, {true, nullptr});
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA

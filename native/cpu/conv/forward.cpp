@@ -4,7 +4,7 @@
 // Parallel over images, groups, blocks of positions and, where those are few, over parts of the channels out.
 #include "../../generated/kernels.h"
 #include "product.h"
-#include "rooms.h"
+#include "../rooms.h"
 #include "winograd.h"
 #include "work.h"
 

@@ -7,7 +7,7 @@
 
 #include "../../generated/kernels.h"
 #include "product.h"
-#include "rooms.h"
+#include "../rooms.h"
 #include "winograd.h"
 #include "work.h"
 

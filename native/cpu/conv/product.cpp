@@ -3,7 +3,7 @@
 
 #include "../gemm/micro.h"
 #include "../simd/vector.h"
-#include "rooms.h"
+#include "../rooms.h"
 #include "sweep.h"
 #include "work.h"
 

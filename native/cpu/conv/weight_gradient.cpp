@@ -12,7 +12,7 @@
 #include "../../generated/kernels.h"
 #include "../simd/vector.h"
 #include "product.h"
-#include "rooms.h"
+#include "../rooms.h"
 #include "sweep.h"
 #include "winograd.h"
 #include "work.h"

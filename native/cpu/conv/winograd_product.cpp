@@ -3,7 +3,7 @@
 // of tiles: transforms it into the packed right operands, [36][panels of tiles][channels][NR], multiplies into
 // [36][M][tiles], and transforms back; vectors run along the tiles. 2 (36 / 16) N G M channels P Q operations for the
 // products, of the order of 1 / M of that for the way in and 1 / channels for the way out.
-#include "rooms.h"
+#include "../rooms.h"
 #include "tile.h"
 #include "winograd.h"
 #include "winograd_panel.h"

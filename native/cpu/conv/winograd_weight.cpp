@@ -11,7 +11,7 @@
 // sums.
 #include <string.h>
 
-#include "rooms.h"
+#include "../rooms.h"
 #include "winograd.h"
 #include "winograd_panel.h"
 #include "winograd_tile.h"

@@ -42,6 +42,9 @@ static inline Matrix transposed(Matrix a) {
 struct Epilogue {
   bool accumulate;
   const float* bias;
+  // multiply's alone: C becomes bfloat16 here, with C's row stride of n, and no float32 is written. Nothing
+  // accumulates.
+  uint16_t* rounded = nullptr;
 };
 
 // Floats a packed operand takes: all of A [m, k] in panels of MR rows, of B [k, n] in panels of NR columns (zero

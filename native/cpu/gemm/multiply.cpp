@@ -6,12 +6,12 @@
 //   multiply_tiles       few rows or not many columns: A is read in place, threads take tiles of C
 //   multiply_packing     everything else: all threads pack A and B, then take tiles of C
 //
-// Loops within a tile, from the outside: blocks of KC in depth; panels of B, which stay in the first-level cache;
-// panels of A, which come from the second level again and again; the micro-kernel. C is read and written once per block
-// of depth. Each element of A and B is packed once (A again for each part of N, where both are beyond packed_limit at a
+// Each element of A and B is packed once (A again for each part of N, where both are beyond packed_limit at a
 // single block of depth); a B that is not packed beforehand is packed a panel at a time on the stack of the thread that
 // uses it, and what the next panel is made of is asked for meanwhile.
-#include "pack.h"
+#include "../rooms.h"
+#include "../simd/half.h"
+#include "tile.h"
 #include "vector.h"
 
 namespace firesteel::FIRESTEEL_ISA::gemm {
@@ -23,7 +23,6 @@ constexpr int64_t chunk_work = int64_t(1) << 18;   // a chunk smaller than this 
 constexpr int64_t enough_chunks = 48;              // more do not balance better
 constexpr int64_t enough_tiles = 16;               // fewer do not occupy the threads
 constexpr int64_t even_parts = 4;                  // parts of K come in as many, for as many threads
-constexpr int64_t few_rows = 4 * tile_rows;        // up to here a row-major B is not used often enough to be packed
 constexpr int64_t few_columns = 2 * tile_columns;  // up to here A is not used often enough to be packed
 // The same where the rows of A are consecutive: what one thread packs and another reads has to pass between their
 // caches, for which the faster multiply-adds of AVX-512 leave less time.
@@ -32,10 +31,11 @@ constexpr int64_t few_columns_of_rows = 32 * tile_columns;
 #else
 constexpr int64_t few_columns_of_rows = 8 * tile_columns;
 #endif
-constexpr int64_t tile_width = 16 * tile_columns;   // columns of a tile: its C is seen again for each block of depth
-constexpr int64_t narrow_width = 2 * tile_columns;  // fewer columns do not pay for bringing in a block of A
-constexpr int64_t pack_height = 16 * tile_rows;     // rows of A that a chunk packs
-constexpr int64_t pack_width = 16 * tile_columns;   // columns of B that a chunk packs
+constexpr int64_t tile_width = 16 * tile_columns;    // columns of a tile: its C is seen again for each block of depth
+constexpr int64_t tile_to_round = int64_t(1) << 15;  // floats
+constexpr int64_t narrow_width = 2 * tile_columns;   // fewer columns do not pay for bringing in a block of A
+constexpr int64_t pack_height = 16 * tile_rows;      // rows of A that a chunk packs
+constexpr int64_t pack_width = 16 * tile_columns;    // columns of B that a chunk packs
 // Rows of a tile, whose block of A stays in the second-level cache, and of one that reads A in place and packs B for
 // itself. Processors with AVX-512 have a megabyte of it or more; others may have 256 KB.
 #if defined(FIRESTEEL_MICRO_AVX512)
@@ -51,135 +51,10 @@ constexpr int64_t whole_height = (108 << 10) / block_depth / tile_rows * tile_ro
 // Of A, and of B, at a time: what a shared last-level cache may keep beside what else passes through it.
 constexpr int64_t packed_limit = int64_t(1) << 20;
 
-// One block of depth of an operand, cut into panels: packed, or in place.
-struct Left {
-  const float* data;
-  int64_t row, depth, panel;  // strides between rows, steps of depth, panels
-  bool pairs = false;
-};
-
-struct Right {
-  const float* data;
-  int64_t depth;
-};
-
-Left packed_left(const float* data, int64_t depth, bool pairs) {
-  return {data, 1, tile_rows, tile_rows * depth, pairs};
-}
-
-// In place only float32.
-Left left_in_place(Matrix a, int64_t row, int64_t k) {
-  const float* data = static_cast<const float*>(part_of(a, row, k).data);
-  return {data, a.row_stride, a.column_stride, tile_rows * a.row_stride};
-}
-
-Right packed_right(const float* data) { return {data, tile_columns}; }
-
-// In place only float32, where columns are consecutive, and for whole panels.
-Right right_in_place(Matrix b, int64_t k, int64_t column) {
-  return {static_cast<const float*>(part_of(b, k, column).data), b.row_stride};
-}
-
-// Rows of a panel of B that are wanted next: asked for bit by bit, into the second level, while the multiply-adds go
-// on. They lie far apart, where no hardware looks ahead.
-struct Ahead {
-  const char* data;
-  int64_t stride, bytes;  // between rows, of a row
-  int64_t rows;
-};
-
-Ahead panel_ahead(Matrix b, int64_t k, int64_t depth, int64_t column, int64_t width) {
-  const int64_t element = b.dtype == DType::bfloat16 ? 2 : 4, steps = b.pairs == Pairs::none ? 1 : 2;
-  const char* data = static_cast<const char*>(part_of(b, k, column).data);
-  if (b.column_stride == 1) return {data, b.row_stride * element / steps, width * element, depth * steps};
-  if (b.row_stride == steps) return {data, b.column_stride * element, depth * steps * element, width};
-  return {};
-}
-
-void ask_for(Ahead& ahead, int64_t rows) {
-  rows = smaller(rows, ahead.rows);
-  for (int64_t i = 0; i < rows; i++, ahead.data += ahead.stride)
-    for (int64_t line = 0; line < ahead.bytes; line += 64) __builtin_prefetch(ahead.data + line, 0, 2);
-  ahead.rows -= rows;
-}
-
-void multiply_panel(Left a, Right b, int64_t rows, int64_t columns, int64_t depth, float* c, int64_t ldc,
-                    Epilogue epilogue, Ahead ahead) {
-  const int64_t rows_a_tile = ceil_div(ahead.rows * tile_rows, rows);
-  Tile tile = {a.data,        a.row,  a.depth, b.data, b.depth, c, ldc, tile_rows, columns, depth, epilogue.accumulate,
-               epilogue.bias, a.pairs};
-  const MicroKernel kernel = find_micro_kernel(tile);
-  int64_t i = 0;
-  for (; i + tile_rows <= rows; i += tile_rows) {
-    ask_for(ahead, rows_a_tile);
-    kernel(tile);
-    tile.a += a.panel;
-    tile.c += tile_rows * ldc;
-  }
-  if (i == rows) return;
-  tile.rows = rows - i;
-  micro_kernel(tile);
-}
-
-// The epilogue of one block of depth out of K: later blocks accumulate, the last one adds the bias.
-Epilogue block_epilogue(Epilogue epilogue, int64_t k0, int64_t k) {
-  return {epilogue.accumulate || k0 > 0, k0 + block_depth >= k ? epilogue.bias : nullptr};
-}
-
-Epilogue at_column(Epilogue epilogue, int64_t column) {
-  return {epilogue.accumulate, epilogue.bias ? epilogue.bias + column : nullptr};
-}
-
 // K = 0: nothing to sum.
 void write_empty_sum(int64_t m, int64_t n, float* c, int64_t ldc, Epilogue epilogue) {
   for (int64_t i = 0; i < m; i++, c += ldc)
     for (int64_t j = 0; j < n; j++) c[j] = (epilogue.accumulate ? c[j] : 0) + (epilogue.bias ? epilogue.bias[j] : 0);
-}
-
-// A product as the tiles see it. A packed operand is packed whole, as by pack_a and pack_b; otherwise packed is null.
-// Of bfloat16 in pairs k counts pairs, in both operands.
-struct Product {
-  int64_t m, n, k;
-  Matrix a, b;
-  const float* packed_a;
-  const float* packed_b;
-  float* c;
-  int64_t ldc;
-  Epilogue epilogue;
-};
-
-// Rows [i, i + rows) and columns [j, j + columns) of C. An unpacked A is read in place; an unpacked B is read in place
-// where few rows use it, else packed panel by panel on the stack, where it stays in the first-level cache.
-void multiply_tile(const Product& p, int64_t i, int64_t rows, int64_t j, int64_t columns) {
-  alignas(64) float room[block_depth * tile_columns];
-  const bool in_place = p.b.column_stride == 1 && p.b.dtype == DType::float32 && rows <= few_rows;
-  for (int64_t k0 = 0; k0 < p.k; k0 += block_depth) {
-    const int64_t depth = smaller(block_depth, p.k - k0);
-    const Left left = p.packed_a ? packed_left(p.packed_a + k0 * round_up(p.m, tile_rows) + i * depth, depth,
-                                               p.a.pairs != Pairs::none)
-                                 : left_in_place(p.a, i, k0);
-    for (int64_t column = j; column < j + columns; column += tile_columns) {
-      const int64_t width = smaller(tile_columns, j + columns - column);
-      Right right;
-      Ahead ahead = {};
-      if (p.packed_b) {
-        right = packed_right(p.packed_b + k0 * round_up(p.n, tile_columns) + column * depth);
-      } else if (in_place && width == tile_columns) {
-        right = right_in_place(p.b, k0, column);
-      } else {
-        pack_b_block(room, p.b, k0, depth, column, width);
-        right = packed_right(room);
-        const int64_t next = column + tile_columns;
-        if (next < j + columns)
-          ahead = panel_ahead(p.b, k0, depth, next, smaller(tile_columns, j + columns - next));
-        else if (k0 + depth < p.k)
-          ahead =
-              panel_ahead(p.b, k0 + depth, smaller(block_depth, p.k - k0 - depth), j, smaller(tile_columns, columns));
-      }
-      multiply_panel(left, right, rows, width, depth, p.c + i * p.ldc + column, p.ldc,
-                     block_epilogue(at_column(p.epilogue, column), k0, p.k), ahead);
-    }
-  }
 }
 
 // The size of tiles that a dimension of `size` is cut into: at most `limit`, about equal, whole panels.
@@ -206,16 +81,28 @@ void pack_on_all_threads(Context& context, const Product& p, float* packed_a, fl
 void multiply_tiles(Context& context, const Product& p) {
   const int64_t most_rows = p.packed_b ? tile_height : p.packed_a ? whole_height : in_place_height;
   const int64_t height = even_tiles(p.m, most_rows, tile_rows);
-  int64_t width = even_tiles(p.n, tile_width, tile_columns);
+  // A tile that is rounded once it is done should still be in the second-level cache then.
+  const int64_t most_columns = p.epilogue.rounded ? larger(tile_to_round / height, narrow_width) : tile_width;
+  int64_t width = even_tiles(p.n, smaller(most_columns, tile_width), tile_columns);
   const int64_t tiles_down = ceil_div(p.m, height);
   while (width > narrow_width && tiles_down * ceil_div(p.n, width) < enough_chunks &&
          height * width * p.k > 2 * chunk_work)
     width = round_up(width / 2, tile_columns);
   // Too few to come out even between threads: a panel each.
   if (tiles_down * ceil_div(p.n, width) < enough_tiles && height * width * p.k > 4 * chunk_work) width = tile_columns;
-  parallel(context, tiles_down * ceil_div(p.n, width), [&](int64_t chunk) {
-    const int64_t i = chunk % tiles_down * height, j = chunk / tiles_down * width;
-    multiply_tile(p, i, smaller(height, p.m - i), j, smaller(width, p.n - j));
+  const int64_t tiles = tiles_down * ceil_div(p.n, width);
+  const bool rounds = p.epilogue.rounded;
+  const Rooms rooms = rounds ? make_rooms(context, height * width, tiles) : Rooms{};
+  parallel(context, tiles, [&](int64_t chunk) {
+    const int64_t i = chunk % tiles_down * height, rows = smaller(height, p.m - i);
+    const int64_t j = chunk / tiles_down * width, columns = smaller(width, p.n - j);
+    if (!rounds) return multiply_tile(p, i, rows, j, columns, p.c + i * p.ldc + j, p.ldc);
+    int64_t number;
+    float* room = enter_room(rooms, number);
+    multiply_tile(p, i, rows, j, columns, room, columns);
+    for (int64_t row = 0; row < rows; row++)
+      simd::narrow_bfloat16(columns, p.epilogue.rounded + (i + row) * p.ldc + j, room + row * columns);
+    leave_room(rooms, number);
   });
 }
 
@@ -250,13 +137,19 @@ void multiply_in_parts(Context& context, const Product& p, int64_t depth) {
   });
 }
 
-// Packs as much of A and B at a time as packed_limit allows, for all threads: first less depth, which costs nothing,
-// and only then fewer rows and columns.
+// Whether B is packed where it is used, and takes no room.
+bool packs_on_stack(const Product& p) { return p.m <= whole_height; }
+
+// How much is packed at a time, for all threads, as packed_limit allows: first less depth, which costs nothing, and
+// only then fewer rows and columns.
+int64_t packed_depth(const Product& p) {
+  const int64_t lines = packs_on_stack(p) ? p.m : larger(p.m, p.n);
+  return smaller(p.k, larger(packed_limit / lines / block_depth, 1) * block_depth);
+}
+
 void multiply_packing(Context& context, const Product& p) {
-  const bool on_stack = p.m <= whole_height;  // B is packed where it is used, and takes no room
-  const int64_t lines = on_stack ? p.m : larger(p.m, p.n);
-  const int64_t whole_blocks = larger(packed_limit / lines / block_depth, 1) * block_depth;
-  const int64_t depth = smaller(p.k, whole_blocks);
+  const bool on_stack = packs_on_stack(p);
+  const int64_t depth = packed_depth(p);
   const int64_t rows = smaller(p.m, round_up(packed_limit / depth, tile_height));
   const int64_t columns = on_stack ? p.n : smaller(p.n, round_up(packed_limit / depth, tile_width));
   float* packed_a = static_cast<float*>(scratch(context, size_t(packed_a_size(rows, depth)) * sizeof(float)));
@@ -272,9 +165,10 @@ void multiply_packing(Context& context, const Product& p) {
                         part_of(p.b, k0, j),
                         nullptr,
                         nullptr,
-                        p.c + i * p.ldc + j,
+                        p.c ? p.c + i * p.ldc + j : nullptr,
                         p.ldc,
                         at_column({p.epilogue.accumulate || k0 > 0, k0 + depth >= p.k ? p.epilogue.bias : nullptr}, j)};
+        if (p.epilogue.rounded) part.epilogue.rounded = p.epilogue.rounded + i * p.ldc + j;
         pack_on_all_threads(context, part, packed_a, i == 0 ? packed_b : nullptr);
         part.packed_a = packed_a;
         part.packed_b = packed_b;
@@ -288,7 +182,8 @@ void multiply_packed(int64_t m, int64_t n, int64_t k, const float* packed_a, con
                      int64_t ldc, Epilogue epilogue) {
   if (k == 0) return write_empty_sum(m, n, c, ldc, epilogue);
   const Product product{m, n, k, {}, {}, packed_a, packed_b, c, ldc, epilogue};
-  for (int64_t i = 0; i < m; i += tile_height) multiply_tile(product, i, smaller(tile_height, m - i), 0, n);
+  for (int64_t i = 0; i < m; i += tile_height)
+    multiply_tile(product, i, smaller(tile_height, m - i), 0, n, c + i * ldc, ldc);
 }
 
 int64_t room_for_rows(int64_t m, int64_t k) { return packed_a_size(smaller(m, tile_height), k); }
@@ -306,7 +201,7 @@ void multiply_here(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c
   if (k == 0) return write_empty_sum(m, n, c, ldc, epilogue);
   if (a.dtype == DType::float32) {
     const Product product{m, n, k, a, b, nullptr, nullptr, c, ldc, epilogue};
-    return multiply_tile(product, 0, m, 0, n);
+    return multiply_tile(product, 0, m, 0, n, c, ldc);
   }
   // What cannot be read in place is packed on the stack, few rows and one block of depth at a time.
   float room[few_rows * block_depth];
@@ -316,38 +211,77 @@ void multiply_here(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c
       pack_a_block(room, a, i, rows, k0, depth);
       const Product product{rows, n,       depth,       a,   part_of(b, k0, 0),
                             room, nullptr, c + i * ldc, ldc, block_epilogue(epilogue, k0, k)};
-      multiply_tile(product, 0, rows, 0, n);
+      multiply_tile(product, 0, rows, 0, n, product.c, ldc);
     }
 }
 
-// What multiply does, but for giving back what it took of memory.
-static void multiply_by_shape(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c,
-                              int64_t ldc, Epilogue epilogue) {
-  if (k <= 0) return write_empty_sum(m, n, c, ldc, epilogue);
-  if (m == 1 && (b.row_stride == 1 || b.column_stride == 1))
-    return multiply_vector(context, {n, k, a, b, c, 1, epilogue.accumulate, epilogue.bias, 1});
-  if (n == 1 && (a.row_stride == 1 || a.column_stride == 1))
-    return multiply_vector(context,
-                           {m, k, transposed(b), transposed(a), c, ldc, epilogue.accumulate, epilogue.bias, 0});
-  if (a.dtype == DType::bfloat16 && b.dtype == DType::bfloat16 && multiplies_pairs()) {
-    a = {a.data, a.row_stride, 2 * a.column_stride, a.dtype, Pairs::of_columns, k};
-    b = {b.data, 2 * b.row_stride, b.column_stride, b.dtype, Pairs::of_rows, k};
-    k = ceil_div(k, 2);
-  }
-  if (m * n * k <= chunk_work) return multiply_here(m, n, k, a, b, c, ldc, epilogue);
-  const Product product{m, n, k, a, b, nullptr, nullptr, c, ldc, epilogue};
-  const int64_t depth = depth_of_parts(m, n, k);
-  if (depth < k) return multiply_in_parts(context, product, depth);
-  const bool in_place =
-      a.dtype == DType::float32 && (m <= few_rows || n <= (a.column_stride == 1 ? few_columns_of_rows : few_columns));
-  in_place ? multiply_tiles(context, product) : multiply_packing(context, product);
+namespace {
+
+enum class Way { empty, row, column, here, parts, tiles, packing };
+
+Way choose_way(const Product& p) {
+  const auto is_vector = [](Matrix matrix) { return matrix.row_stride == 1 || matrix.column_stride == 1; };
+  if (p.k <= 0) return Way::empty;
+  if (p.m == 1 && is_vector(p.b)) return Way::row;
+  if (p.n == 1 && is_vector(p.a)) return Way::column;
+  if (p.m * p.n * p.k <= chunk_work) return Way::here;
+  if (depth_of_parts(p.m, p.n, p.k) < p.k) return Way::parts;
+  const int64_t columns_in_place = p.a.column_stride == 1 ? few_columns_of_rows : few_columns;
+  const bool in_place = p.a.dtype == DType::float32 && (p.m <= few_rows || p.n <= columns_in_place);
+  return in_place ? Way::tiles : Way::packing;
 }
+
+void multiply_by(Context& context, Way way, const Product& p) {
+  const auto [accumulate, bias, rounded] = p.epilogue;
+  switch (way) {
+    case Way::empty:
+      return write_empty_sum(p.m, p.n, p.c, p.ldc, p.epilogue);
+    case Way::row:
+      return multiply_vector(context, {p.n, p.k, p.a, p.b, p.c, 1, accumulate, bias, 1});
+    case Way::column:
+      return multiply_vector(context, {p.m, p.k, transposed(p.b), transposed(p.a), p.c, p.ldc, accumulate, bias, 0});
+    case Way::here:
+      return multiply_here(p.m, p.n, p.k, p.a, p.b, p.c, p.ldc, p.epilogue);
+    case Way::parts:
+      return multiply_in_parts(context, p, depth_of_parts(p.m, p.n, p.k));
+    case Way::tiles:
+      return multiply_tiles(context, p);
+    case Way::packing:
+      return multiply_packing(context, p);
+  }
+}
+
+// Whether its tiles see their whole sums, and may round them at once.
+bool rounds_tiles(Way way, const Product& p) {
+  return way == Way::tiles || (way == Way::packing && packed_depth(p) == p.k);
+}
+
+void multiply_and_round(Context& context, Way way, Product p) {
+  uint16_t* const rounded = p.epilogue.rounded;
+  p.epilogue.rounded = nullptr;
+  p.c = static_cast<float*>(scratch(context, size_t(p.m * p.n) * sizeof(float)));  // p.ldc is p.n
+  multiply_by(context, way, p);
+  const int64_t size = p.m * p.n, piece = pack_width * block_depth;
+  parallel(context, ceil_div(size, piece), [&](int64_t chunk) {
+    const int64_t start = chunk * piece;
+    simd::narrow_bfloat16(smaller(piece, size - start), rounded + start, p.c + start);
+  });
+}
+
+}  // namespace
 
 void multiply(Context& context, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c, int64_t ldc,
               Epilogue epilogue) {
   if (m <= 0 || n <= 0) return;
   const size_t mark = scratch_mark(context);
-  multiply_by_shape(context, m, n, k, a, b, c, ldc, epilogue);
+  Product p{m, n, k, a, b, nullptr, nullptr, c, ldc, epilogue};
+  if (m > 1 && n > 1 && a.dtype == DType::bfloat16 && b.dtype == DType::bfloat16 && multiplies_pairs()) {
+    p.a = {a.data, a.row_stride, 2 * a.column_stride, a.dtype, Pairs::of_columns, k};
+    p.b = {b.data, 2 * b.row_stride, b.column_stride, b.dtype, Pairs::of_rows, k};
+    p.k = ceil_div(k, 2);
+  }
+  const Way way = choose_way(p);
+  epilogue.rounded && !rounds_tiles(way, p) ? multiply_and_round(context, way, p) : multiply_by(context, way, p);
   release_scratch(context, mark);
 }
 

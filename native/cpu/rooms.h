@@ -2,9 +2,9 @@
 // Which room a chunk gets depends on timing; what it computes does not, because a chunk writes a room before it reads
 // it.
 #pragma once
-#include "../../core/kernel.h"
+#include "../core/kernel.h"
 
-namespace firesteel::FIRESTEEL_ISA::conv {
+namespace firesteel::FIRESTEEL_ISA {
 
 struct Rooms {
   float* memory;
@@ -38,4 +38,4 @@ static inline void leave_room(const Rooms& rooms, int64_t number) {
   __atomic_store_n(&rooms.taken[number], 0, __ATOMIC_RELEASE);
 }
 
-}  // namespace firesteel::FIRESTEEL_ISA::conv
+}  // namespace firesteel::FIRESTEEL_ISA

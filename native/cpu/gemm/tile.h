@@ -1,0 +1,36 @@
+// A tile of C: what the drivers cut a product into (multiply.cpp). Private to native/cpu/gemm.
+#pragma once
+#include "pack.h"
+
+namespace firesteel::FIRESTEEL_ISA::gemm {
+
+// Up to so many rows a row-major B is not used often enough to be packed.
+constexpr int64_t few_rows = 4 * tile_rows;
+
+// A product as the tiles see it. A packed operand is packed whole, as by pack_a and pack_b; otherwise packed is null.
+// Of bfloat16 in pairs k counts pairs, in both operands. Where C is rounded, c is null.
+struct Product {
+  int64_t m, n, k;
+  Matrix a, b;
+  const float* packed_a;
+  const float* packed_b;
+  float* c;
+  int64_t ldc;
+  Epilogue epilogue;
+};
+
+// The epilogue of one block of depth out of K: later blocks accumulate, the last one adds the bias.
+static inline Epilogue block_epilogue(Epilogue epilogue, int64_t k0, int64_t k) {
+  return {epilogue.accumulate || k0 > 0, k0 + block_depth >= k ? epilogue.bias : nullptr};
+}
+
+static inline Epilogue at_column(Epilogue epilogue, int64_t column) {
+  return {epilogue.accumulate, epilogue.bias ? epilogue.bias + column : nullptr};
+}
+
+// Rows [i, i + rows) and columns [j, j + columns) of C, the first of them at `c`. An unpacked A is read in place; an
+// unpacked B is read in place where few rows use it, else packed panel by panel on the stack, where it stays in the
+// first-level cache.
+void multiply_tile(const Product& product, int64_t i, int64_t rows, int64_t j, int64_t columns, float* c, int64_t ldc);
+
+}  // namespace firesteel::FIRESTEEL_ISA::gemm
