@@ -157,7 +157,8 @@ export const kernels = {
   sigmoid: unary,
   floor: unary,
   relu: { ...unary, T: numbers },
-  relu_backward: unaryBackward,
+  /** dx = dy where y > 0, else 0; the third argument is the output of relu, which says the same as its input */
+  relu_backward: { family: 'elementwise', args: { dx: 'out T', dy: 'strided T', y: 'strided T' }, T: floats },
   silu: unary,
   silu_backward: unaryBackward,
   mish: unary,
@@ -263,9 +264,10 @@ export const kernels = {
   },
 
   // conv: NCHW images, OIHW weights ---------------------------------------------------------------------------------
+  /** relu: negative sums become 0, as the kernel relu has it */
   conv2d_forward: {
     family: 'conv',
-    args: { out: 'out T', x: 'in T', weight: 'in T', bias: 'in? T', ...conv2d },
+    args: { out: 'out T', x: 'in T', weight: 'in T', bias: 'in? T', ...conv2d, relu: 'flag' },
     T: float,
     work: 'heavy',
     precision: 'float32',

@@ -37,6 +37,11 @@ export function observeModules<R>(seen: Observer, fn: () => R): R {
   }
 }
 
+/** Whether somebody wants to see what each module gives. */
+export function modulesAreObserved(): boolean {
+  return observer !== null
+}
+
 /** The number of the nesting that runs now; 0 outside of modules. */
 export function currentLabel(): number {
   return current === null ? 0 : current.label

@@ -1,7 +1,9 @@
 /** Modules made of modules. */
+import { modulesAreObserved } from '../core/call-site.js'
 import { ValueError } from '../core/errors.js'
 import type { Chained } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
+import { type Fusing, fuses } from './fusion.js'
 import { Module } from './module.js'
 
 /** A module from one tensor to one tensor, as Sequential chains them. */
@@ -45,7 +47,15 @@ export class Sequential<const L extends readonly Layer[] = readonly Layer[]> ext
 
   forward(x: Tensor): Tensor {
     let value = x
-    for (const layer of this.#layers) value = layer.forward(value as never)
+    for (let i = 0; i < this.#layers.length; i++) {
+      const layer = this.#layers[i] as Layer & Partial<Fusing>
+      const next = this.#layers[i + 1]
+      const both = next === undefined || modulesAreObserved() ? undefined : layer[fuses]?.(next)
+      if (both) {
+        value = both(value)
+        i++
+      } else value = layer.forward(value as never)
+    }
     return value
   }
 }

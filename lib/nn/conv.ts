@@ -1,8 +1,11 @@
 /** Convolution layers. */
+import { withinModule } from '../core/call-site.js'
 import { ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
-import { type Conv2dOptions, conv2d, type Pair, pair } from '../ops/conv.js'
+import { type Conv2dOptions, conv2d, convolve, type Pair, pair } from '../ops/conv.js'
+import { ReLU } from './activation.js'
+import { fuses, inherits } from './fusion.js'
 import { fans, kaimingUniform_, uniform_ } from './init.js'
 import { checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
 import { Module, type Parameter } from './module.js'
@@ -58,5 +61,10 @@ export class Conv2d<const In extends number = number, const Out extends number =
 
   forward(x: Tensor): Tensor {
     return conv2d(x, this.weight, this.bias, this.#options)
+  }
+
+  [fuses](next: Module): ((x: Tensor) => Tensor) | null {
+    if (!inherits(this, Conv2d) || !inherits(next, ReLU)) return null
+    return (x) => withinModule(this, () => convolve(x, this.weight, this.bias, this.#options, true))
   }
 }

@@ -14,6 +14,7 @@ import { Faults, formatShape, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { countOf, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
+import { reluBackward } from './elementwise/activations.js'
 import { floating } from './elementwise/common.js'
 import { sum } from './reduce.js'
 import { squeeze, unsqueeze } from './shape.js'
@@ -82,7 +83,10 @@ function cost(out: Shape, weight: Shape): number {
   return countOf(out) * countOf(weight.slice(1))
 }
 
-const convRecord: OperatorRecord<Conv> = defineOperator<Conv>({
+/** relu: negative results become 0, which saves two passes over them. */
+type ConvForward = Conv & { readonly relu: boolean }
+
+const convRecord: OperatorRecord<ConvForward> = defineOperator<ConvForward>({
   name: 'conv2d',
   precision: kernels.conv2d_forward.precision,
   infer(inputs, attrs) {
@@ -100,14 +104,16 @@ const convRecord: OperatorRecord<Conv> = defineOperator<Conv>({
     return out
   },
   gradient: {
-    saves: (needs) => ({ inputs: [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])] }),
+    saves: (needs, { relu }) => ({
+      inputs: [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])],
+      ...(relu ? { outputs: [0] } : {}),
+    }),
     backward(ctx, [gradient]) {
-      const g = gradient as Tensor
-      const dx = ctx.needs[0]
-        ? apply(inputGradient, [g, ctx.input(1)], { ...ctx.attrs, shape: ctx.spec(0).shape })
-        : null
+      const { relu, ...attrs } = ctx.attrs
+      const g = relu ? reluBackward(gradient as Tensor, ctx.output(0), ctx.createGraph) : (gradient as Tensor)
+      const dx = ctx.needs[0] ? apply(inputGradient, [g, ctx.input(1)], { ...attrs, shape: ctx.spec(0).shape }) : null
       const dweight = ctx.needs[1]
-        ? apply(weightGradient, [g, ctx.input(0)], { ...ctx.attrs, shape: ctx.spec(1).shape })
+        ? apply(weightGradient, [g, ctx.input(0)], { ...attrs, shape: ctx.spec(1).shape })
         : null
       return [dx, dweight, ctx.needs[2] ? sum(g, [0, 2, 3]) : null]
     },
@@ -117,7 +123,7 @@ const convRecord: OperatorRecord<Conv> = defineOperator<Conv>({
 type ConvGradient = Conv & { readonly shape: Shape }
 
 function conv(x: Tensor, weight: Tensor, attrs: Conv): Tensor {
-  return apply(convRecord, [x, weight, null], attrs)
+  return apply(convRecord, [x, weight, null], { ...attrs, relu: false })
 }
 
 function gradientSpec(op: string, dy: Tensor, shape: Shape): TensorSpec {
@@ -191,6 +197,17 @@ const conv2dNames: OptionNames<Conv2dOptions> = { stride: true, padding: true, d
  * H' = floor((H + 2 padding - dilation (kH - 1) - 1) / stride) + 1. Throws ShapeError naming all misfits.
  */
 export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
+  return convolve(x, weight, bias, options, false)
+}
+
+/** As conv2d; with `relu` its relu, to the bit. */
+export function convolve(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  options: Conv2dOptions,
+  relu: boolean,
+): Tensor {
   checkTensor('conv2d', 'x', x)
   checkOptions('conv2d', options, conv2dNames)
   const [strideH, strideW] = pair('conv2d', 'stride', options.stride ?? 1, 1)
@@ -208,6 +225,7 @@ export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, op
     dilationH,
     dilationW,
     groups,
+    relu,
   })
   return single ? squeeze(out, 0) : out
 }

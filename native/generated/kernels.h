@@ -40,7 +40,7 @@ struct KernelTable {
   void (*sigmoid)(Context& context, const View& out, const View& x);
   void (*floor)(Context& context, const View& out, const View& x);
   void (*relu)(Context& context, const View& out, const View& x);
-  void (*relu_backward)(Context& context, const View& dx, const View& dy, const View& x);
+  void (*relu_backward)(Context& context, const View& dx, const View& dy, const View& y);
   void (*silu)(Context& context, const View& out, const View& x);
   void (*silu_backward)(Context& context, const View& dx, const View& dy, const View& x);
   void (*mish)(Context& context, const View& out, const View& x);
@@ -76,7 +76,7 @@ struct KernelTable {
   void (*scatter_add)(Context& context, const View& dx, const View& dy, const View& index, int64_t dim);
   void (*matmul)(Context& context, const View& out, const View& a, const View& b, const View* bias);
   void (*matmul_accumulate)(Context& context, const View& sum, const View& a, const View& b);
-  void (*conv2d_forward)(Context& context, const View& out, const View& x, const View& weight, const View* bias, int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups);
+  void (*conv2d_forward)(Context& context, const View& out, const View& x, const View& weight, const View* bias, int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups, bool relu);
   void (*conv2d_input_gradient)(Context& context, const View& dx, const View& dy, const View& weight, int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups);
   void (*conv2d_weight_gradient)(Context& context, const View& dweight, const View& dy, const View& x, int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups);
   void (*max_pool2d_forward)(Context& context, const View& out, const View& indices, const View& x, int64_t kernel_h, int64_t kernel_w, int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w);
@@ -144,7 +144,7 @@ void erf(Context& context, const View& out, const View& x);
 void sigmoid(Context& context, const View& out, const View& x);
 void floor(Context& context, const View& out, const View& x);
 void relu(Context& context, const View& out, const View& x);
-void relu_backward(Context& context, const View& dx, const View& dy, const View& x);
+void relu_backward(Context& context, const View& dx, const View& dy, const View& y);
 void silu(Context& context, const View& out, const View& x);
 void silu_backward(Context& context, const View& dx, const View& dy, const View& x);
 void mish(Context& context, const View& out, const View& x);
@@ -180,7 +180,7 @@ void gather(Context& context, const View& out, const View& x, const View& index,
 void scatter_add(Context& context, const View& dx, const View& dy, const View& index, int64_t dim);
 void matmul(Context& context, const View& out, const View& a, const View& b, const View* bias);
 void matmul_accumulate(Context& context, const View& sum, const View& a, const View& b);
-void conv2d_forward(Context& context, const View& out, const View& x, const View& weight, const View* bias, int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups);
+void conv2d_forward(Context& context, const View& out, const View& x, const View& weight, const View* bias, int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups, bool relu);
 void conv2d_input_gradient(Context& context, const View& dx, const View& dy, const View& weight, int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups);
 void conv2d_weight_gradient(Context& context, const View& dweight, const View& dy, const View& x, int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups);
 void max_pool2d_forward(Context& context, const View& out, const View& indices, const View& x, int64_t kernel_h, int64_t kernel_w, int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w);

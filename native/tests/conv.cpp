@@ -160,9 +160,19 @@ void test_conv(const Case& c) {
   for (const View* b : {static_cast<const View*>(nullptr), static_cast<const View*>(&bias.view)}) {
     run<float>(name, {&y}, [&](Context& context) {
       conv2d_forward(context, y.view, x.view, weight.view, b, c.stride_h, c.stride_w, c.pad_h, c.pad_w, c.dilation_h,
-                     c.dilation_w, c.groups);
+                     c.dilation_w, c.groups, false);
     });
     (b ? biased : plain).compare(name + (b ? " with bias" : ""), y.values);
+    Tensor<float> rectified;
+    shape(rectified, {c.N, c.M, P, Q});
+    run<float>(name, {&rectified}, [&](Context& context) {
+      conv2d_forward(context, rectified.view, x.view, weight.view, b, c.stride_h, c.stride_w, c.pad_h, c.pad_w,
+                     c.dilation_h, c.dilation_w, c.groups, true);
+    });
+    bool equal = true;
+    for (size_t i = 0; i < y.values.size(); i++)
+      equal = equal && rectified.values[i] == (y.values[i] < 0 ? 0 : y.values[i]);
+    check(equal, name + (b ? " with bias" : "") + ", relu");
   }
   run<float>(name, {&dx}, [&](Context& context) {
     conv2d_input_gradient(context, dx.view, dy.view, weight.view, c.stride_h, c.stride_w, c.pad_h, c.pad_w,
@@ -300,7 +310,7 @@ void test_winograd_error() {
     Tensor<float> x = random_tensor({1, channels, 24, 24}, 1), weight = random_tensor({16, channels, 3, 3}, 2), y;
     shape(y, {1, 16, 24, 24});
     run<float>("error", {&y}, [&](Context& context) {
-      conv2d_forward(context, y.view, x.view, weight.view, nullptr, 1, 1, 1, 1, 1, 1, 1);
+      conv2d_forward(context, y.view, x.view, weight.view, nullptr, 1, 1, 1, 1, 1, 1, 1, false);
     });
     double largest = 0, error = 0;
     for (int64_t i = 0; i < 16 * 24 * 24; i++) {
@@ -414,16 +424,17 @@ void test_refusals() {
   };
   const int64_t huge = int64_t(1) << 62;
   refused("another plane",
-          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, 0, 1, 1, 1, 1); });
-  refused("groups", [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, 1, 1, 1, 1, 4); });
+          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, 0, 1, 1, 1, 1, false); });
+  refused("groups",
+          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, 1, 1, 1, 1, 4, false); });
   refused("no groups",
-          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, 1, 1, 1, 1, 0); });
+          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, 1, 1, 1, 1, 0, false); });
   refused("stride 0",
-          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 0, 1, 1, 1, 1, 1, 1); });
+          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 0, 1, 1, 1, 1, 1, 1, false); });
   refused("padding",
-          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, huge, 1, 1, 1, 1); });
+          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, huge, 1, 1, 1, 1, false); });
   refused("dilation",
-          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, 1, 1, huge, 1, 1); });
+          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, 1, 1, huge, 1, 1, false); });
 
   Tensor<float> dy = random_tensor({1, 1, 1, 2}, 3), dx;
   Tensor<int32_t> indices;

@@ -140,7 +140,7 @@ describe('elementwise', () => {
       3,
       Math.fround(Math.LN2 / 10),
     ])
-    expect(run([4], (dx) => k.relu_backward({ dx, dy: f32([4], [1, 2, 3, 4]), x: f32([4], [nan, -1, 0, 2]) }))).toEqual(
+    expect(run([4], (dx) => k.relu_backward({ dx, dy: f32([4], [1, 2, 3, 4]), y: f32([4], [nan, -1, 0, 2]) }))).toEqual(
       [1, 0, 0, 4],
     )
     close(
@@ -403,7 +403,7 @@ describe('conv', () => {
     )
     const weight = f32([1, 1, 2, 2], [1, 0, 0, -1])
     const forward = (options: Partial<typeof plain>, shape: number[]) =>
-      run(shape, (out) => k.conv2d_forward({ out, x, weight, bias: f32([1], [10]), ...plain, ...options }))
+      run(shape, (out) => k.conv2d_forward({ out, x, weight, bias: f32([1], [10]), relu: false, ...plain, ...options }))
     expect(forward({}, [1, 1, 2, 2])).toEqual([6, 6, 6, 6])
     expect(forward({ padH: 1, padW: 1, strideH: 2, strideW: 2 }, [1, 1, 2, 2])).toEqual([9, 7, 3, 6])
     expect(forward({ dilationH: 2, dilationW: 2 }, [1, 1, 1, 1])).toEqual([2])
@@ -457,9 +457,9 @@ describe('conv', () => {
         }
       }
       const plus0 = (list: number[]) => list.map((value) => value + 0)
-      expect(plus0(run([N, O, P, Q], (out) => k.conv2d_forward({ out, x, weight, bias: null, ...o })))).toEqual(
-        plus0(y),
-      )
+      expect(
+        plus0(run([N, O, P, Q], (out) => k.conv2d_forward({ out, x, weight, bias: null, relu: false, ...o }))),
+      ).toEqual(plus0(y))
       expect(plus0(run(xs, (out) => k.conv2d_input_gradient({ dx: out, dy, weight, ...o })))).toEqual(plus0(dx))
       expect(plus0(run(ws, (out) => k.conv2d_weight_gradient({ dweight: out, dy, x, ...o })))).toEqual(plus0(dweight))
     }

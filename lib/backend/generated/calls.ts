@@ -273,10 +273,10 @@ export const calls: Calls = {
   },
   relu_backward: {
     first: ({ dx }) => dx,
-    write(to, { dx, dy, x }) {
+    write(to, { dx, dy, y }) {
       to.out(dx)
       to.strided(dy)
-      to.strided(x)
+      to.strided(y)
     },
   },
   silu: {
@@ -568,7 +568,7 @@ export const calls: Calls = {
   },
   conv2d_forward: {
     first: ({ out }) => out,
-    write(to, { out, x, weight, bias, strideH, strideW, padH, padW, dilationH, dilationW, groups }) {
+    write(to, { out, x, weight, bias, strideH, strideW, padH, padW, dilationH, dilationW, groups, relu }) {
       to.out(out)
       to.dense(x)
       to.dense(weight)
@@ -581,6 +581,7 @@ export const calls: Calls = {
       to.number('dilationH', dilationH)
       to.number('dilationW', dilationW)
       to.number('groups', groups)
+      to.number('relu', relu)
     },
   },
   conv2d_input_gradient: {

@@ -11,7 +11,7 @@ import type { KernelArguments, Kernels } from '../kernels.js'
 import { gemm, type Matrix, spaced } from './gemm.js'
 import type { HostView } from './view.js'
 
-type Options = Omit<KernelArguments<'conv2d_forward', HostView>, 'out' | 'x' | 'weight' | 'bias'>
+type Options = Omit<KernelArguments<'conv2d_forward', HostView>, 'out' | 'x' | 'weight' | 'bias' | 'relu'>
 
 /** Planes with zeros around them: `top` rows above and `left` columns before, height x width in all. */
 class Frame {
@@ -87,7 +87,8 @@ function patches(sizes: ReturnType<typeof geometry>, options: Options) {
 }
 
 /** out [O, P Q] = weight [O, C R S] patches [C R S, P Q] */
-function conv2d_forward({ out, x, weight, bias, ...options }: KernelArguments<'conv2d_forward', HostView>): void {
+function conv2d_forward(args: KernelArguments<'conv2d_forward', HostView>): void {
+  const { out, x, weight, bias, relu, ...options } = args
   const sizes = geometry(x, weight.shape, out, options.groups)
   const { N, C, O, H, W, R, S, P, Q } = sizes
   const { frame, windows, taps } = patches(sizes, options)
@@ -107,6 +108,9 @@ function conv2d_forward({ out, x, weight, bias, ...options }: KernelArguments<'c
       )
     }
   }
+  if (!relu) return
+  for (let i = 0; i < N * options.groups * O * P * Q; i++)
+    out.data[out.offset + i] = Math.max(out.data[out.offset + i] as number, 0)
 }
 
 /** dweight [O, C R S] = sum over images of dy [O, P Q] patches^T [P Q, C R S], gathered in float64 */

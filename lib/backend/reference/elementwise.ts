@@ -136,14 +136,14 @@ function where({ out, condition, a, b }: Binary & { condition: HostView }): void
   })
 }
 
-function relu_backward({ dx, dy, x }: Backward): void {
+function relu_backward({ dx, dy, y }: Pick<Backward, 'dx' | 'dy'> & { readonly y: HostView }): void {
   runBinary(
-    (n, dx, o, dy, i, di, x, j, dj) => {
-      for (let k = 0; k < n; k++) dx[o + k] = (x[j + k * dj] as number) <= 0 ? 0 : (dy[i + k * di] as number)
+    (n, dx, o, dy, i, di, y, j, dj) => {
+      for (let k = 0; k < n; k++) dx[o + k] = (y[j + k * dj] as number) <= 0 ? 0 : (dy[i + k * di] as number)
     },
     dx,
     dy,
-    x,
+    y,
   )
 }
 

@@ -24,7 +24,7 @@ function activation<A extends { readonly [name: string]: number | boolean }>(
 ): <S extends Shape>(x: Tensor<S>, attrs: A) => Tensor<S> {
   const allowed = name === 'relu' ? arithmetic : anyFloating
   const kernel = kernelOf(name as 'relu')
-  const backwardKernel = kernelOf(`${name}_backward` as 'relu_backward')
+  const backwardKernel = kernelOf(`${name}_backward` as 'silu_backward')
   const { precision = 'widest' }: KernelSpec = kernels[name]
   const record = defineOperator<A>({
     name,
@@ -61,8 +61,19 @@ const stableSoftplus = (x: Tensor): Tensor => add(maximum(x, 0), log1p(exp(neg(a
 const absolute = (x: Tensor): Tensor => maximum(x, neg(x))
 const logistic = (x: Tensor): Tensor => div(1, add(exp(neg(x)), 1))
 
+/** g where y, relu's output, is not zero. */
+const reluGradient = (g: Tensor, y: Tensor): Tensor => where(le(y, 0), 0, g)
+
+/** The same within a backward pass, by relu's kernel where no graph is wanted of it: for operators that end in relu. */
+export function reluBackward(g: Tensor, y: Tensor, createGraph: boolean): Tensor {
+  if (createGraph) return reluGradient(g, y)
+  const dx = like(y, specOf(y), 'relu backward')
+  run('relu_backward', { dx, dy: g, y })
+  return dx
+}
+
 // The comparison this way round: NaN stays NaN.
-const reluOf = activation<None>('relu', (x) => where(le(x, 0), 0, x))
+const reluOf = activation<None>('relu', (x) => where(le(x, 0), 0, x), reluGradient)
 const sigmoidOf = activation<None>('sigmoid', logistic, (g, y) => mul(g, mul(y, sub(1, y))))
 const tanhOf = activation<None>(
   'tanh',

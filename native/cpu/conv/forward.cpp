@@ -1,10 +1,11 @@
-// conv2d_forward: out = weight * x + bias, as an implicit product (product.h). Overwrites out. 2 N G M K P Q
-// operations; x is read once for each group of rows of the result, out is written once for each block of depth.
+// conv2d_forward: out = weight * x + bias, or its relu, as an implicit product (product.h). Overwrites out. 2 N G M K P
+// Q operations; x is read once for each group of rows of the result, out is written once for each block of depth.
 //
 // Parallel over images, groups, blocks of positions and, where those are few, over parts of the channels out.
 #include "../../generated/kernels.h"
-#include "product.h"
 #include "../rooms.h"
+#include "../simd/vector.h"
+#include "product.h"
 #include "winograd.h"
 #include "work.h"
 
@@ -12,9 +13,17 @@ namespace firesteel::FIRESTEEL_ISA {
 
 using namespace conv;
 
+// While it is in the cache.
+static void rectify(float* to, int64_t count) {
+  int64_t i = 0;
+  for (; i + simd::lanes <= count; i += simd::lanes) simd::store(to + i, simd::rectified(simd::load(to + i)));
+  if (i < count)
+    simd::store_partial(to + i, simd::rectified(simd::load_partial(to + i, int(count - i))), int(count - i));
+}
+
 void conv2d_forward(Context& context, const View& out, const View& x, const View& weight, const View* bias,
                     int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h,
-                    int64_t dilation_w, int64_t groups) {
+                    int64_t dilation_w, int64_t groups, bool relu) {
   Shape s;
   if (!read_shape(context, x, weight, out, {stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups}, s))
     return;
@@ -25,7 +34,7 @@ void conv2d_forward(Context& context, const View& out, const View& x, const View
   if (winograd_product_pays(s, s.C, s.M, s.P, s.Q))
     return winograd_product(context,
                             {s.N, s.G, s.C, s.M, s.H, s.W, s.P, s.Q, -s.pad_h, -s.pad_w, pointer<const float>(weight),
-                             s.C * 9, 9, s.M * s.C * 9, false, bias ? pointer<const float>(*bias) : nullptr},
+                             s.C * 9, 9, s.M * s.C * 9, false, bias ? pointer<const float>(*bias) : nullptr, relu},
                             pointer<const float>(x), pointer<float>(out));
 
   int64_t* taps = scratch_of<int64_t>(context, s.R + s.S);
@@ -64,10 +73,11 @@ void conv2d_forward(Context& context, const View& out, const View& x, const View
     for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
       const int64_t m = item % parts.count * parts.size, image_group = item / parts.count / blocks;
       const Block block = block_at(product, item / parts.count % blocks);
+      const int64_t rows = smaller(s.M - m, parts.size);
+      float* to = pointer<float>(out) + (image_group * s.M + m) * plane_out + block.row * product.Q + block.column;
       multiply_block(product, block, pointer<const float>(x) + image_group * s.C * plane_in,
-                     packed + image_group % s.G * packed_floats, m, smaller(s.M, m + parts.size),
-                     pointer<float>(out) + (image_group * s.M + m) * plane_out + block.row * product.Q + block.column,
-                     plane_out, room);
+                     packed + image_group % s.G * packed_floats, m, m + rows, to, plane_out, room);
+      for (int64_t i = 0; relu && i < rows; i++) rectify(to + i * plane_out, block.rows * block.columns);
     }
     leave_room(rooms, room_number);
   });

@@ -125,7 +125,7 @@ void conv2d_input_gradient(Context& context, const View& dx, const View& dy, con
   if (winograd_product_pays(s, s.M, s.C, s.H, s.W))  // a convolution of dy with the flipped kernel
     return winograd_product(context,
                             {s.N, s.G, s.M, s.C, s.P, s.Q, s.H, s.W, s.pad_h - 2, s.pad_w - 2,
-                             pointer<const float>(weight), 9, s.C * 9, s.M * s.C * 9, true, nullptr},
+                             pointer<const float>(weight), 9, s.C * 9, s.M * s.C * 9, true, nullptr, false},
                             pointer<const float>(dy), pointer<float>(dx));
 
   Phase* phases = scratch_of<Phase>(context, s.R + s.S);

@@ -30,6 +30,7 @@ struct WinogradProduct {
   int64_t row_stride, channel_stride, group_stride;
   bool flipped;
   const float* bias;  // [G M] or null
+  bool relu;
 };
 
 // Whether the algorithm applies and costs less than the direct sum: a function of the shape alone (winograd_cost.cpp).

@@ -230,7 +230,7 @@ FIRESTEEL_INLINE void store_quads(float* to, const int32_t* offsets, Vec value) 
 
 // The way back of a vector of tiles.
 void transform_products(float* strips, const int32_t* offsets, int64_t pitch, const float* from, int64_t element,
-                        Vec bias) {
+                        Vec bias, bool relu) {
   Vec half[6][4];
   for (int r = 0; r < 6; r++) {
     Vec in[6];
@@ -244,6 +244,7 @@ void transform_products(float* strips, const int32_t* offsets, int64_t pitch, co
   }
   for (int r = 0; r < 4; r++, strips += pitch) {
     Vec v[4] = {y[0][r] + bias, y[1][r] + bias, y[2][r] + bias, y[3][r] + bias};
+    for (int i = 0; relu && i < 4; i++) v[i] = simd::rectified(v[i]);
     transpose_quads(v);
     for (int i = 0; i < 4; i++) store_quads(strips, offsets + i, v[i]);
   }
@@ -257,7 +258,7 @@ void transform_results(float* result, const WinogradProduct& p, const Plan& plan
     prefetch_rows(to, layout);
     for (int64_t t = 0; t < count; t += lanes)
       transform_products(strips, layout.out + t, plan.pitch, products + i * plan.block + t, plan.product_floats,
-                         simd::set(p.bias ? p.bias[group * p.M + m + i] : 0));
+                         simd::set(p.bias ? p.bias[group * p.M + m + i] : 0), p.relu);
     write_strips(to, strips, layout);
   }
 }

@@ -14,16 +14,8 @@ using simd::Vec;
 using simd::VecI;
 using simd::zero;
 
-namespace {
-
-VecI rectified(VecI x) { return simd::max(x, simd::set_int(0)); }
-// A comparison, not a maximum: NaN passes, and so does -0.
-Vec rectified(Vec x) { return select(x < zero(), zero(), x); }
-
-}  // namespace
-
 void relu(Context& context, const View& out, const View& x) {
-  map_unary_numeric(context, out, x, [](auto v) { return rectified(v); });
+  map_unary_numeric(context, out, x, [](auto v) { return simd::rectified(v); });
 }
 void relu_backward(Context& context, const View& dx, const View& dy, const View& x) {
   map_binary<float>(context, dx, dy, x, [](Vec d, Vec v) { return select(v <= zero(), zero(), d); });

@@ -177,4 +177,8 @@ FIRESTEEL_INLINE float reduce_min(Vec a) {
   return reduce(a, [](auto x, auto y) { return ((x < y) | (x != x)) ? x : y; });
 }
 
+// relu. A comparison, not a maximum: NaN passes, and so does -0.
+FIRESTEEL_INLINE Vec rectified(Vec x) { return select(x < zero(), zero(), x); }
+FIRESTEEL_INLINE VecI rectified(VecI x) { return max(x, set_int(0)); }
+
 }  // namespace firesteel::FIRESTEEL_ISA::simd
