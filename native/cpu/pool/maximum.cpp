@@ -207,7 +207,7 @@ bool fill_cells(const Gradient& plane) {
     int found = 0;
     // Columns [w, w + lanes), of which the first `known` are those of the vector before.
     const auto fill = [&](int64_t w, int64_t known, int64_t count) __attribute__((always_inline)) {
-      const int64_t at = p * Q + w / 2, readable = count == lanes ? lanes : plane.readable - at;
+      const int64_t at = p * Q + w / 2, readable = plane.readable - at;
       // (+ 0, as a sum that begins with 0: -0 does not stay.)
       const Vec value = doubled(plane.from + at, readable) + simd::zero();
       VecI index = doubled(plane.index + at, readable) - simd::set_int(int32_t(top + w));
