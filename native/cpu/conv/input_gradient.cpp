@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "../../generated/kernels.h"
-#include "product.h"
 #include "../rooms.h"
+#include "product.h"
 #include "winograd.h"
 #include "work.h"
 

@@ -2,8 +2,8 @@
 #include "product.h"
 
 #include "../gemm/micro.h"
-#include "../simd/vector.h"
 #include "../rooms.h"
+#include "../simd/vector.h"
 #include "sweep.h"
 #include "work.h"
 

@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "../../generated/kernels.h"
+#include "../rooms.h"
 #include "../simd/vector.h"
 #include "product.h"
-#include "../rooms.h"
 #include "sweep.h"
 #include "winograd.h"
 #include "work.h"

@@ -68,8 +68,11 @@ inline void store(float* to, V value) {
   memcpy(to, &value, sizeof value);
 }
 
-// The lower or upper half of a vector.
-inline void store_low(float* to, Vec4 value) { memcpy(to, &value, 8); }
+// The lower half of a vector.
+template <class V>
+inline void store_low(float* to, V value) {
+  memcpy(to, &value, sizeof value / 2);
+}
 
 // Quad q of the results is quad i of vector q.
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
