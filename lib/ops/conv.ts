@@ -14,7 +14,7 @@ import { Faults, formatShape, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { countOf, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
-import { reluBackward } from './elementwise/activations.js'
+import { reluGradient } from './elementwise/activations.js'
 import { floating } from './elementwise/common.js'
 import { sum } from './reduce.js'
 import { squeeze, unsqueeze } from './shape.js'
@@ -110,7 +110,7 @@ const convRecord: OperatorRecord<ConvForward> = defineOperator<ConvForward>({
     }),
     backward(ctx, [gradient]) {
       const { relu, ...attrs } = ctx.attrs
-      const g = relu ? reluBackward(gradient as Tensor, ctx.output(0), ctx.createGraph) : (gradient as Tensor)
+      const g = relu ? reluGradient(gradient as Tensor, ctx.output(0), ctx.createGraph) : (gradient as Tensor)
       const dx = ctx.needs[0] ? apply(inputGradient, [g, ctx.input(1)], { ...attrs, shape: ctx.spec(0).shape }) : null
       const dweight = ctx.needs[1]
         ? apply(weightGradient, [g, ctx.input(0)], { ...attrs, shape: ctx.spec(1).shape })

@@ -13,14 +13,31 @@ import { clamp, erf, exp, log1p, neg } from './functions.js'
 
 type Name = 'relu' | 'silu' | 'mish' | 'hardswish' | 'gelu' | 'softplus' | 'elu' | 'leaky_relu' | 'sigmoid' | 'tanh'
 
+/** dx from dy and the output y, within a backward pass. */
+type OutputGradient = (dy: Tensor, y: Tensor, createGraph: boolean) => Tensor
+
+/** By the kernel `name`_backward, or by `formula` where the gradient wants a graph of its own. */
+function gradientOfOutput(
+  name: 'relu' | 'sigmoid' | 'tanh',
+  formula: (dy: Tensor, y: Tensor) => Tensor,
+): OutputGradient {
+  const kernel = kernelOf(`${name}_backward`)
+  return (dy, y, createGraph) => {
+    if (createGraph) return formula(dy, y)
+    const dx = like(y, specOf(y), `${name} backward`)
+    run(kernel, { dx, dy, y })
+    return dx
+  }
+}
+
 /**
  * One activation: kernels `name` and `name_backward` with the attributes as their arguments. Backward reads x, unless
- * `fromOutput` gives the derivative from the output (g, y) -> g * dy/dx, as the kernel computes it.
+ * `ofOutput` gives the gradient from the output.
  */
 function activation<A extends { readonly [name: string]: number | boolean }>(
   name: Name,
   composite: (x: Tensor, attrs: A) => Tensor,
-  fromOutput?: (g: Tensor, y: Tensor) => Tensor,
+  ofOutput?: OutputGradient,
 ): <S extends Shape>(x: Tensor<S>, attrs: A) => Tensor<S> {
   const allowed = name === 'relu' ? arithmetic : anyFloating
   const kernel = kernelOf(name as 'relu')
@@ -37,17 +54,16 @@ function activation<A extends { readonly [name: string]: number | boolean }>(
     },
     composite: ([x], attrs) => composite(x as Tensor, attrs),
     gradient: {
-      saves: () => (fromOutput ? { outputs: [0] } : { inputs: [0] }),
+      saves: () => (ofOutput ? { outputs: [0] } : { inputs: [0] }),
       backward(ctx, [g]) {
         const dy = g as Tensor
-        const saved = fromOutput ? ctx.output(0) : ctx.input(0)
-        if (fromOutput && ctx.createGraph) return [fromOutput(dy, saved)]
-        const dx = like(saved, specOf(saved), `${name} backward`)
-        if (fromOutput) run(kernelOf(`${name}_backward` as 'tanh_backward'), { dx, dy, y: saved })
-        else run(backwardKernel, { dx, dy, x: saved, ...ctx.attrs })
+        if (ofOutput) return [ofOutput(dy, ctx.output(0), ctx.createGraph)]
+        const x = ctx.input(0)
+        const dx = like(x, specOf(x), `${name} backward`)
+        run(backwardKernel, { dx, dy, x, ...ctx.attrs })
         return [dx]
       },
-      fused: fromOutput === undefined,
+      fused: ofOutput === undefined,
     },
   })
   return (x, attrs) => apply(record, [x], attrs) as typeof x
@@ -61,24 +77,19 @@ const stableSoftplus = (x: Tensor): Tensor => add(maximum(x, 0), log1p(exp(neg(a
 const absolute = (x: Tensor): Tensor => maximum(x, neg(x))
 const logistic = (x: Tensor): Tensor => div(1, add(exp(neg(x)), 1))
 
-/** g where y, relu's output, is not zero. */
-const reluGradient = (g: Tensor, y: Tensor): Tensor => where(le(y, 0), 0, g)
-
-/** The same within a backward pass, by relu's kernel where no graph is wanted of it: for operators that end in relu. */
-export function reluBackward(g: Tensor, y: Tensor, createGraph: boolean): Tensor {
-  if (createGraph) return reluGradient(g, y)
-  const dx = like(y, specOf(y), 'relu backward')
-  run('relu_backward', { dx, dy: g, y })
-  return dx
-}
-
+/** relu's, also for operators that end in it: dy where y is not 0. */
+export const reluGradient = gradientOfOutput('relu', (dy, y) => where(le(y, 0), 0, dy))
 // The comparison this way round: NaN stays NaN.
 const reluOf = activation<None>('relu', (x) => where(le(x, 0), 0, x), reluGradient)
-const sigmoidOf = activation<None>('sigmoid', logistic, (g, y) => mul(g, mul(y, sub(1, y))))
+const sigmoidOf = activation<None>(
+  'sigmoid',
+  logistic,
+  gradientOfOutput('sigmoid', (dy, y) => mul(dy, mul(y, sub(1, y)))),
+)
 const tanhOf = activation<None>(
   'tanh',
   (x) => sub(mul(logistic(mul(x, 2)), 2), 1),
-  (g, y) => mul(g, sub(1, mul(y, y))),
+  gradientOfOutput('tanh', (dy, y) => mul(dy, sub(1, mul(y, y)))),
 )
 const siluOf = activation<None>('silu', (x) => mul(x, logistic(x)))
 const mishOf = activation<None>('mish', (x) => mul(x, tanh(stableSoftplus(x))))

@@ -111,10 +111,8 @@ float* widths_of(Context& context, const Axis& columns, bool padding) {
 void avg_pool2d_forward(Context& context, const View& out, const View& x, int64_t kernel_h, int64_t kernel_w,
                         int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, bool count_include_pad) {
   Axis rows, columns;
-  if (!read_planes(context, x, out) || !expect(context,
-                                               read_axis(x, out, 2, kernel_h, stride_h, pad_h, 1, rows) &&
-                                                   read_axis(x, out, 3, kernel_w, stride_w, pad_w, 1, columns),
-                                               "avg_pool2d's planes do not follow from its window"))
+  if (!read_planes(context, x, out) ||
+      !read_axes(context, x, out, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, 1, 1, rows, columns))
     return;
   if (out.count == 0) return;
   const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
@@ -159,10 +157,8 @@ void avg_pool2d_forward(Context& context, const View& out, const View& x, int64_
 void avg_pool2d_backward(Context& context, const View& dx, const View& dy, int64_t kernel_h, int64_t kernel_w,
                          int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, bool count_include_pad) {
   Axis rows, columns;
-  if (!read_planes(context, dx, dy) || !expect(context,
-                                               read_axis(dx, dy, 2, kernel_h, stride_h, pad_h, 1, rows) &&
-                                                   read_axis(dx, dy, 3, kernel_w, stride_w, pad_w, 1, columns),
-                                               "avg_pool2d's planes do not follow from its window"))
+  if (!read_planes(context, dx, dy) ||
+      !read_axes(context, dx, dy, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, 1, 1, rows, columns))
     return;
   const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
   if (dx.count == 0) return;

@@ -257,10 +257,8 @@ void max_pool2d_forward(Context& context, const View& out, const View& indices, 
   if (!read_planes(context, x, out) ||
       !expect(context, same_shape(out, indices) && indices.dtype == DType::int32,
               "max_pool2d's indices differ from its result") ||
-      !expect(context,
-              read_axis(x, out, 2, kernel_h, stride_h, pad_h, dilation_h, rows) &&
-                  read_axis(x, out, 3, kernel_w, stride_w, pad_w, dilation_w, columns),
-              "max_pool2d's planes do not follow from its window"))
+      !read_axes(context, x, out, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, rows,
+                 columns))
     return;
   const int64_t size_x = rows.length * columns.length, size = rows.result * columns.result;
   if (out.count == 0) return;

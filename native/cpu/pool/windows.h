@@ -51,6 +51,15 @@ static inline bool read_axis(const View& x, const View& out, int dim, int64_t ta
   return result < limit && (result - 1) * stride <= x.sizes[dim] + 2 * pad;
 }
 
+static inline bool read_axes(Context& context, const View& x, const View& out, int64_t kernel_h, int64_t kernel_w,
+                             int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h,
+                             int64_t dilation_w, Axis& rows, Axis& columns) {
+  return expect(context,
+                read_axis(x, out, 2, kernel_h, stride_h, pad_h, dilation_h, rows) &&
+                    read_axis(x, out, 3, kernel_w, stride_w, pad_w, dilation_w, columns),
+                "the planes of a pooling do not follow from its window");
+}
+
 static inline bool read_planes(Context& context, const View& x, const View& out) {
   return expect(context, x.ndim == 4 && out.ndim == 4, "pooling takes 4 dimensions") &&
          expect(context, x.sizes[0] == out.sizes[0] && x.sizes[1] == out.sizes[1],
