@@ -22,6 +22,16 @@ const convolutions: readonly Convolution[] = [
   { x: [1, 2, 4, 9], kernel: [2, 1, 4], options: { stride: [3, 1] } },
   { x: [0, 3, 7, 8], kernel: [4, 3, 3], options: {} },
   { x: [3, 17, 19, 21], kernel: [33, 3, 3], options: { padding: 1 } },
+  // More channels than a block of the weight's gradient, which holds about 512 / (kH kW) of them, and a rest.
+  { x: [1, 65, 6, 7], kernel: [4, 3, 3], options: { padding: 1 } },
+  { x: [2, 80, 5, 5], kernel: [7, 3, 3], options: { padding: 1, stride: 2 } },
+  { x: [1, 96, 7, 7], kernel: [5, 3, 3], options: { padding: 1, stride: [1, 2] } },
+  { x: [1, 100, 6, 5], kernel: [3, 3, 3], options: { padding: 2, dilation: 2 } },
+  { x: [1, 33, 6, 6], kernel: [5, 5, 5], options: { padding: 2 } },
+  { x: [1, 24, 8, 7], kernel: [6, 7, 7], options: { padding: 3 } },
+  { x: [1, 192, 4, 6], kernel: [5, 2, 2], options: { stride: 2 } },
+  { x: [1, 576, 3, 3], kernel: [4, 1, 1], options: { stride: 2 } },
+  { x: [1, 200, 5, 4], kernel: [6, 3, 3], options: { groups: 2, padding: 1 } },
 ]
 
 function lengthOf({ x: [n, c, h, w], kernel: [out, kh, kw] }: Convolution): number {

@@ -45,11 +45,11 @@ void copy_run(float* to, const float* line, int64_t first, int64_t stride, int64
   for (int64_t i = high; i < length; i++) to[i] = 0;
 }
 
-// Four planes' lines, every stride-th element of them, into four neighbouring channels.
-void interleave_four(float* to, int64_t channels, const float* from, int64_t plane, int64_t stride, int64_t count) {
+// Four planes' lines, every stride-th element of them, into four neighbouring channels of slots.
+void interleave_four(float* to, int64_t slot_floats, const float* from, int64_t plane, int64_t stride, int64_t count) {
   using simd::Quad;
   int64_t i = 0;
-  for (; stride == 1 && i + 4 <= count; i += 4, to += 4 * channels) {
+  for (; stride == 1 && i + 4 <= count; i += 4, to += 4 * slot_floats) {
     Quad a, b, c, d;
     memcpy(&a, from + i, 16);
     memcpy(&b, from + plane + i, 16);
@@ -60,9 +60,9 @@ void interleave_four(float* to, int64_t channels, const float* from, int64_t pla
     const Quad rows[4] = {
         __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5), __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7),
         __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5), __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7)};
-    for (int r = 0; r < 4; r++) memcpy(to + r * channels, &rows[r], 16);
+    for (int r = 0; r < 4; r++) memcpy(to + r * slot_floats, &rows[r], 16);
   }
-  for (; i < count; i++, to += channels)
+  for (; i < count; i++, to += slot_floats)
     for (int c = 0; c < 4; c++) to[c] = from[c * plane + i * stride];
 }
 
@@ -137,9 +137,10 @@ void fill_plane(float* to, const float* source, const Axis& rows, const Axis& co
     }
 }
 
-void fill_channels_last(float* to, const float* source, int64_t channels, const Axis& rows, const Axis& columns,
-                        const Span& row_span, const Span& column_span, int64_t row0, int64_t column0) {
-  const int64_t pitch = slots_of(column_span) * channels, plane = rows.length * columns.length;
+void fill_channels_last(float* to, int64_t slot_floats, const float* source, int64_t channels, const Axis& rows,
+                        const Axis& columns, const Span& row_span, const Span& column_span, int64_t row0,
+                        int64_t column0) {
+  const int64_t pitch = slots_of(column_span) * slot_floats, plane = rows.length * columns.length;
   for (int64_t run = 0; run < row_span.runs; run++)
     for (int64_t i = 0; i < row_span.length; i++, to += pitch) {
       const int64_t row = row0 * rows.step + row_span.origins[run] + i * row_span.stride;
@@ -149,18 +150,18 @@ void fill_channels_last(float* to, const float* source, int64_t channels, const 
       }
       for (int64_t r = 0; r < column_span.runs; r++) {
         const int64_t first = column0 * columns.step + column_span.origins[r], stride = column_span.stride;
-        float* slots = to + r * column_span.length * channels;
+        float* slots = to + r * column_span.length * slot_floats;
         int64_t low, high;
         clip(first, stride, column_span.length, columns.length, low, high);
-        memset(slots, 0, size_t(low * channels) * sizeof(float));
-        memset(slots + high * channels, 0, size_t((column_span.length - high) * channels) * sizeof(float));
+        memset(slots, 0, size_t(low * slot_floats) * sizeof(float));
+        memset(slots + high * slot_floats, 0, size_t((column_span.length - high) * slot_floats) * sizeof(float));
         const float* line = source + row * columns.length + first;
         int64_t c = 0;
         for (; c + 4 <= channels; c += 4)
-          interleave_four(slots + low * channels + c, channels, line + c * plane + low * stride, plane, stride,
+          interleave_four(slots + low * slot_floats + c, slot_floats, line + c * plane + low * stride, plane, stride,
                           high - low);
         for (; c < channels; c++)
-          for (int64_t s = low; s < high; s++) slots[s * channels + c] = line[c * plane + s * stride];
+          for (int64_t s = low; s < high; s++) slots[s * slot_floats + c] = line[c * plane + s * stride];
       }
     }
 }

@@ -52,8 +52,10 @@ static inline void copy_floats(float* to, const float* from, int64_t count) {
 void fill_plane(float* to, const float* source, const Axis& rows, const Axis& columns, const Span& row_span,
                 const Span& column_span, int64_t row0, int64_t column0);
 
-// The same of `channels` planes, channel by channel side by side: to [slots of rows][slots of columns][channels].
-void fill_channels_last(float* to, const float* source, int64_t channels, const Axis& rows, const Axis& columns,
-                        const Span& row_span, const Span& column_span, int64_t row0, int64_t column0);
+// The same of `channels` planes, channel by channel side by side: to [slots of rows][slots of columns][slot_floats], of
+// which the first `channels` are written, so that a last block of fewer channels lies as the others do.
+void fill_channels_last(float* to, int64_t slot_floats, const float* source, int64_t channels, const Axis& rows,
+                        const Axis& columns, const Span& row_span, const Span& column_span, int64_t row0,
+                        int64_t column0);
 
 }  // namespace firesteel::FIRESTEEL_ISA::conv

@@ -47,7 +47,7 @@ struct Plan {
   Axis rows, columns;
   Span row_span, column_span;
   int64_t P, Q, block_rows, block_columns, blocks_of_columns, blocks;  // of one image
-  int64_t channels, channel_blocks;                                    // of a tile
+  int64_t channels, channel_blocks;                                    // of a tile, of which the last may fill less
   int64_t row_advance, column_advance;                                 // floats of a tile between positions
   int64_t tile_floats;
   int64_t slices, depth_blocks;  // depth_blocks: of all images
@@ -248,8 +248,8 @@ void slice_gradient(float* sums, const float* dy, const float* x, const Shape& s
       gemm::pack_a(gradient + i * depth, {lines + i * plane_y, plane_y, 1}, smaller(tile_rows, rows - i), depth);
     const float* planes = x + (image_group * s.C + channel) * plane_x;
     if (!plan.in_place)
-      fill_channels_last(tile, planes, channels, plan.rows, plan.columns, plan.row_span, plan.column_span, block.row,
-                         block.column);
+      fill_channels_last(tile, plan.channels, planes, channels, plan.rows, plan.columns, plan.row_span,
+                         plan.column_span, block.row, block.column);
     const int64_t kept = kept_rows(rows, depth), panel_floats = depth * tile_columns;
     const int64_t group_columns = (kept < rows ? kept_panels : 1) * tile_columns;
     Ahead next_lines = {};
