@@ -1,0 +1,39 @@
+/** What is said where the system or a file refuses: always with the path that the user gave. */
+import type { Stats } from 'node:fs'
+import { OutOfMemoryError, ValueError } from '../core/errors.js'
+
+export type Access = 'read' | 'write'
+
+/** Throws ValueError for what can be no path. */
+export function checkPath(op: string, access: Access, path: unknown): asserts path is string {
+  if (typeof path !== 'string')
+    throw new ValueError(op, `cannot ${access} ${String(path)}: a path must be a string, but is ${typeof path}`)
+  if (path === '' || path.includes('\0'))
+    throw new ValueError(op, `cannot ${access} ${JSON.stringify(path)}: a path must not be empty, nor hold a zero byte`)
+}
+
+/** The error of a system call as one of ours; any other error as it is. */
+export function refusal(op: string, access: Access, path: string, error: unknown): unknown {
+  if (!(error instanceof Error)) return error
+  const { code, errno } = error as NodeJS.ErrnoException
+  // V8's words for an array that the machine has no room for.
+  if (error instanceof RangeError && /allocation failed|invalid (typed )?array (buffer )?length/i.test(error.message))
+    return new OutOfMemoryError(op, `cannot ${access} ${path}: ${error.message}`)
+  if (errno === undefined) return error
+  const advice = access === 'write' && code === 'ENOENT' ? '; make its folder first' : ''
+  return new ValueError(op, `cannot ${access} ${path}: ${error.message}${advice}`)
+}
+
+/** Throws ValueError where the path leads to something that has no bytes to read or replace. */
+export function checkRegular(op: string, access: Access, path: string, stats: Stats): void {
+  if (stats.isFile()) return
+  const kind = stats.isDirectory()
+    ? 'a directory'
+    : stats.isFIFO()
+      ? 'a pipe'
+      : stats.isSocket()
+        ? 'a socket'
+        : 'a device'
+  const advice = access === 'read' ? 'copy what it gives to a file, and read that' : 'give the path of a file'
+  throw new ValueError(op, `cannot ${access} ${path}: it is ${kind}; ${advice}`)
+}

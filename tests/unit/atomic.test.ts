@@ -1,0 +1,226 @@
+import { spawn, spawnSync } from 'node:child_process'
+import {
+  chmod,
+  type FileHandle,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { ValueError } from '../../lib/index.js'
+import { writeAtomically, writeTogether } from '../../lib/io/atomic.js'
+
+/** What the handles that are opened do other than the system's. */
+const faults: { write: ((bytes: Uint8Array) => Uint8Array) | null; calls: string[] } = { write: null, calls: [] }
+
+vi.mock('node:fs/promises', async (original) => {
+  const real = await original<typeof import('node:fs/promises')>()
+  const watched = (path: string, handle: FileHandle): FileHandle => {
+    const { write, sync } = handle
+    handle.write = ((bytes: Uint8Array) =>
+      write.call(handle, (faults.write?.(bytes) ?? bytes) as never)) as typeof write
+    handle.sync = async () => {
+      faults.calls.push(`sync ${path}`)
+      await sync.call(handle)
+    }
+    return handle
+  }
+  return {
+    ...real,
+    open: async (path: string, ...rest: [never, never]) => watched(path, await real.open(path, ...rest)),
+    rename: async (from: string, to: string) => {
+      faults.calls.push(`rename ${to}`)
+      await real.rename(from, to)
+    },
+  }
+})
+
+const bytes = (text: string) => [new TextEncoder().encode(text)]
+const full = () => {
+  throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC', errno: -28 })
+}
+
+describe('a file that is written atomically', () => {
+  let folder = ''
+  const at = (name: string) => join(folder, name)
+  const text = (name: string) => readFile(at(name), 'utf8')
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'firesteel-'))
+  })
+  afterEach(async () => {
+    faults.write = null
+    faults.calls = []
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  it('holds all chunks, of any element type, however few bytes the system takes at once', async () => {
+    faults.write = (given) => given.subarray(0, 3)
+    const doubles = Float64Array.of(1, 2, 3)
+    async function* chunks() {
+      yield new Uint8Array(0)
+      yield doubles.subarray(1)
+      yield new Uint8Array([7, 8, 9, 10]).subarray(1)
+    }
+    await writeAtomically(at('x'), chunks())
+    const expected = Buffer.concat([Buffer.from(doubles.buffer, 8), Buffer.of(8, 9, 10)])
+    expect(await readFile(at('x'))).toEqual(expected)
+    expect(await readdir(folder)).toEqual(['x'])
+  })
+
+  it('is on the disk before it takes the place, and the folder afterwards', async () => {
+    await writeAtomically(at('x'), bytes('new'))
+    expect(faults.calls.map((call) => call.replace(/x\..*\.partial/, 'PARTIAL'))).toEqual([
+      `sync ${at('PARTIAL')}`,
+      `rename ${at('x')}`,
+      `sync ${folder}`,
+    ])
+  })
+
+  it('keeps the mode of the one before, and has no more rights while it is written', async () => {
+    const modeOf = async (name: string) => (await stat(at(name))).mode & 0o777
+    for (const mode of [0o600, 0o640, 0o666, 0o444]) {
+      await writeFile(at('x'), 'old')
+      await chmod(at('x'), mode)
+      let during = 0o777
+      async function* chunks() {
+        yield* bytes('new')
+        const [partial] = (await readdir(folder)).filter((name) => name.endsWith('.partial'))
+        during = await modeOf(partial as string)
+      }
+      await writeAtomically(at('x'), chunks())
+      expect([await text('x'), await modeOf('x')]).toEqual(['new', mode])
+      expect(during & ~mode).toBe(0)
+      await rm(at('x'))
+    }
+    await writeAtomically(at('y'), bytes('new'))
+    expect(await modeOf('y')).toBe(0o666 & ~process.umask())
+  })
+
+  it('takes the place that links lead to, also where nothing is there yet', async () => {
+    await mkdir(at('inner'))
+    await mkdir(at('elsewhere/deep'), { recursive: true })
+    await symlink(join('elsewhere', 'deep'), at('folder'))
+    await symlink(join('inner', 'second'), at('first'))
+    // Behind the link to the folder, '..' is not where it stands in the text.
+    await symlink('../folder/../file', at('inner/second'))
+    for (const value of ['one', 'two']) {
+      await writeAtomically(at('first'), bytes(value))
+      expect(await text('elsewhere/file')).toBe(value)
+      expect(await readlink(at('first'))).toBe(join('inner', 'second'))
+      expect(await readdir(at('elsewhere'))).toEqual(['deep', 'file'])
+    }
+    await symlink('loop', at('loop'))
+    await expect(writeAtomically(at('loop'), bytes('x'))).rejects.toThrow('links lead on')
+  })
+
+  it('never goes where something else is', async () => {
+    spawnSync('mkfifo', [at('pipe')])
+    await symlink('/dev/null', at('link'))
+    for (const [path, kind] of [
+      [folder, 'a directory'],
+      [at('pipe'), 'a pipe'],
+      ['/dev/full', 'a device'],
+      [at('link'), 'a device'],
+    ] as const) {
+      const writing = writeAtomically(path, bytes('x'))
+      await expect(writing).rejects.toThrow(ValueError)
+      await expect(writing).rejects.toThrow(`[save] cannot write ${path}: it is ${kind}`)
+    }
+    await expect(writeAtomically(at('no/x'), bytes('x'))).rejects.toThrow('make its folder first')
+    await expect(writeAtomically(at('x/y\0'), bytes('x'))).rejects.toThrow(ValueError)
+    await expect(writeAtomically('', bytes('x'))).rejects.toThrow(ValueError)
+    expect((await readdir(folder)).sort()).toEqual(['link', 'pipe'])
+  })
+
+  it('leaves the old one whole and nothing else where writing fails', async () => {
+    await writeFile(at('x'), 'old')
+    faults.write = full
+    const writing = writeAtomically(at('x'), bytes('new'))
+    await expect(writing).rejects.toThrow(ValueError)
+    await expect(writing).rejects.toThrow(`cannot write ${at('x')}: ENOSPC`)
+    faults.write = null
+    const broken = new ValueError('somewhere', 'else')
+    async function* chunks() {
+      yield* bytes('half')
+      throw broken
+    }
+    await expect(writeAtomically(at('x'), chunks())).rejects.toBe(broken)
+    faults.write = (given) => given.subarray(0, 0)
+    await expect(writeAtomically(at('x'), bytes('new'))).rejects.toThrow('wrote none of the bytes')
+    expect(await text('x')).toBe('old')
+    expect(await readdir(folder)).toEqual(['x'])
+  })
+
+  it('is one of those that were written to the path at the same time', async () => {
+    for (let round = 0; round < 40; round++) {
+      const values = Array.from({ length: 6 }, (_, i) => `${round}.${i}`)
+      async function* chunks(value: string) {
+        for (let i = 0; i < 5; i++) yield* bytes(`${value};`)
+      }
+      await Promise.all(values.map((value) => writeAtomically(at('x'), chunks(value))))
+      const found = (await text('x')).split(';').slice(0, -1)
+      expect(found).toHaveLength(5)
+      expect(new Set(found).size).toBe(1)
+      expect(values).toContain(found[0])
+    }
+    expect(await readdir(folder)).toEqual(['x'])
+  })
+
+  it('may have as long a name as the system lets it have', async () => {
+    for (const name of ['n'.repeat(255), 'ä'.repeat(127)]) {
+      await writeAtomically(at(name), bytes('x'))
+      expect(await text(name)).toBe('x')
+    }
+  })
+
+  it('is the old or the new one wherever the process is killed', async () => {
+    const script = fileURLToPath(new URL('./atomic-writer.mjs', import.meta.url))
+    const complete = 'x'.repeat(1 << 20)
+    await writeFile(at('x'), complete)
+    for (const milliseconds of [0, 3, 10, 30]) {
+      const child = spawn(process.execPath, ['--import', 'tsx', script, at('x')], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      const ended = new Promise((resolve) => child.once('exit', resolve))
+      await new Promise((resolve) => child.stdout.once('data', resolve))
+      await new Promise((resolve) => setTimeout(resolve, milliseconds))
+      child.kill('SIGKILL')
+      await ended
+      expect((await text('x')) === complete).toBe(true)
+    }
+  })
+
+  it('comes with those that belong to it, or none of them is changed', async () => {
+    const files = (value: string) =>
+      ['weights', 'config'].map((name) => ({ path: at(name), chunks: bytes(`${name} ${value}`) }))
+    await writeTogether(files('one'))
+    expect([await text('weights'), await text('config')]).toEqual(['weights one', 'config one'])
+    faults.calls = []
+    await writeTogether(files('two'))
+    expect([await text('weights'), await text('config')]).toEqual(['weights two', 'config two'])
+    // The config goes first and comes last, so that there never is one beside weights of another save.
+    const renames = faults.calls.filter((call) => call.startsWith('rename'))
+    expect(renames.map((call) => call.replace(/^rename .*\//, '').replace(/config\..*\.old/, 'ASIDE'))).toEqual([
+      'ASIDE',
+      'weights',
+      'config',
+    ])
+    let writes = 0
+    faults.write = (given) => (++writes === 2 ? full() : given)
+    await expect(writeTogether(files('three'))).rejects.toThrow(`cannot write ${at('config')}: ENOSPC`)
+    faults.write = null
+    expect([await text('weights'), await text('config')]).toEqual(['weights two', 'config two'])
+    await Promise.all(['a', 'b', 'c', 'd'].map((value) => writeTogether(files(value))))
+    expect((await text('weights')).at(-1)).toBe((await text('config')).at(-1))
+    expect((await readdir(folder)).sort()).toEqual(['config', 'weights'])
+  })
+})
