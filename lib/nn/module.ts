@@ -56,6 +56,25 @@ export function snakeCase(property: string): string {
 /** Every step of an optimiser asks for the names of all parameters. */
 const snakeCases = new Map<string, string>()
 
+const keepMode: unique symbol = Symbol('keepMode')
+const resume: unique symbol = Symbol('resume')
+
+/** Notes the mode of every module of a model; the function that it returns puts them back. */
+export function captureModes(model: Module): () => void {
+  const restores = model.modules().map((module) => module[keepMode]())
+  return () => {
+    for (const restore of restores) restore()
+  }
+}
+
+/**
+ * For whoever trains a model for the user: leaves a model that is in training as it is, modes of inner modules included, and
+ * ends a `model.eval()` as `Module.train` says.
+ */
+export function trainModes(model: Module): void {
+  if (!model.training) model[resume]()
+}
+
 /** With its path. */
 type Named<T> = readonly [string, T]
 
@@ -71,6 +90,8 @@ function propertyOf(module: Module, property: string): unknown {
 export abstract class Module {
   /** Whether dropout drops and batch norm learns; set by `train()` and `eval()`. */
   training = true
+  /** Whether eval() was called on this very module, and train() neither on it nor on one around it since. */
+  #held = false
 
   /** Properties whose name in a state is not their snake case. */
   static readonly stateNames: { readonly [property: string]: string } = {}
@@ -185,15 +206,47 @@ export abstract class Module {
     return this.loadStateDict(await loadTensors(path), options)
   }
 
-  /** Sets the mode of this module and all inside. */
+  /**
+   * Sets the mode of this module and all inside, as in PyTorch.
+   *
+   * The Trainer calls neither this nor `eval()` for good: it trains every module in the mode that it finds, so that a frozen
+   * batch norm on which `eval()` was called keeps its statistics, and puts each mode back after an evaluation. Only a model
+   * that is in evaluation as a whole, because `model.eval()` was called for a prediction, is put into training, apart from
+   * inner modules on which `eval()` was called themselves. `train()` on such a module or on one around it ends that.
+   */
   train(mode = true): this {
-    for (const module of this.modules()) module.training = mode
+    if (typeof mode !== 'boolean')
+      throw new ValueError(`${this.constructor.name}.train`, `the mode is ${String(mode)}, but must be true or false`)
+    for (const module of this.modules()) {
+      module.training = mode
+      if (mode) module.#held = false
+    }
+    this.#held = !mode
     return this
   }
 
   /** Evaluation: dropout off, batch norm by its running statistics. */
   eval(): this {
     return this.train(false)
+  }
+
+  /** For captureModes: how to put this module's own mode back. */
+  [keepMode](): () => void {
+    const [training, held] = [this.training, this.#held]
+    return () => {
+      this.training = training
+      this.#held = held
+    }
+  }
+
+  /** For trainModes: into training, but for what eval() was called on. */
+  [resume](): void {
+    const seen = new Set<Module>([this])
+    const pending: Module[] = [this]
+    for (let module = pending.pop(); module !== undefined; module = pending.pop()) {
+      module.training = true
+      for (const child of module.children()) if (!child.#held && seen.size < seen.add(child).size) pending.push(child)
+    }
   }
 
   /** Whether all parameters want gradients. */

@@ -9,7 +9,7 @@ import { scope, visitTensors } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { zeros } from '../ops/creation.js'
-import type { Module } from './module.js'
+import { captureModes, type Module } from './module.js'
 
 export interface SummaryOptions {
   /** Of the input that the model is tried with. Default float32; int32 where it takes token ids. */
@@ -89,7 +89,7 @@ const countOf = (tensors: Iterable<Tensor>) => {
 /** Shapes that each module's first call gives for an input of zeros, in evaluation mode and without a graph. */
 function tryOut(model: Module, inputShape: Shape, dtype: DType): Map<object, readonly Shape[]> {
   const shapes = new Map<object, readonly Shape[]>()
-  const modes = [...model.modules()].map((module) => [module, module.training] as const)
+  const restore = captureModes(model)
   const device = model.parameters()[Symbol.iterator]().next().value?.device
   const forward = model as unknown as { forward(x: Tensor): unknown }
   model.eval()
@@ -108,7 +108,7 @@ function tryOut(model: Module, inputShape: Shape, dtype: DType): Map<object, rea
       ),
     )
   } finally {
-    for (const [module, mode] of modes) module.training = mode
+    restore()
   }
   return shapes
 }
