@@ -2,142 +2,198 @@
  * Safetensors files: an 8-byte length, a JSON header, then the tensors' bytes. Reads and writes raw arrays; knows no tensor.
  * Format: https://huggingface.co/docs/safetensors
  */
-import { open, rename, rm, writeFile } from 'node:fs/promises'
-import { ValueError } from '../core/errors.js'
-import { countOf } from '../core/shape.js'
+import type { TypedArray } from '../core/dtype.js'
+import { formatShape, InternalError, ValueError } from '../core/errors.js'
+import type { Chunks } from './atomic.js'
+import { byteCount, type Entry, isWellFormed, maxHeaderBytes, parseHeader, quoted } from './header.js'
+import { InputFile } from './input.js'
+import { kindBytes, kindOf } from './kinds.js'
 
 /** Element types of the format that Firesteel reads; I64 is narrowed to int32 by whoever loads it. */
 export type FileDType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'U8' | 'BOOL'
 
-const bytesOf: { readonly [D in FileDType]: number } = {
-  F64: 8,
-  F32: 4,
-  F16: 2,
-  BF16: 2,
-  I64: 8,
-  I32: 4,
-  U8: 1,
-  BOOL: 1,
+/** What holds a tensor's elements; the 16-bit floats are kept as their bits. */
+export type FileArray = TypedArray | BigInt64Array
+
+const arrays: { readonly [D in FileDType]: new (count: number) => FileArray } = {
+  F64: Float64Array,
+  F32: Float32Array,
+  F16: Uint16Array,
+  BF16: Uint16Array,
+  I64: BigInt64Array,
+  I32: Int32Array,
+  U8: Uint8Array,
+  BOOL: Uint8Array,
+}
+
+function isFileDType(dtype: string): dtype is FileDType {
+  return Object.hasOwn(arrays, dtype)
 }
 
 export interface FileTensor {
   readonly dtype: FileDType
   readonly shape: readonly number[]
-  readonly data: Uint8Array<ArrayBuffer>
+  readonly data: FileArray
 }
 
-export interface FileContent {
-  readonly tensors: ReadonlyMap<string, FileTensor>
-  readonly metadata: { readonly [key: string]: string }
+/**
+ * A file whose header was read and checked: no name twice, and every byte of the data in one tensor. A tensor's bytes are
+ * read only when it is asked for.
+ */
+export class SafetensorsFile {
+  readonly tensors: ReadonlyMap<string, Entry>
+  readonly metadata: ReadonlyMap<string, string>
+  readonly #file: InputFile
+  readonly #dataStart: number
+
+  private constructor(
+    file: InputFile,
+    dataStart: number,
+    tensors: ReadonlyMap<string, Entry>,
+    metadata: ReadonlyMap<string, string>,
+  ) {
+    this.#file = file
+    this.#dataStart = dataStart
+    this.tensors = tensors
+    this.metadata = metadata
+  }
+
+  /** Opens a file for `op`, which errors name. Throws ValueError that says what it is instead, or why it cannot be read. */
+  static async open(path: string, op = 'load'): Promise<SafetensorsFile> {
+    const file = await InputFile.open(op, path)
+    try {
+      return await SafetensorsFile.#read(file)
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+  }
+
+  static async #read(file: InputFile): Promise<SafetensorsFile> {
+    const { op, path, size } = file
+    const fail = (why: string): never => {
+      throw new ValueError(op, `${path} is not a safetensors file: ${why}`)
+    }
+    const start = await file.head(9)
+    const length = start.length < 9 ? 0 : Number(new DataView(start.buffer).getBigUint64(0, true))
+    if (start[8] !== 0x7b || length > maxHeaderBytes) {
+      const kind = kindOf(await file.head(kindBytes))
+      if (kind !== null) fail(`it is ${kind}`)
+      if (size < 9) fail(`it has ${size} bytes`)
+      fail(
+        start[8] === 0x7b
+          ? `its header would have ${length} bytes, but may have ${maxHeaderBytes}`
+          : 'its header does not begin with {',
+      )
+    }
+    if (length > size - 8) fail(`it is cut off: its header has ${length} bytes, but only ${size - 8} are there`)
+    const header = await file.read('its header', 8, Uint8Array, length)
+    const { tensors, metadata } = parseHeader(header, size - 8 - length, fail)
+    return new SafetensorsFile(file, 8 + length, tensors, metadata)
+  }
+
+  /** Whether there is a way to hold a tensor's elements is asked only here, because nobody may want it. */
+  async read(name: string): Promise<FileTensor> {
+    const { op, path } = this.#file
+    const { dtype, shape, from, to } = this.tensors.get(name) as Entry
+    const what = `tensor ${quoted(name)} of shape ${formatShape(shape)}`
+    if (!isFileDType(dtype))
+      throw new ValueError(
+        op,
+        `${path}: ${what} has dtype ${dtype}, which cannot be loaded; write it as one of ${Object.keys(arrays).join(', ')}`,
+      )
+    // An array of its own for each: aligned for its elements, and freed one by one.
+    const data = await this.#file.read(what, this.#dataStart + from, arrays[dtype], (to - from) / elementBytes(dtype))
+    if (dtype === 'BOOL') checkBooleans(op, path, name, data as Uint8Array)
+    return { dtype, shape, data }
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close()
+  }
 }
 
-interface HeaderEntry {
-  readonly dtype: string
-  readonly shape: readonly number[]
-  readonly data_offsets: readonly [number, number]
+function elementBytes(dtype: FileDType): number {
+  return byteCount(dtype, []) as number
 }
 
-const maxHeader = 100_000_000
-
-function fail(path: string, why: string): never {
-  throw new ValueError('safetensors', `${path} is not a safetensors file: ${why}`)
-}
-
-/** What the system says of a file, as an error that names the file asked for. */
-function refused(what: 'read' | 'write', path: string, error: NodeJS.ErrnoException): never {
-  const advice = what === 'write' && error.code === 'ENOENT' ? '; make its folder first' : ''
-  throw new ValueError('safetensors', `cannot ${what} ${String(path)}: ${error.message}${advice}`)
-}
-
-function checkEntry(path: string, name: string, entry: HeaderEntry, total: number): FileDType {
-  const { dtype, shape, data_offsets: offsets } = entry
-  if (!Object.hasOwn(bytesOf, dtype))
-    throw new ValueError(
-      'safetensors',
-      `${path}: ${name} has dtype ${dtype}; readable are ${Object.keys(bytesOf).join(', ')}`,
-    )
-  if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0))
-    fail(path, `the shape of ${name} is ${String(shape)}`)
-  const [from, to] = Array.isArray(offsets) ? (offsets as readonly [number, number]) : [-1, -1]
-  if (
-    !Number.isSafeInteger(from) ||
-    !Number.isSafeInteger(to) ||
-    from < 0 ||
-    to > total ||
-    to - from !== countOf(shape) * bytesOf[dtype as FileDType]
-  )
-    fail(path, `${name} of shape [${shape.join(', ')}] and dtype ${dtype} does not fill its bytes ${String(offsets)}`)
-  return dtype as FileDType
-}
-
-function checkPath(what: 'read' | 'write', path: string): void {
-  if (typeof path !== 'string')
-    throw new ValueError('safetensors', `cannot ${what} ${String(path)}: a path must be a string`)
+function checkBooleans(op: string, path: string, name: string, data: Uint8Array): void {
+  for (let i = 0; i < data.length; i++)
+    if ((data[i] as number) > 1)
+      throw new ValueError(op, `${path}: element ${i} of tensor ${quoted(name)} is ${data[i]}, but a BOOL is 0 or 1`)
 }
 
 /** Reads a whole file. Throws ValueError that says what is wrong with it, or why it cannot be read. */
-export async function readSafetensors(path: string): Promise<FileContent> {
-  checkPath('read', path)
-  const file = await open(path).catch((error: Error) => refused('read', path, error))
+export async function readSafetensors(path: string, op = 'load'): Promise<ReadonlyMap<string, FileTensor>> {
+  const file = await SafetensorsFile.open(path, op)
   try {
-    const { size } = await file.stat()
-    const lengthBytes = new Uint8Array(8)
-    if (size < 8) fail(path, `it has ${size} bytes`)
-    await file.read(lengthBytes, 0, 8, 0)
-    const length = Number(new DataView(lengthBytes.buffer).getBigUint64(0, true))
-    if (length > maxHeader || length > size - 8) fail(path, `its header says it is ${length} bytes long`)
-    const headerBytes = new Uint8Array(length)
-    await file.read(headerBytes, 0, length, 8)
-    let header: { [name: string]: HeaderEntry }
-    try {
-      header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(headerBytes)) as typeof header
-    } catch (error) {
-      fail(path, `its header is no JSON (${(error as Error).message})`)
-    }
-    const metadata = (header['__metadata__'] ?? {}) as unknown as { readonly [key: string]: string }
     const tensors = new Map<string, FileTensor>()
-    for (const [name, entry] of Object.entries(header)) {
-      if (name === '__metadata__') continue
-      const dtype = checkEntry(path, name, entry, size - 8 - length)
-      const [from, to] = entry.data_offsets
-      // A buffer of its own for each: aligned for any element type, and freed one by one.
-      const data = new Uint8Array(to - from)
-      if (data.length > 0) await file.read(data, 0, data.length, 8 + length + from)
-      tensors.set(name, { dtype, shape: entry.shape, data })
-    }
-    return { tensors, metadata }
-  } catch (error) {
-    if (error instanceof ValueError) throw error
-    return refused('read', path, error as Error)
+    for (const name of file.tensors.keys()) tensors.set(name, await file.read(name))
+    return tensors
   } finally {
     await file.close()
   }
 }
 
-/** Writes a file whole or not at all: beside its place first, then renamed. Throws ValueError that says why it cannot. */
-export async function writeSafetensors(
-  path: string,
-  tensors: ReadonlyMap<string, FileTensor>,
+/** A tensor to write, whose elements may still be on their way. */
+export interface ComingTensor {
+  readonly dtype: FileDType
+  readonly shape: readonly number[]
+  readonly data: FileArray | PromiseLike<FileArray>
+}
+
+/** The bytes of a file, for whoever writes it. Throws ValueError at once for names and metadata that no file can hold. */
+export function safetensorsChunks(
+  tensors: ReadonlyMap<string, ComingTensor>,
   metadata: { readonly [key: string]: string } = {},
-): Promise<void> {
-  checkPath('write', path)
-  const header: { [name: string]: unknown } = Object.keys(metadata).length > 0 ? { __metadata__: metadata } : {}
-  let offset = 0
-  for (const [name, { dtype, shape, data }] of tensors) {
-    header[name] = { dtype, shape, data_offsets: [offset, offset + data.length] }
-    offset += data.length
+  op = 'save',
+): Chunks {
+  const check = (what: string, text: unknown) => {
+    if (typeof text !== 'string' || !isWellFormed(text))
+      throw new ValueError(op, `${what} ${quoted(String(text))} is no text that UTF-8 can hold`)
   }
-  const text = JSON.stringify(header)
-  // The data begin at a multiple of 8, as readers that map the file expect.
-  const padded = new TextEncoder().encode(text + ' '.repeat((8 - (new TextEncoder().encode(text).length % 8)) % 8))
-  const length = new Uint8Array(8)
-  new DataView(length.buffer).setBigUint64(0, BigInt(padded.length), true)
-  const beside = `${path}.partial`
-  try {
-    await writeFile(beside, [length, padded, ...[...tensors.values()].map(({ data }) => data)])
-    await rename(beside, path)
-  } catch (error) {
-    await rm(beside, { force: true })
-    refused('write', path, error as Error)
+  const texts = Object.entries(metadata)
+  for (const text of texts.flat()) check('the metadata', text)
+  // Wide elements first, as the reference implementation writes, so that all are aligned in the file.
+  const ordered = [...tensors].sort(([, a], [, b]) => elementBytes(b.dtype) - elementBytes(a.dtype))
+  // Member by member: an object would take `__proto__` for something else.
+  const members = texts.length > 0 ? [`"__metadata__":${JSON.stringify(metadata)}`] : []
+  let offset = 0
+  for (const [name, { dtype, shape }] of ordered) {
+    check('the name', name)
+    if (name === '__metadata__')
+      throw new ValueError(op, `no tensor can have the name ${name}, which the format keeps for itself; rename it`)
+    const end = offset + (byteCount(dtype, shape) as number)
+    members.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [offset, end] })}`)
+    offset = end
+  }
+  return chunksOf(paddedHeader(`{${members.join(',')}}`, op), ordered)
+}
+
+/** With its length before it. The data begin at a multiple of 8, as readers that map the file expect. */
+function paddedHeader(text: string, op: string): Uint8Array {
+  const encoded = new TextEncoder().encode(text)
+  const length = Math.ceil(encoded.length / 8) * 8
+  if (length > maxHeaderBytes)
+    throw new ValueError(op, `the names make a header of ${length} bytes, but the format allows ${maxHeaderBytes}`)
+  const header = new Uint8Array(8 + length).fill(0x20)
+  header.set(encoded, 8)
+  new DataView(header.buffer).setBigUint64(0, BigInt(length), true)
+  return header
+}
+
+async function* chunksOf(
+  header: Uint8Array,
+  ordered: readonly (readonly [name: string, ComingTensor])[],
+): AsyncIterable<ArrayBufferView> {
+  yield header
+  for (const [name, { dtype, shape, data }] of ordered) {
+    const array = await data
+    if (array.byteLength !== byteCount(dtype, shape))
+      throw new InternalError(
+        'save',
+        `${quoted(name)} has ${array.byteLength} bytes for ${dtype} ${formatShape(shape)}`,
+      )
+    yield array
   }
 }

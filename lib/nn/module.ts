@@ -196,14 +196,20 @@ export abstract class Module {
     return loadStateDict(this, state, options)
   }
 
-  /** Writes the state to a safetensors file. */
-  save(path: string): Promise<void> {
+  /**
+   * Writes the state to a safetensors file: as it is at the call, though training may go on, and whole or not at all. Takes
+   * as much memory as the state until it is done. Throws ValueError where the file cannot be written.
+   */
+  async save(path: string): Promise<void> {
     return saveTensors(path, this.stateDict())
   }
 
-  /** Loads the state from a safetensors file. */
+  /**
+   * Loads the state from a safetensors file, of which only what this module has is read. Throws ValueError for what is no
+   * such file, and StateDictError listing all mismatches; nothing has changed then.
+   */
   async load(path: string, options: LoadOptions = {}): Promise<LoadResult> {
-    return this.loadStateDict(await loadTensors(path), options)
+    return this.loadStateDict(await loadTensors(path, new Map(this.namedState())), options)
   }
 
   /**

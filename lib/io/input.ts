@@ -1,0 +1,83 @@
+/** A file to read from: all of what is asked for, or an error that says what is missing. */
+import { constants } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
+import { ValueError } from '../core/errors.js'
+import { checkPath, checkRegular, refusal } from './refusal.js'
+
+/** Node ends the process at 2^31 bytes a call, and Linux reads fewer than that. */
+const partBytes = 2 ** 30
+
+export class InputFile {
+  readonly op: string
+  readonly path: string
+  /** In bytes, when it was opened. */
+  readonly size: number
+  readonly #handle: FileHandle
+
+  private constructor(op: string, path: string, size: number, handle: FileHandle) {
+    this.op = op
+    this.path = path
+    this.size = size
+    this.#handle = handle
+  }
+
+  /** Throws ValueError where there is no such file, or something that is none: a directory, pipe or device. */
+  static async open(op: string, path: string): Promise<InputFile> {
+    checkPath(op, 'read', path)
+    let handle: FileHandle | null = null
+    try {
+      // O_NONBLOCK, because opening a pipe that nobody writes to would wait for ever.
+      handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0))
+      const stats = await handle.stat()
+      checkRegular(op, 'read', path, stats)
+      return new InputFile(op, path, stats.size, handle)
+    } catch (error) {
+      await handle?.close()
+      throw refusal(op, 'read', path, error)
+    }
+  }
+
+  /** Fills the array with the bytes from `position` on. `what` names them where the file ends before: ValueError. */
+  async fill(what: string, position: number, { buffer, byteOffset, byteLength }: ArrayBufferView): Promise<void> {
+    try {
+      for (let done = 0; done < byteLength; ) {
+        const part = new Uint8Array(buffer, byteOffset + done, Math.min(partBytes, byteLength - done))
+        const { bytesRead } = await this.#handle.read(part, 0, part.length, position + done)
+        if (bytesRead === 0)
+          throw new ValueError(
+            this.op,
+            `${this.path} was cut off while it was read: ${what} has ${byteLength} bytes from ${position} on, but only ${done} are there`,
+          )
+        done += bytesRead
+      }
+    } catch (error) {
+      throw refusal(this.op, 'read', this.path, error)
+    }
+  }
+
+  /** An array of so many elements, filled with the bytes from `position` on. Throws OutOfMemoryError. */
+  async read<T extends ArrayBufferView>(
+    what: string,
+    position: number,
+    ArrayClass: new (count: number) => T,
+    count: number,
+  ): Promise<T> {
+    let array: T
+    try {
+      array = new ArrayClass(count)
+    } catch (error) {
+      throw refusal(this.op, 'read', `${what} of ${this.path}`, error)
+    }
+    await this.fill(what, position, array)
+    return array
+  }
+
+  /** The first bytes, `most` of them or all. */
+  async head(most: number): Promise<Uint8Array> {
+    return this.read('its beginning', 0, Uint8Array, Math.min(most, this.size))
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close()
+  }
+}
