@@ -19,8 +19,16 @@ let current: Site | null = null
 /** Gives a module its name within its parent; set by whoever can walk modules. */
 let nameOf: (module: object, parent: object | null) => string = (module) => module.constructor.name
 
-export function setModuleNaming(naming: typeof nameOf): void {
+/** Adds to an error which module's forward threw it; set by whoever knows errors and modules. */
+let explain: (error: unknown, module: object, path: string) => void = () => undefined
+
+/** Looks at a module that runs within another for the first time; set by whoever can walk modules. */
+let meet: (module: object, outermost: object) => void = () => undefined
+
+export function setModuleNaming(naming: typeof nameOf, meeting: typeof meet, explaining: typeof explain): void {
   nameOf = naming
+  meet = meeting
+  explain = explaining
 }
 
 type Observer = (module: object, result: unknown) => void
@@ -47,6 +55,12 @@ export function currentLabel(): number {
   return current === null ? 0 : current.label
 }
 
+function outermost(site: Site): object {
+  let outer = site
+  while (outer.parent !== null) outer = outer.parent
+  return outer.module
+}
+
 /** Runs `fn` as part of a module. */
 export function withinModule<R>(module: object, fn: () => R): R {
   const parent = current
@@ -57,12 +71,16 @@ export function withinModule<R>(module: object, fn: () => R): R {
     sites.set(site.label, new WeakRef(site))
     gone.register(site, site.label)
     known.set(module, site)
+    if (parent !== null) meet(module, outermost(parent))
   }
   current = site
   try {
     const result = fn()
     if (observer !== null) observer(module, result)
     return result
+  } catch (error) {
+    explain(error, module, describeLabel(site.label))
+    throw error
   } finally {
     current = parent
   }

@@ -66,6 +66,11 @@ export class StateDictError extends typed(Error, 'StateDictError', 'ERR_STATE_DI
   }
 }
 
+/** Whether something thrown is one of the errors above. */
+export function isFiresteelError(error: unknown): error is FiresteelError {
+  return error instanceof Error && 'code' in error && 'op' in error && 'shapes' in error
+}
+
 /** `[2, 3]` as people write a shape. */
 export function formatShape(shape: readonly number[]): string {
   return `[${shape.join(', ')}]`

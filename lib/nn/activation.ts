@@ -1,13 +1,15 @@
 /** Activation functions and other layers without parameters. */
+import { ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import * as elementwise from '../ops/elementwise/index.js'
-import { checkProbability, dropout } from '../ops/random.js'
+import { dropout } from '../ops/random.js'
 import { flatten } from '../ops/shape.js'
 import { logSoftmax, softmax } from '../ops/softmax.js'
-import { Module } from './module.js'
+import { checkDim, checkDropout, checkGenerator, checkNumber } from './layer.js'
+import { Module, settings } from './module.js'
 
 interface Keeps {
   readonly takes: 'anything'
@@ -60,8 +62,13 @@ export class GELU extends Pointwise {
   readonly #options: elementwise.GeluOptions
   constructor(options: elementwise.GeluOptions = {}) {
     super()
-    checkOptions('GELU', options, { approximate: true })
+    const { approximate } = checkOptions('GELU', options, { approximate: true })
+    if (approximate !== undefined && approximate !== 'none' && approximate !== 'tanh')
+      throw new ValueError('GELU', `approximate is '${String(approximate)}', but must be 'none' or 'tanh'`)
     this.#options = options
+  }
+  override extraRepr(): string {
+    return settings({ ...this.#options })
   }
   override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
     return elementwise.gelu(x, this.#options)
@@ -72,8 +79,14 @@ export class Softplus extends Pointwise {
   readonly #options: { beta?: number; threshold?: number }
   constructor(options: { beta?: number; threshold?: number } = {}) {
     super()
-    checkOptions('Softplus', options, { beta: true, threshold: true })
+    const { beta = 1, threshold = 20 } = checkOptions('Softplus', options, { beta: true, threshold: true })
+    checkNumber('Softplus', 'beta', beta)
+    checkNumber('Softplus', 'threshold', threshold)
+    if (beta === 0) throw new ValueError('Softplus', 'beta is 0, but x is divided by it')
     this.#options = options
+  }
+  override extraRepr(): string {
+    return settings({ ...this.#options })
   }
   override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
     return elementwise.softplus(x, this.#options)
@@ -84,8 +97,12 @@ export class ELU extends Pointwise {
   readonly #options: { alpha?: number }
   constructor(options: { alpha?: number } = {}) {
     super()
-    checkOptions('ELU', options, { alpha: true })
+    const { alpha = 1 } = checkOptions('ELU', options, { alpha: true })
+    checkNumber('ELU', 'alpha', alpha)
     this.#options = options
+  }
+  override extraRepr(): string {
+    return settings({ ...this.#options })
   }
   override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
     return elementwise.elu(x, this.#options)
@@ -96,8 +113,12 @@ export class LeakyReLU extends Pointwise {
   readonly #options: { negativeSlope?: number }
   constructor(options: { negativeSlope?: number } = {}) {
     super()
-    checkOptions('LeakyReLU', options, { negativeSlope: true })
+    const { negativeSlope = 0.01 } = checkOptions('LeakyReLU', options, { negativeSlope: true })
+    checkNumber('LeakyReLU', 'negativeSlope', negativeSlope)
     this.#options = options
+  }
+  override extraRepr(): string {
+    return settings({ ...this.#options })
   }
   override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
     return elementwise.leakyRelu(x, this.#options)
@@ -108,7 +129,11 @@ export class Softmax extends Pointwise {
   readonly dim: number
   constructor(dim: number) {
     super()
+    checkDim('Softmax', 'dim', dim)
     this.dim = dim
+  }
+  override extraRepr(): string {
+    return settings({ dim: this.dim })
   }
   override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
     return softmax(x, this.dim)
@@ -119,7 +144,11 @@ export class LogSoftmax extends Pointwise {
   readonly dim: number
   constructor(dim: number) {
     super()
+    checkDim('LogSoftmax', 'dim', dim)
     this.dim = dim
+  }
+  override extraRepr(): string {
+    return settings({ dim: this.dim })
   }
   override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
     return logSoftmax(x, this.dim)
@@ -128,13 +157,18 @@ export class LogSoftmax extends Pointwise {
 
 /** Zeroes elements with probability p in training; nothing in evaluation. */
 export class Dropout extends Pointwise {
+  static override readonly hasModes = true
   readonly p: number
   readonly #generator: Generator | undefined
   constructor(p = 0.5, options: { readonly generator?: Generator } = {}) {
     super()
     checkOptions('Dropout', options, { generator: true })
-    this.p = checkProbability('Dropout', p)
+    checkGenerator('Dropout', options.generator)
+    this.p = checkDropout('Dropout', 'p', p)
     this.#generator = options.generator
+  }
+  override extraRepr(): string {
+    return settings({ p: this.p })
   }
   override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
     return dropout(x, this.p, { training: this.training, generator: this.#generator })
@@ -155,8 +189,14 @@ export class Flatten extends Module {
   declare readonly signature?: { readonly takes: 'anything'; readonly gives: 'unknown' }
   constructor(startDim = 1, endDim = -1) {
     super()
+    checkDim('Flatten', 'startDim', startDim)
+    checkDim('Flatten', 'endDim', endDim)
     this.startDim = startDim
     this.endDim = endDim
+  }
+  override extraRepr(): string {
+    const { startDim, endDim } = this
+    return settings({ startDim, endDim })
   }
   forward(x: Tensor): Tensor {
     return flatten(x, this.startDim, this.endDim)

@@ -1,14 +1,13 @@
 /** Convolution layers. */
 import { withinModule } from '../core/call-site.js'
 import { ValueError } from '../core/errors.js'
-import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
-import { type Conv2dOptions, conv2d, convolve, type Pair, pair } from '../ops/conv.js'
+import { type Conv2dOptions, conv2d, convolve, type Pair } from '../ops/conv.js'
 import { ReLU } from './activation.js'
 import { fuses, inherits } from './fusion.js'
 import { fans, kaimingUniform_, uniform_ } from './init.js'
-import { checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
-import { Module, type Parameter } from './module.js'
+import { checkFlags, checkLayer, checkPair, checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
+import { Module, type Parameter, settings } from './module.js'
 
 /** Two-dimensional convolution over [N, In, H, W] (or [In, H, W]). */
 export class Conv2d<const In extends number = number, const Out extends number = number> extends Module {
@@ -28,7 +27,7 @@ export class Conv2d<const In extends number = number, const Out extends number =
     options: LayerOptions & Conv2dOptions & { readonly bias?: boolean } = {},
   ) {
     super()
-    checkOptions('Conv2d', options, {
+    checkLayer('Conv2d', options, {
       ...layerOptions,
       bias: true,
       stride: true,
@@ -37,6 +36,7 @@ export class Conv2d<const In extends number = number, const Out extends number =
       groups: true,
     })
     const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options
+    checkFlags('Conv2d', { bias: options.bias })
     checkSizes('Conv2d', { inChannels, outChannels, groups })
     if (inChannels % groups !== 0 || outChannels % groups !== 0)
       throw new ValueError(
@@ -45,11 +45,11 @@ export class Conv2d<const In extends number = number, const Out extends number =
       )
     this.inChannels = inChannels
     this.outChannels = outChannels
-    this.kernelSize = pair('Conv2d', 'kernelSize', kernelSize, 1)
+    this.kernelSize = checkPair('Conv2d', 'kernelSize', kernelSize, 1)
     this.#options = {
-      stride: pair('Conv2d', 'stride', stride, 1),
-      padding: pair('Conv2d', 'padding', padding, 0),
-      dilation: pair('Conv2d', 'dilation', dilation, 1),
+      stride: checkPair('Conv2d', 'stride', stride, 1),
+      padding: checkPair('Conv2d', 'padding', padding, 0),
+      dilation: checkPair('Conv2d', 'dilation', dilation, 1),
       groups,
     }
     this.weight = parameter([outChannels, inChannels / groups, ...this.kernelSize], options)
@@ -57,6 +57,11 @@ export class Conv2d<const In extends number = number, const Out extends number =
     kaimingUniform_(this.weight, { a: Math.sqrt(5), generator: options.generator })
     const bound = 1 / Math.sqrt(fans('Conv2d', this.weight).fanIn)
     if (this.bias) uniform_(this.bias, -bound, bound, { generator: options.generator })
+  }
+
+  override extraRepr(): string {
+    const { inChannels, outChannels, kernelSize, bias } = this
+    return settings({ inChannels, outChannels, kernelSize, ...this.#options, bias: bias !== null })
   }
 
   forward(x: Tensor): Tensor {

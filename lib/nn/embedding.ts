@@ -1,14 +1,17 @@
 import { noGrad } from '../autograd/mode.js'
-import { checkOptions } from '../core/options.js'
+import { ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 import { embedding } from '../ops/indexing.js'
 import { fill_ } from '../ops/inplace.js'
 import { select } from '../ops/shape.js'
 import { normal_ } from './init.js'
-import { checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
-import { Module, type Parameter } from './module.js'
+import { checkLayer, checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
+import { Module, type Parameter, settings } from './module.js'
 
-/** A table of vectors looked up by int32 ids: [...] -> [..., embeddingDim]. */
+/**
+ * A table of vectors looked up by int32 ids: [...] -> [..., embeddingDim]. The row `paddingIdx`, counted from the end where
+ * negative, begins as zeros and gets no gradient.
+ */
 export class Embedding extends Module {
   readonly numEmbeddings: number
   readonly embeddingDim: number
@@ -21,14 +24,25 @@ export class Embedding extends Module {
     options: LayerOptions & { readonly paddingIdx?: number | null } = {},
   ) {
     super()
-    checkOptions('Embedding', options, { ...layerOptions, paddingIdx: true })
+    checkLayer('Embedding', options, { ...layerOptions, paddingIdx: true })
     checkSizes('Embedding', { numEmbeddings, embeddingDim })
     this.numEmbeddings = numEmbeddings
     this.embeddingDim = embeddingDim
-    this.paddingIdx = options.paddingIdx ?? null
+    const { paddingIdx = null } = options
+    if (paddingIdx !== null && !(Number.isInteger(paddingIdx) && Math.abs(paddingIdx + 0.5) < numEmbeddings))
+      throw new ValueError(
+        'Embedding',
+        `paddingIdx is ${String(paddingIdx)}, but must be an integer from ${-numEmbeddings} to ${numEmbeddings - 1}, or null`,
+      )
+    this.paddingIdx = paddingIdx !== null && paddingIdx < 0 ? paddingIdx + numEmbeddings : paddingIdx
     this.weight = normal_(parameter([numEmbeddings, embeddingDim], options), 0, 1, { generator: options.generator })
     const padding = this.paddingIdx
     if (padding !== null) noGrad(() => fill_(select(this.weight, 0, padding), 0))
+  }
+
+  override extraRepr(): string {
+    const { numEmbeddings, embeddingDim, paddingIdx } = this
+    return settings({ numEmbeddings, embeddingDim, paddingIdx: paddingIdx ?? undefined })
   }
 
   forward(ids: Tensor): Tensor {

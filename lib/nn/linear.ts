@@ -1,13 +1,12 @@
 /** Fully connected layers. */
-import { checkOptions } from '../core/options.js'
 import type { Shape } from '../core/shape.js'
 import type { LastIs, WithLast } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
 import { linear } from '../ops/matmul.js'
 import type { Adaptable, Adapter } from './adapter.js'
 import { kaimingUniform_, uniform_ } from './init.js'
-import { checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
-import { Module, type Parameter } from './module.js'
+import { checkFlags, checkLayer, checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
+import { Module, type Parameter, settings } from './module.js'
 
 /** y = x W^T + b over the last dimension: [.., In] -> [.., Out]. */
 export class Linear<const In extends number = number, const Out extends number = number>
@@ -25,7 +24,8 @@ export class Linear<const In extends number = number, const Out extends number =
 
   constructor(inFeatures: In, outFeatures: Out, options: LayerOptions & { readonly bias?: boolean } = {}) {
     super()
-    checkOptions('Linear', options, { ...layerOptions, bias: true })
+    checkLayer('Linear', options, { ...layerOptions, bias: true })
+    checkFlags('Linear', { bias: options.bias })
     checkSizes('Linear', { inFeatures, outFeatures })
     this.inFeatures = inFeatures
     this.outFeatures = outFeatures
@@ -38,6 +38,11 @@ export class Linear<const In extends number = number, const Out extends number =
 
   get adaptation() {
     return { weight: this.weight as Parameter, inFeatures: this.inFeatures, outFeatures: this.outFeatures }
+  }
+
+  override extraRepr(): string {
+    const { inFeatures, outFeatures, bias } = this
+    return settings({ inFeatures, outFeatures, bias: bias !== null })
   }
 
   forward<S extends Shape>(x: Tensor<S> & LastIs<S, In, 'Linear'>): Tensor<WithLast<S, Out>> {

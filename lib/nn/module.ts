@@ -1,15 +1,19 @@
 /** The base of all layers and models: parameters, buffers, modes, traversal. */
+import { inspect } from 'node:util'
 import { zeroGrad } from '../autograd/backward.js'
 import { noGrad } from '../autograd/mode.js'
 import { setModuleNaming, withinModule } from '../core/call-site.js'
 import type { Device } from '../core/device.js'
 import { type DType, isDType } from '../core/dtype.js'
-import { ValueError } from '../core/errors.js'
+import { isFiresteelError, ValueError } from '../core/errors.js'
 import { keep } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
-import { replaceMemory, Tensor } from '../core/tensor.js'
+import type { Storage } from '../core/storage.js'
+import { denseTensor, replaceMemory, Tensor } from '../core/tensor.js'
 import { to } from '../ops/read.js'
 import { loadTensors, saveTensors } from './files.js'
+import { tellIfLost } from './lost.js'
+import { Buffer, Parameter } from './parameter.js'
 import {
   type LoadableState,
   type LoadOptions,
@@ -19,23 +23,9 @@ import {
   stateDict,
 } from './state.js'
 import { type Summary, type SummaryOptions, summarize } from './summary.js'
+import { Holder, walk } from './walk.js'
 
-/** A tensor that a module learns: a leaf that wants a gradient and that scopes never free. */
-export class Parameter<S extends Shape = Shape> extends Tensor<S> {
-  constructor(value: Tensor<S>, requiresGrad = true) {
-    super(value.storage, value.shape, value.strides, value.offset)
-    keep(this)
-    this.requiresGrad = requiresGrad
-  }
-}
-
-/** A tensor that belongs to a module's state without being learned, as running statistics do. */
-export class Buffer<S extends Shape = Shape> extends Tensor<S> {
-  constructor(value: Tensor<S>) {
-    super(value.storage, value.shape, value.strides, value.offset)
-    keep(this)
-  }
-}
+export { Buffer, Parameter }
 
 /** Parameters of a module, walked anew at each iteration: layers that were added, frozen or adapted since are seen. */
 export interface ParameterView extends Iterable<Parameter> {
@@ -78,49 +68,48 @@ export function trainModes(model: Module): void {
 /** With its path. */
 type Named<T> = readonly [string, T]
 
-/** By name, because every step walks all modules, and `Object.entries` makes an array of each of their properties. */
-function propertyOf(module: Module, property: string): unknown {
-  return (module as object as { readonly [property: string]: unknown })[property]
-}
-
 /**
- * A layer or model. Parameters, buffers and inner modules are the object's own properties (and arrays of modules); their
- * names in `stateDict()` are PyTorch's: the property in snake case.
+ * A layer or model. Its parameters, buffers and inner modules are what stands in its own properties: itself, or in arrays,
+ * Sets, Maps and plain objects there, nested or not. Names in `stateDict()` are PyTorch's: the property in snake case, then
+ * the place in a list or the key as it is (`heads.a.weight`, `list.0`). Private `#fields`, closures and instances of other
+ * classes cannot be looked into; a layer there that runs and would not be trained is told of by a warning of the process.
  */
-export abstract class Module {
+export abstract class Module extends Holder {
   /** Whether dropout drops and batch norm learns; set by `train()` and `eval()`. */
   training = true
   /** Whether eval() was called on this very module, and train() neither on it nor on one around it since. */
   #held = false
 
+  /** Whether forward does something else in training, for those whose parameters or buffers do not tell. */
+  static readonly hasModes: boolean = false
+
   /** Properties whose name in a state is not their snake case. */
   static readonly stateNames: { readonly [property: string]: string } = {}
 
   constructor() {
+    super()
     // Every call of forward, by whomever, runs under the module's name: late errors and traces can tell where they come from.
     const forward = (this as { forward?: (...inputs: unknown[]) => unknown }).forward
     if (forward === undefined) throw new ValueError(this.constructor.name, 'a module needs a forward method')
-    Object.defineProperty(this, 'forward', {
-      value: (...inputs: unknown[]) => withinModule(this, () => forward.apply(this, inputs)),
-      enumerable: false,
-    })
+    const within = (...inputs: unknown[]) => {
+      // A module cannot be cloned, posted or stored: send its stateDict(), or save() it.
+      return withinModule(this, () => forward.apply(this, inputs))
+    }
+    // Enumerable, so that structuredClone and postMessage refuse it; their error quotes the lines above.
+    Object.defineProperty(this, 'forward', { value: within, enumerable: true })
   }
 
   /** Name in a state of one of this module's properties. */
-  stateName(property: string): string {
-    return (this.constructor as typeof Module).stateNames[property] ?? snakeCase(property)
+  override stateName(property: string): string {
+    const own: unknown = (this.constructor as typeof Module).stateNames[property]
+    // What an object inherits, as `constructor`, is no name.
+    return typeof own === 'string' ? own : snakeCase(property)
   }
 
   /** Inner modules with their names, in order of definition. */
   namedChildren(): Named<Module>[] {
     const found: Named<Module>[] = []
-    for (const property of Object.keys(this)) {
-      const value = propertyOf(this, property)
-      if (value instanceof Module) found.push([this.stateName(property), value])
-      else if (Array.isArray(value))
-        for (const [i, item] of value.entries())
-          if (item instanceof Module) found.push([`${this.stateName(property)}.${i}`, item])
-    }
+    this.visitOwn(null, (name, child) => void found.push([name, child as Module]))
     return found
   }
 
@@ -131,52 +120,63 @@ export abstract class Module {
   /** This module ('') and all inside, each once, with their paths. */
   namedModules(prefix = ''): Named<Module>[] {
     const found: Named<Module>[] = []
-    this.#collect(prefix, new Set(), found)
+    walk(this, prefix, { once: true, onHolder: (path, module) => void found.push([path, module as Module]) })
     return found
-  }
-
-  #collect(path: string, seen: Set<Module>, found: Named<Module>[]): void {
-    if (seen.has(this)) return
-    seen.add(this)
-    found.push([path, this])
-    for (const [name, child] of this.namedChildren())
-      child.#collect(path === '' ? name : `${path}.${name}`, seen, found)
   }
 
   modules(): Module[] {
     return this.namedModules().map(([, module]) => module)
   }
 
-  /** Own tensors of one kind, under every name they have (tied weights have several). */
+  /** Tensors of one kind, each under its first name. */
   #tensors<T extends Tensor>(kind: abstract new (...args: never[]) => T): Named<T>[] {
     const found: Named<T>[] = []
-    for (const [path, module] of this.namedModules())
-      for (const property of Object.keys(module)) {
-        const value = propertyOf(module, property)
-        if (value instanceof kind)
-          found.push([path === '' ? module.stateName(property) : `${path}.${module.stateName(property)}`, value])
-      }
+    const seen = new Set<Tensor>()
+    walk(this, '', {
+      once: true,
+      onTensor: (path, tensor) => {
+        if (tensor instanceof kind && seen.size < seen.add(tensor).size) found.push([path, tensor])
+      },
+    })
     return found
   }
 
   /** Parameters with their paths; a tied one once, under its first. */
   namedParameters(): Named<Parameter>[] {
-    const seen = new Set<Tensor>()
-    return this.#tensors<Parameter>(Parameter).filter(([, parameter]) => seen.size < seen.add(parameter).size)
+    return this.#tensors<Parameter>(Parameter)
   }
 
+  /** Buffers with their paths, each once. */
   namedBuffers(): Named<Buffer>[] {
     return this.#tensors<Buffer>(Buffer)
   }
 
-  /** Parameters and buffers under all their names: what a state holds. */
+  /**
+   * Parameters, then buffers, under all their names: what a state holds. Tied weights have several, and so has all within a
+   * module that stands in several places. Throws ValueError if two tensors have one name.
+   */
   namedState(): Named<Tensor>[] {
-    return [...this.#tensors<Tensor>(Parameter), ...this.#tensors<Tensor>(Buffer)]
+    const found = [new Map<string, Tensor>(), new Map<string, Tensor>()] as const
+    walk(this, '', {
+      once: false,
+      onTensor: (path, tensor) => {
+        if (!(tensor instanceof Parameter || tensor instanceof Buffer)) return
+        const other = found[0].get(path) ?? found[1].get(path)
+        if (other !== undefined && other !== tensor)
+          throw new ValueError(this.constructor.name, `two tensors have one name in the state, ${path}; rename one`)
+        found[tensor instanceof Parameter ? 0 : 1].set(path, tensor)
+      },
+    })
+    return [...found[0], ...found[1]]
   }
 
-  /** Parameters that are this module's own properties. */
+  /** Parameters that are this module's own, not those of modules inside. */
   ownParameters(): Parameter[] {
-    return Object.values(this).filter((value) => value instanceof Parameter)
+    const found: Parameter[] = []
+    this.visitOwn((_, tensor) => {
+      if (tensor instanceof Parameter) found.push(tensor)
+    }, null)
+    return found
   }
 
   /** A live view of all parameters. */
@@ -266,10 +266,15 @@ export abstract class Module {
     zeroGrad(this.parameters())
   }
 
-  /** Calls `fn` with every module inside, then with this one. */
+  /** Calls `fn` with every module inside, then with this one; inner ones before outer ones, each once. */
   apply(fn: (module: Module) => void): this {
-    for (const child of this.children()) child.apply(fn)
-    fn(this)
+    const seen = new Set<Module>()
+    const enter = (module: Module) => {
+      if (seen.size === seen.add(module).size) return
+      for (const child of module.children()) enter(child)
+      fn(module)
+    }
+    enter(this)
     return this
   }
 
@@ -281,24 +286,96 @@ export abstract class Module {
     return summarize(this, inputShape, options)
   }
 
-  /** Moves all parameters and buffers to a device, or converts the floating ones to a floating dtype, in place. */
+  /**
+   * Moves all parameters and buffers to a device, or converts the floating ones to a floating dtype, in place: parameters
+   * stay the same objects, tied or not, and their gradients go with them. If anything fails, nothing has changed.
+   */
   to(target: string | Device | DType): this {
     const dtype = typeof target === 'string' && isDType(target)
     if (dtype && !target.includes('float'))
       throw new ValueError('Module.to', `the dtype is ${target}, but parameters are floating`)
+    const own = new Set(this.namedState().map(([, tensor]) => tensor))
+    const moving = [...own].filter(({ dtype: from }) => !dtype || from.includes('float'))
+    const holders = new Map<Storage, number>()
+    for (const { storage } of moving) holders.set(storage, (holders.get(storage) ?? 0) + 1)
     noGrad(() => {
-      for (const [, tensor] of this.namedState()) {
-        if (dtype && !tensor.dtype.includes('float')) continue
-        const moved = keep(to(tensor, target))
-        replaceMemory(tensor, moved)
-        tensor.grad = null
+      /** Memory that several tensors view goes as a whole, so that they still do. */
+      const together = new Map<Storage, Tensor>()
+      const moved = moving.map((tensor) => {
+        const { storage, shape, strides, offset } = tensor
+        const old = tensor.peekGrad()
+        const grad = old && keep(to(old, target))
+        if (holders.get(storage) === 1) return { tensor, memory: keep(to(tensor, target)), grad }
+        const whole = together.get(storage) ?? keep(to(denseTensor(storage, [storage.count]), target))
+        together.set(storage, whole)
+        return { tensor, memory: new Tensor(whole.storage, shape, strides, offset), grad }
+      })
+      for (const { tensor, memory, grad } of moved) {
+        replaceMemory(tensor, memory)
+        if (grad !== tensor.peekGrad()) tensor.grad = grad
       }
     })
     return this
   }
+
+  /** What `toString()` shows of this module itself, as sizes and options. */
+  extraRepr(): string {
+    return ''
+  }
+
+  /** The tree of its layers with their sizes and options. */
+  override toString(): string {
+    return tree(this, new Set())
+  }
+
+  [inspect.custom](): string {
+    return this.toString()
+  }
+
+  /** Throws ValueError, because what JSON can hold is no module. */
+  toJSON(): never {
+    throw new ValueError(this.constructor.name, 'a module cannot be written as JSON; save() writes its state to a file')
+  }
 }
 
-setModuleNaming((module, parent) => {
+/** As PyTorch prints a module. */
+function tree(module: Module, outer: Set<Module>): string {
+  const type = module.constructor.name
+  if (outer.has(module)) return `${type}(...)`
+  outer.add(module)
+  const lines = module
+    .namedChildren()
+    .map(([name, child]) => `  (${name}): ${tree(child, outer).replaceAll('\n', '\n  ')}`)
+  outer.delete(module)
+  const extra = module.extraRepr()
+  if (lines.length === 0) return `${type}(${extra})`
+  return `${type}(\n${[...(extra === '' ? [] : [`  ${extra}`]), ...lines].join('\n')}\n)`
+}
+
+/** `inFeatures=3, bias=true`, for `extraRepr()`. */
+export function settings(values: { readonly [name: string]: unknown }): string {
+  const text = (value: unknown) => (Array.isArray(value) ? `[${value.join(', ')}]` : String(value))
+  return Object.entries(values)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${name}=${text(value)}`)
+    .join(', ')
+}
+
+function nameOf(module: object, parent: object | null): string {
   if (parent instanceof Module) for (const [name, child] of parent.namedChildren()) if (child === module) return name
   return module.constructor.name
-})
+}
+
+/** Errors that say already which layer threw them: the innermost one. */
+const explained = new WeakSet<object>()
+
+/** Errors of operators within a forward name the layer, because the program called that and not the operator. */
+function explain(error: unknown, module: object, path: string): void {
+  if (!(module instanceof Module && isFiresteelError(error)) || explained.has(error)) return
+  explained.add(error)
+  const { message } = error
+  error.message = `${message} (in ${path}, ${module.constructor.name}(${module.extraRepr()}))`
+  error.stack = error.stack?.replace(message, () => error.message) ?? ''
+}
+
+setModuleNaming(nameOf, tellIfLost, explain)

@@ -1,15 +1,23 @@
 /** Normalisation layers. */
 import { noGrad } from '../autograd/mode.js'
-import { formatShape, ShapeError } from '../core/errors.js'
-import { checkOptions } from '../core/options.js'
+import { formatShape, ShapeError, ValueError } from '../core/errors.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { add } from '../ops/elementwise/index.js'
 import { copyInto } from '../ops/inplace.js'
 import { batchNorm, layerNorm } from '../ops/norm.js'
 import { ones_ } from './init.js'
-import { buffer, checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
-import { type Buffer, Module, type Parameter } from './module.js'
+import {
+  buffer,
+  checkFlags,
+  checkLayer,
+  checkNumber,
+  checkSizes,
+  type LayerOptions,
+  layerOptions,
+  parameter,
+} from './layer.js'
+import { type Buffer, Module, type Parameter, settings } from './module.js'
 
 export interface LayerNormLayerOptions extends LayerOptions {
   readonly eps?: number
@@ -28,13 +36,21 @@ export class LayerNorm extends Module {
 
   constructor(normalizedShape: number | Shape, options: LayerNormLayerOptions = {}) {
     super()
-    checkOptions('LayerNorm', options, { ...layerOptions, eps: true, elementwiseAffine: true, bias: true })
+    checkLayer('LayerNorm', options, { ...layerOptions, eps: true, elementwiseAffine: true, bias: true })
+    checkFlags('LayerNorm', { elementwiseAffine: options.elementwiseAffine, bias: options.bias })
+    if (typeof normalizedShape !== 'number' && !(Array.isArray(normalizedShape) && normalizedShape.length > 0))
+      throw new ValueError('LayerNorm', `normalizedShape is ${String(normalizedShape)}, but must be a size or several`)
     this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape]
     checkSizes('LayerNorm', Object.fromEntries(this.normalizedShape.map((size, i) => [`normalizedShape[${i}]`, size])))
-    this.eps = options.eps ?? 1e-5
+    this.eps = checkNumber('LayerNorm', 'eps', options.eps ?? 1e-5, 0)
     const affine = options.elementwiseAffine ?? true
     this.weight = affine ? ones_(parameter(this.normalizedShape, options)) : null
     this.bias = affine && options.bias !== false ? parameter(this.normalizedShape, options) : null
+  }
+
+  override extraRepr(): string {
+    const { normalizedShape, eps, weight, bias } = this
+    return settings({ normalizedShape, eps, elementwiseAffine: weight !== null, bias: bias !== null })
   }
 
   forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
@@ -67,24 +83,37 @@ abstract class BatchNorm<C extends number> extends Module {
 
   constructor(numFeatures: C, options: BatchNormLayerOptions = {}) {
     super()
-    checkOptions(this.constructor.name, options, {
+    checkLayer(this.constructor.name, options, {
       ...layerOptions,
       eps: true,
       momentum: true,
       affine: true,
       trackRunningStats: true,
     })
+    const { affine: hasWeight, trackRunningStats } = options
+    checkFlags(this.constructor.name, { affine: hasWeight, trackRunningStats })
     checkSizes(this.constructor.name, { numFeatures })
     this.numFeatures = numFeatures
-    this.eps = options.eps ?? 1e-5
-    this.momentum = options.momentum === undefined ? 0.1 : options.momentum
-    const affine = options.affine ?? true
+    this.eps = checkNumber(this.constructor.name, 'eps', options.eps ?? 1e-5, 0)
+    const { momentum = 0.1 } = options
+    if (momentum !== null && !(typeof momentum === 'number' && momentum >= 0 && momentum <= 1))
+      throw new ValueError(
+        this.constructor.name,
+        `momentum is ${String(momentum)}, but must lie in [0, 1], or be null for the average of all batches`,
+      )
+    this.momentum = momentum
+    const affine = hasWeight ?? true
     this.weight = affine ? ones_(parameter([numFeatures], options)) : null
     this.bias = affine ? parameter([numFeatures], options) : null
-    const tracked = options.trackRunningStats ?? true
+    const tracked = trackRunningStats ?? true
     this.runningMean = tracked ? buffer([numFeatures], options) : null
     this.runningVar = tracked ? ones_(buffer([numFeatures], options)) : null
     this.numBatchesTracked = tracked ? buffer([], { ...options, dtype: 'int32' }) : null
+  }
+
+  override extraRepr(): string {
+    const { numFeatures, eps, momentum, weight, runningMean } = this
+    return settings({ numFeatures, eps, momentum, affine: weight !== null, trackRunningStats: runningMean !== null })
   }
 
   forward(x: Tensor): Tensor {

@@ -1,13 +1,25 @@
 /** Pooling layers. */
+import { ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Pair } from '../ops/conv.js'
 import { type AvgPool2dOptions, avgPool2d, type MaxPool2dOptions, maxPool2d } from '../ops/pool.js'
-import { Module } from './module.js'
+import { checkFlags, checkPair } from './layer.js'
+import { Module, settings } from './module.js'
 
 interface KeepsChannels {
   readonly takes: 'anything'
   readonly gives: 'keep'
+}
+
+/** Throws ValueError for windows that no input can have. */
+function checkWindow(layer: string, kernelSize: Pair, { stride, padding = 0, dilation = 1 }: MaxPool2dOptions): void {
+  const kernel = checkPair(layer, 'kernelSize', kernelSize, 1)
+  if (stride !== undefined) checkPair(layer, 'stride', stride, 1)
+  checkPair(layer, 'dilation', dilation, 1)
+  const [height, width] = checkPair(layer, 'padding', padding, 0)
+  if (2 * height > kernel[0] || 2 * width > kernel[1])
+    throw new ValueError(layer, `padding ${height} x ${width} is more than half of the kernel ${kernel.join(' x ')}`)
 }
 
 /** The largest element of each window. */
@@ -19,8 +31,13 @@ export class MaxPool2d extends Module {
   constructor(kernelSize: Pair, options: MaxPool2dOptions = {}) {
     super()
     checkOptions('MaxPool2d', options, { stride: true, padding: true, dilation: true })
+    checkWindow('MaxPool2d', kernelSize, options)
     this.kernelSize = kernelSize
     this.#options = options
+  }
+
+  override extraRepr(): string {
+    return settings({ kernelSize: this.kernelSize, ...this.#options })
   }
 
   forward(x: Tensor): Tensor {
@@ -37,8 +54,14 @@ export class AvgPool2d extends Module {
   constructor(kernelSize: Pair, options: AvgPool2dOptions = {}) {
     super()
     checkOptions('AvgPool2d', options, { stride: true, padding: true, countIncludePad: true })
+    checkWindow('AvgPool2d', kernelSize, options)
+    checkFlags('AvgPool2d', { countIncludePad: options.countIncludePad })
     this.kernelSize = kernelSize
     this.#options = options
+  }
+
+  override extraRepr(): string {
+    return settings({ kernelSize: this.kernelSize, ...this.#options })
   }
 
   forward(x: Tensor): Tensor {

@@ -1,13 +1,21 @@
 /** Recurrent layers. */
-import { ValueError } from '../core/errors.js'
+
+import { checkTensor } from '../autograd/operator.js'
+import { formatShape, ShapeError, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
-import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
-import { checkProbability } from '../ops/random.js'
 import { type LstmWeights, lstm } from '../ops/recurrent.js'
 import { uniform_ } from './init.js'
-import { checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
-import { Module, type Parameter } from './module.js'
+import {
+  checkDropout,
+  checkFlags,
+  checkLayer,
+  checkSizes,
+  type LayerOptions,
+  layerOptions,
+  parameter,
+} from './layer.js'
+import { Module, type Parameter, settings } from './module.js'
 
 export interface LstmLayerOptions extends LayerOptions {
   /** Default 1. */
@@ -15,7 +23,7 @@ export interface LstmLayerOptions extends LayerOptions {
   readonly bias?: boolean
   /** Sequences are [B, T, features] instead of [T, B, features]. */
   readonly batchFirst?: boolean
-  /** Between layers, in training. */
+  /** Between layers, in training; more than 0 needs several layers. Default 0. */
   readonly dropout?: number
   readonly bidirectional?: boolean
 }
@@ -39,7 +47,7 @@ export class LSTM extends Module {
 
   constructor(inputSize: number, hiddenSize: number, options: LstmLayerOptions = {}) {
     super()
-    checkOptions('LSTM', options, {
+    checkLayer('LSTM', options, {
       ...layerOptions,
       numLayers: true,
       bias: true,
@@ -47,17 +55,24 @@ export class LSTM extends Module {
       dropout: true,
       bidirectional: true,
     })
+    const { bias, batchFirst, bidirectional } = options
+    checkFlags('LSTM', { bias, batchFirst, bidirectional })
     this.inputSize = inputSize
     this.hiddenSize = hiddenSize
     this.numLayers = options.numLayers ?? 1
-    this.batchFirst = options.batchFirst ?? false
-    this.bidirectional = options.bidirectional ?? false
-    this.dropout = checkProbability('LSTM', options.dropout ?? 0)
-    this.#hasBias = options.bias ?? true
+    this.batchFirst = batchFirst ?? false
+    this.bidirectional = bidirectional ?? false
+    this.dropout = checkDropout('LSTM', 'dropout', options.dropout ?? 0)
+    this.#hasBias = bias ?? true
     this.#generator = options.generator
     checkSizes('LSTM', { inputSize, hiddenSize, numLayers: this.numLayers })
     if (this.numLayers > 4096)
       throw new ValueError('LSTM', `numLayers is ${this.numLayers}, but more than 4096 layers are not made`)
+    if (this.dropout > 0 && this.numLayers === 1)
+      throw new ValueError(
+        'LSTM',
+        `dropout is ${this.dropout}, but there is one layer, and dropout stands between layers; leave it out, or add a Dropout`,
+      )
     const bound = 1 / Math.sqrt(hiddenSize)
     for (const suffix of this.#suffixes()) {
       const layer = Number.parseInt(suffix.slice(1), 10)
@@ -92,9 +107,24 @@ export class LSTM extends Module {
     })
   }
 
+  override extraRepr(): string {
+    const { inputSize, hiddenSize, numLayers, batchFirst, bidirectional, dropout } = this
+    return settings({ inputSize, hiddenSize, numLayers, bias: this.#hasBias, batchFirst, dropout, bidirectional })
+  }
+
   /** `initial` is [h0, c0], each [layers * directions, B, H]; zeros if left out. */
   forward(x: Tensor, initial?: readonly [Tensor, Tensor]): LstmResult {
-    const { batchFirst, bidirectional, dropout, training } = this
+    const { batchFirst, bidirectional, dropout, training, inputSize } = this
+    checkTensor('LSTM', 'x', x)
+    if (x.shape.at(-1) !== inputSize || x.ndim < 2 || x.ndim > 3)
+      throw new ShapeError(
+        'LSTM',
+        `x is ${formatShape(x.shape)}, but must be ${batchFirst ? '[B, T, I]' : '[T, B, I]'} or [T, I] with I = ${inputSize}`,
+        [x.shape],
+      )
+    if (initial !== undefined && !(Array.isArray(initial) && initial.length === 2))
+      throw new ValueError('LSTM', 'the initial state must be [h0, c0]')
+    for (const [i, part] of (initial ?? []).entries()) checkTensor('LSTM', i === 0 ? 'h0' : 'c0', part)
     return lstm(x, this.#weights(), {
       initial,
       batchFirst,

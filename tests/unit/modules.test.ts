@@ -1,6 +1,8 @@
+import { inspect } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { nn, ValueError } from '../../lib/index.js'
+import { mul, nn, noGrad, sum, type Tensor, tensor, ValueError, zeros } from '../../lib/index.js'
 import { captureModes, trainModes } from '../../lib/nn/module.js'
+import { takeOutput } from '../setup.js'
 
 describe('modes', () => {
   const make = () => {
@@ -60,5 +62,238 @@ describe('modes', () => {
   it('are booleans', () => {
     expect(() => new nn.Linear(1, 1).train('eval' as never)).toThrow(ValueError)
     expect(() => new nn.Linear(1, 1).train('eval' as never)).toThrow('[Linear.train] the mode is eval')
+  })
+})
+
+describe('what a module holds', () => {
+  const linear = () => new nn.Linear(1, 1, { bias: false })
+  const parameter = () => new nn.Parameter(zeros([1]))
+  class Holding extends nn.Module {
+    held: unknown
+    constructor(held: unknown) {
+      super()
+      this.held = held
+    }
+    forward() {}
+  }
+  const names = (held: unknown) => new Holding(held).namedParameters().map(([name]) => name)
+
+  it('is found in arrays, Sets, Maps and plain objects, nested or not', () => {
+    expect(names(linear())).toEqual(['held.weight'])
+    expect(names({ a: linear(), fooBar: parameter() })).toEqual(['held.fooBar', 'held.a.weight'])
+    expect(names(Object.assign(Object.create(null), { a: linear() }))).toEqual(['held.a.weight'])
+    expect(names([parameter(), null, linear()])).toEqual(['held.0', 'held.2.weight'])
+    expect(
+      names(
+        new Map<unknown, unknown>([
+          ['a', linear()],
+          [3, parameter()],
+        ]),
+      ),
+    ).toEqual(['held.3', 'held.a.weight'])
+    expect(names(new Set([linear()]))).toEqual(['held.0.weight'])
+    expect(names([{ q: [linear(), new Map([['k', parameter()]])] }, 'text', () => 1])).toEqual([
+      'held.0.q.1.k',
+      'held.0.q.0.weight',
+    ])
+    expect(names([[['conv', linear()]]])).toEqual(['held.0.0.1.weight'])
+    expect(names(new Holding([linear()]))).toEqual(['held.held.0.weight'])
+  })
+
+  it('is found by everything that walks', () => {
+    const inner = new nn.BatchNorm1d(1)
+    const model = new Holding({ a: [inner] })
+    expect(model.namedModules().map(([name]) => name)).toEqual(['', 'held.a.0'])
+    expect(model.namedChildren().map(([name]) => name)).toEqual(['held.a.0'])
+    expect(model.namedBuffers().map(([name]) => name)).toEqual([
+      'held.a.0.running_mean',
+      'held.a.0.running_var',
+      'held.a.0.num_batches_tracked',
+    ])
+    expect([...model.stateDict().keys()]).toHaveLength(5)
+    model.eval()
+    expect(inner.training).toBe(false)
+    model.requiresGrad_(false).to('bfloat16')
+    expect([inner.weight?.requiresGrad, inner.weight?.dtype]).toEqual([false, 'bfloat16'])
+    expect(new Holding([parameter()]).ownParameters()).toHaveLength(1)
+    expect(new Holding([parameter()]).summary().parameters).toBe(1)
+    const seen: unknown[] = []
+    model.apply((module) => seen.push(module))
+    expect(seen).toEqual([inner, model])
+  })
+
+  it('ends cycles', () => {
+    const list: unknown[] = [linear()]
+    list.push({ list }, list)
+    const model = new Holding(list)
+    const child = new Holding(model)
+    list.push(child)
+    expect(model.namedParameters().map(([name]) => name)).toEqual(['held.0.weight'])
+    expect([...model.stateDict().keys()]).toEqual(['held.0.weight'])
+    expect(model.modules()).toHaveLength(3)
+    let calls = 0
+    model.apply(() => calls++)
+    expect(calls).toBe(3)
+  })
+
+  it('is not looked for in instances of other classes, in Tensors that are no parameters, nor in functions', () => {
+    class Config {
+      layer = linear()
+    }
+    expect(names([new Config(), zeros([1]), Object.assign(() => 1, { layer: linear() })])).toEqual([])
+  })
+
+  it.each([64, 65, 200])('is found in a list of %i that held nothing before', (length) => {
+    const list: unknown[] = new Array(length).fill(null)
+    const model = new Holding(list)
+    expect(model.namedParameters()).toEqual([])
+    list.push(linear())
+    expect(model.namedParameters().map(([name]) => name)).toEqual([`held.${length}.weight`])
+  })
+
+  it('is found in a list of unchanged length once it runs', () => {
+    const list: unknown[] = new Array(100).fill(null)
+    class Model extends Holding {
+      override forward() {
+        return (list[50] as nn.Linear).forward(zeros([1, 1]))
+      }
+    }
+    const model = new Model(list)
+    expect(model.namedParameters()).toEqual([])
+    list[50] = linear()
+    model.forward()
+    expect(model.namedParameters()).toHaveLength(1)
+  })
+
+  it('has one name each: two properties of one name are refused, whoever asks', () => {
+    class Clash extends nn.Module {
+      fooBar: unknown = parameter()
+      foo_bar: unknown = parameter()
+      forward() {}
+    }
+    const clash = new Clash()
+    const message = '[Clash] the properties fooBar and foo_bar have one name in a state, foo_bar'
+    for (const use of [
+      () => clash.namedParameters(),
+      () => clash.stateDict(),
+      () => clash.loadStateDict({}),
+      () => new nn.Sequential(clash as never).namedState(),
+      () => clash.modules(),
+    ]) {
+      expect(use).toThrow(ValueError)
+      expect(use).toThrow(message)
+    }
+    clash.foo_bar = [linear()]
+    expect(() => clash.namedParameters()).toThrow(message)
+    clash.foo_bar = 3
+    expect(clash.namedParameters().map(([name]) => name)).toEqual(['foo_bar'])
+    clash.foo_bar = clash.fooBar
+    expect([...clash.stateDict().keys()]).toEqual(['foo_bar'])
+  })
+
+  it('needs keys that can be names', () => {
+    expect(() => names({ 'a.b': linear() })).toThrow("[Holding] 'a.b' in held cannot be a module's name in a state")
+    expect(() => names({ '': linear() })).toThrow("'' in held cannot be")
+    expect(() => names(new Map([[{}, linear()]]))).toThrow('a Map of modules needs strings or numbers as keys')
+    expect(() =>
+      names(
+        new Map<unknown, unknown>([
+          [1, linear()],
+          ['1', linear()],
+        ]),
+      ),
+    ).toThrow('two keys of held have one')
+  })
+
+  it('may have names that every object has', () => {
+    expect(names({ constructor: parameter(), toString: linear() })).toEqual([
+      'held.constructor',
+      'held.toString.weight',
+    ])
+    class Odd extends nn.Module {
+      override valueOf = parameter() as never
+      forward() {}
+    }
+    expect(new Odd().namedParameters().map(([name]) => name)).toEqual(['value_of'])
+  })
+
+  it('is told of where it runs and cannot be found', async () => {
+    const told = async (model: nn.Module & { forward(x: Tensor): Tensor }, calls = 2) => {
+      for (let i = 0; i < calls; i++) model.forward(zeros([2, 2]))
+      await new Promise((resolve) => setImmediate(resolve))
+      return takeOutput()
+    }
+    class Hiding extends nn.Module {
+      readonly #body: nn.Layer
+      constructor(body: nn.Layer) {
+        super()
+        this.#body = body
+      }
+      forward(x: Tensor): Tensor {
+        return this.#body.forward(x as never)
+      }
+    }
+    class Outer extends nn.Sequential {}
+    const first = await told(new Outer(new Hiding(new nn.Sequential(new nn.Linear(2, 2)))))
+    expect(first).toHaveLength(1)
+    expect(first[0]).toContain('FiresteelWarning: Outer runs a Sequential that is not found in its properties')
+    expect(await told(new Hiding(new nn.Dropout(0.5)))).toHaveLength(1)
+    expect(await told(new Hiding(new nn.BatchNorm1d(2, { affine: false })))).toHaveLength(1)
+    // What has no state, what is meant to stay outside, and what can be found.
+    expect(await told(new Hiding(new nn.ReLU()))).toEqual([])
+    const teacher = new nn.Sequential(new nn.Linear(2, 2), new nn.BatchNorm1d(2), new nn.Dropout())
+    teacher.requiresGrad_(false).eval()
+    expect(await told(new Hiding(teacher))).toEqual([])
+    expect(await told(new nn.Sequential(new nn.Linear(2, 2)))).toEqual([])
+  })
+})
+
+describe('what a module says of itself', () => {
+  it('is the tree of its layers', () => {
+    class Block extends nn.Module {
+      heads = { a: new nn.Linear(3, 2, { bias: false }), b: [new nn.Dropout(0.25)] }
+      self: nn.Module = this
+      forward() {}
+    }
+    const text = ['Sequential(', '  (0): Block(', '    (heads.a): Linear(inFeatures=3, outFeatures=2, bias=false)']
+    text.push('    (heads.b.0): Dropout(p=0.25)', '    (self): Block(...)', '  )', '  (1): ReLU()', ')')
+    const model = new nn.Sequential(new Block() as unknown as nn.Layer, new nn.ReLU())
+    expect(String(model)).toBe(text.join('\n'))
+    expect(inspect(model)).toBe(text.join('\n'))
+    expect(String(new Block())).toMatch(/^Block\(\n {2}\(heads/)
+  })
+
+  it('is no JSON and no clone', () => {
+    const model = new nn.Sequential(new nn.ReLU())
+    expect(() => JSON.stringify({ model })).toThrow('[Sequential] a module cannot be written as JSON; save()')
+    expect(() => structuredClone(model)).toThrow('A module cannot be cloned, posted or stored: send its stateDict()')
+  })
+})
+
+describe('Module.to', () => {
+  it('takes gradients along, and keeps parameters and ties', () => {
+    class Model extends nn.Module {
+      weight = new nn.Parameter(tensor([1, 2, 3, 4]))
+      part = new nn.Parameter(this.weight.detach().slice([1, 3]))
+      steps = new nn.Buffer(zeros([], { dtype: 'int32' }))
+      forward() {}
+    }
+    const model = new Model()
+    const { weight } = model
+    sum(mul(weight, weight)).backward()
+    model.to('reference').to('float64')
+    expect(model.weight).toBe(weight)
+    expect([weight.dtype, weight.device.name, model.steps.dtype]).toEqual(['float64', 'reference', 'int32'])
+    expect([weight.grad?.dtype, weight.grad?.toArray()]).toEqual(['float64', [2, 4, 6, 8]])
+    noGrad(() => weight.fill_(5))
+    expect(model.part.toArray()).toEqual([5, 5])
+  })
+
+  it('changes nothing if it fails', () => {
+    const model = new nn.Sequential(new nn.Linear(1, 1))
+    expect(() => model.to('float65')).toThrow()
+    expect(() => model.to('float64')).toThrow('[to] device cpu has no float64')
+    expect(() => model.to('int32')).toThrow('[Module.to] the dtype is int32')
+    expect(model.namedParameters().map(([, { dtype }]) => dtype)).toEqual(['float32', 'float32'])
   })
 })

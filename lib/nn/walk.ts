@@ -1,0 +1,167 @@
+/** What a module holds, found in its own properties and in the lists and tables that stand there. */
+import { ValueError } from '../core/errors.js'
+import { Tensor } from '../core/tensor.js'
+
+type OnTensor = (name: string, tensor: Tensor) => void
+type OnHolder = (name: string, holder: Holder) => void
+
+/** Deeper lists of lists are not looked into. */
+const deepest = 32
+
+/** Lists and tables with more entries are not walked at every step where they held nothing the last time. */
+const large = 64
+
+/** Sizes of large lists and tables that held nothing, such as a vocabulary. Emptied where that proves wrong. */
+let barren = new WeakMap<object, number>()
+
+/** For whoever met a module that no walk finds: looks into everything again. */
+export function forgetBarren(): void {
+  barren = new WeakMap()
+}
+
+/** An object whose own properties are walked: the base of Module, known here so that the walk need not know modules. */
+export abstract class Holder {
+  /** How many own properties there were when their names were compared; -1: two agree, so that every walk compares. */
+  #compared = 0
+
+  /** Name in a state of one of the properties. */
+  abstract stateName(property: string): string
+
+  /** Calls back with the tensors and holders among the own properties and in lists and tables there, by name. */
+  visitOwn(onTensor: OnTensor | null, onHolder: OnHolder | null): void {
+    // By name, because every step walks all modules, and `Object.entries` makes an array of each of their properties.
+    const own = this as object as { readonly [property: string]: unknown }
+    const properties = Object.keys(this)
+    if (properties.length !== this.#compared) this.#compare(properties)
+    const names = this.#compared < 0 ? new Map<string, string>() : null
+    for (const property of properties) {
+      const value = own[property]
+      if (typeof value !== 'object' || value === null) continue
+      const name = this.stateName(property)
+      if (value instanceof Tensor) {
+        if (names === null || this.#isNew(names, name, property)) onTensor?.(name, value)
+      } else if (value instanceof Holder) {
+        if (names === null || this.#isNew(names, name, property)) onHolder?.(name, value)
+      } else
+        visitInside(this, name, value, onTensor, onHolder, () => names === null || this.#isNew(names, name, property))
+    }
+  }
+
+  #compare(properties: readonly string[]): void {
+    const names = new Set(properties.map((property) => this.stateName(property)))
+    this.#compared = names.size === properties.length ? properties.length : -1
+  }
+
+  /** Throws where two properties that hold something have one name; false where they hold the same. */
+  #isNew(names: Map<string, string>, name: string, property: string): boolean {
+    const other = names.get(name)
+    names.set(name, property)
+    if (other === undefined || other === property) return true
+    const own = this as object as { readonly [property: string]: unknown }
+    if (own[other] === own[property]) return false
+    throw new ValueError(
+      this.constructor.name,
+      `the properties ${other} and ${property} have one name in a state, ${name}; rename one, or name it in static stateNames`,
+    )
+  }
+}
+
+/** The lists and tables on the way to one. */
+interface Trail {
+  readonly container: object
+  readonly outer: Trail | null
+  readonly depth: number
+}
+
+/** What stands in a list or table, and under which name; null for what is neither. */
+function entriesOf(container: object): Iterable<readonly [key: unknown, value: unknown]> | null {
+  if (Array.isArray(container) || container instanceof Map) return container.entries()
+  if (container instanceof Set) return [...container].entries()
+  const prototype: unknown = Object.getPrototypeOf(container)
+  // Of any realm: the prototype of plain objects has none itself.
+  const plain = prototype === null || Object.getPrototypeOf(prototype) === null
+  return plain ? Object.entries(container) : null
+}
+
+function sizeOf(container: object): number {
+  if (Array.isArray(container)) return container.length
+  return container instanceof Map || container instanceof Set ? container.size : Object.keys(container).length
+}
+
+/** Lists that hold numbers, as sizes do, are the most common by far: those of one or two are looked through in place. */
+function holdsNumbers(value: object): boolean {
+  return Array.isArray(value) && value.length <= 4 && value.every((item) => typeof item === 'number')
+}
+
+function visitInside(
+  holder: Holder,
+  name: string,
+  value: object,
+  onTensor: OnTensor | null,
+  onHolder: OnHolder | null,
+  isNew: () => boolean,
+): void {
+  if (holdsNumbers(value)) return
+  const known = barren.get(value)
+  if (known !== undefined && known === sizeOf(value)) return
+  let seen = 0
+  /** Null while nothing was found; false: it was, under another property. */
+  let fresh: boolean | null = null
+  const refuse = (why: string): never => {
+    throw new ValueError(holder.constructor.name, why)
+  }
+  const visit = (path: string, container: object, outer: Trail | null): void => {
+    const entries = entriesOf(container)
+    if (entries === null) return
+    const depth = outer === null ? 1 : outer.depth + 1
+    for (let at = outer; at !== null; at = at.outer) if (at.container === container) return
+    if (depth > deepest) return
+    const trail: Trail = { container, outer, depth }
+    const names = container instanceof Map ? new Set<string>() : null
+    for (const [key, item] of entries) {
+      seen++
+      if (typeof item !== 'object' || item === null) continue
+      const isTensor = item instanceof Tensor
+      if (isTensor || item instanceof Holder) {
+        fresh ??= isNew()
+        if (!fresh) return
+        if (typeof key !== 'string' && typeof key !== 'number')
+          refuse(`a Map of modules needs strings or numbers as keys, for names in a state; ${path} has ${String(key)}`)
+        const place = String(key)
+        if (place === '' || place.includes('.'))
+          refuse(`'${place}' in ${path} cannot be a module's name in a state: it must not be empty nor hold a dot`)
+        if (names !== null && names.size === names.add(place).size)
+          refuse(`two keys of ${path} have one name in a state, ${place}`)
+        if (isTensor) onTensor?.(`${path}.${place}`, item)
+        else onHolder?.(`${path}.${place}`, item)
+      } else visit(`${path}.${String(key)}`, item, trail)
+    }
+  }
+  visit(name, value, null)
+  if (fresh === null && seen > large) barren.set(value, sizeOf(value))
+}
+
+export interface Walk {
+  /** Whether a holder is entered once, under its first path, or under all that it has. */
+  readonly once: boolean
+  readonly onHolder?: (path: string, holder: Holder) => void
+  readonly onTensor?: (path: string, tensor: Tensor) => void
+}
+
+/** Walks a holder ('') and all inside: its own tensors, then what it holds, in order of definition. Cycles are cut. */
+export function walk(root: Holder, prefix: string, { once, onHolder, onTensor }: Walk): void {
+  const entered = new Set<Holder>()
+  const enter = (path: string, holder: Holder): void => {
+    if (entered.size === entered.add(holder).size) return
+    onHolder?.(path, holder)
+    const inner: (readonly [string, Holder])[] = []
+    const before = path === '' ? '' : `${path}.`
+    holder.visitOwn(
+      onTensor ? (name, tensor) => onTensor(before + name, tensor) : null,
+      (name, child) => void inner.push([before + name, child]),
+    )
+    for (const [name, child] of inner) enter(name, child)
+    if (!once) entered.delete(holder)
+  }
+  enter(prefix, root)
+}
