@@ -1,39 +1,119 @@
 /** Multi-head attention and transformer blocks. */
-import { ValueError } from '../core/errors.js'
+import { checkTensor } from '../autograd/operator.js'
+import { DTypeError, Faults, formatShape, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { scaledDotProductAttention } from '../ops/attention.js'
+import { zeros } from '../ops/creation.js'
 import { gelu, relu } from '../ops/elementwise/activations.js'
-import { add } from '../ops/elementwise/index.js'
+import { add, castTo, eq, where } from '../ops/elementwise/index.js'
 import { linear } from '../ops/matmul.js'
-import { checkProbability } from '../ops/random.js'
 import { chunk, narrow, reshape, transpose } from '../ops/shape.js'
 import { Dropout } from './activation.js'
 import { xavierUniform_, zeros_ } from './init.js'
-import { checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
+import {
+  checkDropout,
+  checkFlags,
+  checkLayer,
+  checkNumber,
+  checkSizes,
+  type LayerOptions,
+  layerOptions,
+  parameter,
+} from './layer.js'
 import { Linear } from './linear.js'
-import { Module, type Parameter } from './module.js'
+import { Module, type Parameter, settings } from './module.js'
 import { LayerNorm } from './norm.js'
 
 export interface MultiheadAttentionOptions extends LayerOptions {
   readonly bias?: boolean
-  /** Of the attention weights, in training. */
+  /** Of the attention weights, in training. Default 0. */
   readonly dropout?: number
+  /** Sequences are [B, T, E]; false: [T, B, E]. Default TRUE, while PyTorch's is false. */
+  readonly batchFirst?: boolean
 }
 
+/**
+ * Masks as PyTorch's layer takes them. In a bool mask TRUE means MUST NOT ATTEND, the other way round than in
+ * `scaledDotProductAttention`, where true takes part; PyTorch has both meanings too. A floating mask is added to the scores.
+ * A query without any key that is left gives zeros before the output projection, where PyTorch gives NaN.
+ */
 export interface AttentionInputs {
-  /** bool (true: take part) or added to the scores; broadcast to [B, heads, Tq, Tk]. */
+  /** [Tq, Tk], [B * heads, Tq, Tk], or four dimensions that broadcast to [B, heads, Tq, Tk]. True: must not attend. */
   readonly attnMask?: Tensor | null
+  /** [B, Tk]. True: a key to ignore, as padding is. */
+  readonly keyPaddingMask?: Tensor | null
+  /** Query i attends to keys up to i, besides what the masks say. Default false. */
   readonly isCausal?: boolean
 }
 
-const inputNames: OptionNames<AttentionInputs> = { attnMask: true, isCausal: true }
+const inputNames: OptionNames<AttentionInputs> = { attnMask: true, keyPaddingMask: true, isCausal: true }
 
-/** Attention of several heads (Vaswani et al., 2017) over [B, T, embedDim]; state names are PyTorch's. */
+/** What is added to scores: 0 and minus infinity for a bool mask. */
+function additive(mask: Tensor): Tensor {
+  if (mask.dtype !== 'bool') return mask.dtype.endsWith('float16') ? castTo(mask, 'float32') : mask
+  return where(mask, Number.NEGATIVE_INFINITY, zeros([], { device: mask.device }))
+}
+
+/** PyTorch's masks as the one that `scaledDotProductAttention` takes. Throws naming what does not fit. */
+function combined(
+  op: string,
+  { attnMask = null, keyPaddingMask = null }: AttentionInputs,
+  [b, heads, tq, tk]: readonly [number, number, number, number],
+): Tensor | null {
+  const faults = new Faults()
+  for (const [name, mask] of Object.entries({ attnMask, keyPaddingMask })) {
+    if (mask === null) continue
+    checkTensor(op, name, mask)
+    if (mask.dtype !== 'bool' && !mask.dtype.includes('float'))
+      throw new DTypeError(op, `${name} is ${mask.dtype}, but must be bool (true: must not attend) or floating`)
+  }
+  if (attnMask) {
+    const { shape } = attnMask
+    const wide = [b, heads, tq, tk]
+    const fits =
+      shape.length === 3
+        ? formatShape(shape) === formatShape([b * heads, tq, tk])
+        : (shape.length === 2 || shape.length === 4) &&
+          shape.every((size, i) => size === 1 || size === wide[i + 4 - shape.length])
+    faults.check(
+      fits,
+      () =>
+        `attnMask is ${formatShape(shape)}, but must be [${tq}, ${tk}], [B * heads = ${b * heads}, ${tq}, ${tk}], or ` +
+        `broadcast to ${formatShape(wide)} from four dimensions`,
+    )
+  }
+  if (keyPaddingMask)
+    faults.check(
+      formatShape(keyPaddingMask.shape) === formatShape([b, tk]),
+      () => `keyPaddingMask is ${formatShape(keyPaddingMask.shape)}, but must be [B, Tk] = [${b}, ${tk}]`,
+    )
+  faults.throwShape(
+    op,
+    [attnMask, keyPaddingMask].flatMap((mask) => (mask ? [mask.shape] : [])),
+  )
+  const pair = attnMask && (attnMask.ndim === 3 ? reshape(attnMask, [b, heads, tq, tk]) : attnMask)
+  const padding = keyPaddingMask && reshape(keyPaddingMask, [b, 1, 1, tk])
+  const masks = [pair, padding].filter((mask) => mask !== null)
+  const [first, second] = masks
+  if (first === undefined) return null
+  if (masks.every((mask) => mask.dtype === 'bool')) {
+    const no = zeros([], { dtype: 'bool', device: first.device })
+    const open = eq(first, no)
+    return second ? where(second, no, open) : open
+  }
+  return second ? (add(additive(first), additive(second)) as Tensor) : additive(first)
+}
+
+/**
+ * Attention of several heads (Vaswani et al., 2017) over [B, T, embedDim]; state names are PyTorch's. Masks are PyTorch's,
+ * the default of `batchFirst` is not. It gives the result alone, without weights.
+ */
 export class MultiheadAttention extends Module {
   readonly embedDim: number
   readonly numHeads: number
   readonly dropout: number
+  readonly batchFirst: boolean
   /** Queries, keys and values in one matrix [3 embedDim, embedDim]. */
   readonly inProjWeight: Parameter
   readonly inProjBias: Parameter | null
@@ -41,42 +121,82 @@ export class MultiheadAttention extends Module {
 
   constructor(embedDim: number, numHeads: number, options: MultiheadAttentionOptions = {}) {
     super()
-    checkOptions('MultiheadAttention', options, { ...layerOptions, bias: true, dropout: true })
+    checkLayer('MultiheadAttention', options, { ...layerOptions, bias: true, dropout: true, batchFirst: true })
+    checkFlags('MultiheadAttention', { bias: options.bias, batchFirst: options.batchFirst })
     checkSizes('MultiheadAttention', { embedDim, numHeads })
     if (embedDim % numHeads !== 0)
       throw new ValueError('MultiheadAttention', `embedDim ${embedDim} does not divide into ${numHeads} heads`)
     this.embedDim = embedDim
     this.numHeads = numHeads
-    const { dropout = 0, ...layer } = options
+    const { dropout = 0, batchFirst = true, ...layer } = options
+    this.batchFirst = batchFirst
     const { generator } = layer
-    this.dropout = checkProbability('MultiheadAttention', dropout)
+    this.dropout = checkDropout('MultiheadAttention', 'dropout', dropout)
     this.inProjWeight = xavierUniform_(parameter([3 * embedDim, embedDim], layer), { generator })
     this.inProjBias = layer.bias === false ? null : parameter([3 * embedDim], layer)
     this.outProj = new Linear(embedDim, embedDim, layer)
     if (this.outProj.bias) zeros_(this.outProj.bias)
   }
 
-  /** query [B, Tq, E], key and value [B, Tk, E] (default: the query) -> [B, Tq, E]. */
+  override extraRepr(): string {
+    const { embedDim, numHeads, dropout, batchFirst, inProjBias } = this
+    return settings({ embedDim, numHeads, bias: inProjBias !== null, dropout, batchFirst })
+  }
+
+  /**
+   * query [B, Tq, E], key and value [B, Tk, E] (default: the query) -> [B, Tq, E]; with `batchFirst` false B and T change
+   * places. Throws ShapeError and DTypeError naming all misfits.
+   */
   forward(query: Tensor, key: Tensor = query, value: Tensor = key, inputs: AttentionInputs = {}): Tensor {
-    const { attnMask = null, isCausal = false } = checkOptions('MultiheadAttention.forward', inputs, inputNames)
+    const op = 'MultiheadAttention'
+    const { isCausal = false } = checkOptions(`${op}.forward`, inputs, inputNames)
+    this.#check(query, key, value)
     const { embedDim: e, numHeads } = this
+    const inBatches = (x: Tensor): Tensor => (this.batchFirst ? x : transpose(x, 0, 1))
     const [q, k, v] =
       query === key && key === value
-        ? (chunk(linear<readonly number[], readonly number[]>(query, this.inProjWeight, this.inProjBias), 3, -1) as [
-            Tensor,
-            Tensor,
-            Tensor,
-          ])
-        : this.#apart(query, key, value)
+        ? (chunk(
+            linear<readonly number[], readonly number[]>(inBatches(query), this.inProjWeight, this.inProjBias),
+            3,
+            -1,
+          ) as [Tensor, Tensor, Tensor])
+        : this.#apart(inBatches(query), inBatches(key), inBatches(value))
     const heads = (x: Tensor) =>
       transpose(reshape(x, [x.shape[0] as number, x.shape[1] as number, numHeads, e / numHeads]), 1, 2)
+    const [b = 0, tq = 0] = q.shape
     const mixed = scaledDotProductAttention(heads(q), heads(k), heads(v), {
-      attnMask,
+      attnMask: combined(op, inputs, [b, numHeads, tq, k.shape[1] as number]),
       isCausal,
       dropoutP: this.training ? this.dropout : 0,
     })
-    const [b = 0, , t = 0] = mixed.shape
-    return this.outProj.forward(reshape(transpose(mixed, 1, 2), [b, t, e]) as Tensor)
+    return inBatches(this.outProj.forward(reshape(transpose(mixed, 1, 2), [b, tq, e]) as Tensor))
+  }
+
+  #check(query: Tensor, key: Tensor, value: Tensor): void {
+    const op = 'MultiheadAttention'
+    const { embedDim: e, batchFirst } = this
+    const faults = new Faults()
+    const inputs = { query, key, value }
+    for (const [name, x] of Object.entries(inputs)) {
+      checkTensor(op, name, x)
+      faults.check(
+        x.ndim === 3 && x.shape[2] === e,
+        () => `${name} is ${formatShape(x.shape)}, but must be ${batchFirst ? '[B, T, E]' : '[T, B, E]'} with E = ${e}`,
+      )
+    }
+    const [b, t] = batchFirst ? [0, 1] : [1, 0]
+    faults.check(
+      key.shape[b] === query.shape[b] && value.shape[b] === query.shape[b],
+      () => `batch sizes differ: query has ${query.shape[b]}, key ${key.shape[b]}, value ${value.shape[b]}`,
+    )
+    faults.check(
+      key.shape[t] === value.shape[t],
+      () => `key has ${key.shape[t]} places, but value has ${value.shape[t]}`,
+    )
+    faults.throwShape(
+      op,
+      Object.values(inputs).map(({ shape }) => shape),
+    )
   }
 
   #apart(query: Tensor, key: Tensor, value: Tensor): [Tensor, Tensor, Tensor] {
@@ -92,6 +212,18 @@ export class MultiheadAttention extends Module {
   }
 }
 
+/** As those of MultiheadAttention, under PyTorch's names: in a bool mask TRUE means MUST NOT ATTEND. */
+export interface EncoderInputs {
+  /** [T, T], [B * heads, T, T], or four dimensions that broadcast to [B, heads, T, T]. True: must not attend. */
+  readonly srcMask?: Tensor | null
+  /** [B, T]. True: a place to ignore, as padding is. */
+  readonly srcKeyPaddingMask?: Tensor | null
+  /** Each place attends to those up to itself, besides what the masks say. Default false. */
+  readonly isCausal?: boolean
+}
+
+const encoderInputNames: OptionNames<EncoderInputs> = { srcMask: true, srcKeyPaddingMask: true, isCausal: true }
+
 export interface TransformerEncoderLayerOptions extends LayerOptions {
   /** Default 2048. */
   readonly dimFeedforward?: number
@@ -103,6 +235,8 @@ export interface TransformerEncoderLayerOptions extends LayerOptions {
   readonly normFirst?: boolean
   readonly layerNormEps?: number
   readonly bias?: boolean
+  /** Sequences are [B, T, dModel]; false: [T, B, dModel]. Default TRUE, while PyTorch's is false. */
+  readonly batchFirst?: boolean
 }
 
 /** A transformer block over [B, T, dModel]: self-attention and a feed-forward net, each with a residual and a norm. */
@@ -117,10 +251,11 @@ export class TransformerEncoderLayer extends Module {
   readonly dropout2: Dropout
   readonly normFirst: boolean
   readonly #activation: (x: Tensor) => Tensor
+  readonly #activationName: 'relu' | 'gelu'
 
   constructor(dModel: number, nhead: number, options: TransformerEncoderLayerOptions = {}) {
     super()
-    checkOptions('TransformerEncoderLayer', options, {
+    checkLayer('TransformerEncoderLayer', options, {
       ...layerOptions,
       dimFeedforward: true,
       dropout: true,
@@ -128,6 +263,7 @@ export class TransformerEncoderLayer extends Module {
       normFirst: true,
       layerNormEps: true,
       bias: true,
+      batchFirst: true,
     })
     const {
       dimFeedforward = 2048,
@@ -135,14 +271,21 @@ export class TransformerEncoderLayer extends Module {
       activation = 'relu',
       normFirst = false,
       layerNormEps = 1e-5,
+      batchFirst = true,
       ...layer
     } = options
+    checkSizes('TransformerEncoderLayer', { dModel, nhead, dimFeedforward })
+    checkFlags('TransformerEncoderLayer', { normFirst, bias: layer.bias, batchFirst })
+    checkDropout('TransformerEncoderLayer', 'dropout', dropout)
+    checkNumber('TransformerEncoderLayer', 'layerNormEps', layerNormEps, 0)
+    if (dModel % nhead !== 0)
+      throw new ValueError('TransformerEncoderLayer', `dModel ${dModel} does not divide into ${nhead} heads`)
     if (activation !== 'relu' && activation !== 'gelu')
       throw new ValueError(
         'TransformerEncoderLayer',
         `activation is '${String(activation)}', but must be 'relu' or 'gelu'`,
       )
-    this.selfAttn = new MultiheadAttention(dModel, nhead, { ...layer, dropout })
+    this.selfAttn = new MultiheadAttention(dModel, nhead, { ...layer, dropout, batchFirst })
     this.linear1 = new Linear(dModel, dimFeedforward, layer)
     this.dropout = new Dropout(dropout)
     this.linear2 = new Linear(dimFeedforward, dModel, layer)
@@ -152,11 +295,23 @@ export class TransformerEncoderLayer extends Module {
     this.dropout1 = new Dropout(dropout)
     this.dropout2 = new Dropout(dropout)
     this.normFirst = normFirst
+    this.#activationName = activation
     this.#activation = activation === 'relu' ? (x) => relu(x) : (x) => gelu(x)
   }
 
-  forward(x: Tensor, inputs: AttentionInputs = {}): Tensor {
-    const attend = (y: Tensor) => this.dropout1.forward(this.selfAttn.forward(y, y, y, inputs))
+  override extraRepr(): string {
+    return settings({ normFirst: this.normFirst, activation: this.#activationName })
+  }
+
+  /** x [B, T, dModel], or [T, B, dModel] with `batchFirst` false; so is the result. */
+  forward(x: Tensor, inputs: EncoderInputs = {}): Tensor {
+    const { srcMask, srcKeyPaddingMask, isCausal } = checkOptions(
+      'TransformerEncoderLayer.forward',
+      inputs,
+      encoderInputNames,
+    )
+    const masks = { attnMask: srcMask ?? null, keyPaddingMask: srcKeyPaddingMask ?? null, isCausal: isCausal ?? false }
+    const attend = (y: Tensor) => this.dropout1.forward(this.selfAttn.forward(y, y, y, masks))
     const feed = (y: Tensor) =>
       this.dropout2.forward(this.linear2.forward(this.dropout.forward(this.#activation(this.linear1.forward(y)))))
     if (this.normFirst) {

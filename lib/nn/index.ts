@@ -2,6 +2,7 @@ export * from './activation.js'
 export { type Adaptable, type Adapter, isAdaptable } from './adapter.js'
 export {
   type AttentionInputs,
+  type EncoderInputs,
   MultiheadAttention,
   type MultiheadAttentionOptions,
   TransformerEncoderLayer,
