@@ -1,5 +1,5 @@
 /**
- * The fuzzers, each in a process of its own, so that a crash or a hang is a failed test. FIRESTEEL_FUZZ_SECONDS (15 for all
+ * The fuzzers, each in a process of its own, so that a crash or a hang is a failed test. FIRESTEEL_FUZZ_SECONDS (18 for all
  * of them by default) and FIRESTEEL_FUZZ_SEED choose how long and where from. The seed is 1 unless told, so that a change is
  * judged by its own faults; `FIRESTEEL_FUZZ_SEED=random` looks for new ones, and the seed is in the output.
  */
@@ -34,5 +34,6 @@ function run(script: string, share: number): void {
 
 const limit = 1000 * (seconds + 120)
 
-it('the addon refuses or runs whatever words it is given, and writes nowhere else', () => run('kernels.ts', 0.5), limit)
-it('the public functions refuse wrong arguments in their own words', () => run('api.ts', 0.5), limit)
+it('the addon refuses or runs whatever words it is given, and writes nowhere else', () => run('kernels.ts', 0.4), limit)
+it('the public functions refuse wrong arguments in their own words', () => run('api.ts', 0.4), limit)
+it('files that somebody mutated give what they hold, or an error that names them', () => run('files.ts', 0.2), limit)
