@@ -1,5 +1,5 @@
 /**
- * The fuzzers, each in a process of its own, so that a crash or a hang is a failed test. FIRESTEEL_FUZZ_SECONDS (18 for all
+ * The fuzzers, each in a process of its own, so that a crash or a hang is a failed test. FIRESTEEL_FUZZ_SECONDS (15 for all
  * of them by default) and FIRESTEEL_FUZZ_SEED choose how long and where from. The seed is 1 unless told, so that a change is
  * judged by its own faults; `FIRESTEEL_FUZZ_SEED=random` looks for new ones, and the seed is in the output.
  */
