@@ -34,6 +34,9 @@ export function checkRegular(op: string, access: Access, path: string, stats: St
       : stats.isSocket()
         ? 'a socket'
         : 'a device'
-  const advice = access === 'read' ? 'copy what it gives to a file, and read that' : 'give the path of a file'
+  const advice =
+    access === 'read' && !stats.isDirectory()
+      ? 'copy what it gives to a file, and read that'
+      : 'give the path of a file'
   throw new ValueError(op, `cannot ${access} ${path}: it is ${kind}; ${advice}`)
 }

@@ -20,14 +20,23 @@ import { ValueError } from '../../lib/index.js'
 import { writeAtomically, writeTogether } from '../../lib/io/atomic.js'
 
 /** What the handles that are opened do other than the system's. */
-const faults: { write: ((bytes: Uint8Array) => Uint8Array) | null; calls: string[] } = { write: null, calls: [] }
+const faults: {
+  /** What to write of the bytes. */
+  write: ((bytes: Uint8Array) => Uint8Array) | null
+  /** Writes nothing, but says it did, and keeps where the bytes lie in their buffer. */
+  pretended: (readonly [from: number, length: number])[] | null
+  calls: string[]
+} = { write: null, pretended: null, calls: [] }
 
 vi.mock('node:fs/promises', async (original) => {
   const real = await original<typeof import('node:fs/promises')>()
   const watched = (path: string, handle: FileHandle): FileHandle => {
     const { write, sync } = handle
-    handle.write = ((bytes: Uint8Array) =>
-      write.call(handle, (faults.write?.(bytes) ?? bytes) as never)) as typeof write
+    handle.write = ((bytes: Uint8Array) => {
+      if (!faults.pretended) return write.call(handle, (faults.write?.(bytes) ?? bytes) as never)
+      faults.pretended.push([bytes.byteOffset, bytes.length])
+      return Promise.resolve({ bytesWritten: bytes.length })
+    }) as typeof write
     handle.sync = async () => {
       faults.calls.push(`sync ${path}`)
       await sync.call(handle)
@@ -57,7 +66,7 @@ describe('a file that is written atomically', () => {
     folder = await mkdtemp(join(tmpdir(), 'firesteel-'))
   })
   afterEach(async () => {
-    faults.write = null
+    faults.write = faults.pretended = null
     faults.calls = []
     await rm(folder, { recursive: true, force: true })
   })
@@ -74,6 +83,19 @@ describe('a file that is written atomically', () => {
     const expected = Buffer.concat([Buffer.from(doubles.buffer, 8), Buffer.of(8, 9, 10)])
     expect(await readFile(at('x'))).toEqual(expected)
     expect(await readdir(folder)).toEqual(['x'])
+  })
+
+  it('of more than 2 GiB is written in parts that the system takes', async () => {
+    const count = 2 ** 31 + 8
+    faults.pretended = []
+    await writeAtomically(at('x'), [new Uint8Array(count)])
+    let next = 0
+    for (const [from, length] of faults.pretended) {
+      expect(from).toBe(next)
+      expect(length).toBeLessThanOrEqual(2_147_479_552)
+      next = from + length
+    }
+    expect(next).toBe(count)
   })
 
   it('is on the disk before it takes the place, and the folder afterwards', async () => {

@@ -366,13 +366,13 @@ describe('a file that is something else', () => {
     await mkdir(at('folder'), { recursive: true })
     const { spawnSync } = await import('node:child_process')
     spawnSync('mkfifo', [at('pipe')])
-    for (const [path, kind] of [
-      [at('folder'), 'a directory'],
-      [at('pipe'), 'a pipe'],
-      ['/dev/zero', 'a device'],
+    for (const [path, kind, advice] of [
+      [at('folder'), 'a directory', 'give the path of a file'],
+      [at('pipe'), 'a pipe', 'copy what it gives to a file'],
+      ['/dev/zero', 'a device', 'copy what it gives to a file'],
     ] as const) {
       await expect(SafetensorsFile.open(path)).rejects.toThrow(ValueError)
-      await expect(SafetensorsFile.open(path)).rejects.toThrow(`cannot read ${path}: it is ${kind}`)
+      await expect(SafetensorsFile.open(path)).rejects.toThrow(`cannot read ${path}: it is ${kind}; ${advice}`)
     }
     await expect(SafetensorsFile.open(at('nowhere'))).rejects.toThrow(/cannot read .*nowhere: ENOENT/)
   })
