@@ -1,8 +1,9 @@
 /** Freezing: which parameters learn. A frozen weight costs no weight gradient and keeps no activation. */
 import { ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
-import type { Module } from '../nn/module.js'
+import { type Module, Parameter } from '../nn/module.js'
 import type { Callback } from '../train/callbacks.js'
+import { listed, shown, stateless } from './select.js'
 
 /**
  * Parameters by path: a path of a parameter or of a module ('0', 'encoder.layer1'), with `*` for any characters; a regular
@@ -15,18 +16,26 @@ function blocks(model: Module): (readonly [string, Module])[] {
   return [...model.namedChildren()].filter(([, child]) => !child.parameters()[Symbol.iterator]().next().done)
 }
 
-function matcher(model: Module, selection: Selection): (path: string) => boolean {
-  if (selection instanceof RegExp) return (path) => selection.test(path)
+function matcher(op: string, model: Module, selection: Selection): (path: string) => boolean {
+  if (selection instanceof RegExp) {
+    const pattern = stateless(selection)
+    return (path) => pattern.test(path)
+  }
   if (typeof selection === 'number') {
     const names = blocks(model).map(([name]) => name)
     if (!Number.isInteger(selection) || selection < 0 || selection > names.length)
       throw new ValueError(
-        'freeze',
+        op,
         `depth is ${String(selection)}, but the model has ${names.length} children with parameters: ${names.join(', ')}`,
       )
     const chosen = names.slice(0, selection)
     return (path) => chosen.some((name) => path.startsWith(`${name}.`))
   }
+  if (typeof selection !== 'string')
+    throw new ValueError(
+      op,
+      `the selection is ${shown(selection)}, but must be a path, a regular expression or a depth`,
+    )
   const pattern = new RegExp(
     `^${selection
       .split('*')
@@ -37,23 +46,27 @@ function matcher(model: Module, selection: Selection): (path: string) => boolean
 }
 
 function set(op: string, model: Module, selection: Selection | undefined, requiresGrad: boolean): number {
-  const matches = selection === undefined ? () => true : matcher(model, selection)
-  let count = 0
-  for (const [path, parameter] of model.namedParameters()) {
-    if (!matches(path)) continue
-    parameter.requiresGrad = requiresGrad
-    if (!requiresGrad) parameter.grad = null
-    count++
-  }
-  if (count === 0 && selection !== 0)
+  const matches = selection === undefined ? () => true : matcher(op, model, selection)
+  // Under all their names, because tied weights and shared modules have several.
+  const named = model.namedState().filter(([, tensor]) => tensor instanceof Parameter)
+  const found = new Set(named.filter(([path]) => matches(path)).map(([, parameter]) => parameter))
+  if (found.size === 0 && selection !== 0)
     throw new ValueError(
       op,
-      `nothing matches ${String(selection)}; the parameters are ${[...model.namedParameters()].map(([path]) => path).join(', ')}`,
+      `nothing matches ${String(selection)}; the parameters are ${listed(named.map(([path]) => path))}`,
     )
-  return count
+  for (const parameter of found) {
+    parameter.requiresGrad = requiresGrad
+    if (!requiresGrad) parameter.grad = null
+  }
+  return found.size
 }
 
-/** Freezes all parameters, or those selected; returns how many. Throws ValueError if nothing matches. */
+/**
+ * Freezes all parameters, or those selected; returns how many. Throws ValueError if nothing matches. Modes are left as they
+ * are, as in PyTorch: in a frozen part dropout drops and batch norm learns its statistics, until `eval()` is called on that
+ * part; the Trainer then leaves it so.
+ */
 export function freeze(model: Module, selection?: Selection): number {
   return set('freeze', model, selection, false)
 }

@@ -1,36 +1,55 @@
 /** LoRA (Hu et al., 2021): a low-rank product beside a frozen weight, in the slot that adaptable layers have. */
-import { noGrad } from '../autograd/mode.js'
 import { ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
+import { keep, outsideFrames } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import { Dropout } from '../nn/activation.js'
 import { type Adaptable, type Adapter, isAdaptable } from '../nn/adapter.js'
 import { zeros_ } from '../nn/init.js'
+import { checkDropout, checkFlags, checkGenerator } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'
-import { Module } from '../nn/module.js'
+import { Module, settings } from '../nn/module.js'
+import { guardState } from '../nn/state.js'
 import { add, mul } from '../ops/elementwise/index.js'
-import { copyInto } from '../ops/inplace.js'
 import { matmul } from '../ops/matmul.js'
+import { clone } from '../ops/shape.js'
+import { Pattern } from './pattern.js'
+import { byNames, byPatterns, checkNames, listed, type Named, shown, stateless } from './select.js'
 
 export interface LoraOptions {
   /** Inner size of the product. Default 8. */
   readonly rank?: number
-  /** The product is scaled by alpha / rank. Default: the rank. */
+  /** The product is scaled by alpha / rank. Default: `rank`, for layers of another rank too. */
   readonly alpha?: number
   /** Of the product's input, in training. Default 0. */
   readonly dropout?: number
-  /** Layers by name: a path or its last part ('q_proj'), a regular expression on paths, or 'all-linear'. */
-  readonly targetModules: readonly string[] | RegExp | 'all-linear'
-  /** Modules that learn whole and are saved with the adapter, as a new head does; by name as above. */
+  /**
+   * The layers: a list of names, each a path or its last parts ('q_proj'); a string, which is a regular expression of Python
+   * that must match whole paths, as in PEFT (`pattern.ts` says what there is); a RegExp tried on paths; or 'all-linear', every
+   * layer that can be adapted. Those in `modulesToSave` are left out. What selects nothing is an error.
+   */
+  readonly targetModules: readonly string[] | RegExp | string
+  /** Modules that learn whole and are saved with the adapter, as a new head does: paths or their last parts. */
   readonly modulesToSave?: readonly string[]
-  /** Other ranks and alphas for some layers, by name. */
-  readonly rankPattern?: { readonly [name: string]: number }
-  readonly alphaPattern?: { readonly [name: string]: number }
+  /**
+   * Other ranks and alphas for some layers. A key is a regular expression of Python for the end of a path, as in PEFT; the first
+   * that matches counts.
+   */
+  readonly rankPattern?: { readonly [pattern: string]: number }
+  readonly alphaPattern?: { readonly [pattern: string]: number }
   /** Scale by alpha / sqrt(rank) (Kalajdzievski, 2023). Default false. */
   readonly rankStabilized?: boolean
   /** For the initial weights. */
   readonly generator?: Generator
+}
+
+/** The product that is in a layer's weight, as it was when it was added, and which of its factors were learning. */
+interface Folded {
+  readonly loraA: Tensor
+  readonly loraB: Tensor
+  readonly scale: number
+  readonly learned: readonly Tensor[]
 }
 
 /** The adapter of one layer: result + B A x * scale. B begins as zeros, so that nothing changes before training. */
@@ -39,10 +58,9 @@ export class LoraAdapter extends Module implements Adapter {
   readonly loraA: Linear
   readonly loraB: Linear
   readonly rank: number
-  readonly scale: number
-  readonly dropout: Dropout
-  /** Whether the product is in the layer's weight already. */
-  merged = false
+  dropout: Dropout
+  #scale: number
+  #folded: Folded | null = null
 
   constructor(layer: Adaptable, rank: number, scale: number, dropout: number, generator: Generator | undefined) {
     super()
@@ -52,8 +70,22 @@ export class LoraAdapter extends Module implements Adapter {
     this.loraB = new Linear(rank, outFeatures, placed)
     zeros_(this.loraB.weight)
     this.rank = rank
-    this.scale = scale
+    this.#scale = scale
     this.dropout = new Dropout(dropout)
+  }
+
+  /** What the product is multiplied by. */
+  get scale(): number {
+    return this.#scale
+  }
+
+  /** Whether the product is in the layer's weight already. */
+  get merged(): boolean {
+    return this.#folded !== null
+  }
+
+  override extraRepr(): string {
+    return settings({ rank: this.rank, scale: this.scale, merged: this.merged })
   }
 
   forward(x: Tensor, base: Tensor): Tensor {
@@ -65,18 +97,52 @@ export class LoraAdapter extends Module implements Adapter {
 
   /** What the adapter adds to the layer's weight [out, in]. */
   delta(): Tensor {
-    return mul(matmul(this.loraB.weight, this.loraA.weight) as Tensor, this.scale)
+    return product(this.loraA.weight, this.loraB.weight, this.scale)
+  }
+
+  /** Takes over the settings of another adapter of the same rank. */
+  configure(scale: number, dropout: number): void {
+    this.#scale = scale
+    this.dropout = new Dropout(dropout).train(this.training)
+  }
+
+  /**
+   * For mergeLora: what is to be added to the weight. The factors are noted and stop learning, because a merged product must
+   * leave the weight as it came, whatever happens to them.
+   */
+  fold(): Tensor {
+    const factors: readonly Tensor[] = [this.loraA.weight, this.loraB.weight]
+    const delta = this.delta()
+    const [loraA, loraB] = outsideFrames(() => factors.map((factor) => keep(clone(factor.detach())))) as [
+      Tensor,
+      Tensor,
+    ]
+    const learned = factors.filter(({ requiresGrad }) => requiresGrad)
+    for (const factor of learned) factor.requiresGrad = false
+    this.#folded = { loraA, loraB, scale: this.scale, learned }
+    return delta
+  }
+
+  /** For unmergeLora: what was added. */
+  unfold(): Tensor {
+    const { loraA, loraB, scale, learned } = this.#folded as Folded
+    for (const factor of learned) factor.requiresGrad = true
+    this.#folded = null
+    return product(loraA, loraB, scale)
+  }
+
+  /** A state that holds the product in the weight and beside it would add it twice where it is loaded. */
+  [guardState](op: string): void {
+    if (this.merged)
+      throw new ValueError(
+        op,
+        'a LoRA adapter is merged into its weight; call unmergeLora first, or removeLora for the merged weights alone',
+      )
   }
 }
 
-/** Whether a path is one of the names: the path itself, or its last parts. */
-export function isNamed(path: string, names: readonly string[]): boolean {
-  return names.some((name) => path === name || path.endsWith(`.${name}`))
-}
-
-function patternValue(path: string, pattern: { readonly [name: string]: number } | undefined): number | undefined {
-  for (const [name, value] of Object.entries(pattern ?? {})) if (isNamed(path, [name])) return value
-  return undefined
+function product(loraA: Tensor, loraB: Tensor, scale: number): Tensor {
+  return mul(matmul(loraB, loraA) as Tensor, scale)
 }
 
 const optionsOf = new WeakMap<Module, LoraOptions>()
@@ -88,36 +154,78 @@ export function loraOptions(op: string, model: Module): LoraOptions {
   return options
 }
 
-/** Every layer of the model with a LoRA adapter, by path. */
-export function* loraLayers(model: Module): Iterable<readonly [string, Module & Adaptable, LoraAdapter]> {
-  for (const [path, module] of model.namedModules())
-    if (isAdaptable(module) && module.adapter instanceof LoraAdapter) yield [path, module, module.adapter]
+export function hasLora(model: Module): boolean {
+  return optionsOf.has(model)
 }
 
-function targets(model: Module, { targetModules }: LoraOptions): (readonly [string, Module & Adaptable])[] {
-  const adaptable: (readonly [string, Module & Adaptable])[] = []
-  for (const [path, module] of model.namedModules()) if (isAdaptable(module)) adaptable.push([path, module])
-  const wanted = (path: string) =>
-    targetModules === 'all-linear'
-      ? true
-      : targetModules instanceof RegExp
-        ? targetModules.test(path)
-        : isNamed(path, targetModules)
-  const found = adaptable.filter(([path]) => wanted(path))
+type Layer = Module & Adaptable
+
+/** Every layer of the model with a LoRA adapter, by path. */
+export function loraLayers(model: Module): (readonly [string, Layer, LoraAdapter])[] {
+  return model
+    .namedModules()
+    .flatMap(([path, module]) =>
+      isAdaptable(module) && module.adapter instanceof LoraAdapter ? [[path, module, module.adapter] as const] : [],
+    )
+}
+
+/** The model's modules without those of adapters. */
+function ownModules(model: Module): Named[] {
+  const ofAdapters = new Set(loraLayers(model).flatMap(([, , adapter]) => adapter.modules()))
+  return model.namedModules().filter(([, module]) => !ofAdapters.has(module))
+}
+
+/** Modules that learn whole. Throws ValueError naming entries that name none. */
+export function savedModules(op: string, model: Module, { modulesToSave = [] }: LoraOptions): Named[] {
+  checkNames(op, 'modulesToSave', modulesToSave)
+  return byNames(op, 'modulesToSave', modulesToSave, ownModules(model).slice(1))
+}
+
+/** What applying LoRA comes to: layers with the sizes of their adapters, and modules that learn whole. */
+export interface Plan {
+  readonly options: LoraOptions
+  readonly layers: readonly {
+    readonly path: string
+    readonly layer: Layer
+    readonly rank: number
+    readonly scale: number
+  }[]
+  readonly saved: readonly Named[]
+}
+
+function targets(op: string, model: Module, saved: readonly Named[], targetModules: unknown): Named<Layer>[] {
+  const whole = new Set(saved.flatMap(([, module]) => module.modules()))
+  const adaptable = ownModules(model).filter(
+    (named): named is Named<Layer> => isAdaptable(named[1]) && !whole.has(named[1]),
+  )
+  if (Array.isArray(targetModules)) {
+    checkNames(op, 'targetModules', targetModules)
+    if (targetModules.length > 0) return byNames(op, 'targetModules', targetModules, adaptable)
+  } else if (!(targetModules instanceof RegExp) && (typeof targetModules !== 'string' || targetModules === ''))
+    throw new ValueError(
+      op,
+      `targetModules is ${shown(targetModules)}, but must be a list of names, a regular expression, or 'all-linear'`,
+    )
+  let wanted: (path: string) => boolean = () => true
+  if (targetModules instanceof RegExp) {
+    const pattern = stateless(targetModules)
+    wanted = (path) => pattern.test(path)
+  } else if (typeof targetModules === 'string' && targetModules !== 'all-linear') {
+    const pattern = new Pattern(targetModules, op, 'targetModules')
+    wanted = (path) => pattern.matches(path)
+  }
+  const found = Array.isArray(targetModules) ? [] : adaptable.filter(([path]) => wanted(path))
   if (found.length === 0)
     throw new ValueError(
-      'applyLora',
-      `no layer matches ${String(targetModules)}; layers that can be adapted are ${adaptable.map(([path]) => path).join(', ') || 'none'}`,
+      op,
+      `no layer matches targetModules ${shown(targetModules)}; layers that can be adapted are ${listed(adaptable.map(([path]) => path))}`,
     )
   return found
 }
 
-/**
- * Freezes the model and gives every target layer a low-rank adapter that learns. Layers keep their identity, so optimisers over
- * `model.parameters()`, made before or after, train just the adapters. Throws ValueError for unknown targets.
- */
-export function applyLora<M extends Module>(model: M, options: LoraOptions): M {
-  checkOptions('applyLora', options, {
+/** Checks options against a model, adapted already or not, and changes nothing. Throws ValueError for what does not fit. */
+export function planLora(op: string, model: Module, options: LoraOptions): Plan {
+  checkOptions(op, options, {
     rank: true,
     alpha: true,
     dropout: true,
@@ -128,58 +236,77 @@ export function applyLora<M extends Module>(model: M, options: LoraOptions): M {
     rankStabilized: true,
     generator: true,
   })
-  const { rank = 8, dropout = 0, generator } = options
-  if (optionsOf.has(model))
-    throw new ValueError('applyLora', 'the model has a LoRA adapter already; removeLora it first')
-  const layers = targets(model, options)
-  const saved = options.modulesToSave ?? []
-  const kept = [...model.namedModules()].filter(([path]) => isNamed(path, saved))
-  if (saved.length > 0 && kept.length === 0)
-    throw new ValueError('applyLora', `no module matches modulesToSave ${saved.join(', ')}`)
-  const sizes = layers.map(([path]) => {
-    const r = patternValue(path, options.rankPattern) ?? rank
-    const alpha = patternValue(path, options.alphaPattern) ?? options.alpha ?? r
+  const { rank = 8, alpha = rank, dropout = 0, rankStabilized = false, generator } = options
+  checkDropout(op, 'dropout', dropout)
+  checkFlags(op, { rankStabilized })
+  checkGenerator(op, generator)
+  const saved = savedModules(op, model, options)
+  const layers = targets(op, model, saved, options.targetModules)
+  const other = layers.filter(([, { adapter }]) => adapter !== null && !(adapter instanceof LoraAdapter))
+  if (other.length > 0)
+    throw new ValueError(
+      op,
+      `another adapter than LoRA's is in ${listed(other.map(([path]) => path))}; take it out first`,
+    )
+  const paths = layers.map(([path]) => path)
+  const ranks = byPatterns(op, 'rankPattern', options.rankPattern, paths)
+  const alphas = byPatterns(op, 'alphaPattern', options.alphaPattern, paths)
+  const checked = layers.map(([path, layer], i) => {
+    const r = ranks[i] ?? rank
+    const a = alphas[i] ?? alpha
     if (!Number.isInteger(r) || r < 1)
-      throw new ValueError('applyLora', `rank is ${String(r)} for ${path}, but must be a positive integer`)
-    if (!Number.isFinite(alpha))
-      throw new ValueError('applyLora', `alpha is ${String(alpha)} for ${path}, but must be a number`)
-    return { r, scale: alpha / (options.rankStabilized ? Math.sqrt(r) : r) }
+      throw new ValueError(op, `rank is ${shown(r)} for ${path}, but must be a positive integer`)
+    if (typeof a !== 'number' || !Number.isFinite(a))
+      throw new ValueError(op, `alpha is ${shown(a)} for ${path}, but must be a number`)
+    return { path, layer, rank: r, scale: a / (rankStabilized ? Math.sqrt(r) : r) }
   })
+  return { options: { ...options, rank, alpha, dropout }, layers: checked, saved }
+}
+
+/** The adapters that a plan asks for: those that are there, where the rank is the same, so that optimisers know them. */
+export function adaptersOf({ options, layers }: Plan): ReadonlyMap<Layer, LoraAdapter> {
+  return new Map(
+    layers.map(({ layer, rank, scale }) => {
+      const { adapter } = layer
+      const fits = adapter instanceof LoraAdapter && adapter.rank === rank
+      return [layer, fits ? adapter : new LoraAdapter(layer, rank, scale, options.dropout ?? 0, options.generator)]
+    }),
+  )
+}
+
+/** Puts adapters in, which take the place of those there were. */
+export function attach(model: Module, plan: Plan, adapters: ReadonlyMap<Layer, LoraAdapter>): void {
+  for (const [, layer] of loraLayers(model)) layer.adapter = null
   for (const parameter of model.parameters()) parameter.requiresGrad = false
-  layers.forEach(([, layer], i) => {
-    const { r, scale } = sizes[i] as { r: number; scale: number }
-    layer.adapter = new LoraAdapter(layer, r, scale, dropout, generator).train(model.training)
-  })
-  for (const [, module] of kept) module.requiresGrad_(true)
-  optionsOf.set(model, { ...options, rank, alpha: options.alpha ?? rank, dropout })
+  for (const { layer, scale } of plan.layers) {
+    const adapter = adapters.get(layer) as LoraAdapter
+    adapter.configure(scale, plan.options.dropout ?? 0)
+    layer.adapter = adapter.requiresGrad_(true).train(layer.training)
+  }
+  for (const [, module] of plan.saved) module.requiresGrad_(true)
+  optionsOf.set(model, plan.options)
+}
+
+/**
+ * Freezes the model and gives every target layer a low-rank adapter that learns. Layers keep their identity, so optimisers over
+ * `model.parameters()`, made before or after, train just the adapters. Throws ValueError for unknown targets, and has then
+ * changed nothing.
+ */
+export function applyLora<M extends Module>(model: M, options: LoraOptions): M {
+  const there = loraLayers(model)
+  if (hasLora(model) || there.length > 0)
+    throw new ValueError(
+      'applyLora',
+      `the model has a LoRA adapter already, in ${listed(there.map(([path]) => path))}; removeLora it first, from the module that it was applied to`,
+    )
+  const plan = planLora('applyLora', model, options)
+  attach(model, plan, adaptersOf(plan))
   return model
-}
-
-function fold(op: string, model: Module, merge: boolean): void {
-  loraOptions(op, model)
-  noGrad(() => {
-    for (const [, layer, adapter] of loraLayers(model)) {
-      if (adapter.merged === merge) continue
-      const { weight } = layer.adaptation
-      copyInto(weight, add(weight as Tensor, mul(adapter.delta(), merge ? 1 : -1)) as Tensor, op)
-      adapter.merged = merge
-    }
-  })
-}
-
-/** Adds the adapters' products to the weights: the same results without their cost. Merging twice changes nothing. */
-export function mergeLora(model: Module): void {
-  fold('mergeLora', model, true)
-}
-
-/** Takes the products out of the weights again (within rounding). */
-export function unmergeLora(model: Module): void {
-  fold('unmergeLora', model, false)
 }
 
 /** Takes the adapters away: without what they learned, unless it was merged. */
 export function removeLora(model: Module): void {
   loraOptions('removeLora', model)
-  for (const [, layer] of [...loraLayers(model)]) layer.adapter = null
+  for (const [, layer] of loraLayers(model)) layer.adapter = null
   optionsOf.delete(model)
 }

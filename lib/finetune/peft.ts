@@ -1,124 +1,125 @@
 /** Adapters in PEFT's files: adapter_config.json and adapter_model.safetensors. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
-import { loadTensors, saveTensors } from '../nn/files.js'
+import { writeTogether } from '../io/atomic.js'
+import { checkPath, refusal } from '../io/refusal.js'
+import { isAdaptable } from '../nn/adapter.js'
+import { loadTensors, tensorFile } from '../nn/files.js'
 import type { Module } from '../nn/module.js'
-import { loadStateDict } from '../nn/state.js'
-import { applyLora, isNamed, type LoraOptions, loraLayers, loraOptions } from './lora.js'
+import { matchState } from '../nn/state.js'
+import { configFrom, optionsFrom } from './config.js'
+import {
+  adaptersOf,
+  attach,
+  hasLora,
+  type LoraAdapter,
+  type LoraOptions,
+  loraLayers,
+  loraOptions,
+  planLora,
+  savedModules,
+} from './lora.js'
+import { unmergeLora } from './merge.js'
+import { endsWith, listed, type Named } from './select.js'
 
 const prefix = 'base_model.model.'
 const configFile = 'adapter_config.json'
 const weightsFile = 'adapter_model.safetensors'
-
-/** The fields of PEFT's LoraConfig that say something here. */
-interface PeftConfig {
-  readonly peft_type: string
-  readonly r: number
-  readonly lora_alpha: number
-  readonly lora_dropout?: number
-  readonly target_modules: readonly string[] | string
-  readonly modules_to_save?: readonly string[] | null
-  readonly rank_pattern?: { readonly [name: string]: number }
-  readonly alpha_pattern?: { readonly [name: string]: number }
-  readonly use_rslora?: boolean
-}
-
-/** Settings of PEFT that change the mathematics and are not there yet, with the only value they may have. */
-const required: readonly (readonly [field: string, value: unknown])[] = [
-  ['use_dora', false],
-  ['use_qalora', false],
-  ['bias', 'none'],
-  ['lora_bias', false],
-  ['fan_in_fan_out', false],
-  ['layer_replication', null],
-  ['target_parameters', null],
-  ['trainable_token_indices', null],
-]
+/** A config is a page of text; more is something else. */
+const mostConfigBytes = 2 ** 24
 
 /** What an adapter holds, under PEFT's names: the low-rank weights, and the modules that learn whole. */
-function* adapterState(model: Module): Iterable<readonly [string, Tensor]> {
-  for (const [path, , adapter] of loraLayers(model))
-    for (const [name, tensor] of adapter.namedState()) yield [`${prefix}${path}.${name}`, tensor]
-  const { modulesToSave = [] } = loraOptions('saveAdapter', model)
-  for (const [path, module] of model.namedModules())
-    if (isNamed(path, modulesToSave))
-      for (const [name, tensor] of module.namedState()) yield [`${prefix}${path}.${name}`, tensor]
+function adapterState(
+  adapters: readonly (readonly [path: string, adapter: LoraAdapter])[],
+  saved: readonly Named[],
+  replaced: ReadonlySet<Tensor> = new Set(),
+): Map<string, Tensor> {
+  const found = new Map<string, Tensor>()
+  for (const [path, module] of [...adapters, ...saved])
+    for (const [name, tensor] of module.namedState())
+      if (!replaced.has(tensor)) found.set(`${prefix}${path === '' ? '' : `${path}.`}${name}`, tensor)
+  return found
 }
 
-function toConfig(model: Module, options: LoraOptions): PeftConfig & { readonly [field: string]: unknown } {
-  const { targetModules } = options
-  // PEFT knows names only; a pattern is written out as what it matched here.
-  const names = Array.isArray(targetModules) ? targetModules : [...loraLayers(model)].map(([path]) => path)
-  return {
-    ...Object.fromEntries(required),
-    peft_type: 'LORA',
-    task_type: null,
-    base_model_name_or_path: null,
-    inference_mode: true,
-    init_lora_weights: true,
-    r: options.rank ?? 8,
-    lora_alpha: options.alpha ?? options.rank ?? 8,
-    lora_dropout: options.dropout ?? 0,
-    target_modules: names,
-    modules_to_save: options.modulesToSave ? [...options.modulesToSave] : null,
-    rank_pattern: options.rankPattern ?? {},
-    alpha_pattern: options.alphaPattern ?? {},
-    use_rslora: options.rankStabilized ?? false,
-  }
-}
-
-/** Writes the model's adapter into a folder, as PEFT does; the folder is made if it is not there. */
-export async function saveAdapter(model: Module, folder: string): Promise<void> {
-  const config = toConfig(model, loraOptions('saveAdapter', model))
-  await mkdir(folder, { recursive: true })
-  await saveTensors(join(folder, weightsFile), new Map(adapterState(model)), { format: 'pt' })
-  await writeFile(join(folder, configFile), `${JSON.stringify(config, null, 2)}\n`)
-}
-
-async function readConfig(folder: string): Promise<PeftConfig> {
-  const path = join(folder, configFile)
-  const fail = (why: string): never => {
-    throw new ValueError('loadAdapter', `${path}: ${why}`)
-  }
-  const text = await readFile(path, 'utf8').catch((error: Error) => fail(error.message))
-  let config: PeftConfig & { readonly [field: string]: unknown }
-  try {
-    config = JSON.parse(text as string) as typeof config
-  } catch (error) {
-    return fail(`is no JSON (${(error as Error).message})`)
-  }
-  if (config.peft_type !== 'LORA') fail(`peft_type is ${String(config.peft_type)}; only LORA can be loaded`)
-  for (const [field, value] of required) {
-    const given = config[field] ?? value
-    if (given !== value) fail(`${field} is ${JSON.stringify(given)}; only ${JSON.stringify(value)} can be loaded`)
-  }
-  return config
+/** Names of the adapted layers, in a form that selects just these among all: as they were given, else their paths. */
+function targetsOf(model: Module, { targetModules }: LoraOptions): readonly string[] | string {
+  if (typeof targetModules === 'string' && targetModules !== 'all-linear') return targetModules
+  if (Array.isArray(targetModules)) return targetModules
+  const paths = loraLayers(model).map(([path]) => path)
+  const others = model.namedModules().filter(([path, module]) => isAdaptable(module) && !paths.includes(path))
+  const ambiguous = others.some(([path]) => paths.some((name) => endsWith(path, name)))
+  return ambiguous ? paths.map((path) => path.replace(/[^\w]/g, '\\$&')).join('|') : paths
 }
 
 /**
- * Applies an adapter that PEFT or saveAdapter wrote: makes it if the model has none, then loads its weights. Throws
- * StateDictError listing every weight that is missing, unexpected or misshapen; the model is then unchanged but for the
- * empty adapter.
+ * Writes the model's adapter, as it is at the call, into a folder, as PEFT does; the folder is made if it is not there. Both
+ * files are complete before either takes its place, and the config, without which nobody reads the weights, comes last.
+ * Throws ValueError where they cannot be written, and the folder is then as it was.
+ */
+export async function saveAdapter(model: Module, folder: string): Promise<void> {
+  const op = 'saveAdapter'
+  const options = loraOptions(op, model)
+  checkPath(op, 'write', folder)
+  const adapters = loraLayers(model).map(([path, , adapter]) => [path, adapter] as const)
+  const state = adapterState(adapters, savedModules(op, model, options))
+  const config = `${JSON.stringify(configFrom(options, targetsOf(model, options)), null, 2)}\n`
+  const weights = tensorFile(join(folder, weightsFile), state, { format: 'pt' }, op)
+  try {
+    await mkdir(folder, { recursive: true })
+  } catch (error) {
+    throw refusal(op, 'write', folder, error)
+  }
+  await writeTogether([weights, { path: join(folder, configFile), chunks: [Buffer.from(config)] }], op)
+}
+
+async function readConfig(op: string, folder: string): Promise<LoraOptions> {
+  checkPath(op, 'read', folder)
+  const path = join(folder, configFile)
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    throw refusal(op, 'read', path, error)
+  }
+  if (text.length > mostConfigBytes) throw new ValueError(op, `${path} has ${text.length} characters, and is no config`)
+  let config: unknown
+  try {
+    config = JSON.parse(text)
+  } catch (error) {
+    throw new ValueError(op, `${path} is no JSON (${(error as Error).message})`)
+  }
+  return optionsFrom(op, path, config)
+}
+
+/**
+ * Applies an adapter that PEFT or saveAdapter wrote. A model that has one already gets the file's in its place: rank, alpha,
+ * patterns, dropout, layers and weights; what was merged is unmerged first. Optimisers over `model.parameters()` go on with
+ * it, but begin anew with `loadStateDict` or a new one where the rank is another. Throws ValueError for a config that is none or
+ * asks for what is not there, and StateDictError listing every weight that is missing, unexpected or misshapen; the model
+ * has not changed then.
  */
 export async function loadAdapter(model: Module, folder: string): Promise<void> {
-  const config = await readConfig(folder)
-  const file = await loadTensors(join(folder, weightsFile))
-  if ([...loraLayers(model)].length === 0) {
-    const target = config.target_modules
-    applyLora(model, {
-      rank: config.r,
-      alpha: config.lora_alpha,
-      dropout: config.lora_dropout ?? 0,
-      targetModules:
-        typeof target === 'string' ? (target === 'all-linear' ? target : new RegExp(`^(?:${target})$`)) : target,
-      ...(config.modules_to_save ? { modulesToSave: config.modules_to_save } : {}),
-      ...(config.rank_pattern ? { rankPattern: config.rank_pattern } : {}),
-      ...(config.alpha_pattern ? { alphaPattern: config.alpha_pattern } : {}),
-      rankStabilized: config.use_rslora ?? false,
-    })
+  const op = 'loadAdapter'
+  const options = await readConfig(op, folder)
+  const check = () => {
+    const others = loraLayers(model).map(([path]) => path)
+    if (!hasLora(model) && others.length > 0)
+      throw new ValueError(op, `LoRA was applied to a part of this model, in ${listed(others)}; removeLora there first`)
+    const plan = planLora(op, model, options)
+    const adapters = adaptersOf(plan)
+    const named = plan.layers.map(({ path, layer }) => [path, adapters.get(layer) as LoraAdapter] as const)
+    // A module that is to learn whole may have an adapter until now.
+    const going = loraLayers(model).filter(([, layer]) => !adapters.has(layer))
+    const replaced = new Set(going.flatMap(([, , adapter]) => [...adapter.parameters()]))
+    return { plan, adapters, state: adapterState(named, plan.saved, replaced) }
   }
-  const own = new Map(adapterState(model))
-  loadStateDict({ namedState: () => own.entries() }, file)
+  // Once before the file is read, for what of it is wanted, and again after, because the model may have changed meanwhile.
+  const file = await loadTensors(join(folder, weightsFile), check().state, op)
+  const { plan, adapters, state } = check()
+  const matched = matchState({ namedState: () => state }, file)
+  if (hasLora(model)) unmergeLora(model)
+  attach(model, plan, adapters)
+  matched.write()
 }

@@ -139,12 +139,14 @@ function contradictions(names: readonly Named[], given: ReadonlyMap<string, unkn
   return found
 }
 
-/**
- * Copies a state into the module's parameters and buffers, converted to their dtype and device. Where several names are one
- * tensor, as with tied weights, one of them is enough, and several must agree. Nothing is written if anything is wrong:
- * StateDictError lists every missing, unexpected, misshapen and contradicting entry.
- */
-export function loadStateDict(module: Stateful, state: LoadableState, options: LoadOptions = {}): LoadResult {
+/** A state that fits: what is to be written where. */
+export interface Matched extends LoadResult {
+  /** Copies the values in. */
+  write(): void
+}
+
+/** As loadStateDict, but writes nothing until it is told to. */
+export function matchState(module: Stateful, state: LoadableState, options: LoadOptions = {}): Matched {
   const { strict = true } = checkOptions('loadStateDict', options, { strict: true })
   checkGuards('loadStateDict', module)
   const given = entriesOf(state)
@@ -164,7 +166,7 @@ export function loadStateDict(module: Stateful, state: LoadableState, options: L
   const problems = strict
     ? [...missing.map((name) => `missing: ${name}`), ...unexpected.map((name) => `unexpected: ${String(name)}`)]
     : []
-  const values: (readonly [name: string, tensor: Tensor, value: Tensor])[] = []
+  const values: (readonly [tensor: Tensor, value: Tensor])[] = []
   for (const [name, tensor] of own) {
     if (!has(name)) continue
     const value = given.get(name)
@@ -177,14 +179,28 @@ export function loadStateDict(module: Stateful, state: LoadableState, options: L
       problems.push(`${name} is ${formatShape(value.shape)}, but must be ${formatShape(tensor.shape)}`)
     else {
       checkDistinct('loadStateDict', name, tensor)
-      values.push([name, tensor, value])
+      values.push([tensor, value])
     }
   }
   noGrad(() => {
     if (problems.length === 0) for (const names of groups) problems.push(...contradictions(names, given))
-    if (problems.length > 0) throw new StateDictError(problems)
-    for (const [, tensor, value] of values) copyInto(tensor, to(value, tensor.device), 'loadStateDict')
   })
+  if (problems.length > 0) throw new StateDictError(problems)
+  const write = () =>
+    noGrad(() => {
+      for (const [tensor, value] of values) copyInto(tensor, to(value, tensor.device), 'loadStateDict')
+    })
+  return { missing, unexpected, write }
+}
+
+/**
+ * Copies a state into the module's parameters and buffers, converted to their dtype and device. Where several names are one
+ * tensor, as with tied weights, one of them is enough, and several must agree. Nothing is written if anything is wrong:
+ * StateDictError lists every missing, unexpected, misshapen and contradicting entry.
+ */
+export function loadStateDict(module: Stateful, state: LoadableState, options: LoadOptions = {}): LoadResult {
+  const { missing, unexpected, write } = matchState(module, state, options)
+  write()
   return { missing, unexpected }
 }
 

@@ -1,0 +1,140 @@
+/** PEFT's adapter_config.json: what it may hold, checked field by field, and what it means here. */
+import { ValueError } from '../core/errors.js'
+import type { LoraOptions } from './lora.js'
+import { shown } from './select.js'
+
+/** A file that somebody else wrote: nothing is known of any field. */
+type Fields = { readonly [field: string]: unknown }
+
+/** Settings of PEFT that change the mathematics and are not there, with the value that means they are off. */
+const off: { readonly [field: string]: unknown } = {
+  use_dora: false,
+  use_qalora: false,
+  use_bdlora: null,
+  bias: 'none',
+  lora_bias: false,
+  fan_in_fan_out: false,
+  layers_to_transform: null,
+  layers_pattern: null,
+  layer_replication: null,
+  exclude_modules: null,
+  target_parameters: null,
+  trainable_token_indices: null,
+  alora_invocation_tokens: null,
+  arrow_config: null,
+  megatron_config: null,
+}
+
+/** Fields that say nothing about what a loaded adapter gives. */
+const idle = new Set([
+  'auto_mapping',
+  'base_model_name_or_path',
+  'corda_config',
+  'ensure_weight_tying',
+  'eva_config',
+  'inference_mode',
+  'loftq_config',
+  'lora_ga_config',
+  'megatron_core',
+  'peft_version',
+  'qalora_group_size',
+  'revision',
+  'runtime_config',
+  'task_type',
+])
+
+/** Ways to begin that leave the base's weights alone; the others of PEFT take something out of them. */
+const beginnings: readonly unknown[] = [true, false, 'gaussian', 'eva', 'orthogonal']
+
+/** Settings that are there, with the way to check them. */
+const known = new Set([
+  'peft_type',
+  'init_lora_weights',
+  'r',
+  'lora_alpha',
+  'lora_dropout',
+  'target_modules',
+  'modules_to_save',
+  'rank_pattern',
+  'alpha_pattern',
+  'use_rslora',
+])
+
+function isNothing(value: unknown): boolean {
+  if (value === null || value === undefined || value === false) return true
+  return typeof value === 'object' && Object.keys(value).length === 0
+}
+
+/** What a config says, as options of applyLora. Throws ValueError naming every field that is wrong or not supported. */
+export function optionsFrom(op: string, path: string, config: unknown): LoraOptions {
+  if (typeof config !== 'object' || config === null || Array.isArray(config))
+    throw new ValueError(op, `${path} holds ${shown(config)?.slice(0, 100)}, but must hold an object`)
+  const fields = config as Fields
+  const faults: string[] = []
+  /** The field if it is there and right; the fault otherwise. */
+  const take = <T>(field: string, is: (value: unknown) => value is T, what: string, absent?: T): T => {
+    const value = Object.hasOwn(fields, field) ? (fields[field] ?? absent) : absent
+    if (!is(value)) faults.push(`${field} is ${shown(value)}, but must be ${what}`)
+    return value as T
+  }
+  const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value)
+  const isRank = (value: unknown): value is number => isNumber(value) && Number.isInteger(value) && value > 0
+  const isShare = (value: unknown): value is number => isNumber(value) && value >= 0 && value <= 1
+  const isFlag = (value: unknown): value is boolean => typeof value === 'boolean'
+  const isNames = (value: unknown): value is readonly string[] =>
+    Array.isArray(value) && value.every((name) => typeof name === 'string' && name !== '')
+  const isTargets = (value: unknown): value is readonly string[] | string =>
+    typeof value === 'string' ? value !== '' : isNames(value) && value.length > 0
+  const isTable =
+    (is: (value: unknown) => boolean) =>
+    (value: unknown): value is { readonly [key: string]: number } =>
+      typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(is)
+
+  const { peft_type: type } = fields
+  if (type !== 'LORA') throw new ValueError(op, `${path}: peft_type is ${shown(type)}; only LORA can be loaded`)
+  for (const [field, value] of Object.entries(fields)) {
+    if (known.has(field) || idle.has(field)) continue
+    const right = Object.hasOwn(off, field) ? off[field] : null
+    // PEFT leaves null where a setting was never made, and adds settings of which nothing is known here.
+    if (value === right || isNothing(value)) continue
+    faults.push(`${field} is ${shown(value)}; only ${shown(right)} can be loaded`)
+  }
+  const begins = fields['init_lora_weights'] ?? true
+  if (!beginnings.includes(begins))
+    faults.push(
+      `init_lora_weights is ${shown(begins)}, which changes the weights of the base; convert the adapter first`,
+    )
+  const modulesToSave = take('modules_to_save', isNames, 'a list of names, or null', [])
+  const options: LoraOptions = {
+    rank: take('r', isRank, 'a positive integer', 8),
+    alpha: take('lora_alpha', isNumber, 'a number', 8),
+    dropout: take('lora_dropout', isShare, 'a number from 0 to 1', 0),
+    targetModules: take('target_modules', isTargets, 'a list of names, or a regular expression'),
+    ...(modulesToSave?.length ? { modulesToSave } : {}),
+    rankPattern: take('rank_pattern', isTable(isRank), 'an object of positive integers', {}),
+    alphaPattern: take('alpha_pattern', isTable(isNumber), 'an object of numbers', {}),
+    rankStabilized: take('use_rslora', isFlag, 'true or false', false),
+  }
+  if (faults.length > 0) throw new ValueError(op, `${path}: ${faults.join('; ')}`)
+  return options
+}
+
+/** The config of an adapter; `targets` as a list of names, or a regular expression where no such list would do. */
+export function configFrom(options: LoraOptions, targets: readonly string[] | string): Fields {
+  return {
+    ...off,
+    peft_type: 'LORA',
+    task_type: null,
+    base_model_name_or_path: null,
+    inference_mode: true,
+    init_lora_weights: true,
+    r: options.rank,
+    lora_alpha: options.alpha,
+    lora_dropout: options.dropout,
+    target_modules: targets,
+    modules_to_save: options.modulesToSave?.length ? [...options.modulesToSave] : null,
+    rank_pattern: options.rankPattern ?? {},
+    alpha_pattern: options.alphaPattern ?? {},
+    use_rslora: options.rankStabilized ?? false,
+  }
+}

@@ -1,0 +1,88 @@
+/** Selecting layers by name, as PEFT does: whatever selects nothing is an error that lists what there is. */
+import { ValueError } from '../core/errors.js'
+import type { Module } from '../nn/module.js'
+import { newBudget, Pattern } from './pattern.js'
+
+export type Named<M = Module> = readonly [path: string, module: M]
+
+/** Whether a path is the name, or ends with it after a dot. */
+export function endsWith(path: string, name: string): boolean {
+  return path === name || path.endsWith(`.${name}`)
+}
+
+/** Names in an error, not all of a large model's. */
+export function listed(names: readonly string[]): string {
+  const most = 40
+  if (names.length === 0) return 'none'
+  const more = names.length > most ? `, and ${names.length - most} more` : ''
+  return names.slice(0, most).join(', ') + more
+}
+
+/** Throws unless it is a list of names. */
+export function checkNames(op: string, option: string, names: unknown): asserts names is readonly string[] {
+  if (!Array.isArray(names) || names.some((name) => typeof name !== 'string' || name === ''))
+    throw new ValueError(op, `${option} is ${shown(names)}, but must be a list of names`)
+}
+
+export function shown(value: unknown): string {
+  if (value instanceof RegExp) return String(value)
+  return JSON.stringify(value) ?? String(value)
+}
+
+/** A regular expression without the state of its flags g and y, which would skip every second match. */
+export function stateless(pattern: RegExp): RegExp {
+  return new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''))
+}
+
+/** The modules that a list names, by path or last part. Throws naming every entry that names none. */
+export function byNames<M>(
+  op: string,
+  option: string,
+  names: readonly string[],
+  among: readonly Named<M>[],
+): Named<M>[] {
+  const lost = names.filter((name) => !among.some(([path]) => endsWith(path, name)))
+  if (lost.length > 0)
+    throw new ValueError(
+      op,
+      `${option} names ${lost.join(', ')}, which ${lost.length === 1 ? 'is' : 'are'} not there; there are ${listed(among.map(([path]) => path))}`,
+    )
+  return among.filter(([path]) => names.some((name) => endsWith(path, name)))
+}
+
+/**
+ * For each path the value of the first key that matches, or undefined. A key is a regular expression for the end of a path,
+ * at its beginning or after a dot. Throws naming every key that matches no path.
+ */
+export function byPatterns(
+  op: string,
+  option: string,
+  values: { readonly [pattern: string]: number } | undefined,
+  paths: readonly string[],
+): (number | undefined)[] {
+  if (values === undefined) return paths.map(() => undefined)
+  if (typeof values !== 'object' || values === null || Array.isArray(values))
+    throw new ValueError(op, `${option} is ${shown(values)}, but must be an object of numbers by name`)
+  const budget = newBudget()
+  const keys = Object.entries(values).map(([key, value]) => {
+    // The key alone first: a bracket of its own must not close the group around it.
+    new Pattern(key, op, `a key of ${option}`)
+    return { key, value, pattern: new Pattern(`(.*\\.)?(${key})$`, op, `a key of ${option}`, budget), used: false }
+  })
+  const found = paths.map((path) => {
+    let chosen: number | undefined
+    for (const each of keys) {
+      if (!each.pattern.matches(path)) continue
+      each.used = true
+      chosen ??= each.value
+    }
+    return chosen
+  })
+  const lost = keys.filter(({ used }) => !used).map(({ key }) => key)
+  if (lost.length > 0)
+    throw new ValueError(
+      op,
+      `${option} has ${lost.join(', ')}, which match${lost.length === 1 ? 'es' : ''} no adapted layer; there are ${listed(paths)}`,
+    )
+  return found
+}

@@ -1,0 +1,283 @@
+import { describe, expect, it } from 'vitest'
+import {
+  applyLora,
+  countParameters,
+  freeze,
+  LoraAdapter,
+  type LoraOptions,
+  mergeLora,
+  removeLora,
+  unfreeze,
+  unmergeLora,
+} from '../../lib/finetune/index.js'
+import { nn, noGrad, optim, sum, type Tensor, tensor, ValueError } from '../../lib/index.js'
+
+/** A block with paths like a transformer's. */
+class Net extends nn.Module {
+  embed: nn.Embedding
+  layers: { qProj: nn.Linear; v: nn.Linear }[]
+  norm: nn.LayerNorm
+  head: nn.Linear
+  constructor(device = 'cpu') {
+    super()
+    this.embed = new nn.Embedding(3, 2, { device })
+    const linear = () => new nn.Linear(2, 2, { device })
+    this.layers = [0, 1].map(() => ({ qProj: linear(), v: linear() }))
+    this.norm = new nn.LayerNorm(2, { device })
+    this.head = new nn.Linear(2, 3, { bias: false, device })
+  }
+  forward(ids: Tensor): Tensor {
+    let x = this.embed.forward(ids)
+    for (const { qProj, v } of this.layers) x = v.forward(qProj.forward(x) as Tensor) as Tensor
+    return this.head.forward(this.norm.forward(x)) as Tensor
+  }
+}
+const ids = (device = 'cpu') => tensor([0, 1, 2], { dtype: 'int32', device })
+const adapted = (model: nn.Module) =>
+  model
+    .namedModules()
+    .flatMap(([path, m]) => (m instanceof nn.Linear && m.adapter instanceof LoraAdapter ? [path] : []))
+const adapterOf = (layer: nn.Linear<never, never> | nn.Linear) => layer.adapter as LoraAdapter
+const learning = (model: nn.Module) =>
+  model.namedParameters().flatMap(([name, { requiresGrad }]) => (requiresGrad ? [name] : []))
+const apply = (options: Partial<LoraOptions>, model = new Net()) =>
+  applyLora(model, { rank: 1, targetModules: 'all-linear', ...options })
+const set = (adapter: LoraAdapter, a: number, b: number) =>
+  noGrad(() => void [adapter.loraA.weight.fill_(a), adapter.loraB.weight.fill_(b)])
+
+const linears = ['layers.0.qProj', 'layers.0.v', 'layers.1.qProj', 'layers.1.v', 'head']
+
+describe('LoRA’s layers', () => {
+  it.each([
+    ['all-linear', linears],
+    [['head'], ['head']],
+    [
+      ['v', 'layers.1.qProj'],
+      ['layers.0.v', 'layers.1.qProj', 'layers.1.v'],
+    ],
+    [/q|head/g, ['layers.0.qProj', 'layers.1.qProj', 'head']],
+    ['.*\\.(qProj|v)', linears.slice(0, 4)],
+    ['layers\\.0\\..*', linears.slice(0, 2)],
+    ['head', ['head']],
+  ] as const)('are those that %s selects', (targetModules, expected) => {
+    const model = apply({ targetModules: targetModules as LoraOptions['targetModules'] })
+    expect(adapted(model)).toEqual(expected)
+    expect(learning(model).every((name) => name.includes('lora_'))).toBe(true)
+  })
+
+  it.each([
+    [
+      { targetModules: ['v', 'k_proj', 'o'] },
+      'targetModules names k_proj, o, which are not there; there are layers.0.qProj',
+    ],
+    [{ targetModules: ['embed'] }, 'targetModules names embed, which is not there'],
+    [
+      { targetModules: 'qProj' },
+      'no layer matches targetModules "qProj"; layers that can be adapted are layers.0.qProj',
+    ],
+    [{ targetModules: /nothing/ }, 'no layer matches targetModules /nothing/'],
+    [{ targetModules: [] }, 'no layer matches targetModules []'],
+    [{ targetModules: '' }, 'targetModules is "", but must be a list of names'],
+    [{ targetModules: 2 }, 'targetModules is 2, but must be a list of names'],
+    [{ targetModules: undefined }, 'targetModules is undefined, but must be'],
+    [{ targetModules: ['v', 3] }, 'targetModules is ["v",3], but must be a list of names'],
+    [{ targetModules: '(' }, 'targetModules "(" is no regular expression here'],
+    [{ modulesToSave: ['head', 'classifier'] }, 'modulesToSave names classifier, which is not there; there are embed'],
+    [{ modulesToSave: 'head' }, 'modulesToSave is "head", but must be a list of names'],
+    [{ targetModules: ['head'], modulesToSave: ['head'] }, 'targetModules names head, which is not there'],
+    [{ rankPattern: { k: 2 } }, 'rankPattern has k, which matches no adapted layer; there are layers.0.qProj'],
+    [{ targetModules: ['v'], rankPattern: { head: 2 } }, 'rankPattern has head, which matches no adapted layer'],
+    [{ alphaPattern: { v: 2, qPro: 1, o: 3 } }, 'alphaPattern has qPro, o, which match no adapted layer'],
+    [{ rankPattern: { '(': 2 } }, 'a key of rankPattern "(" is no regular expression'],
+    [{ rankPattern: { 'v)|(x': 2 } }, 'a key of rankPattern "v)|(x" is no regular expression'],
+    [{ rankPattern: { v: 1.5 } }, 'rank is 1.5 for layers.0.v'],
+    [{ rankPattern: 3 }, 'rankPattern is 3, but must be an object'],
+    [{ alphaPattern: { v: 'x' } }, 'alpha is "x" for layers.0.v'],
+    [{ rank: 0 }, 'rank is 0 for layers.0.qProj'],
+    [{ alpha: Number.NaN }, 'alpha is null for layers.0.qProj'],
+    [{ dropout: '0' }, 'dropout is "0", but must be a probability'],
+    [{ dropout: 2 }, 'dropout is 2, but must be a probability'],
+    [{ rankStabilized: 1 }, 'rankStabilized is 1, but must be true or false'],
+    [{ generator: {} }, 'generator is [object Object], but must be a Generator'],
+  ])('are not those of %j', (options, message) => {
+    const model = new Net()
+    expect(() => apply(options as never, model)).toThrow(ValueError)
+    expect(() => apply(options as never, model)).toThrow(`[applyLora] ${message}`)
+    // Nothing has changed.
+    expect(adapted(model)).toEqual([])
+    expect(countParameters(model).trainable).toBe(countParameters(model).total)
+  })
+
+  it('have ranks and alphas by patterns, the first that matches', () => {
+    const model = apply({
+      rank: 2,
+      alpha: 6,
+      rankPattern: { 'layers\\.\\d\\.v': 4, 'v|head': 8 },
+      alphaPattern: { '0\\..*': 1 },
+    })
+    const sizes = model.namedModules().flatMap(([, m]) => (m instanceof LoraAdapter ? [[m.rank, m.scale]] : []))
+    expect(sizes).toEqual([
+      [2, 0.5],
+      [4, 0.25],
+      [2, 3],
+      [4, 1.5],
+      [8, 0.75],
+    ])
+    expect(adapterOf(apply({ rank: 4, alpha: 8, rankStabilized: true }).head).scale).toBe(4)
+    // The default alpha is the rank of all.
+    expect(adapterOf(apply({ rank: 2, rankPattern: { head: 8 } }).head).scale).toBe(0.25)
+  })
+
+  it('leave modules that learn whole alone', () => {
+    const model = apply({ modulesToSave: ['head', 'norm'] })
+    expect(adapted(model)).toEqual(linears.slice(0, 4))
+    expect(learning(model).filter((name) => !name.includes('lora_'))).toEqual([
+      'norm.weight',
+      'norm.bias',
+      'head.weight',
+    ])
+  })
+
+  it('are adapted once', () => {
+    const model = apply({ targetModules: ['head'] })
+    expect(() => apply({}, model)).toThrow(
+      '[applyLora] the model has a LoRA adapter already, in head; removeLora it first',
+    )
+    const outer = new nn.Sequential(model as unknown as nn.Layer)
+    expect(() => applyLora(outer, { targetModules: ['v'] })).toThrow('a LoRA adapter already, in 0.head')
+    removeLora(model)
+    expect(adapted(apply({}, model))).toEqual(linears)
+    expect(() => removeLora(new Net())).toThrow('[removeLora] the model has no LoRA adapter')
+  })
+})
+
+describe.each(['cpu', 'reference'])('merging on %s', (device) => {
+  const make = () => {
+    const model = apply({ targetModules: ['v', 'head'], alpha: 2, dropout: 0.5 }, new Net(device)).eval()
+    for (const [, m] of model.namedModules()) if (m instanceof LoraAdapter) set(m, 0.5, 0.25)
+    return model
+  }
+  const close = (a: Tensor, b: Tensor) => expect(Math.max(...a.sub(b).abs().dataSync(), 0)).toBeLessThan(1e-6)
+
+  it('changes no result, there and back', () => {
+    const model = make()
+    const before = model.forward(ids(device)).detach()
+    const base = model.head.weight.clone()
+    mergeLora(model)
+    mergeLora(model)
+    close(model.forward(ids(device)), before)
+    expect(model.head.weight.sub(base).dataSync()[0]).toBeCloseTo(0.25, 6)
+    unmergeLora(model)
+    unmergeLora(model)
+    close(model.head.weight, base)
+    close(model.forward(ids(device)), before)
+    mergeLora(model)
+    removeLora(model)
+    close(model.forward(ids(device)), before)
+  })
+
+  it('takes out what it put in, though the adapter has changed', () => {
+    const model = make()
+    const base = model.head.weight.clone()
+    mergeLora(model)
+    set(adapterOf(model.head), 7, 7)
+    unmergeLora(model)
+    close(model.head.weight, base)
+    expect(adapterOf(model.head).loraA.weight.dataSync()[0]).toBe(7)
+  })
+
+  it('ends learning until it is undone', () => {
+    const model = make()
+    const names = learning(model)
+    expect(names).toHaveLength(6)
+    mergeLora(model)
+    expect(learning(model)).toEqual([])
+    expect(() => sum(model.forward(ids(device))).backward()).toThrow('[backward]')
+    unmergeLora(model)
+    expect(learning(model)).toEqual(names)
+  })
+
+  it('forbids states that would hold the product twice', () => {
+    const model = make()
+    const state = new Map([...model.stateDict()].map(([name, t]) => [name, t.clone()]))
+    mergeLora(model)
+    for (const use of [() => model.stateDict(), () => model.loadStateDict(state), () => nn.stateDict(model.head)]) {
+      expect(use).toThrow(ValueError)
+      expect(use).toThrow('a LoRA adapter is merged into its weight; call unmergeLora first, or removeLora')
+    }
+    unmergeLora(model)
+    model.loadStateDict(state)
+    close(model.head.weight, state.get('head.weight') as Tensor)
+    mergeLora(model)
+    removeLora(model)
+    expect([...model.stateDict().keys()].filter((name) => name.includes('lora'))).toEqual([])
+  })
+
+  it('is refused for a weight that something else uses', () => {
+    const model = new Net(device)
+    model.head.weight = model.embed.weight as never
+    applyLora(model, { rank: 1, targetModules: ['v', 'head'] })
+    for (const [, m] of model.namedModules()) if (m instanceof LoraAdapter) set(m, 1, 1)
+    const before = [...model.forward(ids(device)).dataSync()]
+    expect(() => mergeLora(model)).toThrow(ValueError)
+    expect(() => mergeLora(model)).toThrow(
+      '[mergeLora] the weight of head is also embed.weight, which merging would change too',
+    )
+    // Nothing was merged, the other layers neither.
+    expect([...model.forward(ids(device)).dataSync()]).toEqual(before)
+    expect(adapterOf((model.layers[0] as (typeof model.layers)[0]).v).merged).toBe(false)
+    // A view of it is a user too.
+    model.head.weight = new nn.Parameter(model.embed.weight.detach().slice([0, 3])) as never
+    expect(() => mergeLora(model)).toThrow('the weight of head is also embed.weight')
+    model.head.weight = new nn.Parameter(model.embed.weight.detach().clone()) as never
+    mergeLora(model)
+    const after = [...model.forward(ids(device)).dataSync()]
+    after.forEach((value, i) => void expect(value).toBeCloseTo(before[i] as number, 4))
+  })
+
+  it('is right for one layer in two places', () => {
+    class Twice extends nn.Module {
+      a = new nn.Linear(2, 2, { device })
+      b = this.a
+      forward(x: Tensor): Tensor {
+        return this.b.forward(this.a.forward(x as never) as never) as Tensor
+      }
+    }
+    const model = applyLora(new Twice(), { rank: 1, targetModules: ['a'] })
+    set(adapterOf(model.a), 1, 0.5)
+    const x = tensor([[1, 2]], { device })
+    const before = model.forward(x).detach()
+    mergeLora(model)
+    close(model.forward(x).mul(0.1), before.mul(0.1))
+  })
+})
+
+describe('freezing', () => {
+  it('selects by every name of a tensor, and by expressions without a memory', () => {
+    const model = new Net()
+    model.head.weight = model.embed.weight as never
+    expect(freeze(model, 'head')).toBe(1)
+    expect(model.embed.weight.requiresGrad).toBe(false)
+    expect(unfreeze(model, 'embed')).toBe(1)
+    expect(freeze(model, /weight/g)).toBe(6)
+    expect(freeze(model, 'layers.0.*')).toBe(4)
+    expect(() => freeze(model, 'nothing')).toThrow('[freeze] nothing matches nothing; the parameters are embed.weight')
+    expect(() => freeze(model, null as never)).toThrow('[freeze] the selection is null, but must be a path')
+    expect(() => unfreeze(model, 9)).toThrow('[unfreeze] depth is 9')
+  })
+
+  it('keeps optimisers over the model: they train just the adapters', () => {
+    const model = new Net()
+    const sgd = new optim.SGD(model.parameters(), { lr: 1 })
+    apply({ targetModules: ['head'] }, model)
+    const before = model.head.weight.clone()
+    sum(model.forward(ids()).square()).backward()
+    sgd.step()
+    expect([...model.head.weight.dataSync()]).toEqual([...before.dataSync()])
+    expect(
+      adapterOf(model.head)
+        .loraB.weight.dataSync()
+        .some((v) => v !== 0),
+    ).toBe(true)
+  })
+})

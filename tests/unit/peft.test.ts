@@ -1,0 +1,300 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import {
+  applyLora,
+  LoraAdapter,
+  type LoraOptions,
+  loadAdapter,
+  mergeLora,
+  saveAdapter,
+  unmergeLora,
+} from '../../lib/finetune/index.js'
+import { nn, noGrad, optim, StateDictError, sum, type Tensor, tensor, ValueError } from '../../lib/index.js'
+import { loadTensors, saveTensors } from '../../lib/nn/files.js'
+
+let folder = ''
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'firesteel-'))
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
+let count = 0
+const fresh = () => join(folder, String(count++))
+
+const net = (device = 'cpu') => new nn.Sequential(new nn.Linear(2, 2, { device }), new nn.Linear(2, 2, { device }))
+const layer = (model: nn.Sequential, i: number) => model.at(i) as unknown as nn.Linear
+const adapterOf = (model: nn.Sequential, i = 0) => layer(model, i).adapter as LoraAdapter
+const apply = (model: nn.Sequential, options: Partial<LoraOptions> = {}) =>
+  applyLora(model, { rank: 1, targetModules: ['0'], ...options })
+function filled(model: nn.Sequential, a: number, b = 1): nn.Sequential {
+  noGrad(() => {
+    for (const module of model.modules())
+      if (module instanceof LoraAdapter) {
+        module.loraA.weight.fill_(a)
+        module.loraB.weight.fill_(b)
+      }
+  })
+  return model
+}
+const saved = async (model: nn.Module) => {
+  const path = fresh()
+  await saveAdapter(model, path)
+  return path
+}
+const close = (a: Tensor, b: Tensor) => expect(Math.max(...a.sub(b).abs().dataSync())).toBeLessThan(1e-5)
+/** Same base, and adapters of a's. */
+const twin = (model: nn.Sequential, device: string) => {
+  const copy = net(device)
+  const base = new Map([...model.stateDict()].filter(([name]) => !name.includes('adapter')))
+  copy.loadStateDict(base)
+  return copy
+}
+const configOf = async (path: string) => JSON.parse(await readFile(join(path, 'adapter_config.json'), 'utf8'))
+
+describe.each(['cpu', 'reference'])('an adapter from files on %s', (device) => {
+  const x = tensor([[1, 2]], { device })
+
+  it.each([
+    ['a list', { targetModules: ['0', '1'], alpha: 3 }],
+    ['an expression', { targetModules: '[01]', dropout: 0.25 }],
+    ['a RegExp', { targetModules: /1/, rankStabilized: true, rank: 4 }],
+    ['ranks by pattern', { targetModules: 'all-linear', rank: 2, rankPattern: { '1': 3 }, alphaPattern: { '0': 5 } }],
+    ['ranks by pattern and a default alpha', { targetModules: 'all-linear', rank: 2, rankPattern: { '\\d': 4 } }],
+    ['a whole module', { targetModules: ['0'], modulesToSave: ['1'] }],
+  ] as const)('gives what it gave, with %s', async (_, options) => {
+    const model = filled(apply(net(device), options as Partial<LoraOptions>), 2, 3).eval()
+    const path = await saved(model)
+    const other = twin(model, device).eval()
+    await loadAdapter(other, path)
+    close(other.forward(x), model.forward(x))
+    expect(other.modules().length).toBe(model.modules().length)
+    // Again, into the model that has it now, and into one that has another.
+    await loadAdapter(other, path)
+    close(other.forward(x), model.forward(x))
+    const third = filled(apply(twin(model, device).eval(), { rank: 3, alpha: 9, targetModules: ['1'] }), 8, 8)
+    await loadAdapter(third, path)
+    close(third.forward(x), model.forward(x))
+    expect(third.modules().filter((m) => m instanceof LoraAdapter)).toHaveLength(
+      model.modules().filter((m) => m instanceof LoraAdapter).length,
+    )
+  })
+
+  it('takes the place of the one that is there: scale, rank, dropout, layers', async () => {
+    const paths = [
+      await saved(filled(apply(net(device), { alpha: 100, dropout: 0.5 }), 1)),
+      await saved(filled(apply(net(device), { alpha: 4, rank: 2, rankStabilized: true, targetModules: ['1'] }), 1)),
+    ] as const
+    const model = filled(apply(net(device), { alpha: 1 }), 7)
+    const [before, { loraA }] = [adapterOf(model), adapterOf(model)]
+    await loadAdapter(model, paths[0])
+    expect([adapterOf(model).scale, adapterOf(model).dropout.p]).toEqual([100, 0.5])
+    // The same parameters where their shapes are, so that optimisers of lists know them.
+    expect([adapterOf(model), adapterOf(model).loraA.weight]).toEqual([before, loraA.weight])
+    expect(loraA.weight.dataSync()[0]).toBe(1)
+    await loadAdapter(model, paths[1])
+    expect([layer(model, 0).adapter, adapterOf(model, 1).rank]).toEqual([null, 2])
+    expect(adapterOf(model, 1).scale).toBeCloseTo(4 / Math.SQRT2)
+    expect(model.namedParameters().flatMap(([name, p]) => (p.requiresGrad ? [name] : []))).toEqual([
+      '1.adapter.lora_A.weight',
+      '1.adapter.lora_B.weight',
+    ])
+  })
+
+  it('leaves the base as it is where one was merged', async () => {
+    const model = filled(apply(net(device), { alpha: 2 }), 1)
+    const base = layer(model, 0).weight.clone()
+    const path = await saved(filled(apply(net(device), { alpha: 3 }), 5))
+    mergeLora(model)
+    await loadAdapter(model, path)
+    expect(adapterOf(model).merged).toBe(false)
+    close(layer(model, 0).weight, base)
+    mergeLora(model)
+    expect(layer(model, 0).weight.sub(base).dataSync()[0]).toBeCloseTo(15, 4)
+    unmergeLora(model)
+    close(layer(model, 0).weight, base)
+  })
+
+  it('may be saved while it is merged', async () => {
+    const model = filled(apply(net(device)), 4).eval()
+    const before = model.forward(x).detach()
+    const plain = twin(model, device).eval()
+    mergeLora(model)
+    await loadAdapter(plain, await saved(model))
+    close(plain.forward(x), before)
+  })
+
+  it('changes nothing where its weights do not fit', async () => {
+    const path = await saved(filled(apply(net(device)), 4))
+    await saveTensors(join(path, 'adapter_model.safetensors'), new Map([['x', tensor([1])]]))
+    const model = net(device)
+    const load = loadAdapter(model, path)
+    await expect(load).rejects.toThrow(StateDictError)
+    await expect(load).rejects.toThrow('missing: base_model.model.0.lora_A.weight')
+    expect([layer(model, 0).adapter, layer(model, 0).weight.requiresGrad]).toEqual([null, true])
+    const merged = filled(apply(net(device), { alpha: 7 }), 3)
+    mergeLora(merged)
+    const weight = layer(merged, 0).weight.clone()
+    await expect(loadAdapter(merged, path)).rejects.toThrow(StateDictError)
+    expect([adapterOf(merged).merged, adapterOf(merged).scale]).toEqual([true, 7])
+    expect([...layer(merged, 0).weight.dataSync()]).toEqual([...weight.dataSync()])
+  })
+
+  it('learns on with the optimiser there was', async () => {
+    const path = await saved(filled(apply(net(device)), 4))
+    const model = filled(apply(net(device)), 1)
+    const adam = new optim.Adam(model.parameters(), { lr: 0.5 })
+    const step = () => {
+      sum(model.forward(x)).backward()
+      adam.step()
+      adam.zeroGrad()
+    }
+    step()
+    await loadAdapter(model, path)
+    const before = adapterOf(model).loraB.weight.clone()
+    step()
+    expect(adapterOf(model).loraB.weight.sub(before).dataSync()[0]).not.toBe(0)
+  })
+})
+
+describe('the files of an adapter', () => {
+  it('have PEFT’s names and fields', async () => {
+    const path = await saved(apply(net(), { rank: 2, alpha: 8, rankPattern: { '0': 4 }, modulesToSave: ['1'] }))
+    expect((await readdir(path)).sort()).toEqual(['adapter_config.json', 'adapter_model.safetensors'])
+    expect(await configOf(path)).toMatchObject({
+      peft_type: 'LORA',
+      r: 2,
+      lora_alpha: 8,
+      lora_dropout: 0,
+      target_modules: ['0'],
+      modules_to_save: ['1'],
+      rank_pattern: { '0': 4 },
+      use_rslora: false,
+      bias: 'none',
+    })
+    expect([...(await loadTensors(join(path, 'adapter_model.safetensors'))).keys()].sort()).toEqual([
+      'base_model.model.0.lora_A.weight',
+      'base_model.model.0.lora_B.weight',
+      'base_model.model.1.bias',
+      'base_model.model.1.weight',
+    ])
+  })
+
+  it('select just the layers that a RegExp did, though the end of another path is the same', async () => {
+    const nested = () => new nn.Sequential(new nn.Linear(2, 2), new nn.Sequential(new nn.Linear(2, 2)) as nn.Layer)
+    const model = applyLora(nested(), { targetModules: /^0$/ })
+    const path = await saved(model)
+    expect((await configOf(path)).target_modules).toBe('0')
+    const other = nested()
+    await loadAdapter(other, path)
+    expect(other.modules().filter((m) => m instanceof LoraAdapter)).toHaveLength(1)
+  })
+
+  it('are those of the moment of the call', async () => {
+    const model = filled(apply(net()), 1)
+    const path = fresh()
+    const saving = saveAdapter(model, path)
+    filled(model, 2, 2)
+    await saving
+    const tensors = await loadTensors(join(path, 'adapter_model.safetensors'))
+    for (const [, weight] of tensors) expect(weight.dataSync()[0]).toBe(1)
+  })
+
+  it('are refused a place that is none', async () => {
+    const model = apply(net())
+    const file = fresh()
+    await writeFile(file, '')
+    for (const [path, message] of [
+      [file, '[saveAdapter]'],
+      [join(file, 'x'), '[saveAdapter]'],
+      [undefined, '[saveAdapter] '],
+      [3, '[saveAdapter] '],
+    ] as const) {
+      await expect(saveAdapter(model, path as never)).rejects.toThrow(ValueError)
+      await expect(saveAdapter(model, path as never)).rejects.toThrow(message)
+    }
+    await expect(saveAdapter(net(), fresh())).rejects.toThrow('[saveAdapter] the model has no LoRA adapter')
+    const taken = fresh()
+    await mkdir(join(taken, 'adapter_config.json'), { recursive: true })
+    await expect(saveAdapter(model, taken)).rejects.toThrow(ValueError)
+    expect(await readdir(taken)).toEqual(['adapter_config.json'])
+    await expect(loadAdapter(net(), fresh())).rejects.toThrow(ValueError)
+    await expect(loadAdapter(net(), taken)).rejects.toThrow('[loadAdapter] ')
+    await expect(loadAdapter(net(), null as never)).rejects.toThrow(ValueError)
+  })
+})
+
+describe('a config', () => {
+  const right = { peft_type: 'LORA', r: 1, lora_alpha: 2, target_modules: ['0'] }
+  async function load(config: unknown, text = JSON.stringify(config)) {
+    const path = await saved(apply(net()))
+    await writeFile(join(path, 'adapter_config.json'), text)
+    const model = net()
+    await loadAdapter(model, path)
+    return model
+  }
+
+  it('may have what says nothing here, and leave out what has a default', async () => {
+    const model = await load({
+      ...right,
+      lora_dropout: 0.25,
+      auto_mapping: { base: 'x' },
+      peft_version: '0.18.0',
+      task_type: 'CAUSAL_LM',
+      layers_pattern: null,
+      layers_to_transform: null,
+      exclude_modules: null,
+      loftq_config: {},
+      megatron_core: 'megatron.core',
+      rank_pattern: null,
+      modules_to_save: null,
+      use_dora: null,
+      of_tomorrow: false,
+    })
+    expect([adapterOf(model).scale, adapterOf(model).dropout.p]).toEqual([2, 0.25])
+    expect(adapterOf(await load({ ...right, lora_alpha: undefined })).scale).toBe(8)
+  })
+
+  it.each([
+    [null, 'holds null, but must hold an object'],
+    [[right], 'but must hold an object'],
+    ['x', 'holds "x", but must hold an object'],
+    [{}, 'peft_type is undefined; only LORA can be loaded'],
+    [{ ...right, peft_type: 'LOHA' }, 'peft_type is "LOHA"; only LORA can be loaded'],
+    [{ ...right, r: '1' }, 'r is "1", but must be a positive integer'],
+    [{ ...right, r: 0 }, 'r is 0, but must be a positive integer'],
+    [{ ...right, lora_alpha: '2' }, 'lora_alpha is "2", but must be a number'],
+    [{ ...right, lora_dropout: '0' }, 'lora_dropout is "0", but must be a number from 0 to 1'],
+    [{ ...right, lora_dropout: 1.5 }, 'lora_dropout is 1.5, but must be a number from 0 to 1'],
+    [{ ...right, target_modules: 2 }, 'target_modules is 2, but must be a list of names, or a regular expression'],
+    [{ ...right, target_modules: null }, 'target_modules is undefined, but must be'],
+    [{ ...right, target_modules: [] }, 'target_modules is [], but must be'],
+    [{ ...right, target_modules: ['0', 3] }, 'target_modules is ["0",3], but must be'],
+    [{ ...right, target_modules: '(' }, '[loadAdapter] targetModules "(" is no regular expression here'],
+    [{ ...right, target_modules: '(a+)+b' }, 'no layer matches targetModules "(a+)+b"'],
+    [{ ...right, target_modules: ['0', 'q'] }, 'targetModules names q, which is not there; there are 0, 1'],
+    [{ ...right, modules_to_save: '1' }, 'modules_to_save is "1", but must be a list of names, or null'],
+    [{ ...right, modules_to_save: ['head'] }, 'modulesToSave names head, which is not there'],
+    [{ ...right, rank_pattern: [1] }, 'rank_pattern is [1], but must be an object of positive integers'],
+    [{ ...right, rank_pattern: { '0': -1 } }, 'rank_pattern is {"0":-1}, but must be an object of positive integers'],
+    [{ ...right, rank_pattern: { k: 1 } }, 'rankPattern has k, which matches no adapted layer'],
+    [{ ...right, alpha_pattern: { '0': 'x' } }, 'alpha_pattern is {"0":"x"}, but must be an object of numbers'],
+    [{ ...right, use_rslora: 1 }, 'use_rslora is 1, but must be true or false'],
+    [{ ...right, use_dora: true }, 'use_dora is true; only false can be loaded'],
+    [{ ...right, bias: 'all' }, 'bias is "all"; only "none" can be loaded'],
+    [{ ...right, fan_in_fan_out: true }, 'fan_in_fan_out is true; only false'],
+    [{ ...right, layers_to_transform: [0] }, 'layers_to_transform is [0]; only null'],
+    [{ ...right, exclude_modules: ['1'] }, 'exclude_modules is ["1"]; only null'],
+    [{ ...right, of_tomorrow: 3 }, 'of_tomorrow is 3; only null can be loaded'],
+    [{ ...right, init_lora_weights: 'pissa' }, 'init_lora_weights is "pissa", which changes the weights of the base'],
+    [{ ...right, r: 0, use_dora: true }, 'use_dora is true; only false can be loaded; r is 0'],
+  ])('is refused by its field: %j', async (config, message) => {
+    await expect(load(config)).rejects.toThrow(ValueError)
+    await expect(load(config)).rejects.toThrow(message)
+  })
+
+  it('is JSON', async () => {
+    await expect(load(null, '{')).rejects.toThrow('is no JSON')
+    await expect(load(null, '')).rejects.toThrow(ValueError)
+  })
+})
