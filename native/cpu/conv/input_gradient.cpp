@@ -17,9 +17,6 @@ using namespace conv;
 
 namespace {
 
-// Rows of the results of all phases that are kept for a block where its tile is filled once for all.
-constexpr int64_t most_shared_rows = 256;
-
 // Along one axis, the positions residue, residue + stride, ... of x, and the taps through which they read dy.
 struct Phase {
   int64_t residue, count;  // count of positions
@@ -148,7 +145,7 @@ void conv2d_input_gradient(Context& context, const View& dx, const View& dy, con
     p.columns = parts[i].columns->axis;
   }
   // Where the filled tile is a large part of the work, dy is copied for all phases at once.
-  const bool together = s.C * count <= most_shared_rows && can_share_tiles(products, count);
+  const bool together = s.C * count <= product_blocks::most_shared_rows && can_share_tiles(products, count);
   if (together) plan_products(context, products, count);
   int64_t blocks = 0, room_floats = 0, positions = 0;
   for (int64_t i = 0; i < count; i++) {

@@ -13,21 +13,13 @@ using gemm::block_depth;
 using gemm::tile_columns;
 using gemm::tile_rows;
 using simd::Vec;
+using namespace product_blocks;
 
 namespace {
 
-constexpr int64_t few_rows = 4;
-// From so many rows on, multiplying a panel takes as long as it takes to bring in what the next one is made of.
-constexpr int64_t many_rows = 16 * tile_rows;
 constexpr int lanes = simd::lanes;
 constexpr int panel_vectors = int(tile_columns) / lanes;
 static_assert(panel_vectors * lanes == tile_columns, "a panel is whole vectors");
-
-// Positions of a block: with block_depth, a packed block of patches of half the second-level cache.
-constexpr int64_t block_positions = 256;
-// The unpacked product reads its tile once for each tap, from the first-level cache: a smaller depth makes room for
-// more rows of positions, which share more of the rows they read.
-constexpr int64_t few_depth = 64, few_floats = 6144;
 
 // Rows of positions in a block: those near the wanted area that waste least on panels that are not full.
 int64_t choose_rows(int64_t P, int64_t Q, int64_t positions) {
@@ -44,7 +36,7 @@ int64_t choose_rows(int64_t P, int64_t Q, int64_t positions) {
   return best;
 }
 
-void reach_of(const Product* products, int64_t count, Axis Product::*axis, int64_t& least, int64_t& greatest) {
+void reach_of(const Product* products, int64_t count, Axis Product::* axis, int64_t& least, int64_t& greatest) {
   least = greatest = (products[0].*axis).offsets[0];
   for (int64_t i = 0; i < count; i++)
     for (int64_t t = 0; t < (products[i].*axis).taps; t++) {
@@ -54,7 +46,7 @@ void reach_of(const Product* products, int64_t count, Axis Product::*axis, int64
 }
 
 // One axis with the taps of all products, or the only one's own.
-Axis join_axes(Context& context, const Product* products, int64_t count, Axis Product::*axis) {
+Axis join_axes(Context& context, const Product* products, int64_t count, Axis Product::* axis) {
   if (count == 1) return products[0].*axis;
   int64_t least, greatest;
   reach_of(products, count, axis, least, greatest);
@@ -284,7 +276,7 @@ void multiply_step(const Product& p, const Block& block, const float* tile, cons
 }  // namespace
 
 bool can_share_tiles(const Product* products, int64_t count) {
-  const auto reach = [&](Axis Product::*axis) {
+  const auto reach = [&](Axis Product::* axis) {
     int64_t least, greatest, taps = 0;
     reach_of(products, count, axis, least, greatest);
     for (int64_t i = 0; i < count; i++) taps = larger(taps, (products[i].*axis).taps);

@@ -2,6 +2,7 @@
 
 #include "../gemm/micro.h"
 #include "../simd/vector.h"
+#include "blocks.h"
 
 namespace firesteel::FIRESTEEL_ISA::conv {
 
@@ -10,8 +11,6 @@ namespace {
 using gemm::repeat;
 using simd::Vec;
 constexpr int lanes = simd::lanes;
-
-constexpr int most_rows = 4;
 
 template <bool Partial>
 FIRESTEEL_INLINE Vec load(const float* from, int count) {
@@ -91,8 +90,8 @@ void sweep_product(float* to, int64_t to_pitch, const float* tile, int64_t pitch
                    const float* weights, float bias) {
   const Vec b = simd::set(bias);
   int64_t row = 0;
-  for (; row + most_rows <= rows; row += most_rows)
-    product_rows<most_rows>(to + row * to_pitch, to_pitch, tile + row * pitch, pitch, columns, weights, b);
+  for (; row + sweep_rows <= rows; row += sweep_rows)
+    product_rows<sweep_rows>(to + row * to_pitch, to_pitch, tile + row * pitch, pitch, columns, weights, b);
   for (; row < rows; row++)
     product_rows<1>(to + row * to_pitch, to_pitch, tile + row * pitch, pitch, columns, weights, b);
 }
@@ -102,8 +101,8 @@ void sweep_gradient(double* sums, const float* dy, int64_t dy_pitch, const float
   Vec sum[9];
   for (int t = 0; t < 9; t++) sum[t] = simd::zero();
   int64_t row = 0;
-  for (; row + most_rows <= rows; row += most_rows)
-    gradient_rows<most_rows>(sum, dy + row * dy_pitch, dy_pitch, tile + row * pitch, pitch, columns);
+  for (; row + sweep_rows <= rows; row += sweep_rows)
+    gradient_rows<sweep_rows>(sum, dy + row * dy_pitch, dy_pitch, tile + row * pitch, pitch, columns);
   for (; row < rows; row++) gradient_rows<1>(sum, dy + row * dy_pitch, dy_pitch, tile + row * pitch, pitch, columns);
   for (int t = 0; t < 9; t++) sums[t] += double(simd::reduce_add(sum[t]));
 }

@@ -20,28 +20,13 @@
 namespace firesteel::FIRESTEEL_ISA {
 
 using namespace conv;
+using namespace conv::weight_blocks;
 using gemm::tile_columns;
 using gemm::tile_rows;
 
 namespace {
 
 constexpr int lanes = simd::lanes;
-// Columns for which a packed block of dy is used, and rows of it, which stay in the second-level cache meanwhile.
-constexpr int64_t wanted_columns = 512, wanted_rows = 256;
-// Channels out of a group that the depthwise kernel takes; those that it sweeps (sweep.h) may be many.
-constexpr int64_t few_rows = 4;
-// Most positions of a block: a panel of both operands fills three quarters of the first-level cache.
-constexpr int64_t most_depth = gemm::block_depth * 9 / 8;
-// Panels of columns that are kept packed while blocks of rows (kept_rows) pass by.
-constexpr int64_t kept_panels = 256 / tile_columns;
-// A slice is so deep that writing its sums, and adding them, is little beside its product; but some items there must
-// be.
-constexpr int64_t blocks_of_slice = 4, least_items = 8;
-// Slices of depth of the depthwise kernel.
-constexpr int64_t most_plane_slices = 64;
-// Room for partial sums, in floats.
-constexpr int64_t most_partial = int64_t(1) << 23;
-
 struct Plan {
   bool in_place;  // the columns are the channels of x as they lie
   Axis rows, columns;
@@ -140,10 +125,10 @@ Plan make_plan(Context& context, const Shape& s, bool depthwise) {
   plan.in_place = !depthwise && taps == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h == 0 && s.pad_w == 0;
   plan.P = plan.in_place ? 1 : s.P;
   plan.Q = plan.in_place ? s.P * s.Q : s.Q;
-  cut_plane(plan, depthwise ? 4 * 1024 : most_depth);
+  cut_plane(plan, depthwise ? most_plane_depth : most_depth);
   plan.depth_blocks = s.N * plan.blocks;
 
-  const int64_t wanted = round_up(ceil_div(wanted_columns, taps), tile_columns);
+  const int64_t wanted = channels_of_block(taps);
   plan.channel_blocks = ceil_div(s.C, wanted);
   plan.channels = plan.channel_blocks == 1 ? s.C : wanted;
   const int64_t most_slices = larger(1, most_partial / (s.G * s.M * s.C * taps));

@@ -5,8 +5,9 @@
 // products, of the order of 1 / M of that for the way in and 1 / channels for the way out.
 #include "../rooms.h"
 #include "tile.h"
-#include "winograd.h"
+#include "winograd_direct.h"
 #include "winograd_panel.h"
+#include "winograd_range.h"
 #include "winograd_tile.h"
 #include "work.h"
 
@@ -14,17 +15,11 @@ namespace firesteel::FIRESTEEL_ISA::conv {
 
 using gemm::tile_columns;
 using gemm::tile_rows;
+using namespace winograd_blocks;
 
 namespace {
 
 constexpr int lanes = simd::lanes;
-
-// Floats of a block of tiles, transformed, and of its products, that stay in the second-level cache; but the filters
-// stream by, and want to be used for some tiles.
-constexpr int64_t block_floats = 96 * 1024;
-constexpr int64_t least_tiles = 2 * tile_columns, most_tiles = 8 * tile_columns;
-// Least rows of a part of M, for each of which the tiles are transformed anew.
-constexpr int64_t part_rows = 8 * tile_rows;
 
 struct Plan {
   TileMap map;
@@ -75,7 +70,9 @@ FIRESTEEL_INLINE void gather_taps(const float* const* filter, int64_t at, Vec (&
 }
 
 // Transforms the filters of a panel of rows, from m on, and all channels of a group. Rows beyond M repeat the last.
-void transform_filters(float* packed, const WinogradProduct& p, const Plan& plan, int64_t group, int64_t m) {
+// Returns whether all are finite.
+bool transform_filters(float* packed, const WinogradProduct& p, const Plan& plan, int64_t group, int64_t m) {
+  Vec zeros = simd::zero();  // 0 times each tap, added up: NaN where one is not finite
   for (int64_t v = 0; v < row_vectors * lanes; v += lanes) {
     const float* filter[lanes];
     for (int64_t i = 0; i < lanes; i++)
@@ -86,6 +83,7 @@ void transform_filters(float* packed, const WinogradProduct& p, const Plan& plan
       for (int64_t k = 0; k < depth; k++) {
         Vec taps[9], half[3][6];  // half: [column of the filter][point]
         gather_taps(filter, (k0 + k) * p.channel_stride, taps);
+        for (int t = 0; t < 9; t++) zeros = simd::fma(simd::zero(), taps[t], zeros);
         for (int s = 0; s < 3; s++) {
           const Vec column[3] = {taps[p.flipped ? 8 - s : s], taps[p.flipped ? 5 - s : 3 + s],
                                  taps[p.flipped ? 2 - s : 6 + s]};
@@ -101,6 +99,7 @@ void transform_filters(float* packed, const WinogradProduct& p, const Plan& plan
       }
     }
   }
+  return simd::reduce_add(zeros) == 0;
 }
 
 // Where the tiles of a block lie in its strips, and how rows of strips lie in the planes of source and result.
@@ -110,19 +109,20 @@ struct Row {
 
 struct Layout {
   int32_t *in, *out;  // [tiles] of a tile's first element in strips of 6 and of 4 rows
+  int32_t* wide;      // [tiles] room for the numbers of those left to the direct sum
   Row *reads, *writes;
   int64_t read_count, write_count;
 };
 
 // Floats that a layout takes.
 int64_t layout_floats(const Plan& plan) {
-  return round_up(2 * plan.block + 2 * plan.most_rows * int64_t(sizeof(Row) / sizeof(float)), 16);
+  return round_up(3 * plan.block + 2 * plan.most_rows * int64_t(sizeof(Row) / sizeof(float)), 16);
 }
 
 Layout make_layout(const WinogradProduct& p, const Plan& plan, int64_t first, int64_t count, float* room) {
   Row* rows = reinterpret_cast<Row*>(room);
   int32_t* offsets = reinterpret_cast<int32_t*>(rows + 2 * plan.most_rows);
-  Layout layout = {offsets, offsets + plan.block, rows, rows + plan.most_rows, 0, 0};
+  Layout layout = {offsets, offsets + plan.block, offsets + 2 * plan.block, rows, rows + plan.most_rows, 0, 0};
   int64_t strip = 0;
   for_strips(plan.map, first, count, plan.block,
              [&](int64_t image, int64_t row, int64_t column, int64_t tiles, int64_t number) {
@@ -190,11 +190,51 @@ void write_strips(float* plane, const float* strips, const Layout& layout) {
     copy_floats(plane + layout.writes[i].plane, strips + layout.writes[i].strip, layout.writes[i].count);
 }
 
-void transform_tiles(float* to, const WinogradProduct& p, const Plan& plan, const float* source, int64_t count,
-                     const Layout& layout, float* strips) {
+// Adds the squares of Channels planes to energies, which lie as strips do.
+template <int Channels>
+void add_squares(float* energies, const float* planes, int64_t plane, const Layout& layout) {
+  for (int64_t i = 0; i < layout.read_count; i++) {
+    float* to = energies + layout.reads[i].strip;
+    const float* from = planes + layout.reads[i].plane;
+    for (int64_t left = layout.reads[i].count; left > 0; left -= lanes, to += lanes, from += lanes) {
+      Vec sum = simd::load(to);
+      for (int c = 0; c < Channels; c++) {
+        const float* at = from + c * plane;
+        const Vec x = left >= lanes ? simd::load(at) : simd::load_partial(at, int(left));
+        sum = simd::fma(x, x, sum);
+      }
+      simd::store(to, sum);
+    }
+  }
+}
+
+// The number of tiles that are too wide, or all of them, listed in layout.wide.
+int64_t list_wide(const WinogradProduct& p, const Plan& plan, int64_t first, int64_t count, bool all,
+                  const float* energies, const Layout& layout) {
+  int64_t listed = 0;
+  for_strips(plan.map, first, count, plan.block,
+             [&](int64_t, int64_t row, int64_t column, int64_t tiles, int64_t number) {
+               find_ranges<6, 3>(energies, plan.pitch, tiles, smaller(winograd_tile, p.P - row * winograd_tile),
+                                 p.Q - column * winograd_tile, [&](int64_t tile, Range range) {
+                                   if (all || range >= Range::wide) layout.wide[listed++] = int32_t(number + tile);
+                                 });
+               energies += winograd_points * plan.pitch;
+             });
+  return listed;
+}
+
+void transform_tiles(float* to, float* energies, const WinogradProduct& p, const Plan& plan, const float* source,
+                     int64_t count, const Layout& layout, float* strips) {
+  constexpr int64_t at_once = 8;
   memset(strips, 0, size_t(plan.strip_floats) * sizeof(float));  // what is outside of the planes stays so
+  memset(energies, 0, size_t(plan.strip_floats) * sizeof(float));
+  const int64_t plane = p.H * p.W;
   for (int64_t c = 0; c < p.channels; c++) {
-    read_strips(strips, source + c * p.H * p.W, layout);
+    if (c % at_once == 0 && c + at_once <= p.channels)
+      add_squares<at_once>(energies, source + c * plane, plane, layout);
+    else if (c >= p.channels / at_once * at_once)
+      add_squares<1>(energies, source + c * plane, plane, layout);
+    read_strips(strips, source + c * plane, layout);
     for (int64_t t = 0; t < count; t += lanes)
       transform_vector(to + (t / tile_columns * p.channels + c) * tile_columns + t % tile_columns, plan.tile_floats,
                        strips, layout.in + t, plan.pitch);
@@ -270,30 +310,37 @@ void winograd_product(Context& context, const WinogradProduct& p, const float* s
   const int64_t group_floats = winograd_elements * plan.filter_floats;
   float* filters = scratch_of<float>(context, p.G * group_floats);
   const Batch packing = batch(p.G * plan.panels, p.channels * winograd_elements * tile_rows, pack_chunk);
+  int32_t broken = 0;  // filters that are not finite spoil what a transform adds and takes away
   parallel(context, packing.chunks, [&](int64_t chunk) {
     for (int64_t item = first_item(packing, chunk); item < first_item(packing, chunk + 1); item++)
-      transform_filters(filters + item / plan.panels * group_floats, p, plan, item / plan.panels,
-                        item % plan.panels * tile_rows);
+      if (!transform_filters(filters + item / plan.panels * group_floats, p, plan, item / plan.panels,
+                             item % plan.panels * tile_rows))
+        __atomic_store_n(&broken, 1, __ATOMIC_RELAXED);
   });
 
   const int64_t tile_floats = winograd_elements * plan.tile_floats;
   const int64_t product_floats = winograd_elements * plan.product_floats;
   const Batch work =
       batch(p.G * plan.blocks * plan.parts, plan.block * winograd_elements * p.channels * plan.part, multiply_chunk);
-  const Rooms rooms =
-      make_rooms(context, plan.strip_floats + tile_floats + product_floats + layout_floats(plan), work.chunks);
+  const int64_t operands = round_up(larger(tile_floats + product_floats, direct_product_floats(plan.part)), 16);
+  const Rooms rooms = make_rooms(context, 2 * plan.strip_floats + layout_floats(plan) + operands, work.chunks);
   parallel(context, work.chunks, [&](int64_t chunk) {
     int64_t room_number;
     float* const strips = enter_room(rooms, room_number);
-    float *const tiles = strips + plan.strip_floats, *const products = tiles + tile_floats;
+    float *const energies = strips + plan.strip_floats, *const rows_of_strips = energies + plan.strip_floats;
+    float *const tiles = rows_of_strips + layout_floats(plan), *const products = tiles + tile_floats;
     for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
       const int64_t m = item % plan.parts * plan.part, rows = smaller(plan.part, p.M - m);
       const int64_t block = item / plan.parts % plan.blocks, group = item / plan.parts / plan.blocks;
       const int64_t first = block * plan.block, count = smaller(plan.block, plan.map.count - first);
-      const Layout layout = make_layout(p, plan, first, count, products + product_floats);
-      transform_tiles(tiles, p, plan, source + group * p.channels * p.H * p.W, count, layout, strips);
-      multiply_tiles(products, tiles, filters + group * group_floats, p, plan, count, m, rows);
-      transform_results(result, p, plan, products, group, count, m, rows, layout, strips);
+      const Layout layout = make_layout(p, plan, first, count, rows_of_strips);
+      transform_tiles(tiles, energies, p, plan, source + group * p.channels * p.H * p.W, count, layout, strips);
+      const int64_t wide = list_wide(p, plan, first, count, broken, energies, layout);
+      if (wide < count) {
+        multiply_tiles(products, tiles, filters + group * group_floats, p, plan, count, m, rows);
+        transform_results(result, p, plan, products, group, count, m, rows, layout, strips);
+      }
+      if (wide) direct_product(p, source, result, group, first, layout.wide, wide, m, rows, tiles);
     }
     leave_room(rooms, room_number);
   });

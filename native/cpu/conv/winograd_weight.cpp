@@ -12,8 +12,9 @@
 #include <string.h>
 
 #include "../rooms.h"
-#include "winograd.h"
+#include "winograd_direct.h"
 #include "winograd_panel.h"
+#include "winograd_range.h"
 #include "winograd_tile.h"
 #include "work.h"
 
@@ -21,26 +22,13 @@ namespace firesteel::FIRESTEEL_ISA::conv {
 
 using gemm::tile_columns;
 using gemm::tile_rows;
+using namespace winograd_weight_blocks;
 
 namespace {
 
 constexpr int lanes = simd::lanes;
 constexpr int64_t most_vectors = row_vectors * lanes > tile_columns ? row_vectors : tile_columns / lanes;
-// A strip, a piece of a row of tiles, in the channels of a panel, stays in the first-level cache.
-constexpr int64_t strip_tiles = 8;
 constexpr int64_t strip_floats = winograd_points * (strip_tiles * winograd_tile + 2) * most_vectors * lanes;
-// Floats of a slab: what the last-level cache keeps from transforming to multiplying.
-constexpr int64_t slab_floats = int64_t(3) << 20;
-// Floats of a block's operands and of its slice's sums in the second-level cache, of which processors with AVX-512 have
-// a megabyte; least tiles of a block, so that sums are not read and written too often; and slices.
-#if defined(FIRESTEEL_MICRO_AVX512)
-constexpr int64_t block_floats = int64_t(208) << 10;
-#else
-constexpr int64_t block_floats = int64_t(96) << 10;
-#endif
-constexpr int64_t least_block = 32, most_slices = 16;
-// Rows of an item: their panels stay in the second-level cache.
-constexpr int64_t part_rows = 16 * tile_rows;
 
 struct Plan {
   TileMap map;
@@ -51,6 +39,8 @@ struct Plan {
   int64_t row_floats, column_floats;  // of a panel of an element
   int64_t left_floats, right_floats;  // from element to element, of a block of depth
   int64_t sum_floats, sum_width;      // from element to element of the sums, and from row to row
+  int64_t dy_energies, x_energies;    // floats, from panel to panel of a block of depth
+  int64_t block_energies;             // of all panels
 };
 
 Plan make_plan(const Shape& s) {
@@ -73,6 +63,9 @@ Plan make_plan(const Shape& s) {
   plan.column_floats = plan.depth * tile_columns;
   plan.left_floats = off_page(plan.row_panels * plan.row_floats);
   plan.right_floats = off_page(plan.column_panels * plan.column_floats);
+  plan.dy_energies = plan.depth * winograd_tile * winograd_tile + energy_slack;
+  plan.x_energies = plan.depth * winograd_elements + energy_slack;
+  plan.block_energies = plan.row_panels * plan.dy_energies + plan.column_panels * plan.x_energies;
   return plan;
 }
 
@@ -109,6 +102,30 @@ void fill_strip(float* strip, const float* source, int64_t channels, int64_t H, 
   }
 }
 
+// Energies (winograd_range.h) of the same strip, [rows][columns]: the sums of squares over the channels that are there.
+void square_strip(float* energies, const float* source, int64_t channels, int64_t H, int64_t W, int64_t h, int64_t w,
+                  int64_t rows, int64_t columns) {
+  const int64_t plane = H * W, low = smaller(columns, larger(0, -w)), high = larger(low, smaller(columns, W - w));
+  memset(energies, 0, size_t(rows * columns) * sizeof(float));
+  for (int64_t row = larger(0, -h); row < smaller(rows, H - h); row++)
+    for (int64_t q = low; q < high; q += lanes) {
+      const int count = int(smaller(lanes, high - q));
+      const float* from = source + (h + row) * W + w + q;
+      Vec even = simd::zero(), odd = simd::zero();
+      const auto add = [&](Vec& sum, int64_t c) __attribute__((always_inline)) {
+        const Vec x = count == lanes ? simd::load(from + c * plane) : simd::load_partial(from + c * plane, count);
+        sum = simd::fma(x, x, sum);
+      };
+      int64_t c = 0;
+      for (; c + 2 <= channels; c += 2) {
+        add(even, c);
+        add(odd, c + 1);
+      }
+      if (c < channels) add(even, c);
+      simd::store_partial(energies + row * columns + q, even + odd, count);
+    }
+}
+
 // Transforms a strip of tiles of Taps x Taps to rows of a panel, `row` floats apart; element e at to + e * element.
 template <int Taps, int64_t Vectors, class Transform>
 void transform_strip(float* to, int64_t element, int64_t row, float* strip, int64_t tiles, const Transform& transform) {
@@ -133,36 +150,87 @@ void transform_strip(float* to, int64_t element, int64_t row, float* strip, int6
     }
 }
 
-// Tiles [first, first + count) of one panel of channels, from c on, of `channels`, of a group's planes.
+// Tiles [first, first + count) of one panel of channels, of which `channels` or fewer are there, of a group's planes;
+// and their energies, strip by strip, each where tiles of Taps x Taps would end that lay side by side.
 template <int Taps, int64_t Vectors, class Transform>
-void transform_panel(float* to, int64_t element, int64_t row, const Plan& plan, int64_t first, int64_t count,
-                     const float* planes, int64_t image_stride, int64_t channels, int64_t H, int64_t W, int64_t pad_h,
-                     int64_t pad_w, const Transform& transform) {
+void transform_panel(float* to, int64_t element, int64_t row, float* energies, const Plan& plan, int64_t first,
+                     int64_t count, int64_t panel_channels, const float* planes, int64_t image_stride, int64_t channels,
+                     int64_t H, int64_t W, int64_t pad_h, int64_t pad_w, const Transform& transform) {
   alignas(64) float strip[strip_floats];
   for_strips(plan.map, first, count, strip_tiles,
              [&](int64_t image, int64_t down, int64_t across, int64_t tiles, int64_t number) {
-               fill_strip(strip, planes + image * image_stride, channels, H, W, down * winograd_tile - pad_h,
-                          across * winograd_tile - pad_w, Taps, tiles * winograd_tile + Taps - winograd_tile, Vectors);
+               const int64_t h = down * winograd_tile - pad_h, w = across * winograd_tile - pad_w;
+               const int64_t columns = tiles * winograd_tile + Taps - winograd_tile;
+               const float* const source = planes + image * image_stride;
+               fill_strip(strip, source, channels, H, W, h, w, Taps, columns, Vectors);
+               square_strip(energies + number * Taps * Taps, source, smaller(panel_channels, channels), H, W, h, w,
+                            Taps, columns);
                transform_strip<Taps, Vectors>(to + number * row, element, row, strip, tiles, transform);
              });
 }
 
 // Tiles [first, first + count) of one panel, a panel of channels out or, after those, of channels in, from the planes
-// of a group, to a block of the packed operands.
-void transform_tiles(float* left, float* right, const Plan& plan, const Shape& s, int64_t panel, int64_t first,
-                     int64_t count, const float* dy, const float* x) {
+// of a group, to a block of the packed operands and of energies.
+void transform_tiles(float* left, float* right, float* energies, const Plan& plan, const Shape& s, int64_t panel,
+                     int64_t first, int64_t count, const float* dy, const float* x) {
   if (panel < plan.row_panels) {
     const int64_t m = panel * tile_rows;
-    transform_panel<4, row_vectors>(left + panel * plan.row_floats, plan.left_floats, tile_rows, plan, first, count,
+    transform_panel<4, row_vectors>(left + panel * plan.row_floats, plan.left_floats, tile_rows,
+                                    energies + panel * plan.dy_energies, plan, first, count, tile_rows,
                                     dy + m * s.P * s.Q, s.G * s.M * s.P * s.Q, s.M - m, s.P, s.Q, 0, 0,
                                     [](const Vec(&y)[4], Vec(&w)[6]) { gradient_transform(y, w); });
   } else {
     const int64_t c = (panel - plan.row_panels) * tile_columns;
-    transform_panel<6, tile_columns / lanes>(right + (panel - plan.row_panels) * plan.column_floats, plan.right_floats,
-                                             tile_columns, plan, first, count, x + c * s.H * s.W, s.G * s.C * s.H * s.W,
-                                             s.C - c, s.H, s.W, s.pad_h, s.pad_w,
-                                             [](const Vec(&d)[6], Vec(&v)[6]) { source_transform(d, v); });
+    transform_panel<6, tile_columns / lanes>(
+        right + (panel - plan.row_panels) * plan.column_floats, plan.right_floats, tile_columns,
+        energies + plan.row_panels * plan.dy_energies + (panel - plan.row_panels) * plan.x_energies, plan, first, count,
+        tile_columns, x + c * s.H * s.W, s.G * s.C * s.H * s.W, s.C - c, s.H, s.W, s.pad_h, s.pad_w,
+        [](const Vec(&d)[6], Vec(&v)[6]) { source_transform(d, v); });
   }
+}
+
+// The sum over the panels of what begins at `from` in each.
+void add_panels(float* to, const float* from, int64_t floats, int64_t panel_floats, int64_t panels) {
+  for (int64_t i = 0; i < floats; i += lanes) {
+    Vec sum = simd::load(from + i);
+    for (int64_t panel = 1; panel < panels; panel++) sum = sum + simd::load(from + panel * panel_floats + i);
+    simd::store(to + i, sum);
+  }
+}
+
+// Leaves the tiles of a block that are too wide to the direct sum: marks them, and makes their operands zero. A product
+// with nothing is exact, however wide the other side, unless that is not finite.
+void take_out_wide(uint8_t* marks, float* left, float* right, const float* energies, const Plan& plan, const Shape& s,
+                   int64_t first, int64_t count) {
+  for_strips(
+      plan.map, first, count, strip_tiles, [&](int64_t, int64_t down, int64_t across, int64_t tiles, int64_t number) {
+        constexpr int64_t dy_side = winograd_tile, x_side = winograd_points;
+        float sums[strip_tiles * winograd_elements + energy_slack];
+        Range of_dy[strip_tiles];
+        const int64_t rows = s.P - down * winograd_tile, columns = s.Q - across * winograd_tile;
+        const int64_t dy_columns = tiles * winograd_tile, x_columns = dy_columns + x_side - winograd_tile;
+        add_panels(sums, energies + number * dy_side * dy_side, dy_side * dy_columns, plan.dy_energies,
+                   plan.row_panels);
+        find_ranges<4, 2>(sums, dy_columns, tiles, smaller(winograd_tile, rows), columns,
+                          [&](int64_t tile, Range range) { of_dy[tile] = range; });
+        add_panels(sums, energies + plan.row_panels * plan.dy_energies + number * x_side * x_side, x_side * x_columns,
+                   plan.x_energies, plan.column_panels);
+        find_ranges<6, 3>(sums, x_columns, tiles, smaller(winograd_tile, rows), columns, [&](int64_t tile, Range of_x) {
+          const int64_t at = number + tile;
+          const Range worst = of_dy[tile] > of_x ? of_dy[tile] : of_x, least = of_dy[tile] > of_x ? of_x : of_dy[tile];
+          const bool wide = worst == Range::not_finite || (worst == Range::wide && least != Range::nothing);
+          marks[first + at] = wide;
+          if (!wide) return;
+          for (int64_t element = 0; element < winograd_elements; element++) {
+            for (int64_t i = 0; i < plan.row_panels; i++)
+              memset(left + element * plan.left_floats + i * plan.row_floats + at * tile_rows, 0,
+                     tile_rows * sizeof(float));
+            for (int64_t i = 0; i < plan.column_panels; i++)
+              memset(right + element * plan.right_floats + i * plan.column_floats + at * tile_columns, 0,
+                     tile_columns * sizeof(float));
+          }
+        });
+      });
 }
 
 // Rows [m, m + rows) of the 36 sums of an element, from a slab of `count` tiles.
@@ -208,21 +276,25 @@ void transform_sums(float* filters, const float* sums, const Plan& plan, int64_t
 // Floats of a block's left operands, with what the last panel spills over.
 int64_t left_room(const Plan& plan) { return round_up(winograd_elements * plan.left_floats + lanes, 16); }
 
+int64_t right_room(const Plan& plan) { return round_up(winograd_elements * plan.right_floats, 16); }
+
 // The sums of all slices, of the planes of a group; a room holds the operands of a block.
-void sum_slices(Context& context, float* sums, const Rooms& rooms, const Plan& plan, const Shape& s, const float* dy,
-                const float* x) {
+void sum_slices(Context& context, float* sums, uint8_t* marks, const Rooms& rooms, const Plan& plan, const Shape& s,
+                const float* dy, const float* x) {
   const int64_t blocks = ceil_div(plan.map.count, plan.slab);
   const Batch work =
       batch(plan.slices, ceil_div(plan.map.count, plan.slices) * winograd_elements * s.M * s.C, multiply_chunk);
   parallel(context, work.chunks, [&](int64_t chunk) {
     int64_t room_number;
     float *const left = enter_room(rooms, room_number), *const right = left + left_room(plan);
+    float* const energies = right + right_room(plan);
     for (int64_t slice = first_item(work, chunk); slice < first_item(work, chunk + 1); slice++) {
       const int64_t begin = blocks * slice / plan.slices, end = blocks * (slice + 1) / plan.slices;
       for (int64_t block = begin; block < end; block++) {
         const int64_t first = block * plan.slab, count = smaller(plan.slab, plan.map.count - first);
         for (int64_t panel = 0; panel < plan.row_panels + plan.column_panels; panel++)
-          transform_tiles(left, right, plan, s, panel, first, count, dy, x);
+          transform_tiles(left, right, energies, plan, s, panel, first, count, dy, x);
+        take_out_wide(marks, left, right, energies, plan, s, first, count);
         for (int64_t element = 0; element < winograd_elements; element++)
           multiply_slab(sums + (slice * winograd_elements + element) * plan.sum_floats,
                         left + element * plan.left_floats, right + element * plan.right_floats, s, plan, count, 0, s.M,
@@ -234,8 +306,8 @@ void sum_slices(Context& context, float* sums, const Rooms& rooms, const Plan& p
 }
 
 // The sums, slab by slab, of the planes of a group.
-void sum_slabs(Context& context, float* sums, float* left, float* right, const Plan& plan, const Shape& s,
-               const float* dy, const float* x) {
+void sum_slabs(Context& context, float* sums, uint8_t* marks, float* left, float* right, float* energies,
+               const Plan& plan, const Shape& s, const float* dy, const float* x) {
   const int64_t left_block = winograd_elements * plan.left_floats, right_block = winograd_elements * plan.right_floats;
   const int64_t parts = ceil_div(s.M, part_rows);
   for (int64_t first = 0; first < plan.map.count; first += plan.slab) {
@@ -245,9 +317,15 @@ void sum_slabs(Context& context, float* sums, float* left, float* right, const P
     parallel(context, transforms.chunks, [&](int64_t chunk) {
       for (int64_t item = first_item(transforms, chunk); item < first_item(transforms, chunk + 1); item++) {
         const int64_t block = item % blocks;
-        transform_tiles(left + block * left_block, right + block * right_block, plan, s, item / blocks,
-                        first + block * plan.depth, smaller(plan.depth, count - block * plan.depth), dy, x);
+        transform_tiles(left + block * left_block, right + block * right_block, energies + block * plan.block_energies,
+                        plan, s, item / blocks, first + block * plan.depth,
+                        smaller(plan.depth, count - block * plan.depth), dy, x);
       }
+    });
+    parallel(context, blocks, [&](int64_t block) {
+      take_out_wide(marks, left + block * left_block, right + block * right_block,
+                    energies + block * plan.block_energies, plan, s, first + block * plan.depth,
+                    smaller(plan.depth, count - block * plan.depth));
     });
     const Batch products = batch(winograd_elements * parts, smaller(part_rows, s.M) * s.C * count, multiply_chunk);
     parallel(context, products.chunks, [&](int64_t chunk) {
@@ -264,26 +342,33 @@ void sum_slabs(Context& context, float* sums, float* left, float* right, const P
 
 void winograd_weight_gradient(Context& context, const Shape& s, float* dweight, const float* dy, const float* x) {
   const Plan plan = make_plan(s);
-  float *left = nullptr, *right = nullptr;
+  float *left = nullptr, *right = nullptr, *energies = nullptr;
   Rooms rooms = {};
   if (plan.slices) {
-    rooms = make_rooms(context, left_room(plan) + winograd_elements * plan.right_floats, plan.slices);
+    rooms = make_rooms(context, left_room(plan) + right_room(plan) + plan.block_energies, plan.slices);
   } else {
     left = scratch_of<float>(context, plan.depth_blocks * winograd_elements * plan.left_floats + lanes);
     right = scratch_of<float>(context, plan.depth_blocks * winograd_elements * plan.right_floats);
+    energies = scratch_of<float>(context, plan.depth_blocks * plan.block_energies);
   }
   float* const sums = scratch_of<float>(context, larger(1, plan.slices) * winograd_elements * plan.sum_floats);
+  uint8_t* const marks = scratch_of<uint8_t>(context, plan.map.count);
+  int32_t* const wide = scratch_of<int32_t>(context, plan.map.count);
   for (int64_t group = 0; group < s.G; group++) {
     const float *gradient = dy + group * s.M * s.P * s.Q, *source = x + group * s.C * s.H * s.W;
     if (plan.slices)
-      sum_slices(context, sums, rooms, plan, s, gradient, source);
+      sum_slices(context, sums, marks, rooms, plan, s, gradient, source);
     else
-      sum_slabs(context, sums, left, right, plan, s, gradient, source);
+      sum_slabs(context, sums, marks, left, right, energies, plan, s, gradient, source);
     const Batch rows = batch(s.M, s.C * winograd_elements * larger(1, plan.slices), pack_chunk);
     parallel(context, rows.chunks, [&](int64_t chunk) {
       for (int64_t m = first_item(rows, chunk); m < first_item(rows, chunk + 1); m++)
         transform_sums(dweight + (group * s.M + m) * s.C * 9, sums + m * plan.sum_width, plan, s.C);
     });
+    int64_t count = 0;
+    for (int64_t tile = 0; tile < plan.map.count; tile++)
+      if (marks[tile]) wide[count++] = int32_t(tile);
+    if (count) add_direct_gradient(context, s, dweight + group * s.M * s.C * 9, gradient, source, wide, count);
   }
 }
 

@@ -1,15 +1,8 @@
 // How work is cut into chunks: by shape alone, so that results do not depend on the number of threads.
 #pragma once
-#include "../gemm/micro.h"
-#include "shape.h"
+#include "blocks.h"
 
 namespace firesteel::FIRESTEEL_ISA::conv {
-
-// Least work of a chunk: elements to pack, and multiply-adds.
-constexpr int64_t pack_chunk = int64_t(1) << 14;
-constexpr int64_t multiply_chunk = int64_t(1) << 18;
-// Chunks that keep many threads busy to the end.
-constexpr int64_t enough_chunks = 32;
 
 // Items of equal cost, several to a chunk where they are small.
 struct Batch {
@@ -35,20 +28,14 @@ static inline Parts cut_rows(int64_t rows, int64_t size) {
 
 // Rows of the result that an item computes: all of them, unless items are few: each part packs the patches anew.
 static inline int64_t rows_of_part(int64_t rows, int64_t items) {
-  const int64_t least = 4 * gemm::tile_rows;
-  return larger(least, ceil_div(rows, ceil_div(enough_chunks / 2, larger(1, items))));
+  return larger(least_part_rows, ceil_div(rows, ceil_div(enough_chunks / 2, larger(1, items))));
 }
 
 // Rows of packed panels, `depth` deep, that stay in the second-level cache while panels of columns pass by: all, or
-// parts of about equal size. Processors with AVX-512 have a megabyte of it.
+// parts of about equal size.
 static inline int64_t kept_rows(int64_t rows, int64_t depth) {
-#if defined(FIRESTEEL_MICRO_AVX512)
-  constexpr int64_t fits = int64_t(128) << 10, part = int64_t(72) << 10;  // in floats
-#else
-  constexpr int64_t fits = int64_t(56) << 10, part = int64_t(36) << 10;
-#endif
-  if (rows * depth <= fits) return rows;
-  return round_up(ceil_div(rows, ceil_div(rows * depth, part)), gemm::tile_rows);
+  if (rows * depth <= most_kept) return rows;
+  return round_up(ceil_div(rows, ceil_div(rows * depth, kept_part)), gemm::tile_rows);
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA::conv

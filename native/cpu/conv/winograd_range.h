@@ -1,0 +1,95 @@
+// Which tiles Winograd's algorithm leaves to the direct sum (winograd.h). Its error in any result of a tile is of the
+// size of the whole tile; the direct sum's is of the size of what the result reads. The rule compares the two: the
+// energy of a position is the sum of its squares over the channels, and a tile is wide if
+//
+//   energy of the tile > widest_range * energy of what some result of it reads
+//
+// or if the former is not finite (which begins at elements of 1.8e19, or where there are infinities and NaN). Where a
+// result reads nothing but zeros, beside other numbers, it is thus an exact zero; squares of less than 1e-23 are zeros
+// here. A function of the data alone: which thread takes a tile, or with which others, changes nothing.
+#pragma once
+#include "winograd_tile.h"
+
+namespace firesteel::FIRESTEEL_ISA::conv {
+
+// Of equal numbers everywhere the range is 4, at a corner with a padding of 2 it is 16.
+constexpr float widest_range = 256;
+
+enum class Range { nothing, even, wide, not_finite };
+
+// Energies are read in whole vectors, shifted by up to two columns: so many floats must follow them.
+constexpr int64_t energy_slack = 2 * simd::lanes;
+
+// A quick look at `tiles` tiles together, which settles what is nearly always so: each window holds one of the two rows
+// in the middle of a tile, so that none has less energy than the least stretch of those, and no tile more than all.
+template <int Side, int Window>
+static inline bool all_even(const float* energies, int64_t pitch, int64_t tiles, int64_t columns) {
+  constexpr int64_t lanes = simd::lanes, missing = winograd_tile - (Side - Window + 1);
+  const int64_t width = tiles * winograd_tile + Side - winograd_tile;
+  const int64_t windows = smaller(tiles * winograd_tile, columns) - missing;
+  if (windows < lanes) return false;
+  Vec sum = simd::zero(), lowest = simd::set(__builtin_inff());
+  for (int64_t i = 0; i < width; i += lanes) {
+    if (i > width - lanes) i = width - lanes;  // overlaps the last, as below: counting twice errs on the safe side
+    for (int r = 0; r < Side; r++) sum = sum + simd::load(energies + r * pitch + i);
+  }
+  for (int64_t i = 0; i < windows; i += lanes) {
+    if (i > windows - lanes) i = windows - lanes;
+    for (int r = Window - 1; r <= Side - Window; r++) {
+      Vec stretch = simd::load(energies + r * pitch + i);
+      for (int s = 1; s < Window; s++) stretch = stretch + simd::load(energies + r * pitch + i + s);
+      lowest = simd::min(lowest, stretch);
+    }
+  }
+  const float energy = simd::reduce_add(sum);
+  return energy > 0 && energy - energy == 0 && energy <= widest_range * simd::reduce_min(lowest);
+}
+
+// Calls found(tile, range) for the tiles of a strip from the energies of its positions, Side rows, pitch floats apart:
+// tiles of Side x Side, of which windows of Window x Window are read: 6 and 3 of a source; 4 and 2 of the gradient of a
+// result, for want of anything that reads less than all of it. Of the strip's [4][tiles * 4] results rows x columns are
+// there.
+template <int Side, int Window, class F>
+static inline void find_ranges(const float* energies, int64_t pitch, int64_t tiles, int64_t rows, int64_t columns,
+                               const F& found) {
+  constexpr int64_t missing = winograd_tile - (Side - Window + 1), at_once = 8;
+  const int64_t windows = larger(1, rows - missing);
+  for (int64_t first = 0; first < tiles; first += at_once) {
+    const int64_t count = smaller(at_once, tiles - first), width = count * winograd_tile + Side - winograd_tile;
+    if (all_even<Side, Window>(energies + first * winograd_tile, pitch, count, columns - first * winograd_tile)) {
+      for (int64_t t = 0; t < count; t++) found(first + t, Range::even);
+      continue;
+    }
+    // Of each column: the least energy of the windows that begin there, and its own.
+    float least[at_once * winograd_tile + Side + simd::lanes], whole[at_once * winograd_tile + Side + simd::lanes];
+    for (int64_t i = 0; i < width; i += simd::lanes) {
+      Vec sum = simd::zero(), across[Side], lowest = simd::zero();
+      const float* from = energies + first * winograd_tile + i;
+      for (int r = 0; r < Side; r++, from += pitch) {
+        across[r] = simd::load(from);
+        sum = sum + across[r];
+        for (int s = 1; s < Window; s++) across[r] = across[r] + simd::load(from + s);
+      }
+      for (int p = 0; p + Window <= Side && p < windows; p++) {
+        Vec window = across[p];
+        for (int r = 1; r < Window; r++) window = window + across[p + r];
+        lowest = p ? simd::min(lowest, window) : window;
+      }
+      simd::store(least + i, lowest);
+      simd::store(whole + i, sum);
+    }
+    for (int64_t t = 0; t < count; t++) {
+      const float *of_windows = least + t * winograd_tile, *of_columns = whole + t * winograd_tile;
+      const int64_t present = smaller(winograd_tile, columns - (first + t) * winograd_tile);
+      float energy = 0, lowest = of_windows[0];
+      for (int i = 0; i < Side; i++) energy += of_columns[i];
+      for (int64_t q = 1; q < present - missing; q++) lowest = of_windows[q] < lowest ? of_windows[q] : lowest;
+      found(first + t, !(energy - energy == 0)              ? Range::not_finite
+                       : !(energy <= widest_range * lowest) ? Range::wide
+                       : energy == 0                        ? Range::nothing
+                                                            : Range::even);
+    }
+  }
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA::conv
