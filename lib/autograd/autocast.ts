@@ -4,6 +4,7 @@
  */
 import { type DType, isConvertible, type Precision } from '../core/dtype.js'
 import { ValueError } from '../core/errors.js'
+import { checkFinished, checkFunction } from '../core/synchronous.js'
 import type { Tensor } from '../core/tensor.js'
 import { gradientArithmetic } from './arithmetic.js'
 import { isGradEnabled } from './mode.js'
@@ -35,21 +36,17 @@ export function withAutocast<R>(dtype: AutocastDType | null, fn: () => R): R {
  *
  * Parameters stay float32, and so do their gradients and the optimiser's state. The bfloat16 copy that a product reads of
  * a parameter is kept beside it and written by the optimiser's step. The backward pass runs in the dtypes of the forward
- * pass, inside or outside. Throws ValueError for another dtype, and if `fn` returns a promise.
+ * pass, inside or outside. Throws ValueError for another dtype, and if `fn` returns a promise or a generator.
  */
 export function autocast<R>(dtype: AutocastDType, fn: () => R): R {
   if (dtype !== 'bfloat16' && dtype !== 'float32')
     throw new ValueError('autocast', `dtype is '${String(dtype)}', but must be 'bfloat16' or 'float32'`)
-  if (typeof fn !== 'function') throw new ValueError('autocast', `needs a function to run, but got ${typeof fn}`)
-  let result: R
+  checkFunction('autocast', fn)
   try {
-    result = withAutocast(dtype, fn)
+    return checkFinished('autocast', withAutocast(dtype, fn))
   } finally {
     if (active === null) forgetConversion()
   }
-  if (result instanceof Promise)
-    throw new ValueError('autocast', 'the function returned a promise; autocast is synchronous: await outside of it')
-  return result
 }
 
 /** The last activation that was converted: what several products read one after the other is converted once. */

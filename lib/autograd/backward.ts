@@ -1,8 +1,9 @@
 /** The entries to a backward pass: gradients into leaves (`backward`), or returned (`grad`); hooks. */
-import { AutogradError, formatShape, ShapeError } from '../core/errors.js'
+import { isFloating } from '../core/dtype.js'
+import { AutogradError, DeviceError, DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
-import { adopt, outsideFrames } from '../core/scope.js'
-import { sameShape } from '../core/shape.js'
+import { adopt, outliveScopes, outsideFrames } from '../core/scope.js'
+import { isOverlapping, sameShape } from '../core/shape.js'
 import type { LeafState, Tensor } from '../core/tensor.js'
 import { gradientArithmetic } from './arithmetic.js'
 import type { Node } from './node.js'
@@ -26,6 +27,7 @@ export function backward(root: Tensor, options: BackwardOptions = {}): void {
   checkOptions('backward', options, { gradient: true, retainGraph: true, createGraph: true })
   const createGraph = options.createGraph ?? false
   new Pass({
+    op: 'backward',
     createGraph,
     retainGraph: options.retainGraph ?? createGraph,
     wanted: null,
@@ -62,13 +64,16 @@ export function grad(
   }
   const found = new Map<Node | Tensor, Map<number, Tensor>>()
   new Pass({
+    op: 'grad',
     createGraph,
     retainGraph: options.retainGraph ?? createGraph,
     wanted,
     deliver: (target, output, gradient, alone) => {
       const slots = found.get(target) ?? new Map<number, Tensor>()
-      const taken = createGraph || alone
-      found.set(target, slots.set(output, taken ? gradient : outsideFrames(() => gradientArithmetic().clone(gradient))))
+      // With a graph the gradient is the scope's that asked for it, like its graph.
+      const clone = () => gradientArithmetic().clone(gradient)
+      const own = alone ? gradient : createGraph ? clone() : outsideFrames(clone)
+      found.set(target, slots.set(output, own))
       if (alone) adopt(gradient.storage)
       return alone
     },
@@ -86,7 +91,6 @@ export function grad(
 
 function checkRoot(op: string, tensor: Tensor, gradient: Tensor | null): Root {
   checkTensor(op, 'the root', tensor)
-  if (gradient !== null) checkTensor(op, 'gradient', gradient)
   tensor.storage.check(op)
   if (!tensor.requiresGrad)
     throw new AutogradError(
@@ -98,47 +102,72 @@ function checkRoot(op: string, tensor: Tensor, gradient: Tensor | null): Root {
       op,
       `the root has shape ${formatShape(tensor.shape)}; reduce it to one element or pass { gradient }`,
     )
-  if (gradient !== null && !sameShape(gradient.shape, tensor.shape))
-    throw new ShapeError(
-      op,
-      `gradient is ${formatShape(gradient.shape)}, but the root is ${formatShape(tensor.shape)}`,
-      [gradient.shape, tensor.shape],
-    )
+  if (gradient !== null) checkGiven(op, 'gradient', gradient, tensor)
   return { tensor, gradient }
 }
 
+/** What the program gives for the gradient of a tensor: of its shape and on its device; of any floating dtype. */
+function checkGiven(op: string, name: string, gradient: Tensor, tensor: Tensor): void {
+  checkTensor(op, name, gradient)
+  gradient.storage.check(op)
+  if (!sameShape(gradient.shape, tensor.shape))
+    throw new ShapeError(
+      op,
+      `${name} is ${formatShape(gradient.shape)}, but the tensor that it is of is ${formatShape(tensor.shape)}`,
+      [gradient.shape, tensor.shape],
+    )
+  if (!isFloating(gradient.dtype))
+    throw new DTypeError(
+      op,
+      `${name} is ${gradient.dtype}, but must be floating; convert it with .to('${tensor.dtype}')`,
+    )
+  if (gradient.device !== tensor.device)
+    throw new DeviceError(
+      op,
+      `${name} is on ${gradient.device.name}, the tensor that it is of on ${tensor.device.name}; ` +
+        `move it with .to('${tensor.device.name}')`,
+    )
+}
+
 function deliverToLeaf(leaf: Tensor, gradient: Tensor, alone: boolean, createGraph: boolean): boolean {
-  let value = gradient
-  let seen = false
-  for (const hook of leaf.leaf?.hooks ?? []) {
-    // The program may hold what a hook shows it: such memory is left to the garbage collector.
-    value.storage.kept = true
-    adopt(value.storage)
-    seen = true
-    value = hook(value) ?? value
-    if (!sameShape(value.shape, leaf.shape))
-      throw new ShapeError(
-        'hook',
-        `gave a gradient of ${formatShape(value.shape)} for a leaf of ${formatShape(leaf.shape)}`,
-        [value.shape],
-      )
-  }
+  const value = throughHooks(leaf, gradient)
   const before = leaf.peekGrad()
+  before?.storage.check('backward')
   const { add, accumulate, clone } = gradientArithmetic()
-  let taken = false
-  if (before !== null && createGraph) leaf.ownGrad(add(before, value))
-  else if (before !== null) accumulate(before, value)
-  else if (createGraph) leaf.ownGrad(value)
-  else if (alone && !seen) {
+  // A leaf's gradient has memory that nobody else sees, because the next pass adds to it in place.
+  const taken = before === null && !createGraph && alone && value === gradient && !value.storage.kept
+  if (taken) {
     adopt(value.storage)
     leaf.ownGrad(value)
-    taken = true
-  } else leaf.ownGrad(outsideFrames(() => clone(value)))
+  } else if (before !== null && !createGraph && before.storage !== value.storage && !isOverlapping(before)) {
+    accumulate(before, value)
+  } else {
+    const sum = outsideFrames(() => (before === null ? clone(value) : add(before, value)))
+    leaf.freeUnseenGrad()
+    leaf.ownGrad(sum)
+    if (sum.node !== null) outliveScopes(leaf)
+  }
   for (const hook of leaf.leaf?.readyHooks ?? []) hook(leaf)
   return taken
 }
 
-function leafState(tensor: Tensor, op: string): LeafState {
+/** What the hooks of a leaf make of its gradient. */
+function throughHooks(leaf: Tensor, gradient: Tensor): Tensor {
+  let value = gradient
+  for (const hook of leaf.leaf?.hooks ?? []) {
+    // The program may hold what a hook shows it: such memory is left to the garbage collector, and never written.
+    value.storage.kept = true
+    adopt(value.storage)
+    const given = hook(value) ?? value
+    if (given !== value) checkGiven('registerHook', 'what the hook returned', given, leaf)
+    value = given.dtype === leaf.dtype ? given : gradientArithmetic().convert(given, leaf.dtype)
+  }
+  return value
+}
+
+function leafState(tensor: Tensor, op: string, hook: unknown): LeafState {
+  checkTensor(op, 'the leaf', tensor)
+  if (typeof hook !== 'function') throw new ValueError(op, `the hook must be a function, but is ${kindOf(hook)}`)
   if (!tensor.isLeaf || !tensor.requiresGrad)
     throw new AutogradError(op, `hooks are for leaves that want a gradient, but this is ${tensor.describe()}`)
   tensor.leaf ??= { hooks: new Set(), readyHooks: new Set() }
@@ -147,14 +176,14 @@ function leafState(tensor: Tensor, op: string): LeafState {
 
 /** Calls `hook` with each gradient of a leaf before it is accumulated; what it returns replaces the gradient. Gives the undo. */
 export function registerHook(tensor: Tensor, hook: (gradient: Tensor) => Tensor | undefined | void): () => void {
-  const { hooks } = leafState(tensor, 'registerHook')
+  const { hooks } = leafState(tensor, 'registerHook', hook)
   hooks.add(hook)
   return () => void hooks.delete(hook)
 }
 
 /** Calls `hook` with the leaf when its gradient of a backward pass is complete. Gives the undo. */
 export function registerPostAccumulateGradHook(tensor: Tensor, hook: (tensor: Tensor) => void): () => void {
-  const { readyHooks } = leafState(tensor, 'registerPostAccumulateGradHook')
+  const { readyHooks } = leafState(tensor, 'registerPostAccumulateGradHook', hook)
   readyHooks.add(hook)
   return () => void readyHooks.delete(hook)
 }
@@ -164,6 +193,7 @@ export function registerPostAccumulateGradHook(tensor: Tensor, hook: (tensor: Te
  */
 export function zeroGrad(tensors: Iterable<Tensor>): void {
   for (const tensor of tensors) {
+    checkTensor('zeroGrad', 'each tensor', tensor)
     tensor.freeUnseenGrad()
     tensor.ownGrad(null)
   }

@@ -1,4 +1,4 @@
-import { ValueError } from '../core/errors.js'
+import { checkFinished, checkFunction } from '../core/synchronous.js'
 
 let enabled = true
 
@@ -7,16 +7,11 @@ export function isGradEnabled(): boolean {
 }
 
 export function withGradMode<R>(op: string, value: boolean, fn: () => R): R {
+  checkFunction(op, fn)
   const before = enabled
   enabled = value
   try {
-    const result = fn()
-    if (result instanceof Promise)
-      throw new ValueError(
-        op,
-        'the function returned a promise; gradient mode is synchronous and never held across an await',
-      )
-    return result
+    return checkFinished(op, fn())
   } finally {
     enabled = before
   }

@@ -1,6 +1,6 @@
 import type { Device } from '../core/device.js'
 import { type DType, dtypes } from '../core/dtype.js'
-import { AutogradError } from '../core/errors.js'
+import { AutogradError, formatShape } from '../core/errors.js'
 import type { Storage } from '../core/storage.js'
 import type { GraphNode, Tensor } from '../core/tensor.js'
 import type { BackwardContext, Gradient, Inputs, Needs, OperatorRecord, TensorSpec } from './operator.js'
@@ -8,6 +8,8 @@ import type { BackwardContext, Gradient, Inputs, Needs, OperatorRecord, TensorSp
 /** A tensor kept for backward, with the version its memory had: overwritten since, it is of no use. */
 interface Saved {
   readonly tensor: Tensor
+  /** The tensor's at the call: a parameter may get other memory, by `Module.to()`. */
+  readonly storage: Storage
   readonly version: number
 }
 
@@ -32,7 +34,7 @@ interface OutputSpec extends TensorSpec {
 const absent: TensorSpec = { shape: [], dtype: 'float32' }
 
 function savedOf(tensor: Tensor | null): Saved | null {
-  return tensor && { tensor, version: tensor.storage.version }
+  return tensor && { tensor, storage: tensor.storage, version: tensor.storage.version }
 }
 
 const nothing: readonly number[] = []
@@ -114,7 +116,7 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
   }
 
   optionalInput(index: number): Tensor | null {
-    if (this.#inputs === null) throw this.#used()
+    if (this.#inputs === null) throw this.#used('backward')
     const saved = this.#inputs[index]
     if (!saved) {
       if (this.#specs[index] !== absent)
@@ -125,7 +127,7 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
   }
 
   output(index: number): Tensor {
-    if (this.#inputs === null) throw this.#used()
+    if (this.#inputs === null) throw this.#used('backward')
     const saved = this.#outputs[index]
     if (!saved) throw new AutogradError(this.name, `backward reads output ${index}, which its saves() did not keep`)
     return this.#check(saved, `output ${index}`)
@@ -156,8 +158,8 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
     )
   }
 
-  checkUsable(): void {
-    if (this.#inputs === null) throw this.#used()
+  checkUsable(op: string): void {
+    if (this.#inputs === null) throw this.#used(op)
   }
 
   /** Lets go of what was saved. */
@@ -178,8 +180,13 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
   }
 
   #check(saved: Saved, what: string): Tensor {
-    const { storage } = saved.tensor
+    const { storage } = saved
     storage.check(`${this.name} backward`)
+    if (saved.tensor.storage !== storage)
+      throw new AutogradError(
+        this.name,
+        `its backward needs ${what}, which was moved to another device or dtype since; run backward before to()`,
+      )
     if (storage.version !== saved.version)
       throw new AutogradError(
         this.name,
@@ -189,10 +196,13 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
     return saved.tensor
   }
 
-  #used(): AutogradError {
+  #used(op: string): AutogradError {
+    const [first] = this.outputSpecs
     return new AutogradError(
-      this.name,
-      'backward went through this call before, and what it had saved is gone; pass { retainGraph: true } to the first backward',
+      op,
+      `a backward pass went through a part of this graph before (first met: a tensor of shape ${formatShape(first?.shape ?? [])}), ` +
+        'and what the part had saved is gone; if an earlier step has made that part (a recurrent state or a loss that was carried ' +
+        'over), detach() the tensor that was carried over; if the graph is to be used twice, pass { retainGraph: true } to the first pass',
     )
   }
 }

@@ -24,6 +24,8 @@ interface Pending {
 }
 
 export interface PassOptions {
+  /** What the program called. */
+  readonly op: string
   readonly createGraph: boolean
   readonly retainGraph: boolean
   /** Which outputs of which targets are wanted; null: all leaves. */
@@ -44,6 +46,8 @@ export class Pass {
   readonly #useful = new Set<Node>()
   /** References of the pass to storages it made. */
   readonly #owned = new Map<Storage, number>()
+  /** Waiting gradients that the node which is visited was given to add to (`sumSoFar`). */
+  readonly #lent = new Set<Tensor>()
   #frame: Frame | null = null
 
   constructor(options: PassOptions) {
@@ -59,7 +63,7 @@ export class Pass {
 
   #run(roots: readonly Root[]): void {
     const order = this.#plan(roots)
-    for (const node of order) node.checkUsable()
+    for (const node of order) node.checkUsable(this.#options.op)
     try {
       this.#inFrame(() => {
         for (const { tensor, gradient } of roots) {
@@ -69,7 +73,7 @@ export class Pass {
       })
       for (const node of order) this.#visit(node)
     } finally {
-      for (const storage of this.#owned.keys()) if (!storage.freed) storage.device.free(storage)
+      for (const storage of this.#owned.keys()) endOf(storage)
       this.#owned.clear()
     }
   }
@@ -131,7 +135,7 @@ export class Pass {
       for (const gradient of gradients)
         if (gradient && firstWith(gradient.storage, results) >= 0) {
           passedOn.push(gradient.storage)
-          this.#lend(gradient.storage)
+          this.#passOn(gradient.storage)
         }
       for (let i = 0; i < node.edges.length; i++) {
         const gradient = results[i] ?? null
@@ -140,6 +144,7 @@ export class Pass {
       }
       for (const gradient of shared) this.#letGo((gradient as Tensor).storage)
     })
+    this.#lent.clear()
     for (const gradient of gradients)
       if (gradient && !passedOn.includes(gradient.storage)) this.#letGo(gradient.storage)
     for (const storage of passedOn) if (this.#owned.get(storage) === 0) this.#letGo(storage)
@@ -185,7 +190,9 @@ export class Pass {
   readonly #sums = (edge: Edge | null): Tensor | null => {
     if (this.#options.createGraph || !this.#isUseful(edge)) return null
     const sum = this.#pending.get(edge.target)?.gradients[edge.index] ?? null
-    return sum !== null && this.#isAlone(sum) ? sum : null
+    if (sum === null || !this.#isAlone(sum)) return null
+    this.#lent.add(sum)
+    return sum
   }
 
   #send(edge: Edge | null, gradient: Tensor | null): void {
@@ -197,7 +204,9 @@ export class Pass {
       if (before === null) {
         this.#hold(gradient.storage)
         pending.gradients[index] = gradient
-      } else if (gradient !== before) pending.gradients[index] = this.#sum(before, gradient)
+      } else if (!(gradient === before && this.#lent.has(before)))
+        // Given back after `sumSoFar`, it has its part already. The same tensor for two inputs (x + x) counts twice.
+        pending.gradients[index] = this.#sum(before, gradient)
     }
     if (--pending.awaited === 0) this.#complete(target, pending)
   }
@@ -244,9 +253,11 @@ export class Pass {
     return total
   }
 
+  /** Whether nobody else sees the memory: neither this pass, nor a program that a hook has shown it (`kept`). */
   #isAlone(gradient: Tensor): boolean {
     const { storage } = gradient
-    return this.#owned.get(storage) === 1 && gradient.numel === storage.count && gradient.isContiguous
+    if (storage.kept || this.#owned.get(storage) !== 1) return false
+    return gradient.numel === storage.count && gradient.isContiguous
   }
 
   /** Counts a reference, if the pass made the storage. */
@@ -258,7 +269,7 @@ export class Pass {
   }
 
   /** Gives up a reference without freeing what has no other: somebody is about to take it. */
-  #lend(storage: Storage): void {
+  #passOn(storage: Storage): void {
     const count = this.#owned.get(storage)
     if (count !== undefined) this.#owned.set(storage, count - 1)
   }
@@ -269,10 +280,15 @@ export class Pass {
     if (count > 1) this.#owned.set(storage, count - 1)
     else {
       this.#owned.delete(storage)
-      if (storage.kept) adopt(storage)
-      else if (!storage.freed) storage.device.free(storage)
+      endOf(storage)
     }
   }
+}
+
+/** Frees what the pass has made and needs no more, or leaves it to the garbage collector where a hook has shown it. */
+function endOf(storage: Storage): void {
+  if (storage.kept) adopt(storage)
+  else if (!storage.freed) storage.device.free(storage)
 }
 
 /** Which is the first of the tensors with this memory; -1 where none has it. */
@@ -322,6 +338,7 @@ function throughComposite(node: Node, gradients: readonly (Tensor | null)[]): (T
     return gradient === null || !tensor.requiresGrad ? [] : [{ tensor, gradient }]
   })
   new Pass({
+    op: node.name,
     createGraph: true,
     retainGraph: true,
     wanted: new Map([...place.keys()].map((target) => [target, new Set([0])])),

@@ -1,4 +1,5 @@
 /** Element types and what a JavaScript program sees of them. */
+import { kindOf, ValueError } from './errors.js'
 
 /** int64 exists in files only; float64 on the reference device only. */
 export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16' | 'int32' | 'uint8' | 'bool'
@@ -42,6 +43,34 @@ export const dtypeCodes = {
   uint8: 4,
   bool: 5,
 } as const satisfies { readonly [D in Exclude<DType, 'float64'>]: number }
+
+export function isFloating(dtype: DType): boolean {
+  return dtypes[dtype].floating
+}
+
+const integerRanges: { readonly [dtype: string]: readonly [number, number] } = {
+  int32: [-(2 ** 31), 2 ** 31 - 1],
+  uint8: [0, 255],
+  bool: [0, 1],
+}
+
+/** Whether an element may be this number. Floats take every one: they round it, and beyond their range to infinity. */
+export function holds(dtype: DType, value: number): boolean {
+  const range = integerRanges[dtype]
+  return range === undefined || (Number.isInteger(value) && value >= range[0] && value <= range[1])
+}
+
+/** Throws ValueError unless the value is a number that an element of the dtype may be. */
+export function checkElement(op: string, value: number, dtype: DType): number {
+  if (typeof value !== 'number') throw new ValueError(op, `the value is ${kindOf(value)}, but must be a number`)
+  if (!holds(dtype, value)) throw noElement(op, value, dtype)
+  return value
+}
+
+export function noElement(op: string, value: number | bigint, dtype: DType): ValueError {
+  const [low, high] = integerRanges[dtype] ?? []
+  return new ValueError(op, `${value} is no ${dtype}, which holds integers from ${low} to ${high}; name another dtype`)
+}
 
 export function isDType(value: unknown): value is DType {
   return typeof value === 'string' && Object.hasOwn(dtypes, value)

@@ -76,6 +76,21 @@ export function formatShape(shape: readonly number[]): string {
   return `[${shape.join(', ')}]`
 }
 
+/** A value of an unexpected kind as a message names it: `null`, `'cpu'`, `the number 5`, `an array`, `a Map`. */
+export function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value)
+  if (typeof value === 'string') return value.length > 40 ? 'a text' : `'${value}'`
+  if (typeof value === 'number' || typeof value === 'bigint') return `the number ${value}`
+  if (typeof value === 'boolean') return String(value)
+  if (typeof value === 'symbol') return 'a symbol'
+  if (Array.isArray(value)) return 'an array'
+  if (typeof value === 'function') return 'a function'
+  const { name } = (value.constructor as { name?: unknown } | undefined) ?? {}
+  return typeof name === 'string' && name !== '' && name !== 'Object'
+    ? `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`
+    : 'an object'
+}
+
 /** Collects all faults of one call, so that the user mends them in one go. */
 export class Faults {
   readonly #found: string[] = []

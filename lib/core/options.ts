@@ -1,20 +1,38 @@
 /** Options objects of calls: what is misspelt in one must not be ignored. */
-import { ValueError } from './errors.js'
+import { kindOf, ValueError } from './errors.js'
+import { Tensor } from './tensor.js'
 
 /** Every name of an options type; the compiler sees to it that none is left out. */
 export type OptionNames<O> = { readonly [K in keyof O]-?: true }
 
 /**
- * The options, if they are an object that has no other names. The compiler says so in TypeScript; in JavaScript a misspelt
- * option would be taken for one left out. Throws ValueError that lists the unknown names and those there are.
+ * The options, if they are an object whose own properties have no other names (options may be of a class with getters).
+ * The compiler says so in TypeScript; in JavaScript a misspelt option, or a number where options belong, would be taken for
+ * options left out. Throws ValueError that says what was given, or lists the unknown names and those there are.
  */
 export function checkOptions<O extends object>(op: string, options: O, names: OptionNames<O>): O {
-  if (typeof options !== 'object' || options === null)
-    throw new ValueError(op, `options are ${String(options)}, but must be an object, or left out`)
+  if (!isOptions(options, names)) {
+    const known = Object.keys(names)
+    throw new ValueError(
+      op,
+      `options are ${kindOf(options)}, but must be an object such as { ${known[0] ?? ''}: ... }, or left out; there are ${known.join(', ')}`,
+    )
+  }
+  // Of every name the object or its prototype has, only the object's own counts: libraries put theirs on Object.prototype.
   for (const name in options) {
-    if (Object.hasOwn(names, name)) continue
+    if (Object.hasOwn(names, name) || !Object.hasOwn(options, name)) continue
     const unknown = Object.keys(options).filter((key) => !Object.hasOwn(names, key))
     throw new ValueError(op, `there is no option ${unknown.join(', ')}; there are ${Object.keys(names).join(', ')}`)
   }
   return options
+}
+
+/** Whether the value is a plain object, or of a class that has options (no array, Map, tensor, generator or device). */
+function isOptions(value: unknown, names: object): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  // A plain object of another realm has that one's Object.prototype, which has no prototype itself.
+  if (prototype === Object.prototype || prototype === null || Object.getPrototypeOf(prototype) === null) return true
+  if (Object.prototype.toString.call(value) !== '[object Object]' || value instanceof Tensor) return false
+  return Object.keys(names).some((name) => name in value)
 }

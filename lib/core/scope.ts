@@ -4,19 +4,22 @@
  * `scope` frames free at their end what is not returned or kept. Frames of the backward pass free each right after its last
  * use. The garbage collector is told only of what no frame holds, for that costs as much as a small kernel.
  */
-import { ValueError } from './errors.js'
+import { isMap, isSet } from 'node:util/types'
 import type { Storage } from './storage.js'
+import { checkFinished, checkFunction } from './synchronous.js'
 import { Tensor } from './tensor.js'
 
 export interface Frame {
   readonly parent: Frame | null
   readonly storages: Storage[]
+  /** Leaves whose gradient got a graph while the frame was open; null where there are none. */
+  leaves: Set<Tensor> | null
 }
 
 let top: Frame | null = null
 
 export function pushFrame(): Frame {
-  top = { parent: top, storages: [] }
+  top = { parent: top, storages: [], leaves: null }
   return top
 }
 
@@ -56,33 +59,57 @@ export function outsideFrames<R>(fn: () => R): R {
   }
 }
 
-/** Every tensor reachable from a value through arrays, plain objects, maps and sets. */
-export function visitTensors(value: unknown, visit: (tensor: Tensor) => void, seen = new Set<object>()): void {
-  if (value === null || typeof value !== 'object' || seen.has(value)) return
-  seen.add(value)
-  if (value instanceof Tensor) visit(value)
-  else if (Array.isArray(value) || value instanceof Set) for (const item of value) visitTensors(item, visit, seen)
-  else if (value instanceof Map) for (const item of value.values()) visitTensors(item, visit, seen)
-  else if (!ArrayBuffer.isView(value)) for (const item of Object.values(value)) visitTensors(item, visit, seen)
+/** Lets the graph behind a leaf's gradient live as long as the gradient, which no scope frees. */
+export function outliveScopes(leaf: Tensor): void {
+  for (let frame = top; frame !== null; frame = frame.parent) {
+    frame.leaves ??= new Set()
+    frame.leaves.add(leaf)
+  }
+}
+
+/** Every tensor reachable from a value through arrays, plain objects, maps (values and keys) and sets, in order. */
+export function visitTensors(value: unknown, visit: (tensor: Tensor) => void): void {
+  // A list of what is left instead of recursion, because nesting may be deeper than the stack.
+  const seen = new Set<object>()
+  const left: unknown[] = [value]
+  while (left.length > 0) {
+    const at = left.pop()
+    if (at === null || typeof at !== 'object' || seen.has(at)) continue
+    seen.add(at)
+    if (at instanceof Tensor) visit(at)
+    else for (const item of partsOf(at).reverse()) left.push(item)
+  }
+}
+
+function partsOf(value: object): unknown[] {
+  if (Array.isArray(value)) return [...value]
+  if (isMap(value)) return [...value].flat()
+  if (isSet(value)) return [...value]
+  return ArrayBuffer.isView(value) ? [] : Object.values(value)
 }
 
 /**
  * Runs a synchronous function and frees every tensor made inside, except what it returns (in arrays and objects too),
  * what the graph behind a returned tensor needs for its backward pass, and what a module, an optimiser or `keep` holds.
- * Using a freed tensor throws DisposedError. Frees also when `fn` throws.
+ * Using a freed tensor throws DisposedError. Frees also when `fn` throws. Throws ValueError if the function returns what runs
+ * after it: a promise or a generator.
  */
 export function scope<R>(fn: () => R): R {
+  checkFunction('scope', fn)
   const frame = pushFrame()
   const returned = new Set<Storage>()
   try {
-    const result = fn()
-    if (result instanceof Promise)
-      throw new ValueError('scope', 'the function returned a promise; a scope is synchronous: await outside of it')
+    const result = checkFinished('scope', fn())
     const nodes = new Set<object>()
-    visitTensors(result, (tensor) => {
+    const hold = (tensor: Tensor) => {
       returned.add(tensor.storage)
       tensor.node?.visitSaved((storage) => returned.add(storage), nodes)
-    })
+    }
+    visitTensors(result, hold)
+    for (const leaf of frame.leaves ?? []) {
+      const gradient = leaf.peekGrad()
+      if (gradient !== null) hold(gradient)
+    }
     return result
   } finally {
     popFrame(frame)

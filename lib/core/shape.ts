@@ -38,6 +38,16 @@ export function isDense(shape: Shape, strides: Shape): boolean {
   return true
 }
 
+/** Whether several elements are one in memory, as after `expand`. */
+export function isOverlapping({ shape, strides }: { readonly shape: Shape; readonly strides: Shape }): boolean {
+  let overlapping = false
+  for (let d = 0; d < shape.length; d++) {
+    if (shape[d] === 0) return false
+    if ((shape[d] as number) > 1 && strides[d] === 0) overlapping = true
+  }
+  return overlapping
+}
+
 export function sameShape(a: Shape, b: Shape): boolean {
   if (a === b) return true
   if (a.length !== b.length) return false

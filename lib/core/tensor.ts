@@ -1,8 +1,8 @@
 import { inspect } from 'node:util'
 import type { Device } from './device.js'
-import type { DType } from './dtype.js'
-import { formatShape } from './errors.js'
-import { countOf, denseStrides, isDense, type Shape } from './shape.js'
+import { type DType, isFloating } from './dtype.js'
+import { AutogradError, DeviceError, DTypeError, formatShape, kindOf, ShapeError, ValueError } from './errors.js'
+import { countOf, denseStrides, isDense, type Shape, sameShape } from './shape.js'
 import type { Storage } from './storage.js'
 
 /** What autograd hangs on a tensor that an operator made; its form is autograd's own business. */
@@ -80,18 +80,22 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> {
 
   /** Only leaves of a floating dtype can be told to want a gradient. */
   set requiresGrad(value: boolean) {
-    if (value && !this.dtype.includes('float'))
-      throw new TypeError(`[requiresGrad] only floating tensors have gradients, but this one is ${this.dtype}`)
+    if (typeof value !== 'boolean')
+      throw new ValueError('requiresGrad', `is true or false, but was set to ${kindOf(value)}`)
+    if (value && !isFloating(this.dtype))
+      throw new DTypeError('requiresGrad', `only floating tensors have gradients, but this one is ${this.dtype}`)
     if (this.node !== null)
-      throw new TypeError(
-        '[requiresGrad] is set by the graph on the result of an operator; use detach() to leave the graph',
+      throw new AutogradError(
+        'requiresGrad',
+        'is set by the graph on the result of an operator; use detach() to leave the graph',
       )
     this.#requiresGrad = value
   }
 
   /**
    * The accumulated gradient of a leaf, or null. A leaf's gradient is shared, not copied: detach and clone to keep it.
-   * Set to null, its memory is free at once if the program has not seen it, here or in a hook.
+   * Set to null, its memory is free at once if the program has not seen it, here or in a hook. Set to a tensor, that one must
+   * have the leaf's shape, dtype and device, and later passes add to it in place.
    */
   get grad(): Tensor<S, D> | null {
     // Once a program has seen the gradient it may hold it: zeroGrad then leaves the memory to the garbage collector.
@@ -100,9 +104,33 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> {
   }
 
   set grad(value: Tensor<S, D> | null) {
-    if (value !== null) value.storage.kept = true
-    else this.freeUnseenGrad()
+    if (value !== null) {
+      this.#checkGrad(value)
+      value.storage.kept = true
+    } else this.freeUnseenGrad()
     this.#gradient = value
+  }
+
+  #checkGrad(value: Tensor<S, D>): void {
+    if (!(value instanceof Tensor)) throw new DTypeError('grad', `must be a tensor or null, but is ${kindOf(value)}`)
+    value.storage.check('grad')
+    if (value === (this as Tensor)) throw new ValueError('grad', 'a tensor cannot be its own gradient; clone() it')
+    if (!sameShape(value.shape, this.shape))
+      throw new ShapeError(
+        'grad',
+        `the gradient is ${formatShape(value.shape)}, but the tensor is ${formatShape(this.shape)}; both must have one shape`,
+        [value.shape, this.shape],
+      )
+    if (value.dtype !== this.dtype)
+      throw new DTypeError(
+        'grad',
+        `the gradient is ${value.dtype}, but the tensor is ${this.dtype}; convert it with .to('${this.dtype}')`,
+      )
+    if (value.device !== this.device)
+      throw new DeviceError(
+        'grad',
+        `the gradient is on ${value.device.name}, the tensor on ${this.device.name}; move it with .to('${this.device.name}')`,
+      )
   }
 
   /** For autograd and optimisers: the gradient, without counting as seen by the program. */
@@ -142,6 +170,23 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> {
 
   [inspect.custom](): string {
     return this.toString()
+  }
+
+  /** Refused, because the elements lie in memory of a device: without them the text would be of no use. */
+  toJSON(): never {
+    throw new ValueError(
+      'JSON.stringify',
+      `a tensor has no form in JSON (${this.describe()}); write item(), toArray() or shape, or save it in a state`,
+    )
+  }
+
+  /** Text where text is wanted. JavaScript's operators on numbers are refused, which otherwise would give NaN or false. */
+  [Symbol.toPrimitive](hint: string): string {
+    if (hint !== 'number') return this.toString()
+    throw new ValueError(
+      'Tensor',
+      "JavaScript's operators (x * 2, x < 1) do not work on tensors; use mul(), lt() and the like, or the number item()",
+    )
   }
 }
 

@@ -2,13 +2,16 @@
 import { isGradEnabled, noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
 import { run } from '../backend/dispatch.js'
+import { checkElement } from '../core/dtype.js'
 import { AutogradError, DeviceError, DTypeError, formatShape, ShapeError, ValueError } from '../core/errors.js'
-import { broadcastShapes, type Shape, sameShape } from '../core/shape.js'
+import { broadcastShapes, isOverlapping, type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
+import { full } from './creation.js'
 import { clone, expandView } from './shape.js'
 
 /** dst = src for those who have checked that they may write; `op` is named if a saved tensor is hit. */
 export function copyInto(dst: Tensor, src: Tensor, op: string): void {
+  checkDistinct(op, 'the tensor', dst)
   let from: Tensor = expandView(src, dst.shape)
   if (from.storage === dst.storage) {
     // A state loaded into the model it came from is its own source; parts of one tensor may overlap.
@@ -30,11 +33,11 @@ function checkWritable(op: string, dst: Tensor): void {
 }
 
 /** Throws if several elements are one in memory: writing them would not mean anything. */
-export function checkDistinct(op: string, name: string, { shape, strides, numel }: Tensor): void {
-  if (numel > 0 && shape.some((size, d) => size > 1 && strides[d] === 0))
+export function checkDistinct(op: string, name: string, x: Tensor): void {
+  if (isOverlapping(x))
     throw new ValueError(
       op,
-      `several elements of ${name} are one in memory (shape ${formatShape(shape)}, strides ${formatShape(strides)}); ` +
+      `several elements of ${name} are one in memory (shape ${formatShape(x.shape)}, strides ${formatShape(x.strides)}); ` +
         'clone() it before writing into it',
     )
 }
@@ -44,6 +47,12 @@ export function copy_<S extends Shape>(dst: Tensor<S>, src: Tensor): Tensor<S> {
   checkWritable('copy_', dst)
   checkTensor('copy_', 'src', src)
   src.storage.check('copy_')
+  if (src.requiresGrad && isGradEnabled())
+    throw new AutogradError(
+      'copy_',
+      `src takes part in a graph (${src.describe()}), but copy_ records none, so that no gradient would come back; ` +
+        'copy src.detach(), do it inside noGrad(), or build the result with cat() or where()',
+    )
   if (src.device !== dst.device)
     throw new DeviceError(
       'copy_',
@@ -54,19 +63,17 @@ export function copy_<S extends Shape>(dst: Tensor<S>, src: Tensor): Tensor<S> {
       dst.shape,
       src.shape,
     ])
-  checkDistinct('copy_', 'the tensor', dst)
   copyInto(dst, src, 'copy_')
   return dst
 }
 
-/** Overwrites all elements with a number. */
+/** Overwrites all elements with a number, which the dtype must be able to hold. Throws ValueError if it is not. */
 export function fill_<S extends Shape>(dst: Tensor<S>, value: number): Tensor<S> {
   checkWritable('fill_', dst)
-  if (!dst.isContiguous)
-    throw new ShapeError('fill_', `needs a contiguous tensor, but the strides are ${formatShape(dst.strides)}`, [
-      dst.shape,
-    ])
-  run('fill', { out: dst, value })
+  checkElement('fill_', value, dst.dtype)
+  checkDistinct('fill_', 'the tensor', dst)
+  if (dst.isContiguous) run('fill', { out: dst, value })
+  else run('copy_into', { dst, src: expandView(full([], value, { dtype: dst.dtype, device: dst.device }), dst.shape) })
   dst.storage.markWritten('fill_')
   return dst
 }

@@ -136,7 +136,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
   it('a hook that gives another shape is an error', () => {
     const x = leaf([1, 2])
     x.registerHook(() => constant([1]))
-    expect(caught(() => f.sum(x).backward()).message).toMatch(/^\[hook\] .*\[1\].*\[2\]/)
+    expect(caught(() => f.sum(x).backward()).message).toMatch(/^\[registerHook\] .*\[1\].*\[2\]/)
   })
 
   it('goes backward once, or again with retainGraph', () => {
@@ -365,6 +365,36 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
     expect(() => {
       f.argmax(x).requiresGrad = true
     }).toThrow(TypeError)
+  })
+
+  it('counts a tensor once for each time that an operator takes it', () => {
+    const values = [
+      [1, 2],
+      [3, 4],
+    ]
+    const gradientOf = (fn: (x: f.Tensor) => f.Tensor, options: f.BackwardOptions) => {
+      const x = leaf(values)
+      fn(x).sum().backward(options)
+      return list(x.grad)
+    }
+    const cases: readonly (readonly [(x: f.Tensor) => f.Tensor, readonly number[]])[] = [
+      [(x) => f.add(x, x), [2, 2, 2, 2]],
+      [(x) => f.sub(x, x), [0, 0, 0, 0]],
+      [(x) => f.add(f.add(x, x), x), [3, 3, 3, 3]],
+      [(x) => f.add(f.mul(x, 5), f.add(x, x)), [7, 7, 7, 7]],
+      [(x) => f.add(f.view(x, [2, 2]), f.view(x, [2, 2])), [2, 2, 2, 2]],
+      [(x) => f.where(f.gt(x, 1), x, x), [1, 1, 1, 1]],
+      [(x) => f.cat([x, x, x]), [3, 3, 3, 3]],
+      [(x) => f.mul(x, x), [2, 4, 6, 8]],
+      [(x) => f.matmul(x, x), [7, 11, 9, 13]],
+      [(x) => f.linear(x, x), [8, 12, 8, 12]],
+    ]
+    for (const [fn, expected] of cases)
+      for (const createGraph of [false, true]) expect(gradientOf(fn, { createGraph }), String(fn)).toEqual(expected)
+    const x = leaf([1, 2])
+    const y = f.mul(x, 3)
+    const g = constant([1, 10])
+    expect(f.grad([y, y], [x], { gradOutputs: [g, g] }).map(list)).toEqual([[6, 60]])
   })
 
   it('survives a hook that throws: the graph and later passes are as before', () => {

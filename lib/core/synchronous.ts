@@ -1,0 +1,17 @@
+/** What takes a function and holds something while it runs: scopes, gradient mode, autocast. */
+import { isGeneratorObject } from 'node:util/types'
+import { kindOf, ValueError } from './errors.js'
+
+export function checkFunction(op: string, fn: unknown): void {
+  if (typeof fn !== 'function') throw new ValueError(op, `needs a function to run, but got ${kindOf(fn)}`)
+}
+
+/** The result, unless it is of the kind that runs on when the function has returned: then ValueError. */
+export function checkFinished<R>(op: string, result: R): R {
+  if (typeof result !== 'object' || result === null) return result
+  if (typeof (result as { then?: unknown }).then === 'function')
+    throw new ValueError(op, `the function returned a promise, but ${op} is synchronous: await outside of it`)
+  if (isGeneratorObject(result))
+    throw new ValueError(op, `the function returned a generator, which runs after ${op} has ended; return an array`)
+  return result
+}
