@@ -7,6 +7,7 @@ export { describeDevice } from './backend/describe.js'
 export { defaultDevice, device, setDefaultDevice, unavailable } from './backend/devices.js'
 export { type Memory, memory, resetPeakMemory } from './backend/memory.js'
 export { type Trace, trace } from './backend/trace.js'
+export type { NumericArray } from './core/arrays.js'
 export type { Device, DeviceMemory } from './core/device.js'
 export type { DType, TypedArray } from './core/dtype.js'
 export {

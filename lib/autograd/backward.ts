@@ -49,9 +49,17 @@ export function grad(
   options: GradOptions = {},
 ): (Tensor | null)[] {
   checkOptions('grad', options, { gradOutputs: true, retainGraph: true, createGraph: true, allowUnused: true })
-  const roots = (Array.isArray(outputs) ? (outputs as readonly Tensor[]) : [outputs as Tensor]).map((output, i) =>
-    checkRoot('grad', output, options.gradOutputs?.[i] ?? null),
-  )
+  const all = Array.isArray(outputs) ? (outputs as readonly Tensor[]) : [outputs as Tensor]
+  const given = options.gradOutputs ?? []
+  if (!Array.isArray(inputs))
+    throw new ValueError('grad', `inputs are ${kindOf(inputs)}, but must be an array; write [x]`)
+  if (!Array.isArray(given)) throw new ValueError('grad', `gradOutputs are ${kindOf(given)}, but must be an array`)
+  if (options.gradOutputs && given.length !== all.length)
+    throw new ValueError(
+      'grad',
+      `there are ${given.length} gradOutputs for ${all.length} outputs; give one for each, or null`,
+    )
+  const roots = all.map((output, i) => checkRoot('grad', output, given[i] ?? null))
   const createGraph = options.createGraph ?? false
   const wanted = new Map<Node | Tensor, Set<number>>()
   for (const input of inputs) {
@@ -192,6 +200,8 @@ export function registerPostAccumulateGradHook(tensor: Tensor, hook: (tensor: Te
  * Sets the gradients of leaves to null. Memory that the program has not seen through `.grad` or a hook is free at once.
  */
 export function zeroGrad(tensors: Iterable<Tensor>): void {
+  if (typeof (tensors as Partial<Iterable<Tensor>> | undefined)?.[Symbol.iterator] !== 'function')
+    throw new ValueError('zeroGrad', `needs a list of tensors, but got ${kindOf(tensors)}; write zeroGrad([x])`)
   for (const tensor of tensors) {
     checkTensor('zeroGrad', 'each tensor', tensor)
     tensor.freeUnseenGrad()

@@ -1,6 +1,6 @@
 /** The devices of this process, made when first asked for, and which one new tensors go to. */
 import type { Device } from '../core/device.js'
-import { DeviceError } from '../core/errors.js'
+import { DeviceError, kindOf } from '../core/errors.js'
 import { createCudaDevice } from './cuda/device.js'
 import { createNativeDevice } from './native/device.js'
 import { createReferenceDevice } from './reference/device.js'
@@ -30,7 +30,10 @@ function lookUp(name: string): Made {
 
 /** The device of a name: 'cpu' (native kernels), 'reference', 'cuda' or 'cuda:0'. Throws DeviceError with the reason. */
 export function device(name: string | Device): Device {
-  if (typeof name !== 'string') return name
+  if (typeof name !== 'string') {
+    if (typeof (name as Partial<Device> | null | undefined)?.allocate === 'function') return name
+    throw new DeviceError('device', `there is no device ${kindOf(name)}; name one: 'cpu', 'reference' or 'cuda:0'`)
+  }
   const found = lookUp(name)
   if ('unavailable' in found) throw new DeviceError('device', `'${name}' is not available: ${found.unavailable}`)
   return found

@@ -80,7 +80,8 @@ export function formatShape(shape: readonly number[]): string {
 export function kindOf(value: unknown): string {
   if (value === null || value === undefined) return String(value)
   if (typeof value === 'string') return value.length > 40 ? 'a text' : `'${value}'`
-  if (typeof value === 'number' || typeof value === 'bigint') return `the number ${value}`
+  if (typeof value === 'number') return `the number ${value}`
+  if (typeof value === 'bigint') return `the bigint ${value}n`
   if (typeof value === 'boolean') return String(value)
   if (typeof value === 'symbol') return 'a symbol'
   if (Array.isArray(value)) return 'an array'

@@ -5,6 +5,7 @@
  * use. The garbage collector is told only of what no frame holds, for that costs as much as a small kernel.
  */
 import { isMap, isSet } from 'node:util/types'
+import { DTypeError, kindOf } from './errors.js'
 import type { Storage } from './storage.js'
 import { checkFinished, checkFunction } from './synchronous.js'
 import { Tensor } from './tensor.js'
@@ -123,6 +124,7 @@ export function scope<R>(fn: () => R): R {
 
 /** Lets a tensor outlive the scopes it was made in; it is then freed by the garbage collector or by `dispose()`. */
 export function keep<T extends Tensor>(tensor: T): T {
+  if (!(tensor instanceof Tensor)) throw new DTypeError('keep', `needs a tensor, but got ${kindOf(tensor)}`)
   tensor.storage.kept = true
   return tensor
 }

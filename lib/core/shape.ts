@@ -1,5 +1,6 @@
 /** Arithmetic of shapes: no tensors, no devices. */
-import { formatShape, ShapeError, ValueError } from './errors.js'
+import { formatShape, kindOf, ShapeError, ValueError } from './errors.js'
+import type { Mutable } from './shape-types.js'
 
 /** Sizes of a tensor, outermost first. */
 export type Shape = readonly number[]
@@ -81,7 +82,7 @@ export function normalizeDim(op: string, dim: number, rank: number): number {
   if (!Number.isInteger(dim) || dim < -limit || dim >= limit)
     throw new ValueError(
       op,
-      `dim is ${dim}, but must be an integer from ${-limit} to ${limit - 1} for ${rank} dimensions`,
+      `dim is ${typeof dim === 'number' ? dim : kindOf(dim)}, but must be an integer from ${-limit} to ${limit - 1} for ${rank} dimensions`,
     )
   return dim < 0 ? dim + limit : dim
 }
@@ -89,7 +90,14 @@ export function normalizeDim(op: string, dim: number, rank: number): number {
 /** Sorted, distinct dimensions; `null` means all. */
 export function normalizeDims(op: string, dim: number | readonly number[] | null | undefined, rank: number): number[] {
   if (dim === null || dim === undefined) return Array.from({ length: rank }, (_, i) => i)
-  const dims = (typeof dim === 'number' ? [dim] : [...dim]).map((d) => normalizeDim(op, d, rank)).sort((x, y) => x - y)
+  if (typeof dim !== 'number' && !Array.isArray(dim))
+    throw new ValueError(
+      op,
+      `dim is ${kindOf(dim)}, but must be an integer or an array of them, as in ${op}(1) or ${op}([0, 1])`,
+    )
+  const dims = (typeof dim === 'number' ? [dim] : [...(dim as readonly number[])])
+    .map((d) => normalizeDim(op, d, rank))
+    .sort((x, y) => x - y)
   for (let i = 1; i < dims.length; i++)
     if (dims[i] === dims[i - 1])
       throw new ValueError(op, `dim ${dims[i]} stands twice in ${formatShape(dim as number[])}`)
@@ -102,16 +110,25 @@ export function reducedShape(shape: Shape, dims: readonly number[], keepdim: boo
   return shape.filter((_, i) => !dims.includes(i))
 }
 
-/** Checks sizes given by a user; names the operator and the offending size. */
-export function checkShape(op: string, shape: Shape): void {
-  if (!Array.isArray(shape)) throw new ValueError(op, `a shape must be an array of sizes, but is ${String(shape)}`)
-  for (const size of shape)
+/** A copy of sizes given by a user, read once: what the program does to its array later is no business of a tensor. */
+export function copySizes(op: string, shape: Shape): number[] {
+  if (!Array.isArray(shape))
+    throw new ValueError(op, `a shape must be an array of sizes such as [2, 3], but is ${kindOf(shape)}`)
+  const { length } = shape as Shape
+  if (length > maxDims) throw new ShapeError(op, `a shape of ${length} dimensions; at most ${maxDims} are possible`)
+  const sizes = new Array<number>(length)
+  // No map or spread, because these ask a subclass or proxy for more than its elements.
+  for (let i = 0; i < length; i++) sizes[i] = (shape as Shape)[i] as number
+  return sizes
+}
+
+/** A copy of sizes given by a user, after checks that name the operator and the offending size. */
+export function checkShape<const S extends Shape>(op: string, shape: S): Mutable<S> {
+  const sizes = copySizes(op, shape)
+  for (const size of sizes)
     if (!Number.isSafeInteger(size) || size < 0)
-      throw new ValueError(op, `a shape must hold non-negative integers below 2^53, but is ${formatShape(shape)}`)
-  if (shape.length > maxDims)
-    throw new ShapeError(op, `${shape.length} dimensions in ${formatShape(shape)}; at most ${maxDims} are possible`, [
-      shape,
-    ])
-  if (!Number.isSafeInteger(countOf(shape)))
-    throw new ValueError(op, `${formatShape(shape)} has more elements than can be counted (2^53)`)
+      throw new ValueError(op, `a shape must hold non-negative integers below 2^53, but is ${formatShape(sizes)}`)
+  if (!Number.isSafeInteger(countOf(sizes)))
+    throw new ValueError(op, `${formatShape(sizes)} has more elements than can be counted (2^53)`)
+  return sizes as Shape as Mutable<S>
 }

@@ -26,11 +26,11 @@ function draw<S extends Shape, O extends RandomOptions>(
   names: OptionNames<O>,
   fill: (out: Tensor, random: PhiloxPosition) => void,
 ): Tensor<Mutable<S>> {
-  checkShape(op, shape)
+  const sizes = checkShape(op, shape)
   const { dtype, device } = place(op, options, names)
   const direct = dtype === 'float64' ? 'float64' : 'float32'
-  const out = empty(device, [...shape] as Shape as Mutable<S>, direct, op)
-  fill(out, (options.generator ?? defaultGenerator()).take(countOf(shape)))
+  const out = empty(device, sizes, direct, op)
+  fill(out, (options.generator ?? defaultGenerator()).take(countOf(sizes)))
   return finish(castTo(out, dtype) as typeof out, options)
 }
 
@@ -45,6 +45,7 @@ const uniformNames: OptionNames<UniformOptions> = { ...randomNames, low: true, h
 
 /** Uniform in [low, high), by default [0, 1): multiples of 2^-24 scaled. */
 export function rand<const S extends Shape>(shape: S, options: UniformOptions = {}): Tensor<Mutable<S>> {
+  checkOptions('rand', options, uniformNames)
   const low = checkScalar('rand', 'low', options.low ?? 0)
   const high = checkScalar('rand', 'high', options.high ?? 1)
   return draw('rand', shape, options, uniformNames, (out, random) => run('random_uniform', { out, random, low, high }))
@@ -61,6 +62,7 @@ const normalNames: OptionNames<NormalOptions> = { ...randomNames, mean: true, st
 
 /** Normal with `mean` 0 and `std` 1 unless given. */
 export function randn<const S extends Shape>(shape: S, options: NormalOptions = {}): Tensor<Mutable<S>> {
+  checkOptions('randn', options, normalNames)
   const mean = checkScalar('randn', 'mean', options.mean ?? 0)
   const std = checkScalar('randn', 'std', options.std ?? 1)
   if (std < 0) throw new ValueError('randn', `std is ${std}, but must not be negative`)
@@ -74,13 +76,13 @@ export function randint<const S extends Shape>(
   shape: S,
   options: RandomOptions = {},
 ): Tensor<Mutable<S>> {
-  checkShape('randint', shape)
+  const sizes = checkShape('randint', shape)
   const limit = 2 ** 31
   if (!Number.isInteger(low) || !Number.isInteger(high) || low < -limit || high > limit || low >= high)
     throw new ValueError('randint', `needs integers low < high of 32 bits, but low is ${low} and high is ${high}`)
   const { dtype, device } = place('randint', options, randomNames, 'int32')
-  const out = empty(device, [...shape] as Shape as Mutable<S>, 'int32', 'randint')
-  run('random_integers', { out, random: (options.generator ?? defaultGenerator()).take(countOf(shape)), low, high })
+  const out = empty(device, sizes, 'int32', 'randint')
+  run('random_integers', { out, random: (options.generator ?? defaultGenerator()).take(countOf(sizes)), low, high })
   return finish(castTo(out, dtype) as typeof out, options)
 }
 

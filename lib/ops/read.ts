@@ -3,8 +3,8 @@ import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpe
 import { device as findDevice } from '../backend/devices.js'
 import { contiguous, empty, run } from '../backend/dispatch.js'
 import type { Device } from '../core/device.js'
-import { type DType, isDType, type TypedArray } from '../core/dtype.js'
-import { formatShape, ShapeError } from '../core/errors.js'
+import { type DType, dtypes, isDType, type TypedArray } from '../core/dtype.js'
+import { DeviceError, formatShape, ShapeError } from '../core/errors.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { castTo } from './elementwise/index.js'
@@ -76,10 +76,19 @@ const transfer: OperatorRecord<Transfer> = defineOperator<Transfer>({
   },
 })
 
-/** Converted to another dtype, or copied to another device ('cpu', 'reference', 'cuda'); itself where it is there already. */
+/**
+ * Converted to another dtype, or copied to another device ('cpu', 'reference', 'cuda'); itself where it is there already.
+ * Floats round to nearest. Floats to int32 or uint8 lose their fraction, and numbers beyond the range wrap around by whole
+ * multiples of 2^32 or 2^8 (300 is 44 in uint8); NaN and infinities give 0. To bool, all but 0 is true.
+ */
 export function to<S extends Shape>(x: Tensor<S>, target: DType | string | Device): Tensor<S> {
   checkTensor('to', 'x', x)
   if (typeof target === 'string' && isDType(target)) return castTo(x, target)
+  if (typeof target === 'string' && !/^(cpu|reference|cuda(:\d+)?)$/.test(target))
+    throw new DeviceError(
+      'to',
+      `there is no dtype or device '${target}'; dtypes are ${Object.keys(dtypes).join(', ')}, devices cpu, reference, cuda:0`,
+    )
   const device = findDevice(target)
   return x.device === device ? x : (apply(transfer, [x], { from: x.device, to: device }) as Tensor<S>)
 }

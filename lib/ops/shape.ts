@@ -8,8 +8,9 @@ import {
   type TensorSpec,
 } from '../autograd/operator.js'
 import { contiguous as denseCopy, empty, run } from '../backend/dispatch.js'
-import { DTypeError, formatShape, ShapeError, ValueError } from '../core/errors.js'
-import { checkShape, countOf, denseStrides, normalizeDim, type Shape, sameShape } from '../core/shape.js'
+import { checkElement } from '../core/dtype.js'
+import { DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
+import { checkShape, copySizes, countOf, denseStrides, normalizeDim, type Shape, sameShape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
 import { full } from './creation.js'
@@ -114,19 +115,29 @@ const reshapeRecord = defineOperator<Shape>({
 
 /** Fills in the one -1 of a shape; checks the number of elements. */
 function resolveShape(op: string, x: Tensor, shape: Shape): Shape {
-  const free = shape.indexOf(-1)
-  const given = free < 0 ? shape : shape.map((size, i) => (i === free ? 1 : size))
-  checkShape(op, given)
+  checkList(op, shape)
+  const sizes = copySizes(op, shape)
+  const free = sizes.indexOf(-1)
+  const given = free < 0 ? sizes : sizes.map((size, i) => (i === free ? 1 : size))
+  const resolved = checkShape(op, given)
   const product = countOf(given)
-  const resolved =
-    free < 0 ? given : given.map((size, i) => (i === free ? (product === 0 ? 0 : x.numel / product) : size))
-  if (countOf(resolved) !== x.numel || resolved.some((size) => !Number.isInteger(size)))
+  if (free >= 0) resolved[free] = product === 0 ? 0 : x.numel / product
+  if (countOf(resolved) !== x.numel || (free >= 0 && !Number.isInteger(resolved[free])))
     throw new ShapeError(
       op,
-      `${formatShape(x.shape)} has ${x.numel} elements, which do not fill ${formatShape(shape)}`,
-      [x.shape, shape],
+      `${formatShape(x.shape)} has ${x.numel} elements, which do not fill ${formatShape(sizes)}`,
+      [x.shape, sizes],
     )
   return resolved
+}
+
+/** For who writes x.reshape(2, 3) as in Python: all sizes or dimensions come in one array. */
+function checkList(op: string, list: readonly number[], example = '[2, 3]'): void {
+  if (!Array.isArray(list))
+    throw new ValueError(
+      op,
+      `takes one array of integers, but got ${kindOf(list)}; pass an array, as in ${op}(${example})`,
+    )
 }
 
 /** The same elements in row-major order under another shape; one size may be -1. A view where possible, else a copy. */
@@ -211,6 +222,7 @@ const permuteRecord = defineOperator<readonly number[]>({
 /** Dimensions in another order: result dimension i is x's `dims[i]`. A view. */
 export function permute(x: Tensor, dims: readonly number[]): Tensor {
   checkTensor('permute', 'x', x)
+  checkList('permute', dims, '[1, 0]')
   const order = dims.map((d) => normalizeDim('permute', d, x.ndim))
   if (order.length !== x.ndim || new Set(order).size !== x.ndim)
     throw new ValueError(
@@ -250,15 +262,19 @@ const expandRecord = defineOperator<Shape>({
 /** Repeated along dimensions of size 1 (and new leading ones) without copying; -1 keeps a size. */
 export function expand<const S extends Shape>(x: Tensor, shape: S): Tensor<Mutable<S>> {
   checkTensor('expand', 'x', x)
-  const lead = shape.length - x.ndim
-  const target = shape.map((size, i) => (size === -1 && i >= lead ? (x.shape[i - lead] as number) : size))
-  checkShape('expand', target)
+  checkList('expand', shape)
+  const sizes = copySizes('expand', shape)
+  const lead = sizes.length - x.ndim
+  const target = checkShape(
+    'expand',
+    sizes.map((size, i) => (size === -1 && i >= lead ? (x.shape[i - lead] as number) : size)),
+  )
   const fits = lead >= 0 && x.shape.every((size, i) => size === 1 || size === target[i + lead])
   if (!fits)
     throw new ShapeError(
       'expand',
-      `${formatShape(x.shape)} does not expand to ${formatShape(shape)}; only sizes of 1 and new leading dimensions grow`,
-      [x.shape, shape],
+      `${formatShape(x.shape)} does not expand to ${formatShape(sizes)}; only sizes of 1 and new leading dimensions grow`,
+      [x.shape, sizes],
     )
   return (sameShape(target, x.shape) ? x : apply(expandRecord, [x], target)) as Tensor as Tensor<Mutable<S>>
 }
@@ -381,7 +397,12 @@ export function slice(x: Tensor, ...indices: readonly SliceIndex[]): Tensor {
       sizes.push(1)
       return
     }
-    const [from, to, step = 1] = index ?? [null, null]
+    if (index !== null && !Array.isArray(index))
+      throw new ValueError(
+        'slice',
+        `the index of dimension ${i} is ${kindOf(index)}, but must be a number, [start, end], [start, end, step] or null`,
+      )
+    const [from, to, step = 1] = (index ?? [null, null]) as readonly [number | null, number | null, number?]
     for (const value of [from ?? 0, to ?? 0, step])
       if (!Number.isInteger(value))
         throw new ValueError('slice', `position ${value} of dimension ${i} must be an integer`)
@@ -452,6 +473,8 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
     typeof size === 'number'
       ? Array.from({ length: Math.max(1, Math.ceil(total / size)) }, (_, i) => Math.min(size, total - i * size))
       : size
+  if (!Array.isArray(sizes))
+    throw new ValueError('split', `size is ${kindOf(size)}, but must be an integer or an array of them`)
   if (x.ndim === 0) throw new ValueError('split', 'x is one number, without a dimension to split')
   if (sizes.some((each) => !Number.isInteger(each) || each < 0))
     throw new ValueError('split', `sizes ${formatShape(sizes)} must be non-negative integers`)
@@ -494,6 +517,7 @@ export function pad(x: Tensor, amounts: readonly number[], value = 0): Tensor {
   if (shape.some((size) => size < 0))
     throw new ValueError('pad', `amounts ${formatShape(amounts)} cut off more than ${formatShape(x.shape)} has`)
   checkShape('pad', shape)
+  checkElement('pad', value, x.dtype)
   const kept = x.shape.map((size, i) =>
     Math.max(0, size + Math.min(0, before[i] as number) + Math.min(0, after[i] as number)),
   )
@@ -548,9 +572,15 @@ const catRecord = defineOperator<number>({
   },
 })
 
+function checkTensors(op: string, tensors: readonly Tensor[]): void {
+  if (!Array.isArray(tensors))
+    throw new ValueError(op, `takes an array of tensors, but got ${kindOf(tensors)}; write ${op}([a, b])`)
+  for (const x of tensors) checkTensor(op, 'each of the list', x)
+}
+
 /** Tensors one after another along `dim`. */
 export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
-  for (const x of tensors) checkTensor('cat', 'each of the list', x)
+  checkTensors('cat', tensors)
   const rank = tensors[0]?.ndim ?? 1
   if (rank === 0) throw new ShapeError('cat', 'tensors without dimensions cannot be joined; use stack', [[]])
   return apply(catRecord, tensors, normalizeDim('cat', dim, rank))
@@ -558,7 +588,7 @@ export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
 
 /** Tensors of one shape along a new dimension. */
 export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
-  for (const x of tensors) checkTensor('stack', 'each of the list', x)
+  checkTensors('stack', tensors)
   const first = tensors[0]
   if (first === undefined) throw new ValueError('stack', 'there is nothing to join: the list of tensors is empty')
   for (const x of tensors)

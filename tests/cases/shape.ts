@@ -57,7 +57,7 @@ export const cases: readonly Case[] = [
     call: (t) => f.mul(f.narrow(t, 0, 0, 20), f.narrow(t, 0, 13, 20)),
     length: 2,
   },
-  { op: 'unslice', name: 'pad', inputs: [x], call: (t) => f.pad(t, [1, 2, 3, 0], -1) },
+  { op: 'unslice', name: 'pad', inputs: [x], call: (t) => f.pad(t, [1, 2, 3, 0], 1) },
   { op: 'unslice', name: 'pad of nothing', inputs: [normal([0, 2])], call: (t) => f.pad(t, [0, 0, 2, 1]) },
   { op: 'unslice', name: 'pad that cuts', inputs: [normal([5, 6])], call: (t) => f.pad(t, [-2, 1, 1, -3]) },
   { op: 'unslice', name: 'pad by nothing', inputs: [normal([5, 6])], call: (t) => f.pad(t, []) },
@@ -207,5 +207,5 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['[3, 4]', '[4]'],
     call: (make) => f.stack([make(x), make(normal([4]))]),
   },
-  { op: 'device', name: 'an unknown device', code: 'ERR_DEVICE', mentions: ['tpu'], call: (make) => make(x).to('tpu') },
+  { op: 'to', name: 'an unknown device', code: 'ERR_DEVICE', mentions: ['tpu'], call: (make) => make(x).to('tpu') },
 ]

@@ -1,3 +1,4 @@
+import vm from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import { applyLora, unfreezeGradually } from '../../lib/finetune/index.js'
 import {
@@ -5,7 +6,9 @@ import {
   DataLoader,
   earlyStopping,
   eye,
+  fromTypedArray,
   full,
+  Generator,
   grad,
   nn,
   optim,
@@ -56,7 +59,8 @@ describe('an option that there is not', () => {
     ['full', (o) => full([2], 1, o), { requiresGrad: true }],
     ['arange', (o) => arange(0, 3, 1, o), { dtype: 'float32' }],
     ['eye', (o) => eye(2, 2, o), {}],
-    ['fromTypedArray', (o) => tensor([1, 2], o), { device: undefined }],
+    ['tensor', (o) => tensor([1, 2], o), { device: undefined }],
+    ['fromTypedArray', (o) => fromTypedArray(Int32Array.of(1, 2), [2], o), { device: undefined }],
     ['rand', (o) => rand([2], o), { low: 1, high: 2 }],
     ['randn', (o) => randn([2], o), { mean: 1, std: 2 }],
     ['randint', (o) => randint(0, 2, [2], o), { dtype: 'float32' }],
@@ -104,6 +108,59 @@ describe('an option that there is not', () => {
     })
     await expect(trainer.fit([], { epoch: 1 } as never)).rejects.toThrow('[Trainer.fit] there is no option epoch')
     await expect(trainer.fit(null as never)).rejects.toThrow('[Trainer.fit] the batches are null')
+  })
+  it.each(cases)('%s refuses what is no object of options', (op, fn) => {
+    // The optimisers' cases are about groups, whose options come with the parameters.
+    if (op === 'SGD' || op === 'AdamW') return
+    for (const [given, named] of [
+      [null, 'null'],
+      [0.5, 'the number 0.5'],
+      ['cpu', "'cpu'"],
+      [true, 'true'],
+      [[], 'an array'],
+      [new Map([['lr', 1]]), 'a Map'],
+      [zeros([1]), 'a Tensor'],
+      [() => ({}), 'a function'],
+      [new Generator(1), 'a Generator'],
+      [Promise.resolve({}), 'a Promise'],
+    ] as const)
+      expect(call(fn, given)).toThrow(`[${op}] options are ${named}, but must be an object`)
+  })
+  it('takes options from classes, other realms, and objects without a prototype', () => {
+    class WithGetter {
+      get dtype() {
+        return 'int32' as const
+      }
+    }
+    class Inherits extends WithGetter {
+      override get dtype() {
+        return 'int32' as const
+      }
+    }
+    const bare = Object.assign(Object.create(null), { dtype: 'int32' })
+    const elsewhere = vm.runInNewContext("({ dtype: 'int32' })")
+    const inherited = Object.create({ dtype: 'int32' })
+    for (const options of [
+      new WithGetter(),
+      new Inherits(),
+      bare,
+      elsewhere,
+      inherited,
+      Object.freeze({ dtype: 'int32' }),
+    ])
+      expect(zeros([1], options).dtype).toBe('int32')
+    expect(call((o) => zeros([1], o), Object.assign(new WithGetter(), { keepDim: 1 }))).toThrow('no option keepDim')
+  })
+  it('looks at own names only, whatever a library puts on Object.prototype', () => {
+    const prototype = Object.prototype as { polluted?: number }
+    prototype.polluted = 1
+    try {
+      expect(zeros([2], { dtype: 'int32' }).dtype).toBe('int32')
+      expect(zeros([2]).dtype).toBe('float32')
+      expect(() => zeros([2], { polluted: 1 } as never)).toThrow('[zeros] there is no option polluted; there are dtype')
+    } finally {
+      delete prototype.polluted
+    }
   })
   it('and null is no options', () => {
     expect(call((o) => new nn.Linear(4, 3, o), null)).toThrow('[Linear] options are null')
