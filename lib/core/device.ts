@@ -10,6 +10,14 @@ export interface StridedView {
   readonly dtype: DType
 }
 
+/**
+ * A property of every device, which every tensor reaches: structuredClone, postMessage and v8.serialize refuse symbols, and say
+ * this one's text. Else they would copy what a tensor is made of here, without the elements.
+ */
+export const uncloneable: unique symbol = Symbol(
+  '[structuredClone] a tensor is in memory of a device, which is not copied: send its dataSync() and shape, and make a tensor there;',
+)
+
 export interface DeviceMemory {
   /** Storages that JavaScript holds, and their bytes. */
   readonly tensors: number
@@ -55,6 +63,7 @@ export interface Device {
   /** 'reference', 'cpu', 'cuda:0' */
   readonly name: string
   readonly kind: 'reference' | 'cpu' | 'cuda'
+  readonly uncloneable: typeof uncloneable
   supports(dtype: DType): boolean
   hasKernel(name: string): boolean
   /**

@@ -11,12 +11,17 @@ function shown(size: number, summarize: boolean): number[] {
   return [...Array.from({ length: edge }, (_, i) => i), -1, ...Array.from({ length: edge }, (_, i) => size - edge + i)]
 }
 
+/** A loop, because a call takes no more arguments than the stack has room for: eight dimensions show 6^8 numbers. */
+function largestOf(values: readonly number[], least: number): number {
+  return values.reduce((largest, value) => Math.max(largest, value), least)
+}
+
 function formatNumbers(values: readonly number[], x: Tensor): (value: number) => string {
   if (x.dtype === 'bool') return (value) => (value ? 'true' : 'false')
   if (!x.dtype.includes('float')) return String
   const finite = values.filter(Number.isFinite).map(Math.abs)
-  const largest = Math.max(0, ...finite)
-  const smallest = Math.min(Number.POSITIVE_INFINITY, ...finite.filter((v) => v > 0))
+  const largest = largestOf(finite, 0)
+  const smallest = finite.reduce((least, v) => (v > 0 && v < least ? v : least), Number.POSITIVE_INFINITY)
   if (finite.every(Number.isInteger) && largest < 1e8)
     return (value) => (Number.isFinite(value) ? `${value}.` : String(value))
   if (largest >= 1e5 || smallest < 1e-4)
@@ -37,7 +42,10 @@ export function format(x: Tensor): string {
   }
   collect(0, 0)
   const text = formatNumbers(values, x)
-  const width = Math.max(1, ...values.map((value) => text(value).length))
+  const width = largestOf(
+    values.map((value) => text(value).length),
+    1,
+  )
   const build = (dim: number, at: number): string => {
     if (dim === x.ndim) return text(flat[at] as number).padStart(x.ndim === 0 ? 0 : width)
     const size = x.shape[dim] as number

@@ -9,13 +9,19 @@ import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { castTo } from './elementwise/index.js'
 
-/** Dense and readable as numbers: 16-bit floats as float32. */
-function readable(x: Tensor): Tensor {
-  x.storage.check('data')
-  if (x.dtype !== 'bfloat16' && x.dtype !== 'float16') return contiguous(x)
-  const out = empty(x.device, x.shape, 'float32', 'data')
-  run('copy', { out, x })
-  return out
+/** Gives `read` the tensor dense and readable as numbers: 16-bit floats as float32. A copy for that is freed at once. */
+function reading<R>(op: string, x: Tensor, read: (dense: Tensor) => R): R {
+  checkTensor(op, 'x', x)
+  x.storage.check(op)
+  const dense =
+    x.dtype === 'bfloat16' || x.dtype === 'float16' ? empty(x.device, x.shape, 'float32', op) : contiguous(x)
+  if (dense.dtype !== x.dtype) run('copy', { out: dense, x })
+  try {
+    return read(dense)
+  } finally {
+    // Devices work in program order: a read that goes on is done before this.
+    if (dense !== x) dense.dispose()
+  }
 }
 
 /**
@@ -23,27 +29,40 @@ function readable(x: Tensor): Tensor {
  * Throws what kernels found in their data before (labels or indices out of range, memory that ran out).
  */
 export function data(x: Tensor): Promise<TypedArray> {
-  const dense = readable(x)
-  return x.device.read(dense)
+  try {
+    return reading('data', x, (dense) => x.device.read(dense))
+  } catch (error) {
+    return Promise.reject(error)
+  }
 }
 
 /** As `data`, but waits for the result on this thread. */
 export function dataSync(x: Tensor): TypedArray {
-  return x.device.readSync(readable(x))
+  return elements('dataSync', x)
+}
+
+/** `dataSync` for those whom the program calls by another name. */
+function elements(op: string, x: Tensor): TypedArray {
+  return reading(op, x, (dense) => x.device.readSync(dense))
 }
 
 /** The one element of a tensor that has one. Waits for it. */
 export function item(x: Tensor): number {
+  checkTensor('item', 'x', x)
   if (x.numel !== 1)
-    throw new ShapeError('item', `the tensor has ${x.numel} elements (${formatShape(x.shape)}), not one`, [x.shape])
-  return dataSync(x)[0] as number
+    throw new ShapeError(
+      'item',
+      `the tensor has ${x.numel} elements (${formatShape(x.shape)}), not one; reduce it, or use toArray() for all`,
+      [x.shape],
+    )
+  return elements('item', x)[0] as number
 }
 
 export type Nested = number | boolean | Nested[]
 
 /** The elements as nested arrays; bool as booleans. Waits for them. */
 export function toArray(x: Tensor): Nested {
-  const flat = dataSync(x)
+  const flat = elements('toArray', x)
   let position = 0
   const build = (depth: number): Nested => {
     if (depth === x.ndim) {

@@ -1,6 +1,14 @@
 /** Devices of the addon: kernels behind a queue (native/core/queue.h). The native device has them on this machine's CPU. */
 import { currentLabel, describeLabel } from '../../core/call-site.js'
-import type { Device, DeviceMemory, KernelCall, KernelKey, KernelRecord, StridedView } from '../../core/device.js'
+import {
+  type Device,
+  type DeviceMemory,
+  type KernelCall,
+  type KernelKey,
+  type KernelRecord,
+  type StridedView,
+  uncloneable,
+} from '../../core/device.js'
 import { type DType, dtypes, type TypedArray } from '../../core/dtype.js'
 import { DeviceError, IndexOutOfRangeError, InternalError, OutOfMemoryError, ValueError } from '../../core/errors.js'
 import { Storage } from '../../core/storage.js'
@@ -22,6 +30,7 @@ const errorClasses = [InternalError, InternalError, IndexOutOfRangeError, ValueE
 export class QueueDevice implements Device {
   readonly name: string
   readonly kind: 'cpu' | 'cuda'
+  readonly uncloneable: typeof uncloneable = uncloneable
   readonly #addon: Addon
   readonly #memory: NativeMemory
   readonly #encoder: Encoder

@@ -2,7 +2,15 @@
  * The reference device: the kernels in plain TypeScript, run at once on the calling thread. It runs anywhere, defines the
  * meaning of every kernel, and is the only device with float64.
  */
-import type { Device, DeviceMemory, KernelCall, KernelKey, KernelRecord, StridedView } from '../../core/device.js'
+import {
+  type Device,
+  type DeviceMemory,
+  type KernelCall,
+  type KernelKey,
+  type KernelRecord,
+  type StridedView,
+  uncloneable,
+} from '../../core/device.js'
 import { type DType, dtypes, type TypedArray } from '../../core/dtype.js'
 import { InternalError, OutOfMemoryError } from '../../core/errors.js'
 import { countOf } from '../../core/shape.js'
@@ -22,6 +30,7 @@ function isView(value: unknown): value is StridedView {
 class ReferenceDevice implements Device {
   readonly name = 'reference'
   readonly kind = 'reference'
+  readonly uncloneable: typeof uncloneable = uncloneable
   #nextHandle = 1
   #tensors = 0
   #bytes = 0
