@@ -1,5 +1,6 @@
 /** Reductions over dimensions: sums, extremes and what is built of them. */
 import { autocastDType } from '../autograd/autocast.js'
+import { noGrad } from '../autograd/mode.js'
 import {
   apply,
   checkDType,
@@ -14,8 +15,9 @@ import type { DType } from '../core/dtype.js'
 import { ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { countOf, normalizeDim, normalizeDims, reducedShape, type Shape, sameShape } from '../core/shape.js'
-import type { Tensor } from '../core/tensor.js'
-import { anyFloating, arithmetic, checkedSpec } from './elementwise/common.js'
+import { denseTensor, type Tensor } from '../core/tensor.js'
+import { full } from './creation.js'
+import { anyFloating, arithmetic, checkedSpec, floating } from './elementwise/common.js'
 import { castTo } from './elementwise/functions.js'
 import { add, div, eq, exp, log, mul, sqrt, square, sub, where } from './elementwise/index.js'
 import { detach, expand, reshape } from './shape.js'
@@ -30,33 +32,48 @@ export type Dim = number | readonly number[] | null
 /** What the kernels of other reductions take. */
 const reducible: readonly DType[] = ['float32', 'float64', 'int32']
 
-interface Reduction {
+interface Dims {
   readonly dims: readonly number[]
+  readonly keepdim: boolean
+}
+
+interface Reduction extends Dims {
   /** The result's; null: that of x. */
   readonly dtype: DType | null
   /** What the sum is multiplied by (mean: 1 / count). */
   readonly scale: number
 }
 
-/** The kernel's form of a reduction keeps every dimension; the public functions drop them with a view. */
+/** The kernel's result keeps every dimension; this is its view of the shape that was asked for. */
+function finished(out: Tensor, { shape }: TensorSpec): Tensor {
+  return sameShape(out.shape, shape) ? out : denseTensor(out.storage, shape)
+}
+
+/** A gradient or result of a reduction with its dimensions of size 1 again. */
+function kept(x: Tensor, shape: Shape, { dims, keepdim }: Dims): Tensor {
+  return keepdim ? x : reshape(x, reducedShape(shape, dims, true))
+}
+
 const sumRecord = defineOperator<Reduction>({
   name: 'sum',
   precision: kernels.sum.precision,
   asIs: [0],
-  infer([x], { dims, dtype }) {
+  infer([x], { dims, keepdim, dtype }) {
     checkDType('sum', 'x', x as Tensor, arithmetic)
-    return { shape: reducedShape((x as Tensor).shape, dims, true), dtype: dtype ?? (x as Tensor).dtype }
+    return { shape: reducedShape((x as Tensor).shape, dims, keepdim), dtype: dtype ?? (x as Tensor).dtype }
   },
-  forward([x], { scale }, [spec]) {
+  forward([input], { dims, keepdim, scale }, [spec]) {
+    const x = input as Tensor
     const { shape, dtype } = spec as TensorSpec
-    const out = empty((x as Tensor).device, shape, dtype, 'sum')
-    run('sum', { out, x: x as Tensor, scale })
-    return out
+    const out = empty(x.device, keepdim ? shape : reducedShape(x.shape, dims, true), dtype, 'sum')
+    run('sum', { out, x, scale })
+    return finished(out, spec as TensorSpec)
   },
   gradient: {
     saves: () => ({}),
     backward(ctx, [g]) {
-      const spread = expand(castTo(g as Tensor, ctx.spec(0).dtype), ctx.spec(0).shape)
+      const { shape, dtype } = ctx.spec(0)
+      const spread = expand(castTo(kept(g as Tensor, shape, ctx.attrs), dtype), shape)
       return [ctx.attrs.scale === 1 ? spread : mul(spread, ctx.attrs.scale)]
     },
   },
@@ -71,16 +88,24 @@ function keepdimOf(op: string, options: ReduceOptions): boolean {
   return checkOptions(op, options, { keepdim: true }).keepdim ?? false
 }
 
-function drop(x: Tensor, shape: Shape, dims: readonly number[], keepdim: boolean): Tensor {
-  return keepdim ? x : reshape(x, reducedShape(shape, dims, false))
+/** Bytes and truths are counted in int32. */
+function countable(x: Tensor): Tensor {
+  return x.dtype === 'uint8' || x.dtype === 'bool' ? castTo(x, 'int32') : x
 }
 
-/** Sum over `dim` (a number, several, or null for all). Accumulated in float32 or wider, in a fixed order. */
+/**
+ * Sum over `dim` (a number, several, or null for all). Accumulated in float32 or wider, in a fixed order. Of uint8 and bool it
+ * is int32. A sum of integers that int32 cannot hold is a late ValueError.
+ */
 export function sum(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('sum', options)
   checkTensor('sum', 'x', x)
   const dims = normalizeDims('sum', dim, x.ndim)
-  return drop(apply(sumRecord, [x], { dims, scale: 1, dtype: sumDType(x) }), x.shape, dims, keepdim)
+  return apply(sumRecord, [countable(x)], { dims, keepdim, scale: 1, dtype: sumDType(x) })
+}
+
+function sizeOf(x: Tensor, dims: readonly number[]): number {
+  return dims.reduce((product, d) => product * (x.shape[d] as number), 1)
 }
 
 /** Mean over `dim`; NaN of nothing. */
@@ -89,10 +114,10 @@ export function mean(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): T
   checkTensor('mean', 'x', x)
   checkDType('mean', 'x', x, anyFloating)
   const dims = normalizeDims('mean', dim, x.ndim)
-  const count = dims.reduce((product, d) => product * (x.shape[d] as number), 1)
+  const count = sizeOf(x, dims)
   // Nothing summed is 0, and 0 * NaN is the NaN that a mean of nothing is.
   const scale = count === 0 ? Number.NaN : 1 / count
-  return drop(apply(sumRecord, [x], { dims, scale, dtype: sumDType(x) }), x.shape, dims, keepdim)
+  return apply(sumRecord, [x], { dims, keepdim, scale, dtype: sumDType(x) })
 }
 
 /** Sums a gradient over the dimensions that its tensor was broadcast along, rounded once to `dtype`. */
@@ -101,17 +126,17 @@ export function sumTo(x: Tensor, shape: Shape, dtype: DType = x.dtype): Tensor {
   const lead = x.ndim - shape.length
   const dims: number[] = []
   for (let i = 0; i < x.ndim; i++) if (i < lead || (shape[i - lead] === 1 && x.shape[i] !== 1)) dims.push(i)
-  return reshape(apply(sumRecord, [x], { dims, scale: 1, dtype }), shape)
+  return reshape(apply(sumRecord, [x], { dims, keepdim: true, scale: 1, dtype }), shape)
 }
 
-function extreme(name: 'amax' | 'amin'): OperatorRecord<readonly number[]> {
-  return defineOperator<readonly number[]>({
+function extreme(name: 'amax' | 'amin'): OperatorRecord<Dims> {
+  return defineOperator<Dims>({
     name,
     precision: kernels[name].precision,
-    infer([input], dims) {
+    infer([input], { dims, keepdim }) {
       const x = input as Tensor
       checkDType(name, 'x', x, reducible)
-      const shape = reducedShape(x.shape, dims, true)
+      const shape = reducedShape(x.shape, dims, keepdim)
       if (countOf(x.shape) === 0 && countOf(shape) > 0)
         throw new ValueError(
           name,
@@ -119,19 +144,20 @@ function extreme(name: 'amax' | 'amin'): OperatorRecord<readonly number[]> {
         )
       return { shape, dtype: x.dtype }
     },
-    forward([x], _dims, [spec]) {
-      const { shape, dtype } = spec as TensorSpec
-      const out = empty((x as Tensor).device, shape, dtype, name)
-      run(name, { out, x: x as Tensor })
-      return out
+    forward([input], { dims }, [spec]) {
+      const x = input as Tensor
+      const out = empty(x.device, reducedShape(x.shape, dims, true), (spec as TensorSpec).dtype, name)
+      run(name, { out, x })
+      return finished(out, spec as TensorSpec)
     },
     gradient: {
       saves: () => ({ inputs: [0], outputs: [0] }),
       // Ties share the gradient equally, as in PyTorch.
       backward(ctx, [g]) {
         const x = ctx.input(0)
-        const winners = castTo(eq(x, ctx.output(0)), x.dtype)
-        return [mul(winners, div(g as Tensor, sum(winners, ctx.attrs, { keepdim: true })))]
+        const winners = castTo(eq(x, kept(ctx.output(0), x.shape, ctx.attrs)), x.dtype)
+        const shares = sum(winners, ctx.attrs.dims, { keepdim: true })
+        return [mul(winners, div(kept(g as Tensor, x.shape, ctx.attrs), shares))]
       },
     },
   })
@@ -140,38 +166,41 @@ function extreme(name: 'amax' | 'amin'): OperatorRecord<readonly number[]> {
 const amaxRecord = extreme('amax')
 const aminRecord = extreme('amin')
 
-/** Largest value over `dim`; NaN if there is one. */
+/** Largest value over `dim`; NaN if there is one. Throws ValueError where there is nothing to choose from. */
 export function amax(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('amax', options)
   checkTensor('amax', 'x', x)
-  const dims = normalizeDims('amax', dim, x.ndim)
-  return drop(apply(amaxRecord, [x], dims), x.shape, dims, keepdim)
+  return apply(amaxRecord, [x], { dims: normalizeDims('amax', dim, x.ndim), keepdim })
 }
 
-/** Smallest value over `dim`; NaN if there is one. */
+/** Smallest value over `dim`; NaN if there is one. Throws ValueError where there is nothing to choose from. */
 export function amin(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('amin', options)
   checkTensor('amin', 'x', x)
-  const dims = normalizeDims('amin', dim, x.ndim)
-  return drop(apply(aminRecord, [x], dims), x.shape, dims, keepdim)
+  return apply(aminRecord, [x], { dims: normalizeDims('amin', dim, x.ndim), keepdim })
 }
 
-function argExtreme(name: 'argmax' | 'argmin'): OperatorRecord<number> {
-  return defineOperator<number>({
+interface Along {
+  readonly dim: number
+  readonly keepdim: boolean
+}
+
+function argExtreme(name: 'argmax' | 'argmin'): OperatorRecord<Along> {
+  return defineOperator<Along>({
     name,
     precision: kernels[name].precision,
-    infer([input], dim) {
+    infer([input], { dim, keepdim }) {
       const x = input as Tensor
       checkDType(name, 'x', x, reducible)
       if (x.shape[dim] === 0)
         throw new ValueError(name, `there is no extreme of nothing: x is [${x.shape.join(', ')}], dim ${dim}`)
-      return { shape: reducedShape(x.shape, [dim], true), dtype: 'int32' }
+      return { shape: reducedShape(x.shape, [dim], keepdim), dtype: 'int32' }
     },
-    forward([x], dim, [spec]) {
-      const { shape, dtype } = spec as TensorSpec
-      const out = empty((x as Tensor).device, shape, dtype, name)
-      run(name, { out, x: x as Tensor, dim })
-      return out
+    forward([input], { dim }, [spec]) {
+      const x = input as Tensor
+      const out = empty(x.device, reducedShape(x.shape, [dim], true), 'int32', name)
+      run(name, { out, x, dim })
+      return finished(out, spec as TensorSpec)
     },
     gradient: { differentiable: false, reason: 'the result is an index' },
   })
@@ -180,12 +209,13 @@ function argExtreme(name: 'argmax' | 'argmin'): OperatorRecord<number> {
 const argmaxRecord = argExtreme('argmax')
 const argminRecord = argExtreme('argmin')
 
-function argOf(record: OperatorRecord<number>, input: Tensor, dim: number | null, keepdim: boolean): Tensor {
+function argOf(record: OperatorRecord<Along>, input: Tensor, dim: number | null, keepdim: boolean): Tensor {
   const x = input.dtype === 'bfloat16' ? castTo(input, 'float32') : input
-  if (dim === null) return reshape(apply(record, [reshape(x, [x.numel])], 0), [])
+  if (dim === null) return apply(record, [reshape(x, [x.numel])], { dim: 0, keepdim: false })
   const d = normalizeDim(record.name, dim, x.ndim)
-  const flat = x.ndim === 0 ? reshape(x, [1]) : x
-  return drop(apply(record, [flat], d), x.ndim === 0 ? [] : x.shape, x.ndim === 0 ? [] : [d], keepdim && x.ndim > 0)
+  return x.ndim === 0
+    ? apply(record, [reshape(x, [1])], { dim: 0, keepdim: false })
+    : apply(record, [x], { dim: d, keepdim })
 }
 
 /** Index (int32) of the first largest element along `dim`, or of the flattened tensor where null. */
@@ -221,27 +251,56 @@ const cumsumRecord: OperatorRecord<{ dim: number; reverse: boolean }> = defineOp
   },
 })
 
-/** Running sum along `dim`. */
+/**
+ * Running sum along `dim`. Of uint8 and bool it is int32. A sum of integers that int32 cannot hold is a late ValueError.
+ */
 export function cumsum<S extends Shape>(x: Tensor<S>, dim: number): Tensor<S> {
   checkTensor('cumsum', 'x', x)
-  if (x.ndim === 0) return mul(x, 1) as Tensor<S>
-  return apply(cumsumRecord, [x], { dim: normalizeDim('cumsum', dim, x.ndim), reverse: false }) as Tensor<S>
+  const counted = countable(x)
+  return apply(cumsumRecord, [counted], { dim: normalizeDim('cumsum', dim, x.ndim), reverse: false }) as Tensor<S>
 }
 
-/** log(sum(exp(x))) over `dim`, without overflow. */
+/** The largest of each sum's terms, or 0 where an infinite one would make inf - inf; and log(sum(exp(x - peak))). */
+function logOfSum(x: Tensor, dims: readonly number[]): { peak: Tensor; log: Tensor } {
+  const options = { keepdim: true }
+  const { dtype, device } = x
+  const largest =
+    x.numel === 0 ? full(reducedShape(x.shape, dims, true), 0, { dtype, device }) : amax(detach(x), dims, options)
+  const peak = finiteOrZero(largest)
+  return { peak, log: log(sum(exp(sub(x, peak)), dims, options)) }
+}
+
+/** Extra outputs: peak and log of `logOfSum`, which keep digits that their sum loses where the peak is large. */
+const logsumexpRecord = defineOperator<Dims>({
+  name: 'logsumexp',
+  precision: kernels.exp.precision,
+  infer([input], { dims, keepdim }) {
+    const x = input as Tensor
+    checkDType('logsumexp', 'x', x, floating)
+    const part = { shape: reducedShape(x.shape, dims, true), dtype: x.dtype }
+    return [{ shape: reducedShape(x.shape, dims, keepdim), dtype: x.dtype }, part, part]
+  },
+  forward: ([input], { dims }, [spec]) =>
+    noGrad(() => {
+      const { peak, log } = logOfSum(input as Tensor, dims)
+      return [finished(add(log, peak), spec as TensorSpec), peak, log]
+    }),
+  gradient: {
+    saves: () => ({ inputs: [0], outputs: [1, 2] }),
+    backward(ctx, [g]) {
+      const x = ctx.input(0)
+      const peak = ctx.output(1)
+      const total = ctx.createGraph ? logOfSum(x, ctx.attrs.dims).log : ctx.output(2)
+      return [mul(kept(g as Tensor, x.shape, ctx.attrs), exp(sub(sub(x, peak), total)))]
+    },
+  },
+})
+
+/** log(sum(exp(x))) over `dim`, without overflow; -Infinity of nothing. */
 export function logsumexp(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('logsumexp', options)
   checkTensor('logsumexp', 'x', x)
-  const dims = normalizeDims('logsumexp', dim, x.ndim)
-  const peak = amax(detach(x), dims, { keepdim: true })
-  // An infinite peak would make inf - inf; it is then the result by itself.
-  const shift = finiteOr(peak, 0)
-  const total = add(log(sum(exp(sub(x, shift)), dims, { keepdim: true })), shift)
-  return drop(total, x.shape, dims, keepdim)
-}
-
-function finiteOr(x: Tensor, value: number): Tensor {
-  return where(eq(sub(x, x), 0), x, value)
+  return apply(logsumexpRecord, [x], { dims: normalizeDims('logsumexp', dim, x.ndim), keepdim })
 }
 
 export interface VarOptions extends ReduceOptions {
@@ -249,18 +308,84 @@ export interface VarOptions extends ReduceOptions {
   readonly correction?: number
 }
 
-/** Variance over `dim`. */
-export function variance(x: Tensor, dim: Dim = null, options: VarOptions = {}): Tensor {
-  const { keepdim = false, correction = 1 } = checkOptions('var', options, { keepdim: true, correction: true })
-  checkTensor('variance', 'x', x)
-  const dims = normalizeDims('var', dim, x.ndim)
-  const count = dims.reduce((product, d) => product * (x.shape[d] as number), 1)
-  const squares = square(sub(x, mean(x, dims, { keepdim: true })))
-  return drop(mul(sum(squares, dims, { keepdim: true }), 1 / Math.max(0, count - correction)), x.shape, dims, keepdim)
+interface Spread extends Dims {
+  readonly correction: number
 }
 
-/** Standard deviation over `dim`. */
+/** x itself where it is finite, else 0. */
+function finiteOrZero(x: Tensor): Tensor {
+  return where(eq(sub(x, x), 0), x, 0)
+}
+
+/** x minus its mean. The rounding of the mean, up to 2^-24 of it, is what is left over: the mean of that goes too. */
+function centred(x: Tensor, dims: readonly number[]): Tensor {
+  const near = sub(x, mean(x, dims, { keepdim: true }))
+  return sub(near, finiteOrZero(mean(near, dims, { keepdim: true })))
+}
+
+/** In float32 at least: squares of rounded differences would say little. */
+const widest = (x: Tensor): Tensor => (x.dtype === 'bfloat16' ? castTo(x, 'float32') : x)
+
+function spread(name: 'var' | 'std'): OperatorRecord<Spread> {
+  return defineOperator<Spread>({
+    name,
+    precision: 'float32',
+    infer([input], { dims, keepdim }) {
+      const x = input as Tensor
+      checkDType(name, 'x', x, anyFloating)
+      return { shape: reducedShape(x.shape, dims, keepdim), dtype: x.dtype }
+    },
+    forward: ([input], { dims, correction }, [spec]) =>
+      noGrad(() => {
+        const x = input as Tensor
+        const squares = sum(square(centred(widest(x), dims)), dims, { keepdim: true })
+        const variance = mul(squares, 1 / Math.max(0, sizeOf(x, dims) - correction))
+        return finished(castTo(name === 'std' ? sqrt(variance) : variance, x.dtype), spec as TensorSpec)
+      }),
+    gradient: {
+      saves: () => ({ inputs: [0], ...(name === 'std' && { outputs: [0] }) }),
+      backward(ctx, [gradient]) {
+        const { dims, correction } = ctx.attrs
+        const { shape } = ctx.spec(0)
+        const x = widest(ctx.input(0))
+        const freedom = sizeOf(x, dims) - correction
+        let g = kept(widest(gradient as Tensor), shape, ctx.attrs)
+        if (name === 'std') {
+          const y = kept(widest(ctx.output(0)), shape, ctx.attrs)
+          // Equal values: the square root has no derivative, and 0 is its best subgradient.
+          g = div(g, mul(where(eq(y, 0), Number.POSITIVE_INFINITY, y), 2))
+        }
+        return [castTo(mul(g, slope(x, dims, freedom)), ctx.spec(0).dtype)]
+      },
+    },
+  })
+}
+
+/** The derivative of a variance with that many degrees of freedom; without any, what PyTorch gives. */
+function slope(x: Tensor, dims: readonly number[], freedom: number): Tensor {
+  if (freedom > 0) return mul(centred(x, dims), 2 / freedom)
+  const atMean = eq(x, mean(x, dims, { keepdim: true }))
+  return castTo(where(atMean, Number.NaN, Number.POSITIVE_INFINITY), x.dtype)
+}
+
+const varRecord = spread('var')
+const stdRecord = spread('std')
+
+function spreadOf(record: OperatorRecord<Spread>, x: Tensor, dim: Dim, options: VarOptions): Tensor {
+  const { name } = record
+  const { keepdim = false, correction = 1 } = checkOptions(name, options, { keepdim: true, correction: true })
+  if (!Number.isFinite(correction))
+    throw new ValueError(name, `correction is ${String(correction)}, but must be a finite number`)
+  checkTensor(name, 'x', x)
+  return apply(record, [x], { dims: normalizeDims(name, dim, x.ndim), keepdim, correction })
+}
+
+/** Variance over `dim`, as exact for data far from 0 as for data around it; NaN of nothing and of too few. */
+export function variance(x: Tensor, dim: Dim = null, options: VarOptions = {}): Tensor {
+  return spreadOf(varRecord, x, dim, options)
+}
+
+/** Standard deviation over `dim`. Its gradient is 0 where all values are equal. */
 export function std(x: Tensor, dim: Dim = null, options: VarOptions = {}): Tensor {
-  checkTensor('std', 'x', x)
-  return sqrt(variance(x, dim, options))
+  return spreadOf(stdRecord, x, dim, options)
 }

@@ -1,6 +1,6 @@
 // Reductions against float64: any set of dimensions, all ways an input can lie
 // in memory, lengths around every block of the kernels, NaN and infinities,
-// int32 that wraps around, calls that must be refused.
+// sums that int32 cannot hold, calls that must be refused.
 //
 // A sum of n terms may be wrong by as many roundings of the sum of the sizes as
 // are added in float32, which is at most 128 (see reduce/sum_max.cpp), and that
@@ -38,7 +38,14 @@ Sizes reduced_sizes(Sizes sizes, unsigned reduced) {
   return sizes;
 }
 
-int32_t wrap(double x) { return int32_t(as_dtype(DType::int32, x)); }
+bool held(double sum) { return sum >= INT32_MIN && sum <= INT32_MAX; }
+
+// A sum of int32 that int32 cannot hold is an error of the call, which says so.
+template <class F>
+void check_overflow(const std::string& what, const F& kernel) {
+  const RecordedError error = error_of(kernel);
+  check(error.code == ErrorCode::value && error.text.find("int32") != std::string::npos, what + " beyond int32");
+}
 
 void test_shape(const Sizes& sizes, unsigned reduced, Layout layout) {
   const std::string shape = text(sizes) + " over " + std::to_string(reduced) + " layout " + std::to_string(int(layout));
@@ -61,13 +68,19 @@ void test_shape(const Sizes& sizes, unsigned reduced, Layout layout) {
       terms[to]++;
     }
     for (double scale : {1.0, 0.375}) {
+      bool fits = true;
+      for (size_t i = 0; i < outputs; i++) fits = fits && (dtype != DType::int32 || held(total[i] * scale));
+      if (!fits) {
+        check_overflow("sum of " + what, [&](Context& c) { isa::sum(c, out.view, x.view, scale); });
+        continue;
+      }
       run("sum of " + what, out, [&](Context& c) { isa::sum(c, out.view, x.view, scale); });
       bool right = true;
       for (size_t i = 0; i < outputs; i++) {
         const double got = out.get(int64_t(i)), want = total[i] * scale;
         const double roundings = double(terms[i] < 128 ? terms[i] : 128) + 2;
         right = right &&
-                (dtype == DType::int32 ? got == wrap(want) : near(got, want, roundings * epsilon * size[i] * scale));
+                (dtype == DType::int32 ? got == trunc(want) : near(got, want, roundings * epsilon * size[i] * scale));
       }
       check(right, "sum of " + what);
       if (dtype == DType::int32) continue;
@@ -146,21 +159,57 @@ void test_running(const Sizes& sizes, int64_t dim) {
           "cumsum of " + text(sizes) + " along " + std::to_string(dim) + (reverse ? " reversed " : " ") + name(dtype);
       Array x(sizes, dtype), out(sizes, dtype);
       randomise(x, 3, dtype == DType::int32 ? 1e7 : 4);
-      run(what, out, [&](Context& c) { isa::cumsum(c, out.view, x.view, dim, reverse); });
       const unsigned reduced = sizes.empty() ? 0 : 1u << dim;
       const std::vector<int64_t> place = places(sizes, reduced);
       std::vector<double> total(place.size() + 1, 0), size(place.size() + 1, 0);
-      bool right = true;
+      bool right = true, fits = true;
+      for (size_t k = 0; k < place.size(); k++) {
+        const size_t i = reverse ? place.size() - 1 - k : k;
+        fits = held(total[size_t(place[i])] += x.get(int64_t(i))) && fits;
+      }
+      if (dtype == DType::int32 && !fits) {
+        check_overflow(what, [&](Context& c) { isa::cumsum(c, out.view, x.view, dim, reverse); });
+        continue;
+      }
+      total.assign(total.size(), 0);
+      run(what, out, [&](Context& c) { isa::cumsum(c, out.view, x.view, dim, reverse); });
       for (size_t k = 0; k < place.size(); k++) {
         const size_t i = reverse ? place.size() - 1 - k : k, to = size_t(place[i]);
         total[to] += x.get(int64_t(i));
         size[to] += fabs(x.get(int64_t(i)));
         const double got = out.get(int64_t(i));
-        right = right && (dtype == DType::int32 ? got == wrap(total[to])
+        right = right && (dtype == DType::int32 ? got == total[to]
                                                 : near(got, total[to], epsilon * fabs(total[to]) + 1e-12 * size[to]));
       }
       check(right, what);
     }
+}
+
+// The ends of the range, held and just not held, in rows, planes and columns of several segments.
+void test_ends() {
+  for (const Sizes& sizes : {Sizes{2}, Sizes{70001}, Sizes{2, 3}, Sizes{40000, 3}, Sizes{150, 3, 65}})
+    for (double end : {double(INT32_MAX), double(INT32_MIN)})
+      for (double more : {0.0, end > 0 ? 1.0 : -1.0}) {
+        const unsigned reduced = sizes.size() == 3 ? 5 : 1;
+        Array x(sizes, DType::int32), out(reduced_sizes(sizes, reduced), DType::int32), all(sizes, DType::int32);
+        for (int64_t i = 0; i < x.size(); i++) x.set(i, 0);
+        // In the last column of each, the first and the last element.
+        x.set(sizes.size() == 1 ? 0 : sizes[sizes.size() - 1] - 1, end);
+        x.set(x.size() - 1, sizes.size() == 3 ? 0 : more);
+        if (sizes.size() == 3) x.set(0, end), x.set(1, more), x.set(64, 0);
+        const std::string what = "of " + text(sizes) + " at an end";
+        const auto sum = [&](Context& c) { isa::sum(c, out.view, x.view, 1); };
+        const auto running = [&](Context& c) { isa::cumsum(c, all.view, x.view, sizes.size() == 3 ? 2 : 0, false); };
+        if (more != 0) {
+          check_overflow("sum " + what, sum);
+          check_overflow("cumsum " + what, running);
+        } else {
+          run("sum " + what, out, sum);
+          check(out.get(sizes.size() == 3 ? 0 : out.size() - 1) == end, "sum " + what);
+          run("cumsum " + what, all, running);
+          check(all.get(sizes.size() == 3 ? 64 : all.size() - 1) == end, "cumsum " + what);
+        }
+      }
 }
 
 void test_wrong_calls() {
@@ -197,7 +246,7 @@ int main() {
       {64},     {1023},       {1025},    {3, 0},    {0, 3},      {3, 5},    {5, 129},
       {129, 5}, {2, 3, 4, 5}, {1, 6, 1}, {3, 1, 7}, {4, 17, 33}, {8, 2, 8}, {2, 2, 2, 2, 2, 2, 2, 3}};
   for (const Sizes& sizes : shapes)
-    for (unsigned reduced = 0; reduced<1u << sizes.size(); reduced += sizes.size()> 5 ? 7 : 1)
+    for (unsigned reduced = 0; reduced < 1u << sizes.size(); reduced += sizes.size() > 5 ? 7 : 1)
       for (Layout layout : all_layouts) test_shape(sizes, reduced, layout);
   // Longer than a segment, and several of them.
   test_shape({70001}, 1, Layout::dense);
@@ -212,6 +261,7 @@ int main() {
   for (unsigned reduced : {2u, 5u, 6u, 7u})
     for (Layout layout : {Layout::dense, Layout::rotated, Layout::spread}) test_shape({37, 40, 65}, reduced, layout);
   test_nan();
+  test_ends();
 
   for (DType dtype : {DType::float32, DType::int32})
     for (bool with_nan : {false, true}) {

@@ -262,14 +262,36 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['int32', 'float32'],
     call: (make) => f.exp(make(integers([4], 0, 9))),
   },
-  { op: 'add', name: 'NaN', code: 'ERR_VALUE', mentions: ['NaN'], call: (make) => f.add(make(x), Number.NaN) },
-  { op: 'pow', name: 'NaN', code: 'ERR_VALUE', mentions: ['NaN'], call: (make) => f.pow(make(x), Number.NaN) },
+  ...(['add', 'sub', 'mul', 'maximum', 'minimum', 'clamp'] as const).flatMap((op) =>
+    [1.5, 2 ** 31, Number.NaN].map((number) => ({
+      op,
+      name: `int32 and ${number}`,
+      code: 'ERR_DTYPE' as const,
+      mentions: ['int32', `${number}`, ".to('float32')"],
+      call: (make: (input: Input) => f.Tensor) =>
+        (f[op] as (x: f.Tensor, number: number) => f.Tensor)(make(integers([4], 0, 9)), number),
+    })),
+  ),
   {
-    op: 'clamp',
-    name: 'NaN',
-    code: 'ERR_VALUE',
-    mentions: ['NaN', 'min'],
-    call: (make) => f.clamp(make(x), Number.NaN),
+    op: 'where',
+    name: 'uint8 and 256',
+    code: 'ERR_DTYPE',
+    mentions: ['uint8', '256', ".to('int32')"],
+    call: (make) => f.where(make(bits([4])), make(bytes([4])), 256),
+  },
+  {
+    op: 'mul',
+    name: 'bool and floats',
+    code: 'ERR_DTYPE',
+    mentions: ["convert a with .to('float32')"],
+    call: (make) => f.mul(make(bits([4])), make(x)),
+  },
+  {
+    op: 'sub',
+    name: 'floats and int32',
+    code: 'ERR_DTYPE',
+    mentions: ["convert b with .to('float32')"],
+    call: (make) => f.sub(make(x), make(integers([4], 0, 9))),
   },
   {
     op: 'elu',

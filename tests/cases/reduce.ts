@@ -1,5 +1,17 @@
 import * as f from '../../lib/index.js'
-import { type Case, constant, distinct, type ErrorCase, exactly, type Input, integers, label, normal } from './case.js'
+import {
+  bits,
+  bytes,
+  type Case,
+  constant,
+  distinct,
+  type ErrorCase,
+  exactly,
+  type Input,
+  integers,
+  label,
+  normal,
+} from './case.js'
 
 type Dim = number | readonly number[] | null
 
@@ -41,15 +53,30 @@ const finite: readonly Case[] = [
   ...reduce('sum', f.sum, normal),
   ...reduce('sum', f.mean, normal),
   // The difference from the mean cancels, and std has a pole at 0: more of the dtype's digits go.
-  ...reduce('sum', f.variance, normal).slice(2),
-  ...reduce('sum', f.std, normal).slice(2),
+  ...reduce('var', f.variance, normal).slice(2),
+  ...reduce('std', f.std, normal).slice(2),
+  ...(
+    [
+      ['var', f.variance],
+      ['std', f.std],
+    ] as const
+  ).map(([op, fn]) => ({
+    op,
+    name: 'far from 0',
+    inputs: [normal([3, 257], 1 / 16, 4096)],
+    call: (t: f.Tensor) => fn(t, 1),
+    length: 257,
+  })),
   { op: 'sum', name: 'of nothing', inputs: [normal([0, 3])], call: (t) => f.sum(t, 0) },
   { op: 'sum', name: 'of nothing to nothing', inputs: [normal([0, 3])], call: (t) => f.sum(t, 1) },
+  { op: 'sum', name: 'uint8', inputs: [bytes([5, 333])], call: (t) => f.sum(t, 1) },
+  { op: 'sum', name: 'bool', inputs: [bits([5, 33])], call: (t) => f.sum(t) },
+  { op: 'cumsum', name: 'bool', inputs: [bits([5, 33])], call: (t) => f.cumsum(t, 0) },
   { op: 'sum', name: 'int32', inputs: [integers([5, 33], -99, 99)], call: (t) => f.sum(t, 1) },
-  { op: 'sum', name: 'logsumexp', inputs: [normal([33, 5])], call: (t) => f.logsumexp(t, 0), length: 33 },
+  { op: 'logsumexp', name: 'of columns', inputs: [normal([33, 5])], call: (t) => f.logsumexp(t, 0), length: 33 },
   {
-    op: 'sum',
-    name: 'logsumexp far from 0',
+    op: 'logsumexp',
+    name: 'far from 0',
     inputs: [normal([3, 31], 10, 500)],
     call: (t) => f.logsumexp(t, 1),
     length: 31,
@@ -136,7 +163,24 @@ const atEnds: readonly Case[] = (
 
 export const cases: readonly Case[] = [...finite, ...atEnds]
 
+/** Two halves of the range of int32, and one more. */
+const tooMuch = exactly([3, 2], 'int32', [2 ** 30, 1, 2 ** 30 - 1, 1, 1, 1])
+
 export const errors: readonly ErrorCase[] = [
+  {
+    op: 'sum',
+    name: 'beyond int32',
+    code: 'ERR_VALUE',
+    mentions: ['int32', ".to('float32')"],
+    call: (make) => f.sum(make(tooMuch), 0),
+  },
+  {
+    op: 'cumsum',
+    name: 'beyond int32',
+    code: 'ERR_VALUE',
+    mentions: ['int32', ".to('float32')"],
+    call: (make) => f.cumsum(make(tooMuch), 0),
+  },
   { op: 'sum', name: 'a dimension too many', code: 'ERR_VALUE', mentions: ['2'], call: (make) => f.sum(make(x), 2) },
   { op: 'sum', name: 'a dimension twice', code: 'ERR_VALUE', mentions: ['1'], call: (make) => f.sum(make(x), [1, -1]) },
   { op: 'sum', name: 'NaN', code: 'ERR_VALUE', mentions: ['NaN'], call: (make) => f.sum(make(x), Number.NaN) },

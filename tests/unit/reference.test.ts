@@ -265,7 +265,10 @@ describe('reduce', () => {
     expect(run([1, 1], (out) => k.sum({ out, x, scale: 1 }))).toEqual([21])
     expect(run([1, 2, 1], (out) => k.sum({ out, x: f32([2, 2, 2], range(8)), scale: 1 }))).toEqual([10, 18])
     expect(run([1, 2], (out) => k.sum({ out, x: f32([0, 2], []), scale: 1 }))).toEqual([0, 0])
-    expect(run([1], (out) => k.sum({ out, x: i32([2], [2147483647, 1]), scale: 1 }), 'int32')).toEqual([-2147483648])
+    expect(run([1], (out) => k.sum({ out, x: i32([2], [2147483646, 1]), scale: 1 }), 'int32')).toEqual([2147483647])
+    expect(() => run([1], (out) => k.sum({ out, x: i32([2], [2147483647, 1]), scale: 1 }), 'int32')).toThrow(
+      '[sum] a sum is beyond what int32 holds',
+    )
     expect(run([1], (out) => k.sum({ out, x: f32([1001], [2 ** 24, ...range(1000, () => 1)]), scale: 1 }))).toEqual([
       16778216,
     ])

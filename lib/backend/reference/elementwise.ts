@@ -128,6 +128,9 @@ function siluDerivative(x: number): number {
   return s * (1 + x * (1 - s))
 }
 
+/** A number as the elements beside it hold it. */
+const held = (out: TypedArray, value: number) => (out instanceof Float32Array ? Math.fround(value) : value)
+
 /** Copies bits, so it serves every dtype. */
 function where({ out, condition, a, b }: Binary & { condition: HostView }): void {
   const [to, from, x, y] = [out.data, condition.data, a.data, b.data]
@@ -175,14 +178,19 @@ export const elementwise = {
   gt: comparison((a, b) => a > b),
   ge: comparison((a, b) => a >= b),
   affine: unaryRows(
-    (n, out, o, x, i, di, { scale, shift }) => {
+    (n, out, o, x, i, di, args) => {
+      const scale = held(out, args.scale)
+      const shift = held(out, args.shift)
       for (let k = 0; k < n; k++) out[o + k] = (x[i + k * di] as number) * scale + shift
     },
     (n, out, o, x, i, di, { scale, shift }) => {
       for (let k = 0; k < n; k++) out[o + k] = Math.imul(x[i + k * di] as number, scale) + shift
     },
   ),
-  pow_scalar: unary((x, { exponent }) => pow(x, exponent)),
+  pow_scalar: unaryRows((n, out, o, x, i, di, args) => {
+    const exponent = held(out, args.exponent)
+    for (let k = 0; k < n; k++) out[o + k] = pow(x[i + k * di] as number, exponent)
+  }),
   clamp: unary((x, { min, max }) => Math.min(Math.max(x, min), max)),
   clamp_backward: backward((dy, x, { min, max }) => (x >= min && x <= max ? dy : 0)),
   where,

@@ -2,6 +2,7 @@
  * Reductions. Sums and extremes walk over x once and gather in float64, so that memory is read in order whichever
  * dimensions go; out's strides are 0 along those.
  */
+import { ValueError } from '../../core/errors.js'
 import { countOf } from '../../core/shape.js'
 import type { KernelArguments, Kernels } from '../kernels.js'
 import type { HostView } from './view.js'
@@ -36,6 +37,15 @@ function extreme(initial: number, pick: (a: number, b: number) => number) {
   }
 }
 
+/** A sum that an int32 cannot hold is an error, here at once. */
+function held(op: string, out: HostView, sum: number): number {
+  if (out.dtype !== 'int32' || Math.trunc(sum) === (sum | 0)) return sum
+  throw new ValueError(
+    op,
+    "a sum is beyond what int32 holds; convert the tensor with .to('float32') before it is summed",
+  )
+}
+
 function sum({ out, x, scale }: KernelArguments<'sum', HostView>): void {
   const total = fold(out, x, 0, (total, at, step, x, i, di, n) => {
     if (step === 0) {
@@ -46,7 +56,7 @@ function sum({ out, x, scale }: KernelArguments<'sum', HostView>): void {
       for (let k = 0; k < n; k++) total[at + k * step] = (total[at + k * step] as number) + (x[i + k * di] as number)
     }
   })
-  for (let i = 0; i < total.length; i++) out.data[out.offset + i] = scale * (total[i] as number)
+  for (let i = 0; i < total.length; i++) out.data[out.offset + i] = held('sum', out, scale * (total[i] as number))
 }
 
 /** Position along dim of the first element that no other beats; NaN beats all. */
@@ -81,7 +91,7 @@ function cumsum({ out, x, dim, reverse }: KernelArguments<'cumsum', HostView>): 
       let total = 0
       for (let j = 0; j < size; j++, at += step) {
         total += x.data[x.offset + at] as number
-        out.data[out.offset + at] = total
+        out.data[out.offset + at] = held('cumsum', out, total)
       }
     }
   }

@@ -7,7 +7,7 @@ import { ValueError } from '../../core/errors.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
-import { add, div, gt, le, lt, maximum, minimum, mul, sub, where } from './arithmetic.js'
+import { add, div, ge, gt, le, maximum, minimum, mul, sub, where } from './arithmetic.js'
 import { anyFloating, arithmetic, checkedSpec, checkScalar, like, specOf } from './common.js'
 import { clamp, erf, exp, log1p, neg } from './functions.js'
 
@@ -30,14 +30,19 @@ function gradientOfOutput(
   }
 }
 
+/** dx from dy and x, of operators: for a gradient with a graph of its own. */
+type InputGradient<A> = (dy: Tensor, x: Tensor, attrs: A) => Tensor
+
 /**
  * One activation: kernels `name` and `name_backward` with the attributes as their arguments. Backward reads x, unless
- * `ofOutput` gives the gradient from the output.
+ * `ofOutput` gives the gradient from the output. A second derivative goes through the composite, or through `ofInput`, where
+ * the composite has corners that the function has not.
  */
 function activation<A extends { readonly [name: string]: number | boolean }>(
   name: Name,
   composite: (x: Tensor, attrs: A) => Tensor,
-  ofOutput?: OutputGradient,
+  ofOutput: OutputGradient | null = null,
+  ofInput: InputGradient<A> | null = null,
 ): <S extends Shape>(x: Tensor<S>, attrs: A) => Tensor<S> {
   const allowed = name === 'relu' ? arithmetic : anyFloating
   const kernel = kernelOf(name as 'relu')
@@ -59,11 +64,12 @@ function activation<A extends { readonly [name: string]: number | boolean }>(
         const dy = g as Tensor
         if (ofOutput) return [ofOutput(dy, ctx.output(0), ctx.createGraph)]
         const x = ctx.input(0)
+        if (ctx.createGraph && ofInput !== null) return [ofInput(dy, x, ctx.attrs)]
         const dx = like(x, specOf(x), `${name} backward`)
         run(backwardKernel, { dx, dy, x, ...ctx.attrs })
         return [dx]
       },
-      fused: ofOutput === undefined,
+      fused: ofOutput === null && ofInput === null,
     },
   })
   return (x, attrs) => apply(record, [x], attrs) as typeof x
@@ -91,9 +97,15 @@ const tanhOf = activation<None>(
   (x) => sub(mul(logistic(mul(x, 2)), 2), 1),
   gradientOfOutput('tanh', (dy, y) => mul(dy, sub(1, mul(y, y)))),
 )
-const siluOf = activation<None>('silu', (x) => mul(x, logistic(x)))
-const mishOf = activation<None>('mish', (x) => mul(x, tanh(stableSoftplus(x))))
-const hardswishOf = activation<None>('hardswish', (x) => mul(x, div(clamp(add(x, 3), 0, 6), 6)))
+const siluOf = activation<None>('silu', (x) => mul(x, sigmoid(x)))
+const mishOf = activation<None>('mish', (x) => mul(x, tanh(softplus(x))))
+const hardswishOf = activation<None>(
+  'hardswish',
+  (x) => mul(x, div(clamp(add(x, 3), 0, 6), 6)),
+  null,
+  // The clamp keeps what is not taken finite.
+  (dy, x) => where(le(x, -3), 0, where(ge(x, 3), dy, mul(dy, add(div(clamp(x, -3, 3), 3), 0.5)))),
+)
 const geluOf = activation<{ readonly tanhApproximation: boolean }>('gelu', (x, { tanhApproximation }) => {
   const inner = tanhApproximation
     ? tanh(mul(add(x, mul(mul(x, mul(x, x)), 0.044715)), Math.sqrt(2 / Math.PI)))
@@ -103,12 +115,18 @@ const geluOf = activation<{ readonly tanhApproximation: boolean }>('gelu', (x, {
 const softplusOf = activation<{ readonly beta: number; readonly threshold: number }>(
   'softplus',
   (x, { beta, threshold }) => where(gt(mul(x, beta), threshold), x, mul(stableSoftplus(mul(x, beta)), 1 / beta)),
+  null,
+  (dy, x, { beta, threshold }) => where(gt(mul(x, beta), threshold), dy, mul(dy, sigmoid(mul(x, beta)))),
 )
-const eluOf = activation<{ readonly alpha: number }>('elu', (x, { alpha }) =>
-  where(gt(x, 0), x, mul(sub(exp(minimum(x, 0)), 1), alpha)),
+const eluOf = activation<{ readonly alpha: number }>(
+  'elu',
+  (x, { alpha }) => where(gt(x, 0), x, mul(sub(exp(minimum(x, 0)), 1), alpha)),
+  null,
+  // At 0 the slope is alpha, and does not change, as in PyTorch.
+  (dy, x, { alpha }) => where(gt(x, 0), dy, mul(dy, mul(exp(where(ge(x, 0), 0, x)), alpha))),
 )
 const leakyReluOf = activation<{ readonly slope: number }>('leaky_relu', (x, { slope }) =>
-  where(lt(x, 0), mul(x, slope), x),
+  where(gt(x, 0), x, mul(x, slope)),
 )
 
 /** max(x, 0); NaN stays NaN. */

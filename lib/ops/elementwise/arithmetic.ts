@@ -12,22 +12,21 @@ import { kernelOf } from '../../backend/call.js'
 import { run } from '../../backend/dispatch.js'
 import { type KernelSpec, kernels } from '../../backend/kernels.js'
 import type { DType } from '../../core/dtype.js'
-import { DTypeError, ValueError } from '../../core/errors.js'
+import { ValueError } from '../../core/errors.js'
 import { broadcastShapes, type Shape } from '../../core/shape.js'
 import type { Broadcast } from '../../core/shape-types.js'
 import type { Tensor } from '../../core/tensor.js'
 import { full } from '../creation.js'
 import { sumTo } from '../reduce.js'
 import { expandView } from '../shape.js'
-import { anyFloating, arithmetic, checkedSpec, checkScalar, like } from './common.js'
-import { castTo, log, neg, square } from './functions.js'
+import { anyFloating, arithmetic, checkedSpec, like } from './common.js'
+import { abs, log, neg } from './functions.js'
+import { type Comparison, checkNumber, integerComparison, mixedDTypes } from './numbers.js'
 
 type Binary = 'add' | 'sub' | 'mul' | 'div' | 'maximum' | 'minimum' | 'pow'
-type Comparison = 'eq' | 'ne' | 'lt' | 'le' | 'gt' | 'ge'
 
-function sameDType(op: string, a: Tensor, b: Tensor): void {
-  if (a.dtype !== b.dtype)
-    throw new DTypeError(op, `a is ${a.dtype} and b is ${b.dtype}; convert one with .to('${a.dtype}')`)
+function sameDType(op: string, a: Tensor, b: Tensor, allowed?: readonly DType[]): void {
+  if (a.dtype !== b.dtype) throw mixedDTypes(op, a.dtype, b.dtype, allowed)
 }
 
 /** A view of the shape a call broadcasts to; kernels read it with strides of 0. */
@@ -49,7 +48,7 @@ function binary(
     infer(inputs) {
       const a = inputs[0] as Tensor
       const b = inputs[1] as Tensor
-      sameDType(name, a, b)
+      sameDType(name, a, b, allowed)
       checkDType(name, 'a', a, allowed)
       return { shape: broadcastShapes(name, a.shape, b.shape), dtype: a.dtype }
     },
@@ -89,43 +88,48 @@ const records = {
     'div',
     anyFloating,
     (needs) => (needs[1] ? both : [1]),
-    (x, g, i) => (i === 0 ? div(g, x(1)) : neg(div(mul(g, x(0)), square(x(1))))),
+    // Not by the square of b, which leaves the range of the dtype long before the quotient does.
+    (x, g, i) => (i === 0 ? div(g, x(1)) : neg(mul(g, div(div(x(0), x(1)), x(1))))),
   ),
   maximum: binary(
     'maximum',
     arithmetic,
     () => both,
-    (x, g, i) => mul(g, share(x(i), x(1 - i), 'gt')),
+    (x, g, i) => share(g, x(i), x(1 - i), 'lt'),
   ),
   minimum: binary(
     'minimum',
     arithmetic,
     () => both,
-    (x, g, i) => mul(g, share(x(i), x(1 - i), 'lt')),
+    (x, g, i) => share(g, x(i), x(1 - i), 'gt'),
   ),
   pow: binary(
     'pow',
     anyFloating,
     () => both,
-    (x, g, i) =>
-      i === 0
-        ? mul(g, mul(x(1), pow(x(0), sub(x(1), 1))))
-        : mul(
-            g,
-            where(
-              eq(x(0), 0),
-              where(ge(x(1), 0), scalarTensor(0, g), Number.NEGATIVE_INFINITY),
-              mul(pow(x(0), x(1)), log(x(0))),
-            ),
-          ),
+    (x, g, i) => mul(g, i === 0 ? slopeOfBase(x(0), x(1)) : slopeOfExponent(x(0), x(1))),
   ),
 }
 
-/** 1 where `a` wins, 1/2 at a tie: how a maximum's gradient is shared. */
-function share(a: Tensor, b: Tensor, wins: 'gt' | 'lt'): Tensor {
-  const dtype = a.dtype
-  const won = castTo(wins === 'gt' ? gt(a, b) : lt(a, b), dtype)
-  return add(won, mul(castTo(eq(a, b), dtype), 0.5))
+/** How a gradient is shared: none of it for what lost, half at a tie. NaN loses to nothing. */
+function share(g: Tensor, a: Tensor, b: Tensor, loses: 'gt' | 'lt'): Tensor {
+  return where(loses === 'gt' ? gt(a, b) : lt(a, b), 0, where(eq(a, b), mul(g, 0.5), g))
+}
+
+/** The smallest normal float32: what is less may have no finite reciprocal. */
+const leastNormal = 2 ** -126
+
+/** y x^(y - 1). For y = 0 it is 0 also where x^-1 is not finite, because x^0 is 1 for every x, NaN included. */
+function slopeOfBase(x: Tensor, y: Tensor): Tensor {
+  const less = sub(y, 1)
+  return mul(y, pow(x, where(eq(y, 0), where(ge(abs(x), leastNormal), less, 0), less)))
+}
+
+/** x^y log x. For x = 0 and y >= 0 it is 0; there log's own derivatives are kept finite by another x. */
+function slopeOfExponent(x: Tensor, y: Tensor): Tensor {
+  const constant = ge(where(eq(x, 0), y, -1), 0)
+  const base = where(constant, 1, x)
+  return mul(pow(base, y), log(base))
 }
 
 interface Affine {
@@ -154,34 +158,36 @@ const affine: OperatorRecord<Affine> = defineOperator<Affine>({
 
 type Operand = Tensor | number
 
-function scaled(op: string, x: Tensor, scale: number, shift: number): Tensor {
-  checkScalar(op, 'the scalar', scale)
-  checkScalar(op, 'the scalar', shift)
+/** x * scale + shift, which is x `op` value or the other way round. */
+function scaled(op: string, x: Tensor, scale: number, shift: number, value: number): Tensor {
   // Here and not in the record, so that errors name the operator that was called.
   checkTensor(op, 'the other operand', x)
   x.storage.check(op)
   checkDType(op, 'the other operand', x, arithmetic)
-  if (x.dtype === 'int32' && !(Number.isInteger(scale) && Number.isInteger(shift)))
-    throw new DTypeError(
-      op,
-      `an int32 tensor and ${scale === 1 ? shift : scale} do not mix; convert it with .to('float32')`,
-    )
-  return apply(affine, [x], { scale, shift })
+  if (x.dtype !== 'int32') return apply(affine, [x], { scale, shift })
+  checkNumber(op, value, 'int32')
+  // x - (-2 ** 31) wraps as all sums of int32 do.
+  return apply(affine, [x], { scale, shift: shift | 0 })
 }
 
-/** A scalar as a tensor, where a kernel has no form of its own for one. */
-function scalarTensor(value: number, other: Tensor): Tensor {
-  return full([], value, { dtype: other.dtype, device: other.device })
+/** Zeros of x's shape without x's numbers: the gradient of what is constant, also beside infinities. */
+export function zerosLike({ shape, dtype, device }: Tensor): Tensor {
+  return expandView(full([], 0, { dtype, device }), shape)
+}
+
+/** A number as a tensor, where a kernel has no form of its own for one. */
+function scalarTensor(op: string, value: number, { dtype, device }: Tensor): Tensor {
+  return full([], checkNumber(op, value, dtype), { dtype, device })
 }
 
 function operands(op: string, a: Operand, b: Operand): [Tensor, Tensor] {
   if (typeof a === 'number') {
     if (typeof b === 'number') throw new ValueError(op, 'needs at least one tensor, but got two numbers')
     checkTensor(op, 'b', b)
-    return [scalarTensor(checkScalar(op, 'a', a), b), b]
+    return [scalarTensor(op, a, b), b]
   }
   checkTensor(op, 'a', a)
-  if (typeof b === 'number') return [a, scalarTensor(checkScalar(op, 'b', b), a)]
+  if (typeof b === 'number') return [a, scalarTensor(op, b, a)]
   checkTensor(op, 'b', b)
   return [a, b]
 }
@@ -197,22 +203,22 @@ type Result<A extends Operand, B extends Operand> =
 
 /** a + b, broadcast. Either may be a number. Throws ShapeError, DTypeError. */
 export function add<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
-  if (typeof b === 'number' && typeof a !== 'number') return scaled('add', a, 1, b) as Result<A, B>
-  if (typeof a === 'number' && typeof b !== 'number') return scaled('add', b, 1, a) as Result<A, B>
+  if (typeof b === 'number' && typeof a !== 'number') return scaled('add', a, 1, b, b) as Result<A, B>
+  if (typeof a === 'number' && typeof b !== 'number') return scaled('add', b, 1, a, a) as Result<A, B>
   return apply(records.add, operands('add', a, b), null) as Result<A, B>
 }
 
 /** a - b, broadcast. */
 export function sub<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
-  if (typeof b === 'number' && typeof a !== 'number') return scaled('sub', a, 1, -b) as Result<A, B>
-  if (typeof a === 'number' && typeof b !== 'number') return scaled('sub', b, -1, a) as Result<A, B>
+  if (typeof b === 'number' && typeof a !== 'number') return scaled('sub', a, 1, -b, b) as Result<A, B>
+  if (typeof a === 'number' && typeof b !== 'number') return scaled('sub', b, -1, a, a) as Result<A, B>
   return apply(records.sub, operands('sub', a, b), null) as Result<A, B>
 }
 
 /** a * b, element by element, broadcast. */
 export function mul<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
-  if (typeof b === 'number' && typeof a !== 'number') return scaled('mul', a, b, 0) as Result<A, B>
-  if (typeof a === 'number' && typeof b !== 'number') return scaled('mul', b, a, 0) as Result<A, B>
+  if (typeof b === 'number' && typeof a !== 'number') return scaled('mul', a, b, 0, b) as Result<A, B>
+  if (typeof a === 'number' && typeof b !== 'number') return scaled('mul', b, a, 0, a) as Result<A, B>
   return apply(records.mul, operands('mul', a, b), null) as Result<A, B>
 }
 
@@ -242,14 +248,16 @@ const powScalar = defineOperator<number>({
   },
   gradient: {
     saves: () => ({ inputs: [0] }),
-    backward: (ctx, [g]) => [mul(g as Tensor, mul(pow(ctx.input(0), ctx.attrs - 1), ctx.attrs))],
+    // x^0 is 1 for every x, NaN and 0 included.
+    backward: (ctx, [g]) => [
+      ctx.attrs === 0 ? zerosLike(g as Tensor) : mul(g as Tensor, mul(pow(ctx.input(0), ctx.attrs - 1), ctx.attrs)),
+    ],
   },
 })
 
 /** a to the power of b, broadcast. */
 export function pow<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
-  if (typeof b === 'number' && typeof a !== 'number')
-    return apply(powScalar, [a], checkScalar('pow', 'the exponent', b)) as Result<A, B>
+  if (typeof b === 'number' && typeof a !== 'number') return apply(powScalar, [a], b) as Result<A, B>
   return apply(records.pow, operands('pow', a, b), null) as Result<A, B>
 }
 
@@ -281,13 +289,26 @@ const comparisons = {
   ge: comparison('ge'),
 }
 
-/** a == b as a bool tensor, broadcast; NaN equals nothing. */
-export const eq = (a: Tensor, b: Operand): Tensor => apply(comparisons.eq, operands('eq', a, b), null)
-export const ne = (a: Tensor, b: Operand): Tensor => apply(comparisons.ne, operands('ne', a, b), null)
-export const lt = (a: Tensor, b: Operand): Tensor => apply(comparisons.lt, operands('lt', a, b), null)
-export const le = (a: Tensor, b: Operand): Tensor => apply(comparisons.le, operands('le', a, b), null)
-export const gt = (a: Tensor, b: Operand): Tensor => apply(comparisons.gt, operands('gt', a, b), null)
-export const ge = (a: Tensor, b: Operand): Tensor => apply(comparisons.ge, operands('ge', a, b), null)
+function compare(name: Comparison, a: Tensor, b: Operand): Tensor {
+  if (typeof b !== 'number') return apply(comparisons[name], operands(name, a, b), null)
+  checkTensor(name, 'a', a)
+  const whole = integerComparison(name, b, a.dtype)
+  if (whole === null) return apply(comparisons[name], operands(name, a, b), null)
+  // The record that runs may have another name than the one that was called.
+  a.storage.check(name)
+  return apply(comparisons[whole[0]], operands(name, a, whole[1]), null)
+}
+
+/**
+ * a == b as a bool tensor, broadcast; NaN equals nothing. b may be any number: integers are compared with it as it is, floats
+ * with what it is in their dtype.
+ */
+export const eq = (a: Tensor, b: Operand): Tensor => compare('eq', a, b)
+export const ne = (a: Tensor, b: Operand): Tensor => compare('ne', a, b)
+export const lt = (a: Tensor, b: Operand): Tensor => compare('lt', a, b)
+export const le = (a: Tensor, b: Operand): Tensor => compare('le', a, b)
+export const gt = (a: Tensor, b: Operand): Tensor => compare('gt', a, b)
+export const ge = (a: Tensor, b: Operand): Tensor => compare('ge', a, b)
 
 const whereRecord = defineOperator<null>({
   name: 'where',
@@ -322,7 +343,7 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   for (const x of [a, b]) if (typeof x !== 'number') checkTensor('where', 'each value', x)
   const tensorOf = (value: Operand, other: Operand): Tensor => {
     if (typeof value !== 'number') return value
-    if (typeof other !== 'number') return scalarTensor(value, other)
+    if (typeof other !== 'number') return scalarTensor('where', value, other)
     return full([], value, { dtype: 'float32', device: condition.device })
   }
   return apply(whereRecord, [condition, tensorOf(a, b), tensorOf(b, a)], null)

@@ -1,14 +1,15 @@
 /** Functions of one tensor: powers, exponentials, rounding, limits, conversion. */
-import { apply, defineOperator, type OperatorRecord, type TensorSpec } from '../../autograd/operator.js'
+import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpec } from '../../autograd/operator.js'
 import { kernelOf } from '../../backend/call.js'
 import { run } from '../../backend/dispatch.js'
 import { type KernelSpec, kernels } from '../../backend/kernels.js'
 import { type DType, dtypes } from '../../core/dtype.js'
-import { DTypeError } from '../../core/errors.js'
+import { DTypeError, ValueError } from '../../core/errors.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
-import { add, div, ge, le, maximum, minimum, mul } from './arithmetic.js'
-import { anyFloating, arithmetic, checkedSpec, checkScalar, like, specOf } from './common.js'
+import { add, div, ge, le, maximum, minimum, mul, where, zerosLike } from './arithmetic.js'
+import { anyFloating, arithmetic, checkedSpec, like, specOf } from './common.js'
+import { checkNumber } from './numbers.js'
 
 /** A function of one tensor without options. `derivative` gives dy/dx * g from the saved input (x) or output (y). */
 function unary(
@@ -65,12 +66,13 @@ function simple(
   return <S extends Shape>(x: Tensor<S>): Tensor<S> => apply(record, [x], null) as Tensor<S>
 }
 
-const zero: Derivative = (g) => mul(g, 0)
+/** Of what is constant. A function, because the two modules import each other. */
+const nothing: Derivative = (g) => zerosLike(g)
 
 export const neg = simple('neg', 'nothing', (g) => neg(g), arithmetic)
 export const abs = simple('abs', 'x', (g, x) => mul(g, sign(x)), arithmetic)
-export const sign = simple('sign', 'nothing', zero, arithmetic)
-export const floor = simple('floor', 'nothing', zero)
+export const sign = simple('sign', 'nothing', nothing, arithmetic)
+export const floor = simple('floor', 'nothing', nothing)
 export const square = simple('square', 'x', (g, x) => mul(g, mul(x, 2)), arithmetic)
 export const exp = simple('exp', 'y', (g, y) => mul(g, y))
 export const log = simple('log', 'x', (g, x) => div(g, x))
@@ -100,8 +102,7 @@ const clampRecord = defineOperator<{ min: number; max: number }>({
       const x = ctx.input(0)
       const { min, max } = ctx.attrs
       if (ctx.createGraph) {
-        const inside = mul(castTo(ge(x, min), x.dtype), castTo(le(x, max), x.dtype))
-        return [mul(g as Tensor, inside)]
+        return [where(ge(x, min), where(le(x, max), g as Tensor, 0), 0)]
       }
       const dx = like(x, specOf(x), 'clamp backward')
       run('clamp_backward', { dx, dy: g as Tensor, x, min, max })
@@ -110,12 +111,21 @@ const clampRecord = defineOperator<{ min: number; max: number }>({
   },
 })
 
-/** Values limited to [min, max]; a limit that is left out does not limit. Throws ValueError for NaN limits. */
-export function clamp<S extends Shape>(x: Tensor<S>, min?: number, max?: number): Tensor<S> {
-  return apply(clampRecord, [x], {
-    min: checkScalar('clamp', 'min', min ?? Number.NEGATIVE_INFINITY),
-    max: checkScalar('clamp', 'max', max ?? Number.POSITIVE_INFINITY),
-  }) as Tensor<S>
+/**
+ * Values limited to [min, max]; a limit that is left out, or an infinite one, does not limit, and a limit of NaN gives NaN.
+ * A tensor of int32 takes whole limits only.
+ */
+export function clamp<S extends Shape>(
+  x: Tensor<S>,
+  min = Number.NEGATIVE_INFINITY,
+  max = Number.POSITIVE_INFINITY,
+): Tensor<S> {
+  checkTensor('clamp', 'x', x)
+  for (const limit of [min, max])
+    if (typeof limit !== 'number') throw new ValueError('clamp', `a limit is ${String(limit)}, but must be a number`)
+  if (min !== Number.NEGATIVE_INFINITY) checkNumber('clamp', min, x.dtype)
+  if (max !== Number.POSITIVE_INFINITY) checkNumber('clamp', max, x.dtype)
+  return apply(clampRecord, [x], { min, max }) as Tensor<S>
 }
 
 const cast = defineOperator<DType>({

@@ -8,8 +8,8 @@
 // thread, and join the partial results in order.
 //
 // Sums of float32: at most 128 terms (rows) or 32 to 64 (within a row) are added in float32 to one of several partial
-// sums, which are then added in float64: the error hardly grows with the length. int32 wraps around. 4 bytes an
-// element.
+// sums, which are then added in float64: the error hardly grows with the length. A sum of int32 that
+// int32 cannot hold is an error of the call. 4 bytes an element.
 #include <math.h>
 
 #include "../../generated/kernels.h"
@@ -157,7 +157,7 @@ struct SumOfFloats {
       for (int64_t j = 0; j < n; j++) totals[j] += static_cast<Total>(sums[j]);
     }
   }
-  static void finish(const View& out, int64_t at, Total total, double scale) {
+  static void finish(Context&, const View& out, int64_t at, Total total, double scale) {
     const float sum = static_cast<float>(total * scale);
     if (out.dtype == DType::float32)
       pointer<float>(out)[at] = sum;
@@ -193,29 +193,36 @@ struct SumOfHalves {
       SumOfFloats::columns(wide, n, m, n, totals);
     }
   }
-  static void finish(const View& out, int64_t at, Total total, double scale) {
-    SumOfFloats::finish(out, at, total, scale);
+  static void finish(Context& context, const View& out, int64_t at, Total total, double scale) {
+    SumOfFloats::finish(context, out, at, total, scale);
   }
 };
 
 struct SumOfInts {
   using T = int32_t;
-  using Total = uint64_t;  // the low bits of any sum
+  using Total = int64_t;  // that of 2^32 elements does not overflow it
   static constexpr Total start = 0;
   static Total join(Total a, Total b) { return a + b; }
   __attribute__((noinline)) static Total row(const int32_t* x, int64_t n) {
     Total total = 0;
-    for (int64_t i = 0; i < n; i++) total += static_cast<Total>(static_cast<int64_t>(x[i]));
+    for (int64_t i = 0; i < n; i++) total += x[i];
     return total;
   }
   __attribute__((noinline)) static void columns(const int32_t* x, int64_t stride, int64_t rows, int64_t n,
                                                 Total* totals) {
     for (int64_t r = 0; r < rows; r++)
-      for (int64_t j = 0; j < n; j++) totals[j] += static_cast<Total>(static_cast<int64_t>(x[r * stride + j]));
+      for (int64_t j = 0; j < n; j++) totals[j] += x[r * stride + j];
   }
-  static void finish(const View& out, int64_t at, Total total, double scale) {
-    pointer<int32_t>(out)[at] = scale == 1 ? static_cast<int32_t>(static_cast<uint32_t>(total))
-                                           : wrapped(scale * static_cast<double>(static_cast<int64_t>(total)));
+  static void finish(Context& context, const View& out, int64_t at, Total total, double scale) {
+    const double sum = scale * static_cast<double>(total);
+    if (!(sum >= INT32_MIN && sum <= INT32_MAX)) {
+      // Says nothing of where: which of several is found first depends on threads.
+      record_error(context, ErrorCode::value,
+                   "a sum is beyond what int32 holds; convert the tensor with .to('float32') before it is summed");
+      pointer<int32_t>(out)[at] = 0;
+      return;
+    }
+    pointer<int32_t>(out)[at] = static_cast<int32_t>(sum);
   }
 };
 
@@ -265,7 +272,7 @@ struct Extreme {
       map_registers([](auto a, auto b) { return better(a, b); }, n, totals, static_cast<const T*>(totals),
                     x + r * stride);
   }
-  static void finish(const View& out, int64_t at, Total total, double) { pointer<T>(out)[at] = total; }
+  static void finish(Context&, const View& out, int64_t at, Total total, double) { pointer<T>(out)[at] = total; }
 };
 
 // Elements step apart.
@@ -321,12 +328,12 @@ void fold_rows(Context& context, const View& out, const View& x, const Axes& kep
         const int64_t n = shorter(end - unit, inner.size - unit % inner.size);
         for (int64_t k = 0; k < n; k++, at.from += inner.from, at.to += inner.to) {
           if (segments == 0) {  // x is empty, and may have no memory to point into
-            Fold::finish(out, at.to, Fold::start, scale);
+            Fold::finish(context, out, at.to, Fold::start, scale);
             continue;
           }
           const T* from = pointer<const T>(x) + at.from;
           const Total total = rows == 1 ? strided_row<Fold>(from, row.size, row.from) : fold_segment(from, 0);
-          Fold::finish(out, at.to, total, scale);
+          Fold::finish(context, out, at.to, total, scale);
         }
         unit += n;
       }
@@ -341,7 +348,7 @@ void fold_rows(Context& context, const View& out, const View& x, const Axes& kep
   for (int64_t k = 0; k < outputs; k++) {
     Total total = Fold::start;
     for (int64_t s = 0; s < segments; s++) total = Fold::join(total, partial[k * segments + s]);
-    Fold::finish(out, locate(kept, k).to, total, scale);
+    Fold::finish(context, out, locate(kept, k).to, total, scale);
   }
 }
 
@@ -382,7 +389,7 @@ void fold_planes(Context& context, const View& out, const View& x, Axes kept, Ax
       Total total = Fold::start;
       for (int64_t s = 0; s < segments; s++)
         total = Fold::join(total, partial[((outer * segments + s) * groups + k / together) * together + k % together]);
-      Fold::finish(out, locate(kept, outer).to + k * neighbours.to, total, scale);
+      Fold::finish(context, out, locate(kept, outer).to + k * neighbours.to, total, scale);
     }
 }
 
@@ -415,7 +422,7 @@ void fold_columns(Context& context, const View& out, const View& x, Axes kept, A
   };
   auto finish = [&](int64_t plane, int64_t begin, int64_t n, const Total* totals) {
     const int64_t to = locate(kept, plane).to + begin * columns.to;
-    for (int64_t j = 0; j < n; j++) Fold::finish(out, to + j * columns.to, totals[j], scale);
+    for (int64_t j = 0; j < n; j++) Fold::finish(context, out, to + j * columns.to, totals[j], scale);
   };
 
   const int64_t per_unit = width * piece * groups_a_segment;

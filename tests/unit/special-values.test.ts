@@ -1,0 +1,253 @@
+/**
+ * Functions, their gradients and second derivatives at zeros, infinities, NaN, ties and the ends of the range, held to
+ * special-values.json: what PyTorch 2.13 gives in float64, and in float32 where that is something else. Keys there: y the
+ * result, g[i] the gradient of its sum for input i, h[i][j] the gradient of g[i]'s sum for input j; null where PyTorch throws.
+ */
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import * as f from '../../lib/index.js'
+
+type Stored = number | 'NaN' | 'Infinity' | '-Infinity' | '-0'
+interface Values {
+  readonly y: readonly Stored[]
+  readonly g: readonly (readonly Stored[])[]
+  readonly h: readonly (readonly (readonly Stored[])[])[]
+}
+interface ByDType<V> {
+  readonly float64: V
+  readonly float32?: V
+}
+interface Goldens {
+  readonly values: readonly Stored[]
+  readonly pairs: readonly (readonly Stored[])[]
+  readonly rows: readonly (readonly Stored[])[]
+  readonly unary: { readonly [name: string]: ByDType<Values> }
+  readonly binary: { readonly [name: string]: ByDType<Values> }
+  readonly reductions: { readonly [name: string]: ByDType<readonly (Values | null)[]> }
+}
+const goldens = JSON.parse(
+  readFileSync(new URL('../goldens/data/special-values.json', import.meta.url), 'utf8'),
+) as Goldens
+
+type Fn = (...inputs: f.Tensor[]) => f.Tensor
+
+const unary: { readonly [name: string]: Fn } = {
+  ...Object.fromEntries(
+    (
+      [
+        ...(['neg', 'abs', 'sign', 'floor', 'square', 'exp', 'log', 'log1p', 'sqrt', 'rsqrt', 'reciprocal'] as const),
+        ...(['sin', 'cos', 'erf', 'relu', 'sigmoid', 'tanh', 'silu', 'mish', 'hardswish', 'gelu', 'softplus'] as const),
+        ...(['elu', 'leakyRelu'] as const),
+      ] as const
+    ).map((name) => [name, (x: f.Tensor) => f[name](x)]),
+  ),
+  'gelu tanh': (x) => f.gelu(x as f.Tensor, { approximate: 'tanh' }),
+  'softplus beta -1': (x) => f.softplus(x as f.Tensor, { beta: -1 }),
+  'softplus beta 2 threshold 2': (x) => f.softplus(x as f.Tensor, { beta: 2, threshold: 2 }),
+  'elu alpha 0.7': (x) => f.elu(x as f.Tensor, { alpha: 0.7 }),
+  'leakyRelu -0.5': (x) => f.leakyRelu(x as f.Tensor, { negativeSlope: -0.5 }),
+  clamp: (x) => f.clamp(x as f.Tensor, -1, 2),
+  'clamp min': (x) => f.clamp(x as f.Tensor, 0),
+  'clamp NaN': (x) => f.clamp(x as f.Tensor, Number.NaN, 1),
+  'add NaN': (x) => f.add(x as f.Tensor, Number.NaN),
+  'mul NaN': (x) => f.mul(x as f.Tensor, Number.NaN),
+  'mul 0': (x) => f.mul(x as f.Tensor, 0),
+  'mul Infinity': (x) => f.mul(x as f.Tensor, Number.POSITIVE_INFINITY),
+  'sub from 0': (x) => f.sub(0, x as f.Tensor),
+  'div 0': (x) => f.div(x as f.Tensor, 0),
+  '1 div': (x) => f.div(1, x as f.Tensor),
+  'maximum 1': (x) => f.maximum(x as f.Tensor, 1),
+  'minimum NaN': (x) => f.minimum(x as f.Tensor, Number.NaN),
+  ...Object.fromEntries(
+    [2, 0, -1, Number.POSITIVE_INFINITY].map((base) => [`${base} pow`, (x: f.Tensor) => f.pow(base, x)]),
+  ),
+  ...Object.fromEntries(
+    [0, 1, 2, 3, 0.5, -0.5, -1, -2, 1.5, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY].map((e) => [
+      `pow ${e}`,
+      (x: f.Tensor) => f.pow(x, e),
+    ]),
+  ),
+}
+
+const binary: { readonly [name: string]: Fn } = Object.fromEntries(
+  (['add', 'sub', 'mul', 'div', 'maximum', 'minimum', 'pow'] as const).map((name) => [
+    name,
+    (a: f.Tensor, b: f.Tensor) => f[name](a, b),
+  ]),
+)
+
+const reductions: { readonly [name: string]: (x: f.Tensor) => f.Tensor } = {
+  sum: (x) => f.sum(x),
+  mean: (x) => f.mean(x),
+  amax: (x) => f.amax(x),
+  amin: (x) => f.amin(x),
+  cumsum: (x) => f.cumsum(x, 0),
+  logsumexp: (x) => f.logsumexp(x),
+  var: (x) => f.variance(x),
+  std: (x) => f.std(x),
+  'var correction 0': (x) => f.variance(x, null, { correction: 0 }),
+  'std correction 0': (x) => f.std(x, null, { correction: 0 }),
+  'var correction 3': (x) => f.variance(x, null, { correction: 3 }),
+  'var correction 9': (x) => f.variance(x, null, { correction: 9 }),
+  'std correction 9': (x) => f.std(x, null, { correction: 9 }),
+  norm: (x) => f.sqrt(f.sum(f.square(x))),
+  'root mean square': (x) => f.sqrt(f.mean(f.square(x))),
+  'mean of abs': (x) => f.mean(f.abs(x)),
+}
+
+/** Where other values than PyTorch's are right too: function, which of its values, at which inputs, and which they are. */
+interface Exception {
+  readonly of: RegExp
+  readonly values: RegExp
+  at(first: number, second: number): boolean
+  readonly also: number | 'not NaN' | 'any'
+  readonly because: string
+  readonly dtype?: 'float32'
+}
+const exceptions: readonly Exception[] = [
+  {
+    of: /^(mish|gelu|gelu tanh)$/,
+    values: /./,
+    at: (x) => Math.abs(x) >= 90,
+    also: 'not NaN',
+    because: 'PyTorch gives NaN, in float32 or in its second derivative, where the limit is finite',
+  },
+  {
+    of: /^(hardswish|elu.*)$/,
+    values: /g|h/,
+    at: Number.isNaN,
+    also: 'any',
+    because: 'PyTorch gives NaN in float64 and 1 in float32; fused kernels and formulas here likewise differ',
+  },
+  {
+    of: /^softplus beta 2 threshold 2$/,
+    values: /^h/,
+    at: (x) => x === 1,
+    also: 0.2099871708,
+    because: 'PyTorch takes the threshold itself for beyond, but in the second derivative only',
+  },
+  {
+    of: /^0 pow$/,
+    values: /^h/,
+    at: () => true,
+    also: 0,
+    because: 'it is constant, where PyTorch multiplies 0 by log 0',
+  },
+  {
+    of: /^pow -?\d.5$/,
+    values: /./,
+    at: (x) => x === Number.NEGATIVE_INFINITY,
+    also: 'not NaN',
+    because: "C's pow, and PyTorch's own of two tensors, give infinity or 0; its pow with a number takes a square root",
+  },
+  {
+    of: /^pow of two$/,
+    values: /^h/,
+    at: (x, y) => y === 0 && (x < 0 || x === Number.POSITIVE_INFINITY),
+    also: 'any',
+    because: 'x^y log x has no derivative in y there',
+  },
+  {
+    of: /^pow of two$/,
+    values: /^h/,
+    at: (x, y) => y === 0 || (x === 0 && y >= 0),
+    also: 'not NaN',
+    because: 'PyTorch gives NaN for x = 0, and for y = 0 forgets that y x^(y - 1) depends on y',
+  },
+  {
+    of: /^(std|var).*1e.*30/,
+    values: /./,
+    at: () => true,
+    also: 'any',
+    because: 'the variance leaves the range of float32',
+    dtype: 'float32',
+  },
+]
+
+const near = (a: number, b: number, float: 'float32' | 'float64') =>
+  a === b ||
+  (Number.isNaN(a) && Number.isNaN(b)) ||
+  Math.abs(a - b) <= (float === 'float64' ? 1e-7 : 1e-4) * Math.max(Math.abs(b), 0.1)
+
+/** All values of a function that differ, as text. */
+function differences(name: string, fn: Fn, at: readonly (readonly Stored[])[], stored: Values, on: Place): string[] {
+  const inputs = at.map((values) => {
+    const x = f.tensor(values.map(Number), { device: on.device, dtype: on.dtype })
+    x.requiresGrad = true
+    return x
+  })
+  const read = (x: f.Tensor | null, like: readonly unknown[]) => (x ? [...x.detach().dataSync()] : like.map(() => 0))
+  const y = fn(...inputs)
+  const plain = f.grad([f.sum(y)], inputs, { allowUnused: true, retainGraph: true })
+  const first = f.grad([f.sum(y)], inputs, { allowUnused: true, createGraph: true })
+  const wrong: string[] = []
+  const compare = (what: string, values: readonly number[], wanted: readonly Stored[]) => {
+    wanted.forEach((want, i) => {
+      const place = at.map((each) => Number(each[Math.min(i, each.length - 1)])) as [number, number]
+      const got = values[i] as number
+      const exception = exceptions.find(
+        (e) => e.of.test(name) && e.values.test(what) && e.at(...place) && (e.dtype ?? on.dtype) === on.dtype,
+      )
+      const also = exception?.also
+      const right =
+        near(got, Number(want), on.dtype) ||
+        also === 'any' ||
+        (also === 'not NaN' ? !Number.isNaN(got) : also !== undefined && near(got, also, on.dtype))
+      if (!right) wrong.push(`${what} at ${place} is ${got}, not ${want}`)
+    })
+  }
+  compare('y', read(y, stored.y), stored.y)
+  stored.g.forEach((wanted, i) => {
+    compare(`g${i}`, read(plain[i] ?? null, wanted), wanted)
+    // The gradient with a graph of its own takes another way.
+    compare(`graph of g${i}`, read(first[i] ?? null, wanted), wanted)
+    const g = first[i]
+    const second = g?.requiresGrad ? f.grad([f.sum(g)], inputs, { allowUnused: true, retainGraph: true }) : []
+    stored.h[i]?.forEach((values, j) => {
+      compare(`h${i}${j}`, read(second[j] ?? null, values), values)
+    })
+  })
+  return wrong
+}
+
+interface Place {
+  readonly device: string
+  readonly dtype: 'float32' | 'float64'
+}
+const places: readonly Place[] = [
+  { device: 'reference', dtype: 'float64' },
+  { device: 'reference', dtype: 'float32' },
+  { device: 'cpu', dtype: 'float32' },
+]
+
+describe.each(places)('on $device in $dtype', (on) => {
+  const of = <V>(stored: ByDType<V>): V =>
+    on.dtype === 'float32' ? (stored.float32 ?? stored.float64) : stored.float64
+
+  it.each(Object.keys(goldens.unary))('%s', (name) => {
+    const stored = of(goldens.unary[name] as ByDType<Values>)
+    expect(differences(name, unary[name] as Fn, [goldens.values], stored, on)).toEqual([])
+  })
+
+  it.each(Object.keys(goldens.binary))('%s of two tensors', (name) => {
+    const stored = of(goldens.binary[name] as ByDType<Values>)
+    expect(differences(`${name} of two`, binary[name] as Fn, goldens.pairs, stored, on)).toEqual([])
+  })
+
+  it.each(Object.keys(goldens.reductions))('%s of rows', (name) => {
+    const all = of(goldens.reductions[name] as ByDType<readonly (Values | null)[]>)
+    goldens.rows.forEach((row, i) => {
+      const stored = all[i] as Values | null
+      if (stored === null)
+        expect(() => (reductions[name] as Fn)(f.tensor(row.map(Number), on)), String(row)).toThrow(f.ValueError)
+      else
+        expect(differences(`${name} of [${row}]`, reductions[name] as Fn, [row], stored, on), String(row)).toEqual([])
+    })
+  })
+})
+
+it('every function of the file is tried, and every function here is in it', () => {
+  expect(Object.keys(unary).sort()).toEqual(Object.keys(goldens.unary).sort())
+  expect(Object.keys(binary).sort()).toEqual(Object.keys(goldens.binary).sort())
+  expect(Object.keys(reductions).sort()).toEqual(Object.keys(goldens.reductions).sort())
+})
