@@ -48,7 +48,8 @@ export function isFloating(dtype: DType): boolean {
   return dtypes[dtype].floating
 }
 
-const integerRanges: { readonly [dtype: string]: readonly [number, number] } = {
+/** What elements of the dtypes may be that are not floats. */
+export const integerRanges: { readonly [D in DType]?: readonly [low: number, high: number] } = {
   int32: [-(2 ** 31), 2 ** 31 - 1],
   uint8: [0, 255],
   bool: [0, 1],

@@ -497,7 +497,7 @@ export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
 
 /**
  * Surrounded by `value`: `amounts` holds [before, after] of the last dimension, then of the one before it, and so on, as in
- * PyTorch; negative amounts cut off.
+ * PyTorch; negative amounts cut off. Around integers the value must be one of their dtype.
  */
 export function pad(x: Tensor, amounts: readonly number[], value = 0): Tensor {
   checkTensor('pad', 'x', x)

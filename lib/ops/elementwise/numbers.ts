@@ -6,19 +6,13 @@
  * dtype to convert to, where PyTorch converts the tensor (0.5) or lets the number wrap around (2 ** 40). A comparison's
  * result has another dtype: it takes any number, and compares real values.
  */
-import type { DType } from '../../core/dtype.js'
+import { type DType, holds, integerRanges } from '../../core/dtype.js'
 import { DTypeError } from '../../core/errors.js'
-
-const ranges: { readonly [D in DType]?: readonly [low: number, high: number] } = {
-  int32: [-(2 ** 31), 2 ** 31 - 1],
-  uint8: [0, 255],
-  bool: [0, 1],
-}
 
 /** The number itself, if a tensor of the dtype can hold it. Throws DTypeError. */
 export function checkNumber(op: string, value: number, dtype: DType): number {
-  const range = ranges[dtype]
-  if (range === undefined || (Number.isInteger(value) && value >= range[0] && value <= range[1])) return value
+  const range = integerRanges[dtype]
+  if (range === undefined || holds(dtype, value)) return value
   const wider = dtype !== 'int32' && Number.isInteger(value) && Math.abs(value) < 2 ** 31 ? 'int32' : 'float32'
   throw new DTypeError(
     op,
@@ -31,14 +25,13 @@ export type Comparison = 'eq' | 'ne' | 'lt' | 'le' | 'gt' | 'ge'
 
 /** A comparison of integers of the dtype that is true exactly where `x name value` is, in real numbers; null for floats. */
 export function integerComparison(name: Comparison, value: number, dtype: DType): [Comparison, number] | null {
-  const range = ranges[dtype]
+  const range = integerRanges[dtype]
   if (range === undefined) return null
   const [low, high] = range
   const always = (truth: boolean): [Comparison, number] => [truth ? 'ge' : 'lt', low]
   if (Number.isNaN(value)) return always(name === 'ne')
   if (name === 'eq' || name === 'ne') {
-    const held = Number.isInteger(value) && value >= low && value <= high
-    return held ? [name, value] : always(name === 'ne')
+    return holds(dtype, value) ? [name, value] : always(name === 'ne')
   }
   const below = name === 'lt' || name === 'le'
   if (value > high) return always(below)

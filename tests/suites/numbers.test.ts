@@ -1,0 +1,288 @@
+/**
+ * Numbers beside tensors: every entry that takes one, with every dtype, on every device. The result is that of real numbers
+ * (JavaScript's, rounded to the dtype; int32 wraps around), or a typed error that names the entry, and that only where the
+ * dtype does not hold the number or the entry does not take the dtype.
+ */
+import { describe, expect, it } from 'vitest'
+import * as f from '../../lib/index.js'
+import * as ops from '../../lib/ops/index.js'
+import { devices } from './support.js'
+
+const numbers = [
+  ...[0, 1, 2, 0.5, -0.5, 1.5, 256, -1, -256, 1e-45, 1e39, -1e39, -0, 3, 0.1, 255, 300],
+  ...[2 ** 31, 2 ** 31 - 1, -(2 ** 31), -(2 ** 31) - 1, 2 ** 40],
+  ...[Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
+]
+
+const reals = [
+  -1.5,
+  -1,
+  -0,
+  0,
+  0.1,
+  0.5,
+  1,
+  1.5,
+  2,
+  256,
+  Number.NaN,
+  Number.POSITIVE_INFINITY,
+  Number.NEGATIVE_INFINITY,
+]
+const elements: { readonly [D in f.DType]: readonly number[] } = {
+  float32: [...reals, 1e38, 1e-38],
+  float64: [...reals, 1e300, 1e-300],
+  bfloat16: reals,
+  float16: reals,
+  int32: [-(2 ** 31), -256, -1, 0, 1, 2, 256, 2 ** 31 - 1],
+  uint8: [0, 1, 2, 44, 255],
+  bool: [0, 1],
+}
+const dtypes = Object.keys(elements) as f.DType[]
+
+const ranges: { readonly [D in f.DType]?: readonly [number, number] } = {
+  int32: [-(2 ** 31), 2 ** 31 - 1],
+  uint8: [0, 255],
+  bool: [0, 1],
+}
+
+function holds(dtype: f.DType, number: number): boolean {
+  const range = ranges[dtype]
+  return range === undefined || (Number.isInteger(number) && number >= range[0] && number <= range[1])
+}
+
+const words = new Uint32Array(1)
+const singles = new Float32Array(words.buffer)
+/** Round to nearest, ties to even. */
+function rounded(number: number, dtype: f.DType): number {
+  if (dtype === 'float64' || !Number.isFinite(number) || ranges[dtype]) return number
+  singles[0] = number
+  if (dtype === 'float32') return singles[0] as number
+  if (dtype === 'bfloat16') {
+    if (!Number.isFinite(singles[0])) return singles[0] as number
+    const word = words[0] as number
+    words[0] = ((word + 0x7fff + ((word >>> 16) & 1)) >>> 16) << 16
+    return singles[0] as number
+  }
+  // float16: spacing 2^(exponent - 10), at least 2^-24
+  const size = Math.abs(singles[0] as number)
+  if (size >= 65520) return Math.sign(number) * Number.POSITIVE_INFINITY
+  const spacing = 2 ** Math.max(Math.floor(Math.log2(size || 2 ** -24)) - 10, -24)
+  const steps = size / spacing
+  const even = Math.round(steps) - (steps % 1 === 0.5 && Math.round(steps) % 2 === 1 ? 1 : 0)
+  return Math.sign(number) * even * spacing
+}
+
+const floats: readonly f.DType[] = ['float32', 'float64', 'bfloat16']
+const arithmetic: readonly f.DType[] = [...floats, 'int32']
+const pow = (x: number, y: number) => (x === 1 || (x === -1 && Math.abs(y) === Number.POSITIVE_INFINITY) ? 1 : x ** y)
+
+interface Entry {
+  /** What an error of it names; the key up to the first space unless given. */
+  readonly op?: string
+  readonly dtypes: readonly f.DType[]
+  call(x: f.Tensor, number: number): f.Tensor
+  /** The result's element for one of x. */
+  real(x: number, number: number): number
+  /** Whether the result is as large as x; pad is larger by one element behind. */
+  readonly appends?: boolean
+  /** Any number goes with any dtype. */
+  readonly any?: boolean
+  /** Numbers that go with integers though they do not hold them. */
+  readonly takes?: (number: number) => boolean
+  /** As `real`, where a number of JavaScript does not hold all bits of it. */
+  readonly int32?: (x: number, number: number) => number
+  /** bfloat16 meets the number in float32, before the one rounding. */
+  readonly wide?: boolean
+}
+
+const comparisons = {
+  eq: (a: number, b: number) => a === b,
+  ne: (a: number, b: number) => a !== b,
+  lt: (a: number, b: number) => a < b,
+  le: (a: number, b: number) => a <= b,
+  gt: (a: number, b: number) => a > b,
+  ge: (a: number, b: number) => a >= b,
+}
+
+const binary: { readonly [name: string]: Pick<Entry, 'dtypes' | 'real' | 'wide' | 'int32'> } = {
+  add: { dtypes: arithmetic, real: (x, n) => x + n, wide: true },
+  sub: { dtypes: arithmetic, real: (x, n) => x - n, wide: true },
+  mul: { dtypes: arithmetic, real: (x, n) => x * n, wide: true, int32: Math.imul },
+  div: { dtypes: floats, real: (x, n) => x / n },
+  maximum: { dtypes: arithmetic, real: Math.max },
+  minimum: { dtypes: arithmetic, real: Math.min },
+  pow: { dtypes: floats, real: pow },
+}
+type Both = (a: f.Tensor | number, b: f.Tensor | number) => f.Tensor
+type Method = (number: number) => f.Tensor
+const method = (x: f.Tensor, name: string, number: number) =>
+  ((x as unknown as { [name: string]: Method })[name] as Method).call(x, number)
+
+const chosen = (x: f.Tensor) => f.tensor(new Array(x.numel).fill(false), { device: x.device })
+
+const entries: { readonly [name: string]: Entry } = {
+  ...Object.fromEntries(
+    Object.entries(binary).flatMap(([name, { dtypes, real, wide = false, int32 = real }]): [string, Entry][] => {
+      const fn = ops[name as 'add'] as unknown as Both
+      return [
+        [name, { dtypes, call: fn, real, wide: wide || name === 'pow', int32 }],
+        [
+          `${name} with the number first`,
+          { dtypes, call: (x, n) => fn(n, x), real: (x, n) => real(n, x), wide, int32: (x, n) => int32(n, x) },
+        ],
+        [
+          `${name} as a method`,
+          { dtypes, call: (x, n) => method(x, name, n), real, wide: wide || name === 'pow', int32 },
+        ],
+      ]
+    }),
+  ),
+  ...Object.fromEntries(
+    Object.entries(comparisons).flatMap(([name, truth]): [string, Entry][] => {
+      const real = (x: number, n: number) => Number(truth(x, n))
+      const fn = ops[name as 'eq']
+      return [
+        [name, { dtypes, call: fn, real, any: true }],
+        [`${name} as a method`, { dtypes, call: (x, n) => method(x, name, n), real, any: true }],
+      ]
+    }),
+  ),
+  where: { dtypes, call: (x, n) => f.where(chosen(x), x, n), real: (_x, n) => n },
+  'where with the number first': {
+    dtypes,
+    call: (x, n) => f.where(f.eq(chosen(x), 0), n, x),
+    real: (_x, n) => n,
+  },
+  'clamp from below': {
+    dtypes: arithmetic,
+    call: (x, n) => f.clamp(x, n),
+    real: Math.max,
+    takes: (n) => n === Number.NEGATIVE_INFINITY,
+    wide: true,
+  },
+  'clamp from above': {
+    dtypes: arithmetic,
+    call: (x, n) => f.clamp(x, undefined, n),
+    real: Math.min,
+    takes: (n) => n === Number.POSITIVE_INFINITY,
+    wide: true,
+  },
+  'clamp as a method': {
+    dtypes: arithmetic,
+    call: (x, n) => x.clamp(n, n),
+    real: (x, n) => Math.min(Math.max(x, n), n),
+    wide: true,
+  },
+  pad: { dtypes, call: (x, n) => f.pad(x, [0, 1], n), real: (_x, n) => n, appends: true },
+  fill_: { dtypes, call: (x, n) => x.fill_(n), real: (_x, n) => n },
+}
+
+/** What takes no number, or one that is not beside elements: a dimension, a size, a probability, an option. */
+const others: readonly string[] = [
+  ...['scaledDotProductAttention', 'conv2d', 'arange', 'eye', 'fromTypedArray', 'full', 'ones', 'tensor', 'zeros'],
+  ...['abs', 'cos', 'elu', 'erf', 'exp', 'floor', 'gelu', 'hardswish', 'leakyRelu', 'log', 'log1p', 'mish', 'neg'],
+  ...['reciprocal', 'relu', 'rsqrt', 'sigmoid', 'sign', 'silu', 'sin', 'softplus', 'sqrt', 'square', 'tanh'],
+  ...['embedding', 'gather', 'indexSelect', 'crossEntropy', 'mseLoss', 'linear', 'matmul', 'batchNorm', 'layerNorm'],
+  ...['avgPool2d', 'maxPool2d', 'dropout', 'rand', 'randint', 'randn', 'lstm', 'amax', 'amin', 'argmax', 'argmin'],
+  ...['cumsum', 'logsumexp', 'mean', 'std', 'sum', 'variance', 'cat', 'chunk', 'clone', 'contiguous', 'detach'],
+  ...['expand', 'flatten', 'narrow', 'permute', 'reshape', 'select', 'slice', 'split', 'squeeze', 'stack'],
+  ...['transpose', 'unsqueeze', 'view', 'logSoftmax', 'softmax'],
+]
+const otherMethods: readonly string[] = [
+  ...[
+    'backward',
+    'constructor',
+    'copy_',
+    'data',
+    'dataSync',
+    'describe',
+    'freeUnseenGrad',
+    'ownGrad',
+    'peekGrad',
+    'dispose',
+    'item',
+    'registerHook',
+  ],
+  ...['registerPostAccumulateGradHook', 'to', 'toArray', 'toString', 'var'],
+]
+
+it('every public entry is either tried here or takes no number beside elements', () => {
+  const names = new Set([...Object.keys(entries).map((name) => name.split(' ')[0] as string), ...others])
+  expect(Object.keys(ops).filter((name) => !names.has(name))).toEqual([])
+  const known = new Set([...names, ...otherMethods])
+  const methods = Object.entries(Object.getOwnPropertyDescriptors(f.Tensor.prototype))
+    .filter(([, { value }]) => typeof value === 'function')
+    .map(([name]) => name)
+  expect(methods.filter((name) => !known.has(name))).toEqual([])
+  for (const name of [...names].filter((each) => each !== 'fill_')) expect(ops).toHaveProperty(name)
+})
+
+/** Of results in float32 on the way: two units in the last place. */
+const digits: { readonly [D in f.DType]?: number } = { float32: 2 ** -22, bfloat16: 2 ** -7, float64: 2 ** -50 }
+
+function near(got: number, want: number, dtype: f.DType): boolean {
+  if (Object.is(got, want) || got === want || (Number.isNaN(got) && Number.isNaN(want))) return true
+  // The least normal number of float32: what is less may be rounded on its way.
+  return Math.abs(got - want) <= (digits[dtype] ?? 0) * Math.abs(want) + (dtype === 'float64' ? 0 : 2 ** -140)
+}
+
+function read(x: f.Tensor): number[] {
+  const plain = x.dtype === 'bfloat16' || x.dtype === 'float16' ? x.to('float32') : x
+  return [...plain.dataSync()]
+}
+
+describe.each(devices.map((device) => [device.name, device] as const))('%s', (_name, device) => {
+  const supported = dtypes.filter((dtype) => device.supports(dtype))
+  const made = (dtype: f.DType) => {
+    const integers = ranges[dtype] !== undefined
+    const values = [...elements[dtype]]
+    return integers || dtype === 'float32' || dtype === 'float64'
+      ? f.tensor(values, { dtype, device })
+      : f.tensor(values, { device }).to(dtype)
+  }
+
+  describe.each(Object.entries(entries))('%s', (name, entry) => {
+    const op = entry.op ?? (name.split(' ')[0] as string)
+
+    it.each(supported)('%s', (dtype) => {
+      const wrong: string[] = []
+      const inputs = read(made(dtype))
+      for (const number of numbers) {
+        const integers = ranges[dtype] !== undefined
+        const fits = entry.any || holds(dtype, number) || entry.takes?.(number) === true
+        const may = entry.dtypes.includes(dtype) && fits
+        let result: f.Tensor
+        try {
+          result = entry.call(made(dtype), number)
+        } catch (error) {
+          const { code, op: named, message } = error as f.FiresteelError
+          if (code !== 'ERR_DTYPE' || named !== op || !message.includes(dtype)) wrong.push(`${number}: ${message}`)
+          else if (may) wrong.push(`${number} is refused: ${message}`)
+          else if (entry.dtypes.includes(dtype) && !message.includes('.to('))
+            wrong.push(`${number}: no hint in ${message}`)
+          continue
+        }
+        if (!may) {
+          wrong.push(`${number} is not refused`)
+          continue
+        }
+        const resultDType = entry.any ? 'bool' : dtype
+        if (result.dtype !== resultDType) wrong.push(`${number} gives ${result.dtype}`)
+        const beside = integers ? number : rounded(number, entry.wide && dtype === 'bfloat16' ? 'float32' : dtype)
+        const want = inputs.map((x) => {
+          const real = (dtype === 'int32' && entry.int32 ? entry.int32 : entry.real)(x, beside)
+          if (entry.any) return real
+          return integers ? (dtype === 'int32' ? Number(BigInt.asIntN(32, BigInt(real))) : real) : rounded(real, dtype)
+        })
+        const got = read(result)
+        const at = entry.appends ? got.slice(inputs.length) : got
+        at.forEach((value, i) => {
+          if (!near(value, want[i] as number, dtype))
+            wrong.push(`${number} beside ${inputs[i]} is ${value}, not ${want[i]}`)
+        })
+      }
+      expect(wrong).toEqual([])
+    })
+  })
+})
