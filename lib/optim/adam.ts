@@ -1,7 +1,9 @@
 import { run } from '../backend/dispatch.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
-import { checkNumbers, notAtLeast, Optimizer, type ParameterGroup, type Parameters, type Ready } from './optimizer.js'
+import { checkNumbers, notAtLeast, notFlag, Optimizer, type Ready, withDefaults } from './optimizer.js'
+import type { ParameterGroup, Parameters } from './parameters.js'
+import type { SlotNames } from './state.js'
 
 export interface AdamOptions {
   /** Default 1e-3. */
@@ -37,20 +39,23 @@ const defaults: AdamOptions = {
 /** Adam (Kingma and Ba, 2015), with AMSGrad (Reddi et al., 2018) if asked for. */
 export class Adam extends Optimizer<AdamOptions> {
   protected readonly decoupled: boolean = false
+  protected override readonly slots: SlotNames = { mean: 'always', square: 'always', maxSquare: 'sometimes' }
 
   constructor(params: Parameters | readonly ParameterGroup<AdamOptions>[], options: Partial<AdamOptions> = {}) {
-    super(params, { ...defaults, ...options })
+    super(params, withDefaults(new.target.name, options, defaults))
   }
 
   protected override checked(options: AdamOptions): AdamOptions {
     checkOptions(this.constructor.name, options, names)
-    const { lr, betas, eps, weightDecay } = options
+    const { lr, betas, eps, weightDecay, amsgrad, maximize } = options
     checkNumbers(this.constructor.name, [
       notAtLeast('lr', lr, 0),
       notAtLeast('eps', eps, 0),
       notAtLeast('weightDecay', weightDecay, 0),
-      !(Array.isArray(betas) && betas.length === 2 && betas.every((b) => b >= 0 && b < 1)) &&
+      !(Array.isArray(betas) && betas.length === 2 && betas.every((b) => notAtLeast('', b, 0) === false && b < 1)) &&
         `betas are ${String(betas)}, but must be two numbers in [0, 1)`,
+      notFlag('amsgrad', amsgrad),
+      notFlag('maximize', maximize),
     ])
     return { ...options }
   }
@@ -81,6 +86,6 @@ export class AdamW extends Adam {
   protected override readonly decoupled: boolean = true
 
   constructor(params: Parameters | readonly ParameterGroup<AdamOptions>[], options: Partial<AdamOptions> = {}) {
-    super(params, { weightDecay: 0.01, ...options })
+    super(params, withDefaults<Partial<AdamOptions>>(new.target.name, options, { weightDecay: 0.01 }))
   }
 }

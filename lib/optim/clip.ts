@@ -1,10 +1,13 @@
 import { noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
-import { ValueError } from '../core/errors.js'
+import { DeviceError, DisposedError, DTypeError, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
+import { outsideFrames } from '../core/scope.js'
+import type { Storage } from '../core/storage.js'
 import type { Tensor } from '../core/tensor.js'
 import { zeros } from '../ops/creation.js'
+import { clone } from '../ops/shape.js'
 
 export interface ClipOptions {
   /** Default 2; Infinity takes the largest element. */
@@ -13,28 +16,69 @@ export interface ClipOptions {
 
 /**
  * Scales all gradients so that their common norm is at most `maxNorm`. Returns the norm before, as a tensor: nothing waits
- * for it. Parameters without a gradient do not count.
+ * for it. Parameters without a gradient do not count, and one that is listed twice counts once.
+ * Throws DeviceError or DTypeError where gradients are on several devices or of several dtypes.
  */
 export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, options: ClipOptions = {}): Tensor<[]> {
   const { normType = 2 } = checkOptions('clipGradNorm', options, { normType: true })
-  if (!(maxNorm >= 0))
+  if (typeof maxNorm !== 'number' || !(maxNorm >= 0))
     throw new ValueError('clipGradNorm', `maxNorm is ${String(maxNorm)}, but must be a non-negative number`)
-  if (!(normType > 0)) throw new ValueError('clipGradNorm', `normType is ${String(normType)}, but must be positive`)
-  if (typeof parameters?.[Symbol.iterator] !== 'function')
+  if (typeof normType !== 'number' || !(normType > 0))
+    throw new ValueError('clipGradNorm', `normType is ${String(normType)}, but must be positive`)
+  if (typeof parameters !== 'object' || typeof parameters?.[Symbol.iterator] !== 'function')
     throw new ValueError('clipGradNorm', `the parameters are ${String(parameters)}, but must be tensors in a list`)
-  const gradients: Tensor[] = []
-  for (const parameter of parameters) {
+  const withGradient: Tensor[] = []
+  for (const parameter of new Set(parameters)) {
     checkTensor('clipGradNorm', 'each parameter', parameter)
-    const gradient = parameter.peekGrad()
-    if (gradient !== null) gradients.push(gradient)
+    if (parameter.peekGrad() !== null) withGradient.push(parameter)
   }
-  const first = gradients[0]
-  if (first === undefined) return zeros([])
   return noGrad(() => {
+    const gradients = ownGradients(withGradient)
+    const first = gradients[0]
+    if (first === undefined) return zeros([])
     const norm = empty(first.device, [] as [], first.dtype, 'clipGradNorm')
     run('total_norm', { out: norm, tensors: gradients, p: normType })
     run('clip_scale', { tensors: gradients, norm, maxNorm })
     for (const gradient of gradients) gradient.storage.markWritten('clipGradNorm')
     return norm
   })
+}
+
+/** The gradients, checked. One that shares elements with another, or within itself, is copied first: each is scaled once. */
+function ownGradients(parameters: readonly Tensor[]): Tensor[] {
+  const taken = new Map<Storage, (readonly [from: number, to: number])[]>()
+  let first: Tensor | null = null
+  return parameters.map((parameter, i) => {
+    let gradient = parameter.peekGrad() as Tensor
+    if (gradient.storage.freed) throw new DisposedError('clipGradNorm', `gradient ${i} was freed`)
+    first ??= gradient
+    if (gradient.device !== first.device)
+      throw new DeviceError(
+        'clipGradNorm',
+        `gradient 0 is on ${first.device.name}, gradient ${i} on ${gradient.device.name}; clip those of each device on their own`,
+      )
+    if (gradient.dtype !== first.dtype || (gradient.dtype !== 'float32' && gradient.dtype !== 'float64'))
+      throw new DTypeError(
+        'clipGradNorm',
+        `gradient ${i} is ${gradient.dtype}, but all must be float32, or all float64 (gradient 0 is ${first.dtype})`,
+      )
+    const [from, to] = extent(gradient)
+    const others = taken.get(gradient.storage) ?? []
+    if (repeats(gradient) || others.some(([start, end]) => from < end && start < to)) {
+      gradient = outsideFrames(() => clone(gradient))
+      parameter.grad = gradient
+    } else taken.set(gradient.storage, [...others, [from, to]])
+    return gradient
+  })
+}
+
+/** From where to where in its storage the elements lie. */
+function extent({ offset, shape, strides, numel }: Tensor): readonly [from: number, to: number] {
+  if (numel === 0) return [offset, offset]
+  return [offset, 1 + shape.reduce((last, size, d) => last + (size - 1) * (strides[d] as number), offset)]
+}
+
+/** Whether several elements are one in memory. */
+function repeats({ shape, strides }: Tensor): boolean {
+  return shape.some((size, d) => size > 1 && strides[d] === 0)
 }

@@ -1,5 +1,7 @@
 export { Adam, type AdamOptions, AdamW } from './adam.js'
 export { type ClipOptions, clipGradNorm } from './clip.js'
-export { Optimizer, type OptimizerState, type ParameterGroup, type Parameters } from './optimizer.js'
+export { Optimizer } from './optimizer.js'
+export type { ParameterGroup, Parameters } from './parameters.js'
 export { CosineAnnealingLR, LinearLR, Schedule, WarmupCosineLR } from './schedule.js'
 export { SGD, type SgdOptions } from './sgd.js'
+export type { OptimizerState } from './state.js'

@@ -1,34 +1,35 @@
-/** The base of all optimisers: parameter groups over live views, state by name, one kernel call for all parameters of a group. */
+/** The base of all optimisers: parameter groups over live views, state by parameter, one kernel call for all of a group. */
+import { type InspectOptions, inspect } from 'node:util'
 import { zeroGrad } from '../autograd/backward.js'
 import { noGrad } from '../autograd/mode.js'
-import { checkDType } from '../autograd/operator.js'
-import { StateDictError, ValueError } from '../core/errors.js'
+import type { Device } from '../core/device.js'
+import type { DType } from '../core/dtype.js'
+import {
+  DeviceError,
+  DisposedError,
+  DTypeError,
+  formatShape,
+  ShapeError,
+  StateDictError,
+  ValueError,
+} from '../core/errors.js'
 import { keep, outsideFrames } from '../core/scope.js'
-import type { Shadow } from '../core/storage.js'
+import { sameShape } from '../core/shape.js'
+import type { Shadow, Storage } from '../core/storage.js'
 import type { Tensor } from '../core/tensor.js'
-import type { Parameter, ParameterView } from '../nn/module.js'
+import type { Parameter } from '../nn/module.js'
 import { zeros } from '../ops/creation.js'
-import { contiguous } from '../ops/shape.js'
+import { to } from '../ops/read.js'
+import { clone, contiguous } from '../ops/shape.js'
+import { checkParameters, isGroups, namedParameters, type ParameterGroup, type Parameters } from './parameters.js'
 import { shadowView, shadowWritten, writableShadow } from './shadow.js'
-
-/** What an optimiser is given: a module's live view, or tensors. */
-export type Parameters = ParameterView | Iterable<Parameter>
-
-/** Parameters with options of their own. */
-export type ParameterGroup<O> = Partial<O> & { readonly params: Parameters }
+import { type OptimizerState, type ParameterState, type SlotNames, stateProblems } from './state.js'
 
 /** One parameter with a gradient, ready for a step. */
 export interface Ready {
-  readonly name: string
   readonly parameter: Parameter
   readonly gradient: Tensor
   readonly state: ParameterState
-}
-
-/** What an optimiser remembers of a parameter: tensors of its shape, and the number of its steps. */
-export interface ParameterState {
-  step: number
-  readonly tensors: { [name: string]: Tensor }
 }
 
 interface Group<O> {
@@ -36,52 +37,40 @@ interface Group<O> {
   options: O
 }
 
-export interface OptimizerState {
-  readonly groups: readonly { readonly [option: string]: unknown }[]
-  /** By the parameter's name. */
-  readonly state: ReadonlyMap<string, { readonly step: number; readonly tensors: { readonly [name: string]: Tensor } }>
-}
-
-function isGroups<O>(params: Parameters | readonly ParameterGroup<O>[]): params is readonly ParameterGroup<O>[] {
-  return (
-    Array.isArray(params) &&
-    params.length > 0 &&
-    params.every((item) => typeof item === 'object' && item !== null && 'params' in item)
-  )
-}
-
-function checkParameters(op: string, params: unknown): void {
-  if (typeof params !== 'object' || params === null || !(Symbol.iterator in params))
-    throw new ValueError(
-      op,
-      `the parameters are ${String(params)}; pass model.parameters(), tensors, or groups of them`,
-    )
-}
-
-function isView(params: Parameters): params is ParameterView {
-  return 'named' in params
+/** Parameters that one kernel call can step: of one kind, device and dtype, each with memory of its own. */
+interface Round {
+  readonly kind: number
+  readonly device: Device
+  readonly dtype: DType
+  readonly written: Set<Storage>
+  readonly ready: Ready[]
 }
 
 /**
- * State is made at a parameter's first gradient and keyed by its name; a parameter without a gradient is skipped, without
- * decay. Groups over a module's `parameters()` see layers that were added, frozen or adapted later.
+ * State is made at a parameter's first gradient and belongs to that very tensor, wherever it is found; a parameter without a
+ * gradient is skipped, without decay. Groups over a module's `parameters()` see layers that were added, frozen or adapted
+ * later. A parameter that several groups hold, because it was tied since, is stepped once, with the options of the first.
  */
 export abstract class Optimizer<O extends { lr: number }> {
   readonly #groups: Group<O>[] = []
   readonly #defaults: O
-  readonly #state = new Map<string, ParameterState>()
+  #state = new WeakMap<Parameter, ParameterState>()
+  /** Whether a step has found a gradient, or the warning that none does has been given. */
+  #settled = false
 
   constructor(params: Parameters | readonly ParameterGroup<O>[], defaults: O) {
-    checkParameters(this.constructor.name, params)
-    this.#defaults = this.checked(defaults)
-    if (isGroups<O>(params)) for (const group of params) this.addParamGroup(group)
+    this.#defaults = defaults
+    if (isGroups<O>(this.constructor.name, params)) for (const group of params) this.addParamGroup(group)
     else this.addParamGroup({ params } as ParameterGroup<O>)
-    if (this.#groups.every(({ params: p }) => p[Symbol.iterator]().next().done))
+    if (this.parameters().length === 0)
       throw new ValueError(this.constructor.name, 'there are no parameters to optimise; pass model.parameters()')
   }
 
-  /** The options, checked; throws ValueError naming all that are wrong. */
+  /** The options, checked and copied; throws ValueError naming all that are wrong. */
   protected abstract checked(options: O): O
+
+  /** The names that `slot` is called with. */
+  protected abstract readonly slots: SlotNames
 
   /**
    * Updates parameters that have gradients, with the options of their group, in one kernel call. `shadows` are the bfloat16
@@ -89,66 +78,146 @@ export abstract class Optimizer<O extends { lr: number }> {
    */
   protected abstract update(ready: readonly Ready[], options: O, shadows: readonly Tensor[]): void
 
+  /** What parameters must have in common to be updated in one call: the number of the step, unless a subclass says otherwise. */
+  protected kind(state: ParameterState): number {
+    return state.step
+  }
+
   /** Options of each group; change `lr` here, or let a schedule do it. */
   get paramGroups(): readonly O[] {
     return this.#groups.map((group) => group.options)
   }
 
-  /** Adds parameters with options of their own, at any time. */
-  addParamGroup({ params, ...options }: ParameterGroup<O>): void {
-    checkParameters(this.constructor.name, params)
-    const held = isView(params) ? params : [...params]
-    const known = new Set<Tensor>()
-    for (const group of this.#groups) for (const parameter of group.params) known.add(parameter)
-    for (const parameter of held) {
-      if (typeof parameter?.peekGrad !== 'function')
-        throw new ValueError(this.constructor.name, `a parameter is ${String(parameter)}, but must be a tensor`)
-      if (known.has(parameter)) throw new ValueError(this.constructor.name, 'a parameter is in two groups')
-    }
-    const defined = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
-    this.#groups.push({ params: held, options: this.checked({ ...this.#defaults, ...defined }) })
+  /** The parameters of all groups as they are now, each once. */
+  parameters(): Parameter[] {
+    return [...new Set(this.#groups.flatMap(({ params }) => [...params]))]
   }
 
-  /** One step: throws what kernels found in their data before, then updates every parameter that has a gradient. */
+  /** Adds parameters with options of their own, at any time. Throws ValueError for one that another group has. */
+  addParamGroup(group: ParameterGroup<O>): void {
+    const op = this.constructor.name
+    if (typeof group !== 'object' || group === null)
+      throw new ValueError(op, `a group is ${String(group)}, but must be { params, ...options }`)
+    const { params, ...options } = group
+    const held = checkParameters(op, params)
+    const known = new Set<Tensor>(this.parameters())
+    for (const parameter of held) if (known.has(parameter)) throw new ValueError(op, 'a parameter is in two groups')
+    this.#groups.push({
+      params: held,
+      options: this.checked(withDefaults(op, options as object as Partial<O>, this.#defaults)),
+    })
+  }
+
+  /**
+   * One step: throws what kernels found in their data before, then updates every parameter that has a gradient. Throws
+   * before anything is changed where a gradient does not fit its parameter, or an option was set to a wrong value.
+   */
   step(): void {
     noGrad(() =>
       outsideFrames(() => {
-        let checkedDevice = false
-        for (const [index, { params, options }] of this.#groups.entries()) {
-          const ready: Ready[] = []
-          for (const [name, parameter] of this.#named(params, index)) {
-            const gradient = parameter.peekGrad()
-            if (gradient === null || !parameter.requiresGrad) continue
-            if (!checkedDevice) {
-              parameter.device.throwPending()
-              checkedDevice = true
-            }
-            let state = this.#state.get(name)
-            if (state === undefined) {
-              state = { step: 0, tensors: {} }
-              this.#state.set(name, state)
-            }
+        const steps = this.#gather()
+        for (const { ready, options } of steps) {
+          for (const { parameter, state } of ready) {
+            if (state.step === 0) this.#state.set(parameter, state)
             state.step++
-            checkDType(this.constructor.name, `the parameter ${name}`, parameter, ['float32', 'float64'])
-            ready.push({ name, parameter, gradient: contiguous(gradient), state })
           }
-          if (ready.length === 0) continue
-          // A kernel call takes one step count: parameters that joined later are at another.
-          for (const step of new Set(ready.map(({ state }) => state.step))) {
-            const together = ready.filter(({ state }) => state.step === step)
-            this.#updateTogether(together, options)
-          }
+          for (const round of this.#rounds(ready)) this.#updateTogether(round, options)
         }
       }),
     )
   }
 
+  /** What a step is to update, with all checks. */
+  #gather(): { readonly ready: readonly Ready[]; readonly options: O }[] {
+    const seen = new Set<Parameter>()
+    const steps: { readonly ready: Ready[]; readonly options: O }[] = []
+    for (const { params, options } of this.#groups) {
+      this.checked(options)
+      const ready: Ready[] = []
+      for (const parameter of params) {
+        const gradient = parameter.peekGrad()
+        if (gradient === null || !parameter.requiresGrad || seen.has(parameter)) continue
+        if (seen.size === 0) parameter.device.throwPending()
+        seen.add(parameter)
+        this.#checkGradient(parameter, gradient)
+        ready.push({ parameter, gradient, state: this.#state.get(parameter) ?? { step: 0, tensors: {} } })
+      }
+      if (ready.length > 0) steps.push({ ready, options })
+    }
+    if (!this.#settled) {
+      this.#settled = true
+      if (seen.size === 0) this.#warnIdle()
+    }
+    return steps
+  }
+
+  #checkGradient(parameter: Parameter, gradient: Tensor): void {
+    const op = `${this.constructor.name}.step`
+    if (parameter.storage.freed || gradient.storage.freed)
+      throw new DisposedError(
+        op,
+        `the ${parameter.storage.freed ? 'parameter' : 'gradient of'} ${this.#nameOf(parameter)} was freed by dispose(), using or the end of its scope`,
+      )
+    if (parameter.dtype !== 'float32' && parameter.dtype !== 'float64')
+      throw new DTypeError(
+        op,
+        `the parameter ${this.#nameOf(parameter)} is ${parameter.dtype}, but must be float32 or float64; convert the model with .to('float32'), and let autocast compute in bfloat16`,
+      )
+    if (gradient.storage.device !== parameter.storage.device)
+      throw new DeviceError(
+        op,
+        `the gradient of ${this.#nameOf(parameter)} is on ${gradient.device.name}, the parameter on ${parameter.device.name}; call zeroGrad() after moving a model`,
+      )
+    if (gradient.dtype !== parameter.dtype)
+      throw new DTypeError(
+        op,
+        `the gradient of ${this.#nameOf(parameter)} is ${gradient.dtype}, but must be ${parameter.dtype}; convert it with .to('${parameter.dtype}')`,
+      )
+    if (!sameShape(gradient.shape, parameter.shape))
+      throw new ShapeError(
+        op,
+        `the gradient of ${this.#nameOf(parameter)} is ${formatShape(gradient.shape)}, but the parameter is ${formatShape(parameter.shape)}`,
+        [gradient.shape, parameter.shape],
+      )
+  }
+
+  #warnIdle(): void {
+    process.emitWarning(
+      `[${this.constructor.name}.step] none of the ${this.parameters().length} parameters has a gradient, so that the step changes ` +
+        "nothing; call backward() before it, and see that the optimiser was made over this model's parameters",
+    )
+  }
+
+  /** The calls that update these parameters: mostly one. Two of them may share memory; they are then stepped in turn. */
+  #rounds(ready: readonly Ready[]): readonly Round[] {
+    const rounds: Round[] = []
+    for (const each of ready) {
+      const { storage } = each.parameter
+      const kind = this.kind(each.state)
+      const { device, dtype } = storage
+      let round = rounds.find(
+        (other) =>
+          other.kind === kind && other.device === device && other.dtype === dtype && !other.written.has(storage),
+      )
+      if (round === undefined) {
+        round = { kind, device, dtype, written: new Set(), ready: [] }
+        rounds.push(round)
+      }
+      round.written.add(storage)
+      round.ready.push(each)
+    }
+    return rounds
+  }
+
   /** One kernel call. Parameters whose copy it is to write come first. */
-  #updateTogether(ready: readonly Ready[], options: O): void {
+  #updateTogether({ ready, written }: Round, options: O): void {
     const shadowed: (readonly [Ready, Shadow])[] = []
     const others: Ready[] = []
-    for (const each of ready) {
-      const shadow = writableShadow(each.parameter)
+    for (const { parameter, gradient: given, state } of ready) {
+      // A gradient may be the very memory that the step writes.
+      const gradient = written.has(given.storage) ? clone(given) : contiguous(given)
+      const each = { parameter, gradient, state }
+      const shadow = writableShadow(parameter)
       if (shadow === null) others.push(each)
       else shadowed.push([each, shadow])
     }
@@ -167,67 +236,105 @@ export abstract class Optimizer<O extends { lr: number }> {
     for (const { params } of this.#groups) zeroGrad(params)
   }
 
-  /** State tensor of a parameter, zeros at first. */
+  /** State tensor of a parameter, zeros at first. It follows its parameter to another device or dtype. */
   protected slot({ parameter, state }: Ready, name: string): Tensor {
-    let tensor = state.tensors[name]
-    if (tensor === undefined) {
-      tensor = keep(zeros(parameter.shape, { dtype: parameter.dtype, device: parameter.device }))
-      state.tensors[name] = tensor
-    }
+    const { device, dtype } = parameter.storage
+    const before = state.tensors[name]
+    if (before !== undefined && before.storage.device === device && before.storage.dtype === dtype) return before
+    const tensor = keep(
+      before === undefined ? zeros(parameter.shape, { dtype, device }) : to(to(before, device), dtype),
+    )
+    state.tensors[name] = tensor
     return tensor
   }
 
-  /** Everything that a stop and a resume need: options of the groups, and the state by parameter. */
+  /**
+   * Everything that a stop and a resume need: options of the groups, and the state by the parameter's name (its path in the
+   * module; with its group before it where paths of several modules coincide). The state is the optimiser's own, as in
+   * PyTorch: the next step changes it. `loadStateDict` copies.
+   */
   stateDict(): OptimizerState {
-    return { groups: this.#groups.map(({ options }) => ({ ...options })), state: new Map(this.#state) }
+    const state = new Map<string, ParameterState>()
+    for (const [name, parameter] of this.#named('stateDict')) {
+      const known = this.#state.get(parameter)
+      if (known !== undefined) state.set(name, known)
+    }
+    return { groups: this.paramGroups.map((options) => ({ ...options })), state }
   }
 
-  /** Takes over a state; options of each group included. Throws StateDictError listing what does not fit. */
+  /**
+   * Takes over a copy of a state; options of each group included. Throws StateDictError listing what does not fit (names,
+   * shapes, dtypes, options), and then changes nothing.
+   */
   loadStateDict(saved: OptimizerState): void {
-    const problems: string[] = []
-    if (saved.groups.length !== this.#groups.length)
-      problems.push(`the state has ${saved.groups.length} parameter groups, this optimiser ${this.#groups.length}`)
-    const parameters = new Map(this.#groups.flatMap(({ params }, index) => [...this.#named(params, index)]))
-    for (const [name, { tensors }] of saved.state) {
-      const parameter = parameters.get(name)
-      if (parameter === undefined) problems.push(`unexpected: ${name}`)
-      else
-        for (const [slot, tensor] of Object.entries(tensors))
-          if (tensor.numel !== parameter.numel)
-            problems.push(`${name}.${slot} has ${tensor.numel} elements, the parameter ${parameter.numel}`)
-    }
+    const parameters = this.#named('loadStateDict')
+    const problems = stateProblems(saved, parameters, this.#groups.length, this.slots)
+    const fits = problems.length === 0
+    const options = fits ? this.#groups.map((group, i) => this.#loadedOptions(group, i, saved, problems)) : []
     if (problems.length > 0) throw new StateDictError(problems, `${this.constructor.name}.loadStateDict`)
-    for (const [i, group] of this.#groups.entries())
-      group.options = this.checked({ ...group.options, ...(saved.groups[i] as Partial<O>) })
-    this.#state.clear()
+    const state = new WeakMap<Parameter, ParameterState>()
     noGrad(() =>
       outsideFrames(() => {
         for (const [name, { step, tensors }] of saved.state) {
-          const { device } = parameters.get(name) as Parameter
+          const parameter = parameters.get(name) as Parameter
           const copies = Object.entries(tensors).map(
-            ([slot, tensor]) => [slot, keep(tensor.to(device).clone())] as const,
+            ([slot, tensor]) => [slot, keep(clone(to(to(tensor, parameter.device), parameter.dtype)))] as const,
           )
-          this.#state.set(name, { step, tensors: Object.fromEntries(copies) })
+          state.set(parameter, { step, tensors: Object.fromEntries(copies) })
         }
       }),
     )
+    this.#state = state
+    for (const [i, group] of this.#groups.entries()) group.options = options[i] as O
   }
 
-  /** Names of a group's parameters: their paths in the module, or their place where only tensors were given. */
-  *#named(params: Parameters, group: number): Iterable<readonly [string, Parameter]> {
-    if (isView(params)) yield* params.named()
-    else {
-      let i = 0
-      for (const parameter of params) yield [`${group}.${i++}`, parameter] as const
+  #loadedOptions(group: Group<O>, i: number, saved: OptimizerState, problems: string[]): O {
+    try {
+      return this.checked({ ...group.options, ...(saved.groups[i] as Partial<O>) })
+    } catch (error) {
+      problems.push(`group ${i}: ${(error as Error).message}`)
+      return group.options
     }
+  }
+
+  #named(method: string): Map<string, Parameter> {
+    return namedParameters(
+      `${this.constructor.name}.${method}`,
+      this.#groups.map(({ params }) => params),
+    )
+  }
+
+  #nameOf(parameter: Parameter): string {
+    for (const [name, other] of this.#named('step')) if (other === parameter) return name
+    return formatShape(parameter.shape)
+  }
+
+  /** Class, and of each group how many parameters it has and its options. */
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    const groups = this.#groups.map(({ params, options: given }, i) => {
+      const all = [...params]
+      const elements = all.reduce((sum, parameter) => sum + parameter.numel, 0)
+      return `  group ${i}: ${all.length} tensors, ${elements} parameters, ${inspect(given, { ...options, breakLength: Number.POSITIVE_INFINITY })}`
+    })
+    return `${this.constructor.name} {\n${groups.join('\n')}\n}`
   }
 }
 
-/** Collects faults of numeric options. */
+/** Options over defaults, where those that are undefined count as left out. Throws ValueError unless they are an object. */
+export function withDefaults<O extends object>(op: string, options: Partial<O>, defaults: O): O {
+  if (typeof options !== 'object' || options === null)
+    throw new ValueError(op, `options are ${String(options)}, but must be an object, or left out`)
+  return { ...defaults, ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) }
+}
+
+/** Collects faults of options. */
 export function checkNumbers(name: string, faults: readonly (string | false)[]): void {
   const found = faults.filter((fault): fault is string => fault !== false)
   if (found.length > 0) throw new ValueError(name, found.join('; '))
 }
 
 export const notAtLeast = (name: string, value: number, least: number): string | false =>
-  !(value >= least) && `${name} is ${String(value)}, but must be at least ${least}`
+  !(Number.isFinite(value) && value >= least) && `${name} is ${String(value)}, but must be at least ${least} and finite`
+
+export const notFlag = (name: string, value: boolean): string | false =>
+  typeof value !== 'boolean' && `${name} is ${String(value)}, but must be true or false`

@@ -1,5 +1,5 @@
 /** Learning rate schedules: each sets `lr` of every group from its initial value and the number of steps taken. */
-import { ValueError } from '../core/errors.js'
+import { StateDictError, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 
 /** What a schedule needs of an optimiser. */
@@ -12,18 +12,40 @@ export interface ScheduleState {
   readonly base: readonly number[]
 }
 
-/** Calls of `step()` count; the learning rate of a group is `rate(base, steps)`. */
+/** Of groups whose schedule has come to its end: the rate that it left, and the one that it began with. */
+const ended = new WeakMap<object, { readonly lr: number; readonly base: number }>()
+
+/**
+ * Calls of `step()` count, whatever they stand for: after every step of the optimiser (as the Trainer does), or after every
+ * epoch (the Trainer's `scheduleEvery: 'epoch'`). All lengths are in such calls. The learning rate of a group is
+ * `rate(base, steps)`, where `base` is what it was when the schedule was made; after a schedule that came to its end, what
+ * that one began with, because the end may be 0.
+ *
+ * A rate that something else has changed since, by hand or by another schedule, is what the next step starts from: schedules
+ * of one optimiser that are stepped in turn multiply, as PyTorch's do.
+ */
 export abstract class Schedule {
-  readonly #optimizer: Scheduled
+  /** Whose rates it sets. */
+  readonly optimizer: Scheduled
   #base: number[]
+  /** What it set last, by group. */
+  #last: number[] = []
   #steps = 0
 
   constructor(optimizer: Scheduled) {
-    this.#optimizer = optimizer
-    this.#base = optimizer.paramGroups.map((group) => group.lr)
+    if (!Array.isArray(optimizer?.paramGroups))
+      throw new ValueError(new.target.name, `the optimizer is ${String(optimizer)}, but must be one, as optim.SGD is`)
+    this.optimizer = optimizer
+    this.#base = optimizer.paramGroups.map((group) => {
+      const before = ended.get(group)
+      return before !== undefined && before.lr === group.lr ? before.base : group.lr
+    })
   }
 
-  /** The learning rate after `steps` steps of a group that began with `base`. */
+  /**
+   * The learning rate after `steps` steps of a group that began with `base`: some number plus `base` times another, so that
+   * a changed rate can be followed.
+   */
   protected abstract rate(base: number, steps: number): number
 
   /** To be called by subclasses at the end of their constructor. */
@@ -31,30 +53,64 @@ export abstract class Schedule {
     this.#set()
   }
 
+  /** Steps taken. */
+  get steps(): number {
+    return this.#steps
+  }
+
+  /** After how many steps no training should go on with it; null where its last rate is meant to stay. */
+  get end(): number | null {
+    return null
+  }
+
   step(): void {
+    this.#follow()
     this.#steps++
     this.#set()
   }
 
   get lr(): readonly number[] {
-    return this.#optimizer.paramGroups.map((group) => group.lr)
+    return this.optimizer.paramGroups.map((group) => group.lr)
   }
 
   stateDict(): ScheduleState {
     return { steps: this.#steps, base: [...this.#base] }
   }
 
+  /** Takes over a state and sets the rates; throws StateDictError, with nothing changed, for one that does not fit. */
   loadStateDict(state: ScheduleState): void {
+    const problems: string[] = []
+    if (!Number.isSafeInteger(state?.steps) || state.steps < 0)
+      problems.push(`steps is ${String(state?.steps)}, but must be an integer, not negative`)
+    const groups = this.optimizer.paramGroups.length
+    if (!Array.isArray(state?.base) || state.base.length !== groups || !state.base.every(Number.isFinite))
+      problems.push(`base is ${String(state?.base)}, but must be ${groups} initial rates, one a group`)
+    if (problems.length > 0) throw new StateDictError(problems, `${this.constructor.name}.loadStateDict`)
     this.#steps = state.steps
     this.#base = [...state.base]
     this.#set()
   }
 
+  /** Where a rate is not what it was set to: the base from which it would have come to be so. */
+  #follow(): void {
+    this.optimizer.paramGroups.forEach(({ lr }, i) => {
+      if (lr === this.#last[i] || this.#base[i] === undefined) return
+      const least = this.rate(0, this.#steps)
+      const slope = this.rate(1, this.#steps) - least
+      // At the foot of a cosine every base has the same rate.
+      if (Math.abs(slope) > 1e-12) this.#base[i] = (lr - least) / slope
+    })
+  }
+
   #set(): void {
-    this.#optimizer.paramGroups.forEach((group, i) => {
+    this.optimizer.paramGroups.forEach((group, i) => {
       // A group that was added since begins its schedule from what it was given.
-      this.#base[i] ??= group.lr
-      group.lr = this.rate(this.#base[i] as number, this.#steps)
+      const base = (this.#base[i] ??= group.lr)
+      const lr = this.rate(base, this.#steps)
+      group.lr = lr
+      this.#last[i] = lr
+      if (this.end !== null && this.#steps >= this.end) ended.set(group, { lr, base })
+      else ended.delete(group)
     })
   }
 }
@@ -71,7 +127,10 @@ function checkRate(name: string, option: string, value: number): number {
   return value
 }
 
-/** Half a cosine from the initial rate to `etaMin` in `tMax` steps (Loshchilov and Hutter, 2017), and back up after. */
+/**
+ * Half a cosine from the initial rate to `etaMin` in `tMax` steps (Loshchilov and Hutter, 2017), and back up after. Steps are
+ * calls of `step()`: for a Trainer that steps it with the optimiser, `tMax` is epochs times batches, not epochs.
+ */
 export class CosineAnnealingLR extends Schedule {
   readonly #tMax: number
   readonly #etaMin: number
@@ -81,6 +140,10 @@ export class CosineAnnealingLR extends Schedule {
     this.#tMax = checkCount('CosineAnnealingLR', 'tMax', tMax)
     this.#etaMin = checkRate('CosineAnnealingLR', 'etaMin', etaMin)
     this.start()
+  }
+
+  override get end(): number {
+    return this.#tMax
   }
 
   protected override rate(base: number, steps: number): number {
@@ -110,7 +173,10 @@ export class LinearLR extends Schedule {
   }
 }
 
-/** A linear warm-up over `warmupSteps`, then half a cosine down to `etaMin` at `totalSteps`. */
+/**
+ * A linear warm-up over `warmupSteps`, then half a cosine down to `etaMin` at `totalSteps`, where it stays. Steps are calls of
+ * `step()`, as for CosineAnnealingLR.
+ */
 export class WarmupCosineLR extends Schedule {
   readonly #warmup: number
   readonly #total: number
@@ -128,6 +194,10 @@ export class WarmupCosineLR extends Schedule {
       throw new ValueError('WarmupCosineLR', `warmupSteps ${warmupSteps} must be less than totalSteps ${totalSteps}`)
     this.#etaMin = checkRate('WarmupCosineLR', 'etaMin', etaMin)
     this.start()
+  }
+
+  override get end(): number {
+    return this.#total
   }
 
   protected override rate(base: number, steps: number): number {

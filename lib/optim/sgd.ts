@@ -1,7 +1,9 @@
 import { run } from '../backend/dispatch.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
-import { checkNumbers, notAtLeast, Optimizer, type ParameterGroup, type Parameters, type Ready } from './optimizer.js'
+import { checkNumbers, notAtLeast, notFlag, Optimizer, type Ready, withDefaults } from './optimizer.js'
+import type { ParameterGroup, Parameters } from './parameters.js'
+import type { ParameterState, SlotNames } from './state.js'
 
 export interface SgdOptions {
   lr: number
@@ -32,24 +34,33 @@ export class SGD extends Optimizer<SgdOptions> {
     params: Parameters | readonly ParameterGroup<SgdOptions>[],
     options: Partial<SgdOptions> & { lr: number },
   ) {
-    super(params, { ...defaults, ...options })
+    super(params, withDefaults<Partial<SgdOptions>>(new.target.name, options, defaults) as SgdOptions)
+  }
+
+  protected override readonly slots: SlotNames = { momentumBuffer: 'sometimes' }
+
+  /** Whether the call makes the buffers: a momentum may be set, or a parameter join, at any step. */
+  protected override kind(state: ParameterState): number {
+    return state.tensors['momentumBuffer'] === undefined ? 0 : 1
   }
 
   protected override checked(options: SgdOptions): SgdOptions {
-    checkOptions('SGD', options, names)
-    const { lr, momentum, weightDecay, dampening, nesterov } = options
-    checkNumbers('SGD', [
+    checkOptions(this.constructor.name, options, names)
+    const { lr, momentum, weightDecay, dampening, nesterov, maximize } = options
+    checkNumbers(this.constructor.name, [
       notAtLeast('lr', lr, 0),
       notAtLeast('momentum', momentum, 0),
       notAtLeast('weightDecay', weightDecay, 0),
-      Number.isNaN(dampening) && 'dampening is NaN',
+      !Number.isFinite(dampening) && `dampening is ${String(dampening)}, but must be a finite number`,
+      notFlag('nesterov', nesterov),
+      notFlag('maximize', maximize),
       nesterov && (momentum <= 0 || dampening !== 0) && 'nesterov needs a momentum and no dampening',
     ])
     return { ...options }
   }
 
   protected override update(ready: readonly Ready[], options: SgdOptions, shadows: readonly Tensor[]): void {
-    const first = ready[0]?.state.step === 1
+    const first = ready[0]?.state.tensors['momentumBuffer'] === undefined
     run('sgd', {
       params: ready.map(({ parameter }) => parameter),
       grads: ready.map(({ gradient }) => gradient),

@@ -1,0 +1,90 @@
+/** What an optimiser is given: lists of tensors and live views of a module, checked, with names for messages and states. */
+import { formatShape, StateDictError, ValueError } from '../core/errors.js'
+import { Tensor } from '../core/tensor.js'
+import type { Parameter, ParameterView } from '../nn/module.js'
+
+/** What an optimiser is given: a module's live view, or tensors. */
+export type Parameters = ParameterView | Iterable<Parameter>
+
+/** Parameters with options of their own. */
+export type ParameterGroup<O> = Partial<O> & { readonly params: Parameters }
+
+export function isView(params: Parameters): params is ParameterView {
+  return 'named' in params && typeof params.named === 'function'
+}
+
+const hasParams = (item: unknown) => typeof item === 'object' && item !== null && 'params' in item
+
+/** Whether these are groups; throws where some are groups and others are not. */
+export function isGroups<O>(
+  op: string,
+  params: Parameters | readonly ParameterGroup<O>[],
+): params is readonly ParameterGroup<O>[] {
+  if (!Array.isArray(params) || !params.some(hasParams)) return false
+  if (params.every(hasParams)) return true
+  throw new ValueError(op, 'the list holds both groups ({ params, ... }) and tensors; make groups of all of them')
+}
+
+/** Checks what one group is given: leaves of a floating dtype, each once. Lists are copied, views stay live. */
+export function checkParameters(op: string, params: unknown): Parameters {
+  if (typeof params !== 'object' || params === null || !(Symbol.iterator in params))
+    throw new ValueError(
+      op,
+      `the parameters are ${params instanceof Tensor ? 'one tensor; put it in a list' : String(params)}; ` +
+        'pass model.parameters(), tensors, or groups of them',
+    )
+  const given = params as Parameters
+  const all = [...given]
+  const places = new Map<Tensor, number>()
+  for (const [i, parameter] of all.entries()) {
+    if (!(parameter instanceof Tensor))
+      throw new ValueError(op, `a parameter is ${String(parameter)}, but must be a tensor`)
+    if (!parameter.isLeaf)
+      throw new ValueError(
+        op,
+        `parameter ${i} is the result of an operator, which no step can change; pass the tensors that it was made of`,
+      )
+    if (!parameter.dtype.includes('float'))
+      throw new ValueError(op, `parameter ${i} is ${parameter.dtype}, but only floating tensors can be optimised`)
+    parameter.storage.check(op)
+    const before = places.get(parameter)
+    if (before !== undefined)
+      throw new ValueError(
+        op,
+        `parameters ${before} and ${i} are one tensor (${formatShape(parameter.shape)}), which would be stepped twice; list it once`,
+      )
+    places.set(parameter, i)
+  }
+  return isView(given) ? given : all
+}
+
+/** A group's parameters with their paths in the module, or their places where only tensors were given. */
+function* named(params: Parameters): Iterable<readonly [string, Parameter]> {
+  if (isView(params)) yield* params.named()
+  else {
+    let i = 0
+    for (const parameter of params) yield [String(i++), parameter] as const
+  }
+}
+
+/**
+ * Parameters of all groups by the names of a state, each once, under the first group that has it. A name is the path in the
+ * module, or group and place in a list. Paths are unique within one module only: where two parameters would have one name,
+ * all names are told apart by their group, as in `0.weight` and `1.weight`.
+ */
+export function namedParameters(op: string, groups: readonly Parameters[]): Map<string, Parameter> {
+  const seen = new Set<Parameter>()
+  const plain = new Map<string, Parameter>()
+  const qualified = new Map<string, Parameter>()
+  for (const [group, params] of groups.entries())
+    for (const [name, parameter] of named(params)) {
+      if (seen.has(parameter)) continue
+      seen.add(parameter)
+      const withGroup = `${group}.${name}`
+      if (qualified.has(withGroup))
+        throw new StateDictError([`two parameters of group ${group} are named ${name}; rename one`], op)
+      plain.set(isView(params) ? name : withGroup, parameter)
+      qualified.set(withGroup, parameter)
+    }
+  return plain.size === seen.size ? plain : qualified
+}
