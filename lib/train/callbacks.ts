@@ -14,16 +14,21 @@ export interface TrainingContext {
   /** Steps of an epoch, where the data know their length. */
   readonly stepsPerEpoch: number | null
   readonly epochs: number
+  /** Paths of the numbers that an epoch's record will hold: 'loss', 'validation.accuracy', ... */
+  readonly monitors: readonly string[]
   /** Ends the training after this step. */
   stop(reason: string): void
 }
 
 export interface Callback {
   onStart?(context: TrainingContext): void | Promise<void>
-  /** After every step; its loss is not there yet: do not wait for it here. */
-  onStep?(step: StepRecord, context: TrainingContext): void
+  /**
+   * After every step; its loss is not there yet: do not wait for it here without need. The next step waits for a promise, so
+   * that what is saved or measured meanwhile is of one state of the weights.
+   */
+  onStep?(step: StepRecord, context: TrainingContext): void | Promise<void>
   onEpochEnd?(epoch: EpochRecord, context: TrainingContext): void | Promise<void>
-  /** However the training ends. */
+  /** However the training ends, if onStart did not fail. */
   onEnd?(context: TrainingContext): void | Promise<void>
 }
 
@@ -34,27 +39,30 @@ export interface EarlyStoppingOptions {
   readonly patience?: number
   /** Smaller changes do not count. Default 0. */
   readonly minDelta?: number
-  /** Default: 'max' for an accuracy, else 'min'. */
+  /** Default: 'min' for a loss, 'max' for an accuracy; for anything else it must be said. */
   readonly mode?: 'min' | 'max'
   /** Put back the weights of the best epoch at the end. Default false. */
   readonly restoreBest?: boolean
 }
 
 /** The number at a path of an epoch's record. */
-export function monitored(record: EpochRecord, path: string): number {
+function monitored(record: EpochRecord, path: string): number {
   let value: unknown = record
-  for (const part of path.split('.'))
-    value =
-      value !== null && typeof value === 'object' ? (value as { readonly [key: string]: unknown })[part] : undefined
-  if (typeof value !== 'number')
-    throw new ValueError(
-      'earlyStopping',
-      `there is no '${path}' in the epoch's record (${JSON.stringify(record)}); give the Trainer that metric, or fit a validation set`,
-    )
-  return value
+  for (const part of path.split('.')) value = (value as { readonly [key: string]: unknown } | undefined)?.[part]
+  return value as number
 }
 
-/** Stops when what is monitored has not improved for `patience` epochs. */
+/** Whether more of it is better, where its name tells. */
+function modeOf(monitor: string): 'min' | 'max' {
+  if (/loss$/i.test(monitor)) return 'min'
+  if (/accuracy$/i.test(monitor)) return 'max'
+  throw new ValueError(
+    'earlyStopping',
+    `needs a mode for '${monitor}': 'min' if less of it is better, 'max' if more is`,
+  )
+}
+
+/** Stops when what is monitored has not improved for `patience` epochs. NaN is never an improvement. */
 export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
   checkOptions('earlyStopping', options, {
     monitor: true,
@@ -64,11 +72,15 @@ export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
     restoreBest: true,
   })
   const { monitor = 'validation.loss', patience = 3, minDelta = 0, restoreBest = false } = options
-  const { mode = monitor.endsWith('accuracy') ? 'max' : 'min' } = options
+  if (typeof monitor !== 'string')
+    throw new ValueError('earlyStopping', `monitor is ${String(monitor)}, but must be a path such as 'validation.loss'`)
+  const { mode = modeOf(monitor) } = options
   if (!Number.isInteger(patience) || patience < 1)
     throw new ValueError('earlyStopping', `patience is ${String(patience)}, but must be a positive integer`)
-  if (!(minDelta >= 0))
-    throw new ValueError('earlyStopping', `minDelta is ${String(minDelta)}, but must not be negative`)
+  if (!(Number.isFinite(minDelta) && minDelta >= 0))
+    throw new ValueError('earlyStopping', `minDelta is ${String(minDelta)}, but must be a number, not negative`)
+  if (typeof restoreBest !== 'boolean')
+    throw new ValueError('earlyStopping', `restoreBest is ${String(restoreBest)}, but must be true or false`)
   if (mode !== 'min' && mode !== 'max')
     throw new ValueError('earlyStopping', `mode is '${String(mode)}', but must be 'min' or 'max'`)
   let best: number | null = null
@@ -79,14 +91,20 @@ export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
     weights = null
   }
   return {
-    onStart() {
+    onStart({ monitors }) {
+      if (!monitors.includes(monitor))
+        throw new ValueError(
+          'earlyStopping',
+          `there is no '${monitor}' to monitor, but ${monitors.join(', ')}; give the Trainer that metric, or fit a validation set`,
+        )
       best = null
       waited = 0
       forget()
     },
     onEpochEnd(epoch, context) {
       const value = monitored(epoch, monitor)
-      const better = best === null || (mode === 'min' ? value < best - minDelta : value > best + minDelta)
+      const improves = best === null || (mode === 'min' ? value < best - minDelta : value > best + minDelta)
+      const better = !Number.isNaN(value) && improves
       if (better) {
         best = value
         waited = 0
@@ -98,11 +116,15 @@ export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
             ),
           )
         }
-      } else if (++waited >= patience) context.stop(`${monitor} has not improved for ${patience} epochs (best ${best})`)
+      } else if (++waited >= patience)
+        context.stop(`${monitor} has not improved for ${patience} epochs (best ${best ?? 'none: all were NaN'})`)
     },
     onEnd(context) {
-      if (weights !== null) loadStateDict(context.model, weights)
-      forget()
+      try {
+        if (weights !== null) loadStateDict(context.model, weights)
+      } finally {
+        forget()
+      }
     },
   }
 }

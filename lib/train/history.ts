@@ -1,4 +1,6 @@
 /** What a training leaves behind, and what its steps tell. */
+import { inspect } from 'node:util'
+import { summarize } from './progress.js'
 
 /** A step that was submitted. Its numbers are on the device still. */
 export interface StepRecord {
@@ -29,8 +31,39 @@ export interface EpochRecord {
   readonly [metric: string]: number | PassRecord | undefined
 }
 
+/** The first loss that was not finite. */
+export interface NonFinite {
+  /** From 0. */
+  readonly epoch: number
+  /** Of the batch within the epoch, from 0; null for a validation's mean. */
+  readonly index: number | null
+  readonly loss: number
+}
+
+/** `console.log` of it writes a line an epoch. */
 export interface History {
   readonly epochs: readonly EpochRecord[]
   /** Why the training ended before its last epoch, or null. */
   readonly stopped: string | null
+  /** Where the loss first was NaN or infinite, or null. */
+  readonly nonFinite: NonFinite | null
+}
+
+/** What a fit has gathered so far. */
+export class TrainingHistory implements History {
+  readonly epochs: EpochRecord[] = []
+  stopped: string | null = null
+  nonFinite: NonFinite | null = null;
+
+  [inspect.custom](): string {
+    const lines = this.epochs.map(
+      (record) => `  epoch ${record.epoch + 1}: ${summarize(record)}  lr ${record.lr}  ${record.seconds.toFixed(1)} s`,
+    )
+    if (this.stopped !== null) lines.push(`  stopped: ${this.stopped}`)
+    if (this.nonFinite !== null) {
+      const { epoch, index, loss } = this.nonFinite
+      lines.push(`  first ${loss}: epoch ${epoch + 1}, ${index === null ? 'validation' : `batch ${index + 1}`}`)
+    }
+    return lines.length === 0 ? 'History {}' : `History {\n${lines.join('\n')}\n}`
+  }
 }

@@ -1,5 +1,14 @@
 export { type Callback, type EarlyStoppingOptions, earlyStopping, type TrainingContext } from './callbacks.js'
-export type { EpochRecord, History, PassRecord, StepRecord } from './history.js'
+export type { EpochRecord, History, NonFinite, PassRecord, StepRecord } from './history.js'
 export * as metrics from './metrics.js'
+export type { Metrics } from './pass.js'
 export { progressBar } from './progress.js'
-export { type Batch, type Batches, type FitOptions, Trainer, type TrainerOptions } from './trainer.js'
+export {
+  type Batch,
+  type Batches,
+  type EvaluateOptions,
+  type FitOptions,
+  type StepsOptions,
+  Trainer,
+  type TrainerOptions,
+} from './trainer.js'

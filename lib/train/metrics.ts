@@ -1,9 +1,12 @@
-/** Metrics: running totals on the device, read once at the end of a pass. */
+/** Metrics: running totals on the device, read at the end of a pass. */
 import { noGrad } from '../autograd/mode.js'
-import { formatShape, ShapeError } from '../core/errors.js'
+import { checkDType, checkTensor } from '../autograd/operator.js'
+import { formatShape, ShapeError, ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
 import { keep } from '../core/scope.js'
+import { normalizeDim, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
-import { add, eq } from '../ops/elementwise/index.js'
+import { add, eq, mul, ne } from '../ops/elementwise/index.js'
 import { argmax, sum } from '../ops/reduce.js'
 
 /** Something measured over a pass. Nothing may wait for the device in `update`. */
@@ -11,54 +14,158 @@ export interface Metric<O = Tensor, T = Tensor> {
   reset(): void
   update(output: O, target: T): void
   compute(): Promise<number>
+  /**
+   * Another one of the same kind, with nothing in it. A Trainer that is given the metric itself, not a function that makes
+   * it, takes such ones, so that passes do not share totals; without `fresh` one pass at a time may use the metric.
+   */
+  fresh?(): Metric<O, T>
 }
 
-/** A mean whose total stays on the device. */
-export class RunningMean {
+/** So many parts are added on the device, in float32, before the program adds up in float64. */
+const partsOnDevice = 64
+/** Below 2^24 float32 counts exactly. */
+const countedOnDevice = 2 ** 23
+
+/** A sum of one-element tensors. */
+class RunningSum {
   #total: Tensor | null = null
-  #count = 0
+  #parts = 0
+  #most = 0
+  #read: Promise<number> = Promise.resolve(0)
 
   reset(): void {
     this.#total?.dispose()
     this.#total = null
-    this.#count = 0
+    this.#parts = this.#most = 0
+    this.#read = Promise.resolve(0)
   }
 
-  /** Adds a total (one element) of `count` items. */
-  update(total: Tensor, count: number): void {
+  /** `most` is what a count can be at the most; 0 for what is no count. */
+  add(part: Tensor, most: number): void {
+    if (this.#parts === partsOnDevice || this.#most + most > countedOnDevice) this.#move()
     noGrad(() => {
       const before = this.#total
       // Its own memory: what is added may be freed at the end of the step.
-      this.#total = keep(before === null ? total.detach().clone() : (add(before, total.detach()) as Tensor))
+      this.#total = keep(before === null ? part.detach().clone() : (add(before, part.detach()) as Tensor))
       before?.dispose()
     })
-    this.#count += count
+    this.#parts++
+    this.#most += most
   }
 
-  async compute(): Promise<number> {
-    if (this.#total === null) return Number.NaN
-    return ((await this.#total.data())[0] as number) / this.#count
+  /** Lets the program fetch what is on the device, without waiting for it. */
+  #move(): void {
+    const total = this.#total
+    if (total === null) return
+    const earlier = this.#read
+    const read = total.data()
+    this.#read = Promise.all([earlier, read]).then(([sum, [last]]) => sum + (last as number))
+    // Whoever computes sees the error; until then it must not count as unhandled.
+    this.#read.catch(() => undefined)
+    total.dispose()
+    this.#total = null
+    this.#parts = this.#most = 0
+  }
+
+  value(): Promise<number> {
+    this.#move()
+    return this.#read
   }
 }
 
+/** A mean whose totals stay on the device; NaN while it has counted nothing. */
+export class RunningMean {
+  readonly #total = new RunningSum()
+  readonly #counted = new RunningSum()
+  #count = 0
+
+  reset(): void {
+    this.#total.reset()
+    this.#counted.reset()
+    this.#count = 0
+  }
+
+  /**
+   * Adds a total (one element) of `count` items. A count that only the device knows is a tensor of one element, and `most`
+   * what it can be at the most.
+   */
+  update(total: Tensor, count: number | Tensor, most = 0): void {
+    this.#total.add(total, most)
+    if (typeof count === 'number') this.#count += count
+    else this.#counted.add(count, most)
+  }
+
+  async compute(): Promise<number> {
+    const [total, counted] = await Promise.all([this.#total.value(), this.#counted.value()])
+    return total / (this.#count + counted)
+  }
+}
+
+export interface AccuracyOptions {
+  /** Targets with this label do not count. Default -100, as for crossEntropy. */
+  readonly ignoreIndex?: number
+  /**
+   * The dimension of the outputs that the classes lie along. Default: what the targets' shape tells, 1 as for crossEntropy,
+   * or the last.
+   */
+  readonly classDim?: number
+}
+
+/** Outputs' shape without one dimension. */
+const without = (shape: readonly number[], dim: number) => shape.filter((_, d) => d !== dim)
+
 class Accuracy implements Metric {
   readonly #mean = new RunningMean()
+  readonly #options: AccuracyOptions
+
+  constructor(options: AccuracyOptions) {
+    this.#options = options
+  }
+
+  fresh(): Metric {
+    return new Accuracy(this.#options)
+  }
 
   reset(): void {
     this.#mean.reset()
   }
 
   update(output: Tensor, target: Tensor): void {
-    if (output.ndim !== target.ndim + 1)
+    checkTensor('accuracy', 'output', output)
+    checkDType('accuracy', 'target', target, ['int32'])
+    const dim = this.#classDim(output, target)
+    const { ignoreIndex = -100 } = this.#options
+    noGrad(() => {
+      const scores = output.dtype.includes('float') && output.dtype !== 'float64' ? output.to('float32') : output
+      const counted = ne(target, ignoreIndex).to('float32')
+      const hits = mul(eq(argmax(scores, dim), target).to('float32'), counted)
+      this.#mean.update(sum(hits), sum(counted), target.numel)
+    })
+  }
+
+  /** Where the classes lie; throws ShapeError where the shapes do not tell. */
+  #classDim(output: Tensor, target: Tensor): number {
+    const { ndim, shape } = output
+    const { classDim } = this.#options
+    const fail = (rule: string): never => {
       throw new ShapeError(
         'accuracy',
-        `outputs ${formatShape(output.shape)} must have one dimension more than targets ${formatShape(target.shape)}: the classes, as dimension 1`,
-        [output.shape, target.shape],
+        `outputs are ${formatShape(shape)}, targets ${formatShape(target.shape)}; ${rule}`,
+        [shape, target.shape],
       )
-    noGrad(() => {
-      const hits = eq(argmax(output, Math.min(1, output.ndim - 1)), target)
-      this.#mean.update(sum(hits.to('float32')), target.numel)
-    })
+    }
+    const fits = (dim: number) => sameShape(without(shape, dim), target.shape)
+    const rule = 'targets must have the shape of the outputs without the dimension of the classes'
+    if (ndim === 0) return fail(rule)
+    if (classDim !== undefined) {
+      const dim = normalizeDim('accuracy', classDim, ndim)
+      return fits(dim) ? dim : fail(`${rule}, which is ${classDim}`)
+    }
+    const [first, last] = [Math.min(1, ndim - 1), ndim - 1]
+    if (fits(first) && (first === last || !fits(last))) return first
+    if (!fits(last)) return fail(`${rule}: dimension 1 as for crossEntropy, or the last`)
+    if (!fits(first)) return last
+    return fail(`the classes may lie along dimension 1 or ${last}; say accuracy({ classDim: 1 }) or { classDim: -1 }`)
   }
 
   compute(): Promise<number> {
@@ -66,7 +173,14 @@ class Accuracy implements Metric {
   }
 }
 
-/** The share of targets [N, ...] that are the largest class of outputs [N, C, ...]. */
-export function accuracy(): Metric {
-  return new Accuracy()
+/**
+ * The share of int32 targets that are the largest class of the outputs: targets [N, ...] for outputs [N, C, ...], as
+ * crossEntropy takes them, or for [N, ..., C]. Targets that are `ignoreIndex` do not count; NaN where none does.
+ */
+export function accuracy(options: AccuracyOptions = {}): Metric {
+  const { ignoreIndex, classDim } = checkOptions('accuracy', options, { ignoreIndex: true, classDim: true })
+  for (const [name, value] of Object.entries({ ignoreIndex, classDim }))
+    if (value !== undefined && !Number.isSafeInteger(value))
+      throw new ValueError('accuracy', `${name} is ${String(value)}, but must be an integer`)
+  return new Accuracy(options)
 }

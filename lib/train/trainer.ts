@@ -1,35 +1,56 @@
 /** The training loop: short enough to be copied, and never more than two steps ahead of the device. */
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type AutocastDType, autocast } from '../autograd/autocast.js'
+import { zeroGrad } from '../autograd/backward.js'
 import { noGrad } from '../autograd/mode.js'
 import { ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
-import { keep, scope } from '../core/scope.js'
-import { Tensor } from '../core/tensor.js'
-import type { Module } from '../nn/module.js'
-import { mul } from '../ops/elementwise/index.js'
+import { scope } from '../core/scope.js'
+import type { Tensor } from '../core/tensor.js'
+import { type Module, type Parameter, trainModes } from '../nn/module.js'
 import { clipGradNorm } from '../optim/clip.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import type { Schedule } from '../optim/schedule.js'
 import type { Callback, TrainingContext } from './callbacks.js'
-import type { EpochRecord, History, PassRecord, StepRecord } from './history.js'
-import { type Metric, RunningMean } from './metrics.js'
+import {
+  checkBatch,
+  checkBatches,
+  checkGraph,
+  checkLoss,
+  checkOutput,
+  checkPasses,
+  checkReached,
+  checkSignal,
+  checkTrainer,
+  checkWiring,
+  noBatches,
+  onePass,
+} from './checks.js'
+import { Guard } from './guard.js'
+import { type EpochRecord, type History, type PassRecord, type StepRecord, TrainingHistory } from './history.js'
+import { type Metrics, Pass } from './pass.js'
 import { progressBar } from './progress.js'
 
-/** Batches of [input, target]; one pass each time it is iterated. A DataLoader, an array, an async generator's maker. */
-export type Batches<B> = AsyncIterable<B> | Iterable<B>
+/**
+ * Batches of [input, target]: a DataLoader, a list, or a function that makes an iterable for each pass. An iterator, as a
+ * generator gives, makes one pass only.
+ */
+export type Batches<B> = AsyncIterable<B> | Iterable<B> | (() => AsyncIterable<B> | Iterable<B>)
 
 export type Batch = readonly [input: Tensor, target: Tensor]
 
 export interface TrainerOptions {
+  /** Over parameters of the model. */
   readonly optimizer: Optimizer<{ lr: number }>
   /** From the model's output and the target to one number, a mean over the batch. */
   readonly loss: (output: Tensor, target: Tensor) => Tensor
-  readonly metrics?: { readonly [name: string]: Metric }
+  /** Functions that make a metric for each pass: `{ accuracy: metrics.accuracy }`; or metrics. */
+  readonly metrics?: Metrics
   readonly callbacks?: readonly Callback[]
-  /** Stepped after every step. */
+  /** Of this optimizer. Its lengths, such as tMax, count what `scheduleEvery` says: steps. */
   readonly schedule?: Schedule
-  /** The most the gradients' common norm may be. */
+  /** When the schedule is stepped: after every 'step' of the optimizer (default), or after every 'epoch'. */
+  readonly scheduleEvery?: 'step' | 'epoch'
+  /** The most the common norm of the optimised parameters' gradients may be. */
   readonly clipGradNorm?: number
   /** 'bfloat16': model and loss run under `autocast`, in training and evaluation. Default 'float32'. */
   readonly precision?: AutocastDType
@@ -39,10 +60,20 @@ export interface FitOptions {
   /** Default 1. */
   readonly epochs?: number
   readonly validation?: Batches<Batch>
-  /** Ends the training after the running step; `fit` then rejects with its reason. */
+  /** Ends the training after the running step; `fit` then rejects with its reason, and `history` tells what there was. */
   readonly signal?: AbortSignal
   /** A bar in a terminal. Default true. */
   readonly progress?: boolean
+}
+
+export interface StepsOptions {
+  /** Default 1. */
+  readonly epochs?: number
+  readonly signal?: AbortSignal
+}
+
+export interface EvaluateOptions {
+  readonly signal?: AbortSignal
 }
 
 /** A module that takes one tensor and gives one. */
@@ -50,244 +81,330 @@ interface Model extends Module {
   forward(x: never): Tensor
 }
 
-/** How many steps may be submitted before the loss of the first must be there. */
-const stepsAhead = 2
-
-function checkBatches(op: string, batches: unknown): void {
-  const iterable = typeof batches === 'object' && batches !== null
-  if (!iterable || !(Symbol.asyncIterator in batches || Symbol.iterator in batches))
-    throw new ValueError(op, `the batches are ${String(batches)}, but must be a DataLoader or another iterable`)
+/** One training under way. */
+interface Run {
+  readonly op: string
+  readonly batches: Batches<Batch>
+  readonly signal: AbortSignal | undefined
+  readonly history: TrainingHistory
+  /** Whether the schedule begins with this training. */
+  readonly scheduleBegins: boolean
+  epoch: number
+  /** The last epoch's. */
+  pass: Pass | null
 }
 
+/**
+ * Trains a model. Modules are trained in the mode that they are in (see `Module.train`); `steps` and `fit` wait between steps
+ * while an evaluation of the model runs, whoever began it.
+ */
 export class Trainer {
   readonly model: Module
-  readonly #forward: (x: Tensor) => Tensor
+  readonly #forward: (x: Tensor) => unknown
   /** Runs model and loss in the precision asked for. */
   readonly #precisely: <R>(fn: () => R) => R
   readonly #options: TrainerOptions
+  readonly #guard: Guard
   #steps = 0
   #running = false
-  readonly #loss = new RunningMean()
-  #stopped: string | null = null
+  #history = new TrainingHistory()
 
+  /** Throws ValueError for options that cannot work, such as an optimizer over another model's parameters. */
   constructor(model: Model, options: TrainerOptions) {
-    checkOptions('Trainer', options, {
-      optimizer: true,
-      loss: true,
-      metrics: true,
-      callbacks: true,
-      schedule: true,
-      clipGradNorm: true,
-      precision: true,
-    })
-    if (typeof options.loss !== 'function')
-      throw new ValueError('Trainer', 'needs a loss function: (output, target) => Tensor')
-    if (typeof options.optimizer?.step !== 'function') throw new ValueError('Trainer', 'needs an optimizer')
-    if (options.clipGradNorm !== undefined && !(options.clipGradNorm > 0))
-      throw new ValueError('Trainer', `clipGradNorm is ${String(options.clipGradNorm)}, but must be positive`)
+    checkTrainer(model, options)
+    checkWiring([...model.parameters()], options.optimizer.parameters())
     const { precision = 'float32' } = options
-    if (precision !== 'float32' && precision !== 'bfloat16')
-      throw new ValueError('Trainer', `precision is '${String(precision)}', but must be 'float32' or 'bfloat16'`)
     this.model = model
     this.#forward = (x) => model.forward(x as never)
     this.#precisely = precision === 'float32' ? (fn) => fn() : (fn) => autocast(precision, fn)
     this.#options = options
+    this.#guard = Guard.of(model)
   }
 
-  /** Trains for `epochs` passes; measures the validation set after each. */
+  /** What the last `fit` has gathered; that of one that failed or was aborted too. */
+  get history(): History {
+    return this.#history
+  }
+
+  /**
+   * Trains for `epochs` passes; measures the validation set after each. A loss that is not finite is told of once, by a
+   * warning of the process, and in the history. Throws ValueError where there is nothing to train on or to train.
+   */
   async fit(batches: Batches<Batch>, options: FitOptions = {}): Promise<History> {
-    checkOptions('Trainer.fit', options, { epochs: true, validation: true, signal: true, progress: true })
+    const op = 'Trainer.fit'
+    checkOptions(op, options, { epochs: true, validation: true, signal: true, progress: true })
     const { epochs = 1, validation, signal, progress = true } = options
-    checkBatches('Trainer.fit', batches)
-    if (!Number.isInteger(epochs) || epochs < 0)
-      throw new ValueError('Trainer.fit', `epochs is ${String(epochs)}, but must be a non-negative integer`)
-    const records: EpochRecord[] = []
+    if (typeof progress !== 'boolean')
+      throw new ValueError(op, `progress is ${String(progress)}, but must be true or false`)
+    if (validation !== undefined) {
+      checkBatches(op, validation)
+      checkPasses(op, 'validation batches', validation, epochs)
+    }
+    const run = this.#begin(op, batches, epochs, signal)
+    const history = run.history
+    this.#history = history
     const callbacks = [...(this.#options.callbacks ?? []), ...(progress ? [progressBar()] : [])]
     const context: TrainingContext = {
       model: this.model,
       epochs,
-      stepsPerEpoch: 'length' in batches && typeof batches.length === 'number' ? batches.length : null,
+      stepsPerEpoch: lengthOf(batches),
+      monitors: this.#monitors(validation !== undefined),
       stop: (reason) => {
-        this.#stopped = reason
+        history.stopped ??= reason
       },
     }
-    this.#stopped = null
-    for (const callback of callbacks) await callback.onStart?.(context)
+    const started: Callback[] = []
+    let failed = true
     try {
-      for (let epoch = 0; epoch < epochs && this.#stopped === null; epoch++) {
-        const started = performance.now()
-        for await (const step of this.#epoch(batches, epoch, signal)) {
-          for (const callback of callbacks) callback.onStep?.(step, context)
-          if (this.#stopped !== null) break
-        }
-        const training = await this.#measured()
-        const measured = validation
-          ? { validation: await this.evaluate(validation, { ...(signal ? { signal } : {}) }) }
-          : {}
-        const lr = this.#options.optimizer.paramGroups[0]?.lr ?? Number.NaN
-        const record: EpochRecord = {
-          epoch,
-          ...training,
-          seconds: (performance.now() - started) / 1000,
-          lr,
-          ...measured,
-        }
-        records.push(record)
+      for (const callback of callbacks) {
+        await callback.onStart?.(context)
+        started.push(callback)
+      }
+      for (let epoch = 0; epoch < epochs && history.stopped === null; epoch++) {
+        const record = await this.#fitEpoch(run, epoch, validation, callbacks, context)
+        history.epochs.push(record)
         for (const callback of callbacks) await callback.onEpochEnd?.(record, context)
       }
+      failed = false
     } finally {
-      for (const callback of callbacks) await callback.onEnd?.(context)
+      run.pass?.end()
+      await endAll(started, context, failed).finally(() => {
+        this.#running = false
+      })
     }
-    return { epochs: records, stopped: this.#stopped }
+    return history
+  }
+
+  async #fitEpoch(
+    run: Run,
+    epoch: number,
+    validation: Batches<Batch> | undefined,
+    callbacks: readonly Callback[],
+    context: TrainingContext,
+  ): Promise<EpochRecord> {
+    const started = performance.now()
+    let lr = Number.NaN
+    for await (const step of this.#epoch(run, epoch)) {
+      lr = this.#options.optimizer.paramGroups[0]?.lr ?? Number.NaN
+      for (const callback of callbacks) {
+        const done = callback.onStep?.(step, context)
+        if (done !== undefined) await done
+      }
+      if (run.history.stopped !== null) break
+    }
+    const pass = run.pass as Pass
+    const training = await pass.record().finally(() => pass.end())
+    const { signal } = run
+    const measured = validation && {
+      validation: await this.#measure(run.op, 'validation batches', validation, signal),
+    }
+    if (measured && !Number.isFinite(measured.validation.loss))
+      tellNonFinite(run, epoch, null, measured.validation.loss)
+    return { epoch, ...training, seconds: (performance.now() - started) / 1000, lr, ...measured }
   }
 
   /** The steps of `epochs` passes, one by one, for a loop of one's own. Each has been submitted when it is seen. */
-  async *steps(
-    batches: Batches<Batch>,
-    { epochs = 1, signal }: { readonly epochs?: number; readonly signal?: AbortSignal } = {},
-  ): AsyncGenerator<StepRecord> {
-    for (let epoch = 0; epoch < epochs; epoch++) yield* this.#epoch(batches, epoch, signal)
-  }
-
-  /** Loss and metrics over a set, without gradients, in evaluation mode. */
-  async evaluate(batches: Batches<Batch>, { signal }: { readonly signal?: AbortSignal } = {}): Promise<PassRecord> {
-    const { training } = this.model
-    const loss = new RunningMean()
-    for (const metric of this.#metrics()) metric.reset()
-    this.model.eval()
+  async *steps(batches: Batches<Batch>, options: StepsOptions = {}): AsyncGenerator<StepRecord> {
+    const op = 'Trainer.steps'
+    const { epochs = 1, signal } = checkOptions(op, options, { epochs: true, signal: true })
+    const run = this.#begin(op, batches, epochs, signal)
     try {
-      const pace = new Pace()
-      for await (const [input, target] of batches) {
-        signal?.throwIfAborted()
-        const seen = scope(() =>
-          noGrad(() => {
-            const [output, value] = this.#run(input, target)
-            loss.update(mul(value, items(input)) as Tensor, items(input))
-            for (const metric of this.#metrics()) metric.update(readable(output), target)
-            return value
-          }),
-        )
-        await pace.submitted(seen)
+      for (let epoch = 0; epoch < epochs; epoch++) {
+        yield* this.#epoch(run, epoch)
+        await run.pass?.settle()
       }
-      await pace.finish()
     } finally {
-      this.model.train(training)
-    }
-    return this.#record(loss)
-  }
-
-  async *#epoch(batches: Batches<Batch>, epoch: number, signal: AbortSignal | undefined): AsyncGenerator<StepRecord> {
-    if (this.#running) throw new ValueError('Trainer', 'is running already; one training at a time')
-    this.#running = true
-    this.model.train()
-    this.#loss.reset()
-    for (const metric of this.#metrics()) metric.reset()
-    const pace = new Pace()
-    try {
-      let index = 0
-      for await (const batch of batches) {
-        signal?.throwIfAborted()
-        const [input, target] = checkBatch(batch)
-        const loss = this.#step(input, target)
-        const read = pace.submitted(loss)
-        yield {
-          epoch,
-          index: index++,
-          step: this.#steps++,
-          items: items(input),
-          loss: () => loss.data().then((values) => values[0] as number),
-        }
-        await read
-      }
-      await pace.finish()
-    } finally {
+      run.pass?.end()
       this.#running = false
     }
   }
 
-  #run(input: Tensor, target: Tensor): readonly [output: Tensor, loss: Tensor] {
-    return this.#precisely(() => {
-      const output = this.#forward(input)
-      return [output, this.#options.loss(output, target)] as const
+  /**
+   * Loss and metrics over a set, without gradients, in evaluation mode; modes are put back after. During a training its next
+   * step waits for it. Throws ValueError where there are no batches, or something else changes the weights meanwhile.
+   */
+  async evaluate(batches: Batches<Batch>, options: EvaluateOptions = {}): Promise<PassRecord> {
+    const op = 'Trainer.evaluate'
+    const { signal } = checkOptions(op, options, { signal: true })
+    checkBatches(op, batches)
+    checkSignal(op, signal)
+    return this.#measure(op, 'batches', batches, signal)
+  }
+
+  #measure(op: string, name: string, batches: Batches<Batch>, signal: AbortSignal | undefined): Promise<PassRecord> {
+    return this.#guard.evaluating(op, async (checkUnchanged) => {
+      const pass = new Pass(op, this.#metrics)
+      try {
+        for await (const batch of onePass(op, batches)) {
+          signal?.throwIfAborted()
+          const [input, target] = checkBatch(op, batch)
+          checkUnchanged()
+          const { read } = scope(() =>
+            noGrad(() => {
+              const [output, loss] = this.#run(op, input, target)
+              pass.observe(output, target)
+              return { read: loss.data() }
+            }),
+          )
+          await pass.submitted(firstOf(read), items(input))
+        }
+        if (pass.batches === 0) throw noBatches(op, name)
+        return await pass.record()
+      } finally {
+        pass.end()
+      }
     })
   }
 
-  /** One step; returns its loss. Everything else that it made is freed here. */
-  #step(input: Tensor, target: Tensor): Tensor {
-    const { optimizer, schedule, clipGradNorm: maxNorm } = this.#options
+  /** Claims the Trainer for one training. */
+  #begin(op: string, batches: Batches<Batch>, epochs: number, signal: AbortSignal | undefined): Run {
+    checkBatches(op, batches)
+    checkSignal(op, signal)
+    if (!Number.isSafeInteger(epochs) || epochs < 0)
+      throw new ValueError(op, `epochs is ${String(epochs)}, but must be a non-negative integer`)
+    checkPasses(op, 'batches', batches, epochs)
+    signal?.throwIfAborted()
+    if (this.#running) throw new ValueError('Trainer', 'is running already; one training at a time')
+    this.#running = true
+    const scheduleBegins = this.#options.schedule?.steps === 0
+    return { op, batches, signal, history: new TrainingHistory(), scheduleBegins, epoch: 0, pass: null }
+  }
+
+  /** The steps of one pass. Its losses and metrics are in `run.pass`, which the caller ends. */
+  async *#epoch(run: Run, epoch: number): AsyncGenerator<StepRecord> {
+    const { op, batches, signal } = run
+    const { optimizer, schedule, scheduleEvery } = this.#options
+    const optimized = optimizer.parameters()
+    if (!optimized.some((parameter) => parameter.requiresGrad))
+      throw new ValueError(
+        op,
+        `all of the optimizer's ${optimized.length} parameters are frozen; unfreeze what is to learn`,
+      )
+    // Gradients from before the training, and of parameters that nobody steps, would add up.
+    const stepped = new Set(optimized)
+    const others = [...this.model.parameters()].filter((parameter) => !stepped.has(parameter))
+    zeroGrad(others)
+    optimizer.zeroGrad()
+    run.pass?.end()
+    const pass = new Pass(op, this.#metrics, (loss, index) => {
+      if (!Number.isFinite(loss)) tellNonFinite(run, epoch, index, loss)
+    })
+    run.pass = pass
+    run.epoch = epoch
+    trainModes(this.model)
+    let index = 0
+    for await (const batch of onePass(op, batches)) {
+      signal?.throwIfAborted()
+      const [input, target] = checkBatch(op, batch)
+      if (this.#guard.busy) await this.#guard.quiet()
+      const { read } = this.#guard.step(() => this.#step(run, input, target, others))
+      const loss = firstOf(read)
+      const submitted = pass.submitted(loss, items(input))
+      // Awaited below; while a callback takes its time, an error must not count as unhandled.
+      submitted.catch(() => undefined)
+      yield { epoch, index: index++, step: this.#steps++, items: items(input), loss: () => loss }
+      await submitted
+    }
+    if (index === 0) throw noBatches(op, 'batches')
+    await pass.settle()
+    if (scheduleEvery === 'epoch') schedule?.step()
+  }
+
+  #run(op: string, input: Tensor, target: Tensor): readonly [output: Tensor, loss: Tensor] {
+    return this.#precisely(() => {
+      const output = this.#forward(input) as Tensor
+      checkOutput(op, output, this.#options.metrics !== undefined)
+      const loss = this.#options.loss(output, target)
+      checkLoss(op, loss)
+      return [output, loss] as const
+    })
+  }
+
+  /** One step; returns its loss, which is being read. Everything that it made is freed here. */
+  #step(
+    run: Run,
+    input: Tensor,
+    target: Tensor,
+    others: readonly Parameter[],
+  ): { readonly read: ReturnType<Tensor['data']> } {
+    const { optimizer, clipGradNorm: maxNorm } = this.#options
+    const pass = run.pass as Pass
     return scope(() => {
-      const [output, loss] = this.#run(input, target)
+      const [output, loss] = this.#run(run.op, input, target)
+      checkGraph(run.op, loss)
       loss.backward()
-      if (maxNorm !== undefined) clipGradNorm(parametersOf(this.model), maxNorm)
+      if (pass.batches === 0) checkReached(run.op, optimizer.parameters())
+      if (maxNorm !== undefined) clipGradNorm(optimizer.parameters(), maxNorm)
       optimizer.step()
       optimizer.zeroGrad()
-      schedule?.step()
-      this.#loss.update(
-        noGrad(() => mul(loss.detach(), items(input)) as Tensor),
-        items(input),
-      )
-      for (const metric of this.#metrics())
-        metric.update(
-          noGrad(() => readable(output.detach())),
-          target,
-        )
-      return noGrad(() => keep(loss.detach().clone()))
+      zeroGrad(others)
+      this.#stepSchedule(run)
+      pass.observe(output, target)
+      // Read last, so that waiting for it is waiting for the step.
+      return { read: loss.data() }
     })
   }
 
-  #metrics(): readonly Metric[] {
-    return Object.values(this.#options.metrics ?? {})
+  #stepSchedule(run: Run): void {
+    const { schedule, scheduleEvery = 'step' } = this.#options
+    if (schedule === undefined || scheduleEvery !== 'step') return
+    schedule.step()
+    const { end, steps } = schedule
+    if (run.scheduleBegins && run.epoch === 0 && end !== null && steps - 1 <= end && steps > end)
+      process.emitWarning(
+        `[${run.op}] the schedule came to its end after ${end} steps, but the first epoch goes on; a schedule counts steps: ` +
+          "multiply epochs by the batches of one, or give the Trainer scheduleEvery: 'epoch'",
+      )
   }
 
-  #measured(): Promise<PassRecord> {
-    return this.#record(this.#loss)
+  get #metrics(): Metrics {
+    return this.#options.metrics ?? {}
   }
 
-  async #record(loss: RunningMean): Promise<PassRecord> {
-    const numbers: { [name: string]: number } = {}
-    for (const [name, metric] of Object.entries(this.#options.metrics ?? {})) numbers[name] = await metric.compute()
-    return { ...numbers, loss: await loss.compute() }
+  /** The numbers of an epoch's record, by their paths. */
+  #monitors(validated: boolean): readonly string[] {
+    const measured = ['loss', ...Object.keys(this.#metrics)]
+    return [...measured, ...(validated ? measured.map((name) => `validation.${name}`) : []), 'lr', 'seconds', 'epoch']
   }
 }
 
-function parametersOf(model: Module): Iterable<Tensor> {
-  return model.parameters()
+/** Ends all callbacks, whatever one of them throws. Their errors do not hide the one that the training failed with. */
+async function endAll(callbacks: readonly Callback[], context: TrainingContext, failed: boolean): Promise<void> {
+  const errors: unknown[] = []
+  for (const callback of callbacks) {
+    try {
+      await callback.onEnd?.(context)
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  for (const error of failed ? errors : errors.slice(1))
+    process.emitWarning(`[Trainer.fit] a callback's onEnd failed too: ${String(error)}`)
+  if (!failed && errors.length > 0) throw errors[0]
 }
 
-/** For metrics, which need not know of bfloat16. */
-function readable(output: Tensor): Tensor {
-  return output.dtype === 'bfloat16' ? output.to('float32') : output
+/** Says once a training that a loss is not finite. */
+function tellNonFinite({ op, history }: Run, epoch: number, index: number | null, loss: number): void {
+  if (history.nonFinite !== null) return
+  history.nonFinite = { epoch, index, loss }
+  const where =
+    index === null ? `of the validation after epoch ${epoch + 1}` : `of batch ${index + 1} of epoch ${epoch + 1}`
+  process.emitWarning(
+    `[${op}] the loss ${where} is ${loss}; look for such numbers in the data, or take a smaller learning rate or clipGradNorm`,
+  )
+}
+
+async function firstOf(read: ReturnType<Tensor['data']>): Promise<number> {
+  return (await read)[0] as number
+}
+
+/** The number of batches, where they know it. */
+function lengthOf(batches: Batches<Batch>): number | null {
+  if (typeof batches === 'function' || !('length' in batches)) return null
+  return typeof batches.length === 'number' ? batches.length : null
 }
 
 /** Items in a batch: the size of its first dimension. */
 function items(input: Tensor): number {
   return input.shape[0] ?? 1
-}
-
-function checkBatch(batch: Batch): Batch {
-  if (!Array.isArray(batch) || batch.length !== 2 || !(batch[0] instanceof Tensor) || !(batch[1] instanceof Tensor))
-    throw new ValueError(
-      'Trainer',
-      'a batch must be [input, target], two tensors; let the dataset or its collate function make that',
-    )
-  return batch
-}
-
-/** Keeps the program at most two steps ahead of the device, and lets the event loop turn. */
-class Pace {
-  readonly #losses: Promise<unknown>[] = []
-
-  async submitted(loss: Tensor): Promise<void> {
-    const read = loss.data()
-    // Whoever awaits it later sees the error; until then it must not count as unhandled.
-    read.catch(() => undefined)
-    this.#losses.push(read)
-    if (this.#losses.length > stepsAhead) await this.#losses.shift()
-    // A read that is there at once resolves within the same turn: timers and sockets must get theirs all the same.
-    await nextTurn()
-  }
-
-  async finish(): Promise<void> {
-    for (const loss of this.#losses.splice(0)) await loss
-  }
 }

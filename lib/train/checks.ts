@@ -1,0 +1,208 @@
+/** What a Trainer checks of its options and batches before it begins, and of every step. */
+import { AutogradError, DTypeError, formatShape, ShapeError, ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
+import { Tensor } from '../core/tensor.js'
+import type { Parameter } from '../nn/module.js'
+import type { Batch, Batches, TrainerOptions } from './trainer.js'
+
+/** What an epoch's record holds besides metrics. */
+const reserved = ['loss', 'epoch', 'seconds', 'lr', 'validation']
+
+const hooks = ['onStart', 'onStep', 'onEpochEnd', 'onEnd']
+
+/** What a value is, for messages. */
+function kindOf(value: unknown): string {
+  if (value instanceof Promise) return 'a promise'
+  if (Array.isArray(value)) return 'an array'
+  return typeof value === 'object' && value !== null
+    ? 'an object'
+    : value === null
+      ? 'null'
+      : `${String(value)} (${typeof value})`
+}
+
+export function checkTrainer(model: unknown, options: TrainerOptions): void {
+  const fail = (message: string): never => {
+    throw new ValueError('Trainer', message)
+  }
+  const { forward, parameters } = (model ?? {}) as { readonly [name: string]: unknown }
+  if (typeof forward !== 'function' || typeof parameters !== 'function')
+    fail(`the model is ${kindOf(model)}, but must be a module`)
+  checkOptions('Trainer', options, {
+    optimizer: true,
+    loss: true,
+    metrics: true,
+    callbacks: true,
+    schedule: true,
+    scheduleEvery: true,
+    clipGradNorm: true,
+    precision: true,
+  })
+  const { optimizer, loss, metrics, callbacks, schedule, scheduleEvery, clipGradNorm, precision } = options
+  if (typeof loss !== 'function') fail('needs a loss function: (output, target) => Tensor')
+  if (typeof optimizer?.step !== 'function' || typeof optimizer.parameters !== 'function') fail('needs an optimizer')
+  if (schedule !== undefined) {
+    if (typeof schedule?.step !== 'function')
+      fail(`the schedule is ${kindOf(schedule)}, but must be one, as optim.LinearLR is`)
+    if (schedule.optimizer !== optimizer)
+      fail("the schedule is another optimizer's, so that it would change nothing here; make it with this one")
+  } else if (scheduleEvery !== undefined) fail('scheduleEvery needs a schedule')
+  if (scheduleEvery !== undefined && scheduleEvery !== 'step' && scheduleEvery !== 'epoch')
+    fail(`scheduleEvery is '${String(scheduleEvery)}', but must be 'step' or 'epoch'`)
+  if (clipGradNorm !== undefined && !(typeof clipGradNorm === 'number' && clipGradNorm > 0))
+    fail(`clipGradNorm is ${String(clipGradNorm)}, but must be positive`)
+  if (precision !== undefined && precision !== 'float32' && precision !== 'bfloat16')
+    fail(`precision is '${String(precision)}', but must be 'float32' or 'bfloat16'`)
+  checkMetrics(metrics)
+  checkCallbacks(callbacks)
+}
+
+function checkMetrics(metrics: unknown): void {
+  if (metrics === undefined) return
+  if (typeof metrics !== 'object' || metrics === null || Array.isArray(metrics))
+    throw new ValueError(
+      'Trainer',
+      `metrics are ${kindOf(metrics)}, but must be an object: { accuracy: metrics.accuracy }`,
+    )
+  for (const [name, metric] of Object.entries(metrics)) {
+    if (reserved.includes(name) || name.includes('.'))
+      throw new ValueError(
+        'Trainer',
+        `a metric cannot be named '${name}': records hold ${reserved.join(', ')}, and paths have dots`,
+      )
+    const { update, compute, reset } = (metric ?? {}) as { readonly [method: string]: unknown }
+    if (typeof metric !== 'function' && [update, compute, reset].some((method) => typeof method !== 'function'))
+      throw new ValueError(
+        'Trainer',
+        `metric ${name} is ${kindOf(metric)}, but must be a function that makes a metric, or one`,
+      )
+  }
+}
+
+function checkCallbacks(callbacks: unknown): void {
+  if (callbacks === undefined) return
+  if (!Array.isArray(callbacks))
+    throw new ValueError('Trainer', `callbacks are ${kindOf(callbacks)}, but must be a list of objects`)
+  for (const [i, callback] of callbacks.entries()) {
+    if (typeof callback !== 'object' || callback === null)
+      throw new ValueError(
+        'Trainer',
+        `callback ${i} is ${typeof callback === 'function' ? 'a function; call it: earlyStopping()' : kindOf(callback)}, but must be an object with ${hooks.join(', ')}`,
+      )
+    for (const name in callback) {
+      if (!/^on[A-Z]/.test(name)) continue
+      if (!hooks.includes(name))
+        throw new ValueError('Trainer', `callback ${i} has ${name}, which nobody calls; there are ${hooks.join(', ')}`)
+      const hook: unknown = callback[name]
+      if (hook !== undefined && typeof hook !== 'function')
+        throw new ValueError('Trainer', `${name} of callback ${i} is ${kindOf(hook)}, but must be a function`)
+    }
+  }
+}
+
+/** None of the optimiser's parameters is the model's: it is of a model that was rebuilt, or loaded anew. */
+export function checkWiring(model: readonly Parameter[], optimized: readonly Parameter[]): void {
+  if (model.length === 0) throw new ValueError('Trainer', 'the model has no parameters')
+  const own = new Set(model)
+  if (!optimized.some((parameter) => own.has(parameter)))
+    throw new ValueError(
+      'Trainer',
+      `none of the optimizer's ${optimized.length} parameters is one of the model's ${model.length}; make the optimizer with this model's parameters()`,
+    )
+}
+
+export function checkBatches(op: string, batches: unknown): asserts batches is Batches<Batch> {
+  if (typeof batches === 'function') return
+  const iterable = typeof batches === 'object' && batches !== null
+  if (!iterable || !(Symbol.asyncIterator in batches || Symbol.iterator in batches))
+    throw new ValueError(op, `the batches are ${String(batches)}, but must be a DataLoader or another iterable`)
+}
+
+/** What cannot make `passes` passes: a list without batches, or an iterator, which is used up after one. */
+export function checkPasses(op: string, name: string, batches: Batches<Batch>, passes: number): void {
+  if (typeof batches === 'function') return
+  if (passes > 0 && 'length' in batches && batches.length === 0) throw noBatches(op, name)
+  if (passes > 1 && 'next' in batches && typeof batches.next === 'function')
+    throw new ValueError(
+      op,
+      `the ${name} are an iterator, which is used up after one of ${passes} passes; pass the function that makes it, a DataLoader or a list`,
+    )
+}
+
+export function noBatches(op: string, name: string): ValueError {
+  return new ValueError(
+    op,
+    `there are no ${name}: an empty list, fewer items than dropLast needs, or a generator that was used up`,
+  )
+}
+
+/** Batches of one pass. */
+export function onePass<B>(op: string, batches: Batches<B>): AsyncIterable<B> | Iterable<B> {
+  if (typeof batches !== 'function') return batches
+  const made: unknown = batches()
+  if (typeof made !== 'object' || made === null || !(Symbol.asyncIterator in made || Symbol.iterator in made))
+    throw new ValueError(op, `the function for the batches gave ${kindOf(made)}, but must give an iterable`)
+  return made as AsyncIterable<B> | Iterable<B>
+}
+
+export function checkSignal(op: string, signal: AbortSignal | undefined): void {
+  if (signal !== undefined && typeof signal?.throwIfAborted !== 'function')
+    throw new ValueError(op, `the signal is ${kindOf(signal)}, but must be an AbortSignal`)
+}
+
+/** A batch, if it is [input, target] with rows in it. */
+export function checkBatch(op: string, batch: Batch): Batch {
+  if (!Array.isArray(batch) || batch.length !== 2 || !(batch[0] instanceof Tensor) || !(batch[1] instanceof Tensor))
+    throw new ValueError(
+      op,
+      'a batch must be [input, target], two tensors; let the dataset or its collate function make that',
+    )
+  const [input, target] = batch as unknown as Batch
+  if (input.shape[0] === 0)
+    throw new ValueError(
+      op,
+      `a batch has no rows: input ${formatShape(input.shape)}, target ${formatShape(target.shape)}; the mean over none is no number, leave it out`,
+    )
+  return batch as unknown as Batch
+}
+
+/** What the model gave; metrics look at it as a tensor. */
+export function checkOutput(op: string, output: unknown, measured: boolean): void {
+  if (output instanceof Promise || (measured && !(output instanceof Tensor)))
+    throw new ValueError(op, `the model's forward gave ${kindOf(output)}, but must give a tensor`)
+}
+
+/** What the loss function gave: a tensor of one floating element. */
+export function checkLoss(op: string, loss: unknown): void {
+  if (!(loss instanceof Tensor))
+    throw new ValueError(
+      op,
+      `the loss function gave ${kindOf(loss)}, but must give a tensor of one element, without item() or await`,
+    )
+  if (loss.numel !== 1)
+    throw new ShapeError(
+      op,
+      `the loss function gave ${formatShape(loss.shape)}, but must give one element; take its mean()`,
+      [loss.shape],
+    )
+  if (!loss.dtype.includes('float'))
+    throw new DTypeError(op, `the loss function gave ${loss.dtype}, but must give a floating tensor`)
+}
+
+/** Throws unless a backward pass can begin at the loss. */
+export function checkGraph(op: string, loss: Tensor): void {
+  if (!loss.requiresGrad)
+    throw new AutogradError(
+      op,
+      'the loss depends on no parameter that wants a gradient: all are frozen, or the output was detached or made under noGrad',
+    )
+}
+
+/** Throws unless a backward pass has reached something that the optimiser steps. */
+export function checkReached(op: string, optimized: readonly Parameter[]): void {
+  if (!optimized.some((parameter) => parameter.peekGrad() !== null))
+    throw new AutogradError(
+      op,
+      `the loss reaches none of the optimizer's ${optimized.length} parameters; see that it is computed from the model's output, and that what learns is in the optimizer`,
+    )
+}

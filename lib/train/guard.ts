@@ -1,0 +1,87 @@
+/** Keeps training steps and evaluations of one model apart: an evaluation awaits its batches, and must see one state of the weights. */
+import { ValueError } from '../core/errors.js'
+import type { Storage } from '../core/storage.js'
+import { captureModes, type Module } from '../nn/module.js'
+
+const guards = new WeakMap<Module, Guard>()
+
+/** What goes on with a model, whichever Trainers it has. */
+export class Guard {
+  readonly #model: Module
+  #stepping = false
+  #evaluations = 0
+  #restore: () => void = () => undefined
+  #waiting: (() => void)[] = []
+
+  private constructor(model: Module) {
+    this.#model = model
+  }
+
+  static of(model: Module): Guard {
+    let guard = guards.get(model)
+    if (guard === undefined) {
+      guard = new Guard(model)
+      guards.set(model, guard)
+    }
+    return guard
+  }
+
+  /** Whether an evaluation runs, which a step must wait for. */
+  get busy(): boolean {
+    return this.#evaluations > 0
+  }
+
+  /** When no evaluation runs. */
+  async quiet(): Promise<void> {
+    while (this.busy) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+  }
+
+  step<R>(fn: () => R): R {
+    this.#stepping = true
+    try {
+      return fn()
+    } finally {
+      this.#stepping = false
+    }
+  }
+
+  /**
+   * Runs an evaluation in evaluation mode and puts every module's mode back after it; of several at once the last does. `fn`
+   * is given a check that the weights and the mode are still what they were.
+   */
+  async evaluating<R>(op: string, fn: (check: () => void) => Promise<R>): Promise<R> {
+    if (this.#stepping)
+      throw new ValueError(
+        op,
+        'was called within a training step, by the model, the loss or a metric; call it between steps',
+      )
+    if (this.#evaluations++ === 0) {
+      this.#restore = captureModes(this.#model)
+      this.#model.eval()
+    }
+    try {
+      return await fn(this.#unchanged(op))
+    } finally {
+      if (--this.#evaluations === 0) {
+        this.#restore()
+        for (const resolve of this.#waiting.splice(0)) resolve()
+      }
+    }
+  }
+
+  #unchanged(op: string): () => void {
+    const weights: (readonly [storage: Storage, version: number])[] = []
+    const parameters = [...this.#model.parameters()]
+    for (const { storage } of parameters) weights.push([storage, storage.version])
+    const changed = () =>
+      parameters.some(({ storage }, i) => storage !== weights[i]?.[0] || storage.version !== weights[i]?.[1])
+    return () => {
+      if (this.#model.training || changed())
+        throw new ValueError(
+          op,
+          `the model's ${this.#model.training ? 'mode' : 'weights'} changed while it was being evaluated, so that the numbers would be of no one model; ` +
+            'await the evaluation before the next step of a loop of your own',
+        )
+    }
+  }
+}

@@ -1,0 +1,108 @@
+/** One pass over batches, in training or evaluation: its losses, its metrics, and how far it runs ahead of the device. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { noGrad } from '../autograd/mode.js'
+import { ValueError } from '../core/errors.js'
+import type { Tensor } from '../core/tensor.js'
+import type { PassRecord } from './history.js'
+import type { Metric } from './metrics.js'
+
+/** Metrics by name: functions that make one for each pass (`metrics.accuracy`), or the metrics themselves. */
+export interface Metrics {
+  readonly [name: string]: Metric | (() => Metric)
+}
+
+/** How many steps may be submitted before the loss of the first must be there. */
+const stepsAhead = 2
+
+/** Metrics that cannot be had anew, while a pass uses them. */
+const inUse = new WeakSet<Metric>()
+
+/**
+ * Every pass has metrics of its own, and adds up losses as they arrive, so that an evaluation in the middle of an epoch
+ * disturbs nothing. To be ended in any case.
+ */
+export class Pass {
+  readonly #metrics: (readonly [name: string, metric: Metric])[] = []
+  readonly #leased: Metric[] = []
+  readonly #seen: (loss: number, index: number) => void
+  readonly #reads: Promise<void>[] = []
+  #total = 0
+  #items = 0
+  #batches = 0
+
+  /** `seen` is told each loss when it is there, with the number of its batch. */
+  constructor(op: string, metrics: Metrics, seen: (loss: number, index: number) => void = () => undefined) {
+    this.#seen = seen
+    for (const [name, given] of Object.entries(metrics)) {
+      const metric = typeof given === 'function' ? given() : (given.fresh?.() ?? given)
+      if (typeof metric?.update !== 'function' || typeof metric.compute !== 'function')
+        throw new ValueError(op, `the function for metric ${name} gave ${String(metric)}, which is no metric`)
+      if (metric === given) {
+        if (inUse.has(metric)) {
+          this.end()
+          throw new ValueError(
+            op,
+            `metric ${name} is measuring another pass; give the Trainer a function that makes one: () => new Metric()`,
+          )
+        }
+        inUse.add(metric)
+        this.#leased.push(metric)
+      }
+      metric.reset()
+      this.#metrics.push([name, metric])
+    }
+  }
+
+  get batches(): number {
+    return this.#batches
+  }
+
+  /** Lets the metrics see a batch. */
+  observe(output: Tensor, target: Tensor): void {
+    if (this.#metrics.length === 0) return
+    noGrad(() => {
+      // Metrics need not know of bfloat16.
+      const seen = output.dtype === 'bfloat16' ? output.to('float32') : output.detach()
+      for (const [, metric] of this.#metrics) metric.update(seen, target)
+    })
+  }
+
+  /** Counts a batch whose loss is being read; waits while the device is two behind, and lets the event loop turn. */
+  async submitted(loss: Promise<number>, items: number): Promise<void> {
+    const index = this.#batches++
+    const read = loss.then((value) => {
+      this.#total += value * items
+      this.#items += items
+      this.#seen(value, index)
+    })
+    // Whoever awaits it later sees the error; until then it must not count as unhandled.
+    read.catch(() => undefined)
+    this.#reads.push(read)
+    if (this.#reads.length > stepsAhead) await this.#reads.shift()
+    // A read that is there at once resolves within the same turn: timers and sockets must get theirs all the same.
+    await nextTurn()
+  }
+
+  /** All losses are there. */
+  async settle(): Promise<void> {
+    for (const read of this.#reads.splice(0)) await read
+  }
+
+  /** The mean loss over items, and every metric. */
+  async record(): Promise<PassRecord> {
+    await this.settle()
+    const numbers: { [name: string]: number } = {}
+    for (const [name, metric] of this.#metrics) {
+      const value: unknown = await metric.compute()
+      if (typeof value !== 'number')
+        throw new ValueError('Trainer', `metric ${name} computed ${String(value)}, but must give a promise of a number`)
+      numbers[name] = value
+    }
+    return { ...numbers, loss: this.#total / this.#items }
+  }
+
+  end(): void {
+    for (const [, metric] of this.#metrics) metric.reset()
+    for (const metric of this.#leased) inUse.delete(metric)
+  }
+}
