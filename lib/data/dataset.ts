@@ -1,6 +1,6 @@
 /** Datasets: anything with a length that can make a batch of the items at some indices. */
-import { ShapeError, ValueError } from '../core/errors.js'
-import type { Tensor } from '../core/tensor.js'
+import { DeviceError, DTypeError, ShapeError, ValueError } from '../core/errors.js'
+import { Tensor } from '../core/tensor.js'
 import { fromTypedArray } from '../ops/creation.js'
 import { indexSelect } from '../ops/indexing.js'
 
@@ -11,17 +11,44 @@ export interface Dataset<B> {
   batch(indices: readonly number[]): B | Promise<B>
 }
 
+/** Throws ValueError unless the value has what a dataset has; says what to make of an array. */
+export function checkDataset(op: string, dataset: unknown): void {
+  if (Array.isArray(dataset) || ArrayBuffer.isView(dataset))
+    throw new ValueError(
+      op,
+      'the dataset is an array; make one: new TensorDataset(inputs, targets) of tensors, or ' +
+        'new FunctionDataset(items.length, (i) => items[i], collate). A list of ready batches needs no loader',
+    )
+  const { length, batch } = (dataset ?? {}) as { readonly [name: string]: unknown }
+  if (!Number.isSafeInteger(length) || (length as number) < 0 || typeof batch !== 'function')
+    throw new ValueError(
+      op,
+      `the dataset needs a length, an integer that is not negative (${String(length)}), and a batch(indices) method`,
+    )
+}
+
 /** Rows of tensors that belong together: item i is row i of each. */
 export class TensorDataset<const T extends readonly Tensor[]> implements Dataset<T> {
   readonly tensors: T
   readonly length: number
 
   constructor(...tensors: T) {
+    for (const [i, tensor] of tensors.entries())
+      if (!(tensor instanceof Tensor))
+        throw new DTypeError(
+          'TensorDataset',
+          `argument ${i} must be a tensor, but is ${Array.isArray(tensor) ? 'an array; wrap it in tensor()' : String(tensor)}`,
+        )
     const first = tensors[0]
     if (first === undefined || first.ndim === 0)
       throw new ValueError('TensorDataset', 'needs tensors with at least one dimension')
     for (const tensor of tensors)
-      if (tensor.shape[0] !== first.shape[0])
+      if (tensor.device !== first.device)
+        throw new DeviceError(
+          'TensorDataset',
+          `the tensors are on different devices: ${tensors.map((t) => t.device.name).join(', ')}; move them with .to('${first.device.name}')`,
+        )
+      else if (tensor.shape[0] !== first.shape[0])
         throw new ShapeError(
           'TensorDataset',
           `the tensors have different numbers of rows: ${tensors.map((t) => t.shape[0] ?? 'none').join(', ')}`,
@@ -47,6 +74,11 @@ export class FunctionDataset<I, B> implements Dataset<B> {
   constructor(length: number, get: (index: number) => I | Promise<I>, collate: (items: readonly I[]) => B) {
     if (!Number.isSafeInteger(length) || length < 0)
       throw new ValueError('FunctionDataset', `length is ${String(length)}, but must be a non-negative integer`)
+    if (typeof get !== 'function' || typeof collate !== 'function')
+      throw new ValueError(
+        'FunctionDataset',
+        'needs two functions: get(index), and collate(items), which makes the batch',
+      )
     this.length = length
     this.#get = get
     this.#collate = collate
@@ -63,10 +95,15 @@ export class Subset<B> implements Dataset<B> {
   readonly indices: readonly number[]
 
   constructor(dataset: Dataset<B>, indices: readonly number[]) {
-    const bad = indices.find((index) => !Number.isInteger(index) || index < 0 || index >= dataset.length)
-    if (bad !== undefined) throw new ValueError('Subset', `index ${bad} lies outside of the ${dataset.length} items`)
+    checkDataset('Subset', dataset)
+    if (typeof indices !== 'object' || typeof indices?.[Symbol.iterator] !== 'function')
+      throw new ValueError('Subset', `the indices are ${String(indices)}, but must be an array of integers`)
+    const own = [...indices]
+    for (const index of own)
+      if (!Number.isInteger(index) || index < 0 || index >= dataset.length)
+        throw new ValueError('Subset', `index ${String(index)} lies outside of the ${dataset.length} items`)
     this.dataset = dataset
-    this.indices = indices
+    this.indices = own
   }
 
   get length(): number {

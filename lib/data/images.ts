@@ -11,6 +11,11 @@ export interface ImageOptions {
   readonly std?: number
 }
 
+/** By its tag, because arrays of another realm are no instances of this one's classes. */
+function isBytes(value: unknown): boolean {
+  return /^\[object Uint8(Clamped)?Array\]$/.test(Object.prototype.toString.call(value))
+}
+
 /**
  * Labelled 8-bit images of one size. A batch is [images, labels]: float32 [N, C, H, W] with (pixel / 255 - mean) / std, and
  * int32 [N].
@@ -19,17 +24,25 @@ export class ImageDataset implements Dataset<readonly [images: Tensor, labels: T
   /** [C, H, W] of one image. */
   readonly shape: readonly [number, number, number]
   readonly labels: Uint8Array
-  readonly #pixels: Uint8Array
+  readonly #pixels: Uint8Array | Uint8ClampedArray
   /** What each of the 256 pixel values becomes. */
   readonly #values: Float32Array
 
   constructor(
-    pixels: Uint8Array,
+    pixels: Uint8Array | Uint8ClampedArray,
     labels: Uint8Array,
     shape: readonly [number, number, number],
     options: ImageOptions = {},
   ) {
     const { mean = 0, std = 1 } = checkOptions('ImageDataset', options, { mean: true, std: true })
+    for (const [name, bytes] of Object.entries({ pixels, labels }))
+      if (!isBytes(bytes))
+        throw new ValueError(
+          'ImageDataset',
+          `${name} must be a Uint8Array, because a pixel is a number from 0 to 255 and a label a class`,
+        )
+    if (!Array.isArray(shape) || shape.length !== 3 || !shape.every((side) => Number.isSafeInteger(side) && side > 0))
+      throw new ValueError('ImageDataset', `shape is ${String(shape)}, but must be [C, H, W], three positive integers`)
     const size = shape[0] * shape[1] * shape[2]
     if (pixels.length !== labels.length * size)
       throw new ShapeError(
@@ -37,7 +50,9 @@ export class ImageDataset implements Dataset<readonly [images: Tensor, labels: T
         `${pixels.length} pixels do not make ${labels.length} images of ${shape.join(' x ')}`,
         [shape],
       )
-    if (!(std > 0)) throw new ValueError('ImageDataset', `std is ${String(std)}, but must be positive`)
+    if (!(Number.isFinite(std) && std > 0))
+      throw new ValueError('ImageDataset', `std is ${String(std)}, but must be positive`)
+    if (!Number.isFinite(mean)) throw new ValueError('ImageDataset', `mean is ${String(mean)}, but must be a number`)
     this.shape = shape
     this.labels = labels
     this.#pixels = pixels

@@ -1,7 +1,7 @@
 import { ValueError } from '../core/errors.js'
 import { defaultGenerator, type Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
-import type { Dataset } from './dataset.js'
+import { checkDataset, type Dataset } from './dataset.js'
 import { permutation } from './sampler.js'
 
 export interface DataLoaderOptions {
@@ -39,8 +39,12 @@ export class DataLoader<B> implements AsyncIterable<B> {
       throw new ValueError('DataLoader', `batchSize is ${String(batchSize)}, but must be a positive integer`)
     if (!Number.isSafeInteger(prefetch) || prefetch < 0)
       throw new ValueError('DataLoader', `prefetch is ${String(prefetch)}, but must be a non-negative integer`)
-    if (!Number.isSafeInteger(dataset?.length))
-      throw new ValueError('DataLoader', 'the dataset needs a length and a batch(indices) method')
+    checkDataset('DataLoader', dataset)
+    for (const [name, value] of Object.entries({ shuffle, dropLast }))
+      if (typeof value !== 'boolean')
+        throw new ValueError('DataLoader', `${name} is ${String(value)}, but must be true or false`)
+    if (generator !== undefined && typeof generator?.take !== 'function')
+      throw new ValueError('DataLoader', `the generator is ${String(generator)}, but must be a Generator`)
     this.dataset = dataset
     this.batchSize = batchSize
     this.#shuffle = shuffle
