@@ -311,10 +311,10 @@ export abstract class Optimizer<O extends { lr: number }> {
 
   /** Class, and of each group how many parameters it has and its options. */
   [inspect.custom](_depth: number, options: InspectOptions): string {
-    const groups = this.#groups.map(({ params, options: given }, i) => {
+    const groups = this.#groups.map(({ params, options: { lr, ...given } }, i) => {
       const all = [...params]
       const elements = all.reduce((sum, parameter) => sum + parameter.numel, 0)
-      return `  group ${i}: ${all.length} tensors, ${elements} parameters, ${inspect(given, { ...options, breakLength: Number.POSITIVE_INFINITY })}`
+      return `  group ${i}: ${all.length} tensors, ${elements} parameters, ${inspect({ lr, ...given }, { ...options, breakLength: Number.POSITIVE_INFINITY })}`
     })
     return `${this.constructor.name} {\n${groups.join('\n')}\n}`
   }

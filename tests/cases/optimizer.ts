@@ -65,8 +65,28 @@ function norms(name: string, maxNorm: number, normType: number): Case {
   }
 }
 
+/** Parameters and a gradient that come twice count once. */
+const repeated: Case = {
+  op: 'total_norm',
+  name: 'of parameters listed twice and a gradient shared',
+  inputs: [constant(normal([33, 31])), constant(normal([7]))],
+  call(...given) {
+    const [a, b, c] = [given[0], given[1], given[1]].map((g) => f.clone(g as f.Tensor)) as [
+      f.Tensor,
+      f.Tensor,
+      f.Tensor,
+    ]
+    a.grad = turned(given[0] as f.Tensor)
+    b.grad = c.grad = f.clone(given[1] as f.Tensor)
+    const norm = f.optim.clipGradNorm([a, b, a, c, b], 1.5)
+    return [norm, ...[a, b, c].map((p) => (p.grad as f.Tensor).detach())]
+  },
+  length: 1030,
+}
+
 export const cases: readonly Case[] = [
   ...optimizers.map(optimizerCase),
+  repeated,
   norms('of 2', 1.5, 2),
   norms('of 1', 3, 1),
   norms('of infinity', 0.5, Number.POSITIVE_INFINITY),
@@ -112,6 +132,33 @@ export const errors: readonly ErrorCase[] = [
     code: 'ERR_VALUE',
     mentions: ['-1', 'eps'],
     call: stepped((q) => new f.optim.Adam(q, { eps: -1 })),
+  },
+  {
+    op: 'Adam',
+    name: 'options that are a number',
+    code: 'ERR_VALUE',
+    mentions: ['0.5', 'options'],
+    call: stepped((q) => new f.optim.Adam(q, 0.5 as never)),
+  },
+  {
+    op: 'SGD',
+    name: 'a parameter twice',
+    code: 'ERR_VALUE',
+    mentions: ['0 and 1', '[3]'],
+    call: stepped((q) => new f.optim.SGD([...q, ...q], { lr: 1 })),
+  },
+  {
+    op: 'AdamW.step',
+    name: 'a gradient of another shape',
+    code: 'ERR_SHAPE',
+    mentions: ['0.0', '[2]', '[3]'],
+    call: (make) => {
+      const params = p(make)
+      const adam = new f.optim.AdamW(params)
+      for (const each of params) each.ownGrad(f.zeros([2], { device: each.device }))
+      adam.step()
+      return params
+    },
   },
   {
     op: 'clipGradNorm',
