@@ -1,7 +1,8 @@
 /**
  * Files that are written whole or not at all. The bytes go to a file of their own beside the place, reach the disk, and take
  * the place by a rename. Hence a reader, a kill or a loss of power meets the old file or the new one, and saves to one path
- * at the same time do not mix: the last rename wins. What a kill leaves behind ends with `.partial`, and can be deleted.
+ * at the same time do not mix: the last rename wins. What a kill leaves behind ends with `.partial`, and can be deleted; what
+ * ends with `.old` is the last file of a group whose renames were cut short.
  */
 import { randomBytes } from 'node:crypto'
 import type { Stats } from 'node:fs'
