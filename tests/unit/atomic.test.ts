@@ -25,8 +25,10 @@ const faults: {
   write: ((bytes: Uint8Array) => Uint8Array) | null
   /** Writes nothing, but says it did, and keeps where the bytes lie in their buffer. */
   pretended: (readonly [from: number, length: number])[] | null
+  /** Before a file takes its place. */
+  rename: ((to: string) => Promise<void>) | null
   calls: string[]
-} = { write: null, pretended: null, calls: [] }
+} = { write: null, pretended: null, rename: null, calls: [] }
 
 vi.mock('node:fs/promises', async (original) => {
   const real = await original<typeof import('node:fs/promises')>()
@@ -48,6 +50,7 @@ vi.mock('node:fs/promises', async (original) => {
     open: async (path: string, ...rest: [never, never]) => watched(path, await real.open(path, ...rest)),
     rename: async (from: string, to: string) => {
       faults.calls.push(`rename ${to}`)
+      await faults.rename?.(to)
       await real.rename(from, to)
     },
   }
@@ -66,7 +69,7 @@ describe('a file that is written atomically', () => {
     folder = await mkdtemp(join(tmpdir(), 'firesteel-'))
   })
   afterEach(async () => {
-    faults.write = faults.pretended = null
+    faults.write = faults.pretended = faults.rename = null
     faults.calls = []
     await rm(folder, { recursive: true, force: true })
   })
@@ -241,6 +244,16 @@ describe('a file that is written atomically', () => {
     await expect(writeTogether(files('three'))).rejects.toThrow(`cannot write ${at('config')}: ENOSPC`)
     faults.write = null
     expect([await text('weights'), await text('config')]).toEqual(['weights two', 'config two'])
+    faults.rename = async (to) => {
+      if (to === at('weights')) throw Object.assign(new Error('EIO: i/o error, rename'), { code: 'EIO', errno: -5 })
+    }
+    await expect(writeTogether(files('three'))).rejects.toThrow(`cannot write ${at('weights')}: EIO`)
+    expect([await text('weights'), await text('config')]).toEqual(['weights two', 'config two'])
+    // The first is slow between its renames, when the others want to begin with theirs.
+    let waits = 1
+    faults.rename = async (to) => {
+      if (to === at('config') && waits-- > 0) await new Promise((resolve) => setTimeout(resolve, 50))
+    }
     await Promise.all(['a', 'b', 'c', 'd'].map((value) => writeTogether(files(value))))
     expect((await text('weights')).at(-1)).toBe((await text('config')).at(-1))
     expect((await readdir(folder)).sort()).toEqual(['config', 'weights'])
