@@ -2,11 +2,11 @@
 import { isGradEnabled, noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
 import { run } from '../backend/dispatch.js'
-import { checkElement } from '../core/dtype.js'
-import { AutogradError, DeviceError, DTypeError, formatShape, ShapeError, ValueError } from '../core/errors.js'
+import { AutogradError, DeviceError, DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
 import { broadcastShapes, isOverlapping, type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { full } from './creation.js'
+import { checkNumber } from './elementwise/numbers.js'
 import { clone, expandView } from './shape.js'
 
 /** dst = src for those who have checked that they may write; `op` is named if a saved tensor is hit. */
@@ -70,7 +70,8 @@ export function copy_<S extends Shape>(dst: Tensor<S>, src: Tensor): Tensor<S> {
 /** Overwrites all elements with a number, which the dtype must be able to hold. Throws ValueError if it is not. */
 export function fill_<S extends Shape>(dst: Tensor<S>, value: number): Tensor<S> {
   checkWritable('fill_', dst)
-  checkElement('fill_', value, dst.dtype)
+  if (typeof value !== 'number') throw new ValueError('fill_', `the value is ${kindOf(value)}, but must be a number`)
+  checkNumber('fill_', value, dst.dtype)
   checkDistinct('fill_', 'the tensor', dst)
   if (dst.isContiguous) run('fill', { out: dst, value })
   else run('copy_into', { dst, src: expandView(full([], value, { dtype: dst.dtype, device: dst.device }), dst.shape) })

@@ -8,12 +8,12 @@ import {
   type TensorSpec,
 } from '../autograd/operator.js'
 import { contiguous as denseCopy, empty, run } from '../backend/dispatch.js'
-import { checkElement } from '../core/dtype.js'
 import { DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
 import { checkShape, copySizes, countOf, denseStrides, normalizeDim, type Shape, sameShape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
 import { full } from './creation.js'
+import { checkNumber } from './elementwise/numbers.js'
 import { joined } from './layout.js'
 import { sumTo } from './reduce.js'
 
@@ -517,7 +517,8 @@ export function pad(x: Tensor, amounts: readonly number[], value = 0): Tensor {
   if (shape.some((size) => size < 0))
     throw new ValueError('pad', `amounts ${formatShape(amounts)} cut off more than ${formatShape(x.shape)} has`)
   checkShape('pad', shape)
-  checkElement('pad', value, x.dtype)
+  if (typeof value !== 'number') throw new ValueError('pad', `the value is ${kindOf(value)}, but must be a number`)
+  checkNumber('pad', value, x.dtype)
   const kept = x.shape.map((size, i) =>
     Math.max(0, size + Math.min(0, before[i] as number) + Math.min(0, after[i] as number)),
   )

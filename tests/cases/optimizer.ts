@@ -1,5 +1,5 @@
 import * as f from '../../lib/index.js'
-import { type Case, constant, type ErrorCase, label, normal } from './case.js'
+import { type Case, constant, type ErrorCase, label, normal, updated } from './case.js'
 
 type Make = (params: f.Tensor[]) => f.optim.SGD | f.optim.Adam
 
@@ -69,7 +69,7 @@ function norms(name: string, maxNorm: number, normType: number): Case {
 const repeated: Case = {
   op: 'total_norm',
   name: 'of parameters listed twice and a gradient shared',
-  inputs: [constant(normal([33, 31])), constant(normal([7]))],
+  inputs: [updated(normal([33, 31])), updated(normal([7]))],
   call(...given) {
     const [a, b, c] = [given[0], given[1], given[1]].map((g) => f.clone(g as f.Tensor)) as [
       f.Tensor,

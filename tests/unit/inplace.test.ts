@@ -65,7 +65,7 @@ describe.each(deviceNames)('writing in place on %s', (device) => {
     for (const [op, write] of [
       ['copy_', (x: Tensor) => x.copy_(zeros([1], { device }))],
       ['fill_', (x: Tensor) => x.fill_(1)],
-      ['fill_', (x: Tensor) => nn.init.zeros_(x)],
+      ['zeros_', (x: Tensor) => nn.init.zeros_(x)],
       ['uniform_', (x: Tensor) => nn.init.uniform_(x)],
       ['normal_', (x: Tensor) => nn.init.normal_(x)],
     ] as const) {

@@ -17,14 +17,17 @@ describe.each(deviceNames)('a tensor on %s', (device) => {
     const x = f.ones([2], { requiresGrad: true })
     const freed = f.ones([1])
     freed.dispose()
-    const layer = new f.nn.Linear(2, 2)
     const { port1 } = new MessageChannel()
-    for (const value of [x, f.mul(x, 2), [x], { x }, new Map([[1, x]]), layer, freed, f.device(device)]) {
+    for (const value of [x, f.mul(x, 2), [x], { x }, new Map([[1, x]]), freed, f.device(device)]) {
       for (const copy of [() => structuredClone(value), () => port1.postMessage(value), () => v8.serialize(value)])
         expect(copy).toThrow(/\[structuredClone\] a tensor .* send its dataSync\(\) and shape/)
       if (!(value instanceof Map) && value !== f.device(device))
         expect(() => JSON.stringify(value)).toThrow(/^\[JSON.stringify\] .*toArray\(\)/)
     }
+    // A module's own refusal says what to send instead.
+    const layer = new f.nn.Linear(2, 2)
+    expect(() => structuredClone(layer)).toThrow(/stateDict\(\), or save\(\)/)
+    expect(() => JSON.stringify(layer)).toThrow(f.ValueError)
     port1.close()
     expect(() => JSON.stringify({ loss: f.ones([]) })).toThrow(f.ValueError)
     expect(JSON.stringify({ loss: f.ones([]).item(), shape: x.shape })).toBe('{"loss":1,"shape":[2]}')

@@ -47,7 +47,7 @@ describe('what a layer is made of', () => {
     ['Linear', [2, 2, { dtype: 'int32' }], 'dtype is int32, but must be a floating one'],
     ['Linear', [2, 2, { dtype: 'float' }], 'dtype is float, but must be'],
     ['Linear', [2, 2, { generator: 7 }], 'generator is 7, but must be a Generator'],
-    ['Linear', [2, 2, 5], 'options are 5, but must be an object'],
+    ['Linear', [2, 2, 5], 'options are the number 5, but must be an object'],
     ['Conv2d', [1, 2], 'kernelSize is undefined, but must be a number or [height, width]'],
     ['Conv2d', [1, 2, { kernelSize: 3 }], 'kernelSize is an object, but must be a number or [height, width]'],
     ['Conv2d', [1, 2, [3]], 'kernelSize is an array of 1, but must be'],

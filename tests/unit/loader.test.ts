@@ -102,7 +102,7 @@ describe('a loader', () => {
     ['nothing', () => new DataLoader(undefined as never), 'the dataset needs a length'],
     ['no batch method', () => new DataLoader({ length: 3 } as never), 'and a batch(indices) method'],
     ['a length below 0', () => new DataLoader({ length: -1, batch: () => 0 }), '(-1)'],
-    ['options that are none', () => new DataLoader(items(1), 3 as never), 'options are 3'],
+    ['options that are none', () => new DataLoader(items(1), 3 as never), 'options are the number 3'],
     ['workers', () => new DataLoader(items(1), { workers: 2 } as never), 'there is no option workers'],
     ['batches of 0', () => new DataLoader(items(1), { batchSize: 0 }), 'batchSize is 0'],
     ['batches of text', () => new DataLoader(items(1), { batchSize: '2' as never }), 'batchSize is 2'],

@@ -138,7 +138,7 @@ it('what is no label, or has another shape, is refused', () => {
   expect(() => metrics.accuracy({ classDim: 1 }).update(zeros([2, 3, 4]), zeros([2, 3], { dtype: 'int32' }))).toThrow(
     'without the dimension of the classes, which is 1',
   )
-  expect(() => metrics.accuracy(0 as never)).toThrow('[accuracy] options are 0')
+  expect(() => metrics.accuracy(0 as never)).toThrow('[accuracy] options are the number 0')
   expect(() => metrics.accuracy({ ignoreIndex: 0.5 })).toThrow('[accuracy] ignoreIndex is 0.5')
   expect(() => metrics.accuracy({ ignoreindex: 1 } as never)).toThrow('there is no option ignoreindex')
 })

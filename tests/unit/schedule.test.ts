@@ -126,7 +126,7 @@ it.each([
     () => new optim.CosineAnnealingLR(new nn.Linear(1, 1) as never, { tMax: 1 }),
     '[CosineAnnealingLR] the optimizer is',
   ],
-  [() => new optim.CosineAnnealingLR(make(), 10 as never), '[CosineAnnealingLR] options are 10'],
+  [() => new optim.CosineAnnealingLR(make(), 10 as never), '[CosineAnnealingLR] options are the number 10'],
   [() => new optim.CosineAnnealingLR(make(), {} as never), 'tMax is undefined'],
   [() => new optim.CosineAnnealingLR(make(), { tMax: 0 }), 'tMax is 0'],
   [() => new optim.LinearLR(make(), null as never), '[LinearLR] options are null'],

@@ -284,7 +284,9 @@ function checkSums(): void {
   ]
   for (const [shape, outShape, strides = denseStrides(shape)] of sums)
     for (const T of ['float32', 'int32'] as const) {
-      const operand = makeOperand(T, { shape, strides: [strides], offset: 0 }, 0, finite)
+      const made = makeOperand(T, { shape, strides: [strides], offset: 0 }, 0, finite)
+      // Sums beyond int32 are an error that a GPU has no way to report yet.
+      const operand = T === 'int32' ? { ...made, numbers: made.numbers.map((x) => x % 100) } : made
       const run = (on: Device) => {
         const x = place(on, operand)
         const out = fresh(on, T, outShape)
