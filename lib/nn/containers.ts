@@ -11,6 +11,17 @@ export interface Layer extends Module {
   forward(x: never): Tensor
 }
 
+function checkModule(container: string, index: number, module: unknown): void {
+  if (!(module instanceof Module))
+    throw new ValueError(container, `entry ${index} is ${shown(module)}, but must be a module`)
+}
+
+/** Without the elements of what is long. */
+function shown(value: unknown): string {
+  if (typeof value === 'function') return `the class or function ${value.name}; make it with new`
+  return typeof value === 'object' && value !== null ? `an object (${value.constructor?.name})` : String(value)
+}
+
 /**
  * Layers one after another. Features and channels that are known at compile time must fit from layer to layer; what does
  * not fit does not compile, and the error names the layer's place and both sizes. State names are '0', '1', ...
@@ -33,8 +44,7 @@ export class Sequential<const L extends readonly Layer[] = readonly Layer[]> ext
   }
 
   append(layer: Layer): this {
-    if (!(layer instanceof Module))
-      throw new ValueError('Sequential', `entry ${this.#layers.length} is not a module, but ${String(layer)}`)
+    checkModule('Sequential', this.#layers.length, layer)
     // An own property, so that walking the module finds it under its number.
     Object.defineProperty(this, String(this.#layers.length), { value: layer, enumerable: true })
     this.#layers.push(layer)
@@ -66,6 +76,8 @@ export class ModuleList<M extends Module = Module> extends Module {
 
   constructor(modules: Iterable<M> = []) {
     super()
+    if (typeof modules !== 'object' || modules === null || !(Symbol.iterator in modules))
+      throw new ValueError('ModuleList', `the modules are ${shown(modules)}, but must be an array or another iterable`)
     for (const module of modules) this.append(module)
   }
 
@@ -78,6 +90,7 @@ export class ModuleList<M extends Module = Module> extends Module {
   }
 
   append(module: M): this {
+    checkModule('ModuleList', this.#modules.length, module)
     Object.defineProperty(this, String(this.#modules.length), { value: module, enumerable: true })
     this.#modules.push(module)
     return this

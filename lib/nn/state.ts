@@ -25,6 +25,8 @@ export interface Stateful {
 }
 
 function checkGuards(op: string, module: Stateful): void {
+  if (typeof module?.namedState !== 'function')
+    throw new ValueError(op, `the module is ${described(module)}, but must be a Module`)
   for (const inner of module.modules?.() ?? []) (inner as Partial<Guarding>)[guardState]?.(op)
 }
 
@@ -171,7 +173,8 @@ export function matchState(module: Stateful, state: LoadableState, options: Load
     if (!has(name)) continue
     const value = given.get(name)
     if (!(value instanceof Tensor)) {
-      problems.push(`${name} is ${described(value)}, but must be a tensor`)
+      const hint = typeof value === 'object' && value !== null ? '; JSON holds no tensors, use save and load' : ''
+      problems.push(`${name} is ${described(value)}, but must be a tensor${hint}`)
       continue
     }
     value.storage.check('loadStateDict')
@@ -207,7 +210,5 @@ export function loadStateDict(module: Stateful, state: LoadableState, options: L
 /** What somebody gave instead of a tensor. */
 function described(value: unknown): string {
   if (Array.isArray(value)) return 'an array'
-  return typeof value === 'object' && value !== null
-    ? 'an object (JSON holds no tensors; use save and load)'
-    : String(value)
+  return typeof value === 'object' && value !== null ? 'an object' : String(value)
 }

@@ -270,6 +270,30 @@ describe('what a module says of itself', () => {
   })
 })
 
+describe('what is put into a module', () => {
+  it('is checked at once', () => {
+    expect(() => new nn.Sequential(nn.ReLU as never)).toThrow(
+      '[Sequential] entry 0 is the class or function ReLU; make it with new, but must be a module',
+    )
+    expect(() => new nn.ModuleList([new nn.ReLU(), zeros([1]) as never])).toThrow('[ModuleList] entry 1 is an object (')
+    expect(() => new nn.ModuleList(3 as never)).toThrow('[ModuleList] the modules are 3')
+    expect(() => new nn.Parameter([1] as never)).toThrow('[Parameter] the value must be a tensor')
+    expect(() => new nn.Parameter(zeros([1], { dtype: 'int32' }))).toThrow(
+      '[Parameter] the value is int32, which has no',
+    )
+    expect(new nn.Parameter(zeros([1], { dtype: 'int32' }), false).requiresGrad).toBe(false)
+    expect(() => new nn.Buffer(null as never)).toThrow('[Buffer] the value must be a tensor')
+    expect(() => new (class NoForward extends nn.Module {} as never as new () => unknown)()).toThrow('[NoForward]')
+  })
+
+  it('can be counted from the end', () => {
+    const [a, b] = [new nn.ReLU(), new nn.Tanh()]
+    const [layers, list] = [new nn.Sequential(a, b), new nn.ModuleList<nn.Module>([a, b])]
+    for (const held of [layers, list])
+      expect([held.at(-1), held.at(0), held.at(2), held.at(-3), held.length]).toEqual([b, a, undefined, undefined, 2])
+  })
+})
+
 describe('Module.to', () => {
   it('takes gradients along, and keeps parameters and ties', () => {
     class Model extends nn.Module {

@@ -109,7 +109,9 @@ describe('states that are none', () => {
       unexpected: ['constructor'],
     })
     expect(() => load({ bias: [1] }, false)).toThrow('bias is an array, but must be a tensor')
-    expect(() => load({ weight: {}, bias: {} })).toThrow('weight is an object (JSON holds no tensors')
+    expect(() => load({ weight: {}, bias: {} })).toThrow(
+      'weight is an object, but must be a tensor; JSON holds no tensors, use save and load',
+    )
   })
 
   it('are refused by what they are', () => {
@@ -123,6 +125,11 @@ describe('states that are none', () => {
       expect(() => load(state)).toThrow(ValueError)
       expect(() => load(state)).toThrow(`[loadStateDict] the state is ${what}`)
     }
+  })
+
+  it('cannot be of what is no module', () => {
+    expect(() => nn.stateDict({} as never)).toThrow('[stateDict] the module is an object, but must be a Module')
+    expect(() => nn.loadStateDict(null as never, {})).toThrow('[loadStateDict] the module is null')
   })
 
   it('cannot be held by a tensor whose elements are one', () => {
