@@ -17,10 +17,7 @@ function blocks(model: Module): (readonly [string, Module])[] {
 }
 
 function matcher(op: string, model: Module, selection: Selection): (path: string) => boolean {
-  if (selection instanceof RegExp) {
-    const pattern = stateless(selection)
-    return (path) => pattern.test(path)
-  }
+  if (selection instanceof RegExp) return stateless(selection)
   if (typeof selection === 'number') {
     const names = blocks(model).map(([name]) => name)
     if (!Number.isInteger(selection) || selection < 0 || selection > names.length)

@@ -207,10 +207,8 @@ function targets(op: string, model: Module, saved: readonly Named[], targetModul
       `targetModules is ${shown(targetModules)}, but must be a list of names, a regular expression, or 'all-linear'`,
     )
   let wanted: (path: string) => boolean = () => true
-  if (targetModules instanceof RegExp) {
-    const pattern = stateless(targetModules)
-    wanted = (path) => pattern.test(path)
-  } else if (typeof targetModules === 'string' && targetModules !== 'all-linear') {
+  if (targetModules instanceof RegExp) wanted = stateless(targetModules)
+  else if (typeof targetModules === 'string' && targetModules !== 'all-linear') {
     const pattern = new Pattern(targetModules, op, 'targetModules')
     wanted = (path) => pattern.matches(path)
   }

@@ -29,9 +29,13 @@ export function shown(value: unknown): string {
   return JSON.stringify(value) ?? String(value)
 }
 
-/** A regular expression without the state of its flags g and y, which would skip every second match. */
-export function stateless(pattern: RegExp): RegExp {
-  return new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''))
+/** The test of a regular expression, without the memory of flags g and y, which would skip every second match. */
+export function stateless(pattern: RegExp): (text: string) => boolean {
+  const own = new RegExp(pattern)
+  return (text) => {
+    own.lastIndex = 0
+    return own.test(text)
+  }
 }
 
 /** The modules that a list names, by path or last part. Throws naming every entry that names none. */
