@@ -46,6 +46,9 @@ export function snakeCase(property: string): string {
 /** Every step of an optimiser asks for the names of all parameters. */
 const snakeCases = new Map<string, string>()
 
+/** An own property of every module, because structuredClone and postMessage refuse symbols and quote this text. */
+const uncloneable: unique symbol = Symbol('A module (save() it to a file, and load it there)')
+
 const keepMode: unique symbol = Symbol('keepMode')
 const resume: unique symbol = Symbol('resume')
 
@@ -91,12 +94,11 @@ export abstract class Module extends Holder {
     // Every call of forward, by whomever, runs under the module's name: late errors and traces can tell where they come from.
     const forward = (this as { forward?: (...inputs: unknown[]) => unknown }).forward
     if (forward === undefined) throw new ValueError(this.constructor.name, 'a module needs a forward method')
-    const within = (...inputs: unknown[]) => {
-      // A module cannot be cloned, posted or stored: send its stateDict(), or save() it.
-      return withinModule(this, () => forward.apply(this, inputs))
-    }
-    // Enumerable, so that structuredClone and postMessage refuse it; their error quotes the lines above.
-    Object.defineProperty(this, 'forward', { value: within, enumerable: true })
+    Object.defineProperty(this, 'forward', {
+      value: (...inputs: unknown[]) => withinModule(this, () => forward.apply(this, inputs)),
+      enumerable: false,
+    })
+    Object.defineProperty(this, 'uncloneable', { value: uncloneable, enumerable: true })
   }
 
   /** Name in a state of one of this module's properties. */

@@ -266,7 +266,9 @@ describe('what a module says of itself', () => {
   it('is no JSON and no clone', () => {
     const model = new nn.Sequential(new nn.ReLU())
     expect(() => JSON.stringify({ model })).toThrow('[Sequential] a module cannot be written as JSON; save()')
-    expect(() => structuredClone(model)).toThrow('A module cannot be cloned, posted or stored: send its stateDict()')
+    expect(() => structuredClone(model)).toThrow(
+      'A module (save() it to a file, and load it there)) could not be cloned',
+    )
   })
 })
 
