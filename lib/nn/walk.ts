@@ -1,6 +1,7 @@
 /** What a module holds, found in its own properties and in the lists and tables that stand there. */
 import { ValueError } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
+import { Buffer, Parameter } from './parameter.js'
 
 type OnTensor = (name: string, tensor: Tensor) => void
 type OnHolder = (name: string, holder: Holder) => void
@@ -19,6 +20,11 @@ export function forgetBarren(): void {
   barren = new WeakMap()
 }
 
+/** Whether a tensor is a module's; any other may be a cache, under whatever name. */
+function isOwned(tensor: Tensor): boolean {
+  return tensor instanceof Parameter || tensor instanceof Buffer
+}
+
 /** An object whose own properties are walked: the base of Module, known here so that the walk need not know modules. */
 export abstract class Holder {
   /** How many own properties there were when their names were compared; -1: two agree, so that every walk compares. */
@@ -27,7 +33,7 @@ export abstract class Holder {
   /** Name in a state of one of the properties. */
   abstract stateName(property: string): string
 
-  /** Calls back with the tensors and holders among the own properties and in lists and tables there, by name. */
+  /** Calls back with the parameters, buffers and holders among the own properties and in lists and tables there, by name. */
   visitOwn(onTensor: OnTensor | null, onHolder: OnHolder | null): void {
     // By name, because every step walks all modules, and `Object.entries` makes an array of each of their properties.
     const own = this as object as { readonly [property: string]: unknown }
@@ -39,6 +45,7 @@ export abstract class Holder {
       if (typeof value !== 'object' || value === null) continue
       const name = this.stateName(property)
       if (value instanceof Tensor) {
+        if (!isOwned(value)) continue
         if (names === null || this.#isNew(names, name, property)) onTensor?.(name, value)
       } else if (value instanceof Holder) {
         if (names === null || this.#isNew(names, name, property)) onHolder?.(name, value)
@@ -101,30 +108,37 @@ function visitInside(
   onHolder: OnHolder | null,
   isNew: () => boolean,
 ): void {
-  if (holdsNumbers(value)) return
-  const known = barren.get(value)
-  if (known !== undefined && known === sizeOf(value)) return
-  let seen = 0
+  /** Entries looked at, things found, ways not gone: what they come to within a container tells whether it is barren. */
+  let [seen, held, cut] = [0, 0, 0]
   /** Null while nothing was found; false: it was, under another property. */
   let fresh: boolean | null = null
   const refuse = (why: string): never => {
     throw new ValueError(holder.constructor.name, why)
   }
   const visit = (path: string, container: object, outer: Trail | null): void => {
+    if (holdsNumbers(container)) return
+    const known = barren.get(container)
+    if (known !== undefined && known === sizeOf(container)) return
     const entries = entriesOf(container)
     if (entries === null) return
-    const depth = outer === null ? 1 : outer.depth + 1
-    for (let at = outer; at !== null; at = at.outer) if (at.container === container) return
-    if (depth > deepest) return
-    const trail: Trail = { container, outer, depth }
+    const trail: Trail = { container, outer, depth: outer === null ? 1 : outer.depth + 1 }
+    let within = trail.depth > deepest
+    for (let at = outer; at !== null; at = at.outer) within ||= at.container === container
+    if (within) {
+      cut++
+      return
+    }
+    const before = { seen, held, cut }
     const names = container instanceof Map ? new Set<string>() : null
     for (const [key, item] of entries) {
       seen++
       if (typeof item !== 'object' || item === null) continue
       const isTensor = item instanceof Tensor
       if (isTensor || item instanceof Holder) {
+        if (isTensor && !isOwned(item)) continue
+        held++
         fresh ??= isNew()
-        if (!fresh) return
+        if (!fresh) continue
         if (typeof key !== 'string' && typeof key !== 'number')
           refuse(`a Map of modules needs strings or numbers as keys, for names in a state; ${path} has ${String(key)}`)
         const place = String(key)
@@ -136,9 +150,10 @@ function visitInside(
         else onHolder?.(`${path}.${place}`, item)
       } else visit(`${path}.${String(key)}`, item, trail)
     }
+    if (held === before.held && cut === before.cut && seen - before.seen > large)
+      barren.set(container, sizeOf(container))
   }
   visit(name, value, null)
-  if (fresh === null && seen > large) barren.set(value, sizeOf(value))
 }
 
 export interface Walk {

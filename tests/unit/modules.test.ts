@@ -151,6 +151,33 @@ describe('what a module holds', () => {
     expect(model.namedParameters().map(([name]) => name)).toEqual([`held.${length}.weight`])
   })
 
+  it('is found beside and below what is large and holds nothing', () => {
+    const [numbers, empty] = [Array.from({ length: 300 }, (_, i) => i), {} as Record<string, unknown>]
+    const table = { layer: linear(), numbers, empty }
+    const model = new Holding(table)
+    const found = () => model.namedParameters().map(([name]) => name)
+    expect(found()).toEqual(['held.layer.weight'])
+    Object.assign(empty, { other: linear() })
+    numbers.push(parameter() as never)
+    expect(found()).toEqual(['held.numbers.300', 'held.layer.weight', 'held.empty.other.weight'])
+    // What a cycle cut off from one side is found from the other.
+    const [one, two] = [[linear()] as unknown[], new Array(100).fill(0) as unknown[]]
+    one.push(two)
+    two.push(one)
+    expect(names(one)).toEqual(['held.0.weight'])
+    expect(names(two)).toEqual(['held.100.0.weight'])
+  })
+
+  it('is not what a module keeps for itself: tensors under any name', () => {
+    const cache = new Map<unknown, unknown>([
+      [{}, zeros([1])],
+      ['a.b', zeros([1])],
+      [1, zeros([1])],
+      ['1', zeros([1])],
+    ])
+    expect(names({ 'a.b': zeros([1]), cache, layer: linear() })).toEqual(['held.layer.weight'])
+  })
+
   it('is found in a list of unchanged length once it runs', () => {
     const list: unknown[] = new Array(100).fill(null)
     class Model extends Holding {
