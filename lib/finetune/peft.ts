@@ -96,8 +96,8 @@ async function readConfig(op: string, folder: string): Promise<LoraOptions> {
 /**
  * Applies an adapter that PEFT or saveAdapter wrote. A model that has one already gets the file's in its place: rank, alpha,
  * patterns, dropout, layers and weights; what was merged is unmerged first. Optimisers over `model.parameters()` go on with
- * it, but begin anew with `loadStateDict` or a new one where the rank is another. Throws ValueError for a config that is none or
- * asks for what is not there, and StateDictError listing every weight that is missing, unexpected or misshapen; the model
+ * it; where the rank is another, what they remember of its weights begins anew. Throws ValueError for a config that is none
+ * or asks for what is not there, and StateDictError listing every weight that is missing, unexpected or misshapen; the model
  * has not changed then.
  */
 export async function loadAdapter(model: Module, folder: string): Promise<void> {

@@ -187,6 +187,16 @@ describe.each(['cpu', 'reference'])('merging on %s', (device) => {
     expect(adapterOf(model.head).loraA.weight.dataSync()[0]).toBe(7)
   })
 
+  it('can be undone elsewhere', () => {
+    const model = make()
+    const base = [...model.head.weight.dataSync()]
+    mergeLora(model)
+    model.to(device === 'cpu' ? 'reference' : 'cpu')
+    unmergeLora(model)
+    for (const [i, value] of model.head.weight.dataSync().entries()) expect(value).toBeCloseTo(base[i] as number, 6)
+    expect(model.head.weight.device.name).not.toBe(device)
+  })
+
   it('ends learning until it is undone', () => {
     const model = make()
     const names = learning(model)

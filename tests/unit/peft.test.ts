@@ -11,7 +11,7 @@ import {
   saveAdapter,
   unmergeLora,
 } from '../../lib/finetune/index.js'
-import { nn, noGrad, optim, StateDictError, sum, type Tensor, tensor, ValueError } from '../../lib/index.js'
+import { nn, noGrad, optim, StateDictError, sum, type Tensor, tensor, ValueError, zeros } from '../../lib/index.js'
 import { loadTensors, saveTensors } from '../../lib/nn/files.js'
 
 let folder = ''
@@ -142,6 +142,7 @@ describe.each(['cpu', 'reference'])('an adapter from files on %s', (device) => {
 
   it('learns on with the optimiser there was', async () => {
     const path = await saved(filled(apply(net(device)), 4))
+    const wider = await saved(filled(apply(net(device), { rank: 2 }), 4))
     const model = filled(apply(net(device)), 1)
     const adam = new optim.Adam(model.parameters(), { lr: 0.5 })
     const step = () => {
@@ -150,10 +151,42 @@ describe.each(['cpu', 'reference'])('an adapter from files on %s', (device) => {
       adam.zeroGrad()
     }
     step()
-    await loadAdapter(model, path)
-    const before = adapterOf(model).loraB.weight.clone()
-    step()
-    expect(adapterOf(model).loraB.weight.sub(before).dataSync()[0]).not.toBe(0)
+    for (const next of [path, wider]) {
+      await loadAdapter(model, next)
+      const before = adapterOf(model).loraB.weight.clone()
+      step()
+      expect([...adapterOf(model).loraB.weight.sub(before).dataSync()].every((change) => change !== 0)).toBe(true)
+    }
+  })
+})
+
+describe('an adapter of tied weights', () => {
+  class LM extends nn.Module {
+    embed = new nn.Embedding(3, 2)
+    mix = new nn.Linear(2, 2)
+    head = new nn.Linear(2, 3, { bias: false })
+    constructor() {
+      super()
+      this.head.weight = this.embed.weight as never
+    }
+    forward() {}
+  }
+
+  it('loads where both are one memory, and is refused where it has two values', async () => {
+    const model = applyLora(new LM(), { targetModules: ['mix'], modulesToSave: ['embed', 'head'] })
+    noGrad(() => model.embed.weight.fill_(3))
+    const path = await saved(model)
+    const other = new LM()
+    await loadAdapter(other, path)
+    expect([...other.head.weight.dataSync()]).toEqual([3, 3, 3, 3, 3, 3])
+    const weights = join(path, 'adapter_model.safetensors')
+    const tensors = await loadTensors(weights)
+    tensors.set('base_model.model.head.weight', zeros([3, 2]))
+    await saveTensors(weights, tensors)
+    await expect(loadAdapter(other, path)).rejects.toThrow('are one memory in this model, but have different values')
+    tensors.delete('base_model.model.head.weight')
+    await saveTensors(weights, tensors)
+    await loadAdapter(new LM(), path)
   })
 })
 
