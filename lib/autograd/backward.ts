@@ -118,7 +118,7 @@ function checkRoot(op: string, tensor: Tensor, gradient: Tensor | null): Root {
 function checkGiven(op: string, name: string, gradient: Tensor, tensor: Tensor): void {
   checkTensor(op, name, gradient)
   gradient.storage.check(op)
-  if (!sameShape(gradient.shape, tensor.shape))
+  if (!sameShape(gradient.sizes, tensor.sizes))
     throw new ShapeError(
       op,
       `${name} is ${formatShape(gradient.shape)}, but the tensor that it is of is ${formatShape(tensor.shape)}`,

@@ -80,7 +80,7 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
     for (let i = 0; i < inputs.length; i++) {
       const input = inputs[i] as Tensor | null
       edges[i] = input !== null && needs[i] ? edgeOf(input) : null
-      specs[i] = input === null ? absent : { shape: input.shape, dtype: input.dtype }
+      specs[i] = input === null ? absent : { shape: input.sizes, dtype: input.dtype }
       savedInputs[i] = null
     }
     const outputSpecs = new Array<OutputSpec>(Math.min(record.outputs ?? 1, results.length))
@@ -89,7 +89,7 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
       savedOutputs[i] = null
       if (i >= outputSpecs.length) continue
       const result = results[i] as Tensor
-      outputSpecs[i] = { shape: result.shape, dtype: result.dtype, device: result.device }
+      outputSpecs[i] = { shape: result.sizes, dtype: result.dtype, device: result.device }
       if (!result.dtype.includes('float')) continue
       result.node = this
       result.outputIndex = i

@@ -47,7 +47,7 @@ export class Pass {
   /** References of the pass to storages it made. */
   readonly #owned = new Map<Storage, number>()
   /** Waiting gradients that the node which is visited was given to add to (`sumSoFar`). */
-  readonly #lent = new Set<Tensor>()
+  readonly #lent: Tensor[] = []
   #frame: Frame | null = null
 
   constructor(options: PassOptions) {
@@ -144,7 +144,7 @@ export class Pass {
       }
       for (const gradient of shared) this.#letGo((gradient as Tensor).storage)
     })
-    this.#lent.clear()
+    this.#lent.length = 0
     for (const gradient of gradients)
       if (gradient && !passedOn.includes(gradient.storage)) this.#letGo(gradient.storage)
     for (const storage of passedOn) if (this.#owned.get(storage) === 0) this.#letGo(storage)
@@ -191,7 +191,7 @@ export class Pass {
     if (this.#options.createGraph || !this.#isUseful(edge)) return null
     const sum = this.#pending.get(edge.target)?.gradients[edge.index] ?? null
     if (sum === null || !this.#isAlone(sum)) return null
-    this.#lent.add(sum)
+    this.#lent.push(sum)
     return sum
   }
 
@@ -204,7 +204,7 @@ export class Pass {
       if (before === null) {
         this.#hold(gradient.storage)
         pending.gradients[index] = gradient
-      } else if (!(gradient === before && this.#lent.has(before)))
+      } else if (!(gradient === before && this.#lent.includes(before)))
         // Given back after `sumSoFar`, it has its part already. The same tensor for two inputs (x + x) counts twice.
         pending.gradients[index] = this.#sum(before, gradient)
     }
@@ -309,10 +309,10 @@ function checkGradient(node: Node, index: number, gradient: Tensor): void {
   const { shape, dtype } = node.spec(index)
   if (gradient.dtype !== dtype && gradient.dtype !== node.gradientDType(index))
     throw new AutogradError(node.name, `backward gave a gradient in ${gradient.dtype} for input ${index} in ${dtype}`)
-  if (!sameShape(gradient.shape, shape))
+  if (!sameShape(gradient.sizes, shape))
     throw new AutogradError(
       node.name,
-      `backward gave a gradient of shape ${formatShape(gradient.shape)} for input ${index} of shape ${formatShape(shape)}`,
+      `backward gave a gradient of shape ${formatShape(gradient.sizes)} for input ${index} of shape ${formatShape(shape)}`,
     )
 }
 

@@ -48,8 +48,8 @@ export function kernelOf<K extends KernelName>(name: K): Kernel<K> {
 /** Whether all arguments are dense that must be. */
 export function isDenseCall(kernel: KernelKey, call: KernelCall): boolean {
   let dense = true
-  const check = ({ shape, strides }: StridedView) => {
-    dense &&= isDense(shape, strides)
+  const check = ({ sizes, steps }: StridedView) => {
+    dense &&= isDense(sizes, steps)
   }
   const pass = () => {}
   const list = (views: readonly StridedView[], mustBe: boolean) => {

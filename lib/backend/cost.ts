@@ -16,7 +16,7 @@ type HeavyName = {
   [K in KernelName]: KernelTable[K] extends { work: 'heavy' } ? K : never
 }[KernelName]
 
-const size = (view: StridedView, dim: number): number => view.shape.at(dim) ?? 1
+const size = (view: StridedView, dim: number): number => view.sizes.at(dim) ?? 1
 
 /** Products of an output element of a convolution: weight is OIHW. */
 const window = (weight: StridedView): number => size(weight, 1) * size(weight, 2) * size(weight, 3)
@@ -36,16 +36,16 @@ function pairs(q: StridedView, k: StridedView, causal: boolean): number {
 const multiplyAdds: {
   readonly [K in HeavyName]: (args: KernelArguments<K, StridedView>) => number
 } = {
-  matmul: ({ out, a }) => countOf(out.shape) * size(a, -1),
-  matmul_accumulate: ({ sum, a }) => countOf(sum.shape) * size(a, -1),
-  conv2d_forward: ({ out, weight }) => countOf(out.shape) * window(weight),
-  conv2d_input_gradient: ({ dy, weight }) => countOf(dy.shape) * window(weight),
-  conv2d_weight_gradient: ({ dy, dweight }) => countOf(dy.shape) * window(dweight),
-  lstm_forward: ({ x, wIh, wHh }) => size(x, 0) * size(x, 1) * (countOf(wIh.shape) + countOf(wHh.shape)),
+  matmul: ({ out, a }) => countOf(out.sizes) * size(a, -1),
+  matmul_accumulate: ({ sum, a }) => countOf(sum.sizes) * size(a, -1),
+  conv2d_forward: ({ out, weight }) => countOf(out.sizes) * window(weight),
+  conv2d_input_gradient: ({ dy, weight }) => countOf(dy.sizes) * window(weight),
+  conv2d_weight_gradient: ({ dy, dweight }) => countOf(dy.sizes) * window(dweight),
+  lstm_forward: ({ x, wIh, wHh }) => size(x, 0) * size(x, 1) * (countOf(wIh.sizes) + countOf(wHh.sizes)),
   lstm_backward: ({ x, wIh, wHh, dx, dwIh, dwHh }) => {
     const input = (dx === null ? 0 : 1) + (dwIh === null ? 0 : 1)
     const recurrent = 1 + (dwHh === null ? 0 : 1)
-    return size(x, 0) * size(x, 1) * (input * countOf(wIh.shape) + recurrent * countOf(wHh.shape))
+    return size(x, 0) * size(x, 1) * (input * countOf(wIh.sizes) + recurrent * countOf(wHh.sizes))
   },
   attention_forward: ({ q, k, v, causal }) => pairs(q, k, causal) * (size(q, 3) + size(v, 3)),
   attention_backward: ({ q, k, v, causal, dq, dk, dv }) => {
@@ -89,8 +89,8 @@ function argumentsOf(kernel: string): readonly ParsedArgument[] {
 
 function viewBytes(view: StridedView): number {
   // A broadcast dimension is read again and again from the same memory.
-  let count = countOf(view.shape)
-  for (let i = 0; i < view.shape.length; i++) if (view.strides[i] === 0 && count > 0) count /= view.shape[i] as number
+  let count = countOf(view.sizes)
+  for (let i = 0; i < view.sizes.length; i++) if (view.steps[i] === 0 && count > 0) count /= view.sizes[i] as number
   return count * dtypes[view.dtype].bytes
 }
 

@@ -25,7 +25,7 @@ export function empty<S extends Shape>(device: Device, shape: S, dtype: DType, o
 /** A dense tensor with the same elements: itself, or a copy. No graph. */
 export function contiguous(x: Tensor): Tensor {
   if (x.isContiguous) return x
-  const out = empty(x.device, x.shape, x.dtype, 'contiguous')
+  const out = empty(x.device, x.sizes, x.dtype, 'contiguous')
   x.device.run(copyKernel, { out, x })
   return out
 }

@@ -5,8 +5,10 @@ import type { Storage } from './storage.js'
 export interface StridedView {
   readonly storage: Storage
   readonly offset: number
-  readonly shape: readonly number[]
-  readonly strides: readonly number[]
+  /** Per dimension, outermost first. */
+  readonly sizes: readonly number[]
+  /** Elements from one index to the next, per dimension; 0 where broadcast. */
+  readonly steps: readonly number[]
   readonly dtype: DType
 }
 

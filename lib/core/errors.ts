@@ -22,7 +22,8 @@ function typed(Base: new (message: string) => Error, name: string, code: string)
     constructor(op: string, message: string, shapes: readonly (readonly number[])[] = []) {
       super(`[${op}] ${message}`)
       this.op = op
-      this.shapes = shapes
+      // Copies, because a tensor's own list is not to be handed out.
+      this.shapes = shapes.map((shape) => [...shape])
     }
   }
   // On the prototype, where V8 looks for it when it writes the first line of the stack.

@@ -7,6 +7,24 @@ export type Shape = readonly number[]
 
 export const maxDims = 8
 
+/** Written out for the usual lengths, because a method of arrays costs five times as much. */
+export function copyOf(list: Shape): number[] {
+  switch (list.length) {
+    case 0:
+      return []
+    case 1:
+      return [list[0] as number]
+    case 2:
+      return [list[0] as number, list[1] as number]
+    case 3:
+      return [list[0] as number, list[1] as number, list[2] as number]
+    case 4:
+      return [list[0] as number, list[1] as number, list[2] as number, list[3] as number]
+    default:
+      return [...list]
+  }
+}
+
 export function countOf(shape: Shape): number {
   let count = 1
   for (let i = 0; i < shape.length; i++) count *= shape[i] as number
@@ -40,11 +58,11 @@ export function isDense(shape: Shape, strides: Shape): boolean {
 }
 
 /** Whether several elements are one in memory, as after `expand`. */
-export function isOverlapping({ shape, strides }: { readonly shape: Shape; readonly strides: Shape }): boolean {
+export function isOverlapping({ sizes, steps }: { readonly sizes: Shape; readonly steps: Shape }): boolean {
   let overlapping = false
-  for (let d = 0; d < shape.length; d++) {
-    if (shape[d] === 0) return false
-    if ((shape[d] as number) > 1 && strides[d] === 0) overlapping = true
+  for (let d = 0; d < sizes.length; d++) {
+    if (sizes[d] === 0) return false
+    if ((sizes[d] as number) > 1 && steps[d] === 0) overlapping = true
   }
   return overlapping
 }
@@ -116,19 +134,23 @@ export function copySizes(op: string, shape: Shape): number[] {
     throw new ValueError(op, `a shape must be an array of sizes such as [2, 3], but is ${kindOf(shape)}`)
   const { length } = shape as Shape
   if (length > maxDims) throw new ShapeError(op, `a shape of ${length} dimensions; at most ${maxDims} are possible`)
-  const sizes = new Array<number>(length)
-  // No map or spread, because these ask a subclass or proxy for more than its elements.
-  for (let i = 0; i < length; i++) sizes[i] = (shape as Shape)[i] as number
-  return sizes
+  return copyOf(shape)
 }
 
 /** A copy of sizes given by a user, after checks that name the operator and the offending size. */
 export function checkShape<const S extends Shape>(op: string, shape: S): Mutable<S> {
   const sizes = copySizes(op, shape)
-  for (const size of sizes)
+  checkSizes(op, sizes)
+  return sizes as Shape as Mutable<S>
+}
+
+/** `checkShape` of a list that is ours. */
+export function checkSizes(op: string, sizes: Shape): void {
+  for (let i = 0; i < sizes.length; i++) {
+    const size = sizes[i] as number
     if (!Number.isSafeInteger(size) || size < 0)
       throw new ValueError(op, `a shape must hold non-negative integers below 2^53, but is ${formatShape(sizes)}`)
+  }
   if (!Number.isSafeInteger(countOf(sizes)))
     throw new ValueError(op, `${formatShape(sizes)} has more elements than can be counted (2^53)`)
-  return sizes as Shape as Mutable<S>
 }

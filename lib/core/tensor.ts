@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 import type { Device } from './device.js'
 import { type DType, isFloating } from './dtype.js'
 import { AutogradError, DeviceError, DTypeError, formatShape, kindOf, ShapeError, ValueError } from './errors.js'
-import { countOf, denseStrides, isDense, type Shape, sameShape } from './shape.js'
+import { copyOf, countOf, denseStrides, isDense, type Shape, sameShape } from './shape.js'
 import type { Storage } from './storage.js'
 
 /** What autograd hangs on a tensor that an operator made; its form is autograd's own business. */
@@ -26,9 +26,10 @@ export interface LeafState {
  */
 export class Tensor<S extends Shape = Shape, D extends DType = DType> {
   readonly storage: Storage
-  readonly shape: S
-  /** Elements from one index to the next, per dimension; 0 where broadcast. */
-  readonly strides: Shape
+  /** The library's own list of `shape`, shared between tensors: never written, nor handed to a program. */
+  readonly sizes: S
+  /** As `sizes`, of `strides`. */
+  readonly steps: Shape
   /** Elements before the first one, in the storage. */
   readonly offset: number
   readonly dtype: D
@@ -43,10 +44,23 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> {
 
   constructor(storage: Storage, shape: S, strides: Shape, offset: number) {
     this.storage = storage
-    this.shape = shape
-    this.strides = strides
+    this.sizes = shape
+    this.steps = strides
     this.offset = offset
     this.dtype = storage.dtype as D
+  }
+
+  /**
+   * Sizes of the dimensions, outermost first: a copy, so that nothing a program does to it touches the tensor. (A frozen list would
+   * do too, but engines read its elements at a fifth of the speed.)
+   */
+  get shape(): S {
+    return copyOf(this.sizes) as Shape as S
+  }
+
+  /** Elements in memory from one index to the next, per dimension; 0 where broadcast. A copy. */
+  get strides(): Shape {
+    return copyOf(this.steps)
   }
 
   get device(): Device {
@@ -55,17 +69,17 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> {
 
   /** Number of dimensions. */
   get ndim(): number {
-    return this.shape.length
+    return this.sizes.length
   }
 
   /** Number of elements. */
   get numel(): number {
-    return countOf(this.shape)
+    return countOf(this.sizes)
   }
 
   /** Whether the elements lie in row-major order without gaps. */
   get isContiguous(): boolean {
-    return isDense(this.shape, this.strides)
+    return isDense(this.sizes, this.steps)
   }
 
   /** Whether no operator of a graph made this tensor. */
@@ -115,7 +129,7 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> {
     if (!(value instanceof Tensor)) throw new DTypeError('grad', `must be a tensor or null, but is ${kindOf(value)}`)
     value.storage.check('grad')
     if (value === (this as Tensor)) throw new ValueError('grad', 'a tensor cannot be its own gradient; clone() it')
-    if (!sameShape(value.shape, this.shape))
+    if (!sameShape(value.sizes, this.sizes))
       throw new ShapeError(
         'grad',
         `the gradient is ${formatShape(value.shape)}, but the tensor is ${formatShape(this.shape)}; both must have one shape`,
@@ -197,6 +211,6 @@ export function denseTensor<S extends Shape>(storage: Storage, shape: S): Tensor
 
 /** For modules: lets a leaf see other memory, keeping its identity. */
 export function replaceMemory(tensor: Tensor, from: Tensor): void {
-  const { storage, shape, strides, offset, dtype } = from
-  Object.assign(tensor, { storage, shape, strides, offset, dtype })
+  const { storage, sizes, steps, offset, dtype } = from
+  Object.assign(tensor, { storage, sizes, steps, offset, dtype })
 }

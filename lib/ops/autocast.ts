@@ -19,7 +19,7 @@ const lower: OperatorRecord<DType> = defineOperator<DType>({
     const { shape, dtype } = spec as TensorSpec
     // What lives on is likely to be converted again: parameters, above all.
     if (dtype === 'bfloat16' && x.dtype === 'float32' && (x.storage.kept || (x.isLeaf && x.requiresGrad)))
-      return new Tensor(shadowOf(x.storage), x.shape, x.strides, x.offset)
+      return new Tensor(shadowOf(x.storage), x.sizes, x.steps, x.offset)
     const y = empty(x.device, shape, dtype, 'autocast')
     run('copy', { out: y, x })
     return y

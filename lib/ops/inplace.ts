@@ -12,10 +12,10 @@ import { clone, expandView } from './shape.js'
 /** dst = src for those who have checked that they may write; `op` is named if a saved tensor is hit. */
 export function copyInto(dst: Tensor, src: Tensor, op: string): void {
   checkDistinct(op, 'the tensor', dst)
-  let from: Tensor = expandView(src, dst.shape)
+  let from: Tensor = expandView(src, dst.sizes)
   if (from.storage === dst.storage) {
     // A state loaded into the model it came from is its own source; parts of one tensor may overlap.
-    if (from.offset === dst.offset && sameShape(from.strides, dst.strides)) return
+    if (from.offset === dst.offset && sameShape(from.steps, dst.steps)) return
     from = noGrad(() => clone(from))
   }
   run('copy_into', { dst, src: from })
@@ -37,7 +37,7 @@ export function checkDistinct(op: string, name: string, x: Tensor): void {
   if (isOverlapping(x))
     throw new ValueError(
       op,
-      `several elements of ${name} are one in memory (shape ${formatShape(x.shape)}, strides ${formatShape(x.strides)}); ` +
+      `several elements of ${name} are one in memory (shape ${formatShape(x.sizes)}, strides ${formatShape(x.steps)}); ` +
         'clone() it before writing into it',
     )
 }
@@ -58,10 +58,10 @@ export function copy_<S extends Shape>(dst: Tensor<S>, src: Tensor): Tensor<S> {
       'copy_',
       `src is on ${src.device.name}, the tensor on ${dst.device.name}; move it with .to('${dst.device.name}')`,
     )
-  if (!sameShape(broadcastShapes('copy_', dst.shape, src.shape), dst.shape))
-    throw new ShapeError('copy_', `src ${formatShape(src.shape)} does not broadcast into ${formatShape(dst.shape)}`, [
-      dst.shape,
-      src.shape,
+  if (!sameShape(broadcastShapes('copy_', dst.sizes, src.sizes), dst.sizes))
+    throw new ShapeError('copy_', `src ${formatShape(src.sizes)} does not broadcast into ${formatShape(dst.sizes)}`, [
+      dst.sizes,
+      src.sizes,
     ])
   copyInto(dst, src, 'copy_')
   return dst
@@ -74,7 +74,7 @@ export function fill_<S extends Shape>(dst: Tensor<S>, value: number): Tensor<S>
   checkNumber('fill_', value, dst.dtype)
   checkDistinct('fill_', 'the tensor', dst)
   if (dst.isContiguous) run('fill', { out: dst, value })
-  else run('copy_into', { dst, src: expandView(full([], value, { dtype: dst.dtype, device: dst.device }), dst.shape) })
+  else run('copy_into', { dst, src: expandView(full([], value, { dtype: dst.dtype, device: dst.device }), dst.sizes) })
   dst.storage.markWritten('fill_')
   return dst
 }
@@ -83,6 +83,6 @@ export function fill_<S extends Shape>(dst: Tensor<S>, value: number): Tensor<S>
 export function accumulate(dst: Tensor, src: Tensor): void {
   if (dst.dtype !== src.dtype)
     throw new DTypeError('accumulate', `the gradient is ${src.dtype}, but is added to ${dst.dtype}`)
-  run('accumulate', { dst, src: expandView(src, dst.shape) })
+  run('accumulate', { dst, src: expandView(src, dst.sizes) })
   dst.storage.markWritten('gradient accumulation')
 }

@@ -7,7 +7,7 @@ import { Tensor } from '../core/tensor.js'
 export function emptyInOrderOf(x: Tensor, shape: Shape, op: string): Tensor {
   const out = empty(x.device, shape, x.dtype, op)
   if (x.isContiguous) return out
-  const order = shape.map((_, d) => d).sort((a, b) => (x.strides[b] as number) - (x.strides[a] as number) || a - b)
+  const order = shape.map((_, d) => d).sort((a, b) => (x.steps[b] as number) - (x.steps[a] as number) || a - b)
   const strides = new Array<number>(shape.length)
   let stride = 1
   for (const d of order.reverse()) {
@@ -43,7 +43,7 @@ export function emptySideBySide(tensors: readonly Tensor[], op: string): readonl
   if (first === undefined || tensors.some((x) => x.storage !== first.storage || x.numel === 0)) return null
   const sorted = [...tensors].sort((a, b) => a.offset - b.offset)
   const start = (sorted[0] as Tensor).offset
-  for (const step of first.strides) {
+  for (const step of first.steps) {
     const rows = filled(first, step, false)
     if (rows === null) continue
     let end = start
@@ -55,7 +55,7 @@ export function emptySideBySide(tensors: readonly Tensor[], op: string): readonl
     })
     if (!oneAfterAnother || end - start !== step) continue
     const { storage } = empty(first.device, [step * rows], first.dtype, op)
-    return tensors.map((x) => new Tensor(storage, x.shape, x.strides, x.offset - start))
+    return tensors.map((x) => new Tensor(storage, x.sizes, x.steps, x.offset - start))
   }
   return null
 }
@@ -66,10 +66,10 @@ export function joined(parts: readonly Tensor[], dim: number): Tensor | null {
   if (first === undefined) return null
   let size = 0
   for (const part of parts) {
-    const along = part.offset === first.offset + size * (first.strides[dim] as number)
-    if (!along || part.storage !== first.storage || part.strides.some((s, d) => s !== first.strides[d])) return null
-    size += part.shape[dim] as number
+    const along = part.offset === first.offset + size * (first.steps[dim] as number)
+    if (!along || part.storage !== first.storage || part.steps.some((s, d) => s !== first.steps[d])) return null
+    size += part.sizes[dim] as number
   }
-  const shape = first.shape.map((s, d) => (d === dim ? size : s))
-  return new Tensor(first.storage, shape, first.strides, first.offset)
+  const shape = first.sizes.map((s, d) => (d === dim ? size : s))
+  return new Tensor(first.storage, shape, first.steps, first.offset)
 }

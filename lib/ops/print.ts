@@ -37,7 +37,7 @@ export function format(x: Tensor): string {
   const values: number[] = []
   const collect = (dim: number, at: number): void => {
     if (dim === x.ndim) return void values.push(flat[at] as number)
-    const size = x.shape[dim] as number
+    const size = x.sizes[dim] as number
     for (const i of shown(size, summarize)) if (i >= 0) collect(dim + 1, at * size + i)
   }
   collect(0, 0)
@@ -48,7 +48,7 @@ export function format(x: Tensor): string {
   )
   const build = (dim: number, at: number): string => {
     if (dim === x.ndim) return text(flat[at] as number).padStart(x.ndim === 0 ? 0 : width)
-    const size = x.shape[dim] as number
+    const size = x.sizes[dim] as number
     const parts = shown(size, summarize).map((i) => (i < 0 ? '...' : build(dim + 1, at * size + i)))
     const gap = dim === x.ndim - 1 ? ', ' : `,${'\n'.repeat(x.ndim - 1 - dim)}${' '.repeat(dim + 1)}`
     return `[${parts.join(gap)}]`

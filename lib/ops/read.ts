@@ -14,7 +14,7 @@ function reading<R>(op: string, x: Tensor, read: (dense: Tensor) => R): R {
   checkTensor(op, 'x', x)
   x.storage.check(op)
   const dense =
-    x.dtype === 'bfloat16' || x.dtype === 'float16' ? empty(x.device, x.shape, 'float32', op) : contiguous(x)
+    x.dtype === 'bfloat16' || x.dtype === 'float16' ? empty(x.device, x.sizes, 'float32', op) : contiguous(x)
   if (dense.dtype !== x.dtype) run('copy', { out: dense, x })
   try {
     return read(dense)
@@ -52,7 +52,7 @@ export function item(x: Tensor): number {
   if (x.numel !== 1)
     throw new ShapeError(
       'item',
-      `the tensor has ${x.numel} elements (${formatShape(x.shape)}), not one; reduce it, or use toArray() for all`,
+      `the tensor has ${x.numel} elements (${formatShape(x.sizes)}), not one; reduce it, or use toArray() for all`,
       [x.shape],
     )
   return elements('item', x)[0] as number
@@ -69,7 +69,7 @@ export function toArray(x: Tensor): Nested {
       const value = flat[position++] as number
       return x.dtype === 'bool' ? value !== 0 : value
     }
-    return Array.from({ length: x.shape[depth] as number }, () => build(depth + 1))
+    return Array.from({ length: x.sizes[depth] as number }, () => build(depth + 1))
   }
   return build(0)
 }

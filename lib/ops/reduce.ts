@@ -60,12 +60,12 @@ const sumRecord = defineOperator<Reduction>({
   asIs: [0],
   infer([x], { dims, keepdim, dtype }) {
     checkDType('sum', 'x', x as Tensor, arithmetic)
-    return { shape: reducedShape((x as Tensor).shape, dims, keepdim), dtype: dtype ?? (x as Tensor).dtype }
+    return { shape: reducedShape((x as Tensor).sizes, dims, keepdim), dtype: dtype ?? (x as Tensor).dtype }
   },
   forward([input], { dims, keepdim, scale }, [spec]) {
     const x = input as Tensor
     const { shape, dtype } = spec as TensorSpec
-    const out = empty(x.device, keepdim ? shape : reducedShape(x.shape, dims, true), dtype, 'sum')
+    const out = empty(x.device, keepdim ? shape : reducedShape(x.sizes, dims, true), dtype, 'sum')
     run('sum', { out, x, scale })
     return finished(out, spec as TensorSpec)
   },
@@ -105,7 +105,7 @@ export function sum(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Te
 }
 
 function sizeOf(x: Tensor, dims: readonly number[]): number {
-  return dims.reduce((product, d) => product * (x.shape[d] as number), 1)
+  return dims.reduce((product, d) => product * (x.sizes[d] as number), 1)
 }
 
 /** Mean over `dim`; NaN of nothing. */
@@ -146,7 +146,7 @@ function extreme(name: 'amax' | 'amin'): OperatorRecord<Dims> {
     },
     forward([input], { dims }, [spec]) {
       const x = input as Tensor
-      const out = empty(x.device, reducedShape(x.shape, dims, true), (spec as TensorSpec).dtype, name)
+      const out = empty(x.device, reducedShape(x.sizes, dims, true), (spec as TensorSpec).dtype, name)
       run(name, { out, x })
       return finished(out, spec as TensorSpec)
     },
@@ -265,7 +265,7 @@ function logOfSum(x: Tensor, dims: readonly number[]): { peak: Tensor; log: Tens
   const options = { keepdim: true }
   const { dtype, device } = x
   const largest =
-    x.numel === 0 ? full(reducedShape(x.shape, dims, true), 0, { dtype, device }) : amax(detach(x), dims, options)
+    x.numel === 0 ? full(reducedShape(x.sizes, dims, true), 0, { dtype, device }) : amax(detach(x), dims, options)
   const peak = finiteOrZero(largest)
   return { peak, log: log(sum(exp(sub(x, peak)), dims, options)) }
 }
@@ -277,7 +277,7 @@ const logsumexpRecord = defineOperator<Dims>({
   infer([input], { dims, keepdim }) {
     const x = input as Tensor
     checkDType('logsumexp', 'x', x, floating)
-    const part = { shape: reducedShape(x.shape, dims, true), dtype: x.dtype }
+    const part = { shape: reducedShape(x.sizes, dims, true), dtype: x.dtype }
     return [{ shape: reducedShape(x.shape, dims, keepdim), dtype: x.dtype }, part, part]
   },
   forward: ([input], { dims }, [spec]) =>

@@ -9,7 +9,16 @@ import {
 } from '../autograd/operator.js'
 import { contiguous as denseCopy, empty, run } from '../backend/dispatch.js'
 import { DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
-import { checkShape, copySizes, countOf, denseStrides, normalizeDim, type Shape, sameShape } from '../core/shape.js'
+import {
+  checkShape,
+  checkSizes,
+  copySizes,
+  countOf,
+  denseStrides,
+  normalizeDim,
+  type Shape,
+  sameShape,
+} from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
 import { full } from './creation.js'
@@ -29,7 +38,7 @@ function viewOf(x: Tensor, shape: Shape, strides: Shape, offset = x.offset): Ten
 
 const cloneRecord = defineOperator<null>({
   name: 'clone',
-  infer: ([x]) => specOf(x as Tensor, (x as Tensor).shape),
+  infer: ([x]) => specOf(x as Tensor, (x as Tensor).sizes),
   forward([x], _attrs, [spec]) {
     const out = empty((x as Tensor).device, (spec as TensorSpec).shape, (spec as TensorSpec).dtype, 'clone')
     run('copy', { out, x: x as Tensor })
@@ -53,12 +62,12 @@ export function contiguous<S extends Shape>(x: Tensor<S>): Tensor<S> {
 /** The same memory, outside of the graph. */
 export function detach<S extends Shape>(x: Tensor<S>): Tensor<S> {
   checkTensor('detach', 'x', x)
-  return new Tensor(x.storage, x.shape, x.strides, x.offset)
+  return new Tensor(x.storage, x.sizes, x.steps, x.offset)
 }
 
 const aliasRecord = defineOperator<null>({
   name: 'alias',
-  infer: ([x]) => specOf(x as Tensor, (x as Tensor).shape),
+  infer: ([x]) => specOf(x as Tensor, (x as Tensor).sizes),
   forward: ([x]) => detach(x as Tensor),
   gradient: { saves: () => ({}), backward: (_ctx, [g]) => [g as Tensor] },
 })
@@ -73,9 +82,9 @@ export function alias(x: Tensor): Tensor {
 /** Strides with which `shape` sees the same elements in the same order, or null where a copy is needed. */
 function reshapedStrides(x: Tensor, shape: Shape): Shape | null {
   if (x.isContiguous || countOf(shape) === 0) return denseStrides(shape)
-  const kept = x.shape.map((_, i) => i).filter((i) => x.shape[i] !== 1)
-  const sizes = kept.map((i) => x.shape[i] as number)
-  const steps = kept.map((i) => x.strides[i] as number)
+  const kept = x.sizes.map((_, i) => i).filter((i) => x.sizes[i] !== 1)
+  const sizes = kept.map((i) => x.sizes[i] as number)
+  const steps = kept.map((i) => x.steps[i] as number)
   const strides = new Array<number>(shape.length).fill(1)
   let from = 0
   let to = 0
@@ -118,17 +127,20 @@ function resolveShape(op: string, x: Tensor, shape: Shape): Shape {
   checkList(op, shape)
   const sizes = copySizes(op, shape)
   const free = sizes.indexOf(-1)
-  const given = free < 0 ? sizes : sizes.map((size, i) => (i === free ? 1 : size))
-  const resolved = checkShape(op, given)
-  const product = countOf(given)
-  if (free >= 0) resolved[free] = product === 0 ? 0 : x.numel / product
-  if (countOf(resolved) !== x.numel || (free >= 0 && !Number.isInteger(resolved[free])))
+  if (free >= 0) sizes[free] = 1
+  checkSizes(op, sizes)
+  const count = countOf(sizes)
+  const size = count === 0 ? 0 : x.numel / count
+  if (free < 0 ? count !== x.numel : !Number.isInteger(size) || (count === 0 && x.numel !== 0)) {
+    if (free >= 0) sizes[free] = -1
     throw new ShapeError(
       op,
-      `${formatShape(x.shape)} has ${x.numel} elements, which do not fill ${formatShape(sizes)}`,
-      [x.shape, sizes],
+      `${formatShape(x.sizes)} has ${x.numel} elements, which do not fill ${formatShape(sizes)}`,
+      [x.sizes, sizes],
     )
-  return resolved
+  }
+  if (free >= 0) sizes[free] = size
+  return sizes
 }
 
 /** For who writes x.reshape(2, 3) as in Python: all sizes or dimensions come in one array. */
@@ -144,7 +156,7 @@ function checkList(op: string, list: readonly number[], example = '[2, 3]'): voi
 export function reshape<const S extends Shape>(x: Tensor, shape: S): Tensor<Mutable<S>> {
   checkTensor('reshape', 'x', x)
   const resolved = resolveShape('reshape', x, shape)
-  return (sameShape(resolved, x.shape) ? x : apply(reshapeRecord, [x], resolved)) as Tensor as Tensor<Mutable<S>>
+  return (sameShape(resolved, x.sizes) ? x : apply(reshapeRecord, [x], resolved)) as Tensor as Tensor<Mutable<S>>
 }
 
 /** As reshape, but never copies: throws ShapeError where the strides do not allow it. */
@@ -154,7 +166,7 @@ export function view<const S extends Shape>(x: Tensor, shape: S): Tensor<Mutable
   if (reshapedStrides(x, resolved) === null)
     throw new ShapeError(
       'view',
-      `${formatShape(x.shape)} with strides ${formatShape(x.strides)} cannot be seen as ${formatShape(resolved)}; use reshape`,
+      `${formatShape(x.sizes)} with strides ${formatShape(x.steps)} cannot be seen as ${formatShape(resolved)}; use reshape`,
       [x.shape],
     )
   return apply(reshapeRecord, [x], resolved) as Tensor as Tensor<Mutable<S>>
@@ -167,14 +179,14 @@ export function flatten(x: Tensor, start = 0, end = -1): Tensor {
   const a = normalizeDim('flatten', start, x.ndim)
   const b = normalizeDim('flatten', end, x.ndim)
   if (a > b) throw new ValueError('flatten', `start ${start} lies behind end ${end}`)
-  return reshape(x, [...x.shape.slice(0, a), countOf(x.shape.slice(a, b + 1)), ...x.shape.slice(b + 1)])
+  return reshape(x, [...x.sizes.slice(0, a), countOf(x.sizes.slice(a, b + 1)), ...x.sizes.slice(b + 1)])
 }
 
 /** A new dimension of size 1 before `dim`. */
 export function unsqueeze(x: Tensor, dim: number): Tensor {
   checkTensor('unsqueeze', 'x', x)
   const d = normalizeDim('unsqueeze', dim, x.ndim + 1)
-  return reshape(x, [...x.shape.slice(0, d), 1, ...x.shape.slice(d)])
+  return reshape(x, [...x.sizes.slice(0, d), 1, ...x.sizes.slice(d)])
 }
 
 /** Without the dimension `dim` if its size is 1, or without all of size 1. */
@@ -183,13 +195,13 @@ export function squeeze(x: Tensor, dim?: number): Tensor {
   if (dim === undefined)
     return reshape(
       x,
-      x.shape.filter((size) => size !== 1),
+      x.sizes.filter((size) => size !== 1),
     )
   const d = normalizeDim('squeeze', dim, x.ndim)
-  return x.shape[d] === 1
+  return x.sizes[d] === 1
     ? reshape(
         x,
-        x.shape.filter((_, i) => i !== d),
+        x.sizes.filter((_, i) => i !== d),
       )
     : x
 }
@@ -201,13 +213,13 @@ const permuteRecord = defineOperator<readonly number[]>({
   infer: ([x], dims) =>
     specOf(
       x as Tensor,
-      dims.map((d) => (x as Tensor).shape[d] as number),
+      dims.map((d) => (x as Tensor).sizes[d] as number),
     ),
   forward: ([x], dims, [spec]) =>
     viewOf(
       x as Tensor,
       (spec as TensorSpec).shape,
-      dims.map((d) => (x as Tensor).strides[d] as number),
+      dims.map((d) => (x as Tensor).steps[d] as number),
     ),
   gradient: {
     saves: () => ({}),
@@ -227,7 +239,7 @@ export function permute(x: Tensor, dims: readonly number[]): Tensor {
   if (order.length !== x.ndim || new Set(order).size !== x.ndim)
     throw new ValueError(
       'permute',
-      `dims are ${formatShape(dims)}, but must hold each of the ${x.ndim} dimensions of ${formatShape(x.shape)} once`,
+      `dims are ${formatShape(dims)}, but must hold each of the ${x.ndim} dimensions of ${formatShape(x.sizes)} once`,
     )
   return apply(permuteRecord, [x], order)
 }
@@ -237,16 +249,16 @@ export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
   checkTensor('transpose', 'x', x)
   const a = normalizeDim('transpose', dim0, x.ndim)
   const b = normalizeDim('transpose', dim1, x.ndim)
-  const order = x.shape.map((_, i) => (i === a ? b : i === b ? a : i))
+  const order = x.sizes.map((_, i) => (i === a ? b : i === b ? a : i))
   return x.ndim === 0 ? x : apply(permuteRecord, [x], order)
 }
 
 /** A view with strides of 0 where sizes grow; no graph. */
 export function expandView(x: Tensor, shape: Shape): Tensor {
-  if (sameShape(x.shape, shape)) return x
+  if (sameShape(x.sizes, shape)) return x
   const lead = shape.length - x.ndim
   const strides = shape.map((size, i) =>
-    i < lead || (x.shape[i - lead] === 1 && size !== 1) ? 0 : (x.strides[i - lead] as number),
+    i < lead || (x.sizes[i - lead] === 1 && size !== 1) ? 0 : (x.steps[i - lead] as number),
   )
   return viewOf(x, shape, strides)
 }
@@ -255,7 +267,7 @@ const expandRecord = defineOperator<Shape>({
   name: 'expand',
   infer: ([x], shape) => specOf(x as Tensor, shape),
   forward: ([x], shape) =>
-    sameShape((x as Tensor).shape, shape) ? detach(x as Tensor) : expandView(x as Tensor, shape),
+    sameShape((x as Tensor).sizes, shape) ? detach(x as Tensor) : expandView(x as Tensor, shape),
   gradient: { saves: () => ({}), backward: (ctx, [g]) => [sumTo(g as Tensor, ctx.spec(0).shape)] },
 })
 
@@ -265,18 +277,16 @@ export function expand<const S extends Shape>(x: Tensor, shape: S): Tensor<Mutab
   checkList('expand', shape)
   const sizes = copySizes('expand', shape)
   const lead = sizes.length - x.ndim
-  const target = checkShape(
-    'expand',
-    sizes.map((size, i) => (size === -1 && i >= lead ? (x.shape[i - lead] as number) : size)),
-  )
-  const fits = lead >= 0 && x.shape.every((size, i) => size === 1 || size === target[i + lead])
+  const target = sizes.map((size, i) => (size === -1 && i >= lead ? (x.sizes[i - lead] as number) : size))
+  checkSizes('expand', target)
+  const fits = lead >= 0 && x.sizes.every((size, i) => size === 1 || size === target[i + lead])
   if (!fits)
     throw new ShapeError(
       'expand',
-      `${formatShape(x.shape)} does not expand to ${formatShape(sizes)}; only sizes of 1 and new leading dimensions grow`,
-      [x.shape, sizes],
+      `${formatShape(x.sizes)} does not expand to ${formatShape(sizes)}; only sizes of 1 and new leading dimensions grow`,
+      [x.sizes, sizes],
     )
-  return (sameShape(target, x.shape) ? x : apply(expandRecord, [x], target)) as Tensor as Tensor<Mutable<S>>
+  return (sameShape(target, x.sizes) ? x : apply(expandRecord, [x], target)) as Tensor as Tensor<Mutable<S>>
 }
 
 // slices --------------------------------------------------------------------------------------------------------------
@@ -290,13 +300,13 @@ interface Slice {
 
 function sliceView(x: Tensor, { starts, steps, sizes }: Slice): Tensor {
   let offset = x.offset
-  for (let i = 0; i < starts.length; i++) offset += (starts[i] as number) * (x.strides[i] as number)
+  for (let i = 0; i < starts.length; i++) offset += (starts[i] as number) * (x.steps[i] as number)
   // An empty view must not point behind the memory.
   if (countOf(sizes) === 0) offset = x.offset
   return viewOf(
     x,
     sizes,
-    x.strides.map((stride, i) => stride * (steps[i] as number)),
+    x.steps.map((stride, i) => stride * (steps[i] as number)),
     offset,
   )
 }
@@ -323,7 +333,7 @@ const unsliceRecord: OperatorRecord<Unslice> = defineOperator<Unslice>({
   forward([x], attrs, [spec]) {
     const out = empty((x as Tensor).device, (spec as TensorSpec).shape, (spec as TensorSpec).dtype, 'pad')
     run('fill', { out, value: attrs.value })
-    run('copy_into', { dst: sliceView(out, { ...attrs, sizes: (x as Tensor).shape }), src: x as Tensor })
+    run('copy_into', { dst: sliceView(out, { ...attrs, sizes: (x as Tensor).sizes }), src: x as Tensor })
     return out
   },
   gradient: {
@@ -335,8 +345,8 @@ const unsliceRecord: OperatorRecord<Unslice> = defineOperator<Unslice>({
 })
 
 function oneDim(x: Tensor, dim: number, start: number, step: number, size: number): Tensor {
-  const at = <T>(value: T, other: T) => x.shape.map((_, i) => (i === dim ? value : other))
-  const sizes = x.shape.map((s, i) => (i === dim ? size : s))
+  const at = <T>(value: T, other: T) => x.sizes.map((_, i) => (i === dim ? value : other))
+  const sizes = x.sizes.map((s, i) => (i === dim ? size : s))
   return apply(sliceRecord, [x], { starts: at(start, 0), steps: at(step, 1), sizes })
 }
 
@@ -344,7 +354,7 @@ function oneDim(x: Tensor, dim: number, start: number, step: number, size: numbe
 export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
   checkTensor('narrow', 'x', x)
   const d = normalizeDim('narrow', dim, x.ndim)
-  const size = x.shape[d] ?? 0
+  const size = x.sizes[d] ?? 0
   const first = start < 0 ? start + size : start
   if (
     x.ndim === 0 ||
@@ -356,7 +366,7 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
   )
     throw new ValueError(
       'narrow',
-      `${length} elements from ${start} do not lie inside dimension ${d} of ${formatShape(x.shape)}`,
+      `${length} elements from ${start} do not lie inside dimension ${d} of ${formatShape(x.sizes)}`,
     )
   return oneDim(x, d, first, 1, length)
 }
@@ -365,9 +375,9 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
 export function select(x: Tensor, dim: number, index: number): Tensor {
   checkTensor('select', 'x', x)
   const d = normalizeDim('select', dim, x.ndim)
-  const size = x.shape[d] ?? 0
+  const size = x.sizes[d] ?? 0
   if (x.ndim === 0 || !Number.isInteger(index) || index < -size || index >= size)
-    throw new ValueError('select', `index ${index} lies outside dimension ${d} of ${formatShape(x.shape)}`)
+    throw new ValueError('select', `index ${index} lies outside dimension ${d} of ${formatShape(x.sizes)}`)
   return squeeze(oneDim(x, d, index < 0 ? index + size : index, 1, 1), d)
 }
 
@@ -381,16 +391,16 @@ export type SliceIndex = number | readonly [start: number | null, end: number | 
 export function slice(x: Tensor, ...indices: readonly SliceIndex[]): Tensor {
   checkTensor('slice', 'x', x)
   if (indices.length > x.ndim)
-    throw new ValueError('slice', `${indices.length} indices for ${x.ndim} dimensions of ${formatShape(x.shape)}`)
+    throw new ValueError('slice', `${indices.length} indices for ${x.ndim} dimensions of ${formatShape(x.sizes)}`)
   const starts: number[] = []
   const steps: number[] = []
   const sizes: number[] = []
   const dropped = new Set<number>()
-  x.shape.forEach((size, i) => {
+  x.sizes.forEach((size, i) => {
     const index = indices[i] ?? null
     if (typeof index === 'number') {
       if (!Number.isInteger(index) || index < -size || index >= size)
-        throw new ValueError('slice', `index ${index} lies outside dimension ${i} of ${formatShape(x.shape)}`)
+        throw new ValueError('slice', `index ${index} lies outside dimension ${i} of ${formatShape(x.sizes)}`)
       dropped.add(i)
       starts.push(index < 0 ? index + size : index)
       steps.push(1)
@@ -442,9 +452,9 @@ const splitRecord = defineOperator<Split>({
     return sizes.map((length, i) => {
       const { shape } = specs[i] as TensorSpec
       // An empty view must not point behind the memory.
-      const skipped = countOf(shape) === 0 ? 0 : start * (x.strides[dim] as number)
+      const skipped = countOf(shape) === 0 ? 0 : start * (x.steps[dim] as number)
       start += length
-      return viewOf(x, shape, x.strides, x.offset + skipped)
+      return viewOf(x, shape, x.steps, x.offset + skipped)
     })
   },
   gradient: {
@@ -466,7 +476,7 @@ const splitRecord = defineOperator<Split>({
 export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
   checkTensor('split', 'x', x)
   const d = normalizeDim('split', dim, x.ndim)
-  const total = x.shape[d] ?? 0
+  const total = x.sizes[d] ?? 0
   if (typeof size === 'number' && !(Number.isInteger(size) && size > 0))
     throw new ValueError('split', `size is ${size}, but must be a positive integer`)
   const sizes =
@@ -481,7 +491,7 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
   if (sizes.reduce((a, b) => a + b, 0) !== total)
     throw new ValueError(
       'split',
-      `sizes ${formatShape(sizes)} do not add up to ${total}, dimension ${d} of ${formatShape(x.shape)}`,
+      `sizes ${formatShape(sizes)} do not add up to ${total}, dimension ${d} of ${formatShape(x.sizes)}`,
     )
   return sizes.length === 0 ? [] : [...applyAll(splitRecord, [x], { dim: d, sizes })]
 }
@@ -491,7 +501,7 @@ export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
   checkTensor('chunk', 'x', x)
   if (!(Number.isInteger(chunks) && chunks > 0))
     throw new ValueError('chunk', `chunks is ${chunks}, but must be a positive integer`)
-  const size = x.shape[normalizeDim('chunk', dim, x.ndim)] ?? 0
+  const size = x.sizes[normalizeDim('chunk', dim, x.ndim)] ?? 0
   return split(x, Math.max(1, Math.ceil(size / chunks)), dim)
 }
 
@@ -511,18 +521,18 @@ export function pad(x: Tensor, amounts: readonly number[], value = 0): Tensor {
       'pad',
       `amounts are ${Array.isArray(amounts) ? formatShape(amounts) : String(amounts)}, but must hold integers, two for each of at most ${x.ndim} dimensions`,
     )
-  const before = x.shape.map((_, i) => amounts[2 * (x.ndim - 1 - i)] ?? 0)
-  const after = x.shape.map((_, i) => amounts[2 * (x.ndim - 1 - i) + 1] ?? 0)
-  const shape = x.shape.map((size, i) => size + (before[i] as number) + (after[i] as number))
+  const before = x.sizes.map((_, i) => amounts[2 * (x.ndim - 1 - i)] ?? 0)
+  const after = x.sizes.map((_, i) => amounts[2 * (x.ndim - 1 - i) + 1] ?? 0)
+  const shape = x.sizes.map((size, i) => size + (before[i] as number) + (after[i] as number))
   if (shape.some((size) => size < 0))
-    throw new ValueError('pad', `amounts ${formatShape(amounts)} cut off more than ${formatShape(x.shape)} has`)
+    throw new ValueError('pad', `amounts ${formatShape(amounts)} cut off more than ${formatShape(x.sizes)} has`)
   checkShape('pad', shape)
   if (typeof value !== 'number') throw new ValueError('pad', `the value is ${kindOf(value)}, but must be a number`)
   checkNumber('pad', value, x.dtype)
-  const kept = x.shape.map((size, i) =>
+  const kept = x.sizes.map((size, i) =>
     Math.max(0, size + Math.min(0, before[i] as number) + Math.min(0, after[i] as number)),
   )
-  const steps = x.shape.map(() => 1)
+  const steps = x.sizes.map(() => 1)
   const inner = apply(sliceRecord, [x], { starts: before.map((b) => Math.max(0, -b)), steps, sizes: kept })
   return apply(unsliceRecord, [inner], { starts: before.map((b) => Math.max(0, b)), steps, sizes: kept, shape, value })
 }
@@ -540,17 +550,17 @@ const catRecord = defineOperator<number>({
           'cat',
           `the tensors have dtypes ${first.dtype} and ${x.dtype}; convert with .to('${first.dtype}')`,
         )
-      if (x.ndim !== first.ndim || x.shape.some((size, i) => i !== dim && size !== first.shape[i]))
+      if (x.ndim !== first.ndim || x.sizes.some((size, i) => i !== dim && size !== first.sizes[i]))
         throw new ShapeError(
           'cat',
-          `${formatShape(first.shape)} and ${formatShape(x.shape)} must agree in all dimensions but ${dim}`,
-          [first.shape, x.shape],
+          `${formatShape(first.sizes)} and ${formatShape(x.sizes)} must agree in all dimensions but ${dim}`,
+          [first.sizes, x.shape],
         )
     }
-    const total = (inputs as readonly Tensor[]).reduce((sum, x) => sum + (x.shape[dim] as number), 0)
+    const total = (inputs as readonly Tensor[]).reduce((sum, x) => sum + (x.sizes[dim] as number), 0)
     return specOf(
       first,
-      first.shape.map((size, i) => (i === dim ? total : size)),
+      first.sizes.map((size, i) => (i === dim ? total : size)),
     )
   },
   forward(inputs, dim, [spec]) {
@@ -593,11 +603,11 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
   const first = tensors[0]
   if (first === undefined) throw new ValueError('stack', 'there is nothing to join: the list of tensors is empty')
   for (const x of tensors)
-    if (!sameShape(x.shape, first.shape))
+    if (!sameShape(x.sizes, first.sizes))
       throw new ShapeError(
         'stack',
-        `all tensors must have one shape, but there are ${formatShape(first.shape)} and ${formatShape(x.shape)}`,
-        [first.shape, x.shape],
+        `all tensors must have one shape, but there are ${formatShape(first.sizes)} and ${formatShape(x.sizes)}`,
+        [first.sizes, x.shape],
       )
   const d = normalizeDim('stack', dim, first.ndim + 1)
   return cat(

@@ -40,10 +40,10 @@ function isView(value: unknown): value is StridedView {
   return typeof value === 'object' && value !== null && 'storage' in value
 }
 
-const plain = ({ dtype, shape, strides }: StridedView): SoundTensor => ({
+const plain = ({ dtype, sizes, steps }: StridedView): SoundTensor => ({
   dtype,
-  shape: [...shape],
-  strides: [...strides],
+  shape: [...sizes],
+  strides: [...steps],
 })
 
 /** Null where a tensor is too large to be made anew for every call. */

@@ -25,7 +25,7 @@ function view(storage: Storage, shape: readonly number[]): StridedView {
     strides[d] = stride
     stride *= shape[d] as number
   }
-  return { storage, offset: 0, shape, strides, dtype: storage.dtype }
+  return { storage, offset: 0, sizes: shape, steps: strides, dtype: storage.dtype }
 }
 
 function upload(device: Device, data: TypedArray, dtype: DType = 'float32'): StridedView {

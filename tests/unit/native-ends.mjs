@@ -10,7 +10,7 @@ function work(seconds) {
   const count = 256 * 256
   const make = () => {
     const storage = device.allocate('float32', count, true, 'test')
-    return { storage, offset: 0, shape: [256, 256], strides: [256, 1], dtype: 'float32' }
+    return { storage, offset: 0, sizes: [256, 256], steps: [256, 1], dtype: 'float32' }
   }
   const a = make()
   device.run(kernelOf('fill'), { out: a, value: 0.001 })

@@ -153,7 +153,7 @@ export class QueueDevice implements Device {
     return array
   }
 
-  #target({ storage, offset, shape, strides, dtype }: StridedView) {
+  #target({ storage, offset, sizes: shape, steps: strides, dtype }: StridedView) {
     storage.check('read')
     let count = 1
     for (let d = shape.length - 1; d >= 0; d--) {

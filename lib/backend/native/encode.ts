@@ -184,7 +184,7 @@ export class Encoder implements CallWriter {
   }
 
   #tensor(view: StridedView, storage: Storage, flags: number, dense: boolean): void {
-    const { shape, strides, dtype } = view
+    const { sizes: shape, steps: strides, dtype } = view
     if (storage.handle < 0) storage.check(this.#kernel)
     if (storage.device !== this.#memory.device)
       throw new DeviceError(this.#kernel, `a tensor on ${storage.device.name} in a call on ${this.#memory.device.name}`)
@@ -208,7 +208,7 @@ export class Encoder implements CallWriter {
     } else this.#strided(view, word, dense)
   }
 
-  #strided({ offset, shape, strides }: StridedView, word: number, dense: boolean): void {
+  #strided({ offset, sizes: shape, steps: strides }: StridedView, word: number, dense: boolean): void {
     if (dense && !isDense(shape, strides)) this.#scattered = true
     const wide = !(fits(offset) && shape.every(fits) && strides.every(fits))
     this.#ints[this.#nextInt + 1] = wide ? word | wideFlag : word

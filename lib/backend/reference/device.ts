@@ -109,7 +109,7 @@ class ReferenceDevice implements Device {
   }
 
   readSync(view: StridedView): TypedArray {
-    return (view.storage.data as TypedArray).slice(view.offset, view.offset + countOf(view.shape))
+    return (view.storage.data as TypedArray).slice(view.offset, view.offset + countOf(view.sizes))
   }
 
   synchronize(): void {
@@ -147,7 +147,7 @@ class ReferenceDevice implements Device {
 }
 
 function hostView(view: StridedView): HostView {
-  const { storage, offset, shape, strides, dtype } = view
+  const { storage, offset, sizes: shape, steps: strides, dtype } = view
   return { data: storage.data as TypedArray, dtype, offset, shape, strides }
 }
 

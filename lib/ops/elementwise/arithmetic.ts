@@ -31,7 +31,7 @@ function sameDType(op: string, a: Tensor, b: Tensor, allowed?: readonly DType[])
 
 /** A view of the shape a call broadcasts to; kernels read it with strides of 0. */
 function widen(x: Tensor, shape: Shape): Tensor {
-  return x.shape === shape ? x : expandView(x, shape)
+  return x.sizes === shape ? x : expandView(x, shape)
 }
 
 function binary(
@@ -50,7 +50,7 @@ function binary(
       const b = inputs[1] as Tensor
       sameDType(name, a, b, allowed)
       checkDType(name, 'a', a, allowed)
-      return { shape: broadcastShapes(name, a.shape, b.shape), dtype: a.dtype }
+      return { shape: broadcastShapes(name, a.sizes, b.sizes), dtype: a.dtype }
     },
     // Taken apart by index: the iterators of destructuring cost as much as the rest.
     forward(inputs, _attrs, specs) {
@@ -268,7 +268,7 @@ function comparison(name: Comparison): OperatorRecord<null> {
     infer(inputs) {
       const [a, b] = inputs as [Tensor, Tensor]
       sameDType(name, a, b)
-      return { shape: broadcastShapes(name, a.shape, b.shape), dtype: 'bool' }
+      return { shape: broadcastShapes(name, a.sizes, b.sizes), dtype: 'bool' }
     },
     forward([a, b], _attrs, [out]) {
       const { shape } = out as TensorSpec

@@ -11,7 +11,7 @@ export const anyFloating: readonly DType[] = ['float32', 'float64', 'bfloat16']
 export const arithmetic: readonly DType[] = ['float32', 'float64', 'bfloat16', 'int32']
 
 export function specOf(x: Tensor): TensorSpec {
-  return { shape: x.shape, dtype: x.dtype }
+  return { shape: x.sizes, dtype: x.dtype }
 }
 
 /** The spec of x for an operator that keeps it, if x has one of the dtypes. */

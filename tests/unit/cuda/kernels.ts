@@ -143,13 +143,19 @@ function place(on: Device, operand: Operand): StridedView {
   data.set(operand.numbers)
   const storage = on.allocate(dtype, data.length, false, 'test')
   on.upload(storage, data)
-  return { storage, dtype, offset: operand.offset, shape: operand.shape, strides: operand.strides }
+  return { storage, dtype, offset: operand.offset, sizes: operand.shape, steps: operand.strides }
 }
 
 function fresh(on: Device, declared: DType, shape: readonly number[]): StridedView {
   const dtype = on === reference && declared === 'float32' ? 'float64' : declared
   const count = shape.reduce((a, b) => a * b, 1)
-  return { storage: on.allocate(dtype, count, false, 'test'), dtype, offset: 0, shape, strides: denseStrides(shape) }
+  return {
+    storage: on.allocate(dtype, count, false, 'test'),
+    dtype,
+    offset: 0,
+    sizes: shape,
+    steps: denseStrides(shape),
+  }
 }
 
 interface Case {
@@ -212,7 +218,7 @@ function runCase(test: Case): void {
   reference.run(kernelOf(test.kernel as (typeof kernelNames)[number]), calls.reference as KernelCall)
   if (result === null) throw new Error(`${test.kernel} has no result`)
   // All of the memory: what lies between strided results must be as it was.
-  const whole = (view: StridedView): StridedView => ({ ...view, offset: 0, shape: [view.storage.count], strides: [1] })
+  const whole = (view: StridedView): StridedView => ({ ...view, offset: 0, sizes: [view.storage.count], steps: [1] })
   compare(test, reference.readSync(whole(result.reference)), gpu.readSync(whole(result.gpu)))
   for (const [on, call] of [
     [gpu, calls.gpu],
