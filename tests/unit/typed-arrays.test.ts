@@ -108,24 +108,34 @@ describe.each(deviceNames)('typed arrays on %s', (device) => {
   it('refuse numbers that an integer dtype does not hold, at both of its ends', () => {
     const ends = { int32: [-(2 ** 31), 2 ** 31 - 1], uint8: [0, 255], bool: [0, 1] } as const
     for (const [dtype, [low, high]] of Object.entries(ends) as [keyof typeof ends, readonly [number, number]][]) {
-      const ways: readonly ((value: number) => f.Tensor)[] = [
+      const big = (value: number) => f.tensor(BigInt64Array.of(BigInt(value)), { dtype })
+      const creations: readonly ((value: number) => f.Tensor)[] = [
         (value) => f.tensor([value], { dtype }),
         (value) => f.tensor(Float64Array.of(value), { dtype }),
         (value) => f.full([1], value, { dtype }),
         (value) => f.arange(value, value + 1, 1, { dtype }),
+      ]
+      // Where a tensor is there already, its dtype is at fault as much as the number.
+      const writes: readonly ((value: number) => f.Tensor)[] = [
         (value) => f.zeros([1], { dtype }).fill_(value),
         (value) => f.pad(f.zeros([0], { dtype }), [1, 0], value),
-        (value) => f.tensor(BigInt64Array.of(BigInt(value)), { dtype }),
       ]
-      for (const way of ways) {
+      for (const way of [...creations, ...writes, big])
         for (const value of [low, high]) expect(Number(way(value).item()), `${way}`).toBe(value)
-        for (const value of [low - 1, high + 1]) {
+      for (const value of [low - 1, high + 1, 0.5, Number.NaN]) {
+        for (const way of value % 1 === 0 ? [...creations, big] : creations) {
           expect(() => way(value), `${way}`).toThrow(f.ValueError)
-          expect(() => way(value)).toThrow(new RegExp(`^\\[\\w+\\] ${value} is no ${dtype}, .* ${low} to ${high}`))
+          // Of NaN there is no sequence at all.
+          if (!Number.isNaN(value))
+            expect(() => way(value)).toThrow(new RegExp(`^\\[\\w+\\] ${value} is no ${dtype}, .* ${low} to ${high}`))
+        }
+        for (const way of writes) {
+          expect(() => way(value), `${way}`).toThrow(f.DTypeError)
+          expect(() => way(value)).toThrow(
+            new RegExp(`^\\[(fill_|pad)\\] .* and ${value} do not mix: .* ${low} to ${high}`),
+          )
         }
       }
-      for (const way of ways.slice(0, -1)) expect(() => way(0.5), `${way}`).toThrow(/ 0\.5 is no /)
-      for (const way of ways.slice(0, 3)) expect(() => way(Number.NaN), `${way}`).toThrow(/ NaN is no /)
     }
     expect(() => f.tensor(Uint32Array.of(2 ** 31))).toThrow(/2147483648 is no int32/)
     expect(() => f.tensor(BigUint64Array.of(2n ** 63n))).toThrow(/9223372036854775808 is no int32/)
