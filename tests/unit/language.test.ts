@@ -26,7 +26,7 @@ describe.each(deviceNames)('a tensor on %s', (device) => {
     }
     // A module's own refusal says what to send instead.
     const layer = new f.nn.Linear(2, 2)
-    expect(() => structuredClone(layer)).toThrow(/stateDict\(\), or save\(\)/)
+    expect(() => structuredClone(layer)).toThrow(/save\(\)/)
     expect(() => JSON.stringify(layer)).toThrow(f.ValueError)
     port1.close()
     expect(() => JSON.stringify({ loss: f.ones([]) })).toThrow(f.ValueError)
