@@ -280,10 +280,9 @@ export class Trainer {
         op,
         `all of the optimizer's ${optimized.length} parameters are frozen; unfreeze what is to learn`,
       )
-    // Gradients from before the training, and of parameters that nobody steps, would add up.
+    // Gradients from before the training would add up, as would those of parameters that nobody steps.
     const stepped = new Set(optimized)
     const others = [...this.model.parameters()].filter((parameter) => !stepped.has(parameter))
-    zeroGrad(others)
     optimizer.zeroGrad()
     run.pass?.end()
     const pass = new Pass(op, this.#metrics, (loss, index) => {

@@ -138,6 +138,21 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
       steps(0.5)
       expect(values(w)).toEqual([-3])
     })
+
+    it('makes momentum begin for each parameter when it has its first, though others have theirs', () => {
+      const [a, b] = [parameter(0), parameter(0)]
+      const sgd = new optim.SGD([a, b], { lr: 1, dampening: 0.5 })
+      const steps = (momentum: number, ...params: Tensor[]) => {
+        ;(sgd.paramGroups[0] as optim.SgdOptions).momentum = momentum
+        for (const p of params) p.grad = ones([1])
+        sgd.step()
+        sgd.zeroGrad()
+      }
+      steps(0.5, a)
+      steps(0, b)
+      steps(0.5, a, b)
+      expect([values(a), values(b)]).toEqual([[-2], [-2]])
+    })
   })
 
   describe('one parameter twice', () => {

@@ -569,6 +569,7 @@ describe('a schedule', () => {
 
   it('is stepped with the optimizer, or after each epoch', async () => {
     expect(rates(await scheduled(8).fit(batches(4), { epochs: 2, ...quiet }))).toEqual([0.5, 0])
+    expect(rates(await scheduled(6).fit(batches(4), { epochs: 2, ...quiet }))).toEqual([0.25, 0.25])
     expect(rates(await scheduled(2, 'epoch').fit(batches(4), { epochs: 3, ...quiet }))).toEqual([1, 0.5, 0])
   })
   it('that counts epochs, though steps are counted, is told of once', async () => {
