@@ -1,5 +1,5 @@
 /** Datasets: anything with a length that can make a batch of the items at some indices. */
-import { DeviceError, DTypeError, ShapeError, ValueError } from '../core/errors.js'
+import { DeviceError, DTypeError, kindOf, ShapeError, ValueError } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
 import { fromTypedArray } from '../ops/creation.js'
 import { indexSelect } from '../ops/indexing.js'
@@ -37,7 +37,7 @@ export class TensorDataset<const T extends readonly Tensor[]> implements Dataset
       if (!(tensor instanceof Tensor))
         throw new DTypeError(
           'TensorDataset',
-          `argument ${i} must be a tensor, but is ${Array.isArray(tensor) ? 'an array; wrap it in tensor()' : String(tensor)}`,
+          `argument ${i} must be a tensor, but is ${kindOf(tensor)}; wrap numbers in tensor()`,
         )
     const first = tensors[0]
     if (first === undefined || first.ndim === 0)
@@ -97,7 +97,7 @@ export class Subset<B> implements Dataset<B> {
   constructor(dataset: Dataset<B>, indices: readonly number[]) {
     checkDataset('Subset', dataset)
     if (typeof indices !== 'object' || typeof indices?.[Symbol.iterator] !== 'function')
-      throw new ValueError('Subset', `the indices are ${String(indices)}, but must be an array of integers`)
+      throw new ValueError('Subset', `the indices are ${kindOf(indices)}, but must be an array of integers`)
     const own = [...indices]
     for (const index of own)
       if (!Number.isInteger(index) || index < 0 || index >= dataset.length)

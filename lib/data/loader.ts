@@ -1,4 +1,4 @@
-import { ValueError } from '../core/errors.js'
+import { kindOf, ValueError } from '../core/errors.js'
 import { defaultGenerator, type Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
 import { checkDataset, type Dataset } from './dataset.js'
@@ -44,7 +44,7 @@ export class DataLoader<B> implements AsyncIterable<B> {
       if (typeof value !== 'boolean')
         throw new ValueError('DataLoader', `${name} is ${String(value)}, but must be true or false`)
     if (generator !== undefined && typeof generator?.take !== 'function')
-      throw new ValueError('DataLoader', `the generator is ${String(generator)}, but must be a Generator`)
+      throw new ValueError('DataLoader', `the generator is ${kindOf(generator)}, but must be a Generator`)
     this.dataset = dataset
     this.batchSize = batchSize
     this.#shuffle = shuffle

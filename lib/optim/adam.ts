@@ -42,7 +42,11 @@ export class Adam extends Optimizer<AdamOptions> {
   protected override readonly slots: SlotNames = { mean: 'always', square: 'always', maxSquare: 'sometimes' }
 
   constructor(params: Parameters | readonly ParameterGroup<AdamOptions>[], options: Partial<AdamOptions> = {}) {
-    super(params, withDefaults(new.target.name, options, defaults))
+    super(params, withDefaults(new.target.name, options, defaults, names))
+  }
+
+  protected override names(): OptionNames<AdamOptions> {
+    return names
   }
 
   protected override checked(options: AdamOptions): AdamOptions {
@@ -86,6 +90,6 @@ export class AdamW extends Adam {
   protected override readonly decoupled: boolean = true
 
   constructor(params: Parameters | readonly ParameterGroup<AdamOptions>[], options: Partial<AdamOptions> = {}) {
-    super(params, withDefaults<Partial<AdamOptions>>(new.target.name, options, { weightDecay: 0.01 }))
+    super(params, withDefaults<Partial<AdamOptions>>(new.target.name, options, { weightDecay: 0.01 }, names))
   }
 }

@@ -1,7 +1,7 @@
 import { noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
-import { DeviceError, DisposedError, DTypeError, ValueError } from '../core/errors.js'
+import { DeviceError, DisposedError, DTypeError, kindOf, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { outsideFrames } from '../core/scope.js'
 import type { Storage } from '../core/storage.js'
@@ -26,7 +26,7 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, opti
   if (typeof normType !== 'number' || !(normType > 0))
     throw new ValueError('clipGradNorm', `normType is ${String(normType)}, but must be positive`)
   if (typeof parameters !== 'object' || typeof parameters?.[Symbol.iterator] !== 'function')
-    throw new ValueError('clipGradNorm', `the parameters are ${String(parameters)}, but must be tensors in a list`)
+    throw new ValueError('clipGradNorm', `the parameters are ${kindOf(parameters)}, but must be tensors in a list`)
   const withGradient: Tensor[] = []
   for (const parameter of new Set(parameters)) {
     checkTensor('clipGradNorm', 'each parameter', parameter)

@@ -9,10 +9,12 @@ import {
   DisposedError,
   DTypeError,
   formatShape,
+  kindOf,
   ShapeError,
   StateDictError,
   ValueError,
 } from '../core/errors.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
 import { keep, outsideFrames } from '../core/scope.js'
 import { sameShape } from '../core/shape.js'
 import type { Shadow, Storage } from '../core/storage.js'
@@ -66,6 +68,9 @@ export abstract class Optimizer<O extends { lr: number }> {
       throw new ValueError(this.constructor.name, 'there are no parameters to optimise; pass model.parameters()')
   }
 
+  /** The names of all options. */
+  protected abstract names(): OptionNames<O>
+
   /** The options, checked and copied; throws ValueError naming all that are wrong. */
   protected abstract checked(options: O): O
 
@@ -97,15 +102,14 @@ export abstract class Optimizer<O extends { lr: number }> {
   addParamGroup(group: ParameterGroup<O>): void {
     const op = this.constructor.name
     if (typeof group !== 'object' || group === null)
-      throw new ValueError(op, `a group is ${String(group)}, but must be { params, ...options }`)
-    const { params, ...options } = group
+      throw new ValueError(op, `a group is ${kindOf(group)}, but must be { params, ...options }`)
+    const { params } = group
     const held = checkParameters(op, params)
     const known = new Set<Tensor>(this.parameters())
     for (const parameter of held) if (known.has(parameter)) throw new ValueError(op, 'a parameter is in two groups')
-    this.#groups.push({
-      params: held,
-      options: this.checked(withDefaults(op, options as object as Partial<O>, this.#defaults)),
-    })
+    const names = this.names()
+    checkOptions<object>(op, group, { ...names, params: true })
+    this.#groups.push({ params: held, options: this.checked(overlaid<O>(group, this.#defaults, names)) })
   }
 
   /**
@@ -320,11 +324,22 @@ export abstract class Optimizer<O extends { lr: number }> {
   }
 }
 
-/** Options over defaults, where those that are undefined count as left out. Throws ValueError unless they are an object. */
-export function withDefaults<O extends object>(op: string, options: Partial<O>, defaults: O): O {
-  if (typeof options !== 'object' || options === null)
-    throw new ValueError(op, `options are ${String(options)}, but must be an object, or left out`)
-  return { ...defaults, ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) }
+/** Options over defaults, as `overlaid`; throws ValueError unless they are an object that has no other names. */
+export function withDefaults<O extends object>(op: string, given: Partial<O>, defaults: O, names: OptionNames<O>): O {
+  return overlaid(checkOptions<Partial<O>>(op, given, names as OptionNames<Partial<O>>), defaults, names)
+}
+
+/**
+ * Options over defaults, where those that are undefined count as left out. They are read by name, because an object of a
+ * class may have them as getters.
+ */
+function overlaid<O extends object>(given: Partial<O>, defaults: O, names: OptionNames<O>): O {
+  const options = { ...defaults }
+  for (const name of Object.keys(names) as (keyof O)[]) {
+    const value = given[name]
+    if (value !== undefined) options[name] = value as O[keyof O]
+  }
+  return options
 }
 
 /** Collects faults of options. */

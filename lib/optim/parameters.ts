@@ -1,5 +1,5 @@
 /** What an optimiser is given: lists of tensors and live views of a module, checked, with names for messages and states. */
-import { formatShape, StateDictError, ValueError } from '../core/errors.js'
+import { formatShape, kindOf, StateDictError, ValueError } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
 import type { Parameter, ParameterView } from '../nn/module.js'
 
@@ -30,7 +30,7 @@ export function checkParameters(op: string, params: unknown): Parameters {
   if (typeof params !== 'object' || params === null || !(Symbol.iterator in params))
     throw new ValueError(
       op,
-      `the parameters are ${params instanceof Tensor ? 'one tensor; put it in a list' : String(params)}; ` +
+      `the parameters are ${params instanceof Tensor ? 'one tensor; put it in a list' : kindOf(params)}; ` +
         'pass model.parameters(), tensors, or groups of them',
     )
   const given = params as Parameters
@@ -38,7 +38,7 @@ export function checkParameters(op: string, params: unknown): Parameters {
   const places = new Map<Tensor, number>()
   for (const [i, parameter] of all.entries()) {
     if (!(parameter instanceof Tensor))
-      throw new ValueError(op, `a parameter is ${String(parameter)}, but must be a tensor`)
+      throw new ValueError(op, `a parameter is ${kindOf(parameter)}, but must be a tensor`)
     if (!parameter.isLeaf)
       throw new ValueError(
         op,

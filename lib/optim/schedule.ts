@@ -1,5 +1,5 @@
 /** Learning rate schedules: each sets `lr` of every group from its initial value and the number of steps taken. */
-import { StateDictError, ValueError } from '../core/errors.js'
+import { kindOf, StateDictError, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 
 /** What a schedule needs of an optimiser. */
@@ -34,7 +34,7 @@ export abstract class Schedule {
 
   constructor(optimizer: Scheduled) {
     if (!Array.isArray(optimizer?.paramGroups))
-      throw new ValueError(new.target.name, `the optimizer is ${String(optimizer)}, but must be one, as optim.SGD is`)
+      throw new ValueError(new.target.name, `the optimizer is ${kindOf(optimizer)}, but must be one, as optim.SGD is`)
     this.optimizer = optimizer
     this.#base = optimizer.paramGroups.map((group) => {
       const before = ended.get(group)

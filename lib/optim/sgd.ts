@@ -34,7 +34,7 @@ export class SGD extends Optimizer<SgdOptions> {
     params: Parameters | readonly ParameterGroup<SgdOptions>[],
     options: Partial<SgdOptions> & { lr: number },
   ) {
-    super(params, withDefaults<Partial<SgdOptions>>(new.target.name, options, defaults) as SgdOptions)
+    super(params, withDefaults<Partial<SgdOptions>>(new.target.name, options, defaults, names) as SgdOptions)
   }
 
   protected override readonly slots: SlotNames = { momentumBuffer: 'sometimes' }
@@ -42,6 +42,10 @@ export class SGD extends Optimizer<SgdOptions> {
   /** Whether the call makes the buffers: a momentum may be set, or a parameter join, at any step. */
   protected override kind(state: ParameterState): number {
     return state.tensors['momentumBuffer'] === undefined ? 0 : 1
+  }
+
+  protected override names(): OptionNames<SgdOptions> {
+    return names
   }
 
   protected override checked(options: SgdOptions): SgdOptions {

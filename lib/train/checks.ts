@@ -1,5 +1,5 @@
 /** What a Trainer checks of its options and batches before it begins, and of every step. */
-import { AutogradError, DTypeError, formatShape, ShapeError, ValueError } from '../core/errors.js'
+import { AutogradError, DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
 import type { Parameter } from '../nn/module.js'
@@ -9,17 +9,6 @@ import type { Batch, Batches, TrainerOptions } from './trainer.js'
 const reserved = ['loss', 'epoch', 'seconds', 'lr', 'validation']
 
 const hooks = ['onStart', 'onStep', 'onEpochEnd', 'onEnd']
-
-/** What a value is, for messages. */
-function kindOf(value: unknown): string {
-  if (value instanceof Promise) return 'a promise'
-  if (Array.isArray(value)) return 'an array'
-  return typeof value === 'object' && value !== null
-    ? 'an object'
-    : value === null
-      ? 'null'
-      : `${String(value)} (${typeof value})`
-}
 
 export function checkTrainer(model: unknown, options: TrainerOptions): void {
   const fail = (message: string): never => {
@@ -115,7 +104,7 @@ export function checkBatches(op: string, batches: unknown): asserts batches is B
   if (typeof batches === 'function') return
   const iterable = typeof batches === 'object' && batches !== null
   if (!iterable || !(Symbol.asyncIterator in batches || Symbol.iterator in batches))
-    throw new ValueError(op, `the batches are ${String(batches)}, but must be a DataLoader or another iterable`)
+    throw new ValueError(op, `the batches are ${kindOf(batches)}, but must be a DataLoader or another iterable`)
 }
 
 /** What cannot make `passes` passes: a list without batches, or an iterator, which is used up after one. */

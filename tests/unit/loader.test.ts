@@ -108,7 +108,11 @@ describe('a loader', () => {
     ['batches of text', () => new DataLoader(items(1), { batchSize: '2' as never }), 'batchSize is 2'],
     ['shuffle by text', () => new DataLoader(items(1), { shuffle: 'yes' as never }), 'shuffle is yes'],
     ['dropLast by number', () => new DataLoader(items(1), { dropLast: 1 as never }), 'dropLast is 1'],
-    ['a seed for a generator', () => new DataLoader(items(1), { generator: 7 as never }), 'the generator is 7'],
+    [
+      'a seed for a generator',
+      () => new DataLoader(items(1), { generator: 7 as never }),
+      'the generator is the number 7',
+    ],
     ['half a prefetch', () => new DataLoader(items(1), { prefetch: 0.5 }), 'prefetch is 0.5'],
   ]
   it.each(wrong)('refuses %s', (_title, make, message) => {
@@ -167,7 +171,7 @@ describe('a dataset', () => {
     ],
     ['a length of text', () => new FunctionDataset('2' as never, Number, String), '[FunctionDataset] length is 2'],
     ['no dataset', () => new Subset(null as never, [0]), '[Subset] the dataset needs a length'],
-    ['no indices', () => new Subset(items(3), 2 as never), '[Subset] the indices are 2'],
+    ['no indices', () => new Subset(items(3), 2 as never), '[Subset] the indices are the number 2'],
     ['an index outside', () => new Subset(items(3), [0, 3]), '[Subset] index 3 lies outside of the 3 items'],
     [
       'an index that is none',

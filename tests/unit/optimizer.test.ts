@@ -303,6 +303,16 @@ describe('what is given', () => {
     wrong(() => new optim.SGD([{ params, learningRate: 1 } as never], { lr: 1 }), 'no option learningRate')
     expect(new optim.Adam(params, { lr: undefined } as never).paramGroups[0]?.lr).toBe(1e-3)
   })
+  it('options of a class are read, getters too', () => {
+    class Settings {
+      get lr() {
+        return 0.25
+      }
+    }
+    expect(new optim.Adam(params, new Settings() as never).paramGroups[0]?.lr).toBe(0.25)
+    const group = Object.assign(new Settings(), { params })
+    expect(new optim.AdamW([group] as never).paramGroups[0]?.lr).toBe(0.25)
+  })
   it('parameters that no step can change are refused', () => {
     wrong(() => new optim.SGD(layer.weight as never, { lr: 1 }), 'the parameters are one tensor; put it in a list')
     wrong(() => new optim.SGD([mul(layer.weight, 2)] as never, { lr: 1 }), 'parameter 0 is the result of an operator')

@@ -253,7 +253,7 @@ describe('nothing to train on', () => {
     ['a batch of no rows', () => [batch(), batch(0)], 'a batch has no rows: input [0, 1]'],
     ['a batch that is none', () => [[ones([1, 1])]] as never, 'a batch must be [input, target]'],
     ['rows that are no tensors', () => [[[1], [1]]] as never, 'a batch must be [input, target]'],
-    ['a function that makes none', () => (() => 3) as never, 'the function for the batches gave 3 (number)'],
+    ['a function that makes none', () => (() => 3) as never, 'the function for the batches gave the number 3'],
   ] as const)('%s is refused, in training, validation and evaluation', async (_title, make, message) => {
     const { trainer } = line()
     await expect(trainer.fit(make(), quiet)).rejects.toThrow(`[Trainer.fit] ${message}`)
@@ -375,7 +375,7 @@ describe('wiring that cannot work is refused:', () => {
       "none of the optimizer's 2 parameters is one of the model's 1",
     ],
     ["another optimizer's schedule", { schedule: new optim.LinearLR(another) }, "the schedule is another optimizer's"],
-    ['a schedule that is none', { schedule: 3 }, 'the schedule is 3 (number)'],
+    ['a schedule that is none', { schedule: 3 }, 'the schedule is the number 3'],
     ['scheduleEvery alone', { scheduleEvery: 'epoch' }, 'scheduleEvery needs a schedule'],
     [
       'an interval that there is not',
@@ -393,7 +393,7 @@ describe('wiring that cannot work is refused:', () => {
     ['a callback that was not made', { callbacks: [earlyStopping] }, 'callback 0 is a function; call it'],
     ['a callback alone', { callbacks: earlyStopping() }, 'callbacks are an object'],
     ['a hook that nobody calls', { callbacks: [{ onEpochend() {} }] }, 'callback 0 has onEpochend, which nobody calls'],
-    ['a hook that is no function', { callbacks: [{ onStep: 3 }] }, 'onStep of callback 0 is 3'],
+    ['a hook that is no function', { callbacks: [{ onStep: 3 }] }, 'onStep of callback 0 is the number 3'],
   ])('%s', (_title, options, message) => {
     expect(make(options)).toThrow(ValueError)
     expect(make(options)).toThrow(`[Trainer] ${message}`)
@@ -412,8 +412,8 @@ describe('wiring that cannot work is refused:', () => {
     )
   }
   it.each([
-    ['a number', () => 0.5, ValueError, 'the loss function gave 0.5 (number)'],
-    ['a promise', async () => zeros([]), ValueError, 'the loss function gave a promise'],
+    ['a number', () => 0.5, ValueError, 'the loss function gave the number 0.5'],
+    ['a promise', async () => zeros([]), ValueError, 'the loss function gave a Promise'],
     ['nothing', () => undefined, ValueError, 'the loss function gave undefined'],
     [
       'a loss a row',
@@ -445,14 +445,14 @@ describe('wiring that cannot work is refused:', () => {
     }
     const later = new Later(1, 1)
     const trainer = new Trainer(later, { optimizer: new optim.SGD(later.parameters(), { lr: 1 }), loss: mseLoss })
-    await expect(trainer.fit(batches(1), quiet)).rejects.toThrow("the model's forward gave a promise")
+    await expect(trainer.fit(batches(1), quiet)).rejects.toThrow("the model's forward gave a Promise")
   })
   it.each([
     ['epochs', { epochs: 1.5 }, 'epochs is 1.5'],
     ['epochs', { epochs: '3' }, 'epochs is 3'],
     ['signal', { signal: {} }, 'the signal is an object'],
     ['progress', { progress: 'no' }, 'progress is no'],
-    ['validation', { validation: 3 }, 'the batches are 3'],
+    ['validation', { validation: 3 }, 'the batches are the number 3'],
   ])('%s of fit', async (_title, options, message) => {
     const { trainer } = line()
     await expect(trainer.fit(batches(1), { ...quiet, ...(options as object) })).rejects.toThrow(
