@@ -69,7 +69,7 @@ function norms(name: string, maxNorm: number, normType: number): Case {
 const repeated: Case = {
   op: 'total_norm',
   name: 'of parameters listed twice and a gradient shared',
-  inputs: [updated(normal([33, 31])), updated(normal([7]))],
+  inputs: [updated(normal([101, 103])), updated(normal([7]))],
   call(...given) {
     const [a, b, c] = [given[0], given[1], given[1]].map((g) => f.clone(g as f.Tensor)) as [
       f.Tensor,
@@ -81,7 +81,7 @@ const repeated: Case = {
     const norm = f.optim.clipGradNorm([a, b, a, c, b], 1.5)
     return [norm, ...[a, b, c].map((p) => (p.grad as f.Tensor).detach())]
   },
-  length: 1030,
+  length: 10_417,
 }
 
 export const cases: readonly Case[] = [
