@@ -53,7 +53,7 @@ interface Round {
  * gradient is skipped, without decay. Groups over a module's `parameters()` see layers that were added, frozen or adapted
  * later. A parameter that several groups hold, because it was tied since, is stepped once, with the options of the first.
  */
-export abstract class Optimizer<O extends { lr: number }> {
+export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
   readonly #groups: Group<O>[] = []
   readonly #defaults: O
   #state = new WeakMap<Parameter, ParameterState>()

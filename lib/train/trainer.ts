@@ -40,7 +40,7 @@ export type Batch = readonly [input: Tensor, target: Tensor]
 
 export interface TrainerOptions {
   /** Over parameters of the model. */
-  readonly optimizer: Optimizer<{ lr: number }>
+  readonly optimizer: Optimizer
   /** From the model's output and the target to one number, a mean over the batch. */
   readonly loss: (output: Tensor, target: Tensor) => Tensor
   /** Functions that make a metric for each pass: `{ accuracy: metrics.accuracy }`; or metrics. */
