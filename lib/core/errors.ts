@@ -93,6 +93,12 @@ export function kindOf(value: unknown): string {
     : 'an object'
 }
 
+/** The value of an option as a message shows it: numbers bare, lists of values too, all else as `kindOf`. */
+export function shown(value: unknown): string {
+  const bare = (each: unknown) => (typeof each === 'number' ? String(each) : kindOf(each))
+  return Array.isArray(value) && value.length <= 4 ? value.map(bare).join(',') : bare(value)
+}
+
 /** Collects all faults of one call, so that the user mends them in one go. */
 export class Faults {
   readonly #found: string[] = []

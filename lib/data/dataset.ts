@@ -1,5 +1,5 @@
 /** Datasets: anything with a length that can make a batch of the items at some indices. */
-import { DeviceError, DTypeError, kindOf, ShapeError, ValueError } from '../core/errors.js'
+import { DeviceError, DTypeError, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
 import { fromTypedArray } from '../ops/creation.js'
 import { indexSelect } from '../ops/indexing.js'
@@ -23,7 +23,7 @@ export function checkDataset(op: string, dataset: unknown): void {
   if (!Number.isSafeInteger(length) || (length as number) < 0 || typeof batch !== 'function')
     throw new ValueError(
       op,
-      `the dataset needs a length, an integer that is not negative (${String(length)}), and a batch(indices) method`,
+      `the dataset needs a length, an integer that is not negative (${shown(length)}), and a batch(indices) method`,
     )
 }
 
@@ -73,7 +73,7 @@ export class FunctionDataset<I, B> implements Dataset<B> {
 
   constructor(length: number, get: (index: number) => I | Promise<I>, collate: (items: readonly I[]) => B) {
     if (!Number.isSafeInteger(length) || length < 0)
-      throw new ValueError('FunctionDataset', `length is ${String(length)}, but must be a non-negative integer`)
+      throw new ValueError('FunctionDataset', `length is ${shown(length)}, but must be a non-negative integer`)
     if (typeof get !== 'function' || typeof collate !== 'function')
       throw new ValueError(
         'FunctionDataset',
@@ -101,7 +101,7 @@ export class Subset<B> implements Dataset<B> {
     const own = [...indices]
     for (const index of own)
       if (!Number.isInteger(index) || index < 0 || index >= dataset.length)
-        throw new ValueError('Subset', `index ${String(index)} lies outside of the ${dataset.length} items`)
+        throw new ValueError('Subset', `index ${shown(index)} lies outside of the ${dataset.length} items`)
     this.dataset = dataset
     this.indices = own
   }

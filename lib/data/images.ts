@@ -1,4 +1,4 @@
-import { ShapeError, ValueError } from '../core/errors.js'
+import { ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { fromTypedArray } from '../ops/creation.js'
@@ -42,7 +42,7 @@ export class ImageDataset implements Dataset<readonly [images: Tensor, labels: T
           `${name} must be a Uint8Array, because a pixel is a number from 0 to 255 and a label a class`,
         )
     if (!Array.isArray(shape) || shape.length !== 3 || !shape.every((side) => Number.isSafeInteger(side) && side > 0))
-      throw new ValueError('ImageDataset', `shape is ${String(shape)}, but must be [C, H, W], three positive integers`)
+      throw new ValueError('ImageDataset', `shape is ${shown(shape)}, but must be [C, H, W], three positive integers`)
     const size = shape[0] * shape[1] * shape[2]
     if (pixels.length !== labels.length * size)
       throw new ShapeError(
@@ -51,8 +51,8 @@ export class ImageDataset implements Dataset<readonly [images: Tensor, labels: T
         [shape],
       )
     if (!(Number.isFinite(std) && std > 0))
-      throw new ValueError('ImageDataset', `std is ${String(std)}, but must be positive`)
-    if (!Number.isFinite(mean)) throw new ValueError('ImageDataset', `mean is ${String(mean)}, but must be a number`)
+      throw new ValueError('ImageDataset', `std is ${shown(std)}, but must be positive`)
+    if (!Number.isFinite(mean)) throw new ValueError('ImageDataset', `mean is ${shown(mean)}, but must be a number`)
     this.shape = shape
     this.labels = labels
     this.#pixels = pixels

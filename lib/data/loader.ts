@@ -1,4 +1,4 @@
-import { kindOf, ValueError } from '../core/errors.js'
+import { kindOf, shown, ValueError } from '../core/errors.js'
 import { defaultGenerator, type Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
 import { checkDataset, type Dataset } from './dataset.js'
@@ -36,13 +36,13 @@ export class DataLoader<B> implements AsyncIterable<B> {
     })
     const { batchSize = 1, shuffle = false, dropLast = false, prefetch = 2, generator } = options
     if (!Number.isSafeInteger(batchSize) || batchSize < 1)
-      throw new ValueError('DataLoader', `batchSize is ${String(batchSize)}, but must be a positive integer`)
+      throw new ValueError('DataLoader', `batchSize is ${shown(batchSize)}, but must be a positive integer`)
     if (!Number.isSafeInteger(prefetch) || prefetch < 0)
-      throw new ValueError('DataLoader', `prefetch is ${String(prefetch)}, but must be a non-negative integer`)
+      throw new ValueError('DataLoader', `prefetch is ${shown(prefetch)}, but must be a non-negative integer`)
     checkDataset('DataLoader', dataset)
     for (const [name, value] of Object.entries({ shuffle, dropLast }))
       if (typeof value !== 'boolean')
-        throw new ValueError('DataLoader', `${name} is ${String(value)}, but must be true or false`)
+        throw new ValueError('DataLoader', `${name} is ${shown(value)}, but must be true or false`)
     if (generator !== undefined && typeof generator?.take !== 'function')
       throw new ValueError('DataLoader', `the generator is ${kindOf(generator)}, but must be a Generator`)
     this.dataset = dataset

@@ -1,4 +1,5 @@
 import { run } from '../backend/dispatch.js'
+import { shown } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { checkNumbers, notAtLeast, notFlag, Optimizer, type Ready, withDefaults } from './optimizer.js'
@@ -57,7 +58,7 @@ export class Adam extends Optimizer<AdamOptions> {
       notAtLeast('eps', eps, 0),
       notAtLeast('weightDecay', weightDecay, 0),
       !(Array.isArray(betas) && betas.length === 2 && betas.every((b) => notAtLeast('', b, 0) === false && b < 1)) &&
-        `betas are ${String(betas)}, but must be two numbers in [0, 1)`,
+        `betas are ${shown(betas)}, but must be two numbers in [0, 1)`,
       notFlag('amsgrad', amsgrad),
       notFlag('maximize', maximize),
     ])

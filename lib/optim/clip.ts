@@ -1,7 +1,7 @@
 import { noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
-import { DeviceError, DisposedError, DTypeError, kindOf, ValueError } from '../core/errors.js'
+import { DeviceError, DisposedError, DTypeError, kindOf, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { outsideFrames } from '../core/scope.js'
 import type { Storage } from '../core/storage.js'
@@ -22,9 +22,9 @@ export interface ClipOptions {
 export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, options: ClipOptions = {}): Tensor<[]> {
   const { normType = 2 } = checkOptions('clipGradNorm', options, { normType: true })
   if (typeof maxNorm !== 'number' || !(maxNorm >= 0))
-    throw new ValueError('clipGradNorm', `maxNorm is ${String(maxNorm)}, but must be a non-negative number`)
+    throw new ValueError('clipGradNorm', `maxNorm is ${shown(maxNorm)}, but must be a non-negative number`)
   if (typeof normType !== 'number' || !(normType > 0))
-    throw new ValueError('clipGradNorm', `normType is ${String(normType)}, but must be positive`)
+    throw new ValueError('clipGradNorm', `normType is ${shown(normType)}, but must be positive`)
   if (typeof parameters !== 'object' || typeof parameters?.[Symbol.iterator] !== 'function')
     throw new ValueError('clipGradNorm', `the parameters are ${kindOf(parameters)}, but must be tensors in a list`)
   const withGradient: Tensor[] = []

@@ -12,6 +12,7 @@ import {
   kindOf,
   ShapeError,
   StateDictError,
+  shown,
   ValueError,
 } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
@@ -349,7 +350,7 @@ export function checkNumbers(name: string, faults: readonly (string | false)[]):
 }
 
 export const notAtLeast = (name: string, value: number, least: number): string | false =>
-  !(Number.isFinite(value) && value >= least) && `${name} is ${String(value)}, but must be at least ${least} and finite`
+  !(Number.isFinite(value) && value >= least) && `${name} is ${shown(value)}, but must be at least ${least} and finite`
 
 export const notFlag = (name: string, value: boolean): string | false =>
-  typeof value !== 'boolean' && `${name} is ${String(value)}, but must be true or false`
+  typeof value !== 'boolean' && `${name} is ${shown(value)}, but must be true or false`

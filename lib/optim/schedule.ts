@@ -1,5 +1,5 @@
 /** Learning rate schedules: each sets `lr` of every group from its initial value and the number of steps taken. */
-import { kindOf, StateDictError, ValueError } from '../core/errors.js'
+import { kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 
 /** What a schedule needs of an optimiser. */
@@ -81,10 +81,10 @@ export abstract class Schedule {
   loadStateDict(state: ScheduleState): void {
     const problems: string[] = []
     if (!Number.isSafeInteger(state?.steps) || state.steps < 0)
-      problems.push(`steps is ${String(state?.steps)}, but must be an integer, not negative`)
+      problems.push(`steps is ${shown(state?.steps)}, but must be an integer, not negative`)
     const groups = this.optimizer.paramGroups.length
     if (!Array.isArray(state?.base) || state.base.length !== groups || !state.base.every(Number.isFinite))
-      problems.push(`base is ${String(state?.base)}, but must be ${groups} initial rates, one a group`)
+      problems.push(`base is ${shown(state?.base)}, but must be ${groups} initial rates, one a group`)
     if (problems.length > 0) throw new StateDictError(problems, `${this.constructor.name}.loadStateDict`)
     this.#steps = state.steps
     this.#base = [...state.base]
@@ -117,13 +117,13 @@ export abstract class Schedule {
 
 function checkCount(name: string, option: string, value: number): number {
   if (!Number.isFinite(value) || value <= 0)
-    throw new ValueError(name, `${option} is ${String(value)}, but must be a positive number`)
+    throw new ValueError(name, `${option} is ${shown(value)}, but must be a positive number`)
   return value
 }
 
 function checkRate(name: string, option: string, value: number): number {
   if (!Number.isFinite(value) || value < 0)
-    throw new ValueError(name, `${option} is ${String(value)}, but must be a number, not negative`)
+    throw new ValueError(name, `${option} is ${shown(value)}, but must be a number, not negative`)
   return value
 }
 

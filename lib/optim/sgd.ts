@@ -1,4 +1,5 @@
 import { run } from '../backend/dispatch.js'
+import { shown } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { checkNumbers, notAtLeast, notFlag, Optimizer, type Ready, withDefaults } from './optimizer.js'
@@ -55,7 +56,7 @@ export class SGD extends Optimizer<SgdOptions> {
       notAtLeast('lr', lr, 0),
       notAtLeast('momentum', momentum, 0),
       notAtLeast('weightDecay', weightDecay, 0),
-      !Number.isFinite(dampening) && `dampening is ${String(dampening)}, but must be a finite number`,
+      !Number.isFinite(dampening) && `dampening is ${shown(dampening)}, but must be a finite number`,
       notFlag('nesterov', nesterov),
       notFlag('maximize', maximize),
       nesterov && (momentum <= 0 || dampening !== 0) && 'nesterov needs a momentum and no dampening',

@@ -1,5 +1,5 @@
 /** What an optimiser remembers, and the check of a state that it is to take over. */
-import { formatShape } from '../core/errors.js'
+import { formatShape, shown } from '../core/errors.js'
 import { sameShape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
 import type { Parameter } from '../nn/module.js'
@@ -33,13 +33,13 @@ export function stateProblems(
   slots: SlotNames,
 ): string[] {
   if (!isObject(saved) || !('groups' in saved) || !('state' in saved))
-    return [`the state is ${isObject(saved) ? 'an object without groups and state' : String(saved)}`]
+    return [`the state is ${isObject(saved) ? 'an object without groups and state' : shown(saved)}`]
   if (!Array.isArray(saved.groups)) return ['groups is no list']
   const problems: string[] = []
   if (saved.groups.length !== groups)
     problems.push(`the state has ${saved.groups.length} parameter groups, this optimiser ${groups}`)
   for (const [i, group] of saved.groups.entries())
-    if (!isObject(group)) problems.push(`group ${i} is ${String(group)}, but must be an object of options`)
+    if (!isObject(group)) problems.push(`group ${i} is ${shown(group)}, but must be an object of options`)
   if (!(saved.state instanceof Map)) return [...problems, `state is no Map of tensors by parameter; ${lost}`]
   for (const [name, entry] of saved.state as ReadonlyMap<string, unknown>) {
     const parameter = parameters.get(name)
@@ -55,7 +55,7 @@ function entryProblems(name: string, entry: unknown, parameter: Parameter, slots
   const problems: string[] = []
   const { step, tensors } = entry
   if (!Number.isSafeInteger(step) || (step as number) < 0)
-    problems.push(`${name} was stepped ${String(step)} times, but that must be an integer, not negative`)
+    problems.push(`${name} was stepped ${shown(step)} times, but that must be an integer, not negative`)
   for (const [slot, tensor] of Object.entries(tensors)) {
     const place = `${name}.${slot}`
     if (!Object.hasOwn(slots, slot))

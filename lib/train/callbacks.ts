@@ -1,6 +1,6 @@
 /** What hangs on a training: callbacks, and the ready ones. */
 import { noGrad } from '../autograd/mode.js'
-import { ValueError } from '../core/errors.js'
+import { shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { keep, outsideFrames } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
@@ -73,16 +73,16 @@ export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
   })
   const { monitor = 'validation.loss', patience = 3, minDelta = 0, restoreBest = false } = options
   if (typeof monitor !== 'string')
-    throw new ValueError('earlyStopping', `monitor is ${String(monitor)}, but must be a path such as 'validation.loss'`)
+    throw new ValueError('earlyStopping', `monitor is ${shown(monitor)}, but must be a path such as 'validation.loss'`)
   const { mode = modeOf(monitor) } = options
   if (!Number.isInteger(patience) || patience < 1)
-    throw new ValueError('earlyStopping', `patience is ${String(patience)}, but must be a positive integer`)
+    throw new ValueError('earlyStopping', `patience is ${shown(patience)}, but must be a positive integer`)
   if (!(Number.isFinite(minDelta) && minDelta >= 0))
-    throw new ValueError('earlyStopping', `minDelta is ${String(minDelta)}, but must be a number, not negative`)
+    throw new ValueError('earlyStopping', `minDelta is ${shown(minDelta)}, but must be a number, not negative`)
   if (typeof restoreBest !== 'boolean')
-    throw new ValueError('earlyStopping', `restoreBest is ${String(restoreBest)}, but must be true or false`)
+    throw new ValueError('earlyStopping', `restoreBest is ${shown(restoreBest)}, but must be true or false`)
   if (mode !== 'min' && mode !== 'max')
-    throw new ValueError('earlyStopping', `mode is '${String(mode)}', but must be 'min' or 'max'`)
+    throw new ValueError('earlyStopping', `mode is ${shown(mode)}, but must be 'min' or 'max'`)
   let best: number | null = null
   let waited = 0
   let weights: Map<string, Tensor> | null = null

@@ -1,5 +1,5 @@
 /** What a Trainer checks of its options and batches before it begins, and of every step. */
-import { AutogradError, DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
+import { AutogradError, DTypeError, formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
 import type { Parameter } from '../nn/module.js'
@@ -37,11 +37,11 @@ export function checkTrainer(model: unknown, options: TrainerOptions): void {
       fail("the schedule is another optimizer's, so that it would change nothing here; make it with this one")
   } else if (scheduleEvery !== undefined) fail('scheduleEvery needs a schedule')
   if (scheduleEvery !== undefined && scheduleEvery !== 'step' && scheduleEvery !== 'epoch')
-    fail(`scheduleEvery is '${String(scheduleEvery)}', but must be 'step' or 'epoch'`)
+    fail(`scheduleEvery is ${shown(scheduleEvery)}, but must be 'step' or 'epoch'`)
   if (clipGradNorm !== undefined && !(typeof clipGradNorm === 'number' && clipGradNorm > 0))
-    fail(`clipGradNorm is ${String(clipGradNorm)}, but must be positive`)
+    fail(`clipGradNorm is ${shown(clipGradNorm)}, but must be positive`)
   if (precision !== undefined && precision !== 'float32' && precision !== 'bfloat16')
-    fail(`precision is '${String(precision)}', but must be 'float32' or 'bfloat16'`)
+    fail(`precision is ${shown(precision)}, but must be 'float32' or 'bfloat16'`)
   checkMetrics(metrics)
   checkCallbacks(callbacks)
 }

@@ -1,7 +1,7 @@
 /** Metrics: running totals on the device, read at the end of a pass. */
 import { noGrad } from '../autograd/mode.js'
 import { checkDType, checkTensor } from '../autograd/operator.js'
-import { formatShape, ShapeError, ValueError } from '../core/errors.js'
+import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { keep } from '../core/scope.js'
 import { normalizeDim, sameShape } from '../core/shape.js'
@@ -181,6 +181,6 @@ export function accuracy(options: AccuracyOptions = {}): Metric {
   const { ignoreIndex, classDim } = checkOptions('accuracy', options, { ignoreIndex: true, classDim: true })
   for (const [name, value] of Object.entries({ ignoreIndex, classDim }))
     if (value !== undefined && !Number.isSafeInteger(value))
-      throw new ValueError('accuracy', `${name} is ${String(value)}, but must be an integer`)
+      throw new ValueError('accuracy', `${name} is ${shown(value)}, but must be an integer`)
   return new Accuracy(options)
 }

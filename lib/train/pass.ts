@@ -1,7 +1,7 @@
 /** One pass over batches, in training or evaluation: its losses, its metrics, and how far it runs ahead of the device. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { noGrad } from '../autograd/mode.js'
-import { ValueError } from '../core/errors.js'
+import { shown, ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 import type { PassRecord } from './history.js'
 import type { Metric } from './metrics.js'
@@ -36,7 +36,7 @@ export class Pass {
     for (const [name, given] of Object.entries(metrics)) {
       const metric = typeof given === 'function' ? given() : (given.fresh?.() ?? given)
       if (typeof metric?.update !== 'function' || typeof metric.compute !== 'function')
-        throw new ValueError(op, `the function for metric ${name} gave ${String(metric)}, which is no metric`)
+        throw new ValueError(op, `the function for metric ${name} gave ${shown(metric)}, which is no metric`)
       if (metric === given) {
         if (inUse.has(metric)) {
           this.end()
@@ -95,7 +95,7 @@ export class Pass {
     for (const [name, metric] of this.#metrics) {
       const value: unknown = await metric.compute()
       if (typeof value !== 'number')
-        throw new ValueError('Trainer', `metric ${name} computed ${String(value)}, but must give a promise of a number`)
+        throw new ValueError('Trainer', `metric ${name} computed ${shown(value)}, but must give a promise of a number`)
       numbers[name] = value
     }
     return { ...numbers, loss: this.#total / this.#items }

@@ -2,7 +2,7 @@
 import { type AutocastDType, autocast } from '../autograd/autocast.js'
 import { zeroGrad } from '../autograd/backward.js'
 import { noGrad } from '../autograd/mode.js'
-import { ValueError } from '../core/errors.js'
+import { shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
@@ -135,7 +135,7 @@ export class Trainer {
     checkOptions(op, options, { epochs: true, validation: true, signal: true, progress: true })
     const { epochs = 1, validation, signal, progress = true } = options
     if (typeof progress !== 'boolean')
-      throw new ValueError(op, `progress is ${String(progress)}, but must be true or false`)
+      throw new ValueError(op, `progress is ${shown(progress)}, but must be true or false`)
     if (validation !== undefined) {
       checkBatches(op, validation)
       checkPasses(op, 'validation batches', validation, epochs)
@@ -261,7 +261,7 @@ export class Trainer {
     checkBatches(op, batches)
     checkSignal(op, signal)
     if (!Number.isSafeInteger(epochs) || epochs < 0)
-      throw new ValueError(op, `epochs is ${String(epochs)}, but must be a non-negative integer`)
+      throw new ValueError(op, `epochs is ${shown(epochs)}, but must be a non-negative integer`)
     checkPasses(op, 'batches', batches, epochs)
     signal?.throwIfAborted()
     if (this.#running) throw new ValueError('Trainer', 'is running already; one training at a time')

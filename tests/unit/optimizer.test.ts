@@ -257,7 +257,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
       const error = stepped(({ bias }) => (bias as Tensor).grad?.dispose())
       expect(error.message).toContain('[Adam.step] the gradient of bias was freed')
     })
-    it.each([Number.NaN, -1, '0.1', undefined, Number.POSITIVE_INFINITY])('a rate that was set to %s', (lr) => {
+    it.each([Number.NaN, -1, true, undefined, Number.POSITIVE_INFINITY])('a rate that was set to %s', (lr) => {
       const error = stepped((_layer, adam) => {
         ;(adam.paramGroups[0] as { lr: unknown }).lr = lr
       })
@@ -291,12 +291,12 @@ describe('what is given', () => {
   })
   it('values of another type or range are refused, all at once', () => {
     wrong(() => new optim.SGD(params, {} as never), '[SGD] lr is undefined')
-    wrong(() => new optim.Adam(params, { lr: '0.1' as never, eps: Number.NaN }), 'lr is 0.1, but must be at least 0')
+    wrong(() => new optim.Adam(params, { lr: '0.1' as never, eps: Number.NaN }), "lr is '0.1', but must be at least 0")
     wrong(() => new optim.Adam(params, { lr: '0.1' as never, eps: Number.NaN }), 'eps is NaN')
-    wrong(() => new optim.Adam(params, { betas: [0.9, '0.9' as never] }), 'betas are 0.9,0.9')
+    wrong(() => new optim.Adam(params, { betas: [0.9, '0.9' as never] }), "betas are 0.9,'0.9'")
     wrong(() => new optim.Adam(params, { betas: 0.9 as never }), 'betas are 0.9')
     wrong(() => new optim.Adam(params, { betas: [0.9, 1] }), 'betas are 0.9,1')
-    wrong(() => new optim.Adam(params, { amsgrad: 'no' as never }), 'amsgrad is no')
+    wrong(() => new optim.Adam(params, { amsgrad: 'no' as never }), "amsgrad is 'no'")
     wrong(() => new optim.SGD(params, { lr: 1, nesterov: 1 as never, momentum: 0.9 }), 'nesterov is 1')
     wrong(() => new optim.SGD(params, { lr: Number.POSITIVE_INFINITY }), 'lr is Infinity')
     wrong(() => new optim.SGD([{ params, lr: -1 }], { lr: 1 }), 'lr is -1')
@@ -322,7 +322,7 @@ describe('what is given', () => {
     wrong(() => new optim.SGD([], { lr: 1 }), 'there are no parameters')
     const sgd = new optim.SGD(params, { lr: 1 })
     wrong(() => sgd.addParamGroup(null as never), 'a group is null')
-    wrong(() => optim.clipGradNorm(params, '1' as never), 'maxNorm is 1')
+    wrong(() => optim.clipGradNorm(params, '1' as never), "maxNorm is '1'")
   })
 })
 

@@ -109,7 +109,7 @@ describe('a state', () => {
     [{ steps: 1, base: [] }, 'base is '],
     [{ steps: 1, base: [1, 2] }, 'base is 1,2, but must be 1 initial rates'],
     [{ steps: 1, base: [Number.NaN] }, 'base is NaN'],
-    [{ steps: 1, base: '1' }, 'base is 1'],
+    [{ steps: 1, base: '1' }, "base is '1'"],
   ])('that is %j is refused, and changes nothing', (state, message) => {
     const optimizer = make()
     const schedule = new optim.LinearLR(optimizer)
@@ -130,7 +130,7 @@ it.each([
   [() => new optim.CosineAnnealingLR(make(), {} as never), 'tMax is undefined'],
   [() => new optim.CosineAnnealingLR(make(), { tMax: 0 }), 'tMax is 0'],
   [() => new optim.LinearLR(make(), null as never), '[LinearLR] options are null'],
-  [() => new optim.LinearLR(make(), { totalIters: '5' as never }), 'totalIters is 5'],
+  [() => new optim.LinearLR(make(), { totalIters: '5' as never }), "totalIters is '5'"],
   [
     () => new optim.WarmupCosineLR(make(), { warmupSteps: 5, totalSteps: 5 }),
     'warmupSteps 5 must be less than totalSteps 5',

@@ -386,7 +386,7 @@ describe('wiring that cannot work is refused:', () => {
     ['no loss', { loss: undefined }, 'needs a loss function'],
     ['clipGradNorm 0', { clipGradNorm: 0 }, 'clipGradNorm is 0'],
     ['clipGradNorm NaN', { clipGradNorm: Number.NaN }, 'clipGradNorm is NaN'],
-    ['clipGradNorm of text', { clipGradNorm: '1' }, 'clipGradNorm is 1'],
+    ['clipGradNorm of text', { clipGradNorm: '1' }, "clipGradNorm is '1'"],
     ['metrics in a list', { metrics: [metrics.accuracy] }, 'metrics are an array'],
     ['a metric that is none', { metrics: { accuracy: {} } }, 'metric accuracy is an object'],
     ['a metric under a name of the record', { metrics: { loss: metrics.accuracy } }, "a metric cannot be named 'loss'"],
@@ -449,9 +449,9 @@ describe('wiring that cannot work is refused:', () => {
   })
   it.each([
     ['epochs', { epochs: 1.5 }, 'epochs is 1.5'],
-    ['epochs', { epochs: '3' }, 'epochs is 3'],
+    ['epochs', { epochs: '3' }, "epochs is '3'"],
     ['signal', { signal: {} }, 'the signal is an object'],
-    ['progress', { progress: 'no' }, 'progress is no'],
+    ['progress', { progress: 'no' }, "progress is 'no'"],
     ['validation', { validation: 3 }, 'the batches are the number 3'],
   ])('%s of fit', async (_title, options, message) => {
     const { trainer } = line()
