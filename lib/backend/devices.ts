@@ -4,11 +4,19 @@ import { DeviceError, kindOf } from '../core/errors.js'
 import { createCudaDevice } from './cuda/device.js'
 import { createNativeDevice } from './native/device.js'
 import { createReferenceDevice } from './reference/device.js'
+import { readSettings, type Settings } from './settings.js'
 
 type Made = Device | { readonly unavailable: string }
 
 const made = new Map<string, Made>()
 let chosen: Device | null = null
+let settings: Settings | null = null
+
+/** The environment, which must make sense before any device is made. */
+function environment(): Settings {
+  settings ??= readSettings()
+  return settings
+}
 
 function make(name: string): Made {
   if (name === 'reference') return createReferenceDevice()
@@ -22,6 +30,7 @@ function lookUp(name: string): Made {
   const key = name === 'cuda' ? 'cuda:0' : name
   let found = made.get(key)
   if (found === undefined) {
+    environment()
     found = make(key)
     made.set(key, found)
   }
@@ -48,11 +57,13 @@ export function unavailable(name: string): string | null {
 /** Where new tensors go: native kernels, or the reference where no binary fits. FIRESTEEL_DEVICE names another. */
 export function defaultDevice(): Device {
   if (chosen === null) {
-    const named = process.env['FIRESTEEL_DEVICE']
-    if (named) chosen = device(named)
+    const { device: named, isa } = environment()
+    if (named !== null) chosen = device(named)
     else {
       const native = lookUp('cpu')
       if ('unavailable' in native) {
+        // Who asks for an instruction set by name does not want the reference.
+        if (isa !== null) throw new DeviceError('device', `'cpu' is not available: ${native.unavailable}`)
         process.emitWarning(
           `native kernels are not available (${native.unavailable}); the slow reference backend serves instead`,
           {

@@ -2,23 +2,16 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism, cpus } from 'node:os'
 import { defaultDevice, unavailable } from '../backend/devices.js'
+import { formatBytes } from '../backend/native/bytes.js'
 import { createNativeDevice, describeNative, NativeDevice } from '../backend/native/device.js'
 import { availableMemory } from '../backend/native/machine.js'
-import { formatBytes } from '../backend/native/memory.js'
+import { settingNames } from '../backend/settings.js'
 
 /** The package's own version, from the package.json above both lib and dist. */
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
   return (JSON.parse(text) as { version: string }).version
 }
-
-const settings = [
-  'FIRESTEEL_DEVICE',
-  'FIRESTEEL_ISA',
-  'FIRESTEEL_THREADS',
-  'FIRESTEEL_REQUIRE',
-  'FIRESTEEL_CUDA_DRIVER',
-]
 
 /** What the machine gives at most, measured in a few hundredths of a second. */
 function peaks(device: NativeDevice): string {
@@ -39,7 +32,7 @@ export function info(): string {
   const device = createNativeDevice()
   const cuda = unavailable('cuda')
   const processor = cpus()[0]?.model.trim() || process.arch
-  const set = settings.flatMap((name) => (process.env[name] ? [`${name}=${process.env[name]}`] : []))
+  const set = settingNames.flatMap((name) => (process.env[name] ? [`${name}=${process.env[name]}`] : []))
   const rows: readonly (readonly [string, string])[] = [
     ['firesteel', version()],
     ['node', `${process.version}, ${process.platform}-${process.arch}`],

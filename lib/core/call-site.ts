@@ -86,6 +86,16 @@ export function withinModule<R>(module: object, fn: () => R): R {
   }
 }
 
+/** Modules that were run outside of all others, and still live. */
+export function outermostModules(): object[] {
+  const found: object[] = []
+  for (const reference of sites.values()) {
+    const site = reference.deref()
+    if (site !== undefined && site.parent === null) found.push(site.module)
+  }
+  return found
+}
+
 /** The path of a nesting, from its outermost module: `Sequential.3`. */
 export function describeLabel(label: number): string {
   let site = sites.get(label)?.deref() ?? null

@@ -89,7 +89,7 @@ napi_value track(napi_env, const Arguments& args) {
 napi_value poll(napi_env env, const Arguments& args) { return number(env, args.environment().poll(args.flag(0))); }
 
 napi_value upload(napi_env, const Arguments& args) {
-  args.environment().upload(args.handle(0), args.value(1));
+  args.environment().upload(args.handle(0), args.value(1), args.flag(2));
   return nullptr;
 }
 
@@ -150,6 +150,10 @@ napi_value live_bytes(napi_env env, const Arguments& args) {
 
 napi_value reserved_bytes(napi_env env, const Arguments& args) {
   return number(env, static_cast<double>(args.environment().queue().executor().reserved_bytes()));
+}
+
+napi_value available_bytes(napi_env env, const Arguments& args) {
+  return number(env, static_cast<double>(args.environment().queue().executor().available_bytes()));
 }
 
 napi_value flush(napi_env, const Arguments& args) {
@@ -240,6 +244,7 @@ constexpr Function functions[] = {
     {"takeError", guarded<take_error>},
     {"liveBytes", guarded<live_bytes>},
     {"reservedBytes", guarded<reserved_bytes>},
+    {"availableBytes", guarded<available_bytes>},
     {"flush", guarded<flush>},
     {"threadCount", guarded<thread_count>},
     {"setThreadCount", guarded<set_thread_count>},
@@ -272,7 +277,7 @@ napi_value make_device(napi_env env, Environment* environment, const HasKernel& 
   return device;
 }
 
-// open(isa | null) -> device, with `isa`.
+// open(isa | null, threads | 0 for as many as there are cores) -> device, with `isa`.
 napi_value open(napi_env env, napi_callback_info info) {
   const Arguments args(env, info);
   char wanted[16] = "";
@@ -280,7 +285,8 @@ napi_value open(napi_env env, napi_callback_info info) {
   const bool chosen = napi_get_value_string_utf8(env, args.value(0), wanted, sizeof wanted, &length) == napi_ok;
   const Isa isa = choose_isa(chosen ? wanted : nullptr);
   if (!isa.table) return napi_throw_error(env, "ERR_DEVICE", isa.name), nullptr;
-  Environment* environment = Environment::open(env, isa, default_thread_count());
+  Environment* environment =
+      Environment::open(env, isa, args.number(1) >= 1 ? thread_argument(args, 1) : usable_cores());
   if (!environment) return nullptr;
   const napi_value device = make_device(env, environment, [](int) { return true; });
   for (const Function& function : cpu_functions) add_function(env, device, function, environment);
@@ -288,12 +294,7 @@ napi_value open(napi_env env, napi_callback_info info) {
   return device;
 }
 
-napi_value available_bytes(napi_env env, const Arguments& args) {
-  auto& executor = static_cast<cuda::CudaExecutor&>(args.environment().queue().executor());
-  return number(env, static_cast<double>(executor.available_bytes()));
-}
-
-// openCuda(path of the CUDA library, index) -> device, with `model` and `availableBytes`.
+// openCuda(path of the CUDA library, index) -> device, with `model`.
 napi_value open_cuda(napi_env env, napi_callback_info info) {
   const Arguments args(env, info);
   std::string why, path(4096, '\0');
@@ -307,9 +308,17 @@ napi_value open_cuda(napi_env env, napi_callback_info info) {
   Environment* environment = Environment::open(env, std::move(executor));
   if (!environment) return nullptr;
   const napi_value device = make_device(env, environment, [&](int kernel) { return gpu.has_kernel(kernel); });
-  add_function(env, device, {"availableBytes", guarded<available_bytes>}, environment);
   napi_set_named_property(env, device, "model", text(env, gpu.name()));
   return device;
+}
+
+// availableMemory() -> bytes that this process may still take, of the machine's memory and its control groups'.
+napi_value available_memory(napi_env env, napi_callback_info) {
+  try {
+    return number(env, static_cast<double>(Commitments::of_process().left(1)));
+  } catch (const std::bad_alloc&) {
+    return number(env, 0);
+  }
 }
 
 }  // namespace
@@ -322,5 +331,9 @@ NAPI_MODULE_INIT() {
   napi_value open_cuda;
   napi_create_function(env, "openCuda", NAPI_AUTO_LENGTH, firesteel::open_cuda, nullptr, &open_cuda);
   napi_set_named_property(env, exports, "openCuda", open_cuda);
+  napi_value available_memory;
+  napi_create_function(env, "availableMemory", NAPI_AUTO_LENGTH, firesteel::available_memory, nullptr,
+                       &available_memory);
+  napi_set_named_property(env, exports, "availableMemory", available_memory);
   return exports;
 }

@@ -78,7 +78,10 @@ void Environment::clean_up(void* environment) { delete static_cast<Environment*>
 
 Environment::~Environment() {
   queue_.stop();
-  for (PendingRead* read : reads_) delete read;
+  for (PendingRead *read = take_reads(), *next; read; read = next) {
+    next = read->next;
+    delete read;
+  }
 }
 
 void Environment::fail(const char* text) { napi_throw_error(env_, "ERR_INTERNAL", text); }
@@ -96,6 +99,7 @@ void Environment::call(size_t object_count, const napi_value* objects) {
   if (!decoder_.decode(words, handles_, entry.call)) return fail(decoder_.error());
   if (static_cast<size_t>(decoder_.object_count()) != object_count)
     return fail("the call does not bring the objects that guard what it makes");
+  handles_.reserve(object_count);
   napi_ref references[Decoder::max_made];
   for (size_t i = 0; i < object_count; i++) {
     references[i] = make_reference(objects[i]);
@@ -121,15 +125,13 @@ void Environment::call(size_t object_count, const napi_value* objects) {
 void Environment::release(int32_t handle) {
   if (!handles_.live(handle)) return fail("a storage that does not live cannot be freed");
   handles_.release(env_, handle);
-  Entry& entry = queue_.next();
-  entry.kind = Entry::Kind::release;
-  entry.released.assign(1, handle);
-  queue_.submit(true);
+  queue_.release(handle);
 }
 
 void Environment::track(int32_t handle, napi_value object) {
   if (!handles_.live(handle) || handles_[handle].guard >= 0)
     return fail("only a live, untracked storage can be tracked");
+  handles_.reserve(1);
   const napi_ref reference = make_reference(object);
   if (!reference) return fail("a storage's object is no object");
   handles_.track(env_, handle, reference, false);
@@ -138,44 +140,37 @@ void Environment::track(int32_t handle, napi_value object) {
 int32_t Environment::poll(bool major) {
   int32_t* freed = static_cast<int32_t*>(freed_.data());
   const int32_t count = handles_.poll(env_, major, freed);
-  if (count == 0) return 0;
-  Entry& entry = queue_.next();
-  entry.kind = Entry::Kind::release;
-  entry.released.assign(freed, freed + count);
-  queue_.submit(true);
+  if (count > 0) queue_.release(freed, static_cast<size_t>(count));
   return count;
 }
 
-void Environment::upload(int32_t handle, napi_value array) {
+void Environment::upload(int32_t handle, napi_value array, bool may_wait) {
   Read source;
   if (!handles_.valid(handle)) return fail("upload: no handle");
   const bool fresh = !handles_[handle].live;
   const int64_t bytes = fresh ? handles_.announced_bytes(handle) : handles_[handle].bytes;
   if (bytes < 0) return fail("upload: a storage of unknown size");
+  if (!decode_array("upload: not a typed array", array, &source)) return;
+  if (static_cast<int64_t>(source.bytes) != bytes) return fail("upload: the array's length is not the storage's");
+  queue_.upload(handle, fresh ? bytes : -1, source.to, source.bytes, may_wait);
   if (fresh) handles_[handle] = {.bytes = bytes, .live = true};
-  if (!decode_read(handle, 0, array, &source) || static_cast<int64_t>(source.bytes) != bytes) {
-    if (fresh) handles_[handle].live = false;
-    bool thrown = false;
-    napi_is_exception_pending(env_, &thrown);
-    return thrown ? void() : fail("upload: the array's length is not the storage's");
-  }
-  queue_.upload(handle, fresh ? bytes : -1, source.to, source.bytes);
+}
+
+// The memory of a typed array, whatever its buffer is: shared, resizable, or detached (of no bytes then).
+bool Environment::decode_array(const char* what, napi_value array, Read* read) {
+  auto type = static_cast<napi_typedarray_type>(-1);  // stays so for kinds that Node-API does not know
+  size_t elements;
+  if (napi_get_typedarray_info(env_, array, &type, &elements, &read->to, nullptr, nullptr) != napi_ok)
+    return fail(what), false;
+  static constexpr size_t element_bytes[] = {1, 1, 1, 2, 2, 4, 4, 4, 8, 8, 8};
+  if (static_cast<size_t>(type) >= sizeof element_bytes / sizeof *element_bytes) return fail(what), false;
+  read->bytes = elements * element_bytes[type];
+  return true;
 }
 
 bool Environment::decode_read(int32_t handle, double byte_offset, napi_value array, Read* read) {
-  napi_typedarray_type type;
-  size_t elements;
-  napi_value buffer;
-  size_t array_offset, buffer_bytes;
-  void* data;
   if (!handles_.live(handle)) return fail("read: not a live storage"), false;
-  if (napi_get_typedarray_info(env_, array, &type, &elements, &read->to, &buffer, &array_offset) != napi_ok ||
-      napi_get_arraybuffer_info(env_, buffer, &data, &buffer_bytes) != napi_ok)
-    return fail("read: not a typed array"), false;
-  static constexpr size_t element_bytes[] = {1, 1, 1, 2, 2, 4, 4, 4, 8, 8, 8};
-  if (static_cast<size_t>(type) >= sizeof element_bytes / sizeof *element_bytes)
-    return fail("read: a typed array of an unknown type"), false;
-  read->bytes = elements * element_bytes[type];
+  if (!decode_array("read: not a typed array", array, read)) return false;
   const int64_t bytes = handles_[handle].bytes;
   if (!(byte_offset >= 0 && byte_offset <= static_cast<double>(bytes)) ||
       read->bytes > static_cast<size_t>(bytes) - static_cast<size_t>(byte_offset))
@@ -189,6 +184,7 @@ bool Environment::read_now(int32_t handle, double byte_offset, napi_value array,
   if (!wait && !queue_.settled()) return false;
   Read read;
   if (!decode_read(handle, byte_offset, array, &read)) return true;
+  const Announcement announcement(queue_.idle() ? 0 : read.bytes);
   if (queue_.finish()) queue_.read_now(read);
   return true;
 }
@@ -200,6 +196,7 @@ napi_value Environment::read(int32_t handle, double byte_offset, napi_value arra
   if (napi_create_reference(env_, array, 1, &pending->array) != napi_ok ||
       napi_create_promise(env_, &pending->deferred, &promise) != napi_ok)
     return fail("read: Node makes no promise"), nullptr;
+  pending->announcement.emplace(pending->bytes);
   if (reads_pending_++ == 0) napi_ref_threadsafe_function(env_, reads_function_);
   Entry& entry = queue_.next();
   entry.kind = Entry::Kind::read;
@@ -214,21 +211,26 @@ void Environment::read_done(void* owner, Read* read) {
   bool first;
   {
     std::lock_guard<std::mutex> lock(self->reads_mutex_);
-    first = self->reads_.empty();
-    self->reads_.push_back(static_cast<PendingRead*>(read));
+    first = !self->reads_;
+    PendingRead* const done = static_cast<PendingRead*>(read);
+    done->announcement.reset();
+    *self->last_read_ = done;
+    self->last_read_ = &done->next;
   }
   if (first) napi_call_threadsafe_function(self->reads_function_, nullptr, napi_tsfn_nonblocking);
+}
+
+PendingRead* Environment::take_reads() {
+  std::lock_guard<std::mutex> lock(reads_mutex_);
+  last_read_ = &reads_;
+  return std::exchange(reads_, nullptr);
 }
 
 void Environment::resolve_reads(napi_env env, napi_value, void* context, void*) {
   if (!env) return;  // the environment ends; `context` is gone
   Environment* self = static_cast<Environment*>(context);
-  std::vector<PendingRead*> done;
-  {
-    std::lock_guard<std::mutex> lock(self->reads_mutex_);
-    done.swap(self->reads_);
-  }
-  for (PendingRead* read : done) {
+  for (PendingRead *read = self->take_reads(), *next; read; read = next) {
+    next = read->next;
     napi_value array;
     napi_get_reference_value(env, read->array, &array);
     napi_delete_reference(env, read->array);
@@ -254,10 +256,14 @@ void Environment::set_words(napi_value ints, napi_value doubles) {
 }
 
 void Environment::set_handles(napi_value sizes, napi_value freed) {
-  if (!sizes_.pin(env_, sizes, napi_float64_array) || !freed_.pin(env_, freed, napi_int32_array) ||
-      freed_.size() < sizes_.size() || sizes_.size() < handles_.capacity() || sizes_.size() > INT32_MAX)
+  size_t count = 0, freed_count = 0;
+  napi_get_typedarray_info(env_, sizes, nullptr, &count, nullptr, nullptr, nullptr);
+  napi_get_typedarray_info(env_, freed, nullptr, &freed_count, nullptr, nullptr, nullptr);
+  const bool fit = freed_count >= count && count >= handles_.capacity() && count <= INT32_MAX;
+  if (fit) handles_.reserve_handles(count);  // may throw, so before anything is changed
+  if (!fit || !freed_.pin(env_, freed, napi_int32_array) || !sizes_.pin(env_, sizes, napi_float64_array))
     return fail("handles: a Float64Array and an Int32Array, no shorter than before, are wanted");
-  handles_.grow(sizes_.size(), static_cast<const double*>(sizes_.data()));
+  handles_.grow(count, static_cast<const double*>(sizes_.data()));
 }
 
 void Environment::set_status(napi_value status) {

@@ -6,9 +6,10 @@
 
 #include <memory>
 #include <mutex>
-#include <vector>
+#include <optional>
 
 #include "../core/isa.h"
+#include "../core/memory.h"
 #include "../core/queue.h"
 #include "decoder.h"
 #include "handles.h"
@@ -29,10 +30,12 @@ class PinnedArray {
   size_t size_ = 0;
 };
 
-// A read that a promise waits for.
+// A read that a promise waits for. Until it is done, nobody has touched the array.
 struct PendingRead : Read {
   napi_deferred deferred;
   napi_ref array;
+  std::optional<Announcement> announcement;
+  PendingRead* next = nullptr;  // of those that are done
 };
 
 class Environment {
@@ -49,7 +52,7 @@ class Environment {
   void release(int32_t handle);
   void track(int32_t handle, napi_value object);
   int32_t poll(bool major);
-  void upload(int32_t handle, napi_value array);
+  void upload(int32_t handle, napi_value array, bool may_wait);
   napi_value read(int32_t handle, double byte_offset, napi_value array);
   // False if the queue is busy and `wait` is not set.
   bool read_now(int32_t handle, double byte_offset, napi_value array, bool wait);
@@ -69,10 +72,12 @@ class Environment {
   Environment(napi_env env, std::unique_ptr<Executor> executor);
   template <class... Device>
   static Environment* start(napi_env env, Device... device);
+  bool decode_array(const char* what, napi_value array, Read* read);
   bool decode_read(int32_t handle, double byte_offset, napi_value array, Read* read);
   napi_ref make_reference(napi_value object);
   void fail(const char* text);
   static void read_done(void* owner, Read* read);
+  PendingRead* take_reads();
   static void resolve_reads(napi_env env, napi_value callback, void* context, void* data);
   static void clean_up(void* environment);
 
@@ -84,8 +89,8 @@ class Environment {
   PinnedArray ints_, doubles_, sizes_, freed_, status_;
 
   std::mutex reads_mutex_;
-  std::vector<PendingRead*> reads_;  // done
-  int reads_pending_ = 0;            // promised
+  PendingRead *reads_ = nullptr, **last_read_ = &reads_;  // done, in order
+  int reads_pending_ = 0;                                 // promised
 
   Queue queue_;  // last: its thread uses what stands above
 };

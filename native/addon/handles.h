@@ -34,6 +34,12 @@ class HandleTable {
   int64_t announced_bytes(int32_t handle) const;
   uint32_t next_stamp();
 
+  // Makes room for so many handles: only then does `grow` never throw.
+  void reserve_handles(size_t capacity) { handles_.reserve(capacity); }
+  // Makes room for so many guards more: only then does `track` never throw.
+  void reserve(size_t guards) {
+    if (guards_.size() + guards > guards_.capacity()) guards_.reserve(2 * guards_.size() + guards);
+  }
   // Gives the storage a guard; `reference`, weak, becomes the table's. An `open` guard takes the storages that join
   // until the next one is opened or its object is dead.
   void track(napi_env env, int32_t handle, napi_ref reference, bool open);

@@ -1,9 +1,14 @@
 #include "allocator.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
+#include <new>
+
+#include "memory.h"
 
 namespace firesteel {
 namespace {
@@ -50,14 +55,23 @@ struct Allocator::Slab {
 
 Allocator::Allocator() {
   for (size_t bytes = alignment; bytes <= largest_small; bytes = small_block(bytes + 1)) classes_.push_back({bytes});
+  Commitments::of_process().enter(*this);
 }
 
 Allocator::~Allocator() {
+  Commitments::of_process().leave(*this);
   for (const Region& region : regions_) munmap(reinterpret_cast<void*>(region.base), region.bytes + page);
 }
 
-void* Allocator::allocate(size_t bytes) {
+void* Allocator::allocate(size_t bytes) noexcept {
   if (bytes > (SIZE_MAX >> 2)) return nullptr;
+  void* data = try_allocate(bytes);
+  if (data || reserved_bytes() == live_bytes()) return data;
+  flush();  // what is unused has perhaps only the wrong sizes
+  return try_allocate(bytes);
+}
+
+void* Allocator::try_allocate(size_t bytes) {
   if (bytes <= largest_small) {
     const size_t block = small_block(std::max<size_t>(bytes, 1));
     void* data = allocate_small(classes_[class_index(block)]);
@@ -70,7 +84,7 @@ void* Allocator::allocate(size_t bytes) {
   return reinterpret_cast<void*>(data);
 }
 
-void Allocator::release(void* data, size_t bytes) {
+void Allocator::release(void* data, size_t bytes) noexcept {
   if (bytes <= largest_small) {
     const size_t block = small_block(std::max<size_t>(bytes, 1));
     add(live_, 0 - block);
@@ -148,8 +162,9 @@ uintptr_t Allocator::take_extent(size_t bytes, size_t align) {
   } else {
     block = grow(bytes, align);
   }
-  if (block) take_pages(block, bytes);
-  return block;
+  if (!block || take_pages(block, bytes)) return block;
+  give_extent(block, bytes);
+  return 0;
 }
 
 // The lowest extent that holds the block: what lives longest then gathers at the low end, and the rest stays in one
@@ -184,9 +199,19 @@ void Allocator::give_extent(uintptr_t start, size_t bytes) {
   insert(start, bytes);
 }
 
+// Where there is no memory for the bookkeeping, the addresses are never used again.
 void Allocator::insert(uintptr_t start, size_t bytes) {
-  free_.emplace(start, bytes);
-  by_size_.emplace(bytes, start);
+  try {
+    const auto extent = free_.emplace(start, bytes).first;
+    try {
+      by_size_.emplace(bytes, start);
+    } catch (const std::bad_alloc&) {
+      free_.erase(extent);
+      throw;
+    }
+  } catch (const std::bad_alloc&) {
+    give_pages(start, bytes, bytes);
+  }
 }
 
 Allocator::Extents::iterator Allocator::remove(Extents::iterator extent) {
@@ -228,18 +253,29 @@ uintptr_t Allocator::grow(size_t bytes, size_t align) {
   return 0;
 }
 
-// Addresses only: no memory is taken. Where the system has few of them, half as many will do.
+// Addresses only: no memory is taken. Where the system has few of them, half as many will do; where the process may
+// have few, no more than a quarter of them, for others want some too.
 bool Allocator::reserve_region(size_t bytes) {
   const size_t least = round_up(bytes, page) + 2 * page;
-  for (size_t room = std::max(largest_region, least); room >= least; room /= 2) {
+  size_t most = largest_region;
+  rlimit limit;
+  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+    while (most > limit.rlim_cur / 4) most /= 2;
+  for (size_t room = std::max(most, least); room >= least; room /= 2) {
     void* start = mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (start == MAP_FAILED) continue;
     const uintptr_t from = reinterpret_cast<uintptr_t>(start), base = round_up(from, page);
-    if (base > from) munmap(start, base - from);
     const size_t whole = (from + room - base) / page * page;
+    try {
+      std::lock_guard<std::mutex> lock(pages_mutex_);
+      // The last page stays out of use, so that extents of two regions never join.
+      regions_.push_back({base, whole - page, 0, 0, std::vector<bool>(whole / page), std::vector<bool>(whole / page)});
+    } catch (const std::bad_alloc&) {
+      munmap(start, room);
+      return false;
+    }
+    if (base > from) munmap(start, base - from);
     if (from + room > base + whole) munmap(reinterpret_cast<void*>(base + whole), from + room - base - whole);
-    // The last page stays out of use, so that extents of two regions never join.
-    regions_.push_back({base, whole - page, 0, 0, std::vector<bool>(whole / page)});
     return true;
   }
   return false;
@@ -251,13 +287,72 @@ Allocator::Region& Allocator::region_of(uintptr_t address) {
   return regions_.front();
 }
 
-void Allocator::take_pages(uintptr_t start, size_t bytes) {
+// False, and nothing is taken, where the system has too few.
+bool Allocator::take_pages(uintptr_t start, size_t bytes) {
   Region& region = region_of(start);
-  for (size_t i = (start - region.base) / page; i <= (start + bytes - 1 - region.base) / page; i++)
-    if (!region.taken[i]) {
-      region.taken[i] = true;
-      add(reserved_, page);
+  const size_t first = (start - region.base) / page, last = (start + bytes - 1 - region.base) / page;
+  size_t fresh = 0;
+  for (size_t i = first; i <= last; i++) fresh += region.taken[i] ? 0 : page;
+  if (fresh == 0) return true;
+  if (!ask(fresh)) return false;
+  std::lock_guard<std::mutex> lock(pages_mutex_);
+  for (size_t i = first; i <= last; i++)
+    if (!region.taken[i]) region.taken[i] = region.untouched[i] = true;
+  region.end = std::max(region.end, last + 1);
+  add(reserved_, fresh);
+  return true;
+}
+
+bool Allocator::ask(size_t bytes) {
+  Commitments& commitments = Commitments::of_process();
+  const size_t reserved = reserved_bytes();
+  const uint32_t epoch = commitments.epoch();
+  if (epoch == epoch_ && reserved + bytes <= granted_.load(std::memory_order_relaxed)) return true;
+  try {
+    const size_t granted = commitments.grant(*this, reserved, bytes);
+    if (granted == 0) return false;
+    granted_.store(granted, std::memory_order_relaxed);
+    epoch_ = epoch;
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
+size_t Allocator::granted_bytes() const {
+  const size_t granted = granted_.load(std::memory_order_relaxed), reserved = reserved_bytes();
+  return granted > reserved ? granted - reserved : 0;
+}
+
+// Small pages count one by one: the system may have no huge ones.
+size_t Allocator::untouched_bytes() {
+  constexpr size_t most = 64;  // pages at a time
+  static const size_t small_page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t parts = page / small_page;
+  unsigned char touched[most * page / 4096];
+  size_t total = 0;
+  std::lock_guard<std::mutex> lock(pages_mutex_);
+  for (Region& region : regions_) {
+    for (size_t i = 0; i < region.end;) {
+      if (!region.untouched[i]) {
+        i++;
+        continue;
+      }
+      size_t count = 1;
+      while (count < most && i + count < region.end && region.untouched[i + count]) count++;
+      // Where the system does not tell, nothing is taken for touched.
+      if (mincore(reinterpret_cast<void*>(region.base + i * page), count * page, touched) != 0)
+        std::fill_n(touched, count * parts, 0);
+      for (size_t k = 0; k < count; k++) {
+        const size_t without = static_cast<size_t>(std::count_if(touched + k * parts, touched + (k + 1) * parts,
+                                                                 [](unsigned char part) { return !(part & 1); }));
+        if (without == 0) region.untouched[i + k] = false;
+        total += without * small_page;
+      }
+      i += count;
     }
+  }
+  return total;
 }
 
 // Gives pages back that lie within a free extent, the last ones first, `most` bytes of them or a little more.
@@ -265,12 +360,21 @@ void Allocator::give_pages(uintptr_t start, size_t bytes, size_t most) {
   Region& region = region_of(start);
   const size_t last = start + bytes - region.base, first = round_up(start - region.base, page) / page;
   size_t end = (last == region.used ? round_up(last, page) : last) / page;
+  if (end <= first) return;
+  std::lock_guard<std::mutex> lock(pages_mutex_);
   for (size_t given = 0; end > first && given < most; end--) {
     size_t from = end;
-    for (; from > first && region.taken[from - 1] && given < most; given += page) region.taken[--from] = false;
+    for (; from > first && region.taken[from - 1] && given < most; given += page) {
+      from--;
+      region.taken[from] = region.untouched[from] = false;
+    }
     if (from == end) continue;
     madvise(reinterpret_cast<void*>(region.base + from * page), (end - from) * page, MADV_DONTNEED);
-    add(reserved_, 0 - (end - from) * page);
+    const size_t bytes_given = (end - from) * page;
+    add(reserved_, 0 - bytes_given);
+    // Others may have them now: they are to be asked for again.
+    const size_t granted = granted_.load(std::memory_order_relaxed);
+    granted_.store(granted > bytes_given ? granted - bytes_given : 0, std::memory_order_relaxed);
     end = from + 1;
   }
 }
@@ -296,7 +400,7 @@ void Allocator::trim(size_t keep) {
     give_pages(std::prev(free_.end())->first, std::prev(free_.end())->second, excess());
 }
 
-void Allocator::flush() {
+void Allocator::flush() noexcept {
   for (SizeClass& size_class : classes_) {
     Slab* slab = size_class.partial;
     if (!slab || slab->used > 0 || slab->next) continue;

@@ -9,12 +9,16 @@
 //
 // Freed memory stays until there is more than a recent peak took, with a margin (and a floor); then whole pages of free
 // extents go back to the system. Not thread-safe: whoever runs kernels owns it; only the counts may be read elsewhere.
+//
+// The system says no by killing the process, so pages are asked for before they are handed out (see memory.h). Nothing
+// here throws: where the C++ heap is exhausted, allocation fails, and release may lose addresses, but no memory.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
 #include <atomic>
 #include <map>
+#include <mutex>
 #include <set>
 #include <vector>
 
@@ -28,15 +32,19 @@ class Allocator {
   Allocator& operator=(const Allocator&) = delete;
 
   // Uninitialised memory, or null if the system gives none. 0 bytes are a valid block.
-  void* allocate(size_t bytes);
+  void* allocate(size_t bytes) noexcept;
   // `bytes` as in allocate.
-  void release(void* data, size_t bytes);
+  void release(void* data, size_t bytes) noexcept;
   // Gives all unused memory back to the system.
-  void flush();
+  void flush() noexcept;
 
   // Bytes of the blocks handed out, and of all memory taken from the system.
   size_t live_bytes() const { return live_.load(std::memory_order_relaxed); }
   size_t reserved_bytes() const { return reserved_.load(std::memory_order_relaxed); }
+  // Bytes that were granted and not yet taken, and bytes that were taken and that nobody has touched, so that the
+  // system counts them as free. May be asked elsewhere too.
+  size_t granted_bytes() const;
+  size_t untouched_bytes();
 
  private:
   struct Slab;
@@ -48,7 +56,8 @@ class Allocator {
   struct Region {
     uintptr_t base;
     size_t bytes, opened, used;
-    std::vector<bool> taken;  // by page: taken from the system
+    std::vector<bool> taken, untouched;  // by page: taken from the system, and not known to be touched
+    size_t end = 0;                      // of the pages ever taken
   };
   using Extents = std::map<uintptr_t, size_t>;
 
@@ -57,6 +66,7 @@ class Allocator {
   static void add(std::atomic<size_t>& to, size_t bytes) {
     to.store(to.load(std::memory_order_relaxed) + bytes, std::memory_order_relaxed);
   }
+  void* try_allocate(size_t bytes);
   void* allocate_small(SizeClass& size_class);
   void release_small(SizeClass& size_class, void* data);
   Slab* take_slab(SizeClass& size_class);
@@ -69,7 +79,8 @@ class Allocator {
   uintptr_t grow(size_t bytes, size_t alignment);
   bool reserve_region(size_t bytes);
   Region& region_of(uintptr_t address);
-  void take_pages(uintptr_t start, size_t bytes);
+  bool take_pages(uintptr_t start, size_t bytes);
+  bool ask(size_t bytes);
   void give_pages(uintptr_t start, size_t bytes, size_t most);
   void note_peak();
   void trim(size_t keep);
@@ -82,6 +93,10 @@ class Allocator {
   size_t peak_ = 0, peak_before_ = 0;
   unsigned releases_ = 0;
   std::atomic<size_t> live_{0}, reserved_{0};
+  // Up to so many bytes may be taken without asking, until the epoch changes.
+  std::atomic<size_t> granted_{0};
+  uint32_t epoch_ = 0;
+  std::mutex pages_mutex_;  // of regions_ and their pages, for who asks what is untouched
 };
 
 }  // namespace firesteel

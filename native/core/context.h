@@ -23,6 +23,14 @@ struct RecordedError {
   std::string text;
 };
 
+// The same where it is recorded: room for it is there before, because memory may be what is missing.
+struct ErrorSlot {
+  ErrorCode code = ErrorCode::none;
+  const char* op = "";
+  int label = 0;
+  char text[512] = "";
+};
+
 struct Context {
   explicit Context(int threads) : pool(threads) {}
   Context(const Context&) = delete;
@@ -46,10 +54,10 @@ struct Context {
 
   // The first error since the last take_error; the flag is what a cheap check reads, `status` a copy of it elsewhere.
   std::mutex error_mutex;
-  RecordedError error;
+  ErrorSlot error;
   std::atomic<bool> failed{false};
   int32_t* status = nullptr;
-  void record(ErrorCode code, std::string text);
+  void record(ErrorCode code, const char* text) noexcept;
   RecordedError take_error();
 };
 

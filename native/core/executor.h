@@ -5,6 +5,7 @@
 
 #include "call.h"
 #include "context.h"
+#include "memory.h"
 
 namespace firesteel {
 
@@ -14,11 +15,13 @@ class Executor {
 
   // Memory of the device. Null if there is none.
   virtual void* allocate(size_t bytes) = 0;
-  virtual void release(void* data, size_t bytes) = 0;
+  virtual void release(void* data, size_t bytes) noexcept = 0;
   // Gives unused memory back to the system.
   virtual void flush() = 0;
   virtual size_t live_bytes() const = 0;
   virtual size_t reserved_bytes() const = 0;
+  // What may still be taken beside the reserved bytes.
+  virtual size_t available_bytes() const = 0;
 
   // Runs a kernel, or starts it; failures are recorded in the context.
   virtual void run(Context& context, const Call& call) = 0;
@@ -39,10 +42,11 @@ class CpuExecutor final : public Executor {
  public:
   CpuExecutor(const KernelTable& table, Allocator& allocator) : table_(table), allocator_(allocator) {}
   void* allocate(size_t bytes) override { return allocator_.allocate(bytes); }
-  void release(void* data, size_t bytes) override { allocator_.release(data, bytes); }
+  void release(void* data, size_t bytes) noexcept override { allocator_.release(data, bytes); }
   void flush() override { allocator_.flush(); }
   size_t live_bytes() const override { return allocator_.live_bytes(); }
   size_t reserved_bytes() const override { return allocator_.reserved_bytes(); }
+  size_t available_bytes() const override { return Commitments::of_process().left(1); }
   void run(Context& context, const Call& call) override { call.kernel->run(table_, context, call); }
   void write(Context&, void* to, const void* from, size_t bytes) override { copy(to, from, bytes); }
   void read(Context&, void* to, const void* from, size_t bytes) override { copy(to, from, bytes); }

@@ -3,8 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include <new>
 #include <thread>
-#include <utility>
 
 #include "context.h"
 #include "machine.h"
@@ -36,7 +36,12 @@ void* scratch(Context& context, size_t bytes) {
     record_error(context, ErrorCode::memory, "no memory for %zu bytes of scratch space", bytes);
     throw KernelAbandoned();
   }
-  context.scratch_blocks.push_back({data, bytes});
+  try {
+    context.scratch_blocks.push_back({data, bytes});
+  } catch (const std::bad_alloc&) {
+    context.allocator.release(data, bytes);
+    throw;
+  }
   return data;
 }
 
@@ -61,19 +66,24 @@ void Context::release_scratch(size_t keep) {
   }
 }
 
-void Context::record(ErrorCode code, std::string text) {
+void Context::record(ErrorCode code, const char* text) noexcept {
   std::lock_guard<std::mutex> lock(error_mutex);
   if (failed.load()) return;
-  error = {code, op, label, std::move(text)};
+  error.code = code;
+  error.op = op;
+  error.label = label;
+  snprintf(error.text, sizeof error.text, "%s", text);
   failed.store(true);
   if (status) __atomic_store_n(status, static_cast<int32_t>(code), __ATOMIC_RELEASE);
 }
 
 RecordedError Context::take_error() {
   std::lock_guard<std::mutex> lock(error_mutex);
+  RecordedError taken = {error.code, error.op, error.label, error.text};
   failed.store(false);
   if (status) __atomic_store_n(status, 0, __ATOMIC_RELEASE);
-  return std::exchange(error, {});
+  error = {};
+  return taken;
 }
 
 }  // namespace firesteel

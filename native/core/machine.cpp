@@ -2,8 +2,6 @@
 
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <algorithm>
 #include <thread>
@@ -52,15 +50,6 @@ int usable_cores() {
 #endif
   if (const int limit = cgroup_cores(); limit > 0) cores = std::min(cores, limit);
   return std::clamp(cores, 1, max_threads);
-}
-
-int default_thread_count() {
-  if (const char* text = getenv("FIRESTEEL_THREADS")) {
-    char* end = nullptr;
-    const long threads = strtol(text, &end, 10);
-    if (end != text && *end == '\0' && threads > 0) return static_cast<int>(std::min<long>(threads, max_threads));
-  }
-  return usable_cores();
 }
 
 }  // namespace firesteel

@@ -6,9 +6,6 @@ namespace firesteel {
 // Cores by affinity and by the cgroup's quota, at least 1.
 int usable_cores();
 
-// FIRESTEEL_THREADS if it is a positive number, else usable_cores().
-int default_thread_count();
-
 // One step of a spin loop: tells the core that it waits.
 inline void spin_pause() {
 #if defined(__x86_64__) || defined(__i386__)

@@ -1,5 +1,6 @@
 #include "pool.h"
 
+#include <new>
 #include <system_error>
 
 #include "machine.h"
@@ -23,12 +24,14 @@ void ThreadPool::resize(int threads) {
 
 void ThreadPool::start() {
   leave_.store(false);
-  workers_.reserve(static_cast<size_t>(threads_ - 1));
   try {
+    workers_.reserve(static_cast<size_t>(threads_ - 1));
     while (static_cast<int>(workers_.size()) < threads_ - 1) workers_.emplace_back([this] { work(); });
+    return;
   } catch (const std::system_error&) {
-    threads_ = static_cast<int>(workers_.size()) + 1;  // the system gives no more threads: go on with these
+  } catch (const std::bad_alloc&) {
   }
+  threads_ = static_cast<int>(workers_.size()) + 1;  // the system gives no more threads: go on with these
 }
 
 void ThreadPool::join() {

@@ -6,9 +6,13 @@
 #include <new>
 
 #include "machine.h"
+#include "memory.h"
 
 namespace firesteel {
 namespace {
+
+// Copies of uploads that may wait without a look at what memory is left: half of what is kept back at the least.
+constexpr size_t small_staged = size_t(8) << 20;
 
 // About 10 microseconds; see pool.cpp.
 constexpr int spins = 400;
@@ -37,6 +41,8 @@ void Queue::stop() {
   }
   wake_.notify_all();
   thread_.join();
+  for (uint64_t i = tail_.load(); i != head_.load(); i++)
+    if (Entry& entry = entries_[i % capacity]; entry.kind == Entry::Kind::read) read_done_(owner_, entry.read);
 }
 
 void Queue::work() {
@@ -127,15 +133,47 @@ bool Queue::drain() {
   return goes_on;
 }
 
-void Queue::upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes) {
-  if (!idle() && (bytes > staged_limit || staged_.load() > staged_limit - bytes) && !drain()) return;
+void Queue::release(int32_t handle) noexcept {
+  Entry& entry = next();
+  entry.kind = Entry::Kind::release;
+  entry.released.clear();
+  entry.handle = handle;
+  submit(true);
+}
+
+void Queue::release(const int32_t* handles, size_t count) noexcept {
+  Entry& entry = next();
+  try {
+    entry.released.assign(handles, handles + count);
+  } catch (const std::bad_alloc&) {
+    for (size_t i = 0; i < count; i++) release(handles[i]);
+    return;
+  }
+  entry.kind = Entry::Kind::release;
+  submit(true);
+}
+
+// A copy of the source, null where there is no memory for one. The copy exists while entries before it still hold what
+// is free by its turn, so that what is left is looked at now, and counts as taken until the copy is made.
+std::unique_ptr<char[]> Queue::stage(const void* source, size_t bytes) {
+  const size_t staged = staged_.load();
+  if (bytes > staged_limit || staged > staged_limit - bytes) return nullptr;
+  Commitments& commitments = Commitments::of_process();
+  const bool large = staged + bytes > small_staged;
+  if (large && !commitments.reserve(bytes)) return nullptr;
+  std::unique_ptr<char[]> copy(new (std::nothrow) char[bytes]);
+  if (copy) memcpy(copy.get(), source, bytes);
+  if (large) commitments.withdraw(bytes);
+  return copy;
+}
+
+void Queue::upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes, bool may_wait) {
   std::unique_ptr<char[]> staged;
-  if (!idle()) staged.reset(new (std::nothrow) char[bytes]);
+  if (may_wait && !idle()) staged = stage(source, bytes);
   if (!staged) {
     if (drain()) run_upload(handle, fresh_bytes, source, bytes);
     return;
   }
-  memcpy(staged.get(), source, bytes);
   staged_.fetch_add(bytes);
   Entry& entry = next();
   entry.kind = Entry::Kind::upload;
@@ -146,12 +184,27 @@ void Queue::upload(int32_t handle, int64_t fresh_bytes, const void* source, size
   submit(false);
 }
 
-void Queue::run(Entry& entry) {
+// What an executor throws, for want of memory for its bookkeeping, is an error of the entry: it may neither leave the
+// queue with half of its state, nor end the process.
+template <class F>
+void Queue::guard(const F& body) noexcept {
+  try {
+    body();
+  } catch (const KernelAbandoned&) {
+    context_.in_parallel = false;
+  } catch (const std::bad_alloc&) {
+    context_.in_parallel = false;
+    context_.record(ErrorCode::memory, "no memory for the bookkeeping of the device's queue");
+  }
+}
+
+void Queue::run(Entry& entry) noexcept {
   switch (entry.kind) {
     case Entry::Kind::call:
       run_call(entry.call);
       break;
     case Entry::Kind::release:
+      if (entry.released.empty()) storages_.release(entry.handle);
       for (const int32_t handle : entry.released) storages_.release(handle);
       break;
     case Entry::Kind::upload:
@@ -172,13 +225,7 @@ void Queue::run_call(Call& call) {
   const bool views = place(call.views.data(), call.places.data(), call.view_count);
   const bool items = place(call.items.data(), call.item_places.data(), call.item_count);
   if (!views || !items) return;  // the allocation that failed has recorded it
-  try {
-    executor_->run(context_, call);
-  } catch (const KernelAbandoned&) {
-    context_.in_parallel = false;
-  } catch (const std::bad_alloc&) {
-    context_.record(ErrorCode::memory, "no memory for the bookkeeping of a kernel");
-  }
+  guard([&] { executor_->run(context_, call); });
   context_.release_scratch();
 }
 
@@ -210,14 +257,14 @@ void Queue::run_upload(int32_t handle, int64_t fresh_bytes, const void* source, 
   context_.op = "upload";
   context_.label = 0;
   void* data = fresh_bytes >= 0 ? make(handle, fresh_bytes) : storages_.find(handle);
-  if (data) executor_->write(context_, data, source, bytes);
+  if (data) guard([&] { executor_->write(context_, data, source, bytes); });
 }
 
 void Queue::read_now(const Read& read) {
   context_.op = "read";
   context_.label = 0;
   if (const void* data = storages_.find(read.handle)) {
-    executor_->read(context_, read.to, static_cast<const char*>(data) + read.byte_offset, read.bytes);
+    guard([&] { executor_->read(context_, read.to, static_cast<const char*>(data) + read.byte_offset, read.bytes); });
   } else {
     memset(read.to, 0, read.bytes);
     record_error(context_, ErrorCode::memory, "the tensor has no memory: its allocation failed before");

@@ -32,6 +32,7 @@ struct Entry {
   enum class Kind : uint8_t { call, release, upload, read };
   Kind kind;
   Call call;
+  // release: these, or where there are none, `handle`.
   std::vector<int32_t> released;
   // upload: `staged` is copied into the storage, which is made with fresh_bytes unless that is -1.
   int32_t handle;
@@ -47,13 +48,17 @@ class Queue {
   // Uploads that may wait in the queue; more makes the producer wait.
   static constexpr size_t staged_limit = size_t(256) << 20;
 
-  // `read_done` is called by the executor after each read entry.
+  // `read_done` is called by the executor after each read entry, and by stop() for those that never ran; it may not
+  // throw.
   Queue(const KernelTable& table, int threads, void (*read_done)(void* owner, Read* read), void* owner);
   // Of another device than the CPU.
   Queue(std::unique_ptr<Executor> executor, void (*read_done)(void* owner, Read* read), void* owner);
   ~Queue() { stop(); }
   Queue(const Queue&) = delete;
   Queue& operator=(const Queue&) = delete;
+
+  // An exhausted C++ heap is an error of the entry that met it, recorded in the context: nothing is thrown on the
+  // executor's thread, and what the producer calls throws std::bad_alloc before it has done anything, or not at all.
 
   // The rest is for the producer's thread.
 
@@ -70,8 +75,12 @@ class Queue {
   // `goes_on(owner)` is asked between entries while the producer waits for them: an environment may be ended by another
   // thread, and nothing but this thread's return ends it.
   void ask(bool (*goes_on)(void* owner)) { goes_on_ = goes_on; }
-  // Copies `bytes` bytes into a storage, in order; the source may change afterwards.
-  void upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes);
+  // Frees storages, in order.
+  void release(int32_t handle) noexcept;
+  void release(const int32_t* handles, size_t count) noexcept;
+  // Copies `bytes` bytes into a storage, in order; the source may change afterwards. Where it may not wait, as a copy
+  // of its own, for what is in the queue, that runs now.
+  void upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes, bool may_wait = true);
   // Idle only. Zeros, and an error, where the storage has no memory.
   void read_now(const Read& read);
   // Abandons what has not run, the kernel in flight included, and ends all threads.
@@ -84,7 +93,10 @@ class Queue {
  private:
   void work();
   bool drain();
-  void run(Entry& entry);
+  std::unique_ptr<char[]> stage(const void* source, size_t bytes);
+  void run(Entry& entry) noexcept;
+  template <class F>
+  void guard(const F& body) noexcept;
   void run_call(Call& call);
   bool place(View* views, const Place* places, int64_t count);
   void run_upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes);

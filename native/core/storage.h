@@ -34,7 +34,7 @@ class StorageTable {
     return index < slots_.size() ? slots_[index].data : nullptr;
   }
 
-  void release(int32_t handle) {
+  void release(int32_t handle) noexcept {
     const auto index = static_cast<size_t>(handle);
     if (index >= slots_.size() || !slots_[index].data) return;
     executor_.release(slots_[index].data, slots_[index].bytes);

@@ -2,6 +2,8 @@
 
 #include <dlfcn.h>
 
+#include <new>
+
 #include "../addon/decoder.h"
 
 namespace firesteel::cuda {
@@ -32,6 +34,14 @@ CudaExecutor::CudaExecutor(const Library& library, Device* device) : library_(li
 }
 
 CudaExecutor::~CudaExecutor() { library_.close(device_); }
+
+void CudaExecutor::release(void* data, size_t bytes) noexcept {
+  try {
+    library_.release(device_, data, bytes);
+  } catch (const std::bad_alloc&) {
+    // No memory to note what is free: the block is lost.
+  }
+}
 
 void CudaExecutor::run(Context& context, const Call& call) {
   const auto count = static_cast<size_t>(call.view_count);

@@ -20,10 +20,10 @@ class CudaExecutor final : public Executor {
   // Which of the table's kernels this device has, by their numbers.
   bool has_kernel(int kernel) const { return numbers_[static_cast<size_t>(kernel)] >= 0; }
   const char* name() const { return library_.name(device_); }
-  size_t available_bytes() const { return library_.available_bytes(device_); }
+  size_t available_bytes() const override { return library_.available_bytes(device_); }
 
   void* allocate(size_t bytes) override { return library_.allocate(device_, bytes); }
-  void release(void* data, size_t bytes) override { library_.release(device_, data, bytes); }
+  void release(void* data, size_t bytes) noexcept override;
   void flush() override { library_.flush(device_); }
   size_t live_bytes() const override { return library_.live_bytes(device_); }
   size_t reserved_bytes() const override { return library_.reserved_bytes(device_); }

@@ -1,5 +1,5 @@
 // The queue, its threads and its memory, with kernels of its own: order, stealing, inline calls, full queues, errors,
-// failed allocations, ends in the middle of a kernel. Runs under ThreadSanitizer.
+// failed allocations, an exhausted C++ heap, ends in the middle of a kernel. Runs under ThreadSanitizer.
 #include "../core/queue.h"
 
 #include <stdio.h>
@@ -7,10 +7,32 @@
 #include <string.h>
 
 #include <chrono>
+#include <new>
 
 namespace firesteel {
 struct KernelTable {};
 }  // namespace firesteel
+
+// The C++ heap, as exhausted as a test wants it: the allocation that brings `until_failure` to 0 fails, and from then
+// on `failures` in all.
+static std::atomic<int64_t> until_failure{INT64_MAX};
+static std::atomic<int64_t> failures{0};
+
+static void* heap(size_t bytes) {
+  if (until_failure.fetch_sub(1) <= 1 && failures.fetch_sub(1) > 0) return nullptr;
+  return malloc(bytes > 0 ? bytes : 1);
+}
+void* operator new(size_t bytes) {
+  if (void* data = heap(bytes)) return data;
+  throw std::bad_alloc();
+}
+void* operator new[](size_t bytes) { return operator new(bytes); }
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept { return heap(bytes); }
+void* operator new[](size_t bytes, const std::nothrow_t&) noexcept { return heap(bytes); }
+void operator delete(void* data) noexcept { free(data); }
+void operator delete[](void* data) noexcept { free(data); }
+void operator delete(void* data, size_t) noexcept { free(data); }
+void operator delete[](void* data, size_t) noexcept { free(data); }
 
 using namespace firesteel;
 
@@ -63,9 +85,7 @@ std::atomic<int> reads_done{0};
 
 class Producer {
  public:
-  explicit Producer(int threads)
-      : queue(
-            no_kernels, threads, [](void*, Read*) { reads_done++; }, nullptr) {}
+  explicit Producer(int threads) : queue(no_kernels, threads, [](void*, Read*) { reads_done++; }, nullptr) {}
 
   void call(const KernelInfo& kernel, int32_t out, int64_t fresh_bytes, int32_t x, bool small = false, int label = 0) {
     Entry& entry = queue.next();
@@ -83,12 +103,7 @@ class Producer {
     queue.submit(small);
   }
 
-  void release(int32_t handle) {
-    Entry& entry = queue.next();
-    entry.kind = Entry::Kind::release;
-    entry.released.assign(1, handle);
-    queue.submit(true);
-  }
+  void release(int32_t handle) { queue.release(handle); }
 
   float first(int32_t handle) {
     float value;
@@ -202,6 +217,114 @@ void test_stop_in_a_kernel() {
   }
 }
 
+void use_scratch(const KernelTable& table, Context& context, const Call& call) {
+  for (int i = 0; i < 3; i++) memset(scratch(context, size_t(300) << (5 * i)), 0, 300);
+  increment(table, context, call);
+}
+const KernelInfo use_scratch_info = {"use_scratch", false, 0, {}, use_scratch};
+
+// All that a queue does, small and large, at once and in line. Returns how often the producer was told of an exhausted
+// heap; then nothing has happened, and it goes on.
+int work_of_all_kinds(Producer& producer, const std::vector<float>& source, Read& read) {
+  int told = 0;
+  const auto attempt = [&](const auto& step) {
+    try {
+      step();
+    } catch (const std::bad_alloc&) {
+      told++;
+    }
+  };
+  int32_t many[12];
+  for (int32_t i = 0; i < 12; i++) many[i] = 100 + 40 * i;
+  attempt([&] { producer.queue.upload(0, bytes, source.data(), bytes); });
+  for (int i = 0; i < 12; i++) {
+    attempt(
+        [&] { producer.call(i % 2 ? use_scratch_info : increment_info, many[i], bytes + 5000 * i, 0, i % 5 == 0); });
+    attempt([&] { producer.queue.upload(2, i == 0 ? bytes : -1, source.data(), bytes, i % 3 != 0); });
+    if (i == 6) producer.queue.finish();
+  }
+  attempt([&] { producer.call(increment_info, 3, bytes, many[11]); });
+  Entry& entry = producer.queue.next();
+  entry.kind = Entry::Kind::read;
+  entry.read = &read;
+  producer.queue.submit(false);
+  for (int i = 0; i < 12; i += 3) producer.release(many[i]);
+  producer.queue.release(many, 12);
+  producer.queue.finish();
+  return told;
+}
+
+// Fails each allocation of the work in turn, alone and with all that follow. Nothing hangs or ends the process, who
+// asked is told, and the queue is as good as new.
+void test_exhausted_heap() {
+  const std::vector<float> source(count, 1);
+  std::vector<float> target(count);
+  Read read = {3, 0, bytes, target.data()};
+  int hits = 0;
+  for (const int64_t row : {int64_t(1), INT64_MAX}) {
+    for (int64_t n = 1;; n++) {
+      Producer producer(2);
+      const int before = reads_done;
+      target[count - 1] = 0;
+      until_failure.store(n);
+      failures.store(row);
+      const int told = work_of_all_kinds(producer, source, read);
+      const bool reached = failures.load() < row;
+      until_failure.store(INT64_MAX);
+      if (!reached) break;
+      hits++;
+      CHECK(reads_done == before + 1);
+      const RecordedError error = producer.queue.context().take_error();
+      CHECK(error.code == ErrorCode::none || error.code == ErrorCode::memory);
+      CHECK(told > 0 || error.code == ErrorCode::memory || target[count - 1] == 3);
+      // As good as new.
+      producer.queue.upload(0, bytes, source.data(), bytes);
+      producer.call(use_scratch_info, 1, bytes, 0);
+      CHECK(producer.first(1) == 2);
+      CHECK(producer.queue.context().take_error().code == ErrorCode::none);
+      for (int32_t handle = 0; handle < 4; handle++) producer.release(handle);
+      producer.queue.finish();
+      CHECK(producer.queue.context().allocator.live_bytes() == 0);
+    }
+  }
+  CHECK(hits > 20);
+}
+
+// A device whose driver has no memory for its own bookkeeping.
+class PoorExecutor final : public Executor {
+ public:
+  void* allocate(size_t) override { return &memory_; }
+  void release(void*, size_t) noexcept override {}
+  void flush() override {}
+  size_t live_bytes() const override { return 0; }
+  size_t reserved_bytes() const override { return 0; }
+  size_t available_bytes() const override { return 0; }
+  void run(Context&, const Call&) override { throw std::bad_alloc(); }
+  void write(Context&, void*, const void*, size_t) override { throw std::bad_alloc(); }
+  void read(Context&, void*, const void*, size_t) override { throw std::bad_alloc(); }
+
+ private:
+  char memory_ = 0;
+};
+
+void test_entries_that_throw() {
+  Queue queue(std::make_unique<PoorExecutor>(), [](void*, Read*) { reads_done++; }, nullptr);
+  const float zero[16] = {};
+  float target[16];
+  Read read = {0, 0, 64, target};
+  for (int i = 0; i < 40; i++) {
+    const int before = reads_done;
+    queue.upload(0, i == 0 ? 64 : -1, zero, 64);
+    Entry& entry = queue.next();
+    entry.kind = Entry::Kind::read;
+    entry.read = &read;
+    queue.submit(i % 2 == 0);
+    CHECK(queue.finish());
+    CHECK(reads_done == before + 1);
+    CHECK(queue.context().take_error().code == ErrorCode::memory);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -211,5 +334,7 @@ int main() {
   test_memory_returns();
   test_threads_change();
   test_stop_in_a_kernel();
+  test_exhausted_heap();
+  test_entries_that_throw();
   puts("queue: ok");
 }

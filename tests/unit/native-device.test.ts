@@ -5,12 +5,12 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, it } from 'vitest'
 import { kernelOf } from '../../lib/backend/call.js'
 import { kernels, parseArguments } from '../../lib/backend/kernels.js'
-import { createNativeDevice, NativeDevice } from '../../lib/backend/native/device.js'
+import { createNativeDevice, type NativeDevice } from '../../lib/backend/native/device.js'
 import { loadNative } from '../../lib/backend/native/loader.js'
 import { withinModule } from '../../lib/core/call-site.js'
 import type { Device, StridedView } from '../../lib/core/device.js'
 import type { DType, TypedArray } from '../../lib/core/dtype.js'
-import { IndexOutOfRangeError, InternalError, OutOfMemoryError } from '../../lib/core/errors.js'
+import { IndexOutOfRangeError, InternalError, OutOfMemoryError, ValueError } from '../../lib/core/errors.js'
 import type { Storage } from '../../lib/core/storage.js'
 import { guardFlags, WordWriter } from '../fuzz/words.js'
 
@@ -144,13 +144,69 @@ describe.skipIf(unavailable !== null)('the native device', () => {
     expect(device.memory().bytes).toBeLessThan(1.5e9)
   })
 
-  it('foresees the end of memory, naming what is asked, held and left', () => {
-    const loaded = loadNative()
-    if ('unavailable' in loaded) throw new Error(loaded.unavailable)
-    const small = new NativeDevice(loaded.addon, loaded.path, () => 100e6)
-    expect(() => small.allocate('float32', 50e6, true, 'randn')).toThrow(OutOfMemoryError)
-    expect(() => small.allocate('float32', 50e6, true, 'randn')).toThrow(/\[randn\] 200\.0 MB .* 0 tensors.* 100\.0 MB/)
-    expect(small.allocate('float32', 1000, true, 'randn').count).toBe(1000)
+  it('foresees the end of memory, naming what is asked and held', () => {
+    const asked = () => device.allocate('float32', 2 ** 50, true, 'randn')
+    expect(asked).toThrow(OutOfMemoryError)
+    expect(asked).toThrow(/^\[randn\] 4503599\.63 GB do not fit: .* held by \d+ tensors.* are left to this process/)
+    expect(device.allocate('float32', 1000, true, 'randn').count).toBe(1000)
+  })
+
+  it('uploads from buffers of every kind, with a copy that waits and without one', () => {
+    const count = 1 << 18
+    const resizable = Reflect.construct(ArrayBuffer, [4 * count, { maxByteLength: 8 * count }])
+    const growable = Reflect.construct(SharedArrayBuffer, [4 * count, { maxByteLength: 8 * count }])
+    for (const buffer of [new ArrayBuffer(4 * count), new SharedArrayBuffer(4 * count), resizable, growable]) {
+      const data = new Float32Array(buffer).fill(3)
+      expect(device.readSync(upload(device, data)).every((value) => value === 3)).toBe(true)
+      const busy = make(device, 1 << 20)
+      device.run(kernelOf('fill'), { out: busy, value: 1 })
+      const target = upload(device, data.subarray(1))
+      data.fill(4)
+      expect(device.readSync(target).every((value) => value === 3)).toBe(true)
+    }
+  })
+
+  it('refuses an array whose buffer is gone', () => {
+    const data = new Float32Array(4)
+    structuredClone(data.buffer, { transfer: [data.buffer] })
+    const storage = device.allocate('float32', 4, true, 'test')
+    expect(() => device.upload(storage, data)).toThrow(ValueError)
+    expect(() => device.upload(storage, data)).toThrow(/the array has 0 elements, but 4 are wanted.*detached/)
+  })
+
+  it('refuses an operator in the middle of another, and goes on', () => {
+    const a = upload(device, Float32Array.of(1, 2, 3))
+    let inner: unknown = null
+    const curious: StridedView = {
+      ...a,
+      get strides() {
+        const out = make(device, 3)
+        try {
+          device.run(kernelOf('mul'), { out, a, b: a })
+        } catch (error) {
+          inner = error
+        }
+        return a.strides
+      },
+    }
+    const before = device.memory().tensors
+    const out = make(device, 3)
+    device.run(kernelOf('add'), { out, a: curious, b: a })
+    expect(inner).toBeInstanceOf(ValueError)
+    expect(String(inner)).toMatch(
+      /^ValueError: \[mul\] a getter of a tensor's .* runs 'mul' while 'add' reads the tensor/,
+    )
+    expect([...device.readSync(out)]).toEqual([2, 4, 6])
+    expect(device.memory().tensors - before).toBe(1)
+    const throwing: StridedView = {
+      ...a,
+      get offset(): number {
+        throw new Error('on purpose')
+      },
+    }
+    expect(() => device.run(kernelOf('add'), { out: make(device, 3), a: throwing, b: a })).toThrow('on purpose')
+    device.run(kernelOf('mul'), { out, a, b: a })
+    expect([...device.readSync(out)]).toEqual([1, 4, 9])
   })
 
   it('traces kernels with their times and bytes', () => {
@@ -187,7 +243,7 @@ describe.skipIf(unavailable !== null)('the addon, called with words that make no
     addon.words(words.ints, words.doubles)
     addon.handles(sizes, new Int32Array(new ArrayBuffer(4 * 64)))
     sizes.fill(256)
-    for (let handle = 0; handle < 8; handle++) addon.upload(handle, new Float32Array(64).fill(handle))
+    for (let handle = 0; handle < 8; handle++) addon.upload(handle, new Float32Array(64).fill(handle), true)
     for (let handle = 4; handle < 8; handle++) addon.release(handle)
     let seed = 1
     const random = (below: number) => {
@@ -264,13 +320,14 @@ describe.skipIf(unavailable !== null)('the addon, called with words that make no
     expect(thrown).toBeGreaterThan(0)
     expect(thrown).toBeLessThan(calls)
     const target = new Float32Array(64)
-    addon.upload(4, new Float32Array(64))
+    addon.upload(4, new Float32Array(64), true)
     addon.release(4)
     for (const handle of [4, 64, -1, Number.NaN, 1e300])
       expect(() => addon.readNow(handle, 0, target, true)).toThrow(/not a live storage/)
     for (const offset of [1, -1, Number.NaN, 1e300])
       expect(() => addon.readNow(0, offset, target, true)).toThrow(/outside/)
-    expect(() => addon.upload(0, new Float32Array(63))).toThrow(/length/)
+    expect(() => addon.upload(0, new Float32Array(63), true)).toThrow(/length/)
+    expect(() => addon.upload(0, new DataView(new ArrayBuffer(256)) as never, true)).toThrow(/not a typed array/)
     expect(() => addon.track(4, {})).toThrow(/live/)
     expect(() => addon.call(1 as never, 'x' as never)).toThrow()
   })

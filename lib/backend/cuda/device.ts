@@ -25,7 +25,7 @@ export class CudaDevice extends QueueDevice {
   readonly path: string
 
   constructor(name: string, addon: CudaAddon, path: string) {
-    super(name, 'cuda', addon, () => addon.availableBytes())
+    super(name, 'cuda', addon)
     this.model = addon.model
     this.path = path
   }

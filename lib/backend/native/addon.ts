@@ -17,7 +17,8 @@ export interface Addon {
   track(handle: number, storage: object): void
   /** Frees the storages whose objects the last garbage collection took; how many handles it wrote to `dead`. */
   poll(major: boolean): number
-  upload(handle: number, data: TypedArray): void
+  /** Copies the elements, or a copy of them that waits for what is queued where there is memory for one. */
+  upload(handle: number, data: TypedArray, mayWait: boolean): void
   read(handle: number, byteOffset: number, to: TypedArray): Promise<TypedArray>
   /** Reads at once; false if it would have to wait and may not. */
   readNow(handle: number, byteOffset: number, to: TypedArray, wait: boolean): boolean
@@ -25,6 +26,8 @@ export interface Addon {
   takeError(): readonly [code: number, kernel: string, label: number, text: string] | null
   liveBytes(): number
   reservedBytes(): number
+  /** What may still be taken beside the reserved bytes; on a CPU after what waits to be touched. */
+  availableBytes(): number
   /** Gives the memory that no storage uses back to the system. */
   flush(): void
   /** Whether the object last given to `watch` is still there. */
@@ -45,12 +48,13 @@ export interface CpuAddon extends Addon {
 export interface CudaAddon extends Addon {
   /** Such as 'NVIDIA H100 80GB HBM3 (sm_90)'. */
   readonly model: string
-  /** What the driver has left. */
-  availableBytes(): number
 }
 
 export interface AddonModule {
-  open(isa: string | null): CpuAddon
+  /** As many threads as there are cores if they are 0. */
+  open(isa: string | null, threads: number): CpuAddon
   /** Opens a GPU by the CUDA library at `path`; throws the reason where it cannot. */
   openCuda(path: string, index: number): CudaAddon
+  /** Bytes that this process may still take, by the machine and by its control groups. */
+  availableMemory(): number
 }

@@ -13,7 +13,8 @@ export interface Collector {
   major(): void
 }
 
-function exposedGc(): Gc | null {
+/** V8's own collector, or null where it cannot be had. */
+export function exposedGc(): Gc | null {
   for (let attempt = 0; attempt < 100; attempt++) {
     setFlagsFromString('--expose-gc')
     try {

@@ -9,22 +9,29 @@ import {
   type StridedView,
   uncloneable,
 } from '../../core/device.js'
-import { type DType, dtypes, type TypedArray } from '../../core/dtype.js'
+import { type DType, type DTypeInfo, dtypes, type TypedArray } from '../../core/dtype.js'
 import { DeviceError, IndexOutOfRangeError, InternalError, OutOfMemoryError, ValueError } from '../../core/errors.js'
 import { Storage } from '../../core/storage.js'
 import { kernelOf } from '../call.js'
 import { callCost } from '../cost.js'
 import type { KernelName } from '../kernels.js'
+import { maxThreads, readSettings } from '../settings.js'
 import type { Addon, CpuAddon } from './addon.js'
+import { formatBytes } from './bytes.js'
 import { Encoder, type Plan } from './encode.js'
-import { type Loaded, loadNative, type NativeDescription, nativeRequired } from './loader.js'
-import { NativeMemory, pendingTracked } from './memory.js'
+import { type Loaded, loadNative, type NativeDescription } from './loader.js'
+import { availableMemory } from './machine.js'
+import { makeRoomAdvice, NativeMemory, pendingTracked } from './memory.js'
 
 /** A read of up to this many bytes is a copy at once if nothing is queued. */
 const smallRead = 1 << 18
 
+/** Arrays of fewer bytes are made without a look at what memory is left. */
+const largeArray = 2 ** 24
+
 /** `enum class ErrorCode` of native/core/kernel.h. */
 const errorClasses = [InternalError, InternalError, IndexOutOfRangeError, ValueError, OutOfMemoryError, InternalError]
+const memoryCode = 4
 
 /** A device that the addon runs, whatever its kernels run on. */
 export class QueueDevice implements Device {
@@ -38,14 +45,14 @@ export class QueueDevice implements Device {
   readonly #plans: (Plan | undefined)[] = []
   readonly #kernels: ReadonlySet<string | null>
   readonly #status = new Int32Array(new ArrayBuffer(4))
-  readonly #synchronous = process.env['FIRESTEEL_SYNC'] === '1'
+  readonly #synchronous = readSettings().synchronous
   #trace: KernelRecord[] | null = null
 
-  constructor(name: string, kind: 'cpu' | 'cuda', addon: Addon, available?: () => number) {
+  constructor(name: string, kind: 'cpu' | 'cuda', addon: Addon) {
     this.name = name
     this.kind = kind
     this.#addon = addon
-    this.#memory = new NativeMemory(this, addon, available)
+    this.#memory = new NativeMemory(this, addon)
     this.#encoder = new Encoder(addon, this.#memory)
     this.#kernels = new Set(addon.kernels)
     addon.status(this.#status)
@@ -98,7 +105,7 @@ export class QueueDevice implements Device {
     try {
       return this.#encoder.call(plan, args, currentLabel())
     } catch (error) {
-      throw asInternal(plan.kernel, error)
+      throw asTyped(plan.kernel, error)
     }
   }
 
@@ -114,13 +121,16 @@ export class QueueDevice implements Device {
   upload(storage: Storage, data: TypedArray): void {
     storage.check('upload')
     if (data.length !== storage.count)
-      throw new InternalError('upload', `${data.length} elements for a storage of ${storage.count}`)
+      throw new ValueError(
+        'upload',
+        `the array has ${data.length} elements, but ${storage.count} are wanted; its buffer may have been detached or resized`,
+      )
     const pending = this.#memory.pending
     try {
-      this.#addon.upload(storage.handle, data)
+      this.#addon.upload(storage.handle, data, this.#memory.mayCopy(data.byteLength))
       if (pending[storage.handle] === pendingTracked) this.#addon.track(storage.handle, storage)
     } catch (error) {
-      throw asInternal('upload', error)
+      throw asTyped('upload', error)
     }
     pending[storage.handle] = 0
   }
@@ -138,7 +148,7 @@ export class QueueDevice implements Device {
         return array
       })
     } catch (error) {
-      return Promise.reject(asInternal('read', error))
+      return Promise.reject(asTyped('read', error))
     }
   }
 
@@ -147,7 +157,7 @@ export class QueueDevice implements Device {
     try {
       this.#addon.readNow(handle, byteOffset, array, true)
     } catch (error) {
-      throw asInternal('read', error)
+      throw asTyped('read', error)
     }
     this.throwPending()
     return array
@@ -163,7 +173,19 @@ export class QueueDevice implements Device {
       count *= size
     }
     const info = dtypes[dtype]
-    return { array: new info.Array(count), handle: storage.handle, byteOffset: offset * info.bytes }
+    return { array: this.#array(info, count), handle: storage.handle, byteOffset: offset * info.bytes }
+  }
+
+  #array(info: DTypeInfo, count: number): TypedArray {
+    const bytes = count * info.bytes
+    if (this.kind === 'cpu') this.#memory.makeRoomForArray(bytes, 'data')
+    else if (bytes >= largeArray && bytes > availableMemory())
+      throw new OutOfMemoryError('data', `${formatBytes(bytes)} do not fit in the memory that is left to this process`)
+    try {
+      return new info.Array(count)
+    } catch {
+      throw new OutOfMemoryError('data', `JavaScript gives no array of ${count} elements (${formatBytes(bytes)})`)
+    }
   }
 
   synchronize(): void {
@@ -180,6 +202,8 @@ export class QueueDevice implements Device {
     if (error === null) return
     const [code, kernel, label, text] = error
     const place = label === 0 ? '' : ` (in ${describeLabel(label)})`
+    if (code === memoryCode)
+      throw new OutOfMemoryError(kernel, `${text}${place}; ${this.#memory.describeHeld()}; ${makeRoomAdvice}`)
     throw new (errorClasses[code] ?? InternalError)(kernel, `${text}${place}`)
   }
 
@@ -210,8 +234,8 @@ export class NativeDevice extends QueueDevice {
   readonly path: string
   readonly #addon: CpuAddon
 
-  constructor(addon: CpuAddon, path: string, available?: () => number) {
-    super('cpu', 'cpu', addon, available)
+  constructor(addon: CpuAddon, path: string) {
+    super('cpu', 'cpu', addon)
     this.path = path
     this.#addon = addon
   }
@@ -225,8 +249,8 @@ export class NativeDevice extends QueueDevice {
   }
 
   set threads(count: number) {
-    if (!Number.isInteger(count) || count < 1 || count > 256)
-      throw new ValueError('threads', `the number of threads is an integer from 1 to 256, not ${count}`)
+    if (!Number.isInteger(count) || count < 1 || count > maxThreads)
+      throw new ValueError('threads', `the number of threads is an integer from 1 to ${maxThreads}, not ${count}`)
     this.#addon.setThreadCount(count)
   }
 
@@ -248,8 +272,9 @@ export class NativeDevice extends QueueDevice {
 }
 
 /** An error of the addon as one of ours, with the JavaScript stack of the call. */
-function asInternal(op: string, error: unknown): unknown {
+function asTyped(op: string, error: unknown): unknown {
   const { code, message } = error as { code?: unknown; message?: string }
+  if (code === 'ERR_MEMORY' && !(error instanceof OutOfMemoryError)) return new OutOfMemoryError(op, String(message))
   return code === 'ERR_INTERNAL' && !(error instanceof InternalError) ? new InternalError(op, String(message)) : error
 }
 
@@ -266,7 +291,7 @@ export function loadedNative(): Loaded {
 export function createNativeDevice(): NativeDevice | { readonly unavailable: string } {
   const found = loadedNative()
   if ('unavailable' in found) {
-    if (nativeRequired()) throw new DeviceError('device', `FIRESTEEL_REQUIRE=native: ${found.unavailable}`)
+    if (readSettings().nativeRequired) throw new DeviceError('device', `FIRESTEEL_REQUIRE=native: ${found.unavailable}`)
     return found
   }
   created ??= new NativeDevice(found.addon, found.path)

@@ -62,6 +62,8 @@ export class Encoder implements CallWriter {
   #nextInt = 0
   #nextDouble = 0
   #kernel = ''
+  /** Whether a call is being written: a getter of a tensor, which is the program's own code, may ask for another meanwhile. */
+  #writing = false
   /** Whether an argument that must be dense is not. */
   #scattered = false
   /** Handles that the call makes. Numbers, for V8 keeps book of what old objects say of young ones. */
@@ -81,6 +83,8 @@ export class Encoder implements CallWriter {
    * an argument that must be dense is not. Where the call fails, what it was to make is freed.
    */
   call(plan: Plan, args: KernelCall, label: number): boolean {
+    if (this.#writing) throw this.#reentered(plan, args)
+    this.#writing = true
     this.#kernel = plan.kernel
     this.#ints[0] = plan.number
     this.#ints[1] = label
@@ -90,20 +94,35 @@ export class Encoder implements CallWriter {
     this.#madeCount = 0
     try {
       plan.write(this, args)
+      this.#writing = false
       if (this.#scattered) return this.#forgetGuards()
       if (this.#guards.length === 0) this.#addon.call()
       else this.#submitGuarded()
     } catch (error) {
+      this.#writing = false
       this.#forgetGuards()
-      // Nobody will ever see what the call should have made.
-      const fresh = new FreshStorages(this.#memory)
-      plan.write(fresh, args)
-      for (const storage of fresh.storages) this.#memory.device.free(storage)
+      this.#freeFresh(plan, args)
       throw error
     }
     const pending = this.#memory.pending
     for (let i = 0; i < this.#madeCount; i++) pending[this.#made[i] as number] = 0
     return true
+  }
+
+  /** Frees what a call that failed should have made: nobody will ever see it. */
+  #freeFresh(plan: Plan, args: KernelCall): void {
+    const fresh = new FreshStorages(this.#memory)
+    plan.write(fresh, args)
+    for (const storage of fresh.storages) this.#memory.device.free(storage)
+  }
+
+  #reentered(plan: Plan, args: KernelCall): Error {
+    this.#freeFresh(plan, args)
+    return new ValueError(
+      plan.kernel,
+      `a getter of a tensor's shape, strides, offset or storage runs '${plan.kernel}' while '${this.#kernel}' reads the ` +
+        'tensor; getters must not run operators',
+    )
   }
 
   #submitGuarded(): void {

@@ -1,12 +1,11 @@
 /**
  * Finds the addon's binary, opens it, and explains itself: which one, or why none.
- *
- * FIRESTEEL_ISA forces an instruction set; FIRESTEEL_REQUIRE=native makes the absence of native kernels an error.
  */
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { kernelNames } from '../kernels.js'
+import { readSettings } from '../settings.js'
 import type { AddonModule, CpuAddon } from './addon.js'
 
 export interface NativeDescription {
@@ -47,11 +46,11 @@ function findBinaries(platform: string): readonly string[] {
 }
 
 function open(path: string): Loaded {
-  const wanted = process.env['FIRESTEEL_ISA'] || null
+  const { isa: wanted, threads } = readSettings()
   const module = require(path) as AddonModule
   let addon: CpuAddon
   try {
-    addon = module.open(wanted)
+    addon = module.open(wanted, threads ?? 0)
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     throw new Error(wanted === null ? reason : `FIRESTEEL_ISA=${wanted}: ${reason}`)
@@ -61,8 +60,25 @@ function open(path: string): Loaded {
   return { module, addon, path }
 }
 
-/** Opens a device of the first binary that works. */
+let anyModule: AddonModule | null | undefined
+
+/** The first binary that loads, without a device opened; null if there is none. */
+export function addonModule(): AddonModule | null {
+  if (anyModule !== undefined) return anyModule
+  for (const path of findBinaries(platformName()))
+    try {
+      anyModule = require(path) as AddonModule
+      return anyModule
+    } catch {
+      // It is for another system, which loadNative tells.
+    }
+  anyModule = null
+  return null
+}
+
+/** Opens a device of the first binary that works. Throws ValueError where the environment makes no sense. */
 export function loadNative(): Loaded {
+  readSettings()
   const platform = platformName()
   const failures: string[] = []
   for (const path of findBinaries(platform)) {
@@ -78,8 +94,4 @@ export function loadNative(): Loaded {
       `there is no binary for ${platform}: neither build/Release nor prebuilds/${platform} nor the package ` +
       `@firesteel/${platform} has one; \`npm run build:native\` builds it where a C++ compiler is`,
   }
-}
-
-export function nativeRequired(): boolean {
-  return process.env['FIRESTEEL_REQUIRE'] === 'native'
 }

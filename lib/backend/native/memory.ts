@@ -6,15 +6,21 @@
  * What survives twice is old and looked at only after a major collection, which is rare: above a second limit, and
  * before an allocation would not fit. Soft limits below 128 MB would promote a step's tensors while they live.
  *
+ * What is announced here counts as taken, though its kernel waits in the queue and has touched nothing: the system says no
+ * by killing the process, so the error must come before. The addon refuses as well, for what only it knows of: space that
+ * kernels want besides, and holes between blocks. Then the error is a late one.
+ *
  * A weak reference costs more than a small kernel, so small storages share one: each holds the guard that was open when it
  * was made, and they are freed together when the last of them is gone. At most 15 KB stay with a small tensor that way.
  */
+import { getHeapStatistics } from 'node:v8'
 import type { Device } from '../../core/device.js'
 import { OutOfMemoryError } from '../../core/errors.js'
 import type { Storage } from '../../core/storage.js'
 import type { Addon } from './addon.js'
+import { formatBytes } from './bytes.js'
 import { type Collector, makeCollector } from './collector.js'
-import { availableMemory } from './machine.js'
+import { Holders, noteworthyBytes } from './holders.js'
 
 /** Storages of up to so many elements share guards, so many each. */
 export const smallCount = 256
@@ -25,8 +31,16 @@ class Guard {}
 
 const softBytes = 256e6
 const softCount = 50_000
-/** After so many new bytes the machine is asked again what it has left. */
+/**
+ * After so many new bytes, and this share of what is left, the machine is asked again: others take memory too, the JavaScript
+ * heap among them. An answer costs 0.1 ms.
+ */
 const grant = 2 ** 30
+const grantShare = 1 / 4
+/** The JavaScript heap ends the process when it is full: so much is left for what is no tensor. */
+const heapReserve = 64e6
+/** What to do at the end of memory. */
+export const makeRoomAdvice = 'free tensors (scope, using, dispose) or use a smaller batch'
 
 /** Values of `NativeMemory.pending`: what is to become of a storage that no kernel has made yet. */
 export const pendingUntracked = 1
@@ -38,7 +52,7 @@ export class NativeMemory {
   readonly device: Device
   readonly #addon: Addon
   readonly #collector: Collector
-  readonly #available: () => number
+  readonly #holders = new Holders()
 
   /** Bytes by handle, read by the addon when it makes a storage. */
   #sizes = new Float64Array(0)
@@ -53,6 +67,8 @@ export class NativeMemory {
   #guardRoom = 0
 
   bytes = 0
+  /** The most `bytes` has been since the queue was last seen empty: some of that may still be to come there. */
+  #crest = 0
   count = 0
   peak = 0
   #limitBytes = softBytes
@@ -62,25 +78,26 @@ export class NativeMemory {
   /** Bytes that may be allocated before the machine is asked again. */
   #headroom = 0
 
-  constructor(device: Device, addon: Addon, available: () => number = availableMemory) {
+  constructor(device: Device, addon: Addon) {
     this.device = device
     this.#addon = addon
     this.#collector = makeCollector(addon)
-    this.#available = available
     this.#grow()
   }
 
   /** A handle for a storage of so many bytes, which the next kernel call or upload makes. */
   allocate(bytes: number, tracked: boolean, op: string): number {
-    if (!(bytes <= this.#headroom)) this.#makeRoom(bytes, op)
-    if (this.bytes > this.#limitBytes || this.count > this.#limitCount) this.#collect()
+    if (!(bytes <= this.#headroom)) this.makeRoom(bytes, op)
+    if (this.bytes > this.#limitBytes || this.count > this.#limitCount) this.#collect(op)
     this.#headroom -= bytes
     this.bytes += bytes
     this.count++
     if (this.bytes > this.peak) this.peak = this.bytes
+    if (this.bytes > this.#crest) this.#crest = this.bytes
     const handle = this.#freeHandles.pop() ?? this.#nextHandle++
     if (handle >= this.#sizes.length) this.#grow()
     this.#sizes[handle] = bytes
+    if (bytes >= noteworthyBytes) this.#holders.note(handle, bytes, op)
     this.pending[handle] = tracked ? pendingTracked : pendingUntracked
     return handle
   }
@@ -92,6 +109,7 @@ export class NativeMemory {
     this.pending[handle] = 0
     this.bytes -= bytes
     this.#headroom += bytes
+    if (bytes >= noteworthyBytes) this.#holders.forget(handle)
     this.#freeHandles.push(handle)
   }
 
@@ -130,6 +148,7 @@ export class NativeMemory {
       const bytes = this.#sizes[handle] as number
       this.pending[handle] = abandoned
       this.#sizes[handle] = 0
+      this.#holders.forget(handle)
       this.bytes -= bytes
       this.#headroom += bytes
       this.count--
@@ -142,10 +161,11 @@ export class NativeMemory {
     sizes.set(this.#sizes)
     const pending = new Uint8Array(length)
     pending.set(this.pending)
+    const dead = new Int32Array(new ArrayBuffer(4 * length))
+    this.#addon.handles(sizes, dead)
     this.#sizes = sizes
     this.pending = pending
-    this.#dead = new Int32Array(new ArrayBuffer(4 * length))
-    this.#addon.handles(this.#sizes, this.#dead)
+    this.#dead = dead
   }
 
   #poll(major: boolean): void {
@@ -153,11 +173,12 @@ export class NativeMemory {
     for (let i = 0; i < count; i++) this.forget(this.#dead[i] as number)
   }
 
-  #collect(): void {
+  #collect(op: string): void {
     this.closeGuard()
     this.#collector.minor()
     this.#poll(false)
     if (this.bytes > this.#majorBytes || this.count > this.#majorCount) this.#collectAll()
+    if (this.count > this.#limitCount) this.#checkHeap(op)
     this.#limitBytes = this.bytes + softBytes
     this.#limitCount = this.count + softCount
   }
@@ -170,30 +191,72 @@ export class NativeMemory {
     this.#majorCount = Math.max(2 * softCount, 1.5 * this.count + softCount)
   }
 
-  #makeRoom(bytes: number, op: string): void {
+  /** Many small tensors end the JavaScript heap, or what is left beside it, before the memory of their elements. */
+  #checkHeap(op: string): void {
+    const room = () => {
+      const { heap_size_limit: limit, used_heap_size: used } = getHeapStatistics()
+      return limit - used
+    }
+    if (room() < heapReserve) {
+      this.#collectAll()
+      if (room() < heapReserve)
+        throw new OutOfMemoryError(
+          op,
+          `the JavaScript heap is nearly full: ${this.count} tensors of ${formatBytes(this.bytes)} in all live; free tensors ` +
+            '(scope, using, dispose), put their elements into fewer, or start Node with a larger --max-old-space-size',
+        )
+    }
+    if (this.#addon.availableBytes() === 0) this.makeRoom(1, op)
+  }
+
+  /** Throws OutOfMemoryError where so many bytes, of a tensor or of an array that it is read into, do not fit. */
+  makeRoom(bytes: number, op: string): void {
     if (this.#fits(bytes)) return
     this.#collectAll()
     this.#addon.flush()
+    this.#crest = this.bytes
+    if (this.#fits(bytes)) return
+    // Memory of arrays that the first collection found is given back by the time of a second one.
+    this.#collectAll()
     if (this.#fits(bytes)) return
     this.#abandonPending()
     throw new OutOfMemoryError(
       op,
-      `${formatBytes(bytes)} do not fit: ${formatBytes(this.bytes)} are held by ${this.count} tensors, and the machine has ` +
-        `${formatBytes(this.#available())} left; free tensors (scope, using, dispose) or use a smaller batch`,
+      `${formatBytes(bytes)} do not fit: ${this.describeHeld()}, and ${formatBytes(this.#addon.availableBytes())} are left ` +
+        `to this process; ${makeRoomAdvice}`,
     )
+  }
+
+  /** As `makeRoom`, for an array that a read fills: it is there before the entries of the queue have run, not after. */
+  makeRoomForArray(bytes: number, op: string): void {
+    if (bytes < noteworthyBytes || this.mayCopy(bytes)) return
+    this.#addon.finish()
+    this.#crest = this.bytes
+    if (!(bytes <= this.#headroom)) this.makeRoom(bytes, op)
+    this.#headroom -= bytes
+  }
+
+  /** Whether there is memory for so many bytes at this moment, without asking; they then count as taken until one asks. */
+  mayCopy(bytes: number): boolean {
+    if (!(bytes + this.#crest - this.bytes <= this.#headroom)) return false
+    this.#headroom -= bytes
+    return true
+  }
+
+  /** Such as `4.50 GB are held by 3 tensors (4.50 GB in 3 results of zeros)`. */
+  describeHeld(): string {
+    const largest = this.#holders.describe()
+    return `${formatBytes(this.bytes)} are held by ${this.count} tensors${largest === '' ? '' : ` (${largest})`}`
   }
 
   /** Looks anew at what is left: what the system gives, and what the allocator keeps beyond the live bytes. */
   #fits(bytes: number): boolean {
-    const available = this.#available()
-    const room = available + this.#addon.reservedBytes() - this.bytes
-    this.#headroom = Math.min(room, grant + bytes)
+    // In this order: what is reserved in between is missing from both, not in both.
+    const reserved = this.#addon.reservedBytes()
+    const available = this.#addon.availableBytes()
+    const room = available + reserved - this.bytes
+    this.#headroom = Math.min(room, bytes + Math.min(grant, Math.max(0, room - bytes) * grantShare))
     // What the allocator keeps may not have the right size: only after a flush does the system have it all.
     return bytes <= room && bytes <= available
   }
-}
-
-export function formatBytes(bytes: number): string {
-  if (bytes < 1e6) return `${bytes} bytes`
-  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`
 }

@@ -17,6 +17,9 @@ import { countOf } from '../../core/shape.js'
 import { Storage } from '../../core/storage.js'
 import { isDenseCall } from '../call.js'
 import { callCost } from '../cost.js'
+import { formatBytes } from '../native/bytes.js'
+import { exposedGc } from '../native/collector.js'
+import { availableMemory } from '../native/machine.js'
 import { referenceKernels } from './kernels.js'
 import type { HostView } from './view.js'
 
@@ -27,6 +30,25 @@ function isView(value: unknown): value is StridedView {
   return typeof value === 'object' && value !== null && 'storage' in value
 }
 
+/** So many bytes are made without a look at what memory is left. */
+const largeBytes = 2 ** 24
+
+/** The system gives any array, and ends the process when it is filled: so it is asked before. */
+function makeRoom(bytes: number, op: string): void {
+  if (bytes <= availableMemory()) return
+  const collect = exposedGc()
+  // Memory of arrays that a collection found is given back by the time of the next one.
+  for (let i = 0; i < 2 && collect !== null; i++) {
+    collect()
+    if (bytes <= availableMemory()) return
+  }
+  throw new OutOfMemoryError(
+    op,
+    `${formatBytes(bytes)} do not fit: ${formatBytes(availableMemory())} are left to this process; free tensors (scope, ` +
+      'using, dispose) or use a smaller batch',
+  )
+}
+
 class ReferenceDevice implements Device {
   readonly name = 'reference'
   readonly kind = 'reference'
@@ -35,6 +57,8 @@ class ReferenceDevice implements Device {
   #tensors = 0
   #bytes = 0
   #peak = 0
+  /** Bytes made since the last look at what memory is left. */
+  #unseen = 0
   #trace: KernelRecord[] | null = null
   // Only counts: the elements live in the JavaScript heap and go with their storage.
   readonly #registry = new FinalizationRegistry<number>((bytes) => {
@@ -53,6 +77,7 @@ class ReferenceDevice implements Device {
   allocate(dtype: DType, count: number, _tracked: boolean, op: string): Storage {
     const storage = new Storage(this, dtype, count, this.#nextHandle++)
     const bytes = count * dtypes[dtype].bytes
+    this.#look(bytes, op)
     try {
       storage.data = new dtypes[dtype].Array(count)
     } catch {
@@ -66,6 +91,14 @@ class ReferenceDevice implements Device {
     this.#bytes += bytes
     this.#peak = Math.max(this.#peak, this.#bytes)
     return storage
+  }
+
+  /** Throws OutOfMemoryError where so many bytes do not fit, as far as it is worth to look. */
+  #look(bytes: number, op: string): void {
+    this.#unseen += bytes
+    if (this.#unseen < largeBytes) return
+    makeRoom(bytes, op)
+    this.#unseen = 0
   }
 
   track(_storage: Storage): void {
@@ -104,12 +137,14 @@ class ReferenceDevice implements Device {
     ;(storage.data as TypedArray).set(data)
   }
 
-  read(view: StridedView): Promise<TypedArray> {
-    return Promise.resolve(this.readSync(view))
+  async read(view: StridedView): Promise<TypedArray> {
+    return this.readSync(view)
   }
 
   readSync(view: StridedView): TypedArray {
-    return (view.storage.data as TypedArray).slice(view.offset, view.offset + countOf(view.sizes))
+    const count = countOf(view.sizes)
+    this.#look(count * dtypes[view.dtype].bytes, 'data')
+    return (view.storage.data as TypedArray).slice(view.offset, view.offset + count)
   }
 
   synchronize(): void {

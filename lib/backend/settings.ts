@@ -1,0 +1,69 @@
+/**
+ * The environment variables by which a program's user chooses devices. Each is checked before any device is made: a
+ * misspelt value must not end in other kernels, or other numbers of threads, than were asked for.
+ */
+import { Faults } from '../core/errors.js'
+
+export const maxThreads = 256
+const instructionSets = ['base', 'avx2', 'avx512', 'neon']
+
+interface Variable {
+  readonly allowed: (value: string) => boolean
+  readonly must: string
+}
+
+const oneOf = (...values: readonly string[]): Variable => ({
+  allowed: (value) => values.includes(value),
+  must: values.length === 1 ? `be '${values[0]}'` : `be one of ${values.map((value) => `'${value}'`).join(', ')}`,
+})
+
+const variables = {
+  FIRESTEEL_DEVICE: {
+    allowed: (value) => /^(reference|cpu|cuda(:\d+)?)$/.test(value),
+    must: "be 'cpu', 'reference', 'cuda' or the likes of 'cuda:0'",
+  },
+  FIRESTEEL_ISA: oneOf(...instructionSets),
+  FIRESTEEL_THREADS: {
+    allowed: (value) => /^[1-9]\d*$/.test(value) && Number(value) <= maxThreads,
+    must: `be an integer from 1 to ${maxThreads}`,
+  },
+  FIRESTEEL_REQUIRE: oneOf('native'),
+  FIRESTEEL_SYNC: oneOf('0', '1'),
+  FIRESTEEL_CUDA_DRIVER: { allowed: (value) => value !== '', must: "be the path of the driver's library" },
+} as const satisfies { readonly [name: string]: Variable }
+
+export const settingNames = Object.keys(variables) as readonly (keyof typeof variables)[]
+
+export interface Settings {
+  /** FIRESTEEL_DEVICE: the default device's name. */
+  readonly device: string | null
+  /** FIRESTEEL_ISA: the instruction set to use. */
+  readonly isa: string | null
+  /** FIRESTEEL_THREADS: of the native device; null for as many as there are cores. */
+  readonly threads: number | null
+  /** FIRESTEEL_REQUIRE=native: the absence of native kernels is an error. */
+  readonly nativeRequired: boolean
+  /** FIRESTEEL_SYNC=1: kernels run where they are called, and throw there. */
+  readonly synchronous: boolean
+}
+
+/** What the environment says now. Throws ValueError naming every variable whose value is none of those it may have. */
+export function readSettings(): Settings {
+  const { env } = process
+  const faults = new Faults()
+  for (const name of settingNames) {
+    const value = env[name]
+    if (value === undefined) continue
+    const { allowed, must } = variables[name]
+    faults.check(allowed(value), () => `${name} is '${value}', but must ${must}; correct it, or unset it`)
+  }
+  faults.throwValue('environment')
+  const threads = env['FIRESTEEL_THREADS']
+  return {
+    device: env['FIRESTEEL_DEVICE'] ?? null,
+    isa: env['FIRESTEEL_ISA'] ?? null,
+    threads: threads === undefined ? null : Number(threads),
+    nativeRequired: env['FIRESTEEL_REQUIRE'] !== undefined,
+    synchronous: env['FIRESTEEL_SYNC'] === '1',
+  }
+}

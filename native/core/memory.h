@@ -1,0 +1,91 @@
+// What memory this process may still take: by the machine, by its control group, and by all groups above that one.
+//
+// The system counts memory as taken when it is touched, which for a tensor is when its kernel runs. Until then whoever
+// handed it out has to remember it: `Commitments` knows all of them in this process, so that what is left is told
+// right while kernels are queued, and by several workers.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#include <atomic>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace firesteel {
+
+class Allocator;
+
+// Reads the system's files, anew at each question, for a process may be moved and a limit changed. Both versions of
+// control groups are known, within a namespace and outside of one.
+class MemoryLimits {
+ public:
+  static constexpr size_t unknown = SIZE_MAX;
+
+  // `root` stands before all paths (for tests).
+  explicit MemoryLimits(std::string root = "");
+
+  // Bytes left, the least of all levels; cached pages of files count, for the system gives them up first. Each level
+  // keeps a reserve of 1/32 of its limit (16 to 512 MB) for all that is no tensor; `share` of that is not told of.
+  // `unknown` where the system says nothing.
+  size_t available(double share) const;
+
+ private:
+  enum class Version : uint8_t { one, two };
+  struct Mount {
+    Version version;
+    std::string group, folder;  // the group that is seen in the folder
+  };
+  void read_mounts();
+  size_t machine(double share) const;
+  size_t level(const Mount& mount, const std::string& folder, bool own, double share) const;
+
+  std::string root_;
+  std::vector<Mount> mounts_;
+};
+
+class Commitments {
+ public:
+  explicit Commitments(std::string root = "") : limits_(std::move(root)) {}
+  // Those of this process, whatever number of threads and devices it has.
+  static Commitments& of_process();
+
+  // Bytes that may still be taken; see MemoryLimits::available.
+  size_t left(double share);
+  // Lets an allocator that holds `reserved` bytes take `bytes` more: the size up to which it need not ask again, or 0.
+  size_t grant(Allocator& allocator, size_t reserved, size_t bytes);
+  // Memory outside of allocators that was handed out and will be touched; until the same is taken back. `reserve` does
+  // nothing, and is false, where so much is not left.
+  bool reserve(size_t bytes);
+  void announce(size_t bytes);
+  void withdraw(size_t bytes);
+  // Changes when a grant from before may no longer be used up.
+  uint32_t epoch() const { return epoch_.load(std::memory_order_relaxed); }
+
+  void enter(Allocator& allocator);
+  void leave(Allocator& allocator);
+
+ private:
+  size_t left_locked(double share, const Allocator* asking);
+
+  std::mutex mutex_;
+  MemoryLimits limits_;
+  std::vector<Allocator*> allocators_;
+  std::atomic<size_t> announced_{0};
+  std::atomic<uint32_t> epoch_{0};
+};
+
+// Memory that is announced for as long as this lives.
+class Announcement {
+ public:
+  explicit Announcement(size_t bytes) : bytes_(bytes) { Commitments::of_process().announce(bytes_); }
+  ~Announcement() { Commitments::of_process().withdraw(bytes_); }
+  Announcement(const Announcement&) = delete;
+  Announcement& operator=(const Announcement&) = delete;
+
+ private:
+  size_t bytes_;
+};
+
+}  // namespace firesteel
