@@ -70,6 +70,7 @@ const roles: { readonly [R in TensorRole]: { readonly reads: boolean; readonly w
 /** Of these arguments only as much is touched as another one holds. */
 const partly: { readonly [kernel: string]: { readonly [name: string]: string } } = {
   index_select: { x: 'out' },
+  embedding: { weight: 'out' },
   gather: { x: 'out' },
   index_accumulate: { sum: 'dy' },
 }

@@ -223,6 +223,12 @@ export const kernels = {
     args: { out: 'out T', x: 'in T', index: 'in int32', dim: 'integer' },
     T: every,
   },
+  /** out[.., :] = weight[ids[..], :]: rows of one matrix, for ids of any shape */
+  embedding: {
+    family: 'indexing',
+    args: { out: 'out T', weight: 'in T', ids: 'in int32' },
+    T: every,
+  },
   /** dx = 0, then dx[.., index[i], ..] += dy[.., i, ..] in the order of i; rows with index == skip stay 0 (-1: none) */
   index_add: {
     family: 'indexing',

@@ -1,6 +1,7 @@
 /** Elements picked by indices (int32), and their transposes that add gradients up. */
 import {
   apply,
+  type BackwardContext,
   checkDType,
   checkTensor,
   defineOperator,
@@ -14,7 +15,7 @@ import { checkOptions, type OptionNames } from '../core/options.js'
 import { normalizeDim, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { floating } from './elementwise/common.js'
-import { castTo } from './elementwise/functions.js'
+import { castTo, eq, where } from './elementwise/index.js'
 import { reshape } from './shape.js'
 
 const noSkip = -1
@@ -38,6 +39,14 @@ interface Select {
   readonly skip: number
 }
 
+/** The gradient of the x that rows were selected from, at best into what other consumers gave for it already. */
+function selectGradient(ctx: BackwardContext<unknown>, x: number, g: Tensor, index: Tensor, attrs: Select): Tensor {
+  const sum = ctx.sumSoFar(x)
+  if (sum !== null && floating.includes(sum.dtype)) return addRows(sum, g, index, attrs)
+  const size = ctx.spec(x).shape[attrs.dim] as number
+  return castTo(apply(indexAddRecord, [summable(g), index], { ...attrs, size }), ctx.gradientDType(x))
+}
+
 const selectRecord: OperatorRecord<Select> = defineOperator<Select>({
   name: 'index_select',
   infer(inputs, { dim }) {
@@ -59,12 +68,7 @@ const selectRecord: OperatorRecord<Select> = defineOperator<Select>({
   gradient: {
     saves: () => ({ inputs: [1] }),
     backward(ctx, [g]) {
-      const sum = ctx.sumSoFar(0)
-      if (sum !== null && floating.includes(sum.dtype))
-        return [addRows(sum, g as Tensor, ctx.input(1), ctx.attrs), null]
-      const size = ctx.spec(0).shape[ctx.attrs.dim] as number
-      const sums = apply(indexAddRecord, [summable(g as Tensor), ctx.input(1)], { ...ctx.attrs, size })
-      return [castTo(sums, ctx.gradientDType(0)), null]
+      return [selectGradient(ctx, 0, g as Tensor, ctx.input(1), ctx.attrs), null]
     },
   },
 })
@@ -97,12 +101,23 @@ const indexAddRecord: OperatorRecord<Select & { readonly size: number }> = defin
   gradient: {
     saves: () => ({ inputs: [1] }),
     backward(ctx, [g]) {
-      if (ctx.attrs.skip !== noSkip)
-        throw new ValueError(
-          'index_add',
-          'an embedding with a paddingIdx has no second derivative with respect to its output gradient',
-        )
-      return [apply(selectRecord, [g as Tensor, ctx.input(1)], ctx.attrs), null]
+      const { dim, skip } = ctx.attrs
+      const index = ctx.input(1)
+      const rows = apply(selectRecord, [g as Tensor, index], { dim, skip })
+      if (skip === noSkip) return [rows, null]
+      // What was left out of the sums has no part in them.
+      const skipped = eq(
+        reshape(
+          index,
+          withSize(
+            (g as Tensor).shape.map(() => 1),
+            dim,
+            index.numel,
+          ),
+        ),
+        skip,
+      )
+      return [where(skipped, 0, rows), null]
     },
   },
 })
@@ -113,6 +128,31 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   if (x.ndim === 0) throw new ShapeError('indexSelect', 'x is one number, without a dimension to select along', [[]])
   return apply(selectRecord, [x, index], { dim: normalizeDim('indexSelect', dim, x.ndim), skip: noSkip })
 }
+
+/** Inputs: ids of any shape, weight [count, features]. The attribute is the id whose row gets no gradient, or -1. */
+const embeddingRecord = defineOperator<number>({
+  name: 'embedding',
+  infer(inputs) {
+    const [ids, weight] = inputs as [Tensor, Tensor]
+    return { shape: [...ids.shape, weight.shape[1] as number], dtype: weight.dtype }
+  },
+  forward(inputs, _skip, [spec]) {
+    const [ids, weight] = inputs as [Tensor, Tensor]
+    const { shape, dtype } = spec as TensorSpec
+    const out = empty(weight.device, shape, dtype, 'embedding')
+    run('embedding', { out, weight, ids })
+    return out
+  },
+  gradient: {
+    saves: () => ({ inputs: [0] }),
+    backward(ctx, [g]) {
+      const ids = ctx.input(0)
+      const rows = reshape(g as Tensor, [ids.numel, ctx.spec(1).shape[1] as number])
+      const index = reshape(ids, [ids.numel])
+      return [null, selectGradient(ctx, 1, rows, index, { dim: 0, skip: ctx.attrs })]
+    },
+  },
+})
 
 export interface EmbeddingOptions {
   /** An index whose row gets no gradient. */
@@ -134,8 +174,7 @@ export function embedding(ids: Tensor, weight: Tensor, options: EmbeddingOptions
   if (paddingIdx !== null && (!Number.isInteger(paddingIdx) || paddingIdx < -count || paddingIdx >= count))
     throw new ValueError('embedding', `paddingIdx ${paddingIdx} lies outside of the ${count} rows`)
   const skip = paddingIdx === null ? noSkip : paddingIdx < 0 ? paddingIdx + count : paddingIdx
-  const rows = apply(selectRecord, [weight, reshape(ids, [ids.numel])], { dim: 0, skip })
-  return reshape(rows, [...ids.shape, weight.shape[1] as number])
+  return apply(embeddingRecord, [ids, weight], skip)
 }
 
 const gatherRecord: OperatorRecord<number> = defineOperator<number>({

@@ -137,6 +137,8 @@ static const KernelInfo kernel_infos[] = {
      [](const KernelTable& table, Context& context, const Call& call) { table.cumsum(context, call.views[0], call.views[1], (int64_t)call.numbers[0], call.numbers[1] != 0); }},
     {"index_select", false, 4, {{"out", Role::out_, Arity::one, 63, 1}, {"x", Role::in_, Arity::one, 63, 1}, {"index", Role::in_, Arity::one, 8, 0}, {"dim", Role::integer_, Arity::one, 0, 0}},
      [](const KernelTable& table, Context& context, const Call& call) { table.index_select(context, call.views[0], call.views[1], call.views[2], (int64_t)call.numbers[0]); }},
+    {"embedding", false, 3, {{"out", Role::out_, Arity::one, 63, 1}, {"weight", Role::in_, Arity::one, 63, 1}, {"ids", Role::in_, Arity::one, 8, 0}},
+     [](const KernelTable& table, Context& context, const Call& call) { table.embedding(context, call.views[0], call.views[1], call.views[2]); }},
     {"index_add", false, 5, {{"dx", Role::out_, Arity::one, 1, 1}, {"dy", Role::in_, Arity::one, 1, 1}, {"index", Role::in_, Arity::one, 8, 0}, {"dim", Role::integer_, Arity::one, 0, 0}, {"skip", Role::integer_, Arity::one, 0, 0}},
      [](const KernelTable& table, Context& context, const Call& call) { table.index_add(context, call.views[0], call.views[1], call.views[2], (int64_t)call.numbers[0], (int64_t)call.numbers[1]); }},
     {"index_accumulate", false, 5, {{"sum", Role::inout_, Arity::one, 1, 1}, {"dy", Role::in_, Arity::one, 1, 1}, {"index", Role::in_, Arity::one, 8, 0}, {"dim", Role::integer_, Arity::one, 0, 0}, {"skip", Role::integer_, Arity::one, 0, 0}},

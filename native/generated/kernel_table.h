@@ -71,6 +71,7 @@ const KernelTable table = {
     argmin,
     cumsum,
     index_select,
+    embedding,
     index_add,
     index_accumulate,
     gather,

@@ -70,6 +70,7 @@ struct KernelTable {
   void (*argmin)(Context& context, const View& out, const View& x, int64_t dim);
   void (*cumsum)(Context& context, const View& out, const View& x, int64_t dim, bool reverse);
   void (*index_select)(Context& context, const View& out, const View& x, const View& index, int64_t dim);
+  void (*embedding)(Context& context, const View& out, const View& weight, const View& ids);
   void (*index_add)(Context& context, const View& dx, const View& dy, const View& index, int64_t dim, int64_t skip);
   void (*index_accumulate)(Context& context, const View& sum, const View& dy, const View& index, int64_t dim, int64_t skip);
   void (*gather)(Context& context, const View& out, const View& x, const View& index, int64_t dim);
@@ -174,6 +175,7 @@ void argmax(Context& context, const View& out, const View& x, int64_t dim);
 void argmin(Context& context, const View& out, const View& x, int64_t dim);
 void cumsum(Context& context, const View& out, const View& x, int64_t dim, bool reverse);
 void index_select(Context& context, const View& out, const View& x, const View& index, int64_t dim);
+void embedding(Context& context, const View& out, const View& weight, const View& ids);
 void index_add(Context& context, const View& dx, const View& dy, const View& index, int64_t dim, int64_t skip);
 void index_accumulate(Context& context, const View& sum, const View& dy, const View& index, int64_t dim, int64_t skip);
 void gather(Context& context, const View& out, const View& x, const View& index, int64_t dim);

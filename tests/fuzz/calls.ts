@@ -80,7 +80,7 @@ add(
 )
 add('mseLoss', f.mseLoss, () => [t(3), t(3), { reduction: 'mean' }])
 add('dropout', f.dropout, () => [t(3), 0.5, { training: true }])
-add('embedding', f.embedding, () => [ints([3]), t(2, 4), { paddingIdx: 0 }], 'index_select')
+add('embedding', f.embedding, () => [ints([3]), t(2, 4), { paddingIdx: 0 }])
 add('gather', f.gather, () => [t(2, 3), 1, ints([2, 2])])
 add('indexSelect', f.indexSelect, () => [t(2, 3), 1, ints([2])], 'index_select')
 add('lstm', f.lstm, () => [

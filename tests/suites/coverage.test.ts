@@ -86,7 +86,6 @@ describe('coverage', () => {
       for (const check of Object.keys(c.without ?? {}) as Check[]) counts.set(check, (counts.get(check) ?? 0) + 1)
     expect(Object.fromEntries(counts)).toEqual({
       'finite differences': 5,
-      'second derivative': 1,
       layouts: 24,
       composite: 1,
       devices: 1,

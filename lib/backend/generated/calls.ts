@@ -510,6 +510,14 @@ export const calls: Calls = {
       to.number('dim', dim)
     },
   },
+  embedding: {
+    first: ({ out }) => out,
+    write(to, { out, weight, ids }) {
+      to.out(out)
+      to.dense(weight)
+      to.dense(ids)
+    },
+  },
   index_add: {
     first: ({ dx }) => dx,
     write(to, { dx, dy, index, dim, skip }) {

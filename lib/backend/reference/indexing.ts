@@ -14,11 +14,19 @@ function checked(op: string, index: number, size: number, dim: number): number {
   throw new IndexOutOfRangeError(op, `index ${index} is out of range for dimension ${dim} of size ${size}; ${range}.`)
 }
 
-function index_select({ out, x, index, dim }: KernelArguments<'index_select', HostView>): void {
+function index_select(args: KernelArguments<'index_select', HostView>): void {
+  selectRows('indexSelect', args)
+}
+
+function embedding({ out, weight, ids }: KernelArguments<'embedding', HostView>): void {
+  selectRows('embedding', { out, x: weight, index: ids, dim: 0 })
+}
+
+function selectRows(op: string, { out, x, index, dim }: KernelArguments<'index_select', HostView>): void {
   const { outer, size, inner } = around(x.shape, dim)
   const count = countOf(index.shape)
   for (let i = 0; i < count; i++) {
-    const row = checked('indexSelect', index.data[index.offset + i] as number, size, dim)
+    const row = checked(op, index.data[index.offset + i] as number, size, dim)
     for (let a = 0; a < outer; a++) {
       const from = x.offset + (a * size + row) * inner
       const to = out.offset + (a * count + i) * inner
@@ -83,7 +91,7 @@ function scatter_add({ dx, dy, index, dim }: KernelArguments<'scatter_add', Host
   })
 }
 
-export const indexing = { index_select, index_add, index_accumulate, gather, scatter_add } satisfies Pick<
+export const indexing = { index_select, embedding, index_add, index_accumulate, gather, scatter_add } satisfies Pick<
   Kernels<HostView>,
-  'index_select' | 'index_add' | 'index_accumulate' | 'gather' | 'scatter_add'
+  'index_select' | 'embedding' | 'index_add' | 'index_accumulate' | 'gather' | 'scatter_add'
 >

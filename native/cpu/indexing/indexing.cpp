@@ -1,4 +1,4 @@
-// index_select, gather: copies of what an index names. index_add, scatter_add: their gradients, sums into what it
+// index_select, embedding, gather: copies of what an index names. index_add, scatter_add: their gradients, sums into what it
 // names.
 //
 // All overwrite their result, but for index_accumulate, which is index_add onto what is there. An index outside its
@@ -232,6 +232,17 @@ void index_select(Context& context, const View& out, const View& x, const View& 
     default:
       return select_rows<uint8_t>(context, out, x, index, a);
   }
+}
+
+void embedding(Context& context, const View& out, const View& weight, const View& ids) {
+  bool fit = weight.ndim == 2 && out.ndim == ids.ndim + 1 && out.sizes[ids.ndim] == weight.sizes[1];
+  for (int d = 0; fit && d < ids.ndim; d++) fit = out.sizes[d] == ids.sizes[d];
+  if (!expect(context, fit, "embedding: shapes do not fit")) return;
+  View rows = out;
+  rows.ndim = 2;
+  rows.sizes[0] = ids.count;
+  rows.sizes[1] = weight.sizes[1];
+  index_select(context, rows, weight, ids, 0);
 }
 
 void index_add(Context& context, const View& dx, const View& dy, const View& index, int64_t dim, int64_t skip) {
