@@ -11,19 +11,19 @@ import {
 import { contiguous, empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
 import type { DType } from '../core/dtype.js'
-import { DTypeError, Faults, formatShape, ShapeError } from '../core/errors.js'
+import { Faults, formatShape, ShapeError } from '../core/errors.js'
 import { broadcastShapes, countOf, denseStrides, type Shape, sameShape } from '../core/shape.js'
 import type { Last, LastIs, MatmulFits, MatmulShape, WithLast } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
 import { anyFloating, floating } from './elementwise/common.js'
 import { add, castTo } from './elementwise/index.js'
+import { mixedDTypes } from './elementwise/numbers.js'
 import { sumTo } from './reduce.js'
 import { expandView, reshape, squeeze, transpose, unsqueeze } from './shape.js'
 
 function checkOperands(op: string, a: Tensor, b: Tensor): void {
+  if (a.dtype !== b.dtype) throw mixedDTypes(op, a.dtype, b.dtype, anyFloating)
   checkDType(op, 'a', a, anyFloating)
-  if (a.dtype !== b.dtype)
-    throw new DTypeError(op, `a is ${a.dtype} and b is ${b.dtype}; convert one with .to('${a.dtype}')`)
 }
 
 /**

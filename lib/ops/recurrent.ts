@@ -145,23 +145,29 @@ const lstmNames: OptionNames<LstmOptions> = {
   generator: true,
 }
 
-function checkLayer(index: number, x: Tensor, { wIh, wHh, bIh, bHh }: LstmWeights, inputSize: number): void {
+/** `given` is the whole sequence as the program gave it, which is to blame if the first layer's weights agree otherwise. */
+function checkLayer(index: number, given: Tensor, { wIh, wHh, bIh, bHh }: LstmWeights, inputSize: number): void {
   const faults = new Faults()
   const hidden = wHh.shape[1] ?? 0
   faults.check(
     wHh.ndim === 2 && wHh.shape[0] === 4 * hidden,
     () => `layer ${index}: wHh must be [4 H, H], but is ${formatShape(wHh.shape)}`,
   )
+  const inputToBlame = index === 0 && wIh.ndim === 2 && wIh.shape[0] === 4 * hidden
   faults.check(
     wIh.ndim === 2 && wIh.shape[0] === 4 * hidden && wIh.shape[1] === inputSize,
-    () => `layer ${index}: wIh must be [${4 * hidden}, ${inputSize}], but is ${formatShape(wIh.shape)}`,
+    inputToBlame
+      ? () =>
+          `x is ${formatShape(given.shape)}, but the first layer takes ${wIh.shape[1]} numbers a step ` +
+          `(wIh is ${formatShape(wIh.shape)}): the last size of x must be ${wIh.shape[1]}`
+      : () => `layer ${index}: wIh must be [${4 * hidden}, ${inputSize}], but is ${formatShape(wIh.shape)}`,
   )
   for (const b of [bIh, bHh])
     faults.check(
       !b || (b.ndim === 1 && b.shape[0] === 4 * hidden),
       () => `layer ${index}: a bias must be [${4 * hidden}], but is ${formatShape(b?.shape ?? [])}`,
     )
-  faults.throwShape('lstm', [x.shape, wIh.shape, wHh.shape])
+  faults.throwShape('lstm', [given.shape, wIh.shape, wHh.shape])
 }
 
 /**
@@ -206,7 +212,7 @@ export function lstm(
     for (let direction = 0; direction < directions; direction++) {
       const index = layer * directions + direction
       const w = weights[index] as LstmWeights
-      checkLayer(layer, sequence, w, sequence.shape[2] as number)
+      checkLayer(layer, x, w, sequence.shape[2] as number)
       const at = (s: Tensor | undefined) => (s ? select(s, 0, index) : null)
       const results = applyAll(lstmRecord, [sequence, at(state?.[0]), at(state?.[1]), w.wIh, w.wHh, w.bIh, w.bHh], {
         reverse: direction === 1,

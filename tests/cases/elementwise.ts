@@ -100,9 +100,10 @@ const finite: readonly Case[] = [
     inputs: [integers([4, 35], -1000, 1000), integers([35], -1000, 1000)],
     call: (a: f.Tensor, b: f.Tensor) => f[op](a, b),
   })),
-  ...unary('affine', (x) => f.add(f.mul(x, -1.5), 0.25), smooth),
-  ...unary('affine', (x) => f.sub(2, x), smooth).map((c) => ({ ...c, name: `2 - ${c.name}` })),
-  { op: 'affine', name: 'int32', inputs: [integers([37], -99, 99)], call: (x) => f.mul(f.add(x, 3), -2) },
+  ...unary('add_scalar', (x) => f.add(f.mul(x, -1.5), 0.25), smooth),
+  ...unary('mul_scalar', (x) => f.mul(x, -1.5), smooth),
+  ...unary('sub_scalar', (x) => f.sub(2, x), smooth).map((c) => ({ ...c, name: `2 - ${c.name}` })),
+  { op: 'mul_scalar', name: 'int32', inputs: [integers([37], -99, 99)], call: (x) => f.mul(f.add(x, 3), -2) },
   ...[2, 3, 0.5, -1, -1.5, 1].flatMap((exponent) =>
     unary('pow_scalar', (x) => f.pow(x, exponent), positive).map((c) => ({ ...c, name: `${c.name} ** ${exponent}` })),
   ),

@@ -97,7 +97,7 @@ export const errors: readonly ErrorCase[] = [
     op: 'lstm',
     name: 'all that does not fit, at once',
     code: 'ERR_SHAPE',
-    mentions: ['[12, 5]', '[12, 4]', '[7]'],
+    mentions: ['x is [3, 2, 5]', '[12, 4]', 'must be 4', '[7]'],
     call: (make) =>
       f.lstm(make(normal([3, 2, 5])), [{ wIh: make(good.wIh), wHh: make(good.wHh), bIh: make(normal([7])), bHh: null }])
         .output,

@@ -139,35 +139,43 @@ interface Affine {
 
 const affineKernel = kernelOf('affine')
 
-/** x * scale + shift: all arithmetic of a tensor and a number */
-const affine: OperatorRecord<Affine> = defineOperator<Affine>({
-  name: 'affine',
-  infer: ([x]) => checkedSpec('affine', x as Tensor, arithmetic),
-  forward([x], { scale, shift }, [out]) {
-    const y = like(x as Tensor, out as TensorSpec, 'affine')
-    run(affineKernel, { out: y, x: x as Tensor, scale, shift })
-    return y
-  },
-  gradient: {
-    saves: () => ({}),
-    backward: ({ attrs }, [g]) => [
-      attrs.scale === 1 ? (g as Tensor) : apply(affine, [g as Tensor], { scale: attrs.scale, shift: 0 }),
-    ],
-  },
-})
+/** x * scale + shift: all arithmetic of a tensor and a number. A record each, so that errors name what was called. */
+function scalarRecord(name: 'add_scalar' | 'sub_scalar' | 'mul_scalar'): OperatorRecord<Affine> {
+  return defineOperator<Affine>({
+    name,
+    infer: ([x]) => checkedSpec(name, x as Tensor, arithmetic),
+    forward([x], { scale, shift }, [out]) {
+      const y = like(x as Tensor, out as TensorSpec, name)
+      run(affineKernel, { out: y, x: x as Tensor, scale, shift })
+      return y
+    },
+    gradient: {
+      saves: () => ({}),
+      backward: ({ attrs }, [g]) => [
+        attrs.scale === 1 ? (g as Tensor) : apply(scalarRecords.mul, [g as Tensor], { scale: attrs.scale, shift: 0 }),
+      ],
+    },
+  })
+}
+
+const scalarRecords = {
+  add: scalarRecord('add_scalar'),
+  sub: scalarRecord('sub_scalar'),
+  mul: scalarRecord('mul_scalar'),
+}
 
 type Operand = Tensor | number
 
 /** x * scale + shift, which is x `op` value or the other way round. */
-function scaled(op: string, x: Tensor, scale: number, shift: number, value: number): Tensor {
+function scaled(op: keyof typeof scalarRecords, x: Tensor, scale: number, shift: number, value: number): Tensor {
   // Here and not in the record, so that errors name the operator that was called.
   checkTensor(op, 'the other operand', x)
   x.storage.check(op)
   checkDType(op, 'the other operand', x, arithmetic)
-  if (x.dtype !== 'int32') return apply(affine, [x], { scale, shift })
+  if (x.dtype !== 'int32') return apply(scalarRecords[op], [x], { scale, shift })
   checkNumber(op, value, 'int32')
   // x - (-2 ** 31) wraps as all sums of int32 do.
-  return apply(affine, [x], { scale, shift: shift | 0 })
+  return apply(scalarRecords[op], [x], { scale, shift: shift | 0 })
 }
 
 /** Zeros of x's shape without x's numbers: the gradient of what is constant, also beside infinities. */

@@ -46,7 +46,9 @@ const widths: readonly DType[] = ['bool', 'uint8', 'int32', 'float16', 'bfloat16
 export function mixedDTypes(op: string, a: DType, b: DType, allowed: readonly DType[] = widths): DTypeError {
   const halves = a !== b && a.endsWith('float16') && b.endsWith('float16')
   const least = halves ? widths.indexOf('float32') : Math.max(widths.indexOf(a), widths.indexOf(b))
-  const wider = widths.find((dtype, i) => i >= least && allowed.includes(dtype)) ?? 'float32'
+  // 16 bits only where an operand has no more.
+  const fits = (dtype: DType) => allowed.includes(dtype) && (!dtype.endsWith('float16') || dtype === a || dtype === b)
+  const wider = widths.find((dtype, i) => i >= least && fits(dtype)) ?? 'float32'
   const which = a === wider ? 'b' : b === wider ? 'a' : 'both'
   return new DTypeError(op, `a is ${a} and b is ${b}; convert ${which} with .to('${wider}')`)
 }

@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest'
+import * as f from '../../lib/index.js'
+
+const { nn } = f
+
+describe('an error names what the program called, and what is wrong there', () => {
+  it.each([
+    ['sum', (x: f.Tensor) => x.square().sum()],
+    ['mean', (x: f.Tensor) => x.square().mean()],
+    ['amax', (x: f.Tensor) => x.square().amax()],
+    ['var', (x: f.Tensor) => x.square().var()],
+    ['std', (x: f.Tensor) => x.square().std()],
+    ['logsumexp', (x: f.Tensor) => x.square().logsumexp()],
+    ['mul', (x: f.Tensor) => x.square().mul(2)],
+    ['sub', (x: f.Tensor) => f.sub(1, x.square())],
+  ])('backward twice through %s', (name, fn) => {
+    const x = f.tensor([[1, 2, 4]], { requiresGrad: true })
+    const gradient = f.ones(fn(x).shape)
+    const y = fn(x)
+    y.backward({ gradient })
+    // A mean is a sum with a scale.
+    expect(() => y.backward({ gradient })).toThrow(new RegExp(`^\\[${name === 'mean' ? 'sum' : name}(_scalar)?\\] `))
+  })
+
+  it.each(['cpu', 'reference'])('ids outside of an embedding on %s', (device) => {
+    const layer = new nn.Embedding(3, 2, { device })
+    expect(() => layer.forward(f.tensor([1, 3], { dtype: 'int32', device })).toArray()).toThrow(
+      /^\[embedding\] index 3 .*size 3/,
+    )
+    expect(() => f.embedding(f.ones([2]), layer.weight)).toThrow('[embedding] ids is float32, but must be int32')
+  })
+
+  it('an input of another size than a recurrent layer takes', () => {
+    expect(() => new nn.LSTM(3, 4).forward(f.ones([5, 2, 2]))).toThrow(
+      '[lstm] x is [5, 2, 2], but the first layer takes 3 numbers a step (wIh is [16, 3]): the last size of x must be 3',
+    )
+  })
+
+  it.each([
+    ['var', (x: f.Tensor) => f.variance(x)],
+    ['std', (x: f.Tensor) => f.std(x)],
+    ['logsumexp', (x: f.Tensor) => f.logsumexp(x)],
+    ['mean', (x: f.Tensor) => f.mean(x)],
+  ])('%s of integers', (name, fn) => {
+    expect(() => fn(f.tensor([1, 2], { dtype: 'int32' }))).toThrow(`[${name}] x is int32`)
+  })
+
+  it('the wider of two dtypes is what to convert to, whichever comes first', () => {
+    const [truth, bytes, whole] = (['bool', 'uint8', 'int32'] as const).map((dtype) => f.ones([2], { dtype }))
+    const [floats, halves] = (['float32', 'bfloat16'] as const).map((dtype) => f.ones([2], { dtype }))
+    const other = f.ones([2], { dtype: 'float16' })
+    const hint = (a: f.Tensor | undefined, b: f.Tensor | undefined, fn: typeof f.mul = f.mul) => {
+      try {
+        return fn(a as f.Tensor, b as f.Tensor) && 'nothing'
+      } catch (error) {
+        return (error as Error).message.replace(/.*convert /, '')
+      }
+    }
+    expect(hint(truth, floats)).toBe("a with .to('float32')")
+    expect(hint(floats, truth)).toBe("b with .to('float32')")
+    expect(hint(whole, floats)).toBe("a with .to('float32')")
+    expect(hint(halves, floats)).toBe("a with .to('float32')")
+    expect(hint(whole, halves)).toBe("a with .to('bfloat16')")
+    // Neither can be multiplied, nor holds the other.
+    expect(hint(truth, bytes)).toBe("both with .to('int32')")
+    expect(hint(whole, bytes, f.div as typeof f.mul)).toBe("both with .to('float32')")
+    expect(hint(other, halves)).toBe("both with .to('float32')")
+    expect(hint(whole, floats, f.matmul as never)).toBe("a with .to('float32')")
+  })
+})
