@@ -7,6 +7,8 @@
 // roundings of its formula, relative to the terms it adds up.
 #include <float.h>
 
+#include "../cpu/elementwise/blocks.h"
+#include "../cpu/elementwise/driver.h"
 #include "arrays.h"
 
 namespace {
@@ -420,6 +422,34 @@ void test_large() {
     }
 }
 
+// Rows, blocks of strided input, tiles of transposed input, chunks of threads.
+void test_blocks() {
+  const auto check_sub = [](const Sizes& sizes, Layout layout) {
+    const std::string what = "sub of " + text(sizes) + " layout " + std::to_string(int(layout));
+    Array a(sizes, DType::float32, layout), b(sizes, DType::float32), out(sizes, DType::float32),
+        truth(sizes, DType::boolean), half(sizes, DType::bfloat16, layout), halves(sizes, DType::bfloat16);
+    randomise(a, 11);
+    randomise(b, 12);
+    randomise(half, 13);
+    run(what, out, [&](Context& c) { isa::sub(c, out.view, a.view, b.view); });
+    check_equal(what, out, [&](int64_t i) { return float(a.get(i)) - float(b.get(i)); });
+    run("neg, " + what, halves, [&](Context& c) { isa::neg(c, halves.view, half.view); });
+    check_equal("neg, " + what, halves, [&](int64_t i) { return -half.get(i); });
+    for (int64_t i = 0; i < halves.size(); i += 3) halves.set(i, half.get(i));
+    run("eq, " + what, truth, [&](Context& c) { isa::eq(c, truth.view, half.view, halves.view); });
+    check_equal("eq, " + what, truth, [&](int64_t i) { return half.get(i) == halves.get(i); });
+  };
+  for (int64_t n : about({isa::simd::lanes, isa::compared_halves, isa::widened_elements, isa::shortest_row,
+                          isa::block_size, isa::chunk_elements}))
+    for (Layout layout : {Layout::dense, Layout::sliced, Layout::flipped, Layout::repeated}) {
+      check_sub({n}, layout);
+      if (n < isa::chunk_elements) check_sub({3, n}, layout);
+    }
+  for (int64_t rows : about({isa::tile}))
+    for (int64_t columns : about({isa::tile, isa::tiled_elements / isa::tile}))
+      for (Layout layout : {Layout::transposed, Layout::rotated}) check_sub({rows, columns}, layout);
+}
+
 void test_wrong_calls() {
   Array a({2, 3}, DType::float32), b({3, 2}, DType::float32), ints({2, 3}, DType::int32), bytes({2, 3}, DType::uint8);
   Array out({2, 3}, DType::float32), small({2}, DType::float32), truth({2, 3}, DType::boolean);
@@ -449,6 +479,7 @@ int main() {
   test_layouts();
   test_where();
   test_large();
+  test_blocks();
   test_wrong_calls();
   return finish("elementwise");
 }

@@ -2,6 +2,8 @@
 // dimension, repeated indices (whose sums have an order), skipped ones, indices
 // out of range, which are recorded by value, place and range and leave all else
 // right.
+#include "../cpu/elementwise/driver.h"
+#include "../cpu/indexing/blocks.h"
 #include "arrays.h"
 
 namespace {
@@ -151,6 +153,35 @@ void test_out_of_range() {
         "index_add of -1");
 }
 
+// The gather of rows is the same kernel under another name, for indices of any shape.
+void test_embedding() {
+  Array weight({5, 7}, DType::float32), ids({2, 3}, DType::int32), out({2, 3, 7}, DType::float32);
+  randomise(weight, 1);
+  fill_indices(ids, 5, 2);
+  run("embedding", out, [&](Context& c) { isa::embedding(c, out.view, weight.view, ids.view); });
+  check_equal("embedding", out, [&](int64_t i) { return weight.get(int64_t(ids.get(i / 7)) * 7 + i % 7); });
+  ids.set(4, 5);
+  const RecordedError error = error_of([&](Context& c) { isa::embedding(c, out.view, weight.view, ids.view); });
+  check(names(error, "5", "4 ", "of size 5; allowed are 0 to 4"), "embedding says what is wrong: " + error.text);
+  Array flat({6, 7}, DType::float32), narrow({2, 3, 6}, DType::float32), turned({3, 2, 7}, DType::float32);
+  for (Array* wrong : {&flat, &narrow, &turned})
+    check_refused("embedding to another shape", *wrong,
+                  [&](Context& c) { isa::embedding(c, wrong->view, weight.view, ids.view); });
+}
+
+void test_blocks() {
+  for (int64_t n : about({isa::simd::lanes, isa::inner_tile})) {
+    test_gather({3, n}, {5, n}, 0, DType::float32);
+    test_gather({2, 3, n + 1}, {2, 4, n}, 1, DType::float32);
+    test_select({4, n}, 0, 5, DType::float32);
+    test_select({40, 2}, 0, n, DType::float32);
+  }
+  for (int64_t n : about({isa::chunk_elements / 64})) {
+    test_select({9, 60}, 0, n, DType::float32);
+    test_select({n, 60}, 0, 99, DType::float32);
+  }
+}
+
 void test_wrong_calls() {
   Array x({3, 4}, DType::float32), ints({3, 4}, DType::int32), index({5}, DType::int32), floats({5}, DType::float32);
   Array out({5, 4}, DType::float32), other({5, 3}, DType::float32), whole({5, 4}, DType::int32);
@@ -217,6 +248,8 @@ int main() {
   run("scatter_add of a scalar", dx, [&](Context& c) { isa::scatter_add(c, dx.view, x.view, index.view, 0); });
   check(out.get(0) == 7 && dx.get(0) == 7, "gather and scatter_add of a scalar");
   test_out_of_range();
+  test_embedding();
+  test_blocks();
   test_wrong_calls();
   return finish("indexing");
 }

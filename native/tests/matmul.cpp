@@ -5,6 +5,8 @@
 //
 // A sum of K products may be wrong by K + 2 roundings of the sum of their
 // sizes, and of one rounding more where the result is bfloat16.
+#include "../cpu/gemm/micro.h"
+#include "../cpu/gemm/tile.h"
 #include "arrays.h"
 
 namespace {
@@ -89,6 +91,21 @@ void test_mixed(Layout left, Layout right, int round) {
   test_product({}, 130, 67, 541, left, right, with_bias, false, types);
 }
 
+// Rows, columns and depths around the blocks of matrix multiplication, beside small and larger other sizes.
+void test_blocks() {
+  using namespace isa::gemm;
+  const auto product = [](int64_t m, int64_t n, int64_t k) {
+    test_product({}, m, n, k, Layout::dense, Layout::dense, true, false);
+    test_product({}, m, n, k, Layout::transposed, Layout::transposed, false, false);
+  };
+  for (int64_t m : about({tile_rows, few_rows}))
+    for (int64_t n : about({tile_columns, 2 * tile_columns})) product(m, n, 5), product(m, n, 70);
+  for (int64_t k : about({block_depth}))
+    for (int64_t m : {int64_t(1), tile_rows + 1, few_rows + 1}) product(m, tile_columns + 1, k);
+  for (int64_t n : about({16 * tile_columns})) product(tile_rows + 1, n, 9), product(1, n, 33);
+  for (int64_t m : about({16 * tile_rows})) product(m, tile_columns + 1, 9), product(m, 1, 33);
+}
+
 void test_wrong_calls() {
   Array a({2, 3, 4}, DType::float32), b({2, 4, 5}, DType::float32), out({2, 3, 5}, DType::float32),
       bias({4}, DType::float32);
@@ -132,6 +149,7 @@ int main() {
   for (Layout left : own_layouts)
     for (Layout right : own_layouts)
       for (int half = 0; half < 2; half++) test_mixed(left, right, 1 + round++ % 15);
+  test_blocks();
   test_wrong_calls();
   return finish("matmul");
 }

@@ -6,6 +6,7 @@
 // A maximum is exact. An average of n numbers may be wrong by n roundings of
 // the sum of their sizes; a gradient by as many as there are windows that a
 // position lies in, and two for each share.
+#include "../cpu/pool/windows.h"
 #include "arrays.h"
 
 namespace {
@@ -212,6 +213,11 @@ int main() {
   test_case({1, 1, {4, 5, 1, 0, 1, 0}, {4, 5, 1, 0, 1, 0}}, false);
   test_case({0, 3, {6, 2, 2, 0, 1, 0}, {6, 2, 2, 0, 1, 0}}, false);
   test_case({2, 0, {6, 2, 2, 0, 1, 0}, {6, 2, 2, 0, 1, 0}}, false);
+  // Around a register, and a chunk of planes of 16 x 16 results.
+  for (int64_t width : about({isa::simd::lanes, 2 * isa::simd::lanes}))
+    for (int64_t stride : {1, 2}) test_case({1, 2, {5, 2, stride, 0, 1, 0}, {width, 2, stride, 0, 1, 0}}, false);
+  for (int64_t planes : about({isa::pool::chunk_elements / 256}))
+    test_case({1, planes, {16, 1, 1, 0, 1, 0}, {16, 1, 1, 0, 1, 0}}, false);
   // Many planes, and planes larger than a chunk.
   test_case({9, 30, {14, 2, 2, 0, 1, 0}, {14, 2, 2, 0, 1, 0}}, false);
   test_case({1, 3, {150, 3, 1, 1, 1, 0}, {161, 3, 1, 1, 1, 0}}, false);

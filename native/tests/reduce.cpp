@@ -5,6 +5,8 @@
 // A sum of n terms may be wrong by as many roundings of the sum of the sizes as
 // are added in float32, which is at most 128 (see reduce/sum_max.cpp), and that
 // of its result; a running sum is float64 and is rounded once.
+#include "../cpu/reduce/blocks.h"
+#include "../cpu/simd/vector.h"
 #include "arrays.h"
 
 namespace {
@@ -212,6 +214,28 @@ void test_ends() {
       }
 }
 
+void test_blocks() {
+  const int64_t registers = 4 * isa::simd::lanes;
+  for (int64_t n : about({registers, isa::float_row, isa::short_row / 2, isa::short_row, isa::segment_elements})) {
+    test_shape({n}, 1, Layout::dense);
+    test_shape({2, n}, 2, Layout::dense);
+    test_shape({n, 2}, 2, Layout::transposed);
+    test_best({n}, 0, Layout::dense, DType::float32, false);
+  }
+  for (int64_t rows : about({isa::float_rows, isa::rows_together}))
+    for (int64_t columns : about({isa::simd::lanes, isa::column_tile, isa::along_tile})) {
+      test_shape({rows, columns}, 1, Layout::dense);
+      if (rows > 2 * isa::rows_together) continue;
+      test_best({rows, columns}, 0, Layout::dense, DType::int32, false);
+      test_running({rows, columns}, 0);
+    }
+  // Rows of a segment of columns, and planes side by side.
+  for (int64_t rows : about({isa::segment_elements / 32})) test_shape({rows, 32}, 1, Layout::dense);
+  for (int64_t planes : about({isa::most_together}))
+    for (int64_t row : {int64_t(3), isa::short_row / 2 - 1, isa::short_row / 2, isa::short_row / 2 + 1})
+      test_shape({3, planes, row}, 5, Layout::dense);
+}
+
 void test_wrong_calls() {
   Array x({3, 4}, DType::float32), ints({3, 4}, DType::int32), bytes({3, 4}, DType::uint8), row({1, 4}, DType::float32);
   Array flat({4}, DType::float32), wrong({2, 4}, DType::float32), index({3, 1}, DType::int32),
@@ -262,6 +286,7 @@ int main() {
     for (Layout layout : {Layout::dense, Layout::rotated, Layout::spread}) test_shape({37, 40, 65}, reduced, layout);
   test_nan();
   test_ends();
+  test_blocks();
 
   for (DType dtype : {DType::float32, DType::int32})
     for (bool with_nan : {false, true}) {

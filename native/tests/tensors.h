@@ -26,6 +26,14 @@ inline int finish(const char* name) {
   return failed != 0;
 }
 
+// One below each block of a kernel, the block, one above, and several with a rest.
+inline std::vector<int64_t> about(std::initializer_list<int64_t> blocks) {
+  std::vector<int64_t> sizes;
+  for (int64_t block : blocks)
+    for (int64_t size : {block - 1, block, block + 1, 2 * block + 3}) sizes.push_back(size);
+  return sizes;
+}
+
 // Uniform in [-1, 1), the same everywhere.
 struct Numbers {
   uint32_t state;

@@ -2,6 +2,7 @@
 // The loops are plain: compilers turn comparisons of dense memory and narrowing to bytes into registers by themselves.
 #include "../../generated/kernels.h"
 #include "../simd/half.h"
+#include "blocks.h"
 #include "driver.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -24,10 +25,9 @@ template <class Widen, class Op>
 void compare_halves(Context& context, const View& out, const View& a, const View& b, const Widen& widen, const Op& op) {
   each<uint8_t, uint16_t, uint16_t>(context, out, a, b,
                                     [&](int64_t n, uint8_t* o, const uint16_t* p, const uint16_t* q) {
-                                      constexpr int64_t part = 256;
-                                      float x[part], y[part];
-                                      for (int64_t i = 0; i < n; i += part) {
-                                        const int64_t m = shorter(part, n - i);
+                                      float x[compared_halves], y[compared_halves];
+                                      for (int64_t i = 0; i < n; i += compared_halves) {
+                                        const int64_t m = shorter(compared_halves, n - i);
                                         widen(m, x, p + i);
                                         widen(m, y, q + i);
                                         compare_dense(m, o + i, x, y, op);

@@ -1,5 +1,5 @@
-// index_select, embedding, gather: copies of what an index names. index_add, scatter_add: their gradients, sums into what it
-// names.
+// index_select, embedding, gather: copies of what an index names. index_add, scatter_add: their gradients, sums into
+// what it names.
 //
 // All overwrite their result, but for index_accumulate, which is index_add onto what is there. An index outside its
 // dimension (a negative one is) is recorded as an error of the call; what it would have read counts as 0, what it would
@@ -9,6 +9,7 @@
 
 #include "../../generated/kernels.h"
 #include "../elementwise/driver.h"
+#include "blocks.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 
@@ -137,9 +138,6 @@ bool correspond(Context& context, const View& small, const View& large, const Vi
   for (int64_t d = dim + 1; d < large.ndim; d++) c->same_inner = c->same_inner && index.sizes[d] == large.sizes[d];
   return true;
 }
-
-// Inner positions that one unit of work takes at a time, for all of dim.
-constexpr int64_t inner_tile = 256;
 
 // Calls element(position, offset without the index's part) for all positions: along dim in order, on one thread.
 template <class F>

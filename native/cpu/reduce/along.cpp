@@ -1,13 +1,11 @@
 // argmax, argmin, cumsum along one dimension. Overwrite out. 4 to 8 bytes an element.
 #include "../../generated/kernels.h"
 #include "../elementwise/driver.h"
+#include "blocks.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 
 namespace {
-
-// Columns that go side by side where the dimension is not the innermost one in memory.
-constexpr int64_t column_tile = 256;
 
 template <bool largest, class T>
 bool beats(T a, T b) {
@@ -28,7 +26,7 @@ simd::Mask replaces(simd::VecI v, simd::VecI b) {
 // else.
 template <bool largest, class T>
 void best_of_columns(const T* x, int64_t n, int64_t stride, int64_t columns, int64_t step, int32_t* index) {
-  T best[column_tile];
+  T best[along_tile];
   for (int64_t j = 0; j < columns; j++) best[j] = x[j * step], index[j] = 0;
   const int64_t whole = step == 1 ? columns - columns % simd::lanes : 0;
   for (int64_t r = 1; r < n; r++) {
@@ -84,7 +82,7 @@ void best_as(Context& context, const View& out, const View& x, int64_t dim) {
   for (int d = 0; d < x.ndim; d++)
     if (d != dim && x.sizes[d] > 1) inner = d;
   const int64_t columns = inner < 0 ? 1 : x.sizes[inner], step = inner < 0 ? 0 : x.strides[inner];
-  const int64_t tile = stride == 1 ? 1 : shorter(column_tile, columns);
+  const int64_t tile = stride == 1 ? 1 : shorter(along_tile, columns);
   const int64_t tiles = (columns + tile - 1) / tile, units = out.count / columns * tiles;
   const int64_t units_a_chunk = 1 + chunk_elements / (n * tile);
   parallel(context, (units + units_a_chunk - 1) / units_a_chunk, [&](int64_t chunk) {
@@ -129,14 +127,14 @@ void cumsum_as(Context& context, const View& out, const View& x, int64_t dim, bo
   int64_t outer = 1, inner = 1;
   for (int d = 0; d < x.ndim; d++) (d < dim ? outer : inner) *= d == dim ? 1 : x.sizes[d];
   const int64_t n = x.ndim == 0 ? 1 : x.sizes[dim];
-  const int64_t tile = shorter(column_tile, inner), tiles = (inner + tile - 1) / tile, units = outer * tiles;
+  const int64_t tile = shorter(along_tile, inner), tiles = (inner + tile - 1) / tile, units = outer * tiles;
   const int64_t units_a_chunk = 1 + chunk_elements / (n * tile);
   parallel(context, (units + units_a_chunk - 1) / units_a_chunk, [&](int64_t chunk) {
     const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
     for (int64_t unit = chunk * units_a_chunk; unit < end; unit++) {
       const int64_t first = unit % tiles * tile, columns = shorter(tile, inner - first);
       const int64_t begin = unit / tiles * n * inner + first;
-      Total totals[column_tile] = {};
+      Total totals[along_tile] = {};
       bool beyond = false;
       for (int64_t i = 0; i < n; i++) {
         const int64_t at = begin + (reverse ? n - 1 - i : i) * inner;

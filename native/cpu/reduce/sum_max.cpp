@@ -14,7 +14,7 @@
 
 #include "../../generated/kernels.h"
 #include "../elementwise/driver.h"
-#include "../shape/convert.h"
+#include "blocks.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 
@@ -85,14 +85,6 @@ bool split_axes(Context& context, const View& out, const View& x, Axes* kept, Ax
   return true;
 }
 
-// Elements of a segment that is folded by one thread, and rows added in float32 before float64 takes over.
-constexpr int64_t segment_elements = 32768;
-constexpr int64_t float_rows = 128;
-// Rows of fewer elements are read along with their neighbours.
-constexpr int64_t short_row = 512;
-// Columns folded together where rows fold into a row.
-constexpr int64_t column_tile = 512;
-
 // What is read 1 KB later, for a step of four registers in a row of n: short rows are often neighbours, which the
 // processor does not see in time; long ones it sees, and what follows them may be of no use.
 template <class T>
@@ -110,7 +102,6 @@ struct SumOfFloats {
   static Total join(Total a, Total b) { return a + b; }
   __attribute__((noinline)) static Total row(const float* x, int64_t n) {
     using namespace simd;
-    constexpr int64_t part = 1024;
     const int64_t length = n;
     Total total = 0;
     if (n < 4) {
@@ -118,7 +109,7 @@ struct SumOfFloats {
       return total;
     }
     while (n > 0) {
-      const int64_t m = shorter(part, n);
+      const int64_t m = shorter(float_row, n);
       Vec a = zero(), b = zero(), c = zero(), d = zero();
       int64_t i = 0;
       for (; i + 4 * lanes <= m; i += 4 * lanes) {
@@ -173,11 +164,10 @@ struct SumOfHalves {
   static constexpr Total start = 0;
   static Total join(Total a, Total b) { return a + b; }
   __attribute__((noinline)) static Total row(const uint16_t* x, int64_t n) {
-    constexpr int64_t part = 1024;
-    alignas(64) float wide[part];
+    alignas(64) float wide[float_row];
     Total total = 0;
-    for (int64_t i = 0; i < n; i += part) {
-      const int64_t m = shorter(part, n - i);
+    for (int64_t i = 0; i < n; i += float_row) {
+      const int64_t m = shorter(float_row, n - i);
       simd::widen_bfloat16(m, wide, x + i);
       total += SumOfFloats::row(wide, m);
     }
@@ -185,10 +175,9 @@ struct SumOfHalves {
   }
   __attribute__((noinline)) static void columns(const uint16_t* x, int64_t stride, int64_t rows, int64_t n,
                                                 Total* totals) {
-    constexpr int64_t together = 16;
-    alignas(64) float wide[together * column_tile];
-    for (int64_t r = 0; r < rows; r += together) {
-      const int64_t m = shorter(together, rows - r);
+    alignas(64) float wide[rows_together * column_tile];
+    for (int64_t r = 0; r < rows; r += rows_together) {
+      const int64_t m = shorter(rows_together, rows - r);
       for (int64_t k = 0; k < m; k++) simd::widen_bfloat16(n, wide + k * n, x + (r + k) * stride);
       SumOfFloats::columns(wide, n, m, n, totals);
     }
@@ -359,7 +348,6 @@ template <class Fold>
 void fold_planes(Context& context, const View& out, const View& x, Axes kept, Axes reduced, double scale) {
   using T = typename Fold::T;
   using Total = typename Fold::Total;
-  constexpr int64_t most_together = 64;
   const Axis neighbours = kept.items[--kept.n];
   const int64_t row = reduced.items[--reduced.n].size, rows = product(reduced);
   const int64_t together = shorter(shorter(most_together, short_row / row), neighbours.size);

@@ -1,0 +1,11 @@
+// The size by which comparisons cut their work: here, where their tests find it. Others are in driver.h, strided.h,
+// tiles.h.
+#pragma once
+#include <stdint.h>
+
+namespace firesteel::FIRESTEEL_ISA {
+
+// Elements of 16 bits that comparisons widen at a time, of either side.
+constexpr int64_t compared_halves = 256;
+
+}  // namespace firesteel::FIRESTEEL_ISA

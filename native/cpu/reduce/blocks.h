@@ -1,0 +1,21 @@
+// The sizes by which reductions cut their work: here, where their tests find them.
+#pragma once
+#include <stdint.h>
+
+namespace firesteel::FIRESTEEL_ISA {
+
+// Elements of a segment that is folded by one thread, and rows added in float32 before float64 takes over.
+constexpr int64_t segment_elements = 32768;
+constexpr int64_t float_rows = 128;
+// Elements of a row added in float32, a register's lanes apart, before float64 takes over.
+constexpr int64_t float_row = 1024;
+// Rows of fewer elements are read along with their neighbours, of this many outputs at most.
+constexpr int64_t short_row = 512;
+constexpr int64_t most_together = 64;
+// Columns folded together where rows fold into a row, and rows of bfloat16 widened at a time.
+constexpr int64_t column_tile = 512;
+constexpr int64_t rows_together = 16;
+// Columns that go side by side in argmax, argmin and cumsum where the dimension is not the innermost one in memory.
+constexpr int64_t along_tile = 256;
+
+}  // namespace firesteel::FIRESTEEL_ISA
