@@ -65,6 +65,7 @@ function checkConv(inputs: Inputs, a: Conv): void {
     perGroup * a.groups === channels,
     () => `x ${xs} has ${channels} channels, but weight ${ws} with ${a.groups} groups takes ${perGroup * a.groups}`,
   )
+  faults.check(out > 0 && perGroup > 0, () => `weight ${ws} has no channels; there must be one in and one out at least`)
   faults.check(out % a.groups === 0, () => `${out} output channels do not divide into ${a.groups} groups`)
   faults.check(
     !bias || (bias.ndim === 1 && bias.shape[0] === out),

@@ -13,7 +13,7 @@ interface Entry {
   readonly sizes: Sizes
   inputs(sizes: Sizes): readonly Input[]
   call(inputs: readonly f.Tensor[], sizes: Sizes): f.Tensor | readonly f.Tensor[]
-  /** Which sizes of 0 are refused, as in PyTorch; with all 0 it is refused too where one of them is. */
+  /** Which sizes of 0 are refused, as in PyTorch (whose conv2d of no channels gives no channels); with all 0 it is refused too where one of them is. */
   readonly refuses?: readonly string[]
   /** What each result is filled with where such a size is 0: what PyTorch gives. */
   readonly fills?: { readonly [size: string]: number }
@@ -130,7 +130,7 @@ const entries: { readonly [name: string]: Entry } = {
     sizes: { ...image, o: 3 },
     inputs: ({ n = 0, c = 0, h = 0, w = 0, o = 0 }) => [normal([n, c, h, w]), normal([o, c, 2, 2]), normal([o])],
     call: ([x, w, b]) => f.conv2d(x as f.Tensor, w as f.Tensor, b as f.Tensor),
-    refuses: ['h', 'w', 'o'],
+    refuses: ['c', 'h', 'w', 'o'],
   },
   layerNorm: {
     sizes: mn,
