@@ -402,13 +402,14 @@ export const kernels = {
   log_softmax_backward: { family: 'softmax', args: { dx: 'out T', dy: 'in T', y: 'in T', dim: 'integer' }, T: float },
 
   // loss ------------------------------------------------------------------------------------------------------------
-  /** logits [N, C], read in float32 whatever their dtype; target [N], weight [C]. out is [N] (none) or [] ; logSumExp [N]; total [] is the sum of the counted
+  /** logits [N, C], read in float32 whatever their dtype; target [N], weight [C]. out is [N] (none) or []; statistics
+   * [2, N] holds the largest logit m of each row, then each row's sum of exp(logit - m); total [] is the sum of the counted
    * rows' weights, what mean divides by. A label outside [0, C) that is not ignoreIndex is recorded as an error. */
   cross_entropy_forward: {
     family: 'loss',
     args: {
       out: 'out T',
-      logSumExp: 'out T',
+      statistics: 'out T',
       total: 'out T',
       logits: 'in float',
       target: 'in int32',
@@ -425,7 +426,7 @@ export const kernels = {
     args: {
       dlogits: 'out float',
       dy: 'in T',
-      logSumExp: 'in T',
+      statistics: 'in T',
       total: 'in T',
       logits: 'in float',
       target: 'in int32',
@@ -489,15 +490,16 @@ export const kernels = {
   },
 
   // attention -------------------------------------------------------------------------------------------------------
-  /** q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], Hq a multiple of Hk; out [B, Hq, Tq, Dv], logSumExp [B, Hq,
-   * Tq]. mask, broadcast to [B, Hq, Tq, Tk] by stride 0: bool (true: take part) or float32 (added to the scores). causal: key
-   * j takes part in query i where j <= i. A row without keys gives 0. Dropout drops element e of [B, Hq, Tq, Tk]
+  /** q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], Hq a multiple of Hk; out [B, Hq, Tq, Dv]; statistics [B, Hq,
+   * 2, Tq]: the largest score m of each query, then each query's sum of exp(score - m). mask, broadcast to [B, Hq, Tq, Tk] by stride 0: bool (true: take part) or float32 (added to the scores). causal: key
+   * j takes part in query i where j <= i. A row without keys gives 0. A mask is added: a masked key that is not finite makes the row NaN;
+   * causal: later keys are not read. Dropout drops element e of [B, Hq, Tq, Tk]
    * by the e-th integer of `random`, and scales the rest by 1 / (1 - dropout). */
   attention_forward: {
     family: 'attention',
     args: {
       out: 'place T',
-      logSumExp: 'out float32',
+      statistics: 'out float32',
       q: 'strided T',
       k: 'strided T',
       v: 'strided T',
@@ -522,7 +524,7 @@ export const kernels = {
       k: 'strided T',
       v: 'strided T',
       out: 'strided T',
-      logSumExp: 'in float32',
+      statistics: 'in float32',
       maskBool: 'strided? bool',
       maskAdd: 'strided? float32',
       ...attention,

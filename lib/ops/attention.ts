@@ -54,7 +54,7 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
     const [b = 0, h = 0, t = 0] = q.shape
     return [
       { shape: [b, h, t, v.shape[3] as number], dtype: q.dtype },
-      { shape: [b, h, t], dtype: q.dtype === 'float64' ? 'float64' : 'float32' },
+      { shape: [b, h, 2, t], dtype: q.dtype === 'float64' ? 'float64' : 'float32' },
     ]
   },
   cost(inputs, { causal }) {
@@ -65,11 +65,11 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
   },
   forward(inputs, attrs, specs) {
     const [q, k, v, mask] = inputs as AttentionInputs
-    const [outSpec, sumSpec] = specs as [TensorSpec, TensorSpec]
+    const [outSpec, statisticsSpec] = specs as [TensorSpec, TensorSpec]
     const out = emptyInOrderOf(q, outSpec.shape, 'attention')
-    const logSumExp = empty(q.device, sumSpec.shape, sumSpec.dtype, 'attention')
-    run('attention_forward', { out, logSumExp, q, k, v, ...masks(mask, scoresShape(q, k)), ...attrs })
-    return [out, logSumExp]
+    const statistics = empty(q.device, statisticsSpec.shape, statisticsSpec.dtype, 'attention')
+    run('attention_forward', { out, statistics, q, k, v, ...masks(mask, scoresShape(q, k)), ...attrs })
+    return [out, statistics]
   },
   composite(inputs, { scale, causal, dropout, random }) {
     const mask = inputs[3] as Tensor | null
@@ -120,7 +120,7 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
         k,
         v,
         out: ctx.output(0),
-        logSumExp: ctx.output(1),
+        statistics: ctx.output(1),
         ...masks(mask, scores),
         ...ctx.attrs,
       })

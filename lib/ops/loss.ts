@@ -36,7 +36,7 @@ interface CrossEntropy {
   readonly smoothing: number
 }
 
-/** logits [N, C], target [N] int32, weight [C] or null. Extra outputs: the rows' logarithms of sums, and the total weight. */
+/** logits [N, C], target [N] int32, weight [C] or null. Extra outputs: what backward reads of the rows, and the total weight. */
 const crossEntropyRecord: OperatorRecord<CrossEntropy> = defineOperator<CrossEntropy>({
   name: 'cross_entropy',
   precision: kernels.cross_entropy_forward.precision,
@@ -45,22 +45,22 @@ const crossEntropyRecord: OperatorRecord<CrossEntropy> = defineOperator<CrossEnt
   infer([logits], { reduction }) {
     const { shape } = logits as Tensor
     const dtype = logits?.dtype === 'float64' ? 'float64' : 'float32'
-    const rows = [shape[0] as number]
+    const rows = shape[0] as number
     return [
-      { shape: reduction === 'none' ? rows : [], dtype },
-      { shape: rows, dtype },
+      { shape: reduction === 'none' ? [rows] : [], dtype },
+      { shape: [2, rows], dtype },
       { shape: [], dtype },
     ]
   },
   kernels: ['cross_entropy_forward', 'cross_entropy_backward'],
   forward(inputs, { reduction, ignoreIndex, smoothing }, specs) {
     const [logits, target, weight] = inputs as [Tensor, Tensor, Tensor | null]
-    const [out, logSumExp, total] = specs.map(({ shape, dtype }: TensorSpec) =>
+    const [out, statistics, total] = specs.map(({ shape, dtype }: TensorSpec) =>
       empty(logits.device, shape, dtype, 'crossEntropy'),
     ) as [Tensor, Tensor, Tensor]
     run('cross_entropy_forward', {
       out,
-      logSumExp,
+      statistics,
       total,
       logits,
       target,
@@ -69,7 +69,7 @@ const crossEntropyRecord: OperatorRecord<CrossEntropy> = defineOperator<CrossEnt
       smoothing,
       reduction: reductionCodes[reduction],
     })
-    return [out, logSumExp, total]
+    return [out, statistics, total]
   },
   composite(inputs, { reduction, ignoreIndex, smoothing }) {
     const [given, target, weight] = inputs as [Tensor, Tensor, Tensor | null]
@@ -99,7 +99,7 @@ const crossEntropyRecord: OperatorRecord<CrossEntropy> = defineOperator<CrossEnt
       run('cross_entropy_backward', {
         dlogits,
         dy: g as Tensor,
-        logSumExp: ctx.output(1),
+        statistics: ctx.output(1),
         total: ctx.output(2),
         logits,
         target: ctx.input(1),

@@ -13,12 +13,12 @@
 #include "../cpu/random/philox.h"
 
 namespace firesteel::FIRESTEEL_ISA {
-void attention_forward(Context& context, const View& out, const View& log_sum_exp, const View& q, const View& k,
+void attention_forward(Context& context, const View& out, const View& statistics, const View& q, const View& k,
                        const View& v, const View* mask_bool, const View* mask_add, double scale, bool causal,
                        double dropout, const Philox& random);
 void attention_backward(Context& context, const View* dq, const View* dk, const View* dv, const View* dmask,
                         const View& dy, const View& q, const View& k, const View& v, const View& out,
-                        const View& log_sum_exp, const View* mask_bool, const View* mask_add, double scale, bool causal,
+                        const View& statistics, const View* mask_bool, const View* mask_add, double scale, bool causal,
                         double dropout, const Philox& random);
 }  // namespace firesteel::FIRESTEEL_ISA
 
@@ -184,12 +184,12 @@ struct Exact {
 };
 
 struct Oracle {
-  Exact out, log_sum_exp, dq, dk, dv, dmask;
+  Exact out, statistics, dq, dk, dv, dmask;
   double widest = 0;  // sum of the sizes of a score's terms; its error, hence a weight's relative one, grows with it
 
   Oracle(const Case& c, Inputs& in)
       : out(c.B * c.Hq * c.Tq * c.Dv),
-        log_sum_exp(c.B * c.Hq * c.Tq),
+        statistics(c.B * c.Hq * c.Tq * 2),
         dq(c.B * c.Hq * c.Tq * c.D),
         dk(c.B * c.Hk * c.Tk * c.D),
         dv(c.B * c.Hk * c.Tk * c.Dv),
@@ -225,8 +225,9 @@ struct Oracle {
       }
     }
     for (double& x : p) sum += x = largest == -INFINITY ? 0 : exp(x - largest);
-    log_sum_exp.add(index, largest == -INFINITY ? -INFINITY : largest + log(sum),
-                    1 + (isfinite(largest) ? fabs(largest) : 0));
+    const int64_t at = (index - i) * 2 + i;
+    statistics.add(at, largest, 1 + (isfinite(largest) ? fabs(largest) : 0));
+    statistics.add(at + c.Tq, sum, 2 * sum);
     for (double& x : p) x = sum == 0 ? 0 : x / sum;
 
     double delta = 0, delta_size = 0;
@@ -276,10 +277,10 @@ void compare(const std::string& what, const Output& given, const Exact& exact, d
 }
 
 struct Outputs {
-  Output out, log_sum_exp, dq, dk, dv, dmask;
+  Output out, statistics, dq, dk, dv, dmask;
   explicit Outputs(const Case& c, Layout layout = Layout::dense)
       : out({c.B, c.Hq, c.Tq, c.Dv}, layout),
-        log_sum_exp({c.B, c.Hq, c.Tq}),
+        statistics({c.B, c.Hq, 2, c.Tq}),
         dq({c.B, c.Hq, c.Tq, c.D}, layout),
         dk({c.B, c.Hk, c.Tk, c.D}, layout),
         dv({c.B, c.Hk, c.Tk, c.Dv}, layout),
@@ -288,12 +289,12 @@ struct Outputs {
 
 // wanted: bit 0 dq, 1 dk, 2 dv, 3 dmask
 void run(Context& context, const Case& c, const Inputs& in, Outputs& to, int wanted) {
-  isa::attention_forward(context, to.out.view, to.log_sum_exp.view, in.q.view, in.k.view, in.v.view, in.mask_bool,
+  isa::attention_forward(context, to.out.view, to.statistics.view, in.q.view, in.k.view, in.v.view, in.mask_bool,
                          in.mask_add, in.scale, c.causal, c.dropout, in.random);
   context.release_scratch();
   isa::attention_backward(context, wanted & 1 ? &to.dq.view : nullptr, wanted & 2 ? &to.dk.view : nullptr,
                           wanted & 4 ? &to.dv.view : nullptr, wanted & 8 ? &to.dmask.view : nullptr, in.dy.view,
-                          in.q.view, in.k.view, in.v.view, to.out.view, to.log_sum_exp.view, in.mask_bool, in.mask_add,
+                          in.q.view, in.k.view, in.v.view, to.out.view, to.statistics.view, in.mask_bool, in.mask_add,
                           in.scale, c.causal, c.dropout, in.random);
   context.release_scratch();
 }
@@ -326,7 +327,7 @@ void test(Threads& threads, const Case& c) {
   run(threads.one, c, in, given, 15);
   check(!threads.one.take_error().text.size(), name + ": records no error");
   compare(name + " out", given.out, exact.out, exact.widest, c.Tk + c.D);
-  compare(name + " logSumExp", given.log_sum_exp, exact.log_sum_exp, exact.widest, c.Tk + c.D);
+  compare(name + " statistics", given.statistics, exact.statistics, exact.widest, c.Tk + c.D);
   compare(name + " dq", given.dq, exact.dq, exact.widest, c.Tk + c.D + c.Dv);
   compare(name + " dk", given.dk, exact.dk, exact.widest, c.Tq * (c.Hq / c.Hk) + c.D + c.Dv);
   compare(name + " dv", given.dv, exact.dv, exact.widest, c.Tq * (c.Hq / c.Hk) + c.D);
@@ -335,7 +336,7 @@ void test(Threads& threads, const Case& c) {
   for (Context* context : {&threads.two, &threads.three}) {
     Outputs again(c);
     run(*context, c, in, again, 15);
-    check(same_bits(given.out, again.out) && same_bits(given.log_sum_exp, again.log_sum_exp) &&
+    check(same_bits(given.out, again.out) && same_bits(given.statistics, again.statistics) &&
               same_bits(given.dq, again.dq) && same_bits(given.dk, again.dk) && same_bits(given.dv, again.dv) &&
               same_bits(given.dmask, again.dmask),
           name + ": bits depend on the number of threads");
@@ -432,20 +433,20 @@ void test_halves(Threads& threads, const Case& c) {
     return true;
   };
   for (Context* context : {&threads.one, &threads.three}) {
-    isa::attention_forward(*context, exact.out.view, exact.log_sum_exp.view, in.q.view, in.k.view, in.v.view,
+    isa::attention_forward(*context, exact.out.view, exact.statistics.view, in.q.view, in.k.view, in.v.view,
                            in.mask_bool, in.mask_add, in.scale, c.causal, c.dropout, in.random);
     context->release_scratch();
-    isa::attention_forward(*context, out.view, to.log_sum_exp.view, q.view, k.view, v.view, in.mask_bool, in.mask_add,
+    isa::attention_forward(*context, out.view, to.statistics.view, q.view, k.view, v.view, in.mask_bool, in.mask_add,
                            in.scale, c.causal, c.dropout, in.random);
     context->release_scratch();
-    check(same(out, exact.out) && same_bits(to.log_sum_exp, exact.log_sum_exp), name + ": forward");
+    check(same(out, exact.out) && same_bits(to.statistics, exact.statistics), name + ": forward");
     for (float& x : exact.out.memory) x = widened(rounded(x));
     isa::attention_backward(*context, &exact.dq.view, &exact.dk.view, &exact.dv.view, &exact.dmask.view, in.dy.view,
-                            in.q.view, in.k.view, in.v.view, exact.out.view, exact.log_sum_exp.view, in.mask_bool,
+                            in.q.view, in.k.view, in.v.view, exact.out.view, exact.statistics.view, in.mask_bool,
                             in.mask_add, in.scale, c.causal, c.dropout, in.random);
     context->release_scratch();
     isa::attention_backward(*context, &dq.view, &dk.view, &dv.view, &to.dmask.view, dy.view, q.view, k.view, v.view,
-                            out.view, to.log_sum_exp.view, in.mask_bool, in.mask_add, in.scale, c.causal, c.dropout,
+                            out.view, to.statistics.view, in.mask_bool, in.mask_add, in.scale, c.causal, c.dropout,
                             in.random);
     context->release_scratch();
     check(same(dq, exact.dq) && same(dk, exact.dk) && same(dv, exact.dv) && same_bits(to.dmask, exact.dmask),
@@ -454,7 +455,8 @@ void test_halves(Threads& threads, const Case& c) {
   }
 }
 
-// Sizes of 0: without keys out is 0 and logSumExp -infinity, without queries the keys' gradients are 0.
+// Sizes of 0: without keys out is 0, of the largest score and the sum -infinity and 0; without queries the keys'
+// gradients are 0.
 void test_empty(Threads& threads) {
   for (Context* context : {&threads.one, &threads.three}) {
     for (bool causal : {false, true}) {
@@ -465,7 +467,8 @@ void test_empty(Threads& threads) {
       run(*context, no_queries, b, from_b, 15);
       bool right = true;
       for (int64_t i = 0; i < from_a.out.view.count; i++) right &= from_a.out.data()[i] == 0;
-      for (int64_t i = 0; i < from_a.log_sum_exp.view.count; i++) right &= from_a.log_sum_exp.data()[i] == -INFINITY;
+      for (int64_t i = 0; i < from_a.statistics.view.count; i++)
+        right &= from_a.statistics.data()[i] == (i / 5 % 2 ? 0 : -INFINITY);
       for (int64_t i = 0; i < from_a.dq.view.count; i++) right &= from_a.dq.data()[i] == 0;
       for (int64_t i = 0; i < from_b.dk.view.count; i++) right &= from_b.dk.data()[i] == 0;
       for (int64_t i = 0; i < from_b.dv.view.count; i++) right &= from_b.dv.data()[i] == 0;

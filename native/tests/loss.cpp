@@ -23,7 +23,7 @@ void test_case(int64_t N, int64_t C, Options options) {
            (long long)N, (long long)C, options.weighted, options.smoothing, (long long)options.reduction,
            options.shift);
   const bool each = options.reduction == 0;
-  Floats logits({N, C}), weight({C}), lse({N}), total({}), dlogits({N, C});
+  Floats logits({N, C}), weight({C}), statistics({2, N}), total({}), dlogits({N, C});
   Floats out(each ? std::initializer_list<int64_t>{N} : std::initializer_list<int64_t>{});
   Floats dy(each ? std::initializer_list<int64_t>{N} : std::initializer_list<int64_t>{});
   Tensor<int32_t> target({N}, DType::int32);
@@ -35,28 +35,30 @@ void test_case(int64_t N, int64_t C, Options options) {
     target[n] = n % 5 == 3 ? int32_t(ignored) : int32_t((numbers.next() + 1) / 2 * float(C));
 
   const View* w = options.weighted ? &weight.view : nullptr;
-  run<float>(what, {&out, &lse, &total}, [&](Context& c) {
-    FIRESTEEL_ISA::cross_entropy_forward(c, out.view, lse.view, total.view, logits.view, target.view, w, ignored,
+  run<float>(what, {&out, &statistics, &total}, [&](Context& c) {
+    FIRESTEEL_ISA::cross_entropy_forward(c, out.view, statistics.view, total.view, logits.view, target.view, w, ignored,
                                          options.smoothing, options.reduction);
   });
   run<float>(what, {&dlogits}, [&](Context& c) {
-    FIRESTEEL_ISA::cross_entropy_backward(c, dlogits.view, dy.view, lse.view, total.view, logits.view, target.view, w,
-                                          ignored, options.smoothing, options.reduction);
+    FIRESTEEL_ISA::cross_entropy_backward(c, dlogits.view, dy.view, statistics.view, total.view, logits.view,
+                                          target.view, w, ignored, options.smoothing, options.reduction);
   });
 
   const double s = options.smoothing;
   double weights = 0, weight_sum = 0, sum = 0, allowed_sum = 0;
   for (size_t c = 0; c < size_t(C); c++) weight_sum += options.weighted ? double(weight[c]) : 1;
-  std::vector<double> exact(static_cast<size_t>(N), 0.0);
-  bool right = true, lse_right = true, gradient_right = true;
+  std::vector<double> exact(static_cast<size_t>(N), 0.0), largest_of(static_cast<size_t>(N), 0.0);
+  bool right = true, statistics_right = true, gradient_right = true;
   const double length = double(C < 1024 ? C : 1024) + 8;
   for (size_t n = 0; n < size_t(N); n++) {
     double largest = -INFINITY, exponentials = 0, smooth = 0, smooth_size = 0;
     for (size_t c = 0; c < size_t(C); c++) largest = fmax(largest, logits[n * size_t(C) + c]);
     for (size_t c = 0; c < size_t(C); c++) exponentials += exp(logits[n * size_t(C) + c] - largest);
     exact[n] = largest + log(exponentials);
+    largest_of[n] = largest;
     const double relative = (length + 2 * fabs(double(options.scale)) + 8) * epsilon;  // of the sum of exponentials
-    lse_right = lse_right && near(lse[n], exact[n], relative + epsilon * fabs(exact[n]));
+    statistics_right = statistics_right && statistics[n] == float(largest) &&
+                       near(statistics[size_t(N) + n], exponentials, 2 * relative * exponentials);
     if (target[n] == ignored) {
       right = right && (!each || out[n] == 0);
       continue;
@@ -77,7 +79,7 @@ void test_case(int64_t N, int64_t C, Options options) {
     right = right && (!each || near(out[n], loss, allowed));
   }
   check(near(total[0], weights, 2 * epsilon * fabs(weights)), std::string(what) + ": total");
-  check(lse_right, std::string(what) + ": logSumExp");
+  check(statistics_right, std::string(what) + ": statistics");
   if (options.reduction == 1)
     right = near(out[0], sum / weights, allowed_sum / weights + epsilon * fabs(sum / weights));
   if (options.reduction == 2) right = near(out[0], sum, allowed_sum + epsilon * fabs(sum));
@@ -93,7 +95,7 @@ void test_case(int64_t N, int64_t C, Options options) {
         const double factor = (1 - s) * w_y + s / double(C) * weight_sum;
         const double p = exp(logits[n * size_t(C) + c] - exact[n]);
         expected = g * (factor * p - (c == y ? (1 - s) * w_y : 0) - s / double(C) * w_c);
-        size = fabs(g) * (factor * p * (16 + 2 * fabs(exact[n]) + 2 * fabs(double(options.scale)) + length) +
+        size = fabs(g) * (factor * p * (16 + fabs(logits[n * size_t(C) + c] - largest_of[n]) + length) +
                           4 * (c == y ? w_y : 0) + 4 * s / double(C) * w_c);
       }
       gradient_right = gradient_right && near(dlogits[n * size_t(C) + c], expected, epsilon * size + 1e-38);
@@ -115,58 +117,58 @@ void test_halves(int64_t N, int64_t C, bool weighted, double smoothing) {
   Tensor<int32_t> target({N}, DType::int32);
   for (size_t n = 0; n < size_t(N); n++) target[n] = n % 5 == 3 ? int32_t(ignored) : int32_t(n * 7919 % size_t(C));
   const View* w = weighted ? &weight.view : nullptr;
-  Floats out({}), lse({N}), total({}), exact({}), exact_lse({N});
+  Floats out({}), statistics({2, N}), total({}), exact({}), exact_statistics({2, N});
   const auto forward = [&](Context& c, const View& logits, Floats& to, Floats& sums) {
     FIRESTEEL_ISA::cross_entropy_forward(c, to.view, sums.view, total.view, logits, target.view, w, ignored, smoothing,
                                          1);
   };
   const auto backward = [&](Context& c, const View& logits, const View& gradient) {
-    FIRESTEEL_ISA::cross_entropy_backward(c, gradient, dy.view, lse.view, total.view, logits, target.view, w, ignored,
-                                          smoothing, 1);
+    FIRESTEEL_ISA::cross_entropy_backward(c, gradient, dy.view, statistics.view, total.view, logits, target.view, w,
+                                          ignored, smoothing, 1);
   };
-  run<float>(what, {&exact, &exact_lse}, [&](Context& c) { forward(c, wide.view, exact, exact_lse); });
-  run<float>(what, {&out, &lse}, [&](Context& c) { forward(c, half.view, out, lse); });
+  run<float>(what, {&exact, &exact_statistics}, [&](Context& c) { forward(c, wide.view, exact, exact_statistics); });
+  run<float>(what, {&out, &statistics}, [&](Context& c) { forward(c, half.view, out, statistics); });
   check(same_bits(out.view.data, exact.view.data, 4), what + ": loss");
-  check(same_bits(lse.view.data, exact_lse.view.data, 4 * lse.size()), what + ": logSumExp");
+  check(same_bits(statistics.view.data, exact_statistics.view.data, 4 * statistics.size()), what + ": statistics");
   run(what, dwide, [&](Context& c) { backward(c, wide.view, dwide.view); });
   run(what, dhalf, [&](Context& c) { backward(c, half.view, dhalf.view); });
   check_equal(what, dhalf, [&](int64_t i) { return as_dtype(DType::bfloat16, dwide.get(i)); });
 }
 
 void test_labels() {
-  Floats logits({4, 3}), lse({4}), total({}), out({4}), dlogits({4, 3}), dy({4});
+  Floats logits({4, 3}), statistics({2, 4}), total({}), out({4}), dlogits({4, 3}), dy({4});
   randomise(logits, 1);
   randomise(dy, 2);
   Tensor<int32_t> target({4}, DType::int32);
   const int32_t labels[] = {1, 3, -1, 2};
   memcpy(target.view.data, labels, sizeof labels);
   const RecordedError error = error_of([&](Context& c) {
-    FIRESTEEL_ISA::cross_entropy_forward(c, out.view, lse.view, total.view, logits.view, target.view, nullptr, -100, 0,
-                                         0);
+    FIRESTEEL_ISA::cross_entropy_forward(c, out.view, statistics.view, total.view, logits.view, target.view, nullptr,
+                                         -100, 0, 0);
   });
   check(error.code == ErrorCode::index, "a wrong label is recorded");
   check(error.text.find("outside [0, 3)") != std::string::npos, "the error names the range: " + error.text);
   check(total[0] == 2 && out[1] == 0 && out[2] == 0 && out[0] > 0, "wrong labels count for nothing");
   Context context(1);
-  FIRESTEEL_ISA::cross_entropy_backward(context, dlogits.view, dy.view, lse.view, total.view, logits.view, target.view,
-                                        nullptr, -100, 0, 0);
+  FIRESTEEL_ISA::cross_entropy_backward(context, dlogits.view, dy.view, statistics.view, total.view, logits.view,
+                                        target.view, nullptr, -100, 0, 0);
   check(dlogits[3] == 0 && dlogits[8] == 0 && dlogits[0] != 0 && dlogits.guarded(), "and have no gradient");
   // Nothing counts: the mean is 0 / 0, the gradient 0, as PyTorch has it.
   for (size_t n = 0; n < 4; n++) target[n] = 7;
   Floats mean({}), gradient({});
   gradient[0] = 1;
-  FIRESTEEL_ISA::cross_entropy_forward(context, mean.view, lse.view, total.view, logits.view, target.view, nullptr, 7,
-                                       0, 1);
+  FIRESTEEL_ISA::cross_entropy_forward(context, mean.view, statistics.view, total.view, logits.view, target.view,
+                                       nullptr, 7, 0, 1);
   check(mean[0] != mean[0] && total[0] == 0, "the mean of nothing is NaN");
-  FIRESTEEL_ISA::cross_entropy_backward(context, dlogits.view, gradient.view, lse.view, total.view, logits.view,
+  FIRESTEEL_ISA::cross_entropy_backward(context, dlogits.view, gradient.view, statistics.view, total.view, logits.view,
                                         target.view, nullptr, 7, 0, 1);
   check(dlogits[0] == 0 && dlogits[11] == 0, "the gradient of nothing is 0");
   // Logits of -infinity are classes that cannot be; NaN spreads.
   logits[0] = -INFINITY;
   logits[4] = NAN;
   target[0] = target[1] = 1;
-  FIRESTEEL_ISA::cross_entropy_forward(context, out.view, lse.view, total.view, logits.view, target.view, nullptr, 7, 0,
-                                       0);
+  FIRESTEEL_ISA::cross_entropy_forward(context, out.view, statistics.view, total.view, logits.view, target.view,
+                                       nullptr, 7, 0, 0);
   check(isfinite(out[0]) && out[1] != out[1], "-infinity and NaN among the logits");
   context.take_error();
 }

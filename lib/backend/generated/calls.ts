@@ -779,9 +779,9 @@ export const calls: Calls = {
   },
   cross_entropy_forward: {
     first: ({ out }) => out,
-    write(to, { out, logSumExp, total, logits, target, weight, ignoreIndex, smoothing, reduction }) {
+    write(to, { out, statistics, total, logits, target, weight, ignoreIndex, smoothing, reduction }) {
       to.out(out)
-      to.out(logSumExp)
+      to.out(statistics)
       to.out(total)
       to.dense(logits)
       to.dense(target)
@@ -794,10 +794,10 @@ export const calls: Calls = {
   },
   cross_entropy_backward: {
     first: ({ dlogits }) => dlogits,
-    write(to, { dlogits, dy, logSumExp, total, logits, target, weight, ignoreIndex, smoothing, reduction }) {
+    write(to, { dlogits, dy, statistics, total, logits, target, weight, ignoreIndex, smoothing, reduction }) {
       to.out(dlogits)
       to.dense(dy)
-      to.dense(logSumExp)
+      to.dense(statistics)
       to.dense(total)
       to.dense(logits)
       to.dense(target)
@@ -868,9 +868,9 @@ export const calls: Calls = {
   },
   attention_forward: {
     first: ({ out }) => out,
-    write(to, { out, logSumExp, q, k, v, maskBool, maskAdd, scale, causal, dropout, random }) {
+    write(to, { out, statistics, q, k, v, maskBool, maskAdd, scale, causal, dropout, random }) {
       to.place(out)
-      to.out(logSumExp)
+      to.out(statistics)
       to.strided(q)
       to.strided(k)
       to.strided(v)
@@ -886,7 +886,7 @@ export const calls: Calls = {
   },
   attention_backward: {
     first: ({ dy }) => dy,
-    write(to, { dq, dk, dv, dmask, dy, q, k, v, out, logSumExp, maskBool, maskAdd, scale, causal, dropout, random }) {
+    write(to, { dq, dk, dv, dmask, dy, q, k, v, out, statistics, maskBool, maskAdd, scale, causal, dropout, random }) {
       if (dq === null) to.absent()
       else to.place(dq)
       if (dk === null) to.absent()
@@ -900,7 +900,7 @@ export const calls: Calls = {
       to.strided(k)
       to.strided(v)
       to.strided(out)
-      to.dense(logSumExp)
+      to.dense(statistics)
       if (maskBool === null) to.absent()
       else to.strided(maskBool)
       if (maskAdd === null) to.absent()

@@ -1,5 +1,6 @@
 /**
  * Scaled dot-product attention, a row of scores at a time, in float64: P = softmax(scale q k^T + mask), out = dropout(P) v.
+ * Both passes make P from the scores; what the forward pass leaves for the backward one is for devices with less precision.
  *
  * Letters: q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv]; query head h reads key head floor(h / (Hq / Hk)).
  */
@@ -10,7 +11,7 @@ import type { HostView } from './view.js'
 
 type Shared = keyof KernelArguments<'attention_forward', HostView> &
   keyof KernelArguments<'attention_backward', HostView>
-type Inputs = Pick<KernelArguments<'attention_forward', HostView>, Exclude<Shared, 'out' | 'logSumExp'>>
+type Inputs = Pick<KernelArguments<'attention_forward', HostView>, Exclude<Shared, 'out' | 'statistics'>>
 
 /** Elements along the last dimension of a view, seen as a vector. */
 interface Vector {
@@ -61,8 +62,12 @@ interface Row {
   readonly query: number
   /** Position among all rows of [B, Hq, Tq]. */
   readonly index: number
-  /** By key; -Infinity where the key does not take part. Valid until the next row. */
-  readonly scores: Float64Array
+  /** The largest score. */
+  readonly largest: number
+  /** The sum of exp(score - largest). */
+  readonly total: number
+  /** P by key; where attention is causal, of keys up to the query. Valid until the next row. */
+  readonly weights: Float64Array
   /** By key: 0 where dropped, else 1 / (1 - dropout). Valid until the next row. */
   readonly keep: Float64Array
 }
@@ -70,7 +75,7 @@ interface Row {
 function* rows(args: Inputs): Generator<Row> {
   const [B = 0, Hq = 0, Tq = 0] = args.q.shape
   const [, Hk = 1, Tk = 0] = args.k.shape
-  const scores = new Float64Array(Tk)
+  const room = new Float64Array(Tk)
   const keep = new Float64Array(Tk).fill(1)
   for (let index = 0; index < B * Hq * Tq; index++) {
     const query = index % Tq
@@ -80,14 +85,19 @@ function* rows(args: Inputs): Generator<Row> {
     const q = vector(args.q, batch, head, query)
     const takesPart = args.maskBool && vector(args.maskBool, batch, head, query)
     const added = args.maskAdd && vector(args.maskAdd, batch, head, query)
-    for (let key = 0; key < Tk; key++) {
-      const excluded = (args.causal && key > query) || (takesPart && at(takesPart, key) === 0)
-      scores[key] = excluded
-        ? -Infinity
-        : args.scale * dot(q, vector(args.k, batch, keyHead, key)) + (added ? at(added, key) : 0)
+    const scores = args.causal ? room.subarray(0, query + 1) : room
+    for (let key = 0; key < scores.length; key++) {
+      const score = args.scale * dot(q, vector(args.k, batch, keyHead, key)) + (added ? at(added, key) : 0)
+      // Not set to it: a NaN remains one, as where masks are added.
+      scores[key] = takesPart && at(takesPart, key) === 0 ? score - Infinity : score
     }
+    // A NaN shows in the total; a row without keys has the weights 0.
+    const largest = scores.reduce((a, b) => (b > a ? b : a), -Infinity)
+    const shift = largest === -Infinity ? 0 : largest
+    const total = scores.reduce((sum, score) => sum + Math.exp(score - shift), 0)
+    const weights = scores.map((score) => (total === 0 ? 0 : Math.exp(score - shift) / total))
     if (args.dropout > 0) drop(keep, index * Tk, args.dropout, args.random)
-    yield { batch, head, keyHead, query, index, scores, keep }
+    yield { batch, head, keyHead, query, index, largest, total, weights, keep }
   }
 }
 
@@ -106,45 +116,41 @@ function drop(keep: Float64Array, first: number, p: number, random: PhiloxPositi
 
 export const attention = {
   attention_forward(args) {
-    const { out, logSumExp, v } = args
+    const { out, statistics, v } = args
+    const [, , Tq = 0] = args.q.shape
     const sums = accumulator(out)
     if (!sums) return
-    for (const { batch, head, keyHead, query, index, scores, keep } of rows(args)) {
-      const max = scores.reduce((a, b) => Math.max(a, b), -Infinity)
-      const shift = max === -Infinity ? 0 : max // a row without keys: exp(-Infinity) = 0
-      const total = scores.reduce((sum, score) => sum + Math.exp(score - shift), 0)
-      logSumExp.data[logSumExp.offset + index] = shift + Math.log(total)
+    for (const { batch, head, keyHead, query, index, largest, total, weights, keep } of rows(args)) {
+      const place = statistics.offset + (index - query) * 2 + query
+      statistics.data[place] = largest
+      statistics.data[place + Tq] = total
       const y = vector(sums, batch, head, query)
-      scores.forEach((score, key) => {
-        const weight = Math.exp(score - shift)
-        const factor = keep[key] as number
-        if (weight !== 0 && factor !== 0) addScaled(y, (weight * factor) / total, vector(v, batch, keyHead, key))
+      weights.forEach((weight, key) => {
+        addScaled(y, weight * (keep[key] as number), vector(v, batch, keyHead, key))
       })
     }
     write(out, sums)
   },
 
   attention_backward(args) {
-    const { dy, q, k, v, out, logSumExp, scale } = args
+    const { dy, q, k, v, out, scale } = args
+    const [, , Tk = 0] = k.shape
     const dq = accumulator(args.dq)
     const dk = accumulator(args.dk)
     const dv = accumulator(args.dv)
     const dmask = accumulator(args.dmask)
-    for (const { batch, head, keyHead, query, index, scores, keep } of rows(args)) {
+    for (const { batch, head, keyHead, query, index, weights, keep } of rows(args)) {
       const gradient = vector(dy, batch, head, query)
       const output = vector(out, batch, head, query)
       const mean = dot(gradient, output) // sum over keys of P dP
-      const sum = logSumExp.data[logSumExp.offset + index] as number
-      scores.forEach((score, key) => {
-        const weight = score === -Infinity ? 0 : Math.exp(score - sum)
-        if (weight === 0) return
+      weights.forEach((weight, key) => {
         const factor = keep[key] as number
         const dweight = factor * dot(gradient, vector(v, batch, keyHead, key))
         const dscore = weight * (dweight - mean)
         if (dq) addScaled(vector(dq, batch, head, query), scale * dscore, vector(k, batch, keyHead, key))
         if (dk) addScaled(vector(dk, batch, keyHead, key), scale * dscore, vector(q, batch, head, query))
         if (dv) addScaled(vector(dv, batch, keyHead, key), weight * factor, gradient)
-        if (dmask) dmask.data[index * scores.length + key] = dscore
+        if (dmask) dmask.data[index * Tk + key] = dscore
       })
     }
     write(args.dq, dq)

@@ -1,8 +1,8 @@
 // attention_backward: gradients of q, k, v and of the scores (for an additive mask), those of them that are wanted.
 //
-// After T. Dao, "FlashAttention-2" (2023): with the forward pass's logSumExp L, the weights of a tile are computed
-// again, P = exp(scale q k^T + mask - L), and with M the factors of dropout and delta_i = sum over features of dy_i
-// out_i,
+// After T. Dao, "FlashAttention-2" (2023): with each row's maximum m and sum s of the forward pass, the weights of a
+// tile are computed again, P = exp(scale q k^T + mask - m) / s, and with M the factors of dropout and delta_i = sum
+// over features of dy_i out_i,
 //   dv = (M P)^T dy,   dP = M (dy v^T),   dS = P (dP - delta),   dq = scale dS k,   dk = scale dS^T q.
 // Outputs are overwritten.
 //
@@ -44,19 +44,21 @@ struct Gradients {
 struct Room {
   float *q, *dy;                    // panels of queries, [D or Dv][NR]; q scaled
   float *q_rows, *dy_rows, *k, *v;  // copies of what cannot be read where it lies
+  float *out_rows, *out_columns;    // likewise of a panel, which also stands transposed
   float* dq;                        // [queries][D]
   float *dk, *dv;                   // [keys][D or Dv]
-  float *delta, *shift;             // by query
+  float *delta, *shift, *inverse;   // by query
   float *weights, *dscores;         // [tile_keys][band_row]
   float* part;
 };
 
 // Which operands are read where they lie.
 struct Ready {
-  bool q, dy, k, v;
+  bool q, dy, k, v, out;
 };
-Ready ready_of(const Problem& p, const View& dy) {
-  return {lies_ready(*p.q, true), lies_ready(dy, true), lies_ready(*p.k, true), lies_ready(*p.v, false)};
+Ready ready_of(const Problem& p, const View& dy, const View& out) {
+  return {lies_ready(*p.q, true), lies_ready(dy, true), lies_ready(*p.k, true), lies_ready(*p.v, false),
+          lies_ready(out, false)};
 }
 
 // Lays the room out from `from` on, or, with null, only measures; returns its size in floats.
@@ -74,11 +76,14 @@ int64_t lay_out(const Problem& p, const Ready& ready, int64_t keys, float* from,
   room.dy_rows = take(ready.dy ? 0 : p.Tq * Dv);
   room.k = take(ready.k ? 0 : keys * D);
   room.v = take(ready.v ? 0 : keys * Dv);
+  room.out_rows = take(ready.out ? 0 : NR * Dv);
+  room.out_columns = take(NR * p.Dv);
   room.dq = take(queries * D);
   room.dk = take(keys * D);
   room.dv = take(keys * Dv);
   room.delta = take(queries);
   room.shift = take(queries);
+  room.inverse = take(queries);
   room.weights = take(tile_keys * band_row);
   room.dscores = take(tile_keys * band_row);
   room.part = take(has_mask(p) || p.drop_below ? part_room : 0);
@@ -90,60 +95,63 @@ struct Place {
   int64_t batch, head, key_head, first_key, keys;
 };
 
-// Its operands, by rows: of the piece's keys, and of the query head.
+// Its operands, by rows: of the piece's keys, and of the query head. `singly`: products may not multiply what a query
+// does not see by 0, because it is not finite.
 struct Operands {
   Floats k, v, q, dy;
+  bool singly;
 };
 
 void clear(float* to, int64_t count) { memset(to, 0, size_t(count) * sizeof(float)); }
 
-// The inner product of a row of dy with a row of out.
-float row_product(const float* dy, Rows out, int64_t row, int64_t count) {
-  const int64_t at = row * out.row_stride;
-  const float* floats = static_cast<const float*>(out.data) + at;
-  const uint16_t* halves = static_cast<const uint16_t*>(out.data) + at;
-  Vec sum = simd::zero();
-  float each[lanes];
-  for (int64_t d = 0; d < count; d += lanes) {
-    const int64_t n = smaller(lanes, count - d);
-    Vec values;
-    if (out.column_stride == 1 && !out.half) {
-      values = simd::load_some(floats + d, n);
-    } else if (out.column_stride == 1 && n == lanes) {
-      values = simd::load_bfloat16(halves + d);
-    } else {
-      for (int64_t c = 0; c < n; c++) each[c] = read_element(out, row, d + c);
-      values = simd::load_some(each, n);
-    }
-    sum = simd::fma(simd::load_some(dy + d, n), values, sum);
+// delta of a panel of queries, whose rows of dy are the columns of dy and whose outputs are `out`. Terms are added in
+// the order in which multiply adds those of v dy^T: where a query attends to one key alone, out is its value, and dP -
+// delta cancels to the bit.
+void sum_deltas(const Problem& p, Floats out, int64_t queries, const float* dy, float* columns, float* delta) {
+  transpose_queries(columns, out, queries, p.Dv, 1);
+  for (int64_t c = 0; c < NR; c += lanes) {
+    Vec sum = simd::zero();
+    for (int64_t d = 0; d < p.Dv; d++)
+      sum = simd::fma(simd::load(columns + d * NR + c), simd::load(dy + d * NR + c), sum);
+    simd::store(delta + c, sum);
   }
-  return simd::reduce_add(sum);
+  for (int64_t c = queries; c < NR; c++) delta[c] = 0;
 }
 
-void prepare_head(const Problem& p, const Gradients& to, const View& out, const float* log_sum_exp, const Place& at,
-                  const Operands& operands, const Room& room) {
-  const Rows outputs = rows_of(out, at.batch, at.head);
-  log_sum_exp += (at.batch * p.Hq + at.head) * p.Tq;
+// Returns whether q and dy are finite: in a row that is not, its sum of weights or its delta is not either.
+bool prepare_head(const Problem& p, const Gradients& to, const Ready& ready, const View& out, const float* statistics,
+                  const Place& at, const Operands& operands, const Room& room) {
+  const Matrix outputs = head_of(out, at.batch, at.head);
+  const float *largest = statistics + (at.batch * p.Hq + at.head) * 2 * p.Tq, *sums = largest + p.Tq;
   for (int64_t i = 0; i < p.Tq; i += NR) {
-    transpose_queries(room.q + i * p.D, from_row(operands.q, i), p.Tq - i, p.D, p.scale * log2_e);
-    if (to.scores) transpose_queries(room.dy + i * p.Dv, from_row(operands.dy, i), p.Tq - i, p.Dv, 1);
+    const int64_t queries = smaller(NR, p.Tq - i);
+    transpose_queries(room.q + i * p.D, from_row(operands.q, i), queries, p.D, p.scale);
+    if (!to.scores) continue;
+    transpose_queries(room.dy + i * p.Dv, from_row(operands.dy, i), queries, p.Dv, 1);
+    sum_deltas(p, floats_of(ready.out, room.out_rows, from_row(outputs, i), queries, p.Dv), queries, room.dy + i * p.Dv,
+               room.out_columns, room.delta + i);
   }
   for (int64_t i = 0; i < round_up(p.Tq, NR); i++) {
     // A row without keys has no weights, and no more has padding: exp(-infinity) is 0.
-    const bool empty = i >= p.Tq || log_sum_exp[i] == -INFINITY;
-    room.shift[i] = empty ? INFINITY : log_sum_exp[i] * log2_e;
-    room.delta[i] = to.scores && i < p.Tq ? row_product(from_row(operands.dy, i).data, outputs, i, p.Dv) : 0;
+    const bool empty = i >= p.Tq || sums[i] == 0;
+    room.shift[i] = empty ? INFINITY : largest[i];
+    room.inverse[i] = empty ? 0 : 1 / sums[i];
   }
+  const Floats dy = operands.dy;
+  return all_finite({sums, p.Tq}, 1, p.Tq) &&
+         (to.scores ? all_finite({room.delta, p.Tq}, 1, p.Tq) : all_finite(dy, p.Tq, p.Dv));
 }
 
 // From keys' scores and v dy^T to M P and dS; factors, [keys][NR], is null without dropout.
-void weigh(const Problem& p, const Part& part, float* weights, float* dscores, const float* factors, const float* shift,
-           const float* delta, bool scores) {
+void weigh(const Problem& p, const Part& part, float* weights, float* dscores, const float* factors, const Room& room,
+           bool scores) {
   for (int64_t v = 0; v < vectors_of(part); v++) {
-    const Vec shifts = simd::load(shift + v * lanes), deltas = simd::load(delta + v * lanes);
+    const int64_t query = part.i + v * lanes;
+    const Vec shifts = simd::load(room.shift + query), inverses = simd::load(room.inverse + query);
+    const Vec deltas = simd::load(room.delta + query);
     for (int64_t r = 0; r < keys_of_vector(p, part, v); r++) {
       const int64_t e = r * part.stride + v * lanes;
-      const Vec weight = simd::exp2_of_weight(simd::load(weights + e) - shifts);
+      const Vec weight = simd::exp_of_weight(simd::load(weights + e) - shifts) * inverses;
       const Vec factor = factors ? simd::load(factors + r * NR + v * lanes) : simd::set(1);
       simd::store(weights + e, factors ? weight * factor : weight);
       if (!scores) continue;
@@ -173,7 +181,7 @@ void score_panel(const Problem& p, const Gradients& to, const Part& part, const 
   if (to.scores) multiply_scores(p, part, from_row(operands.v, local), room.dy + part.i * p.Dv, p.Dv, dscores);
   if (has_mask(p)) mask_tile(p, part, weights);
   const float* factors = p.drop_below ? dropout_tile(p, part) : nullptr;
-  weigh(p, part, weights, dscores, factors, room.shift + part.i, room.delta + part.i, to.scores);
+  weigh(p, part, weights, dscores, factors, room, to.scores);
   if (p.causal) {
     clear_unseen(p, part, weights);
     set_later_keys(p, part, weights, 0);
@@ -184,17 +192,18 @@ void score_panel(const Problem& p, const Gradients& to, const Part& part, const 
   }
   if (to.dmask) write_dmask(p, part, dscores, to.dmask);
   if (to.dq)
-    multiply_weights(p, part, dscores, k, row_size(p.D), room.dq + part.i * row_size(p.D), Before::kept, nullptr);
+    multiply_weights(p, part, dscores, k, row_size(p.D), room.dq + part.i * row_size(p.D), Before::kept, nullptr,
+                     operands.singly);
 }
 
 // C [n keys][width] += tiles times the rows of `queries` queries; the keys from `ahead` on are later than the first
-// query.
+// query. `singly` as in multiply_weights.
 void add_products(const Problem& p, const float* tiles, Floats rows, int64_t queries, int64_t ahead, int64_t n,
-                  float* c, int64_t width) {
+                  float* c, int64_t width, bool singly) {
   for (int64_t d = 0, vectors; d < width; d += vectors * lanes) {
     vectors = next_vectors((width - d) / lanes);
     for (int64_t r = 0, count; r < n; r += count) {
-      count = smaller(block_rows(vectors), n - r);
+      count = singly ? 1 : smaller(block_rows(vectors), n - r);
       // The first query that sees the first of these keys.
       const int64_t first = p.causal ? larger(0, r - ahead) : 0;
       if (first < queries)
@@ -207,11 +216,12 @@ void add_products(const Problem& p, const float* tiles, Floats rows, int64_t que
 
 // All gradients that a piece of the keys of a key head has a part in.
 void attend(const Problem& p, const Gradients& to, const Ready& ready, const View& dy, const View& out,
-            const float* log_sum_exp, Place at, int64_t piece, const Room& room) {
+            const float* statistics, Place at, int64_t piece, const Room& room) {
   const int64_t group = p.Hq / p.Hk, D = row_size(p.D), Dv = row_size(p.Dv);
   Operands operands = {};
   operands.k = floats_of(ready.k, room.k, from_row(head_of(*p.k, at.batch, at.key_head), at.first_key), at.keys, p.D);
   operands.v = floats_of(ready.v, room.v, from_row(head_of(*p.v, at.batch, at.key_head), at.first_key), at.keys, p.Dv);
+  const bool keys_finite = !p.causal || all_finite(operands.k, at.keys, p.D);
   if (to.dk) clear(room.dk, at.keys * D);
   if (to.dv) clear(room.dv, at.keys * Dv);
   for (at.head = at.key_head * group; at.head < (at.key_head + 1) * group; at.head++) {
@@ -220,7 +230,8 @@ void attend(const Problem& p, const Gradients& to, const Ready& ready, const Vie
       for (int64_t i = 0; i < p.Tq; i++) clear(to.dmask + (first_row + i) * p.Tk + at.first_key, at.keys);
     operands.q = floats_of(ready.q, room.q_rows, head_of(*p.q, at.batch, at.head), p.Tq, p.D);
     operands.dy = floats_of(ready.dy, room.dy_rows, head_of(dy, at.batch, at.head), p.Tq, p.Dv);
-    prepare_head(p, to, out, log_sum_exp, at, operands, room);
+    const bool queries_finite = prepare_head(p, to, ready, out, statistics, at, operands, room);
+    operands.singly = p.causal && !(keys_finite && queries_finite);
     if (to.dq) clear(room.dq, p.Tq * D);
     for (int64_t local = 0; local < at.keys; local += tile_keys) {
       const int64_t j = at.first_key + local, keys = smaller(tile_keys, at.keys - local);
@@ -234,8 +245,11 @@ void attend(const Problem& p, const Gradients& to, const Ready& ready, const Vie
                       room.weights + c, room.dscores + c);
         }
         if (to.dv)
-          add_products(p, room.weights, from_row(operands.dy, i), queries, i - j, most, room.dv + local * Dv, Dv);
-        if (to.dk) add_products(p, room.dscores, from_row(operands.q, i), queries, i - j, most, room.dk + local * D, D);
+          add_products(p, room.weights, from_row(operands.dy, i), queries, i - j, most, room.dv + local * Dv, Dv,
+                       operands.singly);
+        if (to.dk)
+          add_products(p, room.dscores, from_row(operands.q, i), queries, i - j, most, room.dk + local * D, D,
+                       operands.singly);
       }
     }
     if (!to.dq) continue;
@@ -268,10 +282,10 @@ void sum_pieces(Context& context, const Problem& p, const Gradients& to, int64_t
 
 void attention_backward(Context& context, const View* dq, const View* dk, const View* dv, const View* dmask,
                         const View& dy, const View& q, const View& k, const View& v, const View& out,
-                        const View& log_sum_exp, const View* mask_bool, const View* mask_add, double scale, bool causal,
+                        const View& statistics, const View* mask_bool, const View* mask_add, double scale, bool causal,
                         double dropout, const Philox& random) {
   Problem p;
-  if (!make_problem(context, p, out, log_sum_exp, q, k, v, mask_bool, mask_add, scale, causal, dropout, random) ||
+  if (!make_problem(context, p, out, statistics, q, k, v, mask_bool, mask_add, scale, causal, dropout, random) ||
       !expect(context, same_shape(dy, out), "attention: dy must have out's shape") ||
       !expect(context, !dq || same_shape(*dq, q), "attention: dq must have q's shape") ||
       !expect(context, !dk || same_shape(*dk, k), "attention: dk must have k's shape") ||
@@ -289,7 +303,7 @@ void attention_backward(Context& context, const View* dq, const View* dk, const 
   const int64_t longest = smaller(piece_keys, p.Tk);
   if (dq && pieces > 1)
     to.dq_pieces = static_cast<float*>(scratch(context, size_t(pieces * to.dq_size) * sizeof(float)));
-  const Ready ready = ready_of(p, dy);
+  const Ready ready = ready_of(p, dy, out);
   Room measured;
   const Workspaces spaces = make_workspaces(context, lay_out(p, ready, longest, nullptr, measured), key_heads * pieces);
 
@@ -300,7 +314,7 @@ void attention_backward(Context& context, const View* dq, const View* dk, const 
     Room room;
     lay_out(p, ready, longest, spaces.memory + space * spaces.size, room);
     const Place at = {key_head / p.Hk, 0, key_head % p.Hk, first, smaller(piece_keys, p.Tk - first)};
-    attend(p, to, ready, dy, out, pointer<const float>(log_sum_exp), at, piece, room);
+    attend(p, to, ready, dy, out, pointer<const float>(statistics), at, piece, room);
     give_back(spaces, space);
   });
   if (to.dq_pieces) sum_pieces(context, p, to, pieces);

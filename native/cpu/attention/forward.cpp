@@ -1,8 +1,9 @@
-// attention_forward: out = dropout(softmax(scale q k^T + mask)) v, and the logarithm of each row's sum of exponentials.
+// attention_forward: out = dropout(softmax(scale q k^T + mask)) v, and of each row the maximum of the scores and the
+// sum of their exponentials about it, which are kept apart: one float32 for both would be off by a unit of the maximum.
 //
 // After T. Dao, "FlashAttention-2" (2023): a tile of queries meets the keys tile by tile; the scores live in one tile
 // (tile.h) that stays in the first-level cache, and a running maximum and a running sum per query correct what was
-// added before. No row of scores is ever kept. Out and logSumExp are overwritten.
+// added before. No row of scores is ever kept. Out and statistics are overwritten.
 //
 // 2 (D + Dv) operations and one exponential per score; of causal scores above the diagonal those are skipped whose key
 // no query of the vector sees, and in the second product all but a few, and so are tiles of padding. Keys and values
@@ -70,7 +71,7 @@ void exponentiate(const Problem& p, const Part& part, const Panel& panel, float*
     const auto weights = [&](auto count) FIRESTEEL_UNROLLED {
       Vec weight[count.value];
       for (int way = 0; way < count.value; way++) weight[way] = simd::load(column + (r + way) * NR) - shift;
-      simd::exp2_of_weights(weight);
+      simd::exp_of_weights(weight);
       for (int way = 0; way < count.value; way++) {
         simd::store(column + (r + way) * NR, weight[way]);
         sums[way] = sums[way] + weight[way];
@@ -80,27 +81,21 @@ void exponentiate(const Problem& p, const Part& part, const Panel& panel, float*
     for (; r < n; r++) weights(gemm::Index<1>());
     const Vec sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
 
-    const Vec factor = simd::exp2_of_weight(old_max - shift);
+    const Vec factor = simd::exp_of_weight(old_max - shift);
     simd::store(correction + v * lanes, factor);
     simd::store(panel.max + v * lanes, max);
     simd::store(panel.sum + v * lanes, simd::fma(simd::load(panel.sum + v * lanes), factor, sum));
   }
 }
 
-// Divides by the sums and writes `queries` rows, from row i on.
-void finish(const Problem& p, const Panel& panel, int64_t i, int64_t queries, Rows out, float* log_sum_exp) {
-  float logs[NR], inverse[NR];
-  for (int64_t c = 0; c < queries; c += lanes) {
-    const Vec sum = simd::load(panel.sum + c);
-    simd::store(logs + c, simd::fma(simd::load(panel.max + c), simd::set(ln_2), simd::log(sum)));
-    simd::store(inverse + c, simd::set(1) / sum);
-  }
-  memcpy(log_sum_exp + i, logs, size_t(queries) * sizeof(float));
+// Divides by the sums and writes `queries` rows, from row i on. `begun`: whether any tile has met them.
+void finish(const Problem& p, const Panel& panel, int64_t i, int64_t queries, bool begun, Rows out, float* statistics) {
+  memcpy(statistics + i, panel.max, size_t(queries) * sizeof(float));
+  memcpy(statistics + p.Tq + i, panel.sum, size_t(queries) * sizeof(float));
   const int64_t width = row_size(p.Dv);
-  for (int64_t c = 0; c < queries; c++) {
-    if (panel.sum[c] == 0) memset(panel.out + c * width, 0, size_t(width) * sizeof(float));
-    write_row(out, i + c, 0, panel.out + c * width, p.Dv, panel.sum[c] == 0 ? 0 : inverse[c]);
-  }
+  if (!begun) memset(panel.out, 0, size_t(queries * width) * sizeof(float));
+  for (int64_t c = 0; c < queries; c++)
+    write_row(out, i + c, 0, panel.out + c * width, p.Dv, panel.sum[c] == 0 ? 0 : 1 / panel.sum[c]);
 }
 
 // What a unit needs beside its panels; q, k and v are empty where they are read where they lie.
@@ -142,20 +137,26 @@ void attend_tile(const Problem& p, const Part& part, const Panel& panel, Floats 
     for (int64_t e = 0; e < part.n * NR; e += lanes)
       simd::store(tile + e, simd::load(tile + e) * simd::load(factors + e));
   }
-  multiply_weights(p, part, tile, v, row_size(p.Dv), panel.out, first ? Before::nothing : Before::scaled, correction);
+  // Values of keys that only some of the queries see.
+  const int64_t seen = keys_seen(p, part, 0);
+  const bool singly = seen < part.n && !all_finite(from_row(v, seen), part.n - seen, p.Dv);
+  multiply_weights(p, part, tile, v, row_size(p.Dv), panel.out, first ? Before::nothing : Before::scaled, correction,
+                   singly);
 }
 
-void attend(const Problem& p, const Unit& unit, const Room& room, const View& out, float* log_sum_exp) {
+void attend(const Problem& p, const Unit& unit, const Room& room, const View& out, float* statistics) {
   const bool by_key = mask_is_by_key(p);
   const bool q_ready = lies_ready(*p.q, false), k_ready = lies_ready(*p.k, false), v_ready = lies_ready(*p.v, true);
   const int64_t panels = (unit.queries + NR - 1) / NR;
   bool begun[most_panels] = {};
+  bool finite = by_key;  // whether all queries are, where that is asked for
   for (int64_t index = 0; index < unit.heads * panels; index++) {
     const Panel panel = panel_at(p, room.panels, index);
     const int64_t i = unit.i + index % panels * NR, queries = smaller(NR, unit.i + unit.queries - i);
-    const Matrix q = head_of(*p.q, unit.batch, unit.head + index / panels);
-    transpose_queries(panel.q, floats_of(q_ready, room.q, from_row(q, i), queries, p.D), queries, p.D,
-                      p.scale * log2_e);
+    const Matrix head = head_of(*p.q, unit.batch, unit.head + index / panels);
+    const Floats q = floats_of(q_ready, room.q, from_row(head, i), queries, p.D);
+    transpose_queries(panel.q, q, queries, p.D, p.scale);
+    finite = finite && all_finite(q, queries, p.D);
     memset(panel.sum, 0, NR * sizeof(float));
     for (int64_t c = 0; c < NR; c++) panel.max[c] = -INFINITY;
   }
@@ -165,6 +166,7 @@ void attend(const Problem& p, const Unit& unit, const Room& room, const View& ou
     const int64_t width = smaller(tile_keys, p.Tk - j);
     const Floats k = floats_of(k_ready, room.k, from_row(all_k, j), width, p.D);
     const Floats v = floats_of(v_ready, room.v, from_row(all_v, j), width, p.Dv);
+    bool asked = false, adds_nothing = false;  // whether a tile that is masked adds nothing, asked for once
     for (int64_t index = 0; index < unit.heads * panels; index++) {
       const int64_t head = unit.head + index / panels, first = unit.i + index % panels * NR;
       const int64_t queries = smaller(NR, unit.i + unit.queries - first);
@@ -172,7 +174,12 @@ void attend(const Problem& p, const Unit& unit, const Room& room, const View& ou
       if (n <= 0) continue;
       if (by_key) {
         mask_row(p, unit.batch, head, first, j, n, room.shared_mask);
-        if (masks_all(room.shared_mask, n)) continue;
+        if (masks_all(room.shared_mask, n)) {
+          // Nothing but NaN, that is, where there is something infinite to multiply.
+          if (!asked) adds_nothing = finite && all_finite(k, width, p.D) && all_finite(v, width, p.Dv);
+          asked = true;
+          if (adds_nothing) continue;
+        }
       }
       attend_tile(p, {unit.batch, head, first, queries, j, n, NR, room.part}, panel_at(p, room.panels, index), k, v,
                   by_key ? room.shared_mask : nullptr, !begun[index], room.tile);
@@ -181,19 +188,19 @@ void attend(const Problem& p, const Unit& unit, const Room& room, const View& ou
   }
   for (int64_t index = 0; index < unit.heads * panels; index++) {
     const int64_t head = unit.head + index / panels, first = unit.i + index % panels * NR;
-    finish(p, panel_at(p, room.panels, index), first, smaller(NR, unit.i + unit.queries - first),
-           rows_of(out, unit.batch, head), log_sum_exp + (unit.batch * p.Hq + head) * p.Tq);
+    finish(p, panel_at(p, room.panels, index), first, smaller(NR, unit.i + unit.queries - first), begun[index],
+           rows_of(out, unit.batch, head), statistics + (unit.batch * p.Hq + head) * 2 * p.Tq);
   }
 }
 
 }  // namespace
 
-void attention_forward(Context& context, const View& out, const View& log_sum_exp, const View& q, const View& k,
+void attention_forward(Context& context, const View& out, const View& statistics, const View& q, const View& k,
                        const View& v, const View* mask_bool, const View* mask_add, double scale, bool causal,
                        double dropout, const Philox& random) {
   Problem p;
-  if (!make_problem(context, p, out, log_sum_exp, q, k, v, mask_bool, mask_add, scale, causal, dropout, random) ||
-      log_sum_exp.count == 0)
+  if (!make_problem(context, p, out, statistics, q, k, v, mask_bool, mask_add, scale, causal, dropout, random) ||
+      statistics.count == 0)
     return;
 
   constexpr int64_t unit_queries = most_panels * NR;
@@ -220,7 +227,7 @@ void attention_forward(Context& context, const View& out, const View& log_sum_ex
     const int64_t space = claim(spaces);
     Room room;
     lay_out(p, unit_heads * head_panels, spaces.memory + space * spaces.size, room);
-    attend(p, unit, room, out, pointer<float>(log_sum_exp));
+    attend(p, unit, room, out, pointer<float>(statistics));
     give_back(spaces, space);
   });
 }

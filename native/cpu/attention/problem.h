@@ -36,7 +36,7 @@ static inline bool has_shape(const View& view, int64_t s0, int64_t s1, int64_t s
 }
 
 // Fills in the problem; false, and an error recorded, where the arguments do not fit together.
-static inline bool make_problem(Context& context, Problem& p, const View& out, const View& log_sum_exp, const View& q,
+static inline bool make_problem(Context& context, Problem& p, const View& out, const View& statistics, const View& q,
                                 const View& k, const View& v, const View* mask_bool, const View* mask_add, double scale,
                                 bool causal, double dropout, const Philox& random) {
   if (!expect(context, q.ndim == 4 && k.ndim == 4 && v.ndim == 4, "attention: q, k and v must have 4 dimensions"))
@@ -44,13 +44,11 @@ static inline bool make_problem(Context& context, Problem& p, const View& out, c
   p = {q.sizes[0], q.sizes[1], k.sizes[1], q.sizes[2],   k.sizes[2], q.sizes[3], v.sizes[3], &q,    &k,
        &v,         mask_bool,  mask_add,   float(scale), causal,     0,          1,          random};
   const bool grouped = p.Hk > 0 ? p.Hq % p.Hk == 0 : p.Hq == 0;
-  const View& rows = log_sum_exp;
   if (!expect(context, grouped, "attention: query heads must be a multiple of key heads") ||
       !expect(context, has_shape(k, p.B, p.Hk, p.Tk, p.D), "attention: k must be [B, Hk, Tk, D]") ||
       !expect(context, has_shape(v, p.B, p.Hk, p.Tk, p.Dv), "attention: v must be [B, Hk, Tk, Dv]") ||
       !expect(context, has_shape(out, p.B, p.Hq, p.Tq, p.Dv), "attention: out must be [B, Hq, Tq, Dv]") ||
-      !expect(context, rows.ndim == 3 && rows.sizes[0] == p.B && rows.sizes[1] == p.Hq && rows.sizes[2] == p.Tq,
-              "attention: logSumExp must be [B, Hq, Tq]") ||
+      !expect(context, has_shape(statistics, p.B, p.Hq, 2, p.Tq), "attention: statistics must be [B, Hq, 2, Tq]") ||
       !expect(context, !mask_bool || has_shape(*mask_bool, p.B, p.Hq, p.Tq, p.Tk),
               "attention: maskBool must be [B, Hq, Tq, Tk]") ||
       !expect(context, !mask_add || has_shape(*mask_add, p.B, p.Hq, p.Tq, p.Tk),
@@ -81,6 +79,23 @@ static inline const float* from_column(Floats rows, int64_t column) { return row
 // Whether products can read an operand's rows where they lie; a right one's are whole vectors.
 static inline bool lies_ready(const View& view, bool right) {
   return view.dtype == DType::float32 && view.strides[3] == 1 && !(right && view.sizes[3] % simd::lanes);
+}
+
+// Whether all of some rows are finite: 0 times what is not is NaN, which stays in a sum.
+static inline bool all_finite(Floats rows, int64_t count, int64_t columns) {
+  if (rows.stride == columns) {
+    columns *= count;
+    count = smaller(count, 1);
+  }
+  Vec sums[2] = {simd::zero(), simd::zero()};
+  for (int64_t r = 0; r < count; r++) {
+    const float* row = rows.data + r * rows.stride;
+    simd::for_row(columns, [&](int64_t c, int64_t n) {
+      Vec& sum = sums[c / lanes % 2];
+      sum = simd::fma(simd::load_some(row + c, n), simd::zero(), sum);
+    });
+  }
+  return simd::reduce_add(sums[0] + sums[1]) == 0;
 }
 
 // The stride of copied rows.
@@ -126,13 +141,6 @@ struct Rows {
 static inline Rows rows_of(const View& view, int64_t batch, int64_t head) {
   return {const_cast<void*>(head_of(view, batch, head).data), view.strides[2], view.strides[3],
           view.dtype == DType::bfloat16};
-}
-static inline float read_element(Rows rows, int64_t row, int64_t column) {
-  const int64_t at = row * rows.row_stride + column * rows.column_stride;
-  if (!rows.half) return static_cast<const float*>(rows.data)[at];
-  float value;
-  simd::widen_bfloat16(1, &value, static_cast<const uint16_t*>(rows.data) + at);
-  return value;
 }
 template <class T>
 static inline void spread(T* to, int64_t step, const T* from, int64_t n) {

@@ -3,15 +3,10 @@
 // A vector holds one key of several queries: maximum and sum over keys, and what belongs to a query, need no work
 // across lanes. As a left operand the tile is read by rows or by columns (micro.h), and so never repacked.
 //
-// Scores are in units of ln 2: queries are transposed with scale / ln 2, so that weights are powers of two, which cost
-// half of what powers of e do.
 #pragma once
 #include "problem.h"
 
 namespace firesteel::FIRESTEEL_ISA::attention {
-
-constexpr float ln_2 = 0.693147181f;
-using simd::log2_e;
 
 // Keys of a tile: whole blocks of sums. A tile, and as many rows of a panel of keys or values, stay in the first-level
 // cache together.
@@ -55,13 +50,15 @@ static inline void multiply_scores(const Problem& p, const Part& part, Floats ro
   }
 }
 
-// C [queries] += weights times the rows of keys, from a tile whose columns are the weights of a query each.
+// C [queries] += weights times the rows of keys, from a tile whose columns are the weights of a query each. A block of
+// queries multiplies the rows of all keys that its last one sees, later ones of the others by 0: `singly` makes the
+// blocks so small that there are none, for rows that are not finite.
 static inline void multiply_weights(const Problem& p, const Part& part, const float* tile, Floats rows, int64_t width,
-                                    float* c, Before before, const float* factors) {
+                                    float* c, Before before, const float* factors, bool singly) {
   for (int64_t d = 0, vectors; d < width; d += vectors * lanes) {
     vectors = next_vectors((width - d) / lanes);
     for (int64_t c0 = 0, count; c0 < part.queries; c0 += count) {
-      count = smaller(block_rows(vectors), part.queries - c0);
+      count = singly ? 1 : smaller(block_rows(vectors), part.queries - c0);
       multiply(Left::columns, count, vectors,
                {keys_seen(p, part, c0 + count - 1), tile + c0, part.stride, rows.data + d, rows.stride,
                 c + c0 * width + d, width, before, factors + c0});
@@ -78,19 +75,15 @@ static inline const float* tile_of_rows(const Part& part, const Row& row) {
   return to;
 }
 
-// A key that takes no part stays out of it even if its score is infinite or NaN.
-FIRESTEEL_INLINE Vec masked(Vec score, Vec added) {
-  return simd::select(added == simd::set(-INFINITY), added, simd::fma(added, simd::set(log2_e), score));
-}
-
-// Adds its mask to each query's column.
+// Adds its mask to each query's column. A masked key's score becomes -infinity, as any sum with -infinity does that is
+// not NaN: what is not finite in a masked key or value shows in the result, as it does in PyTorch.
 static inline void mask_tile(const Problem& p, const Part& part, float* tile) {
   const float* added = tile_of_rows(
       part, [&](int64_t c, float* to) { mask_row(p, part.batch, part.head, part.i + c, part.j, part.n, to); });
   for (int64_t v = 0; v < vectors_of(part); v++)
     for (int64_t r = 0; r < keys_of_vector(p, part, v); r++) {
       float* at = tile + r * part.stride + v * lanes;
-      simd::store(at, masked(simd::load(at), simd::load(added + r * NR + v * lanes)));
+      simd::store(at, simd::load(at) + simd::load(added + r * NR + v * lanes));
     }
 }
 
@@ -99,7 +92,7 @@ static inline void mask_keys(const Problem& p, const Part& part, float* tile, co
   for (int64_t v = 0; v < vectors_of(part); v++)
     for (int64_t r = 0; r < keys_of_vector(p, part, v); r++) {
       float* at = tile + r * part.stride + v * lanes;
-      if (row[r] != 0) simd::store(at, masked(simd::load(at), simd::set(row[r])));
+      if (row[r] != 0) simd::store(at, simd::load(at) + simd::set(row[r]));
     }
 }
 
