@@ -58,6 +58,8 @@ export interface KernelSpec {
   readonly work?: 'linear' | 'heavy'
   readonly precision?: Precision
   readonly optional?: boolean
+  /** What a late error names, where that is not the kernel: the function that the program called. */
+  readonly calledAs?: string
 }
 
 const float = ['float32'] as const
@@ -324,6 +326,7 @@ export const kernels = {
   /** x is [N, C, L]; statistics [C] over N and L. training: of the batch, and running = (1 - momentum) running +
    * momentum batch (variance unbiased); else mean and rstd come from the running statistics. */
   batch_norm_forward: {
+    calledAs: 'batchNorm',
     family: 'norm',
     args: {
       out: 'out T',
@@ -344,6 +347,7 @@ export const kernels = {
   },
   /** training: through the batch's statistics; else they are constants */
   batch_norm_backward: {
+    calledAs: 'batchNorm backward',
     family: 'norm',
     args: {
       dx: 'out? T',
@@ -361,6 +365,7 @@ export const kernels = {
   },
   /** x is [rows, columns], normalised over columns; mean and rstd are [rows] */
   layer_norm_forward: {
+    calledAs: 'layerNorm',
     family: 'norm',
     args: { out: 'out T', mean: 'out T', rstd: 'out T', x: 'in T', weight: 'in? T', bias: 'in? T', eps: 'number' },
     T: float,
@@ -368,6 +373,7 @@ export const kernels = {
     precision: 'float32',
   },
   layer_norm_backward: {
+    calledAs: 'layerNorm backward',
     family: 'norm',
     args: {
       dx: 'out? T',
@@ -385,27 +391,40 @@ export const kernels = {
 
   // softmax over dim ------------------------------------------------------------------------------------------------
   softmax_forward: {
+    calledAs: 'softmax',
     family: 'softmax',
     args: { out: 'out T', x: 'in T', dim: 'integer' },
     T: float,
     precision: 'float32',
   },
   /** dx = y * (dy - sum(dy * y)) */
-  softmax_backward: { family: 'softmax', args: { dx: 'out T', dy: 'in T', y: 'in T', dim: 'integer' }, T: float },
+  softmax_backward: {
+    calledAs: 'softmax backward',
+    family: 'softmax',
+    args: { dx: 'out T', dy: 'in T', y: 'in T', dim: 'integer' },
+    T: float,
+  },
   log_softmax_forward: {
+    calledAs: 'logSoftmax',
     family: 'softmax',
     args: { out: 'out T', x: 'in T', dim: 'integer' },
     T: float,
     precision: 'float32',
   },
   /** dx = dy - exp(y) * sum(dy) */
-  log_softmax_backward: { family: 'softmax', args: { dx: 'out T', dy: 'in T', y: 'in T', dim: 'integer' }, T: float },
+  log_softmax_backward: {
+    calledAs: 'logSoftmax backward',
+    family: 'softmax',
+    args: { dx: 'out T', dy: 'in T', y: 'in T', dim: 'integer' },
+    T: float,
+  },
 
   // loss ------------------------------------------------------------------------------------------------------------
   /** logits [N, C], read in float32 whatever their dtype; target [N], weight [C]. out is [N] (none) or []; statistics
    * [2, N] holds the largest logit m of each row, then each row's sum of exp(logit - m); total [] is the sum of the counted
    * rows' weights, what mean divides by. A label outside [0, C) that is not ignoreIndex is recorded as an error. */
   cross_entropy_forward: {
+    calledAs: 'crossEntropy',
     family: 'loss',
     args: {
       out: 'out T',
@@ -422,6 +441,7 @@ export const kernels = {
   },
   /** dy has the shape of the forward's out */
   cross_entropy_backward: {
+    calledAs: 'crossEntropy backward',
     family: 'loss',
     args: {
       dlogits: 'out float',
@@ -496,6 +516,7 @@ export const kernels = {
    * causal: later keys are not read. Dropout drops element e of [B, Hq, Tq, Tk]
    * by the e-th integer of `random`, and scales the rest by 1 / (1 - dropout). */
   attention_forward: {
+    calledAs: 'scaledDotProductAttention',
     family: 'attention',
     args: {
       out: 'place T',
@@ -513,6 +534,7 @@ export const kernels = {
   },
   /** dmask [B, Hq, Tq, Tk] is dense: the gradient of the scores before they are summed to the mask's shape */
   attention_backward: {
+    calledAs: 'scaledDotProductAttention backward',
     family: 'attention',
     args: {
       dq: 'place? T',
@@ -650,6 +672,12 @@ export type Kernels<V> = {
 }
 
 export const kernelNames = Object.keys(kernels) as readonly KernelName[]
+
+/** What an error that a kernel recorded names. */
+export function calledAs(kernel: string): string {
+  const table: { readonly [name: string]: KernelSpec } = kernels
+  return table[kernel]?.calledAs ?? kernel
+}
 
 export interface ParsedArgument {
   readonly name: string

@@ -10,7 +10,7 @@ import {
 } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { kernels, type PhiloxPosition } from '../backend/kernels.js'
-import { Faults, formatShape } from '../core/errors.js'
+import { DTypeError, Faults, formatShape } from '../core/errors.js'
 import { defaultGenerator, type Generator } from '../core/generator.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Shape } from '../core/shape.js'
@@ -21,8 +21,12 @@ import { add, castTo, div, eq, exp, ge, mul, sub, where } from './elementwise/in
 import { emptyInOrderOf, emptySideBySide } from './layout.js'
 import { matmul } from './matmul.js'
 import { checkProbability, dropoutAt } from './random.js'
-import { amax, sum, sumTo } from './reduce.js'
-import { detach, expand, expandView, reshape, squeeze, transpose, unsqueeze } from './shape.js'
+import { sum, sumTo } from './reduce.js'
+import { expand, expandView, reshape, squeeze, transpose, unsqueeze } from './shape.js'
+import { peakOf } from './softmax.js'
+
+/** What errors name. */
+const operator = 'scaledDotProductAttention'
 
 interface Attention {
   readonly scale: number
@@ -45,7 +49,7 @@ function masks(mask: Tensor | null, scores: Shape): { maskBool: Tensor | null; m
 }
 
 const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
-  name: 'attention',
+  name: operator,
   precision: kernels.attention_forward.precision,
   // The mask.
   asIs: [3],
@@ -66,8 +70,8 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
   forward(inputs, attrs, specs) {
     const [q, k, v, mask] = inputs as AttentionInputs
     const [outSpec, statisticsSpec] = specs as [TensorSpec, TensorSpec]
-    const out = emptyInOrderOf(q, outSpec.shape, 'attention')
-    const statistics = empty(q.device, statisticsSpec.shape, statisticsSpec.dtype, 'attention')
+    const out = emptyInOrderOf(q, outSpec.shape, operator)
+    const statistics = empty(q.device, statisticsSpec.shape, statisticsSpec.dtype, operator)
     run('attention_forward', { out, statistics, q, k, v, ...masks(mask, scoresShape(q, k)), ...attrs })
     return [out, statistics]
   },
@@ -91,7 +95,7 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
       scores = where(ge(rows, unsqueeze(arange(0, tk, 1, { device: q.device }), 0)), scores, never)
     }
     // A row without any key gives 0 instead of NaN.
-    const peak = amax(detach(scores), -1, { keepdim: true })
+    const peak = peakOf(scores, -1)
     const open = where(eq(peak, never), 0, peak)
     const e = exp(sub(scores, open) as Tensor)
     const total = sum(e, -1, { keepdim: true })
@@ -104,12 +108,12 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
     backward(ctx, [g]) {
       const [q, k, v, mask] = [ctx.input(0), ctx.input(1), ctx.input(2), ctx.optionalInput(3)]
       const scores = scoresShape(q, k)
-      const op = 'attention backward'
+      const op = `${operator} backward`
       const [needQ, needK, needV] = ctx.needs
       const fused = needQ && needK && needV ? emptySideBySide([q, k, v], op) : null
       const [dq = null, dk = null, dv = null] =
         fused ?? [q, k, v].map((x, i) => (ctx.needs[i] ? emptyInOrderOf(x, x.shape, op) : null))
-      const dmask = ctx.needs[3] ? empty(q.device, scores, (mask as Tensor).dtype, 'attention backward') : null
+      const dmask = ctx.needs[3] ? empty(q.device, scores, (mask as Tensor).dtype, `${operator} backward`) : null
       run('attention_backward', {
         dq,
         dk,
@@ -131,9 +135,13 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
 })
 
 export interface AttentionOptions {
-  /** bool: true takes part; floating: added to the scores. Broadcast to [B, H, Tq, Tk]. */
+  /**
+   * bool: true takes part, false is -Infinity; floating: added to the scores. Broadcast to [B, H, Tq, Tk]. Only -Infinity
+   * masks fully: the lowest number, for all keys of a query, weighs them alike. NaN or infinity in a masked key or value
+   * makes the query NaN, as in PyTorch.
+   */
   readonly attnMask?: Tensor | null
-  /** Key j takes part in query i where j <= i. */
+  /** Key j takes part in query i where j <= i; what later keys and values hold does not matter. */
   readonly isCausal?: boolean
   /** Default 1 / sqrt(D). */
   readonly scale?: number | undefined
@@ -151,13 +159,14 @@ const attentionNames: OptionNames<AttentionOptions> = {
 }
 
 /**
- * softmax(q k^T scale + mask) v. q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], where Hq is a multiple of Hk (grouped
+ * softmax(q k^T scale + mask) v; 0 for a query that has no key. q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], where Hq is a multiple of Hk (grouped
  * heads need no copies of keys); tensors of [B, T, D] work too. Any strides. Throws ShapeError naming all misfits.
  */
 export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
-  checkOptions('attention', options, attentionNames)
+  checkOptions(operator, options, attentionNames)
   const { attnMask = null, isCausal = false, dropoutP = 0, generator } = options
-  for (const [name, x] of Object.entries({ q, k, v })) checkTensor('attention', name, x)
+  for (const [name, x] of Object.entries({ q, k, v })) checkTensor(operator, name, x)
+  if (attnMask !== null) checkTensor(operator, 'attnMask', attnMask)
   if (q.ndim === 3 && k.ndim === 3 && v.ndim === 3) {
     const mask = attnMask?.ndim === 3 ? unsqueeze(attnMask, 1) : attnMask
     return squeeze(
@@ -165,13 +174,17 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
       1,
     )
   }
-  checkDType('attention', 'q', q, anyFloating)
-  checkProbability('attention', dropoutP, 'dropoutP')
+  checkDType(operator, 'q', q, anyFloating)
+  checkProbability(operator, dropoutP, 'dropoutP')
+  if (!agree(k, q) || !agree(v, q))
+    throw new DTypeError(
+      operator,
+      `q, k and v are ${q.dtype}, ${k.dtype} and ${v.dtype}, but must be of one dtype; convert them with .to()`,
+    )
   const faults = new Faults()
   const shapes = `q ${formatShape(q.shape)}, k ${formatShape(k.shape)}, v ${formatShape(v.shape)}`
   faults.check(q.ndim === 4 && k.ndim === 4 && v.ndim === 4, () => `q, k and v must be [B, H, T, D], but are ${shapes}`)
-  faults.check(agree(k, q) && agree(v, q), () => `q, k and v have dtypes ${q.dtype}, ${k.dtype}, ${v.dtype}`)
-  faults.throwShape('attention', [q.shape, k.shape, v.shape])
+  faults.throwShape(operator, [q.shape, k.shape, v.shape])
   const [b, hq = 0, , d] = q.shape
   const [, hk = 0, tk] = k.shape
   faults.check(k.shape[0] === b && v.shape[0] === b, () => `batch sizes differ: ${shapes}`)
@@ -179,17 +192,19 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   faults.check(v.shape[1] === hk && v.shape[2] === tk, () => `k and v differ in heads or time: ${shapes}`)
   faults.check(hq === hk || (hk > 0 && hq % hk === 0), () => `${hq} query heads are not a multiple of ${hk} key heads`)
   if (attnMask) {
-    faults.check(
-      attnMask.dtype === 'bool' || agree(attnMask, q) || (q.dtype === 'bfloat16' && attnMask.dtype === 'float32'),
-      () => `attnMask is ${attnMask.dtype}, but must be bool or ${q.dtype}`,
-    )
+    if (!(attnMask.dtype === 'bool' || agree(attnMask, q) || (q.dtype === 'bfloat16' && attnMask.dtype === 'float32')))
+      throw new DTypeError(
+        operator,
+        `attnMask is ${attnMask.dtype}, but must be bool (true takes part) or ${q.dtype} (added); convert it with ` +
+          `.to('${attnMask.dtype.startsWith('float') || attnMask.dtype === 'bfloat16' ? q.dtype : 'bool'}')`,
+      )
     const wanted = scoresShape(q, k)
     const fits =
       attnMask.ndim <= 4 && attnMask.shape.every((size, i) => size === 1 || size === wanted[i + 4 - attnMask.ndim])
     faults.check(fits, () => `attnMask ${formatShape(attnMask.shape)} does not broadcast to ${formatShape(wanted)}`)
   }
-  faults.throwShape('attention', [q.shape, k.shape, v.shape])
-  const scale = checkScalar('attention', 'scale', options.scale ?? 1 / Math.sqrt(d || 1))
+  faults.throwShape(operator, [q.shape, k.shape, v.shape])
+  const scale = checkScalar(operator, 'scale', options.scale ?? 1 / Math.sqrt(d || 1))
   const count = dropoutP > 0 ? (b as number) * hq * (q.shape[2] as number) * (tk as number) : 0
   const attrs = { scale, causal: isCausal, dropout: dropoutP, random: (generator ?? defaultGenerator()).take(count) }
   const mask = attnMask?.dtype.endsWith('float16') ? castTo(attnMask, 'float32') : attnMask

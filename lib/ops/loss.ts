@@ -1,5 +1,6 @@
 /** Losses: cross entropy (fused) and mean squared error. */
 import {
+  agree,
   applyAll,
   checkDType,
   checkTensor,
@@ -9,7 +10,7 @@ import {
 } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
-import { Faults, formatShape, ShapeError, ValueError } from '../core/errors.js'
+import { DTypeError, Faults, formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -38,7 +39,7 @@ interface CrossEntropy {
 
 /** logits [N, C], target [N] int32, weight [C] or null. Extra outputs: what backward reads of the rows, and the total weight. */
 const crossEntropyRecord: OperatorRecord<CrossEntropy> = defineOperator<CrossEntropy>({
-  name: 'cross_entropy',
+  name: 'crossEntropy',
   precision: kernels.cross_entropy_forward.precision,
   // The kernels read bfloat16 a block at a time.
   asIs: [0],
@@ -131,17 +132,35 @@ const crossEntropyNames: OptionNames<CrossEntropyOptions> = {
   reduction: true,
 }
 
+/** Throws unless the target is of class indices; the hint depends on what else its shape says that it holds. */
+function checkTarget(target: Tensor, logits: Tensor): void {
+  checkTensor('crossEntropy', 'target', target)
+  const byClass = sameShape(target.shape, logits.shape) && !(logits.ndim === 1 && logits.shape[0] === 1)
+  if (target.dtype === 'int32' && !byClass) return
+  const dim = logits.ndim === 1 ? 0 : 1
+  if (byClass) {
+    const message =
+      `target is ${target.dtype} ${formatShape(target.shape)}, the shape of the logits, but must hold an int32 index of a class ` +
+      `for each row: of a one-hot target argmax(target, ${dim}). Targets that are probabilities of classes are not supported; ` +
+      `their loss is neg(sum(mul(target, logSoftmax(logits, ${dim})), ${dim}))`
+    throw target.dtype === 'int32'
+      ? new ShapeError('crossEntropy', message, [logits.shape, target.shape])
+      : new DTypeError('crossEntropy', message)
+  }
+  checkDType('crossEntropy', 'target', target, ['int32'])
+}
+
 /**
  * Negative log likelihood of int32 labels under softmax(logits). logits [N, C] with target [N], [C] with [], or
- * [N, C, d...] with [N, d...]. `mean` divides by the sum of the counted rows' weights. A label outside of the classes is
- * a late IndexOutOfRangeError.
+ * [N, C, d...] with [N, d...]. `mean` divides by the sum of the counted rows' weights, and is NaN where none counts. Targets
+ * are class indices; probabilities of classes are refused. A label outside of the classes is a late IndexOutOfRangeError.
  */
 export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
   checkOptions('crossEntropy', options, crossEntropyNames)
   const { weight = null, ignoreIndex = -100, labelSmoothing = 0, reduction = 'mean' } = options
   checkReduction('crossEntropy', reduction)
   checkDType('crossEntropy', 'logits', logits, anyFloating)
-  checkDType('crossEntropy', 'target', target, ['int32'])
+  checkTarget(target, logits)
   if (weight) checkDType('crossEntropy', 'weight', weight, [logits.dtype === 'float64' ? 'float64' : 'float32'])
   if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
     throw new ValueError('crossEntropy', `labelSmoothing is ${String(labelSmoothing)}, but must lie in [0, 1]`)
@@ -171,14 +190,24 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
 }
 
 function reduceLoss(losses: Tensor, reduction: Reduction): Tensor {
-  return reduction === 'none' ? losses : reduction === 'sum' ? sum(losses) : mean(losses)
+  if (reduction === 'none') return losses
+  // The mean of nothing is 0 / 0; its gradient is empty.
+  if (reduction === 'mean') return losses.numel > 0 ? mean(losses) : div(sum(losses), 0)
+  return sum(losses)
 }
 
-/** Mean of (input - target)^2 over all elements. Throws ShapeError unless both have one shape. */
+/** Mean of (input - target)^2 over all elements, NaN of none. Throws ShapeError unless both have one shape. */
 export function mseLoss(input: Tensor, target: Tensor, { reduction = 'mean' }: { reduction?: Reduction } = {}): Tensor {
   checkReduction('mseLoss', reduction)
-  checkTensor('mseLoss', 'input', input)
-  checkTensor('mseLoss', 'target', target)
+  checkDType('mseLoss', 'input', input, anyFloating)
+  checkDType('mseLoss', 'target', target, anyFloating)
+  if (!agree(input, target)) {
+    const wider = [input, target].some((x) => x.dtype === 'float64') ? 'float64' : 'float32'
+    throw new DTypeError(
+      'mseLoss',
+      `input is ${input.dtype} and target is ${target.dtype}; convert one with .to('${wider}')`,
+    )
+  }
   if (!sameShape(input.shape, target.shape))
     throw new ShapeError(
       'mseLoss',

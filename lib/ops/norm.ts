@@ -11,7 +11,7 @@ import type { Tensor } from '../core/tensor.js'
 import { floating } from './elementwise/common.js'
 import { add, mul, rsqrt, square, sub } from './elementwise/index.js'
 import { checkDistinct, copyInto } from './inplace.js'
-import { mean } from './reduce.js'
+import { mean, sum } from './reduce.js'
 import { detach, reshape } from './shape.js'
 
 /** Outputs of a fused norm: the result, and the statistics that backward reads. */
@@ -27,12 +27,17 @@ function allocate(x: Tensor, specs: readonly TensorSpec[], op: string): [Tensor,
   return specs.map(({ shape, dtype }) => empty(x.device, shape, dtype, op)) as [Tensor, Tensor, Tensor]
 }
 
+/** The mean over `dims`, kept; of nothing 0, as in the kernels, so that an empty batch has gradients of 0. */
+function meanOf(x: Tensor, dims: number | readonly number[], count: number): Tensor {
+  return count > 0 ? mean(x, dims, { keepdim: true }) : sum(x, dims, { keepdim: true })
+}
+
 const optional = (wanted: boolean | undefined, x: Tensor, op: string) =>
   wanted ? empty(x.device, x.shape, x.dtype, op) : null
 
 /** x [rows, columns], weight and bias [columns] or null. */
 const layerNormRecord: OperatorRecord<number> = defineOperator<number>({
-  name: 'layer_norm',
+  name: 'layerNorm',
   precision: kernels.layer_norm_forward.precision,
   infer: ([x]) => statistics(x as Tensor, [(x as Tensor).shape[0] as number]),
   kernels: ['layer_norm_forward', 'layer_norm_backward'],
@@ -44,8 +49,9 @@ const layerNormRecord: OperatorRecord<number> = defineOperator<number>({
   },
   composite(inputs, eps) {
     const [x, weight, bias] = inputs as [Tensor, Tensor | null, Tensor | null]
-    const centred = sub(x, mean(x, -1, { keepdim: true }))
-    const normalised = mul(centred, rsqrt(add(mean(square(centred), -1, { keepdim: true }), eps)))
+    const columns = x.shape[1] as number
+    const centred = sub(x, meanOf(x, -1, columns))
+    const normalised = mul(centred, rsqrt(add(meanOf(square(centred), -1, columns), eps)))
     const scaled = weight ? mul(normalised, weight) : normalised
     return bias ? add(scaled, bias) : scaled
   },
@@ -135,7 +141,7 @@ interface BatchNorm {
 
 /** x [N, C, L]; weight, bias [C] or null; runningMean, runningVar [C] or null (constants of the graph). */
 const batchNormRecord: OperatorRecord<BatchNorm> = defineOperator<BatchNorm>({
-  name: 'batch_norm',
+  name: 'batchNorm',
   precision: kernels.batch_norm_forward.precision,
   infer: ([x]) => statistics(x as Tensor, [(x as Tensor).shape[1] as number]),
   kernels: ['batch_norm_forward', 'batch_norm_backward'],
@@ -161,12 +167,12 @@ const batchNormRecord: OperatorRecord<BatchNorm> = defineOperator<BatchNorm>({
       Tensor | null,
     ]
     const perChannel = (p: Tensor) => reshape(p, [1, p.numel, 1])
-    const average = training || !runningMean ? mean(x, [0, 2], { keepdim: true }) : perChannel(runningMean)
+    const count = (x.shape[0] as number) * (x.shape[2] as number)
+    const average = training || !runningMean ? meanOf(x, [0, 2], count) : perChannel(runningMean)
     const centred = sub(x, average)
-    const spread = training || !runningVar ? mean(square(centred), [0, 2], { keepdim: true }) : perChannel(runningVar)
-    if (training && runningMean && runningVar) {
+    const spread = training || !runningVar ? meanOf(square(centred), [0, 2], count) : perChannel(runningVar)
+    if (training && runningMean && runningVar && count > 0) {
       noGrad(() => {
-        const count = (x.shape[0] as number) * (x.shape[2] as number)
         const towards = (buffer: Tensor, value: Tensor, factor: number) =>
           copyInto(
             buffer,

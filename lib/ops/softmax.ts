@@ -5,26 +5,27 @@ import { kernels } from '../backend/kernels.js'
 import { normalizeDim, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { checkedSpec, floating } from './elementwise/common.js'
-import { div, exp, mul, sub } from './elementwise/index.js'
-import { amax, logsumexp, sum } from './reduce.js'
+import { div, exp, log, mul, sub } from './elementwise/index.js'
+import { amax, sum } from './reduce.js'
 import { detach } from './shape.js'
 
 interface Softmax {
-  readonly name: 'softmax' | 'log_softmax'
+  readonly name: 'softmax' | 'logSoftmax'
+  readonly kernel: 'softmax' | 'log_softmax'
   composite(x: Tensor, dim: number): Tensor
   /** The gradient from the output, in operators. */
   derivative(g: Tensor, y: Tensor, dim: number): Tensor
 }
 
-function define({ name, composite, derivative }: Softmax): OperatorRecord<number> {
+function define({ name, kernel, composite, derivative }: Softmax): OperatorRecord<number> {
   return defineOperator<number>({
     name,
-    precision: kernels[`${name}_forward`].precision,
+    precision: kernels[`${kernel}_forward`].precision,
     infer: ([x]) => checkedSpec(name, x as Tensor, floating),
     forward([x], dim, [spec]) {
       const { shape, dtype } = spec as TensorSpec
       const out = empty((x as Tensor).device, shape, dtype, name)
-      run(`${name}_forward`, { out, x: x as Tensor, dim })
+      run(`${kernel}_forward`, { out, x: x as Tensor, dim })
       return out
     },
     composite: ([x], dim) => composite(x as Tensor, dim),
@@ -34,25 +35,37 @@ function define({ name, composite, derivative }: Softmax): OperatorRecord<number
         const y = ctx.output(0)
         if (ctx.createGraph) return [derivative(g as Tensor, y, ctx.attrs)]
         const dx = empty(y.device, y.shape, y.dtype, `${name} backward`)
-        run(`${name}_backward`, { dx, dy: g as Tensor, y, dim: ctx.attrs })
+        run(`${kernel}_backward`, { dx, dy: g as Tensor, y, dim: ctx.attrs })
         return [dx]
       },
     },
   })
 }
 
+/** The largest element along `dim`, a constant to gradients; 0 of none. */
+export function peakOf(x: Tensor, dim: number): Tensor {
+  const reduce = x.shape.at(dim) === 0 ? sum : amax
+  return reduce(detach(x), dim, { keepdim: true })
+}
+
 const softmaxRecord = define({
   name: 'softmax',
+  kernel: 'softmax',
   composite(x, dim) {
-    const e = exp(sub(x, amax(detach(x), dim, { keepdim: true })))
+    const e = exp(sub(x, peakOf(x, dim)))
     return div(e, sum(e, dim, { keepdim: true }))
   },
   derivative: (g, y, dim) => mul(y, sub(g, sum(mul(g, y), dim, { keepdim: true }))),
 })
 
 const logSoftmaxRecord = define({
-  name: 'log_softmax',
-  composite: (x, dim) => sub(x, logsumexp(x, dim, { keepdim: true })),
+  name: 'logSoftmax',
+  kernel: 'log_softmax',
+  composite(x, dim) {
+    // The largest comes off first: beside it, the logarithm of the sum would lose its digits.
+    const shifted = sub(x, peakOf(x, dim))
+    return sub(shifted, log(sum(exp(shifted), dim, { keepdim: true })))
+  },
   derivative: (g, y, dim) => sub(g, mul(exp(y), sum(g, dim, { keepdim: true }))),
 })
 

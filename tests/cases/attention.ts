@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import * as f from '../../lib/index.js'
-import { bits, type Case, constant, type ErrorCase, type Input, label, normal } from './case.js'
+import { bits, type Case, constant, type ErrorCase, type Input, integers, label, normal } from './case.js'
 
 interface Heads {
   readonly batch: number
@@ -26,7 +26,7 @@ function caseOf(heads: Heads, mask: Mask, options: f.AttentionOptions, seed = 0)
         ? [bits([batch, 1, queries, keys], 0.7)]
         : [normal(mask === 'added' ? [queryHeads, queries, keys] : [1, keys])]
   return {
-    op: 'attention',
+    op: 'scaledDotProductAttention',
     name: `${label(Object.values(heads))} mask ${mask} ${JSON.stringify(options)}`,
     inputs: [
       normal([batch, queryHeads, queries, size]),
@@ -60,7 +60,7 @@ function ofProjection(queryHeads: number, keyHeads: number, size: number): Case 
   const [batch, t] = [2, 9]
   const widths = [queryHeads, keyHeads, keyHeads].map((count) => count * size)
   return {
-    op: 'attention',
+    op: 'scaledDotProductAttention',
     name: `${queryHeads} and ${keyHeads} heads of ${size} of one projection`,
     inputs: [normal([batch, t, (queryHeads + 2 * keyHeads) * size])],
     call: (x) => {
@@ -88,25 +88,32 @@ export const cases: readonly Case[] = [
   caseOf(heads(1, 4, 1, 5, 7, 4, 4), 'bool', { dropoutP: 0.5, isCausal: true }),
   caseOf(heads(0, 2, 2, 5, 7, 4, 4), 'none', {}),
   caseOf(heads(1, 2, 2, 0, 7, 4, 4), 'none', {}),
+  caseOf(heads(1, 2, 2, 0, 7, 4, 4), 'added', { isCausal: true }),
+  caseOf(heads(1, 0, 0, 5, 7, 4, 4), 'none', {}),
+  caseOf(heads(1, 0, 2, 5, 7, 4, 4), 'none', {}),
+  ...(['none', 'bool', 'added'] as const).map((mask) => caseOf(heads(1, 4, 2, 5, 0, 4, 4), mask, {})),
+  caseOf(heads(1, 4, 2, 5, 0, 4, 4), 'none', { isCausal: true, dropoutP: 0.3 }),
+  caseOf(heads(1, 2, 2, 5, 7, 0, 4), 'none', { isCausal: true }),
+  caseOf(heads(1, 2, 2, 5, 7, 4, 0), 'bool', {}),
   // Longer than a tile of keys and of queries, at sizes around the width of a vector.
   caseOf(heads(1, 2, 2, 130, 131, 33, 31), 'none', {}),
   caseOf(heads(1, 2, 1, 131, 131, 32, 32), 'added', { isCausal: true }),
   {
-    op: 'attention',
+    op: 'scaledDotProductAttention',
     name: 'rows without any key give 0',
     inputs: [normal([1, 1, 3, 4]), normal([1, 1, 5, 4]), normal([1, 1, 5, 4]), constant(bits([3, 5], 0))],
     call: (q, k, v, mask) => three(q as f.Tensor, k as f.Tensor, v as f.Tensor, { attnMask: mask ?? null }),
     length: 20,
   },
   {
-    op: 'attention',
+    op: 'scaledDotProductAttention',
     name: 'without heads',
     inputs: [normal([2, 5, 4]), normal([2, 3, 4]), normal([2, 3, 4])],
     call: (q, k, v) => three(q as f.Tensor, k as f.Tensor, v as f.Tensor),
     length: 30,
   },
   {
-    op: 'attention',
+    op: 'scaledDotProductAttention',
     name: 'heads side by side, as a projection leaves them',
     inputs: [normal([2, 5, 24])],
     call(x) {
@@ -149,35 +156,49 @@ const q = normal([1, 2, 3, 4])
 
 export const errors: readonly ErrorCase[] = [
   {
-    op: 'attention',
+    op: 'scaledDotProductAttention',
     name: 'all that does not fit, at once',
     code: 'ERR_SHAPE',
     mentions: ['[1, 2, 3, 4]', '[2, 3, 5, 6]', 'batch sizes differ', '2 query heads', '3 key heads'],
     call: (make) => three(make(q), make(normal([2, 3, 5, 6])), make(normal([2, 3, 5, 6]))),
   },
   {
-    op: 'attention',
+    op: 'scaledDotProductAttention',
     name: 'a mask that does not broadcast',
     code: 'ERR_SHAPE',
     mentions: ['[3, 9]', '[1, 2, 3, 3]'],
     call: (make) => three(make(q), make(q), make(q), { attnMask: make(bits([3, 9])) }),
   },
   {
-    op: 'attention',
+    op: 'scaledDotProductAttention',
+    name: 'a mask of integers',
+    code: 'ERR_DTYPE',
+    mentions: ['attnMask is int32', 'true takes part', "to('bool')"],
+    call: (make) => three(make(q), make(q), make(q), { attnMask: make(integers([3, 3], 0, 2)) }),
+  },
+  {
+    op: 'scaledDotProductAttention',
+    name: 'keys of another dtype',
+    code: 'ERR_DTYPE',
+    mentions: ['float32, int32 and float32'],
+    call: (make) => three(make(q), make(integers([1, 2, 3, 4], 0, 2)), make(q)),
+  },
+  {
+    op: 'scaledDotProductAttention',
     name: 'scale NaN',
     code: 'ERR_VALUE',
     mentions: ['NaN', 'scale'],
     call: (make) => three(make(q), make(q), make(q), { scale: Number.NaN }),
   },
   {
-    op: 'attention',
+    op: 'scaledDotProductAttention',
     name: 'dropout NaN',
     code: 'ERR_VALUE',
     mentions: ['NaN', 'dropoutP is'],
     call: (make) => three(make(q), make(q), make(q), { dropoutP: Number.NaN }),
   },
   {
-    op: 'attention',
+    op: 'scaledDotProductAttention',
     name: 'dropout 2',
     code: 'ERR_VALUE',
     mentions: ['2'],

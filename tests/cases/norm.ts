@@ -9,6 +9,8 @@ const layers: readonly [f.Shape, number][] = [
   [[3, 5, 31], 1],
   [[3, 4, 9], 2],
   [[0, 7], 1],
+  [[3, 0], 1],
+  [[0, 0], 1],
   [[3, 2051], 1],
   [[517, 33], 1],
 ]
@@ -18,6 +20,12 @@ const images: readonly f.Shape[] = [
   [2, 33, 3],
   [3, 4, 5, 7],
   [1, 2, 31],
+  [0, 3],
+  [0, 3, 5],
+  [4, 3, 0],
+  [4, 0],
+  [4, 0, 3],
+  [0, 0],
   [9, 2, 33, 35],
 ]
 
@@ -28,14 +36,14 @@ export const cases: readonly Case[] = [
     const length = Math.max(...shape, 1) * 2
     return [
       {
-        op: 'layer_norm',
+        op: 'layerNorm',
         name: `${label(shape)} over ${dims}`,
         inputs: [normal(shape, 1, 0.5), positive(tail), normal(tail)],
         call: (x, w, b) => f.layerNorm(x, tail, w, b),
         length,
       },
       {
-        op: 'layer_norm',
+        op: 'layerNorm',
         name: `${label(shape)} over ${dims} without parameters`,
         inputs: [normal(shape, 1, 0.5)],
         call: (x) => f.layerNorm(x, tail, null, null, { eps: 1e-3 }),
@@ -45,10 +53,10 @@ export const cases: readonly Case[] = [
   }),
   ...images.flatMap((shape): Case[] => {
     const c = [shape[1] as number]
-    const length = (shape.reduce((a, b) => a * b, 1) / (c[0] as number)) * 2
+    const length = (shape.reduce((a, b) => a * b, 1) / Math.max(c[0] as number, 1)) * 2
     return [
       {
-        op: 'batch_norm',
+        op: 'batchNorm',
         name: `${label(shape)} in training`,
         inputs: [normal(shape, 1, 0.5), positive(c), normal(c), updated(normal(c)), updated(positive(c))],
         call: (x, weight, bias, mean, variance) => [
@@ -64,7 +72,7 @@ export const cases: readonly Case[] = [
         length,
       },
       {
-        op: 'batch_norm',
+        op: 'batchNorm',
         name: `${label(shape)} in evaluation`,
         inputs: [normal(shape, 1, 0.5), positive(c), normal(c), updated(normal(c)), updated(positive(c))],
         call: (x, weight, bias, mean, variance) =>
@@ -75,7 +83,7 @@ export const cases: readonly Case[] = [
         length,
       },
       {
-        op: 'batch_norm',
+        op: 'batchNorm',
         name: `${label(shape)} in training without parameters or statistics`,
         inputs: [normal(shape, 1, 0.5)],
         call: (x) => f.batchNorm(x, null, null, { training: true }),
@@ -84,7 +92,7 @@ export const cases: readonly Case[] = [
     ]
   }),
   {
-    op: 'batch_norm',
+    op: 'batchNorm',
     name: 'a frozen weight with a learnt bias',
     inputs: [constant(normal([5, 3])), constant(positive([3])), normal([3])],
     call: (x, weight, bias) =>

@@ -9,11 +9,14 @@ const shapes: readonly [f.Shape, number][] = [
   [[3, 5, 31], 1],
   [[0, 3], 1],
   [[3, 0], 0],
+  [[3, 0], 1],
+  [[0, 0], 1],
+  [[2, 0, 3], 1],
   [[2, 5003], -1],
   [[517, 9], 1],
 ]
 
-export const cases: readonly Case[] = (['softmax', 'log_softmax'] as const).flatMap((op) => {
+export const cases: readonly Case[] = (['softmax', 'logSoftmax'] as const).flatMap((op) => {
   const fn = op === 'softmax' ? f.softmax : f.logSoftmax
   return [
     ...shapes.map(([shape, dim]) => ({

@@ -87,7 +87,6 @@ describe('coverage', () => {
     expect(Object.fromEntries(counts)).toEqual({
       'finite differences': 5,
       layouts: 24,
-      composite: 1,
       devices: 1,
     })
   })

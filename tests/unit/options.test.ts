@@ -79,7 +79,7 @@ describe('an option that there is not', () => {
     ['embedding', (o) => F.embedding(randint(0, 2, [2]), randn([2, 2]), o), { paddingIdx: 0 }],
     ['crossEntropy', (o) => F.crossEntropy(randn([2, 2]), randint(0, 2, [2]), o), { ignoreIndex: -1 }],
     [
-      'attention',
+      'scaledDotProductAttention',
       (o) => F.scaledDotProductAttention(randn([1, 2, 2]), randn([1, 2, 2]), randn([1, 2, 2]), o),
       { isCausal: true },
     ],

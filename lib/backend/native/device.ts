@@ -14,7 +14,7 @@ import { DeviceError, IndexOutOfRangeError, InternalError, OutOfMemoryError, Val
 import { Storage } from '../../core/storage.js'
 import { kernelOf } from '../call.js'
 import { callCost } from '../cost.js'
-import type { KernelName } from '../kernels.js'
+import { calledAs, type KernelName } from '../kernels.js'
 import { maxThreads, readSettings } from '../settings.js'
 import type { Addon, CpuAddon } from './addon.js'
 import { formatBytes } from './bytes.js'
@@ -203,8 +203,8 @@ export class QueueDevice implements Device {
     const [code, kernel, label, text] = error
     const place = label === 0 ? '' : ` (in ${describeLabel(label)})`
     if (code === memoryCode)
-      throw new OutOfMemoryError(kernel, `${text}${place}; ${this.#memory.describeHeld()}; ${makeRoomAdvice}`)
-    throw new (errorClasses[code] ?? InternalError)(kernel, `${text}${place}`)
+      throw new OutOfMemoryError(calledAs(kernel), `${text}${place}; ${this.#memory.describeHeld()}; ${makeRoomAdvice}`)
+    throw new (errorClasses[code] ?? InternalError)(calledAs(kernel), `${text}${place}`)
   }
 
   memory(): DeviceMemory {

@@ -92,7 +92,7 @@ function* rows(args: Inputs): Generator<Row> {
       scores[key] = takesPart && at(takesPart, key) === 0 ? score - Infinity : score
     }
     // A NaN shows in the total; a row without keys has the weights 0.
-    const largest = scores.reduce((a, b) => (b > a ? b : a), -Infinity)
+    const largest = scores.reduce((a, b) => Math.max(a, b), -Infinity)
     const shift = largest === -Infinity ? 0 : largest
     const total = scores.reduce((sum, score) => sum + Math.exp(score - shift), 0)
     const weights = scores.map((score) => (total === 0 ? 0 : Math.exp(score - shift) / total))
