@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../core/context.h"
+#include "../cpu/attention/tile.h"
 #include "../cpu/random/philox.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -376,6 +377,49 @@ void test_shapes(Threads& threads) {
     for (int64_t tq : {3, 37}) test(threads, {2, 4, 2, tq, 45, 12, 20, true, MaskKind::both, 0.2, layout});
 }
 
+// One below, one at and one above each size that the kernels cut by, and more with a rest.
+void test_blocks(Threads& threads) {
+  using namespace isa::attention;
+  const auto around = [](int64_t n) { return std::vector<int64_t>{n - 1, n, n + 1, 2 * n + n / 2 + 1}; };
+  for (bool causal : {false, true}) {
+    for (int64_t n : around(lanes)) test(threads, {1, 1, 1, 11, 13, n, n, causal});
+    for (int64_t n : around(most_vectors * lanes)) test(threads, {1, 1, 1, 5, 13, n, 3, causal});
+    for (int64_t n : around(most_vectors * lanes)) test(threads, {1, 1, 1, 5, 13, 3, n, causal});
+    for (int64_t n : around(NR)) test(threads, {1, 2, 1, n, 19, 8, 8, causal, MaskKind::both, 0.1});
+    for (int vectors = 1; vectors <= most_vectors; vectors++)
+      for (int64_t n : around(block_rows(vectors))) test(threads, {1, 1, 1, n, n, 8, vectors * lanes, causal});
+    for (int64_t n : around(most_panels * NR)) test(threads, {1, 1, 1, n, 21, 8, 8, causal});
+    for (int64_t n : around(tile_keys))
+      for (MaskKind mask : {MaskKind::none, MaskKind::by_key, MaskKind::both})
+        test(threads, {1, 1, 1, 40, n, 8, 8, causal, mask});
+    // Queries and keys end together, at a block's corner.
+    for (int64_t n : around(tile_keys)) test(threads, {1, 1, 1, n, n, 8, 8, causal});
+    for (int64_t tiles : {2, 3, 4, 5})
+      test(threads, {1, 1, 1, 9, tiles * tile_keys + 1, 4, 4, causal});  // pieces of keys
+    test(threads, {1, 1, 1, 1999, 2001, 8, 8, causal});
+  }
+}
+
+// Weights are as exact for scores near a large number as near 0: scores are whole numbers, and 4096 more of them.
+void test_large_scores(Threads& threads) {
+  for (MaskKind mask : {MaskKind::none, MaskKind::boolean})
+    for (bool causal : {false, true}) {
+      const Case c = {1, 2, 1, 37, 131, 4, 5, causal, mask, 0, Layout::dense, 1};
+      Outputs results[2] = {Outputs(c), Outputs(c)};
+      for (int far = 0; far < 2; far++) {
+        Inputs in(c);
+        for (Tensor* x : {&in.q, &in.k})
+          for (size_t e = 0; e < x->memory.size(); e++) x->memory[e] = roundf(2 * x->memory[e]);
+        for (size_t e = 0; e < in.q.memory.size(); e += 4) in.q.memory[e] = 64;
+        for (size_t e = 0; e < in.k.memory.size(); e += 4) in.k.memory[e] = far ? 64 : 0;
+        run(threads.two, c, in, results[far], 15);
+      }
+      check(same_bits(results[0].out, results[1].out) && same_bits(results[0].dv, results[1].dv) &&
+                same_bits(results[0].dmask, results[1].dmask) && same_bits(results[0].dk, results[1].dk),
+            describe(c) + ": results depend on what all scores have in common");
+    }
+}
+
 void test_masks(Threads& threads) {
   for (MaskKind mask : {MaskKind::boolean, MaskKind::by_key, MaskKind::additive, MaskKind::both})
     for (bool causal : {false, true}) {
@@ -508,6 +552,8 @@ void test_wrong_calls(Threads& threads) {
 int main() {
   Threads threads;
   test_shapes(threads);
+  test_blocks(threads);
+  test_large_scores(threads);
   test_masks(threads);
   test_dropout(threads);
   for (Layout layout : {Layout::dense, Layout::time_major, Layout::features_outside, Layout::sparse}) {

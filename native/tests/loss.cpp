@@ -1,5 +1,6 @@
 // Cross entropy against float64: weights, smoothing, ignored and wrong labels, the three reductions; equal bits for
 // 1, 2 and 3 threads. Allowed errors follow from the float32 sums of at most 1024 terms and a few roundings.
+#include "../cpu/softmax/row.h"
 #include "arrays.h"
 #include "tensors.h"
 
@@ -184,6 +185,17 @@ int main() {
   for (double smoothing : {0.0, 0.1})  // the gradient is written past the caches
     test_case(131, 33025, {smoothing != 0, smoothing, 1, 20, 0});
   for (int64_t N : {1, 2, 1000, 4000}) test_case(N, 10, {false, 0, 1, 3, 0});
+  using FIRESTEEL_ISA::simd::lanes;
+  using FIRESTEEL_ISA::simd::row_block;
+  using FIRESTEEL_ISA::softmax::chunk_elements;
+  for (int64_t block : {int64_t(lanes), int64_t(4 * lanes), row_block})
+    for (int64_t C : around(block)) {
+      test_case(5, C, {true, 0.1, 0, 5, 0});
+      test_case(5, C, {false, 0, 1, 5, 1e4f});  // logits far from 0
+      test_halves(5, C, true, 0.1);
+    }
+  for (int64_t N : around(chunk_elements / 64)) test_case(N, 64, {false, 0, 1, 3, 0});
+  test_case(3, 60'000, {true, 0.1, 0, 20, 1e4f});
   test_case(0, 10, {false, 0, 2, 1, 0});
   test_case(0, 10, {true, 0.1, 0, 1, 0});
   for (int64_t C : {1, 9, 1023, 1025, 4099})

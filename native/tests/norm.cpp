@@ -2,6 +2,8 @@
 // bits for 1, 2 and 3 threads. Allowed errors: sums are float32 over at most 1024 elements or 64 rows, so relative to
 // the sum of their terms' sizes they are off by at most that many roundings; the mean's rounding shifts every
 // distance by |mean| epsilon.
+#include "../cpu/norm/blocks.h"
+#include "../cpu/simd/stream.h"
 #include "tensors.h"
 
 namespace {
@@ -219,9 +221,27 @@ int main() {
     for (int form = 0; form < 4; form++) test_layer_norm(7, columns, form % 2, form / 2, form == 3 ? 100.0f : 0.0f);
   for (int64_t rows : {1, 63, 64, 65, 300, 3000})
     for (int form = 0; form < 4; form++) test_layer_norm(rows, 33, form % 2, form / 2, 0);
+  using namespace FIRESTEEL_ISA::simd;
+  for (int64_t block : {int64_t(lanes), int64_t(4 * lanes), FIRESTEEL_ISA::norm::layer::part_columns, row_block})
+    for (int64_t columns : around(block)) test_layer_norm(5, columns, true, true, 100);
+  for (int64_t rows : around(FIRESTEEL_ISA::norm::layer::block_rows)) test_layer_norm(rows, 9, true, true, 0);
+  for (int64_t rows : around(rows_together(1))) test_layer_norm(rows, short_row, true, true, 0);
+  for (int64_t rows : around(FIRESTEEL_ISA::norm::layer::work_elements / 64)) test_layer_norm(rows, 64, true, true, 0);
   test_layer_norm(4099, 1031, true, true, 0);  // written past the caches
   test_layer_norm(0, 5, true, true, 0);
   test_layer_norm(5, 0, true, true, 0);
+  using namespace FIRESTEEL_ISA::norm::batch;
+  for (bool training : {false, true}) {
+    const BatchOptions o = {true, true, true, training, 50};
+    for (int64_t L : around(lanes)) test_batch_norm(3, 2, L, o);
+    for (int64_t C : around(lanes)) test_batch_norm(5, C, 1, o);
+    for (int64_t L : around(row_block / 2)) test_batch_norm(5, 3, L, o);  // several planes in a piece
+    for (int64_t L : around(most_of_piece)) test_batch_norm(2, 2, L, o);
+    for (int64_t C : around(enough_units)) test_batch_norm(9, C, work_elements / 8, o);  // channels in parts, or not
+    for (int64_t C : around(2 * enough_units)) test_batch_norm(3, C, short_run / 4, o);  // some channels together
+    for (int64_t C : around(most_together * enough_units)) test_batch_norm(2, C, 3, o);
+    for (int64_t N : around(far_elements / (16 * 1024))) test_batch_norm(N, 16, 1024, o);  // asked for ahead
+  }
   for (int form = 0; form < 16; form++) {
     const bool training = form & 1;
     const BatchOptions o{bool(form & 2), bool(form & 4), form & 8 || !training, training, form % 3 == 0 ? 50.0f : 0.0f};

@@ -2,6 +2,8 @@
 //
 // Allowed errors: an exponential is right to 4 roundings and its argument to one of |x - max|; sums are float32 over
 // at most 1024 elements (see simd/row.h), and each result is rounded a few times.
+#include "../cpu/simd/stream.h"
+#include "../cpu/softmax/row.h"
 #include "tensors.h"
 
 namespace {
@@ -101,6 +103,19 @@ int main() {
     test_special(size, false);
     test_special(size, true);
   }
+  using namespace FIRESTEEL_ISA::simd;
+  using FIRESTEEL_ISA::softmax::chunk_elements;
+  for (int64_t block : {int64_t(lanes), int64_t(4 * lanes), row_block})
+    for (int64_t size : around(block)) {
+      test_shape({5, size}, 1, 4, 1e4f);
+      test_shape({5, size}, 0, 4, 0);
+      test_shape({size, 3}, 0, 4, 1e4f);
+      test_special(size, false);
+      test_special(size, true);
+    }
+  for (int64_t rows : around(rows_together(2))) test_shape({rows, short_row}, 1, 4, 0);
+  for (int64_t rows : around(chunk_elements / 64)) test_shape({rows, 64}, 1, 4, 0);
+  test_shape({2, 60'000}, 1, 10, 1e4f);
   test_shape({6, 50257}, 1, 10, -1000);
   test_shape({700, 33}, 1, 1, 0);
   test_shape({2801, 1021}, 1, 5, 0);  // written past the caches, short rows and long ones

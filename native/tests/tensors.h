@@ -146,6 +146,10 @@ inline bool near(double got, double want, double allowed) {
 // memcmp wants a pointer even to nothing, which an empty tensor has not.
 inline bool same_bits(const void* a, const void* b, size_t bytes) { return bytes == 0 || !memcmp(a, b, bytes); }
 
+// Sizes at which code that works in blocks of n goes other ways: one below, one, one above, and some blocks with a
+// rest.
+inline std::vector<int64_t> around(int64_t n) { return {n - 1, n, n + 1, 2 * n + n / 2 + 1}; }
+
 constexpr double epsilon = 0x1p-24;  // of a rounding to float32
 
 }  // namespace firesteel::test

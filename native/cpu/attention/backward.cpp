@@ -24,7 +24,7 @@ namespace {
 
 using namespace attention;
 
-constexpr int64_t band_panels = (128 + NR - 1) / NR;  // panels of queries whose tiles stand side by side
+constexpr int64_t band_panels = most_panels;
 // From key to key of these tiles; a few lanes more than they are wide, so that keys do not compete for one place in the
 // cache.
 constexpr int64_t band_row = band_panels * NR + 16;

@@ -18,8 +18,6 @@ namespace {
 using namespace attention;
 
 constexpr int ways = 4;  // keys whose weights are computed side by side
-// Panels of queries that meet a tile of keys while it is in the second-level cache.
-constexpr int64_t most_panels = (128 + NR - 1) / NR;
 
 // The state of a panel of NR queries.
 struct Panel {

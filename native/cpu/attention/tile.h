@@ -11,6 +11,9 @@ namespace firesteel::FIRESTEEL_ISA::attention {
 // Keys of a tile: whole blocks of sums. A tile, and as many rows of a panel of keys or values, stay in the first-level
 // cache together.
 constexpr int64_t tile_keys = 120;
+// Panels of queries that meet a tile of keys while it is in the second-level cache; whose tiles stand side by side in
+// the backward pass.
+constexpr int64_t most_panels = (128 + NR - 1) / NR;
 static_assert(tile_keys <= most_keys, "dropout_row's limit");
 
 // Queries [i, i + queries) of a head and keys [j, j + n), `stride` from key to key of their tile, and room for what

@@ -15,6 +15,7 @@
 
 #include "../../generated/kernels.h"
 #include "../simd/stream.h"
+#include "blocks.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 
@@ -22,11 +23,7 @@ namespace {
 
 using namespace simd;
 
-constexpr int64_t chunk_elements = 16384;
-constexpr int64_t most_of_piece = 4096;
-constexpr int64_t enough_units = 16;
-constexpr int64_t most_together = 32;
-constexpr int64_t far_elements = 1 << 20;
+using namespace norm::batch;
 
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -40,12 +37,11 @@ struct Planes {
 };
 
 Planes make_planes(const View& x) {
-  constexpr int64_t short_run = 512;  // elements, that memory should rather be read in longer ones
   Planes p{x.sizes[0], x.sizes[1], x.sizes[2], 1, 0, 1, 0, 1, x.count >= far_elements};
   if (p.L > 0) p.together = larger(1, smaller(smaller(short_run / p.L, most_together), p.C / enough_units));
   p.groups = (p.C + p.together - 1) / p.together;
-  if (p.C > 0 && p.C < enough_units && p.N * p.L > chunk_elements)
-    p.parts = smaller((enough_units + p.C - 1) / p.C, smaller(p.N, p.N * p.L / chunk_elements));
+  if (p.C > 0 && p.C < enough_units && p.N * p.L > work_elements)
+    p.parts = smaller((enough_units + p.C - 1) / p.C, smaller(p.N, p.N * p.L / work_elements));
   p.planes_per_part = (p.N + p.parts - 1) / p.parts;
   if (p.L > 0 && 2 * p.L <= row_block) p.planes_per_piece = row_block / p.L;
   return p;
@@ -104,7 +100,7 @@ FIRESTEEL_INLINE void write_piece(const Piece& piece, int64_t stride, float* to,
 template <class F>
 void for_units(Context& context, int64_t count, int64_t elements, const F& unit) {
   if (count == 0) return;
-  const int64_t per_chunk = 1 + chunk_elements / (elements + 1);
+  const int64_t per_chunk = 1 + work_elements / (elements + 1);
   parallel(context, (count + per_chunk - 1) / per_chunk, [&](int64_t chunk) {
     const int64_t end = smaller((chunk + 1) * per_chunk, count);
     for (int64_t i = chunk * per_chunk; i < end; i++) unit(i);

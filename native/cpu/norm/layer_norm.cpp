@@ -11,6 +11,7 @@
 
 #include "../../generated/kernels.h"
 #include "../simd/stream.h"
+#include "blocks.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 
@@ -18,20 +19,19 @@ namespace {
 
 using namespace simd;
 
-constexpr int64_t chunk_elements = 32768;
-constexpr int64_t block_rows = 64;
+using namespace norm::layer;
 constexpr int together = rows_together(1);  // short rows that are walked side by side
 
 const float* optional_floats(const View* view) { return view ? pointer<const float>(*view) : nullptr; }
 float* optional_output(const View* view) { return view ? pointer<float>(*view) : nullptr; }
 
-// Calls body(first, last) for pieces of [0, count), units of `size` elements each; a piece has about chunk_elements,
+// Calls body(first, last) for pieces of [0, count), units of `size` elements each; a piece has about work_elements,
 // and a multiple of `group` units. The number of pieces is a multiple of four, so that two or four threads end
 // together.
 template <class F>
 void for_units(Context& context, int64_t count, int64_t size, int64_t group, const F& body) {
   if (count == 0) return;
-  const int64_t chunks = (count * size + chunk_elements - 1) / chunk_elements;
+  const int64_t chunks = (count * size + work_elements - 1) / work_elements;
   const int64_t pieces = chunks > 1 ? (chunks + 3) / 4 * 4 : 1, even = (count + pieces - 1) / pieces;
   const int64_t per_chunk = (even + group - 1) / group * group;
   parallel(context, (count + per_chunk - 1) / per_chunk, [&](int64_t chunk) {
@@ -122,7 +122,7 @@ void rows_backward(int64_t columns, const float* dy, const float* x, const float
 
 // to[c] = sum over blocks of parts[block][c]
 void sum_parts(Context& context, float* to, const float* parts, int64_t blocks, int64_t columns) {
-  constexpr int64_t width = 128;
+  constexpr int64_t width = part_columns;
   for_units(context, (columns + width - 1) / width, blocks * width, 1, [&](int64_t first, int64_t last) {
     for (int64_t start = first * width; start < last * width; start += width) {
       const int64_t count = columns - start < width ? columns - start : width;

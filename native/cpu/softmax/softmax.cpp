@@ -55,7 +55,7 @@ template <int count>
 void forward_rows(float* to, const float* from, int64_t size, bool stream) {
   // Between the passes exponentials lie in `to`; what goes past the caches is kept in a room, or computed again, where
   // it would have to be fetched to be overwritten.
-  constexpr int64_t room_floats = 4096;
+  using softmax::room_floats;
   alignas(64) float room[room_floats];
   float* kept = !stream ? to : count * size <= room_floats ? room : nullptr;
   Vec largest[count];
