@@ -4,6 +4,7 @@
 #pragma once
 #include "../gemm/micro.h"
 #include "shape.h"
+#include "winograd_tile.h"
 
 namespace firesteel::FIRESTEEL_ISA::conv {
 
@@ -94,6 +95,24 @@ constexpr int64_t block_floats = int64_t(96) << 10;
 constexpr int64_t least_block = 32, most_slices = 16;
 // Rows of an item: their panels stay in the second-level cache.
 constexpr int64_t part_rows = 16 * gemm::tile_rows;
+
+// Floats of a tile's operands, and of the sums of an element.
+static inline int64_t tile_floats(int64_t M, int64_t C) {
+  return winograd_elements * (round_up(M, gemm::tile_rows) + round_up(C, gemm::tile_columns));
+}
+static inline int64_t sum_floats(int64_t M, int64_t C) { return off_page(M * round_up(C, gemm::tile_columns)); }
+
+// Tiles that leave the sums their place in the second-level cache.
+static inline int64_t block_tiles(int64_t M, int64_t C) {
+  return smaller((block_floats - winograd_elements * sum_floats(M, C)) / tile_floats(M, C), gemm::block_depth);
+}
+static inline bool few_channels(int64_t M, int64_t C) { return block_tiles(M, C) >= least_block; }
+
+// Most tiles transformed at a time: by one thread, or by all.
+static inline int64_t slab_tiles(int64_t M, int64_t C) {
+  return few_channels(M, C) ? block_tiles(M, C) / strip_tiles * strip_tiles
+                            : larger(1, slab_floats / (tile_floats(M, C) * gemm::block_depth)) * gemm::block_depth;
+}
 }  // namespace winograd_weight_blocks
 
 }  // namespace firesteel::FIRESTEEL_ISA::conv

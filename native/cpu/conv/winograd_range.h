@@ -4,9 +4,11 @@
 //
 //   energy of the tile > widest_range * energy of what some result of it reads
 //
-// or if the former is not finite (which begins at elements of 1.8e19, or where there are infinities and NaN). Where a
-// result reads nothing but zeros, beside other numbers, it is thus an exact zero; squares of less than 1e-23 are zeros
-// here. A function of the data alone: which thread takes a tile, or with which others, changes nothing.
+// or, where it hangs over a border and so few results are left that all may read one position, if it is as much more
+// than that of all positions but one; or if the former is not finite (which begins at elements of 1.8e19, or where
+// there are infinities and NaN). Where a result reads nothing but zeros, beside other numbers, it is thus an exact
+// zero; squares of less than 1e-23 are zeros here. A function of the data alone: which thread takes a tile, or with
+// which others, changes nothing.
 #pragma once
 #include "winograd_tile.h"
 
@@ -20,13 +22,16 @@ enum class Range { nothing, even, wide, not_finite };
 // Energies are read in whole vectors, shifted by up to two columns: so many floats must follow them.
 constexpr int64_t energy_slack = 2 * simd::lanes;
 
-// A quick look at `tiles` tiles together, which settles what is nearly always so: each window holds one of the two rows
-// in the middle of a tile, so that none has less energy than the least stretch of those, and no tile more than all.
+static inline float smaller_of(float a, float b) { return a < b ? a : b; }
+
+// A quick look at `tiles` whole tiles together, which settles what is nearly always so: each window holds one of the
+// two rows in the middle of a tile, so that none has less energy than the least stretch of those, and no tile more than
+// all.
 template <int Side, int Window>
-static inline bool all_even(const float* energies, int64_t pitch, int64_t tiles, int64_t columns) {
+static inline bool all_even(const float* energies, int64_t pitch, int64_t tiles) {
   constexpr int64_t lanes = simd::lanes, missing = winograd_tile - (Side - Window + 1);
   const int64_t width = tiles * winograd_tile + Side - winograd_tile;
-  const int64_t windows = smaller(tiles * winograd_tile, columns) - missing;
+  const int64_t windows = tiles * winograd_tile - missing;
   if (windows < lanes) return false;
   Vec sum = simd::zero(), lowest = simd::set(__builtin_inff());
   for (int64_t i = 0; i < width; i += lanes) {
@@ -56,7 +61,8 @@ static inline void find_ranges(const float* energies, int64_t pitch, int64_t til
   const int64_t windows = larger(1, rows - missing);
   for (int64_t first = 0; first < tiles; first += at_once) {
     const int64_t count = smaller(at_once, tiles - first), width = count * winograd_tile + Side - winograd_tile;
-    if (all_even<Side, Window>(energies + first * winograd_tile, pitch, count, columns - first * winograd_tile)) {
+    const bool whole_tiles = rows == winograd_tile && columns >= (first + count) * winograd_tile;
+    if (whole_tiles && all_even<Side, Window>(energies + first * winograd_tile, pitch, count)) {
       for (int64_t t = 0; t < count; t++) found(first + t, Range::even);
       continue;
     }
@@ -83,7 +89,16 @@ static inline void find_ranges(const float* energies, int64_t pitch, int64_t til
       const int64_t present = smaller(winograd_tile, columns - (first + t) * winograd_tile);
       float energy = 0, lowest = of_windows[0];
       for (int i = 0; i < Side; i++) energy += of_columns[i];
-      for (int64_t q = 1; q < present - missing; q++) lowest = of_windows[q] < lowest ? of_windows[q] : lowest;
+      for (int64_t q = 1; q < present - missing; q++) lowest = smaller_of(lowest, of_windows[q]);
+      if (rows < winograd_tile || present < winograd_tile) {
+        float peak = 0;
+        for (int r = 0; r < Side; r++)
+          for (int i = 0; i < Side; i++) {
+            const float e = energies[r * pitch + (first + t) * winograd_tile + i];
+            peak = e > peak ? e : peak;
+          }
+        lowest = smaller_of(lowest, energy - peak);
+      }
       found(first + t, !(energy - energy == 0)              ? Range::not_finite
                        : !(energy <= widest_range * lowest) ? Range::wide
                        : energy == 0                        ? Range::nothing

@@ -48,15 +48,12 @@ Plan make_plan(const Shape& s) {
   plan.map = map_tiles(s.N, s.P, s.Q);
   plan.row_panels = ceil_div(s.M, tile_rows);
   plan.column_panels = ceil_div(s.C, tile_columns);
-  const int64_t tile_floats = winograd_elements * (plan.row_panels * tile_rows + plan.column_panels * tile_columns);
   plan.sum_width = plan.column_panels * tile_columns;
-  plan.sum_floats = off_page(s.M * plan.sum_width);
-  const int64_t block = smaller((block_floats - winograd_elements * plan.sum_floats) / tile_floats, gemm::block_depth);
-  const bool few_channels = block >= least_block;
-  const int64_t most = few_channels ? block / strip_tiles * strip_tiles
-                                    : larger(1, slab_floats / (tile_floats * gemm::block_depth)) * gemm::block_depth;
-  plan.slab = few_channels ? smaller(most, plan.map.count) : ceil_div(plan.map.count, ceil_div(plan.map.count, most));
-  plan.slices = few_channels ? smaller(most_slices, ceil_div(plan.map.count, plan.slab)) : 0;
+  plan.sum_floats = sum_floats(s.M, s.C);
+  const bool few = few_channels(s.M, s.C);
+  const int64_t most = slab_tiles(s.M, s.C);
+  plan.slab = few ? smaller(most, plan.map.count) : ceil_div(plan.map.count, ceil_div(plan.map.count, most));
+  plan.slices = few ? smaller(most_slices, ceil_div(plan.map.count, plan.slab)) : 0;
   plan.depth_blocks = ceil_div(plan.slab, gemm::block_depth);
   plan.depth = ceil_div(plan.slab, plan.depth_blocks);
   plan.row_floats = row_panel_floats(plan.depth);
@@ -198,39 +195,84 @@ void add_panels(float* to, const float* from, int64_t floats, int64_t panel_floa
   }
 }
 
-// Leaves the tiles of a block that are too wide to the direct sum: marks them, and makes their operands zero. A product
-// with nothing is exact, however wide the other side, unless that is not finite.
+// Positions of a tile along one axis: those of dy that are there, and those of x, [low, high).
+struct Extent {
+  int64_t count, low, high;
+};
+
+Extent extent_of(int64_t number, int64_t results, int64_t pad, int64_t length) {
+  const int64_t first = number * winograd_tile;
+  return {smaller(winograd_tile, results - first), larger(0, pad - first),
+          smaller(winograd_points, length + pad - first)};
+}
+
+// Whether some tap reads little of what a tile holds of dy or of x, by the rule of winograd_range.h. In a whole tile no
+// tap reads less than some window of find_ranges; in one that hangs over a border a tap may.
+bool has_wide_taps(const float* dy, int64_t dy_pitch, const float* x, int64_t x_pitch, const Extent& rows,
+                   const Extent& columns) {
+  float dy_energy = 0, x_energy = 0;
+  for (int64_t p = 0; p < rows.count; p++)
+    for (int64_t q = 0; q < columns.count; q++) dy_energy += dy[p * dy_pitch + q];
+  for (int64_t h = rows.low; h < rows.high; h++)
+    for (int64_t w = columns.low; w < columns.high; w++) x_energy += x[h * x_pitch + w];
+  for (int64_t r = 0; r < 3; r++)
+    for (int64_t s = 0; s < 3; s++) {
+      const int64_t p0 = larger(0, rows.low - r), p1 = smaller(rows.count, rows.high - r);
+      const int64_t q0 = larger(0, columns.low - s), q1 = smaller(columns.count, columns.high - s);
+      if (p0 >= p1 || q0 >= q1) continue;  // nothing but padding
+      float of_dy = 0, of_x = 0;
+      for (int64_t p = p0; p < p1; p++)
+        for (int64_t q = q0; q < q1; q++) {
+          of_dy += dy[p * dy_pitch + q];
+          of_x += x[(p + r) * x_pitch + q + s];
+        }
+      if (!(dy_energy <= widest_range * of_dy && x_energy <= widest_range * of_x)) return true;
+    }
+  return false;
+}
+
+// Makes the operands of a tile zero.
+void take_out(float* left, float* right, const Plan& plan, int64_t number) {
+  for (int64_t element = 0; element < winograd_elements; element++) {
+    for (int64_t i = 0; i < plan.row_panels; i++)
+      memset(left + element * plan.left_floats + i * plan.row_floats + number * tile_rows, 0,
+             tile_rows * sizeof(float));
+    for (int64_t i = 0; i < plan.column_panels; i++)
+      memset(right + element * plan.right_floats + i * plan.column_floats + number * tile_columns, 0,
+             tile_columns * sizeof(float));
+  }
+}
+
+// Leaves the tiles of a block that are too wide to the direct sum: marks them, and takes them out. A product with
+// nothing is exact, however wide the other side, unless that is not finite.
 void take_out_wide(uint8_t* marks, float* left, float* right, const float* energies, const Plan& plan, const Shape& s,
                    int64_t first, int64_t count) {
-  for_strips(
-      plan.map, first, count, strip_tiles, [&](int64_t, int64_t down, int64_t across, int64_t tiles, int64_t number) {
-        constexpr int64_t dy_side = winograd_tile, x_side = winograd_points;
-        float sums[strip_tiles * winograd_elements + energy_slack];
-        Range of_dy[strip_tiles];
-        const int64_t rows = s.P - down * winograd_tile, columns = s.Q - across * winograd_tile;
-        const int64_t dy_columns = tiles * winograd_tile, x_columns = dy_columns + x_side - winograd_tile;
-        add_panels(sums, energies + number * dy_side * dy_side, dy_side * dy_columns, plan.dy_energies,
-                   plan.row_panels);
-        find_ranges<4, 2>(sums, dy_columns, tiles, smaller(winograd_tile, rows), columns,
-                          [&](int64_t tile, Range range) { of_dy[tile] = range; });
-        add_panels(sums, energies + plan.row_panels * plan.dy_energies + number * x_side * x_side, x_side * x_columns,
-                   plan.x_energies, plan.column_panels);
-        find_ranges<6, 3>(sums, x_columns, tiles, smaller(winograd_tile, rows), columns, [&](int64_t tile, Range of_x) {
-          const int64_t at = number + tile;
-          const Range worst = of_dy[tile] > of_x ? of_dy[tile] : of_x, least = of_dy[tile] > of_x ? of_x : of_dy[tile];
-          const bool wide = worst == Range::not_finite || (worst == Range::wide && least != Range::nothing);
-          marks[first + at] = wide;
-          if (!wide) return;
-          for (int64_t element = 0; element < winograd_elements; element++) {
-            for (int64_t i = 0; i < plan.row_panels; i++)
-              memset(left + element * plan.left_floats + i * plan.row_floats + at * tile_rows, 0,
-                     tile_rows * sizeof(float));
-            for (int64_t i = 0; i < plan.column_panels; i++)
-              memset(right + element * plan.right_floats + i * plan.column_floats + at * tile_columns, 0,
-                     tile_columns * sizeof(float));
-          }
-        });
-      });
+  for_strips(plan.map, first, count, strip_tiles,
+             [&](int64_t, int64_t down, int64_t across, int64_t tiles, int64_t number) {
+               float dy[strip_tiles * 16 + energy_slack], x[strip_tiles * winograd_elements + energy_slack];
+               Range of_dy[strip_tiles];
+               const int64_t dy_pitch = tiles * winograd_tile, x_pitch = dy_pitch + winograd_points - winograd_tile;
+               const int64_t columns = s.Q - across * winograd_tile;
+               const Extent rows = extent_of(down, s.P, s.pad_h, s.H);
+               add_panels(dy, energies + number * 16, 4 * dy_pitch, plan.dy_energies, plan.row_panels);
+               add_panels(x, energies + plan.row_panels * plan.dy_energies + number * winograd_elements, 6 * x_pitch,
+                          plan.x_energies, plan.column_panels);
+               find_ranges<4, 2>(dy, dy_pitch, tiles, rows.count, columns,
+                                 [&](int64_t tile, Range range) { of_dy[tile] = range; });
+               find_ranges<6, 3>(x, x_pitch, tiles, rows.count, columns, [&](int64_t tile, Range of_x) {
+                 const Range worst = of_dy[tile] > of_x ? of_dy[tile] : of_x;
+                 const bool nothing = of_dy[tile] == Range::nothing || of_x == Range::nothing;
+                 bool wide = worst == Range::not_finite || (worst == Range::wide && !nothing);
+                 if (worst == Range::even && !nothing) {
+                   const Extent across_tile = extent_of(across + tile, s.Q, s.pad_w, s.W);
+                   if (rows.count < winograd_tile || across_tile.count < winograd_tile)
+                     wide = has_wide_taps(dy + tile * winograd_tile, dy_pitch, x + tile * winograd_tile, x_pitch, rows,
+                                          across_tile);
+                 }
+                 marks[first + number + tile] = wide;
+                 if (wide) take_out(left, right, plan, number + tile);
+               });
+             });
 }
 
 // Rows [m, m + rows) of the 36 sums of an element, from a slab of `count` tiles.
