@@ -118,6 +118,18 @@ void test_winograd_range() {
     corners.dy.values.front() = -1e6f;
     corners.dy.values.back() = 1e6f;
     corners.check_once();
+    Convolution corner(c);  // which all results of the last tile may read, by taps of every size
+    for (Tensor<float>* t : {&corner.x, &corner.dy}) {
+      t->values.assign(t->values.size(), 0);
+      t->values.back() = 1e6f;
+    }
+    for (size_t i = 0; i < corner.weight.values.size(); i++)
+      if (i % 9 == 4 || i % 9 == 5) corner.weight.values[i] *= 1e-4f;
+    corner.check_once();
+    Convolution border(c);  // a row and a column that not all taps read
+    for (size_t i = 0; i < border.x.values.size(); i++)
+      if (int64_t(i) / c.W % c.H == c.H - 1 || int64_t(i) % c.W == c.W - 1) border.x.values[i] *= 1e6f;
+    border.check_once();
     Convolution masked(c);  // a hole of zeros in all channels, and a half that is a thousandth of the other
     for (size_t i = 0; i < masked.x.values.size(); i++) {
       const int64_t h = int64_t(i) / c.W % c.H, w = int64_t(i) % c.W;

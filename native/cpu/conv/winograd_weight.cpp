@@ -207,7 +207,9 @@ Extent extent_of(int64_t number, int64_t results, int64_t pad, int64_t length) {
 }
 
 // Whether some tap reads little of what a tile holds of dy or of x, by the rule of winograd_range.h. In a whole tile no
-// tap reads less than some window of find_ranges; in one that hangs over a border a tap may.
+// tap reads less than some window of find_ranges; in one that hangs over a border a tap may. A tap that reads nothing
+// but padding is passed over, or all tiles of one row would go the slow way: its error there is that of one tile of
+// many.
 bool has_wide_taps(const float* dy, int64_t dy_pitch, const float* x, int64_t x_pitch, const Extent& rows,
                    const Extent& columns) {
   float dy_energy = 0, x_energy = 0;
