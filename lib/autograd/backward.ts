@@ -108,7 +108,7 @@ function checkRoot(op: string, tensor: Tensor, gradient: Tensor | null): Root {
   if (gradient === null && tensor.numel !== 1)
     throw new AutogradError(
       op,
-      `the root has shape ${formatShape(tensor.shape)}; reduce it to one element or pass { gradient }`,
+      `the root has shape ${formatShape(tensor.sizes)}; reduce it to one element or pass { gradient }`,
     )
   if (gradient !== null) checkGiven(op, 'gradient', gradient, tensor)
   return { tensor, gradient }
@@ -121,8 +121,8 @@ function checkGiven(op: string, name: string, gradient: Tensor, tensor: Tensor):
   if (!sameShape(gradient.sizes, tensor.sizes))
     throw new ShapeError(
       op,
-      `${name} is ${formatShape(gradient.shape)}, but the tensor that it is of is ${formatShape(tensor.shape)}`,
-      [gradient.shape, tensor.shape],
+      `${name} is ${formatShape(gradient.sizes)}, but the tensor that it is of is ${formatShape(tensor.sizes)}`,
+      [gradient.sizes, tensor.sizes],
     )
   if (!isFloating(gradient.dtype))
     throw new DTypeError(

@@ -48,14 +48,14 @@ export class TensorDataset<const T extends readonly Tensor[]> implements Dataset
           'TensorDataset',
           `the tensors are on different devices: ${tensors.map((t) => t.device.name).join(', ')}; move them with .to('${first.device.name}')`,
         )
-      else if (tensor.shape[0] !== first.shape[0])
+      else if (tensor.sizes[0] !== first.sizes[0])
         throw new ShapeError(
           'TensorDataset',
-          `the tensors have different numbers of rows: ${tensors.map((t) => t.shape[0] ?? 'none').join(', ')}`,
-          tensors.map((t) => t.shape),
+          `the tensors have different numbers of rows: ${tensors.map((t) => t.sizes[0] ?? 'none').join(', ')}`,
+          tensors.map((t) => t.sizes),
         )
     this.tensors = tensors
-    this.length = first.shape[0] as number
+    this.length = first.sizes[0] as number
   }
 
   batch(indices: readonly number[]): T {

@@ -85,12 +85,12 @@ function combined(
   }
   if (keyPaddingMask)
     faults.check(
-      formatShape(keyPaddingMask.shape) === formatShape([b, tk]),
-      () => `keyPaddingMask is ${formatShape(keyPaddingMask.shape)}, but must be [B, Tk] = [${b}, ${tk}]`,
+      formatShape(keyPaddingMask.sizes) === formatShape([b, tk]),
+      () => `keyPaddingMask is ${formatShape(keyPaddingMask.sizes)}, but must be [B, Tk] = [${b}, ${tk}]`,
     )
   faults.throwShape(
     op,
-    [attnMask, keyPaddingMask].flatMap((mask) => (mask ? [mask.shape] : [])),
+    [attnMask, keyPaddingMask].flatMap((mask) => (mask ? [mask.sizes] : [])),
   )
   const pair = attnMask && (attnMask.ndim === 3 ? reshape(attnMask, [b, heads, tq, tk]) : attnMask)
   const padding = keyPaddingMask && reshape(keyPaddingMask, [b, 1, 1, tk])
@@ -162,10 +162,10 @@ export class MultiheadAttention extends Module {
           ) as [Tensor, Tensor, Tensor])
         : this.#apart(inBatches(query), inBatches(key), inBatches(value))
     const heads = (x: Tensor) =>
-      transpose(reshape(x, [x.shape[0] as number, x.shape[1] as number, numHeads, e / numHeads]), 1, 2)
-    const [b = 0, tq = 0] = q.shape
+      transpose(reshape(x, [x.sizes[0] as number, x.sizes[1] as number, numHeads, e / numHeads]), 1, 2)
+    const [b = 0, tq = 0] = q.sizes
     const mixed = scaledDotProductAttention(heads(q), heads(k), heads(v), {
-      attnMask: combined(op, inputs, [b, numHeads, tq, k.shape[1] as number]),
+      attnMask: combined(op, inputs, [b, numHeads, tq, k.sizes[1] as number]),
       isCausal,
       dropoutP: this.training ? this.dropout : 0,
     })
@@ -180,18 +180,18 @@ export class MultiheadAttention extends Module {
     for (const [name, x] of Object.entries(inputs)) {
       checkTensor(op, name, x)
       faults.check(
-        x.ndim === 3 && x.shape[2] === e,
-        () => `${name} is ${formatShape(x.shape)}, but must be ${batchFirst ? '[B, T, E]' : '[T, B, E]'} with E = ${e}`,
+        x.ndim === 3 && x.sizes[2] === e,
+        () => `${name} is ${formatShape(x.sizes)}, but must be ${batchFirst ? '[B, T, E]' : '[T, B, E]'} with E = ${e}`,
       )
     }
     const [b, t] = batchFirst ? [0, 1] : [1, 0]
     faults.check(
-      key.shape[b] === query.shape[b] && value.shape[b] === query.shape[b],
-      () => `batch sizes differ: query has ${query.shape[b]}, key ${key.shape[b]}, value ${value.shape[b]}`,
+      key.sizes[b] === query.sizes[b] && value.sizes[b] === query.sizes[b],
+      () => `batch sizes differ: query has ${query.sizes[b]}, key ${key.sizes[b]}, value ${value.sizes[b]}`,
     )
     faults.check(
-      key.shape[t] === value.shape[t],
-      () => `key has ${key.shape[t]} places, but value has ${value.shape[t]}`,
+      key.sizes[t] === value.sizes[t],
+      () => `key has ${key.sizes[t]} places, but value has ${value.sizes[t]}`,
     )
     faults.throwShape(
       op,

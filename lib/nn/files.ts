@@ -105,7 +105,7 @@ export function tensorFile(
     const data: Promise<TypedArray> = dense.device.read(dense)
     // Whoever writes the file meets the first that fails; the rest must not end the process.
     data.catch(() => {})
-    coming.set(name, { dtype: fileDTypes[tensor.dtype], shape: tensor.shape, data })
+    coming.set(name, { dtype: fileDTypes[tensor.dtype], shape: tensor.sizes, data })
   }
   return { path, chunks: safetensorsChunks(coming, metadata, op) }
 }

@@ -80,11 +80,11 @@ export const ones_ = <T extends Tensor>(tensor: T): T => fillWith('ones_', tenso
 export function fans(op: string, tensor: Tensor): { readonly fanIn: number; readonly fanOut: number } {
   checkTensor(op, 'the tensor', tensor)
   if (tensor.ndim < 2)
-    throw new ShapeError(op, `needs a weight of at least two dimensions, but got ${formatShape(tensor.shape)}`, [
-      tensor.shape,
+    throw new ShapeError(op, `needs a weight of at least two dimensions, but got ${formatShape(tensor.sizes)}`, [
+      tensor.sizes,
     ])
-  const field = countOf(tensor.shape.slice(2))
-  return { fanIn: (tensor.shape[1] as number) * field, fanOut: (tensor.shape[0] as number) * field }
+  const field = countOf(tensor.sizes.slice(2))
+  return { fanIn: (tensor.sizes[1] as number) * field, fanOut: (tensor.sizes[0] as number) * field }
 }
 
 export type Nonlinearity = 'linear' | 'relu' | 'tanh' | 'sigmoid' | 'leakyRelu'

@@ -120,8 +120,8 @@ abstract class BatchNorm<C extends number> extends Module {
     if (!this.ranks.includes(x.ndim))
       throw new ShapeError(
         this.constructor.name,
-        `x has ${x.ndim} dimensions (${formatShape(x.shape)}), but must have ${this.ranks.join(' or ')}`,
-        [x.shape],
+        `x has ${x.ndim} dimensions (${formatShape(x.sizes)}), but must have ${this.ranks.join(' or ')}`,
+        [x.sizes],
       )
     const { weight, bias, eps, numBatchesTracked } = this
     const training = this.training || this.runningMean === null

@@ -11,7 +11,7 @@ export class Parameter<S extends Shape = Shape> extends Tensor<S> {
     checkTensor('Parameter', 'the value', value)
     if (requiresGrad && !value.dtype.includes('float'))
       throw new DTypeError('Parameter', `the value is ${value.dtype}, which has no gradient; use a Buffer for it`)
-    super(value.storage, value.shape, value.strides, value.offset)
+    super(value.storage, value.sizes, value.steps, value.offset)
     keep(this)
     this.requiresGrad = requiresGrad
   }
@@ -21,7 +21,7 @@ export class Parameter<S extends Shape = Shape> extends Tensor<S> {
 export class Buffer<S extends Shape = Shape> extends Tensor<S> {
   constructor(value: Tensor<S>) {
     checkTensor('Buffer', 'the value', value)
-    super(value.storage, value.shape, value.strides, value.offset)
+    super(value.storage, value.sizes, value.steps, value.offset)
     keep(this)
   }
 }

@@ -116,11 +116,11 @@ export class LSTM extends Module {
   forward(x: Tensor, initial?: readonly [Tensor, Tensor]): LstmResult {
     const { batchFirst, bidirectional, dropout, training, inputSize } = this
     checkTensor('LSTM', 'x', x)
-    if (x.shape.at(-1) !== inputSize || x.ndim < 2 || x.ndim > 3)
+    if (x.sizes.at(-1) !== inputSize || x.ndim < 2 || x.ndim > 3)
       throw new ShapeError(
         'LSTM',
-        `x is ${formatShape(x.shape)}, but must be ${batchFirst ? '[B, T, I]' : '[T, B, I]'} or [T, I] with I = ${inputSize}`,
-        [x.shape],
+        `x is ${formatShape(x.sizes)}, but must be ${batchFirst ? '[B, T, I]' : '[T, B, I]'} or [T, I] with I = ${inputSize}`,
+        [x.sizes],
       )
     if (initial !== undefined && !(Array.isArray(initial) && initial.length === 2))
       throw new ValueError('LSTM', 'the initial state must be [h0, c0]')

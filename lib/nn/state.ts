@@ -85,7 +85,7 @@ function sameMemory(a: Tensor, b: Tensor): boolean {
   if (a.storage !== b.storage || a.numel !== b.numel) return false
   const [[a0, a1], [b0, b1]] = [span(a), span(b)]
   const dense = a1 - a0 + 1 === a.numel
-  return a0 === b0 && a1 === b1 && (dense || (sameShape(a.shape, b.shape) && sameShape(a.strides, b.strides)))
+  return a0 === b0 && a1 === b1 && (dense || (sameShape(a.sizes, b.sizes) && sameShape(a.steps, b.steps)))
 }
 
 /** Names whose tensors are one memory, or overlap: of two or more each. */
@@ -118,9 +118,9 @@ function contradictions(names: readonly Named[], given: ReadonlyMap<string, unkn
         !(
           value.storage === other.value.storage &&
           value.offset === other.value.offset &&
-          sameShape(value.strides, other.value.strides) &&
-          sameShape(tensor.shape, other.tensor.shape) &&
-          sameShape(tensor.strides, other.tensor.strides) &&
+          sameShape(value.steps, other.value.steps) &&
+          sameShape(tensor.sizes, other.tensor.sizes) &&
+          sameShape(tensor.steps, other.tensor.steps) &&
           tensor.offset === other.tensor.offset
         ),
     )
@@ -128,7 +128,7 @@ function contradictions(names: readonly Named[], given: ReadonlyMap<string, unkn
       const equal = scope(() => {
         const { device, dtype, storage } = tensor
         const memory = zeros([storage.count], { device, dtype }).storage
-        const view = (of: Tensor) => new Tensor(memory, of.shape, of.strides, of.offset)
+        const view = (of: Tensor) => new Tensor(memory, of.sizes, of.steps, of.offset)
         copyInto(view(tensor), to(value, device), 'loadStateDict')
         const before = dataSync(view(tensor))
         copyInto(view(other.tensor), to(other.value, device), 'loadStateDict')
@@ -178,8 +178,8 @@ export function matchState(module: Stateful, state: LoadableState, options: Load
       continue
     }
     value.storage.check('loadStateDict')
-    if (!sameShape(value.shape, tensor.shape))
-      problems.push(`${name} is ${formatShape(value.shape)}, but must be ${formatShape(tensor.shape)}`)
+    if (!sameShape(value.sizes, tensor.sizes))
+      problems.push(`${name} is ${formatShape(value.sizes)}, but must be ${formatShape(tensor.sizes)}`)
     else {
       checkDistinct('loadStateDict', name, tensor)
       values.push([tensor, value])

@@ -100,7 +100,7 @@ function tryOut(model: Module, inputShape: Shape, dtype: DType): Map<object, rea
           (module, result) => {
             if (shapes.has(module)) return
             const found: Shape[] = []
-            visitTensors(result, (tensor) => found.push(tensor.shape))
+            visitTensors(result, (tensor) => found.push(tensor.sizes))
             shapes.set(module, found)
           },
           () => void forward.forward(zeros(inputShape, { dtype, ...(device ? { device } : {}) })),

@@ -39,7 +39,7 @@ interface Attention {
 type AttentionInputs = [Tensor, Tensor, Tensor, Tensor | null]
 
 function scoresShape(q: Tensor, k: Tensor): Shape {
-  return [...q.shape.slice(0, 3), k.shape[2] as number]
+  return [...q.sizes.slice(0, 3), k.sizes[2] as number]
 }
 
 /** The mask as the kernel's two arguments: which keys take part, or what is added to the scores. */
@@ -55,16 +55,16 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
   asIs: [3],
   infer(inputs) {
     const [q, , v] = inputs as AttentionInputs
-    const [b = 0, h = 0, t = 0] = q.shape
+    const [b = 0, h = 0, t = 0] = q.sizes
     return [
-      { shape: [b, h, t, v.shape[3] as number], dtype: q.dtype },
+      { shape: [b, h, t, v.sizes[3] as number], dtype: q.dtype },
       { shape: [b, h, 2, t], dtype: q.dtype === 'float64' ? 'float64' : 'float32' },
     ]
   },
   cost(inputs, { causal }) {
     const [q, k, v] = inputs as AttentionInputs
     const full =
-      q.numel * (k.shape[2] as number) + (q.numel / (q.shape[3] || 1)) * (k.shape[2] as number) * (v.shape[3] as number)
+      q.numel * (k.sizes[2] as number) + (q.numel / (q.sizes[3] || 1)) * (k.sizes[2] as number) * (v.sizes[3] as number)
     return causal ? full / 2 : full
   },
   forward(inputs, attrs, specs) {
@@ -81,8 +81,8 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
     const [q, k, v] = (inputs.slice(0, 3) as Tensor[]).map((x) =>
       x.dtype === 'bfloat16' ? castTo(x, 'float32') : x,
     ) as [Tensor, Tensor, Tensor]
-    const [b = 0, hk = 0, tk = 0, d = 0] = k.shape
-    const [, hq = 0, tq = 0] = q.shape
+    const [b = 0, hk = 0, tk = 0, d = 0] = k.sizes
+    const [, hq = 0, tq = 0] = q.sizes
     const group = hk === 0 ? 1 : hq / hk
     // Each key head serves a group of query heads.
     const repeat = (x: Tensor, size: number) =>
@@ -100,7 +100,7 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
     const e = exp(sub(scores, open) as Tensor)
     const total = sum(e, -1, { keepdim: true })
     const p = div(e, where(eq(total, 0), 1, total)) as Tensor
-    const out = matmul(dropout > 0 ? dropoutAt(p, dropout, random) : p, repeat(v, v.shape[3] as number)) as Tensor
+    const out = matmul(dropout > 0 ? dropoutAt(p, dropout, random) : p, repeat(v, v.sizes[3] as number)) as Tensor
     return castTo(out, dtype)
   },
   gradient: {
@@ -112,7 +112,7 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
       const [needQ, needK, needV] = ctx.needs
       const fused = needQ && needK && needV ? emptySideBySide([q, k, v], op) : null
       const [dq = null, dk = null, dv = null] =
-        fused ?? [q, k, v].map((x, i) => (ctx.needs[i] ? emptyInOrderOf(x, x.shape, op) : null))
+        fused ?? [q, k, v].map((x, i) => (ctx.needs[i] ? emptyInOrderOf(x, x.sizes, op) : null))
       const dmask = ctx.needs[3] ? empty(q.device, scores, (mask as Tensor).dtype, `${operator} backward`) : null
       run('attention_backward', {
         dq,
@@ -128,7 +128,7 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
         ...masks(mask, scores),
         ...ctx.attrs,
       })
-      return [dq, dk, dv, dmask && sumTo(dmask, (mask as Tensor).shape)]
+      return [dq, dk, dv, dmask && sumTo(dmask, (mask as Tensor).sizes)]
     },
     fused: true,
   },
@@ -182,14 +182,14 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
       `q, k and v are ${q.dtype}, ${k.dtype} and ${v.dtype}, but must be of one dtype; convert them with .to()`,
     )
   const faults = new Faults()
-  const shapes = `q ${formatShape(q.shape)}, k ${formatShape(k.shape)}, v ${formatShape(v.shape)}`
+  const shapes = `q ${formatShape(q.sizes)}, k ${formatShape(k.sizes)}, v ${formatShape(v.sizes)}`
   faults.check(q.ndim === 4 && k.ndim === 4 && v.ndim === 4, () => `q, k and v must be [B, H, T, D], but are ${shapes}`)
-  faults.throwShape(operator, [q.shape, k.shape, v.shape])
-  const [b, hq = 0, , d] = q.shape
-  const [, hk = 0, tk] = k.shape
-  faults.check(k.shape[0] === b && v.shape[0] === b, () => `batch sizes differ: ${shapes}`)
-  faults.check(k.shape[3] === d, () => `q and k have different last sizes: ${shapes}`)
-  faults.check(v.shape[1] === hk && v.shape[2] === tk, () => `k and v differ in heads or time: ${shapes}`)
+  faults.throwShape(operator, [q.sizes, k.sizes, v.sizes])
+  const [b, hq = 0, , d] = q.sizes
+  const [, hk = 0, tk] = k.sizes
+  faults.check(k.sizes[0] === b && v.sizes[0] === b, () => `batch sizes differ: ${shapes}`)
+  faults.check(k.sizes[3] === d, () => `q and k have different last sizes: ${shapes}`)
+  faults.check(v.sizes[1] === hk && v.sizes[2] === tk, () => `k and v differ in heads or time: ${shapes}`)
   faults.check(hq === hk || (hk > 0 && hq % hk === 0), () => `${hq} query heads are not a multiple of ${hk} key heads`)
   if (attnMask) {
     if (!(attnMask.dtype === 'bool' || agree(attnMask, q) || (q.dtype === 'bfloat16' && attnMask.dtype === 'float32')))
@@ -200,12 +200,12 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
       )
     const wanted = scoresShape(q, k)
     const fits =
-      attnMask.ndim <= 4 && attnMask.shape.every((size, i) => size === 1 || size === wanted[i + 4 - attnMask.ndim])
-    faults.check(fits, () => `attnMask ${formatShape(attnMask.shape)} does not broadcast to ${formatShape(wanted)}`)
+      attnMask.ndim <= 4 && attnMask.sizes.every((size, i) => size === 1 || size === wanted[i + 4 - attnMask.ndim])
+    faults.check(fits, () => `attnMask ${formatShape(attnMask.sizes)} does not broadcast to ${formatShape(wanted)}`)
   }
-  faults.throwShape(operator, [q.shape, k.shape, v.shape])
+  faults.throwShape(operator, [q.sizes, k.sizes, v.sizes])
   const scale = checkScalar(operator, 'scale', options.scale ?? 1 / Math.sqrt(d || 1))
-  const count = dropoutP > 0 ? (b as number) * hq * (q.shape[2] as number) * (tk as number) : 0
+  const count = dropoutP > 0 ? (b as number) * hq * (q.sizes[2] as number) * (tk as number) : 0
   const attrs = { scale, causal: isCausal, dropout: dropoutP, random: (generator ?? defaultGenerator()).take(count) }
   const mask = attnMask?.dtype.endsWith('float16') ? castTo(attnMask, 'float32') : attnMask
   return applyAll(attentionRecord, [q, k, v, mask], attrs)[0] as Tensor

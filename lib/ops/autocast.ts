@@ -13,7 +13,7 @@ import { denseTensor, Tensor } from '../core/tensor.js'
  */
 const lower: OperatorRecord<DType> = defineOperator<DType>({
   name: 'lower',
-  infer: ([x], dtype) => ({ shape: (x as Tensor).shape, dtype }),
+  infer: ([x], dtype) => ({ shape: (x as Tensor).sizes, dtype }),
   forward(inputs, _dtype, [spec]) {
     const x = inputs[0] as Tensor
     const { shape, dtype } = spec as TensorSpec

@@ -55,12 +55,12 @@ function checkConv(inputs: Inputs, a: Conv): void {
   checkDType('conv2d', 'x', x, floating)
   checkDType('conv2d', 'weight', weight, [x.dtype])
   const faults = new Faults()
-  const xs = formatShape(x.shape)
-  const ws = formatShape(weight.shape)
+  const xs = formatShape(x.sizes)
+  const ws = formatShape(weight.sizes)
   faults.check(x.ndim === 4, () => `x must be [N, C, H, W], but is ${xs}`)
   faults.check(weight.ndim === 4, () => `weight must be [out, in / groups, H, W], but is ${ws}`)
-  const [, channels = 0, h = 0, w = 0] = x.shape
-  const [out = 0, perGroup = 0, kh = 0, kw = 0] = weight.shape
+  const [, channels = 0, h = 0, w = 0] = x.sizes
+  const [out = 0, perGroup = 0, kh = 0, kw = 0] = weight.sizes
   faults.check(
     perGroup * a.groups === channels,
     () => `x ${xs} has ${channels} channels, but weight ${ws} with ${a.groups} groups takes ${perGroup * a.groups}`,
@@ -68,8 +68,8 @@ function checkConv(inputs: Inputs, a: Conv): void {
   faults.check(out > 0 && perGroup > 0, () => `weight ${ws} has no channels; there must be one in and one out at least`)
   faults.check(out % a.groups === 0, () => `${out} output channels do not divide into ${a.groups} groups`)
   faults.check(
-    !bias || (bias.ndim === 1 && bias.shape[0] === out),
-    () => `bias is ${formatShape(bias?.shape ?? [])}, but must be [${out}]`,
+    !bias || (bias.ndim === 1 && bias.sizes[0] === out),
+    () => `bias is ${formatShape(bias?.sizes ?? [])}, but must be [${out}]`,
   )
   const [reachH, reachW] = [a.dilationH * (kh - 1) + 1, a.dilationW * (kw - 1) + 1]
   faults.check(
@@ -77,7 +77,7 @@ function checkConv(inputs: Inputs, a: Conv): void {
     () =>
       `a kernel that reaches over ${reachH} x ${reachW} does not fit into the padded image ${h + 2 * a.padH} x ${w + 2 * a.padW}`,
   )
-  faults.throwShape('conv2d', [x.shape, weight.shape])
+  faults.throwShape('conv2d', [x.sizes, weight.sizes])
 }
 
 function cost(out: Shape, weight: Shape): number {
@@ -93,10 +93,10 @@ const convRecord: OperatorRecord<ConvForward> = defineOperator<ConvForward>({
   infer(inputs, attrs) {
     checkConv(inputs, attrs)
     const [x, weight] = inputs as [Tensor, Tensor]
-    return { shape: outputShape(x.shape, weight.shape, attrs), dtype: x.dtype }
+    return { shape: outputShape(x.sizes, weight.sizes, attrs), dtype: x.dtype }
   },
   cost: ([x, weight], attrs) =>
-    cost(outputShape((x as Tensor).shape, (weight as Tensor).shape, attrs), (weight as Tensor).shape),
+    cost(outputShape((x as Tensor).sizes, (weight as Tensor).sizes, attrs), (weight as Tensor).sizes),
   forward(inputs, attrs, [spec]) {
     const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null]
     const { shape, dtype } = spec as TensorSpec
@@ -137,7 +137,7 @@ const inputGradient: OperatorRecord<ConvGradient> = defineOperator<ConvGradient>
   name: 'conv2d_input_gradient',
   precision: kernels.conv2d_input_gradient.precision,
   infer: ([dy], { shape }) => gradientSpec('conv2d_input_gradient', dy as Tensor, shape),
-  cost: ([dy, weight]) => cost((dy as Tensor).shape, (weight as Tensor).shape),
+  cost: ([dy, weight]) => cost((dy as Tensor).sizes, (weight as Tensor).sizes),
   forward(inputs, { shape, ...attrs }, [spec]) {
     const [dy, weight] = inputs as [Tensor, Tensor]
     const dx = empty(dy.device, shape, (spec as TensorSpec).dtype, 'conv2d backward')
@@ -162,7 +162,7 @@ const weightGradient: OperatorRecord<ConvGradient> = defineOperator<ConvGradient
   name: 'conv2d_weight_gradient',
   precision: kernels.conv2d_weight_gradient.precision,
   infer: ([dy], { shape }) => gradientSpec('conv2d_weight_gradient', dy as Tensor, shape),
-  cost: ([dy], { shape }) => cost((dy as Tensor).shape, shape),
+  cost: ([dy], { shape }) => cost((dy as Tensor).sizes, shape),
   forward(inputs, { shape, ...attrs }, [spec]) {
     const [dy, x] = inputs as [Tensor, Tensor]
     const dweight = empty(dy.device, shape, (spec as TensorSpec).dtype, 'conv2d backward')

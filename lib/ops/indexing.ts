@@ -53,10 +53,10 @@ const selectRecord: OperatorRecord<Select> = defineOperator<Select>({
     const [x, index] = inputs as [Tensor, Tensor]
     checkIndex('indexSelect', index)
     if (index.ndim !== 1)
-      throw new ShapeError('indexSelect', `index must have one dimension, but is ${formatShape(index.shape)}`, [
-        index.shape,
+      throw new ShapeError('indexSelect', `index must have one dimension, but is ${formatShape(index.sizes)}`, [
+        index.sizes,
       ])
-    return { shape: withSize(x.shape, dim, index.shape[0] as number), dtype: x.dtype }
+    return { shape: withSize(x.sizes, dim, index.sizes[0] as number), dtype: x.dtype }
   },
   forward(inputs, { dim }, [spec]) {
     const [x, index] = inputs as [Tensor, Tensor]
@@ -89,7 +89,7 @@ const indexAddRecord: OperatorRecord<Select & { readonly size: number }> = defin
   infer(inputs, { dim, size }) {
     const [dy] = inputs as [Tensor, Tensor]
     checkDType('indexAdd', 'the gradient', dy, floating)
-    return { shape: withSize(dy.shape, dim, size), dtype: dy.dtype }
+    return { shape: withSize(dy.sizes, dim, size), dtype: dy.dtype }
   },
   forward(inputs, { dim, skip }, [spec]) {
     const [dy, index] = inputs as [Tensor, Tensor]
@@ -110,7 +110,7 @@ const indexAddRecord: OperatorRecord<Select & { readonly size: number }> = defin
         reshape(
           index,
           withSize(
-            (g as Tensor).shape.map(() => 1),
+            (g as Tensor).sizes.map(() => 1),
             dim,
             index.numel,
           ),
@@ -134,7 +134,7 @@ const embeddingRecord = defineOperator<number>({
   name: 'embedding',
   infer(inputs) {
     const [ids, weight] = inputs as [Tensor, Tensor]
-    return { shape: [...ids.shape, weight.shape[1] as number], dtype: weight.dtype }
+    return { shape: [...ids.sizes, weight.sizes[1] as number], dtype: weight.dtype }
   },
   forward(inputs, _skip, [spec]) {
     const [ids, weight] = inputs as [Tensor, Tensor]
@@ -167,10 +167,10 @@ export function embedding(ids: Tensor, weight: Tensor, options: EmbeddingOptions
   checkDType('embedding', 'ids', ids, ['int32'])
   checkTensor('embedding', 'weight', weight)
   if (weight.ndim !== 2)
-    throw new ShapeError('embedding', `weight must be [count, features], but is ${formatShape(weight.shape)}`, [
-      weight.shape,
+    throw new ShapeError('embedding', `weight must be [count, features], but is ${formatShape(weight.sizes)}`, [
+      weight.sizes,
     ])
-  const count = weight.shape[0] as number
+  const count = weight.sizes[0] as number
   if (paddingIdx !== null && (!Number.isInteger(paddingIdx) || paddingIdx < -count || paddingIdx >= count))
     throw new ValueError('embedding', `paddingIdx ${paddingIdx} lies outside of the ${count} rows`)
   const skip = paddingIdx === null ? noSkip : paddingIdx < 0 ? paddingIdx + count : paddingIdx
@@ -182,13 +182,13 @@ const gatherRecord: OperatorRecord<number> = defineOperator<number>({
   infer(inputs, dim) {
     const [x, index] = inputs as [Tensor, Tensor]
     checkIndex('gather', index)
-    if (index.ndim !== x.ndim || index.shape.some((size, i) => i !== dim && size > (x.shape[i] as number)))
+    if (index.ndim !== x.ndim || index.sizes.some((size, i) => i !== dim && size > (x.sizes[i] as number)))
       throw new ShapeError(
         'gather',
-        `index ${formatShape(index.shape)} must have x's number of dimensions and be no larger than x ${formatShape(x.shape)} outside of dim ${dim}`,
-        [index.shape, x.shape],
+        `index ${formatShape(index.sizes)} must have x's number of dimensions and be no larger than x ${formatShape(x.sizes)} outside of dim ${dim}`,
+        [index.sizes, x.sizes],
       )
-    return { shape: index.shape, dtype: x.dtype }
+    return { shape: index.sizes, dtype: x.dtype }
   },
   forward(inputs, dim, [spec]) {
     const [x, index] = inputs as [Tensor, Tensor]

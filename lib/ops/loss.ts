@@ -75,12 +75,12 @@ const crossEntropyRecord: OperatorRecord<CrossEntropy> = defineOperator<CrossEnt
   composite(inputs, { reduction, ignoreIndex, smoothing }) {
     const [given, target, weight] = inputs as [Tensor, Tensor, Tensor | null]
     const logits = given.dtype === 'bfloat16' ? castTo(given, 'float32') : given
-    const classes = logits.shape[1] as number
+    const classes = logits.sizes[1] as number
     const counted = ne(target, ignoreIndex)
     // Where a row is not counted any label will do: its loss is masked below.
     const label = where(counted, target, 0)
     const logP = logSoftmax(logits, 1)
-    const picked = reshape(gather(logP, 1, unsqueeze(label, 1)), target.shape)
+    const picked = reshape(gather(logP, 1, unsqueeze(label, 1)), target.sizes)
     const rowWeight = weight ? indexSelect(weight, 0, label) : null
     const nll = neg(rowWeight ? mul(picked, rowWeight) : picked)
     const smooth = smoothing === 0 ? null : neg(sum(weight ? mul(logP, weight) : logP, 1))
@@ -96,7 +96,7 @@ const crossEntropyRecord: OperatorRecord<CrossEntropy> = defineOperator<CrossEnt
     backward(ctx, [g]) {
       const logits = ctx.input(0)
       const { reduction, ignoreIndex, smoothing } = ctx.attrs
-      const dlogits = empty(logits.device, logits.shape, logits.dtype, 'crossEntropy backward')
+      const dlogits = empty(logits.device, logits.sizes, logits.dtype, 'crossEntropy backward')
       run('cross_entropy_backward', {
         dlogits,
         dy: g as Tensor,
@@ -135,16 +135,16 @@ const crossEntropyNames: OptionNames<CrossEntropyOptions> = {
 /** Throws unless the target is of class indices; the hint depends on what else its shape says that it holds. */
 function checkTarget(target: Tensor, logits: Tensor): void {
   checkTensor('crossEntropy', 'target', target)
-  const byClass = sameShape(target.shape, logits.shape) && !(logits.ndim === 1 && logits.shape[0] === 1)
+  const byClass = sameShape(target.sizes, logits.sizes) && !(logits.ndim === 1 && logits.sizes[0] === 1)
   if (target.dtype === 'int32' && !byClass) return
   const dim = logits.ndim === 1 ? 0 : 1
   if (byClass) {
     const message =
-      `target is ${target.dtype} ${formatShape(target.shape)}, the shape of the logits, but must hold an int32 index of a class ` +
+      `target is ${target.dtype} ${formatShape(target.sizes)}, the shape of the logits, but must hold an int32 index of a class ` +
       `for each row: of a one-hot target argmax(target, ${dim}). Targets that are probabilities of classes are not supported; ` +
       `their loss is neg(sum(mul(target, logSoftmax(logits, ${dim})), ${dim}))`
     throw target.dtype === 'int32'
-      ? new ShapeError('crossEntropy', message, [logits.shape, target.shape])
+      ? new ShapeError('crossEntropy', message, [logits.sizes, target.sizes])
       : new DTypeError('crossEntropy', message)
   }
   checkDType('crossEntropy', 'target', target, ['int32'])
@@ -167,26 +167,26 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
   if (!Number.isSafeInteger(ignoreIndex))
     throw new ValueError('crossEntropy', `ignoreIndex is ${ignoreIndex}, but must be an integer`)
   const { ndim } = logits
-  const classes = logits.shape[ndim === 1 ? 0 : 1] ?? 0
-  const expected: Shape = ndim === 1 ? [] : [logits.shape[0] as number, ...logits.shape.slice(2)]
+  const classes = logits.sizes[ndim === 1 ? 0 : 1] ?? 0
+  const expected: Shape = ndim === 1 ? [] : [logits.sizes[0] as number, ...logits.sizes.slice(2)]
   const faults = new Faults()
   faults.check(ndim >= 1, () => 'logits must have at least one dimension')
   faults.check(
-    sameShape(target.shape, expected),
+    sameShape(target.sizes, expected),
     () =>
-      `logits are ${formatShape(logits.shape)}, target is ${formatShape(target.shape)}, but must be ${formatShape(expected)}`,
+      `logits are ${formatShape(logits.sizes)}, target is ${formatShape(target.sizes)}, but must be ${formatShape(expected)}`,
   )
   faults.check(
-    !weight || (weight.ndim === 1 && weight.shape[0] === classes),
-    () => `weight is ${formatShape(weight?.shape ?? [])}, but must be [${classes}]`,
+    !weight || (weight.ndim === 1 && weight.sizes[0] === classes),
+    () => `weight is ${formatShape(weight?.sizes ?? [])}, but must be [${classes}]`,
   )
-  faults.throwShape('crossEntropy', [logits.shape, target.shape])
+  faults.throwShape('crossEntropy', [logits.sizes, target.sizes])
   // Classes to the end, everything else one list of rows.
   const last = ndim <= 2 ? logits : permute(logits, [0, ...Array.from({ length: ndim - 2 }, (_, i) => i + 2), 1])
   const rows = reshape(last, [target.numel, classes])
   const attrs = { reduction, ignoreIndex, smoothing: labelSmoothing }
   const loss = applyAll(crossEntropyRecord, [rows, reshape(target, [target.numel]), weight], attrs)[0] as Tensor
-  return reduction === 'none' ? reshape(loss, target.shape) : loss
+  return reduction === 'none' ? reshape(loss, target.sizes) : loss
 }
 
 function reduceLoss(losses: Tensor, reduction: Reduction): Tensor {
@@ -208,11 +208,11 @@ export function mseLoss(input: Tensor, target: Tensor, { reduction = 'mean' }: {
       `input is ${input.dtype} and target is ${target.dtype}; convert one with .to('${wider}')`,
     )
   }
-  if (!sameShape(input.shape, target.shape))
+  if (!sameShape(input.sizes, target.sizes))
     throw new ShapeError(
       'mseLoss',
-      `input is ${formatShape(input.shape)}, target is ${formatShape(target.shape)}; they must be equal`,
-      [input.shape, target.shape],
+      `input is ${formatShape(input.sizes)}, target is ${formatShape(target.sizes)}; they must be equal`,
+      [input.sizes, target.sizes],
     )
   return reduceLoss(square(sub(precise(input), precise(target))), reduction)
 }

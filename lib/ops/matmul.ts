@@ -36,15 +36,15 @@ const matmulRecord: OperatorRecord<DType | null> = defineOperator<DType | null>(
   infer(inputs, dtype) {
     const [a, b] = inputs as [Tensor, Tensor]
     if (dtype === null) checkOperands('matmul', a, b)
-    const [ka, kb] = [a.shape[a.ndim - 1], b.shape[b.ndim - 2]]
+    const [ka, kb] = [a.sizes[a.ndim - 1], b.sizes[b.ndim - 2]]
     if (ka !== kb)
       throw new ShapeError(
         'matmul',
-        `inner sizes differ: a is ${formatShape(a.shape)}, b is ${formatShape(b.shape)}; a's last must equal b's second to last (${ka} and ${kb})`,
-        [a.shape, b.shape],
+        `inner sizes differ: a is ${formatShape(a.sizes)}, b is ${formatShape(b.sizes)}; a's last must equal b's second to last (${ka} and ${kb})`,
+        [a.sizes, b.sizes],
       )
-    const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2))
-    return { shape: [...batch, a.shape[a.ndim - 2] as number, b.shape[b.ndim - 1] as number], dtype: dtype ?? a.dtype }
+    const batch = broadcastShapes('matmul', a.sizes.slice(0, -2), b.sizes.slice(0, -2))
+    return { shape: [...batch, a.sizes[a.ndim - 2] as number, b.sizes[b.ndim - 1] as number], dtype: dtype ?? a.dtype }
   },
   cost: (inputs) => multiplyAdds(inputs[0] as Tensor, inputs[1] as Tensor),
   forward(inputs, _attrs, [spec]) {
@@ -52,7 +52,7 @@ const matmulRecord: OperatorRecord<DType | null> = defineOperator<DType | null>(
     const { shape, dtype } = spec as TensorSpec
     const out = empty(a.device, shape, dtype, 'matmul')
     const batch = shape.slice(0, -2)
-    const widen = (x: Tensor) => expandView(x, [...batch, ...x.shape.slice(-2)])
+    const widen = (x: Tensor) => expandView(x, [...batch, ...x.sizes.slice(-2)])
     run('matmul', { out, a: widen(a), b: widen(b), bias: null })
     return out
   },
@@ -81,7 +81,7 @@ function sumOfProducts(i: number, ctx: BackwardContext<unknown>): Tensor | null 
 /** sum += a b, where `sum` is [.., M, N], or has leading dimensions that make up M. Gives the sum. */
 function addProduct(sum: Tensor, a: Tensor, b: Tensor): Tensor {
   const into = a.ndim === 2 ? matrixOf(sum) : sum
-  const widen = (x: Tensor) => expandView(x, [...into.shape.slice(0, -2), ...x.shape.slice(-2)])
+  const widen = (x: Tensor) => expandView(x, [...into.sizes.slice(0, -2), ...x.sizes.slice(-2)])
   run('matmul_accumulate', { sum: into, a: widen(a), b: widen(b) })
   sum.storage.markWritten('gradient accumulation')
   return sum
@@ -91,7 +91,7 @@ function addProduct(sum: Tensor, a: Tensor, b: Tensor): Tensor {
 function gradientOf(i: number, ctx: BackwardContext<DType | null>, a: Tensor, b: Tensor): Tensor {
   const { shape } = ctx.spec(i)
   const dtype = ctx.gradientDType(i)
-  const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2))
+  const batch = broadcastShapes('matmul', a.sizes.slice(0, -2), b.sizes.slice(0, -2))
   const isBroadcast = !sameShape(batch, shape.slice(0, -2))
   const sum = isBroadcast ? null : sumOfProducts(i, ctx)
   if (sum !== null) return addProduct(sum, a, b)
@@ -99,8 +99,8 @@ function gradientOf(i: number, ctx: BackwardContext<DType | null>, a: Tensor, b:
 }
 
 function multiplyAdds(a: Tensor, b: Tensor): number {
-  const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2))
-  return countOf(batch) * (a.shape[a.ndim - 2] ?? 1) * (a.shape[a.ndim - 1] as number) * (b.shape[b.ndim - 1] as number)
+  const batch = broadcastShapes('matmul', a.sizes.slice(0, -2), b.sizes.slice(0, -2))
+  return countOf(batch) * (a.sizes[a.ndim - 2] ?? 1) * (a.sizes[a.ndim - 1] as number) * (b.sizes[b.ndim - 1] as number)
 }
 
 /**
@@ -118,8 +118,8 @@ export function matmul<A extends Shape, B extends Shape>(
   if (left.ndim === 0 || right.ndim === 0)
     throw new ShapeError(
       'matmul',
-      `needs at least one dimension: a is ${formatShape(left.shape)}, b is ${formatShape(right.shape)}`,
-      [left.shape, right.shape],
+      `needs at least one dimension: a is ${formatShape(left.sizes)}, b is ${formatShape(right.sizes)}`,
+      [left.sizes, right.sizes],
     )
   const out = product(left.ndim === 1 ? unsqueeze(left, 0) : left, right.ndim === 1 ? unsqueeze(right, 1) : right)
   const dropped = left.ndim === 1 ? squeeze(out, -2) : out
@@ -136,21 +136,21 @@ const linearRecord = defineOperator<null>({
     const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null]
     checkOperands('linear', x, weight)
     const faults = new Faults()
-    const last = x.shape[x.ndim - 1]
-    faults.check(weight.ndim === 2, () => `weight must be [out, in], but is ${formatShape(weight.shape)}`)
+    const last = x.sizes[x.ndim - 1]
+    faults.check(weight.ndim === 2, () => `weight must be [out, in], but is ${formatShape(weight.sizes)}`)
     faults.check(
-      x.ndim >= 1 && last === weight.shape[1],
+      x.ndim >= 1 && last === weight.sizes[1],
       () =>
-        `x is ${formatShape(x.shape)}, weight is ${formatShape(weight.shape)}; x's last must equal weight's last (${last} and ${weight.shape[1]})`,
+        `x is ${formatShape(x.sizes)}, weight is ${formatShape(weight.sizes)}; x's last must equal weight's last (${last} and ${weight.sizes[1]})`,
     )
     faults.check(
-      !bias || (bias.ndim === 1 && bias.shape[0] === weight.shape[0]),
-      () => `bias is ${formatShape(bias?.shape ?? [])}, but must be [${weight.shape[0]}]`,
+      !bias || (bias.ndim === 1 && bias.sizes[0] === weight.sizes[0]),
+      () => `bias is ${formatShape(bias?.sizes ?? [])}, but must be [${weight.sizes[0]}]`,
     )
-    faults.throwShape('linear', [x.shape, weight.shape, ...(bias ? [bias.shape] : [])])
-    return { shape: [...x.shape.slice(0, -1), weight.shape[0] as number], dtype: x.dtype }
+    faults.throwShape('linear', [x.sizes, weight.sizes, ...(bias ? [bias.sizes] : [])])
+    return { shape: [...x.sizes.slice(0, -1), weight.sizes[0] as number], dtype: x.dtype }
   },
-  cost: ([x, weight]) => (x as Tensor).numel * ((weight as Tensor).shape[0] as number),
+  cost: ([x, weight]) => (x as Tensor).numel * ((weight as Tensor).sizes[0] as number),
   forward(inputs, _attrs, [spec]) {
     const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null]
     const { shape, dtype } = spec as TensorSpec
@@ -161,7 +161,7 @@ const linearRecord = defineOperator<null>({
   composite(inputs) {
     const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null]
     const out = product(rows(x), transpose(weight, 0, 1), bias?.dtype ?? null)
-    return reshape(bias ? castTo(add(out, bias), x.dtype) : out, [...x.shape.slice(0, -1), weight.shape[0] as number])
+    return reshape(bias ? castTo(add(out, bias), x.dtype) : out, [...x.sizes.slice(0, -1), weight.sizes[0] as number])
   },
   gradient: {
     saves: (needs) => ({ inputs: [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])] }),
@@ -187,19 +187,19 @@ function linearGradient(i: number, ctx: BackwardContext<null>, a: Tensor, b: Ten
 function matrixOf(x: Tensor): Tensor {
   if (x.ndim === 2) return x
   const dense = contiguous(x)
-  const n = x.shape[x.ndim - 1] as number
-  const shape = [countOf(x.shape.slice(0, -1)), n]
+  const n = x.sizes[x.ndim - 1] as number
+  const shape = [countOf(x.sizes.slice(0, -1)), n]
   return new Tensor(dense.storage, shape, denseStrides(shape), dense.offset)
 }
 
 function transposedView(x: Tensor): Tensor {
-  return new Tensor(x.storage, [...x.shape].reverse(), [...x.strides].reverse(), x.offset)
+  return new Tensor(x.storage, [...x.sizes].reverse(), [...x.steps].reverse(), x.offset)
 }
 
 /** All leading dimensions joined: [.., n] -> [rows, n]. */
 function rows(x: Tensor): Tensor {
-  const n = x.shape[x.ndim - 1] as number
-  return x.ndim === 2 ? x : reshape(x, [countOf(x.shape.slice(0, -1)), n])
+  const n = x.sizes[x.ndim - 1] as number
+  return x.ndim === 2 ? x : reshape(x, [countOf(x.sizes.slice(0, -1)), n])
 }
 
 /** x [.., in] times weight [out, in] transposed, plus bias [out]: [.., out]. Throws ShapeError naming all misfits. */

@@ -350,6 +350,6 @@ setGradientArithmetic({
   accumulate: inplace.accumulate,
   clone: shapes.clone,
   alias: shapes.alias,
-  ones: (like) => full(like.shape, 1, { dtype: like.dtype, device: like.device }),
+  ones: (like) => full(like.sizes, 1, { dtype: like.dtype, device: like.device }),
   convert,
 })

@@ -17,7 +17,7 @@ import { detach, reshape } from './shape.js'
 /** Outputs of a fused norm: the result, and the statistics that backward reads. */
 function statistics(x: Tensor, shape: Shape): readonly TensorSpec[] {
   return [
-    { shape: x.shape, dtype: x.dtype },
+    { shape: x.sizes, dtype: x.dtype },
     { shape, dtype: x.dtype },
     { shape, dtype: x.dtype },
   ]
@@ -32,14 +32,14 @@ function meanOf(x: Tensor, dims: number | readonly number[], count: number): Ten
   return count > 0 ? mean(x, dims, { keepdim: true }) : sum(x, dims, { keepdim: true })
 }
 
-const optional = (wanted: boolean | undefined, x: Tensor, op: string) =>
-  wanted ? empty(x.device, x.shape, x.dtype, op) : null
+const optional = (wanted: boolean | undefined, x: Tensor, op: string, shape: Shape = x.sizes) =>
+  wanted ? empty(x.device, shape, x.dtype, op) : null
 
 /** x [rows, columns], weight and bias [columns] or null. */
 const layerNormRecord: OperatorRecord<number> = defineOperator<number>({
   name: 'layerNorm',
   precision: kernels.layer_norm_forward.precision,
-  infer: ([x]) => statistics(x as Tensor, [(x as Tensor).shape[0] as number]),
+  infer: ([x]) => statistics(x as Tensor, [(x as Tensor).sizes[0] as number]),
   kernels: ['layer_norm_forward', 'layer_norm_backward'],
   forward(inputs, eps, specs) {
     const [x, weight, bias] = inputs as [Tensor, Tensor | null, Tensor | null]
@@ -49,7 +49,7 @@ const layerNormRecord: OperatorRecord<number> = defineOperator<number>({
   },
   composite(inputs, eps) {
     const [x, weight, bias] = inputs as [Tensor, Tensor | null, Tensor | null]
-    const columns = x.shape[1] as number
+    const columns = x.sizes[1] as number
     const centred = sub(x, meanOf(x, -1, columns))
     const normalised = mul(centred, rsqrt(add(meanOf(square(centred), -1, columns), eps)))
     const scaled = weight ? mul(normalised, weight) : normalised
@@ -60,11 +60,10 @@ const layerNormRecord: OperatorRecord<number> = defineOperator<number>({
     saves: () => ({ inputs: [0, 1, 2], outputs: [1, 2] }),
     backward(ctx, [g]) {
       const [x, weight] = [ctx.input(0), ctx.optionalInput(1)]
-      const columns = x.shape[1] as number
-      const parameter = { device: x.device, shape: [columns], dtype: x.dtype } as unknown as Tensor
+      const columns = [x.sizes[1] as number]
       const dx = optional(ctx.needs[0], x, 'layerNorm backward')
-      const dweight = optional(ctx.needs[1], parameter, 'layerNorm backward')
-      const dbias = optional(ctx.needs[2], parameter, 'layerNorm backward')
+      const dweight = optional(ctx.needs[1], x, 'layerNorm backward', columns)
+      const dbias = optional(ctx.needs[2], x, 'layerNorm backward', columns)
       run('layer_norm_backward', {
         dx,
         dweight,
@@ -108,29 +107,29 @@ export function layerNorm<S extends Shape>(
   checkDType('layerNorm', 'x', x, floating)
   const faults = new Faults()
   const wanted = () => formatShape(normalizedShape)
-  const tail = x.shape.slice(x.ndim - normalizedShape.length)
+  const tail = x.sizes.slice(x.ndim - normalizedShape.length)
   faults.check(normalizedShape.length > 0, () => 'normalizedShape is empty')
-  faults.check(sameShape(tail, normalizedShape), () => `x is ${formatShape(x.shape)}, but must end in ${wanted()}`)
+  faults.check(sameShape(tail, normalizedShape), () => `x is ${formatShape(x.sizes)}, but must end in ${wanted()}`)
   for (const [name, p] of [
     ['weight', weight],
     ['bias', bias],
   ] as const) {
     if (p) checkDType('layerNorm', name, p, [x.dtype])
     faults.check(
-      !p || sameShape(p.shape, normalizedShape),
-      () => `${name} is ${formatShape(p?.shape ?? [])}, but must be ${wanted()}`,
+      !p || sameShape(p.sizes, normalizedShape),
+      () => `${name} is ${formatShape(p?.sizes ?? [])}, but must be ${wanted()}`,
     )
   }
-  faults.throwShape('layerNorm', [x.shape, normalizedShape])
+  faults.throwShape('layerNorm', [x.sizes, normalizedShape])
   const columns = countOf(normalizedShape)
-  const rows = countOf(x.shape.slice(0, x.ndim - normalizedShape.length))
+  const rows = countOf(x.sizes.slice(0, x.ndim - normalizedShape.length))
   const flat = (p: Tensor | null) => p && reshape(p, [columns])
   const out = applyAll(
     layerNormRecord,
     [reshape(x, [rows, columns]), flat(weight), flat(bias)],
     checkEps('layerNorm', eps),
   )
-  return reshape(out[0] as Tensor, x.shape) as Tensor as Tensor<S>
+  return reshape(out[0] as Tensor, x.sizes) as Tensor as Tensor<S>
 }
 
 interface BatchNorm {
@@ -143,7 +142,7 @@ interface BatchNorm {
 const batchNormRecord: OperatorRecord<BatchNorm> = defineOperator<BatchNorm>({
   name: 'batchNorm',
   precision: kernels.batch_norm_forward.precision,
-  infer: ([x]) => statistics(x as Tensor, [(x as Tensor).shape[1] as number]),
+  infer: ([x]) => statistics(x as Tensor, [(x as Tensor).sizes[1] as number]),
   kernels: ['batch_norm_forward', 'batch_norm_backward'],
   forward(inputs, attrs, specs) {
     const [x, weight, bias, runningMean, runningVar] = inputs as [
@@ -167,7 +166,7 @@ const batchNormRecord: OperatorRecord<BatchNorm> = defineOperator<BatchNorm>({
       Tensor | null,
     ]
     const perChannel = (p: Tensor) => reshape(p, [1, p.numel, 1])
-    const count = (x.shape[0] as number) * (x.shape[2] as number)
+    const count = (x.sizes[0] as number) * (x.sizes[2] as number)
     const average = training || !runningMean ? meanOf(x, [0, 2], count) : perChannel(runningMean)
     const centred = sub(x, average)
     const spread = training || !runningVar ? meanOf(square(centred), [0, 2], count) : perChannel(runningVar)
@@ -176,7 +175,7 @@ const batchNormRecord: OperatorRecord<BatchNorm> = defineOperator<BatchNorm>({
         const towards = (buffer: Tensor, value: Tensor, factor: number) =>
           copyInto(
             buffer,
-            add(mul(buffer, 1 - momentum), mul(reshape(detach(value), buffer.shape), momentum * factor)),
+            add(mul(buffer, 1 - momentum), mul(reshape(detach(value), buffer.sizes), momentum * factor)),
             'batchNorm',
           )
         towards(runningMean, average, 1)
@@ -246,25 +245,25 @@ export function batchNorm(
   checkOptions('batchNorm', options, batchNormNames)
   const { weight = null, bias = null, training = false, momentum = 0.1, eps = 1e-5 } = options
   checkDType('batchNorm', 'x', x, floating)
-  const channels = x.shape[1] ?? 0
+  const channels = x.sizes[1] ?? 0
   const faults = new Faults()
-  faults.check(x.ndim >= 2, () => `x must be [N, C, ...], but is ${formatShape(x.shape)}`)
+  faults.check(x.ndim >= 2, () => `x must be [N, C, ...], but is ${formatShape(x.sizes)}`)
   for (const [name, p] of Object.entries({ weight, bias, runningMean, runningVar }))
     faults.check(
-      !p || (p.ndim === 1 && p.shape[0] === channels),
-      () => `${name} is ${formatShape(p?.shape ?? [])}, but x has ${channels} channels`,
+      !p || (p.ndim === 1 && p.sizes[0] === channels),
+      () => `${name} is ${formatShape(p?.sizes ?? [])}, but x has ${channels} channels`,
     )
   faults.check(
     training || (runningMean !== null && runningVar !== null),
     () => 'evaluation needs runningMean and runningVar',
   )
-  faults.throwShape('batchNorm', [x.shape])
-  const [n = 0] = x.shape
-  const length = countOf(x.shape.slice(2))
+  faults.throwShape('batchNorm', [x.sizes])
+  const [n = 0] = x.sizes
+  const length = countOf(x.sizes.slice(2))
   if (training && n * length === 1)
     throw new ValueError(
       'batchNorm',
-      `training needs more than one value per channel, but x is ${formatShape(x.shape)}`,
+      `training needs more than one value per channel, but x is ${formatShape(x.sizes)}`,
     )
   for (const [name, p] of Object.entries({ weight, bias, runningMean, runningVar }))
     if (p) checkDType('batchNorm', name, p, [x.dtype])
@@ -276,6 +275,6 @@ export function batchNorm(
   const images = reshape(x, [n, channels, length])
   return reshape(
     applyAll(batchNormRecord, [images, weight, bias, runningMean, runningVar], attrs)[0] as Tensor,
-    x.shape,
+    x.sizes,
   )
 }

@@ -41,8 +41,8 @@ function pooledShape(
 ): Shape {
   checkDType(op, 'x', x, floating)
   const faults = new Faults()
-  faults.check(x.ndim === 4, () => `x must be [N, C, H, W], but is ${formatShape(x.shape)}`)
-  const [n = 0, c = 0, h = 0, w = 0] = x.shape
+  faults.check(x.ndim === 4, () => `x must be [N, C, H, W], but is ${formatShape(x.sizes)}`)
+  const [n = 0, c = 0, h = 0, w = 0] = x.sizes
   const reachH = dilationH * (a.kernelH - 1) + 1
   const reachW = dilationW * (a.kernelW - 1) + 1
   faults.check(
@@ -52,9 +52,9 @@ function pooledShape(
   faults.check(
     reachH <= h + 2 * a.padH && reachW <= w + 2 * a.padW,
     () =>
-      `a window that reaches over ${reachH} x ${reachW} does not fit into ${formatShape(x.shape)} with padding ${a.padH} x ${a.padW}`,
+      `a window that reaches over ${reachH} x ${reachW} does not fit into ${formatShape(x.sizes)} with padding ${a.padH} x ${a.padW}`,
   )
-  faults.throwShape(op, [x.shape])
+  faults.throwShape(op, [x.sizes])
   return [
     n,
     c,
@@ -109,8 +109,8 @@ const maxUnpoolRecord: OperatorRecord<Shape> = defineOperator<Shape>({
     backward(ctx, [g]) {
       const indices = ctx.input(1)
       const [n = 0, c = 0] = ctx.attrs
-      const plane = (x: Tensor) => reshape(x, [n, c, countOf(x.shape.slice(2))])
-      return [reshape(gather(plane(g as Tensor), 2, plane(indices)), indices.shape), null]
+      const plane = (x: Tensor) => reshape(x, [n, c, countOf(x.sizes.slice(2))])
+      return [reshape(gather(plane(g as Tensor), 2, plane(indices)), indices.sizes), null]
     },
   },
 })

@@ -53,7 +53,7 @@ export function item(x: Tensor): number {
     throw new ShapeError(
       'item',
       `the tensor has ${x.numel} elements (${formatShape(x.sizes)}), not one; reduce it, or use toArray() for all`,
-      [x.shape],
+      [x.sizes],
     )
   return elements('item', x)[0] as number
 }
@@ -81,7 +81,7 @@ interface Transfer {
 
 const transfer: OperatorRecord<Transfer> = defineOperator<Transfer>({
   name: 'transfer',
-  infer: ([x]) => ({ shape: (x as Tensor).shape, dtype: (x as Tensor).dtype }),
+  infer: ([x]) => ({ shape: (x as Tensor).sizes, dtype: (x as Tensor).dtype }),
   forward([x], { to }, [spec]) {
     const { shape, dtype } = spec as TensorSpec
     const source = contiguous(x as Tensor)

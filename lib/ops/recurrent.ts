@@ -33,14 +33,14 @@ const lstmRecord: OperatorRecord<LstmLayer> = defineOperator<LstmLayer>({
   precision: kernels.lstm_forward.precision,
   infer(inputs) {
     const [x, , , , wHh] = inputs as LayerInputs
-    const [t = 0, b = 0] = x.shape
-    const h = wHh.shape[1] as number
+    const [t = 0, b = 0] = x.sizes
+    const h = wHh.sizes[1] as number
     const spec = (...shape: number[]): TensorSpec => ({ shape, dtype: x.dtype })
     return [spec(t, b, h), spec(b, h), spec(b, h), spec(t, b, 4 * h), spec(t, b, h)]
   },
   cost(inputs) {
     const [x, , , wIh, wHh] = inputs as LayerInputs
-    return (x.shape[0] as number) * (x.shape[1] as number) * (wIh.numel + wHh.numel)
+    return (x.sizes[0] as number) * (x.sizes[1] as number) * (wIh.numel + wHh.numel)
   },
   outputs: 3,
   forward(inputs, { reverse }, specs, needs) {
@@ -53,8 +53,8 @@ const lstmRecord: OperatorRecord<LstmLayer> = defineOperator<LstmLayer>({
   },
   composite(inputs, { reverse }) {
     const [x, h0, c0, wIh, wHh, bIh, bHh] = inputs as LayerInputs
-    const [steps = 0, batch = 0] = x.shape
-    const hidden = wHh.shape[1] as number
+    const [steps = 0, batch = 0] = x.sizes
+    const hidden = wHh.sizes[1] as number
     const start = () => zeros([batch, hidden], { dtype: x.dtype, device: x.device })
     let h: Tensor = h0 ?? start()
     let c: Tensor = c0 ?? start()
@@ -148,26 +148,26 @@ const lstmNames: OptionNames<LstmOptions> = {
 /** `given` is the whole sequence as the program gave it, which is to blame if the first layer's weights agree otherwise. */
 function checkLayer(index: number, given: Tensor, { wIh, wHh, bIh, bHh }: LstmWeights, inputSize: number): void {
   const faults = new Faults()
-  const hidden = wHh.shape[1] ?? 0
+  const hidden = wHh.sizes[1] ?? 0
   faults.check(
-    wHh.ndim === 2 && wHh.shape[0] === 4 * hidden,
-    () => `layer ${index}: wHh must be [4 H, H], but is ${formatShape(wHh.shape)}`,
+    wHh.ndim === 2 && wHh.sizes[0] === 4 * hidden,
+    () => `layer ${index}: wHh must be [4 H, H], but is ${formatShape(wHh.sizes)}`,
   )
-  const inputToBlame = index === 0 && wIh.ndim === 2 && wIh.shape[0] === 4 * hidden
+  const inputToBlame = index === 0 && wIh.ndim === 2 && wIh.sizes[0] === 4 * hidden
   faults.check(
-    wIh.ndim === 2 && wIh.shape[0] === 4 * hidden && wIh.shape[1] === inputSize,
+    wIh.ndim === 2 && wIh.sizes[0] === 4 * hidden && wIh.sizes[1] === inputSize,
     inputToBlame
       ? () =>
-          `x is ${formatShape(given.shape)}, but the first layer takes ${wIh.shape[1]} numbers a step ` +
-          `(wIh is ${formatShape(wIh.shape)}): the last size of x must be ${wIh.shape[1]}`
-      : () => `layer ${index}: wIh must be [${4 * hidden}, ${inputSize}], but is ${formatShape(wIh.shape)}`,
+          `x is ${formatShape(given.sizes)}, but the first layer takes ${wIh.sizes[1]} numbers a step ` +
+          `(wIh is ${formatShape(wIh.sizes)}): the last size of x must be ${wIh.sizes[1]}`
+      : () => `layer ${index}: wIh must be [${4 * hidden}, ${inputSize}], but is ${formatShape(wIh.sizes)}`,
   )
   for (const b of [bIh, bHh])
     faults.check(
-      !b || (b.ndim === 1 && b.shape[0] === 4 * hidden),
-      () => `layer ${index}: a bias must be [${4 * hidden}], but is ${formatShape(b?.shape ?? [])}`,
+      !b || (b.ndim === 1 && b.sizes[0] === 4 * hidden),
+      () => `layer ${index}: a bias must be [${4 * hidden}], but is ${formatShape(b?.sizes ?? [])}`,
     )
-  faults.throwShape('lstm', [given.shape, wIh.shape, wHh.shape])
+  faults.throwShape('lstm', [given.sizes, wIh.sizes, wHh.sizes])
 }
 
 /**
@@ -190,29 +190,29 @@ export function lstm(
   const faults = new Faults()
   faults.check(
     x.ndim === 2 || x.ndim === 3,
-    () => `x must be ${batchFirst ? '[B, T, I]' : '[T, B, I]'} or [T, I], but is ${formatShape(x.shape)}`,
+    () => `x must be ${batchFirst ? '[B, T, I]' : '[T, B, I]'} or [T, I], but is ${formatShape(x.sizes)}`,
   )
-  faults.throwShape('lstm', [x.shape])
+  faults.throwShape('lstm', [x.sizes])
   for (const w of weights) for (const name of ['wIh', 'wHh'] as const) checkTensor('lstm', name, w?.[name])
   const single = x.ndim === 2
   const batchDim = single ? 1 : batchFirst ? 0 : 1
   let sequence = single ? unsqueeze(x, 1) : batchFirst ? transpose(x, 0, 1) : x
-  const hidden = weights[0]?.wHh.shape[1] ?? 0
+  const hidden = weights[0]?.wHh.sizes[1] ?? 0
   const state = initial?.map((s) => (single && s.ndim === 2 ? unsqueeze(s, 1) : s))
-  const wanted = [weights.length, sequence.shape[1] as number, hidden]
+  const wanted = [weights.length, sequence.sizes[1] as number, hidden]
   for (const s of state ?? [])
     faults.check(
-      formatShape(s.shape) === formatShape(wanted),
-      () => `an initial state is ${formatShape(s.shape)}, but must be ${formatShape(wanted)}`,
+      formatShape(s.sizes) === formatShape(wanted),
+      () => `an initial state is ${formatShape(s.sizes)}, but must be ${formatShape(wanted)}`,
     )
-  faults.throwShape('lstm', [x.shape])
+  faults.throwShape('lstm', [x.sizes])
   const last: [Tensor[], Tensor[]] = [[], []]
   for (let layer = 0; layer * directions < weights.length; layer++) {
     const outputs: Tensor[] = []
     for (let direction = 0; direction < directions; direction++) {
       const index = layer * directions + direction
       const w = weights[index] as LstmWeights
-      checkLayer(layer, x, w, sequence.shape[2] as number)
+      checkLayer(layer, x, w, sequence.sizes[2] as number)
       const at = (s: Tensor | undefined) => (s ? select(s, 0, index) : null)
       const results = applyAll(lstmRecord, [sequence, at(state?.[0]), at(state?.[1]), w.wIh, w.wHh, w.bIh, w.bHh], {
         reverse: direction === 1,

@@ -46,7 +46,7 @@ interface Reduction extends Dims {
 
 /** The kernel's result keeps every dimension; this is its view of the shape that was asked for. */
 function finished(out: Tensor, { shape }: TensorSpec): Tensor {
-  return sameShape(out.shape, shape) ? out : denseTensor(out.storage, shape)
+  return sameShape(out.sizes, shape) ? out : denseTensor(out.storage, shape)
 }
 
 /** A gradient or result of a reduction with its dimensions of size 1 again. */
@@ -122,10 +122,10 @@ export function mean(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): T
 
 /** Sums a gradient over the dimensions that its tensor was broadcast along, rounded once to `dtype`. */
 export function sumTo(x: Tensor, shape: Shape, dtype: DType = x.dtype): Tensor {
-  if (sameShape(x.shape, shape)) return castTo(x, dtype)
+  if (sameShape(x.sizes, shape)) return castTo(x, dtype)
   const lead = x.ndim - shape.length
   const dims: number[] = []
-  for (let i = 0; i < x.ndim; i++) if (i < lead || (shape[i - lead] === 1 && x.shape[i] !== 1)) dims.push(i)
+  for (let i = 0; i < x.ndim; i++) if (i < lead || (shape[i - lead] === 1 && x.sizes[i] !== 1)) dims.push(i)
   return reshape(apply(sumRecord, [x], { dims, keepdim: true, scale: 1, dtype }), shape)
 }
 
@@ -136,11 +136,11 @@ function extreme(name: 'amax' | 'amin'): OperatorRecord<Dims> {
     infer([input], { dims, keepdim }) {
       const x = input as Tensor
       checkDType(name, 'x', x, reducible)
-      const shape = reducedShape(x.shape, dims, keepdim)
-      if (countOf(x.shape) === 0 && countOf(shape) > 0)
+      const shape = reducedShape(x.sizes, dims, keepdim)
+      if (countOf(x.sizes) === 0 && countOf(shape) > 0)
         throw new ValueError(
           name,
-          `there is no extreme of nothing: x is [${x.shape.join(', ')}], reduced over [${dims.join(', ')}]`,
+          `there is no extreme of nothing: x is [${x.sizes.join(', ')}], reduced over [${dims.join(', ')}]`,
         )
       return { shape, dtype: x.dtype }
     },
@@ -155,9 +155,9 @@ function extreme(name: 'amax' | 'amin'): OperatorRecord<Dims> {
       // Ties share the gradient equally, as in PyTorch.
       backward(ctx, [g]) {
         const x = ctx.input(0)
-        const winners = castTo(eq(x, kept(ctx.output(0), x.shape, ctx.attrs)), x.dtype)
+        const winners = castTo(eq(x, kept(ctx.output(0), x.sizes, ctx.attrs)), x.dtype)
         const shares = sum(winners, ctx.attrs.dims, { keepdim: true })
-        return [mul(winners, div(kept(g as Tensor, x.shape, ctx.attrs), shares))]
+        return [mul(winners, div(kept(g as Tensor, x.sizes, ctx.attrs), shares))]
       },
     },
   })
@@ -192,13 +192,13 @@ function argExtreme(name: 'argmax' | 'argmin'): OperatorRecord<Along> {
     infer([input], { dim, keepdim }) {
       const x = input as Tensor
       checkDType(name, 'x', x, reducible)
-      if (x.shape[dim] === 0)
-        throw new ValueError(name, `there is no extreme of nothing: x is [${x.shape.join(', ')}], dim ${dim}`)
-      return { shape: reducedShape(x.shape, [dim], keepdim), dtype: 'int32' }
+      if (x.sizes[dim] === 0)
+        throw new ValueError(name, `there is no extreme of nothing: x is [${x.sizes.join(', ')}], dim ${dim}`)
+      return { shape: reducedShape(x.sizes, [dim], keepdim), dtype: 'int32' }
     },
     forward([input], { dim }, [spec]) {
       const x = input as Tensor
-      const out = empty(x.device, reducedShape(x.shape, [dim], true), 'int32', name)
+      const out = empty(x.device, reducedShape(x.sizes, [dim], true), 'int32', name)
       run(name, { out, x, dim })
       return finished(out, spec as TensorSpec)
     },
@@ -278,7 +278,7 @@ const logsumexpRecord = defineOperator<Dims>({
     const x = input as Tensor
     checkDType('logsumexp', 'x', x, floating)
     const part = { shape: reducedShape(x.sizes, dims, true), dtype: x.dtype }
-    return [{ shape: reducedShape(x.shape, dims, keepdim), dtype: x.dtype }, part, part]
+    return [{ shape: reducedShape(x.sizes, dims, keepdim), dtype: x.dtype }, part, part]
   },
   forward: ([input], { dims }, [spec]) =>
     noGrad(() => {
@@ -291,7 +291,7 @@ const logsumexpRecord = defineOperator<Dims>({
       const x = ctx.input(0)
       const peak = ctx.output(1)
       const total = ctx.createGraph ? logOfSum(x, ctx.attrs.dims).log : ctx.output(2)
-      return [mul(kept(g as Tensor, x.shape, ctx.attrs), exp(sub(sub(x, peak), total)))]
+      return [mul(kept(g as Tensor, x.sizes, ctx.attrs), exp(sub(sub(x, peak), total)))]
     },
   },
 })
@@ -333,7 +333,7 @@ function spread(name: 'var' | 'std'): OperatorRecord<Spread> {
     infer([input], { dims, keepdim }) {
       const x = input as Tensor
       checkDType(name, 'x', x, anyFloating)
-      return { shape: reducedShape(x.shape, dims, keepdim), dtype: x.dtype }
+      return { shape: reducedShape(x.sizes, dims, keepdim), dtype: x.dtype }
     },
     forward: ([input], { dims, correction }, [spec]) =>
       noGrad(() => {

@@ -167,7 +167,7 @@ export function view<const S extends Shape>(x: Tensor, shape: S): Tensor<Mutable
     throw new ShapeError(
       'view',
       `${formatShape(x.sizes)} with strides ${formatShape(x.steps)} cannot be seen as ${formatShape(resolved)}; use reshape`,
-      [x.shape],
+      [x.sizes],
     )
   return apply(reshapeRecord, [x], resolved) as Tensor as Tensor<Mutable<S>>
 }
@@ -554,7 +554,7 @@ const catRecord = defineOperator<number>({
         throw new ShapeError(
           'cat',
           `${formatShape(first.sizes)} and ${formatShape(x.sizes)} must agree in all dimensions but ${dim}`,
-          [first.sizes, x.shape],
+          [first.sizes, x.sizes],
         )
     }
     const total = (inputs as readonly Tensor[]).reduce((sum, x) => sum + (x.sizes[dim] as number), 0)
@@ -607,7 +607,7 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
       throw new ShapeError(
         'stack',
         `all tensors must have one shape, but there are ${formatShape(first.sizes)} and ${formatShape(x.sizes)}`,
-        [first.sizes, x.shape],
+        [first.sizes, x.sizes],
       )
   const d = normalizeDim('stack', dim, first.ndim + 1)
   return cat(

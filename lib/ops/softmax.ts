@@ -34,7 +34,7 @@ function define({ name, kernel, composite, derivative }: Softmax): OperatorRecor
       backward(ctx, [g]) {
         const y = ctx.output(0)
         if (ctx.createGraph) return [derivative(g as Tensor, y, ctx.attrs)]
-        const dx = empty(y.device, y.shape, y.dtype, `${name} backward`)
+        const dx = empty(y.device, y.sizes, y.dtype, `${name} backward`)
         run(`${kernel}_backward`, { dx, dy: g as Tensor, y, dim: ctx.attrs })
         return [dx]
       },
@@ -44,7 +44,7 @@ function define({ name, kernel, composite, derivative }: Softmax): OperatorRecor
 
 /** The largest element along `dim`, a constant to gradients; 0 of none. */
 export function peakOf(x: Tensor, dim: number): Tensor {
-  const reduce = x.shape.at(dim) === 0 ? sum : amax
+  const reduce = x.sizes.at(dim) === 0 ? sum : amax
   return reduce(detach(x), dim, { keepdim: true })
 }
 

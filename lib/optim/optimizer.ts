@@ -178,11 +178,11 @@ export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
         op,
         `the gradient of ${this.#nameOf(parameter)} is ${gradient.dtype}, but must be ${parameter.dtype}; convert it with .to('${parameter.dtype}')`,
       )
-    if (!sameShape(gradient.shape, parameter.shape))
+    if (!sameShape(gradient.sizes, parameter.sizes))
       throw new ShapeError(
         op,
-        `the gradient of ${this.#nameOf(parameter)} is ${formatShape(gradient.shape)}, but the parameter is ${formatShape(parameter.shape)}`,
-        [gradient.shape, parameter.shape],
+        `the gradient of ${this.#nameOf(parameter)} is ${formatShape(gradient.sizes)}, but the parameter is ${formatShape(parameter.sizes)}`,
+        [gradient.sizes, parameter.sizes],
       )
   }
 
@@ -247,7 +247,7 @@ export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
     const before = state.tensors[name]
     if (before !== undefined && before.storage.device === device && before.storage.dtype === dtype) return before
     const tensor = keep(
-      before === undefined ? zeros(parameter.shape, { dtype, device }) : to(to(before, device), dtype),
+      before === undefined ? zeros(parameter.sizes, { dtype, device }) : to(to(before, device), dtype),
     )
     state.tensors[name] = tensor
     return tensor
@@ -311,7 +311,7 @@ export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
 
   #nameOf(parameter: Parameter): string {
     for (const [name, other] of this.#named('step')) if (other === parameter) return name
-    return formatShape(parameter.shape)
+    return formatShape(parameter.sizes)
   }
 
   /** Class, and of each group how many parameters it has and its options. */

@@ -51,7 +51,7 @@ export function checkParameters(op: string, params: unknown): Parameters {
     if (before !== undefined)
       throw new ValueError(
         op,
-        `parameters ${before} and ${i} are one tensor (${formatShape(parameter.shape)}), which would be stepped twice; list it once`,
+        `parameters ${before} and ${i} are one tensor (${formatShape(parameter.sizes)}), which would be stepped twice; list it once`,
       )
     places.set(parameter, i)
   }

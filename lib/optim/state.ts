@@ -62,8 +62,8 @@ function entryProblems(name: string, entry: unknown, parameter: Parameter, slots
       problems.push(`unexpected: ${place}; this optimiser keeps ${Object.keys(slots).join(', ')}`)
     else if (!(tensor instanceof Tensor)) problems.push(`${place} is no tensor; ${lost}`)
     else if (tensor.storage.freed) problems.push(`${place} was freed`)
-    else if (!sameShape(tensor.shape, parameter.shape))
-      problems.push(`${place} is ${formatShape(tensor.shape)}, but the parameter is ${formatShape(parameter.shape)}`)
+    else if (!sameShape(tensor.sizes, parameter.sizes))
+      problems.push(`${place} is ${formatShape(tensor.sizes)}, but the parameter is ${formatShape(parameter.sizes)}`)
     else if (!tensor.dtype.includes('float')) problems.push(`${place} is ${tensor.dtype}, but must be floating`)
   }
   for (const [slot, when] of Object.entries(slots))

@@ -147,10 +147,10 @@ export function checkBatch(op: string, batch: Batch): Batch {
       'a batch must be [input, target], two tensors; let the dataset or its collate function make that',
     )
   const [input, target] = batch as unknown as Batch
-  if (input.shape[0] === 0)
+  if (input.sizes[0] === 0)
     throw new ValueError(
       op,
-      `a batch has no rows: input ${formatShape(input.shape)}, target ${formatShape(target.shape)}; the mean over none is no number, leave it out`,
+      `a batch has no rows: input ${formatShape(input.sizes)}, target ${formatShape(target.sizes)}; the mean over none is no number, leave it out`,
     )
   return batch as unknown as Batch
 }
@@ -171,8 +171,8 @@ export function checkLoss(op: string, loss: unknown): void {
   if (loss.numel !== 1)
     throw new ShapeError(
       op,
-      `the loss function gave ${formatShape(loss.shape)}, but must give one element; take its mean()`,
-      [loss.shape],
+      `the loss function gave ${formatShape(loss.sizes)}, but must give one element; take its mean()`,
+      [loss.sizes],
     )
   if (!loss.dtype.includes('float'))
     throw new DTypeError(op, `the loss function gave ${loss.dtype}, but must give a floating tensor`)

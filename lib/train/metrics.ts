@@ -150,11 +150,11 @@ class Accuracy implements Metric {
     const fail = (rule: string): never => {
       throw new ShapeError(
         'accuracy',
-        `outputs are ${formatShape(shape)}, targets ${formatShape(target.shape)}; ${rule}`,
-        [shape, target.shape],
+        `outputs are ${formatShape(shape)}, targets ${formatShape(target.sizes)}; ${rule}`,
+        [shape, target.sizes],
       )
     }
-    const fits = (dim: number) => sameShape(without(shape, dim), target.shape)
+    const fits = (dim: number) => sameShape(without(shape, dim), target.sizes)
     const rule = 'targets must have the shape of the outputs without the dimension of the classes'
     if (ndim === 0) return fail(rule)
     if (classDim !== undefined) {

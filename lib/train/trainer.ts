@@ -405,5 +405,5 @@ function lengthOf(batches: Batches<Batch>): number | null {
 
 /** Items in a batch: the size of its first dimension. */
 function items(input: Tensor): number {
-  return input.shape[0] ?? 1
+  return input.sizes[0] ?? 1
 }

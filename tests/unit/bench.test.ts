@@ -118,7 +118,7 @@ test('the trace counts every byte once, and of a table only the rows that are pi
   expect(traffic('gelu', gelu)).toEqual([4800, 4800])
   expect(traffic('gelu_backward', gelu)).toEqual([9600, 4800])
   const gpt = { name: 't', kind: 'train_gpt', vocab: 500, batch: 2, t: 8, d: 16, heads: 2, layers: 1 }
-  expect(traffic('index_select', traced(gpt))).toEqual([2 * 8 * 16 * 4 + 2 * 8 * 4, 2 * 8 * 16 * 4])
+  expect(traffic('embedding', traced(gpt))).toEqual([2 * 8 * 16 * 4 + 2 * 8 * 4, 2 * 8 * 16 * 4])
 })
 
 const bandwidth = { read: 10e9, copy: 20e9 }

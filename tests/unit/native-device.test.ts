@@ -179,14 +179,14 @@ describe.skipIf(unavailable !== null)('the native device', () => {
     let inner: unknown = null
     const curious: StridedView = {
       ...a,
-      get strides() {
+      get steps() {
         const out = make(device, 3)
         try {
           device.run(kernelOf('mul'), { out, a, b: a })
         } catch (error) {
           inner = error
         }
-        return a.strides
+        return a.steps
       },
     }
     const before = device.memory().tensors

@@ -324,7 +324,7 @@ const whereRecord = defineOperator<null>({
     const [condition, a, b] = inputs as [Tensor, Tensor, Tensor]
     checkDType('where', 'condition', condition, ['bool'])
     sameDType('where', a, b)
-    const shape = broadcastShapes('where', condition.shape, broadcastShapes('where', a.shape, b.shape))
+    const shape = broadcastShapes('where', condition.sizes, broadcastShapes('where', a.sizes, b.sizes))
     return { shape, dtype: a.dtype }
   },
   forward(inputs, _attrs, [out]) {

@@ -135,7 +135,7 @@ const cast = defineOperator<DType>({
     if (!Object.hasOwn(dtypes, dtype))
       throw new DTypeError('to', `there is no dtype '${dtype}'; known are ${Object.keys(dtypes).join(', ')}`)
     if (!x.device.supports(dtype)) throw new DTypeError('to', `device ${x.device.name} has no ${dtype}`)
-    return { shape: x.shape, dtype }
+    return { shape: x.sizes, dtype }
   },
   forward([x], _dtype, [out]) {
     const y = like(x as Tensor, out as TensorSpec, 'to')
