@@ -96,8 +96,10 @@ export class RunningMean {
   }
 
   async compute(): Promise<number> {
+    // Of this moment, as the reads are: an update may come before they are there.
+    const count = this.#count
     const [total, counted] = await Promise.all([this.#total.value(), this.#counted.value()])
-    return total / (this.#count + counted)
+    return total / (count + counted)
   }
 }
 
