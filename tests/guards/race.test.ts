@@ -1,0 +1,282 @@
+/**
+ * Every asynchronous call of the library, while a training goes on: what it gives is of one moment, or it refuses by name.
+ *
+ * The training counts: each of its steps lowers every weight of the model by 1, so that weights which differ are a mix of
+ * states. The calls are found by their types, so that a new one fails here until it has a race.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import ts from 'typescript'
+import { afterAll, describe, expect, it } from 'vitest'
+import { applyLora, loadAdapter, saveAdapter } from '../../lib/finetune/index.js'
+import * as f from '../../lib/index.js'
+import { devices } from '../suites/support.js'
+
+const { nn, optim } = f
+const folder = mkdtempSync(join(tmpdir(), 'firesteel-race-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+/** Several weights, large enough that a read of one takes a while. */
+function counter(device: f.Device) {
+  const model = new nn.Sequential(
+    new nn.Linear(300, 300, { device }),
+    new nn.Linear(300, 300, { device }),
+    new nn.Linear(300, 300, { device }),
+  )
+  const set = (value: number) =>
+    f.noGrad(() => {
+      for (const parameter of model.parameters()) parameter.fill_(value)
+    })
+  set(0)
+  const optimizer = new optim.SGD(model.parameters(), { lr: 1 })
+  const step = () =>
+    f.scope(() => {
+      for (const parameter of model.parameters()) if (parameter.requiresGrad) parameter.sum().backward()
+      optimizer.step()
+      optimizer.zeroGrad()
+    })
+  return { model, set, step }
+}
+
+type Counter = ReturnType<typeof counter>
+
+/** The call, with a training step right after it and one in every turn of the event loop until it is done. */
+async function racing<R>({ step }: Pick<Counter, 'step'>, call: () => Promise<R>): Promise<R> {
+  let done = false
+  const result = call().finally(() => {
+    done = true
+  })
+  result.catch(() => undefined)
+  do {
+    step()
+    await nextTurn()
+  } while (!done)
+  return result
+}
+
+/** All elements of all tensors, which must be one number. */
+function only(tensors: Iterable<f.Tensor>): number {
+  const values = new Set<number>()
+  for (const tensor of tensors) for (const value of tensor.detach().dataSync()) values.add(value)
+  if (values.size !== 1) throw new Error(`a mix of ${values.size} states: ${[...values].slice(0, 5).join(', ')}`)
+  return [...values][0] as number
+}
+
+const ones = (device: f.Device) => f.ones([4, 300], { device })
+
+/** A race by the name of the call. */
+const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promise<void> } = {
+  async 'Tensor.data'(c) {
+    const [first] = [...c.model.parameters()] as [f.Tensor]
+    const data = await racing(c, () => first.data())
+    expect(new Set(data)).toEqual(new Set([0]))
+  },
+  async 'Device.read'(c, device) {
+    const [first] = [...c.model.parameters()] as [f.Tensor]
+    const data = await racing(c, () => device.read(first.detach()))
+    expect(new Set(data as Iterable<number>)).toEqual(new Set([0]))
+  },
+  async 'Module.save'(c, device) {
+    const path = join(folder, `${device.name}.safetensors`)
+    await racing(c, () => c.model.save(path))
+    await c.model.load(path)
+    expect(only(c.model.parameters())).toBe(0)
+  },
+  async 'Module.load'(c, device) {
+    const path = join(folder, `${device.name}-load.safetensors`)
+    c.set(1000)
+    await c.model.save(path)
+    c.set(0)
+    await racing(c, async () => {
+      await c.model.load(path)
+      expect(only(c.model.parameters())).toBe(1000)
+    })
+    expect(only(c.model.parameters())).toBeLessThanOrEqual(1000)
+  },
+  async saveAdapter(c, device) {
+    applyLora(c.model, { rank: 4, targetModules: 'all-linear' })
+    c.set(0)
+    const path = join(folder, `${device.name}-adapter`)
+    await racing(c, () => saveAdapter(c.model, path))
+    const fresh = counter(device).model
+    await loadAdapter(fresh, path)
+    expect(only([...fresh.parameters()].filter((p) => p.requiresGrad))).toBe(0)
+  },
+  async loadAdapter(c, device) {
+    const saved = applyLora(counter(device).model, { rank: 4, targetModules: 'all-linear' })
+    f.noGrad(() => {
+      for (const parameter of saved.parameters()) if (parameter.requiresGrad) parameter.fill_(1000)
+    })
+    const path = join(folder, `${device.name}-adapter-load`)
+    await saveAdapter(saved, path)
+    applyLora(c.model, { rank: 4, targetModules: 'all-linear' })
+    c.set(0)
+    const learning = () => [...c.model.parameters()].filter((p) => p.requiresGrad)
+    await racing(c, async () => {
+      await loadAdapter(c.model, path)
+      expect(only(learning())).toBe(1000)
+    })
+  },
+  async 'Trainer.evaluate'(c, device) {
+    const [first] = [...c.model.parameters()] as [f.Tensor]
+    const trainer = new f.Trainer(c.model, {
+      optimizer: new optim.SGD(c.model.parameters(), { lr: 1 }),
+      loss: () => first.mean(),
+    })
+    const batches = Array.from({ length: 6 }, () => [ones(device), ones(device)] as const)
+    // One state is told, or the call refuses, because its batches would see several.
+    const measured = await racing(c, () => trainer.evaluate(batches)).catch((error: unknown) => error)
+    if (measured instanceof f.ValueError) expect(measured.message).toContain('evaluate')
+    else expect((measured as { readonly loss: number }).loss).toBe(0)
+    expect(only(c.model.parameters())).toBeLessThan(0)
+  },
+  async 'Trainer.fit'(c, device) {
+    const { model } = c
+    const trainer = new f.Trainer(model, { optimizer: new optim.SGD(model.parameters(), { lr: 0 }), loss: f.mseLoss })
+    const batches = Array.from({ length: 4 }, () => [ones(device), ones(device)] as const)
+    // Two trainings of one model take turns by whole steps, and neither undoes the other's.
+    const history = await racing(c, () => trainer.fit(batches, { epochs: 2, progress: false }))
+    expect(history.epochs.length).toBe(2)
+    expect(Number.isInteger(only(model.parameters()))).toBe(true)
+  },
+  async 'Trainer.steps'(c, device) {
+    const { model } = c
+    const trainer = new f.Trainer(model, { optimizer: new optim.SGD(model.parameters(), { lr: 0 }), loss: f.mseLoss })
+    const batches = Array.from({ length: 4 }, () => [ones(device), ones(device)] as const)
+    let count = 0
+    await racing(c, async () => {
+      for await (const _ of trainer.steps(batches, { epochs: 2 })) count++
+    })
+    expect(count).toBe(8)
+    expect(Number.isInteger(only(model.parameters()))).toBe(true)
+  },
+  async 'StepRecord.loss'(c, device) {
+    const [first] = [...c.model.parameters()] as [f.Tensor]
+    const trainer = new f.Trainer(c.model, {
+      optimizer: new optim.SGD(c.model.parameters(), { lr: 0 }),
+      loss: () => first.mean(),
+    })
+    const losses: Promise<number>[] = []
+    for await (const record of trainer.steps([[ones(device), ones(device)]])) losses.push(racing(c, record.loss))
+    expect(await losses[0]).toBe(0)
+  },
+  async 'Metric.compute'(_c, device) {
+    const metric = f.metrics.accuracy()
+    const [right, wrong] = [f.eye(2, 2, { device }), f.ones([2, 2], { device }).sub(f.eye(2, 2, { device }))]
+    const labels = f.tensor([0, 1], { dtype: 'int32', device })
+    metric.update(right, labels)
+    const share = await racing({ step: () => metric.update(wrong as f.Tensor, labels) }, () => metric.compute())
+    expect(share).toBe(1)
+  },
+  async 'RunningMean.compute'(_c, device) {
+    const mean = new f.metrics.RunningMean()
+    mean.update(f.tensor(6, { device }), 2)
+    const value = await racing({ step: () => mean.update(f.tensor(100, { device }), 1) }, () => mean.compute())
+    expect(value).toBe(3)
+  },
+  async 'DataLoader.[asyncIterator]'(_c, device) {
+    const [x, y] = [f.zeros([40, 3], { device }), f.zeros([40, 3], { device })]
+    const loader = new f.DataLoader(new f.TensorDataset(x, y), { batchSize: 4 })
+    let count = 0
+    const step = () =>
+      f.noGrad(() => {
+        count++
+        x.fill_(count)
+        y.fill_(count)
+      })
+    await racing({ step }, async () => {
+      // Rows are taken when their batch is made, all tensors of it at once.
+      for await (const batch of loader) only(batch)
+    })
+  },
+  async 'Dataset.batch'(c, device) {
+    await races['DataLoader.[asyncIterator]']?.(c, device)
+  },
+  async 'FunctionDataset.batch'(c, device) {
+    const [first] = [...c.model.parameters()] as [f.Tensor]
+    const set = new f.FunctionDataset(
+      3,
+      async () => first.data(),
+      (items) => items,
+    )
+    const items = await racing(c, () => set.batch([0, 1, 2]))
+    expect(new Set(items.flatMap((item) => [...item]))).toEqual(new Set([0]))
+    expect(device.supports('float32')).toBe(true)
+  },
+  async 'Subset.batch'(_c, device) {
+    const x = f.zeros([5], { device })
+    const set = new f.Subset(new f.TensorDataset(x), [4, 0])
+    const [rows] = await racing({ step: () => f.noGrad(() => x.fill_(7)) }, async () => set.batch([0, 1]))
+    expect(only([rows as f.Tensor])).toBe(0)
+  },
+}
+
+/** Nothing of a model is in them. */
+const without: { readonly [call: string]: string } = {
+  idx: 'reads files of data',
+  readIdx: 'reads a file of data',
+  mnist: 'reads a package of data',
+  'Callback.onStart': 'the user writes it',
+  'Callback.onStep': 'the user writes it',
+  'Callback.onEpochEnd': 'the user writes it',
+  'Callback.onEnd': 'the user writes it',
+}
+
+/** The public functions and methods that give promises or asynchronous iterators, by where they are declared. */
+function asynchronous(): readonly string[] {
+  const root = fileURLToPath(new URL('../../', import.meta.url))
+  const { config } = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile)
+  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root)
+  const faces = ['lib/index.ts', 'lib/data/datasets/index.ts', 'lib/finetune/index.ts'].map((path) => root + path)
+  const program = ts.createProgram(faces, options)
+  const checker = program.getTypeChecker()
+  const found = new Set<string>()
+  const seen = new Set<ts.Symbol>()
+  const isAsync = (type: ts.Type): boolean =>
+    /^(Promise|Async)/.test(type.symbol?.name ?? '') || (type.isUnion() && type.types.some(isAsync))
+  const gives = (symbol: ts.Symbol, at: ts.Node) =>
+    checker
+      .getTypeOfSymbolAtLocation(symbol, at)
+      .getNonNullableType()
+      .getCallSignatures()
+      .some((signature) => isAsync(signature.getReturnType()))
+  const visit = (exported: ts.Symbol): void => {
+    const symbol = exported.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(exported) : exported
+    if (seen.size === seen.add(symbol).size) return
+    if (symbol.flags & ts.SymbolFlags.Module) for (const each of checker.getExportsOfModule(symbol)) visit(each)
+    const declaration = symbol.valueDeclaration ?? symbol.declarations?.[0]
+    if (declaration === undefined || symbol.flags & ts.SymbolFlags.Module) return
+    if (gives(symbol, declaration)) found.add(symbol.name)
+    if (!(symbol.flags & (ts.SymbolFlags.Class | ts.SymbolFlags.Interface))) return
+    for (const member of checker.getDeclaredTypeOfSymbol(symbol).getProperties()) {
+      const at = member.valueDeclaration ?? member.declarations?.[0]
+      const owner = at?.parent
+      if (at === undefined || !at.getSourceFile().fileName.startsWith(`${root}lib`) || !gives(member, at)) continue
+      const name = member.name.replace(/^__@(\w+)@.*/, '[$1]')
+      const isPrivate = name.startsWith('#') || name.startsWith('__#')
+      if (owner && (ts.isClassDeclaration(owner) || ts.isInterfaceDeclaration(owner)) && !isPrivate)
+        found.add(`${owner.name?.text}.${name}`)
+    }
+  }
+  for (const face of faces) {
+    const source = program.getSourceFile(face)
+    const module = source && checker.getSymbolAtLocation(source)
+    for (const each of module ? checker.getExportsOfModule(module) : []) visit(each)
+  }
+  return [...found]
+}
+
+it('every asynchronous call has a race', () => {
+  const calls = asynchronous()
+  expect(calls.length).toBeGreaterThan(15)
+  expect(calls.filter((call) => !races[call] && !without[call])).toEqual([])
+})
+
+describe.each(devices.map((device) => [device.name, device] as const))('on %s', (_name, device) => {
+  it.each(Object.entries(races))('%s sees one state', async (_call, race) => {
+    await race(counter(device), device)
+  })
+})
