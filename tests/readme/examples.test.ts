@@ -1,0 +1,53 @@
+/** The examples run as a user starts them, with less to do, and learn: what they print at the end says so. */
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, expect, it } from 'vitest'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+const folder = mkdtempSync(join(tmpdir(), 'firesteel-examples-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+function run(name: string, ...args: string[]): string {
+  const { stdout, stderr, status } = spawnSync(process.execPath, ['--import', 'tsx', `examples/${name}.ts`, ...args], {
+    cwd: root,
+    encoding: 'utf8',
+  })
+  expect(`${status} ${stderr}`).toBe('0 ')
+  return stdout
+}
+
+const number = (text: string, before: RegExp) => Number(new RegExp(`${before.source}([\\d.]+)`).exec(text)?.[1])
+
+/** A text that repeats: nearly every next character can be known. */
+const repeating = 'the quick brown fox jumps over the lazy dog. '.repeat(80)
+const text = join(folder, 'text.txt')
+writeFileSync(text, repeating)
+
+it('tabular tells the species of nearly every penguin', () => {
+  const out = run('tabular')
+  expect(number(out, /accuracy on 69 held rows /)).toBeGreaterThan(0.9)
+})
+
+it('char-lstm learns a sentence, and writes on', () => {
+  const out = run('char-lstm', '--text', text, '--steps', '60', '--length', '40', '--start', 'the quick')
+  expect(number(out, /step 0: loss /)).toBeGreaterThan(3)
+  expect(number(out, /step 59: loss /)).toBeLessThan(2)
+  expect(out.replace(/\n$/, '').split('\n').at(-1)).toMatch(/^the quick.{40}$/)
+})
+
+it('tiny-gpt learns the same, saves, and goes on from there', () => {
+  const saved = join(folder, 'gpt.safetensors')
+  const perplexity = /perplexity of unseen text /
+  const first = run('tiny-gpt', '--text', text, '--epochs', '1', '--length', '20', '--save', saved)
+  const next = run('tiny-gpt', '--text', text, '--epochs', '1', '--length', '20', '--from', saved)
+  expect(number(first, perplexity)).toBeLessThan(12)
+  expect(number(next, perplexity)).toBeLessThan(number(first, perplexity))
+})
+
+it('classify-text tells the languages of most lines', () => {
+  const out = run('classify-text', '--epochs', '1', '--lines', '1500')
+  expect(number(out, /accuracy /)).toBeGreaterThan(0.7)
+})
