@@ -35,12 +35,12 @@ class Block extends nn.Module {
 
   forward(x: Tensor): Tensor {
     const [b = 0, t = 0, d = 0] = x.shape
-    const split = (this.qkv.forward(this.ln1.forward(x)) as Tensor).split(d, 2)
+    const split = this.qkv.forward(this.ln1.forward(x)).split(d, 2)
     const [q, k, v] = split.map((z) => z.view([b, t, this.heads, d / this.heads]).transpose(1, 2))
     const y = scaledDotProductAttention(q as Tensor, k as Tensor, v as Tensor, { isCausal: true })
-    const attended: Tensor = x.add(this.proj.forward(y.transpose(1, 2).reshape([b, t, d])) as Tensor)
+    const attended: Tensor = x.add(this.proj.forward(y.transpose(1, 2).reshape([b, t, d])))
     const hidden = gelu(this.fc.forward(this.ln2.forward(attended)) as Tensor, { approximate: 'tanh' })
-    return attended.add(this.out.forward(hidden) as Tensor)
+    return attended.add(this.out.forward(hidden))
   }
 }
 
@@ -59,14 +59,14 @@ export class Gpt extends nn.Module {
     this.blocks = new nn.ModuleList(Array.from({ length: layers }, () => new Block(d, heads, options)))
     this.ln = new nn.LayerNorm(d, options)
     this.head = new nn.Linear(d, vocab, { ...options, bias: false })
-    this.head.weight = this.wte.weight as nn.Parameter<[number, number]>
+    this.head.weight = this.wte.weight
   }
 
   forward(ids: Tensor): Tensor {
     const positions = arange(ids.shape[1] ?? 0, undefined, 1, { device: ids.device })
     let x: Tensor = this.wte.forward(ids).add(this.wpe.forward(positions))
     for (const block of this.blocks) x = block.forward(x)
-    return this.head.forward(this.ln.forward(x)) as Tensor
+    return this.head.forward(this.ln.forward(x))
   }
 }
 
@@ -84,12 +84,12 @@ export class Tagger extends nn.Module {
   }
 
   forward(ids: Tensor): Tensor {
-    return this.head.forward(this.lstm.forward(this.embedding.forward(ids)).output.select(0, -1)) as Tensor
+    return this.head.forward(this.lstm.forward(this.embedding.forward(ids)).output.select(0, -1))
   }
 }
 
 /** 784 -> 512 -> 256 -> 10 */
-export function mlp(options: nn.LayerOptions): nn.Module & { forward(x: Tensor): Tensor } {
+export function mlp(options: nn.LayerOptions): nn.Model {
   return new nn.Sequential(
     new nn.Linear(784, 512, options),
     new nn.ReLU(),
@@ -100,7 +100,7 @@ export function mlp(options: nn.LayerOptions): nn.Module & { forward(x: Tensor):
 }
 
 /** Logits [b, 10] of images [b, 1, 28, 28]. */
-export function cnn(options: nn.LayerOptions): nn.Module & { forward(x: Tensor): Tensor } {
+export function cnn(options: nn.LayerOptions): nn.Model {
   return new nn.Sequential(
     new nn.Conv2d(1, 32, 3, { padding: 1, ...options }),
     new nn.ReLU(),

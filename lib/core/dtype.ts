@@ -5,6 +5,35 @@ import { kindOf, ValueError } from './errors.js'
 export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16' | 'int32' | 'uint8' | 'bool'
 
 /**
+ * float32 and the 16-bit floats: one kind to the types, because autocast turns one into another without their knowledge.
+ * JavaScript sees all of them as float32.
+ */
+export type SingleFloat = 'float32' | 'bfloat16' | 'float16'
+
+/** What the types know of a tensor that is made with a dtype. */
+export type Known<D extends DType> = [DType] extends [D] ? DType : D extends SingleFloat ? SingleFloat : D
+
+/** What reading a tensor of each dtype gives. A table, because the compiler sees how its entries vary, and not conditions. */
+interface Elements {
+  readonly float32: Float32Array
+  readonly bfloat16: Float32Array
+  readonly float16: Float32Array
+  readonly float64: Float64Array
+  readonly int32: Int32Array
+  readonly uint8: Uint8Array
+  readonly bool: Uint8Array
+}
+
+/** What reading a tensor gives; a union where its dtype is not known. */
+export type ElementsOf<D extends DType> = Elements[D]
+
+/** What stands for one element in nested arrays. */
+export type ElementOf<D extends DType> = { readonly [T in DType]: T extends 'bool' ? boolean : number }[D]
+
+/** The dtype of a sum: bytes and truths are counted in int32. */
+export type Summed<D extends DType> = { readonly [T in DType]: T extends 'uint8' | 'bool' ? 'int32' : T }[D]
+
+/**
  * What an operator computes in under autocast: `low`, the dtype of autocast, where the arithmetic is most of the work and
  * sums are accumulated in float32; `float32`, where rounding would show; `widest`, the widest of the inputs' dtypes.
  */

@@ -37,18 +37,66 @@ type BroadcastSize<A extends number, B extends number> = number extends A
           ? A
           : never
 
+/** `never` where two sizes differ and none of them is 1. */
 type BroadcastTuples<A extends Shape, B extends Shape, Out extends number[] = []> = A extends readonly [
   ...infer RestA extends Shape,
   infer LastA extends number,
 ]
   ? B extends readonly [...infer RestB extends Shape, infer LastB extends number]
-    ? BroadcastTuples<RestA, RestB, [BroadcastSize<LastA, LastB>, ...Out]>
+    ? BroadcastSize<LastA, LastB> extends infer Size extends number
+      ? [Size] extends [never]
+        ? never
+        : BroadcastTuples<RestA, RestB, [Size, ...Out]>
+      : never
     : [...Mutable<A>, ...Out]
   : [...Mutable<B>, ...Out]
 
 /** The shape both broadcast to; unknown where one's rank is. */
 export type Broadcast<A extends Shape, B extends Shape> =
   IsUnknownRank<A> extends true ? Shape : IsUnknownRank<B> extends true ? Shape : BroadcastTuples<A, B>
+
+/** `unknown` if both can broadcast, else a Misfit. */
+export type BroadcastFits<A extends Shape, B extends Shape, Op extends string> = [Broadcast<A, B>] extends [never]
+  ? Misfit<`${Op}: shapes do not broadcast: [${FormatShape<A>}] and [${FormatShape<B>}]`>
+  : unknown
+
+/** The size of dimension N, negative from the end: `number` where unknown, `never` where there is none. */
+export type SizeAt<S extends Shape, N extends number> = number extends N
+  ? number
+  : IsUnknownRank<S> extends true
+    ? number
+    : At<S, N> extends infer Size extends number
+      ? Size
+      : never
+
+/** The item of a tuple at a literal place, negative from the end; `undefined` where there is none. */
+export type At<L extends readonly unknown[], N extends number> = `${N}` extends `-${infer Back extends number}`
+  ? FromEnd<L, Back>
+  : N extends keyof L
+    ? L[N]
+    : `${N}` extends keyof L
+      ? L[`${N}` & keyof L]
+      : undefined
+
+type FromEnd<
+  L extends readonly unknown[],
+  Back extends number,
+  Passed extends readonly unknown[] = [unknown],
+> = L extends readonly [...infer Rest, infer Item]
+  ? Passed['length'] extends Back
+    ? Item
+    : FromEnd<Rest, Back, readonly [...Passed, unknown]>
+  : undefined
+
+/** Items of type T nested as deep as the shape has dimensions; unknown where its rank is. */
+export type NestedOf<S extends Shape, T> =
+  IsUnknownRank<S> extends true
+    ? Nested<T>
+    : S extends readonly [number, ...infer Rest extends Shape]
+      ? NestedOf<Rest, T>[]
+      : T
+
+export type Nested<T = number | boolean> = T | Nested<T>[]
 
 /** All dimensions but the last replaced by nothing: `[2, 3, 4]` -> 4. `number` where unknown. */
 export type Last<S extends Shape> = S extends readonly [...Shape, infer L extends number] ? L : number

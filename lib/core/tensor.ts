@@ -23,8 +23,11 @@ export interface LeafState {
  *
  * Tensors come from the creation functions and from operators; methods (`x.matmul(w).add(b)`) are put on by
  * `ops/methods.ts`. `Shape` holds literal sizes where they are known at compile time, and `number` where not.
+ *
+ * A tensor of known sizes is a tensor of unknown ones (`out`). That holds because its shape is only read; the compiler, which
+ * compares methods with conditional types, cannot prove it.
  */
-export class Tensor<S extends Shape = Shape, D extends DType = DType> {
+export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
   readonly storage: Storage
   /** The library's own list of `shape`, shared between tensors: never written, nor handed to a program. */
   readonly sizes: S
@@ -125,7 +128,7 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> {
     this.#gradient = value
   }
 
-  #checkGrad(value: Tensor<S, D>): void {
+  #checkGrad(value: Tensor): void {
     if (!(value instanceof Tensor)) throw new DTypeError('grad', `must be a tensor or null, but is ${kindOf(value)}`)
     value.storage.check('grad')
     if (value === (this as Tensor)) throw new ValueError('grad', 'a tensor cannot be its own gradient; clone() it')

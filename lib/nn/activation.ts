@@ -1,4 +1,5 @@
 /** Activation functions and other layers without parameters. */
+import type { DType } from '../core/dtype.js'
 import { ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
@@ -19,41 +20,41 @@ interface Keeps {
 /** A layer that is one function of one tensor, of the same shape. */
 abstract class Pointwise extends Module {
   declare readonly signature?: Keeps
-  abstract forward<S extends Shape>(x: Tensor<S>): Tensor<S>
+  abstract forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
 }
 
 export class ReLU extends Pointwise {
-  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return elementwise.relu(x)
   }
 }
 
 export class Sigmoid extends Pointwise {
-  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return elementwise.sigmoid(x)
   }
 }
 
 export class Tanh extends Pointwise {
-  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return elementwise.tanh(x)
   }
 }
 
 export class SiLU extends Pointwise {
-  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return elementwise.silu(x)
   }
 }
 
 export class Mish extends Pointwise {
-  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return elementwise.mish(x)
   }
 }
 
 export class Hardswish extends Pointwise {
-  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return elementwise.hardswish(x)
   }
 }
@@ -70,7 +71,7 @@ export class GELU extends Pointwise {
   override extraRepr(): string {
     return settings({ ...this.#options })
   }
-  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return elementwise.gelu(x, this.#options)
   }
 }
@@ -88,7 +89,7 @@ export class Softplus extends Pointwise {
   override extraRepr(): string {
     return settings({ ...this.#options })
   }
-  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return elementwise.softplus(x, this.#options)
   }
 }
@@ -104,7 +105,7 @@ export class ELU extends Pointwise {
   override extraRepr(): string {
     return settings({ ...this.#options })
   }
-  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return elementwise.elu(x, this.#options)
   }
 }
@@ -120,7 +121,7 @@ export class LeakyReLU extends Pointwise {
   override extraRepr(): string {
     return settings({ ...this.#options })
   }
-  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return elementwise.leakyRelu(x, this.#options)
   }
 }
@@ -135,7 +136,7 @@ export class Softmax extends Pointwise {
   override extraRepr(): string {
     return settings({ dim: this.dim })
   }
-  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return softmax(x, this.dim)
   }
 }
@@ -150,7 +151,7 @@ export class LogSoftmax extends Pointwise {
   override extraRepr(): string {
     return settings({ dim: this.dim })
   }
-  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return logSoftmax(x, this.dim)
   }
 }
@@ -170,14 +171,14 @@ export class Dropout extends Pointwise {
   override extraRepr(): string {
     return settings({ p: this.p })
   }
-  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return dropout(x, this.p, { training: this.training, generator: this.#generator })
   }
 }
 
 /** Passes its input on. */
 export class Identity extends Pointwise {
-  override forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return x
   }
 }

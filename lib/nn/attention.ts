@@ -102,7 +102,7 @@ function combined(
     const open = eq(first, no)
     return second ? where(second, no, open) : open
   }
-  return second ? (add(additive(first), additive(second)) as Tensor) : additive(first)
+  return second ? add(additive(first), additive(second)) : additive(first)
 }
 
 /**
@@ -155,11 +155,7 @@ export class MultiheadAttention extends Module {
     const inBatches = (x: Tensor): Tensor => (this.batchFirst ? x : transpose(x, 0, 1))
     const [q, k, v] =
       query === key && key === value
-        ? (chunk(
-            linear<readonly number[], readonly number[]>(inBatches(query), this.inProjWeight, this.inProjBias),
-            3,
-            -1,
-          ) as [Tensor, Tensor, Tensor])
+        ? (chunk(linear(inBatches(query), this.inProjWeight, this.inProjBias), 3, -1) as [Tensor, Tensor, Tensor])
         : this.#apart(inBatches(query), inBatches(key), inBatches(value))
     const heads = (x: Tensor) =>
       transpose(reshape(x, [x.sizes[0] as number, x.sizes[1] as number, numHeads, e / numHeads]), 1, 2)
@@ -169,7 +165,7 @@ export class MultiheadAttention extends Module {
       isCausal,
       dropoutP: this.training ? this.dropout : 0,
     })
-    return inBatches(this.outProj.forward(reshape(transpose(mixed, 1, 2), [b, tq, e]) as Tensor))
+    return inBatches(this.outProj.forward(reshape(transpose(mixed, 1, 2), [b, tq, e])))
   }
 
   #check(query: Tensor, key: Tensor, value: Tensor): void {
@@ -202,11 +198,7 @@ export class MultiheadAttention extends Module {
   #apart(query: Tensor, key: Tensor, value: Tensor): [Tensor, Tensor, Tensor] {
     const project = (x: Tensor, part: number) => {
       const bias = this.inProjBias && narrow(this.inProjBias, 0, part * this.embedDim, this.embedDim)
-      return linear<readonly number[], readonly number[]>(
-        x,
-        narrow(this.inProjWeight, 0, part * this.embedDim, this.embedDim),
-        bias,
-      )
+      return linear(x, narrow(this.inProjWeight, 0, part * this.embedDim, this.embedDim), bias)
     }
     return [project(query, 0), project(key, 1), project(value, 2)]
   }
@@ -318,7 +310,7 @@ export class TransformerEncoderLayer extends Module {
       const attended: Tensor = add(x, attend(this.norm1.forward(x)))
       return add(attended, feed(this.norm2.forward(attended)))
     }
-    const attended = this.norm1.forward(add(x, attend(x)) as Tensor)
-    return this.norm2.forward(add(attended, feed(attended)) as Tensor)
+    const attended = this.norm1.forward(add(x, attend(x)))
+    return this.norm2.forward(add(attended, feed(attended)))
   }
 }

@@ -1,15 +1,20 @@
 /** Modules made of modules. */
 import { modulesAreObserved } from '../core/call-site.js'
 import { ValueError } from '../core/errors.js'
-import type { Chained } from '../core/shape-types.js'
+import type { At, Chained } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
 import { type Fusing, fuses } from './fusion.js'
-import { Module } from './module.js'
+import { type Model, Module } from './module.js'
 
-/** A module from one tensor to one tensor, as Sequential chains them. */
-export interface Layer extends Module {
-  forward(x: never): Tensor
-}
+/** A module from one tensor to one tensor, as Sequential chains them, whatever it asks of the tensor. */
+export type Layer = Model<never>
+
+/** Unknown, and perhaps none, where the list has not that many layers by its type: some may have been appended. */
+type LayerAt<L extends readonly Layer[], I extends number> = number extends I | L['length']
+  ? Layer | undefined
+  : At<L, I> extends infer Found extends Layer
+    ? Found
+    : Layer | undefined
 
 function checkModule(container: string, index: number, module: unknown): void {
   if (!(module instanceof Module))
@@ -39,8 +44,12 @@ export class Sequential<const L extends readonly Layer[] = readonly Layer[]> ext
     return this.#layers.length
   }
 
-  at(index: number): Layer | undefined {
-    return this.#layers.at(index)
+  /**
+   * The layer at a place, negative from the end. Its class is known where the place is a literal and the layers were named in
+   * the constructor; a place from the end then counts those, so use `length` after `append`.
+   */
+  at<const I extends number>(index: I): LayerAt<L, I> {
+    return this.#layers.at(index) as LayerAt<L, I>
   }
 
   append(layer: Layer): this {

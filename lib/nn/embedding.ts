@@ -12,17 +12,14 @@ import { Module, type Parameter, settings } from './module.js'
  * A table of vectors looked up by int32 ids: [...] -> [..., embeddingDim]. The row `paddingIdx`, counted from the end where
  * negative, begins as zeros and gets no gradient.
  */
-export class Embedding extends Module {
-  readonly numEmbeddings: number
-  readonly embeddingDim: number
+export class Embedding<const N extends number = number, const E extends number = number> extends Module {
+  readonly numEmbeddings: N
+  readonly embeddingDim: E
   readonly paddingIdx: number | null
-  weight: Parameter
+  /** [N, E]; that of a Linear from E to N features may be the same one: `head.weight = embedding.weight`. */
+  weight: Parameter<[N, E]>
 
-  constructor(
-    numEmbeddings: number,
-    embeddingDim: number,
-    options: LayerOptions & { readonly paddingIdx?: number | null } = {},
-  ) {
+  constructor(numEmbeddings: N, embeddingDim: E, options: LayerOptions & { readonly paddingIdx?: number | null } = {}) {
     super()
     checkLayer('Embedding', options, { ...layerOptions, paddingIdx: true })
     checkSizes('Embedding', { numEmbeddings, embeddingDim })

@@ -1,4 +1,5 @@
 /** Fully connected layers. */
+import type { DType } from '../core/dtype.js'
 import type { Shape } from '../core/shape.js'
 import type { LastIs, WithLast } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
@@ -45,8 +46,8 @@ export class Linear<const In extends number = number, const Out extends number =
     return settings({ inFeatures, outFeatures, bias: bias !== null })
   }
 
-  forward<S extends Shape>(x: Tensor<S> & LastIs<S, In, 'Linear'>): Tensor<WithLast<S, Out>> {
-    const base: Tensor = linear<Shape, Shape>(x, this.weight, this.bias)
-    return (this.adapter ? this.adapter.forward(x, base) : base) as Tensor as Tensor<WithLast<S, Out>>
+  forward<S extends Shape, D extends DType>(x: Tensor<S, D> & LastIs<S, In, 'Linear'>): Tensor<WithLast<S, Out>, D> {
+    const base: Tensor = linear<Shape, Shape, DType>(x, this.weight, this.bias)
+    return (this.adapter ? this.adapter.forward(x, base) : base) as Tensor as Tensor<WithLast<S, Out>, D>
   }
 }

@@ -340,6 +340,14 @@ export abstract class Module extends Holder {
   }
 }
 
+/**
+ * A module that can be called, by what it takes and gives: any model, whatever its layers, for those who train, serve or
+ * measure it. `Model<never>` may ask more of its input than to be a tensor.
+ */
+export interface Model<In = Tensor, Out = Tensor> extends Module {
+  forward(x: In): Out
+}
+
 /** As PyTorch prints a module. */
 function tree(module: Module, outer: Set<Module>): string {
   const type = module.constructor.name

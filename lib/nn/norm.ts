@@ -1,5 +1,7 @@
 /** Normalisation layers. */
+
 import { noGrad } from '../autograd/mode.js'
+import type { DType } from '../core/dtype.js'
 import { formatShape, ShapeError, ValueError } from '../core/errors.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -53,7 +55,7 @@ export class LayerNorm extends Module {
     return settings({ normalizedShape, eps, elementwiseAffine: weight !== null, bias: bias !== null })
   }
 
-  forward<S extends Shape>(x: Tensor<S>): Tensor<S> {
+  forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return layerNorm(x, this.normalizedShape, this.weight, this.bias, { eps: this.eps })
   }
 }
@@ -127,7 +129,7 @@ abstract class BatchNorm<C extends number> extends Module {
     const training = this.training || this.runningMean === null
     let momentum = this.momentum ?? 0
     if (this.training && numBatchesTracked !== null) {
-      noGrad(() => copyInto(numBatchesTracked, add(numBatchesTracked as Tensor, 1), this.constructor.name))
+      noGrad(() => copyInto(numBatchesTracked, add(numBatchesTracked, 1), this.constructor.name))
       if (this.momentum === null) momentum = 1 / numBatchesTracked.item()
     }
     return batchNorm(x, this.runningMean, this.runningVar, { weight, bias, training, momentum, eps })

@@ -5,8 +5,10 @@ import { keep } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
 
-/** A tensor that a module learns: a leaf that wants a gradient and that scopes never free. */
-export class Parameter<S extends Shape = Shape> extends Tensor<S> {
+/**
+ * A tensor that a module learns: a leaf that wants a gradient and that scopes never free.
+ */
+export class Parameter<out S extends Shape = Shape> extends Tensor<S> {
   constructor(value: Tensor<S>, requiresGrad = true) {
     checkTensor('Parameter', 'the value', value)
     if (requiresGrad && !value.dtype.includes('float'))
@@ -17,8 +19,10 @@ export class Parameter<S extends Shape = Shape> extends Tensor<S> {
   }
 }
 
-/** A tensor that belongs to a module's state without being learned, as running statistics do. */
-export class Buffer<S extends Shape = Shape> extends Tensor<S> {
+/**
+ * A tensor that belongs to a module's state without being learned, as running statistics do.
+ */
+export class Buffer<out S extends Shape = Shape> extends Tensor<S> {
   constructor(value: Tensor<S>) {
     checkTensor('Buffer', 'the value', value)
     super(value.storage, value.sizes, value.steps, value.offset)

@@ -4,7 +4,7 @@ import { defaultDevice, device as findDevice } from '../backend/devices.js'
 import { empty, run } from '../backend/dispatch.js'
 import { elementsOf, isNumericArray, type NumericArray } from '../core/arrays.js'
 import type { Device } from '../core/device.js'
-import { checkElement, type DType, dtypes, isDType, type TypedArray } from '../core/dtype.js'
+import { checkElement, type DType, dtypes, isDType, type Known, type TypedArray } from '../core/dtype.js'
 import { DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
 import { flattened } from '../core/nested.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
@@ -12,9 +12,9 @@ import { checkShape, countOf, type Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
 
-export interface CreationOptions {
+export interface CreationOptions<D extends DType = DType> {
   /** Default float32. */
-  readonly dtype?: DType
+  readonly dtype?: D
   /** Default: the default device. */
   readonly device?: string | Device
   /** Whether operators on it are recorded. Default false. */
@@ -50,12 +50,20 @@ function checkDTypeName(op: string, dtype: DType): DType {
 }
 
 /** Sets what the options ask of a finished tensor. */
-export function finish<T extends Tensor>(x: T, options: CreationOptions): T {
+export function finish<S extends Shape, D extends DType>(
+  x: Tensor<S>,
+  options: CreationOptions<D>,
+): Tensor<S, Known<D>> {
   if (options.requiresGrad !== undefined) x.requiresGrad = options.requiresGrad
-  return x
+  return x as Tensor<S, Known<D>>
 }
 
-function filled<S extends Shape>(op: string, shape: S, value: number, options: CreationOptions): Tensor<Mutable<S>> {
+function filled<S extends Shape, D extends DType>(
+  op: string,
+  shape: S,
+  value: number,
+  options: CreationOptions<D>,
+): Tensor<Mutable<S>, Known<NoInfer<D>>> {
   const sizes = checkShape(op, shape)
   const { dtype, device } = place(op, options, creationNames)
   checkElement(op, value, dtype)
@@ -65,19 +73,25 @@ function filled<S extends Shape>(op: string, shape: S, value: number, options: C
 }
 
 /** All elements `value`. Throws ValueError for a number that an integer dtype does not hold; floats are rounded. */
-export function full<const S extends Shape>(
+export function full<const S extends Shape, D extends DType = 'float32'>(
   shape: S,
   value: number,
-  options: CreationOptions = {},
-): Tensor<Mutable<S>> {
+  options: CreationOptions<D> = {},
+): Tensor<Mutable<S>, Known<NoInfer<D>>> {
   return filled('full', shape, value, options)
 }
 
-export function zeros<const S extends Shape>(shape: S, options: CreationOptions = {}): Tensor<Mutable<S>> {
+export function zeros<const S extends Shape, D extends DType = 'float32'>(
+  shape: S,
+  options: CreationOptions<D> = {},
+): Tensor<Mutable<S>, Known<NoInfer<D>>> {
   return filled('zeros', shape, 0, options)
 }
 
-export function ones<const S extends Shape>(shape: S, options: CreationOptions = {}): Tensor<Mutable<S>> {
+export function ones<const S extends Shape, D extends DType = 'float32'>(
+  shape: S,
+  options: CreationOptions<D> = {},
+): Tensor<Mutable<S>, Known<NoInfer<D>>> {
   return filled('ones', shape, 1, options)
 }
 
@@ -86,7 +100,12 @@ export function ones<const S extends Shape>(shape: S, options: CreationOptions =
  * from 0. Integers give int32, others float32. Throws ValueError for a sequence without end, or numbers that are none of an
  * integer dtype.
  */
-export function arange(start: number, end?: number, step = 1, options: CreationOptions = {}): Tensor<[number]> {
+export function arange<D extends DType = 'float32' | 'int32'>(
+  start: number,
+  end?: number,
+  step = 1,
+  options: CreationOptions<D> = {},
+): Tensor<[number], Known<NoInfer<D>>> {
   const [from, to] = end === undefined ? [0, start] : [start, end]
   for (const [name, value] of Object.entries({ start: from, end: to, step }))
     if (typeof value !== 'number') throw new ValueError('arange', `${name} is ${kindOf(value)}, but must be a number`)
@@ -108,7 +127,11 @@ export function arange(start: number, end?: number, step = 1, options: CreationO
 }
 
 /** Ones on the diagonal of an n by m matrix (n by n), else zeros. */
-export function eye(n: number, m = n, options: CreationOptions = {}): Tensor<[number, number]> {
+export function eye<D extends DType = 'float32'>(
+  n: number,
+  m = n,
+  options: CreationOptions<D> = {},
+): Tensor<[number, number], Known<NoInfer<D>>> {
   const sizes = checkShape('eye', [n, m])
   const { dtype, device } = place('eye', options, creationNames)
   const out = empty(device, sizes, dtype, 'eye')
@@ -123,6 +146,9 @@ export function eye(n: number, m = n, options: CreationOptions = {}): Tensor<[nu
   return finish(out, options)
 }
 
+/** The dtype that an array of the kind gives; unknown for kinds that are told apart only as the program runs. */
+type DTypeOf<A> = A extends Float32Array | Float64Array ? 'float32' : A extends Int32Array ? 'int32' : DType
+
 /**
  * A tensor with a copy of the array's elements, in row-major order. The dtype is that of the array's kind, unless named:
  * float32 for Float64Array (rounded; float64 where it is named), uint8 for bytes of all kinds, int32 for other integers,
@@ -130,20 +156,20 @@ export function eye(n: number, m = n, options: CreationOptions = {}): Tensor<[nu
  * to a floating dtype (beyond its range to infinity), but refused by an integer dtype that does not hold them: use
  * `.to()`, which truncates and wraps. Throws ShapeError if the elements do not fill the shape, DTypeError, ValueError.
  */
-export function fromTypedArray<const S extends Shape>(
-  data: NumericArray,
+export function fromTypedArray<const S extends Shape, A extends NumericArray, D extends DType = DTypeOf<A>>(
+  data: A,
   shape: S,
-  options: CreationOptions = {},
-): Tensor<Mutable<S>> {
+  options: CreationOptions<D> = {},
+): Tensor<Mutable<S>, Known<NoInfer<D>>> {
   return fromElements('fromTypedArray', data, shape, options)
 }
 
-function fromElements<S extends Shape>(
+function fromElements<S extends Shape, D extends DType>(
   op: string,
   array: NumericArray,
   shape: S,
-  options: CreationOptions,
-): Tensor<Mutable<S>> {
+  options: CreationOptions<D>,
+): Tensor<Mutable<S>, Known<NoInfer<D>>> {
   checkOptions<CreationOptions>(op, options, creationNames)
   if (options.dtype !== undefined) checkDTypeName(op, options.dtype)
   const { data, dtype: held } = elementsOf(op, array, options.dtype)
@@ -170,9 +196,13 @@ export type NestedArray = number | boolean | NumericArray | readonly NestedArray
  * that of their kind (see `fromTypedArray`), unless one is named. Throws ShapeError for ragged nesting and ValueError for what
  * is no number, or a number that the dtype does not hold.
  */
-export function tensor(value: NestedArray, options: CreationOptions = {}): Tensor {
+export function tensor<D extends DType = DType>(
+  value: NestedArray,
+  options: CreationOptions<D> = {},
+): Tensor<Shape, Known<NoInfer<D>>> {
   if (isNumericArray(value)) return fromElements('tensor', value, [value.length], options)
   checkOptions<CreationOptions>('tensor', options, creationNames)
   const { shape, data, dtype } = flattened('tensor', value)
-  return fromElements('tensor', data, shape, options.dtype === undefined ? { ...options, dtype } : options)
+  const named = options.dtype === undefined ? { ...options, dtype } : options
+  return fromElements('tensor', data, shape, named) as Tensor as Tensor<Shape, Known<D>>
 }

@@ -1,4 +1,5 @@
 /** Elements picked by indices (int32), and their transposes that add gradients up. */
+
 import {
   apply,
   type BackwardContext,
@@ -10,6 +11,7 @@ import {
 } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
+import type { DType } from '../core/dtype.js'
 import { formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { normalizeDim, type Shape } from '../core/shape.js'
@@ -123,10 +125,13 @@ const indexAddRecord: OperatorRecord<Select & { readonly size: number }> = defin
 })
 
 /** x's slices along `dim` in the order of `index` (int32, one dimension). An index outside is a late IndexOutOfRangeError. */
-export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
+export function indexSelect<D extends DType>(x: Tensor<Shape, D>, dim: number, index: Tensor): Tensor<Shape, D> {
   checkTensor('indexSelect', 'x', x)
   if (x.ndim === 0) throw new ShapeError('indexSelect', 'x is one number, without a dimension to select along', [[]])
-  return apply(selectRecord, [x, index], { dim: normalizeDim('indexSelect', dim, x.ndim), skip: noSkip })
+  return apply(selectRecord, [x, index], { dim: normalizeDim('indexSelect', dim, x.ndim), skip: noSkip }) as Tensor<
+    Shape,
+    D
+  >
 }
 
 /** Inputs: ids of any shape, weight [count, features]. The attribute is the id whose row gets no gradient, or -1. */
@@ -233,7 +238,7 @@ const scatterAddRecord: OperatorRecord<Scatter> = defineOperator<Scatter>({
 })
 
 /** out[i][j][k] = x[i][j][index[i][j][k]] for dim 2; index is int32 with x's number of dimensions. */
-export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
+export function gather<D extends DType>(x: Tensor<Shape, D>, dim: number, index: Tensor): Tensor<Shape, D> {
   checkTensor('gather', 'x', x)
-  return apply(gatherRecord, [x, index], normalizeDim('gather', dim, x.ndim))
+  return apply(gatherRecord, [x, index], normalizeDim('gather', dim, x.ndim)) as Tensor<Shape, D>
 }

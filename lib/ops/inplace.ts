@@ -1,7 +1,9 @@
 /** The writes in place: `copy_`, `fill_`, accumulation. Everything else makes new tensors. */
+
 import { isGradEnabled, noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
 import { run } from '../backend/dispatch.js'
+import type { DType } from '../core/dtype.js'
 import { AutogradError, DeviceError, DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
 import { broadcastShapes, isOverlapping, type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -43,7 +45,7 @@ export function checkDistinct(op: string, name: string, x: Tensor): void {
 }
 
 /** Overwrites the elements with those of `src`, broadcast and converted. Under noGrad for tensors that want a gradient. */
-export function copy_<S extends Shape>(dst: Tensor<S>, src: Tensor): Tensor<S> {
+export function copy_<S extends Shape, D extends DType>(dst: Tensor<S, D>, src: Tensor): Tensor<S, D> {
   checkWritable('copy_', dst)
   checkTensor('copy_', 'src', src)
   src.storage.check('copy_')
@@ -68,7 +70,7 @@ export function copy_<S extends Shape>(dst: Tensor<S>, src: Tensor): Tensor<S> {
 }
 
 /** Overwrites all elements with a number, which the dtype must be able to hold. Throws ValueError if it is not. */
-export function fill_<S extends Shape>(dst: Tensor<S>, value: number): Tensor<S> {
+export function fill_<S extends Shape, D extends DType>(dst: Tensor<S, D>, value: number): Tensor<S, D> {
   checkWritable('fill_', dst)
   if (typeof value !== 'number') throw new ValueError('fill_', `the value is ${kindOf(value)}, but must be a number`)
   checkNumber('fill_', value, dst.dtype)

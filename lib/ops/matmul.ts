@@ -107,10 +107,10 @@ function multiplyAdds(a: Tensor, b: Tensor): number {
  * Matrix product of the last two dimensions; batch dimensions broadcast. A tensor of one dimension is a row on the left and a
  * column on the right, and that dimension is dropped from the result. Throws ShapeError if the inner sizes differ.
  */
-export function matmul<A extends Shape, B extends Shape>(
-  a: Tensor<A>,
+export function matmul<A extends Shape, B extends Shape, D extends DType = DType>(
+  a: Tensor<A, D>,
   b: Tensor<B> & MatmulFits<A, B>,
-): Tensor<MatmulShape<A, B>> {
+): Tensor<MatmulShape<A, B>, D> {
   const left: Tensor = a
   const right: Tensor = b
   checkTensor('matmul', 'a', left)
@@ -123,7 +123,7 @@ export function matmul<A extends Shape, B extends Shape>(
     )
   const out = product(left.ndim === 1 ? unsqueeze(left, 0) : left, right.ndim === 1 ? unsqueeze(right, 1) : right)
   const dropped = left.ndim === 1 ? squeeze(out, -2) : out
-  return (right.ndim === 1 ? squeeze(dropped, -1) : dropped) as Tensor as Tensor<MatmulShape<A, B>>
+  return (right.ndim === 1 ? squeeze(dropped, -1) : dropped) as Tensor as Tensor<MatmulShape<A, B>, D>
 }
 
 /** x [rows, in] weight [out, in]^T + bias [out], in one kernel call. */
@@ -203,17 +203,18 @@ function rows(x: Tensor): Tensor {
 }
 
 /** x [.., in] times weight [out, in] transposed, plus bias [out]: [.., out]. Throws ShapeError naming all misfits. */
-export function linear<S extends Shape, W extends Shape>(
-  x: Tensor<S> & LastIs<S, Last<W>, 'linear'>,
+export function linear<S extends Shape, W extends Shape, D extends DType = DType>(
+  x: Tensor<S, D> & LastIs<S, Last<W>, 'linear'>,
   weight: Tensor<W>,
   bias: Tensor | null = null,
-): Tensor<WithLast<S, W extends readonly [infer Out extends number, number] ? Out : number>> {
+): Tensor<WithLast<S, W extends readonly [infer Out extends number, number] ? Out : number>, D> {
   const input: Tensor = x
   checkTensor('linear', 'x', input)
   checkTensor('linear', 'weight', weight)
   const row = input.ndim === 1
   const out = apply(linearRecord, [row ? unsqueeze(input, 0) : input, weight, bias], null)
   return (row ? squeeze(out, 0) : out) as Tensor as Tensor<
-    WithLast<S, W extends readonly [infer Out extends number, number] ? Out : number>
+    WithLast<S, W extends readonly [infer Out extends number, number] ? Out : number>,
+    D
   >
 }

@@ -2,9 +2,9 @@
 import { setGradientArithmetic } from '../autograd/arithmetic.js'
 import { type BackwardOptions, backward, registerHook, registerPostAccumulateGradHook } from '../autograd/backward.js'
 import type { Device } from '../core/device.js'
-import type { DType, TypedArray } from '../core/dtype.js'
+import type { DType, ElementOf, ElementsOf, Summed } from '../core/dtype.js'
 import type { Shape } from '../core/shape.js'
-import type { Broadcast, MatmulFits, MatmulShape, Mutable } from '../core/shape-types.js'
+import type { MatmulFits, MatmulShape, Mutable, NestedOf, SizeAt } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
 import { convert } from './autocast.js'
 import { full } from './creation.js'
@@ -18,90 +18,106 @@ import * as reduce from './reduce.js'
 import * as shapes from './shape.js'
 import * as soft from './softmax.js'
 
-type Operand = Tensor | number
-type Binary<S extends Shape> = <B extends Operand>(
-  b: B,
-) => B extends Tensor<infer T> ? Tensor<Broadcast<S, T>> : Tensor<S>
-type Compare = (b: Operand) => Tensor
-type Reduce = (dim?: reduce.Dim, options?: reduce.ReduceOptions) => Tensor
+type Operand = elementwise.Operand
+
+// Types of their own, covariant by annotation, because the compiler compares a parameter of a layer to a tensor by all members:
+// of these it then compares shapes and dtypes only, and not functions with conditional types, of which it cannot prove it.
+type Binary<out S extends Shape, out D extends DType, Op extends string> = <B extends Operand>(
+  b: B & elementwise.FitsShape<S, B, Op>,
+) => Tensor<elementwise.With<S, B>, D>
+type Compare<out S extends Shape, Op extends string> = <B extends Operand>(
+  b: B & elementwise.FitsShape<S, B, Op>,
+) => Tensor<elementwise.With<S, B>, 'bool'>
+type Matmul<out S extends Shape, out D extends DType> = <B extends Shape>(
+  b: Tensor<B> & MatmulFits<S, B>,
+) => Tensor<MatmulShape<S, B>, D>
+type To<out S extends Shape, out D extends DType> = <const T extends string | Device>(
+  target: T,
+) => Tensor<S, read.Moved<D, T>>
+/** @ts-expect-error TS2636: the only two that hold no tensor, of which the compiler believes it. */
+type ToArray<out S extends Shape, out D extends DType> = () => NestedOf<S, ElementOf<D>>
+type SizeOf<out S extends Shape> = <const N extends number>(dim: N) => SizeAt<S, N>
 
 declare module '../core/tensor.js' {
   interface Tensor<S extends Shape = Shape, D extends DType = DType> {
-    add: Binary<S>
-    sub: Binary<S>
-    mul: Binary<S>
-    div: Binary<S>
-    pow: Binary<S>
-    maximum: Binary<S>
-    minimum: Binary<S>
-    eq: Compare
-    ne: Compare
-    lt: Compare
-    le: Compare
-    gt: Compare
-    ge: Compare
-    neg(): Tensor<S>
-    abs(): Tensor<S>
-    sign(): Tensor<S>
-    square(): Tensor<S>
-    exp(): Tensor<S>
-    log(): Tensor<S>
-    log1p(): Tensor<S>
-    sqrt(): Tensor<S>
-    rsqrt(): Tensor<S>
-    reciprocal(): Tensor<S>
-    sin(): Tensor<S>
-    cos(): Tensor<S>
-    erf(): Tensor<S>
-    floor(): Tensor<S>
-    relu(): Tensor<S>
-    sigmoid(): Tensor<S>
-    tanh(): Tensor<S>
-    silu(): Tensor<S>
-    gelu(options?: elementwise.GeluOptions): Tensor<S>
-    clamp(min?: number, max?: number): Tensor<S>
-    sum: Reduce
-    mean: Reduce
-    amax: Reduce
-    amin: Reduce
-    logsumexp: Reduce
-    var(dim?: reduce.Dim, options?: reduce.VarOptions): Tensor
-    std(dim?: reduce.Dim, options?: reduce.VarOptions): Tensor
-    argmax(dim?: number | null, options?: reduce.ReduceOptions): Tensor
-    argmin(dim?: number | null, options?: reduce.ReduceOptions): Tensor
-    cumsum(dim: number): Tensor<S>
-    softmax(dim: number): Tensor<S>
-    logSoftmax(dim: number): Tensor<S>
-    matmul<B extends Shape>(b: Tensor<B> & MatmulFits<S, B>): Tensor<MatmulShape<S, B>>
-    reshape<const T extends Shape>(shape: T): Tensor<Mutable<T>>
-    view<const T extends Shape>(shape: T): Tensor<Mutable<T>>
-    flatten(start?: number, end?: number): Tensor
-    squeeze(dim?: number): Tensor
-    unsqueeze(dim: number): Tensor
-    permute(dims: readonly number[]): Tensor
-    transpose(dim0: number, dim1: number): Tensor
-    expand<const T extends Shape>(shape: T): Tensor<Mutable<T>>
-    narrow(dim: number, start: number, length: number): Tensor
-    select(dim: number, index: number): Tensor
-    slice(...indices: readonly shapes.SliceIndex[]): Tensor
-    split(size: number | readonly number[], dim?: number): Tensor[]
-    chunk(chunks: number, dim?: number): Tensor[]
-    indexSelect(dim: number, index: Tensor): Tensor
-    gather(dim: number, index: Tensor): Tensor
-    clone(): Tensor<S>
-    contiguous(): Tensor<S>
-    detach(): Tensor<S>
+    add: Binary<S, D, 'add'>
+    sub: Binary<S, D, 'sub'>
+    mul: Binary<S, D, 'mul'>
+    div: Binary<S, D, 'div'>
+    pow: Binary<S, D, 'pow'>
+    maximum: Binary<S, D, 'maximum'>
+    minimum: Binary<S, D, 'minimum'>
+    eq: Compare<S, 'eq'>
+    ne: Compare<S, 'ne'>
+    lt: Compare<S, 'lt'>
+    le: Compare<S, 'le'>
+    gt: Compare<S, 'gt'>
+    ge: Compare<S, 'ge'>
+    neg(): Tensor<S, D>
+    abs(): Tensor<S, D>
+    sign(): Tensor<S, D>
+    square(): Tensor<S, D>
+    exp(): Tensor<S, D>
+    log(): Tensor<S, D>
+    log1p(): Tensor<S, D>
+    sqrt(): Tensor<S, D>
+    rsqrt(): Tensor<S, D>
+    reciprocal(): Tensor<S, D>
+    sin(): Tensor<S, D>
+    cos(): Tensor<S, D>
+    erf(): Tensor<S, D>
+    floor(): Tensor<S, D>
+    relu(): Tensor<S, D>
+    sigmoid(): Tensor<S, D>
+    tanh(): Tensor<S, D>
+    silu(): Tensor<S, D>
+    gelu(options?: elementwise.GeluOptions): Tensor<S, D>
+    clamp(min?: number, max?: number): Tensor<S, D>
+    sum(dim?: reduce.Dim, options?: reduce.ReduceOptions): Tensor<Shape, Summed<D>>
+    mean(dim?: reduce.Dim, options?: reduce.ReduceOptions): Tensor<Shape, D>
+    amax(dim?: reduce.Dim, options?: reduce.ReduceOptions): Tensor<Shape, D>
+    amin(dim?: reduce.Dim, options?: reduce.ReduceOptions): Tensor<Shape, D>
+    logsumexp(dim?: reduce.Dim, options?: reduce.ReduceOptions): Tensor<Shape, D>
+    var(dim?: reduce.Dim, options?: reduce.VarOptions): Tensor<Shape, D>
+    std(dim?: reduce.Dim, options?: reduce.VarOptions): Tensor<Shape, D>
+    argmax(dim?: number | null, options?: reduce.ReduceOptions): Tensor<Shape, 'int32'>
+    argmin(dim?: number | null, options?: reduce.ReduceOptions): Tensor<Shape, 'int32'>
+    cumsum(dim: number): Tensor<S, Summed<D>>
+    softmax(dim: number): Tensor<S, D>
+    logSoftmax(dim: number): Tensor<S, D>
+    matmul: Matmul<S, D>
+    reshape<const T extends Shape>(shape: T): Tensor<Mutable<T>, D>
+    view<const T extends Shape>(shape: T): Tensor<Mutable<T>, D>
+    flatten(start?: number, end?: number): Tensor<Shape, D>
+    squeeze(dim?: number): Tensor<Shape, D>
+    unsqueeze(dim: number): Tensor<Shape, D>
+    permute(dims: readonly number[]): Tensor<Shape, D>
+    transpose(dim0: number, dim1: number): Tensor<Shape, D>
+    expand<const T extends Shape>(shape: T): Tensor<Mutable<T>, D>
+    narrow(dim: number, start: number, length: number): Tensor<Shape, D>
+    select(dim: number, index: number): Tensor<Shape, D>
+    slice(...indices: readonly shapes.SliceIndex[]): Tensor<Shape, D>
+    split(size: number | readonly number[], dim?: number): Tensor<Shape, D>[]
+    chunk(chunks: number, dim?: number): Tensor<Shape, D>[]
+    indexSelect(dim: number, index: Tensor): Tensor<Shape, D>
+    gather(dim: number, index: Tensor): Tensor<Shape, D>
+    clone(): Tensor<S, D>
+    contiguous(): Tensor<S, D>
+    detach(): Tensor<S, D>
     /** Converted to another dtype, or copied to another device. */
-    to(target: DType | string | Device): Tensor<S>
-    copy_(src: Tensor): Tensor<S>
-    fill_(value: number): Tensor<S>
-    /** A fresh copy of the elements, without blocking the event loop. */
-    data(): Promise<TypedArray>
+    to: To<S, D>
+    copy_(src: Tensor): Tensor<S, D>
+    fill_(value: number): Tensor<S, D>
+    /** A fresh copy of the elements in row-major order, 16-bit floats as float32, without blocking the event loop. */
+    data(): Promise<ElementsOf<D>>
     /** As `data`, but waits. */
-    dataSync(): TypedArray
+    dataSync(): ElementsOf<D>
     /** The one element of a tensor that has one. Waits for it. */
     item(): number
-    toArray(): read.Nested
+    /** The elements as nested arrays; booleans for bool. Waits for them. */
+    toArray: ToArray<S, D>
+    /** The size of a dimension, negative from the end. Throws ValueError where there is none. */
+    size: SizeOf<S>
     toString(): string
     backward(options?: BackwardOptions): void
     registerHook(hook: (gradient: Tensor) => Tensor | undefined | void): () => void
@@ -321,6 +337,9 @@ const methods: { readonly [name: string]: (...args: never[]) => unknown } & This
   },
   toArray() {
     return read.toArray(this)
+  },
+  size(dim: number) {
+    return shapes.size(this, dim)
   },
   copy_(src: Tensor) {
     return inplace.copy_(this, src)

@@ -4,6 +4,7 @@ import { noGrad } from '../autograd/mode.js'
 import { applyAll, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
+import type { DType } from '../core/dtype.js'
 import { Faults, formatShape, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { countOf, type Shape, sameShape } from '../core/shape.js'
@@ -96,13 +97,13 @@ const layerNormNames: OptionNames<LayerNormOptions> = { eps: true }
  * Normalises over the last dimensions, whose sizes are `normalizedShape`, then scales and shifts by weight and bias of that
  * shape (Ba, Kiros and Hinton, 2016). Throws ShapeError naming all misfits.
  */
-export function layerNorm<S extends Shape>(
-  x: Tensor<S>,
+export function layerNorm<S extends Shape, D extends DType>(
+  x: Tensor<S, D>,
   normalizedShape: Shape,
   weight: Tensor | null = null,
   bias: Tensor | null = null,
   options: LayerNormOptions = {},
-): Tensor<S> {
+): Tensor<S, D> {
   const { eps = 1e-5 } = checkOptions('layerNorm', options, layerNormNames)
   checkDType('layerNorm', 'x', x, floating)
   const faults = new Faults()
@@ -129,7 +130,7 @@ export function layerNorm<S extends Shape>(
     [reshape(x, [rows, columns]), flat(weight), flat(bias)],
     checkEps('layerNorm', eps),
   )
-  return reshape(out[0] as Tensor, x.sizes) as Tensor as Tensor<S>
+  return reshape(out[0] as Tensor, x.sizes) as Tensor as Tensor<S, D>
 }
 
 interface BatchNorm {

@@ -1,7 +1,9 @@
 /** Random tensors and dropout. Every function takes an optional `generator`; the default one is seeded by `manualSeed`. */
+
 import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import type { PhiloxPosition } from '../backend/kernels.js'
+import type { DType, Known } from '../core/dtype.js'
 import { ValueError } from '../core/errors.js'
 import { defaultGenerator, type Generator } from '../core/generator.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
@@ -12,29 +14,29 @@ import { type CreationOptions, creationNames, finish, place } from './creation.j
 import { anyFloating, checkedSpec, checkScalar } from './elementwise/common.js'
 import { castTo } from './elementwise/index.js'
 
-export interface RandomOptions extends CreationOptions {
+export interface RandomOptions<D extends DType = DType> extends CreationOptions<D> {
   readonly generator?: Generator | undefined
 }
 
 const randomNames: OptionNames<RandomOptions> = { ...creationNames, generator: true }
 
 /** Draws in float32 (float64 where asked for and possible), then converts. */
-function draw<S extends Shape, O extends RandomOptions>(
+function draw<S extends Shape, D extends DType>(
   op: string,
   shape: S,
-  options: O,
-  names: OptionNames<O>,
+  options: RandomOptions<D>,
+  names: OptionNames<RandomOptions>,
   fill: (out: Tensor, random: PhiloxPosition) => void,
-): Tensor<Mutable<S>> {
+): Tensor<Mutable<S>, Known<NoInfer<D>>> {
   const sizes = checkShape(op, shape)
   const { dtype, device } = place(op, options, names)
   const direct = dtype === 'float64' ? 'float64' : 'float32'
   const out = empty(device, sizes, direct, op)
   fill(out, (options.generator ?? defaultGenerator()).take(countOf(sizes)))
-  return finish(castTo(out, dtype) as typeof out, options)
+  return finish(castTo(out, dtype), options)
 }
 
-export interface UniformOptions extends RandomOptions {
+export interface UniformOptions<D extends DType = DType> extends RandomOptions<D> {
   /** Default 0. */
   readonly low?: number
   /** Default 1. */
@@ -44,14 +46,17 @@ export interface UniformOptions extends RandomOptions {
 const uniformNames: OptionNames<UniformOptions> = { ...randomNames, low: true, high: true }
 
 /** Uniform in [low, high), by default [0, 1): multiples of 2^-24 scaled. */
-export function rand<const S extends Shape>(shape: S, options: UniformOptions = {}): Tensor<Mutable<S>> {
+export function rand<const S extends Shape, D extends DType = 'float32'>(
+  shape: S,
+  options: UniformOptions<D> = {},
+): Tensor<Mutable<S>, Known<NoInfer<D>>> {
   checkOptions('rand', options, uniformNames)
   const low = checkScalar('rand', 'low', options.low ?? 0)
   const high = checkScalar('rand', 'high', options.high ?? 1)
   return draw('rand', shape, options, uniformNames, (out, random) => run('random_uniform', { out, random, low, high }))
 }
 
-export interface NormalOptions extends RandomOptions {
+export interface NormalOptions<D extends DType = DType> extends RandomOptions<D> {
   /** Default 0. */
   readonly mean?: number
   /** Default 1. */
@@ -61,7 +66,10 @@ export interface NormalOptions extends RandomOptions {
 const normalNames: OptionNames<NormalOptions> = { ...randomNames, mean: true, std: true }
 
 /** Normal with `mean` 0 and `std` 1 unless given. */
-export function randn<const S extends Shape>(shape: S, options: NormalOptions = {}): Tensor<Mutable<S>> {
+export function randn<const S extends Shape, D extends DType = 'float32'>(
+  shape: S,
+  options: NormalOptions<D> = {},
+): Tensor<Mutable<S>, Known<NoInfer<D>>> {
   checkOptions('randn', options, normalNames)
   const mean = checkScalar('randn', 'mean', options.mean ?? 0)
   const std = checkScalar('randn', 'std', options.std ?? 1)
@@ -70,12 +78,12 @@ export function randn<const S extends Shape>(shape: S, options: NormalOptions = 
 }
 
 /** int32 uniform in [low, high). */
-export function randint<const S extends Shape>(
+export function randint<const S extends Shape, D extends DType = 'int32'>(
   low: number,
   high: number,
   shape: S,
-  options: RandomOptions = {},
-): Tensor<Mutable<S>> {
+  options: RandomOptions<D> = {},
+): Tensor<Mutable<S>, Known<NoInfer<D>>> {
   const sizes = checkShape('randint', shape)
   const limit = 2 ** 31
   if (!Number.isInteger(low) || !Number.isInteger(high) || low < -limit || high > limit || low >= high)
@@ -83,7 +91,7 @@ export function randint<const S extends Shape>(
   const { dtype, device } = place('randint', options, randomNames, 'int32')
   const out = empty(device, sizes, 'int32', 'randint')
   run('random_integers', { out, random: (options.generator ?? defaultGenerator()).take(countOf(sizes)), low, high })
-  return finish(castTo(out, dtype) as typeof out, options)
+  return finish(castTo(out, dtype), options)
 }
 
 interface Dropout {
@@ -126,10 +134,14 @@ export function checkProbability(op: string, p: number, name = 'p'): number {
 }
 
 /** Zeroes each element with probability p and scales the others by 1 / (1 - p). */
-export function dropout<S extends Shape>(x: Tensor<S>, p = 0.5, options: DropoutOptions = {}): Tensor<S> {
+export function dropout<S extends Shape, D extends DType>(
+  x: Tensor<S, D>,
+  p = 0.5,
+  options: DropoutOptions = {},
+): Tensor<S, D> {
   const { training = true, generator } = checkOptions('dropout', options, dropoutNames)
   checkTensor('dropout', 'x', x)
   checkProbability('dropout', p)
   if (!training || p === 0) return x
-  return dropoutAt(x, p, (generator ?? defaultGenerator()).take(x.numel)) as Tensor<S>
+  return dropoutAt(x, p, (generator ?? defaultGenerator()).take(x.numel)) as Tensor<S, D>
 }

@@ -1,11 +1,21 @@
 /** From tensors back to JavaScript, and from device to device. */
+
 import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { device as findDevice } from '../backend/devices.js'
 import { contiguous, empty, run } from '../backend/dispatch.js'
 import type { Device } from '../core/device.js'
-import { type DType, dtypes, isDType, type TypedArray } from '../core/dtype.js'
+import {
+  type DType,
+  dtypes,
+  type ElementOf,
+  type ElementsOf,
+  isDType,
+  type Known,
+  type TypedArray,
+} from '../core/dtype.js'
 import { DeviceError, formatShape, ShapeError } from '../core/errors.js'
 import type { Shape } from '../core/shape.js'
+import type { Nested, NestedOf } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
 import { castTo } from './elementwise/index.js'
 
@@ -28,17 +38,17 @@ function reading<R>(op: string, x: Tensor, read: (dense: Tensor) => R): R {
  * A fresh copy of the elements in row-major order, without blocking the event loop. 16-bit floats come as float32.
  * Throws what kernels found in their data before (labels or indices out of range, memory that ran out).
  */
-export function data(x: Tensor): Promise<TypedArray> {
+export function data<D extends DType>(x: Tensor<Shape, D>): Promise<ElementsOf<D>> {
   try {
-    return reading('data', x, (dense) => x.device.read(dense))
+    return reading('data', x, (dense) => x.device.read(dense) as Promise<ElementsOf<D>>)
   } catch (error) {
     return Promise.reject(error)
   }
 }
 
 /** As `data`, but waits for the result on this thread. */
-export function dataSync(x: Tensor): TypedArray {
-  return elements('dataSync', x)
+export function dataSync<D extends DType>(x: Tensor<Shape, D>): ElementsOf<D> {
+  return elements('dataSync', x) as ElementsOf<D>
 }
 
 /** `dataSync` for those whom the program calls by another name. */
@@ -58,10 +68,8 @@ export function item(x: Tensor): number {
   return elements('item', x)[0] as number
 }
 
-export type Nested = number | boolean | Nested[]
-
 /** The elements as nested arrays; bool as booleans. Waits for them. */
-export function toArray(x: Tensor): Nested {
+export function toArray<S extends Shape, D extends DType>(x: Tensor<S, D>): NestedOf<S, ElementOf<D>> {
   const flat = elements('toArray', x)
   let position = 0
   const build = (depth: number): Nested => {
@@ -71,7 +79,7 @@ export function toArray(x: Tensor): Nested {
     }
     return Array.from({ length: x.sizes[depth] as number }, () => build(depth + 1))
   }
-  return build(0)
+  return build(0) as NestedOf<S, ElementOf<D>>
 }
 
 interface Transfer {
@@ -95,19 +103,26 @@ const transfer: OperatorRecord<Transfer> = defineOperator<Transfer>({
   },
 })
 
+/** The dtype after `to`: the one that is named; the same on another device; unknown where the text is. */
+export type Moved<D extends DType, T> = T extends DType ? Known<T> : string extends T ? DType : D
+
 /**
  * Converted to another dtype, or copied to another device ('cpu', 'reference', 'cuda'); itself where it is there already.
  * Floats round to nearest. Floats to int32 or uint8 lose their fraction, and numbers beyond the range wrap around by whole
  * multiples of 2^32 or 2^8 (300 is 44 in uint8); NaN and infinities give 0. To bool, all but 0 is true.
  */
-export function to<S extends Shape>(x: Tensor<S>, target: DType | string | Device): Tensor<S> {
+export function to<S extends Shape, D extends DType, const T extends string | Device>(
+  x: Tensor<S, D>,
+  target: T,
+): Tensor<S, Moved<D, T>> {
   checkTensor('to', 'x', x)
-  if (typeof target === 'string' && isDType(target)) return castTo(x, target)
+  if (typeof target === 'string' && isDType(target)) return castTo(x, target) as Tensor<S, Moved<D, T>>
   if (typeof target === 'string' && !/^(cpu|reference|cuda(:\d+)?)$/.test(target))
     throw new DeviceError(
       'to',
       `there is no dtype or device '${target}'; dtypes are ${Object.keys(dtypes).join(', ')}, devices cpu, reference, cuda:0`,
     )
   const device = findDevice(target)
-  return x.device === device ? x : (apply(transfer, [x], { from: x.device, to: device }) as Tensor<S>)
+  const moved: Tensor = x.device === device ? x : apply(transfer, [x], { from: x.device, to: device })
+  return moved as Tensor<S, Moved<D, T>>
 }

@@ -11,7 +11,7 @@ import {
 } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
-import type { DType } from '../core/dtype.js'
+import type { DType, Summed } from '../core/dtype.js'
 import { ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { countOf, normalizeDim, normalizeDims, reducedShape, type Shape, sameShape } from '../core/shape.js'
@@ -97,11 +97,15 @@ function countable(x: Tensor): Tensor {
  * Sum over `dim` (a number, several, or null for all). Accumulated in float32 or wider, in a fixed order. Of uint8 and bool it
  * is int32. A sum of integers that int32 cannot hold is a late ValueError.
  */
-export function sum(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
+export function sum<D extends DType>(
+  x: Tensor<Shape, D>,
+  dim: Dim = null,
+  options: ReduceOptions = {},
+): Tensor<Shape, Summed<D>> {
   const keepdim = keepdimOf('sum', options)
   checkTensor('sum', 'x', x)
   const dims = normalizeDims('sum', dim, x.ndim)
-  return apply(sumRecord, [countable(x)], { dims, keepdim, scale: 1, dtype: sumDType(x) })
+  return apply(sumRecord, [countable(x)], { dims, keepdim, scale: 1, dtype: sumDType(x) }) as Tensor<Shape, Summed<D>>
 }
 
 function sizeOf(x: Tensor, dims: readonly number[]): number {
@@ -109,7 +113,11 @@ function sizeOf(x: Tensor, dims: readonly number[]): number {
 }
 
 /** Mean over `dim`; NaN of nothing. */
-export function mean(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
+export function mean<D extends DType>(
+  x: Tensor<Shape, D>,
+  dim: Dim = null,
+  options: ReduceOptions = {},
+): Tensor<Shape, D> {
   const keepdim = keepdimOf('mean', options)
   checkTensor('mean', 'x', x)
   checkDType('mean', 'x', x, anyFloating)
@@ -117,7 +125,7 @@ export function mean(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): T
   const count = sizeOf(x, dims)
   // Nothing summed is 0, and 0 * NaN is the NaN that a mean of nothing is.
   const scale = count === 0 ? Number.NaN : 1 / count
-  return apply(sumRecord, [x], { dims, keepdim, scale, dtype: sumDType(x) })
+  return apply(sumRecord, [x], { dims, keepdim, scale, dtype: sumDType(x) }) as Tensor<Shape, D>
 }
 
 /** Sums a gradient over the dimensions that its tensor was broadcast along, rounded once to `dtype`. */
@@ -167,17 +175,25 @@ const amaxRecord = extreme('amax')
 const aminRecord = extreme('amin')
 
 /** Largest value over `dim`; NaN if there is one. Throws ValueError where there is nothing to choose from. */
-export function amax(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
+export function amax<D extends DType>(
+  x: Tensor<Shape, D>,
+  dim: Dim = null,
+  options: ReduceOptions = {},
+): Tensor<Shape, D> {
   const keepdim = keepdimOf('amax', options)
   checkTensor('amax', 'x', x)
-  return apply(amaxRecord, [x], { dims: normalizeDims('amax', dim, x.ndim), keepdim })
+  return apply(amaxRecord, [x], { dims: normalizeDims('amax', dim, x.ndim), keepdim }) as Tensor<Shape, D>
 }
 
 /** Smallest value over `dim`; NaN if there is one. Throws ValueError where there is nothing to choose from. */
-export function amin(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
+export function amin<D extends DType>(
+  x: Tensor<Shape, D>,
+  dim: Dim = null,
+  options: ReduceOptions = {},
+): Tensor<Shape, D> {
   const keepdim = keepdimOf('amin', options)
   checkTensor('amin', 'x', x)
-  return apply(aminRecord, [x], { dims: normalizeDims('amin', dim, x.ndim), keepdim })
+  return apply(aminRecord, [x], { dims: normalizeDims('amin', dim, x.ndim), keepdim }) as Tensor<Shape, D>
 }
 
 interface Along {
@@ -219,17 +235,17 @@ function argOf(record: OperatorRecord<Along>, input: Tensor, dim: number | null,
 }
 
 /** Index (int32) of the first largest element along `dim`, or of the flattened tensor where null. */
-export function argmax(x: Tensor, dim: number | null = null, options: ReduceOptions = {}): Tensor {
+export function argmax(x: Tensor, dim: number | null = null, options: ReduceOptions = {}): Tensor<Shape, 'int32'> {
   const keepdim = keepdimOf('argmax', options)
   checkTensor('argmax', 'x', x)
-  return argOf(argmaxRecord, x, dim, keepdim)
+  return argOf(argmaxRecord, x, dim, keepdim) as Tensor<Shape, 'int32'>
 }
 
 /** Index (int32) of the first smallest element along `dim`, or of the flattened tensor where null. */
-export function argmin(x: Tensor, dim: number | null = null, options: ReduceOptions = {}): Tensor {
+export function argmin(x: Tensor, dim: number | null = null, options: ReduceOptions = {}): Tensor<Shape, 'int32'> {
   const keepdim = keepdimOf('argmin', options)
   checkTensor('argmin', 'x', x)
-  return argOf(argminRecord, x, dim, keepdim)
+  return argOf(argminRecord, x, dim, keepdim) as Tensor<Shape, 'int32'>
 }
 
 const cumsumRecord: OperatorRecord<{ dim: number; reverse: boolean }> = defineOperator<{
@@ -254,10 +270,13 @@ const cumsumRecord: OperatorRecord<{ dim: number; reverse: boolean }> = defineOp
 /**
  * Running sum along `dim`. Of uint8 and bool it is int32. A sum of integers that int32 cannot hold is a late ValueError.
  */
-export function cumsum<S extends Shape>(x: Tensor<S>, dim: number): Tensor<S> {
+export function cumsum<S extends Shape, D extends DType>(x: Tensor<S, D>, dim: number): Tensor<S, Summed<D>> {
   checkTensor('cumsum', 'x', x)
   const counted = countable(x)
-  return apply(cumsumRecord, [counted], { dim: normalizeDim('cumsum', dim, x.ndim), reverse: false }) as Tensor<S>
+  return apply(cumsumRecord, [counted], { dim: normalizeDim('cumsum', dim, x.ndim), reverse: false }) as Tensor<
+    S,
+    Summed<D>
+  >
 }
 
 /** The largest of each sum's terms, or 0 where an infinite one would make inf - inf; and log(sum(exp(x - peak))). */
@@ -297,10 +316,14 @@ const logsumexpRecord = defineOperator<Dims>({
 })
 
 /** log(sum(exp(x))) over `dim`, without overflow; -Infinity of nothing. */
-export function logsumexp(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
+export function logsumexp<D extends DType>(
+  x: Tensor<Shape, D>,
+  dim: Dim = null,
+  options: ReduceOptions = {},
+): Tensor<Shape, D> {
   const keepdim = keepdimOf('logsumexp', options)
   checkTensor('logsumexp', 'x', x)
-  return apply(logsumexpRecord, [x], { dims: normalizeDims('logsumexp', dim, x.ndim), keepdim })
+  return apply(logsumexpRecord, [x], { dims: normalizeDims('logsumexp', dim, x.ndim), keepdim }) as Tensor<Shape, D>
 }
 
 export interface VarOptions extends ReduceOptions {
@@ -381,11 +404,15 @@ function spreadOf(record: OperatorRecord<Spread>, x: Tensor, dim: Dim, options: 
 }
 
 /** Variance over `dim`, as exact for data far from 0 as for data around it; NaN of nothing and of too few. */
-export function variance(x: Tensor, dim: Dim = null, options: VarOptions = {}): Tensor {
-  return spreadOf(varRecord, x, dim, options)
+export function variance<D extends DType>(
+  x: Tensor<Shape, D>,
+  dim: Dim = null,
+  options: VarOptions = {},
+): Tensor<Shape, D> {
+  return spreadOf(varRecord, x, dim, options) as Tensor<Shape, D>
 }
 
 /** Standard deviation over `dim`. Its gradient is 0 where all values are equal. */
-export function std(x: Tensor, dim: Dim = null, options: VarOptions = {}): Tensor {
-  return spreadOf(stdRecord, x, dim, options)
+export function std<D extends DType>(x: Tensor<Shape, D>, dim: Dim = null, options: VarOptions = {}): Tensor<Shape, D> {
+  return spreadOf(stdRecord, x, dim, options) as Tensor<Shape, D>
 }

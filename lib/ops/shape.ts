@@ -1,4 +1,5 @@
 /** Views, which cost nothing and share memory, and the copies that rearrange. */
+
 import {
   apply,
   applyAll,
@@ -8,6 +9,7 @@ import {
   type TensorSpec,
 } from '../autograd/operator.js'
 import { contiguous as denseCopy, empty, run } from '../backend/dispatch.js'
+import type { DType } from '../core/dtype.js'
 import { DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
 import {
   checkShape,
@@ -48,19 +50,19 @@ const cloneRecord = defineOperator<null>({
 })
 
 /** A dense copy with memory of its own. */
-export function clone<S extends Shape>(x: Tensor<S>): Tensor<S> {
+export function clone<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
   checkTensor('clone', 'x', x)
-  return apply(cloneRecord, [x], null) as Tensor<S>
+  return apply(cloneRecord, [x], null) as Tensor<S, D>
 }
 
 /** The tensor itself if its elements lie dense in row-major order, else a copy that does. */
-export function contiguous<S extends Shape>(x: Tensor<S>): Tensor<S> {
+export function contiguous<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
   checkTensor('contiguous', 'x', x)
   return x.isContiguous ? x : clone(x)
 }
 
 /** The same memory, outside of the graph. */
-export function detach<S extends Shape>(x: Tensor<S>): Tensor<S> {
+export function detach<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
   checkTensor('detach', 'x', x)
   return new Tensor(x.storage, x.sizes, x.steps, x.offset)
 }
@@ -153,14 +155,14 @@ function checkList(op: string, list: readonly number[], example = '[2, 3]'): voi
 }
 
 /** The same elements in row-major order under another shape; one size may be -1. A view where possible, else a copy. */
-export function reshape<const S extends Shape>(x: Tensor, shape: S): Tensor<Mutable<S>> {
+export function reshape<const S extends Shape, D extends DType>(x: Tensor<Shape, D>, shape: S): Tensor<Mutable<S>, D> {
   checkTensor('reshape', 'x', x)
   const resolved = resolveShape('reshape', x, shape)
-  return (sameShape(resolved, x.sizes) ? x : apply(reshapeRecord, [x], resolved)) as Tensor as Tensor<Mutable<S>>
+  return (sameShape(resolved, x.sizes) ? x : apply(reshapeRecord, [x], resolved)) as Tensor as Tensor<Mutable<S>, D>
 }
 
 /** As reshape, but never copies: throws ShapeError where the strides do not allow it. */
-export function view<const S extends Shape>(x: Tensor, shape: S): Tensor<Mutable<S>> {
+export function view<const S extends Shape, D extends DType>(x: Tensor<Shape, D>, shape: S): Tensor<Mutable<S>, D> {
   checkTensor('view', 'x', x)
   const resolved = resolveShape('view', x, shape)
   if (reshapedStrides(x, resolved) === null)
@@ -169,11 +171,18 @@ export function view<const S extends Shape>(x: Tensor, shape: S): Tensor<Mutable
       `${formatShape(x.sizes)} with strides ${formatShape(x.steps)} cannot be seen as ${formatShape(resolved)}; use reshape`,
       [x.sizes],
     )
-  return apply(reshapeRecord, [x], resolved) as Tensor as Tensor<Mutable<S>>
+  return apply(reshapeRecord, [x], resolved) as Tensor as Tensor<Mutable<S>, D>
+}
+
+/** The size of a dimension, negative from the end. Throws ValueError where there is none. */
+export function size(x: Tensor, dim: number): number {
+  checkTensor('size', 'x', x)
+  if (x.ndim === 0) throw new ValueError('size', 'the tensor has no dimensions; its one element is item()')
+  return x.sizes[normalizeDim('size', dim, x.ndim)] as number
 }
 
 /** Dimensions `start` to `end` (inclusive) joined into one. */
-export function flatten(x: Tensor, start = 0, end = -1): Tensor {
+export function flatten<D extends DType>(x: Tensor<Shape, D>, start = 0, end = -1): Tensor<Shape, D> {
   checkTensor('flatten', 'x', x)
   if (x.ndim === 0) return reshape(x, [1])
   const a = normalizeDim('flatten', start, x.ndim)
@@ -183,14 +192,14 @@ export function flatten(x: Tensor, start = 0, end = -1): Tensor {
 }
 
 /** A new dimension of size 1 before `dim`. */
-export function unsqueeze(x: Tensor, dim: number): Tensor {
+export function unsqueeze<D extends DType>(x: Tensor<Shape, D>, dim: number): Tensor<Shape, D> {
   checkTensor('unsqueeze', 'x', x)
   const d = normalizeDim('unsqueeze', dim, x.ndim + 1)
   return reshape(x, [...x.sizes.slice(0, d), 1, ...x.sizes.slice(d)])
 }
 
 /** Without the dimension `dim` if its size is 1, or without all of size 1. */
-export function squeeze(x: Tensor, dim?: number): Tensor {
+export function squeeze<D extends DType>(x: Tensor<Shape, D>, dim?: number): Tensor<Shape, D> {
   checkTensor('squeeze', 'x', x)
   if (dim === undefined)
     return reshape(
@@ -232,7 +241,7 @@ const permuteRecord = defineOperator<readonly number[]>({
 })
 
 /** Dimensions in another order: result dimension i is x's `dims[i]`. A view. */
-export function permute(x: Tensor, dims: readonly number[]): Tensor {
+export function permute<D extends DType>(x: Tensor<Shape, D>, dims: readonly number[]): Tensor<Shape, D> {
   checkTensor('permute', 'x', x)
   checkList('permute', dims, '[1, 0]')
   const order = dims.map((d) => normalizeDim('permute', d, x.ndim))
@@ -241,16 +250,16 @@ export function permute(x: Tensor, dims: readonly number[]): Tensor {
       'permute',
       `dims are ${formatShape(dims)}, but must hold each of the ${x.ndim} dimensions of ${formatShape(x.sizes)} once`,
     )
-  return apply(permuteRecord, [x], order)
+  return apply(permuteRecord, [x], order) as Tensor<Shape, D>
 }
 
 /** Two dimensions swapped. A view. */
-export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
+export function transpose<D extends DType>(x: Tensor<Shape, D>, dim0: number, dim1: number): Tensor<Shape, D> {
   checkTensor('transpose', 'x', x)
   const a = normalizeDim('transpose', dim0, x.ndim)
   const b = normalizeDim('transpose', dim1, x.ndim)
   const order = x.sizes.map((_, i) => (i === a ? b : i === b ? a : i))
-  return x.ndim === 0 ? x : apply(permuteRecord, [x], order)
+  return x.ndim === 0 ? x : (apply(permuteRecord, [x], order) as Tensor<Shape, D>)
 }
 
 /** A view with strides of 0 where sizes grow; no graph. */
@@ -272,7 +281,7 @@ const expandRecord = defineOperator<Shape>({
 })
 
 /** Repeated along dimensions of size 1 (and new leading ones) without copying; -1 keeps a size. */
-export function expand<const S extends Shape>(x: Tensor, shape: S): Tensor<Mutable<S>> {
+export function expand<const S extends Shape, D extends DType>(x: Tensor<Shape, D>, shape: S): Tensor<Mutable<S>, D> {
   checkTensor('expand', 'x', x)
   checkList('expand', shape)
   const sizes = copySizes('expand', shape)
@@ -286,7 +295,7 @@ export function expand<const S extends Shape>(x: Tensor, shape: S): Tensor<Mutab
       `${formatShape(x.sizes)} does not expand to ${formatShape(sizes)}; only sizes of 1 and new leading dimensions grow`,
       [x.sizes, sizes],
     )
-  return (sameShape(target, x.sizes) ? x : apply(expandRecord, [x], target)) as Tensor as Tensor<Mutable<S>>
+  return (sameShape(target, x.sizes) ? x : apply(expandRecord, [x], target)) as Tensor as Tensor<Mutable<S>, D>
 }
 
 // slices --------------------------------------------------------------------------------------------------------------
@@ -351,7 +360,12 @@ function oneDim(x: Tensor, dim: number, start: number, step: number, size: numbe
 }
 
 /** `length` elements of `dim` from `start`. A view. Throws ValueError if they do not lie inside. */
-export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
+export function narrow<D extends DType>(
+  x: Tensor<Shape, D>,
+  dim: number,
+  start: number,
+  length: number,
+): Tensor<Shape, D> {
   checkTensor('narrow', 'x', x)
   const d = normalizeDim('narrow', dim, x.ndim)
   const size = x.sizes[d] ?? 0
@@ -368,17 +382,17 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
       'narrow',
       `${length} elements from ${start} do not lie inside dimension ${d} of ${formatShape(x.sizes)}`,
     )
-  return oneDim(x, d, first, 1, length)
+  return oneDim(x, d, first, 1, length) as Tensor<Shape, D>
 }
 
 /** The slice at `index` of `dim`, without that dimension; negative counts from the end. A view. */
-export function select(x: Tensor, dim: number, index: number): Tensor {
+export function select<D extends DType>(x: Tensor<Shape, D>, dim: number, index: number): Tensor<Shape, D> {
   checkTensor('select', 'x', x)
   const d = normalizeDim('select', dim, x.ndim)
   const size = x.sizes[d] ?? 0
   if (x.ndim === 0 || !Number.isInteger(index) || index < -size || index >= size)
     throw new ValueError('select', `index ${index} lies outside dimension ${d} of ${formatShape(x.sizes)}`)
-  return squeeze(oneDim(x, d, index < 0 ? index + size : index, 1, 1), d)
+  return squeeze(oneDim(x, d, index < 0 ? index + size : index, 1, 1), d) as Tensor<Shape, D>
 }
 
 /** What a slice takes of one dimension: one index (dropping the dimension), [start, end) or [start, end, step], or all (null). */
@@ -388,7 +402,7 @@ export type SliceIndex = number | readonly [start: number | null, end: number | 
  * JavaScript's `x[a, b:c, ::2]`: one entry a dimension, the rest whole. Negative positions count from the end, positions
  * beyond it are cut off, steps are positive. A view. `slice(x, 0, [1, 3])` is `x[0, 1:3]`.
  */
-export function slice(x: Tensor, ...indices: readonly SliceIndex[]): Tensor {
+export function slice<D extends DType>(x: Tensor<Shape, D>, ...indices: readonly SliceIndex[]): Tensor<Shape, D> {
   checkTensor('slice', 'x', x)
   if (indices.length > x.ndim)
     throw new ValueError('slice', `${indices.length} indices for ${x.ndim} dimensions of ${formatShape(x.sizes)}`)
@@ -423,7 +437,7 @@ export function slice(x: Tensor, ...indices: readonly SliceIndex[]): Tensor {
     steps.push(step)
     sizes.push(Math.max(0, Math.ceil((place(to ?? size) - first) / step)))
   })
-  const taken = apply(sliceRecord, [x], { starts, steps, sizes })
+  const taken = apply(sliceRecord, [x], { starts, steps, sizes }) as Tensor<Shape, D>
   return dropped.size === 0
     ? taken
     : reshape(
@@ -473,7 +487,11 @@ const splitRecord = defineOperator<Split>({
 })
 
 /** Pieces of `size` along `dim` (the last may be smaller), or of the given sizes. Views. */
-export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
+export function split<D extends DType>(
+  x: Tensor<Shape, D>,
+  size: number | readonly number[],
+  dim = 0,
+): Tensor<Shape, D>[] {
   checkTensor('split', 'x', x)
   const d = normalizeDim('split', dim, x.ndim)
   const total = x.sizes[d] ?? 0
@@ -493,11 +511,11 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
       'split',
       `sizes ${formatShape(sizes)} do not add up to ${total}, dimension ${d} of ${formatShape(x.sizes)}`,
     )
-  return sizes.length === 0 ? [] : [...applyAll(splitRecord, [x], { dim: d, sizes })]
+  return sizes.length === 0 ? [] : ([...applyAll(splitRecord, [x], { dim: d, sizes })] as Tensor<Shape, D>[])
 }
 
 /** At most `chunks` pieces of equal size (the last may be smaller). Views. */
-export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
+export function chunk<D extends DType>(x: Tensor<Shape, D>, chunks: number, dim = 0): Tensor<Shape, D>[] {
   checkTensor('chunk', 'x', x)
   if (!(Number.isInteger(chunks) && chunks > 0))
     throw new ValueError('chunk', `chunks is ${chunks}, but must be a positive integer`)
@@ -509,7 +527,7 @@ export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
  * Surrounded by `value`: `amounts` holds [before, after] of the last dimension, then of the one before it, and so on, as in
  * PyTorch; negative amounts cut off. Around integers the value must be one of their dtype.
  */
-export function pad(x: Tensor, amounts: readonly number[], value = 0): Tensor {
+export function pad<D extends DType>(x: Tensor<Shape, D>, amounts: readonly number[], value = 0): Tensor<Shape, D> {
   checkTensor('pad', 'x', x)
   const faulty =
     !Array.isArray(amounts) ||
@@ -534,7 +552,13 @@ export function pad(x: Tensor, amounts: readonly number[], value = 0): Tensor {
   )
   const steps = x.sizes.map(() => 1)
   const inner = apply(sliceRecord, [x], { starts: before.map((b) => Math.max(0, -b)), steps, sizes: kept })
-  return apply(unsliceRecord, [inner], { starts: before.map((b) => Math.max(0, b)), steps, sizes: kept, shape, value })
+  return apply(unsliceRecord, [inner], {
+    starts: before.map((b) => Math.max(0, b)),
+    steps,
+    sizes: kept,
+    shape,
+    value,
+  }) as Tensor<Shape, D>
 }
 
 // joining -------------------------------------------------------------------------------------------------------------
@@ -590,15 +614,15 @@ function checkTensors(op: string, tensors: readonly Tensor[]): void {
 }
 
 /** Tensors one after another along `dim`. */
-export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
+export function cat<D extends DType>(tensors: readonly Tensor<Shape, D>[], dim = 0): Tensor<Shape, D> {
   checkTensors('cat', tensors)
   const rank = tensors[0]?.ndim ?? 1
   if (rank === 0) throw new ShapeError('cat', 'tensors without dimensions cannot be joined; use stack', [[]])
-  return apply(catRecord, tensors, normalizeDim('cat', dim, rank))
+  return apply(catRecord, tensors, normalizeDim('cat', dim, rank)) as Tensor<Shape, D>
 }
 
 /** Tensors of one shape along a new dimension. */
-export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
+export function stack<D extends DType>(tensors: readonly Tensor<Shape, D>[], dim = 0): Tensor<Shape, D> {
   checkTensors('stack', tensors)
   const first = tensors[0]
   if (first === undefined) throw new ValueError('stack', 'there is nothing to join: the list of tensors is empty')

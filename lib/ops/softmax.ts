@@ -1,7 +1,9 @@
 /** Softmax and its logarithm over one dimension. */
+
 import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
+import type { DType } from '../core/dtype.js'
 import { normalizeDim, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { checkedSpec, floating } from './elementwise/common.js'
@@ -70,13 +72,13 @@ const logSoftmaxRecord = define({
 })
 
 /** exp(x) / sum(exp(x)) along `dim`, without overflow. */
-export function softmax<S extends Shape>(x: Tensor<S>, dim: number): Tensor<S> {
+export function softmax<S extends Shape, D extends DType>(x: Tensor<S, D>, dim: number): Tensor<S, D> {
   checkTensor('softmax', 'x', x)
-  return apply(softmaxRecord, [x], normalizeDim('softmax', dim, x.ndim)) as Tensor<S>
+  return apply(softmaxRecord, [x], normalizeDim('softmax', dim, x.ndim)) as Tensor<S, D>
 }
 
 /** log(softmax(x)), accurate where softmax underflows. */
-export function logSoftmax<S extends Shape>(x: Tensor<S>, dim: number): Tensor<S> {
+export function logSoftmax<S extends Shape, D extends DType>(x: Tensor<S, D>, dim: number): Tensor<S, D> {
   checkTensor('logSoftmax', 'x', x)
-  return apply(logSoftmaxRecord, [x], normalizeDim('logSoftmax', dim, x.ndim)) as Tensor<S>
+  return apply(logSoftmaxRecord, [x], normalizeDim('logSoftmax', dim, x.ndim)) as Tensor<S, D>
 }

@@ -20,14 +20,15 @@ export interface TrainingContext {
   stop(reason: string): void
 }
 
-export interface Callback {
+/** M names metrics that the records it sees hold. One that is not told them serves any Trainer. */
+export interface Callback<M extends string = never> {
   onStart?(context: TrainingContext): void | Promise<void>
   /**
    * After every step; its loss is not there yet: do not wait for it here without need. The next step waits for a promise, so
    * that what is saved or measured meanwhile is of one state of the weights.
    */
   onStep?(step: StepRecord, context: TrainingContext): void | Promise<void>
-  onEpochEnd?(epoch: EpochRecord, context: TrainingContext): void | Promise<void>
+  onEpochEnd?(epoch: EpochRecord<M>, context: TrainingContext): void | Promise<void>
   /** However the training ends, if onStart did not fail. */
   onEnd?(context: TrainingContext): void | Promise<void>
 }

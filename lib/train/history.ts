@@ -16,20 +16,20 @@ export interface StepRecord {
   loss(): Promise<number>
 }
 
-/** Numbers of a pass: the mean loss over items, and every metric. */
-export interface PassRecord {
-  readonly loss: number
-  readonly [metric: string]: number
-}
+/** Numbers by the names of metrics: of those in M it is known that they are there. */
+type Measured<M extends string> = { readonly [metric: string]: number } & { readonly [metric in M]: number }
 
-export interface EpochRecord {
+/** Numbers of a pass: the mean loss over items, and every metric. M names those of the Trainer that measured them. */
+export type PassRecord<M extends string = never> = { readonly loss: number } & Measured<M>
+
+/** Numbers of an epoch: those of its training, and of the validation after it. */
+export type EpochRecord<M extends string = never> = {
   readonly epoch: number
   readonly loss: number
   readonly seconds: number
   readonly lr: number
-  readonly validation?: PassRecord
-  readonly [metric: string]: number | PassRecord | undefined
-}
+  readonly validation?: PassRecord<M>
+} & Measured<M>
 
 /** The first loss that was not finite. */
 export interface NonFinite {
@@ -41,8 +41,8 @@ export interface NonFinite {
 }
 
 /** `console.log` of it writes a line an epoch. */
-export interface History {
-  readonly epochs: readonly EpochRecord[]
+export interface History<M extends string = never> {
+  readonly epochs: readonly EpochRecord<M>[]
   /** Why the training ended before its last epoch, or null. */
   readonly stopped: string | null
   /** Where the loss first was NaN or infinite, or null. */
@@ -50,8 +50,8 @@ export interface History {
 }
 
 /** What a fit has gathered so far. */
-export class TrainingHistory implements History {
-  readonly epochs: EpochRecord[] = []
+export class TrainingHistory<M extends string> implements History<M> {
+  readonly epochs: EpochRecord<M>[] = []
   stopped: string | null = null
   nonFinite: NonFinite | null = null;
 

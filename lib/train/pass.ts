@@ -7,9 +7,7 @@ import type { PassRecord } from './history.js'
 import type { Metric } from './metrics.js'
 
 /** Metrics by name: functions that make one for each pass (`metrics.accuracy`), or the metrics themselves. */
-export interface Metrics {
-  readonly [name: string]: Metric | (() => Metric)
-}
+export type Metrics<M extends string = string> = { readonly [name in M]: Metric | (() => Metric) }
 
 /** How many steps may be submitted before the loss of the first must be there. */
 const stepsAhead = 2
@@ -21,7 +19,7 @@ const inUse = new WeakSet<Metric>()
  * Every pass has metrics of its own, and adds up losses as they arrive, so that an evaluation in the middle of an epoch
  * disturbs nothing. To be ended in any case.
  */
-export class Pass {
+export class Pass<M extends string> {
   readonly #metrics: (readonly [name: string, metric: Metric])[] = []
   readonly #leased: Metric[] = []
   readonly #seen: (loss: number, index: number) => void
@@ -31,9 +29,9 @@ export class Pass {
   #batches = 0
 
   /** `seen` is told each loss when it is there, with the number of its batch. */
-  constructor(op: string, metrics: Metrics, seen: (loss: number, index: number) => void = () => undefined) {
+  constructor(op: string, metrics: Metrics<M>, seen: (loss: number, index: number) => void = () => undefined) {
     this.#seen = seen
-    for (const [name, given] of Object.entries(metrics)) {
+    for (const [name, given] of Object.entries<Metric | (() => Metric)>(metrics)) {
       const metric = typeof given === 'function' ? given() : (given.fresh?.() ?? given)
       if (typeof metric?.update !== 'function' || typeof metric.compute !== 'function')
         throw new ValueError(op, `the function for metric ${name} gave ${shown(metric)}, which is no metric`)
@@ -89,7 +87,7 @@ export class Pass {
   }
 
   /** The mean loss over items, and every metric. */
-  async record(): Promise<PassRecord> {
+  async record(): Promise<PassRecord<M>> {
     await this.settle()
     const numbers: { [name: string]: number } = {}
     for (const [name, metric] of this.#metrics) {
@@ -98,7 +96,7 @@ export class Pass {
         throw new ValueError('Trainer', `metric ${name} computed ${shown(value)}, but must give a promise of a number`)
       numbers[name] = value
     }
-    return { ...numbers, loss: this.#total / this.#items }
+    return { ...numbers, loss: this.#total / this.#items } as PassRecord<M>
   }
 
   end(): void {

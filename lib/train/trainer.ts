@@ -6,7 +6,7 @@ import { shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
-import { type Module, type Parameter, trainModes } from '../nn/module.js'
+import { type Model, type Module, type Parameter, trainModes } from '../nn/module.js'
 import { clipGradNorm } from '../optim/clip.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import type { Schedule } from '../optim/schedule.js'
@@ -38,14 +38,15 @@ export type Batches<B> = AsyncIterable<B> | Iterable<B> | (() => AsyncIterable<B
 
 export type Batch = readonly [input: Tensor, target: Tensor]
 
-export interface TrainerOptions {
+/** M names the metrics, which its records hold. */
+export interface TrainerOptions<M extends string = string> {
   /** Over parameters of the model. */
   readonly optimizer: Optimizer
   /** From the model's output and the target to one number, a mean over the batch. */
   readonly loss: (output: Tensor, target: Tensor) => Tensor
   /** Functions that make a metric for each pass: `{ accuracy: metrics.accuracy }`; or metrics. */
-  readonly metrics?: Metrics
-  readonly callbacks?: readonly Callback[]
+  readonly metrics?: Metrics<M>
+  readonly callbacks?: readonly Callback<NoInfer<M>>[]
   /** Of this optimizer. Its lengths, such as tMax, count what `scheduleEvery` says: steps. */
   readonly schedule?: Schedule
   /** When the schedule is stepped: after every 'step' of the optimizer (default), or after every 'epoch'. */
@@ -76,41 +77,36 @@ export interface EvaluateOptions {
   readonly signal?: AbortSignal
 }
 
-/** A module that takes one tensor and gives one. */
-interface Model extends Module {
-  forward(x: never): Tensor
-}
-
 /** One training under way. */
-interface Run {
+interface Run<M extends string> {
   readonly op: string
   readonly batches: Batches<Batch>
   readonly signal: AbortSignal | undefined
-  readonly history: TrainingHistory
+  readonly history: TrainingHistory<M>
   /** Whether the schedule begins with this training. */
   readonly scheduleBegins: boolean
   epoch: number
   /** The last epoch's. */
-  pass: Pass | null
+  pass: Pass<M> | null
 }
 
 /**
  * Trains a model. Modules are trained in the mode that they are in (see `Module.train`); `steps` and `fit` wait between steps
  * while an evaluation of the model runs, whoever began it.
  */
-export class Trainer {
+export class Trainer<M extends string = never> {
   readonly model: Module
   readonly #forward: (x: Tensor) => unknown
   /** Runs model and loss in the precision asked for. */
   readonly #precisely: <R>(fn: () => R) => R
-  readonly #options: TrainerOptions
+  readonly #options: TrainerOptions<M>
   readonly #guard: Guard
   #steps = 0
   #running = false
-  #history = new TrainingHistory()
+  #history = new TrainingHistory<M>()
 
   /** Throws ValueError for options that cannot work, such as an optimizer over another model's parameters. */
-  constructor(model: Model, options: TrainerOptions) {
+  constructor(model: Model<never>, options: TrainerOptions<M>) {
     checkTrainer(model, options)
     checkWiring([...model.parameters()], options.optimizer.parameters())
     const { precision = 'float32' } = options
@@ -122,7 +118,7 @@ export class Trainer {
   }
 
   /** What the last `fit` has gathered; that of one that failed or was aborted too. */
-  get history(): History {
+  get history(): History<M> {
     return this.#history
   }
 
@@ -130,7 +126,7 @@ export class Trainer {
    * Trains for `epochs` passes; measures the validation set after each. A loss that is not finite is told of once, by a
    * warning of the process, and in the history. Throws ValueError where there is nothing to train on or to train.
    */
-  async fit(batches: Batches<Batch>, options: FitOptions = {}): Promise<History> {
+  async fit(batches: Batches<Batch>, options: FitOptions = {}): Promise<History<M>> {
     const op = 'Trainer.fit'
     checkOptions(op, options, { epochs: true, validation: true, signal: true, progress: true })
     const { epochs = 1, validation, signal, progress = true } = options
@@ -153,7 +149,7 @@ export class Trainer {
         history.stopped ??= reason
       },
     }
-    const started: Callback[] = []
+    const started: Callback<M>[] = []
     let failed = true
     try {
       for (const callback of callbacks) {
@@ -176,12 +172,12 @@ export class Trainer {
   }
 
   async #fitEpoch(
-    run: Run,
+    run: Run<M>,
     epoch: number,
     validation: Batches<Batch> | undefined,
-    callbacks: readonly Callback[],
+    callbacks: readonly Callback<M>[],
     context: TrainingContext,
-  ): Promise<EpochRecord> {
+  ): Promise<EpochRecord<M>> {
     const started = performance.now()
     let lr = Number.NaN
     for await (const step of this.#epoch(run, epoch)) {
@@ -192,7 +188,7 @@ export class Trainer {
       }
       if (run.history.stopped !== null) break
     }
-    const pass = run.pass as Pass
+    const pass = run.pass as Pass<M>
     const training = await pass.record().finally(() => pass.end())
     const { signal } = run
     const measured = validation && {
@@ -223,7 +219,7 @@ export class Trainer {
    * Loss and metrics over a set, without gradients, in evaluation mode; modes are put back after. During a training its next
    * step waits for it. Throws ValueError where there are no batches, or something else changes the weights meanwhile.
    */
-  async evaluate(batches: Batches<Batch>, options: EvaluateOptions = {}): Promise<PassRecord> {
+  async evaluate(batches: Batches<Batch>, options: EvaluateOptions = {}): Promise<PassRecord<M>> {
     const op = 'Trainer.evaluate'
     const { signal } = checkOptions(op, options, { signal: true })
     checkBatches(op, batches)
@@ -231,7 +227,7 @@ export class Trainer {
     return this.#measure(op, 'batches', batches, signal)
   }
 
-  #measure(op: string, name: string, batches: Batches<Batch>, signal: AbortSignal | undefined): Promise<PassRecord> {
+  #measure(op: string, name: string, batches: Batches<Batch>, signal: AbortSignal | undefined): Promise<PassRecord<M>> {
     return this.#guard.evaluating(op, async (checkUnchanged) => {
       const pass = new Pass(op, this.#metrics)
       try {
@@ -257,7 +253,7 @@ export class Trainer {
   }
 
   /** Claims the Trainer for one training. */
-  #begin(op: string, batches: Batches<Batch>, epochs: number, signal: AbortSignal | undefined): Run {
+  #begin(op: string, batches: Batches<Batch>, epochs: number, signal: AbortSignal | undefined): Run<M> {
     checkBatches(op, batches)
     checkSignal(op, signal)
     if (!Number.isSafeInteger(epochs) || epochs < 0)
@@ -267,11 +263,11 @@ export class Trainer {
     if (this.#running) throw new ValueError('Trainer', 'is running already; one training at a time')
     this.#running = true
     const scheduleBegins = this.#options.schedule?.steps === 0
-    return { op, batches, signal, history: new TrainingHistory(), scheduleBegins, epoch: 0, pass: null }
+    return { op, batches, signal, history: new TrainingHistory<M>(), scheduleBegins, epoch: 0, pass: null }
   }
 
   /** The steps of one pass. Its losses and metrics are in `run.pass`, which the caller ends. */
-  async *#epoch(run: Run, epoch: number): AsyncGenerator<StepRecord> {
+  async *#epoch(run: Run<M>, epoch: number): AsyncGenerator<StepRecord> {
     const { op, batches, signal } = run
     const { optimizer, schedule, scheduleEvery } = this.#options
     const optimized = optimizer.parameters()
@@ -321,13 +317,13 @@ export class Trainer {
 
   /** One step; returns its loss, which is being read. Everything that it made is freed here. */
   #step(
-    run: Run,
+    run: Run<M>,
     input: Tensor,
     target: Tensor,
     others: readonly Parameter[],
   ): { readonly read: ReturnType<Tensor['data']> } {
     const { optimizer, clipGradNorm: maxNorm } = this.#options
-    const pass = run.pass as Pass
+    const pass = run.pass as Pass<M>
     return scope(() => {
       const [output, loss] = this.#run(run.op, input, target)
       checkGraph(run.op, loss)
@@ -344,7 +340,7 @@ export class Trainer {
     })
   }
 
-  #stepSchedule(run: Run): void {
+  #stepSchedule(run: Run<M>): void {
     const { schedule, scheduleEvery = 'step' } = this.#options
     if (schedule === undefined || scheduleEvery !== 'step') return
     schedule.step()
@@ -356,8 +352,8 @@ export class Trainer {
       )
   }
 
-  get #metrics(): Metrics {
-    return this.#options.metrics ?? {}
+  get #metrics(): Metrics<M> {
+    return this.#options.metrics ?? ({} as Metrics<M>)
   }
 
   /** The numbers of an epoch's record, by their paths. */
@@ -368,7 +364,11 @@ export class Trainer {
 }
 
 /** Ends all callbacks, whatever one of them throws. Their errors do not hide the one that the training failed with. */
-async function endAll(callbacks: readonly Callback[], context: TrainingContext, failed: boolean): Promise<void> {
+async function endAll(
+  callbacks: readonly Pick<Callback, 'onEnd'>[],
+  context: TrainingContext,
+  failed: boolean,
+): Promise<void> {
   const errors: unknown[] = []
   for (const callback of callbacks) {
     try {
@@ -383,7 +383,7 @@ async function endAll(callbacks: readonly Callback[], context: TrainingContext, 
 }
 
 /** Says once a training that a loss is not finite. */
-function tellNonFinite({ op, history }: Run, epoch: number, index: number | null, loss: number): void {
+function tellNonFinite({ op, history }: Run<string>, epoch: number, index: number | null, loss: number): void {
   if (history.nonFinite !== null) return
   history.nonFinite = { epoch, index, loss }
   const where =

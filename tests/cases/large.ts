@@ -196,7 +196,7 @@ function rows(draw: Draw): LargeCase {
     { fn, options: { dim } },
     [normal([count, width], fn === 'softmax' ? 3 : 1)],
     2 * Math.max(count, width),
-    (x) => f[fn](x, dim) as f.Tensor,
+    (x) => (f[fn] as (x: f.Tensor, dim: number) => f.Tensor)(x, dim),
   )
 }
 

@@ -176,7 +176,7 @@ export const kinds: { readonly [kind: string]: Kind } = {
     run(given) {
       const [weight, bias] = [given.tensor('param.weight'), given.tensor('param.bias')]
       return {
-        outputs: [ops.linear<readonly number[], readonly number[]>(given.in('x'), weight, bias)],
+        outputs: [ops.linear(given.in('x'), weight, bias)],
         parameters: new Map([
           ['weight', weight],
           ['bias', bias],

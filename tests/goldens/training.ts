@@ -37,7 +37,7 @@ function quadratic(kind: string) {
     const rows: number[] = []
     for (let step = 0; step < (expected.shape[0] as number); step++) {
       optimizer.zeroGrad()
-      const residual = ops.sub(ops.matmul<readonly number[], readonly number[]>(a, w), b) as Tensor
+      const residual = ops.sub(ops.matmul(a, w), b)
       const loss = ops.add(ops.mean(ops.square(residual)), ops.mul(ops.sum(ops.pow(w, 4) as Tensor), 0.1)) as Tensor
       loss.backward()
       optimizer.step()

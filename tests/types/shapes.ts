@@ -1,8 +1,10 @@
 /** What compiles, what does not, and which types come out. Checked by tsc; nothing here runs. */
-import { nn, ones, randn, type Tensor, tensor, zeros } from '../../lib/index.js'
+import { nn, ones, randn, type Shape, type SingleFloat, type Tensor, tensor, zeros } from '../../lib/index.js'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 declare function same<A, B>(equal: Equal<A, B>): void
+/** Of float32, as creation functions make it unless told otherwise. */
+type Float<S extends Shape> = Tensor<S, SingleFloat>
 declare const batch: Tensor<[32, 784]>
 declare const anyRows: Tensor<[number, 784]>
 declare const images: Tensor<[32, 3, 28, 28]>
@@ -10,14 +12,14 @@ declare const unknownRank: Tensor
 
 export function creation(): void {
   const z = zeros([2, 3])
-  same<typeof z, Tensor<[2, 3]>>(true)
+  same<typeof z, Float<[2, 3]>>(true)
   const r = randn([4])
-  same<typeof r, Tensor<[4]>>(true)
+  same<typeof r, Float<[4]>>(true)
   const scalar = ones([])
-  same<typeof scalar, Tensor<[]>>(true)
+  same<typeof scalar, Float<[]>>(true)
   const rows: number = 5
   const open = zeros([rows, 3])
-  same<typeof open, Tensor<[number, 3]>>(true)
+  same<typeof open, Float<[number, 3]>>(true)
 }
 
 export function linear(): void {
@@ -29,7 +31,7 @@ export function linear(): void {
   same<typeof open, Tensor<[number, 10]>>(true)
   // Deeper tensors keep all dimensions but the last.
   const deep = layer.forward(zeros([2, 5, 784]))
-  same<typeof deep, Tensor<[2, 5, 10]>>(true)
+  same<typeof deep, Float<[2, 5, 10]>>(true)
   layer.forward(unknownRank)
   // @ts-expect-error 100 features into a layer that takes 784
   layer.forward(zeros([32, 100]))
@@ -42,7 +44,7 @@ export function matmul(): void {
   const product = batch.matmul(zeros([784, 10]))
   same<typeof product, Tensor<[32, 10]>>(true)
   const batched = zeros([8, 5, 3]).matmul(zeros([3, 4]))
-  same<typeof batched, Tensor<[8, 5, 4]>>(true)
+  same<typeof batched, Float<[8, 5, 4]>>(true)
   batch.matmul(unknownRank)
   // @ts-expect-error 784 against 100
   batch.matmul(zeros([100, 10]))
@@ -52,13 +54,13 @@ export function matmul(): void {
 
 export function broadcasting(): void {
   const row = zeros([2, 3]).add(zeros([3]))
-  same<typeof row, Tensor<[2, 3]>>(true)
+  same<typeof row, Float<[2, 3]>>(true)
   const outer = zeros([4, 1]).mul(zeros([1, 5]))
-  same<typeof outer, Tensor<[4, 5]>>(true)
+  same<typeof outer, Float<[4, 5]>>(true)
   const scalar = zeros([2, 3]).sub(1)
-  same<typeof scalar, Tensor<[2, 3]>>(true)
+  same<typeof scalar, Float<[2, 3]>>(true)
   const wider = zeros([3]).add(zeros([7, 1, 3]))
-  same<typeof wider, Tensor<[7, 1, 3]>>(true)
+  same<typeof wider, Float<[7, 1, 3]>>(true)
   const open = anyRows.add(batch)
   same<typeof open, Tensor<[32, 784]>>(true)
   const unknown = unknownRank.add(batch)

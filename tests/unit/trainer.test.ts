@@ -320,10 +320,8 @@ describe('earlyStopping', () => {
     let epoch = 0
     for (; epoch < numbers.length && stopped === null; epoch++) {
       noGrad(() => model.weight.fill_(epoch))
-      await callback.onEpochEnd?.(
-        { epoch, loss: 0, seconds: 0, lr: 0, validation: { loss: numbers[epoch] as number } },
-        context,
-      )
+      const record = { epoch, loss: 0, seconds: 0, lr: 0, validation: { loss: numbers[epoch] as number } }
+      await callback.onEpochEnd?.(record as object as EpochRecord, context)
     }
     await callback.onEnd?.(context)
     return { epochs: epoch, stopped, restored: model.weight.item() }

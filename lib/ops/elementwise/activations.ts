@@ -1,8 +1,10 @@
 /** Activation functions, each with a fused backward kernel, and its composite for oracles and second derivatives. */
+
 import { apply, defineOperator, type TensorSpec } from '../../autograd/operator.js'
 import { kernelOf } from '../../backend/call.js'
 import { run } from '../../backend/dispatch.js'
 import { type KernelSpec, kernels } from '../../backend/kernels.js'
+import type { DType } from '../../core/dtype.js'
 import { ValueError } from '../../core/errors.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import type { Shape } from '../../core/shape.js'
@@ -43,7 +45,7 @@ function activation<A extends { readonly [name: string]: number | boolean }>(
   composite: (x: Tensor, attrs: A) => Tensor,
   ofOutput: OutputGradient | null = null,
   ofInput: InputGradient<A> | null = null,
-): <S extends Shape>(x: Tensor<S>, attrs: A) => Tensor<S> {
+): <S extends Shape, D extends DType>(x: Tensor<S, D>, attrs: A) => Tensor<S, D> {
   const allowed = name === 'relu' ? arithmetic : anyFloating
   const kernel = kernelOf(name as 'relu')
   const backwardKernel = kernelOf(`${name}_backward` as 'silu_backward')
@@ -130,16 +132,16 @@ const leakyReluOf = activation<{ readonly slope: number }>('leaky_relu', (x, { s
 )
 
 /** max(x, 0); NaN stays NaN. */
-export const relu = <S extends Shape>(x: Tensor<S>): Tensor<S> => reluOf(x, none)
+export const relu = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => reluOf(x, none)
 /** 1 / (1 + exp(-x)) */
-export const sigmoid = <S extends Shape>(x: Tensor<S>): Tensor<S> => sigmoidOf(x, none)
-export const tanh = <S extends Shape>(x: Tensor<S>): Tensor<S> => tanhOf(x, none)
+export const sigmoid = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => sigmoidOf(x, none)
+export const tanh = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => tanhOf(x, none)
 /** x * sigmoid(x) */
-export const silu = <S extends Shape>(x: Tensor<S>): Tensor<S> => siluOf(x, none)
+export const silu = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => siluOf(x, none)
 /** x * tanh(softplus(x)) */
-export const mish = <S extends Shape>(x: Tensor<S>): Tensor<S> => mishOf(x, none)
+export const mish = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => mishOf(x, none)
 /** x * clamp(x + 3, 0, 6) / 6 */
-export const hardswish = <S extends Shape>(x: Tensor<S>): Tensor<S> => hardswishOf(x, none)
+export const hardswish = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => hardswishOf(x, none)
 
 export interface GeluOptions {
   /** 'none': x/2 (1 + erf(x / sqrt 2)); 'tanh': GPT-2's approximation. */
@@ -149,7 +151,7 @@ export interface GeluOptions {
 const geluNames: OptionNames<GeluOptions> = { approximate: true }
 
 /** Gaussian error linear unit (Hendrycks and Gimpel, 2016). */
-export function gelu<S extends Shape>(x: Tensor<S>, options: GeluOptions = {}): Tensor<S> {
+export function gelu<S extends Shape, D extends DType>(x: Tensor<S, D>, options: GeluOptions = {}): Tensor<S, D> {
   const { approximate = 'none' } = checkOptions('gelu', options, geluNames)
   if (approximate !== 'none' && approximate !== 'tanh')
     throw new ValueError('gelu', `approximate is '${String(approximate)}', but must be 'none' or 'tanh'`)
@@ -157,10 +159,10 @@ export function gelu<S extends Shape>(x: Tensor<S>, options: GeluOptions = {}): 
 }
 
 /** log(1 + exp(beta x)) / beta; x itself where beta x > threshold. */
-export function softplus<S extends Shape>(
-  x: Tensor<S>,
+export function softplus<S extends Shape, D extends DType>(
+  x: Tensor<S, D>,
   options: { beta?: number; threshold?: number } = {},
-): Tensor<S> {
+): Tensor<S, D> {
   checkOptions('softplus', options, { beta: true, threshold: true })
   const beta = checkScalar('softplus', 'beta', options.beta ?? 1)
   if (beta === 0) throw new ValueError('softplus', 'beta is 0, but must not be')
@@ -168,13 +170,16 @@ export function softplus<S extends Shape>(
 }
 
 /** x where positive, else alpha (exp(x) - 1). */
-export function elu<S extends Shape>(x: Tensor<S>, options: { alpha?: number } = {}): Tensor<S> {
+export function elu<S extends Shape, D extends DType>(x: Tensor<S, D>, options: { alpha?: number } = {}): Tensor<S, D> {
   const { alpha = 1 } = checkOptions('elu', options, { alpha: true })
   return eluOf(x, { alpha: checkScalar('elu', 'alpha', alpha) })
 }
 
 /** x where not negative, else negativeSlope x. */
-export function leakyRelu<S extends Shape>(x: Tensor<S>, options: { negativeSlope?: number } = {}): Tensor<S> {
+export function leakyRelu<S extends Shape, D extends DType>(
+  x: Tensor<S, D>,
+  options: { negativeSlope?: number } = {},
+): Tensor<S, D> {
   const { negativeSlope = 0.01 } = checkOptions('leakyRelu', options, { negativeSlope: true })
   return leakyReluOf(x, { slope: checkScalar('leakyRelu', 'negativeSlope', negativeSlope) })
 }

@@ -14,7 +14,7 @@ import { type KernelSpec, kernels } from '../../backend/kernels.js'
 import type { DType } from '../../core/dtype.js'
 import { ValueError } from '../../core/errors.js'
 import { broadcastShapes, type Shape } from '../../core/shape.js'
-import type { Broadcast } from '../../core/shape-types.js'
+import type { Broadcast, BroadcastFits } from '../../core/shape-types.js'
 import type { Tensor } from '../../core/tensor.js'
 import { full } from '../creation.js'
 import { sumTo } from '../reduce.js'
@@ -164,7 +164,7 @@ const scalarRecords = {
   mul: scalarRecord('mul_scalar'),
 }
 
-type Operand = Tensor | number
+export type Operand = Tensor | number
 
 /** x * scale + shift, which is x `op` value or the other way round. */
 function scaled(op: keyof typeof scalarRecords, x: Tensor, scale: number, shift: number, value: number): Tensor {
@@ -200,48 +200,54 @@ function operands(op: string, a: Operand, b: Operand): [Tensor, Tensor] {
   return [a, b]
 }
 
+/** The shape of a result, and the dtype: the operands' own, which is one. */
 type Result<A extends Operand, B extends Operand> =
-  A extends Tensor<infer S>
-    ? B extends Tensor<infer T>
-      ? Tensor<Broadcast<S, T>>
-      : Tensor<S>
-    : B extends Tensor<infer T>
-      ? Tensor<T>
-      : never
+  A extends Tensor<infer S, infer D> ? Tensor<With<S, B>, D> : B extends Tensor<infer S, infer D> ? Tensor<S, D> : never
+type Compared<A extends Tensor, B extends Operand> = A extends Tensor<infer S> ? Tensor<With<S, B>, 'bool'> : never
+
+/** The shape of S with another operand. */
+export type With<S extends Shape, B extends Operand> = B extends Tensor<infer T> ? Broadcast<S, T> : S
+
+/** `unknown` if an operand can broadcast with the shape S, else a Misfit. */
+export type FitsShape<S extends Shape, B extends Operand, Op extends string> =
+  B extends Tensor<infer T> ? BroadcastFits<S, T, Op> : unknown
+
+type Fits<A extends Operand, B extends Operand, Op extends string> =
+  A extends Tensor<infer S> ? FitsShape<S, B, Op> : unknown
 
 /** a + b, broadcast. Either may be a number. Throws ShapeError, DTypeError. */
-export function add<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
+export function add<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'add'>): Result<A, B> {
   if (typeof b === 'number' && typeof a !== 'number') return scaled('add', a, 1, b, b) as Result<A, B>
   if (typeof a === 'number' && typeof b !== 'number') return scaled('add', b, 1, a, a) as Result<A, B>
   return apply(records.add, operands('add', a, b), null) as Result<A, B>
 }
 
 /** a - b, broadcast. */
-export function sub<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
+export function sub<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'sub'>): Result<A, B> {
   if (typeof b === 'number' && typeof a !== 'number') return scaled('sub', a, 1, -b, b) as Result<A, B>
   if (typeof a === 'number' && typeof b !== 'number') return scaled('sub', b, -1, a, a) as Result<A, B>
   return apply(records.sub, operands('sub', a, b), null) as Result<A, B>
 }
 
 /** a * b, element by element, broadcast. */
-export function mul<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
+export function mul<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'mul'>): Result<A, B> {
   if (typeof b === 'number' && typeof a !== 'number') return scaled('mul', a, b, 0, b) as Result<A, B>
   if (typeof a === 'number' && typeof b !== 'number') return scaled('mul', b, a, 0, a) as Result<A, B>
   return apply(records.mul, operands('mul', a, b), null) as Result<A, B>
 }
 
 /** a / b, broadcast; anyFloating tensors only. */
-export function div<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
+export function div<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'div'>): Result<A, B> {
   return apply(records.div, operands('div', a, b), null) as Result<A, B>
 }
 
 /** The larger of each pair; NaN where one is NaN. */
-export function maximum<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
+export function maximum<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'maximum'>): Result<A, B> {
   return apply(records.maximum, operands('maximum', a, b), null) as Result<A, B>
 }
 
 /** The smaller of each pair; NaN where one is NaN. */
-export function minimum<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
+export function minimum<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'minimum'>): Result<A, B> {
   return apply(records.minimum, operands('minimum', a, b), null) as Result<A, B>
 }
 
@@ -264,7 +270,7 @@ const powScalar = defineOperator<number>({
 })
 
 /** a to the power of b, broadcast. */
-export function pow<A extends Operand, B extends Operand>(a: A, b: B): Result<A, B> {
+export function pow<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'pow'>): Result<A, B> {
   if (typeof b === 'number' && typeof a !== 'number') return apply(powScalar, [a], b) as Result<A, B>
   return apply(records.pow, operands('pow', a, b), null) as Result<A, B>
 }
@@ -311,12 +317,18 @@ function compare(name: Comparison, a: Tensor, b: Operand): Tensor {
  * a == b as a bool tensor, broadcast; NaN equals nothing. b may be any number: integers are compared with it as it is, floats
  * with what it is in their dtype.
  */
-export const eq = (a: Tensor, b: Operand): Tensor => compare('eq', a, b)
-export const ne = (a: Tensor, b: Operand): Tensor => compare('ne', a, b)
-export const lt = (a: Tensor, b: Operand): Tensor => compare('lt', a, b)
-export const le = (a: Tensor, b: Operand): Tensor => compare('le', a, b)
-export const gt = (a: Tensor, b: Operand): Tensor => compare('gt', a, b)
-export const ge = (a: Tensor, b: Operand): Tensor => compare('ge', a, b)
+export const eq = <A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'eq'>): Compared<A, B> =>
+  compare('eq', a, b) as Compared<A, B>
+export const ne = <A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'ne'>): Compared<A, B> =>
+  compare('ne', a, b) as Compared<A, B>
+export const lt = <A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'lt'>): Compared<A, B> =>
+  compare('lt', a, b) as Compared<A, B>
+export const le = <A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'le'>): Compared<A, B> =>
+  compare('le', a, b) as Compared<A, B>
+export const gt = <A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'gt'>): Compared<A, B> =>
+  compare('gt', a, b) as Compared<A, B>
+export const ge = <A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'ge'>): Compared<A, B> =>
+  compare('ge', a, b) as Compared<A, B>
 
 const whereRecord = defineOperator<null>({
   name: 'where',

@@ -63,7 +63,7 @@ function simple(
   allowed: readonly DType[] = anyFloating,
 ) {
   const record = unary(name, allowed, saved, derivative)
-  return <S extends Shape>(x: Tensor<S>): Tensor<S> => apply(record, [x], null) as Tensor<S>
+  return <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => apply(record, [x], null) as Tensor<S, D>
 }
 
 /** Of what is constant. A function, because the two modules import each other. */
@@ -115,17 +115,17 @@ const clampRecord = defineOperator<{ min: number; max: number }>({
  * Values limited to [min, max]; a limit that is left out, or an infinite one, does not limit, and a limit of NaN gives NaN.
  * A tensor of int32 takes whole limits only.
  */
-export function clamp<S extends Shape>(
-  x: Tensor<S>,
+export function clamp<S extends Shape, D extends DType>(
+  x: Tensor<S, D>,
   min = Number.NEGATIVE_INFINITY,
   max = Number.POSITIVE_INFINITY,
-): Tensor<S> {
+): Tensor<S, D> {
   checkTensor('clamp', 'x', x)
   for (const limit of [min, max])
     if (typeof limit !== 'number') throw new ValueError('clamp', `a limit is ${String(limit)}, but must be a number`)
   if (min !== Number.NEGATIVE_INFINITY) checkNumber('clamp', min, x.dtype)
   if (max !== Number.POSITIVE_INFINITY) checkNumber('clamp', max, x.dtype)
-  return apply(clampRecord, [x], { min, max }) as Tensor<S>
+  return apply(clampRecord, [x], { min, max }) as Tensor<S, D>
 }
 
 const cast = defineOperator<DType>({
@@ -150,6 +150,6 @@ const cast = defineOperator<DType>({
 })
 
 /** Converted to another dtype; itself where it has it already. Floats to integers truncate, anything to bool is != 0. */
-export function castTo<S extends Shape>(x: Tensor<S>, dtype: DType): Tensor<S> {
-  return x.dtype === dtype ? x : (apply(cast, [x], dtype) as Tensor<S>)
+export function castTo<S extends Shape, D extends DType>(x: Tensor<S>, dtype: D): Tensor<S, D> {
+  return (x.dtype === dtype ? x : apply(cast, [x], dtype)) as Tensor<S, D>
 }

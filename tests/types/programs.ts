@@ -1,0 +1,350 @@
+/** Programs as a newcomer writes them, without a cast, and what of them must not compile. Checked by tsc; nothing here runs. */
+import {
+  arange,
+  type Batch,
+  type Callback,
+  cat,
+  crossEntropy,
+  type DType,
+  type EpochRecord,
+  earlyStopping,
+  eq,
+  fromTypedArray,
+  matmul,
+  metrics,
+  mul,
+  nn,
+  noGrad,
+  ones,
+  optim,
+  type PassRecord,
+  rand,
+  randint,
+  randn,
+  relu,
+  type Shape,
+  type SingleFloat,
+  scope,
+  type Tensor,
+  Trainer,
+  tensor,
+  where,
+  zeros,
+} from '../../lib/index.js'
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+declare function same<A, B>(equal: Equal<A, B>): void
+declare const someNumber: number
+declare const someDType: DType
+declare const someText: string
+declare const unknown: Tensor
+declare const batches: readonly Batch[]
+
+export function tying(): void {
+  const head = new nn.Linear(64, 1000)
+  const table = new nn.Embedding(1000, 64)
+  head.weight = table.weight
+  table.weight = head.weight
+  // Sizes of a running program, and fields that are declared without sizes.
+  const open = new nn.Linear(64, someNumber)
+  open.weight = new nn.Embedding(someNumber, 64).weight
+  const declared: nn.Linear = new nn.Linear(64, 1000)
+  declared.weight = table.weight
+  const anyTable: nn.Embedding = table
+  declared.weight = anyTable.weight
+  same<typeof table, nn.Embedding<1000, 64>>(true)
+  // @ts-expect-error 1000 rows beside 10 features
+  new nn.Linear(64, 10).weight = table.weight
+  // @ts-expect-error the other way round
+  new nn.Linear(1000, 64).weight = table.weight
+  // @ts-expect-error a vector is no matrix
+  head.weight = head.bias
+}
+
+class Doubled extends nn.Module {
+  forward(x: Tensor): Tensor {
+    return x.mul(2)
+  }
+}
+
+class Pair extends nn.Module {
+  forward({ left, right }: { readonly left: Tensor; readonly right: Tensor }): Tensor {
+    return left.add(right)
+  }
+}
+
+export function models(): void {
+  const serve = (model: nn.Model, x: Tensor): Tensor => noGrad(() => model.forward(x))
+  serve(new Doubled(), unknown)
+  serve(new nn.Linear(3, 4), unknown)
+  serve(new nn.Conv2d(3, 4, 3), unknown)
+  serve(new nn.TransformerEncoderLayer(8, 2), unknown)
+  const built = new nn.Sequential(new nn.Linear(3, 4), new nn.ReLU())
+  serve(built, unknown)
+  let served: nn.Model = built
+  served = new Doubled().eval()
+  void served.parameters()
+  const pair: nn.Model<{ readonly left: Tensor; readonly right: Tensor }> = new Pair()
+  void pair.forward({ left: unknown, right: unknown })
+  const lstm: nn.Model<Tensor, nn.LstmResult> = new nn.LSTM(3, 4)
+  void lstm.forward(unknown).output
+  new Trainer(served, { optimizer: new optim.SGD(served.parameters(), { lr: 1 }), loss: crossEntropy })
+  // @ts-expect-error gives a result of several tensors
+  serve(new nn.LSTM(3, 4), unknown)
+  // @ts-expect-error cannot be called
+  served = new nn.Parameter(unknown)
+  // @ts-expect-error a number is no tensor
+  served.forward(3)
+}
+
+export function sequences(): void {
+  const net = new nn.Sequential(new nn.Linear(3, 4), new nn.ReLU(), new nn.Linear(4, 2))
+  same<typeof net, nn.Sequential<readonly [nn.Linear<3, 4>, nn.ReLU, nn.Linear<4, 2>]>>(true)
+  same<number, ReturnType<typeof net.at<0>>['inFeatures']>(false)
+  const first = net.at(0)
+  same<typeof first, nn.Linear<3, 4>>(true)
+  const last = net.at(-1)
+  same<typeof last, nn.Linear<4, 2>>(true)
+  const before = net.at(-3)
+  same<typeof before, nn.Linear<3, 4>>(true)
+  // Later layers may have been appended.
+  const appended = net.at(9)
+  same<typeof appended, nn.Layer | undefined>(true)
+  const none = net.at(-4)
+  same<typeof none, nn.Layer | undefined>(true)
+  const some = net.at(someNumber)
+  same<typeof some, nn.Layer | undefined>(true)
+  const listed = new nn.Sequential(...([new nn.ReLU()] as nn.Layer[])).at(0)
+  same<typeof listed, nn.Layer | undefined>(true)
+  // @ts-expect-error ReLU has no weight
+  void net.at(1).weight
+}
+
+export async function records(): Promise<void> {
+  const model = new nn.Linear(3, 4)
+  const optimizer = new optim.Adam(model.parameters())
+  const trainer = new Trainer(model, {
+    optimizer,
+    loss: crossEntropy,
+    metrics: { accuracy: metrics.accuracy, ignoring: metrics.accuracy({ ignoreIndex: 3 }) },
+    callbacks: [
+      earlyStopping(),
+      { onEpochEnd: (epoch) => void [epoch.accuracy.toFixed(2), epoch.validation?.ignoring.toFixed(2)] },
+    ],
+  })
+  const { epochs } = await trainer.fit(batches)
+  for (const epoch of epochs) {
+    same<typeof epoch.accuracy, number>(true)
+    same<(typeof epoch)['loss'], number>(true)
+    same<typeof epoch.validation, PassRecord<'accuracy' | 'ignoring'> | undefined>(true)
+    void [epoch.validation?.accuracy.toFixed(2), epoch['accuracy'].toFixed(2), epoch.lr.toFixed(2)]
+  }
+  void trainer.history.epochs[0]?.accuracy.toFixed(2)
+  const { loss, accuracy } = await trainer.evaluate(batches)
+  void [loss.toFixed(2), accuracy.toFixed(2)]
+  // A record whose metrics are not known has numbers under any name, which may be missing.
+  const print = (epoch: EpochRecord, pass: PassRecord) => [
+    epoch['accuracy']?.toFixed(2),
+    epoch.validation?.['accuracy']?.toFixed(2),
+    pass['accuracy']?.toFixed(2),
+    epoch.loss.toFixed(2),
+  ]
+  for (const epoch of epochs) print(epoch, await trainer.evaluate(batches))
+  const callback: Callback = { onEpochEnd: (epoch) => void epoch['accuracy']?.toFixed(2) }
+  const measuring: Callback<'accuracy'> = { onEpochEnd: (epoch) => void epoch.accuracy.toFixed(2) }
+  new Trainer(model, {
+    optimizer,
+    loss: crossEntropy,
+    metrics: { accuracy: metrics.accuracy },
+    callbacks: [callback, measuring],
+  })
+  const anyTrainer: Trainer = trainer
+  void (await anyTrainer.fit(batches)).epochs[0]?.['accuracy']?.toFixed(2)
+  // @ts-expect-error nothing measures that
+  void trainer.history.epochs[0]?.precision
+  // @ts-expect-error the validation may be missing
+  void epochs[0]?.validation.accuracy
+  // @ts-expect-error no metric
+  new Trainer(model, { optimizer, loss: crossEntropy, metrics: { accuracy: 3 } })
+}
+
+export async function values(): Promise<void> {
+  const floats = randn([2, 3])
+  same<ReturnType<typeof floats.dataSync>, Float32Array>(true)
+  const read = await floats.data()
+  same<typeof read, Float32Array>(true)
+  const rows = floats.toArray()
+  same<typeof rows, number[][]>(true)
+  const one = zeros([]).toArray()
+  same<typeof one, number>(true)
+  const item = floats.sum().item()
+  same<typeof item, number>(true)
+  const whole = tensor([1, 2], { dtype: 'int32' }).dataSync()
+  same<typeof whole, Int32Array>(true)
+  const drawn = randint(0, 9, [4])
+  same<ReturnType<typeof drawn.dataSync>, Int32Array>(true)
+  same<ReturnType<typeof drawn.toArray>, number[]>(true)
+  const bytes = ones([4], { dtype: 'uint8' }).dataSync()
+  same<typeof bytes, Uint8Array>(true)
+  const wide = rand([4], { dtype: 'float64' }).dataSync()
+  same<typeof wide, Float64Array>(true)
+  // 16-bit floats are read as float32, and autocast makes them of float32 unseen.
+  const half = zeros([4], { dtype: 'bfloat16' })
+  same<typeof half, Tensor<[4], SingleFloat>>(true)
+  same<ReturnType<typeof half.dataSync>, Float32Array>(true)
+  const copied = fromTypedArray(new Int32Array(6), [2, 3])
+  same<typeof copied, Tensor<[2, 3], 'int32'>>(true)
+  const truths = floats.gt(0)
+  same<typeof truths, Tensor<[2, 3], 'bool'>>(true)
+  same<ReturnType<typeof truths.toArray>, boolean[][]>(true)
+  const counted = truths.sum().dataSync()
+  same<typeof counted, Int32Array>(true)
+  const largest = floats.argmax(1).dataSync()
+  same<typeof largest, Int32Array>(true)
+  const converted = floats.to('int32')
+  same<typeof converted, Tensor<[2, 3], 'int32'>>(true)
+  const moved = drawn.to('reference')
+  same<typeof moved, Tensor<[4], 'int32'>>(true)
+  const either = drawn.to(someText)
+  same<typeof either, Tensor<[4]>>(true)
+  const counting = arange(5).toArray()
+  same<typeof counting, number[]>(true)
+  // Operators keep the dtype, views too.
+  const through = new nn.Linear(3, 4)
+    .forward(
+      floats
+        .relu()
+        .add(1)
+        .mul(randn([3])),
+    )
+    .reshape([8])
+  same<typeof through, Tensor<[8], SingleFloat>>(true)
+  const picked = cat([drawn, drawn.narrow(0, 1, 2)]).dataSync()
+  same<typeof picked, Int32Array>(true)
+  // Where nothing is known there is a union.
+  const any = unknown.dataSync()
+  same<typeof any, Float32Array | Float64Array | Int32Array | Uint8Array>(true)
+  same<ReturnType<typeof unknown.item>, number>(true)
+  const chosen = zeros([2], { dtype: someDType })
+  same<typeof chosen, Tensor<[2]>>(true)
+  // @ts-expect-error integers are no floats
+  const wrong: Float32Array = drawn.dataSync()
+  // @ts-expect-error two dimensions
+  const flat: number[] = floats.toArray()
+  void [wrong, flat]
+}
+
+export function sizes(): void {
+  const x = zeros([2, 3, 4])
+  const first = x.size(0)
+  same<typeof first, 2>(true)
+  const last = x.size(-1)
+  same<typeof last, 4>(true)
+  const some = x.size(someNumber)
+  same<typeof some, number>(true)
+  const open = zeros([someNumber, 3]).size(0)
+  same<typeof open, number>(true)
+  const any = unknown.size(1)
+  same<typeof any, number>(true)
+  void unknown.reshape([unknown.size(0), unknown.size(1) * unknown.size(2)])
+  // A size that is not there is never given: reading it throws.
+  const none = x.size(3)
+  same<typeof none, never>(true)
+  // @ts-expect-error no dimension has a name
+  void x.size('rows')
+}
+
+export function misfits(): void {
+  const x = randn([2, 3])
+  // @ts-expect-error 3 beside 4
+  void x.add(randn([4]))
+  // @ts-expect-error 2 beside 3, though the last sizes fit
+  void x.mul(randn([3, 3]))
+  // @ts-expect-error a comparison broadcasts too
+  void x.lt(randn([2, 4]))
+  // @ts-expect-error as a function
+  void mul(x, randn([4]))
+  // @ts-expect-error as a function
+  void eq(x, randn([4]))
+  // @ts-expect-error three dimensions, of which the last but one does not fit
+  void x.maximum(randn([5, 4, 3]))
+  // What fits, or may fit.
+  void [
+    x.add(1),
+    x.add(randn([3])),
+    x.add(randn([1, 3])),
+    x.add(randn([2, 1])),
+    x.add(randn([7, 2, 3])),
+    x.add(randn([])),
+  ]
+  void [x.add(unknown), unknown.add(x), x.add(randn([someNumber])), mul(2, x), mul(x, 2), eq(x, 2)]
+  const numberOrTensor = someNumber > 0 ? someNumber : unknown
+  void [x.add(numberOrTensor), mul(x, numberOrTensor)]
+  const scalar = x.add(randn([]))
+  same<typeof scalar, Tensor<[2, 3], SingleFloat>>(true)
+}
+
+export function optimizers(): void {
+  const model = new Doubled()
+  let optimizer: optim.Optimizer = new optim.Adam(model.parameters())
+  optimizer = new optim.SGD(model.parameters(), { lr: 0.1, momentum: 0.9 })
+  const all: readonly optim.Optimizer[] = [optimizer, new optim.AdamW(model.parameters())]
+  for (const one of all) one.step()
+  for (const group of optimizer.paramGroups) group.lr *= 0.5
+  // @ts-expect-error only Adam has betas
+  void optimizer.paramGroups[0]?.betas
+}
+
+/** A variable that is to hold tensors of other shapes is declared as `Tensor`. */
+export function reassigning(): void {
+  const layers = [new nn.Linear(784, 64), new nn.Linear(64, 10)]
+  let x: Tensor = randn([32, 784])
+  for (const layer of layers) x = relu(layer.forward(x))
+  x = x.add(randn([10])).matmul(zeros([10, 3]))
+  x = new nn.Linear(3, 4).forward(randn([2, 3]))
+  x = x.add(x)
+  x = x.gt(0)
+  x = where(x, zeros([2]), 1)
+  const list: Tensor[] = [x, randn([2]), randint(0, 2, [2]), new nn.Parameter(randn([3]))]
+  const named = new Map<string, Tensor>([['x', randn([2, 3])]])
+  void [list, named, scope(() => x.mul(randn([1])))]
+  // What keeps shape and dtype needs no declaration.
+  let same = randn([4, 4])
+  same = same
+    .mul(0.9)
+    .add(randn([4]))
+    .relu()
+    .matmul(same)
+  same = new nn.Linear(4, 4).forward(same).softmax(-1)
+  let ids = tensor([[1, 2]], { dtype: 'int32' })
+  for (let i = 0; i < 3; i++) ids = cat([ids, unknown.argmax(-1).unsqueeze(0)], 1)
+  // @ts-expect-error another shape
+  same = randn([4, 5])
+  // @ts-expect-error another dtype
+  ids = randn([2, 2])
+  // @ts-expect-error what is not known may be of any shape
+  same = unknown
+}
+
+/** A layer of tensors whose shapes are unknown, as most are within a model, needs neither type arguments nor casts. */
+export class Block extends nn.Module {
+  readonly norm = new nn.LayerNorm(8)
+  readonly first: nn.Linear
+  readonly second = new nn.Linear(16, 8)
+  readonly weight = new nn.Parameter(randn([8, 8]))
+
+  constructor(features: number) {
+    super()
+    this.first = new nn.Linear(features, 16)
+  }
+
+  forward(x: Tensor): Tensor {
+    const hidden: Tensor = nn.functional.linear(this.norm.forward(x.add(x)), this.weight)
+    same<ReturnType<typeof hidden.add<Tensor>>, Tensor<Shape, DType>>(true)
+    const y = x.add(this.second.forward(nn.functional.gelu(this.first.forward(hidden))))
+    same<typeof y, Tensor>(true)
+    const product = matmul(x, y)
+    same<typeof product, Tensor>(true)
+    return this.norm.forward(y.add(product).mul(y).sub(1))
+  }
+}
