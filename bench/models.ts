@@ -34,12 +34,12 @@ class Block extends nn.Module {
   }
 
   forward(x: Tensor): Tensor {
-    const [b = 0, t = 0, d = 0] = x.shape
-    const split = this.qkv.forward(this.ln1.forward(x)).split(d, 2)
-    const [q, k, v] = split.map((z) => z.view([b, t, this.heads, d / this.heads]).transpose(1, 2))
-    const y = scaledDotProductAttention(q as Tensor, k as Tensor, v as Tensor, { isCausal: true })
-    const attended: Tensor = x.add(this.proj.forward(y.transpose(1, 2).reshape([b, t, d])))
-    const hidden = gelu(this.fc.forward(this.ln2.forward(attended)) as Tensor, { approximate: 'tanh' })
+    const [b, t, d] = [x.size(0), x.size(1), x.size(2)]
+    const [q, k, v] = this.qkv.forward(this.ln1.forward(x)).split([d, d, d], 2)
+    const heads = (z: Tensor) => z.view([b, t, this.heads, d / this.heads]).transpose(1, 2)
+    const y = scaledDotProductAttention(heads(q), heads(k), heads(v), { isCausal: true })
+    const attended = x.add(this.proj.forward(y.transpose(1, 2).reshape([b, t, d])))
+    const hidden = gelu(this.fc.forward(this.ln2.forward(attended)), { approximate: 'tanh' })
     return attended.add(this.out.forward(hidden))
   }
 }
@@ -63,7 +63,7 @@ export class Gpt extends nn.Module {
   }
 
   forward(ids: Tensor): Tensor {
-    const positions = arange(ids.shape[1] ?? 0, undefined, 1, { device: ids.device })
+    const positions = arange(ids.size(1), undefined, 1, { device: ids.device })
     let x: Tensor = this.wte.forward(ids).add(this.wpe.forward(positions))
     for (const block of this.blocks) x = block.forward(x)
     return this.head.forward(this.ln.forward(x))

@@ -1,5 +1,5 @@
 /** Whole training steps. */
-import { autocast, nn, type Tensor } from 'firesteel'
+import { autocast, nn } from 'firesteel'
 import { applyLora } from 'firesteel/finetune'
 import { cnn, Gpt, mlp, Tagger } from './models.js'
 import { type Builder, size, slowRecurrence, training } from './work.js'
@@ -51,7 +51,7 @@ function gptWork(rank: (w: Parameters<Builder>[0]) => number): Builder {
   return (w, make) => {
     const [batch, t, vocab] = [size(w, 'batch'), size(w, 't'), size(w, 'vocab')]
     const ids = make.ints(vocab, [batch, t])
-    const target = make.ints(vocab, [batch, t]).view([batch * t]) as Tensor
+    const target = make.ints(vocab, [batch, t]).view([batch * t])
     const sizes = { vocab, t, d: size(w, 'd'), heads: size(w, 'heads'), layers: size(w, 'layers') }
     const model = make.parameters(new Gpt(sizes, { device: make.device }))
     const operations = stepOperations(model, batch * t)

@@ -38,7 +38,7 @@ const trainer = new Trainer(model, {
     {
       onEpochEnd: ({ epoch, loss, seconds, validation }) =>
         console.log(
-          `epoch ${epoch + 1}: loss ${loss.toFixed(4)}, test accuracy ${validation?.['accuracy']?.toFixed(4)}, ${seconds.toFixed(1)} s`,
+          `epoch ${epoch + 1}: loss ${loss.toFixed(4)}, test accuracy ${validation?.accuracy.toFixed(4)}, ${seconds.toFixed(1)} s`,
         ),
     },
   ],
@@ -48,4 +48,4 @@ await trainer.fit(new DataLoader(train, { batchSize: 128, shuffle: true }), {
   validation: new DataLoader(test, { batchSize: 256 }),
 })
 const { accuracy } = await trainer.evaluate(new DataLoader(test, { batchSize: 256 }))
-console.log(`test accuracy ${accuracy?.toFixed(4)}`)
+console.log(`test accuracy ${accuracy.toFixed(4)}`)

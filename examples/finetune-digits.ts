@@ -103,7 +103,7 @@ await trainer(base, 1e-3).fit(new DataLoader(digits(train, 0, 5, 2000), { batchS
 })
 const old = await trainer(base, 1e-3).evaluate(new DataLoader(digits(test, 0, 5), { batchSize: 500 }))
 console.log(
-  `pre-trained on 0 to 4 in ${((performance.now() - started) / 1000).toFixed(1)} s: accuracy ${old['accuracy']?.toFixed(4)}\n`,
+  `pre-trained on 0 to 4 in ${((performance.now() - started) / 1000).toFixed(1)} s: accuracy ${old.accuracy.toFixed(4)}\n`,
 )
 
 const few = digits(train, 5, 10, shots)
@@ -161,7 +161,7 @@ for (const { name, lr, prepare } of ways) {
   const { accuracy } = await run.evaluate(new DataLoader(many, { batchSize: 500 }))
   const { trainable, total } = countParameters(model)
   console.log(
-    `${name.padEnd(14)} ${accuracy?.toFixed(4).padStart(9)} ${String(trainable).padStart(11)} ${String(total).padStart(9)} ${seconds.toFixed(2).padStart(10)} ${peak.toFixed(2).padStart(11)}`,
+    `${name.padEnd(14)} ${accuracy.toFixed(4).padStart(9)} ${String(trainable).padStart(11)} ${String(total).padStart(9)} ${seconds.toFixed(2).padStart(10)} ${peak.toFixed(2).padStart(11)}`,
   )
   adapted.set(name, model)
 }

@@ -92,7 +92,7 @@ export class LoraAdapter extends Module implements Adapter {
     if (this.merged) return base
     const inner: Tensor = this.loraA.forward(this.dropout.forward(x))
     // Scaled where it is small.
-    return add(base, this.loraB.forward(mul(inner, this.scale)) as Tensor)
+    return add(base, this.loraB.forward(mul(inner, this.scale)))
   }
 
   /** What the adapter adds to the layer's weight [out, in]. */
@@ -142,7 +142,7 @@ export class LoraAdapter extends Module implements Adapter {
 }
 
 function product(loraA: Tensor, loraB: Tensor, scale: number): Tensor {
-  return mul(matmul(loraB, loraA) as Tensor, scale)
+  return mul(matmul(loraB, loraA), scale)
 }
 
 const optionsOf = new WeakMap<Module, LoraOptions>()

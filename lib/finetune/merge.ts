@@ -25,7 +25,7 @@ function holders(model: Module) {
 
 function write(op: string, weight: Tensor, delta: Tensor, sign: 1 | -1): void {
   const placed = to(to(delta, weight.device), weight.dtype)
-  copyInto(weight, add(weight, sign === 1 ? placed : mul(placed, sign)) as Tensor, op)
+  copyInto(weight, add(weight, sign === 1 ? placed : mul(placed, sign)), op)
 }
 
 /**
@@ -54,7 +54,7 @@ export function mergeLora(model: Module): void {
       )
   }
   noGrad(() => {
-    for (const [, layer, adapter] of layers) write(op, layer.adaptation.weight as Tensor, adapter.fold(), 1)
+    for (const [, layer, adapter] of layers) write(op, layer.adaptation.weight, adapter.fold(), 1)
   })
 }
 
@@ -64,6 +64,6 @@ export function unmergeLora(model: Module): void {
   noGrad(() => {
     for (const [, layer, adapter] of loraLayers(model))
       if (adapter instanceof LoraAdapter && adapter.merged)
-        write('unmergeLora', layer.adaptation.weight as Tensor, adapter.unfold(), -1)
+        write('unmergeLora', layer.adaptation.weight, adapter.unfold(), -1)
   })
 }

@@ -8,7 +8,7 @@ import { zeros } from '../ops/creation.js'
 import { gelu, relu } from '../ops/elementwise/activations.js'
 import { add, castTo, eq, where } from '../ops/elementwise/index.js'
 import { linear } from '../ops/matmul.js'
-import { chunk, narrow, reshape, transpose } from '../ops/shape.js'
+import { narrow, reshape, split, transpose } from '../ops/shape.js'
 import { Dropout } from './activation.js'
 import { xavierUniform_, zeros_ } from './init.js'
 import {
@@ -155,7 +155,7 @@ export class MultiheadAttention extends Module {
     const inBatches = (x: Tensor): Tensor => (this.batchFirst ? x : transpose(x, 0, 1))
     const [q, k, v] =
       query === key && key === value
-        ? (chunk(linear(inBatches(query), this.inProjWeight, this.inProjBias), 3, -1) as [Tensor, Tensor, Tensor])
+        ? split(linear(inBatches(query), this.inProjWeight, this.inProjBias), [e, e, e], -1)
         : this.#apart(inBatches(query), inBatches(key), inBatches(value))
     const heads = (x: Tensor) =>
       transpose(reshape(x, [x.sizes[0] as number, x.sizes[1] as number, numHeads, e / numHeads]), 1, 2)

@@ -34,7 +34,7 @@ type Matmul<out S extends Shape, out D extends DType> = <B extends Shape>(
 type To<out S extends Shape, out D extends DType> = <const T extends string | Device>(
   target: T,
 ) => Tensor<S, read.Moved<D, T>>
-/** @ts-expect-error TS2636: the only two that hold no tensor, of which the compiler believes it. */
+/** @ts-expect-error TS2636, because this one gives no tensor, of which the compiler believes the annotation */
 type ToArray<out S extends Shape, out D extends DType> = () => NestedOf<S, ElementOf<D>>
 type SizeOf<out S extends Shape> = <const N extends number>(dim: N) => SizeAt<S, N>
 
@@ -97,7 +97,7 @@ declare module '../core/tensor.js' {
     narrow(dim: number, start: number, length: number): Tensor<Shape, D>
     select(dim: number, index: number): Tensor<Shape, D>
     slice(...indices: readonly shapes.SliceIndex[]): Tensor<Shape, D>
-    split(size: number | readonly number[], dim?: number): Tensor<Shape, D>[]
+    split<const N extends number | readonly number[]>(size: N, dim?: number): shapes.Pieces<N, D>
     chunk(chunks: number, dim?: number): Tensor<Shape, D>[]
     indexSelect(dim: number, index: Tensor): Tensor<Shape, D>
     gather(dim: number, index: Tensor): Tensor<Shape, D>

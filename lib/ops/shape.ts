@@ -486,12 +486,18 @@ const splitRecord = defineOperator<Split>({
   },
 })
 
+/** As many pieces as sizes, where those are given one by one. */
+export type Pieces<N, D extends DType> = N extends readonly number[]
+  ? { -readonly [I in keyof N]: Tensor<Shape, D> }
+  : Tensor<Shape, D>[]
+
 /** Pieces of `size` along `dim` (the last may be smaller), or of the given sizes. Views. */
-export function split<D extends DType>(
+export function split<D extends DType, const N extends number | readonly number[]>(
   x: Tensor<Shape, D>,
-  size: number | readonly number[],
-  dim = 0,
-): Tensor<Shape, D>[] {
+  size: N,
+  dim?: number,
+): Pieces<N, D>
+export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
   checkTensor('split', 'x', x)
   const d = normalizeDim('split', dim, x.ndim)
   const total = x.sizes[d] ?? 0
@@ -511,7 +517,7 @@ export function split<D extends DType>(
       'split',
       `sizes ${formatShape(sizes)} do not add up to ${total}, dimension ${d} of ${formatShape(x.sizes)}`,
     )
-  return sizes.length === 0 ? [] : ([...applyAll(splitRecord, [x], { dim: d, sizes })] as Tensor<Shape, D>[])
+  return sizes.length === 0 ? [] : [...applyAll(splitRecord, [x], { dim: d, sizes })]
 }
 
 /** At most `chunks` pieces of equal size (the last may be smaller). Views. */

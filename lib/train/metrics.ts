@@ -46,7 +46,7 @@ class RunningSum {
     noGrad(() => {
       const before = this.#total
       // Its own memory: what is added may be freed at the end of the step.
-      this.#total = keep(before === null ? part.detach().clone() : (add(before, part.detach()) as Tensor))
+      this.#total = keep(before === null ? part.detach().clone() : add(before, part.detach()))
       before?.dispose()
     })
     this.#parts++

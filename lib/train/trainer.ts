@@ -96,7 +96,7 @@ interface Run<M extends string> {
  */
 export class Trainer<M extends string = never> {
   readonly model: Module
-  readonly #forward: (x: Tensor) => unknown
+  readonly #forward: (x: Tensor) => Tensor
   /** Runs model and loss in the precision asked for. */
   readonly #precisely: <R>(fn: () => R) => R
   readonly #options: TrainerOptions<M>
@@ -307,7 +307,7 @@ export class Trainer<M extends string = never> {
 
   #run(op: string, input: Tensor, target: Tensor): readonly [output: Tensor, loss: Tensor] {
     return this.#precisely(() => {
-      const output = this.#forward(input) as Tensor
+      const output = this.#forward(input)
       checkOutput(op, output, this.#options.metrics !== undefined)
       const loss = this.#options.loss(output, target)
       checkLoss(op, loss)

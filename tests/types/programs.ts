@@ -219,6 +219,14 @@ export async function values(): Promise<void> {
     )
     .reshape([8])
   same<typeof through, Tensor<[8], SingleFloat>>(true)
+  const [left, right] = floats.split([1, 2], 1)
+  same<typeof right, Tensor<Shape, SingleFloat>>(true)
+  const pieces = floats.split(1, 1)
+  same<typeof pieces, Tensor<Shape, SingleFloat>[]>(true)
+  void left
+  // @ts-expect-error two sizes give two pieces
+  const [, , third] = floats.split([1, 2], 1)
+  void third
   const picked = cat([drawn, drawn.narrow(0, 1, 2)]).dataSync()
   same<typeof picked, Int32Array>(true)
   // Where nothing is known there is a union.
