@@ -60,28 +60,30 @@ type Extent = readonly [from: number, to: number]
  * itself, is copied first: each is scaled once.
  */
 function ownGradients(parameters: readonly Tensor[], taken: Map<Storage, Extent[]> | null): Tensor[] {
-  let first: Tensor | null = null
-  return parameters.map((parameter, i) => {
-    let gradient = parameter.peekGrad() as Tensor
-    if (gradient.storage.freed) throw new DisposedError('clipGradNorm', `gradient ${i} was freed`)
-    first ??= gradient
-    if (gradient.device !== first.device)
-      throw new DeviceError(
-        'clipGradNorm',
-        `gradient 0 is on ${first.device.name}, gradient ${i} on ${gradient.device.name}; clip those of each device on their own`,
-      )
-    if (gradient.dtype !== first.dtype || (gradient.dtype !== 'float32' && gradient.dtype !== 'float64'))
-      throw new DTypeError(
-        'clipGradNorm',
-        `gradient ${i} is ${gradient.dtype}, but all must be float32, or all float64 (gradient 0 is ${first.dtype})`,
-      )
-    if (isOverlapping(gradient) || (taken !== null && meetsOther(gradient, taken))) {
-      const shared = gradient
-      gradient = outsideFrames(() => clone(shared))
-      parameter.grad = gradient
-    }
-    return gradient
-  })
+  const gradients = parameters.map((parameter) => parameter.peekGrad() as Tensor)
+  for (let i = 0; i < gradients.length; i++) {
+    const gradient = gradients[i] as Tensor
+    checkGradient(gradient, i, gradients[0] as Tensor)
+    if (!isOverlapping(gradient) && (taken === null || !meetsOther(gradient, taken))) continue
+    const copy = outsideFrames(() => clone(gradient))
+    ;(parameters[i] as Tensor).grad = copy
+    gradients[i] = copy
+  }
+  return gradients
+}
+
+function checkGradient(gradient: Tensor, i: number, first: Tensor): void {
+  if (gradient.storage.freed) throw new DisposedError('clipGradNorm', `gradient ${i} was freed`)
+  if (gradient.device !== first.device)
+    throw new DeviceError(
+      'clipGradNorm',
+      `gradient 0 is on ${first.device.name}, gradient ${i} on ${gradient.device.name}; clip those of each device on their own`,
+    )
+  if (gradient.dtype !== first.dtype || (gradient.dtype !== 'float32' && gradient.dtype !== 'float64'))
+    throw new DTypeError(
+      'clipGradNorm',
+      `gradient ${i} is ${gradient.dtype}, but all must be float32, or all float64 (gradient 0 is ${first.dtype})`,
+    )
 }
 
 /** Whether the elements lie among those of a gradient before; else they are noted. */
