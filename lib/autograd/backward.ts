@@ -1,7 +1,7 @@
 /** The entries to a backward pass: gradients into leaves (`backward`), or returned (`grad`); hooks. */
 import { isFloating } from '../core/dtype.js'
 import { AutogradError, DeviceError, DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
-import { checkOptions } from '../core/options.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
 import { adopt, outliveScopes, outsideFrames } from '../core/scope.js'
 import { isOverlapping, sameShape } from '../core/shape.js'
 import type { LeafState, Tensor } from '../core/tensor.js'
@@ -19,12 +19,14 @@ export interface BackwardOptions {
   readonly createGraph?: boolean | undefined
 }
 
+const backwardNames: OptionNames<BackwardOptions> = { gradient: true, retainGraph: true, createGraph: true }
+
 /**
  * Adds d root / d leaf to `leaf.grad` of every leaf that wants a gradient.
  * Throws AutogradError if the root has no graph, was used before, or a saved tensor was overwritten.
  */
 export function backward(root: Tensor, options: BackwardOptions = {}): void {
-  checkOptions('backward', options, { gradient: true, retainGraph: true, createGraph: true })
+  checkOptions('backward', options, backwardNames)
   const createGraph = options.createGraph ?? false
   new Pass({
     op: 'backward',
@@ -161,8 +163,9 @@ function deliverToLeaf(leaf: Tensor, gradient: Tensor, alone: boolean, createGra
 
 /** What the hooks of a leaf make of its gradient. */
 function throughHooks(leaf: Tensor, gradient: Tensor): Tensor {
+  if (leaf.leaf === null) return gradient
   let value = gradient
-  for (const hook of leaf.leaf?.hooks ?? []) {
+  for (const hook of leaf.leaf.hooks) {
     // The program may hold what a hook shows it: such memory is left to the garbage collector, and never written.
     value.storage.kept = true
     adopt(value.storage)

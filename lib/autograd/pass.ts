@@ -144,7 +144,7 @@ export class Pass {
       }
       for (const gradient of shared) this.#letGo((gradient as Tensor).storage)
     })
-    this.#lent.length = 0
+    if (this.#lent.length > 0) this.#lent.length = 0
     for (const gradient of gradients)
       if (gradient && !passedOn.includes(gradient.storage)) this.#letGo(gradient.storage)
     for (const storage of passedOn) if (this.#owned.get(storage) === 0) this.#letGo(storage)

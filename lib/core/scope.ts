@@ -106,11 +106,12 @@ export function scope<R>(fn: () => R): R {
       returned.add(tensor.storage)
       tensor.node?.visitSaved((storage) => returned.add(storage), nodes)
     }
-    visitTensors(result, hold)
-    for (const leaf of frame.leaves ?? []) {
-      const gradient = leaf.peekGrad()
-      if (gradient !== null) hold(gradient)
-    }
+    if (typeof result === 'object' && result !== null) visitTensors(result, hold)
+    if (frame.leaves !== null)
+      for (const leaf of frame.leaves) {
+        const gradient = leaf.peekGrad()
+        if (gradient !== null) hold(gradient)
+      }
     return result
   } finally {
     popFrame(frame)

@@ -144,13 +144,16 @@ export function checkShape<const S extends Shape>(op: string, shape: S): Mutable
   return sizes as Shape as Mutable<S>
 }
 
-/** `checkShape` of a list that is ours. */
-export function checkSizes(op: string, sizes: Shape): void {
+/** `checkShape` of a list that is ours. Gives the number of elements. */
+export function checkSizes(op: string, sizes: Shape): number {
+  let count = 1
   for (let i = 0; i < sizes.length; i++) {
     const size = sizes[i] as number
     if (!Number.isSafeInteger(size) || size < 0)
       throw new ValueError(op, `a shape must hold non-negative integers below 2^53, but is ${formatShape(sizes)}`)
+    count *= size
   }
-  if (!Number.isSafeInteger(countOf(sizes)))
+  if (!Number.isSafeInteger(count))
     throw new ValueError(op, `${formatShape(sizes)} has more elements than can be counted (2^53)`)
+  return count
 }

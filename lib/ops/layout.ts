@@ -21,7 +21,7 @@ export function emptyInOrderOf(x: Tensor, shape: Shape, op: string): Tensor {
  * What the dimensions of a view that step by less than `step` fill together, or those that step by `step` or more: elements, or
  * rows of `step` elements. Null where they leave gaps or overlap.
  */
-function filled({ shape, strides }: Tensor, step: number, inner: boolean): number | null {
+function filled({ sizes: shape, steps: strides }: Tensor, step: number, inner: boolean): number | null {
   const unit = inner ? 1 : step
   let left = 0
   for (let d = 0; d < shape.length; d++) if (shape[d] !== 1 && (strides[d] as number) < step === inner) left++

@@ -1,7 +1,7 @@
 /** Losses: cross entropy (fused) and mean squared error. */
 import {
   agree,
-  applyAll,
+  apply,
   checkDType,
   checkTensor,
   defineOperator,
@@ -44,9 +44,8 @@ const crossEntropyRecord: OperatorRecord<CrossEntropy> = defineOperator<CrossEnt
   // The kernels read bfloat16 a block at a time.
   asIs: [0],
   infer([logits], { reduction }) {
-    const { shape } = logits as Tensor
     const dtype = logits?.dtype === 'float64' ? 'float64' : 'float32'
-    const rows = shape[0] as number
+    const rows = (logits as Tensor).sizes[0] as number
     return [
       { shape: reduction === 'none' ? [rows] : [], dtype },
       { shape: [2, rows], dtype },
@@ -56,9 +55,10 @@ const crossEntropyRecord: OperatorRecord<CrossEntropy> = defineOperator<CrossEnt
   kernels: ['cross_entropy_forward', 'cross_entropy_backward'],
   forward(inputs, { reduction, ignoreIndex, smoothing }, specs) {
     const [logits, target, weight] = inputs as [Tensor, Tensor, Tensor | null]
-    const [out, statistics, total] = specs.map(({ shape, dtype }: TensorSpec) =>
-      empty(logits.device, shape, dtype, 'crossEntropy'),
-    ) as [Tensor, Tensor, Tensor]
+    const make = ({ shape, dtype }: TensorSpec) => empty(logits.device, shape, dtype, 'crossEntropy')
+    const out = make(specs[0] as TensorSpec)
+    const statistics = make(specs[1] as TensorSpec)
+    const total = make(specs[2] as TensorSpec)
     run('cross_entropy_forward', {
       out,
       statistics,
@@ -181,11 +181,12 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
     () => `weight is ${formatShape(weight?.sizes ?? [])}, but must be [${classes}]`,
   )
   faults.throwShape('crossEntropy', [logits.sizes, target.sizes])
-  // Classes to the end, everything else one list of rows.
-  const last = ndim <= 2 ? logits : permute(logits, [0, ...Array.from({ length: ndim - 2 }, (_, i) => i + 2), 1])
-  const rows = reshape(last, [target.numel, classes])
   const attrs = { reduction, ignoreIndex, smoothing: labelSmoothing }
-  const loss = applyAll(crossEntropyRecord, [rows, reshape(target, [target.numel]), weight], attrs)[0] as Tensor
+  if (ndim === 2) return apply(crossEntropyRecord, [logits, target, weight], attrs)
+  // Classes to the end, everything else one list of rows.
+  const last = ndim === 1 ? logits : permute(logits, [0, ...Array.from({ length: ndim - 2 }, (_, i) => i + 2), 1])
+  const rows = reshape(last, [target.numel, classes])
+  const loss = apply(crossEntropyRecord, [rows, reshape(target, [target.numel]), weight], attrs)
   return reduction === 'none' ? reshape(loss, target.sizes) : loss
 }
 

@@ -19,7 +19,7 @@ import { denseTensor, type Tensor } from '../core/tensor.js'
 import { full } from './creation.js'
 import { anyFloating, arithmetic, checkedSpec, floating } from './elementwise/common.js'
 import { castTo } from './elementwise/functions.js'
-import { add, div, eq, exp, log, mul, sqrt, square, sub, where } from './elementwise/index.js'
+import { add, div, eq, exp, log, maximum, mul, sqrt, square, sub, where } from './elementwise/index.js'
 import { detach, expand, reshape } from './shape.js'
 
 export interface ReduceOptions {
@@ -340,15 +340,25 @@ function finiteOrZero(x: Tensor): Tensor {
   return where(eq(sub(x, x), 0), x, 0)
 }
 
-/** x minus its mean. The rounding of the mean, up to 2^-24 of it, is what is left over: the mean of that goes too. */
-function centred(x: Tensor, dims: readonly number[]): Tensor {
+/** x minus its mean as rounded; and the mean of this, which the rounding, up to 2^-24 of the mean, has left over. */
+function centre(x: Tensor, dims: readonly number[]): { near: Tensor; rest: Tensor } {
   const near = sub(x, mean(x, dims, { keepdim: true }))
-  return sub(near, finiteOrZero(mean(near, dims, { keepdim: true })))
+  return { near, rest: finiteOrZero(mean(near, dims, { keepdim: true })) }
+}
+
+/** x minus its mean, also where the mean is much larger than what is left. */
+function centred(x: Tensor, dims: readonly number[]): Tensor {
+  const { near, rest } = centre(x, dims)
+  return sub(near, rest)
 }
 
 /** In float32 at least: squares of rounded differences would say little. */
 const widest = (x: Tensor): Tensor => (x.dtype === 'bfloat16' ? castTo(x, 'float32') : x)
 
+/**
+ * Extra outputs: those of `centre`. The mean of squares about the true mean is that about the rounded one, less the
+ * square of the rest, which saves a pass over memory.
+ */
 function spread(name: 'var' | 'std'): OperatorRecord<Spread> {
   return defineOperator<Spread>({
     name,
@@ -356,17 +366,22 @@ function spread(name: 'var' | 'std'): OperatorRecord<Spread> {
     infer([input], { dims, keepdim }) {
       const x = input as Tensor
       checkDType(name, 'x', x, anyFloating)
-      return { shape: reducedShape(x.sizes, dims, keepdim), dtype: x.dtype }
+      const dtype = x.dtype === 'bfloat16' ? 'float32' : x.dtype
+      const result = { shape: reducedShape(x.sizes, dims, keepdim), dtype: x.dtype }
+      return [result, { shape: x.sizes, dtype }, { shape: reducedShape(x.sizes, dims, true), dtype }]
     },
     forward: ([input], { dims, correction }, [spec]) =>
       noGrad(() => {
         const x = input as Tensor
-        const squares = sum(square(centred(widest(x), dims)), dims, { keepdim: true })
-        const variance = mul(squares, 1 / Math.max(0, sizeOf(x, dims) - correction))
-        return finished(castTo(name === 'std' ? sqrt(variance) : variance, x.dtype), spec as TensorSpec)
+        const { near, rest } = centre(widest(x), dims)
+        const squares = sub(mean(square(near), dims, { keepdim: true }), square(rest))
+        const count = sizeOf(x, dims)
+        const variance = mul(maximum(squares, 0), count / Math.max(0, count - correction))
+        const result = castTo(name === 'std' ? sqrt(variance) : variance, x.dtype)
+        return [finished(result, spec as TensorSpec), near, rest]
       }),
     gradient: {
-      saves: () => ({ inputs: [0], ...(name === 'std' && { outputs: [0] }) }),
+      saves: () => ({ inputs: [0], outputs: name === 'std' ? [0, 1, 2] : [1, 2] }),
       backward(ctx, [gradient]) {
         const { dims, correction } = ctx.attrs
         const { shape } = ctx.spec(0)
@@ -378,15 +393,16 @@ function spread(name: 'var' | 'std'): OperatorRecord<Spread> {
           // Equal values: the square root has no derivative, and 0 is its best subgradient.
           g = div(g, mul(where(eq(y, 0), Number.POSITIVE_INFINITY, y), 2))
         }
-        return [castTo(mul(g, slope(x, dims, freedom)), ctx.spec(0).dtype)]
+        if (!(freedom > 0)) return [castTo(mul(g, boundless(x, dims)), ctx.spec(0).dtype)]
+        const apart = ctx.createGraph ? centred(x, dims) : sub(ctx.output(1), ctx.output(2))
+        return [castTo(mul(apart, mul(g, 2 / freedom)), ctx.spec(0).dtype)]
       },
     },
   })
 }
 
-/** The derivative of a variance with that many degrees of freedom; without any, what PyTorch gives. */
-function slope(x: Tensor, dims: readonly number[], freedom: number): Tensor {
-  if (freedom > 0) return mul(centred(x, dims), 2 / freedom)
+/** The derivative of a variance without degrees of freedom, as PyTorch gives it. */
+function boundless(x: Tensor, dims: readonly number[]): Tensor {
   const atMean = eq(x, mean(x, dims, { keepdim: true }))
   return castTo(where(atMean, Number.NaN, Number.POSITIVE_INFINITY), x.dtype)
 }

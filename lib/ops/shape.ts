@@ -130,8 +130,7 @@ function resolveShape(op: string, x: Tensor, shape: Shape): Shape {
   const sizes = copySizes(op, shape)
   const free = sizes.indexOf(-1)
   if (free >= 0) sizes[free] = 1
-  checkSizes(op, sizes)
-  const count = countOf(sizes)
+  const count = checkSizes(op, sizes)
   const size = count === 0 ? 0 : x.numel / count
   if (free < 0 ? count !== x.numel : !Number.isInteger(size) || (count === 0 && x.numel !== 0)) {
     if (free >= 0) sizes[free] = -1

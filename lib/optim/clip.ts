@@ -4,6 +4,7 @@ import { empty, run } from '../backend/dispatch.js'
 import { DeviceError, DisposedError, DTypeError, kindOf, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { outsideFrames } from '../core/scope.js'
+import { isOverlapping } from '../core/shape.js'
 import type { Storage } from '../core/storage.js'
 import type { Tensor } from '../core/tensor.js'
 import { zeros } from '../ops/creation.js'
@@ -28,12 +29,20 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, opti
   if (typeof parameters !== 'object' || typeof parameters?.[Symbol.iterator] !== 'function')
     throw new ValueError('clipGradNorm', `the parameters are ${kindOf(parameters)}, but must be tensors in a list`)
   const withGradient: Tensor[] = []
-  for (const parameter of new Set(parameters)) {
+  const memories = new Set<Storage>()
+  for (const parameter of parameters) {
     checkTensor('clipGradNorm', 'each parameter', parameter)
-    if (parameter.peekGrad() !== null) withGradient.push(parameter)
+    const gradient = parameter.peekGrad()
+    if (gradient === null) continue
+    withGradient.push(parameter)
+    memories.add(gradient.storage)
   }
   return noGrad(() => {
-    const gradients = ownGradients(withGradient)
+    // Mostly each gradient has memory of its own, and then nothing is listed twice.
+    const gradients =
+      memories.size === withGradient.length
+        ? ownGradients(withGradient, null)
+        : ownGradients([...new Set(withGradient)], new Map())
     const first = gradients[0]
     if (first === undefined) return zeros([])
     const norm = empty(first.device, [] as [], first.dtype, 'clipGradNorm')
@@ -44,41 +53,50 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, opti
   })
 }
 
-/** The gradients, checked. One that shares elements with another, or within itself, is copied first: each is scaled once. */
-function ownGradients(parameters: readonly Tensor[]): Tensor[] {
-  const taken = new Map<Storage, (readonly [from: number, to: number])[]>()
-  let first: Tensor | null = null
-  return parameters.map((parameter, i) => {
-    let gradient = parameter.peekGrad() as Tensor
-    if (gradient.storage.freed) throw new DisposedError('clipGradNorm', `gradient ${i} was freed`)
-    first ??= gradient
-    if (gradient.device !== first.device)
-      throw new DeviceError(
-        'clipGradNorm',
-        `gradient 0 is on ${first.device.name}, gradient ${i} on ${gradient.device.name}; clip those of each device on their own`,
-      )
-    if (gradient.dtype !== first.dtype || (gradient.dtype !== 'float32' && gradient.dtype !== 'float64'))
-      throw new DTypeError(
-        'clipGradNorm',
-        `gradient ${i} is ${gradient.dtype}, but all must be float32, or all float64 (gradient 0 is ${first.dtype})`,
-      )
-    const [from, to] = extent(gradient)
-    const others = taken.get(gradient.storage) ?? []
-    if (repeats(gradient) || others.some(([start, end]) => from < end && start < to)) {
-      gradient = outsideFrames(() => clone(gradient))
-      parameter.grad = gradient
-    } else taken.set(gradient.storage, [...others, [from, to]])
-    return gradient
-  })
+type Extent = readonly [from: number, to: number]
+
+/**
+ * The gradients, checked. One that shares elements with another (where storages are to be watched for that), or within
+ * itself, is copied first: each is scaled once.
+ */
+function ownGradients(parameters: readonly Tensor[], taken: Map<Storage, Extent[]> | null): Tensor[] {
+  const gradients = parameters.map((parameter) => parameter.peekGrad() as Tensor)
+  for (let i = 0; i < gradients.length; i++) {
+    const gradient = gradients[i] as Tensor
+    checkGradient(gradient, i, gradients[0] as Tensor)
+    if (!isOverlapping(gradient) && (taken === null || !meetsOther(gradient, taken))) continue
+    const copy = outsideFrames(() => clone(gradient))
+    ;(parameters[i] as Tensor).grad = copy
+    gradients[i] = copy
+  }
+  return gradients
+}
+
+function checkGradient(gradient: Tensor, i: number, first: Tensor): void {
+  if (gradient.storage.freed) throw new DisposedError('clipGradNorm', `gradient ${i} was freed`)
+  if (gradient.device !== first.device)
+    throw new DeviceError(
+      'clipGradNorm',
+      `gradient 0 is on ${first.device.name}, gradient ${i} on ${gradient.device.name}; clip those of each device on their own`,
+    )
+  if (gradient.dtype !== first.dtype || (gradient.dtype !== 'float32' && gradient.dtype !== 'float64'))
+    throw new DTypeError(
+      'clipGradNorm',
+      `gradient ${i} is ${gradient.dtype}, but all must be float32, or all float64 (gradient 0 is ${first.dtype})`,
+    )
+}
+
+/** Whether the elements lie among those of a gradient before; else they are noted. */
+function meetsOther(gradient: Tensor, taken: Map<Storage, Extent[]>): boolean {
+  const [from, to] = extent(gradient)
+  const others = taken.get(gradient.storage) ?? []
+  if (others.some(([start, end]) => from < end && start < to)) return true
+  taken.set(gradient.storage, [...others, [from, to]])
+  return false
 }
 
 /** From where to where in its storage the elements lie. */
-function extent({ offset, shape, strides, numel }: Tensor): readonly [from: number, to: number] {
+function extent({ offset, sizes, steps, numel }: Tensor): Extent {
   if (numel === 0) return [offset, offset]
-  return [offset, 1 + shape.reduce((last, size, d) => last + (size - 1) * (strides[d] as number), offset)]
-}
-
-/** Whether several elements are one in memory. */
-function repeats({ shape, strides }: Tensor): boolean {
-  return shape.some((size, d) => size > 1 && strides[d] === 0)
+  return [offset, 1 + sizes.reduce((last, size, d) => last + (size - 1) * (steps[d] as number), offset)]
 }

@@ -157,6 +157,19 @@ export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
   }
 
   #checkGradient(parameter: Parameter, gradient: Tensor): void {
+    const { storage } = parameter
+    const own = gradient.storage
+    const fits =
+      !storage.freed &&
+      !own.freed &&
+      own.device === storage.device &&
+      (own.dtype === 'float32' || own.dtype === 'float64') &&
+      own.dtype === storage.dtype &&
+      sameShape(gradient.sizes, parameter.sizes)
+    if (!fits) this.#refuse(parameter, gradient)
+  }
+
+  #refuse(parameter: Parameter, gradient: Tensor): never {
     const op = `${this.constructor.name}.step`
     if (parameter.storage.freed || gradient.storage.freed)
       throw new DisposedError(
@@ -178,12 +191,11 @@ export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
         op,
         `the gradient of ${this.#nameOf(parameter)} is ${gradient.dtype}, but must be ${parameter.dtype}; convert it with .to('${parameter.dtype}')`,
       )
-    if (!sameShape(gradient.sizes, parameter.sizes))
-      throw new ShapeError(
-        op,
-        `the gradient of ${this.#nameOf(parameter)} is ${formatShape(gradient.sizes)}, but the parameter is ${formatShape(parameter.sizes)}`,
-        [gradient.sizes, parameter.sizes],
-      )
+    throw new ShapeError(
+      op,
+      `the gradient of ${this.#nameOf(parameter)} is ${formatShape(gradient.sizes)}, but the parameter is ${formatShape(parameter.sizes)}`,
+      [gradient.sizes, parameter.sizes],
+    )
   }
 
   #warnIdle(): void {
@@ -218,16 +230,17 @@ export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
   #updateTogether({ ready, written }: Round, options: O): void {
     const shadowed: (readonly [Ready, Shadow])[] = []
     const others: Ready[] = []
-    for (const { parameter, gradient: given, state } of ready) {
+    for (const given of ready) {
+      const { parameter, state } = given
       // A gradient may be the very memory that the step writes.
-      const gradient = written.has(given.storage) ? clone(given) : contiguous(given)
-      const each = { parameter, gradient, state }
+      const gradient = written.has(given.gradient.storage) ? clone(given.gradient) : contiguous(given.gradient)
+      const each = gradient === given.gradient ? given : { parameter, gradient, state }
       const shadow = writableShadow(parameter)
       if (shadow === null) others.push(each)
       else shadowed.push([each, shadow])
     }
     this.update(
-      [...shadowed.map(([each]) => each), ...others],
+      shadowed.length === 0 ? others : [...shadowed.map(([each]) => each), ...others],
       options,
       shadowed.map(([{ parameter }, shadow]) => shadowView(parameter, shadow)),
     )

@@ -17,7 +17,7 @@ export function writableShadow({ storage, numel, isContiguous }: Tensor): Shadow
   return shadow.version === storage.version && numel === storage.count && isContiguous ? shadow : null
 }
 
-export function shadowView({ shape, strides, offset }: Tensor, shadow: Shadow): Tensor {
+export function shadowView({ sizes: shape, steps: strides, offset }: Tensor, shadow: Shadow): Tensor {
   return new Tensor(shadow.storage, shape, strides, offset)
 }
 

@@ -87,19 +87,36 @@ export class NativeMemory {
 
   /** A handle for a storage of so many bytes, which the next kernel call or upload makes. */
   allocate(bytes: number, tracked: boolean, op: string): number {
-    if (!(bytes <= this.#headroom)) this.makeRoom(bytes, op)
-    if (this.bytes > this.#limitBytes || this.count > this.#limitCount) this.#collect(op)
+    if (!(bytes <= this.#headroom) || this.bytes > this.#limitBytes || this.count > this.#limitCount)
+      this.#prepare(bytes, op)
     this.#headroom -= bytes
-    this.bytes += bytes
+    const held = this.bytes + bytes
+    this.bytes = held
     this.count++
-    if (this.bytes > this.peak) this.peak = this.bytes
-    if (this.bytes > this.#crest) this.#crest = this.bytes
-    const handle = this.#freeHandles.pop() ?? this.#nextHandle++
-    if (handle >= this.#sizes.length) this.#grow()
+    if (held > this.#crest || held > this.peak) this.#rise(held)
+    const handle = this.#freeHandles.pop() ?? this.#newHandle()
     this.#sizes[handle] = bytes
     if (bytes >= noteworthyBytes) this.#holders.note(handle, bytes, op)
     this.pending[handle] = tracked ? pendingTracked : pendingUntracked
     return handle
+  }
+
+  // What is seldom needed is apart, because V8 inlines small functions only.
+
+  #prepare(bytes: number, op: string): void {
+    if (!(bytes <= this.#headroom)) this.makeRoom(bytes, op)
+    if (this.bytes > this.#limitBytes || this.count > this.#limitCount) this.#collect(op)
+  }
+
+  #newHandle(): number {
+    const handle = this.#nextHandle++
+    if (handle >= this.#sizes.length) this.#grow()
+    return handle
+  }
+
+  #rise(held: number): void {
+    this.peak = Math.max(this.peak, held)
+    this.#crest = Math.max(this.#crest, held)
   }
 
   /** Forgets a handle that the addon does not know, or has released. */

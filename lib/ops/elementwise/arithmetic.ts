@@ -179,8 +179,8 @@ function scaled(op: keyof typeof scalarRecords, x: Tensor, scale: number, shift:
 }
 
 /** Zeros of x's shape without x's numbers: the gradient of what is constant, also beside infinities. */
-export function zerosLike({ shape, dtype, device }: Tensor): Tensor {
-  return expandView(full([], 0, { dtype, device }), shape)
+export function zerosLike({ sizes, dtype, device }: Tensor): Tensor {
+  return expandView(full([], 0, { dtype, device }), sizes)
 }
 
 /** A number as a tensor, where a kernel has no form of its own for one. */
