@@ -106,9 +106,9 @@ export type WithLast<S extends Shape, L extends number> = S extends readonly [..
   ? [...Mutable<Head>, L]
   : Shape
 
-type SameSize<A extends number, B extends number> = number extends A
+type SameSize<A extends number, B extends number> = number extends B
   ? true
-  : number extends B
+  : number extends A
     ? true
     : A extends B
       ? true

@@ -21,10 +21,13 @@ import * as soft from './softmax.js'
 type Operand = elementwise.Operand
 
 // Types of their own, covariant by annotation, because the compiler compares a parameter of a layer to a tensor by all members:
-// of these it then compares shapes and dtypes only, and not functions with conditional types, of which it cannot prove it.
+// of these it then compares shapes and dtypes only, and not functions with conditional types. What it cannot prove of those
+// holds: more known sizes of an operand give more known sizes of the result.
+/** @ts-expect-error TS2636, as said above */
 type Binary<out S extends Shape, out D extends DType, Op extends string> = <B extends Operand>(
   b: B & elementwise.FitsShape<S, B, Op>,
 ) => Tensor<elementwise.With<S, B>, D>
+/** @ts-expect-error TS2636, as said above */
 type Compare<out S extends Shape, Op extends string> = <B extends Operand>(
   b: B & elementwise.FitsShape<S, B, Op>,
 ) => Tensor<elementwise.With<S, B>, 'bool'>
@@ -34,7 +37,7 @@ type Matmul<out S extends Shape, out D extends DType> = <B extends Shape>(
 type To<out S extends Shape, out D extends DType> = <const T extends string | Device>(
   target: T,
 ) => Tensor<S, read.Moved<D, T>>
-/** @ts-expect-error TS2636, because this one gives no tensor, of which the compiler believes the annotation */
+/** @ts-expect-error TS2636, as said above */
 type ToArray<out S extends Shape, out D extends DType> = () => NestedOf<S, ElementOf<D>>
 type SizeOf<out S extends Shape> = <const N extends number>(dim: N) => SizeAt<S, N>
 

@@ -334,6 +334,14 @@ export function reassigning(): void {
   same = unknown
 }
 
+/** Functions of any shape: operands of one shape fit, whatever it is. */
+export function generic<S extends Shape>(x: Tensor<S>, y: Tensor<S>, layer: nn.Linear): Tensor<S> {
+  const mixed: Tensor = mul(x, y)
+  const compared: Tensor = eq(x, y)
+  void [mixed, compared, layer.forward(x), x.gt(y)]
+  return x.add(y).mul(2).relu().sub(x)
+}
+
 /** A layer of tensors whose shapes are unknown, as most are within a model, needs neither type arguments nor casts. */
 export class Block extends nn.Module {
   readonly norm = new nn.LayerNorm(8)

@@ -205,12 +205,19 @@ type Result<A extends Operand, B extends Operand> =
   A extends Tensor<infer S, infer D> ? Tensor<With<S, B>, D> : B extends Tensor<infer S, infer D> ? Tensor<S, D> : never
 type Compared<A extends Tensor, B extends Operand> = A extends Tensor<infer S> ? Tensor<With<S, B>, 'bool'> : never
 
-/** The shape of S with another operand. */
-export type With<S extends Shape, B extends Operand> = B extends Tensor<infer T> ? Broadcast<S, T> : S
+/** The shape of S with another operand; S again with one of the same shape, even of a shape that only a caller knows. */
+export type With<S extends Shape, B extends Operand> =
+  B extends Tensor<infer T>
+    ? Tensor<S> extends Tensor<T>
+      ? Tensor<T> extends Tensor<S>
+        ? S
+        : Broadcast<S, T>
+      : Broadcast<S, T>
+    : S
 
 /** `unknown` if an operand can broadcast with the shape S, else a Misfit. */
 export type FitsShape<S extends Shape, B extends Operand, Op extends string> =
-  B extends Tensor<infer T> ? BroadcastFits<S, T, Op> : unknown
+  B extends Tensor<S> ? unknown : B extends Tensor<infer T> ? BroadcastFits<S, T, Op> : unknown
 
 type Fits<A extends Operand, B extends Operand, Op extends string> =
   A extends Tensor<infer S> ? FitsShape<S, B, Op> : unknown
