@@ -32,7 +32,7 @@ export const embedded = randn([2, 5, 16])
 export const [q, k, v] = [randn([1, 2, 4]), randn([1, 2, 4]), randn([1, 2, 4])] as const
 export const logits: Tensor = randn([4, 3], { requiresGrad: true })
 export const labels = randint(0, 3, [4])
-export const served: nn.Module & { forward(x: Tensor): Tensor } = makeModel()
+export const served: nn.Model = makeModel()
 
 /** The network and trainer of the README's first program, smaller in what it sees. */
 export const digits = new nn.Sequential(
