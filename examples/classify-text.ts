@@ -68,11 +68,11 @@ class Classifier extends nn.Module {
   forward(ids: Tensor): Tensor {
     const [, length = 0] = ids.shape
     const padding = ids.eq(0)
-    const x = this.embed.forward(ids).add(this.positions.forward(arange(length))) as Tensor
+    const x = this.embed.forward(ids).add(this.positions.forward(arange(length)))
     // No line looks at the padding of its batch, so its result does not depend on which lines stand beside it.
     const y = this.layer.forward(x, { srcKeyPaddingMask: padding })
     const real = where(padding, 0, 1).unsqueeze(2)
-    const mean = y.mul(real).sum(1).div(real.sum(1)) as Tensor
+    const mean = y.mul(real).sum(1).div(real.sum(1))
     return this.head.forward(mean)
   }
 }

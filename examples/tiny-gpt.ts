@@ -44,9 +44,9 @@ class Block extends nn.Module {
 
   forward(x: Tensor): Tensor {
     const y = this.norm1.forward(x)
-    const attended = x.add(this.attention.forward(y, y, y, { isCausal: true })) as Tensor
+    const attended = x.add(this.attention.forward(y, y, y, { isCausal: true }))
     const fed = this.down.forward(nn.functional.gelu(this.up.forward(this.norm2.forward(attended))))
-    return attended.add(fed) as Tensor
+    return attended.add(fed)
   }
 }
 
@@ -66,7 +66,7 @@ class GPT extends nn.Module {
 
   forward(ids: Tensor): Tensor {
     const [, length = 0] = ids.shape
-    let x = this.tokens.forward(ids).add(this.positions.forward(arange(length))) as Tensor
+    let x = this.tokens.forward(ids).add(this.positions.forward(arange(length)))
     for (const block of this.blocks) x = block.forward(x)
     // The head is the embedding's own table: one parameter in two places.
     return nn.functional.linear(this.norm.forward(x), this.tokens.weight)
