@@ -128,7 +128,9 @@ const reshapeRecord = defineOperator<Shape>({
 function resolveShape(op: string, x: Tensor, shape: Shape): Shape {
   checkList(op, shape)
   const sizes = copySizes(op, shape)
-  const free = sizes.indexOf(-1)
+  // A loop, because `indexOf` is a call.
+  let free = sizes.length - 1
+  while (free >= 0 && sizes[free] !== -1) free--
   if (free >= 0) sizes[free] = 1
   const count = checkSizes(op, sizes)
   const size = count === 0 ? 0 : x.numel / count
