@@ -60,19 +60,30 @@ export class Trace<R> {
   }
 }
 
+/** Devices with a trace under way. */
+const traced = new WeakSet<Device>()
+
 /**
  * Runs a synchronous function and lists the kernels it called, with the time and the bytes of each. Kernels run one by one
  * meanwhile, so that the times are their own.
  */
 export function trace<R>(fn: () => R, device: string | Device = defaultDevice()): Trace<R> {
   if (typeof fn !== 'function') throw new ValueError('trace', `needs a function to run, but got ${typeof fn}`)
-  const recording = find(device).startTrace()
+  const target = find(device)
+  if (traced.has(target))
+    throw new ValueError(
+      'trace',
+      `a trace of ${target.name} is running already, and would miss what an inner one records`,
+    )
+  traced.add(target)
+  const recording = target.startTrace()
   let stopped: readonly KernelRecord[] | null = null
   try {
     const result = fn()
     stopped = recording.stop()
     return new Trace(result, stopped)
   } finally {
+    traced.delete(target)
     if (stopped === null) recording.stop()
   }
 }

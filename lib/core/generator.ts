@@ -1,4 +1,4 @@
-import { ValueError } from './errors.js'
+import { kindOf, ValueError } from './errors.js'
 
 /** A position in a random stream; kernels turn it into numbers by Philox, the same on every device. */
 export interface RandomPosition {
@@ -40,7 +40,13 @@ export class Generator {
     // A position that is no number would stay one for all calls to come.
     checkInteger('count', count, Number.MAX_SAFE_INTEGER)
     const position = { seed: this.#seed, stream: this.#stream, offset: this.#offset }
-    this.#offset += Math.ceil(count / 4)
+    const next = this.#offset + Math.ceil(count / 4)
+    if (!Number.isSafeInteger(next))
+      throw new ValueError(
+        'Generator',
+        `has no ${count} numbers left behind offset ${this.#offset}; take another stream`,
+      )
+    this.#offset = next
     return position
   }
 
@@ -55,6 +61,8 @@ export class Generator {
   }
 
   setState(state: GeneratorState): void {
+    if (typeof state !== 'object' || state === null)
+      throw new ValueError('Generator', `the state is ${kindOf(state)}, but must be what state() gave`)
     this.#seed = checkInteger('seed', state.seed, Number.MAX_SAFE_INTEGER)
     this.#stream = checkInteger('stream', state.stream, 2 ** 32 - 1)
     this.#offset = checkInteger('offset', state.offset, Number.MAX_SAFE_INTEGER)

@@ -46,6 +46,10 @@ export class Adam extends Optimizer<AdamOptions> {
     super(params, withDefaults(new.target.name, options, defaults, names))
   }
 
+  protected override needed({ amsgrad }: AdamOptions): readonly string[] {
+    return amsgrad ? ['mean', 'square', 'maxSquare'] : ['mean', 'square']
+  }
+
   protected override names(): OptionNames<AdamOptions> {
     return names
   }

@@ -58,6 +58,8 @@ export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
   readonly #groups: Group<O>[] = []
   readonly #defaults: O
   #state = new WeakMap<Parameter, ParameterState>()
+  /** Slots that were made for a step and are not in use yet: those of one that ended before it began serve the next. */
+  readonly #fresh = new WeakMap<Parameter, { [name: string]: Tensor }>()
   /** Whether a step has found a gradient, or the warning that none does has been given. */
   #settled = false
 
@@ -121,6 +123,7 @@ export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
     noGrad(() =>
       outsideFrames(() => {
         const steps = this.#gather()
+        for (const { ready, options } of steps) this.#makeSlots(ready, options)
         for (const { ready, options } of steps) {
           for (const { parameter, state } of ready) {
             if (state.step === 0) this.#state.set(parameter, state)
@@ -249,6 +252,9 @@ export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
     for (const [{ parameter }, shadow] of shadowed) shadowWritten(parameter, shadow, writer)
   }
 
+  /** Names of the slots that `update` asks for. */
+  protected abstract needed(options: O): readonly string[]
+
   /** Sets all gradients to null. */
   zeroGrad(): void {
     for (const { params } of this.#groups) zeroGrad(params)
@@ -259,11 +265,32 @@ export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
     const { device, dtype } = parameter.storage
     const before = state.tensors[name]
     if (before !== undefined && before.storage.device === device && before.storage.dtype === dtype) return before
-    const tensor = keep(
-      before === undefined ? zeros(parameter.sizes, { dtype, device }) : to(to(before, device), dtype),
-    )
+    const tensor = before === undefined ? this.#made(parameter, name) : keep(to(to(before, device), dtype))
     state.tensors[name] = tensor
     return tensor
+  }
+
+  /** Makes what the update will ask for, because a step that ends for want of memory must not have begun. */
+  #makeSlots(ready: readonly Ready[], options: O): void {
+    const names = this.needed(options)
+    for (const { parameter, state } of ready)
+      for (const name of names)
+        if (state.tensors[name] === undefined && this.#fresh.get(parameter)?.[name] === undefined) {
+          const { device, dtype } = parameter.storage
+          const tensors = this.#fresh.get(parameter) ?? {}
+          tensors[name] = keep(zeros(parameter.sizes, { dtype, device }))
+          this.#fresh.set(parameter, tensors)
+        }
+  }
+
+  #made(parameter: Parameter, name: string): Tensor {
+    const { device, dtype } = parameter.storage
+    const tensors = this.#fresh.get(parameter)
+    const made = tensors?.[name]
+    if (tensors) delete tensors[name]
+    if (made !== undefined && !made.storage.freed && made.storage.device === device && made.storage.dtype === dtype)
+      return made
+    return keep(zeros(parameter.sizes, { dtype, device }))
   }
 
   /**

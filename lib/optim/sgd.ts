@@ -45,6 +45,10 @@ export class SGD extends Optimizer<SgdOptions> {
     return state.tensors['momentumBuffer'] === undefined ? 0 : 1
   }
 
+  protected override needed({ momentum }: SgdOptions): readonly string[] {
+    return momentum === 0 ? [] : ['momentumBuffer']
+  }
+
   protected override names(): OptionNames<SgdOptions> {
     return names
   }

@@ -43,7 +43,7 @@ export interface NonFinite {
 /** `console.log` of it writes a line an epoch. */
 export interface History<M extends string = never> {
   readonly epochs: readonly EpochRecord<M>[]
-  /** Why the training ended before its last epoch, or null. */
+  /** Why the training ended before its last epoch: what a callback said, or `aborted: ...`, `failed: ...`; or null. */
   readonly stopped: string | null
   /** Where the loss first was NaN or infinite, or null. */
   readonly nonFinite: NonFinite | null

@@ -136,6 +136,13 @@ class Accuracy implements Metric {
     checkTensor('accuracy', 'output', output)
     checkDType('accuracy', 'target', target, ['int32'])
     const dim = this.#classDim(output, target)
+    if (output.sizes[dim] === 1)
+      throw new ShapeError(
+        'accuracy',
+        `outputs are ${formatShape(output.sizes)}, which is one class, and always the largest; give a logit for each class, ` +
+          'or, for the sigmoid of one, a metric of your own',
+        [output.sizes],
+      )
     const { ignoreIndex = -100 } = this.#options
     noGrad(() => {
       const scores = output.dtype.includes('float') && output.dtype !== 'float64' ? output.to('float32') : output

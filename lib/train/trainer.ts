@@ -83,8 +83,6 @@ interface Run<M extends string> {
   readonly batches: Batches<Batch>
   readonly signal: AbortSignal | undefined
   readonly history: TrainingHistory<M>
-  /** Whether the schedule begins with this training. */
-  readonly scheduleBegins: boolean
   epoch: number
   /** The last epoch's. */
   pass: Pass<M> | null
@@ -103,6 +101,8 @@ export class Trainer<M extends string = never> {
   readonly #guard: Guard
   #steps = 0
   #running = false
+  #toldSchedule = false
+  #toldUnstepped = false
   #history = new TrainingHistory<M>()
 
   /** Throws ValueError for options that cannot work, such as an optimizer over another model's parameters. */
@@ -162,6 +162,9 @@ export class Trainer<M extends string = never> {
         for (const callback of callbacks) await callback.onEpochEnd?.(record, context)
       }
       failed = false
+    } catch (error) {
+      history.stopped ??= signal?.aborted ? `aborted: ${String(signal.reason)}` : `failed: ${String(error)}`
+      throw error
     } finally {
       run.pass?.end()
       await endAll(started, context, failed).finally(() => {
@@ -262,8 +265,8 @@ export class Trainer<M extends string = never> {
     signal?.throwIfAborted()
     if (this.#running) throw new ValueError('Trainer', 'is running already; one training at a time')
     this.#running = true
-    const scheduleBegins = this.#options.schedule?.steps === 0
-    return { op, batches, signal, history: new TrainingHistory<M>(), scheduleBegins, epoch: 0, pass: null }
+    this.#tellScheduleEnds(op, batches, epochs)
+    return { op, batches, signal, history: new TrainingHistory<M>(), epoch: 0, pass: null }
   }
 
   /** The steps of one pass. Its losses and metrics are in `run.pass`, which the caller ends. */
@@ -279,6 +282,7 @@ export class Trainer<M extends string = never> {
     // Gradients from before the training would add up, as would those of parameters that nobody steps.
     const stepped = new Set(optimized)
     const others = [...this.model.parameters()].filter((parameter) => !stepped.has(parameter))
+    this.#tellUnstepped(op, stepped)
     optimizer.zeroGrad()
     run.pass?.end()
     const pass = new Pass(op, this.#metrics, (loss, index) => {
@@ -286,12 +290,13 @@ export class Trainer<M extends string = never> {
     })
     run.pass = pass
     run.epoch = epoch
-    trainModes(this.model)
     let index = 0
     for await (const batch of onePass(op, batches)) {
       signal?.throwIfAborted()
       const [input, target] = checkBatch(op, batch)
       if (this.#guard.busy) await this.#guard.quiet()
+      // Before each step, because a callback may have called eval() for a prediction.
+      trainModes(this.model)
       const { read } = this.#guard.step(() => this.#step(run, input, target, others))
       const loss = firstOf(read)
       const submitted = pass.submitted(loss, items(input))
@@ -340,16 +345,51 @@ export class Trainer<M extends string = never> {
     })
   }
 
-  #stepSchedule(run: Run<M>): void {
+  #stepSchedule({ op }: Run<M>): void {
     const { schedule, scheduleEvery = 'step' } = this.#options
     if (schedule === undefined || scheduleEvery !== 'step') return
     schedule.step()
     const { end, steps } = schedule
-    if (run.scheduleBegins && run.epoch === 0 && end !== null && steps - 1 <= end && steps > end)
-      process.emitWarning(
-        `[${run.op}] the schedule came to its end after ${end} steps, but the first epoch goes on; a schedule counts steps: ` +
-          "multiply epochs by the batches of one, or give the Trainer scheduleEvery: 'epoch'",
+    if (end !== null && steps > end)
+      this.#tellSchedule(op, `came to its end after ${end} steps, but the training goes on`)
+  }
+
+  /** Where the number of steps is known, before a night is spent at the last rate, which may be 0. */
+  #tellScheduleEnds(op: string, batches: Batches<Batch>, epochs: number): void {
+    const { schedule, scheduleEvery = 'step' } = this.#options
+    const each = scheduleEvery === 'epoch' ? 1 : lengthOf(batches)
+    if (schedule === undefined || schedule.end === null || each === null) return
+    const planned = epochs * each
+    if (schedule.steps + planned > schedule.end)
+      this.#tellSchedule(
+        op,
+        `ends after ${schedule.end} steps, of which ${schedule.steps} are taken, but this training takes ${planned}`,
       )
+  }
+
+  #tellSchedule(op: string, what: string): void {
+    if (this.#toldSchedule) return
+    this.#toldSchedule = true
+    process.emitWarning(
+      `[${op}] the schedule ${what}; a schedule counts steps: multiply epochs by the batches of one, make a new schedule for ` +
+        "a new training, or give the Trainer scheduleEvery: 'epoch'",
+    )
+  }
+
+  /** Says once what learns nothing because nobody steps it, such as an adapter that came after a list of parameters. */
+  #tellUnstepped(op: string, stepped: ReadonlySet<Parameter>): void {
+    if (this.#toldUnstepped) return
+    const left = this.model
+      .namedParameters()
+      .filter(([, parameter]) => parameter.requiresGrad && !stepped.has(parameter))
+    if (left.length === 0) return
+    this.#toldUnstepped = true
+    const names = left.slice(0, 4).map(([name]) => name)
+    process.emitWarning(
+      `[${op}] ${left.length} parameters of the model want gradients, but are not in the optimizer, and stay as they are: ` +
+        `${names.join(', ')}${left.length > names.length ? ', ...' : ''}; add them (model.parameters() sees layers that come later, ` +
+        'a list does not), or freeze them',
+    )
   }
 
   get #metrics(): Metrics<M> {

@@ -48,6 +48,6 @@ it('tiny-gpt learns the same, saves, and goes on from there', () => {
 })
 
 it('classify-text tells the languages of most lines', () => {
-  const out = run('classify-text', '--epochs', '1', '--lines', '1500')
+  const out = run('classify-text', '--epochs', '2', '--lines', '2000')
   expect(number(out, /accuracy /)).toBeGreaterThan(0.7)
 })

@@ -138,6 +138,10 @@ it('what is no label, or has another shape, is refused', () => {
   expect(() => metrics.accuracy({ classDim: 1 }).update(zeros([2, 3, 4]), zeros([2, 3], { dtype: 'int32' }))).toThrow(
     'without the dimension of the classes, which is 1',
   )
+  // The largest of one class is always class 0, whatever the logit.
+  expect(() => metric.update(zeros([2, 1]), labels([0, 1]))).toThrow(
+    '[accuracy] outputs are [2, 1], which is one class',
+  )
   expect(() => metrics.accuracy(0 as never)).toThrow('[accuracy] options are the number 0')
   expect(() => metrics.accuracy({ ignoreIndex: 0.5 })).toThrow('[accuracy] ignoreIndex is 0.5')
   expect(() => metrics.accuracy({ ignoreindex: 1 } as never)).toThrow('there is no option ignoreindex')

@@ -12,6 +12,7 @@ import type { Device, StridedView } from '../../lib/core/device.js'
 import type { DType, TypedArray } from '../../lib/core/dtype.js'
 import { IndexOutOfRangeError, InternalError, OutOfMemoryError, ValueError } from '../../lib/core/errors.js'
 import type { Storage } from '../../lib/core/storage.js'
+import { ones, trace } from '../../lib/index.js'
 import { guardFlags, WordWriter } from '../fuzz/words.js'
 
 const created = createNativeDevice()
@@ -207,6 +208,11 @@ describe.skipIf(unavailable !== null)('the native device', () => {
     expect(() => device.run(kernelOf('add'), { out: make(device, 3), a: throwing, b: a })).toThrow('on purpose')
     device.run(kernelOf('mul'), { out, a, b: a })
     expect([...device.readSync(out)]).toEqual([1, 4, 9])
+  })
+
+  it('refuses a trace within one, which would cut the outer one off', () => {
+    expect(() => trace(() => trace(() => 0))).toThrow('[trace] a trace of cpu is running already')
+    expect(trace(() => ones([2]).add(1)).kernels.length).toBe(2)
   })
 
   it('traces kernels with their times and bytes', () => {

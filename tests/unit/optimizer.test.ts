@@ -1,6 +1,6 @@
 /** Optimisers: whose state is whose, what a step refuses, and states that are saved and loaded. */
 import { inspect } from 'node:util'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import {
   type Device,
   DTypeError,
@@ -9,6 +9,7 @@ import {
   mul,
   nn,
   noGrad,
+  OutOfMemoryError,
   ones,
   optim,
   ShapeError,
@@ -412,3 +413,30 @@ it('prints its class, its groups and their options', () => {
   expect(text).toContain('group 0: 1 tensors, 6 parameters, { lr: 0.5, betas: [ 0.9, 0.999 ]')
   expect(text).toContain('group 1: 1 tensors, 3 parameters, { lr: 0.001')
 })
+
+describe.each(devices.map((device) => [device.name, device] as const))(
+  'a step without memory on %s',
+  (_name, device) => {
+    it.each(['Adam', 'SGD'] as const)('of %s changes nothing, and the next one is the first', (name) => {
+      const parameter = (size: number) => new nn.Parameter(ones([size], { device }))
+      const params = [parameter(4), parameter(6)]
+      const optimizer =
+        name === 'Adam' ? new optim.Adam(params, { lr: 0.1 }) : new optim.SGD(params, { lr: 0.1, momentum: 0.9 })
+      for (const p of params) p.grad = ones(p.shape, { device })
+      const allocate = vi.spyOn(device, 'allocate')
+      let left = 1
+      const { allocate: real } = Object.getPrototypeOf(device) as typeof device
+      allocate.mockImplementation((...args) => {
+        if (left-- === 0) throw new OutOfMemoryError('zeros', 'nothing is left')
+        return real.apply(device, args)
+      })
+      expect(() => optimizer.step()).toThrow(OutOfMemoryError)
+      allocate.mockRestore()
+      for (const p of params) expect([...p.dataSync()]).toEqual(Array(p.numel).fill(1))
+      expect(optimizer.stateDict().state.size).toBe(0)
+      optimizer.step()
+      for (const p of params) for (const value of p.dataSync()) expect(value).toBeCloseTo(0.9, 6)
+      expect([...optimizer.stateDict().state.values()].map(({ step }) => step)).toEqual([1, 1])
+    })
+  },
+)

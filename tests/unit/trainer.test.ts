@@ -1,7 +1,7 @@
 /** The Trainer: what it refuses, what it keeps, and that evaluation and training do not disturb each other. */
 import { inspect } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { freeze } from '../../lib/finetune/index.js'
+import { applyLora, freeze } from '../../lib/finetune/index.js'
 import {
   AutogradError,
   type Batch,
@@ -224,6 +224,38 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     await trainer.fit(batches(2), quiet)
     expect(values(first)).toEqual([0])
     expect(second.grad).toBeNull()
+    // Nor do they learn, which is told once.
+    const [text] = await warnings()
+    expect(text).toContain('1 parameters of the model want gradients, but are not in the optimizer')
+    expect(text).toContain('1.weight')
+    await trainer.fit(batches(2), quiet)
+    expect(await warnings()).toEqual([])
+  })
+
+  it('an adapter that came after a list of parameters is told of', async () => {
+    const model = new nn.Sequential(new nn.Linear(1, 2), new nn.ReLU(), new nn.Linear(2, 1))
+    const parameters = [...model.parameters()]
+    const trainer = new Trainer(model, { optimizer: new optim.SGD(parameters, { lr: 0.1 }), loss: mseLoss })
+    applyLora(model, { rank: 1, targetModules: ['0'], modulesToSave: ['2'] })
+    await trainer.fit(batches(2), quiet)
+    const [text] = await warnings()
+    expect(text).toContain('2 parameters of the model want gradients')
+    expect(text).toContain('0.adapter.lora_A.weight')
+  })
+
+  it('a model whose eval() is called for a prediction between steps goes on training', async () => {
+    const model = new nn.Sequential(new nn.Linear(1, 1), new nn.Dropout(0.5))
+    const modes: boolean[] = []
+    const trainer = new Trainer(model, {
+      optimizer: new optim.SGD(model.parameters(), { lr: 0 }),
+      loss: (output, target) => {
+        modes.push(model.at(1)?.training ?? false)
+        return mseLoss(output, target)
+      },
+      callbacks: [{ onStep: () => void model.eval() }],
+    })
+    await trainer.fit(batches(3), quiet)
+    expect(modes).toEqual([true, true, true])
   })
 
   it('a label out of range ends the training with its error, and the Trainer can go on', async () => {
@@ -567,13 +599,29 @@ describe('a schedule', () => {
 
   it('is stepped with the optimizer, or after each epoch', async () => {
     expect(rates(await scheduled(8).fit(batches(4), { epochs: 2, ...quiet }))).toEqual([0.5, 0])
+    expect(rates(await scheduled(3, 'epoch').fit(batches(4), { epochs: 3, ...quiet }))).toEqual([1, 0.75, 0.25])
+    expect(await warnings()).toEqual([])
     expect(rates(await scheduled(6).fit(batches(4), { epochs: 2, ...quiet }))).toEqual([0.25, 0.25])
-    expect(rates(await scheduled(2, 'epoch').fit(batches(4), { epochs: 3, ...quiet }))).toEqual([1, 0.5, 0])
+    expect(await warnings()).toHaveLength(1)
   })
-  it('that counts epochs, though steps are counted, is told of once', async () => {
-    await scheduled(3).fit(batches(4), { epochs: 3, ...quiet })
+
+  it('that ends before the training is told of once, at the start where the steps are known', async () => {
+    const trainer = scheduled(3)
+    await trainer.fit(batches(4), { epochs: 3, ...quiet })
+    await trainer.fit(batches(4), quiet)
     const output = await warnings()
     expect(output).toHaveLength(1)
-    expect(output[0]).toContain('[Trainer.fit] the schedule came to its end after 3 steps, but the first epoch goes on')
+    expect(output[0]).toContain('[Trainer.fit] the schedule ends after 3 steps, of which 0 are taken')
+    expect(output[0]).toContain('this training takes 12')
+    await scheduled(3).fit(() => batches(4).values(), { epochs: 3, ...quiet })
+    expect((await warnings())[0]).toContain('came to its end after 3 steps, but the training goes on')
+  })
+
+  it('that has ended is told of before a second training', async () => {
+    const trainer = scheduled(4)
+    await trainer.fit(batches(4), quiet)
+    expect(await warnings()).toEqual([])
+    await trainer.fit(batches(1), quiet)
+    expect((await warnings())[0]).toContain('of which 4 are taken')
   })
 })
