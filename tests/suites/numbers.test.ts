@@ -204,7 +204,7 @@ const otherMethods: readonly string[] = [
     'item',
     'registerHook',
   ],
-  ...['registerPostAccumulateGradHook', 'to', 'toArray', 'toJSON', 'toString', 'var'],
+  ...['registerPostAccumulateGradHook', 'to', 'toArray', 'size', 'toJSON', 'toString', 'var'],
 ]
 
 it('every public entry is either tried here or takes no number beside elements', () => {
