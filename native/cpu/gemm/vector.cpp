@@ -56,7 +56,8 @@ template <class T>
 void sum_rows(float* sum, const float* x, const T* b, int64_t stride, int64_t width, int64_t depth) {
   memset(sum, 0, size_t(width) * sizeof(float));
   int64_t d = 0;
-  for (; d + rows_at_once <= depth; d += rows_at_once) add_rows<int(rows_at_once)>(sum, x + d, b + d * stride, stride, width);
+  for (; d + rows_at_once <= depth; d += rows_at_once)
+    add_rows<int(rows_at_once)>(sum, x + d, b + d * stride, stride, width);
   for (; d < depth; d++) add_rows<1>(sum, x + d, b + d * stride, stride, width);
 }
 
@@ -113,9 +114,11 @@ void copy_row(float* to, Matrix row, int64_t count) {
 
 void multiply_vector(Context& context, const VectorProduct& p) {
   const bool by_rows = p.b.column_stride == 1;
-  const int64_t width =
-      by_rows ? smaller(p.n, widest_rows) : smaller(p.n, round_up(chunk_elements / smaller(p.k, deepest_columns), columns_at_once));
-  const int64_t depth = by_rows ? smaller(p.k, round_up(chunk_elements / width, rows_at_once)) : smaller(p.k, deepest_columns);
+  const int64_t width = by_rows
+                            ? smaller(p.n, widest_rows)
+                            : smaller(p.n, round_up(chunk_elements / smaller(p.k, deepest_columns), columns_at_once));
+  const int64_t depth =
+      by_rows ? smaller(p.k, round_up(chunk_elements / width, rows_at_once)) : smaller(p.k, deepest_columns);
   const int64_t across = ceil_div(p.n, width), parts = ceil_div(p.k, depth);
 
   float* partial = static_cast<float*>(scratch(context, size_t(parts * p.n) * sizeof(float)));

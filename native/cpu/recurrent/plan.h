@@ -36,7 +36,9 @@ static inline Plan make_plan(int64_t T, int64_t B, int64_t I, int64_t H, bool re
   Plan plan = {T, B, I, H, reverse, 0, 0, 0, 0, 0};
   // The farther weights come from, the more rows at a time want to use them.
   const int64_t bytes = 16 * H * H;
-  const int64_t most_rows = bytes <= core_cache_bytes ? MR : bytes <= shared_cache_bytes ? 2 * MR : max(2 * MR, far_rows);
+  const int64_t most_rows = bytes <= core_cache_bytes     ? MR
+                            : bytes <= shared_cache_bytes ? 2 * MR
+                                                          : max(2 * MR, far_rows);
   plan.row_blocks = blocks(B, most_rows);
   plan.rows = blocks(B, max(1, plan.row_blocks));
   plan.units = min(H, NR * max(1, blocks(tile_work, max(1, 4 * plan.rows * NR * H))));
