@@ -8,16 +8,14 @@
 // large ones are cut up between the threads one after another, small ones are dealt out whole.
 #include "../generated/kernels.h"
 #include "gemm/gemm.h"
+#include "matmul_blocks.h"
 #include "simd/half.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 
 namespace {
 
-// From this many multiply-adds on, one product occupies all threads well.
-constexpr int64_t large_product = int64_t(1) << 21;
-// A chunk of small products holds at least this many multiply-adds.
-constexpr int64_t chunk_work = int64_t(1) << 17;
+using namespace matmul_blocks;
 
 struct Batch {
   int ndim;

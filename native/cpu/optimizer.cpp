@@ -13,6 +13,7 @@
 #include <math.h>
 
 #include "../generated/kernels.h"
+#include "optimizer_blocks.h"
 #include "simd/half.h"
 #include "simd/row.h"
 
@@ -22,7 +23,7 @@ namespace {
 
 using namespace simd;
 
-constexpr int64_t piece_elements = 16384;
+using optimizer_blocks::piece_elements;
 
 struct Piece {
   int64_t tensor, start, count;
@@ -102,7 +103,7 @@ typedef double Doubles __attribute__((vector_size(8 * double_lanes)));
 // Sum of term(x) in float64; term maps Doubles to Doubles, and 0 to 0.
 template <class F>
 double sum_of(const float* x, int64_t count, const F& term) {
-  constexpr int ways = 4;
+  constexpr int ways = optimizer_blocks::sums_at_once;
   Doubles sums[ways] = {};
   int64_t i = 0;
   for (; i + ways * double_lanes <= count; i += ways * double_lanes)

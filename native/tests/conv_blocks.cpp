@@ -216,6 +216,8 @@ void test_winograd_product() {
   for (const int64_t tiles : {least_tiles, most_tiles})
     for (const int64_t count : near(tiles)) test_winograd(plain(count, 20, 4, 4, 20, 3, 3, 1));
   for (const int64_t count : near(least_tiles)) test_winograd(plain(1, 20, 8, winograd_tile * count, 20, 3, 3, 1));
+  for (const int64_t count : around(direct_tiles))
+    for (const int64_t M : {2, 24}) test(plain(1, M, winograd_tile, winograd_tile * count, M, 3, 3, 1));
   const int64_t channels = block_floats / winograd_elements / (3 * tile_columns) / 2;  // of which blocks are 3 panels
   for (const int64_t C : near(channels)) test_winograd(plain(6, C, 24, 24, channels, 3, 3, 1));
   for (const int64_t C : near(block_depth)) {

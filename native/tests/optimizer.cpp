@@ -2,6 +2,8 @@
 // equal bits for 1, 2 and 3 threads.
 #include <memory>
 
+#include "../cpu/optimizer_blocks.h"
+#include "../cpu/simd/vector.h"
 #include "tensors.h"
 
 namespace {
@@ -9,9 +11,21 @@ namespace {
 using namespace firesteel;
 using namespace firesteel::test;
 
-// Ragged, smaller and larger than a piece of work, and nothing.
-const int64_t sizes[] = {1, 0, 7, 8, 9, 33, 16383, 16384, 16385, 3, 50001, 100};
-constexpr size_t tensor_count = sizeof sizes / sizeof *sizes;
+// Ragged, and nothing; around a register, what a norm sums at once, and a piece of work; small ones that fill a chunk
+// to one below, a whole one, and one above.
+std::vector<int64_t> make_sizes() {
+  using FIRESTEEL_ISA::simd::lanes;
+  using namespace FIRESTEEL_ISA::optimizer_blocks;
+  std::vector<int64_t> sizes = {1, 0, 7, 33, 50001, 100};
+  for (int64_t size : about({lanes, sums_at_once * lanes / 2, piece_elements})) sizes.push_back(size);
+  for (int64_t rest : {-1, 0, 1}) {
+    for (int i = 0; i < 3; i++) sizes.push_back(piece_elements / 4);
+    sizes.push_back(piece_elements / 4 + rest);
+  }
+  return sizes;
+}
+const std::vector<int64_t> sizes = make_sizes();
+const size_t tensor_count = sizes.size(), large_tensor = 4;
 
 struct List {
   std::vector<std::unique_ptr<Floats>> tensors;
@@ -34,7 +48,7 @@ constexpr ViewList nothing{nullptr, 0};
 
 // Copies in bfloat16 of the first tensors of a list, with something behind each that must stay.
 struct Shadows {
-  static constexpr size_t count = tensor_count - 2;
+  const size_t count = tensor_count - 2;
   static constexpr uint16_t guard = 0xA5A5;
   std::vector<std::vector<uint16_t>> halves;
   std::vector<View> views;
@@ -173,14 +187,14 @@ void test_special() {
   Floats norm({});
   Context context(2);
   for (double p : {1.0, 2.0, 3.0, double(INFINITY)}) {
-    x[10][40000] = NAN;
+    x[large_tensor][40000] = NAN;
     FIRESTEEL_ISA::total_norm(context, norm.view, x.list(), p);
     check(norm[0] != norm[0], "NaN spreads to the norm");
-    x[10][40000] = -INFINITY;
+    x[large_tensor][40000] = -INFINITY;
     FIRESTEEL_ISA::total_norm(context, norm.view, x.list(), p);
     check(norm[0] == INFINITY, "infinity spreads to the norm");
   }
-  x[10][40000] = 1e30f;
+  x[large_tensor][40000] = 1e30f;
   FIRESTEEL_ISA::total_norm(context, norm.view, x.list(), 2);
   check(norm[0] == 1e30f, "squares beyond float32");
   FIRESTEEL_ISA::total_norm(context, norm.view, nothing, 2);

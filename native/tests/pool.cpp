@@ -138,6 +138,33 @@ void test_case(const Case& k, bool special) {
   }
 }
 
+// Windows side by side around the least that are read as vectors, half a register (two rows share one) and a register;
+// chunks of planes, and planes around a chunk.
+void test_blocks() {
+  using isa::pool::chunk_elements;
+  using isa::simd::lanes;
+  int round = 0;
+  for (int64_t windows : about({isa::pool::least_together, lanes / 2, lanes, 2 * lanes}))
+    for (int64_t taps : {1, 2, 3, 5})
+      for (int64_t stride : {1, 2})
+        for (int64_t down : {1, 2, 3}) {
+          round++;
+          const int64_t pad = round % 3 == 0 ? taps / 2 : 0, rest = round % 2 ? stride - 1 : 0;
+          const int64_t tall = round % 4 < 2 ? taps < 4 ? taps : 3 : 2;
+          const Axis columns = {(windows - 1) * stride + taps + rest, taps, stride, pad, 1, 0};
+          const Axis rows = {(down - 1) * stride + tall, tall, stride, 0, 1, 0};
+          test_case({1, 3, rows, columns}, round % 5 == 0);
+        }
+  // Forward and backward count the elements of a plane in three ways.
+  for (int64_t elements : {256, 2 * 256, 4 * 256})
+    for (int64_t planes : about({chunk_elements / elements}))
+      test_case({1, planes, {16, 1, 1, 0, 1, 0}, {16, 1, 1, 0, 1, 0}}, false);
+  for (int64_t planes : about({chunk_elements / (14 * 14 + 7 * 7), chunk_elements / (14 * 14)}))
+    test_case({1, planes, {14, 2, 2, 0, 1, 0}, {14, 2, 2, 0, 1, 0}}, false);
+  for (int64_t elements : about({chunk_elements / 2, chunk_elements}))
+    test_case({1, 3, {1, 1, 1, 0, 1, 0}, {elements, 1, 1, 0, 1, 0}}, false);
+}
+
 void test_wrong_calls() {
   Array x({2, 3, 6, 6}, DType::float32), out({2, 3, 3, 3}, DType::float32), indices({2, 3, 3, 3}, DType::int32);
   Array other({2, 4, 3, 3}, DType::float32), ints({2, 3, 6, 6}, DType::int32), flat({6, 3, 3}, DType::float32);
@@ -213,11 +240,7 @@ int main() {
   test_case({1, 1, {4, 5, 1, 0, 1, 0}, {4, 5, 1, 0, 1, 0}}, false);
   test_case({0, 3, {6, 2, 2, 0, 1, 0}, {6, 2, 2, 0, 1, 0}}, false);
   test_case({2, 0, {6, 2, 2, 0, 1, 0}, {6, 2, 2, 0, 1, 0}}, false);
-  // Around a register, and a chunk of planes of 16 x 16 results.
-  for (int64_t width : about({isa::simd::lanes, 2 * isa::simd::lanes}))
-    for (int64_t stride : {1, 2}) test_case({1, 2, {5, 2, stride, 0, 1, 0}, {width, 2, stride, 0, 1, 0}}, false);
-  for (int64_t planes : about({isa::pool::chunk_elements / 256}))
-    test_case({1, planes, {16, 1, 1, 0, 1, 0}, {16, 1, 1, 0, 1, 0}}, false);
+  test_blocks();
   // Many planes, and planes larger than a chunk.
   test_case({9, 30, {14, 2, 2, 0, 1, 0}, {14, 2, 2, 0, 1, 0}}, false);
   test_case({1, 3, {150, 3, 1, 1, 1, 0}, {161, 3, 1, 1, 1, 0}}, false);

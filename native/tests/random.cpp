@@ -1,7 +1,9 @@
 // Random tensors and dropout: Philox against Random123's known answers, bits against those of TypeScript
 // (tests/unit/random.test.ts holds the same digests), numbers against their formulas, the normal distribution against
 // erfc.
+#include "../cpu/random/blocks.h"
 #include "../cpu/random/normal.h"
+#include "../cpu/simd/stream.h"
 #include "arrays.h"
 #include "tensors.h"
 
@@ -157,6 +159,35 @@ void test_half_dropout(int64_t rows, int64_t columns) {
     }
 }
 
+// Around the words of a buffer, the elements of a chunk, and what Philox and the normal distribution compute at once.
+void test_blocks() {
+  using random::buffer_words;
+  using random::chunk_elements;
+  const int64_t group = 4 * random::philox_group_blocks;
+  for (int64_t count : about({4, random::normal_lanes, 4 * random::philox_lanes, group, random::normal_buffer,
+                              buffer_words, chunk_elements}))
+    test_numbers(count);
+  for (int64_t count : about({buffer_words, chunk_elements})) {
+    test_dropout(1, count);
+    test_half_dropout(1, count);
+  }
+  for (int64_t count : about({FIRESTEEL_ISA::simd::lanes, group})) test_dropout(3, count), test_half_dropout(3, count);
+  // Dense results written past the caches, and not.
+  const int64_t streamed = (FIRESTEEL_ISA::simd::streaming_bytes + 3) / 4;
+  for (int64_t count : {streamed - 1, streamed, streamed + 1, streamed + streamed / 5}) {
+    Floats x({count}), out({count});
+    randomise(x, 11);
+    const std::string what = "dropout of " + std::to_string(count);
+    run<float>(what, {&out}, [&](Context& c) { FIRESTEEL_ISA::dropout(c, out.view, x.view, position, 0.25); });
+    std::vector<uint32_t> words(out.size());
+    random::philox_words(words.data(), count, position.seed, position.stream, position.offset);
+    bool right = true;
+    for (size_t i = 0; i < out.size(); i++)
+      right = right && out[i] == (words[i] < 0x40000000u ? 0.0f : float(double(x[i]) * (1 / 0.75)));
+    check(right, what);
+  }
+}
+
 // What tests/unit/random.test.ts computes from the reference kernels.
 void test_digests() {
   const int64_t count = 10007;
@@ -202,6 +233,7 @@ int main() {
   for (int64_t columns : {0, 1, 770}) test_half_dropout(37, columns);
   test_dropout(0, 5);
   test_dropout(37, 77001);  // written past the caches
+  test_blocks();
   test_digests();
   test_errors();
   return finish("random");

@@ -11,7 +11,11 @@
 #include <vector>
 
 #include "../core/context.h"
+#include "../cpu/recurrent/plan.h"
 #include "../generated/kernels.h"
+
+extern "C" __attribute__((weak)) void __asan_init();
+extern "C" __attribute__((weak)) void __tsan_init();
 
 namespace {
 
@@ -262,6 +266,158 @@ void check_against_definition(Shape s, Options o) {
   if (context.failed.load()) fail(s, o, "the error flag", 1, 0);
 }
 
+// The same for sizes whose record would not fit into memory: the equations and their gradients, in float64. Small sizes
+// go through both.
+void check_against_formulas(Shape s, Options o) {
+  Layer layer(s, o), again(s, o);
+  for (Layer* one : {&layer, &again}) {
+    Context context(one == &layer ? 3 : 1);
+    one->forward(context, true);
+    one->backward(context, 63);
+    context.release_scratch();
+    if (context.failed.load()) fail(s, o, "the error flag", 1, 0);
+  }
+  for (size_t i = 0; i < layer.outputs().size(); i++) {
+    const std::vector<float>&a = layer.outputs()[i]->values, &b = again.outputs()[i]->values;
+    if (!a.empty() && memcmp(a.data(), b.data(), a.size() * sizeof(float)) != 0) {
+      printf("threads, %s: ", output_names[i]);
+      fail(s, o, "equality of bits", 0, 1);
+    }
+  }
+  using Doubles = std::vector<double>;
+  const auto widened = [](const Tensor& t) { return Doubles(t.values.begin(), t.values.end()); };
+  const int64_t T = s.T, B = s.B, I = s.I, H = s.H, G = 4 * H;
+  const Doubles x = widened(layer.x), w_ih = widened(layer.w_ih), w_hh = widened(layer.w_hh);
+  const size_t states = size_t(B * H);
+  Doubles h(states), c(states), out(size_t(T * B * H)), cells(out.size()), gates(size_t(T * B * G));
+  const Doubles h0 = o.initial ? widened(layer.h0) : h, c0 = o.initial ? widened(layer.c0) : c;
+  const auto time_of = [&](int64_t step) { return o.reverse ? T - 1 - step : step; };
+  const auto state_before = [&](int64_t step, const Doubles& all, const Doubles& initial) {
+    return step > 0 ? &all[size_t(time_of(step - 1) * B * H)] : initial.data();
+  };
+  for (int64_t step = 0; step < T; step++) {
+    const int64_t t = time_of(step);
+    for (int64_t b = 0; b < B; b++) {
+      const double* before = state_before(step, out, h0) + b * H;
+      double* gate = &gates[size_t((t * B + b) * G)];
+      for (int64_t k = 0; k < G; k++) {
+        double a = o.biases ? double(layer.b_ih.values[size_t(k)]) + double(layer.b_hh.values[size_t(k)]) : 0;
+        for (int64_t i = 0; i < I; i++) a += x[size_t((t * B + b) * I + i)] * w_ih[size_t(k * I + i)];
+        for (int64_t j = 0; j < H; j++) a += before[j] * w_hh[size_t(k * H + j)];
+        gate[k] = k / H == 2 ? ::tanh(a) : 1 / (1 + exp(-a));
+      }
+      for (int64_t j = 0; j < H; j++) {
+        const size_t at = size_t((t * B + b) * H + j);
+        cells[at] = gate[H + j] * state_before(step, cells, c0)[b * H + j] + gate[j] * gate[2 * H + j];
+        out[at] = gate[3 * H + j] * ::tanh(cells[at]);
+      }
+    }
+  }
+  Doubles dh(states), dc(states), dx(x.size()), dw_ih(w_ih.size()), dw_hh(w_hh.size()), dbias = Doubles(size_t(G)),
+                                                                                        d = dbias;
+  if (o.gradients_of_state) dh = widened(layer.dhn), dc = widened(layer.dcn);
+  for (int64_t step = T - 1; step >= 0; step--) {
+    const int64_t t = time_of(step);
+    for (int64_t b = 0; b < B; b++) {
+      const double *hidden = state_before(step, out, h0) + b * H, *cell = state_before(step, cells, c0) + b * H;
+      const double *gate = &gates[size_t((t * B + b) * G)], *input = &x[size_t((t * B + b) * I)];
+      for (int64_t j = 0; j < H; j++) {
+        const size_t at = size_t((t * B + b) * H + j), unit = size_t(b * H + j);
+        if (o.gradient_of_out) dh[unit] += double(layer.dy.values[at]);
+        const double i = gate[j], f = gate[H + j], g = gate[2 * H + j], u = gate[3 * H + j], y = ::tanh(cells[at]);
+        const double dcell = dc[unit] + dh[unit] * u * (1 - y * y);
+        d[size_t(j)] = dcell * g * i * (1 - i);
+        d[size_t(H + j)] = dcell * cell[j] * f * (1 - f);
+        d[size_t(2 * H + j)] = dcell * i * (1 - g * g);
+        d[size_t(3 * H + j)] = dh[unit] * y * u * (1 - u);
+        dc[unit] = dcell * f;
+        dh[unit] = 0;
+      }
+      for (int64_t k = 0; k < G; k++) {
+        const double grad = d[size_t(k)];
+        dbias[size_t(k)] += grad;
+        for (int64_t i = 0; i < I; i++) {
+          dx[size_t((t * B + b) * I + i)] += grad * w_ih[size_t(k * I + i)];
+          dw_ih[size_t(k * I + i)] += grad * input[i];
+        }
+        for (int64_t j = 0; j < H; j++) {
+          dh[size_t(b * H + j)] += grad * w_hh[size_t(k * H + j)];
+          dw_hh[size_t(k * H + j)] += grad * hidden[j];
+        }
+      }
+    }
+  }
+  const int64_t last = time_of(T - 1) * B * H;
+  const int64_t forward = I + H, through = forward + G, over = through + T * B;
+  compare(layer, "out", layer.out, out, forward);
+  compare(layer, "hn", layer.hn, Doubles(out.begin() + last, out.begin() + last + B * H), forward);
+  compare(layer, "cn", layer.cn, Doubles(cells.begin() + last, cells.begin() + last + B * H), forward);
+  compare(layer, "gates", layer.gates, gates, forward);
+  compare(layer, "cells", layer.cells, cells, forward);
+  compare(layer, "dx", layer.dx, dx, through);
+  compare(layer, "dwIh", layer.dw_ih, dw_ih, over);
+  compare(layer, "dwHh", layer.dw_hh, dw_hh, over);
+  compare(layer, "dbias", layer.dbias, dbias, over);
+  compare(layer, "dh0", layer.dh0, dh, through);
+  compare(layer, "dc0", layer.dc0, dc, through);
+}
+
+// Sizes around each at which the sequence is cut another way: one below, at, one above, and with a rest. Under
+// sanitizers every fourth, without the largest.
+void check_blocks() {
+  using namespace isa::recurrent;
+  const auto around = [](int64_t size) {
+    return std::vector<int64_t>{size - 1, size, size + 1, 2 * size + size / 2 + 1};
+  };
+  const auto near = [](int64_t size) { return std::vector<int64_t>{size - 1, size, size + 1, size + size / 5 + 1}; };
+  int seen = 0;
+  const auto run = [&](int64_t T, int64_t B, int64_t I, int64_t H) {
+    if (T < 1 || B < 1 || I < 1 || H < 1) return;
+    seen++;
+    if ((__asan_init || __tsan_init) && (seen % 4 != 2 || T * B * H * (H + I) > 2000000)) return;
+    check_against_formulas({T, B, I, H}, {.reverse = seen % 2 == 0, .initial = seen % 3 != 0, .biases = seen % 5 != 0});
+  };
+  const auto plan_of = [](int64_t B, int64_t H) { return make_plan(2, B, 3, H, false); };
+  // Registers and panels of units, of inputs and of rows.
+  for (const int64_t block : {int64_t(lanes), NR})
+    for (const int64_t size : around(block)) run(3, MR + 1, 5, size), run(3, 2, size, 7), run(2, MR, size, size);
+  for (const int64_t block : {rows_beside, MR, 2 * MR})
+    for (const int64_t B : around(block)) run(3, B, 9, 7), run(2, B, 3, NR + 1);
+  // Depths of a block: of the input, of the state, and of all gates.
+  for (const int64_t depth : near(isa::gemm::block_depth))
+    run(2, 3, depth, 5), run(2, 3, 3, depth), run(2, MR + 1, 3, depth / 4);
+  // Units from which on a step has several tiles.
+  for (const int64_t B : {int64_t(1), rows_beside, MR}) {
+    int64_t least = 1;
+    while (plan_of(B, least).unit_blocks < 2) least++;
+    if (plan_of(B, least).units * least * 4 * B > 4 * tile_work)
+      fail({2, B, 3, least}, {}, "the units of tile_work", 0, 1);
+    for (const int64_t H : near(least)) run(2, B, 3, H);
+    const int64_t H = 2 * least + 3, units = plan_of(B, H).units;
+    run(3, B, 3, H);
+    if (B < MR) continue;
+    // Tiles whose weights are packed together, of the input and of the state.
+    for (const int64_t tiles : {1, 2})
+      for (const int64_t I : near(chunk_floats / (4 * round_up(units, NR) * tiles))) run(2, B, I, H);
+  }
+  for (const int64_t I : near(lanes * (chunk_floats / weights_size(4 * lanes, lanes)))) run(2, MR, I, lanes);
+  // Where the weights come from decides on the rows of a block.
+  int64_t core = 1, shared = 1;
+  while (16 * (core + 1) * (core + 1) <= core_cache_bytes) core++;
+  while (16 * (shared + 1) * (shared + 1) <= shared_cache_bytes) shared++;
+  for (const int64_t H : {core, core + 1})
+    for (const int64_t B : {MR, MR + 1, 2 * MR, 2 * MR + 1, 4 * MR + 3}) run(2, B, 3, H);
+  for (const int64_t H : {shared, shared + 1})
+    for (const int64_t B : {2 * MR, 2 * MR + 1}) run(2, B, 3, H);
+  for (const int64_t B : {far_rows, far_rows + 1}) run(2, B, 2, shared + 1);
+  // Steps whose input is worked out at once, and those whose gradients are.
+  for (const int64_t B : {int64_t(1), MR / 2 + 1, 3 * MR + 1})
+    for (const int64_t T : around(blocks(input_rows, plan_of(B, 3).rows))) run(T, B, 4, 3);
+  for (const int64_t B : {1, 7, 100})
+    for (const int64_t T : around(rows_at_once / B)) run(T, B, 3, 2);
+  for (const int64_t B : around(rows_at_once)) run(2, B, 3, 2);
+}
+
 // The same bits for any number of threads, whether or not gates are kept, and for each output wanted alone.
 void check_sameness(Shape s, Options o) {
   Layer expected(s, o);
@@ -334,7 +490,9 @@ int main() {
   for (const Shape& s : shapes) {
     for (bool reverse : {false, true}) check_against_definition(s, {.reverse = reverse});
     check_against_definition(s, {.initial = false, .biases = false, .gradients_of_state = false});
+    check_against_formulas(s, {.reverse = s.H == 3, .initial = s.B == 1});
   }
+  check_blocks();
   check_against_definition({2, 40, 5, 64}, {});                   // several blocks of rows
   check_against_definition({3, 15, 5, 192}, {});                  // one barrier a step
   check_against_definition({2, 66, 3, 187}, {.reverse = true});   // the same, and sizes that no block divides

@@ -4,6 +4,8 @@
 // bit.
 #include <float.h>
 
+#include "../cpu/elementwise/driver.h"
+#include "../cpu/shape/convert.h"
 #include "arrays.h"
 
 namespace {
@@ -230,6 +232,101 @@ void test_cat() {
   run("cat of nothing", none, [&](Context& c) { isa::cat(c, none.view, {nullptr, 0}, 0); });
 }
 
+void test_one_copy(const Sizes& sizes, DType to, Layout to_layout, DType from, Layout from_layout) {
+  Array x(sizes, from, from_layout), out(sizes, to, to_layout);
+  randomise(x, 9, 300);
+  const std::string what = describe("copy_into", sizes, to, to_layout, from, from_layout);
+  run(what, out, [&](Context& c) { isa::copy_into(c, out.view, x.view); });
+  check_equal(what, out, [&](int64_t i) { return as_dtype(to, x.get(i)); });
+}
+
+void test_one_sum(const Sizes& sizes, DType dtype, Layout to_layout, Layout from_layout) {
+  Array x(sizes, dtype, from_layout), out(sizes, dtype, to_layout), before(sizes, dtype);
+  randomise(x, 10, 1000);
+  randomise(before, 11, 1000);
+  for (int64_t i = 0; i < out.size(); i++) out.set(i, before.get(i));
+  const std::string what = describe("accumulate", sizes, dtype, to_layout, dtype, from_layout);
+  run(what, out, [&](Context& c) { isa::accumulate(c, out.view, x.view); });
+  check_equal(what, out, [&](int64_t i) {
+    const double sum = before.get(i) + x.get(i);
+    return as_dtype(dtype, is_float(dtype) ? as_dtype(DType::float32, sum) : sum);
+  });
+}
+
+// Around registers, rows that are staged, blocks, chunks, tiles and what is converted at a time.
+void test_blocks() {
+  using namespace FIRESTEEL_ISA;
+  using test::Layout;  // there is another in the kernels
+  const Layout lines[] = {Layout::dense, Layout::sliced, Layout::flipped};
+  const DType sums[] = {DType::float32, DType::bfloat16, DType::int32};
+  int round = 0;
+  const auto next = [&] { return all_dtypes[round++ / 3 % 6]; };
+  for (int64_t n : about({simd::lanes, convert_limit}))
+    for (DType from : all_dtypes)
+      for (DType to : all_dtypes) test_one_copy({n}, to, Layout::dense, from, Layout::dense);
+  for (int64_t n : about({simd::lanes, shortest_row, block_size, chunk_elements, 2 * chunk_elements}))
+    for (Layout to_layout : lines)
+      for (Layout from_layout : lines) {
+        if (n > 2 * block_size + 3 && to_layout != Layout::dense && from_layout != Layout::dense) continue;
+        const DType to = next();
+        test_one_copy({n}, to, to_layout, round % 2 ? to : all_dtypes[round % 6], from_layout);
+        test_one_sum({n}, sums[round % 3], to_layout, from_layout);
+      }
+  // Rows, several to a block and several blocks to each.
+  for (int64_t n : about({shortest_row, block_size}))
+    for (Layout to_layout : own_layouts)
+      for (Layout from_layout : all_layouts) {
+        const DType to = next();
+        test_one_copy({3, n}, to, to_layout, round % 2 ? to : all_dtypes[round % 6], from_layout);
+        test_one_sum({5, n}, sums[round % 3], to_layout, from_layout);
+      }
+  // Tiles, and chunks of them; what is transposed and copied first.
+  for (int64_t rows : about({least_side, tile}))
+    for (int64_t columns : about({least_side, tile})) {
+      const DType dtype = next();
+      test_one_copy({rows, columns}, dtype, Layout::dense, dtype, Layout::transposed);
+      test_one_copy({rows, columns}, dtype, Layout::transposed, dtype, Layout::dense);
+      test_one_copy({3, rows, columns}, dtype, Layout::dense, dtype, Layout::rotated);
+    }
+  for (int64_t elements : about({large_transpose, tiled_elements, 2 * tiled_elements}))
+    for (int64_t rows : {least_side, tile + 1}) {
+      const Sizes sizes = {rows, elements / rows}, more = {rows, elements / rows + 1};
+      const DType dtype = next();
+      for (const Sizes& of : {sizes, more}) {
+        test_one_copy(of, dtype, Layout::dense, dtype, Layout::transposed);
+        test_one_copy(of, DType::bfloat16, Layout::dense, DType::float32, Layout::transposed);
+        test_one_sum(of, sums[round % 3], Layout::dense, Layout::transposed);
+      }
+    }
+  for (int64_t planes : about({tiled_elements / (tile * tile)}))
+    test_one_copy({planes, tile, tile + 1}, DType::float32, Layout::dense, DType::float32, Layout::rotated);
+  for (int64_t n : about({chunk_elements, 2 * chunk_elements})) {
+    const DType dtype = next();
+    Array filled({n}, dtype), numbered({n}, DType::float32);
+    run("fill of many", filled, [&](Context& c) { isa::fill(c, filled.view, 1); });
+    check_equal("fill of " + std::to_string(n), filled, [&](int64_t) { return 1; });
+    run("arange of many", numbered, [&](Context& c) { isa::arange(c, numbered.view, 3, 0.5); });
+    check_equal("arange of " + std::to_string(n), numbered, [&](int64_t i) { return 3 + double(i) * 0.5; });
+    // Parts of a result, along either dimension.
+    for (int64_t dim = 0; dim < 2; dim++) {
+      const int64_t length = dim ? n / 3 : 3, width = dim ? 2 : n / 3;
+      Array a(dim ? Sizes{2, length} : Sizes{length, width}, dtype), b(dim ? Sizes{2, 5} : Sizes{2, width}, dtype);
+      Array out(dim ? Sizes{2, length + 5} : Sizes{length + 2, width}, dtype);
+      randomise(a, 12);
+      randomise(b, 13);
+      const View parts[] = {a.view, b.view};
+      const std::string what = "cat of " + text({length, width}) + " along " + std::to_string(dim);
+      run(what, out, [&](Context& c) { isa::cat(c, out.view, {parts, 2}, dim); });
+      const int64_t row = out.view.sizes[1], a_row = a.view.sizes[1], b_row = b.view.sizes[1];
+      check_equal(what, out, [&](int64_t i) {
+        const int64_t r = i / row, c = i % row;
+        if (dim) return c < a_row ? a.get(r * a_row + c) : b.get(r * b_row + c - a_row);
+        return r < length ? a.get(i) : b.get(i - length * width);
+      });
+    }
+  }
+}
+
 void test_wrong_calls() {
   Array a({2, 3}, DType::float32), b({3, 2}, DType::float32), ints({2, 3}, DType::int32), bytes({2, 3}, DType::uint8);
   Array out({2, 3}, DType::float32), one({2, 3}, DType::float32, Layout::uniform), tall({5, 3}, DType::float32);
@@ -242,14 +339,11 @@ void test_wrong_calls() {
   check_refused("accumulate into what is broadcast", one, [&](Context& c) { isa::accumulate(c, one.view, a.view); });
   check_refused("arange of bytes", whole, [&](Context& c) { isa::arange(c, whole.view, 0, 1); });
   const View too_many[] = {a.view, a.view, a.view}, narrow[] = {b.view}, other[] = {ints.view};
-  check_refused("cat along a dimension that is not", tall, [&](Context& c) {
-    isa::cat(c, tall.view, {too_many, 2}, 2);
-  });
+  check_refused("cat along a dimension that is not", tall,
+                [&](Context& c) { isa::cat(c, tall.view, {too_many, 2}, 2); });
   check_refused("cat of another width", tall, [&](Context& c) { isa::cat(c, tall.view, {narrow, 1}, 0); });
   check_refused("cat of another dtype", tall, [&](Context& c) { isa::cat(c, tall.view, {other, 1}, 0); });
-  check(error_of([&](Context& c) {
-          isa::cat(c, tall.view, {too_many, 3}, 0);
-        }).code == ErrorCode::internal &&
+  check(error_of([&](Context& c) { isa::cat(c, tall.view, {too_many, 3}, 0); }).code == ErrorCode::internal &&
             tall.intact(),
         "cat of too much");
 }
@@ -263,6 +357,7 @@ int main() {
   test_fill();
   test_arange();
   test_cat();
+  test_blocks();
   test_wrong_calls();
   return finish("shape");
 }

@@ -120,6 +120,8 @@ int main() {
   test_shape({700, 33}, 1, 1, 0);
   test_shape({2801, 1021}, 1, 5, 0);  // written past the caches, short rows and long ones
   test_shape({601, 5003}, 1, 5, 0);
+  const auto room = FIRESTEEL_ISA::softmax::room_floats;
+  for (int64_t size : {room - 1, room, room + 1}) test_shape({streaming_bytes / 4 / size + 1, size}, 1, 5, 0);
   test_shape({33, 700}, 0, 1, 0);
   test_shape({2, 3, 4, 5, 6}, 2, 1, 0);
   test_shape({17}, 0, 1, 0);

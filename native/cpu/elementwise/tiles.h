@@ -11,6 +11,9 @@ namespace firesteel::FIRESTEEL_ISA {
 // Elements of a chunk of tiles, about.
 constexpr int64_t tiled_elements = 32768;
 constexpr int64_t tile = 32;
+// Rows and columns from which on tiles pay, and elements from which on what is read transposed is copied first.
+constexpr int64_t least_side = 8;
+constexpr int64_t large_transpose = 8192;
 
 // A dimension of both sides.
 struct TileAxis {
@@ -47,7 +50,7 @@ static bool copy_in_tiles(Context& context, const View& dst, const View& src) {
   }
   if (to_row < 0 || from_row < 0 || to_row == from_row) return false;
   const TileAxis columns = axes[to_row], rows = axes[from_row];
-  if (columns.size < 8 || rows.size < 8) return false;
+  if (columns.size < least_side || rows.size < least_side) return false;
 
   const int64_t down = (rows.size + tile - 1) / tile;
   int64_t planes = 1;
@@ -83,9 +86,9 @@ static bool copy_in_tiles(Context& context, const View& dst, const View& src) {
 // block would read each cache line many times.
 template <class T>
 static Reader<T> open_reader(Context& context, const View& view, int slot) {
-  constexpr int64_t large = 8192;
   Reader<T> r = make_reader<T>(view, slot);
-  if (r.layout != Layout::rows || view.count < large || r.strides[r.ndim - 1] == 1 || r.strides[r.ndim - 1] == 0)
+  if (r.layout != Layout::rows || view.count < large_transpose || r.strides[r.ndim - 1] == 1 ||
+      r.strides[r.ndim - 1] == 0)
     return r;
   bool transposed = false;
   for (int d = 0; d < r.ndim; d++) transposed = transposed || r.strides[d] == 1;

@@ -18,38 +18,7 @@ namespace firesteel::FIRESTEEL_ISA::gemm {
 
 namespace {
 
-// Fixed constants, so that bits do not depend on the machine. Sizes count floats, work counts multiply-adds.
-constexpr int64_t chunk_work = int64_t(1) << 18;   // a chunk smaller than this costs more to hand over than to do
-constexpr int64_t enough_chunks = 48;              // more do not balance better
-constexpr int64_t enough_tiles = 16;               // fewer do not occupy the threads
-constexpr int64_t even_parts = 4;                  // parts of K come in as many, for as many threads
-constexpr int64_t few_columns = 2 * tile_columns;  // up to here A is not used often enough to be packed
-// The same where the rows of A are consecutive: what one thread packs and another reads has to pass between their
-// caches, for which the faster multiply-adds of AVX-512 leave less time.
-#if defined(FIRESTEEL_MICRO_AVX512)
-constexpr int64_t few_columns_of_rows = 32 * tile_columns;
-#else
-constexpr int64_t few_columns_of_rows = 8 * tile_columns;
-#endif
-constexpr int64_t tile_width = 16 * tile_columns;    // columns of a tile: its C is seen again for each block of depth
-constexpr int64_t tile_to_round = int64_t(1) << 15;  // floats
-constexpr int64_t narrow_width = 2 * tile_columns;   // fewer columns do not pay for bringing in a block of A
-constexpr int64_t pack_height = 16 * tile_rows;      // rows of A that a chunk packs
-constexpr int64_t pack_width = 16 * tile_columns;    // columns of B that a chunk packs
-// Rows of a tile, whose block of A stays in the second-level cache, and of one that reads A in place and packs B for
-// itself. Processors with AVX-512 have a megabyte of it or more; others may have 256 KB.
-#if defined(FIRESTEEL_MICRO_AVX512)
-constexpr int64_t block_of_a = 72 << 10, block_in_place = 72 << 10;
-#else
-constexpr int64_t block_of_a = 36 << 10, block_in_place = 72 << 10;
-#endif
-constexpr int64_t tile_height = block_of_a / block_depth / tile_rows * tile_rows;
-constexpr int64_t in_place_height = block_in_place / block_depth / tile_rows * tile_rows;
-// Up to so many rows, whose block of A still has the second-level cache to itself, a tile has all rows: a panel of B is
-// used by one thread and once, so that packing it where it is used saves the way through the memory that threads share.
-constexpr int64_t whole_height = (108 << 10) / block_depth / tile_rows * tile_rows;
-// Of A, and of B, at a time: what a shared last-level cache may keep beside what else passes through it.
-constexpr int64_t packed_limit = int64_t(1) << 20;
+using namespace multiply_blocks;
 
 // K = 0: nothing to sum.
 void write_empty_sum(int64_t m, int64_t n, float* c, int64_t ldc, Epilogue epilogue) {
@@ -110,9 +79,9 @@ void multiply_tiles(Context& context, const Product& p) {
 // own, and these are added in order.
 int64_t depth_of_parts(int64_t m, int64_t n, int64_t k) {
   const int64_t tiles = ceil_div(m, few_rows) * ceil_div(n, few_columns);
-  if (tiles >= enough_tiles || k < 4 * block_depth) return k;
-  const int64_t parts = smaller(round_up(ceil_div(k, 2 * block_depth), even_parts), enough_tiles);
-  return round_up(ceil_div(k, parts), 16);
+  if (tiles >= enough_tiles || k < parts_depth) return k;
+  const int64_t parts = smaller(round_up(ceil_div(k, part_depth), even_parts), enough_tiles);
+  return round_up(ceil_div(k, parts), part_step);
 }
 
 void multiply_in_parts(Context& context, const Product& p, int64_t depth) {

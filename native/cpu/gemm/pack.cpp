@@ -11,6 +11,7 @@
 
 #include "../simd/half.h"
 #include "../simd/transpose.h"
+#include "blocks.h"
 
 namespace firesteel::FIRESTEEL_ISA::gemm {
 
@@ -151,7 +152,7 @@ void transpose_two(float* to, const T* from, int64_t line_stride) {
 template <int W, class T>
 void transpose_panel(float* to, const T* from, int64_t line_stride, int64_t depth) {
   static_assert(W % 2 == 0);
-  constexpr int64_t steps = 16;
+  constexpr int64_t steps = pack_blocks::transposed_steps;
   constexpr int lines_at_once = W % lanes == 0 ? lanes : W;
   constexpr int64_t step = depth_step<T>;
   int64_t d = 0;
@@ -208,7 +209,7 @@ void gather_panel(float* to, const T* from, int64_t line_stride, int64_t depth_s
 
 template <int W, class T>
 void pack_block(float* to, const T* from, int64_t line_stride, int64_t depth_stride, int64_t lines, int64_t depth) {
-  constexpr int64_t panels_at_once = 64 / W;  // a few cache lines of each row
+  constexpr int64_t panels_at_once = pack_blocks::copied_lines / W;
   int64_t line = 0;
   if (line_stride == 1)
     for (int64_t panels; (panels = smaller((lines - line) / W, panels_at_once)) > 0; line += panels * W)
@@ -241,8 +242,7 @@ void pack_pairs(float* to, const uint16_t* from, int64_t line_stride, int64_t de
                 int64_t depth, int64_t singles) {
   const uint16_t zeros[W] = {};
   const int64_t whole = smaller(depth, singles / 2);
-  // A few panels side by side: a few cache lines of each row.
-  constexpr int64_t lines_at_once = 128 / W * W;
+  constexpr int64_t lines_at_once = pack_blocks::paired_lines / W * W;
   for (int64_t start = 0; start < lines; start += lines_at_once) {
     const int64_t end = smaller(start + lines_at_once, lines);
     for (int64_t line = start; depth_stride == 1 && line < end; line += W) {

@@ -1,11 +1,9 @@
 // A tile of C: what the drivers cut a product into (multiply.cpp). Private to native/cpu/gemm.
 #pragma once
+#include "blocks.h"
 #include "pack.h"
 
 namespace firesteel::FIRESTEEL_ISA::gemm {
-
-// Up to so many rows a row-major B is not used often enough to be packed.
-constexpr int64_t few_rows = 4 * tile_rows;
 
 // A product as the tiles see it. A packed operand is packed whole, as by pack_a and pack_b; otherwise packed is null.
 // Of bfloat16 in pairs k counts pairs, in both operands. Where C is rounded, c is null.

@@ -9,6 +9,7 @@
 
 #include "../simd/half.h"
 #include "../simd/vector.h"
+#include "blocks.h"
 
 namespace firesteel::FIRESTEEL_ISA::gemm {
 
@@ -17,9 +18,7 @@ namespace {
 using simd::lanes;
 using simd::Vec;
 
-constexpr int64_t chunk_elements = int64_t(1) << 17;
-constexpr int64_t widest_rows = 1024;      // sums of one chunk: 4 KB, beside which eight rows fit the first-level cache
-constexpr int64_t deepest_columns = 4096;  // x of one chunk: 16 KB
+using namespace vector_blocks;
 
 Vec load(const float* from) { return simd::load(from); }
 Vec load(const uint16_t* from) { return simd::load_bfloat16(from); }
@@ -57,7 +56,8 @@ template <class T>
 void sum_rows(float* sum, const float* x, const T* b, int64_t stride, int64_t width, int64_t depth) {
   memset(sum, 0, size_t(width) * sizeof(float));
   int64_t d = 0;
-  for (; d + 8 <= depth; d += 8) add_rows<8>(sum, x + d, b + d * stride, stride, width);
+  for (; d + rows_at_once <= depth; d += rows_at_once)
+    add_rows<int(rows_at_once)>(sum, x + d, b + d * stride, stride, width);
   for (; d < depth; d++) add_rows<1>(sum, x + d, b + d * stride, stride, width);
 }
 
@@ -90,7 +90,8 @@ void dot_columns(float* sum, const float* x, const T* columns, int64_t stride, i
 template <class T>
 void sum_columns(float* sum, const float* x, const T* b, int64_t stride, int64_t width, int64_t depth) {
   int64_t j = 0;
-  for (; j + 4 <= width; j += 4) dot_columns<4>(sum + j, x, b + j * stride, stride, depth);
+  for (; j + columns_at_once <= width; j += columns_at_once)
+    dot_columns<int(columns_at_once)>(sum + j, x, b + j * stride, stride, depth);
   for (; j < width; j++) dot_columns<1>(sum + j, x, b + j * stride, stride, depth);
 }
 
@@ -113,9 +114,11 @@ void copy_row(float* to, Matrix row, int64_t count) {
 
 void multiply_vector(Context& context, const VectorProduct& p) {
   const bool by_rows = p.b.column_stride == 1;
-  const int64_t width =
-      by_rows ? smaller(p.n, widest_rows) : smaller(p.n, round_up(chunk_elements / smaller(p.k, deepest_columns), 4));
-  const int64_t depth = by_rows ? smaller(p.k, round_up(chunk_elements / width, 8)) : smaller(p.k, deepest_columns);
+  const int64_t width = by_rows
+                            ? smaller(p.n, widest_rows)
+                            : smaller(p.n, round_up(chunk_elements / smaller(p.k, deepest_columns), columns_at_once));
+  const int64_t depth =
+      by_rows ? smaller(p.k, round_up(chunk_elements / width, rows_at_once)) : smaller(p.k, deepest_columns);
   const int64_t across = ceil_div(p.n, width), parts = ceil_div(p.k, depth);
 
   float* partial = static_cast<float*>(scratch(context, size_t(parts * p.n) * sizeof(float)));

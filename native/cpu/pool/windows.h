@@ -15,6 +15,8 @@ using simd::VecI;
 constexpr int lanes = simd::lanes;
 constexpr int64_t chunk_elements = 1 << 14;
 constexpr int64_t limit = int64_t(1) << 31;
+// Fewer neighbouring windows are not read as vectors.
+constexpr int64_t least_together = 3;
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -105,7 +107,7 @@ FIRESTEEL_INLINE void split_pairs(const float* from, int64_t count, Vec& even, V
 // Whether neighbouring windows can be read as vectors, and are enough of them: windows one apart, or two apart with
 // pairs of taps.
 static inline bool has_vectors(const Axis& columns) {
-  return columns.inner_high - columns.inner_low >= 3 &&
+  return columns.inner_high - columns.inner_low >= least_together &&
          (columns.stride == 1 || (columns.stride == 2 && columns.dilation == 1 && columns.taps >= 2));
 }
 

@@ -11,6 +11,7 @@
 #include "../simd/doubles.h"
 #include "../simd/half.h"
 #include "../simd/stream.h"
+#include "blocks.h"
 #include "normal.h"
 #include "philox.h"
 
@@ -18,8 +19,8 @@ namespace firesteel::FIRESTEEL_ISA {
 
 namespace {
 
-constexpr int64_t chunk_elements = 16384;  // whole blocks
-constexpr int64_t buffer_words = 768;      // whole groups of blocks on every instruction set
+using random::buffer_words;
+using random::chunk_elements;
 
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 

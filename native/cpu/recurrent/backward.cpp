@@ -16,9 +16,6 @@ namespace {
 
 using namespace recurrent;
 
-// Rows (steps x batch) of the large multiplications, and so of the memory that the gates' gradients need.
-constexpr int64_t rows_at_once = 512;
-
 // Weights [4H, columns], packed for tiles of as many columns as a tile has units.
 struct Weights {
   int64_t columns, tiles;
@@ -105,7 +102,7 @@ void lstm_backward(Context& context, const View* dx, const View* dh0, const View
 
   const Plan plan = make_plan(T, B, I, H, reverse);
   const Weights weights = pack_columns(context, plan, data(&w_hh), H);
-  const bool dx_beside = dx && H > 0 && plan.rows >= MR / 2;
+  const bool dx_beside = dx && H > 0 && plan.rows >= rows_beside;
   const Weights input_weights = dx_beside ? pack_columns(context, plan, data(&w_ih), I) : Weights();
   const States states = make_states(context, plan, 4 * H);
   // A tile's room: the gradient of its h [rows, width], and the sums of its gates' gradients [4, width].

@@ -20,9 +20,6 @@ namespace {
 
 using namespace recurrent;
 
-// Rows (steps x rows of a block) that the input's part is worked out for at once.
-constexpr int64_t input_rows = 8 * MR;
-
 // The weights of all tiles, one after another: of a tile its four gates, each [depth, units].
 struct Weights {
   float* memory;

@@ -11,16 +11,10 @@
 #include <string.h>
 
 #include "../../core/kernel.h"
+#include "blocks.h"
 #include "product.h"
 
 namespace firesteel::FIRESTEEL_ISA::recurrent {
-
-// Up to these sizes packed recurrent weights are taken to stay in the cache of a core, and in one that cores share.
-constexpr int64_t core_cache_bytes = 512 << 10, shared_cache_bytes = 4 << 20;
-// Multiply-adds below which a tile is not worth a ticket of its own, and floats packed below which a chunk is not worth
-// handing to another thread.
-constexpr int64_t tile_work = 1 << 18;
-constexpr int64_t chunk_floats = 64 << 10;
 
 // Units [unit, unit + units) of a step of rows [row, row + rows).
 struct Tile {
@@ -42,7 +36,9 @@ static inline Plan make_plan(int64_t T, int64_t B, int64_t I, int64_t H, bool re
   Plan plan = {T, B, I, H, reverse, 0, 0, 0, 0, 0};
   // The farther weights come from, the more rows at a time want to use them.
   const int64_t bytes = 16 * H * H;
-  const int64_t most_rows = bytes <= core_cache_bytes ? MR : bytes <= shared_cache_bytes ? 2 * MR : max(2 * MR, 64);
+  const int64_t most_rows = bytes <= core_cache_bytes     ? MR
+                            : bytes <= shared_cache_bytes ? 2 * MR
+                                                          : max(2 * MR, far_rows);
   plan.row_blocks = blocks(B, most_rows);
   plan.rows = blocks(B, max(1, plan.row_blocks));
   plan.units = min(H, NR * max(1, blocks(tile_work, max(1, 4 * plan.rows * NR * H))));

@@ -1,0 +1,67 @@
+// The sizes by which matrix multiplication is cut, and the shapes from which on it goes another way. They stand in one
+// place because native/tests/gemm_blocks.cpp makes its cases of them, below, at and above each of them: another number
+// moves its cases. The tile of the micro-kernel and the depth of a block stand in micro.h. Fixed constants, so that
+// bits do not depend on the machine. Sizes count floats, work counts multiply-adds.
+#pragma once
+#include "micro.h"
+
+namespace firesteel::FIRESTEEL_ISA::gemm {
+
+// Up to so many rows a row-major B is not used often enough to be packed.
+constexpr int64_t few_rows = 4 * tile_rows;
+
+// The drivers (multiply.cpp).
+namespace multiply_blocks {
+constexpr int64_t chunk_work = int64_t(1) << 18;   // a chunk smaller than this costs more to hand over than to do
+constexpr int64_t enough_chunks = 48;              // more do not balance better
+constexpr int64_t enough_tiles = 16;               // fewer do not occupy the threads
+constexpr int64_t even_parts = 4;                  // parts of K come in as many, for as many threads
+constexpr int64_t part_depth = 2 * block_depth;    // of a part of K, about
+constexpr int64_t parts_depth = 4 * block_depth;   // a smaller K is not cut into parts
+constexpr int64_t part_step = 16;                  // the depth of a part is a multiple of it
+constexpr int64_t few_columns = 2 * tile_columns;  // up to here A is not used often enough to be packed
+// The same where the rows of A are consecutive: what one thread packs and another reads has to pass between their
+// caches, for which the faster multiply-adds of AVX-512 leave less time.
+#if defined(FIRESTEEL_MICRO_AVX512)
+constexpr int64_t few_columns_of_rows = 32 * tile_columns;
+#else
+constexpr int64_t few_columns_of_rows = 8 * tile_columns;
+#endif
+constexpr int64_t tile_width = 16 * tile_columns;    // columns of a tile: its C is seen again for each block of depth
+constexpr int64_t tile_to_round = int64_t(1) << 15;  // floats
+constexpr int64_t narrow_width = 2 * tile_columns;   // fewer columns do not pay for bringing in a block of A
+constexpr int64_t pack_height = 16 * tile_rows;      // rows of A that a chunk packs
+constexpr int64_t pack_width = 16 * tile_columns;    // columns of B that a chunk packs
+// Rows of a tile, whose block of A stays in the second-level cache, and of one that reads A in place and packs B for
+// itself. Processors with AVX-512 have a megabyte of it or more; others may have 256 KB.
+#if defined(FIRESTEEL_MICRO_AVX512)
+constexpr int64_t block_of_a = 72 << 10, block_in_place = 72 << 10;
+#else
+constexpr int64_t block_of_a = 36 << 10, block_in_place = 72 << 10;
+#endif
+constexpr int64_t tile_height = block_of_a / block_depth / tile_rows * tile_rows;
+constexpr int64_t in_place_height = block_in_place / block_depth / tile_rows * tile_rows;
+// Up to so many rows, whose block of A still has the second-level cache to itself, a tile has all rows: a panel of B is
+// used by one thread and once, so that packing it where it is used saves the way through the memory that threads share.
+constexpr int64_t whole_height = (108 << 10) / block_depth / tile_rows * tile_rows;
+// Of A, and of B, at a time: what a shared last-level cache may keep beside what else passes through it.
+constexpr int64_t packed_limit = int64_t(1) << 20;
+}  // namespace multiply_blocks
+
+// Products of a vector and a matrix (vector.cpp).
+namespace vector_blocks {
+constexpr int64_t chunk_elements = int64_t(1) << 17;
+constexpr int64_t widest_rows = 1024;      // sums of one chunk: 4 KB, beside which eight rows fit the first-level cache
+constexpr int64_t deepest_columns = 4096;  // x of one chunk: 16 KB
+constexpr int64_t rows_at_once = 8;        // of B, where its rows are consecutive
+constexpr int64_t columns_at_once = 4;     // of B, where its columns are
+}  // namespace vector_blocks
+
+// Packing (pack.cpp).
+namespace pack_blocks {
+constexpr int64_t transposed_steps = 16;  // of depth, transposed together: a cache line of each line
+constexpr int64_t copied_lines = 64;      // side by side, in whole panels: a few cache lines of each row
+constexpr int64_t paired_lines = 128;     // the same of pairs of bfloat16
+}  // namespace pack_blocks
+
+}  // namespace firesteel::FIRESTEEL_ISA::gemm

@@ -1,0 +1,22 @@
+// The sizes by which an LSTM's sequence is cut: here, where their tests find them. Those of its products are gemm's.
+#pragma once
+#include "product.h"
+
+namespace firesteel::FIRESTEEL_ISA::recurrent {
+
+// Up to these sizes packed recurrent weights are taken to stay in the cache of a core, and in one that cores share.
+constexpr int64_t core_cache_bytes = 512 << 10, shared_cache_bytes = 4 << 20;
+// Rows of a block whose weights come from farther away.
+constexpr int64_t far_rows = 64;
+// Multiply-adds below which a tile is not worth a ticket of its own, and floats packed below which a chunk is not worth
+// handing to another thread.
+constexpr int64_t tile_work = 1 << 18;
+constexpr int64_t chunk_floats = 64 << 10;
+// Rows (steps x rows of a block) that the input's part is worked out for at once.
+constexpr int64_t input_rows = 8 * MR;
+// Rows (steps x batch) of the large multiplications of backward, and so of the memory that the gates' gradients need.
+constexpr int64_t rows_at_once = 512;
+// Rows of a block from which on the gradient of the input is made beside that of the state.
+constexpr int64_t rows_beside = MR / 2;
+
+}  // namespace firesteel::FIRESTEEL_ISA::recurrent
