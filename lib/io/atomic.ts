@@ -1,12 +1,12 @@
 /**
  * Files that are written whole or not at all. The bytes go to a file of their own beside the place, reach the disk, and take
  * the place by a rename. Hence a reader, a kill or a loss of power meets the old file or the new one, and saves to one path
- * at the same time do not mix: the last rename wins. What a kill leaves behind ends with `.partial`, and can be deleted; what
- * ends with `.old` is the last file of a group whose renames were cut short.
+ * at the same time do not mix: the last rename wins. What a kill leaves behind ends with `.partial`: the next write to that
+ * path removes it when it is older than a day, because no write takes that long.
  */
 import { randomBytes } from 'node:crypto'
-import type { Stats } from 'node:fs'
-import { type FileHandle, lstat, open, readlink, realpath, rename, rm } from 'node:fs/promises'
+import { renameSync, type Stats } from 'node:fs'
+import { type FileHandle, lstat, open, readdir, readlink, realpath, rm } from 'node:fs/promises'
 import { basename, dirname, isAbsolute } from 'node:path'
 import { ValueError } from '../core/errors.js'
 import { checkPath, checkRegular, refusal } from './refusal.js'
@@ -28,6 +28,9 @@ const maxLinks = 40
 /** Names may have 255 bytes, of which the ending takes about 40. */
 const longName = 200
 
+/** In milliseconds: a `.partial` file that nobody has written to for so long is a killed process's. */
+const longAgo = 24 * 60 * 60 * 1000
+
 /** A file that is complete and on the disk, but not yet in its place. */
 interface Written {
   readonly path: string
@@ -39,6 +42,7 @@ interface Written {
  * Writes a file whole or not at all. A link at `path` stays, and the file it leads to is replaced; that keeps its mode and,
  * where this process may, its owner. Throws ValueError where there is no such folder, where something else than a file is
  * in the place, or where the system refuses (a full disk); the old file is then as it was. Errors of `chunks` pass through.
+ * What killed processes left of earlier writes to the path, `.partial` files older than a day, is removed.
  */
 export async function writeAtomically(path: string, chunks: Chunks, op = 'save'): Promise<void> {
   await writeTogether([{ path, chunks }], op)
@@ -46,20 +50,28 @@ export async function writeAtomically(path: string, chunks: Chunks, op = 'save')
 
 /**
  * Writes files that belong together. All are complete before the first takes its place, and they take their places in the
- * given order. The last one must be the file without which nobody reads the others: its old version goes aside before the
- * others change, and hence whoever finds it finds the others of the same save. Calls of one process take turns; two
- * processes must not write one group at the same time.
+ * given order, one right after the other. Hence every path leads at all times to a whole file, old or new; a reader that comes
+ * between two of the renames, or after a kill there, finds files of two saves, and must be able to tell by what is in them.
+ * Calls of one process do not mix; two processes must not write one group at the same time. Errors are those of
+ * `writeAtomically`; all files are then as they were, unless the system refuses a rename after the first.
  */
 export async function writeTogether(files: readonly NewFile[], op = 'save'): Promise<void> {
   for (const { path } of files) checkPath(op, 'write', path)
   const written: Written[] = []
   try {
     for (const { path, chunks } of files) written.push(await writeBeside(op, path, chunks))
-    if (written.length === 1) await put(op, written[0] as Written)
-    else await inTurn(() => putTogether(op, written))
+    // Without a turn of the event loop between them: the shorter, the fewer readers and kills meet files of two saves.
+    for (const file of written) put(op, file)
   } catch (error) {
     await Promise.allSettled(written.map(({ partial }) => rm(partial, { force: true })))
     throw error
+  }
+  for (const folder of new Set(written.map(({ target }) => dirname(target)))) {
+    try {
+      await syncFolder(folder)
+    } catch (error) {
+      throw refusal(op, 'write', folder, error)
+    }
   }
 }
 
@@ -67,7 +79,8 @@ async function writeBeside(op: string, path: string, chunks: Chunks): Promise<Wr
   try {
     const { target, stats } = await targetOf(op, path)
     if (stats) checkRegular(op, 'write', path, stats)
-    const partial = besides(target, 'partial')
+    await removeLeft(target)
+    const partial = besides(target)
     // 'x', because a link or file that somebody else put there must not be written to.
     const file = await open(partial, 'wx', stats ? stats.mode & 0o777 : 0o666)
     try {
@@ -104,10 +117,26 @@ async function targetOf(op: string, path: string): Promise<{ readonly target: st
   throw new ValueError(op, `cannot write ${path}: more than ${maxLinks} links lead on from it`)
 }
 
-function besides(target: string, ending: string): string {
+/** What the names of a target's partial files begin with. */
+function beginning(target: string): string {
   const name = basename(target)
-  const short = Buffer.byteLength(name) > longName ? name.slice(0, longName / 4) : name
-  return `${dirname(target)}/${short}.${process.pid}.${randomBytes(6).toString('hex')}.${ending}`
+  return `${Buffer.byteLength(name) > longName ? name.slice(0, longName / 4) : name}.`
+}
+
+function besides(target: string): string {
+  return `${dirname(target)}/${beginning(target)}${process.pid}.${randomBytes(6).toString('hex')}.partial`
+}
+
+/** Removes a target's partial files of killed processes. What the system refuses here stays, because the write can do without. */
+async function removeLeft(target: string): Promise<void> {
+  const [folder, begins] = [dirname(target), beginning(target)]
+  const names = await readdir(folder).catch(() => [])
+  for (const name of names) {
+    if (!(name.startsWith(begins) && /^\d+\.[0-9a-f]{12}\.partial$/.test(name.slice(begins.length)))) continue
+    const path = `${folder}/${name}`
+    const stats = await lstat(path).catch(() => null)
+    if (stats?.isFile() && Date.now() - stats.mtimeMs > longAgo) await rm(path, { force: true }).catch(() => {})
+  }
 }
 
 async function writeFully(file: FileHandle, { buffer, byteOffset, byteLength }: ArrayBufferView): Promise<void> {
@@ -126,37 +155,12 @@ async function keepRights(file: FileHandle, { mode, uid, gid }: Stats): Promise<
   await file.chmod(mode & 0o777)
 }
 
-async function put(op: string, { path, partial, target }: Written): Promise<void> {
+function put(op: string, { path, partial, target }: Written): void {
   try {
-    await rename(partial, target)
-    await syncFolder(dirname(target))
+    renameSync(partial, target)
   } catch (error) {
     throw refusal(op, 'write', path, error)
   }
-}
-
-async function putTogether(op: string, written: readonly Written[]): Promise<void> {
-  const { target: last } = written.at(-1) as Written
-  const aside = besides(last, 'old')
-  const hadOld = await rename(last, aside).then(
-    () => true,
-    (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return false
-      throw refusal(op, 'write', last, error)
-    },
-  )
-  let changed = false
-  try {
-    if (hadOld) await syncFolder(dirname(last))
-    for (const file of written) {
-      await put(op, file)
-      changed = true
-    }
-  } catch (error) {
-    if (hadOld && !changed) await rename(aside, last)
-    throw error
-  }
-  if (hadOld) await rm(aside, { force: true })
 }
 
 /** A rename is on the disk only when the folder is. */
@@ -172,13 +176,4 @@ async function syncFolder(folder: string): Promise<void> {
   } finally {
     await handle?.close()
   }
-}
-
-let turn: Promise<unknown> = Promise.resolve()
-
-/** Runs when all earlier ones are done, because the renames of two groups must not alternate. */
-function inTurn(run: () => Promise<void>): Promise<void> {
-  const mine = turn.then(run)
-  turn = mine.catch(() => {})
-  return mine
 }
