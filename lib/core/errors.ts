@@ -61,8 +61,10 @@ export class InternalError extends typed(Error, 'InternalError', 'ERR_INTERNAL')
 /** Keys or shapes of a state do not fit what it is loaded into; lists all mismatches. */
 export class StateDictError extends typed(Error, 'StateDictError', 'ERR_STATE_DICT') {
   readonly problems: readonly string[]
-  constructor(problems: readonly string[], op = 'loadStateDict') {
-    super(op, `${problems.length} mismatches:\n  ${problems.join('\n  ')}`)
+  /** `path` is that of the file whose state it is. */
+  constructor(problems: readonly string[], op = 'loadStateDict', path?: string) {
+    const count = `${problems.length} ${problems.length === 1 ? 'mismatch' : 'mismatches'}`
+    super(op, `${path === undefined ? '' : `${path}: `}${count}:\n  ${problems.join('\n  ')}`)
     this.problems = problems
   }
 }

@@ -118,7 +118,7 @@ export async function loadAdapter(model: Module, folder: string): Promise<void> 
   // Once before the file is read, for what of it is wanted, and again after, because the model may have changed meanwhile.
   const file = await loadTensors(join(folder, weightsFile), check().state, op)
   const { plan, adapters, state } = check()
-  const matched = matchState({ namedState: () => state }, file)
+  const matched = matchState(op, { namedState: () => state }, file, {}, join(folder, weightsFile))
   if (hasLora(model)) unmergeLora(model)
   attach(model, plan, adapters)
   matched.write()

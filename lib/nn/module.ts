@@ -19,6 +19,8 @@ import {
   type LoadOptions,
   type LoadResult,
   loadStateDict,
+  matchState,
+  readState,
   type StateDict,
   stateDict,
 } from './state.js'
@@ -203,7 +205,9 @@ export abstract class Module extends Holder {
    * as much memory as the state until it is done. Throws ValueError where the file cannot be written.
    */
   async save(path: string): Promise<void> {
-    return saveTensors(path, this.stateDict())
+    // What a class has made of stateDict() holds for its files too.
+    const own = this.stateDict !== Module.prototype.stateDict
+    return saveTensors(path, own ? this.stateDict() : readState('save', this))
   }
 
   /**
@@ -211,7 +215,12 @@ export abstract class Module extends Holder {
    * such file, and StateDictError listing all mismatches; nothing has changed then.
    */
   async load(path: string, options: LoadOptions = {}): Promise<LoadResult> {
-    return this.loadStateDict(await loadTensors(path, new Map(this.namedState())), options)
+    const op = 'load'
+    const tensors = await loadTensors(path, new Map(this.namedState()), op)
+    if (this.loadStateDict !== Module.prototype.loadStateDict) return this.loadStateDict(tensors, options)
+    const { missing, unexpected, write } = matchState(op, this, tensors, options, path)
+    write()
+    return { missing, unexpected }
   }
 
   /**

@@ -32,7 +32,12 @@ function checkGuards(op: string, module: Stateful): void {
 
 /** Parameters and buffers by name: the tensors themselves, outside of the graph. */
 export function stateDict(module: Stateful): StateDict {
-  checkGuards('stateDict', module)
+  return readState('stateDict', module)
+}
+
+/** As stateDict, for an operator that errors name. */
+export function readState(op: string, module: Stateful): StateDict {
+  checkGuards(op, module)
   return new Map([...module.namedState()].map(([name, tensor]) => [name, tensor.detach()]))
 }
 
@@ -52,9 +57,9 @@ export interface LoadResult {
 
 type Named = readonly [name: string, tensor: Tensor]
 
-function entriesOf(state: LoadableState): ReadonlyMap<string, unknown> {
+function entriesOf(op: string, state: LoadableState): ReadonlyMap<string, unknown> {
   const refuse = (what: string): never => {
-    throw new ValueError('loadStateDict', `the state is ${what}, but must be an object or a Map of tensors by name`)
+    throw new ValueError(op, `the state is ${what}, but must be an object or a Map of tensors by name`)
   }
   if (typeof state !== 'object' || state === null) return refuse(String(state))
   if (state instanceof Map) return state
@@ -104,7 +109,7 @@ const sameNumbers = (a: ArrayLike<number>, b: ArrayLike<number>) =>
   Array.prototype.every.call(a, (x: number, i) => x === b[i] || (Number.isNaN(x) && Number.isNaN(b[i])))
 
 /** Names of one memory that are given values which it cannot all hold. Written to a copy of the memory, and read back. */
-function contradictions(names: readonly Named[], given: ReadonlyMap<string, unknown>): string[] {
+function contradictions(op: string, names: readonly Named[], given: ReadonlyMap<string, unknown>): string[] {
   const values = names.flatMap(([name, tensor]) => {
     const value = given.get(name)
     return value instanceof Tensor ? [{ name, tensor, value }] : []
@@ -129,9 +134,9 @@ function contradictions(names: readonly Named[], given: ReadonlyMap<string, unkn
         const { device, dtype, storage } = tensor
         const memory = zeros([storage.count], { device, dtype }).storage
         const view = (of: Tensor) => new Tensor(memory, of.sizes, of.steps, of.offset)
-        copyInto(view(tensor), to(value, device), 'loadStateDict')
+        copyInto(view(tensor), to(value, device), op)
         const before = dataSync(view(tensor))
-        copyInto(view(other.tensor), to(other.value, device), 'loadStateDict')
+        copyInto(view(other.tensor), to(other.value, device), op)
         return sameNumbers(before, dataSync(view(tensor)))
       })
       if (!equal)
@@ -147,11 +152,17 @@ export interface Matched extends LoadResult {
   write(): void
 }
 
-/** As loadStateDict, but writes nothing until it is told to. */
-export function matchState(module: Stateful, state: LoadableState, options: LoadOptions = {}): Matched {
-  const { strict = true } = checkOptions('loadStateDict', options, { strict: true })
-  checkGuards('loadStateDict', module)
-  const given = entriesOf(state)
+/** As loadStateDict, but writes nothing until it is told to. Errors name `op` and, where there is one, the state's file. */
+export function matchState(
+  op: string,
+  module: Stateful,
+  state: LoadableState,
+  options: LoadOptions = {},
+  path?: string,
+): Matched {
+  const { strict = true } = checkOptions(op, options, { strict: true })
+  checkGuards(op, module)
+  const given = entriesOf(op, state)
   const own = new Map(module.namedState())
   const groups = shared([...own])
   const has = (name: string) => given.get(name) !== undefined
@@ -177,21 +188,21 @@ export function matchState(module: Stateful, state: LoadableState, options: Load
       problems.push(`${name} is ${described(value)}, but must be a tensor${hint}`)
       continue
     }
-    value.storage.check('loadStateDict')
+    value.storage.check(op)
     if (!sameShape(value.sizes, tensor.sizes))
       problems.push(`${name} is ${formatShape(value.sizes)}, but must be ${formatShape(tensor.sizes)}`)
     else {
-      checkDistinct('loadStateDict', name, tensor)
+      checkDistinct(op, name, tensor)
       values.push([tensor, value])
     }
   }
   noGrad(() => {
-    if (problems.length === 0) for (const names of groups) problems.push(...contradictions(names, given))
+    if (problems.length === 0) for (const names of groups) problems.push(...contradictions(op, names, given))
   })
-  if (problems.length > 0) throw new StateDictError(problems)
+  if (problems.length > 0) throw new StateDictError(problems, op, path)
   const write = () =>
     noGrad(() => {
-      for (const [tensor, value] of values) copyInto(tensor, to(value, tensor.device), 'loadStateDict')
+      for (const [tensor, value] of values) copyInto(tensor, to(value, tensor.device), op)
     })
   return { missing, unexpected, write }
 }
@@ -202,7 +213,7 @@ export function matchState(module: Stateful, state: LoadableState, options: Load
  * StateDictError lists every missing, unexpected, misshapen and contradicting entry.
  */
 export function loadStateDict(module: Stateful, state: LoadableState, options: LoadOptions = {}): LoadResult {
-  const { missing, unexpected, write } = matchState(module, state, options)
+  const { missing, unexpected, write } = matchState('loadStateDict', module, state, options)
   write()
   return { missing, unexpected }
 }

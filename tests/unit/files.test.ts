@@ -59,6 +59,31 @@ describe('safetensors files', () => {
     await expect(new nn.Linear(2, 2).load(path)).rejects.toThrow(StateDictError)
   })
 
+  it('are named where their state does not fit', async () => {
+    const path = at('misfit.safetensors')
+    await new nn.Linear(3, 2).save(path)
+    await expect(new nn.Linear(2, 2).load(path)).rejects.toThrow(
+      `[load] ${path}: 1 mismatch:\n  weight is [2, 3], but must be [2, 2]`,
+    )
+    await expect(new nn.Linear(2, 1).load(path)).rejects.toThrow(`[load] ${path}: 2 mismatches:`)
+    await expect(new nn.Linear(3, 2).load(path, { strct: false } as never)).rejects.toThrow('[load] there is no option')
+  })
+
+  it('hold what a class has made of its state', async () => {
+    class Weights extends nn.Linear {
+      override stateDict(): nn.StateDict {
+        return new Map([...super.stateDict()].filter(([name]) => name === 'weight'))
+      }
+      override loadStateDict(state: nn.StateDict): nn.LoadResult {
+        return super.loadStateDict(state, { strict: false })
+      }
+    }
+    const path = at('weights.safetensors')
+    await new Weights(3, 2).save(path)
+    expect([...(await loadTensors(path)).keys()]).toEqual(['weight'])
+    expect(await new Weights(3, 2).load(path)).toEqual({ missing: ['bias'], unexpected: [] })
+  })
+
   it('are written whole or not at all', async () => {
     const path = at('missing/linear.safetensors')
     const saving = new nn.Linear(3, 2).save(path)

@@ -104,6 +104,7 @@ describe('states that are none', () => {
     expect(() => load({ weight: undefined, bias: null })).toThrow(
       '2 mismatches:\n  missing: weight\n  bias is null, but must be a tensor',
     )
+    expect(() => load({ weight: tensor([[1, 2]]) })).toThrow('[loadStateDict] 1 mismatch:\n  missing: bias')
     expect(load({ weight: undefined, constructor: weight }, false)).toEqual({
       missing: ['weight', 'bias'],
       unexpected: ['constructor'],
