@@ -1,5 +1,5 @@
 /** LoRA (Hu et al., 2021): a low-rank product beside a frozen weight, in the slot that adaptable layers have. */
-import { ValueError } from '../core/errors.js'
+import { kindOf, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
 import { keep, outsideFrames } from '../core/scope.js'
@@ -15,7 +15,7 @@ import { add, mul } from '../ops/elementwise/index.js'
 import { matmul } from '../ops/matmul.js'
 import { clone } from '../ops/shape.js'
 import { Pattern } from './pattern.js'
-import { byNames, byPatterns, checkNames, listed, type Named, shown, stateless } from './select.js'
+import { byNames, byPatterns, checkNames, listed, type Named, quoted, shown, stateless } from './select.js'
 
 export interface LoraOptions {
   /** Inner size of the product. Default 8. */
@@ -27,7 +27,7 @@ export interface LoraOptions {
   /**
    * The layers: a list of names, each a path or its last parts ('q_proj'); a string, which is a regular expression of Python
    * that must match whole paths, as in PEFT (`pattern.ts` says what there is); a RegExp tried on paths; or 'all-linear', every
-   * layer that can be adapted. Those in `modulesToSave` are left out. What selects nothing is an error.
+   * Linear. Those in `modulesToSave` are left out. What selects nothing is an error.
    */
   readonly targetModules: readonly string[] | RegExp | string
   /** Modules that learn whole and are saved with the adapter, as a new head does: paths or their last parts. */
@@ -198,9 +198,20 @@ function targets(op: string, model: Module, saved: readonly Named[], targetModul
   const adaptable = ownModules(model).filter(
     (named): named is Named<Layer> => isAdaptable(named[1]) && !whole.has(named[1]),
   )
+  /** Of what is there, but not among the layers to choose from. */
+  const why = (isNamed: (path: string) => boolean) => {
+    const there = ownModules(model).filter(
+      ([path, module]) => isNamed(path) && !(isAdaptable(module) && !whole.has(module)),
+    )
+    const said = there.map(([path, module]) =>
+      whole.has(module) ? `'${path}' is in modulesToSave, which learns whole` : `'${path}' is ${kindOf(module)}`,
+    )
+    if (there.some(([, module]) => !whole.has(module))) said.push('LoRA adapts Linear')
+    return said.length === 0 ? '' : `${listed(said, 10, '; ')}; `
+  }
   if (Array.isArray(targetModules)) {
     checkNames(op, 'targetModules', targetModules)
-    if (targetModules.length > 0) return byNames(op, 'targetModules', targetModules, adaptable)
+    if (targetModules.length > 0) return byNames(op, 'targetModules', targetModules, adaptable, why)
   } else if (!(targetModules instanceof RegExp) && (typeof targetModules !== 'string' || targetModules === ''))
     throw new ValueError(
       op,
@@ -216,7 +227,7 @@ function targets(op: string, model: Module, saved: readonly Named[], targetModul
   if (found.length === 0)
     throw new ValueError(
       op,
-      `no layer matches targetModules ${shown(targetModules)}; layers that can be adapted are ${listed(adaptable.map(([path]) => path))}`,
+      `no layer matches targetModules ${shown(targetModules)}; ${Array.isArray(targetModules) ? '' : why(wanted)}layers that can be adapted are ${quoted(adaptable.map(([path]) => path))}`,
     )
   return found
 }
@@ -287,8 +298,10 @@ export function attach(model: Module, plan: Plan, adapters: ReadonlyMap<Layer, L
 
 /**
  * Freezes the model and gives every target layer a low-rank adapter that learns. Layers keep their identity, so optimisers over
- * `model.parameters()`, made before or after, train just the adapters. Throws ValueError for unknown targets, and has then
- * changed nothing.
+ * `model.parameters()`, made before or after, train just the adapters. Targets are Linear layers, those inside other layers
+ * too, as the `out_proj` of MultiheadAttention; its `in_proj_weight` is a parameter of no Linear, and hence stays frozen, with
+ * 'all-linear' too. Paths are those of `namedModules()`, where properties are in snake case (`selfAttn.outProj` is
+ * `self_attn.out_proj`). Throws ValueError for unknown targets, and has then changed nothing.
  */
 export function applyLora<M extends Module>(model: M, options: LoraOptions): M {
   const there = loraLayers(model)
@@ -302,7 +315,10 @@ export function applyLora<M extends Module>(model: M, options: LoraOptions): M {
   return model
 }
 
-/** Takes the adapters away: without what they learned, unless it was merged. */
+/**
+ * Takes the adapters away: without what they learned, unless it was merged. The base stays frozen, but for `modulesToSave`, as
+ * applyLora left it, because what learned before that is not known; call `unfreeze(model)` to train it.
+ */
 export function removeLora(model: Module): void {
   loraOptions('removeLora', model)
   for (const [, layer] of loraLayers(model)) layer.adapter = null

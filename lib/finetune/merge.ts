@@ -29,8 +29,10 @@ function write(op: string, weight: Tensor, delta: Tensor, sign: 1 | -1): void {
 }
 
 /**
- * Adds the adapters' products to the weights: the same results without their cost. The products stop learning, and the state
- * cannot be saved or loaded, until `unmergeLora` or `removeLora`. Merging twice changes nothing. Throws ValueError, and
+ * Adds the adapters' products to the weights: the same results without their cost. Until `unmergeLora` or `removeLora` the
+ * products stop learning, and the model's state cannot be read, saved or loaded (`stateDict`, `save`, `loadStateDict`, `load`),
+ * because it would hold each product twice. `saveAdapter` works, as it writes the factors alone, and so does `loadAdapter`, which
+ * unmerges first. Merging twice changes nothing. Throws ValueError, and
  * changes nothing, where a weight has another user in the model, such as an embedding tied to its head: merging would change
  * that too.
  */

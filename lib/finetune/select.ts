@@ -11,11 +11,15 @@ export function endsWith(path: string, name: string): boolean {
 }
 
 /** Names in an error, not all of a large model's. */
-export function listed(names: readonly string[]): string {
-  const most = 40
+export function listed(names: readonly string[], most = 40, separator = ', '): string {
   if (names.length === 0) return 'none'
-  const more = names.length > most ? `, and ${names.length - most} more` : ''
-  return names.slice(0, most).join(', ') + more
+  const more = names.length > most ? `${separator}and ${names.length - most} more` : ''
+  return names.slice(0, most).join(separator) + more
+}
+
+/** Names in an error as a list, so that a path such as 0 is not read as a number. */
+export function quoted(names: readonly string[]): string {
+  return `[${listed(names.map((name) => `'${name}'`))}]`.replace('[none]', '[]')
 }
 
 /** Throws unless it is a list of names. */
@@ -38,18 +42,22 @@ export function stateless(pattern: RegExp): (text: string) => boolean {
   }
 }
 
-/** The modules that a list names, by path or last part. Throws naming every entry that names none. */
+/**
+ * The modules that a list names, by path or last part. Throws naming every entry that names none, and says what `why` knows of
+ * them: that they are there, but cannot be chosen.
+ */
 export function byNames<M>(
   op: string,
   option: string,
   names: readonly string[],
   among: readonly Named<M>[],
+  why: (isNamed: (path: string) => boolean) => string = () => '',
 ): Named<M>[] {
   const lost = names.filter((name) => !among.some(([path]) => endsWith(path, name)))
   if (lost.length > 0)
     throw new ValueError(
       op,
-      `${option} names ${lost.join(', ')}, which ${lost.length === 1 ? 'is' : 'are'} not there; there are ${listed(among.map(([path]) => path))}`,
+      `${option} names ${quoted(lost)}, but ${why((path) => lost.some((name) => endsWith(path, name)))}the names to choose from are ${quoted(among.map(([path]) => path))}`,
     )
   return among.filter(([path]) => names.some((name) => endsWith(path, name)))
 }
@@ -86,7 +94,7 @@ export function byPatterns(
   if (lost.length > 0)
     throw new ValueError(
       op,
-      `${option} has ${lost.join(', ')}, which match${lost.length === 1 ? 'es' : ''} no adapted layer; there are ${listed(paths)}`,
+      `${option} has ${quoted(lost)}, which match${lost.length === 1 ? 'es' : ''} no adapted layer; these are ${quoted(paths)}`,
     )
   return found
 }

@@ -69,12 +69,19 @@ describe('LoRA’s layers', () => {
   it.each([
     [
       { targetModules: ['v', 'k_proj', 'o'] },
-      'targetModules names k_proj, o, which are not there; there are layers.0.qProj',
+      "targetModules names ['k_proj', 'o'], but the names to choose from are ['layers.0.qProj', 'layers.0.v'",
     ],
-    [{ targetModules: ['embed'] }, 'targetModules names embed, which is not there'],
+    [
+      { targetModules: ['embed'] },
+      "targetModules names ['embed'], but 'embed' is an Embedding; LoRA adapts Linear; the names to choose from are ['layers",
+    ],
     [
       { targetModules: 'qProj' },
-      'no layer matches targetModules "qProj"; layers that can be adapted are layers.0.qProj',
+      'no layer matches targetModules "qProj"; layers that can be adapted are [\'layers.0.qProj\'',
+    ],
+    [
+      { targetModules: /norm/ },
+      "no layer matches targetModules /norm/; 'norm' is a LayerNorm; LoRA adapts Linear; layers",
     ],
     [{ targetModules: /nothing/ }, 'no layer matches targetModules /nothing/'],
     [{ targetModules: [] }, 'no layer matches targetModules []'],
@@ -83,12 +90,18 @@ describe('LoRA’s layers', () => {
     [{ targetModules: undefined }, 'targetModules is undefined, but must be'],
     [{ targetModules: ['v', 3] }, 'targetModules is ["v",3], but must be a list of names'],
     [{ targetModules: '(' }, 'targetModules "(" is no regular expression here'],
-    [{ modulesToSave: ['head', 'classifier'] }, 'modulesToSave names classifier, which is not there; there are embed'],
+    [
+      { modulesToSave: ['head', 'classifier'] },
+      "modulesToSave names ['classifier'], but the names to choose from are ['embed'",
+    ],
     [{ modulesToSave: 'head' }, 'modulesToSave is "head", but must be a list of names'],
-    [{ targetModules: ['head'], modulesToSave: ['head'] }, 'targetModules names head, which is not there'],
-    [{ rankPattern: { k: 2 } }, 'rankPattern has k, which matches no adapted layer; there are layers.0.qProj'],
-    [{ targetModules: ['v'], rankPattern: { head: 2 } }, 'rankPattern has head, which matches no adapted layer'],
-    [{ alphaPattern: { v: 2, qPro: 1, o: 3 } }, 'alphaPattern has qPro, o, which match no adapted layer'],
+    [
+      { targetModules: ['head'], modulesToSave: ['head'] },
+      "targetModules names ['head'], but 'head' is in modulesToSave, which learns whole; the names",
+    ],
+    [{ rankPattern: { k: 2 } }, "rankPattern has ['k'], which matches no adapted layer; these are ['layers.0.qProj'"],
+    [{ targetModules: ['v'], rankPattern: { head: 2 } }, "rankPattern has ['head'], which matches no adapted layer"],
+    [{ alphaPattern: { v: 2, qPro: 1, o: 3 } }, "alphaPattern has ['qPro', 'o'], which match no adapted layer"],
     [{ rankPattern: { '(': 2 } }, 'a key of rankPattern "(" is no regular expression'],
     [{ rankPattern: { 'v)|(x': 2 } }, 'a key of rankPattern "v)|(x" is no regular expression'],
     [{ rankPattern: { v: 1.5 } }, 'rank is 1.5 for layers.0.v'],
