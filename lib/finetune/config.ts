@@ -1,4 +1,5 @@
 /** PEFT's adapter_config.json: what it may hold, checked field by field, and what it means here. */
+import { createHash } from 'node:crypto'
 import { ValueError } from '../core/errors.js'
 import type { LoraOptions } from './lora.js'
 import { shown } from './select.js'
@@ -117,6 +118,17 @@ export function optionsFrom(op: string, path: string, config: unknown): LoraOpti
   }
   if (faults.length > 0) throw new ValueError(op, `${path}: ${faults.join('; ')}`)
   return options
+}
+
+/**
+ * A hash of what a config's weights depend on, by which the two files of one save are known. What else stands in the config
+ * may be edited, as the name of the base often is.
+ */
+export function settingsHash(options: LoraOptions): string {
+  const { rank, alpha, targetModules, modulesToSave = [], rankPattern = {}, alphaPattern = {} } = options
+  const patterns = [Object.entries(rankPattern), Object.entries(alphaPattern)]
+  const settings = [rank, alpha, targetModules, modulesToSave, patterns, options.rankStabilized ?? false]
+  return createHash('sha256').update(JSON.stringify(settings)).digest('hex')
 }
 
 /** The config of an adapter; `targets` as a list of names, or a regular expression where no such list would do. */

@@ -14,6 +14,7 @@ import { guardState } from '../nn/state.js'
 import { add, mul } from '../ops/elementwise/index.js'
 import { matmul } from '../ops/matmul.js'
 import { clone } from '../ops/shape.js'
+import { forgetBase, noteBase } from './base.js'
 import { Pattern } from './pattern.js'
 import { byNames, byPatterns, checkNames, listed, type Named, quoted, shown, stateless } from './select.js'
 
@@ -293,6 +294,8 @@ export function attach(model: Module, plan: Plan, adapters: ReadonlyMap<Layer, L
     layer.adapter = adapter.requiresGrad_(true).train(layer.training)
   }
   for (const [, module] of plan.saved) module.requiresGrad_(true)
+  // Another adapter over the same base: what changed since the first is still not the base's.
+  if (!hasLora(model)) noteBase(model)
   optionsOf.set(model, plan.options)
 }
 
@@ -301,7 +304,8 @@ export function attach(model: Module, plan: Plan, adapters: ReadonlyMap<Layer, L
  * `model.parameters()`, made before or after, train just the adapters. Targets are Linear layers, those inside other layers
  * too, as the `out_proj` of MultiheadAttention; its `in_proj_weight` is a parameter of no Linear, and hence stays frozen, with
  * 'all-linear' too. Paths are those of `namedModules()`, where properties are in snake case (`selfAttn.outProj` is
- * `self_attn.out_proj`). Throws ValueError for unknown targets, and has then changed nothing.
+ * `self_attn.out_proj`). Batch norms in training learn their statistics, frozen or not: call `eval()` on them, or name them in
+ * `modulesToSave`. Throws ValueError for unknown targets, and has then changed nothing.
  */
 export function applyLora<M extends Module>(model: M, options: LoraOptions): M {
   const there = loraLayers(model)
@@ -323,4 +327,5 @@ export function removeLora(model: Module): void {
   loraOptions('removeLora', model)
   for (const [, layer] of loraLayers(model)) layer.adapter = null
   optionsOf.delete(model)
+  forgetBase(model)
 }

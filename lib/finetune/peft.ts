@@ -1,15 +1,18 @@
 /** Adapters in PEFT's files: adapter_config.json and adapter_model.safetensors. */
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 import { writeTogether } from '../io/atomic.js'
 import { checkPath, refusal } from '../io/refusal.js'
+import { SafetensorsFile } from '../io/safetensors.js'
 import { isAdaptable } from '../nn/adapter.js'
-import { loadTensors, tensorFile } from '../nn/files.js'
+import { tensorFile, tensorsIn } from '../nn/files.js'
 import type { Module } from '../nn/module.js'
 import { matchState } from '../nn/state.js'
-import { configFrom, optionsFrom } from './config.js'
+import { warnOfLost } from './base.js'
+import { configFrom, optionsFrom, settingsHash } from './config.js'
 import {
   adaptersOf,
   attach,
@@ -27,6 +30,11 @@ import { endsWith, listed, type Named } from './select.js'
 const prefix = 'base_model.model.'
 const configFile = 'adapter_config.json'
 const weightsFile = 'adapter_model.safetensors'
+/** In the metadata of the weights: the hash of the config that they belong to. PEFT writes none. */
+const hashKey = 'settings_sha256'
+/** How often files of different saves are read again, because another process may be between its two renames, and after how many ms. */
+const mostTries = 10
+const pause = 20
 /** A config is a page of text; more is something else. */
 const mostConfigBytes = 2 ** 24
 
@@ -55,17 +63,32 @@ function targetsOf(model: Module, { targetModules }: LoraOptions): readonly stri
 
 /**
  * Writes the model's adapter, as it is at the call, into a folder, as PEFT does; the folder is made if it is not there. Both
- * files are complete before either takes its place, and the config, without which nobody reads the weights, comes last.
- * Throws ValueError where they cannot be written, and the folder is then as it was.
+ * files are complete before they take their places, weights first, and the weights hold a hash of the config's settings:
+ * loadAdapter takes the old save or the new one, at whatever time it comes. A kill just between the two renames, of a save with
+ * other settings, leaves a folder that it refuses; save again. `.partial` files of killed saves are removed by a later save,
+ * when they are older than a day. Two processes must not save to one folder at the same time. Throws ValueError where the files
+ * cannot be written, and the folder is then as it was.
+ *
+ * The base is not saved. Where buffers of it changed since LoRA was applied, as running statistics of a batch norm in training
+ * do, or where its parameters learn, outside of `modulesToSave`, a warning of the process (FIRESTEEL_ADAPTER) names them.
  */
 export async function saveAdapter(model: Module, folder: string): Promise<void> {
   const op = 'saveAdapter'
   const options = loraOptions(op, model)
   checkPath(op, 'write', folder)
   const adapters = loraLayers(model).map(([path, , adapter]) => [path, adapter] as const)
-  const state = adapterState(adapters, savedModules(op, model, options))
+  const saved = savedModules(op, model, options)
+  warnOfLost(
+    op,
+    model,
+    saved,
+    adapters.map(([, adapter]) => adapter),
+  )
+  const state = adapterState(adapters, saved)
   const config = `${JSON.stringify(configFrom(options, targetsOf(model, options)), null, 2)}\n`
-  const weights = tensorFile(join(folder, weightsFile), state, { format: 'pt' }, op)
+  // Of what is read from the text, as loadAdapter will.
+  const hash = settingsHash(optionsFrom(op, configFile, JSON.parse(config)))
+  const weights = tensorFile(join(folder, weightsFile), state, { format: 'pt', [hashKey]: hash }, op)
   try {
     await mkdir(folder, { recursive: true })
   } catch (error) {
@@ -75,7 +98,6 @@ export async function saveAdapter(model: Module, folder: string): Promise<void> 
 }
 
 async function readConfig(op: string, folder: string): Promise<LoraOptions> {
-  checkPath(op, 'read', folder)
   const path = join(folder, configFile)
   let text: string
   try {
@@ -93,16 +115,36 @@ async function readConfig(op: string, folder: string): Promise<LoraOptions> {
   return optionsFrom(op, path, config)
 }
 
+/** The config's options and the open file of its weights, both of one save. */
+async function openTogether(op: string, folder: string): Promise<{ options: LoraOptions; file: SafetensorsFile }> {
+  checkPath(op, 'read', folder)
+  const path = join(folder, weightsFile)
+  for (let tries = 1; ; tries++) {
+    const options = await readConfig(op, folder)
+    const file = await SafetensorsFile.open(path, op)
+    const hash = file.metadata.get(hashKey)
+    if (hash === undefined || hash === settingsHash(options)) return { options, file }
+    await file.close()
+    if (tries === mostTries)
+      throw new ValueError(
+        op,
+        `${path} and ${configFile} beside it are of different saves, or the config's settings were edited; save the adapter ` +
+          'again, with settings made by applyLora',
+      )
+    await setTimeout(pause)
+  }
+}
+
 /**
  * Applies an adapter that PEFT or saveAdapter wrote. A model that has one already gets the file's in its place: rank, alpha,
  * patterns, dropout, layers and weights; what was merged is unmerged first. Optimisers over `model.parameters()` go on with
- * it; where the rank is another, what they remember of its weights begins anew. Throws ValueError for a config that is none
- * or asks for what is not there, and StateDictError listing every weight that is missing, unexpected or misshapen; the model
+ * it; where the rank is another, what they remember of its weights begins anew. Another process may save to the folder at the
+ * same time. Throws ValueError for a config that is none or asks for what is not there, and for files of different saves, and StateDictError listing every weight that is missing, unexpected or misshapen; the model
  * has not changed then.
  */
 export async function loadAdapter(model: Module, folder: string): Promise<void> {
   const op = 'loadAdapter'
-  const options = await readConfig(op, folder)
+  const { options, file } = await openTogether(op, folder)
   const check = () => {
     const others = loraLayers(model).map(([path]) => path)
     if (!hasLora(model) && others.length > 0)
@@ -116,9 +158,15 @@ export async function loadAdapter(model: Module, folder: string): Promise<void> 
     return { plan, adapters, state: adapterState(named, plan.saved, replaced) }
   }
   // Once before the file is read, for what of it is wanted, and again after, because the model may have changed meanwhile.
-  const file = await loadTensors(join(folder, weightsFile), check().state, op)
+  const path = join(folder, weightsFile)
+  let tensors: Map<string, Tensor>
+  try {
+    tensors = await tensorsIn(file, path, check().state, op)
+  } finally {
+    await file.close()
+  }
   const { plan, adapters, state } = check()
-  const matched = matchState(op, { namedState: () => state }, file, {}, join(folder, weightsFile))
+  const matched = matchState(op, { namedState: () => state }, tensors, {}, path)
   if (hasLora(model)) unmergeLora(model)
   attach(model, plan, adapters)
   matched.write()

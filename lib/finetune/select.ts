@@ -19,7 +19,7 @@ export function listed(names: readonly string[], most = 40, separator = ', '): s
 
 /** Names in an error as a list, so that a path such as 0 is not read as a number. */
 export function quoted(names: readonly string[]): string {
-  return `[${listed(names.map((name) => `'${name}'`))}]`.replace('[none]', '[]')
+  return names.length === 0 ? 'none' : `[${listed(names.map((name) => `'${name}'`))}]`
 }
 
 /** Throws unless it is a list of names. */

@@ -68,17 +68,27 @@ export async function loadTensors(
 ): Promise<Map<string, Tensor>> {
   const file = await SafetensorsFile.open(path, op)
   try {
-    const { device } = place(op, {}, creationNames)
-    const tensors = new Map<string, Tensor>()
-    for (const [name, { shape }] of file.tensors) {
-      const by = wanted?.get(name)
-      if (wanted && !(by && sameShape(by.shape, shape))) tensors.set(name, unread(shape, by !== undefined))
-      else tensors.set(name, toTensor(op, path, name, await file.read(name), by?.device ?? device))
-    }
-    return tensors
+    return await tensorsIn(file, path, wanted, op)
   } finally {
     await file.close()
   }
+}
+
+/** As loadTensors, of a file that is open, and stays so. */
+export async function tensorsIn(
+  file: SafetensorsFile,
+  path: string,
+  wanted: ReadonlyMap<string, Wanted> | undefined,
+  op: string,
+): Promise<Map<string, Tensor>> {
+  const { device } = place(op, {}, creationNames)
+  const tensors = new Map<string, Tensor>()
+  for (const [name, { shape }] of file.tensors) {
+    const by = wanted?.get(name)
+    if (wanted && !(by && sameShape(by.shape, shape))) tensors.set(name, unread(shape, by !== undefined))
+    else tensors.set(name, toTensor(op, path, name, await file.read(name), by?.device ?? device))
+  }
+  return tensors
 }
 
 /** A shape without elements: one number that stands for all, or, where nobody may read it, no memory at all. */

@@ -122,6 +122,17 @@ describe('LoRA’s layers', () => {
     expect(countParameters(model).trainable).toBe(countParameters(model).total)
   })
 
+  it('may not be of another kind, and are not taken for counts', () => {
+    const model = new nn.Sequential(
+      new nn.Conv2d(1, 4, 3) as nn.Layer,
+      new nn.Flatten() as nn.Layer,
+      new nn.Linear(4, 2),
+    )
+    expect(() => applyLora(model, { targetModules: ['0'] })).toThrow(
+      "[applyLora] targetModules names ['0'], but '0' is a Conv2d; LoRA adapts Linear; the names to choose from are ['2']",
+    )
+  })
+
   it('have ranks and alphas by patterns, the first that matches', () => {
     const model = apply({
       rank: 2,

@@ -1,6 +1,8 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   applyLora,
@@ -8,11 +10,14 @@ import {
   type LoraOptions,
   loadAdapter,
   mergeLora,
+  removeLora,
   saveAdapter,
+  unfreeze,
   unmergeLora,
 } from '../../lib/finetune/index.js'
 import { nn, noGrad, optim, StateDictError, sum, type Tensor, tensor, ValueError, zeros } from '../../lib/index.js'
 import { loadTensors, saveTensors } from '../../lib/nn/files.js'
+import { takeOutput } from '../setup.js'
 
 let folder = ''
 beforeAll(async () => {
@@ -130,6 +135,7 @@ describe.each(['cpu', 'reference'])('an adapter from files on %s', (device) => {
     const model = net(device)
     const load = loadAdapter(model, path)
     await expect(load).rejects.toThrow(StateDictError)
+    await expect(load).rejects.toThrow(`[loadAdapter] ${join(path, 'adapter_model.safetensors')}: 3 mismatches:`)
     await expect(load).rejects.toThrow('missing: base_model.model.0.lora_A.weight')
     expect([layer(model, 0).adapter, layer(model, 0).weight.requiresGrad]).toEqual([null, true])
     const merged = filled(apply(net(device), { alpha: 7 }), 3)
@@ -187,6 +193,141 @@ describe('an adapter of tied weights', () => {
     tensors.delete('base_model.model.head.weight')
     await saveTensors(weights, tensors)
     await loadAdapter(new LM(), path)
+  })
+})
+
+describe('files of different saves', () => {
+  const weightsIn = (path: string) => join(path, 'adapter_model.safetensors')
+  const configIn = (path: string) => join(path, 'adapter_config.json')
+
+  it.each([
+    { alpha: 3 },
+    { rank: 2 },
+    { targetModules: ['1'] },
+    { modulesToSave: ['1'] },
+    { rankStabilized: true, rank: 4 },
+    { rankPattern: { '0': 2 } },
+    { alphaPattern: { '0': 2 } },
+  ] as const)('are refused: %j', async (options) => {
+    const [path, other] = [await saved(apply(net())), await saved(apply(net(), options))]
+    await copyFile(configIn(other), configIn(path))
+    const model = net()
+    await expect(loadAdapter(model, path)).rejects.toThrow(ValueError)
+    await expect(loadAdapter(model, path)).rejects.toThrow(
+      `[loadAdapter] ${weightsIn(path)} and adapter_config.json beside it are of different saves`,
+    )
+    expect(layer(model, 0).adapter).toBe(null)
+  })
+
+  it('are taken where the config is the same, or differs in what weights do not depend on', async () => {
+    const [path, other] = [await saved(filled(apply(net()), 1)), await saved(filled(apply(net()), 2))]
+    await copyFile(weightsIn(other), weightsIn(path))
+    await writeFile(configIn(path), JSON.stringify({ ...(await configOf(path)), base_model_name_or_path: 'base' }))
+    const model = net()
+    await loadAdapter(model, path)
+    expect(adapterOf(model).loraA.weight.dataSync()[0]).toBe(2)
+  })
+
+  it('are waited for while another process saves', async () => {
+    const [path, other] = [await saved(apply(net())), await saved(apply(net(), { alpha: 3 }))]
+    await copyFile(weightsIn(other), weightsIn(path))
+    const model = net()
+    const loading = loadAdapter(model, path)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    await copyFile(configIn(other), `${path}/next`)
+    await rename(`${path}/next`, configIn(path))
+    await loading
+    expect(adapterOf(model).scale).toBe(3)
+  })
+
+  it('are never met by those who load while another process saves, nor after it is killed', async () => {
+    const path = await saved(filled(apply(net(), { rank: 1, alpha: 1 }), 1))
+    const script = fileURLToPath(new URL('./save-adapter-until-killed.mjs', import.meta.url))
+    const child = spawn(process.execPath, ['--import', 'tsx', script, path], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const ended = new Promise((resolve) => child.once('exit', resolve))
+    const seen = new Set<number>()
+    try {
+      await new Promise((resolve) => child.stdout.once('data', resolve))
+      const until = Date.now() + 1000
+      for (let loads = 0; loads < 20 || Date.now() < until; loads++) {
+        const model = net()
+        await loadAdapter(model, path)
+        const { rank, scale, loraA } = adapterOf(model)
+        // The script fills the weights with the rank, and makes alpha its square.
+        expect([scale, loraA.weight.dataSync()[0]]).toEqual([rank, rank])
+        seen.add(rank)
+      }
+    } finally {
+      child.kill('SIGKILL')
+      await ended
+    }
+    expect(seen).toContain(1)
+    expect(seen).toContain(2)
+    expect((await readdir(path)).filter((name) => !name.endsWith('.partial')).sort()).toEqual([
+      'adapter_config.json',
+      'adapter_model.safetensors',
+    ])
+  })
+})
+
+describe.each(['cpu', 'reference'])('a base that changes on %s', (device) => {
+  const normed = () => new nn.Sequential(new nn.Linear(2, 2, { device }), new nn.BatchNorm1d(2, { device }))
+  const x = tensor(
+    [
+      [1, 2],
+      [3, 5],
+    ],
+    { device },
+  )
+  const warnings = async (model: nn.Module) => {
+    await saved(model)
+    await new Promise((resolve) => setImmediate(resolve))
+    return takeOutput()
+  }
+
+  it('is told of once, by the buffers that changed, also after a move', async () => {
+    const model = applyLora(normed(), { targetModules: ['0'] })
+    expect(await warnings(model)).toEqual([])
+    model.to('cpu').to(device)
+    expect(await warnings(model)).toEqual([])
+    model.forward(x)
+    model.to('float32')
+    const [text, ...more] = await warnings(model)
+    expect(text).toContain(
+      "[saveAdapter] the adapter's files leave out 1.running_mean, 1.running_var, 1.num_batches_tracked, which changed since",
+    )
+    expect(text).toContain('call eval() on these norms before training, or name them in modulesToSave')
+    expect(more).toEqual([])
+    expect(await warnings(model)).toEqual([])
+  })
+
+  it('is told of after loadAdapter too, and until LoRA is removed', async () => {
+    const path = await saved(applyLora(normed(), { targetModules: ['0'] }))
+    const model = normed()
+    await loadAdapter(model, path)
+    model.forward(x)
+    await loadAdapter(model, path)
+    expect(await warnings(model)).toHaveLength(1)
+    removeLora(model)
+    expect(await warnings(applyLora(model, { targetModules: ['0'] }))).toEqual([])
+  })
+
+  it('is not where norms are in evaluation or saved whole', async () => {
+    const still = applyLora(normed(), { targetModules: ['0'] })
+    still.at(1).eval()
+    still.forward(x)
+    expect(await warnings(still)).toEqual([])
+    const whole = applyLora(normed(), { targetModules: ['0'], modulesToSave: ['1'] })
+    whole.forward(x)
+    expect(await warnings(whole)).toEqual([])
+  })
+
+  it('is told of by the parameters that learn', async () => {
+    const model = applyLora(normed(), { targetModules: ['0'] })
+    unfreeze(model, '1')
+    const [text, ...more] = await warnings(model)
+    expect(text).toContain('leave out 1.weight, 1.bias, which learn')
+    expect(more).toEqual([])
   })
 })
 
@@ -262,6 +403,9 @@ describe('a config', () => {
   async function load(config: unknown, text = JSON.stringify(config)) {
     const path = await saved(apply(net()))
     await writeFile(join(path, 'adapter_config.json'), text)
+    // As PEFT writes them, without a hash of the config.
+    const weights = join(path, 'adapter_model.safetensors')
+    await saveTensors(weights, await loadTensors(weights), { format: 'pt' })
     const model = net()
     await loadAdapter(model, path)
     return model

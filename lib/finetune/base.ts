@@ -1,0 +1,64 @@
+/** What an adapter's files leave out, the base, and whether it has changed: what changed there is lost to whoever loads them. */
+import type { Storage } from '../core/storage.js'
+import type { Tensor } from '../core/tensor.js'
+import type { Module } from '../nn/module.js'
+import { listed, type Named } from './select.js'
+
+/** A buffer when LoRA was applied. The memory is held, because a model that moves to a device gets another. */
+interface Noted {
+  readonly buffer: Tensor
+  readonly storage: Storage
+  readonly version: number
+}
+
+interface Base {
+  readonly buffers: ReadonlyMap<string, Noted>
+  readonly told: Set<string>
+}
+
+const bases = new WeakMap<Module, Base>()
+
+/** Notes the buffers of a model that LoRA is applied to. */
+export function noteBase(model: Module): void {
+  const buffers = model
+    .namedBuffers()
+    .map(([path, buffer]) => [path, { buffer, storage: buffer.storage, version: buffer.storage.version }] as const)
+  bases.set(model, { buffers: new Map(buffers), told: new Set() })
+}
+
+export function forgetBase(model: Module): void {
+  bases.delete(model)
+}
+
+function hasChanged(buffer: Tensor, noted: Noted | undefined): boolean {
+  if (noted === undefined || noted.buffer !== buffer || noted.storage.version !== noted.version) return true
+  // Memory that came by a move was not written since it was made.
+  return buffer.storage !== noted.storage && buffer.storage.version > 0
+}
+
+/** Warns, once of each, of buffers that changed and parameters that learn outside of what is saved. */
+export function warnOfLost(op: string, model: Module, saved: readonly Named[], adapters: readonly Module[]): void {
+  const { buffers, told } = bases.get(model) as Base
+  const kept = new Set<Tensor>([...saved.map(([, module]) => module), ...adapters].flatMap(tensorsOf))
+  const tell = (names: readonly string[], what: string, remedy: string) => {
+    const text = `[${op}] the adapter's files leave out ${listed(names)}, which ${what}: who loads them gets another model; ${remedy}`
+    if (names.length > 0 && told.size < told.add(text).size)
+      process.emitWarning(text, { type: 'FiresteelWarning', code: 'FIRESTEEL_ADAPTER' })
+  }
+  const moved = model.namedBuffers().filter(([path, b]) => !kept.has(b) && hasChanged(b, buffers.get(path)))
+  tell(
+    moved.map(([path]) => path),
+    'changed since LoRA was applied',
+    'call eval() on these norms before training, or name them in modulesToSave',
+  )
+  const learning = model.namedParameters().filter(([, p]) => !kept.has(p) && p.requiresGrad)
+  tell(
+    learning.map(([path]) => path),
+    'learn',
+    'freeze them, or name their modules in modulesToSave',
+  )
+}
+
+function tensorsOf(module: Module): Tensor[] {
+  return module.namedState().map(([, tensor]) => tensor)
+}
