@@ -6,6 +6,8 @@ export interface PublicCall {
   readonly names: readonly string[]
   readonly args: () => unknown[]
   readonly call: (...args: never[]) => unknown
+  /** The argument that is a method's tensor, and that no caller could mistake. */
+  readonly self?: number
 }
 
 /** Tensors on the default device. */
@@ -19,6 +21,11 @@ const entries: PublicCall[] = []
 /** `fn` under its own name and those that it may report besides (the operator that it is made of). */
 function add(name: string, call: (...args: never[]) => unknown, args: () => unknown[], ...others: string[]): void {
   entries.push({ names: [name, ...others], args, call })
+}
+
+/** A method of the first argument. */
+function addMethod(name: string, call: (...args: never[]) => unknown, args: () => unknown[]): void {
+  entries.push({ names: [name], args, call, self: 0 })
 }
 
 const unary = [
@@ -134,22 +141,22 @@ add('backward', f.backward, () => {
   x.requiresGrad = true
   return [x.square(), { gradient: t(3) }]
 })
-add(
+addMethod(
   'to',
   (x: f.Tensor, target: string) => x.to(target),
   () => [t(3), 'int32'],
 )
-add(
+addMethod(
   'copy_',
   (x: f.Tensor, source: f.Tensor) => x.copy_(source),
   () => [t(2, 3), t(3)],
 )
-add(
+addMethod(
   'fill_',
   (x: f.Tensor, value: number) => x.fill_(value),
   () => [t(2, 3), 1],
 )
-add(
+addMethod(
   'item',
   (x: f.Tensor) => x.item(),
   () => [t(1)],
