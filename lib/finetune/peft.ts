@@ -22,7 +22,7 @@ import {
   savedModules,
 } from './lora.js'
 import { unmergeLora } from './merge.js'
-import { endsWith, listed, type Named } from './select.js'
+import { checkModel, endsWith, listed, type Named } from './select.js'
 
 const prefix = 'base_model.model.'
 const configFile = 'adapter_config.json'
@@ -102,6 +102,7 @@ async function readConfig(op: string, folder: string): Promise<LoraOptions> {
  */
 export async function loadAdapter(model: Module, folder: string): Promise<void> {
   const op = 'loadAdapter'
+  checkModel(op, model)
   const options = await readConfig(op, folder)
   const check = () => {
     const others = loraLayers(model).map(([path]) => path)

@@ -38,8 +38,20 @@ make('Softmax', nn.Softmax, () => [1])
 make('LogSoftmax', nn.LogSoftmax, () => [1])
 make('Flatten', nn.Flatten, () => [1, -1])
 make('AvgPool2d', nn.AvgPool2d, () => [2, { stride: 1, padding: 1 }])
-make('BatchNorm1d', nn.BatchNorm1d, () => [3, { momentum: 0.1 }])
-make('TransformerEncoderLayer', nn.TransformerEncoderLayer, () => [4, 2, { dimFeedforward: 8, dropout: 0 }])
+make('BatchNorm1d', nn.BatchNorm1d, () => [3, { momentum: 0.1, eps: 1e-3, affine: false, trackRunningStats: true }])
+make('TransformerEncoderLayer', nn.TransformerEncoderLayer, () => [
+  4,
+  2,
+  {
+    dimFeedforward: 8,
+    dropout: 0,
+    bias: false,
+    activation: 'gelu',
+    normFirst: true,
+    layerNormEps: 1e-3,
+    batchFirst: false,
+  },
+])
 make('ModuleList', nn.ModuleList, () => [[new nn.Linear(2, 2)]])
 make('Parameter', nn.Parameter, () => [t(2, 3)])
 make('Buffer', nn.Buffer, () => [t(2, 3)])
@@ -270,9 +282,11 @@ make('Trainer', f.Trainer, () => {
   const { m, options } = regression()
   return [m, options]
 })
+/** Stops after its first epoch, because a training of 2^31 epochs is what it was asked for. */
 const trainer = () => {
   const { m, options } = regression()
-  return new f.Trainer(m, options as never)
+  const once: f.Callback = { onEpochEnd: (_, { stop }) => stop('once is enough') }
+  return new f.Trainer(m, { ...options, callbacks: [once] } as never)
 }
 const batches = () => [[t(2, 3), t(2, 2)]]
 add(
@@ -324,7 +338,8 @@ add('freeze', finetune.freeze, () => [model(), '0'])
 add('unfreeze', finetune.unfreeze, () => [model(), '0'])
 add('countParameters', finetune.countParameters, () => [model()])
 add('unfreezeGradually', finetune.unfreezeGradually, () => [model(), { everyEpochs: 2 }])
-make('LoraAdapter', finetune.LoraAdapter as never, () => [new nn.Linear(3, 4), { rank: 1, alpha: 1, dropout: 0 }])
+make('LoraAdapter', finetune.LoraAdapter as never, () => [new nn.Linear(3, 4), 1, 1, 0, new f.Generator(1)])
+add('isAdaptable', nn.isAdaptable as never, () => [new nn.Linear(3, 4)])
 
 // Files.
 const path = (name: string) => join(folder, name)

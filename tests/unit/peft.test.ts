@@ -304,7 +304,7 @@ describe('a config', () => {
     [{ ...right, target_modules: [] }, 'target_modules is [], but must be'],
     [{ ...right, target_modules: ['0', 3] }, 'target_modules is ["0",3], but must be'],
     [{ ...right, target_modules: '(' }, '[loadAdapter] targetModules "(" is no regular expression here'],
-    [{ ...right, target_modules: '(a+)+b' }, 'no layer matches targetModules "(a+)+b"'],
+    [{ ...right, target_modules: '(a+)+b' }, "no layer matches targetModules '(a+)+b'"],
     [{ ...right, target_modules: ['0', 'q'] }, 'targetModules names q, which is not there; there are 0, 1'],
     [{ ...right, modules_to_save: '1' }, 'modules_to_save is "1", but must be a list of names, or null'],
     [{ ...right, modules_to_save: ['head'] }, 'modulesToSave names head, which is not there'],
