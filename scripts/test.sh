@@ -15,7 +15,7 @@ part 'types' npx tsc --noEmit
 part 'generated code' npx tsx scripts/generate.ts --check
 part 'addon' node scripts/build-native.mjs --quiet
 part 'golden cases' npx tsx tests/goldens/main.ts
-part 'units, endings, fuzz, types' npx vitest run tests/unit tests/end-to-end tests/fuzz tests/types
+part 'units, guards, endings, fuzz, types' npx vitest run tests/unit tests/guards tests/readme tests/end-to-end tests/fuzz tests/types
 for isa in $(npx tsx scripts/available-isas.ts); do
   part "suites, $isa" env FIRESTEEL_ISA="$isa" npx vitest run tests/suites
 done

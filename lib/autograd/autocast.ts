@@ -3,7 +3,7 @@
  * operator: policies stand in the records (from the table of kernels), conversions come from `ops`.
  */
 import { type DType, isConvertible, type Precision } from '../core/dtype.js'
-import { ValueError } from '../core/errors.js'
+import { shown, ValueError } from '../core/errors.js'
 import { checkFinished, checkFunction } from '../core/synchronous.js'
 import type { Tensor } from '../core/tensor.js'
 import { gradientArithmetic } from './arithmetic.js'
@@ -40,7 +40,7 @@ export function withAutocast<R>(dtype: AutocastDType | null, fn: () => R): R {
  */
 export function autocast<R>(dtype: AutocastDType, fn: () => R): R {
   if (dtype !== 'bfloat16' && dtype !== 'float32')
-    throw new ValueError('autocast', `dtype is '${String(dtype)}', but must be 'bfloat16' or 'float32'`)
+    throw new ValueError('autocast', `dtype is ${shown(dtype)}, but must be 'bfloat16' or 'float32'`)
   checkFunction('autocast', fn)
   try {
     return checkFinished('autocast', withAutocast(dtype, fn))

@@ -1,7 +1,7 @@
 /** The entries to a backward pass: gradients into leaves (`backward`), or returned (`grad`); hooks. */
 import { isFloating } from '../core/dtype.js'
 import { AutogradError, DeviceError, DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
-import { checkOptions, type OptionNames } from '../core/options.js'
+import { checkOptions, listOf, type OptionNames } from '../core/options.js'
 import { adopt, outliveScopes, outsideFrames } from '../core/scope.js'
 import { isOverlapping, sameShape } from '../core/shape.js'
 import type { LeafState, Tensor } from '../core/tensor.js'
@@ -203,9 +203,7 @@ export function registerPostAccumulateGradHook(tensor: Tensor, hook: (tensor: Te
  * Sets the gradients of leaves to null. Memory that the program has not seen through `.grad` or a hook is free at once.
  */
 export function zeroGrad(tensors: Iterable<Tensor>): void {
-  if (typeof (tensors as Partial<Iterable<Tensor>> | undefined)?.[Symbol.iterator] !== 'function')
-    throw new ValueError('zeroGrad', `needs a list of tensors, but got ${kindOf(tensors)}; write zeroGrad([x])`)
-  for (const tensor of tensors) {
+  for (const tensor of listOf('zeroGrad', 'the tensors', tensors, 'in a list; write zeroGrad([x])')) {
     checkTensor('zeroGrad', 'each tensor', tensor)
     tensor.freeUnseenGrad()
     tensor.ownGrad(null)

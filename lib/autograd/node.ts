@@ -1,8 +1,8 @@
 import type { Device } from '../core/device.js'
 import { type DType, dtypes } from '../core/dtype.js'
-import { AutogradError, formatShape } from '../core/errors.js'
+import { AutogradError, formatShape, kindOf, ValueError } from '../core/errors.js'
 import type { Storage } from '../core/storage.js'
-import type { GraphNode, Tensor } from '../core/tensor.js'
+import { type GraphNode, Tensor } from '../core/tensor.js'
 import type { BackwardContext, Gradient, Inputs, Needs, OperatorRecord, TensorSpec } from './operator.js'
 
 /** A tensor kept for backward, with the version its memory had: overwritten since, it is of no use. */
@@ -209,6 +209,7 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
 
 /** What the graph behind a tensor keeps for its backward pass, without parameters and other memory that lives anyway. */
 export function savedForBackward(root: Tensor): { readonly tensors: number; readonly bytes: number } {
+  if (!(root instanceof Tensor)) throw new ValueError('savedForBackward', `needs a tensor, but got ${kindOf(root)}`)
   const storages = new Set<Storage>()
   root.node?.visitSaved((storage) => {
     if (!storage.kept) storages.add(storage)

@@ -3,7 +3,7 @@
  * results. Knows no operator.
  */
 import { type DType, isConvertible, type Precision } from '../core/dtype.js'
-import { DeviceError, DTypeError, IndexOutOfRangeError } from '../core/errors.js'
+import { DeviceError, DTypeError, namedAs } from '../core/errors.js'
 import type { Shape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
 import { type AutocastDType, autocastDType, autocastInputs, withAutocast } from './autocast.js'
@@ -118,9 +118,10 @@ function noTensor(op: string, name: string, value: unknown): DTypeError {
   return new DTypeError(op, `${name} must be a tensor, but is ${kind}`)
 }
 
-/** For programs that no compiler has checked: throws unless the value is a tensor. */
-export function checkTensor(op: string, name: string, value: unknown): void {
+/** For programs that no compiler has checked: throws unless the value is a tensor whose memory is there. */
+export function checkTensor(op: string, name: string, value: unknown): asserts value is Tensor {
   if (!(value instanceof Tensor)) throw noTensor(op, name, value)
+  value.storage.check(op)
 }
 
 /** Checks that all inputs are alive and on one device. */
@@ -185,16 +186,6 @@ function executeIn<A>(
     const converted = autocastInputs(record.precision ?? 'widest', record.asIs ?? noInputs, inputs, low)
     return execute(record, converted, attrs)
   })
-}
-
-/** An index that a part of a composite found out of range is the composite's: that is what the program called. */
-function namedAs<R>(op: string, run: () => R): R {
-  try {
-    return run()
-  } catch (error) {
-    if (!(error instanceof IndexOutOfRangeError)) throw error
-    throw new IndexOutOfRangeError(op, error.message.replace(/^\[\w+\] /, ''))
-  }
 }
 
 function toArray(specs: TensorSpec | readonly TensorSpec[]): readonly TensorSpec[] {

@@ -37,15 +37,20 @@ function lookUp(name: string): Made {
   return found
 }
 
-/** The device of a name: 'cpu' (native kernels), 'reference', 'cuda' or 'cuda:0'. Throws DeviceError with the reason. */
-export function device(name: string | Device): Device {
+/** `device` for whom the program calls by the name `op`. */
+export function deviceFor(op: string, name: string | Device): Device {
   if (typeof name !== 'string') {
     if (typeof (name as Partial<Device> | null | undefined)?.allocate === 'function') return name
-    throw new DeviceError('device', `there is no device ${kindOf(name)}; name one: 'cpu', 'reference' or 'cuda:0'`)
+    throw new DeviceError(op, `there is no device ${kindOf(name)}; name one: 'cpu', 'reference' or 'cuda:0'`)
   }
   const found = lookUp(name)
-  if ('unavailable' in found) throw new DeviceError('device', `'${name}' is not available: ${found.unavailable}`)
+  if ('unavailable' in found) throw new DeviceError(op, `'${name}' is not available: ${found.unavailable}`)
   return found
+}
+
+/** The device of a name: 'cpu' (native kernels), 'reference', 'cuda' or 'cuda:0'. Throws DeviceError with the reason. */
+export function device(name: string | Device): Device {
+  return deviceFor('device', name)
 }
 
 /** Why a device is not available, or null if it is. */
@@ -78,5 +83,5 @@ export function defaultDevice(): Device {
 }
 
 export function setDefaultDevice(name: string | Device): void {
-  chosen = device(name)
+  chosen = deviceFor('setDefaultDevice', name)
 }

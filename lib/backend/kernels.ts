@@ -174,8 +174,12 @@ export const kernels = {
   softplus_backward: { ...unaryBackward, args: { ...unaryBackward.args, beta: 'number', threshold: 'number' } },
   elu: { ...unary, args: { ...unary.args, alpha: 'number' } },
   elu_backward: { ...unaryBackward, args: { ...unaryBackward.args, alpha: 'number' } },
-  leaky_relu: { ...unary, args: { ...unary.args, slope: 'number' } },
-  leaky_relu_backward: { ...unaryBackward, args: { ...unaryBackward.args, slope: 'number' } },
+  leaky_relu: { ...unary, calledAs: 'leakyRelu', args: { ...unary.args, slope: 'number' } },
+  leaky_relu_backward: {
+    ...unaryBackward,
+    calledAs: 'leakyRelu backward',
+    args: { ...unaryBackward.args, slope: 'number' },
+  },
   /** dx = dy * y * (1 - y); the third argument is the output of sigmoid, not its input */
   sigmoid_backward: { family: 'elementwise', args: { dx: 'out T', dy: 'strided T', y: 'strided T' }, T: floats },
   /** dx = dy * (1 - y * y); the third argument is the output of tanh */
@@ -221,6 +225,7 @@ export const kernels = {
   // indexing; an index outside [0, size) is recorded as an error of the call ---------------------------------------
   /** out[.., i, ..] = x[.., index[i], ..] along dim; index has one dimension */
   index_select: {
+    calledAs: 'indexSelect',
     family: 'indexing',
     args: { out: 'out T', x: 'in T', index: 'in int32', dim: 'integer' },
     T: every,
@@ -233,6 +238,7 @@ export const kernels = {
   },
   /** dx = 0, then dx[.., index[i], ..] += dy[.., i, ..] in the order of i; rows with index == skip stay 0 (-1: none) */
   index_add: {
+    calledAs: 'indexSelect backward',
     family: 'indexing',
     args: { dx: 'out T', dy: 'in T', index: 'in int32', dim: 'integer', skip: 'integer' },
     T: float,
@@ -240,6 +246,7 @@ export const kernels = {
   },
   /** sum[.., index[i], ..] += dy[.., i, ..] in the order of i; rows with index == skip get nothing (-1: none) */
   index_accumulate: {
+    calledAs: 'indexSelect backward',
     family: 'indexing',
     args: { sum: 'inout T', dy: 'in T', index: 'in int32', dim: 'integer', skip: 'integer' },
     T: float,
@@ -248,6 +255,7 @@ export const kernels = {
   gather: { family: 'indexing', args: { out: 'out T', x: 'in T', index: 'in int32', dim: 'integer' }, T: every },
   /** dx = 0, then dx[i][j][index[i][j][k]] += dy[i][j][k] (dim 2) */
   scatter_add: {
+    calledAs: 'gather backward',
     family: 'indexing',
     args: { dx: 'out T', dy: 'in T', index: 'in int32', dim: 'integer' },
     T: float,
@@ -274,6 +282,7 @@ export const kernels = {
   // conv: NCHW images, OIHW weights ---------------------------------------------------------------------------------
   /** relu: negative sums become 0, as the kernel relu has it */
   conv2d_forward: {
+    calledAs: 'conv2d',
     family: 'conv',
     args: { out: 'out T', x: 'in T', weight: 'in T', bias: 'in? T', ...conv2d, relu: 'flag' },
     T: float,
@@ -281,6 +290,7 @@ export const kernels = {
     precision: 'float32',
   },
   conv2d_input_gradient: {
+    calledAs: 'conv2d backward',
     family: 'conv',
     args: { dx: 'out T', dy: 'in T', weight: 'in T', ...conv2d },
     T: float,
@@ -288,6 +298,7 @@ export const kernels = {
     precision: 'float32',
   },
   conv2d_weight_gradient: {
+    calledAs: 'conv2d backward',
     family: 'conv',
     args: { dweight: 'out T', dy: 'in T', x: 'in T', ...conv2d },
     T: float,
@@ -298,24 +309,28 @@ export const kernels = {
   // pool ------------------------------------------------------------------------------------------------------------
   /** indices: position of the first maximum within the H*W plane of x; NaN counts as largest; padding never wins */
   max_pool2d_forward: {
+    calledAs: 'maxPool2d',
     family: 'pool',
     args: { out: 'out T', indices: 'out int32', x: 'in T', ...pool2d },
     T: float,
     precision: 'float32',
   },
   max_pool2d_backward: {
+    calledAs: 'maxPool2d backward',
     family: 'pool',
     args: { dx: 'out T', dy: 'in T', indices: 'in int32' },
     T: float,
     precision: 'float32',
   },
   avg_pool2d_forward: {
+    calledAs: 'avgPool2d',
     family: 'pool',
     args: { out: 'out T', x: 'in T', ...avgPool2d },
     T: float,
     precision: 'float32',
   },
   avg_pool2d_backward: {
+    calledAs: 'avgPool2d backward',
     family: 'pool',
     args: { dx: 'out T', dy: 'in T', ...avgPool2d },
     T: float,
@@ -462,6 +477,7 @@ export const kernels = {
    * gates [T, B, 4H] (activated) and cells [T, B, H] are kept for backward; null when nothing wants a gradient.
    * reverse: time runs from the end; hn, cn are then the state after step 0. */
   lstm_forward: {
+    calledAs: 'lstm',
     family: 'recurrent',
     args: {
       out: 'out T',
@@ -484,6 +500,7 @@ export const kernels = {
   },
   /** dbias [4H] is the gradient of bIh and of bHh alike; dy, dhn, dcn may be null (0) */
   lstm_backward: {
+    calledAs: 'lstm backward',
     family: 'recurrent',
     args: {
       dx: 'out? T',

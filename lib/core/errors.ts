@@ -74,12 +74,26 @@ export function isFiresteelError(error: unknown): error is FiresteelError {
   return error instanceof Error && 'code' in error && 'op' in error && 'shapes' in error
 }
 
-/** `[2, 3]` as people write a shape. */
-export function formatShape(shape: readonly number[]): string {
-  return `[${shape.join(', ')}]`
+/** Runs what something is made of: an error in there is told in the name that the program called, with its cause. */
+export function namedAs<R>(op: string, run: () => R): R {
+  try {
+    return run()
+  } catch (error) {
+    if (!isFiresteelError(error) || error instanceof StateDictError || error.op === op) throw error
+    const Same = error.constructor as ErrorClass
+    throw Object.assign(new Same(op, error.message.slice(`[${error.op}] `.length), error.shapes), { cause: error })
+  }
 }
 
-/** A value of an unexpected kind as a message names it: `null`, `'cpu'`, `the number 5`, `an array`, `a Map`. */
+/** `[2, 3]` as people write a shape; whatever a list of sizes holds besides numbers, as `kindOf`. */
+export function formatShape(shape: readonly number[]): string {
+  return `[${Array.from(shape, bare).join(', ')}]`
+}
+
+/**
+ * A value of an unexpected kind as a message names it: `null`, `'cpu'`, `the number 5`, `an array`, `a Map`. Never the value's
+ * own words, because these can be long, or throw: a Symbol, an object without a prototype, detached memory, a tensor.
+ */
 export function kindOf(value: unknown): string {
   if (value === null || value === undefined) return String(value)
   if (typeof value === 'string') return value.length > 40 ? 'a text' : `'${value}'`
@@ -89,16 +103,20 @@ export function kindOf(value: unknown): string {
   if (typeof value === 'symbol') return 'a symbol'
   if (Array.isArray(value)) return 'an array'
   if (typeof value === 'function') return 'a function'
+  if (value instanceof RegExp) return String(value)
   const { name } = (value.constructor as { name?: unknown } | undefined) ?? {}
   return typeof name === 'string' && name !== '' && name !== 'Object'
     ? `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`
     : 'an object'
 }
 
-/** The value of an option as a message shows it: numbers bare, lists of values too, all else as `kindOf`. */
+const bare = (value: unknown): string => (typeof value === 'number' ? String(value) : kindOf(value))
+
+/** The value of an option as a message shows it: numbers bare, lists with their first values, all else as `kindOf`. */
 export function shown(value: unknown): string {
-  const bare = (each: unknown) => (typeof each === 'number' ? String(each) : kindOf(each))
-  return Array.isArray(value) && value.length <= 4 ? value.map(bare).join(',') : bare(value)
+  if (!Array.isArray(value)) return bare(value)
+  const items = Array.from(value.slice(0, 8), bare)
+  return `[${(value.length > 8 ? [...items, '...'] : items).join(', ')}]`
 }
 
 /** Collects all faults of one call, so that the user mends them in one go. */

@@ -1,4 +1,4 @@
-import { kindOf, ValueError } from './errors.js'
+import { kindOf, shown, ValueError } from './errors.js'
 
 /** A position in a random stream; kernels turn it into numbers by Philox, the same on every device. */
 export interface RandomPosition {
@@ -30,7 +30,7 @@ export class Generator {
 
   /** Starts the sequence of `seed` from its beginning. */
   manualSeed(seed: number): this {
-    this.#seed = checkInteger('seed', seed, Number.MAX_SAFE_INTEGER)
+    this.#seed = checkInteger('seed', seed, Number.MAX_SAFE_INTEGER, 'manualSeed')
     this.#offset = 0
     return this
   }
@@ -69,10 +69,16 @@ export class Generator {
   }
 }
 
-function checkInteger(name: string, value: number, max: number): number {
+function checkInteger(name: string, value: number, max: number, op = 'Generator'): number {
   if (!Number.isSafeInteger(value) || value < 0 || value > max)
-    throw new ValueError('Generator', `${name} must be an integer from 0 to ${max}, but is ${String(value)}`)
+    throw new ValueError(op, `${name} must be an integer from 0 to ${max}, but is ${shown(value)}`)
   return value
+}
+
+/** Throws unless it is a Generator, or left out. */
+export function checkGenerator(op: string, generator: unknown): void {
+  if (generator !== undefined && !(generator instanceof Generator))
+    throw new ValueError(op, `generator is ${shown(generator)}, but must be a Generator`)
 }
 
 let current: Generator | null = null

@@ -1,5 +1,5 @@
 /** Options objects of calls: what is misspelt in one must not be ignored. */
-import { kindOf, ValueError } from './errors.js'
+import { kindOf, shown, ValueError } from './errors.js'
 import { Tensor } from './tensor.js'
 
 /** Every name of an options type; the compiler sees to it that none is left out. */
@@ -25,6 +25,40 @@ export function checkOptions<O extends object>(op: string, options: O, names: Op
     throw new ValueError(op, `there is no option ${unknown.join(', ')}; there are ${Object.keys(names).join(', ')}`)
   }
   return options
+}
+
+/**
+ * The items of an iterable that a program gave, in a list of our own. A string is none: it is one thing. Throws ValueError for
+ * what has no items, and for an array whose memory went to another thread.
+ */
+export function listOf<T>(op: string, name: string, value: Iterable<T>, what: string): T[] {
+  const iterable = typeof value === 'object' && value !== null && typeof value[Symbol.iterator] === 'function'
+  if (!iterable) throw new ValueError(op, `${name} are ${kindOf(value)}, but must be ${what}`)
+  try {
+    return [...value]
+  } catch (error) {
+    if (!ArrayBuffer.isView(value)) throw error
+    throw new ValueError(op, `${name} lie in memory that was sent to another thread; take them before that`)
+  }
+}
+
+/** Throws unless it is true or false: 0, 'false' and null are neither. */
+export function checkFlag(op: string, name: string, value: unknown): void {
+  if (typeof value !== 'boolean') throw new ValueError(op, `${name} is ${shown(value)}, but must be true or false`)
+}
+
+/**
+ * `checkOptions` for who keeps or spreads them: a plain copy of what is given, lists too. A spread loses getters of a class,
+ * and an object that is kept is still the program's to change.
+ */
+export function ownOptions<O extends object>(op: string, options: O, names: OptionNames<O>): O {
+  checkOptions(op, options, names)
+  const own: { [name: string]: unknown } = {}
+  for (const name of Object.keys(names)) {
+    const value: unknown = options[name as keyof O]
+    if (value !== undefined) own[name] = Array.isArray(value) ? [...value] : value
+  }
+  return own as O
 }
 
 /** Whether the value is a plain object, or of a class that has options (no array, Map, tensor, generator or device). */

@@ -1,5 +1,6 @@
 /** Datasets: anything with a length that can make a batch of the items at some indices. */
 import { DeviceError, DTypeError, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
+import { listOf } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
 import { fromTypedArray } from '../ops/creation.js'
 import { indexSelect } from '../ops/indexing.js'
@@ -25,6 +26,15 @@ export function checkDataset(op: string, dataset: unknown): void {
       op,
       `the dataset needs a length, an integer that is not negative (${shown(length)}), and a batch(indices) method`,
     )
+}
+
+/** The indices as a list of our own, if each is one of an item. */
+function checkIndices(op: string, indices: Iterable<number>, length: number): readonly number[] {
+  const own = listOf(op, 'the indices', indices, 'an array of integers')
+  for (const index of own)
+    if (!Number.isInteger(index) || index < 0 || index >= length)
+      throw new ValueError(op, `index ${shown(index)} lies outside of the ${length} items`)
+  return own
 }
 
 /** Rows of tensors that belong together: item i is row i of each. */
@@ -60,7 +70,8 @@ export class TensorDataset<const T extends readonly Tensor[]> implements Dataset
 
   batch(indices: readonly number[]): T {
     const { device } = this.tensors[0] as Tensor
-    const index = fromTypedArray(Int32Array.from(indices), [indices.length], { device })
+    const own = checkIndices('TensorDataset', indices, this.length)
+    const index = fromTypedArray(Int32Array.from(own), [own.length], { device })
     return this.tensors.map((tensor) => indexSelect(tensor, 0, index)) as readonly Tensor[] as T
   }
 }
@@ -96,12 +107,7 @@ export class Subset<B> implements Dataset<B> {
 
   constructor(dataset: Dataset<B>, indices: readonly number[]) {
     checkDataset('Subset', dataset)
-    if (typeof indices !== 'object' || typeof indices?.[Symbol.iterator] !== 'function')
-      throw new ValueError('Subset', `the indices are ${kindOf(indices)}, but must be an array of integers`)
-    const own = [...indices]
-    for (const index of own)
-      if (!Number.isInteger(index) || index < 0 || index >= dataset.length)
-        throw new ValueError('Subset', `index ${shown(index)} lies outside of the ${dataset.length} items`)
+    const own = checkIndices('Subset', indices, dataset.length)
     this.dataset = dataset
     this.indices = own
   }

@@ -2,7 +2,9 @@
 import { createHash } from 'node:crypto'
 import { ValueError } from '../core/errors.js'
 import type { LoraOptions } from './lora.js'
-import { shown } from './select.js'
+
+/** A value of the file as it stands there. */
+const asJson = (value: unknown): string => JSON.stringify(value) ?? 'undefined'
 
 /** A file that somebody else wrote: nothing is known of any field. */
 type Fields = { readonly [field: string]: unknown }
@@ -69,13 +71,13 @@ function isNothing(value: unknown): boolean {
 /** What a config says, as options of applyLora. Throws ValueError naming every field that is wrong or not supported. */
 export function optionsFrom(op: string, path: string, config: unknown): LoraOptions {
   if (typeof config !== 'object' || config === null || Array.isArray(config))
-    throw new ValueError(op, `${path} holds ${shown(config)?.slice(0, 100)}, but must hold an object`)
+    throw new ValueError(op, `${path} holds ${asJson(config).slice(0, 100)}, but must hold an object`)
   const fields = config as Fields
   const faults: string[] = []
   /** The field if it is there and right; the fault otherwise. */
   const take = <T>(field: string, is: (value: unknown) => value is T, what: string, absent?: T): T => {
     const value = Object.hasOwn(fields, field) ? (fields[field] ?? absent) : absent
-    if (!is(value)) faults.push(`${field} is ${shown(value)}, but must be ${what}`)
+    if (!is(value)) faults.push(`${field} is ${asJson(value)}, but must be ${what}`)
     return value as T
   }
   const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value)
@@ -92,18 +94,18 @@ export function optionsFrom(op: string, path: string, config: unknown): LoraOpti
       typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(is)
 
   const { peft_type: type } = fields
-  if (type !== 'LORA') throw new ValueError(op, `${path}: peft_type is ${shown(type)}; only LORA can be loaded`)
+  if (type !== 'LORA') throw new ValueError(op, `${path}: peft_type is ${asJson(type)}; only LORA can be loaded`)
   for (const [field, value] of Object.entries(fields)) {
     if (known.has(field) || idle.has(field)) continue
     const right = Object.hasOwn(off, field) ? off[field] : null
     // PEFT leaves null where a setting was never made, and adds settings of which nothing is known here.
     if (value === right || isNothing(value)) continue
-    faults.push(`${field} is ${shown(value)}; only ${shown(right)} can be loaded`)
+    faults.push(`${field} is ${asJson(value)}; only ${asJson(right)} can be loaded`)
   }
   const begins = fields['init_lora_weights'] ?? true
   if (!beginnings.includes(begins))
     faults.push(
-      `init_lora_weights is ${shown(begins)}, which changes the weights of the base; convert the adapter first`,
+      `init_lora_weights is ${asJson(begins)}, which changes the weights of the base; convert the adapter first`,
     )
   const modulesToSave = take('modules_to_save', isNames, 'a list of names, or null', [])
   const options: LoraOptions = {

@@ -1,9 +1,9 @@
 /** Freezing: which parameters learn. A frozen weight costs no weight gradient and keeps no activation. */
-import { ValueError } from '../core/errors.js'
+import { shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { type Module, Parameter } from '../nn/module.js'
 import type { Callback } from '../train/callbacks.js'
-import { listed, shown, stateless } from './select.js'
+import { checkModel, listed, stateless } from './select.js'
 
 /**
  * Parameters by path: a path of a parameter or of a module ('0', 'encoder.layer1'), with `*` for any characters; a regular
@@ -23,7 +23,7 @@ function matcher(op: string, model: Module, selection: Selection): (path: string
     if (!Number.isInteger(selection) || selection < 0 || selection > names.length)
       throw new ValueError(
         op,
-        `depth is ${String(selection)}, but the model has ${names.length} children with parameters: ${names.join(', ')}`,
+        `depth is ${shown(selection)}, but the model has ${names.length} children with parameters: ${names.join(', ')}`,
       )
     const chosen = names.slice(0, selection)
     return (path) => chosen.some((name) => path.startsWith(`${name}.`))
@@ -43,6 +43,7 @@ function matcher(op: string, model: Module, selection: Selection): (path: string
 }
 
 function set(op: string, model: Module, selection: Selection | undefined, requiresGrad: boolean): number {
+  checkModel(op, model)
   const matches = selection === undefined ? () => true : matcher(op, model, selection)
   // Under all their names, because tied weights and shared modules have several.
   const named = model.namedState().filter(([, tensor]) => tensor instanceof Parameter)
@@ -50,7 +51,7 @@ function set(op: string, model: Module, selection: Selection | undefined, requir
   if (found.size === 0 && selection !== 0)
     throw new ValueError(
       op,
-      `nothing matches ${String(selection)}; the parameters are ${listed(named.map(([path]) => path))}`,
+      `nothing matches ${shown(selection)}; the parameters are ${listed(named.map(([path]) => path))}`,
     )
   for (const parameter of found) {
     parameter.requiresGrad = requiresGrad
@@ -75,6 +76,7 @@ export function unfreeze(model: Module, selection?: Selection): number {
 
 /** Parameters that learn, and all. */
 export function countParameters(model: Module): { readonly trainable: number; readonly total: number } {
+  checkModel('countParameters', model)
   let trainable = 0
   let total = 0
   for (const parameter of model.parameters()) {
@@ -96,9 +98,10 @@ export interface GradualOptions {
  * `everyEpochs` epochs. A callback of the Trainer; optimisers over `model.parameters()` see what was unfrozen.
  */
 export function unfreezeGradually(model: Module, options: GradualOptions = {}): Callback {
+  checkModel('unfreezeGradually', model)
   const { everyEpochs = 1, groups } = checkOptions('unfreezeGradually', options, { everyEpochs: true, groups: true })
   if (!Number.isInteger(everyEpochs) || everyEpochs < 1)
-    throw new ValueError('unfreezeGradually', `everyEpochs is ${String(everyEpochs)}, but must be a positive integer`)
+    throw new ValueError('unfreezeGradually', `everyEpochs is ${shown(everyEpochs)}, but must be a positive integer`)
   const order: readonly Selection[] =
     groups ??
     blocks(model)

@@ -1,13 +1,13 @@
 /** LoRA (Hu et al., 2021): a low-rank product beside a frozen weight, in the slot that adaptable layers have. */
-import { kindOf, ValueError } from '../core/errors.js'
-import type { Generator } from '../core/generator.js'
-import { checkOptions } from '../core/options.js'
+import { kindOf, namedAs, shown, ValueError } from '../core/errors.js'
+import { checkGenerator, type Generator } from '../core/generator.js'
+import { ownOptions } from '../core/options.js'
 import { keep, outsideFrames } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import { Dropout } from '../nn/activation.js'
 import { type Adaptable, type Adapter, isAdaptable } from '../nn/adapter.js'
 import { zeros_ } from '../nn/init.js'
-import { checkDropout, checkFlags, checkGenerator } from '../nn/layer.js'
+import { checkDropout, checkFlags, checkNumber, checkSizes } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'
 import { Module, settings } from '../nn/module.js'
 import { guardState } from '../nn/state.js'
@@ -16,7 +16,7 @@ import { matmul } from '../ops/matmul.js'
 import { clone } from '../ops/shape.js'
 import { forgetBase, noteBase } from './base.js'
 import { Pattern } from './pattern.js'
-import { byNames, byPatterns, checkNames, listed, type Named, quoted, shown, stateless } from './select.js'
+import { byNames, byPatterns, checkModel, checkNames, listed, type Named, quoted, stateless } from './select.js'
 
 export interface LoraOptions {
   /** Inner size of the product. Default 8. */
@@ -65,10 +65,19 @@ export class LoraAdapter extends Module implements Adapter {
 
   constructor(layer: Adaptable, rank: number, scale: number, dropout: number, generator: Generator | undefined) {
     super()
+    if (!isAdaptable(layer))
+      throw new ValueError(
+        'LoraAdapter',
+        `the layer is ${kindOf(layer)}, but must be one that can be adapted, as Linear is`,
+      )
+    checkSizes('LoraAdapter', { rank })
+    checkNumber('LoraAdapter', 'scale', scale)
+    checkDropout('LoraAdapter', 'dropout', dropout)
+    checkGenerator('LoraAdapter', generator)
     const { weight, inFeatures, outFeatures } = layer.adaptation
     const placed = { device: weight.device, dtype: weight.dtype, bias: false, ...(generator ? { generator } : {}) }
-    this.loraA = new Linear(inFeatures, rank, placed)
-    this.loraB = new Linear(rank, outFeatures, placed)
+    this.loraA = namedAs('LoraAdapter', () => new Linear(inFeatures, rank, placed))
+    this.loraB = namedAs('LoraAdapter', () => new Linear(rank, outFeatures, placed))
     zeros_(this.loraB.weight)
     this.rank = rank
     this.#scale = scale
@@ -234,8 +243,9 @@ function targets(op: string, model: Module, saved: readonly Named[], targetModul
 }
 
 /** Checks options against a model, adapted already or not, and changes nothing. Throws ValueError for what does not fit. */
-export function planLora(op: string, model: Module, options: LoraOptions): Plan {
-  checkOptions(op, options, {
+export function planLora(op: string, model: Module, given: LoraOptions): Plan {
+  checkModel(op, model)
+  const options = ownOptions(op, given, {
     rank: true,
     alpha: true,
     dropout: true,
@@ -308,6 +318,7 @@ export function attach(model: Module, plan: Plan, adapters: ReadonlyMap<Layer, L
  * `modulesToSave`. Throws ValueError for unknown targets, and has then changed nothing.
  */
 export function applyLora<M extends Module>(model: M, options: LoraOptions): M {
+  checkModel('applyLora', model)
   const there = loraLayers(model)
   if (hasLora(model) || there.length > 0)
     throw new ValueError(

@@ -25,7 +25,7 @@ import {
   savedModules,
 } from './lora.js'
 import { unmergeLora } from './merge.js'
-import { endsWith, listed, type Named } from './select.js'
+import { checkModel, endsWith, listed, type Named } from './select.js'
 
 const prefix = 'base_model.model.'
 const configFile = 'adapter_config.json'
@@ -144,6 +144,7 @@ async function openTogether(op: string, folder: string): Promise<{ options: Lora
  */
 export async function loadAdapter(model: Module, folder: string): Promise<void> {
   const op = 'loadAdapter'
+  checkModel(op, model)
   const { options, file } = await openTogether(op, folder)
   const check = () => {
     const others = loraLayers(model).map(([path]) => path)

@@ -1,6 +1,6 @@
 /** Selecting layers by name, as PEFT does: whatever selects nothing is an error that lists what there is. */
-import { ValueError } from '../core/errors.js'
-import type { Module } from '../nn/module.js'
+import { kindOf, shown, ValueError } from '../core/errors.js'
+import { Module } from '../nn/module.js'
 import { newBudget, Pattern } from './pattern.js'
 
 export type Named<M = Module> = readonly [path: string, module: M]
@@ -28,9 +28,9 @@ export function checkNames(op: string, option: string, names: unknown): asserts 
     throw new ValueError(op, `${option} is ${shown(names)}, but must be a list of names`)
 }
 
-export function shown(value: unknown): string {
-  if (value instanceof RegExp) return String(value)
-  return JSON.stringify(value) ?? String(value)
+/** Throws unless it is a module. */
+export function checkModel(op: string, model: unknown): void {
+  if (!(model instanceof Module)) throw new ValueError(op, `the model is ${kindOf(model)}, but must be a module`)
 }
 
 /** The test of a regular expression, without the memory of flags g and y, which would skip every second match. */

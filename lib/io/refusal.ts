@@ -1,13 +1,12 @@
 /** What is said where the system or a file refuses: always with the path that the user gave. */
 import type { Stats } from 'node:fs'
-import { OutOfMemoryError, ValueError } from '../core/errors.js'
+import { kindOf, OutOfMemoryError, ValueError } from '../core/errors.js'
 
 export type Access = 'read' | 'write'
 
 /** Throws ValueError for what can be no path. */
 export function checkPath(op: string, access: Access, path: unknown): asserts path is string {
-  if (typeof path !== 'string')
-    throw new ValueError(op, `cannot ${access} ${String(path)}: a path must be a string, but is ${typeof path}`)
+  if (typeof path !== 'string') throw new ValueError(op, `cannot ${access} ${kindOf(path)}: a path must be a string`)
   if (path === '' || path.includes('\0'))
     throw new ValueError(op, `cannot ${access} ${JSON.stringify(path)}: a path must not be empty, nor hold a zero byte`)
 }

@@ -1,15 +1,15 @@
 /** Activation functions and other layers without parameters. */
 import type { DType } from '../core/dtype.js'
-import { ValueError } from '../core/errors.js'
-import type { Generator } from '../core/generator.js'
-import { checkOptions } from '../core/options.js'
+import { shown, ValueError } from '../core/errors.js'
+import { checkGenerator, type Generator } from '../core/generator.js'
+import { checkOptions, ownOptions } from '../core/options.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import * as elementwise from '../ops/elementwise/index.js'
 import { dropout } from '../ops/random.js'
 import { flatten } from '../ops/shape.js'
 import { logSoftmax, softmax } from '../ops/softmax.js'
-import { checkDim, checkDropout, checkGenerator, checkNumber } from './layer.js'
+import { checkDim, checkDropout, checkNumber } from './layer.js'
 import { Module, settings } from './module.js'
 
 interface Keeps {
@@ -63,10 +63,10 @@ export class GELU extends Pointwise {
   readonly #options: elementwise.GeluOptions
   constructor(options: elementwise.GeluOptions = {}) {
     super()
-    const { approximate } = checkOptions('GELU', options, { approximate: true })
+    this.#options = ownOptions('GELU', options, { approximate: true })
+    const { approximate } = this.#options
     if (approximate !== undefined && approximate !== 'none' && approximate !== 'tanh')
-      throw new ValueError('GELU', `approximate is '${String(approximate)}', but must be 'none' or 'tanh'`)
-    this.#options = options
+      throw new ValueError('GELU', `approximate is ${shown(approximate)}, but must be 'none' or 'tanh'`)
   }
   override extraRepr(): string {
     return settings({ ...this.#options })
@@ -80,11 +80,11 @@ export class Softplus extends Pointwise {
   readonly #options: { beta?: number; threshold?: number }
   constructor(options: { beta?: number; threshold?: number } = {}) {
     super()
-    const { beta = 1, threshold = 20 } = checkOptions('Softplus', options, { beta: true, threshold: true })
+    this.#options = ownOptions('Softplus', options, { beta: true, threshold: true })
+    const { beta = 1, threshold = 20 } = this.#options
     checkNumber('Softplus', 'beta', beta)
     checkNumber('Softplus', 'threshold', threshold)
     if (beta === 0) throw new ValueError('Softplus', 'beta is 0, but x is divided by it')
-    this.#options = options
   }
   override extraRepr(): string {
     return settings({ ...this.#options })
@@ -98,9 +98,9 @@ export class ELU extends Pointwise {
   readonly #options: { alpha?: number }
   constructor(options: { alpha?: number } = {}) {
     super()
-    const { alpha = 1 } = checkOptions('ELU', options, { alpha: true })
+    this.#options = ownOptions('ELU', options, { alpha: true })
+    const { alpha = 1 } = this.#options
     checkNumber('ELU', 'alpha', alpha)
-    this.#options = options
   }
   override extraRepr(): string {
     return settings({ ...this.#options })
@@ -114,9 +114,9 @@ export class LeakyReLU extends Pointwise {
   readonly #options: { negativeSlope?: number }
   constructor(options: { negativeSlope?: number } = {}) {
     super()
-    const { negativeSlope = 0.01 } = checkOptions('LeakyReLU', options, { negativeSlope: true })
+    this.#options = ownOptions('LeakyReLU', options, { negativeSlope: true })
+    const { negativeSlope = 0.01 } = this.#options
     checkNumber('LeakyReLU', 'negativeSlope', negativeSlope)
-    this.#options = options
   }
   override extraRepr(): string {
     return settings({ ...this.#options })

@@ -15,6 +15,6 @@ export interface Adaptable {
   readonly adaptation: { readonly weight: Parameter; readonly inFeatures: number; readonly outFeatures: number }
 }
 
-export function isAdaptable(module: object): module is Module & Adaptable {
-  return 'adaptation' in module && 'adapter' in module
+export function isAdaptable(module: unknown): module is Module & Adaptable {
+  return typeof module === 'object' && module !== null && 'adaptation' in module && 'adapter' in module
 }

@@ -1,6 +1,6 @@
 /** Multi-head attention and transformer blocks. */
 import { checkTensor } from '../autograd/operator.js'
-import { DTypeError, Faults, formatShape, ValueError } from '../core/errors.js'
+import { DTypeError, Faults, formatShape, namedAs, shown, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { scaledDotProductAttention } from '../ops/attention.js'
@@ -121,20 +121,25 @@ export class MultiheadAttention extends Module {
 
   constructor(embedDim: number, numHeads: number, options: MultiheadAttentionOptions = {}) {
     super()
-    checkLayer('MultiheadAttention', options, { ...layerOptions, bias: true, dropout: true, batchFirst: true })
+    const own = checkLayer('MultiheadAttention', options, {
+      ...layerOptions,
+      bias: true,
+      dropout: true,
+      batchFirst: true,
+    })
     checkFlags('MultiheadAttention', { bias: options.bias, batchFirst: options.batchFirst })
     checkSizes('MultiheadAttention', { embedDim, numHeads })
     if (embedDim % numHeads !== 0)
       throw new ValueError('MultiheadAttention', `embedDim ${embedDim} does not divide into ${numHeads} heads`)
     this.embedDim = embedDim
     this.numHeads = numHeads
-    const { dropout = 0, batchFirst = true, ...layer } = options
+    const { dropout = 0, batchFirst = true, ...layer } = own
     this.batchFirst = batchFirst
     const { generator } = layer
     this.dropout = checkDropout('MultiheadAttention', 'dropout', dropout)
-    this.inProjWeight = xavierUniform_(parameter([3 * embedDim, embedDim], layer), { generator })
-    this.inProjBias = layer.bias === false ? null : parameter([3 * embedDim], layer)
-    this.outProj = new Linear(embedDim, embedDim, layer)
+    this.inProjWeight = xavierUniform_(parameter('MultiheadAttention', [3 * embedDim, embedDim], layer), { generator })
+    this.inProjBias = layer.bias === false ? null : parameter('MultiheadAttention', [3 * embedDim], layer)
+    this.outProj = namedAs('MultiheadAttention', () => new Linear(embedDim, embedDim, layer))
     if (this.outProj.bias) zeros_(this.outProj.bias)
   }
 
@@ -247,7 +252,7 @@ export class TransformerEncoderLayer extends Module {
 
   constructor(dModel: number, nhead: number, options: TransformerEncoderLayerOptions = {}) {
     super()
-    checkLayer('TransformerEncoderLayer', options, {
+    const own = checkLayer('TransformerEncoderLayer', options, {
       ...layerOptions,
       dimFeedforward: true,
       dropout: true,
@@ -265,7 +270,7 @@ export class TransformerEncoderLayer extends Module {
       layerNormEps = 1e-5,
       batchFirst = true,
       ...layer
-    } = options
+    } = own
     checkSizes('TransformerEncoderLayer', { dModel, nhead, dimFeedforward })
     checkFlags('TransformerEncoderLayer', { normFirst, bias: layer.bias, batchFirst })
     checkDropout('TransformerEncoderLayer', 'dropout', dropout)
@@ -275,13 +280,14 @@ export class TransformerEncoderLayer extends Module {
     if (activation !== 'relu' && activation !== 'gelu')
       throw new ValueError(
         'TransformerEncoderLayer',
-        `activation is '${String(activation)}', but must be 'relu' or 'gelu'`,
+        `activation is ${shown(activation)}, but must be 'relu' or 'gelu'`,
       )
-    this.selfAttn = new MultiheadAttention(dModel, nhead, { ...layer, dropout, batchFirst })
-    this.linear1 = new Linear(dModel, dimFeedforward, layer)
+    const part = <M>(make: () => M) => namedAs('TransformerEncoderLayer', make)
+    this.selfAttn = part(() => new MultiheadAttention(dModel, nhead, { ...layer, dropout, batchFirst }))
+    this.linear1 = part(() => new Linear(dModel, dimFeedforward, layer))
     this.dropout = new Dropout(dropout)
-    this.linear2 = new Linear(dimFeedforward, dModel, layer)
-    const norm = () => new LayerNorm(dModel, { ...layer, eps: layerNormEps })
+    this.linear2 = part(() => new Linear(dimFeedforward, dModel, layer))
+    const norm = () => part(() => new LayerNorm(dModel, { ...layer, eps: layerNormEps }))
     this.norm1 = norm()
     this.norm2 = norm()
     this.dropout1 = new Dropout(dropout)

@@ -1,6 +1,7 @@
 /** Modules made of modules. */
 import { modulesAreObserved } from '../core/call-site.js'
-import { ValueError } from '../core/errors.js'
+import { kindOf, shown, ValueError } from '../core/errors.js'
+import { listOf } from '../core/options.js'
 import type { At, Chained } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
 import { type Fusing, fuses } from './fusion.js'
@@ -18,13 +19,16 @@ type LayerAt<L extends readonly Layer[], I extends number> = number extends I | 
 
 function checkModule(container: string, index: number, module: unknown): void {
   if (!(module instanceof Module))
-    throw new ValueError(container, `entry ${index} is ${shown(module)}, but must be a module`)
+    throw new ValueError(
+      container,
+      `entry ${index} is ${typeof module === 'function' ? `the class or function ${module.name}; make it with new` : kindOf(module)}, but must be a module`,
+    )
 }
 
-/** Without the elements of what is long. */
-function shown(value: unknown): string {
-  if (typeof value === 'function') return `the class or function ${value.name}; make it with new`
-  return typeof value === 'object' && value !== null ? `an object (${value.constructor?.name})` : String(value)
+/** An entry counted from the beginning or, negative, from the end; undefined where there is none. */
+function entryAt<M>(container: string, entries: readonly M[], index: number): M | undefined {
+  if (!Number.isInteger(index)) throw new ValueError(container, `the index is ${shown(index)}, but must be an integer`)
+  return entries.at(index)
 }
 
 /**
@@ -49,7 +53,7 @@ export class Sequential<const L extends readonly Layer[] = readonly Layer[]> ext
    * the constructor; a place from the end then counts those, so use `length` after `append`.
    */
   at<const I extends number>(index: I): LayerAt<L, I> {
-    return this.#layers.at(index) as LayerAt<L, I>
+    return entryAt('Sequential', this.#layers, index) as LayerAt<L, I>
   }
 
   append(layer: Layer): this {
@@ -85,9 +89,8 @@ export class ModuleList<M extends Module = Module> extends Module {
 
   constructor(modules: Iterable<M> = []) {
     super()
-    if (typeof modules !== 'object' || modules === null || !(Symbol.iterator in modules))
-      throw new ValueError('ModuleList', `the modules are ${shown(modules)}, but must be an array or another iterable`)
-    for (const module of modules) this.append(module)
+    for (const module of listOf('ModuleList', 'the modules', modules, 'an array or another iterable'))
+      this.append(module)
   }
 
   get length(): number {
@@ -95,7 +98,7 @@ export class ModuleList<M extends Module = Module> extends Module {
   }
 
   at(index: number): M | undefined {
-    return this.#modules.at(index)
+    return entryAt('ModuleList', this.#modules, index)
   }
 
   append(module: M): this {

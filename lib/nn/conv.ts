@@ -52,8 +52,8 @@ export class Conv2d<const In extends number = number, const Out extends number =
       dilation: checkPair('Conv2d', 'dilation', dilation, 1),
       groups,
     }
-    this.weight = parameter([outChannels, inChannels / groups, ...this.kernelSize], options)
-    this.bias = options.bias === false ? null : parameter([outChannels], options)
+    this.weight = parameter('Conv2d', [outChannels, inChannels / groups, ...this.kernelSize], options)
+    this.bias = options.bias === false ? null : parameter('Conv2d', [outChannels], options)
     kaimingUniform_(this.weight, { a: Math.sqrt(5), generator: options.generator })
     const bound = 1 / Math.sqrt(fans('Conv2d', this.weight).fanIn)
     if (this.bias) uniform_(this.bias, -bound, bound, { generator: options.generator })

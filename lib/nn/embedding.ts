@@ -1,5 +1,5 @@
 import { noGrad } from '../autograd/mode.js'
-import { ValueError } from '../core/errors.js'
+import { shown, ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 import { embedding } from '../ops/indexing.js'
 import { fill_ } from '../ops/inplace.js'
@@ -29,10 +29,12 @@ export class Embedding<const N extends number = number, const E extends number =
     if (paddingIdx !== null && !(Number.isInteger(paddingIdx) && Math.abs(paddingIdx + 0.5) < numEmbeddings))
       throw new ValueError(
         'Embedding',
-        `paddingIdx is ${String(paddingIdx)}, but must be an integer from ${-numEmbeddings} to ${numEmbeddings - 1}, or null`,
+        `paddingIdx is ${shown(paddingIdx)}, but must be an integer from ${-numEmbeddings} to ${numEmbeddings - 1}, or null`,
       )
     this.paddingIdx = paddingIdx !== null && paddingIdx < 0 ? paddingIdx + numEmbeddings : paddingIdx
-    this.weight = normal_(parameter([numEmbeddings, embeddingDim], options), 0, 1, { generator: options.generator })
+    this.weight = normal_(parameter('Embedding', [numEmbeddings, embeddingDim], options), 0, 1, {
+      generator: options.generator,
+    })
     const padding = this.paddingIdx
     if (padding !== null) noGrad(() => fill_(select(this.weight, 0, padding), 0))
   }

@@ -1,7 +1,7 @@
 /** Initialisers, in place, with PyTorch's names and defaults. All draw from the given or the default generator. */
 import { noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
-import { DTypeError, formatShape, ShapeError, ValueError } from '../core/errors.js'
+import { DTypeError, formatShape, namedAs, ShapeError, shown, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
@@ -30,7 +30,9 @@ function fillFrom<T extends Tensor>(op: string, tensor: T, options: InitOptions,
     throw new DTypeError(op, `the tensor is ${tensor.dtype}, but must be floating, because what is drawn has fractions`)
   const { dtype, device } = tensor
   // What was drawn is as large as the parameter: freed at once, not when a collection comes to it.
-  noGrad(() => scope(() => copyInto(tensor, draw({ dtype, device, generator: options.generator }), op)))
+  namedAs(op, () =>
+    noGrad(() => scope(() => copyInto(tensor, draw({ dtype, device, generator: options.generator }), op))),
+  )
   return tensor
 }
 
@@ -61,10 +63,12 @@ export function normal_<T extends Tensor>(tensor: T, mean = 0, std = 1, options:
 
 function fillWith<T extends Tensor>(op: string, tensor: T, value: number): T {
   checkFillable(op, tensor)
-  noGrad(() => {
-    if (tensor.isContiguous) fill_(tensor, value)
-    else scope(() => copyInto(tensor, full([], value, { dtype: tensor.dtype, device: tensor.device }), op))
-  })
+  namedAs(op, () =>
+    noGrad(() => {
+      if (tensor.isContiguous) fill_(tensor, value)
+      else scope(() => copyInto(tensor, full([], value, { dtype: tensor.dtype, device: tensor.device }), op))
+    }),
+  )
   return tensor
 }
 
@@ -91,13 +95,14 @@ export type Nonlinearity = 'linear' | 'relu' | 'tanh' | 'sigmoid' | 'leakyRelu'
 
 /** The factor by which a nonlinearity's initial weights are widened; `param` is leakyRelu's slope. */
 export function calculateGain(nonlinearity: Nonlinearity, param = 0.01): number {
-  checkFinite('calculateGain', 'param', param)
+  return gainOf('calculateGain', nonlinearity, param)
+}
+
+function gainOf(op: string, nonlinearity: Nonlinearity, param: number): number {
+  checkFinite(op, 'param', param)
   const gains = { linear: 1, sigmoid: 1, tanh: 5 / 3, relu: Math.SQRT2, leakyRelu: Math.sqrt(2 / (1 + param ** 2)) }
-  if (!Object.hasOwn(gains, nonlinearity))
-    throw new ValueError(
-      'calculateGain',
-      `unknown nonlinearity '${String(nonlinearity)}'; known are ${Object.keys(gains).join(', ')}`,
-    )
+  if (typeof nonlinearity !== 'string' || !Object.hasOwn(gains, nonlinearity))
+    throw new ValueError(op, `unknown nonlinearity ${shown(nonlinearity)}; known are ${Object.keys(gains).join(', ')}`)
   return gains[nonlinearity]
 }
 
@@ -118,8 +123,8 @@ function kaimingStd(op: string, tensor: Tensor, options: KaimingOptions): number
   const { a = 0, mode = 'fanIn', nonlinearity = 'leakyRelu' } = options
   checkFinite(op, 'a', a)
   if (mode !== 'fanIn' && mode !== 'fanOut')
-    throw new ValueError(op, `mode is '${String(mode)}', but must be 'fanIn' or 'fanOut'`)
-  return perRoot(calculateGain(nonlinearity, a), fans(op, tensor)[mode], tensor)
+    throw new ValueError(op, `mode is ${shown(mode)}, but must be 'fanIn' or 'fanOut'`)
+  return perRoot(gainOf(op, nonlinearity, a), fans(op, tensor)[mode], tensor)
 }
 
 /** He et al., 2015: uniform in +-sqrt(3) gain / sqrt(fan). */

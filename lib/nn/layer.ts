@@ -1,14 +1,14 @@
 /** What the constructors of all layers share. */
 import type { Device } from '../core/device.js'
 import { type DType, isDType } from '../core/dtype.js'
-import { DTypeError, Faults, ValueError } from '../core/errors.js'
-import { Generator } from '../core/generator.js'
-import { checkOptions, type OptionNames } from '../core/options.js'
+import { DTypeError, Faults, shown, ValueError } from '../core/errors.js'
+import { checkGenerator, type Generator } from '../core/generator.js'
+import { type OptionNames, ownOptions } from '../core/options.js'
 import { outsideFrames } from '../core/scope.js'
 import { maxDims, type Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import { type Pair, pair } from '../ops/conv.js'
-import { zeros } from '../ops/creation.js'
+import { filled } from '../ops/creation.js'
 import { checkProbability } from '../ops/random.js'
 import { Buffer, Parameter } from './module.js'
 
@@ -22,33 +22,33 @@ export interface LayerOptions {
 
 export const layerOptions: OptionNames<LayerOptions> = { device: true, dtype: true, generator: true }
 
-/** A parameter of zeros, for an initialiser to fill. */
-export function parameter<const S extends Shape>(shape: S, { device, dtype }: LayerOptions): Parameter<Mutable<S>> {
-  return outsideFrames(
-    () => new Parameter(zeros(shape, { ...(device === undefined ? {} : { device }), ...(dtype ? { dtype } : {}) })),
-  )
+const placement = ({ device, dtype }: LayerOptions) => ({
+  ...(device === undefined ? {} : { device }),
+  ...(dtype === undefined ? {} : { dtype }),
+})
+
+/** A parameter of zeros, for an initialiser to fill; what stands in its way is told in the name of the layer. */
+export function parameter<const S extends Shape>(
+  layer: string,
+  shape: S,
+  options: LayerOptions,
+): Parameter<Mutable<S>> {
+  return outsideFrames(() => new Parameter(filled(layer, shape, 0, placement(options))))
 }
 
 /** A buffer of zeros. */
-export function buffer<const S extends Shape>(shape: S, { device, dtype }: LayerOptions): Buffer<Mutable<S>> {
-  return outsideFrames(
-    () => new Buffer(zeros(shape, { ...(device === undefined ? {} : { device }), ...(dtype ? { dtype } : {}) })),
-  )
+export function buffer<const S extends Shape>(layer: string, shape: S, options: LayerOptions): Buffer<Mutable<S>> {
+  return outsideFrames(() => new Buffer(filled(layer, shape, 0, placement(options))))
 }
 
-/** Options of a layer: no unknown names, a floating dtype, booleans where they must be. */
+/** A layer's own copy of its options: no unknown names, a floating dtype, booleans where they must be. */
 export function checkLayer<O extends LayerOptions>(layer: string, options: O, names: OptionNames<O>): O {
-  checkOptions(layer, options, names)
-  const { dtype, generator } = options
+  const own = ownOptions(layer, options, names)
+  const { dtype, generator } = own
   checkGenerator(layer, generator)
   if (dtype !== undefined && !(isDType(dtype) && dtype.includes('float')))
-    throw new DTypeError(layer, `dtype is ${String(dtype)}, but must be a floating one: float32, bfloat16, float64`)
-  return options
-}
-
-export function checkGenerator(layer: string, generator: unknown): void {
-  if (generator !== undefined && !(generator instanceof Generator))
-    throw new ValueError(layer, `generator is ${String(generator)}, but must be a Generator`)
+    throw new DTypeError(layer, `dtype is ${shown(dtype)}, but must be a floating one: float32, bfloat16, float64`)
+  return own
 }
 
 /** Flags must be booleans: 0, 'false' and null are none. */
@@ -57,7 +57,7 @@ export function checkFlags(layer: string, flags: { readonly [name: string]: unkn
   for (const [name, flag] of Object.entries(flags))
     faults.check(
       flag === undefined || typeof flag === 'boolean',
-      () => `${name} is ${String(flag)}, but must be true or false`,
+      () => `${name} is ${shown(flag)}, but must be true or false`,
     )
   faults.throwValue(layer)
 }
@@ -66,7 +66,7 @@ export function checkFlags(layer: string, flags: { readonly [name: string]: unkn
 export function checkNumber(layer: string, name: string, value: number, least = Number.NEGATIVE_INFINITY): number {
   if (typeof value !== 'number' || !Number.isFinite(value) || value < least) {
     const what = Number.isFinite(least) ? `a number from ${least} on` : 'a finite number'
-    throw new ValueError(layer, `${name} is ${String(value)}, but must be ${what}`)
+    throw new ValueError(layer, `${name} is ${shown(value)}, but must be ${what}`)
   }
   return value
 }
@@ -74,26 +74,19 @@ export function checkNumber(layer: string, name: string, value: number, least = 
 /** A dimension of tensors that are not there yet: an integer, negative from the end. */
 export function checkDim(layer: string, name: string, dim: number): void {
   if (!Number.isInteger(dim) || Math.abs(dim) > maxDims)
-    throw new ValueError(layer, `${name} is ${String(dim)}, but must be an integer from ${-maxDims} to ${maxDims - 1}`)
+    throw new ValueError(layer, `${name} is ${shown(dim)}, but must be an integer from ${-maxDims} to ${maxDims - 1}`)
 }
 
 /** A probability; '0.5' is none. */
 export function checkDropout(layer: string, name: string, value: number): number {
   if (typeof value !== 'number')
-    throw new ValueError(layer, `${name} is ${JSON.stringify(value)}, but must be a probability from 0 to 1`)
+    throw new ValueError(layer, `${name} is ${shown(value)}, but must be a probability from 0 to 1`)
   return checkProbability(layer, value, name)
 }
 
 /** A size for both dimensions, or [height, width]. */
 export function checkPair(layer: string, name: string, value: Pair, least: number): [number, number] {
-  const right = typeof value === 'number' || (Array.isArray(value) && value.length === 2)
-  if (!right) throw new ValueError(layer, `${name} is ${described(value)}, but must be a number or [height, width]`)
   return pair(layer, name, value, least)
-}
-
-function described(value: unknown): string {
-  if (Array.isArray(value)) return `an array of ${value.length}`
-  return typeof value === 'object' && value !== null ? 'an object' : String(value)
 }
 
 /** Sizes must be positive integers; all that are not are named at once. */
@@ -102,7 +95,7 @@ export function checkSizes(layer: string, sizes: { readonly [name: string]: numb
   for (const [name, size] of Object.entries(sizes))
     faults.check(
       Number.isSafeInteger(size) && size > 0,
-      () => `${name} is ${typeof size === 'string' ? `'${size}'` : described(size)}, but must be a positive integer`,
+      () => `${name} is ${shown(size)}, but must be a positive integer`,
     )
   faults.throwValue(layer)
 }

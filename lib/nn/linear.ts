@@ -30,8 +30,8 @@ export class Linear<const In extends number = number, const Out extends number =
     checkSizes('Linear', { inFeatures, outFeatures })
     this.inFeatures = inFeatures
     this.outFeatures = outFeatures
-    this.weight = parameter([outFeatures, inFeatures], options)
-    this.bias = options.bias === false ? null : parameter([outFeatures], options)
+    this.weight = parameter('Linear', [outFeatures, inFeatures], options)
+    this.bias = options.bias === false ? null : parameter('Linear', [outFeatures], options)
     kaimingUniform_(this.weight, { a: Math.sqrt(5), generator: options.generator })
     const bound = inFeatures > 0 ? 1 / Math.sqrt(inFeatures) : 0
     if (this.bias) uniform_(this.bias, -bound, bound, { generator: options.generator })

@@ -5,7 +5,8 @@ import { noGrad } from '../autograd/mode.js'
 import { setModuleNaming, withinModule } from '../core/call-site.js'
 import type { Device } from '../core/device.js'
 import { type DType, isDType } from '../core/dtype.js'
-import { isFiresteelError, ValueError } from '../core/errors.js'
+import { isFiresteelError, kindOf, shown, ValueError } from '../core/errors.js'
+import { checkFlag } from '../core/options.js'
 import { keep } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
 import type { Storage } from '../core/storage.js'
@@ -233,7 +234,7 @@ export abstract class Module extends Holder {
    */
   train(mode = true): this {
     if (typeof mode !== 'boolean')
-      throw new ValueError(`${this.constructor.name}.train`, `the mode is ${String(mode)}, but must be true or false`)
+      throw new ValueError(`${this.constructor.name}.train`, `the mode is ${shown(mode)}, but must be true or false`)
     for (const module of this.modules()) {
       module.training = mode
       if (mode) module.#held = false
@@ -268,6 +269,7 @@ export abstract class Module extends Holder {
 
   /** Whether all parameters want gradients. */
   requiresGrad_(value = true): this {
+    checkFlag(`${this.constructor.name}.requiresGrad_`, 'the value', value)
     for (const parameter of this.parameters()) parameter.requiresGrad = value
     return this
   }
@@ -279,6 +281,8 @@ export abstract class Module extends Holder {
 
   /** Calls `fn` with every module inside, then with this one; inner ones before outer ones, each once. */
   apply(fn: (module: Module) => void): this {
+    if (typeof fn !== 'function')
+      throw new ValueError(`${this.constructor.name}.apply`, `needs a function of a module, but got ${kindOf(fn)}`)
     const seen = new Set<Module>()
     const enter = (module: Module) => {
       if (seen.size === seen.add(module).size) return

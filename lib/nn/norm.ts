@@ -1,8 +1,9 @@
 /** Normalisation layers. */
 
 import { noGrad } from '../autograd/mode.js'
+import { checkTensor } from '../autograd/operator.js'
 import type { DType } from '../core/dtype.js'
-import { formatShape, ShapeError, ValueError } from '../core/errors.js'
+import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { add } from '../ops/elementwise/index.js'
@@ -38,16 +39,16 @@ export class LayerNorm extends Module {
 
   constructor(normalizedShape: number | Shape, options: LayerNormLayerOptions = {}) {
     super()
-    checkLayer('LayerNorm', options, { ...layerOptions, eps: true, elementwiseAffine: true, bias: true })
-    checkFlags('LayerNorm', { elementwiseAffine: options.elementwiseAffine, bias: options.bias })
+    const own = checkLayer('LayerNorm', options, { ...layerOptions, eps: true, elementwiseAffine: true, bias: true })
+    checkFlags('LayerNorm', { elementwiseAffine: own.elementwiseAffine, bias: own.bias })
     if (typeof normalizedShape !== 'number' && !(Array.isArray(normalizedShape) && normalizedShape.length > 0))
-      throw new ValueError('LayerNorm', `normalizedShape is ${String(normalizedShape)}, but must be a size or several`)
+      throw new ValueError('LayerNorm', `normalizedShape is ${shown(normalizedShape)}, but must be a size or several`)
     this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape]
     checkSizes('LayerNorm', Object.fromEntries(this.normalizedShape.map((size, i) => [`normalizedShape[${i}]`, size])))
-    this.eps = checkNumber('LayerNorm', 'eps', options.eps ?? 1e-5, 0)
-    const affine = options.elementwiseAffine ?? true
-    this.weight = affine ? ones_(parameter(this.normalizedShape, options)) : null
-    this.bias = affine && options.bias !== false ? parameter(this.normalizedShape, options) : null
+    this.eps = checkNumber('LayerNorm', 'eps', own.eps ?? 1e-5, 0)
+    const affine = own.elementwiseAffine ?? true
+    this.weight = affine ? ones_(parameter('LayerNorm', this.normalizedShape, own)) : null
+    this.bias = affine && own.bias !== false ? parameter('LayerNorm', this.normalizedShape, own) : null
   }
 
   override extraRepr(): string {
@@ -85,32 +86,32 @@ abstract class BatchNorm<C extends number> extends Module {
 
   constructor(numFeatures: C, options: BatchNormLayerOptions = {}) {
     super()
-    checkLayer(this.constructor.name, options, {
+    const own = checkLayer(this.constructor.name, options, {
       ...layerOptions,
       eps: true,
       momentum: true,
       affine: true,
       trackRunningStats: true,
     })
-    const { affine: hasWeight, trackRunningStats } = options
+    const { affine: hasWeight, trackRunningStats } = own
     checkFlags(this.constructor.name, { affine: hasWeight, trackRunningStats })
     checkSizes(this.constructor.name, { numFeatures })
     this.numFeatures = numFeatures
-    this.eps = checkNumber(this.constructor.name, 'eps', options.eps ?? 1e-5, 0)
-    const { momentum = 0.1 } = options
+    this.eps = checkNumber(this.constructor.name, 'eps', own.eps ?? 1e-5, 0)
+    const { momentum = 0.1 } = own
     if (momentum !== null && !(typeof momentum === 'number' && momentum >= 0 && momentum <= 1))
       throw new ValueError(
         this.constructor.name,
-        `momentum is ${String(momentum)}, but must lie in [0, 1], or be null for the average of all batches`,
+        `momentum is ${shown(momentum)}, but must lie in [0, 1], or be null for the average of all batches`,
       )
     this.momentum = momentum
     const affine = hasWeight ?? true
-    this.weight = affine ? ones_(parameter([numFeatures], options)) : null
-    this.bias = affine ? parameter([numFeatures], options) : null
+    this.weight = affine ? ones_(parameter(this.constructor.name, [numFeatures], own)) : null
+    this.bias = affine ? parameter(this.constructor.name, [numFeatures], own) : null
     const tracked = trackRunningStats ?? true
-    this.runningMean = tracked ? buffer([numFeatures], options) : null
-    this.runningVar = tracked ? ones_(buffer([numFeatures], options)) : null
-    this.numBatchesTracked = tracked ? buffer([], { ...options, dtype: 'int32' }) : null
+    this.runningMean = tracked ? buffer(this.constructor.name, [numFeatures], own) : null
+    this.runningVar = tracked ? ones_(buffer(this.constructor.name, [numFeatures], own)) : null
+    this.numBatchesTracked = tracked ? buffer(this.constructor.name, [], { ...own, dtype: 'int32' }) : null
   }
 
   override extraRepr(): string {
@@ -119,6 +120,7 @@ abstract class BatchNorm<C extends number> extends Module {
   }
 
   forward(x: Tensor): Tensor {
+    checkTensor(this.constructor.name, 'x', x)
     if (!this.ranks.includes(x.ndim))
       throw new ShapeError(
         this.constructor.name,

@@ -1,6 +1,6 @@
 /** Pooling layers. */
 import { ValueError } from '../core/errors.js'
-import { checkOptions } from '../core/options.js'
+import { ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Pair } from '../ops/conv.js'
 import { type AvgPool2dOptions, avgPool2d, type MaxPool2dOptions, maxPool2d } from '../ops/pool.js'
@@ -30,10 +30,9 @@ export class MaxPool2d extends Module {
 
   constructor(kernelSize: Pair, options: MaxPool2dOptions = {}) {
     super()
-    checkOptions('MaxPool2d', options, { stride: true, padding: true, dilation: true })
-    checkWindow('MaxPool2d', kernelSize, options)
-    this.kernelSize = kernelSize
-    this.#options = options
+    this.#options = ownOptions('MaxPool2d', options, { stride: true, padding: true, dilation: true })
+    checkWindow('MaxPool2d', kernelSize, this.#options)
+    this.kernelSize = typeof kernelSize === 'number' ? kernelSize : [...kernelSize]
   }
 
   override extraRepr(): string {
@@ -53,11 +52,10 @@ export class AvgPool2d extends Module {
 
   constructor(kernelSize: Pair, options: AvgPool2dOptions = {}) {
     super()
-    checkOptions('AvgPool2d', options, { stride: true, padding: true, countIncludePad: true })
-    checkWindow('AvgPool2d', kernelSize, options)
-    checkFlags('AvgPool2d', { countIncludePad: options.countIncludePad })
-    this.kernelSize = kernelSize
-    this.#options = options
+    this.#options = ownOptions('AvgPool2d', options, { stride: true, padding: true, countIncludePad: true })
+    checkWindow('AvgPool2d', kernelSize, this.#options)
+    checkFlags('AvgPool2d', { countIncludePad: this.#options.countIncludePad })
+    this.kernelSize = typeof kernelSize === 'number' ? kernelSize : [...kernelSize]
   }
 
   override extraRepr(): string {

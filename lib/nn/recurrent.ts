@@ -84,7 +84,7 @@ export class LSTM extends Module {
       }
       for (const [name, shape] of Object.entries(shapes))
         Object.defineProperty(this, `${name}${suffix}`, {
-          value: uniform_(parameter(shape, options), -bound, bound, { generator: options.generator }),
+          value: uniform_(parameter('LSTM', shape, options), -bound, bound, { generator: options.generator }),
           enumerable: true,
           writable: true,
           configurable: true,

@@ -1,6 +1,6 @@
 /** A module's state under PyTorch's names: reading it, and loading it with all mismatches in one error. */
 import { noGrad } from '../autograd/mode.js'
-import { formatShape, StateDictError, ValueError } from '../core/errors.js'
+import { formatShape, kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
 import { sameShape } from '../core/shape.js'
@@ -26,7 +26,7 @@ export interface Stateful {
 
 function checkGuards(op: string, module: Stateful): void {
   if (typeof module?.namedState !== 'function')
-    throw new ValueError(op, `the module is ${described(module)}, but must be a Module`)
+    throw new ValueError(op, `the module is ${shown(module)}, but must be a Module`)
   for (const inner of module.modules?.() ?? []) (inner as Partial<Guarding>)[guardState]?.(op)
 }
 
@@ -61,7 +61,7 @@ function entriesOf(op: string, state: LoadableState): ReadonlyMap<string, unknow
   const refuse = (what: string): never => {
     throw new ValueError(op, `the state is ${what}, but must be an object or a Map of tensors by name`)
   }
-  if (typeof state !== 'object' || state === null) return refuse(String(state))
+  if (typeof state !== 'object' || state === null) return refuse(shown(state))
   if (state instanceof Map) return state
   if (Array.isArray(state)) return refuse('an array')
   if (state instanceof Tensor) return refuse('a tensor')
@@ -185,7 +185,7 @@ export function matchState(
     const value = given.get(name)
     if (!(value instanceof Tensor)) {
       const hint = typeof value === 'object' && value !== null ? '; JSON holds no tensors, use save and load' : ''
-      problems.push(`${name} is ${described(value)}, but must be a tensor${hint}`)
+      problems.push(`${name} is ${kindOf(value)}, but must be a tensor${hint}`)
       continue
     }
     value.storage.check(op)
@@ -219,7 +219,3 @@ export function loadStateDict(module: Stateful, state: LoadableState, options: L
 }
 
 /** What somebody gave instead of a tensor. */
-function described(value: unknown): string {
-  if (Array.isArray(value)) return 'an array'
-  return typeof value === 'object' && value !== null ? 'an object' : String(value)
-}

@@ -8,7 +8,7 @@ import { checkOptions } from '../core/options.js'
 import { scope, visitTensors } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
-import { zeros } from '../ops/creation.js'
+import { filled } from '../ops/creation.js'
 import { captureModes, type Module } from './module.js'
 
 export interface SummaryOptions {
@@ -103,7 +103,7 @@ function tryOut(model: Module, inputShape: Shape, dtype: DType): Map<object, rea
             visitTensors(result, (tensor) => found.push(tensor.sizes))
             shapes.set(module, found)
           },
-          () => void forward.forward(zeros(inputShape, { dtype, ...(device ? { device } : {}) })),
+          () => void forward.forward(filled('summary', inputShape, 0, { dtype, ...(device ? { device } : {}) })),
         ),
       ),
     )

@@ -1,5 +1,5 @@
 /** What a module holds, found in its own properties and in the lists and tables that stand there. */
-import { ValueError } from '../core/errors.js'
+import { shown, ValueError } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
 import { Buffer, Parameter } from './parameter.js'
 
@@ -140,7 +140,7 @@ function visitInside(
         fresh ??= isNew()
         if (!fresh) continue
         if (typeof key !== 'string' && typeof key !== 'number')
-          refuse(`a Map of modules needs strings or numbers as keys, for names in a state; ${path} has ${String(key)}`)
+          refuse(`a Map of modules needs strings or numbers as keys, for names in a state; ${path} has ${shown(key)}`)
         const place = String(key)
         if (place === '' || place.includes('.'))
           refuse(`'${place}' in ${path} cannot be a module's name in a state: it must not be empty nor hold a dot`)

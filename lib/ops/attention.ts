@@ -11,8 +11,8 @@ import {
 import { empty, run } from '../backend/dispatch.js'
 import { kernels, type PhiloxPosition } from '../backend/kernels.js'
 import { DTypeError, Faults, formatShape } from '../core/errors.js'
-import { defaultGenerator, type Generator } from '../core/generator.js'
-import { checkOptions, type OptionNames } from '../core/options.js'
+import { checkGenerator, defaultGenerator, type Generator } from '../core/generator.js'
+import { checkFlag, checkOptions, type OptionNames, ownOptions } from '../core/options.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { arange } from './creation.js'
@@ -165,12 +165,17 @@ const attentionNames: OptionNames<AttentionOptions> = {
 export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   checkOptions(operator, options, attentionNames)
   const { attnMask = null, isCausal = false, dropoutP = 0, generator } = options
+  checkFlag(operator, 'isCausal', isCausal)
+  checkGenerator(operator, generator)
   for (const [name, x] of Object.entries({ q, k, v })) checkTensor(operator, name, x)
   if (attnMask !== null) checkTensor(operator, 'attnMask', attnMask)
   if (q.ndim === 3 && k.ndim === 3 && v.ndim === 3) {
     const mask = attnMask?.ndim === 3 ? unsqueeze(attnMask, 1) : attnMask
     return squeeze(
-      scaledDotProductAttention(unsqueeze(q, 1), unsqueeze(k, 1), unsqueeze(v, 1), { ...options, attnMask: mask }),
+      scaledDotProductAttention(unsqueeze(q, 1), unsqueeze(k, 1), unsqueeze(v, 1), {
+        ...ownOptions(operator, options, attentionNames),
+        attnMask: mask,
+      }),
       1,
     )
   }

@@ -10,7 +10,7 @@ import {
 } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
-import { Faults, formatShape, ValueError } from '../core/errors.js'
+import { Faults, formatShape, shown, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { countOf, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -23,10 +23,12 @@ import { squeeze, unsqueeze } from './shape.js'
 export type Pair = number | readonly [number, number]
 
 export function pair(op: string, name: string, value: Pair, least: number): [number, number] {
-  const [h, w] = typeof value === 'number' ? [value, value] : value
+  if (typeof value !== 'number' && !(Array.isArray(value) && value.length === 2))
+    throw new ValueError(op, `${name} is ${shown(value)}, but must be a number or [height, width]`)
+  const [h, w] = typeof value === 'number' ? [value, value] : (value as readonly [number, number])
   for (const n of [h, w])
     if (!Number.isInteger(n) || n < least || n >= 2 ** 31)
-      throw new ValueError(op, `${name} is ${String(value)}, but must be integers of 32 bits, at least ${least}`)
+      throw new ValueError(op, `${name} is ${shown(value)}, but must be integers of 32 bits, at least ${least}`)
   return [h, w]
 }
 
@@ -216,7 +218,7 @@ export function convolve(
   const [dilationH, dilationW] = pair('conv2d', 'dilation', options.dilation ?? 1, 1)
   const { groups = 1 } = options
   if (!Number.isSafeInteger(groups) || groups < 1)
-    throw new ValueError('conv2d', `groups is ${groups}, but must be a positive integer`)
+    throw new ValueError('conv2d', `groups is ${shown(groups)}, but must be a positive integer`)
   const single = x.ndim === 3
   const out = apply(convRecord, [single ? unsqueeze(x, 0) : x, weight, bias], {
     strideH,

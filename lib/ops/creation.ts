@@ -1,13 +1,13 @@
 /** New tensors: from JavaScript values, constants and sequences. Random ones are in random.ts. */
 
-import { defaultDevice, device as findDevice } from '../backend/devices.js'
+import { defaultDevice, deviceFor } from '../backend/devices.js'
 import { empty, run } from '../backend/dispatch.js'
 import { elementsOf, isNumericArray, type NumericArray } from '../core/arrays.js'
 import type { Device } from '../core/device.js'
 import { checkElement, type DType, dtypes, isDType, type Known, type TypedArray } from '../core/dtype.js'
 import { DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
 import { flattened } from '../core/nested.js'
-import { checkOptions, type OptionNames } from '../core/options.js'
+import { checkFlag, checkOptions, type OptionNames, ownOptions } from '../core/options.js'
 import { checkShape, countOf, type Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
@@ -36,7 +36,8 @@ export function place<O extends CreationOptions>(
   fallback: DType = 'float32',
 ): Placement {
   checkOptions<CreationOptions>(op, options, names)
-  const target = options.device === undefined ? defaultDevice() : findDevice(options.device)
+  if (options.requiresGrad !== undefined) checkFlag(op, 'requiresGrad', options.requiresGrad)
+  const target = options.device === undefined ? defaultDevice() : deviceFor(op, options.device)
   const dtype = checkDTypeName(op, options.dtype === undefined ? fallback : options.dtype)
   if (!target.supports(dtype))
     throw new DTypeError(op, `device ${target.name} has no ${dtype}; use float32, or the reference device`)
@@ -45,20 +46,24 @@ export function place<O extends CreationOptions>(
 
 function checkDTypeName(op: string, dtype: DType): DType {
   if (isDType(dtype)) return dtype
-  const wide = String(dtype) === 'int64' ? '; int64 exists in files only, tensors have int32' : ''
+  const wide = (dtype as string) === 'int64' ? '; int64 exists in files only, tensors have int32' : ''
   throw new DTypeError(op, `there is no dtype ${kindOf(dtype)}; known are ${Object.keys(dtypes).join(', ')}${wide}`)
 }
 
 /** Sets what the options ask of a finished tensor. */
 export function finish<S extends Shape, D extends DType>(
+  op: string,
   x: Tensor<S>,
   options: CreationOptions<D>,
 ): Tensor<S, Known<D>> {
+  if (options.requiresGrad && !x.dtype.includes('float'))
+    throw new DTypeError(op, `only floating tensors have gradients, but this one is ${x.dtype}; leave requiresGrad out`)
   if (options.requiresGrad !== undefined) x.requiresGrad = options.requiresGrad
   return x as Tensor<S, Known<D>>
 }
 
-function filled<S extends Shape, D extends DType>(
+/** All elements `value`, for whom the program calls by the name `op`. */
+export function filled<S extends Shape, D extends DType>(
   op: string,
   shape: S,
   value: number,
@@ -69,7 +74,7 @@ function filled<S extends Shape, D extends DType>(
   checkElement(op, value, dtype)
   const out = empty(device, sizes, dtype, op)
   run('fill', { out, value })
-  return finish(out, options)
+  return finish(op, out, options)
 }
 
 /** All elements `value`. Throws ValueError for a number that an integer dtype does not hold; floats are rounded. */
@@ -120,10 +125,10 @@ export function arange<D extends DType = 'float32' | 'int32'>(
   const sizes = checkShape('arange', [count])
   const out = empty(device, sizes, direct ? dtype : 'float32', 'arange')
   run('arange', { out, start: from, step })
-  if (direct) return finish(out, options)
+  if (direct) return finish('arange', out, options)
   const converted = empty(device, sizes, dtype, 'arange')
   run('copy', { out: converted, x: out })
-  return finish(converted, options)
+  return finish('arange', converted, options)
 }
 
 /** Ones on the diagonal of an n by m matrix (n by n), else zeros. */
@@ -137,13 +142,13 @@ export function eye<D extends DType = 'float32'>(
   const out = empty(device, sizes, dtype, 'eye')
   run('fill', { out, value: 0 })
   const diagonal = Math.min(n, m)
-  if (diagonal === 0) return finish(out, options)
+  if (diagonal === 0) return finish('eye', out, options)
   const one = full([], 1, { dtype, device })
   run('copy_into', {
     dst: new Tensor(out.storage, [diagonal], [m + 1], 0),
     src: new Tensor(one.storage, [diagonal], [0], 0),
   })
-  return finish(out, options)
+  return finish('eye', out, options)
 }
 
 /** The dtype that an array of the kind gives; unknown for kinds that are told apart only as the program runs. */
@@ -182,10 +187,10 @@ function fromElements<S extends Shape, D extends DType>(
     held === 'float64' && !device.supports('float64') ? [new Float32Array(data), 'float32'] : [data, held]
   const uploaded = empty(device, sizes, from, op)
   device.upload(uploaded.storage, source)
-  if (from === dtype) return finish(uploaded, options)
+  if (from === dtype) return finish(op, uploaded, options)
   const out = empty(device, sizes, dtype, op)
   run('copy', { out, x: uploaded })
-  return finish(out, options)
+  return finish(op, out, options)
 }
 
 /** Numbers or booleans, nested as deep as the tensor has dimensions; the innermost lists may be typed arrays. */
@@ -203,6 +208,6 @@ export function tensor<D extends DType = DType>(
   if (isNumericArray(value)) return fromElements('tensor', value, [value.length], options)
   checkOptions<CreationOptions>('tensor', options, creationNames)
   const { shape, data, dtype } = flattened('tensor', value)
-  const named = options.dtype === undefined ? { ...options, dtype } : options
+  const named = options.dtype === undefined ? { ...ownOptions('tensor', options, creationNames), dtype } : options
   return fromElements('tensor', data, shape, named) as Tensor as Tensor<Shape, Known<D>>
 }

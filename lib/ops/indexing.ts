@@ -12,7 +12,7 @@ import {
 import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
 import type { DType } from '../core/dtype.js'
-import { formatShape, ShapeError, ValueError } from '../core/errors.js'
+import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { normalizeDim, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -177,7 +177,7 @@ export function embedding(ids: Tensor, weight: Tensor, options: EmbeddingOptions
     ])
   const count = weight.sizes[0] as number
   if (paddingIdx !== null && (!Number.isInteger(paddingIdx) || paddingIdx < -count || paddingIdx >= count))
-    throw new ValueError('embedding', `paddingIdx ${paddingIdx} lies outside of the ${count} rows`)
+    throw new ValueError('embedding', `paddingIdx ${shown(paddingIdx)} lies outside of the ${count} rows`)
   const skip = paddingIdx === null ? noSkip : paddingIdx < 0 ? paddingIdx + count : paddingIdx
   return apply(embeddingRecord, [ids, weight], skip)
 }

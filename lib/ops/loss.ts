@@ -10,7 +10,7 @@ import {
 } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
-import { DTypeError, Faults, formatShape, ShapeError, ValueError } from '../core/errors.js'
+import { DTypeError, Faults, formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -27,8 +27,8 @@ export type Reduction = 'mean' | 'sum' | 'none'
 const reductionCodes = { none: 0, mean: 1, sum: 2 } as const
 
 function checkReduction(op: string, reduction: Reduction): void {
-  if (!Object.hasOwn(reductionCodes, reduction))
-    throw new ValueError(op, `reduction is '${String(reduction)}', but must be 'mean', 'sum' or 'none'`)
+  if (typeof reduction !== 'string' || !Object.hasOwn(reductionCodes, reduction))
+    throw new ValueError(op, `reduction is ${shown(reduction)}, but must be 'mean', 'sum' or 'none'`)
 }
 
 interface CrossEntropy {
@@ -162,10 +162,10 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
   checkDType('crossEntropy', 'logits', logits, anyFloating)
   checkTarget(target, logits)
   if (weight) checkDType('crossEntropy', 'weight', weight, [logits.dtype === 'float64' ? 'float64' : 'float32'])
-  if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
-    throw new ValueError('crossEntropy', `labelSmoothing is ${String(labelSmoothing)}, but must lie in [0, 1]`)
+  if (typeof labelSmoothing !== 'number' || !(labelSmoothing >= 0 && labelSmoothing <= 1))
+    throw new ValueError('crossEntropy', `labelSmoothing is ${shown(labelSmoothing)}, but must lie in [0, 1]`)
   if (!Number.isSafeInteger(ignoreIndex))
-    throw new ValueError('crossEntropy', `ignoreIndex is ${ignoreIndex}, but must be an integer`)
+    throw new ValueError('crossEntropy', `ignoreIndex is ${shown(ignoreIndex)}, but must be an integer`)
   const { ndim } = logits
   const classes = logits.sizes[ndim === 1 ? 0 : 1] ?? 0
   const expected: Shape = ndim === 1 ? [] : [logits.sizes[0] as number, ...logits.sizes.slice(2)]
@@ -198,7 +198,8 @@ function reduceLoss(losses: Tensor, reduction: Reduction): Tensor {
 }
 
 /** Mean of (input - target)^2 over all elements, NaN of none. Throws ShapeError unless both have one shape. */
-export function mseLoss(input: Tensor, target: Tensor, { reduction = 'mean' }: { reduction?: Reduction } = {}): Tensor {
+export function mseLoss(input: Tensor, target: Tensor, options: { reduction?: Reduction } = {}): Tensor {
+  const { reduction = 'mean' } = checkOptions('mseLoss', options, { reduction: true })
   checkReduction('mseLoss', reduction)
   checkDType('mseLoss', 'input', input, anyFloating)
   checkDType('mseLoss', 'target', target, anyFloating)

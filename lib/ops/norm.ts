@@ -1,12 +1,19 @@
 /** Normalisation: layer norm and batch norm, fused, with their composites. */
 
 import { noGrad } from '../autograd/mode.js'
-import { applyAll, checkDType, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import {
+  applyAll,
+  checkDType,
+  checkTensor,
+  defineOperator,
+  type OperatorRecord,
+  type TensorSpec,
+} from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
 import type { DType } from '../core/dtype.js'
-import { Faults, formatShape, ValueError } from '../core/errors.js'
-import { checkOptions, type OptionNames } from '../core/options.js'
+import { Faults, formatShape, kindOf, shown, ValueError } from '../core/errors.js'
+import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
 import { countOf, type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { floating } from './elementwise/common.js'
@@ -82,7 +89,8 @@ const layerNormRecord: OperatorRecord<number> = defineOperator<number>({
 })
 
 function checkEps(op: string, eps: number): number {
-  if (!(eps >= 0)) throw new ValueError(op, `eps is ${String(eps)}, but must be a non-negative number`)
+  if (typeof eps !== 'number' || !(eps >= 0))
+    throw new ValueError(op, `eps is ${shown(eps)}, but must be a non-negative number`)
   return eps
 }
 
@@ -105,7 +113,10 @@ export function layerNorm<S extends Shape, D extends DType>(
   options: LayerNormOptions = {},
 ): Tensor<S, D> {
   const { eps = 1e-5 } = checkOptions('layerNorm', options, layerNormNames)
+  checkTensor('layerNorm', 'x', x)
   checkDType('layerNorm', 'x', x, floating)
+  if (!Array.isArray(normalizedShape))
+    throw new ValueError('layerNorm', `normalizedShape is ${kindOf(normalizedShape)}, but must be an array of sizes`)
   const faults = new Faults()
   const wanted = () => formatShape(normalizedShape)
   const tail = x.sizes.slice(x.ndim - normalizedShape.length)
@@ -245,6 +256,8 @@ export function batchNorm(
 ): Tensor {
   checkOptions('batchNorm', options, batchNormNames)
   const { weight = null, bias = null, training = false, momentum = 0.1, eps = 1e-5 } = options
+  checkFlag('batchNorm', 'training', training)
+  checkTensor('batchNorm', 'x', x)
   checkDType('batchNorm', 'x', x, floating)
   const channels = x.sizes[1] ?? 0
   const faults = new Faults()
@@ -269,9 +282,17 @@ export function batchNorm(
   for (const [name, p] of Object.entries({ weight, bias, runningMean, runningVar }))
     if (p) checkDType('batchNorm', name, p, [x.dtype])
   if (training)
-    for (const [name, p] of Object.entries({ runningMean, runningVar })) if (p) checkDistinct('batchNorm', name, p)
-  if (!(momentum >= 0 && momentum <= 1))
-    throw new ValueError('batchNorm', `momentum is ${String(momentum)}, but must lie in [0, 1]`)
+    for (const [name, p] of Object.entries({ runningMean, runningVar })) {
+      if (!p) continue
+      checkDistinct('batchNorm', name, p)
+      if ([x, weight, bias, runningMean, runningVar].filter((other) => other?.storage === p.storage).length > 1)
+        throw new ValueError(
+          'batchNorm',
+          `${name} is written, and lies in the memory of another argument; give it memory of its own with clone()`,
+        )
+    }
+  if (typeof momentum !== 'number' || !(momentum >= 0 && momentum <= 1))
+    throw new ValueError('batchNorm', `momentum is ${shown(momentum)}, but must lie in [0, 1]`)
   const attrs = { training, momentum, eps: checkEps('batchNorm', eps) }
   const images = reshape(x, [n, channels, length])
   return reshape(

@@ -11,7 +11,7 @@ import {
 import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
 import { Faults, formatShape } from '../core/errors.js'
-import { checkOptions, type OptionNames } from '../core/options.js'
+import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
 import { countOf, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { type Pair, pair } from './conv.js'
@@ -65,7 +65,7 @@ function pooledShape(
 
 /** Extra output: where each maximum lies in its plane. */
 const maxPoolRecord: OperatorRecord<MaxPool> = defineOperator<MaxPool>({
-  name: 'max_pool2d',
+  name: 'maxPool2d',
   precision: kernels.max_pool2d_forward.precision,
   infer([x], attrs) {
     const shape = pooledShape('maxPool2d', x as Tensor, attrs, attrs.dilationH, attrs.dilationW)
@@ -116,7 +116,7 @@ const maxUnpoolRecord: OperatorRecord<Shape> = defineOperator<Shape>({
 })
 
 const avgPoolRecord: OperatorRecord<AvgPool> = defineOperator<AvgPool>({
-  name: 'avg_pool2d',
+  name: 'avgPool2d',
   precision: kernels.avg_pool2d_forward.precision,
   infer: ([x], attrs) => ({ shape: pooledShape('avgPool2d', x as Tensor, attrs, 1, 1), dtype: (x as Tensor).dtype }),
   forward([x], attrs, [spec]) {
@@ -195,6 +195,7 @@ const avgPool2dNames: OptionNames<AvgPool2dOptions> = { stride: true, padding: t
 export function avgPool2d(x: Tensor, kernelSize: Pair, options: AvgPool2dOptions = {}): Tensor {
   checkTensor('avgPool2d', 'x', x)
   const { stride, padding, countIncludePad = true } = checkOptions('avgPool2d', options, avgPool2dNames)
+  checkFlag('avgPool2d', 'countIncludePad', countIncludePad)
   const attrs = { ...window('avgPool2d', kernelSize, stride, padding), countIncludePad }
   return batched(x, (images) => apply(avgPoolRecord, [images], attrs))
 }

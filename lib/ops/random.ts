@@ -4,9 +4,9 @@ import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpe
 import { empty, run } from '../backend/dispatch.js'
 import type { PhiloxPosition } from '../backend/kernels.js'
 import type { DType, Known } from '../core/dtype.js'
-import { ValueError } from '../core/errors.js'
-import { defaultGenerator, type Generator } from '../core/generator.js'
-import { checkOptions, type OptionNames } from '../core/options.js'
+import { shown, ValueError } from '../core/errors.js'
+import { checkGenerator, defaultGenerator, type Generator } from '../core/generator.js'
+import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
 import { checkShape, countOf, type Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
@@ -30,10 +30,11 @@ function draw<S extends Shape, D extends DType>(
 ): Tensor<Mutable<S>, Known<NoInfer<D>>> {
   const sizes = checkShape(op, shape)
   const { dtype, device } = place(op, options, names)
+  checkGenerator(op, options.generator)
   const direct = dtype === 'float64' ? 'float64' : 'float32'
   const out = empty(device, sizes, direct, op)
   fill(out, (options.generator ?? defaultGenerator()).take(countOf(sizes)))
-  return finish(castTo(out, dtype), options)
+  return finish(op, castTo(out, dtype), options)
 }
 
 export interface UniformOptions<D extends DType = DType> extends RandomOptions<D> {
@@ -87,11 +88,15 @@ export function randint<const S extends Shape, D extends DType = 'int32'>(
   const sizes = checkShape('randint', shape)
   const limit = 2 ** 31
   if (!Number.isInteger(low) || !Number.isInteger(high) || low < -limit || high > limit || low >= high)
-    throw new ValueError('randint', `needs integers low < high of 32 bits, but low is ${low} and high is ${high}`)
+    throw new ValueError(
+      'randint',
+      `needs integers low < high of 32 bits, but low is ${shown(low)} and high is ${shown(high)}`,
+    )
   const { dtype, device } = place('randint', options, randomNames, 'int32')
+  checkGenerator('randint', options.generator)
   const out = empty(device, sizes, 'int32', 'randint')
   run('random_integers', { out, random: (options.generator ?? defaultGenerator()).take(countOf(sizes)), low, high })
-  return finish(castTo(out, dtype), options)
+  return finish('randint', castTo(out, dtype), options)
 }
 
 interface Dropout {
@@ -129,7 +134,8 @@ export interface DropoutOptions {
 const dropoutNames: OptionNames<DropoutOptions> = { training: true, generator: true }
 
 export function checkProbability(op: string, p: number, name = 'p'): number {
-  if (!(p >= 0 && p <= 1)) throw new ValueError(op, `${name} is ${String(p)}, but must be a probability from 0 to 1`)
+  if (typeof p !== 'number' || !(p >= 0 && p <= 1))
+    throw new ValueError(op, `${name} is ${shown(p)}, but must be a probability from 0 to 1`)
   return p
 }
 
@@ -140,6 +146,8 @@ export function dropout<S extends Shape, D extends DType>(
   options: DropoutOptions = {},
 ): Tensor<S, D> {
   const { training = true, generator } = checkOptions('dropout', options, dropoutNames)
+  checkFlag('dropout', 'training', training)
+  checkGenerator('dropout', generator)
   checkTensor('dropout', 'x', x)
   checkProbability('dropout', p)
   if (!training || p === 0) return x

@@ -1,7 +1,7 @@
 /** From tensors back to JavaScript, and from device to device. */
 
 import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
-import { device as findDevice } from '../backend/devices.js'
+import { deviceFor } from '../backend/devices.js'
 import { contiguous, empty, run } from '../backend/dispatch.js'
 import type { Device } from '../core/device.js'
 import {
@@ -122,7 +122,7 @@ export function to<S extends Shape, D extends DType, const T extends string | De
       'to',
       `there is no dtype or device '${target}'; dtypes are ${Object.keys(dtypes).join(', ')}, devices cpu, reference, cuda:0`,
     )
-  const device = findDevice(target)
+  const device = deviceFor('to', target)
   const moved: Tensor = x.device === device ? x : apply(transfer, [x], { from: x.device, to: device })
   return moved as Tensor<S, Moved<D, T>>
 }

@@ -9,9 +9,9 @@ import {
 } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
-import { Faults, formatShape, ValueError } from '../core/errors.js'
-import type { Generator } from '../core/generator.js'
-import { checkOptions, type OptionNames } from '../core/options.js'
+import { Faults, formatShape, kindOf, shown, ValueError } from '../core/errors.js'
+import { checkGenerator, type Generator } from '../core/generator.js'
+import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { zeros } from './creation.js'
 import { floating } from './elementwise/common.js'
@@ -182,8 +182,27 @@ export function lstm(
 ): { output: Tensor; state: [Tensor, Tensor] } {
   checkOptions('lstm', options, lstmNames)
   const { initial, batchFirst = false, bidirectional = false, dropout: p = 0, training = false, generator } = options
+  checkTensor('lstm', 'x', x)
   checkDType('lstm', 'x', x, floating)
+  for (const [name, flag] of [
+    ['batchFirst', batchFirst],
+    ['bidirectional', bidirectional],
+    ['training', training],
+  ] as const)
+    checkFlag('lstm', name, flag)
+  checkGenerator('lstm', generator)
+  if (!Array.isArray(weights))
+    throw new ValueError(
+      'lstm',
+      `the weights are ${kindOf(weights)}, but must be a list, one entry a layer and direction`,
+    )
   checkProbability('lstm', p, 'dropout')
+  if (initial !== undefined) {
+    if (!Array.isArray(initial) || initial.length !== 2)
+      throw new ValueError('lstm', `the initial state is ${shown(initial)}, but must be [h0, c0]`)
+    checkTensor('lstm', 'h0', initial[0])
+    checkTensor('lstm', 'c0', initial[1])
+  }
   const directions = bidirectional ? 2 : 1
   if (weights.length === 0 || weights.length % directions !== 0)
     throw new ValueError('lstm', `${weights.length} sets of weights do not make layers of ${directions} directions`)

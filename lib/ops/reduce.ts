@@ -12,7 +12,7 @@ import {
 import { empty, run } from '../backend/dispatch.js'
 import { kernels } from '../backend/kernels.js'
 import type { DType, Summed } from '../core/dtype.js'
-import { ValueError } from '../core/errors.js'
+import { shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { countOf, normalizeDim, normalizeDims, reducedShape, type Shape, sameShape } from '../core/shape.js'
 import { denseTensor, type Tensor } from '../core/tensor.js'
@@ -414,7 +414,7 @@ function spreadOf(record: OperatorRecord<Spread>, x: Tensor, dim: Dim, options: 
   const { name } = record
   const { keepdim = false, correction = 1 } = checkOptions(name, options, { keepdim: true, correction: true })
   if (!Number.isFinite(correction))
-    throw new ValueError(name, `correction is ${String(correction)}, but must be a finite number`)
+    throw new ValueError(name, `correction is ${shown(correction)}, but must be a finite number`)
   checkTensor(name, 'x', x)
   return apply(record, [x], { dims: normalizeDims(name, dim, x.ndim), keepdim, correction })
 }

@@ -10,7 +10,7 @@ import {
 } from '../autograd/operator.js'
 import { contiguous as denseCopy, empty, run } from '../backend/dispatch.js'
 import type { DType } from '../core/dtype.js'
-import { DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
+import { DTypeError, formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import {
   checkShape,
   checkSizes,
@@ -370,7 +370,7 @@ export function narrow<D extends DType>(
   checkTensor('narrow', 'x', x)
   const d = normalizeDim('narrow', dim, x.ndim)
   const size = x.sizes[d] ?? 0
-  const first = start < 0 ? start + size : start
+  const first = Number.isInteger(start) && start < 0 ? start + size : start
   if (
     x.ndim === 0 ||
     !Number.isInteger(first) ||
@@ -381,7 +381,7 @@ export function narrow<D extends DType>(
   )
     throw new ValueError(
       'narrow',
-      `${length} elements from ${start} do not lie inside dimension ${d} of ${formatShape(x.sizes)}`,
+      `${shown(length)} elements from ${shown(start)} do not lie inside dimension ${d} of ${formatShape(x.sizes)}`,
     )
   return oneDim(x, d, first, 1, length) as Tensor<Shape, D>
 }
@@ -392,7 +392,7 @@ export function select<D extends DType>(x: Tensor<Shape, D>, dim: number, index:
   const d = normalizeDim('select', dim, x.ndim)
   const size = x.sizes[d] ?? 0
   if (x.ndim === 0 || !Number.isInteger(index) || index < -size || index >= size)
-    throw new ValueError('select', `index ${index} lies outside dimension ${d} of ${formatShape(x.sizes)}`)
+    throw new ValueError('select', `index ${shown(index)} lies outside dimension ${d} of ${formatShape(x.sizes)}`)
   return squeeze(oneDim(x, d, index < 0 ? index + size : index, 1, 1), d) as Tensor<Shape, D>
 }
 
@@ -430,7 +430,7 @@ export function slice<D extends DType>(x: Tensor<Shape, D>, ...indices: readonly
     const [from, to, step = 1] = (index ?? [null, null]) as readonly [number | null, number | null, number?]
     for (const value of [from ?? 0, to ?? 0, step])
       if (!Number.isInteger(value))
-        throw new ValueError('slice', `position ${value} of dimension ${i} must be an integer`)
+        throw new ValueError('slice', `position ${shown(value)} of dimension ${i} must be an integer`)
     if (step < 1) throw new ValueError('slice', `step ${step} of dimension ${i} must be at least 1`)
     const place = (value: number) => Math.min(Math.max(value < 0 ? value + size : value, 0), size)
     const first = place(from ?? 0)
@@ -525,7 +525,7 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
 export function chunk<D extends DType>(x: Tensor<Shape, D>, chunks: number, dim = 0): Tensor<Shape, D>[] {
   checkTensor('chunk', 'x', x)
   if (!(Number.isInteger(chunks) && chunks > 0))
-    throw new ValueError('chunk', `chunks is ${chunks}, but must be a positive integer`)
+    throw new ValueError('chunk', `chunks is ${shown(chunks)}, but must be a positive integer`)
   const size = x.sizes[normalizeDim('chunk', dim, x.ndim)] ?? 0
   return split(x, Math.max(1, Math.ceil(size / chunks)), dim)
 }
@@ -544,7 +544,7 @@ export function pad<D extends DType>(x: Tensor<Shape, D>, amounts: readonly numb
   if (faulty)
     throw new ValueError(
       'pad',
-      `amounts are ${Array.isArray(amounts) ? formatShape(amounts) : String(amounts)}, but must hold integers, two for each of at most ${x.ndim} dimensions`,
+      `amounts are ${shown(amounts)}, but must hold integers, two for each of at most ${x.ndim} dimensions`,
     )
   const before = x.sizes.map((_, i) => amounts[2 * (x.ndim - 1 - i)] ?? 0)
   const after = x.sizes.map((_, i) => amounts[2 * (x.ndim - 1 - i) + 1] ?? 0)

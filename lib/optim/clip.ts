@@ -1,8 +1,8 @@
 import { noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
-import { DeviceError, DisposedError, DTypeError, kindOf, shown, ValueError } from '../core/errors.js'
-import { checkOptions } from '../core/options.js'
+import { DeviceError, DisposedError, DTypeError, shown, ValueError } from '../core/errors.js'
+import { checkOptions, listOf } from '../core/options.js'
 import { outsideFrames } from '../core/scope.js'
 import { isOverlapping } from '../core/shape.js'
 import type { Storage } from '../core/storage.js'
@@ -26,11 +26,9 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, opti
     throw new ValueError('clipGradNorm', `maxNorm is ${shown(maxNorm)}, but must be a non-negative number`)
   if (typeof normType !== 'number' || !(normType > 0))
     throw new ValueError('clipGradNorm', `normType is ${shown(normType)}, but must be positive`)
-  if (typeof parameters !== 'object' || typeof parameters?.[Symbol.iterator] !== 'function')
-    throw new ValueError('clipGradNorm', `the parameters are ${kindOf(parameters)}, but must be tensors in a list`)
   const withGradient: Tensor[] = []
   const memories = new Set<Storage>()
-  for (const parameter of parameters) {
+  for (const parameter of listOf('clipGradNorm', 'the parameters', parameters, 'tensors in a list')) {
     checkTensor('clipGradNorm', 'each parameter', parameter)
     const gradient = parameter.peekGrad()
     if (gradient === null) continue

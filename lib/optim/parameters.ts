@@ -1,5 +1,6 @@
 /** What an optimiser is given: lists of tensors and live views of a module, checked, with names for messages and states. */
 import { formatShape, kindOf, StateDictError, ValueError } from '../core/errors.js'
+import { listOf } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
 import type { Parameter, ParameterView } from '../nn/module.js'
 
@@ -27,14 +28,9 @@ export function isGroups<O>(
 
 /** Checks what one group is given: leaves of a floating dtype, each once. Lists are copied, views stay live. */
 export function checkParameters(op: string, params: unknown): Parameters {
-  if (typeof params !== 'object' || params === null || !(Symbol.iterator in params))
-    throw new ValueError(
-      op,
-      `the parameters are ${params instanceof Tensor ? 'one tensor; put it in a list' : kindOf(params)}; ` +
-        'pass model.parameters(), tensors, or groups of them',
-    )
+  if (params instanceof Tensor) throw new ValueError(op, 'the parameters are one tensor; put it in a list')
   const given = params as Parameters
-  const all = [...given]
+  const all = listOf(op, 'the parameters', given, 'tensors in a list or groups of them; pass model.parameters()')
   const places = new Map<Tensor, number>()
   for (const [i, parameter] of all.entries()) {
     if (!(parameter instanceof Tensor))

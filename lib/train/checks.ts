@@ -103,8 +103,13 @@ export function checkWiring(model: readonly Parameter[], optimized: readonly Par
 export function checkBatches(op: string, batches: unknown): asserts batches is Batches<Batch> {
   if (typeof batches === 'function') return
   const iterable = typeof batches === 'object' && batches !== null
-  if (!iterable || !(Symbol.asyncIterator in batches || Symbol.iterator in batches))
+  if (!iterable || ArrayBuffer.isView(batches) || !(Symbol.asyncIterator in batches || Symbol.iterator in batches))
     throw new ValueError(op, `the batches are ${kindOf(batches)}, but must be a DataLoader or another iterable`)
+}
+
+export function checkEpochs(op: string, epochs: unknown): void {
+  if (!Number.isSafeInteger(epochs) || (epochs as number) < 0)
+    throw new ValueError(op, `epochs is ${shown(epochs)}, but must be a non-negative integer`)
 }
 
 /** What cannot make `passes` passes: a list without batches, or an iterator, which is used up after one. */

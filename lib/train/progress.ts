@@ -1,5 +1,6 @@
 /** A progress bar in a terminal; nothing elsewhere. */
 import { SingleBar } from 'cli-progress'
+import { kindOf, ValueError } from '../core/errors.js'
 import type { Callback, TrainingContext } from './callbacks.js'
 import type { EpochRecord } from './history.js'
 
@@ -18,6 +19,11 @@ export function summarize(record: EpochRecord): string {
 
 /** Shows epoch, steps, speed and the last epoch's numbers. Quiet when the stream is not a terminal. */
 export function progressBar(stream: NodeJS.WriteStream = process.stderr): Callback {
+  if (typeof stream?.write !== 'function')
+    throw new ValueError(
+      'progressBar',
+      `the stream is ${kindOf(stream)}, but must be one to write to, as process.stderr is`,
+    )
   if (!stream.isTTY) return {}
   let bar: SingleBar | null = null
   let done = ''

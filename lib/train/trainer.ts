@@ -14,6 +14,7 @@ import type { Callback, TrainingContext } from './callbacks.js'
 import {
   checkBatch,
   checkBatches,
+  checkEpochs,
   checkGraph,
   checkLoss,
   checkOutput,
@@ -133,6 +134,7 @@ export class Trainer<M extends string = never> {
     if (typeof progress !== 'boolean')
       throw new ValueError(op, `progress is ${shown(progress)}, but must be true or false`)
     if (validation !== undefined) {
+      checkEpochs(op, epochs)
       checkBatches(op, validation)
       checkPasses(op, 'validation batches', validation, epochs)
     }
@@ -259,8 +261,7 @@ export class Trainer<M extends string = never> {
   #begin(op: string, batches: Batches<Batch>, epochs: number, signal: AbortSignal | undefined): Run<M> {
     checkBatches(op, batches)
     checkSignal(op, signal)
-    if (!Number.isSafeInteger(epochs) || epochs < 0)
-      throw new ValueError(op, `epochs is ${shown(epochs)}, but must be a non-negative integer`)
+    checkEpochs(op, epochs)
     checkPasses(op, 'batches', batches, epochs)
     signal?.throwIfAborted()
     if (this.#running) throw new ValueError('Trainer', 'is running already; one training at a time')

@@ -196,7 +196,7 @@ const finite: readonly Case[] = [
     without: { 'finite differences': 'it jumps at the threshold: only near it, but so would a step' },
   },
   ...unary('elu', (x) => f.elu(x, { alpha: 0.7 }), kinkAt(0)),
-  ...unary('leaky_relu', (x) => f.leakyRelu(x, { negativeSlope: 0.2 }), kinkAt(0)),
+  ...unary('leakyRelu', (x) => f.leakyRelu(x, { negativeSlope: 0.2 }), kinkAt(0)),
 ]
 
 /** At the ends of the numbers: what is NaN, infinite or a zero is so on every device. */
@@ -220,7 +220,7 @@ const ends: readonly [string, (x: f.Tensor) => f.Tensor][] = [
   ...(['relu', 'sigmoid', 'tanh', 'gelu', 'softplus', 'elu', 'hardswish', 'silu', 'mish'] as const).map(
     (op): [string, (x: f.Tensor) => f.Tensor] => [op, (x) => f[op](x)],
   ),
-  ['leaky_relu', (x) => f.leakyRelu(x)],
+  ['leakyRelu', (x) => f.leakyRelu(x)],
   ['clamp', (x) => f.clamp(x, -2, 3)],
   ['maximum', (x) => f.maximum(x, f.mul(x, -1))],
   ['minimum', (x) => f.minimum(f.mul(x, -1), x)],

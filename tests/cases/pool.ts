@@ -17,7 +17,7 @@ const windows: readonly Window[] = [
 
 function maxCase(shape: f.Shape, kernel: f.Pair, options: f.MaxPool2dOptions): Case {
   return {
-    op: 'max_pool2d',
+    op: 'maxPool2d',
     name: `${label(shape)} by ${String(kernel)} ${JSON.stringify(options)}`,
     inputs: [distinct(shape)],
     call: (x) => f.maxPool2d(x, kernel, options),
@@ -32,7 +32,7 @@ function averageCase(
   pads: boolean,
 ): Case {
   return {
-    op: 'avg_pool2d',
+    op: 'avgPool2d',
     name: `${label(shape)} by ${String(kernel)} ${JSON.stringify(options)}${pads ? '' : ' without padding'}`,
     inputs: [normal(shape)],
     call: (x) => f.avgPool2d(x, kernel, { ...options, countIncludePad: pads }),
@@ -72,7 +72,7 @@ export const cases: readonly Case[] = [
     length: 6,
   },
   {
-    op: 'max_pool2d',
+    op: 'maxPool2d',
     name: 'NaN wins',
     inputs: [constant(exactly([1, 1, 2, 4], 'float', [1, Number.NaN, 3, 2, 5, 0, 4, 8]))],
     call: (x) => f.maxPool2d(x, 2),
@@ -102,9 +102,9 @@ const anyWindow: fc.Arbitrary<Window> = fc
   })
 
 export const properties: readonly { readonly name: string; readonly cases: fc.Arbitrary<Case> }[] = [
-  { name: 'max_pool2d', cases: anyWindow.map((window) => maxCase(...window)) },
+  { name: 'maxPool2d', cases: anyWindow.map((window) => maxCase(...window)) },
   {
-    name: 'avg_pool2d',
+    name: 'avgPool2d',
     cases: fc.tuple(anyWindow, fc.boolean()).map(([window, pads]) => averageCase(...window, pads)),
   },
 ]

@@ -6,6 +6,8 @@ export interface PublicCall {
   readonly names: readonly string[]
   readonly args: () => unknown[]
   readonly call: (...args: never[]) => unknown
+  /** The argument that is a method's tensor, and that no caller could mistake. */
+  readonly self?: number
 }
 
 /** Tensors on the default device. */
@@ -19,6 +21,11 @@ const entries: PublicCall[] = []
 /** `fn` under its own name and those that it may report besides (the operator that it is made of). */
 function add(name: string, call: (...args: never[]) => unknown, args: () => unknown[], ...others: string[]): void {
   entries.push({ names: [name, ...others], args, call })
+}
+
+/** A method of the first argument. */
+function addMethod(name: string, call: (...args: never[]) => unknown, args: () => unknown[]): void {
+  entries.push({ names: [name], args, call, self: 0 })
 }
 
 const unary = [
@@ -86,12 +93,17 @@ add('indexSelect', f.indexSelect, () => [t(2, 3), 1, ints([2])], 'index_select')
 add('lstm', f.lstm, () => [
   t(3, 2, 4),
   [{ wIh: t(12, 4), wHh: t(12, 3), bIh: t(12), bHh: t(12) }],
-  { batchFirst: false },
+  { batchFirst: false, bidirectional: false, training: true, dropout: 0, initial: [t(1, 2, 3), t(1, 2, 3)] },
 ])
 add('scaledDotProductAttention', f.scaledDotProductAttention, () => [
   ...[t(1, 2, 3, 4), t(1, 2, 3, 4), t(1, 2, 3, 4)],
   { isCausal: true, scale: 1 },
 ])
+add('scaledDotProductAttention', f.scaledDotProductAttention, () => [
+  ...[t(2, 3, 4), t(2, 3, 4), t(2, 3, 4)],
+  { attnMask: t(3, 3), dropoutP: 0.5, generator: new f.Generator(3) },
+])
+add('tensor', f.tensor, () => [[1, 2], { requiresGrad: true, device: 'cpu' }])
 add('tensor', f.tensor, () => [
   [
     [1, 2],
@@ -99,14 +111,14 @@ add('tensor', f.tensor, () => [
   ],
   { dtype: 'float32' },
 ])
-add('zeros', f.zeros, () => [[2, 3], { dtype: 'int32' }])
+add('zeros', f.zeros, () => [[2, 3], { dtype: 'int32', device: 'cpu', requiresGrad: false }])
 add('ones', f.ones, () => [[2, 3]])
 add('full', f.full, () => [[2, 3], 7])
 add('arange', f.arange, () => [0, 5, 1])
 add('eye', f.eye, () => [3, 3])
-add('rand', f.rand, () => [[2, 3]])
-add('randn', f.randn, () => [[2, 3]])
-add('randint', f.randint, () => [0, 5, [2, 3]])
+add('rand', f.rand, () => [[2, 3], { low: -1, high: 2, generator: new f.Generator(3), requiresGrad: true }])
+add('randn', f.randn, () => [[2, 3], { mean: 1, std: 2 }])
+add('randint', f.randint, () => [0, 5, [2, 3], { dtype: 'float32' }])
 add('fromTypedArray', f.fromTypedArray, () => [new Float32Array(6), [2, 3]])
 add('reshape', f.reshape, () => [t(2, 3), [3, 2]])
 add('view', f.view, () => [t(2, 3), [3, -1]])
@@ -134,22 +146,22 @@ add('backward', f.backward, () => {
   x.requiresGrad = true
   return [x.square(), { gradient: t(3) }]
 })
-add(
+addMethod(
   'to',
   (x: f.Tensor, target: string) => x.to(target),
   () => [t(3), 'int32'],
 )
-add(
+addMethod(
   'copy_',
   (x: f.Tensor, source: f.Tensor) => x.copy_(source),
   () => [t(2, 3), t(3)],
 )
-add(
+addMethod(
   'fill_',
   (x: f.Tensor, value: number) => x.fill_(value),
   () => [t(2, 3), 1],
 )
-add(
+addMethod(
   'item',
   (x: f.Tensor) => x.item(),
   () => [t(1)],
@@ -159,7 +171,7 @@ const { nn, optim } = f
 add(
   'Linear',
   (i, o, options) => new nn.Linear(i, o, options),
-  () => [3, 4, { bias: true }],
+  () => [3, 4, { bias: true, device: 'cpu', dtype: 'float32', generator: new f.Generator(3) }],
 )
 add(
   'Conv2d',
@@ -169,7 +181,7 @@ add(
 add(
   'LSTM',
   (i, o, options) => new nn.LSTM(i, o, options),
-  () => [3, 4, { numLayers: 1 }],
+  () => [3, 4, { numLayers: 2, bidirectional: true, bias: false, batchFirst: true, dropout: 0.1 }],
 )
 add(
   'Embedding',
@@ -199,7 +211,7 @@ add(
 add(
   'MultiheadAttention',
   (e, h, options) => new nn.MultiheadAttention(e, h, options),
-  () => [4, 2, { dropout: 0.1 }],
+  () => [4, 2, { dropout: 0.1, bias: false, batchFirst: false }],
 )
 add(
   'Sequential',

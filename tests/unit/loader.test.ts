@@ -188,8 +188,8 @@ describe('a dataset', () => {
       () => new ImageDataset(bytes, [1, 2, 3, 4] as never, [1, 1, 1]),
       'labels must be a Uint8Array',
     ],
-    ['two sides', () => new ImageDataset(bytes, bytes, [2, 2] as never), '[ImageDataset] shape is 2,2'],
-    ['a side of 0', () => new ImageDataset(bytes, bytes, [1, 0, 1]), '[ImageDataset] shape is 1,0,1'],
+    ['two sides', () => new ImageDataset(bytes, bytes, [2, 2] as never), '[ImageDataset] shape is [2, 2]'],
+    ['a side of 0', () => new ImageDataset(bytes, bytes, [1, 0, 1]), '[ImageDataset] shape is [1, 0, 1]'],
     ['a mean that is none', () => new ImageDataset(bytes, bytes, [1, 1, 1], { mean: Number.NaN }), 'mean is NaN'],
     ['no deviation', () => new ImageDataset(bytes, bytes, [1, 1, 1], { std: 0 }), 'std is 0'],
   ]

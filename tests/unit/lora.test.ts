@@ -77,7 +77,7 @@ describe('LoRA’s layers', () => {
     ],
     [
       { targetModules: 'qProj' },
-      'no layer matches targetModules "qProj"; layers that can be adapted are [\'layers.0.qProj\'',
+      "no layer matches targetModules 'qProj'; layers that can be adapted are ['layers.0.qProj'",
     ],
     [
       { targetModules: /norm/ },
@@ -85,16 +85,16 @@ describe('LoRA’s layers', () => {
     ],
     [{ targetModules: /nothing/ }, 'no layer matches targetModules /nothing/'],
     [{ targetModules: [] }, 'no layer matches targetModules []'],
-    [{ targetModules: '' }, 'targetModules is "", but must be a list of names'],
+    [{ targetModules: '' }, "targetModules is '', but must be a list of names"],
     [{ targetModules: 2 }, 'targetModules is 2, but must be a list of names'],
     [{ targetModules: undefined }, 'targetModules is undefined, but must be'],
-    [{ targetModules: ['v', 3] }, 'targetModules is ["v",3], but must be a list of names'],
+    [{ targetModules: ['v', 3] }, "targetModules is ['v', 3], but must be a list of names"],
     [{ targetModules: '(' }, 'targetModules "(" is no regular expression here'],
     [
       { modulesToSave: ['head', 'classifier'] },
       "modulesToSave names ['classifier'], but the names to choose from are ['embed'",
     ],
-    [{ modulesToSave: 'head' }, 'modulesToSave is "head", but must be a list of names'],
+    [{ modulesToSave: 'head' }, "modulesToSave is 'head', but must be a list of names"],
     [
       { targetModules: ['head'], modulesToSave: ['head'] },
       "targetModules names ['head'], but 'head' is in modulesToSave, which learns whole; the names",
@@ -106,13 +106,13 @@ describe('LoRA’s layers', () => {
     [{ rankPattern: { 'v)|(x': 2 } }, 'a key of rankPattern "v)|(x" is no regular expression'],
     [{ rankPattern: { v: 1.5 } }, 'rank is 1.5 for layers.0.v'],
     [{ rankPattern: 3 }, 'rankPattern is 3, but must be an object'],
-    [{ alphaPattern: { v: 'x' } }, 'alpha is "x" for layers.0.v'],
+    [{ alphaPattern: { v: 'x' } }, "alpha is 'x' for layers.0.v"],
     [{ rank: 0 }, 'rank is 0 for layers.0.qProj'],
-    [{ alpha: Number.NaN }, 'alpha is null for layers.0.qProj'],
-    [{ dropout: '0' }, 'dropout is "0", but must be a probability'],
+    [{ alpha: Number.NaN }, 'alpha is NaN for layers.0.qProj'],
+    [{ dropout: '0' }, "dropout is '0', but must be a probability"],
     [{ dropout: 2 }, 'dropout is 2, but must be a probability'],
     [{ rankStabilized: 1 }, 'rankStabilized is 1, but must be true or false'],
-    [{ generator: {} }, 'generator is [object Object], but must be a Generator'],
+    [{ generator: {} }, 'generator is an object, but must be a Generator'],
   ])('are not those of %j', (options, message) => {
     const model = new Net()
     expect(() => apply(options as never, model)).toThrow(ValueError)
@@ -297,7 +297,9 @@ describe('freezing', () => {
     expect(unfreeze(model, 'embed')).toBe(1)
     expect(freeze(model, /weight/g)).toBe(6)
     expect(freeze(model, 'layers.0.*')).toBe(4)
-    expect(() => freeze(model, 'nothing')).toThrow('[freeze] nothing matches nothing; the parameters are embed.weight')
+    expect(() => freeze(model, 'nothing')).toThrow(
+      "[freeze] nothing matches 'nothing'; the parameters are embed.weight",
+    )
     expect(() => freeze(model, null as never)).toThrow('[freeze] the selection is null, but must be a path')
     expect(() => unfreeze(model, 9)).toThrow('[unfreeze] depth is 9')
   })

@@ -61,7 +61,7 @@ describe('modes', () => {
 
   it('are booleans', () => {
     expect(() => new nn.Linear(1, 1).train('eval' as never)).toThrow(ValueError)
-    expect(() => new nn.Linear(1, 1).train('eval' as never)).toThrow('[Linear.train] the mode is eval')
+    expect(() => new nn.Linear(1, 1).train('eval' as never)).toThrow("[Linear.train] the mode is 'eval'")
   })
 })
 
@@ -304,8 +304,10 @@ describe('what is put into a module', () => {
     expect(() => new nn.Sequential(nn.ReLU as never)).toThrow(
       '[Sequential] entry 0 is the class or function ReLU; make it with new, but must be a module',
     )
-    expect(() => new nn.ModuleList([new nn.ReLU(), zeros([1]) as never])).toThrow('[ModuleList] entry 1 is an object (')
-    expect(() => new nn.ModuleList(3 as never)).toThrow('[ModuleList] the modules are 3')
+    expect(() => new nn.ModuleList([new nn.ReLU(), zeros([1]) as never])).toThrow(
+      '[ModuleList] entry 1 is a Tensor, but',
+    )
+    expect(() => new nn.ModuleList(3 as never)).toThrow('[ModuleList] the modules are the number 3')
     expect(() => new nn.Parameter([1] as never)).toThrow('[Parameter] the value must be a tensor')
     expect(() => new nn.Parameter(zeros([1], { dtype: 'int32' }))).toThrow(
       '[Parameter] the value is int32, which has no',

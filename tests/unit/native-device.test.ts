@@ -95,7 +95,7 @@ describe.skipIf(unavailable !== null)('the native device', () => {
     device.run(kernelOf('index_select'), { out, x, index: upload(device, Int32Array.of(0, 9), 'int32'), dim: 0 })
     expect(() => device.readSync(out)).toThrow(IndexOutOfRangeError)
     device.run(kernelOf('index_select'), { out, x, index: upload(device, Int32Array.of(0, 9), 'int32'), dim: 0 })
-    await expect(device.read(out)).rejects.toThrow(/^\[index_select\]/)
+    await expect(device.read(out)).rejects.toThrow(/^\[indexSelect\]/)
     device.run(kernelOf('index_select'), { out, x, index: upload(device, Int32Array.of(0, 3), 'int32'), dim: 0 })
     expect(device.readSync(out)).toEqual(new Float32Array(2))
   })

@@ -175,7 +175,7 @@ describe('an option that there is not', () => {
     }
     const state = (value: unknown) => () => layer.loadStateDict(value as never)
     wrong(state(null), '[loadStateDict] the state is null')
-    wrong(state({ weight: 3, bias: 4 }), '  weight is 3, but must be a tensor\n  bias is 4')
+    wrong(state({ weight: 3, bias: 4 }), '  weight is the number 3, but must be a tensor\n  bias is the number 4')
     wrong(() => init.xavierNormal_(zeros([2, 2]), { gain: Number.NaN }), '[xavierNormal_] gain is NaN')
     wrong(() => optim.clipGradNorm(null as never, 1), '[clipGradNorm] the parameters are null')
     wrong(() => optim.clipGradNorm([3 as never], 1), '[clipGradNorm] each parameter must be a tensor')

@@ -448,7 +448,7 @@ describe('a config', () => {
     [{ ...right, target_modules: [] }, 'target_modules is [], but must be'],
     [{ ...right, target_modules: ['0', 3] }, 'target_modules is ["0",3], but must be'],
     [{ ...right, target_modules: '(' }, '[loadAdapter] targetModules "(" is no regular expression here'],
-    [{ ...right, target_modules: '(a+)+b' }, 'no layer matches targetModules "(a+)+b"'],
+    [{ ...right, target_modules: '(a+)+b' }, "no layer matches targetModules '(a+)+b'"],
     [
       { ...right, target_modules: ['0', 'q'] },
       "targetModules names ['q'], but the names to choose from are ['0', '1']",

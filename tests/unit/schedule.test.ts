@@ -107,8 +107,8 @@ describe('a state', () => {
     [{ steps: -1, base: [1] }, 'steps is -1'],
     [{ steps: 1.5, base: [1] }, 'steps is 1.5'],
     [{ steps: 1, base: [] }, 'base is '],
-    [{ steps: 1, base: [1, 2] }, 'base is 1,2, but must be 1 initial rates'],
-    [{ steps: 1, base: [Number.NaN] }, 'base is NaN'],
+    [{ steps: 1, base: [1, 2] }, 'base is [1, 2], but must be 1 initial rates'],
+    [{ steps: 1, base: [Number.NaN] }, 'base is [NaN]'],
     [{ steps: 1, base: '1' }, "base is '1'"],
   ])('that is %j is refused, and changes nothing', (state, message) => {
     const optimizer = make()

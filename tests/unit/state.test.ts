@@ -99,7 +99,7 @@ describe('states that are none', () => {
   it('list everything that is wrong at once', () => {
     const weight = tensor([1])
     expect(() => load({ weight, bias: 3, extra: weight, __proto__: { x: weight } })).toThrow(
-      '3 mismatches:\n  unexpected: extra\n  weight is [1], but must be [1, 2]\n  bias is 3, but must be a tensor',
+      '3 mismatches:\n  unexpected: extra\n  weight is [1], but must be [1, 2]\n  bias is the number 3, but must be a tensor',
     )
     expect(() => load({ weight: undefined, bias: null })).toThrow(
       '2 mismatches:\n  missing: weight\n  bias is null, but must be a tensor',
@@ -118,7 +118,7 @@ describe('states that are none', () => {
   it('are refused by what they are', () => {
     for (const [state, what] of [
       [undefined, 'undefined'],
-      ['weight', 'weight'],
+      ['weight', "'weight'"],
       [[tensor([1])], 'an array'],
       [tensor([1]), 'a tensor'],
       [model(), 'a module; pass its stateDict()'],

@@ -247,9 +247,9 @@ describe.each(deviceNames)('nested arrays on %s', (device) => {
       [null, 'null'],
       [{}, 'an object'],
     ])
-      expect(() => make([1], { device: given })).toThrow(`[device] there is no device ${named}`)
+      expect(() => make([1], { device: given })).toThrow(`[tensor] there is no device ${named}`)
     expect(() => make([1]).to('int64')).toThrow(/^\[to\] there is no dtype or device 'int64'/)
-    expect(() => make([1], { requiresGrad: 'yes' })).toThrow(/^\[requiresGrad\] .*'yes'/)
+    expect(() => make([1], { requiresGrad: 'yes' })).toThrow(/^\[tensor\] requiresGrad is 'yes'/)
     expect(make([1], { requiresGrad: false }).requiresGrad).toBe(false)
   })
 })

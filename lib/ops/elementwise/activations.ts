@@ -5,7 +5,7 @@ import { kernelOf } from '../../backend/call.js'
 import { run } from '../../backend/dispatch.js'
 import { type KernelSpec, kernels } from '../../backend/kernels.js'
 import type { DType } from '../../core/dtype.js'
-import { ValueError } from '../../core/errors.js'
+import { shown, ValueError } from '../../core/errors.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -46,16 +46,18 @@ function activation<A extends { readonly [name: string]: number | boolean }>(
   ofOutput: OutputGradient | null = null,
   ofInput: InputGradient<A> | null = null,
 ): <S extends Shape, D extends DType>(x: Tensor<S, D>, attrs: A) => Tensor<S, D> {
+  // As the program calls it.
+  const op = name === 'leaky_relu' ? 'leakyRelu' : name
   const allowed = name === 'relu' ? arithmetic : anyFloating
   const kernel = kernelOf(name as 'relu')
   const backwardKernel = kernelOf(`${name}_backward` as 'silu_backward')
   const { precision = 'widest' }: KernelSpec = kernels[name]
   const record = defineOperator<A>({
-    name,
+    name: op,
     precision,
-    infer: ([x]) => checkedSpec(name, x as Tensor, allowed),
+    infer: ([x]) => checkedSpec(op, x as Tensor, allowed),
     forward([x], attrs, [out]) {
-      const y = like(x as Tensor, out as TensorSpec, name)
+      const y = like(x as Tensor, out as TensorSpec, op)
       run(kernel, { out: y, x: x as Tensor, ...attrs })
       return y
     },
@@ -67,7 +69,7 @@ function activation<A extends { readonly [name: string]: number | boolean }>(
         if (ofOutput) return [ofOutput(dy, ctx.output(0), ctx.createGraph)]
         const x = ctx.input(0)
         if (ctx.createGraph && ofInput !== null) return [ofInput(dy, x, ctx.attrs)]
-        const dx = like(x, specOf(x), `${name} backward`)
+        const dx = like(x, specOf(x), `${op} backward`)
         run(backwardKernel, { dx, dy, x, ...ctx.attrs })
         return [dx]
       },
@@ -154,7 +156,7 @@ const geluNames: OptionNames<GeluOptions> = { approximate: true }
 export function gelu<S extends Shape, D extends DType>(x: Tensor<S, D>, options: GeluOptions = {}): Tensor<S, D> {
   const { approximate = 'none' } = checkOptions('gelu', options, geluNames)
   if (approximate !== 'none' && approximate !== 'tanh')
-    throw new ValueError('gelu', `approximate is '${String(approximate)}', but must be 'none' or 'tanh'`)
+    throw new ValueError('gelu', `approximate is ${shown(approximate)}, but must be 'none' or 'tanh'`)
   return geluOf(x, { tanhApproximation: approximate === 'tanh' })
 }
 

@@ -1,7 +1,7 @@
 import { checkDType, type TensorSpec } from '../../autograd/operator.js'
 import { empty } from '../../backend/dispatch.js'
 import type { DType } from '../../core/dtype.js'
-import { ValueError } from '../../core/errors.js'
+import { shown, ValueError } from '../../core/errors.js'
 import type { Tensor } from '../../core/tensor.js'
 
 /** What most kernels of floats take. */
@@ -27,6 +27,6 @@ export function like(x: Tensor, { shape, dtype }: TensorSpec, op: string): Tenso
 
 export function checkScalar(op: string, name: string, value: number): number {
   if (typeof value !== 'number' || Number.isNaN(value))
-    throw new ValueError(op, `${name} is ${String(value)}, but must be a number`)
+    throw new ValueError(op, `${name} is ${shown(value)}, but must be a number`)
   return value
 }

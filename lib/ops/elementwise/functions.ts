@@ -4,7 +4,7 @@ import { kernelOf } from '../../backend/call.js'
 import { run } from '../../backend/dispatch.js'
 import { type KernelSpec, kernels } from '../../backend/kernels.js'
 import { type DType, dtypes } from '../../core/dtype.js'
-import { DTypeError, ValueError } from '../../core/errors.js'
+import { DTypeError, shown, ValueError } from '../../core/errors.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { add, div, ge, le, maximum, minimum, mul, where, zerosLike } from './arithmetic.js'
@@ -122,7 +122,7 @@ export function clamp<S extends Shape, D extends DType>(
 ): Tensor<S, D> {
   checkTensor('clamp', 'x', x)
   for (const limit of [min, max])
-    if (typeof limit !== 'number') throw new ValueError('clamp', `a limit is ${String(limit)}, but must be a number`)
+    if (typeof limit !== 'number') throw new ValueError('clamp', `a limit is ${shown(limit)}, but must be a number`)
   if (min !== Number.NEGATIVE_INFINITY) checkNumber('clamp', min, x.dtype)
   if (max !== Number.POSITIVE_INFINITY) checkNumber('clamp', max, x.dtype)
   return apply(clampRecord, [x], { min, max }) as Tensor<S, D>

@@ -1,0 +1,430 @@
+/**
+ * A sound call of every public function, constructor and method that tests/fuzz/calls.ts does not have: what takes modules,
+ * optimisers, data, files or time. Guards call them with hostile arguments; `promise` marks calls to be awaited.
+ */
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import * as datasets from '../../lib/data/datasets/index.js'
+import * as finetune from '../../lib/finetune/index.js'
+import * as f from '../../lib/index.js'
+import { type PublicCall, publicCalls } from '../fuzz/calls.js'
+
+const { nn, optim } = f
+const { init } = nn
+const t = (...shape: number[]) => f.rand(shape)
+const folder = mkdtempSync(join(tmpdir(), 'firesteel-guards-'))
+// A text that stands where a path should is a path there.
+process.chdir(folder)
+
+const entries: PublicCall[] = []
+
+function add(name: string, call: (...args: never[]) => unknown, args: () => unknown[], ...others: string[]): void {
+  entries.push({ names: [name, ...others], args, call })
+}
+
+const make = (name: string, Class: new (...args: never[]) => unknown, args: () => unknown[], ...others: string[]) =>
+  add(name, (...given) => new Class(...given), args, ...others)
+
+// Layers: their constructors, and their forward passes.
+for (const name of ['ReLU', 'Sigmoid', 'Tanh', 'SiLU', 'Mish', 'Hardswish', 'Identity'] as const)
+  make(name, nn[name], () => [])
+make('GELU', nn.GELU, () => [{ approximate: 'tanh' }])
+make('Softplus', nn.Softplus, () => [{ beta: 2, threshold: 20 }])
+make('ELU', nn.ELU, () => [{ alpha: 1 }])
+make('LeakyReLU', nn.LeakyReLU, () => [{ negativeSlope: 0.1 }])
+make('Softmax', nn.Softmax, () => [1])
+make('LogSoftmax', nn.LogSoftmax, () => [1])
+make('Flatten', nn.Flatten, () => [1, -1])
+make('AvgPool2d', nn.AvgPool2d, () => [2, { stride: 1, padding: 1 }])
+make('BatchNorm1d', nn.BatchNorm1d, () => [3, { momentum: 0.1, eps: 1e-3, affine: false, trackRunningStats: true }])
+make('TransformerEncoderLayer', nn.TransformerEncoderLayer, () => [
+  4,
+  2,
+  {
+    dimFeedforward: 8,
+    dropout: 0,
+    bias: false,
+    activation: 'gelu',
+    normFirst: true,
+    layerNormEps: 1e-3,
+    batchFirst: false,
+  },
+])
+make('ModuleList', nn.ModuleList, () => [[new nn.Linear(2, 2)]])
+make('Parameter', nn.Parameter, () => [t(2, 3)])
+make('Buffer', nn.Buffer, () => [t(2, 3)])
+
+const layers: readonly (readonly [string, () => { forward(...x: never[]): unknown }, () => unknown[], ...string[]])[] =
+  [
+    ['Linear.forward', () => new nn.Linear(3, 2), () => [t(4, 3)], 'linear'],
+    ['Conv2d.forward', () => new nn.Conv2d(2, 3, 2), () => [t(1, 2, 4, 4)], 'conv2d'],
+    ['Embedding.forward', () => new nn.Embedding(5, 3), () => [f.randint(0, 5, [4])], 'embedding'],
+    ['LayerNorm.forward', () => new nn.LayerNorm(3), () => [t(2, 3)], 'layerNorm'],
+    ['BatchNorm1d.forward', () => new nn.BatchNorm1d(3), () => [t(2, 3)], 'batchNorm'],
+    ['BatchNorm2d.forward', () => new nn.BatchNorm2d(3), () => [t(2, 3, 2, 2)], 'batchNorm'],
+    ['LSTM.forward', () => new nn.LSTM(3, 2), () => [t(4, 1, 3), [t(1, 1, 2), t(1, 1, 2)]], 'lstm'],
+    ['MaxPool2d.forward', () => new nn.MaxPool2d(2), () => [t(1, 1, 4, 4)], 'maxPool2d'],
+    ['AvgPool2d.forward', () => new nn.AvgPool2d(2), () => [t(1, 1, 4, 4)], 'avgPool2d'],
+    [
+      'MultiheadAttention.forward',
+      () => new nn.MultiheadAttention(4, 2),
+      () => [t(1, 3, 4), t(1, 3, 4), t(1, 3, 4), { isCausal: true }],
+    ],
+    [
+      'TransformerEncoderLayer.forward',
+      () => new nn.TransformerEncoderLayer(4, 2, { dropout: 0 }),
+      () => [t(1, 3, 4), { isCausal: true }],
+    ],
+    [
+      'Sequential.forward',
+      () => new nn.Sequential(new nn.Linear(3, 2), new nn.ReLU()),
+      () => [t(4, 3)],
+      'linear',
+      'Linear',
+    ],
+    ['Dropout.forward', () => new nn.Dropout(0.5), () => [t(4, 3)], 'dropout'],
+    ['Flatten.forward', () => new nn.Flatten(), () => [t(4, 3, 2)], 'flatten'],
+    ['ReLU.forward', () => new nn.ReLU(), () => [t(4)], 'relu'],
+    ['GELU.forward', () => new nn.GELU(), () => [t(4)], 'gelu'],
+    ['Softmax.forward', () => new nn.Softmax(1), () => [t(4, 3)], 'softmax'],
+  ]
+for (const [name, layer, args, ...others] of layers) add(name, (...x) => layer().forward(...x), args, ...others)
+
+// Initialisers.
+const weight = () => f.zeros([3, 4])
+add('uniform_', init.uniform_, () => [weight(), 0, 1, {}])
+add('normal_', init.normal_, () => [weight(), 0, 1, {}])
+add('constant_', init.constant_, () => [weight(), 2])
+add('ones_', init.ones_, () => [weight()])
+add('zeros_', init.zeros_, () => [weight()])
+add('kaimingUniform_', init.kaimingUniform_, () => [weight(), { a: 1, mode: 'fanOut', nonlinearity: 'relu' }])
+add('kaimingNormal_', init.kaimingNormal_, () => [weight(), { a: 1 }])
+add('xavierUniform_', init.xavierUniform_, () => [weight(), { gain: 2 }])
+add('xavierNormal_', init.xavierNormal_, () => [weight(), { gain: 2 }])
+add('calculateGain', init.calculateGain, () => ['leakyRelu', 0.1])
+add(
+  'fans',
+  (x) => init.fans('fans', x),
+  () => [weight()],
+)
+
+// Modules and their states.
+const model = () => new nn.Sequential(new nn.Linear(3, 4), new nn.ReLU(), new nn.Linear(4, 2))
+add(
+  'loadStateDict',
+  (state, options) => model().loadStateDict(state, options),
+  () => [model().stateDict(), { strict: true }],
+)
+add('loadStateDict', nn.loadStateDict, () => [model(), model().stateDict(), {}])
+add('stateDict', nn.stateDict, () => [model()])
+add(
+  'to',
+  (target) => model().to(target),
+  () => ['float32'],
+)
+add(
+  'train',
+  (mode) => model().train(mode),
+  () => [true],
+)
+add(
+  'requiresGrad_',
+  (value) => model().requiresGrad_(value),
+  () => [false],
+)
+add(
+  'apply',
+  (fn) => model().apply(fn),
+  () => [() => {}],
+)
+add(
+  'summary',
+  (shape, options) => model().summary(shape, options),
+  () => [[2, 3], { dtype: 'float32' }],
+  'linear',
+)
+add(
+  'append',
+  (layer) => model().append(layer),
+  () => [new nn.ReLU()],
+  'Sequential',
+)
+add(
+  'append',
+  (layer) => new nn.ModuleList().append(layer),
+  () => [new nn.ReLU()],
+  'ModuleList',
+)
+add(
+  'at',
+  (index) => model().at(index),
+  () => [0],
+  'Sequential',
+)
+
+// Optimisers and schedules.
+const stepped = (m = model()) => {
+  m.forward(t(2, 3)).sum().backward()
+  return m
+}
+const sgd = () => new optim.SGD(stepped().parameters(), { lr: 0.1, momentum: 0.9 })
+add(
+  'addParamGroup',
+  (group) => sgd().addParamGroup(group),
+  () => [{ params: model().parameters(), lr: 0.2 }],
+  'SGD',
+)
+add(
+  'loadStateDict',
+  (state) => sgd().loadStateDict(state),
+  () => {
+    const other = sgd()
+    other.step()
+    return [other.stateDict()]
+  },
+  'SGD',
+)
+add(
+  'step',
+  (x) => {
+    const p = new nn.Parameter(t(2, 3))
+    p.grad = x
+    new optim.Adam([p]).step()
+  },
+  () => [t(2, 3)],
+  'Adam',
+  'grad',
+)
+make('CosineAnnealingLR', optim.CosineAnnealingLR, () => [sgd(), { tMax: 10, etaMin: 0.01 }])
+make('LinearLR', optim.LinearLR, () => [sgd(), { totalIters: 10 }])
+make('WarmupCosineLR', optim.WarmupCosineLR, () => [sgd(), { warmupSteps: 2, totalSteps: 10 }])
+add(
+  'loadStateDict',
+  (state) => new optim.LinearLR(sgd()).loadStateDict(state),
+  () => [new optim.LinearLR(sgd()).stateDict()],
+  'LinearLR',
+)
+add('zeroGrad', f.zeroGrad, () => [[new nn.Parameter(t(2))]])
+
+// Data.
+make('TensorDataset', f.TensorDataset, () => [t(4, 2), t(4)])
+make('Subset', f.Subset, () => [new f.TensorDataset(t(4, 2), t(4)), [0, 2]])
+make('FunctionDataset', f.FunctionDataset, () => [3, (i: number) => i, (items: readonly number[]) => items])
+make('ImageDataset', datasets.ImageDataset, () => [
+  new Uint8Array(8),
+  new Uint8Array(2),
+  [1, 2, 2],
+  { mean: 0.1, std: 2 },
+])
+add(
+  'batch',
+  (indices) => new f.TensorDataset(t(4, 2)).batch(indices),
+  () => [[0, 3]],
+  'TensorDataset',
+)
+add(
+  'DataLoader',
+  async (set, options) => {
+    for await (const _ of new f.DataLoader(set, options));
+  },
+  () => [
+    new f.TensorDataset(t(4, 2), t(4)),
+    { batchSize: 3, shuffle: true, dropLast: true, prefetch: 1, generator: new f.Generator(1) },
+  ],
+)
+
+// Randomness, modes, memory.
+make('Generator', f.Generator, () => [1])
+add(
+  'setState',
+  (state) => new f.Generator(1).setState(state),
+  () => [new f.Generator(2).state()],
+  'Generator',
+)
+add('manualSeed', f.manualSeed, () => [1])
+add('autocast', f.autocast, () => ['bfloat16', () => 1])
+add('noGrad', f.noGrad, () => [() => 1])
+add('enableGrad', f.enableGrad, () => [() => 1])
+add('scope', f.scope, () => [() => 1])
+add('keep', f.keep, () => [t(2)])
+add('trace', f.trace, () => [() => f.rand([2]).exp()])
+add('savedForBackward', f.savedForBackward, () => [f.rand([2], { requiresGrad: true }).exp()])
+add('device', f.device, () => ['cpu'])
+add(
+  'setDefaultDevice',
+  (device) => {
+    const before = f.defaultDevice()
+    try {
+      f.setDefaultDevice(device)
+    } finally {
+      f.setDefaultDevice(before)
+    }
+  },
+  () => ['cpu'],
+  'device',
+)
+
+// Training.
+const regression = (m = new nn.Linear(3, 2)) => ({
+  m,
+  options: {
+    optimizer: new optim.SGD(m.parameters(), { lr: 0.1 }),
+    loss: f.mseLoss,
+    metrics: {},
+    callbacks: [],
+    clipGradNorm: 1,
+    precision: 'float32',
+  },
+})
+make('Trainer', f.Trainer, () => {
+  const { m, options } = regression()
+  return [m, options]
+})
+/** Stops after its first epoch, because a training of 2^31 epochs is what it was asked for. */
+const trainer = () => {
+  const { m, options } = regression()
+  const once: f.Callback = { onEpochEnd: (_, { stop }) => stop('once is enough') }
+  return new f.Trainer(m, { ...options, callbacks: [once] } as never)
+}
+const batches = () => [[t(2, 3), t(2, 2)]]
+add(
+  'fit',
+  (data, options) => trainer().fit(data, options),
+  () => [batches(), { epochs: 1, validation: batches(), progress: false }],
+  'Trainer',
+)
+add(
+  'evaluate',
+  (data, options) => trainer().evaluate(data, options),
+  () => [batches(), {}],
+  'Trainer',
+)
+make(
+  'earlyStopping',
+  class {
+    constructor(o: never) {
+      f.earlyStopping(o)
+    }
+  },
+  () => [{ monitor: 'loss', patience: 2, minDelta: 0.1, mode: 'min', restoreBest: true }],
+)
+add('progressBar', f.progressBar, () => [process.stderr])
+add(
+  'accuracy',
+  (output, target) => f.metrics.accuracy().update(output, target),
+  () => [t(4, 3), f.randint(0, 3, [4])],
+)
+
+// Fine-tuning.
+const lora = () => finetune.applyLora(model(), { rank: 1, targetModules: ['0'] })
+add('applyLora', finetune.applyLora, () => [
+  model(),
+  { rank: 2, alpha: 4, dropout: 0.1, targetModules: ['0'], rankPattern: { 0: 1 }, modulesToSave: ['2'] },
+])
+add('mergeLora', finetune.mergeLora, () => [lora()])
+add(
+  'unmergeLora',
+  (m) => {
+    finetune.mergeLora(m)
+    finetune.unmergeLora(m)
+  },
+  () => [lora()],
+  'mergeLora',
+)
+add('removeLora', finetune.removeLora, () => [lora()])
+add('freeze', finetune.freeze, () => [model(), '0'])
+add('unfreeze', finetune.unfreeze, () => [model(), '0'])
+add('countParameters', finetune.countParameters, () => [model()])
+add('unfreezeGradually', finetune.unfreezeGradually, () => [model(), { everyEpochs: 2 }])
+make('LoraAdapter', finetune.LoraAdapter as never, () => [new nn.Linear(3, 4), 1, 1, 0, new f.Generator(1)])
+add('isAdaptable', nn.isAdaptable as never, () => [new nn.Linear(3, 4)])
+
+// Files.
+const path = (name: string) => join(folder, name)
+const ready = (async () => {
+  const { writeFile } = await import('node:fs/promises')
+  await model().save(path('model.safetensors'))
+  await finetune.saveAdapter(lora(), path('adapter'))
+  const images = Buffer.from([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8])
+  const labels = Buffer.from([0, 0, 8, 1, 0, 0, 0, 2, 0, 1])
+  for (const split of ['train', 't10k']) {
+    await writeFile(path(`${split}-images-idx3-ubyte.gz`), gzipSync(images))
+    await writeFile(path(`${split}-labels-idx1-ubyte.gz`), gzipSync(labels))
+  }
+})()
+add(
+  'save',
+  (to) => model().save(to),
+  () => [path('saved.safetensors')],
+  'safetensors',
+)
+add(
+  'load',
+  async (from, options) => {
+    await ready
+    return model().load(from, options)
+  },
+  () => [path('model.safetensors'), { strict: true }],
+  'safetensors',
+  'loadStateDict',
+)
+add('saveAdapter', finetune.saveAdapter, () => [lora(), path('saved-adapter')])
+add(
+  'loadAdapter',
+  async (m, from) => {
+    await ready
+    return finetune.loadAdapter(m, from)
+  },
+  () => [model(), path('adapter')],
+  'applyLora',
+  'loadStateDict',
+  'safetensors',
+)
+add(
+  'readIdx',
+  async (from) => {
+    await ready
+    return datasets.readIdx(from)
+  },
+  () => [path('train-images-idx3-ubyte.gz')],
+  'idx',
+)
+add(
+  'idx',
+  async (from, options) => {
+    await ready
+    return datasets.idx(from, options)
+  },
+  () => [folder, { mean: 0.1, std: 2 }],
+  'readIdx',
+  'ImageDataset',
+)
+
+/** Methods of tensors that are functions too take the tensor first: called as methods they must say the same. */
+const methods = publicCalls.filter(({ names: [name = ''] }) => name in f.Tensor.prototype && name !== 'to')
+for (const { names, args } of methods)
+  entries.push({
+    names,
+    self: args().length - 1,
+    args: () => {
+      const [self, ...rest] = args()
+      return [...rest, self]
+    },
+    call: (...given: never[]) => {
+      const self = (given as unknown[]).at(-1) as { readonly [method: string]: (...rest: unknown[]) => unknown }
+      return self[names[0] as string]?.(...given.slice(0, -1))
+    },
+  })
+
+export const allCalls: readonly PublicCall[] = [...publicCalls, ...entries]
+
+/** Everything exported that is a function or a class, by its name in its module. */
+export function exported(): readonly string[] {
+  const faces = [f, nn, nn.functional, init, optim, f.metrics, finetune, datasets]
+  const names = new Set<string>()
+  for (const face of faces)
+    for (const [name, value] of Object.entries(face)) if (typeof value === 'function') names.add(name)
+  return [...names]
+}

@@ -1,0 +1,18 @@
+/**
+ * Lets this process believe that little memory is left, so that a call that asks for gigabytes is refused at once, as on a
+ * small machine, instead of taking them from a large one. To be imported before a device is made.
+ */
+import type { AddonModule } from '../../lib/backend/native/addon.js'
+import { addonModule } from '../../lib/backend/native/loader.js'
+
+const left = 512e6
+
+const module = addonModule() as { -readonly [K in keyof AddonModule]: AddonModule[K] }
+const { availableMemory, open } = module
+module.availableMemory = () => Math.min(left, availableMemory())
+module.open = (isa, threads) => {
+  const addon = open(isa, threads)
+  const availableBytes = addon.availableBytes.bind(addon)
+  Object.defineProperty(addon, 'availableBytes', { value: () => Math.min(left, availableBytes()) })
+  return addon
+}
