@@ -180,8 +180,13 @@ function soundArgs(entry: PublicCall): unknown[] {
   return entry.args()
 }
 
-/** A view never copies, and so says which memory it cannot see in another shape. */
-const refused = ({ names: [name] }: PublicCall, form: string) => name === 'view' && form.endsWith('in memory')
+/**
+ * A view never copies, and so says which memory it cannot see in another shape. Sums over memory of other strides add in
+ * another order, which the differences that a variance is made of show in their last bit.
+ */
+const layoutMatters = new Set(['view', 'var', 'std'])
+const refused = ({ names: [name = ''] }: PublicCall, form: string) =>
+  layoutMatters.has(name) && form.endsWith('in memory')
 
 const grouped = new Map<string, PublicCall[]>()
 for (const entry of allCalls) {
