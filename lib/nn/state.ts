@@ -5,6 +5,7 @@ import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
 import { sameShape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
+import { refuseJson } from '../core/uncloneable.js'
 import { zeros } from '../ops/creation.js'
 import { checkDistinct, copyInto } from '../ops/inplace.js'
 import { dataSync, to } from '../ops/read.js'
@@ -33,7 +34,8 @@ function checkGuards(op: string, module: Stateful): void {
 /** Parameters and buffers by name: the tensors themselves, outside of the graph. */
 export function stateDict(module: Stateful): StateDict {
   checkGuards('stateDict', module)
-  return new Map([...module.namedState()].map(([name, tensor]) => [name, tensor.detach()]))
+  const state = new Map([...module.namedState()].map(([name, tensor]) => [name, tensor.detach()]))
+  return refuseJson(state, 'stateDict', 'JSON keeps no tensors; save() of the module writes its state to a file')
 }
 
 /** Tensors by name. */
