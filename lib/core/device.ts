@@ -1,5 +1,6 @@
 import type { DType, TypedArray } from './dtype.js'
 import type { Storage } from './storage.js'
+import { Uncloneable } from './uncloneable.js'
 
 /** Where in a storage a tensor's elements lie, in elements. What kernels are called with. */
 export interface StridedView {
@@ -13,11 +14,12 @@ export interface StridedView {
 }
 
 /**
- * A property of every device, which every tensor reaches: structuredClone, postMessage and v8.serialize refuse symbols, and say
- * this one's text. Else they would copy what a tensor is made of here, without the elements.
+ * A property of every device, which every tensor reaches: what would be copied else is what a tensor is made of here, without
+ * the elements.
  */
-export const uncloneable: unique symbol = Symbol(
-  '[structuredClone] a tensor is in memory of a device, which is not copied: send its dataSync() and shape, and make a tensor there;',
+export const uncloneable = new Uncloneable(
+  'structuredClone',
+  'a tensor is in memory of a device, which is not copied; send its dataSync() and shape, and make a tensor there',
 )
 
 export interface DeviceMemory {
@@ -65,7 +67,7 @@ export interface Device {
   /** 'reference', 'cpu', 'cuda:0' */
   readonly name: string
   readonly kind: 'reference' | 'cpu' | 'cuda'
-  readonly uncloneable: typeof uncloneable
+  readonly uncloneable: Uncloneable
   supports(dtype: DType): boolean
   hasKernel(name: string): boolean
   /**

@@ -7,7 +7,10 @@ import type { Tensor } from '../core/tensor.js'
 import { type Fusing, fuses } from './fusion.js'
 import { type Model, Module } from './module.js'
 
-/** A module from one tensor to one tensor, as Sequential chains them, whatever it asks of the tensor. */
+/**
+ * A module from one tensor to one tensor, as Sequential chains them, whatever it asks of the tensor: it cannot be called
+ * without knowing that. Type layers that are to be called `Model`.
+ */
 export type Layer = Model<never>
 
 /** Unknown, and perhaps none, where the list has not that many layers by its type: some may have been appended. */

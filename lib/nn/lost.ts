@@ -1,11 +1,10 @@
 /** Modules that run but that no walk finds: they would be neither trained nor saved, and nobody would say so. */
 import { Module } from './module.js'
+import { tellOnce } from './tell.js'
 import { forgetBarren } from './walk.js'
 
 /** What was found within an outermost module, or told of. */
 const known = new WeakMap<Module, WeakSet<Module>>()
-/** Texts told, because a layer that is made anew at every call would be told of at each. */
-const told = new Set<string>()
 
 /** Whether it matters that a walk misses this: something in it learns, or does in training what it must not in use. */
 function matters(lost: Module): boolean {
@@ -33,9 +32,9 @@ export function tellIfLost(module: object, outermost: object): void {
   if (found.has(module)) return
   for (const inner of module.modules()) found.add(inner)
   const [outer, lost] = [outermost.constructor.name, module.constructor.name]
-  const text =
+  tellOnce(
     `${outer} runs a ${lost} that is not found in its properties, so that it is neither trained, frozen, saved nor moved with ` +
-    `it, and keeps its own mode. Hold it in a property, or in an array, Set, Map or plain object there; private #fields, ` +
-    'closures and instances of other classes cannot be looked into. If it is meant to stay outside, freeze it and call its eval()'
-  if (told.size < told.add(text).size) process.emitWarning(text, { type: 'FiresteelWarning', code: 'FIRESTEEL_MODULE' })
+      `it, and keeps its own mode. Hold it in a property, or in an array, Set, Map or plain object there; private #fields, ` +
+      'closures and instances of other classes cannot be looked into. If it is meant to stay outside, freeze it and call its eval()',
+  )
 }

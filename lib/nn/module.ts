@@ -26,7 +26,7 @@ import {
   stateDict,
 } from './state.js'
 import { type Summary, type SummaryOptions, summarize } from './summary.js'
-import { Holder, walk } from './walk.js'
+import { Holder, uncloneableModule, walk } from './walk.js'
 
 export { Buffer, Parameter }
 
@@ -48,9 +48,6 @@ export function snakeCase(property: string): string {
 
 /** Every step of an optimiser asks for the names of all parameters. */
 const snakeCases = new Map<string, string>()
-
-/** An own property of every module, because structuredClone and postMessage refuse symbols and quote this text. */
-const uncloneable: unique symbol = Symbol('A module (save() it to a file, and load it there)')
 
 const keepMode: unique symbol = Symbol('keepMode')
 const resume: unique symbol = Symbol('resume')
@@ -101,7 +98,7 @@ export abstract class Module extends Holder {
       value: (...inputs: unknown[]) => withinModule(this, () => forward.apply(this, inputs)),
       enumerable: false,
     })
-    Object.defineProperty(this, 'uncloneable', { value: uncloneable, enumerable: true })
+    Object.defineProperty(this, 'uncloneable', { value: uncloneableModule, enumerable: true })
   }
 
   /** Name in a state of one of this module's properties. */

@@ -5,6 +5,7 @@ import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
 import { sameShape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
+import { refuseJson } from '../core/uncloneable.js'
 import { zeros } from '../ops/creation.js'
 import { checkDistinct, copyInto } from '../ops/inplace.js'
 import { dataSync, to } from '../ops/read.js'
@@ -38,7 +39,8 @@ export function stateDict(module: Stateful): StateDict {
 /** As stateDict, for an operator that errors name. */
 export function readState(op: string, module: Stateful): StateDict {
   checkGuards(op, module)
-  return new Map([...module.namedState()].map(([name, tensor]) => [name, tensor.detach()]))
+  const state = new Map([...module.namedState()].map(([name, tensor]) => [name, tensor.detach()]))
+  return refuseJson(state, 'stateDict', 'JSON keeps no tensors; save() of the module writes its state to a file')
 }
 
 /** Tensors by name. */

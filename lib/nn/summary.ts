@@ -47,9 +47,14 @@ export class Summary {
   toString(): string {
     const withShapes = this.layers.some(({ outputShapes }) => outputShapes.length > 0)
     const head = ['layer', ...(withShapes ? ['output'] : []), 'parameters', 'trainable']
+    const depths = new Map([['', 0]])
     const rows = this.layers.map(({ path, type, outputShapes, parameters, trainable }) => {
-      const name = path.slice(path.lastIndexOf('.') + 1)
-      const indent = path === '' ? '' : '  '.repeat(path.split('.').length)
+      // Lists and tables are no rows, so that the name within the layer around holds their keys.
+      const parent = layerAround(path, depths)
+      const name = parent === '' ? path : path.slice(parent.length + 1)
+      const depth = path === '' ? 0 : (depths.get(parent) as number) + 1
+      depths.set(path, depth)
+      const indent = '  '.repeat(depth)
       return [
         path === '' ? type : `${indent}${name} ${type}`,
         ...(withShapes ? [outputShapes.map(formatShape).join(', ') || '-'] : []),
@@ -73,6 +78,14 @@ export class Summary {
   [inspect.custom](): string {
     return this.toString()
   }
+}
+
+/** The longest path before this one's last name that is a layer's. */
+function layerAround(path: string, layers: ReadonlyMap<string, unknown>): string {
+  let outer = path
+  do outer = outer.slice(0, Math.max(0, outer.lastIndexOf('.')))
+  while (!layers.has(outer))
+  return outer
 }
 
 /** 1234567 -> 1,234,567 */

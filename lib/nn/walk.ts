@@ -1,7 +1,9 @@
 /** What a module holds, found in its own properties and in the lists and tables that stand there. */
 import { shown, ValueError } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
+import { Uncloneable } from '../core/uncloneable.js'
 import { Buffer, Parameter } from './parameter.js'
+import { tellOnce } from './tell.js'
 
 type OnTensor = (name: string, tensor: Tensor) => void
 type OnHolder = (name: string, holder: Holder) => void
@@ -20,9 +22,27 @@ export function forgetBarren(): void {
   barren = new WeakMap()
 }
 
+/** An own property of every module, which comes before its tensors: it says what to do with a module instead of with those. */
+export const uncloneableModule = new Uncloneable(
+  'structuredClone',
+  'a module is not copied, because its tensors are in memory of a device; save() it to a file, and load it there',
+)
+
 /** Whether a tensor is a module's; any other may be a cache, under whatever name. */
 function isOwned(tensor: Tensor): boolean {
   return tensor instanceof Parameter || tensor instanceof Buffer
+}
+
+/** Warns of a tensor that is not the module's and was most likely meant to be: no operator made it, and it wants a gradient. */
+function tellIfStray(tensor: Tensor, holder: Holder, property: string, place = ''): void {
+  if (!(tensor.requiresGrad && tensor.isLeaf)) return
+  const subject = `${holder.constructor.name}.${property}`
+  tellOnce(
+    `${subject}${place} is a tensor that wants a gradient, but no Parameter: it is neither trained, saved ` +
+      'nor moved with the module; wrap it: new nn.Parameter(...). If it is not to be learned, set its requiresGrad to false',
+    // A list of a hundred of them is one mistake.
+    subject,
+  )
 }
 
 /** An object whose own properties are walked: the base of Module, known here so that the walk need not know modules. */
@@ -42,15 +62,23 @@ export abstract class Holder {
     const names = this.#compared < 0 ? new Map<string, string>() : null
     for (const property of properties) {
       const value = own[property]
-      if (typeof value !== 'object' || value === null) continue
+      if (typeof value !== 'object' || value === null || value === uncloneableModule) continue
       const name = this.stateName(property)
       if (value instanceof Tensor) {
-        if (!isOwned(value)) continue
-        if (names === null || this.#isNew(names, name, property)) onTensor?.(name, value)
+        if (!isOwned(value)) tellIfStray(value, this, property)
+        else if (names === null || this.#isNew(names, name, property)) onTensor?.(name, value)
       } else if (value instanceof Holder) {
         if (names === null || this.#isNew(names, name, property)) onHolder?.(name, value)
       } else
-        visitInside(this, name, value, onTensor, onHolder, () => names === null || this.#isNew(names, name, property))
+        visitInside(
+          this,
+          property,
+          name,
+          value,
+          onTensor,
+          onHolder,
+          () => names === null || this.#isNew(names, name, property),
+        )
     }
   }
 
@@ -102,6 +130,7 @@ function holdsNumbers(value: object): boolean {
 
 function visitInside(
   holder: Holder,
+  property: string,
   name: string,
   value: object,
   onTensor: OnTensor | null,
@@ -135,7 +164,10 @@ function visitInside(
       if (typeof item !== 'object' || item === null) continue
       const isTensor = item instanceof Tensor
       if (isTensor || item instanceof Holder) {
-        if (isTensor && !isOwned(item)) continue
+        if (isTensor && !isOwned(item)) {
+          tellIfStray(item, holder, property, `${path.slice(name.length)}.${String(key)}`)
+          continue
+        }
         held++
         fresh ??= isNew()
         if (!fresh) continue

@@ -277,7 +277,8 @@ export function batchNorm(
   if (training && n * length === 1)
     throw new ValueError(
       'batchNorm',
-      `training needs more than one value per channel, but x is ${formatShape(x.sizes)}`,
+      `training needs more than one value per channel, but x is ${formatShape(x.sizes)}; give batches of more rows (a last ` +
+        'batch of one row: dropLast: true of the loader, or another batchSize), or call eval() on the layer',
     )
   for (const [name, p] of Object.entries({ weight, bias, runningMean, runningVar }))
     if (p) checkDType('batchNorm', name, p, [x.dtype])

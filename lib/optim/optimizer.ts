@@ -20,6 +20,7 @@ import { keep, outsideFrames } from '../core/scope.js'
 import { sameShape } from '../core/shape.js'
 import type { Shadow, Storage } from '../core/storage.js'
 import type { Tensor } from '../core/tensor.js'
+import { refuseJson } from '../core/uncloneable.js'
 import type { Parameter } from '../nn/module.js'
 import { zeros } from '../ops/creation.js'
 import { to } from '../ops/read.js'
@@ -304,6 +305,11 @@ export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
       const known = this.#state.get(parameter)
       if (known !== undefined) state.set(name, known)
     }
+    refuseJson(
+      state,
+      `${this.constructor.name}.stateDict`,
+      'JSON keeps no tensors; keep the state in the process, where loadStateDict takes it, or write dataSync() and shape of its tensors',
+    )
     return { groups: this.paramGroups.map((options) => ({ ...options })), state }
   }
 

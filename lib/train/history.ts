@@ -40,7 +40,7 @@ export interface NonFinite {
   readonly loss: number
 }
 
-/** `console.log` of it writes a line an epoch. */
+/** `console.log` of it, and it as text, is a line an epoch. */
 export interface History<M extends string = never> {
   readonly epochs: readonly EpochRecord<M>[]
   /** Why the training ended before its last epoch: what a callback said, or `aborted: ...`, `failed: ...`; or null. */
@@ -53,9 +53,9 @@ export interface History<M extends string = never> {
 export class TrainingHistory<M extends string> implements History<M> {
   readonly epochs: EpochRecord<M>[] = []
   stopped: string | null = null
-  nonFinite: NonFinite | null = null;
+  nonFinite: NonFinite | null = null
 
-  [inspect.custom](): string {
+  toString(): string {
     const lines = this.epochs.map(
       (record) => `  epoch ${record.epoch + 1}: ${summarize(record)}  lr ${record.lr}  ${record.seconds.toFixed(1)} s`,
     )
@@ -65,5 +65,9 @@ export class TrainingHistory<M extends string> implements History<M> {
       lines.push(`  first ${loss}: epoch ${epoch + 1}, ${index === null ? 'validation' : `batch ${index + 1}`}`)
     }
     return lines.length === 0 ? 'History {}' : `History {\n${lines.join('\n')}\n}`
+  }
+
+  [inspect.custom](): string {
+    return this.toString()
   }
 }

@@ -38,6 +38,32 @@ describe('summary', () => {
     ])
   })
 
+  it('names rows by their path within the layer around', () => {
+    class Encoder extends nn.Module {
+      layers = { a: [new nn.Linear(2, 2)], b: [new nn.Linear(2, 3)] }
+      forward() {}
+    }
+    class Whole extends nn.Module {
+      encoders = new Map([
+        ['left', new Encoder()],
+        ['right', new Encoder()],
+      ])
+      head = new nn.Linear(3, 1)
+      forward() {}
+    }
+    const rows = String(new Whole().summary()).split('\n').slice(2, -2)
+    expect(rows.map((row) => row.replace(/ {2,}[\d-]+ +[\d-]+$/, ''))).toEqual([
+      'Whole',
+      '  encoders.left Encoder',
+      '    layers.a.0 Linear',
+      '    layers.b.0 Linear',
+      '  encoders.right Encoder',
+      '    layers.a.0 Linear',
+      '    layers.b.0 Linear',
+      '  head Linear',
+    ])
+  })
+
   it('changes nothing: neither modes nor statistics nor memory', () => {
     const model = make()
     model.at(1)?.eval()

@@ -364,3 +364,17 @@ export class Block extends nn.Module {
     return this.norm.forward(y.add(product).mul(y).sub(1))
   }
 }
+
+/** Layers of unlike classes in a table or list, called by their common type. */
+export function layersByName(): Tensor[] {
+  const layers = new Map<string, nn.Model>([
+    ['linear', new nn.Linear(3, 2)],
+    ['act', new nn.ReLU()],
+    ['embedding', new nn.Embedding(3, 2)],
+    ['conv', new nn.Conv2d(1, 2, 3)],
+    ['inner', new nn.Sequential(new nn.Linear(3, 2), new nn.ReLU())],
+  ])
+  const list = new nn.ModuleList<nn.Model>([...layers.values()])
+  const called = [layers.get('act')?.forward(ones([2])), list.at(0)?.forward(ones([1, 3]))]
+  return called.filter((found) => found !== undefined)
+}

@@ -20,17 +20,27 @@ describe.each(deviceNames)('a tensor on %s', (device) => {
     const { port1 } = new MessageChannel()
     for (const value of [x, f.mul(x, 2), [x], { x }, new Map([[1, x]]), freed, f.device(device)]) {
       for (const copy of [() => structuredClone(value), () => port1.postMessage(value), () => v8.serialize(value)])
-        expect(copy).toThrow(/\[structuredClone\] a tensor .* send its dataSync\(\) and shape/)
+        expect(copy).toThrow(
+          /^\[structuredClone\] a tensor is in memory of a device, .* send its dataSync\(\) and shape/,
+        )
       if (!(value instanceof Map) && value !== f.device(device))
         expect(() => JSON.stringify(value)).toThrow(/^\[JSON.stringify\] .*toArray\(\)/)
     }
     // A module's own refusal says what to send instead.
     const layer = new f.nn.Linear(2, 2)
-    expect(() => structuredClone(layer)).toThrow(/save\(\)/)
+    expect(() => structuredClone(layer)).toThrow(/^\[structuredClone\] a module .* save\(\)/)
+    expect(() => structuredClone(f.device(device))).toThrow(f.ValueError)
     expect(() => JSON.stringify(layer)).toThrow(f.ValueError)
     port1.close()
     expect(() => JSON.stringify({ loss: f.ones([]) })).toThrow(f.ValueError)
     expect(JSON.stringify({ loss: f.ones([]).item(), shape: x.shape })).toBe('{"loss":1,"shape":[2]}')
+  })
+
+  it('has a device that is printed, compared and written as JSON all the same', () => {
+    const own = f.device(device)
+    expect(inspect(own)).toContain('uncloneable: Uncloneable')
+    expect(JSON.parse(JSON.stringify(own))).toMatchObject({ name: device })
+    expect(JSON.stringify(own)).not.toContain('uncloneable')
   })
 
   it('refuses the operators of numbers, and is text where text is wanted', () => {

@@ -156,6 +156,14 @@ describe('an error within a forward', () => {
     fails(() => new nn.Linear(3, 2).forward(3 as never), 'tensor', 'Linear(inFeatures=3')
   })
 
+  it('of a batch norm in training says what to do with a last batch of one row', () => {
+    const norm = new nn.BatchNorm1d(2)
+    const remedy = /more than one value per channel, but x is \[1, 2\]; .*dropLast: true.*another batchSize.*eval\(\)/
+    expect(() => norm.forward(zeros([1, 2]))).toThrow(remedy)
+    expect(norm.forward(zeros([2, 2])).shape).toEqual([2, 2])
+    expect(norm.eval().forward(zeros([1, 2])).shape).toEqual([1, 2])
+  })
+
   it('of an LSTM is about its input, not its weights', () => {
     const lstm = new nn.LSTM(3, 2)
     const wrong = (call: () => unknown, type: new (...a: never[]) => Error, message: string) => {

@@ -273,6 +273,40 @@ describe('what a module holds', () => {
     expect(await told(new Hiding(teacher))).toEqual([])
     expect(await told(new nn.Sequential(new nn.Linear(2, 2)))).toEqual([])
   })
+
+  it('is told of where a tensor wants a gradient and is no parameter, once a place', async () => {
+    const told = async (model: nn.Module) => {
+      for (let i = 0; i < 2; i++) expect([...model.parameters()]).toHaveLength(1)
+      model.stateDict()
+      await new Promise((resolve) => setImmediate(resolve))
+      return takeOutput()
+    }
+    const leaf = () => zeros([3], { requiresGrad: true })
+    class Plain extends nn.Module {
+      readonly ownWeight: unknown
+      readonly real = new nn.Parameter(zeros([1]))
+      constructor(held: unknown) {
+        super()
+        this.ownWeight = held
+      }
+      forward() {}
+    }
+    const [first, ...rest] = await told(new Plain(leaf()))
+    expect(rest).toEqual([])
+    expect(first).toContain('FiresteelWarning: Plain.ownWeight is a tensor that wants a gradient, but no Parameter')
+    expect(first).toContain('new nn.Parameter(')
+    expect(await told(new Plain(leaf()))).toEqual([])
+    class Deep extends Plain {}
+    const inner = await told(new Deep({ deep: [1, new Map([['k', leaf()]])] }))
+    expect(inner).toHaveLength(1)
+    expect(inner[0]).toContain('Deep.ownWeight.deep.1.k is a tensor')
+    class Many extends Plain {}
+    expect(await told(new Many(Array.from({ length: 100 }, leaf)))).toHaveLength(1)
+    // Constants, results of operators, and what has a place.
+    class Fine extends Plain {}
+    for (const held of [zeros([3]), mul(leaf(), 2), new nn.Buffer(zeros([3]))])
+      for (const value of [held, [held]]) expect(await told(new Fine(value))).toEqual([])
+  })
 })
 
 describe('what a module says of itself', () => {
@@ -293,9 +327,21 @@ describe('what a module says of itself', () => {
   it('is no JSON and no clone', () => {
     const model = new nn.Sequential(new nn.ReLU())
     expect(() => JSON.stringify({ model })).toThrow('[Sequential] a module cannot be written as JSON; save()')
-    expect(() => structuredClone(model)).toThrow(
-      'A module (save() it to a file, and load it there)) could not be cloned',
+    expect(() => structuredClone({ model })).toThrow(
+      /^\[structuredClone\] a module is not copied, .*; save\(\) it to a file, and load it there$/,
     )
+    expect(Object.keys(model.stateDict())).toEqual([])
+  })
+
+  it('has a state that is no JSON', () => {
+    for (const state of [new nn.Linear(2, 2).stateDict(), nn.stateDict(new nn.ReLU())]) {
+      expect(() => JSON.stringify({ state })).toThrow(ValueError)
+      expect(() => JSON.stringify(state)).toThrow('[stateDict] JSON keeps no tensors; save() of the module')
+      expect(Object.keys(state)).toEqual([])
+    }
+    const [from, into] = [new nn.Linear(2, 2), new nn.Linear(2, 2)]
+    into.loadStateDict(from.stateDict())
+    expect(into.weight.toArray()).toEqual(from.weight.toArray())
   })
 })
 

@@ -327,6 +327,19 @@ describe('what is given', () => {
   })
 })
 
+describe('stateDict', () => {
+  it('is no JSON, which would drop all tensors in silence', () => {
+    const layer = new nn.Linear(2, 1)
+    const adam = new optim.Adam(layer.parameters())
+    for (const refused of [adam.stateDict(), adam.stateDict().state]) {
+      expect(() => JSON.stringify(refused)).toThrow(ValueError)
+      expect(() => JSON.stringify({ refused })).toThrow(/^\[Adam\.stateDict\] JSON keeps no tensors; .*loadStateDict/)
+    }
+    expect(() => JSON.stringify(adam.stateDict().groups)).not.toThrow()
+    expect(Object.keys(adam.stateDict().state)).toEqual([])
+  })
+})
+
 describe('loadStateDict', () => {
   const make = (amsgrad = false) => {
     const layer = new nn.Linear(2, 1)

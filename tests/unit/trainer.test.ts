@@ -74,6 +74,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     expect(first.validation?.loss).toBeCloseTo(0.0625, 6)
     expect(history).toMatchObject({ stopped: null, nonFinite: null })
     expect(inspect(history)).toContain('epoch 1: loss 0.7500  validation.loss 0.06250  lr 0.25')
+    expect(`${history}`).toBe(inspect(history))
   })
 
   describe('an evaluation', () => {

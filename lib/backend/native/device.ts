@@ -37,7 +37,7 @@ const memoryCode = 4
 export class QueueDevice implements Device {
   readonly name: string
   readonly kind: 'cpu' | 'cuda'
-  readonly uncloneable: typeof uncloneable = uncloneable
+  readonly uncloneable = uncloneable
   readonly #addon: Addon
   readonly #memory: NativeMemory
   readonly #encoder: Encoder

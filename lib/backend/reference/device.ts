@@ -52,7 +52,7 @@ function makeRoom(bytes: number, op: string): void {
 class ReferenceDevice implements Device {
   readonly name = 'reference'
   readonly kind = 'reference'
-  readonly uncloneable: typeof uncloneable = uncloneable
+  readonly uncloneable = uncloneable
   #nextHandle = 1
   #tensors = 0
   #bytes = 0

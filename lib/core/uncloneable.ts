@@ -1,0 +1,34 @@
+/** Why something cannot be copied to another thread, told where JavaScript would copy it. */
+import { inspect } from 'node:util'
+import { ValueError } from './errors.js'
+
+/**
+ * Stands in a property of what must not be copied: structuredClone, postMessage and v8.serialize read all properties of what
+ * they copy, and throw what reading one throws. (They refuse functions and symbols too, but quote them as the program's text.)
+ */
+export class Uncloneable {
+  constructor(op: string, why: string) {
+    const refuse = () => {
+      throw new ValueError(op, why)
+    }
+    Object.defineProperty(this, 'refusal', { get: refuse, enumerable: true })
+  }
+
+  /** Left out, because whoever writes JSON copies nothing. */
+  toJSON(): undefined {
+    return undefined
+  }
+
+  /** Short, because it is seen by whoever prints what holds it. */
+  [inspect.custom](): string {
+    return 'Uncloneable'
+  }
+}
+
+/** Makes JSON.stringify throw for a Map of tensors, of which it would write `{}`. The property is not enumerable. */
+export function refuseJson<M extends ReadonlyMap<string, unknown>>(map: M, op: string, why: string): M {
+  const toJSON = (): never => {
+    throw new ValueError(op, why)
+  }
+  return Object.defineProperty(map, 'toJSON', { value: toJSON })
+}
