@@ -43,7 +43,7 @@ export type Batch = readonly [input: Tensor, target: Tensor]
 export interface TrainerOptions<M extends string = string> {
   /** Over parameters of the model. */
   readonly optimizer: Optimizer
-  /** From the model's output and the target to one number, a mean over the batch. */
+  /** From the model's output and the target to one number, a mean over the batch; batches are weighed by their rows. */
   readonly loss: (output: Tensor, target: Tensor) => Tensor
   /** Functions that make a metric for each pass: `{ accuracy: metrics.accuracy }`; or metrics. */
   readonly metrics?: Metrics<M>
