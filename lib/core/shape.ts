@@ -147,13 +147,19 @@ export function checkShape<const S extends Shape>(op: string, shape: S): Mutable
 /** `checkShape` of a list that is ours. Gives the number of elements. */
 export function checkSizes(op: string, sizes: Shape): number {
   let count = 1
+  // Strides are products of sizes, which a size of 0 elsewhere does not make smaller.
+  let largest = 1
   for (let i = 0; i < sizes.length; i++) {
     const size = sizes[i] as number
     if (!Number.isSafeInteger(size) || size < 0)
       throw new ValueError(op, `a shape must hold non-negative integers below 2^53, but is ${formatShape(sizes)}`)
     count *= size
+    if (size !== 0) largest *= size
   }
-  if (!Number.isSafeInteger(count))
-    throw new ValueError(op, `${formatShape(sizes)} has more elements than can be counted (2^53)`)
+  if (!Number.isSafeInteger(largest))
+    throw new ValueError(
+      op,
+      `${formatShape(sizes)} has more elements than can be counted (2^53)${count === 0 ? ', were no size 0' : ''}; use smaller sizes`,
+    )
   return count
 }

@@ -2,6 +2,7 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { ValueError } from '../core/errors.js'
+import { askRoom } from '../core/room.js'
 import { checkPath, checkRegular, refusal } from './refusal.js'
 
 /** Node ends the process at 2^31 bytes a call, and Linux reads fewer than that. */
@@ -59,9 +60,10 @@ export class InputFile {
   async read<T extends ArrayBufferView>(
     what: string,
     position: number,
-    ArrayClass: new (count: number) => T,
+    ArrayClass: { new (count: number): T; readonly BYTES_PER_ELEMENT: number },
     count: number,
   ): Promise<T> {
+    askRoom(count * ArrayClass.BYTES_PER_ELEMENT, this.op)
     let array: T
     try {
       array = new ArrayClass(count)

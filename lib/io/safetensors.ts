@@ -15,7 +15,7 @@ export type FileDType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'U8' | 
 /** What holds a tensor's elements; the 16-bit floats are kept as their bits. */
 export type FileArray = TypedArray | BigInt64Array
 
-const arrays: { readonly [D in FileDType]: new (count: number) => FileArray } = {
+const arrays: { readonly [D in FileDType]: { new (count: number): FileArray; readonly BYTES_PER_ELEMENT: number } } = {
   F64: Float64Array,
   F32: Float32Array,
   F16: Uint16Array,

@@ -1,14 +1,42 @@
 /** Tensors as people read them. */
+import { withAutocast } from '../autograd/autocast.js'
+import { noGrad } from '../autograd/mode.js'
+import { scope } from '../core/scope.js'
+import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { dataSync } from './read.js'
+import { cat, narrow } from './shape.js'
 
 const edge = 3
 const summarizeAbove = 1000
 
-/** Positions of a dimension that are shown: all, or the edges with a gap (-1). */
-function shown(size: number, summarize: boolean): number[] {
-  if (!summarize || size <= 2 * edge) return Array.from({ length: size }, (_, i) => i)
-  return [...Array.from({ length: edge }, (_, i) => i), -1, ...Array.from({ length: edge }, (_, i) => size - edge + i)]
+/** Numbers that the text would have, or brackets where it has more of them: tensors without elements have some too. */
+function linesOf(sizes: Shape): number {
+  let lists = 1
+  let most = 1
+  for (const size of sizes) {
+    lists *= size
+    most = Math.max(most, lists)
+  }
+  return most
+}
+
+/**
+ * A copy with the first and last entries of each long dimension, all that is shown: no copy of the whole is made, which an
+ * expanded tensor may have no room for. Views are taken of every corner first, and only these are joined.
+ */
+function edgesOf(x: Tensor): Tensor {
+  const corners = (view: Tensor, dim: number): Tensor => {
+    if (dim === view.ndim) return view
+    const size = view.sizes[dim] as number
+    if (size <= 2 * edge) return corners(view, dim + 1)
+    const ends = [narrow(view, dim, 0, edge), narrow(view, dim, size - edge, edge)]
+    return cat(
+      ends.map((end) => corners(end, dim + 1)),
+      dim,
+    )
+  }
+  return scope(() => noGrad(() => withAutocast(null, () => corners(x, 0))))
 }
 
 /** A loop, because a call takes no more arguments than the stack has room for: eight dimensions show 6^8 numbers. */
@@ -32,13 +60,15 @@ function formatNumbers(values: readonly number[], x: Tensor): (value: number) =>
 /** The elements in brackets, long dimensions shortened, then shape, dtype and device. Waits for the elements. */
 export function format(x: Tensor): string {
   if (x.storage.freed) return 'Tensor (freed)'
-  const flat = dataSync(x)
-  const summarize = flat.length > summarizeAbove
+  const summarize = linesOf(x.sizes) > summarizeAbove
+  const kept = summarize ? edgesOf(x) : x
+  const flat = dataSync(kept)
+  if (kept !== x) kept.dispose()
   const values: number[] = []
   const collect = (dim: number, at: number): void => {
     if (dim === x.ndim) return void values.push(flat[at] as number)
-    const size = x.sizes[dim] as number
-    for (const i of shown(size, summarize)) if (i >= 0) collect(dim + 1, at * size + i)
+    const size = kept.sizes[dim] as number
+    for (let i = 0; i < size; i++) collect(dim + 1, at * size + i)
   }
   collect(0, 0)
   const text = formatNumbers(values, x)
@@ -48,8 +78,9 @@ export function format(x: Tensor): string {
   )
   const build = (dim: number, at: number): string => {
     if (dim === x.ndim) return text(flat[at] as number).padStart(x.ndim === 0 ? 0 : width)
-    const size = x.sizes[dim] as number
-    const parts = shown(size, summarize).map((i) => (i < 0 ? '...' : build(dim + 1, at * size + i)))
+    const size = kept.sizes[dim] as number
+    const parts = Array.from({ length: size }, (_, i) => build(dim + 1, at * size + i))
+    if (size < (x.sizes[dim] as number)) parts.splice(edge, 0, '...')
     const gap = dim === x.ndim - 1 ? ', ' : `,${'\n'.repeat(x.ndim - 1 - dim)}${' '.repeat(dim + 1)}`
     return `[${parts.join(gap)}]`
   }

@@ -14,7 +14,8 @@ import {
   type TypedArray,
 } from '../core/dtype.js'
 import { DeviceError, formatShape, ShapeError } from '../core/errors.js'
-import type { Shape } from '../core/shape.js'
+import { askHeap, checkEntries, mostEntries } from '../core/room.js'
+import { countOf, type Shape } from '../core/shape.js'
 import type { Nested, NestedOf } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
 import { castTo } from './elementwise/index.js'
@@ -68,8 +69,34 @@ export function item(x: Tensor): number {
   return elements('item', x)[0] as number
 }
 
+/** Of the JavaScript heap, at most: a number of its own and its place in a list that has grown; a list. */
+const [numberBytes, placeBytes, listBytes] = [16, 20, 64]
+/** Lists of so many entries or fewer are made in one piece. */
+const wholeList = 2 ** 20
+
+/** Throws where nested arrays of these sizes are too long for lists, or too large for what the JavaScript heap has left. */
+function checkNested(sizes: Shape): void {
+  const advice = 'read data() or dataSync(), which give one typed array, or a part with slice() or narrow()'
+  let lists = 0
+  let entries = 0
+  // Lists at this depth.
+  let level = 1
+  for (const size of sizes) {
+    if (level > 0)
+      checkEntries('toArray', size, mostEntries, `entries stand in a list of a ${formatShape(sizes)} tensor`, advice)
+    lists += level
+    level *= size
+    entries += level
+  }
+  const numbers = countOf(sizes)
+  const bytes = numbers * numberBytes + entries * placeBytes + lists * listBytes
+  askHeap(bytes, 'toArray', `nested arrays of ${formatShape(sizes)}`, advice)
+}
+
 /** The elements as nested arrays; bool as booleans. Waits for them. */
 export function toArray<S extends Shape, D extends DType>(x: Tensor<S, D>): NestedOf<S, ElementOf<D>> {
+  checkTensor('toArray', 'x', x)
+  checkNested(x.sizes)
   const flat = elements('toArray', x)
   let position = 0
   const build = (depth: number): Nested => {
@@ -77,7 +104,10 @@ export function toArray<S extends Shape, D extends DType>(x: Tensor<S, D>): Nest
       const value = flat[position++] as number
       return x.dtype === 'bool' ? value !== 0 : value
     }
-    return Array.from({ length: x.sizes[depth] as number }, () => build(depth + 1))
+    const size = x.sizes[depth] as number
+    const list: Nested[] = size <= wholeList ? new Array(size) : []
+    for (let i = 0; i < size; i++) list[i] = build(depth + 1)
+    return list as Nested
   }
   return build(0) as NestedOf<S, ElementOf<D>>
 }

@@ -11,6 +11,7 @@ import {
 import { contiguous as denseCopy, empty, run } from '../backend/dispatch.js'
 import type { DType } from '../core/dtype.js'
 import { DTypeError, formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
+import { askHeap, checkEntries } from '../core/room.js'
 import {
   checkShape,
   checkSizes,
@@ -487,6 +488,17 @@ const splitRecord = defineOperator<Split>({
   },
 })
 
+const mostPieces = 2 ** 24
+/** Of the JavaScript heap, for each piece: the tensor, its sizes and what the list and autograd keep of it. */
+const pieceBytes = 512
+
+/** Throws where so many tensors are too many for a list, or for what the JavaScript heap has left. */
+function checkPieces(op: string, count: number): void {
+  const advice = 'take fewer, larger pieces, or index with select() or narrow() where a piece is needed'
+  checkEntries(op, count, mostPieces, 'pieces', advice)
+  askHeap(count * pieceBytes, op, `${count} pieces`, advice)
+}
+
 /** As many pieces as sizes, where those are given one by one. */
 export type Pieces<N, D extends DType> = N extends readonly number[]
   ? { -readonly [I in keyof N]: Tensor<Shape, D> }
@@ -504,6 +516,7 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
   const total = x.sizes[d] ?? 0
   if (typeof size === 'number' && !(Number.isInteger(size) && size > 0))
     throw new ValueError('split', `size is ${size}, but must be a positive integer`)
+  if (typeof size === 'number') checkPieces('split', Math.ceil(total / size))
   const sizes =
     typeof size === 'number'
       ? Array.from({ length: Math.max(1, Math.ceil(total / size)) }, (_, i) => Math.min(size, total - i * size))
@@ -527,6 +540,7 @@ export function chunk<D extends DType>(x: Tensor<Shape, D>, chunks: number, dim 
   if (!(Number.isInteger(chunks) && chunks > 0))
     throw new ValueError('chunk', `chunks is ${shown(chunks)}, but must be a positive integer`)
   const size = x.sizes[normalizeDim('chunk', dim, x.ndim)] ?? 0
+  checkPieces('chunk', Math.min(chunks, size))
   return split(x, Math.max(1, Math.ceil(size / chunks)), dim)
 }
 
@@ -589,10 +603,9 @@ const catRecord = defineOperator<number>({
         )
     }
     const total = (inputs as readonly Tensor[]).reduce((sum, x) => sum + (x.sizes[dim] as number), 0)
-    return specOf(
-      first,
-      first.sizes.map((size, i) => (i === dim ? total : size)),
-    )
+    const sizes = first.sizes.map((size, i) => (i === dim ? total : size))
+    checkSizes('cat', sizes)
+    return specOf(first, sizes)
   },
   forward(inputs, dim, [spec]) {
     const { shape, dtype } = spec as TensorSpec

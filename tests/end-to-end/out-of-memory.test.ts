@@ -106,6 +106,20 @@ describe.skipIf(reason !== null || !native).each([
     for (const message of await meet('uploads')) expect(message).toMatch(/^\[\w+\] [\d.]+ MB do not fit/)
   })
 
+  it('gives what the allocator keeps back before an array is read', async () => {
+    const messages = await meet('cached')
+    expect(messages).toHaveLength(1)
+    expect(messages[0]).toMatch(/^\[data\] 268\.4 MB do not fit/)
+  })
+
+  it('refuses files that no memory holds, packed or not', async () => {
+    for (const device of ['cpu', 'reference']) {
+      const messages = await meet('files', device)
+      expect(messages).toHaveLength(2)
+      for (const message of messages) expect(message).toMatch(/^\[readIdx\] 1\.07 GB do not fit/)
+    }
+  })
+
   it('refuses tensors that are too many for the JavaScript heap', async () => {
     expect(await meet('small tensors', 'cpu', ['--max-old-space-size=250'])).toEqual([
       expect.stringMatching(/^\[zeros\] the JavaScript heap is nearly full: \d+ tensors/),

@@ -2,7 +2,15 @@
  * One way to meet the end of memory, in a process of a control group with a limit of 640 MiB: `tsx within-group.ts SCENARIO`.
  * Prints one line of JSON: the errors met. Afterwards each shows that the process is of use: a small network learns.
  */
+import { createWriteStream } from 'node:fs'
+import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { isMainThread, Worker } from 'node:worker_threads'
+import { createGzip } from 'node:zlib'
+import { readIdx } from '../../lib/data/datasets/index.js'
 import * as f from '../../lib/index.js'
 
 /** Elements of 128 MiB of float32. */
@@ -131,6 +139,41 @@ const scenarios: { readonly [name: string]: () => unknown } = {
   scratch() {
     const x = f.ones([7500, 7500])
     attempt(() => f.add(x, x.transpose(0, 1)).select(0, 0).select(0, 0).item())
+  },
+  /** What the allocator keeps is no room for an array until it has been given back. */
+  async cached() {
+    for (const wait of [true, false]) {
+      const a = f.zeros([2 * block])
+      const b = f.zeros([block])
+      f.defaultDevice().synchronize()
+      a.dispose()
+      const read = wait ? b.dataSync() : await b.data()
+      if (read.length !== block || read[block - 1] !== 0) throw new Error('the elements are wrong')
+      b.dispose()
+    }
+    const rest = f.ones([2 * block])
+    attempt(() => [rest.dataSync(), rest.dataSync(), rest.dataSync()])
+  },
+  /** A file without bytes on the disk, and a small one that unpacks to much. */
+  async files() {
+    const folder = await mkdtemp(join(tmpdir(), 'firesteel-'))
+    try {
+      const header = Buffer.from([0, 0, 8, 1, 0x40, 0, 0, 0])
+      const [sparse, packed] = [join(folder, 'sparse'), join(folder, 'packed')]
+      await writeFile(sparse, header)
+      await truncate(sparse, 2 ** 30 + 8)
+      await readIdx(sparse).catch(note)
+      const gzip = createGzip({ level: 9 })
+      const zeros = Buffer.alloc(2 ** 20)
+      const content = function* () {
+        yield header
+        for (let i = 0; i < 1024; i++) yield zeros
+      }
+      await pipeline(Readable.from(content()), gzip, createWriteStream(packed))
+      await readIdx(packed).catch(note)
+    } finally {
+      await rm(folder, { recursive: true })
+    }
   },
   async reads() {
     const x = f.zeros([block / 2])

@@ -11,9 +11,11 @@ import {
 } from '../../core/device.js'
 import { type DType, type DTypeInfo, dtypes, type TypedArray } from '../../core/dtype.js'
 import { DeviceError, IndexOutOfRangeError, InternalError, OutOfMemoryError, ValueError } from '../../core/errors.js'
+import { answerRoom } from '../../core/room.js'
 import { Storage } from '../../core/storage.js'
 import { kernelOf } from '../call.js'
 import { callCost } from '../cost.js'
+import { checkCount } from '../count.js'
 import { calledAs, type KernelName } from '../kernels.js'
 import { maxThreads, readSettings } from '../settings.js'
 import type { Addon, CpuAddon } from './addon.js'
@@ -52,7 +54,9 @@ export class QueueDevice implements Device {
     this.name = name
     this.kind = kind
     this.#addon = addon
-    this.#memory = new NativeMemory(this, addon)
+    const memory = new NativeMemory(this, addon)
+    this.#memory = memory
+    if (kind === 'cpu') answerRoom((bytes, op) => memory.makeRoomForArray(bytes, op))
     this.#encoder = new Encoder(addon, this.#memory)
     this.#kernels = new Set(addon.kernels)
     addon.status(this.#status)
@@ -72,6 +76,7 @@ export class QueueDevice implements Device {
   }
 
   allocate(dtype: DType, count: number, tracked: boolean, op: string): Storage {
+    checkCount(count, op)
     const handle = this.#memory.allocate(count * dtypes[dtype].bytes, tracked, op)
     return new Storage(this, dtype, count, handle)
   }

@@ -1,7 +1,7 @@
 /** Writes kernel calls into the words that the addon reads (native/addon/decoder.h says how they lie there). */
 import type { KernelCall, StridedView } from '../../core/device.js'
 import { type DType, dtypeCodes } from '../../core/dtype.js'
-import { DeviceError, DTypeError, ValueError } from '../../core/errors.js'
+import { DeviceError, DTypeError, formatShape, ValueError } from '../../core/errors.js'
 import { isDense, type Shape } from '../../core/shape.js'
 import type { Storage } from '../../core/storage.js'
 import type { CallWriter } from '../call.js'
@@ -229,6 +229,12 @@ export class Encoder implements CallWriter {
 
   #strided({ offset, sizes: shape, steps: strides }: StridedView, word: number, dense: boolean): void {
     if (dense && !isDense(shape, strides)) this.#scattered = true
+    if (!(isExact(offset) && shape.every(isExact) && strides.every(isExact)))
+      throw new ValueError(
+        this.#kernel,
+        `sizes ${formatShape(shape)} have strides ${formatShape(strides)} and the offset ${offset}, but all must be non-negative ` +
+          'integers below 2^53; use smaller sizes',
+      )
     const wide = !(fits(offset) && shape.every(fits) && strides.every(fits))
     this.#ints[this.#nextInt + 1] = wide ? word | wideFlag : word
     this.#nextInt += 2
@@ -247,6 +253,8 @@ export class Encoder implements CallWriter {
     this.#addon.words(this.#ints, this.#doubles)
   }
 }
+
+const isExact = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
 
 const fits = (value: number): boolean => value === (value | 0)
 

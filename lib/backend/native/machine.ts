@@ -1,5 +1,9 @@
 /** Memory that this process may still take, by the machine and by its control groups (native/core/memory.h). */
 import { freemem } from 'node:os'
+import { OutOfMemoryError } from '../../core/errors.js'
+import { answerRoom } from '../../core/room.js'
+import { formatBytes } from './bytes.js'
+import { exposedGc } from './collector.js'
 import { addonModule } from './loader.js'
 
 /** Without the addon Node tells, which knows the machine and the process's own group. */
@@ -8,3 +12,31 @@ export function availableMemory(): number {
   if (module !== null) return module.availableMemory()
   return typeof process.availableMemory === 'function' ? process.availableMemory() : freemem()
 }
+
+/** Throws OutOfMemoryError where so many bytes do not fit: the system gives any array, and ends the process when it is filled. */
+export function makeMachineRoom(bytes: number, op: string): void {
+  if (bytes <= availableMemory()) return
+  const collect = exposedGc()
+  // Memory of arrays that a collection found is given back by the time of the next one.
+  for (let i = 0; i < 2 && collect !== null; i++) {
+    collect()
+    if (bytes <= availableMemory()) return
+  }
+  throw new OutOfMemoryError(
+    op,
+    `${formatBytes(bytes)} do not fit: ${formatBytes(availableMemory())} are left to this process; free tensors (scope, ` +
+      'using, dispose) or use a smaller batch',
+  )
+}
+
+/** So many bytes of arrays are made without a look at what memory is left. */
+export const unseenBytes = 2 ** 24
+let unseen = 0
+
+// A native device answers better, once there is one: its allocator has something to give back.
+answerRoom((bytes, op) => {
+  unseen += bytes
+  if (unseen < unseenBytes) return
+  unseen = 0
+  makeMachineRoom(bytes, op)
+})

@@ -15,7 +15,7 @@
  */
 import { getHeapStatistics } from 'node:v8'
 import type { Device } from '../../core/device.js'
-import { OutOfMemoryError } from '../../core/errors.js'
+import { OutOfMemoryError, ValueError } from '../../core/errors.js'
 import type { Storage } from '../../core/storage.js'
 import type { Addon } from './addon.js'
 import { formatBytes } from './bytes.js'
@@ -48,6 +48,11 @@ export const pendingTracked = 2
 /** No kernel will ever make it: memory ended in the middle of the operator that it was for. */
 const abandoned = 3
 
+/** Of so much room, the part that may be taken before the machine is asked again by whoever wants so many bytes now. */
+function granted(room: number, bytes: number): number {
+  return Math.min(room, bytes + Math.min(grant, Math.max(0, room - bytes) * grantShare))
+}
+
 export class NativeMemory {
   readonly device: Device
   readonly #addon: Addon
@@ -77,6 +82,14 @@ export class NativeMemory {
   #majorCount = 2 * softCount
   /** Bytes that may be allocated before the machine is asked again. */
   #headroom = 0
+  /**
+   * As that, of arrays, to which the allocator's cache is no room. It holds while the crest is what it was when the machine was
+   * asked: what that has grown by, the allocator may have taken from the system.
+   */
+  #arrayRoom = 0
+  #arrayCrest = 0
+  /** Bytes of small arrays that the machine has not been asked about. */
+  #unasked = 0
 
   constructor(device: Device, addon: Addon) {
     this.device = device
@@ -87,7 +100,12 @@ export class NativeMemory {
 
   /** A handle for a storage of so many bytes, which the next kernel call or upload makes. */
   allocate(bytes: number, tracked: boolean, op: string): number {
-    if (!(bytes <= this.#headroom) || this.bytes > this.#limitBytes || this.count > this.#limitCount)
+    // Negative numbers, fractions and NaN end in `makeRoom` too, which refuses them before they are counted.
+    if (
+      !(bytes >= 0 && bytes <= this.#headroom && Math.floor(bytes) === bytes) ||
+      this.bytes > this.#limitBytes ||
+      this.count > this.#limitCount
+    )
       this.#prepare(bytes, op)
     this.#headroom -= bytes
     const held = this.bytes + bytes
@@ -104,7 +122,7 @@ export class NativeMemory {
   // What is seldom needed is apart, because V8 inlines small functions only.
 
   #prepare(bytes: number, op: string): void {
-    if (!(bytes <= this.#headroom)) this.makeRoom(bytes, op)
+    if (!(bytes >= 0 && bytes <= this.#headroom && Math.floor(bytes) === bytes)) this.makeRoom(bytes, op)
     if (this.bytes > this.#limitBytes || this.count > this.#limitCount) this.#collect(op)
   }
 
@@ -226,8 +244,12 @@ export class NativeMemory {
     if (this.#addon.availableBytes() === 0) this.makeRoom(1, op)
   }
 
-  /** Throws OutOfMemoryError where so many bytes, of a tensor or of an array that it is read into, do not fit. */
+  /** Throws OutOfMemoryError where so many bytes of a tensor do not fit, ValueError where they are no number of bytes. */
   makeRoom(bytes: number, op: string): void {
+    if (!(bytes >= 0 && Math.floor(bytes) === bytes)) {
+      this.#abandonPending()
+      throw new ValueError(op, `a tensor cannot have ${bytes} bytes; its sizes must be non-negative integers`)
+    }
     if (this.#fits(bytes)) return
     this.#collectAll()
     this.#addon.flush()
@@ -236,26 +258,52 @@ export class NativeMemory {
     // Memory of arrays that the first collection found is given back by the time of a second one.
     this.#collectAll()
     if (this.#fits(bytes)) return
+    throw this.#full(bytes, op)
+  }
+
+  #full(bytes: number, op: string): OutOfMemoryError {
     this.#abandonPending()
-    throw new OutOfMemoryError(
+    return new OutOfMemoryError(
       op,
       `${formatBytes(bytes)} do not fit: ${this.describeHeld()}, and ${formatBytes(this.#addon.availableBytes())} are left ` +
         `to this process; ${makeRoomAdvice}`,
     )
   }
 
-  /** As `makeRoom`, for an array that a read fills: it is there before the entries of the queue have run, not after. */
+  /**
+   * Throws OutOfMemoryError where an array of so many bytes does not fit in what the system has left. Unlike a tensor, it is
+   * there before the entries of the queue have run, and nothing that the allocator keeps is of use to it.
+   */
   makeRoomForArray(bytes: number, op: string): void {
-    if (bytes < noteworthyBytes || this.mayCopy(bytes)) return
+    this.#unasked += bytes
+    // A collection of small arrays is asked about as one.
+    if (this.#unasked < noteworthyBytes) return
+    const wanted = bytes < noteworthyBytes ? this.#unasked : bytes
+    this.#unasked = 0
+    if (this.mayCopy(wanted)) return
     this.#addon.finish()
     this.#crest = this.bytes
-    if (!(bytes <= this.#headroom)) this.makeRoom(bytes, op)
-    this.#headroom -= bytes
+    if (this.mayCopy(wanted)) return
+    this.#addon.flush()
+    if (this.mayCopy(wanted)) return
+    // As for tensors, memory of arrays is given back by the time of a second collection.
+    for (let i = 0; i < 2; i++) {
+      this.#collectAll()
+      this.#addon.flush()
+      this.#crest = this.bytes
+      if (this.mayCopy(wanted)) return
+    }
+    throw this.#full(wanted, op)
   }
 
-  /** Whether there is memory for so many bytes at this moment, without asking; they then count as taken until one asks. */
+  /** Whether the system has so many bytes at this moment; they then count as taken until it is asked again. */
   mayCopy(bytes: number): boolean {
-    if (!(bytes + this.#crest - this.bytes <= this.#headroom)) return false
+    const grown = Math.max(0, this.#crest - this.#arrayCrest)
+    if (!(bytes + grown <= this.#arrayRoom)) {
+      this.#look(bytes)
+      if (!(bytes <= this.#arrayRoom)) return false
+    }
+    this.#arrayRoom -= bytes
     this.#headroom -= bytes
     return true
   }
@@ -267,12 +315,20 @@ export class NativeMemory {
   }
 
   /** Looks anew at what is left: what the system gives, and what the allocator keeps beyond the live bytes. */
-  #fits(bytes: number): boolean {
+  #look(bytes: number): { readonly room: number; readonly available: number } {
     // In this order: what is reserved in between is missing from both, not in both.
     const reserved = this.#addon.reservedBytes()
     const available = this.#addon.availableBytes()
     const room = available + reserved - this.bytes
-    this.#headroom = Math.min(room, bytes + Math.min(grant, Math.max(0, room - bytes) * grantShare))
+    this.#headroom = granted(room, bytes)
+    // What waits in the queue may yet take from the system what the allocator has not.
+    this.#arrayRoom = granted(available - Math.max(0, this.#crest - reserved), bytes)
+    this.#arrayCrest = this.#crest
+    return { room, available }
+  }
+
+  #fits(bytes: number): boolean {
+    const { room, available } = this.#look(bytes)
     // What the allocator keeps may not have the right size: only after a flush does the system have it all.
     return bytes <= room && bytes <= available
   }

@@ -7,6 +7,7 @@
  * dilations. The matrix of patches, after K. Chellapilla et al. (2006), is not built: its element under a window and a tap
  * lies at the window's position plus the tap's, in a copy of the image with zeros around it, which is how gemm takes it.
  */
+import { mostEntries } from '../../core/room.js'
 import type { KernelArguments, Kernels } from '../kernels.js'
 import { gemm, type Matrix, spaced } from './gemm.js'
 import type { HostView } from './view.js'
@@ -39,6 +40,7 @@ class Frame {
 
   /** Positions of rows x columns, evenly spaced. */
   grid(rows: number, rowStep: number, columns: number, columnStep: number): number[] {
+    if (rows * columns > mostEntries) throw new RangeError(`Invalid array length: ${rows * columns}`)
     const table: number[] = []
     for (let y = 0; y < rows; y++) {
       for (let x = 0; x < columns; x++) table.push(y * rowStep * this.width + x * columnStep)

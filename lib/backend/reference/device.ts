@@ -12,14 +12,14 @@ import {
   uncloneable,
 } from '../../core/device.js'
 import { type DType, dtypes, type TypedArray } from '../../core/dtype.js'
-import { InternalError, OutOfMemoryError } from '../../core/errors.js'
+import { InternalError, isFiresteelError, OutOfMemoryError } from '../../core/errors.js'
 import { countOf } from '../../core/shape.js'
 import { Storage } from '../../core/storage.js'
 import { isDenseCall } from '../call.js'
 import { callCost } from '../cost.js'
-import { formatBytes } from '../native/bytes.js'
-import { exposedGc } from '../native/collector.js'
-import { availableMemory } from '../native/machine.js'
+import { checkCount } from '../count.js'
+import { calledAs, type KernelName, kernels, parseArguments } from '../kernels.js'
+import { makeMachineRoom, unseenBytes } from '../native/machine.js'
 import { referenceKernels } from './kernels.js'
 import type { HostView } from './view.js'
 
@@ -30,23 +30,22 @@ function isView(value: unknown): value is StridedView {
   return typeof value === 'object' && value !== null && 'storage' in value
 }
 
-/** So many bytes are made without a look at what memory is left. */
-const largeBytes = 2 ** 24
+/** For each kernel that writes new memory only, what it writes: where that has no elements, there is nothing to do. */
+const results: ReadonlyMap<string, readonly string[]> = new Map(
+  Object.entries(kernels).flatMap(([name, spec]) => {
+    const roles = parseArguments(spec)
+    if (roles.some(({ role }) => role === 'inout' || role === 'update')) return []
+    return [[name, roles.filter(({ role }) => role === 'out' || role === 'place').map((argument) => argument.name)]]
+  }),
+)
 
-/** The system gives any array, and ends the process when it is filled: so it is asked before. */
-function makeRoom(bytes: number, op: string): void {
-  if (bytes <= availableMemory()) return
-  const collect = exposedGc()
-  // Memory of arrays that a collection found is given back by the time of the next one.
-  for (let i = 0; i < 2 && collect !== null; i++) {
-    collect()
-    if (bytes <= availableMemory()) return
-  }
-  throw new OutOfMemoryError(
-    op,
-    `${formatBytes(bytes)} do not fit: ${formatBytes(availableMemory())} are left to this process; free tensors (scope, ` +
-      'using, dispose) or use a smaller batch',
-  )
+/** Whether every tensor that the call writes is without elements: a loop over the others' sizes may have no end. */
+function writesNothing(kernel: string, args: KernelCall): boolean {
+  const names = results.get(kernel)
+  if (names === undefined || names.length === 0) return false
+  const isEmpty = (value: unknown): boolean =>
+    value === null || (Array.isArray(value) ? value.every(isEmpty) : countOf((value as StridedView).sizes) === 0)
+  return names.every((name) => isEmpty((args as { readonly [name: string]: unknown })[name]))
 }
 
 class ReferenceDevice implements Device {
@@ -75,6 +74,7 @@ class ReferenceDevice implements Device {
   }
 
   allocate(dtype: DType, count: number, _tracked: boolean, op: string): Storage {
+    checkCount(count, op)
     const storage = new Storage(this, dtype, count, this.#nextHandle++)
     const bytes = count * dtypes[dtype].bytes
     this.#look(bytes, op)
@@ -96,8 +96,8 @@ class ReferenceDevice implements Device {
   /** Throws OutOfMemoryError where so many bytes do not fit, as far as it is worth to look. */
   #look(bytes: number, op: string): void {
     this.#unseen += bytes
-    if (this.#unseen < largeBytes) return
-    makeRoom(bytes, op)
+    if (this.#unseen < unseenBytes) return
+    makeMachineRoom(bytes, op)
     this.#unseen = 0
   }
 
@@ -124,7 +124,7 @@ class ReferenceDevice implements Device {
       else host[name] = value
     }
     const started = this.#trace ? performance.now() : 0
-    body(host)
+    if (!writesNothing(kernel.name, args)) compute(body, host, kernel.name)
     this.#trace?.push({
       kernel: kernel.name,
       milliseconds: performance.now() - started,
@@ -178,6 +178,21 @@ class ReferenceDevice implements Device {
         return records
       },
     }
+  }
+}
+
+/** Runs a kernel; an array that it cannot have besides its results is the end of memory. */
+function compute(body: AnyKernel, host: { readonly [name: string]: unknown }, kernel: string): void {
+  try {
+    body(host)
+  } catch (error) {
+    const isLength =
+      error instanceof RangeError && /invalid (typed )?array (buffer )?length|allocation failed/i.test(error.message)
+    if (!isLength || isFiresteelError(error)) throw error
+    throw new OutOfMemoryError(
+      calledAs(kernel as KernelName),
+      `JavaScript gives no array as long as the sizes of its arguments ask for (${error.message}); use smaller ones`,
+    )
   }
 }
 

@@ -8,6 +8,7 @@
  * all arithmetic. Panels are float64 and a tile of c sums all K terms in registers: c is rounded once.
  */
 import type { TypedArray } from '../../core/dtype.js'
+import { mostEntries } from '../../core/room.js'
 
 /**
  * Element (i, j) is data[rows[i] + cols[j]]. Two tables describe a dense, a transposed and a broadcast matrix, and as well
@@ -21,6 +22,8 @@ export interface Matrix {
 
 /** start, start + step, ...: the table of an evenly spaced dimension. */
 export function spaced(count: number, step: number, start = 0): number[] {
+  // Beyond, V8 ends the process instead of throwing.
+  if (count > mostEntries) throw new RangeError(`Invalid array length: ${count}`)
   const table: number[] = []
   for (let i = 0; i < count; i++) table.push(start + i * step)
   return table

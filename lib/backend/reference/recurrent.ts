@@ -49,7 +49,8 @@ function steps(T: number, reverse: boolean): number[] {
 
 function sizes(x: HostView, out: HostView): { T: number; B: number; I: number; H: number } {
   const [T, B, I] = x.shape as [number, number, number]
-  return { T, B, I, H: out.shape[2] as number }
+  // Without rows no step has anything to do, however many there are.
+  return { T: B === 0 ? 0 : T, B, I, H: out.shape[2] as number }
 }
 
 function lstm_forward(args: KernelArguments<'lstm_forward', HostView>): void {

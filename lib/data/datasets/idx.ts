@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createGunzip } from 'node:zlib'
 import { formatShape, ValueError } from '../../core/errors.js'
+import { askRoom } from '../../core/room.js'
 import { countOf } from '../../core/shape.js'
 import { InputFile } from '../../io/input.js'
 import { kindOf } from '../../io/kinds.js'
@@ -40,20 +41,30 @@ function headerOf(bytes: Uint8Array, fail: (why: string) => never): IdxHeader | 
   return { shape, start, count: shape.includes(0) ? 0 : countOf(shape) }
 }
 
-/** Unpacks what gzip packed, up to a little more than the header announces: a small file can unpack to any size. */
-async function unpack(packed: Uint8Array, fail: (why: string) => never): Promise<Uint8Array> {
+/** A byte of deflate unpacks to no more: two bits can stand for a copy of 258 bytes. */
+const mostUnpacked = 1032
+
+/** Unpacks what gzip packed, up to one byte more than the header announces: a small file can unpack to any size. */
+async function unpack(op: string, packed: Uint8Array, fail: (why: string) => never): Promise<Uint8Array> {
   const gunzip = createGunzip({ chunkSize: 1 << 16 })
   gunzip.end(packed)
-  const parts: Uint8Array[] = []
-  let total = 0
+  let bytes: Uint8Array = new Uint8Array(0)
   let header: IdxHeader | null = null
+  let total = 0
   for await (const part of gunzip as AsyncIterable<Uint8Array>) {
-    parts.push(part)
+    if (header) bytes.set(part.subarray(0, bytes.length - total), total)
+    else {
+      const beginning = Buffer.concat([bytes, part])
+      header = headerOf(beginning, fail)
+      const most = header ? Math.min(header.start + header.count + 1, mostUnpacked * packed.length) : beginning.length
+      askRoom(most, op)
+      bytes = new Uint8Array(most)
+      bytes.set(beginning.subarray(0, most))
+    }
     total += part.length
-    header ??= headerOf(Buffer.concat(parts), fail)
-    if (header && total > header.start + header.count) break
+    if (header && total >= bytes.length) break
   }
-  return Buffer.concat(parts)
+  return bytes.subarray(0, total)
 }
 
 /** Reads one file of unsigned bytes, gzipped or not. Throws ValueError that says what is wrong with it. */
@@ -70,7 +81,7 @@ async function readFor(op: string, path: string): Promise<IdxContent> {
     const raw = await file.read('the file', 0, Uint8Array, file.size)
     // By its content, because a browser unpacks what it downloads and keeps the name.
     const packed = raw[0] === 0x1f && raw[1] === 0x8b
-    const bytes = packed ? await unpack(raw, fail) : raw
+    const bytes = packed ? await unpack(op, raw, fail) : raw
     const header = headerOf(bytes, fail)
     if (!header) return fail(`its header is cut off: it has ${bytes.length} bytes`)
     const { shape, start, count } = header
