@@ -229,11 +229,11 @@ export class Encoder implements CallWriter {
 
   #strided({ offset, sizes: shape, steps: strides }: StridedView, word: number, dense: boolean): void {
     if (dense && !isDense(shape, strides)) this.#scattered = true
-    if (!(isExact(offset) && shape.every(isExact) && strides.every(isExact)))
+    if (!(isExact(offset) && shape.every(isExact) && strides.every(Number.isSafeInteger)))
       throw new ValueError(
         this.#kernel,
-        `sizes ${formatShape(shape)} have strides ${formatShape(strides)} and the offset ${offset}, but all must be non-negative ` +
-          'integers below 2^53; use smaller sizes',
+        `sizes ${formatShape(shape)} have strides ${formatShape(strides)} and the offset ${offset}, but all must be integers below ` +
+          '2^53, sizes and offset not negative; use smaller sizes',
       )
     const wide = !(fits(offset) && shape.every(fits) && strides.every(fits))
     this.#ints[this.#nextInt + 1] = wide ? word | wideFlag : word
