@@ -1,4 +1,7 @@
-/** Views, which cost nothing and share memory, and the copies that rearrange. */
+/**
+ * Views, which cost nothing and share memory, and the copies that rearrange. In one file, though it is long, because the gradient
+ * of a slice is a join, that of a join is slices, and each reshapes.
+ */
 
 import {
   apply,
