@@ -3,15 +3,15 @@ import { inspect } from 'node:util'
 import { ValueError } from './errors.js'
 
 /**
- * Stands in a property of what must not be copied: structuredClone, postMessage and v8.serialize read all properties of what
- * they copy, and throw what reading one throws. (They refuse functions and symbols too, but quote them as the program's text.)
+ * Stands in a property of what must not be copied: structuredClone, postMessage and v8.serialize refuse symbols, and quote them
+ * in their DataCloneError. A getter that throws would say it more plainly, but also to whoever only looks through an object,
+ * as `scope` does with what it returns.
  */
 export class Uncloneable {
+  readonly refusal: symbol
+
   constructor(op: string, why: string) {
-    const refuse = () => {
-      throw new ValueError(op, why)
-    }
-    Object.defineProperty(this, 'refusal', { get: refuse, enumerable: true })
+    this.refusal = Symbol(`[${op}] ${why}`)
   }
 
   /** Left out, because whoever writes JSON copies nothing. */

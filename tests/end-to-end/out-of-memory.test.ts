@@ -89,7 +89,7 @@ describe.skipIf(reason !== null || !native).each([
 
   it('refuses what no machine has', async () => {
     expect(await meet('batch norm')).toEqual([
-      expect.stringMatching(/^\[zeros\] 8\.59 GB do not fit: 0 bytes are held/),
+      expect.stringMatching(/^\[BatchNorm2d\] 8\.59 GB do not fit: 0 bytes are held/),
     ])
   })
 

@@ -102,6 +102,7 @@ function fault(error: unknown, { names }: PublicCall): string | null {
 
 function describe(value: unknown, depth = 0): string {
   if (value instanceof f.Tensor) return value.storage.freed ? 'a freed tensor' : value.describe()
+  if (value instanceof f.nn.Module) return value.constructor.name
   if (Array.isArray(value) && depth < 3) return `[${value.map((item) => describe(item, depth + 1)).join(', ')}]`
   if (typeof value === 'function') return 'a function'
   if (typeof value === 'bigint') return `${value}n`
