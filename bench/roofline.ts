@@ -1,5 +1,5 @@
 /** The roofline: every kernel of every workload between what the machine multiplies and what it moves. */
-import { type Family, type KernelSpec, kernels } from '../lib/backend/kernels.js'
+import { type Family, familyOf } from '../lib/backend/table/index.js'
 import type { KernelSum } from './bound.js'
 import type { MachineDescription } from './machine.js'
 import type { Row } from './measure.js'
@@ -25,7 +25,7 @@ const groups = {
 } as const satisfies { readonly [group: string]: readonly Family[] }
 
 function groupOf(kernel: string): number {
-  const family = (kernels as { readonly [name: string]: KernelSpec })[kernel]?.family
+  const family = familyOf(kernel)
   const index = Object.values<readonly Family[]>(groups).findIndex(
     (list) => family !== undefined && list.includes(family),
   )

@@ -10,7 +10,13 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type KernelSpec, kernelNames, kernels, type ParsedArgument, parseArguments } from '../lib/backend/kernels.js'
+import {
+  type KernelSpec,
+  kernelNames,
+  kernels,
+  type ParsedArgument,
+  parseArguments,
+} from '../lib/backend/table/index.js'
 import { dtypeCodes } from '../lib/core/dtype.js'
 
 const snake = (name: string) => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)
@@ -50,7 +56,7 @@ function dtypeMask(spec: KernelSpec, arg: ParsedArgument): number {
   return allowed.reduce((mask, dtype) => mask | (1 << (codes[dtype] ?? 31)), 0)
 }
 
-const header = ['// Written by scripts/generate.ts from lib/backend/kernels.ts. Do not edit.', '#pragma once']
+const header = ['// Written by scripts/generate.ts from lib/backend/table. Do not edit.', '#pragma once']
 
 function generateDeclarations(): string {
   const signature = (name: (typeof kernelNames)[number]) =>
@@ -114,7 +120,7 @@ function generateInfos(): string {
         `{"${arg.name}", Role::${arg.role}_, Arity::${arg.arity}, ${dtypeMask(spec, arg)}, ${arg.dtype === 'T' ? 1 : 0}}`,
     )
     lines.push(
-      `    {"${name}", ${spec.work === 'heavy'}, ${args.length}, {${rows.join(', ')}},`,
+      `    {"${name}", ${spec.multiplyAdds !== undefined}, ${args.length}, {${rows.join(', ')}},`,
       `     [](const KernelTable& table, Context& context, const Call& call) { table.${name}(${['context', ...values].join(', ')}); }},`,
     )
   }
@@ -134,7 +140,7 @@ function handOver({ name, role, arity }: ParsedArgument): string {
 
 function generateCalls(): string {
   const lines = [
-    '/** Written by scripts/generate.ts from lib/backend/kernels.ts. Do not edit. Long, for it has an entry for every kernel. */',
+    '/** Written by scripts/generate.ts from lib/backend/table. Do not edit. Long, for it has an entry for every kernel. */',
     "import type { Calls } from '../call.js'",
     '',
     '/** Code of its own for each kernel, so that the engine knows where in a call each argument lies. */',

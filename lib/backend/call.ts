@@ -2,7 +2,7 @@
 import type { KernelCall, KernelKey, StridedView } from '../core/device.js'
 import { isDense } from '../core/shape.js'
 import { calls } from './generated/calls.js'
-import { type KernelArguments, type KernelName, kernelNames, type PhiloxPosition } from './kernels.js'
+import { type KernelArguments, type KernelName, kernelNames, type PhiloxPosition } from './table/index.js'
 
 /** Is handed the arguments of a call in the order of the table of kernels. */
 export interface CallWriter {

@@ -9,7 +9,7 @@ import { allocationsTracked, registerAllocation } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
 import { denseTensor, Tensor } from '../core/tensor.js'
 import { type Kernel, kernelOf } from './call.js'
-import { type KernelArguments, type KernelName, kernels, parseArguments } from './kernels.js'
+import { type KernelArguments, type KernelName, kernels, parseArguments } from './table/index.js'
 
 /** A new dense tensor whose elements the next kernel must write. */
 export function empty<S extends Shape>(device: Device, shape: S, dtype: DType, op: string): Tensor<S> {

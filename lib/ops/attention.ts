@@ -9,7 +9,7 @@ import {
   type TensorSpec,
 } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
-import { kernels, type PhiloxPosition } from '../backend/kernels.js'
+import { kernels, type PhiloxPosition } from '../backend/table/index.js'
 import { DTypeError, Faults, formatShape } from '../core/errors.js'
 import { checkGenerator, defaultGenerator, type Generator } from '../core/generator.js'
 import { checkFlag, checkOptions, type OptionNames, ownOptions } from '../core/options.js'

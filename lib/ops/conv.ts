@@ -9,7 +9,7 @@ import {
   type TensorSpec,
 } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
-import { kernels } from '../backend/kernels.js'
+import { kernels } from '../backend/table/index.js'
 import { Faults, formatShape, shown, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { countOf, type Shape } from '../core/shape.js'

@@ -9,7 +9,7 @@ import {
   type TensorSpec,
 } from '../autograd/operator.js'
 import { contiguous, empty, run } from '../backend/dispatch.js'
-import { kernels } from '../backend/kernels.js'
+import { kernels } from '../backend/table/index.js'
 import type { DType } from '../core/dtype.js'
 import { Faults, formatShape, ShapeError } from '../core/errors.js'
 import { broadcastShapes, countOf, denseStrides, type Shape, sameShape } from '../core/shape.js'

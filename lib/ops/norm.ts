@@ -10,7 +10,7 @@ import {
   type TensorSpec,
 } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
-import { kernels } from '../backend/kernels.js'
+import { kernels } from '../backend/table/index.js'
 import type { DType } from '../core/dtype.js'
 import { Faults, formatShape, kindOf, shown, ValueError } from '../core/errors.js'
 import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'

@@ -2,7 +2,7 @@
 
 import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
-import type { PhiloxPosition } from '../backend/kernels.js'
+import type { PhiloxPosition } from '../backend/table/index.js'
 import type { DType, Known } from '../core/dtype.js'
 import { shown, ValueError } from '../core/errors.js'
 import { checkGenerator, defaultGenerator, type Generator } from '../core/generator.js'

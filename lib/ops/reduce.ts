@@ -10,7 +10,7 @@ import {
   type TensorSpec,
 } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
-import { kernels } from '../backend/kernels.js'
+import { kernels } from '../backend/table/index.js'
 import type { DType, Summed } from '../core/dtype.js'
 import { shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'

@@ -2,7 +2,7 @@
 
 import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
-import { kernels } from '../backend/kernels.js'
+import { kernels } from '../backend/table/index.js'
 import type { DType } from '../core/dtype.js'
 import { normalizeDim, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'

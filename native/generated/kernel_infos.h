@@ -1,4 +1,4 @@
-// Written by scripts/generate.ts from lib/backend/kernels.ts. Do not edit.
+// Written by scripts/generate.ts from lib/backend/table. Do not edit.
 #pragma once
 #include "../core/call.h"
 #include "kernels.h"

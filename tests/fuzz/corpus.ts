@@ -1,13 +1,13 @@
 /** Sound calls of every kernel, recorded while the cases of tests/cases run on the native device. */
 
+import { NativeDevice } from '../../lib/backend/native/device.js'
 import {
   type KernelName,
   kernelNames,
   kernels,
   type PhiloxPosition,
   parseArguments,
-} from '../../lib/backend/kernels.js'
-import { NativeDevice } from '../../lib/backend/native/device.js'
+} from '../../lib/backend/table/index.js'
 import type { KernelCall, KernelKey, StridedView } from '../../lib/core/device.js'
 import { type DType, dtypes } from '../../lib/core/dtype.js'
 import { arange, type Device, device, manualSeed, nn, optim, randn } from '../../lib/index.js'

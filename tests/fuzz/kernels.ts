@@ -7,9 +7,9 @@
  */
 import { openSync, writeSync } from 'node:fs'
 import { isMainThread, Worker, workerData } from 'node:worker_threads'
-import { kernelNames, kernels, parseArguments } from '../../lib/backend/kernels.js'
 import type { Addon } from '../../lib/backend/native/addon.js'
 import { loadNative } from '../../lib/backend/native/loader.js'
+import { kernelNames, kernels, parseArguments } from '../../lib/backend/table/index.js'
 import { dtypeCodes, dtypes } from '../../lib/core/dtype.js'
 import { randomOf } from '../cases/case.js'
 import { extentOf, recordCorpus, type SoundCall, type SoundTensor } from './corpus.js'

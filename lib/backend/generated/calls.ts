@@ -1,4 +1,4 @@
-/** Written by scripts/generate.ts from lib/backend/kernels.ts. Do not edit. Long, for it has an entry for every kernel. */
+/** Written by scripts/generate.ts from lib/backend/table. Do not edit. Long, for it has an entry for every kernel. */
 import type { Calls } from '../call.js'
 
 /** Code of its own for each kernel, so that the engine knows where in a call each argument lies. */

@@ -5,7 +5,7 @@ import { DeviceError, DTypeError, formatShape, ValueError } from '../../core/err
 import { isDense, type Shape } from '../../core/shape.js'
 import type { Storage } from '../../core/storage.js'
 import type { CallWriter } from '../call.js'
-import type { PhiloxPosition } from '../kernels.js'
+import type { PhiloxPosition } from '../table/index.js'
 import type { Addon } from './addon.js'
 import { type NativeMemory, pendingTracked, smallCount } from './memory.js'
 

@@ -4,8 +4,8 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { kernelNames } from '../kernels.js'
 import { readSettings } from '../settings.js'
+import { kernelNames } from '../table/index.js'
 import type { AddonModule, CpuAddon } from './addon.js'
 
 export interface NativeDescription {

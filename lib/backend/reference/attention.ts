@@ -5,7 +5,7 @@
  * Letters: q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv]; query head h reads key head floor(h / (Hq / Hk)).
  */
 import { philox4 } from '../../core/philox.js'
-import type { KernelArguments, Kernels, PhiloxPosition } from '../kernels.js'
+import type { KernelArguments, Kernels, PhiloxPosition } from '../table/index.js'
 import { convert } from './shape.js'
 import type { HostView } from './view.js'
 

@@ -8,7 +8,7 @@
  * lies at the window's position plus the tap's, in a copy of the image with zeros around it, which is how gemm takes it.
  */
 import { mostEntries } from '../../core/room.js'
-import type { KernelArguments, Kernels } from '../kernels.js'
+import type { KernelArguments, Kernels } from '../table/index.js'
 import { gemm, type Matrix, spaced } from './gemm.js'
 import type { HostView } from './view.js'
 

@@ -4,15 +4,13 @@
  * which V8 compiles to a few instructions an element; the rest call a function for each element.
  */
 import type { TypedArray } from '../../core/dtype.js'
-import type { KernelSpec, Kernels, KernelTable } from '../kernels.js'
+import type { families, Kernels } from '../table/index.js'
 import { erf } from './erf.js'
 import { widened } from './half.js'
 import type { HostView } from './view.js'
 import { walk } from './walk.js'
 
-type ElementwiseName = {
-  [K in keyof KernelTable]: KernelTable[K] extends KernelSpec & { family: 'elementwise' } ? K : never
-}[keyof KernelTable]
+type ElementwiseName = keyof (typeof families)['elementwise']
 
 interface Unary {
   readonly out: HostView

@@ -1,5 +1,5 @@
 /** The reference device's kernels: the meaning of every kernel, in plain TypeScript. A missing one does not compile. */
-import { type KernelSpec, type Kernels, kernels, parseArguments } from '../kernels.js'
+import { type KernelSpec, type Kernels, kernels, parseArguments } from '../table/index.js'
 import { attention } from './attention.js'
 import { conv } from './conv.js'
 import { elementwise } from './elementwise.js'

@@ -1,6 +1,6 @@
 /** out = a b + bias, batched: one product of matrices for each element of the batch, or for several of them at once. */
 import { countOf } from '../../core/shape.js'
-import type { KernelArguments, Kernels } from '../kernels.js'
+import type { KernelArguments, Kernels } from '../table/index.js'
 import { gemm, spaced } from './gemm.js'
 import { isHalf, widened } from './half.js'
 import { convert } from './shape.js'

@@ -1,6 +1,6 @@
 /** Optimiser steps over all parameters at once. Each element is computed in float64 and rounded where it is stored. */
 import { countOf } from '../../core/shape.js'
-import type { KernelArguments, Kernels } from '../kernels.js'
+import type { KernelArguments, Kernels } from '../table/index.js'
 import { toBfloat16 } from './half.js'
 import type { HostView } from './view.js'
 

@@ -3,7 +3,7 @@
  * planes and never read.
  */
 import { countOf } from '../../core/shape.js'
-import type { KernelArguments, Kernels } from '../kernels.js'
+import type { KernelArguments, Kernels } from '../table/index.js'
 import type { HostView } from './view.js'
 import { clear } from './walk.js'
 

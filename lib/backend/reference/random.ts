@@ -5,7 +5,7 @@
 import { normalQuantile, uniform } from '../../core/distributions.js'
 import { dropThreshold, multiplyHigh, philox4 } from '../../core/philox.js'
 import { countOf, denseStrides } from '../../core/shape.js'
-import type { Kernels, PhiloxPosition } from '../kernels.js'
+import type { Kernels, PhiloxPosition } from '../table/index.js'
 import type { HostView } from './view.js'
 import { walk } from './walk.js'
 

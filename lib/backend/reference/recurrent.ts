@@ -7,7 +7,7 @@
  * T time steps, B rows of a batch, I inputs, H hidden units; h' and c' are the state before the step. Rows of the
  * weights and columns of `gates` are ordered i, f, g, o.
  */
-import type { KernelArguments, Kernels } from '../kernels.js'
+import type { KernelArguments, Kernels } from '../table/index.js'
 import type { HostView } from './view.js'
 
 /** Element i of a dense view. */

@@ -4,7 +4,7 @@
  */
 import { ValueError } from '../../core/errors.js'
 import { countOf } from '../../core/shape.js'
-import type { KernelArguments, Kernels } from '../kernels.js'
+import type { KernelArguments, Kernels } from '../table/index.js'
 import type { HostView } from './view.js'
 import { around, walk } from './walk.js'
 

@@ -1,7 +1,7 @@
 /** Copies, fills and joins. Between equal dtypes bits are copied; else a value is read as a number and converted. */
 import type { DType, TypedArray } from '../../core/dtype.js'
 import { countOf } from '../../core/shape.js'
-import type { Kernels } from '../kernels.js'
+import type { Kernels } from '../table/index.js'
 import { isHalf, narrow, widened } from './half.js'
 import type { HostView } from './view.js'
 import { type Layout, walk } from './walk.js'

@@ -1,5 +1,5 @@
 /** Softmax along one dimension, shifted by the largest element so that nothing overflows; sums in float64. */
-import type { Kernels } from '../kernels.js'
+import type { Kernels } from '../table/index.js'
 import type { HostView } from './view.js'
 import { around } from './walk.js'
 

@@ -3,7 +3,7 @@
 import { apply, defineOperator, type TensorSpec } from '../../autograd/operator.js'
 import { kernelOf } from '../../backend/call.js'
 import { run } from '../../backend/dispatch.js'
-import { type KernelSpec, kernels } from '../../backend/kernels.js'
+import { type KernelSpec, kernels } from '../../backend/table/index.js'
 import type { DType } from '../../core/dtype.js'
 import { shown, ValueError } from '../../core/errors.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'

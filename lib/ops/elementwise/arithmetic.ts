@@ -10,7 +10,7 @@ import {
 } from '../../autograd/operator.js'
 import { kernelOf } from '../../backend/call.js'
 import { run } from '../../backend/dispatch.js'
-import { type KernelSpec, kernels } from '../../backend/kernels.js'
+import { type KernelSpec, kernels } from '../../backend/table/index.js'
 import type { DType } from '../../core/dtype.js'
 import { ValueError } from '../../core/errors.js'
 import { broadcastShapes, type Shape } from '../../core/shape.js'

@@ -2,7 +2,7 @@
 import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpec } from '../../autograd/operator.js'
 import { kernelOf } from '../../backend/call.js'
 import { run } from '../../backend/dispatch.js'
-import { type KernelSpec, kernels } from '../../backend/kernels.js'
+import { type KernelSpec, kernels } from '../../backend/table/index.js'
 import { type DType, dtypes } from '../../core/dtype.js'
 import { DTypeError, shown, ValueError } from '../../core/errors.js'
 import type { Shape } from '../../core/shape.js'

@@ -4,7 +4,7 @@
  */
 import { kernelOf } from '../../../lib/backend/call.js'
 import { device } from '../../../lib/backend/devices.js'
-import { type KernelSpec, kernelNames, kernels, parseArguments } from '../../../lib/backend/kernels.js'
+import { familyOf, type KernelSpec, kernelNames, kernels, parseArguments } from '../../../lib/backend/table/index.js'
 import type { Device, KernelCall, StridedView } from '../../../lib/core/device.js'
 import { type DType, dtypes } from '../../../lib/core/dtype.js'
 
@@ -313,7 +313,7 @@ checkSums()
 let agreed = 0
 for (const kernel of kernelNames) {
   const spec: KernelSpec = kernels[kernel]
-  if (spec.family === 'elementwise' && !gpu.hasKernel(kernel)) throw new Error(`there is no ${kernel}`)
+  if (familyOf(kernel) === 'elementwise' && !gpu.hasKernel(kernel)) throw new Error(`there is no ${kernel}`)
   if (!gpu.hasKernel(kernel) || kernel === 'cat' || kernel === 'sum') continue
   const here = (spec.T ?? ['float32', 'int32', 'uint8', 'bool']).filter((dtype) => gpu.supports(dtype))
   const anyInput = parseArguments(spec).some(({ role, dtype }) => role === 'strided' && dtype === 'any')

@@ -1,0 +1,73 @@
+/** The rows of attention. */
+import type { StridedView } from '../../core/device.js'
+import { floats, row, size } from './grammar.js'
+
+const options = { scale: 'number', causal: 'flag', dropout: 'number', random: 'philox' } as const
+
+/** The pairs of query and key that take part; a mask's data are not looked at. */
+function pairs(q: StridedView, k: StridedView, causal: boolean): number {
+  const [queries, keys] = [size(q.sizes, 2), size(k.sizes, 2)]
+  let count = queries * keys
+  if (causal) {
+    const short = Math.min(queries, keys)
+    count = (short * (short + 1)) / 2 + (queries - short) * keys
+  }
+  return size(q.sizes, 0) * size(q.sizes, 1) * count
+}
+
+export const attention = {
+  /**
+   * q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], Hq a multiple of Hk; out [B, Hq, Tq, Dv]; statistics [B, Hq, 2,
+   * Tq]: the largest score m of each query, then each query's sum of exp(score - m). mask, broadcast to [B, Hq, Tq, Tk] by
+   * stride 0: bool (true: take part) or float32 (added to the scores). causal: key j takes part in query i where j <= i. A
+   * row without keys gives 0. A mask is added: a masked key that is not finite makes the row NaN; causal: later keys are not
+   * read. Dropout drops element e of [B, Hq, Tq, Tk] by the e-th integer of `random`, and scales the rest by
+   * 1 / (1 - dropout).
+   */
+  attention_forward: row(
+    {
+      out: 'place T',
+      statistics: 'out float32',
+      q: 'strided T',
+      k: 'strided T',
+      v: 'strided T',
+      maskBool: 'strided? bool',
+      maskAdd: 'strided? float32',
+      ...options,
+    },
+    {
+      calledAs: 'scaledDotProductAttention',
+      T: floats,
+      precision: 'low',
+      multiplyAdds: ({ q, k, v, causal }) => pairs(q, k, causal) * (size(q.sizes, 3) + size(v.sizes, 3)),
+    },
+  ),
+  /** dmask [B, Hq, Tq, Tk] is dense: the gradient of the scores before they are summed to the mask's shape */
+  attention_backward: row(
+    {
+      dq: 'place? T',
+      dk: 'place? T',
+      dv: 'place? T',
+      dmask: 'out? float32',
+      dy: 'strided T',
+      q: 'strided T',
+      k: 'strided T',
+      v: 'strided T',
+      out: 'strided T',
+      statistics: 'in float32',
+      maskBool: 'strided? bool',
+      maskAdd: 'strided? float32',
+      ...options,
+    },
+    {
+      calledAs: 'scaledDotProductAttention backward',
+      T: floats,
+      multiplyAdds({ q, k, v, causal, dq, dk, dv }) {
+        // The scores once more, and the gradient of the weights, for any of the three.
+        const keyed = 1 + (dq === null ? 0 : 1) + (dk === null ? 0 : 1)
+        const valued = 1 + (dv === null ? 0 : 1)
+        return pairs(q, k, causal) * (keyed * size(q.sizes, 3) + valued * size(v.sizes, 3))
+      },
+    },
+  ),
+} as const

@@ -1,0 +1,80 @@
+/** The rows of functions of single elements: any strides, broadcast by stride 0. */
+import { every, floats, numbers } from './grammar.js'
+
+/** out = f(x), one line a function; the derivative's line gives what its backward reads. */
+const unary = { args: { out: 'out T', x: 'strided T' }, T: floats } as const
+/** As unary, for functions whose results lose too much of a rounded argument. */
+const exact = { ...unary, precision: 'float32' } as const
+/** dx = dy * f'(x) */
+const unaryBackward = { args: { dx: 'out T', dy: 'strided T', x: 'strided T' }, T: floats } as const
+const binary = { args: { out: 'out T', a: 'strided T', b: 'strided T' }, T: numbers } as const
+const comparison = { args: { out: 'out bool', a: 'strided T', b: 'strided T' }, T: every } as const
+
+export const elementwise = {
+  add: binary,
+  sub: binary,
+  mul: binary,
+  div: { ...binary, T: floats },
+  maximum: binary,
+  minimum: binary,
+  pow: { ...binary, T: floats, precision: 'float32' },
+  eq: comparison,
+  ne: comparison,
+  lt: comparison,
+  le: comparison,
+  gt: comparison,
+  ge: comparison,
+  /** out = x * scale + shift */
+  affine: { ...unary, args: { ...unary.args, scale: 'number', shift: 'number' }, T: numbers },
+  /** out = x ** exponent */
+  pow_scalar: { ...exact, args: { ...unary.args, exponent: 'number' } },
+  clamp: { ...unary, args: { ...unary.args, min: 'number', max: 'number' }, T: numbers },
+  /** dx = dy where min <= x <= max, else 0 */
+  clamp_backward: { ...unaryBackward, args: { ...unaryBackward.args, min: 'number', max: 'number' } },
+  where: {
+    args: { out: 'out T', condition: 'strided bool', a: 'strided T', b: 'strided T' },
+    T: every,
+  },
+  neg: { ...unary, T: numbers },
+  abs: { ...unary, T: numbers },
+  sign: { ...unary, T: numbers },
+  square: { ...exact, T: numbers },
+  exp: exact,
+  log: exact,
+  log1p: exact,
+  sqrt: exact,
+  rsqrt: exact,
+  reciprocal: exact,
+  sin: exact,
+  cos: exact,
+  tanh: unary,
+  erf: exact,
+  sigmoid: unary,
+  floor: unary,
+  relu: { ...unary, T: numbers },
+  /** dx = dy where y > 0, else 0; the third argument is the output of relu, which says the same as its input */
+  relu_backward: { args: { dx: 'out T', dy: 'strided T', y: 'strided T' }, T: floats },
+  silu: unary,
+  silu_backward: unaryBackward,
+  mish: unary,
+  mish_backward: unaryBackward,
+  hardswish: unary,
+  hardswish_backward: unaryBackward,
+  /** tanhApproximation selects the tanh form; else the exact erf form */
+  gelu: { ...unary, args: { ...unary.args, tanhApproximation: 'flag' } },
+  gelu_backward: { ...unaryBackward, args: { ...unaryBackward.args, tanhApproximation: 'flag' } },
+  softplus: { ...exact, args: { ...unary.args, beta: 'number', threshold: 'number' } },
+  softplus_backward: { ...unaryBackward, args: { ...unaryBackward.args, beta: 'number', threshold: 'number' } },
+  elu: { ...unary, args: { ...unary.args, alpha: 'number' } },
+  elu_backward: { ...unaryBackward, args: { ...unaryBackward.args, alpha: 'number' } },
+  leaky_relu: { ...unary, calledAs: 'leakyRelu', args: { ...unary.args, slope: 'number' } },
+  leaky_relu_backward: {
+    ...unaryBackward,
+    calledAs: 'leakyRelu backward',
+    args: { ...unaryBackward.args, slope: 'number' },
+  },
+  /** dx = dy * y * (1 - y); the third argument is the output of sigmoid, not its input */
+  sigmoid_backward: { args: { dx: 'out T', dy: 'strided T', y: 'strided T' }, T: floats },
+  /** dx = dy * (1 - y * y); the third argument is the output of tanh */
+  tanh_backward: { args: { dx: 'out T', dy: 'strided T', y: 'strided T' }, T: floats },
+} as const

@@ -1,0 +1,192 @@
+/**
+ * The grammar of the table of kernels: what a row may say, and what its arguments are to TypeScript.
+ *
+ * An argument is `role[?|[]] type`:
+ *   roles   out     dense memory that the kernel overwrites
+ *           place   as out, with any strides
+ *           inout   dense memory that the kernel reads and writes
+ *           update  as inout, with any strides
+ *           in      dense memory, read only
+ *           strided memory with any strides, read only (0 where broadcast)
+ *   ?       the argument may be null;  []  any number of tensors
+ *   types   T       one dtype, the same for every T of a call, out of the row's `T`
+ *           float   float32 or bfloat16, whatever the other arguments are
+ *           any     any dtype, or a dtype by name
+ * or one of  number (a double), integer (a safe integer), flag (a boolean), philox (a position in a random stream).
+ *
+ * Wherever a kernel takes float32 the reference device also takes float64; no other device does.
+ */
+import type { KernelCall, StridedView } from '../../core/device.js'
+import { type DType, dtypeCodes, isDType, type Precision } from '../../core/dtype.js'
+import { InternalError } from '../../core/errors.js'
+
+export type Role = 'out' | 'place' | 'inout' | 'update' | 'in' | 'strided'
+type Arity = '' | '?' | '[]'
+type ElementType = 'T' | 'float' | 'any' | DType
+export type TensorArgument = `${Role}${Arity} ${ElementType}`
+type ValueRole = 'number' | 'integer' | 'flag' | 'philox'
+export type Argument = TensorArgument | ValueRole
+
+/** In the order in which C++ has them. */
+export interface Arguments {
+  readonly [name: string]: Argument
+}
+
+/** A position in a random stream: what Philox turns into numbers, on every device the same. */
+export interface PhiloxPosition {
+  /** A safe integer: the key. */
+  readonly seed: number
+  /** An unsigned 32-bit integer: which of the generator's independent sequences. */
+  readonly stream: number
+  /** A safe integer: blocks of four words taken before. */
+  readonly offset: number
+}
+
+type ArgumentValue<A, V> = A extends 'number' | 'integer'
+  ? number
+  : A extends 'flag'
+    ? boolean
+    : A extends 'philox'
+      ? PhiloxPosition
+      : A extends `${Role}? ${ElementType}`
+        ? V | null
+        : A extends `${Role}[] ${ElementType}`
+          ? readonly V[]
+          : V
+
+/** What a call brings for the arguments A, where a tensor is a V. */
+export type ArgumentsOf<A, V> = { readonly [Name in keyof A]: ArgumentValue<A[Name], V> }
+
+/** A row of the table: the facts of one kernel. */
+export interface KernelSpec {
+  readonly args: Arguments
+  /** The dtypes that `T` may stand for. */
+  readonly T?: readonly DType[]
+  /**
+   * The operators' policy under autocast: `low` (bfloat16), `float32`, or `widest`, that of the widest input, which is the
+   * default. A kernel computes in float32 or wider what it takes and gives in bfloat16, and rounds the result once.
+   */
+  readonly precision?: Precision
+  /** The kernel may be missing from a device, which then runs the operator's composite. */
+  readonly optional?: boolean
+  /** What a late error names, where that is not the kernel: the function that the program called. */
+  readonly calledAs?: string
+  /**
+   * The multiply-adds of a call by definition, as a direct algorithm has them; those with the zeros of a padding count. A
+   * kernel that has any is heavy: the queue may not take its time for linear in the elements of its arguments.
+   */
+  // A method, so that rows of any arguments are rows.
+  multiplyAdds?(args: KernelCall): number
+  /** By argument: only as much of it is touched as this other argument holds. */
+  readonly partly?: { readonly [name: string]: string }
+  /** Arguments that the kernel only writes, though they are there before. */
+  readonly overwritten?: readonly string[]
+}
+
+export interface KernelRows {
+  readonly [kernel: string]: KernelSpec
+}
+
+type TensorName<A> = { [Name in keyof A]: A[Name] extends TensorArgument ? Name : never }[keyof A] & string
+
+/** The facts that speak of the row's own arguments. */
+interface OwnFacts<A> {
+  multiplyAdds?(args: ArgumentsOf<A, StridedView>): number
+  readonly partly?: { readonly [Name in TensorName<A>]?: TensorName<A> }
+  readonly overwritten?: readonly TensorName<A>[]
+}
+
+type Shared = Omit<KernelSpec, 'args' | keyof OwnFacts<Arguments>>
+
+/** A row whose facts speak of its arguments: the compiler holds their names and types to `args`. */
+export function row<const A extends Arguments, const F extends Shared>(
+  args: A,
+  facts: F & OwnFacts<A>,
+): F & { readonly args: A } {
+  return { ...facts, args }
+}
+
+export interface ParsedArgument {
+  readonly name: string
+  readonly role: Role | ValueRole
+  readonly arity: 'one' | 'optional' | 'list'
+  /** Null where the argument is no tensor. */
+  readonly dtype: ElementType | null
+}
+
+const valueRoles: readonly string[] = ['number', 'integer', 'flag', 'philox'] satisfies readonly ValueRole[]
+const parsed = new WeakMap<KernelSpec, readonly ParsedArgument[]>()
+
+/** A kernel's arguments, in order, taken apart. */
+export function parseArguments(spec: KernelSpec): readonly ParsedArgument[] {
+  let list = parsed.get(spec)
+  if (list === undefined) {
+    list = Object.entries(spec.args).map(([name, text]) => parseArgument(name, text))
+    parsed.set(spec, list)
+  }
+  return list
+}
+
+function parseArgument(name: string, text: string): ParsedArgument {
+  if (valueRoles.includes(text)) return { name, role: text as ValueRole, arity: 'one', dtype: null }
+  const match = /^(out|place|inout|update|in|strided)(\?|\[\])? (\w+)$/.exec(text)
+  const dtype = match?.[3]
+  if (!match || !(dtype === 'T' || dtype === 'float' || dtype === 'any' || isDType(dtype)))
+    throw new InternalError('the table of kernels', `'${name}: ${text}' is no argument`)
+  const arity = match[2] === '?' ? 'optional' : match[2] === '[]' ? 'list' : 'one'
+  return { name, role: match[1] as Role, arity, dtype }
+}
+
+/** The dtypes that devices with an addon take for a tensor argument. */
+export function dtypesOf(spec: KernelSpec, { dtype }: ParsedArgument): readonly DType[] {
+  switch (dtype) {
+    case null:
+      return []
+    case 'T':
+      return spec.T ?? []
+    case 'float':
+      return ['float32', 'bfloat16']
+    case 'any':
+      return Object.keys(dtypeCodes) as (keyof typeof dtypeCodes)[]
+    default:
+      return [dtype]
+  }
+}
+
+/**
+ * Throws InternalError where a row says what no row can: the compiler sees less of rows that spread others. `elsewhere` is
+ * a family that has a row of this name already.
+ */
+export function checkRow(kernel: string, spec: KernelSpec, elsewhere?: string): void {
+  const refuse = (what: string): never => {
+    throw new InternalError(kernel, `the table of kernels has a wrong row: ${what}`)
+  }
+  if (elsewhere !== undefined) refuse(`${elsewhere} has a row of this name too`)
+  let args: readonly ParsedArgument[] = []
+  try {
+    args = parseArguments(spec)
+  } catch (error) {
+    refuse((error as Error).message)
+  }
+  const tensors = new Map(args.filter(({ dtype }) => dtype !== null).map((arg) => [arg.name, arg]))
+  if (![...tensors.values()].some(({ arity }) => arity !== 'optional')) refuse('no tensor is always there')
+  if ((spec.T !== undefined) !== args.some(({ dtype }) => dtype === 'T'))
+    refuse(spec.T === undefined ? 'an argument is of dtype T, but T is not said' : 'no argument is of dtype T')
+  for (const [name, whole] of Object.entries(spec.partly ?? {}))
+    if (!tensors.has(name) || tensors.get(whole)?.arity !== 'one')
+      refuse(`partly says '${name}: ${whole}', which must be a tensor and one that is always there`)
+  for (const name of spec.overwritten ?? []) {
+    const role = tensors.get(name)?.role
+    if (role !== 'inout' && role !== 'update') refuse(`overwritten says '${name}', which must be inout or update`)
+  }
+}
+
+/** The dtypes that rows let `T` stand for. */
+export const float = ['float32'] as const
+export const numeric = ['float32', 'int32'] as const
+export const floats = ['float32', 'bfloat16'] as const
+export const numbers = ['float32', 'bfloat16', 'int32'] as const
+export const every = ['float32', 'bfloat16', 'float16', 'int32', 'uint8', 'bool'] as const
+
+/** The size at a dimension of a tensor, counted from the end where negative; 1 where there is no such dimension. */
+export const size = (sizes: readonly number[], dim: number): number => sizes.at(dim) ?? 1

@@ -1,0 +1,106 @@
+/**
+ * The one table of kernels: every kernel that any device runs has one row, in the file of its family, after the grammar of
+ * grammar.ts. The interface a backend fulfils is derived from it by type (`Kernels`); the C++ declarations, the decoder of
+ * calls and what takes calls apart by `npm run generate`; the cost of calls, their precision and their dtypes are read.
+ */
+import { attention } from './attention.js'
+import { conv } from './conv.js'
+import { elementwise } from './elementwise.js'
+import { type ArgumentsOf, checkRow, type KernelRows } from './grammar.js'
+import { indexing } from './indexing.js'
+import { loss } from './loss.js'
+import { matmul } from './matmul.js'
+import { norm } from './norm.js'
+import { optimizer } from './optimizer.js'
+import { pool } from './pool.js'
+import { random } from './random.js'
+import { recurrent } from './recurrent.js'
+import { reduce } from './reduce.js'
+import { shape } from './shape.js'
+import { softmax } from './softmax.js'
+
+export {
+  type Argument,
+  type Arguments,
+  dtypesOf,
+  type KernelSpec,
+  type ParsedArgument,
+  type PhiloxPosition,
+  parseArguments,
+  type TensorArgument,
+} from './grammar.js'
+
+/** The rows by family. A family has one name on every floor. */
+export const families = {
+  elementwise,
+  shape,
+  reduce,
+  indexing,
+  matmul,
+  conv,
+  pool,
+  norm,
+  softmax,
+  loss,
+  recurrent,
+  attention,
+  random,
+  optimizer,
+} as const satisfies { readonly [family: string]: KernelRows }
+
+export type Family = keyof typeof families
+
+export const kernels = {
+  ...elementwise,
+  ...shape,
+  ...reduce,
+  ...indexing,
+  ...matmul,
+  ...conv,
+  ...pool,
+  ...norm,
+  ...softmax,
+  ...loss,
+  ...recurrent,
+  ...attention,
+  ...random,
+  ...optimizer,
+} as const
+
+export type KernelTable = typeof kernels
+export type KernelName = keyof KernelTable
+
+/** The arguments of kernel K where a tensor is a V. */
+export type KernelArguments<K extends KernelName, V> = ArgumentsOf<KernelTable[K]['args'], V>
+
+type OptionalName = {
+  [K in KernelName]: KernelTable[K] extends { optional: true } ? K : never
+}[KernelName]
+
+/** What a backend written in TypeScript fulfils: a missing required kernel does not compile. */
+export type Kernels<V> = {
+  readonly [K in Exclude<KernelName, OptionalName>]: (args: KernelArguments<K, V>) => void
+} & {
+  readonly [K in OptionalName]?: (args: KernelArguments<K, V>) => void
+}
+
+/** The numbers that calls give to kernels are their places here. */
+export const kernelNames = Object.keys(kernels) as readonly KernelName[]
+
+const familyNames = new Map<string, Family>()
+for (const [family, rows] of Object.entries(families))
+  for (const [kernel, spec] of Object.entries(rows)) {
+    checkRow(kernel, spec, familyNames.get(kernel))
+    familyNames.set(kernel, family as Family)
+  }
+
+/** The family whose file has the kernel's row. */
+export function familyOf(kernel: string): Family | undefined {
+  return familyNames.get(kernel)
+}
+
+/** What an error that a kernel recorded names. */
+export function calledAs(kernel: string): string {
+  const table: KernelRows = kernels
+  return table[kernel]?.calledAs ?? kernel
+}

@@ -1,0 +1,23 @@
+/** The rows of matrix products. */
+import { countOf } from '../../core/shape.js'
+import { row, size } from './grammar.js'
+
+export const matmul = {
+  /** out[.., M, N] = a[.., M, K] b[.., K, N] (+ bias[N]); a and b have out's rank, batch dimensions broadcast by stride 0.
+   * Sums are float32 or wider, whatever the dtypes. */
+  matmul: row(
+    { out: 'out float', a: 'strided float', b: 'strided float', bias: 'in? float' },
+    {
+      precision: 'low',
+      multiplyAdds: ({ out, a }) => countOf(out.sizes) * size(a.sizes, -1),
+    },
+  ),
+
+  /** sum += a b, for gradients; shapes as in matmul */
+  matmul_accumulate: row(
+    { sum: 'inout float32', a: 'strided float', b: 'strided float' },
+    {
+      multiplyAdds: ({ sum, a }) => countOf(sum.sizes) * size(a.sizes, -1),
+    },
+  ),
+} as const

@@ -1,0 +1,66 @@
+/** The rows of normalisation. */
+import { float } from './grammar.js'
+
+export const norm = {
+  /** x is [N, C, L]; statistics [C] over N and L. training: of the batch, and running = (1 - momentum) running +
+   * momentum batch (variance unbiased); else mean and rstd come from the running statistics. */
+  batch_norm_forward: {
+    calledAs: 'batchNorm',
+    args: {
+      out: 'out T',
+      mean: 'out T',
+      rstd: 'out T',
+      x: 'in T',
+      weight: 'in? T',
+      bias: 'in? T',
+      runningMean: 'inout? T',
+      runningVar: 'inout? T',
+      momentum: 'number',
+      eps: 'number',
+      training: 'flag',
+    },
+    T: float,
+    optional: true,
+    precision: 'float32',
+  },
+  /** training: through the batch's statistics; else they are constants */
+  batch_norm_backward: {
+    calledAs: 'batchNorm backward',
+    args: {
+      dx: 'out? T',
+      dweight: 'out? T',
+      dbias: 'out? T',
+      dy: 'in T',
+      x: 'in T',
+      mean: 'in T',
+      rstd: 'in T',
+      weight: 'in? T',
+      training: 'flag',
+    },
+    T: float,
+    optional: true,
+  },
+  /** x is [rows, columns], normalised over columns; mean and rstd are [rows] */
+  layer_norm_forward: {
+    calledAs: 'layerNorm',
+    args: { out: 'out T', mean: 'out T', rstd: 'out T', x: 'in T', weight: 'in? T', bias: 'in? T', eps: 'number' },
+    T: float,
+    optional: true,
+    precision: 'float32',
+  },
+  layer_norm_backward: {
+    calledAs: 'layerNorm backward',
+    args: {
+      dx: 'out? T',
+      dweight: 'out? T',
+      dbias: 'out? T',
+      dy: 'in T',
+      x: 'in T',
+      mean: 'in T',
+      rstd: 'in T',
+      weight: 'in? T',
+    },
+    T: float,
+    optional: true,
+  },
+} as const

@@ -1,0 +1,28 @@
+/** The rows of reductions. */
+import { numbers, numeric } from './grammar.js'
+
+/** out has x's shape with 1 in each reduced dimension; a dimension is reduced where out has 1. */
+const reduction = { args: { out: 'out T', x: 'strided T' }, T: numeric, precision: 'float32' } as const
+
+export const reduce = {
+  /** out = scale * sum(x), in x's dtype, or one of float32 and bfloat16 in the other */
+  sum: { ...reduction, args: { out: 'out any', x: 'strided T', scale: 'number' }, T: numbers },
+  amax: reduction,
+  amin: reduction,
+  /** indices along dim of the first largest element; NaN counts as largest; out has 1 at dim */
+  argmax: {
+    args: { out: 'out int32', x: 'strided T', dim: 'integer' },
+    T: numeric,
+    precision: 'float32',
+  },
+  argmin: {
+    args: { out: 'out int32', x: 'strided T', dim: 'integer' },
+    T: numeric,
+    precision: 'float32',
+  },
+  cumsum: {
+    args: { out: 'out T', x: 'in T', dim: 'integer', reverse: 'flag' },
+    T: numeric,
+    precision: 'float32',
+  },
+} as const
