@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 /** The command `firesteel`. */
-import '../index.js'
 import { bench } from './bench.js'
 import { info } from './info.js'
 

@@ -1,6 +1,7 @@
 /** Modules made of modules. */
-import { modulesAreObserved } from '../core/call-site.js'
+
 import { kindOf, shown, ValueError } from '../core/errors.js'
+import { modulesAreObserved } from '../core/module-path.js'
 import { listOf } from '../core/options.js'
 import type { At, Chained } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'

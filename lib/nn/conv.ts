@@ -1,6 +1,7 @@
 /** Convolution layers. */
-import { withinModule } from '../core/call-site.js'
+
 import { ValueError } from '../core/errors.js'
+import { withinModule } from '../core/module-path.js'
 import type { Tensor } from '../core/tensor.js'
 import { type Conv2dOptions, conv2d, convolve, type Pair } from '../ops/conv.js'
 import { ReLU } from './activation.js'

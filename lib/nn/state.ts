@@ -6,9 +6,10 @@ import { scope } from '../core/scope.js'
 import { sameShape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
 import { refuseJson } from '../core/uncloneable.js'
+import { to } from '../ops/convert.js'
 import { zeros } from '../ops/creation.js'
 import { checkDistinct, copyInto } from '../ops/inplace.js'
-import { dataSync, to } from '../ops/read.js'
+import { dataSync } from '../ops/read.js'
 
 export type StateDict = Map<string, Tensor>
 

@@ -1,9 +1,9 @@
 /** What a model is made of, as a table: layers, the shapes that they give, parameters. */
 import { inspect } from 'node:util'
 import { noGrad } from '../autograd/mode.js'
-import { observeModules } from '../core/call-site.js'
 import type { DType } from '../core/dtype.js'
 import { formatShape } from '../core/errors.js'
+import { observeModules } from '../core/module-path.js'
 import { checkOptions } from '../core/options.js'
 import { scope, visitTensors } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'

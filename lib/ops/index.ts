@@ -1,4 +1,5 @@
 /** All operators, under their public names; importing this puts the methods on Tensor. */
+import './gradients.js'
 import './methods.js'
 
 export { type AttentionOptions, scaledDotProductAttention } from './attention.js'

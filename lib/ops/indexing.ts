@@ -16,8 +16,9 @@ import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { normalizeDim, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
+import { castTo } from './convert.js'
 import { floating } from './elementwise/common.js'
-import { castTo, eq, where } from './elementwise/index.js'
+import { eq, where } from './elementwise/index.js'
 import { reshape } from './shape.js'
 
 const noSkip = -1

@@ -1,13 +1,11 @@
 /** The one place that puts methods on Tensor: operators with their tensor in front. */
-import { setGradientArithmetic } from '../autograd/arithmetic.js'
 import { type BackwardOptions, backward, registerHook, registerPostAccumulateGradHook } from '../autograd/backward.js'
 import type { Device } from '../core/device.js'
 import type { DType, ElementOf, ElementsOf, Summed } from '../core/dtype.js'
 import type { Shape } from '../core/shape.js'
 import type { MatmulFits, MatmulShape, Mutable, NestedOf, SizeAt } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
-import { convert } from './autocast.js'
-import { full } from './creation.js'
+import * as conversion from './convert.js'
 import * as elementwise from './elementwise/index.js'
 import * as indexing from './indexing.js'
 import * as inplace from './inplace.js'
@@ -36,7 +34,7 @@ type Matmul<out S extends Shape, out D extends DType> = <B extends Shape>(
 ) => Tensor<MatmulShape<S, B>, D>
 type To<out S extends Shape, out D extends DType> = <const T extends string | Device>(
   target: T,
-) => Tensor<S, read.Moved<D, T>>
+) => Tensor<S, conversion.Moved<D, T>>
 /** @ts-expect-error TS2636, as said above */
 type ToArray<out S extends Shape, out D extends DType> = () => NestedOf<S, ElementOf<D>>
 type SizeOf<out S extends Shape> = <const N extends number>(dim: N) => SizeAt<S, N>
@@ -327,7 +325,7 @@ const methods: { readonly [name: string]: (...args: never[]) => unknown } & This
     return indexing.gather(this, dim, index)
   },
   to(target: DType | string | Device) {
-    return read.to(this, target)
+    return conversion.to(this, target)
   },
   data() {
     return read.data(this)
@@ -366,12 +364,3 @@ const methods: { readonly [name: string]: (...args: never[]) => unknown } & This
 
 for (const [name, value] of Object.entries(methods))
   Object.defineProperty(Tensor.prototype, name, { value, writable: true, configurable: true })
-
-setGradientArithmetic({
-  add: (a, b) => elementwise.add(a, b),
-  accumulate: inplace.accumulate,
-  clone: shapes.clone,
-  alias: shapes.alias,
-  ones: (like) => full(like.sizes, 1, { dtype: like.dtype, device: like.device }),
-  convert,
-})

@@ -10,9 +10,9 @@ import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
 import { checkShape, countOf, type Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
+import { castTo } from './convert.js'
 import { type CreationOptions, creationNames, finish, place } from './creation.js'
 import { anyFloating, checkedSpec, checkScalar } from './elementwise/common.js'
-import { castTo } from './elementwise/index.js'
 
 export interface RandomOptions<D extends DType = DType> extends CreationOptions<D> {
   readonly generator?: Generator | undefined

@@ -1,24 +1,13 @@
-/** From tensors back to JavaScript, and from device to device. */
+/** From tensors back to JavaScript. */
 
-import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
-import { deviceFor } from '../backend/devices.js'
+import { checkTensor } from '../autograd/operator.js'
 import { contiguous, empty, run } from '../backend/dispatch.js'
-import type { Device } from '../core/device.js'
-import {
-  type DType,
-  dtypes,
-  type ElementOf,
-  type ElementsOf,
-  isDType,
-  type Known,
-  type TypedArray,
-} from '../core/dtype.js'
-import { DeviceError, formatShape, ShapeError } from '../core/errors.js'
+import type { DType, ElementOf, ElementsOf, TypedArray } from '../core/dtype.js'
+import { formatShape, ShapeError } from '../core/errors.js'
 import { askHeap, checkEntries, mostEntries } from '../core/room.js'
 import { countOf, type Shape } from '../core/shape.js'
 import type { Nested, NestedOf } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
-import { castTo } from './elementwise/index.js'
 
 /** Gives `read` the tensor dense and readable as numbers: 16-bit floats as float32. A copy for that is freed at once. */
 function reading<R>(op: string, x: Tensor, read: (dense: Tensor) => R): R {
@@ -110,49 +99,4 @@ export function toArray<S extends Shape, D extends DType>(x: Tensor<S, D>): Nest
     return list as Nested
   }
   return build(0) as NestedOf<S, ElementOf<D>>
-}
-
-interface Transfer {
-  readonly from: Device
-  readonly to: Device
-}
-
-const transfer: OperatorRecord<Transfer> = defineOperator<Transfer>({
-  name: 'transfer',
-  infer: ([x]) => ({ shape: (x as Tensor).sizes, dtype: (x as Tensor).dtype }),
-  forward([x], { to }, [spec]) {
-    const { shape, dtype } = spec as TensorSpec
-    const source = contiguous(x as Tensor)
-    const out = empty(to, shape, dtype, 'to')
-    to.upload(out.storage, source.device.readSync(source))
-    return out
-  },
-  gradient: {
-    saves: () => ({}),
-    backward: ({ attrs: { from, to } }, [g]) => [apply(transfer, [g as Tensor], { from: to, to: from })],
-  },
-})
-
-/** The dtype after `to`: the one that is named; the same on another device; unknown where the text is. */
-export type Moved<D extends DType, T> = T extends DType ? Known<T> : string extends T ? DType : D
-
-/**
- * Converted to another dtype, or copied to another device ('cpu', 'reference', 'cuda'); itself where it is there already.
- * Floats round to nearest. Floats to int32 or uint8 lose their fraction, and numbers beyond the range wrap around by whole
- * multiples of 2^32 or 2^8 (300 is 44 in uint8); NaN and infinities give 0. To bool, all but 0 is true.
- */
-export function to<S extends Shape, D extends DType, const T extends string | Device>(
-  x: Tensor<S, D>,
-  target: T,
-): Tensor<S, Moved<D, T>> {
-  checkTensor('to', 'x', x)
-  if (typeof target === 'string' && isDType(target)) return castTo(x, target) as Tensor<S, Moved<D, T>>
-  if (typeof target === 'string' && !/^(cpu|reference|cuda(:\d+)?)$/.test(target))
-    throw new DeviceError(
-      'to',
-      `there is no dtype or device '${target}'; dtypes are ${Object.keys(dtypes).join(', ')}, devices cpu, reference, cuda:0`,
-    )
-  const device = deviceFor('to', target)
-  const moved: Tensor = x.device === device ? x : apply(transfer, [x], { from: x.device, to: device })
-  return moved as Tensor<S, Moved<D, T>>
 }

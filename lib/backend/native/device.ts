@@ -1,5 +1,5 @@
 /** Devices of the addon: kernels behind a queue (native/core/queue.h). The native device has them on this machine's CPU. */
-import { currentLabel, describeLabel } from '../../core/call-site.js'
+
 import {
   type Device,
   type DeviceMemory,
@@ -11,6 +11,7 @@ import {
 } from '../../core/device.js'
 import { type DType, type DTypeInfo, dtypes, type TypedArray } from '../../core/dtype.js'
 import { DeviceError, IndexOutOfRangeError, InternalError, OutOfMemoryError, ValueError } from '../../core/errors.js'
+import { currentLabel, describeLabel } from '../../core/module-path.js'
 import { answerRoom } from '../../core/room.js'
 import { Storage } from '../../core/storage.js'
 import { kernelOf } from '../call.js'

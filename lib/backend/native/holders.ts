@@ -1,5 +1,5 @@
 /** Who made the large storages that live: what the end of memory tells about, besides how much is held. */
-import { currentLabel, describeLabel, outermostModules } from '../../core/call-site.js'
+import { currentLabel, describeLabel, outermostModules } from '../../core/module-path.js'
 import { formatBytes } from './bytes.js'
 
 /** Storages of fewer bytes are not noted: a note costs a tenth of a microsecond, and they are not what memory ends by. */

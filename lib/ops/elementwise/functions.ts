@@ -1,10 +1,10 @@
-/** Functions of one tensor: powers, exponentials, rounding, limits, conversion. */
+/** Functions of one tensor: powers, exponentials, rounding, limits. */
 import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpec } from '../../autograd/operator.js'
 import { kernelOf } from '../../backend/call.js'
 import { run } from '../../backend/dispatch.js'
 import { type KernelSpec, kernels } from '../../backend/table/index.js'
-import { type DType, dtypes } from '../../core/dtype.js'
-import { DTypeError, shown, ValueError } from '../../core/errors.js'
+import type { DType } from '../../core/dtype.js'
+import { shown, ValueError } from '../../core/errors.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { add, div, ge, le, maximum, minimum, mul, where, zerosLike } from './arithmetic.js'
@@ -126,30 +126,4 @@ export function clamp<S extends Shape, D extends DType>(
   if (min !== Number.NEGATIVE_INFINITY) checkNumber('clamp', min, x.dtype)
   if (max !== Number.POSITIVE_INFINITY) checkNumber('clamp', max, x.dtype)
   return apply(clampRecord, [x], { min, max }) as Tensor<S, D>
-}
-
-const cast = defineOperator<DType>({
-  name: 'cast',
-  infer(inputs, dtype) {
-    const [x] = inputs as [Tensor]
-    if (!Object.hasOwn(dtypes, dtype))
-      throw new DTypeError('to', `there is no dtype '${dtype}'; known are ${Object.keys(dtypes).join(', ')}`)
-    if (!x.device.supports(dtype)) throw new DTypeError('to', `device ${x.device.name} has no ${dtype}`)
-    return { shape: x.sizes, dtype }
-  },
-  forward([x], _dtype, [out]) {
-    const y = like(x as Tensor, out as TensorSpec, 'to')
-    run('copy', { out: y, x: x as Tensor })
-    return y
-  },
-  conversion: true,
-  gradient: {
-    saves: () => ({}),
-    backward: (ctx, [g]) => [castTo(g as Tensor, ctx.spec(0).dtype)],
-  },
-})
-
-/** Converted to another dtype; itself where it has it already. Floats to integers truncate, anything to bool is != 0. */
-export function castTo<S extends Shape, D extends DType>(x: Tensor<S>, dtype: D): Tensor<S, D> {
-  return (x.dtype === dtype ? x : apply(cast, [x], dtype)) as Tensor<S, D>
 }

@@ -1,0 +1,138 @@
+/**
+ * Conversions of dtype and device: `cast`, which a program or an operator asks for; `lower`, which autocast asks for and
+ * whose result is only read; and `transfer` from device to device.
+ */
+import { autocastDType } from '../autograd/autocast.js'
+import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import { deviceFor } from '../backend/devices.js'
+import { contiguous, empty, run } from '../backend/dispatch.js'
+import type { Device } from '../core/device.js'
+import { type DType, dtypes, isConvertible, isDType, type Known } from '../core/dtype.js'
+import { DeviceError, DTypeError } from '../core/errors.js'
+import { keep, outsideFrames } from '../core/scope.js'
+import type { Shape } from '../core/shape.js'
+import type { Storage } from '../core/storage.js'
+import { denseTensor, Tensor } from '../core/tensor.js'
+
+function copyAs(x: Tensor, { shape, dtype }: TensorSpec, op: string): Tensor {
+  const y = empty(x.device, shape, dtype, op)
+  run('copy', { out: y, x })
+  return y
+}
+
+const cast: OperatorRecord<DType> = defineOperator<DType>({
+  name: 'cast',
+  infer([input], dtype) {
+    const x = input as Tensor
+    if (!Object.hasOwn(dtypes, dtype))
+      throw new DTypeError('to', `there is no dtype '${dtype}'; known are ${Object.keys(dtypes).join(', ')}`)
+    if (!x.device.supports(dtype)) throw new DTypeError('to', `device ${x.device.name} has no ${dtype}`)
+    return { shape: x.sizes, dtype }
+  },
+  forward: ([x], _dtype, [out]) => copyAs(x as Tensor, out as TensorSpec, 'to'),
+  conversion: true,
+  gradient: {
+    saves: () => ({}),
+    backward: (ctx, [g]) => [castTo(g as Tensor, ctx.spec(0).dtype)],
+  },
+})
+
+/** Converted to another dtype; itself where it has it already. Floats to integers truncate, anything to bool is != 0. */
+export function castTo<S extends Shape, D extends DType>(x: Tensor<S>, dtype: D): Tensor<S, D> {
+  return (x.dtype === dtype ? x : apply(cast, [x], dtype)) as Tensor<S, D>
+}
+
+/**
+ * A conversion that is only read. Unlike a cast's, its result may share memory with other conversions of the same parameter,
+ * and is overwritten when the parameter is: a backward pass that comes too late gets the error for overwritten memory.
+ */
+const lower: OperatorRecord<DType> = defineOperator<DType>({
+  name: 'lower',
+  infer: ([x], dtype) => ({ shape: (x as Tensor).sizes, dtype }),
+  forward([input], _dtype, [out]) {
+    const x = input as Tensor
+    const spec = out as TensorSpec
+    // What lives on is likely to be converted again: parameters, above all.
+    if (spec.dtype === 'bfloat16' && x.dtype === 'float32' && (x.storage.kept || (x.isLeaf && x.requiresGrad)))
+      return new Tensor(shadowOf(x.storage), x.sizes, x.steps, x.offset)
+    return copyAs(x, spec, 'autocast')
+  },
+  conversion: true,
+  gradient: {
+    saves: () => ({}),
+    backward: (ctx, [g]) => [convert(g as Tensor, ctx.spec(0).dtype)],
+  },
+})
+
+/** As `castTo`, for autocast and gradients: the bfloat16 copy of a parameter is kept beside it and reused. */
+export function convert(x: Tensor, dtype: DType): Tensor {
+  return x.dtype === dtype ? x : apply(lower, [x], dtype)
+}
+
+/** In float32 under autocast: for a function of several operators that is to run in float32 as a whole. */
+export function precise(x: Tensor): Tensor {
+  return autocastDType() !== null && isConvertible(x.dtype) ? convert(x, 'float32') : x
+}
+
+/** The bfloat16 copy of a storage: made when first asked for, and again after writes that did not write it too. */
+function shadowOf(storage: Storage): Storage {
+  const before = storage.shadow
+  if (before !== null && !before.storage.freed && before.version === storage.version) {
+    before.used = true
+    return before.storage
+  }
+  const master = denseTensor(storage, [storage.count])
+  const kept = before !== null && !before.storage.freed ? before.storage : null
+  const copy = kept
+    ? denseTensor(kept, [kept.count])
+    : outsideFrames(() => keep(empty(storage.device, [storage.count], 'bfloat16', 'autocast')))
+  run('copy', { out: copy, x: master })
+  if (kept) kept.markWritten(storage.writer)
+  storage.shadow = { storage: copy.storage, version: storage.version, used: true }
+  return copy.storage
+}
+
+interface Transfer {
+  readonly from: Device
+  readonly to: Device
+}
+
+const transfer: OperatorRecord<Transfer> = defineOperator<Transfer>({
+  name: 'transfer',
+  infer: ([x]) => ({ shape: (x as Tensor).sizes, dtype: (x as Tensor).dtype }),
+  forward([x], { to }, [spec]) {
+    const { shape, dtype } = spec as TensorSpec
+    const source = contiguous(x as Tensor)
+    const out = empty(to, shape, dtype, 'to')
+    to.upload(out.storage, source.device.readSync(source))
+    return out
+  },
+  gradient: {
+    saves: () => ({}),
+    backward: ({ attrs: { from, to } }, [g]) => [apply(transfer, [g as Tensor], { from: to, to: from })],
+  },
+})
+
+/** The dtype after `to`: the one that is named; the same on another device; unknown where the text is. */
+export type Moved<D extends DType, T> = T extends DType ? Known<T> : string extends T ? DType : D
+
+/**
+ * Converted to another dtype, or copied to another device ('cpu', 'reference', 'cuda'); itself where it is there already.
+ * Floats round to nearest. Floats to int32 or uint8 lose their fraction, and numbers beyond the range wrap around by whole
+ * multiples of 2^32 or 2^8 (300 is 44 in uint8); NaN and infinities give 0. To bool, all but 0 is true.
+ */
+export function to<S extends Shape, D extends DType, const T extends string | Device>(
+  x: Tensor<S, D>,
+  target: T,
+): Tensor<S, Moved<D, T>> {
+  checkTensor('to', 'x', x)
+  if (typeof target === 'string' && isDType(target)) return castTo(x, target) as Tensor<S, Moved<D, T>>
+  if (typeof target === 'string' && !/^(cpu|reference|cuda(:\d+)?)$/.test(target))
+    throw new DeviceError(
+      'to',
+      `there is no dtype or device '${target}'; dtypes are ${Object.keys(dtypes).join(', ')}, devices cpu, reference, cuda:0`,
+    )
+  const device = deviceFor('to', target)
+  const moved: Tensor = x.device === device ? x : apply(transfer, [x], { from: x.device, to: device })
+  return moved as Tensor<S, Moved<D, T>>
+}
