@@ -9,5 +9,6 @@ export function describeDevice(device: string | Device = defaultDevice()): strin
   if (found instanceof NativeDevice) return `native kernels on the CPU: ${found.isa}, ${found.threads} threads`
   if (found instanceof CudaDevice) return `CUDA kernels: ${found.model}`
   if (found.kind === 'reference') return 'reference kernels in TypeScript: one thread, slow'
+  if (found.kind === 'meta') return 'no kernels: shapes without elements'
   return found.name
 }

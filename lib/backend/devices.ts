@@ -2,6 +2,7 @@
 import type { Device } from '../core/device.js'
 import { DeviceError, kindOf } from '../core/errors.js'
 import { createCudaDevice } from './cuda/device.js'
+import { createMetaDevice } from './meta/device.js'
 import { createNativeDevice } from './native/device.js'
 import { createReferenceDevice } from './reference/device.js'
 import { readSettings, type Settings } from './settings.js'
@@ -21,9 +22,10 @@ function environment(): Settings {
 function make(name: string): Made {
   if (name === 'reference') return createReferenceDevice()
   if (name === 'cpu') return createNativeDevice()
+  if (name === 'meta') return createMetaDevice()
   const gpu = /^cuda:(\d+)$/.exec(name)
   if (gpu) return createCudaDevice(Number(gpu[1]))
-  return { unavailable: `there is no device of that name; known are reference, cpu, cuda:0` }
+  return { unavailable: `there is no device of that name; known are reference, cpu, cuda:0, meta` }
 }
 
 function lookUp(name: string): Made {
@@ -41,14 +43,17 @@ function lookUp(name: string): Made {
 export function deviceFor(op: string, name: string | Device): Device {
   if (typeof name !== 'string') {
     if (typeof (name as Partial<Device> | null | undefined)?.allocate === 'function') return name
-    throw new DeviceError(op, `there is no device ${kindOf(name)}; name one: 'cpu', 'reference' or 'cuda:0'`)
+    throw new DeviceError(op, `there is no device ${kindOf(name)}; name one: 'cpu', 'reference', 'cuda:0' or 'meta'`)
   }
   const found = lookUp(name)
   if ('unavailable' in found) throw new DeviceError(op, `'${name}' is not available: ${found.unavailable}`)
   return found
 }
 
-/** The device of a name: 'cpu' (native kernels), 'reference', 'cuda' or 'cuda:0'. Throws DeviceError with the reason. */
+/**
+ * The device of a name: 'cpu' (native kernels), 'reference', 'cuda' or 'cuda:0', or 'meta', whose tensors have shapes but no
+ * elements. Throws DeviceError with the reason.
+ */
 export function device(name: string | Device): Device {
   return deviceFor('device', name)
 }

@@ -5,7 +5,10 @@ export interface Memory extends DeviceMemory {
   readonly device: string
 }
 
-/** Live tensors and bytes of a device (the default one), its peak, and what its allocator keeps for reuse. */
+/**
+ * Live tensors and bytes of a device (the default one), its peak, and what its allocator keeps for reuse. Of 'meta', what its
+ * tensors would take elsewhere.
+ */
 export function memory(device: string | Device = defaultDevice()): Memory {
   const found = find(device)
   return { device: found.name, ...found.memory() }

@@ -19,8 +19,8 @@ const oneOf = (...values: readonly string[]): Variable => ({
 
 const variables = {
   FIRESTEEL_DEVICE: {
-    allowed: (value) => /^(reference|cpu|cuda(:\d+)?)$/.test(value),
-    must: "be 'cpu', 'reference', 'cuda' or the likes of 'cuda:0'",
+    allowed: (value) => /^(reference|cpu|meta|cuda(:\d+)?)$/.test(value),
+    must: "be 'cpu', 'reference', 'meta', 'cuda' or the likes of 'cuda:0'",
   },
   FIRESTEEL_ISA: oneOf(...instructionSets),
   FIRESTEEL_THREADS: {

@@ -64,9 +64,9 @@ export interface KernelKey {
  * in `backend`. Argument objects of `run` follow the table of kernels (checked by type where dispatch calls it).
  */
 export interface Device {
-  /** 'reference', 'cpu', 'cuda:0' */
+  /** 'reference', 'cpu', 'cuda:0', 'meta' */
   readonly name: string
-  readonly kind: 'reference' | 'cpu' | 'cuda'
+  readonly kind: 'reference' | 'cpu' | 'cuda' | 'meta'
   readonly uncloneable: Uncloneable
   supports(dtype: DType): boolean
   hasKernel(name: string): boolean

@@ -6,6 +6,7 @@ import { autocastDType } from '../autograd/autocast.js'
 import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
 import { deviceFor } from '../backend/devices.js'
 import { contiguous, empty, run } from '../backend/dispatch.js'
+import { noElements } from '../backend/meta/device.js'
 import type { Device } from '../core/device.js'
 import { type DType, dtypes, isConvertible, isDType, type Known } from '../core/dtype.js'
 import { DeviceError, DTypeError } from '../core/errors.js'
@@ -102,8 +103,10 @@ const transfer: OperatorRecord<Transfer> = defineOperator<Transfer>({
   infer: ([x]) => ({ shape: (x as Tensor).sizes, dtype: (x as Tensor).dtype }),
   forward([x], { to }, [spec]) {
     const { shape, dtype } = spec as TensorSpec
-    const source = contiguous(x as Tensor)
+    if ((x as Tensor).device.kind === 'meta') throw noElements('to')
     const out = empty(to, shape, dtype, 'to')
+    if (to.kind === 'meta') return out
+    const source = contiguous(x as Tensor)
     to.upload(out.storage, source.device.readSync(source))
     return out
   },
@@ -117,7 +120,8 @@ const transfer: OperatorRecord<Transfer> = defineOperator<Transfer>({
 export type Moved<D extends DType, T> = T extends DType ? Known<T> : string extends T ? DType : D
 
 /**
- * Converted to another dtype, or copied to another device ('cpu', 'reference', 'cuda'); itself where it is there already.
+ * Converted to another dtype, or copied to another device ('cpu', 'reference', 'cuda'; to 'meta' as a shape alone, from where
+ * there is no way back); itself where it is there already.
  * Floats round to nearest. Floats to int32 or uint8 lose their fraction, and numbers beyond the range wrap around by whole
  * multiples of 2^32 or 2^8 (300 is 44 in uint8); NaN and infinities give 0. To bool, all but 0 is true.
  */
@@ -127,10 +131,10 @@ export function to<S extends Shape, D extends DType, const T extends string | De
 ): Tensor<S, Moved<D, T>> {
   checkTensor('to', 'x', x)
   if (typeof target === 'string' && isDType(target)) return castTo(x, target) as Tensor<S, Moved<D, T>>
-  if (typeof target === 'string' && !/^(cpu|reference|cuda(:\d+)?)$/.test(target))
+  if (typeof target === 'string' && !/^(cpu|reference|meta|cuda(:\d+)?)$/.test(target))
     throw new DeviceError(
       'to',
-      `there is no dtype or device '${target}'; dtypes are ${Object.keys(dtypes).join(', ')}, devices cpu, reference, cuda:0`,
+      `there is no dtype or device '${target}'; dtypes are ${Object.keys(dtypes).join(', ')}, devices cpu, reference, cuda:0, meta`,
     )
   const device = deviceFor('to', target)
   const moved: Tensor = x.device === device ? x : apply(transfer, [x], { from: x.device, to: device })

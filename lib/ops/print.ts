@@ -57,9 +57,10 @@ function formatNumbers(values: readonly number[], x: Tensor): (value: number) =>
   return (value) => (Number.isFinite(value) ? value.toFixed(4) : String(value))
 }
 
-/** The elements in brackets, long dimensions shortened, then shape, dtype and device. Waits for the elements. */
+/** The elements in brackets, long dimensions shortened, then shape, dtype and device; of meta tensors these only. Waits. */
 export function format(x: Tensor): string {
   if (x.storage.freed) return 'Tensor (freed)'
+  if (x.device.kind === 'meta') return `${x.describe()}, without elements`
   const summarize = linesOf(x.sizes) > summarizeAbove
   const kept = summarize ? edgesOf(x) : x
   const flat = dataSync(kept)

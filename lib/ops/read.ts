@@ -2,6 +2,7 @@
 
 import { checkTensor } from '../autograd/operator.js'
 import { contiguous, empty, run } from '../backend/dispatch.js'
+import { noElements } from '../backend/meta/device.js'
 import type { DType, ElementOf, ElementsOf, TypedArray } from '../core/dtype.js'
 import { formatShape, ShapeError } from '../core/errors.js'
 import { askHeap, checkEntries, mostEntries } from '../core/room.js'
@@ -13,6 +14,7 @@ import type { Tensor } from '../core/tensor.js'
 function reading<R>(op: string, x: Tensor, read: (dense: Tensor) => R): R {
   checkTensor(op, 'x', x)
   x.storage.check(op)
+  if (x.device.kind === 'meta') throw noElements(op)
   const dense =
     x.dtype === 'bfloat16' || x.dtype === 'float16' ? empty(x.device, x.sizes, 'float32', op) : contiguous(x)
   if (dense.dtype !== x.dtype) run('copy', { out: dense, x })

@@ -86,13 +86,14 @@ export function weightsFor(output: f.Tensor, index: number): f.Tensor {
   return make(input, values, output.device, output.dtype as Float)
 }
 
-/** Runs a case forward and backward. `arrange` may give an input another layout in memory. */
+/** Runs a case forward and backward. `arrange` may give an input another layout in memory; `look` reads what comes out. */
 export function runCase(
   c: Case,
   device: f.Device,
   float: Float,
   arrange: (x: f.Tensor, index: number) => f.Tensor = (x) => x,
   values: readonly ArrayLike<number>[] = valuesOf(c),
+  look: (x: f.Tensor) => Values = read,
 ): Outcome {
   return f.scope(() => {
     const inputs = c.inputs.map((input, i) => {
@@ -109,10 +110,10 @@ export function runCase(
       for (const [i, input] of wanted.entries()) gradients.set(input, found[i] ?? null)
     }
     return {
-      outputs: outputs.map(read),
+      outputs: outputs.map(look),
       gradients: inputs.map((input) => {
         const gradient = gradients.get(input)
-        return gradient ? read(gradient) : null
+        return gradient ? look(gradient) : null
       }),
     }
   })

@@ -123,7 +123,7 @@ describe('a device', () => {
         expect(ask).toThrow(expect.objectContaining({ code: expect.stringMatching(/^ERR_(DEVICE|DTYPE|VALUE)$/) }))
       }
       expect(() => f.device(value as never)).toThrow(
-        /^\[device\] there is no device .*; name one: 'cpu', 'reference' or 'cuda:0'$/,
+        /^\[device\] there is no device .*; name one: 'cpu', 'reference', 'cuda:0' or 'meta'$/,
       )
     },
   )

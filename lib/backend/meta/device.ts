@@ -1,0 +1,139 @@
+/**
+ * The meta device: tensors with a shape and a dtype, and no elements. Operators check and infer as everywhere, and their
+ * kernels do nothing, so that a model of any size is made, run forward and backward, and described in no memory. A model that
+ * is made here gets its weights, and with them its device, by `load`.
+ *
+ * Random operators take their numbers from the generator as on every device: a program that makes its model here and loads it
+ * draws the same numbers afterwards as one that made it elsewhere. Initialisers thus cost no time, but leave the same position.
+ *
+ * `memory('meta')` says what the storages would take on a device that has them: a prediction of a step's peak, without what
+ * kernels need as scratch space. The trace of a step says which kernels would run, and what they would read, write and
+ * multiply, in no time.
+ */
+import {
+  type Device,
+  type DeviceMemory,
+  type KernelCall,
+  type KernelKey,
+  type KernelRecord,
+  type StridedView,
+  uncloneable,
+} from '../../core/device.js'
+import { type DType, dtypes, type TypedArray } from '../../core/dtype.js'
+import { DeviceError } from '../../core/errors.js'
+import { Storage } from '../../core/storage.js'
+import { isDenseCall } from '../call.js'
+import { callCost } from '../cost.js'
+import { checkCount } from '../count.js'
+import { kernels } from '../kernels.js'
+
+/** The error of whoever asks for elements. */
+export function noElements(op: string): DeviceError {
+  return new DeviceError(
+    op,
+    'the tensor is on meta, where tensors have shapes but no elements; make it on another device, or give the model ' +
+      'its weights first: load(path)',
+  )
+}
+
+class MetaDevice implements Device {
+  readonly name = 'meta'
+  readonly kind = 'meta'
+  readonly uncloneable = uncloneable
+  #nextHandle = 1
+  #tensors = 0
+  #bytes = 0
+  #peak = 0
+  #trace: KernelRecord[] | null = null
+  readonly #registry = new FinalizationRegistry<number>((bytes) => this.#count(-1, -bytes))
+
+  supports(_dtype: DType): boolean {
+    return true
+  }
+
+  /** All, so that what runs is what runs on the device with the most kernels. */
+  hasKernel(name: string): boolean {
+    return Object.hasOwn(kernels, name)
+  }
+
+  allocate(dtype: DType, count: number, _tracked: boolean, op: string): Storage {
+    checkCount(count, op)
+    const storage = new Storage(this, dtype, count, this.#nextHandle++)
+    const bytes = count * dtypes[dtype].bytes
+    this.#registry.register(storage, bytes, storage)
+    this.#count(1, bytes)
+    return storage
+  }
+
+  #count(tensors: number, bytes: number): void {
+    this.#tensors += tensors
+    this.#bytes += bytes
+    this.#peak = Math.max(this.#peak, this.#bytes)
+  }
+
+  track(_storage: Storage): void {
+    // Every storage is the garbage collector's here.
+  }
+
+  free(storage: Storage): void {
+    this.#registry.unregister(storage)
+    this.#count(-1, -storage.count * dtypes[storage.dtype].bytes)
+    storage.handle = -1
+  }
+
+  /** Asks for dense copies as other devices do, because these count in the peak. */
+  run(kernel: KernelKey, args: KernelCall): boolean {
+    if (!isDenseCall(kernel, args)) return false
+    this.#trace?.push({ kernel: kernel.name, milliseconds: 0, ...callCost(kernel.name, args) })
+    return true
+  }
+
+  upload(_storage: Storage, _data: TypedArray): void {
+    // The elements are forgotten.
+  }
+
+  async read(view: StridedView): Promise<TypedArray> {
+    return this.readSync(view)
+  }
+
+  readSync(_view: StridedView): TypedArray {
+    throw noElements('read')
+  }
+
+  synchronize(): void {
+    // Nothing is ever pending.
+  }
+
+  throwPending(): void {
+    // Without elements, none is out of range.
+  }
+
+  memory(): DeviceMemory {
+    return {
+      tensors: this.#tensors,
+      bytes: this.#bytes,
+      peakBytes: this.#peak,
+      cachedBytes: 0,
+      reservedBytes: 0,
+    }
+  }
+
+  resetPeak(): void {
+    this.#peak = this.#bytes
+  }
+
+  startTrace(): { stop(): readonly KernelRecord[] } {
+    const records: KernelRecord[] = []
+    this.#trace = records
+    return {
+      stop: () => {
+        if (this.#trace === records) this.#trace = null
+        return records
+      },
+    }
+  }
+}
+
+export function createMetaDevice(): Device {
+  return new MetaDevice()
+}
