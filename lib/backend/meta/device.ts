@@ -25,7 +25,7 @@ import { Storage } from '../../core/storage.js'
 import { isDenseCall } from '../call.js'
 import { callCost } from '../cost.js'
 import { checkCount } from '../count.js'
-import { kernels } from '../kernels.js'
+import { kernels } from '../table/index.js'
 
 /** The error of whoever asks for elements. */
 export function noElements(op: string): DeviceError {
