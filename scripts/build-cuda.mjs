@@ -122,9 +122,7 @@ ${data}.section .note.GNU-stack,"",%progbits
 
 function buildLibrary(compiler, withKernels) {
   const binaries = kernelBinaries(withKernels)
-  // client.cpp is the addon's part.
-  const hosts = files('cuda', '.cpp').filter((source) => !source.endsWith('/client.cpp'))
-  const parts = hosts.map((source) => compile(compiler, source, []))
+  const parts = files('cuda', '.cpp').map((source) => compile(compiler, source, []))
   link(compiler, library, [...parts, embed(compiler, binaries)])
   return binaries.length > 0
 }

@@ -9,7 +9,7 @@
 
 #include "../core/machine.h"
 #include "../core/peak.h"
-#include "../cuda/client.h"
+#include "cuda_executor.h"
 #include "environment.h"
 
 namespace firesteel {
@@ -269,10 +269,10 @@ napi_value make_device(napi_env env, Environment* environment, const HasKernel& 
   napi_create_object(env, &device);
   for (const Function& function : functions) add_function(env, device, function, environment);
   napi_value kernels, null;
-  napi_create_array_with_length(env, static_cast<size_t>(kernel_count()), &kernels);
+  napi_create_array_with_length(env, kernel_rows.size(), &kernels);
   napi_get_null(env, &null);
-  for (int i = 0; i < kernel_count(); i++)
-    napi_set_element(env, kernels, static_cast<uint32_t>(i), has_kernel(i) ? text(env, kernel_info(i).name) : null);
+  for (uint32_t i = 0; i < kernel_rows.size(); i++)
+    napi_set_element(env, kernels, i, has_kernel(i) ? text(env, kernel_rows[i].name) : null);
   napi_set_named_property(env, device, "kernels", kernels);
   return device;
 }
@@ -288,7 +288,7 @@ napi_value open(napi_env env, napi_callback_info info) {
   Environment* environment =
       Environment::open(env, isa, args.number(1) >= 1 ? thread_argument(args, 1) : usable_cores());
   if (!environment) return nullptr;
-  const napi_value device = make_device(env, environment, [](int) { return true; });
+  const napi_value device = make_device(env, environment, [](uint32_t) { return true; });
   for (const Function& function : cpu_functions) add_function(env, device, function, environment);
   napi_set_named_property(env, device, "isa", text(env, isa.name));
   return device;
@@ -302,12 +302,12 @@ napi_value open_cuda(napi_env env, napi_callback_info info) {
   if (napi_get_value_string_utf8(env, args.value(0), path.data(), path.size(), &length) != napi_ok)
     return napi_throw_error(env, "ERR_INTERNAL", "openCuda: a path is wanted"), nullptr;
   path.resize(length);
-  std::unique_ptr<cuda::CudaExecutor> executor = cuda::CudaExecutor::open(path.c_str(), args.handle(1), &why);
+  std::unique_ptr<CudaExecutor> executor = CudaExecutor::open(path.c_str(), args.handle(1), &why);
   if (!executor) return napi_throw_error(env, "ERR_DEVICE", why.c_str()), nullptr;
-  const cuda::CudaExecutor& gpu = *executor;
+  const CudaExecutor& gpu = *executor;
   Environment* environment = Environment::open(env, std::move(executor));
   if (!environment) return nullptr;
-  const napi_value device = make_device(env, environment, [&](int kernel) { return gpu.has_kernel(kernel); });
+  const napi_value device = make_device(env, environment, [&](uint32_t kernel) { return gpu.has_kernel(kernel); });
   napi_set_named_property(env, device, "model", text(env, gpu.name()));
   return device;
 }

@@ -3,8 +3,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "../generated/kernel_infos.h"
-
 namespace firesteel {
 namespace {
 
@@ -90,9 +88,6 @@ void ensure(std::vector<T>& values, size_t size) {
 
 }  // namespace
 
-int kernel_count() { return static_cast<int>(sizeof kernel_infos / sizeof kernel_infos[0]); }
-const KernelInfo& kernel_info(int kernel) { return kernel_infos[kernel]; }
-
 bool Decoder::fail(const char* format, ...) {
   va_list values;
   va_start(values, format);
@@ -131,8 +126,8 @@ bool Decoder::decode(const Words& words, HandleTable& handles, Call& call) {
   stamp_ = handles.next_stamp();
   int32_t kernel = -1;
   if (!read_int(&kernel) || !read_int(&call.label)) return false;
-  if (kernel < 0 || kernel >= kernel_count()) return fail("there is no kernel %d", kernel);
-  kernel_ = call.kernel = &kernel_infos[kernel];
+  if (kernel < 0 || static_cast<size_t>(kernel) >= kernel_rows.size()) return fail("there is no kernel %d", kernel);
+  kernel_ = call.kernel = &kernel_rows[static_cast<size_t>(kernel)];
   call.view_count = call.list_count = 0;
   call.item_count = 0;
   for (int i = 0; i < kernel_->argument_count; i++)

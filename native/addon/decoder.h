@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "../core/call.h"
+#include "../core/kernel_infos.h"
 #include "handles.h"
 
 namespace firesteel {
@@ -30,9 +31,6 @@ struct Words {
   const double* doubles = nullptr;
   size_t double_count = 0;
 };
-
-int kernel_count();
-const KernelInfo& kernel_info(int kernel);
 
 class Decoder {
  public:

@@ -1,24 +1,23 @@
-// The addon's side of the CUDA library: opens it, and lets a queue's entries
-// take effect on a GPU. "No CUDA" is this without a library: open() says why.
+// The addon's side of the CUDA library: opens it, and lets a queue's entries take effect on a GPU. "No CUDA" is this
+// without a library: open() says why.
 #pragma once
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "../core/executor.h"
-#include "library.h"
+#include "../cuda/library.h"
 
-namespace firesteel::cuda {
+namespace firesteel {
 
 class CudaExecutor final : public Executor {
  public:
-  // Opens GPU `index` by the library at `path`. Null on failure, which `why`
-  // tells.
+  // Opens GPU `index` by the library at `path`. Null on failure, which `why` tells.
   static std::unique_ptr<CudaExecutor> open(const char* path, int index, std::string* why);
   ~CudaExecutor() override;
 
   // Which of the table's kernels this device has, by their numbers.
-  bool has_kernel(int kernel) const { return numbers_[static_cast<size_t>(kernel)] >= 0; }
+  bool has_kernel(size_t kernel) const { return numbers_[kernel] >= 0; }
   const char* name() const { return library_.name(device_); }
   size_t available_bytes() const override { return library_.available_bytes(device_); }
 
@@ -35,12 +34,12 @@ class CudaExecutor final : public Executor {
   void finish(Context& context) override;
 
  private:
-  CudaExecutor(const Library& library, Device* device);
+  CudaExecutor(const cuda::Library& library, cuda::Device* device);
 
-  const Library& library_;
-  Device* device_;
+  const cuda::Library& library_;
+  cuda::Device* device_;
   std::vector<int> numbers_;  // the library's, by the table's
   std::vector<View> views_;   // of the call that runs; absent ones are marked
 };
 
-}  // namespace firesteel::cuda
+}  // namespace firesteel

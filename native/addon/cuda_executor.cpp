@@ -1,12 +1,14 @@
-#include "client.h"
+#include "cuda_executor.h"
 
 #include <dlfcn.h>
 
 #include <new>
 
-#include "../addon/decoder.h"
+#include "../core/kernel_infos.h"
 
-namespace firesteel::cuda {
+namespace firesteel {
+
+using namespace cuda;
 
 std::unique_ptr<CudaExecutor> CudaExecutor::open(const char* path, int index, std::string* why) {
   // Never closed: the driver's threads may run in it.
@@ -30,7 +32,7 @@ std::unique_ptr<CudaExecutor> CudaExecutor::open(const char* path, int index, st
 }
 
 CudaExecutor::CudaExecutor(const Library& library, Device* device) : library_(library), device_(device) {
-  for (int i = 0; i < kernel_count(); i++) numbers_.push_back(library.find_kernel(device, kernel_info(i).name));
+  for (const KernelInfo& kernel : kernel_rows) numbers_.push_back(library.find_kernel(device, kernel.name));
 }
 
 CudaExecutor::~CudaExecutor() { library_.close(device_); }
@@ -50,7 +52,7 @@ void CudaExecutor::run(Context& context, const Call& call) {
     if (call.places[i].handle < 0)
       views_[i] = {.data = nullptr, .dtype = DType::float32, .ndim = -1, .count = 0, .sizes = {}, .strides = {}};
   const KernelCall decoded = {views_.data(), call.view_count, call.lists, call.numbers, call.philox};
-  const int number = numbers_[static_cast<size_t>(call.kernel - &kernel_info(0))];
+  const int number = numbers_[static_cast<size_t>(call.kernel - kernel_rows.data())];
   const char* error = number < 0 ? "this device has no such kernel" : library_.launch(device_, number, &decoded);
   if (error) record_error(context, ErrorCode::internal, "%s", error);
 }
@@ -69,4 +71,4 @@ void CudaExecutor::finish(Context& context) {
   if (const char* error = library_.synchronize(device_)) record_error(context, ErrorCode::internal, "%s", error);
 }
 
-}  // namespace firesteel::cuda
+}  // namespace firesteel
