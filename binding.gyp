@@ -22,6 +22,9 @@
     {
       "target_name": "firesteel",
       "sources": ["<!@(node scripts/list-sources.cjs addon core)"],
+      "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+      # An error that Node refuses because its environment ends is dropped, where it would end the process.
+      "defines": ["NODE_ADDON_API_CPP_EXCEPTIONS", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
       # node-gyp's own; kernels have neither.
       "cflags!": ["-fno-exceptions"],
       "cflags_cc!": ["-fno-exceptions", "-fno-rtti"],

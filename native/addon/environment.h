@@ -2,7 +2,7 @@
 // JavaScript knows of storages, the words that calls are read from, and the promises of reads. It lives until its Node
 // environment is cleaned up.
 #pragma once
-#include <node_api.h>
+#include <napi.h>
 
 #include <memory>
 #include <mutex>
@@ -16,77 +16,94 @@
 
 namespace firesteel {
 
-// A typed array whose memory C++ uses between calls.
+// An Int32Array or Float64Array whose memory C++ uses between calls.
+template <class T>
 class PinnedArray {
  public:
   // False if `value` is no typed array of this type.
-  bool pin(napi_env env, napi_value value, napi_typedarray_type type);
-  void* data() const { return data_; }
+  static bool fits(const Napi::Value& value);
+  void pin(const Napi::Value& value);
+  T* data() const { return data_; }
   size_t size() const { return size_; }
 
  private:
-  napi_ref reference_ = nullptr;
-  void* data_ = nullptr;
+  Napi::Reference<Napi::Value> reference_;
+  T* data_ = nullptr;
   size_t size_ = 0;
 };
 
 // A read that a promise waits for. Until it is done, nobody has touched the array.
 struct PendingRead : Read {
-  napi_deferred deferred;
-  napi_ref array;
+  PendingRead(const Read& read, const Napi::Value& array)
+      : Read(read), deferred(array.Env()), array(Napi::Persistent(array)), announcement(read.bytes) {}
+  void resolve() noexcept;
+
+  Napi::Promise::Deferred deferred;
+  Napi::Reference<Napi::Value> array;
   std::optional<Announcement> announcement;
   PendingRead* next = nullptr;  // of those that are done
 };
 
 class Environment {
  public:
-  // Null after it has thrown a JavaScript error; else Node's cleanup of `env` deletes it.
-  static Environment* open(napi_env env, Isa isa, int threads);
-  static Environment* open(napi_env env, std::unique_ptr<Executor> executor);
+  static constexpr int max_threads = 256;
+
+  // Throws where it cannot; else Node's cleanup of `env` deletes it.
+  static Environment* open(Napi::Env env, Isa isa, int threads);
+  static Environment* open(Napi::Env env, std::unique_ptr<Executor> executor);
   ~Environment();
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
 
-  // Each throws a JavaScript error with code ERR_INTERNAL when its arguments make no sense.
+  // What JavaScript calls: see lib/backend/native/addon.ts. Each throws a Napi::Error when its arguments make no sense.
   void call(size_t object_count, const napi_value* objects);
   void release(int32_t handle);
-  void track(int32_t handle, napi_value object);
+  void track(int32_t handle, Napi::Value object);
   int32_t poll(bool major);
-  void upload(int32_t handle, napi_value array, bool may_wait);
-  napi_value read(int32_t handle, double byte_offset, napi_value array);
+  void upload(int32_t handle, Napi::Value array, bool may_wait);
+  Napi::Value read(int32_t handle, double byte_offset, Napi::Value array);
   // False if the queue is busy and `wait` is not set.
-  bool read_now(int32_t handle, double byte_offset, napi_value array, bool wait);
+  bool read_now(int32_t handle, double byte_offset, Napi::Value array, bool wait);
+  void finish() { queue_.finish(); }
+  // [code, kernel, module label, text] of the first error since the last call, or null.
+  Napi::Value take_error();
 
   // Whether a collection has happened: the watched object, held by nothing else, tells by its end.
-  void watch(napi_value object);
-  bool watched_lives() const;
+  void watch(Napi::Object object) { watched_ = Napi::Weak(object); }
+  bool watched_lives() { return !watched_.IsEmpty() && !watched_.Value().IsEmpty(); }
 
-  void set_words(napi_value ints, napi_value doubles);
-  void set_handles(napi_value sizes, napi_value freed);
-  void set_status(napi_value status);
+  void set_words(Napi::Value ints, Napi::Value doubles);
+  void set_handles(Napi::Value sizes, Napi::Value freed);
+  void set_status(Napi::Value status);
 
-  Queue& queue() { return queue_; }
+  size_t live_bytes() { return queue_.executor().live_bytes(); }
+  size_t reserved_bytes() { return queue_.executor().reserved_bytes(); }
+  size_t available_bytes() { return queue_.executor().available_bytes(); }
+  void flush();
+  int thread_count() { return queue_.context().pool.threads(); }
+  void set_thread_count(int32_t threads);
 
  private:
-  Environment(napi_env env, Isa isa, int threads);
-  Environment(napi_env env, std::unique_ptr<Executor> executor);
+  Environment(Napi::Env env, Isa isa, int threads);
+  Environment(Napi::Env env, std::unique_ptr<Executor> executor);
   template <class... Device>
-  static Environment* start(napi_env env, Device... device);
-  bool decode_array(const char* what, napi_value array, Read* read);
-  bool decode_read(int32_t handle, double byte_offset, napi_value array, Read* read);
-  napi_ref make_reference(napi_value object);
-  void fail(const char* text);
+  static Environment* start(Napi::Env env, Device... device);
+  // The memory of a typed array.
+  Read decode_array(const char* what, const Napi::Value& array) const;
+  Read decode_read(int32_t handle, double byte_offset, const Napi::Value& array) const;
+  napi_ref make_reference(napi_value object) const;
+  [[noreturn]] void fail(const char* text) const;
   static void read_done(void* owner, Read* read);
   PendingRead* take_reads();
-  static void resolve_reads(napi_env env, napi_value callback, void* context, void* data);
-  static void clean_up(void* environment);
+  static void resolve_reads(Napi::Env env, Napi::Function, Environment* self, void*);
 
-  napi_env env_;
-  napi_threadsafe_function reads_function_ = nullptr;
+  Napi::Env env_;
+  Napi::TypedThreadSafeFunction<Environment, void, resolve_reads> reads_function_;
   HandleTable handles_;
   Decoder decoder_;
-  napi_ref watched_ = nullptr;
-  PinnedArray ints_, doubles_, sizes_, freed_, status_;
+  Napi::ObjectReference watched_;
+  PinnedArray<int32_t> ints_, freed_, status_;
+  PinnedArray<double> doubles_, sizes_;
 
   std::mutex reads_mutex_;
   PendingRead *reads_ = nullptr, **last_read_ = &reads_;  // done, in order

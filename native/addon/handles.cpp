@@ -1,5 +1,7 @@
 #include "handles.h"
 
+#include <optional>
+
 namespace firesteel {
 
 void HandleTable::grow(size_t capacity, const double* sizes) {
@@ -109,14 +111,13 @@ int32_t HandleTable::poll(napi_env env, bool major, int32_t* dead) {
 
 void HandleTable::poll_list(napi_env env, uint8_t age, uint8_t next_age, int32_t* dead, int32_t* count) {
   constexpr int scope_size = 256;  // the references looked at keep their objects until their scope closes
-  napi_handle_scope scope;
-  napi_open_handle_scope(env, &scope);
+  std::optional<Napi::HandleScope> scope(env);
   int looked_at = 0;
   for (int32_t index = first_[age], next; index >= 0; index = next) {
     next = guard(index).next;
     if (++looked_at % scope_size == 0) {
-      napi_close_handle_scope(env, scope);
-      napi_open_handle_scope(env, &scope);
+      scope.reset();  // scopes end in the reverse of their order
+      scope.emplace(env);
     }
     napi_value object = nullptr;
     napi_get_reference_value(env, guard(index).reference, &object);
@@ -132,7 +133,6 @@ void HandleTable::poll_list(napi_env env, uint8_t age, uint8_t next_age, int32_t
       enlist(index, next_age);
     }
   }
-  napi_close_handle_scope(env, scope);
 }
 
 }  // namespace firesteel

@@ -4,7 +4,7 @@
 // Guards are in one of three lists, by how many polls they survived: V8 promotes what survives two minor collections,
 // so those are looked at after a major collection only.
 #pragma once
-#include <node_api.h>
+#include <napi.h>
 #include <stdint.h>
 
 #include <vector>

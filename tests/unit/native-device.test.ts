@@ -336,6 +336,31 @@ describe.skipIf(unavailable !== null)('the addon, called with words that make no
     expect(() => addon.upload(0, new DataView(new ArrayBuffer(256)) as never, true)).toThrow(/not a typed array/)
     expect(() => addon.track(4, {})).toThrow(/live/)
     expect(() => addon.call(1 as never, 'x' as never)).toThrow()
+    // Arguments of another type than the function's, and none.
+    const misused: readonly (() => unknown)[] = [
+      () => addon.release('1' as never),
+      () => (addon.release as () => void)(),
+      () => addon.poll(0 as never),
+      () => addon.track(0, 1 as never),
+      () => addon.watch('x' as never),
+      () => addon.words(new Float64Array(4) as never, new Float64Array(4)),
+      () => addon.handles(sizes.subarray(1), new Int32Array(64)),
+      () => addon.status(new Int32Array(0)),
+      () => addon.setThreadCount(0),
+      () => addon.setThreadCount(257),
+      () => addon.read(0, 1, target),
+      () => addon.call(...Array.from({ length: 20 }, () => ({}))),
+    ]
+    for (const call of misused) {
+      let thrown: unknown = null
+      try {
+        call()
+      } catch (error) {
+        thrown = error
+      }
+      expect(thrown, String(call)).toMatchObject({ code: 'ERR_INTERNAL' })
+    }
+    addon.readNow(0, 0, target, true)
   })
 })
 
