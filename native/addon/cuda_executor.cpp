@@ -62,9 +62,10 @@ void CudaExecutor::write(Context& context, void* to, const void* from, size_t by
     record_error(context, ErrorCode::internal, "%s", error);
 }
 
-void CudaExecutor::read(Context& context, void* to, const void* from, size_t bytes) {
-  if (const char* error = library_.read(device_, to, from, bytes))
-    record_error(context, ErrorCode::internal, "%s", error);
+bool CudaExecutor::read(Context& context, void* to, const void* from, size_t bytes) {
+  const char* error = library_.read(device_, to, from, bytes);
+  if (error) record_error(context, ErrorCode::internal, "%s", error);
+  return !error;
 }
 
 void CudaExecutor::finish(Context& context) {

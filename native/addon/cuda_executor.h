@@ -28,7 +28,11 @@ class CudaExecutor final : public Executor {
   size_t reserved_bytes() const override { return library_.reserved_bytes(device_); }
   void run(Context& context, const Call& call) override;
   void write(Context& context, void* to, const void* from, size_t bytes) override;
-  void read(Context& context, void* to, const void* from, size_t bytes) override;
+  bool read(Context& context, void* to, const void* from, size_t bytes) override;
+  bool begin_read(void* to, const void* from, size_t bytes, ReadDone done, void* owner) override {
+    return library_.begin_read(device_, to, from, bytes, done, owner);
+  }
+  void finish_reads() override { library_.finish_reads(device_); }
   bool asynchronous() const override { return true; }
   bool idle() override { return library_.idle(device_); }
   void finish(Context& context) override;

@@ -57,7 +57,9 @@ struct Context {
   ErrorSlot error;
   std::atomic<bool> failed{false};
   int32_t* status = nullptr;
-  void record(ErrorCode code, const char* text) noexcept;
+  void record(ErrorCode code, const char* text) noexcept { record_of(op, label, code, text); }
+  // For threads that run no entry: `op` and `label` are those of who does.
+  void record_of(const char* op, int label, ErrorCode code, const char* text) noexcept;
   RecordedError take_error();
 };
 

@@ -27,8 +27,15 @@ class Executor {
   virtual void run(Context& context, const Call& call) = 0;
   // Copies into the device's memory; the source may change afterwards.
   virtual void write(Context& context, void* to, const void* from, size_t bytes) = 0;
-  // Copies out of it, once all that runs has run.
-  virtual void read(Context& context, void* to, const void* from, size_t bytes) = 0;
+  // Copies out of it, once all that runs has run: waits for that. False after a failure.
+  virtual bool read(Context& context, void* to, const void* from, size_t bytes) = 0;
+
+  // Begins to copy out of it without waiting; `done(owner, error)` is called once by any thread, with null or what
+  // failed. False, and nothing has happened, where it would have to wait.
+  using ReadDone = void (*)(void* owner, const char* error);
+  virtual bool begin_read(void* to, const void* from, size_t bytes, ReadDone done, void* owner) { return false; }
+  // Returns once all reads that have begun are done.
+  virtual void finish_reads() {}
 
   // Whether kernels are only started by run(), and end elsewhere.
   virtual bool asynchronous() const { return false; }
@@ -49,7 +56,7 @@ class CpuExecutor final : public Executor {
   size_t available_bytes() const override { return Commitments::of_process().left(1); }
   void run(Context& context, const Call& call) override { call.kernel->run(table_, context, call); }
   void write(Context&, void* to, const void* from, size_t bytes) override { copy(to, from, bytes); }
-  void read(Context&, void* to, const void* from, size_t bytes) override { copy(to, from, bytes); }
+  bool read(Context&, void* to, const void* from, size_t bytes) override { return copy(to, from, bytes), true; }
 
  private:
   static void copy(void* to, const void* from, size_t bytes) {

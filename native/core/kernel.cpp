@@ -66,7 +66,7 @@ void Context::release_scratch(size_t keep) {
   }
 }
 
-void Context::record(ErrorCode code, const char* text) noexcept {
+void Context::record_of(const char* op, int label, ErrorCode code, const char* text) noexcept {
   std::lock_guard<std::mutex> lock(error_mutex);
   if (failed.load()) return;
   error.code = code;

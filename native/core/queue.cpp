@@ -41,6 +41,7 @@ void Queue::stop() {
   }
   wake_.notify_all();
   thread_.join();
+  executor_->finish_reads();
   for (uint64_t i = tail_.load(); i != head_.load(); i++)
     if (Entry& entry = entries_[i % capacity]; entry.kind == Entry::Kind::read) read_done_(owner_, entry.read);
 }
@@ -73,7 +74,9 @@ void Queue::step(uint64_t tail) {
   run(entries_[tail % capacity]);
   tail_.store(tail + 1);
   if (producer_waits_.load() && tail + 1 >= awaited_tail_.load()) {
-    { std::lock_guard<std::mutex> lock(mutex_); }
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+    }
     advanced_.notify_one();
   }
 }
@@ -101,10 +104,17 @@ void Queue::wait_for_room(uint64_t head) {
 
 void Queue::submit(bool small) {
   const uint64_t head = head_.load(std::memory_order_relaxed);
-  if ((small || executor_->asynchronous()) && idle()) return run(entries_[head % capacity]);
+  Entry& entry = entries_[head % capacity];
+  if (idle()) {
+    if (small || (executor_->asynchronous() && entry.kind != Entry::Kind::read)) return run(entry);
+    // A read that does not begin without waiting is the executor thread's.
+    if (entry.kind == Entry::Kind::read && begin(*entry.read)) return;
+  }
   head_.store(head + 1);
   if (sleeping_.load()) {
-    { std::lock_guard<std::mutex> lock(mutex_); }
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+    }
     wake_.notify_one();
   }
 }
@@ -213,10 +223,29 @@ void Queue::run(Entry& entry) noexcept {
       staged_.fetch_sub(entry.staged_bytes);
       break;
     case Entry::Kind::read:
-      read_now(*entry.read);
+      if (begin(*entry.read)) break;
+      entry.read->failed = read_now(*entry.read);
       read_done_(owner_, entry.read);
       break;
   }
+}
+
+bool Queue::begin(Read& read) noexcept {
+  const void* data = storages_.find(read.handle);
+  if (!data) return false;
+  read.queue = this;
+  return executor_->begin_read(read.to, static_cast<const char*>(data) + read.byte_offset, read.bytes, read_ended,
+                               &read);
+}
+
+void Queue::read_ended(void* ended, const char* error) {
+  Read* read = static_cast<Read*>(ended);
+  Queue* queue = read->queue;
+  if (error) {
+    read->failed = ErrorCode::internal;
+    queue->context_.record_of("read", 0, ErrorCode::internal, error);
+  }
+  queue->read_done_(queue->owner_, read);
 }
 
 void Queue::run_call(Call& call) {
@@ -260,15 +289,18 @@ void Queue::run_upload(int32_t handle, int64_t fresh_bytes, const void* source, 
   if (data) guard([&] { executor_->write(context_, data, source, bytes); });
 }
 
-void Queue::read_now(const Read& read) {
+ErrorCode Queue::read_now(const Read& read) {
   context_.op = "read";
   context_.label = 0;
   if (const void* data = storages_.find(read.handle)) {
-    guard([&] { executor_->read(context_, read.to, static_cast<const char*>(data) + read.byte_offset, read.bytes); });
-  } else {
-    memset(read.to, 0, read.bytes);
-    record_error(context_, ErrorCode::memory, "the tensor has no memory: its allocation failed before");
+    const char* from = static_cast<const char*>(data) + read.byte_offset;
+    bool complete = false;
+    guard([&] { complete = executor_->read(context_, read.to, from, read.bytes); });
+    return complete ? ErrorCode::none : ErrorCode::internal;
   }
+  memset(read.to, 0, read.bytes);
+  record_error(context_, ErrorCode::memory, "the tensor has no memory: its allocation failed before");
+  return ErrorCode::memory;
 }
 
 }  // namespace firesteel

@@ -22,10 +22,14 @@
 
 namespace firesteel {
 
+class Queue;
+
 struct Read {
   int32_t handle;
   size_t byte_offset, bytes;
   void* to;
+  Queue* queue = nullptr;  // once it has begun
+  ErrorCode failed = ErrorCode::none;
 };
 
 struct Entry {
@@ -48,7 +52,7 @@ class Queue {
   // Uploads that may wait in the queue; more makes the producer wait.
   static constexpr size_t staged_limit = size_t(256) << 20;
 
-  // `read_done` is called by the executor after each read entry, and by stop() for those that never ran; it may not
+  // `read_done` is called after each read entry, by any thread, and by stop() for those that never ran; it may not
   // throw.
   Queue(const KernelTable& table, int threads, void (*read_done)(void* owner, Read* read), void* owner);
   // Of another device than the CPU.
@@ -64,7 +68,8 @@ class Queue {
 
   // The entry to fill and submit next; waits while the queue is full.
   Entry& next();
-  // Runs the entry at once if it is small and the queue is empty, else hands it to the executor.
+  // Runs the entry at once if the queue is empty and the entry small, or only started by a device that runs it
+  // elsewhere; else hands it to the executor. Never waits for what runs.
   void submit(bool small);
   bool idle() const { return tail_.load(std::memory_order_acquire) == head_.load(std::memory_order_relaxed); }
   // Whether nothing waits and nothing runs, so that a read need not wait.
@@ -81,8 +86,8 @@ class Queue {
   // Copies `bytes` bytes into a storage, in order; the source may change afterwards. Where it may not wait, as a copy
   // of its own, for what is in the queue, that runs now.
   void upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes, bool may_wait = true);
-  // Idle only. Zeros, and an error, where the storage has no memory.
-  void read_now(const Read& read);
+  // Idle only. What failed, which is recorded too; zeros where the storage has no memory.
+  ErrorCode read_now(const Read& read);
   // Abandons what has not run, the kernel in flight included, and ends all threads.
   void stop();
 
@@ -97,6 +102,8 @@ class Queue {
   void run(Entry& entry) noexcept;
   template <class F>
   void guard(const F& body) noexcept;
+  bool begin(Read& read) noexcept;
+  static void read_ended(void* read, const char* error);
   void run_call(Call& call);
   bool place(View* views, const Place* places, int64_t count);
   void run_upload(int32_t handle, int64_t fresh_bytes, const void* source, size_t bytes);

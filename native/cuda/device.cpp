@@ -18,7 +18,7 @@ bool built_with_kernels() { return firesteel_cuda_modules[0] != nullptr; }
 
 }  // namespace
 
-Device::Device(const Driver& driver, int index) : driver(driver), memory(driver), index_(index) {}
+Device::Device(const Driver& driver, int index) : driver(driver), memory(driver), reads(*this), index_(index) {}
 
 std::unique_ptr<Device> Device::open(const Driver& driver, int index, std::string* error) {
   std::unique_ptr<Device> device(new Device(driver, index));
@@ -62,6 +62,10 @@ bool Device::start(std::string* error) {
   }
   // 1: does not wait for the default stream.
   if (failed("cuStreamCreate", driver.cuStreamCreate(&stream, 1))) return false;
+  if (!reads.start()) {
+    *error = this->error;
+    return false;
+  }
   for (const Launchable* table : {elementwise_kernels, shape_kernels, reduce_kernels})
     for (; table->kernel; table++)
       if (!table->entry || entry(table->entry)) kernels.push_back(table);
@@ -71,6 +75,7 @@ bool Device::start(std::string* error) {
 Device::~Device() {
   if (!context_) return;
   make_current();
+  reads.stop();
   if (stream) {
     driver.cuStreamSynchronize(stream);
     memory.release_all();

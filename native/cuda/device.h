@@ -12,6 +12,7 @@
 #include "driver.h"
 #include "library.h"
 #include "memory.h"
+#include "reads.h"
 
 namespace firesteel::cuda {
 
@@ -58,6 +59,7 @@ struct Device {
   void* stream = nullptr;
   std::vector<const Launchable*> kernels;  // by the numbers of find_kernel
   Memory memory;
+  Reads reads;
 
  private:
   Device(const Driver& driver, int index);

@@ -34,6 +34,12 @@
   X(cuStreamDestroy_v2, void*)                                  \
   X(cuStreamQuery, void*)                                       \
   X(cuStreamSynchronize, void*)                                 \
+  X(cuMemHostAlloc, void**, size_t, unsigned)                   \
+  X(cuMemFreeHost, void*)                                       \
+  X(cuEventCreate, void**, unsigned)                            \
+  X(cuEventDestroy_v2, void*)                                   \
+  X(cuEventRecord, void*, void*)                                \
+  X(cuEventSynchronize, void*)                                  \
   X(cuLaunchKernel, void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*, void**, void**)
 
 namespace firesteel::cuda {

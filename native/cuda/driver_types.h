@@ -16,6 +16,7 @@ enum class Status : int {
   unsupported_ptx_version = 222,
   not_found = 500,
   not_ready = 600,
+  launch_failed = 719,
 };
 
 enum class DeviceAttribute : int {

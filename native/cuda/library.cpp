@@ -75,8 +75,14 @@ const char* read(Device* device, void* to, const void* from, size_t bytes) {
   device->make_current();
   if (bytes == 0) return nullptr;
   const Status status = device->driver.cuMemcpyDtoHAsync_v2(to, address(from), bytes, device->stream);
-  return device->check("read", status) ? synchronize(device) : result(device, false);
+  return device->check("the GPU failed", status) ? synchronize(device) : result(device, false);
 }
+
+bool begin_read(Device* device, void* to, const void* from, size_t bytes, ReadDone done, void* owner) {
+  device->make_current();
+  return device->reads.begin(to, from, bytes, done, owner);
+}
+void finish_reads(Device* device) { device->reads.finish(); }
 
 const char* launch(Device* device, int kernel, const KernelCall* call) {
   device->make_current();
@@ -105,6 +111,8 @@ constexpr Library library = {
     .available_bytes = available_bytes,
     .write = write,
     .read = read,
+    .begin_read = begin_read,
+    .finish_reads = finish_reads,
     .launch = launch,
     .idle = idle,
     .synchronize = synchronize,

@@ -4,8 +4,8 @@
 //
 // A device belongs to one queue: apart from `live_bytes`, `reserved_bytes` and
 // `available_bytes`, its functions are called by one thread at a time. All of
-// its work goes to one stream, in order; only `read`, `synchronize` and the
-// return of memory to the driver wait for it.
+// its work goes to one stream, in order; only `read`, `synchronize`,
+// `finish_reads` and the return of memory to the driver wait for it.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -15,7 +15,7 @@
 namespace firesteel::cuda {
 
 // Of this file and of the structs of core/kernel.h.
-constexpr uint32_t library_version = 1;
+constexpr uint32_t library_version = 2;
 
 struct Device;
 
@@ -28,6 +28,9 @@ struct KernelCall {
   const double* numbers;
   const Philox* philox;
 };
+
+// The end of a read, with what failed, or null. Called by any thread.
+using ReadDone = void (*)(void* owner, const char* error);
 
 struct Library {
   uint32_t version;
@@ -57,6 +60,11 @@ struct Library {
   // there.
   const char* (*write)(Device* device, void* to, const void* from, size_t bytes);
   const char* (*read)(Device* device, void* to, const void* from, size_t bytes);
+  // Reads in order without waiting, and calls `done` once, whatever happens.
+  // False, and nothing has happened, where it would have to wait.
+  bool (*begin_read)(Device* device, void* to, const void* from, size_t bytes, ReadDone done, void* owner);
+  // Returns once all reads that have begun are done.
+  void (*finish_reads)(Device* device);
   const char* (*launch)(Device* device, int kernel, const KernelCall* call);
   // Whether all work is done.
   bool (*idle)(Device* device);

@@ -5,7 +5,10 @@
 // Streams are as late as they may be: what is submitted runs when somebody
 // waits for the stream, one step for each query. A buffer given back too early,
 // or a result read too soon, shows. Copies from pageable memory take their
-// bytes at once, as the driver does. FIRESTEEL_EMULATOR_ORDER=reverse runs
+// bytes at once, and copies into it wait for the stream, as the driver's do.
+// FIRESTEEL_EMULATOR_GATE names a file: until it exists nothing that was
+// submitted runs, as behind a kernel of hours; once "fail" is written there, the
+// device has failed. FIRESTEEL_EMULATOR_ORDER=reverse runs
 // threads from the last to the first; FIRESTEEL_EMULATOR_MEMORY is the device's
 // size in bytes; FIRESTEEL_EMULATOR_CHECK=1 checks kernels built for it
 // (check.h).
@@ -44,15 +47,33 @@ using firesteel::cuda::Status;
 
 constexpr int emulated_processors = 2;
 
+enum class Gate { open, closed, failed };
+
+Gate gate() {
+  static const char* const path = getenv("FIRESTEEL_EMULATOR_GATE");
+  FILE* file = path ? fopen(path, "r") : nullptr;
+  if (!file) return path ? Gate::closed : Gate::open;
+  char text[5] = "";
+  const bool failed = fread(text, 1, 4, file) == 4 && strcmp(text, "fail") == 0;
+  fclose(file);
+  return failed ? Gate::failed : Gate::open;
+}
+
 struct Stream {
   std::deque<std::function<void()>> work;
+  // Runs what was submitted first; false if there is nothing, or it may not run.
   bool step() {
-    if (work.empty()) return false;
+    if (work.empty() || gate() != Gate::open) return false;
     const std::function<void()> next = std::move(work.front());
     work.pop_front();
     next();
     return true;
   }
+};
+
+struct Event {
+  Stream* stream = nullptr;
+  bool happened = true;
 };
 
 // The emulator runs one thing at a time.
@@ -75,6 +96,35 @@ size_t memory_size() {
 Status submit(void* stream, std::function<void()> work) {
   static_cast<Stream*>(stream)->work.push_back(std::move(work));
   return Status::success;
+}
+
+// Runs the stream's work until `done` is true; the lock is held while it is asked, and given up between steps.
+template <class Done>
+Status wait(Stream& stream, const Done& done) {
+  for (bool stepped = true;;) {
+    if (!stepped) usleep(1000);
+    Lock lock(mutex());
+    if (done()) return Status::success;
+    stepped = stream.step();
+    if (!stepped && gate() == Gate::failed) return Status::launch_failed;
+  }
+}
+
+Status wait(Stream& stream) {
+  return wait(stream, [&] { return stream.work.empty(); });
+}
+
+// Page-locked memory of the host, into which copies need not wait.
+std::vector<std::pair<const char*, size_t>>& pinned() {
+  static auto* pinned = new std::vector<std::pair<const char*, size_t>>;
+  return *pinned;
+}
+
+bool is_pinned(const void* data, size_t bytes) {
+  const char* first = static_cast<const char*>(data);
+  for (const auto& [start, size] : pinned())
+    if (first >= start && first + bytes <= start + size) return true;
+  return false;
 }
 
 bool valid(uint64_t data, size_t bytes) { return bytes == 0 || emulator::device_contains(data, bytes); }
@@ -163,8 +213,7 @@ EXPORT Status cuMemAlloc_v2(uint64_t* data, size_t bytes) {
 EXPORT Status cuMemFree_v2(uint64_t data) {
   Lock lock(mutex());
   for (Stream* stream : streams())
-    while (stream->step()) {
-    }
+    if (const Status status = wait(*stream); status != Status::success) return status;
   return emulator::device_release(reinterpret_cast<void*>(data)) ? Status::success : Status::invalid_value;
 }
 EXPORT Status cuMemcpyHtoDAsync_v2(uint64_t to, const void* from, size_t bytes, void* stream) {
@@ -175,9 +224,13 @@ EXPORT Status cuMemcpyHtoDAsync_v2(uint64_t to, const void* from, size_t bytes, 
   return submit(stream, [=] { memcpy(reinterpret_cast<void*>(to), staged->data(), bytes); });
 }
 EXPORT Status cuMemcpyDtoHAsync_v2(void* to, uint64_t from, size_t bytes, void* stream) {
-  Lock lock(mutex());
-  if (!valid(from, bytes)) return Status::invalid_value;
-  return submit(stream, [=] { memcpy(to, reinterpret_cast<const void*>(from), bytes); });
+  {
+    Lock lock(mutex());
+    if (!valid(from, bytes)) return Status::invalid_value;
+    submit(stream, [=] { memcpy(to, reinterpret_cast<const void*>(from), bytes); });
+    if (is_pinned(to, bytes)) return Status::success;
+  }
+  return wait(*static_cast<Stream*>(stream));
 }
 EXPORT Status cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void* stream) {
   Lock lock(mutex());
@@ -215,13 +268,45 @@ EXPORT Status cuStreamQuery(void* stream) {
   Lock lock(mutex());
   auto* queried = static_cast<Stream*>(stream);
   queried->step();
+  if (gate() == Gate::failed) return Status::launch_failed;
   return queried->work.empty() ? Status::success : Status::not_ready;
 }
-EXPORT Status cuStreamSynchronize(void* stream) {
+EXPORT Status cuStreamSynchronize(void* stream) { return wait(*static_cast<Stream*>(stream)); }
+
+EXPORT Status cuMemHostAlloc(void** data, size_t bytes, unsigned) {
   Lock lock(mutex());
-  while (static_cast<Stream*>(stream)->step()) {
-  }
+  char* memory = static_cast<char*>(malloc(bytes));
+  if (!memory) return Status::out_of_memory;
+  pinned().emplace_back(memory, bytes);
+  *data = memory;
   return Status::success;
+}
+EXPORT Status cuMemFreeHost(void* data) {
+  Lock lock(mutex());
+  std::erase_if(pinned(), [&](const auto& block) { return block.first == data; });
+  free(data);
+  return Status::success;
+}
+
+EXPORT Status cuEventCreate(void** event, unsigned) {
+  *event = new Event;
+  return Status::success;
+}
+EXPORT Status cuEventDestroy_v2(void* event) {
+  delete static_cast<Event*>(event);
+  return Status::success;
+}
+EXPORT Status cuEventRecord(void* event, void* stream) {
+  Lock lock(mutex());
+  auto* recorded = static_cast<Event*>(event);
+  recorded->stream = static_cast<Stream*>(stream);
+  recorded->happened = false;
+  return submit(stream, [=] { recorded->happened = true; });
+}
+EXPORT Status cuEventSynchronize(void* event) {
+  auto* awaited = static_cast<Event*>(event);
+  if (!awaited->stream) return Status::success;  // it was never recorded
+  return wait(*awaited->stream, [=] { return awaited->happened; });
 }
 
 EXPORT Status cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <new>
+#include <thread>
 
 namespace firesteel {
 struct KernelTable {};
@@ -301,7 +302,7 @@ class PoorExecutor final : public Executor {
   size_t available_bytes() const override { return 0; }
   void run(Context&, const Call&) override { throw std::bad_alloc(); }
   void write(Context&, void*, const void*, size_t) override { throw std::bad_alloc(); }
-  void read(Context&, void*, const void*, size_t) override { throw std::bad_alloc(); }
+  bool read(Context&, void*, const void*, size_t) override { throw std::bad_alloc(); }
 
  private:
   char memory_ = 0;
@@ -325,6 +326,77 @@ void test_entries_that_throw() {
   }
 }
 
+// A device that runs elsewhere: a read of at most 64 bytes begins, and ends when the test says so; a longer one waits.
+class SlowExecutor final : public Executor {
+ public:
+  explicit SlowExecutor(int* failures) : failures_(failures) {}
+  void* allocate(size_t) override { return memory_; }
+  void release(void*, size_t) noexcept override {}
+  void flush() override {}
+  size_t live_bytes() const override { return 0; }
+  size_t reserved_bytes() const override { return 0; }
+  size_t available_bytes() const override { return 0; }
+  void run(Context&, const Call&) override {}
+  void write(Context&, void* to, const void* from, size_t bytes) override { memcpy(to, from, bytes); }
+  bool read(Context&, void* to, const void* from, size_t bytes) override {
+    if (std::this_thread::get_id() == producer_) ++*failures_;
+    while (!released_.load()) std::this_thread::yield();
+    return memcpy(to, from, bytes), true;
+  }
+  bool begin_read(void* to, const void* from, size_t bytes, ReadDone done, void* owner) override {
+    if (bytes > 64) return false;
+    threads_.emplace_back([=, this] {
+      while (!released_.load()) std::this_thread::yield();
+      memcpy(to, from, bytes);
+      done(owner, bytes == 60 ? "on purpose" : nullptr);
+    });
+    return true;
+  }
+  void finish_reads() override {
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+  }
+  bool asynchronous() const override { return true; }
+  bool idle() override { return false; }
+  void let_go() { released_.store(true); }
+
+ private:
+  int* failures_;
+  const std::thread::id producer_ = std::this_thread::get_id();
+  std::atomic<bool> released_{false};
+  std::vector<std::thread> threads_;  // the producer's, because no read begins on the executor's thread here
+  char memory_[1024] = {};
+};
+
+// Whoever asks for a read goes on at once, whether it begins or waits, and learns which of them failed.
+void test_reads_elsewhere() {
+  int failures = 0;
+  auto made = std::make_unique<SlowExecutor>(&failures);
+  SlowExecutor& executor = *made;
+  Queue queue(std::move(made), [](void*, Read*) { reads_done++; }, nullptr);
+  const std::vector<char> source(1024, 7);
+  queue.upload(0, 1024, source.data(), 1024);
+  std::vector<char> target(1024);
+  Read reads[] = {{0, 0, 64, &target[0]}, {0, 0, 60, &target[64]}, {0, 0, 0, &target[128]}, {0, 0, 800, &target[128]}};
+  const int before = reads_done;
+  for (Read& read : reads) {
+    Entry& entry = queue.next();
+    entry.kind = Entry::Kind::read;
+    entry.read = &read;
+    queue.submit(false);
+  }
+  CHECK(reads_done == before && target[0] == 0);
+  executor.let_go();
+  while (reads_done < before + 4) std::this_thread::yield();
+  CHECK(queue.finish());
+  queue.stop();
+  CHECK(failures == 0 && target[0] == 7 && target[63] == 7 && target[128] == 7);
+  CHECK(reads[0].failed == ErrorCode::none && reads[1].failed == ErrorCode::internal);
+  CHECK(reads[2].failed == ErrorCode::none && reads[3].failed == ErrorCode::none);
+  const RecordedError error = queue.context().take_error();
+  CHECK(error.text == "on purpose" && error.op == "read");
+}
+
 }  // namespace
 
 int main() {
@@ -336,5 +408,6 @@ int main() {
   test_stop_in_a_kernel();
   test_exhausted_heap();
   test_entries_that_throw();
+  test_reads_elsewhere();
   puts("queue: ok");
 }

@@ -3,6 +3,9 @@
  * once. Needs the addon and a C++ compiler on x86-64, and no GPU, toolkit or driver.
  */
 import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { buildCuda } from '../../scripts/build-cuda.mjs'
@@ -13,10 +16,12 @@ const noDriver = { FIRESTEEL_CUDA_DRIVER: '/nowhere/libcuda.so.1' }
 
 let fakeDriver: string | null = null
 
-function start(script: string, variables: { readonly [name: string]: string }) {
-  return spawnSync(process.execPath, ['--import', 'tsx', `${root}tests/unit/cuda/${script}`], {
+function start(script: string, variables: { readonly [name: string]: string }, args: readonly string[] = []) {
+  return spawnSync(process.execPath, ['--import', 'tsx', `${root}tests/unit/cuda/${script}`, ...args], {
     encoding: 'utf8',
     cwd: root,
+    timeout: 60_000,
+    killSignal: 'SIGKILL',
     env: { ...process.env, ...variables },
   })
 }
@@ -89,6 +94,18 @@ describe('over the fake driver', () => {
   it('moves tensors, computes, differentiates, and names the kernels that it lacks', () => {
     expectClean('tensors.ts')
   }, 60_000)
+
+  it.each(['open', 'fail'])(
+    'reads without holding up the event loop, behind a kernel of hours that comes to: %s',
+    (end) => {
+      const folder = mkdtempSync(join(tmpdir(), 'firesteel-'))
+      const variables = { FIRESTEEL_CUDA_DRIVER: fakeDriver as string, FIRESTEEL_EMULATOR_GATE: join(folder, 'gate') }
+      const { status, signal, stderr } = start('slow.ts', variables, [end])
+      rmSync(folder, { recursive: true })
+      expect({ status, signal }, stderr).toEqual({ status: 0, signal: null })
+    },
+    90_000,
+  )
 
   it('frees what is garbage, without turns of the event loop', () => {
     expectClean('memory.ts', { FIRESTEEL_EMULATOR_MEMORY: '900000000' })

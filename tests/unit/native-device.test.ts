@@ -364,6 +364,25 @@ describe.skipIf(unavailable !== null)('the addon, called with words that make no
   })
 })
 
+describe.skipIf(unavailable !== null)('reads of a storage whose allocation failed', () => {
+  it('are rejected one and all, where the first failure alone is recorded', async () => {
+    const loaded = loadNative()
+    if ('unavailable' in loaded) throw new Error(loaded.unavailable)
+    const { addon } = loaded
+    const words = new WordWriter()
+    addon.words(words.ints, words.doubles)
+    addon.handles(new Float64Array(new ArrayBuffer(16)).fill(2 ** 52), new Int32Array(new ArrayBuffer(8)))
+    words.start(kernelOf('fill').number, 0)
+    words.tensor({ handle: 0, word: 1 << 8, offset: 0, shape: [4], strides: [1] }, 0)
+    words.double(1)
+    addon.call()
+    const reads = await Promise.allSettled([0, 1, 2].map(() => addon.read(0, 0, new Float32Array(4))))
+    expect(reads).toMatchObject(Array(3).fill({ status: 'rejected', reason: { code: 'ERR_MEMORY' } }))
+    expect(addon.takeError()).toMatchObject([4, 'fill', 0, expect.stringContaining('no memory for a tensor')])
+    expect(addon.takeError()).toBe(null)
+  })
+})
+
 describe.skipIf(unavailable !== null)('the ends of processes and workers', () => {
   const script = fileURLToPath(new URL('native-ends.mjs', import.meta.url))
   for (const end of ['natural', 'exit', 'throw', 'workers', 'terminate', 'pending'])

@@ -149,10 +149,16 @@ export class QueueDevice implements Device {
         this.throwPending()
         return Promise.resolve(array)
       }
-      return this.#addon.read(handle, byteOffset, array).then(() => {
-        this.throwPending()
-        return array
-      })
+      return this.#addon.read(handle, byteOffset, array).then(
+        () => {
+          this.throwPending()
+          return array
+        },
+        (error) => {
+          this.throwPending()
+          throw asTyped('read', error)
+        },
+      )
     } catch (error) {
       return Promise.reject(asTyped('read', error))
     }

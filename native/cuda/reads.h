@@ -1,0 +1,61 @@
+// Reads that nobody waits for. The stream copies into page-locked memory, because a copy into other memory makes its
+// caller wait, and records an event; a thread waits for the events in turn, hands the bytes over and tells so.
+#pragma once
+#include <stddef.h>
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "library.h"
+
+namespace firesteel::cuda {
+
+class Reads {
+ public:
+  explicit Reads(Device& device) : device_(device) {}
+  ~Reads() { stop(); }
+  Reads(const Reads&) = delete;
+  Reads& operator=(const Reads&) = delete;
+
+  // With the device's context current; false after Device::fail.
+  bool start();
+  // Finishes, and gives all back to the driver.
+  void stop();
+
+  // As Library's functions of these names.
+  bool begin(void* to, const void* from, size_t bytes, ReadDone done, void* owner);
+  void finish();
+
+ private:
+  // Longer reads are waited for: page-locked memory is dear to the system, and the event of a long copy is no news.
+  static constexpr size_t capacity = size_t(4) << 20;
+
+  struct Begun {
+    void* event;
+    void* to;
+    size_t position, bytes;  // in `staging_`
+    size_t end;              // what `first_` is once this one is done
+    ReadDone done;
+    void* owner;
+  };
+  void work();
+  bool submit(const Begun& read, const void* from);
+  void* take_event();
+
+  Device& device_;
+  char* staging_ = nullptr;
+  std::thread thread_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stop_ = false;
+  std::deque<Begun> begun_;  // in the stream's order
+  // The part of `staging_` in use, as a ring: counted from the beginning of time, so that the difference is its size.
+  size_t first_ = 0, end_ = 0;
+  std::vector<void*> events_;  // that nobody waits for
+};
+
+}  // namespace firesteel::cuda
