@@ -56,7 +56,7 @@ function files(folder, ending) {
     .map((name) => `${native}${folder}/${name}`)
 }
 
-const headers = () => ['cuda', 'emulator', 'core'].flatMap((folder) => files(folder, '.h'))
+const headers = () => ['cuda', 'emulator', 'core', 'generated'].flatMap((folder) => files(folder, '.h'))
 const kernelSources = () => files('cuda', '.cu')
 
 function isNewer(path, sources) {

@@ -1,10 +1,34 @@
-// Prints members of native/sources.json for binding.gyp and shell scripts, one a line: lists of sources as paths from the
-// package's root, lists of flags as they are. Usage: node scripts/list-sources.cjs <list>...   (flags.all, kernels, ...)
+// Prints the sources that native/sources.json names, one a line, and its flags, for binding.gyp, CMakeLists.txt and shell
+// scripts. Usage: node scripts/list-sources.cjs <list>...   (addon, core, kernels; flags.all, flags.kernels, ...)
+//
+// An entry that ends in "/" stands for all .cpp files in that folder and below; sources are paths from the package's root.
 //
 // With --avx512 prints 1 or 0: whether a build of this checkout has AVX-512 kernels. It leaves them out where the machine could
 // not run them, which saves a third of the time; releases set FIRESTEEL_INSTRUCTION_SETS=all.
-const { readFileSync } = require('node:fs')
+const { readdirSync, readFileSync } = require('node:fs')
+const path = require('node:path')
 const sources = require('../native/sources.json')
+
+const native = path.join(__dirname, '../native')
+
+/** The .cpp files of a folder of native and below, in an order that no file system decides. */
+function filesOf(folder) {
+  return readdirSync(path.join(native, folder), { withFileTypes: true })
+    .flatMap((entry) => {
+      const name = `${folder}${entry.name}`
+      return entry.isDirectory() ? filesOf(`${name}/`) : name.endsWith('.cpp') ? [name] : []
+    })
+    .sort()
+}
+
+/** The members of a list, as they are printed. */
+function membersOf(name) {
+  const [group, member] = name.split('.')
+  const list = member === undefined ? sources[group] : sources[group]?.[member]
+  if (!Array.isArray(list)) throw new Error(`native/sources.json has no ${name}`)
+  if (member !== undefined) return list
+  return list.flatMap((entry) => (entry.endsWith('/') ? filesOf(entry) : [entry])).map((source) => `native/${source}`)
+}
 
 /** Whether this machine runs AVX-512; true where that cannot be told. */
 function runsAvx512() {
@@ -16,12 +40,6 @@ function runsAvx512() {
 }
 
 for (const name of process.argv.slice(2)) {
-  if (name === '--avx512') {
-    console.log(process.env.FIRESTEEL_INSTRUCTION_SETS === 'all' || runsAvx512() ? 1 : 0)
-    continue
-  }
-  const [group, member] = name.split('.')
-  const list = member === undefined ? sources[group] : sources[group][member]
-  if (list === undefined) throw new Error(`native/sources.json has no ${name}`)
-  for (const entry of list) console.log(member === undefined ? `native/${entry}` : entry)
+  if (name === '--avx512') console.log(process.env.FIRESTEEL_INSTRUCTION_SETS === 'all' || runsAvx512() ? 1 : 0)
+  else for (const member of membersOf(name)) console.log(member)
 }

@@ -17,17 +17,18 @@ export interface CallWriter {
   absent(): void
   list(views: readonly StridedView[], dense: boolean): void
   number(name: string, value: number | boolean): void
+  integers(name: string, values: readonly number[]): void
   philox(position: PhiloxPosition): void
 }
 
-/** Per kernel: a tensor that tells the device, and what hands the arguments over. */
-export type Calls = {
-  readonly [K in KernelName]: {
-    // A method, so that calls of any kernel can be kept together.
-    first(call: KernelArguments<K, StridedView>): StridedView | undefined
-    write(to: CallWriter, call: KernelArguments<K, StridedView>): void
-  }
+/** Takes the calls of a kernel apart: a tensor that tells the device, and all arguments in order. */
+export interface Writer<K extends KernelName> {
+  // A method, so that calls of any kernel can be kept together.
+  first(call: KernelArguments<K, StridedView>): StridedView | undefined
+  write(to: CallWriter, call: KernelArguments<K, StridedView>): void
 }
+
+export type Calls = { readonly [K in KernelName]: Writer<K> }
 
 /** A kernel of the table, and what takes its calls apart. */
 export interface Kernel<K extends KernelName = KernelName> extends KernelKey {
@@ -56,7 +57,17 @@ export function isDenseCall(kernel: KernelKey, call: KernelCall): boolean {
     if (mustBe) views.forEach(check)
   }
   kernelOf(kernel.name as KernelName).write(
-    { out: check, place: pass, dense: check, strided: pass, absent: pass, list, number: pass, philox: pass },
+    {
+      out: check,
+      place: pass,
+      dense: check,
+      strided: pass,
+      absent: pass,
+      list,
+      number: pass,
+      integers: pass,
+      philox: pass,
+    },
     call,
   )
   return dense

@@ -2,11 +2,10 @@
 import type { CallCost, KernelCall, StridedView } from '../core/device.js'
 import { dtypes } from '../core/dtype.js'
 import { countOf } from '../core/shape.js'
-import { type KernelName, type KernelSpec, kernels, type ParsedArgument, parseArguments } from './table/index.js'
+import { type KernelSpec, parseArguments, type Role } from './table/grammar.js'
+import { type KernelName, kernels } from './table/index.js'
 
-type TensorRole = Exclude<ParsedArgument['role'], 'number' | 'integer' | 'flag' | 'philox'>
-
-const roles: { readonly [R in TensorRole]: { readonly reads: boolean; readonly writes: boolean } } = {
+const roles: { readonly [R in Role]: { readonly reads: boolean; readonly writes: boolean } } = {
   out: { reads: false, writes: true },
   place: { reads: false, writes: true },
   inout: { reads: true, writes: true },
@@ -24,18 +23,19 @@ function viewBytes(view: StridedView): number {
 
 function viewsOf(value: KernelCall[string] | undefined): readonly StridedView[] {
   if (value === null || typeof value !== 'object') return []
-  return Array.isArray(value) ? (value as readonly StridedView[]) : 'storage' in value ? [value as StridedView] : []
+  return Array.isArray(value) ? (value as readonly StridedView[]) : [value as StridedView]
 }
 
 export function callCost(kernel: string, call: KernelCall): CallCost {
   const spec: KernelSpec = kernels[kernel as KernelName]
   let [readBytes, writtenBytes] = [0, 0]
   let dtype: CallCost['dtype'] | null = null
-  for (const { name, role } of parseArguments(spec)) {
+  for (const { name, role, dtype: declared } of parseArguments(spec)) {
+    if (declared === null) continue
     for (const view of viewsOf(call[name])) {
       const touched = spec.partly?.[name]
       const bytes = viewBytes(touched === undefined ? view : (call[touched] as StridedView))
-      const { reads, writes } = roles[role as TensorRole]
+      const { reads, writes } = roles[role as Role]
       if (writes) writtenBytes += bytes
       if (reads && !spec.overwritten?.includes(name)) readBytes += bytes
       if (reads && !writes) dtype ??= view.dtype

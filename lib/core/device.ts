@@ -96,5 +96,5 @@ export interface Device {
 }
 
 export type KernelCall = {
-  readonly [name: string]: StridedView | readonly StridedView[] | number | boolean | object | null
+  readonly [name: string]: StridedView | readonly StridedView[] | number | readonly number[] | boolean | object | null
 }

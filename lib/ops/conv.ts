@@ -22,6 +22,9 @@ import { squeeze, unsqueeze } from './shape.js'
 /** A number for both dimensions, or [height, width]. */
 export type Pair = number | readonly [number, number]
 
+/** [height, width] */
+export type Both = readonly [h: number, w: number]
+
 export function pair(op: string, name: string, value: Pair, least: number): [number, number] {
   if (typeof value !== 'number' && !(Array.isArray(value) && value.length === 2))
     throw new ValueError(op, `${name} is ${shown(value)}, but must be a number or [height, width]`)
@@ -33,12 +36,9 @@ export function pair(op: string, name: string, value: Pair, least: number): [num
 }
 
 interface Conv {
-  readonly strideH: number
-  readonly strideW: number
-  readonly padH: number
-  readonly padW: number
-  readonly dilationH: number
-  readonly dilationW: number
+  readonly stride: Both
+  readonly padding: Both
+  readonly dilation: Both
   readonly groups: number
 }
 
@@ -49,7 +49,12 @@ function outputSize(size: number, kernel: number, stride: number, pad: number, d
 function outputShape(x: Shape, weight: Shape, a: Conv): Shape {
   const [n = 0, , h = 0, w = 0] = x
   const [out = 0, , kh = 0, kw = 0] = weight
-  return [n, out, outputSize(h, kh, a.strideH, a.padH, a.dilationH), outputSize(w, kw, a.strideW, a.padW, a.dilationW)]
+  return [
+    n,
+    out,
+    outputSize(h, kh, a.stride[0], a.padding[0], a.dilation[0]),
+    outputSize(w, kw, a.stride[1], a.padding[1], a.dilation[1]),
+  ]
 }
 
 function checkConv(inputs: Inputs, a: Conv): void {
@@ -73,11 +78,11 @@ function checkConv(inputs: Inputs, a: Conv): void {
     !bias || (bias.ndim === 1 && bias.sizes[0] === out),
     () => `bias is ${formatShape(bias?.sizes ?? [])}, but must be [${out}]`,
   )
-  const [reachH, reachW] = [a.dilationH * (kh - 1) + 1, a.dilationW * (kw - 1) + 1]
+  const [reachH, reachW] = [a.dilation[0] * (kh - 1) + 1, a.dilation[1] * (kw - 1) + 1]
+  const [paddedH, paddedW] = [h + 2 * a.padding[0], w + 2 * a.padding[1]]
   faults.check(
-    kh > 0 && kw > 0 && reachH <= h + 2 * a.padH && reachW <= w + 2 * a.padW,
-    () =>
-      `a kernel that reaches over ${reachH} x ${reachW} does not fit into the padded image ${h + 2 * a.padH} x ${w + 2 * a.padW}`,
+    kh > 0 && kw > 0 && reachH <= paddedH && reachW <= paddedW,
+    () => `a kernel that reaches over ${reachH} x ${reachW} does not fit into the padded image ${paddedH} x ${paddedW}`,
   )
   faults.throwShape('conv2d', [x.sizes, weight.sizes])
 }
@@ -213,20 +218,17 @@ export function convolve(
 ): Tensor {
   checkTensor('conv2d', 'x', x)
   checkOptions('conv2d', options, conv2dNames)
-  const [strideH, strideW] = pair('conv2d', 'stride', options.stride ?? 1, 1)
-  const [padH, padW] = pair('conv2d', 'padding', options.padding ?? 0, 0)
-  const [dilationH, dilationW] = pair('conv2d', 'dilation', options.dilation ?? 1, 1)
+  const stride = pair('conv2d', 'stride', options.stride ?? 1, 1)
+  const padding = pair('conv2d', 'padding', options.padding ?? 0, 0)
+  const dilation = pair('conv2d', 'dilation', options.dilation ?? 1, 1)
   const { groups = 1 } = options
   if (!Number.isSafeInteger(groups) || groups < 1)
     throw new ValueError('conv2d', `groups is ${shown(groups)}, but must be a positive integer`)
   const single = x.ndim === 3
   const out = apply(convRecord, [single ? unsqueeze(x, 0) : x, weight, bias], {
-    strideH,
-    strideW,
-    padH,
-    padW,
-    dilationH,
-    dilationW,
+    stride,
+    padding,
+    dilation,
     groups,
     relu,
   })

@@ -14,53 +14,41 @@ import { Faults, formatShape } from '../core/errors.js'
 import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
 import { countOf, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
-import { type Pair, pair } from './conv.js'
+import { type Both, type Pair, pair } from './conv.js'
 import { floating } from './elementwise/common.js'
 import { gather } from './indexing.js'
 import { reshape, squeeze, unsqueeze } from './shape.js'
 
-interface MaxPool {
-  readonly kernelH: number
-  readonly kernelW: number
-  readonly strideH: number
-  readonly strideW: number
-  readonly padH: number
-  readonly padW: number
-  readonly dilationH: number
-  readonly dilationW: number
+interface Window {
+  readonly kernel: Both
+  readonly stride: Both
+  readonly padding: Both
 }
 
-type AvgPool = Omit<MaxPool, 'dilationH' | 'dilationW'> & { readonly countIncludePad: boolean }
+type MaxPool = Window & { readonly dilation: Both }
+type AvgPool = Window & { readonly countIncludePad: boolean }
 
-function pooledShape(
-  op: string,
-  x: Tensor,
-  a: Omit<MaxPool, 'dilationH' | 'dilationW'>,
-  dilationH: number,
-  dilationW: number,
-): Shape {
+function pooledShape(op: string, x: Tensor, a: Window, [dilationH, dilationW]: Both): Shape {
   checkDType(op, 'x', x, floating)
   const faults = new Faults()
   faults.check(x.ndim === 4, () => `x must be [N, C, H, W], but is ${formatShape(x.sizes)}`)
   const [n = 0, c = 0, h = 0, w = 0] = x.sizes
-  const reachH = dilationH * (a.kernelH - 1) + 1
-  const reachW = dilationW * (a.kernelW - 1) + 1
+  const [kernelH, kernelW] = a.kernel
+  const [strideH, strideW] = a.stride
+  const [padH, padW] = a.padding
+  const reachH = dilationH * (kernelH - 1) + 1
+  const reachW = dilationW * (kernelW - 1) + 1
   faults.check(
-    a.padH * 2 <= a.kernelH && a.padW * 2 <= a.kernelW,
-    () => `padding ${a.padH} x ${a.padW} is more than half of the kernel ${a.kernelH} x ${a.kernelW}`,
+    padH * 2 <= kernelH && padW * 2 <= kernelW,
+    () => `padding ${padH} x ${padW} is more than half of the kernel ${kernelH} x ${kernelW}`,
   )
   faults.check(
-    reachH <= h + 2 * a.padH && reachW <= w + 2 * a.padW,
+    reachH <= h + 2 * padH && reachW <= w + 2 * padW,
     () =>
-      `a window that reaches over ${reachH} x ${reachW} does not fit into ${formatShape(x.sizes)} with padding ${a.padH} x ${a.padW}`,
+      `a window that reaches over ${reachH} x ${reachW} does not fit into ${formatShape(x.sizes)} with padding ${padH} x ${padW}`,
   )
   faults.throwShape(op, [x.sizes])
-  return [
-    n,
-    c,
-    Math.floor((h + 2 * a.padH - reachH) / a.strideH) + 1,
-    Math.floor((w + 2 * a.padW - reachW) / a.strideW) + 1,
-  ]
+  return [n, c, Math.floor((h + 2 * padH - reachH) / strideH) + 1, Math.floor((w + 2 * padW - reachW) / strideW) + 1]
 }
 
 /** Extra output: where each maximum lies in its plane. */
@@ -68,7 +56,7 @@ const maxPoolRecord: OperatorRecord<MaxPool> = defineOperator<MaxPool>({
   name: 'maxPool2d',
   precision: kernels.max_pool2d_forward.precision,
   infer([x], attrs) {
-    const shape = pooledShape('maxPool2d', x as Tensor, attrs, attrs.dilationH, attrs.dilationW)
+    const shape = pooledShape('maxPool2d', x as Tensor, attrs, attrs.dilation)
     return [
       { shape, dtype: (x as Tensor).dtype },
       { shape, dtype: 'int32' },
@@ -118,7 +106,7 @@ const maxUnpoolRecord: OperatorRecord<Shape> = defineOperator<Shape>({
 const avgPoolRecord: OperatorRecord<AvgPool> = defineOperator<AvgPool>({
   name: 'avgPool2d',
   precision: kernels.avg_pool2d_forward.precision,
-  infer: ([x], attrs) => ({ shape: pooledShape('avgPool2d', x as Tensor, attrs, 1, 1), dtype: (x as Tensor).dtype }),
+  infer: ([x], attrs) => ({ shape: pooledShape('avgPool2d', x as Tensor, attrs, [1, 1]), dtype: (x as Tensor).dtype }),
   forward([x], attrs, [spec]) {
     const { shape, dtype } = spec as TensorSpec
     const out = empty((x as Tensor).device, shape, dtype, 'avgPool2d')
@@ -165,19 +153,22 @@ export interface MaxPool2dOptions {
 
 const maxPool2dNames: OptionNames<MaxPool2dOptions> = { stride: true, padding: true, dilation: true }
 
-function window(op: string, kernelSize: Pair, stride: Pair | undefined, padding: Pair | undefined) {
-  const [kernelH, kernelW] = pair(op, 'kernelSize', kernelSize, 1)
-  const [strideH, strideW] = pair(op, 'stride', stride ?? kernelSize, 1)
-  const [padH, padW] = pair(op, 'padding', padding ?? 0, 0)
-  return { kernelH, kernelW, strideH, strideW, padH, padW }
+function window(op: string, kernelSize: Pair, stride: Pair | undefined, padding: Pair | undefined): Window {
+  return {
+    kernel: pair(op, 'kernelSize', kernelSize, 1),
+    stride: pair(op, 'stride', stride ?? kernelSize, 1),
+    padding: pair(op, 'padding', padding ?? 0, 0),
+  }
 }
 
 /** The largest element of each window; padding never wins. */
 export function maxPool2d(x: Tensor, kernelSize: Pair, options: MaxPool2dOptions = {}): Tensor {
   checkTensor('maxPool2d', 'x', x)
   const { stride, padding, dilation } = checkOptions('maxPool2d', options, maxPool2dNames)
-  const [dilationH, dilationW] = pair('maxPool2d', 'dilation', dilation ?? 1, 1)
-  const attrs = { ...window('maxPool2d', kernelSize, stride, padding), dilationH, dilationW }
+  const attrs = {
+    ...window('maxPool2d', kernelSize, stride, padding),
+    dilation: pair('maxPool2d', 'dilation', dilation ?? 1, 1),
+  }
   return batched(x, (images) => applyAll(maxPoolRecord, [images], attrs)[0] as Tensor)
 }
 

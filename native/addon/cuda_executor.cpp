@@ -32,7 +32,7 @@ std::unique_ptr<CudaExecutor> CudaExecutor::open(const char* path, int index, st
 }
 
 CudaExecutor::CudaExecutor(const Library& library, Device* device) : library_(library), device_(device) {
-  for (const KernelInfo& kernel : kernel_rows) numbers_.push_back(library.find_kernel(device, kernel.name));
+  for (const KernelInfo& kernel : kernel_rows) numbers_.push_back(library.find_kernel(device, &kernel));
 }
 
 CudaExecutor::~CudaExecutor() { library_.close(device_); }
@@ -51,7 +51,7 @@ void CudaExecutor::run(Context& context, const Call& call) {
   for (size_t i = 0; i < count; i++)
     if (call.places[i].handle < 0)
       views_[i] = {.data = nullptr, .dtype = DType::float32, .ndim = -1, .count = 0, .sizes = {}, .strides = {}};
-  const KernelCall decoded = {views_.data(), call.view_count, call.lists, call.numbers, call.philox};
+  const KernelCall decoded = {views_.data(), call.view_count, call.lists, call.numbers, call.integers, call.philox};
   const int number = numbers_[static_cast<size_t>(call.kernel - kernel_rows.data())];
   const char* error = number < 0 ? "this device has no such kernel" : library_.launch(device_, number, &decoded);
   if (error) record_error(context, ErrorCode::internal, "%s", error);

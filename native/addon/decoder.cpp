@@ -3,15 +3,26 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include <array>
+
 namespace firesteel {
 namespace {
 
 constexpr double largest_integer = 9007199254740991.0;
 
+static_assert(dtype_count <= 8 * sizeof ArgumentInfo::dtypes);
+
+constexpr std::array<int8_t, dtype_count> make_shifts() {
+  std::array<int8_t, dtype_count> shifts = {};
+  for (size_t d = 0; d < dtype_count; d++)
+    while (1 << shifts[d] < dtype_bytes[d]) shifts[d]++;
+  return shifts;
+}
+
 // log2 of the bytes of an element.
 int element_shift(DType dtype) {
-  static constexpr int8_t shifts[] = {2, 1, 1, 2, 0, 0};  // float32, bfloat16, float16, int32, uint8, bool
-  return shifts[static_cast<int>(dtype)];
+  static constexpr std::array<int8_t, dtype_count> shifts = make_shifts();
+  return shifts[static_cast<size_t>(dtype)];
 }
 
 bool makes(Role role) { return role == Role::out_ || role == Role::place_; }
@@ -120,7 +131,7 @@ bool Decoder::decode(const Words& words, HandleTable& handles, Call& call) {
   handles_ = &handles;
   dtype_ = -1;
   seen_twice_ = false;
-  value_count_ = philox_count_ = made_count_ = object_count_ = 0;
+  value_count_ = vector_count_ = philox_count_ = made_count_ = object_count_ = 0;
   opened_ = handles.guard_is_open();
   elements_ = 0;
   stamp_ = handles.next_stamp();
@@ -163,7 +174,19 @@ bool Decoder::decode_list(const ArgumentInfo& argument, Call& call) {
   return true;
 }
 
+bool Decoder::decode_integers(const ArgumentInfo& argument, Call& call) {
+  int64_t size = 0;
+  if (!read_integer(&size)) return false;
+  if (size < 0 || size > max_dims) return fail("%s: %lld integers", argument.name, static_cast<long long>(size));
+  const int i = vector_count_++;
+  for (int64_t k = 0; k < size; k++)
+    if (!read_integer(&call.integer_items[i][k])) return false;
+  call.integers[i] = {call.integer_items[i], static_cast<int>(size)};
+  return true;
+}
+
 bool Decoder::decode_value(const ArgumentInfo& argument, Call& call) {
+  if (argument.role == Role::integers_) return decode_integers(argument, call);
   if (argument.role == Role::philox_) {
     int64_t seed = 0, stream = 0, offset = 0;
     if (!read_integer(&seed) || !read_integer(&stream) || !read_integer(&offset)) return false;
@@ -192,7 +215,8 @@ bool Decoder::decode_tensor(const ArgumentInfo& argument, View& view, Place& pla
   guard_ = flags & guard_flags;
   if (flags < 0 || flags >= 2 * joins_flag || (guard_ & (guard_ - 1)) != 0)
     return fail("%s: flags %d", argument.name, flags);
-  if (dtype > 5 || (argument.dtypes >> dtype & 1) == 0) return fail("%s: dtype %d is not taken", argument.name, dtype);
+  if (dtype >= dtype_count || (argument.dtypes >> dtype & 1) == 0)
+    return fail("%s: dtype %d is not taken", argument.name, dtype);
   if (argument.same) {
     if (dtype_ >= 0 && dtype_ != dtype) return fail("%s: dtype %d beside %d", argument.name, dtype, dtype_);
     dtype_ = dtype;

@@ -4,8 +4,9 @@
 //   ints     kernel, module label; then per tensor handle, dtype | ndim << 8 | flags << 16, and where its elements lie,
 //   where
 //            an absent optional argument is the handle -1 alone, and a list is its count and its tensors
-//   doubles  in the order of the arguments: of wide tensors where their elements lie, numbers, integers, flags (0 or 1)
-//            and for a position in a random stream seed, stream, offset
+//   doubles  in the order of the arguments: of wide tensors where their elements lie, numbers, integers, flags (0 or
+//   1),
+//            for a vector of integers its length and they, for a position in a random stream seed, stream, offset
 //
 // Where the elements of a tensor lie: its sizes, if it is `dense` from the storage's first element; else its offset,
 // sizes and strides (in elements). Those of `wide` tensors are doubles, for what 32 bits do not hold. A storage that is
@@ -61,6 +62,7 @@ class Decoder {
   bool decode_argument(const ArgumentInfo& argument, Call& call);
   bool decode_list(const ArgumentInfo& argument, Call& call);
   bool decode_value(const ArgumentInfo& argument, Call& call);
+  bool decode_integers(const ArgumentInfo& argument, Call& call);
   bool decode_tensor(const ArgumentInfo& argument, View& view, Place& place);
   bool decode_dense(const ArgumentInfo& argument, View& view, Range* range);
   template <class Word>
@@ -79,7 +81,7 @@ class Decoder {
   uint32_t stamp_ = 0;
   bool seen_twice_ = false;  // a written storage
   int32_t guard_ = 0;        // flags of the tensor
-  int value_count_ = 0, philox_count_ = 0;
+  int value_count_ = 0, vector_count_ = 0, philox_count_ = 0;
 
   int made_count_ = 0, object_count_ = 0;
   int32_t made_[max_made], guards_[max_made];

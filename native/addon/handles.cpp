@@ -1,7 +1,5 @@
 #include "handles.h"
 
-#include <optional>
-
 namespace firesteel {
 
 void HandleTable::grow(size_t capacity, const double* sizes) {
@@ -111,13 +109,14 @@ int32_t HandleTable::poll(napi_env env, bool major, int32_t* dead) {
 
 void HandleTable::poll_list(napi_env env, uint8_t age, uint8_t next_age, int32_t* dead, int32_t* count) {
   constexpr int scope_size = 256;  // the references looked at keep their objects until their scope closes
-  std::optional<Napi::HandleScope> scope(env);
+  napi_handle_scope scope;
+  napi_open_handle_scope(env, &scope);
   int looked_at = 0;
   for (int32_t index = first_[age], next; index >= 0; index = next) {
     next = guard(index).next;
     if (++looked_at % scope_size == 0) {
-      scope.reset();  // scopes end in the reverse of their order
-      scope.emplace(env);
+      napi_close_handle_scope(env, scope);
+      napi_open_handle_scope(env, &scope);
     }
     napi_value object = nullptr;
     napi_get_reference_value(env, guard(index).reference, &object);
@@ -133,6 +132,7 @@ void HandleTable::poll_list(napi_env env, uint8_t age, uint8_t next_age, int32_t
       enlist(index, next_age);
     }
   }
+  napi_close_handle_scope(env, scope);
 }
 
 }  // namespace firesteel

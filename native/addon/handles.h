@@ -4,7 +4,8 @@
 // Guards are in one of three lists, by how many polls they survived: V8 promotes what survives two minor collections,
 // so those are looked at after a major collection only.
 #pragma once
-#include <napi.h>
+// Plain Node-API: a collection polls thousands of weak references here, and the native tests link this file without Node.
+#include <node_api.h>
 #include <stdint.h>
 
 #include <vector>

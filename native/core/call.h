@@ -12,18 +12,32 @@ struct KernelTable;
 struct Call;
 
 // The underscores keep the names apart from keywords.
-enum class Role : uint8_t { out_, place_, inout_, update_, in_, strided_, number_, integer_, flag_, philox_ };
+enum class Role : uint8_t {
+  out_,
+  place_,
+  inout_,
+  update_,
+  in_,
+  strided_,
+  number_,
+  integer_,
+  integers_,
+  flag_,
+  philox_
+};
 enum class Arity : uint8_t { one, optional, list };
 
 struct ArgumentInfo {
   const char* name;
   Role role;
   Arity arity;
-  uint8_t dtypes;  // bit d: DType(d) is allowed
-  bool same;       // has the dtype T of the call
+  uint16_t dtypes;  // bit d: DType(d) is allowed
+  bool same;        // has the dtype T of the call
 };
 
 constexpr int max_arguments = 20;
+// Arguments that are vectors of integers.
+constexpr int max_vectors = 6;
 
 struct KernelInfo {
   const char* name;
@@ -31,6 +45,7 @@ struct KernelInfo {
   int argument_count;
   ArgumentInfo arguments[max_arguments];
   void (*run)(const KernelTable& table, Context& context, const Call& call);
+  const char* family = "";
 };
 
 // Where a view's memory comes from; beside each View of a call.
@@ -59,6 +74,8 @@ struct Call {
   ViewList lists[max_arguments];
 
   double numbers[max_arguments];
+  Integers integers[max_vectors];
+  int64_t integer_items[max_vectors][max_dims];  // what they point to
   Philox philox[max_arguments];
 
   const View* optional(int index) const {

@@ -8,9 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-namespace firesteel {
+#include "../generated/dtypes.h"
 
-enum class DType : uint8_t { float32 = 0, bfloat16 = 1, float16 = 2, int32 = 3, uint8 = 4, boolean = 5 };
+namespace firesteel {
 
 constexpr int max_dims = 8;
 
@@ -29,6 +29,12 @@ struct View {
 struct ViewList {
   const View* items;
   int64_t size;
+};
+
+// At most max_dims integers, such as the strides of a window.
+struct Integers {
+  const int64_t* items;
+  int size;
 };
 
 // A position in a random stream (Philox 4x32-10): key = seed, counter = (offset + block, stream).

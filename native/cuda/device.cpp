@@ -1,6 +1,7 @@
 #include "device.h"
 
 #include <algorithm>
+#include <string_view>
 
 // The binaries of the .cu files, each for all targets, ended by null; none where the library was built without nvcc
 // (scripts/build-cuda.mjs writes them).
@@ -66,10 +67,22 @@ bool Device::start(std::string* error) {
     *error = this->error;
     return false;
   }
+  return true;
+}
+
+int Device::find_kernel(const KernelInfo& info) {
+  const auto add = [&](const Launchable& kernel, bool there) {
+    if (!there) return -1;
+    kernels.push_back(kernel);
+    return static_cast<int>(kernels.size()) - 1;
+  };
   for (const Launchable* table : {elementwise_kernels, shape_kernels, reduce_kernels})
     for (; table->kernel; table++)
-      if (!table->entry || entry(table->entry)) kernels.push_back(table);
-  return true;
+      if (std::string_view(table->kernel) == info.name) return add(*table, !table->entry || entry(table->entry));
+  if (!is_map(info)) return -1;
+  int options = 0;
+  for (int i = 0; i < info.argument_count; i++) options += info.arguments[i].role >= Role::number_;
+  return add({info.name, launch_map, nullptr, options}, entry(std::string(info.name) + "_float32"));
 }
 
 Device::~Device() {

@@ -16,21 +16,30 @@
 
 namespace firesteel::cuda {
 
+struct Launchable;
+
 // Runs a kernel of the table: checks relations between shapes, chooses an
 // entry, computes the grid. False after Device::fail.
-using Launcher = bool (*)(Device& device, const char* kernel, const KernelCall& call);
+using Launcher = bool (*)(Device& device, const Launchable& kernel, const KernelCall& call);
 
 struct Launchable {
   const char* kernel;
   Launcher launch;
   const char* entry;  // of the binary; null if none is needed. Where it is
                       // missing, so is the kernel.
+  int options = 0;    // the kernel's numbers; launch_map reads them
 };
 
-// The families, one table each, ended by a null name.
+// Kernels whose launcher is written by hand, by family, ended by a null name.
 extern const Launchable elementwise_kernels[];
 extern const Launchable shape_kernels[];
 extern const Launchable reduce_kernels[];
+
+// Launches a map over single elements: the result, its operands, and up to two
+// options. The entries are named <kernel>_<dtype>.
+bool launch_map(Device& device, const Launchable& kernel, const KernelCall& call);
+// Whether launch_map takes calls of the row.
+bool is_map(const KernelInfo& info);
 
 struct Device {
   // Null on failure, which `error` tells.
@@ -46,6 +55,10 @@ struct Device {
   // True if the status is success, else fails.
   bool check(const char* what, Status status);
 
+  // The number of a row of the table of kernels for the library's `launch`; -1
+  // where this device lacks it.
+  int find_kernel(const KernelInfo& info);
+
   // Null where the binary has no such entry.
   void* entry(const std::string& name);
   // One dimension of blocks of 256 threads, as many as keep the GPU busy with
@@ -57,7 +70,7 @@ struct Device {
   std::string error;  // of the last call that failed
   std::string name;
   void* stream = nullptr;
-  std::vector<const Launchable*> kernels;  // by the numbers of find_kernel
+  std::vector<Launchable> kernels;  // by the numbers of find_kernel
   Memory memory;
   Reads reads;
 

@@ -1,10 +1,12 @@
-// Launches the entries of elementwise.cu: any strides and broadcasts, of any
+// Launches the entries of elementwise.cu, all but the odd ones by what the
+// table of kernels says of their arguments: any strides and broadcasts, of any
 // rank, are brought to the few dimensions that matter, grouped by 4 elements
 // where rows allow, and cut into launches of less than 2^31 elements.
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <string_view>
 
 #include "device.h"
 #include "job.h"
@@ -24,23 +26,8 @@ struct Space {
   int64_t strides[job_operands][max_dims];
 };
 
-int64_t element_bytes(DType dtype) {
-  switch (dtype) {
-    case DType::float32:
-    case DType::int32:
-      return 4;
-    case DType::bfloat16:
-    case DType::float16:
-      return 2;
-    default:
-      return 1;
-  }
-}
-
-const char* dtype_name(DType dtype) {
-  static constexpr const char* names[] = {"float32", "bfloat16", "float16", "int32", "uint8", "bool"};
-  return names[static_cast<int>(dtype)];
-}
+int64_t element_bytes(DType dtype) { return dtype_bytes[static_cast<int>(dtype)]; }
+const char* dtype_name(DType dtype) { return dtype_names[static_cast<int>(dtype)]; }
 
 Space make_space(const View* const* views, int operands) {
   Space space;
@@ -152,29 +139,14 @@ std::string entry_name(const char* kernel, DType dtype) {
   return std::string(kernel) + '_' + dtype_name(dtype == DType::boolean ? DType::uint8 : dtype);
 }
 
-// The tensors of the call, then up to two options.
-template <int tensors, int options>
-bool launch_map(Device& device, const char* kernel, const KernelCall& call) {
-  const View* views[tensors];
-  for (int i = 0; i < tensors; i++) views[i] = &call.views[i];
-  Job job = {};
-  for (int i = 0; i < options; i++) {
-    job.numbers[i] = static_cast<float>(call.numbers[i]);
-    job.integers[i] = whole(call.numbers[i]);
-  }
-  // The last tensor's dtype is T, also where the result is bool.
-  return map(device, entry_name(kernel, views[tensors - 1]->dtype), views, tensors, job);
-}
-
-bool launch_where(Device& device, const char*, const KernelCall& call) {
+bool launch_where(Device& device, const Launchable&, const KernelCall& call) {
   const View* views[] = {&call.views[0], &call.views[1], &call.views[2], &call.views[3]};
   const int64_t bytes = element_bytes(views[0]->dtype);
   if (bytes == 2) return device.fail("16-bit floats do not exist on this device");
   return map(device, bytes == 4 ? "where_word" : "where_byte", views, 4);
 }
 
-bool launch_copy(Device& device, const char*, const KernelCall& call) {
-  const View *to = &call.views[0], *from = &call.views[1];
+bool copy(Device& device, const View* to, const View* from) {
   const View* views[] = {to, from};
   // uint8 from bool is a copy, bool from uint8 is not.
   const bool plain = to->dtype == from->dtype || (to->dtype == DType::uint8 && from->dtype == DType::boolean);
@@ -192,12 +164,16 @@ bool launch_copy(Device& device, const char*, const KernelCall& call) {
   return launch_parts(device, bytes == 4 ? "copy_word" : "copy_byte", space, {});
 }
 
-bool launch_accumulate(Device& device, const char*, const KernelCall& call) {
+bool launch_copy(Device& device, const Launchable&, const KernelCall& call) {
+  return copy(device, &call.views[0], &call.views[1]);
+}
+
+bool launch_accumulate(Device& device, const Launchable&, const KernelCall& call) {
   const View* views[] = {&call.views[0], &call.views[0], &call.views[1]};
   return map(device, entry_name("add", views[0]->dtype), views, 3);
 }
 
-bool launch_fill(Device& device, const char*, const KernelCall& call) {
+bool launch_fill(Device& device, const Launchable&, const KernelCall& call) {
   const View& out = call.views[0];
   const double value = call.numbers[0];
   const uint64_t to = address(out.data);
@@ -220,7 +196,7 @@ bool launch_fill(Device& device, const char*, const KernelCall& call) {
   }
 }
 
-bool launch_cat(Device& device, const char*, const KernelCall& call) {
+bool launch_cat(Device& device, const Launchable&, const KernelCall& call) {
   const View& out = call.views[0];
   const ViewList& inputs = call.lists[0];
   const auto dim = static_cast<int64_t>(call.numbers[0]);
@@ -235,67 +211,45 @@ bool launch_cat(Device& device, const char*, const KernelCall& call) {
     part.count = input.count;
     part.data = static_cast<char*>(out.data) + start * out.strides[dim] * element_bytes(out.dtype);
     start += input.sizes[dim];
-    const View views[] = {part, input};
-    if (!launch_copy(device, "copy", {views, 2, nullptr, nullptr, nullptr})) return false;
+    if (!copy(device, &part, &input)) return false;
   }
   return start == out.sizes[dim] || device.fail("cat: the sizes differ");
 }
 
+constexpr int most_options = sizeof Job::numbers / sizeof *Job::numbers;
+
 }  // namespace
 
+bool is_map(const KernelInfo& info) {
+  if (std::string_view(info.family) != "elementwise") return false;
+  int tensors = 0, options = 0;
+  for (int i = 0; i < info.argument_count; i++) {
+    const ArgumentInfo& argument = info.arguments[i];
+    if (argument.role == Role::number_ || argument.role == Role::integer_ || argument.role == Role::flag_) {
+      options++;
+    } else if (argument.arity == Arity::one && argument.role == (i == 0 ? Role::out_ : Role::strided_)) {
+      tensors++;
+    } else {
+      return false;
+    }
+  }
+  return tensors >= 2 && tensors <= job_operands && options <= most_options;
+}
+
+bool launch_map(Device& device, const Launchable& kernel, const KernelCall& call) {
+  const View* views[job_operands];
+  for (int i = 0; i < call.view_count; i++) views[i] = &call.views[i];
+  Job job = {};
+  for (int i = 0; i < kernel.options; i++) {
+    job.numbers[i] = static_cast<float>(call.numbers[i]);
+    job.integers[i] = whole(call.numbers[i]);
+  }
+  // The last tensor's dtype is T, also where the result is bool.
+  return map(device, entry_name(kernel.kernel, views[call.view_count - 1]->dtype), views, call.view_count, job);
+}
+
 const Launchable elementwise_kernels[] = {
-    {"add", launch_map<3, 0>, "add_float32"},
-    {"sub", launch_map<3, 0>, "sub_float32"},
-    {"mul", launch_map<3, 0>, "mul_float32"},
-    {"div", launch_map<3, 0>, "div_float32"},
-    {"maximum", launch_map<3, 0>, "maximum_float32"},
-    {"minimum", launch_map<3, 0>, "minimum_float32"},
-    {"pow", launch_map<3, 0>, "pow_float32"},
-    {"eq", launch_map<3, 0>, "eq_float32"},
-    {"ne", launch_map<3, 0>, "ne_float32"},
-    {"lt", launch_map<3, 0>, "lt_float32"},
-    {"le", launch_map<3, 0>, "le_float32"},
-    {"gt", launch_map<3, 0>, "gt_float32"},
-    {"ge", launch_map<3, 0>, "ge_float32"},
-    {"affine", launch_map<2, 2>, "affine_float32"},
-    {"pow_scalar", launch_map<2, 1>, "pow_scalar_float32"},
-    {"clamp", launch_map<2, 2>, "clamp_float32"},
-    {"clamp_backward", launch_map<3, 2>, "clamp_backward_float32"},
     {"where", launch_where, "where_word"},
-    {"neg", launch_map<2, 0>, "neg_float32"},
-    {"abs", launch_map<2, 0>, "abs_float32"},
-    {"sign", launch_map<2, 0>, "sign_float32"},
-    {"square", launch_map<2, 0>, "square_float32"},
-    {"exp", launch_map<2, 0>, "exp_float32"},
-    {"log", launch_map<2, 0>, "log_float32"},
-    {"log1p", launch_map<2, 0>, "log1p_float32"},
-    {"sqrt", launch_map<2, 0>, "sqrt_float32"},
-    {"rsqrt", launch_map<2, 0>, "rsqrt_float32"},
-    {"reciprocal", launch_map<2, 0>, "reciprocal_float32"},
-    {"sin", launch_map<2, 0>, "sin_float32"},
-    {"cos", launch_map<2, 0>, "cos_float32"},
-    {"tanh", launch_map<2, 0>, "tanh_float32"},
-    {"erf", launch_map<2, 0>, "erf_float32"},
-    {"sigmoid", launch_map<2, 0>, "sigmoid_float32"},
-    {"floor", launch_map<2, 0>, "floor_float32"},
-    {"relu", launch_map<2, 0>, "relu_float32"},
-    {"relu_backward", launch_map<3, 0>, "relu_backward_float32"},
-    {"silu", launch_map<2, 0>, "silu_float32"},
-    {"silu_backward", launch_map<3, 0>, "silu_backward_float32"},
-    {"mish", launch_map<2, 0>, "mish_float32"},
-    {"mish_backward", launch_map<3, 0>, "mish_backward_float32"},
-    {"hardswish", launch_map<2, 0>, "hardswish_float32"},
-    {"hardswish_backward", launch_map<3, 0>, "hardswish_backward_float32"},
-    {"gelu", launch_map<2, 1>, "gelu_float32"},
-    {"gelu_backward", launch_map<3, 1>, "gelu_backward_float32"},
-    {"softplus", launch_map<2, 2>, "softplus_float32"},
-    {"softplus_backward", launch_map<3, 2>, "softplus_backward_float32"},
-    {"elu", launch_map<2, 1>, "elu_float32"},
-    {"elu_backward", launch_map<3, 1>, "elu_backward_float32"},
-    {"leaky_relu", launch_map<2, 1>, "leaky_relu_float32"},
-    {"leaky_relu_backward", launch_map<3, 1>, "leaky_relu_backward_float32"},
-    {"sigmoid_backward", launch_map<3, 0>, "sigmoid_backward_float32"},
-    {"tanh_backward", launch_map<3, 0>, "tanh_backward_float32"},
     {},
 };
 

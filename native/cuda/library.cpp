@@ -2,8 +2,6 @@
 
 #include <stdio.h>
 
-#include <string_view>
-
 #include "device.h"
 
 namespace firesteel::cuda {
@@ -28,10 +26,9 @@ Device* open(int index, char* error, size_t error_size) {
 void close(Device* device) { delete device; }
 const char* name(const Device* device) { return device->name.c_str(); }
 
-int find_kernel(const Device* device, const char* name) {
-  for (size_t i = 0; i < device->kernels.size(); i++)
-    if (std::string_view(device->kernels[i]->kernel) == name) return static_cast<int>(i);
-  return -1;
+int find_kernel(Device* device, const KernelInfo* info) {
+  device->make_current();
+  return device->find_kernel(*info);
 }
 
 void* allocate(Device* device, size_t bytes) {
@@ -86,8 +83,8 @@ void finish_reads(Device* device) { device->reads.finish(); }
 
 const char* launch(Device* device, int kernel, const KernelCall* call) {
   device->make_current();
-  const Launchable& launchable = *device->kernels[static_cast<size_t>(kernel)];
-  return result(device, launchable.launch(*device, launchable.kernel, *call));
+  const Launchable& launchable = device->kernels[static_cast<size_t>(kernel)];
+  return result(device, launchable.launch(*device, launchable, *call));
 }
 
 bool idle(Device* device) {

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../core/kernel.h"
+#include "../core/call.h"
 
 namespace firesteel::cuda {
 
@@ -26,6 +26,7 @@ struct KernelCall {
   int view_count;
   const ViewList* lists;
   const double* numbers;
+  const Integers* integers;
   const Philox* philox;
 };
 
@@ -43,8 +44,9 @@ struct Library {
   Device* (*open)(int index, char* error, size_t error_size);
   void (*close)(Device* device);
   const char* (*name)(const Device* device);
-  // The number of a kernel of the table for `launch`, or -1.
-  int (*find_kernel)(const Device* device, const char* name);
+  // The number of a row of the table of kernels for `launch`, or -1. The row
+  // must outlive the device.
+  int (*find_kernel)(Device* device, const KernelInfo* info);
 
   // Null where the GPU has no memory left, even after a flush.
   void* (*allocate)(Device* device, size_t bytes);

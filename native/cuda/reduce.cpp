@@ -23,7 +23,7 @@ bool add_dimension(Axes* axes, int64_t size, int64_t stride) {
 }
 
 // out has 1 where x is summed over.
-bool launch_sum(Device& device, const char*, const KernelCall& call) {
+bool launch_sum(Device& device, const Launchable&, const KernelCall& call) {
   const View &out = call.views[0], &x = call.views[1];
   if (out.ndim != x.ndim) return device.fail("sum: the result and x differ in rank");
   if (out.count == 0) return true;

@@ -161,7 +161,7 @@ void test_winograd_error() {
     Tensor<float> x = random_tensor({1, channels, 24, 24}, 1), weight = random_tensor({16, channels, 3, 3}, 2), y;
     shape(y, {1, 16, 24, 24});
     run<float>("error", {&y}, [&](Context& context) {
-      conv2d_forward(context, y.view, x.view, weight.view, nullptr, 1, 1, 1, 1, 1, 1, 1, false);
+      conv2d_forward(context, y.view, x.view, weight.view, nullptr, one, one, one, 1, false);
     });
     double largest = 0, error = 0;
     for (int64_t i = 0; i < 16 * 24 * 24; i++) {
@@ -217,8 +217,8 @@ void test_pool(Pool c, bool padding) {
     if (i % 29 == 3) x.values[i] = -std::numeric_limits<float>::infinity();
   }
   run<float>(name, {&y}, [&](Context& context) {
-    max_pool2d_forward(context, y.view, indices.view, x.view, c.R, c.S, c.stride_h, c.stride_w, c.pad_h, c.pad_w,
-                       c.dilation_h, c.dilation_w);
+    max_pool2d_forward(context, y.view, indices.view, x.view, Vector{c.R, c.S}, Vector{c.stride_h, c.stride_w},
+                       Vector{c.pad_h, c.pad_w}, Vector{c.dilation_h, c.dilation_w});
   });
   run<float>(name, {&dx}, [&](Context& context) { max_pool2d_backward(context, dx.view, dy.view, indices.view); });
   bool right = true;
@@ -240,10 +240,12 @@ void test_pool(Pool c, bool padding) {
 
   x = random_tensor({N, C, c.H, c.W}, 5);
   run<float>(name, {&y}, [&](Context& context) {
-    avg_pool2d_forward(context, y.view, x.view, c.R, c.S, c.stride_h, c.stride_w, c.pad_h, c.pad_w, padding);
+    avg_pool2d_forward(context, y.view, x.view, Vector{c.R, c.S}, Vector{c.stride_h, c.stride_w},
+                       Vector{c.pad_h, c.pad_w}, padding);
   });
   run<float>(name, {&dx}, [&](Context& context) {
-    avg_pool2d_backward(context, dx.view, dy.view, c.R, c.S, c.stride_h, c.stride_w, c.pad_h, c.pad_w, padding);
+    avg_pool2d_backward(context, dx.view, dy.view, Vector{c.R, c.S}, Vector{c.stride_h, c.stride_w},
+                        Vector{c.pad_h, c.pad_w}, padding);
   });
   if (c.dilation_h != 1 || c.dilation_w != 1) return;
   Sums means(y.values.size()), shares(x.values.size());
@@ -274,18 +276,30 @@ void test_refusals() {
     check(y.values[0] == 77, std::string("nothing written: ") + what);
   };
   const int64_t huge = int64_t(1) << 62;
-  refused("another plane",
-          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, 0, 1, 1, 1, 1, false); });
+  refused("another plane", [&](Context& c) {
+    conv2d_forward(c, y.view, x.view, weight.view, nullptr, one, Vector{0, 1}, one, 1, false);
+  });
   refused("groups",
-          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, 1, 1, 1, 1, 4, false); });
+          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, one, one, one, 4, false); });
   refused("no groups",
-          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, 1, 1, 1, 1, 0, false); });
-  refused("stride 0",
-          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 0, 1, 1, 1, 1, 1, 1, false); });
-  refused("padding",
-          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, huge, 1, 1, 1, 1, false); });
-  refused("dilation",
-          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, 1, 1, 1, 1, huge, 1, 1, false); });
+          [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, one, one, one, 0, false); });
+  refused("stride 0", [&](Context& c) {
+    conv2d_forward(c, y.view, x.view, weight.view, nullptr, Vector{0, 1}, one, one, 1, false);
+  });
+  refused("padding", [&](Context& c) {
+    conv2d_forward(c, y.view, x.view, weight.view, nullptr, one, Vector{huge, 1}, one, 1, false);
+  });
+  refused("dilation", [&](Context& c) {
+    conv2d_forward(c, y.view, x.view, weight.view, nullptr, one, one, Vector{huge, 1}, 1, false);
+  });
+  for (const Vector& wrong : {Vector{}, Vector{1}, Vector{1, 1, 1}}) {
+    refused("a stride of another rank",
+            [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, wrong, one, one, 1, false); });
+    refused("a padding of another rank",
+            [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, one, wrong, one, 1, false); });
+    refused("a dilation of another rank",
+            [&](Context& c) { conv2d_forward(c, y.view, x.view, weight.view, nullptr, one, one, wrong, 1, false); });
+  }
 
   Tensor<float> dy = random_tensor({1, 1, 1, 2}, 3), dx;
   Tensor<int32_t> indices;

@@ -254,7 +254,7 @@ void test_winograd_tiles(int64_t images, int64_t H, int64_t W, int64_t channels,
           }
       }
   run<float>("tiles", {&dweight}, [&](Context& context) {
-    conv2d_weight_gradient(context, dweight.view, dy.view, x.view, 1, 1, 1, 1, 1, 1, 1);
+    conv2d_weight_gradient(context, dweight.view, dy.view, x.view, one, one, one, 1);
   });
   sums.compare(name_of(c) + ", tiles", dweight.values);
 }

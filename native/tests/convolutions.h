@@ -12,11 +12,13 @@
 #include "../core/context.h"
 #include "../cpu/conv/shape.h"
 #include "../generated/kernels.h"
+#include "integers.h"
 
 namespace {
 
 using namespace firesteel;
 using namespace firesteel::FIRESTEEL_ISA;
+using firesteel::test::Vector;
 
 int passed = 0, failed = 0;
 
@@ -107,6 +109,8 @@ struct Sums {
     check(true, what);
   }
 };
+
+const Vector one = {1, 1};
 
 struct Case {
   int64_t N, C, H, W, M, R, S, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups;  // C, M: of all groups
@@ -201,8 +205,8 @@ struct Convolution {
     Tensor<float> y;
     shape(y, {dy.view.sizes[0], dy.view.sizes[1], dy.view.sizes[2], dy.view.sizes[3]});
     run<float>(name, {&y}, [&](Context& context) {
-      conv2d_forward(context, y.view, x.view, weight.view, b, c.stride_h, c.stride_w, c.pad_h, c.pad_w, c.dilation_h,
-                     c.dilation_w, c.groups, relu);
+      conv2d_forward(context, y.view, x.view, weight.view, b, Vector{c.stride_h, c.stride_w}, Vector{c.pad_h, c.pad_w},
+                     Vector{c.dilation_h, c.dilation_w}, c.groups, relu);
     });
     return y;
   }
@@ -236,13 +240,13 @@ struct Convolution {
     shape(dx, {c.N, c.C, c.H, c.W});
     shape(dweight, {c.M, c.C / c.groups, c.R, c.S});
     run<float>(name, {&dx}, [&](Context& context) {
-      conv2d_input_gradient(context, dx.view, dy.view, weight.view, c.stride_h, c.stride_w, c.pad_h, c.pad_w,
-                            c.dilation_h, c.dilation_w, c.groups);
+      conv2d_input_gradient(context, dx.view, dy.view, weight.view, Vector{c.stride_h, c.stride_w},
+                            Vector{c.pad_h, c.pad_w}, Vector{c.dilation_h, c.dilation_w}, c.groups);
     });
     oracle.dx.compare(name + ", gradient of the input", dx.values);
     run<float>(name, {&dweight}, [&](Context& context) {
-      conv2d_weight_gradient(context, dweight.view, dy.view, x.view, c.stride_h, c.stride_w, c.pad_h, c.pad_w,
-                             c.dilation_h, c.dilation_w, c.groups);
+      conv2d_weight_gradient(context, dweight.view, dy.view, x.view, Vector{c.stride_h, c.stride_w},
+                             Vector{c.pad_h, c.pad_w}, Vector{c.dilation_h, c.dilation_w}, c.groups);
     });
     oracle.dweight.compare(name + ", gradient of the weight", dweight.values);
   }

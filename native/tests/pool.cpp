@@ -8,6 +8,7 @@
 // position lies in, and two for each share.
 #include "../cpu/pool/windows.h"
 #include "arrays.h"
+#include "integers.h"
 
 namespace {
 
@@ -76,8 +77,9 @@ void test_case(const Case& k, bool special) {
     for (int64_t i = 0; i < x.size(); i += 5)
       x.set(i, i % 4 == 0 ? double(NAN) : i % 4 == 1 ? double(INFINITY) : -double(INFINITY));
   const auto forward = [&](Context& c) {
-    isa::max_pool2d_forward(c, out.view, indices.view, x.view, k.rows.taps, k.columns.taps, k.rows.stride,
-                            k.columns.stride, k.rows.pad, k.columns.pad, k.rows.dilation, k.columns.dilation);
+    isa::max_pool2d_forward(c, out.view, indices.view, x.view, Vector{k.rows.taps, k.columns.taps},
+                            Vector{k.rows.stride, k.columns.stride}, Vector{k.rows.pad, k.columns.pad},
+                            Vector{k.rows.dilation, k.columns.dilation});
   };
   const std::string what = "max_pool2d of " + k.describe();
   std::vector<int64_t> best(size_t(planes * plane), -1);
@@ -120,16 +122,16 @@ void test_case(const Case& k, bool special) {
     }
     bool right = true;
     run(kind, out, [&](Context& c) {
-      isa::avg_pool2d_forward(c, out.view, x.view, k.rows.taps, k.columns.taps, k.rows.stride, k.columns.stride,
-                              k.rows.pad, k.columns.pad, padding);
+      isa::avg_pool2d_forward(c, out.view, x.view, Vector{k.rows.taps, k.columns.taps},
+                              Vector{k.rows.stride, k.columns.stride}, Vector{k.rows.pad, k.columns.pad}, padding);
     });
     const double roundings = double(k.rows.taps * k.columns.taps) + 2;
     for (int64_t i = 0; i < out.size(); i++)
       right = right && near(out.get(i), sum[size_t(i)], roundings * epsilon * total[size_t(i)]);
     check(right, kind);
     run(kind + " backward", dx, [&](Context& c) {
-      isa::avg_pool2d_backward(c, dx.view, dy.view, k.rows.taps, k.columns.taps, k.rows.stride, k.columns.stride,
-                               k.rows.pad, k.columns.pad, padding);
+      isa::avg_pool2d_backward(c, dx.view, dy.view, Vector{k.rows.taps, k.columns.taps},
+                               Vector{k.rows.stride, k.columns.stride}, Vector{k.rows.pad, k.columns.pad}, padding);
     });
     right = true;
     for (int64_t i = 0; i < dx.size(); i++)
@@ -166,6 +168,7 @@ void test_blocks() {
 }
 
 void test_wrong_calls() {
+  const Vector two = {2, 2}, none = {0, 0};
   Array x({2, 3, 6, 6}, DType::float32), out({2, 3, 3, 3}, DType::float32), indices({2, 3, 3, 3}, DType::int32);
   Array other({2, 4, 3, 3}, DType::float32), ints({2, 3, 6, 6}, DType::int32), flat({6, 3, 3}, DType::float32);
   Array large({2, 3, 30, 30}, DType::float32), large_indices({2, 3, 30, 30}, DType::int32),
@@ -173,8 +176,8 @@ void test_wrong_calls() {
   const auto maximum = [&](const Array& to, const Array& places, const Array& from, int64_t taps, int64_t stride,
                            int64_t pad, int64_t dilation) {
     return [&, taps, stride, pad, dilation](Context& c) {
-      isa::max_pool2d_forward(c, to.view, places.view, from.view, taps, taps, stride, stride, pad, pad, dilation,
-                              dilation);
+      isa::max_pool2d_forward(c, to.view, places.view, from.view, Vector{taps, taps}, Vector{stride, stride},
+                              Vector{pad, pad}, Vector{dilation, dilation});
     };
   };
   check_refused("max_pool2d to other channels", other, maximum(other, indices, x, 2, 2, 0, 1));
@@ -188,9 +191,22 @@ void test_wrong_calls() {
     check_refused("max_pool2d with such a dilation", out, maximum(out, indices, x, 2, 2, 0, wrong));
     if (wrong) check_refused("max_pool2d with such padding", out, maximum(out, indices, x, 2, 2, wrong, 1));
     check_refused("avg_pool2d with such taps", out,
-                  [&](Context& c) { isa::avg_pool2d_forward(c, out.view, x.view, wrong, 2, 2, 2, 0, 0, true); });
-    check_refused("avg_pool2d_backward with such a stride", dx,
-                  [&](Context& c) { isa::avg_pool2d_backward(c, dx.view, out.view, 2, 2, 2, wrong, 0, 0, true); });
+                  [&](Context& c) { isa::avg_pool2d_forward(c, out.view, x.view, Vector{wrong, 2}, two, none, true); });
+    check_refused("avg_pool2d_backward with such a stride", dx, [&](Context& c) {
+      isa::avg_pool2d_backward(c, dx.view, out.view, two, Vector{2, wrong}, none, true);
+    });
+  }
+  for (const Vector& wrong : {Vector{}, Vector{2}, Vector{2, 2, 2}}) {
+    check_refused("max_pool2d with a kernel of another rank", out, [&](Context& c) {
+      isa::max_pool2d_forward(c, out.view, indices.view, x.view, wrong, two, none, Vector{1, 1});
+    });
+    check_refused("max_pool2d with a dilation of another rank", out, [&](Context& c) {
+      isa::max_pool2d_forward(c, out.view, indices.view, x.view, two, two, none, wrong);
+    });
+    check_refused("avg_pool2d with a stride of another rank", out,
+                  [&](Context& c) { isa::avg_pool2d_forward(c, out.view, x.view, two, wrong, none, true); });
+    check_refused("avg_pool2d_backward with a padding of another rank", dx,
+                  [&](Context& c) { isa::avg_pool2d_backward(c, dx.view, out.view, two, two, wrong, true); });
   }
   check_refused("max_pool2d_backward with other indices", dx,
                 [&](Context& c) { isa::max_pool2d_backward(c, dx.view, out.view, large_indices.view); });

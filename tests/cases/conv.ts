@@ -50,7 +50,7 @@ function caseOf(conv: Convolution, bias: boolean): Case {
   }
 }
 
-const plain = { strideH: 2, strideW: 1, padH: 1, padW: 0, dilationH: 1, dilationW: 2, groups: 2 }
+const plain = { stride: [2, 1], padding: [1, 0], dilation: [1, 2], groups: 2 } as const
 
 export const cases: readonly Case[] = [
   ...convolutions.map((conv, i) => caseOf(conv, i % 2 === 1)),

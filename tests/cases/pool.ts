@@ -60,12 +60,9 @@ export const cases: readonly Case[] = [
     inputs: [normal([1, 2, 3, 3])],
     call: (dy) =>
       call('avg_pool2d_backward', [dy], {
-        kernelH: 3,
-        kernelW: 2,
-        strideH: 2,
-        strideW: 3,
-        padH: 1,
-        padW: 0,
+        kernel: [3, 2],
+        stride: [2, 3],
+        padding: [1, 0],
         countIncludePad: true,
         shape: [1, 2, 6, 9],
       }),

@@ -19,7 +19,7 @@ export interface SoundTensor {
   readonly strides: readonly number[]
 }
 
-export type SoundArgument = SoundTensor | readonly SoundTensor[] | PhiloxPosition | number | null
+export type SoundArgument = SoundTensor | readonly SoundTensor[] | PhiloxPosition | number | readonly number[] | null
 
 export interface SoundCall {
   readonly kernel: KernelName
@@ -50,8 +50,12 @@ const plain = ({ dtype, sizes, steps }: StridedView): SoundTensor => ({
 function record(kernel: KernelName, call: KernelCall): SoundCall | null {
   const args: { [name: string]: SoundArgument } = {}
   let small = true
-  for (const { name } of parseArguments(kernels[kernel])) {
+  for (const { name, role } of parseArguments(kernels[kernel])) {
     const value = call[name] ?? null
+    if (role === 'integers') {
+      args[name] = value as readonly number[]
+      continue
+    }
     if (isView(value)) args[name] = plain(value)
     else if (Array.isArray(value)) args[name] = value.map(plain)
     else args[name] = typeof value === 'boolean' ? Number(value) : (value as PhiloxPosition | number | null)

@@ -233,6 +233,9 @@ class Fuzz {
       if (role === 'philox') {
         const { seed, stream, offset } = value as { seed: number; stream: number; offset: number }
         values.push(seed, stream, offset)
+      } else if (role === 'integers') {
+        const integers = value as readonly number[]
+        values.push(integers.length, ...integers)
       } else if (typeof value === 'number') values.push(value)
       else if (value === null) layout.push(null)
       else {

@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { kernelOf } from '../../lib/backend/call.js'
 import { createNativeDevice, type NativeDevice } from '../../lib/backend/native/device.js'
 import { loadNative } from '../../lib/backend/native/loader.js'
-import { kernels, parseArguments } from '../../lib/backend/table/index.js'
+import { kernels, longestIntegers, parseArguments } from '../../lib/backend/table/index.js'
 import type { Device, StridedView } from '../../lib/core/device.js'
 import type { DType, TypedArray } from '../../lib/core/dtype.js'
 import { IndexOutOfRangeError, InternalError, OutOfMemoryError, ValueError } from '../../lib/core/errors.js'
@@ -50,6 +50,38 @@ describe.skipIf(unavailable !== null)('the native device', () => {
     device.run(kernelOf('add'), { out, a, b: a })
     expect([...device.readSync(out)]).toEqual([2, 4, 6])
     expect([...(await device.read(out))]).toEqual([2, 4, 6])
+  })
+
+  it('takes vectors of integers of the length that the kernel wants, and refuses others by name', () => {
+    const x = view(upload(device, Float32Array.of(1, 2, 3, 4)).storage, [1, 1, 2, 2])
+    const pooled = (kernel: readonly number[]) => {
+      const out = view(device.allocate('float32', 1, true, 'test'), [1, 1, 1, 1])
+      const indices = view(device.allocate('int32', 1, true, 'test'), [1, 1, 1, 1])
+      device.run(kernelOf('max_pool2d_forward'), {
+        out,
+        indices,
+        x,
+        kernel,
+        stride: [1, 1],
+        padding: [0, 0],
+        dilation: [1, 1],
+      })
+      return device.readSync(out)[0]
+    }
+    const before = device.memory().tensors
+    expect(pooled([2, 2])).toBe(4)
+    for (const length of [0, 1, 3, longestIntegers])
+      expect(() => pooled(new Array<number>(length).fill(2)), `${length}`).toThrow(
+        /a pooling's window has 2 dimensions/,
+      )
+    expect(() => pooled(new Array<number>(longestIntegers + 1).fill(2))).toThrow(
+      /^\[max_pool2d_forward\] kernel is of 9 integers, but must be an array of at most 8 integers/,
+    )
+    expect(() => pooled(2 as never)).toThrow(/kernel is the number 2, but must be an array of at most 8 integers/)
+    expect(() => pooled(['2', 2] as never)).toThrow(/kernel is of type string/)
+    for (const wrong of [0.5, Number.NaN, 2 ** 53]) expect(() => pooled([2, wrong])).toThrow(/is not a safe integer/)
+    expect(pooled([2, 2])).toBe(4)
+    expect(device.memory().tensors - before).toBeLessThan(40)
   })
 
   it('keeps program order when large calls queue up', async () => {
@@ -285,7 +317,11 @@ describe.skipIf(unavailable !== null)('the addon, called with words that make no
         words.start(random(200) === 0 ? pick(handles) : opcode, 0)
         for (const { role, arity } of parseArguments(spec)) {
           if (role === 'philox') for (let k = 0; k < 3; k++) words.double(number())
-          else if (role === 'number' || role === 'integer' || role === 'flag') words.double(number())
+          else if (role === 'integers') {
+            const length = pick([0, 1, 2, 2, 2, 3, longestIntegers, longestIntegers + 1])
+            words.double(random(20) === 0 ? number() : length)
+            for (let k = 0; k < length; k++) words.double(number())
+          } else if (role === 'number' || role === 'integer' || role === 'flag') words.double(number())
           else {
             const length = arity === 'list' ? pick([0, 1, 2, 3]) : 1
             if (arity === 'list') words.int(random(50) === 0 ? pick(handles) : length)

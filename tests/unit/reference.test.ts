@@ -397,7 +397,7 @@ describe('matmul', () => {
 })
 
 describe('conv', () => {
-  const plain = { strideH: 1, strideW: 1, padH: 0, padW: 0, dilationH: 1, dilationW: 1, groups: 1 }
+  const plain = { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1 }
 
   it('convolves by hand', () => {
     const x = f32(
@@ -408,25 +408,28 @@ describe('conv', () => {
     const forward = (options: Partial<typeof plain>, shape: number[]) =>
       run(shape, (out) => k.conv2d_forward({ out, x, weight, bias: f32([1], [10]), relu: false, ...plain, ...options }))
     expect(forward({}, [1, 1, 2, 2])).toEqual([6, 6, 6, 6])
-    expect(forward({ padH: 1, padW: 1, strideH: 2, strideW: 2 }, [1, 1, 2, 2])).toEqual([9, 7, 3, 6])
-    expect(forward({ dilationH: 2, dilationW: 2 }, [1, 1, 1, 1])).toEqual([2])
+    expect(forward({ padding: [1, 1], stride: [2, 2] }, [1, 1, 2, 2])).toEqual([9, 7, 3, 6])
+    expect(forward({ dilation: [2, 2] }, [1, 1, 1, 1])).toEqual([2])
   })
 
   it('is its own definition, and its gradients are its transposes', () => {
     const cases: { x: number[]; w: number[]; options: Partial<typeof plain> }[] = [
       { x: [2, 3, 5, 4], w: [5, 3, 3, 2], options: {} },
-      { x: [2, 4, 7, 6], w: [6, 2, 3, 3], options: { strideH: 2, strideW: 3, padH: 1, padW: 2, groups: 2 } },
-      { x: [1, 4, 8, 9], w: [4, 1, 2, 3], options: { dilationH: 2, dilationW: 3, padH: 2, padW: 1, groups: 4 } },
-      { x: [1, 2, 9, 8], w: [3, 2, 3, 2], options: { strideH: 3, strideW: 2, dilationH: 2, dilationW: 3, padW: 3 } },
-      { x: [3, 2, 5, 5], w: [2, 2, 1, 1], options: { strideH: 2, strideW: 2 } },
+      { x: [2, 4, 7, 6], w: [6, 2, 3, 3], options: { stride: [2, 3], padding: [1, 2], groups: 2 } },
+      { x: [1, 4, 8, 9], w: [4, 1, 2, 3], options: { dilation: [2, 3], padding: [2, 1], groups: 4 } },
+      { x: [1, 2, 9, 8], w: [3, 2, 3, 2], options: { stride: [3, 2], dilation: [2, 3], padding: [0, 3] } },
+      { x: [3, 2, 5, 5], w: [2, 2, 1, 1], options: { stride: [2, 2] } },
       { x: [0, 2, 5, 5], w: [2, 2, 3, 3], options: {} },
     ]
     for (const { x: xs, w: ws, options } of cases) {
       const o = { ...plain, ...options }
       const [N, C, H, W] = xs as [number, number, number, number]
       const [O, I, R, S] = ws as [number, number, number, number]
-      const P = Math.floor((H + 2 * o.padH - (R - 1) * o.dilationH - 1) / o.strideH) + 1
-      const Q = Math.floor((W + 2 * o.padW - (S - 1) * o.dilationW - 1) / o.strideW) + 1
+      const [strideH, strideW] = o.stride as [number, number]
+      const [padH, padW] = o.padding as [number, number]
+      const [dilationH, dilationW] = o.dilation as [number, number]
+      const P = Math.floor((H + 2 * padH - (R - 1) * dilationH - 1) / strideH) + 1
+      const Q = Math.floor((W + 2 * padW - (S - 1) * dilationW - 1) / strideW) + 1
       const x = f32(
         xs,
         range(countOf(xs), (i) => ((i * 7) % 11) - 5),
@@ -449,8 +452,8 @@ describe('conv', () => {
         const [q, p, out, n] = [e % Q, Math.floor(e / Q) % P, Math.floor(e / Q / P) % O, Math.floor(e / Q / P / O)]
         const group = Math.floor(out / (O / o.groups))
         for (let t = 0; t < I * R * S; t++) {
-          const h = p * o.strideH - o.padH + (Math.floor(t / S) % R) * o.dilationH
-          const w = q * o.strideW - o.padW + (t % S) * o.dilationW
+          const h = p * strideH - padH + (Math.floor(t / S) % R) * dilationH
+          const w = q * strideW - padW + (t % S) * dilationW
           if (h < 0 || h >= H || w < 0 || w >= W) continue
           const at = ((n * C + group * I + Math.floor(t / S / R)) * H + h) * W + w
           const tap = out * I * R * S + t
@@ -471,7 +474,7 @@ describe('conv', () => {
 
 describe('pool', () => {
   const x = f32([1, 1, 3, 3], [1, 2, nan, 4, 4, 6, 7, 8, 9])
-  const two = { kernelH: 2, kernelW: 2, strideH: 1, strideW: 1, padH: 0, padW: 0, dilationH: 1, dilationW: 1 }
+  const two = { kernel: [2, 2], stride: [1, 1], padding: [0, 0], dilation: [1, 1] }
 
   it('takes the first largest, and NaN before all', () => {
     const indices = output('int32', [1, 1, 2, 2])
@@ -484,7 +487,7 @@ describe('pool', () => {
   it('never lets padding win', () => {
     const indices = output('int32', [1, 1, 2, 2])
     const negative = f32([1, 1, 2, 2], [-1, -2, -3, -4])
-    const options = { ...two, strideH: 2, strideW: 2, padH: 1, padW: 1 }
+    const options = { ...two, stride: [2, 2], padding: [1, 1] }
     expect(run([1, 1, 2, 2], (out) => k.max_pool2d_forward({ out, indices, x: negative, ...options }))).toEqual([
       -1, -2, -3, -4,
     ])
@@ -493,7 +496,7 @@ describe('pool', () => {
 
   it('averages with and without padding', () => {
     const image = f32([1, 1, 2, 2], [4, 8, 12, 16])
-    const options = { kernelH: 2, kernelW: 2, strideH: 2, strideW: 2, padH: 1, padW: 1 }
+    const options = { kernel: [2, 2], stride: [2, 2], padding: [1, 1] }
     const forward = (countIncludePad: boolean) =>
       run([1, 1, 2, 2], (out) => k.avg_pool2d_forward({ out, x: image, ...options, countIncludePad }))
     expect(forward(true)).toEqual([1, 2, 3, 4])

@@ -1,5 +1,6 @@
 /** The table of kernels: what its grammar refuses, and the cost of calls that its rows tell. */
 import { describe, expect, it } from 'vitest'
+import { kernelOf } from '../../lib/backend/call.js'
 import { callCost } from '../../lib/backend/cost.js'
 import { checkRow, dtypesOf, type KernelSpec, parseArguments, row } from '../../lib/backend/table/grammar.js'
 import { families, familyOf, kernelNames, kernels } from '../../lib/backend/table/index.js'
@@ -17,12 +18,20 @@ const view = (sizes: readonly number[], dtype: DType = 'float32', steps?: readon
 
 describe('the grammar of the table', () => {
   it('takes arguments apart, in order', () => {
-    const args = { out: 'place T', x: 'in? float', all: 'strided[] bool', eps: 'number', at: 'philox' } as const
+    const args = {
+      out: 'place T',
+      x: 'in? float',
+      all: 'strided[] bool',
+      eps: 'number',
+      stride: 'integers',
+      at: 'philox',
+    } as const
     expect(parseArguments({ args, T: ['float32'] })).toEqual([
       { name: 'out', role: 'place', arity: 'one', dtype: 'T' },
       { name: 'x', role: 'in', arity: 'optional', dtype: 'float' },
       { name: 'all', role: 'strided', arity: 'list', dtype: 'bool' },
       { name: 'eps', role: 'number', arity: 'one', dtype: null },
+      { name: 'stride', role: 'integers', arity: 'one', dtype: null },
       { name: 'at', role: 'philox', arity: 'one', dtype: null },
     ])
   })
@@ -45,6 +54,7 @@ describe('the grammar of the table', () => {
   const wrong: readonly (readonly [why: RegExp, spec: KernelSpec])[] = [
     [/'x: read float32' is no argument/, { args: { ...out, x: 'read float32' as never } }],
     [/'x: in complex' is no argument/, { args: { ...out, x: 'in complex' as never } }],
+    [/'x: integers\?' is no argument/, { args: { ...out, x: 'integers?' as never } }],
     [/'x: in' is no argument/, { args: { ...out, x: 'in' as never } }],
     [/no tensor is always there/, { args: { x: 'in? float32', eps: 'number' } }],
     [/T is not said/, { args: { x: 'in T' } }],
@@ -83,6 +93,29 @@ describe('the grammar of the table', () => {
     const made = row(args, { optional: true, multiplyAdds: ({ eps }) => eps })
     expect(made.args).toBe(args)
     expect(made.optional satisfies true).toBe(true)
+  })
+
+  it('gives writers their integers as they are, of any length', () => {
+    const [x, weight, out] = [view([2, 6, 9, 9]), view([4, 3, 5, 3]), view([2, 4, 5, 7])]
+    const options = { stride: [1], padding: [], dilation: [1, 2, 3], groups: 2, relu: true }
+    const written: unknown[] = []
+    const tensor = (value: StridedView) => written.push(value)
+    const value = (name: string, given: unknown) => written.push([name, given])
+    kernelOf('conv2d_forward').write(
+      {
+        out: tensor,
+        place: tensor,
+        dense: tensor,
+        strided: tensor,
+        absent: () => written.push(null),
+        list: () => written.push('list'),
+        number: value,
+        integers: value,
+        philox: () => written.push('philox'),
+      },
+      { out, x, weight, bias: null, ...options },
+    )
+    expect(written).toEqual([out, x, weight, null, ...Object.entries(options)])
   })
 
   it('has every kernel once, in the family of its file', () => {
@@ -130,7 +163,7 @@ describe('the cost of calls', () => {
     const conv = 2 * 4 * 5 * 7 * (3 * 5 * 3)
     expect(cost('matmul', { out: view([7, 2, 5]), a: view([7, 2, 3]), b: view([7, 3, 5]), bias: null })[2]).toBe(210)
     expect(cost('matmul_accumulate', { sum: view([2, 5]), a: view([2, 3]), b: view([3, 5]) })[2]).toBe(30)
-    expect(cost('conv2d_forward', { out, x, weight, bias: null })[2]).toBe(conv)
+    expect(cost('conv2d_forward', { out, x, weight, bias: null, stride: [2, 1] })[2]).toBe(conv)
     expect(cost('conv2d_input_gradient', { dx: x, dy: out, weight })[2]).toBe(conv)
     expect(cost('conv2d_weight_gradient', { dweight: weight, dy: out, x })[2]).toBe(conv)
     const q = view([2, 3, 4, 5])

@@ -1,1001 +1,812 @@
-/** Written by scripts/generate.ts from lib/backend/table. Do not edit. Long, for it has an entry for every kernel. */
-import type { Calls } from '../call.js'
+/**
+ * Written by scripts/generate.ts from lib/backend/table. Do not edit.
+ *
+ * One writer for each signature, named by the first kernel that has it, so that the engine knows where in a call each
+ * argument lies: calls of kernels with one signature are objects of one shape.
+ */
+import type { Calls, Writer } from '../call.js'
 
-/** Code of its own for each kernel, so that the engine knows where in a call each argument lies. */
+const add: Writer<'add'> = {
+  first: ({ out }) => out,
+  write(to, { out, a, b }) {
+    to.out(out)
+    to.strided(a)
+    to.strided(b)
+  },
+}
+
+const affine: Writer<'affine'> = {
+  first: ({ out }) => out,
+  write(to, { out, x, scale, shift }) {
+    to.out(out)
+    to.strided(x)
+    to.number('scale', scale)
+    to.number('shift', shift)
+  },
+}
+
+const pow_scalar: Writer<'pow_scalar'> = {
+  first: ({ out }) => out,
+  write(to, { out, x, exponent }) {
+    to.out(out)
+    to.strided(x)
+    to.number('exponent', exponent)
+  },
+}
+
+const clamp: Writer<'clamp'> = {
+  first: ({ out }) => out,
+  write(to, { out, x, min, max }) {
+    to.out(out)
+    to.strided(x)
+    to.number('min', min)
+    to.number('max', max)
+  },
+}
+
+const clamp_backward: Writer<'clamp_backward'> = {
+  first: ({ dx }) => dx,
+  write(to, { dx, dy, x, min, max }) {
+    to.out(dx)
+    to.strided(dy)
+    to.strided(x)
+    to.number('min', min)
+    to.number('max', max)
+  },
+}
+
+const where: Writer<'where'> = {
+  first: ({ out }) => out,
+  write(to, { out, condition, a, b }) {
+    to.out(out)
+    to.strided(condition)
+    to.strided(a)
+    to.strided(b)
+  },
+}
+
+const neg: Writer<'neg'> = {
+  first: ({ out }) => out,
+  write(to, { out, x }) {
+    to.out(out)
+    to.strided(x)
+  },
+}
+
+const relu_backward: Writer<'relu_backward'> = {
+  first: ({ dx }) => dx,
+  write(to, { dx, dy, y }) {
+    to.out(dx)
+    to.strided(dy)
+    to.strided(y)
+  },
+}
+
+const silu_backward: Writer<'silu_backward'> = {
+  first: ({ dx }) => dx,
+  write(to, { dx, dy, x }) {
+    to.out(dx)
+    to.strided(dy)
+    to.strided(x)
+  },
+}
+
+const gelu: Writer<'gelu'> = {
+  first: ({ out }) => out,
+  write(to, { out, x, tanhApproximation }) {
+    to.out(out)
+    to.strided(x)
+    to.number('tanhApproximation', tanhApproximation)
+  },
+}
+
+const gelu_backward: Writer<'gelu_backward'> = {
+  first: ({ dx }) => dx,
+  write(to, { dx, dy, x, tanhApproximation }) {
+    to.out(dx)
+    to.strided(dy)
+    to.strided(x)
+    to.number('tanhApproximation', tanhApproximation)
+  },
+}
+
+const softplus: Writer<'softplus'> = {
+  first: ({ out }) => out,
+  write(to, { out, x, beta, threshold }) {
+    to.out(out)
+    to.strided(x)
+    to.number('beta', beta)
+    to.number('threshold', threshold)
+  },
+}
+
+const softplus_backward: Writer<'softplus_backward'> = {
+  first: ({ dx }) => dx,
+  write(to, { dx, dy, x, beta, threshold }) {
+    to.out(dx)
+    to.strided(dy)
+    to.strided(x)
+    to.number('beta', beta)
+    to.number('threshold', threshold)
+  },
+}
+
+const elu: Writer<'elu'> = {
+  first: ({ out }) => out,
+  write(to, { out, x, alpha }) {
+    to.out(out)
+    to.strided(x)
+    to.number('alpha', alpha)
+  },
+}
+
+const elu_backward: Writer<'elu_backward'> = {
+  first: ({ dx }) => dx,
+  write(to, { dx, dy, x, alpha }) {
+    to.out(dx)
+    to.strided(dy)
+    to.strided(x)
+    to.number('alpha', alpha)
+  },
+}
+
+const leaky_relu: Writer<'leaky_relu'> = {
+  first: ({ out }) => out,
+  write(to, { out, x, slope }) {
+    to.out(out)
+    to.strided(x)
+    to.number('slope', slope)
+  },
+}
+
+const leaky_relu_backward: Writer<'leaky_relu_backward'> = {
+  first: ({ dx }) => dx,
+  write(to, { dx, dy, x, slope }) {
+    to.out(dx)
+    to.strided(dy)
+    to.strided(x)
+    to.number('slope', slope)
+  },
+}
+
+const copy_into: Writer<'copy_into'> = {
+  first: ({ dst }) => dst,
+  write(to, { dst, src }) {
+    to.strided(dst)
+    to.strided(src)
+  },
+}
+
+const fill: Writer<'fill'> = {
+  first: ({ out }) => out,
+  write(to, { out, value }) {
+    to.out(out)
+    to.number('value', value)
+  },
+}
+
+const arange: Writer<'arange'> = {
+  first: ({ out }) => out,
+  write(to, { out, start, step }) {
+    to.out(out)
+    to.number('start', start)
+    to.number('step', step)
+  },
+}
+
+const cat: Writer<'cat'> = {
+  first: ({ out }) => out,
+  write(to, { out, inputs, dim }) {
+    to.out(out)
+    to.list(inputs, false)
+    to.number('dim', dim)
+  },
+}
+
+const sum: Writer<'sum'> = {
+  first: ({ out }) => out,
+  write(to, { out, x, scale }) {
+    to.out(out)
+    to.strided(x)
+    to.number('scale', scale)
+  },
+}
+
+const argmax: Writer<'argmax'> = {
+  first: ({ out }) => out,
+  write(to, { out, x, dim }) {
+    to.out(out)
+    to.strided(x)
+    to.number('dim', dim)
+  },
+}
+
+const cumsum: Writer<'cumsum'> = {
+  first: ({ out }) => out,
+  write(to, { out, x, dim, reverse }) {
+    to.out(out)
+    to.dense(x)
+    to.number('dim', dim)
+    to.number('reverse', reverse)
+  },
+}
+
+const index_select: Writer<'index_select'> = {
+  first: ({ out }) => out,
+  write(to, { out, x, index, dim }) {
+    to.out(out)
+    to.dense(x)
+    to.dense(index)
+    to.number('dim', dim)
+  },
+}
+
+const embedding: Writer<'embedding'> = {
+  first: ({ out }) => out,
+  write(to, { out, weight, ids }) {
+    to.out(out)
+    to.dense(weight)
+    to.dense(ids)
+  },
+}
+
+const index_add: Writer<'index_add'> = {
+  first: ({ dx }) => dx,
+  write(to, { dx, dy, index, dim, skip }) {
+    to.out(dx)
+    to.dense(dy)
+    to.dense(index)
+    to.number('dim', dim)
+    to.number('skip', skip)
+  },
+}
+
+const index_accumulate: Writer<'index_accumulate'> = {
+  first: ({ sum }) => sum,
+  write(to, { sum, dy, index, dim, skip }) {
+    to.dense(sum)
+    to.dense(dy)
+    to.dense(index)
+    to.number('dim', dim)
+    to.number('skip', skip)
+  },
+}
+
+const scatter_add: Writer<'scatter_add'> = {
+  first: ({ dx }) => dx,
+  write(to, { dx, dy, index, dim }) {
+    to.out(dx)
+    to.dense(dy)
+    to.dense(index)
+    to.number('dim', dim)
+  },
+}
+
+const matmul: Writer<'matmul'> = {
+  first: ({ out }) => out,
+  write(to, { out, a, b, bias }) {
+    to.out(out)
+    to.strided(a)
+    to.strided(b)
+    if (bias === null) to.absent()
+    else to.dense(bias)
+  },
+}
+
+const matmul_accumulate: Writer<'matmul_accumulate'> = {
+  first: ({ sum }) => sum,
+  write(to, { sum, a, b }) {
+    to.dense(sum)
+    to.strided(a)
+    to.strided(b)
+  },
+}
+
+const conv2d_forward: Writer<'conv2d_forward'> = {
+  first: ({ out }) => out,
+  write(to, { out, x, weight, bias, stride, padding, dilation, groups, relu }) {
+    to.out(out)
+    to.dense(x)
+    to.dense(weight)
+    if (bias === null) to.absent()
+    else to.dense(bias)
+    to.integers('stride', stride)
+    to.integers('padding', padding)
+    to.integers('dilation', dilation)
+    to.number('groups', groups)
+    to.number('relu', relu)
+  },
+}
+
+const conv2d_input_gradient: Writer<'conv2d_input_gradient'> = {
+  first: ({ dx }) => dx,
+  write(to, { dx, dy, weight, stride, padding, dilation, groups }) {
+    to.out(dx)
+    to.dense(dy)
+    to.dense(weight)
+    to.integers('stride', stride)
+    to.integers('padding', padding)
+    to.integers('dilation', dilation)
+    to.number('groups', groups)
+  },
+}
+
+const conv2d_weight_gradient: Writer<'conv2d_weight_gradient'> = {
+  first: ({ dweight }) => dweight,
+  write(to, { dweight, dy, x, stride, padding, dilation, groups }) {
+    to.out(dweight)
+    to.dense(dy)
+    to.dense(x)
+    to.integers('stride', stride)
+    to.integers('padding', padding)
+    to.integers('dilation', dilation)
+    to.number('groups', groups)
+  },
+}
+
+const max_pool2d_forward: Writer<'max_pool2d_forward'> = {
+  first: ({ out }) => out,
+  write(to, { out, indices, x, kernel, stride, padding, dilation }) {
+    to.out(out)
+    to.out(indices)
+    to.dense(x)
+    to.integers('kernel', kernel)
+    to.integers('stride', stride)
+    to.integers('padding', padding)
+    to.integers('dilation', dilation)
+  },
+}
+
+const max_pool2d_backward: Writer<'max_pool2d_backward'> = {
+  first: ({ dx }) => dx,
+  write(to, { dx, dy, indices }) {
+    to.out(dx)
+    to.dense(dy)
+    to.dense(indices)
+  },
+}
+
+const avg_pool2d_forward: Writer<'avg_pool2d_forward'> = {
+  first: ({ out }) => out,
+  write(to, { out, x, kernel, stride, padding, countIncludePad }) {
+    to.out(out)
+    to.dense(x)
+    to.integers('kernel', kernel)
+    to.integers('stride', stride)
+    to.integers('padding', padding)
+    to.number('countIncludePad', countIncludePad)
+  },
+}
+
+const avg_pool2d_backward: Writer<'avg_pool2d_backward'> = {
+  first: ({ dx }) => dx,
+  write(to, { dx, dy, kernel, stride, padding, countIncludePad }) {
+    to.out(dx)
+    to.dense(dy)
+    to.integers('kernel', kernel)
+    to.integers('stride', stride)
+    to.integers('padding', padding)
+    to.number('countIncludePad', countIncludePad)
+  },
+}
+
+const batch_norm_forward: Writer<'batch_norm_forward'> = {
+  first: ({ out }) => out,
+  write(to, { out, mean, rstd, x, weight, bias, runningMean, runningVar, momentum, eps, training }) {
+    to.out(out)
+    to.out(mean)
+    to.out(rstd)
+    to.dense(x)
+    if (weight === null) to.absent()
+    else to.dense(weight)
+    if (bias === null) to.absent()
+    else to.dense(bias)
+    if (runningMean === null) to.absent()
+    else to.dense(runningMean)
+    if (runningVar === null) to.absent()
+    else to.dense(runningVar)
+    to.number('momentum', momentum)
+    to.number('eps', eps)
+    to.number('training', training)
+  },
+}
+
+const batch_norm_backward: Writer<'batch_norm_backward'> = {
+  first: ({ dy }) => dy,
+  write(to, { dx, dweight, dbias, dy, x, mean, rstd, weight, training }) {
+    if (dx === null) to.absent()
+    else to.out(dx)
+    if (dweight === null) to.absent()
+    else to.out(dweight)
+    if (dbias === null) to.absent()
+    else to.out(dbias)
+    to.dense(dy)
+    to.dense(x)
+    to.dense(mean)
+    to.dense(rstd)
+    if (weight === null) to.absent()
+    else to.dense(weight)
+    to.number('training', training)
+  },
+}
+
+const layer_norm_forward: Writer<'layer_norm_forward'> = {
+  first: ({ out }) => out,
+  write(to, { out, mean, rstd, x, weight, bias, eps }) {
+    to.out(out)
+    to.out(mean)
+    to.out(rstd)
+    to.dense(x)
+    if (weight === null) to.absent()
+    else to.dense(weight)
+    if (bias === null) to.absent()
+    else to.dense(bias)
+    to.number('eps', eps)
+  },
+}
+
+const layer_norm_backward: Writer<'layer_norm_backward'> = {
+  first: ({ dy }) => dy,
+  write(to, { dx, dweight, dbias, dy, x, mean, rstd, weight }) {
+    if (dx === null) to.absent()
+    else to.out(dx)
+    if (dweight === null) to.absent()
+    else to.out(dweight)
+    if (dbias === null) to.absent()
+    else to.out(dbias)
+    to.dense(dy)
+    to.dense(x)
+    to.dense(mean)
+    to.dense(rstd)
+    if (weight === null) to.absent()
+    else to.dense(weight)
+  },
+}
+
+const softmax_forward: Writer<'softmax_forward'> = {
+  first: ({ out }) => out,
+  write(to, { out, x, dim }) {
+    to.out(out)
+    to.dense(x)
+    to.number('dim', dim)
+  },
+}
+
+const softmax_backward: Writer<'softmax_backward'> = {
+  first: ({ dx }) => dx,
+  write(to, { dx, dy, y, dim }) {
+    to.out(dx)
+    to.dense(dy)
+    to.dense(y)
+    to.number('dim', dim)
+  },
+}
+
+const cross_entropy_forward: Writer<'cross_entropy_forward'> = {
+  first: ({ out }) => out,
+  write(to, { out, statistics, total, logits, target, weight, ignoreIndex, smoothing, reduction }) {
+    to.out(out)
+    to.out(statistics)
+    to.out(total)
+    to.dense(logits)
+    to.dense(target)
+    if (weight === null) to.absent()
+    else to.dense(weight)
+    to.number('ignoreIndex', ignoreIndex)
+    to.number('smoothing', smoothing)
+    to.number('reduction', reduction)
+  },
+}
+
+const cross_entropy_backward: Writer<'cross_entropy_backward'> = {
+  first: ({ dlogits }) => dlogits,
+  write(to, { dlogits, dy, statistics, total, logits, target, weight, ignoreIndex, smoothing, reduction }) {
+    to.out(dlogits)
+    to.dense(dy)
+    to.dense(statistics)
+    to.dense(total)
+    to.dense(logits)
+    to.dense(target)
+    if (weight === null) to.absent()
+    else to.dense(weight)
+    to.number('ignoreIndex', ignoreIndex)
+    to.number('smoothing', smoothing)
+    to.number('reduction', reduction)
+  },
+}
+
+const lstm_forward: Writer<'lstm_forward'> = {
+  first: ({ out }) => out,
+  write(to, { out, hn, cn, gates, cells, x, h0, c0, wIh, wHh, bIh, bHh, reverse }) {
+    to.out(out)
+    to.out(hn)
+    to.out(cn)
+    if (gates === null) to.absent()
+    else to.out(gates)
+    if (cells === null) to.absent()
+    else to.out(cells)
+    to.dense(x)
+    if (h0 === null) to.absent()
+    else to.dense(h0)
+    if (c0 === null) to.absent()
+    else to.dense(c0)
+    to.dense(wIh)
+    to.dense(wHh)
+    if (bIh === null) to.absent()
+    else to.dense(bIh)
+    if (bHh === null) to.absent()
+    else to.dense(bHh)
+    to.number('reverse', reverse)
+  },
+}
+
+const lstm_backward: Writer<'lstm_backward'> = {
+  first: ({ x }) => x,
+  write(to, { dx, dh0, dc0, dwIh, dwHh, dbias, dy, dhn, dcn, x, h0, c0, wIh, wHh, out, gates, cells, reverse }) {
+    if (dx === null) to.absent()
+    else to.out(dx)
+    if (dh0 === null) to.absent()
+    else to.out(dh0)
+    if (dc0 === null) to.absent()
+    else to.out(dc0)
+    if (dwIh === null) to.absent()
+    else to.out(dwIh)
+    if (dwHh === null) to.absent()
+    else to.out(dwHh)
+    if (dbias === null) to.absent()
+    else to.out(dbias)
+    if (dy === null) to.absent()
+    else to.dense(dy)
+    if (dhn === null) to.absent()
+    else to.dense(dhn)
+    if (dcn === null) to.absent()
+    else to.dense(dcn)
+    to.dense(x)
+    if (h0 === null) to.absent()
+    else to.dense(h0)
+    if (c0 === null) to.absent()
+    else to.dense(c0)
+    to.dense(wIh)
+    to.dense(wHh)
+    to.dense(out)
+    to.dense(gates)
+    to.dense(cells)
+    to.number('reverse', reverse)
+  },
+}
+
+const attention_forward: Writer<'attention_forward'> = {
+  first: ({ out }) => out,
+  write(to, { out, statistics, q, k, v, maskBool, maskAdd, scale, causal, dropout, random }) {
+    to.place(out)
+    to.out(statistics)
+    to.strided(q)
+    to.strided(k)
+    to.strided(v)
+    if (maskBool === null) to.absent()
+    else to.strided(maskBool)
+    if (maskAdd === null) to.absent()
+    else to.strided(maskAdd)
+    to.number('scale', scale)
+    to.number('causal', causal)
+    to.number('dropout', dropout)
+    to.philox(random)
+  },
+}
+
+const attention_backward: Writer<'attention_backward'> = {
+  first: ({ dy }) => dy,
+  write(to, { dq, dk, dv, dmask, dy, q, k, v, out, statistics, maskBool, maskAdd, scale, causal, dropout, random }) {
+    if (dq === null) to.absent()
+    else to.place(dq)
+    if (dk === null) to.absent()
+    else to.place(dk)
+    if (dv === null) to.absent()
+    else to.place(dv)
+    if (dmask === null) to.absent()
+    else to.out(dmask)
+    to.strided(dy)
+    to.strided(q)
+    to.strided(k)
+    to.strided(v)
+    to.strided(out)
+    to.dense(statistics)
+    if (maskBool === null) to.absent()
+    else to.strided(maskBool)
+    if (maskAdd === null) to.absent()
+    else to.strided(maskAdd)
+    to.number('scale', scale)
+    to.number('causal', causal)
+    to.number('dropout', dropout)
+    to.philox(random)
+  },
+}
+
+const random_uniform: Writer<'random_uniform'> = {
+  first: ({ out }) => out,
+  write(to, { out, random, low, high }) {
+    to.out(out)
+    to.philox(random)
+    to.number('low', low)
+    to.number('high', high)
+  },
+}
+
+const random_normal: Writer<'random_normal'> = {
+  first: ({ out }) => out,
+  write(to, { out, random, mean, std }) {
+    to.out(out)
+    to.philox(random)
+    to.number('mean', mean)
+    to.number('std', std)
+  },
+}
+
+const dropout: Writer<'dropout'> = {
+  first: ({ out }) => out,
+  write(to, { out, x, random, p }) {
+    to.out(out)
+    to.strided(x)
+    to.philox(random)
+    to.number('p', p)
+  },
+}
+
+const sgd: Writer<'sgd'> = {
+  first: ({ params }) => params[0],
+  write(to, { params, grads, momentumBuffers, lr, momentum, dampening, weightDecay, nesterov, maximize, first, shadows }) {
+    to.list(params, true)
+    to.list(grads, true)
+    to.list(momentumBuffers, true)
+    to.number('lr', lr)
+    to.number('momentum', momentum)
+    to.number('dampening', dampening)
+    to.number('weightDecay', weightDecay)
+    to.number('nesterov', nesterov)
+    to.number('maximize', maximize)
+    to.number('first', first)
+    to.list(shadows, true)
+  },
+}
+
+const adam: Writer<'adam'> = {
+  first: ({ params }) => params[0],
+  write(to, { params, grads, means, squares, maxSquares, lr, beta1, beta2, eps, weightDecay, decoupled, maximize, step, shadows }) {
+    to.list(params, true)
+    to.list(grads, true)
+    to.list(means, true)
+    to.list(squares, true)
+    to.list(maxSquares, true)
+    to.number('lr', lr)
+    to.number('beta1', beta1)
+    to.number('beta2', beta2)
+    to.number('eps', eps)
+    to.number('weightDecay', weightDecay)
+    to.number('decoupled', decoupled)
+    to.number('maximize', maximize)
+    to.number('step', step)
+    to.list(shadows, true)
+  },
+}
+
+const total_norm: Writer<'total_norm'> = {
+  first: ({ out }) => out,
+  write(to, { out, tensors, p }) {
+    to.out(out)
+    to.list(tensors, true)
+    to.number('p', p)
+  },
+}
+
+const clip_scale: Writer<'clip_scale'> = {
+  first: ({ norm }) => norm,
+  write(to, { tensors, norm, maxNorm }) {
+    to.list(tensors, true)
+    to.dense(norm)
+    to.number('maxNorm', maxNorm)
+  },
+}
+
 export const calls: Calls = {
-  add: {
-    first: ({ out }) => out,
-    write(to, { out, a, b }) {
-      to.out(out)
-      to.strided(a)
-      to.strided(b)
-    },
-  },
-  sub: {
-    first: ({ out }) => out,
-    write(to, { out, a, b }) {
-      to.out(out)
-      to.strided(a)
-      to.strided(b)
-    },
-  },
-  mul: {
-    first: ({ out }) => out,
-    write(to, { out, a, b }) {
-      to.out(out)
-      to.strided(a)
-      to.strided(b)
-    },
-  },
-  div: {
-    first: ({ out }) => out,
-    write(to, { out, a, b }) {
-      to.out(out)
-      to.strided(a)
-      to.strided(b)
-    },
-  },
-  maximum: {
-    first: ({ out }) => out,
-    write(to, { out, a, b }) {
-      to.out(out)
-      to.strided(a)
-      to.strided(b)
-    },
-  },
-  minimum: {
-    first: ({ out }) => out,
-    write(to, { out, a, b }) {
-      to.out(out)
-      to.strided(a)
-      to.strided(b)
-    },
-  },
-  pow: {
-    first: ({ out }) => out,
-    write(to, { out, a, b }) {
-      to.out(out)
-      to.strided(a)
-      to.strided(b)
-    },
-  },
-  eq: {
-    first: ({ out }) => out,
-    write(to, { out, a, b }) {
-      to.out(out)
-      to.strided(a)
-      to.strided(b)
-    },
-  },
-  ne: {
-    first: ({ out }) => out,
-    write(to, { out, a, b }) {
-      to.out(out)
-      to.strided(a)
-      to.strided(b)
-    },
-  },
-  lt: {
-    first: ({ out }) => out,
-    write(to, { out, a, b }) {
-      to.out(out)
-      to.strided(a)
-      to.strided(b)
-    },
-  },
-  le: {
-    first: ({ out }) => out,
-    write(to, { out, a, b }) {
-      to.out(out)
-      to.strided(a)
-      to.strided(b)
-    },
-  },
-  gt: {
-    first: ({ out }) => out,
-    write(to, { out, a, b }) {
-      to.out(out)
-      to.strided(a)
-      to.strided(b)
-    },
-  },
-  ge: {
-    first: ({ out }) => out,
-    write(to, { out, a, b }) {
-      to.out(out)
-      to.strided(a)
-      to.strided(b)
-    },
-  },
-  affine: {
-    first: ({ out }) => out,
-    write(to, { out, x, scale, shift }) {
-      to.out(out)
-      to.strided(x)
-      to.number('scale', scale)
-      to.number('shift', shift)
-    },
-  },
-  pow_scalar: {
-    first: ({ out }) => out,
-    write(to, { out, x, exponent }) {
-      to.out(out)
-      to.strided(x)
-      to.number('exponent', exponent)
-    },
-  },
-  clamp: {
-    first: ({ out }) => out,
-    write(to, { out, x, min, max }) {
-      to.out(out)
-      to.strided(x)
-      to.number('min', min)
-      to.number('max', max)
-    },
-  },
-  clamp_backward: {
-    first: ({ dx }) => dx,
-    write(to, { dx, dy, x, min, max }) {
-      to.out(dx)
-      to.strided(dy)
-      to.strided(x)
-      to.number('min', min)
-      to.number('max', max)
-    },
-  },
-  where: {
-    first: ({ out }) => out,
-    write(to, { out, condition, a, b }) {
-      to.out(out)
-      to.strided(condition)
-      to.strided(a)
-      to.strided(b)
-    },
-  },
-  neg: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  abs: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  sign: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  square: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  exp: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  log: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  log1p: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  sqrt: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  rsqrt: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  reciprocal: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  sin: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  cos: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  tanh: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  erf: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  sigmoid: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  floor: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  relu: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  relu_backward: {
-    first: ({ dx }) => dx,
-    write(to, { dx, dy, y }) {
-      to.out(dx)
-      to.strided(dy)
-      to.strided(y)
-    },
-  },
-  silu: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  silu_backward: {
-    first: ({ dx }) => dx,
-    write(to, { dx, dy, x }) {
-      to.out(dx)
-      to.strided(dy)
-      to.strided(x)
-    },
-  },
-  mish: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  mish_backward: {
-    first: ({ dx }) => dx,
-    write(to, { dx, dy, x }) {
-      to.out(dx)
-      to.strided(dy)
-      to.strided(x)
-    },
-  },
-  hardswish: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  hardswish_backward: {
-    first: ({ dx }) => dx,
-    write(to, { dx, dy, x }) {
-      to.out(dx)
-      to.strided(dy)
-      to.strided(x)
-    },
-  },
-  gelu: {
-    first: ({ out }) => out,
-    write(to, { out, x, tanhApproximation }) {
-      to.out(out)
-      to.strided(x)
-      to.number('tanhApproximation', tanhApproximation)
-    },
-  },
-  gelu_backward: {
-    first: ({ dx }) => dx,
-    write(to, { dx, dy, x, tanhApproximation }) {
-      to.out(dx)
-      to.strided(dy)
-      to.strided(x)
-      to.number('tanhApproximation', tanhApproximation)
-    },
-  },
-  softplus: {
-    first: ({ out }) => out,
-    write(to, { out, x, beta, threshold }) {
-      to.out(out)
-      to.strided(x)
-      to.number('beta', beta)
-      to.number('threshold', threshold)
-    },
-  },
-  softplus_backward: {
-    first: ({ dx }) => dx,
-    write(to, { dx, dy, x, beta, threshold }) {
-      to.out(dx)
-      to.strided(dy)
-      to.strided(x)
-      to.number('beta', beta)
-      to.number('threshold', threshold)
-    },
-  },
-  elu: {
-    first: ({ out }) => out,
-    write(to, { out, x, alpha }) {
-      to.out(out)
-      to.strided(x)
-      to.number('alpha', alpha)
-    },
-  },
-  elu_backward: {
-    first: ({ dx }) => dx,
-    write(to, { dx, dy, x, alpha }) {
-      to.out(dx)
-      to.strided(dy)
-      to.strided(x)
-      to.number('alpha', alpha)
-    },
-  },
-  leaky_relu: {
-    first: ({ out }) => out,
-    write(to, { out, x, slope }) {
-      to.out(out)
-      to.strided(x)
-      to.number('slope', slope)
-    },
-  },
-  leaky_relu_backward: {
-    first: ({ dx }) => dx,
-    write(to, { dx, dy, x, slope }) {
-      to.out(dx)
-      to.strided(dy)
-      to.strided(x)
-      to.number('slope', slope)
-    },
-  },
-  sigmoid_backward: {
-    first: ({ dx }) => dx,
-    write(to, { dx, dy, y }) {
-      to.out(dx)
-      to.strided(dy)
-      to.strided(y)
-    },
-  },
-  tanh_backward: {
-    first: ({ dx }) => dx,
-    write(to, { dx, dy, y }) {
-      to.out(dx)
-      to.strided(dy)
-      to.strided(y)
-    },
-  },
-  copy: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  copy_into: {
-    first: ({ dst }) => dst,
-    write(to, { dst, src }) {
-      to.strided(dst)
-      to.strided(src)
-    },
-  },
-  accumulate: {
-    first: ({ dst }) => dst,
-    write(to, { dst, src }) {
-      to.strided(dst)
-      to.strided(src)
-    },
-  },
-  fill: {
-    first: ({ out }) => out,
-    write(to, { out, value }) {
-      to.out(out)
-      to.number('value', value)
-    },
-  },
-  arange: {
-    first: ({ out }) => out,
-    write(to, { out, start, step }) {
-      to.out(out)
-      to.number('start', start)
-      to.number('step', step)
-    },
-  },
-  cat: {
-    first: ({ out }) => out,
-    write(to, { out, inputs, dim }) {
-      to.out(out)
-      to.list(inputs, false)
-      to.number('dim', dim)
-    },
-  },
-  sum: {
-    first: ({ out }) => out,
-    write(to, { out, x, scale }) {
-      to.out(out)
-      to.strided(x)
-      to.number('scale', scale)
-    },
-  },
-  amax: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  amin: {
-    first: ({ out }) => out,
-    write(to, { out, x }) {
-      to.out(out)
-      to.strided(x)
-    },
-  },
-  argmax: {
-    first: ({ out }) => out,
-    write(to, { out, x, dim }) {
-      to.out(out)
-      to.strided(x)
-      to.number('dim', dim)
-    },
-  },
-  argmin: {
-    first: ({ out }) => out,
-    write(to, { out, x, dim }) {
-      to.out(out)
-      to.strided(x)
-      to.number('dim', dim)
-    },
-  },
-  cumsum: {
-    first: ({ out }) => out,
-    write(to, { out, x, dim, reverse }) {
-      to.out(out)
-      to.dense(x)
-      to.number('dim', dim)
-      to.number('reverse', reverse)
-    },
-  },
-  index_select: {
-    first: ({ out }) => out,
-    write(to, { out, x, index, dim }) {
-      to.out(out)
-      to.dense(x)
-      to.dense(index)
-      to.number('dim', dim)
-    },
-  },
-  embedding: {
-    first: ({ out }) => out,
-    write(to, { out, weight, ids }) {
-      to.out(out)
-      to.dense(weight)
-      to.dense(ids)
-    },
-  },
-  index_add: {
-    first: ({ dx }) => dx,
-    write(to, { dx, dy, index, dim, skip }) {
-      to.out(dx)
-      to.dense(dy)
-      to.dense(index)
-      to.number('dim', dim)
-      to.number('skip', skip)
-    },
-  },
-  index_accumulate: {
-    first: ({ sum }) => sum,
-    write(to, { sum, dy, index, dim, skip }) {
-      to.dense(sum)
-      to.dense(dy)
-      to.dense(index)
-      to.number('dim', dim)
-      to.number('skip', skip)
-    },
-  },
-  gather: {
-    first: ({ out }) => out,
-    write(to, { out, x, index, dim }) {
-      to.out(out)
-      to.dense(x)
-      to.dense(index)
-      to.number('dim', dim)
-    },
-  },
-  scatter_add: {
-    first: ({ dx }) => dx,
-    write(to, { dx, dy, index, dim }) {
-      to.out(dx)
-      to.dense(dy)
-      to.dense(index)
-      to.number('dim', dim)
-    },
-  },
-  matmul: {
-    first: ({ out }) => out,
-    write(to, { out, a, b, bias }) {
-      to.out(out)
-      to.strided(a)
-      to.strided(b)
-      if (bias === null) to.absent()
-      else to.dense(bias)
-    },
-  },
-  matmul_accumulate: {
-    first: ({ sum }) => sum,
-    write(to, { sum, a, b }) {
-      to.dense(sum)
-      to.strided(a)
-      to.strided(b)
-    },
-  },
-  conv2d_forward: {
-    first: ({ out }) => out,
-    write(to, { out, x, weight, bias, strideH, strideW, padH, padW, dilationH, dilationW, groups, relu }) {
-      to.out(out)
-      to.dense(x)
-      to.dense(weight)
-      if (bias === null) to.absent()
-      else to.dense(bias)
-      to.number('strideH', strideH)
-      to.number('strideW', strideW)
-      to.number('padH', padH)
-      to.number('padW', padW)
-      to.number('dilationH', dilationH)
-      to.number('dilationW', dilationW)
-      to.number('groups', groups)
-      to.number('relu', relu)
-    },
-  },
-  conv2d_input_gradient: {
-    first: ({ dx }) => dx,
-    write(to, { dx, dy, weight, strideH, strideW, padH, padW, dilationH, dilationW, groups }) {
-      to.out(dx)
-      to.dense(dy)
-      to.dense(weight)
-      to.number('strideH', strideH)
-      to.number('strideW', strideW)
-      to.number('padH', padH)
-      to.number('padW', padW)
-      to.number('dilationH', dilationH)
-      to.number('dilationW', dilationW)
-      to.number('groups', groups)
-    },
-  },
-  conv2d_weight_gradient: {
-    first: ({ dweight }) => dweight,
-    write(to, { dweight, dy, x, strideH, strideW, padH, padW, dilationH, dilationW, groups }) {
-      to.out(dweight)
-      to.dense(dy)
-      to.dense(x)
-      to.number('strideH', strideH)
-      to.number('strideW', strideW)
-      to.number('padH', padH)
-      to.number('padW', padW)
-      to.number('dilationH', dilationH)
-      to.number('dilationW', dilationW)
-      to.number('groups', groups)
-    },
-  },
-  max_pool2d_forward: {
-    first: ({ out }) => out,
-    write(to, { out, indices, x, kernelH, kernelW, strideH, strideW, padH, padW, dilationH, dilationW }) {
-      to.out(out)
-      to.out(indices)
-      to.dense(x)
-      to.number('kernelH', kernelH)
-      to.number('kernelW', kernelW)
-      to.number('strideH', strideH)
-      to.number('strideW', strideW)
-      to.number('padH', padH)
-      to.number('padW', padW)
-      to.number('dilationH', dilationH)
-      to.number('dilationW', dilationW)
-    },
-  },
-  max_pool2d_backward: {
-    first: ({ dx }) => dx,
-    write(to, { dx, dy, indices }) {
-      to.out(dx)
-      to.dense(dy)
-      to.dense(indices)
-    },
-  },
-  avg_pool2d_forward: {
-    first: ({ out }) => out,
-    write(to, { out, x, kernelH, kernelW, strideH, strideW, padH, padW, countIncludePad }) {
-      to.out(out)
-      to.dense(x)
-      to.number('kernelH', kernelH)
-      to.number('kernelW', kernelW)
-      to.number('strideH', strideH)
-      to.number('strideW', strideW)
-      to.number('padH', padH)
-      to.number('padW', padW)
-      to.number('countIncludePad', countIncludePad)
-    },
-  },
-  avg_pool2d_backward: {
-    first: ({ dx }) => dx,
-    write(to, { dx, dy, kernelH, kernelW, strideH, strideW, padH, padW, countIncludePad }) {
-      to.out(dx)
-      to.dense(dy)
-      to.number('kernelH', kernelH)
-      to.number('kernelW', kernelW)
-      to.number('strideH', strideH)
-      to.number('strideW', strideW)
-      to.number('padH', padH)
-      to.number('padW', padW)
-      to.number('countIncludePad', countIncludePad)
-    },
-  },
-  batch_norm_forward: {
-    first: ({ out }) => out,
-    write(to, { out, mean, rstd, x, weight, bias, runningMean, runningVar, momentum, eps, training }) {
-      to.out(out)
-      to.out(mean)
-      to.out(rstd)
-      to.dense(x)
-      if (weight === null) to.absent()
-      else to.dense(weight)
-      if (bias === null) to.absent()
-      else to.dense(bias)
-      if (runningMean === null) to.absent()
-      else to.dense(runningMean)
-      if (runningVar === null) to.absent()
-      else to.dense(runningVar)
-      to.number('momentum', momentum)
-      to.number('eps', eps)
-      to.number('training', training)
-    },
-  },
-  batch_norm_backward: {
-    first: ({ dy }) => dy,
-    write(to, { dx, dweight, dbias, dy, x, mean, rstd, weight, training }) {
-      if (dx === null) to.absent()
-      else to.out(dx)
-      if (dweight === null) to.absent()
-      else to.out(dweight)
-      if (dbias === null) to.absent()
-      else to.out(dbias)
-      to.dense(dy)
-      to.dense(x)
-      to.dense(mean)
-      to.dense(rstd)
-      if (weight === null) to.absent()
-      else to.dense(weight)
-      to.number('training', training)
-    },
-  },
-  layer_norm_forward: {
-    first: ({ out }) => out,
-    write(to, { out, mean, rstd, x, weight, bias, eps }) {
-      to.out(out)
-      to.out(mean)
-      to.out(rstd)
-      to.dense(x)
-      if (weight === null) to.absent()
-      else to.dense(weight)
-      if (bias === null) to.absent()
-      else to.dense(bias)
-      to.number('eps', eps)
-    },
-  },
-  layer_norm_backward: {
-    first: ({ dy }) => dy,
-    write(to, { dx, dweight, dbias, dy, x, mean, rstd, weight }) {
-      if (dx === null) to.absent()
-      else to.out(dx)
-      if (dweight === null) to.absent()
-      else to.out(dweight)
-      if (dbias === null) to.absent()
-      else to.out(dbias)
-      to.dense(dy)
-      to.dense(x)
-      to.dense(mean)
-      to.dense(rstd)
-      if (weight === null) to.absent()
-      else to.dense(weight)
-    },
-  },
-  softmax_forward: {
-    first: ({ out }) => out,
-    write(to, { out, x, dim }) {
-      to.out(out)
-      to.dense(x)
-      to.number('dim', dim)
-    },
-  },
-  softmax_backward: {
-    first: ({ dx }) => dx,
-    write(to, { dx, dy, y, dim }) {
-      to.out(dx)
-      to.dense(dy)
-      to.dense(y)
-      to.number('dim', dim)
-    },
-  },
-  log_softmax_forward: {
-    first: ({ out }) => out,
-    write(to, { out, x, dim }) {
-      to.out(out)
-      to.dense(x)
-      to.number('dim', dim)
-    },
-  },
-  log_softmax_backward: {
-    first: ({ dx }) => dx,
-    write(to, { dx, dy, y, dim }) {
-      to.out(dx)
-      to.dense(dy)
-      to.dense(y)
-      to.number('dim', dim)
-    },
-  },
-  cross_entropy_forward: {
-    first: ({ out }) => out,
-    write(to, { out, statistics, total, logits, target, weight, ignoreIndex, smoothing, reduction }) {
-      to.out(out)
-      to.out(statistics)
-      to.out(total)
-      to.dense(logits)
-      to.dense(target)
-      if (weight === null) to.absent()
-      else to.dense(weight)
-      to.number('ignoreIndex', ignoreIndex)
-      to.number('smoothing', smoothing)
-      to.number('reduction', reduction)
-    },
-  },
-  cross_entropy_backward: {
-    first: ({ dlogits }) => dlogits,
-    write(to, { dlogits, dy, statistics, total, logits, target, weight, ignoreIndex, smoothing, reduction }) {
-      to.out(dlogits)
-      to.dense(dy)
-      to.dense(statistics)
-      to.dense(total)
-      to.dense(logits)
-      to.dense(target)
-      if (weight === null) to.absent()
-      else to.dense(weight)
-      to.number('ignoreIndex', ignoreIndex)
-      to.number('smoothing', smoothing)
-      to.number('reduction', reduction)
-    },
-  },
-  lstm_forward: {
-    first: ({ out }) => out,
-    write(to, { out, hn, cn, gates, cells, x, h0, c0, wIh, wHh, bIh, bHh, reverse }) {
-      to.out(out)
-      to.out(hn)
-      to.out(cn)
-      if (gates === null) to.absent()
-      else to.out(gates)
-      if (cells === null) to.absent()
-      else to.out(cells)
-      to.dense(x)
-      if (h0 === null) to.absent()
-      else to.dense(h0)
-      if (c0 === null) to.absent()
-      else to.dense(c0)
-      to.dense(wIh)
-      to.dense(wHh)
-      if (bIh === null) to.absent()
-      else to.dense(bIh)
-      if (bHh === null) to.absent()
-      else to.dense(bHh)
-      to.number('reverse', reverse)
-    },
-  },
-  lstm_backward: {
-    first: ({ x }) => x,
-    write(to, { dx, dh0, dc0, dwIh, dwHh, dbias, dy, dhn, dcn, x, h0, c0, wIh, wHh, out, gates, cells, reverse }) {
-      if (dx === null) to.absent()
-      else to.out(dx)
-      if (dh0 === null) to.absent()
-      else to.out(dh0)
-      if (dc0 === null) to.absent()
-      else to.out(dc0)
-      if (dwIh === null) to.absent()
-      else to.out(dwIh)
-      if (dwHh === null) to.absent()
-      else to.out(dwHh)
-      if (dbias === null) to.absent()
-      else to.out(dbias)
-      if (dy === null) to.absent()
-      else to.dense(dy)
-      if (dhn === null) to.absent()
-      else to.dense(dhn)
-      if (dcn === null) to.absent()
-      else to.dense(dcn)
-      to.dense(x)
-      if (h0 === null) to.absent()
-      else to.dense(h0)
-      if (c0 === null) to.absent()
-      else to.dense(c0)
-      to.dense(wIh)
-      to.dense(wHh)
-      to.dense(out)
-      to.dense(gates)
-      to.dense(cells)
-      to.number('reverse', reverse)
-    },
-  },
-  attention_forward: {
-    first: ({ out }) => out,
-    write(to, { out, statistics, q, k, v, maskBool, maskAdd, scale, causal, dropout, random }) {
-      to.place(out)
-      to.out(statistics)
-      to.strided(q)
-      to.strided(k)
-      to.strided(v)
-      if (maskBool === null) to.absent()
-      else to.strided(maskBool)
-      if (maskAdd === null) to.absent()
-      else to.strided(maskAdd)
-      to.number('scale', scale)
-      to.number('causal', causal)
-      to.number('dropout', dropout)
-      to.philox(random)
-    },
-  },
-  attention_backward: {
-    first: ({ dy }) => dy,
-    write(to, { dq, dk, dv, dmask, dy, q, k, v, out, statistics, maskBool, maskAdd, scale, causal, dropout, random }) {
-      if (dq === null) to.absent()
-      else to.place(dq)
-      if (dk === null) to.absent()
-      else to.place(dk)
-      if (dv === null) to.absent()
-      else to.place(dv)
-      if (dmask === null) to.absent()
-      else to.out(dmask)
-      to.strided(dy)
-      to.strided(q)
-      to.strided(k)
-      to.strided(v)
-      to.strided(out)
-      to.dense(statistics)
-      if (maskBool === null) to.absent()
-      else to.strided(maskBool)
-      if (maskAdd === null) to.absent()
-      else to.strided(maskAdd)
-      to.number('scale', scale)
-      to.number('causal', causal)
-      to.number('dropout', dropout)
-      to.philox(random)
-    },
-  },
-  random_uniform: {
-    first: ({ out }) => out,
-    write(to, { out, random, low, high }) {
-      to.out(out)
-      to.philox(random)
-      to.number('low', low)
-      to.number('high', high)
-    },
-  },
-  random_normal: {
-    first: ({ out }) => out,
-    write(to, { out, random, mean, std }) {
-      to.out(out)
-      to.philox(random)
-      to.number('mean', mean)
-      to.number('std', std)
-    },
-  },
-  random_integers: {
-    first: ({ out }) => out,
-    write(to, { out, random, low, high }) {
-      to.out(out)
-      to.philox(random)
-      to.number('low', low)
-      to.number('high', high)
-    },
-  },
-  dropout: {
-    first: ({ out }) => out,
-    write(to, { out, x, random, p }) {
-      to.out(out)
-      to.strided(x)
-      to.philox(random)
-      to.number('p', p)
-    },
-  },
-  sgd: {
-    first: ({ params }) => params[0],
-    write(to, { params, grads, momentumBuffers, lr, momentum, dampening, weightDecay, nesterov, maximize, first, shadows }) {
-      to.list(params, true)
-      to.list(grads, true)
-      to.list(momentumBuffers, true)
-      to.number('lr', lr)
-      to.number('momentum', momentum)
-      to.number('dampening', dampening)
-      to.number('weightDecay', weightDecay)
-      to.number('nesterov', nesterov)
-      to.number('maximize', maximize)
-      to.number('first', first)
-      to.list(shadows, true)
-    },
-  },
-  adam: {
-    first: ({ params }) => params[0],
-    write(to, { params, grads, means, squares, maxSquares, lr, beta1, beta2, eps, weightDecay, decoupled, maximize, step, shadows }) {
-      to.list(params, true)
-      to.list(grads, true)
-      to.list(means, true)
-      to.list(squares, true)
-      to.list(maxSquares, true)
-      to.number('lr', lr)
-      to.number('beta1', beta1)
-      to.number('beta2', beta2)
-      to.number('eps', eps)
-      to.number('weightDecay', weightDecay)
-      to.number('decoupled', decoupled)
-      to.number('maximize', maximize)
-      to.number('step', step)
-      to.list(shadows, true)
-    },
-  },
-  total_norm: {
-    first: ({ out }) => out,
-    write(to, { out, tensors, p }) {
-      to.out(out)
-      to.list(tensors, true)
-      to.number('p', p)
-    },
-  },
-  clip_scale: {
-    first: ({ norm }) => norm,
-    write(to, { tensors, norm, maxNorm }) {
-      to.list(tensors, true)
-      to.dense(norm)
-      to.number('maxNorm', maxNorm)
-    },
-  },
+  add,
+  sub: add,
+  mul: add,
+  div: add,
+  maximum: add,
+  minimum: add,
+  pow: add,
+  eq: add,
+  ne: add,
+  lt: add,
+  le: add,
+  gt: add,
+  ge: add,
+  affine,
+  pow_scalar,
+  clamp,
+  clamp_backward,
+  where,
+  neg,
+  abs: neg,
+  sign: neg,
+  square: neg,
+  exp: neg,
+  log: neg,
+  log1p: neg,
+  sqrt: neg,
+  rsqrt: neg,
+  reciprocal: neg,
+  sin: neg,
+  cos: neg,
+  tanh: neg,
+  erf: neg,
+  sigmoid: neg,
+  floor: neg,
+  relu: neg,
+  relu_backward,
+  silu: neg,
+  silu_backward,
+  mish: neg,
+  mish_backward: silu_backward,
+  hardswish: neg,
+  hardswish_backward: silu_backward,
+  gelu,
+  gelu_backward,
+  softplus,
+  softplus_backward,
+  elu,
+  elu_backward,
+  leaky_relu,
+  leaky_relu_backward,
+  sigmoid_backward: relu_backward,
+  tanh_backward: relu_backward,
+  copy: neg,
+  copy_into,
+  accumulate: copy_into,
+  fill,
+  arange,
+  cat,
+  sum,
+  amax: neg,
+  amin: neg,
+  argmax,
+  argmin: argmax,
+  cumsum,
+  index_select,
+  embedding,
+  index_add,
+  index_accumulate,
+  gather: index_select,
+  scatter_add,
+  matmul,
+  matmul_accumulate,
+  conv2d_forward,
+  conv2d_input_gradient,
+  conv2d_weight_gradient,
+  max_pool2d_forward,
+  max_pool2d_backward,
+  avg_pool2d_forward,
+  avg_pool2d_backward,
+  batch_norm_forward,
+  batch_norm_backward,
+  layer_norm_forward,
+  layer_norm_backward,
+  softmax_forward,
+  softmax_backward,
+  log_softmax_forward: softmax_forward,
+  log_softmax_backward: softmax_backward,
+  cross_entropy_forward,
+  cross_entropy_backward,
+  lstm_forward,
+  lstm_backward,
+  attention_forward,
+  attention_backward,
+  random_uniform,
+  random_normal,
+  random_integers: random_uniform,
+  dropout,
+  sgd,
+  adam,
+  total_norm,
+  clip_scale,
 }

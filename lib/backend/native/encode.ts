@@ -1,11 +1,11 @@
 /** Writes kernel calls into the words that the addon reads (native/addon/decoder.h says how they lie there). */
 import type { KernelCall, StridedView } from '../../core/device.js'
 import { type DType, dtypeCodes } from '../../core/dtype.js'
-import { DeviceError, DTypeError, formatShape, ValueError } from '../../core/errors.js'
+import { DeviceError, DTypeError, formatShape, kindOf, ValueError } from '../../core/errors.js'
 import { isDense, type Shape } from '../../core/shape.js'
 import type { Storage } from '../../core/storage.js'
 import type { CallWriter } from '../call.js'
-import type { PhiloxPosition } from '../table/index.js'
+import { longestIntegers, type PhiloxPosition } from '../table/grammar.js'
 import type { Addon } from './addon.js'
 import { type NativeMemory, pendingTracked, smallCount } from './memory.js'
 
@@ -51,6 +51,7 @@ class FreshStorages implements CallWriter {
   absent(): void {}
   list(): void {}
   number(): void {}
+  integers(): void {}
   philox(): void {}
 }
 
@@ -193,6 +194,18 @@ export class Encoder implements CallWriter {
     if (typeof value === 'number') this.#doubles[this.#nextDouble++] = value
     else if (typeof value === 'boolean') this.#doubles[this.#nextDouble++] = value ? 1 : 0
     else throw new ValueError(this.#kernel, `${name} is of type ${typeof value}, but must be a number`)
+  }
+
+  /** The addon refuses what is no safe integer. */
+  integers(name: string, values: readonly number[]): void {
+    if (!Array.isArray(values) || values.length > longestIntegers)
+      throw new ValueError(
+        this.#kernel,
+        `${name} is ${Array.isArray(values) ? `of ${values.length} integers` : kindOf(values)}, but must be an array of at ` +
+          `most ${longestIntegers} integers`,
+      )
+    this.number(name, values.length)
+    for (let i = 0; i < values.length; i++) this.number(name, values[i] as number)
   }
 
   philox({ seed, stream, offset }: PhiloxPosition): void {

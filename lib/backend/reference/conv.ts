@@ -10,9 +10,17 @@
 import { mostEntries } from '../../core/room.js'
 import type { KernelArguments, Kernels } from '../table/index.js'
 import { gemm, type Matrix, spaced } from './gemm.js'
-import type { HostView } from './view.js'
+import { both, type HostView } from './view.js'
 
 type Options = Omit<KernelArguments<'conv2d_forward', HostView>, 'out' | 'x' | 'weight' | 'bias' | 'relu'>
+
+/** The options of each of the two dimensions. */
+function planar({ stride, padding, dilation }: Options) {
+  const [strideH, strideW] = both('conv2d', 'stride', stride)
+  const [padH, padW] = both('conv2d', 'padding', padding)
+  const [dilationH, dilationW] = both('conv2d', 'dilation', dilation)
+  return { strideH, strideW, padH, padW, dilationH, dilationW }
+}
 
 /** Planes with zeros around them: `top` rows above and `left` columns before, height x width in all. */
 class Frame {
@@ -79,7 +87,7 @@ function geometry(image: HostView, weight: readonly number[], windows: HostView,
 /** A frame for the images of a group, and where in it windows and taps lie. */
 function patches(sizes: ReturnType<typeof geometry>, options: Options) {
   const { C, H, W, R, S, P, Q } = sizes
-  const { strideH, strideW, padH, padW, dilationH, dilationW } = options
+  const { strideH, strideW, padH, padW, dilationH, dilationW } = planar(options)
   const frame = new Frame(C, H + 2 * padH, W + 2 * padW, padH, padW)
   return {
     frame,
@@ -157,7 +165,8 @@ function phase(first: number, size: number, taps: number, stride: number, pad: n
  */
 function conv2d_input_gradient(args: KernelArguments<'conv2d_input_gradient', HostView>): void {
   const { dx, dy, weight, ...options } = args
-  const { strideH, strideW, padH, padW, dilationH, dilationW, groups } = options
+  const { groups } = options
+  const { strideH, strideW, padH, padW, dilationH, dilationW } = planar(options)
   const sizes = geometry(dx, weight.shape, dy, groups)
   const { N, C, O, H, W, R, S, P, Q } = sizes
   // The windows that positions reach: from that of the last tap at the first position to that of the first at the last.

@@ -120,7 +120,7 @@ class ReferenceDevice implements Device {
     const host: { [name: string]: unknown } = {}
     for (const [name, value] of Object.entries(args)) {
       if (isView(value)) host[name] = hostView(value)
-      else if (Array.isArray(value)) host[name] = value.map(hostView)
+      else if (Array.isArray(value)) host[name] = value.map((each) => (isView(each) ? hostView(each) : each))
       else host[name] = value
     }
     const started = this.#trace ? performance.now() : 0

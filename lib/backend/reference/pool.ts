@@ -4,7 +4,7 @@
  */
 import { countOf } from '../../core/shape.js'
 import type { KernelArguments, Kernels } from '../table/index.js'
-import type { HostView } from './view.js'
+import { both, type HostView } from './view.js'
 import { clear } from './walk.js'
 
 interface Planes {
@@ -17,8 +17,18 @@ function planes({ shape }: HostView): Planes {
   return { count: countOf(shape.slice(0, -2)), H: shape.at(-2) ?? 1, W: shape.at(-1) ?? 1 }
 }
 
+/** The options of each of the two dimensions. */
+function planar({ kernel, stride, padding }: Pick<AverageOptions, 'kernel' | 'stride' | 'padding'>) {
+  const [kernelH, kernelW] = both('pool2d', 'kernel', kernel)
+  const [strideH, strideW] = both('pool2d', 'stride', stride)
+  const [padH, padW] = both('pool2d', 'padding', padding)
+  return { kernelH, kernelW, strideH, strideW, padH, padW }
+}
+
 function max_pool2d_forward(args: KernelArguments<'max_pool2d_forward', HostView>): void {
-  const { out, indices, x, kernelH, kernelW, strideH, strideW, padH, padW, dilationH, dilationW } = args
+  const { out, indices, x } = args
+  const { kernelH, kernelW, strideH, strideW, padH, padW } = planar(args)
+  const [dilationH, dilationW] = both('maxPool2d', 'dilation', args.dilation)
   const { count, H, W } = planes(x)
   const { H: PH, W: PW } = planes(out)
   const source = x.data
@@ -70,7 +80,8 @@ function windows(
   options: AverageOptions,
   f: (at: number, base: number, h0: number, h1: number, w0: number, w1: number, divisor: number) => void,
 ): void {
-  const { kernelH, kernelW, strideH, strideW, padH, padW, countIncludePad } = options
+  const { countIncludePad } = options
+  const { kernelH, kernelW, strideH, strideW, padH, padW } = planar(options)
   const { count, H, W } = planes(image)
   const { H: PH, W: PW } = planes(pooled)
   let at = pooled.offset

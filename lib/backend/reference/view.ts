@@ -1,4 +1,5 @@
 import type { DType, TypedArray } from '../../core/dtype.js'
+import { InternalError } from '../../core/errors.js'
 
 /** What a reference kernel sees of a tensor: the whole storage, and where in it the elements lie (counted in elements). */
 export interface HostView {
@@ -7,4 +8,12 @@ export interface HostView {
   readonly offset: number
   readonly shape: readonly number[]
   readonly strides: readonly number[]
+}
+
+/** The integers of a window of two dimensions, height first. */
+export function both(op: string, name: string, integers: readonly number[]): readonly [h: number, w: number] {
+  const [h, w] = integers
+  if (integers.length !== 2 || h === undefined || w === undefined)
+    throw new InternalError(op, `${name} has ${integers.length} integers, but planes have 2 dimensions`)
+  return [h, w]
 }

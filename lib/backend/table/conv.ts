@@ -3,15 +3,8 @@ import type { StridedView } from '../../core/device.js'
 import { countOf } from '../../core/shape.js'
 import { float, row, size } from './grammar.js'
 
-const options = {
-  strideH: 'integer',
-  strideW: 'integer',
-  padH: 'integer',
-  padW: 'integer',
-  dilationH: 'integer',
-  dilationW: 'integer',
-  groups: 'integer',
-} as const
+/** Of the two spatial dimensions, height first; padding is the zeros on each side. */
+const options = { stride: 'integers', padding: 'integers', dilation: 'integers', groups: 'integer' } as const
 
 /** The products of an output element: weight is OIHW. */
 const products = ({ sizes }: StridedView): number => size(sizes, 1) * size(sizes, 2) * size(sizes, 3)

@@ -12,7 +12,8 @@
  *   types   T       one dtype, the same for every T of a call, out of the row's `T`
  *           float   float32 or bfloat16, whatever the other arguments are
  *           any     any dtype, or a dtype by name
- * or one of  number (a double), integer (a safe integer), flag (a boolean), philox (a position in a random stream).
+ * or one of  number (a double), integer (a safe integer), integers (at most `longestIntegers` safe integers, such as the
+ * strides of a window of one to three dimensions), flag (a boolean), philox (a position in a random stream).
  *
  * Wherever a kernel takes float32 the reference device also takes float64; no other device does.
  */
@@ -24,7 +25,7 @@ export type Role = 'out' | 'place' | 'inout' | 'update' | 'in' | 'strided'
 type Arity = '' | '?' | '[]'
 type ElementType = 'T' | 'float' | 'any' | DType
 export type TensorArgument = `${Role}${Arity} ${ElementType}`
-type ValueRole = 'number' | 'integer' | 'flag' | 'philox'
+type ValueRole = 'number' | 'integer' | 'integers' | 'flag' | 'philox'
 export type Argument = TensorArgument | ValueRole
 
 /** In the order in which C++ has them. */
@@ -44,15 +45,17 @@ export interface PhiloxPosition {
 
 type ArgumentValue<A, V> = A extends 'number' | 'integer'
   ? number
-  : A extends 'flag'
-    ? boolean
-    : A extends 'philox'
-      ? PhiloxPosition
-      : A extends `${Role}? ${ElementType}`
-        ? V | null
-        : A extends `${Role}[] ${ElementType}`
-          ? readonly V[]
-          : V
+  : A extends 'integers'
+    ? readonly number[]
+    : A extends 'flag'
+      ? boolean
+      : A extends 'philox'
+        ? PhiloxPosition
+        : A extends `${Role}? ${ElementType}`
+          ? V | null
+          : A extends `${Role}[] ${ElementType}`
+            ? readonly V[]
+            : V
 
 /** What a call brings for the arguments A, where a tensor is a V. */
 export type ArgumentsOf<A, V> = { readonly [Name in keyof A]: ArgumentValue<A[Name], V> }
@@ -114,7 +117,10 @@ export interface ParsedArgument {
   readonly dtype: ElementType | null
 }
 
-const valueRoles: readonly string[] = ['number', 'integer', 'flag', 'philox'] satisfies readonly ValueRole[]
+/** As many as a tensor has dimensions; `max_dims` in C++. */
+export const longestIntegers = 8
+
+const valueRoles: readonly string[] = ['number', 'integer', 'integers', 'flag', 'philox'] satisfies readonly ValueRole[]
 const parsed = new WeakMap<KernelSpec, readonly ParsedArgument[]>()
 
 /** A kernel's arguments, in order, taken apart. */

@@ -24,6 +24,7 @@ export {
   type Arguments,
   dtypesOf,
   type KernelSpec,
+  longestIntegers,
   type ParsedArgument,
   type PhiloxPosition,
   parseArguments,

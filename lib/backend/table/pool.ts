@@ -1,31 +1,14 @@
 /** The rows of pooling. */
 import { float } from './grammar.js'
 
-const maximum = {
-  kernelH: 'integer',
-  kernelW: 'integer',
-  strideH: 'integer',
-  strideW: 'integer',
-  padH: 'integer',
-  padW: 'integer',
-  dilationH: 'integer',
-  dilationW: 'integer',
-} as const
-const average = {
-  kernelH: 'integer',
-  kernelW: 'integer',
-  strideH: 'integer',
-  strideW: 'integer',
-  padH: 'integer',
-  padW: 'integer',
-  countIncludePad: 'flag',
-} as const
+/** Of the two spatial dimensions, height first. */
+const window = { kernel: 'integers', stride: 'integers', padding: 'integers' } as const
 
 export const pool = {
   /** indices: position of the first maximum within the H*W plane of x; NaN counts as largest; padding never wins */
   max_pool2d_forward: {
     calledAs: 'maxPool2d',
-    args: { out: 'out T', indices: 'out int32', x: 'in T', ...maximum },
+    args: { out: 'out T', indices: 'out int32', x: 'in T', ...window, dilation: 'integers' },
     T: float,
     precision: 'float32',
   },
@@ -37,13 +20,13 @@ export const pool = {
   },
   avg_pool2d_forward: {
     calledAs: 'avgPool2d',
-    args: { out: 'out T', x: 'in T', ...average },
+    args: { out: 'out T', x: 'in T', ...window, countIncludePad: 'flag' },
     T: float,
     precision: 'float32',
   },
   avg_pool2d_backward: {
     calledAs: 'avgPool2d backward',
-    args: { dx: 'out T', dy: 'in T', ...average },
+    args: { dx: 'out T', dy: 'in T', ...window, countIncludePad: 'flag' },
     T: float,
     precision: 'float32',
   },

@@ -22,11 +22,9 @@ static void rectify(float* to, int64_t count) {
 }
 
 void conv2d_forward(Context& context, const View& out, const View& x, const View& weight, const View* bias,
-                    int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h,
-                    int64_t dilation_w, int64_t groups, bool relu) {
+                    Integers stride, Integers padding, Integers dilation, int64_t groups, bool relu) {
   Shape s;
-  if (!read_shape(context, x, weight, out, {stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups}, s))
-    return;
+  if (!read_shape(context, x, weight, out, {stride, padding, dilation, groups}, s)) return;
   if (bias &&
       !expect(context, bias->dtype == DType::float32 && bias->count == s.G * s.M, "a convolution's bias differs"))
     return;
@@ -38,15 +36,15 @@ void conv2d_forward(Context& context, const View& out, const View& x, const View
                             pointer<const float>(x), pointer<float>(out));
 
   int64_t* taps = scratch_of<int64_t>(context, s.R + s.S);
-  for (int64_t r = 0; r < s.R; r++) taps[r] = r * dilation_h - pad_h;
-  for (int64_t c = 0; c < s.S; c++) taps[s.R + c] = c * dilation_w - pad_w;
+  for (int64_t r = 0; r < s.R; r++) taps[r] = r * s.dilation_h - s.pad_h;
+  for (int64_t c = 0; c < s.S; c++) taps[s.R + c] = c * s.dilation_w - s.pad_w;
   Product product = {};
   product.channels = s.C;
   product.M = s.M;
   product.P = s.P;
   product.Q = s.Q;
-  product.rows = {s.H, stride_h, s.R, taps};
-  product.columns = {s.W, stride_w, s.S, taps + s.R};
+  product.rows = {s.H, s.stride_h, s.R, taps};
+  product.columns = {s.W, s.stride_w, s.S, taps + s.R};
   product.bias = bias != nullptr;
   plan_products(context, &product, 1);
 

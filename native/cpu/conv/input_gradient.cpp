@@ -112,12 +112,10 @@ void spread_pair(float* dx, const float* even, const float* odd, const Part& par
 
 }  // namespace
 
-void conv2d_input_gradient(Context& context, const View& dx, const View& dy, const View& weight, int64_t stride_h,
-                           int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w,
-                           int64_t groups) {
+void conv2d_input_gradient(Context& context, const View& dx, const View& dy, const View& weight, Integers stride,
+                           Integers padding, Integers dilation, int64_t groups) {
   Shape s;
-  if (!read_shape(context, dx, weight, dy, {stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups}, s))
-    return;
+  if (!read_shape(context, dx, weight, dy, {stride, padding, dilation, groups}, s)) return;
   if (dx.count == 0) return;
   if (winograd_product_pays(s, s.M, s.C, s.H, s.W))  // a convolution of dy with the flipped kernel
     return winograd_product(context,
@@ -127,12 +125,13 @@ void conv2d_input_gradient(Context& context, const View& dx, const View& dy, con
 
   Phase* phases = scratch_of<Phase>(context, s.R + s.S);
   int64_t* tables = scratch_of<int64_t>(context, 2 * (s.R + s.S));
-  const int64_t row_phases = find_phases(phases, tables, s.H, s.R, stride_h, pad_h, dilation_h, s.P);
-  const int64_t column_phases = find_phases(phases + s.R, tables + 2 * s.R, s.W, s.S, stride_w, pad_w, dilation_w, s.Q);
+  const int64_t row_phases = find_phases(phases, tables, s.H, s.R, s.stride_h, s.pad_h, s.dilation_h, s.P);
+  const int64_t column_phases =
+      find_phases(phases + s.R, tables + 2 * s.R, s.W, s.S, s.stride_w, s.pad_w, s.dilation_w, s.Q);
   const int64_t count = row_phases * column_phases;
   Part* parts = scratch_of<Part>(context, count);
   Product* products = scratch_of<Product>(context, count);
-  const bool whole = stride_h == 1 && stride_w == 1;  // one phase, which is dx as it lies
+  const bool whole = s.stride_h == 1 && s.stride_w == 1;  // one phase, which is dx as it lies
   for (int64_t i = 0; i < count; i++) {
     Product& p = products[i] = {};
     parts[i].rows = phases + i / column_phases;
@@ -161,7 +160,7 @@ void conv2d_input_gradient(Context& context, const View& dx, const View& dy, con
   const float** packed = scratch_of<const float*>(context, s.G * count);
   for (int64_t i = 0; i < s.G * count; i++)
     packed[i] = parts[i % count].weights + i / count * parts[i % count].group_floats;
-  if (row_phases < smaller(stride_h, s.H) || column_phases < smaller(stride_w, s.W))
+  if (row_phases < smaller(s.stride_h, s.H) || column_phases < smaller(s.stride_w, s.W))
     clear(context, pointer<float>(dx), s.N * s.G * s.C, s.H * s.W);
   if (count == 0) return;
 
@@ -193,7 +192,7 @@ void conv2d_input_gradient(Context& context, const View& dx, const View& dy, con
                          room);
         if (whole) continue;
         const Block next = i + 1 < count ? block_at(products[i + 1], number) : Block{};
-        if (together && stride_w == 2 && next.columns > 0 && parts[i].rows == parts[i + 1].rows) {
+        if (together && s.stride_w == 2 && next.columns > 0 && parts[i].rows == parts[i + 1].rows) {
           const bool even = parts[i].columns->residue == 0;
           spread_pair(to, even ? result : result + tile_floats, even ? result + tile_floats : result, parts[i], s,
                       last - c, even ? block : next, even ? next : block);

@@ -24,24 +24,23 @@ bool read_shape(Context& context, const View& x, const View& weight, const View&
       !expect(context, x.dtype == DType::float32 && weight.dtype == DType::float32 && y.dtype == DType::float32,
               "a convolution's tensors are float32"))
     return false;
+  if (!expect(context, window.stride.size == 2 && window.padding.size == 2 && window.dilation.size == 2,
+              "a convolution's window has 2 dimensions"))
+    return false;
   const int64_t G = window.groups;
+  const int64_t *stride = window.stride.items, *pad = window.padding.items, *dilation = window.dilation.items;
   if (!expect(context, G >= 1 && weight.sizes[1] >= 1 && weight.sizes[0] >= G && weight.sizes[0] % G == 0,
               "a convolution's weight does not divide into its groups") ||
       !expect(context, x.sizes[0] == y.sizes[0] && x.sizes[1] == G * weight.sizes[1] && y.sizes[1] == weight.sizes[0],
               "a convolution's images or channels differ") ||
       !expect(context,
-              fits(x.sizes[2], weight.sizes[2], window.stride_h, window.pad_h, window.dilation_h, y.sizes[2]) &&
-                  fits(x.sizes[3], weight.sizes[3], window.stride_w, window.pad_w, window.dilation_w, y.sizes[3]),
+              fits(x.sizes[2], weight.sizes[2], stride[0], pad[0], dilation[0], y.sizes[2]) &&
+                  fits(x.sizes[3], weight.sizes[3], stride[1], pad[1], dilation[1], y.sizes[3]),
               "a convolution's planes do not follow from its window"))
     return false;
-  shape = {x.sizes[0],        G,
-           weight.sizes[1],   weight.sizes[0] / G,
-           x.sizes[2],        x.sizes[3],
-           weight.sizes[2],   weight.sizes[3],
-           y.sizes[2],        y.sizes[3],
-           window.stride_h,   window.stride_w,
-           window.pad_h,      window.pad_w,
-           window.dilation_h, window.dilation_w};
+  shape = {x.sizes[0],      G,          weight.sizes[1], weight.sizes[0] / G, x.sizes[2], x.sizes[3], weight.sizes[2],
+           weight.sizes[3], y.sizes[2], y.sizes[3],      stride[0],           stride[1],  pad[0],     pad[1],
+           dilation[0],     dilation[1]};
   return true;
 }
 

@@ -13,7 +13,8 @@ struct Shape {
 };
 
 struct Window {
-  int64_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups;
+  Integers stride, padding, dilation;
+  int64_t groups;
 };
 
 // Fills `shape` from x [N, G C, H, W], weight [G M, C, R, S] and y [N, G M, P, Q]; false, with the error recorded,

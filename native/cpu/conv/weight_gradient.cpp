@@ -274,12 +274,10 @@ void slice_gradient(float* sums, const float* dy, const float* x, const Shape& s
 
 }  // namespace
 
-void conv2d_weight_gradient(Context& context, const View& dweight, const View& dy, const View& x, int64_t stride_h,
-                            int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w,
-                            int64_t groups) {
+void conv2d_weight_gradient(Context& context, const View& dweight, const View& dy, const View& x, Integers stride,
+                            Integers padding, Integers dilation, int64_t groups) {
   Shape s;
-  if (!read_shape(context, x, dweight, dy, {stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups}, s))
-    return;
+  if (!read_shape(context, x, dweight, dy, {stride, padding, dilation, groups}, s)) return;
   if (s.N == 0 || dy.count == 0) {
     memset(dweight.data, 0, size_t(dweight.count) * sizeof(float));
     return;

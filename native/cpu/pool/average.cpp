@@ -12,6 +12,9 @@ using namespace pool;
 
 namespace {
 
+// Taps of an average are not apart.
+constexpr int64_t neighbours[] = {1, 1};
+
 void add_row(float* to, const float* from, int64_t count) {
   int64_t i = 0;
   for (; i + lanes <= count; i += lanes) simd::store(to + i, simd::load(to + i) + simd::load(from + i));
@@ -108,11 +111,11 @@ float* widths_of(Context& context, const Axis& columns, bool padding) {
 
 }  // namespace
 
-void avg_pool2d_forward(Context& context, const View& out, const View& x, int64_t kernel_h, int64_t kernel_w,
-                        int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, bool count_include_pad) {
+void avg_pool2d_forward(Context& context, const View& out, const View& x, Integers kernel, Integers stride,
+                        Integers padding, bool count_include_pad) {
   Axis rows, columns;
   if (!read_planes(context, x, out) ||
-      !read_axes(context, x, out, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, 1, 1, rows, columns))
+      !read_axes(context, x, out, kernel, stride, padding, {neighbours, 2}, rows, columns))
     return;
   if (out.count == 0) return;
   const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
@@ -121,7 +124,7 @@ void avg_pool2d_forward(Context& context, const View& out, const View& x, int64_
   const Range* const across = ranges_of(context, columns);
   float* const rooms = floats_of(context, planes * room);
   // Small windows one apart are added up in registers; else the rows of a window first, then its columns.
-  const bool in_registers = columns.stride == 1 && has_vectors(columns) && kernel_h <= 8 && kernel_w <= 8;
+  const bool in_registers = columns.stride == 1 && has_vectors(columns) && rows.taps <= 8 && columns.taps <= 8;
   const int64_t low = columns.inner_low, high = columns.inner_high;
   for_planes(context, planes, plane_x + plane, [&](int64_t number) {
     float *line = rooms + number * room, *to = pointer<float>(out) + number * plane;
@@ -154,11 +157,11 @@ void avg_pool2d_forward(Context& context, const View& out, const View& x, int64_
   });
 }
 
-void avg_pool2d_backward(Context& context, const View& dx, const View& dy, int64_t kernel_h, int64_t kernel_w,
-                         int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, bool count_include_pad) {
+void avg_pool2d_backward(Context& context, const View& dx, const View& dy, Integers kernel, Integers stride,
+                         Integers padding, bool count_include_pad) {
   Axis rows, columns;
   if (!read_planes(context, dx, dy) ||
-      !read_axes(context, dx, dy, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, 1, 1, rows, columns))
+      !read_axes(context, dx, dy, kernel, stride, padding, {neighbours, 2}, rows, columns))
     return;
   const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
   if (dx.count == 0) return;

@@ -250,15 +250,13 @@ void scatter(Context& context, const Gradient& plane, int64_t number) {
 
 }  // namespace
 
-void max_pool2d_forward(Context& context, const View& out, const View& indices, const View& x, int64_t kernel_h,
-                        int64_t kernel_w, int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w,
-                        int64_t dilation_h, int64_t dilation_w) {
+void max_pool2d_forward(Context& context, const View& out, const View& indices, const View& x, Integers kernel,
+                        Integers stride, Integers padding, Integers dilation) {
   Axis rows, columns;
   if (!read_planes(context, x, out) ||
       !expect(context, same_shape(out, indices) && indices.dtype == DType::int32,
               "max_pool2d's indices differ from its result") ||
-      !read_axes(context, x, out, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, rows,
-                 columns))
+      !read_axes(context, x, out, kernel, stride, padding, dilation, rows, columns))
     return;
   const int64_t size_x = rows.length * columns.length, size = rows.result * columns.result;
   if (out.count == 0) return;
@@ -266,7 +264,7 @@ void max_pool2d_forward(Context& context, const View& out, const View& indices, 
   const float *const source = pointer<const float>(x), *const end = source + x.count;
   const MaximumRows rows_of_maxima = find_maximum_rows(rows, columns);
   const bool vectors = has_vectors(columns);
-  for_planes(context, x.sizes[0] * x.sizes[1], larger(size_x, size * kernel_h * kernel_w), [&](int64_t number) {
+  for_planes(context, x.sizes[0] * x.sizes[1], larger(size_x, size * rows.taps * columns.taps), [&](int64_t number) {
     const float* const from = source + number * size_x;
     const Plane plane = {from, end - from, pointer<float>(out) + number * size,
                          pointer<int32_t>(indices) + number * size, size};

@@ -53,12 +53,15 @@ static inline bool read_axis(const View& x, const View& out, int dim, int64_t ta
   return result < limit && (result - 1) * stride <= x.sizes[dim] + 2 * pad;
 }
 
-static inline bool read_axes(Context& context, const View& x, const View& out, int64_t kernel_h, int64_t kernel_w,
-                             int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h,
-                             int64_t dilation_w, Axis& rows, Axis& columns) {
+static inline bool read_axes(Context& context, const View& x, const View& out, Integers kernel, Integers stride,
+                             Integers padding, Integers dilation, Axis& rows, Axis& columns) {
+  if (!expect(context, kernel.size == 2 && stride.size == 2 && padding.size == 2 && dilation.size == 2,
+              "a pooling's window has 2 dimensions"))
+    return false;
+  const int64_t *taps = kernel.items, *step = stride.items, *pad = padding.items, *apart = dilation.items;
   return expect(context,
-                read_axis(x, out, 2, kernel_h, stride_h, pad_h, dilation_h, rows) &&
-                    read_axis(x, out, 3, kernel_w, stride_w, pad_w, dilation_w, columns),
+                read_axis(x, out, 2, taps[0], step[0], pad[0], apart[0], rows) &&
+                    read_axis(x, out, 3, taps[1], step[1], pad[1], apart[1], columns),
                 "the planes of a pooling do not follow from its window");
 }
 
