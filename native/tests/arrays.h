@@ -33,14 +33,8 @@ constexpr Layout own_layouts[] = {Layout::dense, Layout::transposed, Layout::rot
 constexpr DType all_dtypes[] = {DType::float32, DType::bfloat16, DType::float16,
                                 DType::int32,   DType::uint8,    DType::boolean};
 
-inline const char* name(DType dtype) {
-  constexpr const char* names[] = {"float32", "bfloat16", "float16", "int32", "uint8", "bool"};
-  return names[int(dtype)];
-}
-inline size_t bytes_of(DType dtype) {
-  constexpr size_t bytes[] = {4, 2, 2, 4, 1, 1};
-  return bytes[int(dtype)];
-}
+inline const char* name(DType dtype) { return dtype_names[int(dtype)]; }
+inline size_t bytes_of(DType dtype) { return size_t(dtype_bytes[int(dtype)]); }
 inline bool is_float(DType dtype) { return dtype < DType::int32; }
 
 // The float with `bits` bits of precision and exponents from `lowest` up that

@@ -2,7 +2,9 @@
  * Written by scripts/generate.ts from lib/backend/table. Do not edit.
  *
  * One writer for each signature, named by the first kernel that has it, so that the engine knows where in a call each
- * argument lies: calls of kernels with one signature are objects of one shape.
+ * argument lies: calls of kernels with one signature are objects of one shape. A writer for each kernel was no faster
+ * (16-element add, both in turns: 311 to 360 ns with one a kernel, 316 to 361 ns with one a signature; a mix of ten
+ * operators 665 and 627 ns).
  */
 import type { Calls, Writer } from '../call.js'
 
