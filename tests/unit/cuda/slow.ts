@@ -46,7 +46,10 @@ const settled = await Promise.allSettled(reads)
 if (verdict === 'fail') {
   for (const read of settled) assert.ok(read.status === 'rejected' && read.reason instanceof InternalError)
   const reasons = settled.map((read) => String((read as PromiseRejectedResult).reason))
-  assert.ok(reasons.some((reason) => reason.includes('the GPU failed: emulated failure (719)')), reasons.join('\n'))
+  assert.ok(
+    reasons.some((reason) => reason.includes('the GPU failed: emulated failure (719)')),
+    reasons.join('\n'),
+  )
 } else {
   assert.ok(settled.every((read) => read.status === 'fulfilled'))
   for (const list of Object.values(values)) list.sort()
