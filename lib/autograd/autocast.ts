@@ -75,7 +75,7 @@ function converted(input: Tensor, dtype: DType): Tensor {
   }
   const result = gradientArithmetic().convert(input, dtype)
   // A parameter's copy is kept with it.
-  if (!result.storage.kept) last = { input, version: input.storage.version, result }
+  if (result.storage.owner !== 'model') last = { input, version: input.storage.version, result }
   return result
 }
 

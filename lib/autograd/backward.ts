@@ -2,7 +2,7 @@
 import { isFloating } from '../core/dtype.js'
 import { AutogradError, DeviceError, DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
 import { checkOptions, listOf, type OptionNames } from '../core/options.js'
-import { adopt, outliveScopes, outsideFrames } from '../core/scope.js'
+import { outliveScopes, outsideFrames } from '../core/scope.js'
 import { isOverlapping, sameShape } from '../core/shape.js'
 import type { LeafState, Tensor } from '../core/tensor.js'
 import { gradientArithmetic } from './arithmetic.js'
@@ -84,7 +84,7 @@ export function grad(
       const clone = () => gradientArithmetic().clone(gradient)
       const own = alone ? gradient : createGraph ? clone() : outsideFrames(clone)
       found.set(target, slots.set(output, own))
-      if (alone) adopt(gradient.storage)
+      if (alone) gradient.storage.adopt()
       return alone
     },
   }).run(roots)
@@ -145,9 +145,9 @@ function deliverToLeaf(leaf: Tensor, gradient: Tensor, alone: boolean, createGra
   before?.storage.check('backward')
   const { add, accumulate, clone } = gradientArithmetic()
   // A leaf's gradient has memory that nobody else sees, because the next pass adds to it in place.
-  const taken = before === null && !createGraph && alone && value === gradient && !value.storage.kept
+  const taken = before === null && !createGraph && alone && value === gradient && !value.storage.seen
   if (taken) {
-    adopt(value.storage)
+    value.storage.adopt()
     leaf.ownGrad(value)
   } else if (before !== null && !createGraph && before.storage !== value.storage && !isOverlapping(before)) {
     accumulate(before, value)
@@ -167,8 +167,8 @@ function throughHooks(leaf: Tensor, gradient: Tensor): Tensor {
   let value = gradient
   for (const hook of leaf.leaf.hooks) {
     // The program may hold what a hook shows it: such memory is left to the garbage collector, and never written.
-    value.storage.kept = true
-    adopt(value.storage)
+    value.storage.seen = true
+    value.storage.adopt()
     const given = hook(value) ?? value
     if (given !== value) checkGiven('registerHook', 'what the hook returned', given, leaf)
     value = given.dtype === leaf.dtype ? given : gradientArithmetic().convert(given, leaf.dtype)

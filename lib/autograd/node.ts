@@ -207,12 +207,12 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
   }
 }
 
-/** What the graph behind a tensor keeps for its backward pass, without parameters and other memory that lives anyway. */
+/** What the graph behind a tensor keeps for its backward pass, without parameters and other memory of a model, which lives anyway. */
 export function savedForBackward(root: Tensor): { readonly tensors: number; readonly bytes: number } {
   if (!(root instanceof Tensor)) throw new ValueError('savedForBackward', `needs a tensor, but got ${kindOf(root)}`)
   const storages = new Set<Storage>()
   root.node?.visitSaved((storage) => {
-    if (!storage.kept) storages.add(storage)
+    if (storage.owner !== 'model') storages.add(storage)
   }, new Set())
   let bytes = 0
   for (const storage of storages) bytes += storage.count * dtypes[storage.dtype].bytes

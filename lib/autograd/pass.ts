@@ -7,9 +7,9 @@
  */
 import type { DType } from '../core/dtype.js'
 import { AutogradError, formatShape } from '../core/errors.js'
-import { adopt, type Frame, popFrame, pushFrame, registerAllocation } from '../core/scope.js'
+import { handUp, popFrame, pushFrame } from '../core/scope.js'
 import { sameShape } from '../core/shape.js'
-import type { Storage } from '../core/storage.js'
+import type { Frame, Storage } from '../core/storage.js'
 import type { Tensor } from '../core/tensor.js'
 import { gradientArithmetic } from './arithmetic.js'
 import { forgetConversion, withAutocast } from './autocast.js'
@@ -162,11 +162,9 @@ export class Pass {
       this.#frame = null
       popFrame(frame)
       for (const storage of frame.storages) {
-        if (storage.freed || this.#owned.has(storage)) continue
-        if (createGraph) registerAllocation(storage)
-        // Delivered as a leaf's gradient: it outlives the pass, and any scope.
-        else if (storage.tracked) continue
-        else if (storage.kept) registerAllocation(adopt(storage))
+        // What was sent on is the pass's now; what a leaf, a hook or the program took is the collector's.
+        if (storage.freed || storage.owner !== frame) continue
+        if (createGraph) handUp(storage)
         else storage.device.free(storage)
       }
     }
@@ -253,10 +251,10 @@ export class Pass {
     return total
   }
 
-  /** Whether nobody else sees the memory: neither this pass, nor a program that a hook has shown it (`kept`). */
+  /** Whether nobody else sees the memory: neither this pass, nor a program that a hook has shown it. */
   #isAlone(gradient: Tensor): boolean {
     const { storage } = gradient
-    if (storage.kept || this.#owned.get(storage) !== 1) return false
+    if (storage.owner !== 'pass' || this.#owned.get(storage) !== 1) return false
     return gradient.numel === storage.count && gradient.isContiguous
   }
 
@@ -265,7 +263,10 @@ export class Pass {
     if (this.#options.createGraph) return
     const count = this.#owned.get(storage)
     if (count !== undefined) this.#owned.set(storage, count + 1)
-    else if (storage.frame !== null && storage.frame === this.#frame && !storage.kept) this.#owned.set(storage, 1)
+    else if (storage.owner === this.#frame) {
+      storage.owner = 'pass'
+      this.#owned.set(storage, 1)
+    }
   }
 
   /** Gives up a reference without freeing what has no other: somebody is about to take it. */
@@ -285,10 +286,9 @@ export class Pass {
   }
 }
 
-/** Frees what the pass has made and needs no more, or leaves it to the garbage collector where a hook has shown it. */
+/** Frees what the pass has made and needs no more, unless a leaf or the program took it. */
 function endOf(storage: Storage): void {
-  if (storage.kept) adopt(storage)
-  else if (!storage.freed) storage.device.free(storage)
+  if (storage.owner === 'pass' && !storage.freed) storage.device.free(storage)
 }
 
 /** Which is the first of the tensors with this memory; -1 where none has it. */

@@ -5,7 +5,7 @@
 import type { Device, KernelCall } from '../core/device.js'
 import type { DType } from '../core/dtype.js'
 import { InternalError } from '../core/errors.js'
-import { allocationsTracked, registerAllocation } from '../core/scope.js'
+import { allocate } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
 import { denseTensor, Tensor } from '../core/tensor.js'
 import { type Kernel, kernelOf } from './call.js'
@@ -15,11 +15,7 @@ import { type KernelArguments, type KernelName, kernels, parseArguments } from '
 export function empty<S extends Shape>(device: Device, shape: S, dtype: DType, op: string): Tensor<S> {
   let count = 1
   for (let i = 0; i < shape.length; i++) count *= shape[i] as number
-  const tracked = allocationsTracked()
-  const storage = device.allocate(dtype, count, tracked, op)
-  storage.tracked = tracked
-  registerAllocation(storage)
-  return denseTensor(storage, shape)
+  return denseTensor(allocate(device, dtype, count, op), shape)
 }
 
 /** A dense tensor with the same elements: itself, or a copy. No graph. */

@@ -5,48 +5,51 @@
  * use. The garbage collector is told only of what no frame holds, for that costs as much as a small kernel.
  */
 import { isMap, isSet } from 'node:util/types'
+import type { Device } from './device.js'
+import type { DType } from './dtype.js'
 import { DTypeError, kindOf } from './errors.js'
-import type { Storage } from './storage.js'
+import type { Frame, Storage } from './storage.js'
 import { checkFinished, checkFunction } from './synchronous.js'
 import { Tensor } from './tensor.js'
 
-export interface Frame {
-  readonly parent: Frame | null
-  readonly storages: Storage[]
+class OpenFrame implements Frame {
+  readonly parent: OpenFrame | null
+  readonly storages: Storage[] = []
   /** Leaves whose gradient got a graph while the frame was open; null where there are none. */
-  leaves: Set<Tensor> | null
+  leaves: Set<Tensor> | null = null
+
+  constructor(parent: OpenFrame | null) {
+    this.parent = parent
+  }
 }
 
-let top: Frame | null = null
+let top: OpenFrame | null = null
 
 export function pushFrame(): Frame {
-  top = { parent: top, storages: [], leaves: null }
+  top = new OpenFrame(top)
   return top
 }
 
 export function popFrame(frame: Frame): void {
-  top = frame.parent
+  top = frame.parent as OpenFrame | null
 }
 
-/** Whether a storage made now is to be known to the garbage collector. */
-export function allocationsTracked(): boolean {
-  return top === null
-}
-
-/** Gives a storage to the open frame; to the garbage collector where there is none. */
-export function registerAllocation(storage: Storage): void {
-  storage.frame = top
-  if (top !== null) top.storages.push(storage)
-  else adopt(storage)
-}
-
-/** Hands a storage that was made untracked to the garbage collector. */
-export function adopt(storage: Storage): Storage {
-  if (!storage.tracked) {
-    storage.tracked = true
-    storage.device.track(storage)
-  }
+/** Makes a storage, and gives it to the open frame; to the garbage collector where there is none. */
+export function allocate(device: Device, dtype: DType, count: number, op: string): Storage {
+  if (top === null) return device.allocate(dtype, count, true, op)
+  const storage = device.allocate(dtype, count, false, op)
+  storage.owner = top
+  top.storages.push(storage)
   return storage
+}
+
+/** Hands a storage from a frame that has ended to the one that is open; to the garbage collector where there is none. */
+export function handUp(storage: Storage): void {
+  if (top === null) storage.adopt()
+  else {
+    storage.owner = top
+    top.storages.push(storage)
+  }
 }
 
 /** Runs `fn` with storages owned by the garbage collector, whatever frames are open: for what outlives them. */
@@ -97,7 +100,8 @@ function partsOf(value: object): unknown[] {
  */
 export function scope<R>(fn: () => R): R {
   checkFunction('scope', fn)
-  const frame = pushFrame()
+  const frame = new OpenFrame(top)
+  top = frame
   const returned = new Set<Storage>()
   try {
     const result = checkFinished('scope', fn())
@@ -116,8 +120,8 @@ export function scope<R>(fn: () => R): R {
   } finally {
     popFrame(frame)
     for (const storage of frame.storages) {
-      if (storage.freed) continue
-      if (storage.kept || returned.has(storage)) registerAllocation(storage)
+      if (storage.freed || storage.owner !== frame) continue
+      if (returned.has(storage)) handUp(storage)
       else storage.device.free(storage)
     }
   }
@@ -126,6 +130,7 @@ export function scope<R>(fn: () => R): R {
 /** Lets a tensor outlive the scopes it was made in; it is then freed by the garbage collector or by `dispose()`. */
 export function keep<T extends Tensor>(tensor: T): T {
   if (!(tensor instanceof Tensor)) throw new DTypeError('keep', `needs a tensor, but got ${kindOf(tensor)}`)
-  tensor.storage.kept = true
+  tensor.storage.adopt()
+  tensor.storage.owner = 'model'
   return tensor
 }

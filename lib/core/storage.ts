@@ -12,6 +12,21 @@ export interface Shadow {
 }
 
 /**
+ * Who frees a storage.
+ * - 'collector': the garbage collector, when the program holds no tensor over it.
+ * - 'model': the collector too, but it is expected to live on: parameters, buffers, the state of optimisers, what `keep` was given.
+ * - a frame (scope.ts): the scope or the step of a backward pass that it was made in, at its end.
+ * - 'pass': the backward pass, after its last use there.
+ */
+export type Owner = 'collector' | 'model' | 'pass' | Frame
+
+/** What is made while a scope runs, or one step of a backward pass. */
+export interface Frame {
+  readonly parent: Frame | null
+  readonly storages: Storage[]
+}
+
+/**
  * Memory on a device, shared by all views of it. Made by `Device.allocate` only.
  *
  * `version` counts the writes that autograd must know of (see `markWritten`): a saved tensor whose storage has
@@ -25,12 +40,10 @@ export class Storage {
   handle: number
   version = 0
   writer = ''
-  /** Whether a scope may not free it: parameters, gradients, optimiser state, `keep`. */
-  kept = false
-  /** Whether the garbage collector frees it; else whoever made it does. */
-  tracked = true
-  /** The frame it was made in (see scope.ts). */
-  frame: object | null = null
+  /** Who frees it. Changed by `adopt`, by scope.ts and by a backward pass only. */
+  owner: Owner = 'collector'
+  /** Whether the program may hold it, though the library made it for itself: a gradient that was read or shown to a hook. */
+  seen = false
   /** An object of its device that must live as long as this one. */
   guard: object | null = null
   /** What autocast reads instead; null until it did. */
@@ -47,6 +60,13 @@ export class Storage {
 
   get freed(): boolean {
     return this.handle < 0
+  }
+
+  /** Hands it to the garbage collector, unless that has it already: no scope and no backward pass frees it any more. */
+  adopt(): void {
+    if (this.owner === 'collector' || this.owner === 'model') return
+    this.owner = 'collector'
+    this.device.track(this)
   }
 
   markWritten(op: string): void {

@@ -116,14 +116,16 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
    */
   get grad(): Tensor<S, D> | null {
     // Once a program has seen the gradient it may hold it: zeroGrad then leaves the memory to the garbage collector.
-    if (this.#gradient !== null) this.#gradient.storage.kept = true
+    if (this.#gradient !== null) this.#gradient.storage.seen = true
     return this.#gradient
   }
 
   set grad(value: Tensor<S, D> | null) {
     if (value !== null) {
       this.#checkGrad(value)
-      value.storage.kept = true
+      // No scope frees it, because it belongs to the leaf now.
+      value.storage.adopt()
+      value.storage.seen = true
     } else this.freeUnseenGrad()
     this.#gradient = value
   }
@@ -158,7 +160,7 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
   /** For autograd: frees a gradient that the program cannot hold. */
   freeUnseenGrad(): void {
     const storage = this.#gradient?.storage
-    if (storage && !storage.kept && !storage.freed) storage.device.free(storage)
+    if (storage && !storage.seen && !storage.freed) storage.device.free(storage)
   }
 
   /** For autograd: sets a gradient that only autograd holds. */

@@ -1,5 +1,4 @@
 /** Modules made of modules. */
-
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { modulesAreObserved } from '../core/module-path.js'
 import { listOf } from '../core/options.js'

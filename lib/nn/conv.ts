@@ -1,5 +1,4 @@
 /** Convolution layers. */
-
 import { ValueError } from '../core/errors.js'
 import { withinModule } from '../core/module-path.js'
 import type { Tensor } from '../core/tensor.js'

@@ -13,7 +13,6 @@ import type { Storage } from '../core/storage.js'
 import { denseTensor, replaceMemory, Tensor } from '../core/tensor.js'
 import { to } from '../ops/convert.js'
 import '../ops/gradients.js'
-
 import { loadTensors, saveTensors } from './files.js'
 import { tellIfLost } from './lost.js'
 import { Buffer, Parameter } from './parameter.js'

@@ -54,7 +54,11 @@ const lower: OperatorRecord<DType> = defineOperator<DType>({
     const x = input as Tensor
     const spec = out as TensorSpec
     // What lives on is likely to be converted again: parameters, above all.
-    if (spec.dtype === 'bfloat16' && x.dtype === 'float32' && (x.storage.kept || (x.isLeaf && x.requiresGrad)))
+    if (
+      spec.dtype === 'bfloat16' &&
+      x.dtype === 'float32' &&
+      (x.storage.owner === 'model' || (x.isLeaf && x.requiresGrad))
+    )
       return new Tensor(shadowOf(x.storage), x.sizes, x.steps, x.offset)
     return copyAs(x, spec, 'autocast')
   },
