@@ -1,8 +1,11 @@
 /** The public face: re-exports, nothing else. */
 export { type AutocastDType, autocast } from './autograd/autocast.js'
 export { type BackwardOptions, backward, type GradOptions, grad, zeroGrad } from './autograd/backward.js'
+export { checkpoint } from './autograd/checkpoint.js'
+export { type CustomContext, type CustomForward, type CustomOperator, customOperator } from './autograd/custom.js'
 export { enableGrad, isGradEnabled, noGrad } from './autograd/mode.js'
 export { savedForBackward } from './autograd/node.js'
+export { isRecomputing } from './autograd/region.js'
 export { describeDevice } from './backend/describe.js'
 export { defaultDevice, device, setDefaultDevice, unavailable } from './backend/devices.js'
 export { type Memory, memory, resetPeakMemory } from './backend/memory.js'
@@ -23,7 +26,7 @@ export {
   StateDictError,
   ValueError,
 } from './core/errors.js'
-export { defaultGenerator, Generator, type GeneratorState, manualSeed } from './core/generator.js'
+export { defaultGenerator, Generator, type GeneratorState, manualSeed, type Resumable } from './core/generator.js'
 export { keep, scope } from './core/scope.js'
 export type { Shape } from './core/shape.js'
 export { Tensor } from './core/tensor.js'

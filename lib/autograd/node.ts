@@ -4,14 +4,7 @@ import { AutogradError, formatShape, kindOf, ValueError } from '../core/errors.j
 import type { Storage } from '../core/storage.js'
 import { type GraphNode, Tensor } from '../core/tensor.js'
 import type { BackwardContext, Gradient, Inputs, Needs, OperatorRecord, TensorSpec } from './operator.js'
-
-/** A tensor kept for backward, with the version its memory had: overwritten since, it is of no use. */
-interface Saved {
-  readonly tensor: Tensor
-  /** The tensor's at the call: a parameter may get other memory, by `Module.to()`. */
-  readonly storage: Storage
-  readonly version: number
-}
+import { activeRegion, type Kept, keepForBackward, type Region, recall, Saved } from './region.js'
 
 /** Where gradients end: a leaf, or an output of a node. */
 export type Target = Node | Tensor
@@ -33,9 +26,8 @@ interface OutputSpec extends TensorSpec {
 /** In place of the shape and dtype of an input that the call did not have. */
 const absent: TensorSpec = { shape: [], dtype: 'float32' }
 
-function savedOf(tensor: Tensor | null): Saved | null {
-  return tensor && { tensor, storage: tensor.storage, version: tensor.storage.version }
-}
+/** What a node reads of an operator's record. */
+type NodeRecord<A> = Pick<OperatorRecord<A>, 'name' | 'outputs' | 'composite' | 'conversion'>
 
 const nothing: readonly number[] = []
 
@@ -44,7 +36,7 @@ let sequence = 0
 /** One recorded call of an operator. Keeps what the record's `saves` names, nothing else. */
 // biome-ignore lint/suspicious/noExplicitAny: a node holds a record of any attributes; only the record reads them
 export class Node<A = any> implements GraphNode, BackwardContext<A> {
-  readonly record: OperatorRecord<A>
+  readonly record: NodeRecord<A>
   readonly gradient: Gradient<A>
   readonly attrs: A
   readonly needs: Needs
@@ -57,12 +49,14 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
   createGraph = false
   /** The pass's, while it visits: what waits at an edge and may be added to. */
   sums: ((edge: Edge | null) => Tensor | null) | null = null
-  #inputs: (Saved | null)[] | null
-  #outputs: (Saved | null)[]
+  /** Where what is saved is computed again; null where it is kept. */
+  readonly region: Region | null
+  #inputs: (Kept | null)[] | null
+  #outputs: (Kept | null)[]
   #specs: readonly TensorSpec[]
 
   constructor(
-    record: OperatorRecord<A>,
+    record: NodeRecord<A>,
     gradient: Gradient<A>,
     inputs: Inputs,
     attrs: A,
@@ -76,7 +70,7 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
     // Loops over arrays of the right length, because every operator of a step comes here, and an array that grows takes 17.
     const edges = new Array<Edge | null>(inputs.length)
     const specs = new Array<TensorSpec>(inputs.length)
-    const savedInputs = new Array<Saved | null>(inputs.length)
+    const savedInputs = new Array<Kept | null>(inputs.length)
     for (let i = 0; i < inputs.length; i++) {
       const input = inputs[i] as Tensor | null
       edges[i] = input !== null && needs[i] ? edgeOf(input) : null
@@ -84,7 +78,7 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
       savedInputs[i] = null
     }
     const outputSpecs = new Array<OutputSpec>(Math.min(record.outputs ?? 1, results.length))
-    const savedOutputs = new Array<Saved | null>(results.length)
+    const savedOutputs = new Array<Kept | null>(results.length)
     for (let i = 0; i < results.length; i++) {
       savedOutputs[i] = null
       if (i >= outputSpecs.length) continue
@@ -100,8 +94,13 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
     this.#outputs = savedOutputs
     this.outputSpecs = outputSpecs
     const saves = gradient.saves(needs, attrs)
-    for (const i of saves.inputs ?? nothing) savedInputs[i] = savedOf(inputs[i] ?? null)
-    for (const i of saves.outputs ?? nothing) savedOutputs[i] = savedOf(results[i] as Tensor)
+    for (const i of saves.inputs ?? nothing) {
+      const input = inputs[i] ?? null
+      if (input !== null) savedInputs[i] = keepForBackward(input)
+    }
+    for (const i of saves.outputs ?? nothing) savedOutputs[i] = keepForBackward(results[i] as Tensor)
+    this.region = activeRegion()
+    if (this.region !== null) this.region.enter()
   }
 
   get name(): string {
@@ -164,6 +163,7 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
 
   /** Lets go of what was saved. */
   release(): void {
+    if (this.#inputs !== null) this.region?.release()
     this.#inputs = null
     this.#outputs = []
   }
@@ -173,13 +173,15 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
     for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
       if (seen.has(node)) continue
       seen.add(node)
-      for (const saved of node.#inputs ?? []) if (saved) visit(saved.tensor.storage)
-      for (const saved of node.#outputs) if (saved) visit(saved.tensor.storage)
+      for (const saved of node.#inputs ?? []) if (saved instanceof Saved) visit(saved.tensor.storage)
+      for (const saved of node.#outputs) if (saved instanceof Saved) visit(saved.tensor.storage)
+      if (node.#inputs !== null) node.region?.visitSaved(visit, seen)
       for (const edge of node.edges) if (edge?.target instanceof Node) stack.push(edge.target)
     }
   }
 
-  #check(saved: Saved, what: string): Tensor {
+  #check(kept: Kept, what: string): Tensor {
+    const saved = recall(kept, this.createGraph)
     const { storage } = saved
     storage.check(`${this.name} backward`)
     if (saved.tensor.storage !== storage)

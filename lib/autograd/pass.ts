@@ -15,6 +15,7 @@ import { gradientArithmetic } from './arithmetic.js'
 import { forgetConversion, withAutocast } from './autocast.js'
 import { withGradMode } from './mode.js'
 import { type Edge, edgeOf, Node, type Target } from './node.js'
+import type { Region } from './region.js'
 
 /** Gradients waiting at one target, by output. */
 interface Pending {
@@ -48,6 +49,8 @@ export class Pass {
   readonly #owned = new Map<Storage, number>()
   /** Waiting gradients that the node which is visited was given to add to (`sumSoFar`). */
   readonly #lent: Tensor[] = []
+  /** Regions that are computed again, and how many of their nodes are still to be visited. */
+  readonly #regions = new Map<Region, number>()
   #frame: Frame | null = null
 
   constructor(options: PassOptions) {
@@ -71,10 +74,14 @@ export class Pass {
           this.#send(edgeOf(tensor), converted(seed, tensor.dtype))
         }
       })
-      for (const node of order) this.#visit(node)
+      for (const node of order) {
+        this.#visit(node)
+        if (node.region !== null) this.#leave(node.region)
+      }
     } finally {
       for (const storage of this.#owned.keys()) endOf(storage)
       this.#owned.clear()
+      for (const region of this.#regions.keys()) region.empty()
     }
   }
 
@@ -92,7 +99,11 @@ export class Pass {
     for (const node of producersFirst) if (node.edges.some((edge) => this.#isUseful(edge))) this.#useful.add(node)
     for (const { tensor } of roots) this.#expect(edgeOf(tensor))
     const order = producersFirst.filter((node) => this.#useful.has(node)).reverse()
-    for (const node of order) for (const edge of node.edges) this.#expect(edge)
+    for (const node of order) {
+      for (const edge of node.edges) this.#expect(edge)
+      for (let { region } = node; region !== null; region = region.parent)
+        this.#regions.set(region, (this.#regions.get(region) ?? 0) + 1)
+    }
     return order
   }
 
@@ -151,6 +162,15 @@ export class Pass {
     if (!this.#options.retainGraph) node.release()
   }
 
+  /** A node was visited: empties the regions that it was the last one of. */
+  #leave(innermost: Region): void {
+    for (let region: Region | null = innermost; region !== null; region = region.parent) {
+      const left = (this.#regions.get(region) as number) - 1
+      this.#regions.set(region, left)
+      if (left === 0) region.empty()
+    }
+  }
+
   /** Runs one step; what it made and did not send on is freed at its end. */
   #inFrame(step: () => void): void {
     const { createGraph } = this.#options
@@ -175,7 +195,13 @@ export class Pass {
     if (node.createGraph && node.gradient.fused) return throughComposite(node, gradients)
     node.sums = this.#sums
     try {
-      return node.gradient.backward(node, gradients)
+      const results = node.gradient.backward(node, gradients)
+      const { region } = node
+      if (region === null) return results
+      // What was computed again is freed with its region, but a gradient goes further.
+      return results.map((gradient) =>
+        gradient && region.owns(gradient.storage) ? gradientArithmetic().clone(gradient) : gradient,
+      )
     } finally {
       node.sums = null
     }

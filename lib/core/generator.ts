@@ -7,6 +7,13 @@ export interface RandomPosition {
   readonly offset: number
 }
 
+/** What has a state that a checkpoint of a training holds, and can go on from one. */
+export interface Resumable<State> {
+  stateDict(): State
+  loadStateDict(state: State): void
+}
+
+/** A plain object, which may be written as JSON. */
 export interface GeneratorState {
   readonly seed: number
   readonly stream: number
@@ -17,7 +24,7 @@ export interface GeneratorState {
  * A source of random numbers: Philox 4x32-10 by (seed, stream, offset). Operators take positions from it in program order,
  * so that the same seed gives the same weights, batches and masks on every device; the state goes into checkpoints.
  */
-export class Generator {
+export class Generator implements Resumable<GeneratorState> {
   #seed: number
   #stream: number
   #offset = 0
@@ -30,6 +37,7 @@ export class Generator {
 
   /** Starts the sequence of `seed` from its beginning. */
   manualSeed(seed: number): this {
+    watcher?.(this)
     this.#seed = checkInteger('seed', seed, Number.MAX_SAFE_INTEGER, 'manualSeed')
     this.#offset = 0
     return this
@@ -37,6 +45,7 @@ export class Generator {
 
   /** Takes the position for `count` 32-bit words; the next call gets other words. */
   take(count: number): RandomPosition {
+    if (watcher !== null) watcher(this)
     // A position that is no number would stay one for all calls to come.
     checkInteger('count', count, Number.MAX_SAFE_INTEGER)
     const position = { seed: this.#seed, stream: this.#stream, offset: this.#offset }
@@ -56,16 +65,17 @@ export class Generator {
     return new Generator((seed + 0x9e3779b9 * (offset + 1)) % Number.MAX_SAFE_INTEGER, (stream + 1) >>> 0)
   }
 
-  state(): GeneratorState {
+  stateDict(): GeneratorState {
     return { seed: this.#seed, stream: this.#stream, offset: this.#offset }
   }
 
-  setState(state: GeneratorState): void {
-    if (typeof state !== 'object' || state === null)
-      throw new ValueError('Generator', `the state is ${kindOf(state)}, but must be what state() gave`)
-    this.#seed = checkInteger('seed', state.seed, Number.MAX_SAFE_INTEGER)
-    this.#stream = checkInteger('stream', state.stream, 2 ** 32 - 1)
-    this.#offset = checkInteger('offset', state.offset, Number.MAX_SAFE_INTEGER)
+  /** Goes on from what `stateDict` gave. Throws ValueError for what is no such state; nothing has changed then. */
+  loadStateDict(state: GeneratorState): void {
+    const { seed, stream, offset } = checkGeneratorState('Generator', state)
+    watcher?.(this)
+    this.#seed = seed
+    this.#stream = stream
+    this.#offset = offset
   }
 }
 
@@ -73,6 +83,36 @@ function checkInteger(name: string, value: number, max: number, op = 'Generator'
   if (!Number.isSafeInteger(value) || value < 0 || value > max)
     throw new ValueError(op, `${name} must be an integer from 0 to ${max}, but is ${shown(value)}`)
   return value
+}
+
+/** Throws unless it is what `Generator.stateDict` gives. */
+export function checkGeneratorState(op: string, state: GeneratorState): GeneratorState {
+  if (typeof state !== 'object' || state === null)
+    throw new ValueError(op, `the state is ${kindOf(state)}, but must be what stateDict() gave`)
+  return {
+    seed: checkInteger('seed', state.seed, Number.MAX_SAFE_INTEGER, op),
+    stream: checkInteger('stream', state.stream, 2 ** 32 - 1, op),
+    offset: checkInteger('offset', state.offset, Number.MAX_SAFE_INTEGER, op),
+  }
+}
+
+let watcher: ((generator: Generator) => void) | null = null
+
+/** Calls `seen` with each generator before it draws or gets another state, while `fn` runs. */
+export function watchGenerators<R>(seen: (generator: Generator) => void, fn: () => R): R {
+  const before = watcher
+  watcher =
+    before === null
+      ? seen
+      : (generator) => {
+          seen(generator)
+          before(generator)
+        }
+  try {
+    return fn()
+  } finally {
+    watcher = before
+  }
 }
 
 /** Throws unless it is a Generator, or left out. */

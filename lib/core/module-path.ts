@@ -86,6 +86,20 @@ export function withinModule<R>(module: object, fn: () => R): R {
   }
 }
 
+/** Lets functions run later as part of the module that runs now. */
+export function capturePath(): <R>(fn: () => R) => R {
+  const site = current
+  return (fn) => {
+    const before = current
+    current = site
+    try {
+      return fn()
+    } finally {
+      current = before
+    }
+  }
+}
+
 /** Modules that were run outside of all others, and still live. */
 export function outermostModules(): object[] {
   const found: object[] = []

@@ -2,6 +2,7 @@
 
 import { noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
+import { isRecomputing } from '../autograd/region.js'
 import type { DType } from '../core/dtype.js'
 import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
 import type { Shape } from '../core/shape.js'
@@ -130,11 +131,14 @@ abstract class BatchNorm<C extends number> extends Module {
     const { weight, bias, eps, numBatchesTracked } = this
     const training = this.training || this.runningMean === null
     let momentum = this.momentum ?? 0
-    if (this.training && numBatchesTracked !== null) {
+    // The statistics have had this batch already, where a checkpointed function runs again.
+    const again = isRecomputing()
+    if (this.training && numBatchesTracked !== null && !again) {
       noGrad(() => copyInto(numBatchesTracked, add(numBatchesTracked, 1), this.constructor.name))
       if (this.momentum === null) momentum = 1 / numBatchesTracked.item()
     }
-    return batchNorm(x, this.runningMean, this.runningVar, { weight, bias, training, momentum, eps })
+    const [mean, variance] = again && training ? [null, null] : [this.runningMean, this.runningVar]
+    return batchNorm(x, mean, variance, { weight, bias, training, momentum, eps })
   }
 }
 

@@ -238,9 +238,9 @@ add(
 // Randomness, modes, memory.
 make('Generator', f.Generator, () => [1])
 add(
-  'setState',
-  (state) => new f.Generator(1).setState(state),
-  () => [new f.Generator(2).state()],
+  'loadStateDict',
+  (state) => new f.Generator(1).loadStateDict(state),
+  () => [new f.Generator(2).stateDict()],
   'Generator',
 )
 add('manualSeed', f.manualSeed, () => [1])
@@ -248,7 +248,16 @@ add('autocast', f.autocast, () => ['bfloat16', () => 1])
 add('noGrad', f.noGrad, () => [() => 1])
 add('enableGrad', f.enableGrad, () => [() => 1])
 add('scope', f.scope, () => [() => 1])
+add('checkpoint', f.checkpoint, () => [(x: f.Tensor) => x.exp(), t(2)], 'exp')
 add('keep', f.keep, () => [t(2)])
+add('customOperator', f.customOperator as never, () => [
+  {
+    name: 'twice',
+    forward: (_: unknown, x: f.Tensor) => ({ output: x.mul(2), saved: null }),
+    backward: (_: unknown, g: f.Tensor) => [g.mul(2)],
+    precision: 'widest',
+  },
+])
 add('trace', f.trace, () => [() => f.rand([2]).exp()])
 add('savedForBackward', f.savedForBackward, () => [f.rand([2], { requiresGrad: true }).exp()])
 add('device', f.device, () => ['cpu'])

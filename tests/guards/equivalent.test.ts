@@ -130,7 +130,7 @@ async function seen(value: unknown): Promise<unknown> {
   if (typeof value !== 'object' || value === null) return typeof value === 'function' ? 'a function' : value
   if (value instanceof f.nn.Module)
     return [String(value), value.training, await seen(value.namedState().map(([, tensor]) => tensor))]
-  if (value instanceof f.Generator) return value.state()
+  if (value instanceof f.Generator) return value.stateDict()
   if ('stateDict' in value && typeof value.stateDict === 'function') return seen(value.stateDict())
   if ('batch' in value && typeof value.batch === 'function') return seen(await value.batch([0]))
   const kind = value.constructor?.name ?? 'Object'

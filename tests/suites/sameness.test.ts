@@ -50,7 +50,7 @@ describe.each(others.map((device) => [device.name, device] as const))('the refer
     const draw = (where: f.Device) =>
       [0, 7, 2 ** 32 - 3, 2 ** 40].map((offset) => {
         const generator = new f.Generator(Number.MAX_SAFE_INTEGER, 0xffffffff)
-        generator.setState({ ...generator.state(), offset })
+        generator.loadStateDict({ ...generator.stateDict(), offset })
         const options = { device: where, generator }
         return [
           f.rand([333], options),
@@ -206,10 +206,10 @@ it('generators give no number twice, and go on from a state', () => {
   const generator = new f.Generator(9)
   const [a, b] = [f.rand([5], { generator }), f.rand([5], { generator })]
   expect([...a.dataSync()]).not.toEqual([...b.dataSync()])
-  const state = generator.state()
+  const state = generator.stateDict()
   const c = f.randn([5], { generator })
   const other = new f.Generator(1)
-  other.setState(state)
+  other.loadStateDict(state)
   expect([...f.randn([5], { generator: other }).dataSync()]).toEqual([...c.dataSync()])
   const [left, right] = [generator.split(), generator.split()]
   expect([...f.rand([5], { generator: left }).dataSync()]).not.toEqual([

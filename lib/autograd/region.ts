@@ -1,0 +1,319 @@
+/**
+ * What a backward pass computes again instead of keeping it (activation checkpointing: Chen et al., "Training deep nets with
+ * sublinear memory cost", 2016). The graph of a region is the one that was recorded, with its nodes and edges; only what the
+ * nodes save is replaced by slots. The first node that reads a slot lets the region's function run again, which fills all of
+ * them, because it saves the same tensors in the same order. The pass empties them after its last node of the region.
+ */
+import { AutogradError, formatShape } from '../core/errors.js'
+import { type Generator, type GeneratorState, watchGenerators } from '../core/generator.js'
+import { capturePath } from '../core/module-path.js'
+import { popFrame, pushFrame, scope } from '../core/scope.js'
+import { sameShape } from '../core/shape.js'
+import type { Storage } from '../core/storage.js'
+import { type GraphNode, Tensor } from '../core/tensor.js'
+import { type AutocastDType, autocastDType, forgetConversion, withAutocast } from './autocast.js'
+import { withGradMode } from './mode.js'
+import { mapLeaves } from './values.js'
+
+const op = 'checkpoint'
+
+/** A tensor kept for backward, with the version its memory had: overwritten since, it is of no use. */
+export class Saved {
+  readonly tensor: Tensor
+  /** The tensor's at the call: a parameter may get other memory, by `Module.to()`. */
+  readonly storage: Storage
+  readonly version: number
+
+  constructor(tensor: Tensor) {
+    this.tensor = tensor
+    this.storage = tensor.storage
+    this.version = tensor.storage.version
+  }
+}
+
+/** A place for a tensor that its region computes again. */
+export class Slot {
+  readonly region: Region
+  readonly version: number
+  readonly sizes: readonly number[]
+  readonly dtype: string
+  readonly node: GraphNode | null
+  readonly outputIndex: number
+  filled: Saved | null = null
+
+  constructor(region: Region, { storage, sizes, dtype, node, outputIndex }: Tensor) {
+    this.region = region
+    this.version = storage.version
+    this.sizes = sizes
+    this.dtype = dtype
+    this.node = node
+    this.outputIndex = outputIndex
+  }
+
+  /** The tensor, as part of the graph that was recorded first. */
+  fill(tensor: Tensor): void {
+    const { storage, sizes, steps, offset } = tensor
+    let own = tensor
+    if (this.node !== null) {
+      own = new Tensor(storage, sizes, steps, offset)
+      own.node = this.node
+      own.outputIndex = this.outputIndex
+    }
+    this.filled = new Saved(own)
+  }
+}
+
+export type Kept = Saved | Slot
+
+/** What is saved goes there: into slots of a region that runs for the first time, or into the list of one that runs again. */
+interface Keeper {
+  readonly region: Region | null
+  keep(tensor: Tensor): Kept
+}
+
+let active: Keeper | null = null
+
+/** Keeps a tensor for a backward pass. */
+export function keepForBackward(tensor: Tensor): Kept {
+  return active === null ? new Saved(tensor) : active.keep(tensor)
+}
+
+/** The tensor that was kept; computed again where its region has not done so yet, for gradients with a graph or without. */
+export function recall(kept: Kept, createGraph: boolean): Saved {
+  if (!(kept instanceof Slot)) return kept
+  if (kept.filled === null) kept.region.runAgain(createGraph)
+  return kept.filled as Saved
+}
+
+/** The region whose function runs now for the first time. */
+export function activeRegion(): Region | null {
+  return active === null ? null : active.region
+}
+
+let runningAgain = 0
+
+/**
+ * Whether the function of a `checkpoint` runs again for a backward pass. A layer that updates a state in its forward asks
+ * this, because the state has had its update already.
+ */
+export function isRecomputing(): boolean {
+  return runningAgain > 0
+}
+
+interface Draws {
+  readonly before: GeneratorState
+  after: GeneratorState
+}
+
+function sameState(a: GeneratorState, b: GeneratorState): boolean {
+  return a.seed === b.seed && a.stream === b.stream && a.offset === b.offset
+}
+
+export class Region {
+  readonly region = this
+  /** The region around it. */
+  readonly parent: Region | null
+  readonly #autocast: AutocastDType | null = autocastDType()
+  readonly #within = capturePath()
+  readonly #generators = new Map<Generator, Draws>()
+  #fn: (inputs: unknown) => unknown
+  /** The inputs, with tensors as they are kept: those that are made within another region would outlive it otherwise. */
+  #form: unknown
+  #inputs: Kept[] = []
+  #slots: Slot[] = []
+  #isRunning = true
+  /** Nodes that may still ask for their slots. */
+  #nodes = 0
+  /** Made when the function ran again, and in a slot. */
+  readonly #storages = new Set<Storage>()
+
+  private constructor(fn: (inputs: unknown) => unknown, inputs: unknown) {
+    this.parent = activeRegion()
+    this.#fn = fn
+    this.#form = mapLeaves(inputs, (leaf) => {
+      if (!(leaf instanceof Tensor)) return leaf
+      const kept = keepForBackward(leaf)
+      this.#inputs.push(kept)
+      return kept
+    })
+  }
+
+  /** Runs a function, whose result is all that remains of it. */
+  static run<In extends readonly unknown[], R>(fn: (...inputs: In) => R, inputs: In, check: (result: R) => R): R {
+    const region = new Region((recalled) => fn(...(recalled as In)), inputs)
+    const note = (generator: Generator) => {
+      const before = generator.stateDict()
+      if (!region.#generators.has(generator)) region.#generators.set(generator, { before, after: before })
+    }
+    const first = () => watchGenerators(note, () => scope(() => check(fn(...inputs))))
+    try {
+      return region.#as(region, first)
+    } finally {
+      for (const [generator, draws] of region.#generators) draws.after = generator.stateDict()
+      region.#isRunning = false
+    }
+  }
+
+  #as<R>(keeper: Keeper, fn: () => R): R {
+    const before = active
+    active = keeper
+    // A conversion that was made outside would be made inside the next time, and the other way round.
+    forgetConversion()
+    try {
+      return fn()
+    } finally {
+      active = before
+      forgetConversion()
+    }
+  }
+
+  keep(tensor: Tensor): Slot {
+    const slot = new Slot(this, tensor)
+    this.#slots.push(slot)
+    return slot
+  }
+
+  /** Fills the slots. */
+  runAgain(createGraph: boolean): void {
+    if (this.#isRunning)
+      throw new AutogradError(
+        op,
+        'a backward pass within the function needs what is to be computed again when it has ended; call backward() or grad() outside',
+      )
+    const found: Tensor[] = []
+    const keeper: Keeper = {
+      region: null,
+      keep: (tensor) => {
+        this.#checkSame(found.length, tensor)
+        found.push(tensor)
+        return new Saved(tensor)
+      },
+    }
+    // With a graph of the gradients, what is made now is part of that, and freed like it.
+    const frame = createGraph ? null : pushFrame()
+    try {
+      this.#as(keeper, () => this.#replay(createGraph))
+      if (found.length !== this.#slots.length)
+        throw changed(`${found.length} tensors were saved for the backward pass, but ${this.#slots.length} before`)
+      found.forEach((tensor, i) => {
+        this.#slots[i]?.fill(tensor)
+        if (frame === null || tensor.storage.owner !== frame) return
+        tensor.storage.owner = 'pass'
+        this.#storages.add(tensor.storage)
+      })
+    } finally {
+      if (frame !== null) {
+        popFrame(frame)
+        for (const storage of frame.storages)
+          if (storage.owner === frame && !storage.freed) storage.device.free(storage)
+      }
+    }
+  }
+
+  /** Runs the function under the modes and with the random numbers of the first time. */
+  #replay(createGraph: boolean): void {
+    const inputs = mapLeaves(this.#form, (leaf) =>
+      leaf instanceof Saved || leaf instanceof Slot ? this.#input(recall(leaf, createGraph)) : leaf,
+    )
+    const now = new Map<Generator, GeneratorState>()
+    for (const [generator, { before }] of this.#generators) {
+      now.set(generator, generator.stateDict())
+      generator.loadStateDict(before)
+    }
+    runningAgain++
+    try {
+      this.#within(() =>
+        withAutocast(this.#autocast, () =>
+          withGradMode(op, true, () =>
+            watchGenerators(
+              (generator) => {
+                if (!this.#generators.has(generator)) throw changed('it draws from another random generator')
+              },
+              () => this.#fn(inputs),
+            ),
+          ),
+        ),
+      )
+      for (const [generator, { after }] of this.#generators)
+        if (!sameState(generator.stateDict(), after)) throw changed('it draws another amount of random numbers')
+    } finally {
+      runningAgain--
+      for (const [generator, state] of now) generator.loadStateDict(state)
+    }
+  }
+
+  #input({ tensor, storage, version }: Saved): Tensor {
+    storage.check(op)
+    if (tensor.storage !== storage)
+      throw new AutogradError(op, 'an input was moved to another device or dtype since; run backward before to()')
+    if (storage.version !== version)
+      throw new AutogradError(
+        op,
+        `the function is to run again on an input of shape ${formatShape(tensor.sizes)}, but ${storage.writer} has ` +
+          `overwritten it since; run backward before ${storage.writer}, or give the function a clone()`,
+      )
+    return tensor
+  }
+
+  #checkSame(index: number, { sizes, dtype, storage }: Tensor): void {
+    const slot = this.#slots[index]
+    if (slot === undefined) throw changed(`it saves more than ${this.#slots.length} tensors for the backward pass`)
+    if (!sameShape(slot.sizes, sizes) || slot.dtype !== dtype)
+      throw changed(
+        `it saves a ${formatShape(sizes)} tensor of ${dtype} where it saved a ${formatShape(slot.sizes)} one of ${slot.dtype}`,
+      )
+    if (slot.version !== storage.version)
+      throw new AutogradError(
+        op,
+        `the function needs a tensor of shape ${formatShape(sizes)} as it was, but ${storage.writer} has overwritten that ` +
+          `memory since (version ${slot.version}, now ${storage.version}); run backward before ${storage.writer}`,
+      )
+  }
+
+  /** Whether a storage is freed when this region, or one around it, empties its slots. */
+  owns(storage: Storage): boolean {
+    return this.#storages.has(storage) || this.parent?.owns(storage) === true
+  }
+
+  /** Empties the slots. */
+  empty(): void {
+    for (const slot of this.#slots) slot.filled = null
+    for (const storage of this.#storages) if (storage.owner === 'pass' && !storage.freed) storage.device.free(storage)
+    this.#storages.clear()
+  }
+
+  /** A node of this region is made; those of inner regions may ask for this one's slots too. */
+  enter(): void {
+    this.#nodes++
+    this.parent?.enter()
+  }
+
+  /** A node needs its slots no more; with the last one the region lets go of its inputs. */
+  release(): void {
+    if (--this.#nodes === 0) {
+      this.empty()
+      this.#fn = () => undefined
+      this.#form = []
+      this.#inputs = []
+      this.#slots = []
+    }
+    this.parent?.release()
+  }
+
+  /** Calls `visit` for every storage that running again would read, but for what the function itself holds. */
+  visitSaved(visit: (storage: Storage) => void, seen: Set<object>): void {
+    if (seen.has(this)) return
+    seen.add(this)
+    for (const kept of this.#inputs)
+      if (kept instanceof Slot) kept.region.visitSaved(visit, seen)
+      else visit(kept.storage)
+  }
+}
+
+function changed(how: string): AutogradError {
+  return new AutogradError(
+    op,
+    `the function does something else when it runs again for the backward pass: ${how}; it may depend on its inputs and on ` +
+      'what stays as it is, such as parameters, modes of layers and options',
+  )
+}
