@@ -1,6 +1,7 @@
 /** What an adapter's files leave out, the base, and whether it has changed: what changed there is lost to whoever loads them. */
 import type { Storage } from '../core/storage.js'
 import type { Tensor } from '../core/tensor.js'
+import { Adapter } from '../nn/adapter.js'
 import type { Module } from '../nn/module.js'
 import { listed, type Named } from './select.js'
 
@@ -37,8 +38,10 @@ function hasChanged(buffer: Tensor, noted: Noted | undefined): boolean {
 }
 
 /** Warns, once of each, of buffers that changed and parameters that learn outside of what is saved. */
-export function warnOfLost(op: string, model: Module, saved: readonly Named[], adapters: readonly Module[]): void {
+export function warnOfLost(op: string, model: Module, saved: readonly Named[]): void {
   const { buffers, told } = bases.get(model) as Base
+  // Adapters are no part of the base, those of other names neither.
+  const adapters = model.modules().filter((module) => module instanceof Adapter)
   const kept = new Set<Tensor>([...saved.map(([, module]) => module), ...adapters].flatMap(tensorsOf))
   const tell = (names: readonly string[], what: string, remedy: string) => {
     const text = `[${op}] the adapter's files leave out ${listed(names)}, which ${what}: who loads them gets another model; ${remedy}`

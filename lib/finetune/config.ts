@@ -16,7 +16,6 @@ const off: { readonly [field: string]: unknown } = {
   use_bdlora: null,
   bias: 'none',
   lora_bias: false,
-  fan_in_fan_out: false,
   layers_to_transform: null,
   layers_pattern: null,
   layer_replication: null,
@@ -35,6 +34,8 @@ const idle = new Set([
   'corda_config',
   'ensure_weight_tying',
   'eva_config',
+  // How the base stores its weights, which its layers know; the factors are the same.
+  'fan_in_fan_out',
   'inference_mode',
   'loftq_config',
   'lora_ga_config',

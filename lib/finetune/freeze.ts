@@ -1,23 +1,39 @@
 /** Freezing: which parameters learn. A frozen weight costs no weight gradient and keeps no activation. */
 import { shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
+import { Adapter } from '../nn/adapter.js'
 import { type Module, Parameter } from '../nn/module.js'
 import type { Callback } from '../train/callbacks.js'
-import { checkModel, listed, stateless } from './select.js'
+import { adapterNames } from './adapters.js'
+import { checkModel, listed, quoted, stateless } from './select.js'
 
 /**
  * Parameters by path: a path of a parameter or of a module ('0', 'encoder.layer1'), with `*` for any characters; a regular
- * expression on parameter paths; or a number, the depth: that many of the model's children with parameters, from the input.
+ * expression on parameter paths; a number, the depth: that many of the model's children with parameters, from the input; or
+ * the adapters of a name.
  */
-export type Selection = string | RegExp | number
+export type Selection = string | RegExp | number | { readonly adapter: string }
 
 /** Direct children that have parameters, from the input to the output. */
 function blocks(model: Module): (readonly [string, Module])[] {
   return [...model.namedChildren()].filter(([, child]) => !child.parameters()[Symbol.iterator]().next().done)
 }
 
-function matcher(op: string, model: Module, selection: Selection): (path: string) => boolean {
+type Matcher = (path: string, parameter: Parameter) => boolean
+
+function matcher(op: string, model: Module, selection: Selection): Matcher {
   if (selection instanceof RegExp) return stateless(selection)
+  if (typeof selection === 'object' && selection !== null) {
+    const { adapter } = checkOptions(op, selection, { adapter: true })
+    const own = model.modules().filter((module) => module instanceof Adapter && module.adapterName === adapter)
+    if (own.length === 0)
+      throw new ValueError(
+        op,
+        `there is no adapter named ${shown(adapter)} in the model; there are ${quoted(adapterNames(model))}`,
+      )
+    const found = new Set(own.flatMap((module) => [...module.parameters()]))
+    return (_, parameter) => found.has(parameter)
+  }
   if (typeof selection === 'number') {
     const names = blocks(model).map(([name]) => name)
     if (!Number.isInteger(selection) || selection < 0 || selection > names.length)
@@ -31,7 +47,7 @@ function matcher(op: string, model: Module, selection: Selection): (path: string
   if (typeof selection !== 'string')
     throw new ValueError(
       op,
-      `the selection is ${shown(selection)}, but must be a path, a regular expression or a depth`,
+      `the selection is ${shown(selection)}, but must be a path, a regular expression, a depth, or { adapter: name }`,
     )
   const pattern = new RegExp(
     `^${selection
@@ -46,8 +62,8 @@ function set(op: string, model: Module, selection: Selection | undefined, requir
   checkModel(op, model)
   const matches = selection === undefined ? () => true : matcher(op, model, selection)
   // Under all their names, because tied weights and shared modules have several.
-  const named = model.namedState().filter(([, tensor]) => tensor instanceof Parameter)
-  const found = new Set(named.filter(([path]) => matches(path)).map(([, parameter]) => parameter))
+  const named = model.namedState().filter((each): each is [string, Parameter] => each[1] instanceof Parameter)
+  const found = new Set(named.filter(([path, parameter]) => matches(path, parameter)).map(([, parameter]) => parameter))
   if (found.size === 0 && selection !== 0)
     throw new ValueError(
       op,

@@ -1,4 +1,12 @@
+export { setAdapter, withAdapter, withoutAdapters } from './adapters.js'
 export { countParameters, freeze, type GradualOptions, type Selection, unfreeze, unfreezeGradually } from './freeze.js'
-export { applyLora, LoraAdapter, type LoraOptions, removeLora } from './lora.js'
-export { mergeLora, unmergeLora } from './merge.js'
-export { loadAdapter, saveAdapter } from './peft.js'
+export { applyLora, type LoraOptions, removeLora } from './lora.js'
+export {
+  LoraAdapter,
+  type LoraAdapterOptions,
+  LoraConv2d,
+  LoraEmbedding,
+  LoraLinear,
+} from './lora-adapter.js'
+export { type MergeOptions, mergeLora, unmergeLora } from './merge.js'
+export { type AdapterFileOptions, loadAdapter, saveAdapter } from './peft.js'

@@ -1,34 +1,30 @@
-/** LoRA (Hu et al., 2021): a low-rank product beside a frozen weight, in the slot that adaptable layers have. */
-import { kindOf, namedAs, shown, ValueError } from '../core/errors.js'
+/** LoRA (Hu et al., 2021) applied to a model: low-rank products beside frozen weights, in the slots of adaptable layers. */
+import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
-import { ownOptions } from '../core/options.js'
-import { keep, outsideFrames } from '../core/scope.js'
-import type { Tensor } from '../core/tensor.js'
-import { Dropout } from '../nn/activation.js'
-import { type Adaptable, type Adapter, isAdaptable } from '../nn/adapter.js'
-import { zeros_ } from '../nn/init.js'
-import { checkDropout, checkFlags, checkNumber, checkSizes } from '../nn/layer.js'
-import { Linear } from '../nn/linear.js'
-import { Module, settings } from '../nn/module.js'
-import { guardState } from '../nn/state.js'
-import { add, mul } from '../ops/elementwise/index.js'
-import { matmul } from '../ops/matmul.js'
-import { clone } from '../ops/shape.js'
+import { checkOptions, ownOptions } from '../core/options.js'
+import { type Adaptable, checkAdapterName, isAdaptable } from '../nn/adapter.js'
+import { checkDropout, checkFlags } from '../nn/layer.js'
+import type { Module } from '../nn/module.js'
+import { activate, adaptableLayers, checkFree, checkSwitch, ownModules } from './adapters.js'
+import { forgetLora, loraName, loraNames, noteLora } from './applied.js'
 import { forgetBase, noteBase } from './base.js'
+import { LoraAdapter, loraFor } from './lora-adapter.js'
 import { Pattern } from './pattern.js'
 import { byNames, byPatterns, checkModel, checkNames, listed, type Named, quoted, stateless } from './select.js'
 
 export interface LoraOptions {
+  /** The adapter's name, by which it is switched, saved and removed. Default 'default'. */
+  readonly name?: string
   /** Inner size of the product. Default 8. */
   readonly rank?: number
   /** The product is scaled by alpha / rank. Default: `rank`, for layers of another rank too. */
   readonly alpha?: number
-  /** Of the product's input, in training. Default 0. */
+  /** Of the product's input, in training. Default 0; embeddings, whose input are indices, have none, as in PEFT. */
   readonly dropout?: number
   /**
    * The layers: a list of names, each a path or its last parts ('q_proj'); a string, which is a regular expression of Python
    * that must match whole paths, as in PEFT (`pattern.ts` says what there is); a RegExp tried on paths; or 'all-linear', every
-   * Linear. Those in `modulesToSave` are left out. What selects nothing is an error.
+   * Linear. With a MultiheadAttention its `out_proj` is adapted too, as in PEFT. Those in `modulesToSave` are left out. What selects nothing is an error.
    */
   readonly targetModules: readonly string[] | RegExp | string
   /** Modules that learn whole and are saved with the adapter, as a new head does: paths or their last parts. */
@@ -45,144 +41,12 @@ export interface LoraOptions {
   readonly generator?: Generator
 }
 
-/** The product that is in a layer's weight, as it was when it was added, and which of its factors were learning. */
-interface Folded {
-  readonly loraA: Tensor
-  readonly loraB: Tensor
-  readonly scale: number
-  readonly learned: readonly Tensor[]
-}
-
-/** The adapter of one layer: result + B A x * scale. B begins as zeros, so that nothing changes before training. */
-export class LoraAdapter extends Module implements Adapter {
-  static override readonly stateNames = { loraA: 'lora_A', loraB: 'lora_B' }
-  readonly loraA: Linear
-  readonly loraB: Linear
-  readonly rank: number
-  dropout: Dropout
-  #scale: number
-  #folded: Folded | null = null
-
-  constructor(layer: Adaptable, rank: number, scale: number, dropout: number, generator: Generator | undefined) {
-    super()
-    if (!isAdaptable(layer))
-      throw new ValueError(
-        'LoraAdapter',
-        `the layer is ${kindOf(layer)}, but must be one that can be adapted, as Linear is`,
-      )
-    checkSizes('LoraAdapter', { rank })
-    checkNumber('LoraAdapter', 'scale', scale)
-    checkDropout('LoraAdapter', 'dropout', dropout)
-    checkGenerator('LoraAdapter', generator)
-    const { weight, inFeatures, outFeatures } = layer.adaptation
-    const placed = { device: weight.device, dtype: weight.dtype, bias: false, ...(generator ? { generator } : {}) }
-    this.loraA = namedAs('LoraAdapter', () => new Linear(inFeatures, rank, placed))
-    this.loraB = namedAs('LoraAdapter', () => new Linear(rank, outFeatures, placed))
-    zeros_(this.loraB.weight)
-    this.rank = rank
-    this.#scale = scale
-    this.dropout = new Dropout(dropout)
-  }
-
-  /** What the product is multiplied by. */
-  get scale(): number {
-    return this.#scale
-  }
-
-  /** Whether the product is in the layer's weight already. */
-  get merged(): boolean {
-    return this.#folded !== null
-  }
-
-  override extraRepr(): string {
-    return settings({ rank: this.rank, scale: this.scale, merged: this.merged })
-  }
-
-  forward(x: Tensor, base: Tensor): Tensor {
-    if (this.merged) return base
-    const inner: Tensor = this.loraA.forward(this.dropout.forward(x))
-    // Scaled where it is small.
-    return add(base, this.loraB.forward(mul(inner, this.scale)))
-  }
-
-  /** What the adapter adds to the layer's weight [out, in]. */
-  delta(): Tensor {
-    return product(this.loraA.weight, this.loraB.weight, this.scale)
-  }
-
-  /** Takes over the settings of another adapter of the same rank. */
-  configure(scale: number, dropout: number): void {
-    this.#scale = scale
-    this.dropout = new Dropout(dropout).train(this.training)
-  }
-
-  /**
-   * For mergeLora: what is to be added to the weight. The factors are noted and stop learning, because a merged product must
-   * leave the weight as it came, whatever happens to them.
-   */
-  fold(): Tensor {
-    const factors: readonly Tensor[] = [this.loraA.weight, this.loraB.weight]
-    const delta = this.delta()
-    const [loraA, loraB] = outsideFrames(() => factors.map((factor) => keep(clone(factor.detach())))) as [
-      Tensor,
-      Tensor,
-    ]
-    const learned = factors.filter(({ requiresGrad }) => requiresGrad)
-    for (const factor of learned) factor.requiresGrad = false
-    this.#folded = { loraA, loraB, scale: this.scale, learned }
-    return delta
-  }
-
-  /** For unmergeLora: what was added. */
-  unfold(): Tensor {
-    const { loraA, loraB, scale, learned } = this.#folded as Folded
-    for (const factor of learned) factor.requiresGrad = true
-    this.#folded = null
-    return product(loraA, loraB, scale)
-  }
-
-  /** A state that holds the product in the weight and beside it would add it twice where it is loaded. */
-  [guardState](op: string): void {
-    if (this.merged)
-      throw new ValueError(
-        op,
-        'a LoRA adapter is merged into its weight; call unmergeLora first, or removeLora for the merged weights alone',
-      )
-  }
-}
-
-function product(loraA: Tensor, loraB: Tensor, scale: number): Tensor {
-  return mul(matmul(loraB, loraA), scale)
-}
-
-const optionsOf = new WeakMap<Module, LoraOptions>()
-
-/** The options that LoRA was applied with. Throws ValueError if it was not. */
-export function loraOptions(op: string, model: Module): LoraOptions {
-  const options = optionsOf.get(model)
-  if (options === undefined) throw new ValueError(op, 'the model has no LoRA adapter; call applyLora first')
-  return options
-}
-
-export function hasLora(model: Module): boolean {
-  return optionsOf.has(model)
-}
-
-type Layer = Module & Adaptable
-
-/** Every layer of the model with a LoRA adapter, by path. */
-export function loraLayers(model: Module): (readonly [string, Layer, LoraAdapter])[] {
-  return model
-    .namedModules()
-    .flatMap(([path, module]) =>
-      isAdaptable(module) && module.adapter instanceof LoraAdapter ? [[path, module, module.adapter] as const] : [],
-    )
-}
-
-/** The model's modules without those of adapters. */
-function ownModules(model: Module): Named[] {
-  const ofAdapters = new Set(loraLayers(model).flatMap(([, , adapter]) => adapter.modules()))
-  return model.namedModules().filter(([, module]) => !ofAdapters.has(module))
+/** Every layer of the model with a LoRA adapter of this name, by path. */
+export function loraLayers(model: Module, name: string): (readonly [string, Adaptable, LoraAdapter])[] {
+  return adaptableLayers(model).flatMap(([path, layer]) => {
+    const adapter = layer.adapters.get(name)
+    return adapter instanceof LoraAdapter ? [[path, layer, adapter] as const] : []
+  })
 }
 
 /** Modules that learn whole. Throws ValueError naming entries that name none. */
@@ -193,30 +57,38 @@ export function savedModules(op: string, model: Module, { modulesToSave = [] }: 
 
 /** What applying LoRA comes to: layers with the sizes of their adapters, and modules that learn whole. */
 export interface Plan {
+  readonly name: string
   readonly options: LoraOptions
   readonly layers: readonly {
-    readonly path: string
-    readonly layer: Layer
+    /** The layer's name in the adapter's files. */
+    readonly fileName: string
+    readonly layer: Adaptable
     readonly rank: number
     readonly scale: number
   }[]
   readonly saved: readonly Named[]
 }
 
-function targets(op: string, model: Module, saved: readonly Named[], targetModules: unknown): Named<Layer>[] {
+/** Whether a layer is linear and nothing else: what 'all-linear' means, in PEFT too. */
+function isPlainLinear({ adaptation }: Adaptable): boolean {
+  return adaptation.by === 'linear' && adaptation.along === undefined
+}
+
+function targets(op: string, model: Module, saved: readonly Named[], targetModules: unknown): Named<Adaptable>[] {
   const whole = new Set(saved.flatMap(([, module]) => module.modules()))
   const adaptable = ownModules(model).filter(
-    (named): named is Named<Layer> => isAdaptable(named[1]) && !whole.has(named[1]),
+    (named): named is Named<Adaptable> => isAdaptable(named[1]) && !whole.has(named[1]),
   )
   /** Of what is there, but not among the layers to choose from. */
-  const why = (isNamed: (path: string) => boolean) => {
+  const why = (isNamed: (path: string, module: unknown) => boolean) => {
     const there = ownModules(model).filter(
-      ([path, module]) => isNamed(path) && !(isAdaptable(module) && !whole.has(module)),
+      ([path, module]) => isNamed(path, module) && !(isAdaptable(module) && !whole.has(module)),
     )
     const said = there.map(([path, module]) =>
       whole.has(module) ? `'${path}' is in modulesToSave, which learns whole` : `'${path}' is ${kindOf(module)}`,
     )
-    if (there.some(([, module]) => !whole.has(module))) said.push('LoRA adapts Linear')
+    if (there.some(([, module]) => !whole.has(module)))
+      said.push('LoRA adapts Linear, Embedding, Conv2d and MultiheadAttention')
     return said.length === 0 ? '' : `${listed(said, 10, '; ')}; `
   }
   if (Array.isArray(targetModules)) {
@@ -227,13 +99,13 @@ function targets(op: string, model: Module, saved: readonly Named[], targetModul
       op,
       `targetModules is ${shown(targetModules)}, but must be a list of names, a regular expression, or 'all-linear'`,
     )
-  let wanted: (path: string) => boolean = () => true
+  let wanted: (path: string, layer: unknown) => boolean = (_, layer) => isAdaptable(layer) && isPlainLinear(layer)
   if (targetModules instanceof RegExp) wanted = stateless(targetModules)
   else if (typeof targetModules === 'string' && targetModules !== 'all-linear') {
     const pattern = new Pattern(targetModules, op, 'targetModules')
     wanted = (path) => pattern.matches(path)
   }
-  const found = Array.isArray(targetModules) ? [] : adaptable.filter(([path]) => wanted(path))
+  const found = Array.isArray(targetModules) ? [] : adaptable.filter(([path, layer]) => wanted(path, layer))
   if (found.length === 0)
     throw new ValueError(
       op,
@@ -246,6 +118,7 @@ function targets(op: string, model: Module, saved: readonly Named[], targetModul
 export function planLora(op: string, model: Module, given: LoraOptions): Plan {
   checkModel(op, model)
   const options = ownOptions(op, given, {
+    name: true,
     rank: true,
     alpha: true,
     dropout: true,
@@ -256,87 +129,106 @@ export function planLora(op: string, model: Module, given: LoraOptions): Plan {
     rankStabilized: true,
     generator: true,
   })
-  const { rank = 8, alpha = rank, dropout = 0, rankStabilized = false, generator } = options
+  const { name = 'default', rank = 8, alpha = rank, dropout = 0, rankStabilized = false, generator } = options
+  checkAdapterName(op, name)
   checkDropout(op, 'dropout', dropout)
   checkFlags(op, { rankStabilized })
   checkGenerator(op, generator)
   const saved = savedModules(op, model, options)
-  const layers = targets(op, model, saved, options.targetModules)
-  const other = layers.filter(([, { adapter }]) => adapter !== null && !(adapter instanceof LoraAdapter))
-  if (other.length > 0)
-    throw new ValueError(
-      op,
-      `another adapter than LoRA's is in ${listed(other.map(([path]) => path))}; take it out first`,
-    )
-  const paths = layers.map(([path]) => path)
+  const named = targets(op, model, saved, options.targetModules)
+  const paths = named.map(([path]) => path)
   const ranks = byPatterns(op, 'rankPattern', options.rankPattern, paths)
   const alphas = byPatterns(op, 'alphaPattern', options.alphaPattern, paths)
-  const checked = layers.map(([path, layer], i) => {
+  const whole = new Set(saved.flatMap(([, module]) => module.modules()))
+  const layers = new Map<Adaptable, Plan['layers'][number]>()
+  named.forEach(([path, layer], i) => {
     const r = ranks[i] ?? rank
     const a = alphas[i] ?? alpha
     if (!Number.isInteger(r) || r < 1)
       throw new ValueError(op, `rank is ${shown(r)} for ${path}, but must be a positive integer`)
     if (typeof a !== 'number' || !Number.isFinite(a))
       throw new ValueError(op, `alpha is ${shown(a)} for ${path}, but must be a number`)
-    return { path, layer, rank: r, scale: a / (rankStabilized ? Math.sqrt(r) : r) }
+    const { adaptation } = layer
+    if (adaptation.by === 'conv2d' && r % adaptation.options.groups !== 0)
+      throw new ValueError(
+        op,
+        `rank ${r} does not divide into the ${adaptation.options.groups} groups of ${path}; choose another by rankPattern`,
+      )
+    const sizes = { rank: r, scale: a / (rankStabilized ? Math.sqrt(r) : r) }
+    layers.set(layer, { fileName: path, layer, ...sizes })
+    if (adaptation.by !== 'linear' || adaptation.along === undefined) return
+    // What is adapted along stands in PEFT's files within the layer that it wraps.
+    for (const [inner, module] of layer.namedModules())
+      if (adaptation.along.includes(module as Adaptable) && !whole.has(module))
+        layers.set(module as Adaptable, {
+          fileName: `${path === '' ? '' : `${path}.`}base_layer.${inner}`,
+          layer: module as Adaptable,
+          ...sizes,
+        })
   })
-  return { options: { ...options, rank, alpha, dropout }, layers: checked, saved }
+  return { name, options: { ...options, rank, alpha, dropout }, layers: [...layers.values()], saved }
 }
 
 /** The adapters that a plan asks for: those that are there, where the rank is the same, so that optimisers know them. */
-export function adaptersOf({ options, layers }: Plan): ReadonlyMap<Layer, LoraAdapter> {
+export function adaptersOf({ name, options, layers }: Plan): ReadonlyMap<Adaptable, LoraAdapter> {
+  const { dropout = 0, generator } = options
   return new Map(
     layers.map(({ layer, rank, scale }) => {
-      const { adapter } = layer
+      const adapter = layer.adapters.get(name)
       const fits = adapter instanceof LoraAdapter && adapter.rank === rank
-      return [layer, fits ? adapter : new LoraAdapter(layer, rank, scale, options.dropout ?? 0, options.generator)]
+      return [layer, fits ? adapter : loraFor(layer, { rank, scale, dropout, ...(generator ? { generator } : {}) })]
     }),
   )
 }
 
-/** Puts adapters in, which take the place of those there were. */
-export function attach(model: Module, plan: Plan, adapters: ReadonlyMap<Layer, LoraAdapter>): void {
-  for (const [, layer] of loraLayers(model)) layer.adapter = null
+/** Puts adapters in, which take the place of those of their name and are then the only active ones. */
+export function attach(model: Module, plan: Plan, adapters: ReadonlyMap<Adaptable, LoraAdapter>): void {
+  const { name, options } = plan
+  for (const [, layer] of loraLayers(model, name)) if (!adapters.has(layer)) layer.adapters.delete(name)
   for (const parameter of model.parameters()) parameter.requiresGrad = false
   for (const { layer, scale } of plan.layers) {
     const adapter = adapters.get(layer) as LoraAdapter
-    adapter.configure(scale, plan.options.dropout ?? 0)
-    layer.adapter = adapter.requiresGrad_(true).train(layer.training)
+    adapter.configure(scale, options.dropout ?? 0)
+    layer.adapters.set(name, adapter.train(layer.training) as LoraAdapter)
   }
+  activate(model, [name])
   for (const [, module] of plan.saved) module.requiresGrad_(true)
   // Another adapter over the same base: what changed since the first is still not the base's.
-  if (!hasLora(model)) noteBase(model)
-  optionsOf.set(model, plan.options)
+  if (loraNames(model).length === 0) noteBase(model)
+  noteLora(model, name, options)
 }
 
 /**
- * Freezes the model and gives every target layer a low-rank adapter that learns. Layers keep their identity, so optimisers over
- * `model.parameters()`, made before or after, train just the adapters. Targets are Linear layers, those inside other layers
- * too, as the `out_proj` of MultiheadAttention; its `in_proj_weight` is a parameter of no Linear, and hence stays frozen, with
- * 'all-linear' too. Paths are those of `namedModules()`, where properties are in snake case (`selfAttn.outProj` is
+ * Freezes the model and gives every target layer a low-rank adapter that learns; gives the model. Layers keep their identity, so
+ * optimisers over `model.parameters()`, made before or after, train just the adapters. Targets are Linear, Embedding, Conv2d and
+ * MultiheadAttention. 'all-linear' takes Linear layers, those inside other layers too, as the `out_proj` of a
+ * MultiheadAttention; to adapt its queries, keys and values as well, name the attention itself (`self_attn`). A model may have
+ * several adapters by name: the new one is then the only active one, until `setAdapter` or `withAdapter` say otherwise. Paths are those of `namedModules()`, where properties are in snake case (`selfAttn.outProj` is
  * `self_attn.out_proj`). Batch norms in training learn their statistics, frozen or not: call `eval()` on them, or name them in
  * `modulesToSave`. Throws ValueError for unknown targets, and has then changed nothing.
  */
 export function applyLora<M extends Module>(model: M, options: LoraOptions): M {
-  checkModel('applyLora', model)
-  const there = loraLayers(model)
-  if (hasLora(model) || there.length > 0)
-    throw new ValueError(
-      'applyLora',
-      `the model has a LoRA adapter already, in ${listed(there.map(([path]) => path))}; removeLora it first, from the module that it was applied to`,
-    )
-  const plan = planLora('applyLora', model, options)
+  const op = 'applyLora'
+  const plan = planLora(op, model, options)
+  checkFree(op, model, plan.name)
+  checkSwitch(op, model, [])
   attach(model, plan, adaptersOf(plan))
   return model
 }
 
 /**
- * Takes the adapters away: without what they learned, unless it was merged. The base stays frozen, but for `modulesToSave`, as
- * applyLora left it, because what learned before that is not known; call `unfreeze(model)` to train it.
+ * Takes adapters away, all of LoRA's or the one named: without what they learned, unless it was merged. Others that were active
+ * stay so. The base stays frozen, but for `modulesToSave`, as applyLora left it, because what learned before that is not known;
+ * call `unfreeze(model)` to train it. Throws ValueError if there is none.
  */
-export function removeLora(model: Module): void {
-  loraOptions('removeLora', model)
-  for (const [, layer] of loraLayers(model)) layer.adapter = null
-  optionsOf.delete(model)
-  forgetBase(model)
+export function removeLora(model: Module, options: { readonly name?: string } = {}): void {
+  const op = 'removeLora'
+  checkModel(op, model)
+  const { name } = checkOptions(op, options, { name: true })
+  const names = name === undefined && loraNames(model).length > 0 ? loraNames(model) : [loraName(op, model, name)]
+  for (const each of names) {
+    for (const [, layer] of loraLayers(model, each)) layer.adapters.delete(each)
+    forgetLora(model, each)
+  }
+  if (loraNames(model).length === 0) forgetBase(model)
 }

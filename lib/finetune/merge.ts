@@ -1,14 +1,17 @@
 /** Merging LoRA's products into the weights, and taking them out again. */
 import { noGrad } from '../autograd/mode.js'
 import { ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Module } from '../nn/module.js'
 import { overlaps } from '../nn/state.js'
 import { to } from '../ops/convert.js'
 import { add, mul } from '../ops/elementwise/index.js'
 import { checkDistinct, copyInto } from '../ops/inplace.js'
-import { LoraAdapter, loraLayers, loraOptions } from './lora.js'
-import { listed } from './select.js'
+import { loraName, loraNames } from './applied.js'
+import { loraLayers } from './lora.js'
+import { LoraAdapter } from './lora-adapter.js'
+import { checkModel, listed, quoted } from './select.js'
 
 /** By memory: the tensors there, each with its name and the module whose own it is. */
 function holders(model: Module) {
@@ -28,22 +31,52 @@ function write(op: string, weight: Tensor, delta: Tensor, sign: 1 | -1): void {
   copyInto(weight, add(weight, sign === 1 ? placed : mul(placed, sign)), op)
 }
 
+export interface MergeOptions {
+  /** Which adapter. Default: to merge, those that are active; to unmerge, all that are merged. */
+  readonly name?: string
+}
+
+function chosen(op: string, model: Module, options: MergeOptions): readonly string[] {
+  checkModel(op, model)
+  const { name } = checkOptions(op, options, { name: true })
+  if (name !== undefined || loraNames(model).length === 0) return [loraName(op, model, name)]
+  return loraNames(model)
+}
+
 /**
  * Adds the adapters' products to the weights: the same results without their cost. Until `unmergeLora` or `removeLora` the
  * products stop learning, and the model's state cannot be read, saved or loaded (`stateDict`, `save`, `loadStateDict`, `load`),
  * because it would hold each product twice. `saveAdapter` works, as it writes the factors alone, and so does `loadAdapter`, which
- * unmerges first. Merging twice changes nothing. Throws ValueError, and
- * changes nothing, where a weight has another user in the model, such as an embedding tied to its head: merging would change
- * that too.
+ * unmerges first. Merging twice changes nothing. Throws ValueError, and changes nothing, where the adapter named is not active,
+ * or shares a layer with another adapter that is no sum; where a weight has another user in the model, such as an embedding tied
+ * to its head: merging would change that too; and where a layer cannot hold the product, as a convolution of groups.
  */
-export function mergeLora(model: Module): void {
+export function mergeLora(model: Module, options: MergeOptions = {}): void {
   const op = 'mergeLora'
-  loraOptions(op, model)
-  const layers = loraLayers(model).filter(([, , { merged }]) => !merged)
+  const names = chosen(op, model, options)
+  const layers = names
+    .flatMap((name) => loraLayers(model, name).map(([path, layer, adapter]) => ({ name, path, layer, adapter })))
+    .filter(({ adapter }) => !adapter.merged)
+  const merging = layers.filter(({ name, layer }) => layer.adapters.active.includes(name))
+  if (merging.length < layers.length && (options.name !== undefined || merging.length === 0))
+    throw new ValueError(
+      op,
+      `${quoted(names)} ${names.length === 1 ? 'is' : 'are'} not active, and merging would change results; call setAdapter first`,
+    )
   const all = holders(model)
-  for (const [path, layer] of layers) {
+  for (const { path, layer, adapter } of merging) {
     const { weight } = layer.adaptation
     checkDistinct(op, `the weight of ${path}`, weight)
+    if (adapter.unmergeable !== null)
+      throw new ValueError(op, `${path} cannot hold the product: ${adapter.unmergeable}; leave the adapter beside it`)
+    if (layer.dense().storage !== weight.storage)
+      throw new ValueError(op, `the weight of ${path} is ${weight.dtype}, whose numbers cannot be written in place`)
+    const foreign = layer.adapters.active.filter((name) => !(layer.adapters.get(name) instanceof LoraAdapter))
+    if (foreign.length > 0)
+      throw new ValueError(
+        op,
+        `${path} has the adapter ${quoted(foreign)} too, which may be no sum; switch it off first`,
+      )
     // As an embedding that is its head too.
     const others = (all.get(weight.storage) ?? [])
       .filter(({ holder, tensor }) => (holder !== layer || tensor !== weight) && overlaps(tensor, weight))
@@ -56,16 +89,16 @@ export function mergeLora(model: Module): void {
       )
   }
   noGrad(() => {
-    for (const [, layer, adapter] of layers) write(op, layer.adaptation.weight, adapter.fold(), 1)
+    for (const { layer, adapter } of merging) write(op, layer.dense(), adapter.fold(), 1)
   })
 }
 
 /** Takes the products out of the weights again (within rounding): those that were merged, whatever the adapters hold now. */
-export function unmergeLora(model: Module): void {
-  loraOptions('unmergeLora', model)
+export function unmergeLora(model: Module, options: MergeOptions = {}): void {
+  const op = 'unmergeLora'
   noGrad(() => {
-    for (const [, layer, adapter] of loraLayers(model))
-      if (adapter instanceof LoraAdapter && adapter.merged)
-        write('unmergeLora', layer.adaptation.weight, adapter.unfold(), -1)
+    for (const name of chosen(op, model, options))
+      for (const [, layer, adapter] of loraLayers(model, name))
+        if (adapter.merged) write(op, layer.dense(), adapter.unfold(), -1)
   })
 }

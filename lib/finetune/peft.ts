@@ -3,29 +3,23 @@ import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { writeTogether } from '../io/atomic.js'
 import { checkPath, refusal } from '../io/refusal.js'
 import { SafetensorsFile } from '../io/safetensors.js'
-import { isAdaptable } from '../nn/adapter.js'
+import { Adapter } from '../nn/adapter.js'
 import { tensorFile, tensorsIn } from '../nn/files.js'
 import type { Module } from '../nn/module.js'
 import { matchState } from '../nn/state.js'
+import { adaptableLayers, checkFree, checkSwitch } from './adapters.js'
+import { loraName, loraNames, loraOptions } from './applied.js'
 import { warnOfLost } from './base.js'
 import { configFrom, optionsFrom, settingsHash } from './config.js'
-import {
-  adaptersOf,
-  attach,
-  hasLora,
-  type LoraAdapter,
-  type LoraOptions,
-  loraLayers,
-  loraOptions,
-  planLora,
-  savedModules,
-} from './lora.js'
+import { adaptersOf, attach, type LoraOptions, loraLayers, planLora, savedModules } from './lora.js'
+import type { LoraAdapter } from './lora-adapter.js'
 import { unmergeLora } from './merge.js'
-import { checkModel, endsWith, listed, type Named } from './select.js'
+import { checkModel, endsWith, type Named } from './select.js'
 
 const prefix = 'base_model.model.'
 const configFile = 'adapter_config.json'
@@ -42,23 +36,55 @@ const mostConfigBytes = 2 ** 24
 function adapterState(
   adapters: readonly (readonly [path: string, adapter: LoraAdapter])[],
   saved: readonly Named[],
-  replaced: ReadonlySet<Tensor> = new Set(),
 ): Map<string, Tensor> {
   const found = new Map<string, Tensor>()
-  for (const [path, module] of [...adapters, ...saved])
-    for (const [name, tensor] of module.namedState())
-      if (!replaced.has(tensor)) found.set(`${prefix}${path === '' ? '' : `${path}.`}${name}`, tensor)
+  const put = (path: string, name: string, tensor: Tensor) =>
+    void found.set(`${prefix}${path === '' ? '' : `${path}.`}${name}`, tensor)
+  // Files do not say the adapter's name, which stands after the property.
+  for (const [path, adapter] of adapters)
+    for (const [name, tensor] of adapter.namedState()) put(path, name.replace(`.${adapter.adapterName}`, ''), tensor)
+  for (const [path, module] of saved) {
+    // Another adapter may be within a module that learns whole, and one that is about to go.
+    const adapting = module.modules().filter((inner) => inner instanceof Adapter)
+    const others = new Set<Tensor>(adapting.flatMap((adapter) => adapter.namedState().map(([, tensor]) => tensor)))
+    for (const [name, tensor] of module.namedState()) if (!others.has(tensor)) put(path, name, tensor)
+  }
   return found
 }
 
+/** The adapter's layers by their names in files. */
+function fileNames(model: Module, name: string): (readonly [path: string, adapter: LoraAdapter])[] {
+  const layers = loraLayers(model, name)
+  const along = new Map(
+    layers.flatMap(([path, layer]) => {
+      const { adaptation } = layer
+      const inner = adaptation.by === 'linear' ? (adaptation.along ?? []) : []
+      return inner.map((each) => [each, path] as const)
+    }),
+  )
+  return layers.map(([path, layer, adapter]) => {
+    const outer = along.get(layer)
+    return [outer === undefined ? path : `${outer}.base_layer${path.slice(outer.length)}`, adapter] as const
+  })
+}
+
 /** Names of the adapted layers, in a form that selects just these among all: as they were given, else their paths. */
-function targetsOf(model: Module, { targetModules }: LoraOptions): readonly string[] | string {
+function targetsOf(model: Module, name: string, { targetModules }: LoraOptions): readonly string[] | string {
   if (typeof targetModules === 'string' && targetModules !== 'all-linear') return targetModules
   if (Array.isArray(targetModules)) return targetModules
-  const paths = loraLayers(model).map(([path]) => path)
-  const others = model.namedModules().filter(([path, module]) => isAdaptable(module) && !paths.includes(path))
-  const ambiguous = others.some(([path]) => paths.some((name) => endsWith(path, name)))
+  const layers = loraLayers(model, name)
+  const along = new Set(
+    layers.flatMap(([, { adaptation }]) => (adaptation.by === 'linear' ? (adaptation.along ?? []) : [])),
+  )
+  const paths = layers.filter(([, layer]) => !along.has(layer)).map(([path]) => path)
+  const others = adaptableLayers(model).filter(([path]) => !paths.includes(path))
+  const ambiguous = others.some(([path]) => paths.some((target) => endsWith(path, target)))
   return ambiguous ? paths.map((path) => path.replace(/[^\w]/g, '\\$&')).join('|') : paths
+}
+
+export interface AdapterFileOptions {
+  /** Which adapter. To save, the default is the only one there is; to load, 'default'. */
+  readonly name?: string
 }
 
 /**
@@ -72,20 +98,16 @@ function targetsOf(model: Module, { targetModules }: LoraOptions): readonly stri
  * The base is not saved. Where buffers of it changed since LoRA was applied, as running statistics of a batch norm in training
  * do, or where its parameters learn, outside of `modulesToSave`, a warning of the process (FIRESTEEL_ADAPTER) names them.
  */
-export async function saveAdapter(model: Module, folder: string): Promise<void> {
+export async function saveAdapter(model: Module, folder: string, options: AdapterFileOptions = {}): Promise<void> {
   const op = 'saveAdapter'
-  const options = loraOptions(op, model)
+  const name = loraName(op, model, checkOptions(op, options, { name: true }).name)
+  const settings = loraOptions(model, name)
   checkPath(op, 'write', folder)
-  const adapters = loraLayers(model).map(([path, , adapter]) => [path, adapter] as const)
-  const saved = savedModules(op, model, options)
-  warnOfLost(
-    op,
-    model,
-    saved,
-    adapters.map(([, adapter]) => adapter),
-  )
+  const adapters = fileNames(model, name)
+  const saved = savedModules(op, model, settings)
+  warnOfLost(op, model, saved)
   const state = adapterState(adapters, saved)
-  const config = `${JSON.stringify(configFrom(options, targetsOf(model, options)), null, 2)}\n`
+  const config = `${JSON.stringify(configFrom(settings, targetsOf(model, name, settings)), null, 2)}\n`
   // Of what is read from the text, as loadAdapter will.
   const hash = settingsHash(optionsFrom(op, configFile, JSON.parse(config)))
   const weights = tensorFile(join(folder, weightsFile), state, { format: 'pt', [hashKey]: hash }, op)
@@ -136,27 +158,32 @@ async function openTogether(op: string, folder: string): Promise<{ options: Lora
 }
 
 /**
- * Applies an adapter that PEFT or saveAdapter wrote. A model that has one already gets the file's in its place: rank, alpha,
- * patterns, dropout, layers and weights; what was merged is unmerged first. Optimisers over `model.parameters()` go on with
- * it; where the rank is another, what they remember of its weights begins anew. Another process may save to the folder at the
- * same time. Throws ValueError for a config that is none or asks for what is not there, and for files of different saves, and StateDictError listing every weight that is missing, unexpected or misshapen; the model
- * has not changed then.
+ * Applies an adapter that PEFT or saveAdapter wrote. A model that has one of that name already gets the file's in its place: rank,
+ * alpha, patterns, dropout, layers and weights; what was merged is unmerged first. It is then the only active one. Optimisers
+ * over `model.parameters()` go on with it; where the rank is another, what they remember of its weights begins anew. Where PEFT
+ * wrote the weight of an adapted layer too, as it does of embeddings, that is loaded. Another process may save to the folder at
+ * the same time. Throws ValueError for a config that is none or asks for what is not there, for files of different saves, and
+ * where an adapter that is active cannot be switched off, and StateDictError listing every weight that is missing, unexpected or
+ * misshapen; the model has not changed then.
  */
-export async function loadAdapter(model: Module, folder: string): Promise<void> {
+export async function loadAdapter(model: Module, folder: string, options: AdapterFileOptions = {}): Promise<void> {
   const op = 'loadAdapter'
   checkModel(op, model)
-  const { options, file } = await openTogether(op, folder)
+  const { name = 'default' } = checkOptions(op, options, { name: true })
+  const { options: settings, file } = await openTogether(op, folder)
   const check = () => {
-    const others = loraLayers(model).map(([path]) => path)
-    if (!hasLora(model) && others.length > 0)
-      throw new ValueError(op, `LoRA was applied to a part of this model, in ${listed(others)}; removeLora there first`)
-    const plan = planLora(op, model, options)
+    const has = loraNames(model).includes(name)
+    if (!has) checkFree(op, model, name)
+    const plan = planLora(op, model, { ...settings, name })
+    checkSwitch(op, model, has ? [name] : [])
     const adapters = adaptersOf(plan)
-    const named = plan.layers.map(({ path, layer }) => [path, adapters.get(layer) as LoraAdapter] as const)
-    // A module that is to learn whole may have an adapter until now.
-    const going = loraLayers(model).filter(([, layer]) => !adapters.has(layer))
-    const replaced = new Set(going.flatMap(([, , adapter]) => [...adapter.parameters()]))
-    return { plan, adapters, state: adapterState(named, plan.saved, replaced) }
+    const named = plan.layers.map(({ fileName, layer }) => [fileName, adapters.get(layer) as LoraAdapter] as const)
+    const state = adapterState(named, plan.saved)
+    for (const { fileName, layer } of plan.layers) {
+      const key = `${prefix}${fileName}.base_layer.weight`
+      if (file.tensors.has(key)) state.set(key, layer.adaptation.weight)
+    }
+    return { plan, adapters, state }
   }
   // Once before the file is read, for what of it is wanted, and again after, because the model may have changed meanwhile.
   const path = join(folder, weightsFile)
@@ -168,7 +195,7 @@ export async function loadAdapter(model: Module, folder: string): Promise<void> 
   }
   const { plan, adapters, state } = check()
   const matched = matchState(op, { namedState: () => state }, tensors, {}, path)
-  if (hasLora(model)) unmergeLora(model)
+  if (loraNames(model).includes(name)) unmergeLora(model, { name })
   attach(model, plan, adapters)
   matched.write()
 }

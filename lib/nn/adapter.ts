@@ -1,20 +1,309 @@
+/**
+ * Adapters: what fine-tuning puts beside a layer's weight. A layer has a slot for several, by name. Those that are active drive
+ * it, in order: each gets the layer with the adapters before it, and gives the whole result.
+ */
+
+import { kindOf, shown, ValueError } from '../core/errors.js'
+import { withinModule } from '../core/module-path.js'
+import { checkFinished, checkFunction } from '../core/synchronous.js'
 import type { Tensor } from '../core/tensor.js'
-import type { Module, Parameter } from './module.js'
+import type { Conv2dOptions } from '../ops/conv.js'
+import { add } from '../ops/elementwise/index.js'
+import { Module, type Parameter } from './module.js'
+import type { OnHolder, OnTensor } from './walk.js'
 
-/** What fine-tuning puts into a layer's slot: something that adds to the layer's result. */
-export interface Adapter extends Module {
-  /** The layer's result with the adapter's part, from the layer's input and its own result. */
-  forward(x: Tensor, base: Tensor): Tensor
+/** A layer as an adapter sees it: with the adapters before, if there are any. */
+export interface BaseLayer {
+  /** The whole result, bias included. */
+  forward(x: Tensor): Tensor
+  /** The result without the bias. */
+  product(x: Tensor): Tensor
+  /**
+   * The layer's own weight as numbers, without any adapter: [out, in] of a linear layer, however it is stored, [count, features]
+   * of an embedding, [out, in / groups, kH, kW] of a convolution.
+   */
+  dense(): Tensor
+  /** The layer's own bias [out]. */
+  readonly bias: Tensor | null
 }
 
-/** A layer that can be adapted, and how: fine-tuning asks for this, never for a class. */
-export interface Adaptable {
-  /** The slot; null: not adapted. */
-  adapter: Adapter | null
-  /** The weight as a matrix [out, in], which low-rank products add to. */
-  readonly adaptation: { readonly weight: Parameter; readonly inFeatures: number; readonly outFeatures: number }
+/** How a layer is adapted: the adapter's method that drives it, and the sizes of what low-rank products add to. */
+export type Adaptation = {
+  /** What holds the numbers of `dense()`. */
+  readonly weight: Parameter
+} & (
+  | {
+      readonly by: 'linear'
+      readonly inFeatures: number
+      readonly outFeatures: number
+      /** Layers that are adapted along where this one is chosen, as the output projection of attention. */
+      readonly along?: readonly Adaptable[]
+    }
+  | {
+      readonly by: 'embedding'
+      readonly numEmbeddings: number
+      readonly embeddingDim: number
+      readonly paddingIdx: number | null
+    }
+  | {
+      readonly by: 'conv2d'
+      readonly inChannels: number
+      readonly outChannels: number
+      readonly kernelSize: readonly [number, number]
+      readonly options: Required<Conv2dOptions>
+    }
+)
+
+const enter: unique symbol = Symbol('enter')
+const leave: unique symbol = Symbol('leave')
+
+/**
+ * What adapts a layer: a module whose parameters learn beside the layer's. It has a method for each kind of layer that it can
+ * adapt. In a state its properties have the adapter's name after theirs, as in PEFT: `lora_A.default.weight`.
+ */
+export abstract class Adapter extends Module {
+  #name: string | null = null
+  /** How many slots it is in. */
+  #slots = 0
+
+  /** x [.., in] -> [.., out]. */
+  linear?(layer: BaseLayer, x: Tensor): Tensor
+  /** ids [..] -> [.., features]. */
+  embedding?(layer: BaseLayer, ids: Tensor): Tensor
+  /** x [N, in, H, W] (or [in, H, W]) -> [N, out, H', W']. */
+  conv2d?(layer: BaseLayer, x: Tensor): Tensor
+
+  /** The name in the slots that it is in; null: in none. */
+  get adapterName(): string | null {
+    return this.#name
+  }
+
+  /** Whether the layer's weight holds this adapter's part already: then it cannot be switched off. */
+  get merged(): boolean {
+    return false
+  }
+
+  override stateName(property: string): string {
+    const own = super.stateName(property)
+    return this.#name === null ? own : `${own}.${this.#name}`
+  }
+
+  /** An adapter is no layer; the layer that it is in calls it. */
+  forward(): never {
+    throw new ValueError(this.constructor.name, 'an adapter has no forward; put it in a layer, and call that')
+  }
+
+  /** For slots: it is put into one. */
+  [enter](name: string): void {
+    this.#slots++
+    this.#name = name
+  }
+
+  /** For slots: it is taken out of one. */
+  [leave](): void {
+    if (--this.#slots === 0) this.#name = null
+  }
 }
 
-export function isAdaptable(module: unknown): module is Module & Adaptable {
-  return typeof module === 'object' && module !== null && 'adaptation' in module && 'adapter' in module
+/** Throws unless a name can be one of an adapter in a state. */
+export function checkAdapterName(op: string, name: unknown): asserts name is string {
+  if (typeof name !== 'string' || name === '' || name.includes('.'))
+    throw new ValueError(op, `the adapter's name is ${shown(name)}, but must be a text without dots, and not empty`)
+}
+
+function drive(by: Adaptation['by'], adapter: Adapter, layer: BaseLayer, x: Tensor): Tensor {
+  return withinModule(adapter, () => (adapter[by] as NonNullable<Adapter['linear']>)(layer, x))
+}
+
+function withoutBias(layer: BaseLayer): BaseLayer {
+  const product = (x: Tensor) => layer.product(x)
+  return { forward: product, product, dense: () => layer.dense(), bias: null }
+}
+
+function adaptedBy(by: Adaptation['by'], layer: BaseLayer, adapter: Adapter): BaseLayer {
+  return {
+    forward: (x) => drive(by, adapter, layer, x),
+    product: (x) => drive(by, adapter, withoutBias(layer), x),
+    dense: () => layer.dense(),
+    bias: layer.bias,
+  }
+}
+
+/** The adapters of one layer by name. */
+export class Adapters {
+  readonly #layer: Adaptable
+  readonly #base: BaseLayer
+  readonly #byName = new Map<string, Adapter>()
+  #active: readonly string[] = []
+  #adapted: BaseLayer | null = null
+
+  /** `base`: the layer without adapters. */
+  constructor(layer: Adaptable, base: BaseLayer) {
+    this.#layer = layer
+    this.#base = base
+  }
+
+  /** Names of all adapters there are. */
+  get names(): readonly string[] {
+    return [...this.#byName.keys()]
+  }
+
+  /** Names of the adapters that drive the layer, in order. */
+  get active(): readonly string[] {
+    return this.#active
+  }
+
+  get(name: string): Adapter | undefined {
+    return this.#byName.get(name)
+  }
+
+  [Symbol.iterator](): IterableIterator<[name: string, adapter: Adapter]> {
+    return this.#byName.entries()
+  }
+
+  /**
+   * Puts an adapter in. It drives the layer at once, after those that do; one with its name gives it its place. Throws
+   * ValueError for what is no adapter of such a layer, for a name that no state could hold, and for an adapter that has another
+   * name in another layer.
+   */
+  set(name: string, adapter: Adapter): this {
+    const op = `${this.#layer.constructor.name}.adapters.set`
+    checkAdapterName(op, name)
+    if (!(adapter instanceof Adapter))
+      throw new ValueError(op, `the adapter is ${kindOf(adapter)}, but must extend nn.Adapter`)
+    const { by } = this.#layer.adaptation
+    if (typeof adapter[by] !== 'function')
+      throw new ValueError(op, `${kindOf(adapter)} cannot adapt this layer; give it a method ${by}(layer, x)`)
+    const { adapterName } = adapter
+    if (adapterName !== null && adapterName !== name)
+      throw new ValueError(op, `the adapter is named '${adapterName}' in a layer already, and cannot be '${name}' too`)
+    const before = this.#byName.get(name)
+    if (before !== adapter) {
+      before?.[leave]()
+      adapter[enter](name)
+      this.#byName.set(name, adapter)
+    }
+    this.activate(this.#active.includes(name) ? this.#active : [...this.#active, name])
+    return this
+  }
+
+  /** Takes an adapter out; false: there is none of that name. */
+  delete(name: string): boolean {
+    const adapter = this.#byName.get(name)
+    if (adapter === undefined) return false
+    adapter[leave]()
+    this.#byName.delete(name)
+    this.activate(this.#active.filter((active) => active !== name))
+    return true
+  }
+
+  /** Lets just these adapters drive the layer, in this order. Throws ValueError for names that are not there. */
+  activate(names: readonly string[]): void {
+    this.#adapted = this.adaptedBy(names, `${this.#layer.constructor.name}.adapters.activate`)
+    this.#active = [...names]
+  }
+
+  /** The layer driven by these adapters; null where there are none. */
+  adaptedBy(names: readonly string[], op: string): BaseLayer | null {
+    if (!Array.isArray(names)) throw new ValueError(op, `names is ${shown(names)}, but must be a list of names`)
+    const { by } = this.#layer.adaptation
+    const adapters = names.map((name) => {
+      const adapter = this.#byName.get(name)
+      if (adapter === undefined)
+        throw new ValueError(op, `there is no adapter ${shown(name)}; there are ${shown(this.names)}`)
+      return adapter
+    })
+    if (new Set(names).size < names.length) throw new ValueError(op, `an adapter is named twice in ${shown(names)}`)
+    return adapters.length === 0 ? null : adapters.reduce((layer, adapter) => adaptedBy(by, layer, adapter), this.#base)
+  }
+
+  /** The layer with what drives it now; null where nothing does. */
+  get adapted(): BaseLayer | null {
+    for (let at = chosen; at !== null; at = at.outer) {
+      const adapted = at.layers.get(this)
+      if (adapted !== undefined) return adapted
+    }
+    return this.#adapted
+  }
+}
+
+/** Which adapters drive which layers, instead of those that are active there. */
+export interface AdapterChoice {
+  readonly layers: ReadonlyMap<Adapters, BaseLayer | null>
+  readonly outer: AdapterChoice | null
+}
+
+let chosen: AdapterChoice | null = null
+
+/** The choice that holds now: for whoever runs a forward pass again, as activation checkpointing does. */
+export function adapterChoice(): AdapterChoice | null {
+  return chosen
+}
+
+/** Runs a synchronous function with a choice. Throws ValueError if it returns what runs on: a promise or a generator. */
+export function withAdapterChoice<R>(op: string, choice: AdapterChoice | null, fn: () => R): R {
+  checkFunction(op, fn)
+  const before = chosen
+  chosen = choice
+  try {
+    return checkFinished(op, fn())
+  } finally {
+    chosen = before
+  }
+}
+
+/**
+ * A layer that can be adapted. It says how in `adaptation`, and what its weight is and does in `dense()` and `product()`; its
+ * forward is `adapt(x)`. Fine-tuning asks for this, never for a class.
+ */
+export abstract class Adaptable extends Module {
+  /** Adapters by name. */
+  readonly #adapters: Adapters
+
+  constructor() {
+    super()
+    const own = (): Tensor | null => this.bias
+    this.#adapters = new Adapters(this, {
+      forward: (x) => this.plain(x),
+      product: (x) => this.product(x),
+      dense: () => this.dense(),
+      get bias() {
+        return own()
+      },
+    })
+  }
+
+  get adapters(): Adapters {
+    return this.#adapters
+  }
+
+  abstract get adaptation(): Adaptation
+  /** The layer's bias [out], if it has one. */
+  abstract get bias(): Tensor | null
+  /** The weight's part of the result, without bias and adapters. */
+  abstract product(x: Tensor): Tensor
+  /** The weight as numbers; `BaseLayer` says in which layout. */
+  abstract dense(): Tensor
+
+  /** The result without adapters. */
+  protected plain(x: Tensor): Tensor {
+    const { bias } = this
+    return bias ? add(this.product(x), bias) : this.product(x)
+  }
+
+  /** The result with the adapters that are active. */
+  protected adapt(x: Tensor): Tensor {
+    const { adapted } = this.#adapters
+    return adapted === null ? this.plain(x) : adapted.forward(x)
+  }
+
+  /** Also the adapters, as `adapters.<name>`. What they hold has names as if it were the layer's own, as in PEFT. */
+  override visitOwn(onTensor: OnTensor | null, onHolder: OnHolder | null): void {
+    super.visitOwn(onTensor, onHolder)
+    if (onHolder !== null) for (const [name, adapter] of this.#adapters) onHolder(`adapters.${name}`, adapter, '')
+  }
+}
+
+export function isAdaptable(module: unknown): module is Adaptable {
+  return module instanceof Adaptable
 }

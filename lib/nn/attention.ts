@@ -11,6 +11,7 @@ import { add, eq, where } from '../ops/elementwise/index.js'
 import { linear } from '../ops/matmul.js'
 import { narrow, reshape, split, transpose } from '../ops/shape.js'
 import { Dropout } from './activation.js'
+import { Adaptable, type Adaptation } from './adapter.js'
 import { xavierUniform_, zeros_ } from './init.js'
 import {
   checkDropout,
@@ -108,9 +109,10 @@ function combined(
 
 /**
  * Attention of several heads (Vaswani et al., 2017) over [B, T, embedDim]; state names are PyTorch's. Masks are PyTorch's,
- * the default of `batchFirst` is not. It gives the result alone, without weights.
+ * the default of `batchFirst` is not. It gives the result alone, without weights. Its adapters are those of the projection of
+ * queries, keys and values, a linear layer from E to 3E features; `outProj` has its own.
  */
-export class MultiheadAttention extends Module {
+export class MultiheadAttention extends Adaptable {
   readonly embedDim: number
   readonly numHeads: number
   readonly dropout: number
@@ -144,6 +146,30 @@ export class MultiheadAttention extends Module {
     if (this.outProj.bias) zeros_(this.outProj.bias)
   }
 
+  override get adaptation(): Adaptation {
+    const { inProjWeight: weight, embedDim } = this
+    return { by: 'linear', weight, inFeatures: embedDim, outFeatures: 3 * embedDim, along: [this.outProj] }
+  }
+
+  /** Of the projection of queries, keys and values: [3E], or null. */
+  override get bias(): Parameter | null {
+    return this.inProjBias
+  }
+
+  /** Queries, keys and values without their bias and adapters: [.., E] -> [.., 3E]. */
+  override product(x: Tensor): Tensor {
+    return linear(x, this.inProjWeight)
+  }
+
+  /** The weight of queries, keys and values [3E, E]. */
+  override dense(): Tensor {
+    return this.inProjWeight
+  }
+
+  protected override plain(x: Tensor): Tensor {
+    return linear(x, this.inProjWeight, this.inProjBias)
+  }
+
   override extraRepr(): string {
     const { embedDim, numHeads, dropout, batchFirst, inProjBias } = this
     return settings({ embedDim, numHeads, bias: inProjBias !== null, dropout, batchFirst })
@@ -161,8 +187,8 @@ export class MultiheadAttention extends Module {
     const inBatches = (x: Tensor): Tensor => (this.batchFirst ? x : transpose(x, 0, 1))
     const [q, k, v] =
       query === key && key === value
-        ? split(linear(inBatches(query), this.inProjWeight, this.inProjBias), [e, e, e], -1)
-        : this.#apart(inBatches(query), inBatches(key), inBatches(value))
+        ? split(this.adapt(inBatches(query)), [e, e, e], -1)
+        : this.#apart(query, key, value, inBatches)
     const heads = (x: Tensor) =>
       transpose(reshape(x, [x.sizes[0] as number, x.sizes[1] as number, numHeads, e / numHeads]), 1, 2)
     const [b = 0, tq = 0] = q.sizes
@@ -201,10 +227,19 @@ export class MultiheadAttention extends Module {
     )
   }
 
-  #apart(query: Tensor, key: Tensor, value: Tensor): [Tensor, Tensor, Tensor] {
+  #apart(query: Tensor, key: Tensor, value: Tensor, inBatches: (x: Tensor) => Tensor): [Tensor, Tensor, Tensor] {
+    const { adapted } = this.adapters
+    const { embedDim: e } = this
+    /** All three parts of each input, because only an adapter knows which of them it adds to. */
+    const whole = new Map<Tensor, Tensor>()
     const project = (x: Tensor, part: number) => {
-      const bias = this.inProjBias && narrow(this.inProjBias, 0, part * this.embedDim, this.embedDim)
-      return linear(x, narrow(this.inProjWeight, 0, part * this.embedDim, this.embedDim), bias)
+      if (adapted === null) {
+        const bias = this.inProjBias && narrow(this.inProjBias, 0, part * e, e)
+        return linear(inBatches(x), narrow(this.inProjWeight, 0, part * e, e), bias)
+      }
+      const all = whole.get(x) ?? adapted.forward(inBatches(x))
+      whole.set(x, all)
+      return narrow(all, -1, part * e, e)
     }
     return [project(query, 0), project(key, 1), project(value, 2)]
   }

@@ -4,20 +4,21 @@ import { withinModule } from '../core/module-path.js'
 import type { Tensor } from '../core/tensor.js'
 import { type Conv2dOptions, conv2d, convolve, type Pair } from '../ops/conv.js'
 import { ReLU } from './activation.js'
+import { Adaptable, type Adaptation } from './adapter.js'
 import { fuses, inherits } from './fusion.js'
 import { fans, kaimingUniform_, uniform_ } from './init.js'
 import { checkFlags, checkLayer, checkPair, checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
-import { Module, type Parameter, settings } from './module.js'
+import { type Module, type Parameter, settings } from './module.js'
 
 /** Two-dimensional convolution over [N, In, H, W] (or [In, H, W]). */
-export class Conv2d<const In extends number = number, const Out extends number = number> extends Module {
+export class Conv2d<const In extends number = number, const Out extends number = number> extends Adaptable {
   readonly inChannels: In
   readonly outChannels: Out
   readonly kernelSize: readonly [number, number]
   /** [Out, In / groups, kH, kW] */
   readonly weight: Parameter
   readonly bias: Parameter<[Out]> | null
-  readonly #options: Conv2dOptions
+  readonly #options: Required<Conv2dOptions>
   declare readonly signature?: { readonly takes: { readonly channels: In }; readonly gives: { readonly channels: Out } }
 
   constructor(
@@ -59,17 +60,34 @@ export class Conv2d<const In extends number = number, const Out extends number =
     if (this.bias) uniform_(this.bias, -bound, bound, { generator: options.generator })
   }
 
+  override get adaptation(): Adaptation {
+    const { weight, inChannels, outChannels, kernelSize } = this
+    return { by: 'conv2d', weight, inChannels, outChannels, kernelSize, options: this.#options }
+  }
+
   override extraRepr(): string {
     const { inChannels, outChannels, kernelSize, bias } = this
     return settings({ inChannels, outChannels, kernelSize, ...this.#options, bias: bias !== null })
   }
 
   forward(x: Tensor): Tensor {
+    return this.adapt(x)
+  }
+
+  override product(x: Tensor): Tensor {
+    return conv2d(x, this.weight, null, this.#options)
+  }
+
+  override dense(): Tensor {
+    return this.weight
+  }
+
+  protected override plain(x: Tensor): Tensor {
     return conv2d(x, this.weight, this.bias, this.#options)
   }
 
   [fuses](next: Module): ((x: Tensor) => Tensor) | null {
-    if (!inherits(this, Conv2d) || !inherits(next, ReLU)) return null
+    if (!inherits(this, Conv2d) || !inherits(next, ReLU) || this.adapters.adapted !== null) return null
     return (x) => withinModule(this, () => convolve(x, this.weight, this.bias, this.#options, true))
   }
 }

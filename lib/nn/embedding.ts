@@ -4,15 +4,16 @@ import type { Tensor } from '../core/tensor.js'
 import { embedding } from '../ops/indexing.js'
 import { fill_ } from '../ops/inplace.js'
 import { select } from '../ops/shape.js'
+import { Adaptable, type Adaptation } from './adapter.js'
 import { normal_ } from './init.js'
 import { checkLayer, checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
-import { Module, type Parameter, settings } from './module.js'
+import { type Parameter, settings } from './module.js'
 
 /**
  * A table of vectors looked up by int32 ids: [...] -> [..., embeddingDim]. The row `paddingIdx`, counted from the end where
  * negative, begins as zeros and gets no gradient.
  */
-export class Embedding<const N extends number = number, const E extends number = number> extends Module {
+export class Embedding<const N extends number = number, const E extends number = number> extends Adaptable {
   readonly numEmbeddings: N
   readonly embeddingDim: E
   readonly paddingIdx: number | null
@@ -39,12 +40,29 @@ export class Embedding<const N extends number = number, const E extends number =
     if (padding !== null) noGrad(() => fill_(select(this.weight, 0, padding), 0))
   }
 
+  override get adaptation(): Adaptation {
+    const { weight, numEmbeddings, embeddingDim, paddingIdx } = this
+    return { by: 'embedding', weight, numEmbeddings, embeddingDim, paddingIdx }
+  }
+
+  override get bias(): null {
+    return null
+  }
+
   override extraRepr(): string {
     const { numEmbeddings, embeddingDim, paddingIdx } = this
     return settings({ numEmbeddings, embeddingDim, paddingIdx: paddingIdx ?? undefined })
   }
 
   forward(ids: Tensor): Tensor {
+    return this.adapt(ids)
+  }
+
+  override product(ids: Tensor): Tensor {
     return embedding(ids, this.weight, { paddingIdx: this.paddingIdx })
+  }
+
+  override dense(): Tensor {
+    return this.weight
   }
 }

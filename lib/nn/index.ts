@@ -1,5 +1,5 @@
 export * from './activation.js'
-export { type Adaptable, type Adapter, isAdaptable } from './adapter.js'
+export { Adaptable, type Adaptation, Adapter, type Adapters, type BaseLayer, isAdaptable } from './adapter.js'
 export {
   type AttentionInputs,
   type EncoderInputs,

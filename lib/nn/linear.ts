@@ -4,23 +4,19 @@ import type { Shape } from '../core/shape.js'
 import type { LastIs, WithLast } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
 import { linear } from '../ops/matmul.js'
-import type { Adaptable, Adapter } from './adapter.js'
+import { Adaptable, type Adaptation } from './adapter.js'
 import { kaimingUniform_, uniform_ } from './init.js'
 import { checkFlags, checkLayer, checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
-import { Module, type Parameter, settings } from './module.js'
+import { type Parameter, settings } from './module.js'
 
 /** y = x W^T + b over the last dimension: [.., In] -> [.., Out]. */
-export class Linear<const In extends number = number, const Out extends number = number>
-  extends Module
-  implements Adaptable
-{
+export class Linear<const In extends number = number, const Out extends number = number> extends Adaptable {
   readonly inFeatures: In
   readonly outFeatures: Out
   /** [Out, In] */
   weight: Parameter<[Out, In]>
   /** [Out], or null */
   readonly bias: Parameter<[Out]> | null
-  adapter: Adapter | null = null
   declare readonly signature?: { readonly takes: { readonly features: In }; readonly gives: { readonly features: Out } }
 
   constructor(inFeatures: In, outFeatures: Out, options: LayerOptions & { readonly bias?: boolean } = {}) {
@@ -37,8 +33,9 @@ export class Linear<const In extends number = number, const Out extends number =
     if (this.bias) uniform_(this.bias, -bound, bound, { generator: options.generator })
   }
 
-  get adaptation() {
-    return { weight: this.weight as Parameter, inFeatures: this.inFeatures, outFeatures: this.outFeatures }
+  override get adaptation(): Adaptation {
+    const { weight, inFeatures, outFeatures } = this
+    return { by: 'linear', weight, inFeatures, outFeatures }
   }
 
   override extraRepr(): string {
@@ -47,7 +44,18 @@ export class Linear<const In extends number = number, const Out extends number =
   }
 
   forward<S extends Shape, D extends DType>(x: Tensor<S, D> & LastIs<S, In, 'Linear'>): Tensor<WithLast<S, Out>, D> {
-    const base: Tensor = linear<Shape, Shape, DType>(x, this.weight, this.bias)
-    return (this.adapter ? this.adapter.forward(x, base) : base) as Tensor as Tensor<WithLast<S, Out>, D>
+    return this.adapt(x) as Tensor as Tensor<WithLast<S, Out>, D>
+  }
+
+  override product(x: Tensor): Tensor {
+    return linear<Shape, Shape, DType>(x, this.weight)
+  }
+
+  override dense(): Tensor {
+    return this.weight
+  }
+
+  protected override plain(x: Tensor): Tensor {
+    return linear<Shape, Shape, DType>(x, this.weight, this.bias)
   }
 }

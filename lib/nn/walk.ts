@@ -5,8 +5,9 @@ import { Uncloneable } from '../core/uncloneable.js'
 import { Buffer, Parameter } from './parameter.js'
 import { tellOnce } from './tell.js'
 
-type OnTensor = (name: string, tensor: Tensor) => void
-type OnHolder = (name: string, holder: Holder) => void
+export type OnTensor = (name: string, tensor: Tensor) => void
+/** `inside`: what names of things inside begin with, where that is not the holder's own name; '': as if they were not inside. */
+export type OnHolder = (name: string, holder: Holder, inside?: string) => void
 
 /** Deeper lists of lists are not looked into. */
 const deepest = 32
@@ -198,17 +199,17 @@ export interface Walk {
 /** Walks a holder ('') and all inside: its own tensors, then what it holds, in order of definition. Cycles are cut. */
 export function walk(root: Holder, prefix: string, { once, onHolder, onTensor }: Walk): void {
   const entered = new Set<Holder>()
-  const enter = (path: string, holder: Holder): void => {
+  const enter = (path: string, holder: Holder, inside: string): void => {
     if (entered.size === entered.add(holder).size) return
     onHolder?.(path, holder)
-    const inner: (readonly [string, Holder])[] = []
-    const before = path === '' ? '' : `${path}.`
+    const inner: (readonly [string, Holder, string])[] = []
+    const before = inside === '' ? '' : `${inside}.`
     holder.visitOwn(
       onTensor ? (name, tensor) => onTensor(before + name, tensor) : null,
-      (name, child) => void inner.push([before + name, child]),
+      (name, child, within = name) => void inner.push([before + name, child, within === '' ? inside : before + within]),
     )
-    for (const [name, child] of inner) enter(name, child)
+    for (const [name, child, within] of inner) enter(name, child, within)
     if (!once) entered.delete(holder)
   }
-  enter(prefix, root)
+  enter(prefix, root, prefix)
 }

@@ -330,24 +330,32 @@ add(
 const lora = () => finetune.applyLora(model(), { rank: 1, targetModules: ['0'] })
 add('applyLora', finetune.applyLora, () => [
   model(),
-  { rank: 2, alpha: 4, dropout: 0.1, targetModules: ['0'], rankPattern: { 0: 1 }, modulesToSave: ['2'] },
+  { name: 'a', rank: 2, alpha: 4, dropout: 0.1, targetModules: ['0'], rankPattern: { 0: 1 }, modulesToSave: ['2'] },
 ])
-add('mergeLora', finetune.mergeLora, () => [lora()])
+add('mergeLora', finetune.mergeLora, () => [lora(), { name: 'default' }])
 add(
   'unmergeLora',
-  (m) => {
+  (m, options) => {
     finetune.mergeLora(m)
-    finetune.unmergeLora(m)
+    finetune.unmergeLora(m, options)
   },
-  () => [lora()],
+  () => [lora(), { name: 'default' }],
   'mergeLora',
 )
-add('removeLora', finetune.removeLora, () => [lora()])
+add('removeLora', finetune.removeLora, () => [lora(), { name: 'default' }])
+add('setAdapter', finetune.setAdapter, () => [lora(), ['default']])
+add('withAdapter', finetune.withAdapter, () => [lora(), ['default'], () => 1])
+add('withoutAdapters', finetune.withoutAdapters, () => [lora(), () => 1])
 add('freeze', finetune.freeze, () => [model(), '0'])
 add('unfreeze', finetune.unfreeze, () => [model(), '0'])
 add('countParameters', finetune.countParameters, () => [model()])
 add('unfreezeGradually', finetune.unfreezeGradually, () => [model(), { everyEpochs: 2 }])
-make('LoraAdapter', finetune.LoraAdapter as never, () => [new nn.Linear(3, 4), 1, 1, 0, new f.Generator(1)])
+make('LoraLinear', finetune.LoraLinear as never, () => [
+  new nn.Linear(3, 4),
+  { rank: 1, scale: 1, dropout: 0, generator: new f.Generator(1) },
+])
+make('LoraConv2d', finetune.LoraConv2d as never, () => [new nn.Conv2d(2, 3, 2), { rank: 1, scale: 2 }])
+make('LoraEmbedding', finetune.LoraEmbedding as never, () => [new nn.Embedding(5, 3), { rank: 1, scale: 2 }])
 add('isAdaptable', nn.isAdaptable as never, () => [new nn.Linear(3, 4)])
 
 // Files.
@@ -379,14 +387,14 @@ add(
   'safetensors',
   'loadStateDict',
 )
-add('saveAdapter', finetune.saveAdapter, () => [lora(), path('saved-adapter')])
+add('saveAdapter', finetune.saveAdapter, () => [lora(), path('saved-adapter'), { name: 'default' }])
 add(
   'loadAdapter',
-  async (m, from) => {
+  async (m, from, options) => {
     await ready
-    return finetune.loadAdapter(m, from)
+    return finetune.loadAdapter(m, from, options)
   },
-  () => [model(), path('adapter')],
+  () => [model(), path('adapter'), { name: 'default' }],
   'applyLora',
   'loadStateDict',
   'safetensors',

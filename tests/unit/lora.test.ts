@@ -4,6 +4,7 @@ import {
   countParameters,
   freeze,
   LoraAdapter,
+  LoraLinear,
   type LoraOptions,
   mergeLora,
   removeLora,
@@ -36,13 +37,13 @@ const ids = (device = 'cpu') => tensor([0, 1, 2], { dtype: 'int32', device })
 const adapted = (model: nn.Module) =>
   model
     .namedModules()
-    .flatMap(([path, m]) => (m instanceof nn.Linear && m.adapter instanceof LoraAdapter ? [path] : []))
-const adapterOf = (layer: nn.Linear<never, never> | nn.Linear) => layer.adapter as LoraAdapter
+    .flatMap(([path, m]) => (m instanceof nn.Linear && m.adapters.get('default') instanceof LoraAdapter ? [path] : []))
+const adapterOf = (layer: nn.Linear<never, never> | nn.Linear) => layer.adapters.get('default') as LoraLinear
 const learning = (model: nn.Module) =>
   model.namedParameters().flatMap(([name, { requiresGrad }]) => (requiresGrad ? [name] : []))
 const apply = (options: Partial<LoraOptions>, model = new Net()) =>
   applyLora(model, { rank: 1, targetModules: 'all-linear', ...options })
-const set = (adapter: LoraAdapter, a: number, b: number) =>
+const set = (adapter: LoraLinear, a: number, b: number) =>
   noGrad(() => void [adapter.loraA.weight.fill_(a), adapter.loraB.weight.fill_(b)])
 
 const linears = ['layers.0.qProj', 'layers.0.v', 'layers.1.qProj', 'layers.1.v', 'head']
@@ -69,19 +70,19 @@ describe('LoRA’s layers', () => {
   it.each([
     [
       { targetModules: ['v', 'k_proj', 'o'] },
-      "targetModules names ['k_proj', 'o'], but the names to choose from are ['layers.0.qProj', 'layers.0.v'",
+      "targetModules names ['k_proj', 'o'], but the names to choose from are ['embed', 'layers.0.qProj', 'layers.0.v'",
     ],
     [
-      { targetModules: ['embed'] },
-      "targetModules names ['embed'], but 'embed' is an Embedding; LoRA adapts Linear; the names to choose from are ['layers",
+      { targetModules: ['norm'] },
+      "targetModules names ['norm'], but 'norm' is a LayerNorm; LoRA adapts Linear, Embedding, Conv2d and MultiheadAttention; the names to choose from are ['embed",
     ],
     [
       { targetModules: 'qProj' },
-      "no layer matches targetModules 'qProj'; layers that can be adapted are ['layers.0.qProj'",
+      "no layer matches targetModules 'qProj'; layers that can be adapted are ['embed', 'layers.0.qProj'",
     ],
     [
       { targetModules: /norm/ },
-      "no layer matches targetModules /norm/; 'norm' is a LayerNorm; LoRA adapts Linear; layers",
+      "no layer matches targetModules /norm/; 'norm' is a LayerNorm; LoRA adapts Linear, Embedding, Conv2d and MultiheadAttention; layers",
     ],
     [{ targetModules: /nothing/ }, 'no layer matches targetModules /nothing/'],
     [{ targetModules: [] }, 'no layer matches targetModules []'],
@@ -122,14 +123,10 @@ describe('LoRA’s layers', () => {
     expect(countParameters(model).trainable).toBe(countParameters(model).total)
   })
 
-  it('may not be of another kind, and are not taken for counts', () => {
-    const model = new nn.Sequential(
-      new nn.Conv2d(1, 4, 3) as nn.Layer,
-      new nn.Flatten() as nn.Layer,
-      new nn.Linear(4, 2),
-    )
+  it('may not be of another kind', () => {
+    const model = new nn.Sequential(new nn.BatchNorm1d(4) as nn.Layer, new nn.Linear(4, 2))
     expect(() => applyLora(model, { targetModules: ['0'] })).toThrow(
-      "[applyLora] targetModules names ['0'], but '0' is a Conv2d; LoRA adapts Linear; the names to choose from are ['2']",
+      "[applyLora] targetModules names ['0'], but '0' is a BatchNorm1d; LoRA adapts Linear, Embedding, Conv2d and MultiheadAttention; the names to choose from are ['1']",
     )
   })
 
@@ -166,10 +163,10 @@ describe('LoRA’s layers', () => {
   it('are adapted once', () => {
     const model = apply({ targetModules: ['head'] })
     expect(() => apply({}, model)).toThrow(
-      '[applyLora] the model has a LoRA adapter already, in head; removeLora it first',
+      "[applyLora] the model has an adapter 'default' already, in head; take another name, or removeLora it first",
     )
     const outer = new nn.Sequential(model as unknown as nn.Layer)
-    expect(() => applyLora(outer, { targetModules: ['v'] })).toThrow('a LoRA adapter already, in 0.head')
+    expect(() => applyLora(outer, { targetModules: ['v'] })).toThrow("an adapter 'default' already, in 0.head")
     removeLora(model)
     expect(adapted(apply({}, model))).toEqual(linears)
     expect(() => removeLora(new Net())).toThrow('[removeLora] the model has no LoRA adapter')
@@ -179,7 +176,7 @@ describe('LoRA’s layers', () => {
 describe.each(['cpu', 'reference'])('merging on %s', (device) => {
   const make = () => {
     const model = apply({ targetModules: ['v', 'head'], alpha: 2, dropout: 0.5 }, new Net(device)).eval()
-    for (const [, m] of model.namedModules()) if (m instanceof LoraAdapter) set(m, 0.5, 0.25)
+    for (const [, m] of model.namedModules()) if (m instanceof LoraLinear) set(m, 0.5, 0.25)
     return model
   }
   const close = (a: Tensor, b: Tensor) => expect(Math.max(...a.sub(b).abs().dataSync(), 0)).toBeLessThan(1e-5)
@@ -253,7 +250,7 @@ describe.each(['cpu', 'reference'])('merging on %s', (device) => {
     const model = new Net(device)
     model.head.weight = model.embed.weight as never
     applyLora(model, { rank: 1, targetModules: ['v', 'head'] })
-    for (const [, m] of model.namedModules()) if (m instanceof LoraAdapter) set(m, 1, 1)
+    for (const [, m] of model.namedModules()) if (m instanceof LoraLinear) set(m, 1, 1)
     const before = [...model.forward(ids(device)).dataSync()]
     expect(() => mergeLora(model)).toThrow(ValueError)
     expect(() => mergeLora(model)).toThrow(

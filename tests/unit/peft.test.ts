@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   applyLora,
   LoraAdapter,
+  LoraLinear,
   type LoraOptions,
   loadAdapter,
   mergeLora,
@@ -29,13 +30,13 @@ const fresh = () => join(folder, String(count++))
 
 const net = (device = 'cpu') => new nn.Sequential(new nn.Linear(2, 2, { device }), new nn.Linear(2, 2, { device }))
 const layer = (model: nn.Sequential, i: number) => model.at(i) as unknown as nn.Linear
-const adapterOf = (model: nn.Sequential, i = 0) => layer(model, i).adapter as LoraAdapter
+const adapterOf = (model: nn.Sequential, i = 0) => layer(model, i).adapters.get('default') as LoraLinear
 const apply = (model: nn.Sequential, options: Partial<LoraOptions> = {}) =>
   applyLora(model, { rank: 1, targetModules: ['0'], ...options })
 function filled(model: nn.Sequential, a: number, b = 1): nn.Sequential {
   noGrad(() => {
     for (const module of model.modules())
-      if (module instanceof LoraAdapter) {
+      if (module instanceof LoraLinear) {
         module.loraA.weight.fill_(a)
         module.loraB.weight.fill_(b)
       }
@@ -51,7 +52,7 @@ const close = (a: Tensor, b: Tensor) => expect(Math.max(...a.sub(b).abs().dataSy
 /** Same base, and adapters of a's. */
 const twin = (model: nn.Sequential, device: string) => {
   const copy = net(device)
-  const base = new Map([...model.stateDict()].filter(([name]) => !name.includes('adapter')))
+  const base = new Map([...model.stateDict()].filter(([name]) => !name.includes('lora_')))
   copy.loadStateDict(base)
   return copy
 }
@@ -98,11 +99,11 @@ describe.each(['cpu', 'reference'])('an adapter from files on %s', (device) => {
     expect([adapterOf(model), adapterOf(model).loraA.weight]).toEqual([before, loraA.weight])
     expect(loraA.weight.dataSync()[0]).toBe(1)
     await loadAdapter(model, paths[1])
-    expect([layer(model, 0).adapter, adapterOf(model, 1).rank]).toEqual([null, 2])
+    expect([layer(model, 0).adapters.get('default'), adapterOf(model, 1).rank]).toEqual([undefined, 2])
     expect(adapterOf(model, 1).scale).toBeCloseTo(4 / Math.SQRT2)
     expect(model.namedParameters().flatMap(([name, p]) => (p.requiresGrad ? [name] : []))).toEqual([
-      '1.adapter.lora_A.weight',
-      '1.adapter.lora_B.weight',
+      '1.lora_A.default.weight',
+      '1.lora_B.default.weight',
     ])
   })
 
@@ -137,7 +138,7 @@ describe.each(['cpu', 'reference'])('an adapter from files on %s', (device) => {
     await expect(load).rejects.toThrow(StateDictError)
     await expect(load).rejects.toThrow(`[loadAdapter] ${join(path, 'adapter_model.safetensors')}: 3 mismatches:`)
     await expect(load).rejects.toThrow('missing: base_model.model.0.lora_A.weight')
-    expect([layer(model, 0).adapter, layer(model, 0).weight.requiresGrad]).toEqual([null, true])
+    expect([layer(model, 0).adapters.get('default'), layer(model, 0).weight.requiresGrad]).toEqual([undefined, true])
     const merged = filled(apply(net(device), { alpha: 7 }), 3)
     mergeLora(merged)
     const weight = layer(merged, 0).weight.clone()
@@ -216,7 +217,7 @@ describe('files of different saves', () => {
     await expect(loadAdapter(model, path)).rejects.toThrow(
       `[loadAdapter] ${weightsIn(path)} and adapter_config.json beside it are of different saves`,
     )
-    expect(layer(model, 0).adapter).toBe(null)
+    expect(layer(model, 0).adapters.get('default')).toBe(undefined)
   })
 
   it('are taken where the config is the same, or differs in what weights do not depend on', async () => {
@@ -426,6 +427,7 @@ describe('a config', () => {
       rank_pattern: null,
       modules_to_save: null,
       use_dora: null,
+      fan_in_fan_out: true,
       of_tomorrow: false,
     })
     expect([adapterOf(model).scale, adapterOf(model).dropout.p]).toEqual([2, 0.25])
@@ -462,7 +464,6 @@ describe('a config', () => {
     [{ ...right, use_rslora: 1 }, 'use_rslora is 1, but must be true or false'],
     [{ ...right, use_dora: true }, 'use_dora is true; only false can be loaded'],
     [{ ...right, bias: 'all' }, 'bias is "all"; only "none" can be loaded'],
-    [{ ...right, fan_in_fan_out: true }, 'fan_in_fan_out is true; only false'],
     [{ ...right, layers_to_transform: [0] }, 'layers_to_transform is [0]; only null'],
     [{ ...right, exclude_modules: ['1'] }, 'exclude_modules is ["1"]; only null'],
     [{ ...right, of_tomorrow: 3 }, 'of_tomorrow is 3; only null can be loaded'],

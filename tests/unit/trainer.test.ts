@@ -241,7 +241,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     await trainer.fit(batches(2), quiet)
     const [text] = await warnings()
     expect(text).toContain('2 parameters of the model want gradients')
-    expect(text).toContain('0.adapter.lora_A.weight')
+    expect(text).toContain('0.lora_A.default.weight')
   })
 
   it('a model whose eval() is called for a prediction between steps goes on training', async () => {

@@ -1,0 +1,127 @@
+/** Adapters of a model by name, of whatever kind: which there are, and which of them are active. */
+import { ValueError } from '../core/errors.js'
+import {
+  type Adaptable,
+  Adapter,
+  type AdapterChoice,
+  type Adapters,
+  adapterChoice,
+  type BaseLayer,
+  isAdaptable,
+  withAdapterChoice,
+} from '../nn/adapter.js'
+import type { Module } from '../nn/module.js'
+import { learnedWhole } from './applied.js'
+import { checkModel, checkNames, listed, type Named, quoted } from './select.js'
+
+/** Every layer that can be adapted, by path. */
+export function adaptableLayers(model: Module): Named<Adaptable>[] {
+  return model.namedModules().filter((named): named is Named<Adaptable> => isAdaptable(named[1]))
+}
+
+/** The model's modules without those of adapters. */
+export function ownModules(model: Module): Named[] {
+  const all = model.namedModules()
+  const ofAdapters = new Set(all.flatMap(([, module]) => (module instanceof Adapter ? module.modules() : [])))
+  return all.filter(([, module]) => !ofAdapters.has(module))
+}
+
+/** Names of all adapters in the model. */
+export function adapterNames(model: Module): string[] {
+  return [...new Set(adaptableLayers(model).flatMap(([, { adapters }]) => adapters.names))]
+}
+
+/** Throws where an adapter that is not to stay active cannot be switched off. */
+export function checkSwitch(op: string, model: Module, staying: readonly string[]): void {
+  const going = new Set<string>()
+  for (const [path, { adapters }] of adaptableLayers(model))
+    for (const name of adapters.active) {
+      if (staying.includes(name)) continue
+      going.add(name)
+      if (adapters.get(name)?.merged)
+        throw new ValueError(op, `the adapter '${name}' is merged into the weight of ${path}; unmergeLora it first`)
+    }
+  for (const name of going) {
+    const learned = learnedWhole(model, name)
+    if (learned.length > 0)
+      throw new ValueError(
+        op,
+        `the adapter '${name}' cannot be switched off, because ${quoted(learned)} of its modulesToSave learned in place; ` +
+          'use a model of its own for the other one',
+      )
+  }
+}
+
+/** The names asked for, checked: each is that of an adapter in the model. */
+function wanted(op: string, model: Module, names: string | readonly string[]): readonly string[] {
+  checkModel(op, model)
+  const list = typeof names === 'string' ? [names] : names
+  checkNames(op, 'names', list)
+  const there = adapterNames(model)
+  const lost = list.filter((name) => !there.includes(name))
+  if (lost.length > 0)
+    throw new ValueError(op, `there is no adapter named ${quoted(lost)} in the model; there are ${quoted(there)}`)
+  if (new Set(list).size < list.length) throw new ValueError(op, `an adapter is named twice in ${quoted(list)}`)
+  return list
+}
+
+function run<R>(op: string, model: Module, names: readonly string[], fn: () => R): R {
+  checkSwitch(op, model, names)
+  const layers = new Map<Adapters, BaseLayer | null>()
+  for (const [, { adapters }] of adaptableLayers(model)) {
+    if (adapters.names.length === 0) continue
+    const own = names.filter((name) => adapters.get(name) !== undefined)
+    layers.set(adapters, adapters.adaptedBy(own, op))
+  }
+  const choice: AdapterChoice = { layers, outer: adapterChoice() }
+  return withAdapterChoice(op, choice, fn)
+}
+
+/**
+ * Runs a synchronous function with just these adapters active in the model, in this order: `[]` is the base. Their parameters
+ * get gradients if they want them. Nothing of the model changes, so that two requests may use different adapters of one model;
+ * await outside. Throws ValueError for names that no layer has, where an adapter is merged that would have to go, and if `fn`
+ * returns a promise or a generator.
+ */
+export function withAdapter<R>(model: Module, names: string | readonly string[], fn: () => R): R {
+  return run('withAdapter', model, wanted('withAdapter', model, names), fn)
+}
+
+/**
+ * Runs a synchronous function with the base alone, as a reference for what an adapter learns. Throws ValueError where an adapter
+ * is merged or taught more than itself (`modulesToSave`), and if `fn` returns a promise or a generator.
+ */
+export function withoutAdapters<R>(model: Module, fn: () => R): R {
+  checkModel('withoutAdapters', model)
+  return run('withoutAdapters', model, [], fn)
+}
+
+/**
+ * Makes just these adapters active, in this order, until further notice: they learn, the others do not. Adapters add up where
+ * they are sums, as LoRA's are. Throws ValueError for names that no layer has, and where an adapter cannot be switched off.
+ */
+export function setAdapter(model: Module, names: string | readonly string[]): void {
+  const op = 'setAdapter'
+  const list = wanted(op, model, names)
+  checkSwitch(op, model, list)
+  activate(model, list)
+}
+
+/** As setAdapter, of names that are there. */
+export function activate(model: Module, names: readonly string[]): void {
+  for (const [, { adapters }] of adaptableLayers(model)) {
+    adapters.activate(names.filter((name) => adapters.get(name) !== undefined))
+    for (const [name, adapter] of adapters) if (!adapter.merged) adapter.requiresGrad_(names.includes(name))
+  }
+}
+
+/** Throws where a model has an adapter of that name. */
+export function checkFree(op: string, model: Module, name: string): void {
+  const there = adaptableLayers(model).filter(([, { adapters }]) => adapters.get(name) !== undefined)
+  if (there.length > 0)
+    throw new ValueError(
+      op,
+      `the model has an adapter '${name}' already, in ${listed(there.map(([path]) => path))}; take another name, or ` +
+        'removeLora it first, from the module that it was applied to',
+    )
+}
