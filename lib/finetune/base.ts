@@ -48,7 +48,9 @@ export function warnOfLost(op: string, model: Module, saved: readonly Named[]): 
     if (names.length > 0 && told.size < told.add(text).size)
       process.emitWarning(text, { type: 'FiresteelWarning', code: 'FIRESTEEL_ADAPTER' })
   }
-  const moved = model.namedBuffers().filter(([path, b]) => !kept.has(b) && hasChanged(b, buffers.get(path)))
+  const moved = model
+    .namedBuffers()
+    .filter(([path, b]) => b.persistent && !kept.has(b) && hasChanged(b, buffers.get(path)))
   tell(
     moved.map(([path]) => path),
     'changed since LoRA was applied',

@@ -8,8 +8,8 @@ import type { Tensor } from '../core/tensor.js'
 import { writeTogether } from '../io/atomic.js'
 import { checkPath, refusal } from '../io/refusal.js'
 import { SafetensorsFile } from '../io/safetensors.js'
+import { tensorFile, tensorsIn } from '../io/tensors.js'
 import { Adapter } from '../nn/adapter.js'
-import { tensorFile, tensorsIn } from '../nn/files.js'
 import type { Module } from '../nn/module.js'
 import { matchState } from '../nn/state.js'
 import { adaptableLayers, checkFree, checkSwitch } from './adapters.js'
@@ -189,7 +189,7 @@ export async function loadAdapter(model: Module, folder: string, options: Adapte
   const path = join(folder, weightsFile)
   let tensors: Map<string, Tensor>
   try {
-    tensors = await tensorsIn(file, path, check().state, op)
+    tensors = await tensorsIn(file, check().state, op)
   } finally {
     await file.close()
   }

@@ -34,9 +34,12 @@ export const formatBits = {
 
 export type FormatDType = keyof typeof formatBits
 
-/** A tensor of the file: `from` and `to` are bytes, counted from the end of the header. */
+/**
+ * A tensor of the file: `from` and `to` are bytes, counted from the end of the header. The dtype may be one that a later version
+ * of the format adds: the tensors beside it can be read all the same.
+ */
 export interface Entry {
-  readonly dtype: FormatDType
+  readonly dtype: string
   readonly shape: readonly number[]
   readonly from: number
   readonly to: number
@@ -136,10 +139,6 @@ class HeaderParser {
     }
     if (found.dtype === null || !found.shape || !found.offsets)
       return this.#refuse(`lacks dtype, shape or data_offsets of ${quoted(name)}`)
-    if (!isFormatDType(found.dtype))
-      return this.#fail(
-        `${quoted(name)} has dtype ${found.dtype.slice(0, 20)}; the format has ${Object.keys(formatBits).join(', ')}`,
-      )
     const [from, to] = found.offsets
     if (from === undefined || to === undefined)
       return this.#refuse(`has not two numbers in data_offsets of ${quoted(name)}`)
@@ -252,8 +251,11 @@ function checkLayout(tensors: ReadonlyMap<string, Entry>, dataBytes: number, fai
   let end = 0
   let last = ''
   for (const [name, { dtype, shape, from, to }] of entries) {
-    if (to - from !== byteCount(dtype, shape))
-      fail(`${quoted(name)} of shape [${shape.join(', ')}] and dtype ${dtype} does not fill its bytes [${from}, ${to}]`)
+    // Of a dtype that is not known here, only the bytes' place can be checked.
+    if (isFormatDType(dtype) ? to - from !== byteCount(dtype, shape) : to < from)
+      fail(
+        `${quoted(name)} of shape [${shape.join(', ')}] and dtype ${dtype.slice(0, 20)} does not fill its bytes [${from}, ${to}]`,
+      )
     if (from < end) fail(`${quoted(name)} and ${quoted(last)} share bytes from ${from} on`)
     if (from > end) fail(`the bytes from ${end} to ${from} belong to no tensor`)
     end = to

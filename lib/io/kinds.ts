@@ -17,7 +17,7 @@ function shards(text: string): string {
   const names = [...new Set([...text.matchAll(/"([^"\\/]+\.safetensors)"/g)].map(([, name]) => name as string))]
   if (names.length === 0) return 'a JSON file; give the path of the file with the weights'
   const some = names.slice(0, 3).join(', ')
-  return `an index of files that hold the weights (${some}${names.length > 3 ? ', ...' : ''}); load each of them, with { strict: false }`
+  return `an index of files that hold the weights (${some}${names.length > 3 ? ', ...' : ''}); load the folder that it is in, or the path of the index, which ends with .index.json`
 }
 
 function zip(text: string): string {

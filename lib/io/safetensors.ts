@@ -2,45 +2,25 @@
  * Safetensors files: an 8-byte length, a JSON header, then the tensors' bytes. Reads and writes raw arrays; knows no tensor.
  * Format: https://huggingface.co/docs/safetensors
  */
-import type { TypedArray } from '../core/dtype.js'
 import { formatShape, InternalError, ValueError } from '../core/errors.js'
 import type { Chunks } from './atomic.js'
-import { byteCount, type Entry, isWellFormed, maxHeaderBytes, parseHeader, quoted } from './header.js'
+import { byteCount, type Entry, formatBits, isWellFormed, maxHeaderBytes, parseHeader, quoted } from './header.js'
 import { InputFile } from './input.js'
 import { kindBytes, kindOf } from './kinds.js'
-
-/** Element types of the format that Firesteel reads; I64 is narrowed to int32 by whoever loads it. */
-export type FileDType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'U8' | 'BOOL'
-
-/** What holds a tensor's elements; the 16-bit floats are kept as their bits. */
-export type FileArray = TypedArray | BigInt64Array
-
-const arrays: { readonly [D in FileDType]: { new (count: number): FileArray; readonly BYTES_PER_ELEMENT: number } } = {
-  F64: Float64Array,
-  F32: Float32Array,
-  F16: Uint16Array,
-  BF16: Uint16Array,
-  I64: BigInt64Array,
-  I32: Int32Array,
-  U8: Uint8Array,
-  BOOL: Uint8Array,
-}
-
-function isFileDType(dtype: string): dtype is FileDType {
-  return Object.hasOwn(arrays, dtype)
-}
-
-export interface FileTensor {
-  readonly dtype: FileDType
-  readonly shape: readonly number[]
-  readonly data: FileArray
-}
+import {
+  type FileArray,
+  type FileDType,
+  type FileTensor,
+  fileArrays,
+  isFileDType,
+  type TensorSource,
+} from './source.js'
 
 /**
  * A file whose header was read and checked: no name twice, and every byte of the data in one tensor. A tensor's bytes are
  * read only when it is asked for.
  */
-export class SafetensorsFile {
+export class SafetensorsFile implements TensorSource {
   readonly tensors: ReadonlyMap<string, Entry>
   readonly metadata: ReadonlyMap<string, string>
   readonly #file: InputFile
@@ -92,19 +72,39 @@ export class SafetensorsFile {
     return new SafetensorsFile(file, 8 + length, tensors, metadata)
   }
 
+  get path(): string {
+    return this.#file.path
+  }
+
+  get names(): readonly string[] {
+    return [...this.tensors.keys()]
+  }
+
+  spec(name: string): Entry | undefined {
+    return this.tensors.get(name)
+  }
+
   /** Whether there is a way to hold a tensor's elements is asked only here, because nobody may want it. */
-  async read(name: string): Promise<FileTensor> {
+  async read(name: string, into?: FileArray, from = 0): Promise<FileTensor> {
     const { op, path } = this.#file
-    const { dtype, shape, from, to } = this.tensors.get(name) as Entry
+    const entry = this.tensors.get(name)
+    if (entry === undefined) throw new ValueError(op, `${path} has no tensor ${quoted(name)}`)
+    const { dtype, shape } = entry
     const what = `tensor ${quoted(name)} of shape ${formatShape(shape)}`
     if (!isFileDType(dtype))
       throw new ValueError(
         op,
-        `${path}: ${what} has dtype ${dtype}, which cannot be loaded; write it as one of ${Object.keys(arrays).join(', ')}`,
+        `${path}: ${what} has dtype ${dtype.slice(0, 20)}, which cannot be loaded; write it as one of ${Object.keys(fileArrays).join(', ')}`,
       )
+    const Elements = fileArrays[dtype]
+    const count = (entry.to - entry.from) / Elements.BYTES_PER_ELEMENT
+    if (into !== undefined && !(from >= 0 && from + into.length <= count))
+      throw new InternalError(op, `${what} has no elements ${from} to ${from + into.length}`)
+    const position = this.#dataStart + entry.from + from * Elements.BYTES_PER_ELEMENT
     // An array of its own for each: aligned for its elements, and freed one by one.
-    const data = await this.#file.read(what, this.#dataStart + from, arrays[dtype], (to - from) / elementBytes(dtype))
-    if (dtype === 'BOOL') checkBooleans(op, path, name, data as Uint8Array)
+    const data = into ?? (await this.#file.read(what, position, Elements, count))
+    if (into !== undefined) await this.#file.fill(what, position, into)
+    if (dtype === 'BOOL') checkBooleans(op, path, name, data as Uint8Array, from)
     return { dtype, shape, data }
   }
 
@@ -114,13 +114,16 @@ export class SafetensorsFile {
 }
 
 function elementBytes(dtype: FileDType): number {
-  return byteCount(dtype, []) as number
+  return formatBits[dtype] / 8
 }
 
-function checkBooleans(op: string, path: string, name: string, data: Uint8Array): void {
+function checkBooleans(op: string, path: string, name: string, data: Uint8Array, from: number): void {
   for (let i = 0; i < data.length; i++)
     if ((data[i] as number) > 1)
-      throw new ValueError(op, `${path}: element ${i} of tensor ${quoted(name)} is ${data[i]}, but a BOOL is 0 or 1`)
+      throw new ValueError(
+        op,
+        `${path}: element ${from + i} of tensor ${quoted(name)} is ${data[i]}, but a BOOL is 0 or 1`,
+      )
 }
 
 /** Reads a whole file. Throws ValueError that says what is wrong with it, or why it cannot be read. */

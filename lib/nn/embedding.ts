@@ -1,8 +1,12 @@
 import { noGrad } from '../autograd/mode.js'
-import { shown, ValueError } from '../core/errors.js'
+import type { DType } from '../core/dtype.js'
+import { namedAs, shown, ValueError } from '../core/errors.js'
+import type { Shape } from '../core/shape.js'
+import type { LastIs, WithLast } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
 import { embedding } from '../ops/indexing.js'
 import { fill_ } from '../ops/inplace.js'
+import { linear } from '../ops/matmul.js'
 import { select } from '../ops/shape.js'
 import { Adaptable, type Adaptation } from './adapter.js'
 import { normal_ } from './init.js'
@@ -64,5 +68,16 @@ export class Embedding<const N extends number = number, const E extends number =
 
   override dense(): Tensor {
     return this.weight
+  }
+
+  /**
+   * How well vectors fit each row of the table, x weight^T: [..., embeddingDim] -> [..., numEmbeddings]. The head of a language
+   * model whose weights are tied to the embedding, and that then has no parameters of its own.
+   */
+  asLinear<S extends Shape, D extends DType>(
+    x: Tensor<S, D> & LastIs<S, E, 'Embedding.asLinear'>,
+  ): Tensor<WithLast<S, N>, D> {
+    const logits: Tensor = namedAs('Embedding.asLinear', () => linear<Shape, Shape, DType>(x, this.weight))
+    return logits as Tensor<WithLast<S, N>, D>
   }
 }

@@ -4,16 +4,20 @@ import { zeroGrad } from '../autograd/backward.js'
 import { noGrad } from '../autograd/mode.js'
 import type { Device } from '../core/device.js'
 import { type DType, isDType } from '../core/dtype.js'
-import { isFiresteelError, kindOf, shown, ValueError } from '../core/errors.js'
+import { DeviceError, isFiresteelError, kindOf, shown, ValueError } from '../core/errors.js'
 import { setModuleNaming, withinModule } from '../core/module-path.js'
 import { checkFlag } from '../core/options.js'
 import { keep } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
 import type { Storage } from '../core/storage.js'
 import { denseTensor, replaceMemory, Tensor } from '../core/tensor.js'
+import { openTensors } from '../io/shards.js'
+import type { TensorSource } from '../io/source.js'
+import { saveTensors, tensorsIn } from '../io/tensors.js'
 import { to } from '../ops/convert.js'
+import { creationNames, place } from '../ops/creation.js'
+import { loadSource } from './load.js'
 import '../ops/gradients.js'
-import { loadTensors, saveTensors } from './files.js'
 import { tellIfLost } from './lost.js'
 import { Buffer, Parameter } from './parameter.js'
 import {
@@ -21,10 +25,10 @@ import {
   type LoadOptions,
   type LoadResult,
   loadStateDict,
-  matchState,
   readState,
   type StateDict,
   stateDict,
+  withoutAliases,
 } from './state.js'
 import { type Summary, type SummaryOptions, summarize } from './summary.js'
 import { Holder, uncloneableModule, walk } from './walk.js'
@@ -155,7 +159,7 @@ export abstract class Module extends Holder {
   }
 
   /**
-   * Parameters, then buffers, under all their names: what a state holds. Tied weights have several, and so has all within a
+   * Parameters, then persistent buffers, under all their names: what a state holds. Tied weights have several, and so has all within a
    * module that stands in several places. Throws ValueError if two tensors have one name.
    */
   namedState(): Named<Tensor>[] {
@@ -163,7 +167,7 @@ export abstract class Module extends Holder {
     walk(this, '', {
       once: false,
       onTensor: (path, tensor) => {
-        if (!(tensor instanceof Parameter || tensor instanceof Buffer)) return
+        if (!(tensor instanceof Parameter || (tensor instanceof Buffer && tensor.persistent))) return
         const other = found[0].get(path) ?? found[1].get(path)
         if (other !== undefined && other !== tensor)
           throw new ValueError(this.constructor.name, `two tensors have one name in the state, ${path}; rename one`)
@@ -200,26 +204,46 @@ export abstract class Module extends Holder {
   }
 
   /**
-   * Writes the state to a safetensors file: as it is at the call, though training may go on, and whole or not at all. Takes
-   * as much memory as the state until it is done. Throws ValueError where the file cannot be written.
+   * Writes the state to a safetensors file: as it is at the call, though training may go on, and whole or not at all. Tied weights
+   * are written once, under the first of their names. Takes as much memory as the state until it is done. Throws ValueError
+   * where the file cannot be written.
    */
   async save(path: string): Promise<void> {
     // What a class has made of stateDict() holds for its files too.
     const own = this.stateDict !== Module.prototype.stateDict
-    return saveTensors(path, own ? this.stateDict() : readState('save', this))
+    return saveTensors(path, own ? this.stateDict() : new Map(withoutAliases(readState('save', this))))
   }
 
   /**
-   * Loads the state from a safetensors file, of which only what this module has is read. Throws ValueError for what is no
-   * such file, and StateDictError listing all mismatches; nothing has changed then.
+   * Loads the state from a safetensors file, of which only what this module has is read; from a folder with
+   * model.safetensors or, in shards, model.safetensors.index.json; or from a source that is open, and stays so.
+   *
+   * Elements are read piece by piece into the memory that is there, converted to the dtypes of this module: parameters stay the
+   * same objects, and nothing is in memory twice. Tensors on meta get memory on `options.device` (the default device) as they
+   * are read; so a large model is best made on meta. Tied weights may stand in the file under one of their names, or under
+   * several that agree.
+   *
+   * Throws ValueError for what is no such file, and StateDictError listing all mismatches; nothing has changed then. Where the
+   * disk fails while elements are read, a model on meta has not changed, but any other one is partly overwritten, as the error says.
    */
-  async load(path: string, options: LoadOptions = {}): Promise<LoadResult> {
-    const op = 'load'
-    const tensors = await loadTensors(path, new Map(this.namedState()), op)
-    if (this.loadStateDict !== Module.prototype.loadStateDict) return this.loadStateDict(tensors, options)
-    const { missing, unexpected, write } = matchState(op, this, tensors, options, path)
-    write()
-    return { missing, unexpected }
+  async load(from: string | TensorSource, options: LoadOptions = {}): Promise<LoadResult> {
+    if (typeof from === 'object' && from !== null) return this.#loadFrom(from, options)
+    const source = await openTensors(from, 'load')
+    try {
+      return await this.#loadFrom(source, options)
+    } finally {
+      await source.close()
+    }
+  }
+
+  async #loadFrom(source: TensorSource, options: LoadOptions): Promise<LoadResult> {
+    if (this.loadStateDict === Module.prototype.loadStateDict) return loadSource(this, source, options)
+    // A class's own loadStateDict sees all names, and the tensors that fit.
+    const { device: fallback } = place('load', { ...(options.device ? { device: options.device } : {}) }, creationNames)
+    const wanted = this.namedState().map(([name, { shape, device }]) => {
+      return [name, { shape, device: device.kind === 'meta' ? fallback : device }] as const
+    })
+    return this.loadStateDict(await tensorsIn(source, new Map(wanted), 'load'), options)
   }
 
   /**
@@ -301,14 +325,16 @@ export abstract class Module extends Holder {
 
   /**
    * Moves all parameters and buffers to a device, or converts the floating ones to a floating dtype, in place: parameters
-   * stay the same objects, tied or not, and their gradients go with them. If anything fails, nothing has changed.
+   * stay the same objects, tied or not, and their gradients go with them. If anything fails, nothing has changed. A model on
+   * meta has no elements to move: it gets them, and with them its device, by `load`. Throws DeviceError for that.
    */
   to(target: string | Device | DType): this {
     const dtype = typeof target === 'string' && isDType(target)
     if (dtype && !target.includes('float'))
       throw new ValueError('Module.to', `the dtype is ${target}, but parameters are floating`)
-    const own = new Set(this.namedState().map(([, tensor]) => tensor))
-    const moving = [...own].filter(({ dtype: from }) => !dtype || from.includes('float'))
+    const own = [...this.namedParameters(), ...this.namedBuffers()]
+    if (!dtype) checkMovable(own, place('Module.to', { device: target }, creationNames).device)
+    const moving = own.map(([, tensor]) => tensor).filter(({ dtype: from }) => !dtype || from.includes('float'))
     const holders = new Map<Storage, number>()
     for (const { storage } of moving) holders.set(storage, (holders.get(storage) ?? 0) + 1)
     noGrad(() => {
@@ -357,6 +383,16 @@ export abstract class Module extends Holder {
  */
 export interface Model<In = Tensor, Out = Tensor> extends Module {
   forward(x: In): Out
+}
+
+function checkMovable(own: readonly Named<Tensor>[], { kind, name }: Device): void {
+  const [found] = kind === 'meta' ? [] : own.filter(([, { device }]) => device.kind === 'meta')
+  if (found !== undefined)
+    throw new DeviceError(
+      'Module.to',
+      `${found[0]} is on meta, where it has a shape but no elements; load the model there: load(path, { device: '${name}' }), or ` +
+        `make it there: { device: '${name}' }`,
+    )
 }
 
 /** As PyTorch prints a module. */

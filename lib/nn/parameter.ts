@@ -1,6 +1,8 @@
 /** The tensors that belong to a module. */
 import { checkTensor } from '../autograd/operator.js'
-import { DTypeError } from '../core/errors.js'
+import type { Device } from '../core/device.js'
+import { DTypeError, kindOf, ValueError } from '../core/errors.js'
+import { checkFlag, checkOptions } from '../core/options.js'
 import { keep } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
@@ -19,13 +21,38 @@ export class Parameter<out S extends Shape = Shape> extends Tensor<S> {
   }
 }
 
+export interface BufferOptions {
+  /** Whether it is part of the state. False for what follows from the options of its module, such as tables of positions. */
+  readonly persistent?: boolean
+  /**
+   * How to make a buffer that is no part of the state again, of the same shape, where its module was made on meta and is loaded:
+   * nothing in a file could be its elements.
+   */
+  readonly make?: (device: Device) => Tensor
+}
+
 /**
- * A tensor that belongs to a module's state without being learned, as running statistics do.
+ * A tensor that belongs to a module without being learned, as running statistics do: it moves with the module and, unless
+ * `persistent` is false, is saved and loaded with it.
  */
 export class Buffer<out S extends Shape = Shape> extends Tensor<S> {
-  constructor(value: Tensor<S>) {
+  readonly persistent: boolean
+  readonly make: ((device: Device) => Tensor) | null
+
+  constructor(value: Tensor<S>, options: BufferOptions = {}) {
     checkTensor('Buffer', 'the value', value)
+    const { persistent = true, make } = checkOptions<BufferOptions>('Buffer', options, { persistent: true, make: true })
+    checkFlag('Buffer', 'persistent', persistent)
+    if (make !== undefined && (persistent || typeof make !== 'function'))
+      throw new ValueError(
+        'Buffer',
+        persistent
+          ? 'make is for buffers that are no part of the state; a persistent one is loaded. Set persistent to false, or leave make out'
+          : `make is ${kindOf(make)}, but must be a function of a device`,
+      )
     super(value.storage, value.sizes, value.steps, value.offset)
     keep(this)
+    this.persistent = persistent
+    this.make = make ?? null
   }
 }

@@ -1,15 +1,19 @@
 /** A module's state under PyTorch's names: reading it, and loading it with all mismatches in one error. */
 import { noGrad } from '../autograd/mode.js'
+import type { Device } from '../core/device.js'
 import { formatShape, kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
-import { checkOptions } from '../core/options.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
 import { scope } from '../core/scope.js'
-import { sameShape } from '../core/shape.js'
+import { type Shape, sameShape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
 import { refuseJson } from '../core/uncloneable.js'
+import { sameNumbers } from '../io/tensors.js'
 import { to } from '../ops/convert.js'
 import { zeros } from '../ops/creation.js'
 import { checkDistinct, copyInto } from '../ops/inplace.js'
 import { dataSync } from '../ops/read.js'
+import { Arrivals } from './arrivals.js'
+import { overlaps, sameMemory, sameView } from './views.js'
 
 export type StateDict = Map<string, Tensor>
 
@@ -24,6 +28,7 @@ interface Guarding {
 export interface Stateful {
   namedState(): Iterable<readonly [string, Tensor]>
   modules?(): Iterable<object>
+  namedBuffers?(): Iterable<readonly [string, Tensor]>
 }
 
 function checkGuards(op: string, module: Stateful): void {
@@ -50,7 +55,14 @@ export type LoadableState = ReadonlyMap<string, Tensor> | { readonly [name: stri
 export interface LoadOptions {
   /** Whether missing and unexpected names are errors. Default true; values that do not fit always are. */
   readonly strict?: boolean
+  /**
+   * Where tensors of the model that are on meta get their memory. Default: of a file, the default device; of a state, the
+   * device that its tensor is on. Tensors elsewhere stay where they are: naming another device is an error if there are any.
+   */
+  readonly device?: string | Device
 }
+
+export const loadNames: OptionNames<LoadOptions> = { strict: true, device: true }
 
 export interface LoadResult {
   /** Names that the state lacks; those of memory that it has under another name are not missing. */
@@ -58,7 +70,7 @@ export interface LoadResult {
   readonly unexpected: readonly string[]
 }
 
-type Named = readonly [name: string, tensor: Tensor]
+export type Named = readonly [name: string, tensor: Tensor]
 
 function entriesOf(op: string, state: LoadableState): ReadonlyMap<string, unknown> {
   const refuse = (what: string): never => {
@@ -70,30 +82,6 @@ function entriesOf(op: string, state: LoadableState): ReadonlyMap<string, unknow
   if (state instanceof Tensor) return refuse('a tensor')
   if (typeof (state as Partial<Stateful>).namedState === 'function') return refuse('a module; pass its stateDict()')
   return new Map(Object.entries(state))
-}
-
-/** First and last element of a view in its storage. */
-function span({ offset, shape, strides }: Tensor): readonly [first: number, last: number] {
-  let last = offset
-  shape.forEach((size, d) => {
-    last += (size - 1) * (strides[d] as number)
-  })
-  return [offset, last]
-}
-
-/** Whether two views have elements in common, or may have where they are interleaved. */
-export function overlaps(a: Tensor, b: Tensor): boolean {
-  if (a.storage !== b.storage || a.numel === 0 || b.numel === 0) return false
-  const [[a0, a1], [b0, b1]] = [span(a), span(b)]
-  return a0 <= b1 && b0 <= a1
-}
-
-/** Whether two views are of the very same elements, in whichever order. */
-function sameMemory(a: Tensor, b: Tensor): boolean {
-  if (a.storage !== b.storage || a.numel !== b.numel) return false
-  const [[a0, a1], [b0, b1]] = [span(a), span(b)]
-  const dense = a1 - a0 + 1 === a.numel
-  return a0 === b0 && a1 === b1 && (dense || (sameShape(a.sizes, b.sizes) && sameShape(a.steps, b.steps)))
 }
 
 /** Names whose tensors are one memory, or overlap: of two or more each. */
@@ -108,45 +96,100 @@ function shared(own: readonly Named[]): Named[][] {
   return [...byStorage.values()].filter((names) => names.length > 1)
 }
 
-const sameNumbers = (a: ArrayLike<number>, b: ArrayLike<number>) =>
-  Array.prototype.every.call(a, (x: number, i) => x === b[i] || (Number.isNaN(x) && Number.isNaN(b[i])))
-
-/** Names of one memory that are given values which it cannot all hold. Written to a copy of the memory, and read back. */
-function contradictions(op: string, names: readonly Named[], given: ReadonlyMap<string, unknown>): string[] {
-  const values = names.flatMap(([name, tensor]) => {
-    const value = given.get(name)
-    return value instanceof Tensor ? [{ name, tensor, value }] : []
-  })
-  const found: string[] = []
-  values.forEach(({ name, tensor, value }, i) => {
-    const against = values.slice(i + 1).filter(
-      (other) =>
-        overlaps(tensor, other.tensor) &&
-        // Both sides have the same relation: nothing to compare.
-        !(
-          value.storage === other.value.storage &&
-          value.offset === other.value.offset &&
-          sameShape(value.steps, other.value.steps) &&
-          sameShape(tensor.sizes, other.tensor.sizes) &&
-          sameShape(tensor.steps, other.tensor.steps) &&
-          tensor.offset === other.tensor.offset
-        ),
-    )
-    for (const other of against) {
-      const equal = scope(() => {
-        const { device, dtype, storage } = tensor
-        const memory = zeros([storage.count], { device, dtype }).storage
-        const view = (of: Tensor) => new Tensor(memory, of.sizes, of.steps, of.offset)
-        copyInto(view(tensor), to(value, device), op)
-        const before = dataSync(view(tensor))
-        copyInto(view(other.tensor), to(other.value, device), op)
-        return sameNumbers(before, dataSync(view(tensor)))
-      })
-      if (!equal)
-        found.push(`${name} and ${other.name} are one memory in this model, but have different values in the state`)
-    }
-  })
+/** Tensors whose memory no tensor before them has, each under its first name. */
+export function withoutAliases(named: Iterable<Named>): Named[] {
+  const found: Named[] = []
+  const byStorage = new Map<object, Tensor[]>()
+  for (const [name, tensor] of named) {
+    const before = byStorage.get(tensor.storage) ?? []
+    if (before.some((other) => other === tensor || sameMemory(other, tensor))) continue
+    byStorage.set(tensor.storage, [...before, tensor])
+    found.push([name, tensor])
+  }
   return found
+}
+
+/** Whether values of two names of one memory can both be held. Written to a copy of the memory, and read back. */
+export function canHoldBoth(
+  op: string,
+  [tensor, value]: readonly [Tensor, Tensor],
+  [other, otherValue]: readonly [Tensor, Tensor],
+  device: Device,
+): boolean {
+  // Both sides have the same relation: nothing to compare.
+  if (sameView(value, otherValue) && sameView(tensor, other)) return true
+  return scope(() => {
+    const { dtype, storage } = tensor
+    const memory = zeros([storage.count], { device, dtype }).storage
+    const view = (of: Tensor) => new Tensor(memory, of.sizes, of.steps, of.offset)
+    copyInto(view(tensor), to(value, device), op)
+    const before = dataSync(view(tensor))
+    copyInto(view(other), to(otherValue, device), op)
+    return sameNumbers(before, dataSync(view(tensor)))
+  })
+}
+
+/** Two names of one memory that are both given a value. */
+export type Tie = readonly [Named, Named]
+
+export function contradiction([[name], [other]]: Tie): string {
+  return `${name} and ${other} are one memory in this model, but have different values in the state`
+}
+
+/** What is offered for a module's state, before any of it is read. */
+export interface Offer {
+  readonly names: Iterable<string>
+  /** The sizes of what has the name, or what it is instead of a tensor and must be; null where nothing has it. */
+  sizesOf(name: string): Shape | string | null
+}
+
+/** What of an offer goes where, and all that is wrong with it. */
+export interface Match extends LoadResult {
+  /** All tensors of the module, under all their names. */
+  readonly own: readonly Named[]
+  /** Those that are given a value, under the name that it has. */
+  readonly given: readonly Named[]
+  /** Given values that must agree. */
+  readonly ties: readonly Tie[]
+  readonly problems: readonly string[]
+}
+
+export function matchOffer(op: string, module: Stateful, offer: Offer, strict: boolean): Match {
+  checkGuards(op, module)
+  const own = new Map(module.namedState())
+  const groups = shared([...own])
+  const has = (name: string) => offer.sizesOf(name) !== null
+  const elsewhere = (name: string) => {
+    const tensor = own.get(name) as Tensor
+    return groups.some(
+      (names) =>
+        names.some(([mine]) => mine === name) &&
+        names.some(([other, of]) => other !== name && has(other) && sameMemory(of, tensor)),
+    )
+  }
+  const missing = [...own.keys()].filter((name) => !has(name) && !elsewhere(name))
+  const unexpected = [...offer.names].filter((name) => !own.has(name))
+  const problems = strict
+    ? [...missing.map((name) => `missing: ${name}`), ...unexpected.map((name) => `unexpected: ${String(name)}`)]
+    : []
+  const given: Named[] = []
+  for (const [name, tensor] of own) {
+    const sizes = offer.sizesOf(name)
+    if (sizes === null) continue
+    if (typeof sizes === 'string') problems.push(`${name} is ${sizes}`)
+    else if (!sameShape(sizes, tensor.sizes))
+      problems.push(`${name} is ${formatShape(sizes)}, but must be ${formatShape(tensor.sizes)}`)
+    else {
+      checkDistinct(op, name, tensor)
+      given.push([name, tensor])
+    }
+  }
+  const ties = shared(given).flatMap((names) =>
+    names.flatMap((one, i) =>
+      names.slice(i + 1).flatMap((other): Tie[] => (overlaps(one[1], other[1]) ? [[one, other]] : [])),
+    ),
+  )
+  return { own: [...own], given, ties, missing, unexpected, problems }
 }
 
 /** A state that fits: what is to be written where. */
@@ -163,62 +206,56 @@ export function matchState(
   options: LoadOptions = {},
   path?: string,
 ): Matched {
-  const { strict = true } = checkOptions(op, options, { strict: true })
+  const { strict = true, device } = checkOptions(op, options, loadNames)
   checkGuards(op, module)
-  const given = entriesOf(op, state)
-  const own = new Map(module.namedState())
-  const groups = shared([...own])
-  const has = (name: string) => given.get(name) !== undefined
-  const elsewhere = (name: string) => {
-    const tensor = own.get(name) as Tensor
-    return groups.some(
-      (names) =>
-        names.some(([mine]) => mine === name) &&
-        names.some(([other, of]) => other !== name && has(other) && sameMemory(of, tensor)),
-    )
-  }
-  const missing = [...own.keys()].filter((name) => !has(name) && !elsewhere(name))
-  const unexpected = [...given.keys()].filter((name) => !own.has(name))
-  const problems = strict
-    ? [...missing.map((name) => `missing: ${name}`), ...unexpected.map((name) => `unexpected: ${String(name)}`)]
-    : []
-  const values: (readonly [tensor: Tensor, value: Tensor])[] = []
-  for (const [name, tensor] of own) {
-    if (!has(name)) continue
-    const value = given.get(name)
-    if (!(value instanceof Tensor)) {
-      const hint = typeof value === 'object' && value !== null ? '; JSON holds no tensors, use save and load' : ''
-      problems.push(`${name} is ${kindOf(value)}, but must be a tensor${hint}`)
-      continue
+  const entries = entriesOf(op, state)
+  const tensorOf = (name: string) => entries.get(name) as Tensor
+  const sizesOf = (name: string): Shape | string | null => {
+    const value = entries.get(name)
+    if (value === undefined) return null
+    if (value instanceof Tensor) {
+      value.storage.check(op)
+      return value.sizes
     }
-    value.storage.check(op)
-    if (!sameShape(value.sizes, tensor.sizes))
-      problems.push(`${name} is ${formatShape(value.sizes)}, but must be ${formatShape(tensor.sizes)}`)
-    else {
-      checkDistinct(op, name, tensor)
-      values.push([tensor, value])
-    }
+    const hint = typeof value === 'object' && value !== null ? '; JSON holds no tensors, use save and load' : ''
+    return `${kindOf(value)}, but must be a tensor${hint}`
   }
-  noGrad(() => {
-    if (problems.length === 0) for (const names of groups) problems.push(...contradictions(op, names, given))
-  })
-  if (problems.length > 0) throw new StateDictError(problems, op, path)
+  const { own, given, ties, missing, unexpected, problems } = matchOffer(
+    op,
+    module,
+    { names: entries.keys(), sizesOf },
+    strict,
+  )
+  const arrivals = new Arrivals(op, module, own, given, device)
+  const found = [...problems]
+  if (problems.length === 0)
+    noGrad(() => {
+      for (const tie of ties) {
+        const [one, other] = tie.map(([name, tensor]) => [tensor, tensorOf(name)] as const) as [never, never]
+        if (!canHoldBoth(op, one, other, arrivals.deviceOf(tie[0][1], tensorOf(tie[0][0]).device)))
+          found.push(contradiction(tie))
+      }
+    })
+  if (found.length > 0) throw new StateDictError(found, op, path)
   const write = () =>
     noGrad(() => {
-      for (const [tensor, value] of values) copyInto(tensor, to(value, tensor.device), op)
+      for (const [name, tensor] of given) {
+        const value = tensorOf(name)
+        const target = arrivals.targetOf(tensor, value.device)
+        copyInto(target, to(value, target.device), op)
+      }
+      arrivals.settle()
     })
   return { missing, unexpected, write }
 }
 
 /**
- * Copies a state into the module's parameters and buffers, converted to their dtype and device. Where several names are one
- * tensor, as with tied weights, one of them is enough, and several must agree. Nothing is written if anything is wrong:
- * StateDictError lists every missing, unexpected, misshapen and contradicting entry.
+ * Copies a state into the module's parameters and buffers, converted to their dtype and device; those on meta get memory of
+ * their own. Where several names are one tensor, as with tied weights, one of them is enough, and several must agree. Nothing is
+ * written if anything is wrong: StateDictError lists every missing, unexpected, misshapen and contradicting entry.
  */
 export function loadStateDict(module: Stateful, state: LoadableState, options: LoadOptions = {}): LoadResult {
   const { missing, unexpected, write } = matchState('loadStateDict', module, state, options)
   write()
   return { missing, unexpected }
 }
-
-/** What somebody gave instead of a tensor. */

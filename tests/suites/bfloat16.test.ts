@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { fromBfloat16, toBfloat16 } from '../../lib/backend/reference/half.js'
 import * as f from '../../lib/index.js'
-import { loadTensors, saveTensors } from '../../lib/nn/files.js'
+import { loadTensors, saveTensors } from '../../lib/io/tensors.js'
 import type { Case } from '../cases/case.js'
 import { casesFor, devices, nameOf, type Outcome, reference, runCase, valuesOf } from './support.js'
 

@@ -36,7 +36,7 @@ import {
   transpose,
   ValueError,
 } from '../../lib/index.js'
-import { loadTensors } from '../../lib/nn/files.js'
+import { loadTensors } from '../../lib/io/tensors.js'
 
 /** The numbers that PyTorch was given for the values below, in float64. */
 const values = (count: number, k = 0) => Array.from({ length: count }, (_, i) => (((i * 7 + k * 3) % 11) - 5) / 4)

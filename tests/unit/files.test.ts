@@ -25,7 +25,7 @@ import {
   zeros,
 } from '../../lib/index.js'
 import { SafetensorsFile } from '../../lib/io/safetensors.js'
-import { loadTensors, saveTensors, tensorFile } from '../../lib/nn/files.js'
+import { loadTensors, saveTensors, tensorFile } from '../../lib/io/tensors.js'
 import { deviceNames } from '../suites/support.js'
 
 let folder = ''

@@ -17,7 +17,7 @@ import {
   unmergeLora,
 } from '../../lib/finetune/index.js'
 import { nn, noGrad, optim, StateDictError, sum, type Tensor, tensor, ValueError, zeros } from '../../lib/index.js'
-import { loadTensors, saveTensors } from '../../lib/nn/files.js'
+import { loadTensors, saveTensors } from '../../lib/io/tensors.js'
 import { takeOutput } from '../setup.js'
 
 let folder = ''

@@ -1,0 +1,169 @@
+/**
+ * Models in several files: a folder with an index, model.safetensors.index.json, that says which tensor is in which shard.
+ * All headers are read and held against the index when it is opened, because an index of another save would otherwise give a
+ * model of two.
+ */
+import { readFile, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { formatShape, kindOf, ValueError } from '../core/errors.js'
+import { quoted } from './header.js'
+import { checkPath, refusal } from './refusal.js'
+import { SafetensorsFile } from './safetensors.js'
+import type { FileArray, FileTensor, SourceSpec, TensorSource } from './source.js'
+
+/** The largest published models have 100,000 tensors and an index of 10 MB. */
+const mostIndexBytes = 64e6
+
+const wholeName = 'model.safetensors'
+const indexName = 'model.safetensors.index.json'
+
+interface Index {
+  /** The shard of each tensor. */
+  readonly shardOf: ReadonlyMap<string, string>
+  /** Bytes of all tensors, where the index says so. */
+  readonly total: number | null
+}
+
+/** A folder's shards, as one source. */
+class ShardedSource implements TensorSource {
+  readonly path: string
+  readonly names: readonly string[]
+  readonly #op: string
+  readonly #index: Index
+  readonly #shards: ReadonlyMap<string, SafetensorsFile>
+
+  constructor(op: string, path: string, index: Index, shards: ReadonlyMap<string, SafetensorsFile>) {
+    this.path = path
+    this.names = [...index.shardOf.keys()]
+    this.#op = op
+    this.#index = index
+    this.#shards = shards
+  }
+
+  #shardOf(name: string): SafetensorsFile | undefined {
+    const shard = this.#index.shardOf.get(name)
+    return shard === undefined ? undefined : this.#shards.get(shard)
+  }
+
+  spec(name: string): SourceSpec | undefined {
+    return this.#shardOf(name)?.spec(name)
+  }
+
+  async read(name: string, into?: FileArray, from?: number): Promise<FileTensor> {
+    const shard = this.#shardOf(name)
+    if (shard === undefined) throw new ValueError(this.#op, `${this.path} has no tensor ${quoted(name)}`)
+    return shard.read(name, into, from)
+  }
+
+  async close(): Promise<void> {
+    await closeAll(this.#shards.values())
+  }
+}
+
+async function closeAll(files: Iterable<SafetensorsFile>): Promise<void> {
+  await Promise.all([...files].map((file) => file.close()))
+}
+
+async function readIndex(op: string, path: string): Promise<Index> {
+  const fail = (why: string): never => {
+    throw new ValueError(op, `${path} is not an index of shards: ${why}`)
+  }
+  let parsed: unknown
+  try {
+    const { size } = await stat(path)
+    if (size > mostIndexBytes) fail(`it has ${size} bytes`)
+    parsed = JSON.parse(await readFile(path, 'utf8'))
+  } catch (error) {
+    if (error instanceof SyntaxError) return fail(`it is no JSON (${error.message})`)
+    throw refusal(op, 'read', path, error)
+  }
+  const { weight_map: map, metadata } = (isTable(parsed) ? parsed : {}) as { readonly [key: string]: unknown }
+  if (!isTable(map)) return fail('it has no weight_map, which names the shard of each tensor')
+  const shardOf = new Map<string, string>()
+  for (const [name, shard] of Object.entries(map)) {
+    if (typeof shard !== 'string')
+      return fail(`the shard of ${quoted(name)} is ${kindOf(shard)}, but must be a file's name`)
+    // Files of other folders are none of a model's, whoever wrote the index.
+    if (shard === '' || shard === '.' || shard === '..' || /[/\\\0]/.test(shard))
+      return fail(`the shard of ${quoted(name)} is ${quoted(shard)}, but must be the name of a file beside the index`)
+    shardOf.set(name, shard)
+  }
+  const total = isTable(metadata) ? metadata['total_size'] : undefined
+  if (total !== undefined && !(typeof total === 'number' && total >= 0))
+    return fail(`its total_size is ${kindOf(total)}, but must be a number of bytes`)
+  return { shardOf, total: total ?? null }
+}
+
+function isTable(value: unknown): value is { readonly [key: string]: unknown } {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Throws where index and shards do not say the same. */
+function checkShards(
+  op: string,
+  path: string,
+  { shardOf, total }: Index,
+  shards: ReadonlyMap<string, SafetensorsFile>,
+) {
+  const fail = (why: string): never => {
+    throw new ValueError(
+      op,
+      `${path} does not fit its shards: ${why}; they are of different saves, or a file is damaged`,
+    )
+  }
+  for (const [name, shard] of shardOf)
+    if (!shards.get(shard)?.tensors.has(name)) fail(`${quoted(name)} should be in ${shard}, but is not there`)
+  let bytes = 0
+  for (const [file, { tensors }] of shards)
+    for (const [name, { shape, from, to }] of tensors) {
+      const listed = shardOf.get(name)
+      if (listed === undefined)
+        fail(`${file} holds ${quoted(name)} ${formatShape(shape)}, which the index does not name`)
+      if (listed !== file) fail(`${quoted(name)} is in two shards, ${listed} and ${file}`)
+      bytes += to - from
+    }
+  if (total !== null && total !== bytes) fail(`total_size is ${total}, but the shards have ${bytes} bytes of tensors`)
+}
+
+async function openShards(op: string, path: string): Promise<TensorSource> {
+  const index = await readIndex(op, path)
+  const shards = new Map<string, SafetensorsFile>()
+  try {
+    for (const shard of new Set(index.shardOf.values()))
+      shards.set(shard, await SafetensorsFile.open(join(dirname(path), shard), op))
+    checkShards(op, path, index, shards)
+  } catch (error) {
+    await closeAll(shards.values())
+    throw error
+  }
+  return new ShardedSource(op, path, index, shards)
+}
+
+/** Whether a path leads to something, and whether that is a folder; a typed error for what the system refuses else. */
+async function kindAt(op: string, path: string): Promise<'folder' | 'file' | null> {
+  try {
+    return (await stat(path)).isDirectory() ? 'folder' : 'file'
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null
+    throw refusal(op, 'read', path, error)
+  }
+}
+
+/**
+ * The tensors of a safetensors file; of a folder with model.safetensors or, in shards, with model.safetensors.index.json; or of
+ * such an index. Reads headers only. Throws ValueError that says what the path leads to instead, or what of an index is wrong:
+ * a shard that is missing, outside of the folder or of another save.
+ */
+export async function openTensors(path: string, op = 'openTensors'): Promise<TensorSource> {
+  checkPath(op, 'read', path)
+  if ((await kindAt(op, path)) !== 'folder')
+    return basename(path).endsWith('.index.json') ? openShards(op, path) : SafetensorsFile.open(path, op)
+  const [whole, index] = [join(path, wholeName), join(path, indexName)]
+  if ((await kindAt(op, whole)) === 'file') return SafetensorsFile.open(whole, op)
+  if ((await kindAt(op, index)) === 'file') return openShards(op, index)
+  throw new ValueError(
+    op,
+    `cannot read ${path}: the folder holds neither ${wholeName} nor ${indexName}; give the path of a safetensors file`,
+  )
+}

@@ -1,0 +1,59 @@
+/** Where tensors are read from, one at a time or in pieces: a file, or a folder of several. Knows no tensor. */
+import type { TypedArray } from '../core/dtype.js'
+
+/** Element types of the safetensors format that Firesteel reads; I64 is narrowed to int32 by whoever loads it. */
+export type FileDType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'U8' | 'BOOL'
+
+/** What holds a tensor's elements; the 16-bit floats are kept as their bits. */
+export type FileArray = TypedArray | BigInt64Array
+
+type FileArrayClass = {
+  new (count: number): FileArray
+  new (buffer: ArrayBuffer, byteOffset: number, count: number): FileArray
+  readonly BYTES_PER_ELEMENT: number
+}
+
+/** What holds the elements of each dtype. */
+export const fileArrays: { readonly [D in FileDType]: FileArrayClass } = {
+  F64: Float64Array,
+  F32: Float32Array,
+  F16: Uint16Array,
+  BF16: Uint16Array,
+  I64: BigInt64Array,
+  I32: Int32Array,
+  U8: Uint8Array,
+  BOOL: Uint8Array,
+}
+
+export function isFileDType(dtype: string): dtype is FileDType {
+  return Object.hasOwn(fileArrays, dtype)
+}
+
+/** What a source says of a tensor before it is read. The dtype may be one that cannot be read. */
+export interface SourceSpec {
+  readonly dtype: string
+  readonly shape: readonly number[]
+}
+
+export interface FileTensor {
+  readonly dtype: FileDType
+  readonly shape: readonly number[]
+  readonly data: FileArray
+}
+
+/**
+ * Tensors by name, described without being read. Whoever made it closes it; it has no use afterwards.
+ */
+export interface TensorSource {
+  /** What errors name: a file or a folder. */
+  readonly path: string
+  readonly names: readonly string[]
+  /** Undefined where there is no tensor of that name. */
+  spec(name: string): SourceSpec | undefined
+  /**
+   * All elements in row-major order; with `into` those from `from` on, as many as it holds, so that a large tensor is read
+   * piece by piece. Throws ValueError for a dtype that cannot be read, a file that was cut off or what is no value of the dtype.
+   */
+  read(name: string, into?: FileArray, from?: number): Promise<FileTensor>
+  close(): Promise<void>
+}

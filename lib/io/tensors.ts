@@ -1,0 +1,301 @@
+/** Tensors from sources and into safetensors files. */
+import { noGrad } from '../autograd/mode.js'
+import type { Device } from '../core/device.js'
+import type { DType, TypedArray } from '../core/dtype.js'
+import { DeviceError, ShapeError, ValueError } from '../core/errors.js'
+import { countOf, denseStrides, maxDims, type Shape, sameShape } from '../core/shape.js'
+import { Tensor } from '../core/tensor.js'
+import { castTo } from '../ops/convert.js'
+import { creationNames, fromTypedArray, place, zeros } from '../ops/creation.js'
+import { copyInto } from '../ops/inplace.js'
+import { dataSync } from '../ops/read.js'
+import { contiguous } from '../ops/shape.js'
+import { type NewFile, writeAtomically } from './atomic.js'
+import { type ComingTensor, safetensorsChunks } from './safetensors.js'
+import { openTensors } from './shards.js'
+import {
+  type FileArray,
+  type FileDType,
+  fileArrays,
+  isFileDType,
+  type SourceSpec,
+  type TensorSource,
+} from './source.js'
+
+const fileDTypes = {
+  float32: 'F32',
+  float64: 'F64',
+  bfloat16: 'BF16',
+  float16: 'F16',
+  int32: 'I32',
+  uint8: 'U8',
+  bool: 'BOOL',
+} as const satisfies { readonly [D in DType]: FileDType }
+
+const ownDTypes = new Map<FileDType, DType>(Object.entries(fileDTypes).map(([own, file]) => [file, own as DType]))
+
+/** int64 exists in files only: narrowed, if every value fits. */
+function narrowed(op: string, path: string, name: string, wide: BigInt64Array): Int32Array {
+  // By halves, which are numbers: a BigInt of each element would take ten times as long.
+  const halves = new Int32Array(wide.buffer, wide.byteOffset, 2 * wide.length)
+  const narrow = new Int32Array(wide.length)
+  for (let i = 0; i < narrow.length; i++) {
+    const low = halves[2 * i] as number
+    if (halves[2 * i + 1] !== low >> 31)
+      throw new ValueError(op, `${path}: ${name} holds ${wide[i]}, which does not fit into 32 bits`)
+    narrow[i] = low
+  }
+  return narrow
+}
+
+/** Elements of a source on a device: in the dtype of the source, or where the device does not have it in float32. */
+function onDevice(
+  op: string,
+  path: string,
+  name: string,
+  dtype: FileDType,
+  data: FileArray,
+  shape: Shape,
+  device: Device,
+): Tensor {
+  if (data instanceof BigInt64Array) return fromTypedArray(narrowed(op, path, name, data), shape, { device })
+  const own = ownDTypes.get(dtype) as DType
+  if (device.supports(own)) return fromTypedArray(data, shape, { dtype: own, device })
+  // The reference has every dtype; 16-bit floats are bits in an array, which only a device can read.
+  const wide = fromTypedArray(data, shape, { dtype: own, device: 'reference' })
+  return fromTypedArray(Float32Array.from(dataSync(wide)), shape, { device })
+}
+
+function checkRank(op: string, path: string, name: string, shape: Shape): void {
+  if (shape.length > maxDims)
+    throw new ShapeError(op, `${path}: ${name} has ${shape.length} dimensions; a tensor has at most ${maxDims}`, [
+      shape,
+    ])
+}
+
+/** What a tensor must be to be read from a file. */
+export type Wanted = Pick<Tensor, 'shape' | 'device'>
+
+/**
+ * The tensors of a file or folder by name, float64 as float32 where the device has no float64. Without `wanted` all of them, on
+ * the default device. With it, only those whose name and shape are wanted are read, to the device of the one that wants them;
+ * each of the others is there by name and shape alone, so that `loadStateDict` can tell what does not fit.
+ */
+export async function loadTensors(
+  path: string,
+  wanted?: ReadonlyMap<string, Wanted>,
+  op = 'load',
+): Promise<Map<string, Tensor>> {
+  const source = await openTensors(path, op)
+  try {
+    return await tensorsIn(source, wanted, op)
+  } finally {
+    await source.close()
+  }
+}
+
+/** As loadTensors, of a source that is open, and stays so. */
+export async function tensorsIn(
+  source: TensorSource,
+  wanted: ReadonlyMap<string, Wanted> | undefined,
+  op: string,
+): Promise<Map<string, Tensor>> {
+  const { device } = place(op, {}, creationNames)
+  const { path } = source
+  const tensors = new Map<string, Tensor>()
+  for (const name of source.names) {
+    const shape = source.spec(name)?.shape ?? []
+    const by = wanted?.get(name)
+    if (wanted && !(by && sameShape(by.shape, shape))) tensors.set(name, unread(shape, by !== undefined))
+    else {
+      const { dtype, data } = await source.read(name)
+      checkRank(op, path, name, shape)
+      tensors.set(name, onDevice(op, path, name, dtype, data, shape, by?.device ?? device))
+    }
+  }
+  return tensors
+}
+
+/** A shape without elements: one number that stands for all, or, where nobody may read it, no memory at all. */
+function unread(shape: readonly number[], readable: boolean): Tensor {
+  const one = zeros([])
+  if (!readable) one.dispose()
+  return new Tensor(one.storage, shape, readable ? shape.map(() => 0) : denseStrides(shape), 0)
+}
+
+/** What is read at once: a disk gives it in about the time that a copy takes. */
+const pieceBytes = 2 ** 23
+
+/** A part of a tensor that is read at once: a run of entries of one dimension. */
+export interface Piece {
+  /** Elements before it, in row-major order. */
+  readonly from: number
+  readonly count: number
+  /** Where it begins: an index for each dimension up to that of the run. */
+  readonly start: readonly number[]
+  readonly shape: Shape
+}
+
+/** A tensor of these sizes in pieces of at most so many elements, in row-major order. */
+export function* piecesOf(sizes: Shape, most: number): Generator<Piece> {
+  let entry = countOf(sizes)
+  if (entry === 0) return
+  if (sizes.length === 0) return void (yield { from: 0, count: 1, start: [], shape: [] })
+  // The first dimension whose entries are small enough: pieces are runs of these.
+  let dim = 0
+  for (entry /= sizes[0] as number; entry > most; entry /= sizes[++dim] as number);
+  const run = Math.floor(most / entry)
+  const inner = sizes.slice(dim + 1)
+  const start = new Array<number>(dim + 1).fill(0)
+  let from = 0
+  for (;;) {
+    const entries = Math.min(run, (sizes[dim] as number) - (start[dim] as number))
+    yield { from, count: entries * entry, start: [...start], shape: [entries, ...inner] }
+    from += entries * entry
+    start[dim] = (start[dim] as number) + entries
+    for (let d = dim; start[d] === sizes[d]; d--) {
+      if (d === 0) return
+      start[d] = 0
+      start[d - 1] = (start[d - 1] as number) + 1
+    }
+  }
+}
+
+/** The part of a tensor where a piece belongs, whatever its strides. */
+function partOf({ storage, offset, steps }: Tensor, { start, shape }: Piece): Tensor {
+  let at = offset
+  start.forEach((index, d) => {
+    at += index * (steps[d] as number)
+  })
+  return new Tensor(storage, shape, steps.slice(Math.max(0, start.length - 1)), at)
+}
+
+/**
+ * Reads tensors of a source into memory that is there, piece by piece through two buffers: however large the tensors are, that
+ * takes some 30 MB besides them.
+ */
+export class PieceReader {
+  readonly #op: string
+  readonly #source: TensorSource
+  readonly #buffers: (ArrayBuffer | undefined)[] = []
+  /** Bytes on their way since a device was waited for. */
+  #coming = 0
+
+  constructor(op: string, source: TensorSource) {
+    this.#op = op
+    this.#source = source
+  }
+
+  /** Throws for what cannot be loaded: by its rank, its dtype, or values that only reading tells. */
+  async check(name: string): Promise<void> {
+    const { path } = this.#source
+    const { dtype, shape } = this.#spec(name)
+    checkRank(this.#op, path, name, shape)
+    // The source says best why there is no way to read it.
+    if (!isFileDType(dtype)) await this.#source.read(name)
+    if (dtype !== 'BOOL' && dtype !== 'I64') return
+    for (const piece of piecesOf(shape, this.#most(name))) {
+      const data = await this.#read(name, piece)
+      if (data instanceof BigInt64Array) narrowed(this.#op, path, name, data)
+    }
+  }
+
+  /** Whether two tensors of one shape have the same elements in a dtype, as `device` converts them. NaN is NaN. */
+  async agree(name: string, other: string, dtype: DType, device: Device): Promise<boolean> {
+    for (const piece of piecesOf(this.#spec(name).shape, Math.min(this.#most(name), this.#most(other)))) {
+      const read = async (one: string, buffer: number) => {
+        const data = await this.#read(one, piece, buffer)
+        const made = this.#tensor(one, data, piece, device)
+        const elements = dataSync(castTo(made, dtype))
+        made.dispose()
+        return elements
+      }
+      if (!sameNumbers(await read(name, 0), await read(other, 1))) return false
+    }
+    return true
+  }
+
+  /** Fills a tensor. `target` is asked before each piece, because a model may be moved or converted while it is loaded. */
+  async fill(name: string, target: () => Tensor): Promise<void> {
+    for (const piece of piecesOf(this.#spec(name).shape, this.#most(name))) {
+      const data = await this.#read(name, piece)
+      const to = target()
+      to.storage.check(this.#op)
+      const source = this.#tensor(name, data, piece, to.device)
+      noGrad(() => copyInto(partOf(to, piece), source, this.#op))
+      source.dispose()
+      this.#coming += data.byteLength
+      // A device may run behind: without a wait, all of a large tensor could be on its way at once.
+      if (this.#coming < pieceBytes) continue
+      to.device.synchronize()
+      this.#coming = 0
+    }
+  }
+
+  #spec(name: string): SourceSpec {
+    const spec = this.#source.spec(name)
+    if (spec === undefined) throw new ValueError(this.#op, `${this.#source.path} has no tensor ${name}`)
+    return spec
+  }
+
+  #array(name: string) {
+    return fileArrays[this.#spec(name).dtype as FileDType]
+  }
+
+  /** Elements of a piece. */
+  #most(name: string): number {
+    return pieceBytes / this.#array(name).BYTES_PER_ELEMENT
+  }
+
+  async #read(name: string, { from, count }: Piece, buffer = 0): Promise<FileArray> {
+    this.#buffers[buffer] ??= new ArrayBuffer(pieceBytes)
+    const { data } = await this.#source.read(name, new (this.#array(name))(this.#buffers[buffer], 0, count), from)
+    return data
+  }
+
+  #tensor(name: string, data: FileArray, { shape }: Piece, device: Device): Tensor {
+    const dtype = this.#spec(name).dtype as FileDType
+    return onDevice(this.#op, this.#source.path, name, dtype, data, shape, device)
+  }
+}
+
+export function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i] && !(Number.isNaN(a[i]) && Number.isNaN(b[i]))) return false
+  return a.length === b.length
+}
+
+/**
+ * A file of the tensors as they are now. All their reads are in the device's queue when this returns, before any later
+ * kernel, so that training may go on while the file is written. Until then their elements are in memory once more.
+ */
+export function tensorFile(
+  path: string,
+  tensors: ReadonlyMap<string, Tensor>,
+  metadata: { readonly [key: string]: string } = {},
+  op = 'save',
+): NewFile {
+  const coming = new Map<string, ComingTensor>()
+  for (const [name, tensor] of tensors)
+    if (tensor.device.kind === 'meta')
+      throw new DeviceError(op, `${name} is on meta, where tensors have shapes but no elements; load the model before`)
+  for (const [name, tensor] of tensors) {
+    // Bits as they are: the 16-bit floats too.
+    const dense = noGrad(() => contiguous(tensor))
+    const data: Promise<TypedArray> = dense.device.read(dense)
+    // Whoever writes the file meets the first that fails; the rest must not end the process.
+    data.catch(() => {})
+    coming.set(name, { dtype: fileDTypes[tensor.dtype], shape: tensor.sizes, data })
+  }
+  return { path, chunks: safetensorsChunks(coming, metadata, op) }
+}
+
+/** Writes tensors, as they are now, to a file, whole or not at all. */
+export async function saveTensors(
+  path: string,
+  tensors: ReadonlyMap<string, Tensor>,
+  metadata: { readonly [key: string]: string } = {},
+  op = 'save',
+): Promise<void> {
+  const { chunks } = tensorFile(path, tensors, metadata, op)
+  await writeAtomically(path, chunks, op)
+}

@@ -1,0 +1,131 @@
+/** What a model on meta gets as it is loaded: memory, instead of a copy into memory that is there. */
+import type { Device } from '../core/device.js'
+import { DeviceError, formatShape, namedAs, ShapeError, ValueError } from '../core/errors.js'
+import { keep } from '../core/scope.js'
+import { sameShape } from '../core/shape.js'
+import type { Storage } from '../core/storage.js'
+import { replaceMemory, Tensor } from '../core/tensor.js'
+import { to } from '../ops/convert.js'
+import { creationNames, place, zeros } from '../ops/creation.js'
+import { Buffer } from './parameter.js'
+import { sameMemory } from './views.js'
+
+type Named = readonly [name: string, tensor: Tensor]
+
+const isMeta = (tensor: Tensor) => tensor.device.kind === 'meta'
+
+/**
+ * Memory for the tensors of a module that are on meta. It is made as they are read, each storage once, however many tensors
+ * see it, and put in their place by `settle` when all is there: until then, the model is as it was.
+ */
+export class Arrivals {
+  readonly #op: string
+  readonly #named: Device | null
+  readonly #targets = new Map<Tensor, Tensor>()
+  readonly #memory = new Map<Storage, Tensor>()
+  /** All that see memory which arrives. */
+  readonly #own: readonly Named[]
+  readonly #derived: readonly (readonly [string, Buffer])[]
+
+  /** Throws for what `device` and the module make impossible. */
+  constructor(
+    op: string,
+    module: { namedBuffers?(): Iterable<Named> },
+    own: readonly Named[],
+    given: readonly Named[],
+    device?: string | Device,
+  ) {
+    this.#op = op
+    this.#own = own
+    this.#named = device === undefined ? null : place(op, { device }, creationNames).device
+    if (this.#named !== null) {
+      if (this.#named.kind === 'meta')
+        throw new DeviceError(
+          op,
+          'nothing can be loaded to meta, which has no elements; name the device to train or run on',
+        )
+      for (const [name, tensor] of given)
+        if (!isMeta(tensor) && tensor.device !== this.#named)
+          throw new DeviceError(
+            op,
+            `device is '${this.#named.name}', but ${name} is on ${tensor.device.name} already: it says where tensors on meta ` +
+              `go; move the model with .to('${this.#named.name}')`,
+          )
+    }
+    const buffers = [...(module.namedBuffers?.() ?? [])]
+    this.#derived = buffers.flatMap(([name, buffer]) =>
+      buffer instanceof Buffer && !buffer.persistent && isMeta(buffer) ? [[name, buffer] as const] : [],
+    )
+    for (const [name, { make }] of this.#derived)
+      if (make === null)
+        throw new ValueError(
+          op,
+          `${name} is on meta and no part of the state, so that nothing can be loaded for it; say how it is made: ` +
+            'new Buffer(value, { persistent: false, make: (device) => ... })',
+        )
+  }
+
+  /** Where the elements of a tensor go. */
+  deviceOf(tensor: Tensor, fallback: Device): Device {
+    if (!isMeta(tensor)) return tensor.device
+    const device = this.#named ?? fallback
+    if (device.kind === 'meta')
+      throw new DeviceError(
+        this.#op,
+        'nothing can be loaded to meta, which has no elements; name another device: { device }',
+      )
+    return device
+  }
+
+  /** The tensor itself, or for one on meta what will be in its place. */
+  targetOf(tensor: Tensor, fallback: Device): Tensor {
+    const known = this.#targets.get(tensor)
+    if (known !== undefined) return known
+    if (!isMeta(tensor)) return tensor
+    const { storage, sizes, steps, offset } = tensor
+    let memory = this.#memory.get(storage)
+    if (memory === undefined) {
+      const device = this.deviceOf(tensor, fallback)
+      memory = keep(namedAs(this.#op, () => zeros([storage.count], { device, dtype: storage.dtype })))
+      this.#memory.set(storage, memory)
+    }
+    const target = new Tensor(memory.storage, sizes, steps, offset)
+    this.#targets.set(tensor, target)
+    return target
+  }
+
+  /** Puts what arrived in its place, under all names, and makes again what is no part of the state. */
+  settle(): void {
+    // Before any of them is replaced, because what they have in common is told by the memory they are to lose.
+    for (const [, tensor] of this.#own) {
+      const memory = this.#memory.get(tensor.storage)
+      if (memory === undefined || this.#targets.has(tensor)) continue
+      // A tensor that arrived only in part stays on meta, where its use is an error.
+      for (const given of [...this.#targets.keys()])
+        if (sameMemory(given, tensor))
+          this.#targets.set(tensor, new Tensor(memory.storage, tensor.sizes, tensor.steps, tensor.offset))
+    }
+    const device =
+      this.#named ??
+      [...this.#memory.values(), ...this.#own.map(([, tensor]) => tensor)].find((x) => !isMeta(x))?.device
+    if (device !== undefined)
+      for (const [name, buffer] of this.#derived) this.#targets.set(buffer, this.#again(name, buffer, device))
+    for (const [tensor, target] of this.#targets) {
+      // Where somebody else moved the tensor from meta meanwhile, what came has no place any more.
+      if (!isMeta(tensor)) continue
+      tensor.grad = null
+      replaceMemory(tensor, target)
+    }
+  }
+
+  #again(name: string, buffer: Buffer, device: Device): Tensor {
+    const made = (buffer.make as NonNullable<typeof buffer.make>)(device)
+    if (!sameShape(made.sizes, buffer.sizes))
+      throw new ShapeError(
+        this.#op,
+        `${name} was made again as ${formatShape(made.sizes)}, but is ${formatShape(buffer.sizes)}`,
+        [made.sizes, buffer.sizes],
+      )
+    return keep(to(to(made, device), buffer.dtype))
+  }
+}
