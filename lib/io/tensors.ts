@@ -227,7 +227,8 @@ export class PieceReader {
       this.#coming += data.byteLength
       // A device may run behind: without a wait, all of a large tensor could be on its way at once.
       if (this.#coming < pieceBytes) continue
-      to.device.synchronize()
+      // By reading an element behind the copy, which blocks nobody meanwhile.
+      await to.device.read(new Tensor(to.storage, [], [], to.offset))
       this.#coming = 0
     }
   }

@@ -1,0 +1,22 @@
+/** `tsx load-peak.ts write|meta|cpu PATH`: saves or loads one tensor of 256 MB; prints resident bytes before, and at most. */
+import { resourceUsage } from 'node:process'
+import { nn, zeros } from '../../lib/index.js'
+
+class Large extends nn.Module {
+  readonly weight: nn.Parameter
+  constructor(device: string) {
+    super()
+    this.weight = new nn.Parameter(zeros([64_000, 1000], { device }))
+  }
+  forward() {}
+}
+
+const [, , how = 'meta', path = ''] = process.argv
+const model = new Large(how === 'meta' ? 'meta' : 'cpu')
+// Its pages are there only once the kernel that fills them ran.
+if (how !== 'meta') model.weight.device.synchronize()
+const peak = () => resourceUsage().maxRSS * 1024
+const before = peak()
+if (how === 'write') await model.save(path)
+else await model.load(path, { device: 'cpu' })
+process.stdout.write(JSON.stringify({ before, peak: peak() }))
