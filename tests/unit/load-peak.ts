@@ -1,5 +1,5 @@
 /** `tsx load-peak.ts write|meta|cpu PATH`: saves or loads one tensor of 256 MB; prints resident bytes before, and at most. */
-import { resourceUsage } from 'node:process'
+import { readFileSync } from 'node:fs'
 import { nn, zeros } from '../../lib/index.js'
 
 class Large extends nn.Module {
@@ -15,8 +15,9 @@ const [, , how = 'meta', path = ''] = process.argv
 const model = new Large(how === 'meta' ? 'meta' : 'cpu')
 // Its pages are there only once the kernel that fills them ran.
 if (how !== 'meta') model.weight.device.synchronize()
-const peak = () => resourceUsage().maxRSS * 1024
-const before = peak()
+// The system's own figure; resourceUsage() begins with what the parent had.
+const peak = () => 1024 * Number(/VmHWM:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1])
+const before = process.memoryUsage.rss()
 if (how === 'write') await model.save(path)
 else await model.load(path, { device: 'cpu' })
 process.stdout.write(JSON.stringify({ before, peak: peak() }))
