@@ -158,7 +158,7 @@ describe('a meta tensor', () => {
       new nn.LSTM(5, 3, { device: on, generator })
       new nn.Embedding(7, 3, { device: on, generator, paddingIdx: 0 })
       f.dropout(f.ones([9], { device: on }), 0.5, { generator })
-      return generator.state()
+      return generator.stateDict()
     }
     expect(left(device)).toEqual(left('reference'))
     expect(left(device).offset).toBeGreaterThan(0)
