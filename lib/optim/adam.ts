@@ -1,10 +1,10 @@
-import { run } from '../backend/dispatch.js'
 import { shown } from '../core/errors.js'
-import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
-import { checkNumbers, notAtLeast, notFlag, Optimizer, type Ready, withDefaults } from './optimizer.js'
-import type { ParameterGroup, Parameters } from './parameters.js'
-import type { SlotNames } from './state.js'
+import { add, div, maximum, mul, neg, sqrt, sub } from '../ops/elementwise/index.js'
+import { Optimizer } from './optimizer.js'
+import { type Defaults, notAtLeast, notFlag } from './options.js'
+import type { At, Row } from './round.js'
+import type { Slots } from './slots.js'
 
 export interface AdamOptions {
   /** Default 1e-3. */
@@ -19,45 +19,27 @@ export interface AdamOptions {
   maximize: boolean
 }
 
-const names: OptionNames<AdamOptions> = {
-  lr: true,
-  betas: true,
-  eps: true,
-  weightDecay: true,
-  amsgrad: true,
-  maximize: true,
+/** The averages of the gradient and of its square, and the largest of the latter for AMSGrad; all of the parameter's shape. */
+export interface AdamState {
+  readonly mean: Tensor
+  readonly square: Tensor
+  readonly maxSquare?: Tensor
 }
 
-const defaults: AdamOptions = {
-  lr: 1e-3,
-  betas: [0.9, 0.999],
-  eps: 1e-8,
-  weightDecay: 0,
-  amsgrad: false,
-  maximize: false,
-}
+const plain: Slots<AdamState> = { mean: {}, square: {}, maxSquare: { used: false } }
+const amsgrad: Slots<AdamState> = { ...plain, maxSquare: { used: true } }
 
 /** Adam (Kingma and Ba, 2015), with AMSGrad (Reddi et al., 2018) if asked for. */
-export class Adam extends Optimizer<AdamOptions> {
+export class Adam extends Optimizer<AdamOptions, AdamState> {
   protected readonly decoupled: boolean = false
-  protected override readonly slots: SlotNames = { mean: 'always', square: 'always', maxSquare: 'sometimes' }
 
-  constructor(params: Parameters | readonly ParameterGroup<AdamOptions>[], options: Partial<AdamOptions> = {}) {
-    super(params, withDefaults(new.target.name, options, defaults, names))
+  protected override defaults(): Defaults<AdamOptions> {
+    return { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, amsgrad: false, maximize: false }
   }
 
-  protected override needed({ amsgrad }: AdamOptions): readonly string[] {
-    return amsgrad ? ['mean', 'square', 'maxSquare'] : ['mean', 'square']
-  }
-
-  protected override names(): OptionNames<AdamOptions> {
-    return names
-  }
-
-  protected override checked(options: AdamOptions): AdamOptions {
-    checkOptions(this.constructor.name, options, names)
+  protected override faults(options: AdamOptions): readonly (string | false)[] {
     const { lr, betas, eps, weightDecay, amsgrad, maximize } = options
-    checkNumbers(this.constructor.name, [
+    return [
       notAtLeast('lr', lr, 0),
       notAtLeast('eps', eps, 0),
       notAtLeast('weightDecay', weightDecay, 0),
@@ -65,28 +47,41 @@ export class Adam extends Optimizer<AdamOptions> {
         `betas are ${shown(betas)}, but must be two numbers in [0, 1)`,
       notFlag('amsgrad', amsgrad),
       notFlag('maximize', maximize),
-    ])
-    return { ...options }
+    ]
   }
 
-  protected override update(ready: readonly Ready[], options: AdamOptions, shadows: readonly Tensor[]): void {
-    const slots = (name: string) => ready.map((each) => this.slot(each, name))
-    run('adam', {
-      params: ready.map(({ parameter }) => parameter),
-      grads: ready.map(({ gradient }) => gradient),
-      means: slots('mean'),
-      squares: slots('square'),
-      maxSquares: options.amsgrad ? slots('maxSquare') : [],
-      lr: options.lr,
-      beta1: options.betas[0],
-      beta2: options.betas[1],
-      eps: options.eps,
-      weightDecay: options.weightDecay,
-      decoupled: this.decoupled,
-      maximize: options.maximize,
-      step: ready[0]?.state.step ?? 1,
-      shadows,
-    })
+  protected override slots(_parameter: Tensor, options: AdamOptions): Slots<AdamState> {
+    return options.amsgrad ? amsgrad : plain
+  }
+
+  protected override update(
+    parameter: Tensor,
+    gradient: Tensor,
+    { mean, square, maxSquare }: AdamState,
+    { lr, betas: [beta1, beta2], eps, weightDecay, maximize }: AdamOptions,
+    { step }: At,
+  ): void {
+    const uphill = maximize ? neg(gradient) : gradient
+    const d = this.decoupled || weightDecay === 0 ? uphill : add(uphill, mul(parameter, weightDecay))
+    mean.copy_(add(mul(mean, beta1), mul(d, 1 - beta1)))
+    square.copy_(add(mul(square, beta2), mul(mul(d, d), 1 - beta2)))
+    maxSquare?.copy_(maximum(maxSquare, square))
+    const size = add(div(sqrt(maxSquare ?? square), Math.sqrt(1 - beta2 ** step)), eps)
+    const kept = this.decoupled ? mul(parameter, 1 - lr * weightDecay) : parameter
+    parameter.copy_(sub(kept, mul(div(mean, size), lr / (1 - beta1 ** step))))
+  }
+
+  protected override row(
+    slot: (name: string) => readonly Tensor[],
+    { lr, betas: [beta1, beta2], eps, weightDecay, maximize }: AdamOptions,
+    { step }: At,
+  ): Row {
+    const [means, squares, maxSquares] = [slot('mean'), slot('square'), slot('maxSquare')]
+    const { decoupled } = this
+    return {
+      kernel: 'adam',
+      args: { means, squares, maxSquares, lr, beta1, beta2, eps, weightDecay, decoupled, maximize, step },
+    }
   }
 }
 
@@ -94,7 +89,7 @@ export class Adam extends Optimizer<AdamOptions> {
 export class AdamW extends Adam {
   protected override readonly decoupled: boolean = true
 
-  constructor(params: Parameters | readonly ParameterGroup<AdamOptions>[], options: Partial<AdamOptions> = {}) {
-    super(params, withDefaults<Partial<AdamOptions>>(new.target.name, options, { weightDecay: 0.01 }, names))
+  protected override defaults(): Defaults<AdamOptions> {
+    return { ...super.defaults(), weightDecay: 0.01 }
   }
 }

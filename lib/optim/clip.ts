@@ -1,5 +1,6 @@
 import { noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
+import { kernelOf } from '../backend/call.js'
 import { empty, run } from '../backend/dispatch.js'
 import { DeviceError, DisposedError, DTypeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions, listOf } from '../core/options.js'
@@ -9,6 +10,8 @@ import type { Storage } from '../core/storage.js'
 import type { Tensor } from '../core/tensor.js'
 import { zeros } from '../ops/creation.js'
 import { clone } from '../ops/shape.js'
+
+const op = 'clipGradNorm'
 
 export interface ClipOptions {
   /** Default 2; Infinity takes the largest element. */
@@ -21,67 +24,86 @@ export interface ClipOptions {
  * Throws DeviceError or DTypeError where gradients are on several devices or of several dtypes.
  */
 export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, options: ClipOptions = {}): Tensor<[]> {
-  const { normType = 2 } = checkOptions('clipGradNorm', options, { normType: true })
+  const { normType = 2 } = checkOptions(op, options, { normType: true })
   if (typeof maxNorm !== 'number' || !(maxNorm >= 0))
-    throw new ValueError('clipGradNorm', `maxNorm is ${shown(maxNorm)}, but must be a non-negative number`)
+    throw new ValueError(op, `maxNorm is ${shown(maxNorm)}, but must be a non-negative number`)
   if (typeof normType !== 'number' || !(normType > 0))
-    throw new ValueError('clipGradNorm', `normType is ${shown(normType)}, but must be positive`)
-  const withGradient: Tensor[] = []
-  const memories = new Set<Storage>()
-  for (const parameter of listOf('clipGradNorm', 'the parameters', parameters, 'tensors in a list')) {
-    checkTensor('clipGradNorm', 'each parameter', parameter)
+    throw new ValueError(op, `normType is ${shown(normType)}, but must be positive`)
+  const gradients: Tensor[] = []
+  let apart = true
+  const all = Array.isArray(parameters)
+    ? (parameters as readonly Tensor[])
+    : listOf(op, 'the parameters', parameters, 'tensors in a list')
+  for (const parameter of all) {
+    checkTensor(op, 'each parameter', parameter)
     const gradient = parameter.peekGrad()
     if (gradient === null) continue
-    withGradient.push(parameter)
-    memories.add(gradient.storage)
+    checkGradient(gradient, gradients.length, gradients[0] ?? gradient)
+    apart &&= !isOverlapping(gradient)
+    gradients.push(gradient)
   }
   return noGrad(() => {
-    // Mostly each gradient has memory of its own, and then nothing is listed twice.
-    const gradients =
-      memories.size === withGradient.length
-        ? ownGradients(withGradient, null)
-        : ownGradients([...new Set(withGradient)], new Map())
     const first = gradients[0]
     if (first === undefined) return zeros([])
-    const norm = empty(first.device, [] as [], first.dtype, 'clipGradNorm')
-    run('total_norm', { out: norm, tensors: gradients, p: normType })
-    run('clip_scale', { tensors: gradients, norm, maxNorm })
-    for (const gradient of gradients) gradient.storage.markWritten('clipGradNorm')
+    // Mostly each gradient has memory of its own, and then nothing is listed twice.
+    const tensors = markApart(gradients) && apart ? gradients : separated(all)
+    const norm = empty(first.device, [] as [], first.dtype, op)
+    run(totalNorm, { out: norm, tensors, p: normType })
+    run(clipScale, { tensors, norm, maxNorm })
     return norm
   })
 }
 
-type Extent = readonly [from: number, to: number]
+const totalNorm = kernelOf('total_norm')
+const clipScale = kernelOf('clip_scale')
 
 /**
- * The gradients, checked. One that shares elements with another (where storages are to be watched for that), or within
- * itself, is copied first: each is scaled once.
+ * Marks what is about to be written, and tells whether no two of the tensors lie in one storage: then the versions have grown by
+ * one each. Clipping 400 small gradients takes a third longer with a set of their storages.
  */
-function ownGradients(parameters: readonly Tensor[], taken: Map<Storage, Extent[]> | null): Tensor[] {
-  const gradients = parameters.map((parameter) => parameter.peekGrad() as Tensor)
-  for (let i = 0; i < gradients.length; i++) {
-    const gradient = gradients[i] as Tensor
-    checkGradient(gradient, i, gradients[0] as Tensor)
-    if (!isOverlapping(gradient) && (taken === null || !meetsOther(gradient, taken))) continue
+function markApart(tensors: readonly Tensor[]): boolean {
+  let grown = 0
+  for (const { storage } of tensors) grown -= storage.version
+  for (const { storage } of tensors) storage.markWritten(op)
+  for (const { storage } of tensors) grown += storage.version
+  return grown === tensors.length
+}
+
+type Extent = readonly [from: number, to: number]
+
+/** The gradients, of each parameter once. One that shares elements with another, or within itself, is copied: each is scaled once. */
+function separated(parameters: readonly Tensor[]): Tensor[] {
+  const taken = new Map<Storage, Extent[]>()
+  return [...new Set(parameters)].flatMap((parameter) => {
+    const gradient = parameter.peekGrad()
+    if (gradient === null) return []
+    if (!isOverlapping(gradient) && !meetsOther(gradient, taken)) return [gradient]
     const copy = outsideFrames(() => clone(gradient))
-    ;(parameters[i] as Tensor).grad = copy
-    gradients[i] = copy
-  }
-  return gradients
+    parameter.grad = copy
+    return [copy]
+  })
 }
 
 function checkGradient(gradient: Tensor, i: number, first: Tensor): void {
-  if (gradient.storage.freed) throw new DisposedError('clipGradNorm', `gradient ${i} was freed`)
-  if (gradient.device !== first.device)
+  const { storage } = gradient
+  const { dtype, device } = first.storage
+  if (
+    !storage.freed &&
+    storage.device === device &&
+    storage.dtype === dtype &&
+    (dtype === 'float32' || dtype === 'float64')
+  )
+    return
+  if (storage.freed) throw new DisposedError(op, `gradient ${i} was freed`)
+  if (storage.device !== device)
     throw new DeviceError(
-      'clipGradNorm',
-      `gradient 0 is on ${first.device.name}, gradient ${i} on ${gradient.device.name}; clip those of each device on their own`,
+      op,
+      `gradient 0 is on ${device.name}, gradient ${i} on ${storage.device.name}; clip those of each device on their own`,
     )
-  if (gradient.dtype !== first.dtype || (gradient.dtype !== 'float32' && gradient.dtype !== 'float64'))
-    throw new DTypeError(
-      'clipGradNorm',
-      `gradient ${i} is ${gradient.dtype}, but all must be float32, or all float64 (gradient 0 is ${first.dtype})`,
-    )
+  throw new DTypeError(
+    op,
+    `gradient ${i} is ${storage.dtype}, but all must be float32, or all float64 (gradient 0 is ${dtype})`,
+  )
 }
 
 /** Whether the elements lie among those of a gradient before; else they are noted. */
@@ -95,6 +117,12 @@ function meetsOther(gradient: Tensor, taken: Map<Storage, Extent[]>): boolean {
 
 /** From where to where in its storage the elements lie. */
 function extent({ offset, sizes, steps, numel }: Tensor): Extent {
-  if (numel === 0) return [offset, offset]
-  return [offset, 1 + sizes.reduce((last, size, d) => last + (size - 1) * (steps[d] as number), offset)]
+  let [from, to] = [offset, offset]
+  if (numel === 0) return [from, to]
+  sizes.forEach((size, d) => {
+    const reach = (size - 1) * (steps[d] as number)
+    if (reach < 0) from += reach
+    else to += reach
+  })
+  return [from, to + 1]
 }

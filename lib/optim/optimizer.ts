@@ -1,95 +1,114 @@
-/** The base of all optimisers: parameter groups over live views, state by parameter, one kernel call for all of a group. */
+/** The base of all optimisers: parameter groups over live views, states by parameter, and the step. */
 import { type InspectOptions, inspect } from 'node:util'
+import { withAutocast } from '../autograd/autocast.js'
 import { zeroGrad } from '../autograd/backward.js'
 import { noGrad } from '../autograd/mode.js'
-import type { Device } from '../core/device.js'
-import type { DType } from '../core/dtype.js'
-import {
-  DeviceError,
-  DisposedError,
-  DTypeError,
-  formatShape,
-  kindOf,
-  ShapeError,
-  StateDictError,
-  shown,
-  ValueError,
-} from '../core/errors.js'
+import { run } from '../backend/dispatch.js'
+import type { KernelArguments } from '../backend/table/index.js'
+import { DisposedError, InternalError, kindOf, StateDictError, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
-import { keep, outsideFrames } from '../core/scope.js'
-import { sameShape } from '../core/shape.js'
-import type { Shadow, Storage } from '../core/storage.js'
+import { keep, outsideFrames, scope } from '../core/scope.js'
+import type { Shadow } from '../core/storage.js'
+import { checkFinished } from '../core/synchronous.js'
 import type { Tensor } from '../core/tensor.js'
 import { refuseJson } from '../core/uncloneable.js'
 import type { Parameter } from '../nn/module.js'
 import { to } from '../ops/convert.js'
-import { zeros } from '../ops/creation.js'
+import { copy_ } from '../ops/inplace.js'
 import { clone, contiguous } from '../ops/shape.js'
+import { gradientFits, refuseGradient } from './gradient.js'
+import { checkedOptions, type Defaults, kindFaults, optionNames, overlaid } from './options.js'
 import { checkParameters, isGroups, namedParameters, type ParameterGroup, type Parameters } from './parameters.js'
-import { shadowView, shadowWritten, writableShadow } from './shadow.js'
-import { type OptimizerState, type ParameterState, type SlotNames, stateProblems } from './state.js'
-
-/** One parameter with a gradient, ready for a step. */
-export interface Ready {
-  readonly parameter: Parameter
-  readonly gradient: Tensor
-  readonly state: ParameterState
-}
+import { type At, type Known, type Ready, type Round, type Row, roundsOf } from './round.js'
+import { renewShadow, shadowView, shadowWritten, writableShadow } from './shadow.js'
+import { listSlots, missingSlots, type NamedSlots, nothingMissing, type SlotList, type Slots } from './slots.js'
+import { entryProblems, formProblems, type OptimizerState, type ParameterState } from './state.js'
 
 interface Group<O> {
   readonly params: Parameters
   options: O
 }
 
-/** Parameters that one kernel call can step: of one kind, device and dtype, each with memory of its own. */
-interface Round {
-  readonly kind: number
-  readonly device: Device
-  readonly dtype: DType
-  readonly written: Set<Storage>
-  readonly ready: Ready[]
-}
-
 /**
- * State is made at a parameter's first gradient and belongs to that very tensor, wherever it is found; a parameter without a
- * gradient is skipped, without decay. Groups over a module's `parameters()` see layers that were added, frozen or adapted
- * later. A parameter that several groups hold, because it was tied since, is stepped once, with the options of the first.
+ * An optimiser is an update, written with operators: what a step makes of one parameter, its gradient and what is remembered
+ * of it. A subclass says it in a few lines, and runs on every device:
+ *
+ *     const defaults = { lr: 1e-4, betas: [0.9, 0.99] as [number, number], weightDecay: 0 }
+ *
+ *     class Lion extends optim.Optimizer<typeof defaults, { mean: Tensor }> {
+ *       protected defaults() { return defaults }
+ *       protected override slots() { return { mean: {} } }
+ *       protected update(p: Tensor, g: Tensor, { mean }: { mean: Tensor }, { lr, betas: [b1, b2], weightDecay }: typeof defaults) {
+ *         const direction = sign(add(mul(mean, b1), mul(g, 1 - b1)))
+ *         p.copy_(sub(mul(p, 1 - lr * weightDecay), mul(direction, lr)))
+ *         mean.copy_(add(mul(mean, b2), mul(g, 1 - b2)))
+ *       }
+ *     }
+ *
+ * `O` are the options of a group, `S` the tensors of a state, by slot; those that options switch on and off are optional there.
+ *
+ * A state is made at a parameter's first gradient and belongs to that very tensor, wherever it is found; a parameter without a
+ * gradient is skipped, without decay. When the model has moved to another device or dtype, the states follow at the next step.
+ * Groups over a module's `parameters()` see layers that were added, frozen or adapted later. A parameter that several groups
+ * hold, because it was tied since, is stepped once, with the options of the first.
  */
-export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
+export abstract class Optimizer<
+  O extends { lr: number } = { lr: number },
+  S extends { readonly [K in keyof S]: Tensor | undefined } = object,
+> {
   readonly #groups: Group<O>[] = []
-  readonly #defaults: O
-  #state = new WeakMap<Parameter, ParameterState>()
-  /** Slots that were made for a step and are not in use yet: those of one that ended before it began serve the next. */
-  readonly #fresh = new WeakMap<Parameter, { [name: string]: Tensor }>()
+  readonly #defaults: Defaults<O>
+  readonly #names: OptionNames<O>
+  #known = new WeakMap<Parameter, Known>()
+  /** What `slots` gave last, and its list: often the same object for all parameters. */
+  #declared: NamedSlots | null = null
+  #list: SlotList = []
   /** Whether a step has found a gradient, or the warning that none does has been given. */
   #settled = false
 
-  constructor(params: Parameters | readonly ParameterGroup<O>[], defaults: O) {
-    this.#defaults = defaults
-    if (isGroups<O>(this.constructor.name, params)) for (const group of params) this.addParamGroup(group)
+  /**
+   * `options` are those of all groups that say nothing else. Throws ValueError for options that are wrong, and for what is no
+   * list of parameters.
+   */
+  constructor(params: Parameters | readonly ParameterGroup<O>[], options: Partial<O> = {}) {
+    const op = this.constructor.name
+    for (const method of ['defaults', 'update'] as const)
+      if (typeof this[method] !== 'function') throw new ValueError(op, `an optimiser needs a method ${method}`)
+    this.#names = optionNames<O>(this.defaults())
+    checkOptions<object>(op, options, this.#names)
+    this.#defaults = overlaid(options, this.defaults(), this.#names)
+    if (isGroups<O>(op, params)) for (const group of params) this.addParamGroup(group)
     else this.addParamGroup({ params } as ParameterGroup<O>)
     if (this.parameters().length === 0)
-      throw new ValueError(this.constructor.name, 'there are no parameters to optimise; pass model.parameters()')
+      throw new ValueError(op, 'there are no parameters to optimise; pass model.parameters()')
   }
 
-  /** The names of all options. */
-  protected abstract names(): OptionNames<O>
+  /** All options with their usual values. One without an `lr` has to be given it. */
+  protected abstract defaults(): Defaults<O>
 
-  /** The options, checked and copied; throws ValueError naming all that are wrong. */
-  protected abstract checked(options: O): O
+  /** What is wrong with values of options, one text each. By default, those of another kind than their usual values. */
+  protected faults(options: O): readonly (string | false)[] {
+    return kindFaults(options, this.defaults())
+  }
 
-  /** The names that `slot` is called with. */
-  protected abstract readonly slots: SlotNames
+  /** The tensors to keep for a parameter, by name. Asked at each step, so that options can switch some on and off. */
+  protected slots(_parameter: Parameter, _options: O): Slots<S> {
+    return {} as Slots<S>
+  }
 
   /**
-   * Updates parameters that have gradients, with the options of their group, in one kernel call. `shadows` are the bfloat16
-   * copies of the first ones that autocast reads; the call writes them too.
+   * One step of one parameter, in place: `parameter.copy_(...)`. Slots are written in place too; one that is assigned
+   * (`state.mean = ...`) is written when the update ends. Runs without a graph and outside of autocast, in float32 or float64;
+   * what it makes is freed at its end. `gradient` must only be read.
    */
-  protected abstract update(ready: readonly Ready[], options: O, shadows: readonly Tensor[]): void
+  protected abstract update(parameter: Tensor, gradient: Tensor, state: S, options: O, at: At): void
 
-  /** What parameters must have in common to be updated in one call: the number of the step, unless a subclass says otherwise. */
-  protected kind(state: ParameterState): number {
-    return state.step
+  /**
+   * A row of the table of kernels that does the same for many parameters at once, where the device has it; `slot` gives the
+   * tensors of a slot in the parameters' order, and an empty list where it is not used.
+   */
+  protected row(_slot: (name: string) => readonly Tensor[], _options: O, _at: At): Row | null {
+    return null
   }
 
   /** Options of each group; change `lr` here, or let a schedule do it. */
@@ -111,45 +130,49 @@ export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
     const held = checkParameters(op, params)
     const known = new Set<Tensor>(this.parameters())
     for (const parameter of held) if (known.has(parameter)) throw new ValueError(op, 'a parameter is in two groups')
-    const names = this.names()
-    checkOptions<object>(op, group, { ...names, params: true })
-    this.#groups.push({ params: held, options: this.checked(overlaid<O>(group, this.#defaults, names)) })
+    checkOptions<object>(op, group, { ...this.#names, params: true })
+    this.#groups.push({ params: held, options: this.#checked(overlaid<O>(group, this.#defaults, this.#names)) })
+  }
+
+  /** A copy of the options; throws ValueError naming all that are wrong. */
+  #checked(options: O): O {
+    return checkedOptions(this.constructor.name, options, this.#names, this.faults(options))
   }
 
   /**
    * One step: throws what kernels found in their data before, then updates every parameter that has a gradient. Throws
-   * before anything is changed where a gradient does not fit its parameter, or an option was set to a wrong value.
+   * before anything is changed where a gradient does not fit its parameter, an option was set to a wrong value, or the memory
+   * for a new state is not there.
    */
   step(): void {
     noGrad(() =>
-      outsideFrames(() => {
-        const steps = this.#gather()
-        for (const { ready, options } of steps) this.#makeSlots(ready, options)
-        for (const { ready, options } of steps) {
-          for (const { parameter, state } of ready) {
-            if (state.step === 0) this.#state.set(parameter, state)
-            state.step++
-          }
-          for (const round of this.#rounds(ready)) this.#updateTogether(round, options)
-        }
-      }),
+      withAutocast(null, () =>
+        outsideFrames(() => {
+          const steps = this.#gather()
+          for (const { ready, options } of steps) this.#prepare(ready, options)
+          for (const { ready, options } of steps)
+            for (const round of roundsOf(ready)) this.#updateTogether(round, options)
+        }),
+      ),
     )
   }
 
-  /** What a step is to update, with all checks. */
+  /** The parameters that a step is to update, after all checks. */
   #gather(): { readonly ready: readonly Ready[]; readonly options: O }[] {
     const seen = new Set<Parameter>()
     const steps: { readonly ready: Ready[]; readonly options: O }[] = []
     for (const { params, options } of this.#groups) {
-      this.checked(options)
+      this.#checked(options)
       const ready: Ready[] = []
       for (const parameter of params) {
         const gradient = parameter.peekGrad()
         if (gradient === null || !parameter.requiresGrad || seen.has(parameter)) continue
         if (seen.size === 0) parameter.device.throwPending()
         seen.add(parameter)
-        this.#checkGradient(parameter, gradient)
-        ready.push({ parameter, gradient, state: this.#state.get(parameter) ?? { step: 0, tensors: {} } })
+        if (!gradientFits(parameter, gradient))
+          refuseGradient(`${this.constructor.name}.step`, this.#nameOf(parameter), parameter, gradient)
+        const known = this.#known.get(parameter) ?? newlyKnown({ step: 0, tensors: {} })
+        ready.push({ parameter, gradient, known, made: nothingMissing })
       }
       if (ready.length > 0) steps.push({ ready, options })
     }
@@ -160,48 +183,6 @@ export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
     return steps
   }
 
-  #checkGradient(parameter: Parameter, gradient: Tensor): void {
-    const { storage } = parameter
-    const own = gradient.storage
-    const fits =
-      !storage.freed &&
-      !own.freed &&
-      own.device === storage.device &&
-      (own.dtype === 'float32' || own.dtype === 'float64') &&
-      own.dtype === storage.dtype &&
-      sameShape(gradient.sizes, parameter.sizes)
-    if (!fits) this.#refuse(parameter, gradient)
-  }
-
-  #refuse(parameter: Parameter, gradient: Tensor): never {
-    const op = `${this.constructor.name}.step`
-    if (parameter.storage.freed || gradient.storage.freed)
-      throw new DisposedError(
-        op,
-        `the ${parameter.storage.freed ? 'parameter' : 'gradient of'} ${this.#nameOf(parameter)} was freed by dispose(), using or the end of its scope`,
-      )
-    if (parameter.dtype !== 'float32' && parameter.dtype !== 'float64')
-      throw new DTypeError(
-        op,
-        `the parameter ${this.#nameOf(parameter)} is ${parameter.dtype}, but must be float32 or float64; convert the model with .to('float32'), and let autocast compute in bfloat16`,
-      )
-    if (gradient.storage.device !== parameter.storage.device)
-      throw new DeviceError(
-        op,
-        `the gradient of ${this.#nameOf(parameter)} is on ${gradient.device.name}, the parameter on ${parameter.device.name}; call zeroGrad() after moving a model`,
-      )
-    if (gradient.dtype !== parameter.dtype)
-      throw new DTypeError(
-        op,
-        `the gradient of ${this.#nameOf(parameter)} is ${gradient.dtype}, but must be ${parameter.dtype}; convert it with .to('${parameter.dtype}')`,
-      )
-    throw new ShapeError(
-      op,
-      `the gradient of ${this.#nameOf(parameter)} is ${formatShape(gradient.sizes)}, but the parameter is ${formatShape(parameter.sizes)}`,
-      [gradient.sizes, parameter.sizes],
-    )
-  }
-
   #warnIdle(): void {
     process.emitWarning(
       `[${this.constructor.name}.step] none of the ${this.parameters().length} parameters has a gradient, so that the step changes ` +
@@ -209,89 +190,78 @@ export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
     )
   }
 
-  /** The calls that update these parameters: mostly one. Two of them may share memory; they are then stepped in turn. */
-  #rounds(ready: readonly Ready[]): readonly Round[] {
-    const rounds: Round[] = []
+  /** Makes what the update will ask for, because a step that ends for want of memory must not have begun. */
+  #prepare(ready: readonly Ready[], options: O): void {
+    const op = `${this.constructor.name}.step`
     for (const each of ready) {
-      const { storage } = each.parameter
-      const kind = this.kind(each.state)
-      const { device, dtype } = storage
-      let round = rounds.find(
-        (other) =>
-          other.kind === kind && other.device === device && other.dtype === dtype && !other.written.has(storage),
-      )
-      if (round === undefined) {
-        round = { kind, device, dtype, written: new Set(), ready: [] }
-        rounds.push(round)
-      }
-      round.written.add(storage)
-      round.ready.push(each)
+      const { parameter, known } = each
+      const slots = this.#slotsOf(parameter, options)
+      const { device, dtype } = parameter.storage
+      if (slots === known.slots && device === known.device && dtype === known.dtype) continue
+      each.made = missingSlots(op, parameter, known.state.tensors, slots)
+      known.slots = slots
+      known.device = null
     }
-    return rounds
   }
 
-  /** One kernel call. Parameters whose copy it is to write come first. */
-  #updateTogether({ ready, written }: Round, options: O): void {
+  #slotsOf(parameter: Parameter, options: O): SlotList {
+    const declared = this.slots(parameter, options)
+    if (declared !== this.#declared) {
+      this.#list = listSlots(this.constructor.name, declared)
+      this.#declared = declared
+    }
+    return this.#list
+  }
+
+  /** One kernel call where the device has a row for it, else one update after the other. */
+  #updateTogether({ ready, written, device, dtype, at }: Round, options: O): void {
     const shadowed: (readonly [Ready, Shadow])[] = []
     const others: Ready[] = []
-    for (const given of ready) {
-      const { parameter, state } = given
+    for (const each of ready) {
+      const { parameter, gradient, known, made } = each
+      if (made !== nothingMissing) Object.assign(known.state.tensors, made)
+      if (known.state.step === 0) this.#known.set(parameter, known)
+      known.device = device
+      known.dtype = dtype
       // A gradient may be the very memory that the step writes.
-      const gradient = written.has(given.gradient.storage) ? clone(given.gradient) : contiguous(given.gradient)
-      const each = gradient === given.gradient ? given : { parameter, gradient, state }
+      each.gradient = written.has(gradient.storage) ? clone(gradient) : contiguous(gradient)
       const shadow = writableShadow(parameter)
       if (shadow === null) others.push(each)
       else shadowed.push([each, shadow])
     }
-    this.update(
-      shadowed.length === 0 ? others : [...shadowed.map(([each]) => each), ...others],
-      options,
-      shadowed.map(([{ parameter }, shadow]) => shadowView(parameter, shadow)),
-    )
-    const writer = `${this.constructor.name}.step`
-    for (const { parameter } of ready) parameter.storage.markWritten(writer)
-    for (const [{ parameter }, shadow] of shadowed) shadowWritten(parameter, shadow, writer)
+    const ordered = shadowed.length === 0 ? others : [...shadowed.map(([each]) => each), ...others]
+    const op = `${this.constructor.name}.step`
+    const row = this.row((name) => tensorsOf(op, name, ordered), options, at)
+    if (row !== null && device.hasKernel(row.kernel)) {
+      const shadows = shadowed.map(([{ parameter }, shadow]) => shadowView(parameter, shadow))
+      runRow(row, ordered, shadows)
+      for (const each of ready) stepped(op, each)
+    } else {
+      for (const each of ordered) {
+        scope(() => this.#updateAlone(each, options, at))
+        stepped(op, each)
+      }
+      for (const [{ parameter }, shadow] of shadowed) renewShadow(parameter, shadow)
+    }
+    for (const [{ parameter }, shadow] of shadowed) shadowWritten(parameter, shadow, op)
   }
 
-  /** Names of the slots that `update` asks for. */
-  protected abstract needed(options: O): readonly string[]
+  #updateAlone({ parameter, gradient, known }: Ready, options: O, at: At): void {
+    const op = `${this.constructor.name}.step`
+    const used = known.slots
+      .filter(({ slot }) => slot.used !== false)
+      .map(({ name }) => [name, tensorOf(op, name, known)] as const)
+    const state = Object.fromEntries(used) as { [name: string]: Tensor }
+    checkFinished(`${this.constructor.name}.update`, this.update(parameter, gradient, state as S, options, at))
+    const assigned = used.filter(([name, tensor]) => state[name] !== tensor)
+    // All are read before any is written, because they may have changed places.
+    const values = assigned.map(([name]) => clone(state[name] as Tensor))
+    for (const [i, [, tensor]] of assigned.entries()) copy_(tensor, values[i] as Tensor)
+  }
 
   /** Sets all gradients to null. */
   zeroGrad(): void {
     for (const { params } of this.#groups) zeroGrad(params)
-  }
-
-  /** State tensor of a parameter, zeros at first. It follows its parameter to another device or dtype. */
-  protected slot({ parameter, state }: Ready, name: string): Tensor {
-    const { device, dtype } = parameter.storage
-    const before = state.tensors[name]
-    if (before !== undefined && before.storage.device === device && before.storage.dtype === dtype) return before
-    const tensor = before === undefined ? this.#made(parameter, name) : keep(to(to(before, device), dtype))
-    state.tensors[name] = tensor
-    return tensor
-  }
-
-  /** Makes what the update will ask for, because a step that ends for want of memory must not have begun. */
-  #makeSlots(ready: readonly Ready[], options: O): void {
-    const names = this.needed(options)
-    for (const { parameter, state } of ready)
-      for (const name of names)
-        if (state.tensors[name] === undefined && this.#fresh.get(parameter)?.[name] === undefined) {
-          const { device, dtype } = parameter.storage
-          const tensors = this.#fresh.get(parameter) ?? {}
-          tensors[name] = keep(zeros(parameter.sizes, { dtype, device }))
-          this.#fresh.set(parameter, tensors)
-        }
-  }
-
-  #made(parameter: Parameter, name: string): Tensor {
-    const { device, dtype } = parameter.storage
-    const tensors = this.#fresh.get(parameter)
-    const made = tensors?.[name]
-    if (tensors) delete tensors[name]
-    if (made !== undefined && !made.storage.freed && made.storage.device === device && made.storage.dtype === dtype)
-      return made
-    return keep(zeros(parameter.sizes, { dtype, device }))
   }
 
   /**
@@ -302,8 +272,8 @@ export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
   stateDict(): OptimizerState {
     const state = new Map<string, ParameterState>()
     for (const [name, parameter] of this.#named('stateDict')) {
-      const known = this.#state.get(parameter)
-      if (known !== undefined) state.set(name, known)
+      const known = this.#known.get(parameter)
+      if (known !== undefined) state.set(name, known.state)
     }
     refuseJson(
       state,
@@ -318,30 +288,46 @@ export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
    * shapes, dtypes, options), and then changes nothing.
    */
   loadStateDict(saved: OptimizerState): void {
+    const op = `${this.constructor.name}.loadStateDict`
     const parameters = this.#named('loadStateDict')
-    const problems = stateProblems(saved, parameters, this.#groups.length, this.slots)
-    const fits = problems.length === 0
-    const options = fits ? this.#groups.map((group, i) => this.#loadedOptions(group, i, saved, problems)) : []
-    if (problems.length > 0) throw new StateDictError(problems, `${this.constructor.name}.loadStateDict`)
-    const state = new WeakMap<Parameter, ParameterState>()
+    const problems = formProblems(saved, this.#groups.length)
+    if (problems.length > 0) throw new StateDictError(problems, op)
+    const options = this.#groups.map((group, i) => this.#loadedOptions(group, i, saved, problems))
+    const groups = new Map<Parameter, number>()
+    for (const [i, { params }] of this.#groups.entries())
+      for (const parameter of params) if (!groups.has(parameter)) groups.set(parameter, i)
+    const entries: (readonly [Parameter, SlotList, ParameterState])[] = []
+    for (const [name, entry] of saved.state) {
+      const parameter = parameters.get(name)
+      if (parameter === undefined) {
+        problems.push(`unexpected: ${name}`)
+        continue
+      }
+      const slots = this.#slotsOf(parameter, options[groups.get(parameter) as number] as O)
+      problems.push(...entryProblems(name, entry, parameter, slots))
+      entries.push([parameter, slots, entry])
+    }
+    if (problems.length > 0) throw new StateDictError(problems, op)
+    const known = new WeakMap<Parameter, Known>()
     noGrad(() =>
       outsideFrames(() => {
-        for (const [name, { step, tensors }] of saved.state) {
-          const parameter = parameters.get(name) as Parameter
-          const copies = Object.entries(tensors).map(
-            ([slot, tensor]) => [slot, keep(clone(to(to(tensor, parameter.device), parameter.dtype)))] as const,
-          )
-          state.set(parameter, { step, tensors: Object.fromEntries(copies) })
+        for (const [parameter, slots, { step, tensors }] of entries) {
+          const dtypes = new Map(slots.map(({ name, slot }) => [name, slot.dtype ?? parameter.dtype]))
+          const copies = Object.entries(tensors).map(([name, tensor]) => {
+            const there = to(to(tensor, parameter.device), dtypes.get(name) ?? tensor.dtype)
+            return [name, keep(clone(there))] as const
+          })
+          known.set(parameter, newlyKnown({ step, tensors: Object.fromEntries(copies) }))
         }
       }),
     )
-    this.#state = state
+    this.#known = known
     for (const [i, group] of this.#groups.entries()) group.options = options[i] as O
   }
 
   #loadedOptions(group: Group<O>, i: number, saved: OptimizerState, problems: string[]): O {
     try {
-      return this.checked({ ...group.options, ...(saved.groups[i] as Partial<O>) })
+      return this.#checked({ ...group.options, ...(saved.groups[i] as Partial<O>) })
     } catch (error) {
       problems.push(`group ${i}: ${(error as Error).message}`)
       return group.options
@@ -357,7 +343,7 @@ export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
 
   #nameOf(parameter: Parameter): string {
     for (const [name, other] of this.#named('step')) if (other === parameter) return name
-    return formatShape(parameter.sizes)
+    return parameter.describe()
   }
 
   /** Class, and of each group how many parameters it has and its options. */
@@ -371,32 +357,35 @@ export abstract class Optimizer<O extends { lr: number } = { lr: number }> {
   }
 }
 
-/** Options over defaults, as `overlaid`; throws ValueError unless they are an object that has no other names. */
-export function withDefaults<O extends object>(op: string, given: Partial<O>, defaults: O, names: OptionNames<O>): O {
-  return overlaid(checkOptions<Partial<O>>(op, given, names as OptionNames<Partial<O>>), defaults, names)
+function newlyKnown(state: ParameterState): Known {
+  return { state, slots: [], device: null, dtype: null }
 }
 
-/**
- * Options over defaults, where those that are undefined count as left out. They are read by name, because an object of a
- * class may have them as getters.
- */
-function overlaid<O extends object>(given: Partial<O>, defaults: O, names: OptionNames<O>): O {
-  const options = { ...defaults }
-  for (const name of Object.keys(names) as (keyof O)[]) {
-    const value = given[name]
-    if (value !== undefined) options[name] = value as O[keyof O]
-  }
-  return options
+function stepped(op: string, { parameter, known }: Ready): void {
+  parameter.storage.markWritten(op)
+  known.state.step++
 }
 
-/** Collects faults of options. */
-export function checkNumbers(name: string, faults: readonly (string | false)[]): void {
-  const found = faults.filter((fault): fault is string => fault !== false)
-  if (found.length > 0) throw new ValueError(name, found.join('; '))
+/** The tensors of a slot, where the parameters use it. */
+function tensorsOf(op: string, name: string, ready: readonly Ready[]): readonly Tensor[] {
+  const found = ready[0]?.known.slots.find((each) => each.name === name)
+  if (found === undefined) throw new InternalError(op, `there is no slot ${name}`)
+  return found.slot.used === false ? [] : ready.map(({ known }) => tensorOf(op, name, known))
 }
 
-export const notAtLeast = (name: string, value: number, least: number): string | false =>
-  !(Number.isFinite(value) && value >= least) && `${name} is ${shown(value)}, but must be at least ${least} and finite`
+function tensorOf(op: string, name: string, { state }: Known): Tensor {
+  const tensor = state.tensors[name]
+  if (tensor === undefined || tensor.storage.freed)
+    throw new DisposedError(
+      op,
+      `the tensor ${name} of a state was freed or taken out of it; load the state, or make the optimiser anew`,
+    )
+  return tensor
+}
 
-export const notFlag = (name: string, value: boolean): string | false =>
-  typeof value !== 'boolean' && `${name} is ${shown(value)}, but must be true or false`
+function runRow({ kernel, args }: Row, ready: readonly Ready[], shadows: readonly Tensor[]): void {
+  const params = ready.map(({ parameter }) => parameter)
+  const grads = ready.map(({ gradient }) => gradient)
+  // The object is the step's own, and writing into it is cheaper than a copy.
+  run(kernel, Object.assign(args, { params, grads, shadows }) as KernelArguments<typeof kernel, Tensor>)
+}

@@ -1,10 +1,11 @@
-import { run } from '../backend/dispatch.js'
 import { shown } from '../core/errors.js'
-import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
-import { checkNumbers, notAtLeast, notFlag, Optimizer, type Ready, withDefaults } from './optimizer.js'
+import { add, mul, neg, sub } from '../ops/elementwise/index.js'
+import { Optimizer } from './optimizer.js'
+import { type Defaults, notAtLeast, notFlag } from './options.js'
 import type { ParameterGroup, Parameters } from './parameters.js'
-import type { ParameterState, SlotNames } from './state.js'
+import type { At, Row } from './round.js'
+import type { Slots } from './slots.js'
 
 export interface SgdOptions {
   lr: number
@@ -18,45 +19,30 @@ export interface SgdOptions {
   maximize: boolean
 }
 
-const names: OptionNames<SgdOptions> = {
-  lr: true,
-  momentum: true,
-  dampening: true,
-  weightDecay: true,
-  nesterov: true,
-  maximize: true,
+/** The running sum of gradients, of the parameter's shape, where there is a momentum. */
+export interface SgdState {
+  readonly momentumBuffer?: Tensor
 }
 
-const defaults: Omit<SgdOptions, 'lr'> = { momentum: 0, dampening: 0, weightDecay: 0, nesterov: false, maximize: false }
+const plain: Slots<SgdState> = { momentumBuffer: { used: false } }
+const withMomentum: Slots<SgdState> = { momentumBuffer: { used: true } }
 
 /** Stochastic gradient descent, with momentum (Sutskever et al., 2013, in PyTorch's form). */
-export class SGD extends Optimizer<SgdOptions> {
+export class SGD extends Optimizer<SgdOptions, SgdState> {
   constructor(
     params: Parameters | readonly ParameterGroup<SgdOptions>[],
     options: Partial<SgdOptions> & { lr: number },
   ) {
-    super(params, withDefaults<Partial<SgdOptions>>(new.target.name, options, defaults, names) as SgdOptions)
+    super(params, options)
   }
 
-  protected override readonly slots: SlotNames = { momentumBuffer: 'sometimes' }
-
-  /** Whether the call makes the buffers: a momentum may be set, or a parameter join, at any step. */
-  protected override kind(state: ParameterState): number {
-    return state.tensors['momentumBuffer'] === undefined ? 0 : 1
+  protected override defaults(): Defaults<SgdOptions> {
+    return { momentum: 0, dampening: 0, weightDecay: 0, nesterov: false, maximize: false }
   }
 
-  protected override needed({ momentum }: SgdOptions): readonly string[] {
-    return momentum === 0 ? [] : ['momentumBuffer']
-  }
-
-  protected override names(): OptionNames<SgdOptions> {
-    return names
-  }
-
-  protected override checked(options: SgdOptions): SgdOptions {
-    checkOptions(this.constructor.name, options, names)
+  protected override faults(options: SgdOptions): readonly (string | false)[] {
     const { lr, momentum, weightDecay, dampening, nesterov, maximize } = options
-    checkNumbers(this.constructor.name, [
+    return [
       notAtLeast('lr', lr, 0),
       notAtLeast('momentum', momentum, 0),
       notAtLeast('weightDecay', weightDecay, 0),
@@ -64,19 +50,40 @@ export class SGD extends Optimizer<SgdOptions> {
       notFlag('nesterov', nesterov),
       notFlag('maximize', maximize),
       nesterov && (momentum <= 0 || dampening !== 0) && 'nesterov needs a momentum and no dampening',
-    ])
-    return { ...options }
+    ]
   }
 
-  protected override update(ready: readonly Ready[], options: SgdOptions, shadows: readonly Tensor[]): void {
-    const first = ready[0]?.state.tensors['momentumBuffer'] === undefined
-    run('sgd', {
-      params: ready.map(({ parameter }) => parameter),
-      grads: ready.map(({ gradient }) => gradient),
-      momentumBuffers: options.momentum === 0 ? [] : ready.map((each) => this.slot(each, 'momentumBuffer')),
-      ...options,
-      first,
-      shadows,
-    })
+  protected override slots(_parameter: Tensor, { momentum }: SgdOptions): Slots<SgdState> {
+    return momentum === 0 ? plain : withMomentum
+  }
+
+  protected override update(
+    parameter: Tensor,
+    gradient: Tensor,
+    { momentumBuffer }: SgdState,
+    { lr, momentum, dampening, weightDecay, nesterov, maximize }: SgdOptions,
+    { fresh }: At,
+  ): void {
+    const uphill = maximize ? neg(gradient) : gradient
+    let d = weightDecay === 0 ? uphill : add(uphill, mul(parameter, weightDecay))
+    if (momentumBuffer !== undefined) {
+      momentumBuffer.copy_(fresh.length > 0 ? d : add(mul(momentumBuffer, momentum), mul(d, 1 - dampening)))
+      d = nesterov ? add(d, mul(momentumBuffer, momentum)) : momentumBuffer
+    }
+    parameter.copy_(sub(parameter, mul(d, lr)))
+  }
+
+  /** The buffer begins at each parameter's first step with a momentum, which may be set, or the parameter join, at any step. */
+  protected override row(
+    slot: (name: string) => readonly Tensor[],
+    { lr, momentum, dampening, weightDecay, nesterov, maximize }: SgdOptions,
+    { fresh }: At,
+  ): Row {
+    const momentumBuffers = slot('momentumBuffer')
+    const first = fresh.length > 0
+    return {
+      kernel: 'sgd',
+      args: { momentumBuffers, lr, momentum, dampening, weightDecay, nesterov, maximize, first },
+    }
   }
 }

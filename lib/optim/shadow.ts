@@ -1,4 +1,5 @@
-/** The bfloat16 copies of parameters that autocast reads: a step writes them while it has the new values in registers. */
+/** The bfloat16 copies of parameters that autocast reads: a step writes those that were read since the one before. */
+import { run } from '../backend/dispatch.js'
 import type { Shadow } from '../core/storage.js'
 import { Tensor } from '../core/tensor.js'
 
@@ -17,8 +18,14 @@ export function writableShadow({ storage, numel, isContiguous }: Tensor): Shadow
   return shadow.version === storage.version && numel === storage.count && isContiguous ? shadow : null
 }
 
+/** The copy's elements, as the parameter's. */
 export function shadowView({ sizes: shape, steps: strides, offset }: Tensor, shadow: Shadow): Tensor {
   return new Tensor(shadow.storage, shape, strides, offset)
+}
+
+/** Writes the copy from the new values, where no kernel has done so beside them. */
+export function renewShadow(parameter: Tensor, shadow: Shadow): void {
+  run('copy', { out: shadowView(parameter, shadow), x: parameter })
 }
 
 /** After the step, when the parameter has its new version. */

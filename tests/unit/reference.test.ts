@@ -543,46 +543,6 @@ describe('softmax', () => {
 })
 
 describe('optimizer', () => {
-  it('steps with momentum', () => {
-    const [p, g, m] = [f32([2], [1, 2]), f32([2], [1, -1]), f32([2], [9, 9])]
-    const options = {
-      lr: 0.5,
-      momentum: 0.5,
-      dampening: 0,
-      weightDecay: 1,
-      nesterov: false,
-      maximize: false,
-      shadows: [],
-    }
-    k.sgd({ params: [p], grads: [g], momentumBuffers: [m], ...options, first: true })
-    expect([...p.data, ...m.data]).toEqual([0, 1.5, 2, 1])
-    k.sgd({ params: [p], grads: [g], momentumBuffers: [m], ...options, first: false })
-    expect([...p.data, ...m.data]).toEqual([-1, 1, 2, 1])
-    k.sgd({
-      params: [p],
-      grads: [g],
-      momentumBuffers: [],
-      ...options,
-      momentum: 0,
-      maximize: true,
-      weightDecay: 0,
-      first: true,
-    })
-    expect([...p.data]).toEqual([-0.5, 0.5])
-  })
-
-  it('first steps of Adam and AdamW have the size of the learning rate', () => {
-    const adam = (decoupled: boolean) => {
-      const [p, g, m, v] = [f32([1], [1]), f32([1], [-4]), f32([1], [0]), f32([1], [0])]
-      const state = { params: [p], grads: [g], means: [m], squares: [v], maxSquares: [], shadows: [] }
-      const options = { lr: 0.1, beta1: 0.9, beta2: 0.99, eps: 0, weightDecay: 0.5, maximize: false, step: 1 }
-      k.adam({ ...state, ...options, decoupled })
-      return [p, m, v].map((view) => view.data[0] as number)
-    }
-    close(adam(true), [0.95 + 0.1, -0.4, 0.16])
-    close(adam(false), [1.1, -0.35, 0.1225])
-  })
-
   it('measures and clips', () => {
     const tensors = [f32([2], [3, 0]), f32([1], [4])]
     const norm = (p: number) => run([], (out) => k.total_norm({ out, tensors, p }))

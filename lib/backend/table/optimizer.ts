@@ -26,6 +26,7 @@ export const optimizer = {
     {
       T: float,
       overwritten: ['shadows'],
+      optional: true,
     },
   ),
   /** decoupled: AdamW (p *= 1 - lr * weightDecay), else L2 in the gradient; maxSquares is empty unless amsgrad */
@@ -49,6 +50,7 @@ export const optimizer = {
     {
       T: float,
       overwritten: ['shadows'],
+      optional: true,
     },
   ),
   /** out [] = (sum |x|^p)^(1/p) over all tensors; p may be Infinity */

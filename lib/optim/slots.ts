@@ -1,0 +1,96 @@
+/** The tensors that an optimiser keeps for a parameter: what it declares, and the making and moving of them. */
+import { type DType, isDType } from '../core/dtype.js'
+import { kindOf, namedAs, ValueError } from '../core/errors.js'
+import { keep } from '../core/scope.js'
+import type { Shape } from '../core/shape.js'
+import type { Tensor } from '../core/tensor.js'
+import type { Parameter } from '../nn/module.js'
+import { to } from '../ops/convert.js'
+import { full } from '../ops/creation.js'
+
+/** A tensor that an optimiser keeps for a parameter. It is on the parameter's device. */
+export interface Slot {
+  /** Default: the parameter's. */
+  readonly shape?: Shape
+  /** Default: the parameter's, also after the parameter was converted. */
+  readonly dtype?: DType
+  /** All elements at first. Default 0. */
+  readonly value?: number
+  /**
+   * Whether the options ask for it now; left out, they always do. One that says so, true or false, may join at any step, so a
+   * state that is loaded may lack it.
+   */
+  readonly used?: boolean
+}
+
+/** The slots of a state of type `S`, by name. */
+export type Slots<S> = { readonly [K in keyof S]-?: Slot }
+
+export type NamedSlots = { readonly [name: string]: Slot }
+
+interface NamedSlot {
+  readonly name: string
+  readonly slot: Slot
+}
+
+/** Slots in a list, because a step goes through them for each parameter. */
+export type SlotList = readonly NamedSlot[]
+
+const slotOptions: { readonly [K in keyof Required<Slot>]: true } = {
+  shape: true,
+  dtype: true,
+  value: true,
+  used: true,
+}
+
+/** The slots that an optimiser declares, in a list; throws ValueError for what is no slot. */
+export function listSlots(op: string, slots: NamedSlots): SlotList {
+  if (typeof slots !== 'object' || slots === null)
+    throw new ValueError(op, `slots() gave ${kindOf(slots)}, but must give an object of slots by name`)
+  const list = Object.entries(slots).map(([name, slot]) => ({ name, slot }))
+  for (const { name, slot } of list) {
+    if (typeof slot !== 'object' || slot === null)
+      throw new ValueError(
+        op,
+        `the slot ${name} is ${kindOf(slot)}, but must be an object such as { shape: [2, 3] }, or {}`,
+      )
+    for (const option of Object.keys(slot))
+      if (!Object.hasOwn(slotOptions, option))
+        throw new ValueError(
+          op,
+          `the slot ${name} has no option ${option}; there are ${Object.keys(slotOptions).join(', ')}`,
+        )
+    const { dtype, used } = slot
+    if (dtype !== undefined && !isDType(dtype))
+      throw new ValueError(op, `the slot ${name} has dtype ${kindOf(dtype)}, which there is not`)
+    if (used !== undefined && typeof used !== 'boolean')
+      throw new ValueError(op, `the slot ${name} has used ${kindOf(used)}, but it must be true or false`)
+  }
+  return list
+}
+
+export type Tensors = { readonly [name: string]: Tensor }
+
+/** What a parameter lacks whose tensors are all there. */
+export const nothingMissing: Tensors = {}
+
+/**
+ * What a step needs besides the tensors that are there: new slots with their first values, and those that follow a parameter to
+ * another device or dtype.
+ */
+export function missingSlots(op: string, parameter: Parameter, tensors: Tensors, slots: SlotList): Tensors {
+  const { device, dtype: own } = parameter.storage
+  let made: { [name: string]: Tensor } | null = null
+  for (const { name, slot } of slots) {
+    if (slot.used === false) continue
+    const before = tensors[name]
+    const dtype = slot.dtype ?? own
+    if (before !== undefined && before.storage.device === device && before.dtype === dtype) continue
+    made ??= {}
+    made[name] =
+      before === undefined
+        ? keep(namedAs(op, () => full(slot.shape ?? parameter.sizes, slot.value ?? 0, { dtype, device })))
+        : keep(to(to(before, device), dtype))
+  }
+  return made ?? nothingMissing
+}
