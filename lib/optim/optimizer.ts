@@ -3,26 +3,21 @@ import { type InspectOptions, inspect } from 'node:util'
 import { withAutocast } from '../autograd/autocast.js'
 import { zeroGrad } from '../autograd/backward.js'
 import { noGrad } from '../autograd/mode.js'
-import { run } from '../backend/dispatch.js'
-import type { KernelArguments } from '../backend/table/index.js'
-import { DisposedError, InternalError, kindOf, StateDictError, ValueError } from '../core/errors.js'
+import { kindOf, StateDictError, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
-import { keep, outsideFrames, scope } from '../core/scope.js'
-import type { Shadow } from '../core/storage.js'
-import { checkFinished } from '../core/synchronous.js'
+import { keep, outsideFrames } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import { refuseJson } from '../core/uncloneable.js'
 import type { Parameter } from '../nn/module.js'
 import { to } from '../ops/convert.js'
-import { copy_ } from '../ops/inplace.js'
-import { clone, contiguous } from '../ops/shape.js'
+import { clone } from '../ops/shape.js'
 import { gradientFits, refuseGradient } from './gradient.js'
 import { checkedOptions, type Defaults, kindFaults, optionNames, overlaid } from './options.js'
 import { checkParameters, isGroups, namedParameters, type ParameterGroup, type Parameters } from './parameters.js'
-import { type At, type Known, type Ready, type Round, type Row, roundsOf } from './round.js'
-import { renewShadow, shadowView, shadowWritten, writableShadow } from './shadow.js'
+import { type At, type Known, type Ready, type Row, roundsOf } from './round.js'
 import { listSlots, missingSlots, type NamedSlots, nothingMissing, type SlotList, type Slots } from './slots.js'
 import { entryProblems, formProblems, type OptimizerState, type ParameterState } from './state.js'
+import { type Rule, updateRound } from './update.js'
 
 interface Group<O> {
   readonly params: Parameters
@@ -61,7 +56,7 @@ export abstract class Optimizer<
   readonly #names: OptionNames<O>
   #known = new WeakMap<Parameter, Known>()
   /** What `slots` gave last, and its list: often the same object for all parameters. */
-  #declared: NamedSlots | null = null
+  #declared: NamedSlots = {}
   #list: SlotList = []
   /** Whether a step has found a gradient, or the warning that none does has been given. */
   #settled = false
@@ -150,8 +145,7 @@ export abstract class Optimizer<
         outsideFrames(() => {
           const steps = this.#gather()
           for (const { ready, options } of steps) this.#prepare(ready, options)
-          for (const { ready, options } of steps)
-            for (const round of roundsOf(ready)) this.#updateTogether(round, options)
+          for (const { ready, options } of steps) this.#update(ready, options)
         }),
       ),
     )
@@ -213,50 +207,16 @@ export abstract class Optimizer<
     return this.#list
   }
 
-  /** One kernel call where the device has a row for it, else one update after the other. */
-  #updateTogether({ ready, written, device, dtype, at }: Round, options: O): void {
-    const shadowed: (readonly [Ready, Shadow])[] = []
-    const others: Ready[] = []
-    for (const each of ready) {
-      const { parameter, gradient, known, made } = each
-      if (made !== nothingMissing) Object.assign(known.state.tensors, made)
-      if (known.state.step === 0) this.#known.set(parameter, known)
-      known.device = device
-      known.dtype = dtype
-      // A gradient may be the very memory that the step writes.
-      each.gradient = written.has(gradient.storage) ? clone(gradient) : contiguous(gradient)
-      const shadow = writableShadow(parameter)
-      if (shadow === null) others.push(each)
-      else shadowed.push([each, shadow])
+  #update(ready: readonly Ready[], options: O): void {
+    const rule: Rule = {
+      op: `${this.constructor.name}.step`,
+      row: (slot, at) => this.row(slot, options, at),
+      update: (parameter, gradient, tensors, at) => this.update(parameter, gradient, tensors as S, options, at),
     }
-    const ordered = shadowed.length === 0 ? others : [...shadowed.map(([each]) => each), ...others]
-    const op = `${this.constructor.name}.step`
-    const row = this.row((name) => tensorsOf(op, name, ordered), options, at)
-    if (row !== null && device.hasKernel(row.kernel)) {
-      const shadows = shadowed.map(([{ parameter }, shadow]) => shadowView(parameter, shadow))
-      runRow(row, ordered, shadows)
-      for (const each of ready) stepped(op, each)
-    } else {
-      for (const each of ordered) {
-        scope(() => this.#updateAlone(each, options, at))
-        stepped(op, each)
-      }
-      for (const [{ parameter }, shadow] of shadowed) renewShadow(parameter, shadow)
+    for (const round of roundsOf(ready)) {
+      for (const { parameter, known } of round.ready) if (known.state.step === 0) this.#known.set(parameter, known)
+      updateRound(rule, round)
     }
-    for (const [{ parameter }, shadow] of shadowed) shadowWritten(parameter, shadow, op)
-  }
-
-  #updateAlone({ parameter, gradient, known }: Ready, options: O, at: At): void {
-    const op = `${this.constructor.name}.step`
-    const used = known.slots
-      .filter(({ slot }) => slot.used !== false)
-      .map(({ name }) => [name, tensorOf(op, name, known)] as const)
-    const state = Object.fromEntries(used) as { [name: string]: Tensor }
-    checkFinished(`${this.constructor.name}.update`, this.update(parameter, gradient, state as S, options, at))
-    const assigned = used.filter(([name, tensor]) => state[name] !== tensor)
-    // All are read before any is written, because they may have changed places.
-    const values = assigned.map(([name]) => clone(state[name] as Tensor))
-    for (const [i, [, tensor]] of assigned.entries()) copy_(tensor, values[i] as Tensor)
   }
 
   /** Sets all gradients to null. */
@@ -359,33 +319,4 @@ export abstract class Optimizer<
 
 function newlyKnown(state: ParameterState): Known {
   return { state, slots: [], device: null, dtype: null }
-}
-
-function stepped(op: string, { parameter, known }: Ready): void {
-  parameter.storage.markWritten(op)
-  known.state.step++
-}
-
-/** The tensors of a slot, where the parameters use it. */
-function tensorsOf(op: string, name: string, ready: readonly Ready[]): readonly Tensor[] {
-  const found = ready[0]?.known.slots.find((each) => each.name === name)
-  if (found === undefined) throw new InternalError(op, `there is no slot ${name}`)
-  return found.slot.used === false ? [] : ready.map(({ known }) => tensorOf(op, name, known))
-}
-
-function tensorOf(op: string, name: string, { state }: Known): Tensor {
-  const tensor = state.tensors[name]
-  if (tensor === undefined || tensor.storage.freed)
-    throw new DisposedError(
-      op,
-      `the tensor ${name} of a state was freed or taken out of it; load the state, or make the optimiser anew`,
-    )
-  return tensor
-}
-
-function runRow({ kernel, args }: Row, ready: readonly Ready[], shadows: readonly Tensor[]): void {
-  const params = ready.map(({ parameter }) => parameter)
-  const grads = ready.map(({ gradient }) => gradient)
-  // The object is the step's own, and writing into it is cheaper than a copy.
-  run(kernel, Object.assign(args, { params, grads, shadows }) as KernelArguments<typeof kernel, Tensor>)
 }

@@ -1,12 +1,14 @@
 /** The tensors that an optimiser keeps for a parameter: what it declares, and the making and moving of them. */
 import { type DType, isDType } from '../core/dtype.js'
-import { kindOf, namedAs, ValueError } from '../core/errors.js'
+import { DeviceError, DTypeError, formatShape, kindOf, namedAs, ShapeError, ValueError } from '../core/errors.js'
 import { keep } from '../core/scope.js'
-import type { Shape } from '../core/shape.js'
-import type { Tensor } from '../core/tensor.js'
+import { type Shape, sameShape } from '../core/shape.js'
+import { Tensor } from '../core/tensor.js'
 import type { Parameter } from '../nn/module.js'
 import { to } from '../ops/convert.js'
 import { full } from '../ops/creation.js'
+import { copyInto } from '../ops/inplace.js'
+import { clone } from '../ops/shape.js'
 
 /** A tensor that an optimiser keeps for a parameter. It is on the parameter's device. */
 export interface Slot {
@@ -23,8 +25,8 @@ export interface Slot {
   readonly used?: boolean
 }
 
-/** The slots of a state of type `S`, by name. */
-export type Slots<S> = { readonly [K in keyof S]-?: Slot }
+/** The slots of a state of type `S`, by name. One that is optional there may be left out for parameters that never have it. */
+export type Slots<S> = { readonly [K in keyof S]: Slot }
 
 export type NamedSlots = { readonly [name: string]: Slot }
 
@@ -93,4 +95,40 @@ export function missingSlots(op: string, parameter: Parameter, tensors: Tensors,
         : keep(to(to(before, device), dtype))
   }
   return made ?? nothingMissing
+}
+
+interface Assigned {
+  readonly name: string
+  readonly tensor: Tensor
+  readonly value: unknown
+}
+
+/** Writes the slots that an update has assigned instead of writing into them. */
+export function writeAssigned(op: string, assigned: readonly Assigned[]): void {
+  // All are read before any is written, because they may have changed places.
+  const values = assigned.map((each) => clone(fittingValue(op, each)))
+  for (const [i, { tensor }] of assigned.entries()) copyInto(tensor, values[i] as Tensor, op)
+}
+
+function fittingValue(op: string, { name, tensor, value }: Assigned): Tensor {
+  if (!(value instanceof Tensor))
+    throw new DTypeError(op, `the slot ${name} was assigned ${kindOf(value)}, which is no tensor`)
+  value.storage.check(op)
+  if (value.dtype !== tensor.dtype)
+    throw new DTypeError(
+      op,
+      `the slot ${name} is ${tensor.dtype}, but was assigned ${value.dtype}; convert it with .to('${tensor.dtype}')`,
+    )
+  if (value.device !== tensor.device)
+    throw new DeviceError(
+      op,
+      `the slot ${name} is on ${tensor.device.name}, but was assigned a tensor on ${value.device.name}`,
+    )
+  if (!sameShape(value.sizes, tensor.sizes))
+    throw new ShapeError(
+      op,
+      `the slot ${name} is ${formatShape(tensor.sizes)}, but was assigned ${formatShape(value.sizes)}; expand it, or declare the slot so`,
+      [tensor.sizes, value.sizes],
+    )
+  return value
 }
