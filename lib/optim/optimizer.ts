@@ -17,7 +17,7 @@ import { checkParameters, isGroups, namedParameters, type ParameterGroup, type P
 import { type At, type Known, type Ready, type Row, roundsOf } from './round.js'
 import { listSlots, missingSlots, type NamedSlots, nothingMissing, type SlotList, type Slots } from './slots.js'
 import { entryProblems, formProblems, type OptimizerState, type ParameterState } from './state.js'
-import { type Rule, updateRound } from './update.js'
+import { begin, tensorsOf, updateByRow, updateEach } from './update.js'
 
 interface Group<O> {
   readonly params: Parameters
@@ -207,15 +207,17 @@ export abstract class Optimizer<
     return this.#list
   }
 
+  /** By one kernel call where the device has a row for it, else one parameter after the other. */
   #update(ready: readonly Ready[], options: O): void {
-    const rule: Rule = {
-      op: `${this.constructor.name}.step`,
-      row: (slot, at) => this.row(slot, options, at),
-      update: (parameter, gradient, tensors, at) => this.update(parameter, gradient, tensors as S, options, at),
-    }
+    const op = `${this.constructor.name}.step`
     for (const round of roundsOf(ready)) {
-      for (const { parameter, known } of round.ready) if (known.state.step === 0) this.#known.set(parameter, known)
-      updateRound(rule, round)
+      const { at } = round
+      if (at.step === 1) for (const { parameter, known } of round.ready) this.#known.set(parameter, known)
+      const batch = begin(round)
+      const row = this.row((name) => tensorsOf(op, name, batch.ready), options, at)
+      if (row !== null && round.device.hasKernel(row.kernel)) updateByRow(op, row, batch)
+      else
+        updateEach(op, batch, (parameter, gradient, state) => this.update(parameter, gradient, state as S, options, at))
     }
   }
 

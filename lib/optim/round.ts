@@ -56,22 +56,28 @@ const sameNames = (a: readonly string[], b: readonly string[]): boolean => a ===
 export function roundsOf(ready: readonly Ready[]): readonly Round[] {
   const rounds: Round[] = []
   for (const each of ready) {
-    const { storage } = each.parameter
-    const { device, dtype } = storage
-    const step = each.known.state.step + 1
     const fresh = freshOf(each)
-    let round = rounds.find(
-      ({ at, device: on, dtype: of, written }) =>
-        at.step === step && on === device && of === dtype && sameNames(at.fresh, fresh) && !written.has(storage),
-    )
+    let round = rounds.find((other) => joins(each, fresh, other))
     if (round === undefined) {
-      round = { at: { step, fresh }, device, dtype, written: new Set(), ready: [] }
+      const { device, dtype } = each.parameter.storage
+      round = { at: { step: each.known.state.step + 1, fresh }, device, dtype, written: new Set(), ready: [] }
       rounds.push(round)
     }
-    round.written.add(storage)
+    round.written.add(each.parameter.storage)
     round.ready.push(each)
   }
   return rounds
+}
+
+function joins({ parameter: { storage }, known }: Ready, fresh: readonly string[], round: Round): boolean {
+  const { at, device, dtype, written } = round
+  return (
+    at.step === known.state.step + 1 &&
+    device === storage.device &&
+    dtype === storage.dtype &&
+    sameNames(at.fresh, fresh) &&
+    !written.has(storage)
+  )
 }
 
 /** The arguments of a row that the base of all optimisers gives. */
