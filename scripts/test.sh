@@ -11,6 +11,7 @@ part() {
   printf '== %s: %d s\n' "$name" $((SECONDS - start))
 }
 part 'lint' npx biome ci --error-on-warnings .
+part 'floors' npx tsx scripts/floors.ts
 part 'types' npx tsc --noEmit
 part 'generated code' npx tsx scripts/generate.ts --check
 part 'addon' node scripts/build-native.mjs --quiet
