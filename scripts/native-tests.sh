@@ -38,8 +38,6 @@ if [ -z "${CXX:-}" ]; then
 fi
 export CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_PCH_EXTSUM=1 # as in build-native.mjs
 list() { node scripts/list-sources.cjs "$@"; }
-# Types of Node's interface, for parts of the addon that call nothing of it.
-node_api=$(node -p "require('node-api-headers').include_dir")
 flags="$(list flags.all | tr '\n' ' ') ${CXXFLAGS:-}"
 root=build/native-tests/$(printf '%s' "$CXX $flags ${ISA_FLAGS-own} ${TEST_FLAGS:-}" | cksum | cut -d ' ' -f 1)
 mkdir -p "$root"
@@ -78,7 +76,7 @@ makefile() {
   done
   for name in "${tests[@]}"; do
     if of_isa "$name"; then continue; fi
-    rule "$root/core/test-$name.o" "native/tests/$name.cpp" -O1 "-isystem $node_api"
+    rule "$root/core/test-$name.o" "native/tests/$name.cpp" -O1
     link "$root/core/$name" "$root/core/test-$name.o" "${core[@]}"
   done
   for isa in "${isas[@]}"; do

@@ -14,8 +14,10 @@ static_assert(dtype_count <= 8 * sizeof ArgumentInfo::dtypes);
 
 constexpr std::array<int8_t, dtype_count> make_shifts() {
   std::array<int8_t, dtype_count> shifts = {};
-  for (size_t d = 0; d < dtype_count; d++)
+  for (size_t d = 0; d < dtype_count; d++) {
     while (1 << shifts[d] < dtype_bytes[d]) shifts[d]++;
+    if (1 << shifts[d] != dtype_bytes[d]) throw "this does not compile where an element is not 1, 2, 4, ... bytes";
+  }
   return shifts;
 }
 
@@ -125,7 +127,7 @@ bool Decoder::fail(const char* format, ...) {
   return to_integer(number, value) || fail("%g is not a safe integer", number);
 }
 
-bool Decoder::decode(const Words& words, HandleTable& handles, Call& call) {
+bool Decoder::decode(const Words& words, HandleList& handles, Call& call) {
   words_ = words;
   next_int_ = next_double_ = 0;
   handles_ = &handles;

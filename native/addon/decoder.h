@@ -18,7 +18,7 @@
 
 #include "../core/call.h"
 #include "../core/kernel_infos.h"
-#include "handles.h"
+#include "handle_list.h"
 
 namespace firesteel {
 
@@ -39,7 +39,7 @@ class Decoder {
   static constexpr int max_made = 8;
 
   // False: see error().
-  bool decode(const Words& words, HandleTable& handles, Call& call);
+  bool decode(const Words& words, HandleList& handles, Call& call);
   const char* error() const { return error_; }
 
   // Of the last decoded call: the storages it makes, how each is guarded, how many objects come along, its elements.
@@ -75,7 +75,7 @@ class Decoder {
 
   Words words_;
   size_t next_int_ = 0, next_double_ = 0;
-  HandleTable* handles_ = nullptr;
+  HandleList* handles_ = nullptr;
   const KernelInfo* kernel_ = nullptr;
   int dtype_ = -1;  // T of the call, once known
   uint32_t stamp_ = 0;

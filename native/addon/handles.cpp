@@ -2,25 +2,6 @@
 
 namespace firesteel {
 
-void HandleTable::grow(size_t capacity, const double* sizes) {
-  if (capacity > handles_.size()) handles_.resize(capacity);
-  sizes_ = sizes;
-}
-
-int64_t HandleTable::announced_bytes(int32_t handle) const {
-  const double bytes = sizes_[handle];
-  if (!(bytes >= 0 && bytes <= 9007199254740991.0)) return -1;
-  return static_cast<int64_t>(bytes);
-}
-
-uint32_t HandleTable::next_stamp() {
-  if (++stamp_ == 0) {  // once in four billion calls: no old stamp may look like a new one
-    for (Handle& handle : handles_) handle.stamp = 0;
-    stamp_ = 1;
-  }
-  return stamp_;
-}
-
 int32_t HandleTable::make_guard(napi_ref reference) {
   int32_t index = free_guard_;
   if (index >= 0) {

@@ -10,33 +10,12 @@
 
 #include <vector>
 
+#include "handle_list.h"
+
 namespace firesteel {
 
-struct Handle {
-  int64_t bytes = 0;
-  int32_t guard = -1;                // -1 where the collector does not decide
-  int32_t previous = -1, next = -1;  // of the same guard
-  uint32_t stamp = 0;                // the call that saw it last, and
-  bool written = false;              // whether that call writes it
-  bool live = false;
-};
-
-class HandleTable {
+class HandleTable : public HandleList {
  public:
-  // Handles below the capacity may be used. `sizes` are the bytes each has, or will have.
-  void grow(size_t capacity, const double* sizes);
-  bool valid(int32_t handle) const { return handle >= 0 && static_cast<size_t>(handle) < handles_.size(); }
-  bool live(int32_t handle) const { return valid(handle) && (*this)[handle].live; }
-  Handle& operator[](int32_t handle) { return handles_[static_cast<size_t>(handle)]; }
-  const Handle& operator[](int32_t handle) const { return handles_[static_cast<size_t>(handle)]; }
-  size_t capacity() const { return handles_.size(); }
-
-  // Bytes that JavaScript announced for a storage not made yet; -1 if that is no sensible number.
-  int64_t announced_bytes(int32_t handle) const;
-  uint32_t next_stamp();
-
-  // Makes room for so many handles: only then does `grow` never throw.
-  void reserve_handles(size_t capacity) { handles_.reserve(capacity); }
   // Makes room for so many guards more: only then does `track` never throw.
   void reserve(size_t guards) {
     if (guards_.size() + guards > guards_.capacity()) guards_.reserve(2 * guards_.size() + guards);
@@ -44,7 +23,6 @@ class HandleTable {
   // Gives the storage a guard; `reference`, weak, becomes the table's. An `open` guard takes the storages that join
   // until the next one is opened or its object is dead.
   void track(napi_env env, int32_t handle, napi_ref reference, bool open);
-  bool guard_is_open() const { return open_ >= 0; }
   void join(int32_t handle) { link(handle, open_); }
   void release(napi_env env, int32_t handle);
   // Releases the storages whose guards the collector took, and writes their handles to `dead`, which has room for all.
@@ -67,12 +45,9 @@ class HandleTable {
   void unlink(int32_t handle);
   void poll_list(napi_env env, uint8_t age, uint8_t next_age, int32_t* dead, int32_t* count);
 
-  std::vector<Handle> handles_;
   std::vector<Guard> guards_;
-  int32_t free_guard_ = -1, open_ = -1;
-  const double* sizes_ = nullptr;
+  int32_t free_guard_ = -1;
   int32_t first_[ages] = {-1, -1, -1};
-  uint32_t stamp_ = 0;
 };
 
 }  // namespace firesteel

@@ -1,0 +1,61 @@
+// What a call must know of each storage: whether it lives, and its bytes. Knows nothing of Node, so that the decoder of
+// calls is tested without it.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vector>
+
+namespace firesteel {
+
+struct Handle {
+  int64_t bytes = 0;
+  int32_t guard = -1;                // -1 where the collector does not decide
+  int32_t previous = -1, next = -1;  // of the same guard
+  uint32_t stamp = 0;                // the call that saw it last, and
+  bool written = false;              // whether that call writes it
+  bool live = false;
+};
+
+class HandleList {
+ public:
+  // Handles below the capacity may be used. `sizes` are the bytes each has, or will have.
+  void grow(size_t capacity, const double* sizes) {
+    if (capacity > handles_.size()) handles_.resize(capacity);
+    sizes_ = sizes;
+  }
+  bool valid(int32_t handle) const { return handle >= 0 && static_cast<size_t>(handle) < handles_.size(); }
+  bool live(int32_t handle) const { return valid(handle) && (*this)[handle].live; }
+  Handle& operator[](int32_t handle) { return handles_[static_cast<size_t>(handle)]; }
+  const Handle& operator[](int32_t handle) const { return handles_[static_cast<size_t>(handle)]; }
+  size_t capacity() const { return handles_.size(); }
+
+  // Bytes that JavaScript announced for a storage not made yet; -1 if that is no sensible number.
+  int64_t announced_bytes(int32_t handle) const {
+    const double bytes = sizes_[handle];
+    if (!(bytes >= 0 && bytes <= 9007199254740991.0)) return -1;
+    return static_cast<int64_t>(bytes);
+  }
+  uint32_t next_stamp() {
+    if (++stamp_ == 0) {  // once in four billion calls: no old stamp may look like a new one
+      for (Handle& handle : handles_) handle.stamp = 0;
+      stamp_ = 1;
+    }
+    return stamp_;
+  }
+
+  // Makes room for so many handles: only then does `grow` never throw.
+  void reserve_handles(size_t capacity) { handles_.reserve(capacity); }
+  // Whether storages may join a guard that another one opened.
+  bool guard_is_open() const { return open_ >= 0; }
+
+ protected:
+  std::vector<Handle> handles_;
+  int32_t open_ = -1;  // a guard
+
+ private:
+  const double* sizes_ = nullptr;
+  uint32_t stamp_ = 0;
+};
+
+}  // namespace firesteel
