@@ -53,7 +53,7 @@ export const floors: readonly Floor[] = [
   ['native/emulator/tests', 'native/cuda/gpu.h'],
   [nodeHeaders],
   ['native/addon', 'native/core', 'native/cuda/library.h', nodeHeaders],
-  ['native/tests', 'native/core', 'native/generated', 'native/cpu'],
+  ['native/tests', 'native/core', 'native/generated', 'native/cpu', 'native/addon/decoder.cpp'],
 ]
 
 const root = fileURLToPath(new URL('../', import.meta.url))
