@@ -3,8 +3,11 @@ import { createHash } from 'node:crypto'
 import { ValueError } from '../core/errors.js'
 import type { LoraOptions } from './lora.js'
 
-/** A value of the file as it stands there. */
-const asJson = (value: unknown): string => JSON.stringify(value) ?? 'undefined'
+/** A value of the file as it stands there, or the beginning of a long one. */
+function asJson(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'undefined'
+  return text.length > 100 ? `${text.slice(0, 100)}...` : text
+}
 
 /** A file that somebody else wrote: nothing is known of any field. */
 type Fields = { readonly [field: string]: unknown }
@@ -72,7 +75,7 @@ function isNothing(value: unknown): boolean {
 /** What a config says, as options of applyLora. Throws ValueError naming every field that is wrong or not supported. */
 export function optionsFrom(op: string, path: string, config: unknown): LoraOptions {
   if (typeof config !== 'object' || config === null || Array.isArray(config))
-    throw new ValueError(op, `${path} holds ${asJson(config).slice(0, 100)}, but must hold an object`)
+    throw new ValueError(op, `${path} holds ${asJson(config)}, but must hold an object`)
   const fields = config as Fields
   const faults: string[] = []
   /** The field if it is there and right; the fault otherwise. */

@@ -1,11 +1,12 @@
 /** Adapters in PEFT's files: adapter_config.json and adapter_model.safetensors. */
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { writeTogether } from '../io/atomic.js'
+import { readJson } from '../io/json.js'
 import { checkPath, refusal } from '../io/refusal.js'
 import { SafetensorsFile } from '../io/safetensors.js'
 import { tensorFile, tensorsIn } from '../io/tensors.js'
@@ -29,8 +30,6 @@ const hashKey = 'settings_sha256'
 /** How often files of different saves are read again, because another process may be between its two renames, and after how many ms. */
 const mostTries = 10
 const pause = 20
-/** A config is a page of text; more is something else. */
-const mostConfigBytes = 2 ** 24
 
 /** What an adapter holds, under PEFT's names: the low-rank weights, and the modules that learn whole. */
 function adapterState(
@@ -119,30 +118,12 @@ export async function saveAdapter(model: Module, folder: string, options: Adapte
   await writeTogether([weights, { path: join(folder, configFile), chunks: [Buffer.from(config)] }], op)
 }
 
-async function readConfig(op: string, folder: string): Promise<LoraOptions> {
-  const path = join(folder, configFile)
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    throw refusal(op, 'read', path, error)
-  }
-  if (text.length > mostConfigBytes) throw new ValueError(op, `${path} has ${text.length} characters, and is no config`)
-  let config: unknown
-  try {
-    config = JSON.parse(text)
-  } catch (error) {
-    throw new ValueError(op, `${path} is no JSON (${(error as Error).message})`)
-  }
-  return optionsFrom(op, path, config)
-}
-
 /** The config's options and the open file of its weights, both of one save. */
 async function openTogether(op: string, folder: string): Promise<{ options: LoraOptions; file: SafetensorsFile }> {
   checkPath(op, 'read', folder)
-  const path = join(folder, weightsFile)
+  const [config, path] = [join(folder, configFile), join(folder, weightsFile)]
   for (let tries = 1; ; tries++) {
-    const options = await readConfig(op, folder)
+    const options = optionsFrom(op, config, await readJson(op, config))
     const file = await SafetensorsFile.open(path, op)
     const hash = file.metadata.get(hashKey)
     if (hash === undefined || hash === settingsHash(options)) return { options, file }

@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto'
 import { renameSync, type Stats } from 'node:fs'
 import { type FileHandle, lstat, open, readdir, readlink, realpath, rm } from 'node:fs/promises'
-import { basename, dirname, isAbsolute } from 'node:path'
+import { basename, dirname, isAbsolute, sep } from 'node:path'
 import { ValueError } from '../core/errors.js'
 import { checkPath, checkRegular, refusal } from './refusal.js'
 
@@ -56,7 +56,7 @@ export async function writeAtomically(path: string, chunks: Chunks, op = 'save')
  * `writeAtomically`; all files are then as they were, unless the system refuses a rename after the first.
  */
 export async function writeTogether(files: readonly NewFile[], op = 'save'): Promise<void> {
-  for (const { path } of files) checkPath(op, 'write', path)
+  for (const { path } of files) checkFilePath(op, path)
   const written: Written[] = []
   try {
     for (const { path, chunks } of files) written.push(await writeBeside(op, path, chunks))
@@ -73,6 +73,12 @@ export async function writeTogether(files: readonly NewFile[], op = 'save'): Pro
       throw refusal(op, 'write', folder, error)
     }
   }
+}
+
+function checkFilePath(op: string, path: unknown): void {
+  checkPath(op, 'write', path)
+  if (path.endsWith('/') || path.endsWith(sep))
+    throw new ValueError(op, `cannot write ${path}: it ends in a slash, as paths of folders do; add the name of a file`)
 }
 
 async function writeBeside(op: string, path: string, chunks: Chunks): Promise<Written> {
@@ -152,7 +158,8 @@ async function keepRights(file: FileHandle, { mode, uid, gid }: Stats): Promise<
   const own = await file.stat()
   // Only root may give files away; for others the file becomes theirs, as with every editor.
   if (own.uid !== uid || own.gid !== gid) await file.chown(uid, gid).catch(() => {})
-  await file.chmod(mode & 0o777)
+  // Node's permission model denies this call, so it is made only where it changes something.
+  if ((own.mode & 0o777) !== (mode & 0o777)) await file.chmod(mode & 0o777)
 }
 
 function put(op: string, { path, partial, target }: Written): void {
@@ -170,9 +177,10 @@ async function syncFolder(folder: string): Promise<void> {
     handle = await open(folder, 'r')
     await handle.sync()
   } catch (error) {
-    // Windows and some network file systems know no such thing, and a folder may be writable but not readable.
+    // Windows and some network file systems know no such thing, and a folder may be writable but not readable, also by
+    // Node's permission model.
     const code = (error as NodeJS.ErrnoException).code ?? ''
-    if (!['EISDIR', 'EPERM', 'EACCES', 'EINVAL', 'ENOTSUP'].includes(code)) throw error
+    if (!['EISDIR', 'EPERM', 'EACCES', 'EINVAL', 'ENOTSUP', 'ERR_ACCESS_DENIED'].includes(code)) throw error
   } finally {
     await handle?.close()
   }

@@ -109,7 +109,10 @@ class HeaderParser {
     this.#object((key) => {
       if (texts.has(key)) this.#refuse(`has the key ${quoted(key)} of __metadata__ twice`)
       if (texts.size === maxEntries) this.#refuse(`has more than ${maxEntries} entries of __metadata__`)
-      texts.set(key, this.#string(`__metadata__ holds texts only, but ${quoted(key)} is none`))
+      texts.set(
+        key,
+        this.#string(() => `__metadata__ holds texts only, but ${quoted(key)} is none`),
+      )
     })
     return texts
   }
@@ -119,16 +122,16 @@ class HeaderParser {
     let shape: number[] | null = null
     let offsets: number[] | null = null
     this.#object((field) => {
-      const twice = `has ${quoted(field)} of ${quoted(name)} twice`
+      const twice = () => this.#refuse(`has ${quoted(field)} of ${quoted(name)} twice`)
       if (field === 'dtype') {
-        if (dtype !== null) this.#refuse(twice)
-        dtype = this.#string(`the dtype of ${quoted(name)} is no text`)
+        if (dtype !== null) twice()
+        dtype = this.#string(() => `the dtype of ${quoted(name)} is no text`)
       } else if (field === 'shape') {
-        if (shape) this.#refuse(twice)
-        shape = this.#numbers(maxRank, `the shape of ${quoted(name)}`)
+        if (shape) twice()
+        shape = this.#numbers(maxRank, () => `the shape of ${quoted(name)}`)
       } else if (field === 'data_offsets') {
-        if (offsets) this.#refuse(twice)
-        offsets = this.#numbers(2, `data_offsets of ${quoted(name)}`)
+        if (offsets) twice()
+        offsets = this.#numbers(2, () => `data_offsets of ${quoted(name)}`)
       } else this.#refuse(`has ${quoted(field)} in ${quoted(name)}, but a tensor has dtype, shape and data_offsets`)
     })
     // Closures assigned them, which TypeScript does not see.
@@ -150,26 +153,26 @@ class HeaderParser {
     this.#expect('{')
     if (this.#take('}')) return
     do {
-      const key = this.#string('a name is expected')
+      const key = this.#string(() => 'a name is expected')
       this.#expect(':')
       member(key)
     } while (this.#take(','))
     this.#expect('}')
   }
 
-  #numbers(most: number, what: string): number[] {
+  #numbers(most: number, what: () => string): number[] {
     const numbers: number[] = []
     this.#expect('[')
     if (this.#take(']')) return numbers
     do {
-      if (numbers.length === most) this.#refuse(`has more than ${most} numbers in ${what}`)
+      if (numbers.length === most) this.#refuse(`has more than ${most} numbers in ${what()}`)
       numbers.push(this.#number(what))
     } while (this.#take(','))
     this.#expect(']')
     return numbers
   }
 
-  #number(what: string): number {
+  #number(what: () => string): number {
     let digit = this.#next()
     const start = this.#at
     let value = 0
@@ -179,12 +182,12 @@ class HeaderParser {
     }
     const digits = this.#at - start
     if (digits === 0 || (digits > 1 && this.#bytes[start] === zero) || !Number.isSafeInteger(value))
-      this.#refuse(`has something else than a whole number from 0 to 2^53 - 1 in ${what}`)
+      this.#refuse(`has something else than a whole number from 0 to 2^53 - 1 in ${what()}`)
     return value
   }
 
-  #string(otherwise: string): string {
-    if (this.#next() !== quote) this.#refuse(`is wrong: ${otherwise}`)
+  #string(otherwise: () => string): string {
+    if (this.#next() !== quote) this.#refuse(`is wrong: ${otherwise()}`)
     const start = ++this.#at
     let escaped = false
     for (let byte = this.#bytes[start]; byte !== quote; byte = this.#bytes[++this.#at]) {

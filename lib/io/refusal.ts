@@ -1,5 +1,6 @@
 /** What is said where the system or a file refuses: always with the path that the user gave. */
-import type { Stats } from 'node:fs'
+import { existsSync, type Stats } from 'node:fs'
+import { dirname } from 'node:path'
 import { kindOf, OutOfMemoryError, ValueError } from '../core/errors.js'
 
 export type Access = 'read' | 'write'
@@ -18,9 +19,29 @@ export function refusal(op: string, access: Access, path: string, error: unknown
   // V8's words for an array that the machine has no room for.
   if (error instanceof RangeError && /allocation failed|invalid (typed )?array (buffer )?length/i.test(error.message))
     return new OutOfMemoryError(op, `cannot ${access} ${path}: ${error.message}`)
+  if (code === 'ERR_ACCESS_DENIED') return new ValueError(op, `cannot ${access} ${path}: ${denied(error)}`)
   if (errno === undefined) return error
-  const advice = access === 'write' && code === 'ENOENT' ? '; make its folder first' : ''
+  const advice = access === 'write' ? writeAdvice(error) : ''
   return new ValueError(op, `cannot ${access} ${path}: ${error.message}${advice}`)
+}
+
+/** The words of Node's permission model, with the flag that allows what it denied. */
+function denied(error: Error & { permission?: unknown; resource?: unknown }): string {
+  const flag = { FileSystemRead: '--allow-fs-read', FileSystemWrite: '--allow-fs-write' }[String(error.permission)]
+  const advice = flag === undefined ? '' : `; start Node with ${flag}=${String(error.resource)}`
+  return `Node's permission model is on, and ${error.message}${advice}`
+}
+
+/** A file is written beside its place first, hence the folder is what matters. */
+function writeAdvice({ code, path }: NodeJS.ErrnoException): string {
+  if (code === 'ENOENT')
+    return path !== undefined && existsSync(dirname(path))
+      ? '; its folder takes no new files, so give a path in another folder'
+      : '; make its folder first'
+  if (code === 'EROFS') return '; give a path on a file system that can be written to'
+  if (code === 'EACCES' || code === 'EPERM')
+    return '; its folder must take new files, because a file is made there first'
+  return ''
 }
 
 /** Throws ValueError where the path leads to something that has no bytes to read or replace. */

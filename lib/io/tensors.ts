@@ -103,10 +103,13 @@ export async function tensorsIn(
   const { device } = place(op, {}, creationNames)
   const { path } = source
   const tensors = new Map<string, Tensor>()
+  // A file may name a million tensors that nobody wants, so all of them share one number.
+  const [unreadable, readable] = [zeros([]), zeros([])]
+  unreadable.dispose()
   for (const name of source.names) {
     const shape = source.spec(name)?.shape ?? []
     const by = wanted?.get(name)
-    if (wanted && !(by && sameShape(by.shape, shape))) tensors.set(name, unread(shape, by !== undefined))
+    if (wanted && !(by && sameShape(by.shape, shape))) tensors.set(name, unread(shape, by ? readable : unreadable))
     else {
       const { dtype, data } = await source.read(name)
       checkRank(op, path, name, shape)
@@ -116,11 +119,9 @@ export async function tensorsIn(
   return tensors
 }
 
-/** A shape without elements: one number that stands for all, or, where nobody may read it, no memory at all. */
-function unread(shape: readonly number[], readable: boolean): Tensor {
-  const one = zeros([])
-  if (!readable) one.dispose()
-  return new Tensor(one.storage, shape, readable ? shape.map(() => 0) : denseStrides(shape), 0)
+/** A shape without elements: one number that stands for all, or, where that is disposed because nobody may read it, no memory. */
+function unread(shape: readonly number[], { storage }: Tensor): Tensor {
+  return new Tensor(storage, shape, storage.freed ? denseStrides(shape) : shape.map(() => 0), 0)
 }
 
 /** What is read at once: a disk gives it in about the time that a copy takes. */

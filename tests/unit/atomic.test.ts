@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import {
   chmod,
   type FileHandle,
@@ -14,8 +15,9 @@ import {
   writeFile,
 } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { ModuleKind, ScriptTarget, transpileModule } from 'typescript'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { ValueError } from '../../lib/index.js'
 import { writeAtomically, writeTogether } from '../../lib/io/atomic.js'
@@ -67,6 +69,10 @@ const bytes = (text: string) => [new TextEncoder().encode(text)]
 const full = () => {
   throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC', errno: -28 })
 }
+
+const permissionFlag = ['--permission', '--experimental-permission'].find((flag) =>
+  process.allowedNodeEnvironmentFlags.has(flag),
+)
 
 describe('a file that is written atomically', () => {
   let folder = ''
@@ -137,6 +143,52 @@ describe('a file that is written atomically', () => {
     expect(await modeOf('y')).toBe(0o666 & ~process.umask())
   })
 
+  it.runIf(permissionFlag)('is written under the permission model of Node, where that allows it', async () => {
+    await mkdir(at('allowed'))
+    // The permission model denies tsx its worker, so the program gets JavaScript.
+    await writeFile(at('package.json'), '{"type":"module"}')
+    for (const name of ['io/atomic', 'io/refusal', 'core/errors']) {
+      const source = await readFile(new URL(`../../lib/${name}.ts`, import.meta.url), 'utf8')
+      await mkdir(dirname(at(name)), { recursive: true })
+      await writeFile(
+        at(`${name}.js`),
+        transpileModule(source, { compilerOptions: { module: ModuleKind.ESNext, target: ScriptTarget.ES2022 } })
+          .outputText,
+      )
+    }
+    const save = (path: string) => {
+      const program = `import { writeAtomically } from ${JSON.stringify(at('io/atomic.js'))}
+        await writeAtomically(${JSON.stringify(path)}, [new Uint8Array([52])]).then(() => console.log('written'), (e) => console.log(e.name, e.message))`
+      const { stdout } = spawnSync(
+        process.execPath,
+        [
+          permissionFlag as string,
+          `--allow-fs-read=${folder}/*`,
+          `--allow-fs-write=${at('allowed')}/*`,
+          '--input-type=module',
+          '-e',
+          program,
+        ],
+        { encoding: 'utf8' },
+      )
+      return stdout.trim()
+    }
+    // A file that was not there, and over one of the same mode.
+    for (const _ of [1, 2]) expect(save(at('allowed/x'))).toBe('written')
+    expect(await text('allowed/x')).toBe('4')
+    expect(save(at('x'))).toMatch(
+      new RegExp(
+        `^ValueError \\[save\\] cannot write ${at('x')}: Node's permission model is on, and .*; start Node with --allow-fs-write=`,
+      ),
+    )
+    // Rights that the call cannot keep are not lost without a word.
+    await chmod(at('allowed/x'), 0o666)
+    expect(save(at('allowed/x'))).toMatch(
+      /^ValueError \[save\] cannot write .*x: Node's permission model is on, and fchmod/,
+    )
+    expect(await readdir(at('allowed'))).toEqual(['x'])
+  })
+
   it('takes the place that links lead to, also where nothing is there yet', async () => {
     await mkdir(at('inner'))
     await mkdir(at('elsewhere/deep'), { recursive: true })
@@ -170,6 +222,16 @@ describe('a file that is written atomically', () => {
     await expect(writeAtomically(at('no/x'), bytes('x'))).rejects.toThrow('make its folder first')
     await expect(writeAtomically(at('x/y\0'), bytes('x'))).rejects.toThrow(ValueError)
     await expect(writeAtomically('', bytes('x'))).rejects.toThrow(ValueError)
+    for (const path of [at('new/'), `${folder}/`])
+      await expect(writeAtomically(path, bytes('x'))).rejects.toThrow(
+        `[save] cannot write ${path}: it ends in a slash, as paths of folders do; add the name of a file`,
+      )
+    // It calls itself a file, and its folder is there, but takes no others.
+    if (existsSync('/proc/self/mem')) {
+      const writing = writeAtomically('/proc/self/mem', bytes('x'))
+      await expect(writing).rejects.toThrow(ValueError)
+      await expect(writing).rejects.toThrow(/cannot write \/proc\/self\/mem: .*; its folder takes no new files/)
+    }
     expect((await readdir(folder)).sort()).toEqual(['link', 'pipe'])
   })
 
@@ -188,6 +250,17 @@ describe('a file that is written atomically', () => {
     await expect(writeAtomically(at('x'), chunks())).rejects.toBe(broken)
     faults.write = (given) => given.subarray(0, 0)
     await expect(writeAtomically(at('x'), bytes('new'))).rejects.toThrow('wrote none of the bytes')
+    for (const [code, advice] of [
+      ['EROFS', 'give a path on a file system that can be written to'],
+      ['EACCES', 'its folder must take new files'],
+    ] as const) {
+      faults.write = () => {
+        throw Object.assign(new Error(`${code}: refused, open 'x'`), { code, errno: -1 })
+      }
+      await expect(writeAtomically(at('x'), bytes('new'))).rejects.toThrow(
+        `cannot write ${at('x')}: ${code}: refused, open 'x'; ${advice}`,
+      )
+    }
     expect(await text('x')).toBe('old')
     expect(await readdir(folder)).toEqual(['x'])
   })

@@ -14,6 +14,7 @@ import {
   fromTypedArray,
   full,
   indexSelect,
+  memory,
   nn,
   noGrad,
   randn,
@@ -168,6 +169,21 @@ describe('safetensors files', () => {
     const some = await loadTensors(at('two'), new Map([['x', zeros([2])]]))
     expect(() => some.get('y')?.dataSync()).toThrow(DisposedError)
     expect(some.get('x')?.toArray()).toEqual([0, 0])
+  })
+
+  it('take nothing for what is not wanted, however many names there are', async () => {
+    const names = Array.from({ length: 5000 }, (_, i) => `t${i}`)
+    const one = zeros([3])
+    await saveTensors(at('many'), new Map(names.map((name) => [name, one])))
+    const before = memory()
+    const tensors = await loadTensors(
+      at('many'),
+      new Map<string, Tensor>(Object.entries({ t0: one, t1: zeros([2]), t2: zeros([4]) })),
+    )
+    // The one that is read, one number for two that are of another shape, and none for the others.
+    expect(new Set([...tensors.values()].map(({ storage }) => storage)).size).toBe(3)
+    expect(memory().tensors - before.tensors).toBeLessThanOrEqual(5)
+    expect([tensors.get('t1')?.shape, tensors.get('t4999')?.shape]).toEqual([[3], [3]])
   })
 
   it('name the tensor that is not as it should be', async () => {

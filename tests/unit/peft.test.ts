@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process'
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { spawn, spawnSync } from 'node:child_process'
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -401,7 +401,7 @@ describe('the files of an adapter', () => {
 
 describe('a config', () => {
   const right = { peft_type: 'LORA', r: 1, lora_alpha: 2, target_modules: ['0'] }
-  async function load(config: unknown, text = JSON.stringify(config)) {
+  async function load(config: unknown, text: string | Buffer = JSON.stringify(config)) {
     const path = await saved(apply(net()))
     await writeFile(join(path, 'adapter_config.json'), text)
     // As PEFT writes them, without a hash of the config.
@@ -477,5 +477,41 @@ describe('a config', () => {
   it('is JSON', async () => {
     await expect(load(null, '{')).rejects.toThrow('is no JSON')
     await expect(load(null, '')).rejects.toThrow(ValueError)
+    await expect(load(null, Buffer.from([0x22, 0xff, 0x22]))).rejects.toThrow('is no JSON: it is not UTF-8 text')
+  })
+
+  it('is a page of text: one byte more than 1 MiB, or a level more than 64, is refused', async () => {
+    const padded = (bytes: number) => JSON.stringify(right).padEnd(bytes, ' ')
+    expect(adapterOf(await load(null, padded(2 ** 20))).scale).toBe(2)
+    await expect(load(null, padded(2 ** 20 + 1))).rejects.toThrow(ValueError)
+    await expect(load(null, padded(2 ** 20 + 1))).rejects.toThrow(
+      /adapter_config.json has 1048577 bytes, but .* at most 1048576/,
+    )
+    // Within a text, brackets nest nothing, and neither does one behind an escaped quote.
+    const nested = (levels: number) => JSON.parse(`${'['.repeat(levels)}"\\"[[["${']'.repeat(levels)}`)
+    expect(adapterOf(await load({ ...right, auto_mapping: nested(63) })).scale).toBe(2)
+    await expect(load({ ...right, auto_mapping: nested(64) })).rejects.toThrow(ValueError)
+    await expect(load({ ...right, auto_mapping: nested(64) })).rejects.toThrow(
+      'adapter_config.json nests lists and objects 65 deep, but at most 64 deep is read',
+    )
+    await expect(load(null, '['.repeat(2 ** 20))).rejects.toThrow('nests lists and objects 1048576 deep')
+    // A long value is told by its beginning.
+    await expect(load({ ...right, r: 'x'.repeat(1000) })).rejects.toThrow(/r is "x{99}\.\.\., but/)
+  })
+
+  it('is a file: what has no end, nobody writes to or takes memory without being there is refused', async () => {
+    const path = await saved(apply(net()))
+    const config = join(path, 'adapter_config.json')
+    await rm(config)
+    spawnSync('mkfifo', [config])
+    await expect(loadAdapter(net(), path)).rejects.toThrow(`cannot read ${config}: it is a pipe`)
+    await rm(config)
+    await symlink('/dev/zero', config)
+    await expect(loadAdapter(net(), path)).rejects.toThrow(ValueError)
+    await expect(loadAdapter(net(), path)).rejects.toThrow(`cannot read ${config}: it is a device`)
+    await rm(config)
+    await writeFile(config, '')
+    await truncate(config, 2 ** 40)
+    await expect(loadAdapter(net(), path)).rejects.toThrow(`${config} has ${2 ** 40} bytes`)
   })
 })

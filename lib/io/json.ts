@@ -1,0 +1,57 @@
+/** JSON from a file that somebody else wrote: read in full within bounds, or refused. */
+import { ValueError } from '../core/errors.js'
+import { InputFile } from './input.js'
+
+/** A page of text; a file of more is something else. */
+const mostBytes = 2 ** 20
+
+/** Whoever walks the value may do so by recursion. */
+const deepest = 64
+
+/** How deep lists and objects of a JSON text are nested. */
+function nesting(text: string): number {
+  let [depth, most, quoted] = [0, 0, false]
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i]
+    if (quoted) {
+      if (character === '\\') i++
+      else if (character === '"') quoted = false
+    } else if (character === '"') quoted = true
+    else if (character === '[' || character === '{') most = Math.max(most, ++depth)
+    else if (character === ']' || character === '}') depth--
+  }
+  return most
+}
+
+/**
+ * The value in a JSON file of at most 1 MiB (UTF-8), nested at most 64 deep. Throws ValueError that says what the path leads to
+ * instead: no file, a directory, pipe or device, something too large or too deep, or no JSON.
+ */
+export async function readJson(op: string, path: string): Promise<unknown> {
+  const file = await InputFile.open(op, path)
+  let bytes: Uint8Array
+  try {
+    if (file.size > mostBytes)
+      throw new ValueError(
+        op,
+        `${path} has ${file.size} bytes, but a JSON file of settings has at most ${mostBytes}; give the path of such a file`,
+      )
+    bytes = await file.head(mostBytes)
+  } finally {
+    await file.close()
+  }
+  let text: string
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    throw new ValueError(op, `${path} is no JSON: it is not UTF-8 text`)
+  }
+  const depth = nesting(text)
+  if (depth > deepest)
+    throw new ValueError(op, `${path} nests lists and objects ${depth} deep, but at most ${deepest} deep is read`)
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new ValueError(op, `${path} is no JSON (${(error as Error).message})`)
+  }
+}
