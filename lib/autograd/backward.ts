@@ -2,10 +2,11 @@
 import { isFloating } from '../core/dtype.js'
 import { AutogradError, DeviceError, DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
 import { checkOptions, listOf, type OptionNames } from '../core/options.js'
-import { outliveScopes, outsideFrames } from '../core/scope.js'
+import { inOuterFrame, outliveScopes, outsideFrames } from '../core/scope.js'
 import { isOverlapping, sameShape } from '../core/shape.js'
 import type { LeafState, Tensor } from '../core/tensor.js'
 import { gradientArithmetic } from './arithmetic.js'
+import { isGradEnabled } from './mode.js'
 import type { Node } from './node.js'
 import { checkTensor } from './operator.js'
 import { Pass, type Root } from './pass.js'
@@ -105,7 +106,7 @@ function checkRoot(op: string, tensor: Tensor, gradient: Tensor | null): Root {
   if (!tensor.requiresGrad)
     throw new AutogradError(
       op,
-      `${tensor.describe()} has no graph: no input of its operators wants a gradient, or it was made under noGrad`,
+      `${tensor.describe()} has no graph: no input of its operators wants a gradient, or it was made under noGrad${hooksRunning > 0 && !isGradEnabled() ? '; a hook runs without gradients, so make it within enableGrad(() => ...) there' : ''}`,
     )
   if (gradient === null && tensor.numel !== 1)
     throw new AutogradError(
@@ -157,8 +158,21 @@ function deliverToLeaf(leaf: Tensor, gradient: Tensor, alone: boolean, createGra
     leaf.ownGrad(sum)
     if (sum.node !== null) outliveScopes(leaf)
   }
-  for (const hook of leaf.leaf?.readyHooks ?? []) hook(leaf)
+  for (const hook of leaf.leaf?.readyHooks ?? []) runHook(hook, leaf)
   return taken
+}
+
+/** Hooks that have not returned yet. */
+let hooksRunning = 0
+
+/** What a hook makes belongs to the program, as what it makes before and after the pass: no step of the pass frees it. */
+function runHook<R>(hook: (tensor: Tensor) => R, tensor: Tensor): R {
+  hooksRunning++
+  try {
+    return inOuterFrame(() => hook(tensor))
+  } finally {
+    hooksRunning--
+  }
 }
 
 /** What the hooks of a leaf make of its gradient. */
@@ -169,7 +183,7 @@ function throughHooks(leaf: Tensor, gradient: Tensor): Tensor {
     // The program may hold what a hook shows it: such memory is left to the garbage collector, and never written.
     value.storage.seen = true
     value.storage.adopt()
-    const given = hook(value) ?? value
+    const given = runHook(hook, value) ?? value
     if (given !== value) checkGiven('registerHook', 'what the hook returned', given, leaf)
     value = given.dtype === leaf.dtype ? given : gradientArithmetic().convert(given, leaf.dtype)
   }
@@ -185,14 +199,18 @@ function leafState(tensor: Tensor, op: string, hook: unknown): LeafState {
   return tensor.leaf
 }
 
-/** Calls `hook` with each gradient of a leaf before it is accumulated; what it returns replaces the gradient. Gives the undo. */
+/**
+ * Calls `hook` with each gradient of a leaf before it is accumulated; what it returns replaces the gradient. Gives the undo.
+ * A hook records no graph unless the pass has `createGraph`; use `enableGrad` in it for a graph of its own. Tensors that it makes
+ * live as those made beside `backward()` do.
+ */
 export function registerHook(tensor: Tensor, hook: (gradient: Tensor) => Tensor | undefined | void): () => void {
   const { hooks } = leafState(tensor, 'registerHook', hook)
   hooks.add(hook)
   return () => void hooks.delete(hook)
 }
 
-/** Calls `hook` with the leaf when its gradient of a backward pass is complete. Gives the undo. */
+/** Calls `hook` with the leaf when its gradient of a backward pass is complete, as `registerHook` says. Gives the undo. */
 export function registerPostAccumulateGradHook(tensor: Tensor, hook: (tensor: Tensor) => void): () => void {
   const { readyHooks } = leafState(tensor, 'registerPostAccumulateGradHook', hook)
   readyHooks.add(hook)

@@ -2,8 +2,12 @@
  * Which module's forward is running: what a kernel's late error and a trace name. A stack of the calling thread; each
  * distinct nesting of modules has a number, so that a kernel call carries one integer.
  */
+import { ValueError } from './errors.js'
+
 interface Site {
   readonly label: number
+  /** The outermost module's is 1. */
+  readonly depth: number
   readonly parent: Site | null
   readonly module: object
   readonly inner: WeakMap<object, Site>
@@ -20,7 +24,7 @@ let current: Site | null = null
 let nameOf: (module: object, parent: object | null) => string = (module) => module.constructor.name
 
 /** Adds to an error which module's forward threw it; set by whoever knows errors and modules. */
-let explain: (error: unknown, module: object, path: string) => void = () => undefined
+let explain: (error: unknown, module: object, path: () => string) => void = () => undefined
 
 /** Looks at a module that runs within another for the first time; set by whoever can walk modules. */
 let meet: (module: object, outermost: object) => void = () => undefined
@@ -61,13 +65,28 @@ function outermost(site: Site): object {
   return outer.module
 }
 
+/** Modules within modules. A forward takes some stack for each, of which there is enough for twice as many. */
+export const mostNested = 1000
+
+/** Throws ValueError where modules are nested too deep for those who go down into them. */
+export function checkNesting(depth: number, module: object): void {
+  if (depth > mostNested)
+    throw new ValueError(
+      module.constructor.name,
+      `is nested ${depth} modules deep, but at most ${mostNested} are possible; hold layers side by side, in one Sequential ` +
+        'or one list, instead of each within another',
+    )
+}
+
 /** Runs `fn` as part of a module. */
 export function withinModule<R>(module: object, fn: () => R): R {
   const parent = current
   const known = parent === null ? roots : parent.inner
   let site = known.get(module)
   if (site === undefined) {
-    site = { label: ++lastLabel, parent, module, inner: new WeakMap() }
+    const depth = parent === null ? 1 : parent.depth + 1
+    checkNesting(depth, module)
+    site = { label: ++lastLabel, depth, parent, module, inner: new WeakMap() }
     sites.set(site.label, new WeakRef(site))
     gone.register(site, site.label)
     known.set(module, site)
@@ -79,7 +98,8 @@ export function withinModule<R>(module: object, fn: () => R): R {
     if (observer !== null) observer(module, result)
     return result
   } catch (error) {
-    explain(error, module, describeLabel(site.label))
+    const { label } = site
+    explain(error, module, () => describeLabel(label))
     throw error
   } finally {
     current = parent

@@ -63,6 +63,17 @@ export function outsideFrames<R>(fn: () => R): R {
   }
 }
 
+/** Runs `fn` as if the innermost frame were not open: for a program's function that is called within one of the library's. */
+export function inOuterFrame<R>(fn: () => R): R {
+  const saved = top
+  top = saved === null ? null : saved.parent
+  try {
+    return fn()
+  } finally {
+    top = saved
+  }
+}
+
 /** Lets the graph behind a leaf's gradient live as long as the gradient, which no scope frees. */
 export function outliveScopes(leaf: Tensor): void {
   for (let frame = top; frame !== null; frame = frame.parent) {

@@ -1,6 +1,7 @@
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { defaultGenerator, type Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
+import { askHeap, checkEntries, mostEntries } from '../core/room.js'
 import { checkDataset, type Dataset } from './dataset.js'
 import { permutation } from './sampler.js'
 
@@ -51,6 +52,7 @@ export class DataLoader<B> implements AsyncIterable<B> {
     this.#dropLast = dropLast
     this.#prefetch = prefetch
     this.#generator = generator
+    this.#checkLists(dataset.length)
   }
 
   /** Batches in one pass. */
@@ -59,8 +61,18 @@ export class DataLoader<B> implements AsyncIterable<B> {
     return this.#dropLast ? Math.floor(whole) : Math.ceil(whole)
   }
 
+  /** Throws before a list of indices is made that no memory holds. */
+  #checkLists(length: number): void {
+    const [count, what, advice] = this.#shuffle
+      ? [length, 'items in a random order', 'draw indices within the dataset, or shuffle parts of it (Subset)']
+      : [Math.min(this.batchSize, length), 'items in a batch', 'give a smaller batchSize']
+    checkEntries('DataLoader', count, mostEntries, what, advice)
+    askHeap(8 * count, 'DataLoader', `the indices of ${count} ${what}`, advice)
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<B> {
     const { length } = this.dataset
+    this.#checkLists(length)
     const order = this.#shuffle ? permutation(length, this.#generator ?? defaultGenerator()) : null
     const indices = (batch: number) => {
       const from = batch * this.batchSize

@@ -5,7 +5,7 @@ import { noGrad } from '../autograd/mode.js'
 import type { Device } from '../core/device.js'
 import { type DType, isDType } from '../core/dtype.js'
 import { DeviceError, isFiresteelError, kindOf, shown, ValueError } from '../core/errors.js'
-import { setModuleNaming, withinModule } from '../core/module-path.js'
+import { checkNesting, mostNested, setModuleNaming, withinModule } from '../core/module-path.js'
 import { checkFlag } from '../core/options.js'
 import { keep } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
@@ -306,12 +306,13 @@ export abstract class Module extends Holder {
     if (typeof fn !== 'function')
       throw new ValueError(`${this.constructor.name}.apply`, `needs a function of a module, but got ${kindOf(fn)}`)
     const seen = new Set<Module>()
-    const enter = (module: Module) => {
+    const enter = (module: Module, depth: number) => {
+      checkNesting(depth, module)
       if (seen.size === seen.add(module).size) return
-      for (const child of module.children()) enter(child)
+      for (const child of module.children()) enter(child, depth + 1)
       fn(module)
     }
-    enter(this)
+    enter(this, 1)
     return this
   }
 
@@ -395,18 +396,16 @@ function checkMovable(own: readonly Named<Tensor>[], { kind, name }: Device): vo
     )
 }
 
-/** As PyTorch prints a module. */
-function tree(module: Module, outer: Set<Module>): string {
+/** As PyTorch prints a module. Too deep to be walked it is shown as far as it may go, because who prints expects no error. */
+function tree(module: Module, outer: Set<Module>, indent = ''): string {
   const type = module.constructor.name
-  if (outer.has(module)) return `${type}(...)`
+  if (outer.has(module) || outer.size === mostNested) return `${type}(...)`
   outer.add(module)
-  const lines = module
-    .namedChildren()
-    .map(([name, child]) => `  (${name}): ${tree(child, outer).replaceAll('\n', '\n  ')}`)
+  const lines = module.namedChildren().map(([name, child]) => `  (${name}): ${tree(child, outer, `${indent}  `)}`)
   outer.delete(module)
-  const extra = module.extraRepr()
+  const extra = module.extraRepr().replaceAll('\n', `\n${indent}`)
   if (lines.length === 0) return `${type}(${extra})`
-  return `${type}(\n${[...(extra === '' ? [] : [`  ${extra}`]), ...lines].join('\n')}\n)`
+  return [`${type}(`, ...(extra === '' ? [] : [`  ${extra}`]), ...lines, ')'].join(`\n${indent}`)
 }
 
 /** `inFeatures=3, bias=true`, for `extraRepr()`. */
@@ -427,11 +426,11 @@ function nameOf(module: object, parent: object | null): string {
 const explained = new WeakSet<object>()
 
 /** Errors of operators within a forward name the layer, because the program called that and not the operator. */
-function explain(error: unknown, module: object, path: string): void {
+function explain(error: unknown, module: object, path: () => string): void {
   if (!(module instanceof Module && isFiresteelError(error)) || explained.has(error)) return
   explained.add(error)
   const { message } = error
-  error.message = `${message} (in ${path}, ${module.constructor.name}(${module.extraRepr()}))`
+  error.message = `${message} (in ${path()}, ${module.constructor.name}(${module.extraRepr()}))`
   error.stack = error.stack?.replace(message, () => error.message) ?? ''
 }
 

@@ -1,5 +1,7 @@
 /** What a module holds, found in its own properties and in the lists and tables that stand there. */
+
 import { shown, ValueError } from '../core/errors.js'
+import { checkNesting } from '../core/module-path.js'
 import { Tensor } from '../core/tensor.js'
 import { Uncloneable } from '../core/uncloneable.js'
 import { Buffer, Parameter } from './parameter.js'
@@ -109,9 +111,30 @@ interface Trail {
   readonly depth: number
 }
 
+/** After so many holes in an array its entries are looked for by their keys: there may be billions of places, but few entries. */
+const mostHoles = 1024
+
+/** An array's entries, without its holes. */
+function* entriesOfArray(array: readonly unknown[]): Iterable<readonly [number, unknown]> {
+  let holes = 0
+  for (let i = 0; i < array.length; i++) {
+    if (array[i] !== undefined || i in array) yield [i, array[i]]
+    else if (++holes === mostHoles) {
+      for (const key of Object.keys(array)) {
+        const index = Number(key)
+        // Keys that are no places stand behind those that are.
+        if (!(index < array.length)) return
+        if (index > i) yield [index, array[index]]
+      }
+      return
+    }
+  }
+}
+
 /** What stands in a list or table, and under which name; null for what is neither. */
 function entriesOf(container: object): Iterable<readonly [key: unknown, value: unknown]> | null {
-  if (Array.isArray(container) || container instanceof Map) return container.entries()
+  if (Array.isArray(container)) return container.length > large ? entriesOfArray(container) : container.entries()
+  if (container instanceof Map) return container.entries()
   if (container instanceof Set) return [...container].entries()
   const prototype: unknown = Object.getPrototypeOf(container)
   // Of any realm: the prototype of plain objects has none itself.
@@ -199,7 +222,8 @@ export interface Walk {
 /** Walks a holder ('') and all inside: its own tensors, then what it holds, in order of definition. Cycles are cut. */
 export function walk(root: Holder, prefix: string, { once, onHolder, onTensor }: Walk): void {
   const entered = new Set<Holder>()
-  const enter = (path: string, holder: Holder, inside: string): void => {
+  const enter = (path: string, holder: Holder, inside: string, depth: number): void => {
+    checkNesting(depth, holder)
     if (entered.size === entered.add(holder).size) return
     onHolder?.(path, holder)
     const inner: (readonly [string, Holder, string])[] = []
@@ -208,8 +232,8 @@ export function walk(root: Holder, prefix: string, { once, onHolder, onTensor }:
       onTensor ? (name, tensor) => onTensor(before + name, tensor) : null,
       (name, child, within = name) => void inner.push([before + name, child, within === '' ? inside : before + within]),
     )
-    for (const [name, child, within] of inner) enter(name, child, within)
+    for (const [name, child, within] of inner) enter(name, child, within, depth + 1)
     if (!once) entered.delete(holder)
   }
-  enter(prefix, root, prefix)
+  enter(prefix, root, prefix, 1)
 }

@@ -133,6 +133,22 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
     expect(caught(() => f.mul(x, 2).registerHook(() => undefined))).toBeInstanceOf(f.AutogradError)
   })
 
+  it('a hook runs without gradients, says so where one is asked for, and may have its own', () => {
+    const x = leaf([1, 2])
+    const y = leaf([3, 4])
+    const hint = /^\[backward\] .* has no graph: .*; a hook runs without gradients, so make it within enableGrad/
+    const undo = x.registerHook((g) => f.sum(f.mul(g, y)).backward())
+    expect(caught(() => f.sum(x).backward()).message).toMatch(hint)
+    undo()
+    x.registerHook((g) => f.enableGrad(() => f.sum(f.mul(g, y))).backward())
+    f.sum(f.mul(x, 2)).backward()
+    expect([list(x.grad), list(y.grad)]).toEqual([
+      [2, 2],
+      [2, 2],
+    ])
+    expect(caught(() => f.sum(constant([1])).backward()).message).not.toContain('hook')
+  })
+
   it('a hook that gives another shape is an error', () => {
     const x = leaf([1, 2])
     x.registerHook(() => constant([1]))

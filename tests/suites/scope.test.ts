@@ -168,6 +168,25 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
     expect(shown[0]?.toArray()).toEqual([2, 2, 2])
   })
 
+  it('what a hook makes lives as what is made beside the pass: on, or to the end of the scope around it', () => {
+    const x = f.ones([3], { requiresGrad: true })
+    const made: f.Tensor[] = []
+    x.registerHook((g) => {
+      made.push(f.mul(g, 2), f.ones([3]))
+      return f.scope(() => f.mul(g, 5))
+    })
+    x.registerPostAccumulateGradHook((leaf) => void made.push(f.mul(leaf.grad as f.Tensor, 3)))
+    f.sum(f.mul(x, 2)).backward()
+    f.scope(() => f.sum(f.mul(x, 2)).backward())
+    expect(made.slice(0, 3).map((tensor) => tensor.toArray())).toEqual([
+      [4, 4, 4],
+      [1, 1, 1],
+      [30, 30, 30],
+    ])
+    expect(made.map(freed)).toEqual([false, false, false, true, true, true])
+    expect(x.grad?.toArray()).toEqual([20, 20, 20])
+  })
+
   it('gradients of grad() are the scope that asked for them', () => {
     const x = f.ones([3], { requiresGrad: true })
     let lost: f.Tensor | null = null

@@ -49,6 +49,21 @@ describe('a loader', () => {
     }
   })
 
+  it('makes of a dataset without end one batch after another, and of a small one a batch of all', async () => {
+    const endless = new DataLoader({ length: 2 ** 40, batch: (indices) => indices }, { batchSize: 2, prefetch: 0 })
+    expect(endless.length).toBe(2 ** 39)
+    for await (const batch of endless) {
+      expect(batch).toEqual([0, 1])
+      break
+    }
+    expect(await all(new DataLoader(items(3), { batchSize: 2 ** 40 }))).toEqual([[0, 1, 2]])
+    // A dataset may have grown since.
+    const growing = { length: 3, batch: () => 0 }
+    const loader = new DataLoader(growing, { shuffle: true })
+    growing.length = 2 ** 40
+    await expect(all(loader)).rejects.toThrow(`[DataLoader] ${2 ** 40} items in a random order`)
+  })
+
   it('gives every item once in each order, another in each pass, the same for one seed', async () => {
     const loader = () => new DataLoader(items(20), { batchSize: 3, shuffle: true, generator: new Generator(5) })
     const [one, other] = [loader(), loader()]
@@ -112,6 +127,16 @@ describe('a loader', () => {
       'a seed for a generator',
       () => new DataLoader(items(1), { generator: 7 as never }),
       'the generator is the number 7',
+    ],
+    [
+      'an order of more items than a list holds',
+      () => new DataLoader({ length: 2 ** 26 + 1, batch: () => 0 }, { shuffle: true }),
+      '67108865 items in a random order, but at most 67108864 are possible; draw indices',
+    ],
+    [
+      'a batch of more items than a list holds',
+      () => new DataLoader({ length: 2 ** 40, batch: () => 0 }, { batchSize: 2 ** 40 }),
+      `${2 ** 40} items in a batch, but at most 67108864 are possible; give a smaller batchSize`,
     ],
     ['half a prefetch', () => new DataLoader(items(1), { prefetch: 0.5 }), 'prefetch is 0.5'],
   ]

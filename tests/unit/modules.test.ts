@@ -122,6 +122,58 @@ describe('what a module holds', () => {
     expect(seen).toEqual([inner, model])
   })
 
+  it('is found in arrays with holes, however many: by what is there', () => {
+    const sparse = (at: number, length = at + 1) =>
+      Object.assign(Array.from<unknown>({ length: 0 }), { [at]: linear(), 3: parameter(), length, other: linear() })
+    // A few holes are passed, some are too many; small arrays have a way of their own.
+    for (const at of [63, 64, 1027, 1028, 1029, 5000, 2 ** 32 - 2])
+      expect(names(sparse(at))).toEqual(['held.3', `held.${at}.weight`])
+    expect(names(sparse(9, 2 ** 32 - 1))).toEqual(['held.3', 'held.9.weight'])
+    expect(names(new Array(2 ** 32 - 1))).toEqual([])
+  })
+
+  it.each([
+    ['Sequentials', (inner: nn.Module) => new nn.Sequential(inner as nn.ReLU)],
+    [
+      'modules',
+      (inner: nn.Module) =>
+        new (class Outer extends Holding {
+          override forward(...x: never[]) {
+            return (this.held as nn.ReLU).forward(...(x as [never]))
+          }
+        })(inner),
+    ],
+  ] as const)('is within at most 1000 %s, whoever asks', (_, wrap) => {
+    const nested = (depth: number) => {
+      let model: nn.Module = new nn.Linear(1, 1)
+      for (let i = 1; i < depth; i++) model = wrap(model)
+      return model as nn.Sequential
+    }
+    const x = zeros([1, 1])
+    const fits = nested(1000)
+    expect(fits.namedParameters()).toHaveLength(2)
+    fits.forward(x).sum().backward()
+    expect(fits.modules().at(-1)?.ownParameters()[0]?.grad?.item()).toBe(0)
+    expect(String(fits)).toContain('Linear(in')
+    fits.apply(() => {})
+    for (const depth of [1001, 20_000]) {
+      const deep = nested(depth)
+      for (const use of [
+        () => deep.namedParameters(),
+        () => deep.stateDict(),
+        () => deep.eval(),
+        () => deep.to('bfloat16'),
+        () => deep.summary(),
+        () => deep.apply(() => {}),
+        () => deep.forward(x),
+      ]) {
+        expect(use).toThrow(ValueError)
+        expect(use).toThrow('is nested 1001 modules deep, but at most 1000 are possible')
+      }
+      expect(String(deep)).toContain('(...)')
+    }
+  })
+
   it('ends cycles', () => {
     const list: unknown[] = [linear()]
     list.push({ list }, list)
