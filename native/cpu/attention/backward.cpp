@@ -294,7 +294,8 @@ void attention_backward(Context& context, const View* dq, const View* dk, const 
     return;
   Gradients to = {dq, dk, dv, dmask ? pointer<float>(*dmask) : nullptr, nullptr, q.count, dq || dk || dmask};
   const int64_t key_heads = p.B * p.Hk, key_tiles = (p.Tk + tile_keys - 1) / tile_keys;
-  if (key_heads == 0 || !(to.scores || to.dv)) return;
+  const auto has_elements = [](const View* view) { return view && view->count > 0; };
+  if (!(has_elements(dq) || has_elements(dk) || has_elements(dv) || has_elements(dmask))) return;
 
   // At least two tiles of keys to a piece; a head without keys is still a piece, which clears its dq.
   int64_t pieces = smaller((enough_chunks + key_heads - 1) / key_heads, (key_tiles + 1) / 2);

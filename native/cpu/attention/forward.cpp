@@ -200,6 +200,17 @@ void attention_forward(Context& context, const View& out, const View& statistics
   if (!make_problem(context, p, out, statistics, q, k, v, mask_bool, mask_add, scale, causal, dropout, random) ||
       statistics.count == 0)
     return;
+  // Nobody sees the weights, of which there may be any number without memory behind them: as where no key takes part,
+  // whose every gradient is 0.
+  if (p.D == 0 && p.Dv == 0) {
+    float* rows = pointer<float>(statistics);
+    for (int64_t head = 0; head < p.B * p.Hq; head++, rows += 2 * p.Tq)
+      for (int64_t i = 0; i < p.Tq; i++) {
+        rows[i] = -INFINITY;
+        rows[p.Tq + i] = 0;
+      }
+    return;
+  }
 
   constexpr int64_t unit_queries = most_panels * NR;
   const int64_t query_tiles = (p.Tq + unit_queries - 1) / unit_queries;

@@ -100,6 +100,16 @@ void lstm_backward(Context& context, const View* dx, const View* dh0, const View
                       has_shape(&out, T, B, H) && has_shape(&gates, T, B, 4 * H) && has_shape(&cells, T, B, H);
   if (!expect(context, shapes, "lstm_backward: the sizes do not fit x [T, B, I] and out [T, B, H]")) return;
 
+  // No cells, but perhaps any number of steps.
+  if (T == 0 || B == 0 || H == 0) {
+    copy_or_clear(output(dx), nullptr, dx ? T * B * I : 0);
+    copy_or_clear(output(dh0), data(dhn), dh0 ? B * H : 0);
+    copy_or_clear(output(dc0), data(dcn), dc0 ? B * H : 0);
+    copy_or_clear(output(dw_ih), nullptr, dw_ih ? 4 * H * I : 0);
+    copy_or_clear(output(dw_hh), nullptr, dw_hh ? 4 * H * H : 0);
+    return copy_or_clear(output(dbias), nullptr, dbias ? 4 * H : 0);
+  }
+
   const Plan plan = make_plan(T, B, I, H, reverse);
   const Weights weights = pack_columns(context, plan, data(&w_hh), H);
   const bool dx_beside = dx && H > 0 && plan.rows >= rows_beside;
