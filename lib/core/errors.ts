@@ -101,8 +101,17 @@ export function kindOf(value: unknown): string {
   if (typeof value === 'bigint') return `the bigint ${value}n`
   if (typeof value === 'boolean') return String(value)
   if (typeof value === 'symbol') return 'a symbol'
-  if (Array.isArray(value)) return 'an array'
   if (typeof value === 'function') return 'a function'
+  try {
+    return kindOfObject(value)
+  } catch {
+    // A getter or proxy of the program's that throws, or a proxy that was revoked.
+    return 'an object that cannot be looked into'
+  }
+}
+
+function kindOfObject(value: object): string {
+  if (Array.isArray(value)) return 'an array'
   if (value instanceof RegExp) return String(value)
   const { name } = (value.constructor as { name?: unknown } | undefined) ?? {}
   return typeof name === 'string' && name !== '' && name !== 'Object'
@@ -114,9 +123,10 @@ const bare = (value: unknown): string => (typeof value === 'number' ? String(val
 
 /** The value of an option as a message shows it: numbers bare, lists with their first values, all else as `kindOf`. */
 export function shown(value: unknown): string {
-  if (!Array.isArray(value)) return bare(value)
-  const items = Array.from(value.slice(0, 8), bare)
-  return `[${(value.length > 8 ? [...items, '...'] : items).join(', ')}]`
+  if (typeof value !== 'object' || kindOf(value) !== 'an array') return bare(value)
+  const list = value as readonly unknown[]
+  const items = Array.from(list.slice(0, 8), bare)
+  return `[${(list.length > 8 ? [...items, '...'] : items).join(', ')}]`
 }
 
 /** Collects all faults of one call, so that the user mends them in one go. */

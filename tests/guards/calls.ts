@@ -262,6 +262,19 @@ add('trace', f.trace, () => [() => f.rand([2]).exp()])
 add('savedForBackward', f.savedForBackward, () => [f.rand([2], { requiresGrad: true }).exp()])
 add('device', f.device, () => ['cpu'])
 add(
+  'threads',
+  (count) => {
+    const cpu = f.device('cpu') as unknown as { threads: unknown }
+    const before = cpu.threads
+    try {
+      cpu.threads = count
+    } finally {
+      cpu.threads = before
+    }
+  },
+  () => [2],
+)
+add(
   'setDefaultDevice',
   (device) => {
     const before = f.defaultDevice()

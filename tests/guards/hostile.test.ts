@@ -71,7 +71,18 @@ const hostile: readonly (readonly [string, () => unknown])[] = [
   ['the empty string', () => ''],
   ['true', () => true],
   ['a symbol', () => Symbol('x')],
+  ['a list of symbols', () => [Symbol('x')]],
+  ['a list of bigints', () => [2n, 3n]],
   ['a function', () => () => 1],
+  [
+    'an object whose constructor throws',
+    () =>
+      Object.defineProperty({}, 'constructor', {
+        get() {
+          throw new Error('constructor was read')
+        },
+      }),
+  ],
   ['an empty object', () => ({})],
   ['an object without a prototype', () => Object.assign(Object.create(null), { x: 1 })],
   ['an unknown option', () => ({ definitelyNoOption: 1 })],

@@ -10,7 +10,14 @@ import {
   uncloneable,
 } from '../../core/device.js'
 import { type DType, type DTypeInfo, dtypes, type TypedArray } from '../../core/dtype.js'
-import { DeviceError, IndexOutOfRangeError, InternalError, OutOfMemoryError, ValueError } from '../../core/errors.js'
+import {
+  DeviceError,
+  IndexOutOfRangeError,
+  InternalError,
+  OutOfMemoryError,
+  shown,
+  ValueError,
+} from '../../core/errors.js'
 import { currentLabel, describeLabel } from '../../core/module-path.js'
 import { answerRoom } from '../../core/room.js'
 import { Storage } from '../../core/storage.js'
@@ -262,7 +269,10 @@ export class NativeDevice extends QueueDevice {
 
   set threads(count: number) {
     if (!Number.isInteger(count) || count < 1 || count > maxThreads)
-      throw new ValueError('threads', `the number of threads is an integer from 1 to ${maxThreads}, not ${count}`)
+      throw new ValueError(
+        'threads',
+        `the number of threads is an integer from 1 to ${maxThreads}, not ${shown(count)}`,
+      )
     this.#addon.setThreadCount(count)
   }
 
