@@ -84,8 +84,24 @@ export class SafetensorsFile implements TensorSource {
     return this.tensors.get(name)
   }
 
-  /** Whether there is a way to hold a tensor's elements is asked only here, because nobody may want it. */
   async read(name: string, into?: FileArray, from = 0): Promise<FileTensor> {
+    const { what, dtype, shape, position, count } = this.#find(name, into, from)
+    // An array of its own for each: aligned for its elements, and freed one by one.
+    const data = into ?? (await this.#file.read(what, position, fileArrays[dtype], count))
+    if (into !== undefined) await this.#file.fill(what, position, into)
+    if (dtype === 'BOOL') checkBooleans(this.#file, name, data as Uint8Array, from)
+    return { dtype, shape, data }
+  }
+
+  readSync(name: string, into: FileArray, from: number): FileTensor {
+    const { what, dtype, shape, position } = this.#find(name, into, from)
+    this.#file.fillSync(what, position, into)
+    if (dtype === 'BOOL') checkBooleans(this.#file, name, into as Uint8Array, from)
+    return { dtype, shape, data: into }
+  }
+
+  /** Where elements lie. Whether there is a way to hold them is asked only here, because nobody may want them. */
+  #find(name: string, into: FileArray | undefined, from: number) {
     const { op, path } = this.#file
     const entry = this.tensors.get(name)
     if (entry === undefined) throw new ValueError(op, `${path} has no tensor ${quoted(name)}`)
@@ -96,16 +112,14 @@ export class SafetensorsFile implements TensorSource {
         op,
         `${path}: ${what} has dtype ${dtype.slice(0, 20)}, which cannot be loaded; write it as one of ${Object.keys(fileArrays).join(', ')}`,
       )
-    const Elements = fileArrays[dtype]
-    const count = (entry.to - entry.from) / Elements.BYTES_PER_ELEMENT
-    if (into !== undefined && !(from >= 0 && from + into.length <= count))
-      throw new InternalError(op, `${what} has no elements ${from} to ${from + into.length}`)
-    const position = this.#dataStart + entry.from + from * Elements.BYTES_PER_ELEMENT
-    // An array of its own for each: aligned for its elements, and freed one by one.
-    const data = into ?? (await this.#file.read(what, position, Elements, count))
-    if (into !== undefined) await this.#file.fill(what, position, into)
-    if (dtype === 'BOOL') checkBooleans(op, path, name, data as Uint8Array, from)
-    return { dtype, shape, data }
+    const bytes = fileArrays[dtype].BYTES_PER_ELEMENT
+    const count = (entry.to - entry.from) / bytes
+    if (into !== undefined && !(from >= 0 && from + into.length <= count && into.BYTES_PER_ELEMENT === bytes))
+      throw new ValueError(
+        op,
+        `${what} has no ${into.length} elements of ${into.BYTES_PER_ELEMENT} bytes from ${from} on: it has ${count} of ${bytes}`,
+      )
+    return { what, dtype, shape, position: this.#dataStart + entry.from + from * bytes, count }
   }
 
   async close(): Promise<void> {
@@ -117,7 +131,7 @@ function elementBytes(dtype: FileDType): number {
   return formatBits[dtype] / 8
 }
 
-function checkBooleans(op: string, path: string, name: string, data: Uint8Array, from: number): void {
+function checkBooleans({ op, path }: InputFile, name: string, data: Uint8Array, from: number): void {
   for (let i = 0; i < data.length; i++)
     if ((data[i] as number) > 1)
       throw new ValueError(

@@ -50,9 +50,17 @@ class ShardedSource implements TensorSource {
   }
 
   async read(name: string, into?: FileArray, from?: number): Promise<FileTensor> {
+    return this.#holder(name).read(name, into, from)
+  }
+
+  readSync(name: string, into: FileArray, from: number): FileTensor {
+    return this.#holder(name).readSync(name, into, from)
+  }
+
+  #holder(name: string): SafetensorsFile {
     const shard = this.#shardOf(name)
     if (shard === undefined) throw new ValueError(this.#op, `${this.path} has no tensor ${quoted(name)}`)
-    return shard.read(name, into, from)
+    return shard
   }
 
   async close(): Promise<void> {

@@ -35,6 +35,11 @@ export interface SourceSpec {
   readonly shape: readonly number[]
 }
 
+export function isSource(value: unknown): value is TensorSource {
+  const { names, spec, read, readSync } = (value ?? {}) as Partial<TensorSource>
+  return Array.isArray(names) && [spec, read, readSync].every((method) => typeof method === 'function')
+}
+
 export interface FileTensor {
   readonly dtype: FileDType
   readonly shape: readonly number[]
@@ -55,5 +60,7 @@ export interface TensorSource {
    * piece by piece. Throws ValueError for a dtype that cannot be read, a file that was cut off or what is no value of the dtype.
    */
   read(name: string, into?: FileArray, from?: number): Promise<FileTensor>
+  /** As `read` with `into`, without a turn of the event loop. */
+  readSync(name: string, into: FileArray, from: number): FileTensor
   close(): Promise<void>
 }

@@ -187,16 +187,16 @@ export class PieceReader {
     this.#source = source
   }
 
-  /** Throws for what cannot be loaded: by its rank, its dtype, or values that only reading tells. */
-  async check(name: string): Promise<void> {
+  /** Throws for what cannot be loaded by its rank or dtype; `whole` also for what only reading tells, as a bad disk. */
+  async check(name: string, whole: boolean): Promise<void> {
     const { path } = this.#source
     const { dtype, shape } = this.#spec(name)
     checkRank(this.#op, path, name, shape)
     // The source says best why there is no way to read it.
     if (!isFileDType(dtype)) await this.#source.read(name)
-    if (dtype !== 'BOOL' && dtype !== 'I64') return
+    if (!whole) return
     for (const piece of piecesOf(shape, this.#most(name))) {
-      const data = await this.#read(name, piece)
+      const { data } = await this.#source.read(name, this.#part(name, piece), piece.from)
       if (data instanceof BigInt64Array) narrowed(this.#op, path, name, data)
     }
   }
@@ -205,7 +205,7 @@ export class PieceReader {
   async agree(name: string, other: string, dtype: DType, device: Device): Promise<boolean> {
     for (const piece of piecesOf(this.#spec(name).shape, Math.min(this.#most(name), this.#most(other)))) {
       const read = async (one: string, buffer: number) => {
-        const data = await this.#read(one, piece, buffer)
+        const { data } = await this.#source.read(one, this.#part(one, piece, buffer), piece.from)
         const made = this.#tensor(one, data, piece, device)
         const elements = dataSync(castTo(made, dtype))
         made.dispose()
@@ -216,22 +216,34 @@ export class PieceReader {
     return true
   }
 
-  /** Fills a tensor. `target` is asked before each piece, because a model may be moved or converted while it is loaded. */
-  async fill(name: string, target: () => Tensor): Promise<void> {
-    for (const piece of piecesOf(this.#spec(name).shape, this.#most(name))) {
-      const data = await this.#read(name, piece)
-      const to = target()
-      to.storage.check(this.#op)
-      const source = this.#tensor(name, data, piece, to.device)
-      noGrad(() => copyInto(partOf(to, piece), source, this.#op))
-      source.dispose()
-      this.#coming += data.byteLength
-      // A device may run behind: without a wait, all of a large tensor could be on its way at once.
-      if (this.#coming < pieceBytes) continue
-      // By reading an element behind the copy, which blocks nobody meanwhile.
-      await to.device.read(new Tensor(to.storage, [], [], to.offset))
-      this.#coming = 0
+  /** Fills a tensor that nobody uses yet. */
+  async fill(name: string, to: Tensor): Promise<void> {
+    for (const piece of piecesOf(to.sizes, this.#most(name))) {
+      const { data } = await this.#source.read(name, this.#part(name, piece), piece.from)
+      // A device may run behind: without a wait, all of a large tensor could be on its way at once. By reading an element
+      // behind the copy, which blocks nobody meanwhile.
+      if (this.#put(name, piece, data, to)) await to.device.read(new Tensor(to.storage, [], [], to.offset))
     }
+  }
+
+  /** Fills a tensor within one turn of the event loop. */
+  fillSync(name: string, to: Tensor): void {
+    for (const piece of piecesOf(to.sizes, this.#most(name))) {
+      const { data } = this.#source.readSync(name, this.#part(name, piece), piece.from)
+      if (this.#put(name, piece, data, to)) to.device.synchronize()
+    }
+  }
+
+  /** Copies a piece into a tensor; whether so much is on its way now that the device should be waited for. */
+  #put(name: string, piece: Piece, data: FileArray, to: Tensor): boolean {
+    to.storage.check(this.#op)
+    const source = this.#tensor(name, data, piece, to.device)
+    noGrad(() => copyInto(partOf(to, piece), source, this.#op))
+    source.dispose()
+    this.#coming += data.byteLength
+    if (this.#coming < pieceBytes) return false
+    this.#coming = 0
+    return true
   }
 
   #spec(name: string): SourceSpec {
@@ -249,10 +261,10 @@ export class PieceReader {
     return pieceBytes / this.#array(name).BYTES_PER_ELEMENT
   }
 
-  async #read(name: string, { from, count }: Piece, buffer = 0): Promise<FileArray> {
+  /** The place for a piece in one of the buffers. */
+  #part(name: string, { count }: Piece, buffer = 0): FileArray {
     this.#buffers[buffer] ??= new ArrayBuffer(pieceBytes)
-    const { data } = await this.#source.read(name, new (this.#array(name))(this.#buffers[buffer], 0, count), from)
-    return data
+    return new (this.#array(name))(this.#buffers[buffer], 0, count)
   }
 
   #tensor(name: string, data: FileArray, { shape }: Piece, device: Device): Tensor {

@@ -1,6 +1,5 @@
 /** Loading a module from a file or folder: what fits is known before anything is read, and nothing is in memory twice. */
 import { noGrad } from '../autograd/mode.js'
-import type { Device } from '../core/device.js'
 import { isFiresteelError, StateDictError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
@@ -51,35 +50,39 @@ export async function loadSource(module: Stateful, source: TensorSource, options
   const arrivals = new Arrivals(op, module, own, given, device)
   const fallback = place(op, {}, creationNames).device
   const reader = new PieceReader(op, source)
-  // All that can be wrong is found before the first element is written.
+  // All that can be wrong is found before the first element is written over another.
   for (const [name, tensor] of given) {
     arrivals.deviceOf(tensor, fallback)
-    await reader.check(name)
+    await reader.check(name, !isMeta(tensor))
   }
   const contradictions: string[] = []
   for (const tie of ties) if (await disagree(source, reader, arrivals, tie)) contradictions.push(contradiction(tie))
   if (contradictions.length > 0) throw new StateDictError(contradictions, op, path)
-  await write(reader, arrivals, withoutAliases(given), fallback)
+  const values = withoutAliases(given)
+  const coming = values.filter(([, tensor]) => isMeta(tensor))
+  for (const [name, tensor] of coming) await reader.fill(name, arrivals.targetOf(tensor, fallback))
+  // From here on in one turn of the event loop, so that who uses the model meanwhile sees the old one or the new one.
+  overwrite(
+    reader,
+    values.filter(([name]) => !coming.some(([other]) => other === name)),
+  )
+  arrivals.settle()
   return { missing, unexpected }
 }
 
-async function write(
-  reader: PieceReader,
-  arrivals: Arrivals,
-  given: readonly Named[],
-  fallback: Device,
-): Promise<void> {
-  const overwritten: string[] = []
+const isMeta = (tensor: Tensor) => tensor.device.kind === 'meta'
+
+function overwrite(reader: PieceReader, given: readonly Named[]): void {
+  let begun = 0
   try {
     for (const [name, tensor] of given) {
-      if (tensor.device.kind !== 'meta') overwritten.push(name)
-      await reader.fill(name, () => arrivals.targetOf(tensor, fallback))
+      begun++
+      reader.fillSync(name, tensor)
     }
   } catch (error) {
-    // The disk, or a file that somebody changed meanwhile: what is over cannot be brought back without a second copy.
-    if (isFiresteelError(error) && overwritten.length > 0)
-      error.message += `; ${overwritten.length} of ${given.length} tensors of the model are overwritten by then, the last perhaps in part: load it again`
+    // The file was read before, so that the disk fails now or somebody changed it. There is no second copy of what is gone.
+    if (isFiresteelError(error))
+      error.message += `; ${begun} of ${given.length} tensors are overwritten, the last one perhaps in part: load the model again`
     throw error
   }
-  arrivals.settle()
 }

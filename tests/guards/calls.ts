@@ -400,6 +400,16 @@ add(
   'safetensors',
   'loadStateDict',
 )
+add(
+  'openTensors',
+  async (from) => {
+    await ready
+    const source = await f.openTensors(from)
+    await source.close()
+  },
+  () => [path('model.safetensors')],
+  'safetensors',
+)
 add('saveAdapter', finetune.saveAdapter, () => [lora(), path('saved-adapter'), { name: 'default' }])
 add(
   'loadAdapter',

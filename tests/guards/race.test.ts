@@ -67,6 +67,13 @@ function only(tensors: Iterable<f.Tensor>): number {
 
 const ones = (device: f.Device) => f.ones([4, 300], { device })
 
+/** A file of the weights of this moment, open. */
+async function saved(c: Counter, device: f.Device): Promise<f.TensorSource> {
+  const path = join(folder, `${device.name}-source.safetensors`)
+  await c.model.save(path)
+  return f.openTensors(path)
+}
+
 /** A race by the name of the call. */
 const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promise<void> } = {
   async 'Tensor.data'(c) {
@@ -95,6 +102,22 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
       expect(only(c.model.parameters())).toBe(1000)
     })
     expect(only(c.model.parameters())).toBeLessThanOrEqual(1000)
+  },
+  async openTensors(c, device) {
+    const source = await racing(c, () => saved(c, device))
+    await source.close()
+    expect(source.names).toHaveLength(6)
+  },
+  async 'TensorSource.read'(c, device) {
+    const source = await saved(c, device)
+    const { data } = await racing(c, () => source.read('0.weight'))
+    await source.close()
+    expect(new Set(data as Iterable<number>)).toEqual(new Set([0]))
+  },
+  async 'TensorSource.close'(c, device) {
+    const source = await saved(c, device)
+    await racing(c, () => source.close())
+    await expect(source.read('0.weight')).rejects.toThrow('was closed; open it again')
   },
   async saveAdapter(c, device) {
     applyLora(c.model, { rank: 4, targetModules: 'all-linear' })
