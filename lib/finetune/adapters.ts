@@ -1,15 +1,7 @@
 /** Adapters of a model by name, of whatever kind: which there are, and which of them are active. */
+import { currentChoice, withChoice } from '../core/choice.js'
 import { ValueError } from '../core/errors.js'
-import {
-  type Adaptable,
-  Adapter,
-  type AdapterChoice,
-  type Adapters,
-  adapterChoice,
-  type BaseLayer,
-  isAdaptable,
-  withAdapterChoice,
-} from '../nn/adapter.js'
+import { type Adaptable, Adapter, type Adapters, type BaseLayer, isAdaptable } from '../nn/adapter.js'
 import type { Module } from '../nn/module.js'
 import { learnedWhole } from './applied.js'
 import { checkModel, checkNames, listed, type Named, quoted } from './select.js'
@@ -67,14 +59,13 @@ function wanted(op: string, model: Module, names: string | readonly string[]): r
 
 function run<R>(op: string, model: Module, names: readonly string[], fn: () => R): R {
   checkSwitch(op, model, names)
-  const layers = new Map<Adapters, BaseLayer | null>()
+  const values = new Map<Adapters, BaseLayer | null>()
   for (const [, { adapters }] of adaptableLayers(model)) {
     if (adapters.names.length === 0) continue
     const own = names.filter((name) => adapters.get(name) !== undefined)
-    layers.set(adapters, adapters.adaptedBy(own, op))
+    values.set(adapters, adapters.adaptedBy(own, op))
   }
-  const choice: AdapterChoice = { layers, outer: adapterChoice() }
-  return withAdapterChoice(op, choice, fn)
+  return withChoice(op, { values, outer: currentChoice() }, fn)
 }
 
 /**

@@ -3,9 +3,9 @@
  * it, in order: each gets the layer with the adapters before it, and gives the whole result.
  */
 
+import { chosenFor } from '../core/choice.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { withinModule } from '../core/module-path.js'
-import { checkFinished, checkFunction } from '../core/synchronous.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Conv2dOptions } from '../ops/conv.js'
 import { add } from '../ops/elementwise/index.js'
@@ -219,36 +219,8 @@ export class Adapters {
 
   /** The layer with what drives it now; null where nothing does. */
   get adapted(): BaseLayer | null {
-    for (let at = chosen; at !== null; at = at.outer) {
-      const adapted = at.layers.get(this)
-      if (adapted !== undefined) return adapted
-    }
-    return this.#adapted
-  }
-}
-
-/** Which adapters drive which layers, instead of those that are active there. */
-export interface AdapterChoice {
-  readonly layers: ReadonlyMap<Adapters, BaseLayer | null>
-  readonly outer: AdapterChoice | null
-}
-
-let chosen: AdapterChoice | null = null
-
-/** The choice that holds now: for whoever runs a forward pass again, as activation checkpointing does. */
-export function adapterChoice(): AdapterChoice | null {
-  return chosen
-}
-
-/** Runs a synchronous function with a choice. Throws ValueError if it returns what runs on: a promise or a generator. */
-export function withAdapterChoice<R>(op: string, choice: AdapterChoice | null, fn: () => R): R {
-  checkFunction(op, fn)
-  const before = chosen
-  chosen = choice
-  try {
-    return checkFinished(op, fn())
-  } finally {
-    chosen = before
+    const chosen = chosenFor(this)
+    return chosen === undefined ? this.#adapted : (chosen as BaseLayer | null)
   }
 }
 

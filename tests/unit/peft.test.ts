@@ -197,6 +197,31 @@ describe('an adapter of tied weights', () => {
   })
 })
 
+describe('an adapter of an embedding', () => {
+  it('is read from files that hold the weight of the embedding too, as PEFT writes them', async () => {
+    const make = () => new nn.Sequential(new nn.Embedding(3, 2) as nn.Layer)
+    const model = applyLora(make(), { rank: 1, targetModules: ['0'] })
+    const path = await saved(model)
+    const weights = join(path, 'adapter_model.safetensors')
+    const tensors = await loadTensors(weights)
+    expect([...tensors.keys()].sort()).toEqual([
+      'base_model.model.0.lora_embedding_A',
+      'base_model.model.0.lora_embedding_B',
+    ])
+    const { weight } = model.at(0) as unknown as nn.Embedding
+    tensors.set('base_model.model.0.base_layer.weight', weight.detach())
+    await saveTensors(weights, tensors)
+    const other = make()
+    await loadAdapter(other, path)
+    close((other.at(0) as unknown as nn.Embedding).weight, weight)
+    tensors.set('base_model.model.0.base_layer.weight', zeros([3, 3]))
+    await saveTensors(weights, tensors)
+    await expect(loadAdapter(make(), path)).rejects.toThrow(
+      'base_model.model.0.base_layer.weight is [3, 3], but must be [3, 2]',
+    )
+  })
+})
+
 describe('files of different saves', () => {
   const weightsIn = (path: string) => join(path, 'adapter_model.safetensors')
   const configIn = (path: string) => join(path, 'adapter_config.json')
