@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { currentChoice, withChoice } from '../../lib/core/choice.js'
 import {
   applyLora,
   freeze,
@@ -99,6 +100,15 @@ describe.each(['cpu', 'reference'])('adapters by name on %s', (device) => {
     const [one, two] = [lora(make(), 'a', [1, 2]), lora(make(), 'a', [1, 2])]
     const adapted = run(two).detach()
     withoutAdapters(one, () => close(run(two), adapted))
+    const base = withoutAdapters(one, () => run(one))
+    withoutAdapters(one, () => withAdapter(two, 'a', () => close(run(one), base)))
+    const [choice] = withoutAdapters(one, () => [currentChoice()])
+    close(run(one), adapted)
+    // As who runs a function again does.
+    close(
+      withChoice('test', choice ?? null, () => run(one)),
+      base,
+    )
     const half = linear(
       linear(x, first(one).weight, first(one).bias),
       add(
