@@ -17,7 +17,7 @@ import {
   withoutAdapters,
 } from '../../lib/finetune/index.js'
 import { add, linear, nn, sum, type Tensor, tensor, ValueError } from '../../lib/index.js'
-import { loadTensors } from '../../lib/nn/files.js'
+import { loadTensors } from '../../lib/io/tensors.js'
 import { close, fill, Ia3, put } from './adapters.js'
 
 let folder = ''

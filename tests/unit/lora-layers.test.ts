@@ -27,7 +27,7 @@ import {
   tensor,
   transpose,
 } from '../../lib/index.js'
-import { loadTensors } from '../../lib/nn/files.js'
+import { loadTensors } from '../../lib/io/tensors.js'
 import { close, fill, numbers, put } from './adapters.js'
 
 let folder = ''
