@@ -34,7 +34,6 @@ class CudaExecutor final : public Executor {
   }
   void finish_reads() override { library_.finish_reads(device_); }
   bool asynchronous() const override { return true; }
-  bool idle() override { return library_.idle(device_); }
   void finish(Context& context) override;
 
  private:

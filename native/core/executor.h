@@ -39,8 +39,7 @@ class Executor {
 
   // Whether kernels are only started by run(), and end elsewhere.
   virtual bool asynchronous() const { return false; }
-  // Whether all that was started has ended; and waits until it has.
-  virtual bool idle() { return true; }
+  // Waits until all that was started has ended.
   virtual void finish(Context&) {}
 };
 

@@ -72,8 +72,8 @@ class Queue {
   // elsewhere; else hands it to the executor. Never waits for what runs.
   void submit(bool small);
   bool idle() const { return tail_.load(std::memory_order_acquire) == head_.load(std::memory_order_relaxed); }
-  // Whether nothing waits and nothing runs, so that a read need not wait.
-  bool settled() const { return idle() && executor_->idle(); }
+  // Whether nothing waits and nothing runs, here or elsewhere, so that a read is a copy at once.
+  bool settled() const { return idle() && !executor_->asynchronous(); }
   // Waits until all entries have run, by running those that the executor has not begun. False if `goes_on` said no
   // before: then entries are left, which may run meanwhile, and the queue is to be stopped.
   bool finish();

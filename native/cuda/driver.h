@@ -32,7 +32,6 @@
   X(cuMemsetD32Async, uint64_t, unsigned, size_t, void*)        \
   X(cuStreamCreate, void**, unsigned)                           \
   X(cuStreamDestroy_v2, void*)                                  \
-  X(cuStreamQuery, void*)                                       \
   X(cuStreamSynchronize, void*)                                 \
   X(cuMemHostAlloc, void**, size_t, unsigned)                   \
   X(cuMemFreeHost, void*)                                       \

@@ -15,7 +15,6 @@ enum class Status : int {
   no_binary_for_gpu = 209,
   unsupported_ptx_version = 222,
   not_found = 500,
-  not_ready = 600,
   launch_failed = 719,
 };
 

@@ -87,11 +87,6 @@ const char* launch(Device* device, int kernel, const KernelCall* call) {
   return result(device, launchable.launch(*device, launchable, *call));
 }
 
-bool idle(Device* device) {
-  device->make_current();
-  return device->driver.cuStreamQuery(device->stream) == Status::success;
-}
-
 constexpr Library library = {
     .version = library_version,
     .why = why,
@@ -111,7 +106,6 @@ constexpr Library library = {
     .begin_read = begin_read,
     .finish_reads = finish_reads,
     .launch = launch,
-    .idle = idle,
     .synchronize = synchronize,
 };
 

@@ -68,8 +68,6 @@ struct Library {
   // Returns once all reads that have begun are done.
   void (*finish_reads)(Device* device);
   const char* (*launch)(Device* device, int kernel, const KernelCall* call);
-  // Whether all work is done.
-  bool (*idle)(Device* device);
   const char* (*synchronize)(Device* device);
 };
 

@@ -3,15 +3,16 @@
 // with the emulated kernels; modules are not read, kernels are found by name.
 //
 // Streams are as late as they may be: what is submitted runs when somebody
-// waits for the stream, one step for each query. A buffer given back too early,
-// or a result read too soon, shows. Copies from pageable memory take their
-// bytes at once, and copies into it wait for the stream, as the driver's do.
+// waits for the stream. A buffer given back too early, or a result read too
+// soon, shows. Copies from pageable memory take their bytes at once, and copies
+// into it wait for the stream, as the driver's do.
+//
+// FIRESTEEL_EMULATOR_ORDER=reverse runs threads from the last to the first.
+// FIRESTEEL_EMULATOR_MEMORY is the device's size in bytes.
+// FIRESTEEL_EMULATOR_CHECK=1 checks kernels built for it (check.h).
 // FIRESTEEL_EMULATOR_GATE names a file: until it exists nothing that was
-// submitted runs, as behind a kernel of hours; once "fail" is written there, the
-// device has failed. FIRESTEEL_EMULATOR_ORDER=reverse runs
-// threads from the last to the first; FIRESTEEL_EMULATOR_MEMORY is the device's
-// size in bytes; FIRESTEEL_EMULATOR_CHECK=1 checks kernels built for it
-// (check.h).
+// submitted runs, as behind a kernel of hours; if it says "fail", the device
+// has failed.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -263,13 +264,6 @@ EXPORT Status cuStreamDestroy_v2(void* stream) {
   std::erase(streams(), static_cast<Stream*>(stream));
   delete static_cast<Stream*>(stream);
   return Status::success;
-}
-EXPORT Status cuStreamQuery(void* stream) {
-  Lock lock(mutex());
-  auto* queried = static_cast<Stream*>(stream);
-  queried->step();
-  if (gate() == Gate::failed) return Status::launch_failed;
-  return queried->work.empty() ? Status::success : Status::not_ready;
 }
 EXPORT Status cuStreamSynchronize(void* stream) { return wait(*static_cast<Stream*>(stream)); }
 

@@ -357,7 +357,6 @@ class SlowExecutor final : public Executor {
     threads_.clear();
   }
   bool asynchronous() const override { return true; }
-  bool idle() override { return false; }
   void let_go() { released_.store(true); }
 
  private:
@@ -379,6 +378,7 @@ void test_reads_elsewhere() {
   std::vector<char> target(1024);
   Read reads[] = {{0, 0, 64, &target[0]}, {0, 0, 60, &target[64]}, {0, 0, 0, &target[128]}, {0, 0, 800, &target[128]}};
   const int before = reads_done;
+  CHECK(queue.idle() && !queue.settled());
   for (Read& read : reads) {
     Entry& entry = queue.next();
     entry.kind = Entry::Kind::read;
