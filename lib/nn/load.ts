@@ -1,6 +1,6 @@
 /** Loading a module from a file or folder: what fits is known before anything is read, and nothing is in memory twice. */
 import { noGrad } from '../autograd/mode.js'
-import { isFiresteelError, StateDictError } from '../core/errors.js'
+import { isFiresteelError, StateDictError, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import type { TensorSource } from '../io/source.js'
@@ -13,6 +13,7 @@ import {
   type LoadOptions,
   type LoadResult,
   loadNames,
+  type Match,
   matchOffer,
   type Named,
   type Stateful,
@@ -40,12 +41,8 @@ export async function loadSource(module: Stateful, source: TensorSource, options
   const { strict = true, device } = checkOptions(op, options, loadNames)
   const { path } = source
   const sizesOf = (name: string) => source.spec(name)?.shape ?? null
-  const { own, given, ties, missing, unexpected, problems } = matchOffer(
-    op,
-    module,
-    { names: source.names, sizesOf },
-    strict,
-  )
+  const match = () => matchOffer(op, module, { names: source.names, sizesOf }, strict)
+  const { own, given, ties, missing, unexpected, problems } = match()
   if (problems.length > 0) throw new StateDictError(problems, op, path)
   const arrivals = new Arrivals(op, module, own, given, device)
   const fallback = place(op, {}, creationNames).device
@@ -61,6 +58,7 @@ export async function loadSource(module: Stateful, source: TensorSource, options
   const values = withoutAliases(given)
   const coming = values.filter(([, tensor]) => isMeta(tensor))
   for (const [name, tensor] of coming) await reader.fill(name, arrivals.targetOf(tensor, fallback))
+  checkUnchanged(given, match())
   // From here on in one turn of the event loop, so that who uses the model meanwhile sees the old one or the new one.
   overwrite(
     reader,
@@ -68,6 +66,17 @@ export async function loadSource(module: Stateful, source: TensorSource, options
   )
   arrivals.settle()
   return { missing, unexpected }
+}
+
+/** What goes where was decided before the file was read; the program may have put other layers into the module since. */
+function checkUnchanged(given: readonly Named[], now: Match): void {
+  const tensors = new Map(now.given)
+  if (now.problems.length === 0 && tensors.size === given.length && given.every(([name, x]) => tensors.get(name) === x))
+    return
+  throw new ValueError(
+    op,
+    'the module got other layers or tensors while its file was read, so that nothing was loaded: load it again',
+  )
 }
 
 const isMeta = (tensor: Tensor) => tensor.device.kind === 'meta'

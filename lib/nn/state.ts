@@ -215,7 +215,9 @@ export function matchState(
     if (value === undefined) return null
     if (value instanceof Tensor) {
       value.storage.check(op)
-      return value.sizes
+      return value.device.kind === 'meta'
+        ? 'on meta, but must be a tensor with elements; load its module first'
+        : value.sizes
     }
     const hint = typeof value === 'object' && value !== null ? '; JSON holds no tensors, use save and load' : ''
     return `${kindOf(value)}, but must be a tensor${hint}`

@@ -323,6 +323,44 @@ describe.each(deviceNames)('a model on %s', (device) => {
   })
 })
 
+describe('a model that changes while it is loaded', () => {
+  const saved = async () => {
+    await new nn.Sequential(new nn.Linear(2, 2), new nn.Linear(2, 2)).save(at('changing'))
+    return new nn.Sequential(new nn.Linear(2, 2), new nn.Linear(2, 2))
+  }
+
+  it('by its layers is refused, and has not changed otherwise', async () => {
+    const model = await saved()
+    const before = (model.at(1) as nn.Linear).weight.toArray()
+    const source = await openTensors(at('changing'))
+    // It is looked at once before the first wait.
+    const loading = model.load(source)
+    Object.assign(model.at(0) as nn.Linear, { weight: new nn.Parameter(f.zeros([2, 2])) })
+    await expect(loading).rejects.toThrow('[load] the module got other layers or tensors while its file was read')
+    await source.close()
+    expect([(model.at(0) as nn.Linear).weight.toArray(), (model.at(1) as nn.Linear).weight.toArray()]).toEqual([
+      [
+        [0, 0],
+        [0, 0],
+      ],
+      before,
+    ])
+  })
+
+  it('by its dtype or device is loaded all the same', async () => {
+    const model = await saved()
+    const source = await openTensors(at('changing'))
+    // It is looked at once before the first wait.
+    const loading = model.load(source)
+    model.to('reference').to('bfloat16')
+    await loading
+    await source.close()
+    const expected = (await loadTensors(at('changing'))).get('1.bias')?.to('bfloat16') as f.Tensor
+    const { bias } = model.at(1) as nn.Linear
+    expect([bias?.device.name, valuesOf(bias as f.Tensor)]).toEqual(['reference', valuesOf(expected)])
+  })
+})
+
 describe('a model on meta', () => {
   it('is moved by load alone, which its errors say', async () => {
     const model = new nn.Linear(2, 2, { device: 'meta' })
@@ -338,6 +376,10 @@ describe('a model on meta', () => {
     f.setDefaultDevice('meta')
     await expect(model.load(at('small'))).rejects.toThrow('[load] nothing can be loaded to meta')
     f.setDefaultDevice(usual)
+    for (const on of ['meta', 'reference'])
+      expect(() => new nn.Linear(2, 2, { device: on }).loadStateDict(model.stateDict())).toThrow(
+        '[loadStateDict] 2 mismatches:\n  weight is on meta, but must be a tensor with elements',
+      )
     const there = new nn.Linear(2, 2, { device: 'reference' })
     const other = deviceNames.find((name) => name !== 'reference')
     if (other !== undefined)
