@@ -19,7 +19,7 @@ import { Tensor } from '../core/tensor.js'
 import { autocastDType, autocastInputs, withAutocast } from './autocast.js'
 import { isGradEnabled, withGradMode } from './mode.js'
 import { Node } from './node.js'
-import type { BackwardContext, Gradient } from './operator.js'
+import type { BackwardContext, Gradient, Inputs, Outputs } from './operator.js'
 import { mapLeaves } from './values.js'
 
 /** What a forward gives: one tensor or several, and what the backward will read. */
@@ -95,6 +95,8 @@ interface Call {
   readonly outputs: number
 }
 
+type CustomCallContext = BackwardContext<Inputs, Call, Outputs, []>
+
 /**
  * Makes an operator of a forward and a backward: a function of tensors and of anything else.
  *
@@ -116,7 +118,7 @@ export function customOperator<Args extends readonly unknown[], Out extends Tens
   operator: CustomOperator<Args, Out, Saved>,
 ): (...args: Args) => Out {
   const { name, forward, backward, precision = 'widest' } = checkOperator(operator)
-  const gradient: Gradient<Call> = {
+  const gradient: Gradient<Inputs, Call, Outputs, []> = {
     saves: (_needs, { saved }) => {
       const inputs = new Set<number>()
       const outputs = new Set<number>()
@@ -171,7 +173,14 @@ export function customOperator<Args extends readonly unknown[], Out extends Tens
       })
       const devices = inputs.map((input) => input.device)
       const call: Call = { places, needs, devices, saved, isSingle, outputs: outputs.length }
-      new Node({ name, outputs: outputs.length }, gradient, inputs, call, wanted, results)
+      new Node(
+        { op: name, outputs: outputs.length, composite: null, conversion: false },
+        gradient,
+        inputs,
+        call,
+        wanted,
+        results,
+      )
     }
     return (isSingle ? outputs[0] : outputs) as Tensor as Out
   }
@@ -229,7 +238,7 @@ function checkForward<F extends CustomForward<Tensor | readonly Tensor[], unknow
 }
 
 /** What forward saved, with its tensors. */
-function recalled(name: string, context: BackwardContext<Call>): unknown {
+function recalled(name: string, context: CustomCallContext): unknown {
   const { outputs, saved } = context.attrs
   return mapLeaves(saved, (leaf) => {
     if (!(leaf instanceof Place)) return leaf
@@ -245,7 +254,7 @@ function recalled(name: string, context: BackwardContext<Call>): unknown {
   })
 }
 
-function checkedGradients(name: string, context: BackwardContext<Call>, found: unknown): (Tensor | null)[] {
+function checkedGradients(name: string, context: CustomCallContext, found: unknown): (Tensor | null)[] {
   const { places, needs } = context.attrs
   checkFinished(name, found)
   if (!Array.isArray(found))
@@ -277,7 +286,7 @@ function checkedGradients(name: string, context: BackwardContext<Call>, found: u
   return gradients
 }
 
-function checkGradient(name: string, context: BackwardContext<Call>, gradient: Tensor, place: number, i: number): void {
+function checkGradient(name: string, context: CustomCallContext, gradient: Tensor, place: number, i: number): void {
   gradient.storage.check(name)
   const { shape, dtype } = context.spec(place)
   if (!sameShape(gradient.sizes, shape))

@@ -3,7 +3,7 @@ import { type DType, dtypes } from '../core/dtype.js'
 import { AutogradError, formatShape, kindOf, ValueError } from '../core/errors.js'
 import type { Storage } from '../core/storage.js'
 import { type GraphNode, Tensor } from '../core/tensor.js'
-import type { BackwardContext, Gradient, Inputs, Needs, OperatorRecord, TensorSpec } from './operator.js'
+import type { AnyOperator, BackwardContext, Extras, Gradient, Inputs, Needs, TensorSpec } from './operator.js'
 import { activeRegion, type Kept, keepForBackward, type Region, recall, Saved } from './region.js'
 
 /** Where gradients end: a leaf, or an output of a node. */
@@ -26,19 +26,21 @@ interface OutputSpec extends TensorSpec {
 /** In place of the shape and dtype of an input that the call did not have. */
 const absent: TensorSpec = { shape: [], dtype: 'float32' }
 
-/** What a node reads of an operator's record. */
-type NodeRecord<A> = Pick<OperatorRecord<A>, 'name' | 'outputs' | 'composite' | 'conversion'>
+/** What a node reads of an operator. */
+export type NodeOperator = Pick<AnyOperator, 'op' | 'outputs' | 'composite' | 'conversion'>
 
 const nothing: readonly number[] = []
 
 let sequence = 0
 
-/** One recorded call of an operator. Keeps what the record's `saves` names, nothing else. */
-// biome-ignore lint/suspicious/noExplicitAny: a node holds a record of any attributes; only the record reads them
-export class Node<A = any> implements GraphNode, BackwardContext<A> {
-  readonly record: NodeRecord<A>
-  readonly gradient: Gradient<A>
-  readonly attrs: A
+// biome-ignore lint/suspicious/noExplicitAny: a node holds the call of any operator; only the operator reads its parts
+type Any = any
+
+/** One recorded call of an operator. Keeps what the operator's `saves` names, nothing else. */
+export class Node implements GraphNode, BackwardContext<Any, Any, Any, Any> {
+  readonly operator: NodeOperator
+  readonly gradient: Gradient<Any, Any, Any, Any>
+  readonly attrs: Any
   readonly needs: Needs
   /** By input; null where no gradient is wanted. */
   readonly edges: readonly (Edge | null)[]
@@ -56,14 +58,14 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
   #specs: readonly TensorSpec[]
 
   constructor(
-    record: NodeRecord<A>,
-    gradient: Gradient<A>,
+    operator: NodeOperator,
+    gradient: Gradient<Any, Any, Any, Any>,
     inputs: Inputs,
-    attrs: A,
+    attrs: unknown,
     needs: Needs,
-    results: readonly Tensor[],
+    results: Extras,
   ) {
-    this.record = record
+    this.operator = operator
     this.gradient = gradient
     this.attrs = attrs
     this.needs = needs
@@ -77,7 +79,7 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
       specs[i] = input === null ? absent : { shape: input.sizes, dtype: input.dtype }
       savedInputs[i] = null
     }
-    const outputSpecs = new Array<OutputSpec>(Math.min(record.outputs ?? 1, results.length))
+    const outputSpecs = new Array<OutputSpec>(Math.min(operator.outputs, results.length))
     const savedOutputs = new Array<Kept | null>(results.length)
     for (let i = 0; i < results.length; i++) {
       savedOutputs[i] = null
@@ -98,23 +100,23 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
       const input = inputs[i] ?? null
       if (input !== null) savedInputs[i] = keepForBackward(input)
     }
-    for (const i of saves.outputs ?? nothing) savedOutputs[i] = keepForBackward(results[i] as Tensor)
+    for (const i of saves.outputs ?? nothing) {
+      const result = results[i] ?? null
+      if (result !== null) savedOutputs[i] = keepForBackward(result)
+    }
     this.region = activeRegion()
     if (this.region !== null) this.region.enter()
   }
 
+  get device(): Device {
+    return (this.outputSpecs[0] as OutputSpec).device
+  }
+
   get name(): string {
-    return this.record.name
+    return this.operator.op
   }
 
-  input(index: number): Tensor {
-    const tensor = this.optionalInput(index)
-    if (tensor === null)
-      throw new AutogradError(this.name, `backward reads input ${index}, which the call did not have`)
-    return tensor
-  }
-
-  optionalInput(index: number): Tensor | null {
+  input(index: number): Tensor | null {
     if (this.#inputs === null) throw this.#used('backward')
     const saved = this.#inputs[index]
     if (!saved) {
@@ -138,7 +140,7 @@ export class Node<A = any> implements GraphNode, BackwardContext<A> {
 
   gradientDType(index: number): DType {
     const edge = this.edges[index]
-    if (edge?.target instanceof Node && edge.target.record.conversion) return edge.target.spec(0).dtype
+    if (edge?.target instanceof Node && edge.target.operator.conversion) return edge.target.spec(0).dtype
     return this.spec(index).dtype
   }
 

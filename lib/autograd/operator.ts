@@ -1,7 +1,8 @@
 /**
- * What an operator is to autograd: one record with everything about it, and `apply`, which runs it and hangs its node on the
- * results. Knows no operator.
+ * Operators as autograd sees them: `Operator` holds everything about one, and `apply` runs it and hangs its node on the
+ * results. Knows no operator and no kernel: `ops/operator.ts` makes these of records and rows of the table of kernels.
  */
+import type { Device } from '../core/device.js'
 import { type DType, isConvertible, type Precision } from '../core/dtype.js'
 import { DeviceError, DTypeError, namedAs } from '../core/errors.js'
 import type { Shape } from '../core/shape.js'
@@ -15,7 +16,23 @@ export interface TensorSpec {
   readonly dtype: DType
 }
 
+/** A labelled tuple (or a list, where any number goes); null where an input may be left out. */
 export type Inputs = readonly (Tensor | null)[]
+/** What an operator gives to who calls it. */
+export type Outputs = readonly Tensor[]
+/** Further results that only backward reads; null where a call may do without because nothing wants a gradient. */
+export type Extras = readonly (Tensor | null)[]
+
+/** One thing bare, several in their tuple. */
+export type Bare<T extends readonly unknown[]> = T extends readonly [infer One] ? One : T
+/** Shape and dtype of each result. */
+export type Specs<R extends readonly unknown[]> = Bare<{ readonly [K in keyof R]: TensorSpec }>
+/** By output: null where nothing flowed back, which a backward of one output never sees. */
+export type GradientsOfOutputs<O extends Outputs> = O extends readonly [Tensor]
+  ? O
+  : { readonly [K in keyof O]: Tensor | null }
+/** By input: null where no gradient is wanted. */
+export type GradientsOfInputs<I extends Inputs> = { readonly [K in keyof I]: Tensor | null }
 
 /** Which inputs want a gradient. It decides what is saved, and what backward computes. */
 export type Needs = readonly boolean[]
@@ -26,15 +43,9 @@ export interface Saves {
   readonly outputs?: readonly number[]
 }
 
-/** What `backward` is given. */
-export interface BackwardContext<A> {
-  readonly attrs: A
+/** What `backward` is told of the gradient of an input. */
+export interface GradientTargets {
   readonly needs: Needs
-  /** A saved input; throws if the record did not save it or it was overwritten since. */
-  input(index: number): Tensor
-  /** A saved input, or null where the call had none. */
-  optionalInput(index: number): Tensor | null
-  output(index: number): Tensor
   /** Shape and dtype of an input, saved or not. */
   spec(index: number): TensorSpec
   /** The dtype that the gradient of an input is best given in: where the input was converted for the call, what it was. */
@@ -45,56 +56,145 @@ export interface BackwardContext<A> {
    * `gradientDType`. Null where there is nothing yet, or it is not to be written.
    */
   sumSoFar(index: number): Tensor | null
+}
+
+/** What `backward` is given. */
+export interface BackwardContext<
+  I extends Inputs = Inputs,
+  A = unknown,
+  O extends Outputs = Outputs,
+  X extends Extras = Extras,
+> extends GradientTargets {
+  readonly attrs: A
+  /** Where the call ran. */
+  readonly device: Device
+  /** A saved input, null where the call had none; throws if the record did not save it or it was overwritten since. */
+  input<K extends number>(index: K): I[K]
+  output<K extends number>(index: K): NonNullable<[...O, ...X][K]>
   /** Whether the gradients computed now are to have a graph of their own: then only operators, no bare kernels. */
   readonly createGraph: boolean
 }
 
-export interface OperatorRecord<A> {
-  readonly name: string
-  /** Outputs' shapes and dtypes, or a typed error that names all faults. Extra outputs, kept for backward, come last. */
-  infer(inputs: Inputs, attrs: A): TensorSpec | readonly TensorSpec[]
-  /** Multiply-adds of a forward call; 0 for what only moves memory. */
-  cost?(inputs: Inputs, attrs: A): number
-  /** Runs the kernels, or makes a view. `specs` is what infer said; the results must have those shapes. */
-  forward(inputs: Inputs, attrs: A, specs: readonly TensorSpec[], needs: Needs): Tensor | readonly Tensor[]
-  /** How many of forward's results are the operator's, at most; the rest is kept for backward. Default 1. */
-  readonly outputs?: number
-  /** The operator in terms of others. Mandatory where backward is a fused kernel. */
-  composite?(inputs: Inputs, attrs: A): Tensor | readonly Tensor[]
-  /** Fused kernels the record calls; where the device lacks one, the composite runs instead. */
-  readonly kernels?: readonly string[]
-  /** What it computes in under autocast, as the table of kernels says. Default 'widest'. */
-  readonly precision?: Precision
-  /** Inputs that autocast leaves alone, because the kernel takes them in either dtype. */
-  readonly asIs?: readonly number[]
-  /** Changes the dtype and nothing else: its gradient may arrive in the dtype of its input. */
-  readonly conversion?: boolean
-  /** null: this operator has no gradient, for the given reason. */
-  readonly gradient: Gradient<A> | { readonly differentiable: false; readonly reason: string }
-}
-
-export interface Gradient<A> {
+export interface Gradient<I extends Inputs, A, O extends Outputs, X extends Extras> {
   /** What backward will read, given which inputs want a gradient. */
   saves(needs: Needs, attrs: A): Saves
   /**
    * Gradients by input (null where `needs` is false) from gradients by output (null where nothing flowed back).
    * `fused`: written with kernels that have no gradient themselves; a second derivative goes through the composite.
    */
-  backward(context: BackwardContext<A>, gradients: readonly (Tensor | null)[]): readonly (Tensor | null)[]
+  backward(context: BackwardContext<I, A, O, X>, gradients: GradientsOfOutputs<O>): GradientsOfInputs<I>
   readonly fused?: boolean
 }
 
-/** Any record, where its attributes do not matter. */
-// biome-ignore lint/suspicious/noExplicitAny: attributes are contravariant; the registry only reads names and flags
-export type AnyOperator = OperatorRecord<any>
+/** In place of a gradient. */
+export interface NotDifferentiable {
+  readonly differentiable: false
+  readonly reason: string
+}
+
+/** What holds for an input of every call, so that no `infer` needs to check it. */
+export interface InputRule {
+  /** What errors call it. */
+  readonly name: string
+  /** Null: any. */
+  readonly dtypes: readonly DType[] | null
+  /** One dtype for all inputs that share. */
+  readonly isShared: boolean
+  readonly isOptional: boolean
+}
+
+export interface Definition<I extends Inputs, A, O extends Outputs, X extends Extras> {
+  /** Unique among all operators. */
+  readonly name: string
+  /** What errors name: the function that the program called. Default: `name`. */
+  readonly op?: string | undefined
+  /** What is known of the inputs, by position; the last one's rule holds for all that follow. */
+  readonly inputs?: readonly InputRule[]
+  /** The error for inputs whose dtypes break the rules. */
+  misfit?(inputs: I): Error
+  /** Results' shapes and dtypes, the extra ones last, or a typed error that names all faults. */
+  infer(inputs: I, attrs: A): Specs<[...O, ...X]>
+  /** Runs the kernels, or makes a view. `specs` is what infer said; the results must have those shapes. */
+  forward(inputs: I, attrs: A, specs: Specs<[...O, ...X]>, needs: Needs, device: Device): Bare<[...O, ...X]>
+  /** How many of forward's results are the operator's, at most; the rest is kept for backward. Default 1. */
+  readonly outputs?: number | undefined
+  /** The operator in terms of others. Mandatory where backward is a fused kernel. */
+  composite?: ((inputs: I, attrs: A) => Bare<O>) | undefined
+  /** Kernels that forward and backward call: where the device lacks one, the composite runs instead. */
+  readonly kernels?: { readonly forward: readonly string[]; readonly backward: readonly string[] }
+  /** What it computes in under autocast. Default 'widest'. */
+  readonly precision?: Precision | undefined
+  /** Inputs that autocast leaves alone, because the kernel takes them in either dtype. */
+  readonly asIs?: readonly number[] | undefined
+  /** Changes the dtype and nothing else: its gradient may arrive in the dtype of its input. */
+  readonly conversion?: boolean | undefined
+  readonly gradient: Gradient<I, A, O, X> | NotDifferentiable
+}
+
+const nothing: readonly never[] = []
+
+/** An operator, in one form for all: what runs it reads the same fields of every one. */
+export class Operator<I extends Inputs, A, O extends Outputs = [out: Tensor], X extends Extras = []> {
+  readonly name: string
+  readonly op: string
+  readonly inputs: readonly InputRule[]
+  readonly misfit: ((inputs: I) => Error) | null
+  readonly infer: Definition<I, A, O, X>['infer']
+  readonly forward: Definition<I, A, O, X>['forward']
+  readonly outputs: number
+  readonly composite: ((inputs: I, attrs: A) => Bare<O>) | null
+  readonly kernels: { readonly forward: readonly string[]; readonly backward: readonly string[] }
+  readonly precision: Precision
+  readonly asIs: readonly number[]
+  readonly conversion: boolean
+  /** Null where there is none, for the reason. */
+  readonly gradient: Gradient<I, A, O, X> | null
+  readonly reason: string | null
+  /** The device that was last asked which of the kernels it lacks, and the answers. */
+  #asked: Device | null = null
+  #lacksForward = false
+  #lacksBackward = false
+
+  constructor(definition: Definition<I, A, O, X>) {
+    const { gradient } = definition
+    this.name = definition.name
+    this.op = definition.op ?? definition.name
+    this.inputs = definition.inputs ?? nothing
+    this.misfit = definition.misfit ?? null
+    this.infer = definition.infer
+    this.forward = definition.forward
+    this.outputs = definition.outputs ?? 1
+    this.composite = definition.composite ?? null
+    this.kernels = definition.kernels ?? { forward: nothing, backward: nothing }
+    this.precision = definition.precision ?? 'widest'
+    this.asIs = definition.asIs ?? nothing
+    this.conversion = definition.conversion ?? false
+    this.gradient = 'differentiable' in gradient ? null : gradient
+    this.reason = 'differentiable' in gradient ? gradient.reason : null
+  }
+
+  /** Whether the device lacks a kernel of forward, or of backward where a gradient is wanted. */
+  isMissingOn(device: Device, wantsGradient: boolean): boolean {
+    if (this.#asked !== device) {
+      this.#asked = device
+      this.#lacksForward = this.kernels.forward.some((kernel) => !device.hasKernel(kernel))
+      this.#lacksBackward = this.kernels.backward.some((kernel) => !device.hasKernel(kernel))
+    }
+    return this.#lacksForward || (wantsGradient && this.#lacksBackward)
+  }
+}
+
+/** Any operator, where its inputs, attributes and outputs do not matter. */
+// biome-ignore lint/suspicious/noExplicitAny: inputs and attributes are contravariant; who runs an operator only hands them on
+export type AnyOperator = Operator<any, any, any, any>
 
 const registry = new Map<string, AnyOperator>()
 
 /** Registers an operator; the suites run the cases of every registered one. */
-export function defineOperator<A>(record: OperatorRecord<A>): OperatorRecord<A> {
-  if (registry.has(record.name)) throw new Error(`operator ${record.name} is defined twice`)
-  registry.set(record.name, record)
-  return record
+export function registered<O extends AnyOperator>(operator: O): O {
+  if (registry.has(operator.name)) throw new Error(`operator ${operator.name} is defined twice`)
+  registry.set(operator.name, operator)
+  return operator
 }
 
 export function operators(): readonly AnyOperator[] {
@@ -112,7 +212,7 @@ function needsOf(inputs: Inputs): Needs {
   return noNeeds
 }
 
-function noTensor(op: string, name: string, value: unknown): DTypeError {
+export function noTensor(op: string, name: string, value: unknown): DTypeError {
   const kind =
     value === null ? 'null' : Array.isArray(value) ? 'an array; wrap it in tensor()' : `of type ${typeof value}`
   return new DTypeError(op, `${name} must be a tensor, but is ${kind}`)
@@ -124,89 +224,96 @@ export function checkTensor(op: string, name: string, value: unknown): asserts v
   value.storage.check(op)
 }
 
-/** Checks that all inputs are alive and on one device. */
-function checkInputs(op: string, inputs: Inputs): void {
-  let first: Tensor | null = null
+/** Checks that all inputs are alive, on one device, which it gives, and of the dtypes that their rules allow. */
+function checkInputs(operator: AnyOperator, inputs: Inputs, checksDTypes: boolean): Device | null {
+  const { op, inputs: rules } = operator
+  const last = rules.length - 1
+  let device: Device | null = null
+  let shared: DType | null = null
+  // Loops by index, because every operator of a step comes here, and `includes` is a call.
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i]
-    if (input === null) continue
-    if (!(input instanceof Tensor)) throw noTensor(op, `input ${i}`, input)
-    input.storage.check(op)
-    if (first === null) first = input
-    else if (input.storage.device !== first.storage.device)
-      throw new DeviceError(
-        op,
-        `the tensors are on different devices: ${inputs.map((t) => (t instanceof Tensor ? t.device.name : 'none')).join(', ')}; ` +
-          `move them with .to('${first.device.name}')`,
-      )
+    const rule = rules[i < last ? i : last]
+    if (input === null && rule?.isOptional !== false) continue
+    if (!(input instanceof Tensor)) throw noTensor(op, rule?.name ?? `input ${i}`, input)
+    const { storage, dtype } = input
+    storage.check(op)
+    if (device === null) device = storage.device
+    else if (storage.device !== device) throw onDifferentDevices(op, device, inputs)
+    if (rule === undefined || !checksDTypes) continue
+    if (shared !== null && rule.isShared) {
+      if (dtype !== shared) throw misfitOf(operator, inputs)
+      continue
+    }
+    const { dtypes } = rule
+    if (dtypes !== null) {
+      let k = dtypes.length - 1
+      while (k >= 0 && dtypes[k] !== dtype) k--
+      if (k < 0) throw misfitOf(operator, inputs)
+    }
+    if (rule.isShared) shared = dtype
   }
+  return device
 }
 
-function hasKernels(record: AnyOperator, inputs: Inputs): boolean {
-  if (record.kernels === undefined) return true
-  const device = inputs.find((input) => input)?.device
-  return device === undefined || record.kernels.every((name) => device.hasKernel(name))
+function misfitOf({ op, misfit }: AnyOperator, inputs: Inputs): Error {
+  return misfit?.(inputs) ?? new DTypeError(op, 'takes no tensors of these dtypes')
 }
+
+function onDifferentDevices(op: string, first: Device, inputs: Inputs): DeviceError {
+  return new DeviceError(
+    op,
+    `the tensors are on different devices: ${inputs.map((t) => (t instanceof Tensor ? t.device.name : 'none')).join(', ')}; ` +
+      `move them with .to('${first.name}')`,
+  )
+}
+
+type Results = Tensor | Extras
 
 /** Checks, computes, and hangs a node on the results if an input wants a gradient. Extra results come along. */
-function execute<A>(record: OperatorRecord<A>, inputs: Inputs, attrs: A): Tensor | readonly Tensor[] {
-  checkInputs(record.name, inputs)
+function execute(operator: AnyOperator, inputs: Inputs, attrs: unknown): Results {
   const low = autocastDType()
-  if (low !== null) return executeIn(low, record, inputs, attrs)
-  const inferred = record.infer(inputs, attrs)
-  if (record.kernels !== undefined && !hasKernels(record, inputs)) {
-    const { composite } = record
-    if (composite === undefined)
-      throw new DeviceError(
-        record.name,
-        `device ${inputs.find((t) => t)?.device.name} lacks the kernels ${record.kernels.join(', ')} and there is no composite`,
-      )
-    return namedAs(record.name, () => composite(inputs, attrs))
-  }
+  if (low !== null) return executeIn(low, operator, inputs, attrs)
+  const device = checkInputs(operator, inputs, true)
+  const specs = operator.infer(inputs, attrs)
+  if (device === null) throw new DTypeError(operator.op, 'needs a tensor, but got none')
   const needs = needsOf(inputs)
-  const result = record.forward(inputs, attrs, toArray(inferred), needs)
-  if (needs !== noNeeds) {
-    const gradient = record.gradient
-    if (!('differentiable' in gradient)) new Node(record, gradient, inputs, attrs, needs, resultsOf(result))
-    // Results of an operator without a gradient (comparisons, indices) are constants: nothing to record.
-  }
+  const { composite } = operator
+  if (composite !== null && operator.isMissingOn(device, needs !== noNeeds))
+    return namedAs(operator.op, () => composite(inputs, attrs))
+  const result: Results = operator.forward(inputs, attrs, specs, needs, device)
+  // Results of an operator without a gradient (comparisons, indices) are constants: nothing to record.
+  if (needs !== noNeeds && operator.gradient !== null)
+    new Node(operator, operator.gradient, inputs, attrs, needs, resultsOf(result))
   return result
 }
 
-const noInputs: readonly number[] = []
-
 /** Under autocast: converts the inputs, then runs in their dtypes, so that a composite's parts follow its own policy. */
-function executeIn<A>(
-  low: AutocastDType,
-  record: OperatorRecord<A>,
-  inputs: Inputs,
-  attrs: A,
-): Tensor | readonly Tensor[] {
-  return withAutocast(null, () => {
-    const converted = autocastInputs(record.precision ?? 'widest', record.asIs ?? noInputs, inputs, low)
-    return execute(record, converted, attrs)
-  })
+function executeIn(low: AutocastDType, operator: AnyOperator, inputs: Inputs, attrs: unknown): Results {
+  checkInputs(operator, inputs, false)
+  return withAutocast(null, () =>
+    execute(operator, autocastInputs(operator.precision, operator.asIs, inputs, low), attrs),
+  )
 }
 
-function toArray(specs: TensorSpec | readonly TensorSpec[]): readonly TensorSpec[] {
-  return Array.isArray(specs) ? (specs as readonly TensorSpec[]) : [specs as TensorSpec]
+function isList(result: Results): result is Extras {
+  return Array.isArray(result)
 }
 
-function resultsOf(result: Tensor | readonly Tensor[]): readonly Tensor[] {
-  return Array.isArray(result) ? (result as readonly Tensor[]) : [result as Tensor]
+function resultsOf(result: Results): Extras {
+  return isList(result) ? result : [result]
 }
 
-/** Runs an operator on its inputs; gives all its outputs. */
-export function applyAll<A>(record: OperatorRecord<A>, inputs: Inputs, attrs: A): readonly Tensor[] {
-  const results = resultsOf(execute(record, inputs, attrs))
-  const count = record.outputs ?? 1
-  return results.length <= count ? results : results.slice(0, count)
-}
-
-/** `applyAll` for the many operators with one result. */
-export function apply<A>(record: OperatorRecord<A>, inputs: Inputs, attrs: A): Tensor {
-  const result = execute(record, inputs, attrs)
-  return Array.isArray(result) ? (result[0] as Tensor) : (result as Tensor)
+/** Runs an operator on its inputs. Throws what its `infer` does, DeviceError, DisposedError. */
+export function apply<I extends Inputs, A, O extends Outputs, X extends Extras>(
+  operator: Operator<I, A, O, X>,
+  inputs: NoInfer<I>,
+  attrs: NoInfer<A>,
+): Bare<O>
+export function apply(operator: AnyOperator, inputs: Inputs, attrs: unknown): Tensor | null | Extras {
+  const result = execute(operator, inputs, attrs)
+  if (operator.outputs !== 1) return resultsOf(result).slice(0, operator.outputs)
+  return isList(result) ? (result[0] ?? null) : result
 }
 
 /** Whether two tensors have one dtype, or autocast will give them one. */

@@ -347,12 +347,12 @@ function checkGradient(node: Node, index: number, gradient: Tensor): void {
  * that which ends at the aliases. Second derivatives flow through the aliases to the inputs.
  */
 function throughComposite(node: Node, gradients: readonly (Tensor | null)[]): (Tensor | null)[] {
-  const { composite } = node.record
-  if (composite === undefined) throw new AutogradError(node.name, 'has no composite to differentiate a second time')
+  const { composite } = node.operator
+  if (composite === null) throw new AutogradError(node.name, 'has no composite to differentiate a second time')
   const aliases = node
     .allInputs()
     .map((input, i) => (input && node.needs[i] ? gradientArithmetic().alias(input) : input))
-  const made = composite(aliases, node.attrs)
+  const made: Tensor | readonly Tensor[] = composite(aliases, node.attrs)
   const outputs: readonly Tensor[] = Array.isArray(made) ? (made as readonly Tensor[]) : [made as Tensor]
   const found: (Tensor | null)[] = aliases.map(() => null)
   const place = new Map<Target, number>()

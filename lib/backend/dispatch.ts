@@ -46,8 +46,12 @@ export function run<K extends KernelName>(kernel: K | Kernel<K>, args: KernelArg
   const call = args as unknown as KernelCall
   const first = entry.first(call)
   if (first === undefined) throw new InternalError(entry.name, 'a call without tensors')
-  const { device } = first.storage
-  if (!device.run(entry, call)) runDensified(entry, device, args as unknown as Call)
+  runOn(first.storage.device, entry, args)
+}
+
+/** `run` for who knows the device. */
+export function runOn<K extends KernelName>(device: Device, kernel: Kernel<K>, args: KernelArguments<K, Tensor>): void {
+  if (!device.run(kernel, args as unknown as KernelCall)) runDensified(kernel, device, args as unknown as Call)
 }
 
 /** The call with dense copies where they are needed. */

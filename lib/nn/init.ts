@@ -7,9 +7,9 @@ import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
 import { countOf } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
+import { checkDistinct, checkScalar } from '../ops/common.js'
 import { full } from '../ops/creation.js'
-import { checkScalar } from '../ops/elementwise/common.js'
-import { checkDistinct, copyInto, fill_ } from '../ops/inplace.js'
+import { copyInto, fill_ } from '../ops/inplace.js'
 import { rand, randn } from '../ops/random.js'
 
 export interface InitOptions {

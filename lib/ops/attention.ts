@@ -1,26 +1,19 @@
 /** Scaled dot-product attention (Vaswani et al., 2017), fused and tiled, never holding a row of scores per query in memory. */
-import {
-  agree,
-  applyAll,
-  checkDType,
-  checkTensor,
-  defineOperator,
-  type OperatorRecord,
-  type TensorSpec,
-} from '../autograd/operator.js'
+import { agree, apply, checkDType, checkTensor } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
-import { kernels, type PhiloxPosition } from '../backend/table/index.js'
+import type { PhiloxPosition } from '../backend/table/index.js'
 import { DTypeError, Faults, formatShape } from '../core/errors.js'
 import { checkGenerator, defaultGenerator, type Generator } from '../core/generator.js'
 import { checkFlag, checkOptions, type OptionNames, ownOptions } from '../core/options.js'
-import type { Shape } from '../core/shape.js'
+import { countOf, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
+import { anyFloating, checkScalar, like } from './common.js'
 import { castTo } from './convert.js'
 import { arange } from './creation.js'
-import { anyFloating, checkScalar } from './elementwise/common.js'
 import { add, div, eq, exp, ge, mul, sub, where } from './elementwise/index.js'
 import { emptyInOrderOf, emptySideBySide } from './layout.js'
 import { matmul } from './matmul.js'
+import { operator as define, kernel } from './operator.js'
 import { checkProbability, dropoutAt } from './random.js'
 import { sum, sumTo } from './reduce.js'
 import { expand, expandView, reshape, squeeze, transpose, unsqueeze } from './shape.js'
@@ -37,10 +30,10 @@ interface Attention {
 }
 
 /** q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], mask (bool or floating) that broadcasts to [B, Hq, Tq, Tk], or null. */
-type AttentionInputs = [Tensor, Tensor, Tensor, Tensor | null]
+type AttentionInputs = [q: Tensor, k: Tensor, v: Tensor, mask: Tensor | null]
 
 function scoresShape(q: Tensor, k: Tensor): Shape {
-  return [...q.sizes.slice(0, 3), k.sizes[2] as number]
+  return [...q.sizes.slice(0, 3), k.sizes[2] ?? 0]
 }
 
 /** The mask as the kernel's two arguments: which keys take part, or what is added to the scores. */
@@ -49,78 +42,72 @@ function masks(mask: Tensor | null, scores: Shape): { maskBool: Tensor | null; m
   return { maskBool: wide?.dtype === 'bool' ? wide : null, maskAdd: wide && wide.dtype !== 'bool' ? wide : null }
 }
 
-const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
+const attentionRecord = define<AttentionInputs, Attention, [out: Tensor], [statistics: Tensor]>({
   name: operator,
-  precision: kernels.attention_forward.precision,
-  // The mask.
-  asIs: [3],
-  infer(inputs) {
-    const [q, , v] = inputs as AttentionInputs
+  // The mask is one of two arguments, by its dtype.
+  inputs: ['q', 'k', 'v', { name: 'attnMask', dtype: 'free' }],
+  infer([q, , v]) {
     const [b = 0, h = 0, t = 0] = q.sizes
     return [
-      { shape: [b, h, t, v.sizes[3] as number], dtype: q.dtype },
+      like(q, [b, h, t, v.sizes[3] ?? 0]),
       { shape: [b, h, 2, t], dtype: q.dtype === 'float64' ? 'float64' : 'float32' },
     ]
   },
-  cost(inputs, { causal }) {
-    const [q, k, v] = inputs as AttentionInputs
-    const full =
-      q.numel * (k.sizes[2] as number) + (q.numel / (q.sizes[3] || 1)) * (k.sizes[2] as number) * (v.sizes[3] as number)
-    return causal ? full / 2 : full
-  },
-  forward(inputs, attrs, specs) {
-    const [q, k, v, mask] = inputs as AttentionInputs
-    const [outSpec, statisticsSpec] = specs as [TensorSpec, TensorSpec]
-    const out = emptyInOrderOf(q, outSpec.shape, operator)
-    const statistics = empty(q.device, statisticsSpec.shape, statisticsSpec.dtype, operator)
-    run('attention_forward', { out, statistics, q, k, v, ...masks(mask, scoresShape(q, k)), ...attrs })
-    return [out, statistics]
-  },
-  composite(inputs, { scale, causal, dropout, random }) {
-    const mask = inputs[3] as Tensor | null
-    const { dtype } = inputs[0] as Tensor
-    const [q, k, v] = (inputs.slice(0, 3) as Tensor[]).map((x) =>
-      x.dtype === 'bfloat16' ? castTo(x, 'float32') : x,
-    ) as [Tensor, Tensor, Tensor]
+  forward: kernel('attention_forward', ([q, k, v, mask], attrs, { out, statistics }) => ({
+    out,
+    statistics,
+    q,
+    k,
+    v,
+    ...masks(mask, scoresShape(q, k)),
+    ...attrs,
+  })),
+  composite([givenQ, givenK, givenV, mask], { scale, causal, dropout, random }) {
+    const { dtype } = givenQ
+    const wide = (x: Tensor) => (x.dtype === 'bfloat16' ? castTo(x, 'float32') : x)
+    const [q, k, v] = [wide(givenQ), wide(givenK), wide(givenV)]
     const [b = 0, hk = 0, tk = 0, d = 0] = k.sizes
     const [, hq = 0, tq = 0] = q.sizes
+    const [, , , dv = 0] = v.sizes
     const group = hk === 0 ? 1 : hq / hk
     // Each key head serves a group of query heads.
-    const repeat = (x: Tensor, size: number) =>
+    const repeat = (x: Tensor, size: number): Tensor =>
       reshape(expand(unsqueeze(x, 2), [b, hk, group, tk, size]), [b, hq, tk, size])
-    let scores = mul(matmul(q as Tensor, transpose(repeat(k, d), -2, -1)), scale) as Tensor
+    const plain: Tensor = mul(matmul(q, transpose(repeat(k, d), -2, -1)), scale)
     const never = Number.NEGATIVE_INFINITY
-    if (mask) scores = mask.dtype === 'bool' ? where(mask, scores, never) : (add(scores, mask) as Tensor)
-    if (causal) {
-      const rows = unsqueeze(arange(0, tq, 1, { device: q.device }), 1)
-      scores = where(ge(rows, unsqueeze(arange(0, tk, 1, { device: q.device }), 0)), scores, never)
-    }
+    const masked: Tensor = !mask ? plain : mask.dtype === 'bool' ? where(mask, plain, never) : add(plain, mask)
+    const rows = unsqueeze(arange(0, tq, 1, { device: q.device }), 1)
+    const columns = unsqueeze(arange(0, tk, 1, { device: q.device }), 0)
+    const scores = causal ? where(ge(rows, columns), masked, never) : masked
     // A row without any key gives 0 instead of NaN.
     const peak = peakOf(scores, -1)
     const open = where(eq(peak, never), 0, peak)
-    const e = exp(sub(scores, open) as Tensor)
+    const e = exp(sub(scores, open))
     const total = sum(e, -1, { keepdim: true })
-    const p = div(e, where(eq(total, 0), 1, total)) as Tensor
-    const out = matmul(dropout > 0 ? dropoutAt(p, dropout, random) : p, repeat(v, v.sizes[3] as number)) as Tensor
+    const p = div(e, where(eq(total, 0), 1, total))
+    const out = matmul(dropout > 0 ? dropoutAt(p, dropout, random) : p, repeat(v, dv))
     return castTo(out, dtype)
   },
   gradient: {
     saves: () => ({ inputs: [0, 1, 2, 3], outputs: [0, 1] }),
-    backward(ctx, [g]) {
-      const [q, k, v, mask] = [ctx.input(0), ctx.input(1), ctx.input(2), ctx.optionalInput(3)]
+    fused: true,
+    kernels: ['attention_backward'],
+    backward(ctx, [dy]) {
+      const [q, k, v, mask] = [ctx.input(0), ctx.input(1), ctx.input(2), ctx.input(3)]
       const scores = scoresShape(q, k)
       const op = `${operator} backward`
-      const [needQ, needK, needV] = ctx.needs
-      const fused = needQ && needK && needV ? emptySideBySide([q, k, v], op) : null
+      const [needQ, needK, needV, needMask] = ctx.needs
+      // In the one memory of the projection that q, k and v are views of, where they are.
+      const side = needQ && needK && needV ? emptySideBySide([q, k, v], op) : null
       const [dq = null, dk = null, dv = null] =
-        fused ?? [q, k, v].map((x, i) => (ctx.needs[i] ? emptyInOrderOf(x, x.sizes, op) : null))
-      const dmask = ctx.needs[3] ? empty(q.device, scores, (mask as Tensor).dtype, `${operator} backward`) : null
+        side ?? [q, k, v].map((x, i) => (ctx.needs[i] ? emptyInOrderOf(x, x.sizes, op) : null))
+      const dmask = needMask && mask ? empty(q.device, scores, mask.dtype, op) : null
       run('attention_backward', {
         dq,
         dk,
         dv,
         dmask,
-        dy: g as Tensor,
+        dy,
         q,
         k,
         v,
@@ -129,9 +116,8 @@ const attentionRecord: OperatorRecord<Attention> = defineOperator<Attention>({
         ...masks(mask, scores),
         ...ctx.attrs,
       })
-      return [dq, dk, dv, dmask && sumTo(dmask, (mask as Tensor).sizes)]
+      return [dq, dk, dv, dmask && mask && sumTo(dmask, mask.sizes)]
     },
-    fused: true,
   },
 })
 
@@ -192,7 +178,7 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   faults.check(q.ndim === 4 && k.ndim === 4 && v.ndim === 4, () => `q, k and v must be [B, H, T, D], but are ${shapes}`)
   faults.throwShape(operator, [q.sizes, k.sizes, v.sizes])
   const [b, hq = 0, , d] = q.sizes
-  const [, hk = 0, tk] = k.sizes
+  const [, hk = 0, tk = 0] = k.sizes
   faults.check(k.sizes[0] === b && v.sizes[0] === b, () => `batch sizes differ: ${shapes}`)
   faults.check(k.sizes[3] === d, () => `q and k have different last sizes: ${shapes}`)
   faults.check(v.sizes[1] === hk && v.sizes[2] === tk, () => `k and v differ in heads or time: ${shapes}`)
@@ -211,8 +197,8 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   }
   faults.throwShape(operator, [q.sizes, k.sizes, v.sizes])
   const scale = checkScalar(operator, 'scale', options.scale ?? 1 / Math.sqrt(d || 1))
-  const count = dropoutP > 0 ? (b as number) * hq * (q.sizes[2] as number) * (tk as number) : 0
+  const count = dropoutP > 0 ? countOf(scoresShape(q, k)) : 0
   const attrs = { scale, causal: isCausal, dropout: dropoutP, random: (generator ?? defaultGenerator()).take(count) }
   const mask = attnMask?.dtype.endsWith('float16') ? castTo(attnMask, 'float32') : attnMask
-  return applyAll(attentionRecord, [q, k, v, mask], attrs)[0] as Tensor
+  return apply(attentionRecord, [q, k, v, mask ?? null], attrs)
 }

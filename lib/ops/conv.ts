@@ -1,29 +1,17 @@
 /** Two-dimensional convolution (cross-correlation, as in PyTorch) and its two gradients, each differentiable in turn. */
-import {
-  apply,
-  checkDType,
-  checkTensor,
-  defineOperator,
-  type Inputs,
-  type OperatorRecord,
-  type TensorSpec,
-} from '../autograd/operator.js'
-import { empty, run } from '../backend/dispatch.js'
-import { kernels } from '../backend/table/index.js'
+import { apply, checkTensor, type Needs, type Operator } from '../autograd/operator.js'
 import { Faults, formatShape, shown, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
-import { countOf, type Shape } from '../core/shape.js'
+import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
+import { like } from './common.js'
 import { reluGradient } from './elementwise/activations.js'
-import { floating } from './elementwise/common.js'
+import { kernel, operator } from './operator.js'
 import { sum } from './reduce.js'
 import { squeeze, unsqueeze } from './shape.js'
 
 /** A number for both dimensions, or [height, width]. */
 export type Pair = number | readonly [number, number]
-
-/** [height, width] */
-export type Both = readonly [h: number, w: number]
 
 export function pair(op: string, name: string, value: Pair, least: number): [number, number] {
   if (typeof value !== 'number' && !(Array.isArray(value) && value.length === 2))
@@ -34,6 +22,9 @@ export function pair(op: string, name: string, value: Pair, least: number): [num
       throw new ValueError(op, `${name} is ${shown(value)}, but must be integers of 32 bits, at least ${least}`)
   return [h, w]
 }
+
+/** [height, width] */
+export type Both = readonly [h: number, w: number]
 
 interface Conv {
   readonly stride: Both
@@ -57,10 +48,7 @@ function outputShape(x: Shape, weight: Shape, a: Conv): Shape {
   ]
 }
 
-function checkConv(inputs: Inputs, a: Conv): void {
-  const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null]
-  checkDType('conv2d', 'x', x, floating)
-  checkDType('conv2d', 'weight', weight, [x.dtype])
+function checkConv(x: Tensor, weight: Tensor, bias: Tensor | null, a: Conv): void {
   const faults = new Faults()
   const xs = formatShape(x.sizes)
   const ws = formatShape(weight.sizes)
@@ -87,46 +75,34 @@ function checkConv(inputs: Inputs, a: Conv): void {
   faults.throwShape('conv2d', [x.sizes, weight.sizes])
 }
 
-function cost(out: Shape, weight: Shape): number {
-  return countOf(out) * countOf(weight.slice(1))
-}
-
 /** relu: negative results become 0, which saves two passes over them. */
 type ConvForward = Conv & { readonly relu: boolean }
 
-const convRecord: OperatorRecord<ConvForward> = defineOperator<ConvForward>({
+const convRecord = operator<[x: Tensor, weight: Tensor, bias: Tensor | null], ConvForward>({
   name: 'conv2d',
-  precision: kernels.conv2d_forward.precision,
-  infer(inputs, attrs) {
-    checkConv(inputs, attrs)
-    const [x, weight] = inputs as [Tensor, Tensor]
-    return { shape: outputShape(x.sizes, weight.sizes, attrs), dtype: x.dtype }
+  infer([x, weight, bias], attrs) {
+    checkConv(x, weight, bias, attrs)
+    return like(x, outputShape(x.sizes, weight.sizes, attrs))
   },
-  cost: ([x, weight], attrs) =>
-    cost(outputShape((x as Tensor).sizes, (weight as Tensor).sizes, attrs), (weight as Tensor).sizes),
-  forward(inputs, attrs, [spec]) {
-    const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null]
-    const { shape, dtype } = spec as TensorSpec
-    const out = empty(x.device, shape, dtype, 'conv2d')
-    run('conv2d_forward', { out, x, weight, bias, ...attrs })
-    return out
-  },
+  forward: kernel('conv2d_forward', ([x, weight, bias], attrs, { out }) => ({ out, x, weight, bias, ...attrs })),
   gradient: {
-    saves: (needs, { relu }) => ({
-      inputs: [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])],
-      ...(relu ? { outputs: [0] } : {}),
-    }),
+    saves: (needs, { relu }) => ({ inputs: factorsFor(needs), ...(relu ? { outputs: [0] } : {}) }),
     backward(ctx, [gradient]) {
       const { relu, ...attrs } = ctx.attrs
-      const g = relu ? reluGradient(gradient as Tensor, ctx.output(0), ctx.createGraph) : (gradient as Tensor)
-      const dx = ctx.needs[0] ? apply(inputGradient, [g, ctx.input(1)], { ...attrs, shape: ctx.spec(0).shape }) : null
-      const dweight = ctx.needs[1]
-        ? apply(weightGradient, [g, ctx.input(0)], { ...attrs, shape: ctx.spec(1).shape })
-        : null
-      return [dx, dweight, ctx.needs[2] ? sum(g, [0, 2, 3]) : null]
+      const g = relu ? reluGradient(gradient, ctx.output(0), ctx.createGraph) : gradient
+      return [
+        ctx.needs[0] ? apply(inputGradient, [g, ctx.input(1)], { ...attrs, shape: ctx.spec(0).shape }) : null,
+        ctx.needs[1] ? apply(weightGradient, [g, ctx.input(0)], { ...attrs, shape: ctx.spec(1).shape }) : null,
+        ctx.needs[2] ? sum(g, [0, 2, 3]) : null,
+      ]
     },
   },
 })
+
+/** What a product of inputs 0 and 1 saves: the gradient of one needs the other. */
+function factorsFor(needs: Needs): readonly number[] {
+  return [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])]
+}
 
 type ConvGradient = Conv & { readonly shape: Shape }
 
@@ -134,28 +110,23 @@ function conv(x: Tensor, weight: Tensor, attrs: Conv): Tensor {
   return apply(convRecord, [x, weight, null], { ...attrs, relu: false })
 }
 
-function gradientSpec(op: string, dy: Tensor, shape: Shape): TensorSpec {
-  checkDType(op, 'the gradient', dy, floating)
-  return { shape, dtype: dy.dtype }
-}
-
 /** dx from (dy, weight): linear in both, so that its gradients are a convolution and a weight gradient. */
-const inputGradient: OperatorRecord<ConvGradient> = defineOperator<ConvGradient>({
+const inputGradient: Operator<[dy: Tensor, weight: Tensor], ConvGradient> = operator<
+  [dy: Tensor, weight: Tensor],
+  ConvGradient
+>({
   name: 'conv2d_input_gradient',
-  precision: kernels.conv2d_input_gradient.precision,
-  infer: ([dy], { shape }) => gradientSpec('conv2d_input_gradient', dy as Tensor, shape),
-  cost: ([dy, weight]) => cost((dy as Tensor).sizes, (weight as Tensor).sizes),
-  forward(inputs, { shape, ...attrs }, [spec]) {
-    const [dy, weight] = inputs as [Tensor, Tensor]
-    const dx = empty(dy.device, shape, (spec as TensorSpec).dtype, 'conv2d backward')
-    run('conv2d_input_gradient', { dx, dy, weight, ...attrs })
-    return dx
-  },
+  infer: ([dy], { shape }) => like(dy, shape),
+  forward: kernel('conv2d_input_gradient', ([dy, weight], { shape: _, ...attrs }, { dx }) => ({
+    dx,
+    dy,
+    weight,
+    ...attrs,
+  })),
   gradient: {
-    saves: (needs) => ({ inputs: [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])] }),
-    backward(ctx, [gradient]) {
-      const g = gradient as Tensor
-      const { shape: _shape, ...attrs } = ctx.attrs
+    saves: (needs) => ({ inputs: factorsFor(needs) }),
+    backward(ctx, [g]) {
+      const { shape: _, ...attrs } = ctx.attrs
       return [
         ctx.needs[0] ? conv(g, ctx.input(1), attrs) : null,
         ctx.needs[1] ? apply(weightGradient, [ctx.input(0), g], { ...attrs, shape: ctx.spec(1).shape }) : null,
@@ -165,29 +136,28 @@ const inputGradient: OperatorRecord<ConvGradient> = defineOperator<ConvGradient>
 })
 
 /** dweight from (dy, x). */
-const weightGradient: OperatorRecord<ConvGradient> = defineOperator<ConvGradient>({
-  name: 'conv2d_weight_gradient',
-  precision: kernels.conv2d_weight_gradient.precision,
-  infer: ([dy], { shape }) => gradientSpec('conv2d_weight_gradient', dy as Tensor, shape),
-  cost: ([dy], { shape }) => cost((dy as Tensor).sizes, shape),
-  forward(inputs, { shape, ...attrs }, [spec]) {
-    const [dy, x] = inputs as [Tensor, Tensor]
-    const dweight = empty(dy.device, shape, (spec as TensorSpec).dtype, 'conv2d backward')
-    run('conv2d_weight_gradient', { dweight, dy, x, ...attrs })
-    return dweight
-  },
-  gradient: {
-    saves: (needs) => ({ inputs: [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])] }),
-    backward(ctx, [gradient]) {
-      const g = gradient as Tensor
-      const { shape: _shape, ...attrs } = ctx.attrs
-      return [
-        ctx.needs[0] ? conv(ctx.input(1), g, attrs) : null,
-        ctx.needs[1] ? apply(inputGradient, [ctx.input(0), g], { ...attrs, shape: ctx.spec(1).shape }) : null,
-      ]
+const weightGradient: Operator<[dy: Tensor, x: Tensor], ConvGradient> = operator<[dy: Tensor, x: Tensor], ConvGradient>(
+  {
+    name: 'conv2d_weight_gradient',
+    infer: ([dy], { shape }) => like(dy, shape),
+    forward: kernel('conv2d_weight_gradient', ([dy, x], { shape: _, ...attrs }, { dweight }) => ({
+      dweight,
+      dy,
+      x,
+      ...attrs,
+    })),
+    gradient: {
+      saves: (needs) => ({ inputs: factorsFor(needs) }),
+      backward(ctx, [g]) {
+        const { shape: _, ...attrs } = ctx.attrs
+        return [
+          ctx.needs[0] ? conv(ctx.input(1), g, attrs) : null,
+          ctx.needs[1] ? apply(inputGradient, [ctx.input(0), g], { ...attrs, shape: ctx.spec(1).shape }) : null,
+        ]
+      },
     },
   },
-})
+)
 
 export interface Conv2dOptions {
   readonly stride?: Pair

@@ -3,7 +3,7 @@
  * whose result is only read; and `transfer` from device to device.
  */
 import { autocastDType } from '../autograd/autocast.js'
-import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import { apply, checkTensor, type Operator } from '../autograd/operator.js'
 import { deviceFor } from '../backend/devices.js'
 import { contiguous, empty, run } from '../backend/dispatch.js'
 import { noElements } from '../backend/meta/device.js'
@@ -14,58 +14,52 @@ import { keep, outsideFrames } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
 import type { Storage } from '../core/storage.js'
 import { denseTensor, Tensor } from '../core/tensor.js'
+import { like } from './common.js'
+import { kernel, operator } from './operator.js'
 
-function copyAs(x: Tensor, { shape, dtype }: TensorSpec, op: string): Tensor {
-  const y = empty(x.device, shape, dtype, op)
-  run('copy', { out: y, x })
-  return y
-}
-
-const cast: OperatorRecord<DType> = defineOperator<DType>({
+const cast: Operator<[x: Tensor], DType> = operator<[x: Tensor], DType>({
   name: 'cast',
-  infer([input], dtype) {
-    const x = input as Tensor
+  op: 'to',
+  infer([x], dtype) {
     if (!Object.hasOwn(dtypes, dtype))
       throw new DTypeError('to', `there is no dtype '${dtype}'; known are ${Object.keys(dtypes).join(', ')}`)
     if (!x.device.supports(dtype)) throw new DTypeError('to', `device ${x.device.name} has no ${dtype}`)
     return { shape: x.sizes, dtype }
   },
-  forward: ([x], _dtype, [out]) => copyAs(x as Tensor, out as TensorSpec, 'to'),
+  forward: kernel('copy', ([x], _dtype, { out }) => ({ out, x })),
   conversion: true,
   gradient: {
     saves: () => ({}),
-    backward: (ctx, [g]) => [castTo(g as Tensor, ctx.spec(0).dtype)],
+    backward: (ctx, [g]) => [castTo(g, ctx.spec(0).dtype)],
   },
 })
 
 /** Converted to another dtype; itself where it has it already. Floats to integers truncate, anything to bool is != 0. */
-export function castTo<S extends Shape, D extends DType>(x: Tensor<S>, dtype: D): Tensor<S, D> {
-  return (x.dtype === dtype ? x : apply(cast, [x], dtype)) as Tensor<S, D>
+export function castTo<S extends Shape, D extends DType>(x: Tensor<S>, dtype: D): Tensor<S, D>
+export function castTo(x: Tensor, dtype: DType): Tensor {
+  return x.dtype === dtype ? x : apply(cast, [x], dtype)
 }
 
 /**
  * A conversion that is only read. Unlike a cast's, its result may share memory with other conversions of the same parameter,
  * and is overwritten when the parameter is: a backward pass that comes too late gets the error for overwritten memory.
  */
-const lower: OperatorRecord<DType> = defineOperator<DType>({
+const lower: Operator<[x: Tensor], DType> = operator<[x: Tensor], DType>({
   name: 'lower',
-  infer: ([x], dtype) => ({ shape: (x as Tensor).sizes, dtype }),
-  forward([input], _dtype, [out]) {
-    const x = input as Tensor
-    const spec = out as TensorSpec
+  op: 'autocast',
+  infer: ([x], dtype) => ({ shape: x.sizes, dtype }),
+  forward([x], _dtype, { shape, dtype }) {
     // What lives on is likely to be converted again: parameters, above all.
-    if (
-      spec.dtype === 'bfloat16' &&
-      x.dtype === 'float32' &&
-      (x.storage.owner === 'model' || (x.isLeaf && x.requiresGrad))
-    )
+    if (dtype === 'bfloat16' && x.dtype === 'float32' && (x.storage.owner === 'model' || (x.isLeaf && x.requiresGrad)))
       return new Tensor(shadowOf(x.storage), x.sizes, x.steps, x.offset)
-    return copyAs(x, spec, 'autocast')
+    const y = empty(x.device, shape, dtype, 'autocast')
+    run('copy', { out: y, x })
+    return y
   },
   conversion: true,
   gradient: {
     saves: () => ({}),
-    backward: (ctx, [g]) => [convert(g as Tensor, ctx.spec(0).dtype)],
+    backward: (ctx, [g]) => [convert(g, ctx.spec(0).dtype)],
   },
 })
 
@@ -102,21 +96,21 @@ interface Transfer {
   readonly to: Device
 }
 
-const transfer: OperatorRecord<Transfer> = defineOperator<Transfer>({
+const transfer: Operator<[x: Tensor], Transfer> = operator<[x: Tensor], Transfer>({
   name: 'transfer',
-  infer: ([x]) => ({ shape: (x as Tensor).sizes, dtype: (x as Tensor).dtype }),
-  forward([x], { to }, [spec]) {
-    const { shape, dtype } = spec as TensorSpec
-    if ((x as Tensor).device.kind === 'meta') throw noElements('to')
+  op: 'to',
+  infer: ([x]) => like(x),
+  forward([x], { to }, { shape, dtype }) {
+    if (x.device.kind === 'meta') throw noElements('to')
     const out = empty(to, shape, dtype, 'to')
     if (to.kind === 'meta') return out
-    const source = contiguous(x as Tensor)
+    const source = contiguous(x)
     to.upload(out.storage, source.device.readSync(source))
     return out
   },
   gradient: {
     saves: () => ({}),
-    backward: ({ attrs: { from, to } }, [g]) => [apply(transfer, [g as Tensor], { from: to, to: from })],
+    backward: ({ attrs: { from, to } }, [g]) => [apply(transfer, [g], { from: to, to: from })],
   },
 })
 
@@ -132,15 +126,15 @@ export type Moved<D extends DType, T> = T extends DType ? Known<T> : string exte
 export function to<S extends Shape, D extends DType, const T extends string | Device>(
   x: Tensor<S, D>,
   target: T,
-): Tensor<S, Moved<D, T>> {
+): Tensor<S, Moved<D, T>>
+export function to(x: Tensor, target: string | Device): Tensor {
   checkTensor('to', 'x', x)
-  if (typeof target === 'string' && isDType(target)) return castTo(x, target) as Tensor<S, Moved<D, T>>
+  if (typeof target === 'string' && isDType(target)) return castTo(x, target)
   if (typeof target === 'string' && !/^(cpu|reference|meta|cuda(:\d+)?)$/.test(target))
     throw new DeviceError(
       'to',
       `there is no dtype or device '${target}'; dtypes are ${Object.keys(dtypes).join(', ')}, devices cpu, reference, cuda:0, meta`,
     )
   const device = deviceFor('to', target)
-  const moved: Tensor = x.device === device ? x : apply(transfer, [x], { from: x.device, to: device })
-  return moved as Tensor<S, Moved<D, T>>
+  return x.device === device ? x : apply(transfer, [x], { from: x.device, to: device })
 }

@@ -5,8 +5,9 @@ import { checkTensor } from '../autograd/operator.js'
 import { run } from '../backend/dispatch.js'
 import type { DType } from '../core/dtype.js'
 import { AutogradError, DeviceError, DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
-import { broadcastShapes, isOverlapping, type Shape, sameShape } from '../core/shape.js'
+import { broadcastShapes, type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
+import { checkDistinct } from './common.js'
 import { full } from './creation.js'
 import { checkNumber } from './elementwise/numbers.js'
 import { clone, expandView } from './shape.js'
@@ -31,16 +32,6 @@ function checkWritable(op: string, dst: Tensor): void {
     throw new AutogradError(
       op,
       `cannot write in place into ${dst.describe()}, which takes part in a graph; do it inside noGrad()`,
-    )
-}
-
-/** Throws if several elements are one in memory: writing them would not mean anything. */
-export function checkDistinct(op: string, name: string, x: Tensor): void {
-  if (isOverlapping(x))
-    throw new ValueError(
-      op,
-      `several elements of ${name} are one in memory (shape ${formatShape(x.sizes)}, strides ${formatShape(x.steps)}); ` +
-        'clone() it before writing into it',
     )
 }
 

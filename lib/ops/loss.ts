@@ -1,23 +1,14 @@
 /** Losses: cross entropy (fused) and mean squared error. */
-import {
-  agree,
-  apply,
-  checkDType,
-  checkTensor,
-  defineOperator,
-  type OperatorRecord,
-  type TensorSpec,
-} from '../autograd/operator.js'
-import { empty, run } from '../backend/dispatch.js'
-import { kernels } from '../backend/table/index.js'
+import { agree, apply, checkDType, checkTensor } from '../autograd/operator.js'
 import { DTypeError, Faults, formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
+import { anyFloating } from './common.js'
 import { castTo, precise } from './convert.js'
-import { anyFloating } from './elementwise/common.js'
 import { add, div, mul, ne, neg, square, sub, where } from './elementwise/index.js'
 import { gather, indexSelect } from './indexing.js'
+import { kernel, operator } from './operator.js'
 import { mean, sum } from './reduce.js'
 import { permute, reshape, unsqueeze } from './shape.js'
 import { logSoftmax } from './softmax.js'
@@ -37,45 +28,45 @@ interface CrossEntropy {
   readonly smoothing: number
 }
 
-/** logits [N, C], target [N] int32, weight [C] or null. Extra outputs: what backward reads of the rows, and the total weight. */
-const crossEntropyRecord: OperatorRecord<CrossEntropy> = defineOperator<CrossEntropy>({
+/** What the kernels are told of the options. */
+const optionsOf = ({ reduction, ignoreIndex, smoothing }: CrossEntropy) => ({
+  ignoreIndex,
+  smoothing,
+  reduction: reductionCodes[reduction],
+})
+
+/**
+ * logits [N, C], target [N] int32, weight [C] or null. Extra outputs: what backward reads of the rows, and the total weight.
+ */
+const crossEntropyRecord = operator<
+  [logits: Tensor, target: Tensor, weight: Tensor | null],
+  CrossEntropy,
+  [out: Tensor],
+  [statistics: Tensor, total: Tensor]
+>({
   name: 'crossEntropy',
-  precision: kernels.cross_entropy_forward.precision,
-  // The kernels read bfloat16 a block at a time.
-  asIs: [0],
-  infer([logits], { reduction }) {
-    const dtype = logits?.dtype === 'float64' ? 'float64' : 'float32'
-    const rows = (logits as Tensor).sizes[0] as number
+  // The target's error tells how to make indices of classes of what it holds.
+  inputs: ['logits', { name: 'target', dtype: 'free' }, 'weight'],
+  infer([logits, target, weight], { reduction }) {
+    checkClasses(logits, target, weight)
+    const dtype = logits.dtype === 'float64' ? 'float64' : 'float32'
+    const [rows = 0] = logits.sizes
     return [
       { shape: reduction === 'none' ? [rows] : [], dtype },
       { shape: [2, rows], dtype },
       { shape: [], dtype },
     ]
   },
-  kernels: ['cross_entropy_forward', 'cross_entropy_backward'],
-  forward(inputs, { reduction, ignoreIndex, smoothing }, specs) {
-    const [logits, target, weight] = inputs as [Tensor, Tensor, Tensor | null]
-    const make = ({ shape, dtype }: TensorSpec) => empty(logits.device, shape, dtype, 'crossEntropy')
-    const out = make(specs[0] as TensorSpec)
-    const statistics = make(specs[1] as TensorSpec)
-    const total = make(specs[2] as TensorSpec)
-    run('cross_entropy_forward', {
-      out,
-      statistics,
-      total,
-      logits,
-      target,
-      weight,
-      ignoreIndex,
-      smoothing,
-      reduction: reductionCodes[reduction],
-    })
-    return [out, statistics, total]
-  },
-  composite(inputs, { reduction, ignoreIndex, smoothing }) {
-    const [given, target, weight] = inputs as [Tensor, Tensor, Tensor | null]
+  forward: kernel('cross_entropy_forward', ([logits, target, weight], attrs, made) => ({
+    ...made,
+    logits,
+    target,
+    weight,
+    ...optionsOf(attrs),
+  })),
+  composite([given, target, weight], { reduction, ignoreIndex, smoothing }) {
     const logits = given.dtype === 'bfloat16' ? castTo(given, 'float32') : given
-    const classes = logits.sizes[1] as number
+    const [, classes = 0] = logits.sizes
     const counted = ne(target, ignoreIndex)
     // Where a row is not counted any label will do: its loss is masked below.
     const label = where(counted, target, 0)
@@ -93,25 +84,16 @@ const crossEntropyRecord: OperatorRecord<CrossEntropy> = defineOperator<CrossEnt
   },
   gradient: {
     saves: () => ({ inputs: [0, 1, 2], outputs: [1, 2] }),
-    backward(ctx, [g]) {
-      const logits = ctx.input(0)
-      const { reduction, ignoreIndex, smoothing } = ctx.attrs
-      const dlogits = empty(logits.device, logits.sizes, logits.dtype, 'crossEntropy backward')
-      run('cross_entropy_backward', {
-        dlogits,
-        dy: g as Tensor,
-        statistics: ctx.output(1),
-        total: ctx.output(2),
-        logits,
-        target: ctx.input(1),
-        weight: ctx.optionalInput(2),
-        ignoreIndex,
-        smoothing,
-        reduction: reductionCodes[reduction],
-      })
-      return [dlogits, null, null]
-    },
-    fused: true,
+    backward: kernel('cross_entropy_backward', (ctx, [dy], { dlogits }) => ({
+      dlogits,
+      dy,
+      statistics: ctx.output(1),
+      total: ctx.output(2),
+      logits: ctx.input(0),
+      target: ctx.input(1),
+      weight: ctx.input(2),
+      ...optionsOf(ctx.attrs),
+    })),
   },
 })
 
@@ -150,25 +132,12 @@ function checkTarget(target: Tensor, logits: Tensor): void {
   checkDType('crossEntropy', 'target', target, ['int32'])
 }
 
-/**
- * Negative log likelihood of int32 labels under softmax(logits). logits [N, C] with target [N], [C] with [], or
- * [N, C, d...] with [N, d...]. `mean` divides by the sum of the counted rows' weights, and is NaN where none counts. Targets
- * are class indices; probabilities of classes are refused. A label outside of the classes is a late IndexOutOfRangeError.
- */
-export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
-  checkOptions('crossEntropy', options, crossEntropyNames)
-  const { weight = null, ignoreIndex = -100, labelSmoothing = 0, reduction = 'mean' } = options
-  checkReduction('crossEntropy', reduction)
-  checkDType('crossEntropy', 'logits', logits, anyFloating)
+/** Throws unless the shapes of logits, target and weights fit, for logits of any number of dimensions. */
+function checkClasses(logits: Tensor, target: Tensor, weight: Tensor | null): void {
   checkTarget(target, logits)
-  if (weight) checkDType('crossEntropy', 'weight', weight, [logits.dtype === 'float64' ? 'float64' : 'float32'])
-  if (typeof labelSmoothing !== 'number' || !(labelSmoothing >= 0 && labelSmoothing <= 1))
-    throw new ValueError('crossEntropy', `labelSmoothing is ${shown(labelSmoothing)}, but must lie in [0, 1]`)
-  if (!Number.isSafeInteger(ignoreIndex))
-    throw new ValueError('crossEntropy', `ignoreIndex is ${shown(ignoreIndex)}, but must be an integer`)
   const { ndim } = logits
   const classes = logits.sizes[ndim === 1 ? 0 : 1] ?? 0
-  const expected: Shape = ndim === 1 ? [] : [logits.sizes[0] as number, ...logits.sizes.slice(2)]
+  const expected: Shape = ndim <= 1 ? [] : [...logits.sizes.slice(0, 1), ...logits.sizes.slice(2)]
   const faults = new Faults()
   faults.check(ndim >= 1, () => 'logits must have at least one dimension')
   faults.check(
@@ -181,11 +150,30 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
     () => `weight is ${formatShape(weight?.sizes ?? [])}, but must be [${classes}]`,
   )
   faults.throwShape('crossEntropy', [logits.sizes, target.sizes])
+}
+
+/**
+ * Negative log likelihood of int32 labels under softmax(logits). logits [N, C] with target [N], [C] with [], or
+ * [N, C, d...] with [N, d...]. `mean` divides by the sum of the counted rows' weights, and is NaN where none counts. Targets
+ * are class indices; probabilities of classes are refused. A label outside of the classes is a late IndexOutOfRangeError.
+ */
+export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
+  checkOptions('crossEntropy', options, crossEntropyNames)
+  const { weight = null, ignoreIndex = -100, labelSmoothing = 0, reduction = 'mean' } = options
+  checkReduction('crossEntropy', reduction)
+  if (typeof labelSmoothing !== 'number' || !(labelSmoothing >= 0 && labelSmoothing <= 1))
+    throw new ValueError('crossEntropy', `labelSmoothing is ${shown(labelSmoothing)}, but must lie in [0, 1]`)
+  if (!Number.isSafeInteger(ignoreIndex))
+    throw new ValueError('crossEntropy', `ignoreIndex is ${shown(ignoreIndex)}, but must be an integer`)
+  checkTensor('crossEntropy', 'logits', logits)
   const attrs = { reduction, ignoreIndex, smoothing: labelSmoothing }
+  const { ndim } = logits
   if (ndim === 2) return apply(crossEntropyRecord, [logits, target, weight], attrs)
+  // Here too, because what is rearranged below has other shapes than were given.
+  checkClasses(logits, target, weight)
   // Classes to the end, everything else one list of rows.
   const last = ndim === 1 ? logits : permute(logits, [0, ...Array.from({ length: ndim - 2 }, (_, i) => i + 2), 1])
-  const rows = reshape(last, [target.numel, classes])
+  const rows = reshape(last, [target.numel, logits.sizes[ndim === 1 ? 0 : 1] ?? 0])
   const loss = apply(crossEntropyRecord, [rows, reshape(target, [target.numel]), weight], attrs)
   return reduction === 'none' ? reshape(loss, target.sizes) : loss
 }

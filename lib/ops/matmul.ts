@@ -1,43 +1,37 @@
 /** Matrix products: matmul (batched, broadcast) and linear. */
-import {
-  apply,
-  type BackwardContext,
-  checkDType,
-  checkTensor,
-  defineOperator,
-  type OperatorRecord,
-  type TensorSpec,
-} from '../autograd/operator.js'
-import { contiguous, empty, run } from '../backend/dispatch.js'
-import { kernels } from '../backend/table/index.js'
+import { apply, checkTensor, type GradientTargets, type Operator } from '../autograd/operator.js'
+import { run } from '../backend/dispatch.js'
 import type { DType } from '../core/dtype.js'
 import { Faults, formatShape, ShapeError } from '../core/errors.js'
-import { broadcastShapes, countOf, denseStrides, type Shape, sameShape } from '../core/shape.js'
+import { broadcastShapes, countOf, type Shape, sameShape } from '../core/shape.js'
 import type { Last, LastIs, MatmulFits, MatmulShape, WithLast } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
+import { anyFloating, floating, like, seenAs } from './common.js'
 import { castTo } from './convert.js'
-import { anyFloating, floating } from './elementwise/common.js'
 import { add } from './elementwise/index.js'
 import { mixedDTypes } from './elementwise/numbers.js'
+import { kernel, operator } from './operator.js'
 import { sumTo } from './reduce.js'
 import { expandView, reshape, squeeze, transpose, unsqueeze } from './shape.js'
 
+/** The kernel multiplies any two floats, but a program that mixes them has forgotten a conversion. */
 function checkOperands(op: string, a: Tensor, b: Tensor): void {
   if (a.dtype !== b.dtype) throw mixedDTypes(op, a.dtype, b.dtype, anyFloating)
-  checkDType(op, 'a', a, anyFloating)
 }
+
+/** The size of a dimension counted from the end. */
+const sizeAt = (x: Tensor, dim: number): number => x.sizes[x.ndim + dim] ?? 0
 
 /**
  * a [.., M, K], b [.., K, N] -> [.., M, N]; batch dimensions broadcast. The attribute is the result's dtype, null for that of
  * the factors: float32 sums of bfloat16 products need not be rounded, and a gradient may meet a factor of the other dtype.
  */
-const matmulRecord: OperatorRecord<DType | null> = defineOperator<DType | null>({
+const matmulRecord: Operator<[a: Tensor, b: Tensor], DType | null> = operator<[a: Tensor, b: Tensor], DType | null>({
   name: 'matmul',
-  precision: kernels.matmul.precision,
-  infer(inputs, dtype) {
-    const [a, b] = inputs as [Tensor, Tensor]
+  inputs: ['a', 'b'],
+  infer([a, b], dtype) {
     if (dtype === null) checkOperands('matmul', a, b)
-    const [ka, kb] = [a.sizes[a.ndim - 1], b.sizes[b.ndim - 2]]
+    const [ka, kb] = [sizeAt(a, -1), sizeAt(b, -2)]
     if (ka !== kb)
       throw new ShapeError(
         'matmul',
@@ -45,23 +39,17 @@ const matmulRecord: OperatorRecord<DType | null> = defineOperator<DType | null>(
         [a.sizes, b.sizes],
       )
     const batch = broadcastShapes('matmul', a.sizes.slice(0, -2), b.sizes.slice(0, -2))
-    return { shape: [...batch, a.sizes[a.ndim - 2] as number, b.sizes[b.ndim - 1] as number], dtype: dtype ?? a.dtype }
+    return { shape: [...batch, sizeAt(a, -2), sizeAt(b, -1)], dtype: dtype ?? a.dtype }
   },
-  cost: (inputs) => multiplyAdds(inputs[0] as Tensor, inputs[1] as Tensor),
-  forward(inputs, _attrs, [spec]) {
-    const [a, b] = inputs as [Tensor, Tensor]
-    const { shape, dtype } = spec as TensorSpec
-    const out = empty(a.device, shape, dtype, 'matmul')
-    const batch = shape.slice(0, -2)
+  forward: kernel('matmul', ([a, b], _dtype, { out }) => {
+    const batch = out.sizes.slice(0, -2)
     const widen = (x: Tensor) => expandView(x, [...batch, ...x.sizes.slice(-2)])
-    run('matmul', { out, a: widen(a), b: widen(b), bias: null })
-    return out
-  },
+    return { out, a: widen(a), b: widen(b), bias: null }
+  }),
   gradient: {
     // The gradient of one factor needs the other: a frozen weight keeps no activation.
     saves: (needs) => ({ inputs: [0, 1].filter((i) => needs[1 - i]) }),
-    backward(ctx, [gradient]) {
-      const g = gradient as Tensor
+    backward(ctx, [g]) {
       const da = ctx.needs[0] ? gradientOf(0, ctx, g, transpose(ctx.input(1), -2, -1)) : null
       const db = ctx.needs[1] ? gradientOf(1, ctx, transpose(ctx.input(0), -2, -1), g) : null
       return [da, db]
@@ -74,7 +62,7 @@ function product(a: Tensor, b: Tensor, dtype: DType | null = null): Tensor {
 }
 
 /** The gradient of input `i` so far, if a product may be added to it. */
-function sumOfProducts(i: number, ctx: BackwardContext<unknown>): Tensor | null {
+function sumOfProducts(i: number, ctx: GradientTargets): Tensor | null {
   const sum = ctx.sumSoFar(i)
   return sum !== null && floating.includes(sum.dtype) ? sum : null
 }
@@ -89,7 +77,7 @@ function addProduct(sum: Tensor, a: Tensor, b: Tensor): Tensor {
 }
 
 /** The gradient of factor `i`, a b, summed in float32 and rounded once. */
-function gradientOf(i: number, ctx: BackwardContext<DType | null>, a: Tensor, b: Tensor): Tensor {
+function gradientOf(i: number, ctx: GradientTargets, a: Tensor, b: Tensor): Tensor {
   const { shape } = ctx.spec(i)
   const dtype = ctx.gradientDType(i)
   const batch = broadcastShapes('matmul', a.sizes.slice(0, -2), b.sizes.slice(0, -2))
@@ -99,11 +87,6 @@ function gradientOf(i: number, ctx: BackwardContext<DType | null>, a: Tensor, b:
   return sumTo(product(a, b, isBroadcast && dtype === 'bfloat16' ? 'float32' : dtype), shape, dtype)
 }
 
-function multiplyAdds(a: Tensor, b: Tensor): number {
-  const batch = broadcastShapes('matmul', a.sizes.slice(0, -2), b.sizes.slice(0, -2))
-  return countOf(batch) * (a.sizes[a.ndim - 2] ?? 1) * (a.sizes[a.ndim - 1] as number) * (b.sizes[b.ndim - 1] as number)
-}
-
 /**
  * Matrix product of the last two dimensions; batch dimensions broadcast. A tensor of one dimension is a row on the left and a
  * column on the right, and that dimension is dropped from the result. Throws ShapeError if the inner sizes differ.
@@ -111,9 +94,8 @@ function multiplyAdds(a: Tensor, b: Tensor): number {
 export function matmul<A extends Shape, B extends Shape, D extends DType = DType>(
   a: Tensor<A, D>,
   b: Tensor<B> & MatmulFits<A, B>,
-): Tensor<MatmulShape<A, B>, D> {
-  const left: Tensor = a
-  const right: Tensor = b
+): Tensor<MatmulShape<A, B>, D>
+export function matmul(left: Tensor, right: Tensor): Tensor {
   checkTensor('matmul', 'a', left)
   checkTensor('matmul', 'b', right)
   if (left.ndim === 0 || right.ndim === 0)
@@ -124,20 +106,18 @@ export function matmul<A extends Shape, B extends Shape, D extends DType = DType
     )
   const out = product(left.ndim === 1 ? unsqueeze(left, 0) : left, right.ndim === 1 ? unsqueeze(right, 1) : right)
   const dropped = left.ndim === 1 ? squeeze(out, -2) : out
-  return (right.ndim === 1 ? squeeze(dropped, -1) : dropped) as Tensor as Tensor<MatmulShape<A, B>, D>
+  return right.ndim === 1 ? squeeze(dropped, -1) : dropped
 }
 
 /** x [rows, in] weight [out, in]^T + bias [out], in one kernel call. */
-const linearRecord = defineOperator<null>({
+const linearRecord = operator<[x: Tensor, weight: Tensor, bias: Tensor | null]>({
   name: 'linear',
-  precision: kernels.matmul.precision,
-  // The bias is added before the sum is rounded.
-  asIs: [2],
-  infer(inputs) {
-    const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null]
+  op: 'linear',
+  inputs: ['x', 'weight', 'bias'],
+  infer([x, weight, bias]) {
     checkOperands('linear', x, weight)
     const faults = new Faults()
-    const last = x.sizes[x.ndim - 1]
+    const last = sizeAt(x, -1)
     faults.check(weight.ndim === 2, () => `weight must be [out, in], but is ${formatShape(weight.sizes)}`)
     faults.check(
       x.ndim >= 1 && last === weight.sizes[1],
@@ -149,25 +129,22 @@ const linearRecord = defineOperator<null>({
       () => `bias is ${formatShape(bias?.sizes ?? [])}, but must be [${weight.sizes[0]}]`,
     )
     faults.throwShape('linear', [x.sizes, weight.sizes, ...(bias ? [bias.sizes] : [])])
-    return { shape: [...x.sizes.slice(0, -1), weight.sizes[0] as number], dtype: x.dtype }
+    return like(x, [...x.sizes.slice(0, -1), sizeAt(weight, -2)])
   },
-  cost: ([x, weight]) => (x as Tensor).numel * ((weight as Tensor).sizes[0] as number),
-  forward(inputs, _attrs, [spec]) {
-    const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null]
-    const { shape, dtype } = spec as TensorSpec
-    const out = empty(x.device, shape, dtype, 'linear')
-    run('matmul', { out: matrixOf(out), a: matrixOf(x), b: transposedView(weight), bias })
-    return out
-  },
-  composite(inputs) {
-    const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null]
+  forward: kernel('matmul', ([x, weight, bias], _attrs, { out }) => ({
+    out: matrixOf(out),
+    a: matrixOf(x),
+    b: transposedView(weight),
+    bias,
+  })),
+  composite([x, weight, bias]) {
     const out = product(rows(x), transpose(weight, 0, 1), bias?.dtype ?? null)
-    return reshape(bias ? castTo(add(out, bias), x.dtype) : out, [...x.sizes.slice(0, -1), weight.sizes[0] as number])
+    return reshape(bias ? castTo(add(out, bias), x.dtype) : out, [...x.sizes.slice(0, -1), sizeAt(weight, -2)])
   },
   gradient: {
     saves: (needs) => ({ inputs: [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])] }),
     backward(ctx, [gradient]) {
-      const g = rows(gradient as Tensor)
+      const g = rows(gradient)
       const { shape, dtype } = ctx.spec(2)
       return [
         ctx.needs[0] ? linearGradient(0, ctx, g, ctx.input(1)) : null,
@@ -179,18 +156,18 @@ const linearRecord = defineOperator<null>({
 })
 
 /** The gradient a b of x or of the weight. */
-function linearGradient(i: number, ctx: BackwardContext<null>, a: Tensor, b: Tensor): Tensor {
+function linearGradient(i: number, ctx: GradientTargets, a: Tensor, b: Tensor): Tensor {
   const sum = sumOfProducts(i, ctx)
   return sum ? addProduct(sum, a, b) : reshape(product(a, b, ctx.gradientDType(i)), ctx.spec(i).shape)
 }
 
 /** A matrix with all leading dimensions joined, without a graph. */
 function matrixOf(x: Tensor): Tensor {
-  if (x.ndim === 2) return x
-  const dense = contiguous(x)
-  const n = x.sizes[x.ndim - 1] as number
-  const shape = [countOf(x.sizes.slice(0, -1)), n]
-  return new Tensor(dense.storage, shape, denseStrides(shape), dense.offset)
+  return x.ndim === 2 ? x : seenAs(x, matrixShape(x))
+}
+
+function matrixShape(x: Tensor): Shape {
+  return [countOf(x.sizes.slice(0, -1)), sizeAt(x, -1)]
 }
 
 function transposedView(x: Tensor): Tensor {
@@ -199,23 +176,18 @@ function transposedView(x: Tensor): Tensor {
 
 /** All leading dimensions joined: [.., n] -> [rows, n]. */
 function rows(x: Tensor): Tensor {
-  const n = x.sizes[x.ndim - 1] as number
-  return x.ndim === 2 ? x : reshape(x, [countOf(x.sizes.slice(0, -1)), n])
+  return x.ndim === 2 ? x : reshape(x, matrixShape(x))
 }
 
 /** x [.., in] times weight [out, in] transposed, plus bias [out]: [.., out]. Throws ShapeError naming all misfits. */
 export function linear<S extends Shape, W extends Shape, D extends DType = DType>(
   x: Tensor<S, D> & LastIs<S, Last<W>, 'linear'>,
   weight: Tensor<W>,
-  bias: Tensor | null = null,
-): Tensor<WithLast<S, W extends readonly [infer Out extends number, number] ? Out : number>, D> {
-  const input: Tensor = x
-  checkTensor('linear', 'x', input)
-  checkTensor('linear', 'weight', weight)
-  const row = input.ndim === 1
-  const out = apply(linearRecord, [row ? unsqueeze(input, 0) : input, weight, bias], null)
-  return (row ? squeeze(out, 0) : out) as Tensor as Tensor<
-    WithLast<S, W extends readonly [infer Out extends number, number] ? Out : number>,
-    D
-  >
+  bias?: Tensor | null,
+): Tensor<WithLast<S, W extends readonly [infer Out extends number, number] ? Out : number>, D>
+export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
+  checkTensor('linear', 'x', x)
+  const isRow = x.ndim === 1
+  const out = apply(linearRecord, [isRow ? unsqueeze(x, 0) : x, weight, bias], null)
+  return isRow ? squeeze(out, 0) : out
 }

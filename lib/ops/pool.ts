@@ -1,22 +1,13 @@
 /** Two-dimensional max and average pooling over [N, C, H, W] or [C, H, W]. */
-import {
-  apply,
-  applyAll,
-  checkDType,
-  checkTensor,
-  defineOperator,
-  type OperatorRecord,
-  type TensorSpec,
-} from '../autograd/operator.js'
-import { empty, run } from '../backend/dispatch.js'
-import { kernels } from '../backend/table/index.js'
+import { apply, checkTensor, type Operator } from '../autograd/operator.js'
 import { Faults, formatShape } from '../core/errors.js'
 import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
 import { countOf, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
+import { like } from './common.js'
 import { type Both, type Pair, pair } from './conv.js'
-import { floating } from './elementwise/common.js'
 import { gather } from './indexing.js'
+import { kernel, operator } from './operator.js'
 import { reshape, squeeze, unsqueeze } from './shape.js'
 
 interface Window {
@@ -29,7 +20,6 @@ type MaxPool = Window & { readonly dilation: Both }
 type AvgPool = Window & { readonly countIncludePad: boolean }
 
 function pooledShape(op: string, x: Tensor, a: Window, [dilationH, dilationW]: Both): Shape {
-  checkDType(op, 'x', x, floating)
   const faults = new Faults()
   faults.check(x.ndim === 4, () => `x must be [N, C, H, W], but is ${formatShape(x.sizes)}`)
   const [n = 0, c = 0, h = 0, w = 0] = x.sizes
@@ -52,89 +42,54 @@ function pooledShape(op: string, x: Tensor, a: Window, [dilationH, dilationW]: B
 }
 
 /** Extra output: where each maximum lies in its plane. */
-const maxPoolRecord: OperatorRecord<MaxPool> = defineOperator<MaxPool>({
+const maxPoolRecord = operator<[x: Tensor], MaxPool, [out: Tensor], [indices: Tensor]>({
   name: 'maxPool2d',
-  precision: kernels.max_pool2d_forward.precision,
   infer([x], attrs) {
-    const shape = pooledShape('maxPool2d', x as Tensor, attrs, attrs.dilation)
-    return [
-      { shape, dtype: (x as Tensor).dtype },
-      { shape, dtype: 'int32' },
-    ]
+    const shape = pooledShape('maxPool2d', x, attrs, attrs.dilation)
+    return [like(x, shape), { shape, dtype: 'int32' }]
   },
-  forward([x], attrs, [spec]) {
-    const { shape, dtype } = spec as TensorSpec
-    const { device } = x as Tensor
-    const out = empty(device, shape, dtype, 'maxPool2d')
-    const indices = empty(device, shape, 'int32', 'maxPool2d')
-    run('max_pool2d_forward', { out, indices, x: x as Tensor, ...attrs })
-    return [out, indices]
-  },
+  forward: kernel('max_pool2d_forward', ([x], attrs, { out, indices }) => ({ out, indices, x, ...attrs })),
   gradient: {
     saves: () => ({ outputs: [1] }),
-    backward: (ctx, [g]) => [apply(maxUnpoolRecord, [g as Tensor, ctx.output(1)], ctx.spec(0).shape)],
+    backward: (ctx, [g]) => [apply(maxUnpoolRecord, [g, ctx.output(1)], ctx.spec(0).shape)],
   },
 })
 
-function gradientSpec(op: string, dy: Tensor, shape: Shape): TensorSpec {
-  checkDType(op, 'the gradient', dy, floating)
-  return { shape, dtype: dy.dtype }
-}
-
 /** Gradients put back where the maxima were. */
-const maxUnpoolRecord: OperatorRecord<Shape> = defineOperator<Shape>({
+const maxUnpoolRecord = operator<[dy: Tensor, indices: Tensor], Shape>({
   name: 'max_pool2d_backward',
-  precision: kernels.max_pool2d_backward.precision,
-  infer: ([dy], shape) => gradientSpec('max_pool2d_backward', dy as Tensor, shape),
-  forward(inputs, shape, [spec]) {
-    const [dy, indices] = inputs as [Tensor, Tensor]
-    const dx = empty(dy.device, shape, (spec as TensorSpec).dtype, 'maxPool2d backward')
-    run('max_pool2d_backward', { dx, dy, indices })
-    return dx
-  },
+  infer: ([dy], shape) => like(dy, shape),
+  forward: kernel('max_pool2d_backward', ([dy, indices], _shape, { dx }) => ({ dx, dy, indices })),
   gradient: {
     saves: () => ({ inputs: [1] }),
     backward(ctx, [g]) {
       const indices = ctx.input(1)
       const [n = 0, c = 0] = ctx.attrs
       const plane = (x: Tensor) => reshape(x, [n, c, countOf(x.sizes.slice(2))])
-      return [reshape(gather(plane(g as Tensor), 2, plane(indices)), indices.sizes), null]
+      return [reshape(gather(plane(g), 2, plane(indices)), indices.sizes), null]
     },
   },
 })
 
-const avgPoolRecord: OperatorRecord<AvgPool> = defineOperator<AvgPool>({
+const avgPoolRecord: Operator<[x: Tensor], AvgPool> = operator<[x: Tensor], AvgPool>({
   name: 'avgPool2d',
-  precision: kernels.avg_pool2d_forward.precision,
-  infer: ([x], attrs) => ({ shape: pooledShape('avgPool2d', x as Tensor, attrs, [1, 1]), dtype: (x as Tensor).dtype }),
-  forward([x], attrs, [spec]) {
-    const { shape, dtype } = spec as TensorSpec
-    const out = empty((x as Tensor).device, shape, dtype, 'avgPool2d')
-    run('avg_pool2d_forward', { out, x: x as Tensor, ...attrs })
-    return out
-  },
+  infer: ([x], attrs) => like(x, pooledShape('avgPool2d', x, attrs, [1, 1])),
+  forward: kernel('avg_pool2d_forward', ([x], attrs, { out }) => ({ out, x, ...attrs })),
   gradient: {
     saves: () => ({}),
-    backward: (ctx, [g]) => [apply(avgUnpoolRecord, [g as Tensor], { ...ctx.attrs, shape: ctx.spec(0).shape })],
+    backward: (ctx, [g]) => [apply(avgUnpoolRecord, [g], { ...ctx.attrs, shape: ctx.spec(0).shape })],
   },
 })
 
 /** The transpose of average pooling. */
-const avgUnpoolRecord: OperatorRecord<AvgPool & { readonly shape: Shape }> = defineOperator<
-  AvgPool & { readonly shape: Shape }
->({
+const avgUnpoolRecord = operator<[dy: Tensor], AvgPool & { readonly shape: Shape }>({
   name: 'avg_pool2d_backward',
-  precision: kernels.avg_pool2d_backward.precision,
-  infer: ([dy], { shape }) => gradientSpec('avg_pool2d_backward', dy as Tensor, shape),
-  forward([dy], { shape, ...attrs }, [spec]) {
-    const dx = empty((dy as Tensor).device, shape, (spec as TensorSpec).dtype, 'avgPool2d backward')
-    run('avg_pool2d_backward', { dx, dy: dy as Tensor, ...attrs })
-    return dx
-  },
+  infer: ([dy], { shape }) => like(dy, shape),
+  forward: kernel('avg_pool2d_backward', ([dy], { shape: _, ...attrs }, { dx }) => ({ dx, dy, ...attrs })),
   gradient: {
     saves: () => ({}),
-    backward({ attrs: { shape: _shape, ...attrs } }, [g]) {
-      return [apply(avgPoolRecord, [g as Tensor], attrs)]
+    backward({ attrs: { shape: _, ...attrs } }, [g]) {
+      return [apply(avgPoolRecord, [g], attrs)]
     },
   },
 })
@@ -169,7 +124,7 @@ export function maxPool2d(x: Tensor, kernelSize: Pair, options: MaxPool2dOptions
     ...window('maxPool2d', kernelSize, stride, padding),
     dilation: pair('maxPool2d', 'dilation', dilation ?? 1, 1),
   }
-  return batched(x, (images) => applyAll(maxPoolRecord, [images], attrs)[0] as Tensor)
+  return batched(x, (images) => apply(maxPoolRecord, [images], attrs))
 }
 
 export interface AvgPool2dOptions {

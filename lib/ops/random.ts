@@ -1,6 +1,6 @@
 /** Random tensors and dropout. Every function takes an optional `generator`; the default one is seeded by `manualSeed`. */
 
-import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
+import { apply, checkTensor, type Operator } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import type { PhiloxPosition } from '../backend/table/index.js'
 import type { DType, Known } from '../core/dtype.js'
@@ -10,9 +10,10 @@ import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
 import { checkShape, countOf, type Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
+import { checkScalar, like } from './common.js'
 import { castTo } from './convert.js'
 import { type CreationOptions, creationNames, finish, place } from './creation.js'
-import { anyFloating, checkedSpec, checkScalar } from './elementwise/common.js'
+import { kernel, operator } from './operator.js'
 
 export interface RandomOptions<D extends DType = DType> extends CreationOptions<D> {
   readonly generator?: Generator | undefined
@@ -104,19 +105,14 @@ interface Dropout {
   readonly random: PhiloxPosition
 }
 
-const dropoutRecord: OperatorRecord<Dropout> = defineOperator<Dropout>({
+const dropoutRecord: Operator<[x: Tensor], Dropout> = operator<[x: Tensor], Dropout>({
   name: 'dropout',
-  infer: ([x]) => checkedSpec('dropout', x as Tensor, anyFloating),
-  forward([x], attrs, [spec]) {
-    const { shape, dtype } = spec as TensorSpec
-    const out = empty((x as Tensor).device, shape, dtype, 'dropout')
-    run('dropout', { out, x: x as Tensor, ...attrs })
-    return out
-  },
+  infer: ([x]) => like(x),
+  forward: kernel('dropout', ([x], attrs, { out }) => ({ out, x, ...attrs })),
   gradient: {
     saves: () => ({}),
     // The mask is drawn again from the same position: it is never stored.
-    backward: ({ attrs }, [g]) => [apply(dropoutRecord, [g as Tensor], attrs)],
+    backward: ({ attrs }, [g]) => [apply(dropoutRecord, [g], attrs)],
   },
 })
 
@@ -142,14 +138,15 @@ export function checkProbability(op: string, p: number, name = 'p'): number {
 /** Zeroes each element with probability p and scales the others by 1 / (1 - p). */
 export function dropout<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
-  p = 0.5,
-  options: DropoutOptions = {},
-): Tensor<S, D> {
+  p?: number,
+  options?: DropoutOptions,
+): Tensor<S, D>
+export function dropout(x: Tensor, p = 0.5, options: DropoutOptions = {}): Tensor {
   const { training = true, generator } = checkOptions('dropout', options, dropoutNames)
   checkFlag('dropout', 'training', training)
   checkGenerator('dropout', generator)
   checkTensor('dropout', 'x', x)
   checkProbability('dropout', p)
   if (!training || p === 0) return x
-  return dropoutAt(x, p, (generator ?? defaultGenerator()).take(x.numel)) as Tensor<S, D>
+  return dropoutAt(x, p, (generator ?? defaultGenerator()).take(x.numel))
 }

@@ -1,22 +1,15 @@
 /** LSTM (Hochreiter and Schmidhuber, 1997), gates i, f, g, o as in PyTorch: one fused kernel a layer and direction. */
-import {
-  applyAll,
-  checkDType,
-  checkTensor,
-  defineOperator,
-  type OperatorRecord,
-  type TensorSpec,
-} from '../autograd/operator.js'
+import { apply, checkDType, checkTensor, type TensorSpec } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
-import { kernels } from '../backend/table/index.js'
 import { Faults, formatShape, kindOf, shown, ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
 import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
+import { floating, like } from './common.js'
 import { zeros } from './creation.js'
-import { floating } from './elementwise/common.js'
 import { add, mul, sigmoid, tanh } from './elementwise/index.js'
 import { linear } from './matmul.js'
+import { kernel, operator } from './operator.js'
 import { checkProbability, dropout } from './random.js'
 import { cat, chunk, select, stack, transpose, unsqueeze } from './shape.js'
 
@@ -24,35 +17,44 @@ interface LstmLayer {
   readonly reverse: boolean
 }
 
-/** Inputs of a layer in one direction: x [T, B, I], h0, c0 [B, H], wIh [4H, I], wHh [4H, H], bIh, bHh [4H]; all but x and weights may be null. */
-type LayerInputs = [Tensor, Tensor | null, Tensor | null, Tensor, Tensor, Tensor | null, Tensor | null]
+/** Inputs of a layer in one direction: x [T, B, I], h0, c0 [B, H], wIh [4H, I], wHh [4H, H], bIh, bHh [4H]. */
+type LayerInputs = [
+  x: Tensor,
+  h0: Tensor | null,
+  c0: Tensor | null,
+  wIh: Tensor,
+  wHh: Tensor,
+  bIh: Tensor | null,
+  bHh: Tensor | null,
+]
 
 /** Results: all states [T, B, H], the last h and c [B, H]. Extra: activated gates and cells of all steps, if anything wants a gradient. */
-const lstmRecord: OperatorRecord<LstmLayer> = defineOperator<LstmLayer>({
+const lstmRecord = operator<
+  LayerInputs,
+  LstmLayer,
+  [out: Tensor, hn: Tensor, cn: Tensor],
+  [gates: Tensor | null, cells: Tensor | null]
+>({
   name: 'lstm',
-  precision: kernels.lstm_forward.precision,
-  infer(inputs) {
-    const [x, , , , wHh] = inputs as LayerInputs
+  outputs: 3,
+  infer([x, , , , wHh]) {
     const [t = 0, b = 0] = x.sizes
-    const h = wHh.sizes[1] as number
-    const spec = (...shape: number[]): TensorSpec => ({ shape, dtype: x.dtype })
+    const h = wHh.sizes[1] ?? 0
+    const spec = (...shape: number[]): TensorSpec => like(x, shape)
     return [spec(t, b, h), spec(b, h), spec(b, h), spec(t, b, 4 * h), spec(t, b, h)]
   },
-  cost(inputs) {
-    const [x, , , wIh, wHh] = inputs as LayerInputs
-    return (x.sizes[0] as number) * (x.sizes[1] as number) * (wIh.numel + wHh.numel)
-  },
-  outputs: 3,
-  forward(inputs, { reverse }, specs, needs) {
-    const [x, h0, c0, wIh, wHh, bIh, bHh] = inputs as LayerInputs
-    const kept = needs.some((need) => need) ? specs : specs.slice(0, 3)
-    const made = kept.map(({ shape, dtype }) => empty(x.device, shape, dtype, 'lstm'))
-    const [out, hn, cn, gates = null, cells = null] = made as [Tensor, Tensor, Tensor, Tensor?, Tensor?]
-    run('lstm_forward', { out, hn, cn, gates, cells, x, h0, c0, wIh, wHh, bIh, bHh, reverse })
-    return made
-  },
-  composite(inputs, { reverse }) {
-    const [x, h0, c0, wIh, wHh, bIh, bHh] = inputs as LayerInputs
+  forward: kernel('lstm_forward', ([x, h0, c0, wIh, wHh, bIh, bHh], { reverse }, made) => ({
+    ...made,
+    x,
+    h0,
+    c0,
+    wIh,
+    wHh,
+    bIh,
+    bHh,
+    reverse,
+  })),
+  composite([x, h0, c0, wIh, wHh, bIh, bHh], { reverse }) {
     const [steps = 0, batch = 0] = x.sizes
     const hidden = wHh.sizes[1] as number
     const start = () => zeros([batch, hidden], { dtype: x.dtype, device: x.device })
@@ -73,28 +75,30 @@ const lstmRecord: OperatorRecord<LstmLayer> = defineOperator<LstmLayer>({
   },
   gradient: {
     saves: () => ({ inputs: [0, 1, 2, 3, 4, 5, 6], outputs: [0, 3, 4] }),
+    fused: true,
+    kernels: ['lstm_backward'],
     backward(ctx, [dy, dhn, dcn]) {
       const x = ctx.input(0)
       const wanted = (i: number) => {
         const { shape, dtype } = ctx.spec(i)
         return ctx.needs[i] ? empty(x.device, shape, dtype, 'lstm backward') : null
       }
-      const [dx, dh0, dc0, dwIh, dwHh] = [0, 1, 2, 3, 4].map(wanted) as (Tensor | null)[]
+      const [dx, dh0, dc0, dwIh, dwHh] = [wanted(0), wanted(1), wanted(2), wanted(3), wanted(4)]
       // Both biases have the same gradient.
       const dbias = wanted(5) ?? wanted(6)
       run('lstm_backward', {
-        dx: dx ?? null,
-        dh0: dh0 ?? null,
-        dc0: dc0 ?? null,
-        dwIh: dwIh ?? null,
-        dwHh: dwHh ?? null,
+        dx,
+        dh0,
+        dc0,
+        dwIh,
+        dwHh,
         dbias,
-        dy: dy ?? null,
-        dhn: dhn ?? null,
-        dcn: dcn ?? null,
+        dy,
+        dhn,
+        dcn,
         x,
-        h0: ctx.optionalInput(1),
-        c0: ctx.optionalInput(2),
+        h0: ctx.input(1),
+        c0: ctx.input(2),
         wIh: ctx.input(3),
         wHh: ctx.input(4),
         out: ctx.output(0),
@@ -102,17 +106,8 @@ const lstmRecord: OperatorRecord<LstmLayer> = defineOperator<LstmLayer>({
         cells: ctx.output(4),
         reverse: ctx.attrs.reverse,
       })
-      return [
-        dx ?? null,
-        dh0 ?? null,
-        dc0 ?? null,
-        dwIh ?? null,
-        dwHh ?? null,
-        ctx.needs[5] ? dbias : null,
-        ctx.needs[6] ? dbias : null,
-      ]
+      return [dx, dh0, dc0, dwIh, dwHh, ctx.needs[5] ? dbias : null, ctx.needs[6] ? dbias : null]
     },
-    fused: true,
   },
 })
 
@@ -233,10 +228,9 @@ export function lstm(
       const w = weights[index] as LstmWeights
       checkLayer(layer, x, w, sequence.sizes[2] as number)
       const at = (s: Tensor | undefined) => (s ? select(s, 0, index) : null)
-      const results = applyAll(lstmRecord, [sequence, at(state?.[0]), at(state?.[1]), w.wIh, w.wHh, w.bIh, w.bHh], {
+      const [out, hn, cn] = apply(lstmRecord, [sequence, at(state?.[0]), at(state?.[1]), w.wIh, w.wHh, w.bIh, w.bHh], {
         reverse: direction === 1,
       })
-      const [out, hn, cn] = results as [Tensor, Tensor, Tensor]
       outputs.push(out)
       last[0].push(hn)
       last[1].push(cn)

@@ -1,25 +1,17 @@
 /** Reductions over dimensions: sums, extremes and what is built of them. */
 import { autocastDType } from '../autograd/autocast.js'
 import { noGrad } from '../autograd/mode.js'
-import {
-  apply,
-  checkDType,
-  checkTensor,
-  defineOperator,
-  type OperatorRecord,
-  type TensorSpec,
-} from '../autograd/operator.js'
-import { empty, run } from '../backend/dispatch.js'
-import { kernels } from '../backend/table/index.js'
-import type { DType, Summed } from '../core/dtype.js'
-import { shown, ValueError } from '../core/errors.js'
+import { apply, checkTensor, type Operator } from '../autograd/operator.js'
+import { type DType, isFloating, type Summed } from '../core/dtype.js'
+import { DTypeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { countOf, normalizeDim, normalizeDims, reducedShape, type Shape, sameShape } from '../core/shape.js'
-import { denseTensor, type Tensor } from '../core/tensor.js'
+import type { Tensor } from '../core/tensor.js'
+import { like, seenAs } from './common.js'
 import { castTo } from './convert.js'
 import { full } from './creation.js'
-import { anyFloating, arithmetic, checkedSpec, floating } from './elementwise/common.js'
 import { add, div, eq, exp, log, maximum, mul, sqrt, square, sub, where } from './elementwise/index.js'
+import { kernel, operator } from './operator.js'
 import { detach, expand, reshape } from './shape.js'
 
 export interface ReduceOptions {
@@ -28,9 +20,6 @@ export interface ReduceOptions {
 }
 
 export type Dim = number | readonly number[] | null
-
-/** What the kernels of other reductions take. */
-const reducible: readonly DType[] = ['float32', 'float64', 'int32']
 
 interface Dims {
   readonly dims: readonly number[]
@@ -44,9 +33,12 @@ interface Reduction extends Dims {
   readonly scale: number
 }
 
-/** The kernel's result keeps every dimension; this is its view of the shape that was asked for. */
-function finished(out: Tensor, { shape }: TensorSpec): Tensor {
-  return sameShape(out.sizes, shape) ? out : denseTensor(out.storage, shape)
+/** The shape that the kernels give the result: with every dimension, those reduced of size 1. */
+const whole = (x: Tensor, dims: readonly number[]): Shape => reducedShape(x.sizes, dims, true)
+
+/** A result with its dimensions of size 1, for the kernel to write. */
+function spreadOut(out: Tensor, x: Tensor, dims: readonly number[]): Tensor {
+  return out.ndim === x.ndim ? out : seenAs(out, whole(x, dims))
 }
 
 /** A gradient or result of a reduction with its dimensions of size 1 again. */
@@ -54,30 +46,30 @@ function kept(x: Tensor, shape: Shape, { dims, keepdim }: Dims): Tensor {
   return keepdim ? x : reshape(x, reducedShape(shape, dims, true))
 }
 
-const sumRecord = defineOperator<Reduction>({
-  name: 'sum',
-  precision: kernels.sum.precision,
-  asIs: [0],
-  infer([x], { dims, keepdim, dtype }) {
-    checkDType('sum', 'x', x as Tensor, arithmetic)
-    return { shape: reducedShape((x as Tensor).sizes, dims, keepdim), dtype: dtype ?? (x as Tensor).dtype }
-  },
-  forward([input], { dims, keepdim, scale }, [spec]) {
-    const x = input as Tensor
-    const { shape, dtype } = spec as TensorSpec
-    const out = empty(x.device, keepdim ? shape : reducedShape(x.sizes, dims, true), dtype, 'sum')
-    run('sum', { out, x, scale })
-    return finished(out, spec as TensorSpec)
-  },
-  gradient: {
-    saves: () => ({}),
-    backward(ctx, [g]) {
-      const { shape, dtype } = ctx.spec(0)
-      const spread = expand(castTo(kept(g as Tensor, shape, ctx.attrs), dtype), shape)
-      return [ctx.attrs.scale === 1 ? spread : mul(spread, ctx.attrs.scale)]
+/** A record each for `sum` and `mean`, so that errors name what was called. */
+function total(op: 'sum' | 'mean'): Operator<[x: Tensor], Reduction> {
+  return operator<[x: Tensor], Reduction>({
+    name: op,
+    op,
+    infer([x], { dims, keepdim, dtype }) {
+      if (op === 'mean' && !isFloating(x.dtype))
+        throw new DTypeError('mean', `x is ${x.dtype}, but must be floating; convert it with .to('float32')`)
+      return { shape: reducedShape(x.sizes, dims, keepdim), dtype: dtype ?? x.dtype }
     },
-  },
-})
+    forward: kernel('sum', ([x], { dims, scale }, { out }) => ({ out: spreadOut(out, x, dims), x, scale })),
+    gradient: {
+      saves: () => ({}),
+      backward(ctx, [g]) {
+        const { shape, dtype } = ctx.spec(0)
+        const spread = expand(castTo(kept(g, shape, ctx.attrs), dtype), shape)
+        return [ctx.attrs.scale === 1 ? spread : mul(spread, ctx.attrs.scale)]
+      },
+    },
+  })
+}
+
+const sumRecord = total('sum')
+const meanRecord = total('mean')
 
 /** Sums of bfloat16 stay float32 under autocast. */
 function sumDType(x: Tensor): DType | null {
@@ -97,35 +89,28 @@ function countable(x: Tensor): Tensor {
  * Sum over `dim` (a number, several, or null for all). Accumulated in float32 or wider, in a fixed order. Of uint8 and bool it
  * is int32. A sum of integers that int32 cannot hold is a late ValueError.
  */
-export function sum<D extends DType>(
-  x: Tensor<Shape, D>,
-  dim: Dim = null,
-  options: ReduceOptions = {},
-): Tensor<Shape, Summed<D>> {
+export function sum<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: ReduceOptions): Tensor<Shape, Summed<D>>
+export function sum(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('sum', options)
   checkTensor('sum', 'x', x)
   const dims = normalizeDims('sum', dim, x.ndim)
-  return apply(sumRecord, [countable(x)], { dims, keepdim, scale: 1, dtype: sumDType(x) }) as Tensor<Shape, Summed<D>>
+  return apply(sumRecord, [countable(x)], { dims, keepdim, scale: 1, dtype: sumDType(x) })
 }
 
 function sizeOf(x: Tensor, dims: readonly number[]): number {
-  return dims.reduce((product, d) => product * (x.sizes[d] as number), 1)
+  return dims.reduce((product, d) => product * (x.sizes[d] ?? 1), 1)
 }
 
 /** Mean over `dim`; NaN of nothing. */
-export function mean<D extends DType>(
-  x: Tensor<Shape, D>,
-  dim: Dim = null,
-  options: ReduceOptions = {},
-): Tensor<Shape, D> {
+export function mean<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
+export function mean(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('mean', options)
   checkTensor('mean', 'x', x)
-  checkDType('mean', 'x', x, anyFloating)
   const dims = normalizeDims('mean', dim, x.ndim)
   const count = sizeOf(x, dims)
   // Nothing summed is 0, and 0 * NaN is the NaN that a mean of nothing is.
   const scale = count === 0 ? Number.NaN : 1 / count
-  return apply(sumRecord, [x], { dims, keepdim, scale, dtype: sumDType(x) }) as Tensor<Shape, D>
+  return apply(meanRecord, [x], { dims, keepdim, scale, dtype: sumDType(x) })
 }
 
 /** Sums a gradient over the dimensions that its tensor was broadcast along, rounded once to `dtype`. */
@@ -137,27 +122,19 @@ export function sumTo(x: Tensor, shape: Shape, dtype: DType = x.dtype): Tensor {
   return reshape(apply(sumRecord, [x], { dims, keepdim: true, scale: 1, dtype }), shape)
 }
 
-function extreme(name: 'amax' | 'amin'): OperatorRecord<Dims> {
-  return defineOperator<Dims>({
+function extreme(name: 'amax' | 'amin') {
+  return operator<[x: Tensor], Dims>({
     name,
-    precision: kernels[name].precision,
-    infer([input], { dims, keepdim }) {
-      const x = input as Tensor
-      checkDType(name, 'x', x, reducible)
+    infer([x], { dims, keepdim }) {
       const shape = reducedShape(x.sizes, dims, keepdim)
       if (countOf(x.sizes) === 0 && countOf(shape) > 0)
         throw new ValueError(
           name,
           `there is no extreme of nothing: x is [${x.sizes.join(', ')}], reduced over [${dims.join(', ')}]`,
         )
-      return { shape, dtype: x.dtype }
+      return like(x, shape)
     },
-    forward([input], { dims }, [spec]) {
-      const x = input as Tensor
-      const out = empty(x.device, reducedShape(x.sizes, dims, true), (spec as TensorSpec).dtype, name)
-      run(name, { out, x })
-      return finished(out, spec as TensorSpec)
-    },
+    forward: kernel(name, ([x], { dims }, { out }) => ({ out: spreadOut(out, x, dims), x })),
     gradient: {
       saves: () => ({ inputs: [0], outputs: [0] }),
       // Ties share the gradient equally, as in PyTorch.
@@ -165,7 +142,7 @@ function extreme(name: 'amax' | 'amin'): OperatorRecord<Dims> {
         const x = ctx.input(0)
         const winners = castTo(eq(x, kept(ctx.output(0), x.sizes, ctx.attrs)), x.dtype)
         const shares = sum(winners, ctx.attrs.dims, { keepdim: true })
-        return [mul(winners, div(kept(g as Tensor, x.sizes, ctx.attrs), shares))]
+        return [mul(winners, div(kept(g, x.sizes, ctx.attrs), shares))]
       },
     },
   })
@@ -175,25 +152,19 @@ const amaxRecord = extreme('amax')
 const aminRecord = extreme('amin')
 
 /** Largest value over `dim`; NaN if there is one. Throws ValueError where there is nothing to choose from. */
-export function amax<D extends DType>(
-  x: Tensor<Shape, D>,
-  dim: Dim = null,
-  options: ReduceOptions = {},
-): Tensor<Shape, D> {
+export function amax<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
+export function amax(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('amax', options)
   checkTensor('amax', 'x', x)
-  return apply(amaxRecord, [x], { dims: normalizeDims('amax', dim, x.ndim), keepdim }) as Tensor<Shape, D>
+  return apply(amaxRecord, [x], { dims: normalizeDims('amax', dim, x.ndim), keepdim })
 }
 
 /** Smallest value over `dim`; NaN if there is one. Throws ValueError where there is nothing to choose from. */
-export function amin<D extends DType>(
-  x: Tensor<Shape, D>,
-  dim: Dim = null,
-  options: ReduceOptions = {},
-): Tensor<Shape, D> {
+export function amin<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
+export function amin(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('amin', options)
   checkTensor('amin', 'x', x)
-  return apply(aminRecord, [x], { dims: normalizeDims('amin', dim, x.ndim), keepdim }) as Tensor<Shape, D>
+  return apply(aminRecord, [x], { dims: normalizeDims('amin', dim, x.ndim), keepdim })
 }
 
 interface Along {
@@ -201,23 +172,15 @@ interface Along {
   readonly keepdim: boolean
 }
 
-function argExtreme(name: 'argmax' | 'argmin'): OperatorRecord<Along> {
-  return defineOperator<Along>({
+function argExtreme(name: 'argmax' | 'argmin') {
+  return operator<[x: Tensor], Along>({
     name,
-    precision: kernels[name].precision,
-    infer([input], { dim, keepdim }) {
-      const x = input as Tensor
-      checkDType(name, 'x', x, reducible)
+    infer([x], { dim, keepdim }) {
       if (x.sizes[dim] === 0)
         throw new ValueError(name, `there is no extreme of nothing: x is [${x.sizes.join(', ')}], dim ${dim}`)
       return { shape: reducedShape(x.sizes, [dim], keepdim), dtype: 'int32' }
     },
-    forward([input], { dim }, [spec]) {
-      const x = input as Tensor
-      const out = empty(x.device, reducedShape(x.sizes, [dim], true), 'int32', name)
-      run(name, { out, x, dim })
-      return finished(out, spec as TensorSpec)
-    },
+    forward: kernel(name, ([x], { dim }, { out }) => ({ out: spreadOut(out, x, [dim]), x, dim })),
     gradient: { differentiable: false, reason: 'the result is an index' },
   })
 }
@@ -225,7 +188,7 @@ function argExtreme(name: 'argmax' | 'argmin'): OperatorRecord<Along> {
 const argmaxRecord = argExtreme('argmax')
 const argminRecord = argExtreme('argmin')
 
-function argOf(record: OperatorRecord<Along>, input: Tensor, dim: number | null, keepdim: boolean): Tensor {
+function argOf(record: Operator<[x: Tensor], Along>, input: Tensor, dim: number | null, keepdim: boolean): Tensor {
   const x = input.dtype === 'bfloat16' ? castTo(input, 'float32') : input
   if (dim === null) return apply(record, [reshape(x, [x.numel])], { dim: 0, keepdim: false })
   const d = normalizeDim(record.name, dim, x.ndim)
@@ -235,48 +198,44 @@ function argOf(record: OperatorRecord<Along>, input: Tensor, dim: number | null,
 }
 
 /** Index (int32) of the first largest element along `dim`, or of the flattened tensor where null. */
-export function argmax(x: Tensor, dim: number | null = null, options: ReduceOptions = {}): Tensor<Shape, 'int32'> {
+export function argmax(x: Tensor, dim?: number | null, options?: ReduceOptions): Tensor<Shape, 'int32'>
+export function argmax(x: Tensor, dim: number | null = null, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('argmax', options)
   checkTensor('argmax', 'x', x)
-  return argOf(argmaxRecord, x, dim, keepdim) as Tensor<Shape, 'int32'>
+  return argOf(argmaxRecord, x, dim, keepdim)
 }
 
 /** Index (int32) of the first smallest element along `dim`, or of the flattened tensor where null. */
-export function argmin(x: Tensor, dim: number | null = null, options: ReduceOptions = {}): Tensor<Shape, 'int32'> {
+export function argmin(x: Tensor, dim?: number | null, options?: ReduceOptions): Tensor<Shape, 'int32'>
+export function argmin(x: Tensor, dim: number | null = null, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('argmin', options)
   checkTensor('argmin', 'x', x)
-  return argOf(argminRecord, x, dim, keepdim) as Tensor<Shape, 'int32'>
+  return argOf(argminRecord, x, dim, keepdim)
 }
 
-const cumsumRecord: OperatorRecord<{ dim: number; reverse: boolean }> = defineOperator<{
-  dim: number
-  reverse: boolean
-}>({
+interface Cumsum {
+  readonly dim: number
+  readonly reverse: boolean
+}
+
+const cumsumRecord: Operator<[x: Tensor], Cumsum> = operator<[x: Tensor], Cumsum>({
   name: 'cumsum',
-  precision: kernels.cumsum.precision,
-  infer: ([x]) => checkedSpec('cumsum', x as Tensor, reducible),
-  forward([x], { dim, reverse }, [spec]) {
-    const { shape, dtype } = spec as TensorSpec
-    const out = empty((x as Tensor).device, shape, dtype, 'cumsum')
-    run('cumsum', { out, x: x as Tensor, dim, reverse })
-    return out
-  },
+  infer: ([x]) => like(x),
+  forward: kernel('cumsum', ([x], attrs, { out }) => ({ out, x, ...attrs })),
   gradient: {
     saves: () => ({}),
-    backward: ({ attrs }, [g]) => [apply(cumsumRecord, [g as Tensor], { dim: attrs.dim, reverse: !attrs.reverse })],
+    backward: ({ attrs }, [g]) => [apply(cumsumRecord, [g], { dim: attrs.dim, reverse: !attrs.reverse })],
   },
 })
 
 /**
  * Running sum along `dim`. Of uint8 and bool it is int32. A sum of integers that int32 cannot hold is a late ValueError.
  */
-export function cumsum<S extends Shape, D extends DType>(x: Tensor<S, D>, dim: number): Tensor<S, Summed<D>> {
+export function cumsum<S extends Shape, D extends DType>(x: Tensor<S, D>, dim: number): Tensor<S, Summed<D>>
+export function cumsum(x: Tensor, dim: number): Tensor {
   checkTensor('cumsum', 'x', x)
   const counted = countable(x)
-  return apply(cumsumRecord, [counted], { dim: normalizeDim('cumsum', dim, x.ndim), reverse: false }) as Tensor<
-    S,
-    Summed<D>
-  >
+  return apply(cumsumRecord, [counted], { dim: normalizeDim('cumsum', dim, x.ndim), reverse: false })
 }
 
 /** The largest of each sum's terms, or 0 where an infinite one would make inf - inf; and log(sum(exp(x - peak))). */
@@ -290,19 +249,21 @@ function logOfSum(x: Tensor, dims: readonly number[]): { peak: Tensor; log: Tens
 }
 
 /** Extra outputs: peak and log of `logOfSum`, which keep digits that their sum loses where the peak is large. */
-const logsumexpRecord = defineOperator<Dims>({
+const logsumexpRecord = operator<[x: Tensor], Dims, [out: Tensor], [peak: Tensor, log: Tensor]>({
   name: 'logsumexp',
-  precision: kernels.exp.precision,
-  infer([input], { dims, keepdim }) {
-    const x = input as Tensor
-    checkDType('logsumexp', 'x', x, floating)
-    const part = { shape: reducedShape(x.sizes, dims, true), dtype: x.dtype }
-    return [{ shape: reducedShape(x.sizes, dims, keepdim), dtype: x.dtype }, part, part]
+  precision: 'float32',
+  infer([x], { dims, keepdim }) {
+    if (x.dtype !== 'float32' && x.dtype !== 'float64')
+      throw new DTypeError(
+        'logsumexp',
+        `x is ${x.dtype}, but must be float32 or float64; convert it with .to('float32')`,
+      )
+    return [like(x, reducedShape(x.sizes, dims, keepdim)), like(x, whole(x, dims)), like(x, whole(x, dims))]
   },
-  forward: ([input], { dims }, [spec]) =>
+  forward: ([x], { dims }, [spec]) =>
     noGrad(() => {
-      const { peak, log } = logOfSum(input as Tensor, dims)
-      return [finished(add(log, peak), spec as TensorSpec), peak, log]
+      const { peak, log } = logOfSum(x, dims)
+      return [seenAs(add(log, peak), spec.shape), peak, log]
     }),
   gradient: {
     saves: () => ({ inputs: [0], outputs: [1, 2] }),
@@ -310,20 +271,17 @@ const logsumexpRecord = defineOperator<Dims>({
       const x = ctx.input(0)
       const peak = ctx.output(1)
       const total = ctx.createGraph ? logOfSum(x, ctx.attrs.dims).log : ctx.output(2)
-      return [mul(kept(g as Tensor, x.sizes, ctx.attrs), exp(sub(sub(x, peak), total)))]
+      return [mul(kept(g, x.sizes, ctx.attrs), exp(sub(sub(x, peak), total)))]
     },
   },
 })
 
 /** log(sum(exp(x))) over `dim`, without overflow; -Infinity of nothing. */
-export function logsumexp<D extends DType>(
-  x: Tensor<Shape, D>,
-  dim: Dim = null,
-  options: ReduceOptions = {},
-): Tensor<Shape, D> {
+export function logsumexp<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
+export function logsumexp(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
   const keepdim = keepdimOf('logsumexp', options)
   checkTensor('logsumexp', 'x', x)
-  return apply(logsumexpRecord, [x], { dims: normalizeDims('logsumexp', dim, x.ndim), keepdim }) as Tensor<Shape, D>
+  return apply(logsumexpRecord, [x], { dims: normalizeDims('logsumexp', dim, x.ndim), keepdim })
 }
 
 export interface VarOptions extends ReduceOptions {
@@ -359,26 +317,31 @@ const widest = (x: Tensor): Tensor => (x.dtype === 'bfloat16' ? castTo(x, 'float
  * Extra outputs: those of `centre`. The mean of squares about the true mean is that about the rounded one, less the
  * square of the rest, which saves a pass over memory.
  */
-function spread(name: 'var' | 'std'): OperatorRecord<Spread> {
-  return defineOperator<Spread>({
+function spread(name: 'var' | 'std') {
+  return operator<[x: Tensor], Spread, [out: Tensor], [near: Tensor, rest: Tensor]>({
     name,
     precision: 'float32',
-    infer([input], { dims, keepdim }) {
-      const x = input as Tensor
-      checkDType(name, 'x', x, anyFloating)
+    infer([x], { dims, keepdim }) {
+      if (!isFloating(x.dtype) || x.dtype === 'float16')
+        throw new DTypeError(
+          name,
+          `x is ${x.dtype}, but must be float32, float64 or bfloat16; convert it with .to('float32')`,
+        )
       const dtype = x.dtype === 'bfloat16' ? 'float32' : x.dtype
-      const result = { shape: reducedShape(x.sizes, dims, keepdim), dtype: x.dtype }
-      return [result, { shape: x.sizes, dtype }, { shape: reducedShape(x.sizes, dims, true), dtype }]
+      return [
+        like(x, reducedShape(x.sizes, dims, keepdim)),
+        { shape: x.sizes, dtype },
+        { shape: whole(x, dims), dtype },
+      ]
     },
-    forward: ([input], { dims, correction }, [spec]) =>
+    forward: ([x], { dims, correction }, [spec]) =>
       noGrad(() => {
-        const x = input as Tensor
         const { near, rest } = centre(widest(x), dims)
         const squares = sub(mean(square(near), dims, { keepdim: true }), square(rest))
         const count = sizeOf(x, dims)
         const variance = mul(maximum(squares, 0), count / Math.max(0, count - correction))
         const result = castTo(name === 'std' ? sqrt(variance) : variance, x.dtype)
-        return [finished(result, spec as TensorSpec), near, rest]
+        return [seenAs(result, spec.shape), near, rest]
       }),
     gradient: {
       saves: () => ({ inputs: [0], outputs: name === 'std' ? [0, 1, 2] : [1, 2] }),
@@ -387,7 +350,7 @@ function spread(name: 'var' | 'std'): OperatorRecord<Spread> {
         const { shape } = ctx.spec(0)
         const x = widest(ctx.input(0))
         const freedom = sizeOf(x, dims) - correction
-        let g = kept(widest(gradient as Tensor), shape, ctx.attrs)
+        let g = kept(widest(gradient), shape, ctx.attrs)
         if (name === 'std') {
           const y = kept(widest(ctx.output(0)), shape, ctx.attrs)
           // Equal values: the square root has no derivative, and 0 is its best subgradient.
@@ -410,7 +373,7 @@ function boundless(x: Tensor, dims: readonly number[]): Tensor {
 const varRecord = spread('var')
 const stdRecord = spread('std')
 
-function spreadOf(record: OperatorRecord<Spread>, x: Tensor, dim: Dim, options: VarOptions): Tensor {
+function spreadOf(record: ReturnType<typeof spread>, x: Tensor, dim: Dim, options: VarOptions): Tensor {
   const { name } = record
   const { keepdim = false, correction = 1 } = checkOptions(name, options, { keepdim: true, correction: true })
   if (!Number.isFinite(correction))
@@ -420,15 +383,13 @@ function spreadOf(record: OperatorRecord<Spread>, x: Tensor, dim: Dim, options: 
 }
 
 /** Variance over `dim`, as exact for data far from 0 as for data around it; NaN of nothing and of too few. */
-export function variance<D extends DType>(
-  x: Tensor<Shape, D>,
-  dim: Dim = null,
-  options: VarOptions = {},
-): Tensor<Shape, D> {
-  return spreadOf(varRecord, x, dim, options) as Tensor<Shape, D>
+export function variance<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: VarOptions): Tensor<Shape, D>
+export function variance(x: Tensor, dim: Dim = null, options: VarOptions = {}): Tensor {
+  return spreadOf(varRecord, x, dim, options)
 }
 
 /** Standard deviation over `dim`. Its gradient is 0 where all values are equal. */
-export function std<D extends DType>(x: Tensor<Shape, D>, dim: Dim = null, options: VarOptions = {}): Tensor<Shape, D> {
-  return spreadOf(stdRecord, x, dim, options) as Tensor<Shape, D>
+export function std<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: VarOptions): Tensor<Shape, D>
+export function std(x: Tensor, dim: Dim = null, options: VarOptions = {}): Tensor {
+  return spreadOf(stdRecord, x, dim, options)
 }

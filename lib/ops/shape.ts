@@ -3,17 +3,10 @@
  * of a slice is a join, that of a join is slices, and each reshapes.
  */
 
-import {
-  apply,
-  applyAll,
-  checkTensor,
-  defineOperator,
-  type OperatorRecord,
-  type TensorSpec,
-} from '../autograd/operator.js'
+import { apply, checkTensor, type Operator, type TensorSpec } from '../autograd/operator.js'
 import { contiguous as denseCopy, empty, run } from '../backend/dispatch.js'
 import type { DType } from '../core/dtype.js'
-import { DTypeError, formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
+import { formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { askHeap, checkEntries } from '../core/room.js'
 import {
   checkShape,
@@ -27,14 +20,12 @@ import {
 } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
+import { like } from './common.js'
 import { full } from './creation.js'
 import { checkNumber } from './elementwise/numbers.js'
 import { joined } from './layout.js'
+import { kernel, operator } from './operator.js'
 import { sumTo } from './reduce.js'
-
-function specOf(x: Tensor, shape: Shape): TensorSpec {
-  return { shape, dtype: x.dtype }
-}
 
 function viewOf(x: Tensor, shape: Shape, strides: Shape, offset = x.offset): Tensor {
   return new Tensor(x.storage, shape, strides, offset)
@@ -42,21 +33,19 @@ function viewOf(x: Tensor, shape: Shape, strides: Shape, offset = x.offset): Ten
 
 // copies --------------------------------------------------------------------------------------------------------------
 
-const cloneRecord = defineOperator<null>({
+const cloneRecord = operator<[x: Tensor]>({
   name: 'clone',
-  infer: ([x]) => specOf(x as Tensor, (x as Tensor).sizes),
-  forward([x], _attrs, [spec]) {
-    const out = empty((x as Tensor).device, (spec as TensorSpec).shape, (spec as TensorSpec).dtype, 'clone')
-    run('copy', { out, x: x as Tensor })
-    return out
-  },
-  gradient: { saves: () => ({}), backward: (_ctx, [g]) => [g as Tensor] },
+  op: 'clone',
+  infer: ([x]) => like(x),
+  forward: kernel('copy', ([x], _attrs, { out }) => ({ out, x })),
+  gradient: { saves: () => ({}), backward: (_ctx, [g]) => [g] },
 })
 
 /** A dense copy with memory of its own. */
-export function clone<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
+export function clone<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
+export function clone(x: Tensor): Tensor {
   checkTensor('clone', 'x', x)
-  return apply(cloneRecord, [x], null) as Tensor<S, D>
+  return apply(cloneRecord, [x], null)
 }
 
 /** The tensor itself if its elements lie dense in row-major order, else a copy that does. */
@@ -71,11 +60,11 @@ export function detach<S extends Shape, D extends DType>(x: Tensor<S, D>): Tenso
   return new Tensor(x.storage, x.sizes, x.steps, x.offset)
 }
 
-const aliasRecord = defineOperator<null>({
+const aliasRecord = operator<[x: Tensor]>({
   name: 'alias',
-  infer: ([x]) => specOf(x as Tensor, (x as Tensor).sizes),
-  forward: ([x]) => detach(x as Tensor),
-  gradient: { saves: () => ({}), backward: (_ctx, [g]) => [g as Tensor] },
+  infer: ([x]) => like(x),
+  forward: ([x]) => detach(x),
+  gradient: { saves: () => ({}), backward: (_ctx, [g]) => [g] },
 })
 
 /** The same memory, as the result of an operator. */
@@ -117,15 +106,15 @@ function reshapedStrides(x: Tensor, shape: Shape): Shape | null {
   return strides
 }
 
-const reshapeRecord = defineOperator<Shape>({
+const reshapeRecord = operator<[x: Tensor], Shape>({
   name: 'reshape',
-  infer: ([x], shape) => specOf(x as Tensor, shape),
-  forward([x], shape) {
-    const strides = reshapedStrides(x as Tensor, shape)
-    if (strides !== null) return viewOf(x as Tensor, shape, strides)
-    return viewOf(denseCopy(x as Tensor), shape, denseStrides(shape), 0)
+  infer: (inputs, shape) => like(inputs[0], shape),
+  forward(inputs, shape) {
+    const x = inputs[0]
+    const strides = reshapedStrides(x, shape)
+    return strides === null ? viewOf(denseCopy(x), shape, denseStrides(shape), 0) : viewOf(x, shape, strides)
   },
-  gradient: { saves: () => ({}), backward: (ctx, [g]) => [reshape(g as Tensor, ctx.spec(0).shape)] },
+  gradient: { saves: () => ({}), backward: (ctx, [g]) => [reshape(g, ctx.spec(0).shape)] },
 })
 
 /** Fills in the one -1 of a shape; checks the number of elements. */
@@ -160,14 +149,16 @@ function checkList(op: string, list: readonly number[], example = '[2, 3]'): voi
 }
 
 /** The same elements in row-major order under another shape; one size may be -1. A view where possible, else a copy. */
-export function reshape<const S extends Shape, D extends DType>(x: Tensor<Shape, D>, shape: S): Tensor<Mutable<S>, D> {
+export function reshape<const S extends Shape, D extends DType>(x: Tensor<Shape, D>, shape: S): Tensor<Mutable<S>, D>
+export function reshape(x: Tensor, shape: Shape): Tensor {
   checkTensor('reshape', 'x', x)
   const resolved = resolveShape('reshape', x, shape)
-  return (sameShape(resolved, x.sizes) ? x : apply(reshapeRecord, [x], resolved)) as Tensor as Tensor<Mutable<S>, D>
+  return sameShape(resolved, x.sizes) ? x : apply(reshapeRecord, [x], resolved)
 }
 
 /** As reshape, but never copies: throws ShapeError where the strides do not allow it. */
-export function view<const S extends Shape, D extends DType>(x: Tensor<Shape, D>, shape: S): Tensor<Mutable<S>, D> {
+export function view<const S extends Shape, D extends DType>(x: Tensor<Shape, D>, shape: S): Tensor<Mutable<S>, D>
+export function view(x: Tensor, shape: Shape): Tensor {
   checkTensor('view', 'x', x)
   const resolved = resolveShape('view', x, shape)
   if (reshapedStrides(x, resolved) === null)
@@ -176,7 +167,7 @@ export function view<const S extends Shape, D extends DType>(x: Tensor<Shape, D>
       `${formatShape(x.sizes)} with strides ${formatShape(x.steps)} cannot be seen as ${formatShape(resolved)}; use reshape`,
       [x.sizes],
     )
-  return apply(reshapeRecord, [x], resolved) as Tensor as Tensor<Mutable<S>, D>
+  return apply(reshapeRecord, [x], resolved)
 }
 
 /** The size of a dimension, negative from the end. Throws ValueError where there is none. */
@@ -222,31 +213,26 @@ export function squeeze<D extends DType>(x: Tensor<Shape, D>, dim?: number): Ten
 
 // permute and expand --------------------------------------------------------------------------------------------------
 
-const permuteRecord = defineOperator<readonly number[]>({
+const permuteRecord = operator<[x: Tensor], readonly number[]>({
   name: 'permute',
-  infer: ([x], dims) =>
-    specOf(
-      x as Tensor,
-      dims.map((d) => (x as Tensor).sizes[d] as number),
-    ),
-  forward: ([x], dims, [spec]) =>
-    viewOf(
-      x as Tensor,
-      (spec as TensorSpec).shape,
-      dims.map((d) => (x as Tensor).steps[d] as number),
-    ),
+  infer: (inputs, dims) => like(inputs[0], picked(inputs[0].sizes, dims)),
+  forward: (inputs, dims, { shape }) => viewOf(inputs[0], shape, picked(inputs[0].steps, dims)),
   gradient: {
     saves: () => ({}),
     backward({ attrs }, [g]) {
       const inverse = new Array<number>(attrs.length)
       for (const [i, d] of attrs.entries()) inverse[d] = i
-      return [permute(g as Tensor, inverse)]
+      return [permute(g, inverse)]
     },
   },
 })
 
+/** What a list holds at each of the dimensions. */
+const picked = (list: Shape, dims: readonly number[]): Shape => dims.map((d) => list[d] ?? 0)
+
 /** Dimensions in another order: result dimension i is x's `dims[i]`. A view. */
-export function permute<D extends DType>(x: Tensor<Shape, D>, dims: readonly number[]): Tensor<Shape, D> {
+export function permute<D extends DType>(x: Tensor<Shape, D>, dims: readonly number[]): Tensor<Shape, D>
+export function permute(x: Tensor, dims: readonly number[]): Tensor {
   checkTensor('permute', 'x', x)
   checkList('permute', dims, '[1, 0]')
   const order = dims.map((d) => normalizeDim('permute', d, x.ndim))
@@ -255,16 +241,17 @@ export function permute<D extends DType>(x: Tensor<Shape, D>, dims: readonly num
       'permute',
       `dims are ${formatShape(dims)}, but must hold each of the ${x.ndim} dimensions of ${formatShape(x.sizes)} once`,
     )
-  return apply(permuteRecord, [x], order) as Tensor<Shape, D>
+  return apply(permuteRecord, [x], order)
 }
 
 /** Two dimensions swapped. A view. */
-export function transpose<D extends DType>(x: Tensor<Shape, D>, dim0: number, dim1: number): Tensor<Shape, D> {
+export function transpose<D extends DType>(x: Tensor<Shape, D>, dim0: number, dim1: number): Tensor<Shape, D>
+export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
   checkTensor('transpose', 'x', x)
   const a = normalizeDim('transpose', dim0, x.ndim)
   const b = normalizeDim('transpose', dim1, x.ndim)
   const order = x.sizes.map((_, i) => (i === a ? b : i === b ? a : i))
-  return x.ndim === 0 ? x : (apply(permuteRecord, [x], order) as Tensor<Shape, D>)
+  return x.ndim === 0 ? x : apply(permuteRecord, [x], order)
 }
 
 /** A view with strides of 0 where sizes grow; no graph. */
@@ -277,16 +264,16 @@ export function expandView(x: Tensor, shape: Shape): Tensor {
   return viewOf(x, shape, strides)
 }
 
-const expandRecord = defineOperator<Shape>({
+const expandRecord = operator<[x: Tensor], Shape>({
   name: 'expand',
-  infer: ([x], shape) => specOf(x as Tensor, shape),
-  forward: ([x], shape) =>
-    sameShape((x as Tensor).sizes, shape) ? detach(x as Tensor) : expandView(x as Tensor, shape),
-  gradient: { saves: () => ({}), backward: (ctx, [g]) => [sumTo(g as Tensor, ctx.spec(0).shape)] },
+  infer: ([x], shape) => like(x, shape),
+  forward: ([x], shape) => (sameShape(x.sizes, shape) ? detach(x) : expandView(x, shape)),
+  gradient: { saves: () => ({}), backward: (ctx, [g]) => [sumTo(g, ctx.spec(0).shape)] },
 })
 
 /** Repeated along dimensions of size 1 (and new leading ones) without copying; -1 keeps a size. */
-export function expand<const S extends Shape, D extends DType>(x: Tensor<Shape, D>, shape: S): Tensor<Mutable<S>, D> {
+export function expand<const S extends Shape, D extends DType>(x: Tensor<Shape, D>, shape: S): Tensor<Mutable<S>, D>
+export function expand(x: Tensor, shape: Shape): Tensor {
   checkTensor('expand', 'x', x)
   checkList('expand', shape)
   const sizes = copySizes('expand', shape)
@@ -300,7 +287,7 @@ export function expand<const S extends Shape, D extends DType>(x: Tensor<Shape, 
       `${formatShape(x.sizes)} does not expand to ${formatShape(sizes)}; only sizes of 1 and new leading dimensions grow`,
       [x.sizes, sizes],
     )
-  return (sameShape(target, x.sizes) ? x : apply(expandRecord, [x], target)) as Tensor as Tensor<Mutable<S>, D>
+  return sameShape(target, x.sizes) ? x : apply(expandRecord, [x], target)
 }
 
 // slices --------------------------------------------------------------------------------------------------------------
@@ -325,13 +312,13 @@ function sliceView(x: Tensor, { starts, steps, sizes }: Slice): Tensor {
   )
 }
 
-const sliceRecord: OperatorRecord<Slice> = defineOperator<Slice>({
+const sliceRecord: Operator<[x: Tensor], Slice> = operator<[x: Tensor], Slice>({
   name: 'slice',
-  infer: ([x], { sizes }) => specOf(x as Tensor, sizes),
-  forward: ([x], slice) => sliceView(x as Tensor, slice),
+  infer: ([x], { sizes }) => like(x, sizes),
+  forward: ([x], slice) => sliceView(x, slice),
   gradient: {
     saves: () => ({}),
-    backward: (ctx, [g]) => [apply(unsliceRecord, [g as Tensor], { ...ctx.attrs, shape: ctx.spec(0).shape, value: 0 })],
+    backward: (ctx, [g]) => [apply(unsliceRecord, [g], { ...ctx.attrs, shape: ctx.spec(0).shape, value: 0 })],
   },
 })
 
@@ -341,19 +328,20 @@ interface Unslice extends Slice {
 }
 
 /** The reverse of a slice: a tensor of `shape` filled with `value`, the slice of it set to x. */
-const unsliceRecord: OperatorRecord<Unslice> = defineOperator<Unslice>({
+const unsliceRecord = operator<[x: Tensor], Unslice>({
   name: 'unslice',
-  infer: ([x], { shape }) => specOf(x as Tensor, shape),
-  forward([x], attrs, [spec]) {
-    const out = empty((x as Tensor).device, (spec as TensorSpec).shape, (spec as TensorSpec).dtype, 'pad')
+  op: 'pad',
+  infer: ([x], { shape }) => like(x, shape),
+  forward([x], attrs, { shape, dtype }) {
+    const out = empty(x.device, shape, dtype, 'pad')
     run('fill', { out, value: attrs.value })
-    run('copy_into', { dst: sliceView(out, { ...attrs, sizes: (x as Tensor).sizes }), src: x as Tensor })
+    run('copy_into', { dst: sliceView(out, { ...attrs, sizes: x.sizes }), src: x })
     return out
   },
   gradient: {
     saves: () => ({}),
     backward: (ctx, [g]) => [
-      apply(sliceRecord, [g as Tensor], { starts: ctx.attrs.starts, steps: ctx.attrs.steps, sizes: ctx.spec(0).shape }),
+      apply(sliceRecord, [g], { starts: ctx.attrs.starts, steps: ctx.attrs.steps, sizes: ctx.spec(0).shape }),
     ],
   },
 })
@@ -370,7 +358,8 @@ export function narrow<D extends DType>(
   dim: number,
   start: number,
   length: number,
-): Tensor<Shape, D> {
+): Tensor<Shape, D>
+export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
   checkTensor('narrow', 'x', x)
   const d = normalizeDim('narrow', dim, x.ndim)
   const size = x.sizes[d] ?? 0
@@ -387,17 +376,18 @@ export function narrow<D extends DType>(
       'narrow',
       `${shown(length)} elements from ${shown(start)} do not lie inside dimension ${d} of ${formatShape(x.sizes)}`,
     )
-  return oneDim(x, d, first, 1, length) as Tensor<Shape, D>
+  return oneDim(x, d, first, 1, length)
 }
 
 /** The slice at `index` of `dim`, without that dimension; negative counts from the end. A view. */
-export function select<D extends DType>(x: Tensor<Shape, D>, dim: number, index: number): Tensor<Shape, D> {
+export function select<D extends DType>(x: Tensor<Shape, D>, dim: number, index: number): Tensor<Shape, D>
+export function select(x: Tensor, dim: number, index: number): Tensor {
   checkTensor('select', 'x', x)
   const d = normalizeDim('select', dim, x.ndim)
   const size = x.sizes[d] ?? 0
   if (x.ndim === 0 || !Number.isInteger(index) || index < -size || index >= size)
     throw new ValueError('select', `index ${shown(index)} lies outside dimension ${d} of ${formatShape(x.sizes)}`)
-  return squeeze(oneDim(x, d, index < 0 ? index + size : index, 1, 1), d) as Tensor<Shape, D>
+  return squeeze(oneDim(x, d, index < 0 ? index + size : index, 1, 1), d)
 }
 
 /** What a slice takes of one dimension: one index (dropping the dimension), [start, end) or [start, end, step], or all (null). */
@@ -407,7 +397,8 @@ export type SliceIndex = number | readonly [start: number | null, end: number | 
  * JavaScript's `x[a, b:c, ::2]`: one entry a dimension, the rest whole. Negative positions count from the end, positions
  * beyond it are cut off, steps are positive. A view. `slice(x, 0, [1, 3])` is `x[0, 1:3]`.
  */
-export function slice<D extends DType>(x: Tensor<Shape, D>, ...indices: readonly SliceIndex[]): Tensor<Shape, D> {
+export function slice<D extends DType>(x: Tensor<Shape, D>, ...indices: readonly SliceIndex[]): Tensor<Shape, D>
+export function slice(x: Tensor, ...indices: readonly SliceIndex[]): Tensor {
   checkTensor('slice', 'x', x)
   if (indices.length > x.ndim)
     throw new ValueError('slice', `${indices.length} indices for ${x.ndim} dimensions of ${formatShape(x.sizes)}`)
@@ -431,7 +422,7 @@ export function slice<D extends DType>(x: Tensor<Shape, D>, ...indices: readonly
         'slice',
         `the index of dimension ${i} is ${kindOf(index)}, but must be a number, [start, end], [start, end, step] or null`,
       )
-    const [from, to, step = 1] = (index ?? [null, null]) as readonly [number | null, number | null, number?]
+    const [from, to, step = 1] = index ?? [null, null]
     for (const value of [from ?? 0, to ?? 0, step])
       if (!Number.isInteger(value))
         throw new ValueError('slice', `position ${shown(value)} of dimension ${i} must be an integer`)
@@ -442,7 +433,7 @@ export function slice<D extends DType>(x: Tensor<Shape, D>, ...indices: readonly
     steps.push(step)
     sizes.push(Math.max(0, Math.ceil((place(to ?? size) - first) / step)))
   })
-  const taken = apply(sliceRecord, [x], { starts, steps, sizes }) as Tensor<Shape, D>
+  const taken = apply(sliceRecord, [x], { starts, steps, sizes })
   return dropped.size === 0
     ? taken
     : reshape(
@@ -461,18 +452,16 @@ function pieceShape(x: TensorSpec, dim: number, length: number): Shape {
 }
 
 /** All pieces in one call, so that their gradients are joined, at most by one copy each, instead of added into zeros. */
-const splitRecord = defineOperator<Split>({
+const splitRecord = operator<[x: Tensor], Split, readonly Tensor[]>({
   name: 'split',
   outputs: Number.POSITIVE_INFINITY,
-  infer: ([x], { dim, sizes }) => sizes.map((length) => specOf(x as Tensor, pieceShape(x as Tensor, dim, length))),
-  forward([input], { dim, sizes }, specs) {
-    const x = input as Tensor
+  infer: ([x], { dim, sizes }) => sizes.map((length) => like(x, pieceShape(x, dim, length))),
+  forward([x], { dim, sizes }, specs) {
     let start = 0
-    return sizes.map((length, i) => {
-      const { shape } = specs[i] as TensorSpec
+    return specs.map(({ shape }, i) => {
       // An empty view must not point behind the memory.
-      const skipped = countOf(shape) === 0 ? 0 : start * (x.steps[dim] as number)
-      start += length
+      const skipped = countOf(shape) === 0 ? 0 : start * (x.steps[dim] ?? 0)
+      start += sizes[i] ?? 0
       return viewOf(x, shape, x.steps, x.offset + skipped)
     })
   },
@@ -480,9 +469,12 @@ const splitRecord = defineOperator<Split>({
     saves: () => ({}),
     backward(ctx, gradients) {
       const { dim, sizes } = ctx.attrs
-      const whole = ctx.createGraph || gradients.includes(null) ? null : joined(gradients as readonly Tensor[], dim)
+      const found = gradients.filter((g) => g !== null)
+      const whole = ctx.createGraph || found.length < sizes.length ? null : joined(found, dim)
       if (whole !== null) return [whole]
-      const { dtype, device } = gradients.find((g) => g) as Tensor
+      const [given] = found
+      if (given === undefined) return [null]
+      const { dtype, device } = given
       const parts = sizes.map(
         (length, i) => gradients[i] ?? full(pieceShape(ctx.spec(0), dim, length), 0, { dtype, device }),
       )
@@ -534,7 +526,7 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
       'split',
       `sizes ${formatShape(sizes)} do not add up to ${total}, dimension ${d} of ${formatShape(x.sizes)}`,
     )
-  return sizes.length === 0 ? [] : [...applyAll(splitRecord, [x], { dim: d, sizes })]
+  return sizes.length === 0 ? [] : [...apply(splitRecord, [x], { dim: d, sizes })]
 }
 
 /** At most `chunks` pieces of equal size (the last may be smaller). Views. */
@@ -551,7 +543,8 @@ export function chunk<D extends DType>(x: Tensor<Shape, D>, chunks: number, dim 
  * Surrounded by `value`: `amounts` holds [before, after] of the last dimension, then of the one before it, and so on, as in
  * PyTorch; negative amounts cut off. Around integers the value must be one of their dtype.
  */
-export function pad<D extends DType>(x: Tensor<Shape, D>, amounts: readonly number[], value = 0): Tensor<Shape, D> {
+export function pad<D extends DType>(x: Tensor<Shape, D>, amounts: readonly number[], value?: number): Tensor<Shape, D>
+export function pad(x: Tensor, amounts: readonly number[], value = 0): Tensor {
   checkTensor('pad', 'x', x)
   const faulty =
     !Array.isArray(amounts) ||
@@ -582,47 +575,37 @@ export function pad<D extends DType>(x: Tensor<Shape, D>, amounts: readonly numb
     sizes: kept,
     shape,
     value,
-  }) as Tensor<Shape, D>
+  })
 }
 
 // joining -------------------------------------------------------------------------------------------------------------
 
-const catRecord = defineOperator<number>({
+const catRecord = operator<readonly Tensor[], number>({
   name: 'cat',
+  inputs: ['each of the list'],
   infer(inputs, dim) {
-    const [first, ...rest] = inputs as readonly Tensor[]
+    const [first, ...rest] = inputs
     if (first === undefined) throw new ValueError('cat', 'there is nothing to join: the list of tensors is empty')
-    for (const x of rest) {
-      if (x.dtype !== first.dtype)
-        throw new DTypeError(
-          'cat',
-          `the tensors have dtypes ${first.dtype} and ${x.dtype}; convert with .to('${first.dtype}')`,
-        )
+    for (const x of rest)
       if (x.ndim !== first.ndim || x.sizes.some((size, i) => i !== dim && size !== first.sizes[i]))
         throw new ShapeError(
           'cat',
           `${formatShape(first.sizes)} and ${formatShape(x.sizes)} must agree in all dimensions but ${dim}`,
           [first.sizes, x.sizes],
         )
-    }
-    const total = (inputs as readonly Tensor[]).reduce((sum, x) => sum + (x.sizes[dim] as number), 0)
+    const total = inputs.reduce((sum, x) => sum + (x.sizes[dim] ?? 0), 0)
     const sizes = first.sizes.map((size, i) => (i === dim ? total : size))
     checkSizes('cat', sizes)
-    return specOf(first, sizes)
+    return like(first, sizes)
   },
-  forward(inputs, dim, [spec]) {
-    const { shape, dtype } = spec as TensorSpec
-    const out = empty((inputs[0] as Tensor).device, shape, dtype, 'cat')
-    run('cat', { out, inputs: inputs as readonly Tensor[], dim })
-    return out
-  },
+  forward: kernel('cat', (inputs, dim, { out }) => ({ out, inputs, dim })),
   gradient: {
     saves: () => ({}),
     backward(ctx, [g]) {
       let start = 0
       return ctx.needs.map((need, i) => {
-        const length = ctx.spec(i).shape[ctx.attrs] as number
-        const part = need ? narrow(g as Tensor, ctx.attrs, start, length) : null
+        const length = ctx.spec(i).shape[ctx.attrs] ?? 0
+        const part = need ? narrow(g, ctx.attrs, start, length) : null
         start += length
         return part
       })
@@ -637,11 +620,12 @@ function checkTensors(op: string, tensors: readonly Tensor[]): void {
 }
 
 /** Tensors one after another along `dim`. */
-export function cat<D extends DType>(tensors: readonly Tensor<Shape, D>[], dim = 0): Tensor<Shape, D> {
+export function cat<D extends DType>(tensors: readonly Tensor<Shape, D>[], dim?: number): Tensor<Shape, D>
+export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
   checkTensors('cat', tensors)
   const rank = tensors[0]?.ndim ?? 1
   if (rank === 0) throw new ShapeError('cat', 'tensors without dimensions cannot be joined; use stack', [[]])
-  return apply(catRecord, tensors, normalizeDim('cat', dim, rank)) as Tensor<Shape, D>
+  return apply(catRecord, tensors, normalizeDim('cat', dim, rank))
 }
 
 /** Tensors of one shape along a new dimension. */

@@ -1,13 +1,12 @@
 /** Softmax and its logarithm over one dimension. */
 
-import { apply, checkTensor, defineOperator, type OperatorRecord, type TensorSpec } from '../autograd/operator.js'
-import { empty, run } from '../backend/dispatch.js'
-import { kernels } from '../backend/table/index.js'
+import { apply, checkTensor, type Operator } from '../autograd/operator.js'
 import type { DType } from '../core/dtype.js'
 import { normalizeDim, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
-import { checkedSpec, floating } from './elementwise/common.js'
+import { like } from './common.js'
 import { div, exp, log, mul, sub } from './elementwise/index.js'
+import { kernel, operator } from './operator.js'
 import { amax, sum } from './reduce.js'
 import { detach } from './shape.js'
 
@@ -19,27 +18,18 @@ interface Softmax {
   derivative(g: Tensor, y: Tensor, dim: number): Tensor
 }
 
-function define({ name, kernel, composite, derivative }: Softmax): OperatorRecord<number> {
-  return defineOperator<number>({
+type SoftmaxOperator = Operator<[x: Tensor], number>
+
+function define({ name, kernel: prefix, composite, derivative }: Softmax): SoftmaxOperator {
+  return operator<[x: Tensor], number>({
     name,
-    precision: kernels[`${kernel}_forward`].precision,
-    infer: ([x]) => checkedSpec(name, x as Tensor, floating),
-    forward([x], dim, [spec]) {
-      const { shape, dtype } = spec as TensorSpec
-      const out = empty((x as Tensor).device, shape, dtype, name)
-      run(`${kernel}_forward`, { out, x: x as Tensor, dim })
-      return out
-    },
-    composite: ([x], dim) => composite(x as Tensor, dim),
+    infer: ([x]) => like(x),
+    forward: kernel(`${prefix}_forward`, ([x], dim, { out }) => ({ out, x, dim })),
+    composite: ([x], dim) => composite(x, dim),
     gradient: {
       saves: () => ({ outputs: [0] }),
-      backward(ctx, [g]) {
-        const y = ctx.output(0)
-        if (ctx.createGraph) return [derivative(g as Tensor, y, ctx.attrs)]
-        const dx = empty(y.device, y.sizes, y.dtype, `${name} backward`)
-        run(`${kernel}_backward`, { dx, dy: g as Tensor, y, dim: ctx.attrs })
-        return [dx]
-      },
+      backward: kernel(`${prefix}_backward`, (ctx, [dy], { dx }) => ({ dx, dy, y: ctx.output(0), dim: ctx.attrs })),
+      formula: (ctx, [g]) => [derivative(g, ctx.output(0), ctx.attrs)],
     },
   })
 }
@@ -72,13 +62,15 @@ const logSoftmaxRecord = define({
 })
 
 /** exp(x) / sum(exp(x)) along `dim`, without overflow. */
-export function softmax<S extends Shape, D extends DType>(x: Tensor<S, D>, dim: number): Tensor<S, D> {
+export function softmax<S extends Shape, D extends DType>(x: Tensor<S, D>, dim: number): Tensor<S, D>
+export function softmax(x: Tensor, dim: number): Tensor {
   checkTensor('softmax', 'x', x)
-  return apply(softmaxRecord, [x], normalizeDim('softmax', dim, x.ndim)) as Tensor<S, D>
+  return apply(softmaxRecord, [x], normalizeDim('softmax', dim, x.ndim))
 }
 
 /** log(softmax(x)), accurate where softmax underflows. */
-export function logSoftmax<S extends Shape, D extends DType>(x: Tensor<S, D>, dim: number): Tensor<S, D> {
+export function logSoftmax<S extends Shape, D extends DType>(x: Tensor<S, D>, dim: number): Tensor<S, D>
+export function logSoftmax(x: Tensor, dim: number): Tensor {
   checkTensor('logSoftmax', 'x', x)
-  return apply(logSoftmaxRecord, [x], normalizeDim('logSoftmax', dim, x.ndim)) as Tensor<S, D>
+  return apply(logSoftmaxRecord, [x], normalizeDim('logSoftmax', dim, x.ndim))
 }

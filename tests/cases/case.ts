@@ -1,5 +1,5 @@
 /** What a case of an operator is, and how its inputs are made. One file here is one family of operators. */
-import { type AnyOperator, applyAll, type Inputs, operators } from '../../lib/autograd/operator.js'
+import { type AnyOperator, apply, type Inputs, operators } from '../../lib/autograd/operator.js'
 import type { Shape } from '../../lib/core/shape.js'
 import type { Tensor } from '../../lib/core/tensor.js'
 
@@ -129,8 +129,8 @@ export const ragged: readonly Shape[] = [[], [1], [0], [3, 0, 2], [31], [32, 33]
 export const label = (shape: Shape): string => `[${shape.join(', ')}]`
 
 /** A registered operator that only backward passes call, called by itself. */
-export function call(name: string, inputs: Inputs, attrs: unknown): readonly Tensor[] {
-  return applyAll(operatorNamed(name), inputs, attrs)
+export function call(name: string, inputs: Inputs, attrs: unknown): Tensor | readonly Tensor[] {
+  return apply(operatorNamed(name), inputs, attrs)
 }
 
 export function operatorNamed(name: string): AnyOperator {

@@ -51,7 +51,7 @@ const x = normal([3, 4])
 
 const finite: readonly Case[] = [
   ...reduce('sum', f.sum, normal),
-  ...reduce('sum', f.mean, normal),
+  ...reduce('mean', f.mean, normal),
   // The difference from the mean cancels, and std has a pole at 0: more of the dtype's digits go.
   ...reduce('var', f.variance, normal).slice(2),
   ...reduce('std', f.std, normal).slice(2),

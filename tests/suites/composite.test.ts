@@ -1,38 +1,38 @@
-/** Every fused operator against its composite: in float64 on the reference, in float32 on the other devices. */
-import { describe, it } from 'vitest'
-import type { AnyOperator } from '../../lib/autograd/operator.js'
-import { operatorNamed } from '../cases/case.js'
-import { allCases, casesFor, compare, devices, nameOf, type Outcome, reference, runCase } from './support.js'
+/** Every operator with a composite, where the device lacks one of its kernels: in float64 and on the other devices. */
+import { describe, expect, it } from 'vitest'
+import { operators } from '../../lib/autograd/operator.js'
+import * as f from '../../lib/index.js'
+import { lacking } from './lacking.js'
+import { allCases, casesFor, compare, devices, nameOf, reference, runCase } from './support.js'
 
-/** Runs with the device taken to lack the operator's kernels, which is when the composite serves. */
-function throughComposite(op: string, run: () => Outcome): Outcome {
-  const record = operatorNamed(op) as { -readonly [K in keyof AnyOperator]: AnyOperator[K] }
-  const kernels = record.kernels
-  record.kernels = ['a kernel that no device has']
-  try {
-    return run()
-  } finally {
-    if (kernels === undefined) delete record.kernels
-    else record.kernels = kernels
-  }
-}
-
-const composed = new Set(
-  [...new Set(allCases.map((each) => each.case.op))].filter((op) => {
-    try {
-      return operatorNamed(op).composite !== undefined
-    } catch {
-      // A kernel that no operator stands above.
-      return false
-    }
-  }),
+const composed = new Map(
+  operators()
+    .filter((operator) => operator.composite !== null)
+    .map((operator) => [operator.name, operator]),
 )
 
-const fused = casesFor('composite', (c) => composed.has(c.op)).map((each) => [nameOf(each), each.case] as const)
+/** linear is defined by matmul, whose kernel is its own. */
+const pretends = (op: string) => op === 'linear'
+
+/** Each case, once for each kernel of its operator. */
+const fallbacks = casesFor('composite', (c) => composed.has(c.op)).flatMap((each) => {
+  const { kernels } = composed.get(each.case.op) ?? { kernels: { forward: [], backward: [] } }
+  return [...kernels.forward, ...kernels.backward].map(
+    (kernel) => [`${nameOf(each)}, without ${kernel}`, each.case, kernel] as const,
+  )
+})
+
+it('finds a composite for each operator whose gradient is fused, and cases for each composite', () => {
+  const fused = operators().filter((operator) => operator.gradient?.fused || operator.kernels.backward.length > 0)
+  expect(fused.filter((operator) => operator.composite === null).map((operator) => operator.name)).toEqual([])
+  const cases = new Set(allCases.map((each) => each.case.op))
+  expect([...composed.keys()].filter((name) => !cases.has(name))).toEqual([])
+  for (const { name, kernels } of composed.values()) expect(kernels.forward, name).not.toEqual([])
+})
 
 describe('float64 on the reference', () => {
-  it.each(fused)('%s', (_name, c) => {
-    const composite = throughComposite(c.op, () => runCase(c, reference, 'float64'))
+  it.each(fallbacks)('%s', (_name, c, kernel) => {
+    const composite = runCase(c, lacking(reference, [kernel], pretends(c.op)), 'float64')
     compare(c, runCase(c, reference, 'float64'), composite, 'float64')
   })
 })
@@ -40,9 +40,28 @@ describe('float64 on the reference', () => {
 describe.each(devices.filter((device) => device !== reference).map((device) => [device.name, device] as const))(
   'float32 on %s',
   (_device, device) => {
-    it.each(fused)('%s', (_name, c) => {
-      const composite = throughComposite(c.op, () => runCase(c, device, 'float32'))
+    it.each(fallbacks)('%s', (_name, c, kernel) => {
+      const composite = runCase(c, lacking(device, [kernel], pretends(c.op)), 'float32')
       compare(c, composite, runCase(c, reference, 'float64'), 'float32')
     })
   },
 )
+
+describe.each(devices.map((device) => [device.name, device] as const))('on %s', (_name, device) => {
+  it('keeps the fused forward where only backward is missing and no gradient is wanted', () => {
+    const without = lacking(device, ['gelu_backward'])
+    const x = f.ones([3], { device: without })
+    const names = (run: () => unknown) => f.trace(() => void run(), without).kernels.map(({ kernel }) => kernel)
+    expect(names(() => f.nn.functional.gelu(x))).toEqual(['gelu'])
+    x.requiresGrad = true
+    expect(names(() => f.nn.functional.gelu(x))).not.toContain('gelu')
+    expect(names(() => f.noGrad(() => f.nn.functional.gelu(x)))).toEqual(['gelu'])
+  })
+
+  it('names the operator that was called in errors of a composite', () => {
+    const without = lacking(device, ['linear', 'matmul'])
+    expect(() => f.linear(f.ones([2, 3], { device: without }), f.ones([4, 3], { device: without }))).toThrow(
+      /lacks matmul/,
+    )
+  })
+})

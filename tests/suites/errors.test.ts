@@ -76,7 +76,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
       inputs[k]?.dispose()
       const error = failure(() => c.call(...inputs))
       expect(error, `input ${k}`).toBeInstanceOf(f.DisposedError)
-      expect((error as Error).message).toMatch(/^\[\w+\] .*freed.*scope.*keep\(\)/)
+      expect((error as Error).message).toMatch(/^\[[\w ]+\] .*freed.*scope.*keep\(\)/)
     })
   })
 
@@ -146,8 +146,8 @@ describe.each(others.map((device) => [device.name, device] as const))(
 )
 
 it('every differentiable operator is among the representatives', () => {
-  const missing = operators().filter((record) => !('differentiable' in record.gradient) && !first.has(record.name))
-  expect(missing.map((record) => record.name)).toEqual(['transfer', 'lower'])
+  const missing = operators().filter((record) => record.gradient !== null && !first.has(record.name))
+  expect(missing.map((record) => record.name).sort()).toEqual(['lower', 'transfer'])
 })
 
 it('NaN and shapes of other kinds do not make tensors', () => {

@@ -1,82 +1,74 @@
 /** Activation functions, each with a fused backward kernel, and its composite for oracles and second derivatives. */
 
-import { apply, defineOperator, type TensorSpec } from '../../autograd/operator.js'
+import { apply, type Operator } from '../../autograd/operator.js'
 import { kernelOf } from '../../backend/call.js'
-import { run } from '../../backend/dispatch.js'
-import { type KernelSpec, kernels } from '../../backend/table/index.js'
+import { empty, run } from '../../backend/dispatch.js'
+import { calledAs } from '../../backend/table/index.js'
 import type { DType } from '../../core/dtype.js'
 import { shown, ValueError } from '../../core/errors.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
+import { checkScalar, like } from '../common.js'
+import { kernel, operator } from '../operator.js'
 import { add, div, ge, gt, le, maximum, minimum, mul, sub, where } from './arithmetic.js'
-import { anyFloating, arithmetic, checkedSpec, checkScalar, like, specOf } from './common.js'
 import { clamp, erf, exp, log1p, neg } from './functions.js'
 
-type Name = 'relu' | 'silu' | 'mish' | 'hardswish' | 'gelu' | 'softplus' | 'elu' | 'leaky_relu' | 'sigmoid' | 'tanh'
+type Activation<A> = <S extends Shape, D extends DType>(x: Tensor<S, D>, attrs: A) => Tensor<S, D>
+type Attributes = { readonly [name: string]: number | boolean }
+/** dx in operators: for a gradient with a graph of its own. `saved` is what backward reads, x or the output. */
+type Formula<A> = (dy: Tensor, saved: Tensor, attrs: A) => Tensor
 
-/** dx from dy and the output y, within a backward pass. */
-type OutputGradient = (dy: Tensor, y: Tensor, createGraph: boolean) => Tensor
-
-/** By the kernel `name`_backward, or by `formula` where the gradient wants a graph of its own. */
-function gradientOfOutput(
-  name: 'relu' | 'sigmoid' | 'tanh',
-  formula: (dy: Tensor, y: Tensor) => Tensor,
-): OutputGradient {
-  const kernel = kernelOf(`${name}_backward`)
-  return (dy, y, createGraph) => {
-    if (createGraph) return formula(dy, y)
-    const dx = like(y, specOf(y), `${name} backward`)
-    run(kernel, { dx, dy, y })
-    return dx
+function caller<A>(record: Operator<[x: Tensor], A>): Activation<A> {
+  function call<S extends Shape, D extends DType>(x: Tensor<S, D>, attrs: A): Tensor<S, D>
+  function call(x: Tensor, attrs: A): Tensor {
+    return apply(record, [x], attrs)
   }
+  return call
 }
 
-/** dx from dy and x, of operators: for a gradient with a graph of its own. */
-type InputGradient<A> = (dy: Tensor, x: Tensor, attrs: A) => Tensor
-
 /**
- * One activation: kernels `name` and `name_backward` with the attributes as their arguments. Backward reads x, unless
- * `ofOutput` gives the gradient from the output. A second derivative goes through the composite, or through `ofInput`, where
- * the composite has corners that the function has not.
+ * One activation: kernels `name` and `name_backward` with the attributes as their arguments. Backward reads x. A second
+ * derivative goes through the composite, or through the formula, where the composite has corners that the function has not.
  */
-function activation<A extends { readonly [name: string]: number | boolean }>(
-  name: Name,
+function activation<A extends Attributes>(
+  name: 'silu' | 'mish' | 'hardswish' | 'gelu' | 'softplus' | 'elu' | 'leaky_relu',
   composite: (x: Tensor, attrs: A) => Tensor,
-  ofOutput: OutputGradient | null = null,
-  ofInput: InputGradient<A> | null = null,
-): <S extends Shape, D extends DType>(x: Tensor<S, D>, attrs: A) => Tensor<S, D> {
-  // As the program calls it.
-  const op = name === 'leaky_relu' ? 'leakyRelu' : name
-  const allowed = name === 'relu' ? arithmetic : anyFloating
-  const kernel = kernelOf(name as 'relu')
-  const backwardKernel = kernelOf(`${name}_backward` as 'silu_backward')
-  const { precision = 'widest' }: KernelSpec = kernels[name]
-  const record = defineOperator<A>({
-    name: op,
-    precision,
-    infer: ([x]) => checkedSpec(op, x as Tensor, allowed),
-    forward([x], attrs, [out]) {
-      const y = like(x as Tensor, out as TensorSpec, op)
-      run(kernel, { out: y, x: x as Tensor, ...attrs })
-      return y
-    },
-    composite: ([x], attrs) => composite(x as Tensor, attrs),
+  formula?: Formula<A>,
+): Activation<A> {
+  const record = operator<[x: Tensor], A>({
+    // As the program calls it.
+    name: calledAs(name),
+    infer: (inputs) => like(inputs[0]),
+    forward: kernel(name, (inputs, attrs, { out }) => ({ out, x: inputs[0], ...attrs })),
+    composite: ([x], attrs) => composite(x, attrs),
     gradient: {
-      saves: () => (ofOutput ? { outputs: [0] } : { inputs: [0] }),
-      backward(ctx, [g]) {
-        const dy = g as Tensor
-        if (ofOutput) return [ofOutput(dy, ctx.output(0), ctx.createGraph)]
-        const x = ctx.input(0)
-        if (ctx.createGraph && ofInput !== null) return [ofInput(dy, x, ctx.attrs)]
-        const dx = like(x, specOf(x), `${op} backward`)
-        run(backwardKernel, { dx, dy, x, ...ctx.attrs })
-        return [dx]
-      },
-      fused: ofOutput === null && ofInput === null,
+      saves: () => ({ inputs: [0] }),
+      backward: kernel(`${name}_backward`, (ctx, [dy], { dx }) => ({ dx, dy, x: ctx.input(0), ...ctx.attrs })),
+      ...(formula && { formula: (ctx, [g]) => [formula(g, ctx.input(0), ctx.attrs)] }),
     },
   })
-  return (x, attrs) => apply(record, [x], attrs) as typeof x
+  return caller(record)
+}
+
+/** An activation whose gradient is read from its output y. */
+function activationOfOutput(
+  name: 'relu' | 'sigmoid' | 'tanh',
+  composite: (x: Tensor) => Tensor,
+  formula: (dy: Tensor, y: Tensor) => Tensor,
+): Activation<null> {
+  const record = operator<[x: Tensor]>({
+    name,
+    infer: (inputs) => like(inputs[0]),
+    forward: kernel(name, (inputs, _attrs, { out }) => ({ out, x: inputs[0] })),
+    composite: ([x]) => composite(x),
+    gradient: {
+      saves: () => ({ outputs: [0] }),
+      backward: kernel(`${name}_backward`, (ctx, [dy], { dx }) => ({ dx, dy, y: ctx.output(0) })),
+      formula: (ctx, [g]) => [formula(g, ctx.output(0))],
+    },
+  })
+  return caller(record)
 }
 
 type None = { readonly [name: string]: never }
@@ -87,26 +79,30 @@ const stableSoftplus = (x: Tensor): Tensor => add(maximum(x, 0), log1p(exp(neg(a
 const absolute = (x: Tensor): Tensor => maximum(x, neg(x))
 const logistic = (x: Tensor): Tensor => div(1, add(exp(neg(x)), 1))
 
-/** relu's, also for operators that end in it: dy where y is not 0. */
-export const reluGradient = gradientOfOutput('relu', (dy, y) => where(le(y, 0), 0, dy))
+const reluFormula = (dy: Tensor, y: Tensor): Tensor => where(le(y, 0), 0, dy)
+const reluBackward = kernelOf('relu_backward')
+
+/** relu's gradient, for operators whose kernels end in it: dy where their result y is not 0. */
+export function reluGradient(dy: Tensor, y: Tensor, createGraph: boolean): Tensor {
+  if (createGraph) return reluFormula(dy, y)
+  const dx = empty(y.device, y.sizes, y.dtype, 'relu backward')
+  run(reluBackward, { dx, dy, y })
+  return dx
+}
+
 // The comparison this way round: NaN stays NaN.
-const reluOf = activation<None>('relu', (x) => where(le(x, 0), 0, x), reluGradient)
-const sigmoidOf = activation<None>(
-  'sigmoid',
-  logistic,
-  gradientOfOutput('sigmoid', (dy, y) => mul(dy, mul(y, sub(1, y)))),
-)
-const tanhOf = activation<None>(
+const reluOf = activationOfOutput('relu', (x) => where(le(x, 0), 0, x), reluFormula)
+const sigmoidOf = activationOfOutput('sigmoid', logistic, (dy, y) => mul(dy, mul(y, sub(1, y))))
+const tanhOf = activationOfOutput(
   'tanh',
   (x) => sub(mul(logistic(mul(x, 2)), 2), 1),
-  gradientOfOutput('tanh', (dy, y) => mul(dy, sub(1, mul(y, y)))),
+  (dy, y) => mul(dy, sub(1, mul(y, y))),
 )
 const siluOf = activation<None>('silu', (x) => mul(x, sigmoid(x)))
 const mishOf = activation<None>('mish', (x) => mul(x, tanh(softplus(x))))
 const hardswishOf = activation<None>(
   'hardswish',
   (x) => mul(x, div(clamp(add(x, 3), 0, 6), 6)),
-  null,
   // The clamp keeps what is not taken finite.
   (dy, x) => where(le(x, -3), 0, where(ge(x, 3), dy, mul(dy, add(div(clamp(x, -3, 3), 3), 0.5)))),
 )
@@ -119,13 +115,11 @@ const geluOf = activation<{ readonly tanhApproximation: boolean }>('gelu', (x, {
 const softplusOf = activation<{ readonly beta: number; readonly threshold: number }>(
   'softplus',
   (x, { beta, threshold }) => where(gt(mul(x, beta), threshold), x, mul(stableSoftplus(mul(x, beta)), 1 / beta)),
-  null,
   (dy, x, { beta, threshold }) => where(gt(mul(x, beta), threshold), dy, mul(dy, sigmoid(mul(x, beta)))),
 )
 const eluOf = activation<{ readonly alpha: number }>(
   'elu',
   (x, { alpha }) => where(gt(x, 0), x, mul(sub(exp(minimum(x, 0)), 1), alpha)),
-  null,
   // At 0 the slope is alpha, and does not change, as in PyTorch.
   (dy, x, { alpha }) => where(gt(x, 0), dy, mul(dy, mul(exp(where(ge(x, 0), 0, x)), alpha))),
 )
@@ -134,10 +128,10 @@ const leakyReluOf = activation<{ readonly slope: number }>('leaky_relu', (x, { s
 )
 
 /** max(x, 0); NaN stays NaN. */
-export const relu = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => reluOf(x, none)
+export const relu = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => reluOf(x, null)
 /** 1 / (1 + exp(-x)) */
-export const sigmoid = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => sigmoidOf(x, none)
-export const tanh = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => tanhOf(x, none)
+export const sigmoid = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => sigmoidOf(x, null)
+export const tanh = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => tanhOf(x, null)
 /** x * sigmoid(x) */
 export const silu = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => siluOf(x, none)
 /** x * tanh(softplus(x)) */

@@ -1,76 +1,47 @@
 /** Arithmetic and comparisons of two tensors, with broadcasting. */
-import {
-  apply,
-  checkDType,
-  checkTensor,
-  defineOperator,
-  type Needs,
-  type OperatorRecord,
-  type TensorSpec,
-} from '../../autograd/operator.js'
-import { kernelOf } from '../../backend/call.js'
-import { run } from '../../backend/dispatch.js'
-import { type KernelSpec, kernels } from '../../backend/table/index.js'
-import type { DType } from '../../core/dtype.js'
+import { apply, checkTensor, type Needs, type Operator } from '../../autograd/operator.js'
 import { ValueError } from '../../core/errors.js'
 import { broadcastShapes, type Shape } from '../../core/shape.js'
 import type { Broadcast, BroadcastFits } from '../../core/shape-types.js'
 import type { Tensor } from '../../core/tensor.js'
+import { like } from '../common.js'
 import { full } from '../creation.js'
+import { kernel, operator } from '../operator.js'
 import { sumTo } from '../reduce.js'
 import { expandView } from '../shape.js'
-import { anyFloating, arithmetic, checkedSpec, like } from './common.js'
 import { abs, log, neg } from './functions.js'
-import { type Comparison, checkNumber, integerComparison, mixedDTypes } from './numbers.js'
+import { type Comparison, checkNumber, integerComparison } from './numbers.js'
 
 type Binary = 'add' | 'sub' | 'mul' | 'div' | 'maximum' | 'minimum' | 'pow'
-
-function sameDType(op: string, a: Tensor, b: Tensor, allowed?: readonly DType[]): void {
-  if (a.dtype !== b.dtype) throw mixedDTypes(op, a.dtype, b.dtype, allowed)
-}
 
 /** A view of the shape a call broadcasts to; kernels read it with strides of 0. */
 function widen(x: Tensor, shape: Shape): Tensor {
   return x.sizes === shape ? x : expandView(x, shape)
 }
 
+type Pair = [a: Tensor, b: Tensor]
+
 function binary(
   name: Binary,
-  allowed: readonly DType[],
   saves: (needs: Needs) => readonly number[],
   backward: (input: (i: number) => Tensor, g: Tensor, i: 0 | 1) => Tensor,
-): OperatorRecord<null> {
-  const kernel = kernelOf(name)
-  const { precision = 'widest' }: KernelSpec = kernels[name]
-  return defineOperator<null>({
+) {
+  return operator<Pair>({
     name,
-    precision,
-    infer(inputs) {
-      const a = inputs[0] as Tensor
-      const b = inputs[1] as Tensor
-      sameDType(name, a, b, allowed)
-      checkDType(name, 'a', a, allowed)
-      return { shape: broadcastShapes(name, a.sizes, b.sizes), dtype: a.dtype }
-    },
-    // Taken apart by index: the iterators of destructuring cost as much as the rest.
-    forward(inputs, _attrs, specs) {
-      const a = inputs[0] as Tensor
-      const spec = specs[0] as TensorSpec
-      const out = like(a, spec, name)
-      run(kernel, { out, a: widen(a, spec.shape), b: widen(inputs[1] as Tensor, spec.shape) })
-      return out
-    },
+    // Taken apart by index, here and below: the iterators of destructuring cost as much as the rest.
+    infer: (inputs) => like(inputs[0], broadcastShapes(name, inputs[0].sizes, inputs[1].sizes)),
+    forward: kernel(name, (inputs, _attrs, { out }) => ({
+      out,
+      a: widen(inputs[0], out.sizes),
+      b: widen(inputs[1], out.sizes),
+    })),
     gradient: {
       saves: (needs) => ({ inputs: saves(needs) }),
-      backward: (ctx, [g]) =>
-        ([0, 1] as const).map((i) =>
-          ctx.needs[i]
-            ? sumTo(
-                backward((k) => ctx.input(k), g as Tensor, i),
-                ctx.spec(i).shape,
-              )
-            : null,
-        ),
+      backward(ctx, [g]) {
+        const input = (i: number) => ctx.input(i)
+        const part = (i: 0 | 1) => (ctx.needs[i] ? sumTo(backward(input, g, i), ctx.spec(i).shape) : null)
+        return [part(0), part(1)]
+      },
     },
   })
 }
@@ -81,31 +52,27 @@ const none = () => []
 const theOther = (needs: Needs) => both.filter((i) => needs[1 - i])
 
 const records = {
-  add: binary('add', arithmetic, none, (_x, g) => g),
-  sub: binary('sub', arithmetic, none, (_x, g, i) => (i === 0 ? g : neg(g))),
-  mul: binary('mul', arithmetic, theOther, (x, g, i) => mul(g, x(1 - i))),
+  add: binary('add', none, (_x, g) => g),
+  sub: binary('sub', none, (_x, g, i) => (i === 0 ? g : neg(g))),
+  mul: binary('mul', theOther, (x, g, i) => mul(g, x(1 - i))),
   div: binary(
     'div',
-    anyFloating,
     (needs) => (needs[1] ? both : [1]),
     // Not by the square of b, which leaves the range of the dtype long before the quotient does.
     (x, g, i) => (i === 0 ? div(g, x(1)) : neg(mul(g, div(div(x(0), x(1)), x(1))))),
   ),
   maximum: binary(
     'maximum',
-    arithmetic,
     () => both,
     (x, g, i) => share(g, x(i), x(1 - i), 'lt'),
   ),
   minimum: binary(
     'minimum',
-    arithmetic,
     () => both,
     (x, g, i) => share(g, x(i), x(1 - i), 'gt'),
   ),
   pow: binary(
     'pow',
-    anyFloating,
     () => both,
     (x, g, i) => mul(g, i === 0 ? slopeOfBase(x(0), x(1)) : slopeOfExponent(x(0), x(1))),
   ),
@@ -137,42 +104,35 @@ interface Affine {
   readonly shift: number
 }
 
-const affineKernel = kernelOf('affine')
-
 /** x * scale + shift: all arithmetic of a tensor and a number. A record each, so that errors name what was called. */
-function scalarRecord(name: 'add_scalar' | 'sub_scalar' | 'mul_scalar'): OperatorRecord<Affine> {
-  return defineOperator<Affine>({
-    name,
-    infer: ([x]) => checkedSpec(name, x as Tensor, arithmetic),
-    forward([x], { scale, shift }, [out]) {
-      const y = like(x as Tensor, out as TensorSpec, name)
-      run(affineKernel, { out: y, x: x as Tensor, scale, shift })
-      return y
-    },
+function scalarRecord(op: 'add' | 'sub' | 'mul'): Operator<[x: Tensor], Affine> {
+  return operator<[x: Tensor], Affine>({
+    name: `${op}_scalar`,
+    op,
+    inputs: ['the other operand'],
+    infer: (inputs) => like(inputs[0]),
+    forward: kernel('affine', (inputs, { scale, shift }, { out }) => ({ out, x: inputs[0], scale, shift })),
     gradient: {
       saves: () => ({}),
       backward: ({ attrs }, [g]) => [
-        attrs.scale === 1 ? (g as Tensor) : apply(scalarRecords.mul, [g as Tensor], { scale: attrs.scale, shift: 0 }),
+        attrs.scale === 1 ? g : apply(scalarRecords.mul, [g], { scale: attrs.scale, shift: 0 }),
       ],
     },
   })
 }
 
 const scalarRecords = {
-  add: scalarRecord('add_scalar'),
-  sub: scalarRecord('sub_scalar'),
-  mul: scalarRecord('mul_scalar'),
+  add: scalarRecord('add'),
+  sub: scalarRecord('sub'),
+  mul: scalarRecord('mul'),
 }
 
 export type Operand = Tensor | number
 
 /** x * scale + shift, which is x `op` value or the other way round. */
 function scaled(op: keyof typeof scalarRecords, x: Tensor, scale: number, shift: number, value: number): Tensor {
-  // Here and not in the record, so that errors name the operator that was called.
-  checkTensor(op, 'the other operand', x)
-  x.storage.check(op)
-  checkDType(op, 'the other operand', x, arithmetic)
-  if (x.dtype !== 'int32') return apply(scalarRecords[op], [x], { scale, shift })
+  // What is no tensor has no dtype, and comes to the operator's own checks.
+  if ((x as Tensor | null)?.dtype !== 'int32') return apply(scalarRecords[op], [x], { scale, shift })
   checkNumber(op, value, 'int32')
   // x - (-2 ** 31) wraps as all sums of int32 do.
   return apply(scalarRecords[op], [x], { scale, shift: shift | 0 })
@@ -223,80 +183,71 @@ type Fits<A extends Operand, B extends Operand, Op extends string> =
   A extends Tensor<infer S> ? FitsShape<S, B, Op> : unknown
 
 /** a + b, broadcast. Either may be a number. Throws ShapeError, DTypeError. */
-export function add<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'add'>): Result<A, B> {
-  if (typeof b === 'number' && typeof a !== 'number') return scaled('add', a, 1, b, b) as Result<A, B>
-  if (typeof a === 'number' && typeof b !== 'number') return scaled('add', b, 1, a, a) as Result<A, B>
-  return apply(records.add, operands('add', a, b), null) as Result<A, B>
+export function add<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'add'>): Result<A, B>
+export function add(a: Operand, b: Operand): Tensor {
+  if (typeof b === 'number' && typeof a !== 'number') return scaled('add', a, 1, b, b)
+  if (typeof a === 'number' && typeof b !== 'number') return scaled('add', b, 1, a, a)
+  return apply(records.add, operands('add', a, b), null)
 }
 
 /** a - b, broadcast. */
-export function sub<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'sub'>): Result<A, B> {
-  if (typeof b === 'number' && typeof a !== 'number') return scaled('sub', a, 1, -b, b) as Result<A, B>
-  if (typeof a === 'number' && typeof b !== 'number') return scaled('sub', b, -1, a, a) as Result<A, B>
-  return apply(records.sub, operands('sub', a, b), null) as Result<A, B>
+export function sub<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'sub'>): Result<A, B>
+export function sub(a: Operand, b: Operand): Tensor {
+  if (typeof b === 'number' && typeof a !== 'number') return scaled('sub', a, 1, -b, b)
+  if (typeof a === 'number' && typeof b !== 'number') return scaled('sub', b, -1, a, a)
+  return apply(records.sub, operands('sub', a, b), null)
 }
 
 /** a * b, element by element, broadcast. */
-export function mul<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'mul'>): Result<A, B> {
-  if (typeof b === 'number' && typeof a !== 'number') return scaled('mul', a, b, 0, b) as Result<A, B>
-  if (typeof a === 'number' && typeof b !== 'number') return scaled('mul', b, a, 0, a) as Result<A, B>
-  return apply(records.mul, operands('mul', a, b), null) as Result<A, B>
+export function mul<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'mul'>): Result<A, B>
+export function mul(a: Operand, b: Operand): Tensor {
+  if (typeof b === 'number' && typeof a !== 'number') return scaled('mul', a, b, 0, b)
+  if (typeof a === 'number' && typeof b !== 'number') return scaled('mul', b, a, 0, a)
+  return apply(records.mul, operands('mul', a, b), null)
 }
 
 /** a / b, broadcast; anyFloating tensors only. */
-export function div<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'div'>): Result<A, B> {
-  return apply(records.div, operands('div', a, b), null) as Result<A, B>
+export function div<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'div'>): Result<A, B>
+export function div(a: Operand, b: Operand): Tensor {
+  return apply(records.div, operands('div', a, b), null)
 }
 
 /** The larger of each pair; NaN where one is NaN. */
-export function maximum<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'maximum'>): Result<A, B> {
-  return apply(records.maximum, operands('maximum', a, b), null) as Result<A, B>
+export function maximum<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'maximum'>): Result<A, B>
+export function maximum(a: Operand, b: Operand): Tensor {
+  return apply(records.maximum, operands('maximum', a, b), null)
 }
 
 /** The smaller of each pair; NaN where one is NaN. */
-export function minimum<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'minimum'>): Result<A, B> {
-  return apply(records.minimum, operands('minimum', a, b), null) as Result<A, B>
+export function minimum<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'minimum'>): Result<A, B>
+export function minimum(a: Operand, b: Operand): Tensor {
+  return apply(records.minimum, operands('minimum', a, b), null)
 }
 
-const powScalar = defineOperator<number>({
+const powScalar = operator<[x: Tensor], number>({
   name: 'pow_scalar',
-  precision: kernels.pow_scalar.precision,
-  infer: ([x]) => checkedSpec('pow', x as Tensor, anyFloating),
-  forward([x], exponent, [out]) {
-    const y = like(x as Tensor, out as TensorSpec, 'pow')
-    run('pow_scalar', { out: y, x: x as Tensor, exponent })
-    return y
-  },
+  op: 'pow',
+  infer: ([x]) => like(x),
+  forward: kernel('pow_scalar', ([x], exponent, { out }) => ({ out, x, exponent })),
   gradient: {
     saves: () => ({ inputs: [0] }),
     // x^0 is 1 for every x, NaN and 0 included.
-    backward: (ctx, [g]) => [
-      ctx.attrs === 0 ? zerosLike(g as Tensor) : mul(g as Tensor, mul(pow(ctx.input(0), ctx.attrs - 1), ctx.attrs)),
-    ],
+    backward: (ctx, [g]) => [ctx.attrs === 0 ? zerosLike(g) : mul(g, mul(pow(ctx.input(0), ctx.attrs - 1), ctx.attrs))],
   },
 })
 
 /** a to the power of b, broadcast. */
-export function pow<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'pow'>): Result<A, B> {
-  if (typeof b === 'number' && typeof a !== 'number') return apply(powScalar, [a], b) as Result<A, B>
-  return apply(records.pow, operands('pow', a, b), null) as Result<A, B>
+export function pow<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'pow'>): Result<A, B>
+export function pow(a: Operand, b: Operand): Tensor {
+  if (typeof b === 'number' && typeof a !== 'number') return apply(powScalar, [a], b)
+  return apply(records.pow, operands('pow', a, b), null)
 }
 
-function comparison(name: Comparison): OperatorRecord<null> {
-  const kernel = kernelOf(name)
-  return defineOperator<null>({
+function comparison(name: Comparison) {
+  return operator<Pair>({
     name,
-    infer(inputs) {
-      const [a, b] = inputs as [Tensor, Tensor]
-      sameDType(name, a, b)
-      return { shape: broadcastShapes(name, a.sizes, b.sizes), dtype: 'bool' }
-    },
-    forward([a, b], _attrs, [out]) {
-      const { shape } = out as TensorSpec
-      const y = like(a as Tensor, out as TensorSpec, name)
-      run(kernel, { out: y, a: widen(a as Tensor, shape), b: widen(b as Tensor, shape) })
-      return y
-    },
+    infer: ([a, b]) => ({ shape: broadcastShapes(name, a.sizes, b.sizes), dtype: 'bool' }),
+    forward: kernel(name, ([a, b], _attrs, { out }) => ({ out, a: widen(a, out.sizes), b: widen(b, out.sizes) })),
     gradient: { differentiable: false, reason: 'the result is piecewise constant' },
   })
 }
@@ -324,42 +275,48 @@ function compare(name: Comparison, a: Tensor, b: Operand): Tensor {
  * a == b as a bool tensor, broadcast; NaN equals nothing. b may be any number: integers are compared with it as it is, floats
  * with what it is in their dtype.
  */
-export const eq = <A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'eq'>): Compared<A, B> =>
-  compare('eq', a, b) as Compared<A, B>
-export const ne = <A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'ne'>): Compared<A, B> =>
-  compare('ne', a, b) as Compared<A, B>
-export const lt = <A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'lt'>): Compared<A, B> =>
-  compare('lt', a, b) as Compared<A, B>
-export const le = <A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'le'>): Compared<A, B> =>
-  compare('le', a, b) as Compared<A, B>
-export const gt = <A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'gt'>): Compared<A, B> =>
-  compare('gt', a, b) as Compared<A, B>
-export const ge = <A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'ge'>): Compared<A, B> =>
-  compare('ge', a, b) as Compared<A, B>
+export function eq<A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'eq'>): Compared<A, B>
+export function eq(a: Tensor, b: Operand): Tensor {
+  return compare('eq', a, b)
+}
+export function ne<A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'ne'>): Compared<A, B>
+export function ne(a: Tensor, b: Operand): Tensor {
+  return compare('ne', a, b)
+}
+export function lt<A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'lt'>): Compared<A, B>
+export function lt(a: Tensor, b: Operand): Tensor {
+  return compare('lt', a, b)
+}
+export function le<A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'le'>): Compared<A, B>
+export function le(a: Tensor, b: Operand): Tensor {
+  return compare('le', a, b)
+}
+export function gt<A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'gt'>): Compared<A, B>
+export function gt(a: Tensor, b: Operand): Tensor {
+  return compare('gt', a, b)
+}
+export function ge<A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'ge'>): Compared<A, B>
+export function ge(a: Tensor, b: Operand): Tensor {
+  return compare('ge', a, b)
+}
 
-const whereRecord = defineOperator<null>({
+const whereRecord = operator<[condition: Tensor, a: Tensor, b: Tensor]>({
   name: 'where',
-  infer(inputs) {
-    const [condition, a, b] = inputs as [Tensor, Tensor, Tensor]
-    checkDType('where', 'condition', condition, ['bool'])
-    sameDType('where', a, b)
-    const shape = broadcastShapes('where', condition.sizes, broadcastShapes('where', a.sizes, b.sizes))
-    return { shape, dtype: a.dtype }
-  },
-  forward(inputs, _attrs, [out]) {
-    const { shape } = out as TensorSpec
-    const [condition, a, b] = (inputs as Tensor[]).map((x) => widen(x, shape)) as [Tensor, Tensor, Tensor]
-    const y = like(a, out as TensorSpec, 'where')
-    run('where', { out: y, condition, a, b })
-    return y
-  },
+  infer: ([condition, a, b]) =>
+    like(a, broadcastShapes('where', condition.sizes, broadcastShapes('where', a.sizes, b.sizes))),
+  forward: kernel('where', ([condition, a, b], _attrs, { out }) => ({
+    out,
+    condition: widen(condition, out.sizes),
+    a: widen(a, out.sizes),
+    b: widen(b, out.sizes),
+  })),
   gradient: {
     saves: () => ({ inputs: [0] }),
     backward(ctx, [g]) {
       const condition = ctx.input(0)
       const pick = (i: number, a: Operand, b: Operand) =>
         ctx.needs[i] ? sumTo(where(condition, a, b), ctx.spec(i).shape) : null
-      return [null, pick(1, g as Tensor, 0), pick(2, 0, g as Tensor)]
+      return [null, pick(1, g, 0), pick(2, 0, g)]
     },
   },
 })

@@ -1,0 +1,40 @@
+/** Small helpers that the families share. */
+import type { TensorSpec } from '../autograd/operator.js'
+import { contiguous } from '../backend/dispatch.js'
+import type { DType } from '../core/dtype.js'
+import { formatShape, shown, ValueError } from '../core/errors.js'
+import { denseStrides, isOverlapping, type Shape, sameShape } from '../core/shape.js'
+import { Tensor } from '../core/tensor.js'
+
+/** What most kernels of floats take. */
+export const floating: readonly DType[] = ['float32', 'float64']
+/** Elementwise kernels and matrix products also take bfloat16; float16 is stored and converted, and copied. */
+export const anyFloating: readonly DType[] = ['float32', 'float64', 'bfloat16']
+
+/** The spec of a result in x's dtype, of x's shape unless another is given. */
+export function like(x: Tensor, shape: Shape = x.sizes): TensorSpec {
+  return { shape, dtype: x.dtype }
+}
+
+/** The same elements under another shape, dense where it differs, without a graph: what a kernel is given for a tensor of more dimensions. */
+export function seenAs(x: Tensor, shape: Shape): Tensor {
+  if (sameShape(x.sizes, shape)) return x
+  const dense = contiguous(x)
+  return new Tensor(dense.storage, shape, denseStrides(shape), dense.offset)
+}
+
+export function checkScalar(op: string, name: string, value: number): number {
+  if (typeof value !== 'number' || Number.isNaN(value))
+    throw new ValueError(op, `${name} is ${shown(value)}, but must be a number`)
+  return value
+}
+
+/** Throws if several elements are one in memory: writing them would not mean anything. */
+export function checkDistinct(op: string, name: string, x: Tensor): void {
+  if (isOverlapping(x))
+    throw new ValueError(
+      op,
+      `several elements of ${name} are one in memory (shape ${formatShape(x.sizes)}, strides ${formatShape(x.steps)}); ` +
+        'clone() it before writing into it',
+    )
+}

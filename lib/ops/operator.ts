@@ -1,0 +1,374 @@
+/**
+ * Operators from records. A record is the mathematics of an operator: shapes of results, gradients, its definition in terms
+ * of others. The facts for machines stand in the rows of the kernels that it calls, and are read from there: which dtypes it
+ * takes, what it computes in under autocast, which results are to be allocated, what a device must have.
+ */
+import {
+  type BackwardContext,
+  type Bare,
+  type Definition,
+  type Extras,
+  type Gradient,
+  type GradientsOfInputs,
+  type GradientsOfOutputs,
+  type InputRule,
+  type Inputs,
+  type Needs,
+  type NotDifferentiable,
+  Operator,
+  type Outputs,
+  registered,
+  type Specs,
+  type TensorSpec,
+} from '../autograd/operator.js'
+import { type Kernel, kernelOf } from '../backend/call.js'
+import { empty, runOn } from '../backend/dispatch.js'
+import {
+  calledAs,
+  type KernelArguments,
+  type KernelName,
+  type KernelSpec,
+  type KernelTable,
+  kernels,
+  type ParsedArgument,
+  parseArguments,
+} from '../backend/table/index.js'
+import type { Device } from '../core/device.js'
+import type { DType } from '../core/dtype.js'
+import { DTypeError, ValueError } from '../core/errors.js'
+import type { Tensor } from '../core/tensor.js'
+import { checkDistinct } from './common.js'
+import { mixedDTypes } from './elementwise/numbers.js'
+import { emptyInOrderOf } from './layout.js'
+
+/** The arguments of a row that the kernel makes. */
+type OutName<Args> = { [N in keyof Args]: Args[N] extends `${'out' | 'place'}${string}` ? N : never }[keyof Args]
+
+/** The results of a kernel, allocated, by argument; null where an optional one is not wanted. */
+export type MadeBy<K extends KernelName> = Pick<KernelArguments<K, Tensor>, OutName<KernelTable[K]['args']>>
+
+/** A kernel that forward or backward consists of, and its arguments from the call's two parts and the allocated results. */
+export interface KernelUse<First, Second> {
+  readonly kernel: KernelName
+  readonly callArguments: (first: First, second: Second, made: never) => unknown
+}
+
+/**
+ * A forward or backward that is one call of a kernel. `callArguments` gives the kernel's arguments from the inputs and
+ * attributes, or from the context of backward and its gradients, and from the results, which come allocated: those of forward
+ * as `infer` says, those of backward like the inputs (`dx` like `x`) where a gradient is wanted.
+ */
+export function kernel<K extends KernelName, First, Second>(
+  name: K,
+  callArguments: (first: First, second: Second, made: MadeBy<K>) => KernelArguments<K, Tensor>,
+): KernelUse<First, Second> {
+  return { kernel: name, callArguments }
+}
+
+/** A backward in one call of a kernel, which has no gradient itself. */
+export interface FusedGradient<I extends Inputs, A, O extends Outputs, X extends Extras> {
+  readonly saves: Gradient<I, A, O, X>['saves']
+  readonly backward: KernelUse<BackwardContext<I, A, O, X>, GradientsOfOutputs<O>>
+  /** The same in operators, for a gradient with a graph of its own; without it that goes through the composite. */
+  formula?(context: BackwardContext<I, A, O, X>, gradients: GradientsOfOutputs<O>): GradientsOfInputs<I>
+}
+
+/** A backward that is a program of its own. */
+export interface FreeGradient<I extends Inputs, A, O extends Outputs, X extends Extras> extends Gradient<I, A, O, X> {
+  /** The kernels that it calls itself, not through operators. */
+  readonly kernels?: readonly KernelName[]
+}
+
+/** A record: see `Definition` for what its members are. */
+export interface OperatorRecord<I extends Inputs, A, O extends Outputs, X extends Extras>
+  extends Omit<Definition<I, A, O, X>, 'forward' | 'kernels' | 'gradient' | 'infer' | 'inputs' | 'misfit'> {
+  // A method here, because a property from Omit gives its arrows no better types, and errors worse texts.
+  infer(inputs: I, attrs: A): Specs<[...O, ...X]>
+  /** A kernel with the inputs as its arguments, in order, or a program of its own (a view). */
+  readonly forward:
+    | KernelUse<I, A>
+    | ((inputs: I, attrs: A, specs: Specs<[...O, ...X]>, needs: Needs, device: Device) => Bare<[...O, ...X]>)
+  /** What errors call the inputs, by position, where that is not the row's name; or an input of which the row does not speak. */
+  readonly inputs?: readonly (string | FreeInput)[]
+  /** Inputs that the kernel writes in place: each must have memory of its own, and who saved it before is told. */
+  writes?(attrs: A): readonly number[]
+  readonly gradient: FreeGradient<I, A, O, X> | FusedGradient<I, A, O, X> | NotDifferentiable
+}
+
+/** An input of any dtype as far as the row goes: `infer` checks it, and autocast leaves it as it is. */
+export interface FreeInput {
+  readonly name: string
+  readonly dtype: 'free'
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: inputs and attributes are contravariant, and only handed on here
+type Any = any
+type AnyRecord = OperatorRecord<Any, Any, Any, Any>
+type AnyUse = KernelUse<Any, Any>
+type AnyFused = FusedGradient<Any, Any, Any, Any>
+type AnyForward = Extract<AnyRecord['forward'], (...args: never) => unknown>
+
+/** Makes and registers the operator of a record. */
+export function operator<I extends Inputs, A = null, O extends Outputs = [out: Tensor], X extends Extras = []>(
+  record: OperatorRecord<I, A, O, X>,
+): Operator<I, A, O, X>
+export function operator(record: AnyRecord): Operator<Any, Any, Any, Any> {
+  return registered(
+    typeof record.forward === 'function' ? freely(record, record.forward) : ofKernel(record, record.forward),
+  )
+}
+
+/** A record whose forward is a program of its own. */
+function freely(record: AnyRecord, forward: AnyForward): Operator<Any, Any, Any, Any> {
+  const { gradient, inputs = ['x'] } = record
+  if (isFused(gradient))
+    throw new Error(
+      `operator ${record.name} has a kernel for its gradient, which the row of a forward kernel must explain`,
+    )
+  const rules = inputs.map((input) => free(typeof input === 'string' ? input : input.name))
+  return new Operator<Any, Any, Any, Any>({
+    ...record,
+    forward,
+    gradient,
+    inputs: rules,
+    kernels: { forward: [], backward: backwardKernels(gradient) },
+  })
+}
+
+/** A record whose forward is one call of a kernel: the kernel's row tells the rest. */
+function ofKernel(record: AnyRecord, forward: AnyUse): Operator<Any, Any, Any, Any> {
+  const { name, gradient, composite, infer, writes } = record
+  const row: KernelSpec = kernels[forward.kernel]
+  const op = record.op ?? calledAs(forward.kernel)
+  const facts = inputFacts(row, record.inputs ?? [])
+  if (isFused(gradient) && composite === undefined)
+    throw new Error(`operator ${name} has a kernel for its gradient, so it needs a composite`)
+  return new Operator<Any, Any, Any, Any>({
+    ...record,
+    op,
+    inputs: facts,
+    misfit: (inputs: Inputs) => misfit(op, facts, inputs),
+    infer: extendedInfer(op, facts, infer, writes),
+    forward: writes === undefined ? forwardOf(op, forward) : writing(op, forwardOf(op, forward), writes),
+    kernels: { forward: [forward.kernel], backward: backwardKernels(gradient) },
+    precision: record.precision ?? row.precision,
+    asIs: record.asIs ?? facts.flatMap((fact, i) => (staysAsIs(fact, row) ? [i] : [])),
+    gradient: isFused(gradient) ? gradientOf(op, gradient, facts) : gradient,
+  })
+}
+
+function backwardKernels(gradient: AnyRecord['gradient']): readonly string[] {
+  if (isFused(gradient)) return [gradient.backward.kernel]
+  return 'differentiable' in gradient ? [] : (gradient.kernels ?? [])
+}
+
+function isFused(gradient: AnyRecord['gradient']): gradient is AnyFused {
+  return !('differentiable' in gradient) && typeof gradient.backward !== 'function'
+}
+
+/** What the row says of an input. */
+interface InputFact extends InputRule {
+  /** The kernel's, null where several arguments stand for the input. */
+  readonly argument: ParsedArgument | null
+}
+
+const free = (name: string): InputFact => ({ name, argument: null, dtypes: null, isShared: false, isOptional: true })
+
+/** The input at each position: the row's arguments that are read, in order. */
+function inputFacts(row: KernelSpec, inputs: readonly (string | FreeInput)[]): readonly InputFact[] {
+  const read = parseArguments(row).filter(({ dtype, role }) => dtype !== null && role !== 'out' && role !== 'place')
+  const known = inputs.length > 0 ? read.slice(0, inputs.length) : read
+  return known.map((argument, i) => {
+    const input = inputs[i] ?? (argument.name === 'dy' ? 'the gradient' : argument.name)
+    if (typeof input !== 'string') return free(input.name)
+    const isOptional = argument.arity === 'optional'
+    return { name: input, argument, dtypes: dtypesOf(row, argument), isShared: argument.dtype === 'T', isOptional }
+  })
+}
+
+/** The dtypes that an argument may have; null for any. Where a kernel takes float32, the reference takes float64 too. */
+function dtypesOf(row: KernelSpec, { dtype }: ParsedArgument): readonly DType[] | null {
+  if (dtype === 'any' || dtype === null) return null
+  const list = dtype === 'T' ? (row.T ?? []) : dtype === 'float' ? (['float32', 'bfloat16'] as const) : [dtype]
+  // Copies take every dtype.
+  if (list.includes('float32') && list.includes('bool')) return null
+  return list.flatMap((each) => (each === 'float32' ? (['float32', 'float64'] as const) : [each]))
+}
+
+/**
+ * Whether autocast leaves an input in the dtype that it comes in: the kernel reads either, and widens it itself. A product
+ * (`low`) wants its factors low all the same, but not what is added to its sum, the optional arguments. A kernel of
+ * `float32` that takes bfloat16 for T may leave it only where no result has to be of T.
+ */
+function staysAsIs({ argument }: InputFact, row: KernelSpec): boolean {
+  if (argument === null) return true
+  if (argument.dtype === 'float') return row.precision === 'float32' || argument.arity === 'optional'
+  if (argument.dtype !== 'T') return true
+  const isResult = ({ role, dtype }: ParsedArgument) => (role === 'out' || role === 'place') && dtype === 'T'
+  return row.precision === 'float32' && row.T?.includes('bfloat16') === true && !parseArguments(row).some(isResult)
+}
+
+/** `infer` with what else a row asks of its inputs, where it does: most operators have their own. */
+function extendedInfer(
+  op: string,
+  facts: readonly InputFact[],
+  infer: AnyRecord['infer'],
+  writes: AnyRecord['writes'],
+): AnyRecord['infer'] {
+  // What may mix float32 and bfloat16 may not mix float64 with either.
+  const mixes = facts.some(({ argument }) => argument?.dtype === 'float')
+  if (!mixes && writes === undefined) return infer
+  return (inputs: Inputs, attrs: unknown) => {
+    if (mixes) checkDoubles(op, facts, inputs)
+    const specs = infer(inputs, attrs)
+    if (writes !== undefined) checkWritten(op, facts, inputs, writes(attrs))
+    return specs
+  }
+}
+
+/** Throws where some of the floats are float64 and others are not. */
+function checkDoubles(op: string, facts: readonly InputFact[], inputs: Inputs): void {
+  let first: DType | null = null
+  for (let i = 0; i < facts.length; i++) {
+    const dtype = inputs[i]?.dtype
+    const kind = facts[i]?.argument?.dtype
+    if (dtype === undefined || (kind !== 'float' && kind !== 'T')) continue
+    if (first === null) first = dtype
+    else if ((first === 'float64') !== (dtype === 'float64'))
+      throw new DTypeError(
+        op,
+        `${facts[i]?.name} is ${dtype}, but must be ${first}, as ${facts[0]?.name} is; convert it with .to('${first}')`,
+      )
+  }
+}
+
+/** The error for dtypes that do not fit: two operands blame the narrower, all else follows the first argument. */
+function misfit(op: string, facts: readonly InputFact[], inputs: Inputs): DTypeError {
+  const given = inputs.flatMap((input, i) => {
+    const fact = facts[Math.min(i, facts.length - 1)]
+    return input === null || fact === undefined ? [] : [{ ...fact, given: input.dtype }]
+  })
+  const shared = given.filter(({ argument }) => argument?.dtype === 'T')
+  const [first, second] = shared
+  const areOperands = first?.argument?.name === 'a' && second?.argument?.name === 'b'
+  if (areOperands && first.given !== second.given)
+    return mixedDTypes(op, first.given, second.given, first.dtypes ?? undefined)
+  const faults = given.flatMap((input) => {
+    const follows = input.argument?.dtype === 'T' && first !== undefined && first !== input
+    const allowed = follows ? [first.given] : input.dtypes
+    return allowed === null || allowed.includes(input.given) ? [] : [{ ...input, allowed }]
+  })
+  const texts = faults.map(({ name, given, allowed }) => `${name} is ${given}, but must be ${allowed.join(' or ')}`)
+  return new DTypeError(
+    op,
+    `${texts.join('; ')}; convert ${texts.length > 1 ? 'them' : 'it'} with .to('${faults[0]?.allowed[0]}')`,
+  )
+}
+
+/** Throws where what a kernel writes is several elements at once, or another argument. */
+function checkWritten(op: string, facts: readonly InputFact[], inputs: Inputs, places: readonly number[]): void {
+  for (const place of places) {
+    const written = inputs[place] ?? null
+    if (written === null) continue
+    const name = facts[place]?.name ?? `input ${place}`
+    checkDistinct(op, name, written)
+    if (inputs.some((other, i) => i !== place && other?.storage === written.storage))
+      throw new ValueError(
+        op,
+        `${name} is written, and lies in the memory of another argument; give it memory of its own with clone()`,
+      )
+  }
+}
+
+function writing(op: string, forward: AnyForward, writes: (attrs: unknown) => readonly number[]): AnyForward {
+  return (inputs: Inputs, attrs: unknown, specs: Any, needs: Needs, device: Device) => {
+    const results: Any = forward(inputs, attrs, specs, needs, device)
+    for (const place of writes(attrs)) inputs[place]?.storage.markWritten(op)
+    return results
+  }
+}
+
+type Made = { [argument: string]: Tensor | null }
+
+function resultsOf(name: KernelName): readonly ParsedArgument[] {
+  return parseArguments(kernels[name]).filter(({ role }) => role === 'out' || role === 'place')
+}
+
+/**
+ * Allocates what `infer` said, and calls the kernel. A `place` lies as the first input does; optional results are there
+ * where something wants a gradient.
+ */
+function forwardOf(op: string, { kernel, callArguments }: AnyUse): AnyForward {
+  const entry: Kernel = kernelOf(kernel)
+  const call: Any = callArguments
+  const results = resultsOf(kernel)
+  const [first] = results
+  if (results.length === 1 && first?.name === 'out')
+    return (inputs: Inputs, attrs: unknown, { shape, dtype }: Any, _needs: Needs, device: Device) => {
+      const out = empty(device, shape, dtype, op)
+      runOn(device, entry, call(inputs, attrs, { out }))
+      return out as Any
+    }
+  return (inputs: Inputs, attrs: unknown, specs: Any, needs: Needs, device: Device) => {
+    const made: Made = {}
+    const all = results.map(({ name, arity, role }, i) => {
+      const { shape, dtype }: TensorSpec = results.length === 1 ? specs : specs[i]
+      const unwanted = arity === 'optional' && needs.length === 0
+      const [x] = inputs
+      const result = unwanted
+        ? null
+        : role === 'place' && x
+          ? emptyInOrderOf(x, shape, op)
+          : empty(device, shape, dtype, op)
+      made[name] = result
+      return result
+    })
+    runOn(device, entry, call(inputs, attrs, made))
+    return all.length === 1 ? all[0] : (all as Any)
+  }
+}
+
+/** Allocates a gradient like each input that wants one, and calls the kernel: `dx` is the gradient of the row's `x`. */
+function gradientOf(
+  op: string,
+  { saves, backward: { kernel, callArguments }, formula }: AnyFused,
+  facts: readonly InputFact[],
+): Gradient<Any, Any, Any, Any> {
+  const entry: Kernel = kernelOf(kernel)
+  const call: Any = callArguments
+  const named = `${op} backward`
+  const results = resultsOf(kernel).map(({ name, arity }) => {
+    const input = facts.findIndex(({ argument }) => `d${argument?.name}` === name)
+    if (input < 0) throw new Error(`${kernel} gives ${name}, but ${op} has no such input`)
+    return { name, input, isOptional: arity === 'optional' }
+  })
+  const [only] = results
+  const backward =
+    results.length === 1 && only?.name === 'dx' && facts.length === 1
+      ? (context: Any, gradients: readonly Tensor[]): Any => {
+          const { shape, dtype }: TensorSpec = context.spec(0)
+          const { device }: BackwardContext = context
+          const dx = empty(device, shape, dtype, named)
+          runOn(device, entry, call(context, gradients, { dx }))
+          return [dx]
+        }
+      : (context: BackwardContext, gradients: readonly (Tensor | null)[]): Any => {
+          const { device } = context
+          const made: Made = {}
+          const found = new Array<Tensor | null>(context.needs.length).fill(null)
+          for (const { name, input, isOptional } of results) {
+            const { shape, dtype } = context.spec(input)
+            const result = isOptional && !context.needs[input] ? null : empty(device, shape, dtype, named)
+            made[name] = result
+            if (context.needs[input]) found[input] = result
+          }
+          runOn(device, entry, call(context, gradients, made))
+          return found
+        }
+  if (formula === undefined) return { saves, backward, fused: true }
+  return {
+    saves,
+    backward: (context, gradients) =>
+      context.createGraph ? formula(context, gradients) : backward(context, gradients as Any),
+  }
+}

@@ -1,0 +1,89 @@
+/** A device without some of its kernels: what operators do where a device lacks one. */
+import type { Device, KernelCall, KernelKey, KernelRecord, StridedView } from '../../lib/core/device.js'
+import type { DType, TypedArray } from '../../lib/core/dtype.js'
+import type { Storage } from '../../lib/core/storage.js'
+import { Tensor } from '../../lib/core/tensor.js'
+
+/** Operators ask a storage for its device, and devices whether it is theirs. */
+function belongingTo(storage: Storage, device: Device): Storage {
+  return Object.defineProperty(storage, 'device', { value: device, configurable: true })
+}
+
+class LackingDevice implements Device {
+  readonly #inner: Device
+  readonly #missing: ReadonlySet<string>
+  readonly #pretends: boolean
+  readonly name: string
+  readonly kind: Device['kind']
+  readonly uncloneable: Device['uncloneable']
+
+  constructor(inner: Device, missing: Iterable<string>, pretends: boolean) {
+    this.#inner = inner
+    this.#pretends = pretends
+    this.#missing = new Set(missing)
+    this.name = inner.name
+    this.kind = inner.kind
+    this.uncloneable = inner.uncloneable
+  }
+
+  supports(dtype: DType): boolean {
+    return this.#inner.supports(dtype)
+  }
+  hasKernel(name: string): boolean {
+    return !this.#missing.has(name) && this.#inner.hasKernel(name)
+  }
+  allocate(dtype: DType, count: number, tracked: boolean, op: string): Storage {
+    return belongingTo(this.#inner.allocate(dtype, count, tracked, op), this)
+  }
+  track(storage: Storage): void {
+    this.#inner.track(storage)
+  }
+  free(storage: Storage): void {
+    this.#inner.free(storage)
+  }
+  run(kernel: KernelKey, args: KernelCall): boolean {
+    if (!this.#pretends && this.#missing.has(kernel.name))
+      throw new Error(`the device lacks ${kernel.name}, which ran all the same`)
+    const storages = Object.values(args)
+      .flat()
+      .flatMap((value) => (value instanceof Tensor ? [value.storage] : []))
+    for (const storage of storages) belongingTo(storage, this.#inner)
+    try {
+      return this.#inner.run(kernel, args)
+    } finally {
+      for (const storage of storages) belongingTo(storage, this)
+    }
+  }
+  upload(storage: Storage, data: TypedArray): void {
+    this.#inner.upload(storage, data)
+  }
+  read(view: StridedView): Promise<TypedArray> {
+    return this.#inner.read(view)
+  }
+  readSync(view: StridedView): TypedArray {
+    return this.#inner.readSync(view)
+  }
+  synchronize(): void {
+    this.#inner.synchronize()
+  }
+  throwPending(): void {
+    this.#inner.throwPending()
+  }
+  memory(): ReturnType<Device['memory']> {
+    return this.#inner.memory()
+  }
+  resetPeak(): void {
+    this.#inner.resetPeak()
+  }
+  startTrace(): { stop(): readonly KernelRecord[] } {
+    return this.#inner.startTrace()
+  }
+}
+
+/**
+ * The device without the kernels: a call of one of them is an error. One that pretends runs them all the same, for an operator
+ * whose composite calls the same kernel by way of another operator.
+ */
+export function lacking(device: Device, kernels: Iterable<string>, pretends = false): Device {
+  return new LackingDevice(device, kernels, pretends)
+}
