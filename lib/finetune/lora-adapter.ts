@@ -74,7 +74,7 @@ export abstract class LoraAdapter extends Adapter {
     checkGenerator(op, generator)
     this.rank = rank
     this.#scale = scale
-    this.dropout = new Dropout(dropout)
+    this.dropout = new Dropout(dropout, generator ? { generator } : {})
   }
 
   /** What the product is multiplied by. */
@@ -110,7 +110,8 @@ export abstract class LoraAdapter extends Adapter {
   /** Takes over the settings of another adapter of the same rank. */
   configure(scale: number, dropout: number): void {
     this.#scale = scale
-    this.dropout = new Dropout(dropout).train(this.training)
+    const { generator } = this.dropout
+    this.dropout = new Dropout(dropout, generator ? { generator } : {}).train(this.training)
   }
 
   /**

@@ -160,19 +160,20 @@ export class LogSoftmax extends Pointwise {
 export class Dropout extends Pointwise {
   static override readonly hasModes = true
   readonly p: number
-  readonly #generator: Generator | undefined
+  /** Null: this thread's default one. */
+  readonly generator: Generator | null
   constructor(p = 0.5, options: { readonly generator?: Generator } = {}) {
     super()
     checkOptions('Dropout', options, { generator: true })
     checkGenerator('Dropout', options.generator)
     this.p = checkDropout('Dropout', 'p', p)
-    this.#generator = options.generator
+    this.generator = options.generator ?? null
   }
   override extraRepr(): string {
     return settings({ p: this.p })
   }
   override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
-    return dropout(x, this.p, { training: this.training, generator: this.#generator })
+    return dropout(x, this.p, { training: this.training, generator: this.generator ?? undefined })
   }
 }
 

@@ -10,7 +10,7 @@ import type { Tensor } from '../core/tensor.js'
 import type { Conv2dOptions } from '../ops/conv.js'
 import { add } from '../ops/elementwise/index.js'
 import { Module, type Parameter } from './module.js'
-import type { OnHolder, OnTensor } from './walk.js'
+import type { OnGenerator, OnHolder, OnTensor } from './walk.js'
 
 /** A layer as an adapter sees it: with the adapters before, if there are any. */
 export interface BaseLayer {
@@ -270,8 +270,12 @@ export abstract class Adaptable extends Module {
   }
 
   /** Also the adapters, as `adapters.<name>`. What they hold has names as if it were the layer's own, as in PEFT. */
-  override visitOwn(onTensor: OnTensor | null, onHolder: OnHolder | null): void {
-    super.visitOwn(onTensor, onHolder)
+  override visitOwn(
+    onTensor: OnTensor | null,
+    onHolder: OnHolder | null,
+    onGenerator: OnGenerator | null = null,
+  ): void {
+    super.visitOwn(onTensor, onHolder, onGenerator)
     if (onHolder !== null) for (const [name, adapter] of this.#adapters) onHolder(`adapters.${name}`, adapter, '')
   }
 }

@@ -1,6 +1,7 @@
 /** Multi-head attention and transformer blocks. */
 import { checkTensor } from '../autograd/operator.js'
 import { DTypeError, Faults, formatShape, namedAs, shown, ValueError } from '../core/errors.js'
+import type { Generator } from '../core/generator.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { scaledDotProductAttention } from '../ops/attention.js'
@@ -121,6 +122,8 @@ export class MultiheadAttention extends Adaptable {
   readonly inProjWeight: Parameter
   readonly inProjBias: Parameter | null
   readonly outProj: Linear
+  /** What dropout draws from; null: this thread's default one. */
+  readonly generator: Generator | null
 
   constructor(embedDim: number, numHeads: number, options: MultiheadAttentionOptions = {}) {
     super()
@@ -139,6 +142,7 @@ export class MultiheadAttention extends Adaptable {
     const { dropout = 0, batchFirst = true, ...layer } = own
     this.batchFirst = batchFirst
     const { generator } = layer
+    this.generator = generator ?? null
     this.dropout = checkDropout('MultiheadAttention', 'dropout', dropout)
     this.inProjWeight = xavierUniform_(parameter('MultiheadAttention', [3 * embedDim, embedDim], layer), { generator })
     this.inProjBias = layer.bias === false ? null : parameter('MultiheadAttention', [3 * embedDim], layer)
@@ -196,6 +200,7 @@ export class MultiheadAttention extends Adaptable {
       attnMask: combined(op, inputs, [b, numHeads, tq, k.sizes[1] as number]),
       isCausal,
       dropoutP: this.training ? this.dropout : 0,
+      generator: this.generator ?? undefined,
     })
     return inBatches(this.outProj.forward(reshape(transpose(mixed, 1, 2), [b, tq, e])))
   }
@@ -321,13 +326,14 @@ export class TransformerEncoderLayer extends Module {
     const part = <M>(make: () => M) => namedAs('TransformerEncoderLayer', make)
     this.selfAttn = part(() => new MultiheadAttention(dModel, nhead, { ...layer, dropout, batchFirst }))
     this.linear1 = part(() => new Linear(dModel, dimFeedforward, layer))
-    this.dropout = new Dropout(dropout)
+    const drop = () => new Dropout(dropout, layer.generator ? { generator: layer.generator } : {})
+    this.dropout = drop()
     this.linear2 = part(() => new Linear(dimFeedforward, dModel, layer))
     const norm = () => part(() => new LayerNorm(dModel, { ...layer, eps: layerNormEps }))
     this.norm1 = norm()
     this.norm2 = norm()
-    this.dropout1 = new Dropout(dropout)
-    this.dropout2 = new Dropout(dropout)
+    this.dropout1 = drop()
+    this.dropout2 = drop()
     this.normFirst = normFirst
     this.#activationName = activation
     this.#activation = activation === 'relu' ? (x) => relu(x) : (x) => gelu(x)

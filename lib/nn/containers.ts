@@ -1,10 +1,9 @@
 /** Modules made of modules. */
 import { kindOf, shown, ValueError } from '../core/errors.js'
-import { modulesAreObserved } from '../core/module-path.js'
 import { listOf } from '../core/options.js'
 import type { At, Chained } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
-import { type Fusing, fuses } from './fusion.js'
+import { fusedWith } from './fusion.js'
 import { type Model, Module } from './module.js'
 
 /**
@@ -74,10 +73,9 @@ export class Sequential<const L extends readonly Layer[] = readonly Layer[]> ext
   forward(x: Tensor): Tensor {
     let value = x
     for (let i = 0; i < this.#layers.length; i++) {
-      const layer = this.#layers[i] as Layer & Partial<Fusing>
-      const next = this.#layers[i + 1]
-      const both = next === undefined || modulesAreObserved() ? undefined : layer[fuses]?.(next)
-      if (both) {
+      const layer = this.#layers[i] as Layer
+      const both = fusedWith(layer, this.#layers[i + 1])
+      if (both !== null) {
         value = both(value)
         i++
       } else value = layer.forward(value as never)

@@ -5,6 +5,7 @@ import { noGrad } from '../autograd/mode.js'
 import type { Device } from '../core/device.js'
 import { type DType, isDType } from '../core/dtype.js'
 import { DeviceError, isFiresteelError, kindOf, shown, ValueError } from '../core/errors.js'
+import type { Generator } from '../core/generator.js'
 import { checkNesting, mostNested, setModuleNaming, withinModule } from '../core/module-path.js'
 import { checkFlag } from '../core/options.js'
 import { keep } from '../core/scope.js'
@@ -18,6 +19,7 @@ import { to } from '../ops/convert.js'
 import { creationNames, place } from '../ops/creation.js'
 import { loadSource } from './load.js'
 import '../ops/gradients.js'
+import { type ForwardHook, ForwardHooks, type ForwardPreHook, type HookHandle } from './hooks.js'
 import { tellIfLost } from './lost.js'
 import { Buffer, Parameter } from './parameter.js'
 import {
@@ -87,6 +89,8 @@ export abstract class Module extends Holder {
   training = true
   /** Whether eval() was called on this very module, and train() neither on it nor on one around it since. */
   #held = false
+  /** Null while there are none. */
+  #hooks: ForwardHooks | null = null
 
   /** Whether forward does something else in training, for those whose parameters or buffers do not tell. */
   static readonly hasModes: boolean = false
@@ -100,7 +104,10 @@ export abstract class Module extends Holder {
     const forward = (this as { forward?: (...inputs: unknown[]) => unknown }).forward
     if (forward === undefined) throw new ValueError(this.constructor.name, 'a module needs a forward method')
     Object.defineProperty(this, 'forward', {
-      value: (...inputs: unknown[]) => withinModule(this, () => forward.apply(this, inputs)),
+      value: (...inputs: unknown[]) =>
+        withinModule(this, () =>
+          this.#hooks === null ? forward.apply(this, inputs) : this.#hooks.run(this, forward, inputs),
+        ),
       enumerable: false,
     })
     Object.defineProperty(this, 'uncloneable', { value: uncloneableModule, enumerable: true })
@@ -175,6 +182,19 @@ export abstract class Module extends Holder {
       },
     })
     return [...found[0], ...found[1]]
+  }
+
+  /** Random generators with their paths, each once: those that layers were given, and whatever else stands in a property. */
+  namedGenerators(): Named<Generator>[] {
+    const found: Named<Generator>[] = []
+    const seen = new Set<Generator>()
+    walk(this, '', {
+      once: true,
+      onGenerator: (path, generator) => {
+        if (seen.size < seen.add(generator).size) found.push([path, generator])
+      },
+    })
+    return found
   }
 
   /** Parameters that are this module's own, not those of modules inside. */
@@ -298,6 +318,34 @@ export abstract class Module extends Holder {
     checkFlag(`${this.constructor.name}.requiresGrad_`, 'the value', value)
     for (const parameter of this.parameters()) parameter.requiresGrad = value
     return this
+  }
+
+  /** Whether forward hooks are registered, so that nobody may pass by this module's forward. */
+  get hasForwardHooks(): boolean {
+    return this.#hooks !== null
+  }
+
+  /**
+   * Calls `hook(module, inputs)` before each forward of this module, from the first registered to the last; an array that it
+   * returns replaces the inputs. The handle takes it away again. Hooks run under `noGrad` and `checkpoint` as the forward does,
+   * which for `checkpoint` means twice. Throws ValueError for what is no function, and at the forward for another result.
+   */
+  registerForwardPreHook<M extends Module>(this: M, hook: ForwardPreHook<NoInfer<M>>): HookHandle {
+    return this.#addHook('before', 'registerForwardPreHook', hook)
+  }
+
+  /** As `registerForwardPreHook`, but after each forward: `hook(module, inputs, output)`; what it returns replaces the output. */
+  registerForwardHook<M extends Module>(this: M, hook: ForwardHook<NoInfer<M>>): HookHandle {
+    return this.#addHook('after', 'registerForwardHook', hook)
+  }
+
+  #addHook(when: 'before' | 'after', method: string, hook: unknown): HookHandle {
+    const hooks = this.#hooks ?? new ForwardHooks()
+    const handle = hooks.add(when, `${this.constructor.name}.${method}`, hook, () => {
+      this.#hooks = null
+    })
+    this.#hooks = hooks
+    return handle
   }
 
   /** Sets all gradients to null. */

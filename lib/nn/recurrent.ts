@@ -43,7 +43,8 @@ export class LSTM extends Module {
   readonly bidirectional: boolean
   readonly dropout: number
   readonly #hasBias: boolean
-  readonly #generator: Generator | undefined
+  /** What dropout draws from; null: this thread's default one. */
+  readonly generator: Generator | null
 
   constructor(inputSize: number, hiddenSize: number, options: LstmLayerOptions = {}) {
     super()
@@ -64,7 +65,7 @@ export class LSTM extends Module {
     this.bidirectional = bidirectional ?? false
     this.dropout = checkDropout('LSTM', 'dropout', options.dropout ?? 0)
     this.#hasBias = bias ?? true
-    this.#generator = options.generator
+    this.generator = options.generator ?? null
     checkSizes('LSTM', { inputSize, hiddenSize, numLayers: this.numLayers })
     if (this.numLayers > 4096)
       throw new ValueError('LSTM', `numLayers is ${this.numLayers}, but more than 4096 layers are not made`)
@@ -131,7 +132,7 @@ export class LSTM extends Module {
       bidirectional,
       dropout,
       training,
-      generator: this.#generator,
+      generator: this.generator ?? undefined,
     })
   }
 }

@@ -1,6 +1,7 @@
 /** What a module holds, found in its own properties and in the lists and tables that stand there. */
 
 import { shown, ValueError } from '../core/errors.js'
+import { Generator } from '../core/generator.js'
 import { checkNesting } from '../core/module-path.js'
 import { Tensor } from '../core/tensor.js'
 import { Uncloneable } from '../core/uncloneable.js'
@@ -10,6 +11,7 @@ import { tellOnce } from './tell.js'
 export type OnTensor = (name: string, tensor: Tensor) => void
 /** `inside`: what names of things inside begin with, where that is not the holder's own name; '': as if they were not inside. */
 export type OnHolder = (name: string, holder: Holder, inside?: string) => void
+export type OnGenerator = (name: string, generator: Generator) => void
 
 /** Deeper lists of lists are not looked into. */
 const deepest = 32
@@ -56,8 +58,8 @@ export abstract class Holder {
   /** Name in a state of one of the properties. */
   abstract stateName(property: string): string
 
-  /** Calls back with the parameters, buffers and holders among the own properties and in lists and tables there, by name. */
-  visitOwn(onTensor: OnTensor | null, onHolder: OnHolder | null): void {
+  /** Calls back with the parameters, buffers, holders and generators among the own properties and in lists and tables there, by name. */
+  visitOwn(onTensor: OnTensor | null, onHolder: OnHolder | null, onGenerator: OnGenerator | null = null): void {
     // By name, because every step walks all modules, and `Object.entries` makes an array of each of their properties.
     const own = this as object as { readonly [property: string]: unknown }
     const properties = Object.keys(this)
@@ -72,7 +74,8 @@ export abstract class Holder {
         else if (names === null || this.#isNew(names, name, property)) onTensor?.(name, value)
       } else if (value instanceof Holder) {
         if (names === null || this.#isNew(names, name, property)) onHolder?.(name, value)
-      } else
+      } else if (value instanceof Generator) onGenerator?.(name, value)
+      else
         visitInside(
           this,
           property,
@@ -80,6 +83,7 @@ export abstract class Holder {
           value,
           onTensor,
           onHolder,
+          onGenerator,
           () => names === null || this.#isNew(names, name, property),
         )
     }
@@ -159,6 +163,7 @@ function visitInside(
   value: object,
   onTensor: OnTensor | null,
   onHolder: OnHolder | null,
+  onGenerator: OnGenerator | null,
   isNew: () => boolean,
 ): void {
   /** Entries looked at, things found, ways not gone: what they come to within a container tells whether it is barren. */
@@ -187,7 +192,7 @@ function visitInside(
       seen++
       if (typeof item !== 'object' || item === null) continue
       const isTensor = item instanceof Tensor
-      if (isTensor || item instanceof Holder) {
+      if (isTensor || item instanceof Holder || item instanceof Generator) {
         if (isTensor && !isOwned(item)) {
           tellIfStray(item, holder, property, `${path.slice(name.length)}.${String(key)}`)
           continue
@@ -203,7 +208,8 @@ function visitInside(
         if (names !== null && names.size === names.add(place).size)
           refuse(`two keys of ${path} have one name in a state, ${place}`)
         if (isTensor) onTensor?.(`${path}.${place}`, item)
-        else onHolder?.(`${path}.${place}`, item)
+        else if (item instanceof Holder) onHolder?.(`${path}.${place}`, item)
+        else onGenerator?.(`${path}.${place}`, item)
       } else visit(`${path}.${String(key)}`, item, trail)
     }
     if (held === before.held && cut === before.cut && seen - before.seen > large)
@@ -217,23 +223,28 @@ export interface Walk {
   readonly once: boolean
   readonly onHolder?: (path: string, holder: Holder) => void
   readonly onTensor?: (path: string, tensor: Tensor) => void
+  /** By a path on which every holder counts, so that no two are alike. */
+  readonly onGenerator?: (path: string, generator: Generator) => void
 }
 
 /** Walks a holder ('') and all inside: its own tensors, then what it holds, in order of definition. Cycles are cut. */
-export function walk(root: Holder, prefix: string, { once, onHolder, onTensor }: Walk): void {
+export function walk(root: Holder, prefix: string, { once, onHolder, onTensor, onGenerator }: Walk): void {
   const entered = new Set<Holder>()
-  const enter = (path: string, holder: Holder, inside: string, depth: number): void => {
+  const enter = (path: string, holder: Holder, inside: string, place: string, depth: number): void => {
     checkNesting(depth, holder)
     if (entered.size === entered.add(holder).size) return
     onHolder?.(path, holder)
-    const inner: (readonly [string, Holder, string])[] = []
+    const inner: (readonly [string, Holder, string, string])[] = []
     const before = inside === '' ? '' : `${inside}.`
+    const at = place === '' ? '' : `${place}.`
     holder.visitOwn(
       onTensor ? (name, tensor) => onTensor(before + name, tensor) : null,
-      (name, child, within = name) => void inner.push([before + name, child, within === '' ? inside : before + within]),
+      (name, child, within = name) =>
+        void inner.push([before + name, child, within === '' ? inside : before + within, at + name]),
+      onGenerator ? (name, generator) => onGenerator(at + name, generator) : null,
     )
-    for (const [name, child, within] of inner) enter(name, child, within, depth + 1)
+    for (const [name, child, within, own] of inner) enter(name, child, within, own, depth + 1)
     if (!once) entered.delete(holder)
   }
-  enter(prefix, root, prefix, 1)
+  enter(prefix, root, prefix, prefix, 1)
 }

@@ -243,12 +243,14 @@ add(
   () => [new f.Generator(2).stateDict()],
   'Generator',
 )
+add('randomState', nn.randomState, () => [model()])
+add('loadRandomState', nn.loadRandomState, () => [model(), nn.randomState(model())], 'Generator')
 add('manualSeed', f.manualSeed, () => [1])
 add('autocast', f.autocast, () => ['bfloat16', () => 1])
 add('noGrad', f.noGrad, () => [() => 1])
 add('enableGrad', f.enableGrad, () => [() => 1])
 add('scope', f.scope, () => [() => 1])
-add('checkpoint', f.checkpoint, () => [(x: f.Tensor) => x.exp(), t(2)], 'exp')
+add('checkpoint', f.checkpoint, () => [(x: f.Tensor) => f.exp(x), t(2)], 'exp')
 add('keep', f.keep, () => [t(2)])
 add('customOperator', f.customOperator as never, () => [
   {

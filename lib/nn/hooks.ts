@@ -1,0 +1,69 @@
+/** Forward hooks of a module. */
+import { kindOf, ValueError } from '../core/errors.js'
+import { checkFinished } from '../core/synchronous.js'
+import type { Module } from './module.js'
+
+/** What a module's forward takes; unknown where its class is. */
+export type InputsOf<M> = M extends { forward: (...inputs: infer In) => unknown } ? Readonly<In> : readonly unknown[]
+/** What a module's forward gives; unknown where its class is. */
+export type OutputOf<M> = M extends { forward: (...inputs: never[]) => infer Out } ? Out : unknown
+
+/** Sees the inputs of a forward; what it returns replaces them. */
+export type ForwardPreHook<M> = (module: M, inputs: InputsOf<M>) => readonly unknown[] | undefined | void
+/** Sees the inputs and the output of a forward; what it returns replaces the output. */
+export type ForwardHook<M> = (module: M, inputs: InputsOf<M>, output: OutputOf<M>) => OutputOf<M> | undefined | void
+
+/** Takes a hook away again; `using` does so at the end of its block. */
+export interface HookHandle {
+  remove(): void
+  [Symbol.dispose](): void
+}
+
+type Before = (module: Module, inputs: readonly unknown[]) => unknown
+type After = (module: Module, inputs: readonly unknown[], output: unknown) => unknown
+
+/** The hooks of one module, in the order in which they came. */
+export class ForwardHooks {
+  // By handle, because one function may be registered twice.
+  readonly #before = new Map<HookHandle, Before>()
+  readonly #after = new Map<HookHandle, After>()
+
+  get isEmpty(): boolean {
+    return this.#before.size === 0 && this.#after.size === 0
+  }
+
+  add(when: 'before' | 'after', op: string, hook: unknown, emptied: () => void): HookHandle {
+    if (typeof hook !== 'function') throw new ValueError(op, `the hook is ${kindOf(hook)}, but must be a function`)
+    const hooks: Map<HookHandle, unknown> = when === 'before' ? this.#before : this.#after
+    const remove = () => {
+      hooks.delete(handle)
+      if (this.isEmpty) emptied()
+    }
+    const handle: HookHandle = { remove, [Symbol.dispose]: remove }
+    hooks.set(handle, hook)
+    return handle
+  }
+
+  /** A forward with its hooks; those that come or go meanwhile count from the next one on. */
+  run(module: Module, forward: (...inputs: unknown[]) => unknown, given: readonly unknown[]): unknown {
+    const { name } = module.constructor
+    const after = [...this.#after.values()]
+    let inputs = given
+    for (const hook of [...this.#before.values()]) {
+      const changed = checkFinished(`${name}.registerForwardPreHook`, hook(module, inputs))
+      if (changed === undefined) continue
+      if (!Array.isArray(changed))
+        throw new ValueError(
+          `${name}.registerForwardPreHook`,
+          `the hook returned ${kindOf(changed)}, but must return an array of all inputs, or nothing`,
+        )
+      inputs = changed
+    }
+    let output = forward.apply(module, [...inputs])
+    for (const hook of after) {
+      const changed = checkFinished(`${name}.registerForwardHook`, hook(module, inputs, output))
+      if (changed !== undefined) output = changed
+    }
+    return output
+  }
+}

@@ -1,0 +1,53 @@
+/** The state of everything random in a run, for checkpoints that are gone on from. */
+import { kindOf, StateDictError, ValueError } from '../core/errors.js'
+import { checkGeneratorState, defaultGenerator, type GeneratorState } from '../core/generator.js'
+import { Module } from './module.js'
+
+/** A plain object, which may be written as JSON. */
+export interface RandomState {
+  /** Of this thread's default generator, from which everything draws that was given no other. */
+  readonly default: GeneratorState
+  /** Of the generators that modules hold, by path (`blocks.0.dropout.generator`). */
+  readonly modules: { readonly [path: string]: GeneratorState }
+}
+
+function checkModel(op: string, model: unknown): asserts model is Module {
+  if (!(model instanceof Module)) throw new ValueError(op, `needs a module, but got ${kindOf(model)}`)
+}
+
+/**
+ * Where the default generator and all generators of a model stand. Those of the model are found as its parameters are; of one
+ * in a private #field or a closure nothing is known. A loader that has a generator of its own saves that itself.
+ */
+export function randomState(model: Module): RandomState {
+  checkModel('randomState', model)
+  const modules = model.namedGenerators().map(([path, generator]) => [path, generator.stateDict()] as const)
+  return { default: defaultGenerator().stateDict(), modules: Object.fromEntries(modules) }
+}
+
+/**
+ * Lets the default generator and all generators of a model go on from what `randomState` gave: what follows has the random
+ * numbers that followed there. Throws StateDictError if the model holds other generators, and ValueError for what is no such
+ * state; nothing has changed then.
+ */
+export function loadRandomState(model: Module, state: RandomState): void {
+  const op = 'loadRandomState'
+  checkModel(op, model)
+  if (typeof state !== 'object' || state === null || typeof state.modules !== 'object' || state.modules === null)
+    throw new ValueError(op, `the state is ${kindOf(state)}, but must be what randomState() gave`)
+  const own = new Map(model.namedGenerators())
+  const problems = [
+    ...[...own.keys()].filter((path) => !Object.hasOwn(state.modules, path)).map((path) => `missing: ${path}`),
+    ...Object.keys(state.modules)
+      .filter((path) => !own.has(path))
+      .map((path) => `unexpected: ${path}`),
+  ]
+  if (problems.length > 0) throw new StateDictError(problems, op)
+  const states = [
+    [defaultGenerator(), checkGeneratorState(op, state.default)] as const,
+    ...[...own].map(
+      ([path, generator]) => [generator, checkGeneratorState(op, state.modules[path] as GeneratorState)] as const,
+    ),
+  ]
+  for (const [generator, each] of states) generator.loadStateDict(each)
+}
