@@ -4,6 +4,8 @@
  * nodes save is replaced by slots. The first node that reads a slot lets the region's function run again, which fills all of
  * them, because it saves the same tensors in the same order. The pass empties them after its last node of the region.
  */
+
+import { type Choice, currentChoice, withChoice } from '../core/choice.js'
 import { AutogradError, formatShape } from '../core/errors.js'
 import { type Generator, type GeneratorState, watchGenerators } from '../core/generator.js'
 import { capturePath } from '../core/module-path.js'
@@ -114,6 +116,7 @@ export class Region {
   /** The region around it. */
   readonly parent: Region | null
   readonly #autocast: AutocastDType | null = autocastDType()
+  readonly #choice: Choice | null = currentChoice()
   readonly #within = capturePath()
   readonly #generators = new Map<Generator, Draws>()
   #fn: (inputs: unknown) => unknown
@@ -225,11 +228,13 @@ export class Region {
       this.#within(() =>
         withAutocast(this.#autocast, () =>
           withGradMode(op, true, () =>
-            watchGenerators(
-              (generator) => {
-                if (!this.#generators.has(generator)) throw changed('it draws from another random generator')
-              },
-              () => this.#fn(inputs),
+            withChoice(op, this.#choice, () =>
+              watchGenerators(
+                (generator) => {
+                  if (!this.#generators.has(generator)) throw changed('it draws from another random generator')
+                },
+                () => this.#fn(inputs),
+              ),
             ),
           ),
         ),

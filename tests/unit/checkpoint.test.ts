@@ -1,5 +1,6 @@
 /** Activation checkpointing: what is computed again instead of being kept. */
 import { describe, expect, it } from 'vitest'
+import { applyLora, withoutAdapters } from '../../lib/finetune/index.js'
 import * as f from '../../lib/index.js'
 import { devices } from '../suites/support.js'
 
@@ -76,6 +77,30 @@ describe.each(devices.map((device) => [device.name, device] as const))('checkpoi
     const under = <R>(fn: () => R) => f.autocast('bfloat16', fn)
     const input = () => randn([2, 5, 16])
     expect(train(make, f.checkpoint, input, under)).toEqual(train(make, plainly, input, under))
+  })
+
+  it('restores which adapters were chosen', () => {
+    f.manualSeed(2)
+    const model = applyLora(new f.nn.Sequential(new f.nn.Linear(4, 4, { device }), new f.nn.Tanh()), {
+      rank: 2,
+      targetModules: ['0'],
+    })
+    f.noGrad(() => {
+      for (const parameter of model.parameters()) parameter.copy_(randn([...parameter.shape]))
+    })
+    const x = randn([3, 4])
+    x.requiresGrad = true
+    const gradient = (wrap: Wrap, chosen: <R>(fn: () => R) => R) => {
+      x.grad = null
+      const y = chosen(() => wrap((z: f.Tensor) => model.forward(z), x))
+      y.sum().backward()
+      return x.grad && bitsOf(x.grad)
+    }
+    const base = <R>(fn: () => R) => withoutAdapters(model, fn)
+    const all = <R>(fn: () => R) => fn()
+    expect(gradient(f.checkpoint, base)).toEqual(gradient(plainly, base))
+    expect(gradient(f.checkpoint, all)).toEqual(gradient(plainly, all))
+    expect(gradient(plainly, all)).not.toEqual(gradient(plainly, base))
   })
 
   it('works within itself', () => {
