@@ -66,7 +66,7 @@ export function mergeLora(model: Module, options: MergeOptions = {}): void {
     )
   const all = holders(model)
   for (const { path, layer, adapter } of merging) {
-    const { weight } = layer.adaptation
+    const { weight, alsoRead } = layer.adaptation
     checkDistinct(op, `the weight of ${path}`, weight)
     if (adapter.unmergeable !== null)
       throw new ValueError(op, `${path} cannot hold the product: ${adapter.unmergeable}; leave the adapter beside it`)
@@ -77,6 +77,11 @@ export function mergeLora(model: Module, options: MergeOptions = {}): void {
       throw new ValueError(
         op,
         `${path} has the adapter ${quoted(foreign)} too, which may be no sum; switch it off first`,
+      )
+    if (alsoRead)
+      throw new ValueError(
+        op,
+        `the weight of ${path} is read by its ${alsoRead} too, which merging would change; leave the adapter beside the weight`,
       )
     // As an embedding that is its head too.
     const others = (all.get(weight.storage) ?? [])

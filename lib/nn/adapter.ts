@@ -31,6 +31,8 @@ export interface BaseLayer {
 export type Adaptation = {
   /** What holds the numbers of `dense()`. */
   readonly weight: Parameter
+  /** What else of the layer reads the weight, past the adapters: it would change with a merged product. */
+  readonly alsoRead?: string | null
 } & (
   | {
       readonly by: 'linear'

@@ -23,6 +23,7 @@ export class Embedding<const N extends number = number, const E extends number =
   readonly paddingIdx: number | null
   /** [N, E]; that of a Linear from E to N features may be the same one: `head.weight = embedding.weight`. */
   weight: Parameter<[N, E]>
+  #isHead = false
 
   constructor(numEmbeddings: N, embeddingDim: E, options: LayerOptions & { readonly paddingIdx?: number | null } = {}) {
     super()
@@ -46,7 +47,14 @@ export class Embedding<const N extends number = number, const E extends number =
 
   override get adaptation(): Adaptation {
     const { weight, numEmbeddings, embeddingDim, paddingIdx } = this
-    return { by: 'embedding', weight, numEmbeddings, embeddingDim, paddingIdx }
+    return {
+      by: 'embedding',
+      weight,
+      alsoRead: this.#isHead ? 'asLinear' : null,
+      numEmbeddings,
+      embeddingDim,
+      paddingIdx,
+    }
   }
 
   override get bias(): null {
@@ -72,11 +80,13 @@ export class Embedding<const N extends number = number, const E extends number =
 
   /**
    * How well vectors fit each row of the table, x weight^T: [..., embeddingDim] -> [..., numEmbeddings]. The head of a language
-   * model whose weights are tied to the embedding, and that then has no parameters of its own.
+   * model whose weights are tied to the embedding, and that then has no parameters of its own, nor a part in the embedding's
+   * adapters, as in PEFT.
    */
   asLinear<S extends Shape, D extends DType>(
     x: Tensor<S, D> & LastIs<S, E, 'Embedding.asLinear'>,
   ): Tensor<WithLast<S, N>, D> {
+    this.#isHead = true
     const logits: Tensor = namedAs('Embedding.asLinear', () => linear<Shape, Shape, DType>(x, this.weight))
     return logits as Tensor<WithLast<S, N>, D>
   }

@@ -16,7 +16,7 @@ import {
   withAdapter,
   withoutAdapters,
 } from '../../lib/finetune/index.js'
-import { add, linear, nn, sum, type Tensor, tensor, ValueError } from '../../lib/index.js'
+import { add, checkpoint, linear, nn, sum, type Tensor, tensor, ValueError } from '../../lib/index.js'
 import { loadTensors } from '../../lib/io/tensors.js'
 import { close, fill, Ia3, put } from './adapters.js'
 
@@ -134,6 +134,19 @@ describe.each(['cpu', 'reference'])('adapters by name on %s', (device) => {
     sum(run(other).square()).backward()
     for (const [name, p] of other.namedParameters())
       if (p.grad) close(new Map(model.namedParameters()).get(name)?.grad as Tensor, p.grad)
+  })
+
+  it('are those of the first time where a checkpoint runs again', () => {
+    const grads = (pass: (model: nn.Sequential) => Tensor) => {
+      const model = lora(lora(make(), 'a', [1, 2]), 'b', [3, 4])
+      setAdapter(model, ['a', 'b'])
+      const loss = withAdapter(model, 'a', () => sum(pass(model).square()))
+      withAdapter(model, 'b', () => loss.backward())
+      return model.namedParameters().flatMap(([name, p]) => (p.grad ? [[name, [...p.grad.dataSync()]]] : []))
+    }
+    const plain = grads(run)
+    expect(plain).toHaveLength(4)
+    expect(grads((model) => checkpoint(() => run(model)))).toEqual(plain)
   })
 
   it('are refused what cannot be', async () => {

@@ -67,6 +67,8 @@ describe.each(['cpu', 'reference'])('LoRA on %s', (device) => {
       withoutAdapters(model, () => model.forward(ids)),
       base,
     )
+    embed.asLinear(numbers([1, 3], 1, device))
+    expect(() => mergeLora(model)).toThrow('[mergeLora] the weight of 0 is read by its asLinear too')
   })
 
   it.each([
