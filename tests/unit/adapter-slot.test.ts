@@ -1,6 +1,18 @@
 import { describe, expect, it } from 'vitest'
 import { applyLora, LoraConv2d, LoraLinear, mergeLora } from '../../lib/finetune/index.js'
-import { add, linear, mul, nn, noGrad, sum, type Tensor, tensor, transpose, ValueError } from '../../lib/index.js'
+import {
+  add,
+  DTypeError,
+  linear,
+  mul,
+  nn,
+  noGrad,
+  sum,
+  type Tensor,
+  tensor,
+  transpose,
+  ValueError,
+} from '../../lib/index.js'
 import { Conv1D, close, Dora, Ia3, numbers, put } from './adapters.js'
 
 describe.each(['cpu', 'reference'])('the slot on %s', (device) => {
@@ -129,6 +141,15 @@ describe.each(['cpu', 'reference'])('the slot on %s', (device) => {
     close(dora.loraA, [1, 1, 1, 1, 1, 1])
     model.at(0).adapters.delete('polite')
     expect([dora.adapterName, [...model.stateDict().keys()]]).toEqual([null, ['0.weight', '0.bias']])
+  })
+
+  it('refuses other dtypes than the weight’s, as the layer does, outside of autocast', () => {
+    const to = layer().to('bfloat16')
+    for (const use of [() => to.product(x()), () => to.forward(x() as never)]) {
+      expect(use).toThrow(DTypeError)
+      expect(use).toThrow('[linear]')
+    }
+    expect(to.product(x().to('bfloat16')).dtype).toBe('bfloat16')
   })
 
   it('refuses what is no adapter of its layer', () => {
