@@ -417,7 +417,7 @@ export abstract class Module extends Holder {
 
   /** The tree of its layers with their sizes and options. */
   override toString(): string {
-    return tree(this, new Set())
+    return tree(this)
   }
 
   [inspect.custom](): string {
@@ -449,15 +449,29 @@ function checkMovable(own: readonly Named<Tensor>[], { kind, name }: Device): vo
 }
 
 /** As PyTorch prints a module. Too deep to be walked it is shown as far as it may go, because who prints expects no error. */
-function tree(module: Module, outer: Set<Module>, indent = ''): string {
-  const type = module.constructor.name
-  if (outer.has(module) || outer.size === mostNested) return `${type}(...)`
-  outer.add(module)
-  const lines = module.namedChildren().map(([name, child]) => `  (${name}): ${tree(child, outer, `${indent}  `)}`)
-  outer.delete(module)
-  const extra = module.extraRepr().replaceAll('\n', `\n${indent}`)
-  if (lines.length === 0) return `${type}(${extra})`
-  return [`${type}(`, ...(extra === '' ? [] : [`  ${extra}`]), ...lines, ')'].join(`\n${indent}`)
+function tree(root: Module): string {
+  const outer = new Set<Module>()
+  // In pieces, because a text at each depth would be copied at each depth above.
+  const pieces: string[] = []
+  const print = (module: Module, indent: string): void => {
+    const type = module.constructor.name
+    if (outer.has(module) || outer.size === mostNested) return void pieces.push(`${type}(...)`)
+    outer.add(module)
+    const children = module.namedChildren()
+    const extra = module.extraRepr().replaceAll('\n', `\n${indent}`)
+    if (children.length === 0) pieces.push(`${type}(${extra})`)
+    else {
+      pieces.push(`${type}(`, extra === '' ? '' : `\n${indent}  ${extra}`)
+      for (const [name, child] of children) {
+        pieces.push(`\n${indent}  (${name}): `)
+        print(child, `${indent}  `)
+      }
+      pieces.push(`\n${indent})`)
+    }
+    outer.delete(module)
+  }
+  print(root, '')
+  return pieces.join('')
 }
 
 /** `inFeatures=3, bias=true`, for `extraRepr()`. */
