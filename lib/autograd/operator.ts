@@ -233,6 +233,7 @@ function checkInputs(operator: AnyOperator, inputs: Inputs, checksDTypes: boolea
   // Loops by index, because every operator of a step comes here, and `includes` is a call.
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i]
+    // biome-ignore lint/complexity/useMathMinMax: a call, in the loop that every operator of a step comes through
     const rule = rules[i < last ? i : last]
     if (input === null && rule?.isOptional !== false) continue
     if (!(input instanceof Tensor)) throw noTensor(op, rule?.name ?? `input ${i}`, input)

@@ -55,11 +55,12 @@ export function finish<S extends Shape, D extends DType>(
   op: string,
   x: Tensor<S>,
   options: CreationOptions<D>,
-): Tensor<S, Known<D>> {
+): Tensor<S, Known<D>>
+export function finish(op: string, x: Tensor, options: CreationOptions): Tensor {
   if (options.requiresGrad && !x.dtype.includes('float'))
     throw new DTypeError(op, `only floating tensors have gradients, but this one is ${x.dtype}; leave requiresGrad out`)
   if (options.requiresGrad !== undefined) x.requiresGrad = options.requiresGrad
-  return x as Tensor<S, Known<D>>
+  return x
 }
 
 /** All elements `value`, for whom the program calls by the name `op`. */
@@ -203,11 +204,12 @@ export type NestedArray = number | boolean | NumericArray | readonly NestedArray
  */
 export function tensor<D extends DType = DType>(
   value: NestedArray,
-  options: CreationOptions<D> = {},
-): Tensor<Shape, Known<NoInfer<D>>> {
+  options?: CreationOptions<D>,
+): Tensor<Shape, Known<NoInfer<D>>>
+export function tensor(value: NestedArray, options: CreationOptions = {}): Tensor {
   if (isNumericArray(value)) return fromElements('tensor', value, [value.length], options)
   checkOptions<CreationOptions>('tensor', options, creationNames)
   const { shape, data, dtype } = flattened('tensor', value)
   const named = options.dtype === undefined ? { ...ownOptions('tensor', options, creationNames), dtype } : options
-  return fromElements('tensor', data, shape, named) as Tensor as Tensor<Shape, Known<D>>
+  return fromElements('tensor', data, shape, named)
 }

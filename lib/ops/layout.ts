@@ -42,7 +42,7 @@ export function emptySideBySide(tensors: readonly Tensor[], op: string): readonl
   const [first] = tensors
   if (first === undefined || tensors.some((x) => x.storage !== first.storage || x.numel === 0)) return null
   const sorted = [...tensors].sort((a, b) => a.offset - b.offset)
-  const start = (sorted[0] as Tensor).offset
+  const start = sorted[0]?.offset ?? 0
   for (const step of first.steps) {
     const rows = filled(first, step, false)
     if (rows === null) continue

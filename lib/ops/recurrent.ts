@@ -11,7 +11,7 @@ import { add, mul, sigmoid, tanh } from './elementwise/index.js'
 import { linear } from './matmul.js'
 import { kernel, operator } from './operator.js'
 import { checkProbability, dropout } from './random.js'
-import { cat, chunk, select, stack, transpose, unsqueeze } from './shape.js'
+import { cat, select, split, stack, transpose, unsqueeze } from './shape.js'
 
 interface LstmLayer {
   readonly reverse: boolean
@@ -64,8 +64,9 @@ const lstmRecord = operator<
     const states = new Array<Tensor>(steps)
     for (let k = 0; k < steps; k++) {
       const t = reverse ? steps - 1 - k : k
-      const parts = chunk(add(select(projected, 0, t), linear(h, wHh, bHh)), 4, 1) as [Tensor, Tensor, Tensor, Tensor]
-      const [i, f, g, o] = [sigmoid(parts[0]), sigmoid(parts[1]), tanh(parts[2]), sigmoid(parts[3])]
+      const gates = add(select(projected, 0, t), linear(h, wHh, bHh))
+      const [pi, pf, pg, po] = split(gates, [hidden, hidden, hidden, hidden], 1)
+      const [i, f, g, o] = [sigmoid(pi), sigmoid(pf), tanh(pg), sigmoid(po)]
       c = add(mul(f, c), mul(i, g))
       h = mul(o, tanh(c))
       states[t] = h
@@ -235,13 +236,16 @@ export function lstm(
       last[0].push(hn)
       last[1].push(cn)
     }
-    sequence = outputs.length === 1 ? (outputs[0] as Tensor) : cat(outputs, 2)
+    const [only] = outputs
+    sequence = only !== undefined && outputs.length === 1 ? only : cat(outputs, 2)
     const more = (layer + 1) * directions < weights.length
     if (more && p > 0 && training) sequence = dropout(sequence, p, { training, generator })
   }
   const output = single ? select(sequence, batchDim, 0) : batchFirst ? transpose(sequence, 0, 1) : sequence
-  const stacked = last
-    .map((states) => (states.length === 1 ? unsqueeze(states[0] as Tensor, 0) : stack(states, 0)))
-    .map((s) => (single ? select(s, 1, 0) : s))
-  return { output, state: stacked as [Tensor, Tensor] }
+  const stacked = (states: readonly Tensor[]): Tensor => {
+    const [only] = states
+    const all = only !== undefined && states.length === 1 ? unsqueeze(only, 0) : stack(states, 0)
+    return single ? select(all, 1, 0) : all
+  }
+  return { output, state: [stacked(last[0]), stacked(last[1])] }
 }

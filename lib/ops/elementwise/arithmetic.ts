@@ -131,8 +131,8 @@ export type Operand = Tensor | number
 
 /** x * scale + shift, which is x `op` value or the other way round. */
 function scaled(op: keyof typeof scalarRecords, x: Tensor, scale: number, shift: number, value: number): Tensor {
-  // What is no tensor has no dtype, and comes to the operator's own checks.
-  if ((x as Tensor | null)?.dtype !== 'int32') return apply(scalarRecords[op], [x], { scale, shift })
+  // What is no tensor, null among it, has no dtype, and comes to the operator's own checks.
+  if (x?.dtype !== 'int32') return apply(scalarRecords[op], [x], { scale, shift })
   checkNumber(op, value, 'int32')
   // x - (-2 ** 31) wraps as all sums of int32 do.
   return apply(scalarRecords[op], [x], { scale, shift: shift | 0 })

@@ -1,0 +1,119 @@
+/**
+ * That operators stay records: what rows of the table of kernels and the types of a record know is not written again in
+ * `lib/ops`. What remains is named here, with its reason.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import ts from 'typescript'
+import { describe, expect, it } from 'vitest'
+
+const folder = fileURLToPath(new URL('../../lib/ops/', import.meta.url))
+const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'))
+
+interface Found {
+  readonly file: string
+  readonly kind: Kind
+}
+
+type Kind = 'cast to a tensor' | 'allocation' | 'precision of a row' | 'list of dtypes'
+
+const dtypes = new Set(['float32', 'float64', 'bfloat16', 'float16', 'int32', 'uint8', 'bool'])
+
+function kindOf(node: ts.Node): Kind | null {
+  if (ts.isAsExpression(node) && /^(Tensor|TensorSpec)\b|^\[.*\bTensor\b/s.test(node.type.getText()))
+    return 'cast to a tensor'
+  if (ts.isCallExpression(node) && node.expression.getText() === 'empty') return 'allocation'
+  if (ts.isPropertyAccessExpression(node) && /^kernels\b.*\.precision$/s.test(node.getText()))
+    return 'precision of a row'
+  if (
+    ts.isArrayLiteralExpression(node) &&
+    node.elements.some((each) => ts.isStringLiteral(each) && dtypes.has(each.text))
+  )
+    return 'list of dtypes'
+  return null
+}
+
+function findIn(file: string, text: string): Found[] {
+  const found: Found[] = []
+  const visit = (node: ts.Node) => {
+    const kind = kindOf(node)
+    if (kind !== null) found.push({ file, kind })
+    ts.forEachChild(node, visit)
+  }
+  visit(ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true))
+  return found
+}
+
+function counts(found: readonly Found[], kind: Kind): { readonly [file: string]: number } {
+  const by: { [file: string]: number } = {}
+  for (const each of found) if (each.kind === kind) by[each.file] = (by[each.file] ?? 0) + 1
+  return by
+}
+
+const all = files.flatMap((file) => findIn(file, readFileSync(`${folder}${file}`, 'utf8')))
+
+describe('in lib/ops', () => {
+  it('nothing is cast to a tensor or a spec', () => {
+    expect(counts(all, 'cast to a tensor')).toEqual({})
+  })
+
+  it('no record repeats the precision of its row', () => {
+    expect(counts(all, 'precision of a row')).toEqual({})
+  })
+
+  it('memory is allocated where no record of a kernel can say so', () => {
+    expect(counts(all, 'allocation')).toEqual({
+      // Where records are made into operators, and the results of all kernels are allocated.
+      'operator.ts': 4,
+      // New tensors, not results of operators.
+      'creation.ts': 6,
+      'random.ts': 2,
+      // Memory for several results, or in another order of dimensions.
+      'layout.ts': 2,
+      // A copy for reading, one kept beside a parameter, and memory on another device.
+      'read.ts': 1,
+      'convert.ts': 3,
+      // Filled, then written in part.
+      'shape.ts': 1,
+      // A gradient that is no input's alone: both biases' and the scores' before they are summed to the mask's shape.
+      'recurrent.ts': 1,
+      'attention.ts': 1,
+      // relu's gradient within a convolution that ends in it.
+      'elementwise/activations.ts': 1,
+    })
+  })
+
+  it('dtypes are listed where no row of one kernel holds', () => {
+    expect(counts(all, 'list of dtypes')).toEqual({
+      // How rows are read.
+      'operator.ts': 2,
+      // Which of two dtypes is wider.
+      'elementwise/numbers.ts': 1,
+      // What a device without float64 rounds to.
+      'creation.ts': 1,
+      // For functions of several operators.
+      'common.ts': 2,
+      // The error tells how to make indices of classes of other targets.
+      'loss.ts': 1,
+    })
+  })
+
+  it('each kind is found where it stands', () => {
+    const text = `
+      const a = x as Tensor, b = [y] as [Tensor], c = s as TensorSpec
+      const d = empty(device, shape, dtype, op)
+      const e = kernels.add.precision, f = kernels['add'].precision
+      const g = ['float32', 'int32']
+    `
+    const kinds = findIn('sample.ts', text).map(({ kind }) => kind)
+    expect(kinds).toEqual([
+      'cast to a tensor',
+      'cast to a tensor',
+      'cast to a tensor',
+      'allocation',
+      'precision of a row',
+      'precision of a row',
+      'list of dtypes',
+    ])
+  })
+})
