@@ -103,31 +103,35 @@ export interface InputRule {
   readonly isOptional: boolean
 }
 
-export interface Definition<I extends Inputs, A, O extends Outputs, X extends Extras> {
+/** What a record of an operator and its definition have in common. */
+export interface Described<I extends Inputs, A, O extends Outputs, X extends Extras> {
   /** Unique among all operators. */
   readonly name: string
   /** What errors name: the function that the program called. Default: `name`. */
   readonly op?: string | undefined
-  /** What is known of the inputs, by position; the last one's rule holds for all that follow. */
-  readonly inputs?: readonly InputRule[]
-  /** The error for inputs whose dtypes break the rules. */
-  misfit?(inputs: I): Error
   /** Results' shapes and dtypes, the extra ones last, or a typed error that names all faults. */
   infer(inputs: I, attrs: A): Specs<[...O, ...X]>
-  /** Runs the kernels, or makes a view. `specs` is what infer said; the results must have those shapes. */
-  forward(inputs: I, attrs: A, specs: Specs<[...O, ...X]>, needs: Needs, device: Device): Bare<[...O, ...X]>
   /** How many of forward's results are the operator's, at most; the rest is kept for backward. Default 1. */
   readonly outputs?: number | undefined
   /** The operator in terms of others. Mandatory where backward is a fused kernel. */
   composite?: ((inputs: I, attrs: A) => Bare<O>) | undefined
-  /** Kernels that forward and backward call: where the device lacks one, the composite runs instead. */
-  readonly kernels?: { readonly forward: readonly string[]; readonly backward: readonly string[] }
   /** What it computes in under autocast. Default 'widest'. */
   readonly precision?: Precision | undefined
   /** Inputs that autocast leaves alone, because the kernel takes them in either dtype. */
   readonly asIs?: readonly number[] | undefined
   /** Changes the dtype and nothing else: its gradient may arrive in the dtype of its input. */
   readonly conversion?: boolean | undefined
+}
+
+export interface Definition<I extends Inputs, A, O extends Outputs, X extends Extras> extends Described<I, A, O, X> {
+  /** What is known of the inputs, by position; the last one's rule holds for all that follow. */
+  readonly inputs?: readonly InputRule[]
+  /** The error for inputs whose dtypes break the rules. */
+  misfit?(inputs: I): Error
+  /** Runs the kernels, or makes a view. `specs` is what infer said; the results must have those shapes. */
+  forward(inputs: I, attrs: A, specs: Specs<[...O, ...X]>, needs: Needs, device: Device): Bare<[...O, ...X]>
+  /** Kernels that forward and backward call: where the device lacks one, the composite runs instead. */
+  readonly kernels?: { readonly forward: readonly string[]; readonly backward: readonly string[] }
   readonly gradient: Gradient<I, A, O, X> | NotDifferentiable
 }
 

@@ -6,7 +6,7 @@
 import {
   type BackwardContext,
   type Bare,
-  type Definition,
+  type Described,
   type Extras,
   type Gradient,
   type GradientsOfInputs,
@@ -79,11 +79,8 @@ export interface FreeGradient<I extends Inputs, A, O extends Outputs, X extends 
   readonly kernels?: readonly KernelName[]
 }
 
-/** A record: see `Definition` for what its members are. */
 export interface OperatorRecord<I extends Inputs, A, O extends Outputs, X extends Extras>
-  extends Omit<Definition<I, A, O, X>, 'forward' | 'kernels' | 'gradient' | 'infer' | 'inputs' | 'misfit'> {
-  // A method here, because a property from Omit gives its arrows no better types, and errors worse texts.
-  infer(inputs: I, attrs: A): Specs<[...O, ...X]>
+  extends Described<I, A, O, X> {
   /** A kernel with the inputs as its arguments, in order, or a program of its own (a view). */
   readonly forward:
     | KernelUse<I, A>

@@ -130,7 +130,7 @@ describe('types', () => {
     const paths = ts.parseJsonConfigFileContent({ ...config.config, include: ['lib'] }, ts.sys, root).fileNames
     const program = compile({}, paths)
     expect(program.getSemanticDiagnostics().map(textOf)).toEqual([])
-    // 92,000 as this was written.
-    expect(program.getInstantiationCount()).toBeLessThan(105_000)
+    // 115,000 as this was written; 17,000 of them hold records to their inputs, results and the arguments of their kernels.
+    expect(program.getInstantiationCount()).toBeLessThan(125_000)
   }, 120_000)
 })
