@@ -277,6 +277,9 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
       const resumed = training(make, device)
       resumed.model.loadStateDict(whole.model.stateDict())
       resumed.optimizer.loadStateDict(whole.optimizer.stateDict())
+      const dtypes = ({ optimizer }: typeof whole) =>
+        [...optimizer.stateDict().state.values()].map((s) => Object.values(s.tensors).map(({ dtype }) => dtype))
+      expect(dtypes(resumed)).toEqual(dtypes(whole))
       for (let i = 0; i < 3; i++) {
         whole.step()
         resumed.step()
