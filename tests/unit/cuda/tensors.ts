@@ -1,7 +1,7 @@
 /** Tensors on the GPU: there and back, computed and differentiated, and what is missing, said. Ends with an error else. */
 import assert from 'node:assert/strict'
 import { device } from '../../../lib/backend/devices.js'
-import { DeviceError, DTypeError, tensor, zeros } from '../../../lib/index.js'
+import { DeviceError, DTypeError, nn, optim, tensor, zeros } from '../../../lib/index.js'
 import { cat } from '../../../lib/ops/index.js'
 
 const gpu = device('cuda')
@@ -27,6 +27,21 @@ assert.deepEqual(
   [4, 5, -6, 10, 20, 30],
 )
 assert.deepEqual([...zeros([3], { device: 'cuda' }).add(row).to('int32').dataSync()], [10, 20, 30])
+
+// Optimisers have no kernels here, so that their updates run operator by operator.
+const trained = (on: string) => {
+  const weight = new nn.Parameter(tensor([1, 2, 3], { device: on }))
+  for (const optimizer of [
+    new optim.AdamW([weight], { lr: 0.1, amsgrad: true }),
+    new optim.SGD([weight], { lr: 0.1, momentum: 0.9, weightDecay: 0.1 }),
+  ])
+    for (let step = 0; step < 3; step++) {
+      weight.grad = tensor([1, -2, 0.5], { device: on })
+      optimizer.step()
+    }
+  return [...weight.dataSync()].map((value) => value.toFixed(4))
+}
+assert.deepEqual(trained('cuda'), trained('cpu'))
 
 // A read larger than what is copied at once waits on another thread: timers run meanwhile, and the order is kept.
 const large = zeros([300_000], { device: 'cuda' })
