@@ -3,7 +3,7 @@ import type { Tensor } from '../core/tensor.js'
 import { add, div, maximum, mul, neg, sqrt, sub } from '../ops/elementwise/index.js'
 import { Optimizer } from './optimizer.js'
 import { type Defaults, notAtLeast, notFlag } from './options.js'
-import type { At, Row } from './round.js'
+import { type At, type Row, rowOf } from './round.js'
 import type { Slots } from './slots.js'
 
 export interface AdamOptions {
@@ -78,10 +78,7 @@ export class Adam extends Optimizer<AdamOptions, AdamState> {
   ): Row {
     const [means, squares, maxSquares] = [slot('mean'), slot('square'), slot('maxSquare')]
     const { decoupled } = this
-    return {
-      kernel: 'adam',
-      args: { means, squares, maxSquares, lr, beta1, beta2, eps, weightDecay, decoupled, maximize, step },
-    }
+    return rowOf('adam', { means, squares, maxSquares, lr, beta1, beta2, eps, weightDecay, decoupled, maximize, step })
   }
 }
 

@@ -47,10 +47,7 @@ interface Group<O> {
  * Groups over a module's `parameters()` see layers that were added, frozen or adapted later. A parameter that several groups
  * hold, because it was tied since, is stepped once, with the options of the first.
  */
-export abstract class Optimizer<
-  O extends { lr: number } = { lr: number },
-  S extends { readonly [K in keyof S]: Tensor | undefined } = object,
-> {
+export abstract class Optimizer<out O extends { lr: number } = { lr: number }, out S extends object = object> {
   readonly #groups: Group<O>[] = []
   readonly #defaults: Defaults<O>
   readonly #names: OptionNames<O>
@@ -87,7 +84,7 @@ export abstract class Optimizer<
   }
 
   /** The tensors to keep for a parameter, by name. Asked at each step, so that options can switch some on and off. */
-  protected slots(_parameter: Parameter, _options: O): Slots<S> {
+  protected slots(_parameter: Tensor, _options: O): Slots<S> {
     return {} as Slots<S>
   }
 

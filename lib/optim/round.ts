@@ -88,7 +88,16 @@ type RowName = {
   [K in KernelName]: Given extends keyof KernelTable[K]['args'] ? K : never
 }[KernelName]
 
-/** A row of the table of kernels that does what `update` says for many parameters, and its own arguments. */
-export type Row = {
-  readonly [K in RowName]: { readonly kernel: K; readonly args: Omit<KernelArguments<K, Tensor>, Given> }
-}[RowName]
+/** A call of a row that does what `update` says for many parameters, without what the base gives. Made by `rowOf`. */
+export interface Row {
+  readonly kernel: string
+  readonly args: object
+}
+
+/**
+ * The call of a row with its own arguments, which the compiler holds to the table of kernels: here, lest every program that has an
+ * optimiser pays for types of all kernels.
+ */
+export function rowOf<K extends RowName>(kernel: K, args: Omit<KernelArguments<K, Tensor>, Given>): Row {
+  return { kernel, args }
+}

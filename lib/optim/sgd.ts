@@ -4,7 +4,7 @@ import { add, mul, neg, sub } from '../ops/elementwise/index.js'
 import { Optimizer } from './optimizer.js'
 import { type Defaults, notAtLeast, notFlag } from './options.js'
 import type { ParameterGroup, Parameters } from './parameters.js'
-import type { At, Row } from './round.js'
+import { type At, type Row, rowOf } from './round.js'
 import type { Slots } from './slots.js'
 
 export interface SgdOptions {
@@ -81,9 +81,6 @@ export class SGD extends Optimizer<SgdOptions, SgdState> {
   ): Row {
     const momentumBuffers = slot('momentumBuffer')
     const first = fresh.length > 0
-    return {
-      kernel: 'sgd',
-      args: { momentumBuffers, lr, momentum, dampening, weightDecay, nesterov, maximize, first },
-    }
+    return rowOf('sgd', { momentumBuffers, lr, momentum, dampening, weightDecay, nesterov, maximize, first })
   }
 }

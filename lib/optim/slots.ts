@@ -26,7 +26,7 @@ export interface Slot {
 }
 
 /** The slots of a state of type `S`, by name. One that is optional there may be left out for parameters that never have it. */
-export type Slots<S> = { readonly [K in keyof S]: Slot }
+export type Slots<out S> = { readonly [K in keyof S]: Slot }
 
 export type NamedSlots = { readonly [name: string]: Slot }
 

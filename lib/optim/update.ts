@@ -1,6 +1,6 @@
 /** The update of parameters together: by one kernel call, or one after the other with operators. Only here are shadows known. */
 import { run } from '../backend/dispatch.js'
-import type { KernelArguments } from '../backend/table/index.js'
+import type { KernelArguments, KernelName } from '../backend/table/index.js'
 import { DisposedError, InternalError } from '../core/errors.js'
 import { scope } from '../core/scope.js'
 import type { Shadow } from '../core/storage.js'
@@ -41,7 +41,8 @@ export function updateByRow(op: string, { kernel, args }: Row, { ready, shadowed
   const grads = ready.map(({ gradient }) => gradient)
   const shadows = shadowed.map(([{ parameter }, shadow]) => shadowView(parameter, shadow))
   // The object is the step's own, and writing into it is cheaper than a copy.
-  run(kernel, Object.assign(args, { params, grads, shadows }) as KernelArguments<typeof kernel, Tensor>)
+  const call = Object.assign(args, { params, grads, shadows })
+  run(kernel as KernelName, call as unknown as KernelArguments<KernelName, Tensor>)
   for (const each of ready) noteStep(op, each)
   noteShadows(op, shadowed)
 }

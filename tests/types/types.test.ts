@@ -81,10 +81,10 @@ const prices: readonly (readonly [code: string, most: number])[] = [
   ['new Linear(64, 1000).weight = new nn.Embedding(1000, 64).weight', 30],
   ['const model: nn.Model = new Linear(3, 4)', 520],
   ['new Sequential(new Linear(3, 4), new ReLU(), new Linear(4, 2)).at(-1).weight', 4200],
-  ['const optimizer: optim.Optimizer = new optim.Adam(new Linear(3, 4).parameters())', 270],
+  ['const optimizer: optim.Optimizer = new optim.Adam(new Linear(3, 4).parameters())', 700],
   [
     'const model = new Linear(3, 4)\nnew Trainer(model, { optimizer: new optim.Adam(model.parameters()), loss: nn.functional.crossEntropy, metrics: { accuracy: metrics.accuracy } }).history.epochs[0]?.accuracy',
-    750,
+    1250,
   ],
 ]
 
