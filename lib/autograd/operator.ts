@@ -244,7 +244,11 @@ function checkInputs(operator: AnyOperator, inputs: Inputs, checksDTypes: boolea
     const { storage, dtype } = input
     storage.check(op)
     if (device === null) device = storage.device
-    else if (storage.device !== device) throw onDifferentDevices(op, device, inputs)
+    else if (storage.device !== device)
+      // What is of no use on any device is told first.
+      throw checksDTypes && rule?.dtypes?.includes(dtype) === false
+        ? misfitOf(operator, inputs)
+        : onDifferentDevices(op, device, inputs)
     if (rule === undefined || !checksDTypes) continue
     if (shared !== null && rule.isShared) {
       if (dtype !== shared) throw misfitOf(operator, inputs)

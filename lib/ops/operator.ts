@@ -245,11 +245,12 @@ function misfit(op: string, facts: readonly InputFact[], inputs: Inputs): DTypeE
     const fact = facts[Math.min(i, facts.length - 1)]
     return input === null || fact === undefined ? [] : [{ ...fact, given: input.dtype }]
   })
-  const shared = given.filter(({ argument }) => argument?.dtype === 'T')
-  const [first, second] = shared
-  const areOperands = first?.argument?.name === 'a' && second?.argument?.name === 'b'
-  if (areOperands && first.given !== second.given)
-    return mixedDTypes(op, first.given, second.given, first.dtypes ?? undefined)
+  const operand = (name: string) => given.find(({ argument }) => argument?.name === name)
+  const [a, b] = [operand('a'), operand('b')]
+  const othersFit = given.every((input) => input === a || input === b || input.dtypes?.includes(input.given) !== false)
+  if (a !== undefined && b !== undefined && a.given !== b.given && othersFit)
+    return mixedDTypes(op, a.given, b.given, a.dtypes ?? undefined)
+  const first = given.find(({ argument }) => argument?.dtype === 'T')
   const faults = given.flatMap((input) => {
     const follows = input.argument?.dtype === 'T' && first !== undefined && first !== input
     const allowed = follows ? [first.given] : input.dtypes
