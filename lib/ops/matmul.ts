@@ -114,7 +114,10 @@ const linearRecord = operator<[x: Tensor, weight: Tensor, bias: Tensor | null]>(
   name: 'linear',
   op: 'linear',
   inputs: ['x', 'weight', 'bias'],
-  infer([x, weight, bias]) {
+  infer(inputs) {
+    const x = inputs[0]
+    const weight = inputs[1]
+    const bias = inputs[2]
     checkOperands('linear', x, weight)
     const faults = new Faults()
     const last = sizeAt(x, -1)
@@ -131,11 +134,12 @@ const linearRecord = operator<[x: Tensor, weight: Tensor, bias: Tensor | null]>(
     faults.throwShape('linear', [x.sizes, weight.sizes, ...(bias ? [bias.sizes] : [])])
     return like(x, [...x.sizes.slice(0, -1), sizeAt(weight, -2)])
   },
-  forward: kernel('matmul', ([x, weight, bias], _attrs, { out }) => ({
+  // Taken apart by index, because the iterators of destructuring would show in small layers.
+  forward: kernel('matmul', (inputs, _attrs, { out }) => ({
     out: matrixOf(out),
-    a: matrixOf(x),
-    b: transposedView(weight),
-    bias,
+    a: matrixOf(inputs[0]),
+    b: transposedView(inputs[1]),
+    bias: inputs[2],
   })),
   composite([x, weight, bias]) {
     const out = product(rows(x), transpose(weight, 0, 1), bias?.dtype ?? null)

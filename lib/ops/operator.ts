@@ -214,28 +214,27 @@ function extendedInfer(
 ): AnyRecord['infer'] {
   // What may mix float32 and bfloat16 may not mix float64 with either.
   const mixes = facts.some(({ argument }) => argument?.dtype === 'float')
+  const floats = facts.flatMap(({ argument }, i) => (argument?.dtype === 'float' || argument?.dtype === 'T' ? [i] : []))
   if (!mixes && writes === undefined) return infer
   return (inputs: Inputs, attrs: unknown) => {
-    if (mixes) checkDoubles(op, facts, inputs)
+    if (mixes) checkDoubles(op, facts, inputs, floats)
     const specs = infer(inputs, attrs)
     if (writes !== undefined) checkWritten(op, facts, inputs, writes(attrs))
     return specs
   }
 }
 
-/** Throws where some of the floats are float64 and others are not. */
-function checkDoubles(op: string, facts: readonly InputFact[], inputs: Inputs): void {
-  let first: DType | null = null
-  for (let i = 0; i < facts.length; i++) {
-    const dtype = inputs[i]?.dtype
-    const kind = facts[i]?.argument?.dtype
-    if (dtype === undefined || (kind !== 'float' && kind !== 'T')) continue
-    if (first === null) first = dtype
-    else if ((first === 'float64') !== (dtype === 'float64'))
-      throw new DTypeError(
-        op,
-        `${facts[i]?.name} is ${dtype}, but must be ${first}, as ${facts[0]?.name} is; convert it with .to('${first}')`,
-      )
+/** Throws where some of the inputs at these places are float64 and others are not. */
+function checkDoubles(op: string, facts: readonly InputFact[], inputs: Inputs, places: readonly number[]): void {
+  const first = inputs[places[0] ?? 0]?.dtype
+  for (let k = 1; k < places.length; k++) {
+    const place = places[k] ?? 0
+    const dtype = inputs[place]?.dtype
+    if (dtype === undefined || dtype === first || (first === 'float64') === (dtype === 'float64')) continue
+    throw new DTypeError(
+      op,
+      `${facts[place]?.name} is ${dtype}, but must be ${first}, as ${facts[places[0] ?? 0]?.name} is; convert it with .to('${first}')`,
+    )
   }
 }
 
