@@ -28,13 +28,6 @@ interface CrossEntropy {
   readonly smoothing: number
 }
 
-/** What the kernels are told of the options. */
-const optionsOf = ({ reduction, ignoreIndex, smoothing }: CrossEntropy) => ({
-  ignoreIndex,
-  smoothing,
-  reduction: reductionCodes[reduction],
-})
-
 /**
  * logits [N, C], target [N] int32, weight [C] or null. Extra outputs: what backward reads of the rows, and the total weight.
  */
@@ -57,12 +50,16 @@ const crossEntropyRecord = operator<
       { shape: [], dtype },
     ]
   },
-  forward: kernel('cross_entropy_forward', ([logits, target, weight], attrs, made) => ({
-    ...made,
+  forward: kernel('cross_entropy_forward', ([logits, target, weight], attrs, { out, statistics, total }) => ({
+    out,
+    statistics,
+    total,
     logits,
     target,
     weight,
-    ...optionsOf(attrs),
+    ignoreIndex: attrs.ignoreIndex,
+    smoothing: attrs.smoothing,
+    reduction: reductionCodes[attrs.reduction],
   })),
   composite([given, target, weight], { reduction, ignoreIndex, smoothing }) {
     const logits = given.dtype === 'bfloat16' ? castTo(given, 'float32') : given
@@ -92,7 +89,9 @@ const crossEntropyRecord = operator<
       logits: ctx.input(0),
       target: ctx.input(1),
       weight: ctx.input(2),
-      ...optionsOf(ctx.attrs),
+      ignoreIndex: ctx.attrs.ignoreIndex,
+      smoothing: ctx.attrs.smoothing,
+      reduction: reductionCodes[ctx.attrs.reduction],
     })),
   },
 })
