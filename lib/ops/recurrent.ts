@@ -43,8 +43,12 @@ const lstmRecord = operator<
     const spec = (...shape: number[]): TensorSpec => like(x, shape)
     return [spec(t, b, h), spec(b, h), spec(b, h), spec(t, b, 4 * h), spec(t, b, h)]
   },
-  forward: kernel('lstm_forward', ([x, h0, c0, wIh, wHh, bIh, bHh], { reverse }, made) => ({
-    ...made,
+  forward: kernel('lstm_forward', ([x, h0, c0, wIh, wHh, bIh, bHh], { reverse }, { out, hn, cn, gates, cells }) => ({
+    out,
+    hn,
+    cn,
+    gates,
+    cells,
     x,
     h0,
     c0,
