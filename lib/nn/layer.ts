@@ -7,9 +7,9 @@ import { type OptionNames, ownOptions } from '../core/options.js'
 import { outsideFrames } from '../core/scope.js'
 import { maxDims, type Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
-import { type Pair, pair } from '../ops/conv.js'
-import { filled } from '../ops/creation.js'
-import { checkProbability } from '../ops/random.js'
+import { checkProbability } from '../ops/common.js'
+import { type Pair, pair } from '../ops/pair.js'
+import { filled } from '../ops/placement.js'
 import { Buffer, Parameter } from './module.js'
 
 export interface LayerOptions {

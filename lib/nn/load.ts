@@ -5,7 +5,7 @@ import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import type { TensorSource } from '../io/source.js'
 import { PieceReader, tensorsIn, type Wanted } from '../io/tensors.js'
-import { creationNames, place } from '../ops/creation.js'
+import { creationNames, place } from '../ops/placement.js'
 import { Arrivals } from './arrivals.js'
 import {
   canHoldBoth,

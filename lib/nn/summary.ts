@@ -8,7 +8,7 @@ import { checkOptions } from '../core/options.js'
 import { scope, visitTensors } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
-import { filled } from '../ops/creation.js'
+import { filled } from '../ops/placement.js'
 import { captureModes, type Module } from './module.js'
 
 export interface SummaryOptions {

@@ -29,6 +29,12 @@ export function checkScalar(op: string, name: string, value: number): number {
   return value
 }
 
+export function checkProbability(op: string, p: number, name = 'p'): number {
+  if (typeof p !== 'number' || !(p >= 0 && p <= 1))
+    throw new ValueError(op, `${name} is ${shown(p)}, but must be a probability from 0 to 1`)
+  return p
+}
+
 /** Throws if several elements are one in memory: writing them would not mean anything. */
 export function checkDistinct(op: string, name: string, x: Tensor): void {
   if (isOverlapping(x))

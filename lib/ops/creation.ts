@@ -1,82 +1,17 @@
 /** New tensors: from JavaScript values, constants and sequences. Random ones are in random.ts. */
 
-import { defaultDevice, deviceFor } from '../backend/devices.js'
 import { empty, run } from '../backend/dispatch.js'
 import { elementsOf, isNumericArray, type NumericArray } from '../core/arrays.js'
-import type { Device } from '../core/device.js'
-import { checkElement, type DType, dtypes, isDType, type Known, type TypedArray } from '../core/dtype.js'
-import { DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
+import { checkElement, type DType, type Known, type TypedArray } from '../core/dtype.js'
+import { formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
 import { flattened } from '../core/nested.js'
-import { checkFlag, checkOptions, type OptionNames, ownOptions } from '../core/options.js'
+import { checkOptions, ownOptions } from '../core/options.js'
 import { checkShape, countOf, type Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
+import { type CreationOptions, checkDTypeName, creationNames, filled, finish, place } from './placement.js'
 
-export interface CreationOptions<D extends DType = DType> {
-  /** Default float32. */
-  readonly dtype?: D
-  /** Default: the default device. */
-  readonly device?: string | Device
-  /** Whether operators on it are recorded. Default false. */
-  readonly requiresGrad?: boolean
-}
-
-export const creationNames: OptionNames<CreationOptions> = { dtype: true, device: true, requiresGrad: true }
-
-export interface Placement {
-  readonly dtype: DType
-  readonly device: Device
-}
-
-/** Device and dtype of a new tensor; a typed error where they do not go together, or an option has none of the names. */
-export function place<O extends CreationOptions>(
-  op: string,
-  options: O,
-  names: OptionNames<O>,
-  fallback: DType = 'float32',
-): Placement {
-  checkOptions<CreationOptions>(op, options, names)
-  if (options.requiresGrad !== undefined) checkFlag(op, 'requiresGrad', options.requiresGrad)
-  const target = options.device === undefined ? defaultDevice() : deviceFor(op, options.device)
-  const dtype = checkDTypeName(op, options.dtype === undefined ? fallback : options.dtype)
-  if (!target.supports(dtype))
-    throw new DTypeError(op, `device ${target.name} has no ${dtype}; use float32, or the reference device`)
-  return { dtype, device: target }
-}
-
-function checkDTypeName(op: string, dtype: DType): DType {
-  if (isDType(dtype)) return dtype
-  const wide = (dtype as string) === 'int64' ? '; int64 exists in files only, tensors have int32' : ''
-  throw new DTypeError(op, `there is no dtype ${kindOf(dtype)}; known are ${Object.keys(dtypes).join(', ')}${wide}`)
-}
-
-/** Sets what the options ask of a finished tensor. */
-export function finish<S extends Shape, D extends DType>(
-  op: string,
-  x: Tensor<S>,
-  options: CreationOptions<D>,
-): Tensor<S, Known<D>>
-export function finish(op: string, x: Tensor, options: CreationOptions): Tensor {
-  if (options.requiresGrad && !x.dtype.includes('float'))
-    throw new DTypeError(op, `only floating tensors have gradients, but this one is ${x.dtype}; leave requiresGrad out`)
-  if (options.requiresGrad !== undefined) x.requiresGrad = options.requiresGrad
-  return x
-}
-
-/** All elements `value`, for whom the program calls by the name `op`. */
-export function filled<S extends Shape, D extends DType>(
-  op: string,
-  shape: S,
-  value: number,
-  options: CreationOptions<D>,
-): Tensor<Mutable<S>, Known<NoInfer<D>>> {
-  const sizes = checkShape(op, shape)
-  const { dtype, device } = place(op, options, creationNames)
-  checkElement(op, value, dtype)
-  const out = empty(device, sizes, dtype, op)
-  run('fill', { out, value })
-  return finish(op, out, options)
-}
+export type { CreationOptions } from './placement.js'
 
 /** All elements `value`. Throws ValueError for a number that an integer dtype does not hold; floats are rounded. */
 export function full<const S extends Shape, D extends DType = 'float32'>(

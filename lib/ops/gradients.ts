@@ -4,7 +4,8 @@ import { convert } from './convert.js'
 import { full } from './creation.js'
 import { add } from './elementwise/index.js'
 import { accumulate } from './inplace.js'
-import { alias, clone } from './shape.js'
+import { clone } from './shape.js'
+import { alias } from './views.js'
 
 setGradientArithmetic({
   add: (a, b) => add(a, b),

@@ -10,7 +10,8 @@ import type { Tensor } from '../core/tensor.js'
 import { checkDistinct } from './common.js'
 import { full } from './creation.js'
 import { checkNumber } from './elementwise/numbers.js'
-import { clone, expandView } from './shape.js'
+import { clone } from './shape.js'
+import { expandView } from './views.js'
 
 /** dst = src for those who have checked that they may write; `op` is named if a saved tensor is hit. */
 export function copyInto(dst: Tensor, src: Tensor, op: string): void {

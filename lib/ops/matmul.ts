@@ -11,8 +11,9 @@ import { castTo } from './convert.js'
 import { add } from './elementwise/index.js'
 import { mixedDTypes } from './elementwise/numbers.js'
 import { kernel, operator } from './operator.js'
-import { sumTo } from './reduce.js'
-import { expandView, reshape, squeeze, transpose, unsqueeze } from './shape.js'
+import { reshape, squeeze, transpose, unsqueeze } from './shape.js'
+import { sumTo } from './totals.js'
+import { expandView } from './views.js'
 
 /** The kernel multiplies any two floats, but a program that mixes them has forgotten a conversion. */
 function checkOperands(op: string, a: Tensor, b: Tensor): void {

@@ -7,6 +7,7 @@ import type { MatmulFits, MatmulShape, Mutable, NestedOf, SizeAt } from '../core
 import { Tensor } from '../core/tensor.js'
 import * as conversion from './convert.js'
 import * as elementwise from './elementwise/index.js'
+import type { FitsShape, Operand, With } from './elementwise/operand.js'
 import * as indexing from './indexing.js'
 import * as inplace from './inplace.js'
 import * as matrix from './matmul.js'
@@ -16,19 +17,17 @@ import * as reduce from './reduce.js'
 import * as shapes from './shape.js'
 import * as soft from './softmax.js'
 
-type Operand = elementwise.Operand
-
 // Types of their own, covariant by annotation, because the compiler compares a parameter of a layer to a tensor by all members:
 // of these it then compares shapes and dtypes only, and not functions with conditional types. What it cannot prove of those
 // holds: more known sizes of an operand give more known sizes of the result.
 /** @ts-expect-error TS2636, as said above */
 type Binary<out S extends Shape, out D extends DType, Op extends string> = <B extends Operand>(
-  b: B & elementwise.FitsShape<S, B, Op>,
-) => Tensor<elementwise.With<S, B>, D>
+  b: B & FitsShape<S, B, Op>,
+) => Tensor<With<S, B>, D>
 /** @ts-expect-error TS2636, as said above */
 type Compare<out S extends Shape, Op extends string> = <B extends Operand>(
-  b: B & elementwise.FitsShape<S, B, Op>,
-) => Tensor<elementwise.With<S, B>, 'bool'>
+  b: B & FitsShape<S, B, Op>,
+) => Tensor<With<S, B>, 'bool'>
 type Matmul<out S extends Shape, out D extends DType> = <B extends Shape>(
   b: Tensor<B> & MatmulFits<S, B>,
 ) => Tensor<MatmulShape<S, B>, D>
@@ -340,7 +339,7 @@ const methods: { readonly [name: string]: (...args: never[]) => unknown } & This
     return read.toArray(this)
   },
   size(dim: number) {
-    return shapes.size(this, dim)
+    return read.size(this, dim)
   },
   copy_(src: Tensor) {
     return inplace.copy_(this, src)

@@ -5,9 +5,9 @@ import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
 import { countOf, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { like } from './common.js'
-import { type Both, type Pair, pair } from './conv.js'
 import { gather } from './indexing.js'
 import { kernel, operator } from './operator.js'
+import { type Both, type Pair, pair } from './pair.js'
 import { reshape, squeeze, unsqueeze } from './shape.js'
 
 interface Window {

@@ -1,19 +1,17 @@
-/** Random tensors and dropout. Every function takes an optional `generator`; the default one is seeded by `manualSeed`. */
+/** Random tensors. Every function takes an optional `generator`; the default one is seeded by `manualSeed`. */
 
-import { apply, checkTensor, type Operator } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import type { PhiloxPosition } from '../backend/table/index.js'
 import type { DType, Known } from '../core/dtype.js'
 import { shown, ValueError } from '../core/errors.js'
 import { checkGenerator, defaultGenerator, type Generator } from '../core/generator.js'
-import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
 import { checkShape, countOf, type Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
-import { checkScalar, like } from './common.js'
+import { checkScalar } from './common.js'
 import { castTo } from './convert.js'
-import { type CreationOptions, creationNames, finish, place } from './creation.js'
-import { kernel, operator } from './operator.js'
+import { type CreationOptions, creationNames, finish, place } from './placement.js'
 
 export interface RandomOptions<D extends DType = DType> extends CreationOptions<D> {
   readonly generator?: Generator | undefined
@@ -98,55 +96,4 @@ export function randint<const S extends Shape, D extends DType = 'int32'>(
   const out = empty(device, sizes, 'int32', 'randint')
   run('random_integers', { out, random: (options.generator ?? defaultGenerator()).take(countOf(sizes)), low, high })
   return finish('randint', castTo(out, dtype), options)
-}
-
-interface Dropout {
-  readonly p: number
-  readonly random: PhiloxPosition
-}
-
-const dropoutRecord: Operator<[x: Tensor], Dropout> = operator<[x: Tensor], Dropout>({
-  name: 'dropout',
-  infer: ([x]) => like(x),
-  forward: kernel('dropout', ([x], attrs, { out }) => ({ out, x, ...attrs })),
-  gradient: {
-    saves: () => ({}),
-    // The mask is drawn again from the same position: it is never stored.
-    backward: ({ attrs }, [g]) => [apply(dropoutRecord, [g], attrs)],
-  },
-})
-
-/** Dropout whose position was taken before. */
-export function dropoutAt(x: Tensor, p: number, random: PhiloxPosition): Tensor {
-  return apply(dropoutRecord, [x], { p, random })
-}
-
-export interface DropoutOptions {
-  /** Default true; false gives x itself. */
-  readonly training?: boolean
-  readonly generator?: Generator | undefined
-}
-
-const dropoutNames: OptionNames<DropoutOptions> = { training: true, generator: true }
-
-export function checkProbability(op: string, p: number, name = 'p'): number {
-  if (typeof p !== 'number' || !(p >= 0 && p <= 1))
-    throw new ValueError(op, `${name} is ${shown(p)}, but must be a probability from 0 to 1`)
-  return p
-}
-
-/** Zeroes each element with probability p and scales the others by 1 / (1 - p). */
-export function dropout<S extends Shape, D extends DType>(
-  x: Tensor<S, D>,
-  p?: number,
-  options?: DropoutOptions,
-): Tensor<S, D>
-export function dropout(x: Tensor, p = 0.5, options: DropoutOptions = {}): Tensor {
-  const { training = true, generator } = checkOptions('dropout', options, dropoutNames)
-  checkFlag('dropout', 'training', training)
-  checkGenerator('dropout', generator)
-  checkTensor('dropout', 'x', x)
-  checkProbability('dropout', p)
-  if (!training || p === 0) return x
-  return dropoutAt(x, p, (generator ?? defaultGenerator()).take(x.numel))
 }

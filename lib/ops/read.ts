@@ -4,9 +4,9 @@ import { checkTensor } from '../autograd/operator.js'
 import { contiguous, empty, run } from '../backend/dispatch.js'
 import { noElements } from '../backend/meta/device.js'
 import type { DType, ElementOf, ElementsOf, TypedArray } from '../core/dtype.js'
-import { formatShape, ShapeError } from '../core/errors.js'
+import { formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { askHeap, checkEntries, mostEntries } from '../core/room.js'
-import { countOf, type Shape } from '../core/shape.js'
+import { countOf, normalizeDim, type Shape } from '../core/shape.js'
 import type { Nested, NestedOf } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
 
@@ -101,4 +101,11 @@ export function toArray<S extends Shape, D extends DType>(x: Tensor<S, D>): Nest
     return list as Nested
   }
   return build(0) as NestedOf<S, ElementOf<D>>
+}
+
+/** The size of a dimension, negative from the end. Throws ValueError where there is none. */
+export function size(x: Tensor, dim: number): number {
+  checkTensor('size', 'x', x)
+  if (x.ndim === 0) throw new ValueError('size', 'the tensor has no dimensions; its one element is item()')
+  return x.sizes[normalizeDim('size', dim, x.ndim)] as number
 }

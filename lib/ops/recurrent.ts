@@ -5,12 +5,12 @@ import { Faults, formatShape, kindOf, shown, ValueError } from '../core/errors.j
 import { checkGenerator, type Generator } from '../core/generator.js'
 import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
-import { floating, like } from './common.js'
+import { checkProbability, floating, like } from './common.js'
 import { zeros } from './creation.js'
+import { dropout } from './dropout.js'
 import { add, mul, sigmoid, tanh } from './elementwise/index.js'
 import { linear } from './matmul.js'
 import { kernel, operator } from './operator.js'
-import { checkProbability, dropout } from './random.js'
 import { cat, select, split, stack, transpose, unsqueeze } from './shape.js'
 
 interface LstmLayer {

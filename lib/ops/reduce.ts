@@ -5,14 +5,15 @@ import { apply, checkTensor, type Operator } from '../autograd/operator.js'
 import { type DType, isFloating, type Summed } from '../core/dtype.js'
 import { DTypeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
-import { countOf, normalizeDim, normalizeDims, reducedShape, type Shape, sameShape } from '../core/shape.js'
+import { countOf, normalizeDim, normalizeDims, reducedShape, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { like, seenAs } from './common.js'
 import { castTo } from './convert.js'
 import { full } from './creation.js'
 import { add, div, eq, exp, log, maximum, mul, sqrt, square, sub, where } from './elementwise/index.js'
 import { kernel, operator } from './operator.js'
-import { detach, expand, reshape } from './shape.js'
+import { detach, reshape } from './shape.js'
+import { type Dims, kept, meanRecord, spreadOut, sumRecord, whole } from './totals.js'
 
 export interface ReduceOptions {
   /** Keep reduced dimensions with size 1. Default false. */
@@ -20,56 +21,6 @@ export interface ReduceOptions {
 }
 
 export type Dim = number | readonly number[] | null
-
-interface Dims {
-  readonly dims: readonly number[]
-  readonly keepdim: boolean
-}
-
-interface Reduction extends Dims {
-  /** The result's; null: that of x. */
-  readonly dtype: DType | null
-  /** What the sum is multiplied by (mean: 1 / count). */
-  readonly scale: number
-}
-
-/** The shape that the kernels give the result: with every dimension, those reduced of size 1. */
-const whole = (x: Tensor, dims: readonly number[]): Shape => reducedShape(x.sizes, dims, true)
-
-/** A result with its dimensions of size 1, for the kernel to write. */
-function spreadOut(out: Tensor, x: Tensor, dims: readonly number[]): Tensor {
-  return out.ndim === x.ndim ? out : seenAs(out, whole(x, dims))
-}
-
-/** A gradient or result of a reduction with its dimensions of size 1 again. */
-function kept(x: Tensor, shape: Shape, { dims, keepdim }: Dims): Tensor {
-  return keepdim ? x : reshape(x, reducedShape(shape, dims, true))
-}
-
-/** A record each for `sum` and `mean`, so that errors name what was called. */
-function total(op: 'sum' | 'mean'): Operator<[x: Tensor], Reduction> {
-  return operator<[x: Tensor], Reduction>({
-    name: op,
-    op,
-    infer([x], { dims, keepdim, dtype }) {
-      if (op === 'mean' && !isFloating(x.dtype))
-        throw new DTypeError('mean', `x is ${x.dtype}, but must be floating; convert it with .to('float32')`)
-      return { shape: reducedShape(x.sizes, dims, keepdim), dtype: dtype ?? x.dtype }
-    },
-    forward: kernel('sum', ([x], { dims, scale }, { out }) => ({ out: spreadOut(out, x, dims), x, scale })),
-    gradient: {
-      saves: () => ({}),
-      backward(ctx, [g]) {
-        const { shape, dtype } = ctx.spec(0)
-        const spread = expand(castTo(kept(g, shape, ctx.attrs), dtype), shape)
-        return [ctx.attrs.scale === 1 ? spread : mul(spread, ctx.attrs.scale)]
-      },
-    },
-  })
-}
-
-const sumRecord = total('sum')
-const meanRecord = total('mean')
 
 /** Sums of bfloat16 stay float32 under autocast. */
 function sumDType(x: Tensor): DType | null {
@@ -111,15 +62,6 @@ export function mean(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): T
   // Nothing summed is 0, and 0 * NaN is the NaN that a mean of nothing is.
   const scale = count === 0 ? Number.NaN : 1 / count
   return apply(meanRecord, [x], { dims, keepdim, scale, dtype: sumDType(x) })
-}
-
-/** Sums a gradient over the dimensions that its tensor was broadcast along, rounded once to `dtype`. */
-export function sumTo(x: Tensor, shape: Shape, dtype: DType = x.dtype): Tensor {
-  if (sameShape(x.sizes, shape)) return castTo(x, dtype)
-  const lead = x.ndim - shape.length
-  const dims: number[] = []
-  for (let i = 0; i < x.ndim; i++) if (i < lead || (shape[i - lead] === 1 && x.sizes[i] !== 1)) dims.push(i)
-  return reshape(apply(sumRecord, [x], { dims, keepdim: true, scale: 1, dtype }), shape)
 }
 
 function extreme(name: 'amax' | 'amin') {

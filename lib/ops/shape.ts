@@ -25,11 +25,8 @@ import { full } from './creation.js'
 import { checkNumber } from './elementwise/numbers.js'
 import { joined } from './layout.js'
 import { kernel, operator } from './operator.js'
-import { sumTo } from './reduce.js'
-
-function viewOf(x: Tensor, shape: Shape, strides: Shape, offset = x.offset): Tensor {
-  return new Tensor(x.storage, shape, strides, offset)
-}
+import { sumTo } from './totals.js'
+import { expandView, viewOf } from './views.js'
 
 // copies --------------------------------------------------------------------------------------------------------------
 
@@ -58,18 +55,6 @@ export function contiguous<S extends Shape, D extends DType>(x: Tensor<S, D>): T
 export function detach<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
   checkTensor('detach', 'x', x)
   return new Tensor(x.storage, x.sizes, x.steps, x.offset)
-}
-
-const aliasRecord = operator<[x: Tensor]>({
-  name: 'alias',
-  infer: ([x]) => like(x),
-  forward: ([x]) => detach(x),
-  gradient: { saves: () => ({}), backward: (_ctx, [g]) => [g] },
-})
-
-/** The same memory, as the result of an operator. */
-export function alias(x: Tensor): Tensor {
-  return apply(aliasRecord, [x], null)
 }
 
 // reshape -------------------------------------------------------------------------------------------------------------
@@ -170,13 +155,6 @@ export function view(x: Tensor, shape: Shape): Tensor {
   return apply(reshapeRecord, [x], resolved)
 }
 
-/** The size of a dimension, negative from the end. Throws ValueError where there is none. */
-export function size(x: Tensor, dim: number): number {
-  checkTensor('size', 'x', x)
-  if (x.ndim === 0) throw new ValueError('size', 'the tensor has no dimensions; its one element is item()')
-  return x.sizes[normalizeDim('size', dim, x.ndim)] as number
-}
-
 /** Dimensions `start` to `end` (inclusive) joined into one. */
 export function flatten<D extends DType>(x: Tensor<Shape, D>, start = 0, end = -1): Tensor<Shape, D> {
   checkTensor('flatten', 'x', x)
@@ -252,16 +230,6 @@ export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
   const b = normalizeDim('transpose', dim1, x.ndim)
   const order = x.sizes.map((_, i) => (i === a ? b : i === b ? a : i))
   return x.ndim === 0 ? x : apply(permuteRecord, [x], order)
-}
-
-/** A view with strides of 0 where sizes grow; no graph. */
-export function expandView(x: Tensor, shape: Shape): Tensor {
-  if (sameShape(x.sizes, shape)) return x
-  const lead = shape.length - x.ndim
-  const strides = shape.map((size, i) =>
-    i < lead || (x.sizes[i - lead] === 1 && size !== 1) ? 0 : (x.steps[i - lead] as number),
-  )
-  return viewOf(x, shape, strides)
 }
 
 const expandRecord = operator<[x: Tensor], Shape>({

@@ -7,8 +7,8 @@ import type { Tensor } from '../core/tensor.js'
 import { like } from './common.js'
 import { div, exp, log, mul, sub } from './elementwise/index.js'
 import { kernel, operator } from './operator.js'
-import { amax, sum } from './reduce.js'
-import { detach } from './shape.js'
+import { peakOf } from './peak.js'
+import { sum } from './reduce.js'
 
 interface Softmax {
   readonly name: 'softmax' | 'logSoftmax'
@@ -32,12 +32,6 @@ function define({ name, kernel: prefix, composite, derivative }: Softmax): Softm
       formula: (ctx, [g]) => [derivative(g, ctx.output(0), ctx.attrs)],
     },
   })
-}
-
-/** The largest element along `dim`, a constant to gradients; 0 of none. */
-export function peakOf(x: Tensor, dim: number): Tensor {
-  const reduce = x.sizes.at(dim) === 0 ? sum : amax
-  return reduce(detach(x), dim, { keepdim: true })
 }
 
 const softmaxRecord = define({

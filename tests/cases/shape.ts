@@ -1,5 +1,5 @@
 import * as f from '../../lib/index.js'
-import { alias } from '../../lib/ops/shape.js'
+import { alias } from '../../lib/ops/views.js'
 import { bits, bytes, type Case, call, type ErrorCase, integers, label, normal, ragged } from './case.js'
 
 const x = normal([3, 4])

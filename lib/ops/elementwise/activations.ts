@@ -1,8 +1,6 @@
 /** Activation functions, each with a fused backward kernel, and its composite for oracles and second derivatives. */
 
 import { apply, type Operator } from '../../autograd/operator.js'
-import { kernelOf } from '../../backend/call.js'
-import { empty, run } from '../../backend/dispatch.js'
 import { calledAs } from '../../backend/table/index.js'
 import type { DType } from '../../core/dtype.js'
 import { shown, ValueError } from '../../core/errors.js'
@@ -13,6 +11,7 @@ import { checkScalar, like } from '../common.js'
 import { kernel, operator } from '../operator.js'
 import { add, div, ge, gt, le, maximum, minimum, mul, sub, where } from './arithmetic.js'
 import { clamp, erf, exp, log1p, neg } from './functions.js'
+import { reluFormula } from './relu-gradient.js'
 
 type Activation<A> = <S extends Shape, D extends DType>(x: Tensor<S, D>, attrs: A) => Tensor<S, D>
 type Attributes = { readonly [name: string]: number | boolean }
@@ -78,17 +77,6 @@ const none: None = {}
 const stableSoftplus = (x: Tensor): Tensor => add(maximum(x, 0), log1p(exp(neg(absolute(x)))))
 const absolute = (x: Tensor): Tensor => maximum(x, neg(x))
 const logistic = (x: Tensor): Tensor => div(1, add(exp(neg(x)), 1))
-
-const reluFormula = (dy: Tensor, y: Tensor): Tensor => where(le(y, 0), 0, dy)
-const reluBackward = kernelOf('relu_backward')
-
-/** relu's gradient, for operators whose kernels end in it: dy where their result y is not 0. */
-export function reluGradient(dy: Tensor, y: Tensor, createGraph: boolean): Tensor {
-  if (createGraph) return reluFormula(dy, y)
-  const dx = empty(y.device, y.sizes, y.dtype, 'relu backward')
-  run(reluBackward, { dx, dy, y })
-  return dx
-}
 
 // The comparison this way round: NaN stays NaN.
 const reluOf = activationOfOutput('relu', (x) => where(le(x, 0), 0, x), reluFormula)

@@ -2,15 +2,15 @@
 import { apply, checkTensor, type Needs, type Operator } from '../../autograd/operator.js'
 import { ValueError } from '../../core/errors.js'
 import { broadcastShapes, type Shape } from '../../core/shape.js'
-import type { Broadcast, BroadcastFits } from '../../core/shape-types.js'
 import type { Tensor } from '../../core/tensor.js'
 import { like } from '../common.js'
 import { full } from '../creation.js'
 import { kernel, operator } from '../operator.js'
-import { sumTo } from '../reduce.js'
-import { expandView } from '../shape.js'
+import { sumTo } from '../totals.js'
+import { expandView, zerosLike } from '../views.js'
 import { abs, log, neg } from './functions.js'
 import { type Comparison, checkNumber, integerComparison } from './numbers.js'
+import type { FitsShape, Operand, With } from './operand.js'
 
 type Binary = 'add' | 'sub' | 'mul' | 'div' | 'maximum' | 'minimum' | 'pow'
 
@@ -127,8 +127,6 @@ const scalarRecords = {
   mul: scalarRecord('mul'),
 }
 
-export type Operand = Tensor | number
-
 /** x * scale + shift, which is x `op` value or the other way round. */
 function scaled(op: keyof typeof scalarRecords, x: Tensor, scale: number, shift: number, value: number): Tensor {
   // What is no tensor, null among it, has no dtype, and comes to the operator's own checks.
@@ -136,11 +134,6 @@ function scaled(op: keyof typeof scalarRecords, x: Tensor, scale: number, shift:
   checkNumber(op, value, 'int32')
   // x - (-2 ** 31) wraps as all sums of int32 do.
   return apply(scalarRecords[op], [x], { scale, shift: shift | 0 })
-}
-
-/** Zeros of x's shape without x's numbers: the gradient of what is constant, also beside infinities. */
-export function zerosLike({ sizes, dtype, device }: Tensor): Tensor {
-  return expandView(full([], 0, { dtype, device }), sizes)
 }
 
 /** A number as a tensor, where a kernel has no form of its own for one. */
@@ -164,20 +157,6 @@ function operands(op: string, a: Operand, b: Operand): [Tensor, Tensor] {
 type Result<A extends Operand, B extends Operand> =
   A extends Tensor<infer S, infer D> ? Tensor<With<S, B>, D> : B extends Tensor<infer S, infer D> ? Tensor<S, D> : never
 type Compared<A extends Tensor, B extends Operand> = A extends Tensor<infer S> ? Tensor<With<S, B>, 'bool'> : never
-
-/** The shape of S with another operand; S again with one of the same shape, even of a shape that only a caller knows. */
-export type With<S extends Shape, B extends Operand> =
-  B extends Tensor<infer T>
-    ? Tensor<S> extends Tensor<T>
-      ? Tensor<T> extends Tensor<S>
-        ? S
-        : Broadcast<S, T>
-      : Broadcast<S, T>
-    : S
-
-/** `unknown` if an operand can broadcast with the shape S, else a Misfit. */
-export type FitsShape<S extends Shape, B extends Operand, Op extends string> =
-  B extends Tensor<S> ? unknown : B extends Tensor<infer T> ? BroadcastFits<S, T, Op> : unknown
 
 type Fits<A extends Operand, B extends Operand, Op extends string> =
   A extends Tensor<infer S> ? FitsShape<S, B, Op> : unknown

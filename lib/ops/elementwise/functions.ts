@@ -6,7 +6,8 @@ import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { like } from '../common.js'
 import { kernel, operator } from '../operator.js'
-import { add, div, ge, le, maximum, minimum, mul, where, zerosLike } from './arithmetic.js'
+import { zerosLike } from '../views.js'
+import { add, div, ge, le, maximum, minimum, mul, where } from './arithmetic.js'
 import { checkNumber } from './numbers.js'
 
 /** The names of kernels of one tensor, all with the arguments of `exp`. */

@@ -1,0 +1,27 @@
+/** The record of dropout, for whoever takes its numbers from the generator beforehand. */
+import { apply, type Operator } from '../autograd/operator.js'
+import type { PhiloxPosition } from '../backend/table/index.js'
+import type { Tensor } from '../core/tensor.js'
+import { like } from './common.js'
+import { kernel, operator } from './operator.js'
+
+interface Dropout {
+  readonly p: number
+  readonly random: PhiloxPosition
+}
+
+const dropoutRecord: Operator<[x: Tensor], Dropout> = operator<[x: Tensor], Dropout>({
+  name: 'dropout',
+  infer: ([x]) => like(x),
+  forward: kernel('dropout', ([x], attrs, { out }) => ({ out, x, ...attrs })),
+  gradient: {
+    saves: () => ({}),
+    // The mask is drawn again from the same position: it is never stored.
+    backward: ({ attrs }, [g]) => [apply(dropoutRecord, [g], attrs)],
+  },
+})
+
+/** Dropout whose position was taken before. */
+export function dropoutAt(x: Tensor, p: number, random: PhiloxPosition): Tensor {
+  return apply(dropoutRecord, [x], { p, random })
+}

@@ -1,0 +1,10 @@
+/** What comes off exponents before they are taken. */
+import type { Tensor } from '../core/tensor.js'
+import { amax, sum } from './reduce.js'
+import { detach } from './shape.js'
+
+/** The largest element along `dim`, a constant to gradients; 0 of none. */
+export function peakOf(x: Tensor, dim: number): Tensor {
+  const reduce = x.sizes.at(dim) === 0 ? sum : amax
+  return reduce(detach(x), dim, { keepdim: true })
+}

@@ -1,0 +1,77 @@
+/** Where new tensors come to be, and what all functions that make them are asked. */
+
+import { defaultDevice, deviceFor } from '../backend/devices.js'
+import { empty, run } from '../backend/dispatch.js'
+import type { Device } from '../core/device.js'
+import { checkElement, type DType, dtypes, isDType, type Known } from '../core/dtype.js'
+import { DTypeError, kindOf } from '../core/errors.js'
+import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
+import { checkShape, type Shape } from '../core/shape.js'
+import type { Mutable } from '../core/shape-types.js'
+import type { Tensor } from '../core/tensor.js'
+
+export interface CreationOptions<D extends DType = DType> {
+  /** Default float32. */
+  readonly dtype?: D
+  /** Default: the default device. */
+  readonly device?: string | Device
+  /** Whether operators on it are recorded. Default false. */
+  readonly requiresGrad?: boolean
+}
+
+export const creationNames: OptionNames<CreationOptions> = { dtype: true, device: true, requiresGrad: true }
+
+export interface Placement {
+  readonly dtype: DType
+  readonly device: Device
+}
+
+/** Device and dtype of a new tensor; a typed error where they do not go together, or an option has none of the names. */
+export function place<O extends CreationOptions>(
+  op: string,
+  options: O,
+  names: OptionNames<O>,
+  fallback: DType = 'float32',
+): Placement {
+  checkOptions<CreationOptions>(op, options, names)
+  if (options.requiresGrad !== undefined) checkFlag(op, 'requiresGrad', options.requiresGrad)
+  const target = options.device === undefined ? defaultDevice() : deviceFor(op, options.device)
+  const dtype = checkDTypeName(op, options.dtype === undefined ? fallback : options.dtype)
+  if (!target.supports(dtype))
+    throw new DTypeError(op, `device ${target.name} has no ${dtype}; use float32, or the reference device`)
+  return { dtype, device: target }
+}
+
+export function checkDTypeName(op: string, dtype: DType): DType {
+  if (isDType(dtype)) return dtype
+  const wide = (dtype as string) === 'int64' ? '; int64 exists in files only, tensors have int32' : ''
+  throw new DTypeError(op, `there is no dtype ${kindOf(dtype)}; known are ${Object.keys(dtypes).join(', ')}${wide}`)
+}
+
+/** Sets what the options ask of a finished tensor. */
+export function finish<S extends Shape, D extends DType>(
+  op: string,
+  x: Tensor<S>,
+  options: CreationOptions<D>,
+): Tensor<S, Known<D>>
+export function finish(op: string, x: Tensor, options: CreationOptions): Tensor {
+  if (options.requiresGrad && !x.dtype.includes('float'))
+    throw new DTypeError(op, `only floating tensors have gradients, but this one is ${x.dtype}; leave requiresGrad out`)
+  if (options.requiresGrad !== undefined) x.requiresGrad = options.requiresGrad
+  return x
+}
+
+/** All elements `value`, for whom the program calls by the name `op`. */
+export function filled<S extends Shape, D extends DType>(
+  op: string,
+  shape: S,
+  value: number,
+  options: CreationOptions<D>,
+): Tensor<Mutable<S>, Known<NoInfer<D>>> {
+  const sizes = checkShape(op, shape)
+  const { dtype, device } = place(op, options, creationNames)
+  checkElement(op, value, dtype)
+  const out = empty(device, sizes, dtype, op)
+  run('fill', { out, value })
+  return finish(op, out, options)
+}

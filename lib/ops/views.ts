@@ -1,0 +1,39 @@
+/** Views that operators are made of. */
+import { apply } from '../autograd/operator.js'
+import { type Shape, sameShape } from '../core/shape.js'
+import { Tensor } from '../core/tensor.js'
+import { like } from './common.js'
+import { full } from './creation.js'
+import { operator } from './operator.js'
+
+/** Other sizes and strides over the memory of x; no graph. */
+export function viewOf(x: Tensor, shape: Shape, strides: Shape, offset = x.offset): Tensor {
+  return new Tensor(x.storage, shape, strides, offset)
+}
+
+/** A view with strides of 0 where sizes grow; no graph. */
+export function expandView(x: Tensor, shape: Shape): Tensor {
+  if (sameShape(x.sizes, shape)) return x
+  const lead = shape.length - x.ndim
+  const strides = shape.map((size, i) =>
+    i < lead || (x.sizes[i - lead] === 1 && size !== 1) ? 0 : (x.steps[i - lead] as number),
+  )
+  return viewOf(x, shape, strides)
+}
+
+/** Zeros of x's shape without x's numbers: the gradient of what is constant, also beside infinities. */
+export function zerosLike({ sizes, dtype, device }: Tensor): Tensor {
+  return expandView(full([], 0, { dtype, device }), sizes)
+}
+
+const aliasRecord = operator<[x: Tensor]>({
+  name: 'alias',
+  infer: ([x]) => like(x),
+  forward: ([x]) => viewOf(x, x.sizes, x.steps),
+  gradient: { saves: () => ({}), backward: (_ctx, [g]) => [g] },
+})
+
+/** The same memory, as the result of an operator. */
+export function alias(x: Tensor): Tensor {
+  return apply(aliasRecord, [x], null)
+}
