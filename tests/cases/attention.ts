@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import * as f from '../../lib/index.js'
 import { bits, type Case, constant, type ErrorCase, type Input, integers, label, normal } from './case.js'
+import { type PublicCall, sound, t } from './sound.js'
 
 interface Heads {
   readonly batch: number
@@ -204,4 +205,15 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['2'],
     call: (make) => three(make(q), make(q), make(q), { dropoutP: 2 }),
   },
+]
+
+export const calls: readonly PublicCall[] = [
+  sound('scaledDotProductAttention', f.scaledDotProductAttention, () => [
+    ...[t(1, 2, 3, 4), t(1, 2, 3, 4), t(1, 2, 3, 4)],
+    { isCausal: true, scale: 1 },
+  ]),
+  sound('scaledDotProductAttention', f.scaledDotProductAttention, () => [
+    ...[t(2, 3, 4), t(2, 3, 4), t(2, 3, 4)],
+    { attnMask: t(3, 3), dropoutP: 0.5, generator: new f.Generator(3) },
+  ]),
 ]

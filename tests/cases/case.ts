@@ -23,7 +23,7 @@ export interface Input {
 export type Check = 'finite differences' | 'second derivative' | 'layouts' | 'composite' | 'threads' | 'devices'
 
 export interface Case {
-  /** The record's name (or the kernel's, where no record stands above it). */
+  /** The record's name; the public function's, where it is made of other operators; the kernel's, where neither stands above it. */
   readonly op: string
   /** What is special about it; unique within the operator. */
   readonly name: string

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import * as f from '../../lib/index.js'
 import { type Case, call, type ErrorCase, label, normal } from './case.js'
+import { type PublicCall, sound, t } from './sound.js'
 
 interface Convolution {
   readonly x: readonly [number, number, number, number]
@@ -167,4 +168,13 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['NaN', 'groups'],
     call: (make) => f.conv2d(make(x), make(w), null, { groups: Number.NaN }),
   },
+]
+
+export const calls: readonly PublicCall[] = [
+  sound('conv2d', f.conv2d, () => [
+    t(1, 2, 5, 5),
+    t(2, 2, 3, 3),
+    t(2),
+    { stride: 1, padding: 1, dilation: 1, groups: 1 },
+  ]),
 ]

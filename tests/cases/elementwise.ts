@@ -15,6 +15,7 @@ import {
   ragged,
   uniform,
 } from './case.js'
+import { bools, type PublicCall, sound, t } from './sound.js'
 
 type Make = (shape: f.Shape) => Input
 
@@ -241,6 +242,9 @@ export const cases: readonly Case[] = [...finite, ...atEnds]
 
 const x = normal([3, 4])
 
+/** How many of the cases are excused from which check. */
+export const excused = { 'finite differences': 3, devices: 1 }
+
 export const errors: readonly ErrorCase[] = [
   {
     op: 'add',
@@ -336,4 +340,33 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['int32', '0.5'],
     call: (make) => f.mul(make(integers([4], 0, 9)), 0.5),
   },
+]
+
+export const calls: readonly PublicCall[] = [
+  ...[
+    ...([
+      'relu',
+      'sigmoid',
+      'tanh',
+      'silu',
+      'mish',
+      'hardswish',
+      'neg',
+      'abs',
+      'sign',
+      'floor',
+      'square',
+      'exp',
+    ] as const),
+    ...(['log', 'log1p', 'sqrt', 'rsqrt', 'reciprocal', 'sin', 'cos', 'erf'] as const),
+  ].map((name) => sound(name, f[name], () => [t(2, 3)])),
+  ...(['add', 'sub', 'mul', 'div', 'pow', 'maximum', 'minimum', 'eq', 'ne', 'lt', 'le', 'gt', 'ge'] as const).flatMap(
+    (name) => [sound(name, f[name], () => [t(2, 3), t(3)]), sound(name, f[name], () => [t(2, 3), 2])],
+  ),
+  sound('where', f.where, () => [bools(2, 3), t(2, 3), t(2, 3)]),
+  sound('clamp', f.clamp, () => [t(2, 3), 0, 1]),
+  sound('gelu', f.gelu, () => [t(3), { approximate: 'tanh' }]),
+  sound('softplus', f.softplus, () => [t(3), { beta: 1, threshold: 20 }]),
+  sound('elu', f.elu, () => [t(3), { alpha: 1 }]),
+  sound('leakyRelu', f.leakyRelu, () => [t(3), { negativeSlope: 0.1 }]),
 ]

@@ -1,7 +1,7 @@
 /** All cases, by family. */
 import type fc from 'fast-check'
 import * as attention from './attention.js'
-import type { Case, ErrorCase } from './case.js'
+import type { Case, Check, ErrorCase } from './case.js'
 import * as conv from './conv.js'
 import * as elementwise from './elementwise.js'
 import * as indexing from './indexing.js'
@@ -15,10 +15,15 @@ import * as recurrent from './recurrent.js'
 import * as reduce from './reduce.js'
 import * as shape from './shape.js'
 import * as softmax from './softmax.js'
+import type { PublicCall } from './sound.js'
 
 export interface Family {
   readonly cases: readonly Case[]
   readonly errors: readonly ErrorCase[]
+  /** How many of the cases are excused from which check. */
+  readonly excused?: { readonly [K in Check]?: number }
+  /** A sound call of each public function. */
+  readonly calls?: readonly PublicCall[]
   /** Cases of any shapes and options. */
   readonly properties?: readonly { readonly name: string; readonly cases: fc.Arbitrary<Case> }[]
 }

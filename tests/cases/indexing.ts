@@ -1,5 +1,6 @@
 import * as f from '../../lib/index.js'
 import { type Case, call, type ErrorCase, exactly, integers, normal } from './case.js'
+import { ints, type PublicCall, sound, t } from './sound.js'
 
 const x = normal([5, 4])
 
@@ -117,6 +118,9 @@ export const cases: readonly Case[] = [
 
 const bad = exactly([3], 'int32', [0, 5, 1])
 
+/** How many of the cases are excused from which check. */
+export const excused = { 'finite differences': 1 }
+
 export const errors: readonly ErrorCase[] = [
   {
     op: 'index_select',
@@ -188,4 +192,10 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['NaN'],
     call: (make) => f.embedding(make(bad), make(x), { paddingIdx: Number.NaN }),
   },
+]
+
+export const calls: readonly PublicCall[] = [
+  sound('embedding', f.embedding, () => [ints([3]), t(2, 4), { paddingIdx: 0 }]),
+  sound('gather', f.gather, () => [t(2, 3), 1, ints([2, 2])]),
+  sound('indexSelect', f.indexSelect, () => [t(2, 3), 1, ints([2])], 'index_select'),
 ]

@@ -1,5 +1,6 @@
 import * as f from '../../lib/index.js'
 import { type Case, constant, type ErrorCase, exactly, integers, normal, positive } from './case.js'
+import { ints, type PublicCall, sound, t } from './sound.js'
 
 const reductions = ['mean', 'sum', 'none'] as const
 
@@ -71,7 +72,7 @@ export const cases: readonly Case[] = [
   },
   ...(['sum', 'none'] as const).map(
     (reduction): Case => ({
-      op: 'square',
+      op: 'mseLoss',
       name: `mse ${reduction} of no rows`,
       inputs: [normal([0, 7]), normal([0, 7])],
       call: (x, y) => f.mseLoss(x as f.Tensor, y as f.Tensor, { reduction }),
@@ -92,7 +93,7 @@ export const cases: readonly Case[] = [
     length: 12,
   },
   ...reductions.map((reduction) => ({
-    op: 'square',
+    op: 'mseLoss',
     name: `mse ${reduction}`,
     inputs: [normal([5, 33]), normal([5, 33])],
     call: (x: f.Tensor, y: f.Tensor) => f.mseLoss(x, y, { reduction }),
@@ -188,4 +189,14 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['[3, 4]', '[4]'],
     call: (make) => f.mseLoss(make(logits), make(normal([4]))),
   },
+]
+
+export const calls: readonly PublicCall[] = [
+  sound(
+    'crossEntropy',
+    f.crossEntropy,
+    () => [t(3, 2), ints([3]), { ignoreIndex: -100, labelSmoothing: 0.1, reduction: 'sum' }],
+    'cross_entropy_forward',
+  ),
+  sound('mseLoss', f.mseLoss, () => [t(3), t(3), { reduction: 'mean' }]),
 ]

@@ -1,5 +1,6 @@
 import * as f from '../../lib/index.js'
 import { type Case, type ErrorCase, integers, label, normal } from './case.js'
+import { type PublicCall, sound, t } from './sound.js'
 
 /** Shapes of a and b, and the longest sum of forward or backward. */
 const products: readonly [f.Shape, f.Shape, number][] = [
@@ -130,4 +131,9 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['[3, 4]', '[6, 5]', 'bias is [5]', '[6]'],
     call: (make) => f.linear(make(a), make(normal([6, 5])) as f.Tensor, make(normal([5]))),
   },
+]
+
+export const calls: readonly PublicCall[] = [
+  sound('matmul', f.matmul, () => [t(2, 3), t(3, 4)]),
+  sound('linear', f.linear, () => [t(2, 3), t(4, 3), t(4)]),
 ]

@@ -1,5 +1,6 @@
 import * as f from '../../lib/index.js'
 import { type Case, constant, type ErrorCase, label, normal, positive, updated } from './case.js'
+import { type PublicCall, sound, t } from './sound.js'
 
 /** Shape and the number of trailing dimensions to normalise. */
 const layers: readonly [f.Shape, number][] = [
@@ -160,4 +161,14 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['4 channels', 'weight is [3]', 'runningMean is [5]'],
     call: (make) => f.batchNorm(make(x), make(normal([5])), make(normal([4])), { weight: make(normal([3])) }),
   },
+]
+
+export const calls: readonly PublicCall[] = [
+  sound('layerNorm', f.layerNorm, () => [t(2, 3), [3], t(3), t(3), { eps: 1e-5 }]),
+  sound('batchNorm', f.batchNorm, () => [
+    t(2, 3),
+    t(3),
+    t(3),
+    { weight: t(3), bias: t(3), training: true, momentum: 0.1, eps: 1e-5 },
+  ]),
 ]

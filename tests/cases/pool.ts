@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import * as f from '../../lib/index.js'
 import { type Case, call, constant, distinct, type ErrorCase, exactly, label, normal } from './case.js'
+import { type PublicCall, sound, t } from './sound.js'
 
 type Window = readonly [f.Shape, f.Pair, f.MaxPool2dOptions]
 
@@ -144,4 +145,9 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['NaN', 'stride'],
     call: (make) => f.avgPool2d(make(x), 2, { stride: Number.NaN }),
   },
+]
+
+export const calls: readonly PublicCall[] = [
+  sound('maxPool2d', f.maxPool2d, () => [t(1, 2, 5, 5), 2, { stride: 2, padding: 1, dilation: 1 }]),
+  sound('avgPool2d', f.avgPool2d, () => [t(1, 2, 5, 5), 2, { stride: 2, padding: 1, countIncludePad: false }]),
 ]

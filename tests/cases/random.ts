@@ -1,5 +1,6 @@
 import * as f from '../../lib/index.js'
 import { bits, type Case, constant, type ErrorCase, integers, label, normal, ragged } from './case.js'
+import { type PublicCall, sound, t } from './sound.js'
 
 const seeded = () => new f.Generator(1234, 5)
 
@@ -39,6 +40,9 @@ export const cases: readonly Case[] = [
     call: (x) => f.dropout(f.dropout(x, 0.5, { training: false }), 0.1, { generator: seeded() }),
   },
 ]
+
+/** How many of the cases are excused from which check. */
+export const excused = { layouts: 24 }
 
 export const errors: readonly ErrorCase[] = [
   {
@@ -85,4 +89,11 @@ export const errors: readonly ErrorCase[] = [
     call: () => f.randint(5, 5, [3]),
   },
   { op: 'randint', name: 'NaN', code: 'ERR_VALUE', mentions: ['NaN'], call: () => f.randint(Number.NaN, 5, [3]) },
+]
+
+export const calls: readonly PublicCall[] = [
+  sound('dropout', f.dropout, () => [t(3), 0.5, { training: true }]),
+  sound('rand', f.rand, () => [[2, 3], { low: -1, high: 2, generator: new f.Generator(3), requiresGrad: true }]),
+  sound('randn', f.randn, () => [[2, 3], { mean: 1, std: 2 }]),
+  sound('randint', f.randint, () => [0, 5, [2, 3], { dtype: 'float32' }]),
 ]

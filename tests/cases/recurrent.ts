@@ -1,5 +1,6 @@
 import * as f from '../../lib/index.js'
 import { type Case, type ErrorCase, type Input, normal } from './case.js'
+import { type PublicCall, sound, t } from './sound.js'
 
 interface Lstm {
   readonly name: string
@@ -130,4 +131,12 @@ export const errors: readonly ErrorCase[] = [
         training: true,
       }).output,
   },
+]
+
+export const calls: readonly PublicCall[] = [
+  sound('lstm', f.lstm, () => [
+    t(3, 2, 4),
+    [{ wIh: t(12, 4), wHh: t(12, 3), bIh: t(12), bHh: t(12) }],
+    { batchFirst: false, bidirectional: false, training: true, dropout: 0, initial: [t(1, 2, 3), t(1, 2, 3)] },
+  ]),
 ]

@@ -12,6 +12,7 @@ import {
   label,
   normal,
 } from './case.js'
+import { type PublicCall, sound, t } from './sound.js'
 
 type Dim = number | readonly number[] | null
 
@@ -165,6 +166,9 @@ export const cases: readonly Case[] = [...finite, ...atEnds]
 /** Two halves of the range of int32, and one more. */
 const tooMuch = exactly([3, 2], 'int32', [2 ** 30, 1, 2 ** 30 - 1, 1, 1, 1])
 
+/** How many of the cases are excused from which check. */
+export const excused = { 'finite differences': 1 }
+
 export const errors: readonly ErrorCase[] = [
   {
     op: 'sum',
@@ -211,4 +215,14 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['3'],
     call: (make) => f.cumsum(make(x), 3),
   },
+]
+
+export const calls: readonly PublicCall[] = [
+  ...(['sum', 'mean', 'amax', 'amin', 'logsumexp', 'std'] as const).map((name) =>
+    sound(name, f[name], () => [t(2, 3), [0, -1], { keepdim: true }], 'variance', 'var', 'sum'),
+  ),
+  sound('var', f.variance, () => [t(2, 3), 1, { correction: 1 }], 'variance'),
+  sound('argmax', f.argmax, () => [t(2, 3), 1, { keepdim: true }]),
+  sound('argmin', f.argmin, () => [t(2, 3), null, { keepdim: false }]),
+  sound('cumsum', f.cumsum, () => [t(2, 3), 1]),
 ]

@@ -1,6 +1,7 @@
 import * as f from '../../lib/index.js'
 import { alias } from '../../lib/ops/views.js'
 import { bits, bytes, type Case, call, type ErrorCase, integers, label, normal, ragged } from './case.js'
+import { type PublicCall, sound, t } from './sound.js'
 
 const x = normal([3, 4])
 const dims3 = normal([3, 5, 7])
@@ -208,4 +209,24 @@ export const errors: readonly ErrorCase[] = [
     call: (make) => f.stack([make(x), make(normal([4]))]),
   },
   { op: 'to', name: 'an unknown device', code: 'ERR_DEVICE', mentions: ['tpu'], call: (make) => make(x).to('tpu') },
+]
+
+export const calls: readonly PublicCall[] = [
+  ...(['clone', 'contiguous', 'detach'] as const).map((name) => sound(name, f[name], () => [t(2, 3)])),
+  sound('reshape', f.reshape, () => [t(2, 3), [3, 2]]),
+  sound('view', f.view, () => [t(2, 3), [3, -1]]),
+  sound('flatten', f.flatten, () => [t(2, 3), 0, 1]),
+  sound('unsqueeze', f.unsqueeze, () => [t(2, 3), 0]),
+  sound('squeeze', f.squeeze, () => [t(2, 1), 1]),
+  sound('permute', f.permute, () => [t(2, 3), [1, 0]]),
+  sound('transpose', f.transpose, () => [t(2, 3), 0, 1]),
+  sound('expand', f.expand, () => [t(1, 3), [2, 3]]),
+  sound('narrow', f.narrow, () => [t(2, 3), 1, 0, 2]),
+  sound('select', f.select, () => [t(2, 3), 1, 0]),
+  sound('slice', f.slice, () => [t(2, 3), 0, [0, 2]]),
+  sound('split', f.split, () => [t(4, 3), [1, 3], 0]),
+  sound('chunk', f.chunk, () => [t(4, 3), 2, 0]),
+  sound('pad', f.pad, () => [t(2, 3), [1, 1], 0]),
+  sound('cat', f.cat, () => [[t(2, 3), t(1, 3)], 0]),
+  sound('stack', f.stack, () => [[t(2, 3), t(2, 3)], 0], 'cat'),
 ]

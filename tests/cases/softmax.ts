@@ -1,5 +1,6 @@
 import * as f from '../../lib/index.js'
 import { type Case, type ErrorCase, integers, label, normal } from './case.js'
+import { type PublicCall, sound, t } from './sound.js'
 
 const shapes: readonly [f.Shape, number][] = [
   [[1], 0],
@@ -52,4 +53,9 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['int32'],
     call: (make) => f.softmax(make(integers([3], 0, 9)), 0),
   },
+]
+
+export const calls: readonly PublicCall[] = [
+  sound('softmax', f.softmax, () => [t(2, 3), 1]),
+  sound('logSoftmax', f.logSoftmax, () => [t(2, 3), 1]),
 ]

@@ -8,7 +8,8 @@
 import { openSync, writeSync } from 'node:fs'
 import * as f from '../../lib/index.js'
 import { randomOf } from '../cases/case.js'
-import { type PublicCall, publicCalls } from './calls.js'
+import type { PublicCall } from '../cases/sound.js'
+import { publicCalls } from './calls.js'
 
 const [, , seedText = '1', secondsText = '5', path = ''] = process.argv
 const seed = Number(seedText)

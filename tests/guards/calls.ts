@@ -9,7 +9,8 @@ import { gzipSync } from 'node:zlib'
 import * as datasets from '../../lib/data/datasets/index.js'
 import * as finetune from '../../lib/finetune/index.js'
 import * as f from '../../lib/index.js'
-import { type PublicCall, publicCalls } from '../fuzz/calls.js'
+import type { PublicCall } from '../cases/sound.js'
+import { publicCalls } from '../fuzz/calls.js'
 
 const { nn, optim } = f
 const { init } = nn

@@ -6,7 +6,7 @@ import './memory.js'
 import vm from 'node:vm'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
-import type { PublicCall } from '../fuzz/calls.js'
+import type { PublicCall } from '../cases/sound.js'
 import { takeOutput } from '../setup.js'
 import { allCalls } from './calls.js'
 

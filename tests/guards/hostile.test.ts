@@ -7,7 +7,7 @@ import './memory.js'
 import vm from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
-import type { PublicCall } from '../fuzz/calls.js'
+import type { PublicCall } from '../cases/sound.js'
 import { takeOutput } from '../setup.js'
 import { allCalls, exported } from './calls.js'
 

@@ -1,0 +1,30 @@
+/**
+ * Sound calls of public functions, which fuzzers and guards make wrong, and whose options are told from others. A family has
+ * one for each of its functions, with every option in one of them.
+ */
+import * as f from '../../lib/index.js'
+
+export interface PublicCall {
+  /** What the message of an error must hold. */
+  readonly names: readonly string[]
+  readonly args: () => unknown[]
+  readonly call: (...args: never[]) => unknown
+  /** The argument that is a method's tensor, and that no caller could mistake. */
+  readonly self?: number
+}
+
+/** A call of `call` under the name that its errors report, and those that they may report besides: of operators it is made of. */
+export function sound(
+  name: string,
+  call: (...args: never[]) => unknown,
+  args: () => unknown[],
+  ...others: string[]
+): PublicCall {
+  return { names: [name, ...others], args, call }
+}
+
+/** Tensors on the default device. */
+export const t = (...shape: number[]): f.Tensor => f.rand(shape)
+export const ints = (shape: number[], below = 2): f.Tensor => f.randint(0, below, shape)
+export const bools = (...shape: number[]): f.Tensor =>
+  f.fromTypedArray(new Uint8Array(shape.reduce((a, b) => a * b, 1)), shape, { dtype: 'bool' })
