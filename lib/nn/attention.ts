@@ -48,9 +48,22 @@ export interface AttentionInputs {
   readonly keyPaddingMask?: Tensor | null
   /** Query i attends to keys up to i, besides what the masks say. Default false. */
   readonly isCausal?: boolean
+  /** With isCausal: the position of the first query among the keys, as of `scaledDotProductAttention`. Default 0. */
+  readonly offset?: number | undefined
+  /** With isCausal: how many keys up to its own position a query sees at most. At least 1; default: all. */
+  readonly window?: number | undefined
+  /** int32 [B]: how many keys of each batch row are real, in place of a `keyPaddingMask` that hides those at the end. */
+  readonly lengths?: Tensor | null
 }
 
-const inputNames: OptionNames<AttentionInputs> = { attnMask: true, keyPaddingMask: true, isCausal: true }
+const inputNames: OptionNames<AttentionInputs> = {
+  attnMask: true,
+  keyPaddingMask: true,
+  isCausal: true,
+  offset: true,
+  window: true,
+  lengths: true,
+}
 
 /** What is added to scores: 0 and minus infinity for a bool mask. */
 function additive(mask: Tensor): Tensor {
@@ -185,7 +198,7 @@ export class MultiheadAttention extends Adaptable {
    */
   forward(query: Tensor, key: Tensor = query, value: Tensor = key, inputs: AttentionInputs = {}): Tensor {
     const op = 'MultiheadAttention'
-    const { isCausal = false } = checkOptions(`${op}.forward`, inputs, inputNames)
+    const { isCausal = false, offset, window, lengths = null } = checkOptions(`${op}.forward`, inputs, inputNames)
     this.#check(query, key, value)
     const { embedDim: e, numHeads } = this
     const inBatches = (x: Tensor): Tensor => (this.batchFirst ? x : transpose(x, 0, 1))
@@ -199,6 +212,9 @@ export class MultiheadAttention extends Adaptable {
     const mixed = scaledDotProductAttention(heads(q), heads(k), heads(v), {
       attnMask: combined(op, inputs, [b, numHeads, tq, k.sizes[1] as number]),
       isCausal,
+      offset,
+      window,
+      lengths,
       dropoutP: this.training ? this.dropout : 0,
       generator: this.generator ?? undefined,
     })

@@ -15,12 +15,12 @@
 
 namespace firesteel::FIRESTEEL_ISA {
 void attention_forward(Context& context, const View& out, const View& statistics, const View& q, const View& k,
-                       const View& v, const View* mask_bool, const View* mask_add, double scale, bool causal,
-                       double dropout, const Philox& random);
+                       const View& v, const View* mask_bool, const View* mask_add, const View* lengths, double scale,
+                       int64_t offset, int64_t window, double dropout, const Philox& random);
 void attention_backward(Context& context, const View* dq, const View* dk, const View* dv, const View* dmask,
                         const View& dy, const View& q, const View& k, const View& v, const View& out,
-                        const View& statistics, const View* mask_bool, const View* mask_add, double scale, bool causal,
-                        double dropout, const Philox& random);
+                        const View& statistics, const View* mask_bool, const View* mask_add, const View* lengths,
+                        double scale, int64_t offset, int64_t window, double dropout, const Philox& random);
 }  // namespace firesteel::FIRESTEEL_ISA
 
 namespace {
@@ -120,14 +120,27 @@ struct Case {
   double dropout = 0;
   Layout layout = Layout::dense;
   double scale = 0;  // 0: 1 / sqrt(D)
+  int64_t offset = 0, window = 0;
+  std::vector<int32_t> lengths = {};  // empty: none
 };
+
+Case limited(Case c, int64_t offset, int64_t window, std::vector<int32_t> lengths = {}) {
+  c.offset = offset;
+  c.window = window;
+  c.lengths = lengths;
+  return c;
+}
 
 std::string describe(const Case& c) {
   char text[200];
   snprintf(text, sizeof text, "B %d Hq %d Hk %d Tq %d Tk %d D %d Dv %d causal %d mask %d dropout %g layout %d",
            int(c.B), int(c.Hq), int(c.Hk), int(c.Tq), int(c.Tk), int(c.D), int(c.Dv), c.causal, int(c.mask), c.dropout,
            int(c.layout));
-  return text;
+  std::string all = text;
+  snprintf(text, sizeof text, " offset %d window %d lengths", int(c.offset), int(c.window));
+  all += text;
+  for (int32_t length : c.lengths) all += " " + std::to_string(length);
+  return all;
 }
 
 // The inputs of a case.
@@ -137,6 +150,10 @@ struct Inputs {
   View bool_view;
   const View *mask_bool = nullptr, *mask_add = nullptr;
   double scale;
+  std::vector<int32_t> of_lengths;
+  View lengths_view;
+  int64_t offset;
+  const View* lengths() const { return of_lengths.empty() ? nullptr : &lengths_view; }
   Philox random = {0x123456789abcdefull, 7, 0x1ffffffffull};
 
   explicit Inputs(const Case& c)
@@ -144,7 +161,10 @@ struct Inputs {
         k(make_tensor({c.B, c.Hk, c.Tk, c.D}, c.layout, 2)),
         v(make_tensor({c.B, c.Hk, c.Tk, c.Dv}, c.layout, 3)),
         dy(make_tensor({c.B, c.Hq, c.Tq, c.Dv}, c.layout, 4)),
-        scale(c.scale != 0 ? c.scale : 1 / sqrt(double(std::max<int64_t>(c.D, 1)))) {
+        scale(c.scale != 0 ? c.scale : 1 / sqrt(double(std::max<int64_t>(c.D, 1)))),
+        of_lengths(c.lengths),
+        offset(c.causal ? c.offset : c.Tk) {
+    lengths_view = {of_lengths.data(), DType::int32, 1, int64_t(of_lengths.size()), {int64_t(of_lengths.size())}, {1}};
     Numbers numbers{5};
     bool_view = {nullptr, DType::boolean, 4, c.B * c.Hq * c.Tq * c.Tk, {c.B, c.Hq, c.Tq, c.Tk}, {}};
     if (c.mask == MaskKind::boolean || c.mask == MaskKind::both) {  // one for all heads; row 1 is without keys
@@ -184,6 +204,12 @@ struct Exact {
   }
 };
 
+bool sees(const Case& c, int64_t b, int64_t i, int64_t j) {
+  if (c.causal && j > c.offset + i) return false;
+  if (c.window && j <= (c.causal ? c.offset : c.Tk) + i - c.window) return false;
+  return c.lengths.empty() || j < c.lengths[size_t(b)];
+}
+
 struct Oracle {
   Exact out, statistics, dq, dk, dv, dmask;
   double widest = 0;  // sum of the sizes of a score's terms; its error, hence a weight's relative one, grows with it
@@ -215,7 +241,7 @@ struct Oracle {
       if (in.mask_add) score += in.add.at(b, h, i, j);
       const int64_t* s = in.bool_view.strides;
       if (in.mask_bool && !in.bytes[size_t(b * s[0] + h * s[1] + i * s[2] + j * s[3])]) score = -INFINITY;
-      if (c.causal && j > i) score = -INFINITY;
+      if (!sees(c, b, i, j)) score = -INFINITY;
       p[size_t(j)] = score;
       largest = std::max(largest, score);
       if (c.dropout > 0) {
@@ -291,12 +317,12 @@ struct Outputs {
 // wanted: bit 0 dq, 1 dk, 2 dv, 3 dmask
 void run(Context& context, const Case& c, const Inputs& in, Outputs& to, int wanted) {
   isa::attention_forward(context, to.out.view, to.statistics.view, in.q.view, in.k.view, in.v.view, in.mask_bool,
-                         in.mask_add, in.scale, c.causal, c.dropout, in.random);
+                         in.mask_add, in.lengths(), in.scale, in.offset, c.window, c.dropout, in.random);
   context.release_scratch();
   isa::attention_backward(context, wanted & 1 ? &to.dq.view : nullptr, wanted & 2 ? &to.dk.view : nullptr,
                           wanted & 4 ? &to.dv.view : nullptr, wanted & 8 ? &to.dmask.view : nullptr, in.dy.view,
                           in.q.view, in.k.view, in.v.view, to.out.view, to.statistics.view, in.mask_bool, in.mask_add,
-                          in.scale, c.causal, c.dropout, in.random);
+                          in.lengths(), in.scale, in.offset, c.window, c.dropout, in.random);
   context.release_scratch();
 }
 
@@ -400,6 +426,81 @@ void test_blocks(Threads& threads) {
   }
 }
 
+// The edges of offset, window and lengths one before, at and after those of blocks, and anywhere between.
+void test_limits(Threads& threads) {
+  using namespace isa::attention;
+  const auto around = [](int64_t n) { return std::vector<int64_t>{n - 1, n, n + 1, 2 * n + n / 2 + 1}; };
+  const Case wide = {1, 2, 1, 70, 300, 9, 7, true}, square = {1, 2, 1, 290, 290, 5, 7, true};
+  for (int64_t block : {int64_t(lanes), NR, tile_keys})
+    for (int64_t n : around(block)) {
+      test(threads, limited(wide, n, 0));
+      test(threads, limited(wide, n, NR + 3));
+      test(threads, limited(wide, 150, n));
+      test(threads, limited(square, 0, n));
+      test(threads, limited({3, 1, 1, 33, 301, 5, 3}, 0, 0, {int32_t(n), 301, 0}));
+      test(threads, limited({2, 2, 2, 130, 301, 5, 3, true}, 100, n, {int32_t(n), 0}));
+    }
+  for (int64_t n : {1, 2}) test(threads, limited(square, 0, n));
+  // The first query that sees a tile, and the last, by the panels of a band.
+  for (int64_t n : around(most_panels * NR)) test(threads, limited({1, 1, 1, n + 3, n + 150, 5, 3, true}, 140, n));
+  // Blocks of sums of all sizes at the edges.
+  for (int64_t d = 1; d <= most_vectors; d++)
+    for (int64_t n = 1; n <= most_rows + 1; n += 2)
+      test(threads, limited({1, 1, 1, 61, 67, d * lanes, d * lanes, true}, n, n + 3));
+  // Positions that see all keys, those whose window has passed all or all that are real, and those beyond 32 bits.
+  test(threads, limited(wide, 299, 0));
+  test(threads, limited(wide, 298, 0));
+  test(threads, limited(wide, 350, 100));
+  test(threads, limited(wide, 1000, 100));
+  test(threads, limited({2, 1, 1, 20, 100, 4, 4, true}, 60, 30, {31, 62}));
+  test(threads, limited(wide, int64_t(1) << 53, int64_t(1) << 53));
+  test(threads, limited(wide, int64_t(1) << 53, 5));
+  // A window that ends at the last key without being causal; pieces of keys; masks and dropout, by the same elements.
+  test(threads, limited({1, 1, 1, 40, 130, 4, 4}, 0, 140));
+  test(threads, limited({1, 1, 1, 700, 750, 4, 4, true}, 40, 130, {744}));
+  for (MaskKind mask : {MaskKind::by_key, MaskKind::both})
+    test(threads, limited({2, 4, 2, 70, 200, 5, 3, true, mask, 0.3}, 110, 77, {150, 199}));
+}
+
+// Keys, values and what depends on them are not read where they take no part: NaN there changes no bit.
+void test_unseen(Threads& threads) {
+  for (const Case& c : {limited({1, 2, 1, 45, 70, 5, 7, true}, 20, 0), limited({2, 2, 1, 45, 70, 5, 7}, 0, 0, {33, 0}),
+                        limited({1, 1, 1, 3, 260, 5, 7, true}, 200, 70), limited({1, 2, 1, 61, 90, 4, 8, true}, 26, 3)})
+    for (Layout layout : {Layout::dense, Layout::time_major}) {
+      Case placed = c;
+      placed.layout = layout;
+      Outputs results[2] = {Outputs(c), Outputs(c)};
+      for (int spoilt = 0; spoilt < 2; spoilt++) {
+        Inputs in(placed);
+        for (int64_t b = 0; b < c.B; b++)
+          for (int64_t j = 0; spoilt && j < c.Tk; j++) {
+            bool seen = false;
+            for (int64_t i = 0; i < c.Tq; i++) seen |= sees(c, b, i, j);
+            for (int64_t h = 0; !seen && h < c.Hk; h++) in.k.at(b, h, j, 1) = in.v.at(b, h, j, 1) = NAN;
+          }
+        run(threads.two, placed, in, results[spoilt], 15);
+      }
+      check(same_bits(results[0].out, results[1].out) && same_bits(results[0].dq, results[1].dq) &&
+                same_bits(results[0].dk, results[1].dk) && same_bits(results[0].dv, results[1].dv) &&
+                same_bits(results[0].dmask, results[1].dmask),
+            describe(placed) + ": keys that take no part show in the results");
+    }
+  // Some queries see key 30, and only they are NaN.
+  const Case c = limited({1, 1, 1, 61, 61, 4, 5, true}, 0, 9);
+  Inputs in(c);
+  Outputs to(c);
+  in.k.at(0, 0, 30, 1) = in.v.at(0, 0, 30, 1) = NAN;
+  run(threads.two, c, in, to, 15);
+  bool right = true;
+  for (int64_t i = 0; i < c.Tq; i++) {
+    right &= std::isnan(to.out.data()[i * c.Dv + 1]) == sees(c, 0, i, 30);
+    right &= std::isnan(to.dq.data()[i * c.D + 1]) == sees(c, 0, i, 30);
+  }
+  // Keys 22 to 38 are seen by a query that sees key 30.
+  for (int64_t j = 0; j < c.Tk; j++) right &= std::isnan(to.dk.data()[j * c.D + 1]) == (j >= 22 && j <= 38);
+  check(right, "NaN shows where it is seen");
+}
+
 // Weights are as exact for scores near a large number as near 0: scores are whole numbers, and 4096 more of them.
 void test_large_scores(Threads& threads) {
   for (MaskKind mask : {MaskKind::none, MaskKind::boolean})
@@ -478,20 +579,21 @@ void test_halves(Threads& threads, const Case& c) {
   };
   for (Context* context : {&threads.one, &threads.three}) {
     isa::attention_forward(*context, exact.out.view, exact.statistics.view, in.q.view, in.k.view, in.v.view,
-                           in.mask_bool, in.mask_add, in.scale, c.causal, c.dropout, in.random);
+                           in.mask_bool, in.mask_add, in.lengths(), in.scale, in.offset, c.window, c.dropout,
+                           in.random);
     context->release_scratch();
     isa::attention_forward(*context, out.view, to.statistics.view, q.view, k.view, v.view, in.mask_bool, in.mask_add,
-                           in.scale, c.causal, c.dropout, in.random);
+                           in.lengths(), in.scale, in.offset, c.window, c.dropout, in.random);
     context->release_scratch();
     check(same(out, exact.out) && same_bits(to.statistics, exact.statistics), name + ": forward");
     for (float& x : exact.out.memory) x = widened(rounded(x));
     isa::attention_backward(*context, &exact.dq.view, &exact.dk.view, &exact.dv.view, &exact.dmask.view, in.dy.view,
                             in.q.view, in.k.view, in.v.view, exact.out.view, exact.statistics.view, in.mask_bool,
-                            in.mask_add, in.scale, c.causal, c.dropout, in.random);
+                            in.mask_add, in.lengths(), in.scale, in.offset, c.window, c.dropout, in.random);
     context->release_scratch();
     isa::attention_backward(*context, &dq.view, &dk.view, &dv.view, &to.dmask.view, dy.view, q.view, k.view, v.view,
-                            out.view, to.statistics.view, in.mask_bool, in.mask_add, in.scale, c.causal, c.dropout,
-                            in.random);
+                            out.view, to.statistics.view, in.mask_bool, in.mask_add, in.lengths(), in.scale, in.offset,
+                            c.window, c.dropout, in.random);
     context->release_scratch();
     check(same(dq, exact.dq) && same(dk, exact.dk) && same(dv, exact.dv) && same_bits(to.dmask, exact.dmask),
           name + ": backward");
@@ -544,6 +646,18 @@ void test_wrong_calls(Threads& threads) {
   refused("another D", [](Inputs& in, Outputs&) { in.q.view.sizes[3]--; });
   refused("heads that cannot be grouped", [](Inputs& in, Outputs&) { in.k.view.sizes[1] = in.v.view.sizes[1] = 3; });
   refused("a smaller output", [](Inputs&, Outputs& to) { to.out.view.sizes[2]--; });
+  refused("lengths of other rows", [](Inputs& in, Outputs&) {
+    in.of_lengths = {1, 2};
+    in.lengths_view = {in.of_lengths.data(), DType::int32, 1, 2, {2}, {1}};
+  });
+  refused("a negative offset", [](Inputs& in, Outputs&) { in.offset = -1; });
+  for (int32_t length : {-1, 7}) {
+    Inputs in(limited(c, 0, 0, {length}));
+    Outputs to(c), untouched(c);
+    run(threads.one, c, in, to, 15);
+    check(threads.one.take_error().code == ErrorCode::value, "is refused: a length of " + std::to_string(length));
+    check(same_bits(to.out, untouched.out) && same_bits(to.dk, untouched.dk), "writes nothing: a length outside");
+  }
   refused("three dimensions", [](Inputs& in, Outputs&) { in.v.view.ndim = 3; });
 }
 
@@ -553,6 +667,8 @@ int main() {
   Threads threads;
   test_shapes(threads);
   test_blocks(threads);
+  test_limits(threads);
+  test_unseen(threads);
   test_large_scores(threads);
   test_masks(threads);
   test_dropout(threads);

@@ -46,6 +46,22 @@ function caseOf(heads: Heads, mask: Mask, options: f.AttentionOptions, seed = 0)
   }
 }
 
+/** How many keys of each batch row are real. */
+function withLengths(sizes: Heads, mask: Mask, options: f.AttentionOptions, counts: readonly number[]): Case {
+  const without = caseOf(sizes, mask, options)
+  return {
+    ...without,
+    name: `${without.name} lengths ${counts}`,
+    call: (q, k, v, attnMask) =>
+      three(q as f.Tensor, k as f.Tensor, v as f.Tensor, {
+        ...options,
+        attnMask: attnMask ?? null,
+        lengths: f.tensor(counts, { dtype: 'int32', device: (q as f.Tensor).device }),
+        generator: new f.Generator(11),
+      }),
+  }
+}
+
 const heads = (
   batch: number,
   queryHeads: number,
@@ -99,6 +115,17 @@ export const cases: readonly Case[] = [
   // Longer than a tile of keys and of queries, at sizes around the width of a vector.
   caseOf(heads(1, 2, 2, 130, 131, 33, 31), 'none', {}),
   caseOf(heads(1, 2, 1, 131, 131, 32, 32), 'added', { isCausal: true }),
+  // Queries after a cache of keys, windows, and lengths, at the edges of tiles and vectors too.
+  caseOf(heads(2, 2, 1, 3, 7, 4, 3), 'none', { isCausal: true, offset: 4 }),
+  caseOf(heads(1, 2, 2, 5, 9, 4, 4), 'bool', { isCausal: true, offset: 2, window: 3, dropoutP: 0.3 }),
+  caseOf(heads(1, 2, 2, 6, 6, 4, 4), 'added', { isCausal: true, window: 1 }),
+  caseOf(heads(1, 2, 2, 6, 4, 4, 4), 'none', { isCausal: true, window: 2 }),
+  caseOf(heads(1, 1, 1, 131, 260, 8, 7), 'none', { isCausal: true, offset: 129, window: 121 }),
+  caseOf(heads(1, 2, 1, 200, 200, 7, 8), 'none', { isCausal: true, window: 33 }),
+  caseOf(heads(1, 2, 2, 2, 3, 4, 4), 'none', { isCausal: true, offset: 2 ** 40, window: 2 ** 41 }),
+  withLengths(heads(3, 2, 1, 4, 6, 4, 3), 'none', {}, [2, 0, 6]),
+  withLengths(heads(2, 2, 2, 5, 7, 4, 4), 'bool', { isCausal: true, offset: 2, window: 4, dropoutP: 0.3 }, [5, 1]),
+  withLengths(heads(2, 1, 1, 9, 250, 8, 8), 'added', {}, [121, 239]),
   {
     op: 'scaledDotProductAttention',
     name: 'rows without any key give 0',
@@ -186,6 +213,48 @@ export const errors: readonly ErrorCase[] = [
   },
   {
     op: 'scaledDotProductAttention',
+    name: 'offset without isCausal',
+    code: 'ERR_VALUE',
+    mentions: ['offset is 2', 'isCausal is false', 'set isCausal, or leave offset out'],
+    call: (make) => three(make(q), make(q), make(q), { offset: 2 }),
+  },
+  {
+    op: 'scaledDotProductAttention',
+    name: 'window without isCausal',
+    code: 'ERR_VALUE',
+    mentions: ['window is 2', 'isCausal is false'],
+    call: (make) => three(make(q), make(q), make(q), { window: 2, isCausal: false }),
+  },
+  {
+    op: 'scaledDotProductAttention',
+    name: 'a negative offset',
+    code: 'ERR_VALUE',
+    mentions: ['offset is -1', 'at least 0'],
+    call: (make) => three(make(q), make(q), make(q), { isCausal: true, offset: -1 }),
+  },
+  {
+    op: 'scaledDotProductAttention',
+    name: 'a window of no key',
+    code: 'ERR_VALUE',
+    mentions: ['window is 0', 'at least 1'],
+    call: (make) => three(make(q), make(q), make(q), { isCausal: true, window: 0 }),
+  },
+  {
+    op: 'scaledDotProductAttention',
+    name: 'lengths of other rows',
+    code: 'ERR_SHAPE',
+    mentions: ['lengths is [2]', 'must be [1]'],
+    call: (make) => three(make(q), make(q), make(q), { lengths: make(integers([2], 0, 2)) }),
+  },
+  {
+    op: 'scaledDotProductAttention',
+    name: 'lengths that are no integers',
+    code: 'ERR_DTYPE',
+    mentions: ['lengths', 'float32', 'int32'],
+    call: (make) => three(make(q), make(q), make(q), { lengths: make(normal([1])) }),
+  },
+  {
+    op: 'scaledDotProductAttention',
     name: 'scale NaN',
     code: 'ERR_VALUE',
     mentions: ['NaN', 'scale'],
@@ -215,5 +284,9 @@ export const calls: readonly PublicCall[] = [
   sound('scaledDotProductAttention', f.scaledDotProductAttention, () => [
     ...[t(2, 3, 4), t(2, 3, 4), t(2, 3, 4)],
     { attnMask: t(3, 3), dropoutP: 0.5, generator: new f.Generator(3) },
+  ]),
+  sound('scaledDotProductAttention', f.scaledDotProductAttention, () => [
+    ...[t(1, 2, 3, 4), t(1, 2, 5, 4), t(1, 2, 5, 4)],
+    { isCausal: true, offset: 2, window: 2, lengths: f.tensor([4], { dtype: 'int32' }) },
   ]),
 ]

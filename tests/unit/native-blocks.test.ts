@@ -35,7 +35,6 @@ const listed: Record<string, string> = {
   'attention/forward.cpp: unit_queries': derived,
   'attention/micro.cpp: group': scalar,
   'attention/micro.h: row_vectors': derived,
-  'attention/micro.h: most_rows': derived,
   'attention/problem.h: part': room,
   'attention/problem.h: most_keys': room,
   'attention/problem.h: group': derived,

@@ -168,10 +168,19 @@ describe('the cost of calls', () => {
     expect(cost('conv2d_weight_gradient', { dweight: weight, dy: out, x })[2]).toBe(conv)
     const q = view([2, 3, 4, 5])
     const scores = { q, k: view([2, 3, 6, 5]), v: view([2, 3, 6, 7]) }
-    expect(cost('attention_forward', { out: view([2, 3, 4, 7]), ...scores, causal: false })[2]).toBe(6 * 24 * 12)
-    expect(cost('attention_forward', { out: view([2, 3, 4, 7]), ...scores, causal: true })[2]).toBe(6 * 10 * 12)
+    expect(cost('attention_forward', { out: view([2, 3, 4, 7]), ...scores, offset: 6, window: 0 })[2]).toBe(6 * 24 * 12)
+    for (const offset of [0, 1, 2, 3, 5, 9])
+      for (const window of [0, 1, 2, 3, 7]) {
+        let pairs = 0
+        for (let i = 0; i < 4; i++)
+          for (let j = 0; j < 6; j++) if (j <= offset + i && (window === 0 || j > offset + i - window)) pairs++
+        const call = { out: view([2, 3, 4, 7]), ...scores, offset, window }
+        expect(cost('attention_forward', call)[2], `${offset} ${window}`).toBe(6 * pairs * 12)
+      }
     const gradients = { dq: q, dk: null, dv: scores.v }
-    expect(cost('attention_backward', { ...gradients, ...scores, causal: false })[2]).toBe(6 * 24 * (2 * 5 + 2 * 7))
+    expect(cost('attention_backward', { ...gradients, ...scores, offset: 6, window: 0 })[2]).toBe(
+      6 * 24 * (2 * 5 + 2 * 7),
+    )
     const lstm = { x: view([10, 2, 3]), wIh: view([16, 3]), wHh: view([16, 4]) }
     expect(cost('lstm_forward', lstm)[2]).toBe(20 * (48 + 64))
     expect(cost('lstm_backward', { ...lstm, dx: null, dwIh: lstm.wIh, dwHh: lstm.wHh })[2]).toBe(20 * (48 + 2 * 64))

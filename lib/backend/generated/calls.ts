@@ -579,7 +579,7 @@ const lstm_backward: Writer<'lstm_backward'> = {
 
 const attention_forward: Writer<'attention_forward'> = {
   first: ({ out }) => out,
-  write(to, { out, statistics, q, k, v, maskBool, maskAdd, scale, causal, dropout, random }) {
+  write(to, { out, statistics, q, k, v, maskBool, maskAdd, lengths, scale, offset, window, dropout, random }) {
     to.place(out)
     to.out(statistics)
     to.strided(q)
@@ -589,8 +589,11 @@ const attention_forward: Writer<'attention_forward'> = {
     else to.strided(maskBool)
     if (maskAdd === null) to.absent()
     else to.strided(maskAdd)
+    if (lengths === null) to.absent()
+    else to.dense(lengths)
     to.number('scale', scale)
-    to.number('causal', causal)
+    to.number('offset', offset)
+    to.number('window', window)
     to.number('dropout', dropout)
     to.philox(random)
   },
@@ -598,7 +601,7 @@ const attention_forward: Writer<'attention_forward'> = {
 
 const attention_backward: Writer<'attention_backward'> = {
   first: ({ dy }) => dy,
-  write(to, { dq, dk, dv, dmask, dy, q, k, v, out, statistics, maskBool, maskAdd, scale, causal, dropout, random }) {
+  write(to, { dq, dk, dv, dmask, dy, q, k, v, out, statistics, maskBool, maskAdd, lengths, scale, offset, window, dropout, random }) {
     if (dq === null) to.absent()
     else to.place(dq)
     if (dk === null) to.absent()
@@ -617,8 +620,11 @@ const attention_backward: Writer<'attention_backward'> = {
     else to.strided(maskBool)
     if (maskAdd === null) to.absent()
     else to.strided(maskAdd)
+    if (lengths === null) to.absent()
+    else to.dense(lengths)
     to.number('scale', scale)
-    to.number('causal', causal)
+    to.number('offset', offset)
+    to.number('window', window)
     to.number('dropout', dropout)
     to.philox(random)
   },

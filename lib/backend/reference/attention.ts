@@ -4,6 +4,7 @@
  *
  * Letters: q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv]; query head h reads key head floor(h / (Hq / Hk)).
  */
+import { ValueError } from '../../core/errors.js'
 import { philox4 } from '../../core/philox.js'
 import type { KernelArguments, Kernels, PhiloxPosition } from '../table/index.js'
 import { convert } from './shape.js'
@@ -66,9 +67,11 @@ interface Row {
   readonly largest: number
   /** The sum of exp(score - largest). */
   readonly total: number
-  /** P by key; where attention is causal, of keys up to the query. Valid until the next row. */
+  /** The first key that takes part. */
+  readonly first: number
+  /** P by key, from the first that takes part to the last. Valid until the next row. */
   readonly weights: Float64Array
-  /** By key: 0 where dropped, else 1 / (1 - dropout). Valid until the next row. */
+  /** Likewise: 0 where dropped, else 1 / (1 - dropout). Valid until the next row. */
   readonly keep: Float64Array
 }
 
@@ -77,6 +80,7 @@ function* rows(args: Inputs): Generator<Row> {
   const [, Hk = 1, Tk = 0] = args.k.shape
   const room = new Float64Array(Tk)
   const keep = new Float64Array(Tk).fill(1)
+  checkLengths(args.lengths, B, Tk)
   for (let index = 0; index < B * Hq * Tq; index++) {
     const query = index % Tq
     const head = Math.floor(index / Tq) % Hq
@@ -85,11 +89,15 @@ function* rows(args: Inputs): Generator<Row> {
     const q = vector(args.q, batch, head, query)
     const takesPart = args.maskBool && vector(args.maskBool, batch, head, query)
     const added = args.maskAdd && vector(args.maskAdd, batch, head, query)
-    const scores = args.causal ? room.subarray(0, query + 1) : room
-    for (let key = 0; key < scores.length; key++) {
+    const position = args.offset + query
+    const end = Math.min(position + 1, args.lengths ? (args.lengths.data[args.lengths.offset + batch] as number) : Tk)
+    const first = Math.min(end, args.window > 0 ? Math.max(0, position + 1 - args.window) : 0)
+    const scores = room.subarray(first, end)
+    for (let i = 0; i < scores.length; i++) {
+      const key = first + i
       const score = args.scale * dot(q, vector(args.k, batch, keyHead, key)) + (added ? at(added, key) : 0)
       // Not set to it: a NaN remains one, as where masks are added.
-      scores[key] = takesPart && at(takesPart, key) === 0 ? score - Infinity : score
+      scores[i] = takesPart && at(takesPart, key) === 0 ? score - Infinity : score
     }
     // A NaN shows in the total; a row without keys has the weights 0.
     const largest = scores.reduce((a, b) => Math.max(a, b), -Infinity)
@@ -97,7 +105,19 @@ function* rows(args: Inputs): Generator<Row> {
     const total = scores.reduce((sum, score) => sum + Math.exp(score - shift), 0)
     const weights = scores.map((score) => (total === 0 ? 0 : Math.exp(score - shift) / total))
     if (args.dropout > 0) drop(keep, index * Tk, args.dropout, args.random)
-    yield { batch, head, keyHead, query, index, largest, total, weights, keep }
+    yield { batch, head, keyHead, query, index, largest, total, first, weights, keep: keep.subarray(first, end) }
+  }
+}
+
+/** Throws ValueError where a row of keys has no such length. */
+function checkLengths(lengths: HostView | null, rows: number, most: number): void {
+  for (let b = 0; lengths && b < rows; b++) {
+    const length = lengths.data[lengths.offset + b] as number
+    if (length < 0 || length > most)
+      throw new ValueError(
+        'scaledDotProductAttention',
+        `lengths holds ${length} at ${b}; a row of keys has 0 to ${most}: give how many of them are real`,
+      )
   }
 }
 
@@ -120,13 +140,13 @@ export const attention = {
     const [, , Tq = 0] = args.q.shape
     const sums = accumulator(out)
     if (!sums) return
-    for (const { batch, head, keyHead, query, index, largest, total, weights, keep } of rows(args)) {
+    for (const { batch, head, keyHead, query, index, largest, total, first, weights, keep } of rows(args)) {
       const place = statistics.offset + (index - query) * 2 + query
       statistics.data[place] = largest
       statistics.data[place + Tq] = total
       const y = vector(sums, batch, head, query)
-      weights.forEach((weight, key) => {
-        addScaled(y, weight * (keep[key] as number), vector(v, batch, keyHead, key))
+      weights.forEach((weight, i) => {
+        addScaled(y, weight * (keep[i] as number), vector(v, batch, keyHead, first + i))
       })
     }
     write(out, sums)
@@ -139,12 +159,13 @@ export const attention = {
     const dk = accumulator(args.dk)
     const dv = accumulator(args.dv)
     const dmask = accumulator(args.dmask)
-    for (const { batch, head, keyHead, query, index, weights, keep } of rows(args)) {
+    for (const { batch, head, keyHead, query, index, first, weights, keep } of rows(args)) {
       const gradient = vector(dy, batch, head, query)
       const output = vector(out, batch, head, query)
       const mean = dot(gradient, output) // sum over keys of P dP
-      weights.forEach((weight, key) => {
-        const factor = keep[key] as number
+      weights.forEach((weight, i) => {
+        const key = first + i
+        const factor = keep[i] as number
         const dweight = factor * dot(gradient, vector(v, batch, keyHead, key))
         const dscore = weight * (dweight - mean)
         if (dq) addScaled(vector(dq, batch, head, query), scale * dscore, vector(k, batch, keyHead, key))

@@ -2,26 +2,37 @@
 import type { StridedView } from '../../core/device.js'
 import { floats, row, size } from './grammar.js'
 
-const options = { scale: 'number', causal: 'flag', dropout: 'number', random: 'philox' } as const
+const options = {
+  lengths: 'in? int32',
+  scale: 'number',
+  offset: 'integer',
+  window: 'integer',
+  dropout: 'number',
+  random: 'philox',
+} as const
 
-/** The pairs of query and key that take part; a mask's data are not looked at. */
-function pairs(q: StridedView, k: StridedView, causal: boolean): number {
+/** The sum over i < n of a + i, held to [0, most]. */
+function ramp(a: number, n: number, most: number): number {
+  const first = Math.min(n, Math.max(0, -a))
+  const full = Math.min(n, Math.max(first, most - a))
+  return ((full - first) * (2 * a + first + full - 1)) / 2 + (n - full) * most
+}
+
+/** The pairs of query and key that take part; the data of masks and lengths are not looked at. */
+export function pairs(q: StridedView, k: StridedView, offset: number, window: number): number {
   const [queries, keys] = [size(q.sizes, 2), size(k.sizes, 2)]
-  let count = queries * keys
-  if (causal) {
-    const short = Math.min(queries, keys)
-    count = (short * (short + 1)) / 2 + (queries - short) * keys
-  }
-  return size(q.sizes, 0) * size(q.sizes, 1) * count
+  const passed = window > 0 ? ramp(offset + 1 - window, queries, keys) : 0
+  return size(q.sizes, 0) * size(q.sizes, 1) * (ramp(offset + 1, queries, keys) - passed)
 }
 
 export const attention = {
   /**
    * q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], Hq a multiple of Hk; out [B, Hq, Tq, Dv]; statistics [B, Hq, 2,
    * Tq]: the largest score m of each query, then each query's sum of exp(score - m). mask, broadcast to [B, Hq, Tq, Tk] by
-   * stride 0: bool (true: take part) or float32 (added to the scores). causal: key j takes part in query i where j <= i. A
-   * row without keys gives 0. A mask is added: a masked key that is not finite makes the row NaN; causal: later keys are not
-   * read. Dropout drops element e of [B, Hq, Tq, Tk] by the e-th integer of `random`, and scales the rest by
+   * stride 0: bool (true: take part) or float32 (added to the scores). Key j takes part in query i where j <= offset + i,
+   * so that an offset of Tk hides none, and j > offset + i - window unless window is 0; of batch row b, where j < lengths[b],
+   * which is an error outside [0, Tk]. A row without keys gives 0. A mask is added: a masked key that is not finite makes the
+   * row NaN; what takes no part by offset, window or lengths does not show in the result. Dropout drops element e of [B, Hq, Tq, Tk] by the e-th integer of `random`, and scales the rest by
    * 1 / (1 - dropout).
    */
   attention_forward: row(
@@ -39,7 +50,8 @@ export const attention = {
       calledAs: 'scaledDotProductAttention',
       T: floats,
       precision: 'low',
-      multiplyAdds: ({ q, k, v, causal }) => pairs(q, k, causal) * (size(q.sizes, 3) + size(v.sizes, 3)),
+      multiplyAdds: ({ q, k, v, offset, window }) =>
+        pairs(q, k, offset, window) * (size(q.sizes, 3) + size(v.sizes, 3)),
     },
   ),
   /** dmask [B, Hq, Tq, Tk] is dense: the gradient of the scores before they are summed to the mask's shape */
@@ -62,11 +74,11 @@ export const attention = {
     {
       calledAs: 'scaledDotProductAttention backward',
       T: floats,
-      multiplyAdds({ q, k, v, causal, dq, dk, dv }) {
+      multiplyAdds({ q, k, v, offset, window, dq, dk, dv }) {
         // The scores once more, and the gradient of the weights, for any of the three.
         const keyed = 1 + (dq === null ? 0 : 1) + (dk === null ? 0 : 1)
         const valued = 1 + (dv === null ? 0 : 1)
-        return pairs(q, k, causal) * (keyed * size(q.sizes, 3) + valued * size(v.sizes, 3))
+        return pairs(q, k, offset, window) * (keyed * size(q.sizes, 3) + valued * size(v.sizes, 3))
       },
     },
   ),

@@ -14,8 +14,8 @@
 // there (micro.h). dq, dk and dv grow in the chunk's room and are written out, to whatever strides, when complete;
 // where each piece has its own dq, these are summed in order.
 //
-// 6 D + 4 Dv operations and one exponential per score. Where attention is causal, products end at the diagonal, to some
-// of a few keys and queries.
+// 6 D + 4 Dv operations and one exponential per score. Where attention is causal or has a window, products end at its
+// edges, to some of a few keys and queries; where a batch row has a length, before the keys beyond it.
 #include "tile.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -182,12 +182,12 @@ void score_panel(const Problem& p, const Gradients& to, const Part& part, const 
   if (has_mask(p)) mask_tile(p, part, weights);
   const float* factors = p.drop_below ? dropout_tile(p, part) : nullptr;
   weigh(p, part, weights, dscores, factors, room, to.scores);
-  if (p.causal) {
+  if (p.causal || p.window) {
     clear_unseen(p, part, weights);
-    set_later_keys(p, part, weights, 0);
+    set_unseen(p, part, weights, 0);
     if (to.scores) {
       clear_unseen(p, part, dscores);
-      set_later_keys(p, part, dscores, 0);
+      set_unseen(p, part, dscores, 0);
     }
   }
   if (to.dmask) write_dmask(p, part, dscores, to.dmask);
@@ -196,19 +196,20 @@ void score_panel(const Problem& p, const Gradients& to, const Part& part, const 
                      operands.singly);
 }
 
-// C [n keys][width] += tiles times the rows of `queries` queries; the keys from `ahead` on are later than the first
-// query. `singly` as in multiply_weights.
-void add_products(const Problem& p, const float* tiles, Floats rows, int64_t queries, int64_t ahead, int64_t n,
-                  float* c, int64_t width, bool singly) {
+// C [keys from, to][width] += tiles times the rows of `queries` queries; the keys after `ahead` are later than the
+// first query. `singly` as in multiply_weights.
+void add_products(const Problem& p, const float* tiles, Floats rows, int64_t queries, int64_t ahead, int64_t from,
+                  int64_t to, float* c, int64_t width, bool singly) {
   for (int64_t d = 0, vectors; d < width; d += vectors * lanes) {
     vectors = next_vectors((width - d) / lanes);
-    for (int64_t r = 0, count; r < n; r += count) {
-      count = singly ? 1 : smaller(block_rows(vectors), n - r);
-      // The first query that sees the first of these keys.
+    for (int64_t r = from, count; r < to; r += count) {
+      count = singly ? 1 : smaller(block_rows(vectors), to - r);
+      // From the first query that sees the first of these keys to the last that sees the last.
       const int64_t first = p.causal ? larger(0, r - ahead) : 0;
-      if (first < queries)
+      const int64_t end = p.window ? smaller(queries, r + count - 1 - ahead + p.window) : queries;
+      if (first < end)
         multiply(Left::rows, count, vectors,
-                 {queries - first, tiles + r * band_row + first, band_row, from_row(rows, first).data + d, rows.stride,
+                 {end - first, tiles + r * band_row + first, band_row, from_row(rows, first).data + d, rows.stride,
                   c + r * width + d, width, Before::kept});
     }
   }
@@ -221,34 +222,41 @@ void attend(const Problem& p, const Gradients& to, const Ready& ready, const Vie
   Operands operands = {};
   operands.k = floats_of(ready.k, room.k, from_row(head_of(*p.k, at.batch, at.key_head), at.first_key), at.keys, p.D);
   operands.v = floats_of(ready.v, room.v, from_row(head_of(*p.v, at.batch, at.key_head), at.first_key), at.keys, p.Dv);
-  const bool keys_finite = !p.causal || all_finite(operands.k, at.keys, p.D);
+  const int64_t real = larger(0, smaller(at.keys, keys_of(p, at.batch) - at.first_key));
+  const bool partial = p.causal || p.window;  // whether some query sees only a part of the keys
+  const bool keys_finite = !partial || all_finite(operands.k, real, p.D);
   if (to.dk) clear(room.dk, at.keys * D);
   if (to.dv) clear(room.dv, at.keys * Dv);
   for (at.head = at.key_head * group; at.head < (at.key_head + 1) * group; at.head++) {
     const int64_t first_row = (at.batch * p.Hq + at.head) * p.Tq;
-    if (to.dmask && p.causal)
+    if (to.dmask && (partial || real < at.keys))
       for (int64_t i = 0; i < p.Tq; i++) clear(to.dmask + (first_row + i) * p.Tk + at.first_key, at.keys);
     operands.q = floats_of(ready.q, room.q_rows, head_of(*p.q, at.batch, at.head), p.Tq, p.D);
     operands.dy = floats_of(ready.dy, room.dy_rows, head_of(dy, at.batch, at.head), p.Tq, p.Dv);
     const bool queries_finite = prepare_head(p, to, ready, out, statistics, at, operands, room);
-    operands.singly = p.causal && !(keys_finite && queries_finite);
+    operands.singly = partial && !(keys_finite && queries_finite);
     if (to.dq) clear(room.dq, p.Tq * D);
-    for (int64_t local = 0; local < at.keys; local += tile_keys) {
-      const int64_t j = at.first_key + local, keys = smaller(tile_keys, at.keys - local);
-      for (int64_t i = p.causal ? j / NR * NR : 0; i < p.Tq; i += band_panels * NR) {
-        const int64_t queries = smaller(band_panels * NR, p.Tq - i);
+    for (int64_t local = 0; local < real; local += tile_keys) {
+      const int64_t j = at.first_key + local, keys = smaller(tile_keys, real - local);
+      // The queries that see any of them.
+      const int64_t begin = p.causal ? larger(0, j - p.offset) / NR * NR : 0;
+      const int64_t end = p.window ? smaller(p.Tq, j + keys - 1 - p.offset + p.window) : p.Tq;
+      for (int64_t i = begin; i < end; i += band_panels * NR) {
+        const int64_t queries = smaller(band_panels * NR, end - i), ahead = p.offset + i - j;
+        const int64_t passed = p.window ? larger(0, ahead + 1 - p.window) : 0;
         int64_t most = 0;
         for (int64_t c = 0; c < queries; c += NR) {
-          const int64_t first = i + c, count = smaller(NR, queries - c);
-          most = p.causal ? larger(0, smaller(keys, first + count - j)) : keys;
-          score_panel(p, to, {at.batch, at.head, first, count, j, most, band_row, room.part}, operands, room, local,
-                      room.weights + c, room.dscores + c);
+          const int64_t count = smaller(NR, queries - c), before = p.window ? larger(0, ahead + c + 1 - p.window) : 0;
+          most = p.causal ? larger(0, smaller(keys, ahead + c + count)) : keys;
+          score_panel(p, to, {at.batch, at.head, i + c, count, j + before, most - before, band_row, room.part, before},
+                      operands, room, local + before, room.weights + before * band_row + c,
+                      room.dscores + before * band_row + c);
         }
         if (to.dv)
-          add_products(p, room.weights, from_row(operands.dy, i), queries, i - j, most, room.dv + local * Dv, Dv,
-                       operands.singly);
+          add_products(p, room.weights, from_row(operands.dy, i), queries, ahead, passed, most, room.dv + local * Dv,
+                       Dv, operands.singly);
         if (to.dk)
-          add_products(p, room.dscores, from_row(operands.q, i), queries, i - j, most, room.dk + local * D, D,
+          add_products(p, room.dscores, from_row(operands.q, i), queries, ahead, passed, most, room.dk + local * D, D,
                        operands.singly);
       }
     }
@@ -282,10 +290,11 @@ void sum_pieces(Context& context, const Problem& p, const Gradients& to, int64_t
 
 void attention_backward(Context& context, const View* dq, const View* dk, const View* dv, const View* dmask,
                         const View& dy, const View& q, const View& k, const View& v, const View& out,
-                        const View& statistics, const View* mask_bool, const View* mask_add, double scale, bool causal,
-                        double dropout, const Philox& random) {
+                        const View& statistics, const View* mask_bool, const View* mask_add, const View* lengths,
+                        double scale, int64_t offset, int64_t window, double dropout, const Philox& random) {
   Problem p;
-  if (!make_problem(context, p, out, statistics, q, k, v, mask_bool, mask_add, scale, causal, dropout, random) ||
+  if (!make_problem(context, p, out, statistics, q, k, v, mask_bool, mask_add, lengths, scale, offset, window, dropout,
+                    random) ||
       !expect(context, same_shape(dy, out), "attention: dy must have out's shape") ||
       !expect(context, !dq || same_shape(*dq, q), "attention: dq must have q's shape") ||
       !expect(context, !dk || same_shape(*dk, k), "attention: dk must have k's shape") ||

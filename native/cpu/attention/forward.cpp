@@ -5,8 +5,10 @@
 // (tile.h) that stays in the first-level cache, and a running maximum and a running sum per query correct what was
 // added before. No row of scores is ever kept. Out and statistics are overwritten.
 //
-// 2 (D + Dv) operations and one exponential per score; of causal scores above the diagonal those are skipped whose key
-// no query of the vector sees, and in the second product all but a few, and so are tiles of padding. Keys and values
+// 2 (D + Dv) operations and one exponential per score; keys beyond a batch row's length are not read; of causal
+// scores above the diagonal those are skipped whose key no query of the vector sees, of those that a window has passed
+// those whose key no query of the panel sees, in the second product all but a few, and so are tiles of padding. Hence a
+// window of w keys costs O(Tq w). Keys and values
 // are read where they lie; those that products cannot read there (micro.h) are copied, tile by tile, in each unit of
 // work.
 #include "tile.h"
@@ -127,7 +129,7 @@ void attend_tile(const Problem& p, const Part& part, const Panel& panel, Floats 
     mask_keys(p, part, tile, shared_mask);
   else if (has_mask(p))
     mask_tile(p, part, tile);
-  if (p.causal) set_later_keys(p, part, tile, -INFINITY);
+  set_unseen(p, part, tile, -INFINITY);
   exponentiate(p, part, panel, tile, correction);
   if (p.causal) clear_unseen(p, part, tile);
   if (p.drop_below) {
@@ -136,8 +138,9 @@ void attend_tile(const Problem& p, const Part& part, const Panel& panel, Floats 
       simd::store(tile + e, simd::load(tile + e) * simd::load(factors + e));
   }
   // Values of keys that only some of the queries see.
-  const int64_t seen = keys_seen(p, part, 0);
-  const bool singly = seen < part.n && !all_finite(from_row(v, seen), part.n - seen, p.Dv);
+  const int64_t seen = keys_seen(p, part, 0), passed = keys_passed(p, part, part.queries - 1);
+  const bool singly = (seen < part.n && !all_finite(from_row(v, seen), part.n - seen, p.Dv)) ||
+                      (passed > 0 && !all_finite(v, passed, p.Dv));
   multiply_weights(p, part, tile, v, row_size(p.Dv), panel.out, first ? Before::nothing : Before::scaled, correction,
                    singly);
 }
@@ -159,19 +162,23 @@ void attend(const Problem& p, const Unit& unit, const Room& room, const View& ou
     for (int64_t c = 0; c < NR; c++) panel.max[c] = -INFINITY;
   }
   const Matrix all_k = head_of(*p.k, unit.batch, unit.key_head), all_v = head_of(*p.v, unit.batch, unit.key_head);
-  const int64_t end = p.causal ? smaller(p.Tk, unit.i + unit.queries) : p.Tk;
-  for (int64_t j = 0; j < end; j += tile_keys) {
-    const int64_t width = smaller(tile_keys, p.Tk - j);
+  const int64_t keys = keys_of(p, unit.batch);
+  const int64_t begin = p.window ? larger(0, p.offset + unit.i + 1 - p.window) : 0;
+  const int64_t end = p.causal ? smaller(keys, p.offset + unit.i + unit.queries) : keys;
+  for (int64_t j = begin; j < end; j += tile_keys) {
+    const int64_t width = smaller(tile_keys, keys - j);
     const Floats k = floats_of(k_ready, room.k, from_row(all_k, j), width, p.D);
     const Floats v = floats_of(v_ready, room.v, from_row(all_v, j), width, p.Dv);
     bool asked = false, adds_nothing = false;  // whether a tile that is masked adds nothing, asked for once
     for (int64_t index = 0; index < unit.heads * panels; index++) {
       const int64_t head = unit.head + index / panels, first = unit.i + index % panels * NR;
       const int64_t queries = smaller(NR, unit.i + unit.queries - first);
-      const int64_t n = p.causal ? smaller(width, first + queries - j) : width;
+      // Those of the tile's keys that any of the queries sees.
+      const int64_t passed = p.window ? larger(0, p.offset + first + 1 - p.window - j) : 0;
+      const int64_t n = (p.causal ? smaller(width, p.offset + first + queries - j) : width) - passed;
       if (n <= 0) continue;
       if (by_key) {
-        mask_row(p, unit.batch, head, first, j, n, room.shared_mask);
+        mask_row(p, unit.batch, head, first, j + passed, n, room.shared_mask);
         if (masks_all(room.shared_mask, n)) {
           // Nothing but NaN, that is, where there is something infinite to multiply.
           if (!asked) adds_nothing = finite && all_finite(k, width, p.D) && all_finite(v, width, p.Dv);
@@ -179,8 +186,9 @@ void attend(const Problem& p, const Unit& unit, const Room& room, const View& ou
           if (adds_nothing) continue;
         }
       }
-      attend_tile(p, {unit.batch, head, first, queries, j, n, NR, room.part}, panel_at(p, room.panels, index), k, v,
-                  by_key ? room.shared_mask : nullptr, !begun[index], room.tile);
+      attend_tile(p, {unit.batch, head, first, queries, j + passed, n, NR, room.part}, panel_at(p, room.panels, index),
+                  from_row(k, passed), from_row(v, passed), by_key ? room.shared_mask : nullptr, !begun[index],
+                  room.tile);
       begun[index] = true;
     }
   }
@@ -194,10 +202,11 @@ void attend(const Problem& p, const Unit& unit, const Room& room, const View& ou
 }  // namespace
 
 void attention_forward(Context& context, const View& out, const View& statistics, const View& q, const View& k,
-                       const View& v, const View* mask_bool, const View* mask_add, double scale, bool causal,
-                       double dropout, const Philox& random) {
+                       const View& v, const View* mask_bool, const View* mask_add, const View* lengths, double scale,
+                       int64_t offset, int64_t window, double dropout, const Philox& random) {
   Problem p;
-  if (!make_problem(context, p, out, statistics, q, k, v, mask_bool, mask_add, scale, causal, dropout, random) ||
+  if (!make_problem(context, p, out, statistics, q, k, v, mask_bool, mask_add, lengths, scale, offset, window, dropout,
+                    random) ||
       statistics.count == 0)
     return;
   // Nobody sees the weights, of which there may be any number without memory behind them: as where no key takes part,
@@ -223,7 +232,8 @@ void attention_forward(Context& context, const View& out, const View& statistics
   Room measured;
   const Workspaces spaces = make_workspaces(context, lay_out(p, unit_heads * head_panels, nullptr, measured), units);
   // The last queries see most keys where attention is causal: they start first.
-  const int64_t work = unit_heads * smaller(p.Tq, unit_queries) * p.Tk * (p.D + p.Dv);
+  const int64_t queries = smaller(p.Tq, unit_queries), keys = p.window ? smaller(p.Tk, p.window + queries) : p.Tk;
+  const int64_t work = unit_heads * queries * keys * (p.D + p.Dv);
   parallel_units(context, units, work, [&](int64_t index) {
     const int64_t key_head = index / parts % key_heads,
                   i = (query_tiles - 1 - index / parts / key_heads) * unit_queries;

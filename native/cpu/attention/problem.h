@@ -23,7 +23,11 @@ using simd::lanes;
 struct Problem {
   int64_t B, Hq, Hk, Tq, Tk, D, Dv;
   const View *q, *k, *v, *mask_bool, *mask_add;
+  const int32_t* lengths;  // of each batch row's keys, or null: all Tk
   float scale;
+  // Query i sees keys j <= offset + i, where there is a window only those with j > offset + i - window. `causal`: some
+  // query does not see all that follow; window is 0 where no query passes a key.
+  int64_t offset, window;
   bool causal;
   // An element of [B, Hq, Tq, Tk] is dropped where its random word is below drop_below; the others grow by kept_scale.
   uint64_t drop_below;
@@ -37,12 +41,16 @@ static inline bool has_shape(const View& view, int64_t s0, int64_t s1, int64_t s
 
 // Fills in the problem; false, and an error recorded, where the arguments do not fit together.
 static inline bool make_problem(Context& context, Problem& p, const View& out, const View& statistics, const View& q,
-                                const View& k, const View& v, const View* mask_bool, const View* mask_add, double scale,
-                                bool causal, double dropout, const Philox& random) {
+                                const View& k, const View& v, const View* mask_bool, const View* mask_add,
+                                const View* lengths, double scale, int64_t offset, int64_t window, double dropout,
+                                const Philox& random) {
   if (!expect(context, q.ndim == 4 && k.ndim == 4 && v.ndim == 4, "attention: q, k and v must have 4 dimensions"))
     return false;
-  p = {q.sizes[0], q.sizes[1], k.sizes[1], q.sizes[2],   k.sizes[2], q.sizes[3], v.sizes[3], &q,    &k,
-       &v,         mask_bool,  mask_add,   float(scale), causal,     0,          1,          random};
+  p = {};
+  p.B = q.sizes[0], p.Hq = q.sizes[1], p.Hk = k.sizes[1], p.Tq = q.sizes[2], p.Tk = k.sizes[2];
+  p.D = q.sizes[3], p.Dv = v.sizes[3];
+  p.q = &q, p.k = &k, p.v = &v, p.mask_bool = mask_bool, p.mask_add = mask_add;
+  p.scale = float(scale), p.random = random;
   const bool grouped = p.Hk > 0 ? p.Hq % p.Hk == 0 : p.Hq == 0;
   if (!expect(context, grouped, "attention: query heads must be a multiple of key heads") ||
       !expect(context, has_shape(k, p.B, p.Hk, p.Tk, p.D), "attention: k must be [B, Hk, Tk, D]") ||
@@ -53,12 +61,30 @@ static inline bool make_problem(Context& context, Problem& p, const View& out, c
               "attention: maskBool must be [B, Hq, Tq, Tk]") ||
       !expect(context, !mask_add || has_shape(*mask_add, p.B, p.Hq, p.Tq, p.Tk),
               "attention: maskAdd must be [B, Hq, Tq, Tk]") ||
+      !expect(context, !lengths || (lengths->ndim == 1 && lengths->sizes[0] == p.B),
+              "attention: lengths must be [B]") ||
+      !expect(context, offset >= 0 && window >= 0, "attention: offset and window must not be negative") ||
       !expect(context, dropout >= 0 && dropout <= 1, "attention: dropout must be in [0, 1]"))
     return false;
+  p.lengths = lengths ? pointer<const int32_t>(*lengths) : nullptr;
+  if (p.lengths)
+    for (int64_t b = 0; b < p.B; b++)
+      if (p.lengths[b] < 0 || p.lengths[b] > p.Tk) {
+        record_error(context, ErrorCode::value,
+                     "lengths holds %d at %lld; a row of keys has 0 to %lld: give how many of them are real",
+                     p.lengths[b], (long long)b, (long long)p.Tk);
+        return false;
+      }
+  p.offset = offset;
+  p.causal = offset < p.Tk - 1;
+  p.window = offset + p.Tq > window ? window : 0;
   p.drop_below = uint64_t(dropout * 4294967296.0 + 0.5);
   p.kept_scale = dropout < 1 ? float(1 / (1 - dropout)) : 0;
   return true;
 }
+
+// Keys of a batch row that are real.
+static inline int64_t keys_of(const Problem& p, int64_t batch) { return p.lengths ? p.lengths[batch] : p.Tk; }
 
 // Rows of time and columns of features of one head.
 static inline Matrix head_of(const View& view, int64_t batch, int64_t head) {

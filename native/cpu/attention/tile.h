@@ -21,17 +21,21 @@ static_assert(tile_keys <= most_keys, "dropout_row's limit");
 struct Part {
   int64_t batch, head, i, queries, j, n, stride;
   float* room;
+  int64_t before = 0;  // keys of the tile that lie before j: no query of the part sees them
 };
 constexpr int64_t part_room = 2 * most_keys * NR;
 
 // Vectors of a row of the tile that hold queries; what the others hold is never read.
 static inline int64_t vectors_of(const Part& part) { return (part.queries + lanes - 1) / lanes; }
 
-// Keys that any of the queries up to `query`, of the part's, sees.
+// The query `query` of the part sees its keys [keys_passed, keys_seen): both grow with the query.
 static inline int64_t keys_seen(const Problem& p, const Part& part, int64_t query) {
-  return p.causal ? larger(0, smaller(part.n, part.i - part.j + query + 1)) : part.n;
+  return p.causal ? larger(0, smaller(part.n, p.offset + part.i + query + 1 - part.j)) : part.n;
 }
-// And any of those of a vector.
+static inline int64_t keys_passed(const Problem& p, const Part& part, int64_t query) {
+  return p.window ? larger(0, smaller(part.n, p.offset + part.i + query + 1 - p.window - part.j)) : 0;
+}
+// Keys up to the last that any query of a vector sees.
 static inline int64_t keys_of_vector(const Problem& p, const Part& part, int64_t v) {
   return keys_seen(p, part, smaller(part.queries, (v + 1) * lanes) - 1);
 }
@@ -54,17 +58,19 @@ static inline void multiply_scores(const Problem& p, const Part& part, Floats ro
 }
 
 // C [queries] += weights times the rows of keys, from a tile whose columns are the weights of a query each. A block of
-// queries multiplies the rows of all keys that its last one sees, later ones of the others by 0: `singly` makes the
-// blocks so small that there are none, for rows that are not finite.
+// queries multiplies the rows of all keys from the first that its first one sees to the last that its last one does, by
+// 0 what others of them do not see: `singly` makes the blocks so small that there are none, for rows that are not
+// finite.
 static inline void multiply_weights(const Problem& p, const Part& part, const float* tile, Floats rows, int64_t width,
                                     float* c, Before before, const float* factors, bool singly) {
   for (int64_t d = 0, vectors; d < width; d += vectors * lanes) {
     vectors = next_vectors((width - d) / lanes);
     for (int64_t c0 = 0, count; c0 < part.queries; c0 += count) {
       count = singly ? 1 : smaller(block_rows(vectors), part.queries - c0);
+      const int64_t from = keys_passed(p, part, c0), end = keys_seen(p, part, c0 + count - 1);
       multiply(Left::columns, count, vectors,
-               {keys_seen(p, part, c0 + count - 1), tile + c0, part.stride, rows.data + d, rows.stride,
-                c + c0 * width + d, width, before, factors + c0});
+               {larger(0, end - from), tile + from * part.stride + c0, part.stride, from_row(rows, from).data + d,
+                rows.stride, c + c0 * width + d, width, before, factors + c0});
     }
   }
 }
@@ -108,7 +114,7 @@ static inline const float* dropout_tile(const Problem& p, const Part& part) {
 // Sets what belongs to keys that lie after their query, where some queries of the vector see the key.
 static inline void set_later_keys(const Problem& p, const Part& part, float* tile, float value) {
   for (int64_t v = 0; v < vectors_of(part); v++) {
-    const int64_t ahead = part.i + v * lanes - part.j;
+    const int64_t ahead = p.offset + part.i + v * lanes - part.j;
     for (int64_t r = larger(0, ahead + 1); r < keys_of_vector(p, part, v); r++) {
       float* at = tile + r * part.stride + v * lanes;
       simd::store(at, simd::select(simd::lanes_below(r - ahead), simd::set(value), simd::load(at)));
@@ -116,12 +122,35 @@ static inline void set_later_keys(const Problem& p, const Part& part, float* til
   }
 }
 
-// Sets to zero what belongs to keys that no query of the vector sees, and to as many more as a block of sums may read.
+// Sets what belongs to keys that a window has passed, where it has for some queries of the vector.
+static inline void set_passed_keys(const Problem& p, const Part& part, float* tile, float value) {
+  for (int64_t v = 0; v < vectors_of(part); v++) {
+    const int64_t passed = keys_passed(p, part, smaller(part.queries, (v + 1) * lanes) - 1);
+    // Queries of the vector up to r - ahead - 1 still see key r.
+    const int64_t ahead = p.offset + part.i + v * lanes - p.window - part.j;
+    for (int64_t r = 0; r < passed; r++) {
+      float* at = tile + r * part.stride + v * lanes;
+      simd::store(at, simd::select(simd::lanes_below(larger(0, r - ahead)), simd::load(at), simd::set(value)));
+    }
+  }
+}
+
+// Sets what the queries do not see of the keys that were multiplied with all of a vector.
+static inline void set_unseen(const Problem& p, const Part& part, float* tile, float value) {
+  if (p.causal) set_later_keys(p, part, tile, value);
+  if (p.window) set_passed_keys(p, part, tile, value);
+}
+
+// Sets to zero what belongs to keys that no query of the vector sees, as many on both sides of those that are seen as a
+// block of sums may read.
 static inline void clear_unseen(const Problem& p, const Part& part, float* tile) {
-  const int64_t end = smaller(tile_keys, part.n + most_rows);
-  for (int64_t v = 0; v < vectors_of(part); v++)
+  const int64_t end = smaller(tile_keys - part.before, part.n + most_rows);
+  for (int64_t v = 0; v < vectors_of(part); v++) {
+    for (int64_t r = -smaller(part.before, most_rows); r < 0; r++)
+      simd::store(tile + r * part.stride + v * lanes, simd::zero());
     for (int64_t r = keys_of_vector(p, part, v); r < end; r++)
       simd::store(tile + r * part.stride + v * lanes, simd::zero());
+  }
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA::attention
