@@ -18,6 +18,7 @@
 #include <math.h>
 
 #include "../generated/kernels.h"
+#include "chunks.h"
 #include "simd/half.h"
 #include "simd/stream.h"
 #include "softmax/row.h"
@@ -29,7 +30,6 @@ namespace {
 using namespace simd;
 using softmax::exp_of_negative;
 using softmax::largest_number;
-using softmax::units_per_chunk;
 
 constexpr int64_t reduce_none = 0, reduce_mean = 1, reduce_sum = 2;
 
@@ -87,12 +87,7 @@ const float* read_block(const View& logits, int64_t n, int64_t start, int64_t co
 
 template <class F>
 void for_rows(Context& context, const Problem& problem, const F& row) {
-  if (problem.rows == 0) return;
-  const int64_t per_chunk = units_per_chunk(problem.rows, problem.classes);
-  parallel(context, (problem.rows + per_chunk - 1) / per_chunk, [&](int64_t chunk) {
-    const int64_t end = (chunk + 1) * per_chunk;
-    for (int64_t n = chunk * per_chunk; n < end && n < problem.rows; n++) row(n);
-  });
+  for_items(context, even_chunks(problem.rows, problem.classes, softmax::chunk_elements), row);
 }
 
 struct RowSums {
@@ -109,7 +104,7 @@ RowSums sum_logits(const Problem& problem, int64_t row, bool smoothed) {
   float largest = -INFINITY;
   double exponentials = 0, distances = 0, shift = 0;
   for (int64_t start = 0; start < classes; start += row_block) {
-    const int64_t count = classes - start < row_block ? classes - start : row_block;
+    const int64_t count = min(classes - start, row_block);
     const float* const block = read_block(*problem.logits, row, start, count, room);
     const float block_largest = largest_number(block, count);
     if (start == 0) shift = block_largest;
@@ -202,7 +197,7 @@ void cross_entropy_backward(Context& context, const View& dlogits, const View& d
     const Vec constant = set(float(-everywhere));
     alignas(64) float room[row_block], rounded[row_block];
     for (int64_t start = 0; start < classes; start += row_block) {
-      const int64_t size = classes - start < row_block ? classes - start : row_block;
+      const int64_t size = min(classes - start, row_block);
       const float* const x = read_block(logits, n, start, size, room);
       float* const gradient = narrows ? rounded : pointer<float>(dlogits) + n * classes + start;
       if (problem.weight && smoothing != 0) {

@@ -7,6 +7,7 @@
 // stays the same join M, so that [B, T, K] x [K, N] is one product of B T rows. What remains is a loop over matrices:
 // large ones are cut up between the threads one after another, small ones are dealt out whole.
 #include "../generated/kernels.h"
+#include "chunks.h"
 #include "gemm/gemm.h"
 #include "matmul_blocks.h"
 #include "simd/half.h"
@@ -96,9 +97,7 @@ void product(Context& context, const View& out, const View& a, const View& b, co
     return;
   }
   float* const sums = rounds ? static_cast<float*>(scratch(context, size_t(out.count) * sizeof(float))) : c;
-  const int64_t per_chunk = work < chunk_work ? chunk_work / work : 1;
-  parallel(context, (matrices + per_chunk - 1) / per_chunk, [&](int64_t chunk) {
-    const int64_t start = chunk * per_chunk, end = start + per_chunk < matrices ? start + per_chunk : matrices;
+  for_chunks(context, {matrices, max(1, chunk_work / work)}, [&](int64_t start, int64_t end) {
     for (int64_t i = start; i < end; i++) gemm::multiply_here(m, n, k, left(i), right(i), sums + i * size, n, epilogue);
     if (rounds) simd::narrow_bfloat16((end - start) * size, rounded + start * size, sums + start * size);
   });

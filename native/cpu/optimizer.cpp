@@ -13,6 +13,7 @@
 #include <math.h>
 
 #include "../generated/kernels.h"
+#include "integers.h"
 #include "optimizer_blocks.h"
 #include "simd/half.h"
 #include "simd/row.h"
@@ -46,7 +47,7 @@ Pieces cut(Context& context, ViewList tensors) {
     const int64_t count = tensors.items[t].count;
     for (int64_t start = 0; start < count; start += piece_elements) {
       const int64_t left = count - start;
-      pieces[piece] = {t, start, left < piece_elements ? left : piece_elements};
+      pieces[piece] = {t, start, min(left, piece_elements)};
       if (in_chunk >= piece_elements) {
         chunks[chunk_count++] = piece;
         in_chunk = 0;
@@ -115,7 +116,7 @@ double sum_of(const float* x, int64_t count, const F& term) {
   for (; i < count; i += double_lanes) {
     const int64_t left = count - i;
     HalfFloats values = {};
-    memcpy(&values, x + i, sizeof(float) * size_t(left < double_lanes ? left : double_lanes));
+    memcpy(&values, x + i, sizeof(float) * size_t(min(left, double_lanes)));
     sums[0] += term(__builtin_convertvector(values, Doubles));
   }
   const Doubles all = (sums[0] + sums[1]) + (sums[2] + sums[3]);

@@ -3,6 +3,7 @@
 // it.
 #pragma once
 #include "../core/kernel.h"
+#include "integers.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 
@@ -21,8 +22,8 @@ static inline T* scratch_of(Context& context, int64_t count) {
 static inline Rooms make_rooms(Context& context, int64_t floats, int64_t chunks) {
   const int64_t threads = thread_count(context);
   Rooms rooms;
-  rooms.count = threads < 1 ? 1 : threads < chunks ? threads : chunks;
-  rooms.floats = (floats + 15) / 16 * 16;
+  rooms.count = threads < 1 ? 1 : min(threads, chunks);
+  rooms.floats = round_up(floats, 16);
   rooms.memory = scratch_of<float>(context, rooms.count * rooms.floats);
   rooms.taken = scratch_of<int32_t>(context, rooms.count);
   for (int64_t i = 0; i < rooms.count; i++) rooms.taken[i] = 0;

@@ -271,7 +271,7 @@ void test_drivers() {
   for (const int64_t n : around(tile_width)) product(few_rows + 1, n, 60), product(5, n, 120);
   for (const int64_t n : around(narrow_width)) product(in_place_height + 5, n, 50), product(few_rows, n, block_depth);
   for (const int64_t height : {2 * tile_rows, in_place_height})
-    for (const int64_t n : close(larger(tile_to_round / height, narrow_width))) product(height, n, 60);
+    for (const int64_t n : close(FIRESTEEL_ISA::max(tile_to_round / height, narrow_width))) product(height, n, 60);
   for (const int64_t tiles : {enough_tiles, enough_chunks})
     for (const int64_t n : {(tiles - 1) * tile_columns, tiles * tile_columns - 1, tiles * tile_columns + 1,
                             (tiles / 2 + 1) * narrow_width + 3, tiles * narrow_width + 5})
@@ -370,7 +370,7 @@ void check_panels(bool of_a, int64_t lines, int64_t depth, int form) {
   int64_t wrong = 0;
   for (int64_t line = 0; line < round_up(lines, width); line++)
     for (int64_t d = 0; d < depth; d++) {
-      const int64_t block = d / block_depth * block_depth, deep = smaller(block_depth, depth - block);
+      const int64_t block = d / block_depth * block_depth, deep = FIRESTEEL_ISA::min(block_depth, depth - block);
       const size_t at =
           size_t(block * round_up(lines, width) + line / width * width * deep + (d - block) * width + line % width);
       uint32_t got, want;

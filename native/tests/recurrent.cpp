@@ -398,7 +398,7 @@ void check_blocks() {
     if (B < MR) continue;
     // Tiles whose weights are packed together, of the input and of the state.
     for (const int64_t tiles : {1, 2})
-      for (const int64_t I : near(chunk_floats / (4 * round_up(units, NR) * tiles))) run(2, B, I, H);
+      for (const int64_t I : near(chunk_floats / (4 * FIRESTEEL_ISA::round_up(units, NR) * tiles))) run(2, B, I, H);
   }
   for (const int64_t I : near(lanes * (chunk_floats / weights_size(4 * lanes, lanes)))) run(2, MR, I, lanes);
   // Where the weights come from decides on the rows of a block.

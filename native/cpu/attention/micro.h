@@ -11,6 +11,7 @@
 
 // After vector.h, which includes the intrinsics in a way that spares g++ 12's AVX-512 a false warning.
 #include "../gemm/micro.h"
+#include "../integers.h"
 
 namespace firesteel::FIRESTEEL_ISA::attention {
 
@@ -41,7 +42,6 @@ constexpr int most_rows = block_rows(1);
 // Of `left` vectors, those to be multiplied next: single ones are slower.
 constexpr int64_t next_vectors(int64_t left) { return left == 1 ? 1 : left % 2 == 1 ? 3 : 2; }
 
-static constexpr int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 

@@ -104,14 +104,14 @@ static inline int64_t sum_floats(int64_t M, int64_t C) { return off_page(M * rou
 
 // Tiles that leave the sums their place in the second-level cache.
 static inline int64_t block_tiles(int64_t M, int64_t C) {
-  return smaller((block_floats - winograd_elements * sum_floats(M, C)) / tile_floats(M, C), gemm::block_depth);
+  return min((block_floats - winograd_elements * sum_floats(M, C)) / tile_floats(M, C), gemm::block_depth);
 }
 static inline bool few_channels(int64_t M, int64_t C) { return block_tiles(M, C) >= least_block; }
 
 // Most tiles transformed at a time: by one thread, or by all.
 static inline int64_t slab_tiles(int64_t M, int64_t C) {
   return few_channels(M, C) ? block_tiles(M, C) / strip_tiles * strip_tiles
-                            : larger(1, slab_floats / (tile_floats(M, C) * gemm::block_depth)) * gemm::block_depth;
+                            : max(1, slab_floats / (tile_floats(M, C) * gemm::block_depth)) * gemm::block_depth;
 }
 }  // namespace winograd_weight_blocks
 

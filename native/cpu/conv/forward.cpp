@@ -50,13 +50,13 @@ void conv2d_forward(Context& context, const View& out, const View& x, const View
 
   const int64_t K = product.depth, packed_floats = packed_weights(product);
   float* packed = scratch_of<float>(context, s.G * packed_floats);
-  const Parts rows = cut_rows(s.M, larger(1, pack_chunk / K));
+  const Parts rows = cut_rows(s.M, max(1, pack_chunk / K));
   const Batch packing = batch(s.G * rows.count, rows.size * K, pack_chunk);
   parallel(context, packing.chunks, [&](int64_t chunk) {
     for (int64_t item = first_item(packing, chunk); item < first_item(packing, chunk + 1); item++) {
       const int64_t group = item / rows.count, m = item % rows.count * rows.size;
       pack_weights(product, packed + group * packed_floats, pointer<const float>(weight) + group * s.M * K, K, nullptr,
-                   bias ? pointer<const float>(*bias) + group * s.M : nullptr, m, smaller(s.M, m + rows.size));
+                   bias ? pointer<const float>(*bias) + group * s.M : nullptr, m, min(s.M, m + rows.size));
     }
   });
 
@@ -71,7 +71,7 @@ void conv2d_forward(Context& context, const View& out, const View& x, const View
     for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
       const int64_t m = item % parts.count * parts.size, image_group = item / parts.count / blocks;
       const Block block = block_at(product, item / parts.count % blocks);
-      const int64_t rows = smaller(s.M - m, parts.size);
+      const int64_t rows = min(s.M - m, parts.size);
       float* to = pointer<float>(out) + (image_group * s.M + m) * plane_out + block.row * product.Q + block.column;
       multiply_block(product, block, pointer<const float>(x) + image_group * s.C * plane_in,
                      packed + image_group % s.G * packed_floats, m, m + rows, to, plane_out, room);

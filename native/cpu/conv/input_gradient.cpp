@@ -60,13 +60,13 @@ void pack_part(Context& context, const Part& part, const Product& p, const float
   for (int64_t k = 0; k < p.depth; k++)
     index[k] = (k / taps * s.C * s.R + part.rows->taps[k % taps / p.columns.taps]) * s.S +
                part.columns->taps[k % p.columns.taps];
-  const Parts rows = cut_rows(s.C, larger(1, pack_chunk / p.depth));
+  const Parts rows = cut_rows(s.C, max(1, pack_chunk / p.depth));
   const Batch work = batch(s.G * rows.count, rows.size * p.depth, pack_chunk);
   parallel(context, work.chunks, [&](int64_t chunk) {
     for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
       const int64_t group = item / rows.count, c = item % rows.count * rows.size;
       pack_weights(p, part.weights + group * part.group_floats, weight + group * s.M * s.C * s.R * s.S, s.R * s.S,
-                   index, nullptr, c, smaller(s.C, c + rows.size));
+                   index, nullptr, c, min(s.C, c + rows.size));
     }
   });
 }
@@ -86,7 +86,7 @@ void spread(float* dx, const float* tile, const Part& part, const Shape& s, int6
   for (int64_t c = 0; c < channels; c++, dx += s.H * s.W) {
     int64_t row = first / width, column = first % width;
     for (int64_t left = count; left > 0; row++, column = 0) {
-      const int64_t length = smaller(width - column, left);
+      const int64_t length = min(width - column, left);
       float* to = dx + (row * s.stride_h + part.rows->residue) * s.W + column * s.stride_w + part.columns->residue;
       for (int64_t q = 0; q < length; q++) to[q * s.stride_w] = tile[q];
       tile += length;
@@ -98,7 +98,7 @@ void spread(float* dx, const float* tile, const Part& part, const Shape& s, int6
 // The same of a block in two phases of columns, the even and the odd ones, at stride 2: whole stretches of dx.
 void spread_pair(float* dx, const float* even, const float* odd, const Part& part, const Shape& s, int64_t channels,
                  const Block& even_block, const Block& odd_block) {
-  const int64_t rows = even_block.rows, pairs = smaller(even_block.columns, odd_block.columns);
+  const int64_t rows = even_block.rows, pairs = min(even_block.columns, odd_block.columns);
   for (int64_t c = 0; c < channels; c++, dx += s.H * s.W)
     for (int64_t r = 0; r < rows; r++, even += even_block.columns, odd += odd_block.columns) {
       float* to = dx + ((even_block.row + r) * s.stride_h + part.rows->residue) * s.W + 2 * even_block.column;
@@ -153,14 +153,14 @@ void conv2d_input_gradient(Context& context, const View& dx, const View& dy, con
     parts[i].group_floats = packed_weights(p);
     parts[i].weights = scratch_of<float>(context, s.G * parts[i].group_floats);
     pack_part(context, parts[i], p, pointer<const float>(weight), s);
-    blocks = larger(blocks, blocks_of(p));
-    room_floats = larger(room_floats, round_up(p.room_floats, 16));
-    positions = larger(positions, p.block_rows * p.block_columns);
+    blocks = max(blocks, blocks_of(p));
+    room_floats = max(room_floats, round_up(p.room_floats, 16));
+    positions = max(positions, p.block_rows * p.block_columns);
   }
   const float** packed = scratch_of<const float*>(context, s.G * count);
   for (int64_t i = 0; i < s.G * count; i++)
     packed[i] = parts[i % count].weights + i / count * parts[i % count].group_floats;
-  if (row_phases < smaller(s.stride_h, s.H) || column_phases < smaller(s.stride_w, s.W))
+  if (row_phases < min(s.stride_h, s.H) || column_phases < min(s.stride_w, s.W))
     clear(context, pointer<float>(dx), s.N * s.G * s.C, s.H * s.W);
   if (count == 0) return;
 
@@ -174,7 +174,7 @@ void conv2d_input_gradient(Context& context, const View& dx, const View& dy, con
     int64_t room_number;
     float *room = enter_room(rooms, room_number), *tile = room + room_floats;
     for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
-      const int64_t c = item % rows.count * rows.size, last = smaller(s.C, c + rows.size);
+      const int64_t c = item % rows.count * rows.size, last = min(s.C, c + rows.size);
       const int64_t image_group = item / rows.count / blocks, number = item / rows.count % blocks;
       const float* source = pointer<const float>(dy) + image_group * s.M * plane_y;
       float* to = pointer<float>(dx) + (image_group * s.C + c) * plane_x;

@@ -23,7 +23,7 @@ static_assert(panel_vectors * lanes == tile_columns, "a panel is whole vectors")
 
 // Rows of positions in a block: those near the wanted area that waste least on panels that are not full.
 int64_t choose_rows(int64_t P, int64_t Q, int64_t positions) {
-  const int64_t most = smaller(P, larger(1, positions / Q));
+  const int64_t most = min(P, max(1, positions / Q));
   int64_t best = most, least = -1;
   for (int64_t rows = most; rows >= 1 && 2 * rows >= most; rows--) {
     const int64_t full = P / rows, rest = P % rows;
@@ -40,8 +40,8 @@ void reach_of(const Product* products, int64_t count, Axis Product::* axis, int6
   least = greatest = (products[0].*axis).offsets[0];
   for (int64_t i = 0; i < count; i++)
     for (int64_t t = 0; t < (products[i].*axis).taps; t++) {
-      least = smaller(least, (products[i].*axis).offsets[t]);
-      greatest = larger(greatest, (products[i].*axis).offsets[t]);
+      least = min(least, (products[i].*axis).offsets[t]);
+      greatest = max(greatest, (products[i].*axis).offsets[t]);
     }
 }
 
@@ -87,7 +87,7 @@ void pack_panel(float* to, const float* tile, const Product& p, const Block& blo
   const float* from[tile_columns];
   int64_t lane_of[tile_columns], end_of[tile_columns];
   for (; lane < count; q = 0, row += p.row_advance, pieces++) {
-    const int64_t length = smaller(block.columns - q, count - lane);
+    const int64_t length = min(block.columns - q, count - lane);
     from[pieces] = row + q;
     lane_of[pieces] = lane;
     lane += length;
@@ -246,7 +246,7 @@ void multiply_step(const Product& p, const Block& block, const float* tile, cons
   for (int64_t first_row = 0; first_row < rows; first_row += p.kept_rows) {
     float* panel = panels;
     for (int64_t j = 0; j < positions; j += tile_columns, panel += panel_floats) {
-      const int64_t columns = smaller(tile_columns, positions - j);
+      const int64_t columns = min(tile_columns, positions - j);
       if (first_row == 0) {
         if (!straight) pack_panel(panel, tile, p, block, p.offsets + k0, depth, j, columns);
         if (below)
@@ -262,12 +262,12 @@ void multiply_step(const Product& p, const Block& block, const float* tile, cons
       }
       int64_t asked = 0;
       const int64_t planes_a_tile = ceil_div(depth * tile_rows, rows);
-      for (int64_t i = first_row; i < smaller(rows, first_row + p.kept_rows); i += tile_rows) {
+      for (int64_t i = first_row; i < min(rows, first_row + p.kept_rows); i += tile_rows) {
         if (ahead)
-          for (const int64_t end = smaller(depth, asked + planes_a_tile); asked < end; asked++, ahead += p.plane)
+          for (const int64_t end = min(depth, asked + planes_a_tile); asked < end; asked++, ahead += p.plane)
             for (int64_t lane = 0; lane < tile_columns; lane += 16) __builtin_prefetch(ahead + lane, 0, 2);
         gemm::micro_kernel({packed + i * steps, 1, tile_rows, panel, tile_columns, c + i * ldc + j, ldc,
-                            smaller(tile_rows, rows - i), columns, steps, k0 > 0, nullptr});
+                            min(tile_rows, rows - i), columns, steps, k0 > 0, nullptr});
       }
     }
   }
@@ -279,7 +279,7 @@ bool can_share_tiles(const Product* products, int64_t count) {
   const auto reach = [&](Axis Product::* axis) {
     int64_t least, greatest, taps = 0;
     reach_of(products, count, axis, least, greatest);
-    for (int64_t i = 0; i < count; i++) taps = larger(taps, (products[i].*axis).taps);
+    for (int64_t i = 0; i < count; i++) taps = max(taps, (products[i].*axis).taps);
     return greatest - least < 2 * taps;  // or a tile would be mostly gaps
   };
   for (int64_t i = 0; i < count; i++)
@@ -304,19 +304,19 @@ void plan_products(Context& context, Product* products, int64_t count) {
   const bool few = first.M <= few_rows || first.sweep;
   int64_t taps = 0, P = 0, Q = 0;
   for (int64_t i = 0; i < count; i++) {
-    taps = larger(taps, products[i].rows.taps * products[i].columns.taps);
-    P = larger(P, products[i].P);
-    Q = larger(Q, products[i].Q);
+    taps = max(taps, products[i].rows.taps * products[i].columns.taps);
+    P = max(P, products[i].P);
+    Q = max(Q, products[i].Q);
   }
   const Axis rows = join_axes(context, products, count, &Product::rows);
   const Axis columns = join_axes(context, products, count, &Product::columns);
 
   // Whole channels to a block where they fit, so that no channel is copied for two blocks.
   const int64_t most_depth = few ? few_depth : block_depth;
-  const int64_t most_channels = larger(1, most_depth / taps);
+  const int64_t most_channels = max(1, most_depth / taps);
   const int64_t channels = ceil_div(first.channels, ceil_div(first.channels, most_channels));
   const int64_t tile_channels = taps <= most_depth ? channels : 2;
-  const int64_t positions = few ? larger(block_positions, few_floats / tile_channels) : block_positions;
+  const int64_t positions = few ? max(block_positions, few_floats / tile_channels) : block_positions;
   int64_t block_rows = 1, block_columns = Q;
   if (Q > positions)
     block_columns = round_up(ceil_div(Q, ceil_div(Q, positions)), tile_columns);
@@ -368,11 +368,11 @@ int64_t packed_weights(const Product& p) { return round_up(p.M, tile_rows) * (p.
 void pack_weights(const Product& p, float* to, const float* weights, int64_t row_stride, const int64_t* index,
                   const float* bias, int64_t m0, int64_t m1) {
   for (int64_t k0 = 0; k0 < p.depth; k0 += p.depth_block) {
-    const int64_t depth = smaller(p.depth_block, p.depth - k0);
+    const int64_t depth = min(p.depth_block, p.depth - k0);
     const bool below = p.bias && k0 + depth == p.depth;
     float* block = to + round_up(p.M, tile_rows) * k0;
     for (int64_t m = m0; m < m1; m += tile_rows) {
-      const int64_t rows = smaller(tile_rows, m1 - m);
+      const int64_t rows = min(tile_rows, m1 - m);
       float* panel = block + m * (depth + below);
       if (!index) {
         gemm::pack_a(panel, {weights + m * row_stride + k0, row_stride, 1}, rows, depth);
@@ -390,14 +390,14 @@ void pack_weights(const Product& p, float* to, const float* weights, int64_t row
 Block block_at(const Product& p, int64_t number) {
   const int64_t row = number / p.blocks_of_columns * p.block_rows,
                 column = number % p.blocks_of_columns * p.block_columns;
-  return {row, column, smaller(p.block_rows, p.P - row), smaller(p.block_columns, p.Q - column)};
+  return {row, column, min(p.block_rows, p.P - row), min(p.block_columns, p.Q - column)};
 }
 
 void multiply_block(const Product& p, const Block& block, const float* source, const float* weights, int64_t m0,
                     int64_t m1, float* c, int64_t ldc, float* room) {
   const int64_t taps = p.rows.taps * p.columns.taps;
   for (int64_t k0 = 0; k0 < p.depth; k0 += p.depth_block) {
-    const int64_t depth = smaller(p.depth_block, p.depth - k0), first = k0 / taps, last = (k0 + depth - 1) / taps;
+    const int64_t depth = min(p.depth_block, p.depth - k0), first = k0 / taps, last = (k0 + depth - 1) / taps;
     const float* planes = source + first * p.rows.length * p.columns.length;
     if (!p.in_place) fill_tile(room, p, planes, last - first + 1, block.row, block.column);
     multiply_step(p, block, p.in_place ? planes + block.column : room, weights, m0, m1, k0, depth, c, ldc, room);
@@ -409,7 +409,7 @@ void multiply_blocks(const Product* products, int64_t count, int64_t number, con
   const Product& any = products[0];
   const Block place = block_at(any, number);
   for (int64_t channel = 0; channel < any.channels; channel += any.tile_channels) {
-    const int64_t channels = smaller(any.tile_channels, any.channels - channel);
+    const int64_t channels = min(any.tile_channels, any.channels - channel);
     fill_tile(room, any, source + channel * any.rows.length * any.columns.length, channels, place.row, place.column);
     for (int64_t i = 0; i < count; i++) {
       const int64_t taps = products[i].rows.taps * products[i].columns.taps;

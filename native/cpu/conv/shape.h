@@ -4,6 +4,7 @@
 // of x, R x S the kernel, P x Q the plane of the result; K = C R S is the depth of the forward product.
 #pragma once
 #include "../../core/kernel.h"
+#include "../integers.h"
 
 namespace firesteel::FIRESTEEL_ISA::conv {
 
@@ -20,10 +21,5 @@ struct Window {
 // Fills `shape` from x [N, G C, H, W], weight [G M, C, R, S] and y [N, G M, P, Q]; false, with the error recorded,
 // where they contradict each other or the window.
 bool read_shape(Context& context, const View& x, const View& weight, const View& y, const Window& window, Shape& shape);
-
-static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static inline int64_t round_up(int64_t a, int64_t multiple) { return ceil_div(a, multiple) * multiple; }
 
 }  // namespace firesteel::FIRESTEEL_ISA::conv

@@ -14,20 +14,20 @@ constexpr int64_t rows_ahead = 8;
 // Slots [0, length) of a run read source positions first + i * stride; those inside [0, limit) are [low, high).
 void clip(int64_t first, int64_t stride, int64_t length, int64_t limit, int64_t& low, int64_t& high) {
   if (stride == 1) {  // without divisions
-    low = smaller(length, larger(0, -first));
-    high = larger(low, smaller(length, limit - first));
+    low = min(length, max(0, -first));
+    high = max(low, min(length, limit - first));
     return;
   }
-  low = first >= 0 ? 0 : smaller(length, ceil_div(-first, stride));
-  high = first >= limit ? 0 : smaller(length, ceil_div(limit - first, stride));
+  low = first >= 0 ? 0 : min(length, ceil_div(-first, stride));
+  high = first >= limit ? 0 : min(length, ceil_div(limit - first, stride));
   if (high < low) high = low;
 }
 
 void extent(const Axis& axis, int64_t& least, int64_t& greatest) {
   least = greatest = axis.taps ? axis.offsets[0] : 0;
   for (int64_t t = 1; t < axis.taps; t++) {
-    least = smaller(least, axis.offsets[t]);
-    greatest = larger(greatest, axis.offsets[t]);
+    least = min(least, axis.offsets[t]);
+    greatest = max(greatest, axis.offsets[t]);
   }
 }
 

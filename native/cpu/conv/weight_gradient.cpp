@@ -98,9 +98,9 @@ void correlate(double* sums, const float* dy, int64_t pitch, const float* tile, 
 void cut_plane(Plan& plan, int64_t wanted) {
   if (plan.Q > wanted) {
     plan.block_rows = 1;
-    plan.block_columns = smaller(plan.Q, round_up(ceil_div(plan.Q, ceil_div(plan.Q, wanted)), 16));
+    plan.block_columns = min(plan.Q, round_up(ceil_div(plan.Q, ceil_div(plan.Q, wanted)), 16));
   } else {
-    plan.block_rows = ceil_div(plan.P, ceil_div(plan.P, smaller(plan.P, wanted / plan.Q)));
+    plan.block_rows = ceil_div(plan.P, ceil_div(plan.P, min(plan.P, wanted / plan.Q)));
     plan.block_columns = plan.Q;
   }
   plan.blocks_of_columns = ceil_div(plan.Q, plan.block_columns);
@@ -110,7 +110,7 @@ void cut_plane(Plan& plan, int64_t wanted) {
 Block block_at(const Plan& plan, int64_t number) {
   const int64_t row = number / plan.blocks_of_columns * plan.block_rows;
   const int64_t column = number % plan.blocks_of_columns * plan.block_columns;
-  return {row, column, smaller(plan.block_rows, plan.P - row), smaller(plan.block_columns, plan.Q - column)};
+  return {row, column, min(plan.block_rows, plan.P - row), min(plan.block_columns, plan.Q - column)};
 }
 
 Plan make_plan(Context& context, const Shape& s, bool depthwise) {
@@ -131,15 +131,15 @@ Plan make_plan(Context& context, const Shape& s, bool depthwise) {
   const int64_t wanted = channels_of_block(taps);
   plan.channel_blocks = ceil_div(s.C, wanted);
   plan.channels = plan.channel_blocks == 1 ? s.C : wanted;
-  const int64_t most_slices = larger(1, most_partial / (s.G * s.M * s.C * taps));
+  const int64_t most_slices = max(1, most_partial / (s.G * s.M * s.C * taps));
   plan.parts = cut_rows(s.M, depthwise ? s.M : ceil_div(s.M, ceil_div(s.M, wanted_rows)));
   // Depthwise, an item reads one plane: neighbours in memory follow one another.
   const int64_t products = s.G * plan.channel_blocks * plan.parts.count;
-  const int64_t wanted_slices =
-      depthwise ? most_plane_slices
-                : smaller(ceil_div(enough_chunks, products),
-                          larger(ceil_div(least_items, products), plan.depth_blocks / blocks_of_slice));
-  plan.slices = smaller(smaller(plan.depth_blocks, most_slices), wanted_slices);
+  const int64_t wanted_slices = depthwise
+                                    ? most_plane_slices
+                                    : min(ceil_div(enough_chunks, products),
+                                          max(ceil_div(least_items, products), plan.depth_blocks / blocks_of_slice));
+  plan.slices = min(min(plan.depth_blocks, most_slices), wanted_slices);
 
   int64_t* tables = scratch_of<int64_t>(context, span_room(plan.rows) + span_room(plan.columns));
   plan.row_span = make_span(plan.rows, plan.block_rows, false, tables);
@@ -211,7 +211,7 @@ struct Ahead {
 };
 
 void ask_for(Ahead& ahead, int64_t rows) {
-  for (rows = smaller(rows, ahead.rows); rows > 0; rows--, ahead.rows--, ahead.row += ahead.stride)
+  for (rows = min(rows, ahead.rows); rows > 0; rows--, ahead.rows--, ahead.row += ahead.stride)
     for (int64_t i = 0; i < ahead.floats; i += 16) __builtin_prefetch(ahead.row + i, 0, 2);
 }
 
@@ -230,7 +230,7 @@ void slice_gradient(float* sums, const float* dy, const float* x, const Shape& s
     // Panel by panel: a panel of any depth lies in one piece, blocks of panels only up to KC.
     const float* lines = dy + (image_group * s.M + m) * plane_y + position;
     for (int64_t i = 0; i < rows; i += tile_rows)
-      gemm::pack_a(gradient + i * depth, {lines + i * plane_y, plane_y, 1}, smaller(tile_rows, rows - i), depth);
+      gemm::pack_a(gradient + i * depth, {lines + i * plane_y, plane_y, 1}, min(tile_rows, rows - i), depth);
     const float* planes = x + (image_group * s.C + channel) * plane_x;
     if (!plan.in_place)
       fill_channels_last(tile, plan.channels, planes, channels, plan.rows, plan.columns, plan.row_span,
@@ -248,8 +248,8 @@ void slice_gradient(float* sums, const float* dy, const float* x, const Shape& s
     for (int64_t j0 = 0; j0 < width; j0 += group_columns)
       for (int64_t first_row = 0; first_row < rows; first_row += kept) {
         float* panel = panels;
-        for (int64_t j = j0; j < smaller(width, j0 + group_columns); j += tile_columns, panel += panel_floats) {
-          const int64_t columns = smaller(tile_columns, width - j);
+        for (int64_t j = j0; j < min(width, j0 + group_columns); j += tile_columns, panel += panel_floats) {
+          const int64_t columns = min(tile_columns, width - j);
           if (first_row == 0) {
             if (plan.in_place)
               gemm::pack_b(panel, {planes + j * plane_x + position, 1, plane_x}, depth, columns);
@@ -259,13 +259,13 @@ void slice_gradient(float* sums, const float* dy, const float* x, const Shape& s
           Ahead next_planes = {};
           if (plan.in_place && first_row == 0)
             next_planes = {planes + (j + tile_columns) * plane_x + position, plane_x, depth,
-                           smaller(tile_columns, width - j - tile_columns)};
-          const int64_t planes_a_tile = ceil_div(tile_columns * tile_rows, smaller(rows, kept));
-          for (int64_t i = first_row; i < smaller(rows, first_row + kept); i += tile_rows) {
+                           min(tile_columns, width - j - tile_columns)};
+          const int64_t planes_a_tile = ceil_div(tile_columns * tile_rows, min(rows, kept));
+          for (int64_t i = first_row; i < min(rows, first_row + kept); i += tile_rows) {
             ask_for(next_planes, planes_a_tile);
             ask_for(next_lines, lines_a_tile);
             gemm::micro_kernel({gradient + i * depth, 1, tile_rows, panel, tile_columns, sums + i * width + j, width,
-                                smaller(tile_rows, rows - i), columns, depth, d > first, nullptr});
+                                min(tile_rows, rows - i), columns, depth, d > first, nullptr});
           }
         }
       }
@@ -307,9 +307,9 @@ void conv2d_weight_gradient(Context& context, const View& dweight, const View& d
       const int64_t group_block = item / plan.slices / plan.parts.count;
       const int64_t group = group_block / plan.channel_blocks,
                     channel = group_block % plan.channel_blocks * plan.channels;
-      const int64_t channels = smaller(plan.channels, s.C - channel), m = part * plan.parts.size;
+      const int64_t channels = min(plan.channels, s.C - channel), m = part * plan.parts.size;
       slice_gradient(partial + slice * slice_floats + group * group_floats + (channel * s.M + m * channels) * taps,
-                     gradient, source, s, plan, group, slice, m, smaller(plan.parts.size, s.M - m), channel, channels,
+                     gradient, source, s, plan, group, slice, m, min(plan.parts.size, s.M - m), channel, channels,
                      room);
     }
     leave_room(rooms, room_number);
@@ -320,7 +320,7 @@ void conv2d_weight_gradient(Context& context, const View& dweight, const View& d
   parallel(context, summing.chunks, [&](int64_t chunk) {
     for (int64_t row = first_item(summing, chunk); row < first_item(summing, chunk + 1); row++)
       for (int64_t channel = 0; channel < s.C; channel += plan.channels) {
-        const int64_t channels = smaller(plan.channels, s.C - channel);
+        const int64_t channels = min(plan.channels, s.C - channel);
         const int64_t width = taps * channels;
         float* sums = partial + row / s.M * group_floats + channel * taps * s.M + row % s.M * width;
         for (int64_t slice = 1; slice < plan.slices; slice++)

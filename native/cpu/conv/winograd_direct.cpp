@@ -19,7 +19,7 @@ namespace {
 
 constexpr int64_t taps = 9, positions = winograd_tile * winograd_tile, patch_floats = winograd_elements;
 // Positions of the tiles taken at a time, in whole panels.
-constexpr int64_t most_positions = (direct_tiles * positions + tile_columns - 1) / tile_columns * tile_columns;
+constexpr int64_t most_positions = round_up(direct_tiles * positions, tile_columns);
 // Channels of a block of depth.
 constexpr int64_t depth_channels = gemm::block_depth / taps;
 static_assert(tile_columns % winograd_tile == 0, "a row of a tile lies in one panel");
@@ -32,14 +32,14 @@ struct Place {
 Place place_of(const TileMap& map, int64_t number, int64_t P, int64_t Q) {
   const int64_t across = number % map.across * winograd_tile, down = number / map.across;
   const int64_t row = down % map.down * winograd_tile;
-  return {down / map.down, row, across, smaller(winograd_tile, P - row), smaller(winograd_tile, Q - across)};
+  return {down / map.down, row, across, min(winograd_tile, P - row), min(winograd_tile, Q - across)};
 }
 
 // The 6 x 6 elements of a plane from (h, w) on, zeros outside of it.
 void copy_patch(float* patch, const float* plane, int64_t H, int64_t W, int64_t h, int64_t w) {
   memset(patch, 0, patch_floats * sizeof(float));
-  const int64_t low = larger(0, -w), high = smaller(winograd_points, W - w);
-  for (int64_t r = larger(0, -h); r < smaller(winograd_points, H - h); r++)
+  const int64_t low = max(0, -w), high = min(winograd_points, W - w);
+  for (int64_t r = max(0, -h); r < min(winograd_points, H - h); r++)
     for (int64_t q = low; q < high; q++) patch[r * winograd_points + q] = plane[(h + r) * W + w + q];
 }
 
@@ -102,18 +102,18 @@ void direct_product(const WinogradProduct& p, const float* source, float* result
   float *const filters = room, *const panels = filters + depth_channels * taps * tile_rows;
   float* const sums = panels + depth_channels * taps * most_positions;
   for (int64_t begin = 0; begin < count; begin += direct_tiles) {
-    const int64_t tiles = smaller(direct_tiles, count - begin), width = tiles * positions;
+    const int64_t tiles = min(direct_tiles, count - begin), width = tiles * positions;
     Place places[direct_tiles];
     for (int64_t i = 0; i < tiles; i++) places[i] = place_of(map, first + numbers[begin + i], p.P, p.Q);
     for (int64_t c = 0; c < p.channels; c += depth_channels) {
-      const int64_t channels = smaller(depth_channels, p.channels - c), depth = channels * taps;
+      const int64_t channels = min(depth_channels, p.channels - c), depth = channels * taps;
       pack_patches(panels, p, places, tiles, source + (group * p.channels + c) * p.H * p.W, channels);
       for (int64_t i = 0; i < rows; i += tile_rows) {
-        const int64_t height = smaller(tile_rows, rows - i);
+        const int64_t height = min(tile_rows, rows - i);
         pack_filters(filters, p, group, m + i, height, c, channels);
         for (int64_t j = 0; j < width; j += tile_columns)
           gemm::micro_kernel({filters, 1, tile_rows, panels + j * depth, tile_columns, sums + i * most_positions + j,
-                              most_positions, height, smaller(tile_columns, width - j), depth, c > 0, nullptr});
+                              most_positions, height, min(tile_columns, width - j), depth, c > 0, nullptr});
       }
     }
     write_results(result, p, places, tiles, group, m, rows, sums);
@@ -131,7 +131,7 @@ void add_direct_gradient(Context& context, const Shape& s, float* dweight, const
   float* const gradients = scratch_of<float>(context, row_panels * most_depth * tile_rows);
   const Rooms rooms = make_rooms(context, most_depth * tile_columns, products.chunks);
   for (int64_t begin = 0; begin < count; begin += direct_tiles) {
-    const int64_t tiles = smaller(direct_tiles, count - begin);
+    const int64_t tiles = min(direct_tiles, count - begin);
     Place places[direct_tiles];
     int64_t depth = 0;  // positions that are there: of the others x may hold anything, even NaN
     for (int64_t i = 0; i < tiles; i++) {
@@ -155,7 +155,7 @@ void add_direct_gradient(Context& context, const Shape& s, float* dweight, const
       int64_t room_number;
       float* const patches = enter_room(rooms, room_number);
       for (int64_t panel = first_item(products, chunk); panel < first_item(products, chunk + 1); panel++) {
-        const int64_t j = panel * tile_columns, columns = smaller(tile_columns, width - j);
+        const int64_t j = panel * tile_columns, columns = min(tile_columns, width - j);
         for (int64_t c = j / taps; c * taps < j + columns; c++) {
           float* to = patches;
           for (int64_t tile = 0; tile < tiles; tile++) {
@@ -165,14 +165,14 @@ void add_direct_gradient(Context& context, const Shape& s, float* dweight, const
                        place.column - s.pad_w);
             for (int64_t r = 0; r < place.rows; r++)
               for (int64_t q = 0; q < place.columns; q++, to += tile_columns)
-                for (int64_t t = larger(0, j - c * taps); t < smaller(taps, j + columns - c * taps); t++)
+                for (int64_t t = max(0, j - c * taps); t < min(taps, j + columns - c * taps); t++)
                   to[c * taps + t - j] = patch[(r + t / 3) * winograd_points + q + t % 3];
           }
         }
         for (int64_t i = 0; i < row_panels; i++)
           gemm::micro_kernel({gradients + i * most_depth * tile_rows, 1, tile_rows, patches, tile_columns,
-                              dweight + i * tile_rows * width + j, width, smaller(tile_rows, s.M - i * tile_rows),
-                              columns, depth, true, nullptr});
+                              dweight + i * tile_rows * width + j, width, min(tile_rows, s.M - i * tile_rows), columns,
+                              depth, true, nullptr});
       }
       leave_room(rooms, room_number);
     });

@@ -19,7 +19,7 @@ static inline void multiply_panels(float* to, int64_t to_row, const float* left,
                                    int64_t rows, int64_t depth, bool accumulate) {
   for (int64_t i = 0; i < rows; i += gemm::tile_rows, left += distance)
     gemm::micro_kernel({left, 1, gemm::tile_rows, right, gemm::tile_columns, to + i * to_row, to_row,
-                        smaller(gemm::tile_rows, rows - i), gemm::tile_columns, depth, accumulate, nullptr});
+                        min(gemm::tile_rows, rows - i), gemm::tile_columns, depth, accumulate, nullptr});
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA::conv

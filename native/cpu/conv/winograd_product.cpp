@@ -41,18 +41,18 @@ Plan make_plan(const WinogradProduct& p) {
   Plan plan;
   plan.map = map_tiles(p.N, p.P, p.Q);
   const int64_t wanted = block_floats / (winograd_elements * (p.channels + p.M));
-  const int64_t most = smaller(most_tiles, larger(least_tiles, wanted / tile_columns * tile_columns));
+  const int64_t most = min(most_tiles, max(least_tiles, wanted / tile_columns * tile_columns));
   plan.block = round_up(ceil_div(plan.map.count, ceil_div(plan.map.count, most)), tile_columns);
   plan.blocks = ceil_div(plan.map.count, plan.block);
   plan.depth = ceil_div(p.channels, ceil_div(p.channels, gemm::block_depth));
   plan.panels = ceil_div(p.M, tile_rows);
   const int64_t wanted_parts = ceil_div(enough_chunks / 2, plan.blocks * p.G);
-  plan.part = smaller(larger(part_rows, round_up(ceil_div(p.M, wanted_parts), tile_rows)), plan.panels * tile_rows);
+  plan.part = min(max(part_rows, round_up(ceil_div(p.M, wanted_parts), tile_rows)), plan.panels * tile_rows);
   plan.parts = ceil_div(p.M, plan.part);
   plan.filter_floats = off_page(filters_before(plan, round_up(p.channels, plan.depth)));
   plan.tile_floats = off_page(plan.block * p.channels);
   plan.product_floats = off_page(plan.block * plan.part);
-  const int64_t strip_tiles = smaller(plan.map.across, plan.block), most_strips = plan.block / strip_tiles + 2;
+  const int64_t strip_tiles = min(plan.map.across, plan.block), most_strips = plan.block / strip_tiles + 2;
   plan.pitch = strip_tiles * winograd_tile + 2;
   plan.most_rows = most_strips * winograd_points;
   plan.strip_floats = round_up(plan.most_rows * plan.pitch + 2 * lanes, 16);
@@ -76,9 +76,9 @@ bool transform_filters(float* packed, const WinogradProduct& p, const Plan& plan
   for (int64_t v = 0; v < row_vectors * lanes; v += lanes) {
     const float* filter[lanes];
     for (int64_t i = 0; i < lanes; i++)
-      filter[i] = p.weights + group * p.group_stride + smaller(m + v + i, p.M - 1) * p.row_stride;
+      filter[i] = p.weights + group * p.group_stride + min(m + v + i, p.M - 1) * p.row_stride;
     for (int64_t k0 = 0; k0 < p.channels; k0 += plan.depth) {
-      const int64_t depth = smaller(plan.depth, p.channels - k0);
+      const int64_t depth = min(plan.depth, p.channels - k0);
       float* const panel = packed + filters_before(plan, k0) + m / tile_rows * row_panel_floats(depth) + v;
       for (int64_t k = 0; k < depth; k++) {
         Vec taps[9], half[3][6];  // half: [column of the filter][point]
@@ -131,7 +131,7 @@ Layout make_layout(const WinogradProduct& p, const Plan& plan, int64_t first, in
                  layout.out[number + t] = int32_t(strip * winograd_tile * plan.pitch + t * winograd_tile);
                }
                const int64_t p0 = row * winograd_tile, q0 = column * winograd_tile, w = q0 + p.offset_w;
-               const int64_t low = larger(0, -w), high = smaller(tiles * winograd_tile + 2, p.W - w);
+               const int64_t low = max(0, -w), high = min(tiles * winograd_tile + 2, p.W - w);
                for (int64_t r = 0; r < winograd_points; r++) {
                  const int64_t h = p0 + p.offset_h + r;
                  if (h >= 0 && h < p.H && low < high)
@@ -139,10 +139,10 @@ Layout make_layout(const WinogradProduct& p, const Plan& plan, int64_t first, in
                                                         (image * p.G * p.channels * p.H + h) * p.W + w + low,
                                                         high - low};
                }
-               for (int64_t r = 0; r < smaller(winograd_tile, p.P - p0); r++)
+               for (int64_t r = 0; r < min(winograd_tile, p.P - p0); r++)
                  layout.writes[layout.write_count++] = {(strip * winograd_tile + r) * plan.pitch,
                                                         (image * p.G * p.M * p.P + p0 + r) * p.Q + q0,
-                                                        smaller(tiles * winograd_tile, p.Q - q0)};
+                                                        min(tiles * winograd_tile, p.Q - q0)};
                strip++;
              });
   for (int64_t t = count; t < plan.block; t++) layout.in[t] = layout.out[t] = 0;
@@ -214,7 +214,7 @@ int64_t list_wide(const WinogradProduct& p, const Plan& plan, int64_t first, int
   int64_t listed = 0;
   for_strips(plan.map, first, count, plan.block,
              [&](int64_t, int64_t row, int64_t column, int64_t tiles, int64_t number) {
-               find_ranges<6, 3>(energies, plan.pitch, tiles, smaller(winograd_tile, p.P - row * winograd_tile),
+               find_ranges<6, 3>(energies, plan.pitch, tiles, min(winograd_tile, p.P - row * winograd_tile),
                                  p.Q - column * winograd_tile, [&](int64_t tile, Range range) {
                                    if (all || range >= Range::wide) layout.wide[listed++] = int32_t(number + tile);
                                  });
@@ -249,7 +249,7 @@ void multiply_tiles(float* products, const float* tiles, const float* filters, c
     const float* right = tiles + element * plan.tile_floats;
     float* to = products + element * plan.product_floats;
     for (int64_t k = 0; k < p.channels; k += plan.depth) {
-      const int64_t depth = smaller(plan.depth, p.channels - k);
+      const int64_t depth = min(plan.depth, p.channels - k);
       const float* panels = left + filters_before(plan, k) + m / tile_rows * row_panel_floats(depth);
       for (int64_t j = 0; j < count; j += tile_columns)
         multiply_panels(to + j, plan.block, panels, row_panel_floats(depth), right + j * p.channels + k * tile_columns,
@@ -322,7 +322,7 @@ void winograd_product(Context& context, const WinogradProduct& p, const float* s
   const int64_t product_floats = winograd_elements * plan.product_floats;
   const Batch work =
       batch(p.G * plan.blocks * plan.parts, plan.block * winograd_elements * p.channels * plan.part, multiply_chunk);
-  const int64_t operands = round_up(larger(tile_floats + product_floats, direct_product_floats(plan.part)), 16);
+  const int64_t operands = round_up(max(tile_floats + product_floats, direct_product_floats(plan.part)), 16);
   const Rooms rooms = make_rooms(context, 2 * plan.strip_floats + layout_floats(plan) + operands, work.chunks);
   parallel(context, work.chunks, [&](int64_t chunk) {
     int64_t room_number;
@@ -330,9 +330,9 @@ void winograd_product(Context& context, const WinogradProduct& p, const float* s
     float *const energies = strips + plan.strip_floats, *const rows_of_strips = energies + plan.strip_floats;
     float *const tiles = rows_of_strips + layout_floats(plan), *const products = tiles + tile_floats;
     for (int64_t item = first_item(work, chunk); item < first_item(work, chunk + 1); item++) {
-      const int64_t m = item % plan.parts * plan.part, rows = smaller(plan.part, p.M - m);
+      const int64_t m = item % plan.parts * plan.part, rows = min(plan.part, p.M - m);
       const int64_t block = item / plan.parts % plan.blocks, group = item / plan.parts / plan.blocks;
-      const int64_t first = block * plan.block, count = smaller(plan.block, plan.map.count - first);
+      const int64_t first = block * plan.block, count = min(plan.block, plan.map.count - first);
       const Layout layout = make_layout(p, plan, first, count, rows_of_strips);
       transform_tiles(tiles, energies, p, plan, source + group * p.channels * p.H * p.W, count, layout, strips);
       const int64_t wide = list_wide(p, plan, first, count, broken, energies, layout);

@@ -58,9 +58,9 @@ template <int Side, int Window, class F>
 static inline void find_ranges(const float* energies, int64_t pitch, int64_t tiles, int64_t rows, int64_t columns,
                                const F& found) {
   constexpr int64_t missing = winograd_tile - (Side - Window + 1), at_once = 8;
-  const int64_t windows = larger(1, rows - missing);
+  const int64_t windows = max(1, rows - missing);
   for (int64_t first = 0; first < tiles; first += at_once) {
-    const int64_t count = smaller(at_once, tiles - first), width = count * winograd_tile + Side - winograd_tile;
+    const int64_t count = min(at_once, tiles - first), width = count * winograd_tile + Side - winograd_tile;
     const bool whole_tiles = rows == winograd_tile && columns >= (first + count) * winograd_tile;
     if (whole_tiles && all_even<Side, Window>(energies + first * winograd_tile, pitch, count)) {
       for (int64_t t = 0; t < count; t++) found(first + t, Range::even);
@@ -86,7 +86,7 @@ static inline void find_ranges(const float* energies, int64_t pitch, int64_t til
     }
     for (int64_t t = 0; t < count; t++) {
       const float *of_windows = least + t * winograd_tile, *of_columns = whole + t * winograd_tile;
-      const int64_t present = smaller(winograd_tile, columns - (first + t) * winograd_tile);
+      const int64_t present = min(winograd_tile, columns - (first + t) * winograd_tile);
       float energy = 0, lowest = of_windows[0];
       for (int i = 0; i < Side; i++) energy += of_columns[i];
       for (int64_t q = 1; q < present - missing; q++) lowest = smaller_of(lowest, of_windows[q]);

@@ -100,7 +100,7 @@ template <class F>
 static inline void for_strips(const TileMap& map, int64_t first, int64_t count, int64_t most, const F& body) {
   for (int64_t number = 0; number < count;) {
     const int64_t tile = first + number, column = tile % map.across, row = tile / map.across;
-    const int64_t tiles = smaller(most, smaller(map.across - column, count - number));
+    const int64_t tiles = min(most, min(map.across - column, count - number));
     body(row / map.down, row % map.down, column, tiles, number);
     number += tiles;
   }

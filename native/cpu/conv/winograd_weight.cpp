@@ -52,8 +52,8 @@ Plan make_plan(const Shape& s) {
   plan.sum_floats = sum_floats(s.M, s.C);
   const bool few = few_channels(s.M, s.C);
   const int64_t most = slab_tiles(s.M, s.C);
-  plan.slab = few ? smaller(most, plan.map.count) : ceil_div(plan.map.count, ceil_div(plan.map.count, most));
-  plan.slices = few ? smaller(most_slices, ceil_div(plan.map.count, plan.slab)) : 0;
+  plan.slab = few ? min(most, plan.map.count) : ceil_div(plan.map.count, ceil_div(plan.map.count, most));
+  plan.slices = few ? min(most_slices, ceil_div(plan.map.count, plan.slab)) : 0;
   plan.depth_blocks = ceil_div(plan.slab, gemm::block_depth);
   plan.depth = ceil_div(plan.slab, plan.depth_blocks);
   plan.row_floats = row_panel_floats(plan.depth);
@@ -71,7 +71,7 @@ Plan make_plan(const Shape& s) {
 void fill_strip(float* strip, const float* source, int64_t channels, int64_t H, int64_t W, int64_t h, int64_t w,
                 int64_t rows, int64_t columns, int64_t vectors) {
   const int64_t width = vectors * lanes, plane = H * W;
-  const int64_t low = smaller(columns, larger(0, -w)), high = larger(low, smaller(columns, W - w));
+  const int64_t low = min(columns, max(0, -w)), high = max(low, min(columns, W - w));
   const size_t before = size_t(low * width) * sizeof(float), behind = size_t((columns - high) * width) * sizeof(float);
   for (int64_t row = 0; row < rows; row++, strip += columns * width) {
     if (h + row < 0 || h + row >= H) {
@@ -82,7 +82,7 @@ void fill_strip(float* strip, const float* source, int64_t channels, int64_t H, 
     if (behind) memset(strip + high * width, 0, behind);
     for (int64_t c = 0; c < width; c += lanes) {
       const float* from[lanes];
-      for (int64_t i = 0; i < lanes; i++) from[i] = source + smaller(c + i, channels - 1) * plane + (h + row) * W + w;
+      for (int64_t i = 0; i < lanes; i++) from[i] = source + min(c + i, channels - 1) * plane + (h + row) * W + w;
       if (high - low < 4) {
         for (int64_t column = low; column < high; column++)
           for (int64_t i = 0; i < lanes; i++) strip[column * width + c + i] = from[i][column];
@@ -102,11 +102,11 @@ void fill_strip(float* strip, const float* source, int64_t channels, int64_t H, 
 // Energies (winograd_range.h) of the same strip, [rows][columns]: the sums of squares over the channels that are there.
 void square_strip(float* energies, const float* source, int64_t channels, int64_t H, int64_t W, int64_t h, int64_t w,
                   int64_t rows, int64_t columns) {
-  const int64_t plane = H * W, low = smaller(columns, larger(0, -w)), high = larger(low, smaller(columns, W - w));
+  const int64_t plane = H * W, low = min(columns, max(0, -w)), high = max(low, min(columns, W - w));
   memset(energies, 0, size_t(rows * columns) * sizeof(float));
-  for (int64_t row = larger(0, -h); row < smaller(rows, H - h); row++)
+  for (int64_t row = max(0, -h); row < min(rows, H - h); row++)
     for (int64_t q = low; q < high; q += lanes) {
-      const int count = int(smaller(lanes, high - q));
+      const int count = int(min(lanes, high - q));
       const float* from = source + (h + row) * W + w + q;
       Vec even = simd::zero(), odd = simd::zero();
       const auto add = [&](Vec& sum, int64_t c) __attribute__((always_inline)) {
@@ -160,8 +160,8 @@ void transform_panel(float* to, int64_t element, int64_t row, float* energies, c
                const int64_t columns = tiles * winograd_tile + Taps - winograd_tile;
                const float* const source = planes + image * image_stride;
                fill_strip(strip, source, channels, H, W, h, w, Taps, columns, Vectors);
-               square_strip(energies + number * Taps * Taps, source, smaller(panel_channels, channels), H, W, h, w,
-                            Taps, columns);
+               square_strip(energies + number * Taps * Taps, source, min(panel_channels, channels), H, W, h, w, Taps,
+                            columns);
                transform_strip<Taps, Vectors>(to + number * row, element, row, strip, tiles, transform);
              });
 }
@@ -202,8 +202,7 @@ struct Extent {
 
 Extent extent_of(int64_t number, int64_t results, int64_t pad, int64_t length) {
   const int64_t first = number * winograd_tile;
-  return {smaller(winograd_tile, results - first), larger(0, pad - first),
-          smaller(winograd_points, length + pad - first)};
+  return {min(winograd_tile, results - first), max(0, pad - first), min(winograd_points, length + pad - first)};
 }
 
 // Whether some tap reads little of what a tile holds of dy or of x, by the rule of winograd_range.h. In a whole tile no
@@ -219,8 +218,8 @@ bool has_wide_taps(const float* dy, int64_t dy_pitch, const float* x, int64_t x_
     for (int64_t w = columns.low; w < columns.high; w++) x_energy += x[h * x_pitch + w];
   for (int64_t r = 0; r < 3; r++)
     for (int64_t s = 0; s < 3; s++) {
-      const int64_t p0 = larger(0, rows.low - r), p1 = smaller(rows.count, rows.high - r);
-      const int64_t q0 = larger(0, columns.low - s), q1 = smaller(columns.count, columns.high - s);
+      const int64_t p0 = max(0, rows.low - r), p1 = min(rows.count, rows.high - r);
+      const int64_t q0 = max(0, columns.low - s), q1 = min(columns.count, columns.high - s);
       if (p0 >= p1 || q0 >= q1) continue;  // nothing but padding
       float of_dy = 0, of_x = 0;
       for (int64_t p = p0; p < p1; p++)
@@ -281,7 +280,7 @@ void take_out_wide(uint8_t* marks, float* left, float* right, const float* energ
 void multiply_slab(float* sums, const float* left, const float* right, const Shape& s, const Plan& plan, int64_t count,
                    int64_t m, int64_t rows, bool accumulate) {
   for (int64_t block = 0; block * plan.depth < count; block++) {
-    const int64_t depth = smaller(plan.depth, count - block * plan.depth);
+    const int64_t depth = min(plan.depth, count - block * plan.depth);
     const float* a = left + block * winograd_elements * plan.left_floats + m / tile_rows * plan.row_floats;
     const float* b = right + block * winograd_elements * plan.right_floats;
     for (int64_t j = 0; j < plan.column_panels; j++)
@@ -311,7 +310,7 @@ void transform_sums(float* filters, const float* sums, const Plan& plan, int64_t
       filter_gradient_transform(half[r], out);
       for (int i = 0; i < 3; i++) simd::store(taps[3 * r + i], out[i]);
     }
-    const int64_t present = smaller(lanes, channels - c);
+    const int64_t present = min(lanes, channels - c);
     for (int64_t i = 0; i < present; i++)
       for (int t = 0; t < 9; t++) filters[(c + i) * 9 + t] = taps[t][i];
   }
@@ -335,7 +334,7 @@ void sum_slices(Context& context, float* sums, uint8_t* marks, const Rooms& room
     for (int64_t slice = first_item(work, chunk); slice < first_item(work, chunk + 1); slice++) {
       const int64_t begin = blocks * slice / plan.slices, end = blocks * (slice + 1) / plan.slices;
       for (int64_t block = begin; block < end; block++) {
-        const int64_t first = block * plan.slab, count = smaller(plan.slab, plan.map.count - first);
+        const int64_t first = block * plan.slab, count = min(plan.slab, plan.map.count - first);
         for (int64_t panel = 0; panel < plan.row_panels + plan.column_panels; panel++)
           transform_tiles(left, right, energies, plan, s, panel, first, count, dy, x);
         take_out_wide(marks, left, right, energies, plan, s, first, count);
@@ -355,28 +354,28 @@ void sum_slabs(Context& context, float* sums, uint8_t* marks, float* left, float
   const int64_t left_block = winograd_elements * plan.left_floats, right_block = winograd_elements * plan.right_floats;
   const int64_t parts = ceil_div(s.M, part_rows);
   for (int64_t first = 0; first < plan.map.count; first += plan.slab) {
-    const int64_t count = smaller(plan.slab, plan.map.count - first), blocks = ceil_div(count, plan.depth);
+    const int64_t count = min(plan.slab, plan.map.count - first), blocks = ceil_div(count, plan.depth);
     const Batch transforms = batch((plan.row_panels + plan.column_panels) * blocks,
                                    plan.depth * winograd_elements * tile_columns, pack_chunk);
     parallel(context, transforms.chunks, [&](int64_t chunk) {
       for (int64_t item = first_item(transforms, chunk); item < first_item(transforms, chunk + 1); item++) {
         const int64_t block = item % blocks;
         transform_tiles(left + block * left_block, right + block * right_block, energies + block * plan.block_energies,
-                        plan, s, item / blocks, first + block * plan.depth,
-                        smaller(plan.depth, count - block * plan.depth), dy, x);
+                        plan, s, item / blocks, first + block * plan.depth, min(plan.depth, count - block * plan.depth),
+                        dy, x);
       }
     });
     parallel(context, blocks, [&](int64_t block) {
       take_out_wide(marks, left + block * left_block, right + block * right_block,
                     energies + block * plan.block_energies, plan, s, first + block * plan.depth,
-                    smaller(plan.depth, count - block * plan.depth));
+                    min(plan.depth, count - block * plan.depth));
     });
-    const Batch products = batch(winograd_elements * parts, smaller(part_rows, s.M) * s.C * count, multiply_chunk);
+    const Batch products = batch(winograd_elements * parts, min(part_rows, s.M) * s.C * count, multiply_chunk);
     parallel(context, products.chunks, [&](int64_t chunk) {
       for (int64_t item = first_item(products, chunk); item < first_item(products, chunk + 1); item++) {
         const int64_t element = item / parts, m = item % parts * part_rows;
         multiply_slab(sums + element * plan.sum_floats, left + element * plan.left_floats,
-                      right + element * plan.right_floats, s, plan, count, m, smaller(part_rows, s.M - m), first > 0);
+                      right + element * plan.right_floats, s, plan, count, m, min(part_rows, s.M - m), first > 0);
       }
     });
   }
@@ -395,7 +394,7 @@ void winograd_weight_gradient(Context& context, const Shape& s, float* dweight, 
     right = scratch_of<float>(context, plan.depth_blocks * winograd_elements * plan.right_floats);
     energies = scratch_of<float>(context, plan.depth_blocks * plan.block_energies);
   }
-  float* const sums = scratch_of<float>(context, larger(1, plan.slices) * winograd_elements * plan.sum_floats);
+  float* const sums = scratch_of<float>(context, max(1, plan.slices) * winograd_elements * plan.sum_floats);
   uint8_t* const marks = scratch_of<uint8_t>(context, plan.map.count);
   int32_t* const wide = scratch_of<int32_t>(context, plan.map.count);
   for (int64_t group = 0; group < s.G; group++) {
@@ -404,7 +403,7 @@ void winograd_weight_gradient(Context& context, const Shape& s, float* dweight, 
       sum_slices(context, sums, marks, rooms, plan, s, gradient, source);
     else
       sum_slabs(context, sums, marks, left, right, energies, plan, s, gradient, source);
-    const Batch rows = batch(s.M, s.C * winograd_elements * larger(1, plan.slices), pack_chunk);
+    const Batch rows = batch(s.M, s.C * winograd_elements * max(1, plan.slices), pack_chunk);
     parallel(context, rows.chunks, [&](int64_t chunk) {
       for (int64_t m = first_item(rows, chunk); m < first_item(rows, chunk + 1); m++)
         transform_sums(dweight + (group * s.M + m) * s.C * 9, sums + m * plan.sum_width, plan, s.C);

@@ -10,11 +10,11 @@ struct Batch {
 };
 
 static inline Batch batch(int64_t items, int64_t cost, int64_t least) {
-  const int64_t size = cost >= least ? 1 : smaller(larger(1, items), ceil_div(least, larger(1, cost)));
+  const int64_t size = cost >= least ? 1 : min(max(1, items), ceil_div(least, max(1, cost)));
   return {items, size, ceil_div(items, size)};
 }
 
-static inline int64_t first_item(const Batch& batch, int64_t chunk) { return smaller(batch.items, chunk * batch.size); }
+static inline int64_t first_item(const Batch& batch, int64_t chunk) { return min(batch.items, chunk * batch.size); }
 
 // Rows in parts of whole panels.
 struct Parts {
@@ -22,13 +22,13 @@ struct Parts {
 };
 
 static inline Parts cut_rows(int64_t rows, int64_t size) {
-  const int64_t whole = round_up(smaller(size, rows), gemm::tile_rows);
+  const int64_t whole = round_up(min(size, rows), gemm::tile_rows);
   return {whole, ceil_div(rows, whole)};
 }
 
 // Rows of the result that an item computes: all of them, unless items are few: each part packs the patches anew.
 static inline int64_t rows_of_part(int64_t rows, int64_t items) {
-  return larger(least_part_rows, ceil_div(rows, ceil_div(enough_chunks / 2, larger(1, items))));
+  return max(least_part_rows, ceil_div(rows, ceil_div(enough_chunks / 2, max(1, items))));
 }
 
 // Rows of packed panels, `depth` deep, that stay in the second-level cache while panels of columns pass by: all, or

@@ -27,7 +27,7 @@ void compare_halves(Context& context, const View& out, const View& a, const View
                                     [&](int64_t n, uint8_t* o, const uint16_t* p, const uint16_t* q) {
                                       float x[compared_halves], y[compared_halves];
                                       for (int64_t i = 0; i < n; i += compared_halves) {
-                                        const int64_t m = shorter(compared_halves, n - i);
+                                        const int64_t m = min(compared_halves, n - i);
                                         widen(m, x, p + i);
                                         widen(m, y, q + i);
                                         compare_dense(m, o + i, x, y, op);

@@ -17,8 +17,6 @@ namespace firesteel::FIRESTEEL_ISA {
 // Elements a thread takes at a time: about 10 us of memory traffic. A tensor of up to two runs on the calling thread.
 constexpr int64_t chunk_elements = 32768;
 
-static inline int64_t shorter(int64_t a, int64_t b) { return a < b ? a : b; }
-
 // Past the caches where the instruction set can and `to` is aligned, for bodies that do not write whole registers of
 // `to`. simd::finish_streaming() follows the last one of a chunk.
 template <class T>
@@ -61,10 +59,10 @@ static void run_blocks(Out* out, int64_t start, int64_t end, bool stream, const 
   alignas(64) unsigned char room[sizeof...(In)][block_size * 4];
   int64_t row = 0;  // the shortest of the rows that blocks should not straddle
   ((row = row_length(readers) > 0 && (row == 0 || row_length(readers) < row) ? row_length(readers) : row), ...);
-  (prepare_buffer(readers, shorter(block_size, end - start), reinterpret_cast<In*>(room[readers.slot])), ...);
+  (prepare_buffer(readers, min(block_size, end - start), reinterpret_cast<In*>(room[readers.slot])), ...);
   while (start < end) {
-    int64_t n = shorter(block_size, end - start);
-    if (row > 0) n = shorter(n, row - start % row);
+    int64_t n = min(block_size, end - start);
+    if (row > 0) n = min(n, row - start % row);
     body.call(body.self, stream, n, out + start,
               read_block(readers, start, n, reinterpret_cast<In*>(room[readers.slot]))...);
     start += n;
@@ -84,8 +82,8 @@ static void run_readers(Context& context, Out* out, int64_t count, const Body<Ou
     if (stream) simd::finish_streaming();
   };
   if (count <= 2 * chunk_elements) return run(0, count);
-  parallel(context, (count + chunk_elements - 1) / chunk_elements,
-           [&](int64_t chunk) { run(chunk * chunk_elements, shorter((chunk + 1) * chunk_elements, count)); });
+  parallel(context, ceil_div(count, chunk_elements),
+           [&](int64_t chunk) { run(chunk * chunk_elements, min((chunk + 1) * chunk_elements, count)); });
 }
 
 // A call that does not come from dispatch must not reach memory outside its tensors.
@@ -139,7 +137,7 @@ static inline void call_widened(const void* self, bool stream, int64_t n, uint16
   const auto& body = *static_cast<const Body<float, float>*>(self);
   alignas(64) float x[widened_elements], y[widened_elements];
   for (int64_t i = 0; i < n; i += widened_elements) {
-    const int64_t m = shorter(widened_elements, n - i);
+    const int64_t m = min(widened_elements, n - i);
     simd::widen_bfloat16(m, x, a + i);
     body.call(body.self, false, m, y, x);
     store_narrowed(stream, m, out + i, y);
@@ -150,7 +148,7 @@ static inline void call_widened(const void* self, bool stream, int64_t n, uint16
   const auto& body = *static_cast<const Body<float, float, float>*>(self);
   alignas(64) float x[widened_elements], y[widened_elements], z[widened_elements];
   for (int64_t i = 0; i < n; i += widened_elements) {
-    const int64_t m = shorter(widened_elements, n - i);
+    const int64_t m = min(widened_elements, n - i);
     simd::widen_bfloat16(m, x, a + i);
     simd::widen_bfloat16(m, y, b + i);
     body.call(body.self, false, m, z, x, y);
@@ -174,7 +172,7 @@ template <class F, class Out, class... In>
 static inline void call_staged(const F& function, bool stream, int64_t n, Out* out, const In*... inputs) {
   alignas(64) Out room[block_size];
   for (int64_t i = 0; i < n; i += block_size) {
-    const int64_t m = stream ? shorter(block_size, n - i) : n;
+    const int64_t m = stream ? min(block_size, n - i) : n;
     function(m, stream ? room : out, (inputs + i)...);
     if (!stream) return;
     stream_out(out + i, room, m);
@@ -215,7 +213,7 @@ static inline void map_registers(const Op& op, int64_t n, Out* out, const In*...
 // The same past the caches: the registers are cut so that they are aligned in `out`.
 template <class Op, class Out, class... In>
 static inline void stream_registers(const Op& op, int64_t n, Out* out, const In*... in) {
-  int64_t i = shorter(simd::to_alignment(out), n);
+  int64_t i = min(simd::to_alignment(out), n);
   if (i > 0) simd::store_partial(out, op(simd::load_partial(in, i)...), i);
   for (; i + simd::lanes <= n; i += simd::lanes) simd::store_past_caches(out + i, op(simd::load(in + i)...));
   if (i < n) simd::store_partial(out + i, op(simd::load_partial(in + i, n - i)...), n - i);

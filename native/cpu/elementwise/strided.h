@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../../core/kernel.h"
+#include "../integers.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 

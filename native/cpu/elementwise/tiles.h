@@ -52,14 +52,14 @@ static bool copy_in_tiles(Context& context, const View& dst, const View& src) {
   const TileAxis columns = axes[to_row], rows = axes[from_row];
   if (columns.size < least_side || rows.size < least_side) return false;
 
-  const int64_t down = (rows.size + tile - 1) / tile;
+  const int64_t down = ceil_div(rows.size, tile);
   int64_t planes = 1;
   for (int d = 0; d < n; d++)
     if (d != to_row && d != from_row) planes *= axes[d].size;
   // A unit is a band of tiles across one plane.
-  const int64_t units = planes * down, per_unit = columns.size * (rows.size < tile ? rows.size : tile);
+  const int64_t units = planes * down, per_unit = columns.size * min(rows.size, tile);
   const int64_t units_a_chunk = dst.count <= 2 * tiled_elements ? units : 1 + tiled_elements / per_unit;
-  parallel(context, (units + units_a_chunk - 1) / units_a_chunk, [&](int64_t chunk) {
+  parallel(context, ceil_div(units, units_a_chunk), [&](int64_t chunk) {
     int64_t end = (chunk + 1) * units_a_chunk;
     if (end > units) end = units;
     for (int64_t unit = chunk * units_a_chunk; unit < end; unit++) {
@@ -72,9 +72,9 @@ static bool copy_in_tiles(Context& context, const View& dst, const View& src) {
         from += plane % axes[d].size * axes[d].from;
         plane /= axes[d].size;
       }
-      const int64_t r = unit % down * tile, height = rows.size - r < tile ? rows.size - r : tile;
+      const int64_t r = unit % down * tile, height = min(rows.size - r, tile);
       for (int64_t c = 0; c < columns.size; c += tile) {
-        const int64_t width = columns.size - c < tile ? columns.size - c : tile;
+        const int64_t width = min(columns.size - c, tile);
         copy_tile(to + r * rows.to + c, rows.to, from + r + c * columns.from, columns.from, height, width);
       }
     }

@@ -36,13 +36,13 @@ void pack_on_all_threads(Context& context, const Product& p, float* packed_a, fl
   const int64_t a_parts = ceil_div(p.m, pack_height), b_parts = packed_b ? ceil_div(p.n, pack_width) : 0;
   const int64_t parts = a_parts + b_parts, m_padded = round_up(p.m, tile_rows), n_padded = round_up(p.n, tile_columns);
   parallel(context, parts * ceil_div(p.k, block_depth), [&](int64_t chunk) {
-    const int64_t k0 = chunk / parts * block_depth, depth = smaller(block_depth, p.k - k0), part = chunk % parts;
+    const int64_t k0 = chunk / parts * block_depth, depth = min(block_depth, p.k - k0), part = chunk % parts;
     if (part < a_parts) {
       const int64_t i = part * pack_height;
-      pack_a_block(packed_a + k0 * m_padded + i * depth, p.a, i, smaller(pack_height, p.m - i), k0, depth);
+      pack_a_block(packed_a + k0 * m_padded + i * depth, p.a, i, min(pack_height, p.m - i), k0, depth);
     } else {
       const int64_t j = (part - a_parts) * pack_width;
-      pack_b_block(packed_b + k0 * n_padded + j * depth, p.b, k0, depth, j, smaller(pack_width, p.n - j));
+      pack_b_block(packed_b + k0 * n_padded + j * depth, p.b, k0, depth, j, min(pack_width, p.n - j));
     }
   });
 }
@@ -51,8 +51,8 @@ void multiply_tiles(Context& context, const Product& p) {
   const int64_t most_rows = p.packed_b ? tile_height : p.packed_a ? whole_height : in_place_height;
   const int64_t height = even_tiles(p.m, most_rows, tile_rows);
   // A tile that is rounded once it is done should still be in the second-level cache then.
-  const int64_t most_columns = p.epilogue.rounded ? larger(tile_to_round / height, narrow_width) : tile_width;
-  int64_t width = even_tiles(p.n, smaller(most_columns, tile_width), tile_columns);
+  const int64_t most_columns = p.epilogue.rounded ? max(tile_to_round / height, narrow_width) : tile_width;
+  int64_t width = even_tiles(p.n, min(most_columns, tile_width), tile_columns);
   const int64_t tiles_down = ceil_div(p.m, height);
   while (width > narrow_width && tiles_down * ceil_div(p.n, width) < enough_chunks &&
          height * width * p.k > 2 * chunk_work)
@@ -63,8 +63,8 @@ void multiply_tiles(Context& context, const Product& p) {
   const bool rounds = p.epilogue.rounded;
   const Rooms rooms = rounds ? make_rooms(context, height * width, tiles) : Rooms{};
   parallel(context, tiles, [&](int64_t chunk) {
-    const int64_t i = chunk % tiles_down * height, rows = smaller(height, p.m - i);
-    const int64_t j = chunk / tiles_down * width, columns = smaller(width, p.n - j);
+    const int64_t i = chunk % tiles_down * height, rows = min(height, p.m - i);
+    const int64_t j = chunk / tiles_down * width, columns = min(width, p.n - j);
     if (!rounds) return multiply_tile(p, i, rows, j, columns, p.c + i * p.ldc + j, p.ldc);
     int64_t number;
     float* room = enter_room(rooms, number);
@@ -80,7 +80,7 @@ void multiply_tiles(Context& context, const Product& p) {
 int64_t depth_of_parts(int64_t m, int64_t n, int64_t k) {
   const int64_t tiles = ceil_div(m, few_rows) * ceil_div(n, few_columns);
   if (tiles >= enough_tiles || k < parts_depth) return k;
-  const int64_t parts = smaller(round_up(ceil_div(k, part_depth), even_parts), enough_tiles);
+  const int64_t parts = min(round_up(ceil_div(k, part_depth), even_parts), enough_tiles);
   return round_up(ceil_div(k, parts), part_step);
 }
 
@@ -89,12 +89,12 @@ void multiply_in_parts(Context& context, const Product& p, int64_t depth) {
   float* partial = static_cast<float*>(scratch(context, size_t(parts * size) * sizeof(float)));
   parallel(context, parts, [&](int64_t part) {
     const int64_t d = part * depth;
-    multiply_here(p.m, p.n, smaller(depth, p.k - d), part_of(p.a, 0, d), part_of(p.b, d, 0), partial + part * size, p.n,
+    multiply_here(p.m, p.n, min(depth, p.k - d), part_of(p.a, 0, d), part_of(p.b, d, 0), partial + part * size, p.n,
                   {false, nullptr});
   });
   const int64_t rows = ceil_div(chunk_work / 16, parts * p.n);
   parallel(context, ceil_div(p.m, rows), [&](int64_t chunk) {
-    for (int64_t i = chunk * rows; i < smaller(p.m, (chunk + 1) * rows); i++) {
+    for (int64_t i = chunk * rows; i < min(p.m, (chunk + 1) * rows); i++) {
       float *sums = partial + i * p.n, *c = p.c + i * p.ldc;
       for (int64_t part = 1; part < parts; part++)
         for (int64_t j = 0; j < p.n; j++) sums[j] += sums[part * size + j];
@@ -112,24 +112,24 @@ bool packs_on_stack(const Product& p) { return p.m <= whole_height; }
 // How much is packed at a time, for all threads, as packed_limit allows: first less depth, which costs nothing, and
 // only then fewer rows and columns.
 int64_t packed_depth(const Product& p) {
-  const int64_t lines = packs_on_stack(p) ? p.m : larger(p.m, p.n);
-  return smaller(p.k, larger(packed_limit / lines / block_depth, 1) * block_depth);
+  const int64_t lines = packs_on_stack(p) ? p.m : max(p.m, p.n);
+  return min(p.k, max(packed_limit / lines / block_depth, 1) * block_depth);
 }
 
 void multiply_packing(Context& context, const Product& p) {
   const bool on_stack = packs_on_stack(p);
   const int64_t depth = packed_depth(p);
-  const int64_t rows = smaller(p.m, round_up(packed_limit / depth, tile_height));
-  const int64_t columns = on_stack ? p.n : smaller(p.n, round_up(packed_limit / depth, tile_width));
+  const int64_t rows = min(p.m, round_up(packed_limit / depth, tile_height));
+  const int64_t columns = on_stack ? p.n : min(p.n, round_up(packed_limit / depth, tile_width));
   float* packed_a = static_cast<float*>(scratch(context, size_t(packed_a_size(rows, depth)) * sizeof(float)));
   float* packed_b =
       on_stack ? nullptr : static_cast<float*>(scratch(context, size_t(packed_b_size(depth, columns)) * sizeof(float)));
   for (int64_t j = 0; j < p.n; j += columns)
     for (int64_t k0 = 0; k0 < p.k; k0 += depth)
       for (int64_t i = 0; i < p.m; i += rows) {
-        Product part = {smaller(rows, p.m - i),
-                        smaller(columns, p.n - j),
-                        smaller(depth, p.k - k0),
+        Product part = {min(rows, p.m - i),
+                        min(columns, p.n - j),
+                        min(depth, p.k - k0),
                         part_of(p.a, i, k0),
                         part_of(p.b, k0, j),
                         nullptr,
@@ -152,15 +152,15 @@ void multiply_packed(int64_t m, int64_t n, int64_t k, const float* packed_a, con
   if (k == 0) return write_empty_sum(m, n, c, ldc, epilogue);
   const Product product{m, n, k, {}, {}, packed_a, packed_b, c, ldc, epilogue};
   for (int64_t i = 0; i < m; i += tile_height)
-    multiply_tile(product, i, smaller(tile_height, m - i), 0, n, c + i * ldc, ldc);
+    multiply_tile(product, i, min(tile_height, m - i), 0, n, c + i * ldc, ldc);
 }
 
-int64_t room_for_rows(int64_t m, int64_t k) { return packed_a_size(smaller(m, tile_height), k); }
+int64_t room_for_rows(int64_t m, int64_t k) { return packed_a_size(min(m, tile_height), k); }
 
 void multiply_rows(int64_t m, int64_t n, int64_t k, Matrix a, const float* packed_b, float* c, int64_t ldc,
                    Epilogue epilogue, float* room) {
   for (int64_t i = 0; i < m; i += tile_height) {
-    const int64_t rows = smaller(tile_height, m - i);
+    const int64_t rows = min(tile_height, m - i);
     pack_a(room, part_of(a, i, 0), rows, k);
     multiply_packed(rows, n, k, room, packed_b, c + i * ldc, ldc, epilogue);
   }
@@ -176,7 +176,7 @@ void multiply_here(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c
   float room[few_rows * block_depth];
   for (int64_t i = 0; i < m; i += few_rows)
     for (int64_t k0 = 0; k0 < k; k0 += block_depth) {
-      const int64_t rows = smaller(few_rows, m - i), depth = smaller(block_depth, k - k0);
+      const int64_t rows = min(few_rows, m - i), depth = min(block_depth, k - k0);
       pack_a_block(room, a, i, rows, k0, depth);
       const Product product{rows, n,       depth,       a,   part_of(b, k0, 0),
                             room, nullptr, c + i * ldc, ldc, block_epilogue(epilogue, k0, k)};
@@ -233,7 +233,7 @@ void multiply_and_round(Context& context, Way way, Product p) {
   const int64_t size = p.m * p.n, piece = pack_width * block_depth;
   parallel(context, ceil_div(size, piece), [&](int64_t chunk) {
     const int64_t start = chunk * piece;
-    simd::narrow_bfloat16(smaller(piece, size - start), rounded + start, p.c + start);
+    simd::narrow_bfloat16(min(piece, size - start), rounded + start, p.c + start);
   });
 }
 

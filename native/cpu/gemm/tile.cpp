@@ -53,7 +53,7 @@ Ahead panel_ahead(Matrix b, int64_t k, int64_t depth, int64_t column, int64_t wi
 }
 
 void ask_for(Ahead& ahead, int64_t rows) {
-  rows = smaller(rows, ahead.rows);
+  rows = min(rows, ahead.rows);
   for (int64_t i = 0; i < rows; i++, ahead.data += ahead.stride)
     for (int64_t line = 0; line < ahead.bytes; line += 64) __builtin_prefetch(ahead.data + line, 0, 2);
   ahead.rows -= rows;
@@ -83,12 +83,12 @@ void multiply_tile(const Product& p, int64_t i, int64_t rows, int64_t j, int64_t
   alignas(64) float room[block_depth * tile_columns];
   const bool in_place = p.b.column_stride == 1 && p.b.dtype == DType::float32 && rows <= few_rows;
   for (int64_t k0 = 0; k0 < p.k; k0 += block_depth) {
-    const int64_t depth = smaller(block_depth, p.k - k0);
+    const int64_t depth = min(block_depth, p.k - k0);
     const Left left = p.packed_a ? packed_left(p.packed_a + k0 * round_up(p.m, tile_rows) + i * depth, depth,
                                                p.a.pairs != Pairs::none)
                                  : left_in_place(p.a, i, k0);
     for (int64_t column = j; column < j + columns; column += tile_columns) {
-      const int64_t width = smaller(tile_columns, j + columns - column);
+      const int64_t width = min(tile_columns, j + columns - column);
       Right right;
       Ahead ahead = {};
       if (p.packed_b) {
@@ -100,10 +100,9 @@ void multiply_tile(const Product& p, int64_t i, int64_t rows, int64_t j, int64_t
         right = packed_right(room);
         const int64_t next = column + tile_columns;
         if (next < j + columns)
-          ahead = panel_ahead(p.b, k0, depth, next, smaller(tile_columns, j + columns - next));
+          ahead = panel_ahead(p.b, k0, depth, next, min(tile_columns, j + columns - next));
         else if (k0 + depth < p.k)
-          ahead =
-              panel_ahead(p.b, k0 + depth, smaller(block_depth, p.k - k0 - depth), j, smaller(tile_columns, columns));
+          ahead = panel_ahead(p.b, k0 + depth, min(block_depth, p.k - k0 - depth), j, min(tile_columns, columns));
       }
       multiply_panel(left, right, rows, width, depth, c + column - j, ldc,
                      block_epilogue(at_column(p.epilogue, column), k0, p.k), ahead);

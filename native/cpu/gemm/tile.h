@@ -1,5 +1,6 @@
 // A tile of C: what the drivers cut a product into (multiply.cpp). Private to native/cpu/gemm.
 #pragma once
+#include "../integers.h"
 #include "blocks.h"
 #include "pack.h"
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../../generated/kernels.h"
+#include "../chunks.h"
 #include "../elementwise/driver.h"
 #include "blocks.h"
 
@@ -38,9 +39,8 @@ simd::Mask lanes_within(simd::VecI index, int64_t low, int64_t high) {
 void check_indices(Context& context, const View& index, int64_t size, int64_t dim, int64_t skip) {
   const int32_t* at = pointer<const int32_t>(index);
   for (int64_t start = 0; start < index.count; start += simd::lanes) {
-    const int64_t end = shorter(start + simd::lanes, index.count);
-    if (end - start == simd::lanes && !any(~lanes_within(simd::load(at + start), 0, shorter(size, INT32_MAX))))
-      continue;
+    const int64_t end = min(start + simd::lanes, index.count);
+    if (end - start == simd::lanes && !any(~lanes_within(simd::load(at + start), 0, min(size, INT32_MAX)))) continue;
     for (int64_t i = start; i < end; i++)
       if (!in_range(at[i], size) && !(skip >= 0 && at[i] == skip)) return record_index(context, at[i], i, dim, size);
   }
@@ -81,11 +81,9 @@ bool selects(Context& context, const View& rows, const View& x, const View& inde
 template <class T>
 void select_rows(Context& context, const View& out, const View& x, const View& index, const Around& a) {
   const int32_t* at = pointer<const int32_t>(index);
-  const int64_t rows = a.outer * index.count, rows_a_chunk = 1 + chunk_elements / (a.inner + 4);
-  parallel(context, (rows + rows_a_chunk - 1) / rows_a_chunk, [&](int64_t chunk) {
-    const int64_t end = shorter((chunk + 1) * rows_a_chunk, rows);
-    int64_t row = chunk * rows_a_chunk, outer = row / index.count, i = row % index.count;
-    for (; row < end; row++, i++) {
+  for_chunks(context, {a.outer * index.count, 1 + chunk_elements / (a.inner + 4)}, [&](int64_t first, int64_t end) {
+    int64_t outer = first / index.count, i = first % index.count;
+    for (int64_t row = first; row < end; row++, i++) {
       if (i == index.count) outer++, i = 0;
       const int64_t wanted = at[i];
       T* to = pointer<T>(out) + row * a.inner;
@@ -143,20 +141,16 @@ bool correspond(Context& context, const View& small, const View& large, const Vi
 template <class F>
 void for_positions(Context& context, const Correspondence& c, const F& element) {
   if (c.index->count == 0) return;
-  const int64_t tile = shorter(inner_tile, c.inner), tiles = (c.inner + tile - 1) / tile, units = c.outer * tiles;
-  const int64_t units_a_chunk = 1 + chunk_elements / (c.count * tile);
-  parallel(context, (units + units_a_chunk - 1) / units_a_chunk, [&](int64_t chunk) {
-    const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
-    for (int64_t unit = chunk * units_a_chunk; unit < end; unit++) {
-      const int64_t o = unit / tiles, first = unit % tiles * tile, n = shorter(tile, c.inner - first);
-      const int64_t base = offset_of(c, o, 0, c.dim - 1);
-      int64_t offsets[inner_tile];
-      for (int64_t i = 0; i < n; i++)
-        offsets[i] = base + (c.same_inner ? first + i : offset_of(c, first + i, c.dim + 1, c.large->ndim - 1));
-      for (int64_t j = 0; j < c.count; j++) {
-        const int64_t row = (o * c.count + j) * c.inner + first;
-        for (int64_t i = 0; i < n; i++) element(row + i, offsets[i]);
-      }
+  const int64_t tile = min(inner_tile, c.inner), tiles = ceil_div(c.inner, tile), units = c.outer * tiles;
+  for_items(context, {units, 1 + chunk_elements / (c.count * tile)}, [&](int64_t unit) {
+    const int64_t o = unit / tiles, first = unit % tiles * tile, n = min(tile, c.inner - first);
+    const int64_t base = offset_of(c, o, 0, c.dim - 1);
+    int64_t offsets[inner_tile];
+    for (int64_t i = 0; i < n; i++)
+      offsets[i] = base + (c.same_inner ? first + i : offset_of(c, first + i, c.dim + 1, c.large->ndim - 1));
+    for (int64_t j = 0; j < c.count; j++) {
+      const int64_t row = (o * c.count + j) * c.inner + first;
+      for (int64_t i = 0; i < n; i++) element(row + i, offsets[i]);
     }
   });
 }
@@ -183,25 +177,21 @@ void add_rows(Context& context, const View& sum, const View& dy, const View& ind
   const Around a = around(sum, dim);
   const int32_t* at = pointer<const int32_t>(index);
   const int64_t elements = (index.count + (clears ? a.size : 0)) * a.inner;
-  const int64_t ranges = shorter(shorter(shorter(16, 1 + a.inner / 8), 1 + elements / chunk_elements), a.size);
-  const int64_t rows = (a.size + ranges - 1) / ranges, units = a.outer * ranges;
-  const int64_t units_a_chunk = 1 + chunk_elements / (elements / ranges + 1);
-  parallel(context, (units + units_a_chunk - 1) / units_a_chunk, [&](int64_t chunk) {
-    const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
-    for (int64_t unit = chunk * units_a_chunk; unit < end; unit++) {
-      const int64_t o = unit / ranges, low = unit % ranges * rows, high = shorter(low + rows, a.size);
-      if (low >= high) continue;
-      float* to = pointer<float>(sum) + o * a.size * a.inner;
-      const float* from = pointer<const float>(dy) + o * index.count * a.inner;
-      if (clears) memset(to + low * a.inner, 0, static_cast<size_t>((high - low) * a.inner) * sizeof(float));
-      for_indices_within(at, index.count, low, high, [&](int64_t i, int64_t row) {
-        if (skip >= 0 && row == skip) return;
-        if (a.inner == 1)
-          to[row] += from[i];
-        else
-          add_row(to + row * a.inner, from + i * a.inner, a.inner);
-      });
-    }
+  const int64_t ranges = min(min(min(16, 1 + a.inner / 8), 1 + elements / chunk_elements), a.size);
+  const int64_t rows = ceil_div(a.size, ranges), units = a.outer * ranges;
+  for_items(context, {units, 1 + chunk_elements / (elements / ranges + 1)}, [&](int64_t unit) {
+    const int64_t o = unit / ranges, low = unit % ranges * rows, high = min(low + rows, a.size);
+    if (low >= high) return;
+    float* to = pointer<float>(sum) + o * a.size * a.inner;
+    const float* from = pointer<const float>(dy) + o * index.count * a.inner;
+    if (clears) memset(to + low * a.inner, 0, static_cast<size_t>((high - low) * a.inner) * sizeof(float));
+    for_indices_within(at, index.count, low, high, [&](int64_t i, int64_t row) {
+      if (skip >= 0 && row == skip) return;
+      if (a.inner == 1)
+        to[row] += from[i];
+      else
+        add_row(to + row * a.inner, from + i * a.inner, a.inner);
+    });
   });
 }
 
@@ -272,12 +262,9 @@ void scatter_add(Context& context, const View& dx, const View& dy, const View& i
   if (!correspond(context, from, to, at, dim, &c)) return;
   if (!expect(context, dx.dtype == DType::float32, "scatter_add: expected float32")) return;
   check_indices(context, at, c.size, dim, -1);
-  const int64_t chunks = (dx.count + chunk_elements - 1) / chunk_elements;
-  if (chunks > 0)
-    parallel(context, chunks, [&](int64_t chunk) {
-      const int64_t start = chunk * chunk_elements, n = shorter(chunk_elements, dx.count - start);
-      memset(pointer<float>(dx) + start, 0, static_cast<size_t>(n) * sizeof(float));
-    });
+  for_chunks(context, {dx.count, chunk_elements}, [&](int64_t start, int64_t end) {
+    memset(pointer<float>(dx) + start, 0, static_cast<size_t>(end - start) * sizeof(float));
+  });
   const int32_t* indices = pointer<const int32_t>(at);
   float* sums = pointer<float>(dx);
   const float* terms = pointer<const float>(dy);

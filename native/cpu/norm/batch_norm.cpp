@@ -14,6 +14,7 @@
 #include <math.h>
 
 #include "../../generated/kernels.h"
+#include "../chunks.h"
 #include "../simd/stream.h"
 #include "blocks.h"
 
@@ -25,9 +26,6 @@ using namespace simd;
 
 using namespace norm::batch;
 
-int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-
 struct Planes {
   int64_t N, C, L;
   int64_t together, groups;        // channels that are one unit of work, where planes are small; of these
@@ -38,11 +36,11 @@ struct Planes {
 
 Planes make_planes(const View& x) {
   Planes p{x.sizes[0], x.sizes[1], x.sizes[2], 1, 0, 1, 0, 1, x.count >= far_elements};
-  if (p.L > 0) p.together = larger(1, smaller(smaller(short_run / p.L, most_together), p.C / enough_units));
-  p.groups = (p.C + p.together - 1) / p.together;
+  if (p.L > 0) p.together = max(1, min(min(short_run / p.L, most_together), p.C / enough_units));
+  p.groups = ceil_div(p.C, p.together);
   if (p.C > 0 && p.C < enough_units && p.N * p.L > work_elements)
-    p.parts = smaller((enough_units + p.C - 1) / p.C, smaller(p.N, p.N * p.L / work_elements));
-  p.planes_per_part = (p.N + p.parts - 1) / p.parts;
+    p.parts = min(ceil_div(enough_units, p.C), min(p.N, p.N * p.L / work_elements));
+  p.planes_per_part = ceil_div(p.N, p.parts);
   if (p.L > 0 && 2 * p.L <= row_block) p.planes_per_piece = row_block / p.L;
   return p;
 }
@@ -57,15 +55,14 @@ struct Piece {
 // channels, which are neighbours in memory, one after another.
 template <class F>
 FIRESTEEL_INLINE void for_pieces(const Planes& p, int64_t group, int64_t part, const F& body) {
-  const int64_t first = group * p.together, last = smaller(first + p.together, p.C);
-  const int64_t end = smaller((part + 1) * p.planes_per_part, p.N);
+  const int64_t first = group * p.together, last = min(first + p.together, p.C);
+  const int64_t end = min((part + 1) * p.planes_per_part, p.N);
   const int64_t planes = p.planes_per_piece;
   for (int64_t n = part * p.planes_per_part; n < end; n += planes)
     for (int64_t c = first; c < last; c++) {
       const int64_t next = c + 1 < last ? p.L : n + planes < end ? (planes * p.C - (last - 1 - first)) * p.L : 0;
       for (int64_t i = 0; i < p.L; i += most_of_piece)
-        body(c, Piece{(n * p.C + c) * p.L + i, smaller(most_of_piece, p.L - i), smaller(planes, end - n),
-                      p.far ? next : 0});
+        body(c, Piece{(n * p.C + c) * p.L + i, min(most_of_piece, p.L - i), min(planes, end - n), p.far ? next : 0});
     }
 }
 
@@ -99,12 +96,7 @@ FIRESTEEL_INLINE void write_piece(const Piece& piece, int64_t stride, float* to,
 
 template <class F>
 void for_units(Context& context, int64_t count, int64_t elements, const F& unit) {
-  if (count == 0) return;
-  const int64_t per_chunk = 1 + work_elements / (elements + 1);
-  parallel(context, (count + per_chunk - 1) / per_chunk, [&](int64_t chunk) {
-    const int64_t end = smaller((chunk + 1) * per_chunk, count);
-    for (int64_t i = chunk * per_chunk; i < end; i++) unit(i);
-  });
+  for_items(context, {count, 1 + work_elements / (elements + 1)}, unit);
 }
 
 // collect(group, part) for all parts of a group of channels, then finish(c) for its channels, then apply(group, part).
@@ -114,7 +106,7 @@ void for_channels(Context& context, const Planes& p, const Collect& collect, con
   if (p.parts == 1) {
     for_units(context, p.groups, elements, [&](int64_t group) {
       collect(group, int64_t(0));
-      const int64_t first = group * p.together, last = smaller(first + p.together, p.C);
+      const int64_t first = group * p.together, last = min(first + p.together, p.C);
       for (int64_t c = first; c < last; c++) finish(c);
       apply(group, int64_t(0));
     });
@@ -128,8 +120,8 @@ void for_channels(Context& context, const Planes& p, const Collect& collect, con
 // Where L is 1: body(c, count) for up to `lanes` channels.
 template <class F>
 void for_channel_groups(Context& context, const Planes& p, const F& body) {
-  for_units(context, (p.C + lanes - 1) / lanes, p.N * lanes,
-            [&](int64_t group) { body(group * lanes, smaller(lanes, p.C - group * lanes)); });
+  for_units(context, ceil_div(p.C, lanes), p.N * lanes,
+            [&](int64_t group) { body(group * lanes, min(lanes, p.C - group * lanes)); });
 }
 
 struct Statistics {
@@ -231,7 +223,7 @@ void batch_norm_forward(Context& context, const View& out, const View& mean, con
   if (training) parts = static_cast<Statistics*>(scratch(context, sizeof(Statistics) * size_t(p.C * p.parts)));
   const auto collect = [&](int64_t group, int64_t part) {
     if (!training) return;
-    const int64_t first = group * p.together, last = smaller(first + p.together, p.C);
+    const int64_t first = group * p.together, last = min(first + p.together, p.C);
     Statistics sums[most_together];
     for (int64_t c = first; c < last; c++) sums[c - first] = {0, 0, 0};
     for_pieces(p, group, part,
@@ -305,7 +297,7 @@ void batch_norm_backward(Context& context, const View* dx, const View* dweight, 
   Sums* const parts = static_cast<Sums*>(scratch(context, sizeof(Sums) * size_t(p.C * p.parts)));
   const auto collect = [&](int64_t group, int64_t part) {
     if (!needs_sums) return;
-    const int64_t first = group * p.together, last = smaller(first + p.together, p.C);
+    const int64_t first = group * p.together, last = min(first + p.together, p.C);
     Sums all[most_together];
     for (int64_t c = first; c < last; c++) all[c - first] = {0, 0};
     for_pieces(p, group, part, [&](int64_t c, const Piece& piece) {

@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "../../generated/kernels.h"
+#include "../chunks.h"
 #include "../simd/stream.h"
 #include "blocks.h"
 
@@ -25,19 +26,10 @@ constexpr int together = rows_together(1);  // short rows that are walked side b
 const float* optional_floats(const View* view) { return view ? pointer<const float>(*view) : nullptr; }
 float* optional_output(const View* view) { return view ? pointer<float>(*view) : nullptr; }
 
-// Calls body(first, last) for pieces of [0, count), units of `size` elements each; a piece has about work_elements,
-// and a multiple of `group` units. The number of pieces is a multiple of four, so that two or four threads end
-// together.
+// Runs body(first, last) for ranges of units of `size` elements, a multiple of `group` units in each.
 template <class F>
 void for_units(Context& context, int64_t count, int64_t size, int64_t group, const F& body) {
-  if (count == 0) return;
-  const int64_t chunks = (count * size + work_elements - 1) / work_elements;
-  const int64_t pieces = chunks > 1 ? (chunks + 3) / 4 * 4 : 1, even = (count + pieces - 1) / pieces;
-  const int64_t per_chunk = (even + group - 1) / group * group;
-  parallel(context, (count + per_chunk - 1) / per_chunk, [&](int64_t chunk) {
-    const int64_t first = chunk * per_chunk, left = count - first;
-    body(first, first + (left < per_chunk ? left : per_chunk));
-  });
+  for_chunks(context, even_chunks(count, size, work_elements, group), body);
 }
 
 // `Count` neighbouring rows of the forward pass. weight and bias may be null.
@@ -123,9 +115,9 @@ void rows_backward(int64_t columns, const float* dy, const float* x, const float
 // to[c] = sum over blocks of parts[block][c]
 void sum_parts(Context& context, float* to, const float* parts, int64_t blocks, int64_t columns) {
   constexpr int64_t width = part_columns;
-  for_units(context, (columns + width - 1) / width, blocks * width, 1, [&](int64_t first, int64_t last) {
+  for_units(context, ceil_div(columns, width), blocks * width, 1, [&](int64_t first, int64_t last) {
     for (int64_t start = first * width; start < last * width; start += width) {
-      const int64_t count = columns - start < width ? columns - start : width;
+      const int64_t count = min(columns - start, width);
       double sums[width] = {};
       for (int64_t block = 0; block < blocks; block++)
         for (int64_t c = 0; c < count; c++) sums[c] += double(parts[block * columns + start + c]);
@@ -168,7 +160,7 @@ void layer_norm_backward(Context& context, const View* dx, const View* dweight, 
               "layer_norm_backward: weight, dweight or dbias is not [columns]"))
     return;
   const float* w = optional_floats(weight);
-  const int64_t blocks = (rows + block_rows - 1) / block_rows;
+  const int64_t blocks = ceil_div(rows, block_rows);
   const size_t bytes = sizeof(float) * size_t(blocks * columns);
   const bool stream = dx && streams_rows(rows, columns);
   float* const dw_parts = dweight ? static_cast<float*>(scratch(context, bytes)) : nullptr;

@@ -34,8 +34,8 @@ size_t row_bytes(const Axis& columns) { return size_t(columns.length) * sizeof(f
 // The windows [low, high) whose tap t lies inside the source.
 void windows_of_tap(const Axis& axis, int64_t t, int64_t& low, int64_t& high) {
   const int64_t before = axis.pad - t, room = axis.length - 1 + before;
-  low = before > 0 ? smaller(axis.result, (before + axis.stride - 1) / axis.stride) : 0;
-  high = room >= 0 ? larger(low, smaller(axis.result, room / axis.stride + 1)) : low;
+  low = before > 0 ? min(axis.result, ceil_div(before, axis.stride)) : 0;
+  high = room >= 0 ? max(low, min(axis.result, room / axis.stride + 1)) : low;
 }
 
 // line: for each position of the source, the sum of the shares of the windows that cover it. Tap by tap, or window by
@@ -100,7 +100,7 @@ float* floats_of(Context& context, int64_t count) {
 int64_t counted(const Axis& axis, int64_t q, bool padding) {
   const Range range = range_of(axis, q);
   if (!padding) return range.high - range.low;
-  return smaller(range.start + axis.taps, axis.length + axis.pad) - range.start;
+  return min(range.start + axis.taps, axis.length + axis.pad) - range.start;
 }
 
 float* widths_of(Context& context, const Axis& columns, bool padding) {
@@ -131,7 +131,7 @@ void avg_pool2d_forward(Context& context, const View& out, const View& x, Intege
     for (int64_t p = 0; p < rows.result; p++, to += columns.result) {
       const Range down = range_of(rows, p);
       const float* from = pointer<const float>(x) + number * plane_x + (down.start + down.low) * columns.length;
-      const int64_t tall = larger(0, down.high - down.low);
+      const int64_t tall = max(0, down.high - down.low);
       if (in_registers) {
         each_vector(low, high, [&](int64_t q, int64_t count) {
           Vec sum = simd::zero();

@@ -141,23 +141,22 @@ void maximum_rows(const Plane& plane, const Axis& rows, const Axis& columns, int
         continue;
       }
     }
-    each_vector(
-        low, high, [&](int64_t q, int64_t count) __attribute__((always_inline)) {
-          const int64_t first = origin + q * stride, result = p * columns.result + q;
-          ask_for(first, stride * lanes);
-          const float* const from = plane.from + first;
-          const Maxima maxima = count == lanes || first + reach <= plane.readable
-                                    ? maxima_of<true>(from, lanes, taps_down, taps, stride, line, dilation)
-                                    : maxima_of<false>(from, count, taps_down, taps, stride, line, dilation);
-          const VecI position = maxima.offset + steps + simd::set_int(int32_t(first));
-          if (count == lanes || result + lanes <= plane.writable) {
-            simd::store(plane.to + result, maxima.best);
-            simd::store(plane.index + result, position);
-          } else {
-            simd::store_partial(plane.to + result, maxima.best, int(count));
-            simd::store_partial(plane.index + result, position, int(count));
-          }
-        });
+    each_vector(low, high, [&](int64_t q, int64_t count) __attribute__((always_inline)) {
+      const int64_t first = origin + q * stride, result = p * columns.result + q;
+      ask_for(first, stride * lanes);
+      const float* const from = plane.from + first;
+      const Maxima maxima = count == lanes || first + reach <= plane.readable
+                                ? maxima_of<true>(from, lanes, taps_down, taps, stride, line, dilation)
+                                : maxima_of<false>(from, count, taps_down, taps, stride, line, dilation);
+      const VecI position = maxima.offset + steps + simd::set_int(int32_t(first));
+      if (count == lanes || result + lanes <= plane.writable) {
+        simd::store(plane.to + result, maxima.best);
+        simd::store(plane.index + result, position);
+      } else {
+        simd::store_partial(plane.to + result, maxima.best, int(count));
+        simd::store_partial(plane.index + result, position, int(count));
+      }
+    });
   }
 }
 
@@ -174,7 +173,7 @@ MaximumRows find_maximum_rows(const Axis& rows, const Axis& columns) {
 
 // Each of the first half of the lanes of `count` numbers, at most so many, twice.
 FIRESTEEL_INLINE VecI doubled(const int32_t* from, int64_t count) {
-  const simd::NativeInt v = (count >= lanes ? simd::load(from) : simd::load_partial(from, larger(0, count))).v;
+  const simd::NativeInt v = (count >= lanes ? simd::load(from) : simd::load_partial(from, max(0, count))).v;
 #if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
   return {__builtin_shufflevector(v, v, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7)};
 #elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
@@ -264,7 +263,7 @@ void max_pool2d_forward(Context& context, const View& out, const View& indices, 
   const float *const source = pointer<const float>(x), *const end = source + x.count;
   const MaximumRows rows_of_maxima = find_maximum_rows(rows, columns);
   const bool vectors = has_vectors(columns);
-  for_planes(context, x.sizes[0] * x.sizes[1], larger(size_x, size * rows.taps * columns.taps), [&](int64_t number) {
+  for_planes(context, x.sizes[0] * x.sizes[1], max(size_x, size * rows.taps * columns.taps), [&](int64_t number) {
     const float* const from = source + number * size_x;
     const Plane plane = {from, end - from, pointer<float>(out) + number * size,
                          pointer<int32_t>(indices) + number * size, size};

@@ -5,6 +5,7 @@
 // conflict.
 #pragma once
 #include "../../core/kernel.h"
+#include "../chunks.h"
 #include "../simd/vector.h"
 
 namespace firesteel::FIRESTEEL_ISA::pool {
@@ -17,9 +18,6 @@ constexpr int64_t chunk_elements = 1 << 14;
 constexpr int64_t limit = int64_t(1) << 31;
 // Fewer neighbouring windows are not read as vectors.
 constexpr int64_t least_together = 3;
-
-static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 // One axis of a pooling: window `q` covers source positions q * stride - pad + t * dilation, t < taps.
 struct Axis {
@@ -37,7 +35,7 @@ static inline Range range_of(const Axis& axis, int64_t q) {
   if (q >= axis.inner_low && q < axis.inner_high) return {start, 0, axis.taps};
   const int64_t low = start >= 0 ? 0 : (-start + axis.dilation - 1) / axis.dilation;
   const int64_t high = start >= axis.length ? 0 : (axis.length - start + axis.dilation - 1) / axis.dilation;
-  return {start, smaller(low, axis.taps), larger(smaller(low, axis.taps), smaller(high, axis.taps))};
+  return {start, min(low, axis.taps), max(min(low, axis.taps), min(high, axis.taps))};
 }
 
 static inline bool read_axis(const View& x, const View& out, int dim, int64_t taps, int64_t stride, int64_t pad,
@@ -46,8 +44,8 @@ static inline bool read_axis(const View& x, const View& out, int dim, int64_t ta
       dilation >= limit)
     return false;
   const int64_t result = out.sizes[dim], room = x.sizes[dim] + pad - 1 - (taps - 1) * dilation;
-  const int64_t low = smaller(result, (pad + stride - 1) / stride);
-  const int64_t high = room < 0 ? low : larger(low, smaller(result, room / stride + 1));
+  const int64_t low = min(result, ceil_div(pad, stride));
+  const int64_t high = room < 0 ? low : max(low, min(result, room / stride + 1));
   axis = {x.sizes[dim], result, taps, stride, pad, dilation, low, high};
   // Every window must begin inside the padded source; whether the last may hang over its end is the caller's rule.
   return result < limit && (result - 1) * stride <= x.sizes[dim] + 2 * pad;
@@ -77,10 +75,7 @@ static inline bool read_planes(Context& context, const View& x, const View& out)
 // Runs body(plane) over all planes, several to a chunk where they are small.
 template <class F>
 static inline void for_planes(Context& context, int64_t planes, int64_t elements, const F& body) {
-  const int64_t size = larger(1, chunk_elements / larger(1, elements));
-  parallel(context, (planes + size - 1) / size, [&](int64_t chunk) {
-    for (int64_t plane = chunk * size; plane < smaller(planes, (chunk + 1) * size); plane++) body(plane);
-  });
+  for_items(context, {planes, max(1, chunk_elements / max(1, elements))}, body);
 }
 
 // The first `count` floats, at most a vector of them, zeros behind; Full: there are as many as a vector holds.

@@ -7,6 +7,7 @@
 // ten times that. Dropout reads 4 bytes and writes 4 bytes an element, and keeps no mask: its backward is itself at
 // the same position.
 #include "../../generated/kernels.h"
+#include "../chunks.h"
 #include "../elementwise/strided.h"
 #include "../simd/doubles.h"
 #include "../simd/half.h"
@@ -22,17 +23,13 @@ namespace {
 using random::buffer_words;
 using random::chunk_elements;
 
-int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
 // Calls convert(words, start, count) for pieces [start, start + count) of [0, elements).
 template <class Convert>
 void for_words(Context& context, int64_t elements, const Philox& position, const Convert& convert) {
-  if (elements == 0) return;
-  parallel(context, (elements + chunk_elements - 1) / chunk_elements, [&](int64_t chunk) {
+  for_chunks(context, {elements, chunk_elements}, [&](int64_t first, int64_t end) {
     uint32_t words[buffer_words] = {};
-    const int64_t end = smaller((chunk + 1) * chunk_elements, elements);
-    for (int64_t start = chunk * chunk_elements; start < end; start += buffer_words) {
-      const int64_t count = smaller(buffer_words, end - start);
+    for (int64_t start = first; start < end; start += buffer_words) {
+      const int64_t count = min(buffer_words, end - start);
       random::philox_words(words, count, position.seed, position.stream, position.offset + uint64_t(start / 4));
       convert(words, start, count);
     }

@@ -10,6 +10,7 @@
 // multiply-adds, which even the last level gives where they come one after another.
 #pragma once
 #include "../gemm/gemm.h"
+#include "../integers.h"
 #include "../simd/vector.h"
 
 // After vector.h, which includes the intrinsics in a way that spares g++ 12's AVX-512 a false warning.
@@ -22,10 +23,7 @@ using simd::Vec;
 
 constexpr int64_t MR = gemm::tile_rows, NR = gemm::tile_columns;
 
-static inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t blocks(int64_t size, int64_t block) { return (size + block - 1) / block; }
-static inline int64_t round_up(int64_t size, int64_t multiple) { return blocks(size, multiple) * multiple; }
 
 // Part `index` of `parts` about equal ones.
 struct Share {

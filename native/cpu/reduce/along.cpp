@@ -1,5 +1,6 @@
 // argmax, argmin, cumsum along one dimension. Overwrite out. 4 to 8 bytes an element.
 #include "../../generated/kernels.h"
+#include "../chunks.h"
 #include "../elementwise/driver.h"
 #include "blocks.h"
 
@@ -82,26 +83,22 @@ void best_as(Context& context, const View& out, const View& x, int64_t dim) {
   for (int d = 0; d < x.ndim; d++)
     if (d != dim && x.sizes[d] > 1) inner = d;
   const int64_t columns = inner < 0 ? 1 : x.sizes[inner], step = inner < 0 ? 0 : x.strides[inner];
-  const int64_t tile = stride == 1 ? 1 : shorter(along_tile, columns);
-  const int64_t tiles = (columns + tile - 1) / tile, units = out.count / columns * tiles;
-  const int64_t units_a_chunk = 1 + chunk_elements / (n * tile);
-  parallel(context, (units + units_a_chunk - 1) / units_a_chunk, [&](int64_t chunk) {
-    const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
-    for (int64_t unit = chunk * units_a_chunk; unit < end; unit++) {
-      const int64_t first = unit % tiles * tile, row = unit / tiles;
-      const T* from = pointer<const T>(x) + first * step;
-      int64_t rest = row;
-      for (int d = x.ndim - 1; d >= 0; d--) {
-        if (d == dim || d == inner) continue;
-        from += rest % x.sizes[d] * x.strides[d];
-        rest /= x.sizes[d];
-      }
-      int32_t* to = pointer<int32_t>(out) + row * columns + first;
-      if (stride == 1)
-        *to = best_of_row<largest>(from, n);
-      else
-        best_of_columns<largest>(from, n, stride, shorter(tile, columns - first), step, to);
+  const int64_t tile = stride == 1 ? 1 : min(along_tile, columns);
+  const int64_t tiles = ceil_div(columns, tile), units = out.count / columns * tiles;
+  for_items(context, {units, 1 + chunk_elements / (n * tile)}, [&](int64_t unit) {
+    const int64_t first = unit % tiles * tile, row = unit / tiles;
+    const T* from = pointer<const T>(x) + first * step;
+    int64_t rest = row;
+    for (int d = x.ndim - 1; d >= 0; d--) {
+      if (d == dim || d == inner) continue;
+      from += rest % x.sizes[d] * x.strides[d];
+      rest /= x.sizes[d];
     }
+    int32_t* to = pointer<int32_t>(out) + row * columns + first;
+    if (stride == 1)
+      *to = best_of_row<largest>(from, n);
+    else
+      best_of_columns<largest>(from, n, stride, min(tile, columns - first), step, to);
   });
 }
 
@@ -127,27 +124,23 @@ void cumsum_as(Context& context, const View& out, const View& x, int64_t dim, bo
   int64_t outer = 1, inner = 1;
   for (int d = 0; d < x.ndim; d++) (d < dim ? outer : inner) *= d == dim ? 1 : x.sizes[d];
   const int64_t n = x.ndim == 0 ? 1 : x.sizes[dim];
-  const int64_t tile = shorter(along_tile, inner), tiles = (inner + tile - 1) / tile, units = outer * tiles;
-  const int64_t units_a_chunk = 1 + chunk_elements / (n * tile);
-  parallel(context, (units + units_a_chunk - 1) / units_a_chunk, [&](int64_t chunk) {
-    const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
-    for (int64_t unit = chunk * units_a_chunk; unit < end; unit++) {
-      const int64_t first = unit % tiles * tile, columns = shorter(tile, inner - first);
-      const int64_t begin = unit / tiles * n * inner + first;
-      Total totals[along_tile] = {};
-      bool beyond = false;
-      for (int64_t i = 0; i < n; i++) {
-        const int64_t at = begin + (reverse ? n - 1 - i : i) * inner;
-        for (int64_t j = 0; j < columns; j++) {
-          totals[j] += static_cast<Total>(pointer<const T>(x)[at + j]);
-          pointer<T>(out)[at + j] = static_cast<T>(totals[j]);
-          if constexpr (T(0.5f) == T(0)) beyond |= totals[j] != static_cast<T>(totals[j]);
-        }
+  const int64_t tile = min(along_tile, inner), tiles = ceil_div(inner, tile), units = outer * tiles;
+  for_items(context, {units, 1 + chunk_elements / (n * tile)}, [&](int64_t unit) {
+    const int64_t first = unit % tiles * tile, columns = min(tile, inner - first);
+    const int64_t begin = unit / tiles * n * inner + first;
+    Total totals[along_tile] = {};
+    bool beyond = false;
+    for (int64_t i = 0; i < n; i++) {
+      const int64_t at = begin + (reverse ? n - 1 - i : i) * inner;
+      for (int64_t j = 0; j < columns; j++) {
+        totals[j] += static_cast<Total>(pointer<const T>(x)[at + j]);
+        pointer<T>(out)[at + j] = static_cast<T>(totals[j]);
+        if constexpr (T(0.5f) == T(0)) beyond |= totals[j] != static_cast<T>(totals[j]);
       }
-      if (beyond)
-        record_error(context, ErrorCode::value,
-                     "a sum is beyond what int32 holds; convert the tensor with .to('float32') before it is summed");
     }
+    if (beyond)
+      record_error(context, ErrorCode::value,
+                   "a sum is beyond what int32 holds; convert the tensor with .to('float32') before it is summed");
   });
 }
 

@@ -13,6 +13,7 @@
 #include <math.h>
 
 #include "../../generated/kernels.h"
+#include "../chunks.h"
 #include "../elementwise/driver.h"
 #include "blocks.h"
 
@@ -48,6 +49,11 @@ Offsets locate(const Axes& axes, int64_t index) {
     at.to += i * axes.items[d].to;
   }
   return at;
+}
+
+// Units of `cost` elements in chunks of just over `work`, but all in one chunk where they are little work.
+Chunks chunks_of(int64_t units, int64_t cost, int64_t work = segment_elements) {
+  return {units, 1 + (units * cost <= 2 * segment_elements ? units : work / cost)};
 }
 
 int64_t stride_size(int64_t stride) { return stride < 0 ? -stride : stride; }
@@ -109,7 +115,7 @@ struct SumOfFloats {
       return total;
     }
     while (n > 0) {
-      const int64_t m = shorter(float_row, n);
+      const int64_t m = min(float_row, n);
       Vec a = zero(), b = zero(), c = zero(), d = zero();
       int64_t i = 0;
       for (; i + 4 * lanes <= m; i += 4 * lanes) {
@@ -133,7 +139,7 @@ struct SumOfFloats {
     using namespace simd;
     float sums[column_tile];
     for (int64_t begin = 0; begin < rows; begin += float_rows) {
-      const int64_t end = shorter(begin + float_rows, rows);
+      const int64_t end = min(begin + float_rows, rows);
       memset(sums, 0, static_cast<size_t>(n) * sizeof(float));
       auto add = [&](const float* p, auto... more) {
         map_registers([](Vec total, auto... v) { return total + (v + ...); }, n, sums, static_cast<const float*>(sums),
@@ -167,7 +173,7 @@ struct SumOfHalves {
     alignas(64) float wide[float_row];
     Total total = 0;
     for (int64_t i = 0; i < n; i += float_row) {
-      const int64_t m = shorter(float_row, n - i);
+      const int64_t m = min(float_row, n - i);
       simd::widen_bfloat16(m, wide, x + i);
       total += SumOfFloats::row(wide, m);
     }
@@ -177,7 +183,7 @@ struct SumOfHalves {
                                                 Total* totals) {
     alignas(64) float wide[rows_together * column_tile];
     for (int64_t r = 0; r < rows; r += rows_together) {
-      const int64_t m = shorter(rows_together, rows - r);
+      const int64_t m = min(rows_together, rows - r);
       for (int64_t k = 0; k < m; k++) simd::widen_bfloat16(n, wide + k * n, x + (r + k) * stride);
       SumOfFloats::columns(wide, n, m, n, totals);
     }
@@ -271,7 +277,7 @@ typename Fold::Total strided_row(const typename Fold::T* x, int64_t n, int64_t s
   typename Fold::T part[block_size];
   typename Fold::Total total = Fold::start;
   while (n > 0) {
-    const int64_t m = shorter(n, block_size);
+    const int64_t m = min(n, block_size);
     for (int64_t i = 0; i < m; i++) part[i] = x[i * step];
     total = Fold::join(total, Fold::row(part, m));
     x += m * step;
@@ -289,32 +295,30 @@ void fold_rows(Context& context, const View& out, const View& x, const Axes& kep
   Axis row = {1, 1, 0};
   if (reduced.n > 0) row = reduced.items[--reduced.n];
   const int64_t outputs = product(kept), rows = product(reduced);
-  const int64_t piece = shorter(row.size, segment_elements);
-  const int64_t pieces = piece > 0 ? (row.size + piece - 1) / piece : 0;
-  const int64_t rows_a_segment = pieces == 1 ? shorter(rows, segment_elements / piece) : 1;
-  const int64_t segments = pieces == 0 || rows == 0 ? 0 : pieces * ((rows + rows_a_segment - 1) / rows_a_segment);
+  const int64_t piece = min(row.size, segment_elements);
+  const int64_t pieces = piece > 0 ? ceil_div(row.size, piece) : 0;
+  const int64_t rows_a_segment = pieces == 1 ? min(rows, segment_elements / piece) : 1;
+  const int64_t segments = pieces == 0 || rows == 0 ? 0 : pieces * ceil_div(rows, rows_a_segment);
 
   auto fold_segment = [&](const T* from, int64_t segment) {
     Total total = Fold::start;
     const int64_t first = segment / pieces * rows_a_segment, begin = segment % pieces * piece;
-    const int64_t last = shorter(first + rows_a_segment, rows);
+    const int64_t last = min(first + rows_a_segment, rows);
     for (int64_t r = first; r < last; r++)
       total = Fold::join(total, strided_row<Fold>(from + locate(reduced, r).from + begin * row.from,
-                                                  shorter(piece, row.size - begin), row.from));
+                                                  min(piece, row.size - begin), row.from));
     return total;
   };
 
   const int64_t units = outputs * (segments > 0 ? segments : 1), per_unit = piece * rows_a_segment + 8;
-  const int64_t units_a_chunk = 1 + (units * per_unit <= 2 * segment_elements ? units : segment_elements / per_unit);
-  const int64_t chunks = (units + units_a_chunk - 1) / units_a_chunk;
+  const Chunks chunks = chunks_of(units, per_unit);
   if (segments <= 1) {
     // Many outputs of few elements each: no division per output.
     const Axis inner = kept.n > 0 ? kept.items[kept.n - 1] : Axis{1, 0, 0};
-    return parallel(context, chunks, [&](int64_t chunk) {
-      const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
-      for (int64_t unit = chunk * units_a_chunk; unit < end;) {
+    return for_chunks(context, chunks, [&](int64_t first, int64_t end) {
+      for (int64_t unit = first; unit < end;) {
         Offsets at = locate(kept, unit);
-        const int64_t n = shorter(end - unit, inner.size - unit % inner.size);
+        const int64_t n = min(end - unit, inner.size - unit % inner.size);
         for (int64_t k = 0; k < n; k++, at.from += inner.from, at.to += inner.to) {
           if (segments == 0) {  // x is empty, and may have no memory to point into
             Fold::finish(context, out, at.to, Fold::start, scale);
@@ -329,10 +333,8 @@ void fold_rows(Context& context, const View& out, const View& x, const Axes& kep
     });
   }
   Total* partial = static_cast<Total*>(scratch(context, static_cast<size_t>(units) * sizeof(Total)));
-  parallel(context, chunks, [&](int64_t chunk) {
-    const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
-    for (int64_t unit = chunk * units_a_chunk; unit < end; unit++)
-      partial[unit] = fold_segment(pointer<const T>(x) + locate(kept, unit / segments).from, unit % segments);
+  for_items(context, chunks, [&](int64_t unit) {
+    partial[unit] = fold_segment(pointer<const T>(x) + locate(kept, unit / segments).from, unit % segments);
   });
   for (int64_t k = 0; k < outputs; k++) {
     Total total = Fold::start;
@@ -350,27 +352,23 @@ void fold_planes(Context& context, const View& out, const View& x, Axes kept, Ax
   using Total = typename Fold::Total;
   const Axis neighbours = kept.items[--kept.n];
   const int64_t row = reduced.items[--reduced.n].size, rows = product(reduced);
-  const int64_t together = shorter(shorter(most_together, short_row / row), neighbours.size);
-  const int64_t groups = (neighbours.size + together - 1) / together;
-  const int64_t rows_a_segment = shorter(rows, 1 + segment_elements / (row * together));
-  const int64_t segments = (rows + rows_a_segment - 1) / rows_a_segment, units = product(kept) * segments * groups;
+  const int64_t together = min(min(most_together, short_row / row), neighbours.size);
+  const int64_t groups = ceil_div(neighbours.size, together);
+  const int64_t rows_a_segment = min(rows, 1 + segment_elements / (row * together));
+  const int64_t segments = ceil_div(rows, rows_a_segment), units = product(kept) * segments * groups;
   Total* partial = static_cast<Total*>(scratch(context, static_cast<size_t>(units * together) * sizeof(Total)));
   const int64_t per_unit = row * together * rows_a_segment;
-  const int64_t units_a_chunk = 1 + (units * per_unit <= 2 * segment_elements ? units : segment_elements / per_unit);
-  parallel(context, (units + units_a_chunk - 1) / units_a_chunk, [&](int64_t chunk) {
-    const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
-    for (int64_t unit = chunk * units_a_chunk; unit < end; unit++) {
-      const int64_t first = unit % groups * together, n = shorter(together, neighbours.size - first);
-      const int64_t segment = unit / groups % segments, top = segment * rows_a_segment;
-      const T* from = pointer<const T>(x) + locate(kept, unit / groups / segments).from + first * row;
-      Total totals[most_together];
-      for (int64_t k = 0; k < n; k++) totals[k] = Fold::start;
-      for (int64_t r = top; r < shorter(top + rows_a_segment, rows); r++) {
-        const T* planes = from + locate(reduced, r).from;
-        for (int64_t k = 0; k < n; k++) totals[k] = Fold::join(totals[k], Fold::row(planes + k * row, row));
-      }
-      for (int64_t k = 0; k < n; k++) partial[unit * together + k] = totals[k];
+  for_items(context, chunks_of(units, per_unit), [&](int64_t unit) {
+    const int64_t first = unit % groups * together, n = min(together, neighbours.size - first);
+    const int64_t segment = unit / groups % segments, top = segment * rows_a_segment;
+    const T* from = pointer<const T>(x) + locate(kept, unit / groups / segments).from + first * row;
+    Total totals[most_together];
+    for (int64_t k = 0; k < n; k++) totals[k] = Fold::start;
+    for (int64_t r = top; r < min(top + rows_a_segment, rows); r++) {
+      const T* planes = from + locate(reduced, r).from;
+      for (int64_t k = 0; k < n; k++) totals[k] = Fold::join(totals[k], Fold::row(planes + k * row, row));
     }
+    for (int64_t k = 0; k < n; k++) partial[unit * together + k] = totals[k];
   });
   for (int64_t outer = 0; outer < product(kept); outer++)
     for (int64_t k = 0; k < neighbours.size; k++) {
@@ -389,23 +387,23 @@ void fold_columns(Context& context, const View& out, const View& x, Axes kept, A
   const Axis columns = kept.items[--kept.n];
   Axis down = {1, 0, 0};
   if (reduced.n > 0) down = reduced.items[--reduced.n];
-  const int64_t groups = product(reduced), width = shorter(columns.size, column_tile);
-  const int64_t tiles = (columns.size + column_tile - 1) / column_tile;
+  const int64_t groups = product(reduced), width = min(columns.size, column_tile);
+  const int64_t tiles = ceil_div(columns.size, column_tile);
   // A segment is a piece of `down`, in whole blocks of float_rows, or several groups of it.
-  const int64_t most_rows = (segment_elements / width + float_rows - 1) / float_rows * float_rows;
-  const int64_t piece = shorter(down.size, most_rows), pieces = (down.size + piece - 1) / piece;
-  const int64_t groups_a_segment = pieces == 1 ? shorter(groups, 1 + most_rows / piece) : 1;
-  const int64_t segments = pieces * ((groups + groups_a_segment - 1) / groups_a_segment);
+  const int64_t most_rows = round_up(segment_elements / width, float_rows);
+  const int64_t piece = min(down.size, most_rows), pieces = ceil_div(down.size, piece);
+  const int64_t groups_a_segment = pieces == 1 ? min(groups, 1 + most_rows / piece) : 1;
+  const int64_t segments = pieces * ceil_div(groups, groups_a_segment);
   const int64_t planes = product(kept), units = planes * tiles * segments;
 
   auto fold_segment = [&](int64_t plane, int64_t tile, int64_t segment, Total* totals) {
-    const int64_t begin = tile * column_tile, n = shorter(column_tile, columns.size - begin);
-    const int64_t first = segment / pieces * groups_a_segment, last = shorter(first + groups_a_segment, groups);
+    const int64_t begin = tile * column_tile, n = min(column_tile, columns.size - begin);
+    const int64_t first = segment / pieces * groups_a_segment, last = min(first + groups_a_segment, groups);
     const int64_t top = segment % pieces * piece;
     const T* from = pointer<const T>(x) + locate(kept, plane).from + begin;
     for (int64_t j = 0; j < n; j++) totals[j] = Fold::start;
     for (int64_t g = first; g < last; g++)
-      Fold::columns(from + locate(reduced, g).from + top * down.from, down.from, shorter(piece, down.size - top), n,
+      Fold::columns(from + locate(reduced, g).from + top * down.from, down.from, min(piece, down.size - top), n,
                     totals);
   };
   auto finish = [&](int64_t plane, int64_t begin, int64_t n, const Total* totals) {
@@ -414,29 +412,22 @@ void fold_columns(Context& context, const View& out, const View& x, Axes kept, A
   };
 
   const int64_t per_unit = width * piece * groups_a_segment;
-  const int64_t units_a_chunk =
-      1 + (units * per_unit <= 2 * segment_elements ? units : segment_elements / 2 / per_unit);
-  const int64_t chunks = (units + units_a_chunk - 1) / units_a_chunk;
   Total* partial = nullptr;
   if (segments > 1)
     partial =
         static_cast<Total*>(scratch(context, static_cast<size_t>(planes * segments * columns.size) * sizeof(Total)));
-  parallel(context, chunks, [&](int64_t chunk) {
-    const int64_t end = shorter((chunk + 1) * units_a_chunk, units);
-    for (int64_t unit = chunk * units_a_chunk; unit < end; unit++) {
-      // Segments vary slowest, so that threads at work share rows.
-      const int64_t tile = unit % tiles, plane = unit / tiles % planes, segment = unit / tiles / planes;
-      const int64_t begin = tile * column_tile;
-      Total totals[column_tile];
-      Total* to = partial ? partial + (plane * segments + segment) * columns.size + begin : totals;
-      fold_segment(plane, tile, segment, to);
-      if (!partial) finish(plane, begin, shorter(column_tile, columns.size - begin), totals);
-    }
+  for_items(context, chunks_of(units, per_unit, segment_elements / 2), [&](int64_t unit) {
+    // Segments vary slowest, so that threads at work share rows.
+    const int64_t tile = unit % tiles, plane = unit / tiles % planes, segment = unit / tiles / planes;
+    const int64_t begin = tile * column_tile;
+    Total totals[column_tile];
+    Total* to = partial ? partial + (plane * segments + segment) * columns.size + begin : totals;
+    fold_segment(plane, tile, segment, to);
+    if (!partial) finish(plane, begin, min(column_tile, columns.size - begin), totals);
   });
   if (!partial) return;
   parallel(context, planes * tiles, [&](int64_t unit) {
-    const int64_t plane = unit / tiles, begin = unit % tiles * column_tile,
-                  n = shorter(column_tile, columns.size - begin);
+    const int64_t plane = unit / tiles, begin = unit % tiles * column_tile, n = min(column_tile, columns.size - begin);
     Total totals[column_tile];
     for (int64_t j = 0; j < n; j++) totals[j] = Fold::start;
     for (int64_t s = 0; s < segments; s++) {

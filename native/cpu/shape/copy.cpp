@@ -5,6 +5,7 @@
 // (strided.h). A source whose rows are another dimension's than the destination's is moved in square tiles instead
 // (tiles.h).
 #include "../../generated/kernels.h"
+#include "../chunks.h"
 #include "../elementwise/driver.h"
 #include "convert.h"
 
@@ -48,7 +49,7 @@ void scatter_block(const Reader<T>& to, int64_t start, int64_t n, const T* from)
       at += rest % to.sizes[d] * to.strides[d];
       rest /= to.sizes[d];
     }
-    const int64_t run = shorter(n, to.sizes[last] - start % to.sizes[last]);
+    const int64_t run = min(n, to.sizes[last] - start % to.sizes[last]);
     for (int64_t i = 0; i < run; i++) at[i * to.strides[last]] = from[i];
     start += run;
     n -= run;
@@ -86,9 +87,9 @@ Source source_of(const Reader<T>& reader) {
 // A block of both sides: none straddles the end of a row that can be used in place.
 template <class To>
 int64_t block_length(const Reader<To>& to, int64_t from_row, int64_t start, int64_t end) {
-  int64_t n = shorter(block_size, end - start);
-  if (const int64_t row = row_length(to)) n = shorter(n, row - start % row);
-  if (from_row > 0) n = shorter(n, from_row - start % from_row);
+  int64_t n = min(block_size, end - start);
+  if (const int64_t row = row_length(to)) n = min(n, row - start % row);
+  if (from_row > 0) n = min(n, from_row - start % from_row);
   return n;
 }
 
@@ -97,7 +98,7 @@ void copy_range(const Reader<To>& to, DType to_dtype, const Source& from, DType 
                 int64_t end) {
   alignas(64) unsigned char read[block_size * 4];
   alignas(64) To staged[block_size];
-  from.prepare(from.reader, shorter(block_size, end - start), read);
+  from.prepare(from.reader, min(block_size, end - start), read);
   while (start < end) {
     const int64_t n = block_length(to, from.row, start, end);
     To* direct = place(to, start, n);
@@ -116,12 +117,8 @@ template <class To>
 void copy_elements(Context& context, const View& dst, const View& src, const Source& from) {
   const Reader<To> to = make_reader<To>(dst, 0);
   if (!expect(context, to.layout != Layout::uniform, "copy: the destination is broadcast")) return;
-  const int64_t count = dst.count,
-                chunks = count <= 2 * chunk_elements ? 1 : (count + chunk_elements - 1) / chunk_elements;
-  const int64_t size = chunks == 1 ? count : chunk_elements;
   const To* dense = dst.dtype == src.dtype && to.layout == Layout::dense ? static_cast<const To*>(from.dense) : nullptr;
-  parallel(context, chunks, [&](int64_t chunk) {
-    const int64_t start = chunk * size, end = shorter(start + size, count);
+  for_chunks(context, undivided_to_two(dst.count, chunk_elements), [&](int64_t start, int64_t end) {
     if (dense)
       memcpy(const_cast<To*>(to.data) + start, dense + start, static_cast<size_t>(end - start) * sizeof(To));
     else
@@ -173,7 +170,7 @@ void add_to(int64_t n, uint16_t* to, const uint16_t* from) {
 template <class T>
 void accumulate_range(const Reader<T>& to, const Reader<T>& from, int64_t start, int64_t end) {
   alignas(64) T read[block_size], staged[block_size];
-  prepare_buffer(from, shorter(block_size, end - start), read);
+  prepare_buffer(from, min(block_size, end - start), read);
   while (start < end) {
     const int64_t n = block_length(to, row_length(from), start, end);
     T* direct = place(to, start, n);
@@ -189,11 +186,8 @@ template <class T>
 void accumulate_as(Context& context, const View& dst, const View& src) {
   const Reader<T> to = make_reader<T>(dst, 0), from = open_reader<T>(context, src, 1);
   if (!expect(context, to.layout != Layout::uniform, "accumulate: the destination is broadcast")) return;
-  const int64_t count = dst.count,
-                chunks = count <= 2 * chunk_elements ? 1 : (count + chunk_elements - 1) / chunk_elements;
-  const int64_t size = chunks == 1 ? count : chunk_elements;
-  parallel(context, chunks,
-           [&](int64_t chunk) { accumulate_range(to, from, chunk * size, shorter((chunk + 1) * size, count)); });
+  for_chunks(context, undivided_to_two(dst.count, chunk_elements),
+             [&](int64_t start, int64_t end) { accumulate_range(to, from, start, end); });
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // fill: out = value. arange: out[i] = start + i * step, in float64 and rounded once. Overwrite out; 4 bytes an element
 // written.
 #include "../../generated/kernels.h"
+#include "../chunks.h"
 #include "../elementwise/driver.h"
 #include "convert.h"
 
@@ -11,10 +12,7 @@ namespace {
 // Calls body(start, end) for ranges that cover [0, count), on all threads.
 template <class F>
 void for_ranges(Context& context, int64_t count, const F& body) {
-  if (count == 0) return;
-  const int64_t chunks = count <= 2 * chunk_elements ? 1 : (count + chunk_elements - 1) / chunk_elements;
-  const int64_t size = chunks == 1 ? count : chunk_elements;
-  parallel(context, chunks, [&](int64_t chunk) { body(chunk * size, shorter((chunk + 1) * size, count)); });
+  for_chunks(context, undivided_to_two(count, chunk_elements), body);
 }
 
 template <class T>

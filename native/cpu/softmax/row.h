@@ -3,6 +3,7 @@
 #pragma once
 #include <math.h>
 
+#include "../integers.h"
 #include "../simd/math.h"
 #include "../simd/row.h"
 
@@ -26,16 +27,8 @@ FIRESTEEL_INLINE simd::Vec exp_of_negative(simd::Vec x) {
   return select(x < lowest, zero(), power * as_float(shift_left(as_int(shifted) + set_int(127), 23)));
 }
 
-constexpr int64_t chunk_elements = 16384;
-constexpr int64_t room_floats = 4096;  // exponentials that are kept where results are written past the caches
-
-// Rows, or other units of `size` elements, of a chunk of work, of about chunk_elements. The number of chunks is a
-// multiple of four, so that two or four threads end together.
-static inline int64_t units_per_chunk(int64_t units, int64_t size) {
-  const int64_t chunks = (units * size + chunk_elements - 1) / chunk_elements;
-  const int64_t even = (chunks + 3) / 4 * 4;
-  return chunks > 1 ? (units + even - 1) / even : units;
-}
+constexpr int64_t chunk_elements = 16384;  // of a chunk of work
+constexpr int64_t room_floats = 4096;      // exponentials that are kept where results are written past the caches
 
 // The largest of n elements that is a number, or -infinity: a NaN shows in the sum of exponentials, and looking for it
 // here too would take as long as the maximum.

@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "../../generated/kernels.h"
+#include "../chunks.h"
 #include "../simd/stream.h"
 #include "row.h"
 
@@ -15,9 +16,9 @@ namespace firesteel::FIRESTEEL_ISA {
 namespace {
 
 using namespace simd;
+using softmax::chunk_elements;
 using softmax::exp_of_negative;
 using softmax::largest_number;
-using softmax::units_per_chunk;
 
 struct Around {
   int64_t outer, size, inner;
@@ -33,19 +34,17 @@ Around around(const View& view, int64_t dim) {
 // count) for up to `lanes` columns.
 template <int Together, class Rows, class Columns>
 void for_slices(Context& context, Around shape, const Rows& rows, const Columns& columns) {
-  const int64_t width = shape.inner == 1 ? 1 : lanes, across = (shape.inner + width - 1) / width;
+  const int64_t width = shape.inner == 1 ? 1 : lanes, across = ceil_div(shape.inner, width);
   const int64_t slices = shape.outer * across;
   if (slices == 0 || shape.size == 0) return;
-  const int64_t per_chunk = units_per_chunk(slices, shape.size * width);
-  parallel(context, (slices + per_chunk - 1) / per_chunk, [&](int64_t chunk) {
-    const int64_t begin = chunk * per_chunk, end = begin + per_chunk < slices ? begin + per_chunk : slices;
+  for_chunks(context, even_chunks(slices, shape.size * width, chunk_elements), [&](int64_t begin, int64_t end) {
     if (shape.inner == 1) {
       for_row_groups<Together>(begin, end, shape.size, [&](auto count, int64_t row) { rows(count, row * shape.size); });
       return finish_streaming();
     }
     for (int64_t slice = begin; slice < end; slice++) {
       const int64_t column = slice % across * width, left = shape.inner - column;
-      columns(slice / across * shape.size * shape.inner + column, left < width ? left : width);
+      columns(slice / across * shape.size * shape.inner + column, min(left, width));
     }
   });
 }
