@@ -1,5 +1,5 @@
 // Matrix multiplication at the edges of its blocks. Cases are made of the constants of native/cpu/gemm/blocks.h and
-// native/cpu/matmul_blocks.h, of the tiles of the micro-kernel and of the width of a vector: for each, shapes one
+// native/cpu/matmul/blocks.h, of the tiles of the micro-kernel and of the width of a vector: for each, shapes one
 // below, at, one above it, and with a rest, in every layout and dtype in turn. A constant that is changed moves its
 // cases. Under sanitizers every fourth of them, without the largest.
 //
@@ -7,7 +7,7 @@
 // allows no error, so that a single term that is missing or taken twice is seen in a sum of any length.
 #include "../cpu/gemm/blocks.h"
 #include "../cpu/gemm/tile.h"
-#include "../cpu/matmul_blocks.h"
+#include "../cpu/matmul/blocks.h"
 #include "../cpu/simd/vector.h"
 #include "arrays.h"
 

@@ -2,7 +2,7 @@
 // equal bits for 1, 2 and 3 threads.
 #include <memory>
 
-#include "../cpu/optimizer_blocks.h"
+#include "../cpu/optimizer/blocks.h"
 #include "../cpu/simd/vector.h"
 #include "tensors.h"
 

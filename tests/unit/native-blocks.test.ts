@@ -20,11 +20,11 @@ const scalar = 'unrolls a loop whose rest the registers of the family cover'
 
 // `file: name`, without native/cpu.
 const listed: Record<string, string> = {
-  'loss.cpp: reduce_none': 'a code of the interface',
-  'loss.cpp: reduce_mean': 'a code of the interface',
-  'loss.cpp: reduce_sum': 'a code of the interface',
-  'optimizer.cpp: double_lanes': width,
-  'optimizer.cpp: ways': derived,
+  'loss/cross_entropy.cpp: reduce_none': 'a code of the interface',
+  'loss/cross_entropy.cpp: reduce_mean': 'a code of the interface',
+  'loss/cross_entropy.cpp: reduce_sum': 'a code of the interface',
+  'optimizer/optimizer.cpp: double_lanes': width,
+  'optimizer/optimizer.cpp: ways': derived,
   'peak.cpp: chains': peak,
   'peak.cpp: unroll': peak,
   'attention/backward.cpp: band_panels': derived,

@@ -12,11 +12,11 @@
 // costs a pass of its own otherwise.
 #include <math.h>
 
-#include "../generated/kernels.h"
-#include "integers.h"
-#include "optimizer_blocks.h"
-#include "simd/half.h"
-#include "simd/row.h"
+#include "../../generated/kernels.h"
+#include "../integers.h"
+#include "../simd/half.h"
+#include "../simd/row.h"
+#include "blocks.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 

@@ -6,11 +6,11 @@
 // A batch becomes as few multiplications as its strides allow: dimensions whose rows of a follow one another while b
 // stays the same join M, so that [B, T, K] x [K, N] is one product of B T rows. What remains is a loop over matrices:
 // large ones are cut up between the threads one after another, small ones are dealt out whole.
-#include "../generated/kernels.h"
-#include "chunks.h"
-#include "gemm/gemm.h"
-#include "matmul_blocks.h"
-#include "simd/half.h"
+#include "../../generated/kernels.h"
+#include "../chunks.h"
+#include "../gemm/gemm.h"
+#include "../simd/half.h"
+#include "blocks.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 

@@ -17,11 +17,11 @@
 // within blocks, float64 across. Logits and their gradient may be bfloat16: blocks are widened and rounded on the way.
 #include <math.h>
 
-#include "../generated/kernels.h"
-#include "chunks.h"
-#include "simd/half.h"
-#include "simd/stream.h"
-#include "softmax/row.h"
+#include "../../generated/kernels.h"
+#include "../chunks.h"
+#include "../simd/half.h"
+#include "../simd/stream.h"
+#include "../softmax/row.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 
