@@ -1,0 +1,125 @@
+/**
+ * Two operators as a contributor would add them, a composite and a primitive one: the files that CONTRIBUTING names, and
+ * what is written into each. Nothing else is touched.
+ */
+
+export interface Edit {
+  readonly file: string
+  /** Where the text goes: behind this one, which stands there once. */
+  readonly behind: string
+  readonly text: string
+}
+
+export interface Operator {
+  /** As the program calls it. */
+  readonly name: string
+  readonly edits: readonly Edit[]
+}
+
+const cases = { loss: 'tests/cases/loss.ts', elementwise: 'tests/cases/elementwise.ts' }
+const firstCase = 'export const cases: readonly Case[] = [\n'
+const firstCall = 'export const calls: readonly PublicCall[] = [\n'
+
+/** A smooth loss, made of other operators. */
+export const composite: Operator = {
+  name: 'gemanMcClureLoss',
+  edits: [
+    {
+      file: 'lib/ops/loss.ts',
+      behind: '  return reduceLoss(square(sub(precise(input), precise(target))), reduction)\n}\n',
+      text: `
+/** d^2 / (d^2 + 1) of d = input - target, reduced: Geman and McClure, 1985. Throws ShapeError unless both broadcast. */
+export function gemanMcClureLoss(input: Tensor, target: Tensor, options: { reduction?: Reduction } = {}): Tensor {
+  const { reduction = 'mean' } = checkOptions('gemanMcClureLoss', options, { reduction: true })
+  checkReduction('gemanMcClureLoss', reduction)
+  checkDType('gemanMcClureLoss', 'input', input, anyFloating)
+  checkDType('gemanMcClureLoss', 'target', target, anyFloating)
+  const distance = square(sub(input, target))
+  return reduceLoss(div(distance, add(distance, 1)), reduction)
+}
+`,
+    },
+    {
+      file: cases.loss,
+      behind: firstCase,
+      text: `  ...reductions.map((reduction) => ({
+    op: 'gemanMcClureLoss',
+    name: reduction,
+    inputs: [normal([5, 33]), normal([5, 33])],
+    call: (x: f.Tensor, y: f.Tensor) => f.nn.functional.gemanMcClureLoss(x, y, { reduction }),
+    length: 165,
+  })),
+`,
+    },
+    {
+      file: cases.loss,
+      behind: firstCall,
+      text: "  sound('gemanMcClureLoss', f.gemanMcClureLoss, () => [t(3), t(3), { reduction: 'mean' }], 'sub'),\n",
+    },
+  ],
+}
+
+/** An activation with a fused gradient, on every device. */
+export const primitive: Operator = {
+  name: 'softsign',
+  edits: [
+    {
+      file: 'lib/backend/table/elementwise.ts',
+      behind: '  hardswish_backward: unaryBackward,\n',
+      text: '  softsign: unary,\n  softsign_backward: unaryBackward,\n',
+    },
+    {
+      file: 'lib/backend/reference/elementwise.ts',
+      behind: '  hardswish_backward: backward((dy, x) => (x <= -3 ? 0 : x >= 3 ? dy : dy * (x / 3 + 0.5))),\n',
+      text: `  softsign: unary((x) => x / (1 + Math.abs(x))),
+  softsign_backward: backward((dy, x) => dy / (1 + Math.abs(x)) ** 2),
+`,
+    },
+    {
+      file: 'native/cpu/elementwise/activation.cpp',
+      behind: '    return select(v <= set(-3.0f), zero(), inner);\n  });\n}\n',
+      text: `
+void softsign(Context& context, const View& out, const View& x) {
+  map_unary<float>(context, out, x, [](Vec v) { return v / (simd::abs(v) + set(1.0f)); });
+}
+void softsign_backward(Context& context, const View& dx, const View& dy, const View& x) {
+  map_binary<float>(context, dx, dy, x, [](Vec d, Vec v) {
+    Vec root = simd::abs(v) + set(1.0f);
+    return d / (root * root);
+  });
+}
+`,
+    },
+    {
+      file: 'native/cuda/elementwise.cu',
+      behind: 'BACKWARD(hardswish_backward_float32, x <= -3.0f ? 0.0f : x < 3.0f ? dy * (x / 3.0f + 0.5f) : dy)\n',
+      text: `UNARY(softsign_float32, float, x / (1.0f + fabsf(x)))
+BACKWARD(softsign_backward_float32, dy / ((1.0f + fabsf(x)) * (1.0f + fabsf(x))))
+`,
+    },
+    {
+      file: 'native/tests/elementwise.cpp',
+      behind: 'const Unary unary[] = {\n',
+      text: '    {"softsign", isa::softsign, [](double x) { return within(x / (1 + fabs(x)), 8); }, -50, 50},\n',
+    },
+    {
+      file: 'lib/ops/elementwise/activations.ts',
+      behind: "  name: 'silu' | 'mish' | 'hardswish'",
+      text: " | 'softsign'",
+    },
+    {
+      file: 'lib/ops/elementwise/activations.ts',
+      behind: "const siluOf = activation<None>('silu', (x) => mul(x, sigmoid(x)))\n",
+      text: `const softsignOf = activation<None>('softsign', (x) => div(x, add(absolute(x), 1)))
+/** x / (1 + |x|) */
+export const softsign = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => softsignOf(x, none)
+`,
+    },
+    {
+      file: cases.elementwise,
+      behind: "  ...unary('hardswish', f.hardswish, kinkAt(-3, 3)),\n",
+      text: "  ...unary('softsign', f.softsign, kinkAt(0)),\n",
+    },
+    { file: cases.elementwise, behind: firstCall, text: "  sound('softsign', f.softsign, () => [t(2, 3)]),\n" },
+  ],
+}
