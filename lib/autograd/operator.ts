@@ -10,6 +10,7 @@ import { Tensor } from '../core/tensor.js'
 import { type AutocastDType, autocastDType, autocastInputs, withAutocast } from './autocast.js'
 import { isGradEnabled } from './mode.js'
 import { Node } from './node.js'
+import { noteReads } from './region.js'
 
 export interface TensorSpec {
   readonly shape: Shape
@@ -262,6 +263,7 @@ function checkInputs(operator: AnyOperator, inputs: Inputs, checksDTypes: boolea
     }
     if (rule.isShared) shared = dtype
   }
+  noteReads(inputs)
   return device
 }
 
@@ -272,7 +274,7 @@ function misfitOf({ op, misfit }: AnyOperator, inputs: Inputs): Error {
 function onDifferentDevices(op: string, first: Device, inputs: Inputs): DeviceError {
   return new DeviceError(
     op,
-    `the tensors are on different devices: ${inputs.map((t) => (t instanceof Tensor ? t.device.name : 'none')).join(', ')}; ` +
+    `the tensors are on different devices: ${inputs.flatMap((t) => (t instanceof Tensor ? t.device.name : [])).join(', ')}; ` +
       `move them with .to('${first.name}')`,
   )
 }

@@ -71,6 +71,8 @@ export type Kept = Saved | Slot
 interface Keeper {
   readonly region: Region | null
   keep(tensor: Tensor): Kept
+  /** An operator reads a tensor, which may be a parameter that nothing saves. */
+  read(tensor: Tensor): void
 }
 
 let active: Keeper | null = null
@@ -78,6 +80,12 @@ let active: Keeper | null = null
 /** Keeps a tensor for a backward pass. */
 export function keepForBackward(tensor: Tensor): Kept {
   return active === null ? new Saved(tensor) : active.keep(tensor)
+}
+
+/** Tells the region that runs now, for the first time or again, what an operator reads. */
+export function noteReads(inputs: readonly (Tensor | null)[]): void {
+  if (active === null) return
+  for (const input of inputs) if (input !== null) active.read(input)
 }
 
 /** The tensor that was kept; computed again where its region has not done so yet, for gradients with a graph or without. */
@@ -127,6 +135,13 @@ export class Region {
   #isRunning = true
   /** Nodes that may still ask for their slots. */
   #nodes = 0
+  /**
+   * By memory that was read the first time: the version then. Not only of parameters: what is made within is made anew when the
+   * function runs again, and never looked up.
+   */
+  readonly #read = new WeakMap<Storage, number>()
+  /** Whom to tell of reads too, while the function runs for the first time. */
+  #around: Keeper | null = active
   /** Made when the function ran again, and in a slot. */
   readonly #storages = new Set<Storage>()
 
@@ -154,6 +169,7 @@ export class Region {
     } finally {
       for (const [generator, draws] of region.#generators) draws.after = generator.stateDict()
       region.#isRunning = false
+      region.#around = null
     }
   }
 
@@ -176,6 +192,12 @@ export class Region {
     return slot
   }
 
+  read(tensor: Tensor): void {
+    const { storage } = tensor
+    if (!this.#read.has(storage)) this.#read.set(storage, storage.version)
+    this.#around?.read(tensor)
+  }
+
   /** Fills the slots. */
   runAgain(createGraph: boolean): void {
     if (this.#isRunning)
@@ -190,6 +212,10 @@ export class Region {
         this.#checkSame(found.length, tensor)
         found.push(tensor)
         return new Saved(tensor)
+      },
+      read: ({ storage, sizes }) => {
+        const version = this.#read.get(storage)
+        if (version !== undefined && version !== storage.version) throw overwritten(sizes, storage, version)
       },
     }
     // With a graph of the gradients, what is made now is part of that, and freed like it.
@@ -267,12 +293,7 @@ export class Region {
       throw changed(
         `it saves a ${formatShape(sizes)} tensor of ${dtype} where it saved a ${formatShape(slot.sizes)} one of ${slot.dtype}`,
       )
-    if (slot.version !== storage.version)
-      throw new AutogradError(
-        op,
-        `the function needs a tensor of shape ${formatShape(sizes)} as it was, but ${storage.writer} has overwritten that ` +
-          `memory since (version ${slot.version}, now ${storage.version}); run backward before ${storage.writer}`,
-      )
+    if (slot.version !== storage.version) throw overwritten(sizes, storage, slot.version)
   }
 
   /** Whether a storage is freed when this region, or one around it, empties its slots. */
@@ -313,6 +334,14 @@ export class Region {
       if (kept instanceof Slot) kept.region.visitSaved(visit, seen)
       else visit(kept.storage)
   }
+}
+
+function overwritten(sizes: readonly number[], { writer, version: now }: Storage, version: number): AutogradError {
+  return new AutogradError(
+    op,
+    `the function needs a tensor of shape ${formatShape(sizes)} as it was, but ${writer} has overwritten that memory since ` +
+      `(version ${version}, now ${now}); run backward before ${writer}`,
+  )
 }
 
 function changed(how: string): AutogradError {

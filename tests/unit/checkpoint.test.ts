@@ -293,6 +293,45 @@ describe.each(devices.map((device) => [device.name, device] as const))('checkpoi
     expect(() => f.checkpoint(inside, f.ones([4], { device }))).toThrow(/\[checkpoint\] a backward pass within/)
   })
 
+  it('refuses to go on with parameters that nothing saves, where they were overwritten', () => {
+    const embedding = new f.nn.Embedding(2, 1).to(device.name)
+    const optimizer = new f.optim.SGD(embedding.parameters(), { lr: 1 })
+    const ids = f.tensor([0], { dtype: 'int32', device })
+    const look = () => f.checkpoint(() => f.exp(embedding.forward(ids)))
+    const [first, second] = [look(), look()]
+    first.sum().backward()
+    optimizer.step()
+    expect(() => second.sum().backward()).toThrow(
+      /\[checkpoint\] the function needs a tensor of shape \[2, 1\] as it was, but SGD.step has overwritten/,
+    )
+
+    const layer = new f.nn.Linear(2, 2).to(device.name)
+    const bias = layer.bias as f.nn.Parameter
+    const forward = (x: f.Tensor) => f.exp(layer.forward(x))
+    /** Also within another, as a parameter of the inner one, and under autocast, which reads a copy. */
+    const ways: ((x: f.Tensor) => f.Tensor)[] = [
+      (x) => f.checkpoint(forward, x),
+      (x) => f.checkpoint((y: f.Tensor) => f.checkpoint(forward, y), x),
+      (x) => f.autocast('bfloat16', () => f.checkpoint(forward, x)),
+    ]
+    for (const way of ways) {
+      const y = way(f.ones([1, 2], { device }))
+      f.noGrad(() => bias.copy_(bias.add(1)))
+      expect(() => y.sum().backward()).toThrow(/\[checkpoint\].*shape \[2\] as it was, but copy_ has overwritten/)
+    }
+    // What the function makes itself it may write, and after the backward pass anything may change.
+    const y = f.checkpoint(
+      (x: f.Tensor) => {
+        const made = f.noGrad(() => x.clone().fill_(2))
+        return forward(x.mul(made).mul(made))
+      },
+      f.ones([1, 2], { device }),
+    )
+    y.sum().backward()
+    f.noGrad(() => bias.fill_(0))
+    expect(bias.toArray()).toEqual([0, 0])
+  })
+
   it('names the layer of an error that is met the second time', () => {
     let fail = false
     class Inner extends f.nn.Module {
