@@ -90,7 +90,7 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
 
   /**
    * One step of one parameter, in place: `parameter.copy_(...)`. Slots are written in place too; one that is assigned
-   * (`state.mean = ...`) is written when the update ends. Runs without a graph and outside of autocast, in float32 or float64;
+   * (`state.mean = ...`) is written when the update ends, and must be declared in `slots`: another throws ValueError. Runs without a graph and outside of autocast, in float32 or float64;
    * what it makes is freed at its end. `gradient` must only be read.
    */
   protected abstract update(parameter: Tensor, gradient: Tensor, state: S, options: O, at: At): void

@@ -1,7 +1,7 @@
 /** The update of parameters together: by one kernel call, or one after the other with operators. Only here are shadows known. */
 import { run } from '../backend/dispatch.js'
 import type { KernelArguments, KernelName } from '../backend/table/index.js'
-import { DisposedError, InternalError } from '../core/errors.js'
+import { DisposedError, InternalError, ValueError } from '../core/errors.js'
 import { scope } from '../core/scope.js'
 import type { Shadow } from '../core/storage.js'
 import { checkFinished } from '../core/synchronous.js'
@@ -74,10 +74,20 @@ function updateAlone(op: string, { parameter, gradient, known }: Ready, update: 
     .map(({ name }) => ({ name, tensor: tensorOf(op, name, known) }))
   const given: { [name: string]: Tensor } = Object.fromEntries(used.map(({ name, tensor }) => [name, tensor]))
   checkFinished(op, update(parameter, gradient, given))
+  for (const name in given) if (!used.some((each) => each.name === name)) throw undeclared(op, name, known)
   const assigned = used.map(({ name, tensor }) => ({ name, tensor, value: given[name] }))
   writeAssigned(
     op,
     assigned.filter(({ tensor, value }) => value !== tensor),
+  )
+}
+
+function undeclared(op: string, name: string, { slots }: Known): ValueError {
+  const switchedOff = slots.some((each) => each.name === name)
+  return new ValueError(
+    op,
+    `the update assigned the slot ${name}, which ${switchedOff ? 'slots() says is not used' : 'slots() does not declare'}, so that ` +
+      `it would be lost after the step; ${switchedOff ? 'give it used: true there' : `declare it there: ${name}: {}`}`,
   )
 }
 

@@ -501,6 +501,37 @@ describe('what cannot work is refused:', () => {
   })
 })
 
+it('a slot that is assigned without being declared, or while it is not used', () => {
+  class Forgetful extends optim.Optimizer<{ lr: number }, { m?: Tensor }> {
+    declared: { m?: { used: boolean } } = {}
+    protected defaults() {
+      return { lr: 1 }
+    }
+    protected override slots() {
+      return this.declared as { m: object }
+    }
+    protected update(p: Tensor, g: Tensor, s: { m?: Tensor }): void {
+      s.m = s.m ? add(s.m, g) : g
+      p.copy_(sub(p, s.m))
+    }
+  }
+  const w = new nn.Parameter(zeros([2]))
+  w.grad = ones([2])
+  const optimizer = new Forgetful([w])
+  expect(() => optimizer.step()).toThrow(ValueError)
+  expect(() => optimizer.step()).toThrow(
+    '[Forgetful.step] the update assigned the slot m, which slots() does not declare, so that it would be lost after the step; ' +
+      'declare it there: m: {}',
+  )
+  optimizer.declared = { m: { used: false } }
+  expect(() => optimizer.step()).toThrow('the slot m, which slots() says is not used')
+  optimizer.declared = { m: { used: true } }
+  noGrad(() => w.fill_(0))
+  optimizer.step()
+  optimizer.step()
+  expect(values(w)).toEqual([-3, -3])
+})
+
 it('the update runs outside of autocast, in the dtype of the parameter', () => {
   const dtypes: string[] = []
   class Seen extends optim.Optimizer {
