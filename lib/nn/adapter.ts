@@ -95,6 +95,22 @@ export abstract class Adapter extends Module {
     throw new ValueError(this.constructor.name, 'an adapter has no forward; put it in a layer, and call that')
   }
 
+  override registerForwardPreHook(): never {
+    throw this.#noHook('registerForwardPreHook')
+  }
+
+  override registerForwardHook(): never {
+    throw this.#noHook('registerForwardHook')
+  }
+
+  #noHook(method: string): ValueError {
+    return new ValueError(
+      `${this.constructor.name}.${method}`,
+      'an adapter has no forward, so that the hook would never be called; register it on the layer that the adapter is in, or ' +
+        'on a module within the adapter',
+    )
+  }
+
   /** For slots: it is put into one. */
   [enter](name: string): void {
     this.#slots++

@@ -177,6 +177,12 @@ describe.each(['cpu', 'reference'])('the slot on %s', (device) => {
     expect(() => adapters.activate('a' as never)).toThrow("names is 'a', but must be a list of names")
     expect(adapters.active).toEqual(['a'])
     expect(() => dora.forward()).toThrow('[Dora] an adapter has no forward')
+    for (const method of ['registerForwardPreHook', 'registerForwardHook'] as const) {
+      const register = (dora as nn.Module)[method].bind(dora) as (hook: () => void) => unknown
+      expect(() => register(() => {})).toThrow(
+        `[Dora.${method}] an adapter has no forward, so that the hook would never`,
+      )
+    }
     expect(() => new LoraLinear(conv, { rank: 1 })).toThrow(
       '[LoraLinear] the layer is a Conv2d, which is adapted by conv2d',
     )
