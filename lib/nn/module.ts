@@ -495,9 +495,10 @@ const explained = new WeakSet<object>()
 function explain(error: unknown, module: object, path: () => string): void {
   if (!(module instanceof Module && isFiresteelError(error)) || explained.has(error)) return
   explained.add(error)
-  const { message } = error
+  // Both before the message changes, because a stack that nobody has read yet may be written only then, with the new one.
+  const { message, stack } = error
   error.message = `${message} (in ${path()}, ${module.constructor.name}(${module.extraRepr()}))`
-  error.stack = error.stack?.replace(message, () => error.message) ?? ''
+  error.stack = stack?.replace(message, () => error.message) ?? ''
 }
 
 setModuleNaming(nameOf, tellIfLost, explain)

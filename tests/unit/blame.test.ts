@@ -24,6 +24,27 @@ describe('an error names what the program called, and what is wrong there', () =
     if (name === 'lt') expect(() => whole.lt(-1e9)).toThrow('[lt] ')
   })
 
+  it('an error in a layer, whose stack names it once, as its message does', () => {
+    let thrown: unknown
+    try {
+      new nn.Linear(4, 2).forward(f.ones([1, 3]) as never)
+    } catch (error) {
+      thrown = error
+    }
+    const { name, message, stack = '' } = thrown as Error
+    expect(message.match(/\(in /g)).toHaveLength(1)
+    expect(stack.startsWith(`${name}: ${message}\n    at `)).toBe(true)
+  })
+
+  it('tensors on different devices, of which those that are left out are none', () => {
+    expect(() => f.linear(f.ones([2, 3]), f.ones([4, 3], { device: 'reference' }), null)).toThrow(
+      '[linear] the tensors are on different devices: cpu, reference; move them',
+    )
+    expect(() =>
+      f.batchNorm(f.ones([2, 3]), null, null, { bias: f.ones([3], { device: 'reference' }), training: true }),
+    ).toThrow('are on different devices: cpu, reference; ')
+  })
+
   it.each(['cpu', 'reference'])('ids outside of an embedding on %s', (device) => {
     const layer = new nn.Embedding(3, 2, { device })
     expect(() => layer.forward(f.tensor([1, 3], { dtype: 'int32', device })).toArray()).toThrow(
