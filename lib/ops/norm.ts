@@ -1,9 +1,10 @@
 /** Normalisation: layer norm and batch norm, fused, with their composites. */
 
+import { autocastDType } from '../autograd/autocast.js'
 import { noGrad } from '../autograd/mode.js'
 import { apply } from '../autograd/operator.js'
 import type { DType } from '../core/dtype.js'
-import { Faults, formatShape, kindOf, shown, ValueError } from '../core/errors.js'
+import { DTypeError, Faults, formatShape, kindOf, shown, ValueError } from '../core/errors.js'
 import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
 import { countOf, type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -266,7 +267,8 @@ const batchNormNames: OptionNames<BatchNormOptions> = {
 
 /**
  * x [N, C, ...] normalised per channel over N and all that follows C (Ioffe and Szegedy, 2015). In training the running
- * statistics [C] are updated in place, the variance unbiased. Throws ShapeError, and ValueError for one value per channel.
+ * statistics [C] are updated in place, the variance unbiased. Throws ShapeError, ValueError for one value per channel, and
+ * DTypeError for statistics of 16 bits that are to be updated under autocast.
  */
 export function batchNorm(
   x: Tensor,
@@ -279,6 +281,14 @@ export function batchNorm(
   checkFlag('batchNorm', 'training', training)
   if (typeof momentum !== 'number' || !(momentum >= 0 && momentum <= 1))
     throw new ValueError('batchNorm', `momentum is ${shown(momentum)}, but must lie in [0, 1]`)
+  if (training && autocastDType() !== null)
+    for (const [name, running] of Object.entries({ runningMean, runningVar }))
+      if (running?.dtype === 'bfloat16' || running?.dtype === 'float16')
+        throw new DTypeError(
+          'batchNorm',
+          `${name} is ${running.dtype}, but autocast computes in float32, so that the update would go to a copy; keep the running ` +
+            "statistics in float32 (a layer with .to('float32')), or train outside of autocast",
+        )
   const attrs = { training, momentum, eps: checkEps('batchNorm', eps) }
   return apply(batchNormRecord, [x, weight, bias, runningMean, runningVar], attrs)
 }

@@ -146,6 +146,22 @@ describe.each(devices.map((device) => [device.name, device] as const))('autocast
     expect(() => f.softmax(half, 1)).toThrow(f.DTypeError)
   })
 
+  it('refuses to train a batch norm whose running statistics have 16 bits, because a copy would get the update', () => {
+    const x = f.randn([4, 3])
+    for (const dtype of ['bfloat16', 'float16'] as const) {
+      const layer = new f.nn.BatchNorm1d(3).to(dtype)
+      const run = () => f.autocast('bfloat16', () => layer.forward(x))
+      expect(run).toThrow(f.DTypeError)
+      expect(run).toThrow(`[batchNorm] runningMean is ${dtype}, but autocast computes in float32`)
+      // Which are only read in evaluation.
+      layer.eval()
+      expect(run().dtype).toBe('float32')
+    }
+    const layer = new f.nn.BatchNorm1d(3)
+    f.autocast('bfloat16', () => layer.forward(x))
+    expect(layer.runningMean?.toArray()).not.toEqual([0, 0, 0])
+  })
+
   it('runs layers, which keep to float32 where they make tensors of their own', () => {
     const { nn } = f
     const x = f.randn([3, 5, 8])
