@@ -15,8 +15,8 @@ function checkResult<R>(result: R): R {
     if (!(leaf instanceof Tensor))
       throw new ValueError(
         op,
-        `the function gave ${kindOf(leaf)}${path === '' ? '' : ` as result${path}`}, but may give tensors only, in arrays and plain ` +
-          'objects or not; work out numbers from them outside',
+        `the function gave ${kindOf(leaf)}${path === '' ? '' : ` as result${path}`}, but may give tensors only, in arrays, ` +
+          'plain objects, Maps and Sets or not; work out numbers from them outside',
       )
     count++
     return leaf
@@ -32,8 +32,8 @@ function checkResult<R>(result: R): R {
  * same random numbers, whatever generators it draws from, under the same autocast and with the same adapters. Gradients of
  * parameters inside, hooks, `grad` and second derivatives are as without.
  *
- * The function gets `inputs`, which may be tensors, arrays and plain objects of them, or anything else, and gives tensors, in
- * arrays and plain objects or not. All other tensors that it makes are freed at its end, as by `scope`. It must do the same
+ * The function gets `inputs`, which may be tensors, arrays, plain objects, Maps and Sets of them, or anything else, and gives
+ * tensors, in these or not. All other tensors that it makes are freed at its end, as by `scope`. It must do the same
  * when it runs again; a layer with a state of its own asks `isRecomputing()`, as batch norm does, whose statistics see each
  * batch once. Without gradients (`noGrad`) it runs once, as it is.
  *

@@ -20,12 +20,12 @@ import { autocastDType, autocastInputs, withAutocast } from './autocast.js'
 import { isGradEnabled, withGradMode } from './mode.js'
 import { Node } from './node.js'
 import type { BackwardContext, Gradient, Inputs, Outputs } from './operator.js'
-import { mapLeaves } from './values.js'
+import { findWithin, mapLeaves } from './values.js'
 
 /** What a forward gives: one tensor or several, and what the backward will read. */
 export interface CustomForward<Out extends Tensor | readonly Tensor[], Saved> {
   readonly output: Out
-  /** Tensors, numbers and whatever else, in arrays and plain objects or not. Let it hold only what `needs` asks for. */
+  /** Tensors, numbers and whatever else, in arrays, plain objects, Maps and Sets or not. Let it hold only what `needs` asks for. */
   readonly saved: Saved
 }
 
@@ -108,7 +108,8 @@ type CustomCallContext = BackwardContext<Inputs, Call, Outputs, []>
  *       backward: ({ saved: { x, floor } }, g) => [where(x.gt(floor), g.div(x), 0), null],
  *     })
  *
- * Its calls throw ValueError where `forward` gives anything but tensors, and what `forward` throws. A backward pass throws
+ * Its calls throw ValueError where `forward` gives anything but tensors, AutogradError where an object of a class is saved that
+ * holds a tensor, because nobody could check it, and what `forward` throws. A backward pass throws
  * AutogradError, ShapeError, DTypeError or DeviceError, with the operator's name, where `backward` gives another number of
  * gradients than there were arguments, or one of another shape, dtype or device than its argument. With `createGraph`, it
  * throws AutogradError where a floating tensor was saved that is neither an argument nor an output, because the way from the
@@ -161,7 +162,7 @@ export function customOperator<Args extends readonly unknown[], Out extends Tens
     if (wanted.includes(true)) {
       const results = [...outputs]
       const saved = mapLeaves(given.saved, (leaf, path) => {
-        if (!(leaf instanceof Tensor)) return leaf
+        if (!(leaf instanceof Tensor)) return checkSaved(name, leaf, path)
         const [input, output] = [inputs.indexOf(leaf), list.indexOf(leaf)]
         if (input >= 0) return new Place('input', input, path)
         if (output < 0 && leaf.requiresGrad)
@@ -208,14 +209,35 @@ function checkOperator<Args extends readonly unknown[], Out extends Tensor | rea
 /** Throws where a tensor that wants a gradient stands within an argument, because none would come to it. */
 function checkInside(name: string, index: number, arg: unknown): void {
   if (typeof arg !== 'object' || arg === null || !isGradEnabled()) return
-  mapLeaves(arg, (leaf, path) => {
-    if (leaf instanceof Tensor && leaf.requiresGrad)
-      throw new AutogradError(
-        name,
-        `argument ${index} holds a tensor that wants a gradient (at ${path}), but only tensors that are arguments themselves have ` +
-          'gradients; pass it as one, or detach() it',
-      )
-  })
+  const path = findWithin(arg, (object) => object instanceof Tensor && object.requiresGrad)
+  if (path === undefined) throw tooLarge(name, `argument ${index}`, arg)
+  if (path !== null)
+    throw new AutogradError(
+      name,
+      `argument ${index} holds a tensor that wants a gradient (at ${path}), but only tensors that are arguments themselves have ` +
+        'gradients; pass it as one, or detach() it',
+    )
+}
+
+/** Throws where what is saved hides a tensor, which nobody would check for having been overwritten. */
+function checkSaved(name: string, leaf: unknown, path: string): unknown {
+  if (typeof leaf !== 'object' || leaf === null) return leaf
+  const within = findWithin(leaf, (object) => object instanceof Tensor)
+  if (within === undefined) throw tooLarge(name, `saved${path}`, leaf)
+  if (within !== null)
+    throw new AutogradError(
+      name,
+      `saved${path} is ${kindOf(leaf)} that holds a tensor (at ${within}), which would not be checked for having been overwritten; ` +
+        'save the tensor itself, in arrays, plain objects, Maps or Sets',
+    )
+  return leaf
+}
+
+function tooLarge(name: string, what: string, value: unknown): AutogradError {
+  return new AutogradError(
+    name,
+    `${what} is ${kindOf(value)} of too many objects to be searched for tensors; give what is needed of it only`,
+  )
 }
 
 function checkForward<F extends CustomForward<Tensor | readonly Tensor[], unknown>>(name: string, given: F): F {

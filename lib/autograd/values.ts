@@ -1,4 +1,5 @@
-/** Values that hold tensors: lists and plain objects, nested or not. */
+/** Values that hold tensors: lists, plain objects, Maps and Sets, nested or not. */
+import { isMap, isSet } from 'node:util/types'
 
 function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value)
@@ -6,10 +7,60 @@ function isPlain(value: object): boolean {
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
-/** The same arrays and plain objects with other leaves: with what `change` makes of everything that is neither. */
+/** Whether a Map or Set is of no class of the program's, which might hold more than its items. */
+function isBare(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Map.prototype || prototype === Set.prototype
+}
+
+/**
+ * The same arrays, plain objects, Maps and Sets with other leaves: with what `change` makes of everything that is none of these,
+ * and of objects that are keys of Maps, whatever they are, because a copy of a key finds nothing.
+ */
 export function mapLeaves(value: unknown, change: (leaf: unknown, path: string) => unknown, path = ''): unknown {
   if (Array.isArray(value)) return value.map((item, i) => mapLeaves(item, change, `${path}[${i}]`))
-  if (typeof value !== 'object' || value === null || !isPlain(value)) return change(value, path)
-  const entries = Object.entries(value)
-  return Object.fromEntries(entries.map(([key, item]) => [key, mapLeaves(item, change, `${path}.${key}`)]))
+  if (typeof value !== 'object' || value === null) return change(value, path)
+  if (isPlain(value)) {
+    const entries = Object.entries(value)
+    return Object.fromEntries(entries.map(([key, item]) => [key, mapLeaves(item, change, `${path}.${key}`)]))
+  }
+  if (isMap(value) && isBare(value))
+    return new Map(
+      [...value].map(([key, item], i) => {
+        const name = typeof key === 'string' ? `'${key}'` : `key ${i}`
+        const own = typeof key === 'object' ? change(key, `${path}[the key ${i}]`) : key
+        return [own, mapLeaves(item, change, `${path}[${name}]`)]
+      }),
+    )
+  if (isSet(value) && isBare(value))
+    return new Set([...value].map((item, i) => mapLeaves(item, change, `${path}[${i}]`)))
+  return change(value, path)
+}
+
+/** Objects that a search goes through before it gives up. */
+const mostObjects = 100_000
+
+/**
+ * The path of what is searched for within a value, own properties of class instances included; null if it is nowhere, and
+ * `undefined` where the value is too large to be looked into. Private `#fields` and closures are closed to it.
+ */
+export function findWithin(value: unknown, isWanted: (object: object) => boolean): string | null | undefined {
+  const seen = new Set<object>()
+  // A list of what is left instead of recursion, because nesting may be deeper than the stack.
+  const left: [item: unknown, path: string][] = [[value, '']]
+  for (let next = left.pop(); next !== undefined; next = left.pop()) {
+    const [at, path] = next
+    if (typeof at !== 'object' || at === null || ArrayBuffer.isView(at) || seen.has(at)) continue
+    if (isWanted(at)) return path
+    if (seen.add(at).size > mostObjects) return undefined
+    if (Array.isArray(at)) {
+      // Numbers and texts are not worth a path each.
+      for (let i = at.length - 1; i >= 0; i--) if (typeof at[i] === 'object') left.push([at[i], `${path}[${i}]`])
+      continue
+    }
+    if (isMap(at)) for (const [key, item] of at) left.push([key, `${path}[a key]`], [item, `${path}[a value]`])
+    if (isSet(at)) for (const item of at) left.push([item, `${path}[an item]`])
+    for (const [key, item] of Object.entries(at)) left.push([item, `${path}.${key}`])
+  }
+  return null
 }

@@ -293,6 +293,32 @@ describe.each(devices.map((device) => [device.name, device] as const))('checkpoi
     expect(() => f.checkpoint(inside, f.ones([4], { device }))).toThrow(/\[checkpoint\] a backward pass within/)
   })
 
+  it('takes and gives tensors in Maps and Sets', () => {
+    const x = f.ones([2], { device })
+    x.requiresGrad = true
+    const both = (inputs: Map<string, f.Tensor>) => {
+      const a = inputs.get('x') as f.Tensor
+      return new Map([
+        ['exp', new Set([f.exp(a)])],
+        ['square', new Set([a.square()])],
+      ])
+    }
+    const sum = (found: Map<string, Set<f.Tensor>>) =>
+      [...found.values()]
+        .flatMap((set) => [...set])
+        .reduce((a, b) => a.add(b))
+        .sum()
+    const given = () => new Map([['x', x]])
+    sum(f.checkpoint(both, given())).backward()
+    const bits = bitsOf(x.grad as f.Tensor)
+    x.grad = null
+    sum(both(given())).backward()
+    expect(bits).toEqual(bitsOf(x.grad as unknown as f.Tensor))
+    const y = f.checkpoint(both, given())
+    f.noGrad(() => x.fill_(2))
+    expect(() => sum(y).backward()).toThrow(/\[checkpoint\].*an input of shape \[2\], but fill_ has overwritten it/)
+  })
+
   it('refuses to go on with parameters that nothing saves, where they were overwritten', () => {
     const embedding = new f.nn.Embedding(2, 1).to(device.name)
     const optimizer = new f.optim.SGD(embedding.parameters(), { lr: 1 })

@@ -259,6 +259,71 @@ describe.each(devices.map((device) => [device.name, device] as const))('a custom
     expect(() => z.sum().backward()).toThrow(/\[mine\].*fill_ has overwritten/)
   })
 
+  it('looks into Maps, Sets and objects of classes', () => {
+    class Box {
+      constructor(readonly inner: unknown) {}
+    }
+    const square = (hold: (x: f.Tensor) => unknown, take: (saved: unknown) => f.Tensor) =>
+      f.customOperator({
+        name: 'mine',
+        forward: (_, a: f.Tensor) => ({ output: a.square(), saved: hold(a) as { of: unknown } }),
+        backward: ({ saved }, g) => [g.mul(take(saved)).mul(2)],
+      })
+    const ways: [(x: f.Tensor) => unknown, (saved: unknown) => f.Tensor][] = [
+      [(x) => new Map([['x', [x]]]), (saved) => (saved as Map<string, [f.Tensor]>).get('x')?.[0] as f.Tensor],
+      [(x) => new Map([[x, 1]]), (saved) => [...(saved as Map<f.Tensor, number>).keys()][0] as f.Tensor],
+      [(x) => ({ of: new Set([x]) }), (saved) => [...(saved as { of: Set<f.Tensor> }).of][0] as f.Tensor],
+    ]
+    for (const [hold, take] of ways) {
+      const x = leaf([3, 4])
+      square(hold, take)(x).sum().backward()
+      expect(x.grad?.toArray()).toEqual([6, 8])
+      const y = x.mul(1)
+      const z = square(hold, take)(y)
+      f.noGrad(() => y.fill_(3))
+      expect(() => z.sum().backward()).toThrow(/\[mine\].*fill_ has overwritten/)
+    }
+    const boxed = square(
+      (x) => ({ of: new Box({ x }) }),
+      () => f.ones([2]),
+    )
+    expect(() => boxed(leaf([3, 4]))).toThrow('[mine] saved.of is a Box that holds a tensor (at .inner.x)')
+    class Named extends Map<string, f.Tensor> {}
+    const named = square(
+      (x) => new Named([['x', x]]),
+      () => f.ones([2]),
+    )
+    expect(() => named(leaf([3, 4]))).toThrow('[mine] saved is a Named that holds a tensor')
+    // What holds none stays the very object.
+    const box = new Box([1])
+    let found: unknown
+    square(
+      (x) => [x, box],
+      (saved) => {
+        found = (saved as [f.Tensor, Box])[1]
+        return (saved as [f.Tensor, Box])[0]
+      },
+    )(leaf([3, 4]))
+      .sum()
+      .backward()
+    expect(found).toBe(box)
+
+    const takes = f.customOperator({
+      name: 'takes',
+      forward: (_, a: f.Tensor, __: unknown) => ({ output: a.mul(2), saved: null }),
+      backward: (_, g) => [g.mul(2), null],
+    })
+    const x = leaf([1, 2])
+    const loop: { self?: unknown; x: f.Tensor } = { x }
+    loop.self = loop
+    for (const value of [new Map([['x', x]]), new Map([[x, 1]]), new Set([[x]]), new Box(x), loop])
+      expect(() => takes(leaf([1, 2]), value)).toThrow('[takes] argument 1 holds a tensor that wants a gradient (at ')
+    expect(takes(leaf([1, 2]), new Box(new Map([['x', x.detach()]]))).toArray()).toEqual([2, 4])
+    expect(() => takes(leaf([1, 2]), new Box(Array.from({ length: 100_001 }, () => ({}))))).toThrow(
+      '[takes] argument 1 is a Box of too many objects',
+    )
+  })
+
   it('refuses a forward or a definition that is none', () => {
     const x = leaf([1])
     const backward = () => [null] as [null]
