@@ -209,9 +209,10 @@ const batchNormRecord = operator<
     const average = training || !runningMean ? meanOf(x, dims, count) : perChannel(runningMean)
     const centred = sub(x, average)
     const spread = training || !runningVar ? meanOf(square(centred), dims, count) : perChannel(runningVar)
-    if (training && runningMean && runningVar && count > 0) {
+    if (training && count > 0) {
       noGrad(() => {
-        const towards = (buffer: Tensor, value: Tensor, factor: number) =>
+        const towards = (buffer: Tensor | null, value: Tensor, factor: number) =>
+          buffer &&
           copyInto(
             buffer,
             add(mul(buffer, 1 - momentum), mul(reshape(detach(value), buffer.sizes), momentum * factor)),

@@ -58,6 +58,44 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     expect(names(() => f.noGrad(() => f.nn.functional.gelu(x)))).toEqual(['gelu'])
   })
 
+  it.each([
+    ['ties with both limits', -1, 0.5],
+    ['no limit below', undefined, 0.5],
+    ['no limit above', -1, undefined],
+    ['one value', 0.5, 0.5],
+    ['limits in reverse', 0.5, -1],
+    ['NaN below', Number.NaN, 0.5],
+    ['NaN above', -1, Number.NaN],
+  ])('clamps as the kernel does: %s', (_case, min, max) => {
+    const run = (on: f.Device) => {
+      const x = f.tensor([-2, -1, 0, 0.5, 1, Number.NaN, Number.POSITIVE_INFINITY], { device: on, requiresGrad: true })
+      const y = f.clamp(x, min, max)
+      y.sum().backward()
+      return [y.toArray(), x.grad?.toArray()]
+    }
+    expect(run(lacking(device, ['clamp', 'clamp_backward']))).toEqual(run(device))
+  })
+
+  it('clamps integers from one side', () => {
+    const x = f.tensor([-9, 2, 9], { dtype: 'int32', device: lacking(device, ['clamp']) })
+    expect(f.clamp(x, -3).toArray()).toEqual([-3, 2, 9])
+    expect(f.clamp(x, undefined, 4).toArray()).toEqual([-9, 2, 4])
+  })
+
+  it.each(['mean', 'variance'])('a batch norm updates a running %s that is alone', (which) => {
+    const run = (on: f.Device) => {
+      const x = f.tensor([[1], [2], [6]], { device: on })
+      const running = f.ones([1], { device: on })
+      const [mean, variance] = which === 'mean' ? [running, null] : [null, running]
+      f.batchNorm(x, mean, variance, { training: true, momentum: 0.5 })
+      return running.item()
+    }
+    // The mean is 3; the squares about it sum to 14, of two degrees of freedom.
+    const expected = which === 'mean' ? 2 : 4
+    expect(run(device)).toBeCloseTo(expected, 6)
+    expect(run(lacking(device, ['batch_norm_forward', 'batch_norm_backward']))).toBeCloseTo(expected, 6)
+  })
+
   it('names the operator that was called in errors of a composite', () => {
     const without = lacking(device, ['linear', 'matmul'])
     expect(() => f.linear(f.ones([2, 3], { device: without }), f.ones([4, 3], { device: without }))).toThrow(

@@ -1,4 +1,5 @@
 /** Functions of one tensor: powers, exponentials, rounding, limits. */
+import { noGrad } from '../../autograd/mode.js'
 import { apply, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
 import { shown, ValueError } from '../../core/errors.js'
@@ -68,7 +69,14 @@ const clampRecord = operator<[x: Tensor], { readonly min: number; readonly max: 
   name: 'clamp',
   infer: ([x]) => like(x),
   forward: kernel('clamp', ([x], { min, max }, { out }) => ({ out, x, min, max })),
-  composite: ([x], { min, max }) => minimum(maximum(x, min), max),
+  composite([x], { min, max }) {
+    // `maximum` and `minimum` share a gradient at a tie; x itself has the whole of it within the limits, and there is none beyond.
+    const limited = noGrad(() => {
+      const above = min === Number.NEGATIVE_INFINITY ? x : maximum(x, min)
+      return max === Number.POSITIVE_INFINITY ? above : minimum(above, max)
+    })
+    return where(ge(x, min), where(le(x, max), x, limited), limited)
+  },
   gradient: {
     saves: () => ({ inputs: [0] }),
     backward: kernel('clamp_backward', (ctx, [dy], { dx }) => ({ dx, dy, x: ctx.input(0), ...ctx.attrs })),
