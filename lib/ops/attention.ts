@@ -66,7 +66,7 @@ function limits(q: Tensor, tk: number, lengths: Tensor | null, { offset, window 
 const attentionRecord = define<AttentionInputs, Attention, [out: Tensor], [statistics: Tensor]>({
   name: operator,
   // The mask is one of two arguments, by its dtype, so that the row's are not at the places of what follows it.
-  inputs: ['q', 'k', 'v', { name: 'attnMask', dtype: 'free' }, { name: 'lengths', dtype: 'free' }],
+  inputs: ['q', 'k', 'v', { name: 'attnMask', dtypes: 'free' }, { name: 'lengths', dtypes: 'free' }],
   infer([q, , v]) {
     const [b = 0, h = 0, t = 0] = q.sizes
     return [

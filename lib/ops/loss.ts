@@ -39,7 +39,7 @@ const crossEntropyRecord = operator<
 >({
   name: 'crossEntropy',
   // The target's error tells how to make indices of classes of what it holds.
-  inputs: ['logits', { name: 'target', dtype: 'free' }, 'weight'],
+  inputs: ['logits', { name: 'target', dtypes: 'free' }, 'weight'],
   infer([logits, target, weight], { reduction }) {
     checkClasses(logits, target, weight)
     const dtype = logits.dtype === 'float64' ? 'float64' : 'float32'

@@ -16,9 +16,12 @@ import { sumTo } from './totals.js'
 import { expandView } from './views.js'
 
 /** The kernel multiplies any two floats, but a program that mixes them has forgotten a conversion. */
-function checkOperands(op: string, a: Tensor, b: Tensor): void {
-  if (a.dtype !== b.dtype) throw mixedDTypes(op, a.dtype, b.dtype, anyFloating)
+function checkOperands(op: string, a: Tensor, b: Tensor, names: readonly [string, string]): void {
+  if (a.dtype !== b.dtype) throw mixedDTypes(op, a.dtype, b.dtype, anyFloating, names)
 }
+
+const namesOfFactors = ['a', 'b'] as const
+const namesInLinear = ['x', 'weight'] as const
 
 /** The size of a dimension counted from the end. */
 const sizeAt = (x: Tensor, dim: number): number => x.sizes[x.ndim + dim] ?? 0
@@ -31,7 +34,7 @@ const matmulRecord: Operator<[a: Tensor, b: Tensor], DType | null> = operator<[a
   name: 'matmul',
   inputs: ['a', 'b'],
   infer([a, b], dtype) {
-    if (dtype === null) checkOperands('matmul', a, b)
+    if (dtype === null) checkOperands('matmul', a, b, namesOfFactors)
     const [ka, kb] = [sizeAt(a, -1), sizeAt(b, -2)]
     if (ka !== kb)
       throw new ShapeError(
@@ -119,17 +122,17 @@ const linearRecord = operator<[x: Tensor, weight: Tensor, bias: Tensor | null]>(
     const x = inputs[0]
     const weight = inputs[1]
     const bias = inputs[2]
-    checkOperands('linear', x, weight)
+    checkOperands('linear', x, weight, namesInLinear)
     const faults = new Faults()
     const last = sizeAt(x, -1)
     faults.check(weight.ndim === 2, () => `weight must be [out, in], but is ${formatShape(weight.sizes)}`)
     faults.check(
-      x.ndim >= 1 && last === weight.sizes[1],
+      weight.ndim !== 2 || (x.ndim >= 1 && last === weight.sizes[1]),
       () =>
         `x is ${formatShape(x.sizes)}, weight is ${formatShape(weight.sizes)}; x's last must equal weight's last (${last} and ${weight.sizes[1]})`,
     )
     faults.check(
-      !bias || (bias.ndim === 1 && bias.sizes[0] === weight.sizes[0]),
+      !bias || weight.ndim !== 2 || (bias.ndim === 1 && bias.sizes[0] === weight.sizes[0]),
       () => `bias is ${formatShape(bias?.sizes ?? [])}, but must be [${weight.sizes[0]}]`,
     )
     faults.throwShape('linear', [x.sizes, weight.sizes, ...(bias ? [bias.sizes] : [])])

@@ -11,7 +11,6 @@ import {
   type Gradient,
   type GradientsOfInputs,
   type GradientsOfOutputs,
-  type InputRule,
   type Inputs,
   type Needs,
   type NotDifferentiable,
@@ -35,11 +34,11 @@ import {
 } from '../backend/table/index.js'
 import type { Device } from '../core/device.js'
 import type { DType } from '../core/dtype.js'
-import { DTypeError, ValueError } from '../core/errors.js'
+import { ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 import { checkDistinct } from './common.js'
-import { mixedDTypes } from './elementwise/numbers.js'
 import { emptyInOrderOf } from './layout.js'
+import { type InputFact, misfit } from './misfit.js'
 
 /** The arguments of a row that the kernel makes. */
 type OutName<Args> = { [N in keyof Args]: Args[N] extends `${'out' | 'place'}${string}` ? N : never }[keyof Args]
@@ -85,17 +84,17 @@ export interface OperatorRecord<I extends Inputs, A, O extends Outputs, X extend
   readonly forward:
     | KernelUse<I, A>
     | ((inputs: I, attrs: A, specs: Specs<[...O, ...X]>, needs: Needs, device: Device) => Bare<[...O, ...X]>)
-  /** What errors call the inputs, by position, where that is not the row's name; or an input of which the row does not speak. */
-  readonly inputs?: readonly (string | FreeInput)[]
+  /** What errors call the inputs, by position, where that is not the row's name; or an input with dtypes of its own. */
+  readonly inputs?: readonly (string | OwnInput)[]
   /** Inputs that the kernel writes in place: each must have memory of its own, and who saved it before is told. */
   writes?(attrs: A): readonly number[]
   readonly gradient: FreeGradient<I, A, O, X> | FusedGradient<I, A, O, X> | NotDifferentiable
 }
 
-/** An input of any dtype as far as the row goes: `infer` checks it, and autocast leaves it as it is. */
-export interface FreeInput {
+/** An input that takes other dtypes than the row says; `free` is any as far as the row goes: `infer` checks it, and autocast leaves it as it is. */
+export interface OwnInput {
   readonly name: string
-  readonly dtype: 'free'
+  readonly dtypes: readonly DType[] | 'free'
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: inputs and attributes are contravariant, and only handed on here
@@ -122,12 +121,13 @@ function freely(record: AnyRecord, forward: AnyForward): Operator<Any, Any, Any,
     throw new Error(
       `operator ${record.name} has a kernel for its gradient, which the row of a forward kernel must explain`,
     )
-  const rules = inputs.map((input) => free(typeof input === 'string' ? input : input.name))
+  const rules = inputs.map(free)
   return new Operator<Any, Any, Any, Any>({
     ...record,
     forward,
     gradient,
     inputs: rules,
+    misfit: (given: Inputs) => misfit(record.op ?? record.name, rules, given),
     kernels: { forward: [], backward: backwardKernels(gradient) },
   })
 }
@@ -163,23 +163,21 @@ function isFused(gradient: AnyRecord['gradient']): gradient is AnyFused {
   return !('differentiable' in gradient) && typeof gradient.backward !== 'function'
 }
 
-/** What the row says of an input. */
-interface InputFact extends InputRule {
-  /** The kernel's, null where several arguments stand for the input. */
-  readonly argument: ParsedArgument | null
+/** What holds for an input of which the row does not speak. */
+function free(input: string | OwnInput): InputFact {
+  const { name, dtypes } = typeof input === 'string' ? { name: input, dtypes: 'free' as const } : input
+  return { name, argument: null, dtypes: dtypes === 'free' ? null : dtypes, isShared: false, isOptional: true }
 }
 
-const free = (name: string): InputFact => ({ name, argument: null, dtypes: null, isShared: false, isOptional: true })
-
 /** The input at each position: the row's arguments that are read, in order. */
-function inputFacts(row: KernelSpec, inputs: readonly (string | FreeInput)[]): readonly InputFact[] {
+function inputFacts(row: KernelSpec, inputs: readonly (string | OwnInput)[]): readonly InputFact[] {
   const read = parseArguments(row).filter(({ dtype, role }) => dtype !== null && role !== 'out' && role !== 'place')
   const known = inputs.length > 0 ? read.slice(0, inputs.length) : read
   return known.map((argument, i) => {
     const input = inputs[i] ?? (argument.name === 'dy' ? 'the gradient' : argument.name)
-    if (typeof input !== 'string') return free(input.name)
-    const isOptional = argument.arity === 'optional'
-    return { name: input, argument, dtypes: dtypesOf(row, argument), isShared: argument.dtype === 'T', isOptional }
+    const { name, dtypes } = typeof input === 'string' ? { name: input, dtypes: dtypesOf(row, argument) } : input
+    if (dtypes === 'free') return free(name)
+    return { name, argument, dtypes, isShared: argument.dtype === 'T', isOptional: argument.arity === 'optional' }
   })
 }
 
@@ -231,35 +229,8 @@ function checkDoubles(op: string, facts: readonly InputFact[], inputs: Inputs, p
     const place = places[k] ?? 0
     const dtype = inputs[place]?.dtype
     if (dtype === undefined || dtype === first || (first === 'float64') === (dtype === 'float64')) continue
-    throw new DTypeError(
-      op,
-      `${facts[place]?.name} is ${dtype}, but must be ${first}, as ${facts[places[0] ?? 0]?.name} is; convert it with .to('${first}')`,
-    )
+    throw misfit(op, facts, inputs)
   }
-}
-
-/** The error for dtypes that do not fit: two operands blame the narrower, all else follows the first argument. */
-function misfit(op: string, facts: readonly InputFact[], inputs: Inputs): DTypeError {
-  const given = inputs.flatMap((input, i) => {
-    const fact = facts[Math.min(i, facts.length - 1)]
-    return input === null || fact === undefined ? [] : [{ ...fact, given: input.dtype }]
-  })
-  const operand = (name: string) => given.find(({ argument }) => argument?.name === name)
-  const [a, b] = [operand('a'), operand('b')]
-  const othersFit = given.every((input) => input === a || input === b || input.dtypes?.includes(input.given) !== false)
-  if (a !== undefined && b !== undefined && a.given !== b.given && othersFit)
-    return mixedDTypes(op, a.given, b.given, a.dtypes ?? undefined)
-  const first = given.find(({ argument }) => argument?.dtype === 'T')
-  const faults = given.flatMap((input) => {
-    const follows = input.argument?.dtype === 'T' && first !== undefined && first !== input
-    const allowed = follows ? [first.given] : input.dtypes
-    return allowed === null || allowed.includes(input.given) ? [] : [{ ...input, allowed }]
-  })
-  const texts = faults.map(({ name, given, allowed }) => `${name} is ${given}, but must be ${allowed.join(' or ')}`)
-  return new DTypeError(
-    op,
-    `${texts.join('; ')}; convert ${texts.length > 1 ? 'them' : 'it'} with .to('${faults[0]?.allowed[0]}')`,
-  )
 }
 
 /** Throws where what a kernel writes is several elements at once, or another argument. */

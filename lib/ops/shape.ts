@@ -6,7 +6,7 @@
 import { apply, checkTensor, type Operator, type TensorSpec } from '../autograd/operator.js'
 import { contiguous as denseCopy, empty, run } from '../backend/dispatch.js'
 import type { DType } from '../core/dtype.js'
-import { formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
+import { formatShape, kindOf, namedAs, ShapeError, shown, ValueError } from '../core/errors.js'
 import { askHeap, checkEntries } from '../core/room.js'
 import {
   checkShape,
@@ -609,8 +609,10 @@ export function stack<D extends DType>(tensors: readonly Tensor<Shape, D>[], dim
         [first.sizes, x.sizes],
       )
   const d = normalizeDim('stack', dim, first.ndim + 1)
-  return cat(
-    tensors.map((x) => unsqueeze(x, d)),
-    d,
+  return namedAs('stack', () =>
+    cat(
+      tensors.map((x) => unsqueeze(x, d)),
+      d,
+    ),
   )
 }

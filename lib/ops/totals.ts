@@ -1,10 +1,9 @@
 /** The records of sums and means, and what all reductions do with their dimensions. */
 import { apply, type Operator } from '../autograd/operator.js'
-import { type DType, isFloating } from '../core/dtype.js'
-import { DTypeError } from '../core/errors.js'
+import type { DType } from '../core/dtype.js'
 import { reducedShape, type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
-import { seenAs } from './common.js'
+import { anyFloating, seenAs } from './common.js'
 import { castTo } from './convert.js'
 import { mul } from './elementwise/index.js'
 import { kernel, operator } from './operator.js'
@@ -40,9 +39,9 @@ function total(op: 'sum' | 'mean'): Operator<[x: Tensor], Reduction> {
   return operator<[x: Tensor], Reduction>({
     name: op,
     op,
+    // The kernel sums integers, whose mean is none.
+    inputs: [op === 'mean' ? { name: 'x', dtypes: anyFloating } : 'x'],
     infer([x], { dims, keepdim, dtype }) {
-      if (op === 'mean' && !isFloating(x.dtype))
-        throw new DTypeError('mean', `x is ${x.dtype}, but must be floating; convert it with .to('float32')`)
       return { shape: reducedShape(x.sizes, dims, keepdim), dtype: dtype ?? x.dtype }
     },
     forward: kernel('sum', ([x], { dims, scale }, { out }) => ({ out: spreadOut(out, x, dims), x, scale })),

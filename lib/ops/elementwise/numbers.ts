@@ -42,13 +42,24 @@ export function integerComparison(name: Comparison, value: number, dtype: DType)
 /** From the narrowest to the widest; the two of 16 bits hold neither all of the other. */
 const widths: readonly DType[] = ['bool', 'uint8', 'int32', 'float16', 'bfloat16', 'float32', 'float64']
 
-/** For operands of two dtypes: which is to be converted, and to what, so that no digit of either is lost. */
-export function mixedDTypes(op: string, a: DType, b: DType, allowed: readonly DType[] = widths): DTypeError {
+/** The dtype of those allowed that loses no digit of either. */
+export function widerOf(a: DType, b: DType, allowed: readonly DType[] = widths): DType {
   const halves = a !== b && a.endsWith('float16') && b.endsWith('float16')
   const least = halves ? widths.indexOf('float32') : Math.max(widths.indexOf(a), widths.indexOf(b))
   // 16 bits only where an operand has no more.
   const fits = (dtype: DType) => allowed.includes(dtype) && (!dtype.endsWith('float16') || dtype === a || dtype === b)
-  const wider = widths.find((dtype, i) => i >= least && fits(dtype)) ?? 'float32'
-  const which = a === wider ? 'b' : b === wider ? 'a' : 'both'
-  return new DTypeError(op, `a is ${a} and b is ${b}; convert ${which} with .to('${wider}')`)
+  return widths.find((dtype, i) => i >= least && fits(dtype)) ?? 'float32'
+}
+
+/** For operands of two dtypes: which is to be converted, and to what, so that no digit of either is lost. */
+export function mixedDTypes(
+  op: string,
+  a: DType,
+  b: DType,
+  allowed: readonly DType[] = widths,
+  [nameOfA, nameOfB]: readonly [string, string] = ['a', 'b'],
+): DTypeError {
+  const wider = widerOf(a, b, allowed)
+  const which = a === wider ? nameOfB : b === wider ? nameOfA : 'both'
+  return new DTypeError(op, `${nameOfA} is ${a} and ${nameOfB} is ${b}; convert ${which} with .to('${wider}')`)
 }
