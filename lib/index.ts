@@ -12,7 +12,7 @@ export { type Memory, memory, resetPeakMemory } from './backend/memory.js'
 export { type Trace, trace } from './backend/trace.js'
 export type { NumericArray } from './core/arrays.js'
 export type { Device, DeviceMemory } from './core/device.js'
-export type { DType, SingleFloat, TypedArray } from './core/dtype.js'
+export type { BlockDType, DType, SingleFloat, TypedArray } from './core/dtype.js'
 export {
   AutogradError,
   DeviceError,

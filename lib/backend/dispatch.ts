@@ -2,6 +2,7 @@
  * From operators to devices: allocation of results, and calls of kernels with what the table of kernels asks for (dense
  * arguments are made dense here). The trace sees every call.
  */
+import { checkBlockRows } from '../core/blocks.js'
 import type { Device, KernelCall } from '../core/device.js'
 import type { DType } from '../core/dtype.js'
 import { InternalError } from '../core/errors.js'
@@ -21,6 +22,7 @@ export function empty<S extends Shape>(device: Device, shape: S, dtype: DType, o
 /** A dense tensor with the same elements: itself, or a copy. No graph. */
 export function contiguous(x: Tensor): Tensor {
   if (x.isContiguous) return x
+  checkBlockRows('contiguous', x)
   const out = empty(x.device, x.sizes, x.dtype, 'contiguous')
   x.device.run(copyKernel, { out, x })
   return out

@@ -3,7 +3,7 @@
  * arrays of the kinds that hold a tensor's elements.
  */
 import { isSharedArrayBuffer } from 'node:util/types'
-import { type DType, dtypes, holds, noElement, type TypedArray } from './dtype.js'
+import { type DType, dtypes, holds, isBlocks, noElement, type TypedArray } from './dtype.js'
 import { DTypeError, kindOf, ValueError } from './errors.js'
 
 /** What tensors are made of. Uint16Array holds the bits of 16-bit floats; integers without a dtype of their own become int32. */
@@ -76,7 +76,10 @@ export function elementsOf(op: string, array: NumericArray, wanted: DType | unde
   if (held === 'bits' || (kind === 'Float16Array' && (wanted ?? 'float16') === 'float16'))
     return { data: plain(array, Uint16Array), dtype: wanted ?? 'float16' }
   if (kind === 'Float16Array') return { data: Float32Array.from(array as Float32Array), dtype: 'float32' }
+  if (wanted !== undefined && isBlocks(wanted) && kind === 'Uint8Array')
+    return { data: plain(array, Uint8Array), dtype: wanted }
   const dtype = wanted ?? held
+  if (isBlocks(dtype)) return { data: floats(array, false), dtype: 'float32' }
   if (dtype === 'float32' && held === 'float32') return { data: plain(array, Float32Array), dtype }
   if (dtype === 'float64' && held === 'float64') return { data: plain(array, Float64Array), dtype }
   if (!dtypes[dtype].floating) return { data: integers(op, array, kind, dtype), dtype }

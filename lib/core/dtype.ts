@@ -2,7 +2,21 @@
 import { kindOf, ValueError } from './errors.js'
 
 /** int64 exists in files only; float64 on the reference device only. */
-export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16' | 'int32' | 'uint8' | 'bool'
+export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16' | 'int32' | 'uint8' | 'bool' | BlockDType
+
+/**
+ * Numbers in blocks along the last dimension, each with a scale of its own: weights at a fraction of their memory. Tensors of
+ * them are converted, moved, saved, looked up by row and multiplied with; they are never computed with otherwise, and want no
+ * gradient. Numbers are little-endian.
+ *
+ * - q8_0: GGML's; 34 bytes for 32 numbers, a float16 scale and 32 int8; a number is scale * int8.
+ * - q4_0: GGML's; 18 bytes for 32 numbers, a float16 scale and 16 bytes; byte i holds number i in its low four bits and number
+ *   16 + i in its high ones; a number is scale * (bits - 8).
+ * - nf4: QLoRA's (Dettmers et al. 2023); 36 bytes for 64 numbers, the largest magnitude in float32 and 32 bytes; byte i holds
+ *   number 2 i in its high four bits and number 2 i + 1 in its low ones; a number is the magnitude times one of 16 levels. Bits
+ *   and magnitude are those of bitsandbytes, whose magnitudes are float32 too, so that its files can be repacked exactly.
+ */
+export type BlockDType = 'q8_0' | 'q4_0' | 'nf4'
 
 /**
  * float32 and the 16-bit floats: one kind to the types, because autocast turns one into another without their knowledge.
@@ -22,6 +36,9 @@ interface Elements {
   readonly int32: Int32Array
   readonly uint8: Uint8Array
   readonly bool: Uint8Array
+  readonly q8_0: Float32Array
+  readonly q4_0: Float32Array
+  readonly nf4: Float32Array
 }
 
 /** What reading a tensor gives; a union where its dtype is not known. */
@@ -48,19 +65,25 @@ export function isConvertible(dtype: DType): boolean {
 export type TypedArray = Float32Array | Float64Array | Int32Array | Uint8Array | Uint16Array
 
 export interface DTypeInfo {
+  /** Of an element; of a block dtype a fraction, which is exact for whole blocks. */
   readonly bytes: number
+  /** Elements that are stored together, 1 unless it is a block dtype. */
+  readonly block: number
   readonly floating: boolean
   readonly Array: new (lengthOrBuffer: number | ArrayBuffer, offset?: number, length?: number) => TypedArray
 }
 
 export const dtypes = {
-  float32: { bytes: 4, floating: true, Array: Float32Array },
-  float64: { bytes: 8, floating: true, Array: Float64Array },
-  bfloat16: { bytes: 2, floating: true, Array: Uint16Array },
-  float16: { bytes: 2, floating: true, Array: Uint16Array },
-  int32: { bytes: 4, floating: false, Array: Int32Array },
-  uint8: { bytes: 1, floating: false, Array: Uint8Array },
-  bool: { bytes: 1, floating: false, Array: Uint8Array },
+  float32: { bytes: 4, block: 1, floating: true, Array: Float32Array },
+  float64: { bytes: 8, block: 1, floating: true, Array: Float64Array },
+  bfloat16: { bytes: 2, block: 1, floating: true, Array: Uint16Array },
+  float16: { bytes: 2, block: 1, floating: true, Array: Uint16Array },
+  int32: { bytes: 4, block: 1, floating: false, Array: Int32Array },
+  uint8: { bytes: 1, block: 1, floating: false, Array: Uint8Array },
+  bool: { bytes: 1, block: 1, floating: false, Array: Uint8Array },
+  q8_0: { bytes: 34 / 32, block: 32, floating: false, Array: Uint8Array },
+  q4_0: { bytes: 18 / 32, block: 32, floating: false, Array: Uint8Array },
+  nf4: { bytes: 36 / 64, block: 64, floating: false, Array: Uint8Array },
 } as const satisfies { readonly [D in DType]: unknown }
 
 /** Numbers of the dtypes in the addon's calls, as in `enum class DType`; float64 has none. */
@@ -71,8 +94,25 @@ export const dtypeCodes = {
   int32: 3,
   uint8: 4,
   bool: 5,
+  q8_0: 6,
+  q4_0: 7,
+  nf4: 8,
 } as const satisfies { readonly [D in Exclude<DType, 'float64'>]: number }
 
+/** The dtypes whose elements are stored in blocks. */
+export const blockDTypes = ['q8_0', 'q4_0', 'nf4'] as const satisfies readonly BlockDType[]
+
+// Comparisons, because every view asks.
+export function isBlocks(dtype: DType): dtype is BlockDType {
+  return dtype === 'q8_0' || dtype === 'q4_0' || dtype === 'nf4'
+}
+
+/** The length of the array that holds so many elements of the dtype. */
+export function arrayLength(dtype: DType, count: number): number {
+  return isBlocks(dtype) ? count * dtypes[dtype].bytes : count
+}
+
+/** Whether its numbers are floats that may want a gradient. */
 export function isFloating(dtype: DType): boolean {
   return dtypes[dtype].floating
 }

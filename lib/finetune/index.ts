@@ -10,3 +10,4 @@ export {
 } from './lora-adapter.js'
 export { type MergeOptions, mergeLora, unmergeLora } from './merge.js'
 export { type AdapterFileOptions, loadAdapter, saveAdapter } from './peft.js'
+export { type QuantizeOptions, quantize } from './quantize.js'

@@ -1,10 +1,23 @@
 /**
  * Safetensors files: an 8-byte length, a JSON header, then the tensors' bytes. Reads and writes raw arrays; knows no tensor.
  * Format: https://huggingface.co/docs/safetensors
+ *
+ * The format has no blocks. A tensor of a block dtype is one of U8 there, whose last dimension counts bytes, and the metadata name
+ * its dtype, under `firesteel.blocks`: a JSON list of [name, dtype].
  */
+import { type BlockDType, blockDTypes, dtypes } from '../core/dtype.js'
 import { formatShape, InternalError, ValueError } from '../core/errors.js'
 import type { Chunks } from './atomic.js'
-import { byteCount, type Entry, formatBits, isWellFormed, maxHeaderBytes, parseHeader, quoted } from './header.js'
+import {
+  byteCount,
+  type Entry,
+  type FormatDType,
+  formatBits,
+  isWellFormed,
+  maxHeaderBytes,
+  parseHeader,
+  quoted,
+} from './header.js'
 import { InputFile } from './input.js'
 import { kindBytes, kindOf } from './kinds.js'
 import {
@@ -69,7 +82,7 @@ export class SafetensorsFile implements TensorSource {
     if (length > size - 8) fail(`it is cut off: its header has ${length} bytes, but only ${size - 8} are there`)
     const header = await file.read('its header', 8, Uint8Array, length)
     const { tensors, metadata } = parseHeader(header, size - 8 - length, fail)
-    return new SafetensorsFile(file, 8 + length, tensors, metadata)
+    return new SafetensorsFile(file, 8 + length, withBlocks(tensors, metadata, fail), metadata)
   }
 
   get path(): string {
@@ -128,7 +141,62 @@ export class SafetensorsFile implements TensorSource {
 }
 
 function elementBytes(dtype: FileDType): number {
-  return formatBits[dtype] / 8
+  return isBlocks(dtype) ? 1 : formatBits[dtype] / 8
+}
+
+const blocksKey = 'firesteel.blocks'
+
+/** The tensors with those of blocks in elements instead of bytes, as the metadata name them. */
+function withBlocks(
+  tensors: ReadonlyMap<string, Entry>,
+  metadata: ReadonlyMap<string, string>,
+  fail: (why: string) => never,
+): ReadonlyMap<string, Entry> {
+  const text = metadata.get(blocksKey)
+  if (text === undefined) return tensors
+  const all = new Map(tensors)
+  for (const [name, dtype] of namedBlocks(text, fail)) {
+    const entry = tensors.get(name)
+    if (entry?.dtype !== 'U8')
+      return fail(`its metadata say that ${quoted(name)} is ${dtype}, but it has no bytes of that name`)
+    const shape = isBlocks(dtype) ? shapeOfBlocks(dtype, entry.shape) : entry.shape
+    if (shape === null)
+      return fail(`${quoted(name)} of ${formatShape(entry.shape)} bytes holds no whole blocks of ${dtype}`)
+    // A dtype of a later version is an error for whoever reads the tensor.
+    all.set(name, { ...entry, dtype, shape })
+  }
+  return all
+}
+
+function namedBlocks(text: string, fail: (why: string) => never): readonly (readonly [name: string, dtype: string])[] {
+  let list: unknown
+  try {
+    list = JSON.parse(text)
+  } catch {
+    return fail(`its metadata ${blocksKey} are no JSON`)
+  }
+  const isPair = (pair: unknown) =>
+    Array.isArray(pair) && pair.length === 2 && pair.every((part) => typeof part === 'string')
+  return Array.isArray(list) && list.every(isPair)
+    ? list
+    : fail(`its metadata ${blocksKey} are no list of [name, dtype]`)
+}
+
+function isBlocks(dtype: string): dtype is BlockDType {
+  return blockDTypes.some((block) => block === dtype)
+}
+
+/** The shape in elements of a shape in bytes; null where they are no whole blocks. */
+function shapeOfBlocks(dtype: BlockDType, shape: readonly number[]): readonly number[] | null {
+  const { bytes, block } = dtypes[dtype]
+  const last = shape.at(-1)
+  return last === undefined || last % (bytes * block) !== 0 ? null : [...shape.slice(0, -1), last / bytes]
+}
+
+/** As the format has a tensor: dtype and shape. */
+function asWritten({ dtype, shape }: ComingTensor): { readonly dtype: FormatDType; readonly shape: readonly number[] } {
+  if (!isBlocks(dtype)) return { dtype, shape }
+  return { dtype: 'U8', shape: [...shape.slice(0, -1), (shape.at(-1) as number) * dtypes[dtype].bytes] }
 }
 
 function checkBooleans({ op, path }: InputFile, name: string, data: Uint8Array, from: number): void {
@@ -169,14 +237,18 @@ export function safetensorsChunks(
     if (typeof text !== 'string' || !isWellFormed(text))
       throw new ValueError(op, `${what} ${quoted(String(text))} is no text that UTF-8 can hold`)
   }
-  const texts = Object.entries(metadata)
+  if (Object.hasOwn(metadata, blocksKey))
+    throw new ValueError(op, `the metadata ${blocksKey} is the library's own; name yours otherwise`)
+  const blocks = [...tensors].flatMap(([name, { dtype }]) => (isBlocks(dtype) ? [[name, dtype]] : []))
+  const texts = Object.entries(blocks.length > 0 ? { ...metadata, [blocksKey]: JSON.stringify(blocks) } : metadata)
   for (const text of texts.flat()) check('the metadata', text)
   // Wide elements first, as the reference implementation writes, so that all are aligned in the file.
   const ordered = [...tensors].sort(([, a], [, b]) => elementBytes(b.dtype) - elementBytes(a.dtype))
   // Member by member: an object would take `__proto__` for something else.
-  const members = texts.length > 0 ? [`"__metadata__":${JSON.stringify(metadata)}`] : []
+  const members = texts.length > 0 ? [`"__metadata__":${JSON.stringify(Object.fromEntries(texts))}`] : []
   let offset = 0
-  for (const [name, { dtype, shape }] of ordered) {
+  for (const [name, coming] of ordered) {
+    const { dtype, shape } = asWritten(coming)
     check('the name', name)
     if (name === '__metadata__')
       throw new ValueError(op, `no tensor can have the name ${name}, which the format keeps for itself; rename it`)
@@ -204,8 +276,9 @@ async function* chunksOf(
   ordered: readonly (readonly [name: string, ComingTensor])[],
 ): AsyncIterable<ArrayBufferView> {
   yield header
-  for (const [name, { dtype, shape, data }] of ordered) {
-    const array = await data
+  for (const [name, coming] of ordered) {
+    const { dtype, shape } = asWritten(coming)
+    const array = await coming.data
     if (array.byteLength !== byteCount(dtype, shape))
       throw new InternalError(
         'save',

@@ -1,10 +1,13 @@
 /** Where tensors are read from, one at a time or in pieces: a file, or a folder of several. Knows no tensor. */
-import type { TypedArray } from '../core/dtype.js'
+import type { BlockDType, TypedArray } from '../core/dtype.js'
 
-/** Element types of the safetensors format that Firesteel reads; I64 is narrowed to int32 by whoever loads it. */
-export type FileDType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'U8' | 'BOOL'
+/**
+ * Element types of the safetensors format that Firesteel reads; I64 is narrowed to int32 by whoever loads it. The format has no
+ * blocks: these are the library's own dtypes, in files bytes (see safetensors.ts).
+ */
+export type FileDType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'U8' | 'BOOL' | BlockDType
 
-/** What holds a tensor's elements; the 16-bit floats are kept as their bits. */
+/** What holds a tensor's elements; the 16-bit floats are kept as their bits, blocks as their bytes. */
 export type FileArray = TypedArray | BigInt64Array
 
 type FileArrayClass = {
@@ -23,6 +26,9 @@ export const fileArrays: { readonly [D in FileDType]: FileArrayClass } = {
   I32: Int32Array,
   U8: Uint8Array,
   BOOL: Uint8Array,
+  q8_0: Uint8Array,
+  q4_0: Uint8Array,
+  nf4: Uint8Array,
 }
 
 export function isFileDType(dtype: string): dtype is FileDType {
@@ -56,7 +62,7 @@ export interface TensorSource {
   /** Undefined where there is no tensor of that name. */
   spec(name: string): SourceSpec | undefined
   /**
-   * All elements in row-major order; with `into` those from `from` on, as many as it holds, so that a large tensor is read
+   * All elements in row-major order; with `into` those from the entry `from` of its array on, as many as it holds, so that a large tensor is read
    * piece by piece. Throws ValueError for a dtype that cannot be read, a file that was cut off or what is no value of the dtype.
    */
   read(name: string, into?: FileArray, from?: number): Promise<FileTensor>

@@ -1,7 +1,7 @@
 /** Tensors from sources and into safetensors files. */
 import { noGrad } from '../autograd/mode.js'
 import type { Device } from '../core/device.js'
-import type { DType, TypedArray } from '../core/dtype.js'
+import { arrayLength, type DType, dtypes, type TypedArray } from '../core/dtype.js'
 import { DeviceError, ShapeError, ValueError } from '../core/errors.js'
 import { countOf, denseStrides, maxDims, type Shape, sameShape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
@@ -31,6 +31,9 @@ const fileDTypes = {
   int32: 'I32',
   uint8: 'U8',
   bool: 'BOOL',
+  q8_0: 'q8_0',
+  q4_0: 'q4_0',
+  nf4: 'nf4',
 } as const satisfies { readonly [D in DType]: FileDType }
 
 const ownDTypes = new Map<FileDType, DType>(Object.entries(fileDTypes).map(([own, file]) => [file, own as DType]))
@@ -197,7 +200,7 @@ export class PieceReader {
     if (!isFileDType(dtype)) await this.#source.read(name)
     if (!whole) return
     for (const piece of piecesOf(shape, this.#most(name))) {
-      const { data } = await this.#source.read(name, this.#part(name, piece), piece.from)
+      const { data } = await this.#source.read(name, this.#part(name, piece), this.#from(name, piece))
       if (data instanceof BigInt64Array) narrowed(this.#op, path, name, data)
     }
   }
@@ -206,7 +209,7 @@ export class PieceReader {
   async agree(name: string, other: string, dtype: DType, device: Device): Promise<boolean> {
     for (const piece of piecesOf(this.#spec(name).shape, Math.min(this.#most(name), this.#most(other)))) {
       const read = async (one: string, buffer: number) => {
-        const { data } = await this.#source.read(one, this.#part(one, piece, buffer), piece.from)
+        const { data } = await this.#source.read(one, this.#part(one, piece, buffer), this.#from(one, piece))
         const made = this.#tensor(one, data, piece, device)
         const elements = dataSync(castTo(made, dtype))
         made.dispose()
@@ -220,17 +223,17 @@ export class PieceReader {
   /** Fills a tensor that nobody uses yet. */
   async fill(name: string, to: Tensor): Promise<void> {
     for (const piece of piecesOf(to.sizes, this.#most(name))) {
-      const { data } = await this.#source.read(name, this.#part(name, piece), piece.from)
+      const { data } = await this.#source.read(name, this.#part(name, piece), this.#from(name, piece))
       // A device may run behind: without a wait, all of a large tensor could be on its way at once. By reading an element
       // behind the copy, which blocks nobody meanwhile.
-      if (this.#put(name, piece, data, to)) await to.device.read(new Tensor(to.storage, [], [], to.offset))
+      if (this.#put(name, piece, data, to)) await to.device.read(firstOf(to))
     }
   }
 
   /** Fills a tensor within one turn of the event loop. */
   fillSync(name: string, to: Tensor): void {
     for (const piece of piecesOf(to.sizes, this.#most(name))) {
-      const { data } = this.#source.readSync(name, this.#part(name, piece), piece.from)
+      const { data } = this.#source.readSync(name, this.#part(name, piece), this.#from(name, piece))
       if (this.#put(name, piece, data, to)) to.device.synchronize()
     }
   }
@@ -257,7 +260,7 @@ export class PieceReader {
     return fileArrays[this.#spec(name).dtype as FileDType]
   }
 
-  /** Elements of a piece. */
+  /** Elements of a piece: whole blocks, where there are any. */
   #most(name: string): number {
     return pieceBytes / this.#array(name).BYTES_PER_ELEMENT
   }
@@ -265,13 +268,29 @@ export class PieceReader {
   /** The place for a piece in one of the buffers. */
   #part(name: string, { count }: Piece, buffer = 0): FileArray {
     this.#buffers[buffer] ??= new ArrayBuffer(pieceBytes)
-    return new (this.#array(name))(this.#buffers[buffer], 0, count)
+    return new (this.#array(name))(this.#buffers[buffer], 0, this.#entries(name, count))
+  }
+
+  /** Where the source has a piece, in entries of its array. */
+  #from(name: string, { from }: Piece): number {
+    return this.#entries(name, from)
+  }
+
+  #entries(name: string, count: number): number {
+    const own = ownDTypes.get(this.#spec(name).dtype as FileDType)
+    return own === undefined ? count : arrayLength(own, count)
   }
 
   #tensor(name: string, data: FileArray, { shape }: Piece, device: Device): Tensor {
     const dtype = this.#spec(name).dtype as FileDType
     return onDevice(this.#op, this.#source.path, name, dtype, data, shape, device)
   }
+}
+
+/** As little of a tensor as can be read. */
+function firstOf({ storage, offset, dtype }: Tensor): Tensor {
+  const { block } = dtypes[dtype]
+  return new Tensor(storage, [block], [1], offset)
 }
 
 export function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean {

@@ -10,7 +10,7 @@ import { linear } from '../ops/matmul.js'
 import { select } from '../ops/shape.js'
 import { Adaptable, type Adaptation } from './adapter.js'
 import { normal_ } from './init.js'
-import { checkLayer, checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
+import { checkLayer, checkSizes, type LayerOptions, layerOptions, numbersOf, parameter } from './layer.js'
 import { type Parameter, settings } from './module.js'
 
 /**
@@ -75,7 +75,7 @@ export class Embedding<const N extends number = number, const E extends number =
   }
 
   override dense(): Tensor {
-    return this.weight
+    return numbersOf(this.weight)
   }
 
   /**

@@ -1,13 +1,15 @@
 /** What the constructors of all layers share. */
 import type { Device } from '../core/device.js'
-import { type DType, isDType } from '../core/dtype.js'
+import { type DType, isBlocks, isDType } from '../core/dtype.js'
 import { DTypeError, Faults, shown, ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
 import { type OptionNames, ownOptions } from '../core/options.js'
 import { outsideFrames } from '../core/scope.js'
 import { maxDims, type Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
+import type { Tensor } from '../core/tensor.js'
 import { checkProbability } from '../ops/common.js'
+import { castTo } from '../ops/convert.js'
 import { type Pair, pair } from '../ops/pair.js'
 import { filled } from '../ops/placement.js'
 import { Buffer, Parameter } from './module.js'
@@ -39,6 +41,11 @@ export function parameter<const S extends Shape>(
 /** A buffer of zeros. */
 export function buffer<const S extends Shape>(layer: string, shape: S, options: LayerOptions): Buffer<Mutable<S>> {
   return outsideFrames(() => new Buffer(filled(layer, shape, 0, placement(options))))
+}
+
+/** A weight as numbers, however it is stored. */
+export function numbersOf(weight: Tensor): Tensor {
+  return isBlocks(weight.dtype) ? castTo(weight, 'float32') : weight
 }
 
 /** A layer's own copy of its options: no unknown names, a floating dtype, booleans where they must be. */

@@ -6,7 +6,7 @@ import type { Tensor } from '../core/tensor.js'
 import { linear } from '../ops/matmul.js'
 import { Adaptable, type Adaptation } from './adapter.js'
 import { kaimingUniform_, uniform_ } from './init.js'
-import { checkFlags, checkLayer, checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
+import { checkFlags, checkLayer, checkSizes, type LayerOptions, layerOptions, numbersOf, parameter } from './layer.js'
 import { type Parameter, settings } from './module.js'
 
 /** y = x W^T + b over the last dimension: [.., In] -> [.., Out]. */
@@ -52,7 +52,7 @@ export class Linear<const In extends number = number, const Out extends number =
   }
 
   override dense(): Tensor {
-    return this.weight
+    return numbersOf(this.weight)
   }
 
   protected override plain(x: Tensor): Tensor {

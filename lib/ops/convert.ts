@@ -3,12 +3,23 @@
  * whose result is only read; and `transfer` from device to device.
  */
 import { autocastDType } from '../autograd/autocast.js'
+import { isGradEnabled } from '../autograd/mode.js'
 import { apply, checkTensor, type Operator } from '../autograd/operator.js'
 import { deviceFor } from '../backend/devices.js'
 import { contiguous, empty, run } from '../backend/dispatch.js'
 import { noElements } from '../backend/meta/device.js'
+import { checkBlockRows, checkBlockShape } from '../core/blocks.js'
 import type { Device } from '../core/device.js'
-import { type DType, dtypes, isConvertible, isDType, type Known } from '../core/dtype.js'
+import {
+  type BlockDType,
+  type DType,
+  dtypes,
+  isBlocks,
+  isConvertible,
+  isDType,
+  isFloating,
+  type Known,
+} from '../core/dtype.js'
 import { DeviceError, DTypeError } from '../core/errors.js'
 import { keep, outsideFrames } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
@@ -17,6 +28,21 @@ import { denseTensor, Tensor } from '../core/tensor.js'
 import { like } from './common.js'
 import { kernel, operator } from './operator.js'
 
+/** Throws for what cannot become blocks. */
+function checkBlocksOf(x: Tensor, dtype: BlockDType): void {
+  checkBlockShape('to', dtype, x.sizes)
+  if (!isFloating(x.dtype))
+    throw new DTypeError(
+      'to',
+      `only floats become ${dtype}, but the tensor is ${x.dtype}; convert it to float32 before`,
+    )
+  if (x.requiresGrad && isGradEnabled())
+    throw new DTypeError(
+      'to',
+      `no gradient comes back through ${dtype}, but the tensor wants one; convert x.detach(), or do it inside noGrad()`,
+    )
+}
+
 const cast: Operator<[x: Tensor], DType> = operator<[x: Tensor], DType>({
   name: 'cast',
   op: 'to',
@@ -24,6 +50,8 @@ const cast: Operator<[x: Tensor], DType> = operator<[x: Tensor], DType>({
     if (!Object.hasOwn(dtypes, dtype))
       throw new DTypeError('to', `there is no dtype '${dtype}'; known are ${Object.keys(dtypes).join(', ')}`)
     if (!x.device.supports(dtype)) throw new DTypeError('to', `device ${x.device.name} has no ${dtype}`)
+    checkBlockRows('to', x)
+    if (isBlocks(dtype)) checkBlocksOf(x, dtype)
     return { shape: x.sizes, dtype }
   },
   forward: kernel('copy', ([x], _dtype, { out }) => ({ out, x })),
@@ -37,7 +65,18 @@ const cast: Operator<[x: Tensor], DType> = operator<[x: Tensor], DType>({
 /** Converted to another dtype; itself where it has it already. Floats to integers truncate, anything to bool is != 0. */
 export function castTo<S extends Shape, D extends DType>(x: Tensor<S>, dtype: D): Tensor<S, D>
 export function castTo(x: Tensor, dtype: DType): Tensor {
-  return x.dtype === dtype ? x : apply(cast, [x], dtype)
+  if (x.dtype === dtype) return x
+  // Blocks are made of dense float32.
+  if (isBlocks(dtype) && (x.dtype !== 'float32' || !x.isContiguous) && isFloating(x.dtype)) {
+    checkBlocksOf(x, dtype)
+    const numbers = contiguous(x.dtype === 'float32' ? x : apply(cast, [x], 'float32'))
+    try {
+      return apply(cast, [numbers], dtype)
+    } finally {
+      numbers.dispose()
+    }
+  }
+  return apply(cast, [x], dtype)
 }
 
 /**
@@ -122,6 +161,8 @@ export type Moved<D extends DType, T> = T extends DType ? Known<T> : string exte
  * there is no way back); itself where it is there already.
  * Floats round to nearest. Floats to int32 or uint8 lose their fraction, and numbers beyond the range wrap around by whole
  * multiples of 2^32 or 2^8 (300 is 44 in uint8); NaN and infinities give 0. To bool, all but 0 is true.
+ * Floats to a block dtype ('q8_0', 'q4_0', 'nf4') are rounded block by block along the last dimension, which must hold whole ones;
+ * a block with NaN or an infinity becomes NaN.
  */
 export function to<S extends Shape, D extends DType, const T extends string | Device>(
   x: Tensor<S, D>,

@@ -2,7 +2,8 @@
 
 import { empty, run } from '../backend/dispatch.js'
 import { elementsOf, isNumericArray, type NumericArray } from '../core/arrays.js'
-import { checkElement, type DType, type Known, type TypedArray } from '../core/dtype.js'
+import { checkBlockShape } from '../core/blocks.js'
+import { arrayLength, checkElement, type DType, isBlocks, type Known, type TypedArray } from '../core/dtype.js'
 import { formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
 import { flattened } from '../core/nested.js'
 import { checkOptions, ownOptions } from '../core/options.js'
@@ -93,7 +94,8 @@ type DTypeOf<A> = A extends Float32Array | Float64Array ? 'float32' : A extends 
 /**
  * A tensor with a copy of the array's elements, in row-major order. The dtype is that of the array's kind, unless named:
  * float32 for Float64Array (rounded; float64 where it is named), uint8 for bytes of all kinds, int32 for other integers,
- * 64-bit ones too. A Uint16Array holds the bits of the dtype that must be named, 'bfloat16' or 'float16'. Numbers are rounded
+ * 64-bit ones too. A Uint16Array holds the bits of the dtype that must be named, 'bfloat16' or 'float16', and a Uint8Array the
+ * bytes of a block dtype where that is named, row by row. Numbers are rounded
  * to a floating dtype (beyond its range to infinity), but refused by an integer dtype that does not hold them: use
  * `.to()`, which truncates and wraps. Throws ShapeError if the elements do not fill the shape, DTypeError, ValueError.
  */
@@ -114,10 +116,16 @@ function fromElements<S extends Shape, D extends DType>(
   checkOptions<CreationOptions>(op, options, creationNames)
   if (options.dtype !== undefined) checkDTypeName(op, options.dtype)
   const { data, dtype: held } = elementsOf(op, array, options.dtype)
-  const { dtype, device } = place(op, options, creationNames, held === 'float64' ? 'float32' : held)
+  const { dtype, device } = place(op, options, creationNames, held === 'float64' ? 'float32' : held, true)
   const sizes = checkShape(op, shape)
-  if (countOf(sizes) !== data.length)
-    throw new ShapeError(op, `${data.length} elements do not fill ${formatShape(sizes)} (${countOf(sizes)})`, [sizes])
+  checkBlockShape(op, dtype, sizes)
+  const wanted = arrayLength(held, countOf(sizes))
+  if (wanted !== data.length)
+    throw new ShapeError(
+      op,
+      `${data.length} ${isBlocks(held) ? `bytes of ${held}` : 'elements'} do not fill ${formatShape(sizes)} (${wanted})`,
+      [sizes],
+    )
   // float64 exists on the reference device only; elsewhere it is rounded here.
   const [source, from]: readonly [TypedArray, DType] =
     held === 'float64' && !device.supports('float64') ? [new Float32Array(data), 'float32'] : [data, held]

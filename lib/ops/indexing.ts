@@ -2,8 +2,8 @@
 
 import { apply, checkTensor, type GradientTargets, type Operator } from '../autograd/operator.js'
 import { run } from '../backend/dispatch.js'
-import type { DType } from '../core/dtype.js'
-import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
+import { type DType, isBlocks } from '../core/dtype.js'
+import { DTypeError, formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { normalizeDim, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -45,6 +45,11 @@ const selectRecord: Operator<[x: Tensor, index: Tensor], Select> = operator<[x: 
       throw new ShapeError('indexSelect', `index must have one dimension, but is ${formatShape(index.sizes)}`, [
         index.sizes,
       ])
+    if (isBlocks(x.dtype) && dim === x.ndim - 1)
+      throw new DTypeError(
+        'indexSelect',
+        `the blocks of ${x.dtype} lie along dimension ${dim}; select whole rows along another, or convert with .to('float32')`,
+      )
     return like(x, withSize(x.sizes, dim, index.numel))
   },
   forward: kernel('index_select', ([x, index], { dim }, { out }) => ({ out, x, index, dim })),
@@ -126,7 +131,7 @@ export interface EmbeddingOptions {
 
 const embeddingNames: OptionNames<EmbeddingOptions> = { paddingIdx: true }
 
-/** Rows of `weight` [count, features] by `ids` (int32, any shape): [...ids, features]. */
+/** Rows of `weight` [count, features] by `ids` (int32, any shape): [...ids, features]; those of a block dtype as float32. */
 export function embedding(ids: Tensor, weight: Tensor, options: EmbeddingOptions = {}): Tensor {
   const { paddingIdx = null } = checkOptions('embedding', options, embeddingNames)
   checkTensor('embedding', 'weight', weight)
@@ -134,7 +139,8 @@ export function embedding(ids: Tensor, weight: Tensor, options: EmbeddingOptions
   if (paddingIdx !== null && (!Number.isInteger(paddingIdx) || paddingIdx < -count || paddingIdx >= count))
     throw new ValueError('embedding', `paddingIdx ${shown(paddingIdx)} lies outside of the ${count} rows`)
   const skip = paddingIdx === null ? noSkip : paddingIdx < 0 ? paddingIdx + count : paddingIdx
-  return apply(embeddingRecord, [weight, ids], skip)
+  const rows = apply(embeddingRecord, [weight, ids], skip)
+  return isBlocks(rows.dtype) ? castTo(rows, 'float32') : rows
 }
 
 const gatherRecord: Operator<[x: Tensor, index: Tensor], number> = operator<[x: Tensor, index: Tensor], number>({

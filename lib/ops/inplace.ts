@@ -3,13 +3,16 @@
 import { isGradEnabled, noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
 import { run } from '../backend/dispatch.js'
-import type { DType } from '../core/dtype.js'
+import { checkBlockRows } from '../core/blocks.js'
+import { type DType, isBlocks } from '../core/dtype.js'
 import { AutogradError, DeviceError, DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
 import { broadcastShapes, type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { checkDistinct } from './common.js'
+import { castTo } from './convert.js'
 import { full } from './creation.js'
 import { checkNumber } from './elementwise/numbers.js'
+import { checkFillable } from './placement.js'
 import { clone } from './shape.js'
 import { expandView } from './views.js'
 
@@ -22,6 +25,10 @@ export function copyInto(dst: Tensor, src: Tensor, op: string): void {
     if (from.offset === dst.offset && sameShape(from.steps, dst.steps)) return
     from = noGrad(() => clone(from))
   }
+  if (from.dtype !== dst.dtype && (isBlocks(dst.dtype) || isBlocks(from.dtype)))
+    from = noGrad(() => castTo(from, dst.dtype))
+  checkBlockRows(op, from)
+  checkBlockRows(op, dst)
   run('copy_into', { dst, src: from })
   dst.storage.markWritten(op)
 }
@@ -66,6 +73,7 @@ export function fill_<S extends Shape, D extends DType>(dst: Tensor<S, D>, value
   checkWritable('fill_', dst)
   if (typeof value !== 'number') throw new ValueError('fill_', `the value is ${kindOf(value)}, but must be a number`)
   checkNumber('fill_', value, dst.dtype)
+  checkFillable('fill_', value, dst.dtype, dst.sizes)
   checkDistinct('fill_', 'the tensor', dst)
   if (dst.isContiguous) run('fill', { out: dst, value })
   else run('copy_into', { dst, src: expandView(full([], value, { dtype: dst.dtype, device: dst.device }), dst.sizes) })

@@ -1,7 +1,7 @@
 /** Matrix products: matmul (batched, broadcast) and linear. */
 import { apply, checkTensor, type GradientTargets, type Operator } from '../autograd/operator.js'
 import { run } from '../backend/dispatch.js'
-import type { DType } from '../core/dtype.js'
+import { type DType, isBlocks } from '../core/dtype.js'
 import { Faults, formatShape, ShapeError } from '../core/errors.js'
 import { broadcastShapes, countOf, type Shape, sameShape } from '../core/shape.js'
 import type { Last, LastIs, MatmulFits, MatmulShape, WithLast } from '../core/shape-types.js'
@@ -15,9 +15,9 @@ import { reshape, squeeze, transpose, unsqueeze } from './shape.js'
 import { sumTo } from './totals.js'
 import { expandView } from './views.js'
 
-/** The kernel multiplies any two floats, but a program that mixes them has forgotten a conversion. */
+/** The kernel multiplies any two floats, but a program that mixes them has forgotten a conversion. Blocks have no other use. */
 function checkOperands(op: string, a: Tensor, b: Tensor, names: readonly [string, string]): void {
-  if (a.dtype !== b.dtype) throw mixedDTypes(op, a.dtype, b.dtype, anyFloating, names)
+  if (a.dtype !== b.dtype && !isBlocks(b.dtype)) throw mixedDTypes(op, a.dtype, b.dtype, anyFloating, names)
 }
 
 const namesOfFactors = ['a', 'b'] as const
@@ -93,7 +93,8 @@ function gradientOf(i: number, ctx: GradientTargets, a: Tensor, b: Tensor): Tens
 
 /**
  * Matrix product of the last two dimensions; batch dimensions broadcast. A tensor of one dimension is a row on the left and a
- * column on the right, and that dimension is dropped from the result. Throws ShapeError if the inner sizes differ.
+ * column on the right, and that dimension is dropped from the result. The right operand may be of a block dtype, transposed or
+ * not: it is read block by block. Throws ShapeError if the inner sizes differ.
  */
 export function matmul<A extends Shape, B extends Shape, D extends DType = DType>(
   a: Tensor<A, D>,
@@ -187,7 +188,10 @@ function rows(x: Tensor): Tensor {
   return x.ndim === 2 ? x : reshape(x, matrixShape(x))
 }
 
-/** x [.., in] times weight [out, in] transposed, plus bias [out]: [.., out]. Throws ShapeError naming all misfits. */
+/**
+ * x [.., in] times weight [out, in] transposed, plus bias [out]: [.., out], in x's dtype. The weight may be of a block dtype.
+ * Throws ShapeError naming all misfits.
+ */
 export function linear<S extends Shape, W extends Shape, D extends DType = DType>(
   x: Tensor<S, D> & LastIs<S, Last<W>, 'linear'>,
   weight: Tensor<W>,

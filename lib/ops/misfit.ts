@@ -1,7 +1,7 @@
 /** What an error says of inputs whose dtypes do not fit a row: all that is to be converted, and to what, so that one try suffices. */
 import { type InputRule, type Inputs, noTensor } from '../autograd/operator.js'
 import type { ParsedArgument } from '../backend/table/index.js'
-import type { DType } from '../core/dtype.js'
+import { type DType, isBlocks } from '../core/dtype.js'
 import { DTypeError } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
 import { mixedDTypes, widerOf } from './elementwise/numbers.js'
@@ -41,8 +41,9 @@ function misfitOfList(op: string, all: readonly Given[]): DTypeError | null {
   )
 }
 
-/** Whether the input must agree with others: those of T in one dtype, those of `float` in being float64 or not. */
-const isJoint = ({ argument }: InputFact): boolean => argument?.dtype === 'T' || argument?.dtype === 'float'
+/** Whether the input must agree with others: those of T in one dtype, floats in being float64 or not. Blocks agree with all. */
+const isJoint = ({ argument, given }: Given): boolean =>
+  argument?.dtype === 'T' || ((argument?.dtype === 'float' || argument?.dtype === 'weight') && !isBlocks(given))
 
 const fits = ({ dtypes, given }: Given): boolean => dtypes === null || dtypes.includes(given)
 

@@ -31,9 +31,10 @@ import {
   kernels,
   type ParsedArgument,
   parseArguments,
+  dtypesOf as takenDTypes,
 } from '../backend/table/index.js'
 import type { Device } from '../core/device.js'
-import type { DType } from '../core/dtype.js'
+import { type DType, isBlocks } from '../core/dtype.js'
 import { ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 import { checkDistinct } from './common.js'
@@ -182,12 +183,15 @@ function inputFacts(row: KernelSpec, inputs: readonly (string | OwnInput)[]): re
 }
 
 /** The dtypes that an argument may have; null for any. Where a kernel takes float32, the reference takes float64 too. */
-function dtypesOf(row: KernelSpec, { dtype }: ParsedArgument): readonly DType[] | null {
-  if (dtype === 'any' || dtype === null) return null
-  const list = dtype === 'T' ? (row.T ?? []) : dtype === 'float' ? (['float32', 'bfloat16'] as const) : [dtype]
-  // Copies take every dtype.
-  if (list.includes('float32') && list.includes('bool')) return null
+function dtypesOf(row: KernelSpec, argument: ParsedArgument): readonly DType[] | null {
+  if (argument.dtype === 'stored' || argument.dtype === null) return null
+  const list: readonly DType[] = takenDTypes(row, argument)
   return list.flatMap((each) => (each === 'float32' ? (['float32', 'float64'] as const) : [each]))
+}
+
+/** Whether the argument may be any float that kernels compute with, whatever the others are. */
+function isFloats(argument: ParsedArgument | null): boolean {
+  return argument?.dtype === 'float' || argument?.dtype === 'weight'
 }
 
 /**
@@ -197,7 +201,7 @@ function dtypesOf(row: KernelSpec, { dtype }: ParsedArgument): readonly DType[] 
  */
 function staysAsIs({ argument }: InputFact, row: KernelSpec): boolean {
   if (argument === null) return true
-  if (argument.dtype === 'float') return row.precision === 'float32' || argument.arity === 'optional'
+  if (isFloats(argument)) return row.precision === 'float32' || argument.arity === 'optional'
   if (argument.dtype !== 'T') return true
   const isResult = ({ role, dtype }: ParsedArgument) => (role === 'out' || role === 'place') && dtype === 'T'
   return row.precision === 'float32' && row.T?.includes('bfloat16') === true && !parseArguments(row).some(isResult)
@@ -211,8 +215,8 @@ function extendedInfer(
   writes: AnyRecord['writes'],
 ): AnyRecord['infer'] {
   // What may mix float32 and bfloat16 may not mix float64 with either.
-  const mixes = facts.some(({ argument }) => argument?.dtype === 'float')
-  const floats = facts.flatMap(({ argument }, i) => (argument?.dtype === 'float' || argument?.dtype === 'T' ? [i] : []))
+  const mixes = facts.some(({ argument }) => isFloats(argument))
+  const floats = facts.flatMap(({ argument }, i) => (isFloats(argument) || argument?.dtype === 'T' ? [i] : []))
   if (!mixes && writes === undefined) return infer
   return (inputs: Inputs, attrs: unknown) => {
     if (mixes) checkDoubles(op, facts, inputs, floats)
@@ -228,7 +232,8 @@ function checkDoubles(op: string, facts: readonly InputFact[], inputs: Inputs, p
   for (let k = 1; k < places.length; k++) {
     const place = places[k] ?? 0
     const dtype = inputs[place]?.dtype
-    if (dtype === undefined || dtype === first || (first === 'float64') === (dtype === 'float64')) continue
+    if (dtype === undefined || dtype === first || isBlocks(dtype) || (first === 'float64') === (dtype === 'float64'))
+      continue
     throw misfit(op, facts, inputs)
   }
 }

@@ -2,9 +2,10 @@
 
 import { defaultDevice, deviceFor } from '../backend/devices.js'
 import { empty, run } from '../backend/dispatch.js'
+import { checkBlockShape } from '../core/blocks.js'
 import type { Device } from '../core/device.js'
-import { checkElement, type DType, dtypes, isDType, type Known } from '../core/dtype.js'
-import { DTypeError, kindOf } from '../core/errors.js'
+import { checkElement, type DType, dtypes, isBlocks, isDType, type Known } from '../core/dtype.js'
+import { DTypeError, kindOf, ValueError } from '../core/errors.js'
 import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
 import { checkShape, type Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
@@ -32,6 +33,7 @@ export function place<O extends CreationOptions>(
   options: O,
   names: OptionNames<O>,
   fallback: DType = 'float32',
+  takesBlocks = false,
 ): Placement {
   checkOptions<CreationOptions>(op, options, names)
   if (options.requiresGrad !== undefined) checkFlag(op, 'requiresGrad', options.requiresGrad)
@@ -39,6 +41,8 @@ export function place<O extends CreationOptions>(
   const dtype = checkDTypeName(op, options.dtype === undefined ? fallback : options.dtype)
   if (!target.supports(dtype))
     throw new DTypeError(op, `device ${target.name} has no ${dtype}; use float32, or the reference device`)
+  if (isBlocks(dtype) && !takesBlocks)
+    throw new DTypeError(op, `makes no ${dtype} tensors; make float32 and convert with .to('${dtype}')`)
   return { dtype, device: target }
 }
 
@@ -61,6 +65,17 @@ export function finish(op: string, x: Tensor, options: CreationOptions): Tensor 
   return x
 }
 
+/** Throws where no kernel fills tensors of the dtype with the number: of blocks only zeros are made, which are bytes of 0. */
+export function checkFillable(op: string, value: number, dtype: DType, sizes: Shape): void {
+  if (!isBlocks(dtype)) return
+  checkBlockShape(op, dtype, sizes)
+  if (value !== 0)
+    throw new ValueError(
+      op,
+      `a tensor of ${dtype} is filled with 0 only, but not with ${value}; convert one with .to('${dtype}')`,
+    )
+}
+
 /** All elements `value`, for whom the program calls by the name `op`. */
 export function filled<S extends Shape, D extends DType>(
   op: string,
@@ -69,8 +84,9 @@ export function filled<S extends Shape, D extends DType>(
   options: CreationOptions<D>,
 ): Tensor<Mutable<S>, Known<NoInfer<D>>> {
   const sizes = checkShape(op, shape)
-  const { dtype, device } = place(op, options, creationNames)
+  const { dtype, device } = place(op, options, creationNames, 'float32', true)
   checkElement(op, value, dtype)
+  checkFillable(op, value, dtype, sizes)
   const out = empty(device, sizes, dtype, op)
   run('fill', { out, value })
   return finish(op, out, options)

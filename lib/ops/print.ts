@@ -1,9 +1,11 @@
 /** Tensors as people read them. */
 import { withAutocast } from '../autograd/autocast.js'
 import { noGrad } from '../autograd/mode.js'
+import { isBlocks } from '../core/dtype.js'
 import { scope } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
+import { castTo } from './convert.js'
 import { dataSync } from './read.js'
 import { cat, narrow } from './shape.js'
 
@@ -28,6 +30,8 @@ function linesOf(sizes: Shape): number {
 function edgesOf(x: Tensor): Tensor {
   const corners = (view: Tensor, dim: number): Tensor => {
     if (dim === view.ndim) return view
+    // A block is not cut.
+    if (dim === view.ndim - 1 && isBlocks(view.dtype)) return corners(castTo(view, 'float32'), dim)
     const size = view.sizes[dim] as number
     if (size <= 2 * edge) return corners(view, dim + 1)
     const ends = [narrow(view, dim, 0, edge), narrow(view, dim, size - edge, edge)]
@@ -46,7 +50,7 @@ function largestOf(values: readonly number[], least: number): number {
 
 function formatNumbers(values: readonly number[], x: Tensor): (value: number) => string {
   if (x.dtype === 'bool') return (value) => (value ? 'true' : 'false')
-  if (!x.dtype.includes('float')) return String
+  if (!x.dtype.includes('float') && !isBlocks(x.dtype)) return String
   const finite = values.filter(Number.isFinite).map(Math.abs)
   const largest = largestOf(finite, 0)
   const smallest = finite.reduce((least, v) => (v > 0 && v < least ? v : least), Number.POSITIVE_INFINITY)

@@ -3,20 +3,24 @@
 import { checkTensor } from '../autograd/operator.js'
 import { contiguous, empty, run } from '../backend/dispatch.js'
 import { noElements } from '../backend/meta/device.js'
-import type { DType, ElementOf, ElementsOf, TypedArray } from '../core/dtype.js'
+import { checkBlockRows } from '../core/blocks.js'
+import { type DType, type ElementOf, type ElementsOf, isBlocks, type TypedArray } from '../core/dtype.js'
 import { formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { askHeap, checkEntries, mostEntries } from '../core/room.js'
 import { countOf, normalizeDim, type Shape } from '../core/shape.js'
 import type { Nested, NestedOf } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
 
-/** Gives `read` the tensor dense and readable as numbers: 16-bit floats as float32. A copy for that is freed at once. */
+/** Gives `read` the tensor dense and readable as numbers: 16-bit floats and blocks as float32. A copy for that is freed at once. */
 function reading<R>(op: string, x: Tensor, read: (dense: Tensor) => R): R {
   checkTensor(op, 'x', x)
   x.storage.check(op)
   if (x.device.kind === 'meta') throw noElements(op)
+  checkBlockRows(op, x)
   const dense =
-    x.dtype === 'bfloat16' || x.dtype === 'float16' ? empty(x.device, x.sizes, 'float32', op) : contiguous(x)
+    x.dtype === 'bfloat16' || x.dtype === 'float16' || isBlocks(x.dtype)
+      ? empty(x.device, x.sizes, 'float32', op)
+      : contiguous(x)
   if (dense.dtype !== x.dtype) run('copy', { out: dense, x })
   try {
     return read(dense)
@@ -27,7 +31,7 @@ function reading<R>(op: string, x: Tensor, read: (dense: Tensor) => R): R {
 }
 
 /**
- * A fresh copy of the elements in row-major order, without blocking the event loop. 16-bit floats come as float32.
+ * A fresh copy of the elements in row-major order, without blocking the event loop. 16-bit floats and blocks come as float32.
  * Throws what kernels found in their data before (labels or indices out of range, memory that ran out).
  */
 export function data<D extends DType>(x: Tensor<Shape, D>): Promise<ElementsOf<D>> {

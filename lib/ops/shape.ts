@@ -5,6 +5,7 @@
 
 import { apply, checkTensor, type Operator, type TensorSpec } from '../autograd/operator.js'
 import { contiguous as denseCopy, empty, run } from '../backend/dispatch.js'
+import { checkBlockRows } from '../core/blocks.js'
 import type { DType } from '../core/dtype.js'
 import { formatShape, kindOf, namedAs, ShapeError, shown, ValueError } from '../core/errors.js'
 import { askHeap, checkEntries } from '../core/room.js'
@@ -33,7 +34,10 @@ import { expandView, viewOf } from './views.js'
 const cloneRecord = operator<[x: Tensor]>({
   name: 'clone',
   op: 'clone',
-  infer: ([x]) => like(x),
+  infer([x]) {
+    checkBlockRows('clone', x)
+    return like(x)
+  },
   forward: kernel('copy', ([x], _attrs, { out }) => ({ out, x })),
   gradient: { saves: () => ({}), backward: (_ctx, [g]) => [g] },
 })

@@ -1,5 +1,8 @@
 /** Views that operators are made of. */
+
 import { apply } from '../autograd/operator.js'
+import { checkBlockView } from '../core/blocks.js'
+import { isBlocks } from '../core/dtype.js'
 import { type Shape, sameShape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
 import { like } from './common.js'
@@ -8,6 +11,7 @@ import { operator } from './operator.js'
 
 /** Other sizes and strides over the memory of x; no graph. */
 export function viewOf(x: Tensor, shape: Shape, strides: Shape, offset = x.offset): Tensor {
+  if (isBlocks(x.dtype)) checkBlockView('view', x.dtype, shape, strides, offset)
   return new Tensor(x.storage, shape, strides, offset)
 }
 

@@ -15,16 +15,38 @@ static_assert(dtype_count <= 8 * sizeof ArgumentInfo::dtypes);
 constexpr std::array<int8_t, dtype_count> make_shifts() {
   std::array<int8_t, dtype_count> shifts = {};
   for (size_t d = 0; d < dtype_count; d++) {
+    if (dtype_block[d] > 1) continue;
     while (1 << shifts[d] < dtype_bytes[d]) shifts[d]++;
     if (1 << shifts[d] != dtype_bytes[d]) throw "this does not compile where an element is not 1, 2, 4, ... bytes";
   }
   return shifts;
 }
 
-// log2 of the bytes of an element.
+// log2 of the bytes of an element that is no part of a block.
 int element_shift(DType dtype) {
   static constexpr std::array<int8_t, dtype_count> shifts = make_shifts();
   return shifts[static_cast<size_t>(dtype)];
+}
+
+bool is_blocks(DType dtype) { return dtype >= first_block_dtype; }
+
+// The bytes of so many elements, which are whole blocks where the dtype has any.
+int64_t bytes_of(DType dtype, int64_t elements) {
+  const auto d = static_cast<size_t>(dtype);
+  return is_blocks(dtype) ? elements / dtype_block[d] * dtype_bytes[d] : elements << element_shift(dtype);
+}
+
+// Whether a view has only whole blocks: one dimension is a run of them, by the others one comes from blocks to blocks.
+bool has_whole_blocks(const View& view, int64_t offset) {
+  const int64_t block = dtype_block[static_cast<size_t>(view.dtype)];
+  int runs = 0;
+  bool whole = offset % block == 0;
+  for (int d = 0; d < view.ndim; d++)
+    if (view.strides[d] == 1 && view.sizes[d] % block == 0)
+      runs++;
+    else if (view.sizes[d] != 1)
+      whole = whole && view.strides[d] % block == 0;
+  return view.count == 0 || (whole && runs == 1);
 }
 
 bool makes(Role role) { return role == Role::out_ || role == Role::place_; }
@@ -52,18 +74,18 @@ struct Extent {
 
 Extent extent(const View& view, const Place& place) {
   if (view.count == 0) return {0, 0};
-  const int64_t bytes = int64_t(1) << element_shift(view.dtype);
-  Extent range = {place.byte_offset, place.byte_offset + bytes};
+  int64_t first = 0, end = 1;
   for (int d = 0; d < view.ndim; d++) {
-    const int64_t span = (view.sizes[d] - 1) * view.strides[d] * bytes;
-    (span < 0 ? range.first : range.end) += span;
+    const int64_t span = (view.sizes[d] - 1) * view.strides[d];
+    (span < 0 ? first : end) += span;
   }
-  return range;
+  return {place.byte_offset + bytes_of(view.dtype, first), place.byte_offset + bytes_of(view.dtype, end)};
 }
 
 // Whether two views take turns, row by row: there is a stride of both by which a part of their dimensions steps, and
 // within it what the others reach is apart. So it is for slices of one tensor along any dimension.
 bool take_turns(const View& a, const Place& at_a, const View& b, const Place& at_b) {
+  if (is_blocks(a.dtype) || is_blocks(b.dtype)) return false;
   const int64_t bytes = int64_t(1) << element_shift(a.dtype);
   for (int d = 0; d < a.ndim; d++) {
     const int64_t step = a.strides[d] * bytes;
@@ -226,7 +248,9 @@ bool Decoder::decode_tensor(const ArgumentInfo& argument, View& view, Place& pla
   if (view.ndim > max_dims) return fail("%s: %d dimensions", argument.name, view.ndim);
   view.dtype = static_cast<DType>(dtype);
   Range range;
-  return decode_shape(argument, flags, view, &range) && decode_storage(argument, view, place, range);
+  if (!decode_shape(argument, flags, view, &range)) return false;
+  if (is_blocks(view.dtype) && !has_whole_blocks(view, range.offset)) return fail("%s: parts of blocks", argument.name);
+  return decode_storage(argument, view, place, range);
 }
 
 bool Decoder::decode_shape(const ArgumentInfo& argument, int32_t flags, View& view, Range* range) {
@@ -311,12 +335,13 @@ bool Decoder::decode_storage(const ArgumentInfo& argument, const View& view, Pla
   } else if (guard_) {
     return fail("%s: %d was made before", argument.name, place.handle);
   }
-  const int shift = element_shift(view.dtype);
-  const int64_t capacity = bytes >> shift;
+  const auto dtype = static_cast<size_t>(view.dtype);
+  const int64_t capacity = is_blocks(view.dtype) ? bytes / dtype_bytes[dtype] * dtype_block[dtype]
+                                                 : bytes >> element_shift(view.dtype);
   if (range.low < 0 || (view.count > 0 ? range.high >= capacity : range.high > capacity))
     return fail("%s: elements %lld to %lld of a storage of %lld", argument.name, static_cast<long long>(range.low),
                 static_cast<long long>(range.high), static_cast<long long>(capacity));
-  place.byte_offset = range.offset << shift;
+  place.byte_offset = bytes_of(view.dtype, range.offset);
   const bool written = writes(argument.role);
   if (handle.stamp == stamp_) {
     seen_twice_ |= written || handle.written;

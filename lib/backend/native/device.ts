@@ -9,7 +9,7 @@ import {
   type StridedView,
   uncloneable,
 } from '../../core/device.js'
-import { type DType, type DTypeInfo, dtypes, type TypedArray } from '../../core/dtype.js'
+import { arrayLength, type DType, dtypes, type TypedArray } from '../../core/dtype.js'
 import {
   DeviceError,
   IndexOutOfRangeError,
@@ -133,10 +133,11 @@ export class QueueDevice implements Device {
 
   upload(storage: Storage, data: TypedArray): void {
     storage.check('upload')
-    if (data.length !== storage.count)
+    const length = arrayLength(storage.dtype, storage.count)
+    if (data.length !== length)
       throw new ValueError(
         'upload',
-        `the array has ${data.length} elements, but ${storage.count} are wanted; its buffer may have been detached or resized`,
+        `the array has ${data.length} elements, but ${length} are wanted; its buffer may have been detached or resized`,
       )
     const pending = this.#memory.pending
     try {
@@ -191,17 +192,16 @@ export class QueueDevice implements Device {
         throw new InternalError('read', 'only dense tensors can be read')
       count *= size
     }
-    const info = dtypes[dtype]
-    return { array: this.#array(info, count), handle: storage.handle, byteOffset: offset * info.bytes }
+    return { array: this.#array(dtype, count), handle: storage.handle, byteOffset: offset * dtypes[dtype].bytes }
   }
 
-  #array(info: DTypeInfo, count: number): TypedArray {
-    const bytes = count * info.bytes
+  #array(dtype: DType, count: number): TypedArray {
+    const bytes = count * dtypes[dtype].bytes
     if (this.kind === 'cpu') this.#memory.makeRoomForArray(bytes, 'data')
     else if (bytes >= largeArray && bytes > availableMemory())
       throw new OutOfMemoryError('data', `${formatBytes(bytes)} do not fit in the memory that is left to this process`)
     try {
-      return new info.Array(count)
+      return new dtypes[dtype].Array(arrayLength(dtype, count))
     } catch {
       throw new OutOfMemoryError('data', `JavaScript gives no array of ${count} elements (${formatBytes(bytes)})`)
     }

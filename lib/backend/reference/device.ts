@@ -11,7 +11,7 @@ import {
   type StridedView,
   uncloneable,
 } from '../../core/device.js'
-import { type DType, dtypes, type TypedArray } from '../../core/dtype.js'
+import { arrayLength, type DType, dtypes, type TypedArray } from '../../core/dtype.js'
 import { InternalError, isFiresteelError, OutOfMemoryError } from '../../core/errors.js'
 import { countOf } from '../../core/shape.js'
 import { Storage } from '../../core/storage.js'
@@ -79,7 +79,7 @@ class ReferenceDevice implements Device {
     const bytes = count * dtypes[dtype].bytes
     this.#look(bytes, op)
     try {
-      storage.data = new dtypes[dtype].Array(count)
+      storage.data = new dtypes[dtype].Array(arrayLength(dtype, count))
     } catch {
       throw new OutOfMemoryError(
         op,
@@ -144,7 +144,8 @@ class ReferenceDevice implements Device {
   readSync(view: StridedView): TypedArray {
     const count = countOf(view.sizes)
     this.#look(count * dtypes[view.dtype].bytes, 'data')
-    return (view.storage.data as TypedArray).slice(view.offset, view.offset + count)
+    const start = arrayLength(view.dtype, view.offset)
+    return (view.storage.data as TypedArray).slice(start, start + arrayLength(view.dtype, count))
   }
 
   synchronize(): void {

@@ -2,6 +2,7 @@
  * Reads and sums by index. Views are taken apart as outer x size x inner around dim; an index outside [0, size) throws,
  * here at once.
  */
+import { arrayLength } from '../../core/dtype.js'
 import { IndexOutOfRangeError } from '../../core/errors.js'
 import { countOf } from '../../core/shape.js'
 import type { KernelArguments, Kernels } from '../table/index.js'
@@ -23,13 +24,16 @@ function embedding({ out, weight, ids }: KernelArguments<'embedding', HostView>)
 }
 
 function selectRows(op: string, { out, x, index, dim }: KernelArguments<'index_select', HostView>): void {
-  const { outer, size, inner } = around(x.shape, dim)
+  const { outer, size, inner: elements } = around(x.shape, dim)
   const count = countOf(index.shape)
+  // Rows of blocks are rows of bytes.
+  const inner = arrayLength(x.dtype, elements)
+  const [first, begin] = [arrayLength(x.dtype, x.offset), arrayLength(out.dtype, out.offset)]
   for (let i = 0; i < count; i++) {
     const row = checked(op, index.data[index.offset + i] as number, size, dim)
     for (let a = 0; a < outer; a++) {
-      const from = x.offset + (a * size + row) * inner
-      const to = out.offset + (a * count + i) * inner
+      const from = first + (a * size + row) * inner
+      const to = begin + (a * count + i) * inner
       for (let b = 0; b < inner; b++) out.data[to + b] = x.data[from + b] as number
     }
   }

@@ -1,6 +1,8 @@
 /** out = a b + bias, batched: one product of matrices for each element of the batch, or for several of them at once. */
+import { dtypes, isBlocks } from '../../core/dtype.js'
 import { countOf } from '../../core/shape.js'
 import type { KernelArguments, Kernels } from '../table/index.js'
+import { decoded } from './blocks.js'
 import { gemm, spaced } from './gemm.js'
 import { isHalf, widened } from './half.js'
 import { convert } from './shape.js'
@@ -12,11 +14,12 @@ function multiply(out: HostView, a: HostView, b: HostView, added: HostView | nul
   const rank = out.shape.length
   const [M, K] = a.shape.slice(-2) as [number, number]
   const N = b.shape.at(-1) as number
+  const cRow = out.strides.at(-2) as number
   const [aRow, aCol] = a.strides.slice(-2) as [number, number]
   const [bRow, bCol] = b.strides.slice(-2) as [number, number]
 
   const product = (rows: number, aRow: number, c0: number, a0: number, b0: number) => {
-    const c = { data: out.data, rows: spaced(rows, N, c0), cols: spaced(N, 1) }
+    const c = { data: out.data, rows: spaced(rows, cRow, c0), cols: spaced(N, 1) }
     const initial =
       added === out ? c : added && { data: added.data, rows: spaced(rows, 0, added.offset), cols: spaced(N, 1) }
     gemm(
@@ -35,17 +38,64 @@ function multiply(out: HostView, a: HostView, b: HostView, added: HostView | nul
   })
 }
 
+/** Columns of b whose blocks are decoded at once: whole blocks of every dtype. */
+const decodedColumns = 64
+
+/**
+ * As `multiply`, with b of any dtype that it may have. Of blocks some columns are decoded at a time, as they are read, because a
+ * copy of all of them is what they are to spare.
+ */
+function multiplyAny(out: HostView, a: HostView, b: HostView, added: HostView | null): void {
+  const { dtype } = b
+  if (!isBlocks(dtype)) {
+    multiply(out, a, widened(b), added)
+    return
+  }
+  const [last, inner] = [b.shape.length - 1, b.shape.length - 2]
+  const columns = b.shape[last] as number
+  // Blocks lie along the columns or, where b is transposed, along the rows.
+  const isTransposed = b.strides[last] !== 1 || columns % dtypes[dtype].block !== 0
+  const turned = <T>(list: readonly T[]): T[] =>
+    isTransposed ? [...list.slice(0, inner), list[last] as T, list[inner] as T] : [...list]
+  for (let column = 0; column < columns; column += decodedColumns) {
+    const width = Math.min(decodedColumns, columns - column)
+    const sizes = [...b.shape.slice(0, last), width]
+    const part = {
+      ...b,
+      offset: b.offset + column * (b.strides[last] as number),
+      shape: turned(sizes),
+      strides: turned(b.strides),
+    }
+    // A batch of one matrix, again and again, stays one.
+    const isRepeated = (d: number) => b.strides[d] === 0 && d < inner
+    const once = { ...part, shape: part.shape.map((size, d) => (isRepeated(d) ? Math.min(size, 1) : size)) }
+    const numbers = decoded(dtype, once)
+    const panel: HostView = {
+      ...numbers,
+      shape: sizes,
+      strides: turned(numbers.strides.map((step, d) => (isRepeated(d) ? 0 : step))),
+    }
+    const narrow = (view: HostView, from: number): HostView => ({
+      ...view,
+      offset: view.offset + from,
+      shape: [...view.shape.slice(0, -1), width],
+    })
+    const c = narrow(out, column)
+    multiply(c, a, panel, added === out ? c : added && narrow(added, column))
+  }
+}
+
 /** 16-bit floats are widened, and sums narrowed at the end. */
 function matmulKernel({ out, a, b, bias }: KernelArguments<'matmul', HostView>): void {
   const sums: HostView = isHalf(out.dtype)
     ? { ...out, data: new Float32Array(countOf(out.shape)), dtype: 'float32', offset: 0 }
     : out
-  multiply(sums, widened(a), widened(b), bias && widened(bias))
+  multiplyAny(sums, widened(a), b, bias && widened(bias))
   if (sums !== out) convert(out, sums)
 }
 
 function matmul_accumulate({ sum, a, b }: KernelArguments<'matmul_accumulate', HostView>): void {
-  multiply(sum, widened(a), widened(b), sum)
+  multiplyAny(sum, widened(a), b, sum)
 }
 
 export const matmul = { matmul: matmulKernel, matmul_accumulate } satisfies Pick<

@@ -1,7 +1,8 @@
 /** Copies, fills and joins. Between equal dtypes bits are copied; else a value is read as a number and converted. */
-import type { DType, TypedArray } from '../../core/dtype.js'
+import { arrayLength, type DType, isBlocks, type TypedArray } from '../../core/dtype.js'
 import { countOf } from '../../core/shape.js'
 import type { Kernels } from '../table/index.js'
+import { copyBlocks, decoded, encodeBlocks } from './blocks.js'
 import { isHalf, narrow, widened } from './half.js'
 import type { HostView } from './view.js'
 import { type Layout, walk } from './walk.js'
@@ -36,7 +37,11 @@ function copyThrough(cast: (value: number) => number, to: HostView, from: HostVi
 
 export function convert(to: HostView, from: HostView): void {
   const cast = converter(to.dtype)
-  if (to.dtype === from.dtype) copyBits(to.data, to, from)
+  if (isBlocks(to.dtype)) {
+    if (to.dtype === from.dtype) copyBlocks(to.dtype, to.data, to, from)
+    else encodeBlocks(to.dtype, to, from)
+  } else if (isBlocks(from.dtype)) convert(to, decoded(from.dtype, from))
+  else if (to.dtype === from.dtype) copyBits(to.data, to, from)
   else if (cast === null) copyNumbers(to, widened(from))
   else copyThrough(cast, to, widened(from))
 }
@@ -62,7 +67,7 @@ export const shape = {
   accumulate,
   fill: ({ out, value }) => {
     const element = converter(out.dtype)?.(value) ?? value
-    out.data.fill(element, out.offset, out.offset + countOf(out.shape))
+    out.data.fill(element, out.offset, out.offset + arrayLength(out.dtype, countOf(out.shape)))
   },
   arange: ({ out, start, step }) => {
     const n = countOf(out.shape)

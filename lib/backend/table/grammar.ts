@@ -11,19 +11,22 @@
  *   ?       the argument may be null;  []  any number of tensors
  *   types   T       one dtype, the same for every T of a call, out of the row's `T`
  *           float   float32 or bfloat16, whatever the other arguments are
- *           any     any dtype, or a dtype by name
+ *           any     any dtype but those of blocks
+ *           stored  any dtype
+ *           weight  as float, or a dtype of blocks
+ *           or a dtype by name
  * or one of  number (a double), integer (a safe integer), integers (at most `longestIntegers` safe integers, such as the
  * strides of a window of one to three dimensions), flag (a boolean), philox (a position in a random stream).
  *
  * Wherever a kernel takes float32 the reference device also takes float64; no other device does.
  */
 import type { KernelCall, StridedView } from '../../core/device.js'
-import { type DType, dtypeCodes, isDType, type Precision } from '../../core/dtype.js'
+import { blockDTypes, type DType, dtypeCodes, isBlocks, isDType, type Precision } from '../../core/dtype.js'
 import { InternalError } from '../../core/errors.js'
 
 export type Role = 'out' | 'place' | 'inout' | 'update' | 'in' | 'strided'
 type Arity = '' | '?' | '[]'
-type ElementType = 'T' | 'float' | 'any' | DType
+type ElementType = 'T' | 'float' | 'any' | 'stored' | 'weight' | DType
 export type TensorArgument = `${Role}${Arity} ${ElementType}`
 type ValueRole = 'number' | 'integer' | 'integers' | 'flag' | 'philox'
 export type Argument = TensorArgument | ValueRole
@@ -137,10 +140,17 @@ function parseArgument(name: string, text: string): ParsedArgument {
   if (valueRoles.includes(text)) return { name, role: text as ValueRole, arity: 'one', dtype: null }
   const match = /^(out|place|inout|update|in|strided)(\?|\[\])? (\w+)$/.exec(text)
   const dtype = match?.[3]
-  if (!match || !(dtype === 'T' || dtype === 'float' || dtype === 'any' || isDType(dtype)))
+  if (!match || dtype === undefined || !(isKind(dtype) || isDType(dtype)))
     throw new InternalError('the table of kernels', `'${name}: ${text}' is no argument`)
   const arity = match[2] === '?' ? 'optional' : match[2] === '[]' ? 'list' : 'one'
   return { name, role: match[1] as Role, arity, dtype }
+}
+
+const stored = Object.keys(dtypeCodes) as (keyof typeof dtypeCodes)[]
+const kinds = ['T', 'float', 'any', 'stored', 'weight'] as const
+
+function isKind(text: string): text is (typeof kinds)[number] {
+  return kinds.some((kind) => kind === text)
 }
 
 /** The dtypes that devices with an addon take for a tensor argument. */
@@ -152,8 +162,12 @@ export function dtypesOf(spec: KernelSpec, { dtype }: ParsedArgument): readonly 
       return spec.T ?? []
     case 'float':
       return ['float32', 'bfloat16']
+    case 'weight':
+      return ['float32', 'bfloat16', ...blockDTypes]
     case 'any':
-      return Object.keys(dtypeCodes) as (keyof typeof dtypeCodes)[]
+      return stored.filter((each) => !isBlocks(each))
+    case 'stored':
+      return stored
     default:
       return [dtype]
   }
@@ -193,6 +207,9 @@ export const numeric = ['float32', 'int32'] as const
 export const floats = ['float32', 'bfloat16'] as const
 export const numbers = ['float32', 'bfloat16', 'int32'] as const
 export const every = ['float32', 'bfloat16', 'float16', 'int32', 'uint8', 'bool'] as const
+
+/** What is moved row by row, whatever it is. */
+export const rows = [...every, ...blockDTypes] as const
 
 /** The size at a dimension of a tensor, counted from the end where negative; 1 where there is no such dimension. */
 export const size = (sizes: readonly number[], dim: number): number => sizes.at(dim) ?? 1

@@ -1,13 +1,13 @@
 /** The rows of indexing. An index outside [0, size) is recorded as an error of the call. */
-import { every, float, row } from './grammar.js'
+import { every, float, row, rows } from './grammar.js'
 
 export const indexing = {
-  /** out[.., i, ..] = x[.., index[i], ..] along dim; index has one dimension */
+  /** out[.., i, ..] = x[.., index[i], ..] along dim; index has one dimension; of blocks dim is not the last */
   index_select: row(
     { out: 'out T', x: 'in T', index: 'in int32', dim: 'integer' },
     {
       calledAs: 'indexSelect',
-      T: every,
+      T: rows,
       partly: { x: 'out' },
     },
   ),
@@ -15,7 +15,7 @@ export const indexing = {
   embedding: row(
     { out: 'out T', weight: 'in T', ids: 'in int32' },
     {
-      T: every,
+      T: rows,
       partly: { weight: 'out' },
     },
   ),

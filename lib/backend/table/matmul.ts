@@ -4,9 +4,9 @@ import { row, size } from './grammar.js'
 
 export const matmul = {
   /** out[.., M, N] = a[.., M, K] b[.., K, N] (+ bias[N]); a and b have out's rank, batch dimensions broadcast by stride 0.
-   * Sums are float32 or wider, whatever the dtypes. */
+   * Sums are float32 or wider, whatever the dtypes. b may be blocks, which are read as such. */
   matmul: row(
-    { out: 'out float', a: 'strided float', b: 'strided float', bias: 'in? float' },
+    { out: 'out float', a: 'strided float', b: 'strided weight', bias: 'in? float' },
     {
       precision: 'low',
       multiplyAdds: ({ out, a }) => countOf(out.sizes) * size(a.sizes, -1),
@@ -15,7 +15,7 @@ export const matmul = {
 
   /** sum += a b, for gradients; shapes as in matmul */
   matmul_accumulate: row(
-    { sum: 'inout float32', a: 'strided float', b: 'strided float' },
+    { sum: 'inout float32', a: 'strided float', b: 'strided weight' },
     {
       multiplyAdds: ({ sum, a }) => countOf(sum.sizes) * size(a.sizes, -1),
     },

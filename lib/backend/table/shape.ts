@@ -2,13 +2,16 @@
 import { every, numbers, numeric, row } from './grammar.js'
 
 export const shape = {
-  /** out = x, converted to out's dtype (floats to integers truncate, anything to bool is != 0) */
-  copy: { args: { out: 'out any', x: 'strided any' } },
-  /** dst = src (same shape; src may be broadcast), converted to dst's dtype */
-  copy_into: row({ dst: 'update any', src: 'strided any' }, { overwritten: ['dst'] }),
+  /**
+   * out = x, converted to out's dtype (floats to integers truncate, anything to bool is != 0); into blocks dense float32 only, and
+   * of blocks only what has them along its last dimension
+   */
+  copy: { args: { out: 'out stored', x: 'strided stored' } },
+  /** dst = src (same shape; src may be broadcast), converted to dst's dtype; blocks only to the same dtype */
+  copy_into: row({ dst: 'update stored', src: 'strided stored' }, { overwritten: ['dst'] }),
   /** dst += src */
   accumulate: { args: { dst: 'update T', src: 'strided T' }, T: numbers },
-  fill: { args: { out: 'out any', value: 'number' } },
+  fill: { args: { out: 'out stored', value: 'number' } },
   /** out[i] = start + i * step */
   arange: { args: { out: 'out T', start: 'number', step: 'number' }, T: numeric },
   cat: { args: { out: 'out T', inputs: 'strided[] T', dim: 'integer' }, T: every },

@@ -54,6 +54,8 @@ void compare(Context& context, const View& out, const View& a, const View& b, co
     case DType::float16:
       return compare_halves(
           context, out, a, b, [](int64_t n, float* to, const uint16_t* from) { simd::widen_float16(n, to, from); }, op);
+    default:
+      return record_error(context, ErrorCode::internal, "comparison: blocks are not compared");
   }
 }
 

@@ -55,6 +55,7 @@ constexpr int64_t widest_rows = 1024;      // sums of one chunk: 4 KB, beside wh
 constexpr int64_t deepest_columns = 4096;  // x of one chunk: 16 KB
 constexpr int64_t rows_at_once = 8;        // of B, where its rows are consecutive
 constexpr int64_t columns_at_once = 4;     // of B, where its columns are
+constexpr int64_t decoded_part = 512;      // elements of each of these, where B is blocks
 }  // namespace vector_blocks
 
 // Packing (pack.cpp).
@@ -62,6 +63,9 @@ namespace pack_blocks {
 constexpr int64_t transposed_steps = 16;  // of depth, transposed together: a cache line of each line
 constexpr int64_t copied_lines = 64;      // side by side, in whole panels: a few cache lines of each row
 constexpr int64_t paired_lines = 128;     // the same of pairs of bfloat16
+constexpr int64_t decoded_lines = 96;     // the same of blocks
+// Of blocks, at a time: 64 steps of depth of the widest panel.
+constexpr int64_t decoded_elements = 64 * decoded_lines;
 }  // namespace pack_blocks
 
 }  // namespace firesteel::FIRESTEEL_ISA::gemm

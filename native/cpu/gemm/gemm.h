@@ -16,26 +16,28 @@ extern const int64_t MR, NR, KC;
 // The drivers' own: of bfloat16, the dimension that counts pairs, which packing leaves as they are (micro_pairs.cpp).
 enum class Pairs { none, of_rows, of_columns };
 
-// float32 or bfloat16, of which packing makes float32.
+// float32 or bfloat16, of which packing makes float32; on the right also blocks, along the dimension of stride 1.
 struct Matrix {
   const void* data;
   int64_t row_stride, column_stride;
   DType dtype = DType::float32;
   Pairs pairs = Pairs::none;
   int64_t singles = 0;  // what the pairs are made of: of an odd number the last has no second
+  int64_t first = 0;    // of blocks: the element, counted from data, that the matrix begins with
 };
 
 // The matrix from a row and a column on.
 static inline Matrix part_of(Matrix a, int64_t row, int64_t column) {
   const int64_t offset = row * a.row_stride + column * a.column_stride;
+  if (a.dtype >= first_block_dtype) return {a.data, a.row_stride, a.column_stride, a.dtype, a.pairs, 0, a.first + offset};
   const char* data = static_cast<const char*>(a.data) + offset * (a.dtype == DType::bfloat16 ? 2 : 4);
   const int64_t pairs = a.pairs == Pairs::of_rows ? row : a.pairs == Pairs::of_columns ? column : 0;
-  return {data, a.row_stride, a.column_stride, a.dtype, a.pairs, a.singles - 2 * pairs};
+  return {data, a.row_stride, a.column_stride, a.dtype, a.pairs, a.singles - 2 * pairs, 0};
 }
 
 static inline Matrix transposed(Matrix a) {
   const Pairs turned[] = {Pairs::none, Pairs::of_columns, Pairs::of_rows};
-  return {a.data, a.column_stride, a.row_stride, a.dtype, turned[int(a.pairs)], a.singles};
+  return {a.data, a.column_stride, a.row_stride, a.dtype, turned[int(a.pairs)], a.singles, a.first};
 }
 
 // What happens to a finished element of C: c = (accumulate ? c : 0) + sum + bias[n] (bias may be null).

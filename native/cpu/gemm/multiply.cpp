@@ -192,7 +192,7 @@ Way choose_way(const Product& p) {
   const auto is_vector = [](Matrix matrix) { return matrix.row_stride == 1 || matrix.column_stride == 1; };
   if (p.k <= 0) return Way::empty;
   if (p.m == 1 && is_vector(p.b)) return Way::row;
-  if (p.n == 1 && is_vector(p.a)) return Way::column;
+  if (p.n == 1 && is_vector(p.a) && p.b.dtype < first_block_dtype) return Way::column;
   if (p.m * p.n * p.k <= chunk_work) return Way::here;
   if (depth_of_parts(p.m, p.n, p.k) < p.k) return Way::parts;
   const int64_t columns_in_place = p.a.column_stride == 1 ? few_columns_of_rows : few_columns;

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "../simd/blocks.h"
 #include "../simd/half.h"
 #include "../simd/transpose.h"
 #include "blocks.h"
@@ -268,9 +269,50 @@ void pack_pairs(float* to, const uint16_t* from, int64_t line_stride, int64_t de
   }
 }
 
+// Blocks are decoded on the stack, a piece that stays in the first-level cache at a time, and packed from there.
+template <int W>
+void pack_decoded(float* to, Matrix from, int64_t lines, int64_t depth) {
+  alignas(64) float piece[pack_blocks::decoded_elements];
+  const auto decode = [&from](int64_t element, int64_t count, float* at) {
+    simd::decode_blocks(from.dtype, from.data, from.first + element, count, at);
+  };
+  if (from.row_stride == 1) {  // lines side by side in a block
+    constexpr int64_t lines_at_once = pack_blocks::decoded_lines / W * W;
+    constexpr int64_t steps = pack_blocks::decoded_elements / lines_at_once;
+    float* const rows = piece;
+    for (int64_t line = 0; line < lines; line += lines_at_once) {
+      const int64_t width = smaller(lines_at_once, lines - line);
+      for (int64_t d = 0; d < depth; d += steps) {
+        const int64_t count = smaller(steps, depth - d);
+        for (int64_t i = 0; i < count; i++)
+          decode((d + i) * from.column_stride + line, width, rows + i * lines_at_once);
+        for (int64_t panel = 0; panel < width; panel += W)
+          gather_panel<W>(to + (line + panel) * depth + d * W, rows + panel, 1, lines_at_once,
+                          smaller(W, width - panel), count);
+      }
+    }
+    return;
+  }
+  constexpr int64_t steps = pack_blocks::decoded_elements / W;
+  for (int64_t line = 0; line < lines; line += W) {
+    const int64_t width = smaller(W, lines - line);
+    for (int64_t d = 0; d < depth; d += steps) {
+      const int64_t count = smaller(steps, depth - d);
+      for (int64_t i = 0; i < width; i++) decode((line + i) * from.row_stride + d, count, piece + i * steps);
+      float* at = to + line * depth + d * W;
+      if (width == W)
+        transpose_panel<W>(at, piece, steps, count);
+      else
+        gather_panel<W>(at, piece, steps, 1, width, count);
+    }
+  }
+}
+
 template <int W>
 void pack_lines(float* to, Matrix from, int64_t lines, int64_t depth) {  // a line is a row of `from`
-  if (from.pairs != Pairs::none)
+  if (simd::is_blocks(from.dtype))
+    pack_decoded<W>(to, from, lines, depth);
+  else if (from.pairs != Pairs::none)
     pack_pairs<W>(to, static_cast<const uint16_t*>(from.data), from.row_stride, from.column_stride / 2, lines, depth,
                   from.singles);
   else if (from.dtype == DType::bfloat16)

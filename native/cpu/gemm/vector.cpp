@@ -7,6 +7,7 @@
 //   columns consecutive  four columns are multiplied by x, element by element, into sums that stay in registers
 #include "vector.h"
 
+#include "../simd/blocks.h"
 #include "../simd/half.h"
 #include "../simd/vector.h"
 #include "blocks.h"
@@ -104,6 +105,45 @@ void sum_chunk(float* sum, const float* x, Matrix b, bool by_rows, int64_t width
     sum_columns(sum, x, data, b.column_stride, width, depth);
 }
 
+// Blocks are decoded a few lines at a time, and a part of these, into memory that stays in the first-level cache. Sums of
+// columns are taken up again for each part.
+void sum_decoded(float* sum, const float* x, Matrix b, bool by_rows, int64_t width, int64_t depth) {
+  alignas(64) float lines[larger(rows_at_once, columns_at_once) * decoded_part];
+  const auto decode = [&](int64_t element, int64_t count, int64_t line) {
+    simd::decode_blocks(b.dtype, b.data, b.first + element, count, lines + line * decoded_part);
+  };
+  memset(sum, 0, size_t(width) * sizeof(float));
+  if (by_rows) {
+    for (int64_t j = 0; j < width; j += decoded_part) {
+      const int64_t count = smaller(decoded_part, width - j);
+      for (int64_t d = 0; d < depth;) {
+        const int64_t rows = depth - d >= rows_at_once ? rows_at_once : 1;
+        for (int64_t i = 0; i < rows; i++) decode((d + i) * b.row_stride + j, count, i);
+        if (rows == 1)
+          add_rows<1>(sum + j, x + d, lines, decoded_part, count);
+        else
+          add_rows<int(rows_at_once)>(sum + j, x + d, lines, decoded_part, count);
+        d += rows;
+      }
+    }
+    return;
+  }
+  for (int64_t j = 0; j < width;) {
+    const int64_t columns = width - j >= columns_at_once ? columns_at_once : 1;
+    for (int64_t d = 0; d < depth; d += decoded_part) {
+      const int64_t count = smaller(decoded_part, depth - d);
+      for (int64_t i = 0; i < columns; i++) decode((j + i) * b.column_stride + d, count, i);
+      float part[columns_at_once];
+      if (columns == 1)
+        dot_columns<1>(part, x + d, lines, decoded_part, count);
+      else
+        dot_columns<int(columns_at_once)>(part, x + d, lines, decoded_part, count);
+      for (int64_t i = 0; i < columns; i++) sum[j + i] += part[i];
+    }
+    j += columns;
+  }
+}
+
 template <class T>
 void copy_row(float* to, Matrix row, int64_t count) {
   const T* from = static_cast<const T*>(row.data);
@@ -131,7 +171,8 @@ void multiply_vector(Context& context, const VectorProduct& p) {
   parallel(context, across * parts, [&](int64_t chunk) {
     const int64_t j = chunk % across * width, part = chunk / across, d = part * depth;
     const Matrix b = part_of(p.b, d, j);
-    (b.dtype == DType::bfloat16 ? sum_chunk<uint16_t> : sum_chunk<float>)(partial + part * p.n + j, x + d, b, by_rows,
+    const auto sum = simd::is_blocks(b.dtype) ? sum_decoded : b.dtype == DType::bfloat16 ? sum_chunk<uint16_t> : sum_chunk<float>;
+    sum(partial + part * p.n + j, x + d, b, by_rows,
                                                                           smaller(width, p.n - j),
                                                                           smaller(depth, p.k - d));
   });

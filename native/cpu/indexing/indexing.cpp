@@ -10,6 +10,7 @@
 #include "../../generated/kernels.h"
 #include "../chunks.h"
 #include "../elementwise/driver.h"
+#include "../simd/blocks.h"
 #include "blocks.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -211,7 +212,12 @@ void index_select(Context& context, const View& out, const View& x, const View& 
   if (!selects(context, out, x, index, dim)) return;
   check_indices(context, index, x.sizes[dim], dim, -1);
   if (out.count == 0) return;
-  const Around a = around(x, dim);
+  Around a = around(x, dim);
+  if (simd::is_blocks(out.dtype)) {
+    if (!expect(context, dim < x.ndim - 1, "index_select: the dimension of the blocks")) return;
+    a.inner = simd::bytes_of_blocks(out.dtype, a.inner);
+    return select_rows<uint8_t>(context, out, x, index, a);
+  }
   switch (element_size(out.dtype)) {
     case 4:
       return select_rows<uint32_t>(context, out, x, index, a);

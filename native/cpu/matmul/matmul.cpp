@@ -1,7 +1,7 @@
 // out[.., M, N] = a[.., M, K] b[.., K, N] (+ bias[N]), overwriting out; matmul_accumulate adds the product to what is
 // there. a and b may have any strides (transposes are absorbed by gemm's packing) and broadcast over batch dimensions
 // by stride 0; out is dense. 2 M N K operations a matrix. Each tensor is float32 or bfloat16; sums are float32, rounded
-// where out is bfloat16.
+// where out is bfloat16. b may be of a block dtype, which gemm's packing reads; it is never decoded as a whole.
 //
 // A batch becomes as few multiplications as its strides allow: dimensions whose rows of a follow one another while b
 // stays the same join M, so that [B, T, K] x [K, N] is one product of B T rows. What remains is a loop over matrices:
@@ -9,6 +9,7 @@
 #include "../../generated/kernels.h"
 #include "../chunks.h"
 #include "../gemm/gemm.h"
+#include "../simd/blocks.h"
 #include "../simd/half.h"
 #include "blocks.h"
 
@@ -37,7 +38,14 @@ int64_t offset_of(const Batch& batch, const int64_t* strides, int64_t index) {
   return offset;
 }
 
-int64_t element_bytes(DType dtype) { return dtype == DType::bfloat16 ? 2 : 4; }
+// The matrix that begins so many elements later.
+gemm::Matrix from_element(gemm::Matrix matrix, int64_t elements) {
+  const bool blocks = simd::is_blocks(matrix.dtype);
+  if (blocks) matrix.first = elements;
+  const int64_t bytes = blocks ? 0 : elements * (matrix.dtype == DType::bfloat16 ? 2 : 4);
+  matrix.data = static_cast<const char*>(matrix.data) + bytes;
+  return matrix;
+}
 
 bool consistent(Context& context, const View& out, const View& a, const View& b, const View* bias) {
   const int ndim = out.ndim;
@@ -79,12 +87,11 @@ void product(Context& context, const View& out, const View& a, const View& b, co
 
   const int64_t matrices = out.count / (m * n);
   const auto left = [&](int64_t index) {
-    const char* data = pointer<char>(a) + offset_of(batch, batch.a_strides, index) * element_bytes(a.dtype);
-    return gemm::Matrix{data, a_row_stride, a.strides[columns], a.dtype};
+    return from_element({a.data, a_row_stride, a.strides[columns], a.dtype}, offset_of(batch, batch.a_strides, index));
   };
   const auto right = [&](int64_t index) {
-    const char* data = pointer<char>(b) + offset_of(batch, batch.b_strides, index) * element_bytes(b.dtype);
-    return gemm::Matrix{data, b.strides[rows], b.strides[columns], b.dtype};
+    const gemm::Matrix first{b.data, b.strides[rows], b.strides[columns], b.dtype};
+    return from_element(first, offset_of(batch, batch.b_strides, index));
   };
   const bool rounds = out.dtype == DType::bfloat16;
   float* const c = rounds ? nullptr : pointer<float>(out);

@@ -51,6 +51,8 @@ static inline void convert_number(DType dtype, void* to, double value) {
     case DType::boolean:
       *static_cast<uint8_t*>(to) = value != 0;
       return;
+    default:  // blocks are made elsewhere
+      return;
   }
 }
 
@@ -91,6 +93,8 @@ static inline void narrow_floats(DType dtype, int64_t n, void* to, const float* 
     case DType::boolean:
       for (int64_t i = 0; i < n; i++) bytes[i] = from[i] != 0;
       return;
+    default:  // blocks are made elsewhere
+      return;
   }
 }
 
@@ -122,6 +126,8 @@ static inline void narrow_ints(DType dtype, int64_t n, void* to, const int32_t* 
       return;
     case DType::boolean:
       for (int64_t i = 0; i < n; i++) bytes[i] = from[i] != 0;
+      return;
+    default:  // blocks are made elsewhere
       return;
   }
 }

@@ -7,6 +7,8 @@
 #include "../../generated/kernels.h"
 #include "../chunks.h"
 #include "../elementwise/driver.h"
+#include "../simd/blocks.h"
+#include "blocks.h"
 #include "convert.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -141,8 +143,7 @@ void copy_from(Context& context, const View& dst, const View& src) {
   }
 }
 
-void copy_any(Context& context, const View& dst, const View& src) {
-  if (!expect(context, same_shape(dst, src), "copy: the shapes differ") || dst.count == 0) return;
+void copy_numbers(Context& context, const View& dst, const View& src) {
   switch (element_size(src.dtype)) {
     case 4:
       return copy_from<uint32_t>(context, dst, src);
@@ -151,6 +152,21 @@ void copy_any(Context& context, const View& dst, const View& src) {
     default:
       return copy_from<uint8_t>(context, dst, src);
   }
+}
+
+// Bits between equal dtypes, whatever their rows' order.
+void copy_blocks(Context& context, const View& dst, const View& src) {
+  if (dst.dtype != src.dtype)
+    return simd::is_blocks(dst.dtype) ? encode_blocks(context, dst, src) : decode_rows(context, dst, src);
+  View to, from;
+  if (expect(context, seen_as_bytes(dst, &to) && seen_as_bytes(src, &from), "copy: blocks are copied row by row"))
+    copy_numbers(context, to, from);
+}
+
+void copy_any(Context& context, const View& dst, const View& src) {
+  if (!expect(context, same_shape(dst, src), "copy: the shapes differ") || dst.count == 0) return;
+  const bool blocks = simd::is_blocks(dst.dtype) || simd::is_blocks(src.dtype);
+  (blocks ? copy_blocks : copy_numbers)(context, dst, src);
 }
 
 // to += from, n <= block_size.

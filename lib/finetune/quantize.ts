@@ -1,0 +1,90 @@
+/** Storing weights in blocks: a fourth of their memory or less, frozen, as QLoRA does (https://arxiv.org/abs/2305.14314). */
+import { noGrad } from '../autograd/mode.js'
+import { checkBlockShape } from '../core/blocks.js'
+import { type BlockDType, blockDTypes, isBlocks, isFloating } from '../core/dtype.js'
+import { DTypeError, shown, ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
+import { keep } from '../core/scope.js'
+import { isOverlapping } from '../core/shape.js'
+import { replaceMemory } from '../core/tensor.js'
+import { type Adaptable, isAdaptable } from '../nn/adapter.js'
+import type { Module, Parameter } from '../nn/module.js'
+import { castTo } from '../ops/convert.js'
+import { byNames, checkModel, checkNames, type Named, quoted, stateless } from './select.js'
+
+export interface QuantizeOptions {
+  /**
+   * Which layers, of Linear and Embedding: names, each a path or the last parts of one, or a regular expression for paths. By
+   * default every Linear.
+   */
+  readonly modules?: readonly string[] | RegExp
+}
+
+function isStorable(layer: unknown): layer is Adaptable {
+  if (!isAdaptable(layer)) return false
+  const { adaptation } = layer
+  return adaptation.by === 'embedding' || (adaptation.by === 'linear' && adaptation.along === undefined)
+}
+
+function chosen(model: Module, modules: QuantizeOptions['modules']): readonly Named<Adaptable>[] {
+  const storable = [...model.namedModules()].filter((named): named is [string, Adaptable] => isStorable(named[1]))
+  if (Array.isArray(modules)) {
+    checkNames('quantize', 'modules', modules)
+    return byNames('quantize', 'modules', modules, storable)
+  }
+  if (modules !== undefined && !(modules instanceof RegExp))
+    throw new ValueError(
+      'quantize',
+      `modules is ${shown(modules)}, but must be a list of names or a regular expression`,
+    )
+  const matches = modules === undefined ? null : stateless(modules)
+  const found = storable.filter(([path, { adaptation }]) => (matches ? matches(path) : adaptation.by === 'linear'))
+  if (found.length === 0)
+    throw new ValueError(
+      'quantize',
+      `no layer is chosen; those that can be stored in blocks are ${quoted(storable.map(([path]) => path))}`,
+    )
+  return found
+}
+
+/**
+ * Stores the weights of linear layers (or of those that `modules` names) in a block dtype, in place, and freezes them: they want no
+ * gradient any more, while gradients still flow through them. Adapters and biases stay as they are and learn. All is checked before
+ * anything changes. Quantising a model on `meta` says what memory it will take, and what `load` puts there is stored so.
+ * Throws ShapeError where the last dimension of a weight holds no whole blocks, DTypeError for a dtype that has none or weights that
+ * are no floats, ValueError for names of no layer and for weights that share memory.
+ */
+export function quantize<M extends Module>(model: M, dtype: BlockDType, options: QuantizeOptions = {}): M {
+  checkModel('quantize', model)
+  if (!blockDTypes.some((each) => each === dtype))
+    throw new DTypeError('quantize', `the dtype is ${shown(dtype)}, but must be one of ${blockDTypes.join(', ')}`)
+  const { modules } = checkOptions<QuantizeOptions>('quantize', options, { modules: true })
+  const layers = chosen(model, modules)
+  const weights = new Map<Parameter, string>()
+  for (const [path, layer] of layers) weights.set(layer.adaptation.weight, path)
+  const parameters = [...model.namedParameters()]
+  for (const [weight, path] of weights) {
+    const place = path === '' ? 'the weight' : `the weight of ${path}`
+    if (!isFloating(weight.dtype) && !isBlocks(weight.dtype))
+      throw new DTypeError('quantize', `${place} is ${weight.dtype}, but must be floating`)
+    if (isBlocks(weight.dtype) && weight.dtype !== dtype)
+      throw new DTypeError('quantize', `${place} is ${weight.dtype} already; quantise the model that has its floats`)
+    checkBlockShape(`quantize: ${place}`, dtype, weight.sizes)
+    const other = parameters.find(([, each]) => each !== weight && each.storage === weight.storage)
+    if (other !== undefined || isOverlapping(weight))
+      throw new ValueError(
+        'quantize',
+        `${place} shares memory with ${other?.[0] ?? 'itself'}, which blocks cannot; give it memory of its own first`,
+      )
+  }
+  noGrad(() => {
+    for (const weight of weights.keys()) {
+      if (weight.dtype === dtype) continue
+      const stored = keep(castTo(weight.detach(), dtype))
+      weight.requiresGrad = false
+      weight.grad = null
+      replaceMemory(weight, stored)
+    }
+  })
+  return model
+}

@@ -1,0 +1,130 @@
+// Block dtypes: floats to blocks, in float32 as the quantisers that the formats come from do it (GGML's reference for
+// q8_0 and q4_0, bitsandbytes for nf4), and blocks to numbers. A block with NaN or an infinity becomes NaN as a whole,
+// because no scale holds it; where the inverse of a scale is beyond float32 the block becomes zeros. Bound by memory.
+#include "blocks.h"
+
+#include "../simd/blocks.h"
+#include "convert.h"
+
+namespace firesteel::FIRESTEEL_ISA {
+
+namespace {
+
+// Elements of a chunk, about: whole blocks of every dtype.
+constexpr int64_t blocks_chunk = int64_t(1) << 15;
+
+int64_t shorter_of(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// The number of largest magnitude, the first of several; NaN where one is not finite.
+float extreme(const float* numbers, int64_t count) {
+  float largest = 0;
+  for (int64_t i = 0; i < count; i++) {
+    const float x = numbers[i], magnitude = __builtin_fabsf(x);
+    if (!(magnitude <= 3.4028234663852886e38f)) return __builtin_nanf("");
+    if (magnitude > __builtin_fabsf(largest)) largest = x;
+  }
+  return largest;
+}
+
+// 1 / scale; 0 where there is none, or none that float32 holds.
+float inverse(float scale) {
+  const float result = 1.0f / scale;
+  return __builtin_fabsf(result) <= 3.4028234663852886e38f ? result : 0;
+}
+
+void store_float16(uint8_t* to, float value) {
+  uint16_t half;
+  simd::narrow_float16(1, &half, &value);
+  memcpy(to, &half, sizeof half);
+}
+
+void encode_q8_0(uint8_t* to, const float* numbers) {
+  const float scale = __builtin_fabsf(extreme(numbers, 32)) / 127.0f, factor = inverse(scale);
+  store_float16(to, scale);
+  for (int i = 0; i < 32; i++) {
+    // In double, where adding a half is exact; halves go away from 0.
+    const double scaled = factor == 0 ? 0.0 : double(numbers[i] * factor);
+    to[2 + i] = uint8_t(int8_t(scaled < 0 ? -int(0.5 - scaled) : int(scaled + 0.5)));
+  }
+}
+
+void encode_q4_0(uint8_t* to, const float* numbers) {
+  const float scale = extreme(numbers, 32) / -8.0f, factor = inverse(scale);
+  store_float16(to, scale);
+  const auto bits = [factor](float x) {
+    const int level = factor == 0 ? 8 : int(x * factor + 8.5f);
+    return level < 15 ? level : 15;
+  };
+  for (int i = 0; i < 16; i++) to[2 + i] = uint8_t(bits(numbers[i]) | bits(numbers[16 + i]) << 4);
+}
+
+void encode_nf4(uint8_t* to, const float* numbers) {
+  const float magnitude = __builtin_fabsf(extreme(numbers, 64)), factor = inverse(magnitude);
+  const float stored = factor == 0 && magnitude > 0 ? 0 : magnitude;
+  memcpy(to, &stored, sizeof stored);
+  const auto bits = [factor](float x) {
+    if (factor == 0) return 7;
+    const float scaled = x * factor;
+    int level = 0;
+    // The level above where it is more than halfway. The sum of two levels is rounded from double, and its half exact.
+    for (int i = 0; i < 15; i++)
+      level += scaled > float((double(simd::nf4_levels[i]) + double(simd::nf4_levels[i + 1])) / 2);
+    return level;
+  };
+  for (int i = 0; i < 32; i++) to[4 + i] = uint8_t(bits(numbers[2 * i]) << 4 | bits(numbers[2 * i + 1]));
+}
+
+}  // namespace
+
+bool seen_as_bytes(const View& blocks, View* bytes) {
+  const int last = blocks.ndim - 1;
+  if (last < 0 || blocks.strides[last] != 1) return false;
+  *bytes = blocks;
+  bytes->dtype = DType::uint8;
+  bytes->count = simd::bytes_of_blocks(blocks.dtype, blocks.count);
+  bytes->sizes[last] = simd::bytes_of_blocks(blocks.dtype, blocks.sizes[last]);
+  for (int d = 0; d < last; d++) bytes->strides[d] = simd::bytes_of_blocks(blocks.dtype, blocks.strides[d]);
+  return true;
+}
+
+void encode_blocks(Context& context, const View& dst, const View& src) {
+  bool dense = src.dtype == DType::float32;
+  int64_t expected = 1;
+  for (int d = dst.ndim - 1; d >= 0; expected *= dst.sizes[d--])
+    dense = dense && (dst.sizes[d] == 1 || (dst.strides[d] == expected && src.strides[d] == expected));
+  if (!expect(context, dense, "copy: blocks are made of dense float32")) return;
+  const DType dtype = dst.dtype;
+  const int64_t block = simd::block_of(dtype);
+  void (*const encode)(uint8_t*, const float*) =
+      dtype == DType::q8_0 ? encode_q8_0 : dtype == DType::q4_0 ? encode_q4_0 : encode_nf4;
+  parallel(context, (dst.count + blocks_chunk - 1) / blocks_chunk, [&](int64_t chunk) {
+    const int64_t end = shorter_of((chunk + 1) * blocks_chunk, dst.count);
+    for (int64_t i = chunk * blocks_chunk; i < end; i += block)
+      encode(pointer<uint8_t>(dst) + simd::bytes_of_blocks(dtype, i), pointer<float>(src) + i);
+  });
+}
+
+void decode_rows(Context& context, const View& dst, const View& src) {
+  const int last = src.ndim - 1;
+  bool sound = last >= 0 && src.strides[last] == 1;
+  int64_t expected = 1;
+  for (int d = last; d >= 0; expected *= dst.sizes[d--])
+    sound = sound && (dst.sizes[d] == 1 || dst.strides[d] == expected);
+  if (!expect(context, sound, "copy: blocks are read row by row into dense memory")) return;
+  const int64_t columns = src.sizes[last], pieces = (columns + convert_limit - 1) / convert_limit;
+  const int64_t units = dst.count / columns * pieces, a_chunk = blocks_chunk / convert_limit;
+  parallel(context, (units + a_chunk - 1) / a_chunk, [&](int64_t chunk) {
+    for (int64_t unit = chunk * a_chunk; unit < shorter_of((chunk + 1) * a_chunk, units); unit++) {
+      const int64_t row = unit / pieces, column = unit % pieces * convert_limit;
+      const int64_t n = shorter_of(convert_limit, columns - column);
+      int64_t at = column, rest = row;
+      for (int d = last - 1; d >= 0; rest /= src.sizes[d--]) at += rest % src.sizes[d] * src.strides[d];
+      float numbers[convert_limit];
+      simd::decode_blocks(src.dtype, src.data, at, n, numbers);
+      char* to = pointer<char>(dst) + (row * columns + column) * dtype_bytes[int(dst.dtype)];
+      narrow_floats(dst.dtype, n, to, numbers);
+    }
+  });
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA

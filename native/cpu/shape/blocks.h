@@ -1,0 +1,15 @@
+// Copies of block dtypes. Private to native/cpu/shape.
+#pragma once
+#include "../../core/kernel.h"
+
+namespace firesteel::FIRESTEEL_ISA {
+
+// A view of blocks along the last dimension as one of their bytes; false where they lie along another.
+bool seen_as_bytes(const View& blocks, View* bytes);
+
+// dst = src of one shape, where exactly one is of blocks: dense floats, rounded to dense blocks; or blocks along the last
+// dimension, in any order of rows, as dense numbers of any dtype.
+void encode_blocks(Context& context, const View& dst, const View& src);
+void decode_rows(Context& context, const View& dst, const View& src);
+
+}  // namespace firesteel::FIRESTEEL_ISA
