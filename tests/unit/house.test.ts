@@ -87,7 +87,7 @@ describe('in lib/ops', () => {
   it('dtypes are listed where no row of one kernel holds', () => {
     expect(counts(all, 'list of dtypes')).toEqual({
       // How rows are read.
-      'operator.ts': 2,
+      'operator.ts': 1,
       // Which of two dtypes is wider.
       'elementwise/numbers.ts': 1,
       // What a device without float64 rounds to.
