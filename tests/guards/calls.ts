@@ -359,6 +359,7 @@ add(
   'mergeLora',
 )
 add('removeLora', finetune.removeLora, () => [lora(), { name: 'default' }])
+add('quantize', finetune.quantize, () => [new nn.Linear(32, 2), 'q8_0', { modules: /$/ }])
 add('setAdapter', finetune.setAdapter, () => [lora(), ['default']])
 add('withAdapter', finetune.withAdapter, () => [lora(), ['default'], () => 1])
 add('withoutAdapters', finetune.withoutAdapters, () => [lora(), () => 1])
