@@ -196,7 +196,7 @@ function runCase(test: Case): void {
       const dtype =
         declared === 'T'
           ? test.T
-          : declared === 'any'
+          : declared === 'any' || declared === 'stored'
             ? isResult
               ? test.T
               : (test.from as DType)
@@ -316,7 +316,9 @@ for (const kernel of kernelNames) {
   if (familyOf(kernel) === 'elementwise' && !gpu.hasKernel(kernel)) throw new Error(`there is no ${kernel}`)
   if (!gpu.hasKernel(kernel) || kernel === 'cat' || kernel === 'sum') continue
   const here = (spec.T ?? ['float32', 'int32', 'uint8', 'bool']).filter((dtype) => gpu.supports(dtype))
-  const anyInput = parseArguments(spec).some(({ role, dtype }) => role === 'strided' && dtype === 'any')
+  const anyInput = parseArguments(spec).some(
+    ({ role, dtype }) => role === 'strided' && (dtype === 'any' || dtype === 'stored'),
+  )
   const updates = parseArguments(spec).some(({ role }) => role === 'update')
   for (const layout of layouts) {
     if (updates && !updatable(layout)) continue
