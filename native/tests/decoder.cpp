@@ -44,6 +44,11 @@ struct Writer {
     ints.insert(ints.end(), {handle, dtype | 1 << 8, offset, size, 2});
     return *this;
   }
+  // Rows of a matrix, each `step` elements behind the last.
+  Writer& rows(int32_t handle, int dtype, int32_t offset, int32_t count, int32_t size, int32_t step) {
+    ints.insert(ints.end(), {handle, dtype | 2 << 8, offset, count, size, step, 1});
+    return *this;
+  }
   Writer& absent() {
     ints.push_back(-1);
     return *this;
@@ -136,19 +141,29 @@ void test_lengths() {
 void test_dtypes() {
   for (int dtype = 0; dtype < 256; dtype++) {
     const std::string what = "dtype " + std::to_string(dtype);
-    Writer words("copy");
-    words.dense(0, dtype, {4}).spread(1, dtype, 3, 4);
     if (dtype >= dtype_count) {
-      words.refused("is not taken", what);
+      Writer("copy").dense(0, dtype, {4}).spread(1, dtype, 3, 4).refused("is not taken", what);
       continue;
     }
-    words.taken(what);
+    const int32_t block = dtype_block[dtype];
+    Writer words("copy");
+    words.dense(0, dtype, {4 * block}).rows(1, dtype, 3 * block, 4, block, 2 * block).taken(what);
     check(words.call.views[1].dtype == static_cast<DType>(dtype), what + " stays");
     check(words.call.places[1].byte_offset == 3 * dtype_bytes[dtype], what + ": where the view begins");
-    const int32_t most = 1024 / dtype_bytes[dtype];
+    const int32_t most = 1024 / dtype_bytes[dtype] * block;
     Writer whole("copy"), beyond("copy");
     whole.dense(0, dtype, {most}).dense(1, dtype, {most}).taken(what + ", a whole storage");
-    beyond.dense(0, dtype, {most}).dense(1, dtype, {most + 1}).refused("of a storage of", what + ", beyond it");
+    beyond.dense(0, dtype, {most}).dense(1, dtype, {most + block}).refused("of a storage of", what + ", beyond it");
+    if (block == 1) continue;
+    const auto refused = [&](int32_t offset, int32_t size, int32_t step, const char* which) {
+      Writer parts("copy");
+      parts.dense(0, dtype, {4 * block}).rows(1, dtype, offset, 4, size, step).refused("parts of blocks", what + which);
+    };
+    for (const int32_t off : {-1, 1}) {
+      refused(block + off, block, block, ", an offset within a block");
+      refused(0, block + off, 2 * block, ", rows that end within a block");
+      refused(0, block, 2 * block + off, ", rows that begin within a block");
+    }
   }
   Writer("add").dense(0, int32, {4}).dense(1, int32, {4}).dense(2, int32, {4}).taken("add of int32");
   Writer("add")
