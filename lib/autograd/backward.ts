@@ -165,7 +165,7 @@ function deliverToLeaf(leaf: Tensor, gradient: Tensor, alone: boolean, createGra
 /** Hooks that have not returned yet. */
 let hooksRunning = 0
 
-/** What a hook makes belongs to the program, as what it makes before and after the pass: no step of the pass frees it. */
+/** Runs a hook. No step of the pass frees the tensors that it makes, because they belong to the program. */
 function runHook<R>(hook: (tensor: Tensor) => R, tensor: Tensor): R {
   hooksRunning++
   try {

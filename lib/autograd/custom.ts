@@ -22,7 +22,7 @@ import { Node } from './node.js'
 import type { BackwardContext, Gradient, Inputs, Outputs } from './operator.js'
 import { findWithin, mapLeaves } from './values.js'
 
-/** What a forward gives: one tensor or several, and what the backward will read. */
+/** The result of a forward: one tensor or several, and whatever backward will read. */
 export interface CustomForward<Out extends Tensor | readonly Tensor[], Saved> {
   readonly output: Out
   /** Tensors, numbers and whatever else, in arrays, plain objects, Maps and Sets or not. Let it hold only what `needs` asks for. */
@@ -30,7 +30,7 @@ export interface CustomForward<Out extends Tensor | readonly Tensor[], Saved> {
 }
 
 export interface CustomContext<Saved> {
-  /** What `forward` saved. Tensors among it are checked: if one was overwritten since, reading `saved` throws AutogradError. */
+  /** The value that `forward` saved. Its tensors are checked: if one was overwritten since, reading `saved` throws AutogradError. */
   readonly saved: Saved
   /** By argument of the call: whether it wants a gradient. */
   readonly needs: readonly boolean[]
@@ -51,7 +51,7 @@ export type GradientsFor<Args extends readonly unknown[]> = {
 }
 
 export interface CustomOperator<Args extends readonly unknown[], Out extends Tensor | readonly Tensor[], Saved> {
-  /** What errors and graphs call it. */
+  /** The name in errors and graphs. */
   readonly name: string
   /**
    * Computes the output; runs without a graph, so that any operators may be used. `needs` says, by argument, which want a
@@ -259,7 +259,7 @@ function checkForward<F extends CustomForward<Tensor | readonly Tensor[], unknow
   return given
 }
 
-/** What forward saved, with its tensors. */
+/** The value that forward saved, with its tensors. */
 function recalled(name: string, context: CustomCallContext): unknown {
   const { outputs, saved } = context.attrs
   return mapLeaves(saved, (leaf) => {

@@ -26,7 +26,7 @@ interface OutputSpec extends TensorSpec {
 /** In place of the shape and dtype of an input that the call did not have. */
 const absent: TensorSpec = { shape: [], dtype: 'float32' }
 
-/** What a node reads of an operator. */
+/** The parts of an operator that a node reads. */
 export type NodeOperator = Pick<AnyOperator, 'op' | 'outputs' | 'composite' | 'conversion'>
 
 const nothing: readonly number[] = []
@@ -211,7 +211,7 @@ export class Node implements GraphNode, BackwardContext<Any, Any, Any, Any> {
   }
 }
 
-/** What the graph behind a tensor keeps for its backward pass, without parameters and other memory of a model, which lives anyway. */
+/** Counts the tensors that the graph behind a tensor keeps for backward. A model's own memory does not count, because it lives anyway. */
 export function savedForBackward(root: Tensor): { readonly tensors: number; readonly bytes: number } {
   if (!(root instanceof Tensor)) throw new ValueError('savedForBackward', `needs a tensor, but got ${kindOf(root)}`)
   const storages = new Set<Storage>()

@@ -19,7 +19,7 @@ export interface TensorSpec {
 
 /** A labelled tuple (or a list, where any number goes); null where an input may be left out. */
 export type Inputs = readonly (Tensor | null)[]
-/** What an operator gives to who calls it. */
+/** The results of an operator that its caller sees. */
 export type Outputs = readonly Tensor[]
 /** Further results that only backward reads; null where a call may do without because nothing wants a gradient. */
 export type Extras = readonly (Tensor | null)[]
@@ -44,7 +44,7 @@ export interface Saves {
   readonly outputs?: readonly number[]
 }
 
-/** What `backward` is told of the gradient of an input. */
+/** The facts about an input's gradient that `backward` may ask for. */
 export interface GradientTargets {
   readonly needs: Needs
   /** Shape and dtype of an input, saved or not. */
@@ -59,7 +59,7 @@ export interface GradientTargets {
   sumSoFar(index: number): Tensor | null
 }
 
-/** What `backward` is given. */
+/** The context of one call of `backward`. */
 export interface BackwardContext<
   I extends Inputs = Inputs,
   A = unknown,

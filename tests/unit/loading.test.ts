@@ -1,4 +1,7 @@
-/** Loading: what a source may be, what of it goes where, and what happens to memory meanwhile. */
+/**
+ * Loading: what a source may be, what of it goes where, and what happens to memory meanwhile. Over 600 lines, because all
+ * sources go through the same models and the same checks.
+ */
 import { spawnSync } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
