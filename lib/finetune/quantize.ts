@@ -42,7 +42,9 @@ function chosen(model: Module, modules: QuantizeOptions['modules']): readonly Na
   if (found.length === 0)
     throw new ValueError(
       'quantize',
-      `no layer is chosen; those that can be stored in blocks are ${quoted(storable.map(([path]) => path))}`,
+      storable.length === 0
+        ? 'the model has no Linear or Embedding layer, whose weights are what blocks store'
+        : `no layer is chosen; those that can be stored in blocks are ${quoted(storable.map(([path]) => path))}`,
     )
   return found
 }
