@@ -1,9 +1,11 @@
 /** The entries to a backward pass: gradients into leaves (`backward`), or returned (`grad`); hooks. */
-import { isFloating } from '../core/dtype.js'
+
+import { type DType, isFloating } from '../core/dtype.js'
 import { AutogradError, DeviceError, DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
+import { defineMethods } from '../core/methods.js'
 import { checkOptions, listOf, type OptionNames } from '../core/options.js'
 import { inOuterFrame, outliveScopes, outsideFrames } from '../core/scope.js'
-import { isOverlapping, sameShape } from '../core/shape.js'
+import { isOverlapping, type Shape, sameShape } from '../core/shape.js'
 import type { LeafState, Tensor } from '../core/tensor.js'
 import { gradientArithmetic } from './arithmetic.js'
 import { isGradEnabled } from './mode.js'
@@ -227,3 +229,23 @@ export function zeroGrad(tensors: Iterable<Tensor>): void {
     tensor.ownGrad(null)
   }
 }
+
+declare module '../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    backward(options?: BackwardOptions): void
+    registerHook(hook: (gradient: Tensor) => Tensor | undefined | void): () => void
+    registerPostAccumulateGradHook(hook: (tensor: Tensor) => void): () => void
+  }
+}
+
+defineMethods({
+  backward(options?: BackwardOptions) {
+    backward(this, options)
+  },
+  registerHook(hook: (gradient: Tensor) => Tensor | undefined | void) {
+    return registerHook(this, hook)
+  },
+  registerPostAccumulateGradHook(hook: (tensor: Tensor) => void) {
+    return registerPostAccumulateGradHook(this, hook)
+  },
+})

@@ -22,7 +22,7 @@ export interface LeafState {
  * A view of typed memory on a device: shape, strides and offset over a storage.
  *
  * Tensors come from the creation functions and from operators; methods (`x.matmul(w).add(b)`) are put on by
- * `ops/methods.ts`. `Shape` holds literal sizes where they are known at compile time, and `number` where not.
+ * their families, by `core/methods.ts`. `Shape` holds literal sizes where they are known at compile time, and `number` where not.
  *
  * A tensor of known sizes is a tensor of unknown ones (`out`). That holds because its shape is only read; the compiler, which
  * compares methods with conditional types, cannot prove it.

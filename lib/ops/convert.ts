@@ -2,6 +2,7 @@
  * Conversions of dtype and device: `cast`, which a program or an operator asks for; `lower`, which autocast asks for and
  * whose result is only read; and `transfer` from device to device.
  */
+
 import { autocastDType } from '../autograd/autocast.js'
 import { isGradEnabled } from '../autograd/mode.js'
 import { apply, checkTensor, type Operator } from '../autograd/operator.js'
@@ -21,6 +22,7 @@ import {
   type Known,
 } from '../core/dtype.js'
 import { DeviceError, DTypeError } from '../core/errors.js'
+import { defineMethods } from '../core/methods.js'
 import { keep, outsideFrames } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
 import type { Storage } from '../core/storage.js'
@@ -179,3 +181,21 @@ export function to(x: Tensor, target: string | Device): Tensor {
   const device = deviceFor('to', target)
   return x.device === device ? x : apply(transfer, [x], { from: x.device, to: device })
 }
+
+// Covariant by annotation: see core/methods.ts.
+type To<out S extends Shape, out D extends DType> = <const T extends string | Device>(
+  target: T,
+) => Tensor<S, Moved<D, T>>
+
+declare module '../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    /** Converted to another dtype, or copied to another device. */
+    to: To<S, D>
+  }
+}
+
+defineMethods({
+  to(target: DType | string | Device) {
+    return to(this, target)
+  },
+})

@@ -1,9 +1,12 @@
 /**
  * All operators, under their public names: all that the file of a family exports is public, so that none is listed. What the
- * families share among themselves stands in other files. Importing this puts the methods on Tensor.
+ * families share among themselves stands in other files. Importing this puts the methods on Tensor: each family its own.
  */
+import './convert.js'
 import './gradients.js'
-import './methods.js'
+import './inplace.js'
+import './print.js'
+import './read.js'
 
 export * from './attention.js'
 export * from './conv.js'

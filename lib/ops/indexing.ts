@@ -4,6 +4,7 @@ import { apply, checkTensor, type GradientTargets, type Operator } from '../auto
 import { run } from '../backend/dispatch.js'
 import { type DType, isBlocks } from '../core/dtype.js'
 import { DTypeError, formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
+import { defineMethods } from '../core/methods.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { normalizeDim, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -186,3 +187,19 @@ export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
   checkTensor('gather', 'x', x)
   return apply(gatherRecord, [x, index], normalizeDim('gather', dim, x.ndim))
 }
+
+declare module '../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    indexSelect(dim: number, index: Tensor): Tensor<Shape, D>
+    gather(dim: number, index: Tensor): Tensor<Shape, D>
+  }
+}
+
+defineMethods({
+  indexSelect(dim: number, index: Tensor) {
+    return indexSelect(this, dim, index)
+  },
+  gather(dim: number, index: Tensor) {
+    return gather(this, dim, index)
+  },
+})

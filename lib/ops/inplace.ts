@@ -6,6 +6,7 @@ import { run } from '../backend/dispatch.js'
 import { checkBlockRows } from '../core/blocks.js'
 import { type DType, isBlocks } from '../core/dtype.js'
 import { AutogradError, DeviceError, DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
+import { defineMethods } from '../core/methods.js'
 import { broadcastShapes, type Shape, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { checkDistinct } from './common.js'
@@ -88,3 +89,19 @@ export function accumulate(dst: Tensor, src: Tensor): void {
   run('accumulate', { dst, src: expandView(src, dst.sizes) })
   dst.storage.markWritten('gradient accumulation')
 }
+
+declare module '../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    copy_(src: Tensor): Tensor<S, D>
+    fill_(value: number): Tensor<S, D>
+  }
+}
+
+defineMethods({
+  copy_(src: Tensor) {
+    return copy_(this, src)
+  },
+  fill_(value: number) {
+    return fill_(this, value)
+  },
+})

@@ -1,8 +1,10 @@
 /** Matrix products: matmul (batched, broadcast) and linear. */
+
 import { apply, checkTensor, type GradientTargets, type Operator } from '../autograd/operator.js'
 import { run } from '../backend/dispatch.js'
 import { type DType, isBlocks } from '../core/dtype.js'
 import { Faults, formatShape, ShapeError } from '../core/errors.js'
+import { defineMethods } from '../core/methods.js'
 import { broadcastShapes, countOf, type Shape, sameShape } from '../core/shape.js'
 import type { Last, LastIs, MatmulFits, MatmulShape, WithLast } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
@@ -203,3 +205,20 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
   const out = apply(linearRecord, [isRow ? unsqueeze(x, 0) : x, weight, bias], null)
   return isRow ? squeeze(out, 0) : out
 }
+
+// Covariant by annotation: see core/methods.ts.
+type Matmul<out S extends Shape, out D extends DType> = <B extends Shape>(
+  b: Tensor<B> & MatmulFits<S, B>,
+) => Tensor<MatmulShape<S, B>, D>
+
+declare module '../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    matmul: Matmul<S, D>
+  }
+}
+
+defineMethods({
+  matmul(b: Tensor) {
+    return matmul(this, b)
+  },
+})

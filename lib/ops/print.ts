@@ -1,7 +1,9 @@
 /** Tensors as people read them. */
+
 import { withAutocast } from '../autograd/autocast.js'
 import { noGrad } from '../autograd/mode.js'
-import { isBlocks } from '../core/dtype.js'
+import { type DType, isBlocks } from '../core/dtype.js'
+import { defineMethods } from '../core/methods.js'
 import { scope } from '../core/scope.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -91,3 +93,15 @@ export function format(x: Tensor): string {
   }
   return `${build(0, 0)}\n${x.describe()}`
 }
+
+declare module '../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    toString(): string
+  }
+}
+
+defineMethods({
+  toString() {
+    return format(this)
+  },
+})

@@ -6,9 +6,10 @@ import { noElements } from '../backend/meta/device.js'
 import { checkBlockRows } from '../core/blocks.js'
 import { type DType, type ElementOf, type ElementsOf, isBlocks, type TypedArray } from '../core/dtype.js'
 import { formatShape, ShapeError, ValueError } from '../core/errors.js'
+import { defineMethods } from '../core/methods.js'
 import { askHeap, checkEntries, mostEntries } from '../core/room.js'
 import { countOf, normalizeDim, type Shape } from '../core/shape.js'
-import type { Nested, NestedOf } from '../core/shape-types.js'
+import type { Nested, NestedOf, SizeAt } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
 
 /** Gives `read` the tensor dense and readable as numbers: 16-bit floats and blocks as float32. A copy for that is freed at once. */
@@ -113,3 +114,42 @@ export function size(x: Tensor, dim: number): number {
   if (x.ndim === 0) throw new ValueError('size', 'the tensor has no dimensions; its one element is item()')
   return x.sizes[normalizeDim('size', dim, x.ndim)] as number
 }
+
+// Covariant by annotation: see core/methods.ts.
+/** @ts-expect-error TS2636, as core/methods.ts says */
+type ToArray<out S extends Shape, out D extends DType> = () => NestedOf<S, ElementOf<D>>
+type SizeOf<out S extends Shape> = <const N extends number>(dim: N) => SizeAt<S, N>
+
+declare module '../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    /** A fresh copy of the elements in row-major order, 16-bit floats as float32, without blocking the event loop. */
+    data(): Promise<ElementsOf<D>>
+    /** As `data`, but waits. */
+    dataSync(): ElementsOf<D>
+    /** The one element of a tensor that has one. Waits for it. */
+    item(): number
+    /** The elements as nested arrays; booleans for bool. Waits for them. */
+    toArray: ToArray<S, D>
+    /** The size of a dimension, negative from the end. Throws ValueError where there is none. */
+    size: SizeOf<S>
+    readonly elementType?: D
+  }
+}
+
+defineMethods({
+  data() {
+    return data(this)
+  },
+  dataSync() {
+    return dataSync(this)
+  },
+  item() {
+    return item(this)
+  },
+  toArray() {
+    return toArray(this)
+  },
+  size(dim: number) {
+    return size(this, dim)
+  },
+})

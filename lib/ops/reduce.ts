@@ -1,9 +1,11 @@
 /** Reductions over dimensions: sums, extremes and what is built of them. */
+
 import { autocastDType } from '../autograd/autocast.js'
 import { noGrad } from '../autograd/mode.js'
 import { apply, checkTensor, type Operator } from '../autograd/operator.js'
 import { type DType, isFloating, type Summed } from '../core/dtype.js'
 import { DTypeError, shown, ValueError } from '../core/errors.js'
+import { defineMethods } from '../core/methods.js'
 import { checkOptions } from '../core/options.js'
 import { countOf, normalizeDim, normalizeDims, reducedShape, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
@@ -335,3 +337,51 @@ export function std<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: V
 export function std(x: Tensor, dim: Dim = null, options: VarOptions = {}): Tensor {
   return spreadOf(stdRecord, x, dim, options)
 }
+
+declare module '../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    sum(dim?: Dim, options?: ReduceOptions): Tensor<Shape, Summed<D>>
+    mean(dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
+    amax(dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
+    amin(dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
+    logsumexp(dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
+    var(dim?: Dim, options?: VarOptions): Tensor<Shape, D>
+    std(dim?: Dim, options?: VarOptions): Tensor<Shape, D>
+    argmax(dim?: number | null, options?: ReduceOptions): Tensor<Shape, 'int32'>
+    argmin(dim?: number | null, options?: ReduceOptions): Tensor<Shape, 'int32'>
+    cumsum(dim: number): Tensor<S, Summed<D>>
+  }
+}
+
+defineMethods({
+  sum(dim?: Dim, options?: ReduceOptions) {
+    return sum(this, dim, options)
+  },
+  mean(dim?: Dim, options?: ReduceOptions) {
+    return mean(this, dim, options)
+  },
+  amax(dim?: Dim, options?: ReduceOptions) {
+    return amax(this, dim, options)
+  },
+  amin(dim?: Dim, options?: ReduceOptions) {
+    return amin(this, dim, options)
+  },
+  logsumexp(dim?: Dim, options?: ReduceOptions) {
+    return logsumexp(this, dim, options)
+  },
+  var(dim?: Dim, options?: VarOptions) {
+    return variance(this, dim, options)
+  },
+  std(dim?: Dim, options?: VarOptions) {
+    return std(this, dim, options)
+  },
+  argmax(dim?: number | null, options?: ReduceOptions) {
+    return argmax(this, dim, options)
+  },
+  argmin(dim?: number | null, options?: ReduceOptions) {
+    return argmin(this, dim, options)
+  },
+  cumsum(dim: number) {
+    return cumsum(this, dim)
+  },
+})

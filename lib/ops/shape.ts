@@ -8,6 +8,7 @@ import { contiguous as denseCopy, empty, run } from '../backend/dispatch.js'
 import { checkBlockRows } from '../core/blocks.js'
 import type { DType } from '../core/dtype.js'
 import { formatShape, kindOf, namedAs, ShapeError, shown, ValueError } from '../core/errors.js'
+import { defineMethods } from '../core/methods.js'
 import { askHeap, checkEntries } from '../core/room.js'
 import {
   checkShape,
@@ -620,3 +621,75 @@ export function stack<D extends DType>(tensors: readonly Tensor<Shape, D>[], dim
     ),
   )
 }
+
+declare module '../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    reshape<const T extends Shape>(shape: T): Tensor<Mutable<T>, D>
+    view<const T extends Shape>(shape: T): Tensor<Mutable<T>, D>
+    flatten(start?: number, end?: number): Tensor<Shape, D>
+    squeeze(dim?: number): Tensor<Shape, D>
+    unsqueeze(dim: number): Tensor<Shape, D>
+    permute(dims: readonly number[]): Tensor<Shape, D>
+    transpose(dim0: number, dim1: number): Tensor<Shape, D>
+    expand<const T extends Shape>(shape: T): Tensor<Mutable<T>, D>
+    narrow(dim: number, start: number, length: number): Tensor<Shape, D>
+    select(dim: number, index: number): Tensor<Shape, D>
+    slice(...indices: readonly SliceIndex[]): Tensor<Shape, D>
+    split<const N extends number | readonly number[]>(size: N, dim?: number): Pieces<N, D>
+    chunk(chunks: number, dim?: number): Tensor<Shape, D>[]
+    clone(): Tensor<S, D>
+    contiguous(): Tensor<S, D>
+    detach(): Tensor<S, D>
+  }
+}
+
+defineMethods({
+  reshape(shape: Shape) {
+    return reshape(this, shape)
+  },
+  view(shape: Shape) {
+    return view(this, shape)
+  },
+  flatten(start?: number, end?: number) {
+    return flatten(this, start, end)
+  },
+  squeeze(dim?: number) {
+    return squeeze(this, dim)
+  },
+  unsqueeze(dim: number) {
+    return unsqueeze(this, dim)
+  },
+  permute(dims: readonly number[]) {
+    return permute(this, dims)
+  },
+  transpose(dim0: number, dim1: number) {
+    return transpose(this, dim0, dim1)
+  },
+  expand(shape: Shape) {
+    return expand(this, shape)
+  },
+  narrow(dim: number, start: number, length: number) {
+    return narrow(this, dim, start, length)
+  },
+  select(dim: number, index: number) {
+    return select(this, dim, index)
+  },
+  slice(...indices: readonly SliceIndex[]) {
+    return slice(this, ...indices)
+  },
+  split(size: number | readonly number[], dim?: number) {
+    return split(this, size, dim)
+  },
+  chunk(chunks: number, dim?: number) {
+    return chunk(this, chunks, dim)
+  },
+  clone() {
+    return clone(this)
+  },
+  contiguous() {
+    return contiguous(this)
+  },
+  detach() {
+    return detach(this)
+  },
+})

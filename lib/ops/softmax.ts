@@ -2,6 +2,7 @@
 
 import { apply, checkTensor, type Operator } from '../autograd/operator.js'
 import type { DType } from '../core/dtype.js'
+import { defineMethods } from '../core/methods.js'
 import { normalizeDim, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { like } from './common.js'
@@ -68,3 +69,19 @@ export function logSoftmax(x: Tensor, dim: number): Tensor {
   checkTensor('logSoftmax', 'x', x)
   return apply(logSoftmaxRecord, [x], normalizeDim('logSoftmax', dim, x.ndim))
 }
+
+declare module '../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    softmax(dim: number): Tensor<S, D>
+    logSoftmax(dim: number): Tensor<S, D>
+  }
+}
+
+defineMethods({
+  softmax(dim: number) {
+    return softmax(this, dim)
+  },
+  logSoftmax(dim: number) {
+    return logSoftmax(this, dim)
+  },
+})

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import * as f from '../../lib/index.js'
 import { bits, type Case, constant, type ErrorCase, type Input, integers, label, normal } from './case.js'
 import { type PublicCall, sound, t } from './sound.js'
+import type { ZeroSizes } from './zero.js'
 
 interface Heads {
   readonly batch: number
@@ -290,3 +291,16 @@ export const calls: readonly PublicCall[] = [
     { isCausal: true, offset: 2, window: 2, lengths: f.tensor([4], { dtype: 'int32' }) },
   ]),
 ]
+
+export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  scaledDotProductAttention: {
+    sizes: { b: 2, h: 2, t: 3, s: 4, d: 8, e: 8 },
+    inputs: ({ b = 0, h = 0, t = 0, s = 0, d = 0, e = 0 }) => [
+      normal([b, h, t, d]),
+      normal([b, h, s, d]),
+      normal([b, h, s, e]),
+    ],
+    call: ([q, k, v]) => f.scaledDotProductAttention(q as f.Tensor, k as f.Tensor, v as f.Tensor),
+    fills: { s: 0 },
+  },
+}

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import * as f from '../../lib/index.js'
 import { type Case, call, type ErrorCase, label, normal } from './case.js'
 import { type PublicCall, sound, t } from './sound.js'
+import type { ZeroSizes } from './zero.js'
 
 interface Convolution {
   readonly x: readonly [number, number, number, number]
@@ -178,3 +179,13 @@ export const calls: readonly PublicCall[] = [
     { stride: 1, padding: 1, dilation: 1, groups: 1 },
   ]),
 ]
+
+const image = { n: 2, c: 2, h: 5, w: 4 }
+export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  conv2d: {
+    sizes: { ...image, o: 3 },
+    inputs: ({ n = 0, c = 0, h = 0, w = 0, o = 0 }) => [normal([n, c, h, w]), normal([o, c, 2, 2]), normal([o])],
+    call: ([x, w, b]) => f.conv2d(x as f.Tensor, w as f.Tensor, b as f.Tensor),
+    refuses: ['c', 'h', 'w', 'o'],
+  },
+}

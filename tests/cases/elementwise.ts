@@ -16,6 +16,7 @@ import {
   uniform,
 } from './case.js'
 import { bools, type PublicCall, sound, t } from './sound.js'
+import { mn, named, type Unary, unaryZeros, type ZeroSizes } from './zero.js'
 
 type Make = (shape: f.Shape) => Input
 
@@ -370,3 +371,25 @@ export const calls: readonly PublicCall[] = [
   sound('elu', f.elu, () => [t(3), { alpha: 1 }]),
   sound('leakyRelu', f.leakyRelu, () => [t(3), { negativeSlope: 0.1 }]),
 ]
+
+const unaryNames = [
+  ...['abs', 'cos', 'elu', 'erf', 'exp', 'floor', 'gelu', 'hardswish', 'leakyRelu', 'log'],
+  ...['log1p', 'mish', 'neg', 'reciprocal', 'relu', 'rsqrt', 'sigmoid', 'sign', 'silu', 'sin', 'softplus', 'sqrt'],
+  ...['square', 'tanh'],
+]
+const binaryNames = ['add', 'sub', 'mul', 'div', 'maximum', 'minimum', 'pow', 'eq', 'ne', 'lt', 'le', 'gt', 'ge']
+
+export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  ...named(unaryNames, (fn: Unary) => unaryZeros(fn)),
+  ...named(binaryNames, (fn: (a: f.Tensor, b: f.Tensor) => f.Tensor) => ({
+    sizes: mn,
+    inputs: ({ m = 0, n = 0 }) => [positive([m, n]), positive([n])],
+    call: ([a, b]) => fn(a as f.Tensor, b as f.Tensor),
+  })),
+  where: {
+    sizes: mn,
+    inputs: ({ m = 0, n = 0 }) => [bits([m, n]), normal([m, n]), normal([1, n])],
+    call: ([c, a, b]) => f.where(c as f.Tensor, a as f.Tensor, b as f.Tensor),
+  },
+  clamp: unaryZeros((x) => f.clamp(x, 0, 1)),
+}

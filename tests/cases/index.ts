@@ -3,6 +3,7 @@ import type fc from 'fast-check'
 import * as attention from './attention.js'
 import type { Case, Check, ErrorCase } from './case.js'
 import * as conv from './conv.js'
+import * as creation from './creation.js'
 import * as elementwise from './elementwise.js'
 import * as indexing from './indexing.js'
 import * as loss from './loss.js'
@@ -16,6 +17,7 @@ import * as reduce from './reduce.js'
 import * as shape from './shape.js'
 import * as softmax from './softmax.js'
 import type { PublicCall } from './sound.js'
+import type { ZeroSizes } from './zero.js'
 
 export interface Family {
   readonly cases: readonly Case[]
@@ -24,6 +26,10 @@ export interface Family {
   readonly excused?: { readonly [K in Check]?: number }
   /** A sound call of each public function. */
   readonly calls?: readonly PublicCall[]
+  /** Sound calls of the family's layers, from `layer`. */
+  readonly layers?: readonly PublicCall[]
+  /** A call of each public function, by its name, whose sizes can be 0. */
+  readonly zeroSizes?: { readonly [call: string]: ZeroSizes }
   /** Cases of any shapes and options. */
   readonly properties?: readonly { readonly name: string; readonly cases: fc.Arbitrary<Case> }[]
 }
@@ -41,6 +47,7 @@ export const families: { readonly [name: string]: Family } = {
   loss,
   recurrent,
   attention,
+  creation,
   random,
   optimizer,
 }

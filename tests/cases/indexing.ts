@@ -1,6 +1,7 @@
 import * as f from '../../lib/index.js'
 import { type Case, call, type ErrorCase, exactly, integers, normal } from './case.js'
 import { ints, type PublicCall, sound, t } from './sound.js'
+import type { ZeroSizes } from './zero.js'
 
 const x = normal([5, 4])
 
@@ -199,3 +200,24 @@ export const calls: readonly PublicCall[] = [
   sound('gather', f.gather, () => [t(2, 3), 1, ints([2, 2])]),
   sound('indexSelect', f.indexSelect, () => [t(2, 3), 1, ints([2])], 'index_select'),
 ]
+
+export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  indexSelect: {
+    sizes: { m: 3, n: 2, i: 4 },
+    inputs: ({ m = 0, n = 0, i = 0 }) => [normal([m, n]), integers([i], 0, 3)],
+    call: ([x, i]) => f.indexSelect(x as f.Tensor, 0, i as f.Tensor),
+    refuses: ['m'],
+  },
+  embedding: {
+    sizes: { m: 3, n: 2, i: 4, j: 2 },
+    inputs: ({ m = 0, n = 0, i = 0, j = 0 }) => [integers([i, j], 0, 3), normal([m, n])],
+    call: ([i, w]) => f.embedding(i as f.Tensor, w as f.Tensor, { paddingIdx: (w as f.Tensor).shape[0] ? 1 : null }),
+    refuses: ['m'],
+  },
+  gather: {
+    sizes: { m: 3, n: 2, i: 4 },
+    inputs: ({ m = 0, n = 0, i = 0 }) => [normal([m, n]), integers([i, n], 0, 3)],
+    call: ([x, i]) => f.gather(x as f.Tensor, 0, i as f.Tensor),
+    refuses: ['m'],
+  },
+}

@@ -1,6 +1,7 @@
 import * as f from '../../lib/index.js'
 import { type Case, constant, type ErrorCase, exactly, integers, normal, positive } from './case.js'
 import { ints, type PublicCall, sound, t } from './sound.js'
+import { mn, type ZeroSizes } from './zero.js'
 
 const reductions = ['mean', 'sum', 'none'] as const
 
@@ -200,3 +201,19 @@ export const calls: readonly PublicCall[] = [
   ),
   sound('mseLoss', f.mseLoss, () => [t(3), t(3), { reduction: 'mean' }]),
 ]
+
+export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  crossEntropy: {
+    sizes: mn,
+    inputs: ({ m = 0, n = 0 }) => [normal([m, n]), exactly([m], 'int32', [0, 1, 1].slice(0, m))],
+    call: ([x, y]) => f.crossEntropy(x as f.Tensor, y as f.Tensor),
+    refuses: ['n'],
+    fills: { m: Number.NaN },
+  },
+  mseLoss: {
+    sizes: mn,
+    inputs: ({ m = 0, n = 0 }) => [normal([m, n]), normal([m, n])],
+    call: ([x, y]) => f.mseLoss(x as f.Tensor, y as f.Tensor),
+    fills: { m: Number.NaN, n: Number.NaN },
+  },
+}

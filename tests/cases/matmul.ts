@@ -1,6 +1,7 @@
 import * as f from '../../lib/index.js'
-import { type Case, type ErrorCase, integers, label, normal } from './case.js'
+import { type Case, type ErrorCase, exactly, integers, label, normal } from './case.js'
 import { type PublicCall, sound, t } from './sound.js'
+import type { ZeroSizes } from './zero.js'
 
 /** Shapes of a and b, and the longest sum of forward or backward. */
 const products: readonly [f.Shape, f.Shape, number][] = [
@@ -137,3 +138,28 @@ export const calls: readonly PublicCall[] = [
   sound('matmul', f.matmul, () => [t(2, 3), t(3, 4)]),
   sound('linear', f.linear, () => [t(2, 3), t(4, 3), t(4)]),
 ]
+
+export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  matmul: {
+    sizes: { b: 2, m: 3, k: 4, n: 5 },
+    inputs: ({ b = 0, m = 0, k = 0, n = 0 }) => [normal([b, m, k]), normal([k, n])],
+    call: ([a, b]) => f.matmul(a as f.Tensor, b as f.Tensor),
+    fills: { k: 0 },
+  },
+  'matmul of vectors': {
+    sizes: { k: 4 },
+    inputs: ({ k = 0 }) => [normal([k]), normal([k])],
+    call: ([a, b]) => f.matmul(a as f.Tensor, b as never),
+    fills: { k: 0 },
+  },
+  linear: {
+    sizes: { t: 2, m: 3, k: 4, n: 5 },
+    inputs: ({ t = 0, m = 0, k = 0, n = 0 }) => [
+      normal([t, m, k]),
+      normal([n, k]),
+      exactly([n], 'float', new Array<number>(n).fill(7)),
+    ],
+    call: ([x, w, b]) => f.linear(x as f.Tensor, w as never, b as never),
+    fills: { k: 7 },
+  },
+}

@@ -1,6 +1,7 @@
 import * as f from '../../lib/index.js'
 import { type Case, constant, type ErrorCase, label, normal, positive, updated } from './case.js'
 import { type PublicCall, sound, t } from './sound.js'
+import { mn, type ZeroSizes } from './zero.js'
 
 /** Shape and the number of trailing dimensions to normalise. */
 const layers: readonly [f.Shape, number][] = [
@@ -172,3 +173,16 @@ export const calls: readonly PublicCall[] = [
     { weight: t(3), bias: t(3), training: true, momentum: 0.1, eps: 1e-5 },
   ]),
 ]
+
+export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  layerNorm: {
+    sizes: mn,
+    inputs: ({ m = 0, n = 0 }) => [normal([m, n]), normal([n]), normal([n])],
+    call: ([x, w, b]) => f.layerNorm(x as f.Tensor, [(x as f.Tensor).shape[1] as number], w as f.Tensor, b as f.Tensor),
+  },
+  batchNorm: {
+    sizes: { m: 3, n: 2, t: 4 },
+    inputs: ({ m = 0, n = 0, t = 0 }) => [normal([m, n, t]), normal([n]), normal([n])],
+    call: ([x, weight, bias]) => f.batchNorm(x as f.Tensor, null, null, { weight, bias, training: true } as never),
+  },
+}

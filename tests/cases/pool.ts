@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import * as f from '../../lib/index.js'
 import { type Case, call, constant, distinct, type ErrorCase, exactly, label, normal } from './case.js'
 import { type PublicCall, sound, t } from './sound.js'
+import type { Sizes, ZeroSizes } from './zero.js'
 
 type Window = readonly [f.Shape, f.Pair, f.MaxPool2dOptions]
 
@@ -151,3 +152,11 @@ export const calls: readonly PublicCall[] = [
   sound('maxPool2d', f.maxPool2d, () => [t(1, 2, 5, 5), 2, { stride: 2, padding: 1, dilation: 1 }]),
   sound('avgPool2d', f.avgPool2d, () => [t(1, 2, 5, 5), 2, { stride: 2, padding: 1, countIncludePad: false }]),
 ]
+
+const image = { n: 2, c: 2, h: 5, w: 4 }
+const imageOf = ({ n = 0, c = 0, h = 0, w = 0 }: Sizes) => [distinct([n, c, h, w])]
+
+export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  maxPool2d: { sizes: image, inputs: imageOf, call: ([x]) => f.maxPool2d(x as f.Tensor, 2), refuses: ['h', 'w'] },
+  avgPool2d: { sizes: image, inputs: imageOf, call: ([x]) => f.avgPool2d(x as f.Tensor, 2), refuses: ['h', 'w'] },
+}

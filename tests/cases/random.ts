@@ -1,6 +1,7 @@
 import * as f from '../../lib/index.js'
 import { bits, type Case, constant, type ErrorCase, integers, label, normal, ragged } from './case.js'
 import { type PublicCall, sound, t } from './sound.js'
+import { creation, unaryZeros, type ZeroSizes } from './zero.js'
 
 const seeded = () => new f.Generator(1234, 5)
 
@@ -97,3 +98,10 @@ export const calls: readonly PublicCall[] = [
   sound('randn', f.randn, () => [[2, 3], { mean: 1, std: 2 }]),
   sound('randint', f.randint, () => [0, 5, [2, 3], { dtype: 'float32' }]),
 ]
+
+export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  dropout: unaryZeros((x) => f.dropout(x, 0.5, { generator: new f.Generator(1) })),
+  rand: creation(({ m = 0, n = 0 }) => f.rand([m, n], { generator: new f.Generator(1) })),
+  randn: creation(({ m = 0, n = 0 }) => f.randn([m, n], { generator: new f.Generator(1) })),
+  randint: creation(({ m = 0, n = 0 }) => f.randint(0, 9, [m, n], { generator: new f.Generator(1) })),
+}

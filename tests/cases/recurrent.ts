@@ -1,6 +1,7 @@
 import * as f from '../../lib/index.js'
 import { type Case, type ErrorCase, type Input, normal } from './case.js'
 import { type PublicCall, sound, t } from './sound.js'
+import type { ZeroSizes } from './zero.js'
 
 interface Lstm {
   readonly name: string
@@ -140,3 +141,20 @@ export const calls: readonly PublicCall[] = [
     { batchFirst: false, bidirectional: false, training: true, dropout: 0, initial: [t(1, 2, 3), t(1, 2, 3)] },
   ]),
 ]
+
+export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  lstm: {
+    sizes: { t: 3, b: 2, i: 4, h: 5 },
+    inputs: ({ t = 0, b = 0, i = 0, h = 0 }) => [
+      normal([t, b, i]),
+      normal([4 * h, i]),
+      normal([4 * h, h]),
+      normal([4 * h]),
+      normal([4 * h]),
+    ],
+    call: ([x, wIh, wHh, bIh, bHh]) => {
+      const { output, state } = f.lstm(x as f.Tensor, [{ wIh, wHh, bIh, bHh } as f.LstmWeights])
+      return [output, ...state]
+    },
+  },
+}

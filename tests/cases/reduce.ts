@@ -13,6 +13,7 @@ import {
   normal,
 } from './case.js'
 import { type PublicCall, sound, t } from './sound.js'
+import { named, unaryZeros, type ZeroSizes } from './zero.js'
 
 type Dim = number | readonly number[] | null
 
@@ -226,3 +227,22 @@ export const calls: readonly PublicCall[] = [
   sound('argmin', f.argmin, () => [t(2, 3), null, { keepdim: false }]),
   sound('cumsum', f.cumsum, () => [t(2, 3), 1]),
 ]
+
+export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  cumsum: unaryZeros((x) => f.cumsum(x, 1)),
+  sum: unaryZeros((x) => f.sum(x, 0), { fills: { m: 0 } }),
+  'sum of all': unaryZeros((x) => f.sum(x), { fills: { m: 0, n: 0 } }),
+  mean: unaryZeros((x) => f.mean(x, 0), { fills: { m: Number.NaN } }),
+  'mean of all': unaryZeros((x) => f.mean(x), { fills: { m: Number.NaN, n: Number.NaN } }),
+  variance: unaryZeros((x) => f.variance(x, 0), { fills: { m: Number.NaN } }),
+  'variance of all': unaryZeros((x) => f.variance(x), { fills: { m: Number.NaN, n: Number.NaN } }),
+  std: unaryZeros((x) => f.std(x, 0), { fills: { m: Number.NaN } }),
+  'std of all': unaryZeros((x) => f.std(x), { fills: { m: Number.NaN, n: Number.NaN } }),
+  logsumexp: unaryZeros((x) => f.logsumexp(x, 0), { fills: { m: Number.NEGATIVE_INFINITY } }),
+  ...named(['amax', 'amin', 'argmax', 'argmin'], (fn: (x: f.Tensor, dim: number) => f.Tensor) => ({
+    ...unaryZeros((x) => fn(x, 0), { refuses: ['m'] }),
+    inputs: ({ m = 0, n = 0 }) => [distinct([m, n])],
+  })),
+  'amax of all': unaryZeros((x) => f.amax(x), { refuses: ['m', 'n'] }),
+  'argmax of all': unaryZeros((x) => f.argmax(x), { refuses: ['m', 'n'] }),
+}

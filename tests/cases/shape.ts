@@ -2,6 +2,7 @@ import * as f from '../../lib/index.js'
 import { alias } from '../../lib/ops/views.js'
 import { bits, bytes, type Case, call, type ErrorCase, integers, label, normal, ragged } from './case.js'
 import { type PublicCall, sound, t } from './sound.js'
+import { mn, named, type Unary, unaryZeros, type ZeroSizes } from './zero.js'
 
 const x = normal([3, 4])
 const dims3 = normal([3, 5, 7])
@@ -230,3 +231,33 @@ export const calls: readonly PublicCall[] = [
   sound('cat', f.cat, () => [[t(2, 3), t(1, 3)], 0]),
   sound('stack', f.stack, () => [[t(2, 3), t(2, 3)], 0], 'cat'),
 ]
+
+export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  ...named(['clone', 'contiguous', 'detach', 'flatten', 'squeeze'], (fn: Unary) => unaryZeros(fn)),
+  cat: {
+    sizes: { m: 3, n: 2, k: 4 },
+    inputs: ({ m = 0, n = 0, k = 0 }) => [normal([m, n]), normal([k, n])],
+    call: (list) => f.cat(list, 0),
+  },
+  stack: {
+    sizes: mn,
+    inputs: ({ m = 0, n = 0 }) => [normal([m, n]), normal([m, n])],
+    call: (list) => f.stack(list, 1),
+  },
+  chunk: unaryZeros((x) => f.chunk(x, 2, 0)),
+  split: unaryZeros((x) => f.split(x, 2, 0)),
+  expand: {
+    sizes: mn,
+    inputs: ({ n = 0 }) => [normal([1, n])],
+    call: ([x], { m = 0, n = 0 }) => f.expand(x as f.Tensor, [m, n]),
+  },
+  narrow: unaryZeros((x) => f.narrow(x, 0, 0, x.shape[0] as number)),
+  permute: unaryZeros((x) => f.permute(x, [1, 0])),
+  transpose: unaryZeros((x) => f.transpose(x, 0, 1)),
+  reshape: unaryZeros((x) => f.reshape(x, [x.shape[1] as number, x.shape[0] as number])),
+  view: unaryZeros((x) => f.view(x, [x.shape[1] as number, 1, x.shape[0] as number])),
+  unsqueeze: unaryZeros((x) => f.unsqueeze(x, 1)),
+  select: unaryZeros((x) => f.select(x, 0, 0), { refuses: ['m'] }),
+  slice: unaryZeros((x) => f.slice(x, [0, 2], null)),
+  pad: unaryZeros((x) => f.pad(x, [1, 1, 0, 2], 3), { fills: { m: 3, n: 3 } }),
+}

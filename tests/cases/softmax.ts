@@ -1,6 +1,7 @@
 import * as f from '../../lib/index.js'
 import { type Case, type ErrorCase, integers, label, normal } from './case.js'
 import { type PublicCall, sound, t } from './sound.js'
+import { named, unaryZeros, type ZeroSizes } from './zero.js'
 
 const shapes: readonly [f.Shape, number][] = [
   [[1], 0],
@@ -59,3 +60,7 @@ export const calls: readonly PublicCall[] = [
   sound('softmax', f.softmax, () => [t(2, 3), 1]),
   sound('logSoftmax', f.logSoftmax, () => [t(2, 3), 1]),
 ]
+
+export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  ...named(['softmax', 'logSoftmax'], (fn: (x: f.Tensor, dim: number) => f.Tensor) => unaryZeros((x) => fn(x, 1))),
+}

@@ -28,3 +28,21 @@ export const t = (...shape: number[]): f.Tensor => f.rand(shape)
 export const ints = (shape: number[], below = 2): f.Tensor => f.randint(0, below, shape)
 export const bools = (...shape: number[]): f.Tensor =>
   f.fromTypedArray(new Uint8Array(shape.reduce((a, b) => a * b, 1)), shape, { dtype: 'bool' })
+
+/** A layer of `torch.nn`: sound calls of its constructor and of its forward pass. */
+export function layer<A extends unknown[]>(
+  name: string,
+  Layer: new (...args: A) => { forward(...x: never[]): unknown },
+  options: () => A,
+  inputs: () => unknown[],
+  ...others: string[]
+): readonly PublicCall[] {
+  return [
+    { names: [name, ...others], args: options, call: (...given) => new Layer(...(given as unknown as A)) },
+    {
+      names: [`${name}.forward`, ...others],
+      args: inputs,
+      call: (...given) => new Layer(...options()).forward(...given),
+    },
+  ]
+}

@@ -1,14 +1,14 @@
 /**
  * Runs every golden case on every backend and compares outputs, gradients, buffers and whole runs with PyTorch's numbers.
  *
- * Usage: npm run test:goldens. GOLDENS_DIR names another folder of the same form; FIRESTEEL_TEST_DEVICES the devices
+ * Usage: npm run test:goldens [-- REGEX of kinds]. GOLDENS_DIR names another folder of the same form; FIRESTEEL_TEST_DEVICES the devices
  * (default reference,cpu), each of which must be there. Exit code 1 if a case fails.
  */
 import { fileURLToPath } from 'node:url'
 import { setDefaultDevice } from '../../lib/backend/devices.js'
 import type { Tensor } from '../../lib/core/tensor.js'
 import { Given, type GoldenCase, Goldens } from './cases.js'
-import { kinds } from './kinds.js'
+import { kinds } from './kinds/index.js'
 import { type Comparison, runs } from './training.js'
 
 const float32 = 2 ** -23
@@ -96,13 +96,17 @@ function runCase(goldens: Goldens, golden: GoldenCase, device: string, tally: Ta
   }
 }
 
-const folder = process.env['GOLDENS_DIR'] ?? fileURLToPath(new URL('./data', import.meta.url))
+/** The folders to run, and the pattern that kinds must match. */
+const own = ['basic', 'breadth'].map((name) => fileURLToPath(new URL(`./data/${name}`, import.meta.url)))
+const folders = process.env['GOLDENS_DIR'] === undefined ? own : [process.env['GOLDENS_DIR']]
+const pattern = new RegExp(process.argv[2] ?? '')
 const devices = (process.env['FIRESTEEL_TEST_DEVICES'] ?? 'reference,cpu').split(',')
-const goldens = await Goldens.read(folder)
+const sets = await Promise.all(folders.map((folder) => Goldens.read(folder)))
 for (const device of devices) {
   setDefaultDevice(device)
   const tally: Tally = { passed: 0, failed: 0, missing: 0, missingKinds: new Set(), worst: new Map() }
-  for (const golden of goldens.cases) runCase(goldens, golden, device, tally)
+  for (const goldens of sets)
+    for (const golden of goldens.cases) if (pattern.test(golden.kind)) runCase(goldens, golden, device, tally)
   console.log(`\n${device}: largest error per kind, relative to the largest expected value`)
   for (const [kind, error] of [...tally.worst].sort(([a], [b]) => a.localeCompare(b)))
     console.log(`  ${kind.padEnd(28)} ${error.toExponential(2)}`)

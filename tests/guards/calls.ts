@@ -9,6 +9,7 @@ import { gzipSync } from 'node:zlib'
 import * as datasets from '../../lib/data/datasets/index.js'
 import * as finetune from '../../lib/finetune/index.js'
 import * as f from '../../lib/index.js'
+import { families } from '../cases/index.js'
 import type { PublicCall } from '../cases/sound.js'
 import { publicCalls } from '../fuzz/calls.js'
 
@@ -92,6 +93,8 @@ const layers: readonly (readonly [string, () => { forward(...x: never[]): unknow
     ['Softmax.forward', () => new nn.Softmax(1), () => [t(4, 3)], 'softmax'],
   ]
 for (const [name, layer, args, ...others] of layers) add(name, (...x) => layer().forward(...x), args, ...others)
+
+for (const { layers = [] } of Object.values(families)) entries.push(...layers)
 
 // Initialisers.
 const weight = () => f.zeros([3, 4])

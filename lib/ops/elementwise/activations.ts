@@ -4,6 +4,7 @@ import { apply, type Operator } from '../../autograd/operator.js'
 import { calledAs } from '../../backend/table/index.js'
 import type { DType } from '../../core/dtype.js'
 import { shown, ValueError } from '../../core/errors.js'
+import { defineMethods } from '../../core/methods.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -167,3 +168,31 @@ export function leakyRelu<S extends Shape, D extends DType>(
   const { negativeSlope = 0.01 } = checkOptions('leakyRelu', options, { negativeSlope: true })
   return leakyReluOf(x, { slope: checkScalar('leakyRelu', 'negativeSlope', negativeSlope) })
 }
+
+declare module '../../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    relu(): Tensor<S, D>
+    sigmoid(): Tensor<S, D>
+    tanh(): Tensor<S, D>
+    silu(): Tensor<S, D>
+    gelu(options?: GeluOptions): Tensor<S, D>
+  }
+}
+
+defineMethods({
+  relu() {
+    return relu(this)
+  },
+  sigmoid() {
+    return sigmoid(this)
+  },
+  tanh() {
+    return tanh(this)
+  },
+  silu() {
+    return silu(this)
+  },
+  gelu(options?: GeluOptions) {
+    return gelu(this, options)
+  },
+})

@@ -1,6 +1,9 @@
 /** Arithmetic and comparisons of two tensors, with broadcasting. */
+
 import { apply, checkTensor, type Needs, type Operator } from '../../autograd/operator.js'
+import type { DType } from '../../core/dtype.js'
 import { ValueError } from '../../core/errors.js'
+import { defineMethods } from '../../core/methods.js'
 import { broadcastShapes, type Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { like } from '../common.js'
@@ -311,3 +314,73 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   }
   return apply(whereRecord, [condition, tensorOf(a, b), tensorOf(b, a)], null)
 }
+
+// Covariant by annotation: see core/methods.ts.
+/** @ts-expect-error TS2636, as core/methods.ts says */
+type BinaryMethod<out S extends Shape, out D extends DType, Op extends string> = <B extends Operand>(
+  b: B & FitsShape<S, B, Op>,
+) => Tensor<With<S, B>, D>
+/** @ts-expect-error TS2636, as core/methods.ts says */
+type CompareMethod<out S extends Shape, Op extends string> = <B extends Operand>(
+  b: B & FitsShape<S, B, Op>,
+) => Tensor<With<S, B>, 'bool'>
+
+declare module '../../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    add: BinaryMethod<S, D, 'add'>
+    sub: BinaryMethod<S, D, 'sub'>
+    mul: BinaryMethod<S, D, 'mul'>
+    div: BinaryMethod<S, D, 'div'>
+    pow: BinaryMethod<S, D, 'pow'>
+    maximum: BinaryMethod<S, D, 'maximum'>
+    minimum: BinaryMethod<S, D, 'minimum'>
+    eq: CompareMethod<S, 'eq'>
+    ne: CompareMethod<S, 'ne'>
+    lt: CompareMethod<S, 'lt'>
+    le: CompareMethod<S, 'le'>
+    gt: CompareMethod<S, 'gt'>
+    ge: CompareMethod<S, 'ge'>
+  }
+}
+
+defineMethods({
+  add(b: Operand) {
+    return add(this, b)
+  },
+  sub(b: Operand) {
+    return sub(this, b)
+  },
+  mul(b: Operand) {
+    return mul(this, b)
+  },
+  div(b: Operand) {
+    return div(this, b)
+  },
+  pow(b: Operand) {
+    return pow(this, b)
+  },
+  maximum(b: Operand) {
+    return maximum(this, b)
+  },
+  minimum(b: Operand) {
+    return minimum(this, b)
+  },
+  eq(b: Operand) {
+    return eq(this, b)
+  },
+  ne(b: Operand) {
+    return ne(this, b)
+  },
+  lt(b: Operand) {
+    return lt(this, b)
+  },
+  le(b: Operand) {
+    return le(this, b)
+  },
+  gt(b: Operand) {
+    return gt(this, b)
+  },
+  ge(b: Operand) {
+    return ge(this, b)
+  },
+})

@@ -1,8 +1,10 @@
 /** Functions of one tensor: powers, exponentials, rounding, limits. */
+
 import { noGrad } from '../../autograd/mode.js'
 import { apply, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
 import { shown, ValueError } from '../../core/errors.js'
+import { defineMethods } from '../../core/methods.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { like } from '../common.js'
@@ -100,3 +102,71 @@ export function clamp(x: Tensor, min = Number.NEGATIVE_INFINITY, max = Number.PO
   if (max !== Number.POSITIVE_INFINITY) checkNumber('clamp', max, x.dtype)
   return apply(clampRecord, [x], { min, max })
 }
+
+declare module '../../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    neg(): Tensor<S, D>
+    abs(): Tensor<S, D>
+    sign(): Tensor<S, D>
+    square(): Tensor<S, D>
+    exp(): Tensor<S, D>
+    log(): Tensor<S, D>
+    log1p(): Tensor<S, D>
+    sqrt(): Tensor<S, D>
+    rsqrt(): Tensor<S, D>
+    reciprocal(): Tensor<S, D>
+    sin(): Tensor<S, D>
+    cos(): Tensor<S, D>
+    erf(): Tensor<S, D>
+    floor(): Tensor<S, D>
+    clamp(min?: number, max?: number): Tensor<S, D>
+  }
+}
+
+defineMethods({
+  neg() {
+    return neg(this)
+  },
+  abs() {
+    return abs(this)
+  },
+  sign() {
+    return sign(this)
+  },
+  square() {
+    return square(this)
+  },
+  exp() {
+    return exp(this)
+  },
+  log() {
+    return log(this)
+  },
+  log1p() {
+    return log1p(this)
+  },
+  sqrt() {
+    return sqrt(this)
+  },
+  rsqrt() {
+    return rsqrt(this)
+  },
+  reciprocal() {
+    return reciprocal(this)
+  },
+  sin() {
+    return sin(this)
+  },
+  cos() {
+    return cos(this)
+  },
+  erf() {
+    return erf(this)
+  },
+  floor() {
+    return floor(this)
+  },
+  clamp(min?: number, max?: number) {
+    return clamp(this, min, max)
+  },
+})

@@ -1,0 +1,37 @@
+/**
+ * Calls of public functions whose sizes are named, so that a suite can make each of them 0. A family has one for each of its
+ * functions, under the function's name, with more behind it ('sum of all') where there are several.
+ */
+import type * as f from '../../lib/index.js'
+import * as ops from '../../lib/ops/index.js'
+import { type Input, positive } from './case.js'
+
+export type Sizes = { readonly [name: string]: number }
+export interface ZeroSizes {
+  readonly sizes: Sizes
+  inputs(sizes: Sizes): readonly Input[]
+  call(inputs: readonly f.Tensor[], sizes: Sizes): f.Tensor | readonly f.Tensor[]
+  /** Which sizes of 0 are refused, as in PyTorch (whose conv2d of no channels gives no channels); with all 0 it is refused too where one of them is. */
+  readonly refuses?: readonly string[]
+  /** What each result is filled with where such a size is 0: what PyTorch gives. */
+  readonly fills?: { readonly [size: string]: number }
+}
+
+export type Unary = (x: f.Tensor) => f.Tensor | readonly f.Tensor[]
+export const mn = { m: 3, n: 2 }
+export const unaryZeros = (call: Unary, more: Partial<ZeroSizes> = {}): ZeroSizes => ({
+  sizes: mn,
+  inputs: ({ m = 0, n = 0 }) => [positive([m, n])],
+  call: ([x]) => call(x as f.Tensor),
+  ...more,
+})
+export const creation = (call: (sizes: Sizes) => f.Tensor): ZeroSizes => ({
+  sizes: mn,
+  inputs: () => [],
+  call: (_, s) => call(s),
+})
+export const named = (
+  names: readonly string[],
+  entry: (fn: never) => ZeroSizes,
+): { readonly [name: string]: ZeroSizes } =>
+  Object.fromEntries(names.map((name) => [name, entry((ops as unknown as { [name: string]: never })[name] as never)]))
