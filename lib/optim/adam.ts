@@ -1,8 +1,7 @@
-import { shown } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 import { add, div, maximum, mul, neg, sqrt, sub } from '../ops/elementwise/index.js'
 import { Optimizer } from './optimizer.js'
-import { type Defaults, notAtLeast, notFlag } from './options.js'
+import { type Defaults, notAtLeast, notBetas, notFlag } from './options.js'
 import { type At, type Row, rowOf } from './round.js'
 import type { Slots } from './slots.js'
 
@@ -43,8 +42,7 @@ export class Adam extends Optimizer<AdamOptions, AdamState> {
       notAtLeast('lr', lr, 0),
       notAtLeast('eps', eps, 0),
       notAtLeast('weightDecay', weightDecay, 0),
-      !(Array.isArray(betas) && betas.length === 2 && betas.every((b) => notAtLeast('', b, 0) === false && b < 1)) &&
-        `betas are ${shown(betas)}, but must be two numbers in [0, 1)`,
+      notBetas(betas),
       notFlag('amsgrad', amsgrad),
       notFlag('maximize', maximize),
     ]

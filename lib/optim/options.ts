@@ -64,3 +64,12 @@ export const notAtLeast = (name: string, value: unknown, least: number): string 
 
 export const notFlag = (name: string, value: unknown): string | false =>
   typeof value !== 'boolean' && wrong(name, value, 'must be true or false')
+
+export const notWithin = (name: string, value: unknown, least: number, below: number): string | false =>
+  !(typeof value === 'number' && value >= least && value < below) &&
+  wrong(name, value, `must be a number in [${least}, ${below})`)
+
+/** Decays of two averages. */
+export const notBetas = (betas: unknown): string | false =>
+  !(Array.isArray(betas) && betas.length === 2 && betas.every((beta) => notWithin('', beta, 0, 1) === false)) &&
+  `betas are ${shown(betas)}, but must be two numbers in [0, 1)`

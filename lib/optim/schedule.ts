@@ -1,9 +1,10 @@
-/** Learning rate schedules: each sets `lr` of every group from its initial value and the number of steps taken. */
+/** What a learning rate schedule is: it sets `lr` of every group from its initial value and the number of steps taken. */
 import { kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
+import { checkCount } from './rates.js'
 
 /** What a schedule needs of an optimiser. */
-interface Scheduled {
+export interface Scheduled {
   readonly paramGroups: readonly { lr: number }[]
 }
 
@@ -16,10 +17,10 @@ export interface ScheduleState {
 const ended = new WeakMap<object, { readonly lr: number; readonly base: number }>()
 
 /**
- * The learning rate after `steps` steps (0 at first) of a group that began with `base`: some number plus `base` times another,
- * so that a rate that was changed can be followed.
+ * The learning rate after `steps` steps (0 at first) of group number `group`, which began with `base`: some number plus `base`
+ * times another, so that a rate that was changed can be followed.
  */
-export type Rate = (base: number, steps: number) => number
+export type Rate = (base: number, steps: number, group: number) => number
 
 /**
  * A learning rate that is a function of the step:
@@ -102,8 +103,11 @@ export class Schedule {
     this.#set()
   }
 
-  #rateOf(base: number): number {
-    const lr = this.#rate(base, this.#steps)
+  /** For schedules that set more than the rate. */
+  protected settled(_group: { lr: number }, _i: number): void {}
+
+  #rateOf(base: number, i: number): number {
+    const lr = this.#rate(base, this.#steps, i)
     if (!Number.isFinite(lr))
       throw new ValueError(
         this.constructor.name,
@@ -116,9 +120,9 @@ export class Schedule {
   #follow(): void {
     this.optimizer.paramGroups.forEach(({ lr }, i) => {
       if (lr === this.#last[i] || this.#base[i] === undefined) return
-      const least = this.#rateOf(0)
-      const slope = this.#rateOf(1) - least
-      const bend = this.#rateOf(2) - least - 2 * slope
+      const least = this.#rateOf(0, i)
+      const slope = this.#rateOf(1, i) - least
+      const bend = this.#rateOf(2, i) - least - 2 * slope
       if (Math.abs(bend) > 1e-9 * (Math.abs(least) + Math.abs(slope)))
         throw new ValueError(
           this.constructor.name,
@@ -135,102 +139,16 @@ export class Schedule {
     const rates = this.optimizer.paramGroups.map((group, i) => {
       // A group that was added since begins its schedule from what it was given.
       const base = (this.#base[i] ??= group.lr)
-      return { group, base, lr: this.#rateOf(base) }
+      return { group, base, lr: this.#rateOf(base, i) }
     })
     for (const { group, base, lr } of rates) {
       group.lr = lr
       if (this.end !== null && this.#steps >= this.end) ended.set(group, { lr, base })
       else ended.delete(group)
     }
+    this.optimizer.paramGroups.forEach((group, i) => {
+      this.settled(group, i)
+    })
     this.#last = rates.map(({ lr }) => lr)
-  }
-}
-
-function checkCount(name: string, option: string, value: number): number {
-  if (!Number.isFinite(value) || value <= 0)
-    throw new ValueError(name, `${option} is ${shown(value)}, but must be a positive number`)
-  return value
-}
-
-function checkRate(name: string, option: string, value: number): number {
-  if (!Number.isFinite(value) || value < 0)
-    throw new ValueError(name, `${option} is ${shown(value)}, but must be a number, not negative`)
-  return value
-}
-
-interface Cosine {
-  readonly tMax: number
-  readonly etaMin?: number
-}
-
-function cosine(options: Cosine): Rate {
-  const name = 'CosineAnnealingLR'
-  const { tMax, etaMin = 0 } = checkOptions(name, options, { tMax: true, etaMin: true })
-  checkCount(name, 'tMax', tMax)
-  checkRate(name, 'etaMin', etaMin)
-  return (base, steps) => etaMin + ((base - etaMin) * (1 + Math.cos((Math.PI * steps) / tMax))) / 2
-}
-
-/**
- * Half a cosine from the initial rate to `etaMin` in `tMax` steps (Loshchilov and Hutter, 2017), and back up after. Steps are
- * calls of `step()`: for a Trainer that steps it with the optimiser, `tMax` is epochs times batches, not epochs.
- */
-export class CosineAnnealingLR extends Schedule {
-  constructor(optimizer: Scheduled, options: Cosine) {
-    super(optimizer, cosine(options), { end: options.tMax })
-  }
-}
-
-interface Linear {
-  readonly startFactor?: number
-  readonly endFactor?: number
-  readonly totalIters?: number
-}
-
-function linear(options: Linear): Rate {
-  const name = 'LinearLR'
-  checkOptions(name, options, { startFactor: true, endFactor: true, totalIters: true })
-  const start = checkRate(name, 'startFactor', options.startFactor ?? 1 / 3)
-  const end = checkRate(name, 'endFactor', options.endFactor ?? 1)
-  const total = checkCount(name, 'totalIters', options.totalIters ?? 5)
-  return (base, steps) => base * (start + (end - start) * Math.min(1, steps / total))
-}
-
-/** From startFactor to endFactor times the initial rate, in equal parts of `totalIters` steps: a linear warm-up. */
-export class LinearLR extends Schedule {
-  constructor(optimizer: Scheduled, options: Linear = {}) {
-    super(optimizer, linear(options))
-  }
-}
-
-interface WarmupCosine {
-  readonly warmupSteps: number
-  readonly totalSteps: number
-  readonly etaMin?: number
-}
-
-function warmupCosine(options: WarmupCosine): Rate {
-  const name = 'WarmupCosineLR'
-  checkOptions(name, options, { warmupSteps: true, totalSteps: true, etaMin: true })
-  const { warmupSteps, totalSteps, etaMin = 0 } = options
-  if (warmupSteps !== 0) checkCount(name, 'warmupSteps', warmupSteps)
-  checkCount(name, 'totalSteps', totalSteps)
-  if (warmupSteps >= totalSteps)
-    throw new ValueError(name, `warmupSteps ${warmupSteps} must be less than totalSteps ${totalSteps}`)
-  checkRate(name, 'etaMin', etaMin)
-  return (base, steps) => {
-    if (steps < warmupSteps) return (base * (steps + 1)) / (warmupSteps + 1)
-    const progress = Math.min(1, (steps - warmupSteps) / (totalSteps - warmupSteps))
-    return etaMin + ((base - etaMin) * (1 + Math.cos(Math.PI * progress))) / 2
-  }
-}
-
-/**
- * A linear warm-up over `warmupSteps`, then half a cosine down to `etaMin` at `totalSteps`, where it stays. Steps are calls of
- * `step()`, as for CosineAnnealingLR.
- */
-export class WarmupCosineLR extends Schedule {
-  constructor(optimizer: Scheduled, options: WarmupCosine) {
-    super(optimizer, warmupCosine(options), { end: options.totalSteps })
   }
 }

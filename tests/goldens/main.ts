@@ -9,7 +9,12 @@ import { setDefaultDevice } from '../../lib/backend/devices.js'
 import type { Tensor } from '../../lib/core/tensor.js'
 import { Given, type GoldenCase, Goldens } from './cases.js'
 import { kinds } from './kinds/index.js'
-import { type Comparison, runs } from './training.js'
+import * as optimizers from './optimizers.js'
+import type { Comparison } from './run.js'
+import * as schedules from './schedules.js'
+import * as training from './training.js'
+
+const runs = { ...optimizers.runs, ...schedules.runs, ...training.runs }
 
 const float32 = 2 ** -23
 

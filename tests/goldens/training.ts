@@ -1,85 +1,10 @@
-/** Golden kinds that are whole runs: optimisers on a quadratic, clipping, schedules, and short trainings. */
+/** Golden kinds that are short trainings: the loss of every step, and the parameters at the end. */
 import type { Tensor } from '../../lib/core/tensor.js'
 import * as nn from '../../lib/nn/index.js'
 import * as ops from '../../lib/ops/index.js'
-import * as optim from '../../lib/optim/index.js'
 import type { Given } from './cases.js'
-
-/** Pairs of what came out and what was expected, each with the number of steps or elements that errors grew over. */
-export interface Comparison {
-  readonly what: string
-  readonly got: ArrayLike<number>
-  readonly expected: ArrayLike<number>
-  readonly reduces: number
-  /** An absolute bound instead, where rounding decides the value. */
-  readonly bound?: number
-}
-
-type Options = { readonly [name: string]: unknown }
-
-function makeOptimizer(
-  kind: string,
-  params: ConstructorParameters<typeof optim.SGD>[0],
-  options: Options,
-): optim.SGD | optim.Adam {
-  const given = options as { lr: number }
-  if (kind === 'sgd') return new optim.SGD(params, given)
-  return kind === 'adam' ? new optim.Adam(params, given) : new optim.AdamW(params, given)
-}
-
-/** ((a w - b)^2).mean() + 0.1 (w^4).sum(), the parameter after every step. */
-function quadratic(kind: string) {
-  return (given: Given): Comparison[] => {
-    const [a, b] = [given.in('a'), given.in('b')]
-    const w = new nn.Parameter(given.in('w').clone())
-    const optimizer = makeOptimizer(kind, [w], given.golden.args)
-    const expected = given.values('out.0')
-    const rows: number[] = []
-    for (let step = 0; step < (expected.shape[0] as number); step++) {
-      optimizer.zeroGrad()
-      const residual = ops.sub(ops.matmul(a, w), b)
-      const loss = ops.add(ops.mean(ops.square(residual)), ops.mul(ops.sum(ops.pow(w, 4) as Tensor), 0.1)) as Tensor
-      loss.backward()
-      optimizer.step()
-      rows.push(...w.dataSync())
-    }
-    return [{ what: 'parameters', got: rows, expected: expected.data, reduces: expected.data.length ** 2 }]
-  }
-}
-
-function clip(given: Given): Comparison[] {
-  const gradients = given.roles('in.').map((name) => given.in(name))
-  const parameters = gradients.map((gradient) => {
-    const parameter = new nn.Parameter(ops.zeros(gradient.shape, { device: given.device }) as Tensor)
-    parameter.grad = gradient.clone()
-    return parameter
-  })
-  const norm = optim.clipGradNorm(parameters, given.arg('maxNorm'))
-  const total = given.golden.scalars?.['totalNorm'] as number
-  return [
-    ...parameters.map((p, i) => ({
-      what: `gradient ${i}`,
-      got: (p.grad as Tensor).dataSync(),
-      expected: given.values(`out.${i}`).data,
-      reduces: 16,
-    })),
-    { what: 'total norm', got: [norm.item()], expected: [total], reduces: 16 },
-  ]
-}
-
-function schedule(make: (optimizer: optim.SGD, given: Given) => optim.Schedule) {
-  return (given: Given): Comparison[] => {
-    const optimizer = new optim.SGD([new nn.Parameter(ops.zeros([1], { device: given.device }) as Tensor)], { lr: 0.1 })
-    const rate = make(optimizer, given)
-    const expected = given.golden.scalars?.['lr'] as readonly number[]
-    const rows = expected.map(() => {
-      const lr = optimizer.paramGroups[0]?.lr ?? Number.NaN
-      rate.step()
-      return lr
-    })
-    return [{ what: 'lr', got: rows, expected, reduces: 1 }]
-  }
-}
+import { makeOptimizer } from './optimizers.js'
+import type { Comparison, Runs } from './run.js'
 
 /** A parameter's sizes, which tell the sizes of its layer. */
 const sizes = (given: Given, name: string) => given.values(`param.${name}`).shape as [number, number, number, number]
@@ -187,23 +112,7 @@ function training(make: (given: Given) => Model, input: string, beforeBatchNorm?
   }
 }
 
-export const runs: { readonly [kind: string]: (given: Given) => Comparison[] } = {
-  'optimizer.sgd': quadratic('sgd'),
-  'optimizer.adam': quadratic('adam'),
-  'optimizer.adamw': quadratic('adamw'),
-  clipGradNorm: clip,
-  'schedule.cosine': schedule(
-    (optimizer, given) =>
-      new optim.CosineAnnealingLR(optimizer, { tMax: given.arg('tMax'), etaMin: given.arg('etaMin') }),
-  ),
-  'schedule.linear': schedule(
-    (optimizer, given) =>
-      new optim.LinearLR(optimizer, {
-        startFactor: given.arg('startFactor'),
-        endFactor: given.arg('endFactor'),
-        totalIters: given.arg('totalIters'),
-      }),
-  ),
+export const runs: Runs = {
   'train.mlp': training(mlp, 'x'),
   'train.cnn': training((given) => new Cnn(given), 'x', 'conv1.bias'),
   'train.lstm': training((given) => new Tagger(given), 'ids'),

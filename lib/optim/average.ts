@@ -1,0 +1,179 @@
+/** Averages of a model's weights over the steps of a training: exponential (EMA), and of all alike (SWA). */
+import { noGrad } from '../autograd/mode.js'
+import { formatShape, kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
+import { keep, outsideFrames } from '../core/scope.js'
+import { sameShape } from '../core/shape.js'
+import { Tensor } from '../core/tensor.js'
+import type { Module, Parameter } from '../nn/module.js'
+import { to } from '../ops/convert.js'
+import { add, mul } from '../ops/elementwise/index.js'
+import { clone } from '../ops/shape.js'
+import { notWithin } from './options.js'
+
+/** The share of the new weights in an average over `count` before them; at the first, 1. */
+export type Averaging = (count: number) => number
+
+/** Each average is `decay` times the one before, plus 1 - decay times the weights. Throws ValueError unless it is in [0, 1). */
+export function ema(decay: number): Averaging {
+  const fault = notWithin('decay', decay, 0, 1)
+  if (fault !== false) throw new ValueError('ema', fault)
+  return () => 1 - decay
+}
+
+/** The mean of all weights that `update` has seen (Izmailov et al., 2018). */
+export function swa(): Averaging {
+  return (count) => 1 / (count + 1)
+}
+
+/** How often a weight was averaged, and its average, by name. */
+export interface AverageState {
+  readonly counts: ReadonlyMap<string, number>
+  readonly tensors: ReadonlyMap<string, Tensor>
+}
+
+interface Average {
+  count: number
+  readonly tensor: Tensor
+}
+
+/**
+ * Averages of a model's parameters, beside the model:
+ *
+ *     const average = new optim.WeightAverage(model, optim.ema(0.999))
+ *     for (...) { optimizer.step(); average.update() }
+ *     average.withWeights(() => evaluate(model))
+ *     average.copyTo(model)
+ *
+ * Averages are on the parameter's device, in its dtype, those of 16-bit weights in float32. Parameters that are added later
+ * begin their average with the next update. Buffers, such as running statistics, are the model's own.
+ */
+export class WeightAverage {
+  readonly #model: Module
+  readonly #averaging: Averaging
+  #averages = new Map<string, Average>()
+
+  constructor(model: Module, averaging: Averaging) {
+    if (typeof model?.namedParameters !== 'function')
+      throw new ValueError('WeightAverage', `the model is ${kindOf(model)}, but must be a module`)
+    if (typeof averaging !== 'function')
+      throw new ValueError('WeightAverage', `the averaging is ${kindOf(averaging)}, but must be as optim.ema(0.999) is`)
+    this.#model = model
+    this.#averaging = averaging
+  }
+
+  /** Takes the weights as they are now into the average. */
+  update(): void {
+    noGrad(() =>
+      outsideFrames(() => {
+        for (const [name, parameter] of this.#model.namedParameters()) this.#take(name, parameter)
+      }),
+    )
+  }
+
+  #take(name: string, parameter: Parameter): void {
+    const average = this.#averages.get(name)
+    const dtype = parameter.dtype === 'float64' ? 'float64' : 'float32'
+    if (average === undefined || !sameShape(average.tensor.sizes, parameter.sizes)) {
+      this.#averages.set(name, { count: 1, tensor: keep(to(clone(parameter.detach()), dtype)) })
+      return
+    }
+    const share = this.#averaging(average.count)
+    if (!(typeof share === 'number' && share >= 0 && share <= 1))
+      throw new ValueError('WeightAverage.update', `the share of new weights is ${shown(share)}, but must be in [0, 1]`)
+    const before = to(average.tensor, parameter.device)
+    const after = add(mul(before, 1 - share), mul(to(parameter.detach(), dtype), share))
+    if (before === average.tensor) before.copy_(after)
+    else this.#averages.set(name, { count: average.count, tensor: keep(after) })
+    const held = this.#averages.get(name) as Average
+    held.count++
+  }
+
+  /**
+   * Overwrites a model's weights with the averages: those of this model, or one with the same names. Throws StateDictError,
+   * with nothing changed, for a parameter of another shape, or without an average.
+   */
+  copyTo(model: Module): void {
+    const named = model.namedParameters()
+    const problems: string[] = []
+    for (const [name, parameter] of named) {
+      const average = this.#averages.get(name)
+      if (average === undefined) problems.push(`missing: ${name}; call update() first`)
+      else if (!sameShape(average.tensor.sizes, parameter.sizes))
+        problems.push(`${name} is ${formatShape(average.tensor.sizes)}, but must be ${formatShape(parameter.sizes)}`)
+    }
+    if (problems.length > 0) throw new StateDictError(problems, 'WeightAverage.copyTo')
+    noGrad(() => {
+      for (const [name, parameter] of named)
+        parameter.copy_(to((this.#averages.get(name) as Average).tensor, parameter.device))
+    })
+  }
+
+  /**
+   * Calls a function while the model has the averages for weights, and gives its own back after it; after the promise, where it
+   * returns one: the model must not be trained meanwhile.
+   */
+  withWeights<R>(fn: () => R): R {
+    const own = noGrad(() =>
+      outsideFrames(() => this.#model.namedParameters().map(([, p]) => [p, keep(clone(p.detach()))] as const)),
+    )
+    const restore = () =>
+      noGrad(() => {
+        for (const [parameter, weights] of own) {
+          parameter.copy_(weights)
+          weights.dispose()
+        }
+      })
+    let later = false
+    try {
+      this.copyTo(this.#model)
+      const result = fn()
+      if (!(result instanceof Promise)) return result
+      later = true
+      return result.finally(restore) as R
+    } finally {
+      if (!later) restore()
+    }
+  }
+
+  /** The averages are this one's own: the next update changes them. `loadStateDict` copies. */
+  stateDict(): AverageState {
+    const all = [...this.#averages]
+    return {
+      counts: new Map(all.map(([name, { count }]) => [name, count])),
+      tensors: new Map(all.map(([name, { tensor }]) => [name, tensor])),
+    }
+  }
+
+  /** Takes over a copy of a state; throws StateDictError, with nothing changed, for one that does not fit the model. */
+  loadStateDict(state: AverageState): void {
+    const op = 'WeightAverage.loadStateDict'
+    if (!(state?.counts instanceof Map && state.tensors instanceof Map))
+      throw new StateDictError(['the state must have Maps counts and tensors, as stateDict() gives it'], op)
+    const parameters = new Map(this.#model.namedParameters())
+    const problems: string[] = []
+    for (const [name, tensor] of state.tensors) {
+      const parameter = parameters.get(name)
+      if (parameter === undefined) problems.push(`unexpected: ${name}`)
+      else if (!(tensor instanceof Tensor)) problems.push(`${name} is ${kindOf(tensor)}, but must be a tensor`)
+      else if (!sameShape(tensor.sizes, parameter.sizes))
+        problems.push(`${name} is ${formatShape(tensor.sizes)}, but must be ${formatShape(parameter.sizes)}`)
+      else if (tensor.dtype !== 'float32' && tensor.dtype !== 'float64')
+        problems.push(`${name} is ${tensor.dtype}, but must be float32 or float64`)
+      const count: unknown = state.counts.get(name)
+      if (!Number.isSafeInteger(count) || (count as number) < 1)
+        problems.push(`the count of ${name} is ${shown(count)}, but must be a positive integer`)
+    }
+    if (problems.length > 0) throw new StateDictError(problems, op)
+    this.#averages = noGrad(() =>
+      outsideFrames(
+        () =>
+          new Map(
+            [...state.tensors].map(([name, tensor]) => {
+              const there = to(tensor, (parameters.get(name) as Parameter).device)
+              return [name, { count: state.counts.get(name) as number, tensor: keep(clone(there.detach())) }]
+            }),
+          ),
+      ),
+    )
+  }
+}

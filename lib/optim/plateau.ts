@@ -1,0 +1,155 @@
+/** A rate that falls when a metric has stopped to get better: no function of the step, so no `Schedule`. */
+import { kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
+import { Tensor } from '../core/tensor.js'
+import { notAtLeast } from './options.js'
+import type { Scheduled } from './schedule.js'
+
+export interface PlateauOptions {
+  /** Whether the metric is to fall or to grow. Default 'min'. */
+  readonly mode?: 'min' | 'max'
+  /** What the rate is multiplied by. Default 0.1. */
+  readonly factor?: number
+  /** How many steps without progress are waited for. Default 10. */
+  readonly patience?: number
+  /** What counts as progress. Default 1e-4. */
+  readonly threshold?: number
+  /** Whether the threshold is a part of the best value, or an amount. Default 'rel'. */
+  readonly thresholdMode?: 'rel' | 'abs'
+  /** Steps after a fall in which no progress is asked for. Default 0. */
+  readonly cooldown?: number
+  /** The least rate, of all groups or of each. Default 0. */
+  readonly minLr?: number | readonly number[]
+  /** A change of the rate that is not more than this is not made. Default 1e-8. */
+  readonly eps?: number
+}
+
+export interface PlateauState {
+  readonly best: number | null
+  readonly bad: number
+  readonly cooldown: number
+}
+
+/**
+ * Multiplies the rates by `factor` when `step(metric)` has seen no progress for more than `patience` calls:
+ *
+ *     const plateau = new optim.ReduceLROnPlateau(optimizer, { patience: 3 })
+ *     for (...) plateau.step(validationLoss)
+ */
+export class ReduceLROnPlateau {
+  readonly optimizer: Scheduled
+  readonly #options: Required<PlateauOptions>
+  /** null before the first metric. */
+  #best: number | null = null
+  #bad = 0
+  #cooldown = 0
+
+  constructor(optimizer: Scheduled, options: PlateauOptions = {}) {
+    const op = 'ReduceLROnPlateau'
+    if (!Array.isArray(optimizer?.paramGroups))
+      throw new ValueError(op, `the optimizer is ${kindOf(optimizer)}, but must be one, as optim.SGD is`)
+    const usual = {
+      mode: 'min',
+      factor: 0.1,
+      patience: 10,
+      threshold: 1e-4,
+      thresholdMode: 'rel',
+      cooldown: 0,
+      minLr: 0,
+      eps: 1e-8,
+    } as const
+    checkOptions<PlateauOptions>(op, options, {
+      mode: true,
+      factor: true,
+      patience: true,
+      threshold: true,
+      thresholdMode: true,
+      cooldown: true,
+      minLr: true,
+      eps: true,
+    })
+    const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+    const all: Required<PlateauOptions> = { ...usual, ...given }
+    const { mode, factor, patience, threshold, thresholdMode, cooldown, minLr, eps } = all
+    const least = Array.isArray(minLr) ? (minLr as readonly number[]) : [minLr as number]
+    const faults = [
+      mode !== 'min' && mode !== 'max' && `mode is ${shown(mode)}, but must be 'min' or 'max'`,
+      !(typeof factor === 'number' && factor >= 0 && factor < 1) &&
+        `factor is ${shown(factor)}, but must be a number in [0, 1)`,
+      notAtLeast('patience', patience, 0),
+      notAtLeast('threshold', threshold, 0),
+      thresholdMode !== 'rel' &&
+        thresholdMode !== 'abs' &&
+        `thresholdMode is ${shown(thresholdMode)}, but must be 'rel' or 'abs'`,
+      notAtLeast('cooldown', cooldown, 0),
+      ...least.map((each) => notAtLeast('minLr', each, 0)),
+      Array.isArray(minLr) &&
+        least.length !== optimizer.paramGroups.length &&
+        `minLr are ${least.length} numbers, but there are ${optimizer.paramGroups.length} groups`,
+      notAtLeast('eps', eps, 0),
+    ].filter((fault) => fault !== false)
+    if (faults.length > 0) throw new ValueError(op, faults.join('; '))
+    this.optimizer = optimizer
+    this.#options = { ...all, minLr: Array.isArray(minLr) ? [...minLr] : minLr }
+  }
+
+  /** Notes a metric, a number or a tensor of one element (which is read), and lowers the rates where it is time. */
+  step(metric: number | Tensor): void {
+    const value = metric instanceof Tensor ? metric.item() : metric
+    if (typeof value !== 'number')
+      throw new ValueError('ReduceLROnPlateau.step', `the metric is ${kindOf(metric)}, but must be a number`)
+    if (this.#isBetter(value)) {
+      this.#best = value
+      this.#bad = 0
+    } else this.#bad++
+    if (this.#cooldown > 0) {
+      this.#cooldown--
+      this.#bad = 0
+    }
+    if (this.#bad <= this.#options.patience) return
+    this.#lower()
+    this.#cooldown = this.#options.cooldown
+    this.#bad = 0
+  }
+
+  get lr(): readonly number[] {
+    return this.optimizer.paramGroups.map((group) => group.lr)
+  }
+
+  /** NaN is no progress. */
+  #isBetter(value: number): boolean {
+    const { mode, threshold, thresholdMode } = this.#options
+    const sign = mode === 'min' ? -1 : 1
+    const best = this.#best ?? -sign * Number.POSITIVE_INFINITY
+    const bar = thresholdMode === 'rel' ? best * (1 + sign * threshold) : best + sign * threshold
+    return mode === 'min' ? value < bar : value > bar
+  }
+
+  #lower(): void {
+    const { factor, minLr, eps } = this.#options
+    this.optimizer.paramGroups.forEach((group, i) => {
+      const least = Array.isArray(minLr) ? ((minLr as readonly number[])[i] ?? 0) : (minLr as number)
+      const lr = Math.max(group.lr * factor, least)
+      if (group.lr - lr > eps) group.lr = lr
+    })
+  }
+
+  /** The rates are the optimiser's, and are saved with it. */
+  stateDict(): PlateauState {
+    return { best: this.#best, bad: this.#bad, cooldown: this.#cooldown }
+  }
+
+  /** Takes over a state; throws StateDictError, with nothing changed, for one that does not fit. */
+  loadStateDict(state: PlateauState): void {
+    const problems: string[] = []
+    const best: unknown = state?.best
+    if (best !== null && typeof best !== 'number') problems.push(`best is ${shown(best)}, but must be a number or null`)
+    for (const name of ['bad', 'cooldown'] as const)
+      if (!Number.isSafeInteger(state?.[name]) || state[name] < 0)
+        problems.push(`${name} is ${shown(state?.[name])}, but must be an integer, not negative`)
+    if (problems.length > 0) throw new StateDictError(problems, 'ReduceLROnPlateau.loadStateDict')
+    this.#best = state.best
+    this.#bad = state.bad
+    this.#cooldown = state.cooldown
+  }
+}

@@ -1,0 +1,132 @@
+/** The schedules by name. Each is a rate of `rates.ts`; steps are calls of `step()`, as `Schedule` says. */
+import * as r from './rates.js'
+import { Schedule, type Scheduled } from './schedule.js'
+
+/** `factor` times the first rate for `totalIters` steps, then the first rate. */
+export class ConstantLR extends Schedule {
+  constructor(optimizer: Scheduled, options: r.Constant = {}) {
+    super(optimizer, r.constant('ConstantLR', options))
+  }
+}
+
+/** From startFactor to endFactor times the initial rate, in equal parts of `totalIters` steps: a linear warm-up. */
+export class LinearLR extends Schedule {
+  constructor(optimizer: Scheduled, options: r.Linear = {}) {
+    super(optimizer, r.linear('LinearLR', options))
+  }
+}
+
+/** `gamma` times the rate every `stepSize` steps. */
+export class StepLR extends Schedule {
+  constructor(optimizer: Scheduled, options: r.Step) {
+    super(optimizer, r.step('StepLR', options))
+  }
+}
+
+/** `gamma` times the rate at each of the milestones. */
+export class MultiStepLR extends Schedule {
+  constructor(optimizer: Scheduled, options: r.MultiStep) {
+    super(optimizer, r.multiStep('MultiStepLR', options))
+  }
+}
+
+/** `gamma` times the rate at every step. */
+export class ExponentialLR extends Schedule {
+  constructor(optimizer: Scheduled, options: r.Exponential) {
+    super(optimizer, r.exponential('ExponentialLR', options))
+  }
+}
+
+/** (1 - steps / totalIters)^power times the first rate; 0 from there on. */
+export class PolynomialLR extends Schedule {
+  constructor(optimizer: Scheduled, options: r.Polynomial = {}) {
+    super(optimizer, r.polynomial('PolynomialLR', options), { end: options.totalIters ?? 5 })
+  }
+}
+
+/**
+ * Half a cosine from the initial rate to `etaMin` in `tMax` steps (Loshchilov and Hutter, 2017), and back up after. Steps are
+ * calls of `step()`: for a Trainer that steps it with the optimiser, `tMax` is epochs times batches, not epochs.
+ */
+export class CosineAnnealingLR extends Schedule {
+  constructor(optimizer: Scheduled, options: r.Cosine) {
+    super(optimizer, r.cosine('CosineAnnealingLR', options), { end: options.tMax })
+  }
+}
+
+/** Half a cosine down to `etaMin`, again and again; each period is `tMult` times the one before (Loshchilov and Hutter, 2017). */
+export class CosineAnnealingWarmRestarts extends Schedule {
+  constructor(optimizer: Scheduled, options: r.CosineWarmRestarts) {
+    super(optimizer, r.cosineWarmRestarts('CosineAnnealingWarmRestarts', options))
+  }
+}
+
+/** The first rate times a function of the steps; a list of functions has one for each group. */
+export class LambdaLR extends Schedule {
+  constructor(optimizer: Scheduled, factor: r.Factor | readonly r.Factor[]) {
+    super(optimizer, r.lambda('LambdaLR', factor))
+  }
+}
+
+/** At each step, the rate times a function of the steps. */
+export class MultiplicativeLR extends Schedule {
+  constructor(optimizer: Scheduled, factor: r.Factor) {
+    super(optimizer, r.multiplicative('MultiplicativeLR', factor))
+  }
+}
+
+/** One rate after the other: `rates[i]` begins at `milestones[i - 1]`, as if it were the first. */
+export class SequentialLR extends Schedule {
+  constructor(
+    optimizer: Scheduled,
+    rates: Parameters<typeof r.rates.sequential>[0],
+    options: { readonly milestones: readonly number[] },
+  ) {
+    super(optimizer, r.sequential('SequentialLR', rates, options?.milestones))
+  }
+}
+
+/** From the first rate to `swaLr`, where it stays while weights are averaged (Izmailov et al., 2018). */
+export class SWALR extends Schedule {
+  constructor(optimizer: Scheduled, options: r.Swa) {
+    super(optimizer, r.swa('SWALR', options))
+  }
+}
+
+/** A linear warm-up from 0 over `warmupSteps`, then the first rate. As in transformers. */
+export class WarmupConstantLR extends Schedule {
+  constructor(optimizer: Scheduled, options: r.Warmup) {
+    super(optimizer, r.warmupConstant('WarmupConstantLR', options))
+  }
+}
+
+/** A linear warm-up from 0 over `warmupSteps`, then down to 0 in equal parts at `totalSteps`. As in transformers. */
+export class WarmupLinearLR extends Schedule {
+  constructor(optimizer: Scheduled, options: r.WarmupLinear) {
+    super(optimizer, r.warmupLinear('WarmupLinearLR', options), { end: options.totalSteps })
+  }
+}
+
+/**
+ * A linear warm-up from 0 over `warmupSteps`, then half a cosine down to `etaMin` at `totalSteps`, where it stays. As in
+ * transformers. Steps are calls of `step()`, as for CosineAnnealingLR.
+ */
+export class WarmupCosineLR extends Schedule {
+  constructor(optimizer: Scheduled, options: r.WarmupCosine) {
+    super(optimizer, r.warmupCosine('WarmupCosineLR', options), { end: options.totalSteps })
+  }
+}
+
+/** A linear warm-up from 0 over `warmupSteps`, then down with the root of the steps (Vaswani et al., 2017; Zhai et al., 2022). */
+export class WarmupInverseSqrtLR extends Schedule {
+  constructor(optimizer: Scheduled, options: r.WarmupInverseSqrt) {
+    super(optimizer, r.warmupInverseSqrt('WarmupInverseSqrtLR', options))
+  }
+}
+
+/** Warm-up, the first rate, and a decay over the last `decaySteps` of `totalSteps` (Hu et al., 2024; Hägele et al., 2024). */
+export class WarmupStableDecayLR extends Schedule {
+  constructor(optimizer: Scheduled, options: r.WarmupStableDecay) {
+    super(optimizer, r.warmupStableDecay('WarmupStableDecayLR', options), { end: options.totalSteps })
+  }
+}
