@@ -25,6 +25,11 @@ export function swa(): Averaging {
   return (count) => 1 / (count + 1)
 }
 
+function checkModel(op: string, model: Module): void {
+  if (typeof model?.namedParameters !== 'function')
+    throw new ValueError(op, `the model is ${kindOf(model)}, but must be a module`)
+}
+
 /** How often a weight was averaged, and its average, by name. */
 export interface AverageState {
   readonly counts: ReadonlyMap<string, number>
@@ -53,8 +58,7 @@ export class WeightAverage {
   #averages = new Map<string, Average>()
 
   constructor(model: Module, averaging: Averaging) {
-    if (typeof model?.namedParameters !== 'function')
-      throw new ValueError('WeightAverage', `the model is ${kindOf(model)}, but must be a module`)
+    checkModel('WeightAverage', model)
     if (typeof averaging !== 'function')
       throw new ValueError('WeightAverage', `the averaging is ${kindOf(averaging)}, but must be as optim.ema(0.999) is`)
     this.#model = model
@@ -93,6 +97,7 @@ export class WeightAverage {
    * with nothing changed, for a parameter of another shape, or without an average.
    */
   copyTo(model: Module): void {
+    checkModel('WeightAverage.copyTo', model)
     const named = model.namedParameters()
     const problems: string[] = []
     for (const [name, parameter] of named) {

@@ -126,7 +126,7 @@ export class CyclicLR extends Cycle {
       triangular2: (cycle: number) => 2 ** (1 - cycle),
       expRange: (_cycle: number, steps: number) => gamma ** steps,
     }
-    if (!Object.hasOwn(heights, mode))
+    if (typeof mode !== 'string' || !Object.hasOwn(heights, mode))
       throw new ValueError(op, `mode is ${shown(mode)}, but must be 'triangular', 'triangular2' or 'expRange'`)
     const height = scaleFn
       ? (cycle: number, steps: number) => scaleFn(scaleMode === 'cycle' ? cycle : steps)
@@ -159,7 +159,7 @@ export interface OneCycleOptions extends MomentumOptions {
   /** The part of the steps in which the rate grows. Default 0.3. */
   readonly pctStart?: number
   /** Default 'cos'. */
-  readonly anneal?: 'cos' | 'linear'
+  readonly annealStrategy?: 'cos' | 'linear'
   /** The first rate is maxLr / divFactor. Default 25. */
   readonly divFactor?: number
   /** The last rate is the first / finalDivFactor. Default 1e4. */
@@ -181,7 +181,7 @@ export class OneCycleLR extends Cycle {
       maxLr: true,
       totalSteps: true,
       pctStart: true,
-      anneal: true,
+      annealStrategy: true,
       divFactor: true,
       finalDivFactor: true,
       threePhase: true,
@@ -189,14 +189,14 @@ export class OneCycleLR extends Cycle {
       baseMomentum: true,
       maxMomentum: true,
     })
-    const { totalSteps, pctStart = 0.3, anneal = 'cos', divFactor = 25, finalDivFactor = 1e4 } = options
+    const { totalSteps, pctStart = 0.3, annealStrategy = 'cos', divFactor = 25, finalDivFactor = 1e4 } = options
     const { threePhase = false, cycleMomentum = true } = options
     if (!Number.isSafeInteger(totalSteps) || totalSteps < 1)
       throw new ValueError(op, `totalSteps is ${shown(totalSteps)}, but must be a positive integer`)
     if (!(typeof pctStart === 'number' && pctStart >= 0 && pctStart <= 1))
       throw new ValueError(op, `pctStart is ${shown(pctStart)}, but must be a number in [0, 1]`)
-    if (!Object.hasOwn(anneals, anneal))
-      throw new ValueError(op, `anneal is ${shown(anneal)}, but must be 'cos' or 'linear'`)
+    if (typeof annealStrategy !== 'string' || !Object.hasOwn(anneals, annealStrategy))
+      throw new ValueError(op, `annealStrategy is ${shown(annealStrategy)}, but must be 'cos' or 'linear'`)
     checkCount(op, 'divFactor', divFactor)
     checkCount(op, 'finalDivFactor', finalDivFactor)
     checkFlag(op, 'threePhase', threePhase)
@@ -217,7 +217,7 @@ export class OneCycleLR extends Cycle {
       const start = phase === 0 ? 0 : (ends[phase - 1] as number)
       const span = (ends[phase] as number) - start
       const part = span > 0 ? Math.min(1, (steps - start) / span) : 1
-      return anneals[anneal](values[phase] as number, values[phase + 1] as number, part)
+      return anneals[annealStrategy](values[phase] as number, values[phase + 1] as number, part)
     }
     super(
       op,

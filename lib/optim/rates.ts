@@ -157,22 +157,22 @@ export interface Swa {
   /** Steps of the anneal. Default 10. */
   readonly annealSteps?: number
   /** Default 'cos'. */
-  readonly anneal?: 'cos' | 'linear'
+  readonly annealStrategy?: 'cos' | 'linear'
 }
 
 export function swa(op: string, options: Swa): Rate {
   const {
     swaLr,
     annealSteps = 10,
-    anneal = 'cos',
-  } = checkOptions(op, options, { swaLr: true, annealSteps: true, anneal: true })
+    annealStrategy = 'cos',
+  } = checkOptions(op, options, { swaLr: true, annealSteps: true, annealStrategy: true })
   checkFactor(op, 'swaLr', swaLr)
   if (annealSteps !== 0) checkCount(op, 'annealSteps', annealSteps)
-  if (anneal !== 'cos' && anneal !== 'linear')
-    throw new ValueError(op, `anneal is ${shown(anneal)}, but must be 'cos' or 'linear'`)
+  if (annealStrategy !== 'cos' && annealStrategy !== 'linear')
+    throw new ValueError(op, `annealStrategy is ${shown(annealStrategy)}, but must be 'cos' or 'linear'`)
   return (base, steps) => {
     const part = annealSteps === 0 ? 1 : Math.min(1, steps / annealSteps)
-    return swaLr + (base - swaLr) * (anneal === 'cos' ? halfCosine(part) : 1 - part)
+    return swaLr + (base - swaLr) * (annealStrategy === 'cos' ? halfCosine(part) : 1 - part)
   }
 }
 
@@ -339,7 +339,7 @@ export function warmupStableDecay(op: string, options: WarmupStableDecay): Rate 
       `warmupSteps ${warmupSteps} and decaySteps ${decaySteps} are more than totalSteps ${totalSteps}`,
     )
   checkFactor(op, 'minFactor', minFactor)
-  if (!Object.hasOwn(decays, decay))
+  if (typeof decay !== 'string' || !Object.hasOwn(decays, decay))
     throw new ValueError(op, `decay is ${shown(decay)}, but must be 'linear', 'cosine' or 'oneMinusSqrt'`)
   const falls = decays[decay]
   return warmed(warmupSteps, (base, steps) => {

@@ -1,4 +1,5 @@
 /** The schedules by name. Each is a rate of `rates.ts`; steps are calls of `step()`, as `Schedule` says. */
+import { checkOptions } from '../core/options.js'
 import * as r from './rates.js'
 import { Schedule, type Scheduled } from './schedule.js'
 
@@ -82,7 +83,8 @@ export class SequentialLR extends Schedule {
     rates: Parameters<typeof r.rates.sequential>[0],
     options: { readonly milestones: readonly number[] },
   ) {
-    super(optimizer, r.sequential('SequentialLR', rates, options?.milestones))
+    const { milestones } = checkOptions('SequentialLR', options, { milestones: true })
+    super(optimizer, r.sequential('SequentialLR', rates, milestones))
   }
 }
 

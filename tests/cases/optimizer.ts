@@ -1,9 +1,10 @@
 import * as f from '../../lib/index.js'
 import { type Case, constant, type ErrorCase, label, normal, updated } from './case.js'
 
-type Make = (params: f.Tensor[]) => f.optim.SGD | f.optim.Adam
+type Make = (params: f.Tensor[]) => f.optim.Optimizer
 
-const optimizers: readonly [string, string, Make][] = [
+/** Those that have a kernel, by its name. */
+const rows: readonly [string, string, Make][] = [
   ['sgd', 'plain', (p) => new f.optim.SGD(p, { lr: 0.1 })],
   [
     'sgd',
@@ -16,6 +17,38 @@ const optimizers: readonly [string, string, Make][] = [
   ['adam', 'decay and amsgrad', (p) => new f.optim.Adam(p, { lr: 0.01, weightDecay: 0.1, amsgrad: true })],
   ['adam', 'AdamW', (p) => new f.optim.AdamW(p, { lr: 0.01, betas: [0.8, 0.9], weightDecay: 0.1 })],
 ]
+
+/** Those that are updates alone, with every option that changes what they compute. */
+const updates: readonly [string, string, Make][] = [
+  ['RMSprop', 'plain', (p) => new f.optim.RMSprop(p)],
+  [
+    'RMSprop',
+    'centred, with momentum and decay',
+    (p) => new f.optim.RMSprop(p, { alpha: 0.9, momentum: 0.8, centered: true, weightDecay: 0.1, maximize: true }),
+  ],
+  ['Adagrad', 'plain', (p) => new f.optim.Adagrad(p)],
+  [
+    'Adagrad',
+    'with decays and a first sum',
+    (p) => new f.optim.Adagrad(p, { lrDecay: 0.1, initialAccumulatorValue: 0.5, weightDecay: 0.1, maximize: true }),
+  ],
+  ['Adadelta', 'plain', (p) => new f.optim.Adadelta(p)],
+  ['Adadelta', 'with decay', (p) => new f.optim.Adadelta(p, { rho: 0.8, weightDecay: 0.1, maximize: true })],
+  ['Adamax', 'plain', (p) => new f.optim.Adamax(p)],
+  ['Adamax', 'with decay', (p) => new f.optim.Adamax(p, { betas: [0.8, 0.9], weightDecay: 0.1, maximize: true })],
+  ['NAdam', 'plain', (p) => new f.optim.NAdam(p)],
+  ['NAdam', 'with decay', (p) => new f.optim.NAdam(p, { momentumDecay: 0.1, weightDecay: 0.1, maximize: true })],
+  ['NAdam', 'decoupled', (p) => new f.optim.NAdam(p, { weightDecay: 0.1, decoupledWeightDecay: true })],
+  ['RAdam', 'plain', (p) => new f.optim.RAdam(p, { betas: [0.9, 0.5] })],
+  ['RAdam', 'with decay', (p) => new f.optim.RAdam(p, { weightDecay: 0.1, maximize: true })],
+  ['RAdam', 'decoupled', (p) => new f.optim.RAdam(p, { weightDecay: 0.1, decoupledWeightDecay: true })],
+  ['Adafactor', 'plain', (p) => new f.optim.Adafactor(p)],
+  ['Adafactor', 'with decay', (p) => new f.optim.Adafactor(p, { d: 2, weightDecay: 0.1, maximize: true })],
+  ['Lion', 'plain', (p) => new f.optim.Lion(p)],
+  ['Lion', 'with decay', (p) => new f.optim.Lion(p, { betas: [0.8, 0.9], weightDecay: 0.1, maximize: true })],
+]
+
+const optimizers = [...rows, ...updates]
 
 const steps = 3
 const shapes: readonly f.Shape[] = [[33, 31], [], [0], [70001]]

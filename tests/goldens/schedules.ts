@@ -42,6 +42,8 @@ function rateOf(named: { readonly [name: string]: unknown }): optim.Rate {
   ) as optim.Rate
 }
 
+type OneCycleArgs = optim.OneCycleOptions & { readonly anneal: 'cos' | 'linear' }
+
 export const runs: Runs = {
   'schedule.constant': of(optim.ConstantLR),
   'schedule.linear': of(optim.LinearLR),
@@ -51,7 +53,10 @@ export const runs: Runs = {
   'schedule.polynomial': of(optim.PolynomialLR),
   'schedule.cosine': of(optim.CosineAnnealingLR),
   'schedule.cosineWarmRestarts': of(optim.CosineAnnealingWarmRestarts),
-  'schedule.oneCycle': of(optim.OneCycleLR, { cycleMomentum: false }),
+  'schedule.oneCycle': schedule((optimizer, given) => {
+    const { anneal: annealStrategy, ...args } = given.golden.args as unknown as OneCycleArgs
+    return new optim.OneCycleLR(optimizer, { ...args, annealStrategy, cycleMomentum: false })
+  }),
   'schedule.cyclic': of(optim.CyclicLR, { cycleMomentum: false }),
   'schedule.reduceOnPlateau': of(optim.ReduceLROnPlateau),
   'schedule.lambda': schedule((optimizer, given) => new optim.LambdaLR(optimizer, powers(given.arg('function')))),

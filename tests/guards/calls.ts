@@ -12,6 +12,7 @@ import * as f from '../../lib/index.js'
 import { families } from '../cases/index.js'
 import type { PublicCall } from '../cases/sound.js'
 import { publicCalls } from '../fuzz/calls.js'
+import { others as optimizerCalls, withOptions as optimizerOptions } from './optimizers.js'
 
 const { nn, optim } = f
 const { init } = nn
@@ -201,15 +202,13 @@ add(
   'Adam',
   'grad',
 )
-make('CosineAnnealingLR', optim.CosineAnnealingLR, () => [sgd(), { tMax: 10, etaMin: 0.01 }])
-make('LinearLR', optim.LinearLR, () => [sgd(), { totalIters: 10 }])
-make('WarmupCosineLR', optim.WarmupCosineLR, () => [sgd(), { warmupSteps: 2, totalSteps: 10 }])
 add(
   'loadStateDict',
   (state) => new optim.LinearLR(sgd()).loadStateDict(state),
   () => [new optim.LinearLR(sgd()).stateDict()],
   'LinearLR',
 )
+entries.push(...optimizerOptions, ...optimizerCalls)
 add('zeroGrad', f.zeroGrad, () => [[new nn.Parameter(t(2))]])
 
 // Data.

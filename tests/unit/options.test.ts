@@ -4,6 +4,7 @@ import { applyLora, unfreezeGradually } from '../../lib/finetune/index.js'
 import { earlyStopping, Generator, nn, optim, randn, Trainer, ValueError, zeros } from '../../lib/index.js'
 import * as ops from '../../lib/ops/index.js'
 import { publicCalls } from '../fuzz/calls.js'
+import { withOptions } from '../guards/optimizers.js'
 
 const { init } = nn
 
@@ -37,15 +38,12 @@ describe('an option that there is not', () => {
     ['kaimingUniform_', (o) => init.kaimingUniform_(zeros([2, 2]), o), { a: 1, mode: 'fanOut' }],
     ['xavierNormal_', (o) => init.xavierNormal_(zeros([2, 2]), o), { gain: 2 }],
     ['normal_', (o) => init.normal_(zeros([2]), 0, 1, o), { generator: undefined }],
-    ['CosineAnnealingLR', (o) => new optim.CosineAnnealingLR(sgd(), o), { tMax: 3 }],
-    ['LinearLR', (o) => new optim.LinearLR(sgd(), o), { totalIters: 3 }],
-    ['WarmupCosineLR', (o) => new optim.WarmupCosineLR(sgd(), o), { warmupSteps: 1, totalSteps: 3 }],
     ['loadStateDict', (o) => layer.loadStateDict(layer.stateDict(), o), { strict: false }],
     ['summary', (o) => layer.summary([1, 4], o), { dtype: 'float32' }],
     ['unfreezeGradually', (o) => unfreezeGradually(new nn.Sequential(layer), o), { everyEpochs: 2 }],
   ]
   // Sound calls whose last argument is an object of options.
-  const sound = publicCalls
+  const sound = [...publicCalls, ...withOptions]
     .filter(({ args }) => isPlain(args().at(-1)))
     .map(({ names, args, call }): (typeof others)[number] => {
       const given = args()

@@ -121,10 +121,27 @@ class ByteMomentum extends optim.Optimizer<typeof byteDefaults, Bytes> {
 }
 
 type Own = optim.Optimizer & { loadStateDict(state: optim.OptimizerState): void }
+/** Those of this file, and the library's own that have no kernel. */
 const own: readonly (readonly [string, (params: optim.Parameters) => Own])[] = [
   ['Lion', (params) => new Lion(params, { lr: 0.01, weightDecay: 0.1 })],
   ['Adafactor', (params) => new Adafactor(params, { lr: 0.05, weightDecay: 0.1 })],
   ['ByteMomentum', (params) => new ByteMomentum(params, { lr: 0.01 })],
+  ['optim.RMSprop', (params) => new optim.RMSprop(params, { centered: true, momentum: 0.5 })],
+  ['optim.Adagrad', (params) => new optim.Adagrad(params, { lr: 0.1, initialAccumulatorValue: 0.1 })],
+  ['optim.Adadelta', (params) => new optim.Adadelta(params, { lr: 10 })],
+  ['optim.Adamax', (params) => new optim.Adamax(params, { lr: 0.05 })],
+  ['optim.NAdam', (params) => new optim.NAdam(params, { lr: 0.05, decoupledWeightDecay: true })],
+  ['optim.RAdam', (params) => new optim.RAdam(params, { lr: 0.05, weightDecay: 0.1 })],
+  ['optim.Adafactor', (params) => new optim.Adafactor(params, { lr: 0.1 })],
+  ['optim.Lion', (params) => new optim.Lion(params, { lr: 0.01, weightDecay: 0.1 })],
+  [
+    'optim.Muon',
+    (params) =>
+      new optim.Muon(
+        ([...params] as Tensor[]).filter(({ ndim }) => ndim === 2),
+        { lr: 0.05 },
+      ),
+  ],
 ]
 
 /** A small model, whose loss is computed in mixed precision, and its step. */
