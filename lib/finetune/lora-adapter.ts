@@ -17,7 +17,7 @@ import { castTo } from '../ops/convert.js'
 import { add, mul } from '../ops/elementwise/index.js'
 import { embedding } from '../ops/indexing.js'
 import { linear, matmul } from '../ops/matmul.js'
-import { clone, reshape, transpose } from '../ops/shape.js'
+import { clone, reshape, transpose } from '../ops/shape/index.js'
 
 /** The product that is in a layer's weight, as it was when it was added, and which of its factors were learning. */
 interface Folded {

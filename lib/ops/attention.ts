@@ -17,7 +17,7 @@ import { matmul } from './matmul.js'
 import { operator as define, kernel } from './operator.js'
 import { peakOf } from './peak.js'
 import { sum } from './reduce.js'
-import { expand, reshape, squeeze, transpose, unsqueeze } from './shape.js'
+import { expand, reshape, squeeze, transpose, unsqueeze } from './shape/index.js'
 import { sumTo } from './totals.js'
 import { expandView } from './views.js'
 

@@ -9,7 +9,7 @@ import { reluGradient } from './elementwise/relu-gradient.js'
 import { kernel, operator } from './operator.js'
 import { type Both, type Pair, pair } from './pair.js'
 import { sum } from './reduce.js'
-import { squeeze, unsqueeze } from './shape.js'
+import { squeeze, unsqueeze } from './shape/index.js'
 
 interface Conv {
   readonly stride: Both

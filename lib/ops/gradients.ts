@@ -4,7 +4,7 @@ import { convert } from './convert.js'
 import { full } from './creation.js'
 import { add } from './elementwise/index.js'
 import { accumulate } from './inplace.js'
-import { clone } from './shape.js'
+import { clone } from './shape/index.js'
 import { alias } from './views.js'
 
 setGradientArithmetic({

@@ -12,7 +12,7 @@ import { floating, like } from './common.js'
 import { castTo } from './convert.js'
 import { eq, where } from './elementwise/index.js'
 import { kernel, operator } from './operator.js'
-import { reshape } from './shape.js'
+import { reshape } from './shape/index.js'
 
 const noSkip = -1
 

@@ -14,7 +14,7 @@ import { castTo } from './convert.js'
 import { full } from './creation.js'
 import { checkNumber } from './elementwise/numbers.js'
 import { checkFillable } from './placement.js'
-import { clone } from './shape.js'
+import { clone } from './shape/index.js'
 import { expandView } from './views.js'
 
 /** dst = src for those who have checked that they may write; `op` is named if a saved tensor is hit. */

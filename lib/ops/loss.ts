@@ -10,7 +10,7 @@ import { add, div, mul, ne, neg, square, sub, where } from './elementwise/index.
 import { gather, indexSelect } from './indexing.js'
 import { kernel, operator } from './operator.js'
 import { mean, sum } from './reduce.js'
-import { permute, reshape, unsqueeze } from './shape.js'
+import { permute, reshape, unsqueeze } from './shape/index.js'
 import { logSoftmax } from './softmax.js'
 
 export type Reduction = 'mean' | 'sum' | 'none'

@@ -13,7 +13,7 @@ import { castTo } from './convert.js'
 import { add } from './elementwise/index.js'
 import { mixedDTypes } from './elementwise/numbers.js'
 import { kernel, operator } from './operator.js'
-import { reshape, squeeze, transpose, unsqueeze } from './shape.js'
+import { reshape, squeeze, transpose, unsqueeze } from './shape/index.js'
 import { sumTo } from './totals.js'
 import { expandView } from './views.js'
 

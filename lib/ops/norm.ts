@@ -13,7 +13,7 @@ import { add, mul, rsqrt, square, sub } from './elementwise/index.js'
 import { copyInto } from './inplace.js'
 import { kernel, operator } from './operator.js'
 import { mean, sum } from './reduce.js'
-import { detach, reshape } from './shape.js'
+import { detach, reshape } from './shape/index.js'
 
 /** The mean over `dims`, kept; of nothing 0, as in the kernels, so that an empty batch has gradients of 0. */
 function meanOf(x: Tensor, dims: readonly number[], count: number): Tensor {

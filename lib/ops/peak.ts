@@ -1,7 +1,7 @@
 /** What comes off exponents before they are taken. */
 import type { Tensor } from '../core/tensor.js'
 import { amax, sum } from './reduce.js'
-import { detach } from './shape.js'
+import { detach } from './shape/index.js'
 
 /** The largest element along `dim`, a constant to gradients; 0 of none. */
 export function peakOf(x: Tensor, dim: number): Tensor {

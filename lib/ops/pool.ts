@@ -8,7 +8,7 @@ import { like } from './common.js'
 import { gather } from './indexing.js'
 import { kernel, operator } from './operator.js'
 import { type Both, type Pair, pair } from './pair.js'
-import { reshape, squeeze, unsqueeze } from './shape.js'
+import { reshape, squeeze, unsqueeze } from './shape/index.js'
 
 interface Window {
   readonly kernel: Both

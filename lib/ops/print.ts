@@ -9,7 +9,7 @@ import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { castTo } from './convert.js'
 import { dataSync } from './read.js'
-import { cat, narrow } from './shape.js'
+import { cat, narrow } from './shape/index.js'
 
 const edge = 3
 const summarizeAbove = 1000

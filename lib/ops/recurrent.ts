@@ -11,7 +11,7 @@ import { dropout } from './dropout.js'
 import { add, mul, sigmoid, tanh } from './elementwise/index.js'
 import { linear } from './matmul.js'
 import { kernel, operator } from './operator.js'
-import { cat, select, split, stack, transpose, unsqueeze } from './shape.js'
+import { cat, select, split, stack, transpose, unsqueeze } from './shape/index.js'
 
 interface LstmLayer {
   readonly reverse: boolean

@@ -14,7 +14,7 @@ import { castTo } from './convert.js'
 import { full } from './creation.js'
 import { add, div, eq, exp, log, maximum, mul, sqrt, square, sub, where } from './elementwise/index.js'
 import { kernel, operator } from './operator.js'
-import { detach, reshape } from './shape.js'
+import { detach, reshape } from './shape/index.js'
 import { type Dims, kept, meanRecord, spreadOut, sumRecord, whole } from './totals.js'
 
 export interface ReduceOptions {

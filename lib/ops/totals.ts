@@ -7,7 +7,7 @@ import { anyFloating, seenAs } from './common.js'
 import { castTo } from './convert.js'
 import { mul } from './elementwise/index.js'
 import { kernel, operator } from './operator.js'
-import { expand, reshape } from './shape.js'
+import { expand, reshape } from './shape/index.js'
 
 export interface Dims {
   readonly dims: readonly number[]

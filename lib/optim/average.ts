@@ -7,7 +7,7 @@ import { Tensor } from '../core/tensor.js'
 import type { Module, Parameter } from '../nn/module.js'
 import { to } from '../ops/convert.js'
 import { add, mul } from '../ops/elementwise/index.js'
-import { clone } from '../ops/shape.js'
+import { clone } from '../ops/shape/index.js'
 import { notWithin } from './options.js'
 
 /** The share of the new weights in an average over `count` before them; at the first, 1. */

@@ -9,7 +9,7 @@ import { isOverlapping } from '../core/shape.js'
 import type { Storage } from '../core/storage.js'
 import type { Tensor } from '../core/tensor.js'
 import { zeros } from '../ops/creation.js'
-import { clone } from '../ops/shape.js'
+import { clone } from '../ops/shape/index.js'
 
 const op = 'clipGradNorm'
 

@@ -8,7 +8,7 @@ import type { Parameter } from '../nn/module.js'
 import { to } from '../ops/convert.js'
 import { full } from '../ops/creation.js'
 import { copyInto } from '../ops/inplace.js'
-import { clone } from '../ops/shape.js'
+import { clone } from '../ops/shape/index.js'
 
 /** A tensor that an optimiser keeps for a parameter. It is on the parameter's device. */
 export interface Slot {

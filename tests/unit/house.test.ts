@@ -75,7 +75,7 @@ describe('in lib/ops', () => {
       'read.ts': 1,
       'convert.ts': 3,
       // Filled, then written in part.
-      'shape.ts': 1,
+      'shape/cut.ts': 1,
       // A gradient that is no input's alone: both biases' and the scores' before they are summed to the mask's shape.
       'recurrent.ts': 1,
       'attention.ts': 1,

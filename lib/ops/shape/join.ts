@@ -1,0 +1,75 @@
+/** Tensors joined to one. */
+
+import { apply } from '../../autograd/operator.js'
+import type { DType } from '../../core/dtype.js'
+import { formatShape, namedAs, ShapeError, ValueError } from '../../core/errors.js'
+import { checkSizes, normalizeDim, type Shape, sameShape } from '../../core/shape.js'
+import type { Tensor } from '../../core/tensor.js'
+import { like } from '../common.js'
+import { kernel, operator } from '../operator.js'
+import { checkTensors } from './lists.js'
+import { unsqueeze } from './reshape.js'
+import { narrow } from './slices.js'
+
+const catRecord = operator<readonly Tensor[], number>({
+  name: 'cat',
+  inputs: ['each of the list'],
+  infer(inputs, dim) {
+    const [first, ...rest] = inputs
+    if (first === undefined) throw new ValueError('cat', 'there is nothing to join: the list of tensors is empty')
+    for (const x of rest)
+      if (x.ndim !== first.ndim || x.sizes.some((size, i) => i !== dim && size !== first.sizes[i]))
+        throw new ShapeError(
+          'cat',
+          `${formatShape(first.sizes)} and ${formatShape(x.sizes)} must agree in all dimensions but ${dim}`,
+          [first.sizes, x.sizes],
+        )
+    const total = inputs.reduce((sum, x) => sum + (x.sizes[dim] ?? 0), 0)
+    const sizes = first.sizes.map((size, i) => (i === dim ? total : size))
+    checkSizes('cat', sizes)
+    return like(first, sizes)
+  },
+  forward: kernel('cat', (inputs, dim, { out }) => ({ out, inputs, dim })),
+  gradient: {
+    saves: () => ({}),
+    backward(ctx, [g]) {
+      let start = 0
+      return ctx.needs.map((need, i) => {
+        const length = ctx.spec(i).shape[ctx.attrs] ?? 0
+        const part = need ? narrow(g, ctx.attrs, start, length) : null
+        start += length
+        return part
+      })
+    },
+  },
+})
+
+/** Tensors one after another along `dim`. */
+export function cat<D extends DType>(tensors: readonly Tensor<Shape, D>[], dim?: number): Tensor<Shape, D>
+export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
+  checkTensors('cat', tensors)
+  const rank = tensors[0]?.ndim ?? 1
+  if (rank === 0) throw new ShapeError('cat', 'tensors without dimensions cannot be joined; use stack', [[]])
+  return apply(catRecord, tensors, normalizeDim('cat', dim, rank))
+}
+
+/** Tensors of one shape along a new dimension. */
+export function stack<D extends DType>(tensors: readonly Tensor<Shape, D>[], dim = 0): Tensor<Shape, D> {
+  checkTensors('stack', tensors)
+  const first = tensors[0]
+  if (first === undefined) throw new ValueError('stack', 'there is nothing to join: the list of tensors is empty')
+  for (const x of tensors)
+    if (!sameShape(x.sizes, first.sizes))
+      throw new ShapeError(
+        'stack',
+        `all tensors must have one shape, but there are ${formatShape(first.sizes)} and ${formatShape(x.sizes)}`,
+        [first.sizes, x.sizes],
+      )
+  const d = normalizeDim('stack', dim, first.ndim + 1)
+  return namedAs('stack', () =>
+    cat(
+      tensors.map((x) => unsqueeze(x, d)),
+      d,
+    ),
+  )
+}

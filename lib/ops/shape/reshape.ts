@@ -1,0 +1,163 @@
+/** The same elements in the same order under other shapes. */
+
+import { apply, checkTensor } from '../../autograd/operator.js'
+import { contiguous as denseCopy } from '../../backend/dispatch.js'
+import type { DType } from '../../core/dtype.js'
+import { formatShape, ShapeError, ValueError } from '../../core/errors.js'
+import { defineMethods } from '../../core/methods.js'
+import { checkSizes, copySizes, countOf, denseStrides, normalizeDim, type Shape, sameShape } from '../../core/shape.js'
+import type { Mutable } from '../../core/shape-types.js'
+import type { Tensor } from '../../core/tensor.js'
+import { like } from '../common.js'
+import { operator } from '../operator.js'
+import { viewOf } from '../views.js'
+import { checkList } from './lists.js'
+
+/** Strides with which `shape` sees the same elements in the same order, or null where a copy is needed. */
+function reshapedStrides(x: Tensor, shape: Shape): Shape | null {
+  if (x.isContiguous || countOf(shape) === 0) return denseStrides(shape)
+  const kept = x.sizes.map((_, i) => i).filter((i) => x.sizes[i] !== 1)
+  const sizes = kept.map((i) => x.sizes[i] as number)
+  const steps = kept.map((i) => x.steps[i] as number)
+  const strides = new Array<number>(shape.length).fill(1)
+  let from = 0
+  let to = 0
+  // Both shapes are cut into the smallest groups of equal product; each group of x must be dense within itself.
+  while (from < sizes.length) {
+    let fromEnd = from + 1
+    let toEnd = to + 1
+    let mine = sizes[from] as number
+    let wanted = shape[to] as number
+    while (mine !== wanted) {
+      if (mine < wanted) mine *= sizes[fromEnd++] as number
+      else wanted *= shape[toEnd++] as number
+    }
+    for (let i = from; i < fromEnd - 1; i++)
+      if (steps[i] !== (sizes[i + 1] as number) * (steps[i + 1] as number)) return null
+    let step = steps[fromEnd - 1] as number
+    for (let i = toEnd - 1; i >= to; i--) {
+      strides[i] = step
+      step *= shape[i] as number
+    }
+    from = fromEnd
+    to = toEnd
+  }
+  return strides
+}
+
+const reshapeRecord = operator<[x: Tensor], Shape>({
+  name: 'reshape',
+  infer: (inputs, shape) => like(inputs[0], shape),
+  forward(inputs, shape) {
+    const x = inputs[0]
+    const strides = reshapedStrides(x, shape)
+    return strides === null ? viewOf(denseCopy(x), shape, denseStrides(shape), 0) : viewOf(x, shape, strides)
+  },
+  gradient: { saves: () => ({}), backward: (ctx, [g]) => [reshape(g, ctx.spec(0).shape)] },
+})
+
+/** Fills in the one -1 of a shape; checks the number of elements. */
+function resolveShape(op: string, x: Tensor, shape: Shape): Shape {
+  checkList(op, shape)
+  const sizes = copySizes(op, shape)
+  // A loop, because `indexOf` is a call.
+  let free = sizes.length - 1
+  while (free >= 0 && sizes[free] !== -1) free--
+  if (free >= 0) sizes[free] = 1
+  const count = checkSizes(op, sizes)
+  const size = count === 0 ? 0 : x.numel / count
+  if (free < 0 ? count !== x.numel : !Number.isInteger(size) || (count === 0 && x.numel !== 0)) {
+    if (free >= 0) sizes[free] = -1
+    throw new ShapeError(
+      op,
+      `${formatShape(x.sizes)} has ${x.numel} elements, which do not fill ${formatShape(sizes)}`,
+      [x.sizes, sizes],
+    )
+  }
+  if (free >= 0) sizes[free] = size
+  return sizes
+}
+
+/** The same elements in row-major order under another shape; one size may be -1. A view where possible, else a copy. */
+export function reshape<const S extends Shape, D extends DType>(x: Tensor<Shape, D>, shape: S): Tensor<Mutable<S>, D>
+export function reshape(x: Tensor, shape: Shape): Tensor {
+  checkTensor('reshape', 'x', x)
+  const resolved = resolveShape('reshape', x, shape)
+  return sameShape(resolved, x.sizes) ? x : apply(reshapeRecord, [x], resolved)
+}
+
+/** As reshape, but never copies: throws ShapeError where the strides do not allow it. */
+export function view<const S extends Shape, D extends DType>(x: Tensor<Shape, D>, shape: S): Tensor<Mutable<S>, D>
+export function view(x: Tensor, shape: Shape): Tensor {
+  checkTensor('view', 'x', x)
+  const resolved = resolveShape('view', x, shape)
+  if (reshapedStrides(x, resolved) === null)
+    throw new ShapeError(
+      'view',
+      `${formatShape(x.sizes)} with strides ${formatShape(x.steps)} cannot be seen as ${formatShape(resolved)}; use reshape`,
+      [x.sizes],
+    )
+  return apply(reshapeRecord, [x], resolved)
+}
+
+/** Dimensions `start` to `end` (inclusive) joined into one. */
+export function flatten<D extends DType>(x: Tensor<Shape, D>, start = 0, end = -1): Tensor<Shape, D> {
+  checkTensor('flatten', 'x', x)
+  if (x.ndim === 0) return reshape(x, [1])
+  const a = normalizeDim('flatten', start, x.ndim)
+  const b = normalizeDim('flatten', end, x.ndim)
+  if (a > b) throw new ValueError('flatten', `start ${start} lies behind end ${end}`)
+  return reshape(x, [...x.sizes.slice(0, a), countOf(x.sizes.slice(a, b + 1)), ...x.sizes.slice(b + 1)])
+}
+
+/** A new dimension of size 1 before `dim`. */
+export function unsqueeze<D extends DType>(x: Tensor<Shape, D>, dim: number): Tensor<Shape, D> {
+  checkTensor('unsqueeze', 'x', x)
+  const d = normalizeDim('unsqueeze', dim, x.ndim + 1)
+  return reshape(x, [...x.sizes.slice(0, d), 1, ...x.sizes.slice(d)])
+}
+
+/** Without the dimension `dim` if its size is 1, or without all of size 1. */
+export function squeeze<D extends DType>(x: Tensor<Shape, D>, dim?: number): Tensor<Shape, D> {
+  checkTensor('squeeze', 'x', x)
+  if (dim === undefined)
+    return reshape(
+      x,
+      x.sizes.filter((size) => size !== 1),
+    )
+  const d = normalizeDim('squeeze', dim, x.ndim)
+  return x.sizes[d] === 1
+    ? reshape(
+        x,
+        x.sizes.filter((_, i) => i !== d),
+      )
+    : x
+}
+
+declare module '../../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    reshape<const T extends Shape>(shape: T): Tensor<Mutable<T>, D>
+    view<const T extends Shape>(shape: T): Tensor<Mutable<T>, D>
+    flatten(start?: number, end?: number): Tensor<Shape, D>
+    squeeze(dim?: number): Tensor<Shape, D>
+    unsqueeze(dim: number): Tensor<Shape, D>
+  }
+}
+
+defineMethods({
+  reshape(shape: Shape) {
+    return reshape(this, shape)
+  },
+  view(shape: Shape) {
+    return view(this, shape)
+  },
+  flatten(start?: number, end?: number) {
+    return flatten(this, start, end)
+  },
+  squeeze(dim?: number) {
+    return squeeze(this, dim)
+  },
+  unsqueeze(dim: number) {
+    return unsqueeze(this, dim)
+  },
+})

@@ -1,0 +1,128 @@
+/** Tensors cut into pieces. */
+
+import { apply, checkTensor, type TensorSpec } from '../../autograd/operator.js'
+import type { DType } from '../../core/dtype.js'
+import { formatShape, kindOf, shown, ValueError } from '../../core/errors.js'
+import { defineMethods } from '../../core/methods.js'
+import { askHeap, checkEntries } from '../../core/room.js'
+import { countOf, normalizeDim, type Shape } from '../../core/shape.js'
+import type { Tensor } from '../../core/tensor.js'
+import { like } from '../common.js'
+import { full } from '../creation.js'
+import { joined } from '../layout.js'
+import { operator } from '../operator.js'
+import { viewOf } from '../views.js'
+import { cat } from './join.js'
+
+interface Split {
+  readonly dim: number
+  readonly sizes: readonly number[]
+}
+
+function pieceShape(x: TensorSpec, dim: number, length: number): Shape {
+  return x.shape.map((size, i) => (i === dim ? length : size))
+}
+
+/** All pieces in one call, so that their gradients are joined, at most by one copy each, instead of added into zeros. */
+const splitRecord = operator<[x: Tensor], Split, readonly Tensor[]>({
+  name: 'split',
+  outputs: Number.POSITIVE_INFINITY,
+  infer: ([x], { dim, sizes }) => sizes.map((length) => like(x, pieceShape(x, dim, length))),
+  forward([x], { dim, sizes }, specs) {
+    let start = 0
+    return specs.map(({ shape }, i) => {
+      // An empty view must not point behind the memory.
+      const skipped = countOf(shape) === 0 ? 0 : start * (x.steps[dim] ?? 0)
+      start += sizes[i] ?? 0
+      return viewOf(x, shape, x.steps, x.offset + skipped)
+    })
+  },
+  gradient: {
+    saves: () => ({}),
+    backward(ctx, gradients) {
+      const { dim, sizes } = ctx.attrs
+      const found = gradients.filter((g) => g !== null)
+      const whole = ctx.createGraph || found.length < sizes.length ? null : joined(found, dim)
+      if (whole !== null) return [whole]
+      const [given] = found
+      if (given === undefined) return [null]
+      const { dtype, device } = given
+      const parts = sizes.map(
+        (length, i) => gradients[i] ?? full(pieceShape(ctx.spec(0), dim, length), 0, { dtype, device }),
+      )
+      return [cat(parts, dim)]
+    },
+  },
+})
+
+const mostPieces = 2 ** 24
+/** Of the JavaScript heap, for each piece: the tensor, its sizes and what the list and autograd keep of it. */
+const pieceBytes = 512
+
+/** Throws where so many tensors are too many for a list, or for what the JavaScript heap has left. */
+function checkPieces(op: string, count: number): void {
+  const advice = 'take fewer, larger pieces, or index with select() or narrow() where a piece is needed'
+  checkEntries(op, count, mostPieces, 'pieces', advice)
+  askHeap(count * pieceBytes, op, `${count} pieces`, advice)
+}
+
+/** As many pieces as sizes, where those are given one by one. */
+export type Pieces<N, D extends DType> = N extends readonly number[]
+  ? { -readonly [I in keyof N]: Tensor<Shape, D> }
+  : Tensor<Shape, D>[]
+
+/** Pieces of `size` along `dim` (the last may be smaller), or of the given sizes. Views. */
+export function split<D extends DType, const N extends number | readonly number[]>(
+  x: Tensor<Shape, D>,
+  size: N,
+  dim?: number,
+): Pieces<N, D>
+export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
+  checkTensor('split', 'x', x)
+  const d = normalizeDim('split', dim, x.ndim)
+  const total = x.sizes[d] ?? 0
+  if (typeof size === 'number' && !(Number.isInteger(size) && size > 0))
+    throw new ValueError('split', `size is ${size}, but must be a positive integer`)
+  if (typeof size === 'number') checkPieces('split', Math.ceil(total / size))
+  const sizes =
+    typeof size === 'number'
+      ? Array.from({ length: Math.max(1, Math.ceil(total / size)) }, (_, i) => Math.min(size, total - i * size))
+      : size
+  if (!Array.isArray(sizes))
+    throw new ValueError('split', `size is ${kindOf(size)}, but must be an integer or an array of them`)
+  if (x.ndim === 0) throw new ValueError('split', 'x is one number, without a dimension to split')
+  if (sizes.some((each) => !Number.isInteger(each) || each < 0))
+    throw new ValueError('split', `sizes ${formatShape(sizes)} must be non-negative integers`)
+  if (sizes.reduce((a, b) => a + b, 0) !== total)
+    throw new ValueError(
+      'split',
+      `sizes ${formatShape(sizes)} do not add up to ${total}, dimension ${d} of ${formatShape(x.sizes)}`,
+    )
+  return sizes.length === 0 ? [] : [...apply(splitRecord, [x], { dim: d, sizes })]
+}
+
+/** At most `chunks` pieces of equal size (the last may be smaller). Views. */
+export function chunk<D extends DType>(x: Tensor<Shape, D>, chunks: number, dim = 0): Tensor<Shape, D>[] {
+  checkTensor('chunk', 'x', x)
+  if (!(Number.isInteger(chunks) && chunks > 0))
+    throw new ValueError('chunk', `chunks is ${shown(chunks)}, but must be a positive integer`)
+  const size = x.sizes[normalizeDim('chunk', dim, x.ndim)] ?? 0
+  checkPieces('chunk', Math.min(chunks, size))
+  return split(x, Math.max(1, Math.ceil(size / chunks)), dim)
+}
+
+declare module '../../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    split<const N extends number | readonly number[]>(size: N, dim?: number): Pieces<N, D>
+    chunk(chunks: number, dim?: number): Tensor<Shape, D>[]
+  }
+}
+
+defineMethods({
+  split(size: number | readonly number[], dim?: number) {
+    return split(this, size, dim)
+  },
+  chunk(chunks: number, dim?: number) {
+    return chunk(this, chunks, dim)
+  },
+})
