@@ -74,7 +74,7 @@ export class Adafactor extends Optimizer<AdafactorOptions, AdafactorState> {
     const least = eps1 ?? (parameter.dtype === 'float64' ? 2 ** -52 : 2 ** -23)
     const towards = (x: Tensor, y: Tensor) => x.copy_(add(x, mul(sub(y, x), step ** beta2Decay)))
     const kept = weightDecay === 0 ? parameter : mul(parameter, 1 - lr * weightDecay)
-    const rate = mul(maximum(rootMeanSquare(kept), eps2), Math.min(lr, step ** -0.5))
+    const rate = mul(maximum(rootMeanSquare(parameter), eps2), Math.min(lr, step ** -0.5))
     const squares = square(uphill)
     let estimate: Tensor
     if (rowVar !== undefined && colVar !== undefined) {

@@ -1,7 +1,7 @@
 /** Averages of a model's weights over the steps of a training: exponential (EMA), and of all alike (SWA). */
 import { noGrad } from '../autograd/mode.js'
 import { formatShape, kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
-import { keep, outsideFrames } from '../core/scope.js'
+import { keep, outsideFrames, scope } from '../core/scope.js'
 import { sameShape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
 import type { Module, Parameter } from '../nn/module.js'
@@ -37,7 +37,7 @@ export interface AverageState {
 }
 
 interface Average {
-  count: number
+  readonly count: number
   readonly tensor: Tensor
 }
 
@@ -67,29 +67,29 @@ export class WeightAverage {
 
   /** Takes the weights as they are now into the average. */
   update(): void {
-    noGrad(() =>
-      outsideFrames(() => {
-        for (const [name, parameter] of this.#model.namedParameters()) this.#take(name, parameter)
-      }),
-    )
+    noGrad(() => {
+      for (const [name, parameter] of this.#model.namedParameters()) scope(() => this.#take(name, parameter))
+    })
   }
 
   #take(name: string, parameter: Parameter): void {
     const average = this.#averages.get(name)
-    const dtype = parameter.dtype === 'float64' ? 'float64' : 'float32'
+    const weights = to(parameter.detach(), parameter.dtype === 'float64' ? 'float64' : 'float32')
     if (average === undefined || !sameShape(average.tensor.sizes, parameter.sizes)) {
-      this.#averages.set(name, { count: 1, tensor: keep(to(clone(parameter.detach()), dtype)) })
+      this.#averages.set(name, { count: 1, tensor: keep(clone(weights)) })
       return
     }
     const share = this.#averaging(average.count)
     if (!(typeof share === 'number' && share >= 0 && share <= 1))
       throw new ValueError('WeightAverage.update', `the share of new weights is ${shown(share)}, but must be in [0, 1]`)
     const before = to(average.tensor, parameter.device)
-    const after = add(mul(before, 1 - share), mul(to(parameter.detach(), dtype), share))
-    if (before === average.tensor) before.copy_(after)
-    else this.#averages.set(name, { count: average.count, tensor: keep(after) })
-    const held = this.#averages.get(name) as Average
-    held.count++
+    const after = add(mul(before, 1 - share), mul(weights, share))
+    const count = average.count + 1
+    if (before === average.tensor) this.#averages.set(name, { count, tensor: before.copy_(after) })
+    else {
+      average.tensor.dispose()
+      this.#averages.set(name, { count, tensor: keep(after) })
+    }
   }
 
   /**

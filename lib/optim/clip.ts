@@ -9,6 +9,7 @@ import { isOverlapping } from '../core/shape.js'
 import type { Storage } from '../core/storage.js'
 import type { Tensor } from '../core/tensor.js'
 import { zeros } from '../ops/creation.js'
+import { clamp } from '../ops/elementwise/index.js'
 import { clone } from '../ops/shape/index.js'
 
 const op = 'clipGradNorm'
@@ -51,6 +52,31 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, opti
     run(totalNorm, { out: norm, tensors, p: normType })
     run(clipScale, { tensors, norm, maxNorm })
     return norm
+  })
+}
+
+/**
+ * Clamps each element of every gradient to [-clipValue, clipValue], in place; NaN stays NaN. Parameters without a gradient do
+ * not count. Throws ValueError for a value that is negative or NaN.
+ */
+export function clipGradValue(parameters: Iterable<Tensor>, clipValue: number): void {
+  const name = 'clipGradValue'
+  if (typeof clipValue !== 'number' || !(clipValue >= 0))
+    throw new ValueError(name, `clipValue is ${shown(clipValue)}, but must be a non-negative number`)
+  const all = listOf(name, 'the parameters', parameters, 'tensors in a list')
+  for (const parameter of all) checkTensor(name, 'each parameter', parameter)
+  noGrad(() => {
+    for (const parameter of new Set(all)) {
+      const gradient = parameter.peekGrad()
+      if (gradient === null) continue
+      const clipped = outsideFrames(() => clamp(gradient, -clipValue, clipValue))
+      // Elements that share memory cannot be written one by one.
+      if (isOverlapping(gradient)) parameter.grad = clipped
+      else {
+        gradient.copy_(clipped)
+        clipped.dispose()
+      }
+    }
   })
 }
 

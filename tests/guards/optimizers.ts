@@ -165,6 +165,11 @@ export const others: readonly PublicCall[] = [
   made('MultiplicativeLR', optim.MultiplicativeLR, () => [sgd(), () => 0.9]),
   made('Schedule', optim.Schedule, () => [sgd(), (base: number) => base, { end: 3 }]),
   made('WeightAverage', optim.WeightAverage, () => [model(), optim.swa()]),
+  {
+    names: ['clipGradValue'],
+    args: () => [weights(), 0.5],
+    call: (params, value) => optim.clipGradValue(params, value),
+  },
   { names: ['ema'], args: () => [0.9], call: (decay) => optim.ema(decay) },
   { names: ['swa'], args: () => [], call: () => optim.swa() },
   { names: ['WeightAverage.copyTo', 'copyTo'], args: () => [model()], call: (other) => average().copyTo(other) },

@@ -5,6 +5,7 @@ import {
   type Device,
   DTypeError,
   defaultDevice,
+  expand,
   full,
   mul,
   nn,
@@ -212,6 +213,16 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     w.grad = w.detach()
     new optim.SGD([w], { lr: 0.5, momentum: 0.9 }).step()
     expect(values(w)).toEqual([0.5, 1])
+  })
+
+  it('clipGradValue clamps every element, where memory is shared too, and leaves NaN', () => {
+    const [v, w, without] = [parameter(0, 0, 0), parameter(0, 0), parameter(1)]
+    v.grad = tensor([3, -4, Number.NaN])
+    w.grad = expand(tensor([-2]), [2])
+    optim.clipGradValue([v, w, v, without], 1.5)
+    expect([...(v.grad as Tensor).dataSync()]).toEqual([1.5, -1.5, Number.NaN])
+    expect([...(w.grad as Tensor).dataSync()]).toEqual([-1.5, -1.5])
+    expect(without.grad).toBeNull()
   })
 
   it('a NaN or infinite norm shows in the gradients, as in PyTorch', () => {

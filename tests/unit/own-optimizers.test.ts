@@ -195,7 +195,10 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     for (const [i, value] of values(tensors['mean'] as Tensor).entries()) expect(value).toBeCloseTo(m[i] as number, 6)
   })
 
-  it('Adafactor takes the steps of PyTorch, and keeps rows and columns', () => {
+  it.each([
+    ['of a program', Adafactor],
+    ['of the library', optim.Adafactor],
+  ] as const)('Adafactor %s takes the steps of PyTorch, and keeps rows and columns', (_title, Class) => {
     const w = new nn.Parameter(
       tensor([
         [0.25, 0.5, 0.75],
@@ -203,7 +206,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
       ]),
     )
     const b = new nn.Parameter(tensor([0.5, -0.25, 1]))
-    const adafactor = new Adafactor([w, b], { lr: 0.05, weightDecay: 0.1 })
+    const adafactor = new Class([w, b], { lr: 0.05, weightDecay: 0.1 })
     for (let step = 1; step <= 3; step++) {
       w.grad = mul(
         tensor([

@@ -42,6 +42,55 @@ describe('rates', () => {
     const [quarter, threeQuarters] = [(1 + Math.SQRT1_2) / 2, (1 - Math.SQRT1_2) / 2].map((part) => 0.2 + 0.8 * part)
     close(rates(optimizer, [schedule], 7), [0, 1, quarter as number, 0.6, threeQuarters as number, 0.2, 0.2, 0.2])
   })
+  it.each([
+    ['SGD', () => new optim.SGD([new nn.Parameter(tensor([1]))], { lr: 0.5, momentum: 0.9 })],
+    ['Adam', () => new optim.Adam([new nn.Parameter(tensor([1]))], { lr: 0.5 })],
+  ] as const)('of cycles, with the momentum of %s against them', (_name, make) => {
+    const momenta = (optimizer: optim.SGD | optim.Adam, schedule: optim.Schedule, steps: number) => {
+      const found: (readonly [number, number])[] = []
+      for (let i = 0; i < steps; i++) {
+        const [{ lr, momentum, betas } = {}] = optimizer.paramGroups as Partial<optim.SgdOptions & optim.AdamOptions>[]
+        found.push([lr as number, betas?.[0] ?? (momentum as number)])
+        schedule.step()
+      }
+      return found.flat()
+    }
+    const cyclic = make()
+    const limits = { baseLr: 0.1, maxLr: 0.5, baseMomentum: 0.7, maxMomentum: 0.95 }
+    const up = [0.1, 0.95, 0.3, 0.825, 0.5, 0.7]
+    close(momenta(cyclic, new optim.CyclicLR(cyclic, { ...limits, stepSizeUp: 2, stepSizeDown: 3 }), 8), [
+      ...up,
+      1.1 / 3,
+      2.35 / 3,
+      0.7 / 3,
+      2.6 / 3,
+      ...up,
+    ])
+    const once = make()
+    close(
+      momenta(once, new optim.OneCycleLR(once, { maxLr: 0.5, totalSteps: 6 }), 6),
+      [
+        0.02, 0.95, 0.49720771772545586, 0.8505584586887436, 0.4058728269748815, 0.8688255099070633,
+        0.23131855133348753, 0.9037365046793212, 0.0667387650944153, 0.9366525935914912, 2e-6, 0.95,
+      ],
+    )
+  })
+  it('that fall when a metric stops to get better, with a pause after, and go on from a state', () => {
+    const metrics = [3, 2, 2, 2, 2, Number.NaN, 2, 2, 1, 2, 2, 2, 2, 2, 2]
+    const expected = [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25, 0.2, 0.2, 0.2, 0.2, 0.2]
+    for (let stop = 0; stop < metrics.length; stop++) {
+      const optimizer = make(1)
+      const plateau = () =>
+        new optim.ReduceLROnPlateau(optimizer, { patience: 1, factor: 0.5, cooldown: 1, minLr: 0.2 })
+      const [before, after] = [plateau(), plateau()]
+      const found = metrics.map((metric, i) => {
+        if (i === stop) after.loadStateDict(before.stateDict())
+        ;(i < stop ? before : after).step(i % 2 === 0 ? metric : tensor(metric))
+        return optimizer.paramGroups[0]?.lr
+      })
+      expect(found).toEqual(expected)
+    }
+  })
   it('of two schedules in turn', () => {
     const plain = make()
     const warm = (o: optim.SGD) => new optim.LinearLR(o, { startFactor: 0.25, totalIters: 3 })
