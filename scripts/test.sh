@@ -14,6 +14,7 @@ part 'lint' npx biome ci --error-on-warnings .
 part 'floors' npx tsx scripts/floors.ts
 part 'types' npx tsc --noEmit
 part 'generated code' npx tsx scripts/generate.ts --check
+part 'table of what works' npx tsx scripts/support.ts --check
 part 'addon' node scripts/build-native.mjs --quiet
 part 'golden cases' npx tsx tests/goldens/main.ts
 part 'units, guards, endings, fuzz, types' npx vitest run tests/unit tests/guards tests/readme tests/end-to-end tests/fuzz tests/types

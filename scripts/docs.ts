@@ -1,0 +1,72 @@
+/**
+ * Writes the pages of the API: docs/api, a page a family, from the doc comments. Usage: npm run docs [-- --check]
+ *
+ * All that the file of a family exports is public, so the families are those that an index exports whole.
+ */
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Application, Converter, DeclarationReflection, OptionDefaults } from 'typedoc'
+import type { PluginOptions } from 'typedoc-plugin-markdown'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+// What several export stands on the page of the first.
+const indices = ['ops', 'nn', 'optim', 'data', 'data/datasets', 'train', 'finetune', ''].map((folder) =>
+  join('lib', folder, 'index.ts'),
+)
+
+/** The files that an index exports whole, and itself where it names exports. */
+function entriesOf(index: string): readonly string[] {
+  const text = readFileSync(join(root, index), 'utf8')
+  const whole = [...text.matchAll(/^export \* from '\.\/(.*)\.js'$/gm)].map(([, file]) =>
+    join(dirname(index), `${file}.ts`),
+  )
+  const names = /^export (?!\* from)/m.test(text)
+  return [...whole.filter((file) => !indices.includes(file)), ...(names ? [index] : [])]
+}
+
+const options: Partial<PluginOptions> = {
+  hidePageHeader: true,
+  hideBreadcrumbs: true,
+  expandObjects: false,
+  parametersFormat: 'table',
+  propertiesFormat: 'table',
+  interfacePropertiesFormat: 'table',
+  useCodeBlocks: false,
+}
+const app = await Application.bootstrapWithPlugins({
+  entryPoints: indices.flatMap(entriesOf),
+  plugin: ['typedoc-plugin-markdown'],
+  router: 'module',
+  tsconfig: join(root, 'tsconfig.json'),
+  readme: 'none',
+  excludeInternal: true,
+  excludePrivate: true,
+  blockTags: [...OptionDefaults.blockTags, '@ts-expect-error'],
+  disableSources: true,
+  sort: ['source-order'],
+  logLevel: 'Warn',
+  ...(options as object),
+})
+// A layer's page says what is its own; what every module has stands with Module.
+app.converter.on(Converter.EVENT_RESOLVE_END, ({ project }) => {
+  for (const reflection of Object.values(project.reflections))
+    if (reflection instanceof DeclarationReflection && reflection.inheritedFrom) project.removeReflection(reflection)
+})
+const project = await app.convert()
+if (project === undefined) process.exit(1)
+const pages = join(root, 'docs/api')
+const checks = process.argv.includes('--check')
+const out = checks ? mkdtempSync(join(tmpdir(), 'firesteel-docs-')) : pages
+if (!checks) rmSync(pages, { recursive: true, force: true })
+app.options.setValue('out', out)
+await app.generateOutputs(project)
+if (checks) {
+  const { status } = spawnSync('diff', ['-r', '-q', out, pages], { stdio: 'inherit' })
+  rmSync(out, { recursive: true })
+  if (status !== 0) console.error('docs/api is not what the comments say; run npm run docs')
+  console.log(status === 0 ? '1 passed, 0 failed' : '0 passed, 1 failed')
+  process.exitCode = status === 0 ? 0 : 1
+}
