@@ -1,15 +1,75 @@
 /** Convolution layers. */
-import { ValueError } from '../core/errors.js'
 import { withinModule } from '../core/module-path.js'
+import type { OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
-import { type Conv2dOptions, conv2d, type Pair } from '../ops/conv.js'
+import { type Conv1dOptions, type Conv2dOptions, conv1d, conv2d, type Pair, type Single } from '../ops/conv.js'
 import { convolve } from '../ops/convolve.js'
 import { ReLU } from './activation.js'
 import { Adaptable, type Adaptation } from './adapter.js'
+import {
+  begin,
+  type Conv1dLayerOptions,
+  type Conv2dLayerOptions,
+  checkChannels,
+  names,
+  type Plan,
+  plan,
+  surrounded,
+} from './conv-plan.js'
 import { fuses, inherits } from './fusion.js'
-import { fans, kaimingUniform_, uniform_ } from './init.js'
-import { checkFlags, checkLayer, checkPair, checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
-import { type Module, type Parameter, settings } from './module.js'
+import { checkFlags, checkLayer, parameter } from './layer.js'
+import { Module, type Parameter, settings } from './module.js'
+
+export type { PaddingMode } from '../ops/conv-framed.js'
+export type { Conv1dLayerOptions, Conv2dLayerOptions } from './conv-plan.js'
+export * from './conv-transpose.js'
+
+/** One-dimensional convolution over [N, In, L] (or [In, L]). */
+export class Conv1d<const In extends number = number, const Out extends number = number> extends Module {
+  readonly inChannels: In
+  readonly outChannels: Out
+  readonly kernelSize: number
+  /** [Out, In / groups, k] */
+  readonly weight: Parameter
+  readonly bias: Parameter<[Out]> | null
+  readonly #options: Conv1dOptions
+  readonly #plan: Plan
+  declare readonly signature?: { readonly takes: { readonly channels: In }; readonly gives: { readonly channels: Out } }
+
+  constructor(inChannels: In, outChannels: Out, kernelSize: Single, options: Conv1dLayerOptions = {}) {
+    super()
+    const own = checkLayer('Conv1d', options, names as OptionNames<Conv1dLayerOptions>)
+    checkFlags('Conv1d', { bias: own.bias })
+    const { groups = 1, padding = 0 } = own
+    checkChannels('Conv1d', inChannels, outChannels, groups)
+    this.inChannels = inChannels
+    this.outChannels = outChannels
+    const { stride, dilation, ...planned } = plan('Conv1d', 1, kernelSize, own)
+    this.#plan = planned
+    this.kernelSize = planned.kernelSize[1]
+    this.#options = { stride: stride[1], padding: planned.frame ? 0 : padding, dilation: dilation[1], groups }
+    this.weight = parameter('Conv1d', [outChannels, inChannels / groups, this.kernelSize], own)
+    this.bias = own.bias === false ? null : parameter('Conv1d', [outChannels], own)
+    begin('Conv1d', this.weight, this.bias, own)
+  }
+
+  override extraRepr(): string {
+    const { inChannels, outChannels, kernelSize, bias } = this
+    return settings({ inChannels, outChannels, kernelSize, ...this.#plan.settings, bias: bias !== null })
+  }
+
+  forward(x: Tensor): Tensor {
+    return conv1d(surrounded('Conv1d', x, 1, this.#plan.frame), this.weight, this.bias, this.#options)
+  }
+
+  [fuses](next: Module): ((x: Tensor) => Tensor) | null {
+    if (!inherits(this, Conv1d) || !inherits(next, ReLU)) return null
+    return (x) =>
+      withinModule(this, () =>
+        convolve(1, surrounded('Conv1d', x, 1, this.#plan.frame), this.weight, this.bias, this.#options, true),
+      )
+  }
+}
 
 /** Two-dimensional convolution over [N, In, H, W] (or [In, H, W]). */
 export class Conv2d<const In extends number = number, const Out extends number = number> extends Adaptable {
@@ -19,46 +79,26 @@ export class Conv2d<const In extends number = number, const Out extends number =
   /** [Out, In / groups, kH, kW] */
   readonly weight: Parameter
   readonly bias: Parameter<[Out]> | null
+  /** Of what is surrounded already, if not by zeros: what adapters see. */
   readonly #options: Required<Conv2dOptions>
+  readonly #plan: Plan
   declare readonly signature?: { readonly takes: { readonly channels: In }; readonly gives: { readonly channels: Out } }
 
-  constructor(
-    inChannels: In,
-    outChannels: Out,
-    kernelSize: Pair,
-    options: LayerOptions & Conv2dOptions & { readonly bias?: boolean } = {},
-  ) {
+  constructor(inChannels: In, outChannels: Out, kernelSize: Pair, options: Conv2dLayerOptions = {}) {
     super()
-    checkLayer('Conv2d', options, {
-      ...layerOptions,
-      bias: true,
-      stride: true,
-      padding: true,
-      dilation: true,
-      groups: true,
-    })
-    const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options
-    checkFlags('Conv2d', { bias: options.bias })
-    checkSizes('Conv2d', { inChannels, outChannels, groups })
-    if (inChannels % groups !== 0 || outChannels % groups !== 0)
-      throw new ValueError(
-        'Conv2d',
-        `${inChannels} input and ${outChannels} output channels do not both divide into ${groups} groups`,
-      )
+    const own = checkLayer('Conv2d', options, names)
+    checkFlags('Conv2d', { bias: own.bias })
+    const { groups = 1, padding = 0 } = own
+    checkChannels('Conv2d', inChannels, outChannels, groups)
     this.inChannels = inChannels
     this.outChannels = outChannels
-    this.kernelSize = checkPair('Conv2d', 'kernelSize', kernelSize, 1)
-    this.#options = {
-      stride: checkPair('Conv2d', 'stride', stride, 1),
-      padding: checkPair('Conv2d', 'padding', padding, 0),
-      dilation: checkPair('Conv2d', 'dilation', dilation, 1),
-      groups,
-    }
-    this.weight = parameter('Conv2d', [outChannels, inChannels / groups, ...this.kernelSize], options)
-    this.bias = options.bias === false ? null : parameter('Conv2d', [outChannels], options)
-    kaimingUniform_(this.weight, { a: Math.sqrt(5), generator: options.generator })
-    const bound = 1 / Math.sqrt(fans('Conv2d', this.weight).fanIn)
-    if (this.bias) uniform_(this.bias, -bound, bound, { generator: options.generator })
+    const { stride, dilation, ...planned } = plan('Conv2d', 2, kernelSize, own)
+    this.#plan = planned
+    this.kernelSize = planned.kernelSize
+    this.#options = { stride, padding: planned.frame ? 0 : padding, dilation, groups }
+    this.weight = parameter('Conv2d', [outChannels, inChannels / groups, ...this.kernelSize], own)
+    this.bias = own.bias === false ? null : parameter('Conv2d', [outChannels], own)
+    begin('Conv2d', this.weight, this.bias, own)
   }
 
   override get adaptation(): Adaptation {
@@ -68,11 +108,11 @@ export class Conv2d<const In extends number = number, const Out extends number =
 
   override extraRepr(): string {
     const { inChannels, outChannels, kernelSize, bias } = this
-    return settings({ inChannels, outChannels, kernelSize, ...this.#options, bias: bias !== null })
+    return settings({ inChannels, outChannels, kernelSize, ...this.#plan.settings, bias: bias !== null })
   }
 
   forward(x: Tensor): Tensor {
-    return this.adapt(x)
+    return this.adapt(surrounded('Conv2d', x, 2, this.#plan.frame))
   }
 
   override product(x: Tensor): Tensor {
@@ -89,6 +129,9 @@ export class Conv2d<const In extends number = number, const Out extends number =
 
   [fuses](next: Module): ((x: Tensor) => Tensor) | null {
     if (!inherits(this, Conv2d) || !inherits(next, ReLU) || this.adapters.adapted !== null) return null
-    return (x) => withinModule(this, () => convolve(x, this.weight, this.bias, this.#options, true))
+    return (x) =>
+      withinModule(this, () =>
+        convolve(2, surrounded('Conv2d', x, 2, this.#plan.frame), this.weight, this.bias, this.#options, true),
+      )
   }
 }

@@ -1,19 +1,26 @@
 import * as nn from '../../../lib/nn/index.js'
-import type * as ops from '../../../lib/ops/index.js'
 import type { Given } from '../cases.js'
 import { type Kinds, module } from './kind.js'
 
-function conv(given: Given): nn.Module {
-  const option = <T>(name: string) => given.arg<T>(name)
-  return new nn.Conv2d(option<number>('inChannels'), option<number>('outChannels'), option<ops.Pair>('kernelSize'), {
-    stride: option<ops.Pair>('stride'),
-    padding: option<ops.Pair>('padding'),
-    dilation: option<ops.Pair>('dilation'),
-    groups: option<number>('groups'),
-    bias: option<boolean>('bias'),
-  })
+type Layer = typeof nn.Conv1d | typeof nn.Conv2d | typeof nn.ConvTranspose1d | typeof nn.ConvTranspose2d
+
+/** A layer with those of the options that the case has. */
+function made(Layer: Layer, given: Given, names: readonly string[]): nn.Module {
+  const options = Object.fromEntries(
+    names.flatMap((name) => (name in given.golden.args ? [[name, given.arg(name)]] : [])),
+  )
+  const Untyped = Layer as unknown as new (...args: readonly unknown[]) => nn.Module
+  return new Untyped(given.arg('inChannels'), given.arg('outChannels'), given.arg('kernelSize'), options)
 }
 
+const shared = ['stride', 'padding', 'dilation', 'groups', 'bias']
+const conv = (Layer: Layer) => (given: Given) => made(Layer, given, [...shared, 'paddingMode'])
+const transposed = (Layer: Layer) => (given: Given) => made(Layer, given, [...shared, 'outputPadding'])
+const call = (m: nn.Model, given: Given) => m.forward(given.in('x'))
+
 export const kinds: Kinds = {
-  conv2d: module(conv, (m: nn.Conv2d, given) => m.forward(given.in('x'))),
+  conv1d: module(conv(nn.Conv1d), call),
+  conv2d: module(conv(nn.Conv2d), call),
+  convTranspose1d: module(transposed(nn.ConvTranspose1d), call),
+  convTranspose2d: module(transposed(nn.ConvTranspose2d), call),
 }

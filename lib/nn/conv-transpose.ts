@@ -1,0 +1,161 @@
+/** Layers of transposed convolution. */
+import { formatShape, ShapeError, ValueError } from '../core/errors.js'
+import type { OptionNames } from '../core/options.js'
+import type { Tensor } from '../core/tensor.js'
+import {
+  type ConvTranspose1dOptions,
+  type ConvTranspose2dOptions,
+  convTranspose1d,
+  convTranspose2d,
+  type Pair,
+  type Single,
+} from '../ops/conv.js'
+import { type Dims, shownAs, spatial } from '../ops/conv-options.js'
+import { leastSize, type Transposed, transposedOptions } from '../ops/conv-transpose.js'
+import type { Both } from '../ops/pair.js'
+import { begin, checkChannels } from './conv-plan.js'
+import { checkFlags, checkLayer, type LayerOptions, layerOptions, parameter } from './layer.js'
+import { Module, type Parameter, settings } from './module.js'
+
+export interface ConvTranspose1dLayerOptions extends LayerOptions, ConvTranspose1dOptions {
+  readonly bias?: boolean
+}
+export interface ConvTranspose2dLayerOptions extends LayerOptions, ConvTranspose2dOptions {
+  readonly bias?: boolean
+}
+
+const names: OptionNames<ConvTranspose2dLayerOptions> = {
+  ...layerOptions,
+  bias: true,
+  stride: true,
+  padding: true,
+  outputPadding: true,
+  dilation: true,
+  groups: true,
+}
+
+/** Numbers where there is one dimension, pairs where there are two. */
+function told({ groups, ...options }: Transposed, dims: Dims) {
+  const of = (both: Both) => (dims === 1 ? both[1] : both)
+  return {
+    stride: of(options.stride),
+    padding: of(options.padding),
+    outputPadding: of(options.outputPadding),
+    dilation: of(options.dilation),
+    groups,
+  }
+}
+
+/** The outputPadding for which the result has these sizes. Throws ShapeError where none has. */
+function paddingFor(
+  layer: string,
+  dims: Dims,
+  x: Tensor,
+  kernel: Both,
+  { stride, padding, dilation }: Transposed,
+  outputSize: readonly number[],
+): readonly number[] {
+  if (!Array.isArray(outputSize) || !(outputSize.length === dims || outputSize.length === x.ndim))
+    throw new ValueError(
+      layer,
+      `outputSize is ${formatShape(outputSize)}, but must hold ${dims === 1 ? 'the length' : 'height and width'}, or all sizes of the result`,
+    )
+  const of = (both: Both) => shownAs(dims, both)
+  return outputSize.slice(-dims).map((wanted, d) => {
+    const size = x.sizes[x.ndim - dims + d] ?? 0
+    const step = of(stride)[d] as number
+    const least = leastSize(size, of(kernel)[d] as number, step, of(padding)[d] as number, of(dilation)[d] as number)
+    if (!Number.isInteger(wanted) || wanted < least || wanted >= least + step)
+      throw new ShapeError(
+        layer,
+        `outputSize is ${formatShape(outputSize)}, but x ${formatShape(x.sizes)} can give sizes from ${least} to ` +
+          `${least + step - 1} in dimension ${x.ndim - dims + d}`,
+        [x.sizes],
+      )
+    return wanted - least
+  })
+}
+
+/** Transposed one-dimensional convolution over [N, In, L] (or [In, L]). */
+export class ConvTranspose1d<const In extends number = number, const Out extends number = number> extends Module {
+  readonly inChannels: In
+  readonly outChannels: Out
+  readonly kernelSize: number
+  /** [In, Out / groups, k] */
+  readonly weight: Parameter
+  readonly bias: Parameter<[Out]> | null
+  readonly #options: Transposed
+  declare readonly signature?: { readonly takes: { readonly channels: In }; readonly gives: { readonly channels: Out } }
+
+  constructor(inChannels: In, outChannels: Out, kernelSize: Single, options: ConvTranspose1dLayerOptions = {}) {
+    super()
+    const layer = 'ConvTranspose1d'
+    const own = checkLayer(layer, options, names as OptionNames<ConvTranspose1dLayerOptions>)
+    checkFlags(layer, { bias: own.bias })
+    checkChannels(layer, inChannels, outChannels, own.groups ?? 1)
+    this.inChannels = inChannels
+    this.outChannels = outChannels
+    this.kernelSize = spatial(layer, 1, 'kernelSize', kernelSize, 1)[1]
+    this.#options = transposedOptions(layer, 1, own)
+    this.weight = parameter(layer, [inChannels, outChannels / this.#options.groups, this.kernelSize], own)
+    this.bias = own.bias === false ? null : parameter(layer, [outChannels], own)
+    begin(layer, this.weight, this.bias, own)
+  }
+
+  override extraRepr(): string {
+    const { inChannels, outChannels, kernelSize, bias } = this
+    return settings({ inChannels, outChannels, kernelSize, ...told(this.#options, 1), bias: bias !== null })
+  }
+
+  /** outputSize: which of the sizes that a stride leaves open ([L'], or all sizes of the result), instead of outputPadding. */
+  forward(x: Tensor, outputSize: readonly number[] | null = null): Tensor {
+    const options = told(this.#options, 1) as ConvTranspose1dOptions
+    const sized = outputSize && paddingFor('ConvTranspose1d', 1, x, [1, this.kernelSize], this.#options, outputSize)
+    const { weight, bias } = this
+    return convTranspose1d(x, weight, bias, sized ? { ...options, outputPadding: sized[0] as number } : options)
+  }
+}
+
+/** Transposed two-dimensional convolution over [N, In, H, W] (or [In, H, W]). */
+export class ConvTranspose2d<const In extends number = number, const Out extends number = number> extends Module {
+  readonly inChannels: In
+  readonly outChannels: Out
+  readonly kernelSize: readonly [number, number]
+  /** [In, Out / groups, kH, kW] */
+  readonly weight: Parameter
+  readonly bias: Parameter<[Out]> | null
+  readonly #options: Transposed
+  declare readonly signature?: { readonly takes: { readonly channels: In }; readonly gives: { readonly channels: Out } }
+
+  constructor(inChannels: In, outChannels: Out, kernelSize: Pair, options: ConvTranspose2dLayerOptions = {}) {
+    super()
+    const layer = 'ConvTranspose2d'
+    const own = checkLayer(layer, options, names)
+    checkFlags(layer, { bias: own.bias })
+    checkChannels(layer, inChannels, outChannels, own.groups ?? 1)
+    this.inChannels = inChannels
+    this.outChannels = outChannels
+    this.kernelSize = spatial(layer, 2, 'kernelSize', kernelSize, 1)
+    this.#options = transposedOptions(layer, 2, own)
+    this.weight = parameter(layer, [inChannels, outChannels / this.#options.groups, ...this.kernelSize], own)
+    this.bias = own.bias === false ? null : parameter(layer, [outChannels], own)
+    begin(layer, this.weight, this.bias, own)
+  }
+
+  override extraRepr(): string {
+    const { inChannels, outChannels, kernelSize, bias } = this
+    return settings({ inChannels, outChannels, kernelSize, ...told(this.#options, 2), bias: bias !== null })
+  }
+
+  /** outputSize: which of the sizes that strides leave open ([H', W'], or all sizes of the result), instead of outputPadding. */
+  forward(x: Tensor, outputSize: readonly number[] | null = null): Tensor {
+    const sized = outputSize && paddingFor('ConvTranspose2d', 2, x, this.kernelSize, this.#options, outputSize)
+    const { weight, bias } = this
+    return convTranspose2d(
+      x,
+      weight,
+      bias,
+      sized ? { ...this.#options, outputPadding: sized as [number, number] } : this.#options,
+    )
+  }
+}
