@@ -1,4 +1,5 @@
 /** What the constructors of convolutions share: their options, checked, and what their inputs are surrounded by. */
+import { checkTensor } from '../autograd/operator.js'
 import { shown, ValueError } from '../core/errors.js'
 import type { OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
@@ -94,5 +95,6 @@ export function plan(
 }
 
 export function surrounded(layer: string, x: Tensor, dims: Dims, frame: Frame | null): Tensor {
+  checkTensor(layer, 'x', x)
   return frame === null || x.ndim <= dims ? x : framed(layer, x, frame.before, frame.after, frame.mode)
 }

@@ -1,6 +1,7 @@
 /** Layers of transposed convolution. */
-import { formatShape, ShapeError, ValueError } from '../core/errors.js'
-import type { OptionNames } from '../core/options.js'
+import { checkTensor } from '../autograd/operator.js'
+import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
+import { listOf, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import {
   type ConvTranspose1dOptions,
@@ -53,26 +54,28 @@ function paddingFor(
   x: Tensor,
   kernel: Both,
   { stride, padding, dilation }: Transposed,
-  outputSize: readonly number[],
+  wanted: readonly number[],
 ): readonly number[] {
-  if (!Array.isArray(outputSize) || !(outputSize.length === dims || outputSize.length === x.ndim))
+  checkTensor(layer, 'x', x)
+  const outputSize = listOf(layer, 'the sizes of outputSize', wanted, 'an array of sizes')
+  if (outputSize.length !== dims && outputSize.length !== x.ndim)
     throw new ValueError(
       layer,
-      `outputSize is ${formatShape(outputSize)}, but must hold ${dims === 1 ? 'the length' : 'height and width'}, or all sizes of the result`,
+      `outputSize is ${shown(outputSize)}, but must hold ${dims === 1 ? 'the length' : 'height and width'}, or all sizes of the result`,
     )
   const of = (both: Both) => shownAs(dims, both)
-  return outputSize.slice(-dims).map((wanted, d) => {
+  return outputSize.slice(-dims).map((length, d) => {
     const size = x.sizes[x.ndim - dims + d] ?? 0
     const step = of(stride)[d] as number
     const least = leastSize(size, of(kernel)[d] as number, step, of(padding)[d] as number, of(dilation)[d] as number)
-    if (!Number.isInteger(wanted) || wanted < least || wanted >= least + step)
+    if (!Number.isInteger(length) || length < least || length >= least + step)
       throw new ShapeError(
         layer,
-        `outputSize is ${formatShape(outputSize)}, but x ${formatShape(x.sizes)} can give sizes from ${least} to ` +
+        `outputSize is ${shown(outputSize)}, but x ${formatShape(x.sizes)} can give sizes from ${least} to ` +
           `${least + step - 1} in dimension ${x.ndim - dims + d}`,
         [x.sizes],
       )
-    return wanted - least
+    return length - least
   })
 }
 

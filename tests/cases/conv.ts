@@ -252,7 +252,12 @@ export const layers: readonly PublicCall[] = [
   ...layer(
     'Conv1d',
     f.nn.Conv1d,
-    (): [number, number, number, f.nn.Conv1dLayerOptions] => [2, 4, 3, { bias: true, stride: 1, padding: 1, dilation: 1, groups: 2, paddingMode: 'reflect' }],
+    (): [number, number, number, f.nn.Conv1dLayerOptions] => [
+      2,
+      4,
+      3,
+      { bias: true, stride: 1, padding: 1, dilation: 1, groups: 2, paddingMode: 'reflect' },
+    ],
     () => [t(1, 2, 5)],
     'conv1d',
   ),
