@@ -12,7 +12,7 @@ import { checkGroups, checkPadding, type Dims, type Padding, type Single, spatia
 import { reluGradient } from './elementwise/relu-gradient.js'
 import { kernel, operator } from './operator.js'
 import type { Both, Pair } from './pair.js'
-import { sum } from './reduce.js'
+import { sum } from './reduce/index.js'
 import { pad, squeeze, unsqueeze } from './shape/index.js'
 import { widened } from './widened.js'
 

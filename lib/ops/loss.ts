@@ -9,7 +9,7 @@ import { castTo, precise } from './convert.js'
 import { add, div, mul, ne, neg, square, sub, where } from './elementwise/index.js'
 import { gather, indexSelect } from './indexing.js'
 import { kernel, operator } from './operator.js'
-import { mean, sum } from './reduce.js'
+import { mean, sum } from './reduce/index.js'
 import { permute, reshape, unsqueeze } from './shape/index.js'
 import { logSoftmax } from './softmax.js'
 

@@ -12,7 +12,7 @@ import { like, seenAs } from './common.js'
 import { add, mul, rsqrt, square, sub } from './elementwise/index.js'
 import { copyInto } from './inplace.js'
 import { kernel, operator } from './operator.js'
-import { mean, sum } from './reduce.js'
+import { mean, sum } from './reduce/index.js'
 import { detach, reshape } from './shape/index.js'
 
 /** The mean over `dims`, kept; of nothing 0, as in the kernels, so that an empty batch has gradients of 0. */

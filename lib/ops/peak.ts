@@ -1,6 +1,6 @@
 /** What comes off exponents before they are taken. */
 import type { Tensor } from '../core/tensor.js'
-import { amax, sum } from './reduce.js'
+import { amax, sum } from './reduce/index.js'
 import { detach } from './shape/index.js'
 
 /** The largest element along `dim`, a constant to gradients; 0 of none. */

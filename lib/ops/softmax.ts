@@ -9,7 +9,7 @@ import { like } from './common.js'
 import { div, exp, log, mul, sub } from './elementwise/index.js'
 import { kernel, operator } from './operator.js'
 import { peakOf } from './peak.js'
-import { sum } from './reduce.js'
+import { sum } from './reduce/index.js'
 
 interface Softmax {
   readonly name: 'softmax' | 'logSoftmax'

@@ -7,7 +7,7 @@ import { keep } from '../core/scope.js'
 import { normalizeDim, sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { add, eq, mul, ne } from '../ops/elementwise/index.js'
-import { argmax, sum } from '../ops/reduce.js'
+import { argmax, sum } from '../ops/reduce/index.js'
 
 /** Something measured over a pass. Nothing may wait for the device in `update`. */
 export interface Metric<O = Tensor, T = Tensor> {

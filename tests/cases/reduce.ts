@@ -1,5 +1,6 @@
 import * as f from '../../lib/index.js'
 import {
+  awayFrom,
   bits,
   bytes,
   type Case,
@@ -162,7 +163,111 @@ const atEnds: readonly Case[] = (
   length: 3,
 }))
 
-export const cases: readonly Case[] = [...finite, ...atEnds]
+/** Elements whose sizes are apart too, so that no extreme of sizes is a tie. */
+const apart = (t: f.Tensor) => f.add(t, 1 / 64)
+
+const norms: readonly Case[] = [
+  ...[0, 1, 2, 3, 0.5, 1.5, -1].flatMap((p) => [
+    {
+      op: 'norm',
+      name: `p = ${p} of rows`,
+      inputs: [awayFrom([5, 33], [0])],
+      call: (t: f.Tensor) => f.norm(t, p, 1, { keepdim: p > 1 }),
+      length: 33,
+    },
+    {
+      op: 'norm',
+      name: `p = ${p} of all`,
+      inputs: [awayFrom([3, 5], [0])],
+      call: (t: f.Tensor) => f.norm(t, p),
+      length: 15,
+    },
+  ]),
+  ...[Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY].map((p) => ({
+    op: 'norm',
+    name: `p = ${p}`,
+    inputs: [distinct([4, 5, 3])],
+    call: (t: f.Tensor) => f.norm(apart(t), p, [0, 2]),
+    length: 12,
+  })),
+  {
+    op: 'norm',
+    name: 'of zeros',
+    inputs: [constant(exactly([2, 3], 'float', [0, 0, 0, 0, -2, 0]))],
+    call: (t) => [1, 2, 3, 1.5, 0.5, Number.POSITIVE_INFINITY].map((p) => f.norm(t, p, 1)),
+  },
+  { op: 'norm', name: 'of nothing', inputs: [normal([0, 3])], call: (t) => f.norm(t, 2, 0) },
+  ...([1, 2, Number.POSITIVE_INFINITY] as const).map((p) => ({
+    op: 'normalize',
+    name: `p = ${p}`,
+    inputs: [distinct([4, 5, 3])],
+    call: (t: f.Tensor) => f.normalize(apart(t), { p, dim: p === 1 ? [0, 2] : 1 }),
+    length: 12,
+  })),
+  {
+    op: 'cosineSimilarity',
+    name: 'of rows',
+    inputs: [normal([4, 33]), normal([4, 33])],
+    call: (a, b) => f.cosineSimilarity(a as f.Tensor, b as f.Tensor),
+    length: 33,
+  },
+  {
+    op: 'cosineSimilarity',
+    name: 'of all pairs',
+    inputs: [normal([3, 1, 5]), normal([4, 5])],
+    call: (a, b) => f.cosineSimilarity(a as f.Tensor, b as f.Tensor, { dim: -1, eps: 1e-3 }),
+    length: 5,
+  },
+  ...[1, 2, 3].map((p) => ({
+    op: 'cdist',
+    name: `p = ${p}`,
+    inputs: [normal([2, 4, 3]), normal([5, 3], 1, 4)],
+    call: (a: f.Tensor, b: f.Tensor) => f.cdist(a, b, { p }),
+    length: 15,
+  })),
+  {
+    op: 'cdist',
+    name: 'of the same points',
+    inputs: [constant(normal([33, 3]))],
+    call: (t) => f.cdist(t, t),
+    length: 33,
+  },
+]
+
+const without0: Input = exactly([2, 3], 'float', [1, Number.NaN, 3, Number.NaN, Number.NaN, Number.NaN])
+
+const chosen: readonly Case[] = [
+  ...(['max', 'min'] as const).flatMap((op): Case[] => [
+    { op, name: 'of all', inputs: [distinct([4, 5])], call: (t) => f[op](t) },
+    { op, name: 'along rows', inputs: [distinct([4, 33])], call: (t) => f[op](t, 1, { keepdim: true }) },
+    { op, name: 'along the middle', inputs: [distinct([4, 5, 3])], call: (t) => f[op](t, -2) },
+    { op, name: 'of a number', inputs: [distinct([])], call: (t) => f[op](t, 0) },
+    { op, name: 'int32', inputs: [integers([5, 33], -9, 9)], call: (t) => [f[op](t), ...f[op](t, 0)] },
+    { op, name: 'uint8', inputs: [bytes([5, 33])], call: (t) => [f[op](t), ...f[op](t, 0)] },
+    { op, name: 'NaN and infinities', inputs: [rows], call: (t) => [f[op](t), ...f[op](t, 1)] },
+  ]),
+  { op: 'aminmax', name: 'of columns', inputs: [distinct([4, 5])], call: (t) => f.aminmax(t, 0) },
+  { op: 'nansum', name: 'of rows', inputs: [without0], call: (t) => f.nansum(t, 1) },
+  { op: 'nansum', name: 'of columns', inputs: [normal([4, 5])], call: (t) => f.nansum(t, 0), length: 4 },
+  { op: 'nansum', name: 'int32', inputs: [integers([5, 33], -9, 9)], call: (t) => f.nansum(t, 1) },
+  { op: 'nanmean', name: 'of rows', inputs: [without0], call: (t) => f.nanmean(t, 1) },
+  { op: 'nanmean', name: 'of columns', inputs: [normal([4, 5])], call: (t) => f.nanmean(t, 0), length: 4 },
+  ...(['any', 'all', 'countNonzero'] as const).flatMap((op): Case[] => [
+    { op, name: 'bool', inputs: [bits([5, 3])], call: (t) => [f[op](t), f[op](t, 0), f[op](t, 1, { keepdim: true })] },
+    { op, name: 'NaN and infinities', inputs: [rows], call: (t) => f[op](t, 1) },
+    { op, name: 'int32', inputs: [integers([5, 3], -1, 2)], call: (t) => f[op](t, [0]) },
+    { op, name: 'nothing', inputs: [normal([0, 3])], call: (t) => f[op](t, 0) },
+  ]),
+  ...(['varMean', 'stdMean'] as const).map((op) => ({
+    op,
+    name: 'of rows',
+    inputs: [normal([4, 33])],
+    call: (t: f.Tensor) => f[op](t, 1, { correction: 0, keepdim: true }),
+    length: 33,
+  })),
+]
+
+export const cases: readonly Case[] = [...finite, ...atEnds, ...norms, ...chosen]
 
 /** Two halves of the range of int32, and one more. */
 const tooMuch = exactly([3, 2], 'int32', [2 ** 30, 1, 2 ** 30 - 1, 1, 1, 1])
@@ -216,6 +321,63 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['3'],
     call: (make) => f.cumsum(make(x), 3),
   },
+  {
+    op: 'max',
+    name: 'of nothing',
+    code: 'ERR_VALUE',
+    mentions: ['[0, 3]'],
+    call: (make) => f.max(make(normal([0, 3]))),
+  },
+  {
+    op: 'min',
+    name: 'of a dimension of nothing',
+    code: 'ERR_VALUE',
+    mentions: ['[3, 0]'],
+    call: (make) => f.min(make(normal([3, 0])), 1),
+  },
+  {
+    op: 'nanmean',
+    name: 'integers',
+    code: 'ERR_DTYPE',
+    mentions: ['int32'],
+    call: (make) => f.nanmean(make(integers([4], 0, 9))),
+  },
+  {
+    op: 'norm',
+    name: 'integers',
+    code: 'ERR_DTYPE',
+    mentions: ['int32'],
+    call: (make) => f.norm(make(integers([4], 0, 9))),
+  },
+  { op: 'norm', name: 'p NaN', code: 'ERR_VALUE', mentions: ['NaN'], call: (make) => f.norm(make(x), Number.NaN) },
+  {
+    op: 'norm',
+    name: 'of nothing',
+    code: 'ERR_VALUE',
+    mentions: ['[0, 3]', '-Infinity'],
+    call: (make) => f.norm(make(normal([0, 3])), Number.NEGATIVE_INFINITY, 0),
+  },
+  {
+    op: 'cdist',
+    name: 'points of other sizes',
+    code: 'ERR_SHAPE',
+    mentions: ['[3, 4]', '[3, 5]'],
+    call: (make) => f.cdist(make(x), make(normal([3, 5]))),
+  },
+  {
+    op: 'cdist',
+    name: 'p -1',
+    code: 'ERR_VALUE',
+    mentions: ['-1'],
+    call: (make) => f.cdist(make(x), make(x), { p: -1 }),
+  },
+  {
+    op: 'cosineSimilarity',
+    name: 'vectors of other sizes',
+    code: 'ERR_SHAPE',
+    mentions: ['[3, 4]', '[3, 5]'],
+    call: (make) => f.cosineSimilarity(make(x), make(normal([3, 5]))),
+  },
 ]
 
 export const calls: readonly PublicCall[] = [
@@ -226,6 +388,17 @@ export const calls: readonly PublicCall[] = [
   sound('argmax', f.argmax, () => [t(2, 3), 1, { keepdim: true }]),
   sound('argmin', f.argmin, () => [t(2, 3), null, { keepdim: false }]),
   sound('cumsum', f.cumsum, () => [t(2, 3), 1]),
+  ...(['nansum', 'nanmean', 'countNonzero', 'any', 'all', 'aminmax'] as const).map((name) =>
+    sound(name, f[name], () => [t(2, 3), [0, -1], { keepdim: true }], 'sum', 'ne', 'eq', 'amin', 'where'),
+  ),
+  sound('max', f.max, () => [t(2, 3), 1, { keepdim: true }], 'amax', 'argmax'),
+  sound('min', f.min, () => [t(2, 3), 1, { keepdim: true }], 'amin', 'argmin'),
+  sound('varMean', f.varMean, () => [t(2, 3), 1, { correction: 1, keepdim: true }], 'var', 'mean'),
+  sound('stdMean', f.stdMean, () => [t(2, 3), 1, { correction: 1, keepdim: true }], 'std', 'mean'),
+  sound('norm', f.norm, () => [t(2, 3), 3, [0, -1], { keepdim: true }]),
+  sound('normalize', f.normalize, () => [t(2, 3), { p: 3, dim: 0, eps: 1 }], 'norm'),
+  sound('cosineSimilarity', f.cosineSimilarity, () => [t(2, 3), t(2, 3), { dim: 0, eps: 3 }], 'norm'),
+  sound('cdist', f.cdist, () => [t(2, 3), t(4, 3), { p: 3 }], 'norm', 'sub'),
 ]
 
 export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
@@ -243,6 +416,32 @@ export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
     ...unaryZeros((x) => fn(x, 0), { refuses: ['m'] }),
     inputs: ({ m = 0, n = 0 }) => [distinct([m, n])],
   })),
+  nansum: unaryZeros((x) => f.nansum(x, 0), { fills: { m: 0 } }),
+  nanmean: unaryZeros((x) => f.nanmean(x, 0), { fills: { m: Number.NaN } }),
+  countNonzero: unaryZeros((x) => f.countNonzero(x, 0), { fills: { m: 0 } }),
+  any: unaryZeros((x) => f.any(x, 0), { fills: { m: 0 } }),
+  all: unaryZeros((x) => f.all(x, 0), { fills: { m: 1 } }),
+  varMean: unaryZeros((x) => f.varMean(x, 0), { fills: { m: Number.NaN } }),
+  stdMean: unaryZeros((x) => f.stdMean(x, 0), { fills: { m: Number.NaN } }),
+  ...named(['max', 'min', 'aminmax'], (fn: (x: f.Tensor, dim: number) => f.Tensor[]) => ({
+    ...unaryZeros((x) => fn(x, 0), { refuses: ['m'] }),
+    inputs: ({ m = 0, n = 0 }) => [distinct([m, n])],
+  })),
+  norm: unaryZeros((x) => f.norm(x, 2, 0), { fills: { m: 0 } }),
+  'norm to infinity': unaryZeros((x) => f.norm(x, Number.POSITIVE_INFINITY, 0), { refuses: ['m'] }),
+  normalize: unaryZeros((x) => f.normalize(x)),
+  cosineSimilarity: {
+    sizes: { m: 3, n: 2 },
+    inputs: ({ m = 0, n = 0 }) => [normal([m, n]), normal([m, n])],
+    call: ([a, b]) => f.cosineSimilarity(a as f.Tensor, b as f.Tensor),
+    fills: { n: 0 },
+  },
+  cdist: {
+    sizes: { p: 3, r: 2, m: 4 },
+    inputs: ({ p = 0, r = 0, m = 0 }) => [normal([p, m]), normal([r, m])],
+    call: ([a, b]) => f.cdist(a as f.Tensor, b as f.Tensor),
+    fills: { m: 0 },
+  },
   'amax of all': unaryZeros((x) => f.amax(x), { refuses: ['m', 'n'] }),
   'argmax of all': unaryZeros((x) => f.argmax(x), { refuses: ['m', 'n'] }),
 }

@@ -184,7 +184,7 @@ function soundArgs(entry: PublicCall): unknown[] {
  * A view never copies, and so says which memory it cannot see in another shape. Sums over memory of other strides add in
  * another order, which the differences that a variance is made of show in their last bit.
  */
-const layoutMatters = new Set(['view', 'var', 'std'])
+const layoutMatters = new Set(['view', 'var', 'std', 'varMean', 'stdMean'])
 const refused = ({ names: [name = ''] }: PublicCall, form: string) =>
   layoutMatters.has(name) && form.endsWith('in memory')
 

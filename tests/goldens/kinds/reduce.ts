@@ -1,18 +1,55 @@
 import * as ops from '../../../lib/ops/index.js'
+import type { Given } from '../cases.js'
 import { type Kinds, largest, op, reduction } from './kind.js'
+
+const keepdim = (given: Given) => ({ keepdim: given.option('keepdim', false) })
+
+const spread = (fn: typeof ops.variance) =>
+  op(
+    (given) => fn(given.in('x'), given.arg('dim'), { ...keepdim(given), correction: given.option('correction', 1) }),
+    largest,
+  )
+
+/** Numbers that JSON has no word for are written as texts. */
+const order = (given: Given): number => {
+  const p = given.option<number | string>('p', 2)
+  return typeof p === 'number' ? p : p.startsWith('-') ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY
+}
+
+const extreme = (fn: typeof ops.max) =>
+  op((given) => {
+    const dim = given.option<number | null>('dim', null)
+    return dim === null ? fn(given.in('x')) : fn(given.in('x'), dim, keepdim(given))
+  })
 
 export const kinds: Kinds = {
   sum: reduction(ops.sum),
   mean: reduction(ops.mean),
   amax: reduction(ops.amax),
+  amin: reduction(ops.amin),
+  max: extreme(ops.max),
+  min: extreme(ops.min),
   logsumexp: reduction(ops.logsumexp),
-  var: op(
+  var: spread(ops.variance),
+  std: spread(ops.std),
+  cumsum: op((given) => ops.cumsum(given.in('x'), given.arg('dim')), largest),
+  norm: op((given) => ops.norm(given.in('x'), order(given), given.option('dim', null), keepdim(given)), largest),
+  normalize: op(
     (given) =>
-      ops.variance(given.in('x'), given.arg('dim'), {
-        keepdim: given.arg('keepdim'),
-        correction: given.arg('correction'),
+      ops.normalize(given.in('x'), {
+        p: order(given),
+        dim: given.option('dim', 1),
+        eps: given.option('eps', 1e-12),
       }),
     largest,
   ),
-  cumsum: op((given) => ops.cumsum(given.in('x'), given.arg('dim')), largest),
+  cosineSimilarity: op(
+    (given) =>
+      ops.cosineSimilarity(given.in('a'), given.in('b'), {
+        dim: given.option('dim', 1),
+        eps: given.option('eps', 1e-8),
+      }),
+    largest,
+  ),
+  cdist: op((given) => ops.cdist(given.in('a'), given.in('b'), { p: order(given) }), largest),
 }

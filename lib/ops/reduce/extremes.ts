@@ -1,0 +1,197 @@
+/** Extremes over dimensions, and where they stand. */
+import { apply, checkTensor, type Operator } from '../../autograd/operator.js'
+import type { DType } from '../../core/dtype.js'
+import { namedAs, ValueError } from '../../core/errors.js'
+import { defineMethods } from '../../core/methods.js'
+import { countOf, normalizeDim, normalizeDims, reducedShape, type Shape } from '../../core/shape.js'
+import type { Tensor } from '../../core/tensor.js'
+import { like } from '../common.js'
+import { castTo } from '../convert.js'
+import { div, eq, mul } from '../elementwise/index.js'
+import { kernel, operator } from '../operator.js'
+import { detach, reshape } from '../shape/index.js'
+import { type Dims, kept, spreadOut } from '../totals.js'
+import { comparable, type Dim, keepdimOf, type ReduceOptions } from './dims.js'
+import { picked, type Selected } from './picked.js'
+import { sum } from './sums.js'
+
+function extreme(name: 'amax' | 'amin') {
+  return operator<[x: Tensor], Dims>({
+    name,
+    infer([x], { dims, keepdim }) {
+      const shape = reducedShape(x.sizes, dims, keepdim)
+      if (countOf(x.sizes) === 0 && countOf(shape) > 0)
+        throw new ValueError(
+          name,
+          `there is no extreme of nothing: x is [${x.sizes.join(', ')}], reduced over [${dims.join(', ')}]`,
+        )
+      return like(x, shape)
+    },
+    forward: kernel(name, ([x], { dims }, { out }) => ({ out: spreadOut(out, x, dims), x })),
+    gradient: {
+      saves: () => ({ inputs: [0], outputs: [0] }),
+      // Ties share the gradient equally, as in PyTorch.
+      backward(ctx, [g]) {
+        const x = ctx.input(0)
+        const winners = castTo(eq(x, kept(ctx.output(0), x.sizes, ctx.attrs)), x.dtype)
+        const shares = sum(winners, ctx.attrs.dims, { keepdim: true })
+        return [mul(winners, div(kept(g, x.sizes, ctx.attrs), shares))]
+      },
+    },
+  })
+}
+
+const amaxRecord = extreme('amax')
+const aminRecord = extreme('amin')
+
+/** Largest value over `dim`; NaN if there is one. Throws ValueError where there is nothing to choose from. */
+export function amax<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
+export function amax(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
+  const keepdim = keepdimOf('amax', options)
+  checkTensor('amax', 'x', x)
+  return apply(amaxRecord, [x], { dims: normalizeDims('amax', dim, x.ndim), keepdim })
+}
+
+/** Smallest value over `dim`; NaN if there is one. Throws ValueError where there is nothing to choose from. */
+export function amin<D extends DType>(x: Tensor<Shape, D>, dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
+export function amin(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Tensor {
+  const keepdim = keepdimOf('amin', options)
+  checkTensor('amin', 'x', x)
+  return apply(aminRecord, [x], { dims: normalizeDims('amin', dim, x.ndim), keepdim })
+}
+
+interface Along {
+  readonly dim: number
+  readonly keepdim: boolean
+}
+
+function argExtreme(name: 'argmax' | 'argmin') {
+  return operator<[x: Tensor], Along>({
+    name,
+    infer([x], { dim, keepdim }) {
+      if (x.sizes[dim] === 0)
+        throw new ValueError(name, `there is no extreme of nothing: x is [${x.sizes.join(', ')}], dim ${dim}`)
+      return { shape: reducedShape(x.sizes, [dim], keepdim), dtype: 'int32' }
+    },
+    forward: kernel(name, ([x], { dim }, { out }) => ({ out: spreadOut(out, x, [dim]), x, dim })),
+    gradient: { differentiable: false, reason: 'the result is an index' },
+  })
+}
+
+const argmaxRecord = argExtreme('argmax')
+const argminRecord = argExtreme('argmin')
+
+/** Where the first extreme along `dim` stands, whatever the dtype. */
+function argOf(record: Operator<[x: Tensor], Along>, input: Tensor, dim: number | null, keepdim: boolean): Tensor {
+  const x = comparable(input)
+  if (dim === null) return apply(record, [reshape(x, [x.numel])], { dim: 0, keepdim: false })
+  const d = normalizeDim(record.name, dim, x.ndim)
+  return x.ndim === 0
+    ? apply(record, [reshape(x, [1])], { dim: 0, keepdim: false })
+    : apply(record, [x], { dim: d, keepdim })
+}
+
+/** Index (int32) of the first largest element along `dim`, or of the flattened tensor where null. */
+export function argmax(x: Tensor, dim?: number | null, options?: ReduceOptions): Tensor<Shape, 'int32'>
+export function argmax(x: Tensor, dim: number | null = null, options: ReduceOptions = {}): Tensor {
+  const keepdim = keepdimOf('argmax', options)
+  checkTensor('argmax', 'x', x)
+  return argOf(argmaxRecord, x, dim, keepdim)
+}
+
+/** Index (int32) of the first smallest element along `dim`, or of the flattened tensor where null. */
+export function argmin(x: Tensor, dim?: number | null, options?: ReduceOptions): Tensor<Shape, 'int32'>
+export function argmin(x: Tensor, dim: number | null = null, options: ReduceOptions = {}): Tensor {
+  const keepdim = keepdimOf('argmin', options)
+  checkTensor('argmin', 'x', x)
+  return argOf(argminRecord, x, dim, keepdim)
+}
+
+/** The extreme of all elements, of any dtype. */
+function ofAll(op: string, record: Operator<[x: Tensor], Dims>, x: Tensor): Tensor {
+  const numbers = comparable(x)
+  const dims = normalizeDims(op, null, x.ndim)
+  return castTo(
+    namedAs(op, () => apply(record, [numbers], { dims, keepdim: false })),
+    x.dtype,
+  )
+}
+
+/** The first extreme along a dimension, which alone gets the gradient, and where it stands. */
+function along(op: string, record: Operator<[x: Tensor], Along>, x: Tensor, dim: number, keepdim: boolean): Selected {
+  const d = normalizeDim(op, dim, x.ndim)
+  return namedAs(op, () => picked(x, d, keepdim, (line) => argOf(record, detach(line), d, true)))
+}
+
+/**
+ * The largest element of all (ties share its gradient equally), or with `dim` the largest along it and its index (int32): the
+ * first of equals, which has the whole gradient. NaN counts as largest. Throws ValueError where there is nothing to choose from.
+ * The larger of two tensors is `maximum`.
+ */
+export function max<D extends DType>(x: Tensor<Shape, D>): Tensor<Shape, D>
+export function max<D extends DType>(x: Tensor<Shape, D>, dim: number, options?: ReduceOptions): Selected<D>
+export function max(x: Tensor, dim?: number, options: ReduceOptions = {}): Tensor | Selected {
+  const keepdim = keepdimOf('max', options)
+  checkTensor('max', 'x', x)
+  return dim === undefined ? ofAll('max', amaxRecord, x) : along('max', argmaxRecord, x, dim, keepdim)
+}
+
+/** As `max` for the smallest; NaN is chosen where there is one. */
+export function min<D extends DType>(x: Tensor<Shape, D>): Tensor<Shape, D>
+export function min<D extends DType>(x: Tensor<Shape, D>, dim: number, options?: ReduceOptions): Selected<D>
+export function min(x: Tensor, dim?: number, options: ReduceOptions = {}): Tensor | Selected {
+  const keepdim = keepdimOf('min', options)
+  checkTensor('min', 'x', x)
+  return dim === undefined ? ofAll('min', aminRecord, x) : along('min', argminRecord, x, dim, keepdim)
+}
+
+/** Smallest and largest value over `dim`, as `amin` and `amax`. */
+export function aminmax<D extends DType>(
+  x: Tensor<Shape, D>,
+  dim?: Dim,
+  options?: ReduceOptions,
+): [min: Tensor<Shape, D>, max: Tensor<Shape, D>]
+export function aminmax(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): [Tensor, Tensor] {
+  const keepdim = keepdimOf('aminmax', options)
+  checkTensor('aminmax', 'x', x)
+  const attrs = { dims: normalizeDims('aminmax', dim, x.ndim), keepdim }
+  return namedAs('aminmax', () => [apply(aminRecord, [x], attrs), apply(amaxRecord, [x], attrs)])
+}
+
+declare module '../../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    amax(dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
+    amin(dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
+    aminmax(dim?: Dim, options?: ReduceOptions): [min: Tensor<Shape, D>, max: Tensor<Shape, D>]
+    max(): Tensor<Shape, D>
+    max(dim: number, options?: ReduceOptions): Selected<D>
+    min(): Tensor<Shape, D>
+    min(dim: number, options?: ReduceOptions): Selected<D>
+    argmax(dim?: number | null, options?: ReduceOptions): Tensor<Shape, 'int32'>
+    argmin(dim?: number | null, options?: ReduceOptions): Tensor<Shape, 'int32'>
+  }
+}
+
+defineMethods({
+  amax(dim?: Dim, options?: ReduceOptions) {
+    return amax(this, dim, options)
+  },
+  amin(dim?: Dim, options?: ReduceOptions) {
+    return amin(this, dim, options)
+  },
+  aminmax(dim?: Dim, options?: ReduceOptions) {
+    return aminmax(this, dim, options)
+  },
+  max(dim?: number, options?: ReduceOptions) {
+    return max(this, dim as number, options)
+  },
+  min(dim?: number, options?: ReduceOptions) {
+    return min(this, dim as number, options)
+  },
+  argmax(dim?: number | null, options?: ReduceOptions) {
+    return argmax(this, dim, options)
+  },
+  argmin(dim?: number | null, options?: ReduceOptions) {
+    return argmin(this, dim, options)
+  },
+})

@@ -1,0 +1,8 @@
+export type { Dim, ReduceOptions } from './dims.js'
+export * from './extremes.js'
+export * from './logsumexp.js'
+export * from './norms.js'
+export type { Selected } from './picked.js'
+export * from './running.js'
+export * from './spread.js'
+export * from './sums.js'

@@ -1,0 +1,251 @@
+/** Lengths of vectors, and distances and angles between them. */
+import { noGrad } from '../../autograd/mode.js'
+import { apply, checkTensor } from '../../autograd/operator.js'
+import type { DType } from '../../core/dtype.js'
+import { DTypeError, formatShape, namedAs, ShapeError, shown, ValueError } from '../../core/errors.js'
+import { defineMethods } from '../../core/methods.js'
+import { checkOptions } from '../../core/options.js'
+import { broadcastShapes, countOf, normalizeDim, normalizeDims, reducedShape, type Shape } from '../../core/shape.js'
+import type { Tensor } from '../../core/tensor.js'
+import { checkScalar, floating, like } from '../common.js'
+import { castTo, precise } from '../convert.js'
+import { full } from '../creation.js'
+import {
+  abs,
+  add,
+  clamp,
+  div,
+  eq,
+  maximum,
+  mul,
+  ne,
+  pow,
+  sign,
+  sqrt,
+  square,
+  sub,
+  where,
+} from '../elementwise/index.js'
+import { operator } from '../operator.js'
+import { detach, unsqueeze } from '../shape/index.js'
+import { type Dims, kept } from '../totals.js'
+import { zerosLike } from '../views.js'
+import { type Dim, keepdimOf, type ReduceOptions } from './dims.js'
+import { amax, amin } from './extremes.js'
+import { sum } from './sums.js'
+
+interface Norm extends Dims {
+  readonly p: number
+}
+
+const infinite = (p: number) => p === Number.POSITIVE_INFINITY || p === Number.NEGATIVE_INFINITY
+
+/** The norm by its definition. */
+function lengthOf(x: Tensor, { dims, keepdim, p }: Norm): Tensor {
+  const options = { keepdim }
+  if (p === 2) return sqrt(sum(square(x), dims, options))
+  if (p === 0) return castTo(sum(ne(x, 0), dims, options), x.dtype)
+  const sizes = abs(x)
+  if (p === 1) return sum(sizes, dims, options)
+  if (infinite(p)) {
+    // What has no elements has no extreme; `infer` let it pass where its length is 0.
+    if (x.numel === 0) return full(reducedShape(x.sizes, dims, keepdim), 0, { dtype: x.dtype, device: x.device })
+    return p > 0 ? amax(sizes, dims, options) : amin(sizes, dims, options)
+  }
+  return pow(sum(pow(sizes, p), dims, options), 1 / p)
+}
+
+/** g / norm^power, 0 where the norm is: there it has no derivative, and 0 is its best subgradient. */
+function overPower(g: Tensor, norm: Tensor, power: number): Tensor {
+  const none = eq(norm, 0)
+  const divisor = where(none, 1, norm)
+  return where(none, 0, div(g, power === 1 ? divisor : pow(divisor, power)))
+}
+
+/** dnorm/dx * g, as PyTorch has it. The norm and its gradient have x's number of dimensions. */
+function slope(x: Tensor, norm: Tensor, g: Tensor, { dims, p }: Norm): Tensor {
+  if (p === 0) return zerosLike(x)
+  if (p === 1) return mul(sign(x), g)
+  if (p === 2) return mul(x, overPower(g, norm, 1))
+  if (infinite(p)) {
+    const sizes = abs(x)
+    const winners = castTo(where(eq(norm, norm), eq(sizes, norm), ne(sizes, sizes)), x.dtype)
+    return mul(mul(sign(x), winners), div(g, sum(winners, dims, { keepdim: true })))
+  }
+  if (p < 1) return mul(where(eq(x, 0), 0, mul(sign(x), pow(abs(x), p - 1))), mul(g, pow(norm, 1 - p)))
+  const scale = overPower(g, norm, p - 1)
+  return mul(p < 2 ? mul(sign(x), pow(abs(x), p - 1)) : mul(x, pow(abs(x), p - 2)), scale)
+}
+
+const normRecord = operator<[x: Tensor], Norm>({
+  name: 'norm',
+  precision: 'float32',
+  inputs: [{ name: 'x', dtypes: floating }],
+  infer([x], { dims, keepdim, p }) {
+    const shape = reducedShape(x.sizes, dims, keepdim)
+    const empty = countOf(x.sizes) === 0 && countOf(shape) > 0
+    // PyTorch: a norm of nothing is 0 where 0 is what it starts from and the end of it.
+    if (empty && (p < 0 || infinite(p)))
+      throw new ValueError(
+        'norm',
+        `there is no norm of nothing for p = ${p}: x is ${formatShape(x.sizes)}, reduced over [${dims.join(', ')}]`,
+      )
+    return like(x, shape)
+  },
+  forward: ([x], attrs) => noGrad(() => lengthOf(x, attrs)),
+  gradient: {
+    saves: () => ({ inputs: [0], outputs: [0] }),
+    backward(ctx, [g]) {
+      const { attrs } = ctx
+      const { shape } = ctx.spec(0)
+      return [slope(ctx.input(0), kept(ctx.output(0), shape, attrs), kept(g, shape, attrs), attrs)]
+    },
+  },
+})
+
+function checkOrder(op: string, p: number | 'fro'): number {
+  if (p === 'fro') return 2
+  if (typeof p !== 'number' || Number.isNaN(p))
+    throw new ValueError(op, `p is ${shown(p)}, but must be a number, Infinity, -Infinity or 'fro'`)
+  return p
+}
+
+/**
+ * The p-norm of vectors: (sum |x|^p)^(1/p) over `dim`; the largest size for Infinity, the smallest for -Infinity, and how many
+ * are not 0 for 0. 'fro' is 2. Its gradient is 0 where it is 0, and is shared by ties of an infinite p. bfloat16 is
+ * computed in float32. Throws DTypeError for integers.
+ */
+export function norm<D extends DType>(
+  x: Tensor<Shape, D>,
+  p?: number | 'fro',
+  dim?: Dim,
+  options?: ReduceOptions,
+): Tensor<Shape, D>
+export function norm(x: Tensor, p: number | 'fro' = 2, dim: Dim = null, options: ReduceOptions = {}): Tensor {
+  const keepdim = keepdimOf('norm', options)
+  checkTensor('norm', 'x', x)
+  return normOf('norm', x, checkOrder('norm', p), normalizeDims('norm', dim, x.ndim), keepdim)
+}
+
+function normOf(op: string, given: Tensor, p: number, dims: readonly number[], keepdim: boolean): Tensor {
+  const x = precise(given)
+  if (x.dtype === 'bfloat16') return castTo(normOf(op, castTo(x, 'float32'), p, dims, keepdim), 'bfloat16')
+  if (!floating.includes(x.dtype))
+    throw new DTypeError(
+      op,
+      `x is ${x.dtype}, but must be float32, float64 or bfloat16; convert it with .to('float32')`,
+    )
+  return apply(normRecord, [x], { dims, keepdim, p })
+}
+
+/** A function of several operators with its arguments in float32 at least: a bfloat16 result is rounded once. */
+function inSingle<T extends readonly Tensor[]>(inputs: T, fn: (...wide: T) => Tensor): Tensor {
+  const near = inputs.map(precise)
+  if (!near.some((x) => x.dtype === 'bfloat16')) return fn(...(near as unknown as T))
+  const wide = near.map((x) => (x.dtype === 'bfloat16' ? castTo(x, 'float32') : x))
+  const y = fn(...(wide as unknown as T))
+  return near.every((x) => x.dtype === 'bfloat16') ? castTo(y, 'bfloat16') : y
+}
+
+export interface NormalizeOptions {
+  /** The norm's order. Default 2. */
+  readonly p?: number
+  /** What is normalised along. Default 1. */
+  readonly dim?: Dim
+  /** The least that is divided by. Default 1e-12. */
+  readonly eps?: number
+}
+
+/** x / max(norm(x, p) along `dim`, eps): vectors of length 1. */
+export function normalize<S extends Shape, D extends DType>(x: Tensor<S, D>, options?: NormalizeOptions): Tensor<S, D>
+export function normalize(x: Tensor, options: NormalizeOptions = {}): Tensor {
+  const { p = 2, dim = 1, eps = 1e-12 } = checkOptions('normalize', options, { p: true, dim: true, eps: true })
+  checkTensor('normalize', 'x', x)
+  checkScalar('normalize', 'eps', eps)
+  const dims = normalizeDims('normalize', dim, x.ndim)
+  return inSingle([x], (wide) =>
+    div(wide, clamp(normOf('normalize', wide, checkOrder('normalize', p), dims, true), eps)),
+  )
+}
+
+export interface CosineSimilarityOptions {
+  /** What the vectors lie along, after broadcasting. Default 1. */
+  readonly dim?: number
+  /** The least that each length counts as. Default 1e-8. */
+  readonly eps?: number
+}
+
+/** The lengths of vectors, at least eps; the gradient is that of the length all the same, as in PyTorch. */
+function atLeast(lengths: Tensor, eps: number): Tensor {
+  return add(lengths, detach(sub(maximum(lengths, eps), lengths)))
+}
+
+/** The cosine of the angle between a and b, which broadcast, along `dim`: sum(a / |a| * b / |b|). */
+export function cosineSimilarity<D extends DType>(
+  a: Tensor<Shape, D>,
+  b: Tensor<Shape, D>,
+  options?: CosineSimilarityOptions,
+): Tensor<Shape, D>
+export function cosineSimilarity(a: Tensor, b: Tensor, options: CosineSimilarityOptions = {}): Tensor {
+  const op = 'cosineSimilarity'
+  const { dim = 1, eps = 1e-8 } = checkOptions(op, options, { dim: true, eps: true })
+  checkTensor(op, 'a', a)
+  checkTensor(op, 'b', b)
+  checkScalar(op, 'eps', eps)
+  const rank = broadcastShapes(op, a.sizes, b.sizes).length
+  const d = normalizeDim(op, dim, rank)
+  const unit = (x: Tensor) => {
+    let wide = x
+    while (wide.ndim < rank) wide = unsqueeze(wide, 0)
+    return div(wide, atLeast(normOf(op, wide, 2, rank === 0 ? [] : [d], true), eps))
+  }
+  return namedAs(op, () => inSingle([a, b], (u, v) => sum(mul(unit(u), unit(v)), rank === 0 ? [] : [d])))
+}
+
+export interface CdistOptions {
+  /** The norm's order, at least 0. Default 2. */
+  readonly p?: number
+}
+
+/**
+ * Distances of all pairs: a [..., P, M] and b [..., R, M] give [..., P, R], the p-norm of each difference; what stands before
+ * broadcasts. Every difference is computed, so that near points lose no digits. The gradient of a distance of 0 is 0.
+ */
+export function cdist<D extends DType>(
+  a: Tensor<Shape, D>,
+  b: Tensor<Shape, D>,
+  options?: CdistOptions,
+): Tensor<Shape, D>
+export function cdist(a: Tensor, b: Tensor, options: CdistOptions = {}): Tensor {
+  const { p = 2 } = checkOptions('cdist', options, { p: true })
+  checkTensor('cdist', 'a', a)
+  checkTensor('cdist', 'b', b)
+  if (typeof p !== 'number' || !(p >= 0)) throw new ValueError('cdist', `p is ${shown(p)}, but must be at least 0`)
+  if (a.ndim < 2 || b.ndim < 2 || a.sizes.at(-1) !== b.sizes.at(-1))
+    throw new ShapeError(
+      'cdist',
+      `needs points of one size, [..., P, M] and [..., R, M], but a is ${formatShape(a.sizes)} and b ${formatShape(b.sizes)}`,
+      [a.sizes, b.sizes],
+    )
+  broadcastShapes('cdist', a.sizes.slice(0, -2), b.sizes.slice(0, -2))
+  // Points of no coordinates are nowhere apart, whatever p.
+  const order = a.sizes.at(-1) === 0 ? 2 : p
+  return namedAs('cdist', () =>
+    inSingle([a, b], (u, v) => {
+      const apart = sub(unsqueeze(u, -2), unsqueeze(v, -3))
+      return normOf('cdist', apart, order, [apart.ndim - 1], false)
+    }),
+  )
+}
+
+declare module '../../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    norm(p?: number | 'fro', dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
+  }
+}
+
+defineMethods({
+  norm(p?: number | 'fro', dim?: Dim, options?: ReduceOptions) {
+    return norm(this, p, dim, options)
+  },
+})
