@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 work=$(mktemp -d)
 trap 'rm -rf "$work"; rm -rf "$root/prebuilds"' EXIT
-platform=$(node --input-type=module -e "import { platformName } from '$root/dist/backend/native/loader.js'; console.log(platformName())")
+platform=$(npx tsx -e "import { platformName } from '$root/lib/backend/native/loader.ts'; console.log(platformName())")
 mkdir -p "prebuilds/$platform"
 cp build/Release/firesteel.node "prebuilds/$platform/"
 npm pack --silent --ignore-scripts --pack-destination "$work" > /dev/null

@@ -1,15 +1,17 @@
 /** `firesteel info`: which backends there are, which serves, and why not the others. */
 import { readFileSync } from 'node:fs'
 import { availableParallelism, cpus } from 'node:os'
+import { join } from 'node:path'
 import { defaultDevice, unavailable } from '../backend/devices.js'
 import { formatBytes } from '../backend/native/bytes.js'
 import { createNativeDevice, describeNative, NativeDevice } from '../backend/native/device.js'
 import { availableMemory } from '../backend/native/machine.js'
 import { settingNames } from '../backend/settings.js'
+import { packageRoot } from '../core/package-root.js'
 
-/** The package's own version, from the package.json above both lib and dist. */
+/** The package's own version. */
 function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  const text = readFileSync(join(packageRoot(), 'package.json'), 'utf8')
   return (JSON.parse(text) as { version: string }).version
 }
 

@@ -4,7 +4,6 @@
  * at the same time do not mix: the last rename wins. What a kill leaves behind ends with `.partial`: the next write to that
  * path removes it when it is older than a day, because no write takes that long.
  */
-import { randomBytes } from 'node:crypto'
 import { renameSync, type Stats } from 'node:fs'
 import { type FileHandle, lstat, open, readdir, readlink, realpath, rm } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, sep } from 'node:path'
@@ -130,7 +129,8 @@ function beginning(target: string): string {
 }
 
 function besides(target: string): string {
-  return `${dirname(target)}/${beginning(target)}${process.pid}.${randomBytes(6).toString('hex')}.partial`
+  const unique = Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString('hex')
+  return `${dirname(target)}/${beginning(target)}${process.pid}.${unique}.partial`
 }
 
 /** Removes a target's partial files of killed processes. What the system refuses here stays, because the write can do without. */

@@ -4,17 +4,17 @@
  */
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
 import type { Device } from '../../core/device.js'
 import type { DType } from '../../core/dtype.js'
 import { DeviceError, DTypeError } from '../../core/errors.js'
+import { packageRoot } from '../../core/package-root.js'
 import type { Storage } from '../../core/storage.js'
 import type { CudaAddon } from '../native/addon.js'
 import { loadedNative, QueueDevice } from '../native/device.js'
 import { platformName } from '../native/loader.js'
 
 const require = createRequire(import.meta.url)
-const root = fileURLToPath(new URL('../../../', import.meta.url))
+const root = packageRoot()
 
 const dtypes: ReadonlySet<DType> = new Set<DType>(['float32', 'int32', 'uint8', 'bool'])
 
@@ -50,7 +50,7 @@ export class CudaDevice extends QueueDevice {
 
 /** A build of this checkout first, then what a package brings. */
 function findLibrary(): string | null {
-  const built = `${root}build/Release/firesteel_cuda.so`
+  const built = `${root}/build/Release/firesteel_cuda.so`
   if (existsSync(built)) return built
   try {
     return require.resolve(`@firesteel/cuda-${platformName()}`)

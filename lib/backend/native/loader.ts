@@ -1,9 +1,9 @@
 /**
  * Finds the addon's binary, opens it, and explains itself: which one, or why none.
  */
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
+import { packageRoot } from '../../core/package-root.js'
 import { readSettings } from '../settings.js'
 import { kernelNames } from '../table/index.js'
 import type { AddonModule, CpuAddon } from './addon.js'
@@ -22,19 +22,20 @@ export type Loaded =
   | { readonly unavailable: string }
 
 const require = createRequire(import.meta.url)
-const root = fileURLToPath(new URL('../../../', import.meta.url))
+const root = packageRoot()
 
 /** Such as linux-x64, or linux-x64-musl where the C library is musl. */
 export function platformName(): string {
   const name = `${process.platform}-${process.arch}`
-  if (process.platform !== 'linux') return name
+  // Asking Node for a report takes ten milliseconds, so a machine without musl is not asked.
+  if (process.platform !== 'linux' || !readdirSync('/lib').some((file) => file.startsWith('ld-musl-'))) return name
   const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined
   return report?.header?.glibcVersionRuntime === undefined ? `${name}-musl` : name
 }
 
 /** Paths of the binaries that are there: a build of this checkout first, then what a package brings. */
 function findBinaries(platform: string): readonly string[] {
-  const paths = [`${root}build/Release/firesteel.node`, `${root}prebuilds/${platform}/firesteel.node`].filter(
+  const paths = [`${root}/build/Release/firesteel.node`, `${root}/prebuilds/${platform}/firesteel.node`].filter(
     existsSync,
   )
   try {
