@@ -3,7 +3,7 @@ import { DeviceError, DTypeError, kindOf, ShapeError, shown, ValueError } from '
 import { listOf } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
 import { fromTypedArray } from '../ops/creation.js'
-import { indexSelect } from '../ops/indexing.js'
+import { indexSelect } from '../ops/indexing/index.js'
 
 /** Items by index, in batches of type B. What a batch holds is the dataset's business; the Trainer takes [input, target]. */
 export interface Dataset<B> {

@@ -15,7 +15,7 @@ import { type Parameter, settings } from '../nn/module.js'
 import { guardState } from '../nn/state.js'
 import { castTo } from '../ops/convert.js'
 import { add, mul } from '../ops/elementwise/index.js'
-import { embedding } from '../ops/indexing.js'
+import { embedding } from '../ops/indexing/index.js'
 import { linear, matmul } from '../ops/matmul.js'
 import { clone, reshape, transpose } from '../ops/shape/index.js'
 

@@ -81,6 +81,11 @@ export function castTo(x: Tensor, dtype: DType): Tensor {
   return apply(cast, [x], dtype)
 }
 
+/** What is to be added up: sums are made in float32. */
+export function summable(x: Tensor): Tensor {
+  return x.dtype === 'bfloat16' || x.dtype === 'float16' ? castTo(x, 'float32') : x
+}
+
 /**
  * A conversion that is only read. Unlike a cast's, its result may share memory with other conversions of the same parameter,
  * and is overwritten when the parameter is: a backward pass that comes too late gets the error for overwritten memory.

@@ -448,8 +448,10 @@ add(
   'ImageDataset',
 )
 
-/** Methods of tensors that are functions too take the tensor first: called as methods they must say the same. */
-const methods = publicCalls.filter(({ names: [name = ''] }) => name in f.Tensor.prototype && name !== 'to')
+/** Methods of tensors that are functions too take the tensor first: called as methods they must say the same. (As in PyTorch, `x.unfold` is another function.) */
+const methods = publicCalls.filter(
+  ({ names: [name = ''] }) => name in f.Tensor.prototype && name !== 'to' && name !== 'unfold',
+)
 for (const { names, args } of methods)
   entries.push({
     names,

@@ -16,19 +16,19 @@ const elsewhere: { readonly [op: string]: string } = {
 
 /** Public functions that have no case of their name, and the operator whose cases call them. */
 const calledBy: { readonly [name: string]: string } = {
+  broadcastTo: 'expand',
   chunk: 'split',
   contiguous: 'clone',
   detach: 'alias',
   flatten: 'reshape',
   indexSelect: 'index_select',
   narrow: 'slice',
-  pad: 'unslice',
   rand: 'random_uniform',
   randint: 'random_integers',
   randn: 'random_normal',
   select: 'slice',
-  squeeze: 'reshape',
   stack: 'cat',
+  swapaxes: 'permute',
   transpose: 'permute',
   unsqueeze: 'reshape',
   variance: 'var',

@@ -76,6 +76,8 @@ describe('in lib/ops', () => {
       'convert.ts': 3,
       // Filled, then written in part.
       'shape/cut.ts': 1,
+      'shape/diagonals.ts': 1,
+      'shape/windows.ts': 1,
       // A gradient that is no input's alone: both biases' and the scores' before they are summed to the mask's shape.
       'recurrent.ts': 1,
       'attention.ts': 1,

@@ -2,7 +2,7 @@
 
 import { apply, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
-import { formatShape, ShapeError } from '../../core/errors.js'
+import { formatShape, namedAs, ShapeError } from '../../core/errors.js'
 import { defineMethods } from '../../core/methods.js'
 import { checkSizes, copySizes, type Shape, sameShape } from '../../core/shape.js'
 import type { Mutable } from '../../core/shape-types.js'
@@ -40,13 +40,39 @@ export function expand(x: Tensor, shape: Shape): Tensor {
   return sameShape(target, x.sizes) ? x : apply(expandRecord, [x], target)
 }
 
+/** Expanded to the shape of `other`. A view. */
+export function expandAs<S extends Shape, D extends DType>(x: Tensor<Shape, D>, other: Tensor<S>): Tensor<S, D>
+export function expandAs(x: Tensor, other: Tensor): Tensor {
+  checkTensor('expandAs', 'x', x)
+  checkTensor('expandAs', 'other', other)
+  return namedAs('expandAs', () => expand(x, other.sizes))
+}
+
+/** As `expand`, under NumPy's name; all sizes are said. A view. */
+export function broadcastTo<const S extends Shape, D extends DType>(
+  x: Tensor<Shape, D>,
+  shape: S,
+): Tensor<Mutable<S>, D>
+export function broadcastTo(x: Tensor, shape: Shape): Tensor {
+  checkTensor('broadcastTo', 'x', x)
+  return namedAs('broadcastTo', () => expand(x, shape))
+}
+
 declare module '../../core/tensor.js' {
   interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    expandAs<T extends Shape>(other: Tensor<T>): Tensor<T, D>
+    broadcastTo<const T extends Shape>(shape: T): Tensor<Mutable<T>, D>
     expand<const T extends Shape>(shape: T): Tensor<Mutable<T>, D>
   }
 }
 
 defineMethods({
+  expandAs(other: Tensor) {
+    return expandAs(this, other)
+  },
+  broadcastTo(shape: Shape) {
+    return broadcastTo(this, shape)
+  },
   expand(shape: Shape) {
     return expand(this, shape)
   },

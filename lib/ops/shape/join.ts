@@ -8,7 +8,7 @@ import type { Tensor } from '../../core/tensor.js'
 import { like } from '../common.js'
 import { kernel, operator } from '../operator.js'
 import { checkTensors } from './lists.js'
-import { unsqueeze } from './reshape.js'
+import { reshape, unsqueeze } from './reshape.js'
 import { narrow } from './slices.js'
 
 const catRecord = operator<readonly Tensor[], number>({
@@ -72,4 +72,43 @@ export function stack<D extends DType>(tensors: readonly Tensor<Shape, D>[], dim
       d,
     ),
   )
+}
+
+/** What the lists below are joined along after each has so many dimensions. */
+function joinedFrom<D extends DType>(
+  op: string,
+  tensors: readonly Tensor<Shape, D>[],
+  shaped: (x: Tensor<Shape, D>) => Tensor<Shape, D>,
+  dimOf: (rank: number) => number,
+): Tensor<Shape, D> {
+  checkTensors(op, tensors)
+  const list = tensors.map(shaped)
+  return namedAs(op, () => cat(list, dimOf(list[0]?.ndim ?? 1)))
+}
+
+/** Tensors beside each other: along the second dimension, vectors and numbers along their only one. */
+export function hstack<D extends DType>(tensors: readonly Tensor<Shape, D>[]): Tensor<Shape, D> {
+  return joinedFrom(
+    'hstack',
+    tensors,
+    (x) => (x.ndim === 0 ? reshape(x, [1]) : x),
+    (rank) => (rank === 1 ? 0 : 1),
+  )
+}
+
+/** Tensors below each other: along the first dimension; vectors are rows. */
+export function vstack<D extends DType>(tensors: readonly Tensor<Shape, D>[]): Tensor<Shape, D> {
+  return joinedFrom(
+    'vstack',
+    tensors,
+    (x) => (x.ndim < 2 ? reshape(x, [1, x.numel]) : x),
+    () => 0,
+  )
+}
+
+/** Tensors behind each other: along the third dimension, which they get where they have none. */
+export function dstack<D extends DType>(tensors: readonly Tensor<Shape, D>[]): Tensor<Shape, D> {
+  const deep = (x: Tensor<Shape, D>) =>
+    x.ndim < 2 ? reshape(x, [1, x.numel, 1]) : x.ndim === 2 ? reshape(x, [...x.sizes, 1]) : x
+  return joinedFrom('dstack', tensors, deep, () => 2)
 }

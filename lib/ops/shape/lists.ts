@@ -1,7 +1,7 @@
 /** Checks of lists, for JavaScript callers. */
 
 import { checkTensor } from '../../autograd/operator.js'
-import { kindOf, ValueError } from '../../core/errors.js'
+import { kindOf, shown, ValueError } from '../../core/errors.js'
 import type { Tensor } from '../../core/tensor.js'
 
 /** For who writes x.reshape(2, 3) as in Python: all sizes or dimensions come in one array. */
@@ -17,4 +17,22 @@ export function checkTensors(op: string, tensors: readonly Tensor[]): void {
   if (!Array.isArray(tensors))
     throw new ValueError(op, `takes an array of tensors, but got ${kindOf(tensors)}; write ${op}([a, b])`)
   for (const x of tensors) checkTensor(op, 'each of the list', x)
+}
+
+/** Throws unless it is an integer, `least` or more. */
+export function checkInteger(op: string, name: string, value: number, least?: number): number {
+  if (Number.isSafeInteger(value) && !(least !== undefined && value < least)) return value
+  throw new ValueError(
+    op,
+    `${name} is ${shown(value)}, but must be ${least === undefined ? 'an integer' : `an integer, at least ${least}`}`,
+  )
+}
+
+/** A copy of a list of integers, or of one that stands alone. */
+export function integersOf(op: string, name: string, value: number | readonly number[], least?: number): number[] {
+  if (typeof value !== 'number' && !Array.isArray(value))
+    throw new ValueError(op, `${name} is ${kindOf(value)}, but must be an integer or an array of them`)
+  const list = typeof value === 'number' ? [value] : [...(value as readonly number[])]
+  for (const each of list) checkInteger(op, name, each, least)
+  return list
 }

@@ -5,13 +5,22 @@ import { contiguous as denseCopy } from '../../backend/dispatch.js'
 import type { DType } from '../../core/dtype.js'
 import { formatShape, ShapeError, ValueError } from '../../core/errors.js'
 import { defineMethods } from '../../core/methods.js'
-import { checkSizes, copySizes, countOf, denseStrides, normalizeDim, type Shape, sameShape } from '../../core/shape.js'
+import {
+  checkSizes,
+  copySizes,
+  countOf,
+  denseStrides,
+  normalizeDim,
+  normalizeDims,
+  type Shape,
+  sameShape,
+} from '../../core/shape.js'
 import type { Mutable } from '../../core/shape-types.js'
 import type { Tensor } from '../../core/tensor.js'
 import { like } from '../common.js'
 import { operator } from '../operator.js'
 import { viewOf } from '../views.js'
-import { checkList } from './lists.js'
+import { checkList, integersOf } from './lists.js'
 
 /** Strides with which `shape` sees the same elements in the same order, or null where a copy is needed. */
 function reshapedStrides(x: Tensor, shape: Shape): Shape | null {
@@ -117,21 +126,35 @@ export function unsqueeze<D extends DType>(x: Tensor<Shape, D>, dim: number): Te
   return reshape(x, [...x.sizes.slice(0, d), 1, ...x.sizes.slice(d)])
 }
 
-/** Without the dimension `dim` if its size is 1, or without all of size 1. */
-export function squeeze<D extends DType>(x: Tensor<Shape, D>, dim?: number): Tensor<Shape, D> {
+/** Without the dimensions `dim` whose size is 1, or without all of size 1. */
+export function squeeze<D extends DType>(x: Tensor<Shape, D>, dim?: number | readonly number[]): Tensor<Shape, D> {
   checkTensor('squeeze', 'x', x)
-  if (dim === undefined)
-    return reshape(
-      x,
-      x.sizes.filter((size) => size !== 1),
+  const dims = typeof dim === 'number' ? [normalizeDim('squeeze', dim, x.ndim)] : normalizeDims('squeeze', dim, x.ndim)
+  return reshape(
+    x,
+    x.sizes.filter((size, i) => size !== 1 || !dims.includes(i)),
+  )
+}
+
+/** The dimension `dim` as several of the given sizes, one of which may be -1: the reverse of `flatten`. */
+export function unflatten<D extends DType>(x: Tensor<Shape, D>, dim: number, sizes: Shape): Tensor<Shape, D>
+export function unflatten(x: Tensor, dim: number, sizes: Shape): Tensor {
+  checkTensor('unflatten', 'x', x)
+  const d = normalizeDim('unflatten', dim, x.ndim)
+  if (x.ndim === 0) throw new ShapeError('unflatten', 'x is one number, without a dimension to take apart', [[]])
+  const size = x.sizes[d] as number
+  checkList('unflatten', sizes)
+  const parts = integersOf('unflatten', 'sizes', sizes, -1)
+  const free = parts.indexOf(-1)
+  const known = countOf(parts.filter((_, i) => i !== free))
+  if (free >= 0 && known > 0) parts[free] = size / known
+  if (parts.length === 0 || countOf(parts) !== size || !parts.every((part) => Number.isInteger(part) && part >= 0))
+    throw new ShapeError(
+      'unflatten',
+      `sizes ${formatShape(sizes)} do not make up ${size}, dimension ${d} of ${formatShape(x.sizes)}`,
+      [x.sizes],
     )
-  const d = normalizeDim('squeeze', dim, x.ndim)
-  return x.sizes[d] === 1
-    ? reshape(
-        x,
-        x.sizes.filter((_, i) => i !== d),
-      )
-    : x
+  return reshape(x, [...x.sizes.slice(0, d), ...parts, ...x.sizes.slice(d + 1)])
 }
 
 declare module '../../core/tensor.js' {
@@ -139,7 +162,8 @@ declare module '../../core/tensor.js' {
     reshape<const T extends Shape>(shape: T): Tensor<Mutable<T>, D>
     view<const T extends Shape>(shape: T): Tensor<Mutable<T>, D>
     flatten(start?: number, end?: number): Tensor<Shape, D>
-    squeeze(dim?: number): Tensor<Shape, D>
+    squeeze(dim?: number | readonly number[]): Tensor<Shape, D>
+    unflatten(dim: number, sizes: Shape): Tensor<Shape, D>
     unsqueeze(dim: number): Tensor<Shape, D>
   }
 }
@@ -154,8 +178,11 @@ defineMethods({
   flatten(start?: number, end?: number) {
     return flatten(this, start, end)
   },
-  squeeze(dim?: number) {
+  squeeze(dim?: number | readonly number[]) {
     return squeeze(this, dim)
+  },
+  unflatten(dim: number, sizes: Shape) {
+    return unflatten(this, dim, sizes)
   },
   unsqueeze(dim: number) {
     return unsqueeze(this, dim)

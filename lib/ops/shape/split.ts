@@ -13,6 +13,9 @@ import { joined } from '../layout.js'
 import { operator } from '../operator.js'
 import { viewOf } from '../views.js'
 import { cat } from './join.js'
+import { checkInteger, integersOf } from './lists.js'
+import { squeeze } from './reshape.js'
+import { narrow } from './slices.js'
 
 interface Split {
   readonly dim: number
@@ -111,14 +114,63 @@ export function chunk<D extends DType>(x: Tensor<Shape, D>, chunks: number, dim 
   return split(x, Math.max(1, Math.ceil(size / chunks)), dim)
 }
 
+/**
+ * `sections` pieces of sizes that differ by 1 at most, the larger ones first; or pieces that begin at the given positions, the
+ * first at 0 (negative ones count from the end, and positions beyond the end are the end). Views.
+ */
+export function tensorSplit<D extends DType>(
+  x: Tensor<Shape, D>,
+  sections: number | readonly number[],
+  dim?: number,
+): Tensor<Shape, D>[]
+export function tensorSplit(x: Tensor, sections: number | readonly number[], dim = 0): Tensor[] {
+  checkTensor('tensorSplit', 'x', x)
+  const d = normalizeDim('tensorSplit', dim, x.ndim)
+  if (x.ndim === 0) throw new ValueError('tensorSplit', 'x is one number, without a dimension to split')
+  const size = x.sizes[d] as number
+  if (typeof sections === 'number') {
+    checkPieces('tensorSplit', checkInteger('tensorSplit', 'sections', sections, 1))
+    const [least, more] = [Math.floor(size / sections), size % sections]
+    return split(
+      x,
+      Array.from({ length: sections }, (_, i) => least + (i < more ? 1 : 0)),
+      d,
+    )
+  }
+  const starts = integersOf('tensorSplit', 'sections', sections).map((i) =>
+    Math.min(i < 0 ? Math.max(0, i + size) : i, size),
+  )
+  // A piece that would end before it begins is empty, and the next begins where it should, as in PyTorch.
+  return [0, ...starts].map((start, i) => narrow(x, d, start, Math.max(0, (starts[i] ?? size) - start)))
+}
+
+/** The slices along `dim`, each without it. Views. */
+export function unbind<D extends DType>(x: Tensor<Shape, D>, dim?: number): Tensor<Shape, D>[]
+export function unbind(x: Tensor, dim = 0): Tensor[] {
+  checkTensor('unbind', 'x', x)
+  const d = normalizeDim('unbind', dim, x.ndim)
+  if (x.ndim === 0) throw new ValueError('unbind', 'x is one number, without a dimension to take apart')
+  const size = x.sizes[d] as number
+  checkPieces('unbind', size)
+  return size === 0 ? [] : split(x, 1, d).map((each) => squeeze(each, d))
+}
+
 declare module '../../core/tensor.js' {
   interface Tensor<S extends Shape = Shape, D extends DType = DType> {
     split<const N extends number | readonly number[]>(size: N, dim?: number): Pieces<N, D>
+    tensorSplit(sections: number | readonly number[], dim?: number): Tensor<Shape, D>[]
+    unbind(dim?: number): Tensor<Shape, D>[]
     chunk(chunks: number, dim?: number): Tensor<Shape, D>[]
   }
 }
 
 defineMethods({
+  tensorSplit(sections: number | readonly number[], dim?: number) {
+    return tensorSplit(this, sections, dim)
+  },
+  unbind(dim?: number) {
+    return unbind(this, dim)
+  },
   split(size: number | readonly number[], dim?: number) {
     return split(this, size, dim)
   },

@@ -1,8 +1,8 @@
-import * as f from '../../lib/index.js'
-import { alias } from '../../lib/ops/views.js'
-import { bits, bytes, type Case, call, type ErrorCase, integers, label, normal, ragged } from './case.js'
-import { type PublicCall, sound, t } from './sound.js'
-import { mn, named, type Unary, unaryZeros, type ZeroSizes } from './zero.js'
+import * as f from '../../../lib/index.js'
+import { alias } from '../../../lib/ops/views.js'
+import { bits, bytes, type Case, call, type ErrorCase, integers, label, normal, ragged } from '../case.js'
+import { type PublicCall, sound, t } from '../sound.js'
+import { mn, named, type Unary, unaryZeros, type ZeroSizes } from '../zero.js'
 
 const x = normal([3, 4])
 const dims3 = normal([3, 5, 7])
