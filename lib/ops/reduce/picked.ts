@@ -2,7 +2,7 @@
 import type { DType } from '../../core/dtype.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
-import { gather } from '../indexing.js'
+import { gather } from '../indexing/index.js'
 import { reshape, squeeze } from '../shape/index.js'
 
 /** What was chosen along a dimension, and its indices there. */
