@@ -2,6 +2,7 @@
 export * from './activation.js'
 export { Adaptable, type Adaptation, Adapter, type Adapters, type BaseLayer, isAdaptable } from './adapter.js'
 export * from './attention.js'
+export * from './bilinear.js'
 export * from './containers.js'
 export * from './conv.js'
 export * from './embedding.js'

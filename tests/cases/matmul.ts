@@ -1,5 +1,6 @@
 import * as f from '../../lib/index.js'
 import { type Case, type ErrorCase, exactly, integers, label, normal } from './case.js'
+import * as named from './products.js'
 import { type PublicCall, sound, t } from './sound.js'
 import type { ZeroSizes } from './zero.js'
 
@@ -26,6 +27,7 @@ const products: readonly [f.Shape, f.Shape, number][] = [
 const transposed = (t: f.Tensor) => f.transpose(t, -1, -2)
 
 export const cases: readonly Case[] = [
+  ...named.cases,
   ...products.map(([a, b, length]) => ({
     op: 'matmul',
     name: `${label(a)} times ${label(b)}`,
@@ -97,6 +99,7 @@ export const cases: readonly Case[] = [
 const a = normal([3, 4])
 
 export const errors: readonly ErrorCase[] = [
+  ...named.errors,
   {
     op: 'matmul',
     name: 'inner sizes that differ',
@@ -134,12 +137,16 @@ export const errors: readonly ErrorCase[] = [
   },
 ]
 
+export const { layers } = named
+
 export const calls: readonly PublicCall[] = [
+  ...named.calls,
   sound('matmul', f.matmul, () => [t(2, 3), t(3, 4)]),
   sound('linear', f.linear, () => [t(2, 3), t(4, 3), t(4)]),
 ]
 
 export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  ...named.zeroSizes,
   matmul: {
     sizes: { b: 2, m: 3, k: 4, n: 5 },
     inputs: ({ b = 0, m = 0, k = 0, n = 0 }) => [normal([b, m, k]), normal([k, n])],

@@ -3,6 +3,10 @@ import { type Kinds, largest, op } from './kind.js'
 
 export const kinds: Kinds = {
   matmul: op((given) => ops.matmul(given.in('a'), given.in('b')), largest),
+  einsum: op(
+    (given) => ops.einsum(given.arg('equation'), ...given.roles('in.').map((name) => given.in(name))),
+    largest,
+  ),
   linear: {
     run(given) {
       const [weight, bias] = [given.tensor('param.weight'), given.tensor('param.bias')]
