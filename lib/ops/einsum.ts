@@ -1,4 +1,5 @@
 /** Einstein's summation: products of any number of tensors, contracted two at a time by matrix products. */
+import { autocastDType, autocastInputs, withAutocast } from '../autograd/autocast.js'
 import { checkTensor } from '../autograd/operator.js'
 import { formatShape, kindOf, namedAs, ShapeError, ValueError } from '../core/errors.js'
 import { countOf, maxDims } from '../core/shape.js'
@@ -6,8 +7,8 @@ import type { Tensor } from '../core/tensor.js'
 import { mul } from './elementwise/index.js'
 import { type Labels, parseEquation } from './equation.js'
 import { matmul } from './matmul.js'
-import { sum } from './reduce.js'
-import { permute, reshape, slice } from './shape.js'
+import { sum } from './reduce/index.js'
+import { permute, reshape, slice } from './shape/index.js'
 
 /** A tensor with a label on each dimension, none of them twice. */
 interface Labelled {
@@ -207,8 +208,13 @@ export function einsum(equation: string, ...operands: readonly Tensor[]): Tensor
       'einsum',
       `the result of '${equation}' has ${output.length} of ${labels.size} letters; at most ${maxDims} are possible`,
     )
-  return namedAs('einsum', () => {
-    const taken = operands.map((x, i) => diagonals(x, inputs[i] as Labels))
-    return contractAll(taken, output)
-  })
+  // One product, whatever it is made of: its operands are converted once, before they are taken apart.
+  const low = autocastDType()
+  const factors = low === null ? operands : (autocastInputs('low', [], operands, low) as readonly Tensor[])
+  const contracted = () =>
+    contractAll(
+      factors.map((x, i) => diagonals(x, inputs[i] as Labels)),
+      output,
+    )
+  return namedAs('einsum', () => withAutocast(null, contracted))
 }

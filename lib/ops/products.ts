@@ -1,4 +1,5 @@
 /** Products of vectors, matrices and tensors under PyTorch's names: each is matmul, or einsum, with checks of its own. */
+import { autocastDType } from '../autograd/autocast.js'
 import { checkTensor } from '../autograd/operator.js'
 import type { DType } from '../core/dtype.js'
 import { Faults, formatShape, kindOf, namedAs, ShapeError, ValueError } from '../core/errors.js'
@@ -7,10 +8,11 @@ import { checkOptions, type OptionNames } from '../core/options.js'
 import { countOf, maxDims, normalizeDim, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { checkScalar } from './common.js'
+import { castTo } from './convert.js'
 import { einsum } from './einsum.js'
 import { add, mul } from './elementwise/index.js'
 import { matmul as anyMatmul } from './matmul.js'
-import { permute, reshape } from './shape.js'
+import { permute, reshape } from './shape/index.js'
 
 const matmul = anyMatmul as (a: Tensor, b: Tensor) => Tensor
 
@@ -25,14 +27,14 @@ interface Factor {
 function checkForms(op: string, factors: readonly Factor[]): void {
   const faults = new Faults()
   for (const { name, x } of factors) checkTensor(op, name, x)
-  const seen = new Map<string, readonly [number, string]>()
+  const seen = new Map<string, readonly [size: number, of: string]>()
   for (const { name, x, form } of factors) {
     const fits = x.ndim === form.length
     faults.check(fits, () => `${name} must be [${form.join(', ')}], but is ${formatShape(x.sizes)}`)
     if (!fits) continue
     form.forEach((letter, d) => {
       const size = x.sizes[d] as number
-      const [before, whose] = seen.get(letter) ?? [size, name]
+      const [before, whose] = seen.get(letter) ?? [size, `${name} ${formatShape(x.sizes)}`]
       faults.check(
         before === size,
         () => `${letter} is ${size} in ${name} ${formatShape(x.sizes)}, but ${before} in ${whose}; they must be equal`,
@@ -203,6 +205,9 @@ export interface AddProductOptions {
 
 const addProductNames: OptionNames<AddProductOptions> = { beta: true, alpha: true }
 
+/** What is added to a product, under autocast in the dtype of the product. */
+const addend = (x: Tensor, made: Tensor): Tensor => (autocastDType() === null ? x : castTo(x, made.dtype))
+
 /** beta input + alpha a b. */
 function addedTo(op: string, input: Tensor, a: Factor, b: Factor, options: AddProductOptions): Tensor {
   const { beta = 1, alpha = 1 } = checkOptions(op, options, addProductNames)
@@ -220,7 +225,8 @@ function addedTo(op: string, input: Tensor, a: Factor, b: Factor, options: AddPr
   return namedAs(op, () => {
     const scaled = alpha === 1 ? made : mul(made, alpha)
     if (beta === 0) return scaled
-    return add(scaled, (beta === 1 ? input : mul(input, beta)) as never)
+    const given = addend(input, made)
+    return add(scaled, (beta === 1 ? given : mul(given, beta)) as never)
   })
 }
 
@@ -271,7 +277,7 @@ export function bilinear(x1: Tensor, x2: Tensor, weight: Tensor, bias: Tensor | 
   faults.throwShape('bilinear', [x1.sizes, x2.sizes, weight.sizes])
   return namedAs('bilinear', () => {
     const y = einsum('...i,oij,...j->...o', x1, weight, x2)
-    return bias === null ? y : add(y, bias as never)
+    return bias === null ? y : add(y, addend(bias, y) as never)
   })
 }
 
