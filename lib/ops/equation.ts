@@ -68,7 +68,7 @@ export function parseEquation(equation: string, operands: readonly Tensor[]): Eq
   if (texts.length !== operands.length)
     throw fault(equation, `the equation has ${texts.length} terms, but there are ${operands.length} operands`)
   const terms = texts.map((text, i) => termsOf(equation, text, `term ${i}`))
-  const widths = terms.map((term, i) => widthOf(equation, term, operands[i] as Tensor, i))
+  const widths = operands.map((operand, i) => widthOf(equation, terms[i] ?? [], operand, i))
   const result = right === undefined ? implicitOutput(terms) : termsOf(equation, right, 'the result')
   result.forEach((term, i) => {
     if (term !== ellipsis && !terms.some((each) => each.includes(term)))
