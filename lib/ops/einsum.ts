@@ -8,7 +8,7 @@ import { mul } from './elementwise/index.js'
 import { type Labels, parseEquation } from './equation.js'
 import { matmul } from './matmul.js'
 import { sum } from './reduce/index.js'
-import { permute, reshape, slice } from './shape/index.js'
+import { diagonal, permute, reshape } from './shape/index.js'
 
 /** A tensor with a label on each dimension, none of them twice. */
 interface Labelled {
@@ -25,18 +25,14 @@ function inOrder({ x, labels }: Labelled, wanted: Labels): Tensor {
   return dims.every((dim, i) => dim === i) ? x : permute(x, dims)
 }
 
-/** The diagonals of labels that stand twice: both dimensions go last, joined, and every n + 1st element is taken. */
+/** Labels that stand twice are their diagonal, which becomes the last dimension. A view. */
 function diagonals(x: Tensor, labels: Labels): Labelled {
   const first = labels.findIndex((label, i) => labels.indexOf(label, i + 1) >= 0)
-  if (first < 0) return { x, labels }
-  const label = labels[first] as string
+  const label = labels[first]
+  if (label === undefined) return { x, labels }
   const second = labels.indexOf(label, first + 1)
-  const rest = labels.map((_, i) => i).filter((i) => i !== first && i !== second)
-  const n = x.sizes[first] as number
-  const moved = permute(x, [...rest, first, second])
-  const joined = reshape(moved, [...rest.map((i) => x.sizes[i] as number), n * n])
-  const taken = slice(joined, ...rest.map(() => null), [0, null, n + 1])
-  return diagonals(taken, [...rest.map((i) => labels[i] as string), label])
+  const rest = labels.filter((_, i) => i !== first && i !== second)
+  return diagonals(diagonal(x, 0, first, second), [...rest, label])
 }
 
 /** The sum over the labels that are not kept. */
