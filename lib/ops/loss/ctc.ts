@@ -1,0 +1,201 @@
+/**
+ * Connectionist temporal classification (Graves et al., 2006): the probability that a sequence of distributions says a target,
+ * in any alignment, with blanks between.
+ */
+import { checkDType, checkTensor } from '../../autograd/operator.js'
+import { Faults, formatShape, ShapeError, shown, ValueError } from '../../core/errors.js'
+import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
+import type { Tensor } from '../../core/tensor.js'
+import { castTo } from '../convert.js'
+import { arange, full, tensor } from '../creation.js'
+import { add, clamp, div, exp, gt, log, lt, mul, ne, neg, sub, where } from '../elementwise/index.js'
+import { gather } from '../indexing/index.js'
+import { cumsum, logsumexp, sum } from '../reduce/index.js'
+import { cat, detach, expand, narrow, reshape, select, stack, unsqueeze } from '../shape/index.js'
+import { checkFloats, checkReduction, inFloats, type ReductionOptions, reduceLoss } from './reduction.js'
+
+/** The logarithm of nothing, finite so that no gradient meets inf - inf. */
+const lowest = -1e30
+
+/** Whole numbers 0, 1, ... */
+const indices = (count: number, { device }: Tensor): Tensor => arange(0, count, 1, { dtype: 'int32', device })
+
+/** Targets with blanks before, between and behind: [N, S] -> [N, 2 S + 1]; what is beyond a target's length is blank. */
+function withBlanks(targets: Tensor, lengths: Tensor, blank: number): Tensor {
+  const [n = 0, s = 0] = targets.sizes
+  const inside = lt(indices(s, targets), unsqueeze(lengths, 1))
+  const label = where(inside, targets, blank)
+  const blanks = full([n, s + 1], blank, { dtype: 'int32', device: targets.device })
+  const pairs = reshape(stack([narrow(blanks, 1, 0, s), label], 2), [n, 2 * s])
+  return cat([pairs, narrow(blanks, 1, s, 1)], 1)
+}
+
+/**
+ * For each sequence the largest sum of logarithms over its alignments, in the sense of logsumexp, negated; infinite where
+ * there is none. logProbs [T, N, C], targets [N, S], lengths [N].
+ *
+ * The gradient is PyTorch's, exp(logProbs) less how often each class is taken: it is that of the logits where logProbs are
+ * their log softmax, whose own gradient leaves it as it is. It is NaN where there is no alignment.
+ */
+function negativeLogLikelihood(
+  logProbs: Tensor,
+  targets: Tensor,
+  inputLengths: Tensor,
+  targetLengths: Tensor,
+  blank: number,
+  zeroInfinity: boolean,
+): Tensor {
+  const [steps = 0, n = 0] = logProbs.sizes
+  const labels = withBlanks(targets, targetLengths, blank)
+  const states = labels.sizes[1] as number
+  const emitted = clamp(gather(logProbs, 2, expand(unsqueeze(labels, 0), [steps, n, states])), lowest)
+  const none = (count: number) => full([n, count], lowest, { dtype: logProbs.dtype, device: logProbs.device })
+  /** As states later, with nothing before the first. */
+  const later = (x: Tensor, by: number) =>
+    cat([none(Math.min(by, states)), narrow(x, 1, 0, Math.max(states - by, 0))], 1)
+  // A blank may be left out between labels that differ.
+  const before = cat([narrow(labels, 1, 0, Math.min(2, states)), narrow(labels, 1, 0, Math.max(states - 2, 0))], 1)
+  const skips = ne(labels, before)
+  let alpha: Tensor = states > 1 ? cat([mul(none(1), 0), none(states - 1)], 1) : mul(none(1), 0)
+  const alphas = [alpha]
+  for (let t = 0; t < steps; t++) {
+    const ways = [alpha, later(alpha, 1), where(skips, later(alpha, 2), lowest)]
+    alpha = add(logsumexp(stack(ways), 0), select(emitted, 0, t))
+    alphas.push(alpha)
+  }
+  const atEnd = reshape(gather(stack(alphas), 0, expand(reshape(inputLengths, [1, n, 1]), [1, n, states])), [n, states])
+  const last = mul(unsqueeze(targetLengths, 1), 2)
+  const ends = [gather(atEnd, 1, last), where(gt(last, 0), gather(atEnd, 1, clamp(sub(last, 1), 0)), lowest)]
+  const nll = neg(reshape(logsumexp(stack(ends), 0), [n]))
+  const impossible = gt(nll, -lowest / 10)
+  const within = lt(unsqueeze(indices(steps, targets), 1), inputLengths)
+  const mass = sum(where(unsqueeze(within, 2), exp(logProbs), 0), [0, 2])
+  // Of value 0 and gradient exp(logProbs).
+  const possible = add(nll, sub(mass, detach(mass)))
+  if (zeroInfinity) return where(impossible, 0, possible)
+  // -log(0) = inf, whose gradient is NaN.
+  const infinite = neg(log(mul(where(impossible, mass, 1), sub(1, castTo(impossible, mass.dtype)))))
+  return where(impossible, infinite, possible)
+}
+
+export interface CtcLossOptions extends ReductionOptions {
+  /** The class that stands for no label. Default 0. */
+  readonly blank?: number
+  /** Whether the loss and the gradient of a target that no alignment gives are 0. Default false: infinite, and NaN. */
+  readonly zeroInfinity?: boolean
+}
+
+const ctcNames: OptionNames<CtcLossOptions> = { blank: true, zeroInfinity: true, reduction: true }
+
+/** One number for a sequence without a batch, else a list or an int32 tensor. */
+export type SequenceLengths = Tensor | number | readonly number[]
+
+const op = 'ctcLoss'
+
+/** Lengths as a list, where they are known without reading a tensor. */
+function listed(name: string, lengths: SequenceLengths, n: number, most: number): readonly number[] | null {
+  const list = typeof lengths === 'number' ? [lengths] : lengths
+  if (!Array.isArray(list)) {
+    checkTensor(op, name, list)
+    checkDType(op, name, list as Tensor, ['int32'])
+    if ((list as Tensor).numel !== n || (list as Tensor).ndim > 1)
+      throw new ShapeError(op, `${name} are ${formatShape((list as Tensor).sizes)}, but must be [${n}]`, [
+        (list as Tensor).sizes,
+      ])
+    return null
+  }
+  const faults = new Faults()
+  faults.check(list.length === n, () => `${name} are ${list.length}, but there are ${n} sequences`)
+  for (const [i, length] of list.entries())
+    faults.check(
+      Number.isInteger(length) && length >= 0 && length <= most,
+      () => `${name}[${i}] is ${shown(length)}, but must be an integer from 0 to ${most}`,
+    )
+  faults.throwValue(op)
+  return list
+}
+
+function lengthsOn(lengths: SequenceLengths, list: readonly number[] | null, like: Tensor): Tensor {
+  return list === null
+    ? reshape(lengths as Tensor, [(lengths as Tensor).numel])
+    : tensor([...list], { dtype: 'int32', device: like.device })
+}
+
+/** Targets one behind another as rows: [sum of lengths] -> [N, longest]. */
+function rowsOf(targets: Tensor, lengths: Tensor, longest: number): Tensor {
+  const n = lengths.numel
+  const starts = sub(cumsum(lengths, 0), lengths)
+  const k = indices(longest, targets)
+  const inside = lt(k, unsqueeze(lengths, 1))
+  const at = where(inside, add(unsqueeze(starts, 1), k), 0)
+  return longest === 0
+    ? reshape(targets, [n, 0])
+    : reshape(gather(targets, 0, reshape(at, [n * longest])), [n, longest])
+}
+
+/**
+ * -log of the probability of each target under logProbs (the log softmax of a network's outputs), over all its alignments.
+ * logProbs [T, N, C] with targets [N, S], or all targets one behind another, [sum of targetLengths]; or [T, C] with [S]. Targets
+ * and lengths are int32; lengths may be lists of numbers. `mean` divides each loss by its target's length (at least 1), then
+ * averages. Where targets are one behind another and their lengths are a tensor, it is read.
+ *
+ * The gradient for logProbs is PyTorch's: exact where these are normalised. Labels outside of the classes and lengths in tensors
+ * that are too large are late errors.
+ */
+export function ctcLoss(
+  logProbs: Tensor,
+  targets: Tensor,
+  inputLengths: SequenceLengths,
+  targetLengths: SequenceLengths,
+  options: CtcLossOptions = {},
+): Tensor {
+  const { blank = 0, zeroInfinity = false, reduction = 'mean' } = checkOptions(op, options, ctcNames)
+  checkReduction(op, reduction)
+  checkFlag(op, 'zeroInfinity', zeroInfinity)
+  checkFloats(op, { logProbs })
+  checkTensor(op, 'targets', targets)
+  checkDType(op, 'targets', targets, ['int32'])
+  const { ndim, sizes } = logProbs
+  if (ndim !== 2 && ndim !== 3)
+    throw new ShapeError(op, `logProbs must be [T, N, C] or [T, C], but are ${formatShape(sizes)}`, [sizes])
+  if (logProbs.numel === 0)
+    throw new ShapeError(op, `logProbs are ${formatShape(sizes)}, without anything to align`, [sizes])
+  const classes = sizes.at(-1) as number
+  if (!Number.isInteger(blank) || blank < 0 || blank >= classes)
+    throw new ValueError(op, `blank is ${shown(blank)}, but must be a class, an integer from 0 to ${classes - 1}`)
+  const steps = sizes[0] as number
+  const n = ndim === 2 ? 1 : (sizes[1] as number)
+  const joined = targets.ndim === 1
+  if (!joined && !(ndim === 3 && targets.ndim === 2 && targets.sizes[0] === n))
+    throw new ShapeError(
+      op,
+      `targets are ${formatShape(targets.sizes)}, but must be ${ndim === 3 ? `[${n}, S] or ` : ''}[sum of targetLengths], ` +
+        `as logProbs are ${formatShape(sizes)}`,
+      [targets.sizes, sizes],
+    )
+  const inputList = listed('inputLengths', inputLengths, n, steps)
+  const targetList = listed('targetLengths', targetLengths, n, targets.sizes.at(-1) as number)
+  const ends = lengthsOn(inputLengths, inputList, logProbs)
+  const sizesOfTargets = lengthsOn(targetLengths, targetList, logProbs)
+  return inFloats(op, { logProbs }, [], (x) => {
+    const rows = joined ? rowsOf(targets, sizesOfTargets, longestOf(targets, sizesOfTargets, targetList)) : targets
+    const sequences = reshape(x.logProbs, [steps, n, classes])
+    const losses = negativeLogLikelihood(sequences, rows, ends, sizesOfTargets, blank, zeroInfinity)
+    if (reduction === 'mean') return reduceLoss(div(losses, castTo(clamp(sizesOfTargets, 1), losses.dtype)), 'mean')
+    return reduceLoss(ndim === 2 ? reshape(losses, []) : losses, reduction)
+  })
+}
+
+/** The longest of targets that lie one behind another; their lengths must add up to what is there. */
+function longestOf(targets: Tensor, lengths: Tensor, list: readonly number[] | null): number {
+  // Shapes alone know no lengths, and need none.
+  if (list === null && targets.device.kind === 'meta') return targets.numel
+  const known = list ?? [...(lengths.dataSync() as Int32Array)]
+  const total = known.reduce((a, b) => a + b, 0)
+  if (known.some((length) => length < 0) || total !== targets.numel)
+    throw new ValueError(
+      op,
+      `targetLengths are ${shown(known)}, in all ${total}, but targets are ${formatShape(targets.sizes)}`,
+    )
+  return Math.max(0, ...known)
+}

@@ -1,0 +1,11 @@
+/** Losses: all that these files export is public; what they share stands in reduction.ts. */
+export * from './binary.js'
+export * from './contrastive.js'
+export * from './cross-entropy.js'
+export * from './ctc.js'
+export * from './distance.js'
+export * from './divergence.js'
+export * from './margin.js'
+export * from './nll.js'
+export type { Reduction, ReductionOptions } from './reduction.js'
+export * from './regression.js'
