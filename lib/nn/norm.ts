@@ -1,33 +1,31 @@
 /** Normalisation layers. */
 
-import { noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
-import { isRecomputing } from '../autograd/region.js'
 import type { DType } from '../core/dtype.js'
 import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
-import { add } from '../ops/elementwise/index.js'
-import { copyInto } from '../ops/inplace.js'
-import { batchNorm, layerNorm } from '../ops/norm.js'
+import { groupNorm, layerNorm, rmsNorm } from '../ops/norm/index.js'
 import { ones_ } from './init.js'
-import {
-  buffer,
-  checkFlags,
-  checkLayer,
-  checkNumber,
-  checkSizes,
-  type LayerOptions,
-  layerOptions,
-  parameter,
-} from './layer.js'
-import { type Buffer, Module, type Parameter, settings } from './module.js'
+import { checkFlags, checkLayer, checkNumber, checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
+import { Module, type Parameter, settings } from './module.js'
+
+export * from './batch-norm.js'
 
 export interface LayerNormLayerOptions extends LayerOptions {
   readonly eps?: number
   /** Whether there are weight and bias. Default true. */
   readonly elementwiseAffine?: boolean
   readonly bias?: boolean
+}
+
+/** The sizes that are normalised over, as a list of its own. */
+function sizesOf(layer: string, normalizedShape: number | Shape): Shape {
+  if (typeof normalizedShape !== 'number' && !(Array.isArray(normalizedShape) && normalizedShape.length > 0))
+    throw new ValueError(layer, `normalizedShape is ${shown(normalizedShape)}, but must be a size or several`)
+  const sizes = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape]
+  checkSizes(layer, Object.fromEntries(sizes.map((size, i) => [`normalizedShape[${i}]`, size])))
+  return sizes
 }
 
 /** Normalises over the last dimensions of the given sizes. */
@@ -42,10 +40,7 @@ export class LayerNorm extends Module {
     super()
     const own = checkLayer('LayerNorm', options, { ...layerOptions, eps: true, elementwiseAffine: true, bias: true })
     checkFlags('LayerNorm', { elementwiseAffine: own.elementwiseAffine, bias: own.bias })
-    if (typeof normalizedShape !== 'number' && !(Array.isArray(normalizedShape) && normalizedShape.length > 0))
-      throw new ValueError('LayerNorm', `normalizedShape is ${shown(normalizedShape)}, but must be a size or several`)
-    this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape]
-    checkSizes('LayerNorm', Object.fromEntries(this.normalizedShape.map((size, i) => [`normalizedShape[${i}]`, size])))
+    this.normalizedShape = sizesOf('LayerNorm', normalizedShape)
     this.eps = checkNumber('LayerNorm', 'eps', own.eps ?? 1e-5, 0)
     const affine = own.elementwiseAffine ?? true
     this.weight = affine ? ones_(parameter('LayerNorm', this.normalizedShape, own)) : null
@@ -62,93 +57,84 @@ export class LayerNorm extends Module {
   }
 }
 
-export interface BatchNormLayerOptions extends LayerOptions {
-  readonly eps?: number
-  /** How far the running statistics move; null: the plain average of all batches so far. Default 0.1. */
-  readonly momentum?: number | null
-  /** Whether there are weight and bias. Default true. */
-  readonly affine?: boolean
-  /** Whether there are running statistics; without, evaluation uses the batch's too. Default true. */
-  readonly trackRunningStats?: boolean
+export interface RmsNormLayerOptions extends LayerOptions {
+  /** Added to the mean square. Null, the default: the distance from 1 to the next number of the dtype. */
+  readonly eps?: number | null
+  /** Whether there is a weight. Default true. */
+  readonly elementwiseAffine?: boolean
 }
 
-/** Batch norm over [N, C, ...]; subclasses say how many dimensions they take. */
-abstract class BatchNorm<C extends number> extends Module {
-  readonly numFeatures: C
-  readonly eps: number
-  readonly momentum: number | null
+/** Divides by the root of the mean square over the last dimensions of the given sizes. */
+export class RMSNorm extends Module {
+  readonly normalizedShape: Shape
+  readonly eps: number | null
   readonly weight: Parameter | null
-  readonly bias: Parameter | null
-  readonly runningMean: Buffer | null
-  readonly runningVar: Buffer | null
-  readonly numBatchesTracked: Buffer | null
-  /** Numbers of dimensions the input may have. */
-  protected abstract readonly ranks: readonly number[]
+  declare readonly signature?: { readonly takes: 'anything'; readonly gives: 'keep' }
 
-  constructor(numFeatures: C, options: BatchNormLayerOptions = {}) {
+  constructor(normalizedShape: number | Shape, options: RmsNormLayerOptions = {}) {
     super()
-    const own = checkLayer(this.constructor.name, options, {
-      ...layerOptions,
-      eps: true,
-      momentum: true,
-      affine: true,
-      trackRunningStats: true,
-    })
-    const { affine: hasWeight, trackRunningStats } = own
-    checkFlags(this.constructor.name, { affine: hasWeight, trackRunningStats })
-    checkSizes(this.constructor.name, { numFeatures })
-    this.numFeatures = numFeatures
-    this.eps = checkNumber(this.constructor.name, 'eps', own.eps ?? 1e-5, 0)
-    const { momentum = 0.1 } = own
-    if (momentum !== null && !(typeof momentum === 'number' && momentum >= 0 && momentum <= 1))
-      throw new ValueError(
-        this.constructor.name,
-        `momentum is ${shown(momentum)}, but must lie in [0, 1], or be null for the average of all batches`,
-      )
-    this.momentum = momentum
-    const affine = hasWeight ?? true
-    this.weight = affine ? ones_(parameter(this.constructor.name, [numFeatures], own)) : null
-    this.bias = affine ? parameter(this.constructor.name, [numFeatures], own) : null
-    const tracked = trackRunningStats ?? true
-    this.runningMean = tracked ? buffer(this.constructor.name, [numFeatures], own) : null
-    this.runningVar = tracked ? ones_(buffer(this.constructor.name, [numFeatures], own)) : null
-    this.numBatchesTracked = tracked ? buffer(this.constructor.name, [], { ...own, dtype: 'int32' }) : null
+    const own = checkLayer('RMSNorm', options, { ...layerOptions, eps: true, elementwiseAffine: true })
+    checkFlags('RMSNorm', { elementwiseAffine: own.elementwiseAffine })
+    this.normalizedShape = sizesOf('RMSNorm', normalizedShape)
+    const { eps = null, elementwiseAffine = true } = own
+    this.eps = eps === null ? null : checkNumber('RMSNorm', 'eps', eps, 0)
+    this.weight = elementwiseAffine ? ones_(parameter('RMSNorm', this.normalizedShape, own)) : null
   }
 
   override extraRepr(): string {
-    const { numFeatures, eps, momentum, weight, runningMean } = this
-    return settings({ numFeatures, eps, momentum, affine: weight !== null, trackRunningStats: runningMean !== null })
+    const { normalizedShape, eps, weight } = this
+    return settings({ normalizedShape, eps, elementwiseAffine: weight !== null })
   }
 
-  forward(x: Tensor): Tensor {
-    checkTensor(this.constructor.name, 'x', x)
-    if (!this.ranks.includes(x.ndim))
+  forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
+    return rmsNorm(x, this.normalizedShape, this.weight, { eps: this.eps })
+  }
+}
+
+export interface GroupNormLayerOptions extends LayerOptions {
+  readonly eps?: number
+  /** Whether there are weight and bias. Default true. */
+  readonly affine?: boolean
+  readonly bias?: boolean
+}
+
+/** Normalises [N, C, ...] over groups of channels and all that follows them. */
+export class GroupNorm<const C extends number = number> extends Module {
+  readonly numGroups: number
+  readonly numChannels: C
+  readonly eps: number
+  readonly weight: Parameter | null
+  readonly bias: Parameter | null
+  declare readonly signature?: { readonly takes: { readonly channels: C }; readonly gives: { readonly channels: C } }
+
+  constructor(numGroups: number, numChannels: C, options: GroupNormLayerOptions = {}) {
+    super()
+    const own = checkLayer('GroupNorm', options, { ...layerOptions, eps: true, affine: true, bias: true })
+    checkFlags('GroupNorm', { affine: own.affine, bias: own.bias })
+    checkSizes('GroupNorm', { numGroups, numChannels })
+    if (numChannels % numGroups !== 0)
+      throw new ValueError('GroupNorm', `${numChannels} channels do not divide into ${numGroups} groups`)
+    this.numGroups = numGroups
+    this.numChannels = numChannels
+    this.eps = checkNumber('GroupNorm', 'eps', own.eps ?? 1e-5, 0)
+    const affine = own.affine ?? true
+    this.weight = affine ? ones_(parameter('GroupNorm', [numChannels], own)) : null
+    this.bias = affine && own.bias !== false ? parameter('GroupNorm', [numChannels], own) : null
+  }
+
+  override extraRepr(): string {
+    const { numGroups, numChannels, eps, weight, bias } = this
+    return settings({ numGroups, numChannels, eps, affine: weight !== null, bias: bias !== null })
+  }
+
+  forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
+    checkTensor('GroupNorm', 'x', x)
+    if (x.ndim >= 2 && x.sizes[1] !== this.numChannels)
       throw new ShapeError(
-        this.constructor.name,
-        `x has ${x.ndim} dimensions (${formatShape(x.sizes)}), but must have ${this.ranks.join(' or ')}`,
+        'GroupNorm',
+        `x ${formatShape(x.sizes)} has ${x.sizes[1]} channels, but the layer is of ${this.numChannels}`,
         [x.sizes],
       )
-    const { weight, bias, eps, numBatchesTracked } = this
-    const training = this.training || this.runningMean === null
-    let momentum = this.momentum ?? 0
-    // The statistics have had this batch already, where a checkpointed function runs again.
-    const again = isRecomputing()
-    if (this.training && numBatchesTracked !== null && !again) {
-      noGrad(() => copyInto(numBatchesTracked, add(numBatchesTracked, 1), this.constructor.name))
-      if (this.momentum === null) momentum = 1 / numBatchesTracked.item()
-    }
-    const [mean, variance] = again && training ? [null, null] : [this.runningMean, this.runningVar]
-    return batchNorm(x, mean, variance, { weight, bias, training, momentum, eps })
+    return groupNorm(x, this.numGroups, this.weight, this.bias, { eps: this.eps })
   }
-}
-
-/** Over [N, C] or [N, C, L]. */
-export class BatchNorm1d<const C extends number = number> extends BatchNorm<C> {
-  protected override readonly ranks = [2, 3]
-}
-
-/** Over [N, C, H, W]. */
-export class BatchNorm2d<const C extends number = number> extends BatchNorm<C> {
-  protected override readonly ranks = [4]
-  declare readonly signature?: { readonly takes: { readonly channels: C }; readonly gives: { readonly channels: C } }
 }

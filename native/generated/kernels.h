@@ -88,6 +88,10 @@ struct KernelTable {
   void (*batch_norm_backward)(Context& context, const View* dx, const View* dweight, const View* dbias, const View& dy, const View& x, const View& mean, const View& rstd, const View* weight, bool training);
   void (*layer_norm_forward)(Context& context, const View& out, const View& mean, const View& rstd, const View& x, const View* weight, const View* bias, double eps);
   void (*layer_norm_backward)(Context& context, const View* dx, const View* dweight, const View* dbias, const View& dy, const View& x, const View& mean, const View& rstd, const View* weight);
+  void (*rms_norm_forward)(Context& context, const View& out, const View& rstd, const View& x, const View* weight, double eps);
+  void (*rms_norm_backward)(Context& context, const View* dx, const View* dweight, const View& dy, const View& x, const View& rstd, const View* weight);
+  void (*group_norm_forward)(Context& context, const View& out, const View& mean, const View& rstd, const View& x, const View* weight, const View* bias, int64_t groups, double eps);
+  void (*group_norm_backward)(Context& context, const View* dx, const View* dweight, const View* dbias, const View& dy, const View& x, const View& mean, const View& rstd, const View* weight, int64_t groups);
   void (*softmax_forward)(Context& context, const View& out, const View& x, int64_t dim);
   void (*softmax_backward)(Context& context, const View& dx, const View& dy, const View& y, int64_t dim);
   void (*log_softmax_forward)(Context& context, const View& out, const View& x, int64_t dim);
@@ -193,6 +197,10 @@ void batch_norm_forward(Context& context, const View& out, const View& mean, con
 void batch_norm_backward(Context& context, const View* dx, const View* dweight, const View* dbias, const View& dy, const View& x, const View& mean, const View& rstd, const View* weight, bool training);
 void layer_norm_forward(Context& context, const View& out, const View& mean, const View& rstd, const View& x, const View* weight, const View* bias, double eps);
 void layer_norm_backward(Context& context, const View* dx, const View* dweight, const View* dbias, const View& dy, const View& x, const View& mean, const View& rstd, const View* weight);
+void rms_norm_forward(Context& context, const View& out, const View& rstd, const View& x, const View* weight, double eps);
+void rms_norm_backward(Context& context, const View* dx, const View* dweight, const View& dy, const View& x, const View& rstd, const View* weight);
+void group_norm_forward(Context& context, const View& out, const View& mean, const View& rstd, const View& x, const View* weight, const View* bias, int64_t groups, double eps);
+void group_norm_backward(Context& context, const View* dx, const View* dweight, const View* dbias, const View& dy, const View& x, const View& mean, const View& rstd, const View* weight, int64_t groups);
 void softmax_forward(Context& context, const View& out, const View& x, int64_t dim);
 void softmax_backward(Context& context, const View& dx, const View& dy, const View& y, int64_t dim);
 void log_softmax_forward(Context& context, const View& out, const View& x, int64_t dim);

@@ -106,6 +106,115 @@ void test_layer_norm(int64_t rows, int64_t columns, bool weighted, bool biased, 
   check(db_right, std::string(what) + ": dbias");
 }
 
+// What group and RMS norm made of `rows` rows of x. at(row, i): which of the parameters belongs to element i of a row.
+struct Made {
+  const Floats &x, &dy, &y, &dx, &rstd, &dweight, &dbias, &weight, &bias;
+  const Floats* mean;  // null: not centred
+};
+
+template <class F>
+void check_rows(const char* what, const Made& made, size_t rows, size_t columns, const F& at) {
+  const bool centred = made.mean != nullptr;
+  const double n = double(columns), length = short_sum(n);
+  bool statistics = true, forward = true, backward = true, parameters = true;
+  const size_t count = made.weight.size();
+  std::vector<double> dw(count, 0), dw_size(count, 0), db(count, 0), db_size(count, 0);
+  for (size_t r = 0; r < rows; r++) {
+    Moments m = moments(made.x, {r * columns, 1, 0, columns});
+    if (!centred) m = {0, m.variance + m.mean * m.mean, 0};
+    const double scale = 1 / sqrt(m.variance + eps), off = epsilon * (length * m.mean_size + fabs(m.mean));
+    statistics = statistics && (!centred || near((*made.mean)[r], m.mean, off)) &&
+                 near(made.rstd[r], scale, scale * (epsilon * (length + 8) + off * off * scale * scale));
+    double sum = 0, product = 0, sum_size = 0, product_size = 0;
+    const auto h_of = [&](size_t i) { return (made.x[r * columns + i] - m.mean) * scale; };
+    const auto error_of_h = [&](double h) { return off * scale + fabs(h) * epsilon * (length + 8); };
+    for (size_t i = 0; i < columns; i++) {
+      const size_t p = at(r, i);
+      const double w = made.weight[p], h = h_of(i), expected = h * w + (centred ? double(made.bias[p]) : 0);
+      forward = forward &&
+                near(made.y[r * columns + i], expected, fabs(w) * error_of_h(h) + 3 * epsilon * (fabs(expected) + 1));
+      const double dy = made.dy[r * columns + i], g = dy * w;
+      sum += centred ? g : 0;
+      sum_size += fabs(g);
+      product += g * h;
+      product_size += fabs(g) * (fabs(h) + error_of_h(h) / epsilon / (length + 8));
+      dw[p] += dy * h;
+      dw_size[p] += fabs(dy) * (fabs(h) * (length + 8) + error_of_h(h) / epsilon);
+      db[p] += dy;
+      db_size[p] += fabs(dy);
+    }
+    for (size_t i = 0; i < columns; i++) {
+      const double h = h_of(i), g = made.dy[r * columns + i] * double(made.weight[at(r, i)]);
+      const double expected = scale * (g - sum / n - h * product / n);
+      const double allowed = scale * (epsilon * (length + 16) * (sum_size / n + fabs(h) * product_size / n + fabs(g)) +
+                                      error_of_h(h) * product_size / n);
+      backward = backward && near(made.dx[r * columns + i], expected, allowed);
+    }
+  }
+  for (size_t p = 0; p < count; p++)
+    parameters = parameters && near(made.dweight[p], dw[p], epsilon * 72 * dw_size[p]) &&
+                 (!centred || near(made.dbias[p], db[p], epsilon * (length + 72) * db_size[p]));
+  check(statistics, std::string(what) + ": statistics");
+  check(forward, std::string(what) + ": forward");
+  check(backward, std::string(what) + ": dx");
+  check(parameters, std::string(what) + ": dweight, dbias");
+}
+
+void test_rms_norm(int64_t rows, int64_t columns) {
+  char what[80];
+  snprintf(what, sizeof what, "rms norm [%lld, %lld]", (long long)rows, (long long)columns);
+  Floats x({rows, columns}), y({rows, columns}), dy({rows, columns}), dx({rows, columns}), dx_alone({rows, columns});
+  Floats rstd({rows}), weight({columns}), dweight({columns});
+  randomise(x, 1, 2, 0.5);
+  randomise(weight, 2, 0.5, 1);
+  randomise(dy, 4);
+  run<float>(what, {&y, &rstd},
+             [&](Context& c) { FIRESTEEL_ISA::rms_norm_forward(c, y.view, rstd.view, x.view, &weight.view, eps); });
+  run<float>(what, {&dx, &dweight}, [&](Context& c) {
+    FIRESTEEL_ISA::rms_norm_backward(c, &dx.view, &dweight.view, dy.view, x.view, rstd.view, &weight.view);
+  });
+  run<float>(what, {&dx_alone}, [&](Context& c) {
+    FIRESTEEL_ISA::rms_norm_backward(c, &dx_alone.view, nullptr, dy.view, x.view, rstd.view, &weight.view);
+  });
+  check(same_bits(dx.view.data, dx_alone.view.data, 4 * dx.size()), std::string(what) + ": dx alone differs");
+  check_rows(what, {x, dy, y, dx, rstd, dweight, dweight, weight, weight, nullptr}, size_t(rows), size_t(columns),
+             [](size_t, size_t i) { return i; });
+}
+
+void test_group_norm(int64_t N, int64_t C, int64_t L, int64_t groups, bool affine) {
+  char what[100];
+  snprintf(what, sizeof what, "group norm [%lld, %lld, %lld] in %lld, affine %d", (long long)N, (long long)C,
+           (long long)L, (long long)groups, affine);
+  Floats x({N, C, L}), y({N, C, L}), dy({N, C, L}), dx({N, C, L}), mean({N * groups}), rstd({N * groups});
+  Floats weight({C}), bias({C}), dweight({C}), dbias({C}), dbias_alone({C});
+  randomise(x, 1, 2, 3);
+  randomise(weight, 2, 0.5, 1);
+  randomise(bias, 3);
+  randomise(dy, 4);
+  if (!affine)
+    for (size_t c = 0; c < size_t(C); c++) {
+      weight.data[c] = 1;
+      bias.data[c] = 0;
+    }
+  const View *w = affine ? &weight.view : nullptr, *b = affine ? &bias.view : nullptr;
+  run<float>(what, {&y, &mean, &rstd}, [&](Context& c) {
+    FIRESTEEL_ISA::group_norm_forward(c, y.view, mean.view, rstd.view, x.view, w, b, groups, eps);
+  });
+  run<float>(what, {&dx, &dweight, &dbias}, [&](Context& c) {
+    FIRESTEEL_ISA::group_norm_backward(c, &dx.view, &dweight.view, &dbias.view, dy.view, x.view, mean.view, rstd.view,
+                                       w, groups);
+  });
+  run<float>(what, {&dbias_alone}, [&](Context& c) {
+    FIRESTEEL_ISA::group_norm_backward(c, nullptr, nullptr, &dbias_alone.view, dy.view, x.view, mean.view, rstd.view, w,
+                                       groups);
+  });
+  check(same_bits(dbias.view.data, dbias_alone.view.data, 4 * dbias.size()),
+        std::string(what) + ": dbias alone differs");
+  const size_t of_group = size_t(C / groups), l = size_t(L), g = size_t(groups);
+  check_rows(what, {x, dy, y, dx, rstd, dweight, dbias, weight, bias, &mean}, size_t(N * groups), of_group * l,
+             [&](size_t row, size_t i) { return row % g * of_group + i / l; });
+}
+
 struct BatchOptions {
   bool weighted, biased, running, training;
   float shift;
@@ -212,6 +321,14 @@ void test_wrong_calls() {
                                             nullptr, nullptr, 0.1, eps, false);
         }).code == ErrorCode::internal,
         "batch norm refuses evaluation without running statistics");
+  check(error_of([&](Context& c) {
+          FIRESTEEL_ISA::rms_norm_forward(c, y.view, short_vector.view, x.view, nullptr, eps);
+        }).code == ErrorCode::internal,
+        "rms norm refuses a vector that is too short");
+  check(error_of([&](Context& c) {
+          FIRESTEEL_ISA::group_norm_forward(c, planes.view, two.view, two.view, planes.view, nullptr, nullptr, 2, eps);
+        }).code == ErrorCode::internal,
+        "group norm refuses groups that do not divide the channels");
 }
 
 }  // namespace
@@ -230,6 +347,24 @@ int main() {
   test_layer_norm(4099, 1031, true, true, 0);  // written past the caches
   test_layer_norm(0, 5, true, true, 0);
   test_layer_norm(5, 0, true, true, 0);
+  for (int64_t columns : {int64_t(0), int64_t(1), int64_t(33), row_block - 1, row_block, row_block + 1})
+    for (int64_t rows : {0, 1, 7, 65}) test_rms_norm(rows, columns);
+  for (int64_t rows : around(FIRESTEEL_ISA::norm::layer::block_rows)) test_rms_norm(rows, 9);
+  test_rms_norm(4099, 1031);  // written past the caches
+  {
+    using namespace FIRESTEEL_ISA::norm::group;
+    for (bool affine : {false, true}) {
+      for (int64_t L : around(lanes)) test_group_norm(3, 6, L, 2, affine);
+      for (int64_t L : around(piece_elements)) test_group_norm(2, 4, L, 2, affine);  // few rows, cut or not
+      for (int64_t N : around(enough_rows)) test_group_norm(N, 3, piece_elements + 9, 1, affine);
+      for (int64_t L : {1, 2, 7, 33, 784}) test_group_norm(5, 6, L, 3, affine);
+      test_group_norm(37, 32, 2501, 8, affine);  // written past the caches
+      test_group_norm(1, 32, 40001, 4, affine);
+      test_group_norm(0, 4, 3, 2, affine);
+      test_group_norm(2, 4, 0, 2, affine);
+      test_group_norm(2, 0, 3, 2, affine);
+    }
+  }
   using namespace FIRESTEEL_ISA::norm::batch;
   for (bool training : {false, true}) {
     const BatchOptions o = {true, true, true, training, 50};

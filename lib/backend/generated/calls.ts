@@ -465,6 +465,68 @@ const layer_norm_backward: Writer<'layer_norm_backward'> = {
   },
 }
 
+const rms_norm_forward: Writer<'rms_norm_forward'> = {
+  first: ({ out }) => out,
+  write(to, { out, rstd, x, weight, eps }) {
+    to.out(out)
+    to.out(rstd)
+    to.dense(x)
+    if (weight === null) to.absent()
+    else to.dense(weight)
+    to.number('eps', eps)
+  },
+}
+
+const rms_norm_backward: Writer<'rms_norm_backward'> = {
+  first: ({ dy }) => dy,
+  write(to, { dx, dweight, dy, x, rstd, weight }) {
+    if (dx === null) to.absent()
+    else to.out(dx)
+    if (dweight === null) to.absent()
+    else to.out(dweight)
+    to.dense(dy)
+    to.dense(x)
+    to.dense(rstd)
+    if (weight === null) to.absent()
+    else to.dense(weight)
+  },
+}
+
+const group_norm_forward: Writer<'group_norm_forward'> = {
+  first: ({ out }) => out,
+  write(to, { out, mean, rstd, x, weight, bias, groups, eps }) {
+    to.out(out)
+    to.out(mean)
+    to.out(rstd)
+    to.dense(x)
+    if (weight === null) to.absent()
+    else to.dense(weight)
+    if (bias === null) to.absent()
+    else to.dense(bias)
+    to.number('groups', groups)
+    to.number('eps', eps)
+  },
+}
+
+const group_norm_backward: Writer<'group_norm_backward'> = {
+  first: ({ dy }) => dy,
+  write(to, { dx, dweight, dbias, dy, x, mean, rstd, weight, groups }) {
+    if (dx === null) to.absent()
+    else to.out(dx)
+    if (dweight === null) to.absent()
+    else to.out(dweight)
+    if (dbias === null) to.absent()
+    else to.out(dbias)
+    to.dense(dy)
+    to.dense(x)
+    to.dense(mean)
+    to.dense(rstd)
+    if (weight === null) to.absent()
+    else to.dense(weight)
+    to.number('groups', groups)
+  },
+}
+
 const softmax_forward: Writer<'softmax_forward'> = {
   first: ({ out }) => out,
   write(to, { out, x, dim }) {
@@ -799,6 +861,10 @@ export const calls: Calls = {
   batch_norm_backward,
   layer_norm_forward,
   layer_norm_backward,
+  rms_norm_forward,
+  rms_norm_backward,
+  group_norm_forward,
+  group_norm_backward,
   softmax_forward,
   softmax_backward,
   log_softmax_forward: softmax_forward,

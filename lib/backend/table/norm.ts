@@ -63,4 +63,51 @@ export const norm = {
     T: float,
     optional: true,
   },
+  /** x is [rows, columns], divided by the roots of the mean squares of rows; rstd is [rows] */
+  rms_norm_forward: {
+    calledAs: 'rmsNorm',
+    args: { out: 'out T', rstd: 'out T', x: 'in T', weight: 'in? T', eps: 'number' },
+    T: float,
+    optional: true,
+    precision: 'float32',
+  },
+  rms_norm_backward: {
+    calledAs: 'rmsNorm backward',
+    args: { dx: 'out? T', dweight: 'out? T', dy: 'in T', x: 'in T', rstd: 'in T', weight: 'in? T' },
+    T: float,
+    optional: true,
+  },
+  /** x is [N, C, L]; mean and rstd are [N groups], over C / groups channels and L */
+  group_norm_forward: {
+    calledAs: 'groupNorm',
+    args: {
+      out: 'out T',
+      mean: 'out T',
+      rstd: 'out T',
+      x: 'in T',
+      weight: 'in? T',
+      bias: 'in? T',
+      groups: 'integer',
+      eps: 'number',
+    },
+    T: float,
+    optional: true,
+    precision: 'float32',
+  },
+  group_norm_backward: {
+    calledAs: 'groupNorm backward',
+    args: {
+      dx: 'out? T',
+      dweight: 'out? T',
+      dbias: 'out? T',
+      dy: 'in T',
+      x: 'in T',
+      mean: 'in T',
+      rstd: 'in T',
+      weight: 'in? T',
+      groups: 'integer',
+    },
+    T: float,
+    optional: true,
+  },
 } as const

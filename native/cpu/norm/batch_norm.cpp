@@ -17,6 +17,7 @@
 #include "../chunks.h"
 #include "../simd/stream.h"
 #include "blocks.h"
+#include "statistics.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 
@@ -25,6 +26,9 @@ namespace {
 using namespace simd;
 
 using namespace norm::batch;
+using norm::merge;
+using norm::Statistics;
+using norm::statistics_by;
 
 struct Planes {
   int64_t N, C, L;
@@ -124,33 +128,9 @@ void for_channel_groups(Context& context, const Planes& p, const F& body) {
             [&](int64_t group) { body(group * lanes, min(lanes, p.C - group * lanes)); });
 }
 
-struct Statistics {
-  double count, mean, squares;  // squares: sum of (x - mean)^2
-};
-
-void merge(Statistics& a, const Statistics& b) {
-  if (b.count == 0) return;
-  const double count = a.count + b.count, distance = b.mean - a.mean;
-  a.mean += distance * (b.count / count);
-  a.squares += b.squares + distance * distance * (a.count * b.count / count);
-  a.count = count;
-}
-
 Statistics statistics_of(const float* x, const Piece& piece, int64_t stride) {
-  const double count = double(piece.count * piece.planes);
-  double sum[1];
-  sum_piece(piece, stride, sum, [&](int64_t at, int64_t n, Vec* s) { s[0] = s[0] + load_some(x + at, n); });
-  const float mean = float(sum[0] / count);
-  const Vec center = set(mean);
-  double about[2];  // sums of distances to the rounded mean, and of their squares
-  sum_piece(piece, stride, about, [&](int64_t at, int64_t n, Vec* s) {
-    __builtin_prefetch(x + at + piece.ahead, 0, 2);
-    const Vec distance = first_of(load_some(x + at, n) - center, n, zero());
-    s[0] = s[0] + distance;
-    s[1] = fma(distance, distance, s[1]);
-  });
-  const double rest = about[0] / count;
-  return {count, double(mean) + rest, about[1] - rest * about[0]};
+  return statistics_by(x, double(piece.count * piece.planes), piece.ahead,
+                       [&](auto& totals, const auto& add) { sum_piece(piece, stride, totals, add); });
 }
 
 float weight_of(const float* weight, int64_t c) { return weight ? weight[c] : 1.0f; }

@@ -19,4 +19,10 @@ constexpr int64_t short_run = 512;         // elements, that memory should rathe
 constexpr int64_t far_elements = 1 << 20;  // more than second-level caches hold
 }  // namespace batch
 
+namespace group {
+constexpr int64_t work_elements = 16384;  // of a piece of work
+constexpr int64_t piece_elements = 4096;  // whose statistics are taken together, while they are in the cache
+constexpr int64_t enough_rows = 16;       // groups of images from which each is one piece of work
+}  // namespace group
+
 }  // namespace firesteel::FIRESTEEL_ISA::norm

@@ -1,7 +1,10 @@
-// Layer normalisation of the rows of [rows, columns], forward and backward. Outputs are overwritten.
+// Layer normalisation and RMS normalisation of the rows of [rows, columns], forward and backward. Outputs are
+// overwritten.
 //
 //   h = (x - mean) rstd, rstd = 1 / sqrt(variance + eps), out = h w + b
 //   dx = rstd (g - mean(g) - h mean(g h)) with g = dy w; dw = sum over rows of dy h, db = sum over rows of dy
+//
+// RMS norm is the same with a mean of 0: neither it nor mean(g) is taken (`centred`), and there is no b.
 //
 // Rows are in the first-level cache for all their passes: forward takes the means of a few, then the variances about
 // them, then the results; backward, of a few, the two means, then dx and their part of dw and db. Those parts are
@@ -33,28 +36,32 @@ void for_units(Context& context, int64_t count, int64_t size, int64_t group, con
 }
 
 // `Count` neighbouring rows of the forward pass. weight and bias may be null.
-template <int Count>
+template <int Count, bool centred>
 void rows_forward(int64_t columns, float* to, float* mean, float* rstd, const float* from, const float* weight,
                   const float* bias, double eps, bool stream) {
   const double count = columns > 0 ? double(columns) : 1;  // the statistics of nothing are 0
   double sums[Count];
-  sum_row(columns, sums, [&](int64_t i, int64_t n, Vec* s) {
-    for (int r = 0; r < Count; r++) s[r] = s[r] + load_some(from + r * columns + i, n);
-  });
   Vec center[Count];
-  for (int r = 0; r < Count; r++) center[r] = set(mean[r] = float(sums[r] / count));
+  if constexpr (centred) {
+    sum_row(columns, sums, [&](int64_t i, int64_t n, Vec* s) {
+      for (int r = 0; r < Count; r++) s[r] = s[r] + load_some(from + r * columns + i, n);
+    });
+    for (int r = 0; r < Count; r++) center[r] = set(mean[r] = float(sums[r] / count));
+  }
   sum_row(columns, sums, [&](int64_t i, int64_t n, Vec* s) {
     for (int r = 0; r < Count; r++) {
-      const Vec distance = first_of(load_some(from + r * columns + i, n) - center[r], n, zero());
+      const Vec value = load_some(from + r * columns + i, n);
+      const Vec distance = centred ? first_of(value - center[r], n, zero()) : value;
       s[r] = fma(distance, distance, s[r]);
     }
   });
   for (int r = 0; r < Count; r++) rstd[r] = float(1.0 / ::sqrt(sums[r] / count + eps));
   for (int r = 0; r < Count; r++, from += columns, to += columns) {
-    const Vec middle = center[r], scale = set(rstd[r]);
+    const Vec middle = centred ? center[r] : zero(), scale = set(rstd[r]);
     write_row(to, columns, stream, [&](int64_t i, int64_t n) {
       __builtin_prefetch(from + Count * columns + i);  // the next rows, while these are computed
-      Vec y = (load_some(from + i, n) - middle) * scale;
+      const Vec value = load_some(from + i, n);
+      Vec y = (centred ? value - middle : value) * scale;
       if (weight) y = y * load_some(weight + i, n);
       if (bias) y = y + load_some(bias + i, n);
       return y;
@@ -63,29 +70,31 @@ void rows_forward(int64_t columns, float* to, float* mean, float* rstd, const fl
 }
 
 // `Count` neighbouring rows of the backward pass, one if `stream`; dx, dw and db may be null, dw and db are added to.
-template <int Count>
+template <int Count, bool centred>
 void rows_backward(int64_t columns, const float* dy, const float* x, const float* mean, const float* rstd,
                    const float* w, float* dx, bool stream, float* dw, float* db) {
   Vec means[Count], scales[Count], means_g[Count], means_gh[Count];
   for (int r = 0; r < Count; r++) {
-    means[r] = set(mean[r]);
+    means[r] = centred ? set(mean[r]) : zero();
     scales[r] = set(rstd[r]);
     means_g[r] = means_gh[r] = zero();
   }
+  const auto normalised = [&](Vec value, int r) { return (centred ? value - means[r] : value) * scales[r]; };
   if (dx) {
-    double sums[2 * Count];  // of g and of g h
+    constexpr int each = centred ? 2 : 1;
+    double sums[each * Count];  // of g h and of g
     sum_row(columns, sums, [&](int64_t i, int64_t n, Vec* s) {
       const Vec weight = w ? load_some(w + i, n) : set(1.0f);
       for (int r = 0; r < Count; r++) {
-        const Vec h = (load_some(x + r * columns + i, n) - means[r]) * scales[r];
+        const Vec h = normalised(load_some(x + r * columns + i, n), r);
         const Vec g = load_some(dy + r * columns + i, n) * weight;
-        s[2 * r] = s[2 * r] + g;
-        s[2 * r + 1] = fma(g, h, s[2 * r + 1]);
+        s[each * r] = fma(g, h, s[each * r]);
+        if constexpr (centred) s[each * r + 1] = s[each * r + 1] + g;
       }
     });
     for (int r = 0; r < Count; r++) {
-      means_g[r] = set(float(sums[2 * r] / double(columns)));
-      means_gh[r] = set(float(sums[2 * r + 1] / double(columns)));
+      means_gh[r] = set(float(sums[each * r] / double(columns)));
+      if constexpr (centred) means_g[r] = set(float(sums[each * r + 1] / double(columns)));
     }
   }
   // Of elements [i, i + n), dx of the last of the rows; that of the others is written.
@@ -96,7 +105,7 @@ void rows_backward(int64_t columns, const float* dy, const float* x, const float
       const float *from_x = x + r * columns + i, *from_dy = dy + r * columns + i;
       __builtin_prefetch(from_x + Count * columns);  // the next rows, while these are computed
       __builtin_prefetch(from_dy + Count * columns);
-      const Vec gradient = load_some(from_dy, n), h = (load_some(from_x, n) - means[r]) * scales[r];
+      const Vec gradient = load_some(from_dy, n), h = normalised(load_some(from_x, n), r);
       sum_w = fma(gradient, h, sum_w);
       sum_b = sum_b + gradient;
       last = scales[r] * (gradient * weight - fma(h, means_gh[r], means_g[r]));
@@ -126,40 +135,39 @@ void sum_parts(Context& context, float* to, const float* parts, int64_t blocks, 
   });
 }
 
-}  // namespace
-
-void layer_norm_forward(Context& context, const View& out, const View& mean, const View& rstd, const View& x,
-                        const View* weight, const View* bias, double eps) {
-  if (!expect(context, x.ndim == 2 && same_shape(out, x), "layer_norm: x or out is not [rows, columns]")) return;
+template <bool centred>
+void forward(Context& context, const char* what, const View& out, const View* mean, const View& rstd, const View& x,
+             const View* weight, const View* bias, double eps) {
+  if (!expect(context, x.ndim == 2 && same_shape(out, x), what)) return;
   const int64_t rows = x.sizes[0], columns = x.sizes[1];
-  if (!expect(context, mean.count == rows && rstd.count == rows, "layer_norm: mean or rstd is not [rows]") ||
-      !expect(context, (!weight || weight->count == columns) && (!bias || bias->count == columns),
-              "layer_norm: weight or bias is not [columns]"))
+  if (!expect(context, (!mean || mean->count == rows) && rstd.count == rows, what) ||
+      !expect(context, (!weight || weight->count == columns) && (!bias || bias->count == columns), what))
     return;
   const float *w = optional_floats(weight), *b = optional_floats(bias);
+  float* const means = optional_output(mean);
   const bool stream = streams_rows(rows, columns);
   for_units(context, rows, columns, columns <= short_row ? together : 1, [&](int64_t first, int64_t last) {
     for_row_groups<together>(first, last, columns, [&](auto group, int64_t row) {
-      rows_forward<group.value>(columns, pointer<float>(out) + row * columns, pointer<float>(mean) + row,
-                                pointer<float>(rstd) + row, pointer<const float>(x) + row * columns, w, b, eps, stream);
+      rows_forward<group.value, centred>(columns, pointer<float>(out) + row * columns, means ? means + row : nullptr,
+                                         pointer<float>(rstd) + row, pointer<const float>(x) + row * columns, w, b, eps,
+                                         stream);
     });
     if (stream) finish_streaming();
   });
 }
 
-void layer_norm_backward(Context& context, const View* dx, const View* dweight, const View* dbias, const View& dy,
-                         const View& x, const View& mean, const View& rstd, const View* weight) {
-  if (!expect(context, x.ndim == 2 && same_shape(dy, x) && (!dx || same_shape(*dx, x)),
-              "layer_norm_backward: x, dy or dx is not [rows, columns]"))
-    return;
+template <bool centred>
+void backward(Context& context, const char* what, const View* dx, const View* dweight, const View* dbias,
+              const View& dy, const View& x, const View* mean, const View& rstd, const View* weight) {
+  if (!expect(context, x.ndim == 2 && same_shape(dy, x) && (!dx || same_shape(*dx, x)), what)) return;
   const int64_t rows = x.sizes[0], columns = x.sizes[1];
-  if (!expect(context, mean.count == rows && rstd.count == rows, "layer_norm_backward: mean or rstd is not [rows]") ||
+  if (!expect(context, (!mean || mean->count == rows) && rstd.count == rows, what) ||
       !expect(context,
               (!weight || weight->count == columns) && (!dweight || dweight->count == columns) &&
                   (!dbias || dbias->count == columns),
-              "layer_norm_backward: weight, dweight or dbias is not [columns]"))
+              what))
     return;
-  const float* w = optional_floats(weight);
+  const float *w = optional_floats(weight), *means = optional_floats(mean);
   const int64_t blocks = ceil_div(rows, block_rows);
   const size_t bytes = sizeof(float) * size_t(blocks * columns);
   const bool stream = dx && streams_rows(rows, columns);
@@ -174,17 +182,39 @@ void layer_norm_backward(Context& context, const View* dx, const View* dweight, 
       const int64_t end = (block + 1) * block_rows < rows ? (block + 1) * block_rows : rows;
       const auto run = [&](auto group, int64_t row) {
         const int64_t offset = row * columns;
-        rows_backward<group.value>(columns, pointer<const float>(dy) + offset, pointer<const float>(x) + offset,
-                                   pointer<const float>(mean) + row, pointer<const float>(rstd) + row, w,
-                                   dx ? pointer<float>(*dx) + offset : nullptr, stream, dw, db);
+        rows_backward<group.value, centred>(
+            columns, pointer<const float>(dy) + offset, pointer<const float>(x) + offset, means ? means + row : nullptr,
+            pointer<const float>(rstd) + row, w, dx ? pointer<float>(*dx) + offset : nullptr, stream, dw, db);
       };
       stream ? for_row_groups<1>(block * block_rows, end, columns, run)
-             : for_row_groups<rows_together(2)>(block * block_rows, end, columns, run);
+             : for_row_groups<rows_together(centred ? 2 : 1)>(block * block_rows, end, columns, run);
     }
     if (stream) finish_streaming();
   });
   if (dweight) sum_parts(context, optional_output(dweight), dw_parts, blocks, columns);
   if (dbias) sum_parts(context, optional_output(dbias), db_parts, blocks, columns);
+}
+
+}  // namespace
+
+void layer_norm_forward(Context& context, const View& out, const View& mean, const View& rstd, const View& x,
+                        const View* weight, const View* bias, double eps) {
+  forward<true>(context, "layer_norm: shapes differ", out, &mean, rstd, x, weight, bias, eps);
+}
+
+void layer_norm_backward(Context& context, const View* dx, const View* dweight, const View* dbias, const View& dy,
+                         const View& x, const View& mean, const View& rstd, const View* weight) {
+  backward<true>(context, "layer_norm_backward: shapes differ", dx, dweight, dbias, dy, x, &mean, rstd, weight);
+}
+
+void rms_norm_forward(Context& context, const View& out, const View& rstd, const View& x, const View* weight,
+                      double eps) {
+  forward<false>(context, "rms_norm: shapes differ", out, nullptr, rstd, x, weight, nullptr, eps);
+}
+
+void rms_norm_backward(Context& context, const View* dx, const View* dweight, const View& dy, const View& x,
+                       const View& rstd, const View* weight) {
+  backward<false>(context, "rms_norm_backward: shapes differ", dx, dweight, nullptr, dy, x, nullptr, rstd, weight);
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA

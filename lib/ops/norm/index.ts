@@ -1,0 +1,6 @@
+/** Normalisation. */
+export { type BatchNormOptions, batchNorm } from './batch.js'
+export { type GroupNormOptions, groupNorm } from './group.js'
+export { type InstanceNormOptions, instanceNorm } from './instance.js'
+export { type LayerNormOptions, layerNorm } from './layer.js'
+export { type RmsNormOptions, rmsNorm } from './rms.js'

@@ -1,0 +1,81 @@
+/** What the norms share. */
+import { type Faults, formatShape, kindOf, shown, ValueError } from '../../core/errors.js'
+import { countOf, type Shape, sameShape } from '../../core/shape.js'
+import type { Tensor } from '../../core/tensor.js'
+import { seenAs } from '../common.js'
+import { mean, sum } from '../reduce/index.js'
+import { reshape } from '../shape/index.js'
+
+/** The mean over `dims`, kept; of nothing 0, as in the kernels, so that an empty batch has gradients of 0. */
+export function meanOf(x: Tensor, dims: readonly number[], count: number): Tensor {
+  return count > 0 ? mean(x, dims, { keepdim: true }) : sum(x, dims, { keepdim: true })
+}
+
+/** x as rows of what is normalised together. */
+export function rowsOf({ sizes }: Tensor, normalizedShape: Shape): readonly [rows: number, columns: number] {
+  let rows = 1
+  for (let d = sizes.length - normalizedShape.length - 1; d >= 0; d--) rows *= sizes[d] ?? 1
+  return [rows, countOf(normalizedShape)]
+}
+
+/** A parameter as a vector. */
+export const flat = (x: Tensor | null) => x && seenAs(x, [x.numel])
+
+export function checkEps(op: string, eps: number): number {
+  if (typeof eps !== 'number' || !(eps >= 0))
+    throw new ValueError(op, `eps is ${shown(eps)}, but must be a non-negative number`)
+  return eps
+}
+
+/** A vector of the channels of x [N, C, ...], as it is broadcast. */
+export function perChannel(p: Tensor, { sizes }: Tensor): Tensor {
+  return reshape(
+    p,
+    sizes.map((_, d) => (d === 1 ? p.numel : 1)),
+  )
+}
+
+/** x as [N, C, L]: the kernels see all that follows the channels as one. */
+export function imagesOf(x: Tensor): Shape {
+  return [x.sizes[0] ?? 0, x.sizes[1] ?? 0, countOf(x.sizes.slice(2))]
+}
+
+/** Faults of what must be [C]. */
+export function checkChannels(faults: Faults, x: Tensor, vectors: { readonly [name: string]: Tensor | null }): void {
+  const channels = x.sizes[1] ?? 0
+  for (const [name, p] of Object.entries(vectors))
+    faults.check(
+      !p || (p.ndim === 1 && p.sizes[0] === channels),
+      () => `${name} is ${formatShape(p?.sizes ?? [])}, but x has ${channels} channels`,
+    )
+}
+
+/** Faults of x and of what has the shape that is normalised over. */
+export function checkNormalized(
+  faults: Faults,
+  x: Tensor,
+  normalizedShape: Shape,
+  parameters: { readonly [name: string]: Tensor | null },
+): void {
+  const wanted = () => formatShape(normalizedShape)
+  const tail = x.sizes.slice(x.ndim - normalizedShape.length)
+  faults.check(normalizedShape.length > 0, () => 'normalizedShape is empty')
+  faults.check(sameShape(tail, normalizedShape), () => `x is ${formatShape(x.sizes)}, but must end in ${wanted()}`)
+  for (const [name, p] of Object.entries(parameters))
+    faults.check(
+      !p || sameShape(p.sizes, normalizedShape),
+      () => `${name} is ${formatShape(p?.sizes ?? [])}, but must be ${wanted()}`,
+    )
+}
+
+/** A program's own list of sizes. */
+export function ownShape(op: string, normalizedShape: Shape): Shape {
+  if (!Array.isArray(normalizedShape))
+    throw new ValueError(op, `normalizedShape is ${kindOf(normalizedShape)}, but must be an array of sizes`)
+  return [...normalizedShape]
+}
+
+export function checkMomentum(op: string, momentum: number): void {
+  if (typeof momentum !== 'number' || !(momentum >= 0 && momentum <= 1))
+    throw new ValueError(op, `momentum is ${shown(momentum)}, but must lie in [0, 1]`)
+}
