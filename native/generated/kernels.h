@@ -81,9 +81,11 @@ struct KernelTable {
   void (*conv2d_input_gradient)(Context& context, const View& dx, const View& dy, const View& weight, Integers stride, Integers padding, Integers dilation, int64_t groups);
   void (*conv2d_weight_gradient)(Context& context, const View& dweight, const View& dy, const View& x, Integers stride, Integers padding, Integers dilation, int64_t groups);
   void (*max_pool2d_forward)(Context& context, const View& out, const View& indices, const View& x, Integers kernel, Integers stride, Integers padding, Integers dilation);
+  void (*adaptive_max_pool2d_forward)(Context& context, const View& out, const View& indices, const View& x);
   void (*max_pool2d_backward)(Context& context, const View& dx, const View& dy, const View& indices);
-  void (*avg_pool2d_forward)(Context& context, const View& out, const View& x, Integers kernel, Integers stride, Integers padding, bool count_include_pad);
-  void (*avg_pool2d_backward)(Context& context, const View& dx, const View& dy, Integers kernel, Integers stride, Integers padding, bool count_include_pad);
+  void (*avg_pool2d_forward)(Context& context, const View& out, const View& x, Integers kernel, Integers stride, Integers padding, bool count_include_pad, int64_t divisor);
+  void (*avg_pool2d_backward)(Context& context, const View& dx, const View& dy, Integers kernel, Integers stride, Integers padding, bool count_include_pad, int64_t divisor);
+  void (*resample)(Context& context, const View& out, const View& x, const View* row_taps, const View* row_weights, const View* column_taps, const View* column_weights);
   void (*batch_norm_forward)(Context& context, const View& out, const View& mean, const View& rstd, const View& x, const View* weight, const View* bias, const View* running_mean, const View* running_var, double momentum, double eps, bool training);
   void (*batch_norm_backward)(Context& context, const View* dx, const View* dweight, const View* dbias, const View& dy, const View& x, const View& mean, const View& rstd, const View* weight, bool training);
   void (*layer_norm_forward)(Context& context, const View& out, const View& mean, const View& rstd, const View& x, const View* weight, const View* bias, double eps);
@@ -190,9 +192,11 @@ void conv2d_forward(Context& context, const View& out, const View& x, const View
 void conv2d_input_gradient(Context& context, const View& dx, const View& dy, const View& weight, Integers stride, Integers padding, Integers dilation, int64_t groups);
 void conv2d_weight_gradient(Context& context, const View& dweight, const View& dy, const View& x, Integers stride, Integers padding, Integers dilation, int64_t groups);
 void max_pool2d_forward(Context& context, const View& out, const View& indices, const View& x, Integers kernel, Integers stride, Integers padding, Integers dilation);
+void adaptive_max_pool2d_forward(Context& context, const View& out, const View& indices, const View& x);
 void max_pool2d_backward(Context& context, const View& dx, const View& dy, const View& indices);
-void avg_pool2d_forward(Context& context, const View& out, const View& x, Integers kernel, Integers stride, Integers padding, bool count_include_pad);
-void avg_pool2d_backward(Context& context, const View& dx, const View& dy, Integers kernel, Integers stride, Integers padding, bool count_include_pad);
+void avg_pool2d_forward(Context& context, const View& out, const View& x, Integers kernel, Integers stride, Integers padding, bool count_include_pad, int64_t divisor);
+void avg_pool2d_backward(Context& context, const View& dx, const View& dy, Integers kernel, Integers stride, Integers padding, bool count_include_pad, int64_t divisor);
+void resample(Context& context, const View& out, const View& x, const View* row_taps, const View* row_weights, const View* column_taps, const View* column_weights);
 void batch_norm_forward(Context& context, const View& out, const View& mean, const View& rstd, const View& x, const View* weight, const View* bias, const View* running_mean, const View* running_var, double momentum, double eps, bool training);
 void batch_norm_backward(Context& context, const View* dx, const View* dweight, const View* dbias, const View& dy, const View& x, const View& mean, const View& rstd, const View* weight, bool training);
 void layer_norm_forward(Context& context, const View& out, const View& mean, const View& rstd, const View& x, const View* weight, const View* bias, double eps);

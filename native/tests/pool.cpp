@@ -103,27 +103,29 @@ void test_case(const Case& k, bool special) {
   check_equal(what + " backward", dx, [&](int64_t i) { return gradient[size_t(i)]; });
 
   if (special || k.rows.dilation > 1 || k.columns.dilation > 1) return;
-  for (bool padding : {false, true}) {
-    const std::string kind = std::string("avg_pool2d") + (padding ? " with padding of " : " of ") + k.describe();
+  for (const auto& [padding, by_hand] : {std::pair<bool, int64_t>{false, 0}, {true, 0}, {true, -3}}) {
+    const std::string kind = std::string("avg_pool2d") + (padding ? " with padding of " : " of ") + k.describe() +
+                             (by_hand ? " divided by " + std::to_string(by_hand) : "");
     std::vector<double> share(size_t(planes * plane_x), 0), size(size_t(planes * plane_x), 0),
         windows(size_t(planes * plane_x), 0);
     std::vector<double> sum(size_t(planes * plane), 0), total(size_t(planes * plane), 0);
     for (int64_t i = 0; i < planes * plane; i++) {
       const int64_t p = i % plane / Q, q = i % Q, base = i / plane * plane_x;
-      const double by = divisor(k, p, q, padding);
+      const double by = by_hand ? double(by_hand) : divisor(k, p, q, padding);
       for_taps(k, p, q, [&](int64_t position) {
         const size_t at = size_t(base + position);
         sum[size_t(i)] += x.get(base + position) / by;
-        total[size_t(i)] += fabs(x.get(base + position)) / by;
+        total[size_t(i)] += fabs(x.get(base + position) / by);
         share[at] += dy.get(i) / by;
-        size[at] += fabs(dy.get(i)) / by;
+        size[at] += fabs(dy.get(i) / by);
         windows[at]++;
       });
     }
     bool right = true;
     run(kind, out, [&](Context& c) {
       isa::avg_pool2d_forward(c, out.view, x.view, Vector{k.rows.taps, k.columns.taps},
-                              Vector{k.rows.stride, k.columns.stride}, Vector{k.rows.pad, k.columns.pad}, padding);
+                              Vector{k.rows.stride, k.columns.stride}, Vector{k.rows.pad, k.columns.pad}, padding,
+                              by_hand);
     });
     const double roundings = double(k.rows.taps * k.columns.taps) + 2;
     for (int64_t i = 0; i < out.size(); i++)
@@ -131,7 +133,8 @@ void test_case(const Case& k, bool special) {
     check(right, kind);
     run(kind + " backward", dx, [&](Context& c) {
       isa::avg_pool2d_backward(c, dx.view, dy.view, Vector{k.rows.taps, k.columns.taps},
-                               Vector{k.rows.stride, k.columns.stride}, Vector{k.rows.pad, k.columns.pad}, padding);
+                               Vector{k.rows.stride, k.columns.stride}, Vector{k.rows.pad, k.columns.pad}, padding,
+                               by_hand);
     });
     right = true;
     for (int64_t i = 0; i < dx.size(); i++)
@@ -190,10 +193,11 @@ void test_wrong_calls() {
     check_refused("max_pool2d with such a stride", out, maximum(out, indices, x, 2, wrong, 0, 1));
     check_refused("max_pool2d with such a dilation", out, maximum(out, indices, x, 2, 2, 0, wrong));
     if (wrong) check_refused("max_pool2d with such padding", out, maximum(out, indices, x, 2, 2, wrong, 1));
-    check_refused("avg_pool2d with such taps", out,
-                  [&](Context& c) { isa::avg_pool2d_forward(c, out.view, x.view, Vector{wrong, 2}, two, none, true); });
+    check_refused("avg_pool2d with such taps", out, [&](Context& c) {
+      isa::avg_pool2d_forward(c, out.view, x.view, Vector{wrong, 2}, two, none, true, 0);
+    });
     check_refused("avg_pool2d_backward with such a stride", dx, [&](Context& c) {
-      isa::avg_pool2d_backward(c, dx.view, out.view, two, Vector{2, wrong}, none, true);
+      isa::avg_pool2d_backward(c, dx.view, out.view, two, Vector{2, wrong}, none, true, 0);
     });
   }
   for (const Vector& wrong : {Vector{}, Vector{2}, Vector{2, 2, 2}}) {
@@ -204,9 +208,9 @@ void test_wrong_calls() {
       isa::max_pool2d_forward(c, out.view, indices.view, x.view, two, two, none, wrong);
     });
     check_refused("avg_pool2d with a stride of another rank", out,
-                  [&](Context& c) { isa::avg_pool2d_forward(c, out.view, x.view, two, wrong, none, true); });
+                  [&](Context& c) { isa::avg_pool2d_forward(c, out.view, x.view, two, wrong, none, true, 0); });
     check_refused("avg_pool2d_backward with a padding of another rank", dx,
-                  [&](Context& c) { isa::avg_pool2d_backward(c, dx.view, out.view, two, two, wrong, true); });
+                  [&](Context& c) { isa::avg_pool2d_backward(c, dx.view, out.view, two, two, wrong, true, 0); });
   }
   check_refused("max_pool2d_backward with other indices", dx,
                 [&](Context& c) { isa::max_pool2d_backward(c, dx.view, out.view, large_indices.view); });

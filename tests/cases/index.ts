@@ -6,6 +6,7 @@ import * as conv from './conv.js'
 import * as creation from './creation.js'
 import * as elementwise from './elementwise.js'
 import * as indexing from './indexing.js'
+import * as interpolate from './interpolate.js'
 import * as loss from './loss/index.js'
 import * as matmul from './matmul.js'
 import * as norm from './norm.js'
@@ -42,6 +43,7 @@ export const families: { readonly [name: string]: Family } = {
   matmul,
   conv,
   pool,
+  interpolate,
   norm,
   softmax,
   loss,

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import * as f from '../../lib/index.js'
-import { type Case, call, constant, distinct, type ErrorCase, exactly, label, normal } from './case.js'
-import { type PublicCall, sound, t } from './sound.js'
+import { type Case, call, constant, distinct, type ErrorCase, exactly, label, normal, positive } from './case.js'
+import { layer, type PublicCall, sound, t } from './sound.js'
 import type { Sizes, ZeroSizes } from './zero.js'
 
 type Window = readonly [f.Shape, f.Pair, f.MaxPool2dOptions]
@@ -15,6 +15,42 @@ const windows: readonly Window[] = [
   [[3, 8, 9], [2, 3], {}],
   [[0, 3, 8, 8], 2, {}],
   [[2, 33, 40, 37], 3, { stride: 2, padding: 1 }],
+  // Last windows that hang over the end, and one that would begin behind it.
+  [[1, 2, 8, 10], 3, { stride: 2, ceilMode: true }],
+  [[1, 2, 5, 6], [2, 3], { stride: 3, padding: 1, ceilMode: true }],
+  [[1, 1, 2, 2], 3, { stride: 2, ceilMode: true }],
+]
+
+const signals: readonly (readonly [f.Shape, number, { stride?: number; padding?: number; ceilMode?: boolean }])[] = [
+  [[2, 3, 14], 3, { stride: 2, padding: 1 }],
+  [[3, 37], 5, { stride: 1 }],
+  [[2, 1, 8], 3, { stride: 2, padding: 1, ceilMode: true }],
+]
+
+/** Planes, and sizes to pool them to: that divide, that do not, that are larger, that are kept. */
+const outputs: readonly (readonly [f.Shape, f.OutputSize])[] = [
+  [
+    [2, 3, 6, 8],
+    [3, 2],
+  ],
+  [
+    [2, 3, 7, 8],
+    [2, 3],
+  ],
+  [[3, 7, 8], 5],
+  [
+    [1, 2, 3, 4],
+    [7, 4],
+  ],
+  [
+    [1, 2, 3, 35],
+    [null, 17],
+  ],
+  [[1, 2, 5, 5], 1],
+  [
+    [1, 2, 5, 5],
+    [0, 2],
+  ],
 ]
 
 function maxCase(shape: f.Shape, kernel: f.Pair, options: f.MaxPool2dOptions): Case {
@@ -30,7 +66,7 @@ function maxCase(shape: f.Shape, kernel: f.Pair, options: f.MaxPool2dOptions): C
 function averageCase(
   shape: f.Shape,
   kernel: f.Pair,
-  { dilation: _, ...options }: f.MaxPool2dOptions,
+  { dilation: _, returnIndices: __, ...options }: f.MaxPool2dOptions,
   pads: boolean,
 ): Case {
   return {
@@ -45,6 +81,131 @@ function averageCase(
 export const cases: readonly Case[] = [
   ...windows.map((window) => maxCase(...window)),
   maxCase([1, 2, 9, 11], [3, 2], { dilation: [2, 3], stride: 1 }),
+  maxCase([1, 2, 9, 11], 2, { dilation: 3, stride: 2, padding: 1, ceilMode: true }),
+  ...signals.flatMap(([shape, kernel, options]): Case[] => [
+    {
+      op: 'maxPool1d',
+      name: `${label(shape)} by ${kernel} ${JSON.stringify(options)}`,
+      inputs: [distinct(shape)],
+      call: (x) => f.maxPool1d(x, kernel, { ...options, dilation: 2 }),
+      length: 5,
+    },
+    {
+      op: 'avgPool1d',
+      name: `${label(shape)} by ${kernel} ${JSON.stringify(options)}`,
+      inputs: [normal(shape)],
+      call: (x) => f.avgPool1d(x, [kernel], { ...options, countIncludePad: shape.length === 2 }),
+      length: 5,
+    },
+    {
+      op: 'lpPool1d',
+      name: `${label(shape)} by ${kernel} ${JSON.stringify(options)}`,
+      inputs: [positive(shape)],
+      call: (x) => f.lpPool1d(x, 3, kernel, { ceilMode: true }),
+      length: 20,
+      roundings: 64,
+    },
+  ]),
+  {
+    op: 'avgPool2d',
+    name: 'divided by a number',
+    inputs: [normal([1, 2, 7, 9])],
+    call: (x) => f.avgPool2d(x, [3, 2], { padding: 1, ceilMode: true, divisorOverride: -5 }),
+    length: 6,
+  },
+  {
+    op: 'maxPool2d',
+    name: 'with indices',
+    inputs: [distinct([2, 3, 7, 9])],
+    call: (x) => f.maxPool2d(x, 3, { stride: 2, returnIndices: true }),
+    length: 4,
+  },
+  {
+    op: 'maxPool1d',
+    name: 'with indices',
+    inputs: [distinct([3, 9])],
+    call: (x) => f.maxPool1d(x, 3, { stride: 2, returnIndices: true }),
+    length: 2,
+  },
+  ...[2, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY].map(
+    (p): Case => ({
+      op: 'lpPool2d',
+      name: `of p ${p}`,
+      inputs: [p === 2 ? positive([1, 2, 6, 7]) : distinct([1, 2, 6, 7])],
+      call: (x) => f.lpPool2d(x, p, [2, 3], { stride: 2, ceilMode: true }),
+      length: 20,
+      roundings: 64,
+    }),
+  ),
+  ...outputs.flatMap(([shape, size]): Case[] => [
+    {
+      op: 'adaptiveAvgPool2d',
+      name: `${label(shape)} to ${JSON.stringify(size)}`,
+      inputs: [normal(shape)],
+      call: (x) => f.adaptiveAvgPool2d(x, size),
+      length: 64,
+    },
+    {
+      op: 'adaptiveMaxPool2d',
+      name: `${label(shape)} to ${JSON.stringify(size)}`,
+      inputs: [distinct(shape)],
+      call: (x) => f.adaptiveMaxPool2d(x, size, { returnIndices: true }),
+      length: 4,
+    },
+  ]),
+  ...[1, 4, 5, 11, 13].flatMap((size): Case[] => [
+    {
+      op: 'adaptiveAvgPool1d',
+      name: `11 to ${size}`,
+      inputs: [normal(size === 4 ? [3, 11] : [2, 3, 11])],
+      call: (x) => f.adaptiveAvgPool1d(x, size),
+      length: 11,
+    },
+    {
+      op: 'adaptiveMaxPool1d',
+      name: `11 to ${size}`,
+      inputs: [distinct(size === 4 ? [3, 11] : [2, 3, 11])],
+      call: (x) => f.adaptiveMaxPool1d(x, size),
+      length: 4,
+    },
+  ]),
+  {
+    op: 'adaptive_max_pool2d_forward',
+    name: 'NaN wins, infinities and ties',
+    inputs: [
+      constant(
+        exactly([1, 1, 2, 5], 'float', [
+          Number.NEGATIVE_INFINITY,
+          Number.NEGATIVE_INFINITY,
+          Number.NaN,
+          2,
+          2,
+          Number.NEGATIVE_INFINITY,
+          Number.NEGATIVE_INFINITY,
+          3,
+          1,
+          2,
+        ]),
+      ),
+    ],
+    call: (x) => f.adaptiveMaxPool2d(x, [1, 3], { returnIndices: true }),
+  },
+  ...(
+    [
+      [[2, 5, 4, 3], 3],
+      [[2, 5, 4], 4],
+      [[1, 2, 3, 2, 2], 5],
+    ] as const
+  ).map(
+    ([shape, size]): Case => ({
+      op: 'localResponseNorm',
+      name: `${label(shape)} over ${size}`,
+      inputs: [normal(shape)],
+      call: (x) => f.localResponseNorm(x, size, { alpha: 0.3, beta: 0.6, k: 1.5 }),
+      length: 16,
+      roundings: 48,
+    }),
+  ),
   ...windows.flatMap(([shape, kernel, options]) => [
     averageCase(shape, kernel, options, true),
     averageCase(shape, kernel, options, false),
@@ -140,6 +301,55 @@ export const errors: readonly ErrorCase[] = [
     call: (make) => f.maxPool2d(make(x), Number.NaN),
   },
   {
+    op: 'maxPool1d',
+    name: 'an image',
+    code: 'ERR_SHAPE',
+    mentions: ['[1, 2, 5, 5]', '[N, C, L]'],
+    call: (make) => f.maxPool1d(make(x), 2),
+  },
+  {
+    op: 'avgPool1d',
+    name: 'a window too large',
+    code: 'ERR_SHAPE',
+    mentions: ['6', '[2, 5]'],
+    call: (make) => f.avgPool1d(make(normal([2, 5])), 6),
+  },
+  {
+    op: 'avgPool2d',
+    name: 'a divisor of 0',
+    code: 'ERR_VALUE',
+    mentions: ['divisorOverride is 0'],
+    call: (make) => f.avgPool2d(make(x), 2, { divisorOverride: 0 }),
+  },
+  {
+    op: 'lpPool2d',
+    name: 'p 0',
+    code: 'ERR_VALUE',
+    mentions: ['p is 0'],
+    call: (make) => f.lpPool2d(make(x), 0, 2),
+  },
+  {
+    op: 'adaptiveAvgPool2d',
+    name: 'a negative size',
+    code: 'ERR_VALUE',
+    mentions: ['-1'],
+    call: (make) => f.adaptiveAvgPool2d(make(x), [2, -1]),
+  },
+  {
+    op: 'adaptiveMaxPool2d',
+    name: 'nothing to pool',
+    code: 'ERR_SHAPE',
+    mentions: ['[1, 2, 0, 5]'],
+    call: (make) => f.adaptiveMaxPool2d(make(normal([1, 2, 0, 5])), 2),
+  },
+  {
+    op: 'localResponseNorm',
+    name: 'two dimensions',
+    code: 'ERR_SHAPE',
+    mentions: ['[2, 5]'],
+    call: (make) => f.localResponseNorm(make(normal([2, 5])), 2),
+  },
+  {
     op: 'avgPool2d',
     name: 'stride NaN',
     code: 'ERR_VALUE',
@@ -149,14 +359,136 @@ export const errors: readonly ErrorCase[] = [
 ]
 
 export const calls: readonly PublicCall[] = [
-  sound('maxPool2d', f.maxPool2d, () => [t(1, 2, 5, 5), 2, { stride: 2, padding: 1, dilation: 1 }]),
-  sound('avgPool2d', f.avgPool2d, () => [t(1, 2, 5, 5), 2, { stride: 2, padding: 1, countIncludePad: false }]),
+  sound('maxPool2d', f.maxPool2d, () => [
+    t(1, 2, 5, 5),
+    2,
+    { stride: 2, padding: 1, dilation: 1, ceilMode: true, returnIndices: true },
+  ]),
+  sound('maxPool1d', f.maxPool1d, () => [
+    t(1, 2, 5),
+    2,
+    { stride: 2, padding: 1, dilation: 1, ceilMode: true, returnIndices: true },
+  ]),
+  sound('avgPool2d', f.avgPool2d, () => [
+    t(1, 2, 5, 5),
+    2,
+    { stride: 2, padding: 1, ceilMode: true, countIncludePad: false, divisorOverride: 3 },
+  ]),
+  sound('avgPool1d', f.avgPool1d, () => [
+    t(1, 2, 5),
+    2,
+    { stride: 2, padding: 1, ceilMode: true, countIncludePad: false },
+  ]),
+  sound('lpPool2d', f.lpPool2d, () => [t(1, 2, 5, 5), 2, 2, { stride: 2, ceilMode: true }], 'avgPool2d'),
+  sound('lpPool1d', f.lpPool1d, () => [t(1, 2, 5), 2, 2, { stride: 2, ceilMode: true }], 'avgPool1d'),
+  sound('adaptiveAvgPool2d', f.adaptiveAvgPool2d, () => [t(1, 2, 5, 5), [2, 3]]),
+  sound('adaptiveAvgPool1d', f.adaptiveAvgPool1d, () => [t(1, 2, 5), 3]),
+  sound('adaptiveMaxPool2d', f.adaptiveMaxPool2d, () => [t(1, 2, 5, 5), [2, 3], { returnIndices: true }]),
+  sound('adaptiveMaxPool1d', f.adaptiveMaxPool1d, () => [t(1, 2, 5), 3, { returnIndices: true }]),
+  sound('localResponseNorm', f.localResponseNorm, () => [t(1, 3, 5), 3, { alpha: 0.1, beta: 0.5, k: 2 }]),
+]
+
+const imageLayer = () => [t(1, 2, 6, 6)]
+const signalLayer = () => [t(1, 2, 6)]
+
+export const layers: readonly PublicCall[] = [
+  ...layer(
+    'MaxPool1d',
+    f.nn.MaxPool1d,
+    () => [2, { stride: 1, padding: 1, dilation: 2, ceilMode: true, returnIndices: false }],
+    signalLayer,
+    'maxPool1d',
+  ),
+  ...layer(
+    'MaxPool2d',
+    f.nn.MaxPool2d,
+    () => [2, { stride: 1, padding: 1, dilation: 2, ceilMode: true, returnIndices: false }],
+    imageLayer,
+    'maxPool2d',
+  ),
+  ...layer(
+    'AvgPool1d',
+    f.nn.AvgPool1d,
+    () => [2, { stride: 1, padding: 1, ceilMode: true, countIncludePad: false }],
+    signalLayer,
+    'avgPool1d',
+  ),
+  ...layer(
+    'AvgPool2d',
+    f.nn.AvgPool2d,
+    () => [2, { stride: 1, padding: 1, ceilMode: true, countIncludePad: false, divisorOverride: 3 }],
+    imageLayer,
+    'avgPool2d',
+  ),
+  ...layer('LPPool1d', f.nn.LPPool1d, () => [2, 3, { stride: 2, ceilMode: true }], signalLayer, 'lpPool1d'),
+  ...layer('LPPool2d', f.nn.LPPool2d, () => [2, 3, { stride: 2, ceilMode: true }], imageLayer, 'lpPool2d'),
+  ...layer('AdaptiveAvgPool1d', f.nn.AdaptiveAvgPool1d, () => [4], signalLayer, 'adaptiveAvgPool1d'),
+  ...layer(
+    'AdaptiveAvgPool2d',
+    f.nn.AdaptiveAvgPool2d,
+    (): [f.OutputSize] => [[4, null]],
+    imageLayer,
+    'adaptiveAvgPool2d',
+  ),
+  ...layer(
+    'AdaptiveMaxPool1d',
+    f.nn.AdaptiveMaxPool1d,
+    () => [4, { returnIndices: false }],
+    signalLayer,
+    'adaptiveMaxPool1d',
+  ),
+  ...layer(
+    'AdaptiveMaxPool2d',
+    f.nn.AdaptiveMaxPool2d,
+    (): [f.OutputSize, f.AdaptiveMaxPoolOptions] => [[4, 2], { returnIndices: false }],
+    imageLayer,
+    'adaptiveMaxPool2d',
+  ),
+  ...layer(
+    'LocalResponseNorm',
+    f.nn.LocalResponseNorm,
+    () => [3, { alpha: 0.1, beta: 0.5, k: 2 }],
+    signalLayer,
+    'localResponseNorm',
+  ),
 ]
 
 const image = { n: 2, c: 2, h: 5, w: 4 }
 const imageOf = ({ n = 0, c = 0, h = 0, w = 0 }: Sizes) => [distinct([n, c, h, w])]
 
+const signal = { n: 2, c: 2, l: 5 }
+const signalOf = ({ n = 0, c = 0, l = 0 }: Sizes) => [distinct([n, c, l])]
+
 export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
   maxPool2d: { sizes: image, inputs: imageOf, call: ([x]) => f.maxPool2d(x as f.Tensor, 2), refuses: ['h', 'w'] },
   avgPool2d: { sizes: image, inputs: imageOf, call: ([x]) => f.avgPool2d(x as f.Tensor, 2), refuses: ['h', 'w'] },
+  lpPool2d: { sizes: image, inputs: imageOf, call: ([x]) => f.lpPool2d(x as f.Tensor, 3, 2), refuses: ['h', 'w'] },
+  maxPool1d: { sizes: signal, inputs: signalOf, call: ([x]) => f.maxPool1d(x as f.Tensor, 2), refuses: ['l'] },
+  avgPool1d: { sizes: signal, inputs: signalOf, call: ([x]) => f.avgPool1d(x as f.Tensor, 2), refuses: ['l'] },
+  lpPool1d: { sizes: signal, inputs: signalOf, call: ([x]) => f.lpPool1d(x as f.Tensor, 3, 2), refuses: ['l'] },
+  adaptiveAvgPool2d: {
+    sizes: image,
+    inputs: imageOf,
+    call: ([x]) => f.adaptiveAvgPool2d(x as f.Tensor, [2, 3]),
+    refuses: ['h', 'w'],
+  },
+  adaptiveAvgPool1d: {
+    sizes: signal,
+    inputs: signalOf,
+    call: ([x]) => f.adaptiveAvgPool1d(x as f.Tensor, 2),
+    refuses: ['l'],
+  },
+  adaptiveMaxPool2d: {
+    sizes: image,
+    inputs: imageOf,
+    call: ([x]) => f.adaptiveMaxPool2d(x as f.Tensor, [2, 3]),
+    refuses: ['c', 'h', 'w'],
+  },
+  adaptiveMaxPool1d: {
+    sizes: signal,
+    inputs: signalOf,
+    call: ([x]) => f.adaptiveMaxPool1d(x as f.Tensor, 2),
+    refuses: ['c', 'l'],
+  },
+  localResponseNorm: { sizes: signal, inputs: signalOf, call: ([x]) => f.localResponseNorm(x as f.Tensor, 2) },
 }

@@ -33,7 +33,7 @@ export const bools = (...shape: number[]): f.Tensor =>
 export function layer<A extends unknown[]>(
   name: string,
   Layer: new (...args: A) => { forward(...x: never[]): unknown },
-  options: () => A,
+  options: () => [...A],
   inputs: () => unknown[],
   ...others: string[]
 ): readonly PublicCall[] {

@@ -496,11 +496,15 @@ describe('pool', () => {
 
   it('averages with and without padding', () => {
     const image = f32([1, 1, 2, 2], [4, 8, 12, 16])
-    const options = { kernel: [2, 2], stride: [2, 2], padding: [1, 1] }
+    const options = { kernel: [2, 2], stride: [2, 2], padding: [1, 1], divisor: 0 }
     const forward = (countIncludePad: boolean) =>
       run([1, 1, 2, 2], (out) => k.avg_pool2d_forward({ out, x: image, ...options, countIncludePad }))
     expect(forward(true)).toEqual([1, 2, 3, 4])
     expect(forward(false)).toEqual([4, 8, 12, 16])
+    const halved = run([1, 1, 2, 2], (out) =>
+      k.avg_pool2d_forward({ out, x: image, ...options, countIncludePad: true, divisor: 2 }),
+    )
+    expect(halved).toEqual([2, 4, 6, 8])
     const dy = f32([1, 1, 2, 2], [4, 4, 4, 8])
     const dx = run([1, 1, 2, 2], (dx) => k.avg_pool2d_backward({ dx, dy, ...options, countIncludePad: true }))
     expect(dx).toEqual([1, 1, 1, 2])

@@ -359,6 +359,15 @@ const max_pool2d_forward: Writer<'max_pool2d_forward'> = {
   },
 }
 
+const adaptive_max_pool2d_forward: Writer<'adaptive_max_pool2d_forward'> = {
+  first: ({ out }) => out,
+  write(to, { out, indices, x }) {
+    to.out(out)
+    to.out(indices)
+    to.dense(x)
+  },
+}
+
 const max_pool2d_backward: Writer<'max_pool2d_backward'> = {
   first: ({ dx }) => dx,
   write(to, { dx, dy, indices }) {
@@ -370,25 +379,43 @@ const max_pool2d_backward: Writer<'max_pool2d_backward'> = {
 
 const avg_pool2d_forward: Writer<'avg_pool2d_forward'> = {
   first: ({ out }) => out,
-  write(to, { out, x, kernel, stride, padding, countIncludePad }) {
+  write(to, { out, x, kernel, stride, padding, countIncludePad, divisor }) {
     to.out(out)
     to.dense(x)
     to.integers('kernel', kernel)
     to.integers('stride', stride)
     to.integers('padding', padding)
     to.number('countIncludePad', countIncludePad)
+    to.number('divisor', divisor)
   },
 }
 
 const avg_pool2d_backward: Writer<'avg_pool2d_backward'> = {
   first: ({ dx }) => dx,
-  write(to, { dx, dy, kernel, stride, padding, countIncludePad }) {
+  write(to, { dx, dy, kernel, stride, padding, countIncludePad, divisor }) {
     to.out(dx)
     to.dense(dy)
     to.integers('kernel', kernel)
     to.integers('stride', stride)
     to.integers('padding', padding)
     to.number('countIncludePad', countIncludePad)
+    to.number('divisor', divisor)
+  },
+}
+
+const resample: Writer<'resample'> = {
+  first: ({ out }) => out,
+  write(to, { out, x, rowTaps, rowWeights, columnTaps, columnWeights }) {
+    to.out(out)
+    to.dense(x)
+    if (rowTaps === null) to.absent()
+    else to.dense(rowTaps)
+    if (rowWeights === null) to.absent()
+    else to.dense(rowWeights)
+    if (columnTaps === null) to.absent()
+    else to.dense(columnTaps)
+    if (columnWeights === null) to.absent()
+    else to.dense(columnWeights)
   },
 }
 
@@ -854,9 +881,11 @@ export const calls: Calls = {
   conv2d_input_gradient,
   conv2d_weight_gradient,
   max_pool2d_forward,
+  adaptive_max_pool2d_forward,
   max_pool2d_backward,
   avg_pool2d_forward,
   avg_pool2d_backward,
+  resample,
   batch_norm_forward,
   batch_norm_backward,
   layer_norm_forward,

@@ -5,6 +5,7 @@ import { conv } from './conv.js'
 import { elementwise } from './elementwise.js'
 import { throughFloat32 } from './half.js'
 import { indexing } from './indexing.js'
+import { interpolate } from './interpolate.js'
 import { matmul } from './matmul.js'
 import { optimizer } from './optimizer.js'
 import { pool } from './pool.js'
@@ -23,6 +24,7 @@ const written: Kernels<HostView> = {
   ...matmul,
   ...conv,
   ...pool,
+  ...interpolate,
   ...softmax,
   ...recurrent,
   ...attention,

@@ -25,11 +25,12 @@ function planar({ kernel, stride, padding }: Pick<AverageOptions, 'kernel' | 'st
   return { kernelH, kernelW, strideH, strideW, padH, padW }
 }
 
-function max_pool2d_forward(args: KernelArguments<'max_pool2d_forward', HostView>): void {
-  const { out, indices, x } = args
-  const { kernelH, kernelW, strideH, strideW, padH, padW } = planar(args)
-  const [dilationH, dilationW] = both('maxPool2d', 'dilation', args.dilation)
-  const { count, H, W } = planes(x)
+/** The positions in the plane of a window's elements, of those inside it. */
+type Covered = (p: number, q: number, visit: (h: number, w: number) => void) => void
+
+/** The first maximum of each window, and its place. */
+function maxima(out: HostView, indices: HostView, x: HostView, covered: Covered): void {
+  const { count, W, H } = planes(x)
   const { H: PH, W: PW } = planes(out)
   const source = x.data
   let at = 0
@@ -39,24 +40,45 @@ function max_pool2d_forward(args: KernelArguments<'max_pool2d_forward', HostView
       for (let q = 0; q < PW; q++, at++) {
         let best = Number.NEGATIVE_INFINITY
         let index = -1
-        for (let i = 0; i < kernelH; i++) {
-          const h = p * strideH - padH + i * dilationH
-          if (h < 0 || h >= H) continue
-          for (let j = 0; j < kernelW; j++) {
-            const w = q * strideW - padW + j * dilationW
-            if (w < 0 || w >= W) continue
-            const value = source[base + h * W + w] as number
-            if (index < 0 || value > best || (Number.isNaN(value) && !Number.isNaN(best))) {
-              best = value
-              index = h * W + w
-            }
-          }
-        }
+        covered(p, q, (h, w) => {
+          const value = source[base + h * W + w] as number
+          if (index >= 0 && !(value > best) && (!Number.isNaN(value) || Number.isNaN(best))) return
+          best = value
+          index = h * W + w
+        })
         out.data[out.offset + at] = best
         indices.data[indices.offset + at] = index
       }
     }
   }
+}
+
+function max_pool2d_forward(args: KernelArguments<'max_pool2d_forward', HostView>): void {
+  const { out, indices, x } = args
+  const { kernelH, kernelW, strideH, strideW, padH, padW } = planar(args)
+  const [dilationH, dilationW] = both('maxPool2d', 'dilation', args.dilation)
+  const { H, W } = planes(x)
+  maxima(out, indices, x, (p, q, visit) => {
+    for (let i = 0; i < kernelH; i++) {
+      const h = p * strideH - padH + i * dilationH
+      if (h < 0 || h >= H) continue
+      for (let j = 0; j < kernelW; j++) {
+        const w = q * strideW - padW + j * dilationW
+        if (w >= 0 && w < W) visit(h, w)
+      }
+    }
+  })
+}
+
+function adaptive_max_pool2d_forward(args: KernelArguments<'adaptive_max_pool2d_forward', HostView>): void {
+  const { out, indices, x } = args
+  const { H, W } = planes(x)
+  const { H: PH, W: PW } = planes(out)
+  maxima(out, indices, x, (p, q, visit) => {
+    const [bottom, right] = [Math.ceil(((p + 1) * H) / PH), Math.ceil(((q + 1) * W) / PW)]
+    for (let h = Math.floor((p * H) / PH); h < bottom; h++)
+      for (let w = Math.floor((q * W) / PW); w < right; w++) visit(h, w)
+  })
 }
 
 function max_pool2d_backward({ dx, dy, indices }: KernelArguments<'max_pool2d_backward', HostView>): void {
@@ -80,7 +102,7 @@ function windows(
   options: AverageOptions,
   f: (at: number, base: number, h0: number, h1: number, w0: number, w1: number, divisor: number) => void,
 ): void {
-  const { countIncludePad } = options
+  const { countIncludePad, divisor } = options
   const { kernelH, kernelW, strideH, strideW, padH, padW } = planar(options)
   const { count, H, W } = planes(image)
   const { H: PH, W: PW } = planes(pooled)
@@ -95,8 +117,8 @@ function windows(
         const left = q * strideW - padW
         const right = Math.min(left + kernelW, W + padW)
         const [w0, w1] = [Math.max(left, 0), Math.min(right, W)]
-        const divisor = countIncludePad ? (bottom - top) * (right - left) : (h1 - h0) * (w1 - w0)
-        f(at, base, h0, h1, w0, w1, divisor)
+        const counted = countIncludePad ? (bottom - top) * (right - left) : (h1 - h0) * (w1 - w0)
+        f(at, base, h0, h1, w0, w1, divisor === 0 ? counted : divisor)
       }
     }
   }
@@ -124,10 +146,15 @@ function avg_pool2d_backward({ dx, dy, ...options }: KernelArguments<'avg_pool2d
 
 export const pool = {
   max_pool2d_forward,
+  adaptive_max_pool2d_forward,
   max_pool2d_backward,
   avg_pool2d_forward,
   avg_pool2d_backward,
 } satisfies Pick<
   Kernels<HostView>,
-  'max_pool2d_forward' | 'max_pool2d_backward' | 'avg_pool2d_forward' | 'avg_pool2d_backward'
+  | 'max_pool2d_forward'
+  | 'adaptive_max_pool2d_forward'
+  | 'max_pool2d_backward'
+  | 'avg_pool2d_forward'
+  | 'avg_pool2d_backward'
 >

@@ -8,6 +8,7 @@ import { conv } from './conv.js'
 import { elementwise } from './elementwise.js'
 import { type ArgumentsOf, checkRow, type KernelRows } from './grammar.js'
 import { indexing } from './indexing.js'
+import { interpolate } from './interpolate.js'
 import { loss } from './loss.js'
 import { matmul } from './matmul.js'
 import { norm } from './norm.js'
@@ -40,6 +41,7 @@ export const families = {
   matmul,
   conv,
   pool,
+  interpolate,
   norm,
   softmax,
   loss,
@@ -59,6 +61,7 @@ export const kernels = {
   ...matmul,
   ...conv,
   ...pool,
+  ...interpolate,
   ...norm,
   ...softmax,
   ...loss,

@@ -12,21 +12,29 @@ export const pool = {
     T: float,
     precision: 'float32',
   },
+  /** Window (p, q) of out's P x Q covers rows floor(p H / P) to ceil((p + 1) H / P) of x, and columns likewise; else as above */
+  adaptive_max_pool2d_forward: {
+    calledAs: 'adaptiveMaxPool2d',
+    args: { out: 'out T', indices: 'out int32', x: 'in T' },
+    T: float,
+    precision: 'float32',
+  },
   max_pool2d_backward: {
     calledAs: 'maxPool2d backward',
     args: { dx: 'out T', dy: 'in T', indices: 'in int32' },
     T: float,
     precision: 'float32',
   },
+  /** divisor: what sums are divided by, 0 for the elements of the window that count */
   avg_pool2d_forward: {
     calledAs: 'avgPool2d',
-    args: { out: 'out T', x: 'in T', ...window, countIncludePad: 'flag' },
+    args: { out: 'out T', x: 'in T', ...window, countIncludePad: 'flag', divisor: 'integer' },
     T: float,
     precision: 'float32',
   },
   avg_pool2d_backward: {
     calledAs: 'avgPool2d backward',
-    args: { dx: 'out T', dy: 'in T', ...window, countIncludePad: 'flag' },
+    args: { dx: 'out T', dy: 'in T', ...window, countIncludePad: 'flag', divisor: 'integer' },
     T: float,
     precision: 'float32',
   },

@@ -103,16 +103,20 @@ int64_t counted(const Axis& axis, int64_t q, bool padding) {
   return min(range.start + axis.taps, axis.length + axis.pad) - range.start;
 }
 
-float* widths_of(Context& context, const Axis& columns, bool padding) {
+// What sums are divided by is widths[q] * height_of(p): a divisor of the caller's stands in the latter alone.
+float* widths_of(Context& context, const Axis& columns, bool padding, int64_t divisor) {
   float* const widths = floats_of(context, columns.result);
-  for (int64_t q = 0; q < columns.result; q++) widths[q] = float(counted(columns, q, padding));
+  for (int64_t q = 0; q < columns.result; q++) widths[q] = divisor ? 1.0f : float(counted(columns, q, padding));
   return widths;
+}
+float height_of(const Axis& rows, int64_t p, bool padding, int64_t divisor) {
+  return float(divisor ? divisor : counted(rows, p, padding));
 }
 
 }  // namespace
 
 void avg_pool2d_forward(Context& context, const View& out, const View& x, Integers kernel, Integers stride,
-                        Integers padding, bool count_include_pad) {
+                        Integers padding, bool count_include_pad, int64_t divisor) {
   Axis rows, columns;
   if (!read_planes(context, x, out) ||
       !read_axes(context, x, out, kernel, stride, padding, {neighbours, 2}, rows, columns))
@@ -120,7 +124,7 @@ void avg_pool2d_forward(Context& context, const View& out, const View& x, Intege
   if (out.count == 0) return;
   const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
   const int64_t planes = x.sizes[0] * x.sizes[1], room = columns.length + lanes;
-  const float* const widths = widths_of(context, columns, count_include_pad);
+  const float* const widths = widths_of(context, columns, count_include_pad, divisor);
   const Range* const across = ranges_of(context, columns);
   float* const rooms = floats_of(context, planes * room);
   // Small windows one apart are added up in registers; else the rows of a window first, then its columns.
@@ -152,13 +156,13 @@ void avg_pool2d_forward(Context& context, const View& out, const View& x, Intege
         for (int64_t r = 1; r < tall; r++) add_row(line, from + r * columns.length, columns.length);
         gather_row(to, line, columns, across);
       }
-      divide_by(to, to, widths, float(counted(rows, p, count_include_pad)), columns.result);
+      divide_by(to, to, widths, height_of(rows, p, count_include_pad, divisor), columns.result);
     }
   });
 }
 
 void avg_pool2d_backward(Context& context, const View& dx, const View& dy, Integers kernel, Integers stride,
-                         Integers padding, bool count_include_pad) {
+                         Integers padding, bool count_include_pad, int64_t divisor) {
   Axis rows, columns;
   if (!read_planes(context, dx, dy) ||
       !read_axes(context, dx, dy, kernel, stride, padding, {neighbours, 2}, rows, columns))
@@ -166,7 +170,7 @@ void avg_pool2d_backward(Context& context, const View& dx, const View& dy, Integ
   const int64_t plane_x = rows.length * columns.length, plane = rows.result * columns.result;
   if (dx.count == 0) return;
   const int64_t planes = dx.sizes[0] * dx.sizes[1], room = columns.length + columns.result;
-  const float* const widths = widths_of(context, columns, count_include_pad);
+  const float* const widths = widths_of(context, columns, count_include_pad, divisor);
   const Range* const across = ranges_of(context, columns);
   float* const rooms = floats_of(context, planes * room);
   for_planes(context, planes, plane_x + plane, [&](int64_t number) {
@@ -176,7 +180,7 @@ void avg_pool2d_backward(Context& context, const View& dx, const View& dy, Integ
     for (int64_t p = 0; p < rows.result; p++, from += columns.result) {
       const Range down = range_of(rows, p);
       if (down.low >= down.high) continue;
-      divide_by(shares, from, widths, float(counted(rows, p, count_include_pad)), columns.result);
+      divide_by(shares, from, widths, height_of(rows, p, count_include_pad, divisor), columns.result);
       spread_row(line, shares, columns, across);
       for (; written < down.start + down.low; written++) memset(to + written * columns.length, 0, row_bytes(columns));
       for (int64_t h = down.start + down.low; h < down.start + down.high; h++) {

@@ -141,22 +141,23 @@ void maximum_rows(const Plane& plane, const Axis& rows, const Axis& columns, int
         continue;
       }
     }
-    each_vector(low, high, [&](int64_t q, int64_t count) __attribute__((always_inline)) {
-      const int64_t first = origin + q * stride, result = p * columns.result + q;
-      ask_for(first, stride * lanes);
-      const float* const from = plane.from + first;
-      const Maxima maxima = count == lanes || first + reach <= plane.readable
-                                ? maxima_of<true>(from, lanes, taps_down, taps, stride, line, dilation)
-                                : maxima_of<false>(from, count, taps_down, taps, stride, line, dilation);
-      const VecI position = maxima.offset + steps + simd::set_int(int32_t(first));
-      if (count == lanes || result + lanes <= plane.writable) {
-        simd::store(plane.to + result, maxima.best);
-        simd::store(plane.index + result, position);
-      } else {
-        simd::store_partial(plane.to + result, maxima.best, int(count));
-        simd::store_partial(plane.index + result, position, int(count));
-      }
-    });
+    each_vector(
+        low, high, [&](int64_t q, int64_t count) __attribute__((always_inline)) {
+          const int64_t first = origin + q * stride, result = p * columns.result + q;
+          ask_for(first, stride * lanes);
+          const float* const from = plane.from + first;
+          const Maxima maxima = count == lanes || first + reach <= plane.readable
+                                    ? maxima_of<true>(from, lanes, taps_down, taps, stride, line, dilation)
+                                    : maxima_of<false>(from, count, taps_down, taps, stride, line, dilation);
+          const VecI position = maxima.offset + steps + simd::set_int(int32_t(first));
+          if (count == lanes || result + lanes <= plane.writable) {
+            simd::store(plane.to + result, maxima.best);
+            simd::store(plane.index + result, position);
+          } else {
+            simd::store_partial(plane.to + result, maxima.best, int(count));
+            simd::store_partial(plane.index + result, position, int(count));
+          }
+        });
   }
 }
 
@@ -247,6 +248,18 @@ void scatter(Context& context, const Gradient& plane, int64_t number) {
   }
 }
 
+// Windows that fill the source, of equal sizes but for a rounding: window q covers floor(q length / result) to
+// ceil((q + 1) length / result).
+Axis adaptive_axis(const View& x, const View& out, int dim) { return {x.sizes[dim], out.sizes[dim], 1, 1, 0, 1, 0, 0}; }
+const Range* adaptive_ranges(Context& context, const Axis& axis) {
+  Range* const ranges = static_cast<Range*>(scratch(context, size_t(axis.result) * sizeof(Range)));
+  for (int64_t q = 0; q < axis.result; q++) {
+    const int64_t start = q * axis.length / axis.result;
+    ranges[q] = {start, 0, ceil_div((q + 1) * axis.length, axis.result) - start};
+  }
+  return ranges;
+}
+
 }  // namespace
 
 void max_pool2d_forward(Context& context, const View& out, const View& indices, const View& x, Integers kernel,
@@ -283,6 +296,24 @@ void max_pool2d_forward(Context& context, const View& out, const View& indices, 
           window_maximum(from, rows, columns, range, across[q], plane.to + row + q, plane.index + row + q);
       }
     }
+  });
+}
+
+void adaptive_max_pool2d_forward(Context& context, const View& out, const View& indices, const View& x) {
+  if (!read_planes(context, x, out) || !expect(context, same_shape(out, indices) && indices.dtype == DType::int32,
+                                               "adaptive_max_pool2d's indices differ from its result"))
+    return;
+  if (out.count == 0) return;
+  const Axis rows = adaptive_axis(x, out, 2), columns = adaptive_axis(x, out, 3);
+  const Range *const down = adaptive_ranges(context, rows), *const across = adaptive_ranges(context, columns);
+  const int64_t size_x = rows.length * columns.length, size = rows.result * columns.result;
+  for_planes(context, x.sizes[0] * x.sizes[1], size_x + size, [&](int64_t number) {
+    const float* const from = pointer<const float>(x) + number * size_x;
+    float* const to = pointer<float>(out) + number * size;
+    int32_t* const index = pointer<int32_t>(indices) + number * size;
+    for (int64_t p = 0; p < rows.result; p++)
+      for (int64_t q = 0, at = p * columns.result; q < columns.result; q++, at++)
+        window_maximum(from, rows, columns, down[p], across[q], to + at, index + at);
   });
 }
 

@@ -1,0 +1,29 @@
+/** Normalisation by neighbouring channels, as a layer. */
+import { ownOptions } from '../core/options.js'
+import type { Tensor } from '../core/tensor.js'
+import { type LocalResponseNormOptions, localResponseNorm } from '../ops/norm-response.js'
+import { checkNumber, checkSizes } from './layer.js'
+import { Module, settings } from './module.js'
+
+/** [N, C, ..] divided by a power of what `size` channels around each hold; see `localResponseNorm`. */
+export class LocalResponseNorm extends Module {
+  readonly size: number
+  readonly #options: LocalResponseNormOptions
+  declare readonly signature?: { readonly takes: 'anything'; readonly gives: 'keep' }
+
+  constructor(size: number, options: LocalResponseNormOptions = {}) {
+    super()
+    this.#options = ownOptions('LocalResponseNorm', options, { alpha: true, beta: true, k: true })
+    checkSizes('LocalResponseNorm', { size })
+    for (const [name, value] of Object.entries(this.#options)) checkNumber('LocalResponseNorm', name, value as number)
+    this.size = size
+  }
+
+  override extraRepr(): string {
+    return settings({ size: this.size, ...this.#options })
+  }
+
+  forward(x: Tensor): Tensor {
+    return localResponseNorm(x, this.size, this.#options)
+  }
+}

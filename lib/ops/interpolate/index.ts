@@ -1,0 +1,2 @@
+/** Interpolation. */
+export { type InterpolateMode, type InterpolateOptions, interpolate } from './interpolate.js'

@@ -1,0 +1,12 @@
+/** Pooling over windows of [N, C, H, W], [C, H, W], [N, C, L] or [C, L]. */
+export {
+  type AdaptiveMaxPoolOptions,
+  adaptiveAvgPool1d,
+  adaptiveAvgPool2d,
+  adaptiveMaxPool1d,
+  adaptiveMaxPool2d,
+  type OutputSize,
+} from './adaptive.js'
+export { type AvgPool1dOptions, type AvgPool2dOptions, avgPool1d, avgPool2d } from './average.js'
+export { type LpPool1dOptions, type LpPool2dOptions, lpPool1d, lpPool2d } from './lp.js'
+export { type MaxPool1dOptions, type MaxPool2dOptions, maxPool1d, maxPool2d, type WithIndices } from './max.js'

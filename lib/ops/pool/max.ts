@@ -1,0 +1,126 @@
+/** Max pooling, and its partial inverse. */
+
+import { apply, checkTensor } from '../../autograd/operator.js'
+import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
+import { countOf, type Shape } from '../../core/shape.js'
+import type { Tensor } from '../../core/tensor.js'
+import { like } from '../common.js'
+import type { Single } from '../conv-options.js'
+import { gather } from '../indexing/index.js'
+import { kernel, operator } from '../operator.js'
+import type { Pair } from '../pair.js'
+import { reshape } from '../shape/index.js'
+import {
+  onImages,
+  onSignals,
+  pooledShape,
+  readPair,
+  readSingle,
+  type Window,
+  type WindowOptions,
+  windowOf,
+} from './window.js'
+
+/** The second output: where each maximum lies in its plane. */
+const maxPoolRecord = operator<[x: Tensor], Window, [out: Tensor, indices: Tensor]>({
+  name: 'maxPool2d',
+  outputs: 2,
+  infer([x], attrs) {
+    const shape = pooledShape('maxPool2d', x, attrs)
+    return [like(x, shape), { shape, dtype: 'int32' }]
+  },
+  forward: kernel('max_pool2d_forward', ([x], { ceilMode: _, ...attrs }, { out, indices }) => ({
+    out,
+    indices,
+    x,
+    ...attrs,
+  })),
+  gradient: {
+    saves: () => ({ outputs: [1] }),
+    // Indices are integers, so that what flows back comes through the first output.
+    backward: (ctx, [g]) => [apply(unpoolRecord, [g as Tensor, ctx.output(1)], ctx.spec(0).shape)],
+  },
+})
+
+/** Gradients put back where the maxima were. */
+export const unpoolRecord = operator<[dy: Tensor, indices: Tensor], Shape>({
+  name: 'max_pool2d_backward',
+  infer: ([dy], shape) => like(dy, shape),
+  forward: kernel('max_pool2d_backward', ([dy, indices], _shape, { dx }) => ({ dx, dy, indices })),
+  gradient: {
+    saves: () => ({ inputs: [1] }),
+    backward(ctx, [g]) {
+      const indices = ctx.input(1)
+      const [n = 0, c = 0] = ctx.attrs
+      const plane = (x: Tensor) => reshape(x, [n, c, countOf(x.sizes.slice(2))])
+      return [reshape(gather(plane(g), 2, plane(indices)), indices.sizes), null]
+    },
+  },
+})
+
+interface MaxPoolOptions<Size> extends WindowOptions<Size> {
+  /** Distance of a window's elements. Default 1. */
+  readonly dilation?: Size | undefined
+  /** Whether the place of each maximum (int32) in its plane, row by row, comes along. Default false. */
+  readonly returnIndices?: boolean | undefined
+}
+
+export interface MaxPool1dOptions extends MaxPoolOptions<Single> {}
+export interface MaxPool2dOptions extends MaxPoolOptions<Pair> {}
+
+/** A tensor, or with its indices where `returnIndices` says so. */
+export type WithIndices<O> = O extends { readonly returnIndices: true }
+  ? [out: Tensor, indices: Tensor<Shape, 'int32'>]
+  : O extends { readonly returnIndices: boolean }
+    ? Tensor | [out: Tensor, indices: Tensor<Shape, 'int32'>]
+    : Tensor
+
+const maxPoolNames: OptionNames<MaxPool2dOptions> = {
+  stride: true,
+  padding: true,
+  dilation: true,
+  ceilMode: true,
+  returnIndices: true,
+}
+
+type MaxPooled = Tensor | readonly Tensor[]
+
+function pickedOf(op: string, returnIndices: boolean | undefined, pooled: readonly Tensor[]): MaxPooled {
+  if (returnIndices !== undefined) checkFlag(op, 'returnIndices', returnIndices)
+  return returnIndices ? pooled : (pooled[0] as Tensor)
+}
+
+/**
+ * The largest element of each window of x [N, C, H, W] or [C, H, W]; NaN counts as largest, padding never wins. With
+ * `returnIndices` [out, indices]. Throws ShapeError for windows that do not fit.
+ */
+export function maxPool2d<const O extends MaxPool2dOptions = Record<never, never>>(
+  x: Tensor,
+  kernelSize: Pair,
+  options?: O & MaxPool2dOptions,
+): WithIndices<O>
+export function maxPool2d(x: Tensor, kernelSize: Pair, options: MaxPool2dOptions = {}): MaxPooled {
+  checkTensor('maxPool2d', 'x', x)
+  const { returnIndices } = checkOptions('maxPool2d', options, maxPoolNames)
+  const attrs = windowOf('maxPool2d', readPair, kernelSize, options)
+  return onImages(x, (images) => pickedOf('maxPool2d', returnIndices, apply(maxPoolRecord, [images], attrs)))
+}
+
+/**
+ * The largest element of each window of x [N, C, L] or [C, L]; NaN counts as largest, padding never wins. With `returnIndices`
+ * [out, indices]. Throws ShapeError for windows that do not fit.
+ */
+export function maxPool1d<const O extends MaxPool1dOptions = Record<never, never>>(
+  x: Tensor,
+  kernelSize: Single,
+  options?: O & MaxPool1dOptions,
+): WithIndices<O>
+export function maxPool1d(x: Tensor, kernelSize: Single, options: MaxPool1dOptions = {}): MaxPooled {
+  checkTensor('maxPool1d', 'x', x)
+  const { returnIndices } = checkOptions('maxPool1d', options, maxPoolNames as OptionNames<MaxPool1dOptions>)
+  const attrs = windowOf('maxPool1d', readSingle, kernelSize, options)
+  return onSignals('maxPool1d', x, (images) => {
+    pooledShape('maxPool1d', images, attrs, x.sizes, 1)
+    return pickedOf('maxPool1d', returnIndices, apply(maxPoolRecord, [images], attrs))
+  })
+}

@@ -1,0 +1,120 @@
+/**
+ * The windows of pooling: options, checks and sizes, in one and two dimensions. Windows of one dimension are those of an image
+ * of one row, and run through the same kernels.
+ */
+import { autocastDType } from '../../autograd/autocast.js'
+import { Faults, formatShape, namedAs } from '../../core/errors.js'
+import { checkFlag } from '../../core/options.js'
+import type { Shape } from '../../core/shape.js'
+import type { Tensor } from '../../core/tensor.js'
+import { type Single, spatial } from '../conv-options.js'
+import { castTo } from '../convert.js'
+import { type Both, type Pair, pair } from '../pair.js'
+import { reshape, squeeze, unsqueeze } from '../shape/index.js'
+
+export interface Window {
+  readonly kernel: Both
+  readonly stride: Both
+  readonly padding: Both
+  readonly dilation: Both
+  /** Whether the last window may hang over the end. */
+  readonly ceilMode: boolean
+}
+
+export interface WindowOptions<Size> {
+  /** Default: the kernel's size. */
+  readonly stride?: Size | undefined
+  /** On both sides, at most half of the kernel. Default 0. */
+  readonly padding?: Size | undefined
+  /** Whether a last window that begins inside, but hangs over the end, counts. Default false. */
+  readonly ceilMode?: boolean | undefined
+}
+
+/** What windows are given as: a pair in two dimensions, a number in one. */
+export type Reader<Size> = (op: string, name: string, value: Size, least: number) => Both
+
+export const readPair: Reader<Pair> = pair
+/** The row of a signal has the number for which an option does nothing, the least. */
+export const readSingle: Reader<Single> = (op, name, value, least) => spatial(op, 1, name, value, least)
+
+/** The window of a call. Throws ValueError for what no window is. */
+export function windowOf<Size>(
+  op: string,
+  read: Reader<Size>,
+  kernelSize: Size,
+  options: WindowOptions<Size> & { readonly dilation?: Size | undefined },
+): Window {
+  const { stride, padding, dilation, ceilMode = false } = options
+  checkFlag(op, 'ceilMode', ceilMode)
+  return {
+    kernel: read(op, 'kernelSize', kernelSize, 1),
+    stride: read(op, 'stride', stride ?? kernelSize, 1),
+    padding: padding === undefined ? [0, 0] : read(op, 'padding', padding, 0),
+    dilation: dilation === undefined ? [1, 1] : read(op, 'dilation', dilation, 1),
+    ceilMode,
+  }
+}
+
+/** Windows along one dimension. */
+function windowsAlong(size: number, w: Window, d: 0 | 1): number {
+  const reach = w.dilation[d] * (w.kernel[d] - 1) + 1
+  const room = size + 2 * w.padding[d] - reach
+  if (!w.ceilMode) return Math.floor(room / w.stride[d]) + 1
+  const count = Math.ceil(room / w.stride[d]) + 1
+  // The last window must begin inside, or in the padding before.
+  return (count - 1) * w.stride[d] >= size + w.padding[d] ? count - 1 : count
+}
+
+/**
+ * The result's shape for x [N, C, H, W], of which errors show the last `rank` dimensions and `shown` as the program gave it.
+ * Throws ShapeError naming all misfits.
+ */
+export function pooledShape(op: string, x: Tensor, w: Window, given: Shape = x.sizes, rank = 2): Shape {
+  const faults = new Faults()
+  const form = rank === 2 ? '[N, C, H, W] or [C, H, W]' : '[N, C, L] or [C, L]'
+  const dims = rank === 2 ? ([0, 1] as const) : ([1] as const)
+  const by = (sizes: Both) => dims.map((d) => sizes[d]).join(' x ')
+  faults.check(x.ndim === 4, () => `x must be ${form}, but is ${formatShape(given)}`)
+  const [n = 0, c = 0, h = 0, width = 0] = x.sizes
+  const sizes: Both = [h, width]
+  faults.check(
+    dims.every((d) => w.padding[d] * 2 <= w.kernel[d]),
+    () => `padding ${by(w.padding)} is more than half of the kernel ${by(w.kernel)}`,
+  )
+  const counts: Both = [windowsAlong(h, w, 0), windowsAlong(width, w, 1)]
+  const reach: Both = [w.dilation[0] * (w.kernel[0] - 1) + 1, w.dilation[1] * (w.kernel[1] - 1) + 1]
+  faults.check(
+    x.ndim !== 4 || dims.every((d) => counts[d] >= 1 && sizes[d] + 2 * w.padding[d] >= 1),
+    () =>
+      `a window that reaches over ${by(reach)} does not fit into ${formatShape(given)} with padding ${by(w.padding)}`,
+  )
+  faults.throwShape(op, [given])
+  return [n, c, ...counts]
+}
+
+/** Pools in float32 what is bfloat16, and rounds the result once; under autocast that is the operators' own policy. */
+function inFloat32<R extends Tensor | readonly Tensor[]>(x: Tensor, pool: (x: Tensor) => R): R {
+  if (x.dtype !== 'bfloat16' || autocastDType() !== null) return pool(x)
+  const narrow = (y: Tensor) => (y.dtype === 'float32' ? castTo(y, 'bfloat16') : y)
+  const made = pool(castTo(x, 'float32'))
+  return (Array.isArray(made) ? made.map(narrow) : narrow(made as Tensor)) as R
+}
+
+const each = <R extends Tensor | readonly Tensor[]>(made: R, f: (y: Tensor) => Tensor): R =>
+  (Array.isArray(made) ? made.map(f) : f(made as Tensor)) as R
+
+/** Runs a pooling of [N, C, H, W] on [C, H, W] too. */
+export function onImages<R extends Tensor | readonly Tensor[]>(x: Tensor, pool: (images: Tensor) => R): R {
+  const images = x.ndim === 3 ? unsqueeze(x, 0) : x
+  return each(inFloat32(images, pool), (y) => (x.ndim === 3 ? squeeze(y, 0) : y))
+}
+
+/** Runs a pooling of [N, C, 1, L] on [N, C, L] or [C, L]; the errors of what it is made of are told in its name. */
+export function onSignals<R extends Tensor | readonly Tensor[]>(op: string, x: Tensor, pool: (images: Tensor) => R): R {
+  if (x.ndim !== 2 && x.ndim !== 3) return pool(x)
+  const lead = x.ndim === 2 ? [1, x.sizes[0] as number] : x.sizes.slice(0, 2)
+  const images = reshape(x, [...lead, 1, x.sizes[x.ndim - 1] as number])
+  return namedAs(op, () =>
+    each(inFloat32(images, pool), (y) => reshape(y, [...x.sizes.slice(0, -1), y.sizes[3] as number])),
+  )
+}
