@@ -1,7 +1,7 @@
 /** Normalisation by neighbouring channels, as a layer. */
 import { ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
-import { type LocalResponseNormOptions, localResponseNorm } from '../ops/norm-response.js'
+import { type LocalResponseNormOptions, localResponseNorm } from '../ops/norm/index.js'
 import { checkNumber, checkSizes } from './layer.js'
 import { Module, settings } from './module.js'
 

@@ -1,13 +1,13 @@
 /** Normalisation by what neighbouring channels hold. */
-import { checkTensor } from '../autograd/operator.js'
-import { formatShape, namedAs, ShapeError, shown, ValueError } from '../core/errors.js'
-import { checkOptions, type OptionNames } from '../core/options.js'
-import { countOf } from '../core/shape.js'
-import type { Tensor } from '../core/tensor.js'
-import { checkScalar } from './common.js'
-import { add, div, mul, pow, square } from './elementwise/index.js'
-import { avgPool2d } from './pool/average.js'
-import { pad, reshape } from './shape/index.js'
+import { checkTensor } from '../../autograd/operator.js'
+import { formatShape, namedAs, ShapeError, shown, ValueError } from '../../core/errors.js'
+import { checkOptions, type OptionNames } from '../../core/options.js'
+import { countOf } from '../../core/shape.js'
+import type { Tensor } from '../../core/tensor.js'
+import { checkScalar } from '../common.js'
+import { add, div, mul, pow, square } from '../elementwise/index.js'
+import { avgPool2d } from '../pool/average.js'
+import { pad, reshape } from '../shape/index.js'
 
 export interface LocalResponseNormOptions {
   /** Default 1e-4. */
