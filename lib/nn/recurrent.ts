@@ -1,10 +1,11 @@
 /** Recurrent layers. */
 
 import { checkTensor } from '../autograd/operator.js'
-import { formatShape, ShapeError, ValueError } from '../core/errors.js'
+import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
-import { type LstmWeights, lstm } from '../ops/recurrent.js'
+import { gru, type LstmWeights, lstm, type Nonlinearity, rnn, type SequenceLengths } from '../ops/recurrent/index.js'
 import { uniform_ } from './init.js'
 import {
   checkDropout,
@@ -17,7 +18,7 @@ import {
 } from './layer.js'
 import { Module, type Parameter, settings } from './module.js'
 
-export interface LstmLayerOptions extends LayerOptions {
+export interface RecurrentLayerOptions extends LayerOptions {
   /** Default 1. */
   readonly numLayers?: number
   readonly bias?: boolean
@@ -28,14 +29,37 @@ export interface LstmLayerOptions extends LayerOptions {
   readonly bidirectional?: boolean
 }
 
+const recurrentOptions: OptionNames<RecurrentLayerOptions> = {
+  ...layerOptions,
+  numLayers: true,
+  bias: true,
+  batchFirst: true,
+  dropout: true,
+  bidirectional: true,
+}
+
+/** What a call of a recurrent layer may say beside the sequence and the state. */
+export interface SequenceOptions {
+  /** How many steps of each sequence count, [B] integers; the others give 0 and leave the state. Default: all. */
+  readonly lengths?: SequenceLengths | undefined
+}
+
+const sequenceNames: OptionNames<SequenceOptions> = { lengths: true }
+
+/** What a GRU or an RNN gives: the states of its last layer, and the last h of every layer and direction. */
+export interface RecurrentResult {
+  readonly output: Tensor
+  readonly state: Tensor
+}
+
 /** What an LSTM gives: the states of its last layer, and the last [h, c] of every layer and direction. */
 export interface LstmResult {
   readonly output: Tensor
   readonly state: readonly [Tensor, Tensor]
 }
 
-/** Long short-term memory, gates i, f, g, o; weights are named as PyTorch's (`weight_ih_l0`, `weight_hh_l0_reverse`, ...). */
-export class LSTM extends Module {
+/** The sizes of a layer's weights, and the options that all recurrent layers have. */
+abstract class RecurrentLayer extends Module {
   readonly inputSize: number
   readonly hiddenSize: number
   readonly numLayers: number
@@ -46,46 +70,49 @@ export class LSTM extends Module {
   /** What dropout draws from; null: this thread's default one. */
   readonly generator: Generator | null
 
-  constructor(inputSize: number, hiddenSize: number, options: LstmLayerOptions = {}) {
+  /** `given` are the options, checked; `projSize` is the size of h where it is not `hiddenSize`. */
+  constructor(
+    name: string,
+    gates: number,
+    inputSize: number,
+    hiddenSize: number,
+    given: RecurrentLayerOptions,
+    projSize = 0,
+  ) {
     super()
-    checkLayer('LSTM', options, {
-      ...layerOptions,
-      numLayers: true,
-      bias: true,
-      batchFirst: true,
-      dropout: true,
-      bidirectional: true,
-    })
-    const { bias, batchFirst, bidirectional } = options
-    checkFlags('LSTM', { bias, batchFirst, bidirectional })
+    const { bias, batchFirst, bidirectional } = given
+    checkFlags(name, { bias, batchFirst, bidirectional })
     this.inputSize = inputSize
     this.hiddenSize = hiddenSize
-    this.numLayers = options.numLayers ?? 1
+    this.numLayers = given.numLayers ?? 1
     this.batchFirst = batchFirst ?? false
     this.bidirectional = bidirectional ?? false
-    this.dropout = checkDropout('LSTM', 'dropout', options.dropout ?? 0)
+    this.dropout = checkDropout(name, 'dropout', given.dropout ?? 0)
     this.#hasBias = bias ?? true
-    this.generator = options.generator ?? null
-    checkSizes('LSTM', { inputSize, hiddenSize, numLayers: this.numLayers })
+    this.generator = given.generator ?? null
+    checkSizes(name, { inputSize, hiddenSize, numLayers: this.numLayers })
     if (this.numLayers > 4096)
-      throw new ValueError('LSTM', `numLayers is ${this.numLayers}, but more than 4096 layers are not made`)
+      throw new ValueError(name, `numLayers is ${this.numLayers}, but more than 4096 layers are not made`)
     if (this.dropout > 0 && this.numLayers === 1)
       throw new ValueError(
-        'LSTM',
+        name,
         `dropout is ${this.dropout}, but there is one layer, and dropout stands between layers; leave it out, or add a Dropout`,
       )
     const bound = 1 / Math.sqrt(hiddenSize)
+    const stateSize = projSize > 0 ? projSize : hiddenSize
+    const rows = gates * hiddenSize
     for (const suffix of this.#suffixes()) {
       const layer = Number.parseInt(suffix.slice(1), 10)
-      const size = layer === 0 ? inputSize : hiddenSize * (this.bidirectional ? 2 : 1)
+      const size = layer === 0 ? inputSize : stateSize * (this.bidirectional ? 2 : 1)
       const shapes = {
-        weightIh: [4 * hiddenSize, size],
-        weightHh: [4 * hiddenSize, hiddenSize],
-        ...(this.#hasBias ? { biasIh: [4 * hiddenSize], biasHh: [4 * hiddenSize] } : {}),
+        weightIh: [rows, size],
+        weightHh: [rows, stateSize],
+        ...(this.#hasBias ? { biasIh: [rows], biasHh: [rows] } : {}),
+        ...(projSize > 0 ? { weightHr: [projSize, hiddenSize] } : {}),
       }
-      for (const [name, shape] of Object.entries(shapes))
-        Object.defineProperty(this, `${name}${suffix}`, {
-          value: uniform_(parameter('LSTM', shape, options), -bound, bound, { generator: options.generator }),
+      for (const [key, shape] of Object.entries(shapes))
+        Object.defineProperty(this, `${key}${suffix}`, {
+          value: uniform_(parameter(name, shape, given), -bound, bound, { generator: given.generator }),
           enumerable: true,
           writable: true,
           configurable: true,
@@ -99,40 +126,128 @@ export class LSTM extends Module {
     return Array.from({ length: this.numLayers }, (_, layer) => directions.map((d) => `L${layer}${d}`)).flat()
   }
 
-  #weights(): LstmWeights[] {
+  protected weights(): LstmWeights[] {
     const own = this as unknown as { readonly [name: string]: Parameter | undefined }
     return this.#suffixes().map((suffix) => {
       const [wIh, wHh] = [own[`weightIh${suffix}`], own[`weightHh${suffix}`]]
-      if (!wIh || !wHh) throw new ValueError('LSTM', `the weights of ${suffix} are gone`)
-      return { wIh, wHh, bIh: own[`biasIh${suffix}`] ?? null, bHh: own[`biasHh${suffix}`] ?? null }
+      if (!wIh || !wHh) throw new ValueError(this.constructor.name, `the weights of ${suffix} are gone`)
+      const bIh = own[`biasIh${suffix}`] ?? null
+      return { wIh, wHh, bIh, bHh: own[`biasHh${suffix}`] ?? null, wHr: own[`weightHr${suffix}`] ?? null }
     })
   }
 
-  override extraRepr(): string {
-    const { inputSize, hiddenSize, numLayers, batchFirst, bidirectional, dropout } = this
-    return settings({ inputSize, hiddenSize, numLayers, bias: this.#hasBias, batchFirst, dropout, bidirectional })
-  }
-
-  /** `initial` is [h0, c0], each [layers * directions, B, H]; zeros if left out. */
-  forward(x: Tensor, initial?: readonly [Tensor, Tensor]): LstmResult {
+  /** Options of the call of the operator, its sequence checked in the layer's name. */
+  protected callOf(name: string, x: Tensor, options: SequenceOptions) {
     const { batchFirst, bidirectional, dropout, training, inputSize } = this
-    checkTensor('LSTM', 'x', x)
+    checkTensor(name, 'x', x)
     if (x.sizes.at(-1) !== inputSize || x.ndim < 2 || x.ndim > 3)
       throw new ShapeError(
-        'LSTM',
+        name,
         `x is ${formatShape(x.sizes)}, but must be ${batchFirst ? '[B, T, I]' : '[T, B, I]'} or [T, I] with I = ${inputSize}`,
         [x.sizes],
       )
+    const { lengths } = checkOptions(name, options, sequenceNames)
+    return { lengths, batchFirst, bidirectional, dropout, training, generator: this.generator ?? undefined }
+  }
+
+  protected get repr() {
+    const { inputSize, hiddenSize, numLayers, batchFirst, bidirectional, dropout } = this
+    return { inputSize, hiddenSize, numLayers, bias: this.#hasBias, batchFirst, dropout, bidirectional }
+  }
+
+  override extraRepr(): string {
+    return settings(this.repr)
+  }
+}
+
+export interface LstmLayerOptions extends RecurrentLayerOptions {
+  /** h has so many numbers, a product of o tanh(c); 0 for `hiddenSize` and no product. Default 0. */
+  readonly projSize?: number
+}
+
+/**
+ * Long short-term memory, gates i, f, g, o; weights are named as PyTorch's (`weight_ih_l0`, `weight_hh_l0_reverse`,
+ * `weight_hr_l0`, ...).
+ */
+export class LSTM extends RecurrentLayer {
+  readonly projSize: number
+
+  constructor(inputSize: number, hiddenSize: number, options: LstmLayerOptions = {}) {
+    const own = checkLayer('LSTM', options, { ...recurrentOptions, projSize: true })
+    const { projSize = 0 } = own
+    checkSizes('LSTM', { inputSize, hiddenSize })
+    if (!(Number.isSafeInteger(projSize) && projSize >= 0 && projSize < hiddenSize))
+      throw new ValueError(
+        'LSTM',
+        `projSize is ${shown(projSize)}, but must be an integer from 0 to ${hiddenSize - 1}, below hiddenSize`,
+      )
+    super('LSTM', 4, inputSize, hiddenSize, own, projSize)
+    this.projSize = projSize
+  }
+
+  override extraRepr(): string {
+    return settings({ ...this.repr, ...(this.projSize > 0 ? { projSize: this.projSize } : {}) })
+  }
+
+  /**
+   * x [T, B, I] (or [B, T, I], or [T, I]), initial [h0, c0] each [layers * directions, B, H]; zeros if left out. `lengths` say
+   * how many steps of each sequence count. Gives the output [T, B, directions * H] and the last [h, c].
+   */
+  forward(x: Tensor, initial?: readonly [Tensor, Tensor], options: SequenceOptions = {}): LstmResult {
+    const call = this.callOf('LSTM', x, options)
     if (initial !== undefined && !(Array.isArray(initial) && initial.length === 2))
       throw new ValueError('LSTM', 'the initial state must be [h0, c0]')
     for (const [i, part] of (initial ?? []).entries()) checkTensor('LSTM', i === 0 ? 'h0' : 'c0', part)
-    return lstm(x, this.#weights(), {
-      initial,
-      batchFirst,
-      bidirectional,
-      dropout,
-      training,
-      generator: this.generator ?? undefined,
-    })
+    return lstm(x, this.weights(), { ...call, initial })
+  }
+}
+
+/** Gated recurrent units, gates r, z, n, as `gru` says; weights are named as PyTorch's (`weight_ih_l0`, `weight_hh_l0_reverse`, ...). */
+export class GRU extends RecurrentLayer {
+  constructor(inputSize: number, hiddenSize: number, options: RecurrentLayerOptions = {}) {
+    super('GRU', 3, inputSize, hiddenSize, checkLayer('GRU', options, recurrentOptions))
+  }
+
+  /**
+   * x [T, B, I] (or [B, T, I], or [T, I]), initial h0 [layers * directions, B, H]; zeros if left out. `lengths` say how many
+   * steps of each sequence count. Gives the output [T, B, directions * H] and the last h.
+   */
+  forward(x: Tensor, initial?: Tensor, options: SequenceOptions = {}): RecurrentResult {
+    const call = this.callOf('GRU', x, options)
+    if (initial !== undefined) checkTensor('GRU', 'h0', initial)
+    return gru(x, this.weights(), { ...call, initial })
+  }
+}
+
+export interface RnnLayerOptions extends RecurrentLayerOptions {
+  /** Default tanh. */
+  readonly nonlinearity?: Nonlinearity
+}
+
+/** A simple recurrent network, as `rnn` says; weights are named as PyTorch's (`weight_ih_l0`, `weight_hh_l0_reverse`, ...). */
+export class RNN extends RecurrentLayer {
+  readonly nonlinearity: Nonlinearity
+
+  constructor(inputSize: number, hiddenSize: number, options: RnnLayerOptions = {}) {
+    const own = checkLayer('RNN', options, { ...recurrentOptions, nonlinearity: true })
+    const { nonlinearity = 'tanh' } = own
+    if (nonlinearity !== 'tanh' && nonlinearity !== 'relu')
+      throw new ValueError('RNN', `nonlinearity is ${shown(nonlinearity)}, but must be 'tanh' or 'relu'`)
+    super('RNN', 1, inputSize, hiddenSize, own)
+    this.nonlinearity = nonlinearity
+  }
+
+  override extraRepr(): string {
+    return settings({ ...this.repr, nonlinearity: this.nonlinearity })
+  }
+
+  /**
+   * x [T, B, I] (or [B, T, I], or [T, I]), initial h0 [layers * directions, B, H]; zeros if left out. `lengths` say how many
+   * steps of each sequence count. Gives the output [T, B, directions * H] and the last h.
+   */
+  forward(x: Tensor, initial?: Tensor, options: SequenceOptions = {}): RecurrentResult {
+    const call = this.callOf('RNN', x, options)
+    if (initial !== undefined) checkTensor('RNN', 'h0', initial)
+    return rnn(x, this.weights(), { ...call, initial, nonlinearity: this.nonlinearity })
   }
 }

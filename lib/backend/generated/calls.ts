@@ -606,9 +606,17 @@ const cross_entropy_backward: Writer<'cross_entropy_backward'> = {
   },
 }
 
+const sequence_mask: Writer<'sequence_mask'> = {
+  first: ({ out }) => out,
+  write(to, { out, lengths }) {
+    to.out(out)
+    to.dense(lengths)
+  },
+}
+
 const lstm_forward: Writer<'lstm_forward'> = {
   first: ({ out }) => out,
-  write(to, { out, hn, cn, gates, cells, x, h0, c0, wIh, wHh, bIh, bHh, reverse }) {
+  write(to, { out, hn, cn, gates, cells, x, h0, c0, wIh, wHh, bIh, bHh, lengths, reverse }) {
     to.out(out)
     to.out(hn)
     to.out(cn)
@@ -627,13 +635,15 @@ const lstm_forward: Writer<'lstm_forward'> = {
     else to.dense(bIh)
     if (bHh === null) to.absent()
     else to.dense(bHh)
+    if (lengths === null) to.absent()
+    else to.dense(lengths)
     to.number('reverse', reverse)
   },
 }
 
 const lstm_backward: Writer<'lstm_backward'> = {
   first: ({ x }) => x,
-  write(to, { dx, dh0, dc0, dwIh, dwHh, dbias, dy, dhn, dcn, x, h0, c0, wIh, wHh, out, gates, cells, reverse }) {
+  write(to, { dx, dh0, dc0, dwIh, dwHh, dbias, dy, dhn, dcn, x, h0, c0, wIh, wHh, lengths, out, gates, cells, reverse }) {
     if (dx === null) to.absent()
     else to.out(dx)
     if (dh0 === null) to.absent()
@@ -659,9 +669,118 @@ const lstm_backward: Writer<'lstm_backward'> = {
     else to.dense(c0)
     to.dense(wIh)
     to.dense(wHh)
+    if (lengths === null) to.absent()
+    else to.dense(lengths)
     to.dense(out)
     to.dense(gates)
     to.dense(cells)
+    to.number('reverse', reverse)
+  },
+}
+
+const gru_forward: Writer<'gru_forward'> = {
+  first: ({ out }) => out,
+  write(to, { out, hn, gates, x, h0, wIh, wHh, bIh, bHh, lengths, reverse }) {
+    to.out(out)
+    to.out(hn)
+    if (gates === null) to.absent()
+    else to.out(gates)
+    to.dense(x)
+    if (h0 === null) to.absent()
+    else to.dense(h0)
+    to.dense(wIh)
+    to.dense(wHh)
+    if (bIh === null) to.absent()
+    else to.dense(bIh)
+    if (bHh === null) to.absent()
+    else to.dense(bHh)
+    if (lengths === null) to.absent()
+    else to.dense(lengths)
+    to.number('reverse', reverse)
+  },
+}
+
+const gru_backward: Writer<'gru_backward'> = {
+  first: ({ x }) => x,
+  write(to, { dx, dh0, dwIh, dwHh, dbIh, dbHh, dy, dhn, x, h0, wIh, wHh, lengths, out, gates, reverse }) {
+    if (dx === null) to.absent()
+    else to.out(dx)
+    if (dh0 === null) to.absent()
+    else to.out(dh0)
+    if (dwIh === null) to.absent()
+    else to.out(dwIh)
+    if (dwHh === null) to.absent()
+    else to.out(dwHh)
+    if (dbIh === null) to.absent()
+    else to.out(dbIh)
+    if (dbHh === null) to.absent()
+    else to.out(dbHh)
+    if (dy === null) to.absent()
+    else to.dense(dy)
+    if (dhn === null) to.absent()
+    else to.dense(dhn)
+    to.dense(x)
+    if (h0 === null) to.absent()
+    else to.dense(h0)
+    to.dense(wIh)
+    to.dense(wHh)
+    if (lengths === null) to.absent()
+    else to.dense(lengths)
+    to.dense(out)
+    to.dense(gates)
+    to.number('reverse', reverse)
+  },
+}
+
+const rnn_forward: Writer<'rnn_forward'> = {
+  first: ({ out }) => out,
+  write(to, { out, hn, x, h0, wIh, wHh, bIh, bHh, lengths, relu, reverse }) {
+    to.out(out)
+    to.out(hn)
+    to.dense(x)
+    if (h0 === null) to.absent()
+    else to.dense(h0)
+    to.dense(wIh)
+    to.dense(wHh)
+    if (bIh === null) to.absent()
+    else to.dense(bIh)
+    if (bHh === null) to.absent()
+    else to.dense(bHh)
+    if (lengths === null) to.absent()
+    else to.dense(lengths)
+    to.number('relu', relu)
+    to.number('reverse', reverse)
+  },
+}
+
+const rnn_backward: Writer<'rnn_backward'> = {
+  first: ({ x }) => x,
+  write(to, { dx, dh0, dwIh, dwHh, dbIh, dbHh, dy, dhn, x, h0, wIh, wHh, lengths, out, relu, reverse }) {
+    if (dx === null) to.absent()
+    else to.out(dx)
+    if (dh0 === null) to.absent()
+    else to.out(dh0)
+    if (dwIh === null) to.absent()
+    else to.out(dwIh)
+    if (dwHh === null) to.absent()
+    else to.out(dwHh)
+    if (dbIh === null) to.absent()
+    else to.out(dbIh)
+    if (dbHh === null) to.absent()
+    else to.out(dbHh)
+    if (dy === null) to.absent()
+    else to.dense(dy)
+    if (dhn === null) to.absent()
+    else to.dense(dhn)
+    to.dense(x)
+    if (h0 === null) to.absent()
+    else to.dense(h0)
+    to.dense(wIh)
+    to.dense(wHh)
+    if (lengths === null) to.absent()
+    else to.dense(lengths)
+    to.dense(out)
+    to.number('relu', relu)
     to.number('reverse', reverse)
   },
 }
@@ -900,8 +1019,13 @@ export const calls: Calls = {
   log_softmax_backward: softmax_backward,
   cross_entropy_forward,
   cross_entropy_backward,
+  sequence_mask,
   lstm_forward,
   lstm_backward,
+  gru_forward,
+  gru_backward,
+  rnn_forward,
+  rnn_backward,
   attention_forward,
   attention_backward,
   random_uniform,

@@ -1,4 +1,4 @@
-// The sizes by which an LSTM's sequence is cut: here, where their tests find them. Those of its products are gemm's.
+// The sizes by which a sequence is cut: here, where their tests find them. Those of its products are gemm's.
 #pragma once
 #include "product.h"
 

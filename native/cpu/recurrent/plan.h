@@ -1,7 +1,7 @@
-// How an LSTM's sequence is cut and walked through: shared by its forward and backward kernels.
+// How a sequence is cut and walked through: shared by the forward and backward kernels of LSTM, GRU and RNN.
 //
-// Legend: T time steps, B rows of a batch, I inputs, H hidden units. Gates, and with them the rows of the weights,
-// stand in the order i, f, g, o.
+// Legend: T time steps, B rows of a batch, I inputs, H hidden units, G gates (4, 3, 1). Gates, and with them the rows
+// of the weights, stand in the order i, f, g, o and r, z, n.
 //
 // Rows of a batch never meet: blocks of them walk through time each on their own. A step of a block of rows is cut into
 // tiles of hidden units, each of which needs all of the state before; so threads that share a block wait for each other
@@ -25,23 +25,23 @@ struct Tile {
 
 // How a sequence is cut, by its shape alone.
 struct Plan {
-  int64_t T, B, I, H;
+  int64_t T, B, I, H, G;
   bool reverse;
   int64_t rows, row_blocks;  // of the largest block
   int64_t units, unit_blocks;
   int64_t width;  // of the widest tile
 };
 
-static inline Plan make_plan(int64_t T, int64_t B, int64_t I, int64_t H, bool reverse) {
-  Plan plan = {T, B, I, H, reverse, 0, 0, 0, 0, 0};
+static inline Plan make_plan(int64_t T, int64_t B, int64_t I, int64_t H, int64_t G, bool reverse) {
+  Plan plan = {T, B, I, H, G, reverse, 0, 0, 0, 0, 0};
   // The farther weights come from, the more rows at a time want to use them.
-  const int64_t bytes = 16 * H * H;
+  const int64_t bytes = 4 * G * H * H;
   const int64_t most_rows = bytes <= core_cache_bytes     ? MR
                             : bytes <= shared_cache_bytes ? 2 * MR
                                                           : max(2 * MR, far_rows);
   plan.row_blocks = blocks(B, most_rows);
   plan.rows = blocks(B, max(1, plan.row_blocks));
-  plan.units = min(H, NR * max(1, blocks(tile_work, max(1, 4 * plan.rows * NR * H))));
+  plan.units = min(H, NR * max(1, blocks(tile_work, max(1, G * plan.rows * NR * H))));
   plan.unit_blocks = blocks(H, max(1, plan.units));
   plan.width = round_up(plan.units, lanes);
   return plan;
@@ -55,6 +55,18 @@ static inline Tile make_tile(const Plan& plan, int64_t row_block, int64_t unit_b
 
 // Steps are counted in the order in which the layer takes them; this is where they lie in x and out.
 static inline int64_t time_of(const Plan& plan, int64_t step) { return plan.reverse ? plan.T - 1 - step : step; }
+
+// How many steps of each row of the batch count: all, or as many as its length says.
+struct Lengths {
+  const int32_t* of;  // null: T
+  int64_t T;
+  bool reverse;
+
+  int64_t length(int64_t row) const { return of ? min(max(int64_t(of[row]), 0), T) : T; }
+  bool counts(int64_t time, int64_t row) const { return !of || time < length(row); }
+  // Whether this is the first step of the row that counts: before it the state is the initial one.
+  bool is_first(int64_t time, int64_t row) const { return time == (reverse ? length(row) - 1 : 0); }
+};
 
 // What of a block of rows was taken, and what is done, in tiles.
 struct Progress {
@@ -125,6 +137,8 @@ static inline void copy_or_clear(float* to, const float* from, int64_t count) {
   else
     memset(to, 0, size_t(count) * sizeof(float));
 }
+
+static inline const int32_t* integers(const View* view) { return view ? pointer<const int32_t>(*view) : nullptr; }
 
 static inline bool has_shape(const View* view, int64_t a) { return !view || (view->ndim == 1 && view->sizes[0] == a); }
 static inline bool has_shape(const View* view, int64_t a, int64_t b) {

@@ -1,5 +1,5 @@
-// The products of an LSTM's steps: a state [rows, depth], small and new each step, times weights [depth, columns] that
-// stay the same for the whole sequence.
+// The products of a recurrence's steps: a state [rows, depth], small and new each step, times weights [depth, columns]
+// that stay the same for the whole sequence.
 //
 // Legend: MR and NR as in gemm. Weights lie in panels of NR columns, each [depth][NR] over the whole depth (zero
 // padded). A state lies in panels of rows, each [depth / lanes][rows of the panel][lanes]: packing it is copying

@@ -1,0 +1,88 @@
+/** The steps of LSTM, GRU and RNN in operators, and one layer of them in one direction: what cells and composites are made of. */
+import { autocastDType, withAutocast } from '../../autograd/autocast.js'
+import { shown, ValueError } from '../../core/errors.js'
+import type { Tensor } from '../../core/tensor.js'
+import { precise } from '../convert.js'
+import { zeros } from '../creation.js'
+import { add, mul, relu, sigmoid, sub, tanh } from '../elementwise/index.js'
+import { linear } from '../matmul.js'
+import { split } from '../shape/index.js'
+import type { Direction, RecurrentWeights } from './layers.js'
+import { sequenceMask } from './lengths.js'
+import { partsOf, walkSteps } from './steps.js'
+
+/** A recurrence under autocast: in float32 as a whole, as the fused layers are, because a state's roundings add up over time. */
+export function asOne<R>(fn: () => R): R {
+  return autocastDType() === null ? fn() : withAutocast('float32', fn)
+}
+
+/** The state after a step, from `input`, the part of the gates that x makes [B, G H], and the state before. h comes first. */
+export type Step<W> = (input: Tensor, state: readonly Tensor[], weights: W) => readonly Tensor[]
+
+/** The weights of an LSTM's step; see LstmWeights. */
+interface Projected extends RecurrentWeights {
+  readonly wHr?: Tensor | null
+}
+
+const gatesOf = (x: Tensor, count: number): readonly Tensor[] =>
+  split(x, new Array(count).fill((x.sizes[1] ?? 0) / count), 1)
+
+export const lstmStep: Step<Projected> = (input, [h, c], { wHh, bHh, wHr }) => {
+  const [i, f, g, o] = gatesOf(add(input, linear(h as Tensor, wHh, bHh)), 4) as [Tensor, Tensor, Tensor, Tensor]
+  const cell = add(mul(sigmoid(f), c as Tensor), mul(sigmoid(i), tanh(g)))
+  const hidden = mul(sigmoid(o), tanh(cell))
+  return [wHr ? linear(hidden, wHr) : hidden, cell]
+}
+
+export const gruStep: Step<RecurrentWeights> = (input, [h], { wHh, bHh }) => {
+  const before = h as Tensor
+  const [xr, xz, xn] = gatesOf(input, 3) as [Tensor, Tensor, Tensor]
+  const [hr, hz, hn] = gatesOf(linear(before, wHh, bHh), 3) as [Tensor, Tensor, Tensor]
+  const candidate = tanh(add(xn, mul(sigmoid(add(xr, hr)), hn)))
+  return [add(candidate, mul(sigmoid(add(xz, hz)), sub(before, candidate)))]
+}
+
+const rnnStep =
+  (activation: (x: Tensor) => Tensor): Step<RecurrentWeights> =>
+  (input, [h], { wHh, bHh }) => [activation(add(input, linear(h as Tensor, wHh, bHh)))]
+
+/** What an RNN makes its state with. */
+export type Nonlinearity = 'tanh' | 'relu'
+
+export function checkNonlinearity(op: string, value: unknown): void {
+  if (value !== 'tanh' && value !== 'relu')
+    throw new ValueError(op, `nonlinearity is ${shown(value)}, but must be 'tanh' or 'relu'`)
+}
+
+export const rnnSteps: { readonly [N in Nonlinearity]: Step<RecurrentWeights> } = {
+  tanh: rnnStep(tanh),
+  relu: rnnStep(relu),
+}
+
+/** One layer in one direction over x [T, B, I]: all outputs, and each part of the last state; `sizes` are those parts'. */
+export function walkLayer<W extends RecurrentWeights>(
+  given: Tensor,
+  states: readonly (Tensor | null)[],
+  sizes: readonly number[],
+  { weights, reverse, lengths }: Direction<W>,
+  step: Step<W>,
+): readonly Tensor[] {
+  const x = precise(given)
+  const [steps = 0, batch = 0] = x.sizes
+  const { dtype, device } = x
+  const initial = sizes.map((size, i) => {
+    const state = states[i]
+    return state ? precise(state) : zeros([batch, size], { dtype, device })
+  })
+  if (steps === 0) return [zeros([0, batch, sizes[0] ?? 0], { dtype, device }), ...initial]
+  return asOne(() => {
+    const inputs = partsOf(linear(x, weights.wIh, weights.bIh))
+    const mask = lengths === null ? null : sequenceMask(lengths, steps)
+    const walk = { reverse, truncate: Number.POSITIVE_INFINITY, mask }
+    const { output, state } = walkSteps(steps, initial, walk, (time, before) => {
+      const after = step(inputs[time] as Tensor, before, weights)
+      return { output: after[0] as Tensor, state: after }
+    })
+    return [output, ...state]
+  })
+}

@@ -1,0 +1,101 @@
+/** Single steps of LSTM, GRU and RNN, for programs that walk through time on their own. */
+import { checkDType, checkTensor } from '../../autograd/operator.js'
+import { Faults, formatShape, shown, ValueError } from '../../core/errors.js'
+import { checkOptions, type OptionNames } from '../../core/options.js'
+import type { Tensor } from '../../core/tensor.js'
+import { floating } from '../common.js'
+import { precise } from '../convert.js'
+import { zeros } from '../creation.js'
+import { linear } from '../matmul.js'
+import { select, unsqueeze } from '../shape/index.js'
+import { asOne, checkNonlinearity, gruStep, lstmStep, type Nonlinearity, rnnSteps, type Step } from './cell-steps.js'
+import type { RecurrentWeights } from './layers.js'
+
+/** A step of `gates` gates from x [B, I] or [I] and a state of `states` parts [B, H] or [H], or null for 0. */
+function cell(
+  op: string,
+  gates: number,
+  x: Tensor,
+  state: readonly (readonly [name: string, part: Tensor | null])[],
+  weights: RecurrentWeights,
+  step: Step<RecurrentWeights>,
+): readonly Tensor[] {
+  checkTensor(op, 'x', x)
+  checkDType(op, 'x', x, floating)
+  for (const name of ['wIh', 'wHh'] as const) checkTensor(op, name, weights?.[name])
+  for (const name of ['bIh', 'bHh'] as const) if (weights[name] !== null) checkTensor(op, name, weights[name])
+  for (const [name, part] of state) if (part !== null) checkTensor(op, name, part)
+  const { wIh, wHh } = weights
+  const hidden = wHh.sizes[1] ?? 0
+  const rows = gates * hidden
+  const faults = new Faults()
+  const check = (name: string, tensor: Tensor | null, wanted: readonly number[]) =>
+    faults.check(
+      tensor === null || formatShape(tensor.sizes) === formatShape(wanted),
+      () => `${name} is ${formatShape(tensor?.sizes ?? [])}, but must be ${formatShape(wanted)}`,
+    )
+  faults.check(x.ndim === 1 || x.ndim === 2, () => `x is ${formatShape(x.sizes)}, but must be [B, I] or [I]`)
+  faults.check(
+    wHh.ndim === 2,
+    () => `wHh is ${formatShape(wHh.sizes)}, but must be [${gates === 1 ? '' : `${gates} `}H, H]`,
+  )
+  faults.throwShape(op, [x.sizes, wIh.sizes, wHh.sizes])
+  check('wHh', wHh, [rows, hidden])
+  check('wIh', wIh, [rows, x.sizes.at(-1) ?? 0])
+  for (const name of ['bIh', 'bHh'] as const) check(name, weights[name], [rows])
+  const single = x.ndim === 1
+  for (const [name, part] of state) check(name, part, single ? [hidden] : [x.sizes[0] ?? 0, hidden])
+  faults.throwShape(op, [x.sizes, wIh.sizes, wHh.sizes])
+  const rowsOf = (tensor: Tensor) => precise(single ? unsqueeze(tensor, 0) : tensor)
+  const sequence = rowsOf(x)
+  const { dtype, device } = sequence
+  const before = state.map(([, part]) =>
+    part === null ? zeros([sequence.sizes[0] ?? 0, hidden], { dtype, device }) : rowsOf(part),
+  )
+  const after = asOne(() => step(linear(sequence, wIh, weights.bIh), before, weights))
+  return single ? after.map((part) => select(part, 0, 0)) : after
+}
+
+/**
+ * One step of an LSTM: x [B, I] and the state [h, c], each [B, H] (null: zeros), give the next [h, c]. Weights are wIh [4 H, I],
+ * wHh [4 H, H], bIh, bHh [4 H] or null, their rows ordered i, f, g, o. Without a batch x is [I] and the state [H]. Throws
+ * ShapeError naming all misfits.
+ */
+export function lstmCell(
+  x: Tensor,
+  state: readonly [h: Tensor, c: Tensor] | null,
+  weights: RecurrentWeights,
+): [h: Tensor, c: Tensor] {
+  if (state !== null && (!Array.isArray(state) || state.length !== 2))
+    throw new ValueError('lstmCell', `the state is ${shown(state)}, but must be [h, c] or null`)
+  const parts = [
+    ['h', state?.[0] ?? null],
+    ['c', state?.[1] ?? null],
+  ] as const
+  return [...cell('lstmCell', 4, x, parts, weights, lstmStep)] as [Tensor, Tensor]
+}
+
+/**
+ * One step of a GRU, as `gru` says: x [B, I] and h [B, H] (null: zeros) give the next h. Weights are wIh [3 H, I], wHh [3 H, H],
+ * bIh, bHh [3 H] or null, their rows ordered r, z, n. Without a batch x is [I] and h [H]. Throws ShapeError naming all misfits.
+ */
+export function gruCell(x: Tensor, h: Tensor | null, weights: RecurrentWeights): Tensor {
+  return cell('gruCell', 3, x, [['h', h]], weights, gruStep)[0] as Tensor
+}
+
+export interface RnnCellOptions {
+  /** Default tanh. */
+  readonly nonlinearity?: Nonlinearity
+}
+
+const rnnCellNames: OptionNames<RnnCellOptions> = { nonlinearity: true }
+
+/**
+ * One step of an RNN: tanh(x wIh^T + bIh + h wHh^T + bHh), or relu of it, from x [B, I] and h [B, H] (null: zeros). Weights are
+ * wIh [H, I], wHh [H, H], bIh, bHh [H] or null. Without a batch x is [I] and h [H]. Throws ShapeError naming all misfits.
+ */
+export function rnnCell(x: Tensor, h: Tensor | null, weights: RecurrentWeights, options: RnnCellOptions = {}): Tensor {
+  const { nonlinearity = 'tanh' } = checkOptions('rnnCell', options, rnnCellNames)
+  checkNonlinearity('rnnCell', nonlinearity)
+  return cell('rnnCell', 1, x, [['h', h]], weights, rnnSteps[nonlinearity])[0] as Tensor
+}

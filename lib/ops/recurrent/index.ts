@@ -1,0 +1,9 @@
+/** Recurrence: fused layers, their cells, and a walk with any cell that a program writes. */
+export type { Nonlinearity } from './cell-steps.js'
+export * from './cells.js'
+export * from './gru.js'
+export type { RecurrentOptions, RecurrentWeights } from './layers.js'
+export type { SequenceLengths } from './lengths.js'
+export * from './lstm.js'
+export * from './rnn.js'
+export * from './scan.js'

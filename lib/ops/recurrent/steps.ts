@@ -1,0 +1,66 @@
+/** A walk through time in operators: what runs a cell that a program wrote, and the composites of the fused layers. */
+import type { Tensor } from '../../core/tensor.js'
+import { where } from '../elementwise/index.js'
+import { detach, reshape, split, stack, unsqueeze } from '../shape/index.js'
+
+export interface Walk {
+  readonly reverse: boolean
+  /** Steps after which gradients go no further back; Infinity: they go through all. */
+  readonly truncate: number
+  /** [T, B]: which steps of which sequence count; null: all. */
+  readonly mask: Tensor | null
+}
+
+/** What a step gives: its output, and the state after it. */
+export interface Stepped {
+  readonly output: Tensor
+  readonly state: readonly Tensor[]
+}
+
+/** The parts of x along its first dimension. One operator, so that its gradient is one join. */
+export function partsOf(x: Tensor): readonly Tensor[] {
+  if (x.sizes[0] === 0) return []
+  const shape = x.sizes.slice(1)
+  return split(x, 1, 0).map((part) => reshape(part, shape))
+}
+
+/** The mask [B] with as many dimensions as a tensor [B, ...] has. */
+function beside(mask: Tensor, x: Tensor): Tensor {
+  return x.ndim === 1 ? mask : reshape(mask, [mask.numel, ...new Array<number>(x.ndim - 1).fill(1)])
+}
+
+/**
+ * Takes `step` through all times: outputs [T, ...] in the order of x, and the last state. Where a step does not count, its
+ * output is 0 and the state stays. There must be a step.
+ */
+export function walkSteps(
+  times: number,
+  initial: readonly Tensor[],
+  { reverse, truncate, mask }: Walk,
+  step: (time: number, state: readonly Tensor[]) => Stepped,
+): Stepped {
+  const masks = mask === null ? null : partsOf(mask)
+  const outputs = new Array<Tensor>(times)
+  let state = initial
+  for (let k = 0; k < times; k++) {
+    const time = reverse ? times - 1 - k : k
+    if (k > 0 && k % truncate === 0) state = state.map((part) => detach(part))
+    const made = step(time, state)
+    const counted = masks?.[time]
+    if (counted === undefined) {
+      outputs[time] = made.output
+      state = made.state
+    } else {
+      outputs[time] = where(beside(counted, made.output), made.output, 0)
+      const before = state
+      state = made.state.map((part, i) => where(beside(counted, part), part, before[i] ?? 0))
+    }
+  }
+  return { output: stack(outputs, 0), state }
+}
+
+/** States [B, ...] of all layers and directions as one [layers * directions, B, ...]. */
+export function stacked(states: readonly Tensor[]): Tensor {
+  const [only] = states
+  return only !== undefined && states.length === 1 ? unsqueeze(only, 0) : stack(states, 0)
+}

@@ -1,0 +1,186 @@
+// Forward through time: one layer, one direction, all time steps, for any cell (lstm.cpp, gru.cpp, rnn.cpp).
+//
+// What does not depend on the state, the input's part of the gates, is done for a few steps at once, as many as make
+// the rows of a good product, just before these steps: it stays in the cache until the steps add theirs. A tile does
+// all that its cells need: the product of all gates, the activations, the new state, and the packing of that state for
+// the next step.
+//
+// A step is 2 G B H (I + H) operations over 4 G H (I + H) bytes of packed weights, and reads and writes, beside them,
+// about 48 bytes a cell. All outputs are overwritten.
+//
+// A cell says
+//   gates     how many it has
+//   separate  whether the last gate's parts, the input's and the state's, stay apart; the state's is one column more
+//   keeps     whether its `finish` reads h' from hn and writes h there
+//   finish    the new state of a row of a tile from its columns
+//   idle      what is left of a row whose step does not count
+#pragma once
+#include "../../generated/kernels.h"
+#include "../simd/math.h"
+#include "plan.h"
+
+namespace firesteel::FIRESTEEL_ISA::recurrent {
+
+// What the kernels of all cells take.
+struct Forward {
+  const View *out, *hn, *x, *h0, *w_ih, *w_hh, *b_ih, *b_hh, *lengths;
+  bool reverse;
+};
+
+// One row of a tile. `a` has its columns `width` apart.
+struct ForwardRow {
+  const float* a;
+  int64_t width, units;
+  int64_t row, time;  // of the batch, and where in x
+  int64_t at;         // of the first cell in [B, H]
+  int64_t unit;
+  float* hidden;
+};
+
+// Sizes of x [T, B, I] and out [T, B, H], if all that every cell takes fits them.
+template <class Cell>
+static bool forward_fits(Context& context, const Forward& f, const char* what) {
+  if (!expect(context, f.x->ndim == 3 && f.out->ndim == 3, what)) return false;
+  const int64_t T = f.x->sizes[0], B = f.x->sizes[1], I = f.x->sizes[2], H = f.out->sizes[2], K = Cell::gates * H;
+  return expect(context,
+                has_shape(f.out, T, B, H) && has_shape(f.hn, B, H) && has_shape(f.h0, B, H) &&
+                    has_shape(f.w_ih, K, I) && has_shape(f.w_hh, K, H) && has_shape(f.b_ih, K) &&
+                    has_shape(f.b_hh, K) && has_shape(f.lengths, B),
+                what);
+}
+
+// The weights of all tiles, one after another: of a tile its gates, each [depth, units].
+struct GateWeights {
+  float* memory;
+  int64_t depth, size;  // floats of a gate of the widest tile
+};
+
+static inline GateWeights pack_gates(Context& context, const Plan& plan, const float* weights, int64_t depth) {
+  const int64_t size = weights_size(depth, plan.units);
+  const GateWeights packed = {floats(context, plan.unit_blocks * plan.G * size), depth, size};
+  in_chunks(context, plan.unit_blocks, plan.G * size, [&](int64_t index) {
+    const Tile tile = make_tile(plan, 0, index);
+    for (int64_t gate = 0; gate < plan.G; gate++)
+      pack_weights(packed.memory + (index * plan.G + gate) * size,
+                   {weights + (gate * plan.H + tile.unit) * depth, 1, depth}, depth, tile.units);
+  });
+  return packed;
+}
+
+// What each column begins with, as the tiles see it, [unit_blocks, columns, width]; null without biases.
+static inline float* pack_bias(Context& context, const Plan& plan, bool separate, const float* b_ih,
+                               const float* b_hh) {
+  if (!b_ih && !b_hh) return nullptr;
+  const int64_t columns = plan.G + separate;
+  float* bias = floats(context, plan.unit_blocks * columns * plan.width);
+  for (int64_t block = 0; block < plan.unit_blocks; block++) {
+    const Tile tile = make_tile(plan, 0, block);
+    for (int64_t column = 0; column < columns; column++) {
+      const bool apart = separate && column >= plan.G - 1;
+      const float* first = column == plan.G ? nullptr : b_ih;
+      const float* second = apart && column < plan.G ? nullptr : b_hh;
+      float* to = bias + block * columns * plan.width + column * tile.width;
+      for (int64_t u = 0; u < tile.width; u++) {
+        const int64_t k = min(column, plan.G - 1) * plan.H + tile.unit + u;
+        to[u] = u < tile.units ? (first ? first[k] : 0) + (second ? second[k] : 0) : 0;
+      }
+    }
+  }
+  return bias;
+}
+
+// Forward through all steps. `cell` has the pointers that only it knows.
+template <class Cell>
+static void run_forward(Context& context, const Forward& f, const Cell& cell) {
+  const int64_t T = f.x->sizes[0], B = f.x->sizes[1], I = f.x->sizes[2], H = f.out->sizes[2];
+  constexpr int64_t G = Cell::gates, columns = G + Cell::separate;
+  float *hidden = output(f.out), *last = output(f.hn);
+  const float* h0 = data(f.h0);
+  if (T == 0 || B == 0 || H == 0) return copy_or_clear(last, h0, B * H);
+
+  const Plan plan = make_plan(T, B, I, H, G, f.reverse);
+  const Lengths lengths = {integers(f.lengths), T, f.reverse};
+  // Whether hn holds the state between steps; else that is the row of out.
+  const bool running = Cell::keeps || lengths.of;
+  if (running) copy_or_clear(last, h0, B * H);
+  const GateWeights of_input = pack_gates(context, plan, data(f.w_ih), I);
+  const GateWeights of_state = pack_gates(context, plan, data(f.w_hh), H);
+  const float* bias = pack_bias(context, plan, Cell::separate, data(f.b_ih), data(f.b_hh));
+  const States states = make_states(context, plan, H);
+  for (int64_t block = 0; h0 && block < plan.row_blocks; block++) {
+    const Tile tile = make_tile(plan, block, 0);
+    pack_state(state_of(states, 0, block), tile.rows, H, {0, tile.rows, 0, H}, h0 + tile.row * H, H);
+  }
+
+  // All gates of a tile: a, of [rows, columns width], = input weights + bias.
+  const auto multiply_input = [&](const Tile& tile, int64_t rows, const float* input, float* a) {
+    const float* first = bias ? bias + tile.unit_block * columns * plan.width : nullptr;
+    for (int64_t gate = 0; gate < G; gate++)
+      multiply(rows, tile.units, I, input, of_input.memory + (tile.unit_block * G + gate) * of_input.size,
+               a + gate * tile.width, columns * tile.width, false, first ? first + gate * tile.width : nullptr);
+  };
+  // a += state weights; where the last gate's parts stay apart, its column is state weights + bias.
+  const auto multiply_state = [&](const Tile& tile, const float* state, float* a) {
+    const float* apart = bias ? bias + (tile.unit_block * columns) * plan.width + G * tile.width : nullptr;
+    for (int64_t gate = 0; gate < G; gate++) {
+      const bool own = Cell::separate && gate == G - 1;
+      multiply(tile.rows, tile.units, H, state, of_state.memory + (tile.unit_block * G + gate) * of_state.size,
+               a + (gate + own) * tile.width, columns * tile.width, !own, own ? apart : nullptr);
+    }
+  };
+  // The same for a state of 0.
+  const auto without_state = [&](const Tile& tile, float* a) {
+    if (!Cell::separate) return;
+    const float* apart = bias ? bias + (tile.unit_block * columns) * plan.width + G * tile.width : nullptr;
+    for (int64_t row = 0; row < tile.rows; row++)
+      copy_or_clear(a + (row * columns + G) * tile.width, apart, tile.width);
+  };
+
+  // Some steps at once: their input is packed, then comes the input's part of a, then step after step.
+  const int64_t together = min(T, blocks(input_rows, plan.rows)), phases = together + 2;
+  const int64_t input_size = state_size(together * plan.rows, I),
+                part_size = together * plan.rows * columns * plan.width;
+  float* inputs = floats(context, plan.row_blocks * input_size);
+  float* parts = floats(context, plan.row_blocks * plan.unit_blocks * part_size);
+  walk(context, plan, blocks(T, together) * phases, plan.unit_blocks, [&](int64_t phase, int64_t block, int64_t index) {
+    const Tile tile = make_tile(plan, block, index);
+    const int64_t first = phase / phases * together, count = min(together, T - first);
+    float* input = inputs + block * input_size;
+    float* part = parts + (block * plan.unit_blocks + index) * part_size;
+    phase %= phases;
+    if (phase == 0) {
+      for (int64_t i = index; i < count; i += plan.unit_blocks)
+        pack_state(input, count * tile.rows, I, {i * tile.rows, tile.rows, 0, I},
+                   data(f.x) + (time_of(plan, first + i) * B + tile.row) * I, I);
+      return;
+    }
+    if (phase == 1) return multiply_input(tile, count * tile.rows, input, part);
+    const int64_t step = first + phase - 2;
+    if (step >= T) return;
+    float* a = part + (step - first) * tile.rows * columns * tile.width;
+    if (step > 0 || h0)
+      multiply_state(tile, state_of(states, step, block), a);
+    else
+      without_state(tile, a);
+    const int64_t time = time_of(plan, step);
+    for (int64_t i = 0; i < tile.rows; i++) {
+      const int64_t row = tile.row + i, at = row * H + tile.unit;
+      const ForwardRow r = {a + i * columns * tile.width, tile.width, tile.units, row, time, at, tile.unit,
+                            hidden + time * B * H + at};
+      if (!lengths.counts(time, row)) {
+        cell.idle(r);
+        memset(r.hidden, 0, size_t(tile.units) * sizeof(float));
+        continue;
+      }
+      cell.finish(r);
+      if (lengths.of && !Cell::keeps) memcpy(last + at, r.hidden, size_t(tile.units) * sizeof(float));
+    }
+    const float* state = running ? last : hidden + time * B * H;
+    if (step + 1 < T)
+      pack_state(state_of(states, step + 1, block), tile.rows, H, {0, tile.rows, tile.unit, tile.units},
+                 state + tile.row * H + tile.unit, H);
+  });
+  if (!running) copy_or_clear(last, hidden + time_of(plan, T - 1) * B * H, B * H);
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA::recurrent
