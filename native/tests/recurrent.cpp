@@ -161,7 +161,7 @@ struct Layer {
   void forward(Context& context, bool keep) {
     isa::lstm_forward(context, out.view, hn.view, cn.view, keep ? &gates.view : nullptr, keep ? &cells.view : nullptr,
                       x.view, o.initial ? &h0.view : nullptr, o.initial ? &c0.view : nullptr, w_ih.view, w_hh.view,
-                      o.biases ? &b_ih.view : nullptr, o.biases ? &b_hh.view : nullptr, o.reverse);
+                      o.biases ? &b_ih.view : nullptr, o.biases ? &b_hh.view : nullptr, nullptr, o.reverse);
   }
   // `wanted` has a bit for each of dx, dh0, dc0, dw_ih, dw_hh, dbias.
   void backward(Context& context, unsigned wanted) {
@@ -169,7 +169,7 @@ struct Layer {
     isa::lstm_backward(context, want(0, dx), want(1, dh0), want(2, dc0), want(3, dw_ih), want(4, dw_hh), want(5, dbias),
                        o.gradient_of_out ? &dy.view : nullptr, o.gradients_of_state ? &dhn.view : nullptr,
                        o.gradients_of_state ? &dcn.view : nullptr, x.view, o.initial ? &h0.view : nullptr,
-                       o.initial ? &c0.view : nullptr, w_ih.view, w_hh.view, out.view, gates.view, cells.view,
+                       o.initial ? &c0.view : nullptr, w_ih.view, w_hh.view, nullptr, out.view, gates.view, cells.view,
                        o.reverse);
   }
   std::vector<const Tensor*> outputs() const {
@@ -377,7 +377,7 @@ void check_blocks() {
     if ((__asan_init || __tsan_init) && (seen % 4 != 2 || T * B * H * (H + I) > 2000000)) return;
     check_against_formulas({T, B, I, H}, {.reverse = seen % 2 == 0, .initial = seen % 3 != 0, .biases = seen % 5 != 0});
   };
-  const auto plan_of = [](int64_t B, int64_t H) { return make_plan(2, B, 3, H, false); };
+  const auto plan_of = [](int64_t B, int64_t H) { return make_plan(2, B, 3, H, 4, false); };
   // Registers and panels of units, of inputs and of rows.
   for (const int64_t block : {int64_t(lanes), NR})
     for (const int64_t size : around(block)) run(3, MR + 1, 5, size), run(3, 2, size, 7), run(2, MR, size, size);

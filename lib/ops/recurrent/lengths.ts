@@ -5,7 +5,7 @@ import { DTypeError, formatShape, kindOf, ShapeError, shown, ValueError } from '
 import { Tensor } from '../../core/tensor.js'
 import { arange, fromTypedArray } from '../creation.js'
 import { lt, sub, where } from '../elementwise/index.js'
-import { indexSelect } from '../indexing.js'
+import { indexSelect } from '../indexing/index.js'
 import { kernel, operator } from '../operator.js'
 import { unsqueeze } from '../shape/index.js'
 
