@@ -1,3 +1,4 @@
+import { choices, drawNormal, drawUnit, faultOfWeights, permutation } from './draws.js'
 import { kindOf, shown, ValueError } from './errors.js'
 
 /** A position in a random stream; kernels turn it into numbers by Philox, the same on every device. */
@@ -63,6 +64,57 @@ export class Generator implements Resumable<GeneratorState> {
   split(): Generator {
     const { seed, stream, offset } = this.take(4)
     return new Generator((seed + 0x9e3779b9 * (offset + 1)) % Number.MAX_SAFE_INTEGER, (stream + 1) >>> 0)
+  }
+
+  /** A number in [0, 1), with 53 bits: `Math.random` that a seed repeats. */
+  random(): number {
+    return drawUnit(this)
+  }
+
+  /** An integer in [low, high). */
+  randint(low: number, high: number): number {
+    if (!Number.isSafeInteger(low) || !Number.isSafeInteger(high) || low >= high)
+      throw new ValueError(
+        'Generator.randint',
+        `needs integers low < high, but low is ${shown(low)} and high is ${shown(high)}`,
+      )
+    return low + Math.floor(this.random() * (high - low))
+  }
+
+  /** A number of the normal distribution of this mean and standard deviation. */
+  normal(mean = 0, std = 1): number {
+    if (!Number.isFinite(mean) || !(std >= 0))
+      throw new ValueError(
+        'Generator.normal',
+        `needs a finite mean and a std of at least 0, but mean is ${shown(mean)} and std is ${shown(std)}`,
+      )
+    return mean + std * drawNormal(this)
+  }
+
+  /** True with probability p. */
+  bernoulli(p = 0.5): boolean {
+    if (!(p >= 0 && p <= 1))
+      throw new ValueError('Generator.bernoulli', `p is ${shown(p)}, but must be a probability from 0 to 1`)
+    return this.random() < p
+  }
+
+  /** 0 .. n - 1 in a random order. */
+  randperm(n: number): number[] {
+    return permutation(checkInteger('n', n, 2 ** 32 - 1, 'Generator.randperm'), this)
+  }
+
+  /**
+   * So many places of `weights`, each with a probability that grows with its weight; with `replacement` a place may come more
+   * than once. Throws ValueError where there are not enough to choose from.
+   */
+  multinomial(weights: ArrayLike<number>, count: number, replacement = false): number[] {
+    const op = 'Generator.multinomial'
+    const isList = typeof weights === 'object' && weights !== null && typeof weights.length === 'number'
+    if (!isList) throw new ValueError(op, `weights are ${kindOf(weights)}, but must be an array of numbers`)
+    checkInteger('count', count, 2 ** 31 - 1, op)
+    const fault = faultOfWeights(weights, count, replacement)
+    if (fault !== null) throw new ValueError(op, fault)
+    return [...choices(weights, count, replacement, this)]
   }
 
   stateDict(): GeneratorState {

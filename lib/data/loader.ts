@@ -1,9 +1,9 @@
+import { permutation } from '../core/draws.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { defaultGenerator, type Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
 import { askHeap, checkEntries, mostEntries } from '../core/room.js'
 import { checkDataset, type Dataset } from './dataset.js'
-import { permutation } from './sampler.js'
 
 export interface DataLoaderOptions {
   /** Items a batch. Default 1. */

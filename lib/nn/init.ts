@@ -2,15 +2,18 @@
 import { noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
 import { DTypeError, formatShape, namedAs, ShapeError, shown, ValueError } from '../core/errors.js'
-import type { Generator } from '../core/generator.js'
+import { checkGenerator, defaultGenerator, type Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
 import { countOf } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
-import { checkDistinct, checkScalar } from '../ops/common.js'
-import { full } from '../ops/creation.js'
+import { checkDistinct, checkProbability, checkScalar } from '../ops/common.js'
+import { eye, fromTypedArray, full } from '../ops/creation.js'
+import { add, clamp, erf, log, lt, maximum, mul, neg, sqrt, sub, where } from '../ops/elementwise/index.js'
 import { copyInto, fill_ } from '../ops/inplace.js'
+import { matmul } from '../ops/matmul.js'
 import { rand, randn } from '../ops/random.js'
+import { cat } from '../ops/shape/index.js'
 
 export interface InitOptions {
   readonly generator?: Generator | undefined
@@ -25,6 +28,7 @@ function checkFillable(op: string, tensor: Tensor): void {
 
 function fillFrom<T extends Tensor>(op: string, tensor: T, options: InitOptions, draw: (placed: Placed) => Tensor): T {
   checkOptions(op, options, { generator: true })
+  checkGenerator(op, options.generator)
   checkFillable(op, tensor)
   if (!tensor.dtype.includes('float'))
     throw new DTypeError(op, `the tensor is ${tensor.dtype}, but must be floating, because what is drawn has fractions`)
@@ -77,6 +81,182 @@ export function constant_<T extends Tensor>(tensor: T, value: number): T {
   return fillWith('constant_', tensor, checkScalar('constant_', 'the value', value))
 }
 
+/** The polynomials of `quantile`, highest power first: near the middle, and in the tails. */
+const nearMiddle = [
+  2.81022636e-8, 3.43273939e-7, -3.5233877e-6, -4.39150654e-6, 2.1858087e-4, -1.25372503e-3, -4.17768164e-3,
+  2.46640727e-1, 1.50140941,
+]
+const inTails = [
+  -2.00214257e-4, 1.00950558e-4, 1.34934322e-3, -3.67342844e-3, 5.73950773e-3, -7.6224613e-3, 9.43887047e-3, 1.00167406,
+  2.83297682,
+]
+
+/**
+ * The inverse of erf. Giles, "Approximating the erfinv function" (GPU Computing Gems 2, 2011), the single-precision version, to
+ * seven digits.
+ */
+function inverseErf(y: Tensor): Tensor {
+  const polynomial = (at: Tensor, powers: readonly number[]) =>
+    powers
+      .slice(1)
+      .reduce<Tensor>(
+        (sum, c) => add(mul(sum, at), c),
+        full(at.sizes, powers[0] ?? 0, { dtype: at.dtype, device: at.device }),
+      )
+  const w = neg(log(mul(sub(1, y), add(y, 1))))
+  const middle = polynomial(sub(w, 2.5), nearMiddle)
+  const tails = polynomial(sub(sqrt(maximum(w, 5)), 3), inTails)
+  return mul(y, where(lt(w, 5), middle, tails))
+}
+
+/** erf of a number, by the operator in float64. */
+function erfOf(x: number): number {
+  return erf(full([], x, { dtype: 'float64', device: 'reference' })).item()
+}
+
+/** Normal with mean and standard deviation, of which only what lies in [a, b] is drawn. */
+export function truncNormal_<T extends Tensor>(
+  tensor: T,
+  mean = 0,
+  std = 1,
+  a = -2,
+  b = 2,
+  options: InitOptions = {},
+): T {
+  const op = 'truncNormal_'
+  for (const [name, value] of Object.entries({ mean, std, a, b })) checkFinite(op, name, value)
+  if (!(std > 0)) throw new ValueError(op, `std is ${std}, but must be more than 0`)
+  if (a >= b) throw new ValueError(op, `a is ${a}, but must be less than b, ${b}`)
+  const [low, high] = [a, b].map((limit) => erfOf((limit - mean) / (std * Math.SQRT2))) as [number, number]
+  return fillFrom(op, tensor, options, ({ dtype, ...placed }) => {
+    const drawn = rand(tensor.shape, { ...placed, dtype: dtype === 'float64' ? dtype : 'float32', low, high })
+    return clamp(add(mul(inverseErf(drawn), std * Math.SQRT2), mean), a, b)
+  })
+}
+
+/** Throws unless the tensor has two dimensions: rows and columns. */
+function matrixOf(op: string, tensor: Tensor): [rows: number, columns: number] {
+  checkTensor(op, 'the tensor', tensor)
+  const [rows, columns] = tensor.sizes
+  if (tensor.ndim !== 2 || rows === undefined || columns === undefined)
+    throw new ShapeError(op, `needs a matrix, but got ${formatShape(tensor.sizes)}`, [tensor.sizes])
+  return [rows, columns]
+}
+
+/** Ones on the diagonal of a matrix, else zeros: a linear layer that changes nothing. */
+export function eye_<T extends Tensor>(tensor: T): T {
+  const [rows, columns] = matrixOf('eye_', tensor)
+  return fillFrom('eye_', tensor, {}, (placed) => eye(rows, columns, { dtype: placed.dtype, device: placed.device }))
+}
+
+export interface DiracOptions {
+  /** Of the convolution. Default 1. */
+  readonly groups?: number
+}
+
+/** A convolution's weight [out, in, ...] that passes as many channels on as it can, each in its group. */
+export function dirac_<T extends Tensor>(tensor: T, options: DiracOptions = {}): T {
+  const op = 'dirac_'
+  const { groups = 1 } = checkOptions(op, options, { groups: true })
+  checkTensor(op, 'the tensor', tensor)
+  const [out = 0, into = 0, ...field] = tensor.sizes
+  if (tensor.ndim < 3 || tensor.ndim > 5)
+    throw new ShapeError(op, `needs a weight of three to five dimensions, but got ${formatShape(tensor.sizes)}`, [
+      tensor.sizes,
+    ])
+  if (!Number.isInteger(groups) || groups < 1 || out % groups !== 0)
+    throw new ValueError(op, `groups is ${shown(groups)}, which must divide the ${out} channels that come out`)
+  return fillFrom(op, tensor, {}, ({ dtype, device }) => {
+    const weight = new Float32Array(tensor.numel)
+    const size = countOf(field)
+    const middle = field.reduce((at, length) => at * length + Math.floor(length / 2), 0)
+    const each = out / groups
+    if (weight.length > 0)
+      for (let group = 0; group < groups; group++)
+        for (let d = 0; d < Math.min(each, into); d++) weight[((group * each + d) * into + d) * size + middle] = 1
+    return fromTypedArray(weight, tensor.shape, { device }).to(dtype)
+  })
+}
+
+/** Rows that are made orthogonal to each other by themselves, between products of matrices. */
+const orthogonalPanel = 64
+
+/** Makes rows of `size` orthonormal, in place, by the modified Gram-Schmidt process, twice, which is enough (Kahan). */
+function orthonormalise(rows: Float32Array | Float64Array, count: number, size: number): void {
+  for (let i = 0; i < count; i++) {
+    const row = rows.subarray(i * size, (i + 1) * size)
+    for (let pass = 0; pass < 2; pass++) {
+      for (let k = 0; k < i; k++) {
+        const before = rows.subarray(k * size, (k + 1) * size)
+        let product = 0
+        for (let j = 0; j < size; j++) product += (row[j] as number) * (before[j] as number)
+        for (let j = 0; j < size; j++) row[j] = (row[j] as number) - product * (before[j] as number)
+      }
+      let square = 0
+      for (let j = 0; j < size; j++) square += (row[j] as number) ** 2
+      const scale = 1 / Math.sqrt(square)
+      for (let j = 0; j < size; j++) row[j] = (row[j] as number) * scale
+    }
+  }
+}
+
+/** Orthonormal rows, uniformly distributed: normal ones, a panel after the other less what lies along those before it. */
+function orthonormalRows(count: number, size: number, placed: Placed): Tensor {
+  const panels: Tensor[] = []
+  for (let start = 0; start < count; start += orthogonalPanel) {
+    const rows = Math.min(orthogonalPanel, count - start)
+    let panel: Tensor = randn([rows, size], placed)
+    // On meta there are no rows to read.
+    if (panel.device.kind !== 'meta') {
+      for (let pass = 0; pass < 2; pass++)
+        for (const before of panels) panel = sub(panel, matmul(matmul(panel, before.transpose(0, 1)), before))
+      const numbers = panel.dataSync() as Float32Array | Float64Array
+      orthonormalise(numbers, rows, size)
+      panel = fromTypedArray(numbers, [rows, size], { dtype: placed.dtype, device: placed.device })
+    }
+    panels.push(panel)
+  }
+  return cat(panels, 0)
+}
+
+/**
+ * Rows, or where there are more of them columns, that are orthogonal and as long as `gain`, of a tensor seen as [first size, the
+ * rest]. Saxe et al., 2013. Waits for numbers, as `dataSync` does.
+ */
+export function orthogonal_<T extends Tensor>(tensor: T, gain = 1, options: InitOptions = {}): T {
+  const op = 'orthogonal_'
+  checkFinite(op, 'gain', gain)
+  checkTensor(op, 'the tensor', tensor)
+  if (tensor.ndim < 2)
+    throw new ShapeError(op, `needs a tensor of at least two dimensions, but got ${formatShape(tensor.sizes)}`, [
+      tensor.sizes,
+    ])
+  if (tensor.numel === 0) return tensor
+  const rows = tensor.sizes[0] as number
+  const columns = tensor.numel / rows
+  return fillFrom(op, tensor, options, ({ dtype, ...placed }) => {
+    const wide = { ...placed, dtype: dtype === 'float64' ? ('float64' as const) : ('float32' as const) }
+    const drawn = orthonormalRows(Math.min(rows, columns), Math.max(rows, columns), wide)
+    return mul(rows > columns ? drawn.transpose(0, 1) : drawn, gain).reshape(tensor.shape)
+  })
+}
+
+/** A matrix of whose columns each has a share of zeros, at random, else normal numbers. Martens, 2010. */
+export function sparse_<T extends Tensor>(tensor: T, sparsity: number, std = 0.01, options: InitOptions = {}): T {
+  const op = 'sparse_'
+  const [rows, columns] = matrixOf(op, tensor)
+  checkProbability(op, sparsity, 'sparsity')
+  if (checkFinite(op, 'std', std) < 0) throw new ValueError(op, `std is ${std}, but must not be negative`)
+  return fillFrom(op, tensor, options, ({ generator = defaultGenerator(), ...placed }) => {
+    const drawn = randn(tensor.shape, { ...placed, generator, std })
+    const zeros = new Uint8Array(rows * columns)
+    const count = Math.ceil(sparsity * rows)
+    for (let column = 0; column < columns; column++)
+      for (const row of generator.randperm(rows).slice(0, count)) zeros[row * columns + column] = 1
+    return where(fromTypedArray(zeros, [rows, columns], { dtype: 'bool', device: placed.device }), 0, drawn)
+  })
+}
+
 export const zeros_ = <T extends Tensor>(tensor: T): T => fillWith('zeros_', tensor, 0)
 export const ones_ = <T extends Tensor>(tensor: T): T => fillWith('ones_', tensor, 1)
 
@@ -91,7 +271,22 @@ export function fans(op: string, tensor: Tensor): { readonly fanIn: number; read
   return { fanIn: (tensor.sizes[1] as number) * field, fanOut: (tensor.sizes[0] as number) * field }
 }
 
-export type Nonlinearity = 'linear' | 'relu' | 'tanh' | 'sigmoid' | 'leakyRelu'
+const gains = {
+  linear: () => 1,
+  conv1d: () => 1,
+  conv2d: () => 1,
+  conv3d: () => 1,
+  convTranspose1d: () => 1,
+  convTranspose2d: () => 1,
+  convTranspose3d: () => 1,
+  sigmoid: () => 1,
+  tanh: () => 5 / 3,
+  relu: () => Math.SQRT2,
+  leakyRelu: (slope: number) => Math.sqrt(2 / (1 + slope ** 2)),
+  selu: () => 3 / 4,
+}
+
+export type Nonlinearity = keyof typeof gains
 
 /** The factor by which a nonlinearity's initial weights are widened; `param` is leakyRelu's slope. */
 export function calculateGain(nonlinearity: Nonlinearity, param = 0.01): number {
@@ -100,10 +295,9 @@ export function calculateGain(nonlinearity: Nonlinearity, param = 0.01): number 
 
 function gainOf(op: string, nonlinearity: Nonlinearity, param: number): number {
   checkFinite(op, 'param', param)
-  const gains = { linear: 1, sigmoid: 1, tanh: 5 / 3, relu: Math.SQRT2, leakyRelu: Math.sqrt(2 / (1 + param ** 2)) }
   if (typeof nonlinearity !== 'string' || !Object.hasOwn(gains, nonlinearity))
     throw new ValueError(op, `unknown nonlinearity ${shown(nonlinearity)}; known are ${Object.keys(gains).join(', ')}`)
-  return gains[nonlinearity]
+  return gains[nonlinearity](param)
 }
 
 /** The gain over the root of what a unit sees; 0 where there are no weights, which then nobody draws. */

@@ -1,17 +1,26 @@
 /** Random tensors. Every function takes an optional `generator`; the default one is seeded by `manualSeed`. */
 
+import { noGrad } from '../autograd/mode.js'
+import { checkTensor } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import type { PhiloxPosition } from '../backend/table/index.js'
-import type { DType, Known } from '../core/dtype.js'
-import { shown, ValueError } from '../core/errors.js'
+import { choices, exponentials, faultOfWeights, permutation } from '../core/draws.js'
+import { type DType, isFloating, type Known } from '../core/dtype.js'
+import { DTypeError, formatShape, namedAs, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkGenerator, defaultGenerator, type Generator } from '../core/generator.js'
-import { checkOptions, type OptionNames } from '../core/options.js'
-import { checkShape, countOf, type Shape } from '../core/shape.js'
+import { defineMethods } from '../core/methods.js'
+import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
+import { broadcastShapes, checkShape, countOf, type Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
-import { checkScalar } from './common.js'
+import { checkProbability, checkScalar } from './common.js'
 import { castTo } from './convert.js'
+import { fromTypedArray } from './creation.js'
+import { add, ge, le, lt, mul, where } from './elementwise/index.js'
 import { type CreationOptions, creationNames, finish, place } from './placement.js'
+import { dataSync, item } from './read.js'
+import { all } from './reduce/index.js'
+import { detach } from './shape/index.js'
 
 export interface RandomOptions<D extends DType = DType> extends CreationOptions<D> {
   readonly generator?: Generator | undefined
@@ -97,3 +106,173 @@ export function randint<const S extends Shape, D extends DType = 'int32'>(
   run('random_integers', { out, random: (options.generator ?? defaultGenerator()).take(countOf(sizes)), low, high })
   return finish('randint', castTo(out, dtype), options)
 }
+
+/** Draws what the elements of a tensor say, on its device. */
+interface Drawn {
+  readonly generator?: Generator | undefined
+}
+
+export interface BernoulliOptions extends Drawn {
+  /** One probability for all elements, in place of x's own. */
+  readonly p?: number
+}
+
+/**
+ * 1 with the probability that each element of x says, else 0, in x's dtype and without a gradient; with `p` of x's shape only.
+ * Waits for x, as `item` does. Throws ValueError where an element is no probability.
+ */
+export function bernoulli<S extends Shape, D extends DType>(x: Tensor<S, D>, options?: BernoulliOptions): Tensor<S, D>
+export function bernoulli(x: Tensor, options: BernoulliOptions = {}): Tensor {
+  const { p, generator } = checkOptions('bernoulli', options, { p: true, generator: true })
+  checkTensor('bernoulli', 'x', x)
+  checkGenerator('bernoulli', generator)
+  if (p !== undefined) checkProbability('bernoulli', p)
+  else if (!isFloating(x.dtype))
+    throw new DTypeError('bernoulli', `x is ${x.dtype}, which holds no probabilities; convert it with .to('float32')`)
+  return namedAs('bernoulli', () =>
+    noGrad(() => {
+      const chances = detach(x)
+      if (p === undefined && x.device.kind !== 'meta') {
+        const fit = all(where(ge(chances, 0), le(chances, 1), ge(chances, 0)))
+        if (item(fit) === 0) throw new ValueError('bernoulli', 'an element of x is no probability from 0 to 1')
+      }
+      const drawn = rand(x.sizes, {
+        dtype: chances.dtype === 'float64' ? 'float64' : 'float32',
+        device: x.device,
+        generator,
+      })
+      return castTo(lt(drawn, p ?? castTo(chances, drawn.dtype)), x.dtype)
+    }),
+  )
+}
+
+export interface MultinomialOptions extends Drawn {
+  /** Whether a place may be chosen more than once. Default false. */
+  readonly replacement?: boolean
+}
+
+/**
+ * `numSamples` places (int32) of weights [n], or of each row of weights [rows, n], each with a probability that grows with its
+ * weight. Waits for the weights, as `dataSync` does. Throws ValueError where a weight is negative or not finite, and where
+ * there are fewer to choose from.
+ */
+export function multinomial(weights: Tensor, numSamples: number, options?: MultinomialOptions): Tensor<Shape, 'int32'>
+export function multinomial(weights: Tensor, numSamples: number, options: MultinomialOptions = {}): Tensor {
+  const op = 'multinomial'
+  const { replacement = false, generator } = checkOptions(op, options, { replacement: true, generator: true })
+  checkFlag(op, 'replacement', replacement)
+  checkTensor(op, 'weights', weights)
+  checkGenerator(op, generator)
+  if (!isFloating(weights.dtype))
+    throw new DTypeError(op, `weights are ${weights.dtype}, but must be floats; convert them with .to('float32')`)
+  if (weights.ndim !== 1 && weights.ndim !== 2)
+    throw new ShapeError(op, `weights must be [n] or [rows, n], but are ${formatShape(weights.sizes)}`, [weights.sizes])
+  if (!Number.isSafeInteger(numSamples) || numSamples < 1)
+    throw new ValueError(op, `numSamples is ${shown(numSamples)}, but must be an integer of at least 1`)
+  const n = weights.sizes.at(-1) as number
+  if (n === 0) throw new ValueError(op, `there is nothing to choose from: weights are ${formatShape(weights.sizes)}`)
+  const rows = weights.ndim === 1 ? 1 : (weights.sizes[0] as number)
+  const sizes = checkShape(op, weights.ndim === 1 ? [numSamples] : [rows, numSamples])
+  return namedAs(op, () => {
+    const given = dataSync(detach(weights))
+    const out = new Int32Array(rows * numSamples)
+    for (let row = 0; row < rows; row++) {
+      const part = given.subarray(row * n, (row + 1) * n)
+      const fault = faultOfWeights(part, numSamples, replacement)
+      if (fault !== null) throw new ValueError(op, weights.ndim === 1 ? fault : `row ${row}: ${fault}`)
+      out.set(choices(part, numSamples, replacement, generator ?? defaultGenerator()), row * numSamples)
+    }
+    return fromTypedArray(out, sizes, { device: weights.device })
+  })
+}
+
+/** 0 .. n - 1 in a random order (int32 unless another dtype is given). */
+export function randperm<D extends DType = 'int32'>(
+  n: number,
+  options: RandomOptions<D> = {},
+): Tensor<[number], Known<NoInfer<D>>> {
+  const [size] = checkShape('randperm', [n])
+  const { dtype, device } = place('randperm', options, randomNames, 'int32')
+  checkGenerator('randperm', options.generator)
+  const order = permutation(size, options.generator ?? defaultGenerator())
+  const out = namedAs('randperm', () => castTo(fromTypedArray(Int32Array.from(order), [size], { device }), dtype))
+  return finish('randperm', out, options)
+}
+
+/**
+ * Normal with the mean and the standard deviation that the elements of `mean` and `std` say, which broadcast; either may be a
+ * number, and both where a shape is given. Gradients reach mean and std.
+ */
+export function normal(mean: Tensor | number, std: Tensor | number, options?: RandomOptions): Tensor
+export function normal(mean: number, std: number, shape: Shape, options?: RandomOptions): Tensor
+export function normal(
+  mean: Tensor | number,
+  std: Tensor | number,
+  shape: Shape | RandomOptions = {},
+  more: RandomOptions = {},
+): Tensor {
+  const op = 'normal'
+  if (Array.isArray(shape)) {
+    if (typeof mean !== 'number' || typeof std !== 'number')
+      throw new ValueError(op, 'a shape goes with numbers; tensors bring theirs, so leave it out')
+    checkOptions(op, more, randomNames)
+    return namedAs(op, () => randn(shape as Shape, { ...more, mean, std }))
+  }
+  const { generator } = checkOptions(op, shape as Drawn, { generator: true })
+  const known = [mean, std].filter((part) => typeof part !== 'number')
+  for (const part of known) checkTensor(op, part === mean ? 'mean' : 'std', part)
+  const [first] = known
+  if (first === undefined)
+    throw new ValueError(op, 'mean and std are numbers, so give a shape, as in normal(0, 1, [2, 3])')
+  if (typeof mean === 'number') checkScalar(op, 'mean', mean)
+  if (typeof std === 'number' && checkScalar(op, 'std', std) < 0)
+    throw new ValueError(op, `std is ${std}, but must not be negative`)
+  return namedAs(op, () => {
+    const sizes = known.reduce<Shape>((sizes, part) => broadcastShapes(op, sizes, part.sizes), [])
+    const { dtype, device } = first
+    // Sums in float32 at least, rounded once.
+    const wide = dtype === 'float64' ? dtype : 'float32'
+    const near = (part: Tensor | number) =>
+      typeof part === 'number' || part.dtype !== dtype ? part : castTo(part, wide)
+    return castTo(add(mul(randn(sizes, { dtype: wide, device, generator }), near(std)), near(mean)), dtype)
+  })
+}
+
+export interface ExponentialOptions<D extends DType = DType> extends RandomOptions<D> {
+  /** The rate: one over the mean. Default 1. */
+  readonly lambd?: number
+}
+
+/** Exponentially distributed, with mean 1 / lambd. */
+export function exponential<const S extends Shape, D extends DType = 'float32'>(
+  shape: S,
+  options?: ExponentialOptions<D>,
+): Tensor<Mutable<S>, Known<NoInfer<D>>>
+export function exponential(shape: Shape, options: ExponentialOptions = {}): Tensor {
+  const { lambd = 1, generator } = checkOptions('exponential', options, { ...randomNames, lambd: true })
+  const sizes = checkShape('exponential', shape)
+  const { dtype, device } = place('exponential', options, { ...randomNames, lambd: true })
+  checkGenerator('exponential', generator)
+  if (!(checkScalar('exponential', 'lambd', lambd) > 0))
+    throw new ValueError('exponential', `lambd is ${lambd}, but must be more than 0`)
+  const drawn = exponentials(countOf(sizes), lambd, generator ?? defaultGenerator())
+  const direct = dtype === 'float64' ? 'float64' : 'float32'
+  const out = namedAs('exponential', () => castTo(fromTypedArray(drawn, sizes, { dtype: direct, device }), dtype))
+  return finish('exponential', out, options)
+}
+
+declare module '../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    bernoulli(options?: BernoulliOptions): Tensor<S, D>
+    multinomial(numSamples: number, options?: MultinomialOptions): Tensor<Shape, 'int32'>
+  }
+}
+
+defineMethods({
+  bernoulli(options?: BernoulliOptions) {
+    return bernoulli(this, options)
+  },
+  multinomial(numSamples: number, options?: MultinomialOptions) {
+    return multinomial(this, numSamples, options)
+  },
+})

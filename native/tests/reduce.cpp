@@ -187,6 +187,70 @@ void test_running(const Sizes& sizes, int64_t dim) {
     }
 }
 
+// Products, the best so far and its place, logarithms of sums so far.
+void test_others_running(const Sizes& sizes, int64_t dim, bool special) {
+  const std::string what = text(sizes) + " along " + std::to_string(dim);
+  Array x(sizes, DType::float32), out(sizes, DType::float32), index(sizes, DType::int32);
+  Numbers numbers{31};
+  const double extremes[] = {NAN, INFINITY, -INFINITY, -INFINITY, 2, 2};
+  for (int64_t i = 0; i < x.size(); i++)
+    x.set(i, special && i % 3 == 0 ? extremes[i / 3 % 6] : floor(double(numbers.next()) * 8) / 4 + 0.125);
+  const std::vector<int64_t> place = places(sizes, sizes.empty() ? 0 : 1u << dim);
+  const size_t lines = place.size() + 1;
+  for (bool largest : {true, false}) {
+    const std::string kernel = largest ? "cummax of " : "cummin of ";
+    run(kernel + what, index, [&](Context& c) {
+      largest ? isa::cummax(c, index.view, x.view, dim) : isa::cummin(c, index.view, x.view, dim);
+    });
+    std::vector<double> best(lines, 0);
+    std::vector<int64_t> at(lines, -1), seen(lines, 0);
+    check_equal(kernel + what, index, [&](int64_t i) {
+      const size_t to = size_t(place[size_t(i)]);
+      const double value = x.get(i);
+      if (at[to] < 0 || isnan(value) || (largest ? value >= best[to] : value <= best[to]))
+        best[to] = value, at[to] = seen[to];
+      seen[to]++;
+      return double(at[to]);
+    });
+  }
+  if (!special) {
+    run("cumprod of " + what, out, [&](Context& c) { isa::cumprod(c, out.view, x.view, dim); });
+    std::vector<double> total(lines, 1);
+    bool right = true;
+    for (size_t i = 0; i < place.size(); i++) {
+      const double wanted = total[size_t(place[i])] *= x.get(int64_t(i));
+      right = right && near(out.get(int64_t(i)), wanted, epsilon * fabs(wanted) + 1e-37);
+    }
+    check(right, "cumprod of " + what);
+  }
+  for (bool reverse : {false, true}) {
+    run("logcumsumexp of " + what, out, [&](Context& c) { isa::logcumsumexp(c, out.view, x.view, dim, reverse); });
+    std::vector<double> total(lines, -INFINITY);
+    bool right = true;
+    for (size_t k = 0; k < place.size(); k++) {
+      const size_t i = reverse ? place.size() - 1 - k : k;
+      double& so_far = total[size_t(place[i])];
+      const double value = x.get(int64_t(i)), top = so_far != so_far || so_far > value ? so_far : value;
+      so_far = value != value ? value : isfinite(top) ? top + log(exp(so_far - top) + exp(value - top)) : top;
+      const double got = out.get(int64_t(i));
+      right = right && (isfinite(so_far) ? near(got, so_far, 8 * epsilon * (1 + fabs(so_far)))
+                        : isnan(so_far)  ? isnan(got)
+                                         : got == so_far);
+    }
+    check(right, "logcumsumexp of " + what);
+  }
+}
+
+// A product that int32 cannot hold, and one that it can.
+void test_products_of_integers() {
+  Array x({3}, DType::int32), out({3}, DType::int32);
+  x.set(0, 65536), x.set(1, 32767), x.set(2, -1);
+  run("cumprod of int32", out, [&](Context& c) { isa::cumprod(c, out.view, x.view, 0); });
+  check(out.get(2) == -65536.0 * 32767, "cumprod of int32");
+  x.set(1, 32768);
+  check_overflow("cumprod", [&](Context& c) { isa::cumprod(c, out.view, x.view, 0); });
+}
+
 // The ends of the range, held and just not held, in rows, planes and columns of several segments.
 void test_ends() {
   for (const Sizes& sizes : {Sizes{2}, Sizes{70001}, Sizes{2, 3}, Sizes{40000, 3}, Sizes{150, 3, 65}})
@@ -260,6 +324,10 @@ void test_wrong_calls() {
   check_refused("cumsum of another dtype", out, [&](Context& c) { isa::cumsum(c, out.view, ints.view, 0, false); });
   check_refused("cumsum along a dimension that is not", out,
                 [&](Context& c) { isa::cumsum(c, out.view, x.view, 2, false); });
+  check_refused("cumprod of another dtype", out, [&](Context& c) { isa::cumprod(c, out.view, ints.view, 0); });
+  check_refused("cummax to floats", out, [&](Context& c) { isa::cummax(c, out.view, x.view, 0); });
+  check_refused("logcumsumexp of integers", ints,
+                [&](Context& c) { isa::logcumsumexp(c, ints.view, ints.view, 0, false); });
 }
 
 }  // namespace
@@ -270,7 +338,7 @@ int main() {
       {64},     {1023},       {1025},    {3, 0},    {0, 3},      {3, 5},    {5, 129},
       {129, 5}, {2, 3, 4, 5}, {1, 6, 1}, {3, 1, 7}, {4, 17, 33}, {8, 2, 8}, {2, 2, 2, 2, 2, 2, 2, 3}};
   for (const Sizes& sizes : shapes)
-    for (unsigned reduced = 0; reduced < 1u << sizes.size(); reduced += sizes.size() > 5 ? 7 : 1)
+    for (unsigned reduced = 0; reduced<1u << sizes.size(); reduced += sizes.size()> 5 ? 7 : 1)
       for (Layout layout : all_layouts) test_shape(sizes, reduced, layout);
   // Longer than a segment, and several of them.
   test_shape({70001}, 1, Layout::dense);
@@ -310,6 +378,14 @@ int main() {
   for (const Sizes& sizes : {Sizes{0}, Sizes{1}, Sizes{9}, Sizes{70001}}) test_running(sizes, 0);
   for (const Sizes& sizes : {Sizes{3, 0, 2}, Sizes{4, 5, 6}, Sizes{1, 40, 1}, Sizes{3, 33, 257}, Sizes{30, 70, 40}})
     for (int64_t dim = 0; dim < 3; dim++) test_running(sizes, dim);
+  for (bool special : {false, true}) {
+    test_others_running({}, 0, special);
+    for (const Sizes& sizes : {Sizes{0}, Sizes{1}, Sizes{31}, Sizes{33}}) test_others_running(sizes, 0, special);
+    for (const Sizes& sizes : {Sizes{3, 0, 2}, Sizes{4, 5, 6}, Sizes{2, 9, isa::along_tile + 1}})
+      for (int64_t dim = 0; dim < 3; dim++) test_others_running(sizes, dim, special);
+    for (int64_t lines : about({isa::lines_together})) test_others_running({lines, 7}, 1, special);
+  }
+  test_products_of_integers();
   test_wrong_calls();
   return finish("reduce");
 }

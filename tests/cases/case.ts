@@ -20,7 +20,14 @@ export interface Input {
 }
 
 /** The checks that a case may be excused from, each with a reason. */
-export type Check = 'finite differences' | 'second derivative' | 'layouts' | 'composite' | 'threads' | 'devices'
+export type Check =
+  | 'finite differences'
+  | 'second derivative'
+  | 'layouts'
+  | 'composite'
+  | 'threads'
+  | 'devices'
+  | 'meta'
 
 export interface Case {
   /** The record's name; the public function's, where it is made of other operators; the kernel's, where neither stands above it. */

@@ -17,6 +17,7 @@ import * as recurrent from './recurrent.js'
 import * as reduce from './reduce.js'
 import * as shape from './shape/index.js'
 import * as softmax from './softmax.js'
+import * as sort from './sort.js'
 import type { PublicCall } from './sound.js'
 import type { ZeroSizes } from './zero.js'
 
@@ -38,6 +39,7 @@ export interface Family {
 export const families: { readonly [name: string]: Family } = {
   elementwise,
   reduce,
+  sort,
   shape,
   indexing,
   matmul,

@@ -218,6 +218,13 @@ const norms: readonly Case[] = [
     call: (a, b) => f.cosineSimilarity(a as f.Tensor, b as f.Tensor, { dim: -1, eps: 1e-3 }),
     length: 5,
   },
+  {
+    op: 'cosineSimilarity',
+    name: 'along a dimension that one lacks',
+    inputs: [normal([3, 4, 5]), normal([4, 5])],
+    call: (a, b) => f.cosineSimilarity(a as f.Tensor, b as f.Tensor, { dim: 0 }),
+    length: 3,
+  },
   ...[1, 2, 3].map((p) => ({
     op: 'cdist',
     name: `p = ${p}`,
@@ -267,7 +274,74 @@ const chosen: readonly Case[] = [
   })),
 ]
 
-export const cases: readonly Case[] = [...finite, ...atEnds, ...norms, ...chosen]
+/** One, two and no zeros in a line. */
+const withZeros: Input = {
+  ...normal([3, 5]),
+  values: (random, count) =>
+    Float64Array.from({ length: count }, (_, i) => ([6, 11, 13].includes(i) ? 0 : 0.5 + random())),
+}
+
+const alongDim: { readonly [op: string]: (x: f.Tensor, dim: number) => f.Tensor | readonly f.Tensor[] } = {
+  cumprod: f.cumprod,
+  logcumsumexp: f.logcumsumexp,
+  cummax: f.cummax,
+  cummin: f.cummin,
+}
+
+/** Lines about what is taken together, along the last dimension and another. */
+const alongs: readonly [f.Shape, number][] = [
+  [[], 0],
+  [[0], 0],
+  [[1], 0],
+  [[31, 9], 0],
+  [[33, 9], 1],
+  [[3, 17, 5], 1],
+]
+
+const running: readonly Case[] = [
+  ...Object.entries(alongDim).flatMap(([op, fn]): Case[] =>
+    alongs.map(([shape, dim]) => ({
+      op,
+      name: `${label(shape)} along ${dim}`,
+      inputs: [op === 'cumprod' ? awayFrom(shape, [0], 1) : distinct(shape)],
+      call: (t) => fn(t, dim),
+      length: shape[dim] ?? 1,
+    })),
+  ),
+  ...Object.entries(alongDim)
+    .slice(1)
+    .map(([op, fn]) => ({
+      op,
+      name: 'NaN and infinities in rows',
+      inputs: [rows],
+      call: (t: f.Tensor) => fn(t, 1),
+    })),
+  { op: 'cummax', name: 'the last of equals', inputs: [integers([33, 7], 0, 3)], call: (t) => f.cummax(t, 1) },
+  { op: 'cummin', name: 'the last of equals', inputs: [integers([33, 7], 0, 3)], call: (t) => f.cummin(t, 0) },
+  {
+    op: 'logcumsumexp',
+    name: 'far from 0',
+    inputs: [normal([3, 31], 100)],
+    call: (t) => f.logcumsumexp(t, 1),
+    length: 31,
+  },
+  { op: 'cumprod', name: 'zeros', inputs: [withZeros], call: (t) => f.cumprod(t, 1), length: 5 },
+  { op: 'cumprod', name: 'int32', inputs: [integers([5, 9], -3, 3)], call: (t) => f.cumprod(t, 1) },
+  { op: 'prod', name: 'of rows', inputs: [normal([4, 7])], call: (t) => f.prod(t, 1), length: 7 },
+  { op: 'prod', name: 'of columns', inputs: [normal([7, 4])], call: (t) => f.prod(t, 0, { keepdim: true }), length: 7 },
+  {
+    op: 'prod',
+    name: 'of all',
+    inputs: [normal([3, 2, 2])],
+    call: (t) => f.prod(t, null, { keepdim: true }),
+    length: 12,
+  },
+  { op: 'prod', name: 'of zeros', inputs: [withZeros], call: (t) => f.prod(t, -1), length: 5 },
+  { op: 'prod', name: 'of a number', inputs: [normal([])], call: (t) => f.prod(t, 0) },
+  { op: 'prod', name: 'bool', inputs: [bits([5, 3], 0.9)], call: (t) => f.prod(t, 1) },
+]
+
+export const cases: readonly Case[] = [...finite, ...atEnds, ...norms, ...chosen, ...running]
 
 /** Two halves of the range of int32, and one more. */
 const tooMuch = exactly([3, 2], 'int32', [2 ** 30, 1, 2 ** 30 - 1, 1, 1, 1])
@@ -391,6 +465,11 @@ export const calls: readonly PublicCall[] = [
   ...(['nansum', 'nanmean', 'countNonzero', 'any', 'all', 'aminmax'] as const).map((name) =>
     sound(name, f[name], () => [t(2, 3), [0, -1], { keepdim: true }], 'sum', 'ne', 'eq', 'amin', 'where'),
   ),
+  sound('prod', f.prod, () => [t(2, 3), 1, { keepdim: true }], 'cumprod'),
+  sound('cumprod', f.cumprod, () => [t(2, 3), 1]),
+  sound('cummax', f.cummax, () => [t(2, 3), 1]),
+  sound('cummin', f.cummin, () => [t(2, 3), 1]),
+  sound('logcumsumexp', f.logcumsumexp, () => [t(2, 3), 1]),
   sound('max', f.max, () => [t(2, 3), 1, { keepdim: true }], 'amax', 'argmax'),
   sound('min', f.min, () => [t(2, 3), 1, { keepdim: true }], 'amin', 'argmin'),
   sound('varMean', f.varMean, () => [t(2, 3), 1, { correction: 1, keepdim: true }], 'var', 'mean'),
@@ -416,6 +495,12 @@ export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
     ...unaryZeros((x) => fn(x, 0), { refuses: ['m'] }),
     inputs: ({ m = 0, n = 0 }) => [distinct([m, n])],
   })),
+  prod: unaryZeros((x) => f.prod(x, 0), { fills: { m: 1 } }),
+  'prod of all': unaryZeros((x) => f.prod(x), { fills: { m: 1, n: 1 } }),
+  cumprod: unaryZeros((x) => f.cumprod(x, 1)),
+  cummax: unaryZeros((x) => f.cummax(x, 0)),
+  cummin: unaryZeros((x) => f.cummin(x, 0)),
+  logcumsumexp: unaryZeros((x) => f.logcumsumexp(x, 0)),
   nansum: unaryZeros((x) => f.nansum(x, 0), { fills: { m: 0 } }),
   nanmean: unaryZeros((x) => f.nanmean(x, 0), { fills: { m: Number.NaN } }),
   countNonzero: unaryZeros((x) => f.countNonzero(x, 0), { fills: { m: 0 } }),

@@ -108,6 +108,11 @@ add('kaimingUniform_', init.kaimingUniform_, () => [weight(), { a: 1, mode: 'fan
 add('kaimingNormal_', init.kaimingNormal_, () => [weight(), { a: 1 }])
 add('xavierUniform_', init.xavierUniform_, () => [weight(), { gain: 2 }])
 add('xavierNormal_', init.xavierNormal_, () => [weight(), { gain: 2 }])
+add('truncNormal_', init.truncNormal_, () => [weight(), 1, 0.5, 0, 2, { generator: new f.Generator(3) }])
+add('eye_', init.eye_, () => [weight()])
+add('dirac_', init.dirac_, () => [t(4, 2, 3), { groups: 2 }])
+add('orthogonal_', init.orthogonal_, () => [weight(), 2, { generator: new f.Generator(3) }])
+add('sparse_', init.sparse_, () => [weight(), 0.5, 0.1, { generator: new f.Generator(3) }])
 add('calculateGain', init.calculateGain, () => ['leakyRelu', 0.1])
 add(
   'fans',

@@ -223,13 +223,43 @@ const argmax: Writer<'argmax'> = {
   },
 }
 
-const cumsum: Writer<'cumsum'> = {
+const cumprod: Writer<'cumprod'> = {
+  first: ({ out }) => out,
+  write(to, { out, x, dim }) {
+    to.out(out)
+    to.dense(x)
+    to.number('dim', dim)
+  },
+}
+
+const logcumsumexp: Writer<'logcumsumexp'> = {
   first: ({ out }) => out,
   write(to, { out, x, dim, reverse }) {
     to.out(out)
     to.dense(x)
     to.number('dim', dim)
     to.number('reverse', reverse)
+  },
+}
+
+const sort: Writer<'sort'> = {
+  first: ({ out }) => out,
+  write(to, { out, indices, x, dim, descending }) {
+    to.out(out)
+    to.out(indices)
+    to.dense(x)
+    to.number('dim', dim)
+    to.number('descending', descending)
+  },
+}
+
+const searchsorted: Writer<'searchsorted'> = {
+  first: ({ out }) => out,
+  write(to, { out, sorted, values, right }) {
+    to.out(out)
+    to.dense(sorted)
+    to.dense(values)
+    to.number('right', right)
   },
 }
 
@@ -551,15 +581,6 @@ const group_norm_backward: Writer<'group_norm_backward'> = {
     if (weight === null) to.absent()
     else to.dense(weight)
     to.number('groups', groups)
-  },
-}
-
-const softmax_forward: Writer<'softmax_forward'> = {
-  first: ({ out }) => out,
-  write(to, { out, x, dim }) {
-    to.out(out)
-    to.dense(x)
-    to.number('dim', dim)
   },
 }
 
@@ -987,7 +1008,13 @@ export const calls: Calls = {
   amin: neg,
   argmax,
   argmin: argmax,
-  cumsum,
+  cumprod,
+  cummax: cumprod,
+  cummin: cumprod,
+  logcumsumexp,
+  cumsum: logcumsumexp,
+  sort,
+  searchsorted,
   index_select,
   embedding,
   index_add,
@@ -1013,9 +1040,9 @@ export const calls: Calls = {
   rms_norm_backward,
   group_norm_forward,
   group_norm_backward,
-  softmax_forward,
+  softmax_forward: cumprod,
   softmax_backward,
-  log_softmax_forward: softmax_forward,
+  log_softmax_forward: cumprod,
   log_softmax_backward: softmax_backward,
   cross_entropy_forward,
   cross_entropy_backward,

@@ -14,12 +14,14 @@ import { recurrent } from './recurrent.js'
 import { reduce } from './reduce.js'
 import { shape } from './shape.js'
 import { softmax } from './softmax.js'
+import { sort } from './sort.js'
 import type { HostView } from './view.js'
 
 const written: Kernels<HostView> = {
   ...elementwise,
   ...shape,
   ...reduce,
+  ...sort,
   ...indexing,
   ...matmul,
   ...conv,

@@ -38,11 +38,11 @@ function extreme(initial: number, pick: (a: number, b: number) => number) {
 }
 
 /** A sum that an int32 cannot hold is an error, here at once. */
-function held(op: string, out: HostView, sum: number): number {
+function held(op: string, out: HostView, sum: number, what = 'sum'): number {
   if (out.dtype !== 'int32' || Math.trunc(sum) === (sum | 0)) return sum
   throw new ValueError(
     op,
-    "a sum is beyond what int32 holds; convert the tensor with .to('float32') before it is summed",
+    `a ${what} is beyond what int32 holds; convert the tensor with .to('float32') before it is ${what === 'sum' ? 'summed' : 'multiplied'}`,
   )
 }
 
@@ -97,6 +97,58 @@ function cumsum({ out, x, dim, reverse }: KernelArguments<'cumsum', HostView>): 
   }
 }
 
+/** Walks along dim: `step` turns what is so far and an element into what is so far then. */
+function running(
+  out: HostView,
+  x: HostView,
+  dim: number,
+  reverse: boolean,
+  start: number,
+  step: (total: number, value: number) => number,
+): void {
+  const { outer, size, inner } = around(x.shape, dim)
+  const stride = reverse ? -inner : inner
+  for (let a = 0; a < outer; a++) {
+    for (let b = 0; b < inner; b++) {
+      let at = a * size * inner + b + (reverse ? (size - 1) * inner : 0)
+      let total = start
+      for (let j = 0; j < size; j++, at += stride) {
+        total = step(total, x.data[x.offset + at] as number)
+        out.data[out.offset + at] = total
+      }
+    }
+  }
+}
+
+/** Position along dim of the last element so far that no other beats; NaN beats all. */
+function bestSoFar(beats: (a: number, b: number) => boolean) {
+  return ({ out, x, dim }: KernelArguments<'cummax', HostView>) => {
+    const { outer, size, inner } = around(x.shape, dim)
+    for (let a = 0; a < outer; a++) {
+      for (let b = 0; b < inner; b++) {
+        const first = a * size * inner + b
+        let best = Number.NaN
+        let index = 0
+        for (let j = 0; j < size; j++) {
+          const value = x.data[x.offset + first + j * inner] as number
+          if (j === 0 || Number.isNaN(value) || (!Number.isNaN(best) && beats(value, best))) {
+            best = value
+            index = j
+          }
+          out.data[out.offset + first + j * inner] = index
+        }
+      }
+    }
+  }
+}
+
+/** log(exp(a) + exp(b)). */
+function logOfBoth(a: number, b: number): number {
+  const [less, more] = a < b ? [a, b] : [b, a]
+  // Two of one infinity are that infinity, not NaN.
+  return less === more && !Number.isFinite(more) ? more : more + Math.log1p(Math.exp(less - more))
+}
+
 export const reduce = {
   sum,
   amax: extreme(Number.NEGATIVE_INFINITY, Math.max),
@@ -104,4 +156,12 @@ export const reduce = {
   argmax: position((a, b) => a > b),
   argmin: position((a, b) => a < b),
   cumsum,
-} satisfies Pick<Kernels<HostView>, 'sum' | 'amax' | 'amin' | 'argmax' | 'argmin' | 'cumsum'>
+  cumprod: ({ out, x, dim }) =>
+    running(out, x, dim, false, 1, (total, value) => held('cumprod', out, total * value, 'product')),
+  cummax: bestSoFar((a, b) => a >= b),
+  cummin: bestSoFar((a, b) => a <= b),
+  logcumsumexp: ({ out, x, dim, reverse }) => running(out, x, dim, reverse, Number.NEGATIVE_INFINITY, logOfBoth),
+} satisfies Pick<
+  Kernels<HostView>,
+  'sum' | 'amax' | 'amin' | 'argmax' | 'argmin' | 'cumsum' | 'cumprod' | 'cummax' | 'cummin' | 'logcumsumexp'
+>

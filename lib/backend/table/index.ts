@@ -19,6 +19,7 @@ import { recurrent } from './recurrent.js'
 import { reduce } from './reduce.js'
 import { shape } from './shape.js'
 import { softmax } from './softmax.js'
+import { sort } from './sort.js'
 
 export {
   type Argument,
@@ -37,6 +38,7 @@ export const families = {
   elementwise,
   shape,
   reduce,
+  sort,
   indexing,
   matmul,
   conv,
@@ -57,6 +59,7 @@ export const kernels = {
   ...elementwise,
   ...shape,
   ...reduce,
+  ...sort,
   ...indexing,
   ...matmul,
   ...conv,

@@ -1,5 +1,5 @@
 /** The rows of reductions. */
-import { numbers, numeric } from './grammar.js'
+import { float, numbers, numeric } from './grammar.js'
 
 /** out has x's shape with 1 in each reduced dimension; a dimension is reduced where out has 1. */
 const reduction = { args: { out: 'out T', x: 'strided T' }, T: numeric, precision: 'float32' } as const
@@ -18,6 +18,29 @@ export const reduce = {
   argmin: {
     args: { out: 'out int32', x: 'strided T', dim: 'integer' },
     T: numeric,
+    precision: 'float32',
+  },
+  /** running products along dim; one that int32 cannot hold is an error */
+  cumprod: {
+    args: { out: 'out T', x: 'in T', dim: 'integer' },
+    T: numeric,
+    precision: 'float32',
+  },
+  /** indices along dim of the last of the largest elements so far; NaN counts as largest */
+  cummax: {
+    args: { out: 'out int32', x: 'in T', dim: 'integer' },
+    T: numeric,
+    precision: 'float32',
+  },
+  cummin: {
+    args: { out: 'out int32', x: 'in T', dim: 'integer' },
+    T: numeric,
+    precision: 'float32',
+  },
+  /** log of running sums of exp along dim, without overflow */
+  logcumsumexp: {
+    args: { out: 'out T', x: 'in T', dim: 'integer', reverse: 'flag' },
+    T: float,
     precision: 'float32',
   },
   cumsum: {

@@ -27,7 +27,7 @@ import {
   where,
 } from '../elementwise/index.js'
 import { operator } from '../operator.js'
-import { detach, unsqueeze } from '../shape/index.js'
+import { detach, expand, reshape, unsqueeze } from '../shape/index.js'
 import { type Dims, kept } from '../totals.js'
 import { zerosLike } from '../views.js'
 import { type Dim, keepdimOf, type ReduceOptions } from './dims.js'
@@ -192,11 +192,16 @@ export function cosineSimilarity(a: Tensor, b: Tensor, options: CosineSimilarity
   checkTensor(op, 'a', a)
   checkTensor(op, 'b', b)
   checkScalar(op, 'eps', eps)
-  const rank = broadcastShapes(op, a.sizes, b.sizes).length
+  const shape = broadcastShapes(op, a.sizes, b.sizes)
+  const rank = shape.length
   const d = normalizeDim(op, dim, rank)
   const unit = (x: Tensor) => {
-    let wide = x
-    while (wide.ndim < rank) wide = unsqueeze(wide, 0)
+    // Vectors are as long as they are after broadcasting; the other dimensions need no copies.
+    const whole = [...Array.from({ length: rank - x.ndim }, () => 1), ...x.sizes]
+    const wide = expand(
+      reshape(x, whole),
+      whole.map((size, i) => (i === d ? (shape[i] ?? 1) : size)),
+    )
     return div(wide, atLeast(normOf(op, wide, 2, rank === 0 ? [] : [d], true), eps))
   }
   return namedAs(op, () => inSingle([a, b], (u, v) => sum(mul(unit(u), unit(v)), rank === 0 ? [] : [d])))

@@ -1,4 +1,4 @@
-// argmax, argmin, cumsum along one dimension. Overwrite out. 4 to 8 bytes an element.
+// argmax, argmin along one dimension. Overwrite out. 4 bytes an element.
 #include "../../generated/kernels.h"
 #include "../chunks.h"
 #include "../elementwise/driver.h"
@@ -117,44 +117,9 @@ void best(Context& context, const View& out, const View& x, int64_t dim) {
     best_as<largest, int32_t>(context, out, x, dim);
 }
 
-// Sums along n rows of `inner` columns; Total is wide enough that rounding to T is all the error there is, but for an
-// int32 that cannot hold the sum.
-template <class T, class Total>
-void cumsum_as(Context& context, const View& out, const View& x, int64_t dim, bool reverse) {
-  int64_t outer = 1, inner = 1;
-  for (int d = 0; d < x.ndim; d++) (d < dim ? outer : inner) *= d == dim ? 1 : x.sizes[d];
-  const int64_t n = x.ndim == 0 ? 1 : x.sizes[dim];
-  const int64_t tile = min(along_tile, inner), tiles = ceil_div(inner, tile), units = outer * tiles;
-  for_items(context, {units, 1 + chunk_elements / (n * tile)}, [&](int64_t unit) {
-    const int64_t first = unit % tiles * tile, columns = min(tile, inner - first);
-    const int64_t begin = unit / tiles * n * inner + first;
-    Total totals[along_tile] = {};
-    bool beyond = false;
-    for (int64_t i = 0; i < n; i++) {
-      const int64_t at = begin + (reverse ? n - 1 - i : i) * inner;
-      for (int64_t j = 0; j < columns; j++) {
-        totals[j] += static_cast<Total>(pointer<const T>(x)[at + j]);
-        pointer<T>(out)[at + j] = static_cast<T>(totals[j]);
-        if constexpr (T(0.5f) == T(0)) beyond |= totals[j] != static_cast<T>(totals[j]);
-      }
-    }
-    if (beyond)
-      record_error(context, ErrorCode::value,
-                   "a sum is beyond what int32 holds; convert the tensor with .to('float32') before it is summed");
-  });
-}
-
 }  // namespace
 
 void argmax(Context& context, const View& out, const View& x, int64_t dim) { best<true>(context, out, x, dim); }
 void argmin(Context& context, const View& out, const View& x, int64_t dim) { best<false>(context, out, x, dim); }
-
-void cumsum(Context& context, const View& out, const View& x, int64_t dim, bool reverse) {
-  const bool fit = same_shape(out, x) && out.dtype == x.dtype && dim >= 0 && dim < (x.ndim == 0 ? 1 : x.ndim);
-  if (!expect(context, fit, "cumsum: out differs from x, or there is no such dimension") || out.count == 0) return;
-  if (x.dtype == DType::float32) return cumsum_as<float, double>(context, out, x, dim, reverse);
-  if (expect(context, x.dtype == DType::int32, "cumsum: expected float32 or int32"))
-    cumsum_as<int32_t, int64_t>(context, out, x, dim, reverse);
-}
 
 }  // namespace firesteel::FIRESTEEL_ISA

@@ -15,7 +15,10 @@ constexpr int64_t most_together = 64;
 // Columns folded together where rows fold into a row, and rows of bfloat16 widened at a time.
 constexpr int64_t column_tile = 512;
 constexpr int64_t rows_together = 16;
-// Columns that go side by side in argmax, argmin and cumsum where the dimension is not the innermost one in memory.
+// Columns that go side by side in argmax, argmin and what runs along a dimension where the dimension is not the
+// innermost one in memory.
 constexpr int64_t along_tile = 256;
+// Lines whose exponentials are taken together.
+constexpr int64_t lines_together = 32;
 
 }  // namespace firesteel::FIRESTEEL_ISA

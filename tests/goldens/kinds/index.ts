@@ -12,6 +12,7 @@ import { kinds as recurrent } from './recurrent.js'
 import { kinds as reduce } from './reduce.js'
 import { kinds as shape } from './shape.js'
 import { kinds as softmax } from './softmax.js'
+import { kinds as sort } from './sort.js'
 
 export const kinds: Kinds = {
   ...attention,
@@ -26,4 +27,5 @@ export const kinds: Kinds = {
   ...reduce,
   ...shape,
   ...softmax,
+  ...sort,
 }

@@ -33,6 +33,9 @@ export const kinds: Kinds = {
   var: spread(ops.variance),
   std: spread(ops.std),
   cumsum: op((given) => ops.cumsum(given.in('x'), given.arg('dim')), largest),
+  prod: op((given) => ops.prod(given.in('x'), given.option<number | null>('dim', null), keepdim(given)), largest),
+  cumprod: op((given) => ops.cumprod(given.in('x'), given.arg('dim')), largest),
+  logcumsumexp: op((given) => ops.logcumsumexp(given.in('x'), given.arg('dim')), largest),
   norm: op((given) => ops.norm(given.in('x'), order(given), given.option('dim', null), keepdim(given)), largest),
   normalize: op(
     (given) =>

@@ -1,0 +1,110 @@
+/**
+ * Random JavaScript numbers from a generator's positions. Each number takes words of blocks of its own, two of which make 53
+ * bits: without bias for any count that fits in memory.
+ */
+import { normalQuantile } from './distributions.js'
+import type { Generator, RandomPosition } from './generator.js'
+import { philox4 } from './philox.js'
+
+const words = new Uint32Array(4)
+
+/** Uniform in [0, 1) out of two words of a block: the first half of it, or the second. */
+function unit({ seed, stream, offset }: RandomPosition, block: number, half: 0 | 1): number {
+  philox4(seed, stream, offset + block, words)
+  const [high, low] = [words[2 * half] as number, words[2 * half + 1] as number]
+  return (high * 2 ** 21 + (low >>> 11)) / 2 ** 53
+}
+
+/** Uniform in [0, 1), with 53 bits. */
+export function drawUnit(generator: Generator): number {
+  return unit(generator.take(2), 0, 0)
+}
+
+/** Standard normal. */
+export function drawNormal(generator: Generator): number {
+  const { seed, stream, offset } = generator.take(1)
+  philox4(seed, stream, offset, words)
+  return normalQuantile(words[0] as number)
+}
+
+/** Exponentially distributed with this rate: a word each, in the middle of its interval. */
+export function exponentials(count: number, rate: number, generator: Generator): Float64Array {
+  const { seed, stream, offset } = generator.take(count)
+  return Float64Array.from({ length: count }, (_, i) => {
+    if (i % 4 === 0) philox4(seed, stream, offset + i / 4, words)
+    return -Math.log(((words[i % 4] as number) + 0.5) / 2 ** 32) / rate
+  })
+}
+
+/** A random order of 0 .. length - 1 (Fisher and Yates), the same for the same generator state. */
+export function permutation(length: number, generator: Generator): number[] {
+  const position = generator.take(2 * length)
+  const order = Array.from({ length }, (_, i) => i)
+  for (let i = length - 1; i > 0; i--) {
+    const j = Math.floor(unit(position, i >> 1, i % 2 === 1 ? 1 : 0) * (i + 1))
+    const moved = order[i] as number
+    order[i] = order[j] as number
+    order[j] = moved
+  }
+  return order
+}
+
+/** What is wrong with weights of a choice, or null. */
+export function faultOfWeights(weights: ArrayLike<number>, count: number, replacement: boolean): string | null {
+  let positive = 0
+  for (let i = 0; i < weights.length; i++) {
+    const weight = weights[i] as number
+    if (!(weight >= 0 && weight < Number.POSITIVE_INFINITY))
+      return `the weight at ${i} is ${weight}, but must be finite and at least 0`
+    if (weight > 0) positive++
+  }
+  if (count > 0 && positive === 0) return 'no weight is more than 0, so that there is nothing to choose'
+  if (!replacement && count > positive)
+    return `${count} of ${positive} weights that are more than 0 cannot be chosen; give replacement: true, or choose fewer`
+  return null
+}
+
+/** Sums of the weights so far. */
+function sums(weights: ArrayLike<number>, to: Float64Array): number {
+  let total = 0
+  for (let i = 0; i < to.length; i++) {
+    total += weights[i] as number
+    to[i] = total
+  }
+  return total
+}
+
+/** The first place whose sum is more than `target`; where rounding made it the total, the last that has a weight. */
+function placeOf(target: number, upTo: Float64Array, weights: ArrayLike<number>): number {
+  let low = 0
+  let high = upTo.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((upTo[middle] as number) > target) high = middle
+    else low = middle + 1
+  }
+  while (low === upTo.length || weights[low] === 0) low--
+  return low
+}
+
+/** Places drawn with probabilities that grow with the weights, which have no faults. */
+export function choices(
+  weights: ArrayLike<number>,
+  count: number,
+  replacement: boolean,
+  generator: Generator,
+): Int32Array {
+  const position = generator.take(4 * count)
+  const upTo = new Float64Array(weights.length)
+  const left = replacement ? weights : Float64Array.from(weights)
+  let total = sums(left, upTo)
+  return Int32Array.from({ length: count }, (_, i) => {
+    const place = placeOf(unit(position, i, 0) * total, upTo, left)
+    if (left instanceof Float64Array && !replacement) {
+      left[place] = 0
+      // Not the total less the weight, whose rounding would choose what is chosen already.
+      if (i + 1 < count) total = sums(left, upTo)
+    }
+    return place
+  })
+}

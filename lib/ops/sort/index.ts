@@ -1,0 +1,3 @@
+export * from './counts.js'
+export * from './order.js'
+export * from './search.js'
