@@ -54,9 +54,8 @@ describe.each(['cpu', 'reference'])('initialisers on %s', (device) => {
     const w = init.orthogonal_(zeros([rows, columns], { device }), 2, { generator: generator() })
     const short = rows < columns ? w : w.transpose(0, 1)
     const products = short.matmul(short.transpose(0, 1)).toArray() as number[][]
-    products.forEach((row, i) => {
-      row.forEach((value, j) => expect(Math.abs(value - (i === j ? 4 : 0))).toBeLessThan(1e-5))
-    })
+    for (const [i, row] of products.entries())
+      for (const [j, value] of row.entries()) expect(Math.abs(value - (i === j ? 4 : 0))).toBeLessThan(1e-5)
   })
 
   it('orthogonal_ takes more dimensions', () => {
