@@ -1,6 +1,7 @@
 /** Activation functions and other layers without parameters. */
+import { checkTensor } from '../autograd/operator.js'
 import type { DType } from '../core/dtype.js'
-import { shown, ValueError } from '../core/errors.js'
+import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
 import { checkOptions, ownOptions } from '../core/options.js'
 import type { Shape } from '../core/shape.js'
@@ -11,17 +12,7 @@ import { flatten } from '../ops/shape/index.js'
 import { logSoftmax, softmax } from '../ops/softmax.js'
 import { checkDim, checkDropout, checkNumber } from './layer.js'
 import { Module, settings } from './module.js'
-
-interface Keeps {
-  readonly takes: 'anything'
-  readonly gives: 'keep'
-}
-
-/** A layer that is one function of one tensor, of the same shape. */
-abstract class Pointwise extends Module {
-  declare readonly signature?: Keeps
-  abstract forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
-}
+import { Pointwise } from './pointwise.js'
 
 export class ReLU extends Pointwise {
   override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
@@ -153,6 +144,33 @@ export class LogSoftmax extends Pointwise {
   }
   override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
     return logSoftmax(x, this.dim)
+  }
+}
+
+/** Softmax of -x. */
+export class Softmin extends Pointwise {
+  readonly dim: number
+  constructor(dim: number) {
+    super()
+    checkDim('Softmin', 'dim', dim)
+    this.dim = dim
+  }
+  override extraRepr(): string {
+    return settings({ dim: this.dim })
+  }
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
+    return softmax(elementwise.neg(x), this.dim)
+  }
+}
+
+/** Softmax over the channels of each point: of [..., channels, height, width]. */
+export class Softmax2d extends Pointwise {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
+  override forward(x: Tensor): Tensor {
+    checkTensor('Softmax2d', 'x', x)
+    if (x.ndim !== 3 && x.ndim !== 4)
+      throw new ShapeError('Softmax2d', `needs 3 or 4 dimensions, but x is ${formatShape(x.sizes)}`, [x.sizes])
+    return softmax(x, -3)
   }
 }
 

@@ -65,6 +65,30 @@ double mish_tanh(double x) { return tanh(x > 30 ? x : log1p(exp(x))); }
 // Rounding x^2 / 2 makes the tails of GELU less exact (see simd.cpp).
 double gelu_roundings(double x) { return x < -1.5 || x > 4 ? 90 : 12; }
 
+// Halving the interval is slow, and as exact as erf.
+double erf_inverse(double x) {
+  if (!(fabs(x) < 1)) return fabs(x) == 1 ? x * INFINITY : NAN;
+  if (fabs(x) < 1e-9) return x * sqrt(M_PI) / 2;
+  double low = 0, high = 6;
+  for (int i = 0; i < 80; i++) {
+    const double middle = (low + high) / 2;
+    (erfc(middle) > 1 - fabs(x) ? low : high) = middle;
+  }
+  return copysign(low, x);
+}
+// As Python has them.
+double remainder_of(double a, double b) {
+  const double r = fmod(a, b);
+  return r != 0 && (r < 0) != (b < 0) ? double(float(r + b)) : r;
+}
+double floor_of_quotient(double a, double b) {
+  if (b == 0) return a / b;
+  const double r = fmod(a, b);
+  double q = double(float((a - r) / b));
+  if (r != 0 && (b < 0) != (r < 0)) q = double(float(q - 1));
+  return q == 0 ? copysign(0, a / b) : nearbyint(q);
+}
+
 // Options that the kernels below are called with, as float32 holds them.
 constexpr double scale = 1.75, shift = -0.3125, low = -1.5, high = 2.25, beta = 1.25, threshold = 15, alpha = 0.8125,
                  slope = 0.0625;
@@ -112,6 +136,24 @@ const Unary unary[] = {
      }},
     {"clamp from below", [](Context& c, const View& out, const View& x) { isa::clamp(c, out, x, low, INFINITY); },
      [](double x) { return exactly(x < low ? low : x); }},
+    {"ceil", isa::ceil, [](double x) { return exactly(ceil(x)); }},
+    {"trunc", isa::trunc, [](double x) { return exactly(trunc(x)); }},
+    {"round", isa::round, [](double x) { return exactly(nearbyint(x)); }},
+    {"expm1", isa::expm1, [](double x) { return within(expm1(x), 3); }, -90, 90},
+    {"exp2", isa::exp2, [](double x) { return within(exp2(x), 4); }, -130, 130},
+    {"log2", isa::log2, [](double x) { return within(log2(x), 4); }, 0, 1e6},
+    {"log10", isa::log10, [](double x) { return within(log10(x), 4); }, 0, 1e6},
+    {"tan", isa::tan, [](double x) { return within(tan(x), 8); }, -1e4, 1e4},
+    {"asin", isa::asin, [](double x) { return within(asin(x), 6); }, -1, 1},
+    {"acos", isa::acos, [](double x) { return within(acos(x), 6); }, -1, 1},
+    {"atan", isa::atan, [](double x) { return within(atan(x), 6); }, -50, 50},
+    {"sinh", isa::sinh, [](double x) { return within(sinh(x), 6); }, -90, 90},
+    {"cosh", isa::cosh, [](double x) { return within(cosh(x), 6); }, -90, 90},
+    {"asinh", isa::asinh, [](double x) { return within(asinh(x), 8); }, -1e4, 1e4},
+    {"acosh", isa::acosh, [](double x) { return within(acosh(x), 8); }, 1, 1e4},
+    {"atanh", isa::atanh, [](double x) { return within(atanh(x), 8); }, -1, 1},
+    {"erfc", isa::erfc, [](double x) { return within(erfc(x), 16); }, -6, 9},
+    {"erfinv", isa::erfinv, [](double x) { return within(erf_inverse(x), 12); }, -1, 1},
     {"pow_scalar 2", [](Context& c, const View& out, const View& x) { isa::pow_scalar(c, out, x, 2); },
      [](double x) { return exactly(x * x); }},
     {"pow_scalar 3", [](Context& c, const View& out, const View& x) { isa::pow_scalar(c, out, x, 3); },
@@ -206,6 +248,17 @@ const Binary binary[] = {
        return exactly(a != a ? a : b != b ? b : a < b ? a : b);
      }},
     {"pow", isa::pow, [](double a, double b) { return within(pow(a, b), 3); }},
+    {"atan2", isa::atan2, [](double a, double b) { return within(atan2(a, b), 8); }},
+    {"hypot", isa::hypot, [](double a, double b) { return within(hypot(a, b), 4); }},
+    {"copysign", isa::copysign, [](double a, double b) { return exactly(copysign(a, b)); }},
+    {"fmod", isa::fmod, [](double a, double b) { return exactly(fmod(a, b)); }},
+    {"remainder", isa::remainder, [](double a, double b) { return exactly(remainder_of(a, b)); }},
+    {"quotient down",
+     [](Context& c, const View& out, const View& a, const View& b) { isa::quotient(c, out, a, b, true); },
+     [](double a, double b) { return exactly(floor_of_quotient(a, b)); }},
+    {"quotient to 0",
+     [](Context& c, const View& out, const View& a, const View& b) { isa::quotient(c, out, a, b, false); },
+     [](double a, double b) { return exactly(trunc(double(float(a / b)))); }},
 };
 
 // int32, which wraps around.
@@ -226,6 +279,8 @@ const Whole whole[] = {
      [](int64_t a, int64_t) { return a < 0 ? -a : a; }},
     {"sign", [](Context& c, const View& out, const View& a, const View&) { isa::sign(c, out, a); },
      [](int64_t a, int64_t) { return int64_t(a > 0) - int64_t(a < 0); }},
+    {"floor", [](Context& c, const View& out, const View& a, const View&) { isa::floor(c, out, a); },
+     [](int64_t a, int64_t) { return a; }},
     {"square", [](Context& c, const View& out, const View& a, const View&) { isa::square(c, out, a); },
      [](int64_t a, int64_t) { return a * a; }},
     {"relu", [](Context& c, const View& out, const View& a, const View&) { isa::relu(c, out, a); },
@@ -312,6 +367,46 @@ void test_halves() {
     for (Layout layout : {Layout::dense, Layout::rotated, Layout::repeated, Layout::uniform})
       if (layout == Layout::dense || sizes != Sizes{4099, 2049})  // once written past the caches
         check_halves("mul", sizes, layout, -3, 3, isa::mul);
+}
+
+// Divisors of both signs, the least int32 by -1 among them; a divisor of 0 is told.
+void test_division() {
+  struct Division {
+    const char* name;
+    void (*kernel)(Context&, const View&, const View&, const View&);
+    int64_t (*exact)(int64_t, int64_t);
+  };
+  const auto floored = [](int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); };
+  static const auto down = floored;
+  const Division divisions[] = {
+      {"fmod", isa::fmod, [](int64_t a, int64_t b) { return a % b; }},
+      {"remainder", isa::remainder, [](int64_t a, int64_t b) { return a - b * down(a, b); }},
+      {"quotient down",
+       [](Context& c, const View& out, const View& a, const View& b) { isa::quotient(c, out, a, b, true); },
+       [](int64_t a, int64_t b) { return down(a, b); }},
+      {"quotient to 0",
+       [](Context& c, const View& out, const View& a, const View& b) { isa::quotient(c, out, a, b, false); },
+       [](int64_t a, int64_t b) { return a / b; }},
+  };
+  const double numbers[] = {1, -1, 2147483647, -2147483648.0, 3, -7, 46341, 12};
+  for (const Division& f : divisions) {
+    Array a({8, 8}, DType::int32), b({8, 8}, DType::int32, Layout::flipped), out({8, 8}, DType::int32);
+    for (int64_t i = 0; i < 64; i++) a.set(i, numbers[i / 8]), b.set(i, numbers[i % 8]);
+    const std::string what = std::string(f.name) + " of int32";
+    run(what, out, [&](Context& c) { f.kernel(c, out.view, a.view, b.view); });
+    check_equal(what, out,
+                [&](int64_t i) { return int32_t(uint32_t(uint64_t(f.exact(int64_t(a.get(i)), int64_t(b.get(i)))))); });
+    b.set(5, 0);
+    const auto error = error_of([&](Context& c) { f.kernel(c, out.view, a.view, b.view); });
+    check(error.code == ErrorCode::value, what + " by 0: not told");
+  }
+  Array base({3}, DType::int32), exponent({3}, DType::int32), out({3}, DType::int32);
+  const double bases[] = {3, -1, 2}, exponents[] = {21, -3, -1}, powers[] = {1870418611, -1, 0};
+  for (int64_t i = 0; i < 3; i++) base.set(i, bases[i]), exponent.set(i, exponents[i]);
+  run("pow of int32", out, [&](Context& c) { isa::pow(c, out.view, base.view, exponent.view); });
+  check_equal("pow of int32", out, [&](int64_t i) { return powers[i]; });
+  run("pow_scalar of int32", out, [&](Context& c) { isa::pow_scalar(c, out.view, base.view, 5); });
+  check_equal("pow_scalar of int32", out, [&](int64_t i) { return pow(bases[i], 5); });
 }
 
 int32_t wrap(int64_t x) { return int32_t(uint32_t(uint64_t(x))); }
@@ -475,6 +570,7 @@ int main() {
   test_functions();
   test_halves();
   test_integers();
+  test_division();
   test_comparisons();
   test_layouts();
   test_where();

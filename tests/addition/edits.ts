@@ -60,28 +60,28 @@ export function gemanMcClureLoss(input: Tensor, target: Tensor, options: Reducti
 
 /** An activation with a fused gradient, on every device. */
 export const primitive: Operator = {
-  name: 'softsign',
+  name: 'elliot',
   edits: [
     {
       file: 'lib/backend/table/elementwise.ts',
       behind: '  hardswish_backward: unaryBackward,\n',
-      text: '  softsign: unary,\n  softsign_backward: unaryBackward,\n',
+      text: '  elliot: unary,\n  elliot_backward: unaryBackward,\n',
     },
     {
       file: 'lib/backend/reference/elementwise.ts',
       behind: '  hardswish_backward: backward((dy, x) => (x <= -3 ? 0 : x >= 3 ? dy : dy * (x / 3 + 0.5))),\n',
-      text: `  softsign: unary((x) => x / (1 + Math.abs(x))),
-  softsign_backward: backward((dy, x) => dy / (1 + Math.abs(x)) ** 2),
+      text: `  elliot: unary((x) => x / (1 + Math.abs(x))),
+  elliot_backward: backward((dy, x) => dy / (1 + Math.abs(x)) ** 2),
 `,
     },
     {
       file: 'native/cpu/elementwise/activation.cpp',
       behind: '    return select(v <= set(-3.0f), zero(), inner);\n  });\n}\n',
       text: `
-void softsign(Context& context, const View& out, const View& x) {
+void elliot(Context& context, const View& out, const View& x) {
   map_unary<float>(context, out, x, [](Vec v) { return v / (simd::abs(v) + set(1.0f)); });
 }
-void softsign_backward(Context& context, const View& dx, const View& dy, const View& x) {
+void elliot_backward(Context& context, const View& dx, const View& dy, const View& x) {
   map_binary<float>(context, dx, dy, x, [](Vec d, Vec v) {
     Vec root = simd::abs(v) + set(1.0f);
     return d / (root * root);
@@ -92,33 +92,33 @@ void softsign_backward(Context& context, const View& dx, const View& dy, const V
     {
       file: 'native/cuda/elementwise.cu',
       behind: 'BACKWARD(hardswish_backward_float32, x <= -3.0f ? 0.0f : x < 3.0f ? dy * (x / 3.0f + 0.5f) : dy)\n',
-      text: `UNARY(softsign_float32, float, x / (1.0f + fabsf(x)))
-BACKWARD(softsign_backward_float32, dy / ((1.0f + fabsf(x)) * (1.0f + fabsf(x))))
+      text: `UNARY(elliot_float32, float, x / (1.0f + fabsf(x)))
+BACKWARD(elliot_backward_float32, dy / ((1.0f + fabsf(x)) * (1.0f + fabsf(x))))
 `,
     },
     {
       file: 'native/tests/elementwise.cpp',
       behind: 'const Unary unary[] = {\n',
-      text: '    {"softsign", isa::softsign, [](double x) { return within(x / (1 + fabs(x)), 8); }, -50, 50},\n',
+      text: '    {"elliot", isa::elliot, [](double x) { return within(x / (1 + fabs(x)), 8); }, -50, 50},\n',
     },
     {
       file: 'lib/ops/elementwise/activations.ts',
       behind: "  name: 'silu' | 'mish' | 'hardswish'",
-      text: " | 'softsign'",
+      text: " | 'elliot'",
     },
     {
       file: 'lib/ops/elementwise/activations.ts',
       behind: "const siluOf = activation<None>('silu', (x) => mul(x, sigmoid(x)))\n",
-      text: `const softsignOf = activation<None>('softsign', (x) => div(x, add(absolute(x), 1)))
+      text: `const elliotOf = activation<None>('elliot', (x) => div(x, add(absolute(x), 1)))
 /** x / (1 + |x|) */
-export const softsign = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => softsignOf(x, none)
+export const elliot = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> => elliotOf(x, none)
 `,
     },
     {
       file: cases.elementwise,
       behind: "  ...unary('hardswish', f.hardswish, kinkAt(-3, 3)),\n",
-      text: "  ...unary('softsign', f.softsign, kinkAt(0)),\n",
+      text: "  ...unary('elliot', f.elliot, kinkAt(0)),\n",
     },
-    { file: cases.elementwise, behind: firstCall, text: "  sound('softsign', f.softsign, () => [t(2, 3)]),\n" },
+    { file: cases.elementwise, behind: firstCall, text: "  sound('elliot', f.elliot, () => [t(2, 3)]),\n" },
   ],
 }

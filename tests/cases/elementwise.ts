@@ -12,52 +12,14 @@ import {
   label,
   normal,
   positive,
-  ragged,
   uniform,
 } from './case.js'
+import * as activations from './elementwise/activations.js'
+import { binary, kinkAt, type Make, pairs, smooth, unary } from './elementwise/forms.js'
+import * as functions from './elementwise/functions.js'
+import * as pairsOfTensors from './elementwise/pairs.js'
 import { bools, type PublicCall, sound, t } from './sound.js'
 import { mn, named, type Unary, unaryZeros, type ZeroSizes } from './zero.js'
-
-type Make = (shape: f.Shape) => Input
-
-function unary(op: string, fn: (x: f.Tensor) => f.Tensor, input: Make, more: Partial<Case> = {}): Case[] {
-  return ragged.map((shape) => ({ op, name: label(shape), inputs: [input(shape)], call: fn, ...more }))
-}
-
-const smooth: Make = (shape) => normal(shape)
-const kinkAt =
-  (...points: number[]): Make =>
-  (shape) =>
-    awayFrom(shape, points)
-
-/** Shapes of two operands, and how many elements share one of a broadcast operand. */
-const pairs: readonly [f.Shape, f.Shape, number][] = [
-  [[], [], 1],
-  [[31], [31], 1],
-  [[33, 32], [32], 33],
-  [[33, 1], [1, 31], 33],
-  [[2, 1, 5], [3, 1], 5],
-  [[0, 3], [3], 1],
-  [[7], [], 7],
-  [[3, 23001], [3, 23001], 1],
-]
-
-function binary(
-  op: string,
-  fn: (a: f.Tensor, b: f.Tensor) => f.Tensor,
-  a: Make,
-  b: Make,
-  more: Partial<Case> = {},
-): Case[] {
-  return pairs.map(([left, right, length]) => ({
-    op,
-    name: `${label(left)} and ${label(right)}`,
-    inputs: [a(left), b(right)],
-    call: fn,
-    length,
-    ...more,
-  }))
-}
 
 const piecewise = (shape: f.Shape) => integers(shape, -2, 3)
 /** The second is shifted, so that ties and near ties with the first are out of reach of a finite difference. */
@@ -239,7 +201,9 @@ const atEnds: readonly Case[] = ends.map(([op, fn]) => ({
   call: fn,
 }))
 
-export const cases: readonly Case[] = [...finite, ...atEnds]
+const parts = [functions, activations, pairsOfTensors]
+
+export const cases: readonly Case[] = [...finite, ...atEnds, ...parts.flatMap((part) => part.cases)]
 
 const x = normal([3, 4])
 
@@ -247,19 +211,13 @@ const x = normal([3, 4])
 export const excused = { 'finite differences': 3, devices: 1 }
 
 export const errors: readonly ErrorCase[] = [
+  ...parts.flatMap((part) => part.errors),
   {
     op: 'add',
     name: 'shapes that do not broadcast',
     code: 'ERR_SHAPE',
     mentions: ['[3, 4]', '[3]'],
     call: (make) => f.add(make(x), make(normal([3]))),
-  },
-  {
-    op: 'mul',
-    name: 'two dtypes',
-    code: 'ERR_DTYPE',
-    mentions: ['float32', 'int32'],
-    call: (make) => f.mul(make(x), make(integers([4], 0, 9))),
   },
   {
     op: 'exp',
@@ -269,7 +227,7 @@ export const errors: readonly ErrorCase[] = [
     call: (make) => f.exp(make(integers([4], 0, 9))),
   },
   ...(['add', 'sub', 'mul', 'maximum', 'minimum', 'clamp'] as const).flatMap((op) =>
-    [1.5, 2 ** 31, Number.NaN].map((number) => ({
+    (op === 'clamp' ? [1.5, 2 ** 31, Number.NaN] : [2 ** 31, -(2 ** 40)]).map((number) => ({
       op,
       name: `int32 and ${number}`,
       code: 'ERR_DTYPE' as const,
@@ -284,20 +242,6 @@ export const errors: readonly ErrorCase[] = [
     code: 'ERR_DTYPE',
     mentions: ['uint8', '256', ".to('int32')"],
     call: (make) => f.where(make(bits([4])), make(bytes([4])), 256),
-  },
-  {
-    op: 'mul',
-    name: 'bool and floats',
-    code: 'ERR_DTYPE',
-    mentions: ["convert a with .to('float32')"],
-    call: (make) => f.mul(make(bits([4])), make(x)),
-  },
-  {
-    op: 'sub',
-    name: 'floats and int32',
-    code: 'ERR_DTYPE',
-    mentions: ["convert b with .to('float32')"],
-    call: (make) => f.sub(make(x), make(integers([4], 0, 9))),
   },
   {
     op: 'elu',
@@ -334,16 +278,12 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['condition', 'bool', 'float32'],
     call: (make) => f.where(make(x), make(x), make(x)),
   },
-  {
-    op: 'mul',
-    name: 'a fraction times int32',
-    code: 'ERR_DTYPE',
-    mentions: ['int32', '0.5'],
-    call: (make) => f.mul(make(integers([4], 0, 9)), 0.5),
-  },
 ]
 
+export const layers: readonly PublicCall[] = activations.layers
+
 export const calls: readonly PublicCall[] = [
+  ...parts.flatMap((part) => part.calls),
   ...[
     ...([
       'relu',
@@ -380,6 +320,9 @@ const unaryNames = [
 const binaryNames = ['add', 'sub', 'mul', 'div', 'maximum', 'minimum', 'pow', 'eq', 'ne', 'lt', 'le', 'gt', 'ge']
 
 export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  ...functions.zeroSizes,
+  ...activations.zeroSizes,
+  ...pairsOfTensors.zeroSizes,
   ...named(unaryNames, (fn: Unary) => unaryZeros(fn)),
   ...named(binaryNames, (fn: (a: f.Tensor, b: f.Tensor) => f.Tensor) => ({
     sizes: mn,

@@ -30,7 +30,7 @@ export const bools = (...shape: number[]): f.Tensor =>
   f.fromTypedArray(new Uint8Array(shape.reduce((a, b) => a * b, 1)), shape, { dtype: 'bool' })
 
 /** A layer of `torch.nn`: sound calls of its constructor and of its forward pass. */
-export function layer<A extends unknown[]>(
+export function layer<A extends unknown[] | []>(
   name: string,
   Layer: new (...args: A) => { forward(...x: never[]): unknown },
   options: () => [...A],

@@ -76,6 +76,7 @@ function rounded(number: number, dtype: f.DType): number {
 
 const floats: readonly f.DType[] = ['float32', 'float64', 'bfloat16']
 const arithmetic: readonly f.DType[] = [...floats, 'int32']
+const computing: readonly f.DType[] = [...arithmetic, 'uint8', 'bool']
 const pow = (x: number, y: number) => (x === 1 || (x === -1 && Math.abs(y) === Number.POSITIVE_INFINITY) ? 1 : x ** y)
 
 interface Entry {
@@ -95,6 +96,18 @@ interface Entry {
   readonly int32?: (x: number, number: number) => number
   /** bfloat16 meets the number in float32, before the one rounding. */
   readonly wide?: boolean
+  /** The dtype of the result is that of both: a fraction makes integers float32, a whole number bool int32; or floats always. */
+  readonly promotes?: 'numbers' | 'floats'
+  /** Numbers that integers refuse although they hold them. */
+  readonly refuses?: (number: number) => boolean
+}
+
+/** The dtype that an entry gives. */
+function resultOf({ promotes, any }: Entry, dtype: f.DType, number: number): f.DType {
+  if (any) return 'bool'
+  if (!promotes || ranges[dtype] === undefined) return dtype
+  if (promotes === 'floats' || !Number.isInteger(number)) return 'float32'
+  return dtype === 'bool' ? 'int32' : dtype
 }
 
 const comparisons = {
@@ -106,14 +119,23 @@ const comparisons = {
   ge: (a: number, b: number) => a >= b,
 }
 
-const binary: { readonly [name: string]: Pick<Entry, 'dtypes' | 'real' | 'wide' | 'int32'> } = {
-  add: { dtypes: arithmetic, real: (x, n) => x + n, wide: true },
-  sub: { dtypes: arithmetic, real: (x, n) => x - n, wide: true },
-  mul: { dtypes: arithmetic, real: (x, n) => x * n, wide: true, int32: Math.imul },
-  div: { dtypes: floats, real: (x, n) => x / n },
-  maximum: { dtypes: arithmetic, real: Math.max },
-  minimum: { dtypes: arithmetic, real: Math.min },
-  pow: { dtypes: floats, real: pow },
+/** Of int32, which wraps around; reciprocals are cut to whole numbers. */
+function wholePow(x: number, y: number): number {
+  if (y < 0) return Math.abs(x) === 1 ? x ** Math.abs(y % 2) : 0
+  let [power, square] = [1n, BigInt(x)]
+  for (let rest = BigInt(y); rest > 0n; rest >>= 1n, square = BigInt.asIntN(32, square * square))
+    if (rest & 1n) power = BigInt.asIntN(32, power * square)
+  return Number(power)
+}
+
+const binary: { readonly [name: string]: Omit<Entry, 'call'> } = {
+  add: { dtypes: computing, real: (x, n) => x + n, wide: true, promotes: 'numbers' },
+  sub: { dtypes: [...arithmetic, 'uint8'], real: (x, n) => x - n, wide: true, promotes: 'numbers' },
+  mul: { dtypes: computing, real: (x, n) => x * n, wide: true, int32: Math.imul, promotes: 'numbers' },
+  div: { dtypes: computing, real: (x, n) => x / n, promotes: 'floats' },
+  maximum: { dtypes: computing, real: Math.max, promotes: 'numbers' },
+  minimum: { dtypes: computing, real: Math.min, promotes: 'numbers' },
+  pow: { dtypes: computing, real: pow, int32: wholePow, promotes: 'numbers', refuses: (n) => n < 0 },
 }
 type Both = (a: f.Tensor | number, b: f.Tensor | number) => f.Tensor
 type Method = (number: number) => f.Tensor
@@ -124,18 +146,17 @@ const chosen = (x: f.Tensor) => f.tensor(new Array(x.numel).fill(false), { devic
 
 const entries: { readonly [name: string]: Entry } = {
   ...Object.fromEntries(
-    Object.entries(binary).flatMap(([name, { dtypes, real, wide = false, int32 = real }]): [string, Entry][] => {
+    Object.entries(binary).flatMap(([name, entry]): [string, Entry][] => {
       const fn = ops[name as 'add'] as unknown as Both
+      const { real, int32 = real, wide = false } = entry
+      const { refuses: _, ...rest } = entry
       return [
-        [name, { dtypes, call: fn, real, wide: wide || name === 'pow', int32 }],
+        [name, { ...entry, call: fn, wide: wide || name === 'pow', int32 }],
         [
           `${name} with the number first`,
-          { dtypes, call: (x, n) => fn(n, x), real: (x, n) => real(n, x), wide, int32: (x, n) => int32(n, x) },
+          { ...rest, call: (x, n) => fn(n, x), real: (x, n) => real(n, x), wide, int32: (x, n) => int32(n, x) },
         ],
-        [
-          `${name} as a method`,
-          { dtypes, call: (x, n) => method(x, name, n), real, wide: wide || name === 'pow', int32 },
-        ],
+        [`${name} as a method`, { ...entry, call: (x, n) => method(x, name, n), wide: wide || name === 'pow', int32 }],
       ]
     }),
   ),
@@ -149,11 +170,12 @@ const entries: { readonly [name: string]: Entry } = {
       ]
     }),
   ),
-  where: { dtypes, call: (x, n) => f.where(chosen(x), x, n), real: (_x, n) => n },
+  where: { dtypes, call: (x, n) => f.where(chosen(x), x, n), real: (_x, n) => n, promotes: 'numbers' },
   'where with the number first': {
     dtypes,
     call: (x, n) => f.where(f.eq(chosen(x), 0), n, x),
     real: (_x, n) => n,
+    promotes: 'numbers',
   },
   'clamp from below': {
     dtypes: arithmetic,
@@ -179,10 +201,27 @@ const entries: { readonly [name: string]: Entry } = {
   fill_: { dtypes, call: (x, n) => x.fill_(n), real: (_x, n) => n },
 }
 
+/** What takes a number too, and is held to numbers by its cases alone: its roundings are more than those of `near`. */
+const takers = [
+  'atan2',
+  'hypot',
+  'copysign',
+  'logaddexp',
+  'xlogy',
+  'fmod',
+  'remainder',
+  'heaviside',
+  'floorDivide',
+  'lerp',
+]
+
 /** The calls of families, whose tensors beside the first may turn out to take a number. */
 const others = Object.values(families)
   .flatMap(({ calls = [] }) => calls)
-  .filter(({ names: [name = ''] }) => !Object.keys(entries).some((entry) => entry.split(' ')[0] === name))
+  .filter(
+    ({ names: [name = ''] }) =>
+      !takers.includes(name) && !Object.keys(entries).some((entry) => entry.split(' ')[0] === name),
+  )
   // The parameters of a distribution are no elements of a tensor: any number is one.
   .filter(({ names: [name = ''] }) => name !== 'normal')
 
@@ -231,15 +270,23 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
       const wrong: string[] = []
       const inputs = read(made(dtype))
       for (const number of numbers) {
+        const resultDType = resultOf(entry, dtype, number)
         const integers = ranges[dtype] !== undefined
-        const fits = entry.any || holds(dtype, number) || entry.takes?.(number) === true
+        const held = entry.promotes ? resultDType : dtype
+        const refused = integers && ranges[held] !== undefined && entry.refuses?.(number) === true
+        const fits = entry.any || (holds(held, number) && !refused) || entry.takes?.(number) === true
         const may = entry.dtypes.includes(dtype) && fits
         let result: f.Tensor
         try {
           result = entry.call(made(dtype), number)
         } catch (error) {
           const { code, op: named, message } = error as f.FiresteelError
-          if (code !== 'ERR_DTYPE' || named !== op || !message.includes(dtype)) wrong.push(`${number}: ${message}`)
+          if (
+            code !== 'ERR_DTYPE' ||
+            named !== op ||
+            !(message.includes(dtype) || message.includes(resultOf(entry, dtype, number)))
+          )
+            wrong.push(`${number}: ${message}`)
           else if (may) wrong.push(`${number} is refused: ${message}`)
           else if (entry.dtypes.includes(dtype) && !message.includes('.to('))
             wrong.push(`${number}: no hint in ${message}`)
@@ -249,18 +296,23 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
           wrong.push(`${number} is not refused`)
           continue
         }
-        const resultDType = entry.any ? 'bool' : dtype
         if (result.dtype !== resultDType) wrong.push(`${number} gives ${result.dtype}`)
-        const beside = integers ? number : rounded(number, entry.wide && dtype === 'bfloat16' ? 'float32' : dtype)
+        const whole = ranges[held] !== undefined
+        const beside = whole ? number : rounded(number, entry.wide && dtype === 'bfloat16' ? 'float32' : held)
         const want = inputs.map((x) => {
-          const real = (dtype === 'int32' && entry.int32 ? entry.int32 : entry.real)(x, beside)
+          const real = (whole && entry.int32 ? entry.int32 : entry.real)(whole ? x : rounded(x, held), beside)
           if (entry.any) return real
-          return integers ? (dtype === 'int32' ? Number(BigInt.asIntN(32, BigInt(real))) : real) : rounded(real, dtype)
+          if (!whole) return rounded(real, held)
+          return held === 'int32'
+            ? Number(BigInt.asIntN(32, BigInt(real)))
+            : held === 'uint8'
+              ? Number(BigInt.asUintN(8, BigInt(real)))
+              : real
         })
         const got = read(result)
         const at = entry.appends ? got.slice(inputs.length) : got
         at.forEach((value, i) => {
-          if (!near(value, want[i] as number, dtype))
+          if (!near(value, want[i] as number, held))
             wrong.push(`${number} beside ${inputs[i]} is ${value}, not ${want[i]}`)
         })
       }

@@ -72,7 +72,7 @@ const misfits: readonly (readonly [code: string, text: string])[] = [
 /** What lines cost by themselves, and the most that they may: a third above what was measured. */
 const prices: readonly (readonly [code: string, most: number])[] = [
   ['const x: Tensor = zeros([2, 3])', 150],
-  ['const x: Tensor = new nn.Parameter(zeros([2, 3]))', 2100],
+  ['const x: Tensor = new nn.Parameter(zeros([2, 3]))', 3500],
   ['new Linear(3, 4).forward(zeros([2, 3]))', 500],
   ['zeros([2, 3]).add(zeros([3])).mul(2)', 950],
   ['zeros([2, 3]).add(zeros([3])).toArray()', 950],
@@ -130,7 +130,7 @@ describe('types', () => {
     const paths = ts.parseJsonConfigFileContent({ ...config.config, include: ['lib'] }, ts.sys, root).fileNames
     const program = compile({}, paths)
     expect(program.getSemanticDiagnostics().map(textOf)).toEqual([])
-    // 115,000 as this was written; 17,000 of them hold records to their inputs, results and the arguments of their kernels.
-    expect(program.getInstantiationCount()).toBeLessThan(125_000)
+    // 150,000 as this was written; 17,000 of them hold records to their inputs, results and the arguments of their kernels.
+    expect(program.getInstantiationCount()).toBeLessThan(170_000)
   }, 120_000)
 })

@@ -67,16 +67,11 @@ describe.each(['cpu', 'reference'])('dtypes that do not fit on %s', (device) => 
     expect(failure(() => f.stack(list))?.message).toBe(`[stack] ${rule}`)
   })
 
-  it('a condition is reported with the values', () => {
+  it('a condition is reported, whatever the values are', () => {
     const [condition, floats, whole] = [ones([2], 'int32'), ones([2]), ones([2], 'int32')]
-    const fault = 'condition is int32, but must be bool'
-    const advice = (name: string) => `convert condition with .to('bool') and ${name} with .to('float32')`
-    expect(failure(() => f.where(condition, floats, whole))?.message).toBe(
-      `[where] ${fault}; b is int32, but must be float32, as a is; ${advice('b')}`,
-    )
-    expect(failure(() => f.where(condition, whole, floats))?.message).toBe(
-      `[where] ${fault}; a is int32, but must be float32, as b is; ${advice('a')}`,
-    )
+    const fault = "[where] condition is int32, but must be bool; convert it with .to('bool')"
+    expect(failure(() => f.where(condition, floats, whole))?.message).toBe(fault)
+    expect(failure(() => f.where(condition, whole, floats))?.message).toBe(fault)
   })
 
   it('sizes that a weight of another rank does not have are not named', () => {

@@ -75,6 +75,16 @@ const neg: Writer<'neg'> = {
   },
 }
 
+const quotient: Writer<'quotient'> = {
+  first: ({ out }) => out,
+  write(to, { out, a, b, floors }) {
+    to.out(out)
+    to.strided(a)
+    to.strided(b)
+    to.number('floors', floors)
+  },
+}
+
 const relu_backward: Writer<'relu_backward'> = {
   first: ({ dx }) => dx,
   write(to, { dx, dy, y }) {
@@ -979,6 +989,30 @@ export const calls: Calls = {
   erf: neg,
   sigmoid: neg,
   floor: neg,
+  ceil: neg,
+  trunc: neg,
+  round: neg,
+  expm1: neg,
+  exp2: neg,
+  log2: neg,
+  log10: neg,
+  tan: neg,
+  asin: neg,
+  acos: neg,
+  atan: neg,
+  sinh: neg,
+  cosh: neg,
+  asinh: neg,
+  acosh: neg,
+  atanh: neg,
+  erfc: neg,
+  erfinv: neg,
+  atan2: add,
+  hypot: add,
+  copysign: add,
+  fmod: add,
+  remainder: add,
+  quotient,
   relu: neg,
   relu_backward,
   silu: neg,

@@ -4,8 +4,9 @@
  * which V8 compiles to a few instructions an element; the rest call a function for each element.
  */
 import type { TypedArray } from '../../core/dtype.js'
+import { ValueError } from '../../core/errors.js'
 import type { families, Kernels } from '../table/index.js'
-import { erf } from './erf.js'
+import { erf, erfc, erfinv } from './erf.js'
 import { widened } from './half.js'
 import type { HostView } from './view.js'
 import { walk } from './walk.js'
@@ -106,6 +107,15 @@ const softplus = (x: number) => Math.log1p(Math.exp(x))
 /** As C's pow, which tells more than JavaScript's: 1 to any power and any number to the power 0 is 1. */
 const pow = (x: number, e: number) => (x === 1 || (x === -1 && Math.abs(e) === Number.POSITIVE_INFINITY) ? 1 : x ** e)
 
+/** Of int32, by squaring; the reciprocals that negative exponents give are cut to whole numbers. */
+function wholePow(base: number, exponent: number): number {
+  if (exponent < 0) return base === 1 ? 1 : base === -1 ? (exponent % 2 === 0 ? 1 : -1) : 0
+  let power = 1
+  for (let square = base, rest = exponent; rest > 0; rest = Math.floor(rest / 2), square = Math.imul(square, square))
+    if (rest % 2 === 1) power = Math.imul(power, square)
+  return power
+}
+
 // gelu(x) = x * Phi(x); the tanh form is of Hendrycks and Gimpel, arXiv 1606.08415.
 const phi = (x: number) => Math.exp(-0.5 * x * x) / Math.sqrt(2 * Math.PI)
 const bigPhi = (x: number) => 0.5 * (1 + erf(x * Math.SQRT1_2))
@@ -124,6 +134,45 @@ function mishDerivative(x: number): number {
 function siluDerivative(x: number): number {
   const s = sigmoid(x)
   return s * (1 + x * (1 - s))
+}
+
+/** To the nearest whole number, ties to the even one. */
+function toEven(x: number): number {
+  const whole = Math.round(x)
+  return Math.abs(x % 1) === 0.5 && whole % 2 !== 0 ? whole - 1 : whole
+}
+
+function copySign(a: number, b: number): number {
+  const negative = b < 0 || Object.is(b, -0)
+  return negative ? -Math.abs(a) : Math.abs(a)
+}
+
+function remainder(a: number, b: number): number {
+  const rest = a % b
+  return rest !== 0 && rest < 0 !== b < 0 ? rest + b : rest
+}
+
+/** Not a / b rounded down, which may round up to the next whole number first. */
+function floorOfQuotient(a: number, b: number): number {
+  if (b === 0) return a / b
+  const rest = a % b
+  const quotient = (a - rest) / b - (rest !== 0 && b < 0 !== rest < 0 ? 1 : 0)
+  if (quotient === 0) return copySign(0, a / b)
+  const whole = Math.floor(quotient)
+  return quotient - whole > 0.5 ? whole + 1 : whole
+}
+
+/** As `binary`, for what divides: of int32 a divisor of 0 is an error. */
+function division(op: string, f: (a: number, b: number) => number): (args: Binary) => void {
+  const whole = (a: number, b: number): number => {
+    if (b === 0)
+      throw new ValueError(
+        op,
+        'an int32 is divided by 0; convert the tensors to float32, which have infinities and NaN',
+      )
+    return f(a, b) | 0
+  }
+  return (args) => binary(args.out.dtype === 'int32' ? whole : f)(args)
 }
 
 /** A number as the elements beside it hold it. */
@@ -168,7 +217,7 @@ export const elementwise = {
   }),
   maximum: binary(Math.max),
   minimum: binary(Math.min),
-  pow: binary(pow),
+  pow: (args) => binary(args.out.dtype === 'int32' ? wholePow : pow)(args),
   eq: comparison((a, b) => a === b),
   ne: comparison((a, b) => a !== b),
   lt: comparison((a, b) => a < b),
@@ -185,10 +234,15 @@ export const elementwise = {
       for (let k = 0; k < n; k++) out[o + k] = Math.imul(x[i + k * di] as number, scale) + shift
     },
   ),
-  pow_scalar: unaryRows((n, out, o, x, i, di, args) => {
-    const exponent = held(out, args.exponent)
-    for (let k = 0; k < n; k++) out[o + k] = pow(x[i + k * di] as number, exponent)
-  }),
+  pow_scalar: unaryRows(
+    (n, out, o, x, i, di, args) => {
+      const exponent = held(out, args.exponent)
+      for (let k = 0; k < n; k++) out[o + k] = pow(x[i + k * di] as number, exponent)
+    },
+    (n, out, o, x, i, di, { exponent }) => {
+      for (let k = 0; k < n; k++) out[o + k] = wholePow(x[i + k * di] as number, exponent)
+    },
+  ),
   clamp: unary((x, { min, max }) => Math.min(Math.max(x, min), max)),
   clamp_backward: backward((dy, x, { min, max }) => (x >= min && x <= max ? dy : 0)),
   where,
@@ -215,6 +269,30 @@ export const elementwise = {
   erf: unary(erf),
   sigmoid: unary(sigmoid),
   floor: unary(Math.floor),
+  ceil: unary(Math.ceil),
+  trunc: unary(Math.trunc),
+  round: unary(toEven),
+  expm1: unary(Math.expm1),
+  exp2: unary((x) => 2 ** x),
+  log2: unary(Math.log2),
+  log10: unary(Math.log10),
+  tan: unary(Math.tan),
+  asin: unary(Math.asin),
+  acos: unary(Math.acos),
+  atan: unary(Math.atan),
+  sinh: unary(Math.sinh),
+  cosh: unary(Math.cosh),
+  asinh: unary(Math.asinh),
+  acosh: unary(Math.acosh),
+  atanh: unary(Math.atanh),
+  erfc: unary(erfc),
+  erfinv: unary(erfinv),
+  atan2: binary(Math.atan2),
+  hypot: binary(Math.hypot),
+  copysign: binary(copySign),
+  fmod: division('fmod', (a, b) => a % b),
+  remainder: division('remainder', remainder),
+  quotient: (args) => division('div', args.floors ? floorOfQuotient : (a, b) => Math.trunc(a / b))(args),
   relu: unaryRows((n, out, o, x, i, di) => {
     for (let k = 0; k < n; k++) out[o + k] = Math.max(x[i + k * di] as number, 0)
   }),

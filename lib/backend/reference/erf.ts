@@ -38,17 +38,48 @@ function expOfMinusSquare(y: number): number {
   return Math.exp(-head * head) * Math.exp(-(y - head) * (y + head))
 }
 
+/** 1 - erf(y) for y > 0.46875. */
+function complementOf(y: number): number {
+  if (y <= 4) return (expOfMinusSquare(y) * polynomial(middle.p, y)) / polynomial(middle.q, y)
+  const z = 1 / (y * y)
+  const tail = (z * polynomial(large.p, z)) / polynomial(large.q, z)
+  return (expOfMinusSquare(y) * (1 / Math.sqrt(Math.PI) - tail)) / y
+}
+
 export function erf(x: number): number {
   const y = Math.abs(x)
   if (!(y > 0.46875)) return (x * polynomial(small.p, y * y)) / polynomial(small.q, y * y)
   if (y > 6) return Math.sign(x)
-  let complement: number
-  if (y <= 4) {
-    complement = (expOfMinusSquare(y) * polynomial(middle.p, y)) / polynomial(middle.q, y)
-  } else {
-    const z = 1 / (y * y)
-    const tail = (z * polynomial(large.p, z)) / polynomial(large.q, z)
-    complement = (expOfMinusSquare(y) * (1 / Math.sqrt(Math.PI) - tail)) / y
-  }
+  const complement = complementOf(y)
   return x > 0 ? 1 - complement : complement - 1
+}
+
+/** 1 - erf(x), without cancellation where that is small. */
+export function erfc(x: number): number {
+  const y = Math.abs(x)
+  if (!(y > 0.46875)) return 1 - erf(x)
+  // Less than the smallest double.
+  const complement = y > 28 ? 0 : complementOf(y)
+  return x > 0 ? complement : 2 - complement
+}
+
+/** The x with erf(x) = y: Giles' approximation (GPU Computing Gems 2, 2010), made exact by Newton's method. */
+export function erfinv(y: number): number {
+  const size = Math.abs(y)
+  if (!(size < 1)) return size === 1 ? y * Number.POSITIVE_INFINITY : Number.NaN
+  if (y === 0) return y
+  const w = -Math.log((1 - size) * (1 + size))
+  let x =
+    w < 5
+      ? polynomial([1.50140941, 0.246640727, -0.00417768164, -0.00125372503, 0.00021858087, -4.39150654e-6], w - 2.5)
+      : polynomial(
+          [2.83297682, 1.00167406, 0.00943887047, -0.0076224613, 0.00573950773, -0.00367342844],
+          Math.sqrt(w) - 3,
+        )
+  x *= size
+  for (let step = 0; step < 3; step++) {
+    const excess = size < 0.5 ? erf(x) - size : 1 - size - erfc(x)
+    x -= (excess * Math.sqrt(Math.PI)) / 2 / expOfMinusSquare(x)
+  }
+  return y < 0 ? -x : x
 }

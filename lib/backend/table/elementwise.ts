@@ -17,7 +17,7 @@ export const elementwise = {
   div: { ...binary, T: floats },
   maximum: binary,
   minimum: binary,
-  pow: { ...binary, T: floats, precision: 'float32' },
+  pow: { ...binary, precision: 'float32' },
   eq: comparison,
   ne: comparison,
   lt: comparison,
@@ -27,7 +27,7 @@ export const elementwise = {
   /** out = x * scale + shift */
   affine: { ...unary, args: { ...unary.args, scale: 'number', shift: 'number' }, T: numbers },
   /** out = x ** exponent */
-  pow_scalar: { ...exact, args: { ...unary.args, exponent: 'number' } },
+  pow_scalar: { ...exact, args: { ...unary.args, exponent: 'number' }, T: numbers },
   clamp: { ...unary, args: { ...unary.args, min: 'number', max: 'number' }, T: numbers },
   /** dx = dy where min <= x <= max, else 0 */
   clamp_backward: { ...unaryBackward, args: { ...unaryBackward.args, min: 'number', max: 'number' } },
@@ -50,7 +50,36 @@ export const elementwise = {
   tanh: unary,
   erf: exact,
   sigmoid: unary,
-  floor: unary,
+  floor: { ...unary, T: numbers },
+  ceil: { ...unary, T: numbers },
+  trunc: { ...unary, T: numbers },
+  /** to the nearest whole number, ties to the even one */
+  round: { ...unary, T: numbers },
+  expm1: exact,
+  exp2: exact,
+  log2: exact,
+  log10: exact,
+  tan: exact,
+  asin: exact,
+  acos: exact,
+  atan: exact,
+  sinh: exact,
+  cosh: exact,
+  asinh: exact,
+  acosh: exact,
+  atanh: exact,
+  erfc: exact,
+  erfinv: exact,
+  atan2: { ...binary, T: floats, precision: 'float32' },
+  hypot: { ...binary, T: floats },
+  /** |a| with the sign of b, that of zeros and NaN too */
+  copysign: { ...binary, T: floats },
+  /** a - b trunc(a / b): has the sign of a */
+  fmod: binary,
+  /** a - b floor(a / b): has the sign of b */
+  remainder: binary,
+  /** floor(a / b), or trunc(a / b) */
+  quotient: { ...binary, calledAs: 'div', args: { ...binary.args, floors: 'flag' } },
   relu: { ...unary, T: numbers },
   /** dx = dy where y > 0, else 0; the third argument is the output of relu, which says the same as its input */
   relu_backward: { args: { dx: 'out T', dy: 'strided T', y: 'strided T' }, T: floats },

@@ -1,58 +1,32 @@
-/** Arithmetic and comparisons of two tensors, with broadcasting. */
+/** Arithmetic of two tensors, with broadcasting. */
 
-import { apply, checkTensor, type Needs, type Operator } from '../../autograd/operator.js'
+import { apply, type Operator } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
-import { ValueError } from '../../core/errors.js'
+import { DTypeError, shown, ValueError } from '../../core/errors.js'
 import { defineMethods } from '../../core/methods.js'
-import { broadcastShapes, type Shape } from '../../core/shape.js'
+import { checkOptions, type OptionNames } from '../../core/options.js'
+import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { like } from '../common.js'
-import { full } from '../creation.js'
+import { castTo } from '../convert.js'
 import { kernel, operator } from '../operator.js'
-import { sumTo } from '../totals.js'
-import { expandView, zerosLike } from '../views.js'
+import { zerosLike } from '../views.js'
+import { besideNumber, binary, both, combined, none, theOther } from './binary.js'
+import { eq, ge, gt, lt, where } from './compare.js'
+import { quotient } from './division.js'
 import { abs, log, neg } from './functions.js'
-import { type Comparison, checkNumber, integerComparison } from './numbers.js'
-import type { FitsShape, Operand, With } from './operand.js'
-
-type Binary = 'add' | 'sub' | 'mul' | 'div' | 'maximum' | 'minimum' | 'pow'
-
-/** A view of the shape a call broadcasts to; kernels read it with strides of 0. */
-function widen(x: Tensor, shape: Shape): Tensor {
-  return x.sizes === shape ? x : expandView(x, shape)
-}
-
-type Pair = [a: Tensor, b: Tensor]
-
-function binary(
-  name: Binary,
-  saves: (needs: Needs) => readonly number[],
-  backward: (input: (i: number) => Tensor, g: Tensor, i: 0 | 1) => Tensor,
-) {
-  return operator<Pair>({
-    name,
-    // Taken apart by index, here and below: the iterators of destructuring cost as much as the rest.
-    infer: (inputs) => like(inputs[0], broadcastShapes(name, inputs[0].sizes, inputs[1].sizes)),
-    forward: kernel(name, (inputs, _attrs, { out }) => ({
-      out,
-      a: widen(inputs[0], out.sizes),
-      b: widen(inputs[1], out.sizes),
-    })),
-    gradient: {
-      saves: (needs) => ({ inputs: saves(needs) }),
-      backward(ctx, [g]) {
-        const input = (i: number) => ctx.input(i)
-        const part = (i: 0 | 1) => (ctx.needs[i] ? sumTo(backward(input, g, i), ctx.spec(i).shape) : null)
-        return [part(0), part(1)]
-      },
-    },
-  })
-}
-
-const both = [0, 1]
-const none = () => []
-/** The gradient of one factor needs the other: a frozen weight keeps no activation. */
-const theOther = (needs: Needs) => both.filter((i) => needs[1 - i])
+import { checkNumber } from './numbers.js'
+import type {
+  BinaryMethod,
+  Fits,
+  FitsShape,
+  FloatResult,
+  Operand,
+  Promoted,
+  PromotedFloat,
+  Result,
+  With,
+} from './operand.js'
 
 const records = {
   add: binary('add', none, (_x, g) => g),
@@ -133,43 +107,23 @@ const scalarRecords = {
 /** x * scale + shift, which is x `op` value or the other way round. */
 function scaled(op: keyof typeof scalarRecords, x: Tensor, scale: number, shift: number, value: number): Tensor {
   // What is no tensor, null among it, has no dtype, and comes to the operator's own checks.
-  if (x?.dtype !== 'int32') return apply(scalarRecords[op], [x], { scale, shift })
-  checkNumber(op, value, 'int32')
+  const dtype = x?.dtype
+  if (dtype !== 'int32' && dtype !== 'uint8' && dtype !== 'bool') return apply(scalarRecords[op], [x], { scale, shift })
+  if (dtype === 'bool' && op === 'sub')
+    throw new DTypeError(op, "takes no tensor of bool; convert it with .to('int32')")
+  const other = besideNumber(x, value)
+  if (other.dtype === 'float32') return apply(scalarRecords[op], [other], { scale, shift })
+  checkNumber(op, value, other.dtype)
   // x - (-2 ** 31) wraps as all sums of int32 do.
-  return apply(scalarRecords[op], [x], { scale, shift: shift | 0 })
+  return castTo(apply(scalarRecords[op], [castTo(other, 'int32')], { scale, shift: shift | 0 }), other.dtype)
 }
-
-/** A number as a tensor, where a kernel has no form of its own for one. */
-function scalarTensor(op: string, value: number, { dtype, device }: Tensor): Tensor {
-  return full([], checkNumber(op, value, dtype), { dtype, device })
-}
-
-function operands(op: string, a: Operand, b: Operand): [Tensor, Tensor] {
-  if (typeof a === 'number') {
-    if (typeof b === 'number') throw new ValueError(op, 'needs at least one tensor, but got two numbers')
-    checkTensor(op, 'b', b)
-    return [scalarTensor(op, a, b), b]
-  }
-  checkTensor(op, 'a', a)
-  if (typeof b === 'number') return [a, scalarTensor(op, b, a)]
-  checkTensor(op, 'b', b)
-  return [a, b]
-}
-
-/** The shape of a result, and the dtype: the operands' own, which is one. */
-type Result<A extends Operand, B extends Operand> =
-  A extends Tensor<infer S, infer D> ? Tensor<With<S, B>, D> : B extends Tensor<infer S, infer D> ? Tensor<S, D> : never
-type Compared<A extends Tensor, B extends Operand> = A extends Tensor<infer S> ? Tensor<With<S, B>, 'bool'> : never
-
-type Fits<A extends Operand, B extends Operand, Op extends string> =
-  A extends Tensor<infer S> ? FitsShape<S, B, Op> : unknown
 
 /** a + b, broadcast. Either may be a number. Throws ShapeError, DTypeError. */
 export function add<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'add'>): Result<A, B>
 export function add(a: Operand, b: Operand): Tensor {
   if (typeof b === 'number' && typeof a !== 'number') return scaled('add', a, 1, b, b)
   if (typeof a === 'number' && typeof b !== 'number') return scaled('add', b, 1, a, a)
-  return apply(records.add, operands('add', a, b), null)
+  return combined(records.add, null, a, b)
 }
 
 /** a - b, broadcast. */
@@ -177,7 +131,7 @@ export function sub<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B
 export function sub(a: Operand, b: Operand): Tensor {
   if (typeof b === 'number' && typeof a !== 'number') return scaled('sub', a, 1, -b, b)
   if (typeof a === 'number' && typeof b !== 'number') return scaled('sub', b, -1, a, a)
-  return apply(records.sub, operands('sub', a, b), null)
+  return combined(records.sub, null, a, b, 'integers')
 }
 
 /** a * b, element by element, broadcast. */
@@ -185,25 +139,45 @@ export function mul<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B
 export function mul(a: Operand, b: Operand): Tensor {
   if (typeof b === 'number' && typeof a !== 'number') return scaled('mul', a, b, 0, b)
   if (typeof a === 'number' && typeof b !== 'number') return scaled('mul', b, a, 0, a)
-  return apply(records.mul, operands('mul', a, b), null)
+  return combined(records.mul, null, a, b)
 }
 
-/** a / b, broadcast; anyFloating tensors only. */
-export function div<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'div'>): Result<A, B>
-export function div(a: Operand, b: Operand): Tensor {
-  return apply(records.div, operands('div', a, b), null)
+/** Of integers it is one, or a float, as the rounding mode says. */
+type Quotient<A extends Operand, B extends Operand> = Result<A, B> | FloatResult<A, B>
+
+export interface DivOptions {
+  /** Null, the default: the quotient as it is. 'trunc' and 'floor' make it whole, towards 0 and downwards; these have no gradient. */
+  readonly roundingMode?: 'trunc' | 'floor' | null
+}
+
+const divNames: OptionNames<DivOptions> = { roundingMode: true }
+
+/** a / b, broadcast. Integers become float32, but not with a rounding mode: then a divisor of 0 is a late error. */
+export function div<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'div'>): FloatResult<A, B>
+export function div<A extends Operand, B extends Operand>(
+  a: A,
+  b: B & Fits<A, B, 'div'>,
+  options: DivOptions,
+): Quotient<A, B>
+export function div(a: Operand, b: Operand, options?: DivOptions): Tensor {
+  if (options === undefined) return combined(records.div, null, a, b, 'floats')
+  const { roundingMode = null } = checkOptions('div', options, divNames)
+  if (roundingMode === null) return combined(records.div, null, a, b, 'floats')
+  if (roundingMode !== 'trunc' && roundingMode !== 'floor')
+    throw new ValueError('div', `roundingMode is ${shown(roundingMode)}, but must be 'trunc', 'floor' or null`)
+  return quotient(a, b, roundingMode)
 }
 
 /** The larger of each pair; NaN where one is NaN. */
 export function maximum<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'maximum'>): Result<A, B>
 export function maximum(a: Operand, b: Operand): Tensor {
-  return apply(records.maximum, operands('maximum', a, b), null)
+  return combined(records.maximum, null, a, b)
 }
 
 /** The smaller of each pair; NaN where one is NaN. */
 export function minimum<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'minimum'>): Result<A, B>
 export function minimum(a: Operand, b: Operand): Tensor {
-  return apply(records.minimum, operands('minimum', a, b), null)
+  return combined(records.minimum, null, a, b)
 }
 
 const powScalar = operator<[x: Tensor], number>({
@@ -218,128 +192,46 @@ const powScalar = operator<[x: Tensor], number>({
   },
 })
 
-/** a to the power of b, broadcast. */
+function powOfNumber(x: Tensor, exponent: number): Tensor {
+  const dtype = x?.dtype
+  if (dtype !== 'int32' && dtype !== 'uint8' && dtype !== 'bool') return apply(powScalar, [x], exponent)
+  const other = besideNumber(x, exponent)
+  if (other.dtype === 'float32') return apply(powScalar, [other], exponent)
+  if (exponent < 0)
+    throw new DTypeError(
+      'pow',
+      `a tensor of ${dtype} to the power of ${exponent} has no whole elements; convert it with .to('float32')`,
+    )
+  checkNumber('pow', exponent, other.dtype)
+  return castTo(apply(powScalar, [castTo(other, 'int32')], exponent), other.dtype)
+}
+
+/** a to the power of b, broadcast. Integers wrap around; of two tensors of them, 1 / a^-b is cut to a whole number. */
 export function pow<A extends Operand, B extends Operand>(a: A, b: B & Fits<A, B, 'pow'>): Result<A, B>
 export function pow(a: Operand, b: Operand): Tensor {
-  if (typeof b === 'number' && typeof a !== 'number') return apply(powScalar, [a], b)
-  return apply(records.pow, operands('pow', a, b), null)
-}
-
-function comparison(name: Comparison) {
-  return operator<Pair>({
-    name,
-    infer: ([a, b]) => ({ shape: broadcastShapes(name, a.sizes, b.sizes), dtype: 'bool' }),
-    forward: kernel(name, ([a, b], _attrs, { out }) => ({ out, a: widen(a, out.sizes), b: widen(b, out.sizes) })),
-    gradient: { differentiable: false, reason: 'the result is piecewise constant' },
-  })
-}
-
-const comparisons = {
-  eq: comparison('eq'),
-  ne: comparison('ne'),
-  lt: comparison('lt'),
-  le: comparison('le'),
-  gt: comparison('gt'),
-  ge: comparison('ge'),
-}
-
-function compare(name: Comparison, a: Tensor, b: Operand): Tensor {
-  if (typeof b !== 'number') return apply(comparisons[name], operands(name, a, b), null)
-  checkTensor(name, 'a', a)
-  const whole = integerComparison(name, b, a.dtype)
-  if (whole === null) return apply(comparisons[name], operands(name, a, b), null)
-  // The record that runs may have another name than the one that was called.
-  a.storage.check(name)
-  return apply(comparisons[whole[0]], operands(name, a, whole[1]), null)
-}
-
-/**
- * a == b as a bool tensor, broadcast; NaN equals nothing. b may be any number: integers are compared with it as it is, floats
- * with what it is in their dtype.
- */
-export function eq<A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'eq'>): Compared<A, B>
-export function eq(a: Tensor, b: Operand): Tensor {
-  return compare('eq', a, b)
-}
-export function ne<A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'ne'>): Compared<A, B>
-export function ne(a: Tensor, b: Operand): Tensor {
-  return compare('ne', a, b)
-}
-export function lt<A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'lt'>): Compared<A, B>
-export function lt(a: Tensor, b: Operand): Tensor {
-  return compare('lt', a, b)
-}
-export function le<A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'le'>): Compared<A, B>
-export function le(a: Tensor, b: Operand): Tensor {
-  return compare('le', a, b)
-}
-export function gt<A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'gt'>): Compared<A, B>
-export function gt(a: Tensor, b: Operand): Tensor {
-  return compare('gt', a, b)
-}
-export function ge<A extends Tensor, B extends Operand>(a: A, b: B & Fits<A, B, 'ge'>): Compared<A, B>
-export function ge(a: Tensor, b: Operand): Tensor {
-  return compare('ge', a, b)
-}
-
-const whereRecord = operator<[condition: Tensor, a: Tensor, b: Tensor]>({
-  name: 'where',
-  infer: ([condition, a, b]) =>
-    like(a, broadcastShapes('where', condition.sizes, broadcastShapes('where', a.sizes, b.sizes))),
-  forward: kernel('where', ([condition, a, b], _attrs, { out }) => ({
-    out,
-    condition: widen(condition, out.sizes),
-    a: widen(a, out.sizes),
-    b: widen(b, out.sizes),
-  })),
-  gradient: {
-    saves: () => ({ inputs: [0] }),
-    backward(ctx, [g]) {
-      const condition = ctx.input(0)
-      const pick = (i: number, a: Operand, b: Operand) =>
-        ctx.needs[i] ? sumTo(where(condition, a, b), ctx.spec(i).shape) : null
-      return [null, pick(1, g, 0), pick(2, 0, g)]
-    },
-  },
-})
-
-/** a where the condition (bool) holds, else b; all three broadcast, a and b may be numbers. */
-export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
-  checkTensor('where', 'condition', condition)
-  for (const x of [a, b]) if (typeof x !== 'number') checkTensor('where', 'each value', x)
-  const tensorOf = (value: Operand, other: Operand): Tensor => {
-    if (typeof value !== 'number') return value
-    if (typeof other !== 'number') return scalarTensor('where', value, other)
-    return full([], value, { dtype: 'float32', device: condition.device })
-  }
-  return apply(whereRecord, [condition, tensorOf(a, b), tensorOf(b, a)], null)
+  if (typeof b === 'number' && typeof a !== 'number') return powOfNumber(a, b)
+  return combined(records.pow, null, a, b, 'integers')
 }
 
 // Covariant by annotation: see core/methods.ts.
 /** @ts-expect-error TS2636, as core/methods.ts says */
-type BinaryMethod<out S extends Shape, out D extends DType, Op extends string> = <B extends Operand>(
-  b: B & FitsShape<S, B, Op>,
-) => Tensor<With<S, B>, D>
-/** @ts-expect-error TS2636, as core/methods.ts says */
-type CompareMethod<out S extends Shape, Op extends string> = <B extends Operand>(
-  b: B & FitsShape<S, B, Op>,
-) => Tensor<With<S, B>, 'bool'>
+type DivMethod<out S extends Shape, out D extends DType> = {
+  <B extends Operand>(b: B & FitsShape<S, B, 'div'>): Tensor<With<S, B>, PromotedFloat<D, B>>
+  <B extends Operand>(
+    b: B & FitsShape<S, B, 'div'>,
+    options: DivOptions,
+  ): Tensor<With<S, B>, Promoted<D, B> | PromotedFloat<D, B>>
+}
 
 declare module '../../core/tensor.js' {
   interface Tensor<S extends Shape = Shape, D extends DType = DType> {
     add: BinaryMethod<S, D, 'add'>
     sub: BinaryMethod<S, D, 'sub'>
     mul: BinaryMethod<S, D, 'mul'>
-    div: BinaryMethod<S, D, 'div'>
+    div: DivMethod<S, D>
     pow: BinaryMethod<S, D, 'pow'>
     maximum: BinaryMethod<S, D, 'maximum'>
     minimum: BinaryMethod<S, D, 'minimum'>
-    eq: CompareMethod<S, 'eq'>
-    ne: CompareMethod<S, 'ne'>
-    lt: CompareMethod<S, 'lt'>
-    le: CompareMethod<S, 'le'>
-    gt: CompareMethod<S, 'gt'>
-    ge: CompareMethod<S, 'ge'>
   }
 }
 
@@ -353,8 +245,8 @@ defineMethods({
   mul(b: Operand) {
     return mul(this, b)
   },
-  div(b: Operand) {
-    return div(this, b)
+  div(b: Operand, options?: DivOptions) {
+    return options === undefined ? div(this, b) : div(this, b, options)
   },
   pow(b: Operand) {
     return pow(this, b)
@@ -364,23 +256,5 @@ defineMethods({
   },
   minimum(b: Operand) {
     return minimum(this, b)
-  },
-  eq(b: Operand) {
-    return eq(this, b)
-  },
-  ne(b: Operand) {
-    return ne(this, b)
-  },
-  lt(b: Operand) {
-    return lt(this, b)
-  },
-  le(b: Operand) {
-    return le(this, b)
-  },
-  gt(b: Operand) {
-    return gt(this, b)
-  },
-  ge(b: Operand) {
-    return ge(this, b)
   },
 })

@@ -1,71 +1,135 @@
-/** Functions of one tensor: powers, exponentials, rounding, limits. */
+/** Functions of one tensor: signs, powers, exponentials, rounding, limits. */
 
 import { noGrad } from '../../autograd/mode.js'
-import { apply, checkTensor } from '../../autograd/operator.js'
-import type { DType } from '../../core/dtype.js'
-import { shown, ValueError } from '../../core/errors.js'
+import { apply, checkDType, checkTensor } from '../../autograd/operator.js'
+import { type DType, isFloating } from '../../core/dtype.js'
+import { namedAs, shown, ValueError } from '../../core/errors.js'
 import { defineMethods } from '../../core/methods.js'
+import { checkOptions, type OptionNames } from '../../core/options.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
-import { like } from '../common.js'
+import { anyFloating, checkScalar, like } from '../common.js'
+import { castTo } from '../convert.js'
 import { kernel, operator } from '../operator.js'
-import { zerosLike } from '../views.js'
-import { add, div, ge, le, maximum, minimum, mul, where } from './arithmetic.js'
+import { add, div, maximum, minimum, mul, sub } from './arithmetic.js'
+import { eq, ge, le, ne, where } from './compare.js'
 import { checkNumber } from './numbers.js'
-
-/** The names of kernels of one tensor, all with the arguments of `exp`. */
-type UnaryName =
-  | 'neg'
-  | 'abs'
-  | 'sign'
-  | 'square'
-  | 'exp'
-  | 'log'
-  | 'log1p'
-  | 'sqrt'
-  | 'rsqrt'
-  | 'reciprocal'
-  | 'sin'
-  | 'cos'
-  | 'erf'
-  | 'floor'
-type Derivative = (g: Tensor, saved: Tensor) => Tensor
-
-/** A function of one tensor without options. `derivative` gives dy/dx * g from the saved input (x) or output (y). */
-function simple(name: UnaryName, saved: 'x' | 'y' | 'nothing', derivative: Derivative) {
-  const record = operator<[x: Tensor]>({
-    name,
-    infer: (inputs) => like(inputs[0]),
-    forward: kernel(name, (inputs, _attrs, { out }) => ({ out, x: inputs[0] })),
-    gradient: {
-      saves: () => (saved === 'x' ? { inputs: [0] } : saved === 'y' ? { outputs: [0] } : {}),
-      backward: (ctx, [g]) => [derivative(g, saved === 'x' ? ctx.input(0) : saved === 'y' ? ctx.output(0) : g)],
-    },
-  })
-  function call<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
-  function call(x: Tensor): Tensor {
-    return apply(record, [x], null)
-  }
-  return call
-}
-
-/** Of what is constant. A function, because the two modules import each other. */
-const nothing: Derivative = (g) => zerosLike(g)
+import { once } from './once.js'
+import { nothing, simple } from './unary.js'
 
 export const neg = simple('neg', 'nothing', (g) => neg(g))
 export const abs = simple('abs', 'x', (g, x) => mul(g, sign(x)))
 export const sign = simple('sign', 'nothing', nothing)
 export const floor = simple('floor', 'nothing', nothing)
+export const ceil = simple('ceil', 'nothing', nothing)
+/** The whole part, towards 0. */
+export const trunc = simple('trunc', 'nothing', nothing)
+const nearest = simple('round', 'nothing', nothing)
 export const square = simple('square', 'x', (g, x) => mul(g, mul(x, 2)))
 export const exp = simple('exp', 'y', (g, y) => mul(g, y))
+/** exp(x) - 1, exact near 0 */
+export const expm1 = simple('expm1', 'y', (g, y) => mul(g, add(y, 1)))
+export const exp2 = simple('exp2', 'y', (g, y) => mul(g, mul(y, Math.LN2)))
 export const log = simple('log', 'x', (g, x) => div(g, x))
+export const log2 = simple('log2', 'x', (g, x) => div(g, mul(x, Math.LN2)))
+export const log10 = simple('log10', 'x', (g, x) => div(g, mul(x, Math.LN10)))
+/** log(1 + x), exact near 0 */
 export const log1p = simple('log1p', 'x', (g, x) => div(g, add(x, 1)))
 export const sqrt = simple('sqrt', 'y', (g, y) => div(g, mul(y, 2)))
 export const rsqrt = simple('rsqrt', 'y', (g, y) => mul(g, mul(mul(y, square(y)), -0.5)))
 export const reciprocal = simple('reciprocal', 'y', (g, y) => neg(mul(g, square(y))))
-export const sin = simple('sin', 'x', (g, x) => mul(g, cos(x)))
-export const cos = simple('cos', 'x', (g, x) => neg(mul(g, sin(x))))
 export const erf = simple('erf', 'x', (g, x) => mul(g, mul(exp(neg(square(x))), 2 / Math.sqrt(Math.PI))))
+/** 1 - erf(x), exact where that is small */
+export const erfc = simple('erfc', 'x', (g, x) => mul(g, mul(exp(neg(square(x))), -2 / Math.sqrt(Math.PI))))
+/** The y with erf(y) = x; infinite at 1 and -1, NaN beyond. */
+export const erfinv = simple('erfinv', 'y', (g, y) => mul(g, mul(exp(square(y)), Math.sqrt(Math.PI) / 2)))
+
+/** x - trunc(x): has the sign of x. */
+export function frac<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
+export function frac(x: Tensor): Tensor {
+  checkDType('frac', 'x', x, anyFloating)
+  return namedAs('frac', () => sub(x, trunc(x)))
+}
+
+/**
+ * To the nearest whole number, ties to the even one; with `decimals`, to so many digits behind the point (before it, where
+ * negative).
+ */
+export function round<S extends Shape, D extends DType>(x: Tensor<S, D>, options?: RoundOptions): Tensor<S, D>
+export function round(x: Tensor, options: RoundOptions = {}): Tensor {
+  const { decimals = 0 } = checkOptions('round', options, { decimals: true })
+  if (!Number.isInteger(decimals))
+    throw new ValueError('round', `decimals is ${shown(decimals)}, but must be a whole number`)
+  if (decimals === 0) return nearest(x)
+  checkDType('round', 'x', x, anyFloating)
+  const scale = 10 ** Math.abs(decimals)
+  return once('round', [x], (v) =>
+    decimals > 0 ? div(nearest(mul(v, scale)), scale) : mul(nearest(div(v, scale)), scale),
+  )
+}
+
+export interface RoundOptions {
+  /** Default 0. */
+  readonly decimals?: number
+}
+
+export const rad2deg = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> =>
+  scaledBy('rad2deg', x, 180 / Math.PI)
+export const deg2rad = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> =>
+  scaledBy('deg2rad', x, Math.PI / 180)
+
+function scaledBy<S extends Shape, D extends DType>(op: string, x: Tensor<S, D>, factor: number): Tensor<S, D>
+function scaledBy(op: string, x: Tensor, factor: number): Tensor {
+  checkDType(op, 'x', x, anyFloating)
+  return namedAs(op, () => mul(x, factor))
+}
+
+export interface LogitOptions {
+  /** x is limited to [eps, 1 - eps]. Null, the default: it is not, and what is beyond [0, 1] gives NaN. */
+  readonly eps?: number | null
+}
+
+/** log(x / (1 - x)), the inverse of sigmoid. */
+export function logit<S extends Shape, D extends DType>(x: Tensor<S, D>, options?: LogitOptions): Tensor<S, D>
+export function logit(x: Tensor, options: LogitOptions = {}): Tensor {
+  const { eps = null } = checkOptions('logit', options, { eps: true })
+  checkDType('logit', 'x', x, anyFloating)
+  if (eps !== null) checkScalar('logit', 'eps', eps)
+  return once('logit', [x], (v) => {
+    // Times NaN, so that the gradient is NaN too.
+    const within = () => castTo(where(ge(v, 0), where(le(v, 1), 1, Number.NaN), Number.NaN), v.dtype)
+    const p = eps === null ? mul(v, within()) : clamp(v, eps, 1 - eps)
+    return log(div(p, sub(1, p)))
+  })
+}
+
+export interface NanToNumOptions {
+  /** In place of NaN; default 0. */
+  readonly nan?: number
+  /** In place of infinity; null, the default: the largest number of the dtype. */
+  readonly posinf?: number | null
+  /** In place of -infinity; null, the default: the least number of the dtype. */
+  readonly neginf?: number | null
+}
+
+const nanToNumNames: OptionNames<NanToNumOptions> = { nan: true, posinf: true, neginf: true }
+const largest: { readonly [D in DType]?: number } = {
+  float64: Number.MAX_VALUE,
+  bfloat16: 255 * 2 ** 120,
+}
+
+/** NaN and infinities replaced by numbers, which have no gradient. Integers have neither: x itself. */
+export function nanToNum<S extends Shape, D extends DType>(x: Tensor<S, D>, options?: NanToNumOptions): Tensor<S, D>
+export function nanToNum(x: Tensor, options: NanToNumOptions = {}): Tensor {
+  const { nan = 0, posinf = null, neginf = null } = checkOptions('nanToNum', options, nanToNumNames)
+  checkTensor('nanToNum', 'x', x)
+  for (const [name, value] of Object.entries({ nan, posinf: posinf ?? 0, neginf: neginf ?? 0 }))
+    if (typeof value !== 'number') throw new ValueError('nanToNum', `${name} is ${shown(value)}, but must be a number`)
+  if (!isFloating(x.dtype)) return x
+  const limit = largest[x.dtype] ?? 2 ** 128 - 2 ** 104
+  const finite = where(eq(x, Number.NEGATIVE_INFINITY), neginf ?? -limit, x)
+  return where(ne(x, x), nan, where(eq(x, Number.POSITIVE_INFINITY), posinf ?? limit, finite))
+}
 
 const clampRecord = operator<[x: Tensor], { readonly min: number; readonly max: number }>({
   name: 'clamp',
@@ -103,6 +167,12 @@ export function clamp(x: Tensor, min = Number.NEGATIVE_INFINITY, max = Number.PO
   return apply(clampRecord, [x], { min, max })
 }
 
+/** Values not below `min`. */
+export const clampMin = <S extends Shape, D extends DType>(x: Tensor<S, D>, min: number): Tensor<S, D> => clamp(x, min)
+/** Values not above `max`. */
+export const clampMax = <S extends Shape, D extends DType>(x: Tensor<S, D>, max: number): Tensor<S, D> =>
+  clamp(x, undefined, max)
+
 declare module '../../core/tensor.js' {
   interface Tensor<S extends Shape = Shape, D extends DType = DType> {
     neg(): Tensor<S, D>
@@ -110,16 +180,30 @@ declare module '../../core/tensor.js' {
     sign(): Tensor<S, D>
     square(): Tensor<S, D>
     exp(): Tensor<S, D>
+    exp2(): Tensor<S, D>
+    expm1(): Tensor<S, D>
     log(): Tensor<S, D>
+    log2(): Tensor<S, D>
+    log10(): Tensor<S, D>
     log1p(): Tensor<S, D>
     sqrt(): Tensor<S, D>
     rsqrt(): Tensor<S, D>
     reciprocal(): Tensor<S, D>
-    sin(): Tensor<S, D>
-    cos(): Tensor<S, D>
     erf(): Tensor<S, D>
+    erfc(): Tensor<S, D>
+    erfinv(): Tensor<S, D>
     floor(): Tensor<S, D>
+    ceil(): Tensor<S, D>
+    trunc(): Tensor<S, D>
+    frac(): Tensor<S, D>
+    rad2deg(): Tensor<S, D>
+    deg2rad(): Tensor<S, D>
+    round(options?: RoundOptions): Tensor<S, D>
+    logit(options?: LogitOptions): Tensor<S, D>
+    nanToNum(options?: NanToNumOptions): Tensor<S, D>
     clamp(min?: number, max?: number): Tensor<S, D>
+    clampMin(min: number): Tensor<S, D>
+    clampMax(max: number): Tensor<S, D>
   }
 }
 
@@ -139,8 +223,20 @@ defineMethods({
   exp() {
     return exp(this)
   },
+  exp2() {
+    return exp2(this)
+  },
+  expm1() {
+    return expm1(this)
+  },
   log() {
     return log(this)
+  },
+  log2() {
+    return log2(this)
+  },
+  log10() {
+    return log10(this)
   },
   log1p() {
     return log1p(this)
@@ -154,19 +250,49 @@ defineMethods({
   reciprocal() {
     return reciprocal(this)
   },
-  sin() {
-    return sin(this)
-  },
-  cos() {
-    return cos(this)
-  },
   erf() {
     return erf(this)
+  },
+  erfc() {
+    return erfc(this)
+  },
+  erfinv() {
+    return erfinv(this)
   },
   floor() {
     return floor(this)
   },
+  ceil() {
+    return ceil(this)
+  },
+  trunc() {
+    return trunc(this)
+  },
+  frac() {
+    return frac(this)
+  },
+  rad2deg() {
+    return rad2deg(this)
+  },
+  deg2rad() {
+    return deg2rad(this)
+  },
+  round(options?: RoundOptions) {
+    return round(this, options)
+  },
+  logit(options?: LogitOptions) {
+    return logit(this, options)
+  },
+  nanToNum(options?: NanToNumOptions) {
+    return nanToNum(this, options)
+  },
   clamp(min?: number, max?: number) {
     return clamp(this, min, max)
+  },
+  clampMin(min: number) {
+    return clampMin(this, min)
+  },
+  clampMax(max: number) {
+    return clampMax(this, max)
   },
 })

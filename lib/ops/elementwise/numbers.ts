@@ -1,13 +1,42 @@
 /**
- * The one rule for a number beside a tensor, and for two dtypes that meet.
+ * The one rule for a number beside a tensor, and for two dtypes that meet: PyTorch's.
  *
- * The result has the tensor's dtype, so the number must be one of that dtype. Floats hold any number, rounded (NaN and the
- * infinities too). int32, uint8 and bool hold the whole numbers of their range; any other number is refused by name, with the
- * dtype to convert to, where PyTorch converts the tensor (0.5) or lets the number wrap around (2 ** 40). A comparison's
- * result has another dtype: it takes any number, and compares real values.
+ * Kinds rise from bool over integers to floats. Of two tensors the higher kind decides, within a kind the wider dtype; a tensor
+ * without dimensions decides by its kind only. A number is the least of all: whole numbers are integers, others (NaN and the
+ * infinities too) floats, and an integer tensor beside one of these becomes float32, bool beside a whole one int32. Unlike
+ * PyTorch, an integer dtype that does not hold the whole number refuses it by name (300 beside uint8, 2 ** 40 beside int32)
+ * instead of wrapping it around. A comparison's result has another dtype: it takes any number, and compares real values.
  */
-import { type DType, holds, integerRanges } from '../../core/dtype.js'
+import { autocastDType } from '../../autograd/autocast.js'
+import { type DType, holds, integerRanges, isBlocks, isConvertible } from '../../core/dtype.js'
 import { DTypeError } from '../../core/errors.js'
+import type { Tensor } from '../../core/tensor.js'
+
+const kindOf = (dtype: DType) => (dtype === 'bool' ? 0 : integerRanges[dtype] === undefined ? 2 : 1)
+
+/**
+ * The dtype of the result of two tensors; null where that is for the operator to say: blocks mix with nothing, autocast
+ * converts its dtypes itself, and float16 is not computed with.
+ */
+export function promoted(a: Tensor, b: Tensor): DType | null {
+  if (isBlocks(a.dtype) || isBlocks(b.dtype)) return null
+  if (autocastDType() !== null && isConvertible(a.dtype) && isConvertible(b.dtype)) return null
+  const [first, second] = [kindOf(a.dtype), kindOf(b.dtype)]
+  const isScalar = a.ndim === 0 ? b.ndim > 0 : b.ndim === 0
+  if (!isScalar || first !== second) return widerOf(a.dtype, b.dtype)
+  return a.ndim === 0 ? b.dtype : a.dtype
+}
+
+/** The dtype of the result of a tensor and a number. */
+export function promotedWithNumber(dtype: DType, value: number): DType {
+  if (integerRanges[dtype] === undefined) return dtype
+  return Number.isInteger(value) ? (dtype === 'bool' ? 'int32' : dtype) : 'float32'
+}
+
+/** What functions of floats make of a dtype. */
+export function floatOf<D extends DType | null>(dtype: D): D | 'float32' {
+  return dtype !== null && integerRanges[dtype] !== undefined ? 'float32' : dtype
+}
 
 /** The number itself, if a tensor of the dtype can hold it. Throws DTypeError. */
 export function checkNumber(op: string, value: number, dtype: DType): number {

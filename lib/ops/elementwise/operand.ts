@@ -1,4 +1,5 @@
-/** Types of the second operand, of operators and of methods alike. */
+/** Types of operands and results, of functions and of methods alike. */
+import type { DType, SingleFloat } from '../../core/dtype.js'
 import type { Shape } from '../../core/shape.js'
 import type { Broadcast, BroadcastFits } from '../../core/shape-types.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -18,3 +19,82 @@ export type With<S extends Shape, B extends Operand> =
 /** `unknown` if an operand can broadcast with the shape S, else a Misfit. */
 export type FitsShape<S extends Shape, B extends Operand, Op extends string> =
   B extends Tensor<S> ? unknown : B extends Tensor<infer T> ? BroadcastFits<S, T, Op> : unknown
+
+type Integer = 'int32' | 'uint8' | 'bool'
+
+/** The dtype of two. Whether the one or the other decides within a kind may depend on which has dimensions. */
+type PromotedDType<D extends DType, E extends DType> = [DType] extends [D | E]
+  ? DType
+  : [D, E] extends [E, D]
+    ? D
+    : Mixed<D, E>
+type Mixed<D extends DType, E extends DType> = D extends Integer
+  ? E extends Integer
+    ? D extends 'bool'
+      ? E
+      : E extends 'bool'
+        ? D
+        : D | E
+    : E
+  : E extends Integer
+    ? D
+    : D | E
+
+/** The dtype beside a number: a fraction makes integers floats, a whole number bool an int32; either may come of a `number`. */
+type BesideNumber<D extends DType, N extends number> = [DType] extends [D]
+  ? D
+  : D extends Integer
+    ? number extends N
+      ? (D extends 'bool' ? 'int32' : D) | SingleFloat
+      : `${N}` extends `${bigint}`
+        ? D extends 'bool'
+          ? 'int32'
+          : D
+        : SingleFloat
+    : D
+
+/** The dtype of a tensor of D with another operand. */
+export type Promoted<D extends DType, B extends Operand> =
+  B extends Tensor<Shape, infer E> ? PromotedDType<D, E> : B extends number ? BesideNumber<D, B> : never
+/** The same for functions of floats, which integers become. */
+export type PromotedFloat<D extends DType, B extends Operand> = FloatOf<Promoted<D, B>>
+export type FloatOf<D extends DType> = [DType] extends [D] ? D : D extends Integer ? SingleFloat : D
+
+/** A result of two operands. */
+export type Result<A extends Operand, B extends Operand> =
+  A extends Tensor<infer S, infer D>
+    ? Tensor<With<S, B>, Promoted<D, B>>
+    : A extends number
+      ? B extends Tensor<infer S, infer D>
+        ? Tensor<S, BesideNumber<D, A>>
+        : never
+      : never
+export type FloatResult<A extends Operand, B extends Operand> =
+  A extends Tensor<infer S, infer D>
+    ? Tensor<With<S, B>, PromotedFloat<D, B>>
+    : B extends Tensor<infer S, infer D>
+      ? Tensor<S, FloatOf<D>>
+      : never
+export type Compared<A extends Tensor, B extends Operand> =
+  A extends Tensor<infer S> ? Tensor<With<S, B>, 'bool'> : never
+
+export type Fits<A extends Operand, B extends Operand, Op extends string> =
+  A extends Tensor<infer S> ? FitsShape<S, B, Op> : unknown
+
+// Methods, covariant by annotation: see core/methods.ts. One alias for all of a form, because each costs the compiler its own.
+/** @ts-expect-error TS2636, as core/methods.ts says */
+export type BinaryMethod<out S extends Shape, out D extends DType, Op extends string> = <B extends Operand>(
+  b: B & FitsShape<S, B, Op>,
+) => Tensor<With<S, B>, Promoted<D, B>>
+/** @ts-expect-error TS2636, as core/methods.ts says */
+export type FloatMethod<out S extends Shape, out D extends DType, Op extends string> = <B extends Operand>(
+  b: B & FitsShape<S, B, Op>,
+) => Tensor<With<S, B>, PromotedFloat<D, B>>
+/** @ts-expect-error TS2636, as core/methods.ts says */
+export type CompareMethod<out S extends Shape, Op extends string> = <B extends Operand>(
+  b: B & FitsShape<S, B, Op>,
+) => Tensor<With<S, B>, 'bool'>
+/** @ts-expect-error TS2636, as core/methods.ts says */
+export type TruthMethod<out S extends Shape, Op extends string> = <B extends Tensor>(
+  b: B & FitsShape<S, B, Op>,
+) => Tensor<With<S, B>, 'bool'>

@@ -2,7 +2,7 @@
 import { kernelOf } from '../../backend/call.js'
 import { empty, run } from '../../backend/dispatch.js'
 import type { Tensor } from '../../core/tensor.js'
-import { le, where } from './arithmetic.js'
+import { le, where } from './compare.js'
 
 /** dy where the result y is above 0, or NaN. */
 export const reluFormula = (dy: Tensor, y: Tensor): Tensor => where(le(y, 0), 0, dy)

@@ -20,6 +20,15 @@ int32_t whole(double x) {
   return x > -2147483648.0 ? static_cast<int32_t>(x) : INT32_MIN;
 }
 
+// By squaring; the reciprocals that negative exponents give are cut to whole numbers.
+int32_t whole_power(int32_t base, int32_t exponent) {
+  if (exponent < 0) return base == 1 ? 1 : base == -1 ? (exponent % 2 == 0 ? 1 : -1) : 0;
+  uint32_t power = 1, square = static_cast<uint32_t>(base);
+  for (uint32_t rest = static_cast<uint32_t>(exponent); rest > 0; rest /= 2, square *= square)
+    if (rest % 2 == 1) power *= square;
+  return static_cast<int32_t>(power);
+}
+
 Vec sign_of(Vec x) { return select(x > set(0.0f), set(1.0f), select(x < set(0.0f), set(-1.0f), set(0.0f))); }
 VecI sign_of(VecI x) { return select(x > set_int(0), set_int(1), select(x < set_int(0), set_int(-1), set_int(0))); }
 VecI negated(VecI x) { return set_int(0) - x; }
@@ -49,10 +58,21 @@ void minimum(Context& context, const View& out, const View& a, const View& b) {
 }
 
 void pow(Context& context, const View& out, const View& a, const View& b) {
+  if (out.dtype == DType::int32)
+    return each<int32_t, int32_t, int32_t>(context, out, a, b,
+                                           [](int64_t n, int32_t* o, const int32_t* x, const int32_t* y) {
+                                             for (int64_t i = 0; i < n; i++) o[i] = whole_power(x[i], y[i]);
+                                           });
   map_binary<float>(context, out, a, b, [](Vec x, Vec y) { return simd::pow(x, y); });
 }
 
 void pow_scalar(Context& context, const View& out, const View& x, double exponent) {
+  if (out.dtype == DType::int32) {
+    const int32_t power = whole(exponent);
+    return each<int32_t, int32_t>(context, out, x, [power](int64_t n, int32_t* o, const int32_t* v) {
+      for (int64_t i = 0; i < n; i++) o[i] = whole_power(v[i], power);
+    });
+  }
   if (exponent == 2) return square(context, out, x);
   if (exponent == 3) return map_unary<float>(context, out, x, [](Vec v) { return v * v * v; });
   if (exponent == -1) return reciprocal(context, out, x);
@@ -130,9 +150,6 @@ void erf(Context& context, const View& out, const View& x) {
 }
 void sigmoid(Context& context, const View& out, const View& x) {
   map_unary<float>(context, out, x, [](Vec v) { return simd::sigmoid(v); });
-}
-void floor(Context& context, const View& out, const View& x) {
-  map_unary<float>(context, out, x, [](Vec v) { return simd::floor(v); });
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA

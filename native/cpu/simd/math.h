@@ -131,16 +131,27 @@ FIRESTEEL_INLINE LogParts log_parts(Vec x) {
   return {k, as_float((distance & set_int(0x7fffff)) + root_half) - set(1.0f)};
 }
 
-// log x = k ln 2 + log(1 + f), log(1 + f) = f - f^2 / 2 + f^3 p(f).
+// log(1 + f) = f - f^2 / 2 + f^3 p(f), for f as in LogParts.
+FIRESTEEL_INLINE Vec log_of_fraction_polynomial(Vec f) {
+  return polynomial(f, 0.333333313f, -0.250008196f, 0.200012267f, -0.166233584f, 0.142017603f, -0.13160181f,
+                    0.127615646f, -0.0763448626f);
+}
+FIRESTEEL_INLINE Vec log_of_fraction(Vec f) {
+  const Vec square = f * f;
+  return f + fma(square, set(-0.5f), square * f * log_of_fraction_polynomial(f));
+}
+// y, the logarithm of a finite x > 0, or what it is for others, in any base.
+FIRESTEEL_INLINE Vec log_at_ends(Vec x, Vec y) {
+  Vec special = select(x == zero(), set(-INFINITY), select(x < zero(), set(NAN), x));
+  return select((x > zero()) & (x < set(INFINITY)), y, special);
+}
+
+// log x = k ln 2 + log(1 + f).
 FIRESTEEL_INLINE Vec log(Vec x) {
   const auto [k, f] = log_parts(x);
   Vec square = f * f;
-  Vec p = polynomial(f, 0.333333313f, -0.250008196f, 0.200012267f, -0.166233584f, 0.142017603f, -0.13160181f,
-                     0.127615646f, -0.0763448626f);
-  Vec low = fma(k, set(ln2_low), square * f * p);
-  Vec y = fma(k, set(ln2_high), f + fma(square, set(-0.5f), low));
-  Vec special = select(x == zero(), set(-INFINITY), select(x < zero(), set(NAN), x));
-  return select((x > zero()) & (x < set(INFINITY)), y, special);
+  Vec low = fma(k, set(ln2_low), square * f * log_of_fraction_polynomial(f));
+  return log_at_ends(x, fma(k, set(ln2_high), f + fma(square, set(-0.5f), low)));
 }
 
 // log u for u = fl(1 + x), and u's rounding error as a first-order correction.
@@ -194,11 +205,14 @@ FIRESTEEL_INLINE Vec erf(Vec x) {
 struct Normal {
   Vec cdf, density;
 };
+FIRESTEEL_INLINE Vec normal_polynomial(Vec x) {
+  return polynomial(x, 1.0f, -1.0516001f, 0.202653334f, 0.240104407f, 0.0149571653f, -0.110721566f, 0.0648705289f,
+                    -0.17769362f, 0.185769483f, -0.0580475405f);
+}
 FIRESTEEL_INLINE Normal normal(Vec x) {
   const Vec one = set(1.0f);
   Vec w = one / fma(abs(x), set(0.388908730f), one);
-  Vec q = polynomial(one - w, 1.0f, -1.0516001f, 0.202653334f, 0.240104407f, 0.0149571653f, -0.110721566f,
-                     0.0648705289f, -0.17769362f, 0.185769483f, -0.0580475405f);
+  Vec q = normal_polynomial(one - w);
   Vec e = exp(x * x * set(-0.5f));
   Vec tail = set(0.5f) * e * (w * q);
   return {select(x < zero(), tail, one - tail), e * set(0.398942280f)};
@@ -224,12 +238,18 @@ FIRESTEEL_INLINE Turn reduce_turn(Vec x) {
   }
   return {load(out), load(quadrant)};
 }
+// sin r = r + r^3 p(r^2), cos r = 1 - r^2 / 2 + r^4 q(r^2).
+FIRESTEEL_INLINE Vec sine_polynomial(Vec square) {
+  return polynomial(square, -0.166666552f, 0.00833215564f, -0.00019514632f);
+}
+FIRESTEEL_INLINE Vec cosine_polynomial(Vec square) {
+  return polynomial(square, 0.0416666456f, -0.00138873095f, 2.44324128e-05f);
+}
 // sin(r + quadrant pi/2)
 FIRESTEEL_INLINE Vec sin_of_turn(Turn turn) {
   Vec r = turn.r, square = r * r;
-  Vec sine = fma(r * square, polynomial(square, -0.166666552f, 0.00833215564f, -0.00019514632f), r);
-  Vec p = polynomial(square, 0.0416666456f, -0.00138873095f, 2.44324128e-05f);
-  Vec cosine = fma(square * square, p, fma(square, set(-0.5f), set(1.0f)));
+  Vec sine = fma(r * square, sine_polynomial(square), r);
+  Vec cosine = fma(square * square, cosine_polynomial(square), fma(square, set(-0.5f), set(1.0f)));
   Vec y = select((turn.quadrant & set_int(1)) == set_int(0), sine, cosine);
   return as_float(as_int(y) ^ shift_left(turn.quadrant & set_int(2), 30));
 }

@@ -1,0 +1,109 @@
+/** Activations whose slope is learned, drawn or another part of the input. */
+import { noGrad } from '../autograd/mode.js'
+import type { DType } from '../core/dtype.js'
+import { ValueError } from '../core/errors.js'
+import { checkGenerator, type Generator } from '../core/generator.js'
+import { checkOptions } from '../core/options.js'
+import type { Shape } from '../core/shape.js'
+import type { Tensor } from '../core/tensor.js'
+import { halves } from '../ops/elementwise/gated.js'
+import * as elementwise from '../ops/elementwise/index.js'
+import { checkDim, checkLayer, checkNumber, checkSizes, type LayerOptions, layerOptions, parameter } from './layer.js'
+import { Module, type Parameter, settings } from './module.js'
+import { Pointwise } from './pointwise.js'
+
+/** x where positive, else x times a slope that is drawn for each element in training, and the mean of its limits in evaluation. */
+export class RReLU extends Pointwise {
+  static override readonly hasModes = true
+  readonly lower: number
+  readonly upper: number
+  /** Null: this thread's default one. */
+  readonly generator: Generator | null
+  constructor(options: { readonly lower?: number; readonly upper?: number; readonly generator?: Generator } = {}) {
+    super()
+    const {
+      lower = 1 / 8,
+      upper = 1 / 3,
+      generator,
+    } = checkOptions('RReLU', options, {
+      lower: true,
+      upper: true,
+      generator: true,
+    })
+    checkGenerator('RReLU', generator)
+    this.lower = checkNumber('RReLU', 'lower', lower)
+    this.upper = checkNumber('RReLU', 'upper', upper)
+    if (lower > upper) throw new ValueError('RReLU', `lower is ${lower}, but must be at most upper, ${upper}`)
+    this.generator = generator ?? null
+  }
+  override extraRepr(): string {
+    return settings({ lower: this.lower, upper: this.upper })
+  }
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
+    const { lower, upper, training, generator } = this
+    return elementwise.rrelu(x, { lower, upper, training, generator: generator ?? undefined })
+  }
+}
+
+export interface PReLUOptions extends LayerOptions {
+  /** 1, the default, or the number of channels, each with a slope of its own. */
+  readonly numParameters?: number
+  /** The first slope; default 0.25. */
+  readonly init?: number
+}
+
+/** x where positive, else x times a slope that is learned. */
+export class PReLU extends Pointwise {
+  readonly weight: Parameter<[number]>
+  constructor(options: PReLUOptions = {}) {
+    super()
+    const own = checkLayer('PReLU', options, { ...layerOptions, numParameters: true, init: true })
+    const { numParameters = 1, init = 0.25 } = own
+    checkSizes('PReLU', { numParameters })
+    checkNumber('PReLU', 'init', init)
+    this.weight = parameter('PReLU', [numParameters], own)
+    noGrad(() => this.weight.fill_(init))
+  }
+  override extraRepr(): string {
+    return settings({ numParameters: this.weight.numel })
+  }
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
+    return elementwise.prelu(x, this.weight)
+  }
+}
+
+/** The first half of x along a dimension, times the sigmoid of the second. */
+export class GLU extends Module {
+  readonly dim: number
+  declare readonly signature?: { readonly takes: 'anything'; readonly gives: 'unknown' }
+  constructor(dim = -1) {
+    super()
+    checkDim('GLU', 'dim', dim)
+    this.dim = dim
+  }
+  override extraRepr(): string {
+    return settings({ dim: this.dim })
+  }
+  forward<D extends DType>(x: Tensor<Shape, D>): Tensor<Shape, D> {
+    return elementwise.glu(x, this.dim)
+  }
+}
+
+/** silu(first half) * second half, along a dimension: the gated unit of Llama's feed-forward network. */
+export class SwiGLU extends Module {
+  readonly dim: number
+  declare readonly signature?: { readonly takes: 'anything'; readonly gives: 'unknown' }
+  constructor(dim = -1) {
+    super()
+    checkDim('SwiGLU', 'dim', dim)
+    this.dim = dim
+  }
+  override extraRepr(): string {
+    return settings({ dim: this.dim })
+  }
+  forward<D extends DType>(x: Tensor<Shape, D>): Tensor<Shape, D>
+  forward(x: Tensor): Tensor {
+    const [gate, up] = halves('SwiGLU', x, this.dim)
+    return elementwise.swiglu(gate, up)
+  }
+}

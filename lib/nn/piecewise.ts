@@ -1,0 +1,132 @@
+/** Activations made of straight lines, and variants of ELU, softplus and tanh. */
+import type { DType } from '../core/dtype.js'
+import { ValueError } from '../core/errors.js'
+import { ownOptions } from '../core/options.js'
+import type { Shape } from '../core/shape.js'
+import type { Tensor } from '../core/tensor.js'
+import * as elementwise from '../ops/elementwise/index.js'
+import { checkNumber } from './layer.js'
+import { settings } from './module.js'
+import { Pointwise } from './pointwise.js'
+
+/** ELU with the scales that keep mean 0 and variance 1. */
+export class SELU extends Pointwise {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
+    return elementwise.selu(x)
+  }
+}
+
+/** x / (1 + |x|) */
+export class Softsign extends Pointwise {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
+    return elementwise.softsign(x)
+  }
+}
+
+/** log(sigmoid(x)) */
+export class LogSigmoid extends Pointwise {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
+    return elementwise.logSigmoid(x)
+  }
+}
+
+/** x - tanh(x) */
+export class Tanhshrink extends Pointwise {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
+    return elementwise.tanhshrink(x)
+  }
+}
+
+/** x limited to [0, 6] */
+export class ReLU6 extends Pointwise {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
+    return elementwise.relu6(x)
+  }
+}
+
+/** (x + 3) / 6, limited to [0, 1] */
+export class Hardsigmoid extends Pointwise {
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
+    return elementwise.hardsigmoid(x)
+  }
+}
+
+export class CELU extends Pointwise {
+  readonly #options: { alpha?: number }
+  constructor(options: { alpha?: number } = {}) {
+    super()
+    this.#options = ownOptions('CELU', options, { alpha: true })
+    const { alpha = 1 } = this.#options
+    if (checkNumber('CELU', 'alpha', alpha) === 0) throw new ValueError('CELU', 'alpha is 0, but x is divided by it')
+  }
+  override extraRepr(): string {
+    return settings({ ...this.#options })
+  }
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
+    return elementwise.celu(x, this.#options)
+  }
+}
+
+export class Softshrink extends Pointwise {
+  /** From -lambd to lambd x gives 0. */
+  readonly lambd: number
+  constructor(lambd = 0.5) {
+    super()
+    this.lambd = checkNumber('Softshrink', 'lambd', lambd, 0)
+  }
+  override extraRepr(): string {
+    return settings({ lambd: this.lambd })
+  }
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
+    return elementwise.softshrink(x, { lambd: this.lambd })
+  }
+}
+
+export class Hardshrink extends Pointwise {
+  /** From -lambd to lambd x gives 0. */
+  readonly lambd: number
+  constructor(lambd = 0.5) {
+    super()
+    this.lambd = checkNumber('Hardshrink', 'lambd', lambd)
+  }
+  override extraRepr(): string {
+    return settings({ lambd: this.lambd })
+  }
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
+    return elementwise.hardshrink(x, { lambd: this.lambd })
+  }
+}
+
+export class Hardtanh extends Pointwise {
+  readonly #options: elementwise.HardtanhOptions
+  constructor(options: elementwise.HardtanhOptions = {}) {
+    super()
+    this.#options = ownOptions('Hardtanh', options, { minVal: true, maxVal: true })
+    const { minVal = -1, maxVal = 1 } = this.#options
+    if (checkNumber('Hardtanh', 'minVal', minVal) >= checkNumber('Hardtanh', 'maxVal', maxVal))
+      throw new ValueError('Hardtanh', `minVal is ${minVal}, but must be below maxVal, ${maxVal}`)
+  }
+  override extraRepr(): string {
+    return settings({ ...this.#options })
+  }
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
+    return elementwise.hardtanh(x, this.#options)
+  }
+}
+
+/** x where above the threshold, else a value. */
+export class Threshold extends Pointwise {
+  readonly threshold: number
+  readonly value: number
+  constructor(threshold: number, value: number) {
+    super()
+    this.threshold = checkNumber('Threshold', 'threshold', threshold)
+    this.value = checkNumber('Threshold', 'value', value)
+  }
+  override extraRepr(): string {
+    return settings({ threshold: this.threshold, value: this.value })
+  }
+  override forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
+    return elementwise.threshold(x, this.threshold, this.value)
+  }
+}

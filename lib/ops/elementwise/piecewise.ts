@@ -1,0 +1,131 @@
+/** Activations made of other functions: bent straight lines, and variants of ELU and softplus. */
+
+import { checkDType } from '../../autograd/operator.js'
+import type { DType } from '../../core/dtype.js'
+import { ValueError } from '../../core/errors.js'
+import { checkOptions } from '../../core/options.js'
+import type { Shape } from '../../core/shape.js'
+import type { Tensor } from '../../core/tensor.js'
+import { anyFloating, checkScalar } from '../common.js'
+import { elu, softplus, tanh } from './activations.js'
+import { add, div, mul, sub } from './arithmetic.js'
+import { ge, gt, le, where } from './compare.js'
+import { abs, clamp, expm1, neg } from './functions.js'
+import { once } from './once.js'
+
+const seluAlpha = 1.6732632423543772,
+  seluScale = 1.0507009873554805
+
+/** 1.0507 elu(x) with alpha 1.6733: a fixed point of mean 0 and variance 1 (Klambauer et al., 2017). */
+export function selu<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
+export function selu(x: Tensor): Tensor {
+  checkDType('selu', 'x', x, anyFloating)
+  return once('selu', [x], (v) => mul(elu(v, { alpha: seluAlpha }), seluScale))
+}
+
+/** x where positive, else alpha (exp(x / alpha) - 1): an ELU of slope 1 at 0 (Barron, 2017). Throws ValueError if alpha is 0. */
+export function celu<S extends Shape, D extends DType>(x: Tensor<S, D>, options?: { alpha?: number }): Tensor<S, D>
+export function celu(x: Tensor, options: { alpha?: number } = {}): Tensor {
+  const { alpha = 1 } = checkOptions('celu', options, { alpha: true })
+  checkScalar('celu', 'alpha', alpha)
+  if (alpha === 0) throw new ValueError('celu', 'alpha is 0, but x is divided by it')
+  checkDType('celu', 'x', x, anyFloating)
+  return once('celu', [x], (v) => {
+    const positive = gt(v, 0)
+    return where(positive, v, mul(expm1(div(where(positive, 0, v), alpha)), alpha))
+  })
+}
+
+/** x / (1 + |x|) */
+export function softsign<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
+export function softsign(x: Tensor): Tensor {
+  checkDType('softsign', 'x', x, anyFloating)
+  return once('softsign', [x], (v) => div(v, add(abs(v), 1)))
+}
+
+/** log(sigmoid(x)), without overflow */
+export function logSigmoid<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
+export function logSigmoid(x: Tensor): Tensor {
+  checkDType('logSigmoid', 'x', x, anyFloating)
+  // Beyond 40, softplus is its argument to the last digit of a float64.
+  return once('logSigmoid', [x], (v) => neg(softplus(neg(v), { threshold: 40 })))
+}
+
+/** x - tanh(x) */
+export function tanhshrink<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
+export function tanhshrink(x: Tensor): Tensor {
+  checkDType('tanhshrink', 'x', x, anyFloating)
+  return once('tanhshrink', [x], (v) => sub(v, tanh(v)))
+}
+
+/** x nearer to 0 by lambd, and 0 where its size is at most that. Throws ValueError for a lambd below 0. */
+export function softshrink<S extends Shape, D extends DType>(
+  x: Tensor<S, D>,
+  options?: { lambd?: number },
+): Tensor<S, D>
+export function softshrink(x: Tensor, options: { lambd?: number } = {}): Tensor {
+  const { lambd = 0.5 } = checkOptions('softshrink', options, { lambd: true })
+  if (!(checkScalar('softshrink', 'lambd', lambd) >= 0))
+    throw new ValueError('softshrink', `lambd is ${lambd}, but must not be negative`)
+  checkDType('softshrink', 'x', x, anyFloating)
+  return once('softshrink', [x], (v) => sub(v, clamp(v, -lambd, lambd)))
+}
+
+/** x, and 0 where its size is at most lambd. */
+export function hardshrink<S extends Shape, D extends DType>(
+  x: Tensor<S, D>,
+  options?: { lambd?: number },
+): Tensor<S, D>
+export function hardshrink(x: Tensor, options: { lambd?: number } = {}): Tensor {
+  const { lambd = 0.5 } = checkOptions('hardshrink', options, { lambd: true })
+  checkScalar('hardshrink', 'lambd', lambd)
+  checkDType('hardshrink', 'x', x, anyFloating)
+  return once('hardshrink', [x], (v) => where(le(abs(v), lambd), 0, v))
+}
+
+export interface HardtanhOptions {
+  /** Default -1. */
+  readonly minVal?: number
+  /** Default 1. */
+  readonly maxVal?: number
+}
+
+/** x limited to [minVal, maxVal]: clamp, but without a gradient at the limits themselves. Throws ValueError if they are reversed. */
+export function hardtanh<S extends Shape, D extends DType>(x: Tensor<S, D>, options?: HardtanhOptions): Tensor<S, D>
+export function hardtanh(x: Tensor, options: HardtanhOptions = {}): Tensor {
+  const { minVal = -1, maxVal = 1 } = checkOptions('hardtanh', options, { minVal: true, maxVal: true })
+  checkScalar('hardtanh', 'minVal', minVal)
+  checkScalar('hardtanh', 'maxVal', maxVal)
+  if (minVal > maxVal) throw new ValueError('hardtanh', `minVal is ${minVal}, but must be at most maxVal, ${maxVal}`)
+  checkDType('hardtanh', 'x', x, anyFloating)
+  return once('hardtanh', [x], (v) => limited(v, minVal, maxVal))
+}
+
+const limited = (x: Tensor, min: number, max: number): Tensor => where(le(x, min), min, where(ge(x, max), max, x))
+
+/** x limited to [0, 6] */
+export function relu6<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
+export function relu6(x: Tensor): Tensor {
+  checkDType('relu6', 'x', x, anyFloating)
+  return once('relu6', [x], (v) => limited(v, 0, 6))
+}
+
+/** (x + 3) / 6, limited to [0, 1] */
+export function hardsigmoid<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D>
+export function hardsigmoid(x: Tensor): Tensor {
+  checkDType('hardsigmoid', 'x', x, anyFloating)
+  return once('hardsigmoid', [x], (v) => div(limited(add(v, 3), 0, 6), 6))
+}
+
+/** x where above `threshold`, else `value`. */
+export function threshold<S extends Shape, D extends DType>(
+  x: Tensor<S, D>,
+  threshold: number,
+  value: number,
+): Tensor<S, D>
+export function threshold(x: Tensor, threshold: number, value: number): Tensor {
+  checkScalar('threshold', 'threshold', threshold)
+  checkScalar('threshold', 'value', value)
+  checkDType('threshold', 'x', x, anyFloating)
+  return once('threshold', [x], (v) => where(le(v, threshold), value, v))
+}

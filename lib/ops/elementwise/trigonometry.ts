@@ -1,0 +1,80 @@
+/** Trigonometric and hyperbolic functions, of angles in radians, and their inverses. */
+
+import type { DType } from '../../core/dtype.js'
+import { defineMethods } from '../../core/methods.js'
+import type { Shape } from '../../core/shape.js'
+import type { Tensor } from '../../core/tensor.js'
+import { add, div, mul, sub } from './arithmetic.js'
+import { neg, rsqrt, square } from './functions.js'
+import { simple } from './unary.js'
+
+/** 1 - x^2, to the last digits near 1 */
+const inside = (x: Tensor): Tensor => mul(sub(1, x), add(x, 1))
+
+export const sin = simple('sin', 'x', (g, x) => mul(g, cos(x)))
+export const cos = simple('cos', 'x', (g, x) => neg(mul(g, sin(x))))
+export const tan = simple('tan', 'y', (g, y) => mul(g, add(square(y), 1)))
+/** NaN beyond [-1, 1]. */
+export const asin = simple('asin', 'x', (g, x) => mul(g, rsqrt(inside(x))))
+/** NaN beyond [-1, 1]. */
+export const acos = simple('acos', 'x', (g, x) => neg(mul(g, rsqrt(inside(x)))))
+export const atan = simple('atan', 'x', (g, x) => div(g, add(square(x), 1)))
+export const sinh = simple('sinh', 'x', (g, x) => mul(g, cosh(x)))
+export const cosh = simple('cosh', 'x', (g, x) => mul(g, sinh(x)))
+export const asinh = simple('asinh', 'x', (g, x) => mul(g, rsqrt(add(square(x), 1))))
+/** NaN below 1. */
+export const acosh = simple('acosh', 'x', (g, x) => mul(g, rsqrt(mul(sub(x, 1), add(x, 1)))))
+/** Infinite at 1 and -1, NaN beyond. */
+export const atanh = simple('atanh', 'x', (g, x) => div(g, inside(x)))
+
+declare module '../../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    sin(): Tensor<S, D>
+    cos(): Tensor<S, D>
+    tan(): Tensor<S, D>
+    asin(): Tensor<S, D>
+    acos(): Tensor<S, D>
+    atan(): Tensor<S, D>
+    sinh(): Tensor<S, D>
+    cosh(): Tensor<S, D>
+    asinh(): Tensor<S, D>
+    acosh(): Tensor<S, D>
+    atanh(): Tensor<S, D>
+  }
+}
+
+defineMethods({
+  sin() {
+    return sin(this)
+  },
+  cos() {
+    return cos(this)
+  },
+  tan() {
+    return tan(this)
+  },
+  asin() {
+    return asin(this)
+  },
+  acos() {
+    return acos(this)
+  },
+  atan() {
+    return atan(this)
+  },
+  sinh() {
+    return sinh(this)
+  },
+  cosh() {
+    return cosh(this)
+  },
+  asinh() {
+    return asinh(this)
+  },
+  acosh() {
+    return acosh(this)
+  },
+  atanh() {
+    return atanh(this)
+  },
+})
