@@ -307,12 +307,7 @@ export class CTCLoss extends LossLayer<loss.CtcLossOptions> {
       return loss.ctcLoss(zeros([1, 1, classes], { device: 'meta' }), targets, [1], [1], o)
     })
   }
-  forward(
-    logProbs: Tensor,
-    targets: Tensor,
-    inputLengths: loss.SequenceLengths,
-    targetLengths: loss.SequenceLengths,
-  ): Tensor {
+  forward(logProbs: Tensor, targets: Tensor, inputLengths: loss.CtcLengths, targetLengths: loss.CtcLengths): Tensor {
     return loss.ctcLoss(logProbs, targets, inputLengths, targetLengths, this.options)
   }
 }

@@ -88,12 +88,12 @@ export interface CtcLossOptions extends ReductionOptions {
 const ctcNames: OptionNames<CtcLossOptions> = { blank: true, zeroInfinity: true, reduction: true }
 
 /** One number for a sequence without a batch, else a list or an int32 tensor. */
-export type SequenceLengths = Tensor | number | readonly number[]
+export type CtcLengths = Tensor | number | readonly number[]
 
 const op = 'ctcLoss'
 
 /** Lengths as a list, where they are known without reading a tensor. */
-function listed(name: string, lengths: SequenceLengths, n: number, most: number): readonly number[] | null {
+function listed(name: string, lengths: CtcLengths, n: number, most: number): readonly number[] | null {
   const list = typeof lengths === 'number' ? [lengths] : lengths
   if (!Array.isArray(list)) {
     checkTensor(op, name, list)
@@ -115,7 +115,7 @@ function listed(name: string, lengths: SequenceLengths, n: number, most: number)
   return list
 }
 
-function lengthsOn(lengths: SequenceLengths, list: readonly number[] | null, like: Tensor): Tensor {
+function lengthsOn(lengths: CtcLengths, list: readonly number[] | null, like: Tensor): Tensor {
   return list === null
     ? reshape(lengths as Tensor, [(lengths as Tensor).numel])
     : tensor([...list], { dtype: 'int32', device: like.device })
@@ -145,8 +145,8 @@ function rowsOf(targets: Tensor, lengths: Tensor, longest: number): Tensor {
 export function ctcLoss(
   logProbs: Tensor,
   targets: Tensor,
-  inputLengths: SequenceLengths,
-  targetLengths: SequenceLengths,
+  inputLengths: CtcLengths,
+  targetLengths: CtcLengths,
   options: CtcLossOptions = {},
 ): Tensor {
   const { blank = 0, zeroInfinity = false, reduction = 'mean' } = checkOptions(op, options, ctcNames)

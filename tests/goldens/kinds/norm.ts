@@ -30,7 +30,11 @@ export const kinds: Kinds = {
   batchNorm3d: module(channels(nn.BatchNorm3d), call),
   groupNorm: module(
     (given) =>
-      new nn.GroupNorm(given.arg<number>('numGroups'), given.arg<number>('numChannels'), options(given, ['eps', 'affine', 'bias'])),
+      new nn.GroupNorm(
+        given.arg<number>('numGroups'),
+        given.arg<number>('numChannels'),
+        options(given, ['eps', 'affine', 'bias']),
+      ),
     call,
   ),
   instanceNorm1d: module(channels(nn.InstanceNorm1d), call),
