@@ -106,6 +106,8 @@ const KernelTable table = {
     index_accumulate,
     gather,
     scatter_add,
+    scatter_into,
+    scatter_accumulate,
     matmul,
     matmul_accumulate,
     conv2d_forward,

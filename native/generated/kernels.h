@@ -105,6 +105,8 @@ struct KernelTable {
   void (*index_accumulate)(Context& context, const View& sum, const View& dy, const View& index, int64_t dim, int64_t skip);
   void (*gather)(Context& context, const View& out, const View& x, const View& index, int64_t dim);
   void (*scatter_add)(Context& context, const View& dx, const View& dy, const View& index, int64_t dim);
+  void (*scatter_into)(Context& context, const View& dst, const View& src, const View& index, int64_t dim);
+  void (*scatter_accumulate)(Context& context, const View& value, const View& src, const View& index, int64_t dim, int64_t by);
   void (*matmul)(Context& context, const View& out, const View& a, const View& b, const View* bias);
   void (*matmul_accumulate)(Context& context, const View& sum, const View& a, const View& b);
   void (*conv2d_forward)(Context& context, const View& out, const View& x, const View& weight, const View* bias, Integers stride, Integers padding, Integers dilation, int64_t groups, bool relu);
@@ -251,6 +253,8 @@ void index_add(Context& context, const View& dx, const View& dy, const View& ind
 void index_accumulate(Context& context, const View& sum, const View& dy, const View& index, int64_t dim, int64_t skip);
 void gather(Context& context, const View& out, const View& x, const View& index, int64_t dim);
 void scatter_add(Context& context, const View& dx, const View& dy, const View& index, int64_t dim);
+void scatter_into(Context& context, const View& dst, const View& src, const View& index, int64_t dim);
+void scatter_accumulate(Context& context, const View& value, const View& src, const View& index, int64_t dim, int64_t by);
 void matmul(Context& context, const View& out, const View& a, const View& b, const View* bias);
 void matmul_accumulate(Context& context, const View& sum, const View& a, const View& b);
 void conv2d_forward(Context& context, const View& out, const View& x, const View& weight, const View* bias, Integers stride, Integers padding, Integers dilation, int64_t groups, bool relu);

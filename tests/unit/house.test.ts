@@ -78,6 +78,7 @@ describe('in lib/ops', () => {
       'shape/cut.ts': 1,
       'shape/diagonals.ts': 1,
       'shape/windows.ts': 1,
+      'indexing/scatter.ts': 1,
       // A gradient that is no input's alone: both biases' and the scores' before they are summed to the mask's shape.
       'recurrent.ts': 1,
       'attention.ts': 1,

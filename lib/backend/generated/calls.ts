@@ -324,6 +324,27 @@ const scatter_add: Writer<'scatter_add'> = {
   },
 }
 
+const scatter_into: Writer<'scatter_into'> = {
+  first: ({ dst }) => dst,
+  write(to, { dst, src, index, dim }) {
+    to.dense(dst)
+    to.dense(src)
+    to.dense(index)
+    to.number('dim', dim)
+  },
+}
+
+const scatter_accumulate: Writer<'scatter_accumulate'> = {
+  first: ({ value }) => value,
+  write(to, { value, src, index, dim, by }) {
+    to.dense(value)
+    to.dense(src)
+    to.dense(index)
+    to.number('dim', dim)
+    to.number('by', by)
+  },
+}
+
 const matmul: Writer<'matmul'> = {
   first: ({ out }) => out,
   write(to, { out, a, b, bias }) {
@@ -1055,6 +1076,8 @@ export const calls: Calls = {
   index_accumulate,
   gather: index_select,
   scatter_add,
+  scatter_into,
+  scatter_accumulate,
   matmul,
   matmul_accumulate,
   conv2d_forward,

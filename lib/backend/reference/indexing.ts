@@ -3,7 +3,7 @@
  * here at once.
  */
 import { arrayLength } from '../../core/dtype.js'
-import { IndexOutOfRangeError } from '../../core/errors.js'
+import { IndexOutOfRangeError, InternalError } from '../../core/errors.js'
 import { countOf } from '../../core/shape.js'
 import type { KernelArguments, Kernels } from '../table/index.js'
 import type { HostView } from './view.js'
@@ -95,7 +95,39 @@ function scatter_add({ dx, dy, index, dim }: KernelArguments<'scatter_add', Host
   })
 }
 
-export const indexing = { index_select, embedding, index_add, index_accumulate, gather, scatter_add } satisfies Pick<
+function scatter_into({ dst, src, index, dim }: KernelArguments<'scatter_into', HostView>): void {
+  visit('scatter', index, src, dst, dim, (at, found) => {
+    dst.data[found] = src.data[at] as number
+  })
+}
+
+const together: readonly ((a: number, b: number) => number)[] = [(a, b) => a + b, Math.imul, Math.max, Math.min]
+
+function scatter_accumulate({ value, src, index, dim, by }: KernelArguments<'scatter_accumulate', HostView>): void {
+  const both = by === 1 && value.dtype !== 'int32' ? (a: number, b: number) => a * b : together[by]
+  if (both === undefined) throw new InternalError('scatter_accumulate', `there is no way ${by} of putting two together`)
+  visit('scatterReduce', index, src, value, dim, (at, found) => {
+    value.data[found] = both(value.data[found] as number, src.data[at] as number)
+  })
+}
+
+export const indexing = {
+  index_select,
+  embedding,
+  index_add,
+  index_accumulate,
+  gather,
+  scatter_add,
+  scatter_into,
+  scatter_accumulate,
+} satisfies Pick<
   Kernels<HostView>,
-  'index_select' | 'embedding' | 'index_add' | 'index_accumulate' | 'gather' | 'scatter_add'
+  | 'index_select'
+  | 'embedding'
+  | 'index_add'
+  | 'index_accumulate'
+  | 'gather'
+  | 'scatter_add'
+  | 'scatter_into'
+  | 'scatter_accumulate'
 >

@@ -1,5 +1,5 @@
 /** The rows of indexing. An index outside [0, size) is recorded as an error of the call. */
-import { every, float, row, rows } from './grammar.js'
+import { every, float, numeric, row, rows } from './grammar.js'
 
 export const indexing = {
   /** out[.., i, ..] = x[.., index[i], ..] along dim; index has one dimension; of blocks dim is not the last */
@@ -30,8 +30,8 @@ export const indexing = {
   index_accumulate: row(
     { sum: 'inout T', dy: 'in T', index: 'in int32', dim: 'integer', skip: 'integer' },
     {
-      calledAs: 'indexSelect backward',
-      T: float,
+      calledAs: 'indexAdd',
+      T: numeric,
       partly: { sum: 'dy' },
     },
   ),
@@ -44,4 +44,17 @@ export const indexing = {
     T: float,
     precision: 'float32',
   },
+  /** dst[i][j][index[i][j][k]] = src[i][j][k] (dim 2), in the order of k: where an index stands twice, the last holds */
+  scatter_into: row(
+    { dst: 'inout T', src: 'in T', index: 'in int32', dim: 'integer' },
+    { calledAs: 'scatter', T: every, partly: { dst: 'src' } },
+  ),
+  /**
+   * value[i][j][index[i][j][k]] = that and src[i][j][k] together (dim 2), in the order of k; `by` says how: 0 sum, 1 product,
+   * 2 the larger, 3 the smaller, NaN where one is NaN. Integers wrap around.
+   */
+  scatter_accumulate: row(
+    { value: 'inout T', src: 'in T', index: 'in int32', dim: 'integer', by: 'integer' },
+    { calledAs: 'scatterReduce', T: numeric, precision: 'float32', partly: { value: 'src' } },
+  ),
 } as const

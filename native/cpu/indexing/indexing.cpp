@@ -1,10 +1,11 @@
 // index_select, embedding, gather: copies of what an index names. index_add, scatter_add: their gradients, sums into
-// what it names.
+// what it names. scatter_into, scatter_accumulate: copies into what it names, and sums, products, the larger or
+// smaller.
 //
-// All overwrite their result, but for index_accumulate, which is index_add onto what is there. An index outside its
-// dimension (a negative one is) is recorded as an error of the call; what it would have read counts as 0, what it would
-// have added is left out. Sums are added in the order of the index, for any number of threads: threads divide the
-// destination among themselves, never the index. 8 bytes an element, beside the index.
+// All overwrite their result, but for index_accumulate, scatter_into and scatter_accumulate, which change what is
+// there. An index outside its dimension (a negative one is) is recorded as an error of the call; what it would have
+// read counts as 0, what it would have added is left out. Sums are added in the order of the index, for any number of
+// threads: threads divide the destination among themselves, never the index. 8 bytes an element, beside the index.
 #include <string.h>
 
 #include "../../generated/kernels.h"
@@ -106,6 +107,15 @@ void add_row(float* to, const float* from, int64_t n) {
   map_registers([](simd::Vec a, simd::Vec b) { return a + b; }, n, to, static_cast<const float*>(to), from);
 }
 
+float sum_of(float a, float b) { return a + b; }
+int32_t sum_of(int32_t a, int32_t b) { return int32_t(uint32_t(a) + uint32_t(b)); }  // wraps around
+float product_of(float a, float b) { return a * b; }
+int32_t product_of(int32_t a, int32_t b) { return int32_t(uint32_t(a) * uint32_t(b)); }
+
+void add_row(int32_t* to, const int32_t* from, int64_t n) {
+  for (int64_t i = 0; i < n; i++) to[i] = sum_of(to[i], from[i]);
+}
+
 // gather and scatter_add: positions of index are [outer, count, inner] around dim, large is [.., size, ..] with sizes
 // that may be larger. Where position (o, j, i) falls in large, but for the index: outer_offset(o) + inner_offset(i).
 struct Correspondence {
@@ -169,10 +179,10 @@ void gather_as(Context& context, const View& out, const View& x, const View& ind
 
 // Each unit owns a range of rows of the sum and reads all of the index; the number of ranges keeps that reading small
 // beside the adding, and the clearing where the sum begins with 0.
+template <class T>
 void add_rows(Context& context, const View& sum, const View& dy, const View& index, int64_t dim, int64_t skip,
               bool clears) {
   if (!selects(context, dy, sum, index, dim)) return;
-  if (!expect(context, sum.dtype == DType::float32, "index_add: expected float32")) return;
   check_indices(context, index, sum.sizes[dim], dim, skip);
   if (sum.count == 0) return;
   const Around a = around(sum, dim);
@@ -183,17 +193,49 @@ void add_rows(Context& context, const View& sum, const View& dy, const View& ind
   for_items(context, {units, 1 + chunk_elements / (elements / ranges + 1)}, [&](int64_t unit) {
     const int64_t o = unit / ranges, low = unit % ranges * rows, high = min(low + rows, a.size);
     if (low >= high) return;
-    float* to = pointer<float>(sum) + o * a.size * a.inner;
-    const float* from = pointer<const float>(dy) + o * index.count * a.inner;
-    if (clears) memset(to + low * a.inner, 0, static_cast<size_t>((high - low) * a.inner) * sizeof(float));
+    T* to = pointer<T>(sum) + o * a.size * a.inner;
+    const T* from = pointer<const T>(dy) + o * index.count * a.inner;
+    if (clears) memset(to + low * a.inner, 0, static_cast<size_t>((high - low) * a.inner) * sizeof(T));
     for_indices_within(at, index.count, low, high, [&](int64_t i, int64_t row) {
       if (skip >= 0 && row == skip) return;
       if (a.inner == 1)
-        to[row] += from[i];
+        to[row] = sum_of(to[row], from[i]);
       else
         add_row(to + row * a.inner, from + i * a.inner, a.inner);
     });
   });
+}
+
+// value[what index names] = both(that, src), along dim in order.
+template <class T, class F>
+void scatter_by(Context& context, const View& value, const View& src, const View& index, const Correspondence& c,
+                const F& both) {
+  const int32_t* at = pointer<const int32_t>(index);
+  T* to = pointer<T>(value);
+  const T* from = pointer<const T>(src);
+  for_positions(context, c, [&](int64_t position, int64_t offset) {
+    const int64_t wanted = at[position];
+    if (!in_range(wanted, c.size)) return;
+    T& found = to[offset + wanted * c.step];
+    found = both(found, from[position]);
+  });
+}
+
+template <class T>
+void accumulate_as(Context& context, const View& value, const View& src, const View& index, const Correspondence& c,
+                   int64_t by) {
+  const auto run = [&](const auto& both) { scatter_by<T>(context, value, src, index, c, both); };
+  // A number that is not itself is NaN, and stays.
+  switch (by) {
+    case 0:
+      return run([](T a, T b) { return sum_of(a, b); });
+    case 1:
+      return run([](T a, T b) { return product_of(a, b); });
+    case 2:
+      return run([](T a, T b) { return b > a || b != b ? b : a; });
+    default:
+      return run([](T a, T b) { return b < a || b != b ? b : a; });
+  }
 }
 
 // A rank of 0 is a vector of one.
@@ -240,11 +282,14 @@ void embedding(Context& context, const View& out, const View& weight, const View
 }
 
 void index_add(Context& context, const View& dx, const View& dy, const View& index, int64_t dim, int64_t skip) {
-  add_rows(context, dx, dy, index, dim, skip, true);
+  if (!expect(context, dx.dtype == DType::float32, "index_add: expected float32")) return;
+  add_rows<float>(context, dx, dy, index, dim, skip, true);
 }
 
 void index_accumulate(Context& context, const View& sum, const View& dy, const View& index, int64_t dim, int64_t skip) {
-  add_rows(context, sum, dy, index, dim, skip, false);
+  if (sum.dtype == DType::int32) return add_rows<int32_t>(context, sum, dy, index, dim, skip, false);
+  if (!expect(context, sum.dtype == DType::float32, "index_accumulate: expected float32 or int32")) return;
+  add_rows<float>(context, sum, dy, index, dim, skip, false);
 }
 
 void gather(Context& context, const View& out, const View& x, const View& index, int64_t dim) {
@@ -278,6 +323,34 @@ void scatter_add(Context& context, const View& dx, const View& dy, const View& i
     const int64_t wanted = indices[position];
     if (in_range(wanted, c.size)) sums[offset + wanted * c.step] += terms[position];
   });
+}
+
+void scatter_into(Context& context, const View& dst, const View& src, const View& index, int64_t dim) {
+  const View to = as_vector(dst), from = as_vector(src), at = as_vector(index);
+  Correspondence c;
+  if (!correspond(context, from, to, at, dim, &c)) return;
+  check_indices(context, at, c.size, dim, -1);
+  const auto second = [](auto, auto b) { return b; };
+  switch (element_size(dst.dtype)) {
+    case 4:
+      return scatter_by<uint32_t>(context, to, from, at, c, second);
+    case 2:
+      return scatter_by<uint16_t>(context, to, from, at, c, second);
+    default:
+      return scatter_by<uint8_t>(context, to, from, at, c, second);
+  }
+}
+
+void scatter_accumulate(Context& context, const View& value, const View& src, const View& index, int64_t dim,
+                        int64_t by) {
+  const View to = as_vector(value), from = as_vector(src), at = as_vector(index);
+  Correspondence c;
+  if (!correspond(context, from, to, at, dim, &c)) return;
+  if (!expect(context, by >= 0 && by <= 3, "scatter_accumulate: no such way to put two together")) return;
+  check_indices(context, at, c.size, dim, -1);
+  if (value.dtype == DType::int32) return accumulate_as<int32_t>(context, to, from, at, c, by);
+  if (!expect(context, value.dtype == DType::float32, "scatter_accumulate: expected float32 or int32")) return;
+  accumulate_as<float>(context, to, from, at, c, by);
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA

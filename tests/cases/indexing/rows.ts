@@ -1,7 +1,7 @@
-import * as f from '../../lib/index.js'
-import { type Case, call, type ErrorCase, exactly, integers, normal } from './case.js'
-import { ints, type PublicCall, sound, t } from './sound.js'
-import type { ZeroSizes } from './zero.js'
+import * as f from '../../../lib/index.js'
+import { type Case, call, type ErrorCase, exactly, integers, normal } from '../case.js'
+import { ints, type PublicCall, sound, t } from '../sound.js'
+import type { ZeroSizes } from '../zero.js'
 
 const x = normal([5, 4])
 
