@@ -1,12 +1,22 @@
 /** New tensors: from JavaScript values, constants and sequences. Random ones are in random.ts. */
 
+import { checkTensor } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { elementsOf, isNumericArray, type NumericArray } from '../core/arrays.js'
 import { checkBlockShape } from '../core/blocks.js'
-import { arrayLength, checkElement, type DType, isBlocks, type Known, type TypedArray } from '../core/dtype.js'
-import { formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
+import {
+  arrayLength,
+  checkElement,
+  type DType,
+  isBlocks,
+  isFloating,
+  type Known,
+  type TypedArray,
+} from '../core/dtype.js'
+import { DTypeError, formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
 import { flattened } from '../core/nested.js'
-import { checkOptions, ownOptions } from '../core/options.js'
+import { checkOptions, type OptionNames, ownOptions } from '../core/options.js'
+import { checkEntries } from '../core/room.js'
 import { checkShape, countOf, type Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
@@ -155,4 +165,101 @@ export function tensor(value: NestedArray, options: CreationOptions = {}): Tenso
   const { shape, data, dtype } = flattened('tensor', value)
   const named = options.dtype === undefined ? { ...ownOptions('tensor', options, creationNames), dtype } : options
   return fromElements('tensor', data, shape, named)
+}
+
+/**
+ * `steps` numbers from `start` to `end`, both included, equally far apart: float32, or the floats that are named. For one step it
+ * is `start`.
+ */
+export function linspace<D extends DType = 'float32'>(
+  start: number,
+  end: number,
+  steps: number,
+  options: CreationOptions<D> = {},
+): Tensor<[number], Known<NoInfer<D>>> {
+  return fromElements('linspace', spaced('linspace', start, end, steps), [steps], floats('linspace', options))
+}
+
+export interface LogspaceOptions<D extends DType = DType> extends CreationOptions<D> {
+  /** Default 10. */
+  readonly base?: number
+}
+
+const logspaceNames: OptionNames<LogspaceOptions> = { ...creationNames, base: true }
+
+/** `base` to the power of `steps` numbers from `start` to `end`, as `linspace` has them. */
+export function logspace<D extends DType = 'float32'>(
+  start: number,
+  end: number,
+  steps: number,
+  options: LogspaceOptions<D> = {},
+): Tensor<[number], Known<NoInfer<D>>> {
+  const { base = 10, ...rest } = ownOptions('logspace', options, logspaceNames)
+  if (typeof base !== 'number') throw new ValueError('logspace', `base is ${kindOf(base)}, but must be a number`)
+  const powers = spaced('logspace', start, end, steps).map((exponent) => base ** exponent)
+  return fromElements('logspace', powers, [steps], floats('logspace', rest as CreationOptions<D>))
+}
+
+/** In doubles, from both ends, so that the last is `end` and both halves mirror each other. */
+function spaced(op: string, start: number, end: number, steps: number): Float64Array {
+  for (const [name, value] of Object.entries({ start, end }))
+    if (typeof value !== 'number') throw new ValueError(op, `${name} is ${kindOf(value)}, but must be a number`)
+  if (!Number.isSafeInteger(steps) || steps < 0)
+    throw new ValueError(op, `steps is ${kindOf(steps)}, but must be an integer, at least 0`)
+  checkShape(op, [steps])
+  checkEntries(op, steps, 2 ** 28, 'numbers', 'take fewer steps, or compute with arange()')
+  const step = steps > 1 ? (end - start) / (steps - 1) : 0
+  return Float64Array.from({ length: steps }, (_, i) =>
+    2 * i < steps ? start + step * i : end - step * (steps - 1 - i),
+  )
+}
+
+function floats<D extends DType>(op: string, options: CreationOptions<D>): CreationOptions<D> {
+  const own = ownOptions<CreationOptions<D>>(op, options, creationNames)
+  if (own.dtype !== undefined && !isFloating(checkDTypeName(op, own.dtype)))
+    throw new DTypeError(op, `makes floats, but dtype is ${own.dtype}; round and convert with .to('${own.dtype}')`)
+  return own
+}
+
+/** Options with dtype and device of x where they name none. */
+function likeOf<D extends DType>(op: string, x: Tensor, options: CreationOptions<D>): CreationOptions<D> {
+  checkTensor(op, 'x', x)
+  return { dtype: x.dtype as D, device: x.device, ...ownOptions<CreationOptions<D>>(op, options, creationNames) }
+}
+
+/** Zeros of x's shape, dtype and device, unless the options name others; no graph. */
+export function zerosLike<S extends Shape, T extends DType, D extends DType = T>(
+  x: Tensor<S, T>,
+  options: CreationOptions<D> = {},
+): Tensor<Mutable<S>, Known<NoInfer<D>>> {
+  const given = likeOf('zerosLike', x, options)
+  return filled('zerosLike', x.sizes as S, 0, given)
+}
+
+/** Ones of x's shape, dtype and device, unless the options name others; no graph. */
+export function onesLike<S extends Shape, T extends DType, D extends DType = T>(
+  x: Tensor<S, T>,
+  options: CreationOptions<D> = {},
+): Tensor<Mutable<S>, Known<NoInfer<D>>> {
+  const given = likeOf('onesLike', x, options)
+  return filled('onesLike', x.sizes as S, 1, given)
+}
+
+/** All elements `value`, with x's shape, dtype and device, unless the options name others; no graph. */
+export function fullLike<S extends Shape, T extends DType, D extends DType = T>(
+  x: Tensor<S, T>,
+  value: number,
+  options: CreationOptions<D> = {},
+): Tensor<Mutable<S>, Known<NoInfer<D>>> {
+  const given = likeOf('fullLike', x, options)
+  return filled('fullLike', x.sizes as S, value, given)
+}
+
+/** To be overwritten, with x's shape, dtype and device, unless the options name others. It holds zeros, where PyTorch leaves it open. */
+export function emptyLike<S extends Shape, T extends DType, D extends DType = T>(
+  x: Tensor<S, T>,
+  options: CreationOptions<D> = {},
+): Tensor<Mutable<S>, Known<NoInfer<D>>> {
+  const given = likeOf('emptyLike', x, options)
+  return filled('emptyLike', x.sizes as S, 0, given)
 }

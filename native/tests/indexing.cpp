@@ -102,6 +102,82 @@ void test_gather(const Sizes& sizes, const Sizes& named, int64_t dim, DType dtyp
   check_equal("scatter_add " + what, dx, [&](int64_t i) { return sums[size_t(i)]; });
 }
 
+// Puts and sums onto what is there, in the order of the index.
+void test_scatter(const Sizes& sizes, const Sizes& named, int64_t dim, DType dtype) {
+  const std::string what =
+      "of " + text(named) + " into " + text(sizes) + " along " + std::to_string(dim) + " " + name(dtype);
+  Array start(sizes, dtype), index(named, DType::int32), src(named, dtype);
+  randomise(start, 8), randomise(src, 9);
+  fill_indices(index, sizes[size_t(dim)], 10);
+  const auto where = [&](int64_t i) {
+    int64_t place = 0, stride = 1, rest = i;
+    for (size_t d = sizes.size(); d-- > 0;) {
+      place += (int64_t(d) == dim ? int64_t(index.get(i)) : rest % named[d]) * stride;
+      rest /= named[d];
+      stride *= sizes[d];
+    }
+    return place;
+  };
+  const auto after = [&](const auto& both) {
+    std::vector<double> want(size_t(start.size()));
+    for (int64_t i = 0; i < start.size(); i++) want[size_t(i)] = start.get(i);
+    for (int64_t i = 0; i < src.size(); i++) {
+      double& found = want[size_t(where(i))];
+      found = both(found, src.get(i));
+    }
+    return want;
+  };
+  const auto changed = [&](const char* kernel, const auto& both, const auto& call) {
+    Array out(sizes, dtype);
+    for (int64_t i = 0; i < start.size(); i++) out.set(i, start.get(i));
+    run(kernel + what, out, [&](Context& c) { call(c, out.view); });
+    const std::vector<double> want = after(both);
+    check_equal(kernel + what, out, [&](int64_t i) { return want[size_t(i)]; });
+  };
+  changed(
+      "scatter_into ", [](double, double b) { return b; },
+      [&](Context& c, const View& out) { isa::scatter_into(c, out, src.view, index.view, dim); });
+  if (dtype != DType::float32 && dtype != DType::int32) return;
+  const auto rounded = [&](double x) { return dtype == DType::int32 ? double(int32_t(int64_t(x))) : double(float(x)); };
+  for (int64_t by = 0; by < 4; by++)
+    changed(("scatter_accumulate " + std::to_string(by) + " ").c_str(),
+            [&](double a, double b) {
+              return by == 0 ? rounded(a + b) : by == 1 ? rounded(a * b) : by == 2 ? std::max(a, b) : std::min(a, b);
+            },
+            [&](Context& c, const View& out) { isa::scatter_accumulate(c, out, src.view, index.view, dim, by); });
+}
+
+void test_scatters() {
+  for (DType dtype : all_dtypes) {
+    test_scatter({9}, {5}, 0, dtype);
+    test_scatter({4, 5, 6}, {4, 9, 5}, 1, dtype);
+    test_scatter({4, 5, 6}, {3, 2, 9}, 2, dtype);
+  }
+  for (DType dtype : {DType::float32, DType::int32})
+    for (int64_t n : about({isa::inner_tile})) test_scatter({3, n}, {7, n}, 0, dtype);
+  // NaN stays, whichever of the two it is.
+  Array value({2}, DType::float32), src({2}, DType::float32), index({2}, DType::int32);
+  for (int64_t by : {2, 3}) {
+    value.set(0, NAN), value.set(1, 1), src.set(0, 1), src.set(1, NAN), index.set(0, 0), index.set(1, 1);
+    run("scatter_accumulate of NaN", value,
+        [&](Context& c) { isa::scatter_accumulate(c, value.view, src.view, index.view, 0, by); });
+    check(isnan(value.get(0)) && isnan(value.get(1)), "scatter_accumulate keeps NaN");
+  }
+  Array bytes({2}, DType::uint8);
+  check_refused("scatter_accumulate of bytes", bytes,
+                [&](Context& c) { isa::scatter_accumulate(c, bytes.view, bytes.view, index.view, 0, 0); });
+  check_refused("scatter_accumulate in no way", value,
+                [&](Context& c) { isa::scatter_accumulate(c, value.view, src.view, index.view, 0, 4); });
+  check_refused("scatter_into of another dtype", value,
+                [&](Context& c) { isa::scatter_into(c, value.view, bytes.view, index.view, 0); });
+  // Sums of integers wrap around.
+  Array sum({1}, DType::int32), term({1}, DType::int32), place({1}, DType::int32);
+  sum.set(0, 2147483647), term.set(0, 1), place.set(0, 0);
+  run("index_accumulate of int32", sum,
+      [&](Context& c) { isa::index_accumulate(c, sum.view, term.view, place.view, 0, -1); });
+  check(sum.get(0) == -2147483648.0, "index_accumulate of int32 wraps around");
+}
+
 bool names(const RecordedError& error, const char* value, const char* position, const char* range) {
   return error.code == ErrorCode::index &&
          error.text.find(std::string("index ") + value + " at position " + position) == 0 &&
@@ -250,6 +326,7 @@ int main() {
   test_out_of_range();
   test_embedding();
   test_blocks();
+  test_scatters();
   test_wrong_calls();
   return finish("indexing");
 }

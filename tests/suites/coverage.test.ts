@@ -36,7 +36,21 @@ const calledBy: { readonly [name: string]: string } = {
 }
 
 /** What makes tensors of none has no inputs for a case: tests/unit/creation.test.ts. */
-const creation = ['arange', 'eye', 'fromTypedArray', 'full', 'ones', 'tensor', 'zeros']
+const creation = [
+  'emptyLike',
+  'fullLike',
+  'linspace',
+  'logspace',
+  'onesLike',
+  'zerosLike',
+  'arange',
+  'eye',
+  'fromTypedArray',
+  'full',
+  'ones',
+  'tensor',
+  'zeros',
+]
 
 const differentiable = (record: AnyOperator) => record.gradient !== null
 

@@ -199,6 +199,12 @@ const entries: { readonly [name: string]: Entry } = {
   },
   pad: { dtypes, call: (x, n) => f.pad(x, [0, 1], n), real: (_x, n) => n, appends: true },
   fill_: { dtypes, call: (x, n) => x.fill_(n), real: (_x, n) => n },
+  scatter: {
+    dtypes,
+    call: (x, n) => f.scatter(x, 0, f.arange(x.numel, undefined, 1, { device: x.device }), n),
+    real: (_x, n) => n,
+  },
+  maskedFill: { dtypes, call: (x, n) => f.maskedFill(x, f.onesLike(x, { dtype: 'bool' }), n), real: (_x, n) => n },
 }
 
 /** What takes a number too, and is held to numbers by its cases alone: its roundings are more than those of `near`. */

@@ -55,6 +55,6 @@ export const indexing = {
    */
   scatter_accumulate: row(
     { value: 'inout T', src: 'in T', index: 'in int32', dim: 'integer', by: 'integer' },
-    { calledAs: 'scatterReduce', T: numeric, precision: 'float32', partly: { value: 'src' } },
+    { calledAs: 'scatter', T: numeric, precision: 'float32', partly: { value: 'src' } },
   ),
 } as const

@@ -109,8 +109,7 @@ export function takeAlongDim<D extends DType>(x: Tensor<Shape, D>, index: Tensor
 export function takeAlongDim(x: Tensor, index: Tensor, dim?: number): Tensor {
   checkTensor('takeAlongDim', 'x', x)
   checkTensor('takeAlongDim', 'index', index)
-  if (dim === undefined)
-    return namedAs('takeAlongDim', () => gather(reshape(x, [x.numel]), 0, reshape(index, [index.numel])))
+  if (dim === undefined) return gather(reshape(x, [x.numel]), 0, reshape(index, [index.numel]))
   if (x.ndim !== index.ndim)
     throw new ShapeError(
       'takeAlongDim',
@@ -121,7 +120,7 @@ export function takeAlongDim(x: Tensor, index: Tensor, dim?: number): Tensor {
   const as = (shape: Shape, size: number) => shape.map((s, i) => (i === d ? size : s))
   const rest = broadcastShapes('takeAlongDim', as(x.sizes, 1), as(index.sizes, 1))
   const along = (y: Tensor) => expand(y, y.ndim === 0 ? [] : as(rest, y.sizes[d] as number))
-  return namedAs('takeAlongDim', () => gather(along(x), d, along(index)))
+  return gather(along(x), d, along(index))
 }
 
 /**
@@ -140,9 +139,7 @@ export function oneHot(x: Tensor, numClasses = -1): Tensor<Shape, 'int32'> {
     )
   const largest = numClasses === -1 ? (dataSync(amax(x))[0] as number) : 0
   const count = numClasses === -1 ? Math.max(1, largest + 1) : numClasses
-  return namedAs('oneHot', () =>
-    scatter(zeros([...x.sizes, count], { dtype: 'int32', device: x.device }), -1, unsqueeze(x, -1), 1),
-  )
+  return scatter(zeros([...x.sizes, count], { dtype: 'int32', device: x.device }), -1, unsqueeze(x, -1), 1)
 }
 
 declare module '../../core/tensor.js' {

@@ -280,21 +280,19 @@ export function scatterReduce(
   const [d, part] = placed('scatterReduce', x, dim, index, src)
   if (reduce === 'mean' && !isFloating(x.dtype))
     throw new DTypeError('scatterReduce', `the mean of ${x.dtype} is none; convert x and src with .to('float32')`)
-  return namedAs('scatterReduce', () =>
-    widened('scatterReduce', x, part, (wide, terms) => {
-      const lowest = wide.dtype === 'int32' ? -(2 ** 31) : Number.NEGATIVE_INFINITY
-      const neutral = { sum: 0, mean: 0, prod: 1, amax: lowest, amin: wide.dtype === 'int32' ? 2 ** 31 - 1 : -lowest }
-      const self = includeSelf ? wide : scatter(wide, d, index, neutral[reduce])
-      if (reduce === 'prod' || reduce === 'amax' || reduce === 'amin')
-        return apply(reduceRecord, [self, index, terms], { dim: d, way: reduce })
-      const total = apply(scatterAddRecord, [self, index, terms], d)
-      if (reduce === 'sum') return total
-      const ones = constant(wide, 1, wide)
-      const start = includeSelf ? ones : scatter(ones, d, index, 0)
-      const count = apply(scatterAddRecord, [start, index, constant(wide, 1, index)], d)
-      return div(total, maximum(count, 1))
-    }),
-  )
+  return widened('scatterReduce', x, part, (wide, terms) => {
+    const lowest = wide.dtype === 'int32' ? -(2 ** 31) : Number.NEGATIVE_INFINITY
+    const neutral = { sum: 0, mean: 0, prod: 1, amax: lowest, amin: wide.dtype === 'int32' ? 2 ** 31 - 1 : -lowest }
+    const self = includeSelf ? wide : scatter(wide, d, index, neutral[reduce])
+    if (reduce === 'prod' || reduce === 'amax' || reduce === 'amin')
+      return apply(reduceRecord, [self, index, terms], { dim: d, way: reduce })
+    const total = apply(scatterAddRecord, [self, index, terms], d)
+    if (reduce === 'sum') return total
+    const ones = constant(wide, 1, wide)
+    const start = includeSelf ? ones : scatter(ones, d, index, 0)
+    const count = apply(scatterAddRecord, [start, index, constant(wide, 1, index)], d)
+    return div(total, maximum(count, 1))
+  })
 }
 
 export interface IndexAddOptions {
@@ -361,7 +359,7 @@ export function indexCopy(x: Tensor, dim: number, index: Tensor, src: Tensor): T
       x.sizes,
       src.sizes,
     ])
-  return namedAs('indexCopy', () => scatter(x, d, places, src))
+  return scatter(x, d, places, src)
 }
 
 /** x with its slices along `dim` that `index` (one dimension) names filled with a number. */
@@ -374,7 +372,7 @@ export function indexFill<S extends Shape, D extends DType>(
 export function indexFill(x: Tensor, dim: number, index: Tensor, value: number): Tensor {
   const [d, places] = spreadIndex('indexFill', x, dim, index)
   if (typeof value !== 'number') throw new ValueError('indexFill', `value is ${kindOf(value)}, but must be a number`)
-  return namedAs('indexFill', () => scatter(x, d, places, value))
+  return scatter(x, d, places, value)
 }
 
 declare module '../../core/tensor.js' {

@@ -2,9 +2,10 @@
 
 import { apply, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
-import { formatShape, namedAs, ShapeError } from '../../core/errors.js'
+import { DeviceError, DTypeError, formatShape, namedAs, ShapeError, shown, ValueError } from '../../core/errors.js'
 import { defineMethods } from '../../core/methods.js'
-import { checkSizes, copySizes, type Shape, sameShape } from '../../core/shape.js'
+import { checkOptions, type OptionNames } from '../../core/options.js'
+import { checkShape, checkSizes, copySizes, type Shape, sameShape } from '../../core/shape.js'
 import type { Mutable } from '../../core/shape-types.js'
 import type { Tensor } from '../../core/tensor.js'
 import { like } from '../common.js'
@@ -12,7 +13,8 @@ import { operator } from '../operator.js'
 import { sumTo } from '../totals.js'
 import { expandView } from '../views.js'
 import { detach } from './copies.js'
-import { checkList } from './lists.js'
+import { checkList, checkTensors } from './lists.js'
+import { reshape } from './reshape.js'
 
 const expandRecord = operator<[x: Tensor], Shape>({
   name: 'expand',
@@ -56,6 +58,56 @@ export function broadcastTo<const S extends Shape, D extends DType>(
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
   checkTensor('broadcastTo', 'x', x)
   return namedAs('broadcastTo', () => expand(x, shape))
+}
+
+export interface MeshgridOptions {
+  /** 'ij' (the default): the first axis runs along the first dimension; 'xy': the first two change places, as for images. */
+  readonly indexing?: 'ij' | 'xy'
+}
+
+const meshgridNames: OptionNames<MeshgridOptions> = { indexing: true }
+
+/** Vectors (or numbers) as the axes of a grid: for each its coordinate at every point. Views. */
+export function meshgrid<D extends DType>(
+  axes: readonly Tensor<Shape, D>[],
+  options?: MeshgridOptions,
+): Tensor<Shape, D>[]
+export function meshgrid(axes: readonly Tensor[], options: MeshgridOptions = {}): Tensor[] {
+  checkTensors('meshgrid', axes)
+  const { indexing = 'ij' } = checkOptions('meshgrid', options, meshgridNames)
+  if (indexing !== 'ij' && indexing !== 'xy')
+    throw new ValueError('meshgrid', `indexing is ${shown(indexing)}, but must be 'ij' or 'xy'`)
+  if (axes.length === 0) throw new ValueError('meshgrid', 'there are no axes: the list of tensors is empty')
+  const [first] = axes as readonly [Tensor]
+  for (const axis of axes) {
+    if (axis.device !== first.device)
+      throw new DeviceError(
+        'meshgrid',
+        `axes are on ${first.device.name} and on ${axis.device.name}; move one with .to()`,
+      )
+    if (axis.dtype !== first.dtype)
+      throw new DTypeError(
+        'meshgrid',
+        `axes are ${first.dtype} and ${axis.dtype}; convert one with .to('${first.dtype}')`,
+      )
+    if (axis.ndim > 1)
+      throw new ShapeError('meshgrid', `an axis is ${formatShape(axis.sizes)}, but must be a vector or a number`, [
+        axis.sizes,
+      ])
+  }
+  const dims = axes.map((_, i) => (indexing === 'xy' && axes.length > 1 && i < 2 ? 1 - i : i))
+  const shape = new Array<number>(axes.length)
+  for (const [i, axis] of axes.entries()) shape[dims[i] as number] = axis.numel
+  checkShape('meshgrid', shape)
+  return axes.map((axis, i) =>
+    expand(
+      reshape(
+        axis,
+        shape.map((size, d) => (d === dims[i] ? size : 1)),
+      ),
+      shape,
+    ),
+  )
 }
 
 declare module '../../core/tensor.js' {

@@ -282,7 +282,7 @@ export const errors: readonly ErrorCase[] = [
     call: (m) => f.takeAlongDim(m(x), m(integers([3], 0, 4)), 0),
   },
   {
-    op: 'oneHot',
+    op: 'scatter',
     name: 'a class out of range',
     code: 'ERR_INDEX',
     mentions: ['5'],
@@ -293,16 +293,21 @@ export const errors: readonly ErrorCase[] = [
 
 export const calls: readonly PublicCall[] = [
   sound('scatter', f.scatter, () => [t(2, 3), 1, ints([2, 2]), t(2, 2), { reduce: 'add' }]),
-  sound('scatterAdd', f.scatterAdd, () => [t(2, 3), 1, ints([2, 2]), t(2, 2)]),
-  sound('scatterReduce', f.scatterReduce, () => [t(2, 3), 1, ints([2, 2]), t(2, 2), 'mean', { includeSelf: false }]),
+  sound('scatterAdd', f.scatterAdd, () => [t(2, 3), 1, ints([2, 2]), t(2, 2)], 'scatter'),
+  sound(
+    'scatterReduce',
+    f.scatterReduce,
+    () => [t(2, 3), 1, ints([2, 2]), t(2, 2), 'mean', { includeSelf: false }],
+    'scatter',
+  ),
   sound('indexAdd', f.indexAdd, () => [t(2, 3), 1, ints([2]), t(2, 2), { alpha: 2 }]),
-  sound('indexCopy', f.indexCopy, () => [t(2, 3), 1, ints([2]), t(2, 2)]),
-  sound('indexFill', f.indexFill, () => [t(2, 3), 1, ints([2]), 3]),
+  sound('indexCopy', f.indexCopy, () => [t(2, 3), 1, ints([2]), t(2, 2)], 'scatter'),
+  sound('indexFill', f.indexFill, () => [t(2, 3), 1, ints([2]), 3], 'scatter'),
   sound('maskedFill', f.maskedFill, () => [t(2, 3), bools(2, 3), 3]),
   sound('maskedSelect', f.maskedSelect, () => [t(2, 3), bools(2, 3)]),
   sound('maskedScatter', f.maskedScatter, () => [t(2, 3), bools(2, 3), t(4)]),
-  sound('takeAlongDim', f.takeAlongDim, () => [t(2, 3), ints([2, 1]), 1]),
-  sound('oneHot', f.oneHot, () => [ints([3]), 4]),
+  sound('takeAlongDim', f.takeAlongDim, () => [t(2, 3), ints([2, 1]), 1], 'gather'),
+  sound('oneHot', f.oneHot, () => [ints([3]), 4], 'scatter'),
 ]
 
 type Made = readonly f.Tensor[]
@@ -322,12 +327,12 @@ export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
   scatterAdd: placed((x, i, s) => f.scatterAdd(x, 0, i, s)),
   scatterReduce: placed((x, i, s) => f.scatterReduce(x, 0, i, s, 'amax')),
   indexAdd: sliced((x, i, s) => f.indexAdd(x, 0, i, s)),
-  indexCopy: sliced((x, i, s) => f.indexCopy(x, 0, i, s)),
-  indexFill: sliced((x, i) => f.indexFill(x, 0, i, 1)),
+  'indexCopy by scatter': sliced((x, i, s) => f.indexCopy(x, 0, i, s)),
+  'indexFill by scatter': sliced((x, i) => f.indexFill(x, 0, i, 1)),
   maskedFill: unaryZeros((x) => f.maskedFill(x, x.gt(0), 1)),
   maskedSelect: unaryZeros((x) => f.maskedSelect(x, x.gt(0))),
   maskedScatter: unaryZeros((x) => f.maskedScatter(x, x.gt(0), x)),
-  takeAlongDim: placed((x, i) => f.takeAlongDim(x, i, 0)),
+  'takeAlongDim by gather': placed((x, i) => f.takeAlongDim(x, i, 0)),
   oneHot: {
     sizes: { m: 3, n: 2 },
     inputs: ({ m = 0, n = 0 }) => [integers([m, n], 0, 3)],

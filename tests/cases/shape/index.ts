@@ -9,6 +9,7 @@ import * as windows from './windows.js'
 export const cases: readonly Case[] = [...views.cases, ...rearrange.cases, ...windows.cases]
 export const errors: readonly ErrorCase[] = [...views.errors, ...rearrange.errors, ...windows.errors]
 export const calls: readonly PublicCall[] = [...views.calls, ...rearrange.calls, ...windows.calls]
+export const layers = windows.layers
 export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
   ...views.zeroSizes,
   ...rearrange.zeroSizes,

@@ -1,7 +1,8 @@
 /** Windows, padding by a tensor's own elements, channels that become places, and other ways to cut and join. */
 import * as f from '../../../lib/index.js'
+import * as nn from '../../../lib/nn/index.js'
 import { bits, type Case, call, type ErrorCase, integers, normal } from '../case.js'
-import { type PublicCall, sound, t } from '../sound.js'
+import { layer, type PublicCall, sound, t } from '../sound.js'
 import { mn, unaryZeros, type ZeroSizes } from '../zero.js'
 
 const x = normal([3, 4])
@@ -262,3 +263,62 @@ export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
   vstack: lists((list) => f.vstack(list)),
   dstack: lists((list) => f.dstack(list)),
 }
+
+const pads = [
+  [nn.ConstantPad1d, nn.ZeroPad1d, nn.ReflectionPad1d, nn.ReplicationPad1d, nn.CircularPad1d],
+  [nn.ConstantPad2d, nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d],
+  [nn.ConstantPad3d, nn.ZeroPad3d, nn.ReflectionPad3d, nn.ReplicationPad3d, nn.CircularPad3d],
+] as const
+
+export const layers: readonly PublicCall[] = [
+  ...pads.flatMap(([Constant, ...others], i) => {
+    const amounts = new Array<number>(2 * i + 2).fill(1)
+    const input = () => [t(2, 2, ...new Array<number>(i + 1).fill(3))]
+    return [
+      ...layer(Constant.name, Constant, (): [nn.Padding, number] => [amounts, 2], input, 'pad'),
+      ...others.flatMap((Pad) => layer(Pad.name, Pad, (): [nn.Padding] => [amounts], input, 'pad')),
+    ]
+  }),
+  ...layer(
+    'Unfold',
+    nn.Unfold,
+    (): [number, f.UnfoldOptions] => [2, { stride: 1, padding: 1, dilation: 1 }],
+    () => [t(1, 2, 4, 4)],
+    'unfold',
+  ),
+  ...layer(
+    'Fold',
+    nn.Fold,
+    (): [number, number, f.UnfoldOptions] => [4, 2, { stride: 1, padding: 0, dilation: 1 }],
+    () => [t(1, 8, 9)],
+    'fold',
+  ),
+  ...layer(
+    'PixelShuffle',
+    nn.PixelShuffle,
+    (): [number] => [2],
+    () => [t(1, 4, 2, 2)],
+    'pixelShuffle',
+  ),
+  ...layer(
+    'PixelUnshuffle',
+    nn.PixelUnshuffle,
+    (): [number] => [2],
+    () => [t(1, 1, 4, 4)],
+    'pixelUnshuffle',
+  ),
+  ...layer(
+    'ChannelShuffle',
+    nn.ChannelShuffle,
+    (): [number] => [2],
+    () => [t(1, 4, 2, 2)],
+    'channelShuffle',
+  ),
+  ...layer(
+    'Unflatten',
+    nn.Unflatten,
+    (): [number, number[]] => [1, [2, 3]],
+    () => [t(2, 6)],
+    'unflatten',
+  ),
+]
