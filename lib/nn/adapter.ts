@@ -267,6 +267,11 @@ export abstract class Adaptable extends Module {
     return this.#adapters
   }
 
+  /** Whether this one can: a layer may have forms that nothing can be added to. */
+  get canAdapt(): boolean {
+    return true
+  }
+
   abstract get adaptation(): Adaptation
   /** The layer's bias [out], if it has one. */
   abstract get bias(): Tensor | null
@@ -299,5 +304,5 @@ export abstract class Adaptable extends Module {
 }
 
 export function isAdaptable(module: unknown): module is Adaptable {
-  return module instanceof Adaptable
+  return module instanceof Adaptable && module.canAdapt
 }

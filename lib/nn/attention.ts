@@ -1,37 +1,42 @@
-/** Multi-head attention and transformer blocks. */
+/** Attention layers: of several heads, and with a chosen score. */
 import { checkTensor } from '../autograd/operator.js'
-import { DTypeError, Faults, formatShape, namedAs, shown, ValueError } from '../core/errors.js'
+import { Faults, formatShape, namedAs, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
-import { scaledDotProductAttention } from '../ops/attention.js'
+import { type AttentionOptions, attention, scaledDotProductAttention } from '../ops/attention/index.js'
+import { spanOf } from '../ops/attention/weights.js'
 import { castTo } from '../ops/convert.js'
 import { zeros } from '../ops/creation.js'
-import { gelu, relu } from '../ops/elementwise/activations.js'
-import { add, eq, where } from '../ops/elementwise/index.js'
 import { linear } from '../ops/matmul.js'
-import { narrow, reshape, split, transpose } from '../ops/shape/index.js'
-import { Dropout } from './activation.js'
+import { mean } from '../ops/reduce/index.js'
+import { cat, expand, narrow, reshape, split, squeeze, transpose, unsqueeze } from '../ops/shape/index.js'
 import { Adaptable, type Adaptation } from './adapter.js'
-import { xavierUniform_, zeros_ } from './init.js'
+import { xavierNormal_, xavierUniform_, zeros_ } from './init.js'
 import {
   checkDropout,
   checkFlags,
   checkLayer,
-  checkNumber,
   checkSizes,
   type LayerOptions,
   layerOptions,
   parameter,
 } from './layer.js'
 import { Linear } from './linear.js'
-import { Module, type Parameter, settings } from './module.js'
-import { LayerNorm } from './norm.js'
+import { combined, withOpenKeys } from './masks.js'
+import { type Parameter, settings } from './module.js'
 
 export interface MultiheadAttentionOptions extends LayerOptions {
   readonly bias?: boolean
   /** Of the attention weights, in training. Default 0. */
   readonly dropout?: number
+  /** Features of keys, and of values. Default embedDim; where either differs, queries, keys and values have weights of their own. */
+  readonly kdim?: number | undefined
+  readonly vdim?: number | undefined
+  /** A learned key and value after all others, seen by all queries. Default false. */
+  readonly addBiasKv?: boolean
+  /** A key and value of zeros after all others, seen by all queries. Default false. */
+  readonly addZeroAttn?: boolean
   /** Sequences are [B, T, E]; false: [T, B, E]. Default TRUE, while PyTorch's is false. */
   readonly batchFirst?: boolean
 }
@@ -56,115 +61,108 @@ export interface AttentionInputs {
   readonly lengths?: Tensor | null
 }
 
-const inputNames: OptionNames<AttentionInputs> = {
+/** Besides, whether to give the weights. */
+export interface AttentionWeights {
+  /** Give [result, weights] instead of the result, the weights after dropout, as PyTorch has them. Default FALSE, in PyTorch true. */
+  readonly needWeights?: boolean
+  /** The mean of the heads' weights, [B, Tq, Tk], rather than each head's, [B, heads, Tq, Tk]. Default true. */
+  readonly averageAttnWeights?: boolean
+}
+
+const inputNames: OptionNames<AttentionInputs & AttentionWeights> = {
   attnMask: true,
   keyPaddingMask: true,
   isCausal: true,
   offset: true,
   window: true,
   lengths: true,
+  needWeights: true,
+  averageAttnWeights: true,
 }
 
-/** What is added to scores: 0 and minus infinity for a bool mask. */
-function additive(mask: Tensor): Tensor {
-  if (mask.dtype !== 'bool') return mask.dtype.endsWith('float16') ? castTo(mask, 'float32') : mask
-  return where(mask, Number.NEGATIVE_INFINITY, zeros([], { device: mask.device }))
-}
-
-/** PyTorch's masks as the one that `scaledDotProductAttention` takes. Throws naming what does not fit. */
-function combined(
-  op: string,
-  { attnMask = null, keyPaddingMask = null }: AttentionInputs,
-  [b, heads, tq, tk]: readonly [number, number, number, number],
-): Tensor | null {
-  const faults = new Faults()
-  for (const [name, mask] of Object.entries({ attnMask, keyPaddingMask })) {
-    if (mask === null) continue
-    checkTensor(op, name, mask)
-    if (mask.dtype !== 'bool' && !mask.dtype.includes('float'))
-      throw new DTypeError(op, `${name} is ${mask.dtype}, but must be bool (true: must not attend) or floating`)
-  }
-  if (attnMask) {
-    const { shape } = attnMask
-    const wide = [b, heads, tq, tk]
-    const fits =
-      shape.length === 3
-        ? formatShape(shape) === formatShape([b * heads, tq, tk])
-        : (shape.length === 2 || shape.length === 4) &&
-          shape.every((size, i) => size === 1 || size === wide[i + 4 - shape.length])
-    faults.check(
-      fits,
-      () =>
-        `attnMask is ${formatShape(shape)}, but must be [${tq}, ${tk}], [B * heads = ${b * heads}, ${tq}, ${tk}], or ` +
-        `broadcast to ${formatShape(wide)} from four dimensions`,
-    )
-  }
-  if (keyPaddingMask)
-    faults.check(
-      formatShape(keyPaddingMask.sizes) === formatShape([b, tk]),
-      () => `keyPaddingMask is ${formatShape(keyPaddingMask.sizes)}, but must be [B, Tk] = [${b}, ${tk}]`,
-    )
-  faults.throwShape(
-    op,
-    [attnMask, keyPaddingMask].flatMap((mask) => (mask ? [mask.sizes] : [])),
-  )
-  const pair = attnMask && (attnMask.ndim === 3 ? reshape(attnMask, [b, heads, tq, tk]) : attnMask)
-  const padding = keyPaddingMask && reshape(keyPaddingMask, [b, 1, 1, tk])
-  const masks = [pair, padding].filter((mask) => mask !== null)
-  const [first, second] = masks
-  if (first === undefined) return null
-  if (masks.every((mask) => mask.dtype === 'bool')) {
-    const no = zeros([], { dtype: 'bool', device: first.device })
-    const open = eq(first, no)
-    return second ? where(second, no, open) : open
-  }
-  return second ? add(additive(first), additive(second)) : additive(first)
-}
+const op = 'MultiheadAttention'
 
 /**
- * Attention of several heads (Vaswani et al., 2017) over [B, T, embedDim]; state names are PyTorch's. Masks are PyTorch's,
- * the default of `batchFirst` is not. It gives the result alone, without weights. Its adapters are those of the projection of
- * queries, keys and values, a linear layer from E to 3E features; `outProj` has its own.
+ * Attention of several heads (Vaswani et al., 2017) over [B, T, embedDim], or one sequence [T, embedDim]; state names are
+ * PyTorch's. Masks are PyTorch's; the defaults of `batchFirst` and `needWeights` are not. Its adapters are those of the
+ * projection of queries, keys and values, a linear layer from E to 3E features, as in PEFT; `outProj` has its own. With other
+ * sizes of keys or values there is no such projection, nor adapters of it.
  */
 export class MultiheadAttention extends Adaptable {
   readonly embedDim: number
   readonly numHeads: number
+  readonly kdim: number
+  readonly vdim: number
   readonly dropout: number
   readonly batchFirst: boolean
-  /** Queries, keys and values in one matrix [3 embedDim, embedDim]. */
-  readonly inProjWeight: Parameter
+  readonly addZeroAttn: boolean
+  /** Queries, keys and values in one matrix [3 embedDim, embedDim]; null where keys or values have other sizes. */
+  readonly inProjWeight: Parameter | null
+  /** [embedDim, embedDim], [embedDim, kdim] and [embedDim, vdim]; null where there is `inProjWeight`. */
+  readonly qProjWeight: Parameter | null
+  readonly kProjWeight: Parameter | null
+  readonly vProjWeight: Parameter | null
   readonly inProjBias: Parameter | null
+  /** [1, 1, embedDim], where `addBiasKv`. */
+  readonly biasK: Parameter | null
+  readonly biasV: Parameter | null
   readonly outProj: Linear
   /** What dropout draws from; null: this thread's default one. */
   readonly generator: Generator | null
 
   constructor(embedDim: number, numHeads: number, options: MultiheadAttentionOptions = {}) {
     super()
-    const own = checkLayer('MultiheadAttention', options, {
+    const own = checkLayer(op, options, {
       ...layerOptions,
       bias: true,
       dropout: true,
+      kdim: true,
+      vdim: true,
+      addBiasKv: true,
+      addZeroAttn: true,
       batchFirst: true,
     })
-    checkFlags('MultiheadAttention', { bias: options.bias, batchFirst: options.batchFirst })
-    checkSizes('MultiheadAttention', { embedDim, numHeads })
+    const { bias, addBiasKv = false, addZeroAttn = false, kdim = embedDim, vdim = embedDim } = own
+    const { dropout = 0, batchFirst = true, device, dtype, generator } = own
+    checkFlags(op, { bias, batchFirst, addBiasKv, addZeroAttn })
+    checkSizes(op, { embedDim, numHeads, kdim, vdim })
     if (embedDim % numHeads !== 0)
-      throw new ValueError('MultiheadAttention', `embedDim ${embedDim} does not divide into ${numHeads} heads`)
+      throw new ValueError(op, `embedDim ${embedDim} does not divide into ${numHeads} heads`)
     this.embedDim = embedDim
     this.numHeads = numHeads
-    const { dropout = 0, batchFirst = true, ...layer } = own
+    this.kdim = kdim
+    this.vdim = vdim
     this.batchFirst = batchFirst
-    const { generator } = layer
+    this.addZeroAttn = addZeroAttn
     this.generator = generator ?? null
-    this.dropout = checkDropout('MultiheadAttention', 'dropout', dropout)
-    this.inProjWeight = xavierUniform_(parameter('MultiheadAttention', [3 * embedDim, embedDim], layer), { generator })
-    this.inProjBias = layer.bias === false ? null : parameter('MultiheadAttention', [3 * embedDim], layer)
-    this.outProj = namedAs('MultiheadAttention', () => new Linear(embedDim, embedDim, layer))
+    this.dropout = checkDropout(op, 'dropout', dropout)
+    const layer = {
+      ...(device === undefined ? {} : { device }),
+      ...(dtype === undefined ? {} : { dtype }),
+      ...(generator === undefined ? {} : { generator }),
+    }
+    const weight = (out: number, features: number) =>
+      xavierUniform_(parameter(op, [out, features], layer), { generator })
+    const one = kdim === embedDim && vdim === embedDim
+    this.inProjWeight = one ? weight(3 * embedDim, embedDim) : null
+    this.qProjWeight = one ? null : weight(embedDim, embedDim)
+    this.kProjWeight = one ? null : weight(embedDim, kdim)
+    this.vProjWeight = one ? null : weight(embedDim, vdim)
+    this.inProjBias = bias === false ? null : parameter(op, [3 * embedDim], layer)
+    const more = () => xavierNormal_(parameter(op, [1, 1, embedDim], layer), { generator })
+    this.biasK = addBiasKv ? more() : null
+    this.biasV = addBiasKv ? more() : null
+    this.outProj = namedAs(op, () => new Linear(embedDim, embedDim, bias === undefined ? layer : { ...layer, bias }))
     if (this.outProj.bias) zeros_(this.outProj.bias)
   }
 
+  override get canAdapt(): boolean {
+    return this.inProjWeight !== null
+  }
+
   override get adaptation(): Adaptation {
-    const { inProjWeight: weight, embedDim } = this
+    const { embedDim } = this
+    const weight = this.#whole()
     return { by: 'linear', weight, inFeatures: embedDim, outFeatures: 3 * embedDim, along: [this.outProj] }
   }
 
@@ -175,67 +173,139 @@ export class MultiheadAttention extends Adaptable {
 
   /** Queries, keys and values without their bias and adapters: [.., E] -> [.., 3E]. */
   override product(x: Tensor): Tensor {
-    return linear(x, this.inProjWeight)
+    return linear(x, this.#whole())
   }
 
   /** The weight of queries, keys and values [3E, E]. */
   override dense(): Tensor {
-    return this.inProjWeight
+    return this.#whole()
   }
 
   protected override plain(x: Tensor): Tensor {
-    return linear(x, this.inProjWeight, this.inProjBias)
+    return linear(x, this.#whole(), this.inProjBias)
   }
 
   override extraRepr(): string {
-    const { embedDim, numHeads, dropout, batchFirst, inProjBias } = this
-    return settings({ embedDim, numHeads, bias: inProjBias !== null, dropout, batchFirst })
+    const { embedDim, numHeads, dropout, batchFirst, inProjBias, kdim, vdim, addZeroAttn, biasK } = this
+    const sizes = this.inProjWeight ? {} : { kdim, vdim }
+    const more = { ...(biasK ? { addBiasKv: true } : {}), ...(addZeroAttn ? { addZeroAttn } : {}) }
+    return settings({ embedDim, numHeads, ...sizes, bias: inProjBias !== null, dropout, ...more, batchFirst })
   }
 
   /**
-   * query [B, Tq, E], key and value [B, Tk, E] (default: the query) -> [B, Tq, E]; with `batchFirst` false B and T change
-   * places. Throws ShapeError and DTypeError naming all misfits.
+   * query [B, Tq, E], key [B, Tk, kdim] and value [B, Tk, vdim] (default: the query, the key) -> [B, Tq, E], or with
+   * `needWeights` [that, weights]; with `batchFirst` false B and T change places. Without B, [T, E], all are without. Throws
+   * ShapeError and DTypeError naming all misfits.
    */
-  forward(query: Tensor, key: Tensor = query, value: Tensor = key, inputs: AttentionInputs = {}): Tensor {
-    const op = 'MultiheadAttention'
-    const { isCausal = false, offset, window, lengths = null } = checkOptions(`${op}.forward`, inputs, inputNames)
+  forward(
+    query: Tensor,
+    key: Tensor | undefined,
+    value: Tensor | undefined,
+    inputs: AttentionInputs & AttentionWeights & { readonly needWeights: true },
+  ): [result: Tensor, weights: Tensor]
+  forward(
+    query: Tensor,
+    key?: Tensor,
+    value?: Tensor,
+    inputs?: AttentionInputs & Omit<AttentionWeights, 'needWeights'> & { readonly needWeights?: false },
+  ): Tensor
+  forward(
+    query: Tensor,
+    key: Tensor = query,
+    value: Tensor = key,
+    inputs: AttentionInputs & AttentionWeights = {},
+  ): Tensor | [result: Tensor, weights: Tensor] {
+    const given = checkOptions(`${op}.forward`, inputs, inputNames)
+    const { needWeights = false, averageAttnWeights = true, isCausal = false } = given
+    checkFlags(`${op}.forward`, { needWeights, averageAttnWeights, isCausal })
     this.#check(query, key, value)
+    const single = query.ndim === 2
+    const b = this.batchFirst ? 0 : 1
+    const lifted = new Map(
+      [query, key, value].map((x) => [x, single ? unsqueeze(x, 0) : b === 0 ? x : transpose(x, 0, 1)]),
+    )
+    const [q, k, v] = [query, key, value].map((x) => lifted.get(x)) as [Tensor, Tensor, Tensor]
+    const { keyPaddingMask = null } = given
+    const padding = single && keyPaddingMask?.ndim === 1 ? unsqueeze(keyPaddingMask, 0) : keyPaddingMask
+    const [mixed, weights] = this.#attend(q, k, v, { ...given, keyPaddingMask: padding }, needWeights)
+    const out = single ? squeeze(mixed, 0) : b === 0 ? mixed : transpose(mixed, 0, 1)
+    if (weights === null) return out
+    const shown = averageAttnWeights ? mean(weights, 1) : weights
+    return [out, single ? squeeze(shown, 0) : shown]
+  }
+
+  /** Batch first. */
+  #attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    inputs: AttentionInputs,
+    needWeights: boolean,
+  ): [mixed: Tensor, weights: Tensor | null] {
+    const { isCausal = false, offset, window, lengths = null } = inputs
     const { embedDim: e, numHeads } = this
-    const inBatches = (x: Tensor): Tensor => (this.batchFirst ? x : transpose(x, 0, 1))
     const [q, k, v] =
-      query === key && key === value
-        ? split(this.adapt(inBatches(query)), [e, e, e], -1)
-        : this.#apart(query, key, value, inBatches)
-    const heads = (x: Tensor) =>
-      transpose(reshape(x, [x.sizes[0] as number, x.sizes[1] as number, numHeads, e / numHeads]), 1, 2)
+      query === key && key === value && this.inProjWeight !== null
+        ? split(this.adapt(query), [e, e, e], -1)
+        : this.#apart(query, key, value)
     const [b = 0, tq = 0] = q.sizes
-    const mixed = scaledDotProductAttention(heads(q), heads(k), heads(v), {
-      attnMask: combined(op, inputs, [b, numHeads, tq, k.sizes[1] as number]),
-      isCausal,
-      offset,
-      window,
-      lengths,
+    const tk = k.sizes[1] as number
+    const mask = combined(op, inputs, [b, numHeads, tq, tk])
+    const extra = (this.biasK ? 1 : 0) + (this.addZeroAttn ? 1 : 0)
+    const shape = [b, numHeads, tq, tk] as const
+    const whom: AttentionOptions =
+      extra === 0
+        ? { attnMask: mask, isCausal, offset, window, lengths }
+        : { attnMask: withOpenKeys(mask, extra, shape, lengths, spanOf(op, inputs, tk), q) }
+    const options: AttentionOptions = {
+      ...whom,
       dropoutP: this.training ? this.dropout : 0,
       generator: this.generator ?? undefined,
-    })
-    return inBatches(this.outProj.forward(reshape(transpose(mixed, 1, 2), [b, tq, e])))
+    }
+    const heads = (x: Tensor) =>
+      transpose(reshape(x, [x.sizes[0] as number, x.sizes[1] as number, numHeads, e / numHeads]), 1, 2)
+    const [queries, keys, values] = [heads(q), heads(this.#longer(k, this.biasK)), heads(this.#longer(v, this.biasV))]
+    const [mixed, weights] = needWeights
+      ? attention(queries, keys, values, { ...options, needWeights })
+      : [scaledDotProductAttention(queries, keys, values, options), null]
+    return [this.outProj.forward(reshape(transpose(mixed, 1, 2), [b, tq, e])), weights]
+  }
+
+  #whole(): Parameter {
+    if (this.inProjWeight === null)
+      throw new ValueError(
+        op,
+        `kdim ${this.kdim} and vdim ${this.vdim} beside embedDim ${this.embedDim} make three projections of other sizes, which ` +
+          'cannot be adapted as one; adapt its out_proj',
+      )
+    return this.inProjWeight
+  }
+
+  /** Keys or values [B, Tk, E] with those that the layer adds. */
+  #longer(x: Tensor, learned: Parameter | null): Tensor {
+    if (learned === null && !this.addZeroAttn) return x
+    const shape = [x.sizes[0] as number, 1, this.embedDim]
+    const parts = [x]
+    if (learned) parts.push(castTo(expand(learned, shape), x.dtype) as Tensor)
+    if (this.addZeroAttn) parts.push(zeros(shape, { dtype: x.dtype as 'float32', device: x.device }))
+    return cat(parts, 1)
   }
 
   #check(query: Tensor, key: Tensor, value: Tensor): void {
-    const op = 'MultiheadAttention'
-    const { embedDim: e, batchFirst } = this
+    const { embedDim, kdim, vdim, batchFirst } = this
     const faults = new Faults()
-    const inputs = { query, key, value }
-    for (const [name, x] of Object.entries(inputs)) {
-      checkTensor(op, name, x)
+    const inputs = { query: [query, embedDim], key: [key, kdim], value: [value, vdim] } as const
+    for (const [name, [x]] of Object.entries(inputs)) checkTensor(op, name, x)
+    const single = query.ndim === 2
+    const layout = single ? '[T, E]' : batchFirst ? '[B, T, E]' : '[T, B, E]'
+    for (const [name, [x, features]] of Object.entries(inputs))
       faults.check(
-        x.ndim === 3 && x.sizes[2] === e,
-        () => `${name} is ${formatShape(x.sizes)}, but must be ${batchFirst ? '[B, T, E]' : '[T, B, E]'} with E = ${e}`,
+        x.ndim === (single ? 2 : 3) && x.sizes.at(-1) === features,
+        () => `${name} is ${formatShape(x.sizes)}, but must be ${layout} with E = ${features}`,
       )
-    }
-    const [b, t] = batchFirst ? [0, 1] : [1, 0]
+    const [b, t] = single ? [-1, 0] : batchFirst ? [0, 1] : [1, 0]
     faults.check(
-      key.sizes[b] === query.sizes[b] && value.sizes[b] === query.sizes[b],
+      single || (key.sizes[b] === query.sizes[b] && value.sizes[b] === query.sizes[b]),
       () => `batch sizes differ: query has ${query.sizes[b]}, key ${key.sizes[b]}, value ${value.sizes[b]}`,
     )
     faults.check(
@@ -244,137 +314,25 @@ export class MultiheadAttention extends Adaptable {
     )
     faults.throwShape(
       op,
-      Object.values(inputs).map(({ shape }) => shape),
+      [query, key, value].map(({ shape }) => shape),
     )
   }
 
-  #apart(query: Tensor, key: Tensor, value: Tensor, inBatches: (x: Tensor) => Tensor): [Tensor, Tensor, Tensor] {
+  #apart(query: Tensor, key: Tensor, value: Tensor): [Tensor, Tensor, Tensor] {
     const { adapted } = this.adapters
-    const { embedDim: e } = this
+    const { embedDim: e, inProjWeight } = this
+    const separate = [this.qProjWeight, this.kProjWeight, this.vProjWeight]
     /** All three parts of each input, because only an adapter knows which of them it adds to. */
     const whole = new Map<Tensor, Tensor>()
     const project = (x: Tensor, part: number) => {
       if (adapted === null) {
         const bias = this.inProjBias && narrow(this.inProjBias, 0, part * e, e)
-        return linear(inBatches(x), narrow(this.inProjWeight, 0, part * e, e), bias)
+        return linear(x, inProjWeight ? narrow(inProjWeight, 0, part * e, e) : (separate[part] as Tensor), bias)
       }
-      const all = whole.get(x) ?? adapted.forward(inBatches(x))
+      const all = whole.get(x) ?? adapted.forward(x)
       whole.set(x, all)
       return narrow(all, -1, part * e, e)
     }
     return [project(query, 0), project(key, 1), project(value, 2)]
-  }
-}
-
-/** As those of MultiheadAttention, under PyTorch's names: in a bool mask TRUE means MUST NOT ATTEND. */
-export interface EncoderInputs {
-  /** [T, T], [B * heads, T, T], or four dimensions that broadcast to [B, heads, T, T]. True: must not attend. */
-  readonly srcMask?: Tensor | null
-  /** [B, T]. True: a place to ignore, as padding is. */
-  readonly srcKeyPaddingMask?: Tensor | null
-  /** Each place attends to those up to itself, besides what the masks say. Default false. */
-  readonly isCausal?: boolean
-}
-
-const encoderInputNames: OptionNames<EncoderInputs> = { srcMask: true, srcKeyPaddingMask: true, isCausal: true }
-
-export interface TransformerEncoderLayerOptions extends LayerOptions {
-  /** Default 2048. */
-  readonly dimFeedforward?: number
-  /** Default 0.1. */
-  readonly dropout?: number
-  /** Default 'relu'. */
-  readonly activation?: 'relu' | 'gelu'
-  /** Normalise before attention and feed-forward (pre-norm) instead of after. Default false, as in PyTorch. */
-  readonly normFirst?: boolean
-  readonly layerNormEps?: number
-  readonly bias?: boolean
-  /** Sequences are [B, T, dModel]; false: [T, B, dModel]. Default TRUE, while PyTorch's is false. */
-  readonly batchFirst?: boolean
-}
-
-/** A transformer block over [B, T, dModel]: self-attention and a feed-forward net, each with a residual and a norm. */
-export class TransformerEncoderLayer extends Module {
-  readonly selfAttn: MultiheadAttention
-  readonly linear1: Linear
-  readonly dropout: Dropout
-  readonly linear2: Linear
-  readonly norm1: LayerNorm
-  readonly norm2: LayerNorm
-  readonly dropout1: Dropout
-  readonly dropout2: Dropout
-  readonly normFirst: boolean
-  readonly #activation: (x: Tensor) => Tensor
-  readonly #activationName: 'relu' | 'gelu'
-
-  constructor(dModel: number, nhead: number, options: TransformerEncoderLayerOptions = {}) {
-    super()
-    const own = checkLayer('TransformerEncoderLayer', options, {
-      ...layerOptions,
-      dimFeedforward: true,
-      dropout: true,
-      activation: true,
-      normFirst: true,
-      layerNormEps: true,
-      bias: true,
-      batchFirst: true,
-    })
-    const {
-      dimFeedforward = 2048,
-      dropout = 0.1,
-      activation = 'relu',
-      normFirst = false,
-      layerNormEps = 1e-5,
-      batchFirst = true,
-      ...layer
-    } = own
-    checkSizes('TransformerEncoderLayer', { dModel, nhead, dimFeedforward })
-    checkFlags('TransformerEncoderLayer', { normFirst, bias: layer.bias, batchFirst })
-    checkDropout('TransformerEncoderLayer', 'dropout', dropout)
-    checkNumber('TransformerEncoderLayer', 'layerNormEps', layerNormEps, 0)
-    if (dModel % nhead !== 0)
-      throw new ValueError('TransformerEncoderLayer', `dModel ${dModel} does not divide into ${nhead} heads`)
-    if (activation !== 'relu' && activation !== 'gelu')
-      throw new ValueError(
-        'TransformerEncoderLayer',
-        `activation is ${shown(activation)}, but must be 'relu' or 'gelu'`,
-      )
-    const part = <M>(make: () => M) => namedAs('TransformerEncoderLayer', make)
-    this.selfAttn = part(() => new MultiheadAttention(dModel, nhead, { ...layer, dropout, batchFirst }))
-    this.linear1 = part(() => new Linear(dModel, dimFeedforward, layer))
-    const drop = () => new Dropout(dropout, layer.generator ? { generator: layer.generator } : {})
-    this.dropout = drop()
-    this.linear2 = part(() => new Linear(dimFeedforward, dModel, layer))
-    const norm = () => part(() => new LayerNorm(dModel, { ...layer, eps: layerNormEps }))
-    this.norm1 = norm()
-    this.norm2 = norm()
-    this.dropout1 = drop()
-    this.dropout2 = drop()
-    this.normFirst = normFirst
-    this.#activationName = activation
-    this.#activation = activation === 'relu' ? (x) => relu(x) : (x) => gelu(x)
-  }
-
-  override extraRepr(): string {
-    return settings({ normFirst: this.normFirst, activation: this.#activationName })
-  }
-
-  /** x [B, T, dModel], or [T, B, dModel] with `batchFirst` false; so is the result. */
-  forward(x: Tensor, inputs: EncoderInputs = {}): Tensor {
-    const { srcMask, srcKeyPaddingMask, isCausal } = checkOptions(
-      'TransformerEncoderLayer.forward',
-      inputs,
-      encoderInputNames,
-    )
-    const masks = { attnMask: srcMask ?? null, keyPaddingMask: srcKeyPaddingMask ?? null, isCausal: isCausal ?? false }
-    const attend = (y: Tensor) => this.dropout1.forward(this.selfAttn.forward(y, y, y, masks))
-    const feed = (y: Tensor) =>
-      this.dropout2.forward(this.linear2.forward(this.dropout.forward(this.#activation(this.linear1.forward(y)))))
-    if (this.normFirst) {
-      const attended: Tensor = add(x, attend(this.norm1.forward(x)))
-      return add(attended, feed(this.norm2.forward(attended)))
-    }
-    const attended = this.norm1.forward(add(x, attend(x)))
-    return this.norm2.forward(add(attended, feed(attended)))
   }
 }

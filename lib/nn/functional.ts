@@ -1,5 +1,5 @@
 /** Operators under the names they have in `torch.nn.functional`; families that are there in part are named. */
-export * from '../ops/attention.js'
+export * from '../ops/attention/index.js'
 export * from '../ops/conv.js'
 export * from '../ops/dropout.js'
 export * from '../ops/elementwise/activations.js'

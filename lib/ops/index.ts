@@ -8,7 +8,7 @@ import './inplace.js'
 import './print.js'
 import './read.js'
 
-export * from './attention.js'
+export * from './attention/index.js'
 export * from './conv.js'
 export * from './creation.js'
 export * from './dropout.js'

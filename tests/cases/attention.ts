@@ -1,7 +1,10 @@
 import fc from 'fast-check'
 import * as f from '../../lib/index.js'
-import { bits, type Case, constant, type ErrorCase, type Input, integers, label, normal } from './case.js'
+import { bits, type Case, constant, type ErrorCase, type Input, integers, label, normal, positive } from './case.js'
+import * as positions from './positions.js'
+import * as scores from './scores.js'
 import { type PublicCall, sound, t } from './sound.js'
+import * as transformers from './transformers.js'
 import type { ZeroSizes } from './zero.js'
 
 interface Heads {
@@ -93,6 +96,8 @@ function ofProjection(queryHeads: number, keyHeads: number, size: number): Case 
 }
 
 export const cases: readonly Case[] = [
+  ...scores.cases,
+  ...positions.cases,
   ofProjection(2, 2, 4),
   ofProjection(4, 2, 3),
   caseOf(heads(1, 1, 1, 1, 1, 1, 1), 'none', {}),
@@ -124,6 +129,18 @@ export const cases: readonly Case[] = [
   caseOf(heads(1, 1, 1, 131, 260, 8, 7), 'none', { isCausal: true, offset: 129, window: 121 }),
   caseOf(heads(1, 2, 1, 200, 200, 7, 8), 'none', { isCausal: true, window: 33 }),
   caseOf(heads(1, 2, 2, 2, 3, 4, 4), 'none', { isCausal: true, offset: 2 ** 40, window: 2 ** 41 }),
+  caseOf(heads(2, 4, 2, 5, 7, 4, 3), 'none', { alibi: true }),
+  caseOf(heads(1, 3, 3, 5, 7, 4, 4), 'bool', { alibi: true, isCausal: true, offset: 2 }),
+  caseOf(heads(1, 2, 1, 6, 6, 4, 4), 'added', { alibi: true, isCausal: true, window: 3, dropoutP: 0.3 }),
+  caseOf(heads(1, 2, 2, 131, 250, 8, 8), 'none', { alibi: true, isCausal: true, offset: 119 }),
+  {
+    op: 'scaledDotProductAttention',
+    name: 'linear biases that learn',
+    inputs: [normal([1, 2, 3, 4]), normal([1, 2, 5, 4]), normal([1, 2, 5, 4]), positive([2])],
+    call: (q, k, v, alibi) => three(q as f.Tensor, k as f.Tensor, v as f.Tensor, { alibi: alibi as f.Tensor }),
+    length: 60,
+    roundings: 64,
+  },
   withLengths(heads(3, 2, 1, 4, 6, 4, 3), 'none', {}, [2, 0, 6]),
   withLengths(heads(2, 2, 2, 5, 7, 4, 4), 'bool', { isCausal: true, offset: 2, window: 4, dropoutP: 0.3 }, [5, 1]),
   withLengths(heads(2, 1, 1, 9, 250, 8, 8), 'added', {}, [121, 239]),
@@ -184,6 +201,8 @@ export const properties: readonly { readonly name: string; readonly cases: fc.Ar
 const q = normal([1, 2, 3, 4])
 
 export const errors: readonly ErrorCase[] = [
+  ...scores.errors,
+  ...positions.errors,
   {
     op: 'scaledDotProductAttention',
     name: 'all that does not fit, at once',
@@ -256,6 +275,13 @@ export const errors: readonly ErrorCase[] = [
   },
   {
     op: 'scaledDotProductAttention',
+    name: 'slopes of other heads',
+    code: 'ERR_SHAPE',
+    mentions: ['alibi is [3]', '[2]', 'one slope a head'],
+    call: (make) => three(make(q), make(q), make(q), { alibi: make(normal([3])) }),
+  },
+  {
+    op: 'scaledDotProductAttention',
     name: 'scale NaN',
     code: 'ERR_VALUE',
     mentions: ['NaN', 'scale'],
@@ -278,6 +304,8 @@ export const errors: readonly ErrorCase[] = [
 ]
 
 export const calls: readonly PublicCall[] = [
+  ...scores.calls,
+  ...positions.calls,
   sound('scaledDotProductAttention', f.scaledDotProductAttention, () => [
     ...[t(1, 2, 3, 4), t(1, 2, 3, 4), t(1, 2, 3, 4)],
     { isCausal: true, scale: 1 },
@@ -288,11 +316,15 @@ export const calls: readonly PublicCall[] = [
   ]),
   sound('scaledDotProductAttention', f.scaledDotProductAttention, () => [
     ...[t(1, 2, 3, 4), t(1, 2, 5, 4), t(1, 2, 5, 4)],
-    { isCausal: true, offset: 2, window: 2, lengths: f.tensor([4], { dtype: 'int32' }) },
+    { isCausal: true, offset: 2, window: 2, alibi: true, lengths: f.tensor([4], { dtype: 'int32' }) },
   ]),
 ]
 
+export const layers: readonly PublicCall[] = [...scores.layers, ...positions.layers, ...transformers.layers]
+
 export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  ...scores.zeroSizes,
+  ...positions.zeroSizes,
   scaledDotProductAttention: {
     sizes: { b: 2, h: 2, t: 3, s: 4, d: 8, e: 8 },
     inputs: ({ b = 0, h = 0, t = 0, s = 0, d = 0, e = 0 }) => [

@@ -55,7 +55,7 @@ function compareLoosely(actual: Outcome, exact: Outcome, roundings: number): voi
 const sizeOf = (c: Case) => Math.max(...c.inputs.map(({ shape }) => shape.reduce((a, b) => a * b, 1)))
 const hasFloats = (c: Case) => c.inputs.some(({ kind }) => kind === 'float')
 /** Products: the operators of policy `low`. */
-const isProduct = ({ op }: Case) => op === 'linear' || op === 'scaledDotProductAttention' || matrixProducts.includes(op)
+const isProduct = ({ op }: Case) => op === 'linear' || /[aA]ttention$|Scores$/.test(op) || matrixProducts.includes(op)
 const small = casesFor('devices', (c) => hasFloats(c) && sizeOf(c) < 10_000)
 
 describe.each(devices.map((device) => [device.name, device] as const))('autocast on %s', (_name, device) => {

@@ -191,8 +191,8 @@ describe.each(['cpu', 'reference'])('attention layers on %s', (device) => {
     expect(() => attend({ keyPadding: padding } as never)).toThrow(
       'there is no option keyPadding; there are attnMask, ',
     )
-    expect(() => attention().forward(x.reshape([6, E]) as Tensor)).toThrow(
-      'query is [6, 4], but must be [B, T, E] with E = 4',
+    expect(() => attention().forward(x.reshape([1, B, T, E]) as Tensor)).toThrow(
+      'query is [1, 2, 3, 4], but must be [B, T, E] with E = 4',
     )
     expect(() => attention().forward(x, x.reshape([3, 2, E]) as Tensor)).toThrow(
       'batch sizes differ: query has 2, key 3',

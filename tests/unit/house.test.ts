@@ -81,7 +81,7 @@ describe('in lib/ops', () => {
       'indexing/scatter.ts': 1,
       // A gradient that is no input's alone: both biases' and the scores' before they are summed to the mask's shape.
       'recurrent.ts': 1,
-      'attention.ts': 1,
+      'attention/scaled.ts': 1,
       // relu's gradient within a convolution that ends in it.
       'elementwise/relu-gradient.ts': 1,
     })
@@ -98,7 +98,7 @@ describe('in lib/ops', () => {
       // For functions of several operators.
       'common.ts': 2,
       // The dtype of lengths, which are an option and are refused by that name.
-      'attention.ts': 1,
+      'attention/weights.ts': 1,
       // The error tells how to make indices of classes of other targets.
       'loss.ts': 1,
     })

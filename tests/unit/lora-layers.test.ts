@@ -140,7 +140,7 @@ describe.each(['cpu', 'reference'])('LoRA on %s', (device) => {
       const model = new nn.TransformerEncoderLayer(4, 2, { device, dropout: 0, dimFeedforward: 4, batchFirst })
       const { selfAttn } = model
       for (const [i, each] of [
-        selfAttn.inProjWeight,
+        selfAttn.inProjWeight as Tensor,
         selfAttn.inProjBias as Tensor,
         selfAttn.outProj.weight,
         selfAttn.outProj.bias as Tensor,

@@ -1,35 +1,41 @@
 /** Scaled dot-product attention (Vaswani et al., 2017), fused and tiled, never holding a row of scores per query in memory. */
-import { agree, apply, checkDType, checkTensor } from '../autograd/operator.js'
-import { empty, run } from '../backend/dispatch.js'
-import type { PhiloxPosition } from '../backend/table/index.js'
-import { DTypeError, Faults, formatShape, shown, ValueError } from '../core/errors.js'
-import { checkGenerator, defaultGenerator, type Generator } from '../core/generator.js'
-import { checkFlag, checkOptions, type OptionNames, ownOptions } from '../core/options.js'
-import { countOf, type Shape } from '../core/shape.js'
-import type { Tensor } from '../core/tensor.js'
-import { anyFloating, checkProbability, checkScalar, like } from './common.js'
-import { castTo } from './convert.js'
-import { arange } from './creation.js'
-import { dropoutAt } from './drop.js'
-import { add, div, eq, exp, gt, le, lt, mul, sub, where } from './elementwise/index.js'
-import { emptyInOrderOf, emptySideBySide } from './layout.js'
-import { matmul } from './matmul.js'
-import { operator as define, kernel } from './operator.js'
-import { peakOf } from './peak.js'
-import { sum } from './reduce/index.js'
-import { expand, reshape, squeeze, transpose, unsqueeze } from './shape/index.js'
-import { sumTo } from './totals.js'
-import { expandView } from './views.js'
+import { agree, apply, checkDType, checkTensor } from '../../autograd/operator.js'
+import { empty, run } from '../../backend/dispatch.js'
+import type { PhiloxPosition } from '../../backend/table/index.js'
+import { DTypeError, Faults, formatShape } from '../../core/errors.js'
+import { checkGenerator, defaultGenerator, type Generator } from '../../core/generator.js'
+import { checkFlag, checkOptions, type OptionNames, ownOptions } from '../../core/options.js'
+import { countOf, type Shape } from '../../core/shape.js'
+import type { Tensor } from '../../core/tensor.js'
+import { anyFloating, checkProbability, checkScalar, like } from '../common.js'
+import { castTo } from '../convert.js'
+import { dropoutAt } from '../drop.js'
+import { mul } from '../elementwise/index.js'
+import { emptyInOrderOf, emptySideBySide } from '../layout.js'
+import { matmul } from '../matmul.js'
+import { operator as define, kernel } from '../operator.js'
+import { squeeze, transpose, unsqueeze } from '../shape/index.js'
+import { sumTo } from '../totals.js'
+import { expandView } from '../views.js'
+import {
+  checkMaskDType,
+  counts,
+  distanceBias,
+  forGroups,
+  masked,
+  maskFits,
+  type Span,
+  seenKeys,
+  slopesOf,
+  spanOf,
+  weigh,
+} from './weights.js'
 
 /** What errors name. */
 const operator = 'scaledDotProductAttention'
 
-interface Attention {
+interface Attention extends Span {
   readonly scale: number
-  /** Query i stands at offset + i among the keys, and sees none later; Tk hides none. */
-  readonly offset: number
-  /** How many keys up to its own position a query sees; 0: all. */
-  readonly window: number
   readonly dropout: number
   readonly random: PhiloxPosition
 }
@@ -50,24 +56,40 @@ function masks(mask: Tensor | null, scores: Shape): { maskBool: Tensor | null; m
   return { maskBool: wide?.dtype === 'bool' ? wide : null, maskAdd: wide && wide.dtype !== 'bool' ? wide : null }
 }
 
-/** Which keys [Tk] take part in which queries by offset, window and lengths: masks to be applied one after the other. */
-function limits(q: Tensor, tk: number, lengths: Tensor | null, { offset, window }: Attention): Tensor[] {
-  const [b = 0, , tq = 0] = q.sizes
-  const count = (n: number) => arange(0, n, 1, { dtype: 'int32', device: q.device })
-  const ahead = sub(unsqueeze(count(tk), 0), unsqueeze(count(tq), 1))
-  const masks: Tensor[] = []
-  if (offset < tk - 1) masks.push(le(ahead, offset))
-  // Held to what lies among the keys, because positions may be beyond int32.
-  if (window > 0) masks.push(gt(ahead, Math.min(Math.max(offset - window, -tq), tk)))
-  if (lengths) masks.push(lt(reshape(count(tk), [1, 1, 1, tk]), reshape(lengths, [b, 1, 1, 1])))
-  return masks
+/** Throws ShapeError naming all that does not fit. */
+function checkShapes([q, k, v, mask, lengths]: AttentionInputs): void {
+  const faults = new Faults()
+  const shapes = `q ${formatShape(q.sizes)}, k ${formatShape(k.sizes)}, v ${formatShape(v.sizes)}`
+  faults.check(q.ndim === 4 && k.ndim === 4 && v.ndim === 4, () => `q, k and v must be [B, H, T, D], but are ${shapes}`)
+  faults.throwShape(operator, [q.sizes, k.sizes, v.sizes])
+  const [b, hq = 0, , d] = q.sizes
+  const [, hk = 0, tk = 0] = k.sizes
+  faults.check(k.sizes[0] === b && v.sizes[0] === b, () => `batch sizes differ: ${shapes}`)
+  faults.check(k.sizes[3] === d, () => `q and k have different last sizes: ${shapes}`)
+  faults.check(v.sizes[1] === hk && v.sizes[2] === tk, () => `k and v differ in heads or time: ${shapes}`)
+  faults.check(hq === hk || (hk > 0 && hq % hk === 0), () => `${hq} query heads are not a multiple of ${hk} key heads`)
+  if (mask) {
+    const wanted = scoresShape(q, k)
+    faults.check(
+      maskFits(mask.sizes, wanted),
+      () => `attnMask ${formatShape(mask.sizes)} does not broadcast to ${formatShape(wanted)}`,
+    )
+  }
+  if (lengths)
+    faults.check(
+      lengths.ndim === 1 && lengths.sizes[0] === b,
+      () => `lengths is ${formatShape(lengths.sizes)}, but must be [${b}], one length a batch row`,
+    )
+  faults.throwShape(operator, [q.sizes, k.sizes, v.sizes])
 }
 
 const attentionRecord = define<AttentionInputs, Attention, [out: Tensor], [statistics: Tensor]>({
   name: operator,
   // The mask is one of two arguments, by its dtype, so that the row's are not at the places of what follows it.
   inputs: ['q', 'k', 'v', { name: 'attnMask', dtypes: 'free' }, { name: 'lengths', dtypes: 'free' }],
-  infer([q, , v]) {
+  infer(inputs) {
+    checkShapes(inputs)
+    const [q, , v] = inputs
     const [b = 0, h = 0, t = 0] = q.sizes
     return [
       like(q, [b, h, t, v.sizes[3] ?? 0]),
@@ -89,25 +111,10 @@ const attentionRecord = define<AttentionInputs, Attention, [out: Tensor], [stati
     const { dtype } = givenQ
     const wide = (x: Tensor) => (x.dtype === 'bfloat16' ? castTo(x, 'float32') : x)
     const [q, k, v] = [wide(givenQ), wide(givenK), wide(givenV)]
-    const [b = 0, hk = 0, tk = 0, d = 0] = k.sizes
-    const [, hq = 0] = q.sizes
-    const [, , , dv = 0] = v.sizes
-    const group = hk === 0 ? 1 : hq / hk
-    // Each key head serves a group of query heads.
-    const repeat = (x: Tensor, size: number): Tensor =>
-      reshape(expand(unsqueeze(x, 2), [b, hk, group, tk, size]), [b, hq, tk, size])
-    const plain: Tensor = mul(matmul(q, transpose(repeat(k, d), -2, -1)), scale)
-    const never = Number.NEGATIVE_INFINITY
-    const masked: Tensor = !mask ? plain : mask.dtype === 'bool' ? where(mask, plain, never) : add(plain, mask)
-    let scores = masked
-    for (const seen of limits(q, tk, lengths, attrs)) scores = where(seen, scores, never)
-    // A row without any key gives 0 instead of NaN.
-    const peak = peakOf(scores, -1)
-    const open = where(eq(peak, never), 0, peak)
-    const e = exp(sub(scores, open))
-    const total = sum(e, -1, { keepdim: true })
-    const p = div(e, where(eq(total, 0), 1, total))
-    const out = matmul(dropout > 0 ? dropoutAt(p, dropout, random) : p, repeat(v, dv))
+    const hq = q.sizes[1] ?? 0
+    const scores = mul(matmul(q, transpose(forGroups(k, hq), -2, -1)), scale)
+    const p = weigh(masked(scores, mask), seenKeys(scores.sizes, lengths, attrs, q.device))
+    const out = matmul(dropout > 0 ? dropoutAt(p, dropout, random) : p, forGroups(v, hq))
     return castTo(out, dtype)
   },
   gradient: {
@@ -170,6 +177,11 @@ export interface AttentionOptions {
    * row of length 0 gives 0. A length outside [0, Tk] throws ValueError, later as all that depends on data.
    */
   readonly lengths?: Tensor | null
+  /**
+   * Linear biases (ALiBi, Press et al., 2022): -slope times the distance of the query's position, `offset` + i, to the key's is
+   * added to the scores of each head. True: the slopes 2^(-8 h / Hq) of heads h = 1, 2, ...; or slopes [Hq] of your own.
+   */
+  readonly alibi?: boolean | Tensor
   /** Default 1 / sqrt(D). */
   readonly scale?: number | undefined
   /** Probability of dropping an attention weight. Default 0. */
@@ -183,31 +195,10 @@ const attentionNames: OptionNames<AttentionOptions> = {
   offset: true,
   window: true,
   lengths: true,
+  alibi: true,
   scale: true,
   dropoutP: true,
   generator: true,
-}
-
-/** The two integers of the kernel: a query's keys begin `window` before its position offset + i and end there. */
-function positions(
-  { isCausal = false, offset, window }: AttentionOptions,
-  tk: number,
-): Pick<Attention, 'offset' | 'window'> {
-  for (const [name, value, least] of [
-    ['offset', offset, 0],
-    ['window', window, 1],
-  ] as const) {
-    if (value === undefined) continue
-    if (!Number.isSafeInteger(value) || value < least)
-      throw new ValueError(operator, `${name} is ${shown(value)}, but must be an integer of at least ${least}`)
-    if (!isCausal)
-      throw new ValueError(
-        operator,
-        `${name} is ${value}, but isCausal is false: which keys come before a query matters to causal attention only; ` +
-          `set isCausal, or leave ${name} out`,
-      )
-  }
-  return { offset: isCausal ? (offset ?? 0) : tk, window: window ?? 0 }
 }
 
 /**
@@ -216,7 +207,7 @@ function positions(
  */
 export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   checkOptions(operator, options, attentionNames)
-  const { attnMask = null, isCausal = false, lengths = null, dropoutP = 0, generator } = options
+  const { attnMask = null, isCausal = false, lengths = null, alibi = false, dropoutP = 0, generator } = options
   checkFlag(operator, 'isCausal', isCausal)
   checkGenerator(operator, generator)
   for (const [name, x] of Object.entries({ q, k, v })) checkTensor(operator, name, x)
@@ -239,44 +230,20 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
       operator,
       `q, k and v are ${q.dtype}, ${k.dtype} and ${v.dtype}, but must be of one dtype; convert them with .to()`,
     )
-  const faults = new Faults()
-  const shapes = `q ${formatShape(q.sizes)}, k ${formatShape(k.sizes)}, v ${formatShape(v.sizes)}`
-  faults.check(q.ndim === 4 && k.ndim === 4 && v.ndim === 4, () => `q, k and v must be [B, H, T, D], but are ${shapes}`)
-  faults.throwShape(operator, [q.sizes, k.sizes, v.sizes])
-  const [b, hq = 0, , d] = q.sizes
-  const [, hk = 0, tk = 0] = k.sizes
-  faults.check(k.sizes[0] === b && v.sizes[0] === b, () => `batch sizes differ: ${shapes}`)
-  faults.check(k.sizes[3] === d, () => `q and k have different last sizes: ${shapes}`)
-  faults.check(v.sizes[1] === hk && v.sizes[2] === tk, () => `k and v differ in heads or time: ${shapes}`)
-  faults.check(hq === hk || (hk > 0 && hq % hk === 0), () => `${hq} query heads are not a multiple of ${hk} key heads`)
   if (attnMask) {
-    if (!(attnMask.dtype === 'bool' || agree(attnMask, q) || (q.dtype === 'bfloat16' && attnMask.dtype === 'float32')))
-      throw new DTypeError(
-        operator,
-        `attnMask is ${attnMask.dtype}, but must be bool (true takes part) or ${q.dtype} (added); convert it with ` +
-          `.to('${attnMask.dtype.startsWith('float') || attnMask.dtype === 'bfloat16' ? q.dtype : 'bool'}')`,
-      )
-    const wanted = scoresShape(q, k)
-    const fits =
-      attnMask.ndim <= 4 && attnMask.sizes.every((size, i) => size === 1 || size === wanted[i + 4 - attnMask.ndim])
-    faults.check(fits, () => `attnMask ${formatShape(attnMask.sizes)} does not broadcast to ${formatShape(wanted)}`)
+    const fits = agree(attnMask, q) || (q.dtype === 'bfloat16' && attnMask.dtype === 'float32')
+    checkMaskDType(operator, attnMask, q.dtype, fits)
   }
-  if (lengths) {
-    checkDType(operator, 'lengths', lengths, ['int32'])
-    faults.check(
-      lengths.ndim === 1 && lengths.sizes[0] === b,
-      () => `lengths is ${formatShape(lengths.sizes)}, but must be [${b}], one length a batch row`,
-    )
-  }
-  faults.throwShape(operator, [q.sizes, k.sizes, v.sizes])
-  const scale = checkScalar(operator, 'scale', options.scale ?? 1 / Math.sqrt(d || 1))
-  const count = dropoutP > 0 ? countOf(scoresShape(q, k)) : 0
-  const attrs = {
-    scale,
-    ...positions(options, tk),
-    dropout: dropoutP,
-    random: (generator ?? defaultGenerator()).take(count),
-  }
-  const mask = attnMask?.dtype.endsWith('float16') ? castTo(attnMask, 'float32') : attnMask
-  return apply(attentionRecord, [q, k, v, mask ?? null, lengths], attrs)
+  if (lengths) checkDType(operator, 'lengths', lengths, counts)
+  const scale = checkScalar(operator, 'scale', options.scale ?? 1 / Math.sqrt(q.sizes[3] || 1))
+  const span = spanOf(operator, options, k.sizes[2] ?? 0)
+  const given = attnMask?.dtype.endsWith('float16') ? castTo(attnMask, 'float32') : attnMask
+  const slopes = slopesOf(operator, alibi, q.sizes[1] ?? 0, q)
+  const [tq, tk] = [q.sizes[2] ?? 0, k.sizes[2] ?? 0]
+  const mask = slopes ? masked(distanceBias(slopes, tq, tk, options.offset ?? 0), given) : given
+  const inputs: AttentionInputs = [q, k, v, mask, lengths]
+  // What is refused takes no random numbers.
+  if (dropoutP > 0) checkShapes(inputs)
+  const random = (generator ?? defaultGenerator()).take(dropoutP > 0 ? countOf(scoresShape(q, k)) : 0)
+  return apply(attentionRecord, inputs, { scale, ...span, dropout: dropoutP, random })
 }

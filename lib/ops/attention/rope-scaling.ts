@@ -1,0 +1,208 @@
+/**
+ * Frequencies of rotary positions beyond the length that a model was trained at. The formulas are those of Hugging Face's
+ * transformers (`modeling_rope_utils`), whose `rope_scaling` these options are in camelCase.
+ */
+import { kindOf, shown, ValueError } from '../../core/errors.js'
+import { checkOptions } from '../../core/options.js'
+
+/** Positions divided by `factor` (Chen et al., 2023). */
+export interface LinearScaling {
+  readonly type: 'linear'
+  readonly factor: number
+}
+
+/** Another base as soon as a sequence is longer than the model was trained at ("NTK-aware", dynamic). */
+export interface DynamicScaling {
+  readonly type: 'dynamic'
+  readonly factor: number
+  readonly originalMaxPositions: number
+}
+
+/** YaRN (Peng et al., 2023): high frequencies as they are, low ones divided by `factor`. */
+export interface YarnScaling {
+  readonly type: 'yarn'
+  readonly factor: number
+  readonly originalMaxPositions: number
+  /** Turns within the original length from which a frequency stays as it is. Default 32. */
+  readonly betaFast?: number
+  /** Turns below which it is divided by `factor`. Default 1. */
+  readonly betaSlow?: number
+  /** What queries and keys are multiplied with. Default 0.1 ln(factor) + 1, or by `mscale` and `mscaleAllDim`. */
+  readonly attentionFactor?: number
+  readonly mscale?: number
+  readonly mscaleAllDim?: number
+  /** Whole features as limits. Default true. */
+  readonly truncate?: boolean
+}
+
+/** Llama 3.1's: long waves divided by `factor`, short ones as they are, smoothly between. */
+export interface Llama3Scaling {
+  readonly type: 'llama3'
+  readonly factor: number
+  readonly lowFreqFactor: number
+  readonly highFreqFactor: number
+  readonly originalMaxPositions: number
+}
+
+/** LongRoPE (Ding et al., 2024): a factor for each frequency, of other numbers beyond the original length. */
+export interface LongScaling {
+  readonly type: 'longrope'
+  readonly shortFactor: readonly number[]
+  readonly longFactor: readonly number[]
+  readonly originalMaxPositions: number
+  /** The new length over the original one. */
+  readonly factor: number
+  /** What queries and keys are multiplied with. Default sqrt(1 + ln(factor) / ln(originalMaxPositions)). */
+  readonly attentionFactor?: number
+}
+
+export type RotaryScaling = LinearScaling | DynamicScaling | YarnScaling | Llama3Scaling | LongScaling
+
+/** Radians a step of each pair of features, and what the rotated features are multiplied with. */
+export interface Frequencies {
+  readonly radians: readonly number[]
+  readonly factor: number
+}
+
+type Checked<T> = { readonly [K in keyof T]-?: true }
+const names: { readonly [K in RotaryScaling as K['type']]: Checked<K> } = {
+  linear: { type: true, factor: true },
+  dynamic: { type: true, factor: true, originalMaxPositions: true },
+  yarn: {
+    type: true,
+    factor: true,
+    originalMaxPositions: true,
+    betaFast: true,
+    betaSlow: true,
+    attentionFactor: true,
+    mscale: true,
+    mscaleAllDim: true,
+    truncate: true,
+  },
+  llama3: { type: true, factor: true, lowFreqFactor: true, highFreqFactor: true, originalMaxPositions: true },
+  longrope: {
+    type: true,
+    shortFactor: true,
+    longFactor: true,
+    originalMaxPositions: true,
+    factor: true,
+    attentionFactor: true,
+  },
+}
+
+/** What may be left out; of the rest every number must be there. */
+const optional = ['betaFast', 'betaSlow', 'attentionFactor', 'mscale', 'mscaleAllDim', 'truncate']
+/** What may be any number; the others are positive. */
+const anySign = ['mscale', 'mscaleAllDim']
+
+/** Which features are a pair. */
+export type RotaryLayout = 'halves' | 'pairs'
+
+/** Throws unless it is a layout, or left out. */
+export function checkLayout(op: string, layout: RotaryLayout | undefined): void {
+  if (layout !== undefined && layout !== 'halves' && layout !== 'pairs')
+    throw new ValueError(op, `layout is ${shown(layout)}, but must be 'halves' or 'pairs'`)
+}
+
+/** Throws ValueError unless the scaling is one, for rotated features of that many pairs (null: not known yet). */
+export function checkScaling(op: string, scaling: RotaryScaling, pairs: number | null): void {
+  if (typeof scaling !== 'object' || scaling === null || !Object.hasOwn(names, scaling.type))
+    throw new ValueError(
+      op,
+      `scaling is ${typeof scaling === 'object' && scaling !== null ? `of type ${shown((scaling as RotaryScaling).type)}` : kindOf(scaling)}, ` +
+        `but must be an object whose type is ${Object.keys(names).join(', ')}`,
+    )
+  const known = names[scaling.type] as Checked<RotaryScaling>
+  checkOptions(op, scaling, known)
+  for (const name of Object.keys(known)) {
+    const value: unknown = scaling[name as keyof RotaryScaling]
+    if (name === 'type' || (value === undefined && optional.includes(name))) continue
+    if (name === 'truncate') {
+      if (typeof value !== 'boolean')
+        throw new ValueError(op, `scaling.truncate is ${shown(value)}, but must be true or false`)
+    } else if (name === 'shortFactor' || name === 'longFactor') {
+      const fits =
+        Array.isArray(value) && value.length === (pairs ?? value.length) && value.every((each) => Number(each) > 0)
+      if (!fits)
+        throw new ValueError(
+          op,
+          `scaling.${name} is ${shown(value)}, but must be ${pairs ?? 'a list of'} positive numbers, one a pair`,
+        )
+    } else if (
+      typeof value !== 'number' ||
+      !Number.isFinite(value) ||
+      (value <= 0 && !anySign.includes(name)) ||
+      (name === 'factor' && value < 1)
+    )
+      throw new ValueError(
+        op,
+        `scaling.${name} is ${shown(value)}, but must be ${name === 'factor' ? 'a number from 1 on' : 'a positive number'}`,
+      )
+  }
+}
+
+/** `get_mscale` of YaRN. */
+function magnitude(factor: number, mscale = 1): number {
+  return factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1
+}
+
+function yarn(plain: readonly number[], dim: number, base: number, scaling: YarnScaling): Frequencies {
+  const { factor, originalMaxPositions, betaFast = 32, betaSlow = 1, mscale, mscaleAllDim, truncate = true } = scaling
+  const place = (turns: number) => (dim * Math.log(originalMaxPositions / (turns * 2 * Math.PI))) / (2 * Math.log(base))
+  const [first, last] = truncate
+    ? [Math.floor(place(betaFast)), Math.ceil(place(betaSlow))]
+    : [place(betaFast), place(betaSlow)]
+  const low = Math.max(first, 0)
+  const end = Math.min(last, dim - 1)
+  const high = low === end ? end + 0.001 : end
+  const radians = plain.map((radian, i) => {
+    const divided = Math.min(1, Math.max(0, (i - low) / (high - low)))
+    return (radian / factor) * divided + radian * (1 - divided)
+  })
+  const given = mscale && mscaleAllDim ? magnitude(factor, mscale) / magnitude(factor, mscaleAllDim) : magnitude(factor)
+  return { radians, factor: scaling.attentionFactor ?? given }
+}
+
+function llama3(plain: readonly number[], scaling: Llama3Scaling): readonly number[] {
+  const { factor, lowFreqFactor, highFreqFactor, originalMaxPositions } = scaling
+  return plain.map((radian) => {
+    const wave = (2 * Math.PI) / radian
+    if (wave < originalMaxPositions / highFreqFactor) return radian
+    if (wave > originalMaxPositions / lowFreqFactor) return radian / factor
+    const smooth = (originalMaxPositions / wave - lowFreqFactor) / (highFreqFactor - lowFreqFactor)
+    return ((1 - smooth) * radian) / factor + smooth * radian
+  })
+}
+
+/** The frequencies of `dim` rotated features; `length` is that of the whole sequence. */
+export function rotaryFrequencies(
+  dim: number,
+  base: number,
+  scaling: RotaryScaling | null,
+  length: number,
+): Frequencies {
+  const of = (wave: number) => Array.from({ length: dim / 2 }, (_, i) => wave ** ((-2 * i) / dim))
+  const plain = of(base)
+  switch (scaling?.type) {
+    case undefined:
+      return { radians: plain, factor: 1 }
+    case 'linear':
+      return { radians: plain.map((radian) => radian / scaling.factor), factor: 1 }
+    case 'dynamic': {
+      const { factor, originalMaxPositions } = scaling
+      const longest = Math.max(length, originalMaxPositions)
+      const grown = (factor * longest) / originalMaxPositions - (factor - 1)
+      return { radians: dim === 2 ? plain : of(base * grown ** (dim / (dim - 2))), factor: 1 }
+    }
+    case 'yarn':
+      return yarn(plain, dim, base, scaling)
+    case 'llama3':
+      return { radians: llama3(plain, scaling), factor: 1 }
+    case 'longrope': {
+      const { shortFactor, longFactor, originalMaxPositions, factor, attentionFactor } = scaling
+      const factors = length > originalMaxPositions ? longFactor : shortFactor
+      const grown = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(originalMaxPositions))
+      return { radians: plain.map((radian, i) => radian / (factors[i] as number)), factor: attentionFactor ?? grown }
+    }
+  }
+}

@@ -1,0 +1,138 @@
+/** Rotary position embeddings (Su et al., 2021): pairs of features turned by their position. */
+import { checkDType, checkTensor } from '../../autograd/operator.js'
+import type { DType } from '../../core/dtype.js'
+import { formatShape, ShapeError, shown, ValueError } from '../../core/errors.js'
+import { checkOptions, type OptionNames } from '../../core/options.js'
+import type { Shape } from '../../core/shape.js'
+import type { Tensor } from '../../core/tensor.js'
+import { anyFloating } from '../common.js'
+import { castTo } from '../convert.js'
+import { add, cos, mul, sin, sub } from '../elementwise/index.js'
+import { cat, flatten, narrow, reshape, select, stack } from '../shape/index.js'
+import { anglesOf, checkBase, checkOffset, countFrom } from './angles.js'
+import { checkLayout, checkScaling, type RotaryLayout, type RotaryScaling, rotaryFrequencies } from './rope-scaling.js'
+import { counts } from './weights.js'
+
+export type {
+  DynamicScaling,
+  LinearScaling,
+  Llama3Scaling,
+  LongScaling,
+  RotaryScaling,
+  YarnScaling,
+} from './rope-scaling.js'
+
+export interface RotaryOptions {
+  /** The longest wave is 2 pi times this. Default 10000. */
+  readonly base?: number
+  /**
+   * Which features are a pair: 'halves' (default): i and i + R/2, as Llama and Hugging Face's models have them; 'pairs': 2i and
+   * 2i + 1, as in the paper, GPT-J and Meta's own Llama.
+   */
+  readonly layout?: RotaryLayout
+  /** Position of the first element, the number of those in a cache before it. An integer of at least 0. Default 0. */
+  readonly offset?: number
+  /** int32 [T], or [B, T] for x [B, .., T, D]: the position of each element, in place of `offset`. */
+  readonly positions?: Tensor | null
+  /** How many features turn, an even number; those after them stay as they are. Default: all. */
+  readonly dims?: number | undefined
+  readonly scaling?: RotaryScaling | null
+  /**
+   * How long the whole sequence is, which 'dynamic' and 'longrope' scaling follow: a positive integer. Default offset + T; with
+   * `positions` it must be said.
+   */
+  readonly length?: number | undefined
+}
+
+const names: OptionNames<RotaryOptions> = {
+  base: true,
+  layout: true,
+  offset: true,
+  positions: true,
+  dims: true,
+  scaling: true,
+  length: true,
+}
+
+const op = 'rotaryEmbedding'
+
+/** The features turned by their angles' cosines and sines [.., T, R / 2]. */
+function turn(x: Tensor, cosines: Tensor, sines: Tensor, layout: RotaryLayout): Tensor {
+  const half = (x.sizes.at(-1) as number) / 2
+  if (layout === 'halves') {
+    const [a, b] = [narrow(x, -1, 0, half), narrow(x, -1, half, half)]
+    return cat([sub(mul(a, cosines), mul(b, sines)), add(mul(a, sines), mul(b, cosines))], -1)
+  }
+  const apart = reshape(x, [...x.sizes.slice(0, -1), half, 2])
+  const [a, b] = [select(apart, -1, 0), select(apart, -1, 1)]
+  return flatten(stack([sub(mul(a, cosines), mul(b, sines)), add(mul(a, sines), mul(b, cosines))], -1), -2)
+}
+
+function checkRotary(x: Tensor, { layout, offset, positions, dims, scaling, length }: RotaryOptions): void {
+  checkLayout(op, layout)
+  if (offset !== undefined) checkOffset(op, offset)
+  if (x.ndim < 2) throw new ShapeError(op, `x is ${formatShape(x.sizes)}, but must be [.., T, D]`, [x.sizes])
+  const [t, d] = [x.sizes.at(-2) as number, x.sizes.at(-1) as number]
+  const rotated = dims ?? d
+  if (!Number.isInteger(rotated) || rotated < 0 || rotated > d || rotated % 2 !== 0)
+    throw new ShapeError(
+      op,
+      `${dims === undefined ? `x has ${d} features` : `dims is ${shown(dims)}, x ${formatShape(x.sizes)}`}, but an even number of ` +
+        `them turns, at most all; say with dims how many`,
+      [x.sizes],
+    )
+  if (length !== undefined && !(Number.isSafeInteger(length) && length > 0))
+    throw new ValueError(op, `length is ${shown(length)}, but must be a positive integer`)
+  if (positions) {
+    checkTensor(op, 'positions', positions)
+    checkDType(op, 'positions', positions, counts)
+    if (offset !== undefined)
+      throw new ValueError(op, `offset is ${offset} beside positions; add it to them, or leave one of both out`)
+    const fits = [formatShape([t]), ...(x.ndim > 2 ? [formatShape([x.sizes[0] as number, t])] : [])]
+    if (!fits.includes(formatShape(positions.sizes)))
+      throw new ShapeError(op, `positions is ${formatShape(positions.sizes)}, but must be ${fits.join(' or ')}`, [
+        positions.sizes,
+        x.sizes,
+      ])
+  }
+  if (!scaling) return
+  checkScaling(op, scaling, rotated / 2)
+  if ((scaling.type === 'dynamic' || scaling.type === 'longrope') && positions && length === undefined)
+    throw new ValueError(
+      op,
+      `scaling '${scaling.type}' follows the length of the sequence, which positions do not tell; give length, the largest ` +
+        'position + 1',
+    )
+}
+
+/**
+ * x with pairs of features turned by position times frequency, base^(-2i / R) radians a step, so that products of queries and
+ * keys depend on how far apart they are. x [.., T, D] -> [.., T, D], any strides; angles are precise to 1e-6 at positions below
+ * 131,072. Throws ShapeError and ValueError for what does not fit.
+ */
+export function rotaryEmbedding<S extends Shape, D extends DType>(
+  x: Tensor<S, D>,
+  options?: RotaryOptions,
+): Tensor<S, D>
+export function rotaryEmbedding(x: Tensor, options: RotaryOptions = {}): Tensor {
+  const given = checkOptions(op, options, names)
+  const { base = 10_000, layout = 'halves', offset = 0, positions = null, scaling = null } = given
+  checkTensor(op, 'x', x)
+  checkDType(op, 'x', x, anyFloating)
+  checkBase(op, base)
+  checkRotary(x, given)
+  const [t, d] = [x.sizes.at(-2) as number, x.sizes.at(-1) as number]
+  const dims = given.dims ?? d
+  const wide = x.dtype === 'float64' ? 'float64' : 'float32'
+  const { radians, factor } = rotaryFrequencies(dims, base, scaling, given.length ?? offset + t)
+  const at = positions ? castTo(positions, wide) : countFrom(offset, t, wide, x.device)
+  const angles = anglesOf(at, radians)
+  const among = positions?.ndim === 2 ? [x.sizes[0] as number, ...x.sizes.slice(1, -2).map(() => 1), t, dims / 2] : null
+  const table = (each: Tensor): Tensor => {
+    const scaled: Tensor = factor === 1 ? each : mul(each, factor)
+    return among ? reshape(scaled, among) : scaled
+  }
+  const turning = castTo(dims === d ? x : narrow(x, -1, 0, dims), wide)
+  const rotated: Tensor = castTo(turn(turning, table(cos(angles)), table(sin(angles)), layout), x.dtype)
+  return dims === d ? rotated : cat([rotated, narrow(x, -1, dims, d - dims)], -1)
+}

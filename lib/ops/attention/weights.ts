@@ -1,0 +1,144 @@
+/** What the fused attention's composite and attention with other scores share: who sees whom, and weights from scores. */
+
+import type { DType } from '../../core/dtype.js'
+import { DTypeError, formatShape, ShapeError, shown, ValueError } from '../../core/errors.js'
+import type { Shape } from '../../core/shape.js'
+import { Tensor } from '../../core/tensor.js'
+import { castTo } from '../convert.js'
+import { arange, fromTypedArray } from '../creation.js'
+import { abs, add, div, eq, exp, gt, le, lt, mul, sub, where } from '../elementwise/index.js'
+import { peakOf } from '../peak.js'
+import { sum } from '../reduce/index.js'
+import { expand, reshape, unsqueeze } from '../shape/index.js'
+
+/** What counts of keys and positions are, which are options and are refused by those names. */
+export const counts: readonly DType[] = ['int32']
+
+/** Query i stands at offset + i among the keys, and sees none later (Tk hides none), and `window` up to there (0: all). */
+export interface Span {
+  readonly offset: number
+  readonly window: number
+}
+
+export interface SpanOptions {
+  readonly isCausal?: boolean
+  readonly offset?: number | undefined
+  readonly window?: number | undefined
+}
+
+/** The two integers of the kernel: a query's keys begin `window` before its position offset + i and end there. */
+export function spanOf(op: string, { isCausal = false, offset, window }: SpanOptions, tk: number): Span {
+  for (const [name, value, least] of [
+    ['offset', offset, 0],
+    ['window', window, 1],
+  ] as const) {
+    if (value === undefined) continue
+    if (!Number.isSafeInteger(value) || value < least)
+      throw new ValueError(op, `${name} is ${shown(value)}, but must be an integer of at least ${least}`)
+    if (!isCausal)
+      throw new ValueError(
+        op,
+        `${name} is ${value}, but isCausal is false: which keys come before a query matters to causal attention only; ` +
+          `set isCausal, or leave ${name} out`,
+      )
+  }
+  return { offset: isCausal ? (offset ?? 0) : tk, window: window ?? 0 }
+}
+
+/** j - i of query i and key j: int32 [Tq, Tk]. */
+function ahead(tq: number, tk: number, device: Tensor['device']): Tensor {
+  const count = (n: number) => arange(0, n, 1, { dtype: 'int32', device })
+  return sub(unsqueeze(count(tk), 0), unsqueeze(count(tq), 1))
+}
+
+/** Which keys take part in which queries by offset, window and lengths, for scores [.., Tq, Tk]: masks for one after the other. */
+export function seenKeys(
+  scores: Shape,
+  lengths: Tensor | null,
+  { offset, window }: Span,
+  device: Tensor['device'],
+): Tensor[] {
+  const [tq, tk] = [scores.at(-2) ?? 0, scores.at(-1) ?? 0]
+  const masks: Tensor[] = []
+  if (offset < tk - 1) masks.push(le(ahead(tq, tk, device), offset))
+  // Held to what lies among the keys, because positions may be beyond int32.
+  if (window > 0) masks.push(gt(ahead(tq, tk, device), Math.min(Math.max(offset - window, -tq), tk)))
+  if (lengths) {
+    const keys = arange(0, tk, 1, { dtype: 'int32', device })
+    masks.push(lt(keys, reshape(lengths, [lengths.sizes[0] as number, ...scores.slice(1).map(() => 1)])))
+  }
+  return masks
+}
+
+/** The slopes [heads] of linear biases, where they are asked for. */
+export function slopesOf(op: string, alibi: boolean | Tensor, heads: number, like: Tensor): Tensor | null {
+  if (alibi === false) return null
+  const dtype = like.dtype === 'float64' ? 'float64' : 'float32'
+  if (alibi === true) {
+    const slopes = Float64Array.from({ length: heads }, (_, h) => 2 ** ((-8 * (h + 1)) / heads))
+    return fromTypedArray(slopes, [heads], { dtype, device: like.device })
+  }
+  if (!(alibi instanceof Tensor))
+    throw new ValueError(op, `alibi is ${shown(alibi)}, but must be true, false or slopes [H]`)
+  if (!alibi.dtype.includes('float')) throw new DTypeError(op, `alibi is ${alibi.dtype}, but slopes must be floating`)
+  if (formatShape(alibi.sizes) !== `[${heads}]`)
+    throw new ShapeError(
+      op,
+      `alibi is ${formatShape(alibi.sizes)}, but must be [${heads}], one slope a head of queries`,
+      [alibi.sizes],
+    )
+  const slopes: Tensor = castTo(alibi, dtype)
+  return slopes
+}
+
+/** -slope |position of the query - j| of each head, [H, Tq, Tk], from slopes [H]; query i stands at offset + i. */
+export function distanceBias(slopes: Tensor, tq: number, tk: number, offset: number): Tensor {
+  const { device, dtype } = slopes
+  const count = (from: number, n: number) => arange(from, from + n, 1, { dtype: dtype as 'float32', device })
+  const distance = abs(sub(unsqueeze(count(0, tk), 0), unsqueeze(count(offset, tq), 1)))
+  return mul(reshape(slopes, [slopes.sizes[0] as number, 1, 1]), mul(distance, -1))
+}
+
+/** Scores with a mask: bool (true takes part), or what is added. */
+export function masked(scores: Tensor, mask: Tensor | null): Tensor {
+  if (mask === null) return scores
+  return mask.dtype === 'bool' ? where(mask, scores, Number.NEGATIVE_INFINITY) : add(scores, mask)
+}
+
+/** Softmax over the keys that are seen, 0 for a query that sees none. */
+export function weigh(given: Tensor, seen: readonly Tensor[]): Tensor {
+  const never = Number.NEGATIVE_INFINITY
+  let scores = given
+  for (const each of seen) scores = where(each, scores, never)
+  // A row without any key gives 0 instead of NaN.
+  const peak = peakOf(scores, -1)
+  const open = where(eq(peak, never), 0, peak)
+  const e = exp(sub(scores, open))
+  const total = sum(e, -1, { keepdim: true })
+  return div(e, where(eq(total, 0), 1, total))
+}
+
+/** Each key head [B, Hk, Tk, size] for its group of query heads: [B, Hq, Tk, size]. */
+export function forGroups(x: Tensor, queryHeads: number): Tensor {
+  const [b = 0, hk = 0, tk = 0, size = 0] = x.sizes
+  if (hk === queryHeads) return x
+  const group = hk === 0 ? 1 : queryHeads / hk
+  return reshape(expand(unsqueeze(x, 2), [b, hk, group, tk, size]), [b, queryHeads, tk, size])
+}
+
+/** Throws unless a mask is bool or of the dtype of the scores. */
+export function checkMaskDType(op: string, mask: Tensor, dtype: string, fits: boolean): void {
+  if (mask.dtype === 'bool' || fits) return
+  const floating = mask.dtype.startsWith('float') || mask.dtype === 'bfloat16'
+  throw new DTypeError(
+    op,
+    `attnMask is ${mask.dtype}, but must be bool (true takes part) or ${dtype} (added); convert it with ` +
+      `.to('${floating ? dtype : 'bool'}')`,
+  )
+}
+
+/** Whether a mask broadcasts to the scores. */
+export function maskFits(mask: Shape, scores: Shape): boolean {
+  const lead = scores.length - mask.length
+  return lead >= 0 && mask.every((size, i) => size === 1 || size === scores[i + lead])
+}
