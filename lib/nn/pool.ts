@@ -63,7 +63,7 @@ const maxNames = { ...windowNames, dilation: true, returnIndices: true } as cons
 /** The largest element of each window of [N, C, L] or [C, L]; with `returnIndices` [out, indices]. */
 export class MaxPool1d<const O extends MaxPool1dOptions = Record<never, never>> extends Pool<Single, MaxPool1dOptions> {
   constructor(kernelSize: Single, options?: O & MaxPool1dOptions) {
-    super('MaxPool1d', readSingle, kernelSize, options ?? {}, maxNames)
+    super('MaxPool1d', readSingle, kernelSize, options === undefined ? {} : options, maxNames)
     checkFlags('MaxPool1d', { returnIndices: this.options.returnIndices })
   }
 
@@ -75,7 +75,7 @@ export class MaxPool1d<const O extends MaxPool1dOptions = Record<never, never>> 
 /** The largest element of each window of [N, C, H, W] or [C, H, W]; with `returnIndices` [out, indices]. */
 export class MaxPool2d<const O extends MaxPool2dOptions = Record<never, never>> extends Pool<Pair, MaxPool2dOptions> {
   constructor(kernelSize: Pair, options?: O & MaxPool2dOptions) {
-    super('MaxPool2d', readPair, kernelSize, options ?? {}, maxNames)
+    super('MaxPool2d', readPair, kernelSize, options === undefined ? {} : options, maxNames)
     checkFlags('MaxPool2d', { returnIndices: this.options.returnIndices })
   }
 
@@ -193,7 +193,11 @@ export class AdaptiveMaxPool1d<
 
   constructor(outputSize: Single, options?: O & AdaptiveMaxPoolOptions) {
     super('AdaptiveMaxPool1d', outputSize, 1)
-    this.#options = ownOptions<AdaptiveMaxPoolOptions>('AdaptiveMaxPool1d', options ?? {}, adaptiveNames)
+    this.#options = ownOptions<AdaptiveMaxPoolOptions>(
+      'AdaptiveMaxPool1d',
+      options === undefined ? {} : options,
+      adaptiveNames,
+    )
     checkFlags('AdaptiveMaxPool1d', { returnIndices: this.#options.returnIndices })
   }
 
@@ -210,7 +214,11 @@ export class AdaptiveMaxPool2d<
 
   constructor(outputSize: OutputSize, options?: O & AdaptiveMaxPoolOptions) {
     super('AdaptiveMaxPool2d', outputSize, 2)
-    this.#options = ownOptions<AdaptiveMaxPoolOptions>('AdaptiveMaxPool2d', options ?? {}, adaptiveNames)
+    this.#options = ownOptions<AdaptiveMaxPoolOptions>(
+      'AdaptiveMaxPool2d',
+      options === undefined ? {} : options,
+      adaptiveNames,
+    )
     checkFlags('AdaptiveMaxPool2d', { returnIndices: this.#options.returnIndices })
   }
 

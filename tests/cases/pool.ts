@@ -1,6 +1,17 @@
 import fc from 'fast-check'
 import * as f from '../../lib/index.js'
-import { type Case, call, constant, distinct, type ErrorCase, exactly, label, normal, positive } from './case.js'
+import {
+  type Case,
+  call,
+  constant,
+  distinct,
+  type ErrorCase,
+  exactly,
+  type Input,
+  label,
+  normal,
+  positive,
+} from './case.js'
 import { layer, type PublicCall, sound, t } from './sound.js'
 import type { Sizes, ZeroSizes } from './zero.js'
 
@@ -52,6 +63,12 @@ const outputs: readonly (readonly [f.Shape, f.OutputSize])[] = [
     [0, 2],
   ],
 ]
+
+/** `distinct` above 0, where sizes differ as the elements do. */
+const above0 = (shape: f.Shape): Input => ({
+  ...distinct(shape),
+  values: (random, count) => Float64Array.from(distinct(shape).values(random, count), (x) => x + 4),
+})
 
 function maxCase(shape: f.Shape, kernel: f.Pair, options: f.MaxPool2dOptions): Case {
   return {
@@ -131,7 +148,7 @@ export const cases: readonly Case[] = [
     (p): Case => ({
       op: 'lpPool2d',
       name: `of p ${p}`,
-      inputs: [p === 2 ? positive([1, 2, 6, 7]) : distinct([1, 2, 6, 7])],
+      inputs: [above0([1, 2, 6, 7])],
       call: (x) => f.lpPool2d(x, p, [2, 3], { stride: 2, ceilMode: true }),
       length: 20,
       roundings: 64,
@@ -226,7 +243,10 @@ export const cases: readonly Case[] = [
         kernel: [3, 2],
         stride: [2, 3],
         padding: [1, 0],
+        dilation: [1, 1],
+        ceilMode: false,
         countIncludePad: true,
+        divisor: 0,
         shape: [1, 2, 6, 9],
       }),
     length: 6,

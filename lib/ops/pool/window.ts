@@ -3,7 +3,7 @@
  * of one row, and run through the same kernels.
  */
 import { autocastDType } from '../../autograd/autocast.js'
-import { Faults, formatShape, namedAs } from '../../core/errors.js'
+import { Faults, formatShape, namedAs, ShapeError } from '../../core/errors.js'
 import { checkFlag } from '../../core/options.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -111,7 +111,8 @@ export function onImages<R extends Tensor | readonly Tensor[]>(x: Tensor, pool: 
 
 /** Runs a pooling of [N, C, 1, L] on [N, C, L] or [C, L]; the errors of what it is made of are told in its name. */
 export function onSignals<R extends Tensor | readonly Tensor[]>(op: string, x: Tensor, pool: (images: Tensor) => R): R {
-  if (x.ndim !== 2 && x.ndim !== 3) return pool(x)
+  if (x.ndim !== 2 && x.ndim !== 3)
+    throw new ShapeError(op, `x must be [N, C, L] or [C, L], but is ${formatShape(x.sizes)}`, [x.sizes])
   const lead = x.ndim === 2 ? [1, x.sizes[0] as number] : x.sizes.slice(0, 2)
   const images = reshape(x, [...lead, 1, x.sizes[x.ndim - 1] as number])
   return namedAs(op, () =>
