@@ -8,11 +8,12 @@ import {
   type ErrorCase,
   exactly,
   type Input,
+  integers,
   label,
   normal,
   positive,
 } from './case.js'
-import { layer, type PublicCall, sound, t } from './sound.js'
+import { ints, layer, type PublicCall, sound, t } from './sound.js'
 import type { Sizes, ZeroSizes } from './zero.js'
 
 type Window = readonly [f.Shape, f.Pair, f.MaxPool2dOptions]
@@ -186,6 +187,26 @@ export const cases: readonly Case[] = [
       length: 4,
     },
   ]),
+  {
+    op: 'maxUnpool2d',
+    name: 'windows side by side',
+    inputs: [normal([1, 2, 2, 3]), exactly([1, 2, 2, 3], 'int32', [0, 3, 11, 12, 15, 23, 6, 2, 5, 18, 14, 17])],
+    call: (x, i) => f.maxUnpool2d(x, i, 2),
+  },
+  {
+    op: 'maxUnpool2d',
+    name: 'two windows with one maximum, at another size',
+    inputs: [normal([1, 2, 2]), exactly([1, 2, 2], 'int32', [6, 6, 11, 24])],
+    call: (x, i) => f.maxUnpool2d(x, i, 3, { stride: 2, outputSize: [5, 5] }),
+    length: 2,
+  },
+  {
+    op: 'maxUnpool1d',
+    name: 'with padding',
+    inputs: [normal([2, 3]), exactly([2, 3], 'int32', [0, 2, 3, 1, 1, 4])],
+    call: (x, i) => f.maxUnpool1d(x, i, 3, { stride: 2, padding: 1 }),
+    length: 2,
+  },
   {
     op: 'adaptive_max_pool2d_forward',
     name: 'NaN wins, infinities and ties',
@@ -363,6 +384,20 @@ export const errors: readonly ErrorCase[] = [
     call: (make) => f.adaptiveMaxPool2d(make(normal([1, 2, 0, 5])), 2),
   },
   {
+    op: 'maxUnpool2d',
+    name: 'a size too far away',
+    code: 'ERR_VALUE',
+    mentions: ['[13, 10]', '[10, 10]'],
+    call: (make) => f.maxUnpool2d(make(x), make(integers([1, 2, 5, 5], 0, 9)), 2, { outputSize: [13, 10] }),
+  },
+  {
+    op: 'maxUnpool1d',
+    name: 'other indices',
+    code: 'ERR_SHAPE',
+    mentions: ['[2, 4]', '[2, 5]'],
+    call: (make) => f.maxUnpool1d(make(normal([2, 5])), make(integers([2, 4], 0, 4)), 2),
+  },
+  {
     op: 'localResponseNorm',
     name: 'two dimensions',
     code: 'ERR_SHAPE',
@@ -405,6 +440,13 @@ export const calls: readonly PublicCall[] = [
   sound('adaptiveAvgPool1d', f.adaptiveAvgPool1d, () => [t(1, 2, 5), 3]),
   sound('adaptiveMaxPool2d', f.adaptiveMaxPool2d, () => [t(1, 2, 5, 5), [2, 3], { returnIndices: true }]),
   sound('adaptiveMaxPool1d', f.adaptiveMaxPool1d, () => [t(1, 2, 5), 3, { returnIndices: true }]),
+  sound('maxUnpool2d', f.maxUnpool2d, () => [
+    t(1, 2, 3, 3),
+    ints([1, 2, 3, 3], 9),
+    2,
+    { stride: 2, padding: 0, outputSize: [6, 7] },
+  ]),
+  sound('maxUnpool1d', f.maxUnpool1d, () => [t(2, 3), ints([2, 3], 3), 2, { stride: 2, padding: 0, outputSize: [7] }]),
   sound('localResponseNorm', f.localResponseNorm, () => [t(1, 3, 5), 3, { alpha: 0.1, beta: 0.5, k: 2 }]),
 ]
 
@@ -471,6 +513,20 @@ export const layers: readonly PublicCall[] = [
     signalLayer,
     'localResponseNorm',
   ),
+  ...layer(
+    'MaxUnpool1d',
+    f.nn.MaxUnpool1d,
+    () => [2, { stride: 2, padding: 0 }],
+    () => [t(2, 3), ints([2, 3], 3), [7]],
+    'maxUnpool1d',
+  ),
+  ...layer(
+    'MaxUnpool2d',
+    f.nn.MaxUnpool2d,
+    () => [2, { stride: 2, padding: 0 }],
+    () => [t(1, 2, 3, 3), ints([1, 2, 3, 3], 9), [6, 7]],
+    'maxUnpool2d',
+  ),
 ]
 
 const image = { n: 2, c: 2, h: 5, w: 4 }
@@ -508,6 +564,18 @@ export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
     sizes: signal,
     inputs: signalOf,
     call: ([x]) => f.adaptiveMaxPool1d(x as f.Tensor, 2),
+    refuses: ['c', 'l'],
+  },
+  maxUnpool2d: {
+    sizes: image,
+    inputs: ({ n = 0, c = 0, h = 0, w = 0 }) => [normal([n, c, h, w]), integers([n, c, h, w], 0, 4)],
+    call: ([x, i]) => f.maxUnpool2d(x as f.Tensor, i as f.Tensor, 2),
+    refuses: ['c', 'h', 'w'],
+  },
+  maxUnpool1d: {
+    sizes: signal,
+    inputs: ({ n = 0, c = 0, l = 0 }) => [normal([n, c, l]), integers([n, c, l], 0, 4)],
+    call: ([x, i]) => f.maxUnpool1d(x as f.Tensor, i as f.Tensor, 2),
     refuses: ['c', 'l'],
   },
   localResponseNorm: { sizes: signal, inputs: signalOf, call: ([x]) => f.localResponseNorm(x as f.Tensor, 2) },

@@ -10,3 +10,4 @@ export {
 export { type AvgPool1dOptions, type AvgPool2dOptions, avgPool1d, avgPool2d } from './average.js'
 export { type LpPool1dOptions, type LpPool2dOptions, lpPool1d, lpPool2d } from './lp.js'
 export { type MaxPool1dOptions, type MaxPool2dOptions, maxPool1d, maxPool2d, type WithIndices } from './max.js'
+export { type MaxUnpool1dOptions, type MaxUnpool2dOptions, maxUnpool1d, maxUnpool2d } from './unpool.js'

@@ -93,7 +93,7 @@ export function pooledShape(op: string, x: Tensor, w: Window, given: Shape = x.s
 }
 
 /** Pools in float32 what is bfloat16, and rounds the result once; under autocast that is the operators' own policy. */
-function inFloat32<R extends Tensor | readonly Tensor[]>(x: Tensor, pool: (x: Tensor) => R): R {
+export function inFloat32<R extends Tensor | readonly Tensor[]>(x: Tensor, pool: (x: Tensor) => R): R {
   if (x.dtype !== 'bfloat16' || autocastDType() !== null) return pool(x)
   const narrow = (y: Tensor) => (y.dtype === 'float32' ? castTo(y, 'bfloat16') : y)
   const made = pool(castTo(x, 'float32'))
