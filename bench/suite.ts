@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs'
 import { attentionWork } from './attention.js'
 import { convWork } from './conv.js'
 import { addTinyWork, geluWork } from './elementwise.js'
+import { interpolateWork } from './interpolate.js'
 import { crossEntropyWork } from './loss.js'
-import { matmulWork } from './matmul.js'
+import { einsumWork, matmulWork } from './matmul.js'
 import { layerNormWork } from './norm.js'
 import { lstmWork } from './recurrent.js'
 import { cnnWork, gptLoraTraining, gptTraining, mlpWork, taggerWork } from './train.js'
@@ -12,7 +13,9 @@ import type { Builder, Workload } from './work.js'
 
 const builders = new Map<string, Builder>([
   ['matmul', matmulWork],
+  ['einsum', einsumWork],
   ['conv2d', convWork],
+  ['interpolate', interpolateWork],
   ['lstm', lstmWork],
   ['attention', attentionWork],
   ['layernorm', layerNormWork],

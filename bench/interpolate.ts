@@ -1,0 +1,14 @@
+import { type InterpolateMode, interpolate } from 'firesteel'
+import { type Builder, flag, operator, size } from './work.js'
+
+/** Images [n, c, h, w] enlarged by a factor. */
+export const interpolateWork: Builder = (w, make) => {
+  const [n, c, height, width, factor] = [size(w, 'n'), size(w, 'c'), size(w, 'h'), size(w, 'w'), size(w, 'factor')]
+  const mode = w['mode'] as InterpolateMode
+  const x = make.floats([n, c, height, width], 1, flag(w, 'backward', true))
+  return operator(() => interpolate(x, { scaleFactor: factor, mode }), [x], {
+    // An element of x is in as many of the results as two steps of the source cover, in each dimension.
+    reduces: (4 * factor) ** 2,
+    operations: 50 * n * c * height * width * factor ** 2,
+  })
+}
