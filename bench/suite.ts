@@ -7,7 +7,7 @@ import { interpolateWork } from './interpolate.js'
 import { crossEntropyWork } from './loss.js'
 import { einsumWork, matmulWork } from './matmul.js'
 import { layerNormWork } from './norm.js'
-import { lstmWork } from './recurrent.js'
+import { recurrentWork } from './recurrent.js'
 import { cnnWork, gptLoraTraining, gptTraining, mlpWork, taggerWork } from './train.js'
 import type { Builder, Workload } from './work.js'
 
@@ -16,7 +16,9 @@ const builders = new Map<string, Builder>([
   ['einsum', einsumWork],
   ['conv2d', convWork],
   ['interpolate', interpolateWork],
-  ['lstm', lstmWork],
+  ['lstm', recurrentWork('lstm')],
+  ['gru', recurrentWork('gru')],
+  ['rnn', recurrentWork('rnn')],
   ['attention', attentionWork],
   ['layernorm', layerNormWork],
   ['gelu', geluWork],

@@ -513,18 +513,26 @@ const setOf = (op: Op) => ({
 })
 const options = { batchFirst: false, bidirectional: false, training: true, dropout: 0, lengths: [3, 1] }
 
+/** No plain object, since that would be options where it stands last. */
+const own = <W extends object>(weights: W): W => Object.assign(Object.create({}) as object, weights)
+
 export const calls: readonly PublicCall[] = [
   sound('lstm', f.lstm, () => [t(3, 2, 4), [setOf('lstm')], { ...options, initial: [t(1, 2, 3), t(1, 2, 3)] }]),
   sound('gru', f.gru, () => [t(3, 2, 4), [setOf('gru')], { ...options, initial: t(1, 2, 3) }]),
   sound('rnn', f.rnn, () => [t(3, 2, 4), [setOf('rnn')], { ...options, initial: t(1, 2, 3), nonlinearity: 'relu' }]),
-  sound('lstmCell', f.lstmCell, () => [t(2, 4), [t(2, 3), t(2, 3)], setOf('lstm')]),
-  sound('gruCell', f.gruCell, () => [t(2, 4), t(2, 3), setOf('gru')]),
-  sound('rnnCell', f.rnnCell, () => [t(2, 4), t(2, 3), setOf('rnn'), { nonlinearity: 'relu' }]),
-  sound('recurrent', f.recurrent, () => [
-    (x: f.Tensor, h: f.Tensor) => f.add(x, h),
-    t(3, 2, 4),
-    { initial: t(2, 4), lengths: [3, 1], batchFirst: false, reverse: true, truncate: 2 },
-  ]),
+  sound('lstmCell', f.lstmCell, () => [t(2, 4), [t(2, 3), t(2, 3)], own(setOf('lstm'))], 'linear'),
+  sound('gruCell', f.gruCell, () => [t(2, 4), t(2, 3), own(setOf('gru'))], 'linear'),
+  sound('rnnCell', f.rnnCell, () => [t(2, 4), t(2, 3), setOf('rnn'), { nonlinearity: 'relu' }], 'linear'),
+  sound(
+    'recurrent',
+    f.recurrent,
+    () => [
+      (x: f.Tensor, h: f.Tensor) => f.add(x, h),
+      t(3, 2, 4),
+      { initial: t(2, 4), lengths: [3, 1], batchFirst: false, reverse: true, truncate: 2 },
+    ],
+    'add',
+  ),
 ]
 
 const sequenceZeros = (op: Op): ZeroSizes => ({

@@ -103,6 +103,8 @@ test.each([
   'conv_depthwise_fwdbwd',
   'conv1x1_fwdbwd',
   'lstm_small_fwdbwd',
+  'gru_small_fwdbwd',
+  'rnn_fwdbwd',
   'attention_causal_fwdbwd',
 ])('the trace of %s counts the operations that the workload is known to have', (name) => {
   const workload = fixed.find((w) => w.name === name) as Workload

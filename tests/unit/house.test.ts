@@ -80,7 +80,7 @@ describe('in lib/ops', () => {
       'shape/windows.ts': 1,
       'indexing/scatter.ts': 1,
       // A gradient that is no input's alone: both biases' and the scores' before they are summed to the mask's shape.
-      'recurrent.ts': 1,
+      'recurrent/lstm.ts': 1,
       'attention/scaled.ts': 1,
       // relu's gradient within a convolution that ends in it.
       'elementwise/relu-gradient.ts': 1,

@@ -9,7 +9,7 @@ import { linear } from '../matmul.js'
 import { split } from '../shape/index.js'
 import type { Direction, RecurrentWeights } from './layers.js'
 import { sequenceMask } from './lengths.js'
-import { partsOf, walkSteps } from './steps.js'
+import { entry, partsOf, three, two, walkSteps } from './steps.js'
 
 /** A recurrence under autocast: in float32 as a whole, as the fused layers are, because a state's roundings add up over time. */
 export function asOne<R>(fn: () => R): R {
@@ -27,24 +27,26 @@ interface Projected extends RecurrentWeights {
 const gatesOf = (x: Tensor, count: number): readonly Tensor[] =>
   split(x, new Array(count).fill((x.sizes[1] ?? 0) / count), 1)
 
-export const lstmStep: Step<Projected> = (input, [h, c], { wHh, bHh, wHr }) => {
-  const [i, f, g, o] = gatesOf(add(input, linear(h as Tensor, wHh, bHh)), 4) as [Tensor, Tensor, Tensor, Tensor]
-  const cell = add(mul(sigmoid(f), c as Tensor), mul(sigmoid(i), tanh(g)))
+export const lstmStep: Step<Projected> = (input, state, { wHh, bHh, wHr }) => {
+  const [h, c] = two(state)
+  const gates = gatesOf(add(input, linear(h, wHh, bHh)), 4)
+  const [[i, f, g], o] = [three(gates), entry(gates, 3)]
+  const cell = add(mul(sigmoid(f), c), mul(sigmoid(i), tanh(g)))
   const hidden = mul(sigmoid(o), tanh(cell))
   return [wHr ? linear(hidden, wHr) : hidden, cell]
 }
 
-export const gruStep: Step<RecurrentWeights> = (input, [h], { wHh, bHh }) => {
-  const before = h as Tensor
-  const [xr, xz, xn] = gatesOf(input, 3) as [Tensor, Tensor, Tensor]
-  const [hr, hz, hn] = gatesOf(linear(before, wHh, bHh), 3) as [Tensor, Tensor, Tensor]
+export const gruStep: Step<RecurrentWeights> = (input, state, { wHh, bHh }) => {
+  const before = entry(state, 0)
+  const [xr, xz, xn] = three(gatesOf(input, 3))
+  const [hr, hz, hn] = three(gatesOf(linear(before, wHh, bHh), 3))
   const candidate = tanh(add(xn, mul(sigmoid(add(xr, hr)), hn)))
   return [add(candidate, mul(sigmoid(add(xz, hz)), sub(before, candidate)))]
 }
 
 const rnnStep =
   (activation: (x: Tensor) => Tensor): Step<RecurrentWeights> =>
-  (input, [h], { wHh, bHh }) => [activation(add(input, linear(h as Tensor, wHh, bHh)))]
+  (input, state, { wHh, bHh }) => [activation(add(input, linear(entry(state, 0), wHh, bHh)))]
 
 /** What an RNN makes its state with. */
 export type Nonlinearity = 'tanh' | 'relu'
@@ -80,8 +82,8 @@ export function walkLayer<W extends RecurrentWeights>(
     const mask = lengths === null ? null : sequenceMask(lengths, steps)
     const walk = { reverse, truncate: Number.POSITIVE_INFINITY, mask }
     const { output, state } = walkSteps(steps, initial, walk, (time, before) => {
-      const after = step(inputs[time] as Tensor, before, weights)
-      return { output: after[0] as Tensor, state: after }
+      const after = step(entry(inputs, time), before, weights)
+      return { output: entry(after, 0), state: after }
     })
     return [output, ...state]
   })

@@ -10,6 +10,7 @@ import { linear } from '../matmul.js'
 import { select, unsqueeze } from '../shape/index.js'
 import { asOne, checkNonlinearity, gruStep, lstmStep, type Nonlinearity, rnnSteps, type Step } from './cell-steps.js'
 import type { RecurrentWeights } from './layers.js'
+import { entry, two } from './steps.js'
 
 /** A step of `gates` gates from x [B, I] or [I] and a state of `states` parts [B, H] or [H], or null for 0. */
 function cell(
@@ -24,7 +25,11 @@ function cell(
   checkDType(op, 'x', x, floating)
   for (const name of ['wIh', 'wHh'] as const) checkTensor(op, name, weights?.[name])
   for (const name of ['bIh', 'bHh'] as const) if (weights[name] !== null) checkTensor(op, name, weights[name])
-  for (const [name, part] of state) if (part !== null) checkTensor(op, name, part)
+  for (const [name, part] of state)
+    if (part !== null) {
+      checkTensor(op, name, part)
+      checkDType(op, name, part, floating)
+    }
   const { wIh, wHh } = weights
   const hidden = wHh.sizes[1] ?? 0
   const rows = gates * hidden
@@ -72,7 +77,7 @@ export function lstmCell(
     ['h', state?.[0] ?? null],
     ['c', state?.[1] ?? null],
   ] as const
-  return [...cell('lstmCell', 4, x, parts, weights, lstmStep)] as [Tensor, Tensor]
+  return two(cell('lstmCell', 4, x, parts, weights, lstmStep))
 }
 
 /**
@@ -80,7 +85,7 @@ export function lstmCell(
  * bIh, bHh [3 H] or null, their rows ordered r, z, n. Without a batch x is [I] and h [H]. Throws ShapeError naming all misfits.
  */
 export function gruCell(x: Tensor, h: Tensor | null, weights: RecurrentWeights): Tensor {
-  return cell('gruCell', 3, x, [['h', h]], weights, gruStep)[0] as Tensor
+  return entry(cell('gruCell', 3, x, [['h', h]], weights, gruStep), 0)
 }
 
 export interface RnnCellOptions {
@@ -97,5 +102,5 @@ const rnnCellNames: OptionNames<RnnCellOptions> = { nonlinearity: true }
 export function rnnCell(x: Tensor, h: Tensor | null, weights: RecurrentWeights, options: RnnCellOptions = {}): Tensor {
   const { nonlinearity = 'tanh' } = checkOptions('rnnCell', options, rnnCellNames)
   checkNonlinearity('rnnCell', nonlinearity)
-  return cell('rnnCell', 1, x, [['h', h]], weights, rnnSteps[nonlinearity])[0] as Tensor
+  return entry(cell('rnnCell', 1, x, [['h', h]], weights, rnnSteps[nonlinearity]), 0)
 }

@@ -13,6 +13,7 @@ import {
   recurrentNames,
   runLayers,
 } from './layers.js'
+import { entry, two } from './steps.js'
 
 const sizes = ({ wHh }: RecurrentWeights): readonly number[] => [wHh.sizes[1] ?? 0]
 
@@ -44,7 +45,7 @@ const gruRecord = operator<
   })),
   composite([x, h0, wIh, wHh, bIh, bHh, lengths], { reverse }) {
     const direction = { weights: { wIh, wHh, bIh, bHh }, reverse, lengths }
-    return walkLayer(x, [h0], sizes(direction.weights), direction, gruStep) as [Tensor, Tensor]
+    return two(walkLayer(x, [h0], sizes(direction.weights), direction, gruStep))
   },
   gradient: {
     saves: () => ({ inputs: [0, 1, 2, 3, 4, 5, 6], outputs: [0, 2] }),
@@ -97,5 +98,5 @@ export function gru(
   checkOptions('gru', options, gruNames)
   const { initial } = options
   const { output, states } = runLayers(recurrence, x, weights, options, initial === undefined ? null : [initial])
-  return { output, state: states[0] as Tensor }
+  return { output, state: entry(states, 0) }
 }

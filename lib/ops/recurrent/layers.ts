@@ -8,7 +8,7 @@ import { checkProbability, floating } from '../common.js'
 import { dropout } from '../dropout.js'
 import { cat, select, transpose, unsqueeze } from '../shape/index.js'
 import { checkLengths, type SequenceLengths, sequenceMask, withoutPadding } from './lengths.js'
-import { stacked } from './steps.js'
+import { entry, stacked } from './steps.js'
 
 /** The weights of one layer in one direction, of G gates: [G H, inputs], [G H, H], [G H], [G H]. */
 export interface RecurrentWeights {
@@ -189,9 +189,9 @@ export function runLayers<W extends RecurrentWeights>(
       const w = weights[index] as W
       checkLayer(recurrence, layer, x, w, sequence.sizes[2] as number)
       const before = recurrence.states.map((_, i) => (states[i] ? select(states[i], 0, index) : null))
-      const [out, ...after] = recurrence.run(sequence, before, { weights: w, reverse: direction === 1, lengths })
-      outputs.push(out as Tensor)
-      for (const [i, part] of after.entries()) last[i]?.push(part)
+      const made = recurrence.run(sequence, before, { weights: w, reverse: direction === 1, lengths })
+      outputs.push(entry(made, 0))
+      for (const [i, parts] of last.entries()) parts.push(entry(made, i + 1))
     }
     const [only] = outputs
     sequence = only !== undefined && outputs.length === 1 ? only : cat(outputs, 2)

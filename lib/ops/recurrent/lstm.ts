@@ -15,6 +15,7 @@ import {
   recurrentNames,
   runLayers,
 } from './layers.js'
+import { three, two } from './steps.js'
 
 interface LstmLayer {
   readonly reverse: boolean
@@ -67,8 +68,7 @@ const lstmRecord = operator<
     }),
   ),
   composite([x, h0, c0, wIh, wHh, bIh, bHh, lengths], { reverse }) {
-    const [out, hn, cn] = lstmLayer(x, [h0, c0], { weights: { wIh, wHh, bIh, bHh }, reverse, lengths })
-    return [out as Tensor, hn as Tensor, cn as Tensor]
+    return three(lstmLayer(x, [h0, c0], { weights: { wIh, wHh, bIh, bHh }, reverse, lengths }))
   },
   gradient: {
     saves: () => ({ inputs: [0, 1, 2, 3, 4, 5, 6, 7], outputs: [0, 3, 4] }),
@@ -174,5 +174,5 @@ export function lstm(
   if (initial !== undefined && (!Array.isArray(initial) || initial.length !== 2))
     throw new ValueError('lstm', `the initial state is ${shown(initial)}, but must be [h0, c0]`)
   const { output, states } = runLayers(recurrence, x, weights, options, initial ?? null)
-  return { output, state: states as [Tensor, Tensor] }
+  return { output, state: two(states) }
 }

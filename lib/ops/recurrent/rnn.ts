@@ -13,6 +13,7 @@ import {
   recurrentNames,
   runLayers,
 } from './layers.js'
+import { entry, two } from './steps.js'
 
 interface RnnLayer {
   readonly nonlinearity: Nonlinearity
@@ -45,7 +46,7 @@ const rnnRecord = operator<LayerInputs, RnnLayer, [out: Tensor, hn: Tensor]>({
   })),
   composite([x, h0, wIh, wHh, bIh, bHh, lengths], { nonlinearity, reverse }) {
     const direction = { weights: { wIh, wHh, bIh, bHh }, reverse, lengths }
-    return walkLayer(x, [h0], sizes(direction.weights), direction, rnnSteps[nonlinearity]) as [Tensor, Tensor]
+    return two(walkLayer(x, [h0], sizes(direction.weights), direction, rnnSteps[nonlinearity]))
   },
   gradient: {
     saves: () => ({ inputs: [0, 1, 2, 3, 4, 5, 6], outputs: [0] }),
@@ -99,5 +100,5 @@ export function rnn(
   checkNonlinearity('rnn', nonlinearity)
   const given = initial === undefined ? null : [initial]
   const { output, states } = runLayers(recurrence(nonlinearity), x, weights, options, given)
-  return { output, state: states[0] as Tensor }
+  return { output, state: entry(states, 0) }
 }

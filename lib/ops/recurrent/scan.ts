@@ -8,7 +8,7 @@ import { Tensor } from '../../core/tensor.js'
 import { zeros } from '../creation.js'
 import { transpose } from '../shape/index.js'
 import { checkLengths, type SequenceLengths, sequenceMask, withoutPadding } from './lengths.js'
-import { partsOf, type Stepped, walkSteps } from './steps.js'
+import { entry, partsOf, type Stepped, walkSteps } from './steps.js'
 
 /** What a cell keeps from step to step: a tensor, or several. */
 export type CellState = Tensor | readonly [] | readonly Tensor[]
@@ -76,22 +76,22 @@ class Stepper {
 
   /** The state as the program has it. */
   given(parts: readonly Tensor[]): CellState {
-    return this.#isOne === true ? (parts[0] as Tensor) : parts
+    return this.#isOne === true ? entry(parts, 0) : parts
   }
 
   step(x: Tensor, before: readonly Tensor[]): Stepped {
-    const { output, state } = takenApart(
-      this.#cell(x, (this.#isOne === null ? undefined : this.given(before)) as never),
-    )
+    const made = takenApart(this.#cell(x, (this.#isOne === null ? undefined : this.given(before)) as never))
+    const { state } = made
     const parts = checkParts("the cell's state", state)
-    checkTensor(op, "the cell's output", output as Tensor)
+    if (Array.isArray(made.output)) throw new ValueError(op, "the cell's output is a list, but must be one tensor")
+    const output = entry(checkParts("the cell's output", made.output), 0)
     if (this.#isOne !== null && (this.#isOne !== !Array.isArray(state) || parts.length !== before.length))
       throw new ValueError(
         op,
         `the cell got a state of ${tensors(this.#isOne, before)}, but gave one of ${tensors(!Array.isArray(state), parts)}`,
       )
     this.#isOne = !Array.isArray(state)
-    for (const [i, part] of [output as Tensor, ...parts].entries())
+    for (const [i, part] of [output, ...parts].entries())
       if (this.#batch !== null && part.sizes[0] !== this.#batch)
         throw new ShapeError(
           op,
@@ -99,7 +99,7 @@ class Stepper {
             `but is ${formatShape(part.sizes)}`,
           [part.sizes],
         )
-    return { output: output as Tensor, state: parts }
+    return { output, state: parts }
   }
 
   /** What no steps give: a step of zeros tells the sizes. */
@@ -173,6 +173,6 @@ export function recurrent(
   const { output, state: last } =
     steps === 0
       ? stepper.none(sequence, state)
-      : walkSteps(steps, state, walk, (time, before) => stepper.step(parts[time] as Tensor, before))
+      : walkSteps(steps, state, walk, (time, before) => stepper.step(entry(parts, time), before))
   return { output: batchFirst ? transpose(output, 0, 1) : output, state: stepper.given(last) as never }
 }

@@ -1,7 +1,20 @@
 /** A walk through time in operators: what runs a cell that a program wrote, and the composites of the fused layers. */
+import { InternalError } from '../../core/errors.js'
 import type { Tensor } from '../../core/tensor.js'
 import { where } from '../elementwise/index.js'
 import { detach, reshape, split, stack, unsqueeze } from '../shape/index.js'
+
+/** An entry of a list that has it. */
+export function entry<T>(list: readonly T[], index: number): T {
+  const found = list[index]
+  if (found === undefined) throw new InternalError('recurrence', `there is no entry ${index} of ${list.length}`)
+  return found
+}
+
+/** Two entries. */
+export const two = <T>(list: readonly T[]): [T, T] => [entry(list, 0), entry(list, 1)]
+/** Three entries. */
+export const three = <T>(list: readonly T[]): [T, T, T] => [entry(list, 0), entry(list, 1), entry(list, 2)]
 
 export interface Walk {
   readonly reverse: boolean
