@@ -32,8 +32,10 @@ const gruRecord = operator<
     const spec = (...shape: number[]): TensorSpec => like(x, shape)
     return [spec(t, b, h), spec(b, h), spec(t, b, 4 * h)]
   },
-  forward: kernel('gru_forward', ([x, h0, wIh, wHh, bIh, bHh, lengths], { reverse }, made) => ({
-    ...made,
+  forward: kernel('gru_forward', ([x, h0, wIh, wHh, bIh, bHh, lengths], { reverse }, { out, hn, gates }) => ({
+    out,
+    hn,
+    gates,
     x,
     h0,
     wIh,
@@ -49,8 +51,13 @@ const gruRecord = operator<
   },
   gradient: {
     saves: () => ({ inputs: [0, 1, 2, 3, 4, 5, 6], outputs: [0, 2] }),
-    backward: kernel('gru_backward', (ctx, [dy, dhn], made) => ({
-      ...made,
+    backward: kernel('gru_backward', (ctx, [dy, dhn], { dx, dh0, dwIh, dwHh, dbIh, dbHh }) => ({
+      dx,
+      dh0,
+      dwIh,
+      dwHh,
+      dbIh,
+      dbHh,
       dy,
       dhn,
       x: ctx.input(0),

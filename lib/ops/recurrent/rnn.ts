@@ -32,8 +32,9 @@ const rnnRecord = operator<LayerInputs, RnnLayer, [out: Tensor, hn: Tensor]>({
     const spec = (...shape: number[]): TensorSpec => like(x, shape)
     return [spec(t, b, h), spec(b, h)]
   },
-  forward: kernel('rnn_forward', ([x, h0, wIh, wHh, bIh, bHh, lengths], { nonlinearity, reverse }, made) => ({
-    ...made,
+  forward: kernel('rnn_forward', ([x, h0, wIh, wHh, bIh, bHh, lengths], { nonlinearity, reverse }, { out, hn }) => ({
+    out,
+    hn,
     x,
     h0,
     wIh,
@@ -50,8 +51,13 @@ const rnnRecord = operator<LayerInputs, RnnLayer, [out: Tensor, hn: Tensor]>({
   },
   gradient: {
     saves: () => ({ inputs: [0, 1, 2, 3, 4, 5, 6], outputs: [0] }),
-    backward: kernel('rnn_backward', (ctx, [dy, dhn], made) => ({
-      ...made,
+    backward: kernel('rnn_backward', (ctx, [dy, dhn], { dx, dh0, dwIh, dwHh, dbIh, dbHh }) => ({
+      dx,
+      dh0,
+      dwIh,
+      dwHh,
+      dbIh,
+      dbHh,
       dy,
       dhn,
       x: ctx.input(0),
