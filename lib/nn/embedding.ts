@@ -4,14 +4,36 @@ import { namedAs, shown, ValueError } from '../core/errors.js'
 import type { Shape } from '../core/shape.js'
 import type { LastIs, WithLast } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
-import { embedding } from '../ops/indexing/index.js'
+import { type EmbeddingBagOptions, embedding, embeddingBag } from '../ops/indexing/index.js'
 import { fill_ } from '../ops/inplace.js'
 import { linear } from '../ops/matmul.js'
 import { select } from '../ops/shape/index.js'
 import { Adaptable, type Adaptation } from './adapter.js'
 import { normal_ } from './init.js'
-import { checkLayer, checkSizes, type LayerOptions, layerOptions, numbersOf, parameter } from './layer.js'
-import { type Parameter, settings } from './module.js'
+import { checkFlags, checkLayer, checkSizes, type LayerOptions, layerOptions, numbersOf, parameter } from './layer.js'
+import { Module, type Parameter, settings } from './module.js'
+
+/** The row that is padding, counted from the front. */
+function paddingOf(layer: string, paddingIdx: number | null, rows: number): number | null {
+  if (paddingIdx !== null && !(Number.isInteger(paddingIdx) && Math.abs(paddingIdx + 0.5) < rows))
+    throw new ValueError(
+      layer,
+      `paddingIdx is ${shown(paddingIdx)}, but must be an integer from ${-rows} to ${rows - 1}, or null`,
+    )
+  return paddingIdx !== null && paddingIdx < 0 ? paddingIdx + rows : paddingIdx
+}
+
+/** A table of normal numbers, with zeros for the padding. */
+function tableOf<N extends number, E extends number>(
+  layer: string,
+  shape: [N, E],
+  padding: number | null,
+  options: LayerOptions,
+): Parameter<[N, E]> {
+  const table = normal_(parameter(layer, shape, options), 0, 1, { generator: options.generator })
+  if (padding !== null) noGrad(() => fill_(select(table, 0, padding), 0))
+  return table as Parameter<[N, E]>
+}
 
 /**
  * A table of vectors looked up by int32 ids: [...] -> [..., embeddingDim]. The row `paddingIdx`, counted from the end where
@@ -31,18 +53,8 @@ export class Embedding<const N extends number = number, const E extends number =
     checkSizes('Embedding', { numEmbeddings, embeddingDim })
     this.numEmbeddings = numEmbeddings
     this.embeddingDim = embeddingDim
-    const { paddingIdx = null } = options
-    if (paddingIdx !== null && !(Number.isInteger(paddingIdx) && Math.abs(paddingIdx + 0.5) < numEmbeddings))
-      throw new ValueError(
-        'Embedding',
-        `paddingIdx is ${shown(paddingIdx)}, but must be an integer from ${-numEmbeddings} to ${numEmbeddings - 1}, or null`,
-      )
-    this.paddingIdx = paddingIdx !== null && paddingIdx < 0 ? paddingIdx + numEmbeddings : paddingIdx
-    this.weight = normal_(parameter('Embedding', [numEmbeddings, embeddingDim], options), 0, 1, {
-      generator: options.generator,
-    })
-    const padding = this.paddingIdx
-    if (padding !== null) noGrad(() => fill_(select(this.weight, 0, padding), 0))
+    this.paddingIdx = paddingOf('Embedding', options.paddingIdx ?? null, numEmbeddings)
+    this.weight = tableOf('Embedding', [numEmbeddings, embeddingDim], this.paddingIdx, options)
   }
 
   override get adaptation(): Adaptation {
@@ -89,5 +101,57 @@ export class Embedding<const N extends number = number, const E extends number =
     this.#isHead = true
     const logits: Tensor = namedAs('Embedding.asLinear', () => linear<Shape, Shape, DType>(x, this.weight))
     return logits as Tensor<WithLast<S, N>, D>
+  }
+}
+
+export interface EmbeddingBagLayerOptions
+  extends LayerOptions,
+    Pick<EmbeddingBagOptions, 'mode' | 'paddingIdx' | 'includeLastOffset'> {}
+
+/**
+ * A table of vectors, of which each bag of int32 ids gives one: their sum, mean (default) or maximum. ids [B, N], or [M] with
+ * `offsets` -> [B, embeddingDim].
+ */
+export class EmbeddingBag extends Module {
+  readonly numEmbeddings: number
+  readonly embeddingDim: number
+  readonly mode: 'sum' | 'mean' | 'max'
+  readonly paddingIdx: number | null
+  readonly includeLastOffset: boolean
+  /** [numEmbeddings, embeddingDim] */
+  weight: Parameter
+
+  constructor(numEmbeddings: number, embeddingDim: number, options: EmbeddingBagLayerOptions = {}) {
+    super()
+    const own = checkLayer('EmbeddingBag', options, {
+      ...layerOptions,
+      mode: true,
+      paddingIdx: true,
+      includeLastOffset: true,
+    })
+    checkSizes('EmbeddingBag', { numEmbeddings, embeddingDim })
+    checkFlags('EmbeddingBag', { includeLastOffset: own.includeLastOffset })
+    this.mode = own.mode ?? 'mean'
+    if (!['sum', 'mean', 'max'].includes(this.mode))
+      throw new ValueError('EmbeddingBag', `mode is ${shown(this.mode)}, but must be 'sum', 'mean' or 'max'`)
+    this.numEmbeddings = numEmbeddings
+    this.embeddingDim = embeddingDim
+    this.paddingIdx = paddingOf('EmbeddingBag', own.paddingIdx ?? null, numEmbeddings)
+    this.includeLastOffset = own.includeLastOffset ?? false
+    this.weight = tableOf('EmbeddingBag', [numEmbeddings, embeddingDim], this.paddingIdx, own)
+  }
+
+  override extraRepr(): string {
+    const { numEmbeddings, embeddingDim, mode, paddingIdx } = this
+    return settings({ numEmbeddings, embeddingDim, mode, paddingIdx: paddingIdx ?? undefined })
+  }
+
+  forward(
+    ids: Tensor,
+    offsets: Tensor | readonly number[] | null = null,
+    perSampleWeights: Tensor | null = null,
+  ): Tensor {
+    const { mode, paddingIdx, includeLastOffset } = this
+    return embeddingBag(ids, this.weight, { offsets, mode, perSampleWeights, paddingIdx, includeLastOffset })
   }
 }

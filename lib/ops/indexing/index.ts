@@ -1,3 +1,4 @@
+export * from './bags.js'
 export * from './gather.js'
 export * from './masks.js'
 export * from './rows.js'

@@ -5,7 +5,7 @@ import { checkOptions, type OptionNames } from '../../core/options.js'
 import { Tensor } from '../../core/tensor.js'
 import { castTo } from '../convert.js'
 import { arange } from '../creation.js'
-import { add, div, eq, gt, mul, neg, sub, where } from '../elementwise/index.js'
+import { add, div, eq, gt, mul, sub, where } from '../elementwise/index.js'
 import { matmul } from '../matmul.js'
 import { logsumexp, sum } from '../reduce/index.js'
 import { cat, expand, reshape, transpose, unsqueeze } from '../shape/index.js'
@@ -139,12 +139,12 @@ export function supervisedContrastive(x: Tensor, labels: Tensor, options: Contra
     const label = reshape(expand(unsqueeze(labels, 1), [n, views]), [count])
     const itself = onDiagonal(count, x)
     const others = where(itself, Number.NEGATIVE_INFINITY, cosines)
-    const logP = sub(cosines, logsumexp(others, 1, { keepdim: true }))
+    const costs = sub(logsumexp(others, 1, { keepdim: true }), cosines)
     const same = castTo(eq(unsqueeze(label, 1), label), rows.dtype)
     const alike = gt(where(itself, 0, same), 0)
     const partners = sum(castTo(alike, rows.dtype), 1)
     const has = gt(partners, 0)
-    const losses = neg(div(sum(where(alike, logP, 0), 1), where(has, partners, 1)))
+    const losses = div(sum(where(alike, costs, 0), 1), where(has, partners, 1))
     if (reduction !== 'mean') return reduceLoss(losses, reduction)
     return div(sum(losses), sum(castTo(has, rows.dtype)))
   })

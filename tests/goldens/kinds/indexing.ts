@@ -15,6 +15,16 @@ export const kinds: Kinds = {
     const scale = given.in('scale')
     return ops.mul(ops.oneHot(given.in('x'), given.arg('numClasses')).to(scale.dtype), scale)
   }, largest),
+  embeddingBag: {
+    run(given) {
+      const weight = given.tensor('param.weight')
+      return {
+        outputs: [ops.embeddingBag(given.in('ids'), weight, { mode: given.arg('mode') })],
+        parameters: new Map([['weight', weight]]),
+      }
+    },
+    reduces: largest,
+  },
   embedding: {
     run(given) {
       const weight = given.tensor('param.weight')

@@ -1,0 +1,165 @@
+/** Bags of embeddings: rows of a table, summed, averaged or compared within each bag. */
+import { checkDType, checkTensor } from '../../autograd/operator.js'
+import { formatShape, namedAs, ShapeError, shown, ValueError } from '../../core/errors.js'
+import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
+import type { Tensor } from '../../core/tensor.js'
+import { castTo } from '../convert.js'
+import { arange, full, tensor, zeros } from '../creation.js'
+import { clamp, div, gt, lt, mul, ne, where } from '../elementwise/index.js'
+import { argmax, sum } from '../reduce/index.js'
+import { expand, reshape, select, unsqueeze } from '../shape/index.js'
+import { gather } from './gather.js'
+import { embedding, indexSelect } from './rows.js'
+
+export interface EmbeddingBagOptions {
+  /** Where each bag begins among ids of one dimension: int32, ascending from 0. As a tensor it is read. */
+  readonly offsets?: Tensor | readonly number[] | null
+  /** Default 'mean'. */
+  readonly mode?: 'sum' | 'mean' | 'max'
+  /** A factor for each id, of the shape of the ids; only with mode 'sum'. */
+  readonly perSampleWeights?: Tensor | null
+  /** An id that no bag counts, and whose row gets no gradient. */
+  readonly paddingIdx?: number | null
+  /** Whether a last offset says where the last bag ends. Default false: with the ids. */
+  readonly includeLastOffset?: boolean
+}
+
+const bagNames: OptionNames<EmbeddingBagOptions> = {
+  offsets: true,
+  mode: true,
+  perSampleWeights: true,
+  paddingIdx: true,
+  includeLastOffset: true,
+}
+
+const op = 'embeddingBag'
+
+/** Where bags begin and end; null where a tensor without elements says it. */
+function boundsOf(ids: Tensor, offsets: Tensor | readonly number[], includesLast: boolean): number[] | null {
+  if (!Array.isArray(offsets)) {
+    checkTensor(op, 'offsets', offsets)
+    const given = offsets as Tensor
+    checkDType(op, 'offsets', given, ['int32'])
+    if (given.ndim !== 1)
+      throw new ShapeError(op, `offsets are ${formatShape(given.sizes)}, but must be [B]`, [given.sizes])
+    if (given.device.kind === 'meta') return null
+  }
+  const list = Array.isArray(offsets) ? [...(offsets as number[])] : [...((offsets as Tensor).dataSync() as Int32Array)]
+  const count = ids.numel
+  if (includesLast && list.length === 0)
+    throw new ValueError(op, 'offsets are none, but includeLastOffset promises the end of the last bag')
+  const bounds = includesLast ? list : [...list, count]
+  bounds.forEach((at, i) => {
+    if (!Number.isInteger(at) || at < (bounds[i - 1] ?? 0) || at > count || (i === 0 && at !== 0 && bounds.length > 1))
+      throw new ValueError(
+        op,
+        `offsets are ${shown(list)}, but must ascend from 0 to at most ${count}, the number of ids`,
+      )
+  })
+  return bounds
+}
+
+interface Bags {
+  /** [B, K] */
+  readonly ids: Tensor
+  /** Which of them count, bool; null where all do. */
+  readonly counted: Tensor | null
+  readonly weights: Tensor | null
+}
+
+/** Ids of one dimension as rows of the longest bag's length. */
+function rowsOf(ids: Tensor, weights: Tensor | null, bounds: readonly number[]): Bags {
+  const starts = bounds.slice(0, -1)
+  const sizes = starts.map((start, i) => (bounds[i + 1] as number) - start)
+  const longest = Math.max(0, ...sizes)
+  const made = (list: number[]) => unsqueeze(tensor(list, { dtype: 'int32', device: ids.device }), 1)
+  const shape = [starts.length, longest]
+  if (starts.length === 0 || longest === 0)
+    return { ids: zeros(shape, { dtype: 'int32', device: ids.device }), counted: null, weights: null }
+  const k = arange(0, longest, 1, { dtype: 'int32', device: ids.device })
+  const counted = lt(k, made(sizes))
+  const at = reshape(where(counted, made(starts).add(k), 0), [starts.length * longest])
+  const picked = (x: Tensor) => reshape(indexSelect(x, 0, at), shape)
+  return { ids: picked(ids), counted, weights: weights && picked(weights) }
+}
+
+function checkMode(mode: string): void {
+  if (!['sum', 'mean', 'max'].includes(mode))
+    throw new ValueError(op, `mode is ${shown(mode)}, but must be 'sum', 'mean' or 'max'`)
+}
+
+function bagsOf(ids: Tensor, weight: Tensor, options: EmbeddingBagOptions): Bags {
+  const { offsets = null, perSampleWeights = null, includeLastOffset = false } = options
+  if (ids.ndim === 2) {
+    if (offsets !== null)
+      throw new ValueError(op, `ids are ${formatShape(ids.sizes)}, a bag in each row, so that there can be no offsets`)
+    return { ids, counted: null, weights: perSampleWeights }
+  }
+  if (ids.ndim !== 1)
+    throw new ShapeError(op, `ids are ${formatShape(ids.sizes)}, but must be [B, N], or [M] with offsets`, [
+      ids.sizes,
+      weight.sizes,
+    ])
+  if (offsets === null)
+    throw new ValueError(op, `ids are ${formatShape(ids.sizes)}, and need offsets: where bags begin`)
+  const bounds = boundsOf(ids, offsets, includeLastOffset)
+  if (bounds !== null) return rowsOf(ids, perSampleWeights, bounds)
+  // Shapes alone: as if each bag held all ids.
+  const shape = [Math.max(0, (offsets as Tensor).numel - (includeLastOffset ? 1 : 0)), ids.numel]
+  const each = (x: Tensor) => expand(unsqueeze(x, 0), shape)
+  return { ids: each(ids), counted: null, weights: perSampleWeights && each(perSampleWeights) }
+}
+
+/** The rows [B, K, E] of each bag as one. */
+function reduced(rows: Tensor, counted: Tensor | null, weights: Tensor | null, mode: 'sum' | 'mean' | 'max'): Tensor {
+  const [bags = 0, longest = 0, features = 0] = rows.sizes
+  const { dtype, device } = rows
+  if (longest === 0) return zeros([bags, features], { dtype, device })
+  const mask = counted && unsqueeze(counted, 2)
+  if (mode === 'max') {
+    const limited = mask ? where(mask, rows, Number.NEGATIVE_INFINITY) : rows
+    // The first of equals has the gradient.
+    const largest = select(gather(rows, 1, argmax(limited, 1, { keepdim: true })), 1, 0)
+    return counted ? where(gt(sum(castTo(counted, 'int32'), 1, { keepdim: true }), 0), largest, 0) : largest
+  }
+  const weighted = weights ? mul(rows, unsqueeze(weights, 2)) : rows
+  const total = sum(mask ? where(mask, weighted, 0) : weighted, 1)
+  if (mode === 'sum') return total
+  const count = counted
+    ? castTo(clamp(sum(castTo(counted, 'int32'), 1, { keepdim: true }), 1), dtype)
+    : full([], longest, { dtype, device })
+  return div(total, count)
+}
+
+/**
+ * Rows of `weight` [count, features] by int32 ids, as one for each bag: ids [B, N], or [M] with `offsets` -> [B, features]. A bag
+ * of none gives 0. An id outside of the table is a late IndexOutOfRangeError.
+ */
+export function embeddingBag(ids: Tensor, weight: Tensor, options: EmbeddingBagOptions = {}): Tensor {
+  checkOptions(op, options, bagNames)
+  const { mode = 'mean', perSampleWeights = null, paddingIdx = null, includeLastOffset = false } = options
+  checkMode(mode)
+  checkFlag(op, 'includeLastOffset', includeLastOffset)
+  checkTensor(op, 'ids', ids)
+  checkTensor(op, 'weight', weight)
+  checkDType(op, 'ids', ids, ['int32'])
+  if (perSampleWeights !== null) {
+    checkTensor(op, 'perSampleWeights', perSampleWeights)
+    if (mode !== 'sum') throw new ValueError(op, `perSampleWeights are for mode 'sum', but mode is '${mode}'`)
+    if (formatShape(perSampleWeights.sizes) !== formatShape(ids.sizes))
+      throw new ShapeError(
+        op,
+        `perSampleWeights are ${formatShape(perSampleWeights.sizes)}, but must be ${formatShape(ids.sizes)}, as ids are`,
+        [perSampleWeights.sizes, ids.sizes],
+      )
+  }
+  return namedAs(op, () => {
+    const bags = bagsOf(ids, weight, options)
+    const rows = embedding(bags.ids, weight, { paddingIdx })
+    const padding = paddingIdx !== null && paddingIdx < 0 ? paddingIdx + (weight.sizes[0] as number) : paddingIdx
+    const kept = padding === null ? null : ne(bags.ids, padding)
+    const counted =
+      kept && bags.counted ? where(kept, castTo(bags.counted, 'int32'), 0).to('bool') : (kept ?? bags.counted)
+    return reduced(rows, counted, bags.weights, mode)
+  })
+}
