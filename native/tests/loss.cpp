@@ -1,5 +1,7 @@
-// Cross entropy against float64: weights, smoothing, ignored and wrong labels, the three reductions; equal bits for
-// 1, 2 and 3 threads. Allowed errors follow from the float32 sums of at most 1024 terms and a few roundings.
+// Cross entropy and the likelihood of labels against float64: weights, smoothing, ignored and wrong labels, the three
+// reductions; equal bits for 1, 2 and 3 threads. Allowed errors follow from the float32 sums of at most 1024 terms and
+// a few roundings.
+#include "../cpu/loss/blocks.h"
 #include "../cpu/softmax/row.h"
 #include "arrays.h"
 #include "tensors.h"
@@ -174,9 +176,83 @@ void test_labels() {
   context.take_error();
 }
 
+// logProbs [N, C, I] of float32 or bfloat16: the label's element of each row, and nothing else.
+void test_nll(int64_t N, int64_t C, int64_t I, DType dtype, bool weighted, int64_t reduction) {
+  char what[120];
+  snprintf(what, sizeof what, "nll [%lld, %lld, %lld] %s weighted %d reduction %lld", (long long)N, (long long)C,
+           (long long)I, name(dtype), weighted, (long long)reduction);
+  const int64_t rows = N * I;
+  const bool each = reduction == 0;
+  Array log_probs({N, C, I}, dtype), gradient({N, C, I}, dtype);
+  randomise(log_probs, 1, 8);
+  Floats weight({C}), total({}), out(each ? std::initializer_list<int64_t>{rows} : std::initializer_list<int64_t>{});
+  Floats dy(each ? std::initializer_list<int64_t>{rows} : std::initializer_list<int64_t>{});
+  randomise(weight, 2, 0.5, 1);
+  randomise(dy, 3, 1, 2);
+  Tensor<int32_t> target({rows}, DType::int32);
+  for (int64_t r = 0; r < rows; r++) target[size_t(r)] = r % 5 == 3 ? int32_t(ignored) : int32_t(r * 7919 % C);
+  const View* w = weighted ? &weight.view : nullptr;
+  run<float>(what, {&out, &total}, [&](Context& c) {
+    FIRESTEEL_ISA::nll_loss_forward(c, out.view, total.view, log_probs.view, target.view, w, ignored, reduction);
+  });
+  run(what, gradient, [&](Context& c) {
+    FIRESTEEL_ISA::nll_loss_backward(c, gradient.view, dy.view, total.view, target.view, w, ignored, reduction);
+  });
+  double sum = 0, weights = 0, size = 0;
+  bool right = true;
+  const auto weight_of = [&](int64_t r) { return weighted ? double(weight[size_t(target[size_t(r)])]) : 1.0; };
+  for (int64_t r = 0; r < rows; r++) {
+    double loss = 0;
+    if (target[size_t(r)] != ignored) {
+      loss = -weight_of(r) * log_probs.get((r / I * C + target[size_t(r)]) * I + r % I);
+      weights += weight_of(r);
+    }
+    sum += loss;
+    size += fabs(loss);
+    right = right && (!each || near(out[size_t(r)], loss, epsilon * fabs(loss)));
+  }
+  if (reduction == 1) right = near(out[0], sum / weights, 2 * epsilon * size / weights);
+  if (reduction == 2) right = near(out[0], sum, 2 * epsilon * size);
+  check(right, std::string(what) + ": loss");
+  check(near(total[0], weights, epsilon * weights), std::string(what) + ": total");
+  check_equal(what, gradient, [&](int64_t at) {
+    const int64_t r = at / (C * I) * I + at % I;
+    if (target[size_t(r)] != at / I % C) return 0.0;
+    double g = double(dy[size_t(each ? r : 0)]);
+    if (reduction == 1) g /= double(total[0]);
+    return as_dtype(dtype, as_dtype(DType::float32, -g * weight_of(r)));
+  });
+}
+
+void test_nll_labels() {
+  Array log_probs({4, 3, 1}, DType::float32);
+  randomise(log_probs, 1);
+  Floats out({4}), total({});
+  Tensor<int32_t> target({4}, DType::int32);
+  const int32_t labels[] = {1, 3, -1, 2};
+  memcpy(target.view.data, labels, sizeof labels);
+  const RecordedError error = error_of([&](Context& c) {
+    FIRESTEEL_ISA::nll_loss_forward(c, out.view, total.view, log_probs.view, target.view, nullptr, -100, 0);
+  });
+  check(error.code == ErrorCode::index && error.text.find("outside [0, 3)") != std::string::npos,
+        "a wrong label is recorded: " + error.text);
+  check(total[0] == 2 && out[1] == 0 && out[2] == 0, "wrong labels count for nothing");
+}
+
 }  // namespace
 
 int main() {
+  using FIRESTEEL_ISA::loss::cleared_elements;
+  using FIRESTEEL_ISA::loss::picked_rows;
+  for (DType dtype : {DType::float32, DType::bfloat16})
+    for (int64_t reduction : {0, 1, 2}) {
+      for (bool weighted : {false, true}) test_nll(13, 7, 1, dtype, weighted, reduction);
+      test_nll(3, 5, 11, dtype, true, reduction);
+      test_nll(0, 5, 1, dtype, false, reduction);
+    }
+  for (int64_t rows : around(picked_rows)) test_nll(rows, 3, 1, DType::float32, false, 1);
+  for (int64_t rows : around(cleared_elements / 1024)) test_nll(rows, 1024, 1, DType::float32, true, 1);
+  test_nll_labels();
   for (int64_t C : {1, 2, 7, 8, 9, 10, 31, 33, 1023, 1024, 1025, 4099})
     for (int form = 0; form < 12; form++)
       test_case(13, C, {form % 2 == 1, form / 2 % 2 ? 0.1 : 0.0, form / 4, 5, form % 3 == 1 ? 300.0f : 0.0f});

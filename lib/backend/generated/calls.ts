@@ -658,6 +658,63 @@ const cross_entropy_backward: Writer<'cross_entropy_backward'> = {
   },
 }
 
+const nll_loss_forward: Writer<'nll_loss_forward'> = {
+  first: ({ out }) => out,
+  write(to, { out, total, logProbs, target, weight, ignoreIndex, reduction }) {
+    to.out(out)
+    to.out(total)
+    to.dense(logProbs)
+    to.dense(target)
+    if (weight === null) to.absent()
+    else to.dense(weight)
+    to.number('ignoreIndex', ignoreIndex)
+    to.number('reduction', reduction)
+  },
+}
+
+const nll_loss_backward: Writer<'nll_loss_backward'> = {
+  first: ({ dlogProbs }) => dlogProbs,
+  write(to, { dlogProbs, dy, total, target, weight, ignoreIndex, reduction }) {
+    to.out(dlogProbs)
+    to.dense(dy)
+    to.dense(total)
+    to.dense(target)
+    if (weight === null) to.absent()
+    else to.dense(weight)
+    to.number('ignoreIndex', ignoreIndex)
+    to.number('reduction', reduction)
+  },
+}
+
+const ctc_forward: Writer<'ctc_forward'> = {
+  first: ({ out }) => out,
+  write(to, { out, alpha, logProbs, targets, inputLengths, targetLengths, blank, zeroInfinity }) {
+    to.out(out)
+    to.out(alpha)
+    to.dense(logProbs)
+    to.dense(targets)
+    to.dense(inputLengths)
+    to.dense(targetLengths)
+    to.number('blank', blank)
+    to.number('zeroInfinity', zeroInfinity)
+  },
+}
+
+const ctc_backward: Writer<'ctc_backward'> = {
+  first: ({ dlogProbs }) => dlogProbs,
+  write(to, { dlogProbs, dy, alpha, logProbs, targets, inputLengths, targetLengths, blank, zeroInfinity }) {
+    to.out(dlogProbs)
+    to.dense(dy)
+    to.dense(alpha)
+    to.dense(logProbs)
+    to.dense(targets)
+    to.dense(inputLengths)
+    to.dense(targetLengths)
+    to.number('blank', blank)
+    to.number('zeroInfinity', zeroInfinity)
+  },
+}
+
 const sequence_mask: Writer<'sequence_mask'> = {
   first: ({ out }) => out,
   write(to, { out, lengths }) {
@@ -1103,6 +1160,10 @@ export const calls: Calls = {
   log_softmax_backward: softmax_backward,
   cross_entropy_forward,
   cross_entropy_backward,
+  nll_loss_forward,
+  nll_loss_backward,
+  ctc_forward,
+  ctc_backward,
   sequence_mask,
   lstm_forward,
   lstm_backward,

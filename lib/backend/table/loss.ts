@@ -1,5 +1,5 @@
 /** The rows of losses. */
-import { float } from './grammar.js'
+import { float, row } from './grammar.js'
 
 /** `reduction` is 0 none, 1 mean, 2 sum. */
 const options = { ignoreIndex: 'integer', smoothing: 'number', reduction: 'integer' } as const
@@ -35,6 +35,71 @@ export const loss = {
       target: 'in int32',
       weight: 'in? T',
       ...options,
+    },
+    T: float,
+    optional: true,
+  },
+  /** logProbs [N, C, I], read in float32 whatever their dtype; target [N I], weight [C]. out is [N I] (none) or []; total [] is the
+   * sum of the counted rows' weights. A label outside [0, C) that is not ignoreIndex is recorded as an error. */
+  nll_loss_forward: row(
+    {
+      out: 'out T',
+      total: 'out T',
+      logProbs: 'in float',
+      target: 'in int32',
+      weight: 'in? T',
+      ignoreIndex: 'integer',
+      reduction: 'integer',
+    },
+    { calledAs: 'nllLoss', T: float, optional: true, precision: 'float32', partly: { logProbs: 'target' } },
+  ),
+  /** dy has the shape of the forward's out */
+  nll_loss_backward: {
+    calledAs: 'nllLoss backward',
+    args: {
+      dlogProbs: 'out float',
+      dy: 'in T',
+      total: 'in T',
+      target: 'in int32',
+      weight: 'in? T',
+      ignoreIndex: 'integer',
+      reduction: 'integer',
+    },
+    T: float,
+    optional: true,
+  },
+  /** logProbs [T, N, C], targets [N, S], lengths [N] -> out [N], infinite where there is no alignment, or 0 with zeroInfinity; alpha
+   * [N, T, 2 S + 1], each row relative to the largest element of the row before: what is beyond a sequence's own states and
+   * steps is not written. Lengths and labels that there cannot be are recorded as errors. */
+  ctc_forward: {
+    calledAs: 'ctcLoss',
+    args: {
+      out: 'out T',
+      alpha: 'out T',
+      logProbs: 'in T',
+      targets: 'in int32',
+      inputLengths: 'in int32',
+      targetLengths: 'in int32',
+      blank: 'integer',
+      zeroInfinity: 'flag',
+    },
+    T: float,
+    optional: true,
+    precision: 'float32',
+  },
+  /** dy [N] */
+  ctc_backward: {
+    calledAs: 'ctcLoss backward',
+    args: {
+      dlogProbs: 'out T',
+      dy: 'in T',
+      alpha: 'in T',
+      logProbs: 'in T',
+      targets: 'in int32',
+      inputLengths: 'in int32',
+      targetLengths: 'in int32',
+      blank: 'integer',
+      zeroInfinity: 'flag',
     },
     T: float,
     optional: true,

@@ -2,14 +2,16 @@
  * Connectionist temporal classification (Graves et al., 2006): the probability that a sequence of distributions says a target,
  * in any alignment, with blanks between.
  */
-import { checkDType, checkTensor } from '../../autograd/operator.js'
+import { apply, checkDType, checkTensor } from '../../autograd/operator.js'
 import { Faults, formatShape, ShapeError, shown, ValueError } from '../../core/errors.js'
 import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
+import { like } from '../common.js'
 import { castTo } from '../convert.js'
 import { arange, full, tensor } from '../creation.js'
 import { add, clamp, div, exp, gt, log, lt, mul, ne, neg, sub, where } from '../elementwise/index.js'
 import { gather } from '../indexing/index.js'
+import { kernel, operator } from '../operator.js'
 import { cumsum, logsumexp, sum } from '../reduce/index.js'
 import { cat, detach, expand, narrow, reshape, select, stack, unsqueeze } from '../shape/index.js'
 import { checkFloats, checkReduction, inFloats, type ReductionOptions, reduceLoss } from './reduction.js'
@@ -77,6 +79,49 @@ function negativeLogLikelihood(
   const infinite = neg(log(mul(where(impossible, mass, 1), sub(1, castTo(impossible, mass.dtype)))))
   return where(impossible, infinite, possible)
 }
+
+interface Ctc {
+  readonly blank: number
+  readonly zeroInfinity: boolean
+}
+
+/** logProbs [T, N, C], targets [N, S], lengths [N] int32. Extra output: what each step says of each state. */
+const ctcRecord = operator<
+  [logProbs: Tensor, targets: Tensor, inputLengths: Tensor, targetLengths: Tensor],
+  Ctc,
+  [out: Tensor],
+  [alpha: Tensor]
+>({
+  name: 'ctcLoss',
+  infer([logProbs, targets]) {
+    const [steps = 0, n = 0] = logProbs.sizes
+    return [like(logProbs, [n]), like(logProbs, [n, steps, 2 * (targets.sizes[1] ?? 0) + 1])]
+  },
+  forward: kernel('ctc_forward', ([logProbs, targets, inputLengths, targetLengths], attrs, { out, alpha }) => ({
+    out,
+    alpha,
+    logProbs,
+    targets,
+    inputLengths,
+    targetLengths,
+    ...attrs,
+  })),
+  composite: ([logProbs, targets, inputLengths, targetLengths], { blank, zeroInfinity }) =>
+    negativeLogLikelihood(logProbs, targets, inputLengths, targetLengths, blank, zeroInfinity),
+  gradient: {
+    saves: () => ({ inputs: [0, 1, 2, 3], outputs: [1] }),
+    backward: kernel('ctc_backward', (ctx, [dy], { dlogProbs }) => ({
+      dlogProbs,
+      dy,
+      alpha: ctx.output(1),
+      logProbs: ctx.input(0),
+      targets: ctx.input(1),
+      inputLengths: ctx.input(2),
+      targetLengths: ctx.input(3),
+      ...ctx.attrs,
+    })),
+  },
+})
 
 export interface CtcLossOptions extends ReductionOptions {
   /** The class that stands for no label. Default 0. */
@@ -180,7 +225,7 @@ export function ctcLoss(
   return inFloats(op, { logProbs }, [], (x) => {
     const rows = joined ? rowsOf(targets, sizesOfTargets, longestOf(targets, sizesOfTargets, targetList)) : targets
     const sequences = reshape(x.logProbs, [steps, n, classes])
-    const losses = negativeLogLikelihood(sequences, rows, ends, sizesOfTargets, blank, zeroInfinity)
+    const losses = apply(ctcRecord, [sequences, rows, ends, sizesOfTargets], { blank, zeroInfinity })
     if (reduction === 'mean') return reduceLoss(div(losses, castTo(clamp(sizesOfTargets, 1), losses.dtype)), 'mean')
     return reduceLoss(ndim === 2 ? reshape(losses, []) : losses, reduction)
   })
