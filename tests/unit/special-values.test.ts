@@ -37,10 +37,17 @@ const unary: { readonly [name: string]: Fn } = {
       [
         ...(['neg', 'abs', 'sign', 'floor', 'square', 'exp', 'log', 'log1p', 'sqrt', 'rsqrt', 'reciprocal'] as const),
         ...(['sin', 'cos', 'erf', 'relu', 'sigmoid', 'tanh', 'silu', 'mish', 'hardswish', 'gelu', 'softplus'] as const),
-        ...(['elu', 'leakyRelu'] as const),
+        ...(['elu', 'leakyRelu', 'expm1', 'exp2', 'log2', 'log10', 'tan', 'asin', 'acos', 'atan', 'sinh'] as const),
+        ...(['cosh', 'asinh', 'acosh', 'atanh', 'erfc', 'erfinv', 'ceil', 'trunc', 'round', 'frac'] as const),
+        ...(['rad2deg', 'deg2rad', 'logit', 'nanToNum', 'selu', 'softsign', 'logSigmoid', 'tanhshrink'] as const),
+        ...(['softshrink', 'hardshrink', 'relu6', 'hardsigmoid'] as const),
       ] as const
     ).map((name) => [name, (x: f.Tensor) => f[name](x)]),
   ),
+  'logit eps': (x) => f.logit(x as f.Tensor, { eps: 0.2 }),
+  'celu alpha 0.7': (x) => f.celu(x as f.Tensor, { alpha: 0.7 }),
+  hardtanh: (x) => f.hardtanh(x as f.Tensor, { minVal: -1, maxVal: 2 }),
+  threshold: (x) => f.threshold(x as f.Tensor, 0.5, -1),
   'gelu tanh': (x) => f.gelu(x as f.Tensor, { approximate: 'tanh' }),
   'softplus beta -1': (x) => f.softplus(x as f.Tensor, { beta: -1 }),
   'softplus beta 2 threshold 2': (x) => f.softplus(x as f.Tensor, { beta: 2, threshold: 2 }),
@@ -69,12 +76,17 @@ const unary: { readonly [name: string]: Fn } = {
   ),
 }
 
-const binary: { readonly [name: string]: Fn } = Object.fromEntries(
-  (['add', 'sub', 'mul', 'div', 'maximum', 'minimum', 'pow'] as const).map((name) => [
-    name,
-    (a: f.Tensor, b: f.Tensor) => f[name](a, b),
-  ]),
-)
+const binary: { readonly [name: string]: Fn } = {
+  ...Object.fromEntries(
+    (
+      [
+        ...(['add', 'sub', 'mul', 'div', 'maximum', 'minimum', 'pow', 'atan2', 'hypot', 'fmod', 'remainder'] as const),
+        ...(['copysign', 'logaddexp', 'xlogy', 'floorDivide'] as const),
+      ] as const
+    ).map((name) => [name, (a: f.Tensor, b: f.Tensor) => f[name](a, b)]),
+  ),
+  'trunc of div': (a, b) => f.div(a as f.Tensor, b as f.Tensor, { roundingMode: 'trunc' }),
+}
 
 const reductions: { readonly [name: string]: (x: f.Tensor) => f.Tensor } = {
   sum: (x) => f.sum(x),
@@ -106,6 +118,56 @@ interface Exception {
 }
 const exceptions: readonly Exception[] = [
   {
+    of: /^(asin|acos|acosh|atanh)$/,
+    values: /^h/,
+    at: (x) => Math.abs(x) >= 1,
+    also: 'any',
+    because: 'the slope is infinite there',
+  },
+  {
+    of: /^logit$/,
+    values: /^h/,
+    at: (x) => !(x > 1e-20 && x < 1),
+    also: 'any',
+    because: 'the slope is infinite there, or the function has none',
+  },
+  {
+    of: /^logit eps$/,
+    values: /^h/,
+    at: (x) => !(x > 0.2 && x < 0.8),
+    also: 'any',
+    because: 'PyTorch gives NaN where the function is constant',
+  },
+  {
+    of: /^celu alpha 0.7$/,
+    values: /^h/,
+    at: (x) => x === 0,
+    also: 1 / 0.7,
+    because: 'it is the limit from the left, where PyTorch takes that from the right',
+  },
+  {
+    of: /^logaddexp of two$/,
+    values: /g|h/,
+    at: (x, y) => !(Math.abs(x) < 1e30 && Math.abs(y) < 1e30),
+    also: 'any',
+    because: 'PyTorch gives NaN where two infinities meet, and where one is far from the other',
+  },
+  {
+    of: /^xlogy of two$/,
+    values: /g|h/,
+    at: (x) => x === 0,
+    also: 'not NaN',
+    because: 'PyTorch divides 0 by 0 where the function is constant',
+  },
+  {
+    of: /^(fmod|remainder) of two$/,
+    values: /^y/,
+    at: (x, y) => Math.abs(x) === 1e30 && y === 1e-30,
+    also: 'not NaN',
+    because: 'the quotient leaves the range of float32 on the way in PyTorch only',
+    dtype: 'float32',
+  },
+  {
     of: /^(mish|gelu|gelu tanh)$/,
     values: /./,
     at: (x) => Math.abs(x) >= 90,
@@ -113,7 +175,7 @@ const exceptions: readonly Exception[] = [
     because: 'PyTorch gives NaN, in float32 or in its second derivative, where the limit is finite',
   },
   {
-    of: /^(hardswish|elu.*)$/,
+    of: /^(hardswish|[cs]?elu.*|hardtanh|relu6|hardsigmoid|softshrink|hardshrink)$/,
     values: /g|h/,
     at: Number.isNaN,
     also: 'any',

@@ -10,10 +10,11 @@ import type { Tensor } from '../../core/tensor.js'
 import { checkScalar } from '../common.js'
 import { castTo } from '../convert.js'
 import { zerosLike } from '../views.js'
-import { add, div, maximum, mul, sub } from './arithmetic.js'
+import { softplus } from './activations.js'
+import { add, div, mul, sub } from './arithmetic.js'
 import { alike, binary, both, combined } from './binary.js'
-import { eq, gt, le, lt, where } from './compare.js'
-import { abs, exp, log, log1p, neg, square } from './functions.js'
+import { eq, gt, le, lt, ne, where } from './compare.js'
+import { abs, log, neg, square } from './functions.js'
 import { once } from './once.js'
 import type { BinaryMethod, Fits, FloatMethod, FloatResult, Operand, Result } from './operand.js'
 
@@ -22,7 +23,9 @@ const records = {
     'atan2',
     () => both,
     (x, g, i) => {
-      const slope = div(x(1 - i), add(square(x(0)), square(x(1))))
+      const squares = add(square(x(0)), square(x(1)))
+      // The origin has every angle.
+      const slope = where(eq(squares, 0), 0, div(x(1 - i), squares))
       return mul(g, i === 0 ? slope : neg(slope))
     },
   ),
@@ -62,9 +65,11 @@ export function logaddexp<A extends Operand, B extends Operand>(a: A, b: B & Fit
 export function logaddexp(a: Operand, b: Operand): Tensor {
   const [x, y] = alike('logaddexp', a, b, true)
   return once('logaddexp', [x, y], (v, w) => {
-    // Of two infinities that are equal the difference is NaN.
-    const distance = where(eq(v, w), 0, abs(sub(v, w)))
-    return add(maximum(v, w), log1p(exp(neg(distance))))
+    const first = gt(v, w)
+    const distance = where(first, sub(w, v), sub(v, w))
+    // Of two infinities that are equal it is NaN.
+    const known = where(eq(v, w), where(ne(distance, distance), 0, distance), distance)
+    return add(where(first, v, w), softplus(known))
   })
 }
 

@@ -99,7 +99,7 @@ export function logit(x: Tensor, options: LogitOptions = {}): Tensor {
     // Times NaN, so that the gradient is NaN too.
     const within = () => castTo(where(ge(v, 0), where(le(v, 1), 1, Number.NaN), Number.NaN), v.dtype)
     const p = eps === null ? mul(v, within()) : clamp(v, eps, 1 - eps)
-    return log(div(p, sub(1, p)))
+    return sub(log(p), log1p(neg(p)))
   })
 }
 
