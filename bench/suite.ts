@@ -1,12 +1,12 @@
 /** Which kinds of workloads the library's operators express, and who builds them. */
 import { readFileSync } from 'node:fs'
 import { attentionWork } from './attention.js'
-import { convWork } from './conv.js'
+import { conv1dWork, convTranspose2dWork, convWork } from './conv.js'
 import { addTinyWork, geluWork } from './elementwise.js'
 import { interpolateWork } from './interpolate.js'
 import { crossEntropyWork } from './loss.js'
 import { einsumWork, matmulWork } from './matmul.js'
-import { layerNormWork } from './norm.js'
+import { groupNormWork, layerNormWork, rmsNormWork } from './norm.js'
 import { recurrentWork } from './recurrent.js'
 import { cnnWork, gptLoraTraining, gptTraining, mlpWork, taggerWork } from './train.js'
 import type { Builder, Workload } from './work.js'
@@ -15,12 +15,16 @@ const builders = new Map<string, Builder>([
   ['matmul', matmulWork],
   ['einsum', einsumWork],
   ['conv2d', convWork],
+  ['conv1d', conv1dWork],
+  ['conv_transpose2d', convTranspose2dWork],
   ['interpolate', interpolateWork],
   ['lstm', recurrentWork('lstm')],
   ['gru', recurrentWork('gru')],
   ['rnn', recurrentWork('rnn')],
   ['attention', attentionWork],
   ['layernorm', layerNormWork],
+  ['rmsnorm', rmsNormWork],
+  ['groupnorm', groupNormWork],
   ['gelu', geluWork],
   ['cross_entropy', crossEntropyWork],
   ['add_tiny', addTinyWork],
