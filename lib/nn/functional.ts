@@ -5,7 +5,13 @@ export * from '../ops/dropout.js'
 export * from '../ops/elementwise/activations.js'
 export { glu, prelu, type RreluOptions, rrelu, swiglu } from '../ops/elementwise/gated.js'
 export * from '../ops/elementwise/piecewise.js'
-export { type EmbeddingBagOptions, type EmbeddingOptions, embedding, embeddingBag, oneHot } from '../ops/indexing/index.js'
+export {
+  type EmbeddingBagOptions,
+  type EmbeddingOptions,
+  embedding,
+  embeddingBag,
+  oneHot,
+} from '../ops/indexing/index.js'
 export * from '../ops/interpolate/index.js'
 export * from '../ops/loss/index.js'
 export { linear } from '../ops/matmul.js'

@@ -201,7 +201,6 @@ export const calls: readonly PublicCall[] = [
   sound('indexSelect', f.indexSelect, () => [t(2, 3), 1, ints([2])], 'index_select'),
 ]
 
-
 export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
   indexSelect: {
     sizes: { m: 3, n: 2, i: 4 },
