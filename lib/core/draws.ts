@@ -5,6 +5,7 @@
 import { normalQuantile } from './distributions.js'
 import type { Generator, RandomPosition } from './generator.js'
 import { philox4 } from './philox.js'
+import { askHeap, checkEntries, mostEntries } from './room.js'
 
 const words = new Uint32Array(4)
 
@@ -37,7 +38,9 @@ export function exponentials(count: number, rate: number, generator: Generator):
 }
 
 /** A random order of 0 .. length - 1 (Fisher and Yates), the same for the same generator state. */
-export function permutation(length: number, generator: Generator): number[] {
+export function permutation(length: number, generator: Generator, op = 'randperm'): number[] {
+  checkEntries(op, length, mostEntries, 'places', 'draw from fewer')
+  askHeap(8 * length, op, `${length} places`, 'draw from fewer')
   const position = generator.take(2 * length)
   const order = Array.from({ length }, (_, i) => i)
   for (let i = length - 1; i > 0; i--) {

@@ -2,7 +2,7 @@
 import { checkTensor } from '../autograd/operator.js'
 import { Faults, formatShape, namedAs, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
-import { checkOptions, type OptionNames } from '../core/options.js'
+import { type OptionNames, ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { type AttentionOptions, attention, scaledDotProductAttention } from '../ops/attention/index.js'
 import { spanOf } from '../ops/attention/weights.js'
@@ -215,7 +215,7 @@ export class MultiheadAttention extends Adaptable {
     value: Tensor = key,
     inputs: AttentionInputs & AttentionWeights = {},
   ): Tensor | [result: Tensor, weights: Tensor] {
-    const given = checkOptions(`${op}.forward`, inputs, inputNames)
+    const given = ownOptions(`${op}.forward`, inputs, inputNames)
     const { needWeights = false, averageAttnWeights = true, isCausal = false } = given
     checkFlags(`${op}.forward`, { needWeights, averageAttnWeights, isCausal })
     this.#check(query, key, value)

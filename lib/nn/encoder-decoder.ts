@@ -1,6 +1,6 @@
 /** Stacks of transformer blocks, and both together (Vaswani et al., 2017), after PyTorch's. */
 import { kindOf, namedAs, shown, ValueError } from '../core/errors.js'
-import { checkOptions, type OptionNames } from '../core/options.js'
+import { checkOptions, type OptionNames, ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { arange, full, zeros } from '../ops/creation.js'
 import { gt, where } from '../ops/elementwise/index.js'
@@ -84,7 +84,7 @@ export class TransformerEncoder extends Module {
   }
 
   forward(src: Tensor, inputs: EncoderStackInputs = {}): Tensor {
-    const { mask = null, ...given } = checkOptions('TransformerEncoder.forward', inputs, encoderNames)
+    const { mask = null, ...given } = ownOptions('TransformerEncoder.forward', inputs, encoderNames)
     let x = src
     for (const layer of this.layers) x = layer.forward(x, { ...given, srcMask: mask })
     return this.norm ? this.norm.forward(x) : x
@@ -250,7 +250,7 @@ export class Transformer extends Module {
 
   /** -> as the target. */
   forward(src: Tensor, tgt: Tensor, inputs: TransformerInputs = {}): Tensor {
-    const { srcMask, srcKeyPaddingMask, srcIsCausal, srcLengths, ...rest } = checkOptions(
+    const { srcMask, srcKeyPaddingMask, srcIsCausal, srcLengths, ...rest } = ownOptions(
       'Transformer.forward',
       inputs,
       inputNames,

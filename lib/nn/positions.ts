@@ -109,7 +109,7 @@ export class RotaryEmbedding extends Module {
   }
 
   forward<S extends Shape, D extends DType>(x: Tensor<S, D>, inputs: RotaryInputs = {}): Tensor<S, D> {
-    const given = checkOptions('RotaryEmbedding.forward', inputs, { offset: true, positions: true, length: true })
+    const given = ownOptions('RotaryEmbedding.forward', inputs, { offset: true, positions: true, length: true })
     return rotaryEmbedding(x, { ...this.options, ...given })
   }
 }

@@ -2,7 +2,7 @@
 import { checkTensor } from '../autograd/operator.js'
 import { shown, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
-import { checkOptions } from '../core/options.js'
+import { ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import {
   type AttentionOptions,
@@ -118,7 +118,7 @@ export class ScoreAttention extends Module {
     inputs: ScoreAttentionInputs & { readonly needWeights?: boolean } = {},
   ): Tensor | [out: Tensor, weights: Tensor] {
     const op = 'ScoreAttention.forward'
-    const { needWeights = false, ...given } = checkOptions(op, inputs, {
+    const { needWeights = false, ...given } = ownOptions(op, inputs, {
       attnMask: true,
       isCausal: true,
       offset: true,

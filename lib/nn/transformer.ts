@@ -1,6 +1,6 @@
 /** Transformer blocks (Vaswani et al., 2017), after PyTorch's: of an encoder, and of a decoder. */
 import { kindOf, namedAs, shown, ValueError } from '../core/errors.js'
-import { checkOptions, type OptionNames } from '../core/options.js'
+import { checkOptions, type OptionNames, ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { gelu, relu } from '../ops/elementwise/activations.js'
 import { add } from '../ops/elementwise/index.js'
@@ -160,7 +160,7 @@ export class TransformerEncoderLayer extends Block {
   /** x [B, T, dModel], or [T, B, dModel] with `batchFirst` false, or [T, dModel]; so is the result. */
   forward(x: Tensor, inputs: EncoderInputs = {}): Tensor {
     const op = 'TransformerEncoderLayer.forward'
-    const { srcMask = null, srcKeyPaddingMask = null, ...whom } = checkOptions(op, inputs, encoderInputNames)
+    const { srcMask = null, srcKeyPaddingMask = null, ...whom } = ownOptions(op, inputs, encoderInputNames)
     const masks = { attnMask: srcMask, keyPaddingMask: srcKeyPaddingMask, ...whom }
     const attended = this.branch(x, this.norm1, this.dropout1, (y) => this.selfAttn.forward(y, y, y, masks))
     return this.branch(attended, this.norm2, this.dropout2, (y) => this.feed(y))

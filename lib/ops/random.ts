@@ -10,6 +10,7 @@ import { DTypeError, formatShape, namedAs, ShapeError, shown, ValueError } from 
 import { checkGenerator, defaultGenerator, type Generator } from '../core/generator.js'
 import { defineMethods } from '../core/methods.js'
 import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
+import { askRoom, checkEntries, mostEntries } from '../core/room.js'
 import { broadcastShapes, checkShape, countOf, type Shape } from '../core/shape.js'
 import type { Mutable } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
@@ -173,6 +174,7 @@ export function multinomial(weights: Tensor, numSamples: number, options: Multin
   if (n === 0) throw new ValueError(op, `there is nothing to choose from: weights are ${formatShape(weights.sizes)}`)
   const rows = weights.ndim === 1 ? 1 : (weights.sizes[0] as number)
   const sizes = checkShape(op, weights.ndim === 1 ? [numSamples] : [rows, numSamples])
+  checkEntries(op, rows * numSamples, mostEntries, 'samples', 'draw fewer at a time')
   return namedAs(op, () => {
     const given = dataSync(detach(weights))
     const out = new Int32Array(rows * numSamples)
@@ -213,9 +215,9 @@ export function normal(
 ): Tensor {
   const op = 'normal'
   if (Array.isArray(shape)) {
+    checkOptions(op, more, randomNames)
     if (typeof mean !== 'number' || typeof std !== 'number')
       throw new ValueError(op, 'a shape goes with numbers; tensors bring theirs, so leave it out')
-    checkOptions(op, more, randomNames)
     return namedAs(op, () => randn(shape as Shape, { ...more, mean, std }))
   }
   const { generator } = checkOptions(op, shape as Drawn, { generator: true })
@@ -255,6 +257,7 @@ export function exponential(shape: Shape, options: ExponentialOptions = {}): Ten
   checkGenerator('exponential', generator)
   if (!(checkScalar('exponential', 'lambd', lambd) > 0))
     throw new ValueError('exponential', `lambd is ${lambd}, but must be more than 0`)
+  askRoom(8 * countOf(sizes), 'exponential')
   const drawn = exponentials(countOf(sizes), lambd, generator ?? defaultGenerator())
   const direct = dtype === 'float64' ? 'float64' : 'float32'
   const out = namedAs('exponential', () => castTo(fromTypedArray(drawn, sizes, { dtype: direct, device }), dtype))

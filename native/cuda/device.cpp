@@ -126,7 +126,7 @@ void* Device::entry(const std::string& name) {
 
 bool Device::launch(const std::string& name, uint64_t threads, const void* parameter) {
   void* function = entry(name);
-  if (!function) return fail("there is no kernel " + name);
+  if (!function) return fail("there is no kernel " + name + " for GPUs yet; move the tensors with .to('cpu')");
   const uint64_t blocks = std::clamp<uint64_t>((threads + threads_per_block - 1) / threads_per_block, 1,
                                                blocks_per_processor * static_cast<uint64_t>(processors_));
   void* parameters[] = {const_cast<void*>(parameter)};

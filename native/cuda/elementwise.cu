@@ -154,6 +154,49 @@ DEVICE int32_t whole(float x) {
   return int32_t(uint32_t(uint64_t(int64_t(x))));
 }
 
+// By squaring; the reciprocals that negative exponents give are cut to whole numbers.
+DEVICE int32_t whole_power(int32_t base, int32_t exponent) {
+  if (exponent < 0) return base == 1 ? 1 : base == -1 ? (exponent % 2 == 0 ? 1 : -1) : 0;
+  uint32_t power = 1, square = uint32_t(base);
+  for (uint32_t rest = uint32_t(exponent); rest > 0; rest /= 2, square *= square)
+    if (rest % 2 == 1) power *= square;
+  return int32_t(power);
+}
+
+DEVICE float remainder_of(float a, float b) {
+  const float r = fmodf(a, b);
+  return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+
+// Not a / b rounded down, which may round up to the next whole number first.
+DEVICE float floor_of_quotient(float a, float b) {
+  if (b == 0) return a / b;
+  const float r = fmodf(a, b);
+  float quotient = (a - r) / b;
+  if (r != 0 && (b < 0) != (r < 0)) quotient -= 1;
+  if (quotient == 0) return copysignf(0.0f, a / b);
+  const float whole = floorf(quotient);
+  return quotient - whole > 0.5f ? whole + 1 : whole;
+}
+
+DEVICE float polynomial(float w, const float (&c)[9]) {
+  float p = c[0];
+#pragma unroll
+  for (int k = 1; k < 9; k++) p = fmaf(p, w, c[k]);
+  return p;
+}
+
+// M. Giles, "Approximating the erfinv function" (GPU Computing Gems 2, 2010).
+DEVICE float erf_inverse(float x) {
+  constexpr float near[] = {2.81022636e-08f, 3.43273939e-07f, -3.5233877e-06f, -4.39150654e-06f, 0.00021858087f,
+                            -0.00125372503f, -0.00417768164f, 0.246640727f,    1.50140941f};
+  constexpr float far[] = {-0.000200214257f, 0.000100950558f, 0.00134934322f, -0.00367342844f, 0.00573950773f,
+                           -0.0076224613f,   0.00943887047f,  1.00167406f,    2.83297682f};
+  if (!(fabsf(x) < 1.0f)) return x == 1.0f || x == -1.0f ? x / 0.0f : sqrtf(-1.0f);
+  const float w = -logf((1.0f - x) * (1.0f + x));
+  return x * (w < 5.0f ? polynomial(w - 2.5f, near) : polynomial(sqrtf(w) - 3.0f, far));
+}
+
 }  // namespace
 
 #define OPTIONS                                                        \
@@ -167,9 +210,10 @@ DEVICE int32_t whole(float x) {
     map<T, T>(job, [=](T x) { return expression; }); \
   }
 // out = f(a, b)
-#define BINARY(name, T, expression)                         \
-  KERNEL(name, const __grid_constant__ Job job) {           \
-    map<T, T, T>(job, [](T a, T b) { return expression; }); \
+#define BINARY(name, T, expression)                          \
+  KERNEL(name, const __grid_constant__ Job job) {            \
+    OPTIONS;                                                 \
+    map<T, T, T>(job, [=](T a, T b) { return expression; }); \
   }
 // dx = f(dy, x)
 #define BACKWARD(name, expression)                                                \
@@ -207,6 +251,14 @@ BINARY(sub_int32, int32_t, difference(a, b))
 BINARY(mul_int32, int32_t, product(a, b))
 BINARY(maximum_int32, int32_t, largest(a, b))
 BINARY(minimum_int32, int32_t, smallest(a, b))
+BINARY(pow_int32, int32_t, whole_power(a, b))
+BINARY(atan2_float32, float, atan2f(a, b))
+BINARY(hypot_float32, float, hypotf(a, b))
+BINARY(copysign_float32, float, copysignf(a, b))
+// Those of int32 are not here: a GPU has no way yet to report a divisor of 0.
+BINARY(fmod_float32, float, fmodf(a, b))
+BINARY(remainder_float32, float, remainder_of(a, b))
+BINARY(quotient_float32, float, p != 0.0f ? floor_of_quotient(a, b) : truncf(a / b))
 
 COMPARISONS(eq, ==)
 COMPARISONS(ne, !=)
@@ -221,6 +273,7 @@ WHERE(where_byte, uint8_t)
 UNARY(affine_float32, float, x* p + q)
 UNARY(affine_int32, int32_t, sum(product(x, i), j))
 UNARY(pow_scalar_float32, float, powf(x, p))
+UNARY(pow_scalar_int32, int32_t, whole_power(x, i))
 UNARY(clamp_float32, float, smallest(largest(x, p), q))
 UNARY(clamp_int32, int32_t, smallest(largest(x, i), j))
 UNARY(neg_float32, float, -x)
@@ -243,6 +296,28 @@ UNARY(tanh_float32, float, tanhf(x))
 UNARY(erf_float32, float, erff(x))
 UNARY(sigmoid_float32, float, sigmoid(x))
 UNARY(floor_float32, float, floorf(x))
+UNARY(floor_int32, int32_t, x)
+UNARY(ceil_float32, float, ceilf(x))
+UNARY(ceil_int32, int32_t, x)
+UNARY(trunc_float32, float, truncf(x))
+UNARY(trunc_int32, int32_t, x)
+UNARY(round_float32, float, rintf(x))
+UNARY(round_int32, int32_t, x)
+UNARY(expm1_float32, float, expm1f(x))
+UNARY(exp2_float32, float, exp2f(x))
+UNARY(log2_float32, float, log2f(x))
+UNARY(log10_float32, float, log10f(x))
+UNARY(tan_float32, float, tanf(x))
+UNARY(asin_float32, float, asinf(x))
+UNARY(acos_float32, float, acosf(x))
+UNARY(atan_float32, float, atanf(x))
+UNARY(sinh_float32, float, sinhf(x))
+UNARY(cosh_float32, float, coshf(x))
+UNARY(asinh_float32, float, asinhf(x))
+UNARY(acosh_float32, float, acoshf(x))
+UNARY(atanh_float32, float, atanhf(x))
+UNARY(erfc_float32, float, erfcf(x))
+UNARY(erfinv_float32, float, erf_inverse(x))
 UNARY(relu_float32, float, x < 0.0f ? 0.0f : x)
 UNARY(relu_int32, int32_t, largest(x, 0))
 UNARY(silu_float32, float, x / (1.0f + expf(-x)))

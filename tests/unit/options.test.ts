@@ -74,6 +74,7 @@ describe('an option that there is not', () => {
     // The optimisers' cases are about groups, whose options come with the parameters.
     if (others.some((each) => each[1] === fn) && (op === 'SGD' || op === 'AdamW')) return
     // A number is the value to pad with.
+    // A number is a value to pad with, a list a shape of normal numbers.
     for (const [given, named] of [
       [null, 'null'],
       [0.5, 'the number 0.5'],
@@ -86,7 +87,7 @@ describe('an option that there is not', () => {
       [new Generator(1), 'a Generator'],
       [Promise.resolve({}), 'a Promise'],
     ] as const)
-      if (op !== 'pad' || given !== 0.5)
+      if (!(op === 'pad' && given === 0.5) && !(op.startsWith('normal') && Array.isArray(given)))
         expect(call(fn, given)).toThrow(fromOp(op, `options are ${named}, but must be an object`))
   })
   it('takes options from classes, other realms, and objects without a prototype', () => {

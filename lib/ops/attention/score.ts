@@ -2,7 +2,7 @@
 import { agree, checkDType, checkTensor } from '../../autograd/operator.js'
 import { DTypeError, Faults, formatShape, kindOf, ShapeError, shown, ValueError } from '../../core/errors.js'
 import { checkGenerator } from '../../core/generator.js'
-import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
+import { checkFlag, checkOptions, type OptionNames, ownOptions } from '../../core/options.js'
 import type { Shape } from '../../core/shape.js'
 import { Tensor } from '../../core/tensor.js'
 import { anyFloating, checkProbability, checkScalar } from '../common.js'
@@ -241,7 +241,7 @@ export function attention(
   options: ScoreOptions & NeedWeights = {},
 ): Tensor | [out: Tensor, weights: Tensor] {
   const op = 'attention'
-  const given = checkOptions(op, options, scoreNames)
+  const given = ownOptions(op, options, scoreNames)
   const { attnMask = null, isCausal = false, lengths = null, alibi = false, dropoutP = 0, generator } = given
   const { score = 'scaledDot', needWeights = false, scale } = given
   checkFlag(op, 'isCausal', isCausal)

@@ -272,7 +272,7 @@ export function scatterReduce(
 ): Tensor {
   const { includeSelf = true } = checkOptions('scatterReduce', options, reduceNames)
   checkFlag('scatterReduce', 'includeSelf', includeSelf)
-  if (!Object.hasOwn(ways, reduce))
+  if (typeof reduce !== 'string' || !Object.hasOwn(ways, reduce))
     throw new ValueError(
       'scatterReduce',
       `reduce is ${kindOf(reduce)}, but must be one of ${Object.keys(ways).join(', ')}`,

@@ -16,6 +16,7 @@ import {
 } from '../../core/errors.js'
 import { defineMethods } from '../../core/methods.js'
 import { checkFlag, checkOptions } from '../../core/options.js'
+import { askRoom } from '../../core/room.js'
 import { countOf, normalizeDim, type Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { fromTypedArray } from '../creation.js'
@@ -194,6 +195,7 @@ export function bincount(x: Tensor, options: BincountOptions = {}): Tensor {
       length = Math.max(length, value + 1)
     }
     const { device } = x
+    askRoom(12 * length, 'bincount')
     if (weights === null) {
       const counts = new Int32Array(length)
       for (const value of data) counts[value] = (counts[value] as number) + 1

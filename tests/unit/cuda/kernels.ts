@@ -254,7 +254,11 @@ const optionSets: { readonly [kernel: string]: readonly { readonly [name: string
   leaky_relu: [{ slope: 0.01 }],
   leaky_relu_backward: [{ slope: 0.01 }],
   fill: [{ value: 1 }, { value: -2.5 }],
+  quotient: [{ floors: false }, { floors: true }],
 }
+
+/** Of int32, a divisor of 0 is an error that a GPU has no way to report yet. */
+const dividing = new Set<string>(['fmod', 'remainder', 'quotient'])
 
 /** Sums over some dimensions, and all: of transposes, broadcasts, nothing, and as many outputs as threads serve. */
 function checkSums(): void {
@@ -322,10 +326,12 @@ for (const kernel of kernelNames) {
   const updates = parseArguments(spec).some(({ role }) => role === 'update')
   for (const layout of layouts) {
     if (updates && !updatable(layout)) continue
-    for (const T of here)
+    for (const T of here) {
+      if (T === 'int32' && dividing.has(kernel)) continue
       for (const from of anyInput ? here : [undefined])
         for (const options of optionSets[kernel] ?? [{}])
           runCase({ kernel, T, layout, options, ...(from === undefined ? {} : { from }) })
+    }
   }
   agreed++
 }
