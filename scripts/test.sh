@@ -17,12 +17,7 @@ part 'generated code' npx tsx scripts/generate.ts --check
 part 'table of what works' npx tsx scripts/support.ts --check
 part 'addon' node scripts/build-native.mjs --quiet
 part 'golden cases' npx tsx tests/goldens/main.ts
-part 'units, guards, endings, fuzz, types' npx vitest run tests/unit tests/guards tests/readme tests/end-to-end tests/fuzz tests/types
-# Suites whose results no instruction set can change run with the first alone.
-once=(composite coverage errors meta)
-exclude=()
-for isa in $(npx tsx scripts/available-isas.ts); do
-  part "suites, $isa" env FIRESTEEL_ISA="$isa" npx vitest run tests/suites "${exclude[@]}"
-  exclude=("${once[@]/#/--exclude=tests/suites/}")
-  exclude=("${exclude[@]/%/.test.ts}")
-done
+part 'units, guards, fuzz, types' npx vitest run tests/unit tests/guards tests/readme tests/fuzz tests/types
+# The third and further ones are run by .ci/run.
+read -ra isas <<< "$(npx tsx scripts/available-isas.ts)"
+bash scripts/suites.sh "${isas[@]:0:2}"

@@ -10,6 +10,7 @@ import { div, exp, log, mul, sub } from './elementwise/index.js'
 import { kernel, operator } from './operator.js'
 import { peakOf } from './peak.js'
 import { sum } from './reduce/index.js'
+import { widened } from './widened.js'
 
 interface Softmax {
   readonly name: 'softmax' | 'logSoftmax'
@@ -56,18 +57,20 @@ const logSoftmaxRecord = define({
   derivative: (g, y, dim) => sub(g, mul(exp(y), sum(g, dim, { keepdim: true }))),
 })
 
-/** exp(x) / sum(exp(x)) along `dim`, without overflow. */
+/** exp(x) / sum(exp(x)) along `dim`, without overflow. Of bfloat16 it is computed in float32, and rounded once. */
 export function softmax<S extends Shape, D extends DType>(x: Tensor<S, D>, dim: number): Tensor<S, D>
 export function softmax(x: Tensor, dim: number): Tensor {
   checkTensor('softmax', 'x', x)
-  return apply(softmaxRecord, [x], normalizeDim('softmax', dim, x.ndim))
+  const along = normalizeDim('softmax', dim, x.ndim)
+  return widened([x], ([wide]) => apply(softmaxRecord, [wide], along))
 }
 
 /** log(softmax(x)), accurate where softmax underflows. */
 export function logSoftmax<S extends Shape, D extends DType>(x: Tensor<S, D>, dim: number): Tensor<S, D>
 export function logSoftmax(x: Tensor, dim: number): Tensor {
   checkTensor('logSoftmax', 'x', x)
-  return apply(logSoftmaxRecord, [x], normalizeDim('logSoftmax', dim, x.ndim))
+  const along = normalizeDim('logSoftmax', dim, x.ndim)
+  return widened([x], ([wide]) => apply(logSoftmaxRecord, [wide], along))
 }
 
 declare module '../core/tensor.js' {

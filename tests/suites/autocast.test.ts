@@ -143,8 +143,9 @@ describe.each(devices.map((device) => [device.name, device] as const))('autocast
       expect(f.crossEntropy(logits, labels).item()).toBe(f.crossEntropy(logits.to('float32'), labels).item())
       expect(f.linear(logits, x, f.ones([3], { dtype: 'float16' })).dtype).toBe('bfloat16')
     })
-    expect(() => f.add(x, half)).toThrow(f.DTypeError)
-    expect(() => f.softmax(half, 1)).toThrow(f.DTypeError)
+    // Outside, the kernels' own dtypes hold, and what is computed in float32 is rounded to what was given.
+    expect(f.add(x, half).dtype).toBe('float32')
+    expect(f.softmax(half, 1).dtype).toBe('bfloat16')
   })
 
   it('refuses to train a batch norm whose running statistics have 16 bits, because a copy would get the update', () => {

@@ -23,9 +23,11 @@ describe('what a convolution is padded with', () => {
 
   it('goes around an image of less than it takes with an error that says so', () => {
     expect(() => seen('reflect', { padding: 4 })).toThrow(
-      '[Conv1d] x is [1, 1, 4], which has too little for 4 elements',
+      "[Conv1d] mode 'reflect' pads dimension 2 of [1, 1, 4] by 3 at most, but not by 4",
     )
-    expect(() => seen('circular', { padding: 5 })).toThrow('5 elements of circular padding in dimension 2')
+    expect(() => seen('circular', { padding: 5 })).toThrow(
+      "mode 'circular' pads dimension 2 of [1, 1, 4] by 4 at most, but not by 5",
+    )
     expect(seen('replicate', { padding: 5 })).toEqual([[[1, 1, 1, 1, 1, 1, 2, 3, 4, 4, 4, 4, 4, 4]]])
   })
 

@@ -1,9 +1,18 @@
 /** Bags of embeddings: rows of a table, summed, averaged or compared within each bag. */
-import { checkDType, checkTensor } from '../../autograd/operator.js'
-import { formatShape, namedAs, ShapeError, shown, ValueError } from '../../core/errors.js'
+import { autocastDType } from '../../autograd/autocast.js'
+import { checkTensor } from '../../autograd/operator.js'
+import {
+  DTypeError,
+  formatShape,
+  IndexOutOfRangeError,
+  namedAs,
+  ShapeError,
+  shown,
+  ValueError,
+} from '../../core/errors.js'
 import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
-import type { Tensor } from '../../core/tensor.js'
-import { castTo } from '../convert.js'
+import { Tensor } from '../../core/tensor.js'
+import { castTo, precise, summable } from '../convert.js'
 import { arange, full, tensor, zeros } from '../creation.js'
 import { clamp, div, gt, lt, mul, ne, where } from '../elementwise/index.js'
 import { argmax, sum } from '../reduce/index.js'
@@ -34,17 +43,28 @@ const bagNames: OptionNames<EmbeddingBagOptions> = {
 
 const op = 'embeddingBag'
 
-/** Where bags begin and end; null where a tensor without elements says it. */
-function boundsOf(ids: Tensor, offsets: Tensor | readonly number[], includesLast: boolean): number[] | null {
-  if (!Array.isArray(offsets)) {
-    checkTensor(op, 'offsets', offsets)
-    const given = offsets as Tensor
-    checkDType(op, 'offsets', given, ['int32'])
-    if (given.ndim !== 1)
-      throw new ShapeError(op, `offsets are ${formatShape(given.sizes)}, but must be [B]`, [given.sizes])
-    if (given.device.kind === 'meta') return null
+function checkIntegers(name: string, x: Tensor): void {
+  checkTensor(op, name, x)
+  if (x.dtype !== 'int32')
+    throw new DTypeError(op, `${name} is ${x.dtype}, but must be int32; convert it with .to('int32')`)
+}
+
+/** Offsets as numbers; null where a tensor without elements says them. */
+function listOf(offsets: Tensor | readonly number[]): readonly number[] | null {
+  if (!(offsets instanceof Tensor)) {
+    if (!Array.isArray(offsets)) checkTensor(op, 'offsets', offsets)
+    return [...offsets]
   }
-  const list = Array.isArray(offsets) ? [...(offsets as number[])] : [...((offsets as Tensor).dataSync() as Int32Array)]
+  checkIntegers('offsets', offsets)
+  if (offsets.ndim !== 1)
+    throw new ShapeError(op, `offsets are ${formatShape(offsets.sizes)}, but must be [B]`, [offsets.sizes])
+  return offsets.device.kind === 'meta' ? null : Array.from(offsets.dataSync(), Number)
+}
+
+/** Where bags begin and end; null where a tensor without elements says it. */
+function boundsOf(ids: Tensor, offsets: Tensor | readonly number[], includesLast: boolean): readonly number[] | null {
+  const list = listOf(offsets)
+  if (list === null) return null
   const count = ids.numel
   if (includesLast && list.length === 0)
     throw new ValueError(op, 'offsets are none, but includeLastOffset promises the end of the last bag')
@@ -105,16 +125,21 @@ function bagsOf(ids: Tensor, weight: Tensor, options: EmbeddingBagOptions): Bags
   const bounds = boundsOf(ids, offsets, includeLastOffset)
   if (bounds !== null) return rowsOf(ids, perSampleWeights, bounds)
   // Shapes alone: as if each bag held all ids.
-  const shape = [Math.max(0, (offsets as Tensor).numel - (includeLastOffset ? 1 : 0)), ids.numel]
+  const count = offsets instanceof Tensor ? offsets.numel : offsets.length
+  const shape = [Math.max(0, count - (includeLastOffset ? 1 : 0)), ids.numel]
   const each = (x: Tensor) => expand(unsqueeze(x, 0), shape)
   return { ids: each(ids), counted: null, weights: perSampleWeights && each(perSampleWeights) }
 }
 
+/** In float32 at least: what 16 bits hold is rounded once, and under autocast stays float32, as sums do there. */
+const wide = (x: Tensor): Tensor => summable(precise(x))
+
 /** The rows [B, K, E] of each bag as one. */
 function reduced(rows: Tensor, counted: Tensor | null, weights: Tensor | null, mode: 'sum' | 'mean' | 'max'): Tensor {
-  const [bags = 0, longest = 0, features = 0] = rows.sizes
+  const [, longest = 0] = rows.sizes
   const { dtype, device } = rows
-  if (longest === 0) return zeros([bags, features], { dtype, device })
+  // Bags of nothing have no largest and no mean, but 0.
+  if (longest === 0) return sum(rows, 1)
   const mask = counted && unsqueeze(counted, 2)
   if (mode === 'max') {
     const limited = mask ? where(mask, rows, Number.NEGATIVE_INFINITY) : rows
@@ -140,9 +165,8 @@ export function embeddingBag(ids: Tensor, weight: Tensor, options: EmbeddingBagO
   const { mode = 'mean', perSampleWeights = null, paddingIdx = null, includeLastOffset = false } = options
   checkMode(mode)
   checkFlag(op, 'includeLastOffset', includeLastOffset)
-  checkTensor(op, 'ids', ids)
   checkTensor(op, 'weight', weight)
-  checkDType(op, 'ids', ids, ['int32'])
+  checkIntegers('ids', ids)
   if (perSampleWeights !== null) {
     checkTensor(op, 'perSampleWeights', perSampleWeights)
     if (mode !== 'sum') throw new ValueError(op, `perSampleWeights are for mode 'sum', but mode is '${mode}'`)
@@ -155,11 +179,20 @@ export function embeddingBag(ids: Tensor, weight: Tensor, options: EmbeddingBagO
   }
   return namedAs(op, () => {
     const bags = bagsOf(ids, weight, options)
+    // A device finds it later, by its kernel's name.
+    if (paddingIdx === null && weight.ndim === 2 && weight.sizes[0] === 0 && bags.ids.numel > 0)
+      throw new IndexOutOfRangeError(
+        op,
+        `ids are out of range: weight is ${formatShape(weight.sizes)}, without any row`,
+      )
     const rows = embedding(bags.ids, weight, { paddingIdx })
     const padding = paddingIdx !== null && paddingIdx < 0 ? paddingIdx + (weight.sizes[0] as number) : paddingIdx
     const kept = padding === null ? null : ne(bags.ids, padding)
     const counted =
       kept && bags.counted ? where(kept, castTo(bags.counted, 'int32'), 0).to('bool') : (kept ?? bags.counted)
-    return reduced(rows, counted, bags.weights, mode)
+    const widened = wide(rows)
+    const bag = reduced(widened, counted, bags.weights && wide(bags.weights), mode)
+    const isOfOne = perSampleWeights === null || perSampleWeights.dtype === rows.dtype
+    return widened !== rows && isOfOne && autocastDType() === null ? castTo(bag, rows.dtype) : bag
   })
 }

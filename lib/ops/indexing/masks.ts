@@ -7,8 +7,9 @@ import { defineMethods } from '../../core/methods.js'
 import { broadcastShapes, checkSizes, normalizeDim, type Shape, sameShape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { fromTypedArray, zeros } from '../creation.js'
+import { scalarTensor } from '../elementwise/binary.js'
 import { where } from '../elementwise/index.js'
-import { checkNumber } from '../elementwise/numbers.js'
+import { checkNumber, promoted } from '../elementwise/numbers.js'
 import { dataSync } from '../read.js'
 import { amax } from '../reduce/index.js'
 import { expand, reshape, unsqueeze } from '../shape/index.js'
@@ -42,16 +43,24 @@ export function maskedFill<D extends DType>(
 export function maskedFill(x: Tensor, mask: Tensor, value: number | Tensor): Tensor {
   checkTensor('maskedFill', 'x', x)
   checkMask('maskedFill', mask)
-  if (typeof value === 'number') checkNumber('maskedFill', value, x.dtype)
-  else {
-    checkTensor('maskedFill', 'value', value)
-    if (value.ndim > 0)
-      throw new ShapeError(
-        'maskedFill',
-        `value is ${formatShape(value.sizes)}, but must be one number; use where() for a tensor of them`,
-        [value.sizes],
-      )
+  if (typeof value === 'number') {
+    checkNumber('maskedFill', value, x.dtype)
+    const constant = scalarTensor('maskedFill', value, x)
+    return namedAs('maskedFill', () => where(mask, constant, x))
   }
+  checkTensor('maskedFill', 'value', value)
+  if (value.ndim > 0)
+    throw new ShapeError(
+      'maskedFill',
+      `value is ${formatShape(value.sizes)}, but must be one number; use where() for a tensor of them`,
+      [value.sizes],
+    )
+  const meets = promoted(value, x)
+  if (meets !== null && meets !== x.dtype)
+    throw new DTypeError(
+      'maskedFill',
+      `value is ${value.dtype}, which x, ${x.dtype}, does not hold; convert one of them with .to(..)`,
+    )
   return namedAs('maskedFill', () => where(mask, value, x))
 }
 

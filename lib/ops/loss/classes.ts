@@ -4,6 +4,12 @@ import { DTypeError, Faults, formatShape, ShapeError, shown, ValueError } from '
 import { type Shape, sameShape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 
+/** Throws unless it holds indices of classes, or what counts them. */
+export function checkLabels(op: string, name: string, x: Tensor): void {
+  checkTensor(op, name, x)
+  checkDType(op, name, x, ['int32'])
+}
+
 /** Throws unless the target is of class indices; the hint depends on what else its shape says that it holds. */
 function checkTarget(op: string, target: Tensor, [name, x]: readonly [name: string, x: Tensor]): void {
   checkTensor(op, 'target', target)
@@ -16,7 +22,7 @@ function checkTarget(op: string, target: Tensor, [name, x]: readonly [name: stri
       `for each row: of a one-hot target argmax(target, ${dim})`
     throw target.dtype === 'int32' ? new ShapeError(op, message, [x.sizes, target.sizes]) : new DTypeError(op, message)
   }
-  checkDType(op, 'target', target, ['int32'])
+  checkLabels(op, 'target', target)
 }
 
 /** [N] for [N, C], [] for [C], [N, d...] for [N, C, d...]. */

@@ -1,5 +1,4 @@
 /** Contrastive losses: vectors that belong together are to be nearer, by their cosine, than all others of the batch. */
-import { checkDType, checkTensor } from '../../autograd/operator.js'
 import { formatShape, ShapeError } from '../../core/errors.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import { Tensor } from '../../core/tensor.js'
@@ -9,6 +8,7 @@ import { add, div, eq, gt, mul, sub, where } from '../elementwise/index.js'
 import { matmul } from '../matmul.js'
 import { logsumexp, sum } from '../reduce/index.js'
 import { cat, expand, reshape, transpose, unsqueeze } from '../shape/index.js'
+import { checkLabels } from './classes.js'
 import { crossEntropy } from './cross-entropy.js'
 import { unit } from './length.js'
 import {
@@ -120,8 +120,7 @@ export function supervisedContrastive(x: Tensor, labels: Tensor, options: Contra
   const { temperature = 0.07, reduction = 'mean' } = checkOptions(op, options, contrastiveNames)
   checkReduction(op, reduction)
   checkFloats(op, { x })
-  checkTensor(op, 'labels', labels)
-  checkDType(op, 'labels', labels, ['int32'])
+  checkLabels(op, 'labels', labels)
   if (x.ndim !== 2 && x.ndim !== 3)
     throw new ShapeError(op, `x must be [N, D] or [N, V, D], but is ${formatShape(x.sizes)}`, [x.sizes])
   const [n = 0] = x.sizes

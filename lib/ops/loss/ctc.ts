@@ -2,10 +2,10 @@
  * Connectionist temporal classification (Graves et al., 2006): the probability that a sequence of distributions says a target,
  * in any alignment, with blanks between.
  */
-import { apply, checkDType, checkTensor } from '../../autograd/operator.js'
+import { apply, checkTensor } from '../../autograd/operator.js'
 import { Faults, formatShape, ShapeError, shown, ValueError } from '../../core/errors.js'
 import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
-import type { Tensor } from '../../core/tensor.js'
+import { Tensor } from '../../core/tensor.js'
 import { like } from '../common.js'
 import { castTo } from '../convert.js'
 import { arange, full, tensor } from '../creation.js'
@@ -14,6 +14,7 @@ import { gather } from '../indexing/index.js'
 import { kernel, operator } from '../operator.js'
 import { cumsum, logsumexp, sum } from '../reduce/index.js'
 import { cat, detach, expand, narrow, reshape, select, stack, unsqueeze } from '../shape/index.js'
+import { checkLabels } from './classes.js'
 import { checkFloats, checkReduction, inFloats, type ReductionOptions, reduceLoss } from './reduction.js'
 
 /** The logarithm of nothing, finite so that no gradient meets inf - inf. */
@@ -139,16 +140,14 @@ const op = 'ctcLoss'
 
 /** Lengths as a list, where they are known without reading a tensor. */
 function listed(name: string, lengths: CtcLengths, n: number, most: number): readonly number[] | null {
-  const list = typeof lengths === 'number' ? [lengths] : lengths
-  if (!Array.isArray(list)) {
-    checkTensor(op, name, list)
-    checkDType(op, name, list as Tensor, ['int32'])
-    if ((list as Tensor).numel !== n || (list as Tensor).ndim > 1)
-      throw new ShapeError(op, `${name} are ${formatShape((list as Tensor).sizes)}, but must be [${n}]`, [
-        (list as Tensor).sizes,
-      ])
+  if (lengths instanceof Tensor) {
+    checkLabels(op, name, lengths)
+    if (lengths.numel !== n || lengths.ndim > 1)
+      throw new ShapeError(op, `${name} are ${formatShape(lengths.sizes)}, but must be [${n}]`, [lengths.sizes])
     return null
   }
+  const list = typeof lengths === 'number' ? [lengths] : lengths
+  if (!Array.isArray(list)) checkTensor(op, name, list)
   const faults = new Faults()
   faults.check(list.length === n, () => `${name} are ${list.length}, but there are ${n} sequences`)
   for (const [i, length] of list.entries())
@@ -160,10 +159,9 @@ function listed(name: string, lengths: CtcLengths, n: number, most: number): rea
   return list
 }
 
-function lengthsOn(lengths: CtcLengths, list: readonly number[] | null, like: Tensor): Tensor {
-  return list === null
-    ? reshape(lengths as Tensor, [(lengths as Tensor).numel])
-    : tensor([...list], { dtype: 'int32', device: like.device })
+function lengthsOn(lengths: CtcLengths, { device }: Tensor): Tensor {
+  if (lengths instanceof Tensor) return reshape(lengths, [lengths.numel])
+  return tensor(typeof lengths === 'number' ? [lengths] : [...lengths], { dtype: 'int32', device })
 }
 
 /** Targets one behind another as rows: [sum of lengths] -> [N, longest]. */
@@ -198,8 +196,7 @@ export function ctcLoss(
   checkReduction(op, reduction)
   checkFlag(op, 'zeroInfinity', zeroInfinity)
   checkFloats(op, { logProbs })
-  checkTensor(op, 'targets', targets)
-  checkDType(op, 'targets', targets, ['int32'])
+  checkLabels(op, 'targets', targets)
   const { ndim, sizes } = logProbs
   if (ndim !== 2 && ndim !== 3)
     throw new ShapeError(op, `logProbs must be [T, N, C] or [T, C], but are ${formatShape(sizes)}`, [sizes])
@@ -218,10 +215,10 @@ export function ctcLoss(
         `as logProbs are ${formatShape(sizes)}`,
       [targets.sizes, sizes],
     )
-  const inputList = listed('inputLengths', inputLengths, n, steps)
+  listed('inputLengths', inputLengths, n, steps)
   const targetList = listed('targetLengths', targetLengths, n, targets.sizes.at(-1) as number)
-  const ends = lengthsOn(inputLengths, inputList, logProbs)
-  const sizesOfTargets = lengthsOn(targetLengths, targetList, logProbs)
+  const ends = lengthsOn(inputLengths, logProbs)
+  const sizesOfTargets = lengthsOn(targetLengths, logProbs)
   return inFloats(op, { logProbs }, [], (x) => {
     const rows = joined ? rowsOf(targets, sizesOfTargets, longestOf(targets, sizesOfTargets, targetList)) : targets
     const sequences = reshape(x.logProbs, [steps, n, classes])

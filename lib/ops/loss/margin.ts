@@ -1,5 +1,4 @@
 /** Losses that are 0 beyond a margin: of signs, pairs, and classes. */
-import { checkDType } from '../../autograd/operator.js'
 import { formatShape, ShapeError, shown, ValueError } from '../../core/errors.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -9,6 +8,7 @@ import { add, clamp, div, eq, gt, lt, mul, ne, neg, relu, sqrt, square, sub, whe
 import { gather, indexSelect } from '../indexing/index.js'
 import { cumsum, sum } from '../reduce/index.js'
 import { reshape, unsqueeze } from '../shape/index.js'
+import { checkLabels } from './classes.js'
 import {
   checkFinite,
   checkFloats,
@@ -107,7 +107,7 @@ export function multiMarginLoss(input: Tensor, target: Tensor, options: MultiMar
   checkFinite(op, 'margin', margin)
   if (p !== 1 && p !== 2) throw new ValueError(op, `p is ${shown(p)}, but must be 1 or 2`)
   checkFloats(op, { input, weight })
-  checkDType(op, 'target', target, ['int32'])
+  checkLabels(op, 'target', target)
   const { rows, classes } = rowsOf(op, input)
   checkClasses(op, input, classes)
   checkShape(op, ['target', target], input.sizes.slice(0, -1), `input is ${formatShape(input.sizes)}`)
@@ -136,7 +136,7 @@ export function multilabelMarginLoss(input: Tensor, target: Tensor, options: Red
   const { reduction = 'mean' } = checkOptions(op, options, reductionNames)
   checkReduction(op, reduction)
   checkFloats(op, { input })
-  checkDType(op, 'target', target, ['int32'])
+  checkLabels(op, 'target', target)
   checkSame(op, ['input', input], ['target', target])
   const { rows, classes } = rowsOf(op, input)
   checkClasses(op, input, classes)

@@ -1,6 +1,6 @@
 /** What the losses share: reductions, the dtype that they compute in, and checks of their options and shapes. */
 import { autocastDType, withAutocast } from '../../autograd/autocast.js'
-import { checkDType } from '../../autograd/operator.js'
+import { checkDType, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
 import { formatShape, namedAs, ShapeError, shown, ValueError } from '../../core/errors.js'
 import { type Shape, sameShape } from '../../core/shape.js'
@@ -76,13 +76,14 @@ interface Given {
 /** Inputs that a call may leave out. */
 const optional = ['weight', 'posWeight', 'temperature', 'variance']
 
+/** What may be read as numbers. */
 const countable: readonly DType[] = [...anyFloating, 'int32', 'uint8', 'bool']
 
 /** Throws DTypeError unless all are floats; those named in `labels` may be integers or bool, which a loss reads as numbers. */
 export function checkFloats<T extends Given>(op: string, given: T, labels: readonly (keyof T)[] = []): void {
   for (const [name, x] of Object.entries(given))
-    if (x !== null || !optional.includes(name))
-      checkDType(op, name, x as Tensor, labels.includes(name) ? countable : anyFloating)
+    if (x !== null) checkDType(op, name, x, labels.includes(name) ? countable : anyFloating)
+    else if (!optional.includes(name)) checkTensor(op, name, x)
 }
 
 /**

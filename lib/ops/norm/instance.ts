@@ -71,14 +71,14 @@ export function instanceNorm(
   if (!useInputStats) return namedAs(op, () => batchNorm(x, runningMean, runningVar, { weight, bias, eps }))
   return namedAs(op, () => {
     // Each image's channels are channels of one image of N C.
-    const repeated = (p: Tensor | null) => p && reshape(expand(reshape(p, [1, c]), [n, c]), [n * c])
+    const repeated = (p: Tensor) => reshape(expand(reshape(p, [1, c]), [n, c]), [n * c])
     // What is averaged over the images is rounded once.
     const own = (p: Tensor | null) =>
-      p && noGrad(() => contiguous(castTo(detach(repeated(p) as Tensor), p.dtype === 'bfloat16' ? 'float32' : p.dtype)))
+      p && noGrad(() => contiguous(castTo(detach(repeated(p)), p.dtype === 'bfloat16' ? 'float32' : p.dtype)))
     const [means, variances] = [own(runningMean), own(runningVar)]
     const out = batchNorm(reshape(x, [1, n * c, l]), means, variances, {
-      weight: repeated(weight),
-      bias: repeated(bias),
+      weight: weight && repeated(weight),
+      bias: bias && repeated(bias),
       training: true,
       momentum,
       eps,

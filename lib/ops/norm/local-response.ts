@@ -8,6 +8,7 @@ import { checkScalar } from '../common.js'
 import { add, div, mul, pow, square } from '../elementwise/index.js'
 import { avgPool2d } from '../pool/average.js'
 import { pad, reshape } from '../shape/index.js'
+import { widened } from '../widened.js'
 
 export interface LocalResponseNormOptions {
   /** Default 1e-4. */
@@ -41,10 +42,11 @@ export function localResponseNorm(x: Tensor, size: number, options: LocalRespons
     )
   if (x.numel === 0) return x
   const [n = 0, c = 0] = x.sizes
-  return namedAs('localResponseNorm', () => {
-    const squares = reshape(square(x), [n, 1, c, countOf(x.sizes.slice(2))])
+  const normalised = (wide: Tensor) => {
+    const squares = reshape(square(wide), [n, 1, c, countOf(x.sizes.slice(2))])
     const before = Math.floor(size / 2)
     const means = avgPool2d(pad(squares, [0, 0, before, size - 1 - before]), [size, 1], { stride: 1 })
-    return div(x, pow(add(mul(reshape(means, x.sizes), alpha), k), beta))
-  })
+    return div(wide, pow(add(mul(reshape(means, x.sizes), alpha), k), beta))
+  }
+  return namedAs('localResponseNorm', () => widened([x], ([wide]) => normalised(wide)))
 }

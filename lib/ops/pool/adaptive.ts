@@ -99,7 +99,7 @@ const adaptiveMaxRecord = operator<[x: Tensor], Both, [out: Tensor, indices: Ten
   forward: kernel('adaptive_max_pool2d_forward', ([x], _size, { out, indices }) => ({ out, indices, x })),
   gradient: {
     saves: () => ({ outputs: [1] }),
-    backward: (ctx, [g]) => [apply(unpoolRecord, [g as Tensor, ctx.output(1)], ctx.spec(0).shape)],
+    backward: (ctx, [g]) => [g && apply(unpoolRecord, [g, ctx.output(1)], ctx.spec(0).shape)],
   },
 })
 

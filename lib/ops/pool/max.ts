@@ -38,7 +38,7 @@ const maxPoolRecord = operator<[x: Tensor], Window, [out: Tensor, indices: Tenso
   gradient: {
     saves: () => ({ outputs: [1] }),
     // Indices are integers, so that what flows back comes through the first output.
-    backward: (ctx, [g]) => [apply(unpoolRecord, [g as Tensor, ctx.output(1)], ctx.spec(0).shape)],
+    backward: (ctx, [g]) => [g && apply(unpoolRecord, [g, ctx.output(1)], ctx.spec(0).shape)],
   },
 })
 
@@ -85,9 +85,13 @@ const maxPoolNames: OptionNames<MaxPool2dOptions> = {
 
 type MaxPooled = Tensor | readonly Tensor[]
 
-function pickedOf(op: string, returnIndices: boolean | undefined, pooled: readonly Tensor[]): MaxPooled {
+function pickedOf(
+  op: string,
+  returnIndices: boolean | undefined,
+  pooled: readonly [out: Tensor, indices: Tensor],
+): MaxPooled {
   if (returnIndices !== undefined) checkFlag(op, 'returnIndices', returnIndices)
-  return returnIndices ? pooled : (pooled[0] as Tensor)
+  return returnIndices ? pooled : pooled[0]
 }
 
 /**

@@ -6,7 +6,7 @@ import { autocastDType } from '../../autograd/autocast.js'
 import { Faults, formatShape, namedAs, ShapeError } from '../../core/errors.js'
 import { checkFlag } from '../../core/options.js'
 import type { Shape } from '../../core/shape.js'
-import type { Tensor } from '../../core/tensor.js'
+import { Tensor } from '../../core/tensor.js'
 import { type Single, spatial } from '../conv-options.js'
 import { castTo } from '../convert.js'
 import { type Both, type Pair, pair } from '../pair.js'
@@ -95,13 +95,13 @@ export function pooledShape(op: string, x: Tensor, w: Window, given: Shape = x.s
 /** Pools in float32 what is bfloat16, and rounds the result once; under autocast that is the operators' own policy. */
 export function inFloat32<R extends Tensor | readonly Tensor[]>(x: Tensor, pool: (x: Tensor) => R): R {
   if (x.dtype !== 'bfloat16' || autocastDType() !== null) return pool(x)
-  const narrow = (y: Tensor) => (y.dtype === 'float32' ? castTo(y, 'bfloat16') : y)
-  const made = pool(castTo(x, 'float32'))
-  return (Array.isArray(made) ? made.map(narrow) : narrow(made as Tensor)) as R
+  return each(pool(castTo(x, 'float32')), (y) => (y.dtype === 'float32' ? castTo(y, 'bfloat16') : y))
 }
 
-const each = <R extends Tensor | readonly Tensor[]>(made: R, f: (y: Tensor) => Tensor): R =>
-  (Array.isArray(made) ? made.map(f) : f(made as Tensor)) as R
+function each<R extends Tensor | readonly Tensor[]>(made: R, f: (y: Tensor) => Tensor): R
+function each(made: Tensor | readonly Tensor[], f: (y: Tensor) => Tensor): Tensor | readonly Tensor[] {
+  return made instanceof Tensor ? f(made) : made.map(f)
+}
 
 /** Runs a pooling of [N, C, H, W] on [C, H, W] too. */
 export function onImages<R extends Tensor | readonly Tensor[]>(x: Tensor, pool: (images: Tensor) => R): R {

@@ -1,6 +1,6 @@
 /** Cases of the activations that are made of other functions, and of the layers of all activations. */
 import * as f from '../../../lib/index.js'
-import { awayFrom, type Case, type ErrorCase, exactly, integers, normal } from '../case.js'
+import { awayFrom, type Case, constant, type ErrorCase, exactly, integers, normal } from '../case.js'
 import { layer, type PublicCall, sound, t } from '../sound.js'
 import { mn, named, type Unary, unaryZeros, type ZeroSizes } from '../zero.js'
 import { kinkAt, type Make, smooth, unary } from './forms.js'
@@ -65,7 +65,7 @@ export const cases: readonly Case[] = [
     call: f.swiglu,
   })),
   { op: 'swiglu', name: 'broadcast', inputs: [normal([3, 5]), normal([5])], call: f.swiglu, length: 3 },
-  { op: 'swiglu', name: 'ends', inputs: [special, normal([13])], call: f.swiglu },
+  { op: 'swiglu', name: 'ends', inputs: [special, constant(normal([13]))], call: f.swiglu },
   ...(
     [
       [[2, 4, 5], [4]],
@@ -87,7 +87,7 @@ export const cases: readonly Case[] = [
       x.reduce((a: number, b) => a * b, 1),
     ),
   })),
-  { op: 'prelu', name: 'ends', inputs: [special, normal([1])], call: f.prelu, length: 13 },
+  { op: 'prelu', name: 'ends', inputs: [special, constant(normal([1]))], call: f.prelu, length: 13 },
 ]
 
 const x = normal([3, 4])

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# The suites on each of the instruction sets that are named, the best first: scripts/suites.sh [--more] avx512 avx2
+# The first runs everything, but not after --more; what no instruction set can change, and the reference device, run with it alone.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export FIRESTEEL_REQUIRE=native
+once=(composite coverage errors gradients meta numbers zero-sizes)
+exclude=("${once[@]/#/--exclude=tests/suites/}")
+exclude=("${exclude[@]/%/.test.ts}")
+if [ "${1:-}" = --more ]; then
+  shift
+else
+  first=1
+fi
+for isa in "$@"; do
+  start=$SECONDS
+  printf '\n== suites, %s\n' "$isa"
+  if [ -n "${first:-}" ]; then
+    FIRESTEEL_ISA=$isa npx vitest run tests/suites
+    first=
+  else
+    FIRESTEEL_ISA=$isa FIRESTEEL_TEST_DEVICES=cpu npx vitest run tests/suites "${exclude[@]}"
+  fi
+  printf '== suites, %s: %d s\n' "$isa" $((SECONDS - start))
+done
