@@ -45,6 +45,12 @@ export class Maker {
     return fromTypedArray(values, shape, { device: this.device })
   }
 
+  /** How much of each of `count` sequences of `most` elements there is: from a half on. */
+  lengths(most: number, count: number): Tensor {
+    const values = this.#fill(new Int32Array(count), (bits) => most - (bits % (most >> 1)))
+    return fromTypedArray(values, [count], { device: this.device })
+  }
+
   /** Overwrites a parameter. */
   set(parameter: Tensor, values: Float32Array): void {
     noGrad(() => parameter.copy_(fromTypedArray(values, parameter.shape, { device: this.device })))

@@ -1,6 +1,7 @@
 /** Which kinds of workloads the library's operators express, and who builds them. */
 import { readFileSync } from 'node:fs'
 import { attentionWork } from './attention.js'
+import { breadth } from './breadth.js'
 import { conv1dWork, convTranspose2dWork, convWork } from './conv.js'
 import { addTinyWork, geluWork } from './elementwise.js'
 import { interpolateWork } from './interpolate.js'
@@ -33,6 +34,7 @@ const builders = new Map<string, Builder>([
   ['train_lstm', taggerWork],
   ['train_gpt', gptTraining],
   ['train_gpt_lora', gptLoraTraining],
+  ...Object.entries(breadth),
 ])
 
 /** The builder of a workload, or why there is none. */

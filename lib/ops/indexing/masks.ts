@@ -148,9 +148,8 @@ export function oneHot(x: Tensor, numClasses = -1): Tensor<Shape, 'int32'> {
     )
   const largest = numClasses === -1 ? (dataSync(amax(x))[0] as number) : 0
   const count = numClasses === -1 ? Math.max(1, largest + 1) : numClasses
-  return namedAs('oneHot', () =>
-    scatter(zeros([...x.sizes, count], { dtype: 'int32', device: x.device }), -1, unsqueeze(x, -1), 1),
-  )
+  const none = namedAs('oneHot', () => zeros([...x.sizes, count], { dtype: 'int32', device: x.device }))
+  return scatter(none, -1, unsqueeze(x, -1), 1)
 }
 
 declare module '../../core/tensor.js' {
