@@ -35,7 +35,8 @@ const attentionOf = call((n, floats, maker, w) => {
   const q = floats(b, heads, queries, d)
   const [k, v] = [floats(b, heads, t, d), floats(b, heads, t, d)]
   const lengths = flag(w, 'lengths', false) ? maker.lengths(t, b) : null
-  const options = { isCausal: flag(w, 'causal', false), offset: t - queries, window, lengths }
+  const isCausal = flag(w, 'causal', false)
+  const options = { isCausal, window, lengths, ...(isCausal && { offset: t - queries }) }
   return {
     leaves: [q, k, v],
     forward: () => scaledDotProductAttention(q, k, v, options),
