@@ -16,6 +16,7 @@ const mathematics = 'a number of the formula, not of its blocks'
 const derivation = 'makes a constant that has cases'
 const room = 'room for what constants with cases bound: memory is checked by the sanitizers'
 const peak = 'of a loop that measures the processor and computes nothing'
+const gates = 'how many gates a cell has, and columns of gates: of the formula. recurrent_cells.cpp has every cell'
 const scalar = 'unrolls a loop whose rest the registers of the family cover'
 
 // `file: name`, without native/cpu.
@@ -25,6 +26,11 @@ const listed: Record<string, string> = {
   'gemm/blocks.h: decoded_elements': derived,
   'shape/blocks.cpp: blocks_chunk': 'how many blocks a thread takes at a time: a block is converted alone',
   'simd/blocks.h: longest_block': room,
+  'interpolate/resample.cpp: lanes': width,
+  'loss/ctc.cpp: margin': 'room beside the states for the two neighbours of the last: ctc.cpp has states around it',
+  'loss/nll.cpp: reduce_none': 'a code of the interface',
+  'loss/nll.cpp: reduce_mean': 'a code of the interface',
+  'loss/nll.cpp: reduce_sum': 'a code of the interface',
   'loss/cross_entropy.cpp: reduce_none': 'a code of the interface',
   'loss/cross_entropy.cpp: reduce_mean': 'a code of the interface',
   'loss/cross_entropy.cpp: reduce_sum': 'a code of the interface',
@@ -109,6 +115,7 @@ const listed: Record<string, string> = {
   'gemm/pack.cpp: panels_at_once': derived,
   'norm/layer_norm.cpp: together': derived,
   'norm/layer_norm.cpp: width': derived,
+  'norm/layer_norm.cpp: each': 'sums of a row: two where its mean counts, one where not. norm.cpp has both',
   'pool/maximum.cpp: ahead': ahead,
   'pool/maximum.cpp: half': width,
   'pool/windows.h: limit': 'no size of memory reaches it: refused calls have cases',
@@ -119,6 +126,13 @@ const listed: Record<string, string> = {
   'random/philox.h: philox_weyl1': mathematics,
   'random/philox.h: philox_rounds': mathematics,
   'random/philox.h: philox_registers': derivation,
+  'recurrent/backward.h: G': gates,
+  'recurrent/backward.h: columns': gates,
+  'recurrent/forward.h: G': gates,
+  'recurrent/forward.h: columns': gates,
+  'recurrent/gru.cpp: gates': gates,
+  'recurrent/lstm.cpp: gates': gates,
+  'recurrent/rnn.cpp: gates': gates,
 }
 
 const sources = readdirSync(cpu, { recursive: true, encoding: 'utf8' }).filter((file) => /\.(cpp|h)$/.test(file))

@@ -170,10 +170,11 @@ FIRESTEEL_INLINE Vec tanh(Vec x) {
   Vec p = polynomial(square, -0.333332986f, 0.133319244f, -0.0537838303f, 0.0207959693f, -0.00589515595f);
   Vec near = fma(x * square, p, x);
   Vec e = exp(a * set(-2.0f));
-  return select(a < set(0.6f), near, copy_sign((one - e) / (one + e), x));
+  return copy_sign(select(a < set(0.6f), near, (one - e) / (one + e)), x);  // near 0 too: that of -0 is -0
 }
 
-// e / (e + 2) for e = e^2x - 1: half of tanh's instructions for a larger error, and not odd to the last bit.
+// e / (e + 2) for e = e^2x - 1: half of tanh's instructions for a larger error, and not odd to the last bit: -0 gives
+// 0.
 FIRESTEEL_INLINE Vec tanh_of_gate(Vec x) {
   const Vec a = clamp(x, -15.0f, 15.0f);
   const ExpParts parts = exp_parts(a + a);
@@ -264,7 +265,8 @@ FIRESTEEL_INLINE Vec large_turns(Vec x, Vec y, Function function) {
   return select(usual, y, load(each));
 }
 FIRESTEEL_INLINE Vec sin(Vec x) {
-  return large_turns(x, sin_of_turn(reduce_turn(x)), [](float t) { return __builtin_sinf(t); });
+  const Vec y = select(x == zero(), x, sin_of_turn(reduce_turn(x)));  // that of -0 is -0
+  return large_turns(x, y, [](float t) { return __builtin_sinf(t); });
 }
 FIRESTEEL_INLINE Vec cos(Vec x) {
   Turn turn = reduce_turn(x);
