@@ -241,11 +241,11 @@ void test_pool(Pool c, bool padding) {
   x = random_tensor({N, C, c.H, c.W}, 5);
   run<float>(name, {&y}, [&](Context& context) {
     avg_pool2d_forward(context, y.view, x.view, Vector{c.R, c.S}, Vector{c.stride_h, c.stride_w},
-                       Vector{c.pad_h, c.pad_w}, padding);
+                       Vector{c.pad_h, c.pad_w}, padding, 0);
   });
   run<float>(name, {&dx}, [&](Context& context) {
     avg_pool2d_backward(context, dx.view, dy.view, Vector{c.R, c.S}, Vector{c.stride_h, c.stride_w},
-                        Vector{c.pad_h, c.pad_w}, padding);
+                        Vector{c.pad_h, c.pad_w}, padding, 0);
   });
   if (c.dilation_h != 1 || c.dilation_w != 1) return;
   Sums means(y.values.size()), shares(x.values.size());
