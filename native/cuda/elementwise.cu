@@ -192,7 +192,8 @@ DEVICE float erf_inverse(float x) {
                             -0.00125372503f, -0.00417768164f, 0.246640727f,    1.50140941f};
   constexpr float far[] = {-0.000200214257f, 0.000100950558f, 0.00134934322f, -0.00367342844f, 0.00573950773f,
                            -0.0076224613f,   0.00943887047f,  1.00167406f,    2.83297682f};
-  if (!(fabsf(x) < 1.0f)) return x == 1.0f || x == -1.0f ? x / 0.0f : sqrtf(-1.0f);
+  // Infinite at the ends, NaN beyond.
+  if (!(fabsf(x) < 1.0f)) return x / sqrtf(1.0f - x * x);
   const float w = -logf((1.0f - x) * (1.0f + x));
   return x * (w < 5.0f ? polynomial(w - 2.5f, near) : polynomial(sqrtf(w) - 3.0f, far));
 }
