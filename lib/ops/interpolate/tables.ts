@@ -2,6 +2,7 @@
  * What each way of interpolation is along one axis: a table of the terms of each result, as a sparse matrix by rows. Formulas
  * are PyTorch's (aten/src/ATen/native/UpSample.h and cpu/UpSampleKernel.cpp).
  */
+import { askHeap, checkEntries, mostEntries } from '../../core/room.js'
 
 /** A sparse matrix [results, length], row by row. */
 export interface Table {
@@ -16,7 +17,18 @@ export interface Table {
 
 type Term = readonly [index: number, weight: number]
 
+/** What a position takes in lists, with its terms and those of the gradient. */
+const bytesOfPosition = 200
+
+/** Throws ValueError or OutOfMemoryError where the lists of an axis do not fit in the JavaScript heap. */
+function checkAxis(length: number, results: number): void {
+  const [count, advice] = [length + results, 'take a smaller size']
+  checkEntries('interpolate', count, mostEntries / 4, 'positions along a dimension', advice)
+  askHeap(bytesOfPosition * count, 'interpolate', `${count} positions along a dimension`, advice)
+}
+
 function table(length: number, results: number, termsOf: (r: number) => readonly Term[]): Table {
+  checkAxis(length, results)
   const ends = [0]
   const index: number[] = []
   const weights: number[] = []
