@@ -1,6 +1,7 @@
 /** Stacks of transformer blocks, and both together (Vaswani et al., 2017), after PyTorch's. */
 import { kindOf, namedAs, shown, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames, ownOptions } from '../core/options.js'
+import { checkEntries } from '../core/room.js'
 import type { Tensor } from '../core/tensor.js'
 import { arange, full, zeros } from '../ops/creation.js'
 import { gt, where } from '../ops/elementwise/index.js'
@@ -38,6 +39,9 @@ const encoderNames: OptionNames<EncoderStackInputs> = {
   lengths: true,
 }
 
+/** More would not be a model, but the end of the JavaScript heap. */
+const mostBlocks = 4096
+
 /** The blocks that a function makes, one a call. */
 function stacked<M extends Module>(
   op: string,
@@ -52,6 +56,7 @@ function stacked<M extends Module>(
         `that each has weights of its own: () => new ${Block.name}(..)`,
     )
   checkSizes(op, { numLayers })
+  checkEntries(op, numLayers, mostBlocks, 'blocks', 'take fewer')
   const layers = Array.from({ length: numLayers }, (_, i) => make(i))
   for (const [i, layer] of layers.entries()) {
     if (!(layer instanceof Module)) throw new ValueError(op, `block ${i} is ${kindOf(layer)}, but must be a module`)

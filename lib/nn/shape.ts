@@ -1,4 +1,5 @@
 /** Layers without parameters that rearrange: padding, windows, channels as places. */
+import { checkTensor } from '../autograd/operator.js'
 import { formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
 import { ownOptions } from '../core/options.js'
 import type { Shape } from '../core/shape.js'
@@ -50,6 +51,7 @@ abstract class Pad extends Module {
   }
 
   forward(x: Tensor): Tensor {
+    checkTensor(this.constructor.name, 'x', x)
     if (x.ndim !== this.#dims + 1 && x.ndim !== this.#dims + 2)
       throw new ShapeError(
         this.constructor.name,

@@ -160,6 +160,7 @@ export function interpolate(x: Tensor, options: InterpolateOptions): Tensor {
 }
 
 export function interpolated(op: string, x: Tensor, plan: Plan): Tensor {
+  checkTensor(op, 'x', x)
   const { mode, alignCorners, antialias } = plan
   const { table, filter } = mode
   const axes = axesOf(op, x, plan)
