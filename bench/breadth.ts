@@ -9,7 +9,7 @@ interface Call {
   readonly forward: () => Tensor
   /** Terms of the longest sum. */
   readonly reduces: number
-  /** Of the reference device, forward. */
+  /** Operations of one forward pass on the reference device. */
   readonly operations: number
 }
 

@@ -52,7 +52,7 @@ export function permutation(length: number, generator: Generator, op = 'randperm
   return order
 }
 
-/** What is wrong with weights of a choice, or null. */
+/** The reason why `count` draws by these weights are impossible, or null. */
 export function faultOfWeights(weights: ArrayLike<number>, count: number, replacement: boolean): string | null {
   let positive = 0
   for (let i = 0; i < weights.length; i++) {

@@ -32,7 +32,7 @@ export interface BatchNormLayerOptions extends LayerOptions {
   readonly trackRunningStats?: boolean
 }
 
-/** What batch and instance norm are made of. */
+/** The base of batch norm and instance norm. */
 abstract class ChannelNorm<C extends number> extends Module {
   readonly numFeatures: C
   readonly eps: number

@@ -1,4 +1,4 @@
-/** What the constructors of convolutions share: their options, checked, and what their inputs are surrounded by. */
+/** Constructors of convolutions share this: it checks their options, and pads their inputs with what is not zeros. */
 import { checkTensor } from '../autograd/operator.js'
 import { shown, ValueError } from '../core/errors.js'
 import type { OptionNames } from '../core/options.js'
@@ -13,7 +13,7 @@ import type { Parameter } from './module.js'
 
 interface LayerOwn {
   readonly bias?: boolean
-  /** What the padding is made of. Default 'zeros'. */
+  /** The elements that the padding consists of. Default 'zeros'. */
   readonly paddingMode?: PaddingMode
 }
 export interface Conv1dLayerOptions extends LayerOptions, Conv1dOptions, LayerOwn {}
@@ -48,7 +48,7 @@ export function begin(layer: string, weight: Parameter, bias: Parameter | null, 
   if (bias) uniform_(bias, -bound, bound, { generator: options.generator })
 }
 
-/** What surrounds the input before it is convolved, where that is not zeros. */
+/** A padding that is not zeros. The layer puts it around the input before the convolution. */
 interface Frame {
   readonly mode: Exclude<PaddingMode, 'zeros'>
   readonly before: readonly number[]

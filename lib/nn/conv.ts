@@ -79,7 +79,7 @@ export class Conv2d<const In extends number = number, const Out extends number =
   /** [Out, In / groups, kH, kW] */
   readonly weight: Parameter
   readonly bias: Parameter<[Out]> | null
-  /** Of what is surrounded already, if not by zeros: what adapters see. */
+  /** The options of the convolution that adapters see: its input is padded before, unless the padding is zeros. */
   readonly #options: Required<Conv2dOptions>
   readonly #plan: Plan
   declare readonly signature?: { readonly takes: { readonly channels: In }; readonly gives: { readonly channels: Out } }

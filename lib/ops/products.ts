@@ -11,10 +11,11 @@ import { checkScalar } from './common.js'
 import { castTo } from './convert.js'
 import { einsum } from './einsum.js'
 import { add, mul } from './elementwise/index.js'
-import { matmul as anyMatmul } from './matmul.js'
+import { matmul as typedMatmul } from './matmul.js'
 import { permute, reshape } from './shape/index.js'
 
-const matmul = anyMatmul as (a: Tensor, b: Tensor) => Tensor
+// Sizes are computed here, so no type of a shape says anything.
+const matmul = typedMatmul as (a: Tensor, b: Tensor) => Tensor
 
 interface Factor {
   readonly name: string

@@ -107,7 +107,7 @@ const softplus = (x: number) => Math.log1p(Math.exp(x))
 /** As C's pow, which tells more than JavaScript's: 1 to any power and any number to the power 0 is 1. */
 const pow = (x: number, e: number) => (x === 1 || (x === -1 && Math.abs(e) === Number.POSITIVE_INFINITY) ? 1 : x ** e)
 
-/** Of int32, by squaring; the reciprocals that negative exponents give are cut to whole numbers. */
+/** A power of int32, by squaring. Negative exponents give reciprocals, which are truncated to whole numbers. */
 function wholePow(base: number, exponent: number): number {
   if (exponent < 0) return base === 1 ? 1 : base === -1 ? (exponent % 2 === 0 ? 1 : -1) : 0
   let power = 1

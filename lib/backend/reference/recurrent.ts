@@ -204,12 +204,12 @@ interface Backward {
   readonly out: HostView
 }
 
-/** What a unit's step hands on, given the gradient of its new h. */
+/** The gradients that a unit's step passes back, computed from the gradient of its new h. */
 interface Handed {
   /** The gradients of the gates before their activation, as the input and as the state meet them. */
   readonly input: readonly number[]
   readonly state: readonly number[]
-  /** Of h' itself, beside what goes through the gates. */
+  /** The part of the gradient that reaches the old h directly, not through the gates. */
   readonly kept: number
 }
 
