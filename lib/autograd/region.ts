@@ -5,7 +5,7 @@
  * them, because it saves the same tensors in the same order. The pass empties them after its last node of the region.
  */
 
-import { type Choice, currentChoice, withChoice } from '../core/choice.js'
+import { type Choice, currentChoice, type Defaults, notingDefaults, withChoice } from '../core/choice.js'
 import { AutogradError, formatShape } from '../core/errors.js'
 import { type Generator, type GeneratorState, watchGenerators } from '../core/generator.js'
 import { capturePath } from '../core/module-path.js'
@@ -125,6 +125,10 @@ export class Region {
   readonly parent: Region | null
   readonly #autocast: AutocastDType | null = autocastDType()
   readonly #choice: Choice | null = currentChoice()
+  /** The adapters that were active the first time: by then others may be. */
+  readonly #defaults: Defaults = new Map()
+  /** Leaves that wanted a gradient the first time, which decides what is saved. */
+  readonly #leaves = new Set<Tensor>()
   readonly #within = capturePath()
   readonly #generators = new Map<Generator, Draws>()
   #fn: (inputs: unknown) => unknown
@@ -163,7 +167,8 @@ export class Region {
       const before = generator.stateDict()
       if (!region.#generators.has(generator)) region.#generators.set(generator, { before, after: before })
     }
-    const first = () => watchGenerators(note, () => scope(() => check(fn(...inputs))))
+    const first = () =>
+      notingDefaults(region.#defaults, () => watchGenerators(note, () => scope(() => check(fn(...inputs)))))
     try {
       return region.#as(region, first)
     } finally {
@@ -195,6 +200,7 @@ export class Region {
   read(tensor: Tensor): void {
     const { storage } = tensor
     if (!this.#read.has(storage)) this.#read.set(storage, storage.version)
+    if (tensor.node === null && tensor.requiresGrad) this.#leaves.add(tensor)
     this.#around?.read(tensor)
   }
 
@@ -249,12 +255,14 @@ export class Region {
       now.set(generator, generator.stateDict())
       generator.loadStateDict(before)
     }
+    const frozen = [...this.#leaves].filter((leaf) => !leaf.requiresGrad)
+    for (const leaf of frozen) leaf.requiresGrad = true
     runningAgain++
     try {
       this.#within(() =>
         withAutocast(this.#autocast, () =>
           withGradMode(op, true, () =>
-            withChoice(op, this.#choice, () =>
+            withChoice(op, { values: this.#defaults, outer: this.#choice }, () =>
               watchGenerators(
                 (generator) => {
                   if (!this.#generators.has(generator)) throw changed('it draws from another random generator')
@@ -269,6 +277,7 @@ export class Region {
         if (!sameState(generator.stateDict(), after)) throw changed('it draws another amount of random numbers')
     } finally {
       runningAgain--
+      for (const leaf of frozen) leaf.requiresGrad = false
       for (const [generator, state] of now) generator.loadStateDict(state)
     }
   }
@@ -322,6 +331,8 @@ export class Region {
       this.#form = []
       this.#inputs = []
       this.#slots = []
+      this.#defaults.clear()
+      this.#leaves.clear()
     }
     this.parent?.release()
   }

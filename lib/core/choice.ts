@@ -2,6 +2,7 @@
  * What stands in for objects while a synchronous function runs, as adapters of layers for one request. A stack of the calling
  * thread, never held across an `await`. Whoever runs a function again later, as checkpoints of activations do, restores it.
  */
+import { AutogradError } from './errors.js'
 import { checkFinished, checkFunction } from './synchronous.js'
 
 export interface Choice {
@@ -17,12 +18,48 @@ export function currentChoice(): Choice | null {
 }
 
 /** What stands in for an object, by the innermost choice that speaks of it; undefined: none does. */
-export function chosenFor(key: object): object | null | undefined {
+function chosenFor(key: object): object | null | undefined {
   for (let at = current; at !== null; at = at.outer) {
     const value = at.values.get(key)
     if (value !== undefined) return value
   }
   return undefined
+}
+
+/** What objects stood for where no choice spoke of them, for whoever runs a function again when that may have changed. */
+export type Defaults = Map<object, object | null>
+
+interface Note {
+  readonly defaults: Defaults
+  readonly outer: Note | null
+}
+
+let noting: Note | null = null
+
+/** What stands in for an object, or `own` where no choice speaks of it. */
+export function chosenOr(key: object, own: object | null): object | null {
+  const chosen = chosenFor(key)
+  if (chosen !== undefined) return chosen
+  for (let at = noting; at !== null; at = at.outer) {
+    if (!at.defaults.has(key)) at.defaults.set(key, own)
+    else if (at.defaults.get(key) !== own)
+      throw new AutogradError(
+        'checkpoint',
+        'the function switches the adapters of a layer for good, which it would do again when it runs again; use withAdapter in it',
+      )
+  }
+  return own
+}
+
+/** Runs a function, and notes in `defaults` what objects stand for meanwhile. */
+export function notingDefaults<R>(defaults: Defaults, fn: () => R): R {
+  const outer = noting
+  noting = { defaults, outer }
+  try {
+    return fn()
+  } finally {
+    noting = outer
+  }
 }
 
 /** Runs a function under a choice. Throws ValueError if it returns what runs on: a promise or a generator. */

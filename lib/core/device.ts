@@ -32,6 +32,8 @@ export interface DeviceMemory {
   readonly cachedBytes: number
   /** Bytes the device's allocator has from the system. */
   readonly reservedBytes: number
+  /** Of a device without memory: the bytes that its tensors would take on one that has some, now and at most. */
+  readonly planned?: { readonly bytes: number; readonly peakBytes: number }
 }
 
 /** What a kernel call must do at the least. */

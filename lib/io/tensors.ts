@@ -262,7 +262,10 @@ export class PieceReader {
 
   /** Elements of a piece: whole blocks, where there are any. */
   #most(name: string): number {
-    return pieceBytes / this.#array(name).BYTES_PER_ELEMENT
+    const own = ownDTypes.get(this.#spec(name).dtype as FileDType)
+    if (own === undefined) return pieceBytes / this.#array(name).BYTES_PER_ELEMENT
+    const { bytes, block } = dtypes[own]
+    return Math.floor(pieceBytes / (bytes * block)) * block
   }
 
   /** The place for a piece in one of the buffers. */

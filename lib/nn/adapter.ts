@@ -3,7 +3,7 @@
  * it, in order: each gets the layer with the adapters before it, and gives the whole result.
  */
 
-import { chosenFor } from '../core/choice.js'
+import { chosenOr } from '../core/choice.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { withinModule } from '../core/module-path.js'
 import type { Tensor } from '../core/tensor.js'
@@ -237,8 +237,7 @@ export class Adapters {
 
   /** The layer with what drives it now; null where nothing does. */
   get adapted(): BaseLayer | null {
-    const chosen = chosenFor(this)
-    return chosen === undefined ? this.#adapted : (chosen as BaseLayer | null)
+    return chosenOr(this, this.#adapted) as BaseLayer | null
   }
 }
 

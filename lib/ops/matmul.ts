@@ -9,8 +9,6 @@ import { broadcastShapes, countOf, type Shape, sameShape } from '../core/shape.j
 import type { Last, LastIs, MatmulFits, MatmulShape, WithLast } from '../core/shape-types.js'
 import { Tensor } from '../core/tensor.js'
 import { anyFloating, floating, like, seenAs } from './common.js'
-import { castTo } from './convert.js'
-import { add } from './elementwise/index.js'
 import { mixedDTypes } from './elementwise/numbers.js'
 import { kernel, operator } from './operator.js'
 import { reshape, squeeze, transpose, unsqueeze } from './shape/index.js'
@@ -148,10 +146,6 @@ const linearRecord = operator<[x: Tensor, weight: Tensor, bias: Tensor | null]>(
     b: transposedView(inputs[1]),
     bias: inputs[2],
   })),
-  composite([x, weight, bias]) {
-    const out = product(rows(x), transpose(weight, 0, 1), bias?.dtype ?? null)
-    return reshape(bias ? castTo(add(out, bias), x.dtype) : out, [...x.sizes.slice(0, -1), sizeAt(weight, -2)])
-  },
   gradient: {
     saves: (needs) => ({ inputs: [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])] }),
     backward(ctx, [gradient]) {

@@ -3,6 +3,8 @@
  * of others. The facts for machines stand in the rows of the kernels that it calls, and are read from there: which dtypes it
  * takes, what it computes in under autocast, which results are to be allocated, what a device must have.
  */
+
+import { isGradEnabled } from '../autograd/mode.js'
 import {
   type BackwardContext,
   type Bare,
@@ -35,7 +37,7 @@ import {
 } from '../backend/table/index.js'
 import type { Device } from '../core/device.js'
 import { type DType, isBlocks } from '../core/dtype.js'
-import { ValueError } from '../core/errors.js'
+import { AutogradError, ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 import { checkDistinct } from './common.js'
 import { emptyInOrderOf } from './layout.js'
@@ -146,7 +148,7 @@ function ofKernel(record: AnyRecord, forward: AnyUse): Operator<Any, Any, Any, A
     op,
     inputs: facts,
     misfit: (inputs: Inputs) => misfit(op, facts, inputs),
-    infer: extendedInfer(op, facts, infer, writes),
+    infer: extendedInfer(op, facts, infer, writes, isFused(gradient) ? constants(gradient, facts) : []),
     forward: writes === undefined ? forwardOf(op, forward) : writing(op, forwardOf(op, forward), writes),
     kernels: { forward: [forward.kernel], backward: backwardKernels(gradient) },
     precision: record.precision ?? row.precision,
@@ -207,23 +209,46 @@ function staysAsIs({ argument }: InputFact, row: KernelSpec): boolean {
   return row.precision === 'float32' && row.T?.includes('bfloat16') === true && !parseArguments(row).some(isResult)
 }
 
+/** The places of floats that the kernel of a gradient gives none for. */
+function constants({ backward }: AnyFused, facts: readonly InputFact[]): readonly number[] {
+  const given = new Set(resultsOf(backward.kernel).map(({ name }) => name))
+  return facts.flatMap(({ argument, dtypes }, i) =>
+    argument !== null && dtypes?.includes('float32') && !given.has(`d${argument.name}`) ? [i] : [],
+  )
+}
+
 /** `infer` with what else a row asks of its inputs, where it does: most operators have their own. */
 function extendedInfer(
   op: string,
   facts: readonly InputFact[],
   infer: AnyRecord['infer'],
   writes: AnyRecord['writes'],
+  constants: readonly number[],
 ): AnyRecord['infer'] {
   // What may mix float32 and bfloat16 may not mix float64 with either.
   const mixes = facts.some(({ argument }) => isFloats(argument))
   const floats = facts.flatMap(({ argument }, i) => (isFloats(argument) || argument?.dtype === 'T' ? [i] : []))
-  if (!mixes && writes === undefined) return infer
+  if (!mixes && writes === undefined && constants.length === 0) return infer
   return (inputs: Inputs, attrs: unknown) => {
+    checkConstants(op, facts, inputs, constants)
     if (mixes) checkDoubles(op, facts, inputs, floats)
     const specs = infer(inputs, attrs)
     if (writes !== undefined) checkWritten(op, facts, inputs, writes(attrs))
     return specs
   }
+}
+
+/**
+ * Throws where one of the inputs at these places wants a gradient. Its kernels would give none, but the composite one: whether it
+ * learned would depend on the device and on `createGraph`.
+ */
+function checkConstants(op: string, facts: readonly InputFact[], inputs: Inputs, places: readonly number[]): void {
+  for (const place of places)
+    if (inputs[place]?.requiresGrad && isGradEnabled())
+      throw new AutogradError(
+        op,
+        `${facts[place]?.name ?? `input ${place}`} wants a gradient, but counts as a constant here; give its detach()`,
+      )
 }
 
 /** Throws where some of the inputs at these places are float64 and others are not. */

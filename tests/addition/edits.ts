@@ -1,6 +1,6 @@
 /**
  * Two operators as a contributor would add them, a composite and a primitive one: the files that CONTRIBUTING names, and
- * what is written into each. Nothing else is touched.
+ * what is written into each. Nothing else is touched. `scripts/check-addition.ts` adds them to a copy of the working tree.
  */
 
 export interface Edit {
@@ -8,21 +8,29 @@ export interface Edit {
   /** Where the text goes: behind this one, which stands there once. */
   readonly behind: string
   readonly text: string
+  /** Why no check misses it, where none does. */
+  readonly unmissed?: string
 }
 
 export interface Operator {
   /** As the program calls it. */
   readonly name: string
+  /** An operator of the same kind: what is tried of it must be tried of this one. */
+  readonly like: string
   readonly edits: readonly Edit[]
 }
 
 const cases = { loss: 'tests/cases/loss/pairs.ts', elementwise: 'tests/cases/elementwise.ts' }
 const firstCase = 'export const cases: readonly Case[] = [\n'
+const firstError = 'export const errors: readonly ErrorCase[] = [\n'
 const firstCall = 'export const calls: readonly PublicCall[] = [\n'
+const firstZeros = 'export const zeroSizes: { readonly [call: string]: ZeroSizes } = {\n'
+const mayRefuseNothing = 'a function need not refuse anything of its own'
 
 /** A smooth loss, made of other operators. */
 export const composite: Operator = {
   name: 'gemanMcClureLoss',
+  like: 'mseLoss',
   edits: [
     {
       file: 'lib/ops/loss/regression.ts',
@@ -55,12 +63,20 @@ export function gemanMcClureLoss(input: Tensor, target: Tensor, options: Reducti
       behind: firstCall,
       text: "  sound('gemanMcClureLoss', f.gemanMcClureLoss, () => [t(3), t(3), { reduction: 'mean' }]),\n",
     },
+    {
+      file: cases.loss,
+      behind: firstError,
+      text: "  wrong('gemanMcClureLoss', f.gemanMcClureLoss, 'reduction', 'median'),\n",
+      unmissed: mayRefuseNothing,
+    },
+    { file: cases.loss, behind: firstZeros, text: '  gemanMcClureLoss: ofPairs(f.gemanMcClureLoss),\n' },
   ],
 }
 
 /** An activation with a fused gradient, on every device. */
 export const primitive: Operator = {
   name: 'elliot',
+  like: 'hardswish',
   edits: [
     {
       file: 'lib/backend/table/elementwise.ts',
@@ -102,6 +118,13 @@ BACKWARD(elliot_backward_float32, dy / ((1.0f + fabsf(x)) * (1.0f + fabsf(x))))
       text: '    {"elliot", isa::elliot, [](double x) { return within(x / (1 + fabs(x)), 8); }, -50, 50},\n',
     },
     {
+      file: 'native/tests/elementwise.cpp',
+      behind: 'const Binary backward[] = {\n',
+      text: `    {"elliot_backward", isa::elliot_backward,
+     [](double d, double x) { return within(d / ((1 + fabs(x)) * (1 + fabs(x))), 8); }, -50, 50},
+`,
+    },
+    {
       file: 'lib/ops/elementwise/activations.ts',
       behind: "  name: 'silu' | 'mish' | 'hardswish'",
       text: " | 'elliot'",
@@ -120,5 +143,34 @@ export const elliot = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tenso
       text: "  ...unary('elliot', f.elliot, kinkAt(0)),\n",
     },
     { file: cases.elementwise, behind: firstCall, text: "  sound('elliot', f.elliot, () => [t(2, 3)]),\n" },
+    {
+      file: cases.elementwise,
+      behind: firstError,
+      text: `  {
+    op: 'elliot',
+    name: 'integers',
+    code: 'ERR_DTYPE',
+    mentions: ['int32', 'float32'],
+    call: (make) => f.elliot(make(integers([4], 0, 9))),
+  },
+`,
+      unmissed: mayRefuseNothing,
+    },
+    { file: cases.elementwise, behind: firstZeros, text: '  elliot: unaryZeros(f.elliot),\n' },
   ],
 }
+
+/** What lets programs tell that they call the two (`witness.mjs`): not a part of either. */
+export const witnesses: readonly Edit[] = [
+  {
+    file: 'lib/ops/loss/regression.ts',
+    behind:
+      'export function gemanMcClureLoss(input: Tensor, target: Tensor, options: ReductionOptions = {}): Tensor {\n',
+    text: "  globalThis.witness?.('gemanMcClureLoss')\n",
+  },
+  {
+    file: 'lib/ops/elementwise/activations.ts',
+    behind: 'export const elliot = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> =>',
+    text: " globalThis.witness?.('elliot') ??",
+  },
+]

@@ -130,6 +130,12 @@ const finite: readonly Case[] = [
     inputs: [constant(uniform([3, 35], 0, 255))],
     call: (x: f.Tensor) => x.to('float32').to(dtype).to('float32'),
   })),
+  ...(['q8_0', 'q4_0', 'nf4'] as const).map((dtype) => ({
+    op: 'cast',
+    name: `to ${dtype} and back`,
+    inputs: [constant(normal([5, 192]))],
+    call: (x: f.Tensor) => x.to(dtype).to(x.dtype),
+  })),
   { op: 'cast', name: 'int32 to float32', inputs: [integers([67], -9, 9)], call: (x) => x.to('float32') },
   { op: 'cast', name: 'bool to float32', inputs: [bits([67])], call: (x) => x.to('float32') },
   {

@@ -1,5 +1,5 @@
 import * as f from '../../lib/index.js'
-import { type Case, type ErrorCase, exactly, integers, label, normal } from './case.js'
+import { type Case, constant, type ErrorCase, exactly, integers, label, normal } from './case.js'
 import * as named from './products.js'
 import { type PublicCall, sound, t } from './sound.js'
 import type { ZeroSizes } from './zero.js'
@@ -25,6 +25,63 @@ const products: readonly [f.Shape, f.Shape, number][] = [
 ]
 
 const transposed = (t: f.Tensor) => f.transpose(t, -1, -2)
+
+/** A factor in blocks, which wants no gradient. */
+const stored = (x: f.Tensor, dtype: f.BlockDType) => f.noGrad(() => x.detach().to(dtype))
+/** By block dtype: how many numbers a block has. */
+const formats = { q8_0: 32, q4_0: 32, nf4: 64 } as const
+
+const ofBlocks = (Object.entries(formats) as [f.BlockDType, number][]).flatMap(([dtype, block]): Case[] => [
+  ...(
+    [
+      [[1, 512], 9],
+      [[1, 512 + block], 5],
+      [[3, block], 33],
+      [[2, 5, 1024], 67],
+      [[70, 448], 31],
+      [[0, block], 4],
+    ] as const
+  ).map(([shape, out]) => {
+    const inner = shape[shape.length - 1] as number
+    return {
+      op: 'linear',
+      name: `${label(shape)} to ${out} by a weight of ${dtype}`,
+      inputs: [normal(shape), constant(normal([out, inner])), normal([out])],
+      call: (x: f.Tensor, w: f.Tensor, b: f.Tensor) => f.linear(x, stored(w, dtype), b),
+      length: Math.max(inner, out, 70),
+    }
+  }),
+  ...(
+    [
+      [
+        [1, 9],
+        [9, 512 + block],
+      ],
+      [
+        [31, 65],
+        [65, 192],
+      ],
+      [
+        [2, 3, 5],
+        [5, block],
+      ],
+      [
+        [2, 3, 7, 5],
+        [3, 5, block],
+      ],
+      [
+        [3, 0],
+        [0, block],
+      ],
+    ] as const
+  ).map(([a, b]) => ({
+    op: 'matmul',
+    name: `${label(a)} times ${label(b)} of ${dtype}`,
+    inputs: [normal(a), constant(normal(b))],
+    call: (x: f.Tensor, y: f.Tensor) => f.matmul(x, stored(y, dtype)),
+    length: Math.max(...a, ...b),
+  })),
+])
 
 export const cases: readonly Case[] = [
   ...named.cases,
@@ -94,6 +151,7 @@ export const cases: readonly Case[] = [
       },
     ]
   }),
+  ...ofBlocks,
 ]
 
 const a = normal([3, 4])

@@ -35,6 +35,8 @@ export function extentOf({ dtype, shape, strides }: SoundTensor): number {
 
 const largestTensor = 1 << 15
 const callsPerKernel = 12
+/** Of each combination of dtypes, whatever calls there are of others. */
+const callsPerDTypes = 2
 
 function isView(value: unknown): value is StridedView {
   return typeof value === 'object' && value !== null && 'storage' in value
@@ -45,6 +47,13 @@ const plain = ({ dtype, sizes, steps }: StridedView): SoundTensor => ({
   shape: [...sizes],
   strides: [...steps],
 })
+
+/** The dtypes of all tensors of a call. */
+const dtypesOf = (call: KernelCall): string =>
+  Object.values(call)
+    .flat()
+    .map((value) => (isView(value) ? value.dtype : ''))
+    .join()
 
 /** Null where a tensor is too large to be made anew for every call. */
 function record(kernel: KernelName, call: KernelCall): SoundCall | null {
@@ -86,15 +95,21 @@ function callByHand(cpu: Device): void {
 
 export function recordCorpus(): readonly SoundCall[] {
   const seen = new Map<string, Map<string, SoundCall>>()
+  const counts = new Map<string, number>()
   const cpu = device('cpu')
   const run = NativeDevice.prototype.run
   NativeDevice.prototype.run = function (this: NativeDevice, key: KernelKey, args: KernelCall) {
     const kernel = key.name
     const calls = seen.get(kernel) ?? new Map<string, SoundCall>()
     seen.set(kernel, calls)
-    if (calls.size < callsPerKernel) {
+    const kinds = `${kernel} ${dtypesOf(args)}`
+    const alike = counts.get(kinds) ?? 0
+    if (calls.size < callsPerKernel || alike < callsPerDTypes) {
       const call = record(kernel as KernelName, args)
-      if (call) calls.set(JSON.stringify(call.args), call)
+      if (call) {
+        calls.set(JSON.stringify(call.args), call)
+        counts.set(kinds, alike + 1)
+      }
     }
     return run.call(this, key, args)
   }

@@ -37,7 +37,8 @@ interface Operand {
   sound: boolean
 }
 
-const margin = 16
+/** Elements before and behind a view: whole blocks of every dtype. */
+const margin = 64
 const capacity = 256
 const guardsFrom = 128
 const numbers = [

@@ -2,8 +2,9 @@
  * Runs operators three times, each time with other garbage in the allocator's free memory, and demands the same bits and
  * untouched neighbours: a kernel that reads what it has not written, or writes beside its tensors, is found.
  *
- * `tsx poison.ts SEED CASES`: the cases of tests/cases whose bits must not vary, then as many drawn at random, every third of them large. The
- * instruction set is FIRESTEEL_ISA's. Ends with `N passed, N failed`.
+ * `tsx poison.ts SEED CASES [OPERATORS]`: the cases of tests/cases whose bits must not vary, of all operators or of those
+ * whose names match, then as many drawn at random, every third of them large. The instruction set is FIRESTEEL_ISA's. Ends
+ * with `N passed, N failed`.
  */
 import fc from 'fast-check'
 import * as f from '../../lib/index.js'
@@ -12,7 +13,7 @@ import { families } from '../cases/index.js'
 import { drawLarge } from '../cases/large.js'
 import { casesFor, compareBits, type Outcome, runCase, valuesOf } from '../suites/support.js'
 
-const [, , seedText = '1', countText = '300'] = process.argv
+const [, , seedText = '1', countText = '300', operators = ''] = process.argv
 const seed = Number(seedText)
 const count = Number(countText)
 const cpu = f.device('cpu')
@@ -86,7 +87,7 @@ const properties = Object.values(families).flatMap((family) => family.properties
 const drawn = properties.flatMap(({ cases }, i) =>
   fc.sample(cases, { seed: seed + i, numRuns: Math.ceil((2 * count) / 3 / properties.length) }),
 )
-for (const each of casesFor('threads')) check(each.case)
+for (const each of casesFor('threads', ({ op }) => new RegExp(operators).test(op))) check(each.case)
 for (const c of drawn) check(c)
 const random = randomOf(seed)
 for (let i = 0; i < count - drawn.length; i++) check(drawLarge(random))

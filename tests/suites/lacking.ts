@@ -12,14 +12,12 @@ function belongingTo(storage: Storage, device: Device): Storage {
 class LackingDevice implements Device {
   readonly #inner: Device
   readonly #missing: ReadonlySet<string>
-  readonly #pretends: boolean
   readonly name: string
   readonly kind: Device['kind']
   readonly uncloneable: Device['uncloneable']
 
-  constructor(inner: Device, missing: Iterable<string>, pretends: boolean) {
+  constructor(inner: Device, missing: Iterable<string>) {
     this.#inner = inner
-    this.#pretends = pretends
     this.#missing = new Set(missing)
     this.name = inner.name
     this.kind = inner.kind
@@ -42,8 +40,7 @@ class LackingDevice implements Device {
     this.#inner.free(storage)
   }
   run(kernel: KernelKey, args: KernelCall): boolean {
-    if (!this.#pretends && this.#missing.has(kernel.name))
-      throw new Error(`the device lacks ${kernel.name}, which ran all the same`)
+    if (this.#missing.has(kernel.name)) throw new Error(`the device lacks ${kernel.name}, which ran all the same`)
     const storages = Object.values(args)
       .flat()
       .flatMap((value) => (value instanceof Tensor ? [value.storage] : []))
@@ -80,10 +77,7 @@ class LackingDevice implements Device {
   }
 }
 
-/**
- * The device without the kernels: a call of one of them is an error. One that pretends runs them all the same, for an operator
- * whose composite calls the same kernel by way of another operator.
- */
-export function lacking(device: Device, kernels: Iterable<string>, pretends = false): Device {
-  return new LackingDevice(device, kernels, pretends)
+/** The device without the kernels: a call of one of them is an error. */
+export function lacking(device: Device, kernels: Iterable<string>): Device {
+  return new LackingDevice(device, kernels)
 }

@@ -149,6 +149,36 @@ describe.each(['cpu', 'reference'])('adapters by name on %s', (device) => {
     expect(grads((model) => checkpoint(() => run(model)))).toEqual(plain)
   })
 
+  it('are those of the first time where they were switched for good before a checkpoint runs again', () => {
+    const grads = (pass: (model: nn.Sequential) => Tensor, then: (model: nn.Sequential) => void) => {
+      const model = lora(lora(make(), 'a', [1, 2]), 'b', [3, 4])
+      setAdapter(model, 'a')
+      const loss = sum(pass(model).square())
+      then(model)
+      loss.backward()
+      const found = model.namedParameters().flatMap(([name, p]) => (p.grad ? [[name, [...p.grad.dataSync()]]] : []))
+      return { found, learn: learning(model), active: first(model).adapters.active }
+    }
+    const inner = (model: nn.Sequential) => checkpoint(() => checkpoint(() => run(model)))
+    for (const names of ['b', ['a', 'b'], []] as const)
+      for (const pass of [(model: nn.Sequential) => checkpoint(() => run(model)), inner]) {
+        const then = (model: nn.Sequential) => setAdapter(model, names)
+        const plain = grads(run, then)
+        expect(plain.found).toHaveLength(4)
+        expect(plain.active).toEqual([names].flat())
+        expect(grads(pass, then)).toEqual(plain)
+      }
+    const switching = (model: nn.Sequential) =>
+      checkpoint(() => {
+        const y = run(model)
+        setAdapter(model, 'b')
+        return add(y, run(model))
+      })
+    expect(() => grads(switching, () => undefined)).toThrow(
+      '[checkpoint] the function switches the adapters of a layer for good',
+    )
+  })
+
   it('are refused what cannot be', async () => {
     const model = lora(make(), 'a', [1, 2])
     for (const [use, message] of [

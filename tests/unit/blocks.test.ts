@@ -1,5 +1,5 @@
 /** Block dtypes: bytes, views, files, products, and what is refused. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -44,6 +44,74 @@ const near = (got: f.Tensor, wanted: f.Tensor, tolerance = 2e-5) => {
   for (let i = 0; i < b.length; i++) worst = Math.max(worst, Math.abs((a[i] as number) - (b[i] as number)))
   expect(worst).toBeLessThanOrEqual(tolerance * scale)
 }
+
+/** Held to where each format is defined, not to the code of this library. */
+describe('what a format is', () => {
+  /** The quantile of the normal distribution: Newton's method on erf. */
+  function quantile(p: number): number {
+    const erf = (x: number) => f.erf(f.tensor(x, { dtype: 'float64', device: 'reference' })).item() as number
+    let x = 0
+    for (let i = 0; i < 60; i++) {
+      const slope = Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI)
+      x -= (0.5 * (1 + erf(x / Math.SQRT2)) - p) / slope
+    }
+    return x
+  }
+  const evenly = (from: number, to: number, count: number) =>
+    Array.from({ length: count }, (_, i) => from + ((to - from) * i) / (count - 1))
+
+  // create_normal_map of bitsandbytes' functional.py, after appendix E of QLoRA (https://arxiv.org/abs/2305.14314): 8 levels
+  // above 0 and 7 below, at quantiles from 0.9677083 to 0.5, the largest 1.
+  it('nf4 has the levels of normal quantiles', () => {
+    const offset = 0.9677083
+    const above = evenly(offset, 0.5, 9).slice(0, -1).map(quantile)
+    const below = evenly(offset, 0.5, 8)
+      .slice(0, -1)
+      .map((p) => -quantile(p))
+    const all = [...above, 0, ...below].sort((a, b) => a - b)
+    const levels = all.map((x) => x / (all.at(-1) as number))
+    expect(levels).toHaveLength(16)
+    const block = new Uint8Array(36)
+    new DataView(block.buffer).setFloat32(0, 1, true)
+    for (let i = 0; i < 8; i++) block[4 + i] = 2 * i * 16 + (2 * i + 1)
+    for (const device of ['cpu', 'reference']) {
+      const values = f.fromTypedArray(block, [64], { dtype: 'nf4', device }).dataSync()
+      levels.forEach((level, i) => void expect(Math.abs((values[i] as number) - level), `${i}`).toBeLessThan(2e-7))
+    }
+  })
+
+  // The literals of bitsandbytes' dQuantizeNF4, as a C++ compiler makes floats of them: the last numbers of the level below.
+  it.each(['cpu', 'reference'])('nf4 takes the level above beyond the thresholds of bitsandbytes, on %s', (device) => {
+    const thresholds = [
+      ...[-0.84809643, -0.610632896, -0.45999527, -0.33967942, -0.234607399, -0.137911737, -0.0455250181, 0.0397901498],
+      ...[0.120255254, 0.203521252, 0.292013764, 0.389312536, 0.501663387, 0.64278692, 0.861478388],
+    ].map(Math.fround)
+    const numbers = [1, ...thresholds, ...thresholds.map((x) => x + Math.abs(x) * 2 ** -23), ...new Array(33).fill(0)]
+    const bytes = bytesOf(f.tensor(numbers, { device }).to('nf4'))
+    const bits = [...bytes.subarray(4)].flatMap((byte) => [byte >> 4, byte & 15])
+    thresholds.forEach((_, i) => void expect([bits[1 + i], bits[16 + i]], `threshold ${i}`).toEqual([i, i + 1]))
+  })
+
+  // dequantize_row_q8_0 and dequantize_row_q4_0 of GGML's ggml-quants.c; the bytes of a block are of any value.
+  it.each(['q8_0', 'q4_0'] as const)('%s has the numbers of its bytes', (dtype) => {
+    const [, bytes] = sizes[dtype]
+    const block = Uint8Array.from({ length: bytes }, (_, i) => (i * 151 + 77) % 256)
+    // The float16 of -0.34375: sign, exponent 13, 0.375 of the step to the next power of two.
+    new DataView(block.buffer).setUint16(0, 0x8000 | (13 << 10) | 384, true)
+    const scale = -0.34375
+    const numbers = new Array<number>(32)
+    for (let j = 0; j < (dtype === 'q8_0' ? 32 : 16); j++) {
+      const byte = block[2 + j] as number
+      if (dtype === 'q8_0') numbers[j] = scale * (byte > 127 ? byte - 256 : byte)
+      else {
+        numbers[j] = scale * ((byte & 0x0f) - 8)
+        numbers[j + 16] = scale * ((byte >> 4) - 8)
+      }
+    }
+    for (const device of ['cpu', 'reference'])
+      expect(f.fromTypedArray(block, [32], { dtype, device }).toArray()).toEqual(numbers)
+  })
+})
 
 describe.each(['cpu', 'reference'])('blocks on %s', (device) => {
   const x = () => f.fromTypedArray(numbers, [2, 32], { device })
@@ -263,4 +331,147 @@ describe.each(['cpu', 'reference'])('blocks on %s', (device) => {
     expect(() => quantize(new f.nn.Linear(33, 2, { device }), dtype)).toThrow(f.ShapeError)
     expect(() => quantize(new f.nn.Linear(64, 2, { device }), dtype, { modules: ['no'] })).toThrow(f.ValueError)
   })
+
+  it.each(formats)('%s meets autocast: a product of bfloat16, the weight as it is', (dtype) => {
+    const [x, w] = [noise([5, 128], 21, device), noise([67, 128], 22, device).to(dtype)]
+    x.requiresGrad = true
+    const copies = f.trace(() => void f.autocast('bfloat16', () => f.linear(x, w)), device).count('copy')
+    // Of x alone: no copy of the weight is made in another dtype.
+    expect(copies).toBe(1)
+    const y = f.autocast('bfloat16', () => f.linear(x, w))
+    expect(y.dtype).toBe('bfloat16')
+    near(y.to('float32'), f.linear(x.to('bfloat16').to('float32'), w.to('float32')), 2 ** -8)
+    y.to('float32').sum().backward()
+    expect(x.grad?.dtype).toBe('float32')
+    near(x.grad as f.Tensor, w.to('float32').sum(0).expand([5, 128]), 2 ** -7)
+  })
+
+  it.each(formats)('%s beside bfloat16 of any strides', (dtype) => {
+    const w = noise([64, 128], 23, device).to(dtype)
+    const dense = noise([128, 6], 24, device).to('bfloat16')
+    const spread = noise([6, 256], 25, device).to('bfloat16').slice(null, [0, null, 2])
+    for (const x of [dense.transpose(0, 1), spread, spread.narrow(0, 2, 3), spread.select(0, 1).expand([4, 128])]) {
+      const wide = x.to('float32')
+      near(f.linear(x, w).to('float32'), f.linear(wide, w.to('float32')), 2 ** -8)
+      near(f.matmul(x.narrow(-1, 0, 64), w).to('float32'), f.matmul(wide.narrow(-1, 0, 64), w.to('float32')), 2 ** -8)
+    }
+  })
+
+  it.each(formats)('%s of a model that was made on meta, and the memory that it is planned to take', async (dtype) => {
+    const folder = await mkdtemp(join(tmpdir(), 'firesteel-blocks-'))
+    try {
+      const make = (on: string) => quantize(new f.nn.Linear(128, 64, { device: on }), dtype)
+      const [path, saved] = [join(folder, 'x.safetensors'), make(device)]
+      await saved.save(path)
+      const planned = () => f.memory('meta').planned?.bytes ?? 0
+      const before = planned()
+      const model = make('meta')
+      const [block, bytes] = sizes[dtype]
+      // The floats that were quantised may still be there.
+      expect(planned() - before).toBeGreaterThanOrEqual((128 * 64 * bytes) / block + 4 * 64)
+      expect([model.weight.dtype, model.weight.device.name]).toEqual([dtype, 'meta'])
+      const x = f.zeros([3, 128], { device: 'meta' })
+      expect(model.forward(x).shape).toEqual([3, 64])
+      expect(model.weight.to('float32').shape).toEqual([64, 128])
+      expect(() => f.zeros([3, 33], { device: 'meta' }).to(dtype)).toThrow(f.ShapeError)
+      await model.load(path, { device })
+      expect(hex(model.weight)).toBe(hex(saved.weight))
+      expect(model.weight.device.name).toBe(device)
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  it.each(formats)('%s weights that are tied are one, in a file too', async (dtype) => {
+    class Tied extends f.nn.Module {
+      readonly embed = new f.nn.Embedding(9, 64, { device })
+      readonly head = new f.nn.Linear(64, 9, { bias: false, device })
+      constructor() {
+        super()
+        this.head.weight = this.embed.weight
+      }
+      forward(ids: f.Tensor): f.Tensor {
+        return this.head.forward(this.embed.forward(ids)) as f.Tensor
+      }
+    }
+    const folder = await mkdtemp(join(tmpdir(), 'firesteel-blocks-'))
+    try {
+      f.setDefaultDevice(device)
+      const model = quantize(new Tied(), dtype, { modules: ['embed'] })
+      expect(model.head.weight).toBe(model.embed.weight)
+      expect(model.embed.weight.dtype).toBe(dtype)
+      const ids = f.tensor(Int32Array.of(3, 8, 0), { device })
+      const table = model.embed.weight.to('float32')
+      near(model.forward(ids), f.matmul(f.indexSelect(table, 0, ids), table.transpose(0, 1)))
+      const path = join(folder, 'x.safetensors')
+      await model.save(path)
+      expect([...(await loadTensors(path)).keys()]).toHaveLength(1)
+      const other = quantize(new Tied(), dtype, { modules: ['embed'] })
+      await other.load(path)
+      expect(other.forward(ids).toArray()).toEqual(model.forward(ids).toArray())
+      expect(other.head.weight).toBe(other.embed.weight)
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  it('a file whose names of blocks are damaged is refused, and changes nothing', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'firesteel-blocks-'))
+    try {
+      f.setDefaultDevice(device)
+      const path = join(folder, 'x.safetensors')
+      const model = quantize(new f.nn.Linear(64, 3, { device }), 'q8_0')
+      await model.save(path)
+      const whole = await readFile(path)
+      const length = Number(whole.readBigUInt64LE(0))
+      const header = JSON.parse(whole.toString('utf8', 8, 8 + length))
+      const key = 'firesteel.blocks'
+      expect(JSON.parse(header.__metadata__[key])).toEqual([['weight', 'q8_0']])
+      const before = hex(model.weight)
+      const damaged = async (text: string | undefined) => {
+        const metadata = { ...header.__metadata__, [key]: text }
+        const json = Buffer.from(JSON.stringify({ ...header, __metadata__: metadata }))
+        const size = Buffer.alloc(8)
+        size.writeBigUInt64LE(BigInt(json.length))
+        await writeFile(path, Buffer.concat([size, json, whole.subarray(8 + length)]))
+        return model.load(path)
+      }
+      for (const [text, words] of [
+        ['[["weight","q8_0"', 'its metadata firesteel.blocks are no JSON'],
+        ['{"weight":"q8_0"}', 'are no list of [name, dtype]'],
+        ['[["weight"]]', 'are no list of [name, dtype]'],
+        ['[["weight",8]]', 'are no list of [name, dtype]'],
+        ['[["nobody","q8_0"]]', 'nobody'],
+        ['[["bias","q8_0"]]', 'bias'],
+        ['[["weight","nf4"]]', 'holds no whole blocks of nf4'],
+      ] as const) {
+        await expect(damaged(text), text).rejects.toThrow(f.ValueError)
+        await expect(damaged(text), text).rejects.toThrow(words)
+      }
+      // Bytes that nobody calls blocks, or of a format that there is not, have another shape.
+      for (const text of [undefined, '[]', '[["weight","q9_9"]]', '[["weight","float32"]]'])
+        await expect(damaged(text), text).rejects.toThrow(f.StateDictError)
+      expect(hex(model.weight)).toBe(before)
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+})
+
+it.each(formats)('%s weights of more bytes than are read at once arrive whole', async (dtype) => {
+  const folder = await mkdtemp(join(tmpdir(), 'firesteel-blocks-'))
+  try {
+    const path = join(folder, 'x.safetensors')
+    // More elements than a piece of a byte each.
+    const made = f
+      .expand(noise([3, 4096], 31, 'cpu'), [683, 3, 4096])
+      .reshape([2049, 4096])
+      .to(dtype)
+    await saveTensors(path, new Map([['weight', made]]))
+    const model = new f.nn.Linear(4096, 2049, { bias: false, device: 'meta' })
+    await quantize(model, dtype).load(path, { device: 'cpu' })
+    expect(Buffer.compare(bytesOf(model.weight), bytesOf(made))).toBe(0)
+  } finally {
+    await rm(folder, { recursive: true })
+  }
 })

@@ -21,9 +21,6 @@ const scalar = 'unrolls a loop whose rest the registers of the family cover'
 
 // `file: name`, without native/cpu.
 const listed: Record<string, string> = {
-  'gemm/blocks.h: decoded_part': 'blocks.test.ts has products of fewer, and of more with a rest',
-  'gemm/blocks.h: decoded_lines': 'blocks.test.ts has products of fewer, of one more and with a rest',
-  'gemm/blocks.h: decoded_elements': derived,
   'shape/blocks.cpp: blocks_chunk': 'how many blocks a thread takes at a time: a block is converted alone',
   'simd/blocks.h: longest_block': room,
   'interpolate/resample.cpp: lanes': width,

@@ -35,6 +35,20 @@ describe.each(['cpu', 'reference'])('records on %s', (device) => {
     expect(() => lossOf([ones([2, 3]), ones([4], 'int32'), null], attrs)).toThrow(/target is \[4\]/)
   })
 
+  it('refuse a gradient for what their kernels count as a constant, which only a composite would give', () => {
+    const weight = ones([3])
+    weight.requiresGrad = true
+    const [logits, labels] = [ones([2, 3]), f.zeros([2], { dtype: 'int32', device })]
+    const loss = () => f.crossEntropy(logits, labels, { weight })
+    expect(loss).toThrow(f.AutogradError)
+    expect(loss).toThrow('[crossEntropy] weight wants a gradient, but counts as a constant here; give its detach()')
+    expect(f.noGrad(loss).item()).toBeCloseTo(Math.log(3))
+    expect(f.crossEntropy(logits, labels, { weight: weight.detach() }).requiresGrad).toBe(false)
+    const x = ones([4, 3])
+    expect(() => f.batchNorm(x, weight, ones([3]))).toThrow('[batchNorm] runningMean wants a gradient')
+    expect(() => f.batchNorm(x, ones([3]), weight)).toThrow('[batchNorm] runningVar wants a gradient')
+  })
+
   it('make no result that only a backward would read', () => {
     const weights = [{ wIh: ones([12, 2]), wHh: ones([12, 3]), bIh: null, bHh: null }]
     const x = ones([5, 4, 2])

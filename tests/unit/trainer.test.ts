@@ -1,4 +1,7 @@
-/** The Trainer: what it refuses, what it keeps, and that evaluation and training do not disturb each other. */
+/**
+ * The Trainer: what it refuses, what it keeps, and that evaluation and training do not disturb each other. Over 600 lines,
+ * because all its parts need the same small model, batches and record of warnings.
+ */
 import { inspect } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { applyLora, freeze } from '../../lib/finetune/index.js'

@@ -6,8 +6,8 @@
  * Random operators take their numbers from the generator as on every device: a program that makes its model here and loads it
  * draws the same numbers afterwards as one that made it elsewhere. Initialisers thus cost no time, but leave the same position.
  *
- * `memory('meta')` says what the storages would take on a device that has them: a prediction of a step's peak, without what
- * kernels need as scratch space. The trace of a step says which kernels would run, and what they would read, write and
+ * `memory('meta')` is 0 bytes. What the storages would take on a device that has memory stands beside, as `planned`: a
+ * prediction of a step's peak, without what kernels need as scratch space. The trace of a step says which kernels would run, and what they would read, write and
  * multiply, in no time.
  */
 import {
@@ -19,12 +19,12 @@ import {
   type StridedView,
   uncloneable,
 } from '../../core/device.js'
-import { type DType, dtypes, type TypedArray } from '../../core/dtype.js'
+import type { DType, TypedArray } from '../../core/dtype.js'
 import { DeviceError } from '../../core/errors.js'
 import { Storage } from '../../core/storage.js'
 import { isDenseCall } from '../call.js'
 import { callCost } from '../cost.js'
-import { checkCount } from '../count.js'
+import { checkCount, StorageCount } from '../count.js'
 import { kernels } from '../table/index.js'
 
 /** The error of whoever asks for elements. */
@@ -40,12 +40,9 @@ class MetaDevice implements Device {
   readonly name = 'meta'
   readonly kind = 'meta'
   readonly uncloneable = uncloneable
+  readonly #count = new StorageCount()
   #nextHandle = 1
-  #tensors = 0
-  #bytes = 0
-  #peak = 0
   #trace: KernelRecord[] | null = null
-  readonly #registry = new FinalizationRegistry<number>((bytes) => this.#count(-1, -bytes))
 
   supports(_dtype: DType): boolean {
     return true
@@ -59,16 +56,8 @@ class MetaDevice implements Device {
   allocate(dtype: DType, count: number, _tracked: boolean, op: string): Storage {
     checkCount(count, op)
     const storage = new Storage(this, dtype, count, this.#nextHandle++)
-    const bytes = count * dtypes[dtype].bytes
-    this.#registry.register(storage, bytes, storage)
-    this.#count(1, bytes)
+    this.#count.add(storage)
     return storage
-  }
-
-  #count(tensors: number, bytes: number): void {
-    this.#tensors += tensors
-    this.#bytes += bytes
-    this.#peak = Math.max(this.#peak, this.#bytes)
   }
 
   track(_storage: Storage): void {
@@ -76,12 +65,11 @@ class MetaDevice implements Device {
   }
 
   free(storage: Storage): void {
-    this.#registry.unregister(storage)
-    this.#count(-1, -storage.count * dtypes[storage.dtype].bytes)
+    this.#count.remove(storage)
     storage.handle = -1
   }
 
-  /** Asks for dense copies as other devices do, because these count in the peak. */
+  /** Asks for dense copies as other devices do, because these count in the peak that is planned. */
   run(kernel: KernelKey, args: KernelCall): boolean {
     if (!isDenseCall(kernel, args)) return false
     this.#trace?.push({ kernel: kernel.name, milliseconds: 0, ...callCost(kernel.name, args) })
@@ -109,17 +97,12 @@ class MetaDevice implements Device {
   }
 
   memory(): DeviceMemory {
-    return {
-      tensors: this.#tensors,
-      bytes: this.#bytes,
-      peakBytes: this.#peak,
-      cachedBytes: 0,
-      reservedBytes: 0,
-    }
+    const { tensors, bytes, peakBytes } = this.#count
+    return { tensors, bytes: 0, peakBytes: 0, cachedBytes: 0, reservedBytes: 0, planned: { bytes, peakBytes } }
   }
 
   resetPeak(): void {
-    this.#peak = this.#bytes
+    this.#count.resetPeak()
   }
 
   startTrace(): { stop(): readonly KernelRecord[] } {

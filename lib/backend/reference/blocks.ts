@@ -29,8 +29,14 @@ const levels = Float32Array.of(
   0.7229568362236023,
   1,
 )
-/** A number belongs to the level above where it is more than this, halfway from the one below. */
-const borders = Float32Array.from(levels.subarray(1), (level, i) => (level + (levels[i] as number)) / 2)
+/**
+ * A number belongs to the level above where it is more than this, halfway from the one below. Four are halfway between two
+ * floats too: of these it is the one that a C++ compiler makes of bitsandbytes' literals.
+ */
+const borders = Float32Array.of(
+  ...[-0.84809643, -0.610632896, -0.45999527, -0.33967942, -0.234607399, -0.137911737, -0.0455250181, 0.0397901498],
+  ...[0.120255254, 0.203521252, 0.292013764, 0.389312536, 0.501663387, 0.64278692, 0.861478388],
+)
 
 const zeroLevel = 7
 

@@ -17,7 +17,7 @@ import { countOf } from '../../core/shape.js'
 import { Storage } from '../../core/storage.js'
 import { isDenseCall } from '../call.js'
 import { callCost } from '../cost.js'
-import { checkCount } from '../count.js'
+import { checkCount, StorageCount } from '../count.js'
 import { makeMachineRoom, unseenBytes } from '../native/machine.js'
 import { calledAs, type KernelName, kernels, parseArguments } from '../table/index.js'
 import { referenceKernels } from './kernels.js'
@@ -52,18 +52,12 @@ class ReferenceDevice implements Device {
   readonly name = 'reference'
   readonly kind = 'reference'
   readonly uncloneable = uncloneable
+  // The elements live in the JavaScript heap and go with their storage.
+  readonly #count = new StorageCount()
   #nextHandle = 1
-  #tensors = 0
-  #bytes = 0
-  #peak = 0
   /** Bytes made since the last look at what memory is left. */
   #unseen = 0
   #trace: KernelRecord[] | null = null
-  // Only counts: the elements live in the JavaScript heap and go with their storage.
-  readonly #registry = new FinalizationRegistry<number>((bytes) => {
-    this.#tensors--
-    this.#bytes -= bytes
-  })
 
   supports(_dtype: DType): boolean {
     return true
@@ -86,10 +80,7 @@ class ReferenceDevice implements Device {
         `cannot allocate ${bytes} bytes (${count} elements of ${dtype}) in the JavaScript heap`,
       )
     }
-    this.#registry.register(storage, bytes, storage)
-    this.#tensors++
-    this.#bytes += bytes
-    this.#peak = Math.max(this.#peak, this.#bytes)
+    this.#count.add(storage)
     return storage
   }
 
@@ -106,9 +97,7 @@ class ReferenceDevice implements Device {
   }
 
   free(storage: Storage): void {
-    this.#registry.unregister(storage)
-    this.#tensors--
-    this.#bytes -= storage.count * dtypes[storage.dtype].bytes
+    this.#count.remove(storage)
     storage.handle = -1
     storage.data = null
   }
@@ -157,17 +146,12 @@ class ReferenceDevice implements Device {
   }
 
   memory(): DeviceMemory {
-    return {
-      tensors: this.#tensors,
-      bytes: this.#bytes,
-      peakBytes: this.#peak,
-      cachedBytes: 0,
-      reservedBytes: this.#bytes,
-    }
+    const { tensors, bytes, peakBytes } = this.#count
+    return { tensors, bytes, peakBytes, cachedBytes: 0, reservedBytes: bytes }
   }
 
   resetPeak(): void {
-    this.#peak = this.#bytes
+    this.#count.resetPeak()
   }
 
   startTrace(): { stop(): readonly KernelRecord[] } {

@@ -105,8 +105,8 @@ void sum_chunk(float* sum, const float* x, Matrix b, bool by_rows, int64_t width
     sum_columns(sum, x, data, b.column_stride, width, depth);
 }
 
-// Blocks are decoded a few lines at a time, and a part of these, into memory that stays in the first-level cache. Sums of
-// columns are taken up again for each part.
+// Blocks are decoded a few lines at a time, and a part of these, into memory that stays in the first-level cache. Sums
+// of columns are taken up again for each part.
 void sum_decoded(float* sum, const float* x, Matrix b, bool by_rows, int64_t width, int64_t depth) {
   alignas(64) float lines[larger(rows_at_once, columns_at_once) * decoded_part];
   const auto decode = [&](int64_t element, int64_t count, int64_t line) {
@@ -171,10 +171,10 @@ void multiply_vector(Context& context, const VectorProduct& p) {
   parallel(context, across * parts, [&](int64_t chunk) {
     const int64_t j = chunk % across * width, part = chunk / across, d = part * depth;
     const Matrix b = part_of(p.b, d, j);
-    const auto sum = simd::is_blocks(b.dtype) ? sum_decoded : b.dtype == DType::bfloat16 ? sum_chunk<uint16_t> : sum_chunk<float>;
-    sum(partial + part * p.n + j, x + d, b, by_rows,
-                                                                          smaller(width, p.n - j),
-                                                                          smaller(depth, p.k - d));
+    const auto sum = simd::is_blocks(b.dtype)     ? sum_decoded
+                     : b.dtype == DType::bfloat16 ? sum_chunk<uint16_t>
+                                                  : sum_chunk<float>;
+    sum(partial + part * p.n + j, x + d, b, by_rows, smaller(width, p.n - j), smaller(depth, p.k - d));
   });
 
   const int64_t columns = larger(chunk_elements / parts, 1);

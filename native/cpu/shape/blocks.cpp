@@ -58,6 +58,13 @@ void encode_q4_0(uint8_t* to, const float* numbers) {
   for (int i = 0; i < 16; i++) to[2 + i] = uint8_t(bits(numbers[i]) | bits(numbers[16 + i]) << 4);
 }
 
+// The level above is taken where a number is more than this, halfway from the one below. Four are halfway between two
+// floats too: these are the ones that a compiler makes of bitsandbytes' literals, as it does where that is built.
+constexpr float nf4_borders[15] = {
+    -0.8480964004993439f,  -0.6106329262256622f,   -0.4599952697753906f, -0.33967943489551544f, -0.23460740596055984f,
+    -0.13791173323988914f, -0.045525018125772476f, 0.03979014977812767f, 0.1202552504837513f,   0.2035212516784668f,
+    0.2920137718319893f,   0.3893125355243683f,    0.5016634166240692f,  0.6427869200706482f,   0.8614784181118011f};
+
 void encode_nf4(uint8_t* to, const float* numbers) {
   const float magnitude = __builtin_fabsf(extreme(numbers, 64)), factor = inverse(magnitude);
   const float stored = factor == 0 && magnitude > 0 ? 0 : magnitude;
@@ -66,9 +73,7 @@ void encode_nf4(uint8_t* to, const float* numbers) {
     if (factor == 0) return 7;
     const float scaled = x * factor;
     int level = 0;
-    // The level above where it is more than halfway. The sum of two levels is rounded from double, and its half exact.
-    for (int i = 0; i < 15; i++)
-      level += scaled > float((double(simd::nf4_levels[i]) + double(simd::nf4_levels[i + 1])) / 2);
+    for (float border : nf4_borders) level += scaled > border;
     return level;
   };
   for (int i = 0; i < 32; i++) to[4 + i] = uint8_t(bits(numbers[2 * i]) << 4 | bits(numbers[2 * i + 1]));
@@ -95,8 +100,9 @@ void encode_blocks(Context& context, const View& dst, const View& src) {
   if (!expect(context, dense, "copy: blocks are made of dense float32")) return;
   const DType dtype = dst.dtype;
   const int64_t block = simd::block_of(dtype);
-  void (*const encode)(uint8_t*, const float*) =
-      dtype == DType::q8_0 ? encode_q8_0 : dtype == DType::q4_0 ? encode_q4_0 : encode_nf4;
+  void (*const encode)(uint8_t*, const float*) = dtype == DType::q8_0   ? encode_q8_0
+                                                 : dtype == DType::q4_0 ? encode_q4_0
+                                                                        : encode_nf4;
   parallel(context, (dst.count + blocks_chunk - 1) / blocks_chunk, [&](int64_t chunk) {
     const int64_t end = shorter_of((chunk + 1) * blocks_chunk, dst.count);
     for (int64_t i = chunk * blocks_chunk; i < end; i += block)

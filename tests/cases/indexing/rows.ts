@@ -1,5 +1,5 @@
 import * as f from '../../../lib/index.js'
-import { type Case, call, type ErrorCase, exactly, integers, normal } from '../case.js'
+import { type Case, call, constant, type ErrorCase, exactly, integers, normal } from '../case.js'
 import { ints, type PublicCall, sound, t } from '../sound.js'
 import type { ZeroSizes } from '../zero.js'
 
@@ -65,6 +65,20 @@ export const cases: readonly Case[] = [
       'finite differences': 'the padding row takes part in the output, but is given no gradient',
     },
   },
+  ...(['q8_0', 'q4_0', 'nf4'] as const).flatMap((dtype): Case[] => [
+    {
+      op: 'embedding',
+      name: `rows of ${dtype}`,
+      inputs: [integers([3, 7], 0, 5), constant(normal([5, 192]))],
+      call: (i, w) => f.embedding(i, w.to(dtype)),
+    },
+    {
+      op: 'index_select',
+      name: `rows of ${dtype}`,
+      inputs: [constant(normal([2, 5, 64])), integers([9], 0, 5)],
+      call: (t, i) => f.indexSelect(t.to(dtype), 1, i).to('float32'),
+    },
+  ]),
   {
     op: 'index_add',
     name: 'rows',
