@@ -38,7 +38,7 @@ export const floors: readonly Floor[] = [
   ['native/core/call.h', 'native/core/kernel.h'],
   ['native/generated', 'native/core/kernel.h', 'native/core/call.h'],
   ['native/core', 'native/core/kernel.h', 'native/core/call.h', 'native/generated'],
-  ['native/cpu', 'native/core/kernel.h', 'native/generated', 'native/core/peak.h'],
+  ['native/cpu', 'native/core/kernel.h', 'native/generated', 'native/core/peak.h', 'native/core/processor.h'],
   ['native/cuda/driver_types.h'],
   ['native/emulator', 'native/cuda/driver_types.h'],
   // The CUDA library links with nothing of the addon. Its kernels compile for the emulator, too.

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "processor.h"
+
 namespace firesteel {
 
 #if defined(__x86_64__)
@@ -30,7 +32,7 @@ namespace {
 
 struct Candidate {
   Isa isa;
-  bool (*present)();
+  bool (*runs_on)(const Processor&);
 };
 
 // Best first.
@@ -38,28 +40,23 @@ const Candidate candidates[] = {
 #if defined(__x86_64__)
 #ifndef FIRESTEEL_WITHOUT_AVX512
     {{"avx512", &avx512::table, &avx512::peak_loops},
-     [] {
-       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
+     [](const Processor& p) {
+       return p.avx512f && p.avx512bw && p.avx512vl && p.avx512dq && p.avx2 && p.fma && p.f16c;
      }},
 #endif
-    {{"avx2", &avx2::table, &avx2::peak_loops},
-     [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
-    {{"base", &base::table, &base::peak_loops}, [] { return true; }},
+    {{"avx2", &avx2::table, &avx2::peak_loops}, [](const Processor& p) { return p.avx2 && p.fma && p.f16c; }},
+    {{"base", &base::table, &base::peak_loops}, [](const Processor&) { return true; }},
 #elif defined(__aarch64__)
-    {{"neon", &neon::table, &neon::peak_loops}, [] { return true; }},
+    {{"neon", &neon::table, &neon::peak_loops}, [](const Processor&) { return true; }},
 #endif
 };
 
 }  // namespace
 
 Isa choose_isa(const char* wanted) {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-#endif
   for (const Candidate& candidate : candidates) {
     if (wanted && strcmp(wanted, candidate.isa.name) != 0) continue;
-    if (candidate.present()) return candidate.isa;
+    if (candidate.runs_on(this_processor())) return candidate.isa;
     if (wanted) return {"this CPU does not have that instruction set", nullptr};
   }
   return {"this build does not have that instruction set", nullptr};

@@ -5,6 +5,7 @@
 // denormals. Memory: eight registers a turn, so that the loads and stores themselves are what takes the time.
 #include "../core/peak.h"
 
+#include "../core/processor.h"
 #include "simd/vector.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -45,7 +46,7 @@ __attribute__((target("avx512bf16"))) float multiply_add_bfloat16(int64_t rounds
   for (int i = 1; i < chains; i++) sum = _mm512_add_ps(sum, x[i]);
   return reduce_add(Vec{sum});
 }
-bool has_bfloat16() { return __builtin_cpu_supports("avx512bf16"); }
+bool has_bfloat16() { return this_processor().avx512bf16; }
 constexpr PeakLoops::Arithmetic bfloat16 = {int64_t(4) * lanes * chains, multiply_add_bfloat16, has_bfloat16};
 #else
 constexpr PeakLoops::Arithmetic bfloat16 = {0, nullptr, nullptr};

@@ -7,6 +7,8 @@
 #if defined(FIRESTEEL_MICRO_AVX512)
 #include <immintrin.h>
 
+#include "../../core/processor.h"
+
 // The function alone is compiled for those processors. Where AVX-512 is emulated nothing may be.
 #if defined(FIRESTEEL_EMULATES_AVX512)
 #define FIRESTEEL_BFLOAT16_TARGET
@@ -75,7 +77,7 @@ bool multiplies_pairs() {
 #if defined(FIRESTEEL_EMULATES_AVX512)
   return true;
 #else
-  return __builtin_cpu_supports("avx512bf16");
+  return this_processor().avx512bf16;
 #endif
 }
 
