@@ -1,14 +1,10 @@
 #!/usr/bin/env bash
-# The published package as a user gets it: packs it, installs the tarball into an empty project without scripts, and uses it by
-# import and by require, with the addon beside it as a prebuilt binary.
+# This checkout as npm packs it for a git dependency: installs the tarball into an empty project without scripts, and uses it by
+# import and by require, with the addon that was built here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-root=$PWD
 work=$(mktemp -d)
-trap 'rm -rf "$work"; rm -rf "$root/prebuilds"' EXIT
-platform=$(npx tsx -e "import { platformName } from '$root/lib/backend/native/loader.ts'; console.log(platformName())")
-mkdir -p "prebuilds/$platform"
-cp build/Release/firesteel.node "prebuilds/$platform/"
+trap 'rm -rf "$work"' EXIT
 npm pack --silent --ignore-scripts --pack-destination "$work" > /dev/null
 cd "$work"
 npm init -y > /dev/null
@@ -39,4 +35,5 @@ JS
 node use.mjs
 node -e "const { tensor } = require('firesteel'); console.log('require:', tensor([[1, 2], [3, 4]]).matmul(tensor([[1], [1]])).toArray())"
 npx --no-install firesteel info
+npx --no-install firesteel doctor
 FIRESTEEL_DEVICE=reference node use.mjs

@@ -3,7 +3,8 @@ import type { Device } from '../core/device.js'
 import { DeviceError, kindOf } from '../core/errors.js'
 import { createCudaDevice } from './cuda/device.js'
 import { createMetaDevice } from './meta/device.js'
-import { createNativeDevice } from './native/device.js'
+import { createNativeDevice, loadedNative } from './native/device.js'
+import { paragraph } from './native/report.js'
 import { createReferenceDevice } from './reference/device.js'
 import { readSettings, type Settings } from './settings.js'
 
@@ -74,14 +75,10 @@ export function defaultDevice(): Device {
       if ('unavailable' in native) {
         // Who asks for an instruction set by name does not want the reference.
         if (isa !== null) throw new DeviceError('device', `'cpu' is not available: ${native.unavailable}`)
-        process.emitWarning(
-          `native kernels are not available (${native.unavailable}); the slow reference backend serves instead`,
-          {
-            type: 'FiresteelWarning',
-          },
-        )
         chosen = device('reference')
       } else chosen = native
+      const told = paragraph(loadedNative())
+      if (told !== null) process.emitWarning(told, { type: 'FiresteelWarning' })
     }
   }
   return chosen

@@ -1,19 +1,11 @@
 /** `firesteel info`: which backends there are, which serves, and why not the others. */
-import { readFileSync } from 'node:fs'
 import { availableParallelism, cpus } from 'node:os'
-import { join } from 'node:path'
 import { defaultDevice, unavailable } from '../backend/devices.js'
 import { formatBytes } from '../backend/native/bytes.js'
-import { createNativeDevice, describeNative, NativeDevice } from '../backend/native/device.js'
+import { createNativeDevice, NativeDevice } from '../backend/native/device.js'
 import { availableMemory } from '../backend/native/machine.js'
 import { settingNames } from '../backend/settings.js'
-import { packageRoot } from '../core/package-root.js'
-
-/** The package's own version. */
-function version(): string {
-  const text = readFileSync(join(packageRoot(), 'package.json'), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
-}
+import { version } from './version.js'
 
 /** What the machine gives at most, measured in a few hundredths of a second. */
 function peaks(device: NativeDevice): string {
@@ -30,7 +22,6 @@ const memoryWorkingSet = 256 * 2 ** 20
 
 /** Lines of label and value. */
 export function info(): string {
-  const native = describeNative()
   const device = createNativeDevice()
   const cuda = unavailable('cuda')
   const processor = cpus()[0]?.model.trim() || process.arch
@@ -40,15 +31,15 @@ export function info(): string {
     ['node', `${process.version}, ${process.platform}-${process.arch}`],
     ['processor', `${processor}, ${availableParallelism()} cores for this process`],
     ['memory', `${formatBytes(availableMemory())} available`],
-    ['native kernels', native.available ? 'yes' : `no: ${native.reason}`],
-    ...(native.available
+    ...(device instanceof NativeDevice
       ? ([
-          ['  binary', String(native.path)],
-          ['  instruction set', String(native.isa)],
-          ['  threads', String(native.threads)],
+          ['native kernels', 'yes'],
+          ['  binary', device.path],
+          ['  instruction set', device.isa],
+          ['  threads', String(device.threads)],
+          ['  at most', peaks(device)],
         ] as const)
-      : []),
-    ...(device instanceof NativeDevice ? ([['  at most', peaks(device)]] as const) : []),
+      : ([['native kernels', `no: ${device.unavailable}`]] as const)),
     ['cuda', cuda === null ? 'yes' : `no: ${cuda}`],
     ['reference', 'yes: plain TypeScript, slow, always there'],
     ['default device', defaultDevice().name],

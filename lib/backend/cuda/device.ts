@@ -3,7 +3,7 @@
  * toolkit nor driver is needed to install or to ask; without them the reason is told.
  */
 import { existsSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { join } from 'node:path'
 import type { Device } from '../../core/device.js'
 import type { DType } from '../../core/dtype.js'
 import { DeviceError, DTypeError } from '../../core/errors.js'
@@ -11,10 +11,8 @@ import { packageRoot } from '../../core/package-root.js'
 import type { Storage } from '../../core/storage.js'
 import type { CudaAddon } from '../native/addon.js'
 import { loadedNative, QueueDevice } from '../native/device.js'
-import { platformName } from '../native/loader.js'
-
-const require = createRequire(import.meta.url)
-const root = packageRoot()
+import { requireHere } from '../native/loader.js'
+import { platformName } from '../native/platforms.js'
 
 const dtypes: ReadonlySet<DType> = new Set<DType>(['float32', 'int32', 'uint8', 'bool'])
 
@@ -50,10 +48,11 @@ export class CudaDevice extends QueueDevice {
 
 /** A build of this checkout first, then what a package brings. */
 function findLibrary(): string | null {
-  const built = `${root}/build/Release/firesteel_cuda.so`
-  if (existsSync(built)) return built
+  const root = packageRoot()
+  const built = root === null ? null : join(root, 'build/Release/firesteel_cuda.so')
+  if (built !== null && existsSync(built)) return built
   try {
-    return require.resolve(`@firesteel/cuda-${platformName()}`)
+    return requireHere.resolve(`@firesteel/cuda-${platformName()}`)
   } catch {
     return null
   }

@@ -29,7 +29,7 @@ import { calledAs, type KernelName } from '../table/index.js'
 import type { Addon, CpuAddon } from './addon.js'
 import { formatBytes } from './bytes.js'
 import { Encoder, type Plan } from './encode.js'
-import { type Loaded, loadNative, type NativeDescription } from './loader.js'
+import { type Loaded, loadNative } from './loader.js'
 import { availableMemory } from './machine.js'
 import { makeRoomAdvice, NativeMemory, pendingTracked } from './memory.js'
 
@@ -318,12 +318,4 @@ export function createNativeDevice(): NativeDevice | { readonly unavailable: str
   }
   created ??= new NativeDevice(found.addon, found.path)
   return created
-}
-
-/** What `npx firesteel info` tells of the native kernels. */
-export function describeNative(): NativeDescription {
-  const found = loadedNative()
-  if ('unavailable' in found) return { available: false, path: null, isa: null, threads: 0, reason: found.unavailable }
-  const { addon, path } = found
-  return { available: true, path, isa: addon.isa, threads: addon.threadCount(), reason: null }
 }

@@ -1,54 +1,79 @@
 /**
- * Finds the addon's binary, opens it, and explains itself: which one, or why none.
+ * Finds the addon's binary, opens it, and explains itself: the package of this platform comes first, then a build of this
+ * checkout. Where neither serves, the reference backend does, and the reasons are told once (see report.ts).
  */
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import { packageRoot } from '../../core/package-root.js'
 import { readSettings } from '../settings.js'
 import { kernelNames } from '../table/index.js'
+import { surroundings, whyAbsent } from './absence.js'
 import type { AddonModule, CpuAddon } from './addon.js'
+import { packageOf, platformName } from './platforms.js'
+import { whyRefused } from './refusal.js'
 
-export interface NativeDescription {
-  readonly available: boolean
+/** A binary that was looked for. */
+export interface Attempt {
+  /** Such as `the package @firesteel/linux-x64`. */
+  readonly source: string
   readonly path: string | null
-  readonly isa: string | null
-  readonly threads: number
-  /** Why there are no native kernels, or null. */
-  readonly reason: string | null
+  /** Why it does not serve and what to do; null where it serves. */
+  readonly failure: string | null
 }
 
-export type Loaded =
+export type Loaded = { readonly attempts: readonly Attempt[] } & (
   | { readonly module: AddonModule; readonly addon: CpuAddon; readonly path: string }
   | { readonly unavailable: string }
+)
 
-const require = createRequire(import.meta.url)
 const root = packageRoot()
 
-/** Such as linux-x64, or linux-x64-musl where the C library is musl. */
-export function platformName(): string {
-  const name = `${process.platform}-${process.arch}`
-  // Asking Node for a report takes ten milliseconds, so a machine without musl is not asked.
-  if (process.platform !== 'linux' || !readdirSync('/lib').some((file) => file.startsWith('ld-musl-'))) return name
-  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined
-  return report?.header?.glibcVersionRuntime === undefined ? `${name}-musl` : name
+/** Node's, of this file; where a bundler left no path, of the folder that the program runs in. */
+export const requireHere = createRequire(import.meta.url ?? join(process.cwd(), 'index.js'))
+
+/** Builds by node-gyp and by cmake-js. */
+const builds = ['build/Release/firesteel.node', 'build/cmake/Release/firesteel.node']
+
+/** A binary that is there, or why it is not. */
+type Candidate = { readonly source: string } & ({ readonly path: string } | { readonly absent: () => string })
+
+/** The package's own version is this one's, unless something else than an installer put it there. */
+function checkVersion(path: string): void {
+  const versionIn = (folder: string) =>
+    (JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version?: unknown }).version
+  if (root === null) return
+  const [theirs, ours] = [versionIn(dirname(path)), versionIn(root)]
+  if (theirs !== ours)
+    throw new Error(`it is of version ${theirs}, but firesteel is ${ours}; install both anew in one go`)
 }
 
-/** Paths of the binaries that are there: a build of this checkout first, then what a package brings. */
-function findBinaries(platform: string): readonly string[] {
-  const paths = [`${root}/build/Release/firesteel.node`, `${root}/prebuilds/${platform}/firesteel.node`].filter(
-    existsSync,
-  )
+function packaged(platform: string): Candidate {
+  const name = packageOf(platform)
+  const source = `the package ${name}`
   try {
-    paths.push(require.resolve(`@firesteel/${platform}`))
+    return { source, path: requireHere.resolve(name) }
   } catch {
-    // The package of this platform is not installed.
+    return { source, absent: () => whyAbsent(surroundings(platform, root, requireHere.resolve)) }
   }
-  return paths
 }
 
-function open(path: string): Loaded {
+function built(): readonly Candidate[] {
+  const source = 'the local build'
+  if (root === null) return []
+  const there = builds.map((build) => join(root, build)).filter((path) => existsSync(path))
+  if (there.length > 0) return there.map((path) => ({ source, path }))
+  const absent = () =>
+    `${join(root, 'build')} has none; in a clone of the repository with a C++ compiler \`npm run build:native\` makes it`
+  return [{ source, absent }]
+}
+
+const candidates = (): readonly Candidate[] => [packaged(platformName()), ...built()]
+
+function open(source: string, path: string) {
   const { isa: wanted, threads } = readSettings()
-  const module = require(path) as AddonModule
+  if (source !== 'the local build') checkVersion(path)
+  const module = load(path)
   let addon: CpuAddon
   try {
     addon = module.open(wanted, threads ?? 0)
@@ -61,14 +86,24 @@ function open(path: string): Loaded {
   return { module, addon, path }
 }
 
+/** The addon in a file; throws why there is none in words for a person. */
+function load(path: string): AddonModule {
+  try {
+    return requireHere(path) as AddonModule
+  } catch (error) {
+    throw new Error(whyRefused(path, error instanceof Error ? error.message : String(error)))
+  }
+}
+
 let anyModule: AddonModule | null | undefined
 
 /** The first binary that loads, without a device opened; null if there is none. */
 export function addonModule(): AddonModule | null {
   if (anyModule !== undefined) return anyModule
-  for (const path of findBinaries(platformName()))
+  for (const candidate of candidates())
     try {
-      anyModule = require(path) as AddonModule
+      if (!('path' in candidate)) continue
+      anyModule = load(candidate.path)
       return anyModule
     } catch {
       // It is for another system, which loadNative tells.
@@ -80,19 +115,22 @@ export function addonModule(): AddonModule | null {
 /** Opens a device of the first binary that works. Throws ValueError where the environment makes no sense. */
 export function loadNative(): Loaded {
   readSettings()
-  const platform = platformName()
-  const failures: string[] = []
-  for (const path of findBinaries(platform)) {
+  const attempts: Attempt[] = []
+  for (const candidate of candidates()) {
+    const { source } = candidate
+    if (!('path' in candidate)) {
+      attempts.push({ source, path: null, failure: candidate.absent() })
+      continue
+    }
+    const { path } = candidate
     try {
-      return open(path)
+      const opened = open(source, path)
+      attempts.push({ source, path, failure: null })
+      return { ...opened, attempts }
     } catch (error) {
-      failures.push(`${path}: ${(error as Error).message}`)
+      attempts.push({ source, path, failure: (error as Error).message })
     }
   }
-  if (failures.length > 0) return { unavailable: failures.join('; ') }
-  return {
-    unavailable:
-      `there is no binary for ${platform}: neither build/Release nor prebuilds/${platform} nor the package ` +
-      `@firesteel/${platform} has one; \`npm run build:native\` builds it where a C++ compiler is`,
-  }
+  const unavailable = attempts.map(({ source, path, failure }) => `${source}${path ? ` (${path})` : ''}: ${failure}`)
+  return { unavailable: unavailable.join('; '), attempts }
 }

@@ -1,0 +1,56 @@
+/** Why a binary that is there does not load: the system loader's words, made into what is the matter and what to do. */
+import { oldestGlibc } from './platforms.js'
+
+/** The program that runs this, where it is not plain Node. */
+export function runtimeName(versions: { readonly [name: string]: string | undefined } = process.versions): string {
+  if (versions['electron']) return `Electron ${versions['electron']}`
+  if (versions['bun']) return `Bun ${versions['bun']}`
+  if (versions['deno']) return `Deno ${versions['deno']}`
+  return `Node ${versions['node']}`
+}
+
+interface Rule {
+  readonly told: RegExp
+  readonly advice: (path: string, runtime: string) => string
+}
+
+const rules: readonly Rule[] = [
+  {
+    told: /version `(GLIBC_[\d.]+)' not found/,
+    advice: () =>
+      `this system's C library is too old: the binary runs on glibc ${oldestGlibc} (2018) and later; use a newer system or ` +
+      'image, or build from a clone on this one',
+  },
+  {
+    // glibc's loader misses musl's library, musl's misses glibc's symbols.
+    told: /libc\.musl|ld-musl|(?:Error loading shared library|Error relocating).*|libc\.so: (?:invalid ELF header|cannot open)/,
+    advice: () =>
+      'it is linked with another C library than this program (glibc against musl): node_modules came from another image; ' +
+      'install in this one',
+  },
+  {
+    told: /invalid ELF header|file too short|wrong ELF class|not a mach-o file|incompatible architecture|not a valid Win32|cannot open shared object file: Exec format/,
+    advice: () =>
+      'it is of another system or processor, or was cut off while it was copied: install anew on this machine',
+  },
+  {
+    told: /noexec|failed to map segment/,
+    advice: () => 'its folder is on a file system that runs nothing (noexec): install elsewhere',
+  },
+  {
+    told: /did not self-register|NODE_MODULE_VERSION|napi_|node_api_|undefined symbol/,
+    advice: (_, runtime) =>
+      `${runtime} does not give the functions of Node-API 8 that it uses: use Node 20.19 or later, or a release of ${runtime} that has them`,
+  },
+]
+
+/** What is the matter with the file at `path`, of which the system said `message`. */
+export function whyRefused(path: string, message: string, runtime = runtimeName()): string {
+  // No loader opens a file within an archive.
+  if (/\.zip[\\/]/.test(path))
+    return 'it stands in an archive of Yarn, from which no system loads: run `yarn unplug @firesteel/*`, or set nodeLinker: node-modules'
+  if (/\.asar[\\/]/.test(path))
+    return "it stands in Electron's archive, from which no system loads: list **/@firesteel/** in asarUnpack"
+  const rule = rules.find(({ told }) => told.test(message))
+  return rule === undefined ? message : `${rule.advice(path, runtime)} (${message})`
+}
