@@ -1,116 +1,98 @@
 /** Modules made of modules. */
-import { kindOf, shown, ValueError } from '../core/errors.js'
-import { listOf } from '../core/options.js'
+import { ValueError } from '../core/errors.js'
 import type { At, Chained } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
 import { fusedWith } from './fusion.js'
-import { type Model, Module } from './module.js'
+import { Lambda, type LayerFunction, type LayerResult, passedOn } from './lambda.js'
+import type { Model, Module } from './module.js'
+import { checkModule, isPlainFunction, Sequence } from './sequence.js'
+
+export { Lambda, type LayerFunction, type LayerResult }
 
 /**
- * A module from one tensor to one tensor, as Sequential chains them, whatever it asks of the tensor: it cannot be called
- * without knowing that. Type layers that are to be called `Model`.
+ * A module from one tensor to what Sequential can pass on, whatever it asks of the tensor: it cannot be called without knowing
+ * that. Type layers that are to be called `Model`.
  */
-export type Layer = Model<never>
+export type Layer = Model<never, LayerResult>
+
+/** What the layers of a Sequential are named as: modules, or functions, each of which becomes a `Lambda`. */
+type Given = Layer | LayerFunction
 
 /** Unknown, and perhaps none, where the list has not that many layers by its type: some may have been appended. */
-type LayerAt<L extends readonly Layer[], I extends number> = number extends I | L['length']
+type LayerAt<L extends readonly Given[], I extends number> = number extends I | L['length']
   ? Layer | undefined
-  : At<L, I> extends infer Found extends Layer
-    ? Found
-    : Layer | undefined
-
-function checkModule(container: string, index: number, module: unknown): void {
-  if (!(module instanceof Module))
-    throw new ValueError(
-      container,
-      `entry ${index} is ${typeof module === 'function' ? `the class or function ${module.name}; make it with new` : kindOf(module)}, but must be a module`,
-    )
-}
-
-/** An entry counted from the beginning or, negative, from the end; undefined where there is none. */
-function entryAt<M>(container: string, entries: readonly M[], index: number): M | undefined {
-  if (!Number.isInteger(index)) throw new ValueError(container, `the index is ${shown(index)}, but must be an integer`)
-  return entries.at(index)
-}
+  : At<L, I> extends infer Found
+    ? Found extends Layer
+      ? Found
+      : Found extends LayerFunction
+        ? Lambda<Found>
+        : Layer | undefined
+    : never
 
 /**
- * Layers one after another. Features and channels that are known at compile time must fit from layer to layer; what does
- * not fit does not compile, and the error names the layer's place and both sizes. State names are '0', '1', ...
+ * Layers one after another, functions of a tensor among them. Features and channels that are known at compile time must fit from
+ * layer to layer; what does not fit does not compile, and the error names the layer's place and both sizes. State names are
+ * '0', '1', ...
+ *
+ * Of a layer that gives more than a tensor, its `output` goes on (LSTM, GRU, RNN, Recurrent), or the first entry of its list
+ * (cells, attention with its weights). That holds for the last layer too: a Sequential gives one tensor, whatever its layers are.
+ * Who needs the state of a recurrent layer calls it by itself: `body.slice(0, -1)`, then `body.at(-1)`.
  */
-export class Sequential<const L extends readonly Layer[] = readonly Layer[]> extends Module {
-  readonly #layers: Layer[] = []
-
+export class Sequential<const L extends readonly Given[] = readonly Given[]> extends Sequence<Layer, Given> {
   constructor(...layers: L & Chained<L>) {
     super()
-    for (const layer of layers as readonly Layer[]) this.append(layer)
+    this.extend(layers as readonly Given[])
   }
 
-  /** Number of layers. */
-  get length(): number {
-    return this.#layers.length
+  protected override admit(entry: string, value: Given): Layer {
+    const layer = isPlainFunction(value) ? new Lambda(value as LayerFunction) : value
+    checkModule(this.constructor.name, entry, layer)
+    return layer as Layer
   }
 
   /**
    * The layer at a place, negative from the end. Its class is known where the place is a literal and the layers were named in
-   * the constructor; a place from the end then counts those, so use `length` after `append`.
+   * the constructor; a place from the end then counts those, so use `length` once layers came or went.
    */
-  at<const I extends number>(index: I): LayerAt<L, I> {
-    return entryAt('Sequential', this.#layers, index) as LayerAt<L, I>
+  override at<const I extends number>(index: I): LayerAt<L, I> {
+    return super.at(index) as LayerAt<L, I>
   }
 
-  append(layer: Layer): this {
-    checkModule('Sequential', this.#layers.length, layer)
-    // An own property, so that walking the module finds it under its number.
-    Object.defineProperty(this, String(this.#layers.length), { value: layer, enumerable: true })
-    this.#layers.push(layer)
-    return this
-  }
-
-  *[Symbol.iterator](): Generator<Layer> {
-    yield* this.#layers
+  /** A Sequential of the same layers from a place up to another one, as `Array.slice` counts. */
+  slice(start?: number, end?: number): Sequential {
+    return new Sequential(...this.between(start, end))
   }
 
   forward(x: Tensor): Tensor {
     let value = x
-    for (let i = 0; i < this.#layers.length; i++) {
-      const layer = this.#layers[i] as Layer
-      const both = fusedWith(layer, this.#layers[i + 1])
+    const layers = [...this]
+    for (let i = 0; i < layers.length; i++) {
+      const layer = layers[i] as Layer
+      const both = fusedWith(layer, layers[i + 1])
       if (both !== null) {
         value = both(value)
         i++
-      } else value = layer.forward(value as never)
+      } else value = passedOn(i, layer, layer.forward(value as never))
     }
     return value
   }
 }
 
-/** A list of modules whose parameters belong to the module that holds it. */
-export class ModuleList<M extends Module = Module> extends Module {
-  readonly #modules: M[] = []
-
+/** A list of modules whose parameters belong to the module that holds it. State names are '0', '1', ... */
+export class ModuleList<M extends Module = Module> extends Sequence<M> {
   constructor(modules: Iterable<M> = []) {
     super()
-    for (const module of listOf('ModuleList', 'the modules', modules, 'an array or another iterable'))
-      this.append(module)
+    this.extend(modules)
   }
 
-  get length(): number {
-    return this.#modules.length
+  protected override admit(entry: string, value: M): M {
+    checkModule(this.constructor.name, entry, value)
+    return value
   }
 
-  at(index: number): M | undefined {
-    return entryAt('ModuleList', this.#modules, index)
-  }
-
-  append(module: M): this {
-    checkModule('ModuleList', this.#modules.length, module)
-    Object.defineProperty(this, String(this.#modules.length), { value: module, enumerable: true })
-    this.#modules.push(module)
-    return this
-  }
-
-  *[Symbol.iterator](): Generator<M> {
-    yield* this.#modules
+  /** A list of the same modules from a place up to another one, as `Array.slice` counts. */
+  slice(start?: number, end?: number): ModuleList<M> {
+    return new ModuleList(this.between(start, end))
   }
 
   /** A list is not a step of a computation; call its modules. */

@@ -303,13 +303,13 @@ describe('what a module holds', () => {
       return takeOutput()
     }
     class Hiding extends nn.Module {
-      readonly #body: nn.Layer
-      constructor(body: nn.Layer) {
+      readonly #body: nn.Model
+      constructor(body: nn.Model) {
         super()
         this.#body = body
       }
       forward(x: Tensor): Tensor {
-        return this.#body.forward(x as never)
+        return this.#body.forward(x)
       }
     }
     class Outer extends nn.Sequential {}
@@ -400,12 +400,12 @@ describe('what a module says of itself', () => {
 describe('what is put into a module', () => {
   it('is checked at once', () => {
     expect(() => new nn.Sequential(nn.ReLU as never)).toThrow(
-      '[Sequential] entry 0 is the class or function ReLU; make it with new, but must be a module',
+      '[Sequential] entry 0 is the class ReLU; make it with new, but must be a module',
     )
     expect(() => new nn.ModuleList([new nn.ReLU(), zeros([1]) as never])).toThrow(
       '[ModuleList] entry 1 is a Tensor, but',
     )
-    expect(() => new nn.ModuleList(3 as never)).toThrow('[ModuleList] the modules are the number 3')
+    expect(() => new nn.ModuleList(3 as never)).toThrow('[ModuleList] the entries are the number 3')
     expect(() => new nn.Parameter([1] as never)).toThrow('[Parameter] the value must be a tensor')
     expect(() => new nn.Parameter(zeros([1], { dtype: 'int32' }))).toThrow(
       '[Parameter] the value is int32, which has no',

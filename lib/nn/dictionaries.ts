@@ -1,0 +1,167 @@
+/** Modules and parameters by key, and parameters in a list. */
+import { formatShape, kindOf, shown, ValueError } from '../core/errors.js'
+import { listOf } from '../core/options.js'
+import { Module, type Parameter, settings } from './module.js'
+import { checkModule, checkParameter, Sequence, visitEntry } from './sequence.js'
+import type { OnGenerator, OnHolder, OnTensor } from './walk.js'
+
+type Table<V> = { readonly [key: string]: V }
+
+/** Entries by key: those of a plain object, or pairs, as of a Map. */
+function pairsOf<V>(container: string, given: Table<V> | Iterable<readonly [string, V]>): (readonly [string, V])[] {
+  const wanted = 'an object, a Map or a list of [key, value]'
+  if (typeof given !== 'object' || given === null || given instanceof Module)
+    throw new ValueError(container, `the entries are ${kindOf(given)}, but must be ${wanted}`)
+  if (!(Symbol.iterator in given)) return Object.entries(given)
+  const pairs = listOf(container, 'the entries', given as Iterable<readonly [string, V]>, wanted)
+  for (const [i, pair] of pairs.entries())
+    if (!Array.isArray(pair) || pair.length !== 2)
+      throw new ValueError(container, `entry ${i} is ${kindOf(pair)}, but must be [key, value]`)
+  return pairs
+}
+
+/**
+ * Modules or parameters by key, in the order in which they came. What is replaced or deleted is no part of the model any more, as
+ * in a Sequential.
+ */
+abstract class Dictionary<V extends Module | Parameter, T extends Table<V>> extends Module {
+  readonly #entries = new Map<string, V>()
+
+  /** An object, a Map, or pairs of key and entry. */
+  constructor(entries: T | Iterable<readonly [keyof T & string, T[keyof T & string]]> = {} as T) {
+    super()
+    for (const [key, value] of pairsOf<unknown>(this.constructor.name, entries)) this.#put(key, value)
+  }
+
+  /** The value, if it can be an entry; throws ValueError. */
+  protected abstract admit(entry: string, value: unknown): V
+
+  /** Number of entries. */
+  get size(): number {
+    return this.#entries.size
+  }
+
+  /** What stands under a key. Throws ValueError where nothing does, as reading `d[key]` does in PyTorch. */
+  get<K extends keyof T & string>(key: K): T[K] {
+    const found = this.#entries.get(key)
+    if (found === undefined)
+      throw new ValueError(
+        `${this.constructor.name}.get`,
+        `there is nothing under ${shown(key)}; the keys are ${shown([...this.#entries.keys()])}`,
+      )
+    return found as unknown as T[K]
+  }
+
+  /** Puts something under a key; of one that is there already the place is kept. */
+  set<K extends keyof T & string>(key: K, value: T[K]): this {
+    return this.#put(key, value)
+  }
+
+  has(key: string): boolean {
+    return this.#entries.has(key)
+  }
+
+  /** Takes out what stands under a key; false: nothing does. */
+  delete(key: keyof T & string): boolean {
+    return this.#entries.delete(key)
+  }
+
+  *keys(): Generator<keyof T & string> {
+    yield* this.#entries.keys() as Iterable<keyof T & string>
+  }
+
+  *values(): Generator<T[keyof T & string]> {
+    yield* this.#entries.values() as Iterable<T[keyof T & string]>
+  }
+
+  *entries(): Generator<[key: keyof T & string, value: T[keyof T & string]]> {
+    yield* this.#entries.entries() as Iterable<[keyof T & string, T[keyof T & string]]>
+  }
+
+  [Symbol.iterator](): Generator<[key: keyof T & string, value: T[keyof T & string]]> {
+    return this.entries()
+  }
+
+  override visitOwn(
+    onTensor: OnTensor | null,
+    onHolder: OnHolder | null,
+    onGenerator: OnGenerator | null = null,
+  ): void {
+    super.visitOwn(onTensor, onHolder, onGenerator)
+    for (const [key, value] of this.#entries) visitEntry(key, value, onTensor, onHolder)
+  }
+
+  /** A container is not a step of a computation; use what it holds. */
+  forward(): never {
+    throw new ValueError(this.constructor.name, 'has no forward; get what it holds by its key, and use that')
+  }
+
+  #put(key: string, value: unknown): this {
+    const { name } = this.constructor
+    if (typeof key !== 'string' || key === '' || key.includes('.'))
+      throw new ValueError(
+        name,
+        `the key is ${shown(key)}, but must be a text, not empty and without dots, because it is part of names in a state`,
+      )
+    this.#entries.set(key, this.admit(`entry '${key}'`, value))
+    return this
+  }
+}
+
+/**
+ * Modules by key, whose parameters belong to the module that holds it: `new nn.ModuleDict({ a: new nn.Linear(2, 3) })`. Of keys
+ * that are known when it is made, `get` knows the class; `nn.ModuleDict<{ [key: string]: nn.Linear }>` takes any. State names are
+ * the keys: `a.weight`.
+ */
+export class ModuleDict<T extends { readonly [key: string]: Module } = Table<Module>> extends Dictionary<Module, T> {
+  protected override admit(entry: string, value: unknown): Module {
+    checkModule(this.constructor.name, entry, value)
+    return value
+  }
+}
+
+/** Parameters by key, which belong to the module that holds it. State names are the keys. */
+export class ParameterDict<T extends { readonly [key: string]: Parameter } = Table<Parameter>> extends Dictionary<
+  Parameter,
+  T
+> {
+  protected override admit(entry: string, value: unknown): Parameter {
+    checkParameter(this.constructor.name, entry, value)
+    return value
+  }
+
+  override extraRepr(): string {
+    return shapes(this.entries())
+  }
+}
+
+/** A list of parameters, which belong to the module that holds it. State names are '0', '1', ... */
+export class ParameterList extends Sequence<Parameter> {
+  constructor(parameters: Iterable<Parameter> = []) {
+    super()
+    this.extend(parameters)
+  }
+
+  protected override admit(entry: string, value: Parameter): Parameter {
+    checkParameter(this.constructor.name, entry, value)
+    return value
+  }
+
+  /** A list of the same parameters from a place up to another one, as `Array.slice` counts. */
+  slice(start?: number, end?: number): ParameterList {
+    return new ParameterList(this.between(start, end))
+  }
+
+  override extraRepr(): string {
+    return shapes([...this].entries())
+  }
+
+  /** A list is not a step of a computation; use its parameters. */
+  forward(): never {
+    throw new ValueError(this.constructor.name, 'has no forward; iterate over it and use its parameters')
+  }
+}
+
+function shapes(parameters: Iterable<readonly [key: string | number, parameter: Parameter]>): string {
+  return settings(Object.fromEntries([...parameters].map(([key, { sizes }]) => [key, formatShape(sizes)])))
+}
