@@ -3,9 +3,10 @@ import { shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { Adapter } from '../nn/adapter.js'
 import { type Module, Parameter } from '../nn/module.js'
+import { stateless } from '../nn/naming.js'
 import type { Callback } from '../train/callbacks.js'
 import { adapterNames } from './adapters.js'
-import { checkModel, listed, quoted, stateless } from './select.js'
+import { checkModel, listed, quoted } from './select.js'
 
 /**
  * Parameters by path: a path of a parameter or of a module ('0', 'encoder.layer1'), with `*` for any characters; a regular

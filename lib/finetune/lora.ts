@@ -5,12 +5,13 @@ import { checkOptions, ownOptions } from '../core/options.js'
 import { type Adaptable, checkAdapterName, isAdaptable } from '../nn/adapter.js'
 import { checkDropout, checkFlags } from '../nn/layer.js'
 import type { Module } from '../nn/module.js'
+import { stateless } from '../nn/naming.js'
 import { activate, adaptableLayers, checkFree, checkSwitch, ownModules } from './adapters.js'
 import { forgetLora, loraName, loraNames, noteLora } from './applied.js'
 import { forgetBase, noteBase } from './base.js'
 import { LoraAdapter, loraFor } from './lora-adapter.js'
 import { Pattern } from './pattern.js'
-import { byNames, byPatterns, checkModel, checkNames, listed, type Named, quoted, stateless } from './select.js'
+import { byNames, byPatterns, checkModel, checkNames, listed, type Named, quoted } from './select.js'
 
 export interface LoraOptions {
   /** The adapter's name, by which it is switched, saved and removed. Default 'default'. */

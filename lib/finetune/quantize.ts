@@ -9,8 +9,9 @@ import { isOverlapping } from '../core/shape.js'
 import { replaceMemory } from '../core/tensor.js'
 import { type Adaptable, isAdaptable } from '../nn/adapter.js'
 import type { Module, Parameter } from '../nn/module.js'
+import { stateless } from '../nn/naming.js'
 import { castTo } from '../ops/convert.js'
-import { byNames, checkModel, checkNames, type Named, quoted, stateless } from './select.js'
+import { byNames, checkModel, checkNames, type Named, quoted } from './select.js'
 
 export interface QuantizeOptions {
   /**

@@ -33,15 +33,6 @@ export function checkModel(op: string, model: unknown): void {
   if (!(model instanceof Module)) throw new ValueError(op, `the model is ${kindOf(model)}, but must be a module`)
 }
 
-/** The test of a regular expression, without the memory of flags g and y, which would skip every second match. */
-export function stateless(pattern: RegExp): (text: string) => boolean {
-  const own = new RegExp(pattern)
-  return (text) => {
-    own.lastIndex = 0
-    return own.test(text)
-  }
-}
-
 /**
  * The modules that a list names, by path or last part. Throws naming every entry that names none, and says what `why` knows of
  * them: that they are there, but cannot be chosen.

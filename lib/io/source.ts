@@ -59,6 +59,8 @@ export interface TensorSource {
   /** What errors name: a file or a folder. */
   readonly path: string
   readonly names: readonly string[]
+  /** Texts that a file has beside its tensors. */
+  readonly metadata?: ReadonlyMap<string, string>
   /** Undefined where there is no tensor of that name. */
   spec(name: string): SourceSpec | undefined
   /**

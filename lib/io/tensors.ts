@@ -1,8 +1,10 @@
 /** Tensors from sources and into safetensors files. */
 import { noGrad } from '../autograd/mode.js'
+import { checkTensor } from '../autograd/operator.js'
 import type { Device } from '../core/device.js'
 import { arrayLength, type DType, dtypes, type TypedArray } from '../core/dtype.js'
-import { DeviceError, ShapeError, ValueError } from '../core/errors.js'
+import { DeviceError, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
+import { checkOptions, ownOptions } from '../core/options.js'
 import { countOf, denseStrides, maxDims, type Shape, sameShape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
 import { castTo } from '../ops/convert.js'
@@ -19,6 +21,7 @@ import {
   type FileDType,
   fileArrays,
   isFileDType,
+  isSource,
   type SourceSpec,
   type TensorSource,
 } from './source.js'
@@ -80,32 +83,59 @@ function checkRank(op: string, path: string, name: string, shape: Shape): void {
 /** What a tensor must be to be read from a file. */
 export type Wanted = Pick<Tensor, 'shape' | 'device'>
 
+export interface LoadTensorsOptions {
+  /** Where they go. Default: the default device. */
+  readonly device?: string | Device
+  /** Those to read. Default: all. */
+  readonly names?: readonly string[]
+}
+
 /**
- * The tensors of a file or folder by name, float64 as float32 where the device has no float64. Without `wanted` all of them, on
- * the default device. With it, only those whose name and shape are wanted are read, to the device of the one that wants them;
- * each of the others is there by name and shape alone, so that `loadStateDict` can tell what does not fit.
+ * The tensors of a safetensors file, of a folder (see `openTensors`), or of a source that is open and stays so, by name: in the
+ * dtypes that they have there, float64 and 16-bit floats as float32 where the device has not theirs. Throws ValueError for what
+ * is no such file, and for names that it has not.
  */
 export async function loadTensors(
-  path: string,
-  wanted?: ReadonlyMap<string, Wanted>,
-  op = 'load',
+  from: string | TensorSource,
+  options: LoadTensorsOptions = {},
 ): Promise<Map<string, Tensor>> {
-  const source = await openTensors(path, op)
+  const op = 'loadTensors'
+  const own = ownOptions(op, options, { device: true, names: true })
+  const { device } = place(op, own.device === undefined ? {} : { device: own.device }, creationNames)
+  if (own.names !== undefined && !Array.isArray(own.names))
+    throw new ValueError(op, `names are ${kindOf(own.names)}, but must be a list of names`)
+  const source = isSource(from) ? from : await openTensors(from, op)
   try {
-    return await tensorsIn(source, wanted, op)
+    const { names = source.names } = own
+    const lacking = names.filter((name) => source.spec(name) === undefined)
+    if (lacking.length > 0)
+      throw new ValueError(op, `${source.path} has no tensor ${shown(lacking)}; it has ${shown(source.names)}`)
+    const tensors = new Map<string, Tensor>()
+    for (const name of names) tensors.set(name, await tensorOf(op, source, name, device))
+    return tensors
   } finally {
-    await source.close()
+    if (source !== from) await source.close()
   }
 }
 
-/** As loadTensors, of a source that is open, and stays so. */
+/** A tensor of a source, whole. */
+async function tensorOf(op: string, source: TensorSource, name: string, device: Device): Promise<Tensor> {
+  const { dtype, data, shape } = await source.read(name)
+  checkRank(op, source.path, name, shape)
+  return onDevice(op, source.path, name, dtype, data, shape, device)
+}
+
+/**
+ * The tensors of a source by name. Without `wanted` all of them, on the default device. With it, only those whose name and shape
+ * are wanted are read, to the device of the one that wants them; each of the others is there by name and shape alone, so that
+ * `loadStateDict` can tell what does not fit.
+ */
 export async function tensorsIn(
   source: TensorSource,
   wanted: ReadonlyMap<string, Wanted> | undefined,
   op: string,
 ): Promise<Map<string, Tensor>> {
   const { device } = place(op, {}, creationNames)
-  const { path } = source
   const tensors = new Map<string, Tensor>()
   // A file may name a million tensors that nobody wants, so all of them share one number.
   const [unreadable, readable] = [zeros([]), zeros([])]
@@ -114,11 +144,7 @@ export async function tensorsIn(
     const shape = source.spec(name)?.shape ?? []
     const by = wanted?.get(name)
     if (wanted && !(by && sameShape(by.shape, shape))) tensors.set(name, unread(shape, by ? readable : unreadable))
-    else {
-      const { dtype, data } = await source.read(name)
-      checkRank(op, path, name, shape)
-      tensors.set(name, onDevice(op, path, name, dtype, data, shape, by?.device ?? device))
-    }
+    else tensors.set(name, await tensorOf(op, source, name, by?.device ?? device))
   }
   return tensors
 }
@@ -326,8 +352,35 @@ export function tensorFile(
   return { path, chunks: safetensorsChunks(coming, metadata, op) }
 }
 
-/** Writes tensors, as they are now, to a file, whole or not at all. */
+export interface SaveTensorsOptions {
+  /** Texts to keep beside the tensors: `{ format: 'pt' }`. `openTensors(path)` has them in `metadata`. */
+  readonly metadata?: { readonly [key: string]: string }
+}
+
+/**
+ * Writes tensors by name, as they are at the call, to a safetensors file, whole or not at all. Throws ValueError for what no such
+ * file can hold, and where it cannot be written.
+ */
 export async function saveTensors(
+  path: string,
+  tensors: ReadonlyMap<string, Tensor> | { readonly [name: string]: Tensor },
+  options: SaveTensorsOptions = {},
+): Promise<void> {
+  const op = 'saveTensors'
+  const { metadata } = checkOptions(op, options, { metadata: true })
+  if (typeof tensors !== 'object' || tensors === null || tensors instanceof Tensor || Array.isArray(tensors))
+    throw new ValueError(op, `the tensors are ${kindOf(tensors)}, but must be an object or a Map of tensors by name`)
+  if (metadata !== undefined && (typeof metadata !== 'object' || metadata === null))
+    throw new ValueError(op, `metadata are ${kindOf(metadata)}, but must be an object of texts`)
+  const named = new Map(
+    tensors instanceof Map ? tensors : Object.entries(tensors as { readonly [name: string]: Tensor }),
+  )
+  for (const [name, tensor] of named) checkTensor(op, `'${name}'`, tensor)
+  await writeTensors(path, named, metadata, op)
+}
+
+/** As saveTensors, in the name of another function. */
+export async function writeTensors(
   path: string,
   tensors: ReadonlyMap<string, Tensor>,
   metadata: { readonly [key: string]: string } = {},

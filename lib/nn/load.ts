@@ -7,6 +7,7 @@ import type { TensorSource } from '../io/source.js'
 import { PieceReader, tensorsIn, type Wanted } from '../io/tensors.js'
 import { creationNames, place } from '../ops/placement.js'
 import { Arrivals } from './arrivals.js'
+import { Naming } from './naming.js'
 import {
   canHoldBoth,
   contradiction,
@@ -37,12 +38,14 @@ async function disagree(source: TensorSource, reader: PieceReader, arrivals: Arr
 }
 
 /** Loads what a source has of a module's state, as `Module.load` says. */
-export async function loadSource(module: Stateful, source: TensorSource, options: LoadOptions): Promise<LoadResult> {
+export async function loadSource(module: Stateful, file: TensorSource, options: LoadOptions): Promise<LoadResult> {
   const { strict = true, device } = checkOptions(op, options, loadNames)
+  const naming = new Naming(op, file.names, options)
+  const source = naming.source(file)
   const { path } = source
   const sizesOf = (name: string) => source.spec(name)?.shape ?? null
-  const match = () => matchOffer(op, module, { names: source.names, sizesOf }, strict)
-  const { own, given, ties, missing, unexpected, problems } = match()
+  const match = () => matchOffer(op, module, { naming, sizesOf }, strict)
+  const { own, given, ties, missing, unexpected, excluded, problems } = match()
   if (problems.length > 0) throw new StateDictError(problems, op, path)
   const arrivals = new Arrivals(op, module, own, given, device)
   const fallback = place(op, {}, creationNames).device
@@ -65,7 +68,7 @@ export async function loadSource(module: Stateful, source: TensorSource, options
     values.filter(([name]) => !coming.some(([other]) => other === name)),
   )
   arrivals.settle()
-  return { missing, unexpected }
+  return { missing, unexpected, excluded }
 }
 
 /** What goes where was decided before the file was read; the program may have put other layers into the module since. */

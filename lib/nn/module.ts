@@ -4,7 +4,7 @@ import { zeroGrad } from '../autograd/backward.js'
 import { noGrad } from '../autograd/mode.js'
 import type { Device } from '../core/device.js'
 import { type DType, isDType } from '../core/dtype.js'
-import { DeviceError, isFiresteelError, kindOf, shown, ValueError } from '../core/errors.js'
+import { DeviceError, isFiresteelError, kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
 import { checkNesting, mostNested, setModuleNaming, withinModule } from '../core/module-path.js'
 import { checkFlag } from '../core/options.js'
@@ -14,13 +14,14 @@ import type { Storage } from '../core/storage.js'
 import { denseTensor, replaceMemory, Tensor } from '../core/tensor.js'
 import { openTensors } from '../io/shards.js'
 import { isSource, type TensorSource } from '../io/source.js'
-import { saveTensors, tensorsIn } from '../io/tensors.js'
+import { tensorsIn, writeTensors } from '../io/tensors.js'
 import { to } from '../ops/convert.js'
 import { creationNames, place } from '../ops/placement.js'
 import { loadSource } from './load.js'
 import '../ops/gradients.js'
 import { type ForwardHook, ForwardHooks, type ForwardPreHook, type HookHandle } from './hooks.js'
 import { tellIfLost } from './lost.js'
+import { Naming } from './naming.js'
 import { Buffer, Parameter } from './parameter.js'
 import {
   type LoadableState,
@@ -231,7 +232,7 @@ export abstract class Module extends Holder {
   async save(path: string): Promise<void> {
     // What a class has made of stateDict() holds for its files too.
     const own = this.stateDict !== Module.prototype.stateDict
-    return saveTensors(path, own ? this.stateDict() : new Map(withoutAliases(readState('save', this))))
+    return writeTensors(path, own ? this.stateDict() : new Map(withoutAliases(readState('save', this))))
   }
 
   /**
@@ -245,6 +246,9 @@ export abstract class Module extends Holder {
    *
    * Tensors on meta get memory on `options.device` (the default device), are read once and block nobody: a large model is
    * best made on meta.
+   *
+   * `rename` says which names of the file are which of the model, `exclude` what of the model stays as it is:
+   * `load(path, { rename: { backbone: 'body' }, exclude: 'head' })`; the result says what was missing, unexpected and excluded.
    *
    * Throws ValueError for what is no such file, and StateDictError listing all mismatches; nothing has changed then. Only where
    * somebody overwrites the file just then may a model that is not on meta be a mix, which the error says.
@@ -262,12 +266,15 @@ export abstract class Module extends Holder {
 
   async #loadFrom(source: TensorSource, options: LoadOptions): Promise<LoadResult> {
     if (this.loadStateDict === Module.prototype.loadStateDict) return loadSource(this, source, options)
-    // A class's own loadStateDict sees all names, and the tensors that fit.
+    // A class's own loadStateDict sees all names as the model has them, and the tensors that fit.
     const { device: fallback } = place('load', { ...(options.device ? { device: options.device } : {}) }, creationNames)
     const wanted = this.namedState().map(([name, { shape, device }]) => {
       return [name, { shape, device: device.kind === 'meta' ? fallback : device }] as const
     })
-    return this.loadStateDict(await tensorsIn(source, new Map(wanted), 'load'), options)
+    const { rename: _, ...others } = options
+    const naming = new Naming('load', source.names, options)
+    if (naming.problems.length > 0) throw new StateDictError(naming.problems, 'load', source.path)
+    return this.loadStateDict(await tensorsIn(naming.source(source), new Map(wanted), 'load'), others)
   }
 
   /**

@@ -1,8 +1,10 @@
 /** Cells, which take one step, and the layer that walks through a sequence with any of them. */
 
 import { checkTensor } from '../autograd/operator.js'
+import type { DType } from '../core/dtype.js'
 import { formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames, ownOptions } from '../core/options.js'
+import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import {
   type CellResult,
@@ -77,9 +79,12 @@ export class LSTMCell extends Cell {
   }
 
   /** x [B, I] (or [I]) and [h, c], each [B, H]; zeros if left out. Gives the next [h, c]. */
-  forward(x: Tensor, state?: readonly [h: Tensor, c: Tensor]): [h: Tensor, c: Tensor] {
+  forward<S extends Shape, D extends DType>(
+    x: Tensor,
+    state?: readonly [h: Tensor<S, D>, c: Tensor<S, D>],
+  ): [h: Tensor<S, D>, c: Tensor<S, D>] {
     this.checkInput('LSTMCell', x)
-    return lstmCell(x, state ?? null, this.weights())
+    return lstmCell<S, D>(x, state ?? null, this.weights())
   }
 }
 
@@ -90,9 +95,9 @@ export class GRUCell extends Cell {
   }
 
   /** x [B, I] (or [I]) and h [B, H]; zeros if left out. Gives the next h. */
-  forward(x: Tensor, state?: Tensor): Tensor {
+  forward<S extends Shape, D extends DType>(x: Tensor, state?: Tensor<S, D>): Tensor<S, D> {
     this.checkInput('GRUCell', x)
-    return gruCell(x, state ?? null, this.weights())
+    return gruCell<S, D>(x, state ?? null, this.weights())
   }
 }
 
@@ -115,9 +120,9 @@ export class RNNCell extends Cell {
   }
 
   /** x [B, I] (or [I]) and h [B, H]; zeros if left out. Gives the next h. */
-  forward(x: Tensor, state?: Tensor): Tensor {
+  forward<S extends Shape, D extends DType>(x: Tensor, state?: Tensor<S, D>): Tensor<S, D> {
     this.checkInput('RNNCell', x)
-    return rnnCell(x, state ?? null, this.weights(), { nonlinearity: this.nonlinearity })
+    return rnnCell<S, D>(x, state ?? null, this.weights(), { nonlinearity: this.nonlinearity })
   }
 
   override extraRepr(): string {

@@ -14,6 +14,7 @@ import { zeros } from '../ops/creation.js'
 import { copyInto } from '../ops/inplace.js'
 import { dataSync } from '../ops/read.js'
 import { Arrivals } from './arrivals.js'
+import { Naming, type NamingOptions } from './naming.js'
 import { overlaps, sameMemory, sameView } from './views.js'
 
 export type StateDict = Map<string, Tensor>
@@ -53,7 +54,7 @@ export function readState(op: string, module: Stateful): StateDict {
 /** Tensors by name. */
 export type LoadableState = ReadonlyMap<string, Tensor> | { readonly [name: string]: Tensor }
 
-export interface LoadOptions {
+export interface LoadOptions extends NamingOptions {
   /** Whether missing and unexpected names are errors. Default true; values that do not fit always are. */
   readonly strict?: boolean
   /**
@@ -63,12 +64,15 @@ export interface LoadOptions {
   readonly device?: string | Device
 }
 
-export const loadNames: OptionNames<LoadOptions> = { strict: true, device: true }
+export const loadNames: OptionNames<LoadOptions> = { strict: true, device: true, rename: true, exclude: true }
 
 export interface LoadResult {
   /** Names that the state lacks; those of memory that it has under another name are not missing. */
   readonly missing: readonly string[]
+  /** Names of the state, by its own spelling, that the model has not. */
   readonly unexpected: readonly string[]
+  /** Names, of the model or of the state, that `exclude` left out. */
+  readonly excluded: readonly string[]
 }
 
 export type Named = readonly [name: string, tensor: Tensor]
@@ -139,8 +143,8 @@ export function contradiction([[name], [other]]: Tie): string {
 
 /** What is offered for a module's state, before any of it is read. */
 export interface Offer {
-  readonly names: Iterable<string>
-  /** The sizes of what has the name, or what it is instead of a tensor and must be; null where nothing has it. */
+  readonly naming: Naming
+  /** By the model's name: the sizes of what has the name, or what it is instead of a tensor and must be; null where nothing has it. */
   sizesOf(name: string): Shape | string | null
 }
 
@@ -159,7 +163,9 @@ export function matchOffer(op: string, module: Stateful, offer: Offer, strict: b
   checkGuards(op, module)
   const own = new Map(module.namedState())
   const groups = shared([...own])
-  const has = (name: string) => offer.sizesOf(name) !== null
+  const { naming } = offer
+  const sizesOf = (name: string) => (naming.excludes(name) ? null : offer.sizesOf(name))
+  const has = (name: string) => sizesOf(name) !== null
   const elsewhere = (name: string) => {
     const tensor = own.get(name) as Tensor
     return groups.some(
@@ -168,18 +174,23 @@ export function matchOffer(op: string, module: Stateful, offer: Offer, strict: b
         names.some(([other, of]) => other !== name && has(other) && sameMemory(of, tensor)),
     )
   }
-  const missing = [...own.keys()].filter((name) => !has(name) && !elsewhere(name))
-  const unexpected = [...offer.names].filter((name) => !own.has(name))
-  const problems = strict
-    ? [...missing.map((name) => `missing: ${name}`), ...unexpected.map((name) => `unexpected: ${String(name)}`)]
-    : []
+  const all = [...new Set([...own.keys(), ...naming.names])]
+  const [excluded, idle] = [all.filter((name) => naming.excludes(name)), naming.idle(all)]
+  const missing = [...own.keys()].filter((name) => !has(name) && !elsewhere(name) && !naming.excludes(name))
+  const unexpected = naming.names.filter((name) => !own.has(name) && !naming.excludes(name))
+  const problems = [
+    ...naming.problems,
+    ...idle.map((text) => `exclude has ${text}, but neither the model nor the state has such a name`),
+    ...(strict ? missing.map((name) => `missing: ${name}`) : []),
+    ...(strict ? unexpected.map((name) => `unexpected: ${naming.describe(name)}`) : []),
+  ]
   const given: Named[] = []
   for (const [name, tensor] of own) {
-    const sizes = offer.sizesOf(name)
+    const sizes = sizesOf(name)
     if (sizes === null) continue
-    if (typeof sizes === 'string') problems.push(`${name} is ${sizes}`)
+    if (typeof sizes === 'string') problems.push(`${naming.describe(name)} is ${sizes}`)
     else if (!sameShape(sizes, tensor.sizes))
-      problems.push(`${name} is ${formatShape(sizes)}, but must be ${formatShape(tensor.sizes)}`)
+      problems.push(`${naming.describe(name)} is ${formatShape(sizes)}, but must be ${formatShape(tensor.sizes)}`)
     else {
       checkDistinct(op, name, tensor)
       given.push([name, tensor])
@@ -190,7 +201,8 @@ export function matchOffer(op: string, module: Stateful, offer: Offer, strict: b
       names.slice(i + 1).flatMap((other): Tie[] => (overlaps(one[1], other[1]) ? [[one, other]] : [])),
     ),
   )
-  return { own: [...own], given, ties, missing, unexpected, problems }
+  const spelt = unexpected.map((name) => naming.originalOf(name) ?? name)
+  return { own: [...own], given, ties, missing, unexpected: spelt, excluded, problems }
 }
 
 /** A state that fits: what is to be written where. */
@@ -210,9 +222,11 @@ export function matchState(
   const { strict = true, device } = checkOptions(op, options, loadNames)
   checkGuards(op, module)
   const entries = entriesOf(op, state)
-  const tensorOf = (name: string) => entries.get(name) as Tensor
+  const naming = new Naming(op, entries.keys(), options)
+  const entryOf = (name: string) => entries.get(naming.originalOf(name) as string)
+  const tensorOf = (name: string) => entryOf(name) as Tensor
   const sizesOf = (name: string): Shape | string | null => {
-    const value = entries.get(name)
+    const value = entryOf(name)
     if (value === undefined) return null
     if (value instanceof Tensor) {
       value.storage.check(op)
@@ -223,10 +237,10 @@ export function matchState(
     const hint = typeof value === 'object' && value !== null ? '; JSON holds no tensors, use save and load' : ''
     return `${kindOf(value)}, but must be a tensor${hint}`
   }
-  const { own, given, ties, missing, unexpected, problems } = matchOffer(
+  const { own, given, ties, missing, unexpected, excluded, problems } = matchOffer(
     op,
     module,
-    { names: entries.keys(), sizesOf },
+    { naming, sizesOf },
     strict,
   )
   const arrivals = new Arrivals(op, module, own, given, device)
@@ -249,7 +263,7 @@ export function matchState(
       }
       arrivals.settle()
     })
-  return { missing, unexpected, write }
+  return { missing, unexpected, excluded, write }
 }
 
 /**
@@ -258,7 +272,7 @@ export function matchState(
  * written if anything is wrong: StateDictError lists every missing, unexpected, misshapen and contradicting entry.
  */
 export function loadStateDict(module: Stateful, state: LoadableState, options: LoadOptions = {}): LoadResult {
-  const { missing, unexpected, write } = matchState('loadStateDict', module, state, options)
+  const { write, ...result } = matchState('loadStateDict', module, state, options)
   write()
-  return { missing, unexpected }
+  return result
 }

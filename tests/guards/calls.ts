@@ -56,6 +56,10 @@ make('TransformerEncoderLayer', nn.TransformerEncoderLayer, () => [
   },
 ])
 make('ModuleList', nn.ModuleList, () => [[new nn.Linear(2, 2)]])
+make('ModuleDict', nn.ModuleDict, () => [{ a: new nn.Linear(2, 2) }])
+make('ParameterList', nn.ParameterList, () => [[new nn.Parameter(t(2))]])
+make('ParameterDict', nn.ParameterDict, () => [{ a: new nn.Parameter(t(2)) }])
+make('Lambda', nn.Lambda, () => [(x: f.Tensor) => x.mul(2)])
 make('Parameter', nn.Parameter, () => [t(2, 3)])
 make('Buffer', nn.Buffer, () => [t(2, 3)])
 
@@ -172,6 +176,46 @@ add(
   (index) => model().at(index),
   () => [0],
   'Sequential',
+)
+for (const method of ['set', 'insert'] as const)
+  add(
+    method,
+    (index, layer) => model()[method](index, layer),
+    () => [0, new nn.ReLU()],
+    'Sequential',
+    'Sequential.set',
+    'Sequential.insert',
+  )
+add(
+  'extend',
+  (layers) => model().extend(layers),
+  () => [[new nn.ReLU()]],
+  'Sequential',
+)
+add(
+  'pop',
+  (index) => model().pop(index),
+  () => [1],
+  'Sequential.pop',
+)
+add(
+  'slice',
+  (start, end) => model().slice(start, end),
+  () => [0, 2],
+  'Sequential.slice',
+)
+const dictionary = () => new nn.ModuleDict<{ [name: string]: nn.Module }>({ a: new nn.Linear(2, 2) })
+add(
+  'get',
+  (key) => dictionary().get(key),
+  () => ['a'],
+  'ModuleDict.get',
+)
+add(
+  'set',
+  (key, module) => dictionary().set(key, module),
+  () => ['b', new nn.ReLU()],
+  'ModuleDict',
 )
 
 // Optimisers and schedules.
@@ -421,6 +465,16 @@ add(
   () => [path('model.safetensors')],
   'safetensors',
 )
+add(
+  'loadTensors',
+  async (from, options) => {
+    await ready
+    return f.loadTensors(from, options)
+  },
+  () => [path('model.safetensors'), { names: ['0.weight'], device: 'cpu' }],
+  'safetensors',
+)
+add('saveTensors', f.saveTensors, () => [path('saved.safetensors'), { x: t(2) }, { metadata: { format: 'pt' } }])
 add('saveAdapter', finetune.saveAdapter, () => [lora(), path('saved-adapter'), { name: 'default' }])
 add(
   'loadAdapter',

@@ -108,6 +108,18 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
     await source.close()
     expect(source.names).toHaveLength(6)
   },
+  async loadTensors(c, device) {
+    const source = await saved(c, device)
+    const tensors = await racing(c, () => f.loadTensors(source, { device }))
+    await source.close()
+    expect(tensors.size).toBe(6)
+    expect(only(tensors.values())).toBe(0)
+  },
+  async saveTensors(c, device) {
+    const path = join(folder, `${device.name}-tensors.safetensors`)
+    await racing(c, () => f.saveTensors(path, c.model.stateDict()))
+    expect(only((await f.loadTensors(path)).values())).toBe(0)
+  },
   async 'TensorSource.read'(c, device) {
     const source = await saved(c, device)
     const { data } = await racing(c, () => source.read('0.weight'))

@@ -295,7 +295,7 @@ describe.each(['cpu', 'reference'])('blocks on %s', (device) => {
       expect(hex(back.get('__proto__') as f.Tensor)).toBe(hex(made))
       expect(back.get('rows')?.toArray()).toEqual(made.narrow(0, 1, 2).toArray())
       expect(back.get('plain')?.dtype).toBe('float32')
-      await expect(saveTensors(path, new Map(), { 'firesteel.blocks': '' })).rejects.toThrow(f.ValueError)
+      await expect(saveTensors(path, new Map(), { metadata: { 'firesteel.blocks': '' } })).rejects.toThrow(f.ValueError)
 
       const model = () => new f.nn.Sequential(new f.nn.Linear(64, 64, { device }), new f.nn.Linear(64, 3, { device }))
       const first = quantize(model(), dtype, { modules: ['0'] })

@@ -142,7 +142,7 @@ describe.each(deviceNames)('a model on %s', (device) => {
       .forward(f.zeros([2, 4], { device: 'meta' }) as never)
       .sum()
       .backward()
-    expect(await model.load(at('source'), { device })).toEqual({ missing: [], unexpected: [] })
+    expect(await model.load(at('source'), { device })).toEqual({ missing: [], unexpected: [], excluded: [] })
     expect([...model.parameters()]).toEqual(parameters)
     for (const [name, x] of source.namedState()) {
       const mine = new Map(model.namedState()).get(name) as f.Tensor
@@ -180,7 +180,7 @@ describe.each(deviceNames)('a model on %s', (device) => {
       for (const name of ['embed.weight', 'head.weight']) {
         await saveTensors(at('tied'), new Map([[name, counting([3, 2], device)]]))
         const model = new Tied('meta', same)
-        expect(await model.load(at('tied'), { device })).toEqual({ missing: [], unexpected: [] })
+        expect(await model.load(at('tied'), { device })).toEqual({ missing: [], unexpected: [], excluded: [] })
         expect(model.head.weight.storage).toBe(model.embed.weight.storage)
         expect(model.embed.weight.toArray()).toEqual(counting([3, 2]).toArray())
         const there = new Tied(device, same)
@@ -430,7 +430,7 @@ describe('a buffer that is no part of the state', () => {
     expect(model.namedBuffers().map(([name]) => name)).toEqual(['table'])
     await model.save(at('rotary'))
     expect(await namesIn(at('rotary'))).toEqual(['scale'])
-    expect(await model.load(at('rotary'))).toEqual({ missing: [], unexpected: [] })
+    expect(await model.load(at('rotary'))).toEqual({ missing: [], unexpected: [], excluded: [] })
     model.to('bfloat16')
     expect(model.table.dtype).toBe('bfloat16')
     expect(model.table).toBeInstanceOf(nn.Buffer)

@@ -431,7 +431,7 @@ describe('a config', () => {
     await writeFile(join(path, 'adapter_config.json'), text)
     // As PEFT writes them, without a hash of the config.
     const weights = join(path, 'adapter_model.safetensors')
-    await saveTensors(weights, await loadTensors(weights), { format: 'pt' })
+    await saveTensors(weights, await loadTensors(weights), { metadata: { format: 'pt' } })
     const model = net()
     await loadAdapter(model, path)
     return model

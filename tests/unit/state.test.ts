@@ -25,7 +25,7 @@ describe.each(devices)('states of tied weights on %s', (device) => {
   it('load from one of the names', () => {
     for (const name of ['embed.weight', 'lm_head.weight']) {
       const model = new Tied(device)
-      expect(model.loadStateDict({ [name]: table(1) })).toEqual({ missing: [], unexpected: [] })
+      expect(model.loadStateDict({ [name]: table(1) })).toEqual({ missing: [], unexpected: [], excluded: [] })
       expect(values(model.embed.weight)).toEqual([1, 2, 3, 4, 5, 6])
       expect(model.lmHead.weight).toBe(model.embed.weight)
     }
@@ -108,6 +108,7 @@ describe('states that are none', () => {
     expect(load({ weight: undefined, constructor: weight }, false)).toEqual({
       missing: ['weight', 'bias'],
       unexpected: ['constructor'],
+      excluded: [],
     })
     expect(() => load({ bias: [1] }, false)).toThrow('bias is an array, but must be a tensor')
     expect(() => load({ weight: {}, bias: {} })).toThrow(

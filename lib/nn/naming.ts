@@ -1,0 +1,129 @@
+/** Names of a state that a model has otherwise, or that are to be left out, before they are held against the model's. */
+import { kindOf, shown, ValueError } from '../core/errors.js'
+import type { TensorSource } from '../io/source.js'
+
+export interface NamingOptions {
+  /**
+   * The model's name for a name of the state: a function, or a table of names of tensors or of modules, from the state's to the
+   * model's. `{ fc: 'head' }` takes fc.weight for head.weight, `{ module: '' }` takes module.fc.weight for fc.weight, and
+   * `{ '': 'body' }` takes every name that nothing longer fits for one in `body`.
+   */
+  readonly rename?: ((name: string) => string) | ReadonlyMap<string, string> | { readonly [name: string]: string }
+  /**
+   * What stays as it is: names of tensors or modules as the model has them, or patterns. What they fit is neither loaded nor
+   * missing nor unexpected.
+   */
+  readonly exclude?: string | RegExp | readonly (string | RegExp)[]
+}
+
+/** The test of a regular expression, without the memory of flags g and y, which would skip every second match. */
+export function stateless(pattern: RegExp): (text: string) => boolean {
+  const own = new RegExp(pattern)
+  return (text) => {
+    own.lastIndex = 0
+    return own.test(text)
+  }
+}
+
+function tableOf(op: string, rename: unknown): ReadonlyMap<string, string> {
+  if (typeof rename !== 'object' || rename === null || Array.isArray(rename))
+    throw new ValueError(op, `rename is ${kindOf(rename)}, but must be a function, or an object or a Map of names`)
+  const table =
+    rename instanceof Map ? new Map<string, string>(rename) : new Map<string, string>(Object.entries(rename))
+  for (const [from, to] of table)
+    if (typeof from !== 'string' || typeof to !== 'string')
+      throw new ValueError(op, `rename takes ${shown(from)} for ${shown(to)}, but both must be names`)
+  return table
+}
+
+/** Where a name goes by a table: by its longest beginning that is there. `used` learns which that was. */
+function byTable(table: ReadonlyMap<string, string>, name: string, used: Set<string>): string {
+  for (let end = name.length; ; end = end === 0 ? -1 : name.lastIndexOf('.', end - 1)) {
+    const from = name.slice(0, Math.max(0, end))
+    const to = table.get(from)
+    if (to !== undefined) {
+      used.add(from)
+      const rest = end < 0 ? name : name.slice(end + 1)
+      return to === '' || rest === '' ? to + rest : `${to}.${rest}`
+    }
+    if (end < 0) return name
+  }
+}
+
+/** The names of a state as a model has them. */
+export class Naming {
+  readonly problems: readonly string[]
+  readonly #op: string
+  /** The state's names by the model's. */
+  readonly #originals = new Map<string, string>()
+  readonly #excluded: readonly { readonly text: string; readonly fits: (name: string) => boolean }[]
+
+  /** Throws ValueError for options that are none; what does not fit the names is in `problems`. */
+  constructor(op: string, names: Iterable<string>, { rename, exclude = [] }: NamingOptions) {
+    this.#op = op
+    this.#excluded = (Array.isArray(exclude) ? exclude : [exclude]).map((each: unknown) => {
+      if (each instanceof RegExp) return { text: String(each), fits: stateless(each) }
+      if (typeof each !== 'string' || each === '')
+        throw new ValueError(op, `exclude has ${shown(each)}, but must be of names and patterns`)
+      return { text: `'${each}'`, fits: (name) => name === each || name.startsWith(`${each}.`) }
+    })
+    const problems: string[] = []
+    const table = rename === undefined || typeof rename === 'function' ? null : tableOf(op, rename)
+    const used = new Set<string>()
+    for (const original of names) {
+      const name = table ? byTable(table, original, used) : this.#called(rename as (name: string) => string, original)
+      const other = this.#originals.get(name)
+      if (other === undefined) this.#originals.set(name, original)
+      else problems.push(`${other} and ${original} are both renamed ${name}`)
+    }
+    for (const from of table?.keys() ?? [])
+      if (!used.has(from)) problems.push(`rename has '${from}', but the state has no such name`)
+    this.problems = problems
+  }
+
+  #called(rename: ((name: string) => string) | undefined, original: string): string {
+    if (rename === undefined) return original
+    const name: unknown = rename(original)
+    if (typeof name !== 'string')
+      throw new ValueError(this.#op, `rename gave ${kindOf(name)} for ${original}, but must give a name`)
+    return name
+  }
+
+  /** The state's names as the model has them. */
+  get names(): readonly string[] {
+    return [...this.#originals.keys()]
+  }
+
+  /** The state's own name. */
+  originalOf(name: string): string | undefined {
+    return this.#originals.get(name)
+  }
+
+  /** A name in errors, with the state's own where that is another. */
+  describe(name: string): string {
+    const original = this.#originals.get(name) ?? name
+    return original === name ? String(name) : `${name} (${original} in the state)`
+  }
+
+  excludes(name: string): boolean {
+    return this.#excluded.some(({ fits }) => fits(name))
+  }
+
+  /** Entries of `exclude` that fit none of these names. */
+  idle(names: readonly string[]): readonly string[] {
+    return this.#excluded.filter(({ fits }) => !names.some(fits)).map(({ text }) => text)
+  }
+
+  /** A source by the model's names. It stays open with the one that it reads. */
+  source(source: TensorSource): TensorSource {
+    const own = (name: string) => this.originalOf(name) ?? name
+    return {
+      path: source.path,
+      names: this.names,
+      spec: (name) => (this.#originals.has(name) ? source.spec(own(name)) : undefined),
+      read: (name, into, from) => source.read(own(name), into, from),
+      readSync: (name, into, from) => source.readSync(own(name), into, from),
+      close: () => source.close(),
+    }
+  }
+}
