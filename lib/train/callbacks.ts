@@ -21,7 +21,7 @@ export interface TrainingContext {
 }
 
 /** M names metrics that the records it sees hold. One that is not told them serves any Trainer. */
-export interface Callback<M extends string = never> {
+export interface Callback<M extends string = string> {
   onStart?(context: TrainingContext): void | Promise<void>
   /**
    * After every step; its loss is not there yet: do not wait for it here without need. The next step waits for a promise, so

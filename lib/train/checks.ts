@@ -10,13 +10,15 @@ const reserved = ['loss', 'epoch', 'seconds', 'lr', 'validation']
 
 const hooks = ['onStart', 'onStep', 'onEpochEnd', 'onEnd']
 
-export function checkTrainer(model: unknown, options: TrainerOptions): void {
+export function checkTrainer(model: unknown, options: TrainerOptions<string, never>): void {
   const fail = (message: string): never => {
     throw new ValueError('Trainer', message)
   }
   const { forward, parameters } = (model ?? {}) as { readonly [name: string]: unknown }
   if (typeof forward !== 'function' || typeof parameters !== 'function')
-    fail(`the model is ${kindOf(model)}, but must be a module`)
+    fail(
+      `the model is ${kindOf(model)}, but must be a module${typeof model === 'function' ? '; put functions and the modules that learn into one nn.Sequential' : ''}`,
+    )
   checkOptions('Trainer', options, {
     optimizer: true,
     loss: true,
@@ -160,10 +162,10 @@ export function checkBatch(op: string, batch: Batch): Batch {
   return batch as unknown as Batch
 }
 
-/** What the model gave; metrics look at it as a tensor. */
-export function checkOutput(op: string, output: unknown, measured: boolean): void {
-  if (output instanceof Promise || (measured && !(output instanceof Tensor)))
-    throw new ValueError(op, `the model's forward gave ${kindOf(output)}, but must give a tensor`)
+/** What the model gave: no promise, because a step is one turn of the event loop. */
+export function checkOutput(op: string, output: unknown): void {
+  if (output instanceof Promise)
+    throw new ValueError(op, `the model's forward gave ${kindOf(output)}, but must give what the loss takes, at once`)
 }
 
 /** What the loss function gave: a tensor of one floating element. */

@@ -16,20 +16,23 @@ export interface StepRecord {
   loss(): Promise<number>
 }
 
-/** Numbers by the names of metrics: of those in M it is known that they are there. */
-type Measured<M extends string> = { readonly [metric: string]: number } & { readonly [metric in M]: number }
+/** What a record holds under the name of a metric; `Any` where the metrics are not known, so that any name may be one. */
+type Measured<M extends string, Any> = { readonly [metric in M]: string extends M ? Any : number }
 
-/** Numbers of a pass: the mean loss over items, and every metric. M names those of the Trainer that measured them. */
-export type PassRecord<M extends string = never> = { readonly loss: number } & Measured<M>
+/**
+ * Numbers of a pass: the mean loss over items, and every metric. M names the metrics of the Trainer that measured them: another
+ * name does not compile. Without M any name may be a metric's.
+ */
+export type PassRecord<M extends string = string> = { readonly loss: number } & Measured<M, number>
 
-/** Numbers of an epoch: those of its training, and of the validation after it. */
-export type EpochRecord<M extends string = never> = {
+/** Numbers of an epoch: those of its training, and of the validation after it. M is as of `PassRecord`. */
+export type EpochRecord<M extends string = string> = {
   readonly epoch: number
   readonly loss: number
   readonly seconds: number
   readonly lr: number
   readonly validation?: PassRecord<M>
-} & Measured<M>
+} & Measured<M, number | PassRecord | undefined>
 
 /** The first loss that was not finite. */
 export interface NonFinite {
@@ -41,7 +44,7 @@ export interface NonFinite {
 }
 
 /** `console.log` of it, and it as text, is a line an epoch. */
-export interface History<M extends string = never> {
+export interface History<M extends string = string> {
   readonly epochs: readonly EpochRecord<M>[]
   /** Why the training ended before its last epoch: what a callback said, or `aborted: ...`, `failed: ...`; or null. */
   readonly stopped: string | null

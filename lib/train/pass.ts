@@ -2,26 +2,31 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { noGrad } from '../autograd/mode.js'
 import { shown, ValueError } from '../core/errors.js'
-import type { Tensor } from '../core/tensor.js'
+import { Tensor } from '../core/tensor.js'
 import type { PassRecord } from './history.js'
 import type { Metric } from './metrics.js'
 
 /** Metrics by name: functions that make one for each pass (`metrics.accuracy`), or the metrics themselves. */
-export type Metrics<M extends string = string> = { readonly [name in M]: Metric | (() => Metric) }
+export type Metrics<M extends string = string, Out = Tensor> = {
+  readonly [name in M]: Metric<Out> | (() => Metric<Out>)
+}
 
 /** How many steps may be submitted before the loss of the first must be there. */
 const stepsAhead = 2
 
 /** Metrics that cannot be had anew, while a pass uses them. */
-const inUse = new WeakSet<Metric>()
+const inUse = new WeakSet<object>()
+
+/** Without its graph, and as float32 where it is bfloat16, of which metrics need not know. */
+const seenByMetrics = (output: Tensor): Tensor => (output.dtype === 'bfloat16' ? output.to('float32') : output.detach())
 
 /**
  * Every pass has metrics of its own, and adds up losses as they arrive, so that an evaluation in the middle of an epoch
  * disturbs nothing. To be ended in any case.
  */
-export class Pass<M extends string> {
-  readonly #metrics: (readonly [name: string, metric: Metric])[] = []
-  readonly #leased: Metric[] = []
+export class Pass<M extends string, Out = Tensor> {
+  readonly #metrics: (readonly [name: string, metric: Metric<Out>])[] = []
+  readonly #leased: Metric<Out>[] = []
   readonly #seen: (loss: number, index: number) => void
   readonly #reads: Promise<void>[] = []
   #total = 0
@@ -29,9 +34,9 @@ export class Pass<M extends string> {
   #batches = 0
 
   /** `seen` is told each loss when it is there, with the number of its batch. */
-  constructor(op: string, metrics: Metrics<M>, seen: (loss: number, index: number) => void = () => undefined) {
+  constructor(op: string, metrics: Metrics<M, Out>, seen: (loss: number, index: number) => void = () => undefined) {
     this.#seen = seen
-    for (const [name, given] of Object.entries<Metric | (() => Metric)>(metrics)) {
+    for (const [name, given] of Object.entries<Metric<Out> | (() => Metric<Out>)>(metrics)) {
       const metric = typeof given === 'function' ? given() : (given.fresh?.() ?? given)
       if (typeof metric?.update !== 'function' || typeof metric.compute !== 'function')
         throw new ValueError(op, `the function for metric ${name} gave ${shown(metric)}, which is no metric`)
@@ -56,11 +61,10 @@ export class Pass<M extends string> {
   }
 
   /** Lets the metrics see a batch. */
-  observe(output: Tensor, target: Tensor): void {
+  observe(output: Out, target: Tensor): void {
     if (this.#metrics.length === 0) return
     noGrad(() => {
-      // Metrics need not know of bfloat16.
-      const seen = output.dtype === 'bfloat16' ? output.to('float32') : output.detach()
+      const seen = output instanceof Tensor ? (seenByMetrics(output) as Out) : output
       for (const [, metric] of this.#metrics) metric.update(seen, target)
     })
   }

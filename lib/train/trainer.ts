@@ -39,14 +39,14 @@ export type Batches<B> = AsyncIterable<B> | Iterable<B> | (() => AsyncIterable<B
 
 export type Batch = readonly [input: Tensor, target: Tensor]
 
-/** M names the metrics, which its records hold. */
-export interface TrainerOptions<M extends string = string> {
+/** M names the metrics, which its records hold; Out is what the model gives. */
+export interface TrainerOptions<M extends string = string, Out = Tensor> {
   /** Over parameters of the model. */
   readonly optimizer: Optimizer
   /** From the model's output and the target to one number, a mean over the batch; batches are weighed by their rows. */
-  readonly loss: (output: Tensor, target: Tensor) => Tensor
+  readonly loss: (output: Out, target: Tensor) => Tensor
   /** Functions that make a metric for each pass: `{ accuracy: metrics.accuracy }`; or metrics. */
-  readonly metrics?: Metrics<M>
+  readonly metrics?: Metrics<M, NoInfer<Out>>
   readonly callbacks?: readonly Callback<NoInfer<M>>[]
   /** Of this optimizer. Its lengths, such as tMax, count what `scheduleEvery` says: steps. */
   readonly schedule?: Schedule
@@ -79,26 +79,26 @@ export interface EvaluateOptions {
 }
 
 /** One training under way. */
-interface Run<M extends string> {
+interface Run<M extends string, Out> {
   readonly op: string
   readonly batches: Batches<Batch>
   readonly signal: AbortSignal | undefined
   readonly history: TrainingHistory<M>
   epoch: number
   /** The last epoch's. */
-  pass: Pass<M> | null
+  pass: Pass<M, Out> | null
 }
 
 /**
- * Trains a model. Modules are trained in the mode that they are in (see `Module.train`); `steps` and `fit` wait between steps
+ * Trains a model: a module that takes a batch's input, and gives what the loss function takes, a tensor most often. Modules are trained in the mode that they are in (see `Module.train`); `steps` and `fit` wait between steps
  * while an evaluation of the model runs, whoever began it.
  */
-export class Trainer<M extends string = never> {
+export class Trainer<M extends string = string, Out = Tensor> {
   readonly model: Module
-  readonly #forward: (x: Tensor) => Tensor
+  readonly #forward: (x: Tensor) => Out
   /** Runs model and loss in the precision asked for. */
   readonly #precisely: <R>(fn: () => R) => R
-  readonly #options: TrainerOptions<M>
+  readonly #options: TrainerOptions<M, Out>
   readonly #guard: Guard
   #steps = 0
   #running = false
@@ -107,7 +107,7 @@ export class Trainer<M extends string = never> {
   #history = new TrainingHistory<M>()
 
   /** Throws ValueError for options that cannot work, such as an optimizer over another model's parameters. */
-  constructor(model: Model<never>, options: TrainerOptions<M>) {
+  constructor(model: Model<never, Out>, options: TrainerOptions<M, Out>) {
     checkTrainer(model, options)
     checkWiring([...model.parameters()], options.optimizer.parameters())
     const { precision = 'float32' } = options
@@ -177,7 +177,7 @@ export class Trainer<M extends string = never> {
   }
 
   async #fitEpoch(
-    run: Run<M>,
+    run: Run<M, Out>,
     epoch: number,
     validation: Batches<Batch> | undefined,
     callbacks: readonly Callback<M>[],
@@ -193,7 +193,7 @@ export class Trainer<M extends string = never> {
       }
       if (run.history.stopped !== null) break
     }
-    const pass = run.pass as Pass<M>
+    const pass = run.pass as Pass<M, Out>
     const training = await pass.record().finally(() => pass.end())
     const { signal } = run
     const measured = validation && {
@@ -258,7 +258,7 @@ export class Trainer<M extends string = never> {
   }
 
   /** Claims the Trainer for one training. */
-  #begin(op: string, batches: Batches<Batch>, epochs: number, signal: AbortSignal | undefined): Run<M> {
+  #begin(op: string, batches: Batches<Batch>, epochs: number, signal: AbortSignal | undefined): Run<M, Out> {
     checkBatches(op, batches)
     checkSignal(op, signal)
     checkEpochs(op, epochs)
@@ -271,7 +271,7 @@ export class Trainer<M extends string = never> {
   }
 
   /** The steps of one pass. Its losses and metrics are in `run.pass`, which the caller ends. */
-  async *#epoch(run: Run<M>, epoch: number): AsyncGenerator<StepRecord> {
+  async *#epoch(run: Run<M, Out>, epoch: number): AsyncGenerator<StepRecord> {
     const { op, batches, signal } = run
     const { optimizer, schedule, scheduleEvery } = this.#options
     const optimized = optimizer.parameters()
@@ -311,10 +311,10 @@ export class Trainer<M extends string = never> {
     if (scheduleEvery === 'epoch') schedule?.step()
   }
 
-  #run(op: string, input: Tensor, target: Tensor): readonly [output: Tensor, loss: Tensor] {
+  #run(op: string, input: Tensor, target: Tensor): readonly [output: Out, loss: Tensor] {
     return this.#precisely(() => {
       const output = this.#forward(input)
-      checkOutput(op, output, this.#options.metrics !== undefined)
+      checkOutput(op, output)
       const loss = this.#options.loss(output, target)
       checkLoss(op, loss)
       return [output, loss] as const
@@ -323,13 +323,13 @@ export class Trainer<M extends string = never> {
 
   /** One step; returns its loss, which is being read. Everything that it made is freed here. */
   #step(
-    run: Run<M>,
+    run: Run<M, Out>,
     input: Tensor,
     target: Tensor,
     others: readonly Parameter[],
   ): { readonly read: ReturnType<Tensor['data']> } {
     const { optimizer, clipGradNorm: maxNorm } = this.#options
-    const pass = run.pass as Pass<M>
+    const pass = run.pass as Pass<M, Out>
     return scope(() => {
       const [output, loss] = this.#run(run.op, input, target)
       checkGraph(run.op, loss)
@@ -346,7 +346,7 @@ export class Trainer<M extends string = never> {
     })
   }
 
-  #stepSchedule({ op }: Run<M>): void {
+  #stepSchedule({ op }: Run<M, Out>): void {
     const { schedule, scheduleEvery = 'step' } = this.#options
     if (schedule === undefined || scheduleEvery !== 'step') return
     schedule.step()
@@ -393,8 +393,8 @@ export class Trainer<M extends string = never> {
     )
   }
 
-  get #metrics(): Metrics<M> {
-    return this.#options.metrics ?? ({} as Metrics<M>)
+  get #metrics(): Metrics<M, Out> {
+    return this.#options.metrics ?? ({} as Metrics<M, Out>)
   }
 
   /** The numbers of an epoch's record, by their paths. */
@@ -424,7 +424,12 @@ async function endAll(
 }
 
 /** Says once a training that a loss is not finite. */
-function tellNonFinite({ op, history }: Run<string>, epoch: number, index: number | null, loss: number): void {
+function tellNonFinite(
+  { op, history }: Pick<Run<string, unknown>, 'op' | 'history'>,
+  epoch: number,
+  index: number | null,
+  loss: number,
+): void {
   if (history.nonFinite !== null) return
   history.nonFinite = { epoch, index, loss }
   const where =

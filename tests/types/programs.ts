@@ -120,6 +120,88 @@ export function sequences(): void {
   void net.at(1).weight
 }
 
+export function functionsAndRecordsInSequences(): void {
+  const net = new nn.Sequential(
+    new nn.LSTM(3, 4),
+    (x) => x.mul(2),
+    relu,
+    new nn.GRU(4, 4),
+    new nn.Recurrent(new nn.GRUCell(4, 4)),
+    new nn.LSTMCell(4, 5),
+    new nn.MultiheadAttention(5, 1),
+    new nn.Linear(5, 2),
+    (x: Tensor) => [x, 3] as const,
+  )
+  same<ReturnType<typeof net.forward>, Tensor>(true)
+  const model: nn.Model = net
+  void model
+  const first = net.at(0)
+  same<typeof first, nn.LSTM>(true)
+  const named = net.at(2)
+  same<typeof named, nn.Lambda<typeof relu>>(true)
+  net
+    .append((x) => x.relu())
+    .insert(0, new nn.ReLU())
+    .set(-1, relu)
+    .extend([new nn.GRU(3, 3), (x) => x.add(1)])
+  const last = net.pop()
+  same<typeof last, nn.Layer>(true)
+  same<ReturnType<typeof net.slice>, nn.Sequential>(true)
+  // @ts-expect-error a number is nothing to pass on
+  new nn.Sequential((x: Tensor) => x.numel)
+  // @ts-expect-error a class is no layer
+  new nn.Sequential(nn.ReLU)
+  // @ts-expect-error nothing to pass on
+  net.append((x) => ({ logits: x }))
+}
+
+export function dictionaries(): void {
+  const heads = new nn.ModuleDict({ words: new nn.Linear(3, 4), lengths: new nn.LSTM(3, 1) })
+  const words = heads.get('words')
+  same<typeof words, nn.Linear<3, 4>>(true)
+  void heads.get('lengths').forward(unknown).state
+  for (const [key, head] of heads) {
+    same<typeof key, 'words' | 'lengths'>(true)
+    void head.parameters()
+  }
+  heads.set('words', new nn.Linear(3, 4)).delete('lengths')
+  new nn.ModuleDict<{ words: nn.Linear }>({ words: new nn.Linear(3, 4) }).set('words', new nn.Linear(3, 5))
+  const open = new nn.ModuleDict<{ [name: string]: nn.Model }>()
+  const called: Tensor = open.set(someText, new nn.ReLU()).get(someText).forward(unknown)
+  const scales = new nn.ParameterDict({ a: new nn.Parameter(zeros([2])) })
+  const shape = scales.get('a')
+  same<typeof shape, nn.Parameter<[2]>>(true)
+  const list = new nn.ParameterList([new nn.Parameter(zeros([2])), new nn.Parameter(zeros([3]))])
+  let sum: Tensor = called
+  for (const each of list) sum = sum.add(each)
+  // @ts-expect-error no such key
+  void heads.get('word')
+  // @ts-expect-error another class
+  heads.set('words', new nn.ReLU())
+  // @ts-expect-error a module is no parameter
+  new nn.ParameterList([new nn.ReLU()])
+}
+
+/** What a loop carries needs no declaration where the step keeps its shape. */
+export function carrying(): void {
+  const [gru, rnn, lstm] = [new nn.GRUCell(3, 4), new nn.RNNCell(3, 4), new nn.LSTMCell(3, 4)]
+  const steps: readonly Tensor[] = []
+  let h = zeros([2, 4])
+  for (const x of steps) h = gru.forward(x, h)
+  for (const x of steps) h = rnn.forward(x, h)
+  let [hidden, memory] = [zeros([2, 4]), zeros([2, 4])]
+  for (const x of steps) [hidden, memory] = lstm.forward(x, [hidden, memory])
+  let total = zeros([])
+  for (const _ of steps) total = total.add(h.sum()).add(hidden.mean())
+  let open = lstm.forward(unknown)
+  for (const x of steps) open = lstm.forward(x, open)
+  let mean = zeros([4])
+  for (let i = 0; i < 3; i++) mean = mean.mul(0.9).add(ones([4]).mul(0.1))
+  void [h, hidden, memory, total, open, mean]
+  // @ts-expect-error the state keeps its shape
+  h = gru.forward(unknown, zeros([3, 4]))
+}
+
 export async function records(): Promise<void> {
   const model = new nn.Linear(3, 4)
   const optimizer = new optim.Adam(model.parameters())
@@ -142,15 +224,17 @@ export async function records(): Promise<void> {
   void trainer.history.epochs[0]?.accuracy.toFixed(2)
   const { loss, accuracy } = await trainer.evaluate(batches)
   void [loss.toFixed(2), accuracy.toFixed(2)]
-  // A record whose metrics are not known has numbers under any name, which may be missing.
+  // A record whose metrics are not known may have a number under any name, and is any Trainer's.
   const print = (epoch: EpochRecord, pass: PassRecord) => [
-    epoch['accuracy']?.toFixed(2),
+    Number(epoch['accuracy']).toFixed(2),
     epoch.validation?.['accuracy']?.toFixed(2),
     pass['accuracy']?.toFixed(2),
     epoch.loss.toFixed(2),
   ]
   for (const epoch of epochs) print(epoch, await trainer.evaluate(batches))
-  const callback: Callback = { onEpochEnd: (epoch) => void epoch['accuracy']?.toFixed(2) }
+  const precise = (epoch: EpochRecord<'accuracy'>) => epoch.accuracy.toFixed(2)
+  void epochs.map(precise)
+  const callback: Callback = { onEpochEnd: (epoch) => void Number(epoch['accuracy']).toFixed(2) }
   const measuring: Callback<'accuracy'> = { onEpochEnd: (epoch) => void epoch.accuracy.toFixed(2) }
   new Trainer(model, {
     optimizer,
@@ -159,9 +243,13 @@ export async function records(): Promise<void> {
     callbacks: [callback, measuring],
   })
   const anyTrainer: Trainer = trainer
-  void (await anyTrainer.fit(batches)).epochs[0]?.['accuracy']?.toFixed(2)
+  void (await anyTrainer.fit(batches)).epochs[0]?.loss.toFixed(2)
   // @ts-expect-error nothing measures that
   void trainer.history.epochs[0]?.precision
+  // @ts-expect-error nothing measures that, however it is read
+  void trainer.history.epochs[0]?.['precision']
+  // @ts-expect-error nor in the validation
+  void trainer.history.epochs[0]?.validation?.['precision']
   // @ts-expect-error the validation may be missing
   void epochs[0]?.validation.accuracy
   // @ts-expect-error no metric

@@ -1,7 +1,9 @@
 /** Single steps of LSTM, GRU and RNN, for programs that walk through time on their own. */
 import { checkDType, checkTensor } from '../../autograd/operator.js'
+import type { DType } from '../../core/dtype.js'
 import { Faults, formatShape, shown, ValueError } from '../../core/errors.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
+import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { floating } from '../common.js'
 import { precise } from '../convert.js'
@@ -66,6 +68,11 @@ function cell(
  * wHh [4 H, H], bIh, bHh [4 H] or null, their rows ordered i, f, g, o. Without a batch x is [I] and the state [H]. Throws
  * ShapeError naming all misfits.
  */
+export function lstmCell<S extends Shape, D extends DType>(
+  x: Tensor,
+  state: readonly [h: Tensor<S, D>, c: Tensor<S, D>] | null,
+  weights: RecurrentWeights,
+): [h: Tensor<S, D>, c: Tensor<S, D>]
 export function lstmCell(
   x: Tensor,
   state: readonly [h: Tensor, c: Tensor] | null,
@@ -84,6 +91,11 @@ export function lstmCell(
  * One step of a GRU, as `gru` says: x [B, I] and h [B, H] (null: zeros) give the next h. Weights are wIh [3 H, I], wHh [3 H, H],
  * bIh, bHh [3 H] or null, their rows ordered r, z, n. Without a batch x is [I] and h [H]. Throws ShapeError naming all misfits.
  */
+export function gruCell<S extends Shape, D extends DType>(
+  x: Tensor,
+  h: Tensor<S, D> | null,
+  weights: RecurrentWeights,
+): Tensor<S, D>
 export function gruCell(x: Tensor, h: Tensor | null, weights: RecurrentWeights): Tensor {
   return entry(cell('gruCell', 3, x, [['h', h]], weights, gruStep), 0)
 }
@@ -99,6 +111,12 @@ const rnnCellNames: OptionNames<RnnCellOptions> = { nonlinearity: true }
  * One step of an RNN: tanh(x wIh^T + bIh + h wHh^T + bHh), or relu of it, from x [B, I] and h [B, H] (null: zeros). Weights are
  * wIh [H, I], wHh [H, H], bIh, bHh [H] or null. Without a batch x is [I] and h [H]. Throws ShapeError naming all misfits.
  */
+export function rnnCell<S extends Shape, D extends DType>(
+  x: Tensor,
+  h: Tensor<S, D> | null,
+  weights: RecurrentWeights,
+  options?: RnnCellOptions,
+): Tensor<S, D>
 export function rnnCell(x: Tensor, h: Tensor | null, weights: RecurrentWeights, options: RnnCellOptions = {}): Tensor {
   const { nonlinearity = 'tanh' } = checkOptions('rnnCell', options, rnnCellNames)
   checkNonlinearity('rnnCell', nonlinearity)

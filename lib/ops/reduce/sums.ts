@@ -96,7 +96,9 @@ export function all(x: Tensor, dim: Dim = null, options: ReduceOptions = {}): Te
 
 declare module '../../core/tensor.js' {
   interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    sum(): Tensor<[], Summed<D>>
     sum(dim?: Dim, options?: ReduceOptions): Tensor<Shape, Summed<D>>
+    mean(): Tensor<[], D>
     mean(dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
     nansum(dim?: Dim, options?: ReduceOptions): Tensor<Shape, Summed<D>>
     nanmean(dim?: Dim, options?: ReduceOptions): Tensor<Shape, D>
