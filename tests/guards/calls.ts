@@ -204,7 +204,7 @@ add(
   () => [0, 2],
   'Sequential.slice',
 )
-const dictionary = () => new nn.ModuleDict<{ [name: string]: nn.Module }>({ a: new nn.Linear(2, 2) })
+const dictionary = () => new nn.ModuleDict<{ [name: string]: f.nn.Module }>({ a: new nn.Linear(2, 2) })
 add(
   'get',
   (key) => dictionary().get(key),
