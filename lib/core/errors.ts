@@ -74,14 +74,36 @@ export function isFiresteelError(error: unknown): error is FiresteelError {
   return error instanceof Error && 'code' in error && 'op' in error && 'shapes' in error
 }
 
-/** Runs what something is made of: an error in there is told in the name that the program called, with its cause. */
+/** What the program called, where that is made of other functions; null where kernels and operators have the right names. */
+let called: string | null = null
+
+export function calledName(): string | null {
+  return called
+}
+
+/** Late errors: they bear the name of the call that they come from, which is none of those that read. */
+const late = new WeakSet<FiresteelError>()
+
+export function asLate<E extends FiresteelError>(error: E): E {
+  late.add(error)
+  return error
+}
+
+/**
+ * Runs what something is made of: an error in there is told in the name that the program called, with its cause. So are the
+ * late errors of kernels that run in there (`currentLabel` of module-path.ts).
+ */
 export function namedAs<R>(op: string, run: () => R): R {
+  const outer = called
+  called = outer ?? op
   try {
     return run()
   } catch (error) {
-    if (!isFiresteelError(error) || error instanceof StateDictError || error.op === op) throw error
+    if (!isFiresteelError(error) || error instanceof StateDictError || error.op === op || late.has(error)) throw error
     const Same = error.constructor as ErrorClass
     throw Object.assign(new Same(op, error.message.slice(`[${error.op}] `.length), error.shapes), { cause: error })
+  } finally {
+    called = outer
   }
 }
 

@@ -1,8 +1,9 @@
 /**
- * Which module's forward is running: what a kernel's late error and a trace name. A stack of the calling thread; each
- * distinct nesting of modules has a number, so that a kernel call carries one integer.
+ * Which module's forward is running, and which function: what a kernel's late error and a trace name. A stack of the calling
+ * thread; each distinct nesting of modules has a number, and each function called in it that is made of others, so that a
+ * kernel call carries one integer.
  */
-import { ValueError } from './errors.js'
+import { calledName, ValueError } from './errors.js'
 
 interface Site {
   readonly label: number
@@ -11,12 +12,20 @@ interface Site {
   readonly parent: Site | null
   readonly module: object
   readonly inner: WeakMap<object, Site>
+  /** The labels of functions that were called here, by name. */
+  readonly calls: Map<string, number>
 }
 
 const roots = new WeakMap<object, Site>()
 /** By label; a site is gone with the last of its modules. */
 const sites = new Map<number, WeakRef<Site>>()
-const gone = new FinalizationRegistry<number>((label) => sites.delete(label))
+/** By label: a function that was called, and the label of the nesting, 0 outside of modules. */
+const calls = new Map<number, { readonly name: string; readonly site: number }>()
+const callsOutside = new Map<string, number>()
+const gone = new FinalizationRegistry<Pick<Site, 'label' | 'calls'>>((site) => {
+  sites.delete(site.label)
+  for (const label of site.calls.values()) calls.delete(label)
+})
 let lastLabel = 0
 let current: Site | null = null
 
@@ -54,9 +63,26 @@ export function modulesAreObserved(): boolean {
   return observer !== null
 }
 
-/** The number of the nesting that runs now; 0 outside of modules. */
+/** The number of the nesting that runs now, and of what was called there; 0 outside of both. */
 export function currentLabel(): number {
-  return current === null ? 0 : current.label
+  const name = calledName()
+  return name === null ? (current === null ? 0 : current.label) : callLabel(name)
+}
+
+function callLabel(name: string): number {
+  const known = current === null ? callsOutside : current.calls
+  let label = known.get(name)
+  if (label === undefined) {
+    label = ++lastLabel
+    known.set(name, label)
+    calls.set(label, { name, site: current === null ? 0 : current.label })
+  }
+  return label
+}
+
+/** The function that was called, where that was none of the kernel's own name. */
+export function nameOfLabel(label: number): string | null {
+  return calls.get(label)?.name ?? null
 }
 
 function outermost(site: Site): object {
@@ -86,9 +112,9 @@ export function withinModule<R>(module: object, fn: () => R): R {
   if (site === undefined) {
     const depth = parent === null ? 1 : parent.depth + 1
     checkNesting(depth, module)
-    site = { label: ++lastLabel, depth, parent, module, inner: new WeakMap() }
+    site = { label: ++lastLabel, depth, parent, module, inner: new WeakMap(), calls: new Map() }
     sites.set(site.label, new WeakRef(site))
-    gone.register(site, site.label)
+    gone.register(site, { label: site.label, calls: site.calls })
     known.set(module, site)
     if (parent !== null) meet(module, outermost(parent))
   }
@@ -130,9 +156,9 @@ export function outermostModules(): object[] {
   return found
 }
 
-/** The path of a nesting, from its outermost module: `Sequential.3`. */
+/** The path of a nesting, from its outermost module, `Sequential.3`; empty outside of modules. */
 export function describeLabel(label: number): string {
-  let site = sites.get(label)?.deref() ?? null
+  let site = sites.get(calls.get(label)?.site ?? label)?.deref() ?? null
   const names: string[] = []
   for (; site !== null; site = site.parent) names.unshift(nameOf(site.module, site.parent?.module ?? null))
   return names.join('.')

@@ -1,6 +1,5 @@
-/** New tensors: from JavaScript values, constants and sequences. Random ones are in random.ts. */
+/** New tensors: from JavaScript values, constants and sequences. Random ones are in random.ts, those like others in like.ts. */
 
-import { checkTensor } from '../autograd/operator.js'
 import { empty, run } from '../backend/dispatch.js'
 import { elementsOf, isNumericArray, type NumericArray } from '../core/arrays.js'
 import { checkBlockShape } from '../core/blocks.js'
@@ -219,47 +218,4 @@ function floats<D extends DType>(op: string, options: CreationOptions<D>): Creat
   if (own.dtype !== undefined && !isFloating(checkDTypeName(op, own.dtype)))
     throw new DTypeError(op, `makes floats, but dtype is ${own.dtype}; round and convert with .to('${own.dtype}')`)
   return own
-}
-
-/** Options with dtype and device of x where they name none. */
-function likeOf<D extends DType>(op: string, x: Tensor, options: CreationOptions<D>): CreationOptions<D> {
-  checkTensor(op, 'x', x)
-  return { dtype: x.dtype as D, device: x.device, ...ownOptions<CreationOptions<D>>(op, options, creationNames) }
-}
-
-/** Zeros of x's shape, dtype and device, unless the options name others; no graph. */
-export function zerosLike<S extends Shape, T extends DType, D extends DType = T>(
-  x: Tensor<S, T>,
-  options: CreationOptions<D> = {},
-): Tensor<Mutable<S>, Known<NoInfer<D>>> {
-  const given = likeOf('zerosLike', x, options)
-  return filled('zerosLike', x.sizes as S, 0, given)
-}
-
-/** Ones of x's shape, dtype and device, unless the options name others; no graph. */
-export function onesLike<S extends Shape, T extends DType, D extends DType = T>(
-  x: Tensor<S, T>,
-  options: CreationOptions<D> = {},
-): Tensor<Mutable<S>, Known<NoInfer<D>>> {
-  const given = likeOf('onesLike', x, options)
-  return filled('onesLike', x.sizes as S, 1, given)
-}
-
-/** All elements `value`, with x's shape, dtype and device, unless the options name others; no graph. */
-export function fullLike<S extends Shape, T extends DType, D extends DType = T>(
-  x: Tensor<S, T>,
-  value: number,
-  options: CreationOptions<D> = {},
-): Tensor<Mutable<S>, Known<NoInfer<D>>> {
-  const given = likeOf('fullLike', x, options)
-  return filled('fullLike', x.sizes as S, value, given)
-}
-
-/** To be overwritten, with x's shape, dtype and device, unless the options name others. It holds zeros, where PyTorch leaves it open. */
-export function emptyLike<S extends Shape, T extends DType, D extends DType = T>(
-  x: Tensor<S, T>,
-  options: CreationOptions<D> = {},
-): Tensor<Mutable<S>, Known<NoInfer<D>>> {
-  const given = likeOf('emptyLike', x, options)
-  return filled('emptyLike', x.sizes as S, 0, given)
 }

@@ -34,7 +34,8 @@ export function copyInto(dst: Tensor, src: Tensor, op: string): void {
   dst.storage.markWritten(op)
 }
 
-function checkWritable(op: string, dst: Tensor): void {
+/** Throws where a tensor is not to be written in place: because it is freed, or because a graph would not know of it. */
+export function checkWritable(op: string, dst: Tensor): void {
   checkTensor(op, 'the tensor', dst)
   dst.storage.check(op)
   if (dst.requiresGrad && isGradEnabled())
@@ -44,22 +45,27 @@ function checkWritable(op: string, dst: Tensor): void {
     )
 }
 
-/** Overwrites the elements with those of `src`, broadcast and converted. Under noGrad for tensors that want a gradient. */
-export function copy_<S extends Shape, D extends DType>(dst: Tensor<S, D>, src: Tensor): Tensor<S, D> {
-  checkWritable('copy_', dst)
-  checkTensor('copy_', 'src', src)
-  src.storage.check('copy_')
+/** Throws where a tensor is not to be written into `dst`, called `name`; `instead` is what would record a graph. */
+export function checkSource(op: string, name: string, src: Tensor, dst: Tensor, instead: string): void {
+  checkTensor(op, name, src)
+  src.storage.check(op)
   if (src.requiresGrad && isGradEnabled())
     throw new AutogradError(
-      'copy_',
-      `src takes part in a graph (${src.describe()}), but copy_ records none, so that no gradient would come back; ` +
-        'copy src.detach(), do it inside noGrad(), or build the result with cat() or where()',
+      op,
+      `${name} takes part in a graph (${src.describe()}), but ${op} records none, so that no gradient would come back; ` +
+        `give ${name}.detach(), do it inside noGrad(), or build the result with ${instead}`,
     )
   if (src.device !== dst.device)
     throw new DeviceError(
-      'copy_',
-      `src is on ${src.device.name}, the tensor on ${dst.device.name}; move it with .to('${dst.device.name}')`,
+      op,
+      `${name} is on ${src.device.name}, the tensor on ${dst.device.name}; move it with .to('${dst.device.name}')`,
     )
+}
+
+/** Overwrites the elements with those of `src`, broadcast and converted. Under noGrad for tensors that want a gradient. */
+export function copy_<S extends Shape, D extends DType>(dst: Tensor<S, D>, src: Tensor): Tensor<S, D> {
+  checkWritable('copy_', dst)
+  checkSource('copy_', 'src', src, dst, 'cat() or where()')
   if (!sameShape(broadcastShapes('copy_', dst.sizes, src.sizes), dst.sizes))
     throw new ShapeError('copy_', `src ${formatShape(src.sizes)} does not broadcast into ${formatShape(dst.sizes)}`, [
       dst.sizes,

@@ -49,6 +49,31 @@ export const calls: readonly PublicCall[] = [
   sound('onesLike', f.onesLike, () => [t(2, 3), { dtype: 'int32' }]),
   sound('fullLike', f.fullLike, () => [t(2, 3), 2, { dtype: 'int32' }]),
   sound('emptyLike', f.emptyLike, () => [t(2, 3), { dtype: 'int32' }]),
+  ...(['newZeros', 'newOnes', 'newEmpty'] as const).map((name) => ({
+    ...sound(
+      name,
+      (x: f.Tensor, shape: number[], options: f.CreationOptions) => x[name](shape, options),
+      () => [t(2), [2, 3], { dtype: 'int32' }],
+    ),
+    self: 0,
+  })),
+  {
+    ...sound(
+      'newFull',
+      (x: f.Tensor, shape: number[], value: number, options) => x.newFull(shape, value, options),
+      () => [t(2), [2, 3], 2, { dtype: 'int32' }],
+    ),
+    self: 0,
+  },
+  {
+    ...sound(
+      'newTensor',
+      (x: f.Tensor, value: number[], options) => x.newTensor(value, options),
+      () => [t(2), [2, 3], { dtype: 'int32' }],
+    ),
+    self: 0,
+  },
+  sound('empty', f.empty, () => [[2, 3], { dtype: 'int32' }]),
   sound('meshgrid', f.meshgrid, () => [[t(2), t(3)], { indexing: 'xy' }]),
 ]
 
@@ -60,6 +85,7 @@ export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
   fullLike: unaryZeros((x) => f.fullLike(x, 2)),
   emptyLike: unaryZeros((x) => f.emptyLike(x)),
   meshgrid: unaryZeros((x) => f.meshgrid([f.reshape(x, [-1]), f.ones([2], { device: x.device })])),
+  empty: creation(({ m = 0, n = 0 }) => f.empty([m, n])),
   zeros: creation(({ m = 0, n = 0 }) => f.zeros([m, n])),
   ones: creation(({ m = 0, n = 0 }) => f.ones([m, n])),
   full: creation(({ m = 0, n = 0 }) => f.full([m, n], 2)),

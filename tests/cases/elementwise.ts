@@ -115,6 +115,26 @@ const finite: readonly Case[] = [
   ...unary('clamp', (x) => f.clamp(x, -1, 0.5), kinkAt(-1, 0.5)),
   { op: 'clamp', name: 'from below only', inputs: [awayFrom([35], [0.5])], call: (x) => f.clamp(x, 0.5) },
   { op: 'clamp', name: 'int32', inputs: [integers([35], -9, 9)], call: (x) => f.clamp(x, -3, 4) },
+  {
+    op: 'clamp',
+    name: 'between tensors',
+    inputs: [normal([5, 7], 2), normal([7]), normal([5, 1], 1, 0.7)],
+    call: (x, low, high) => f.clamp(x, low, high),
+    length: 35,
+  },
+  {
+    op: 'clamp',
+    name: 'a tensor on one side',
+    inputs: [normal([5, 7], 2), normal([7])],
+    call: (x, limit) => [f.clamp(x, limit), f.clamp(x, null, limit), f.clamp(x, -1, limit)],
+    length: 10,
+  },
+  {
+    op: 'clamp',
+    name: 'of int32 between tensors',
+    inputs: [integers([35], -9, 9), integers([35], -4, 2)],
+    call: (x, low) => f.clamp(x, low, 3),
+  },
   ...unary(
     'cast',
     (x) => x.to('int32'),

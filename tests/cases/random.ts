@@ -23,6 +23,9 @@ const chances = { ...uniform([4, 333], 0, 1), differentiable: false }
 const draws: readonly [string, (x: f.Tensor) => f.Tensor][] = [
   ['random_uniform', (x) => f.rand(x.shape, { device: x.device, generator: seeded(), low: -1, high: 3 })],
   ['random_normal', (x) => f.randn(x.shape, { device: x.device, generator: seeded(), mean: 0.5, std: 2 })],
+  ['randLike', (x) => f.randLike(x, { dtype: 'float32', generator: seeded(), low: -1, high: 3 })],
+  ['randnLike', (x) => f.randnLike(x, { dtype: 'float32', generator: seeded(), mean: 0.5, std: 2 })],
+  ['randintLike', (x) => f.randintLike(x, -9, 20, { dtype: 'int32', generator: seeded() })],
   ['randperm', (x) => f.randperm(x.numel, { device: x.device, generator: seeded() })],
   ['exponential', (x) => f.exponential(x.shape, { device: x.device, generator: seeded(), lambd: 2 })],
   ['random_integers', (x) => f.randint(-1000, 2000, x.shape, { device: x.device, generator: seeded() })],
@@ -97,7 +100,7 @@ export const cases: readonly Case[] = [
 ]
 
 /** How many of the cases are excused from which check. */
-export const excused = { layouts: 40, meta: 2 }
+export const excused = { layouts: 64, meta: 2 }
 
 export const errors: readonly ErrorCase[] = [
   {
@@ -134,6 +137,13 @@ export const errors: readonly ErrorCase[] = [
     code: 'ERR_VALUE',
     mentions: ['-1', 'std'],
     call: () => f.randn([3], { std: -1 }),
+  },
+  {
+    op: 'randLike',
+    name: 'integers',
+    code: 'ERR_DTYPE',
+    mentions: ['int32'],
+    call: (make) => f.randLike(make(integers([3], 0, 9))),
   },
   { op: 'randn', name: 'a negative size', code: 'ERR_VALUE', mentions: ['-3'], call: () => f.randn([-3]) },
   {
@@ -194,6 +204,9 @@ export const calls: readonly PublicCall[] = [
   sound('dropout', f.dropout, () => [t(3), 0.5, { training: true }]),
   sound('rand', f.rand, () => [[2, 3], { low: -1, high: 2, generator: new f.Generator(3), requiresGrad: true }]),
   sound('randn', f.randn, () => [[2, 3], { mean: 1, std: 2 }]),
+  sound('randLike', f.randLike, () => [t(2, 3), { low: -1, high: 2, generator: new f.Generator(3) }]),
+  sound('randnLike', f.randnLike, () => [t(2, 3), { mean: 1, std: 2 }]),
+  sound('randintLike', f.randintLike, () => [t(2, 3), 0, 5, { dtype: 'int32' }]),
   sound('bernoulli', f.bernoulli, () => [t(3), { p: 0.5, generator: new f.Generator(3) }]),
   sound('multinomial', f.multinomial, () => [t(3), 2, { replacement: true, generator: new f.Generator(3) }]),
   sound('randperm', f.randperm, () => [5, { dtype: 'float32' }]),
@@ -206,6 +219,9 @@ export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
   dropout: unaryZeros((x) => f.dropout(x, 0.5, { generator: new f.Generator(1) })),
   rand: creation(({ m = 0, n = 0 }) => f.rand([m, n], { generator: new f.Generator(1) })),
   randn: creation(({ m = 0, n = 0 }) => f.randn([m, n], { generator: new f.Generator(1) })),
+  randLike: unaryZeros((x) => f.randLike(x, { generator: new f.Generator(1) })),
+  randnLike: unaryZeros((x) => f.randnLike(x, { generator: new f.Generator(1) })),
+  randintLike: unaryZeros((x) => f.randintLike(x, 0, 9, { generator: new f.Generator(1) })),
   bernoulli: unaryZeros((x) => f.bernoulli(x, { p: 0.5, generator: new f.Generator(1) })),
   multinomial: {
     sizes: { m: 3, n: 2 },

@@ -14,6 +14,7 @@ import {
   normal,
 } from './case.js'
 import { type PublicCall, sound, t } from './sound.js'
+import * as statistics from './statistics.js'
 import { named, unaryZeros, type ZeroSizes } from './zero.js'
 
 type Dim = number | readonly number[] | null
@@ -341,7 +342,7 @@ const running: readonly Case[] = [
   { op: 'prod', name: 'bool', inputs: [bits([5, 3], 0.9)], call: (t) => f.prod(t, 1) },
 ]
 
-export const cases: readonly Case[] = [...finite, ...atEnds, ...norms, ...chosen, ...running]
+export const cases: readonly Case[] = [...finite, ...atEnds, ...norms, ...chosen, ...running, ...statistics.cases]
 
 /** Two halves of the range of int32, and one more. */
 const tooMuch = exactly([3, 2], 'int32', [2 ** 30, 1, 2 ** 30 - 1, 1, 1, 1])
@@ -350,6 +351,7 @@ const tooMuch = exactly([3, 2], 'int32', [2 ** 30, 1, 2 ** 30 - 1, 1, 1, 1])
 export const excused = { 'finite differences': 1 }
 
 export const errors: readonly ErrorCase[] = [
+  ...statistics.errors,
   {
     op: 'sum',
     name: 'beyond int32',
@@ -455,6 +457,7 @@ export const errors: readonly ErrorCase[] = [
 ]
 
 export const calls: readonly PublicCall[] = [
+  ...statistics.calls,
   ...(['sum', 'mean', 'amax', 'amin', 'logsumexp', 'std'] as const).map((name) =>
     sound(name, f[name], () => [t(2, 3), [0, -1], { keepdim: true }], 'variance', 'var', 'sum'),
   ),
@@ -481,6 +484,7 @@ export const calls: readonly PublicCall[] = [
 ]
 
 export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
+  ...statistics.zeroSizes,
   cumsum: unaryZeros((x) => f.cumsum(x, 1)),
   sum: unaryZeros((x) => f.sum(x, 0), { fills: { m: 0 } }),
   'sum of all': unaryZeros((x) => f.sum(x), { fills: { m: 0, n: 0 } }),

@@ -101,9 +101,100 @@ const ordered: readonly Case[] = [
   { op: 'median', name: 'int32', inputs: [integers([5, 33], -9, 9)], call: (x) => [...f.median(x, 1)] },
 ]
 
+const withNaN = exactly([2, 3, 3], 'float', [
+  3,
+  Number.NaN,
+  1,
+  5,
+  2,
+  Number.NaN,
+  4,
+  4.5,
+  0,
+  Number.NaN,
+  Number.NaN,
+  Number.NaN,
+  -1,
+  7,
+  2.5,
+  0,
+  8,
+  -3,
+])
+const ways = ['linear', 'lower', 'higher', 'midpoint', 'nearest'] as const
+
+const shares: readonly Case[] = [
+  ...ways.map(
+    (interpolation): Case => ({
+      op: 'quantile',
+      name: interpolation,
+      inputs: [distinct([3, 7, 2])],
+      call: (x) => [
+        f.quantile(x, 0.3, 1, { interpolation }),
+        f.quantile(x, [0, 0.5, 0.77, 1], -1, { interpolation, keepdim: true }),
+        f.quantile(x, 0.9, null, { interpolation, keepdim: true }),
+      ],
+      length: 8,
+      roundings: 64,
+    }),
+  ),
+  {
+    op: 'quantile',
+    name: 'NaN',
+    inputs: [withNaN],
+    call: (x) => [f.quantile(x, 0.25, 2), f.nanquantile(x, [0, 0.4, 1], 2), f.nanquantile(x, 0.6)],
+    roundings: 64,
+  },
+  {
+    op: 'nanquantile',
+    name: 'of rows',
+    inputs: [distinct([4, 33])],
+    call: (x) => f.nanquantile(x, [0.25, 0.5], 1, { keepdim: true }),
+    length: 8,
+    roundings: 64,
+  },
+  { op: 'quantile', name: 'a number', inputs: [distinct([])], call: (x) => f.quantile(x, [0.1, 0.9]), length: 2 },
+  { op: 'nanmedian', name: 'of all', inputs: [distinct([4, 5])], call: (x) => f.nanmedian(x) },
+  { op: 'nanmedian', name: 'of rows', inputs: [distinct([4, 6])], call: (x) => f.nanmedian(x, 1) },
+  {
+    op: 'nanmedian',
+    name: 'NaN',
+    inputs: [withNaN],
+    call: (x) => [f.nanmedian(x), ...f.nanmedian(x, 2, { keepdim: true }), ...f.nanmedian(x, 1)],
+  },
+  { op: 'mode', name: 'of rows', inputs: [distinct([4, 9])], call: (x) => f.mode(x) },
+  {
+    op: 'mode',
+    name: 'of equals',
+    inputs: [integers([5, 33], -3, 3), special],
+    call: (x, s) => [
+      ...f.mode(x as f.Tensor),
+      ...f.mode(x as f.Tensor, 0, { keepdim: true }),
+      ...f.mode(s as f.Tensor),
+    ],
+  },
+  { op: 'mode', name: 'a number', inputs: [distinct([])], call: (x) => f.mode(x) },
+]
+
 const boundaries = exactly([7], 'float', [-2, -1, -1, 0, 1, 1, 3])
 
 const searched: readonly Case[] = [
+  {
+    op: 'isin',
+    name: 'of numbers',
+    inputs: [integers([5, 33], 0, 50), integers([3, 7], 0, 50)],
+    call: (x, test) => [
+      f.isin(x as f.Tensor, test as f.Tensor),
+      f.isin(x as f.Tensor, test as f.Tensor, { invert: true }),
+      f.isin(x as f.Tensor, f.narrow(test as f.Tensor, 0, 0, 0)),
+    ],
+  },
+  {
+    op: 'isin',
+    name: 'NaN, infinities and zeros',
+    inputs: [special, boundaries],
+    call: (x, test) => [f.isin(x as f.Tensor, test as f.Tensor), f.isin(x as f.Tensor, x as f.Tensor)],
+  },
   {
     op: 'searchsorted',
     name: 'of one row',
@@ -173,6 +264,26 @@ const counted: readonly Case[] = [
     call: (x) => f.unique(x, { dim: 1, returnInverse: true, returnCounts: true }),
   },
   { op: 'unique', name: 'NaN', inputs: [special], call: (x) => f.unique(x, { returnCounts: true }) },
+  {
+    op: 'uniqueConsecutive',
+    name: 'with all results',
+    inputs: [integers([4, 9], 0, 2)],
+    call: (x) => f.uniqueConsecutive(x, { returnInverse: true, returnCounts: true }),
+  },
+  {
+    op: 'uniqueConsecutive',
+    name: 'slices',
+    inputs: [integers([40, 2], 0, 2)],
+    call: (x) => f.uniqueConsecutive(x, { dim: 0, returnInverse: true, returnCounts: true }),
+  },
+  { op: 'uniqueConsecutive', name: 'NaN', inputs: [special], call: (x) => f.uniqueConsecutive(x) },
+  {
+    op: 'histc',
+    name: 'of all, and of a range',
+    inputs: [constant(normal([5, 333]))],
+    call: (x) => [f.histc(x as f.Tensor, { bins: 7 }), f.histc(x as f.Tensor, { bins: 33, min: -1, max: 2 })],
+  },
+  { op: 'histc', name: 'NaN', inputs: [withNaN], call: (x) => f.histc(x as f.Tensor, { bins: 3, min: 0, max: 8 }) },
   { op: 'bincount', name: 'of bytes', inputs: [bytes([333])], call: (x) => f.bincount(x) },
   {
     op: 'bincount',
@@ -185,12 +296,13 @@ const counted: readonly Case[] = [
 
 export const cases: readonly Case[] = [
   ...ordered,
+  ...shares,
   ...searched,
   ...counted.map((each) => ({ ...each, without: { meta: 'its elements say how many results there are' } })),
 ]
 
 /** How many of the cases are excused from which check. */
-export const excused = { meta: 9 }
+export const excused = { meta: 14 }
 
 const x = normal([3, 4])
 
@@ -240,6 +352,49 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['2'],
     call: (make) => f.unique(make(x), { dim: 2 }),
   },
+  { op: 'quantile', name: 'beyond 1', code: 'ERR_VALUE', mentions: ['1.5'], call: (make) => f.quantile(make(x), 1.5) },
+  {
+    op: 'quantile',
+    name: 'of nothing',
+    code: 'ERR_VALUE',
+    mentions: ['[0, 4]'],
+    call: (make) => f.quantile(make(normal([0, 4])), 0.5, 0),
+  },
+  {
+    op: 'nanquantile',
+    name: 'of integers',
+    code: 'ERR_DTYPE',
+    mentions: ['int32'],
+    call: (make) => f.nanquantile(make(integers([4], 0, 9)), 0.5),
+  },
+  {
+    op: 'nanmedian',
+    name: 'of nothing',
+    code: 'ERR_VALUE',
+    mentions: ['[0, 4]'],
+    call: (make) => f.nanmedian(make(normal([0, 4])), 0),
+  },
+  {
+    op: 'mode',
+    name: 'of nothing',
+    code: 'ERR_VALUE',
+    mentions: ['[0, 4]'],
+    call: (make) => f.mode(make(normal([0, 4])), 0),
+  },
+  {
+    op: 'histc',
+    name: 'limits that cross',
+    code: 'ERR_VALUE',
+    mentions: ['2', '1'],
+    call: (make) => f.histc(make(x), { min: 2, max: 1 }),
+  },
+  {
+    op: 'histc',
+    name: 'no limits',
+    code: 'ERR_VALUE',
+    mentions: ['NaN'],
+    call: (make) => f.histc(make(special)),
+  },
   {
     op: 'bincount',
     name: 'floats',
@@ -269,6 +424,13 @@ export const calls: readonly PublicCall[] = [
   sound('topk', f.topk, () => [t(2, 3), 1, 0, { largest: false, sorted: false }]),
   sound('kthvalue', f.kthvalue, () => [t(2, 3), 1, 0, { keepdim: true }]),
   sound('median', f.median, () => [t(2, 3), 0, { keepdim: true }]),
+  sound('quantile', f.quantile, () => [t(2, 3), 0.5, 1, { keepdim: true, interpolation: 'nearest' }], 'sort'),
+  sound('nanquantile', f.nanquantile, () => [t(2, 3), [0.5], 1, { keepdim: true, interpolation: 'lower' }], 'sort'),
+  sound('nanmedian', f.nanmedian, () => [t(2, 3), 0, { keepdim: true }]),
+  sound('mode', f.mode, () => [t(2, 3), 0, { keepdim: true }]),
+  sound('isin', f.isin, () => [t(2, 3), t(4), { invert: true }]),
+  sound('uniqueConsecutive', f.uniqueConsecutive, () => [t(2, 3), { returnInverse: true, returnCounts: true, dim: 0 }]),
+  sound('histc', f.histc, () => [t(2, 3), { bins: 3, min: 0, max: 1 }]),
   sound('searchsorted', f.searchsorted, () => [t(2, 3), t(2, 4), { right: true, sorter: ints([2, 3]) }]),
   sound('bucketize', f.bucketize, () => [t(2, 3), t(4), { right: true }]),
   sound('nonzero', f.nonzero, () => [bools(2, 3), { asTuple: true }]),
@@ -298,6 +460,19 @@ export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
     fills: { n: 0 },
   },
   nonzero: unaryZeros((x) => f.nonzero(x)),
+  quantile: { ...unaryZeros((x) => f.quantile(x, [0.5], 0), { refuses: ['m'] }), ...distinctly },
+  nanquantile: { ...unaryZeros((x) => f.nanquantile(x, 0.5, 0), { refuses: ['m'] }), ...distinctly },
+  nanmedian: { ...unaryZeros((x) => f.nanmedian(x, 0), { refuses: ['m'] }), ...distinctly },
+  'nanmedian of all': unaryZeros((x) => f.nanmedian(x), { fills: { m: Number.NaN, n: Number.NaN } }),
+  mode: { ...unaryZeros((x) => f.mode(x, 0), { refuses: ['m'] }), ...distinctly },
+  isin: {
+    sizes: { m: 3, n: 2 },
+    inputs: ({ m = 0, n = 0 }) => [integers([m], 0, 3), integers([n], 0, 3)],
+    call: ([x, test]) => f.isin(x as f.Tensor, test as f.Tensor),
+    fills: { n: 0 },
+  },
+  uniqueConsecutive: unaryZeros((x) => f.uniqueConsecutive(x)),
+  histc: unaryZeros((x) => f.histc(x, { bins: 3 }), { fills: { m: 0, n: 0 } }),
   unique: unaryZeros((x) => f.unique(x)),
   bincount: { sizes: { m: 3 }, inputs: ({ m = 0 }) => [integers([m], 0, 3)], call: ([x]) => f.bincount(x as f.Tensor) },
 }

@@ -37,6 +37,7 @@ const calledBy: { readonly [name: string]: string } = {
 
 /** What makes tensors of none has no inputs for a case: tests/unit/creation.test.ts. */
 const creation = [
+  'empty',
   'emptyLike',
   'fullLike',
   'linspace',

@@ -61,6 +61,14 @@ describe.each(devices.map((device) => [device.name, device] as const))('%s', (_n
     expect(error).toBeInstanceOf(classes[code])
     const { message, op: named } = error as f.FiresteelError
     expect(codeOf(error)).toBe(code)
+    // Late or at once, it bears one name.
+    f.setDefaultDevice(reference)
+    const other = randomOf(1)
+    const same = failure(() =>
+      call((input) => make(input, input.values(other, countOf(input.shape)), reference, 'float32')),
+    )
+    f.setDefaultDevice(device)
+    expect(named).toBe((same as f.FiresteelError).op)
     // Kernels of a backward pass or of another name may say which of them it was.
     expect(`${named}`.replaceAll('_', '').toLowerCase()).toContain(op.replaceAll('_', '').toLowerCase())
     expect(message.startsWith(`[${named}] `)).toBe(true)

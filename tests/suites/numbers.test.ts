@@ -204,6 +204,8 @@ const entries: { readonly [name: string]: Entry } = {
     call: (x, n) => f.scatter(x, 0, f.arange(x.numel, undefined, 1, { device: x.device }), n),
     real: (_x, n) => n,
   },
+  indexPut: { dtypes, call: (x, n) => f.indexPut(x, [':'], n), real: (_x, n) => n },
+  indexPut_: { dtypes, call: (x, n) => f.indexPut_(x.clone(), [':'], n), real: (_x, n) => n },
   maskedFill: { dtypes, call: (x, n) => f.maskedFill(x, f.onesLike(x, { dtype: 'bool' }), n), real: (_x, n) => n },
 }
 

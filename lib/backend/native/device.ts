@@ -11,6 +11,7 @@ import {
 } from '../../core/device.js'
 import { arrayLength, type DType, dtypes, type TypedArray } from '../../core/dtype.js'
 import {
+  asLate,
   DeviceError,
   IndexOutOfRangeError,
   InternalError,
@@ -18,7 +19,7 @@ import {
   shown,
   ValueError,
 } from '../../core/errors.js'
-import { currentLabel, describeLabel } from '../../core/module-path.js'
+import { currentLabel, describeLabel, nameOfLabel } from '../../core/module-path.js'
 import { answerRoom } from '../../core/room.js'
 import { Storage } from '../../core/storage.js'
 import { kernelOf } from '../call.js'
@@ -220,10 +221,14 @@ export class QueueDevice implements Device {
     const error = this.#addon.takeError()
     if (error === null) return
     const [code, kernel, label, text] = error
-    const place = label === 0 ? '' : ` (in ${describeLabel(label)})`
+    const path = describeLabel(label)
+    const place = path === '' ? '' : ` (in ${path})`
+    const Class = errorClasses[code] ?? InternalError
+    // What should never be is told of the kernel.
+    const op = (Class === InternalError ? null : nameOfLabel(label)) ?? calledAs(kernel)
     if (code === memoryCode)
-      throw new OutOfMemoryError(calledAs(kernel), `${text}${place}; ${this.#memory.describeHeld()}; ${makeRoomAdvice}`)
-    throw new (errorClasses[code] ?? InternalError)(calledAs(kernel), `${text}${place}`)
+      throw asLate(new OutOfMemoryError(op, `${text}${place}; ${this.#memory.describeHeld()}; ${makeRoomAdvice}`))
+    throw asLate(new Class(op, `${text}${place}`))
   }
 
   memory(): DeviceMemory {

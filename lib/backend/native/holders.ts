@@ -46,7 +46,8 @@ export class Holders {
     const groups = new Map<string, { bytes: number; count: number; parameter: boolean }>()
     for (const [handle, { bytes, op, label }] of this.#notes) {
       const name = names.get(handle)
-      const place = label === 0 ? '' : ` (in ${describeLabel(label)})`
+      const path = describeLabel(label)
+      const place = path === '' ? '' : ` (in ${path})`
       const key = name ?? `${op}${place}`
       const group = groups.get(key) ?? { bytes: 0, count: 0, parameter: name !== undefined }
       group.bytes += bytes

@@ -11,8 +11,9 @@ import type { Tensor } from '../../core/tensor.js'
 import { checkScalar, like } from '../common.js'
 import { kernel, operator } from '../operator.js'
 import { add, div, maximum, minimum, mul, sub } from './arithmetic.js'
+import { clamp } from './clamp.js'
 import { ge, gt, le, where } from './compare.js'
-import { clamp, erf, exp, log1p, neg } from './functions.js'
+import { erf, exp, log1p, neg } from './functions.js'
 import { reluFormula } from './relu-gradient.js'
 
 type Activation<A> = <S extends Shape, D extends DType>(x: Tensor<S, D>, attrs: A) => Tensor<S, D>

@@ -1,19 +1,17 @@
 /** Functions of one tensor: signs, powers, exponentials, rounding, limits. */
 
-import { noGrad } from '../../autograd/mode.js'
-import { apply, checkDType, checkTensor } from '../../autograd/operator.js'
+import { checkDType, checkTensor } from '../../autograd/operator.js'
 import { type DType, isFloating } from '../../core/dtype.js'
 import { namedAs, shown, ValueError } from '../../core/errors.js'
 import { defineMethods } from '../../core/methods.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
-import { anyFloating, checkScalar, like } from '../common.js'
+import { anyFloating, checkScalar } from '../common.js'
 import { castTo } from '../convert.js'
-import { kernel, operator } from '../operator.js'
-import { add, div, maximum, minimum, mul, sub } from './arithmetic.js'
+import { add, div, mul, sub } from './arithmetic.js'
+import { clamp } from './clamp.js'
 import { eq, ge, le, ne, where } from './compare.js'
-import { checkNumber } from './numbers.js'
 import { once } from './once.js'
 import { nothing, simple } from './unary.js'
 
@@ -131,48 +129,6 @@ export function nanToNum(x: Tensor, options: NanToNumOptions = {}): Tensor {
   return where(ne(x, x), nan, where(eq(x, Number.POSITIVE_INFINITY), posinf ?? limit, finite))
 }
 
-const clampRecord = operator<[x: Tensor], { readonly min: number; readonly max: number }>({
-  name: 'clamp',
-  infer: ([x]) => like(x),
-  forward: kernel('clamp', ([x], { min, max }, { out }) => ({ out, x, min, max })),
-  composite([x], { min, max }) {
-    // `maximum` and `minimum` share a gradient at a tie; x itself has the whole of it within the limits, and there is none beyond.
-    const limited = noGrad(() => {
-      const above = min === Number.NEGATIVE_INFINITY ? x : maximum(x, min)
-      return max === Number.POSITIVE_INFINITY ? above : minimum(above, max)
-    })
-    return where(ge(x, min), where(le(x, max), x, limited), limited)
-  },
-  gradient: {
-    saves: () => ({ inputs: [0] }),
-    backward: kernel('clamp_backward', (ctx, [dy], { dx }) => ({ dx, dy, x: ctx.input(0), ...ctx.attrs })),
-    formula(ctx, [g]) {
-      const x = ctx.input(0)
-      return [where(ge(x, ctx.attrs.min), where(le(x, ctx.attrs.max), g, 0), 0)]
-    },
-  },
-})
-
-/**
- * Values limited to [min, max]; a limit that is left out, or an infinite one, does not limit, and a limit of NaN gives NaN.
- * A tensor of int32 takes whole limits only.
- */
-export function clamp<S extends Shape, D extends DType>(x: Tensor<S, D>, min?: number, max?: number): Tensor<S, D>
-export function clamp(x: Tensor, min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY): Tensor {
-  checkTensor('clamp', 'x', x)
-  for (const limit of [min, max])
-    if (typeof limit !== 'number') throw new ValueError('clamp', `a limit is ${shown(limit)}, but must be a number`)
-  if (min !== Number.NEGATIVE_INFINITY) checkNumber('clamp', min, x.dtype)
-  if (max !== Number.POSITIVE_INFINITY) checkNumber('clamp', max, x.dtype)
-  return apply(clampRecord, [x], { min, max })
-}
-
-/** Values not below `min`. */
-export const clampMin = <S extends Shape, D extends DType>(x: Tensor<S, D>, min: number): Tensor<S, D> => clamp(x, min)
-/** Values not above `max`. */
-export const clampMax = <S extends Shape, D extends DType>(x: Tensor<S, D>, max: number): Tensor<S, D> =>
-  clamp(x, undefined, max)
-
 declare module '../../core/tensor.js' {
   interface Tensor<S extends Shape = Shape, D extends DType = DType> {
     neg(): Tensor<S, D>
@@ -201,9 +157,6 @@ declare module '../../core/tensor.js' {
     round(options?: RoundOptions): Tensor<S, D>
     logit(options?: LogitOptions): Tensor<S, D>
     nanToNum(options?: NanToNumOptions): Tensor<S, D>
-    clamp(min?: number, max?: number): Tensor<S, D>
-    clampMin(min: number): Tensor<S, D>
-    clampMax(max: number): Tensor<S, D>
   }
 }
 
@@ -285,14 +238,5 @@ defineMethods({
   },
   nanToNum(options?: NanToNumOptions) {
     return nanToNum(this, options)
-  },
-  clamp(min?: number, max?: number) {
-    return clamp(this, min, max)
-  },
-  clampMin(min: number) {
-    return clampMin(this, min)
-  },
-  clampMax(max: number) {
-    return clampMax(this, max)
   },
 })

@@ -6,7 +6,7 @@ import { type DType, isBlocks } from '../../core/dtype.js'
 import { DTypeError, namedAs, ValueError } from '../../core/errors.js'
 import { defineMethods } from '../../core/methods.js'
 import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
-import type { Shape } from '../../core/shape.js'
+import { type Shape, sameShape } from '../../core/shape.js'
 import type { Broadcast } from '../../core/shape-types.js'
 import type { Tensor } from '../../core/tensor.js'
 import { checkScalar } from '../common.js'
@@ -127,6 +127,8 @@ declare module '../../core/tensor.js' {
     isclose(b: Tensor, options?: CloseOptions): Tensor<Shape, 'bool'>
     /** Whether all elements are close, as `isclose` says. Waits for them. */
     allclose(b: Tensor, options?: CloseOptions): boolean
+    /** Whether b has the same shape and the same elements; NaN equals nothing. Waits for them. */
+    equal(b: Tensor): boolean
   }
 }
 
@@ -157,5 +159,9 @@ defineMethods({
   },
   allclose(b: Tensor, options?: CloseOptions) {
     return !isclose(this, b, options).dataSync().includes(0)
+  },
+  equal(b: Tensor) {
+    checkTensor('equal', 'b', b)
+    return sameShape(this.sizes, b.sizes) && namedAs('equal', () => !eq(this, b).dataSync().includes(0))
   },
 })

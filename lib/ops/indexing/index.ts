@@ -1,5 +1,6 @@
 export * from './bags.js'
 export * from './gather.js'
+export * from './items.js'
 export * from './masks.js'
 export * from './rows.js'
 export * from './scatter.js'

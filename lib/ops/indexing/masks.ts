@@ -15,8 +15,10 @@ import { amax } from '../reduce/index.js'
 import { expand, reshape, unsqueeze } from '../shape/index.js'
 import { checkInteger } from '../shape/lists.js'
 import { gather } from './gather.js'
+import { placesOf } from './places.js'
 import { indexSelect } from './rows.js'
 import { scatter } from './scatter.js'
+import { wrapped } from './subscripts.js'
 
 function checkMask(op: string, mask: Tensor): void {
   checkTensor(op, 'mask', mask)
@@ -25,14 +27,7 @@ function checkMask(op: string, mask: Tensor): void {
 }
 
 /** Where a mask is true, in row-major order. Reads the mask, and waits for it. */
-function truePlaces(mask: Tensor): Int32Array {
-  const truth = dataSync(mask) as ArrayLike<number>
-  let count = 0
-  for (let i = 0; i < truth.length; i++) if (truth[i] !== 0) count++
-  const places = new Int32Array(count)
-  for (let i = 0, at = 0; i < truth.length; i++) if (truth[i] !== 0) places[at++] = i
-  return places
-}
+const truePlaces = (mask: Tensor): Int32Array => placesOf(dataSync(mask) as ArrayLike<number>)
 
 /** x with a number (or the number of a tensor without dimensions) where the mask (bool, broadcast) is true. */
 export function maskedFill<D extends DType>(
@@ -118,7 +113,8 @@ export function takeAlongDim<D extends DType>(x: Tensor<Shape, D>, index: Tensor
 export function takeAlongDim(x: Tensor, index: Tensor, dim?: number): Tensor {
   checkTensor('takeAlongDim', 'x', x)
   checkTensor('takeAlongDim', 'index', index)
-  if (dim === undefined) return gather(reshape(x, [x.numel]), 0, reshape(index, [index.numel]))
+  if (dim === undefined)
+    return namedAs('takeAlongDim', () => gather(reshape(x, [x.numel]), 0, reshape(index, [index.numel])))
   if (x.ndim !== index.ndim)
     throw new ShapeError(
       'takeAlongDim',
@@ -129,7 +125,23 @@ export function takeAlongDim(x: Tensor, index: Tensor, dim?: number): Tensor {
   const as = (shape: Shape, size: number) => shape.map((s, i) => (i === d ? size : s))
   const rest = broadcastShapes('takeAlongDim', as(x.sizes, 1), as(index.sizes, 1))
   const along = (y: Tensor) => expand(y, y.ndim === 0 ? [] : as(rest, y.sizes[d] as number))
-  return gather(along(x), d, along(index))
+  return namedAs('takeAlongDim', () => gather(along(x), d, along(index)))
+}
+
+/**
+ * The elements that `index` (int32) names, of x flattened, in the shape of the index; negative ones count from the end. An index
+ * outside is a late IndexOutOfRangeError.
+ */
+export function take<S extends Shape, D extends DType>(x: Tensor<Shape, D>, index: Tensor<S>): Tensor<S, D>
+export function take(x: Tensor, index: Tensor): Tensor {
+  checkTensor('take', 'x', x)
+  checkTensor('take', 'index', index)
+  if (index.dtype !== 'int32')
+    throw new DTypeError('take', `index is ${index.dtype}, but must be int32; convert it with .to('int32')`)
+  return namedAs('take', () => {
+    const places = wrapped(reshape(index, [index.numel]), x.numel)
+    return reshape(indexSelect(reshape(x, [x.numel]), 0, places), index.sizes)
+  })
 }
 
 /**
@@ -149,7 +161,7 @@ export function oneHot(x: Tensor, numClasses = -1): Tensor<Shape, 'int32'> {
   const largest = numClasses === -1 ? (dataSync(amax(x))[0] as number) : 0
   const count = numClasses === -1 ? Math.max(1, largest + 1) : numClasses
   const none = namedAs('oneHot', () => zeros([...x.sizes, count], { dtype: 'int32', device: x.device }))
-  return scatter(none, -1, unsqueeze(x, -1), 1)
+  return namedAs('oneHot', () => scatter(none, -1, unsqueeze(x, -1), 1))
 }
 
 declare module '../../core/tensor.js' {
@@ -158,6 +170,7 @@ declare module '../../core/tensor.js' {
     maskedSelect(mask: Tensor): Tensor<[number], D>
     maskedScatter(mask: Tensor, src: Tensor): Tensor<S, D>
     takeAlongDim(index: Tensor, dim?: number): Tensor<Shape, D>
+    take<T extends Shape>(index: Tensor<T>): Tensor<T, D>
   }
 }
 
@@ -170,6 +183,9 @@ defineMethods({
   },
   maskedScatter(mask: Tensor, src: Tensor) {
     return maskedScatter(this, mask, src)
+  },
+  take(index: Tensor) {
+    return take(this, index)
   },
   takeAlongDim(index: Tensor, dim?: number) {
     return takeAlongDim(this, index, dim)

@@ -127,7 +127,7 @@ function widened(op: string, x: Tensor, src: Tensor, together: (x: Tensor, src: 
     throw new DTypeError(op, `x is ${x.dtype}, but must be of floats or int32; convert it with .to('int32')`)
   if (src.dtype !== x.dtype)
     throw new DTypeError(op, `x is ${x.dtype} and src is ${src.dtype}; convert src with .to('${x.dtype}')`)
-  return castTo(together(wide, summable(src)), x.dtype)
+  return namedAs(op, () => castTo(together(wide, summable(src)), x.dtype))
 }
 
 /** `dim`, and as much of src as the index speaks of. */
@@ -359,7 +359,7 @@ export function indexCopy(x: Tensor, dim: number, index: Tensor, src: Tensor): T
       x.sizes,
       src.sizes,
     ])
-  return scatter(x, d, places, src)
+  return namedAs('indexCopy', () => scatter(x, d, places, src))
 }
 
 /** x with its slices along `dim` that `index` (one dimension) names filled with a number. */
@@ -372,7 +372,7 @@ export function indexFill<S extends Shape, D extends DType>(
 export function indexFill(x: Tensor, dim: number, index: Tensor, value: number): Tensor {
   const [d, places] = spreadIndex('indexFill', x, dim, index)
   if (typeof value !== 'number') throw new ValueError('indexFill', `value is ${kindOf(value)}, but must be a number`)
-  return scatter(x, d, places, value)
+  return namedAs('indexFill', () => scatter(x, d, places, value))
 }
 
 declare module '../../core/tensor.js' {

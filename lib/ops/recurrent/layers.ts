@@ -1,6 +1,6 @@
 /** What LSTM, GRU and RNN share: layers in one or two directions over a sequence, and the checks of all that they take. */
 import { checkDType, checkTensor } from '../../autograd/operator.js'
-import { Faults, formatShape, kindOf, ValueError } from '../../core/errors.js'
+import { Faults, formatShape, kindOf, namedAs, ValueError } from '../../core/errors.js'
 import { checkGenerator, type Generator } from '../../core/generator.js'
 import { checkFlag, type OptionNames } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -180,7 +180,11 @@ export function runLayers<W extends RecurrentWeights>(
   if (single && options.lengths !== undefined)
     throw new ValueError(op, `x is ${formatShape(x.sizes)}, one sequence, of which all steps count; leave lengths out`)
   const lengths = checkLengths(op, options.lengths, [steps, batch], x.device)
-  if (lengths !== null) sequence = withoutPadding(sequence, sequenceMask(lengths, steps))
+  if (lengths !== null)
+    sequence = withoutPadding(
+      sequence,
+      namedAs(op, () => sequenceMask(lengths, steps)),
+    )
   const last = recurrence.states.map((): Tensor[] => [])
   for (let layer = 0; layer * directions < weights.length; layer++) {
     const outputs: Tensor[] = []

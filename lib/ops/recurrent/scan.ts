@@ -2,7 +2,7 @@
 
 import { noGrad } from '../../autograd/mode.js'
 import { checkTensor } from '../../autograd/operator.js'
-import { formatShape, kindOf, ShapeError, shown, ValueError } from '../../core/errors.js'
+import { formatShape, kindOf, namedAs, ShapeError, shown, ValueError } from '../../core/errors.js'
 import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
 import { Tensor } from '../../core/tensor.js'
 import { zeros } from '../creation.js'
@@ -165,7 +165,7 @@ export function recurrent(
   let sequence = batchFirst ? transpose(x, 0, 1) : x
   const [steps = 0, batch = 0] = sequence.sizes
   const lengths = checkLengths(op, given, [steps, batch], x.device)
-  const mask = lengths === null ? null : sequenceMask(lengths, steps)
+  const mask = lengths === null ? null : namedAs(op, () => sequenceMask(lengths, steps))
   if (mask !== null) sequence = withoutPadding(sequence, mask)
   const stepper = new Stepper(cell, initial, mask === null ? null : batch)
   const parts = partsOf(sequence)

@@ -17,16 +17,17 @@ import {
 import { defineMethods } from '../../core/methods.js'
 import { checkFlag, checkOptions } from '../../core/options.js'
 import { askRoom } from '../../core/room.js'
-import { countOf, normalizeDim, type Shape } from '../../core/shape.js'
+import { normalizeDim, type Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { fromTypedArray } from '../creation.js'
 import { indexSelect } from '../indexing/index.js'
+import { columnsOf, placesOf } from '../indexing/places.js'
 import { dataSync } from '../read.js'
 import { detach, reshape } from '../shape/index.js'
 import { argsort } from './order.js'
 
 /** Indices on x's device. */
-function placesOn(x: Tensor, values: readonly number[] | Int32Array, shape: Shape): Tensor<Shape, 'int32'> {
+export function placesOn(x: Tensor, values: readonly number[] | Int32Array, shape: Shape): Tensor<Shape, 'int32'> {
   return fromTypedArray(Int32Array.from(values), shape, { device: x.device })
 }
 
@@ -48,12 +49,8 @@ export function nonzero(x: Tensor, options: NonzeroOptions = {}): Tensor | Tenso
   // A number counts as a list of one where its indices are asked for by dimension.
   const sizes = asTuple && x.ndim === 0 ? [1] : x.sizes
   const data = namedAs('nonzero', () => dataSync(detach(x)))
-  const found: number[] = []
-  for (let i = 0; i < data.length; i++) if (data[i] !== 0) found.push(i)
-  const columns = sizes.map((size, d) => {
-    const stride = countOf(sizes.slice(d + 1))
-    return Int32Array.from(found, (i) => Math.floor(i / stride) % size)
-  })
+  const found = placesOf(data as ArrayLike<number>)
+  const columns = columnsOf(found, sizes)
   if (asTuple) return columns.map((column) => placesOn(x, column, [found.length]))
   const rank = sizes.length
   const all = new Int32Array(found.length * rank)
@@ -89,7 +86,7 @@ function rowOrder(data: ArrayLike<number>, rows: number, width: number): Int32Ar
 }
 
 /** By row: the number of its group; by group: its first row, and its size. Groups rise, or come as they occur first. */
-function groupsOf(data: ArrayLike<number>, order: ArrayLike<number>, width: number, sorted: boolean) {
+export function groupsOf(data: ArrayLike<number>, order: ArrayLike<number>, width: number, sorted: boolean) {
   const rows = order.length
   const inverse = new Int32Array(rows)
   const firsts: number[] = []

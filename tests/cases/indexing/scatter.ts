@@ -163,6 +163,13 @@ export const cases: readonly Case[] = [
     call: (t, i) => f.takeAlongDim(t, i),
     length: 6,
   },
+  {
+    op: 'take',
+    name: 'of all, from both ends',
+    inputs: [x, integers([2, 3], -20, 20)],
+    call: (t, i) => f.take(t, i),
+    length: 6,
+  },
   { op: 'oneHot', name: 'said', inputs: [integers([3, 4], 0, 6)], call: (i) => f.oneHot(i, 6) },
 ]
 
@@ -282,12 +289,30 @@ export const errors: readonly ErrorCase[] = [
     call: (m) => f.takeAlongDim(m(x), m(integers([3], 0, 4)), 0),
   },
   {
-    op: 'scatter',
+    op: 'oneHot',
     name: 'a class out of range',
     code: 'ERR_INDEX',
     mentions: ['5'],
     call: (m) => f.oneHot(m(wrong), 5),
   },
+  ...(
+    [
+      ['scatterAdd', (x, i) => f.scatterAdd(x, 1, i, x)],
+      ['scatterReduce', (x, i) => f.scatterReduce(x, 1, i, x, 'amax')],
+      ['indexCopy', (x, i) => f.indexCopy(x, 1, f.reshape(i, [2]), f.narrow(x, 1, 0, 2))],
+      ['indexFill', (x, i) => f.indexFill(x, 1, f.reshape(i, [2]), 1)],
+      ['takeAlongDim', (x, i) => f.takeAlongDim(x, i, 1)],
+      ['take', (x, i) => f.take(f.narrow(x, 0, 0, 1), i)],
+    ] as [string, (x: f.Tensor, i: f.Tensor) => f.Tensor][]
+  ).map(
+    ([op, call]): ErrorCase => ({
+      op,
+      name: 'an index out of range',
+      code: 'ERR_INDEX',
+      mentions: ['5'],
+      call: (m) => call(m(x), m(wrong)),
+    }),
+  ),
   { op: 'oneHot', name: 'no classes', code: 'ERR_VALUE', mentions: ['0'], call: (m) => f.oneHot(m(wrong), 0) },
 ]
 
@@ -307,6 +332,7 @@ export const calls: readonly PublicCall[] = [
   sound('maskedSelect', f.maskedSelect, () => [t(2, 3), bools(2, 3)]),
   sound('maskedScatter', f.maskedScatter, () => [t(2, 3), bools(2, 3), t(4)]),
   sound('takeAlongDim', f.takeAlongDim, () => [t(2, 3), ints([2, 1]), 1], 'gather'),
+  sound('take', f.take, () => [t(2, 3), ints([2, 1])]),
   sound('oneHot', f.oneHot, () => [ints([3]), 4], 'scatter'),
 ]
 
@@ -333,6 +359,7 @@ export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
   maskedSelect: unaryZeros((x) => f.maskedSelect(x, x.gt(0))),
   maskedScatter: unaryZeros((x) => f.maskedScatter(x, x.gt(0), x)),
   'takeAlongDim by gather': placed((x, i) => f.takeAlongDim(x, i, 0)),
+  take: placed((x, i) => f.take(x, i)),
   oneHot: {
     sizes: { m: 3, n: 2 },
     inputs: ({ m = 0, n = 0 }) => [integers([m, n], 0, 3)],

@@ -1,0 +1,126 @@
+/** Limits, of numbers or of tensors. */
+import { noGrad } from '../../autograd/mode.js'
+import { apply, checkTensor } from '../../autograd/operator.js'
+import type { DType } from '../../core/dtype.js'
+import { namedAs, shown, ValueError } from '../../core/errors.js'
+import { defineMethods } from '../../core/methods.js'
+import type { Shape } from '../../core/shape.js'
+import { Tensor } from '../../core/tensor.js'
+import { like } from '../common.js'
+import { kernel, operator } from '../operator.js'
+import { maximum, minimum } from './arithmetic.js'
+import { alike, scalarTensor } from './binary.js'
+import { ge, gt, le, lt, where } from './compare.js'
+import { logicalAnd, logicalOr } from './logic.js'
+import { checkNumber } from './numbers.js'
+
+const clampRecord = operator<[x: Tensor], { readonly min: number; readonly max: number }>({
+  name: 'clamp',
+  infer: ([x]) => like(x),
+  forward: kernel('clamp', ([x], { min, max }, { out }) => ({ out, x, min, max })),
+  composite([x], { min, max }) {
+    // `maximum` and `minimum` share a gradient at a tie; x itself has the whole of it within the limits, and there is none beyond.
+    const limited = noGrad(() => {
+      const above = min === Number.NEGATIVE_INFINITY ? x : maximum(x, min)
+      return max === Number.POSITIVE_INFINITY ? above : minimum(above, max)
+    })
+    return where(ge(x, min), where(le(x, max), x, limited), limited)
+  },
+  gradient: {
+    saves: () => ({ inputs: [0] }),
+    backward: kernel('clamp_backward', (ctx, [dy], { dx }) => ({ dx, dy, x: ctx.input(0), ...ctx.attrs })),
+    formula(ctx, [g]) {
+      const x = ctx.input(0)
+      return [where(ge(x, ctx.attrs.min), where(le(x, ctx.attrs.max), g, 0), 0)]
+    },
+  },
+})
+
+/** A limit of clamp: a number, or a tensor that broadcasts with x; null and undefined do not limit. */
+export type Limit = number | Tensor | null | undefined
+
+/** x between tensors; a limit without one is null. Of crossing limits the upper one holds. */
+function between(x: Tensor, min: Tensor | null, max: Tensor | null): Tensor {
+  // The result is what one of them is, which then has the whole gradient; where it is none (at NaN), there is no gradient.
+  const limited = noGrad(() => {
+    const above = min === null ? x : maximum(x, min)
+    return max === null ? above : minimum(above, max)
+  })
+  if (min === null) return where(le(x, max as Tensor), x, where(gt(x, max as Tensor), max as Tensor, limited))
+  if (max === null) return where(ge(x, min), x, where(lt(x, min), min, limited))
+  const isWithin = logicalAnd(ge(x, min), le(x, max))
+  const isBelow = logicalAnd(lt(x, min), lt(min, max))
+  const isAbove = logicalOr(gt(x, max), lt(max, min))
+  return where(isWithin, x, where(isBelow, min, where(isAbove, max, limited)))
+}
+
+/**
+ * Values limited to [min, max]; a limit that is left out, null or infinite does not limit, and a limit of NaN gives NaN. Limits
+ * may be tensors, which broadcast with x and get the gradient where they hold. A tensor of int32 takes whole limits only.
+ */
+export function clamp<S extends Shape, D extends DType>(
+  x: Tensor<S, D>,
+  min?: number | null,
+  max?: number | null,
+): Tensor<S, D>
+export function clamp(x: Tensor, min?: Limit, max?: Limit): Tensor
+export function clamp(x: Tensor, min?: Limit, max?: Limit): Tensor {
+  checkTensor('clamp', 'x', x)
+  for (const limit of [min ?? 0, max ?? 0])
+    if (limit instanceof Tensor) checkTensor('clamp', 'a limit', limit)
+    else if (typeof limit !== 'number')
+      throw new ValueError('clamp', `a limit is ${shown(limit)}, but must be a number or a tensor`)
+  if (!(min instanceof Tensor) && !(max instanceof Tensor)) {
+    const [low, high] = [min ?? Number.NEGATIVE_INFINITY, max ?? Number.POSITIVE_INFINITY]
+    if (low !== Number.NEGATIVE_INFINITY) checkNumber('clamp', low, x.dtype)
+    if (high !== Number.POSITIVE_INFINITY) checkNumber('clamp', high, x.dtype)
+    return apply(clampRecord, [x], { min: low, max: high })
+  }
+  return namedAs('clamp', () => {
+    const tensors = [min, max].filter((limit) => limit instanceof Tensor)
+    const dtype = tensors.reduce((wide, limit) => alike('clamp', wide, limit)[0], x)
+    const made = (limit: Limit) =>
+      limit instanceof Tensor
+        ? alike('clamp', dtype, limit)[1]
+        : typeof limit === 'number'
+          ? scalarTensor('clamp', limit, dtype)
+          : null
+    return between(dtype, made(min), made(max))
+  })
+}
+
+/** Values not below `min`. */
+export function clampMin<S extends Shape, D extends DType>(x: Tensor<S, D>, min: number): Tensor<S, D>
+export function clampMin(x: Tensor, min: number | Tensor): Tensor
+export function clampMin(x: Tensor, min: number | Tensor): Tensor {
+  return clamp(x, min)
+}
+/** Values not above `max`. */
+export function clampMax<S extends Shape, D extends DType>(x: Tensor<S, D>, max: number): Tensor<S, D>
+export function clampMax(x: Tensor, max: number | Tensor): Tensor
+export function clampMax(x: Tensor, max: number | Tensor): Tensor {
+  return clamp(x, undefined, max)
+}
+
+declare module '../../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    clamp(min?: number | null, max?: number | null): Tensor<S, D>
+    clamp(min?: Limit, max?: Limit): Tensor
+    clampMin(min: number): Tensor<S, D>
+    clampMin(min: number | Tensor): Tensor
+    clampMax(max: number): Tensor<S, D>
+    clampMax(max: number | Tensor): Tensor
+  }
+}
+
+defineMethods({
+  clamp(min?: Limit, max?: Limit) {
+    return clamp(this, min, max)
+  },
+  clampMin(min: number | Tensor) {
+    return clampMin(this, min)
+  },
+  clampMax(max: number | Tensor) {
+    return clampMax(this, max)
+  },
+})

@@ -1,0 +1,176 @@
+/** Covariance, differences between neighbours, and areas under what is sampled. */
+import { checkTensor } from '../autograd/operator.js'
+import { type DType, isFloating } from '../core/dtype.js'
+import { DTypeError, formatShape, namedAs, ShapeError, shown, ValueError } from '../core/errors.js'
+import { defineMethods } from '../core/methods.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
+import { normalizeDim, type Shape } from '../core/shape.js'
+import type { Tensor } from '../core/tensor.js'
+import { castTo, precise, summable } from './convert.js'
+import { add, clamp, div, logicalXor, mul, sqrt, sub } from './elementwise/index.js'
+import { matmul as typedMatmul } from './matmul.js'
+import { mean, sum } from './reduce/index.js'
+import { cat, diagonal, narrow, reshape, transpose, unsqueeze } from './shape/index.js'
+import { checkInteger } from './shape/lists.js'
+
+// Sizes are computed here, so no type of a shape says anything.
+const matmul = typedMatmul as (a: Tensor, b: Tensor) => Tensor
+
+export interface CovOptions {
+  /** What is subtracted from the count of observations. Default 1. */
+  readonly correction?: number
+}
+
+const covNames: OptionNames<CovOptions> = { correction: true }
+
+function covariance(op: string, x: Tensor, correction: number): Tensor {
+  checkTensor(op, 'x', x)
+  if (!isFloating(x.dtype)) throw new DTypeError(op, `x is ${x.dtype}; convert it with .to('float32')`)
+  if (x.ndim > 2)
+    throw new ShapeError(op, `x is ${formatShape(x.sizes)}, but must be [variables, observations]`, [x.sizes])
+  return namedAs(op, () => {
+    const wide = precise(summable(x))
+    const count = x.sizes.at(-1) ?? 1
+    const rows = reshape(wide, [x.ndim === 2 ? (x.sizes[0] as number) : 1, count])
+    const apart = sub(rows, mean(rows, 1, { keepdim: true }))
+    return div(matmul(apart, transpose(apart, 0, 1)), Math.max(0, count - correction))
+  })
+}
+
+/**
+ * The covariances of variables x [variables, observations]: [variables, variables]; of one variable, a vector, a number without
+ * dimensions.
+ */
+export function cov<D extends DType>(x: Tensor<Shape, D>, options?: CovOptions): Tensor<Shape, D>
+export function cov(x: Tensor, options: CovOptions = {}): Tensor {
+  const { correction = 1 } = checkOptions('cov', options, covNames)
+  if (!Number.isInteger(correction))
+    throw new ValueError('cov', `correction is ${shown(correction)}, but must be an integer`)
+  const all = covariance('cov', x, correction)
+  return castTo(x.ndim === 2 ? all : reshape(all, []), x.dtype)
+}
+
+/** The coefficients of correlation (Pearson) of variables x [variables, observations], from -1 to 1: [variables, variables]. */
+export function corrcoef<D extends DType>(x: Tensor<Shape, D>): Tensor<Shape, D>
+export function corrcoef(x: Tensor): Tensor {
+  const all = covariance('corrcoef', x, 1)
+  return namedAs('corrcoef', () => {
+    if (x.ndim < 2) return castTo(reshape(div(all, all), []), x.dtype)
+    const spread = sqrt(diagonal(all))
+    return castTo(clamp(div(div(all, unsqueeze(spread, 1)), spread), -1, 1), x.dtype)
+  })
+}
+
+export interface DiffOptions {
+  /** How many times differences are taken. Default 1. */
+  readonly n?: number
+  /** Default -1. */
+  readonly dim?: number
+  /** What stands before x, and behind it, along `dim`. */
+  readonly prepend?: Tensor | null
+  readonly append?: Tensor | null
+}
+
+const diffNames: OptionNames<DiffOptions> = { n: true, dim: true, prepend: true, append: true }
+
+/** The differences of neighbours along `dim`, of which there is one less than of elements; of truths, whether they differ. */
+export function diff<D extends DType>(x: Tensor<Shape, D>, options?: DiffOptions): Tensor<Shape, D>
+export function diff(x: Tensor, options: DiffOptions = {}): Tensor {
+  const { n = 1, dim = -1, prepend = null, append = null } = checkOptions('diff', options, diffNames)
+  checkInteger('diff', 'n', n, 0)
+  checkTensor('diff', 'x', x)
+  if (x.ndim === 0) throw new ShapeError('diff', 'x is one number, without a dimension', [[]])
+  const d = normalizeDim('diff', dim, x.ndim)
+  for (const [name, part] of Object.entries({ prepend, append })) if (part !== null) checkTensor('diff', name, part)
+  return namedAs('diff', () => {
+    if (n === 0) return x
+    let y =
+      prepend === null && append === null
+        ? x
+        : cat(
+            [prepend, x, append].filter((part) => part !== null),
+            d,
+          )
+    for (let i = 0; i < n && (y.sizes[d] as number) > 0; i++) {
+      const size = Math.max(0, (y.sizes[d] as number) - 1)
+      const [before, after] = [narrow(y, d, 0, size), narrow(y, d, (y.sizes[d] as number) - size, size)]
+      y = y.dtype === 'bool' ? logicalXor(before, after) : sub(after, before)
+    }
+    return y
+  })
+}
+
+export interface TrapezoidOptions {
+  /** Where the samples lie: of y's shape, or a vector along `dim`. */
+  readonly x?: Tensor | null
+  /** How far apart they lie, where there is no x. Default 1. */
+  readonly dx?: number
+  /** Default -1. */
+  readonly dim?: number
+}
+
+const trapezoidNames: OptionNames<TrapezoidOptions> = { x: true, dx: true, dim: true }
+
+/** The area under samples y along `dim`, joined by straight lines (the trapezoidal rule). */
+export function trapezoid<D extends DType>(y: Tensor<Shape, D>, options?: TrapezoidOptions): Tensor<Shape, D>
+export function trapezoid(y: Tensor, options: TrapezoidOptions = {}): Tensor {
+  const op = 'trapezoid'
+  const { x = null, dx = 1, dim = -1 } = checkOptions(op, options, trapezoidNames)
+  checkTensor(op, 'y', y)
+  if (typeof dx !== 'number') throw new ValueError(op, `dx is ${shown(dx)}, but must be a number`)
+  if (!isFloating(y.dtype)) throw new DTypeError(op, `y is ${y.dtype}; convert it with .to('float32')`)
+  if (y.ndim === 0) throw new ShapeError(op, 'y is one number, without a dimension', [[]])
+  const d = normalizeDim(op, dim, y.ndim)
+  const size = y.sizes[d] as number
+  if (x !== null) {
+    checkTensor(op, 'x', x)
+    if (x.ndim !== 1 && formatShape(x.sizes) !== formatShape(y.sizes))
+      throw new ShapeError(op, `x is ${formatShape(x.sizes)}, but must be y's ${formatShape(y.sizes)}, or a vector`, [
+        x.sizes,
+        y.sizes,
+      ])
+    if ((x.ndim === 1 ? x.sizes[0] : x.sizes[d]) !== size)
+      throw new ShapeError(op, `x is ${formatShape(x.sizes)}, but there are ${size} samples along dimension ${d}`, [
+        x.sizes,
+        y.sizes,
+      ])
+  }
+  return namedAs(op, () => {
+    const less = Math.max(0, size - 1)
+    const pairs = (all: Tensor, along: number) =>
+      [narrow(all, along, 0, less), narrow(all, along, size - less, less)] as const
+    const [left, right] = pairs(y, d)
+    const heights = add(left, right)
+    if (x === null) return mul(sum(heights, d), dx / 2)
+    const [from, to] = pairs(x, x.ndim === 1 ? 0 : d)
+    const widths = sub(to, from)
+    const line =
+      x.ndim === 1
+        ? reshape(
+            widths,
+            y.sizes.map((_, i) => (i === d ? less : 1)),
+          )
+        : widths
+    return mul(sum(mul(heights, line), d), 0.5)
+  })
+}
+
+declare module '../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    cov(options?: CovOptions): Tensor<Shape, D>
+    corrcoef(): Tensor<Shape, D>
+    diff(options?: DiffOptions): Tensor<Shape, D>
+  }
+}
+
+defineMethods({
+  cov(options?: CovOptions) {
+    return cov(this, options)
+  },
+  corrcoef() {
+    return corrcoef(this)
+  },
+  diff(options?: DiffOptions) {
+    return diff(this, options)
+  },
+})

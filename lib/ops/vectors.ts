@@ -1,0 +1,84 @@
+/** What is made of vectors: cross products, powers, and all pairs. */
+import { checkTensor } from '../autograd/operator.js'
+import type { DType } from '../core/dtype.js'
+import { formatShape, namedAs, ShapeError, ValueError } from '../core/errors.js'
+import { defineMethods } from '../core/methods.js'
+import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
+import { normalizeDim, type Shape } from '../core/shape.js'
+import type { Tensor } from '../core/tensor.js'
+import { full } from './creation.js'
+import { mul, sub } from './elementwise/index.js'
+import { cumprod } from './reduce/index.js'
+import { cat, expand, flip, meshgrid, narrow, reshape, roll, stack, unsqueeze } from './shape/index.js'
+import { checkInteger, checkTensors } from './shape/lists.js'
+
+/** The cross product of vectors of 3 along `dim` (default: the last); the other dimensions broadcast. */
+export function cross<D extends DType>(a: Tensor<Shape, D>, b: Tensor, dim?: number): Tensor<Shape, D>
+export function cross(a: Tensor, b: Tensor, dim = -1): Tensor {
+  checkTensor('cross', 'a', a)
+  checkTensor('cross', 'b', b)
+  const d = normalizeDim('cross', dim, a.ndim)
+  if (a.ndim !== b.ndim || a.sizes[d] !== 3 || b.sizes[d] !== 3)
+    throw new ShapeError(
+      'cross',
+      `a is ${formatShape(a.sizes)} and b ${formatShape(b.sizes)}, but both must have one number of dimensions, and 3 numbers along dimension ${d}`,
+      [a.sizes, b.sizes],
+    )
+  return namedAs('cross', () => sub(mul(roll(a, -1, d), roll(b, 1, d)), mul(roll(a, 1, d), roll(b, -1, d))))
+}
+
+export interface VanderOptions {
+  /** The number of powers; as many as x has elements, if left out. */
+  readonly N?: number
+  /** From the power 0 on, instead of down to it. Default false. */
+  readonly increasing?: boolean
+}
+
+const vanderNames: OptionNames<VanderOptions> = { N: true, increasing: true }
+
+/** The powers N - 1 to 0 of each element of a vector, as columns: [n, N]. */
+export function vander<D extends DType>(x: Tensor<Shape, D>, options?: VanderOptions): Tensor<[number, number], D>
+export function vander(x: Tensor, options: VanderOptions = {}): Tensor {
+  checkTensor('vander', 'x', x)
+  const { N = x.sizes[0] ?? 0, increasing = false } = checkOptions('vander', options, vanderNames)
+  checkInteger('vander', 'N', N, 0)
+  checkFlag('vander', 'increasing', increasing)
+  if (x.ndim !== 1) throw new ShapeError('vander', `x is ${formatShape(x.sizes)}, but must be a vector`, [x.sizes])
+  const n = x.numel
+  return namedAs('vander', () => {
+    const ones = full([n, 1], 1, { dtype: x.dtype, device: x.device })
+    const factors = cat([ones, expand(unsqueeze(x, 1), [n, Math.max(0, N - 1)])], 1)
+    const powers = narrow(cumprod(factors, 1), 1, 0, Math.min(N, factors.sizes[1] as number))
+    return increasing ? powers : flip(powers, 1)
+  })
+}
+
+/** All rows of one element of each vector, in the order of the last: [product of the sizes, vectors]; of one vector, itself. */
+export function cartesianProd<D extends DType>(vectors: readonly Tensor<Shape, D>[]): Tensor<Shape, D>
+export function cartesianProd(vectors: readonly Tensor[]): Tensor {
+  checkTensors('cartesianProd', vectors)
+  for (const { ndim, sizes } of vectors)
+    if (ndim !== 1)
+      throw new ShapeError('cartesianProd', `one of the list is ${formatShape(sizes)}, but must be a vector`, [sizes])
+  const [first] = vectors
+  if (first === undefined) throw new ValueError('cartesianProd', 'there are no vectors: the list is empty')
+  if (vectors.length === 1) return first
+  return namedAs('cartesianProd', () =>
+    stack(
+      meshgrid(vectors).map((each) => reshape(each, [each.numel])),
+      1,
+    ),
+  )
+}
+
+declare module '../core/tensor.js' {
+  interface Tensor<S extends Shape = Shape, D extends DType = DType> {
+    cross(b: Tensor, dim?: number): Tensor<Shape, D>
+  }
+}
+
+defineMethods({
+  cross(b: Tensor, dim?: number) {
+    return cross(this, b, dim)
+  },
+})
