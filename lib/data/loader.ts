@@ -1,6 +1,6 @@
 import { permutation } from '../core/draws.js'
-import { kindOf, shown, ValueError } from '../core/errors.js'
-import { defaultGenerator, type Generator } from '../core/generator.js'
+import { shown, ValueError } from '../core/errors.js'
+import { checkGenerator, defaultGenerator, type Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
 import { askHeap, checkEntries, mostEntries } from '../core/room.js'
 import { checkDataset, type Dataset } from './dataset.js'
@@ -44,8 +44,7 @@ export class DataLoader<B> implements AsyncIterable<B> {
     for (const [name, value] of Object.entries({ shuffle, dropLast }))
       if (typeof value !== 'boolean')
         throw new ValueError('DataLoader', `${name} is ${shown(value)}, but must be true or false`)
-    if (generator !== undefined && typeof generator?.take !== 'function')
-      throw new ValueError('DataLoader', `the generator is ${kindOf(generator)}, but must be a Generator`)
+    checkGenerator('DataLoader', generator)
     this.dataset = dataset
     this.batchSize = batchSize
     this.#shuffle = shuffle

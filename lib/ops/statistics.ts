@@ -1,4 +1,5 @@
 /** Covariance, differences between neighbours, and areas under what is sampled. */
+import { autocastDType, withAutocast } from '../autograd/autocast.js'
 import { checkTensor } from '../autograd/operator.js'
 import { type DType, isFloating } from '../core/dtype.js'
 import { DTypeError, formatShape, namedAs, ShapeError, shown, ValueError } from '../core/errors.js'
@@ -33,13 +34,15 @@ function covariance(op: string, x: Tensor, correction: number): Tensor {
     const count = x.sizes.at(-1) ?? 1
     const rows = reshape(wide, [x.ndim === 2 ? (x.sizes[0] as number) : 1, count])
     const apart = sub(rows, mean(rows, 1, { keepdim: true }))
-    return div(matmul(apart, transpose(apart, 0, 1)), Math.max(0, count - correction))
+    // Not in 16 bits under autocast: of differences, every digit counts.
+    const products = withAutocast(null, () => matmul(apart, transpose(apart, 0, 1)))
+    return div(products, Math.max(0, count - correction))
   })
 }
 
 /**
- * The covariances of variables x [variables, observations]: [variables, variables]; of one variable, a vector, a number without
- * dimensions.
+ * The covariances of variables x [variables, observations]: [variables, variables]; of one variable, a vector or one row, a
+ * number without dimensions.
  */
 export function cov<D extends DType>(x: Tensor<Shape, D>, options?: CovOptions): Tensor<Shape, D>
 export function cov(x: Tensor, options: CovOptions = {}): Tensor {
@@ -47,7 +50,7 @@ export function cov(x: Tensor, options: CovOptions = {}): Tensor {
   if (!Number.isInteger(correction))
     throw new ValueError('cov', `correction is ${shown(correction)}, but must be an integer`)
   const all = covariance('cov', x, correction)
-  return castTo(x.ndim === 2 ? all : reshape(all, []), x.dtype)
+  return castTo(all.numel === 1 ? reshape(all, []) : all, x.dtype)
 }
 
 /** The coefficients of correlation (Pearson) of variables x [variables, observations], from -1 to 1: [variables, variables]. */
@@ -55,7 +58,7 @@ export function corrcoef<D extends DType>(x: Tensor<Shape, D>): Tensor<Shape, D>
 export function corrcoef(x: Tensor): Tensor {
   const all = covariance('corrcoef', x, 1)
   return namedAs('corrcoef', () => {
-    if (x.ndim < 2) return castTo(reshape(div(all, all), []), x.dtype)
+    if (all.numel === 1) return castTo(reshape(div(all, all), []), x.dtype)
     const spread = sqrt(diagonal(all))
     return castTo(clamp(div(div(all, unsqueeze(spread, 1)), spread), -1, 1), x.dtype)
   })
@@ -139,10 +142,12 @@ export function trapezoid(y: Tensor, options: TrapezoidOptions = {}): Tensor {
     const less = Math.max(0, size - 1)
     const pairs = (all: Tensor, along: number) =>
       [narrow(all, along, 0, less), narrow(all, along, size - less, less)] as const
-    const [left, right] = pairs(y, d)
+    const wide = (all: Tensor) => precise(summable(all))
+    const rounded = (area: Tensor) => (autocastDType() === null ? castTo(area, y.dtype) : area)
+    const [left, right] = pairs(wide(y), d)
     const heights = add(left, right)
-    if (x === null) return mul(sum(heights, d), dx / 2)
-    const [from, to] = pairs(x, x.ndim === 1 ? 0 : d)
+    if (x === null) return rounded(mul(sum(heights, d), dx / 2))
+    const [from, to] = pairs(wide(x), x.ndim === 1 ? 0 : d)
     const widths = sub(to, from)
     const line =
       x.ndim === 1
@@ -151,7 +156,7 @@ export function trapezoid(y: Tensor, options: TrapezoidOptions = {}): Tensor {
             y.sizes.map((_, i) => (i === d ? less : 1)),
           )
         : widths
-    return mul(sum(mul(heights, line), d), 0.5)
+    return rounded(mul(sum(mul(heights, line), d), 0.5))
   })
 }
 

@@ -126,7 +126,7 @@ describe('a loader', () => {
     [
       'a seed for a generator',
       () => new DataLoader(items(1), { generator: 7 as never }),
-      'the generator is the number 7',
+      'generator is 7, but must be a Generator',
     ],
     [
       'an order of more items than a list holds',

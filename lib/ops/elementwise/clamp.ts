@@ -10,9 +10,12 @@ import { like } from '../common.js'
 import { kernel, operator } from '../operator.js'
 import { maximum, minimum } from './arithmetic.js'
 import { alike, scalarTensor } from './binary.js'
-import { ge, gt, le, lt, where } from './compare.js'
+import { eq, ge, gt, le, lt, where } from './compare.js'
 import { logicalAnd, logicalOr } from './logic.js'
 import { checkNumber } from './numbers.js'
+
+/** A limit of clamp: a number, or a tensor that broadcasts with x; null and undefined do not limit. */
+export type Limit = number | Tensor | null | undefined
 
 const clampRecord = operator<[x: Tensor], { readonly min: number; readonly max: number }>({
   name: 'clamp',
@@ -36,21 +39,22 @@ const clampRecord = operator<[x: Tensor], { readonly min: number; readonly max: 
   },
 })
 
-/** A limit of clamp: a number, or a tensor that broadcasts with x; null and undefined do not limit. */
-export type Limit = number | Tensor | null | undefined
+/** x not below a limit, or not above it: what it is has the gradient, and NaN has none. */
+function above(x: Tensor, min: Tensor): Tensor {
+  const limited = noGrad(() => maximum(x, min))
+  return where(ge(x, min), x, where(lt(x, min), min, limited))
+}
+function below(x: Tensor, max: Tensor): Tensor {
+  const limited = noGrad(() => minimum(x, max))
+  return where(le(x, max), x, where(gt(x, max), max, limited))
+}
 
-/** x between tensors; a limit without one is null. Of crossing limits the upper one holds. */
-function between(x: Tensor, min: Tensor | null, max: Tensor | null): Tensor {
-  // The result is what one of them is, which then has the whole gradient; where it is none (at NaN), there is no gradient.
-  const limited = noGrad(() => {
-    const above = min === null ? x : maximum(x, min)
-    return max === null ? above : minimum(above, max)
-  })
-  if (min === null) return where(le(x, max as Tensor), x, where(gt(x, max as Tensor), max as Tensor, limited))
-  if (max === null) return where(ge(x, min), x, where(lt(x, min), min, limited))
+/** The same for both; of limits that cross the upper one holds. */
+function between(x: Tensor, min: Tensor, max: Tensor): Tensor {
+  const limited = noGrad(() => minimum(maximum(x, min), max))
   const isWithin = logicalAnd(ge(x, min), le(x, max))
   const isBelow = logicalAnd(lt(x, min), lt(min, max))
-  const isAbove = logicalOr(gt(x, max), lt(max, min))
+  const isAbove = logicalAnd(eq(x, x), logicalOr(gt(x, max), lt(max, min)))
   return where(isWithin, x, where(isBelow, min, where(isAbove, max, limited)))
 }
 
@@ -77,15 +81,14 @@ export function clamp(x: Tensor, min?: Limit, max?: Limit): Tensor {
     return apply(clampRecord, [x], { min: low, max: high })
   }
   return namedAs('clamp', () => {
-    const tensors = [min, max].filter((limit) => limit instanceof Tensor)
-    const dtype = tensors.reduce((wide, limit) => alike('clamp', wide, limit)[0], x)
-    const made = (limit: Limit) =>
-      limit instanceof Tensor
-        ? alike('clamp', dtype, limit)[1]
-        : typeof limit === 'number'
-          ? scalarTensor('clamp', limit, dtype)
-          : null
-    return between(dtype, made(min), made(max))
+    const limits = [min, max].filter((limit) => limit instanceof Tensor)
+    // All three in the dtype that they have together.
+    const wide = limits.reduce((wide, limit) => alike('clamp', wide, limit)[0], x)
+    const made = (limit: number | Tensor) =>
+      limit instanceof Tensor ? alike('clamp', wide, limit)[1] : scalarTensor('clamp', limit, wide)
+    if (min === null || min === undefined) return below(wide, made(max ?? Number.POSITIVE_INFINITY))
+    if (max === null || max === undefined) return above(wide, made(min))
+    return between(wide, made(min), made(max))
   })
 }
 

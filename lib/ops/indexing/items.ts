@@ -2,7 +2,6 @@
 import { noGrad } from '../../autograd/mode.js'
 import { checkTensor } from '../../autograd/operator.js'
 import { run } from '../../backend/dispatch.js'
-import { kernels } from '../../backend/table/index.js'
 import { type DType, isBlocks, isFloating } from '../../core/dtype.js'
 import { DTypeError, formatShape, kindOf, namedAs, ShapeError, ValueError } from '../../core/errors.js'
 import { defineMethods } from '../../core/methods.js'
@@ -104,9 +103,8 @@ function onlyMask(x: Tensor, indices: readonly Index[], value: Tensor | number):
 
 /** What sums of elements are made in; bytes wrap around, and truths are true where one is. */
 function addable(x: Tensor): Tensor {
-  const { dtype } = x
-  const direct: readonly string[] = [...kernels.scatter_accumulate.T, 'float64']
-  return direct.includes(dtype) ? x : castTo(x, isFloating(dtype) ? 'float32' : 'int32')
+  if (x.dtype === 'float64') return x
+  return castTo(x, isFloating(x.dtype) ? 'float32' : 'int32')
 }
 
 /**

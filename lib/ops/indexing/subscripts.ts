@@ -239,15 +239,16 @@ export function joined(op: string, view: Tensor, found: readonly Found[], picks:
   const count = sizes.reduce((product, size) => product * size, 1)
   checkPlaces(op, count, view)
   let stride = count
-  let sum: Tensor | null = null
-  for (const [i, each] of found.entries()) {
+  const parts = found.map((each, i) => {
     const size = sizes[i] as number
     // Of nothing, what an index names lies outside.
     stride = size === 0 ? 1 : stride / size
-    const part = offsets(each, size, Math.max(stride, 1))
-    sum = sum === null ? part : add(sum, part)
-  }
-  return expand(sum as Tensor, picks)
+    return offsets(each, size, Math.max(stride, 1))
+  })
+  return expand(
+    parts.reduce((sum, part) => add(sum, part)),
+    picks,
+  )
 }
 
 function checkPlaces(op: string, count: number, view: Tensor): void {

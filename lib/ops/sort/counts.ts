@@ -202,7 +202,7 @@ export function bincount(x: Tensor, options: BincountOptions = {}): Tensor {
     const given = dataSync(detach(weights))
     for (const [i, value] of data.entries()) sums[value] = (sums[value] as number) + (given[i] as number)
     return weights.dtype === 'float64'
-      ? fromTypedArray(sums, [length], { device })
+      ? fromTypedArray(sums, [length], { dtype: 'float64', device })
       : fromTypedArray(Float32Array.from(sums), [length], { device })
   })
 }

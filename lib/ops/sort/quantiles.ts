@@ -65,7 +65,8 @@ function quantileOf(
   return namedAs(op, () => {
     const { list, isOne } = sharesOf(op, q)
     for (const share of list)
-      if (!(share >= 0 && share <= 1)) throw new ValueError(op, `q holds ${shown(share)}, but must be from 0 to 1`)
+      if (typeof share !== 'number' || !(share >= 0 && share <= 1))
+        throw new ValueError(op, `q holds ${shown(share)}, but must be from 0 to 1`)
     const wide = x.dtype === 'float64' ? x : castTo(x, 'float32')
     // Lines lie along the last dimension.
     const lines = dim === null || x.ndim === 0 ? reshape(wide, [wide.numel]) : movedim(wide, d, -1)

@@ -34,7 +34,8 @@ export function isin(x: Tensor, test: Tensor, options: IsinOptions = {}): Tensor
   checkTensor('isin', 'x', x)
   checkTensor('isin', 'test', test)
   return namedAs('isin', () => {
-    const [values, others] = alike('isin', detach(x), detach(test)).map(comparable) as [Tensor, Tensor]
+    const pair = alike('isin', detach(x), detach(test))
+    const [values, others] = [comparable(pair[0]), comparable(pair[1])]
     if (test.numel === 0) return full(x.sizes, invert ? 1 : 0, { dtype: 'bool', device: x.device })
     const [sorted] = sort(reshape(others, [others.numel]))
     const flat = reshape(values, [values.numel])

@@ -324,7 +324,7 @@ export const errors: readonly ErrorCase[] = [
 
 export const calls: readonly PublicCall[] = [
   sound('index', f.index, () => [t(2, 3), 0, '1:']),
-  sound('index', f.index, () => [t(2, 3), [0, 1], '...', [true, false, true].slice(0, 2)]),
+  sound('index', f.index, () => [t(2, 3), [0, 1], [true, false, true]]),
   sound('indexPut', f.indexPut, () => [t(2, 3), [[0, 1]], t(3), { accumulate: true }]),
   sound('indexPut_', f.indexPut_, () => [t(2, 3), [[0, 1]], t(3), { accumulate: true }]),
 ]
