@@ -8,9 +8,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import {
+  type BatchSource,
   type Callback,
   DataLoader,
-  type Dataset,
   describeDevice,
   Generator,
   manualSeed,
@@ -45,7 +45,7 @@ const { values } = parseArgs({
 const shots = Number(values.shots)
 const epochs = Number(values.epochs)
 
-type Digits = Dataset<readonly [Tensor, Tensor]>
+type Digits = BatchSource<readonly [Tensor, Tensor]>
 
 /** The items whose label lies in [from, to), at most `each` a label. */
 function digits(images: ImageDataset, from: number, to: number, each = Number.POSITIVE_INFINITY): Digits {

@@ -1,31 +1,101 @@
-/** Datasets: anything with a length that can make a batch of the items at some indices. */
+/** Datasets: rows by index, which know how a batch is made of them. */
 import { DeviceError, DTypeError, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { listOf } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
 import { fromTypedArray } from '../ops/creation.js'
 import { indexSelect } from '../ops/indexing/index.js'
+import { select } from '../ops/shape/slices.js'
+import { type Collated, collateFor } from './collate.js'
+import { IterableDataset } from './iterable.js'
 
-/** Items by index, in batches of type B. What a batch holds is the dataset's business; the Trainer takes [input, target]. */
-export interface Dataset<B> {
+/** Batches of rows by their indices: all that a DataLoader needs. What a batch holds is its business; the Trainer takes [input, target]. */
+export interface BatchSource<B> {
   readonly length: number
-  /** The items at these indices, put together. May take its time. */
+  /** The rows at these indices, put together. May take its time. */
   batch(indices: readonly number[]): B | Promise<B>
 }
 
-/** Throws ValueError unless the value has what a dataset has; says what to make of an array. */
-export function checkDataset(op: string, dataset: unknown): void {
-  if (Array.isArray(dataset) || ArrayBuffer.isView(dataset))
+/**
+ * Rows of type R by index, and batches of type B. A subclass says `length` and `get`, and may say `batch` where it can make a
+ * whole batch at once. Each step (`map`, `take`, ...) makes another dataset, lazily.
+ */
+export abstract class Dataset<R, B = Collated<R>> implements BatchSource<B> {
+  abstract readonly length: number
+  /** One row. May take its time. */
+  abstract get(index: number): R | Promise<R>
+
+  /** The rows at these indices, put together; by default `defaultCollate` of what `get` gives. */
+  batch(indices: readonly number[]): B | Promise<B> {
+    return this.rows(indices).then((rows) => collateFor('Dataset.batch', rows, undefined) as Collated<R> & B)
+  }
+
+  /** The rows at these indices, all asked for at once. */
+  rows(indices: readonly number[]): Promise<R[]> {
+    return Promise.all(checkIndices('Dataset', indices, this.length).map(async (index) => this.get(index)))
+  }
+
+  /** What the function, which may take its time, makes of each row, whenever it is asked for. */
+  map<T>(fn: (row: R) => T | Promise<T>): Dataset<T> {
+    return new MappedDataset(this, fn)
+  }
+
+  /** The rows at these indices, in this order. */
+  select(indices: readonly number[]): Dataset<R, B> {
+    return new Subset(this, indices)
+  }
+
+  /** The first `count` rows. */
+  take(count: number): Dataset<R, B> {
+    return new Range<R, B>('take', this, 0, checkCount('take', count))
+  }
+
+  /** All but the first `count` rows. */
+  skip(count: number): Dataset<R, B> {
+    return new Range<R, B>('skip', this, checkCount('skip', count), Number.POSITIVE_INFINITY)
+  }
+
+  /** These rows, then those of the others. */
+  concat<T>(...others: readonly Dataset<T, unknown>[]): Dataset<R | T> {
+    return new ConcatDataset<R | T>([this, ...others])
+  }
+
+  /**
+   * The rows in order, one after another: for steps that do not keep places, which an IterableDataset has (`filter`,
+   * `interleave`, `shuffle` within a buffer, `batches`).
+   */
+  stream(): IterableDataset<R> {
+    const next = (from: number) => {
+      let index = from
+      const rows = async function* (this: Dataset<R, B>): AsyncGenerator<R, void, void> {
+        while (index < this.length) yield await this.get(index++)
+      }
+      return Object.assign(rows.call(this), { state: () => index })
+    }
+    return new IterableDataset((state) => next((state as number | undefined) ?? 0))
+  }
+
+  /** The rows for which the function gives true, as they come. */
+  filter(keep: (row: R) => boolean | Promise<boolean>): IterableDataset<R> {
+    return this.stream().filter(keep)
+  }
+}
+
+const isLength = (length: unknown) => Number.isSafeInteger(length) && (length as number) >= 0
+
+/** Throws ValueError unless the value has what a source of batches has. */
+export function checkSource(op: string, source: unknown): asserts source is BatchSource<unknown> {
+  const { length, batch } = (source ?? {}) as { readonly [name: string]: unknown }
+  if (!isLength(length) || typeof batch !== 'function')
     throw new ValueError(
       op,
-      'the dataset is an array; make one: new TensorDataset(inputs, targets) of tensors, or ' +
-        'new FunctionDataset(items.length, (i) => items[i], collate). A list of ready batches needs no loader',
+      `the dataset needs a length, an integer that is not negative (${shown(length)}), and a batch(indices) method; rows may ` +
+        'also be an array, or an IterableDataset',
     )
-  const { length, batch } = (dataset ?? {}) as { readonly [name: string]: unknown }
-  if (!Number.isSafeInteger(length) || (length as number) < 0 || typeof batch !== 'function')
-    throw new ValueError(
-      op,
-      `the dataset needs a length, an integer that is not negative (${shown(length)}), and a batch(indices) method`,
-    )
+}
+
+function checkCount(op: string, count: number): number {
+  if (!isLength(count)) throw new ValueError(op, `count is ${shown(count)}, but must be a non-negative integer`)
+  return count
 }
 
 /** The indices as a list of our own, if each is one of an item. */
@@ -38,11 +108,12 @@ function checkIndices(op: string, indices: Iterable<number>, length: number): re
 }
 
 /** Rows of tensors that belong together: item i is row i of each. */
-export class TensorDataset<const T extends readonly Tensor[]> implements Dataset<T> {
+export class TensorDataset<const T extends readonly Tensor[]> extends Dataset<{ readonly [K in keyof T]: Tensor }, T> {
   readonly tensors: T
   readonly length: number
 
   constructor(...tensors: T) {
+    super()
     for (const [i, tensor] of tensors.entries())
       if (!(tensor instanceof Tensor))
         throw new DTypeError(
@@ -68,7 +139,13 @@ export class TensorDataset<const T extends readonly Tensor[]> implements Dataset
     this.length = first.sizes[0] as number
   }
 
-  batch(indices: readonly number[]): T {
+  /** Row `index` of each tensor: views. */
+  get(index: number): { readonly [K in keyof T]: Tensor } {
+    checkIndices('TensorDataset', [index], this.length)
+    return this.tensors.map((tensor) => select(tensor, 0, index)) as { readonly [K in keyof T]: Tensor }
+  }
+
+  override batch(indices: readonly number[]): T {
     const { device } = this.tensors[0] as Tensor
     const own = checkIndices('TensorDataset', indices, this.length)
     const index = fromTypedArray(Int32Array.from(own), [own.length], { device })
@@ -76,37 +153,50 @@ export class TensorDataset<const T extends readonly Tensor[]> implements Dataset
   }
 }
 
-/** Items from a function, put together by another: for data that is read or made on demand. */
-export class FunctionDataset<I, B> implements Dataset<B> {
+/** Rows from a function, put together by another (`defaultCollate` if it is left out): for data that is read or made on demand. */
+export class FunctionDataset<R, B = Collated<R>> extends Dataset<R, B> {
   readonly length: number
-  readonly #get: (index: number) => I | Promise<I>
-  readonly #collate: (items: readonly I[]) => B
+  readonly #get: (index: number) => R | Promise<R>
+  readonly #collate: ((rows: readonly R[]) => B) | undefined
 
-  constructor(length: number, get: (index: number) => I | Promise<I>, collate: (items: readonly I[]) => B) {
-    if (!Number.isSafeInteger(length) || length < 0)
+  constructor(length: number, get: (index: number) => R | Promise<R>, collate?: (rows: readonly R[]) => B) {
+    super()
+    if (!isLength(length))
       throw new ValueError('FunctionDataset', `length is ${shown(length)}, but must be a non-negative integer`)
-    if (typeof get !== 'function' || typeof collate !== 'function')
+    if (typeof get !== 'function' || (collate !== undefined && typeof collate !== 'function'))
       throw new ValueError(
         'FunctionDataset',
-        'needs two functions: get(index), and collate(items), which makes the batch',
+        'needs two functions: get(index), and collate(rows), which makes the batch and may be left out',
       )
     this.length = length
     this.#get = get
     this.#collate = collate
   }
 
-  async batch(indices: readonly number[]): Promise<B> {
-    return this.#collate(await Promise.all(indices.map((index) => this.#get(index))))
+  get(index: number): R | Promise<R> {
+    return this.#get(index)
+  }
+
+  override async batch(indices: readonly number[]): Promise<B> {
+    const rows = await this.rows(indices)
+    return this.#collate ? this.#collate(rows) : (collateFor('FunctionDataset', rows, undefined) as Collated<R> & B)
   }
 }
 
-/** Some of another dataset's items, in the given order. */
-export class Subset<B> implements Dataset<B> {
-  readonly dataset: Dataset<B>
+/** A row of a source that may have rows, or batches alone. */
+function rowOf<R>(op: string, source: BatchSource<unknown>, index: number): R | Promise<R> {
+  if (source instanceof Dataset) return source.get(index) as R | Promise<R>
+  throw new ValueError(op, 'the dataset has a batch(indices) method but no rows; extend Dataset, and say get(index)')
+}
+
+/** Some of another dataset's rows, in the given order. */
+export class Subset<R, B = Collated<R>> extends Dataset<R, B> {
+  readonly dataset: Dataset<R, B> | BatchSource<B>
   readonly indices: readonly number[]
 
-  constructor(dataset: Dataset<B>, indices: readonly number[]) {
-    checkDataset('Subset', dataset)
+  constructor(dataset: Dataset<R, B> | BatchSource<B>, indices: readonly number[]) {
+    super()
+    checkSource('Subset', dataset)
     const own = checkIndices('Subset', indices, dataset.length)
     this.dataset = dataset
     this.indices = own
@@ -116,7 +206,89 @@ export class Subset<B> implements Dataset<B> {
     return this.indices.length
   }
 
-  batch(indices: readonly number[]): B | Promise<B> {
+  get(index: number): R | Promise<R> {
+    checkIndices('Subset', [index], this.length)
+    return rowOf('Subset', this.dataset, this.indices[index] as number)
+  }
+
+  override batch(indices: readonly number[]): B | Promise<B> {
     return this.dataset.batch(indices.map((index) => this.indices[index] as number))
+  }
+}
+
+/** Rows of another dataset from one on, without a list of them. */
+class Range<R, B> extends Dataset<R, B> {
+  readonly #op: string
+  readonly #dataset: Dataset<R, B>
+  readonly #from: number
+  readonly #most: number
+
+  constructor(op: string, dataset: Dataset<R, B>, from: number, most: number) {
+    super()
+    this.#op = op
+    this.#dataset = dataset
+    this.#from = from
+    this.#most = most
+  }
+
+  get length(): number {
+    return Math.min(this.#most, Math.max(0, this.#dataset.length - this.#from))
+  }
+
+  get(index: number): R | Promise<R> {
+    checkIndices(this.#op, [index], this.length)
+    return this.#dataset.get(this.#from + index)
+  }
+
+  override batch(indices: readonly number[]): B | Promise<B> {
+    const own = checkIndices(this.#op, indices, this.length)
+    return this.#dataset.batch(own.map((index) => this.#from + index))
+  }
+}
+
+class MappedDataset<R, T> extends Dataset<T> {
+  readonly #dataset: Dataset<R, unknown>
+  readonly #fn: (row: R) => T | Promise<T>
+
+  constructor(dataset: Dataset<R, unknown>, fn: (row: R) => T | Promise<T>) {
+    super()
+    if (typeof fn !== 'function') throw new ValueError('map', `needs a function of a row, but got ${kindOf(fn)}`)
+    this.#dataset = dataset
+    this.#fn = fn
+  }
+
+  get length(): number {
+    return this.#dataset.length
+  }
+
+  async get(index: number): Promise<T> {
+    return this.#fn(await this.#dataset.get(index))
+  }
+}
+
+class ConcatDataset<R> extends Dataset<R> {
+  readonly #datasets: readonly Dataset<R, unknown>[]
+
+  constructor(datasets: readonly Dataset<R, unknown>[]) {
+    super()
+    for (const dataset of datasets)
+      if (!(dataset instanceof Dataset))
+        throw new ValueError('concat', `takes datasets of rows by index, but got ${kindOf(dataset)}`)
+    this.#datasets = datasets
+  }
+
+  get length(): number {
+    return this.#datasets.reduce((sum, { length }) => sum + length, 0)
+  }
+
+  get(index: number): R | Promise<R> {
+    checkIndices('concat', [index], this.length)
+    let own = index
+    const dataset = this.#datasets.find(({ length }) => {
+      if (own < length) return true
+      own -= length
+      return false
+    }) as Dataset<R, unknown>
+    return dataset.get(own)
   }
 }

@@ -2,7 +2,8 @@ import { ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { fromTypedArray } from '../ops/creation.js'
-import type { Dataset } from './dataset.js'
+import { select } from '../ops/shape/slices.js'
+import { Dataset } from './dataset.js'
 
 export interface ImageOptions {
   /** Subtracted from the pixels (which lie in [0, 1]). Default 0. */
@@ -20,7 +21,10 @@ function isBytes(value: unknown): boolean {
  * Labelled 8-bit images of one size. A batch is [images, labels]: float32 [N, C, H, W] with (pixel / 255 - mean) / std, and
  * int32 [N].
  */
-export class ImageDataset implements Dataset<readonly [images: Tensor, labels: Tensor]> {
+export class ImageDataset extends Dataset<
+  readonly [image: Tensor, label: number],
+  readonly [images: Tensor, labels: Tensor]
+> {
   /** [C, H, W] of one image. */
   readonly shape: readonly [number, number, number]
   readonly labels: Uint8Array
@@ -34,6 +38,7 @@ export class ImageDataset implements Dataset<readonly [images: Tensor, labels: T
     shape: readonly [number, number, number],
     options: ImageOptions = {},
   ) {
+    super()
     const { mean = 0, std = 1 } = checkOptions('ImageDataset', options, { mean: true, std: true })
     for (const [name, bytes] of Object.entries({ pixels, labels }))
       if (!isBytes(bytes))
@@ -68,7 +73,15 @@ export class ImageDataset implements Dataset<readonly [images: Tensor, labels: T
     return this.labels.reduce((max, label) => Math.max(max, label), -1) + 1
   }
 
-  batch(indices: readonly number[]): readonly [Tensor, Tensor] {
+  /** [C, H, W], and its class. */
+  get(index: number): readonly [Tensor, number] {
+    if (!Number.isInteger(index) || index < 0 || index >= this.length)
+      throw new ValueError('ImageDataset', `index ${shown(index)} lies outside of the ${this.length} images`)
+    const [images] = this.batch([index])
+    return [select(images, 0, 0), this.labels[index] as number]
+  }
+
+  override batch(indices: readonly number[]): readonly [Tensor, Tensor] {
     const [c, h, w] = this.shape
     const size = c * h * w
     const data = new Float32Array(indices.length * size)

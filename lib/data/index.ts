@@ -1,2 +1,30 @@
-export { type Dataset, FunctionDataset, Subset, TensorDataset } from './dataset.js'
-export { DataLoader, type DataLoaderOptions } from './loader.js'
+export { type Collated, type CollateOptions, defaultCollate, type RowDTypes } from './collate.js'
+export { type BatchSource, Dataset, FunctionDataset, Subset, TensorDataset } from './dataset.js'
+export {
+  type BatchesOptions,
+  IterableDataset,
+  type PassState,
+  type RowPass,
+  type RowSource,
+  type ShuffleOptions,
+} from './iterable.js'
+export { DataLoader, type DataLoaderOptions, type DataLoaderState, type Source } from './loader.js'
+export {
+  type ByLengthOptions,
+  byLength,
+  type Sampler,
+  type SamplerPass,
+  type WeightedOptions,
+  weighted,
+} from './sampler.js'
+export {
+  type By,
+  type Fold,
+  type FoldOptions,
+  kFold,
+  type Parts,
+  type RandomSplitOptions,
+  randomSplit,
+  type SplitOptions,
+  splitRows,
+} from './split.js'

@@ -1,95 +1,346 @@
-import { permutation } from '../core/draws.js'
-import { shown, ValueError } from '../core/errors.js'
-import { checkGenerator, defaultGenerator, type Generator } from '../core/generator.js'
-import { checkOptions } from '../core/options.js'
+/** Batches of a dataset, some made ahead, and the place within a pass. */
+import { kindOf, shown, ValueError } from '../core/errors.js'
+import {
+  checkGenerator,
+  checkGeneratorState,
+  defaultGenerator,
+  Generator,
+  type GeneratorState,
+  type Resumable,
+} from '../core/generator.js'
+import { checkFlag, checkOptions } from '../core/options.js'
 import { askHeap, checkEntries, mostEntries } from '../core/room.js'
-import { checkDataset, type Dataset } from './dataset.js'
+import type { Collated, CollateOptions } from './collate.js'
+import { type BatchSource, checkSource, Dataset } from './dataset.js'
+import { IterableDataset, type PassState } from './iterable.js'
+import { checkSampler, everyRow, type Sampler, type SamplerPass } from './sampler.js'
+import { type Collate, checkedCollate } from './steps.js'
 
-export interface DataLoaderOptions {
-  /** Items a batch. Default 1. */
+/** What a DataLoader reads: rows in an array, by index or as they come; or what makes batches itself. */
+export type Source<R, B> = readonly R[] | Dataset<R, B> | IterableDataset<R> | AsyncIterable<R> | BatchSource<B>
+
+export interface DataLoaderOptions<R = unknown, B = Collated<R>> extends CollateOptions {
+  /** Rows a batch. Default 1. */
   readonly batchSize?: number
   /** A new random order for every pass. Default false. */
   readonly shuffle?: boolean
-  /** Leave out a last batch with fewer items. Default false. */
+  /** Leave out a last batch with fewer rows. Default false. */
   readonly dropLast?: boolean
   /** Batches made ahead while the last one is used. Default 2; 0 makes each when it is asked for. */
   readonly prefetch?: number
-  /** For the order. */
+  /** For the order. Default: the default generator. */
   readonly generator?: Generator
+  /** Chooses the rows of each batch: `weighted(weights)`, `byLength(lengths)`. By default every row comes once. */
+  readonly sampler?: Sampler
+  /** Makes a batch of rows. Default: the dataset's own way, or `defaultCollate`. */
+  readonly collate?: (rows: readonly R[]) => B | Promise<B>
 }
 
-/** A dataset in batches: `for await (const batch of loader)`, one pass each time. `length` is the number of batches. */
-export class DataLoader<B> implements AsyncIterable<B> {
-  readonly dataset: Dataset<B>
+/** The place of a loader. Plain data, which may be written as JSON if an iterable dataset's state may be. */
+export interface DataLoaderState {
+  /** The pass, from 0. */
+  readonly epoch: number
+  /** Batches of it that were given. Those made ahead do not count. */
+  readonly batch: number
+  /** What the order of the pass was drawn from. */
+  readonly order?: GeneratorState
+  /** The rows of the dataset, which must be as many again. */
+  readonly rows?: number
+  /** The place in an iterable dataset. */
+  readonly source?: PassState
+  /** Where the pass before ended in an iterable dataset, until this one has given a batch. */
+  readonly before?: PassState
+  /** Of the loader's own generator, for the passes to come. */
+  readonly generator?: GeneratorState
+}
+
+/** A pass under way, from its beginning or from a state on. */
+interface Place {
+  readonly epoch: number
+  batch: number
+  order?: GeneratorState
+  rows?: number
+  source?: PassState
+  before?: PassState
+  finished: boolean
+}
+
+/**
+ * Rows in batches: `for await (const batch of loader)`, one pass each time. `length` is the number of batches, NaN for rows
+ * that come as a stream. After `loadStateDict(state)` the next pass gives the batches that the pass of the state had left.
+ */
+export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, Resumable<DataLoaderState> {
+  readonly dataset: Source<R, B>
   readonly batchSize: number
+  readonly #source: BatchSource<B> | IterableDataset<R>
+  readonly #collate: Collate<R, B>
   readonly #shuffle: boolean
   readonly #dropLast: boolean
   readonly #prefetch: number
+  readonly #sampler: Sampler
   readonly #generator: Generator | undefined
+  #place: Place | null = null
+  /** Where the next pass begins; null for its beginning. */
+  #resume: DataLoaderState | null = null
 
-  constructor(dataset: Dataset<B>, options: DataLoaderOptions = {}) {
-    checkOptions('DataLoader', options, {
+  constructor(dataset: Source<R, B>, options: DataLoaderOptions<R, B> = {}) {
+    const op = 'DataLoader'
+    checkOptions(op, options, {
       batchSize: true,
       shuffle: true,
       dropLast: true,
       prefetch: true,
       generator: true,
+      sampler: true,
+      collate: true,
+      dtypes: true,
     })
-    const { batchSize = 1, shuffle = false, dropLast = false, prefetch = 2, generator } = options
+    const { batchSize = 1, shuffle = false, dropLast = false, prefetch = 2, generator, sampler } = options
     if (!Number.isSafeInteger(batchSize) || batchSize < 1)
-      throw new ValueError('DataLoader', `batchSize is ${shown(batchSize)}, but must be a positive integer`)
+      throw new ValueError(op, `batchSize is ${shown(batchSize)}, but must be a positive integer`)
     if (!Number.isSafeInteger(prefetch) || prefetch < 0)
-      throw new ValueError('DataLoader', `prefetch is ${shown(prefetch)}, but must be a non-negative integer`)
-    checkDataset('DataLoader', dataset)
-    for (const [name, value] of Object.entries({ shuffle, dropLast }))
-      if (typeof value !== 'boolean')
-        throw new ValueError('DataLoader', `${name} is ${shown(value)}, but must be true or false`)
-    checkGenerator('DataLoader', generator)
+      throw new ValueError(op, `prefetch is ${shown(prefetch)}, but must be a non-negative integer`)
+    checkFlag(op, 'shuffle', shuffle)
+    checkFlag(op, 'dropLast', dropLast)
+    checkGenerator(op, generator)
+    checkSampler(op, sampler)
+    this.#collate = checkedCollate(op, options.collate, options.dtypes)
+    this.#source = sourceOf(dataset, this.#collate, options.collate !== undefined || options.dtypes !== undefined)
+    if (this.#source instanceof IterableDataset && (shuffle || sampler !== undefined))
+      throw new ValueError(
+        op,
+        `rows come as they are read, so that ${shuffle ? 'shuffle' : 'a sampler'} has nothing to choose from; use ` +
+          'dataset.shuffle(buffer), or read all rows: await dataset.toArray()',
+      )
     this.dataset = dataset
     this.batchSize = batchSize
     this.#shuffle = shuffle
     this.#dropLast = dropLast
     this.#prefetch = prefetch
+    this.#sampler = sampler ?? everyRow
     this.#generator = generator
-    this.#checkLists(dataset.length)
+    if (!(this.#source instanceof IterableDataset)) this.#checkPass(this.#passOver(this.#source.length))
   }
 
-  /** Batches in one pass. */
+  /** Batches in one pass; NaN where nobody knows before it ends. */
   get length(): number {
-    const whole = this.dataset.length / this.batchSize
-    return this.#dropLast ? Math.floor(whole) : Math.ceil(whole)
+    return this.#source instanceof IterableDataset
+      ? Number.NaN
+      : this.#sampler.count(this.#passOver(this.#source.length))
+  }
+
+  /** The place behind the batches that were given, those made ahead left out. */
+  stateDict(): DataLoaderState {
+    const own = this.#generator === undefined ? {} : { generator: this.#generator.stateDict() }
+    if (this.#resume !== null) return { ...this.#resume, ...own }
+    if (this.#place === null) return { epoch: 0, batch: 0, ...own }
+    const { finished, ...place } = this.#place
+    return { ...(finished ? afterwards(place) : place), ...own }
+  }
+
+  /** Lets the next pass go on where the state was taken. Throws ValueError for another number of rows; nothing changes then. */
+  loadStateDict(state: DataLoaderState): void {
+    const own = checkState(state)
+    if (own.rows !== undefined && !(this.#source instanceof IterableDataset) && own.rows !== this.#source.length)
+      throw new ValueError(
+        'DataLoader.loadStateDict',
+        `the state is of ${own.rows} rows, but the dataset has ${this.#source.length}; go on with the same data`,
+      )
+    if (own.generator !== undefined) this.#generator?.loadStateDict(own.generator)
+    this.#place = null
+    this.#resume = own
+  }
+
+  #passOver(length: number): SamplerPass {
+    return { length, batchSize: this.batchSize, dropLast: this.#dropLast, shuffle: this.#shuffle }
   }
 
   /** Throws before a list of indices is made that no memory holds. */
-  #checkLists(length: number): void {
+  #checkPass(pass: SamplerPass): void {
+    const { length } = pass
     const [count, what, advice] = this.#shuffle
       ? [length, 'items in a random order', 'draw indices within the dataset, or shuffle parts of it (Subset)']
       : [Math.min(this.batchSize, length), 'items in a batch', 'give a smaller batchSize']
     checkEntries('DataLoader', count, mostEntries, what, advice)
     askHeap(8 * count, 'DataLoader', `the indices of ${count} ${what}`, advice)
+    this.#sampler.count(pass)
+  }
+
+  /** Begins the next pass, or goes on with the one of the state that was loaded. */
+  #begin(): Place {
+    const first: DataLoaderState = { epoch: 0, batch: 0 }
+    const { generator, ...from } = this.#resume ?? (this.#place ? afterwards(this.#place) : first)
+    this.#resume = null
+    this.#place = { ...from, finished: false }
+    return this.#place
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<B> {
-    const { length } = this.dataset
-    this.#checkLists(length)
-    const order = this.#shuffle ? permutation(length, this.#generator ?? defaultGenerator()) : null
-    const indices = (batch: number) => {
-      const from = batch * this.batchSize
-      const to = Math.min(length, from + this.batchSize)
-      return order ? order.slice(from, to) : Array.from({ length: to - from }, (_, i) => from + i)
-    }
+    const resumed = this.#resume !== null
+    const place = this.#begin()
+    if (this.#source instanceof IterableDataset) yield* this.#stream(this.#source, place, resumed)
+    else yield* this.#byIndex(this.#source, place)
+    place.finished = true
+  }
+
+  async *#byIndex(source: BatchSource<B>, place: Place): AsyncGenerator<B> {
+    const batches = this.#order(source.length, place)[Symbol.iterator]()
     const ahead: Promise<B>[] = []
-    let next = 0
+    let left = true
     const start = () => {
-      const batch = indices(next++)
+      const { done, value } = batches.next()
+      if (done) left = false
       // Through a promise in any case, so that a dataset that throws does so where its batch is awaited.
-      const made = (async () => this.dataset.batch(batch))()
-      made.catch(() => undefined)
-      ahead.push(made)
+      else ahead.push(watched((async () => source.batch(value))()))
     }
-    while (next < this.length || ahead.length > 0) {
-      while (next < this.length && ahead.length <= this.#prefetch) start()
-      yield (await ahead.shift()) as B
+    for (let i = 0; i < place.batch; i++) batches.next()
+    for (;;) {
+      while (left && ahead.length <= this.#prefetch) start()
+      const made = ahead.shift()
+      if (made === undefined) return
+      const batch = await made
+      place.batch++
+      yield batch
     }
+  }
+
+  /** The indices of each batch of the pass. The generator is left where drawing them left it. */
+  #order(length: number, place: Place): Iterable<readonly number[]> {
+    const pass = this.#passOver(length)
+    this.#checkPass(pass)
+    const order = new Generator(0)
+    if (place.order === undefined) {
+      const generator = this.#generator ?? defaultGenerator()
+      place.order = generator.stateDict()
+      place.rows = length
+      order.loadStateDict(place.order)
+      const batches = this.#sampler.batches(pass, order)
+      generator.loadStateDict(order.stateDict())
+      return batches
+    }
+    order.loadStateDict(place.order)
+    return this.#sampler.batches(pass, order)
+  }
+
+  async *#stream(source: IterableDataset<R>, place: Place, resumed: boolean): AsyncGenerator<B> {
+    // Generators within the dataset come where the pass before left them.
+    if (resumed && place.before !== undefined) for await (const _ of source.pass(place.before));
+    const rows = source.pass(place.source)
+    interface Made {
+      readonly rows: readonly R[]
+      readonly batch: B | null
+      readonly state: PassState
+    }
+    const read = async (): Promise<Made> => {
+      const batch: R[] = []
+      while (batch.length < this.batchSize) {
+        const { done, value } = await rows.next()
+        if (done) break
+        batch.push(value)
+      }
+      const state = rows.state()
+      const whole = batch.length === this.batchSize || (batch.length > 0 && !this.#dropLast)
+      return { rows: batch, batch: whole ? await this.#collate(batch) : null, state }
+    }
+    const ahead: Promise<Made>[] = []
+    let last: Promise<unknown> = Promise.resolve()
+    let left = true
+    try {
+      for (;;) {
+        while (left && ahead.length <= this.#prefetch) {
+          // One after the other, because rows have one order.
+          const made = watched(last.then(read))
+          last = made
+          ahead.push(made)
+        }
+        const { batch, state } = await (ahead.shift() as Promise<Made>)
+        if (batch === null) return
+        place.batch++
+        place.source = state
+        delete place.before
+        yield batch
+      }
+    } finally {
+      left = false
+      await last.catch(() => undefined)
+      await rows.return()
+    }
+  }
+}
+
+/** The beginning of the pass behind this one. */
+function afterwards({ epoch, source, before = source }: DataLoaderState): DataLoaderState {
+  return { epoch: epoch + 1, batch: 0, ...(before === undefined ? {} : { before }) }
+}
+
+/** The promise, whose error waits for who awaits it. */
+function watched<T>(made: Promise<T>): Promise<T> {
+  made.catch(() => undefined)
+  return made
+}
+
+/** One of two forms: batches by index, or rows as they come. `own` says that batches are made by this collate, whatever the dataset has. */
+function sourceOf<R, B>(
+  dataset: Source<R, B>,
+  collate: Collate<R, B>,
+  own: boolean,
+): BatchSource<B> | IterableDataset<R> {
+  const op = 'DataLoader'
+  if (Array.isArray(dataset)) {
+    const rows = dataset as readonly R[]
+    return {
+      get length() {
+        return rows.length
+      },
+      batch: (indices) => collate(indices.map((index) => rows[index] as R)),
+    }
+  }
+  if (ArrayBuffer.isView(dataset))
+    throw new ValueError(
+      op,
+      `the dataset is ${kindOf(dataset)}; give an array of rows, or a tensor of the numbers: ` +
+        'new TensorDataset(fromTypedArray(data, shape))',
+    )
+  if (dataset instanceof IterableDataset) return dataset
+  if (dataset instanceof Dataset && (own || dataset.batch === Dataset.prototype.batch))
+    return {
+      get length() {
+        return dataset.length
+      },
+      batch: async (indices) => collate(await dataset.rows(indices)),
+    }
+  if (typeof dataset === 'object' && dataset !== null && Symbol.asyncIterator in dataset) {
+    if ('next' in dataset)
+      throw new ValueError(
+        op,
+        'the rows are an iterator, which is used up after one pass; give what begins each: new IterableDataset(() => rows())',
+      )
+    return new IterableDataset(() => dataset as AsyncIterable<R>)
+  }
+  checkSource(op, dataset)
+  if (own)
+    throw new ValueError(
+      op,
+      'the dataset makes its batches itself; leave collate and dtypes out, or extend Dataset and say get(index)',
+    )
+  return dataset as BatchSource<B>
+}
+
+function checkState(state: DataLoaderState): DataLoaderState {
+  const op = 'DataLoader.loadStateDict'
+  if (typeof state !== 'object' || state === null)
+    throw new ValueError(op, `the state is ${kindOf(state)}, but must be what stateDict() gave`)
+  const { epoch, batch, order, rows, source, before, generator } = state
+  for (const [name, value] of Object.entries({ epoch, batch, rows: rows ?? 0 }))
+    if (!Number.isSafeInteger(value) || value < 0)
+      throw new ValueError(op, `${name} in the state is ${shown(value)}, but must be a non-negative integer`)
+  return {
+    epoch,
+    batch,
+    ...(order === undefined ? {} : { order: checkGeneratorState(op, order) }),
+    ...(rows === undefined ? {} : { rows }),
+    ...(source === undefined ? {} : { source }),
+    ...(before === undefined ? {} : { before }),
+    ...(generator === undefined ? {} : { generator: checkGeneratorState(op, generator) }),
   }
 }

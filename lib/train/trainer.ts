@@ -446,7 +446,7 @@ async function firstOf(read: ReturnType<Tensor['data']>): Promise<number> {
 /** The number of batches, where they know it. */
 function lengthOf(batches: Batches<Batch>): number | null {
   if (typeof batches === 'function' || !('length' in batches)) return null
-  return typeof batches.length === 'number' ? batches.length : null
+  return Number.isSafeInteger(batches.length) ? (batches.length as number) : null
 }
 
 /** Items in a batch: the size of its first dimension. */

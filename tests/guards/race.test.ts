@@ -227,6 +227,21 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
       for await (const batch of loader) only(batch)
     })
   },
+  async 'BatchSource.batch'(c, device) {
+    await races['DataLoader.[asyncIterator]']?.(c, device)
+  },
+  async 'Dataset.get'(_c, device) {
+    const x = f.zeros([5, 300], { device })
+    const set = new f.TensorDataset(x).map(async ([row]) => row?.data())
+    const row = await racing({ step: () => f.noGrad(() => x.fill_(7)) }, async () => set.get(3))
+    expect(new Set(row).size).toBe(1)
+  },
+  async 'Dataset.rows'(c, device) {
+    await races['FunctionDataset.batch']?.(c, device)
+  },
+  async 'Subset.get'(c, device) {
+    await races['Dataset.get']?.(c, device)
+  },
   async 'Dataset.batch'(c, device) {
     await races['DataLoader.[asyncIterator]']?.(c, device)
   },
@@ -254,6 +269,10 @@ const without: { readonly [call: string]: string } = {
   idx: 'reads files of data',
   readIdx: 'reads a file of data',
   mnist: 'reads a package of data',
+  'IterableDataset.toArray': 'reads rows of the user',
+  'FunctionDataset.get': 'the user writes it',
+  'BatchesOptions.collate': 'the user writes it',
+  'DataLoaderOptions.collate': 'the user writes it',
   'Callback.onStart': 'the user writes it',
   'Callback.onStep': 'the user writes it',
   'Callback.onEpochEnd': 'the user writes it',

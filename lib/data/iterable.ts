@@ -1,0 +1,215 @@
+/** Rows as they come: a stream of any length, which is read anew in every pass, and can go on within one. */
+import { kindOf, shown, ValueError } from '../core/errors.js'
+import { checkGenerator, type Generator } from '../core/generator.js'
+import { checkOptions } from '../core/options.js'
+import { checkEntries, mostEntries } from '../core/room.js'
+import type { Collated, CollateOptions } from './collate.js'
+import * as steps from './steps.js'
+
+/** Where a pass is. Plain data, which may be written as JSON if what `own` holds may be. */
+export interface PassState {
+  /** Rows given so far. */
+  readonly given: number
+  /** What the rows' iterator said of its own place, if it does. */
+  readonly own?: unknown
+}
+
+/** One pass over rows. `return()` ends it early and closes its files. */
+export interface RowPass<R> extends AsyncGenerator<R, void, void> {
+  /** The place behind the rows that were given so far. */
+  state(): PassState
+}
+
+/** What rows can be read from. */
+export type RowSource<R> = Iterable<R> | AsyncIterable<R>
+
+interface Resumed {
+  state?: () => unknown
+}
+
+/** Throws unless it is a count of rows. */
+function checkCount(op: string, name: string, count: unknown, least: number): number {
+  if (!Number.isSafeInteger(count) || (count as number) < least)
+    throw new ValueError(op, `${name} is ${shown(count)}, but must be an integer of at least ${least}`)
+  return count as number
+}
+
+/** Throws unless so many rows can be in memory at once. */
+function checkRows(op: string, name: string, count: unknown): void {
+  checkEntries(op, checkCount(op, name, count, 1), mostEntries, 'rows in memory', `give a smaller ${name}`)
+}
+
+function checkFunction(op: string, fn: unknown): void {
+  if (typeof fn !== 'function') throw new ValueError(op, `needs a function of a row, but got ${kindOf(fn)}`)
+}
+
+function checkPassState(op: string, state: PassState): PassState {
+  if (typeof state !== 'object' || state === null)
+    throw new ValueError(op, `the state is ${kindOf(state)}, but must be what state() gave`)
+  checkCount(op, 'given in the state', state.given, 0)
+  return state
+}
+
+export interface ShuffleOptions {
+  /** Each pass takes a generator of its own from it, by `split`. Default: the default generator. */
+  readonly generator?: Generator
+}
+
+export interface BatchesOptions<R, B = Collated<R>> extends CollateOptions {
+  /** Leave out a last batch with fewer rows. Default false. */
+  readonly dropLast?: boolean
+  /** Makes a batch of rows. Default `defaultCollate`. */
+  readonly collate?: (rows: readonly R[]) => B | Promise<B>
+}
+
+/**
+ * Rows from a function that begins a pass: it gives an iterable, such as a generator. A pass that was cut goes on by reading
+ * and leaving out the rows that were given, unless the iterator has a `state()`: then the function gets what that said.
+ * Each step (`map`, `filter`, ...) makes another such dataset, lazily, and keeps this one's way of going on.
+ */
+export class IterableDataset<R> implements AsyncIterable<R> {
+  readonly #open: (state?: unknown) => RowSource<R>
+
+  constructor(open: (state?: unknown) => RowSource<R>) {
+    if (typeof open !== 'function')
+      throw new ValueError(
+        'IterableDataset',
+        `needs a function that begins a pass over the rows, such as () => rows, but got ${kindOf(open)}`,
+      )
+    this.#open = open
+  }
+
+  /** Begins a pass, or goes on with one from the state that its `state()` gave. */
+  pass(state?: PassState): RowPass<R> {
+    const from = state === undefined ? { given: 0 } : checkPassState('IterableDataset.pass', state)
+    const open = this.#open
+    let given = from.given
+    let iterator: Resumed | null = null
+    async function* rows(): AsyncGenerator<R, void, void> {
+      const { source, iterator: opened } = begin(open(from.own))
+      iterator = opened
+      let skipped = from.own === undefined ? 0 : from.given
+      for await (const row of source) {
+        if (skipped < from.given) skipped++
+        else {
+          given++
+          yield row
+        }
+      }
+      if (skipped < from.given)
+        throw new ValueError(
+          'IterableDataset.pass',
+          `the rows end after ${skipped}, but ${from.given} were given before; go on with the same data`,
+        )
+    }
+    const place = (): PassState => {
+      if (iterator === null) return from
+      return typeof iterator.state === 'function' ? { given, own: iterator.state() } : { given }
+    }
+    return Object.assign(rows(), { state: place })
+  }
+
+  [Symbol.asyncIterator](): RowPass<R> {
+    return this.pass()
+  }
+
+  /** What the function, which may take its time, makes of each row. */
+  map<T>(fn: (row: R) => T | Promise<T>): IterableDataset<T> {
+    checkFunction('map', fn)
+    return new IterableDataset((state) => steps.map(this.pass(state as PassState | undefined), fn))
+  }
+
+  /** The rows for which the function gives true. */
+  filter(keep: (row: R) => boolean | Promise<boolean>): IterableDataset<R> {
+    checkFunction('filter', keep)
+    return new IterableDataset((state) => steps.filter(this.pass(state as PassState | undefined), keep))
+  }
+
+  /** The first `count` rows. */
+  take(count: number): IterableDataset<R> {
+    checkCount('take', 'count', count, 0)
+    return new IterableDataset((state) => steps.take(this, count, state as steps.TakeState | undefined))
+  }
+
+  /** All but the first `count` rows. */
+  skip(count: number): IterableDataset<R> {
+    checkCount('skip', 'count', count, 0)
+    return new IterableDataset((state) => steps.skip(this, count, state as PassState | undefined))
+  }
+
+  /**
+   * The rows in runs of `buffer`, each run in a random order that is another in each pass: only so many are in memory, and rows
+   * move no further. Use a buffer of many batches, and `interleave` files that hold one class each. A pass that goes on reads
+   * its run anew.
+   */
+  shuffle(buffer: number, options: ShuffleOptions = {}): IterableDataset<R> {
+    checkRows('shuffle', 'buffer', buffer)
+    const { generator } = checkOptions('shuffle', options, { generator: true })
+    checkGenerator('shuffle', generator)
+    return new IterableDataset((state) =>
+      steps.shuffle(this, buffer, generator, state as steps.ShuffleState | undefined),
+    )
+  }
+
+  /** These rows, then those of the others. */
+  concat<T>(...others: readonly IterableDataset<T>[]): IterableDataset<R | T> {
+    checkDatasets('concat', others)
+    return new IterableDataset((state) =>
+      steps.concat<R | T>([this, ...others], state as steps.ConcatState | undefined),
+    )
+  }
+
+  /** A row of each in turn, until the rows of all are used up. */
+  interleave<T>(...others: readonly IterableDataset<T>[]): IterableDataset<R | T> {
+    checkDatasets('interleave', others)
+    return new IterableDataset((state) =>
+      steps.interleave<R | T>([this, ...others], state as steps.InterleaveState | undefined),
+    )
+  }
+
+  /** Batches of `size` rows, each made by `collate`. A DataLoader does the same, ahead of who reads them. */
+  batches<B = Collated<R>>(size: number, options: BatchesOptions<R, B> = {}): IterableDataset<B> {
+    checkRows('batches', 'size', size)
+    const { dropLast, collate, dtypes } = checkOptions('batches', options, {
+      dropLast: true,
+      collate: true,
+      dtypes: true,
+    })
+    if (dropLast !== undefined && typeof dropLast !== 'boolean')
+      throw new ValueError('batches', `dropLast is ${shown(dropLast)}, but must be true or false`)
+    const together = steps.checkedCollate('batches', collate, dtypes)
+    return new IterableDataset((state) =>
+      steps.batches(this.pass(state as PassState | undefined), size, dropLast ?? false, together),
+    )
+  }
+
+  /** All rows, in memory. */
+  async toArray(): Promise<R[]> {
+    const rows: R[] = []
+    for await (const row of this) rows.push(row)
+    return rows
+  }
+}
+
+function checkDatasets(op: string, others: readonly unknown[]): void {
+  for (const other of others)
+    if (!(other instanceof IterableDataset))
+      throw new ValueError(
+        op,
+        `takes iterable datasets, but got ${kindOf(other)}; new IterableDataset(() => rows) makes one of an array`,
+      )
+}
+
+/** An iterator, which may know its place, and an iterable of it. */
+function begin<R>(opened: RowSource<R>): { source: RowSource<R>; iterator: Resumed } {
+  const some = typeof opened === 'object' && opened !== null
+  if (some && typeof (opened as AsyncIterable<R>)[Symbol.asyncIterator] === 'function') {
+    const iterator = (opened as AsyncIterable<R>)[Symbol.asyncIterator]()
+    return { source: { [Symbol.asyncIterator]: () => iterator }, iterator: iterator as Resumed }
+  }
+  if (some && typeof (opened as Iterable<R>)[Symbol.iterator] === 'function') {
+    const iterator = (opened as Iterable<R>)[Symbol.iterator]()
+    return { source: { [Symbol.iterator]: () => iterator }, iterator: iterator as Resumed }
+  }
+  throw new ValueError('IterableDataset', `the function gave ${kindOf(opened)}, but must give an iterable of rows`)
+}
