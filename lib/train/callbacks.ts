@@ -6,13 +6,14 @@ import { keep, outsideFrames } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Module } from '../nn/module.js'
 import { loadStateDict, stateDict } from '../nn/state.js'
-import type { EpochRecord, StepRecord } from './history.js'
+import type { EpochRecord, StepRecord, ValidationRecord } from './history.js'
 
 /** What a callback sees of the training it hangs on. */
 export interface TrainingContext {
   readonly model: Module
   /** Steps of an epoch, where the data know their length. */
   readonly stepsPerEpoch: number | null
+  /** How many there are, with those of fits before; Infinity where the training ends otherwise. */
   readonly epochs: number
   /** Paths of the numbers that an epoch's record will hold: 'loss', 'validation.accuracy', ... */
   readonly monitors: readonly string[]
@@ -28,6 +29,8 @@ export interface Callback<M extends string = string> {
    * that what is saved or measured meanwhile is of one state of the weights.
    */
   onStep?(step: StepRecord, context: TrainingContext): void | Promise<void>
+  /** After every validation: at the end of an epoch, or as `validateEvery` says. Before `onEpochEnd`. */
+  onValidation?(record: ValidationRecord<M>, context: TrainingContext): void | Promise<void>
   onEpochEnd?(epoch: EpochRecord<M>, context: TrainingContext): void | Promise<void>
   /** However the training ends, if onStart did not fail. */
   onEnd?(context: TrainingContext): void | Promise<void>
@@ -36,7 +39,7 @@ export interface Callback<M extends string = string> {
 export interface EarlyStoppingOptions {
   /** What is watched, by its path in the epoch's record: 'validation.loss' (default), 'loss', 'validation.accuracy', ... */
   readonly monitor?: string
-  /** Epochs without improvement before it stops. Default 3. */
+  /** Epochs without improvement before it stops; of a 'validation.' number, validations. Default 3. */
   readonly patience?: number
   /** Smaller changes do not count. Default 0. */
   readonly minDelta?: number
@@ -47,7 +50,7 @@ export interface EarlyStoppingOptions {
 }
 
 /** The number at a path of an epoch's record. */
-function monitored(record: EpochRecord, path: string): number {
+function monitored(record: object, path: string): number {
   let value: unknown = record
   for (const part of path.split('.')) value = (value as { readonly [key: string]: unknown } | undefined)?.[part]
   return value as number
@@ -63,7 +66,10 @@ function modeOf(monitor: string): 'min' | 'max' {
   )
 }
 
-/** Stops when what is monitored has not improved for `patience` epochs. NaN is never an improvement. */
+/**
+ * Stops when what is monitored has not improved for `patience` epochs, or, of a number of the validation, for so many of these.
+ * NaN is never an improvement.
+ */
 export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
   checkOptions('earlyStopping', options, {
     monitor: true,
@@ -87,9 +93,26 @@ export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
   let best: number | null = null
   let waited = 0
   let weights: Map<string, Tensor> | null = null
+  const rounds = monitor.startsWith('validation.') ? 'validations' : 'epochs'
   const forget = () => {
     for (const tensor of weights?.values() ?? []) tensor.dispose()
     weights = null
+  }
+  const judge = (value: number, context: TrainingContext) => {
+    const improves = best === null || (mode === 'min' ? value < best - minDelta : value > best + minDelta)
+    if (!Number.isNaN(value) && improves) {
+      best = value
+      waited = 0
+      if (restoreBest) {
+        forget()
+        weights = noGrad(() =>
+          outsideFrames(
+            () => new Map([...stateDict(context.model)].map(([name, tensor]) => [name, keep(tensor.clone())])),
+          ),
+        )
+      }
+    } else if (++waited >= patience)
+      context.stop(`${monitor} has not improved for ${patience} ${rounds} (best ${best ?? 'none: all were NaN'})`)
   }
   return {
     onStart({ monitors }) {
@@ -102,23 +125,11 @@ export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
       waited = 0
       forget()
     },
+    onValidation(record, context) {
+      if (monitor.startsWith('validation.')) judge(monitored({ validation: record }, monitor), context)
+    },
     onEpochEnd(epoch, context) {
-      const value = monitored(epoch, monitor)
-      const improves = best === null || (mode === 'min' ? value < best - minDelta : value > best + minDelta)
-      const better = !Number.isNaN(value) && improves
-      if (better) {
-        best = value
-        waited = 0
-        if (restoreBest) {
-          forget()
-          weights = noGrad(() =>
-            outsideFrames(
-              () => new Map([...stateDict(context.model)].map(([name, tensor]) => [name, keep(tensor.clone())])),
-            ),
-          )
-        }
-      } else if (++waited >= patience)
-        context.stop(`${monitor} has not improved for ${patience} epochs (best ${best ?? 'none: all were NaN'})`)
+      if (!monitor.startsWith('validation.')) judge(monitored(epoch, monitor), context)
     },
     onEnd(context) {
       try {

@@ -3,14 +3,15 @@ import { AutogradError, DTypeError, formatShape, kindOf, ShapeError, shown, Valu
 import { checkOptions } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
 import type { Parameter } from '../nn/module.js'
-import type { Batch, Batches, TrainerOptions } from './trainer.js'
+import type { Batch } from './objective.js'
+import type { AnyOptions, Batches } from './options.js'
 
 /** What an epoch's record holds besides metrics. */
-const reserved = ['loss', 'epoch', 'seconds', 'lr', 'validation']
+const reserved = ['loss', 'epoch', 'step', 'seconds', 'lr', 'validation']
 
-const hooks = ['onStart', 'onStep', 'onEpochEnd', 'onEnd']
+const hooks = ['onStart', 'onStep', 'onValidation', 'onEpochEnd', 'onEnd']
 
-export function checkTrainer(model: unknown, options: TrainerOptions<string, never>): void {
+export function checkTrainer(model: unknown, options: AnyOptions): void {
   const fail = (message: string): never => {
     throw new ValueError('Trainer', message)
   }
@@ -22,6 +23,9 @@ export function checkTrainer(model: unknown, options: TrainerOptions<string, nev
   checkOptions('Trainer', options, {
     optimizer: true,
     loss: true,
+    objective: true,
+    step: true,
+    accumulate: true,
     metrics: true,
     callbacks: true,
     schedule: true,
@@ -29,8 +33,10 @@ export function checkTrainer(model: unknown, options: TrainerOptions<string, nev
     clipGradNorm: true,
     precision: true,
   })
-  const { optimizer, loss, metrics, callbacks, schedule, scheduleEvery, clipGradNorm, precision } = options
-  if (typeof loss !== 'function') fail('needs a loss function: (output, target) => Tensor')
+  const { optimizer, metrics, callbacks, schedule, scheduleEvery, clipGradNorm, precision, accumulate } = options
+  checkObjective(options, fail)
+  if (accumulate !== undefined && !(Number.isSafeInteger(accumulate) && accumulate >= 1))
+    fail(`accumulate is ${shown(accumulate)}, but must be a positive integer`)
   if (typeof optimizer?.step !== 'function' || typeof optimizer.parameters !== 'function') fail('needs an optimizer')
   if (schedule !== undefined) {
     if (typeof schedule?.step !== 'function')
@@ -45,7 +51,29 @@ export function checkTrainer(model: unknown, options: TrainerOptions<string, nev
   if (precision !== undefined && precision !== 'float32' && precision !== 'bfloat16')
     fail(`precision is ${shown(precision)}, but must be 'float32' or 'bfloat16'`)
   checkMetrics(metrics)
+  checkMetrics(options.objective?.metrics)
+  for (const name of Object.keys(metrics ?? {}))
+    if (Object.hasOwn(options.objective?.metrics ?? {}, name))
+      fail(`metric ${name} is the objective's too; give one of them another name`)
   checkCallbacks(callbacks)
+}
+
+function checkObjective({ loss, objective, step }: AnyOptions, fail: (message: string) => never): void {
+  const given = Object.entries({ loss, objective, step }).filter(([, value]) => value !== undefined)
+  if (given.length !== 1)
+    fail(
+      `needs one of loss: (output, target) => Tensor, objective: { loss(model, batch) }, and step: (batch) => { total, count }, but got ${given.map(([name]) => name).join(' and ') || 'none'}`,
+    )
+  if (loss !== undefined && typeof loss !== 'function') fail('needs a loss function: (output, target) => Tensor')
+  if (step !== undefined && typeof step !== 'function')
+    fail('needs a function for the step: (batch) => { total, count }')
+  if (objective === undefined) return
+  if (typeof objective?.loss !== 'function')
+    fail(
+      `the objective is ${kindOf(objective)}, but must be an object with loss(model, batch), which gives { total, count }`,
+    )
+  if (objective.predict !== undefined && typeof objective.predict !== 'function')
+    fail(`predict of the objective is ${kindOf(objective.predict)}, but must be a function`)
 }
 
 function checkMetrics(metrics: unknown): void {
@@ -102,7 +130,7 @@ export function checkWiring(model: readonly Parameter[], optimized: readonly Par
     )
 }
 
-export function checkBatches(op: string, batches: unknown): asserts batches is Batches<Batch> {
+export function checkBatches(op: string, batches: unknown): asserts batches is Batches<unknown> {
   if (typeof batches === 'function') return
   const iterable = typeof batches === 'object' && batches !== null
   if (!iterable || ArrayBuffer.isView(batches) || !(Symbol.asyncIterator in batches || Symbol.iterator in batches))
@@ -114,8 +142,24 @@ export function checkEpochs(op: string, epochs: unknown): void {
     throw new ValueError(op, `epochs is ${shown(epochs)}, but must be a non-negative integer`)
 }
 
+/** What ends a training before its epochs do, and how often it is validated. */
+export function checkEnds(
+  op: string,
+  steps: unknown,
+  minutes: unknown,
+  validateEvery: unknown,
+  validated: boolean,
+): void {
+  for (const [name, value] of Object.entries({ steps, validateEvery }))
+    if (value !== undefined && !(Number.isSafeInteger(value) && (value as number) >= 1))
+      throw new ValueError(op, `${name} is ${shown(value)}, but must be a positive integer`)
+  if (minutes !== undefined && !(typeof minutes === 'number' && minutes > 0))
+    throw new ValueError(op, `minutes is ${shown(minutes)}, but must be a positive number`)
+  if (validateEvery !== undefined && !validated) throw new ValueError(op, 'validateEvery needs validation batches')
+}
+
 /** What cannot make `passes` passes: a list without batches, or an iterator, which is used up after one. */
-export function checkPasses(op: string, name: string, batches: Batches<Batch>, passes: number): void {
+export function checkPasses(op: string, name: string, batches: Batches<unknown>, passes: number): void {
   if (typeof batches === 'function') return
   if (passes > 0 && 'length' in batches && batches.length === 0) throw noBatches(op, name)
   if (passes > 1 && 'next' in batches && typeof batches.next === 'function')

@@ -3,6 +3,13 @@ import { ValueError } from '../core/errors.js'
 import type { Storage } from '../core/storage.js'
 import { captureModes, type Module } from '../nn/module.js'
 
+/** An evaluation under way, to be ended once. */
+interface Evaluation {
+  /** Throws where weights or modes are no longer what they were. */
+  readonly check: () => void
+  readonly end: () => void
+}
+
 const guards = new WeakMap<Module, Guard>()
 
 /** What goes on with a model, whichever Trainers it has. */
@@ -45,11 +52,18 @@ export class Guard {
     }
   }
 
-  /**
-   * Runs an evaluation in evaluation mode and puts every module's mode back after it; of several at once the last does. `fn`
-   * is given a check that the weights and the mode are still what they were.
-   */
+  /** Runs an evaluation; `fn` is given a check that the weights and the mode are still what they were. */
   async evaluating<R>(op: string, fn: (check: () => void) => Promise<R>): Promise<R> {
+    const evaluation = this.evaluate(op)
+    try {
+      return await fn(evaluation.check)
+    } finally {
+      evaluation.end()
+    }
+  }
+
+  /** Begins an evaluation in evaluation mode. Its end puts every module's mode back; of several at once the last one's does. */
+  evaluate(op: string): Evaluation {
     if (this.#stepping)
       throw new ValueError(
         op,
@@ -59,14 +73,12 @@ export class Guard {
       this.#restore = captureModes(this.#model)
       this.#model.eval()
     }
-    try {
-      return await fn(this.#unchanged(op))
-    } finally {
-      if (--this.#evaluations === 0) {
-        this.#restore()
-        for (const resolve of this.#waiting.splice(0)) resolve()
-      }
+    const end = () => {
+      if (--this.#evaluations > 0) return
+      this.#restore()
+      for (const resolve of this.#waiting.splice(0)) resolve()
     }
+    return { check: this.#unchanged(op), end }
   }
 
   #unchanged(op: string): () => void {

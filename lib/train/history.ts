@@ -10,7 +10,7 @@ export interface StepRecord {
   readonly index: number
   /** Over all epochs, from 0. */
   readonly step: number
-  /** Items in the batch. */
+  /** Items in the batches of the step. */
   readonly items: number
   /** The loss, once it is there; waiting for it at every step makes the training slower. */
   loss(): Promise<number>
@@ -20,19 +20,28 @@ export interface StepRecord {
 type Measured<M extends string, Any> = { readonly [metric in M]: string extends M ? Any : number }
 
 /**
- * Numbers of a pass: the mean loss over items, and every metric. M names the metrics of the Trainer that measured them: another
+ * Numbers of a pass: the summed losses over what they count, in the short form the rows, and every metric. M names the metrics of the Trainer that measured them: another
  * name does not compile. Without M any name may be a metric's.
  */
 export type PassRecord<M extends string = string> = { readonly loss: number } & Measured<M, number>
 
 /** Numbers of an epoch: those of its training, and of the validation after it. M is as of `PassRecord`. */
 export type EpochRecord<M extends string = string> = {
+  /** From 0; a second `fit` of a Trainer goes on where the first ended. */
   readonly epoch: number
   readonly loss: number
   readonly seconds: number
   readonly lr: number
   readonly validation?: PassRecord<M>
 } & Measured<M, number | PassRecord | undefined>
+
+/** Numbers of a validation within a training, measured behind a step. */
+export type ValidationRecord<M extends string = string> = PassRecord<M> & {
+  /** From 0, as in the epoch's record. */
+  readonly epoch: number
+  /** Steps of the Trainer before it. */
+  readonly step: number
+}
 
 /** The first loss that was not finite. */
 export interface NonFinite {
@@ -46,6 +55,8 @@ export interface NonFinite {
 /** `console.log` of it, and it as text, is a line an epoch. */
 export interface History<M extends string = string> {
   readonly epochs: readonly EpochRecord<M>[]
+  /** Of every validation: one an epoch, or as `validateEvery` says. */
+  readonly validations: readonly ValidationRecord<M>[]
   /** Why the training ended before its last epoch: what a callback said, or `aborted: ...`, `failed: ...`; or null. */
   readonly stopped: string | null
   /** Where the loss first was NaN or infinite, or null. */
@@ -55,6 +66,7 @@ export interface History<M extends string = string> {
 /** What a fit has gathered so far. */
 export class TrainingHistory<M extends string> implements History<M> {
   readonly epochs: EpochRecord<M>[] = []
+  readonly validations: ValidationRecord<M>[] = []
   stopped: string | null = null
   nonFinite: NonFinite | null = null
 

@@ -5,10 +5,16 @@ import { shown, ValueError } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
 import type { PassRecord } from './history.js'
 import type { Metric } from './metrics.js'
+import type { Sums } from './objective.js'
 
 /** Metrics by name: functions that make one for each pass (`metrics.accuracy`), or the metrics themselves. */
 export type Metrics<M extends string = string, Out = Tensor> = {
   readonly [name in M]: Metric<Out> | (() => Metric<Out>)
+}
+
+/** Of sums that count nothing it is 0. */
+export function meanOf({ total, count }: Sums): number {
+  return count === 0 ? total : total / count
 }
 
 /** How many steps may be submitted before the loss of the first must be there. */
@@ -24,19 +30,21 @@ const seenByMetrics = (output: Tensor): Tensor => (output.dtype === 'bfloat16' ?
  * Every pass has metrics of its own, and adds up losses as they arrive, so that an evaluation in the middle of an epoch
  * disturbs nothing. To be ended in any case.
  */
-export class Pass<M extends string, Out = Tensor> {
-  readonly #metrics: (readonly [name: string, metric: Metric<Out>])[] = []
-  readonly #leased: Metric<Out>[] = []
+export class Pass<M extends string> {
+  readonly #metrics: (readonly [name: string, metric: Metric<never>])[] = []
+  readonly #leased: Metric<never>[] = []
+  readonly #op: string
   readonly #seen: (loss: number, index: number) => void
   readonly #reads: Promise<void>[] = []
   #total = 0
-  #items = 0
+  #count = 0
   #batches = 0
 
   /** `seen` is told each loss when it is there, with the number of its batch. */
-  constructor(op: string, metrics: Metrics<M, Out>, seen: (loss: number, index: number) => void = () => undefined) {
+  constructor(op: string, metrics: Metrics<M, never>, seen: (loss: number, index: number) => void = () => undefined) {
+    this.#op = op
     this.#seen = seen
-    for (const [name, given] of Object.entries<Metric<Out> | (() => Metric<Out>)>(metrics)) {
+    for (const [name, given] of Object.entries<Metric<never> | (() => Metric<never>)>(metrics)) {
       const metric = typeof given === 'function' ? given() : (given.fresh?.() ?? given)
       if (typeof metric?.update !== 'function' || typeof metric.compute !== 'function')
         throw new ValueError(op, `the function for metric ${name} gave ${shown(metric)}, which is no metric`)
@@ -61,21 +69,28 @@ export class Pass<M extends string, Out = Tensor> {
   }
 
   /** Lets the metrics see a batch. */
-  observe(output: Out, target: Tensor): void {
-    if (this.#metrics.length === 0) return
+  observe(output: unknown, target: Tensor | undefined): void {
+    const [first] = this.#metrics
+    if (first === undefined) return
+    if (output === undefined || target === undefined)
+      throw new ValueError(
+        this.#op,
+        `the objective gave no ${output === undefined ? 'output' : 'target'}, which metric ${first[0]} measures; ` +
+          'let its loss give { total, count, output, target }',
+      )
     noGrad(() => {
-      const seen = output instanceof Tensor ? (seenByMetrics(output) as Out) : output
-      for (const [, metric] of this.#metrics) metric.update(seen, target)
+      const seen = output instanceof Tensor ? seenByMetrics(output) : output
+      for (const [, metric] of this.#metrics) metric.update(seen as never, target)
     })
   }
 
   /** Counts a batch whose loss is being read; waits while the device is two behind, and lets the event loop turn. */
-  async submitted(loss: Promise<number>, items: number): Promise<void> {
+  async submitted(sums: Promise<Sums>): Promise<void> {
     const index = this.#batches++
-    const read = loss.then((value) => {
-      this.#total += value * items
-      this.#items += items
-      this.#seen(value, index)
+    const read = sums.then(({ total, count }) => {
+      this.#total += total
+      this.#count += count
+      this.#seen(meanOf({ total, count }), index)
     })
     // Whoever awaits it later sees the error; until then it must not count as unhandled.
     read.catch(() => undefined)
@@ -90,7 +105,7 @@ export class Pass<M extends string, Out = Tensor> {
     for (const read of this.#reads.splice(0)) await read
   }
 
-  /** The mean loss over items, and every metric. */
+  /** The summed losses over what they count, and every metric. */
   async record(): Promise<PassRecord<M>> {
     await this.settle()
     const numbers: { [name: string]: number } = {}
@@ -100,7 +115,7 @@ export class Pass<M extends string, Out = Tensor> {
         throw new ValueError('Trainer', `metric ${name} computed ${shown(value)}, but must give a promise of a number`)
       numbers[name] = value
     }
-    return { ...numbers, loss: this.#total / this.#items } as PassRecord<M>
+    return { ...numbers, loss: this.#total / this.#count } as PassRecord<M>
   }
 
   end(): void {

@@ -1,23 +1,19 @@
 /** The training loop: short enough to be copied, and never more than two steps ahead of the device. */
-import { type AutocastDType, autocast } from '../autograd/autocast.js'
+import { autocast } from '../autograd/autocast.js'
 import { zeroGrad } from '../autograd/backward.js'
 import { noGrad } from '../autograd/mode.js'
-import { shown, ValueError } from '../core/errors.js'
-import { checkOptions } from '../core/options.js'
-import { scope } from '../core/scope.js'
+import { ValueError } from '../core/errors.js'
+import { checkFlag, checkOptions } from '../core/options.js'
+import { keep, outsideFrames, scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
-import { type Model, type Module, type Parameter, trainModes } from '../nn/module.js'
+import { type Module, type Parameter, trainModes } from '../nn/module.js'
 import { clipGradNorm } from '../optim/clip.js'
-import type { Optimizer } from '../optim/optimizer.js'
-import type { Schedule } from '../optim/schedule.js'
 import type { Callback, TrainingContext } from './callbacks.js'
 import {
-  checkBatch,
   checkBatches,
+  checkEnds,
   checkEpochs,
   checkGraph,
-  checkLoss,
-  checkOutput,
   checkPasses,
   checkReached,
   checkSignal,
@@ -27,94 +23,91 @@ import {
   onePass,
 } from './checks.js'
 import { Guard } from './guard.js'
-import { type EpochRecord, type History, type PassRecord, type StepRecord, TrainingHistory } from './history.js'
-import { type Metrics, Pass } from './pass.js'
+import {
+  type EpochRecord,
+  type History,
+  type PassRecord,
+  type StepRecord,
+  TrainingHistory,
+  type ValidationRecord,
+} from './history.js'
+import { type Batch, Counts, learning, type Measured, type Sums } from './objective.js'
+import type {
+  AnyOptions,
+  Batches,
+  CommonOptions,
+  EvaluateOptions,
+  FitOptions,
+  StepsOptions,
+  TrainerOptions,
+} from './options.js'
+import { type Metrics, meanOf, Pass } from './pass.js'
 import { progressBar } from './progress.js'
 
-/**
- * Batches of [input, target]: a DataLoader, a list, or a function that makes an iterable for each pass. An iterator, as a
- * generator gives, makes one pass only.
- */
-export type Batches<B> = AsyncIterable<B> | Iterable<B> | (() => AsyncIterable<B> | Iterable<B>)
-
-export type Batch = readonly [input: Tensor, target: Tensor]
-
-/** M names the metrics, which its records hold; Out is what the model gives. */
-export interface TrainerOptions<M extends string = string, Out = Tensor> {
-  /** Over parameters of the model. */
-  readonly optimizer: Optimizer
-  /** From the model's output and the target to one number, a mean over the batch; batches are weighed by their rows. */
-  readonly loss: (output: Out, target: Tensor) => Tensor
-  /** Functions that make a metric for each pass: `{ accuracy: metrics.accuracy }`; or metrics. */
-  readonly metrics?: Metrics<M, NoInfer<Out>>
-  readonly callbacks?: readonly Callback<NoInfer<M>>[]
-  /** Of this optimizer. Its lengths, such as tMax, count what `scheduleEvery` says: steps. */
-  readonly schedule?: Schedule
-  /** When the schedule is stepped: after every 'step' of the optimizer (default), or after every 'epoch'. */
-  readonly scheduleEvery?: 'step' | 'epoch'
-  /** The most the common norm of the optimised parameters' gradients may be. */
-  readonly clipGradNorm?: number
-  /** 'bfloat16': model and loss run under `autocast`, in training and evaluation. Default 'float32'. */
-  readonly precision?: AutocastDType
-}
-
-export interface FitOptions {
-  /** Default 1. */
-  readonly epochs?: number
-  readonly validation?: Batches<Batch>
-  /** Ends the training after the running step; `fit` then rejects with its reason, and `history` tells what there was. */
-  readonly signal?: AbortSignal
-  /** A bar in a terminal. Default true. */
-  readonly progress?: boolean
-}
-
-export interface StepsOptions {
-  /** Default 1. */
-  readonly epochs?: number
-  readonly signal?: AbortSignal
-}
-
-export interface EvaluateOptions {
-  readonly signal?: AbortSignal
-}
-
 /** One training under way. */
-interface Run<M extends string, Out> {
+interface Run<M extends string> {
   readonly op: string
-  readonly batches: Batches<Batch>
+  readonly batches: Batches<unknown>
   readonly signal: AbortSignal | undefined
   readonly history: TrainingHistory<M>
   epoch: number
   /** The last epoch's. */
-  pass: Pass<M, Out> | null
+  pass: Pass<M> | null
+}
+
+/** Where a fit ends, and when it validates. */
+interface Plan {
+  /** Epochs of the Trainer, those before this fit among them. */
+  readonly epochs: number
+  /** Steps of the Trainer. */
+  readonly steps: number
+  /** By performance.now(). */
+  readonly time: number
+  readonly validation: Batches<unknown> | undefined
+  readonly validateEvery: number | undefined
+}
+
+/** Batches whose gradients make one step. */
+interface Group {
+  readonly counts: Counts
+  readonly read: Promise<Sums>[]
+  items: number
 }
 
 /**
- * Trains a model: a module that takes a batch's input, and gives what the loss function takes, a tensor most often. Modules are trained in the mode that they are in (see `Module.train`); `steps` and `fit` wait between steps
- * while an evaluation of the model runs, whoever began it.
+ * Trains a model. In the short form it takes a batch's input, and gives what the loss function takes. Modules are trained in the mode that they are in (see `Module.train`); `steps` and `fit` wait between steps
+ * while an evaluation of the model runs, whoever began it. M names the metrics, B is a batch.
  */
-export class Trainer<M extends string = string, Out = Tensor> {
-  readonly model: Module
-  readonly #forward: (x: Tensor) => Out
-  /** Runs model and loss in the precision asked for. */
-  readonly #precisely: <R>(fn: () => R) => R
-  readonly #options: TrainerOptions<M, Out>
+export class Trainer<M extends string = string, B = Batch, Mod extends Module = Module> {
+  readonly model: Mod
+  /** Runs model and loss on a batch, in the precision asked for. */
+  readonly #measured: (op: string, batch: unknown) => Measured
+  /** What the model makes of a batch. */
+  readonly #predicted: (batch: unknown) => Tensor
+  readonly #options: CommonOptions<M>
+  readonly #accumulate: number
+  readonly #metrics: Metrics<M, never>
   readonly #guard: Guard
   #steps = 0
+  #epochs = 0
   #running = false
   #toldSchedule = false
   #toldUnstepped = false
   #history = new TrainingHistory<M>()
 
   /** Throws ValueError for options that cannot work, such as an optimizer over another model's parameters. */
-  constructor(model: Model<never, Out>, options: TrainerOptions<M, Out>) {
-    checkTrainer(model, options)
+  constructor(model: Mod, options: TrainerOptions<M, B, Mod>) {
+    checkTrainer(model, options as AnyOptions)
     checkWiring([...model.parameters()], options.optimizer.parameters())
-    const { precision = 'float32' } = options
+    const { precision = 'float32', accumulate = 1 } = options
     this.model = model
-    this.#forward = (x) => model.forward(x as never)
-    this.#precisely = precision === 'float32' ? (fn) => fn() : (fn) => autocast(precision, fn)
+    this.#metrics = { ...options.objective?.metrics, ...options.metrics } as Metrics<M, never>
+    const precisely: <R>(fn: () => R) => R = precision === 'float32' ? (fn) => fn() : (fn) => autocast(precision, fn)
+    const { measured, predicted } = learning(model, options as AnyOptions)
+    this.#measured = (op, batch) => precisely(() => measured(op, batch))
+    this.#predicted = (batch) => precisely(() => predicted(batch))
     this.#options = options
+    this.#accumulate = accumulate
     this.#guard = Guard.of(model)
   }
 
@@ -124,28 +117,45 @@ export class Trainer<M extends string = string, Out = Tensor> {
   }
 
   /**
-   * Trains for `epochs` passes; measures the validation set after each. A loss that is not finite is told of once, by a
+   * Trains for `epochs` passes, or until `steps` or `minutes` are over, whichever is first; measures the validation set after each
+   * pass or as `validateEvery` says. A second fit goes on counting epochs and steps. A loss that is not finite is told of once, by a
    * warning of the process, and in the history. Throws ValueError where there is nothing to train on or to train.
    */
-  async fit(batches: Batches<Batch>, options: FitOptions = {}): Promise<History<M>> {
+  async fit(batches: Batches<B>, options: FitOptions<B> = {}): Promise<History<M>> {
     const op = 'Trainer.fit'
-    checkOptions(op, options, { epochs: true, validation: true, signal: true, progress: true })
-    const { epochs = 1, validation, signal, progress = true } = options
-    if (typeof progress !== 'boolean')
-      throw new ValueError(op, `progress is ${shown(progress)}, but must be true or false`)
+    checkOptions(op, options, {
+      epochs: true,
+      steps: true,
+      minutes: true,
+      validation: true,
+      validateEvery: true,
+      signal: true,
+      progress: true,
+    })
+    const { steps, minutes, validation, validateEvery, signal, progress = true } = options
+    const { epochs = steps === undefined && minutes === undefined ? 1 : Number.POSITIVE_INFINITY } = options
+    checkFlag(op, 'progress', progress)
+    checkEnds(op, steps, minutes, validateEvery, validation !== undefined)
+    if (options.epochs !== undefined) checkEpochs(op, epochs)
     if (validation !== undefined) {
-      checkEpochs(op, epochs)
       checkBatches(op, validation)
-      checkPasses(op, 'validation batches', validation, epochs)
+      checkPasses(op, 'validation batches', validation, validateEvery === undefined ? epochs : Number.POSITIVE_INFINITY)
     }
-    const run = this.#begin(op, batches, epochs, signal)
+    const run = this.#begin(op, batches, epochs, signal, steps)
+    const plan: Plan = {
+      epochs: this.#epochs + epochs,
+      steps: this.#steps + (steps ?? Number.POSITIVE_INFINITY),
+      time: performance.now() + (minutes ?? Number.POSITIVE_INFINITY) * 60_000,
+      validation,
+      validateEvery,
+    }
     const history = run.history
     this.#history = history
     const callbacks = [...(this.#options.callbacks ?? []), ...(progress ? [progressBar()] : [])]
     const context: TrainingContext = {
       model: this.model,
-      epochs,
-      stepsPerEpoch: lengthOf(batches),
+      epochs: plan.epochs,
+      stepsPerEpoch: this.#stepsIn(batches),
       monitors: this.#monitors(validation !== undefined),
       stop: (reason) => {
         history.stopped ??= reason
@@ -158,15 +168,20 @@ export class Trainer<M extends string = string, Out = Tensor> {
         await callback.onStart?.(context)
         started.push(callback)
       }
-      for (let epoch = 0; epoch < epochs && history.stopped === null; epoch++) {
-        const record = await this.#fitEpoch(run, epoch, validation, callbacks, context)
+      while (this.#epochs < plan.epochs && history.stopped === null && !this.#over(plan)) {
+        const record = await this.#fitEpoch(run, plan, callbacks, context)
         history.epochs.push(record)
         for (const callback of callbacks) await callback.onEpochEnd?.(record, context)
       }
       failed = false
     } catch (error) {
-      history.stopped ??= signal?.aborted ? `aborted: ${String(signal.reason)}` : `failed: ${String(error)}`
-      throw error
+      if (signal?.aborted && error === signal.reason) {
+        history.stopped ??= `aborted: ${String(error)}`
+        failed = false
+      } else {
+        history.stopped ??= `failed: ${String(error)}`
+        throw error
+      }
     } finally {
       run.pass?.end()
       await endAll(started, context, failed).finally(() => {
@@ -176,42 +191,70 @@ export class Trainer<M extends string = string, Out = Tensor> {
     return history
   }
 
+  #over({ steps, time }: Plan): boolean {
+    return this.#steps >= steps || performance.now() >= time
+  }
+
   async #fitEpoch(
-    run: Run<M, Out>,
-    epoch: number,
-    validation: Batches<Batch> | undefined,
+    run: Run<M>,
+    plan: Plan,
     callbacks: readonly Callback<M>[],
     context: TrainingContext,
   ): Promise<EpochRecord<M>> {
     const started = performance.now()
+    const { validateEvery } = plan
     let lr = Number.NaN
-    for await (const step of this.#epoch(run, epoch)) {
+    let validated: ValidationRecord<M> | undefined
+    for await (const step of this.#epoch(run)) {
       lr = this.#options.optimizer.paramGroups[0]?.lr ?? Number.NaN
       for (const callback of callbacks) {
         const done = callback.onStep?.(step, context)
         if (done !== undefined) await done
       }
-      if (run.history.stopped !== null) break
+      if (validateEvery !== undefined && this.#steps % validateEvery === 0)
+        validated = await this.#validate(run, plan, callbacks, context)
+      if (run.history.stopped !== null || this.#over(plan)) break
     }
-    const pass = run.pass as Pass<M, Out>
+    const { epoch } = run
+    const pass = run.pass as Pass<M>
     const training = await pass.record().finally(() => pass.end())
-    const { signal } = run
-    const measured = validation && {
-      validation: await this.#measure(run.op, 'validation batches', validation, signal),
+    const last = run.history.stopped !== null || this.#epochs >= plan.epochs || this.#over(plan)
+    if (plan.validation !== undefined && (validateEvery === undefined || (last && validated?.step !== this.#steps)))
+      validated = await this.#validate(run, plan, callbacks, context)
+    const { epoch: _epoch, step: _step, ...validation } = validated ?? { epoch, step: 0 }
+    return {
+      epoch,
+      ...training,
+      seconds: (performance.now() - started) / 1000,
+      lr,
+      ...(validated && { validation: validation as PassRecord<M> }),
     }
-    if (measured && !Number.isFinite(measured.validation.loss))
-      tellNonFinite(run, epoch, null, measured.validation.loss)
-    return { epoch, ...training, seconds: (performance.now() - started) / 1000, lr, ...measured }
+  }
+
+  async #validate(
+    run: Run<M>,
+    plan: Plan,
+    callbacks: readonly Callback<M>[],
+    context: TrainingContext,
+  ): Promise<ValidationRecord<M>> {
+    const { op, epoch, signal, history } = run
+    const measured = await this.#measure(op, 'validation batches', plan.validation as Batches<unknown>, signal)
+    if (!Number.isFinite(measured.loss)) tellNonFinite(run, epoch, null, measured.loss)
+    const record = { epoch, step: this.#steps, ...measured }
+    history.validations.push(record)
+    for (const callback of callbacks) await callback.onValidation?.(record, context)
+    return record
   }
 
   /** The steps of `epochs` passes, one by one, for a loop of one's own. Each has been submitted when it is seen. */
-  async *steps(batches: Batches<Batch>, options: StepsOptions = {}): AsyncGenerator<StepRecord> {
+  async *steps(batches: Batches<B>, options: StepsOptions = {}): AsyncGenerator<StepRecord> {
     const op = 'Trainer.steps'
     const { epochs = 1, signal } = checkOptions(op, options, { epochs: true, signal: true })
+    checkEpochs(op, epochs)
     const run = this.#begin(op, batches, epochs, signal)
     try {
       for (let epoch = 0; epoch < epochs; epoch++) {
-        yield* this.#epoch(run, epoch)
+        yield* this.#epoch(run)
         await run.pass?.settle()
       }
     } finally {
@@ -224,7 +267,7 @@ export class Trainer<M extends string = string, Out = Tensor> {
    * Loss and metrics over a set, without gradients, in evaluation mode; modes are put back after. During a training its next
    * step waits for it. Throws ValueError where there are no batches, or something else changes the weights meanwhile.
    */
-  async evaluate(batches: Batches<Batch>, options: EvaluateOptions = {}): Promise<PassRecord<M>> {
+  async evaluate(batches: Batches<B>, options: EvaluateOptions = {}): Promise<PassRecord<M>> {
     const op = 'Trainer.evaluate'
     const { signal } = checkOptions(op, options, { signal: true })
     checkBatches(op, batches)
@@ -232,22 +275,26 @@ export class Trainer<M extends string = string, Out = Tensor> {
     return this.#measure(op, 'batches', batches, signal)
   }
 
-  #measure(op: string, name: string, batches: Batches<Batch>, signal: AbortSignal | undefined): Promise<PassRecord<M>> {
+  #measure(
+    op: string,
+    name: string,
+    batches: Batches<unknown>,
+    signal: AbortSignal | undefined,
+  ): Promise<PassRecord<M>> {
     return this.#guard.evaluating(op, async (checkUnchanged) => {
       const pass = new Pass(op, this.#metrics)
       try {
         for await (const batch of onePass(op, batches)) {
           signal?.throwIfAborted()
-          const [input, target] = checkBatch(op, batch)
           checkUnchanged()
           const { read } = scope(() =>
             noGrad(() => {
-              const [output, loss] = this.#run(op, input, target)
-              pass.observe(output, target)
-              return { read: loss.data() }
+              const measured = this.#measured(op, batch)
+              pass.observe(measured.output, measured.target)
+              return { read: measured.read() }
             }),
           )
-          await pass.submitted(firstOf(read), items(input))
+          await pass.submitted(read)
         }
         if (pass.batches === 0) throw noBatches(op, name)
         return await pass.record()
@@ -257,21 +304,47 @@ export class Trainer<M extends string = string, Out = Tensor> {
     })
   }
 
-  /** Claims the Trainer for one training. */
-  #begin(op: string, batches: Batches<Batch>, epochs: number, signal: AbortSignal | undefined): Run<M, Out> {
+  /**
+   * What the model makes of each batch, one by one, without gradients, in evaluation mode. A batch may be as in training, or in the
+   * short form an input without its target. Each output is the program's; no training step runs until the loop is left.
+   */
+  async *predict(batches: Batches<B | Tensor>, options: EvaluateOptions = {}): AsyncGenerator<Tensor> {
+    const op = 'Trainer.predict'
+    const { signal } = checkOptions(op, options, { signal: true })
     checkBatches(op, batches)
     checkSignal(op, signal)
-    checkEpochs(op, epochs)
+    const evaluation = this.#guard.evaluate(op)
+    try {
+      for await (const batch of onePass<unknown>(op, batches)) {
+        signal?.throwIfAborted()
+        evaluation.check()
+        yield noGrad(() => scope(() => this.#predicted(batch)))
+      }
+    } finally {
+      evaluation.end()
+    }
+  }
+
+  /** Claims the Trainer for one training. */
+  #begin(
+    op: string,
+    batches: Batches<unknown>,
+    epochs: number,
+    signal: AbortSignal | undefined,
+    steps = Number.POSITIVE_INFINITY,
+  ): Run<M> {
+    checkBatches(op, batches)
+    checkSignal(op, signal)
     checkPasses(op, 'batches', batches, epochs)
     signal?.throwIfAborted()
     if (this.#running) throw new ValueError('Trainer', 'is running already; one training at a time')
     this.#running = true
-    this.#tellScheduleEnds(op, batches, epochs)
-    return { op, batches, signal, history: new TrainingHistory<M>(), epoch: 0, pass: null }
+    this.#tellScheduleEnds(op, batches, epochs, steps)
+    return { op, batches, signal, history: new TrainingHistory<M>(), epoch: this.#epochs, pass: null }
   }
 
   /** The steps of one pass. Its losses and metrics are in `run.pass`, which the caller ends. */
-  async *#epoch(run: Run<M, Out>, epoch: number): AsyncGenerator<StepRecord> {
+  async *#epoch(run: Run<M>): AsyncGenerator<StepRecord> {
     const { op, batches, signal } = run
     const { optimizer, schedule, scheduleEvery } = this.#options
     const optimized = optimizer.parameters()
@@ -286,67 +359,87 @@ export class Trainer<M extends string = string, Out = Tensor> {
     this.#tellUnstepped(op, stepped)
     optimizer.zeroGrad()
     run.pass?.end()
+    run.epoch = this.#epochs++
     const pass = new Pass(op, this.#metrics, (loss, index) => {
-      if (!Number.isFinite(loss)) tellNonFinite(run, epoch, index, loss)
+      if (!Number.isFinite(loss)) tellNonFinite(run, run.epoch, index, loss)
     })
     run.pass = pass
-    run.epoch = epoch
     let index = 0
-    for await (const batch of onePass(op, batches)) {
-      signal?.throwIfAborted()
-      const [input, target] = checkBatch(op, batch)
-      if (this.#guard.busy) await this.#guard.quiet()
-      // Before each step, because a callback may have called eval() for a prediction.
-      trainModes(this.model)
-      const { read } = this.#guard.step(() => this.#step(run, input, target, others))
-      const loss = firstOf(read)
-      const submitted = pass.submitted(loss, items(input))
-      // Awaited below; while a callback takes its time, an error must not count as unhandled.
-      submitted.catch(() => undefined)
-      yield { epoch, index: index++, step: this.#steps++, items: items(input), loss: () => loss }
-      await submitted
+    let group = newGroup()
+    const ended = (): StepRecord => {
+      const { read, items } = group
+      group.counts.end()
+      group = newGroup()
+      return { epoch: run.epoch, index: index++, step: this.#steps++, items, loss: () => meanOfAll(read) }
     }
-    if (index === 0) throw noBatches(op, 'batches')
+    try {
+      for await (const batch of onePass(op, batches)) {
+        if (group.read.length === 0) signal?.throwIfAborted()
+        if (this.#guard.busy) await this.#guard.quiet()
+        // Before each step, because a callback may have called eval() for a prediction.
+        trainModes(this.model)
+        const last = group.read.length + 1 === this.#accumulate
+        const { read } = this.#guard.step(() => this.#learn(run, batch, group, last ? others : null))
+        const submitted = pass.submitted(read)
+        // Awaited below; while a callback takes its time, an error must not count as unhandled.
+        submitted.catch(() => undefined)
+        if (last) yield ended()
+        await submitted
+      }
+      if (group.read.length > 0) {
+        this.#guard.step(() => scope(() => this.#update(run, group, others)))
+        yield ended()
+      }
+    } finally {
+      group.counts.end()
+    }
+    if (pass.batches === 0) throw noBatches(op, 'batches')
     await pass.settle()
     if (scheduleEvery === 'epoch') schedule?.step()
   }
 
-  #run(op: string, input: Tensor, target: Tensor): readonly [output: Out, loss: Tensor] {
-    return this.#precisely(() => {
-      const output = this.#forward(input)
-      checkOutput(op, output)
-      const loss = this.#options.loss(output, target)
-      checkLoss(op, loss)
-      return [output, loss] as const
-    })
-  }
-
-  /** One step; returns its loss, which is being read. Everything that it made is freed here. */
-  #step(
-    run: Run<M, Out>,
-    input: Tensor,
-    target: Tensor,
-    others: readonly Parameter[],
-  ): { readonly read: ReturnType<Tensor['data']> } {
-    const { optimizer, clipGradNorm: maxNorm } = this.#options
-    const pass = run.pass as Pass<M, Out>
+  /**
+   * Adds a batch's gradients to the group's, and with the last of a group steps; returns the batch's loss, which is being read.
+   * Everything that it made is freed here.
+   */
+  #learn(
+    run: Run<M>,
+    batch: unknown,
+    group: Group,
+    others: readonly Parameter[] | null,
+  ): { readonly read: Promise<Sums> } {
+    const { op } = run
+    const pass = run.pass as Pass<M>
     return scope(() => {
-      const [output, loss] = this.#run(run.op, input, target)
-      checkGraph(run.op, loss)
-      loss.backward()
-      if (pass.batches === 0) checkReached(run.op, optimizer.parameters())
-      if (maxNorm !== undefined) clipGradNorm(optimizer.parameters(), maxNorm)
-      optimizer.step()
-      optimizer.zeroGrad()
-      zeroGrad(others)
-      this.#stepSchedule(run)
-      pass.observe(output, target)
+      const measured = this.#measured(op, batch)
+      const root = this.#accumulate === 1 ? measured.mean() : measured.total()
+      checkGraph(op, root)
+      root.backward()
+      if (pass.batches === 0) checkReached(op, this.#options.optimizer.parameters())
+      group.counts.add(measured.count)
+      group.items += measured.items
+      if (others !== null) this.#update(run, group, others)
+      pass.observe(measured.output, measured.target)
       // Read last, so that waiting for it is waiting for the step.
-      return { read: loss.data() }
+      const read = measured.read()
+      group.read.push(read)
+      return { read }
     })
   }
 
-  #stepSchedule({ op }: Run<M, Out>): void {
+  /** One step of the optimizer by the gradients of a group. */
+  #update(run: Run<M>, group: Group, others: readonly Parameter[]): void {
+    const { optimizer, clipGradNorm: maxNorm } = this.#options
+    const optimized = optimizer.parameters()
+    if (this.#accumulate > 1) divide(optimized, group.counts.divisor())
+    if (maxNorm !== undefined) clipGradNorm(optimized, maxNorm)
+    optimizer.step()
+    optimizer.zeroGrad()
+    zeroGrad(others)
+    this.#stepSchedule(run)
+  }
+
+  #stepSchedule({ op }: Run<M>): void {
     const { schedule, scheduleEvery = 'step' } = this.#options
     if (schedule === undefined || scheduleEvery !== 'step') return
     schedule.step()
@@ -356,11 +449,16 @@ export class Trainer<M extends string = string, Out = Tensor> {
   }
 
   /** Where the number of steps is known, before a night is spent at the last rate, which may be 0. */
-  #tellScheduleEnds(op: string, batches: Batches<Batch>, epochs: number): void {
+  #tellScheduleEnds(op: string, batches: Batches<unknown>, epochs: number, steps: number): void {
     const { schedule, scheduleEvery = 'step' } = this.#options
-    const each = scheduleEvery === 'epoch' ? 1 : lengthOf(batches)
-    if (schedule === undefined || schedule.end === null || each === null) return
-    const planned = epochs * each
+    const byEpoch = scheduleEvery === 'epoch'
+    const each = byEpoch ? 1 : this.#stepsIn(batches)
+    if (schedule === undefined || schedule.end === null) return
+    const planned = Math.min(
+      each === null ? Number.POSITIVE_INFINITY : epochs * each,
+      byEpoch ? Number.POSITIVE_INFINITY : steps,
+    )
+    if (planned === Number.POSITIVE_INFINITY) return
     if (schedule.steps + planned > schedule.end)
       this.#tellSchedule(
         op,
@@ -393,8 +491,10 @@ export class Trainer<M extends string = string, Out = Tensor> {
     )
   }
 
-  get #metrics(): Metrics<M, Out> {
-    return this.#options.metrics ?? ({} as Metrics<M, Out>)
+  /** Steps of one pass, where the batches know their number. */
+  #stepsIn(batches: Batches<unknown>): number | null {
+    const length = lengthOf(batches)
+    return length === null ? null : Math.ceil(length / this.#accumulate)
   }
 
   /** The numbers of an epoch's record, by their paths. */
@@ -424,12 +524,7 @@ async function endAll(
 }
 
 /** Says once a training that a loss is not finite. */
-function tellNonFinite(
-  { op, history }: Pick<Run<string, unknown>, 'op' | 'history'>,
-  epoch: number,
-  index: number | null,
-  loss: number,
-): void {
+function tellNonFinite({ op, history }: Run<string>, epoch: number, index: number | null, loss: number): void {
   if (history.nonFinite !== null) return
   history.nonFinite = { epoch, index, loss }
   const where =
@@ -439,17 +534,29 @@ function tellNonFinite(
   )
 }
 
-async function firstOf(read: ReturnType<Tensor['data']>): Promise<number> {
-  return (await read)[0] as number
+const newGroup = (): Group => ({ counts: new Counts(), read: [], items: 0 })
+
+async function meanOfAll(read: readonly Promise<Sums>[]): Promise<number> {
+  const all = await Promise.all(read)
+  return meanOf({
+    total: all.reduce((sum, { total }) => sum + total, 0),
+    count: all.reduce((sum, { count }) => sum + count, 0),
+  })
+}
+
+/** Divides summed gradients by what they were summed over. */
+function divide(parameters: readonly Parameter[], by: Tensor | number): void {
+  if (by === 1) return
+  noGrad(() => {
+    for (const parameter of parameters) {
+      const gradient = parameter.peekGrad()
+      if (gradient !== null) parameter.grad = outsideFrames(() => keep(gradient.div(by)))
+    }
+  })
 }
 
 /** The number of batches, where they know it. */
-function lengthOf(batches: Batches<Batch>): number | null {
+function lengthOf(batches: Batches<unknown>): number | null {
   if (typeof batches === 'function' || !('length' in batches)) return null
   return Number.isSafeInteger(batches.length) ? (batches.length as number) : null
-}
-
-/** Items in a batch: the size of its first dimension. */
-function items(input: Tensor): number {
-  return input.sizes[0] ?? 1
 }

@@ -32,6 +32,7 @@ import {
   Trainer,
   type TrainerOptions,
   tensor,
+  type ValidationRecord,
   ValueError,
   zeros,
 } from '../../lib/index.js'
@@ -42,12 +43,14 @@ const values = (x: Tensor) => [...x.dataSync()].map((value) => Math.round(value 
 const quiet = { progress: false } as const
 
 /** y = w x from w = 0, to 1: gradient 2 (w - 1) for inputs of ones. */
-function line(options: Partial<TrainerOptions> & { readonly lr?: number } = {}) {
-  const { lr = 0.25, ...rest } = options
+type Given = Partial<Omit<TrainerOptions, 'loss' | 'step' | 'objective'>>
+
+function line(options: Given & { readonly lr?: number; readonly loss?: typeof mseLoss } = {}) {
+  const { lr = 0.25, loss = mseLoss, ...rest } = options
   const model = new nn.Linear(1, 1, { bias: false })
   noGrad(() => model.weight.fill_(0))
   const optimizer = new optim.SGD(model.parameters(), { lr })
-  const trainer = new Trainer(model, { optimizer, loss: mseLoss, ...rest })
+  const trainer = new Trainer(model, { optimizer, ...rest, loss })
   return { model, optimizer, trainer }
 }
 
@@ -356,7 +359,9 @@ describe('earlyStopping', () => {
     let epoch = 0
     for (; epoch < numbers.length && stopped === null; epoch++) {
       noGrad(() => model.weight.fill_(epoch))
-      const record = { epoch, loss: 0, seconds: 0, lr: 0, validation: { loss: numbers[epoch] as number } }
+      const validation = { loss: numbers[epoch] as number }
+      await callback.onValidation?.({ epoch, step: epoch, ...validation } as object as ValidationRecord, context)
+      const record = { epoch, loss: 0, seconds: 0, lr: 0, validation }
       await callback.onEpochEnd?.(record as object as EpochRecord, context)
     }
     await callback.onEnd?.(context)
@@ -417,7 +422,7 @@ describe('wiring that cannot work is refused:', () => {
       "scheduleEvery is 'batch'",
     ],
     ['no optimizer', { optimizer: undefined }, 'needs an optimizer'],
-    ['no loss', { loss: undefined }, 'needs a loss function'],
+    ['no loss', { loss: undefined }, 'needs one of loss: (output, target) => Tensor, objective'],
     ['clipGradNorm 0', { clipGradNorm: 0 }, 'clipGradNorm is 0'],
     ['clipGradNorm NaN', { clipGradNorm: Number.NaN }, 'clipGradNorm is NaN'],
     ['clipGradNorm of text', { clipGradNorm: '1' }, "clipGradNorm is '1'"],
@@ -554,7 +559,9 @@ describe('a training that ends before its time', () => {
     const { trainer } = line({
       callbacks: [{ onEpochEnd: ({ epoch }) => (epoch === 1 ? controller.abort(new Error('enough')) : undefined) }],
     })
-    await expect(trainer.fit(batches(2), { epochs: 9, signal: controller.signal, ...quiet })).rejects.toThrow('enough')
+    const aborted = await trainer.fit(batches(2), { epochs: 9, signal: controller.signal, ...quiet })
+    expect(aborted.stopped).toBe('aborted: Error: enough')
+    expect(aborted).toBe(trainer.history)
     expect(losses(trainer.history)).toHaveLength(2)
     expect(losses(await trainer.fit(batches(2), { epochs: 1, ...quiet }))).toHaveLength(1)
   })

@@ -1,0 +1,105 @@
+/** What a Trainer and its methods can be told. */
+import type { AutocastDType } from '../autograd/autocast.js'
+import type { Tensor } from '../core/tensor.js'
+import type { Module } from '../nn/module.js'
+import type { Optimizer } from '../optim/optimizer.js'
+import type { Schedule } from '../optim/schedule.js'
+import type { Callback } from './callbacks.js'
+import type { Batch, Loss, Objective } from './objective.js'
+import type { Metrics } from './pass.js'
+
+/**
+ * Batches: a DataLoader, a list, or a function that makes an iterable for each pass. An iterator, as a generator gives, makes one
+ * pass only.
+ */
+export type Batches<B> = AsyncIterable<B> | Iterable<B> | (() => AsyncIterable<B> | Iterable<B>)
+
+/** What a model gives. */
+type OutputOf<Mod> = Mod extends { forward(x: never): infer O } ? O : never
+
+/** How a batch gets its loss: one of three. */
+type Learning<Mod extends Module, B, M extends string> =
+  | {
+      /**
+       * The short form, over batches of [input, target]: from the model's output and the target to one number, a mean over the
+       * batch's rows. Where rows count differently, as tokens do, take `step` or `objective`.
+       */
+      readonly loss: (output: OutputOf<Mod>, target: Tensor) => Tensor
+      /** Functions that make a metric for each pass: `{ accuracy: metrics.accuracy }`; or metrics. */
+      readonly metrics?: Metrics<M, NoInfer<OutputOf<Mod>>>
+      readonly step?: undefined
+      readonly objective?: undefined
+    }
+  | {
+      /** Over batches of any form: runs the model itself. */
+      readonly step: (batch: B) => Loss
+      /** Functions that make a metric for each pass: `{ accuracy: metrics.accuracy }`; or metrics. */
+      readonly metrics?: Metrics<M, never>
+      readonly loss?: undefined
+      readonly objective?: undefined
+    }
+  | {
+      /** Over batches of any form, and for any model of its kind. */
+      readonly objective: Objective<Mod, B, M>
+      /** Besides the objective's own: functions that make a metric for each pass: `{ accuracy: metrics.accuracy }`; or metrics. */
+      readonly metrics?: Metrics<M, never>
+      readonly loss?: undefined
+      readonly step?: undefined
+    }
+
+export interface CommonOptions<M extends string> {
+  /** Over parameters of the model. */
+  readonly optimizer: Optimizer
+  readonly callbacks?: readonly Callback<NoInfer<M>>[]
+  /** Of this optimizer. Its lengths, such as tMax, count what `scheduleEvery` says: steps. */
+  readonly schedule?: Schedule
+  /** When the schedule is stepped: after every 'step' of the optimizer (default), or after every 'epoch'. */
+  readonly scheduleEvery?: 'step' | 'epoch'
+  /**
+   * Batches a step: gradients of so many are summed before the optimizer steps, as if they were one batch. Default 1. The last
+   * step of a pass takes those that are left.
+   */
+  readonly accumulate?: number
+  /** The most the common norm of the optimised parameters' gradients may be. */
+  readonly clipGradNorm?: number
+  /** 'bfloat16': model and loss run under `autocast`, in training and evaluation. Default 'float32'. */
+  readonly precision?: AutocastDType
+}
+
+/** M names the metrics, which its records hold; B is a batch. */
+export type TrainerOptions<M extends string = string, B = Batch, Mod extends Module = Module> = CommonOptions<M> &
+  Learning<Mod, B, M>
+
+export interface FitOptions<B = Batch> {
+  /** Passes over the batches. Default 1; with `steps` or `minutes` as many as it takes. */
+  readonly epochs?: number
+  /** Ends after so many steps of the optimizer, in the middle of a pass too. */
+  readonly steps?: number
+  /** Ends with the step that is running after so many minutes. */
+  readonly minutes?: number
+  readonly validation?: Batches<B>
+  /** Steps between validations, and one at the end. Default: one after every epoch. */
+  readonly validateEvery?: number
+  /** Ends the training after the running step; `fit` then gives the history so far, whose `stopped` tells the reason. */
+  readonly signal?: AbortSignal
+  /** A bar in a terminal. Default true. */
+  readonly progress?: boolean
+}
+
+export interface StepsOptions {
+  /** Default 1. */
+  readonly epochs?: number
+  readonly signal?: AbortSignal
+}
+
+export interface EvaluateOptions {
+  readonly signal?: AbortSignal
+}
+
+/** As the checks and the loop see them, whatever the model gives and the batches are. */
+export type AnyOptions = CommonOptions<string> & {
+  readonly loss?: undefined | ((output: never, target: Tensor) => Tensor)
+  readonly step?: undefined | ((batch: never) => Loss)
+  readonly objective?: undefined | Objective<never, never, string>
+  readonly metrics?: Metrics<string, never>
+}
