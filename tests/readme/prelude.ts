@@ -28,6 +28,10 @@ export const batches = [{ x, labels: randint(0, 10, [32]) }] as const
 export const paths = ['a', 'b', 'c']
 export const readPixels = async (path: string) => Uint8Array.from({ length: 16 }, () => path.charCodeAt(0))
 export const ids = randint(0, 3, [2, 5])
+export const sentences = [5, 3].map((length) => ({
+  ids: randint(0, 50, [2, length]),
+  labels: randint(0, 3, [2, length]),
+}))
 export const embedded = randn([2, 5, 16])
 export const [q, k, v] = [randn([1, 2, 4]), randn([1, 2, 4]), randn([1, 2, 4])] as const
 export const logits: Tensor = randn([4, 3], { requiresGrad: true })
