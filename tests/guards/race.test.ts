@@ -177,6 +177,22 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
     expect(history.epochs.length).toBe(2)
     expect(Number.isInteger(only(model.parameters()))).toBe(true)
   },
+  async 'Trainer.predict'(c, device) {
+    const [first] = [...c.model.parameters()] as [f.Tensor]
+    const trainer = new f.Trainer(c.model, {
+      optimizer: new optim.SGD(c.model.parameters(), { lr: 1 }),
+      objective: { loss: () => ({ total: first.sum(), count: 1 }), predict: () => first.mul(1) },
+    })
+    const outputs: f.Tensor[] = []
+    const ended = racing(c, async () => {
+      for await (const output of trainer.predict(Array.from({ length: 6 }, () => ones(device)))) outputs.push(output)
+    })
+    // All outputs are of one state, or the call refuses, because a step came between.
+    const refused = await ended.catch((error: unknown) => error)
+    if (refused !== undefined) expect((refused as Error).message).toContain('[Trainer.predict]')
+    expect(only(outputs)).toBe(0)
+    expect(only(c.model.parameters())).toBeLessThan(0)
+  },
   async 'Trainer.steps'(c, device) {
     const { model } = c
     const trainer = new f.Trainer(model, { optimizer: new optim.SGD(model.parameters(), { lr: 0 }), loss: f.mseLoss })
@@ -275,6 +291,7 @@ const without: { readonly [call: string]: string } = {
   'DataLoaderOptions.collate': 'the user writes it',
   'Callback.onStart': 'the user writes it',
   'Callback.onStep': 'the user writes it',
+  'Callback.onValidation': 'the user writes it',
   'Callback.onEpochEnd': 'the user writes it',
   'Callback.onEnd': 'the user writes it',
 }
