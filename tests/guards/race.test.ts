@@ -190,7 +190,7 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
     // All outputs are of one state, or the call refuses, because a step came between.
     const refused = await ended.catch((error: unknown) => error)
     if (refused !== undefined) expect((refused as Error).message).toContain('[Trainer.predict]')
-    expect(only(outputs)).toBe(0)
+    if (outputs.length > 0) expect(only(outputs)).toBe(0)
     expect(only(c.model.parameters())).toBeLessThan(0)
   },
   async 'Trainer.steps'(c, device) {
