@@ -1,10 +1,12 @@
 import { noGrad } from '../autograd/mode.js'
 import type { DType } from '../core/dtype.js'
 import { namedAs, shown, ValueError } from '../core/errors.js'
+import type { OptionNames } from '../core/options.js'
 import type { Shape } from '../core/shape.js'
 import type { LastIs, WithLast } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
-import { type EmbeddingBagOptions, embedding, embeddingBag } from '../ops/indexing/index.js'
+import { type EmbeddingBagOptions, type EmbeddingOptions, embedding, embeddingBag } from '../ops/indexing/index.js'
+import { checkMaxNorm } from '../ops/indexing/max-norm.js'
 import { fill_ } from '../ops/inplace.js'
 import { linear } from '../ops/matmul.js'
 import { select } from '../ops/shape/index.js'
@@ -35,6 +37,16 @@ function tableOf<N extends number, E extends number>(
   return table as Parameter<[N, E]>
 }
 
+export interface EmbeddingLayerOptions extends LayerOptions, EmbeddingOptions {}
+
+const embeddingNames: OptionNames<EmbeddingLayerOptions> = {
+  ...layerOptions,
+  paddingIdx: true,
+  maxNorm: true,
+  normType: true,
+  scaleGradByFreq: true,
+}
+
 /**
  * A table of vectors looked up by int32 ids: [...] -> [..., embeddingDim]. The row `paddingIdx`, counted from the end where
  * negative, begins as zeros and gets no gradient.
@@ -43,14 +55,23 @@ export class Embedding<const N extends number = number, const E extends number =
   readonly numEmbeddings: N
   readonly embeddingDim: E
   readonly paddingIdx: number | null
+  readonly maxNorm: number | null
+  readonly normType: number
+  readonly scaleGradByFreq: boolean
   /** [N, E]; that of a Linear from E to N features may be the same one: `head.weight = embedding.weight`. */
   weight: Parameter<[N, E]>
   #isHead = false
 
-  constructor(numEmbeddings: N, embeddingDim: E, options: LayerOptions & { readonly paddingIdx?: number | null } = {}) {
+  constructor(numEmbeddings: N, embeddingDim: E, options: EmbeddingLayerOptions = {}) {
     super()
-    checkLayer('Embedding', options, { ...layerOptions, paddingIdx: true })
+    const own = checkLayer('Embedding', options, embeddingNames)
+    const { maxNorm = null, normType = 2, scaleGradByFreq = false } = own
     checkSizes('Embedding', { numEmbeddings, embeddingDim })
+    checkFlags('Embedding', { scaleGradByFreq })
+    checkMaxNorm('Embedding', maxNorm, normType)
+    this.maxNorm = maxNorm
+    this.normType = normType
+    this.scaleGradByFreq = scaleGradByFreq
     this.numEmbeddings = numEmbeddings
     this.embeddingDim = embeddingDim
     this.paddingIdx = paddingOf('Embedding', options.paddingIdx ?? null, numEmbeddings)
@@ -75,7 +96,10 @@ export class Embedding<const N extends number = number, const E extends number =
 
   override extraRepr(): string {
     const { numEmbeddings, embeddingDim, paddingIdx } = this
-    return settings({ numEmbeddings, embeddingDim, paddingIdx: paddingIdx ?? undefined })
+    const { maxNorm, normType, scaleGradByFreq } = this
+    const limit = maxNorm === null ? {} : { maxNorm, ...(normType === 2 ? {} : { normType }) }
+    const scaled = scaleGradByFreq ? { scaleGradByFreq } : {}
+    return settings({ numEmbeddings, embeddingDim, paddingIdx: paddingIdx ?? undefined, ...limit, ...scaled })
   }
 
   forward(ids: Tensor): Tensor {
@@ -83,7 +107,8 @@ export class Embedding<const N extends number = number, const E extends number =
   }
 
   override product(ids: Tensor): Tensor {
-    return embedding(ids, this.weight, { paddingIdx: this.paddingIdx })
+    const { paddingIdx, maxNorm, normType, scaleGradByFreq } = this
+    return embedding(ids, this.weight, { paddingIdx, maxNorm, normType, scaleGradByFreq })
   }
 
   override dense(): Tensor {

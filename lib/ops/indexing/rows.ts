@@ -1,18 +1,22 @@
 /** Elements picked by indices (int32), and their transposes that add gradients up. */
 
+import { noGrad } from '../../autograd/mode.js'
 import { apply, checkTensor, type GradientTargets, type Operator } from '../../autograd/operator.js'
 import { run } from '../../backend/dispatch.js'
 import { type DType, isBlocks } from '../../core/dtype.js'
-import { DTypeError, formatShape, ShapeError, shown, ValueError } from '../../core/errors.js'
+import { DTypeError, formatShape, namedAs, ShapeError, shown, ValueError } from '../../core/errors.js'
 import { defineMethods } from '../../core/methods.js'
-import { checkOptions, type OptionNames } from '../../core/options.js'
+import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
 import { normalizeDim, type Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { floating, like } from '../common.js'
 import { castTo, summable } from '../convert.js'
-import { eq, where } from '../elementwise/index.js'
+import { full } from '../creation.js'
+import { add, div, eq, gt, mul, where } from '../elementwise/index.js'
 import { kernel, operator } from '../operator.js'
-import { reshape } from '../shape/index.js'
+import { norm } from '../reduce/index.js'
+import { expand, reshape, unsqueeze } from '../shape/index.js'
+import { checkMaxNorm } from './max-norm.js'
 
 const noSkip = -1
 
@@ -99,8 +103,22 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   return apply(selectRecord, [x, index], { dim: normalizeDim('indexSelect', dim, x.ndim), skip: noSkip })
 }
 
-/** weight [count, features], ids of any shape. The attribute is the id whose row gets no gradient, or -1. */
-const embeddingRecord = operator<[weight: Tensor, ids: Tensor], number>({
+/** How often the row of each of these ids is asked for among them all: [n, 1] for ids [n], as floats. */
+function frequencies(ids: Tensor, rows: number): Tensor {
+  const ones = full([ids.numel, 1], 1, { dtype: 'float32', device: ids.device })
+  const counts = apply(indexAddRecord, [ones, ids], { dim: 0, skip: noSkip, size: rows })
+  return apply(selectRecord, [counts, ids], { dim: 0, skip: noSkip })
+}
+
+interface Look {
+  /** The id whose row gets no gradient, or -1. */
+  readonly skip: number
+  /** Whether a row's gradient is the mean over the places where it was asked for, and not the sum. */
+  readonly byFrequency: boolean
+}
+
+/** weight [count, features], ids of any shape. */
+const embeddingRecord = operator<[weight: Tensor, ids: Tensor], Look>({
   name: 'embedding',
   infer([weight, ids]) {
     if (weight.ndim !== 2)
@@ -109,13 +127,16 @@ const embeddingRecord = operator<[weight: Tensor, ids: Tensor], number>({
       ])
     return like(weight, [...ids.sizes, ...weight.sizes.slice(1)])
   },
-  forward: kernel('embedding', ([weight, ids], _skip, { out }) => ({ out, weight, ids })),
+  forward: kernel('embedding', ([weight, ids], _look, { out }) => ({ out, weight, ids })),
   gradient: {
     saves: () => ({ inputs: [1] }),
     backward(ctx, [g]) {
-      const ids = ctx.input(1)
-      const rows = reshape(g, [ids.numel, ...ctx.spec(0).shape.slice(1)])
-      return [selectGradient(ctx, 0, rows, reshape(ids, [ids.numel]), { dim: 0, skip: ctx.attrs }), null]
+      const ids = reshape(ctx.input(1), [ctx.input(1).numel])
+      const [count = 0, ...features] = ctx.spec(0).shape
+      const { skip, byFrequency } = ctx.attrs
+      const rows = reshape(g, [ids.numel, ...features])
+      const scaled = byFrequency ? div(rows, castTo(frequencies(ids, count), rows.dtype)) : rows
+      return [selectGradient(ctx, 0, scaled, ids, { dim: 0, skip }), null]
     },
   },
 })
@@ -123,19 +144,56 @@ const embeddingRecord = operator<[weight: Tensor, ids: Tensor], number>({
 export interface EmbeddingOptions {
   /** An index whose row gets no gradient. */
   readonly paddingIdx?: number | null
+  /** Rows that are asked for and longer are shortened to it first, in `weight` itself, whether it wants a gradient or not. */
+  readonly maxNorm?: number | null
+  /** The p of the norm that `maxNorm` limits. Default 2. */
+  readonly normType?: number
+  /** Whether a row's gradient is divided by how often it is asked for. Default false. */
+  readonly scaleGradByFreq?: boolean
 }
 
-const embeddingNames: OptionNames<EmbeddingOptions> = { paddingIdx: true }
+const embeddingNames: OptionNames<EmbeddingOptions> = {
+  paddingIdx: true,
+  maxNorm: true,
+  normType: true,
+  scaleGradByFreq: true,
+}
+
+/** Shortens the rows of these ids, in place, as PyTorch's `embedding_renorm_` does. */
+function shorten(ids: Tensor, weight: Tensor, most: number, p: number): void {
+  if (isBlocks(weight.dtype))
+    throw new DTypeError('embedding', `maxNorm writes into weight, which is of ${weight.dtype} blocks; leave it out`)
+  noGrad(() => {
+    const index = reshape(ids, [ids.numel])
+    const rows: Tensor = indexSelect(weight, 0, index)
+    const length: Tensor = norm(rows, p, 1, { keepdim: true })
+    const short = where(gt(length, most), castTo(mul(rows, div(most, add(length, 1e-7))), rows.dtype), rows)
+    run('scatter_into', { dst: weight, src: short, index: expand(unsqueeze(index, 1), rows.sizes), dim: 0 })
+  })
+  weight.storage.markWritten('embedding')
+}
 
 /** Rows of `weight` [count, features] by `ids` (int32, any shape): [...ids, features]; those of a block dtype as float32. */
 export function embedding(ids: Tensor, weight: Tensor, options: EmbeddingOptions = {}): Tensor {
-  const { paddingIdx = null } = checkOptions('embedding', options, embeddingNames)
+  const {
+    paddingIdx = null,
+    maxNorm = null,
+    normType = 2,
+    scaleGradByFreq = false,
+  } = checkOptions('embedding', options, embeddingNames)
   checkTensor('embedding', 'weight', weight)
+  checkMaxNorm('embedding', maxNorm, normType)
+  checkFlag('embedding', 'scaleGradByFreq', scaleGradByFreq)
   const count = weight.sizes[0] ?? 0
   if (paddingIdx !== null && (!Number.isInteger(paddingIdx) || paddingIdx < -count || paddingIdx >= count))
     throw new ValueError('embedding', `paddingIdx ${shown(paddingIdx)} lies outside of the ${count} rows`)
   const skip = paddingIdx === null ? noSkip : paddingIdx < 0 ? paddingIdx + count : paddingIdx
-  const rows = apply(embeddingRecord, [weight, ids], skip)
+  const look = { skip, byFrequency: scaleGradByFreq }
+  if (maxNorm !== null) {
+    checkTensor('embedding', 'ids', ids)
+    namedAs('embedding', () => shorten(ids, weight, maxNorm, normType))
+  }
+  const rows = apply(embeddingRecord, [weight, ids], look)
   return isBlocks(rows.dtype) ? castTo(rows, 'float32') : rows
 }
 

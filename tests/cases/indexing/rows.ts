@@ -65,6 +65,16 @@ export const cases: readonly Case[] = [
       'finite differences': 'the padding row takes part in the output, but is given no gradient',
     },
   },
+  {
+    op: 'embedding',
+    name: 'scaled by frequency',
+    inputs: [integers([3, 7], 0, 5), x],
+    call: (i, w) => f.embedding(i, w, { scaleGradByFreq: true }),
+    length: 21,
+    without: {
+      'finite differences': 'the gradient is divided by how often a row was asked for, as PyTorch defines it',
+    },
+  },
   ...(['q8_0', 'q4_0', 'nf4'] as const).flatMap((dtype): Case[] => [
     {
       op: 'embedding',
@@ -134,7 +144,7 @@ export const cases: readonly Case[] = [
 const bad = exactly([3], 'int32', [0, 5, 1])
 
 /** How many of the cases are excused from which check. */
-export const excused = { 'finite differences': 1 }
+export const excused = { 'finite differences': 2 }
 
 export const errors: readonly ErrorCase[] = [
   {
@@ -210,7 +220,7 @@ export const errors: readonly ErrorCase[] = [
 ]
 
 export const calls: readonly PublicCall[] = [
-  sound('embedding', f.embedding, () => [ints([3]), t(2, 4), { paddingIdx: 0 }]),
+  sound('embedding', f.embedding, () => [ints([3]), t(2, 4), { paddingIdx: 0, maxNorm: 1, normType: 2, scaleGradByFreq: false }]),
   sound('gather', f.gather, () => [t(2, 3), 1, ints([2, 2])]),
   sound('indexSelect', f.indexSelect, () => [t(2, 3), 1, ints([2])], 'index_select'),
 ]
