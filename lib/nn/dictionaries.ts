@@ -7,12 +7,25 @@ import type { OnGenerator, OnHolder, OnTensor } from './walk.js'
 
 type Table<V> = { readonly [key: string]: V }
 
-/** Entries by key: those of a plain object, or pairs, as of a Map. */
+/** The entries of an object: also those that its class has as getters, but none that somebody put on all objects. */
+function entriesOf<V>(given: Table<V>): (readonly [string, V])[] {
+  const found: (readonly [string, V])[] = []
+  for (const key in given)
+    if (Object.hasOwn(given, key) || !(key in Object.prototype)) found.push([key, given[key] as V])
+  return found
+}
+
+/** Entries by key: those of an object, or pairs, as of a Map. */
 function pairsOf<V>(container: string, given: Table<V> | Iterable<readonly [string, V]>): (readonly [string, V])[] {
   const wanted = 'an object, a Map or a list of [key, value]'
   if (typeof given !== 'object' || given === null || given instanceof Module)
     throw new ValueError(container, `the entries are ${kindOf(given)}, but must be ${wanted}`)
-  if (!(Symbol.iterator in given)) return Object.entries(given)
+  if (!(Symbol.iterator in given)) {
+    const found = entriesOf(given)
+    if (found.length === 0 && Object.prototype.toString.call(given) !== '[object Object]')
+      throw new ValueError(container, `the entries are ${kindOf(given)}, but must be ${wanted}`)
+    return found
+  }
   const pairs = listOf(container, 'the entries', given as Iterable<readonly [string, V]>, wanted)
   for (const [i, pair] of pairs.entries())
     if (!Array.isArray(pair) || pair.length !== 2)

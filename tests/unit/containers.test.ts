@@ -204,6 +204,10 @@ describe('ModuleDict', () => {
     for (const key of ['', 'a.b', 3 as never])
       expect(() => dict.set(key, new nn.Linear(1, 1))).toThrow('but must be a text, not empty and without dots')
     expect(() => dict.set('x', nn.Linear as never)).toThrow("[ModuleDict] entry 'x' is the class Linear; make it with")
+    expect(names(new nn.ModuleDict({ constructor: new nn.Linear(1, 1, { bias: false }) }))).toEqual([
+      'constructor.weight',
+    ])
+    expect(() => new nn.ModuleDict(new Date() as never)).toThrow('[ModuleDict] the entries are a Date, but must be')
     expect(() => new nn.ModuleDict([3] as never)).toThrow('[ModuleDict] entry 0 is the number 3, but must be')
     expect(() => new nn.ModuleDict(new nn.ReLU() as never)).toThrow('[ModuleDict] the entries are a ReLU, but must be')
     expect(names(new nn.ModuleDict(new Map([['a', new nn.Linear(1, 1)]])))).toEqual(['a.weight', 'a.bias'])

@@ -9,7 +9,7 @@ import { defineMethods } from '../../core/methods.js'
 import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
 import { normalizeDim, type Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
-import { floating, like } from '../common.js'
+import { checkDistinct, floating, like } from '../common.js'
 import { castTo, summable } from '../convert.js'
 import { full } from '../creation.js'
 import { add, div, eq, gt, mul, where } from '../elementwise/index.js'
@@ -163,9 +163,10 @@ const embeddingNames: OptionNames<EmbeddingOptions> = {
 function shorten(ids: Tensor, weight: Tensor, most: number, p: number): void {
   if (isBlocks(weight.dtype))
     throw new DTypeError('embedding', `maxNorm writes into weight, which is of ${weight.dtype} blocks; leave it out`)
+  checkDistinct('embedding', 'weight', weight)
   noGrad(() => {
     const index = reshape(ids, [ids.numel])
-    const rows: Tensor = indexSelect(weight, 0, index)
+    const rows: Tensor = apply(embeddingRecord, [weight, index], { skip: noSkip, byFrequency: false })
     const length: Tensor = norm(rows, p, 1, { keepdim: true })
     const short = where(gt(length, most), castTo(mul(rows, div(most, add(length, 1e-7))), rows.dtype), rows)
     run('scatter_into', { dst: weight, src: short, index: expand(unsqueeze(index, 1), rows.sizes), dim: 0 })
