@@ -119,7 +119,7 @@ function checkRoot(op: string, tensor: Tensor, gradient: Tensor | null): Root {
   return { tensor, gradient }
 }
 
-/** What the program gives for the gradient of a tensor: of its shape and on its device; of any floating dtype. */
+/** Throws unless the gradient that a program gives has the tensor's shape and device, and any floating dtype. */
 function checkGiven(op: string, name: string, gradient: Tensor, tensor: Tensor): void {
   checkTensor(op, name, gradient)
   gradient.storage.check(op)
@@ -177,7 +177,7 @@ function runHook<R>(hook: (tensor: Tensor) => R, tensor: Tensor): R {
   }
 }
 
-/** What the hooks of a leaf make of its gradient. */
+/** A leaf's gradient after its hooks. */
 function throughHooks(leaf: Tensor, gradient: Tensor): Tensor {
   if (leaf.leaf === null) return gradient
   let value = gradient

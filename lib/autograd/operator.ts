@@ -38,7 +38,7 @@ export type GradientsOfInputs<I extends Inputs> = { readonly [K in keyof I]: Ten
 /** Which inputs want a gradient. It decides what is saved, and what backward computes. */
 export type Needs = readonly boolean[]
 
-/** What a backward pass keeps, by position; outputs count the extra ones behind the public ones. */
+/** The tensors that a backward pass keeps, by position. Extra outputs are counted behind the public ones. */
 export interface Saves {
   readonly inputs?: readonly number[]
   readonly outputs?: readonly number[]
@@ -52,9 +52,9 @@ export interface GradientTargets {
   /** The dtype that the gradient of an input is best given in: where the input was converted for the call, what it was. */
   gradientDType(index: number): DType
   /**
-   * What came from other consumers for the gradient of an input, dense and nobody else's: backward may add its part to it
-   * (`markWritten`) and give it back as the gradient, which saves a pass over memory. In the input's dtype or its
-   * `gradientDType`. Null where there is nothing yet, or it is not to be written.
+   * The sum of what other consumers gave for the gradient of an input. It is dense and nobody else's: backward may add its
+   * part (`markWritten`) and give it back as the gradient, which saves a pass over memory. Its dtype is the input's or its
+   * `gradientDType`. Null where there is none yet, or where it must not be written.
    */
   sumSoFar(index: number): Tensor | null
 }
@@ -77,7 +77,7 @@ export interface BackwardContext<
 }
 
 export interface Gradient<I extends Inputs, A, O extends Outputs, X extends Extras> {
-  /** What backward will read, given which inputs want a gradient. */
+  /** The tensors that backward will read, given which inputs want a gradient. */
   saves(needs: Needs, attrs: A): Saves
   /**
    * Gradients by input (null where `needs` is false) from gradients by output (null where nothing flowed back).
@@ -93,9 +93,9 @@ export interface NotDifferentiable {
   readonly reason: string
 }
 
-/** What holds for an input of every call, so that no `infer` needs to check it. */
+/** The rule for an input of every call, so that no `infer` needs to check it. */
 export interface InputRule {
-  /** What errors call it. */
+  /** The name of the input in errors. */
   readonly name: string
   /** Null: any. */
   readonly dtypes: readonly DType[] | null
@@ -104,11 +104,11 @@ export interface InputRule {
   readonly isOptional: boolean
 }
 
-/** What a record of an operator and its definition have in common. */
+/** The common part of an operator's record and its definition. */
 export interface Described<I extends Inputs, A, O extends Outputs, X extends Extras> {
   /** Unique among all operators. */
   readonly name: string
-  /** What errors name: the function that the program called. Default: `name`. */
+  /** The function that the program called, which errors name. Default: `name`. */
   readonly op?: string | undefined
   /** Results' shapes and dtypes, the extra ones last, or a typed error that names all faults. */
   infer(inputs: I, attrs: A): Specs<[...O, ...X]>
@@ -116,7 +116,7 @@ export interface Described<I extends Inputs, A, O extends Outputs, X extends Ext
   readonly outputs?: number | undefined
   /** The operator in terms of others. Mandatory where backward is a fused kernel. */
   composite?: ((inputs: I, attrs: A) => Bare<O>) | undefined
-  /** What it computes in under autocast. Default 'widest'. */
+  /** The dtype that it computes in under autocast. Default 'widest'. */
   readonly precision?: Precision | undefined
   /** Inputs that autocast leaves alone, because the kernel takes them in either dtype. */
   readonly asIs?: readonly number[] | undefined
@@ -125,7 +125,7 @@ export interface Described<I extends Inputs, A, O extends Outputs, X extends Ext
 }
 
 export interface Definition<I extends Inputs, A, O extends Outputs, X extends Extras> extends Described<I, A, O, X> {
-  /** What is known of the inputs, by position; the last one's rule holds for all that follow. */
+  /** Rules for the inputs, by position. The last one holds for all inputs that follow. */
   readonly inputs?: readonly InputRule[]
   /** The error for inputs whose dtypes break the rules. */
   misfit?(inputs: I): Error
@@ -246,7 +246,7 @@ function checkInputs(operator: AnyOperator, inputs: Inputs, checksDTypes: boolea
     storage.check(op)
     if (device === null) device = storage.device
     else if (storage.device !== device)
-      // What is of no use on any device is told first.
+      // An error of dtypes comes first, because no device could help.
       throw checksDTypes && rule?.dtypes?.includes(dtype) === false
         ? misfitOf(operator, inputs)
         : onDifferentDevices(op, device, inputs)
@@ -334,7 +334,7 @@ export function agree(a: Tensor, b: Tensor): boolean {
 
 /** Throws unless the tensor has one of the dtypes, or autocast will give it one. */
 export function checkDType(op: string, name: string, tensor: Tensor, allowed: readonly DType[]): void {
-  // What is no tensor comes to the error below without costing a check.
+  // A value that is no tensor comes to the error below without costing a check.
   const dtype = (tensor as Tensor | null | undefined)?.dtype
   // A loop, because `includes` is a call.
   for (let i = 0; i < allowed.length; i++) if (allowed[i] === dtype) return

@@ -25,7 +25,7 @@ interface Pending {
 }
 
 export interface PassOptions {
-  /** What the program called. */
+  /** The function that the program called. */
   readonly op: string
   readonly createGraph: boolean
   readonly retainGraph: boolean
@@ -142,7 +142,8 @@ export class Pass {
       // One memory may be the gradient of several inputs (both biases of an LSTM): no target may take or end it alone.
       const shared = results.filter((gradient, i) => gradient && firstWith(gradient.storage, results) < i)
       for (const gradient of shared) this.#hold((gradient as Tensor).storage)
-      // What is passed on as it came (by reshapes, conversions) goes from one target to the next, which may be alone with it.
+      // A gradient that is passed on as it came (by a reshape or conversion) goes from one target to the next, which may be
+      // the only one to hold it.
       for (const gradient of gradients)
         if (gradient && firstWith(gradient.storage, results) >= 0) {
           passedOn.push(gradient.storage)
@@ -182,7 +183,7 @@ export class Pass {
       this.#frame = null
       popFrame(frame)
       for (const storage of frame.storages) {
-        // What was sent on is the pass's now; what a leaf, a hook or the program took is the collector's.
+        // The pass owns memory that was sent on; the collector owns memory that a leaf, a hook or the program took.
         if (storage.freed || storage.owner !== frame) continue
         if (createGraph) handUp(storage)
         else storage.device.free(storage)
@@ -198,7 +199,7 @@ export class Pass {
       const results = node.gradient.backward(node, gradients)
       const { region } = node
       if (region === null) return results
-      // What was computed again is freed with its region, but a gradient goes further.
+      // Memory that was computed again is freed with its region, but a gradient goes further.
       return results.map((gradient) =>
         gradient && region.owns(gradient.storage) ? gradientArithmetic().clone(gradient) : gradient,
       )

@@ -1,6 +1,6 @@
 /**
- * What a backward pass computes again instead of keeping it (activation checkpointing: Chen et al., "Training deep nets with
- * sublinear memory cost", 2016). The graph of a region is the one that was recorded, with its nodes and edges; only what the
+ * Regions of a graph whose activations a backward pass computes again instead of keeping them (Chen et al., "Training deep
+ * nets with sublinear memory cost", 2016). The graph of a region is the one that was recorded, with its nodes and edges; only what the
  * nodes save is replaced by slots. The first node that reads a slot lets the region's function run again, which fills all of
  * them, because it saves the same tensors in the same order. The pass empties them after its last node of the region.
  */
@@ -67,7 +67,7 @@ export class Slot {
 
 export type Kept = Saved | Slot
 
-/** What is saved goes there: into slots of a region that runs for the first time, or into the list of one that runs again. */
+/** The receiver of saved tensors: slots of a region that runs for the first time, or the list of one that runs again. */
 interface Keeper {
   readonly region: Region | null
   keep(tensor: Tensor): Kept

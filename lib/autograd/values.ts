@@ -3,7 +3,7 @@ import { isMap, isSet } from 'node:util/types'
 
 function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value)
-  // Of any realm: the prototype of plain objects has none itself.
+  // A plain object may come from any realm: its prototype has no prototype.
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 

@@ -1,4 +1,4 @@
-/** What a kernel call asks of the machine at the least, whatever the kernel does: what a roofline is drawn from. */
+/** The least that a kernel call asks of the machine, however the kernel works. A roofline is drawn from it. */
 import type { CallCost, KernelCall, StridedView } from '../core/device.js'
 import { dtypes } from '../core/dtype.js'
 import { countOf } from '../core/shape.js'

@@ -47,7 +47,7 @@ export interface Settings {
   readonly synchronous: boolean
 }
 
-/** What the environment says now. Throws ValueError naming every variable whose value is none of those it may have. */
+/** The settings of the environment as it is now. Throws ValueError naming every variable that has a value it may not have. */
 export function readSettings(): Settings {
   const { env } = process
   const faults = new Faults()

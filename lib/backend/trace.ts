@@ -3,7 +3,7 @@ import type { Device, KernelRecord } from '../core/device.js'
 import { ValueError } from '../core/errors.js'
 import { defaultDevice, device as find } from './devices.js'
 
-/** What ran: every kernel in order, and the same summed by name. */
+/** The kernels that ran, in order, and the same summed by name. */
 export class Trace<R> {
   readonly result: R
   readonly kernels: readonly KernelRecord[]

@@ -6,7 +6,7 @@ import { isSharedArrayBuffer } from 'node:util/types'
 import { type DType, dtypes, holds, isBlocks, noElement, type TypedArray } from './dtype.js'
 import { DTypeError, kindOf, ValueError } from './errors.js'
 
-/** What tensors are made of. Uint16Array holds the bits of 16-bit floats; integers without a dtype of their own become int32. */
+/** The arrays that tensors are made of. Uint16Array holds the bits of 16-bit floats; integers without a dtype become int32. */
 export type NumericArray =
   | TypedArray
   | Uint8ClampedArray

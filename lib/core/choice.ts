@@ -1,6 +1,7 @@
 /**
- * What stands in for objects while a synchronous function runs, as adapters of layers for one request. A stack of the calling
- * thread, never held across an `await`. Whoever runs a function again later, as checkpoints of activations do, restores it.
+ * Choices: objects that stand in for others while a synchronous function runs, as adapters of layers do for one request.
+ * They are a stack of the calling thread, which is never held across an `await`. A checkpoint of activations, which runs a
+ * function again later, restores them.
  */
 import { AutogradError } from './errors.js'
 import { checkFinished, checkFunction } from './synchronous.js'
@@ -12,12 +13,12 @@ export interface Choice {
 
 let current: Choice | null = null
 
-/** What holds now; null where nothing was chosen. */
+/** The choice that holds now; null where nothing was chosen. */
 export function currentChoice(): Choice | null {
   return current
 }
 
-/** What stands in for an object, by the innermost choice that speaks of it; undefined: none does. */
+/** The object that stands in for another, by the innermost choice that speaks of it; undefined where none does. */
 function chosenFor(key: object): object | null | undefined {
   for (let at = current; at !== null; at = at.outer) {
     const value = at.values.get(key)
@@ -26,7 +27,7 @@ function chosenFor(key: object): object | null | undefined {
   return undefined
 }
 
-/** What objects stood for where no choice spoke of them, for whoever runs a function again when that may have changed. */
+/** The objects that were used where no choice spoke of them. Others may be used by the time that a function runs again. */
 export type Defaults = Map<object, object | null>
 
 interface Note {
@@ -36,7 +37,7 @@ interface Note {
 
 let noting: Note | null = null
 
-/** What stands in for an object, or `own` where no choice speaks of it. */
+/** The object that stands in for another, or `own` where no choice speaks of it. */
 export function chosenOr(key: object, own: object | null): object | null {
   const chosen = chosenFor(key)
   if (chosen !== undefined) return chosen
@@ -51,7 +52,7 @@ export function chosenOr(key: object, own: object | null): object | null {
   return own
 }
 
-/** Runs a function, and notes in `defaults` what objects stand for meanwhile. */
+/** Runs a function, and notes in `defaults` the objects that it uses where no choice speaks of them. */
 export function notingDefaults<R>(defaults: Defaults, fn: () => R): R {
   const outer = noting
   noting = { defaults, outer }

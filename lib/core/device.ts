@@ -32,24 +32,24 @@ export interface DeviceMemory {
   readonly cachedBytes: number
   /** Bytes the device's allocator has from the system. */
   readonly reservedBytes: number
-  /** Of a device without memory: the bytes that its tensors would take on one that has some, now and at most. */
+  /** Bytes that the tensors of a device without memory would take elsewhere, now and at most. Others leave it out. */
   readonly planned?: { readonly bytes: number; readonly peakBytes: number }
 }
 
-/** What a kernel call must do at the least. */
+/** The least work that a kernel call must do. */
 export interface CallCost {
-  /** Read and written. */
+  /** Bytes that are read or written. */
   readonly bytes: number
   /** Bytes of what it reads, each once; what it overwrites in place counts as read and as written. */
   readonly readBytes: number
   readonly writtenBytes: number
-  /** Of a matrix product, convolution, recurrence or attention, by definition; 0 where no such thing is computed. */
+  /** Multiply-adds of a matrix product, convolution, recurrence or attention by definition; 0 for other kernels. */
   readonly multiplyAdds: number
-  /** What is multiplied: the dtype of the first tensor that is read. */
+  /** The dtype of the factors, which is that of the first tensor that is read. */
   readonly dtype: DType
 }
 
-/** What one kernel call of a trace did. */
+/** One kernel call of a trace. */
 export interface KernelRecord extends CallCost {
   readonly kernel: string
   readonly milliseconds: number

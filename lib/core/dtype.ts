@@ -24,10 +24,10 @@ export type BlockDType = 'q8_0' | 'q4_0' | 'nf4'
  */
 export type SingleFloat = 'float32' | 'bfloat16' | 'float16'
 
-/** What the types know of a tensor that is made with a dtype. */
+/** The dtype that the types know of a tensor that is made with D. */
 export type Known<D extends DType> = [DType] extends [D] ? DType : D extends SingleFloat ? SingleFloat : D
 
-/** What reading a tensor of each dtype gives. A table, because the compiler sees how its entries vary, and not conditions. */
+/** The array that reading a tensor of each dtype gives: a table, because the compiler sees how its entries vary. */
 interface Elements {
   readonly float32: Float32Array
   readonly bfloat16: Float32Array
@@ -41,18 +41,18 @@ interface Elements {
   readonly nf4: Float32Array
 }
 
-/** What reading a tensor gives; a union where its dtype is not known. */
+/** The array that reading a tensor gives; a union where its dtype is not known. */
 export type ElementsOf<D extends DType> = Elements[D]
 
-/** What stands for one element in nested arrays. */
+/** The JavaScript value of one element in nested arrays. */
 export type ElementOf<D extends DType> = { readonly [T in DType]: T extends 'bool' ? boolean : number }[D]
 
 /** The dtype of a sum: bytes and truths are counted in int32. */
 export type Summed<D extends DType> = { readonly [T in DType]: T extends 'uint8' | 'bool' ? 'int32' : T }[D]
 
 /**
- * What an operator computes in under autocast: `low`, the dtype of autocast, where the arithmetic is most of the work and
- * sums are accumulated in float32; `float32`, where rounding would show; `widest`, the widest of the inputs' dtypes.
+ * The dtype that an operator computes in under autocast: `low`, the dtype of autocast, where the arithmetic is most of the
+ * work and sums are accumulated in float32; `float32`, where rounding would show; `widest`, the widest of the inputs' dtypes.
  */
 export type Precision = 'low' | 'float32' | 'widest'
 
@@ -61,11 +61,11 @@ export function isConvertible(dtype: DType): boolean {
   return dtype === 'float32' || dtype === 'bfloat16' || dtype === 'float16'
 }
 
-/** What holds a tensor's elements in JavaScript; the 16-bit floats are kept as their bits. */
+/** The array that holds a tensor's elements in JavaScript. It keeps 16-bit floats as their bits. */
 export type TypedArray = Float32Array | Float64Array | Int32Array | Uint8Array | Uint16Array
 
 export interface DTypeInfo {
-  /** Of an element; of a block dtype a fraction, which is exact for whole blocks. */
+  /** Bytes of an element. A block dtype has a fraction, which is exact for whole blocks. */
   readonly bytes: number
   /** Elements that are stored together, 1 unless it is a block dtype. */
   readonly block: number
@@ -117,7 +117,7 @@ export function isFloating(dtype: DType): boolean {
   return dtypes[dtype].floating
 }
 
-/** What elements of the dtypes may be that are not floats. */
+/** The least and the largest element of each dtype that is no float. */
 export const integerRanges: { readonly [D in DType]?: readonly [low: number, high: number] } = {
   int32: [-(2 ** 31), 2 ** 31 - 1],
   uint8: [0, 255],

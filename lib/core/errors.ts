@@ -3,7 +3,7 @@
  * collected into one error (`Faults`), and `op`, `shapes` and `code` are there for programs.
  */
 
-/** What all of Firesteel's errors have besides being a RangeError, TypeError or Error. */
+/** The properties of all Firesteel's errors, each of which is a RangeError, TypeError or Error too. */
 export interface FiresteelError extends Error {
   readonly code: string
   /** The operator, function or class that complains. */

@@ -8,7 +8,7 @@ export interface RandomPosition {
   readonly offset: number
 }
 
-/** What has a state that a checkpoint of a training holds, and can go on from one. */
+/** An object whose state a checkpoint of a training holds, and that can go on from such a state. */
 export interface Resumable<State> {
   stateDict(): State
   loadStateDict(state: State): void

@@ -4,7 +4,8 @@
  *
  * Methods with conditional types are declared by an alias that is covariant by annotation, `Binary<out S, out D, ..>`, because
  * the compiler compares a parameter of a layer to a tensor by all members: of these it then compares shapes and dtypes only.
- * What it cannot prove of an alias (TS2636) holds: more known sizes of an operand give more known sizes of the result.
+ * The compiler cannot prove the variance of an alias (TS2636), but it holds: more known sizes of an operand give more known
+ * sizes of the result.
  */
 import { Tensor } from './tensor.js'
 

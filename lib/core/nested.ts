@@ -8,7 +8,7 @@ interface Flattened {
   readonly shape: readonly number[]
   /** float64, or the array of a kind that all innermost lists are of. */
   readonly data: TypedArray
-  /** What the tensor is to be of where the program names nothing. */
+  /** The dtype of the tensor where the program names none. */
   readonly dtype: DType
 }
 

@@ -18,7 +18,7 @@ export function checkOptions<O extends object>(op: string, options: O, names: Op
       `options are ${kindOf(options)}, but must be an object such as { ${known[0] ?? ''}: ... }, or left out; there are ${known.join(', ')}`,
     )
   }
-  // Of every name the object or its prototype has, only the object's own counts: libraries put theirs on Object.prototype.
+  // Only a name of the object itself can be unknown: libraries put theirs on Object.prototype.
   for (const name in options) {
     if (Object.hasOwn(names, name) || !Object.hasOwn(options, name)) continue
     const unknown = Object.keys(options).filter((key) => !Object.hasOwn(names, key))

@@ -61,7 +61,7 @@ export function philox4(seed: number, stream: number, block: number, out: Uint32
   philox4x32(out, seed | 0, Math.floor(seed / 4294967296) | 0)
 }
 
-/** What is dropped with probability p: the elements whose word is below this, in [0, 2^32]. */
+/** The bound for dropping with probability p: elements are dropped whose word is below it. It is in [0, 2^32]. */
 export function dropThreshold(p: number): number {
   return Math.floor(p * 4294967296 + 0.5)
 }

@@ -21,7 +21,7 @@ export function askRoom(bytes: number, op: string): void {
 
 /** Lists of fewer bytes are made without a look at the heap, which costs some microseconds. */
 const largeBytes = 2 ** 24
-/** Of the heap, so much is left for what else the program makes meanwhile. */
+/** Bytes of the heap that stay free, because the program makes other objects meanwhile. */
 const heapReserve = 64e6
 
 /** Throws OutOfMemoryError where lists of so many bytes do not fit in the JavaScript heap. `what` are they, such as `8 pieces`. */

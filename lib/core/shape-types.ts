@@ -137,7 +137,7 @@ export type MatmulFits<A extends Shape, B extends Shape> = B extends readonly [.
   : unknown
 
 /**
- * What a layer takes and gives, as far as Sequential can check it: `features` is the last size, `channels` the second.
+ * The sizes that a layer takes and gives, as far as Sequential can check them: `features` is the last, `channels` the second.
  * `keep` passes on whatever comes; `number` is unknown.
  */
 export type Flow = { readonly features: number } | { readonly channels: number }

@@ -20,7 +20,7 @@ export interface Shadow {
  */
 export type Owner = 'collector' | 'model' | 'pass' | Frame
 
-/** What is made while a scope runs, or one step of a backward pass. */
+/** The storages that are made while a scope or one step of a backward pass runs. */
 export interface Frame {
   readonly parent: Frame | null
   readonly storages: Storage[]
@@ -46,7 +46,7 @@ export class Storage {
   seen = false
   /** An object of its device that must live as long as this one. */
   guard: object | null = null
-  /** What autocast reads instead; null until it did. */
+  /** The copy that autocast reads instead; null until autocast has read it. */
   shadow: Shadow | null = null
   /** Elements, on devices that keep them in JavaScript. */
   data: TypedArray | null = null

@@ -1,4 +1,4 @@
-/** What takes a function and holds something while it runs: scopes, gradient mode, autocast. */
+/** Checks for functions that take another and hold something while it runs: scopes, gradient mode, autocast. */
 import { isGeneratorObject } from 'node:util/types'
 import { kindOf, ValueError } from './errors.js'
 

@@ -5,14 +5,14 @@ import { AutogradError, DeviceError, DTypeError, formatShape, kindOf, ShapeError
 import { copyOf, countOf, denseStrides, isDense, type Shape, sameShape } from './shape.js'
 import type { Storage } from './storage.js'
 
-/** What autograd hangs on a tensor that an operator made; its form is autograd's own business. */
+/** The node that autograd hangs on a tensor that an operator made. Only autograd knows its form. */
 export interface GraphNode {
   readonly name: string
   /** Calls `visit` for every storage that the backward pass from here would read. */
   visitSaved(visit: (storage: Storage) => void, seen: Set<object>): void
 }
 
-/** What autograd hangs on a leaf that wants a gradient. */
+/** The hooks of a leaf that wants a gradient. */
 export interface LeafState {
   readonly hooks: Set<(gradient: Tensor) => Tensor | undefined | void>
   readonly readyHooks: Set<(tensor: Tensor) => void>

@@ -4,6 +4,7 @@ import { erf } from '../../lib/backend/reference/erf.js'
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from '../../lib/backend/reference/half.js'
 import { referenceKernels as k } from '../../lib/backend/reference/kernels.js'
 import type { HostView } from '../../lib/backend/reference/view.js'
+import { type KernelName, kernelNames, kernels, parseArguments } from '../../lib/backend/table/index.js'
 import { type DType, dtypes } from '../../lib/core/dtype.js'
 import { IndexOutOfRangeError } from '../../lib/core/errors.js'
 import { countOf, denseStrides } from '../../lib/core/shape.js'
@@ -157,8 +158,20 @@ describe('elementwise', () => {
     )
   })
 
-  it('agrees with finite differences in float64', () => {
-    const options = { tanhApproximation: true, beta: 2, threshold: 20, alpha: 0.7, slope: 0.1 }
+  /** Kernels of one tensor with a kernel for the gradient, which reads x or y: those of the table. */
+  const differentiable = kernelNames.flatMap((name) => {
+    const tensors = (kernel: string) =>
+      parseArguments(kernels[kernel as KernelName])
+        .flatMap((argument) => (argument.dtype === null ? [] : [argument.name]))
+        .join()
+    const backward = `${name}_backward`
+    if (tensors(name) !== 'out,x' || !Object.hasOwn(kernels, backward)) return []
+    const reads = /^dx,dy,([xy])$/.exec(tensors(backward))?.[1]
+    return reads === undefined ? [] : [[name, reads] as const]
+  })
+
+  it.each(differentiable)('%s agrees with finite differences in float64', (name, reads) => {
+    const options = { beta: 2, threshold: 20, alpha: 0.7, slope: 0.1, min: -1, max: 2, dim: 0 }
     const points = [-3.5, -2, -0.4, 0.3, 1.1, 4]
     const at = (h: number) =>
       view(
@@ -167,22 +180,26 @@ describe('elementwise', () => {
         points.map((p) => p + h),
       )
     const one = view('float64', [6], [1], { strides: [0] })
-    for (const name of ['silu', 'mish', 'hardswish', 'gelu', 'softplus', 'elu', 'leaky_relu'] as const) {
-      for (const tanhApproximation of name === 'gelu' ? [true, false] : [true]) {
-        const f = (h: number) => run([6], (out) => k[name]({ out, x: at(h), ...options, tanhApproximation }), 'float64')
-        const [above, below] = [f(1e-5), f(-1e-5)]
-        const derivative = run(
-          [6],
-          (dx) => k[`${name}_backward`]({ dx, dy: one, x: at(0), ...options, tanhApproximation }),
-          'float64',
-        )
-        close(
-          derivative,
-          above.map((y, i) => (y - (below[i] as number)) / 2e-5),
-          8,
-        )
-      }
+    const call = (kernel: string, args: object) =>
+      (k as unknown as { [name: string]: (args: object) => void })[kernel]?.(args)
+    for (const tanhApproximation of [true, false]) {
+      const more = { ...options, tanhApproximation }
+      for (const { name: option } of parseArguments(kernels[name]))
+        if (option !== 'out' && option !== 'x') expect(Object.keys(more), `${name} has an option`).toContain(option)
+      const f = (h: number) => run([6], (out) => call(name, { out, x: at(h), ...more }), 'float64')
+      const [above, below] = [f(1e-5), f(-1e-5)]
+      const given = reads === 'x' ? at(0) : view('float64', [6], f(0))
+      const derivative = run([6], (dx) => call(`${name}_backward`, { dx, dy: one, [reads]: given, ...more }), 'float64')
+      close(
+        derivative,
+        above.map((y, i) => (y - (below[i] as number)) / 2e-5),
+        8,
+      )
     }
+  })
+
+  it('finds the kernels whose gradients are kernels', () => {
+    expect(differentiable.map(([name]) => name)).toEqual(expect.arrayContaining(['silu', 'gelu', 'clamp', 'tanh']))
   })
 
   it('has erf to double precision', () => {

@@ -27,7 +27,7 @@ export interface Addon {
   takeError(): readonly [code: number, kernel: string, label: number, text: string] | null
   liveBytes(): number
   reservedBytes(): number
-  /** What may still be taken beside the reserved bytes; on a CPU after what waits to be touched. */
+  /** Bytes that may still be taken beside the reserved ones; on a CPU without those that wait to be touched. */
   availableBytes(): number
   /** Gives the memory that no storage uses back to the system. */
   flush(): void

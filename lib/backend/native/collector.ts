@@ -1,6 +1,6 @@
 /**
  * Garbage collections on demand. `gc` is V8's own, taken from a context made after `--expose-gc` was set; the flag is
- * process-wide and never unset, for a worker that starts at that moment would find the function gone.
+ * process-wide and never unset, because a worker that starts at that moment would find the function gone.
  */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'

@@ -132,7 +132,7 @@ export class Encoder implements CallWriter {
     this.#guards.length = 0
   }
 
-  /** What guards were given did not come to be; storages that joined them must not be taken for guarded. */
+  /** The storages that guards were given to did not come to be; those that joined them must not be taken for guarded. */
   #forgetGuards(): false {
     this.#guards.length = 0
     this.#memory.closeGuard()

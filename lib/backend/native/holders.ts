@@ -12,7 +12,7 @@ interface Note {
   readonly label: number
 }
 
-/** What a module that has been run calls its parameters; the backend knows modules by no type. */
+/** A module that has been run, as it names its parameters; the backend does not know the type of modules. */
 interface NamesParameters {
   namedParameters(): Iterable<readonly [string, { readonly storage: { readonly handle: number } }]>
 }

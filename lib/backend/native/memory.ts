@@ -3,12 +3,12 @@
  *
  * A synchronous training loop never returns to the event loop, where finalizers run, so garbage is looked for here: when
  * live bytes or storages pass a soft limit a minor collection (0.1 ms) runs and the addon polls its weak references.
- * What survives twice is old and looked at only after a major collection, which is rare: above a second limit, and
- * before an allocation would not fit. Soft limits below 128 MB would promote a step's tensors while they live.
+ * A storage that survives twice is old and looked at only after a major collection, which is rare: above a second limit,
+ * and before an allocation would not fit. Soft limits below 128 MB would promote a step's tensors while they live.
  *
- * What is announced here counts as taken, though its kernel waits in the queue and has touched nothing: the system says no
- * by killing the process, so the error must come before. The addon refuses as well, for what only it knows of: space that
- * kernels want besides, and holes between blocks. Then the error is a late one.
+ * A storage that is announced here counts as taken, though its kernel waits in the queue and has touched nothing: the system
+ * says no by killing the process, so the error must come before. The addon refuses as well, because it alone knows the space
+ * that kernels want besides, and the holes between blocks. Then the error is a late one.
  *
  * A weak reference costs more than a small kernel, so small storages share one: each holds the guard that was open when it
  * was made, and they are freed together when the last of them is gone. At most 15 KB stay with a small tensor that way.
@@ -26,7 +26,7 @@ import { Holders, noteworthyBytes } from './holders.js'
 export const smallCount = 256
 export const guardShare = 16
 
-/** What small storages hold in common. */
+/** The object that several small storages hold. */
 class Guard {}
 
 const softBytes = 256e6
@@ -39,7 +39,7 @@ const grant = 2 ** 30
 const grantShare = 1 / 4
 /** The JavaScript heap ends the process when it is full: so much is left for what is no tensor. */
 const heapReserve = 64e6
-/** What to do at the end of memory. */
+/** The advice at the end of memory. */
 export const makeRoomAdvice = 'free tensors (scope, using, dispose) or use a smaller batch'
 
 /** Values of `NativeMemory.pending`: what is to become of a storage that no kernel has made yet. */
@@ -48,7 +48,7 @@ export const pendingTracked = 2
 /** No kernel will ever make it: memory ended in the middle of the operator that it was for. */
 const abandoned = 3
 
-/** Of so much room, the part that may be taken before the machine is asked again by whoever wants so many bytes now. */
+/** The part of the room that may be taken before the machine is asked again, by a caller that wants so many bytes now. */
 function granted(room: number, bytes: number): number {
   return Math.min(room, bytes + Math.min(grant, Math.max(0, room - bytes) * grantShare))
 }
@@ -119,7 +119,7 @@ export class NativeMemory {
     return handle
   }
 
-  // What is seldom needed is apart, because V8 inlines small functions only.
+  // Rare work is apart, because V8 inlines small functions only.
 
   #prepare(bytes: number, op: string): void {
     if (!(bytes >= 0 && bytes <= this.#headroom && Math.floor(bytes) === bytes)) this.makeRoom(bytes, op)
@@ -321,7 +321,7 @@ export class NativeMemory {
     const available = this.#addon.availableBytes()
     const room = available + reserved - this.bytes
     this.#headroom = granted(room, bytes)
-    // What waits in the queue may yet take from the system what the allocator has not.
+    // Calls that wait in the queue may yet take memory from the system that the allocator does not have.
     this.#arrayRoom = granted(available - Math.max(0, this.#crest - reserved), bytes)
     this.#arrayCrest = this.#crest
     return { room, available }
@@ -329,7 +329,7 @@ export class NativeMemory {
 
   #fits(bytes: number): boolean {
     const { room, available } = this.#look(bytes)
-    // What the allocator keeps may not have the right size: only after a flush does the system have it all.
+    // Blocks that the allocator keeps may not have the right size: only after a flush does the system have it all.
     return bytes <= room && bytes <= available
   }
 }

@@ -1,7 +1,7 @@
 import type { DType, TypedArray } from '../../core/dtype.js'
 import { InternalError } from '../../core/errors.js'
 
-/** What a reference kernel sees of a tensor: the whole storage, and where in it the elements lie (counted in elements). */
+/** A tensor as a reference kernel sees it: the whole storage, and where in it the elements lie (counted in elements). */
 export interface HostView {
   readonly data: TypedArray
   readonly dtype: DType

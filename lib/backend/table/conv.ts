@@ -3,7 +3,7 @@ import type { StridedView } from '../../core/device.js'
 import { countOf } from '../../core/shape.js'
 import { float, row, size } from './grammar.js'
 
-/** Of the two spatial dimensions, height first; padding is the zeros on each side. */
+/** Options of the two spatial dimensions, height first; padding is the zeros on each side. */
 const options = { stride: 'integers', padding: 'integers', dilation: 'integers', groups: 'integer' } as const
 
 /** The products of an output element: weight is OIHW. */

@@ -60,7 +60,7 @@ type ArgumentValue<A, V> = A extends 'number' | 'integer'
             ? readonly V[]
             : V
 
-/** What a call brings for the arguments A, where a tensor is a V. */
+/** The values of a call for the arguments A, where a tensor is a V. */
 export type ArgumentsOf<A, V> = { readonly [Name in keyof A]: ArgumentValue<A[Name], V> }
 
 /** A row of the table: the facts of one kernel. */
@@ -75,7 +75,7 @@ export interface KernelSpec {
   readonly precision?: Precision
   /** The kernel may be missing from a device, which then runs the operator's composite. */
   readonly optional?: boolean
-  /** What a late error names, where that is not the kernel: the function that the program called. */
+  /** The function that the program called, which a late error names. Default: the kernel. */
   readonly calledAs?: string
   /**
    * The multiply-adds of a call by definition, as a direct algorithm has them; those with the zeros of a padding count. A
@@ -208,7 +208,7 @@ export const floats = ['float32', 'bfloat16'] as const
 export const numbers = ['float32', 'bfloat16', 'int32'] as const
 export const every = ['float32', 'bfloat16', 'float16', 'int32', 'uint8', 'bool'] as const
 
-/** What is moved row by row, whatever it is. */
+/** The dtypes of tensors that are moved row by row: all of them. */
 export const rows = [...every, ...blockDTypes] as const
 
 /** The size at a dimension of a tensor, counted from the end where negative; 1 where there is no such dimension. */

@@ -84,7 +84,7 @@ type OptionalName = {
   [K in KernelName]: KernelTable[K] extends { optional: true } ? K : never
 }[KernelName]
 
-/** What a backend written in TypeScript fulfils: a missing required kernel does not compile. */
+/** The kernels of a backend that is written in TypeScript. It does not compile where a required kernel is missing. */
 export type Kernels<V> = {
   readonly [K in Exclude<KernelName, OptionalName>]: (args: KernelArguments<K, V>) => void
 } & {
@@ -106,7 +106,7 @@ export function familyOf(kernel: string): Family | undefined {
   return familyNames.get(kernel)
 }
 
-/** What an error that a kernel recorded names. */
+/** The name in an error that a kernel recorded. */
 export function calledAs(kernel: string): string {
   const table: KernelRows = kernels
   return table[kernel]?.calledAs ?? kernel

@@ -1,7 +1,7 @@
 /** The rows of pooling. */
 import { float } from './grammar.js'
 
-/** Of the two spatial dimensions, height first. */
+/** Options of the two spatial dimensions, height first. */
 const window = { kernel: 'integers', stride: 'integers', padding: 'integers' } as const
 
 export const pool = {
