@@ -152,7 +152,7 @@ export class Operator<I extends Inputs, A, O extends Outputs = [out: Tensor], X 
   readonly precision: Precision
   readonly asIs: readonly number[]
   readonly conversion: boolean
-  /** Null where there is none, for the reason. */
+  /** Null where the operator has none; `reason` says why. */
   readonly gradient: Gradient<I, A, O, X> | null
   readonly reason: string | null
   /** The device that was last asked which of the kernels it lacks, and the answers. */

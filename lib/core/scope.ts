@@ -1,8 +1,9 @@
 /**
- * Frames: who owns the storages that are made now. A stack of the calling thread, never held across an `await`.
+ * Frames own the storages that are made now. They are a stack of the calling thread, which is never held across an `await`.
  *
- * `scope` frames free at their end what is not returned or kept. Frames of the backward pass free each right after its last
- * use. The garbage collector is told only of what no frame holds, for that costs as much as a small kernel.
+ * The frame of a `scope` frees at its end the storages that are not returned or kept. A frame of the backward pass frees each
+ * storage right after its last use. The garbage collector is told only of storages that no frame holds, because telling it
+ * costs as much as a small kernel.
  */
 import { isMap, isSet } from 'node:util/types'
 import type { Device } from './device.js'

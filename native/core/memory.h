@@ -17,7 +17,7 @@ namespace firesteel {
 
 class Allocator;
 
-// Reads the system's files, anew at each question, for a process may be moved and a limit changed. Both versions of
+// Reads the system's files anew at each question, because a process may be moved and a limit changed. Both versions of
 // control groups are known, within a namespace and outside of one.
 class MemoryLimits {
  public:
@@ -26,9 +26,9 @@ class MemoryLimits {
   // `root` stands before all paths (for tests).
   explicit MemoryLimits(std::string root = "");
 
-  // Bytes left, the least of all levels; cached pages of files count, for the system gives them up first. Each level
-  // keeps a reserve of 1/32 of its limit (16 to 512 MB) for all that is no tensor; `share` of that is not told of.
-  // `unknown` where the system says nothing.
+  // Bytes left, the least of all levels. Cached pages of files count, because the system gives them up first. Each
+  // level keeps a reserve of 1/32 of its limit (16 to 512 MB) for all that is no tensor; `share` of that is not told
+  // of. `unknown` where the system says nothing.
   size_t available(double share) const;
 
  private:

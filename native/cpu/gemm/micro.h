@@ -95,8 +95,8 @@ static inline auto with_rows(int64_t rows, const F& body) {
   return body(Index<N>());
 }
 
-// finish(adds_bias, accumulates) for what the tile asks. Decided once a tile, not for each vector of it; at edges for
-// each vector, for there are many kernels of them to compile.
+// Calls finish(adds_bias, accumulates) as the tile asks. Whole tiles decide once, not for each vector; tiles at edges
+// decide for each vector, because there are many kernels of them to compile.
 template <bool AtEdge, class F>
 FIRESTEEL_UNROLLED static inline void finish_tile(const Tile& tile, const F& finish) {
   if constexpr (AtEdge)

@@ -23,7 +23,7 @@ FIRESTEEL_INLINE simd::Vec exp_of_negative(simd::Vec x) {
   const Vec r = fma(k, set(-0.693147182f), x);
 #endif
   const Vec power = polynomial(r, 1.0f, 0.99999971f, 0.49999149f, 0.16667637f, 0.04189798f, 0.0082903f);
-  // Multiplied, for a NaN's bits could be added up to a number.
+  // The power is multiplied, because adding to the bits of a NaN could give a number.
   return select(x < lowest, zero(), power * as_float(shift_left(as_int(shifted) + set_int(127), 23)));
 }
 
