@@ -116,7 +116,7 @@ type SameSize<A extends number, B extends number> = number extends B
 
 /** `unknown` if the last size of S can be L, else a Misfit. */
 export type LastIs<S extends Shape, L extends number, Where extends string> =
-  SameSize<Last<S>, L> extends true ? unknown : Misfit<`${Where}: the last size is ${Last<S>}, but ${L} is needed`>
+  SameSize<Last<S>, L> extends true ? unknown : Misfit<`[${Where}] gets ${Last<S>} features, but takes ${L}`>
 
 /** Result of `a.matmul(b)`. */
 export type MatmulShape<A extends Shape, B extends Shape> = A extends readonly [infer M extends number, number]
@@ -135,53 +135,3 @@ export type MatmulFits<A extends Shape, B extends Shape> = B extends readonly [.
     ? unknown
     : Misfit<`matmul: inner sizes differ: [${FormatShape<A>}] and [${FormatShape<B>}]`>
   : unknown
-
-/**
- * The sizes that a layer takes and gives, as far as Sequential can check them: `features` is the last, `channels` the second.
- * `keep` passes on whatever comes; `number` is unknown.
- */
-export type Flow = { readonly features: number } | { readonly channels: number }
-export interface Signature {
-  readonly takes: Flow | 'anything'
-  readonly gives: Flow | 'keep' | 'unknown'
-}
-
-type FlowSize<F> = F extends { readonly features: infer N extends number }
-  ? N
-  : F extends { readonly channels: infer N extends number }
-    ? N
-    : number
-type FlowKind<F> = F extends { readonly features: number } ? 'features' : 'channels'
-
-/** `true`, or the text of what is wrong when `Now` flows into a layer at `Place` that takes `Takes`. */
-type Meets<Now, Takes, Place extends string> = Now extends Flow
-  ? Takes extends Flow
-    ? FlowKind<Now> extends FlowKind<Takes>
-      ? SameSize<FlowSize<Now>, FlowSize<Takes>> extends true
-        ? true
-        : `Sequential, layer ${Place}: gets ${FlowSize<Now>} ${FlowKind<Now>}, but takes ${FlowSize<Takes>}`
-      : true
-    : true
-  : true
-
-type After<Now, Gives> = Gives extends 'keep' ? Now : Gives extends Flow ? Gives : 'unknown'
-
-type SignatureOf<L> = L extends { readonly signature?: infer S } ? Exclude<S, undefined> : Signature
-
-/**
- * The layers, each that does not fit replaced by a Misfit that names its place and both sizes. Of a list that is no tuple
- * nothing is known.
- */
-export type Chained<
-  L extends readonly unknown[],
-  Now = 'unknown',
-  Out extends readonly unknown[] = [],
-> = number extends L['length']
-  ? readonly unknown[]
-  : L extends readonly [infer Head, ...infer Tail]
-    ? SignatureOf<Head> extends infer S extends Signature
-      ? Meets<Now, S['takes'], `${Out['length']}`> extends infer M
-        ? Chained<Tail, After<Now, S['gives']>, [...Out, M extends string ? Misfit<M> : unknown]>
-        : never
-      : Chained<Tail, 'unknown', [...Out, unknown]>
-    : Out

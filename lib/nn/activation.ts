@@ -202,13 +202,31 @@ export class Identity extends Pointwise {
   }
 }
 
+type Ends = readonly [startDim?: number, endDim?: number]
+type StartOf<A extends Ends> = A extends readonly []
+  ? 1
+  : A extends readonly [infer Start extends number, ...Ends]
+    ? Start
+    : number
+type EndOf<A extends Ends> = A extends readonly [] | readonly [number]
+  ? -1
+  : A extends readonly [number, infer End extends number]
+    ? End
+    : number
+
 /** Dimensions from `startDim` to `endDim` joined into one; by default all but the first. */
-export class Flatten extends Module {
+export class Flatten<const A extends Ends = Ends> extends Module {
   readonly startDim: number
   readonly endDim: number
-  declare readonly signature?: { readonly takes: 'anything'; readonly gives: 'unknown' }
-  constructor(startDim = 1, endDim = -1) {
+  declare readonly signature?: {
+    readonly op: 'flatten'
+    readonly takes: 'anything'
+    readonly gives: { readonly kind: 'flat'; readonly start: StartOf<A>; readonly end: EndOf<A> }
+  }
+  // A list, because left out they are known to be the defaults, while a type without arguments knows neither.
+  constructor(...ends: A) {
     super()
+    const [startDim = 1, endDim = -1] = ends
     checkDim('Flatten', 'startDim', startDim)
     checkDim('Flatten', 'endDim', endDim)
     this.startDim = startDim

@@ -3,6 +3,7 @@ import { noGrad } from '../autograd/mode.js'
 import { checkTensor } from '../autograd/operator.js'
 import { isRecomputing } from '../autograd/region.js'
 import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
+import type { KeepsChannels, KeepsSecond } from '../core/flow-types.js'
 import type { Tensor } from '../core/tensor.js'
 import { add } from '../ops/elementwise/index.js'
 import { copyInto } from '../ops/inplace.js'
@@ -31,6 +32,9 @@ export interface BatchNormLayerOptions extends LayerOptions {
   /** Whether there are running statistics; without, evaluation uses the batch's too. Default true. */
   readonly trackRunningStats?: boolean
 }
+
+/** What an input may be, by its number of dimensions. */
+type Forms = ReadonlyMap<number, string>
 
 /** The base of batch norm and instance norm. */
 abstract class ChannelNorm<C extends number> extends Module {
@@ -80,13 +84,20 @@ abstract class ChannelNorm<C extends number> extends Module {
     return settings({ numFeatures, eps, momentum, affine: weight !== null, trackRunningStats: runningMean !== null })
   }
 
-  /** Throws ShapeError unless x has one of these numbers of dimensions. */
-  protected checkRank(x: Tensor, ranks: readonly number[]): void {
-    checkTensor(this.constructor.name, 'x', x)
-    if (!ranks.includes(x.ndim))
+  /** Throws ShapeError unless x has one of these forms and the channels of this layer. */
+  protected checkInput(x: Tensor, forms: Forms): void {
+    const name = this.constructor.name
+    checkTensor(name, 'x', x)
+    const form = forms.get(x.ndim)
+    if (form === undefined)
+      throw new ShapeError(name, `x must be ${[...forms.values()].join(' or ')}, but is ${formatShape(x.sizes)}`, [
+        x.sizes,
+      ])
+    const channels = x.sizes[form.startsWith('[C') ? 0 : 1]
+    if (channels !== this.numFeatures)
       throw new ShapeError(
-        this.constructor.name,
-        `x has ${x.ndim} dimensions (${formatShape(x.sizes)}), but must have ${ranks.join(' or ')}`,
+        name,
+        `gets ${channels} channels, but takes ${this.numFeatures}: x is ${formatShape(x.sizes)}`,
         [x.sizes],
       )
   }
@@ -99,15 +110,14 @@ abstract class ChannelNorm<C extends number> extends Module {
 
 /** Batch norm over [N, C, ...]; subclasses say how many dimensions they take. */
 abstract class BatchNorm<C extends number> extends ChannelNorm<C> {
-  /** Numbers of dimensions the input may have. */
-  protected abstract readonly ranks: readonly number[]
+  protected abstract readonly forms: Forms
 
   constructor(numFeatures: C, options: BatchNormLayerOptions = {}) {
     super(numFeatures, options, true)
   }
 
   forward(x: Tensor): Tensor {
-    this.checkRank(x, this.ranks)
+    this.checkInput(x, this.forms)
     const { weight, bias, eps, numBatchesTracked } = this
     const training = this.training || this.runningMean === null
     let momentum = this.momentum ?? 0
@@ -119,21 +129,29 @@ abstract class BatchNorm<C extends number> extends ChannelNorm<C> {
   }
 }
 
+const rowForms: Forms = new Map([
+  [2, '[N, C]'],
+  [3, '[N, C, L]'],
+])
+const imageForms: Forms = new Map([[4, '[N, C, H, W]']])
+const volumeForms: Forms = new Map([[5, '[N, C, D, H, W]']])
+
 /** Over [N, C] or [N, C, L]. */
 export class BatchNorm1d<const C extends number = number> extends BatchNorm<C> {
-  protected override readonly ranks = [2, 3]
+  protected override readonly forms = rowForms
+  declare readonly signature?: KeepsSecond<'BatchNorm1d', C>
 }
 
 /** Over [N, C, H, W]. */
 export class BatchNorm2d<const C extends number = number> extends BatchNorm<C> {
-  protected override readonly ranks = [4]
-  declare readonly signature?: { readonly takes: { readonly channels: C }; readonly gives: { readonly channels: C } }
+  protected override readonly forms = imageForms
+  declare readonly signature?: KeepsChannels<'BatchNorm2d', C, 2, true>
 }
 
 /** Over [N, C, D, H, W]. */
 export class BatchNorm3d<const C extends number = number> extends BatchNorm<C> {
-  protected override readonly ranks = [5]
-  declare readonly signature?: { readonly takes: { readonly channels: C }; readonly gives: { readonly channels: C } }
+  protected override readonly forms = volumeForms
+  declare readonly signature?: KeepsChannels<'BatchNorm3d', C, 3, true>
 }
 
 export interface InstanceNormLayerOptions extends LayerOptions {
@@ -149,8 +167,7 @@ export interface InstanceNormLayerOptions extends LayerOptions {
 
 /** Instance norm over [N, C, ...] or, without a batch, [C, ...]. */
 abstract class InstanceNorm<C extends number> extends ChannelNorm<C> {
-  /** Number of dimensions of a batch. */
-  protected abstract readonly rank: number
+  protected abstract readonly forms: Forms
 
   constructor(numFeatures: C, options: InstanceNormLayerOptions = {}) {
     super(numFeatures, options, false)
@@ -162,16 +179,10 @@ abstract class InstanceNorm<C extends number> extends ChannelNorm<C> {
   }
 
   forward(x: Tensor): Tensor {
-    const name = this.constructor.name
-    this.checkRank(x, [this.rank - 1, this.rank])
-    const single = x.ndim < this.rank
+    this.checkInput(x, this.forms)
+    // The smaller of the two numbers of dimensions.
+    const single = this.forms.has(x.ndim + 1)
     const batch = single ? unsqueeze(x, 0) : x
-    if (batch.sizes[1] !== this.numFeatures)
-      throw new ShapeError(
-        name,
-        `x ${formatShape(x.sizes)} has ${batch.sizes[1]} channels, but the layer is of ${this.numFeatures}`,
-        [x.sizes],
-      )
     const { weight, bias, eps } = this
     const useInputStats = this.training || this.runningMean === null
     const out = instanceNorm(batch, ...this.statistics(useInputStats), {
@@ -185,19 +196,35 @@ abstract class InstanceNorm<C extends number> extends ChannelNorm<C> {
   }
 }
 
+const instanceForms: { readonly [dims in 1 | 2 | 3]: Forms } = {
+  1: new Map([
+    [3, '[N, C, L]'],
+    [2, '[C, L]'],
+  ]),
+  2: new Map([
+    [4, '[N, C, H, W]'],
+    [3, '[C, H, W]'],
+  ]),
+  3: new Map([
+    [5, '[N, C, D, H, W]'],
+    [4, '[C, D, H, W]'],
+  ]),
+}
+
 /** Over [N, C, L] or [C, L]. */
 export class InstanceNorm1d<const C extends number = number> extends InstanceNorm<C> {
-  protected override readonly rank = 3
+  protected override readonly forms = instanceForms[1]
+  declare readonly signature?: KeepsChannels<'InstanceNorm1d', C, 1, false>
 }
 
 /** Over [N, C, H, W] or [C, H, W]. */
 export class InstanceNorm2d<const C extends number = number> extends InstanceNorm<C> {
-  protected override readonly rank = 4
-  declare readonly signature?: { readonly takes: { readonly channels: C }; readonly gives: { readonly channels: C } }
+  protected override readonly forms = instanceForms[2]
+  declare readonly signature?: KeepsChannels<'InstanceNorm2d', C, 2, false>
 }
 
 /** Over [N, C, D, H, W] or [C, D, H, W]. */
 export class InstanceNorm3d<const C extends number = number> extends InstanceNorm<C> {
-  protected override readonly rank = 5
-  declare readonly signature?: { readonly takes: { readonly channels: C }; readonly gives: { readonly channels: C } }
+  protected override readonly forms = instanceForms[3]
+  declare readonly signature?: KeepsChannels<'InstanceNorm3d', C, 3, false>
 }

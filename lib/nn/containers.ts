@@ -1,11 +1,14 @@
 /** Modules made of modules. */
 import { ValueError } from '../core/errors.js'
-import type { At, Chained } from '../core/shape-types.js'
+import type { Fitting, Passed, Passes } from '../core/flow-types.js'
+import { copySizes, type Shape } from '../core/shape.js'
+import type { At } from '../core/shape-types.js'
 import type { Tensor } from '../core/tensor.js'
 import { fusedWith } from './fusion.js'
 import { Lambda, type LayerFunction, type LayerResult, passedOn } from './lambda.js'
 import type { Model, Module } from './module.js'
 import { checkModule, isPlainFunction, Sequence } from './sequence.js'
+import { tryOut } from './summary.js'
 
 export { Lambda, type LayerFunction, type LayerResult }
 
@@ -30,18 +33,43 @@ type LayerAt<L extends readonly Given[], I extends number> = number extends I | 
     : never
 
 /**
- * Layers one after another, functions of a tensor among them. Features and channels that are known at compile time must fit from
- * layer to layer; what does not fit does not compile, and the error names the layer's place and both sizes. State names are
- * '0', '1', ...
+ * Layers one after another, functions of a tensor among them. State names are '0', '1', ...
+ *
+ * Sizes that are known at compile time must fit from layer to layer: what does not fit does not compile, and the error
+ * names the layer's place and both sizes in the words of the error at run time, which checks the sizes that only the running
+ * program knows. The constructor sees what layers say of each other, which is channels and features. Those behind a
+ * `Flatten` depend on the size of the images, which `Sequential.for` is told, so that its error stands at the layer; else they
+ * are checked where `forward` gets a tensor of known shape.
+ *
+ * `L` are the layers that the constructor got. A variable whose layers are exchanged later on is best declared as
+ * `nn.Sequential`, of which the types know none.
  *
  * Of a layer that gives more than a tensor, its `output` goes on (LSTM, GRU, RNN, Recurrent), or the first entry of its list
  * (cells, attention with its weights). That holds for the last layer too: a Sequential gives one tensor, whatever its layers are.
  * Who needs the state of a recurrent layer calls it by itself: `body.slice(0, -1)`, then `body.at(-1)`.
  */
 export class Sequential<const L extends readonly Given[] = readonly Given[]> extends Sequence<Layer, Given> {
-  constructor(...layers: L & Chained<L>) {
+  declare readonly signature?: { readonly layers: L }
+
+  constructor(...layers: Fitting<L>) {
     super()
     this.extend(layers as readonly Given[])
+  }
+
+  /**
+   * Layers for examples of a shape, which is written without the batch: `nn.Sequential.for([1, 28, 28], ...layers)`. That all
+   * sizes fit is checked as far as the types know them, and once more when this is called: an example of zeros goes through the
+   * layers, in evaluation mode and without a graph. The network takes other shapes too where its layers do. Throws what the
+   * layers throw.
+   */
+  static for<const E extends Shape, const L extends readonly Given[]>(
+    example: E,
+    ...layers: Fitting<L, [number, ...E]>
+  ): Sequential<L> {
+    const model = new Sequential(...(layers as readonly Given[]))
+    tryOut('Sequential.for', model, [1, ...copySizes('Sequential.for', example)])
+    // By way of Module, because the compiler would compare the two types method by method.
+    return model as Module as Sequential<L>
   }
 
   protected override admit(entry: string, value: Given): Layer {
@@ -63,6 +91,8 @@ export class Sequential<const L extends readonly Given[] = readonly Given[]> ext
     return new Sequential(...this.between(start, end))
   }
 
+  /** Throws what its layers throw. */
+  forward<S extends Shape>(x: Tensor<S & Passes<L, S>>): Tensor<Passed<L, S>>
   forward(x: Tensor): Tensor {
     let value = x
     const layers = [...this]

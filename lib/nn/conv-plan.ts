@@ -5,7 +5,7 @@ import type { OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Conv1dOptions, Conv2dOptions, Pair, Single } from '../ops/conv.js'
 import { framed, type PaddingMode } from '../ops/conv-framed.js'
-import { checkPadding, type Dims, shownAs, spatial, zerosOf } from '../ops/conv-options.js'
+import { checkPadding, type Dims, type Padding, shownAs, spatial, zerosOf } from '../ops/conv-options.js'
 import type { Both } from '../ops/pair.js'
 import { fans, kaimingUniform_, uniform_ } from './init.js'
 import { checkSizes, type LayerOptions, layerOptions } from './layer.js'
@@ -16,8 +16,20 @@ interface LayerOwn {
   /** The elements that the padding consists of. Default 'zeros'. */
   readonly paddingMode?: PaddingMode
 }
-export interface Conv1dLayerOptions extends LayerOptions, Conv1dOptions, LayerOwn {}
-export interface Conv2dLayerOptions extends LayerOptions, Conv2dOptions, LayerOwn {}
+export interface Conv1dLayerOptions<
+  S extends Single = Single,
+  P extends Padding<Single> = Padding<Single>,
+  D extends Single = Single,
+> extends LayerOptions,
+    Conv1dOptions<S, P, D>,
+    LayerOwn {}
+export interface Conv2dLayerOptions<
+  S extends Pair = Pair,
+  P extends Padding<Pair> = Padding<Pair>,
+  D extends Pair = Pair,
+> extends LayerOptions,
+    Conv2dOptions<S, P, D>,
+    LayerOwn {}
 
 export const names: OptionNames<Conv2dLayerOptions> = {
   ...layerOptions,

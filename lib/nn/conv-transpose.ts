@@ -1,6 +1,7 @@
 /** Layers of transposed convolution. */
 import { checkTensor } from '../autograd/operator.js'
 import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
+import type { ConvolvesBack, Usual } from '../core/flow-types.js'
 import { listOf, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import {
@@ -18,10 +19,22 @@ import { begin, checkChannels } from './conv-plan.js'
 import { checkFlags, checkLayer, type LayerOptions, layerOptions, parameter } from './layer.js'
 import { Module, type Parameter, settings } from './module.js'
 
-export interface ConvTranspose1dLayerOptions extends LayerOptions, ConvTranspose1dOptions {
+export interface ConvTranspose1dLayerOptions<
+  S extends Single = Single,
+  P extends Single = Single,
+  D extends Single = Single,
+  O extends Single = Single,
+> extends LayerOptions,
+    ConvTranspose1dOptions<S, P, D, O> {
   readonly bias?: boolean
 }
-export interface ConvTranspose2dLayerOptions extends LayerOptions, ConvTranspose2dOptions {
+export interface ConvTranspose2dLayerOptions<
+  S extends Pair = Pair,
+  P extends Pair = Pair,
+  D extends Pair = Pair,
+  O extends Pair = Pair,
+> extends LayerOptions,
+    ConvTranspose2dOptions<S, P, D, O> {
   readonly bias?: boolean
 }
 
@@ -80,7 +93,15 @@ function paddingFor(
 }
 
 /** Transposed one-dimensional convolution over [N, In, L] (or [In, L]). */
-export class ConvTranspose1d<const In extends number = number, const Out extends number = number> extends Module {
+export class ConvTranspose1d<
+  const In extends number = number,
+  const Out extends number = number,
+  const K extends Single = Single,
+  const S extends Single = Usual<K, 1, Single>,
+  const P extends Single = Usual<K, 0, Single>,
+  const D extends Single = Usual<K, 1, Single>,
+  const O extends Single = Usual<K, 0, Single>,
+> extends Module {
   readonly inChannels: In
   readonly outChannels: Out
   readonly kernelSize: number
@@ -88,12 +109,16 @@ export class ConvTranspose1d<const In extends number = number, const Out extends
   readonly weight: Parameter
   readonly bias: Parameter<[Out]> | null
   readonly #options: Transposed
-  declare readonly signature?: { readonly takes: { readonly channels: In }; readonly gives: { readonly channels: Out } }
+  declare readonly signature?: ConvolvesBack<'convTranspose1d', 1, In, Out, K, S, P, D, O>
 
-  constructor(inChannels: In, outChannels: Out, kernelSize: Single, options: ConvTranspose1dLayerOptions = {}) {
+  constructor(inChannels: In, outChannels: Out, kernelSize: K, options: ConvTranspose1dLayerOptions<S, P, D, O> = {}) {
     super()
     const layer = 'ConvTranspose1d'
-    const own = checkLayer(layer, options, names as OptionNames<ConvTranspose1dLayerOptions>)
+    const own = checkLayer<ConvTranspose1dLayerOptions>(
+      layer,
+      options,
+      names as OptionNames<ConvTranspose1dLayerOptions>,
+    )
     checkFlags(layer, { bias: own.bias })
     checkChannels(layer, inChannels, outChannels, own.groups ?? 1)
     this.inChannels = inChannels
@@ -120,7 +145,15 @@ export class ConvTranspose1d<const In extends number = number, const Out extends
 }
 
 /** Transposed two-dimensional convolution over [N, In, H, W] (or [In, H, W]). */
-export class ConvTranspose2d<const In extends number = number, const Out extends number = number> extends Module {
+export class ConvTranspose2d<
+  const In extends number = number,
+  const Out extends number = number,
+  const K extends Pair = Pair,
+  const S extends Pair = Usual<K, 1, Pair>,
+  const P extends Pair = Usual<K, 0, Pair>,
+  const D extends Pair = Usual<K, 1, Pair>,
+  const O extends Pair = Usual<K, 0, Pair>,
+> extends Module {
   readonly inChannels: In
   readonly outChannels: Out
   readonly kernelSize: readonly [number, number]
@@ -128,12 +161,12 @@ export class ConvTranspose2d<const In extends number = number, const Out extends
   readonly weight: Parameter
   readonly bias: Parameter<[Out]> | null
   readonly #options: Transposed
-  declare readonly signature?: { readonly takes: { readonly channels: In }; readonly gives: { readonly channels: Out } }
+  declare readonly signature?: ConvolvesBack<'convTranspose2d', 2, In, Out, K, S, P, D, O>
 
-  constructor(inChannels: In, outChannels: Out, kernelSize: Pair, options: ConvTranspose2dLayerOptions = {}) {
+  constructor(inChannels: In, outChannels: Out, kernelSize: K, options: ConvTranspose2dLayerOptions<S, P, D, O> = {}) {
     super()
     const layer = 'ConvTranspose2d'
-    const own = checkLayer(layer, options, names)
+    const own = checkLayer<ConvTranspose2dLayerOptions>(layer, options, names)
     checkFlags(layer, { bias: own.bias })
     checkChannels(layer, inChannels, outChannels, own.groups ?? 1)
     this.inChannels = inChannels

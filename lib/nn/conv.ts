@@ -1,8 +1,10 @@
 /** Convolution layers. */
+import type { Convolves, Usual } from '../core/flow-types.js'
 import { withinModule } from '../core/module-path.js'
 import type { OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { type Conv1dOptions, type Conv2dOptions, conv1d, conv2d, type Pair, type Single } from '../ops/conv.js'
+import type { Padding } from '../ops/conv-options.js'
 import { convolve } from '../ops/convolve.js'
 import { ReLU } from './activation.js'
 import { Adaptable, type Adaptation } from './adapter.js'
@@ -25,7 +27,14 @@ export type { Conv1dLayerOptions, Conv2dLayerOptions } from './conv-plan.js'
 export * from './conv-transpose.js'
 
 /** One-dimensional convolution over [N, In, L] (or [In, L]). */
-export class Conv1d<const In extends number = number, const Out extends number = number> extends Module {
+export class Conv1d<
+  const In extends number = number,
+  const Out extends number = number,
+  const K extends Single = Single,
+  const S extends Single = Usual<K, 1, Single>,
+  const P extends Padding<Single> = Usual<K, 0, Padding<Single>>,
+  const D extends Single = Usual<K, 1, Single>,
+> extends Module {
   readonly inChannels: In
   readonly outChannels: Out
   readonly kernelSize: number
@@ -34,11 +43,11 @@ export class Conv1d<const In extends number = number, const Out extends number =
   readonly bias: Parameter<[Out]> | null
   readonly #options: Conv1dOptions
   readonly #plan: Plan
-  declare readonly signature?: { readonly takes: { readonly channels: In }; readonly gives: { readonly channels: Out } }
+  declare readonly signature?: Convolves<'conv1d', 1, In, Out, K, S, P, D>
 
-  constructor(inChannels: In, outChannels: Out, kernelSize: Single, options: Conv1dLayerOptions = {}) {
+  constructor(inChannels: In, outChannels: Out, kernelSize: K, options: Conv1dLayerOptions<S, P, D> = {}) {
     super()
-    const own = checkLayer('Conv1d', options, names as OptionNames<Conv1dLayerOptions>)
+    const own = checkLayer<Conv1dLayerOptions>('Conv1d', options, names as OptionNames<Conv1dLayerOptions>)
     checkFlags('Conv1d', { bias: own.bias })
     const { groups = 1, padding = 0 } = own
     checkChannels('Conv1d', inChannels, outChannels, groups)
@@ -72,7 +81,14 @@ export class Conv1d<const In extends number = number, const Out extends number =
 }
 
 /** Two-dimensional convolution over [N, In, H, W] (or [In, H, W]). */
-export class Conv2d<const In extends number = number, const Out extends number = number> extends Adaptable {
+export class Conv2d<
+  const In extends number = number,
+  const Out extends number = number,
+  const K extends Pair = Pair,
+  const S extends Pair = Usual<K, 1, Pair>,
+  const P extends Padding<Pair> = Usual<K, 0, Padding<Pair>>,
+  const D extends Pair = Usual<K, 1, Pair>,
+> extends Adaptable {
   readonly inChannels: In
   readonly outChannels: Out
   readonly kernelSize: readonly [number, number]
@@ -82,11 +98,11 @@ export class Conv2d<const In extends number = number, const Out extends number =
   /** The options of the convolution that adapters see: its input is padded before, unless the padding is zeros. */
   readonly #options: Required<Conv2dOptions>
   readonly #plan: Plan
-  declare readonly signature?: { readonly takes: { readonly channels: In }; readonly gives: { readonly channels: Out } }
+  declare readonly signature?: Convolves<'conv2d', 2, In, Out, K, S, P, D>
 
-  constructor(inChannels: In, outChannels: Out, kernelSize: Pair, options: Conv2dLayerOptions = {}) {
+  constructor(inChannels: In, outChannels: Out, kernelSize: K, options: Conv2dLayerOptions<S, P, D> = {}) {
     super()
-    const own = checkLayer('Conv2d', options, names)
+    const own = checkLayer<Conv2dLayerOptions>('Conv2d', options, names)
     checkFlags('Conv2d', { bias: own.bias })
     const { groups = 1, padding = 0 } = own
     checkChannels('Conv2d', inChannels, outChannels, groups)

@@ -61,6 +61,11 @@ export class Embedding<const N extends number = number, const E extends number =
   /** [N, E]; that of a Linear from E to N features may be the same one: `head.weight = embedding.weight`. */
   weight: Parameter<[N, E]>
   #isHead = false
+  declare readonly signature?: {
+    readonly op: 'embedding'
+    readonly takes: 'anything'
+    readonly gives: { readonly kind: 'embedded'; readonly features: E }
+  }
 
   constructor(numEmbeddings: N, embeddingDim: E, options: EmbeddingLayerOptions = {}) {
     super()

@@ -75,7 +75,6 @@ export class PReLU extends Pointwise {
 /** The first half of x along a dimension, times the sigmoid of the second. */
 export class GLU extends Module {
   readonly dim: number
-  declare readonly signature?: { readonly takes: 'anything'; readonly gives: 'unknown' }
   constructor(dim = -1) {
     super()
     checkDim('GLU', 'dim', dim)
@@ -92,7 +91,6 @@ export class GLU extends Module {
 /** silu(first half) * second half, along a dimension: the gated unit of Llama's feed-forward network. */
 export class SwiGLU extends Module {
   readonly dim: number
-  declare readonly signature?: { readonly takes: 'anything'; readonly gives: 'unknown' }
   constructor(dim = -1) {
     super()
     checkDim('SwiGLU', 'dim', dim)

@@ -9,18 +9,30 @@ import {
 } from '../ops/interpolate/interpolate.js'
 import { Module, settings } from './module.js'
 
-export type UpsampleOptions = Pick<
-  InterpolateOptions,
-  'size' | 'scaleFactor' | 'mode' | 'alignCorners' | 'recomputeScaleFactor'
->
+type Amounts = number | readonly number[] | null
+
+interface SizeOptions<Z extends Amounts = Amounts, F extends Amounts = Amounts> {
+  /** Of the result: one number, or one for each dimension behind N and C. Either this or `scaleFactor`. */
+  readonly size?: Z | undefined
+  /** Of the sizes: the result's are rounded down. */
+  readonly scaleFactor?: F | undefined
+}
+
+export interface UpsampleOptions<Z extends Amounts = Amounts, F extends Amounts = Amounts>
+  extends SizeOptions<Z, F>,
+    Pick<InterpolateOptions, 'mode' | 'alignCorners' | 'recomputeScaleFactor'> {}
 
 const { antialias: _, ...upsampleNames } = interpolateNames
 
-abstract class Interpolation extends Module {
+abstract class Interpolation<Z extends Amounts, F extends Amounts> extends Module {
   readonly #layer: string
   readonly #options: InterpolateOptions
   readonly #plan: ReturnType<typeof interpolation>
-  declare readonly signature?: { readonly takes: 'anything'; readonly gives: 'keep' }
+  declare readonly signature?: {
+    readonly op: 'interpolate'
+    readonly takes: 'anything'
+    readonly gives: { readonly kind: 'scaled'; readonly size: Z; readonly factor: F }
+  }
 
   constructor(layer: string, options: UpsampleOptions, names: OptionNames<UpsampleOptions>, fixed: UpsampleOptions) {
     super()
@@ -39,25 +51,33 @@ abstract class Interpolation extends Module {
 }
 
 /** [N, C, L], [N, C, H, W] or [N, C, D, H, W] at `size`, or at `scaleFactor` times its sizes; see `interpolate`. */
-export class Upsample extends Interpolation {
-  constructor(options: UpsampleOptions) {
+export class Upsample<const Z extends Amounts = Amounts, const F extends Amounts = Amounts> extends Interpolation<
+  Z,
+  F
+> {
+  constructor(options: UpsampleOptions<Z, F>) {
     super('Upsample', options, upsampleNames, {})
   }
 }
 
-type SizeOptions = Pick<InterpolateOptions, 'size' | 'scaleFactor'>
 const sizeNames = { size: true, scaleFactor: true } as OptionNames<UpsampleOptions>
 
 /** [N, C, H, W] enlarged by repeating the nearest element. */
-export class UpsamplingNearest2d extends Interpolation {
-  constructor(options: SizeOptions) {
+export class UpsamplingNearest2d<
+  const Z extends Amounts = Amounts,
+  const F extends Amounts = Amounts,
+> extends Interpolation<Z, F> {
+  constructor(options: SizeOptions<Z, F>) {
     super('UpsamplingNearest2d', options, sizeNames, { mode: 'nearest' })
   }
 }
 
 /** [N, C, H, W] enlarged bilinearly, corner on corner. */
-export class UpsamplingBilinear2d extends Interpolation {
-  constructor(options: SizeOptions) {
+export class UpsamplingBilinear2d<
+  const Z extends Amounts = Amounts,
+  const F extends Amounts = Amounts,
+> extends Interpolation<Z, F> {
+  constructor(options: SizeOptions<Z, F>) {
     super('UpsamplingBilinear2d', options, sizeNames, { mode: 'bilinear', alignCorners: true })
   }
 }

@@ -17,7 +17,11 @@ export class Linear<const In extends number = number, const Out extends number =
   weight: Parameter<[Out, In]>
   /** [Out], or null */
   readonly bias: Parameter<[Out]> | null
-  declare readonly signature?: { readonly takes: { readonly features: In }; readonly gives: { readonly features: Out } }
+  declare readonly signature?: {
+    readonly op: 'linear'
+    readonly takes: { readonly features: In }
+    readonly gives: { readonly kind: 'features'; readonly features: Out }
+  }
 
   constructor(inFeatures: In, outFeatures: Out, options: LayerOptions & { readonly bias?: boolean } = {}) {
     super()
@@ -43,7 +47,7 @@ export class Linear<const In extends number = number, const Out extends number =
     return settings({ inFeatures, outFeatures, bias: bias !== null })
   }
 
-  forward<S extends Shape, D extends DType>(x: Tensor<S, D> & LastIs<S, In, 'Linear'>): Tensor<WithLast<S, Out>, D> {
+  forward<S extends Shape, D extends DType>(x: Tensor<S, D> & LastIs<S, In, 'linear'>): Tensor<WithLast<S, Out>, D> {
     return this.adapt(x) as Tensor as Tensor<WithLast<S, Out>, D>
   }
 

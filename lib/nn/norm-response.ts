@@ -1,4 +1,5 @@
 /** Normalisation by neighbouring channels, as a layer. */
+import type { Keeps } from '../core/flow-types.js'
 import { ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { type LocalResponseNormOptions, localResponseNorm } from '../ops/norm/index.js'
@@ -9,7 +10,7 @@ import { Module, settings } from './module.js'
 export class LocalResponseNorm extends Module {
   readonly size: number
   readonly #options: LocalResponseNormOptions
-  declare readonly signature?: { readonly takes: 'anything'; readonly gives: 'keep' }
+  declare readonly signature?: Keeps
 
   constructor(size: number, options: LocalResponseNormOptions = {}) {
     super()

@@ -3,6 +3,7 @@
 import { checkTensor } from '../autograd/operator.js'
 import type { DType } from '../core/dtype.js'
 import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
+import type { Keeps, KeepsSecond } from '../core/flow-types.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { groupNorm, layerNorm, rmsNorm } from '../ops/norm/index.js'
@@ -34,7 +35,7 @@ export class LayerNorm extends Module {
   readonly eps: number
   readonly weight: Parameter | null
   readonly bias: Parameter | null
-  declare readonly signature?: { readonly takes: 'anything'; readonly gives: 'keep' }
+  declare readonly signature?: Keeps
 
   constructor(normalizedShape: number | Shape, options: LayerNormLayerOptions = {}) {
     super()
@@ -69,7 +70,7 @@ export class RMSNorm extends Module {
   readonly normalizedShape: Shape
   readonly eps: number | null
   readonly weight: Parameter | null
-  declare readonly signature?: { readonly takes: 'anything'; readonly gives: 'keep' }
+  declare readonly signature?: Keeps
 
   constructor(normalizedShape: number | Shape, options: RmsNormLayerOptions = {}) {
     super()
@@ -105,7 +106,7 @@ export class GroupNorm<const C extends number = number> extends Module {
   readonly eps: number
   readonly weight: Parameter | null
   readonly bias: Parameter | null
-  declare readonly signature?: { readonly takes: { readonly channels: C }; readonly gives: { readonly channels: C } }
+  declare readonly signature?: KeepsSecond<'GroupNorm', C>
 
   constructor(numGroups: number, numChannels: C, options: GroupNormLayerOptions = {}) {
     super()
@@ -132,7 +133,7 @@ export class GroupNorm<const C extends number = number> extends Module {
     if (x.ndim >= 2 && x.sizes[1] !== this.numChannels)
       throw new ShapeError(
         'GroupNorm',
-        `x ${formatShape(x.sizes)} has ${x.sizes[1]} channels, but the layer is of ${this.numChannels}`,
+        `gets ${x.sizes[1]} channels, but takes ${this.numChannels}: x is ${formatShape(x.sizes)}`,
         [x.sizes],
       )
     return groupNorm(x, this.numGroups, this.weight, this.bias, { eps: this.eps })

@@ -1,13 +1,9 @@
 /** What layers of one function have in common. */
 import type { DType } from '../core/dtype.js'
+import type { Keeps } from '../core/flow-types.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { Module } from './module.js'
-
-interface Keeps {
-  readonly takes: 'anything'
-  readonly gives: 'keep'
-}
 
 /** A layer that is one function of one tensor, of the same shape. */
 export abstract class Pointwise extends Module {

@@ -1,5 +1,6 @@
 /** Pooling layers. */
 import { ValueError } from '../core/errors.js'
+import type { Pools, PoolsTo, Usual } from '../core/flow-types.js'
 import { type OptionNames, ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Single } from '../ops/conv-options.js'
@@ -15,21 +16,10 @@ import {
 } from '../ops/pool/adaptive.js'
 import { type AvgPool1dOptions, type AvgPool2dOptions, avgPool1d, avgPool2d, divisorOf } from '../ops/pool/average.js'
 import { checkNorm, type LpPool1dOptions, type LpPool2dOptions, lpPool1d, lpPool2d } from '../ops/pool/lp.js'
-import {
-  type MaxPool1dOptions,
-  type MaxPool2dOptions,
-  maxPool1d,
-  maxPool2d,
-  type WithIndices,
-} from '../ops/pool/max.js'
+import { type MaxPool1dOptions, type MaxPool2dOptions, maxPool1d, maxPool2d, type Pooled } from '../ops/pool/max.js'
 import { type Reader, readPair, readSingle, windowOf } from '../ops/pool/window.js'
 import { checkFlags } from './layer.js'
 import { Module, settings } from './module.js'
-
-interface KeepsChannels {
-  readonly takes: 'anything'
-  readonly gives: 'keep'
-}
 
 const own = <Size extends Single | Pair>(size: Size): Size => (Array.isArray(size) ? [...size] : size) as Size
 
@@ -38,7 +28,6 @@ abstract class Pool<Size extends Single | Pair, O extends object> extends Module
   readonly kernelSize: Size
   /** The layer's own copy. */
   protected readonly options: O
-  declare readonly signature?: KeepsChannels
 
   constructor(layer: string, read: Reader<Size>, kernelSize: Size, options: O, names: OptionNames<O>) {
     super()
@@ -61,32 +50,57 @@ const windowNames = { stride: true, padding: true, ceilMode: true } as const
 const maxNames = { ...windowNames, dilation: true, returnIndices: true } as const
 
 /** The largest element of each window of [N, C, L] or [C, L]; with `returnIndices` [out, indices]. */
-export class MaxPool1d<const O extends MaxPool1dOptions = Record<never, never>> extends Pool<Single, MaxPool1dOptions> {
-  constructor(kernelSize: Single, options?: O & MaxPool1dOptions) {
+export class MaxPool1d<
+  const K extends Single = Single,
+  const S extends Single = Usual<K, K, Single>,
+  const P extends Single = Usual<K, 0, Single>,
+  const D extends Single = Usual<K, 1, Single>,
+  const C extends boolean = Usual<K, false, boolean>,
+  const R extends boolean = false,
+> extends Pool<Single, MaxPool1dOptions> {
+  declare readonly signature?: Pools<'maxPool1d', 1, K, S, P, D, C>
+
+  constructor(kernelSize: K, options?: MaxPool1dOptions<S, P, D, C, R>) {
     super('MaxPool1d', readSingle, kernelSize, options === undefined ? {} : options, maxNames)
     checkFlags('MaxPool1d', { returnIndices: this.options.returnIndices })
   }
 
-  forward(x: Tensor): WithIndices<O> {
-    return maxPool1d<O>(x, this.kernelSize, this.options as O)
+  forward(x: Tensor): Pooled<R> {
+    return maxPool1d(x, this.kernelSize, this.options) as Pooled<R>
   }
 }
 
 /** The largest element of each window of [N, C, H, W] or [C, H, W]; with `returnIndices` [out, indices]. */
-export class MaxPool2d<const O extends MaxPool2dOptions = Record<never, never>> extends Pool<Pair, MaxPool2dOptions> {
-  constructor(kernelSize: Pair, options?: O & MaxPool2dOptions) {
+export class MaxPool2d<
+  const K extends Pair = Pair,
+  const S extends Pair = Usual<K, K, Pair>,
+  const P extends Pair = Usual<K, 0, Pair>,
+  const D extends Pair = Usual<K, 1, Pair>,
+  const C extends boolean = Usual<K, false, boolean>,
+  const R extends boolean = false,
+> extends Pool<Pair, MaxPool2dOptions> {
+  declare readonly signature?: Pools<'maxPool2d', 2, K, S, P, D, C>
+
+  constructor(kernelSize: K, options?: MaxPool2dOptions<S, P, D, C, R>) {
     super('MaxPool2d', readPair, kernelSize, options === undefined ? {} : options, maxNames)
     checkFlags('MaxPool2d', { returnIndices: this.options.returnIndices })
   }
 
-  forward(x: Tensor): WithIndices<O> {
-    return maxPool2d<O>(x, this.kernelSize, this.options as O)
+  forward(x: Tensor): Pooled<R> {
+    return maxPool2d(x, this.kernelSize, this.options) as Pooled<R>
   }
 }
 
 /** The mean of each window of [N, C, L] or [C, L]. */
-export class AvgPool1d extends Pool<Single, AvgPool1dOptions> {
-  constructor(kernelSize: Single, options: AvgPool1dOptions = {}) {
+export class AvgPool1d<
+  const K extends Single = Single,
+  const S extends Single = Usual<K, K, Single>,
+  const P extends Single = Usual<K, 0, Single>,
+  const C extends boolean = Usual<K, false, boolean>,
+> extends Pool<Single, AvgPool1dOptions> {
+  declare readonly signature?: Pools<'avgPool1d', 1, K, S, P, 1, C>
+
+  constructor(kernelSize: K, options: AvgPool1dOptions<S, P, C> = {}) {
     super('AvgPool1d', readSingle, kernelSize, options, { ...windowNames, countIncludePad: true })
     checkFlags('AvgPool1d', { countIncludePad: this.options.countIncludePad })
   }
@@ -97,8 +111,15 @@ export class AvgPool1d extends Pool<Single, AvgPool1dOptions> {
 }
 
 /** The mean of each window of [N, C, H, W] or [C, H, W]. */
-export class AvgPool2d extends Pool<Pair, AvgPool2dOptions> {
-  constructor(kernelSize: Pair, options: AvgPool2dOptions = {}) {
+export class AvgPool2d<
+  const K extends Pair = Pair,
+  const S extends Pair = Usual<K, K, Pair>,
+  const P extends Pair = Usual<K, 0, Pair>,
+  const C extends boolean = Usual<K, false, boolean>,
+> extends Pool<Pair, AvgPool2dOptions> {
+  declare readonly signature?: Pools<'avgPool2d', 2, K, S, P, 1, C>
+
+  constructor(kernelSize: K, options: AvgPool2dOptions<S, P, C> = {}) {
     super('AvgPool2d', readPair, kernelSize, options, { ...windowNames, countIncludePad: true, divisorOverride: true })
     checkFlags('AvgPool2d', { countIncludePad: this.options.countIncludePad })
     divisorOf('AvgPool2d', this.options.divisorOverride)
@@ -110,10 +131,15 @@ export class AvgPool2d extends Pool<Pair, AvgPool2dOptions> {
 }
 
 /** (sum x^p)^(1/p) over each window of [N, C, L] or [C, L]. */
-export class LPPool1d extends Pool<Single, LpPool1dOptions> {
+export class LPPool1d<
+  const K extends Single = Single,
+  const S extends Single = Usual<K, K, Single>,
+  const C extends boolean = Usual<K, false, boolean>,
+> extends Pool<Single, LpPool1dOptions> {
   readonly p: number
+  declare readonly signature?: Pools<'lpPool1d', 1, K, S, 0, 1, C>
 
-  constructor(p: number, kernelSize: Single, options: LpPool1dOptions = {}) {
+  constructor(p: number, kernelSize: K, options: LpPool1dOptions<S, C> = {}) {
     super('LPPool1d', readSingle, kernelSize, options, { stride: true, ceilMode: true })
     this.p = checkNorm('LPPool1d', p)
   }
@@ -128,10 +154,15 @@ export class LPPool1d extends Pool<Single, LpPool1dOptions> {
 }
 
 /** (sum x^p)^(1/p) over each window of [N, C, H, W] or [C, H, W]. */
-export class LPPool2d extends Pool<Pair, LpPool2dOptions> {
+export class LPPool2d<
+  const K extends Pair = Pair,
+  const S extends Pair = Usual<K, K, Pair>,
+  const C extends boolean = Usual<K, false, boolean>,
+> extends Pool<Pair, LpPool2dOptions> {
   readonly p: number
+  declare readonly signature?: Pools<'lpPool2d', 2, K, S, 0, 1, C>
 
-  constructor(p: number, kernelSize: Pair, options: LpPool2dOptions = {}) {
+  constructor(p: number, kernelSize: K, options: LpPool2dOptions<S, C> = {}) {
     super('LPPool2d', readPair, kernelSize, options, { stride: true, ceilMode: true })
     this.p = checkNorm('LPPool2d', p)
   }
@@ -148,7 +179,6 @@ export class LPPool2d extends Pool<Pair, LpPool2dOptions> {
 /** A layer that pools to a size. */
 abstract class AdaptivePool<Size extends Single | OutputSize> extends Module {
   readonly outputSize: Size
-  declare readonly signature?: KeepsChannels
 
   constructor(layer: string, outputSize: Size, rank: 1 | 2) {
     super()
@@ -162,8 +192,10 @@ abstract class AdaptivePool<Size extends Single | OutputSize> extends Module {
 }
 
 /** Means of [N, C, L] or [C, L] over windows that make `outputSize`. */
-export class AdaptiveAvgPool1d extends AdaptivePool<Single> {
-  constructor(outputSize: Single) {
+export class AdaptiveAvgPool1d<const Z extends Single = Single> extends AdaptivePool<Single> {
+  declare readonly signature?: PoolsTo<'adaptiveAvgPool1d', 1, Z>
+
+  constructor(outputSize: Z) {
     super('AdaptiveAvgPool1d', outputSize, 1)
   }
 
@@ -173,8 +205,10 @@ export class AdaptiveAvgPool1d extends AdaptivePool<Single> {
 }
 
 /** Means of [N, C, H, W] or [C, H, W] over windows that make `outputSize`; null keeps a size. */
-export class AdaptiveAvgPool2d extends AdaptivePool<OutputSize> {
-  constructor(outputSize: OutputSize) {
+export class AdaptiveAvgPool2d<const Z extends OutputSize = OutputSize> extends AdaptivePool<OutputSize> {
+  declare readonly signature?: PoolsTo<'adaptiveAvgPool2d', 2, Z>
+
+  constructor(outputSize: Z) {
     super('AdaptiveAvgPool2d', outputSize, 2)
   }
 
@@ -187,11 +221,13 @@ const adaptiveNames = { returnIndices: true } as const
 
 /** The largest elements of [N, C, L] or [C, L] in windows that make `outputSize`; with `returnIndices` [out, indices]. */
 export class AdaptiveMaxPool1d<
-  const O extends AdaptiveMaxPoolOptions = Record<never, never>,
+  const Z extends Single = Single,
+  const R extends boolean = false,
 > extends AdaptivePool<Single> {
   readonly #options: AdaptiveMaxPoolOptions
+  declare readonly signature?: PoolsTo<'adaptiveMaxPool1d', 1, Z>
 
-  constructor(outputSize: Single, options?: O & AdaptiveMaxPoolOptions) {
+  constructor(outputSize: Z, options?: AdaptiveMaxPoolOptions<R>) {
     super('AdaptiveMaxPool1d', outputSize, 1)
     this.#options = ownOptions<AdaptiveMaxPoolOptions>(
       'AdaptiveMaxPool1d',
@@ -201,18 +237,20 @@ export class AdaptiveMaxPool1d<
     checkFlags('AdaptiveMaxPool1d', { returnIndices: this.#options.returnIndices })
   }
 
-  forward(x: Tensor): WithIndices<O> {
-    return adaptiveMaxPool1d<O>(x, this.outputSize, this.#options as O)
+  forward(x: Tensor): Pooled<R> {
+    return adaptiveMaxPool1d(x, this.outputSize, this.#options) as Pooled<R>
   }
 }
 
 /** The largest elements of [N, C, H, W] or [C, H, W] in windows that make `outputSize`; with `returnIndices` [out, indices]. */
 export class AdaptiveMaxPool2d<
-  const O extends AdaptiveMaxPoolOptions = Record<never, never>,
+  const Z extends OutputSize = OutputSize,
+  const R extends boolean = false,
 > extends AdaptivePool<OutputSize> {
   readonly #options: AdaptiveMaxPoolOptions
+  declare readonly signature?: PoolsTo<'adaptiveMaxPool2d', 2, Z>
 
-  constructor(outputSize: OutputSize, options?: O & AdaptiveMaxPoolOptions) {
+  constructor(outputSize: Z, options?: AdaptiveMaxPoolOptions<R>) {
     super('AdaptiveMaxPool2d', outputSize, 2)
     this.#options = ownOptions<AdaptiveMaxPoolOptions>(
       'AdaptiveMaxPool2d',
@@ -222,7 +260,7 @@ export class AdaptiveMaxPool2d<
     checkFlags('AdaptiveMaxPool2d', { returnIndices: this.#options.returnIndices })
   }
 
-  forward(x: Tensor): WithIndices<O> {
-    return adaptiveMaxPool2d<O>(x, this.outputSize, this.#options as O)
+  forward(x: Tensor): Pooled<R> {
+    return adaptiveMaxPool2d(x, this.outputSize, this.#options) as Pooled<R>
   }
 }

@@ -280,11 +280,16 @@ export class ChannelShuffle extends Module {
 }
 
 /** One dimension as several: the reverse of `Flatten`. */
-export class Unflatten extends Module {
+export class Unflatten<const D extends number = number, const Z extends Shape = Shape> extends Module {
   readonly dim: number
   readonly sizes: Shape
+  declare readonly signature?: {
+    readonly op: 'unflatten'
+    readonly takes: 'anything'
+    readonly gives: { readonly kind: 'split'; readonly dim: D; readonly sizes: Z }
+  }
 
-  constructor(dim: number, sizes: Shape) {
+  constructor(dim: D, sizes: Z) {
     super()
     checkDim('Unflatten', 'dim', dim)
     if (!Array.isArray(sizes) || sizes.length === 0 || !sizes.every((size) => Number.isSafeInteger(size) && size >= -1))

@@ -100,7 +100,12 @@ const countOf = (tensors: Iterable<Tensor>) => {
 }
 
 /** Shapes that each module's first call gives for an input of zeros, in evaluation mode and without a graph. */
-function tryOut(model: Module, inputShape: Shape, dtype: DType): Map<object, readonly Shape[]> {
+export function tryOut(
+  caller: string,
+  model: Module,
+  inputShape: Shape,
+  dtype: DType = 'float32',
+): Map<object, readonly Shape[]> {
   const shapes = new Map<object, readonly Shape[]>()
   const restore = captureModes(model)
   const device = model.parameters()[Symbol.iterator]().next().value?.device
@@ -116,7 +121,7 @@ function tryOut(model: Module, inputShape: Shape, dtype: DType): Map<object, rea
             visitTensors(result, (tensor) => found.push(tensor.sizes))
             shapes.set(module, found)
           },
-          () => void forward.forward(filled('summary', inputShape, 0, { dtype, ...(device ? { device } : {}) })),
+          () => void forward.forward(filled(caller, inputShape, 0, { dtype, ...(device ? { device } : {}) })),
         ),
       ),
     )
@@ -132,7 +137,7 @@ function tryOut(model: Module, inputShape: Shape, dtype: DType): Map<object, rea
  */
 export function summarize(model: Module, inputShape?: Shape, options: SummaryOptions = {}): Summary {
   const { dtype = 'float32' } = checkOptions('summary', options, { dtype: true })
-  const shapes = inputShape === undefined ? null : tryOut(model, inputShape, dtype)
+  const shapes = inputShape === undefined ? null : tryOut('summary', model, inputShape, dtype)
   const seen = new Set<Tensor>()
   const layers = [...model.namedModules()].map(([path, module]): LayerSummary => {
     let parameters = 0

@@ -10,17 +10,32 @@ import type { Both, Pair } from './pair.js'
 import { pad, reshape, squeeze, unsqueeze } from './shape/index.js'
 import { widened } from './widened.js'
 
-interface Options<P extends Single | Pair> {
-  readonly stride?: P
+interface Options<
+  Stride extends Single | Pair,
+  Pad extends Single | Pair,
+  Dilation extends Single | Pair,
+  OutputPadding extends Single | Pair,
+> {
+  readonly stride?: Stride
   /** dilation (kernel - 1) - padding zeros are put around the input: what is cut off the result on each side. */
-  readonly padding?: P
+  readonly padding?: Pad
   /** What the result is longer on the far side: less than stride or dilation. Of the sizes that the convolution turns into the input's, a stride has several. */
-  readonly outputPadding?: P
-  readonly dilation?: P
+  readonly outputPadding?: OutputPadding
+  readonly dilation?: Dilation
   readonly groups?: number
 }
-export interface ConvTranspose1dOptions extends Options<Single> {}
-export interface ConvTranspose2dOptions extends Options<Pair> {}
+export interface ConvTranspose1dOptions<
+  S extends Single = Single,
+  P extends Single = Single,
+  D extends Single = Single,
+  O extends Single = Single,
+> extends Options<S, P, D, O> {}
+export interface ConvTranspose2dOptions<
+  S extends Pair = Pair,
+  P extends Pair = Pair,
+  D extends Pair = Pair,
+  O extends Pair = Pair,
+> extends Options<S, P, D, O> {}
 
 const names: OptionNames<ConvTranspose2dOptions> = {
   stride: true,
@@ -69,7 +84,7 @@ function checkTransposed(op: string, dims: Dims, x: Tensor, weight: Tensor, bias
   const [takes = 0, perGroup = 0] = weight.sizes
   const plane = planeOf(x)
   const kernel = planeOf(weight)
-  faults.check(takes === channels, () => `x ${xs} has ${channels} channels, but weight ${ws} takes ${takes}`)
+  faults.check(takes === channels, () => `gets ${channels} channels, but takes ${takes}: x is ${xs}, weight ${ws}`)
   faults.check(
     takes > 0 && perGroup > 0,
     () => `weight ${ws} has no channels; there must be one in and one out at least`,

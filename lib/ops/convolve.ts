@@ -52,7 +52,7 @@ function checkConv(op: string, dims: Dims, x: Tensor, weight: Tensor, bias: Tens
   const faults = new Faults()
   const xs = formatShape(x.sizes)
   const ws = formatShape(weight.sizes)
-  faults.check(x.ndim === dims + 2, () => `x must be [N, C, ${spaces[dims]}], but is ${xs}`)
+  faults.check(x.ndim === dims + 2, () => `x must be [N, C, ${spaces[dims]}] or [C, ${spaces[dims]}], but is ${xs}`)
   faults.check(weight.ndim === dims + 2, () => `weight must be [out, in / groups, ${spaces[dims]}], but is ${ws}`)
   const [, channels = 0] = x.sizes
   const [out = 0, perGroup = 0] = weight.sizes
@@ -60,7 +60,7 @@ function checkConv(op: string, dims: Dims, x: Tensor, weight: Tensor, bias: Tens
   const [kh, kw] = planeOf(weight)
   faults.check(
     perGroup * a.groups === channels,
-    () => `x ${xs} has ${channels} channels, but weight ${ws} with ${a.groups} groups takes ${perGroup * a.groups}`,
+    () => `gets ${channels} channels, but takes ${perGroup * a.groups}: x is ${xs}, weight ${ws} in ${a.groups} groups`,
   )
   faults.check(out > 0 && perGroup > 0, () => `weight ${ws} has no channels; there must be one in and one out at least`)
   faults.check(out % a.groups === 0, () => `${out} output channels do not divide into ${a.groups} groups`)
@@ -193,16 +193,21 @@ const weightGradient: Operator<[dy: Tensor, x: Tensor], ConvGradient> = operator
   },
 )
 
-interface Options<P extends Single | Pair> {
-  readonly stride?: P
+interface Options<Stride extends Single | Pair, Pad extends Padding<Single | Pair>, Dilation extends Single | Pair> {
+  readonly stride?: Stride
   /** Zeros on each side; 'same': as many as give the input's size (of an odd number one more behind), which needs a stride of 1. */
-  readonly padding?: Padding<P>
-  readonly dilation?: P
+  readonly padding?: Pad
+  readonly dilation?: Dilation
   /** Input and output channels are cut into this many groups that see only each other. */
   readonly groups?: number
 }
-export interface Conv1dOptions extends Options<Single> {}
-export interface Conv2dOptions extends Options<Pair> {}
+export interface Conv1dOptions<
+  S extends Single = Single,
+  P extends Padding<Single> = Padding<Single>,
+  D extends Single = Single,
+> extends Options<S, P, D> {}
+export interface Conv2dOptions<S extends Pair = Pair, P extends Padding<Pair> = Padding<Pair>, D extends Pair = Pair>
+  extends Options<S, P, D> {}
 
 const names: OptionNames<Conv2dOptions> = { stride: true, padding: true, dilation: true, groups: true }
 

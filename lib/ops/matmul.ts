@@ -130,7 +130,7 @@ const linearRecord = operator<[x: Tensor, weight: Tensor, bias: Tensor | null]>(
     faults.check(
       weight.ndim !== 2 || (x.ndim >= 1 && last === weight.sizes[1]),
       () =>
-        `x is ${formatShape(x.sizes)}, weight is ${formatShape(weight.sizes)}; x's last must equal weight's last (${last} and ${weight.sizes[1]})`,
+        `gets ${last} features, but takes ${weight.sizes[1]}: x is ${formatShape(x.sizes)}, weight is ${formatShape(weight.sizes)}; x's last must equal weight's last`,
     )
     faults.check(
       !bias || weight.ndim !== 2 || (bias.ndim === 1 && bias.sizes[0] === weight.sizes[0]),

@@ -66,7 +66,7 @@ function mlp(given: Given): Model {
       ? [linear]
       : [linear, activations[given.arg<keyof typeof activations>('activation')]()]
   })
-  return new nn.Sequential(...(layers as never)) as unknown as Model
+  return new nn.Sequential(...(layers as readonly nn.Layer[])) as unknown as Model
 }
 
 /**

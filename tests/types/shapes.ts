@@ -103,8 +103,92 @@ export function sequential(): void {
 
 export function convolution(): void {
   const layer = new nn.Conv2d(3, 32, 3)
-  same<typeof layer, nn.Conv2d<3, 32>>(true)
+  same<typeof layer, nn.Conv2d<3, 32, 3>>(true)
+  same<typeof layer, nn.Conv2d<3, 32, 3, 1, 0, 1>>(true)
   layer.forward(images)
+  // Fields that are declared without the kernel hold any.
+  const declared: nn.Conv2d<3, 32> = new nn.Conv2d(3, 32, 5, { padding: 'same' })
+  const any: nn.Conv2d = declared
+  const pool: nn.MaxPool2d = new nn.MaxPool2d(3, { stride: 2 })
+  const flat: nn.Flatten = new nn.Flatten(0)
+  void [any, pool, flat]
+  const pooled = new nn.MaxPool2d(2, { returnIndices: true }).forward(images)
+  same<typeof pooled, [out: Tensor, indices: Tensor<Shape, 'int32'>]>(true)
+  // @ts-expect-error no such option
+  new nn.MaxPool2d(2, { padding: 1, strides: 2 })
+  // @ts-expect-error no such option
+  new nn.Conv2d(3, 32, 3, { padding: 1, strides: 2 })
+  // @ts-expect-error a stride of three sizes
+  new nn.Conv2d(3, 32, 3, { stride: [1, 1, 1] })
+}
+
+/** Shapes through layers: what is known, what is not, and what must not compile. */
+export function shapesThroughLayers(): void {
+  const { Sequential, Linear, Conv2d, Conv1d, ReLU, Flatten, MaxPool2d, AdaptiveAvgPool2d, BatchNorm2d, GroupNorm } = nn
+  const net = Sequential.for(
+    [1, 28, 28],
+    new Conv2d(1, 32, 3, { padding: 1 }),
+    new ReLU(),
+    new MaxPool2d(2),
+    new Conv2d(32, 64, 3, { padding: 1 }),
+    new ReLU(),
+    new MaxPool2d(2),
+    new Flatten(),
+    new Linear(3136, 128),
+    new ReLU(),
+    new Linear(128, 10),
+  )
+  const logits = net.forward(zeros([16, 1, 28, 28]))
+  same<typeof logits, Tensor<[16, 10]>>(true)
+  const open: number = 16
+  const some = net.forward(zeros([open, 1, 28, 28]))
+  same<typeof some, Tensor<[number, 10]>>(true)
+  const unknown = net.forward(unknownRank)
+  same<typeof unknown, Tensor>(true)
+  // Width, stride and so on that only the running program knows: the sizes behind are unknown, and fit.
+  const loose = new Sequential(new Conv2d(1, 8, 3, { stride: open }), new Flatten(), new Linear(77, 10))
+  const fromLoose = loose.forward(zeros([2, 1, 28, 28]))
+  same<typeof fromLoose, Tensor<[2, 10]>>(true)
+  const between = new Sequential(new Conv2d(1, 8, open)).forward(zeros([2, 1, 28, 28]))
+  same<typeof between, Tensor<[2, 8, number, number]>>(true)
+  new Sequential(new Conv2d(1, 8, 3), new Flatten(), new Linear(open, 10)).forward(zeros([2, 1, 28, 28]))
+  const either = new Sequential(new Conv2d(1, open > 3 ? 8 : 16, 3), new ReLU(), new Conv2d(16, 4, 3))
+  either.forward(zeros([2, 1, 28, 28]))
+  // A model is any model, and a class of one's own may have a forward of its own.
+  const served: nn.Model = net
+  const any: nn.Sequential = net
+  class Own extends Sequential {
+    override forward(x: Tensor): Tensor {
+      return super.forward(x)
+    }
+  }
+  void [served, any, Own]
+  // What is built by and by is not known.
+  const built = new Sequential()
+  built.append(new Linear(3, 4))
+  const fromBuilt = built.forward(zeros([2, 3]))
+  same<typeof fromBuilt, Tensor>(true)
+  new Sequential(built, new Linear(77, 3))
+  // Without a batch.
+  const single = new Sequential(new Conv2d(3, 8, 3), new Flatten(0), new Linear(5408, 2)).forward(zeros([3, 28, 28]))
+  same<typeof single, Tensor<[2]>>(true)
+  new Sequential(new Conv1d(4, 8, 3), new ReLU(), new GroupNorm(4, 8), new Conv1d(8, 2, 1))
+  // @ts-expect-error 784 features into a layer that takes 3136
+  Sequential.for([1, 28, 28], new Flatten(), new Linear(3136, 10))
+  // @ts-expect-error images of another size
+  net.forward(zeros([16, 1, 32, 32]))
+  // @ts-expect-error images of another number of channels
+  net.forward(zeros([16, 3, 28, 28]))
+  // @ts-expect-error one number of features too many
+  new Sequential(new Conv2d(3, 64, 7), new BatchNorm2d(64), new AdaptiveAvgPool2d(1), new Flatten(), new Linear(65, 10))
+  // @ts-expect-error rows into a convolution of images
+  Sequential.for([28], new Linear(28, 10), new Conv2d(1, 2, 3))
+  // @ts-expect-error 64 channels from within into a layer that takes 32
+  new Sequential(new Sequential(new Conv2d(3, 64, 7), new ReLU()), new Conv2d(32, 64, 3))
+  // @ts-expect-error 32 channels into a layer that takes 64
+  new Sequential(new Conv2d(3, 32, 7), new ReLU(), new GroupNorm(4, 64))
+  // @ts-expect-error a group norm says how many channels it gives
+  new Sequential(new GroupNorm(4, 64), new ReLU(), new Conv2d(32, 64, 3))
 }
 
 export function options(): void {

@@ -2,55 +2,28 @@
  * What the compiler says of misfits, word for word, and what the types cost it. What fits, and that each line marked in
  * shapes.ts does not, is checked by `tsc` itself.
  */
-import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 import { describe, expect, it } from 'vitest'
+import { compile, config, folder, root, textOf } from './compile.js'
 
-const root = fileURLToPath(new URL('../../', import.meta.url))
-const folder = `${root}tests/types/`
-const config = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile)
-const parsed = ts.parseJsonConfigFileContent(config.config, ts.sys, root)
-// The snippets import more than they use.
-const options = { ...parsed.options, noUnusedLocals: false }
-
-const textOf = ({ messageText }: ts.Diagnostic) => ts.flattenDiagnosticMessageText(messageText, '\n')
-
-const sources = new Map<string, ts.SourceFile>()
-
-/** A program of the library and of files that exist in memory only. */
-function compile(files: { readonly [name: string]: string }, others: readonly string[] = []): ts.Program {
-  const host = ts.createCompilerHost(options)
-  const { fileExists, readFile } = host
-  const inMemory = (path: string) => (path.startsWith(folder) ? files[path.slice(folder.length)] : undefined)
-  host.fileExists = (path) => inMemory(path) !== undefined || fileExists(path)
-  host.readFile = (path) => inMemory(path) ?? readFile(path)
-  host.getSourceFile = (path, version) => {
-    const known = inMemory(path) === undefined ? sources.get(path) : undefined
-    if (known) return known
-    const text = host.readFile(path)
-    if (text === undefined) return undefined
-    const source = ts.createSourceFile(path, text, version)
-    if (inMemory(path) === undefined) sources.set(path, source)
-    return source
-  }
-  return ts.createProgram([...Object.keys(files).map((name) => folder + name), ...others], options, host)
-}
-
-const prelude = `import { metrics, mul, nn, optim, zeros, type Tensor, Trainer } from '../../lib/index.js'\nconst { Sequential, Linear, Conv2d, BatchNorm2d, ReLU, MaxPool2d } = nn\n`
+const prelude = `import { metrics, mul, nn, optim, zeros, type Tensor, Trainer } from '../../lib/index.js'\nconst { Sequential, Linear, Conv2d, BatchNorm2d, ReLU, MaxPool2d, Flatten } = nn\n`
 
 /** Each misfit, and what the error must say on one of its lines: by whom, and both sizes. */
 const misfits: readonly (readonly [code: string, text: string])[] = [
-  ['new Linear(784, 10).forward(zeros([32, 100]))', 'Linear: the last size is 100, but 784 is needed'],
+  ['new Linear(784, 10).forward(zeros([32, 100]))', '[linear] gets 100 features, but takes 784'],
   ['zeros([32, 784]).matmul(zeros([100, 10]))', 'matmul: inner sizes differ: [32, 784] and [100, 10]'],
   [
     'new Sequential(new Linear(784, 128), new ReLU(), new Linear(64, 10))',
-    'Sequential, layer 2: gets 128 features, but takes 64',
+    '[linear] gets 128 features, but takes 64 (in Sequential.2)',
   ],
   [
     'new Sequential(new Conv2d(3, 32, 3), new ReLU(), new MaxPool2d(2), new Conv2d(16, 64, 3))',
-    'Sequential, layer 3: gets 32 channels, but takes 16',
+    '[conv2d] gets 32 channels, but takes 16 (in Sequential.3)',
   ],
-  ['new Sequential(new Conv2d(3, 32, 3), new BatchNorm2d(64))', 'Sequential, layer 1: gets 32 channels, but takes 64'],
+  [
+    'new Sequential(new Conv2d(3, 32, 3), new BatchNorm2d(64))',
+    '[BatchNorm2d] gets 32 channels, but takes 64 (in Sequential.1)',
+  ],
   [
     'const y: Tensor<[32, 20]> = new Linear(784, 10).forward(zeros([32, 784]))',
     "Tensor<[32, 10], SingleFloat>' is not assignable",

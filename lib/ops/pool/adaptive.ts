@@ -76,7 +76,9 @@ function average(x: Tensor, [p, q]: Both): Tensor {
 export function adaptiveAvgPool2d(x: Tensor, outputSize: OutputSize): Tensor {
   checkTensor('adaptiveAvgPool2d', 'x', x)
   const size = checkOutputSize('adaptiveAvgPool2d', outputSize, 2)
-  return onImages(x, (images) => average(images, planesOf('adaptiveAvgPool2d', images, x.sizes, size, false)))
+  return onImages('adaptiveAvgPool2d', x, null, (images) =>
+    average(images, planesOf('adaptiveAvgPool2d', images, x.sizes, size, false)),
+  )
 }
 
 /** Means of x [N, C, L] or [C, L] over windows that make `outputSize`; see adaptiveAvgPool2d. */
@@ -103,9 +105,9 @@ const adaptiveMaxRecord = operator<[x: Tensor], Both, [out: Tensor, indices: Ten
   },
 })
 
-export interface AdaptiveMaxPoolOptions {
+export interface AdaptiveMaxPoolOptions<R extends boolean = boolean> {
   /** Whether the place of each maximum (int32) in its plane, row by row, comes along. Default false. */
-  readonly returnIndices?: boolean | undefined
+  readonly returnIndices?: R | undefined
 }
 
 const adaptiveMaxNames: OptionNames<AdaptiveMaxPoolOptions> = { returnIndices: true }
@@ -135,7 +137,7 @@ export function adaptiveMaxPool2d(
   checkTensor(op, 'x', x)
   checkOptions(op, options, adaptiveMaxNames)
   const size = checkOutputSize(op, outputSize, 2)
-  return onImages(x, (images) => largest(op, images, planesOf(op, images, x.sizes, size, true), options))
+  return onImages(op, x, null, (images) => largest(op, images, planesOf(op, images, x.sizes, size, true), options))
 }
 
 /** The largest elements of x [N, C, L] or [C, L] in windows that make `outputSize`; see adaptiveMaxPool2d. */

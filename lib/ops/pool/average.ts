@@ -54,12 +54,14 @@ const avgUnpoolRecord = operator<[dy: Tensor], AvgPool & { readonly shape: Shape
   },
 })
 
-export interface AvgPool1dOptions extends WindowOptions<Single> {
+export interface AvgPool1dOptions<S extends Single = Single, P extends Single = Single, C extends boolean = boolean>
+  extends WindowOptions<Single, S, P, C> {
   /** Whether zeros of the padding count in the mean. Default true. */
   readonly countIncludePad?: boolean | undefined
 }
 
-export interface AvgPool2dOptions extends WindowOptions<Pair> {
+export interface AvgPool2dOptions<S extends Pair = Pair, P extends Pair = Pair, C extends boolean = boolean>
+  extends WindowOptions<Pair, S, P, C> {
   /** Whether zeros of the padding count in the mean. Default true. */
   readonly countIncludePad?: boolean | undefined
   /** What sums are divided by, whatever counts; not 0. Default null. */
@@ -92,7 +94,7 @@ export function avgPool2d(x: Tensor, kernelSize: Pair, options: AvgPool2dOptions
   checkFlag('avgPool2d', 'countIncludePad', countIncludePad)
   const divisor = divisorOf('avgPool2d', divisorOverride)
   const attrs = { ...windowOf('avgPool2d', readPair, kernelSize, options), countIncludePad, divisor }
-  return onImages(x, (images) => apply(avgPoolRecord, [images], attrs))
+  return onImages('avgPool2d', x, attrs, (images) => apply(avgPoolRecord, [images], attrs))
 }
 
 /** The mean of each window of x [N, C, L] or [C, L]. Throws ShapeError for windows that do not fit. */

@@ -11,15 +11,15 @@ import { avgPool1d, avgPool2d } from './average.js'
 import { maxPool1d, maxPool2d } from './max.js'
 import { inFloat32, readPair, readSingle } from './window.js'
 
-interface LpPoolOptions<Size> {
+interface LpPoolOptions<S, C> {
   /** Default: the kernel's size. */
-  readonly stride?: Size | undefined
+  readonly stride?: S | undefined
   /** Whether a last window that begins inside, but hangs over the end, counts. Default false. */
-  readonly ceilMode?: boolean | undefined
+  readonly ceilMode?: C | undefined
 }
 
-export interface LpPool1dOptions extends LpPoolOptions<Single> {}
-export interface LpPool2dOptions extends LpPoolOptions<Pair> {}
+export interface LpPool1dOptions<S extends Single = Single, C extends boolean = boolean> extends LpPoolOptions<S, C> {}
+export interface LpPool2dOptions<S extends Pair = Pair, C extends boolean = boolean> extends LpPoolOptions<S, C> {}
 
 const lpPoolNames: OptionNames<LpPool2dOptions> = { stride: true, ceilMode: true }
 

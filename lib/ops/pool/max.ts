@@ -58,15 +58,28 @@ export const unpoolRecord = operator<[dy: Tensor, indices: Tensor], Shape>({
   },
 })
 
-interface MaxPoolOptions<Size> extends WindowOptions<Size> {
+interface MaxPoolOptions<Size, S extends Size, P extends Size, D extends Size, C extends boolean, R extends boolean>
+  extends WindowOptions<Size, S, P, C> {
   /** Distance of a window's elements. Default 1. */
-  readonly dilation?: Size | undefined
+  readonly dilation?: D | undefined
   /** Whether the place of each maximum (int32) in its plane, row by row, comes along. Default false. */
-  readonly returnIndices?: boolean | undefined
+  readonly returnIndices?: R | undefined
 }
 
-export interface MaxPool1dOptions extends MaxPoolOptions<Single> {}
-export interface MaxPool2dOptions extends MaxPoolOptions<Pair> {}
+export interface MaxPool1dOptions<
+  S extends Single = Single,
+  P extends Single = Single,
+  D extends Single = Single,
+  C extends boolean = boolean,
+  R extends boolean = boolean,
+> extends MaxPoolOptions<Single, S, P, D, C, R> {}
+export interface MaxPool2dOptions<
+  S extends Pair = Pair,
+  P extends Pair = Pair,
+  D extends Pair = Pair,
+  C extends boolean = boolean,
+  R extends boolean = boolean,
+> extends MaxPoolOptions<Pair, S, P, D, C, R> {}
 
 /** A tensor, or with its indices where `returnIndices` says so. */
 export type WithIndices<O> = O extends { readonly returnIndices: true }
@@ -74,6 +87,9 @@ export type WithIndices<O> = O extends { readonly returnIndices: true }
   : O extends { readonly returnIndices: boolean }
     ? Tensor | [out: Tensor, indices: Tensor<Shape, 'int32'>]
     : Tensor
+
+/** A tensor, or with its indices: what a layer gives whose `returnIndices` is R. */
+export type Pooled<R extends boolean> = R extends true ? [out: Tensor, indices: Tensor<Shape, 'int32'>] : Tensor
 
 const maxPoolNames: OptionNames<MaxPool2dOptions> = {
   stride: true,
@@ -107,7 +123,9 @@ export function maxPool2d(x: Tensor, kernelSize: Pair, options: MaxPool2dOptions
   checkTensor('maxPool2d', 'x', x)
   const { returnIndices } = checkOptions('maxPool2d', options, maxPoolNames)
   const attrs = windowOf('maxPool2d', readPair, kernelSize, options)
-  return onImages(x, (images) => pickedOf('maxPool2d', returnIndices, apply(maxPoolRecord, [images], attrs)))
+  return onImages('maxPool2d', x, attrs, (images) =>
+    pickedOf('maxPool2d', returnIndices, apply(maxPoolRecord, [images], attrs)),
+  )
 }
 
 /**

@@ -21,13 +21,13 @@ export interface Window {
   readonly ceilMode: boolean
 }
 
-export interface WindowOptions<Size> {
+export interface WindowOptions<Size, S extends Size = Size, P extends Size = Size, C extends boolean = boolean> {
   /** Default: the kernel's size. */
-  readonly stride?: Size | undefined
+  readonly stride?: S | undefined
   /** On both sides, at most half of the kernel. Default 0. */
-  readonly padding?: Size | undefined
+  readonly padding?: P | undefined
   /** Whether a last window that begins inside, but hangs over the end, counts. Default false. */
-  readonly ceilMode?: boolean | undefined
+  readonly ceilMode?: C | undefined
 }
 
 /** What windows are given as: a pair in two dimensions, a number in one. */
@@ -103,9 +103,15 @@ function each(made: Tensor | readonly Tensor[], f: (y: Tensor) => Tensor): Tenso
   return made instanceof Tensor ? f(made) : made.map(f)
 }
 
-/** Runs a pooling of [N, C, H, W] on [C, H, W] too. */
-export function onImages<R extends Tensor | readonly Tensor[]>(x: Tensor, pool: (images: Tensor) => R): R {
+/** Runs a pooling of [N, C, H, W] on [C, H, W] too, where misfits of a window are told of the shape that was given. */
+export function onImages<R extends Tensor | readonly Tensor[]>(
+  op: string,
+  x: Tensor,
+  window: Window | null,
+  pool: (images: Tensor) => R,
+): R {
   const images = x.ndim === 3 ? unsqueeze(x, 0) : x
+  if (x.ndim === 3 && window !== null) pooledShape(op, images, window, x.sizes)
   return each(inFloat32(images, pool), (y) => (x.ndim === 3 ? squeeze(y, 0) : y))
 }
 

@@ -1,0 +1,538 @@
+/**
+ * Shapes through layers at compile time. A layer says in its type what it takes and gives (`Signature`), and shapes follow
+ * from that as far as sizes are known. `number` is an unknown size, `Shape` a shape of which nothing is known, and
+ * `[...number[], 64, number, number]` one whose last three dimensions are 64 channels of images of unknown size.
+ *
+ * What does not fit is a text: that of the error at run time, as far as it has to do with sizes and the place.
+ */
+import type { Difference, Digits, NumberOf, Product, Quotient, Sum } from './number-types.js'
+import type { Shape } from './shape.js'
+import type { FormatShape, Last, Misfit, Mutable } from './shape-types.js'
+
+/** A number for all dimensions of a plane, or one for each; null: as the input's. */
+type Amount = number | null | readonly (number | null)[]
+/** As many numbers as there are dimensions behind the channels. */
+type Amounts = number | null | readonly number[]
+type Dims = 1 | 2 | 3
+
+/** Channels of rows, images or volumes: [N, C, ..], and [C, ..] where no batch is needed. */
+interface Channels {
+  readonly channels: number
+  readonly dims: Dims
+  readonly batch: boolean
+}
+
+/** Windows that slide: 'kernels' of a convolution give other channels, 'windows' of a pool keep them. */
+interface Sliding {
+  readonly kind: 'kernels' | 'windows'
+  readonly channels: number
+  readonly dims: 1 | 2
+  readonly kernel: Amount
+  readonly stride: Amount
+  readonly padding: Amount | 'same' | 'valid'
+  readonly dilation: Amount
+  readonly ceilMode: boolean
+}
+
+/** A transposed convolution. */
+interface Transposed {
+  readonly kind: 'transposed'
+  readonly channels: number
+  readonly dims: 1 | 2
+  readonly kernel: Amount
+  readonly stride: Amount
+  readonly padding: Amount
+  readonly dilation: Amount
+  readonly outputPadding: Amount
+}
+
+/**
+ * What a layer takes and gives. `features` is the last size, `second` the one after the batch. Sizes that are not known are
+ * `number`.
+ */
+export interface Signature {
+  /** Who complains at run time. */
+  readonly op: string
+  readonly takes: 'anything' | { readonly features: number } | { readonly second: number } | Channels
+  readonly gives:
+    | 'keep'
+    | 'unknown'
+    | { readonly kind: 'features'; readonly features: number }
+    | { readonly kind: 'flat'; readonly start: number; readonly end: number }
+    | { readonly kind: 'embedded'; readonly features: number }
+    | { readonly kind: 'split'; readonly dim: number; readonly sizes: Shape }
+    | { readonly kind: 'sized'; readonly dims: 1 | 2; readonly size: Amount }
+    | { readonly kind: 'scaled'; readonly size: Amounts; readonly factor: Amounts }
+    | Sliding
+    | Transposed
+}
+
+/** Of a layer that passes shapes on. */
+export interface Keeps {
+  readonly op: string
+  readonly takes: 'anything'
+  readonly gives: 'keep'
+}
+
+/** Of a layer that takes its channels after the batch, and gives what it takes. */
+export interface KeepsSecond<Op extends string, C extends number> {
+  readonly op: Op
+  readonly takes: { readonly second: C }
+  readonly gives: 'keep'
+}
+
+/** Of a layer that takes channels of planes, and gives what it takes. */
+export interface KeepsChannels<Op extends string, C extends number, D extends Dims, Batch extends boolean> {
+  readonly op: Op
+  readonly takes: { readonly channels: C; readonly dims: D; readonly batch: Batch }
+  readonly gives: 'keep'
+}
+
+export interface Convolves<
+  Op extends string,
+  D extends 1 | 2,
+  In extends number,
+  Out extends number,
+  Kernel extends Amount,
+  Stride extends Amount,
+  Padding extends Amount | 'same' | 'valid',
+  Dilation extends Amount,
+> {
+  readonly op: Op
+  readonly takes: { readonly channels: In; readonly dims: D; readonly batch: false }
+  readonly gives: {
+    readonly kind: 'kernels'
+    readonly channels: Out
+    readonly dims: D
+    readonly kernel: Kernel
+    readonly stride: Stride
+    readonly padding: Padding
+    readonly dilation: Dilation
+    readonly ceilMode: false
+  }
+}
+
+export interface ConvolvesBack<
+  Op extends string,
+  D extends 1 | 2,
+  In extends number,
+  Out extends number,
+  Kernel extends Amount,
+  Stride extends Amount,
+  Padding extends Amount,
+  Dilation extends Amount,
+  OutputPadding extends Amount,
+> {
+  readonly op: Op
+  readonly takes: { readonly channels: In; readonly dims: D; readonly batch: false }
+  readonly gives: {
+    readonly kind: 'transposed'
+    readonly channels: Out
+    readonly dims: D
+    readonly kernel: Kernel
+    readonly stride: Stride
+    readonly padding: Padding
+    readonly dilation: Dilation
+    readonly outputPadding: OutputPadding
+  }
+}
+
+export interface Pools<
+  Op extends string,
+  D extends 1 | 2,
+  Kernel extends Amount,
+  Stride extends Amount,
+  Padding extends Amount,
+  Dilation extends Amount,
+  Ceil extends boolean,
+> {
+  readonly op: Op
+  readonly takes: { readonly channels: number; readonly dims: D; readonly batch: false }
+  readonly gives: {
+    readonly kind: 'windows'
+    readonly channels: number
+    readonly dims: D
+    readonly kernel: Kernel
+    readonly stride: Stride
+    readonly padding: Padding
+    readonly dilation: Dilation
+    readonly ceilMode: Ceil
+  }
+}
+
+export interface PoolsTo<Op extends string, D extends 1 | 2, To extends Amount> {
+  readonly op: Op
+  readonly takes: { readonly channels: number; readonly dims: D; readonly batch: false }
+  readonly gives: { readonly kind: 'sized'; readonly dims: D; readonly size: To }
+}
+
+/** What an option is that was left out: its default, but unknown where a type is written without the kernel. */
+export type Usual<Kernel, Default, Unknown> = number extends Kernel ? Unknown : Default
+
+type Size<A, I extends 0 | 1, Own extends number> = A extends readonly unknown[]
+  ? Size<A[I], I, Own>
+  : A extends number
+    ? A
+    : A extends null
+      ? Own
+      : A extends 'valid'
+        ? 0
+        : number
+
+/** dilation * (kernel - 1), the places between the first and the last element of a window. */
+type Span<W extends Sliding | Transposed, I extends 0 | 1> = Product<
+  Digits<Size<W['dilation'], I, number>>,
+  Difference<Digits<Size<W['kernel'], I, number>>, '1'>
+>
+
+type Padded<A extends number, W extends Sliding, I extends 0 | 1> = Sum<
+  Digits<A>,
+  Product<Digits<Size<W['padding'], I, number>>, '2'>
+>
+
+/** How many windows there are along a dimension: a number, never where none fits. */
+type Slid<A extends number, W extends Sliding, I extends 0 | 1> = 'same' extends W['padding']
+  ? W['padding'] extends 'same'
+    ? A
+    : number
+  : Counted<
+      Difference<Padded<A, W, I>, Sum<Span<W, I>, '1'>>,
+      Digits<Size<W['stride'], I, number>>,
+      W['ceilMode'],
+      Sum<Digits<A>, Digits<Size<W['padding'], I, number>>>
+    >
+
+/** `Room` is what a window can move by, `End` where the input ends: a last window must begin before that. */
+type Counted<Room extends string, Stride extends string, Ceil extends boolean, End extends string> = [Room] extends [
+  never,
+]
+  ? number
+  : Room extends 'negative'
+    ? Ceil extends true
+      ? number
+      : never
+    : Ceil extends true
+      ? CountedUp<Quotient<Sum<Room, Difference<Stride, '1'>>, Stride>, Stride, End>
+      : NumberOf<Sum<Quotient<Room, Stride>, '1'>>
+
+type CountedUp<Moves extends string, Stride extends string, End extends string> =
+  Difference<Product<Moves, Stride>, End> extends infer Over extends string
+    ? [Over] extends [never]
+      ? number
+      : Over extends 'negative'
+        ? NumberOf<Sum<Moves, '1'>>
+        : NumberOf<Moves>
+    : never
+
+/** (size - 1) * stride + dilation * (kernel - 1) + outputPadding + 1 - 2 * padding */
+type Grown<A extends number, W extends Transposed, I extends 0 | 1> =
+  Difference<
+    Sum<
+      Product<Difference<Digits<A>, '1'>, Digits<Size<W['stride'], I, number>>>,
+      Sum<Span<W, I>, Sum<Digits<Size<W['outputPadding'], I, number>>, '1'>>
+    >,
+    Product<Digits<Size<W['padding'], I, number>>, '2'>
+  > extends infer Out extends string
+    ? NumberOf<Exclude<Out, 'negative'>>
+    : never
+
+/** `factor` times the size, where that is a whole number; a size that is given counts, and where both are unknown nothing is known. */
+type Scaled<A extends number, Z, F, I extends 0 | 1> =
+  number extends Size<F, I, never>
+    ? Size<Z, I, number>
+    : [Size<F, I, never>] extends [never]
+      ? Size<Z, I, number>
+      : NumberOf<Product<Digits<A>, Digits<Size<F, I, never>>>>
+
+type Along<A extends number, G, I extends 0 | 1> = G extends Sliding
+  ? Slid<A, G, I>
+  : G extends Transposed
+    ? Grown<A, G, I>
+    : G extends { readonly kind: 'sized'; readonly size: infer To }
+      ? Size<To, I, A>
+      : G extends { readonly kind: 'scaled'; readonly size: infer Z; readonly factor: infer F }
+        ? Scaled<A, Z, F, I>
+        : number
+
+type ChannelsOf<G, C extends number> = G extends {
+  readonly kind: 'kernels' | 'transposed'
+  readonly channels: infer Out
+}
+  ? Out
+  : C
+
+/** Planes after a layer that changes their sizes. */
+type Resized<S extends Shape, G extends { readonly dims: 1 | 2 }, Op extends string> = G['dims'] extends 1
+  ? S extends readonly [...infer Lead extends Shape, infer C extends number, infer W extends number]
+    ? Along<W, G, 0> extends infer L
+      ? [L] extends [never]
+        ? NoRoom<S, G, Op>
+        : [...Lead, ChannelsOf<G, C>, L]
+      : never
+    : Shape
+  : S extends readonly [
+        ...infer Lead extends Shape,
+        infer C extends number,
+        infer H extends number,
+        infer W extends number,
+      ]
+    ? [Along<H, G, 0>, Along<W, G, 1>] extends infer Plane extends readonly [unknown, unknown]
+      ? [Plane[0]] extends [never]
+        ? NoRoom<S, G, Op>
+        : [Plane[1]] extends [never]
+          ? NoRoom<S, G, Op>
+          : [...Lead, ChannelsOf<G, C>, ...Plane]
+      : never
+    : Shape
+
+type Both<G extends { readonly dims: 1 | 2 }, A extends number, B extends number> = G['dims'] extends 1
+  ? `${A}`
+  : `${A} x ${B}`
+
+type NoRoom<S extends Shape, G, Op extends string> = G extends Sliding
+  ? Both<G, NumberOf<Sum<Span<G, 0>, '1'>>, NumberOf<Sum<Span<G, 1>, '1'>>> extends infer Reach extends string
+    ? G['kind'] extends 'windows'
+      ? `[${Op}] a window that reaches over ${Reach} does not fit into [${FormatShape<S>}] with padding ${Both<G, Size<G['padding'], 0, 0>, Size<G['padding'], 1, 0>>}`
+      : `[${Op}] a kernel that reaches over ${Reach} does not fit into the padded ${G['dims'] extends 1 ? `row of ${PaddedLast<S, G>}` : PaddedImage<S, G>}`
+    : never
+  : never
+
+type PaddedLast<S extends Shape, G extends Sliding> = NumberOf<Padded<Last<S>, G, 0>>
+type PaddedImage<S extends Shape, G extends Sliding> = S extends readonly [
+  ...Shape,
+  infer H extends number,
+  infer W extends number,
+]
+  ? `image ${NumberOf<Padded<H, G, 0>>} x ${NumberOf<Padded<W, G, 1>>}`
+  : never
+
+type Multiplied<S extends Shape, So extends string = '1'> = S extends readonly [
+  infer A extends number,
+  ...infer Rest extends Shape,
+]
+  ? Multiplied<Rest, Product<So, Digits<A>>>
+  : NumberOf<So>
+
+/** All dimensions from `Start` on as one; `Before` are those that are passed. */
+type Flat<S extends Shape, Start extends number, Before extends Shape = []> = number extends S['length'] | Start
+  ? Shape
+  : S extends readonly [infer A extends number, ...infer Rest extends Shape]
+    ? Before['length'] extends Start
+      ? [...Before, Multiplied<S>]
+      : Flat<Rest, Start, [...Before, A]>
+    : Shape
+
+/** One dimension as several, of which one may be -1: what is left. */
+type Split<S extends Shape, D extends number, Z extends Shape, Before extends Shape = []> = number extends
+  | S['length']
+  | Z['length']
+  | D
+  ? Shape
+  : S extends readonly [infer A extends number, ...infer Rest extends Shape]
+    ? Before['length'] extends D
+      ? [...Before, ...{ -readonly [K in keyof Z]: Z[K] extends -1 ? number : Z[K] }, ...Rest]
+      : Split<Rest, D, Z, [...Before, A]>
+    : Shape
+
+type Given<S extends Shape, G, Op extends string> = G extends 'keep'
+  ? S
+  : G extends { readonly kind: 'features'; readonly features: infer Out extends number }
+    ? S extends readonly [...infer Head extends Shape, number]
+      ? [...Head, Out]
+      : [...number[], Out]
+    : G extends { readonly kind: 'flat'; readonly start: infer Start extends number; readonly end: infer End }
+      ? End extends -1
+        ? Flat<S, Start>
+        : Shape
+      : G extends { readonly dims: 1 | 2 }
+        ? Resized<S, G, Op>
+        : G extends { readonly kind: 'scaled' }
+          ? S extends readonly [number, number, number]
+            ? Resized<S, G & { readonly dims: 1 }, Op>
+            : S extends readonly [number, number, number, number]
+              ? Resized<S, G & { readonly dims: 2 }, Op>
+              : Shape
+          : G extends { readonly kind: 'embedded'; readonly features: infer E extends number }
+            ? [...S, E]
+            : G extends {
+                  readonly kind: 'split'
+                  readonly dim: infer D extends number
+                  readonly sizes: infer Z extends Shape
+                }
+              ? Split<S, D, Z>
+              : Shape
+
+interface UnknownPlane {
+  1: [number]
+  2: [number, number]
+  3: [number, number, number]
+}
+
+/** A shape as what comes before the channels, the channels and the planes; 'none' where it cannot be these. */
+type Cut<S extends Shape, D extends Dims> = D extends 1
+  ? S extends readonly [...infer Lead extends Shape, infer C extends number, infer W extends number]
+    ? [Lead, C, [W]]
+    : Uncut<S, D>
+  : D extends 2
+    ? S extends readonly [
+        ...infer Lead extends Shape,
+        infer C extends number,
+        infer H extends number,
+        infer W extends number,
+      ]
+      ? [Lead, C, [H, W]]
+      : Uncut<S, D>
+    : S extends readonly [
+          ...infer Lead extends Shape,
+          infer C extends number,
+          infer Z extends number,
+          infer H extends number,
+          infer W extends number,
+        ]
+      ? [Lead, C, [Z, H, W]]
+      : Uncut<S, D>
+
+type Uncut<S extends Shape, D extends Dims> = number extends S['length']
+  ? S extends readonly [infer N extends number, infer C extends number, ...Shape]
+    ? [[N], C, UnknownPlane[D]]
+    : [number[], number, UnknownPlane[D]]
+  : 'none'
+
+interface Batches {
+  1: '[N, C, L]'
+  2: '[N, C, H, W]'
+  3: '[N, C, D, H, W]'
+}
+interface Singles {
+  1: '[C, L]'
+  2: '[C, H, W]'
+  3: '[C, D, H, W]'
+}
+
+type ChannelsMisfit<
+  Op extends string,
+  Gets extends number,
+  Takes extends number,
+> = `[${Op}] gets ${Gets} channels, but takes ${Takes}`
+
+/** With the channels that the layer takes, where they were not known before. */
+type InChannels<S extends Shape, T extends Channels, Op extends string> =
+  Cut<S, T['dims']> extends [infer Lead extends Shape, infer C extends number, infer Plane extends Shape]
+    ? [Lead['length'] & (T['batch'] extends true ? 1 : 0 | 1)] extends [never]
+      ? RankMisfit<S, T, Op>
+      : [C & T['channels']] extends [never]
+        ? ChannelsMisfit<Op, C, T['channels']>
+        : [...(T['batch'] extends true ? [number & Lead[0]] : Lead), C & T['channels'], ...Plane]
+    : RankMisfit<S, T, Op>
+
+type RankMisfit<
+  S extends Shape,
+  T extends Channels,
+  Op extends string,
+> = `[${Op}] x must be ${Batches[T['dims']]}${T['batch'] extends true ? '' : ` or ${Singles[T['dims']]}`}, but is [${FormatShape<S>}]`
+
+/** Channels after the batch. Of a convolution's result that may or may not be a batch the channels are known all the same. */
+type InSecond<S extends Shape, C extends number, Op extends string> = S extends readonly [
+  infer N extends number,
+  infer Gets extends number,
+  ...infer Rest extends Shape,
+]
+  ? Second<N, Gets, C, Rest, Op>
+  : number extends S['length']
+    ? S extends readonly [...Shape, infer Gets extends number, infer H extends number, infer W extends number]
+      ? Second<number, Gets, C, [H, W], Op>
+      : S extends readonly [...Shape, infer Gets extends number, infer W extends number]
+        ? Second<number, Gets, C, [W], Op>
+        : S extends readonly [...Shape, number]
+          ? S
+          : [number, C, ...number[]]
+    : S
+
+type Second<N extends number, Gets extends number, C extends number, Rest extends Shape, Op extends string> = [
+  Gets & C,
+] extends [never]
+  ? ChannelsMisfit<Op, Gets, C>
+  : [N, Gets & C, ...Rest]
+
+type Taken<S extends Shape, T, Op extends string> = T extends Channels
+  ? InChannels<S, T, Op>
+  : T extends { readonly features: infer N extends number }
+    ? [Last<S> & N] extends [never]
+      ? `[${Op}] gets ${Last<S>} features, but takes ${N}`
+      : S
+    : T extends { readonly second: infer C extends number }
+      ? InSecond<S, C, Op>
+      : S
+
+/** What a layer gives for a shape: a shape, or the text of what is wrong. */
+export type Applied<S extends Shape, G extends Signature> =
+  Taken<S, G['takes'], G['op']> extends infer T ? (T extends Shape ? Given<T, G['gives'], G['op']> : T) : never
+
+/** As `Applied`, of the layer at a place in a Sequential. Of a layer without a signature nothing is known. */
+type Step<S extends Shape, L, Place extends string> = L extends { readonly signature?: infer G }
+  ? Exclude<G, undefined> extends infer G
+    ? G extends { readonly layers: infer Inner extends readonly unknown[] }
+      ? Through<Inner, S, `${Place}.`>
+      : G extends Signature
+        ? Applied<S, G> extends infer R
+          ? R extends string
+            ? `${R} (in Sequential.${Place})`
+            : R
+          : never
+        : Shape
+    : never
+  : Shape
+
+/** As `Applied`, of layers one after another. Of none, and of a list that is no tuple, nothing is known. */
+type Through<
+  L extends readonly unknown[],
+  S extends Shape,
+  Place extends string = '',
+  Passed extends readonly unknown[] = [],
+> = L extends readonly [infer Head, ...infer Tail]
+  ? Step<S, Head, `${Place}${Passed['length']}`> extends infer R
+    ? R extends Shape
+      ? Through<Tail, R, Place, [...Passed, unknown]>
+      : R
+    : never
+  : Passed extends readonly []
+    ? Shape
+    : S
+
+/**
+ * The layers, each that does not fit replaced by a Misfit that names its place and both sizes. `S` is the shape that the first
+ * gets. Of a list that is no tuple nothing is known.
+ */
+export type Chained<
+  L extends readonly unknown[],
+  S extends Shape = Shape,
+  Out extends readonly unknown[] = [],
+> = number extends L['length']
+  ? readonly unknown[]
+  : L extends readonly [infer Head, ...infer Tail]
+    ? Step<S, Head, `${Out['length']}`> extends infer R
+      ? R extends Shape
+        ? Chained<Tail, R, [...Out, unknown]>
+        : Chained<Tail, Shape, [...Out, Misfit<R & string>]>
+      : never
+    : Out
+
+/** `Chained`, asked for layer by layer, so that the error stands at the layer. */
+export type Fitting<L extends readonly unknown[], S extends Shape = Shape> = {
+  readonly [I in keyof L]: L[I] & VerdictAt<Chained<L, S>, I>
+}
+
+type VerdictAt<Verdicts, I> = I extends keyof Verdicts ? Verdicts[I] : unknown
+
+/** `unknown` if a shape can pass through the layers, else a Misfit. */
+export type Passes<L extends readonly unknown[], S extends Shape> =
+  Through<L, S> extends infer R extends string ? Misfit<R> : unknown
+
+/** The shape that comes out of the layers; unknown where the rank of what goes in is. */
+export type Passed<L extends readonly unknown[], S extends Shape> = number extends S['length']
+  ? Shape
+  : Through<L, S> extends infer R extends Shape
+    ? number extends R['length']
+      ? Shape
+      : Mutable<R>
+    : Shape

@@ -1,0 +1,165 @@
+/**
+ * Arithmetic of sizes at compile time, as it is done on paper: digit by digit. TypeScript cannot add, but it knows the length
+ * of a list, so a digit is a list of as many items, and a step over two digits and a carry is the length of a list of at most
+ * 99. A sum of seven digits takes seven steps, where a list as long as the number itself would end at 10,000.
+ *
+ * Numbers are texts with the last digit first (`Digits`), so that what is carried goes where the text goes. `never` stands
+ * for what is unknown, `number` itself, and for what no size is: fractions, negative numbers, those that TypeScript writes
+ * with an exponent. Of a union of numbers each is computed with, so the result holds all that may come out.
+ */
+
+interface Units {
+  0: []
+  1: [0]
+  2: [0, 0]
+  3: [0, 0, 0]
+  4: [0, 0, 0, 0]
+  5: [0, 0, 0, 0, 0]
+  6: [0, 0, 0, 0, 0, 0]
+  7: [0, 0, 0, 0, 0, 0, 0]
+  8: [0, 0, 0, 0, 0, 0, 0, 0]
+  9: [0, 0, 0, 0, 0, 0, 0, 0, 0]
+}
+type Unit = readonly 0[]
+type Digit = keyof Units
+
+/** A list as often as each digit says. */
+interface Times<U extends Unit> {
+  0: []
+  1: U
+  2: [...U, ...U]
+  3: [...U, ...U, ...U]
+  4: [...U, ...U, ...U, ...U]
+  5: [...U, ...U, ...U, ...U, ...U]
+  6: [...U, ...U, ...U, ...U, ...U, ...U]
+  7: [...U, ...U, ...U, ...U, ...U, ...U, ...U]
+  8: [...U, ...U, ...U, ...U, ...U, ...U, ...U, ...U]
+  9: [...U, ...U, ...U, ...U, ...U, ...U, ...U, ...U, ...U]
+}
+
+type Reversed<Text extends string, Out extends string = ''> = Text extends `${infer First extends Digit}${infer Rest}`
+  ? Reversed<Rest, `${First}${Out}`>
+  : Text extends ''
+    ? Out
+    : never
+
+/** The digits of a size that is known, the last one first. */
+export type Digits<N extends number> = number extends N ? never : Reversed<`${N}`>
+
+type WithoutZeros<Text extends string> = Text extends `0${infer Rest}`
+  ? Rest extends ''
+    ? '0'
+    : WithoutZeros<Rest>
+  : Text
+
+/** The number of digits; `number` where they are not known, or too many to be exact. */
+export type NumberOf<A extends string> = [A] extends [never]
+  ? number
+  : WithoutZeros<Reversed<A>> extends `${infer N extends number}`
+    ? N
+    : number
+
+/** A times the digit Y, plus C: the step of which sums and products consist. */
+type MultiplyAdd<
+  A extends string,
+  Y extends Digit,
+  C extends string,
+  Carry extends Unit = [],
+  Out extends string = '',
+> = A extends `${infer X extends Digit}${infer As}`
+  ? C extends `${infer Z extends Digit}${infer Cs}`
+    ? Carried<As, Y, Cs, [...Times<Units[X]>[Y], ...Units[Z], ...Carry], Out>
+    : Carried<As, Y, '', [...Times<Units[X]>[Y], ...Carry], Out>
+  : C extends `${infer Z extends Digit}${infer Cs}`
+    ? Carried<'', Y, Cs, [...Units[Z], ...Carry], Out>
+    : Carry extends []
+      ? Out
+      : `${Out}${Carry['length']}`
+
+type Carried<
+  A extends string,
+  Y extends Digit,
+  C extends string,
+  Total extends Unit,
+  Out extends string,
+> = `${Total['length']}` extends `${infer Tens extends Digit}${infer Ones extends Digit}`
+  ? MultiplyAdd<A, Y, C, Units[Tens], `${Out}${Ones}`>
+  : MultiplyAdd<A, Y, C, [], `${Out}${Total['length']}`>
+
+export type Sum<A extends string, B extends string> = MultiplyAdd<A, 1, B>
+
+export type Product<A extends string, B extends string> = B extends `${infer Y extends Digit}${infer Bs}`
+  ? Bs extends ''
+    ? MultiplyAdd<A, Y, ''>
+    : MultiplyAdd<A, Y, `0${Product<A, Bs>}`>
+  : never
+
+/** A - B; 'negative' where B is the larger. */
+export type Difference<
+  A extends string,
+  B extends string,
+  Borrow extends Unit = [],
+  Out extends string = '',
+> = A extends `${infer X extends Digit}${infer As}`
+  ? B extends `${infer Y extends Digit}${infer Bs}`
+    ? Borrowed<As, Bs, Units[X], [...Units[Y], ...Borrow], Out>
+    : Borrowed<As, '', Units[X], Borrow, Out>
+  : B extends `${infer Y extends Digit}${infer Bs}`
+    ? Borrowed<'', Bs, [], [...Units[Y], ...Borrow], Out>
+    : Borrow extends []
+      ? Out
+      : 'negative'
+
+type Borrowed<
+  A extends string,
+  B extends string,
+  From extends Unit,
+  Take extends Unit,
+  Out extends string,
+> = From extends readonly [...Take, ...infer Rest]
+  ? Difference<A, B, [], `${Out}${Rest['length'] & number}`>
+  : [...From, 0, ...Units[9]] extends readonly [...Take, ...infer Rest]
+    ? Difference<A, B, [0], `${Out}${Rest['length'] & number}`>
+    : never
+
+/** A / B, rounded down. B has at most two digits: more are unknown, as is a division by 0. */
+export type Quotient<A extends string, B extends string> = B extends '1'
+  ? A
+  : UnitsOf<B> extends infer Divisor extends Unit
+    ? Divisor extends readonly []
+      ? never
+      : Reversed<Divided<Reversed<A>, Divisor>>
+    : never
+
+type UnitsOf<B extends string> = B extends `${infer Ones extends Digit}${infer Tens}`
+  ? Tens extends ''
+    ? Units[Ones]
+    : Tens extends `${infer T extends Digit}`
+      ? [...Tenfold<Units[T]>, ...Units[Ones]]
+      : never
+  : never
+
+type Tenfold<U extends Unit> = [...U, ...Times<U>[9]]
+
+/** The first digit first: each with what remains from those before. */
+type Divided<
+  Text extends string,
+  Divisor extends Unit,
+  Remainder extends Unit = [],
+  Out extends string = '',
+> = Text extends `${infer First extends Digit}${infer Rest}`
+  ? Often<[...Tenfold<Remainder>, ...Units[First]], Divisor> extends [
+      infer Count extends number,
+      infer Left extends Unit,
+    ]
+    ? Divided<Rest, Divisor, Left, `${Out}${Count}`>
+    : never
+  : Out
+
+/** How often B goes into A, and what is left. */
+type Often<A extends Unit, B extends Unit, Count extends Unit = []> = A extends readonly [
+  ...B,
+  ...infer Rest extends Unit,
+]
+  ? Often<Rest, B, [...Count, 0]>
+  : [Count['length'], A]

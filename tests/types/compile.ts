@@ -1,0 +1,33 @@
+/** Programs of the library and of files that exist in memory only, as the compiler sees them. */
+import { fileURLToPath } from 'node:url'
+import ts from 'typescript'
+
+export const root = fileURLToPath(new URL('../../', import.meta.url))
+export const folder = `${root}tests/types/`
+export const config = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile)
+const parsed = ts.parseJsonConfigFileContent(config.config, ts.sys, root)
+// The snippets import more than they use.
+const options = { ...parsed.options, noUnusedLocals: false }
+
+export const textOf = ({ messageText }: ts.Diagnostic) => ts.flattenDiagnosticMessageText(messageText, '\n')
+
+const sources = new Map<string, ts.SourceFile>()
+
+/** A program of the library and of files that exist in memory only. */
+export function compile(files: { readonly [name: string]: string }, others: readonly string[] = []): ts.Program {
+  const host = ts.createCompilerHost(options)
+  const { fileExists, readFile } = host
+  const inMemory = (path: string) => (path.startsWith(folder) ? files[path.slice(folder.length)] : undefined)
+  host.fileExists = (path) => inMemory(path) !== undefined || fileExists(path)
+  host.readFile = (path) => inMemory(path) ?? readFile(path)
+  host.getSourceFile = (path, version) => {
+    const known = inMemory(path) === undefined ? sources.get(path) : undefined
+    if (known) return known
+    const text = host.readFile(path)
+    if (text === undefined) return undefined
+    const source = ts.createSourceFile(path, text, version)
+    if (inMemory(path) === undefined) sources.set(path, source)
+    return source
+  }
+  return ts.createProgram([...Object.keys(files).map((name) => folder + name), ...others], options, host)
+}
