@@ -129,8 +129,8 @@ function outcomeOf(drawn: Drawn): Outcome | null {
 describe('types of shapes through layers', () => {
   it('know what layers give, and say what they throw', () => {
     const d = draws(7)
-    const outcomes = Array.from({ length: 400 }, () => outcomeOf(drawn(d))).filter((outcome) => outcome !== null)
-    expect(outcomes.length).toBeGreaterThan(300)
+    const outcomes = Array.from({ length: 300 }, () => outcomeOf(drawn(d))).filter((outcome) => outcome !== null)
+    expect(outcomes.length).toBeGreaterThan(200)
     const files = Object.fromEntries(
       outcomes.map(({ drawn, given }, i) => {
         const of = `new nn.Sequential(${written(drawn)}).forward(zeros(${JSON.stringify(drawn.shape)}))`
