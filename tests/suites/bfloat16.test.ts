@@ -13,13 +13,14 @@ import { casesFor, devices, nameOf, type Outcome, reference, runCase, valuesOf }
 /** One rounding to the nearest bfloat16, and what the float32 before it may differ in between devices. */
 const epsilon = 2 ** -8
 
-const computing = ['elementwise', 'matmul', 'random', 'attention', 'loss', 'conv', 'norm', 'softmax', 'pool']
+const computing = ['elementwise', 'matmul', 'random', 'attention', 'loss', 'conv', 'norm', 'softmax', 'pool', 'recurrent']
 const unlike: { readonly [op: string]: string } = {
   cast: 'has cases of its own',
   conv2d_input_gradient: 'a kernel, which computes in float32',
   conv2d_weight_gradient: 'a kernel, which computes in float32',
   max_pool2d_backward: 'a kernel, which computes in float32',
   avg_pool2d_backward: 'a kernel, which computes in float32',
+  recurrent: 'is a cell of the program, which rounds as it pleases',
   random_uniform: 'takes no tensor',
   random_normal: 'takes no tensor',
   random_integers: 'takes no tensor',
@@ -159,17 +160,4 @@ describe.each(devices.map((device) => [device.name, device] as const))('bfloat16
     expect(low.dtype).toBe('bfloat16')
     low.dataSync().forEach((value, i) => void expect(Math.abs(value - (exact[i] as number))).toBeLessThan(0.03))
   })
-})
-
-it('recurrence refuses it by dtype', () => {
-  const rest = casesFor('devices', (c) => c.inputs.some(({ kind }) => kind === 'float')).filter(({ case: { op } }) =>
-    ['lstm', 'gru', 'rnn'].includes(op),
-  )
-  expect(rest.length).toBeGreaterThan(20)
-  for (const device of devices)
-    for (const { case: c } of rest) {
-      const { values, arrange } = halved(c)
-      const { op } = c
-      expect(() => runCase(c, device, 'float32', arrange, values), `${op} on ${device.name}`).toThrow(f.DTypeError)
-    }
 })

@@ -10,12 +10,12 @@ import type { Tensor } from '../../core/tensor.js'
 import { checkScalar } from '../common.js'
 import { castTo } from '../convert.js'
 import { zerosLike } from '../views.js'
+import { once } from '../widened.js'
 import { softplus } from './activations.js'
 import { add, div, mul, sub } from './arithmetic.js'
 import { alike, binary, both, combined } from './binary.js'
 import { eq, gt, le, lt, ne, where } from './compare.js'
 import { abs, log, neg, square } from './functions.js'
-import { once } from './once.js'
 import type { BinaryMethod, Fits, FloatMethod, FloatResult, Operand, Result } from './operand.js'
 
 const records = {

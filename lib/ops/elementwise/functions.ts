@@ -9,10 +9,10 @@ import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { anyFloating, checkScalar } from '../common.js'
 import { castTo } from '../convert.js'
+import { once } from '../widened.js'
 import { add, div, mul, sub } from './arithmetic.js'
 import { clamp } from './clamp.js'
 import { eq, ge, le, ne, where } from './compare.js'
-import { once } from './once.js'
 import { nothing, simple } from './unary.js'
 
 export const neg = simple('neg', 'nothing', (g) => neg(g))

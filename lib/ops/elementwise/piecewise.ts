@@ -7,12 +7,12 @@ import { checkOptions } from '../../core/options.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { anyFloating, checkScalar } from '../common.js'
+import { once } from '../widened.js'
 import { elu, softplus, tanh } from './activations.js'
 import { add, div, mul, sub } from './arithmetic.js'
 import { clamp } from './clamp.js'
 import { ge, gt, le, where } from './compare.js'
 import { abs, expm1, neg } from './functions.js'
-import { once } from './once.js'
 
 const seluAlpha = 1.6732632423543772,
   seluScale = 1.0507009873554805

@@ -9,7 +9,8 @@ import { abs, mul, neg, pow, relu, sign } from '../elementwise/index.js'
 import type { Pair } from '../pair.js'
 import { avgPool1d, avgPool2d } from './average.js'
 import { maxPool1d, maxPool2d } from './max.js'
-import { inFloat32, readPair, readSingle } from './window.js'
+import { widened } from '../widened.js'
+import { readPair, readSingle } from './window.js'
 
 interface LpPoolOptions<S, C> {
   /** Default: the kernel's size. */
@@ -43,7 +44,7 @@ function lpPool(
   return namedAs(op, () => {
     if (p === Number.POSITIVE_INFINITY) return largest(abs(x))
     if (p === Number.NEGATIVE_INFINITY) return neg(largest(neg(abs(x))))
-    return inFloat32(x, (wide) => {
+    return widened([x], ([wide]) => {
       const means = average(pow(wide, p))
       return pow(mul(mul(sign(means), relu(abs(means))), count), 1 / p)
     })

@@ -11,7 +11,8 @@ import { div, maximum } from '../elementwise/index.js'
 import type { Pair } from '../pair.js'
 import { expand, reshape } from '../shape/index.js'
 import { unpoolRecord } from './max.js'
-import { inFloat32, type Reader, readPair, readSingle } from './window.js'
+import { widened } from '../widened.js'
+import { type Reader, readPair, readSingle } from './window.js'
 
 interface MaxUnpoolOptions<Size> {
   /** Default: the kernel's size. */
@@ -64,7 +65,7 @@ function unpooled(op: string, x: Tensor, indices: Tensor, rank: 1 | 2, sizes: Sh
   const [n, c] = x.ndim === rank + 2 ? [x.sizes[0] as number, x.sizes[1] as number] : [1, x.sizes[0] as number]
   const planar = (spatial: Shape) => [n, c, ...(rank === 1 ? [1, ...spatial] : spatial)]
   return namedAs(op, () =>
-    inFloat32(x, (wide) => {
+    widened([x], ([wide]) => {
       const seen = (y: Tensor) => reshape(y, planar(x.sizes.slice(x.ndim - rank)))
       const shape = planar(sizes)
       const places = seen(indices)

@@ -2,15 +2,14 @@
  * The windows of pooling: options, checks and sizes, in one and two dimensions. Windows of one dimension are those of an image
  * of one row, and run through the same kernels.
  */
-import { autocastDType } from '../../autograd/autocast.js'
 import { Faults, formatShape, namedAs, ShapeError } from '../../core/errors.js'
 import { checkFlag } from '../../core/options.js'
 import type { Shape } from '../../core/shape.js'
-import { Tensor } from '../../core/tensor.js'
+import type { Tensor } from '../../core/tensor.js'
 import { type Single, spatial } from '../conv-options.js'
-import { castTo } from '../convert.js'
 import { type Both, type Pair, pair } from '../pair.js'
 import { reshape, squeeze, unsqueeze } from '../shape/index.js'
+import { each, widened } from '../widened.js'
 
 export interface Window {
   readonly kernel: Both
@@ -92,17 +91,6 @@ export function pooledShape(op: string, x: Tensor, w: Window, given: Shape = x.s
   return [n, c, ...counts]
 }
 
-/** Pools in float32 what is bfloat16, and rounds the result once; under autocast that is the operators' own policy. */
-export function inFloat32<R extends Tensor | readonly Tensor[]>(x: Tensor, pool: (x: Tensor) => R): R {
-  if (x.dtype !== 'bfloat16' || autocastDType() !== null) return pool(x)
-  return each(pool(castTo(x, 'float32')), (y) => (y.dtype === 'float32' ? castTo(y, 'bfloat16') : y))
-}
-
-function each<R extends Tensor | readonly Tensor[]>(made: R, f: (y: Tensor) => Tensor): R
-function each(made: Tensor | readonly Tensor[], f: (y: Tensor) => Tensor): Tensor | readonly Tensor[] {
-  return made instanceof Tensor ? f(made) : made.map(f)
-}
-
 /** Runs a pooling of [N, C, H, W] on [C, H, W] too, where misfits of a window are told of the shape that was given. */
 export function onImages<R extends Tensor | readonly Tensor[]>(
   op: string,
@@ -112,7 +100,7 @@ export function onImages<R extends Tensor | readonly Tensor[]>(
 ): R {
   const images = x.ndim === 3 ? unsqueeze(x, 0) : x
   if (x.ndim === 3 && window !== null) pooledShape(op, images, window, x.sizes)
-  return each(inFloat32(images, pool), (y) => (x.ndim === 3 ? squeeze(y, 0) : y))
+  return each(widened([images], ([wide]) => pool(wide)), (y) => (x.ndim === 3 ? squeeze(y, 0) : y))
 }
 
 /** Runs a pooling of [N, C, 1, L] on [N, C, L] or [C, L]; the errors of what it is made of are told in its name. */
@@ -122,6 +110,6 @@ export function onSignals<R extends Tensor | readonly Tensor[]>(op: string, x: T
   const lead = x.ndim === 2 ? [1, x.sizes[0] as number] : x.sizes.slice(0, 2)
   const images = reshape(x, [...lead, 1, x.sizes[x.ndim - 1] as number])
   return namedAs(op, () =>
-    each(inFloat32(images, pool), (y) => reshape(y, [...x.sizes.slice(0, -1), y.sizes[3] as number])),
+    each(widened([images], ([wide]) => pool(wide)), (y) => reshape(y, [...x.sizes.slice(0, -1), y.sizes[3] as number])),
   )
 }

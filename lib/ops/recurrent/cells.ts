@@ -5,7 +5,7 @@ import { Faults, formatShape, shown, ValueError } from '../../core/errors.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
-import { floating } from '../common.js'
+import { anyFloating } from '../common.js'
 import { precise } from '../convert.js'
 import { zeros } from '../creation.js'
 import { linear } from '../matmul.js'
@@ -13,6 +13,7 @@ import { select, unsqueeze } from '../shape/index.js'
 import { asOne, checkNonlinearity, gruStep, lstmStep, type Nonlinearity, rnnSteps, type Step } from './cell-steps.js'
 import type { RecurrentWeights } from './layers.js'
 import { entry, two } from './steps.js'
+import { inFloat32 } from './wide.js'
 
 /** A step of `gates` gates from x [B, I] or [I] and a state of `states` parts [B, H] or [H], or null for 0. */
 function cell(
@@ -24,13 +25,13 @@ function cell(
   step: Step<RecurrentWeights>,
 ): readonly Tensor[] {
   checkTensor(op, 'x', x)
-  checkDType(op, 'x', x, floating)
+  checkDType(op, 'x', x, anyFloating)
   for (const name of ['wIh', 'wHh'] as const) checkTensor(op, name, weights?.[name])
   for (const name of ['bIh', 'bHh'] as const) if (weights[name] !== null) checkTensor(op, name, weights[name])
   for (const [name, part] of state)
     if (part !== null) {
       checkTensor(op, name, part)
-      checkDType(op, name, part, floating)
+      checkDType(op, name, part, anyFloating)
     }
   const { wIh, wHh } = weights
   const hidden = wHh.sizes[1] ?? 0
@@ -54,12 +55,12 @@ function cell(
   for (const [name, part] of state) check(name, part, single ? [hidden] : [x.sizes[0] ?? 0, hidden])
   faults.throwShape(op, [x.sizes, wIh.sizes, wHh.sizes])
   const rowsOf = (tensor: Tensor) => precise(single ? unsqueeze(tensor, 0) : tensor)
-  const sequence = rowsOf(x)
-  const { dtype, device } = sequence
-  const before = state.map(([, part]) =>
-    part === null ? zeros([sequence.sizes[0] ?? 0, hidden], { dtype, device }) : rowsOf(part),
-  )
-  const after = asOne(() => step(linear(sequence, wIh, weights.bIh), before, weights))
+  const parts = state.map(([, part]) => part && rowsOf(part))
+  const after = inFloat32(rowsOf(x), parts, weights, (rows, states, wide) => {
+    const { dtype, device } = rows
+    const before = states.map((part) => part ?? zeros([rows.sizes[0] ?? 0, hidden], { dtype, device }))
+    return asOne(() => step(linear(rows, wide.wIh, wide.bIh), before, wide))
+  })
   return single ? after.map((part) => select(part, 0, 0)) : after
 }
 

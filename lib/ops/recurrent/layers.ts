@@ -4,11 +4,12 @@ import { Faults, formatShape, kindOf, namedAs, ValueError } from '../../core/err
 import { checkGenerator, type Generator } from '../../core/generator.js'
 import { checkFlag, type OptionNames } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
-import { checkProbability, floating } from '../common.js'
+import { anyFloating, checkProbability } from '../common.js'
 import { dropout } from '../dropout.js'
 import { cat, select, transpose, unsqueeze } from '../shape/index.js'
 import { checkLengths, type SequenceLengths, sequenceMask, withoutPadding } from './lengths.js'
 import { entry, stacked } from './steps.js'
+import { inFloat32 } from './wide.js'
 
 /** The weights of one layer in one direction, of G gates: [G H, inputs], [G H, H], [G H], [G H]. */
 export interface RecurrentWeights {
@@ -121,7 +122,7 @@ function checkCall<W extends RecurrentWeights>(
 ) {
   const { batchFirst = false, bidirectional = false, dropout: p = 0, training = false, generator } = options
   checkTensor(op, 'x', x)
-  checkDType(op, 'x', x, floating)
+  checkDType(op, 'x', x, anyFloating)
   for (const [name, flag] of Object.entries({ batchFirst, bidirectional, training })) checkFlag(op, name, flag)
   checkGenerator(op, generator)
   if (!Array.isArray(weights))
@@ -193,7 +194,9 @@ export function runLayers<W extends RecurrentWeights>(
       const w = weights[index] as W
       checkLayer(recurrence, layer, x, w, sequence.sizes[2] as number)
       const before = recurrence.states.map((_, i) => (states[i] ? select(states[i], 0, index) : null))
-      const made = recurrence.run(sequence, before, { weights: w, reverse: direction === 1, lengths })
+      const made = inFloat32(sequence, before, w, (wide, states, weights) =>
+        recurrence.run(wide, states, { weights, reverse: direction === 1, lengths }),
+      )
       outputs.push(entry(made, 0))
       for (const [i, parts] of last.entries()) parts.push(entry(made, i + 1))
     }
