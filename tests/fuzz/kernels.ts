@@ -118,8 +118,12 @@ class Fuzz {
   }
 
   /** Elements that kernels may meet: small indices mostly, and whatever bits there are. */
-  #elements(tensor: SoundTensor, bytes: number): Uint8Array {
+  #elements(tensor: SoundTensor, bytes: number, sound: boolean): Uint8Array {
     const data = new Uint8Array(bytes)
+    if (tensor.indices !== null && (sound || this.#chance(0.5))) {
+      new Int32Array(data.buffer).set(tensor.indices, margin)
+      return data
+    }
     if (this.#chance(0.1)) return data.map(() => this.#below(256))
     const wild = this.#chance(0.2)
     if (tensor.dtype === 'int32') {
@@ -136,11 +140,11 @@ class Fuzz {
     return data.map(() => this.#below(2))
   }
 
-  #operand(role: string, tensor: SoundTensor, handle: number): Operand {
+  #operand(role: string, tensor: SoundTensor, handle: number, sound: boolean): Operand {
     const size = dtypes[tensor.dtype].bytes
     const fresh = (role === 'out' || role === 'place') && this.#chance(0.5)
     const bytes = extentOf(tensor) + (fresh ? 0 : 2 * margin * size)
-    const held = fresh ? null : this.#elements(tensor, bytes)
+    const held = fresh ? null : this.#elements(tensor, bytes, sound)
     this.#sizes[handle] = bytes
     if (held) this.#addon.upload(handle, held, true)
     return {
@@ -223,7 +227,8 @@ class Fuzz {
     for (const value of values) words.double(value)
   }
 
-  run(call: SoundCall): void {
+  /** Calls a kernel, with wrong words unless the call is to be `sound`. */
+  run(call: SoundCall, sound: boolean): void {
     const layout: (Operand | null | number)[] = []
     const operands: Operand[] = []
     const values: number[] = []
@@ -242,27 +247,27 @@ class Fuzz {
       else {
         const list = arity === 'list' ? (value as readonly SoundTensor[]) : [value as SoundTensor]
         if (arity === 'list') {
-          const more = this.#chance(0.02) ? this.#pick([-1, 1, 2 ** 31 - 1]) : 0
+          const more = !sound && this.#chance(0.02) ? this.#pick([-1, 1, 2 ** 31 - 1]) : 0
           shifted ||= more !== 0
           layout.push(list.length + more)
         }
         for (const tensor of list) {
-          const operand = this.#operand(role, tensor, handle++)
+          const operand = this.#operand(role, tensor, handle++, sound)
           operands.push(operand)
           layout.push(operand)
         }
       }
     }
     const used = handle
-    const wrong = this.#pick([0, 1, 1, 1, 2, 3])
+    const wrong = sound ? 0 : this.#pick([0, 1, 1, 1, 2, 3])
     for (let k = 0; k < wrong; k++) this.#spoil(operands, values)
-    const opcode = this.#chance(0.01)
+    const opcode = !sound && this.#chance(0.01)
       ? this.#pick([-1, kernelNames.length, 1e9, this.#below(kernelNames.length)])
       : call.opcode
     for (const operand of operands)
       operand.sound &&=
         !shifted && opcode === call.opcode && operands.every((o) => o === operand || o.handle !== operand.handle)
-    if (this.#chance(0.05) && used > 0) this.#free(this.#below(used), operands)
+    if (!sound && this.#chance(0.05) && used > 0) this.#free(this.#below(used), operands)
     if (!this.#endless(operands)) this.#call(call, opcode, layout, values, operands, wrong === 0)
     const named = operands.map((operand) => operand.handle).filter((h) => !this.#guards.has(h))
     for (const h of new Set([...Array(used).keys(), ...named])) this.#free(h, operands)
@@ -335,14 +340,12 @@ function main(options: Options, corpus: readonly SoundCall[], offset: number): v
   const random = randomOf(options.seed + offset)
   const fuzz = new Fuzz(openAddon(), random)
   const file = openSync(options.file, 'r+')
-  const end = performance.now() + 1000 * options.seconds
   let i = 0
-  for (; performance.now() < end; i++) {
-    const call = corpus[i < 2 * corpus.length ? i % corpus.length : Math.floor(random() * corpus.length)] as SoundCall
+  const run = (call: SoundCall, sound: boolean): void => {
     writeSync(file, `thread ${offset}, call ${i}, ${call.kernel}`.padEnd(80), 100 * offset)
     try {
-      fuzz.run(call)
-      if (i % 256 === 0) fuzz.checkGuards()
+      fuzz.run(call, sound)
+      if (i++ % 256 === 0) fuzz.checkGuards()
     } catch (error) {
       throw new Error(
         `seed ${options.seed}, thread ${offset}, call ${i}, ${call.kernel}: ${(error as Error).message}`,
@@ -350,12 +353,16 @@ function main(options: Options, corpus: readonly SoundCall[], offset: number): v
       )
     }
   }
+  for (const call of corpus) run(call, true)
+  const never = kernelNames.filter((name) => !fuzz.ran.has(name))
+  if (never.length > 0) throw new Error(`thread ${offset}: sound calls of ${never.join(', ')} did not run`)
+  const end = performance.now() + 1000 * options.seconds
+  for (let k = 0; performance.now() < end; k++)
+    run(corpus[k < corpus.length ? k : Math.floor(random() * corpus.length)] as SoundCall, false)
   const { calls, refused, failed, done } = fuzz.counts
   if (done === 0 || refused === 0 || failed === 0) throw new Error(`one-sided: ${JSON.stringify(fuzz.counts)}`)
-  const never = kernelNames.filter((name) => !fuzz.ran.has(name))
   process.stdout.write(
-    `thread ${offset}: ${calls} calls, ${done} ran, ${failed} reported an error, ${refused} were refused; ` +
-      `${never.length === 0 ? 'every kernel ran soundly' : `never soundly: ${never.join(', ')}`}\n`,
+    `thread ${offset}: ${calls} calls, ${done} ran, ${failed} reported an error, ${refused} were refused\n`,
   )
 }
 
