@@ -3,6 +3,7 @@ import { add, div, mul, sqrt, square, sub } from '../ops/elementwise/index.js'
 import { average, direction } from './direction.js'
 import { Optimizer } from './optimizer.js'
 import { type Defaults, notAtLeast, notFlag, notWithin } from './options.js'
+import { type Row, rowOf } from './round.js'
 import type { Slots } from './slots.js'
 
 export interface AdadeltaOptions {
@@ -54,5 +55,12 @@ export class Adadelta extends Optimizer<AdadeltaOptions, AdadeltaState> {
     const delta = mul(div(sqrt(add(deltas, eps)), sqrt(add(squares, eps))), d)
     average(deltas, square(delta), rho)
     parameter.copy_(sub(parameter, mul(delta, lr)))
+  }
+
+  protected override row(
+    slot: (name: string) => readonly Tensor[],
+    { lr, rho, eps, weightDecay, maximize }: AdadeltaOptions,
+  ): Row {
+    return rowOf('adadelta', { squares: slot('square'), deltas: slot('delta'), lr, rho, eps, weightDecay, maximize })
   }
 }

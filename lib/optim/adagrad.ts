@@ -3,7 +3,7 @@ import { add, div, mul, sqrt, square, sub } from '../ops/elementwise/index.js'
 import { direction } from './direction.js'
 import { Optimizer } from './optimizer.js'
 import { type Defaults, notAtLeast, notFlag } from './options.js'
-import type { At } from './round.js'
+import { type At, type Row, rowOf } from './round.js'
 import type { Slots } from './slots.js'
 
 export interface AdagradOptions {
@@ -57,5 +57,13 @@ export class Adagrad extends Optimizer<AdagradOptions, AdagradState> {
     const d = direction(parameter, gradient, maximize, weightDecay)
     sum.copy_(add(sum, square(d)))
     parameter.copy_(sub(parameter, mul(div(d, add(sqrt(sum), eps)), lr / (1 + (step - 1) * lrDecay))))
+  }
+
+  protected override row(
+    slot: (name: string) => readonly Tensor[],
+    { lr, lrDecay, weightDecay, eps, maximize }: AdagradOptions,
+    { step }: At,
+  ): Row {
+    return rowOf('adagrad', { sums: slot('sum'), rate: lr / (1 + (step - 1) * lrDecay), eps, weightDecay, maximize })
   }
 }

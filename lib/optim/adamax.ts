@@ -3,7 +3,7 @@ import { abs, add, div, maximum, mul, sub } from '../ops/elementwise/index.js'
 import { average, direction } from './direction.js'
 import { Optimizer } from './optimizer.js'
 import { type Defaults, notAtLeast, notBetas, notFlag } from './options.js'
-import type { At } from './round.js'
+import { type At, type Row, rowOf } from './round.js'
 import type { Slots } from './slots.js'
 
 export interface AdamaxOptions {
@@ -55,5 +55,14 @@ export class Adamax extends Optimizer<AdamaxOptions, AdamaxState> {
     average(mean, d, beta1)
     largest.copy_(maximum(mul(largest, beta2), add(abs(d), eps)))
     parameter.copy_(sub(parameter, mul(div(mean, largest), lr / (1 - beta1 ** step))))
+  }
+
+  protected override row(
+    slot: (name: string) => readonly Tensor[],
+    { lr, betas: [beta1, beta2], eps, weightDecay, maximize }: AdamaxOptions,
+    { step }: At,
+  ): Row {
+    const [means, largest, rate] = [slot('mean'), slot('largest'), lr / (1 - beta1 ** step)]
+    return rowOf('adamax', { means, largest, rate, beta1, beta2, eps, weightDecay, maximize })
   }
 }

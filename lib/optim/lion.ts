@@ -3,6 +3,7 @@ import { add, mul, neg, sign, sub } from '../ops/elementwise/index.js'
 import { average } from './direction.js'
 import { Optimizer } from './optimizer.js'
 import { type Defaults, notAtLeast, notBetas, notFlag } from './options.js'
+import { type Row, rowOf } from './round.js'
 import type { Slots } from './slots.js'
 
 export interface LionOptions {
@@ -49,5 +50,12 @@ export class Lion extends Optimizer<LionOptions, LionState> {
     const moved = sign(add(mul(mean, beta1), mul(d, 1 - beta1)))
     parameter.copy_(sub(mul(parameter, 1 - lr * weightDecay), mul(moved, lr)))
     average(mean, d, beta2)
+  }
+
+  protected override row(
+    slot: (name: string) => readonly Tensor[],
+    { lr, betas: [beta1, beta2], weightDecay, maximize }: LionOptions,
+  ): Row {
+    return rowOf('lion', { means: slot('mean'), lr, beta1, beta2, weightDecay, maximize })
   }
 }

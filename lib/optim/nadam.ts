@@ -3,7 +3,7 @@ import { add, div, mul, sqrt, square, sub } from '../ops/elementwise/index.js'
 import { average, direction } from './direction.js'
 import { Optimizer } from './optimizer.js'
 import { type Defaults, notAtLeast, notBetas, notFlag } from './options.js'
-import type { At } from './round.js'
+import { type At, type Row, rowOf } from './round.js'
 import type { Slots } from './slots.js'
 
 export interface NAdamOptions {
@@ -27,6 +27,12 @@ export interface NAdamState {
   readonly mean: Tensor
   readonly square: Tensor
   readonly momentumProduct: Tensor
+}
+
+/** The momenta of a step and of the next. */
+function momenta(step: number, beta1: number, momentumDecay: number): [now: number, next: number] {
+  const at = (t: number) => beta1 * (1 - 0.5 * 0.96 ** (t * momentumDecay))
+  return [at(step), at(step + 1)]
 }
 
 /** Adam with Nesterov's momentum (Dozat, 2016), in PyTorch's form. */
@@ -69,14 +75,24 @@ export class NAdam extends Optimizer<NAdamOptions, NAdamState> {
   ): void {
     const d = direction(parameter, gradient, maximize, decoupledWeightDecay ? 0 : weightDecay)
     const kept = decoupledWeightDecay ? mul(parameter, 1 - lr * weightDecay) : parameter
-    const momentum = (at: number) => beta1 * (1 - 0.5 * 0.96 ** (at * momentumDecay))
-    const next = momentum(step + 1)
-    momentumProduct.copy_(mul(momentumProduct, momentum(step)))
+    const [momentum, next] = momenta(step, beta1, momentumDecay)
+    momentumProduct.copy_(mul(momentumProduct, momentum))
     average(mean, d, beta1)
     average(squares, square(d), beta2)
-    const ofGradient = div(lr * (1 - momentum(step)), sub(1, momentumProduct))
+    const ofGradient = div(lr * (1 - momentum), sub(1, momentumProduct))
     const ofMean = div(lr * next, sub(1, mul(momentumProduct, next)))
     const size = add(sqrt(div(squares, 1 - beta2 ** step)), eps)
     parameter.copy_(sub(kept, div(add(mul(d, ofGradient), mul(mean, ofMean)), size)))
+  }
+
+  protected override row(
+    slot: (name: string) => readonly Tensor[],
+    { lr, betas: [beta1, beta2], eps, weightDecay, momentumDecay, decoupledWeightDecay, maximize }: NAdamOptions,
+    { step }: At,
+  ): Row {
+    const [momentum, nextMomentum] = momenta(step, beta1, momentumDecay)
+    const states = { means: slot('mean'), squares: slot('square'), momentumProducts: slot('momentumProduct') }
+    const numbers = { lr, beta1, beta2, eps, momentum, nextMomentum, correction: 1 - beta2 ** step }
+    return rowOf('nadam', { ...states, ...numbers, weightDecay, decoupled: decoupledWeightDecay, maximize })
   }
 }

@@ -3,7 +3,7 @@ import { add, div, mul, sqrt, square, sub } from '../ops/elementwise/index.js'
 import { average, direction } from './direction.js'
 import { Optimizer } from './optimizer.js'
 import { type Defaults, notAtLeast, notBetas, notFlag } from './options.js'
-import type { At } from './round.js'
+import { type At, type Row, rowOf } from './round.js'
 import type { Slots } from './slots.js'
 
 export interface RAdamOptions {
@@ -35,6 +35,14 @@ function rectification(step: number, beta2: number): number | null {
   const length = most - (2 * step * beta2 ** step) / (1 - beta2 ** step)
   if (!(length > 5)) return null
   return Math.sqrt(((length - 4) * (length - 2) * most) / ((most - 4) * (most - 2) * length))
+}
+
+/** What the average is multiplied by, and whether the root of the squares divides it. */
+function pace(step: number, lr: number, beta1: number, beta2: number): { rate: number; adapts: boolean } {
+  const rectified = rectification(step, beta2)
+  const rate = lr / (1 - beta1 ** step)
+  if (rectified === null) return { rate, adapts: false }
+  return { rate: rate * rectified * Math.sqrt(1 - beta2 ** step), adapts: true }
 }
 
 /** Adam with the variance of its first rates rectified (Liu et al., 2020), in PyTorch's form. */
@@ -70,12 +78,17 @@ export class RAdam extends Optimizer<RAdamOptions, RAdamState> {
     const kept = decoupledWeightDecay ? mul(parameter, 1 - lr * weightDecay) : parameter
     average(mean, d, beta1)
     average(squares, square(d), beta2)
-    const rectified = rectification(step, beta2)
-    const rate = lr / (1 - beta1 ** step)
-    const moved =
-      rectified === null
-        ? mul(mean, rate)
-        : mul(div(mean, add(sqrt(squares), eps)), rate * rectified * Math.sqrt(1 - beta2 ** step))
-    parameter.copy_(sub(kept, moved))
+    const { rate, adapts } = pace(step, lr, beta1, beta2)
+    parameter.copy_(sub(kept, mul(adapts ? div(mean, add(sqrt(squares), eps)) : mean, rate)))
+  }
+
+  protected override row(
+    slot: (name: string) => readonly Tensor[],
+    { lr, betas: [beta1, beta2], eps, weightDecay, decoupledWeightDecay, maximize }: RAdamOptions,
+    { step }: At,
+  ): Row {
+    const { rate, adapts } = pace(step, lr, beta1, beta2)
+    const [means, squares, decoupled] = [slot('mean'), slot('square'), decoupledWeightDecay]
+    return rowOf('radam', { means, squares, lr, beta1, beta2, eps, rate, adapts, weightDecay, decoupled, maximize })
   }
 }

@@ -3,6 +3,7 @@ import { add, div, mul, sqrt, square, sub } from '../ops/elementwise/index.js'
 import { average, direction } from './direction.js'
 import { Optimizer } from './optimizer.js'
 import { type Defaults, notAtLeast, notFlag, notWithin } from './options.js'
+import { type Row, rowOf } from './round.js'
 import type { Slots } from './slots.js'
 
 export interface RMSpropOptions {
@@ -63,5 +64,13 @@ export class RMSprop extends Optimizer<RMSpropOptions, RMSpropState> {
     const scaled = div(d, add(sqrt(variance), eps))
     const moved = momentumBuffer ? momentumBuffer.copy_(add(mul(momentumBuffer, momentum), scaled)) : scaled
     parameter.copy_(sub(parameter, mul(moved, lr)))
+  }
+
+  protected override row(
+    slot: (name: string) => readonly Tensor[],
+    { lr, alpha, eps, weightDecay, momentum, maximize }: RMSpropOptions,
+  ): Row {
+    const [squares, means, momentumBuffers] = [slot('square'), slot('mean'), slot('momentumBuffer')]
+    return rowOf('rmsprop', { squares, means, momentumBuffers, lr, alpha, eps, momentum, weightDecay, maximize })
   }
 }

@@ -81,6 +81,8 @@ struct KernelTable {
   void (*leaky_relu_backward)(Context& context, const View& dx, const View& dy, const View& x, double slope);
   void (*sigmoid_backward)(Context& context, const View& dx, const View& dy, const View& y);
   void (*tanh_backward)(Context& context, const View& dx, const View& dy, const View& y);
+  void (*swiglu)(Context& context, const View& out, const View& gate, const View& up);
+  void (*swiglu_backward)(Context& context, const View* dgate, const View* dup, const View& dy, const View& gate, const View& up);
   void (*copy)(Context& context, const View& out, const View& x);
   void (*copy_into)(Context& context, const View& dst, const View& src);
   void (*accumulate)(Context& context, const View& dst, const View& src);
@@ -143,6 +145,7 @@ struct KernelTable {
   void (*gru_backward)(Context& context, const View* dx, const View* dh0, const View* dw_ih, const View* dw_hh, const View* db_ih, const View* db_hh, const View* dy, const View* dhn, const View& x, const View* h0, const View& w_ih, const View& w_hh, const View* lengths, const View& out, const View& gates, bool reverse);
   void (*rnn_forward)(Context& context, const View& out, const View& hn, const View& x, const View* h0, const View& w_ih, const View& w_hh, const View* b_ih, const View* b_hh, const View* lengths, bool relu, bool reverse);
   void (*rnn_backward)(Context& context, const View* dx, const View* dh0, const View* dw_ih, const View* dw_hh, const View* db_ih, const View* db_hh, const View* dy, const View* dhn, const View& x, const View* h0, const View& w_ih, const View& w_hh, const View* lengths, const View& out, bool relu, bool reverse);
+  void (*rotary)(Context& context, const View& out, const View& x, const View& cosines, const View& sines, bool neighbours, bool backwards);
   void (*attention_forward)(Context& context, const View& out, const View& statistics, const View& q, const View& k, const View& v, const View* mask_bool, const View* mask_add, const View* lengths, double scale, int64_t offset, int64_t window, double dropout, const Philox& random);
   void (*attention_backward)(Context& context, const View* dq, const View* dk, const View* dv, const View* dmask, const View& dy, const View& q, const View& k, const View& v, const View& out, const View& statistics, const View* mask_bool, const View* mask_add, const View* lengths, double scale, int64_t offset, int64_t window, double dropout, const Philox& random);
   void (*random_uniform)(Context& context, const View& out, const Philox& random, double low, double high);
@@ -151,6 +154,13 @@ struct KernelTable {
   void (*dropout)(Context& context, const View& out, const View& x, const Philox& random, double p);
   void (*sgd)(Context& context, ViewList params, ViewList grads, ViewList momentum_buffers, double lr, double momentum, double dampening, double weight_decay, bool nesterov, bool maximize, bool first, ViewList shadows);
   void (*adam)(Context& context, ViewList params, ViewList grads, ViewList means, ViewList squares, ViewList max_squares, double lr, double beta1, double beta2, double eps, double weight_decay, bool decoupled, bool maximize, int64_t step, ViewList shadows);
+  void (*adamax)(Context& context, ViewList params, ViewList grads, ViewList means, ViewList largest, double rate, double beta1, double beta2, double eps, double weight_decay, bool maximize, ViewList shadows);
+  void (*nadam)(Context& context, ViewList params, ViewList grads, ViewList means, ViewList squares, ViewList momentum_products, double lr, double beta1, double beta2, double eps, double momentum, double next_momentum, double correction, double weight_decay, bool decoupled, bool maximize, ViewList shadows);
+  void (*radam)(Context& context, ViewList params, ViewList grads, ViewList means, ViewList squares, double lr, double beta1, double beta2, double eps, double rate, bool adapts, double weight_decay, bool decoupled, bool maximize, ViewList shadows);
+  void (*rmsprop)(Context& context, ViewList params, ViewList grads, ViewList squares, ViewList means, ViewList momentum_buffers, double lr, double alpha, double eps, double momentum, double weight_decay, bool maximize, ViewList shadows);
+  void (*adagrad)(Context& context, ViewList params, ViewList grads, ViewList sums, double rate, double eps, double weight_decay, bool maximize, ViewList shadows);
+  void (*adadelta)(Context& context, ViewList params, ViewList grads, ViewList squares, ViewList deltas, double lr, double rho, double eps, double weight_decay, bool maximize, ViewList shadows);
+  void (*lion)(Context& context, ViewList params, ViewList grads, ViewList means, double lr, double beta1, double beta2, double weight_decay, bool maximize, ViewList shadows);
   void (*total_norm)(Context& context, const View& out, ViewList tensors, double p);
   void (*clip_scale)(Context& context, ViewList tensors, const View& norm, double max_norm);
 };
@@ -233,6 +243,8 @@ void leaky_relu(Context& context, const View& out, const View& x, double slope);
 void leaky_relu_backward(Context& context, const View& dx, const View& dy, const View& x, double slope);
 void sigmoid_backward(Context& context, const View& dx, const View& dy, const View& y);
 void tanh_backward(Context& context, const View& dx, const View& dy, const View& y);
+void swiglu(Context& context, const View& out, const View& gate, const View& up);
+void swiglu_backward(Context& context, const View* dgate, const View* dup, const View& dy, const View& gate, const View& up);
 void copy(Context& context, const View& out, const View& x);
 void copy_into(Context& context, const View& dst, const View& src);
 void accumulate(Context& context, const View& dst, const View& src);
@@ -295,6 +307,7 @@ void gru_forward(Context& context, const View& out, const View& hn, const View* 
 void gru_backward(Context& context, const View* dx, const View* dh0, const View* dw_ih, const View* dw_hh, const View* db_ih, const View* db_hh, const View* dy, const View* dhn, const View& x, const View* h0, const View& w_ih, const View& w_hh, const View* lengths, const View& out, const View& gates, bool reverse);
 void rnn_forward(Context& context, const View& out, const View& hn, const View& x, const View* h0, const View& w_ih, const View& w_hh, const View* b_ih, const View* b_hh, const View* lengths, bool relu, bool reverse);
 void rnn_backward(Context& context, const View* dx, const View* dh0, const View* dw_ih, const View* dw_hh, const View* db_ih, const View* db_hh, const View* dy, const View* dhn, const View& x, const View* h0, const View& w_ih, const View& w_hh, const View* lengths, const View& out, bool relu, bool reverse);
+void rotary(Context& context, const View& out, const View& x, const View& cosines, const View& sines, bool neighbours, bool backwards);
 void attention_forward(Context& context, const View& out, const View& statistics, const View& q, const View& k, const View& v, const View* mask_bool, const View* mask_add, const View* lengths, double scale, int64_t offset, int64_t window, double dropout, const Philox& random);
 void attention_backward(Context& context, const View* dq, const View* dk, const View* dv, const View* dmask, const View& dy, const View& q, const View& k, const View& v, const View& out, const View& statistics, const View* mask_bool, const View* mask_add, const View* lengths, double scale, int64_t offset, int64_t window, double dropout, const Philox& random);
 void random_uniform(Context& context, const View& out, const Philox& random, double low, double high);
@@ -303,6 +316,13 @@ void random_integers(Context& context, const View& out, const Philox& random, in
 void dropout(Context& context, const View& out, const View& x, const Philox& random, double p);
 void sgd(Context& context, ViewList params, ViewList grads, ViewList momentum_buffers, double lr, double momentum, double dampening, double weight_decay, bool nesterov, bool maximize, bool first, ViewList shadows);
 void adam(Context& context, ViewList params, ViewList grads, ViewList means, ViewList squares, ViewList max_squares, double lr, double beta1, double beta2, double eps, double weight_decay, bool decoupled, bool maximize, int64_t step, ViewList shadows);
+void adamax(Context& context, ViewList params, ViewList grads, ViewList means, ViewList largest, double rate, double beta1, double beta2, double eps, double weight_decay, bool maximize, ViewList shadows);
+void nadam(Context& context, ViewList params, ViewList grads, ViewList means, ViewList squares, ViewList momentum_products, double lr, double beta1, double beta2, double eps, double momentum, double next_momentum, double correction, double weight_decay, bool decoupled, bool maximize, ViewList shadows);
+void radam(Context& context, ViewList params, ViewList grads, ViewList means, ViewList squares, double lr, double beta1, double beta2, double eps, double rate, bool adapts, double weight_decay, bool decoupled, bool maximize, ViewList shadows);
+void rmsprop(Context& context, ViewList params, ViewList grads, ViewList squares, ViewList means, ViewList momentum_buffers, double lr, double alpha, double eps, double momentum, double weight_decay, bool maximize, ViewList shadows);
+void adagrad(Context& context, ViewList params, ViewList grads, ViewList sums, double rate, double eps, double weight_decay, bool maximize, ViewList shadows);
+void adadelta(Context& context, ViewList params, ViewList grads, ViewList squares, ViewList deltas, double lr, double rho, double eps, double weight_decay, bool maximize, ViewList shadows);
+void lion(Context& context, ViewList params, ViewList grads, ViewList means, double lr, double beta1, double beta2, double weight_decay, bool maximize, ViewList shadows);
 void total_norm(Context& context, const View& out, ViewList tensors, double p);
 void clip_scale(Context& context, ViewList tensors, const View& norm, double max_norm);
 }  // namespace FIRESTEEL_ISA

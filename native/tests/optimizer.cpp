@@ -155,6 +155,207 @@ void test_adam(bool decoupled, bool amsgrad, bool maximize, double decay, int64_
   check(shadows.follow(p), std::string(what) + ": shadows");
 }
 
+// What a step does to its states, in float64: x and the gradient d of what is minimised to the next x.
+using Formula = double (*)(double x, double d, double* s);
+using Step = void (*)(Context&, ViewList p, ViewList g, const ViewList* s, double decay, bool maximize,
+                      ViewList shadows);
+
+constexpr double lr = 0.02, eps = 1e-3, beta1 = 0.9, beta2 = 0.99;
+double average(double keep, double mean, double value) { return keep * mean + (1 - keep) * value; }
+
+// `states` lists, all of them of positive numbers.
+void test_step(const std::string& name, int states, Step step, Formula formula, bool decoupled = false) {
+  for (int form = 0; form < 4; form++) {
+    const double decay = form & 1 ? 0.1 : 0;
+    const bool maximize = form & 2;
+    const std::string what = name + (decay ? " with decay" : "") + (maximize ? " maximizing" : "");
+    List p(1, 1, 0), g(50, 2, 0);
+    std::vector<std::unique_ptr<List>> s;
+    std::vector<ViewList> lists;
+    std::vector<Floats*> written = p.pointers;
+    for (int k = 0; k < states; k++) {
+      s.push_back(std::make_unique<List>(100 + 50 * k, 0.4f, 0.5));
+      lists.push_back(s.back()->list());
+      written.insert(written.end(), s.back()->pointers.begin(), s.back()->pointers.end());
+    }
+    const auto old_p = copy_of(p);
+    std::vector<std::vector<std::vector<float>>> old;
+    for (auto& list : s) old.push_back(copy_of(*list));
+    const Shadows shadows(p);
+    run<float>(what, written,
+               [&](Context& c) { step(c, p.list(), g.list(), lists.data(), decay, maximize, shadows.list()); });
+    bool right = true;
+    for (size_t t = 0; t < tensor_count; t++)
+      for (size_t i = 0; i < p[t].size(); i++) {
+        double x = old_p[t][i], d = maximize ? -g[t][i] : g[t][i], now[3] = {};
+        if (decoupled)
+          x *= 1 - lr * decay;
+        else
+          d += decay * x;
+        for (int k = 0; k < states; k++) now[k] = old[size_t(k)][t][i];
+        const double next = formula(x, d, now);
+        // Averages may cancel.
+        right = right && near(p[t][i], next, 8 * epsilon * (fabs(x) + fabs(d) + 1) + 64 * epsilon * fabs(next - x));
+        for (int k = 0; k < states; k++)
+          right = right && near((*s[size_t(k)])[t][i], now[k], 16 * epsilon * (fabs(now[k]) + 1));
+      }
+    check(right, what);
+    check(shadows.follow(p), what + ": shadows");
+  }
+}
+
+void test_steps() {
+  namespace isa = FIRESTEEL_ISA;
+  test_step(
+      "adamax", 2,
+      [](Context& c, ViewList p, ViewList g, const ViewList* s, double decay, bool maximize, ViewList shadows) {
+        isa::adamax(c, p, g, s[0], s[1], lr, beta1, beta2, eps, decay, maximize, shadows);
+      },
+      [](double x, double d, double* s) {
+        s[0] = average(beta1, s[0], d);
+        s[1] = fmax(beta2 * s[1], fabs(d) + eps);
+        return x - lr * s[0] / s[1];
+      });
+  test_step(
+      "radam that adapts", 2,
+      [](Context& c, ViewList p, ViewList g, const ViewList* s, double decay, bool maximize, ViewList shadows) {
+        isa::radam(c, p, g, s[0], s[1], lr, beta1, beta2, eps, 0.3, true, decay, true, maximize, shadows);
+      },
+      [](double x, double d, double* s) {
+        s[0] = average(beta1, s[0], d);
+        s[1] = average(beta2, s[1], d * d);
+        return x - 0.3 * s[0] / (sqrt(s[1]) + eps);
+      },
+      true);
+  test_step(
+      "radam of momentum alone", 2,
+      [](Context& c, ViewList p, ViewList g, const ViewList* s, double decay, bool maximize, ViewList shadows) {
+        isa::radam(c, p, g, s[0], s[1], lr, beta1, beta2, eps, 0.3, false, decay, false, maximize, shadows);
+      },
+      [](double x, double d, double* s) {
+        s[0] = average(beta1, s[0], d);
+        s[1] = average(beta2, s[1], d * d);
+        return x - 0.3 * s[0];
+      });
+  test_step(
+      "rmsprop", 1,
+      [](Context& c, ViewList p, ViewList g, const ViewList* s, double decay, bool maximize, ViewList shadows) {
+        isa::rmsprop(c, p, g, s[0], nothing, nothing, lr, beta2, eps, 0, decay, maximize, shadows);
+      },
+      [](double x, double d, double* s) {
+        s[0] = average(beta2, s[0], d * d);
+        return x - lr * d / (sqrt(s[0]) + eps);
+      });
+  test_step(
+      "rmsprop with momentum", 2,
+      [](Context& c, ViewList p, ViewList g, const ViewList* s, double decay, bool maximize, ViewList shadows) {
+        isa::rmsprop(c, p, g, s[0], nothing, s[1], lr, beta2, eps, 0.8, decay, maximize, shadows);
+      },
+      [](double x, double d, double* s) {
+        s[0] = average(beta2, s[0], d * d);
+        s[1] = 0.8 * s[1] + d / (sqrt(s[0]) + eps);
+        return x - lr * s[1];
+      });
+  test_step(
+      "adagrad", 1,
+      [](Context& c, ViewList p, ViewList g, const ViewList* s, double decay, bool maximize, ViewList shadows) {
+        isa::adagrad(c, p, g, s[0], lr, eps, decay, maximize, shadows);
+      },
+      [](double x, double d, double* s) {
+        s[0] += d * d;
+        return x - lr * d / (sqrt(s[0]) + eps);
+      });
+  test_step(
+      "adadelta", 2,
+      [](Context& c, ViewList p, ViewList g, const ViewList* s, double decay, bool maximize, ViewList shadows) {
+        isa::adadelta(c, p, g, s[0], s[1], lr, beta1, eps, decay, maximize, shadows);
+      },
+      [](double x, double d, double* s) {
+        s[0] = average(beta1, s[0], d * d);
+        const double delta = sqrt(s[1] + eps) / sqrt(s[0] + eps) * d;
+        s[1] = average(beta1, s[1], delta * delta);
+        return x - lr * delta;
+      });
+  test_step(
+      "lion", 1,
+      [](Context& c, ViewList p, ViewList g, const ViewList* s, double decay, bool maximize, ViewList shadows) {
+        isa::lion(c, p, g, s[0], lr, beta1, beta2, decay, maximize, shadows);
+      },
+      [](double x, double d, double* s) {
+        const double v = average(beta1, s[0], d);
+        s[0] = average(beta2, s[0], d);
+        return x - (v > 0 ? lr : v < 0 ? -lr : 0);
+      },
+      true);
+}
+
+// Centred: the mean is small beside the root of the square, lest the variance is negative.
+void test_centred_rmsprop() {
+  List p(1, 1, 0), g(50, 2, 0), square(100, 0.4f, 0.9f), mean(150, 0.3f, 0);
+  const auto old_p = copy_of(p), old_square = copy_of(square), old_mean = copy_of(mean);
+  run<float>("rmsprop, centred", all_of({&p, &square, &mean}), [&](Context& c) {
+    FIRESTEEL_ISA::rmsprop(c, p.list(), g.list(), square.list(), mean.list(), nothing, lr, beta2, eps, 0, 0, false,
+                           nothing);
+  });
+  bool right = true;
+  for (size_t t = 0; t < tensor_count; t++)
+    for (size_t i = 0; i < p[t].size(); i++) {
+      const double x = old_p[t][i], d = g[t][i];
+      const double s = average(beta2, old_square[t][i], d * d), m = average(beta2, old_mean[t][i], d);
+      const double next = x - lr * d / (sqrt(s - m * m) + eps);
+      right = right && near(p[t][i], next, 4 * epsilon * fabs(x) + 64 * epsilon * fabs(next - x)) &&
+              near(mean[t][i], m, 8 * epsilon);
+    }
+  check(right, "rmsprop, centred");
+}
+
+void test_nadam(bool decoupled) {
+  const std::string what = decoupled ? "nadam, decoupled" : "nadam";
+  const double momentum = 0.8, next_momentum = 0.85, correction = 0.4, decay = 0.1;
+  List p(1, 1, 0), g(50, 2, 0), m(100, 1, 0), v(150, 0.4f, 0.5);
+  std::vector<std::unique_ptr<Floats>> products;
+  std::vector<View> views;
+  std::vector<Floats*> written = all_of({&p, &m, &v});
+  for (size_t t = 0; t < tensor_count; t++) {
+    products.push_back(std::make_unique<Floats>(std::initializer_list<int64_t>{}));
+    (*products.back())[0] = 1 / (1 + 0.1f * float(t));
+    views.push_back(products.back()->view);
+    written.push_back(products.back().get());
+  }
+  const ViewList list{views.data(), int64_t(tensor_count)};
+  const auto old_p = copy_of(p), old_m = copy_of(m), old_v = copy_of(v);
+  const Shadows shadows(p);
+  run<float>(what, written, [&](Context& c) {
+    FIRESTEEL_ISA::nadam(c, p.list(), g.list(), m.list(), v.list(), list, lr, beta1, beta2, eps, momentum,
+                         next_momentum, correction, decay, decoupled, false, shadows.list());
+  });
+  bool right = true;
+  for (size_t t = 0; t < tensor_count; t++) {
+    const double product = momentum / (1 + 0.1 * double(t));
+    right = right && near((*products[t])[0], product, 4 * epsilon);
+    for (size_t i = 0; i < p[t].size(); i++) {
+      double x = old_p[t][i], d = g[t][i];
+      if (decoupled)
+        x *= 1 - lr * decay;
+      else
+        d += decay * x;
+      const double mean = average(beta1, old_m[t][i], d), square = average(beta2, old_v[t][i], d * d);
+      const double of_gradient = (1 - momentum) / (1 - product) * d;
+      const double of_mean = next_momentum / (1 - product * next_momentum) * mean;
+      const double size = sqrt(square / correction) + eps, all = (fabs(of_gradient) + fabs(of_mean)) / size;
+      right = right &&
+              near(p[t][i], x - lr * (of_gradient + of_mean) / size, 4 * epsilon * fabs(x) + 64 * epsilon * lr * all);
+    }
+  }
+  check(right, what);
+  check(shadows.follow(p), what + ": shadows");
+  check(error_of([&](Context& c) {
+          FIRESTEEL_ISA::nadam(c, p.list(), g.list(), m.list(), v.list(), p.list(), lr, beta1, beta2, eps, momentum,
+                               next_momentum, correction, decay, decoupled, false, nothing);
+        }).code == ErrorCode::internal,
+        "products that are no scalars are refused");
+}
+
 void test_norm(double p) {
   const std::string what = "total_norm " + std::to_string(p);
   List x(1, 3, 0);
@@ -228,6 +429,9 @@ int main() {
     test_sgd(form & 1 ? 0.9 : 0, form & 2 ? 0.3 : 0, form & 4 ? 0.01 : 0, form & 8, form % 3 == 0, form % 5 < 2);
   for (int form = 0; form < 16; form++)
     test_adam(form & 1, form & 2, form & 4, form & 8 ? 0.1 : 0, form % 3 == 0 ? 1 : form % 3 == 1 ? 10 : 10000);
+  test_steps();
+  test_centred_rmsprop();
+  for (bool decoupled : {false, true}) test_nadam(decoupled);
   for (double p : {1.0, 2.0, 3.0, 1.5, double(INFINITY)}) test_norm(p);
   test_special();
   return finish("optimizer");

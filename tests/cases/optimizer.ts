@@ -16,36 +16,36 @@ const rows: readonly [string, string, Make][] = [
   ['adam', 'plain', (p) => new f.optim.Adam(p, { lr: 0.01 })],
   ['adam', 'decay and amsgrad', (p) => new f.optim.Adam(p, { lr: 0.01, weightDecay: 0.1, amsgrad: true })],
   ['adam', 'AdamW', (p) => new f.optim.AdamW(p, { lr: 0.01, betas: [0.8, 0.9], weightDecay: 0.1 })],
+  ['rmsprop', 'plain', (p) => new f.optim.RMSprop(p)],
+  [
+    'rmsprop',
+    'centred, with momentum and decay',
+    (p) => new f.optim.RMSprop(p, { alpha: 0.9, momentum: 0.8, centered: true, weightDecay: 0.1, maximize: true }),
+  ],
+  ['adagrad', 'plain', (p) => new f.optim.Adagrad(p)],
+  [
+    'adagrad',
+    'with decays and a first sum',
+    (p) => new f.optim.Adagrad(p, { lrDecay: 0.1, initialAccumulatorValue: 0.5, weightDecay: 0.1, maximize: true }),
+  ],
+  ['adadelta', 'plain', (p) => new f.optim.Adadelta(p)],
+  ['adadelta', 'with decay', (p) => new f.optim.Adadelta(p, { rho: 0.8, weightDecay: 0.1, maximize: true })],
+  ['adamax', 'plain', (p) => new f.optim.Adamax(p)],
+  ['adamax', 'with decay', (p) => new f.optim.Adamax(p, { betas: [0.8, 0.9], weightDecay: 0.1, maximize: true })],
+  ['nadam', 'plain', (p) => new f.optim.NAdam(p)],
+  ['nadam', 'with decay', (p) => new f.optim.NAdam(p, { momentumDecay: 0.1, weightDecay: 0.1, maximize: true })],
+  ['nadam', 'decoupled', (p) => new f.optim.NAdam(p, { weightDecay: 0.1, decoupledWeightDecay: true })],
+  ['radam', 'plain', (p) => new f.optim.RAdam(p, { betas: [0.9, 0.5] })],
+  ['radam', 'with decay', (p) => new f.optim.RAdam(p, { weightDecay: 0.1, maximize: true })],
+  ['radam', 'decoupled', (p) => new f.optim.RAdam(p, { weightDecay: 0.1, decoupledWeightDecay: true })],
+  ['lion', 'plain', (p) => new f.optim.Lion(p)],
+  ['lion', 'with decay', (p) => new f.optim.Lion(p, { betas: [0.8, 0.9], weightDecay: 0.1, maximize: true })],
 ]
 
 /** Those that are updates alone, with every option that changes what they compute. */
 const updates: readonly [string, string, Make][] = [
-  ['RMSprop', 'plain', (p) => new f.optim.RMSprop(p)],
-  [
-    'RMSprop',
-    'centred, with momentum and decay',
-    (p) => new f.optim.RMSprop(p, { alpha: 0.9, momentum: 0.8, centered: true, weightDecay: 0.1, maximize: true }),
-  ],
-  ['Adagrad', 'plain', (p) => new f.optim.Adagrad(p)],
-  [
-    'Adagrad',
-    'with decays and a first sum',
-    (p) => new f.optim.Adagrad(p, { lrDecay: 0.1, initialAccumulatorValue: 0.5, weightDecay: 0.1, maximize: true }),
-  ],
-  ['Adadelta', 'plain', (p) => new f.optim.Adadelta(p)],
-  ['Adadelta', 'with decay', (p) => new f.optim.Adadelta(p, { rho: 0.8, weightDecay: 0.1, maximize: true })],
-  ['Adamax', 'plain', (p) => new f.optim.Adamax(p)],
-  ['Adamax', 'with decay', (p) => new f.optim.Adamax(p, { betas: [0.8, 0.9], weightDecay: 0.1, maximize: true })],
-  ['NAdam', 'plain', (p) => new f.optim.NAdam(p)],
-  ['NAdam', 'with decay', (p) => new f.optim.NAdam(p, { momentumDecay: 0.1, weightDecay: 0.1, maximize: true })],
-  ['NAdam', 'decoupled', (p) => new f.optim.NAdam(p, { weightDecay: 0.1, decoupledWeightDecay: true })],
-  ['RAdam', 'plain', (p) => new f.optim.RAdam(p, { betas: [0.9, 0.5] })],
-  ['RAdam', 'with decay', (p) => new f.optim.RAdam(p, { weightDecay: 0.1, maximize: true })],
-  ['RAdam', 'decoupled', (p) => new f.optim.RAdam(p, { weightDecay: 0.1, decoupledWeightDecay: true })],
   ['Adafactor', 'plain', (p) => new f.optim.Adafactor(p)],
   ['Adafactor', 'with decay', (p) => new f.optim.Adafactor(p, { d: 2, weightDecay: 0.1, maximize: true })],
-  ['Lion', 'plain', (p) => new f.optim.Lion(p)],
-  ['Lion', 'with decay', (p) => new f.optim.Lion(p, { betas: [0.8, 0.9], weightDecay: 0.1, maximize: true })],
 ]
 
 const optimizers = [...rows, ...updates]

@@ -17,6 +17,8 @@ export interface SoundTensor {
   readonly dtype: DType
   readonly shape: readonly number[]
   readonly strides: readonly number[]
+  /** The elements of a dense int32 argument that is only read: what else stands there may be refused. */
+  readonly indices: readonly number[] | null
 }
 
 export type SoundArgument = SoundTensor | readonly SoundTensor[] | PhiloxPosition | number | readonly number[] | null
@@ -42,11 +44,12 @@ function isView(value: unknown): value is StridedView {
   return typeof value === 'object' && value !== null && 'storage' in value
 }
 
-const plain = ({ dtype, sizes, steps }: StridedView): SoundTensor => ({
-  dtype,
-  shape: [...sizes],
-  strides: [...steps],
-})
+/** `holds` says whether the elements belong to what makes the call sound. */
+function plain(view: StridedView, device: NativeDevice, holds: boolean): SoundTensor {
+  const { dtype, sizes, steps } = view
+  const indices = holds && dtype === 'int32' ? [...device.readSync(view)] : null
+  return { dtype, shape: [...sizes], strides: [...steps], indices }
+}
 
 /** The dtypes of all tensors of a call. */
 const dtypesOf = (call: KernelCall): string =>
@@ -56,7 +59,7 @@ const dtypesOf = (call: KernelCall): string =>
     .join()
 
 /** Null where a tensor is too large to be made anew for every call. */
-function record(kernel: KernelName, call: KernelCall): SoundCall | null {
+function record(kernel: KernelName, call: KernelCall, device: NativeDevice): SoundCall | null {
   const args: { [name: string]: SoundArgument } = {}
   let small = true
   for (const { name, role } of parseArguments(kernels[kernel])) {
@@ -65,8 +68,8 @@ function record(kernel: KernelName, call: KernelCall): SoundCall | null {
       args[name] = value as readonly number[]
       continue
     }
-    if (isView(value)) args[name] = plain(value)
-    else if (Array.isArray(value)) args[name] = value.map(plain)
+    if (isView(value)) args[name] = plain(value, device, role === 'in')
+    else if (Array.isArray(value)) args[name] = value.map((view) => plain(view, device, role === 'in'))
     else args[name] = typeof value === 'boolean' ? Number(value) : (value as PhiloxPosition | number | null)
     for (const tensor of [args[name]].flat())
       if (tensor !== null && typeof tensor === 'object' && 'shape' in tensor)
@@ -90,6 +93,8 @@ function callByHand(cpu: Device): void {
     optim.clipGradNorm(model.parameters(), 1)
     adam.step()
     sgd.step()
+    const others = [optim.Adamax, optim.NAdam, optim.RAdam, optim.RMSprop, optim.Adagrad, optim.Adadelta, optim.Lion]
+    for (const Class of others) new Class(model.parameters()).step()
   }
 }
 
@@ -105,7 +110,7 @@ export function recordCorpus(): readonly SoundCall[] {
     const kinds = `${kernel} ${dtypesOf(args)}`
     const alike = counts.get(kinds) ?? 0
     if (calls.size < callsPerKernel || alike < callsPerDTypes) {
-      const call = record(kernel as KernelName, args)
+      const call = record(kernel as KernelName, args, this)
       if (call) {
         calls.set(JSON.stringify(call.args), call)
         counts.set(kinds, alike + 1)

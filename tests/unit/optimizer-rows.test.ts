@@ -44,11 +44,32 @@ const sgd = combinations({
   maximize: [false, true],
 }).filter(({ momentum, dampening, nesterov }) => !nesterov || (momentum !== 0 && dampening === 0))
 
-type Make = (params: nn.Parameter[], options: Options) => optim.SGD | optim.Adam
+const decays = { weightDecay: [0, 0.3], maximize: [false, true] }
+const betas = [
+  [0.9, 0.999],
+  [0, 0.5],
+]
+const adamax = combinations({ lr: [0.01], betas, eps: [1e-8, 0.1], ...decays })
+const nadam = combinations({ lr: [0.01], betas, momentumDecay: [4e-3, 0.5], decoupledWeightDecay: [false, true], ...decays })
+// With a beta2 of 0.5 the average of squares never rests on enough of them; with 0.9 from the sixth step on.
+const radam = combinations({ lr: [0.01], betas: [[0.9, 0.5], [0.5, 0.9]], decoupledWeightDecay: [false, true], ...decays })
+const rmsprop = combinations({ alpha: [0.99, 0.5], momentum: [0, 0.9], centered: [false, true], ...decays })
+const adagrad = combinations({ lrDecay: [0, 0.5], initialAccumulatorValue: [0, 0.3], eps: [1e-10, 0.1], ...decays })
+const adadelta = combinations({ lr: [1, 0.1], rho: [0.9, 0.5], eps: [1e-6, 0.1], ...decays })
+const lion = combinations({ lr: [0.01], betas: [[0.9, 0.99], [0.5, 0]], ...decays })
+
+type Make = (params: nn.Parameter[], options: Options) => optim.Optimizer<{ lr: number }, object>
 const optimizers: readonly (readonly [string, string, Make, readonly Options[]])[] = [
   ['SGD', 'sgd', (params, options) => new optim.SGD(params, options as never), sgd],
   ['Adam', 'adam', (params, options) => new optim.Adam(params, options), adam],
   ['AdamW', 'adam', (params, options) => new optim.AdamW(params, options), adam],
+  ['Adamax', 'adamax', (params, options) => new optim.Adamax(params, options), adamax],
+  ['NAdam', 'nadam', (params, options) => new optim.NAdam(params, options), nadam],
+  ['RAdam', 'radam', (params, options) => new optim.RAdam(params, options), radam],
+  ['RMSprop', 'rmsprop', (params, options) => new optim.RMSprop(params, options), rmsprop],
+  ['Adagrad', 'adagrad', (params, options) => new optim.Adagrad(params, options), adagrad],
+  ['Adadelta', 'adadelta', (params, options) => new optim.Adadelta(params, options), adadelta],
+  ['Lion', 'lion', (params, options) => new optim.Lion(params, options), lion],
 ]
 const all = optimizers.flatMap(([title, kernel, make, choices]) =>
   choices.map((options) => [`${title} ${JSON.stringify(options)}`, kernel, make, options] as const),
@@ -57,7 +78,7 @@ const all = optimizers.flatMap(([title, kernel, make, choices]) =>
 /** Around the width of a vector, and around the pieces that a kernel cuts its work into. */
 const small = [0, 1, 7, 33, 130]
 const large = [16_383, 16_384, 16_385, 32_773]
-const steps = 3
+const steps = 7
 
 const bytesOf = (x: Tensor): Buffer => {
   const { buffer, byteOffset, byteLength } = x.detach().dataSync()

@@ -181,6 +181,28 @@ const leaky_relu_backward: Writer<'leaky_relu_backward'> = {
   },
 }
 
+const swiglu: Writer<'swiglu'> = {
+  first: ({ out }) => out,
+  write(to, { out, gate, up }) {
+    to.out(out)
+    to.strided(gate)
+    to.strided(up)
+  },
+}
+
+const swiglu_backward: Writer<'swiglu_backward'> = {
+  first: ({ dy }) => dy,
+  write(to, { dgate, dup, dy, gate, up }) {
+    if (dgate === null) to.absent()
+    else to.out(dgate)
+    if (dup === null) to.absent()
+    else to.out(dup)
+    to.strided(dy)
+    to.strided(gate)
+    to.strided(up)
+  },
+}
+
 const copy_into: Writer<'copy_into'> = {
   first: ({ dst }) => dst,
   write(to, { dst, src }) {
@@ -894,6 +916,18 @@ const rnn_backward: Writer<'rnn_backward'> = {
   },
 }
 
+const rotary: Writer<'rotary'> = {
+  first: ({ out }) => out,
+  write(to, { out, x, cosines, sines, neighbours, backwards }) {
+    to.out(out)
+    to.strided(x)
+    to.dense(cosines)
+    to.dense(sines)
+    to.number('neighbours', neighbours)
+    to.number('backwards', backwards)
+  },
+}
+
 const attention_forward: Writer<'attention_forward'> = {
   first: ({ out }) => out,
   write(to, { out, statistics, q, k, v, maskBool, maskAdd, lengths, scale, offset, window, dropout, random }) {
@@ -1014,6 +1048,128 @@ const adam: Writer<'adam'> = {
   },
 }
 
+const adamax: Writer<'adamax'> = {
+  first: ({ params }) => params[0],
+  write(to, { params, grads, means, largest, rate, beta1, beta2, eps, weightDecay, maximize, shadows }) {
+    to.list(params, true)
+    to.list(grads, true)
+    to.list(means, true)
+    to.list(largest, true)
+    to.number('rate', rate)
+    to.number('beta1', beta1)
+    to.number('beta2', beta2)
+    to.number('eps', eps)
+    to.number('weightDecay', weightDecay)
+    to.number('maximize', maximize)
+    to.list(shadows, true)
+  },
+}
+
+const nadam: Writer<'nadam'> = {
+  first: ({ params }) => params[0],
+  write(to, { params, grads, means, squares, momentumProducts, lr, beta1, beta2, eps, momentum, nextMomentum, correction, weightDecay, decoupled, maximize, shadows }) {
+    to.list(params, true)
+    to.list(grads, true)
+    to.list(means, true)
+    to.list(squares, true)
+    to.list(momentumProducts, true)
+    to.number('lr', lr)
+    to.number('beta1', beta1)
+    to.number('beta2', beta2)
+    to.number('eps', eps)
+    to.number('momentum', momentum)
+    to.number('nextMomentum', nextMomentum)
+    to.number('correction', correction)
+    to.number('weightDecay', weightDecay)
+    to.number('decoupled', decoupled)
+    to.number('maximize', maximize)
+    to.list(shadows, true)
+  },
+}
+
+const radam: Writer<'radam'> = {
+  first: ({ params }) => params[0],
+  write(to, { params, grads, means, squares, lr, beta1, beta2, eps, rate, adapts, weightDecay, decoupled, maximize, shadows }) {
+    to.list(params, true)
+    to.list(grads, true)
+    to.list(means, true)
+    to.list(squares, true)
+    to.number('lr', lr)
+    to.number('beta1', beta1)
+    to.number('beta2', beta2)
+    to.number('eps', eps)
+    to.number('rate', rate)
+    to.number('adapts', adapts)
+    to.number('weightDecay', weightDecay)
+    to.number('decoupled', decoupled)
+    to.number('maximize', maximize)
+    to.list(shadows, true)
+  },
+}
+
+const rmsprop: Writer<'rmsprop'> = {
+  first: ({ params }) => params[0],
+  write(to, { params, grads, squares, means, momentumBuffers, lr, alpha, eps, momentum, weightDecay, maximize, shadows }) {
+    to.list(params, true)
+    to.list(grads, true)
+    to.list(squares, true)
+    to.list(means, true)
+    to.list(momentumBuffers, true)
+    to.number('lr', lr)
+    to.number('alpha', alpha)
+    to.number('eps', eps)
+    to.number('momentum', momentum)
+    to.number('weightDecay', weightDecay)
+    to.number('maximize', maximize)
+    to.list(shadows, true)
+  },
+}
+
+const adagrad: Writer<'adagrad'> = {
+  first: ({ params }) => params[0],
+  write(to, { params, grads, sums, rate, eps, weightDecay, maximize, shadows }) {
+    to.list(params, true)
+    to.list(grads, true)
+    to.list(sums, true)
+    to.number('rate', rate)
+    to.number('eps', eps)
+    to.number('weightDecay', weightDecay)
+    to.number('maximize', maximize)
+    to.list(shadows, true)
+  },
+}
+
+const adadelta: Writer<'adadelta'> = {
+  first: ({ params }) => params[0],
+  write(to, { params, grads, squares, deltas, lr, rho, eps, weightDecay, maximize, shadows }) {
+    to.list(params, true)
+    to.list(grads, true)
+    to.list(squares, true)
+    to.list(deltas, true)
+    to.number('lr', lr)
+    to.number('rho', rho)
+    to.number('eps', eps)
+    to.number('weightDecay', weightDecay)
+    to.number('maximize', maximize)
+    to.list(shadows, true)
+  },
+}
+
+const lion: Writer<'lion'> = {
+  first: ({ params }) => params[0],
+  write(to, { params, grads, means, lr, beta1, beta2, weightDecay, maximize, shadows }) {
+    to.list(params, true)
+    to.list(grads, true)
+    to.list(means, true)
+    to.number('lr', lr)
+    to.number('beta1', beta1)
+    to.number('beta2', beta2)
+    to.number('weightDecay', weightDecay)
+    to.number('maximize', maximize)
+    to.list(shadows, true)
+  },
+}
+
 const total_norm: Writer<'total_norm'> = {
   first: ({ out }) => out,
   write(to, { out, tensors, p }) {
@@ -1109,6 +1265,8 @@ export const calls: Calls = {
   leaky_relu_backward,
   sigmoid_backward: relu_backward,
   tanh_backward: relu_backward,
+  swiglu,
+  swiglu_backward,
   copy: neg,
   copy_into,
   accumulate: copy_into,
@@ -1171,6 +1329,7 @@ export const calls: Calls = {
   gru_backward,
   rnn_forward,
   rnn_backward,
+  rotary,
   attention_forward,
   attention_backward,
   random_uniform,
@@ -1179,6 +1338,13 @@ export const calls: Calls = {
   dropout,
   sgd,
   adam,
+  adamax,
+  nadam,
+  radam,
+  rmsprop,
+  adagrad,
+  adadelta,
+  lion,
   total_norm,
   clip_scale,
 }

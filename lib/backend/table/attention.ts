@@ -27,6 +27,22 @@ export function pairs(q: StridedView, k: StridedView, offset: number, window: nu
 
 export const attention = {
   /**
+   * x [B, .., T, D] -> out like it: the first 2 R features of each row in pairs (a, b), features i and R + i, or with `neighbours`
+   * 2 i and 2 i + 1, become (a c - b s, a s + b c), with `backwards` (a c + b s, b c - a s); what is behind them stays. Of
+   * cosines c and sines s [.., R] element t of a batch row has row t, or where there are B T rows row b T + t.
+   */
+  rotary: row(
+    {
+      out: 'out T',
+      x: 'strided T',
+      cosines: 'in float32',
+      sines: 'in float32',
+      neighbours: 'flag',
+      backwards: 'flag',
+    },
+    { calledAs: 'rotaryEmbedding', T: floats, optional: true },
+  ),
+  /**
    * q [B, Hq, Tq, D], k [B, Hk, Tk, D], v [B, Hk, Tk, Dv], Hq a multiple of Hk; out [B, Hq, Tq, Dv]; statistics [B, Hq, 2,
    * Tq]: the largest score m of each query, then each query's sum of exp(score - m). mask, broadcast to [B, Hq, Tq, Tk] by
    * stride 0: bool (true: take part) or float32 (added to the scores). Key j takes part in query i where j <= offset + i,

@@ -6,6 +6,7 @@
 import { attention } from './attention.js'
 import { conv } from './conv.js'
 import { elementwise } from './elementwise.js'
+import { gated } from './gated.js'
 import { type ArgumentsOf, checkRow, type KernelRows } from './grammar.js'
 import { indexing } from './indexing.js'
 import { interpolate } from './interpolate.js'
@@ -36,6 +37,7 @@ export {
 /** The rows by family. A family has one name on every floor. */
 export const families = {
   elementwise,
+  gated,
   shape,
   reduce,
   sort,
@@ -57,6 +59,7 @@ export type Family = keyof typeof families
 
 export const kernels = {
   ...elementwise,
+  ...gated,
   ...shape,
   ...reduce,
   ...sort,

@@ -1,13 +1,15 @@
 /** Rotary position embeddings (Su et al., 2021): pairs of features turned by their position. */
-import { checkDType, checkTensor } from '../../autograd/operator.js'
+import { withAutocast } from '../../autograd/autocast.js'
+import { apply, checkDType, checkTensor, type Operator } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
 import { formatShape, ShapeError, shown, ValueError } from '../../core/errors.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
-import { anyFloating } from '../common.js'
+import { anyFloating, like } from '../common.js'
 import { castTo } from '../convert.js'
-import { add, cos, mul, sin, sub } from '../elementwise/index.js'
+import { add, cos, mul, neg, sin, sub } from '../elementwise/index.js'
+import { kernel, operator } from '../operator.js'
 import { cat, flatten, narrow, reshape, select, stack } from '../shape/index.js'
 import { anglesOf, checkBase, checkOffset, countFrom } from './angles.js'
 import { checkLayout, checkScaling, type RotaryLayout, type RotaryScaling, rotaryFrequencies } from './rope-scaling.js'
@@ -55,6 +57,43 @@ const names: OptionNames<RotaryOptions> = {
 }
 
 const op = 'rotaryEmbedding'
+
+interface Turn {
+  readonly layout: RotaryLayout
+  /** By the opposite angles. */
+  readonly backwards: boolean
+}
+
+/** x [.., T, D] and what its features turn by: cosines and sines [.., T, R / 2]. */
+const rotaryRecord: Operator<[x: Tensor, cosines: Tensor, sines: Tensor], Turn> = operator<
+  [x: Tensor, cosines: Tensor, sines: Tensor],
+  Turn
+>({
+  name: op,
+  infer: ([x]) => like(x),
+  forward: kernel('rotary', ([x, cosines, sines], { layout, backwards }, { out }) => ({
+    out,
+    x,
+    cosines,
+    sines,
+    neighbours: layout === 'pairs',
+    backwards,
+  })),
+  composite([x, cosines, sines], { layout, backwards }) {
+    const dims = 2 * (cosines.sizes.at(-1) as number)
+    const turning = castTo(narrow(x, -1, 0, dims), cosines.dtype)
+    const turned: Tensor = castTo(turn(turning, cosines, backwards ? neg(sines) : sines, layout), x.dtype)
+    return dims === x.sizes.at(-1) ? turned : cat([turned, narrow(x, -1, dims, (x.sizes.at(-1) as number) - dims)], -1)
+  },
+  gradient: {
+    saves: () => ({ inputs: [1, 2] }),
+    backward(ctx, [g]) {
+      const { layout, backwards } = ctx.attrs
+      const dx = apply(rotaryRecord, [g, ctx.input(1), ctx.input(2)], { layout, backwards: !backwards })
+      return [dx, null, null]
+    },
+  },
+})
 
 /** The features turned by their angles' cosines and sines [.., T, R / 2]. */
 function turn(x: Tensor, cosines: Tensor, sines: Tensor, layout: RotaryLayout): Tensor {
@@ -132,7 +171,7 @@ export function rotaryEmbedding(x: Tensor, options: RotaryOptions = {}): Tensor 
     const scaled: Tensor = factor === 1 ? each : mul(each, factor)
     return among ? reshape(scaled, among) : scaled
   }
-  const turning = castTo(dims === d ? x : narrow(x, -1, 0, dims), wide)
-  const rotated: Tensor = castTo(turn(turning, table(cos(angles)), table(sin(angles)), layout), x.dtype)
-  return dims === d ? rotated : cat([rotated, narrow(x, -1, dims, d - dims)], -1)
+  const inputs: [Tensor, Tensor, Tensor] = [x, table(cos(angles)), table(sin(angles))]
+  // Autocast would convert x to the dtype of the angles.
+  return withAutocast(null, () => apply(rotaryRecord, inputs, { layout, backwards: false }))
 }

@@ -1,20 +1,21 @@
 /** Activations whose slope is learned, drawn or another tensor. */
 
-import { checkDType } from '../../autograd/operator.js'
+import { apply, checkDType } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
 import { formatShape, ShapeError, ValueError } from '../../core/errors.js'
 import { checkGenerator, type Generator } from '../../core/generator.js'
 import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
-import { normalizeDim, type Shape } from '../../core/shape.js'
+import { normalizeDim, type Shape, sameShape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
-import { anyFloating, checkScalar } from '../common.js'
+import { anyFloating, checkScalar, like } from '../common.js'
 import { castTo } from '../convert.js'
+import { kernel, operator } from '../operator.js'
 import { rand } from '../random.js'
 import { narrow, reshape } from '../shape/index.js'
 import { leakyRelu, sigmoid, silu } from './activations.js'
 import { mul } from './arithmetic.js'
 import { gt, le, where } from './compare.js'
-import { once } from './once.js'
+import { once } from '../widened.js'
 
 /** Both halves of x along `dim`. Throws ShapeError for an odd size. */
 export function halves(op: string, x: Tensor, dim: number): [Tensor, Tensor] {
@@ -37,11 +38,30 @@ export function glu(x: Tensor, dim = -1): Tensor {
   return once('glu', [value, gate], (v, g) => mul(v, sigmoid(g)))
 }
 
+const swigluRecord = operator<[gate: Tensor, up: Tensor]>({
+  name: 'swiglu',
+  infer: ([gate]) => like(gate),
+  forward: kernel('swiglu', ([gate, up], _attrs, { out }) => ({ out, gate, up })),
+  composite: ([gate, up]) => mul(silu(gate), up),
+  gradient: {
+    saves: () => ({ inputs: [0, 1] }),
+    backward: kernel('swiglu_backward', (ctx, [dy], { dgate, dup }) => ({
+      dgate,
+      dup,
+      dy,
+      gate: ctx.input(0),
+      up: ctx.input(1),
+    })),
+  },
+})
+
 /** silu(gate) * up, broadcast: the hidden layer of Llama's feed-forward network (Shazeer, 2020). */
 export function swiglu<S extends Shape, D extends DType>(gate: Tensor<S, D>, up: Tensor<S, D>): Tensor<S, D>
 export function swiglu(gate: Tensor, up: Tensor): Tensor {
   checkDType('swiglu', 'gate', gate, anyFloating)
   checkDType('swiglu', 'up', up, anyFloating)
+  // What is broadcast or of two dtypes is put together by operators.
+  if (sameShape(gate.sizes, up.sizes) && gate.dtype === up.dtype) return apply(swigluRecord, [gate, up], null)
   return once('swiglu', [gate, up], (g, u) => mul(silu(g), u))
 }
 

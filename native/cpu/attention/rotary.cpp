@@ -1,0 +1,86 @@
+// Pairs of features turned by angles of their positions (Su et al., "RoFormer", 2021), and back, which is the gradient.
+// Rows of x are read where they lie, at any strides; out is overwritten. 8 bytes an element, and the cosines and sines,
+// which stay in the caches for all heads.
+#include "rotary.h"
+
+#include <string.h>
+
+#include "../../generated/kernels.h"
+#include "../chunks.h"
+#include "../rooms.h"
+#include "../simd/half.h"
+
+namespace firesteel::FIRESTEEL_ISA {
+
+namespace {
+
+// No fused multiply-add: as the operators that a device without the kernel runs.
+void turn_halves(float* __restrict to, const float* __restrict x, const float* __restrict c, const float* __restrict s,
+                 int64_t R, float sign) {
+  for (int64_t i = 0; i < R; i++) {
+    const float a = x[i], b = x[R + i], sine = sign * s[i];
+    to[i] = a * c[i] - b * sine;
+    to[R + i] = a * sine + b * c[i];
+  }
+}
+
+void turn_neighbours(float* __restrict to, const float* __restrict x, const float* __restrict c,
+                     const float* __restrict s, int64_t R, float sign) {
+  for (int64_t i = 0; i < R; i++) {
+    const float a = x[2 * i], b = x[2 * i + 1], sine = sign * s[i];
+    to[2 * i] = a * c[i] - b * sine;
+    to[2 * i + 1] = a * sine + b * c[i];
+  }
+}
+
+}  // namespace
+
+void rotary(Context& context, const View& out, const View& x, const View& cosines, const View& sines, bool neighbours,
+            bool backwards) {
+  if (!expect(context, x.ndim >= 2 && same_shape(out, x) && out.dtype == x.dtype, "rotary: x is not [.., T, D]") ||
+      !expect(context, x.dtype == DType::float32 || x.dtype == DType::bfloat16, "rotary: expected float32 or bfloat16"))
+    return;
+  if (out.count == 0) return;
+  const int64_t T = x.sizes[x.ndim - 2], D = x.sizes[x.ndim - 1], step = x.strides[x.ndim - 1];
+  const int64_t R = cosines.ndim > 0 ? cosines.sizes[cosines.ndim - 1] : 0, batch = x.ndim > 2 ? x.sizes[0] : 1;
+  const int64_t tables = R > 0 ? cosines.count / R : T;
+  if (!expect(context,
+              cosines.dtype == DType::float32 && sines.dtype == DType::float32 && same_shape(cosines, sines) &&
+                  2 * R <= D && (tables == T || tables == batch * T),
+              "rotary: cosines and sines are not [.., T, R]"))
+    return;
+  const int64_t rows = out.count / D, rows_of_batch = rows / batch;
+  const bool wide = x.dtype == DType::float32, direct = wide && step == 1;
+  const float sign = backwards ? -1.0f : 1.0f;
+  const Chunks chunks = {rows, max(1, attention::turned_elements / D)};
+  const Rooms rooms = make_rooms(context, direct ? 0 : 2 * D, ceil_div(rows, chunks.size));
+  for_chunks(context, chunks, [&](int64_t first, int64_t end) {
+    int64_t number;
+    float *const room = enter_room(rooms, number), *const turned = room + D;
+    for (int64_t row = first; row < end; row++) {
+      const int64_t t = row % T;
+      int64_t offset = t * x.strides[x.ndim - 2], rest = row / T;
+      for (int d = x.ndim - 3; d >= 0; d--) {
+        offset += rest % x.sizes[d] * x.strides[d];
+        rest /= x.sizes[d];
+      }
+      const float* from = room;
+      if (direct)
+        from = pointer<const float>(x) + offset;
+      else if (wide)
+        for (int64_t i = 0; i < D; i++) room[i] = pointer<const float>(x)[offset + i * step];
+      else
+        for (int64_t i = 0; i < D; i++)
+          simd::widen_bfloat16(1, room + i, pointer<const uint16_t>(x) + offset + i * step);
+      const int64_t table = (tables == T ? t : row / rows_of_batch * T + t) * R;
+      const float *const c = pointer<const float>(cosines) + table, *const s = pointer<const float>(sines) + table;
+      float* const to = wide ? pointer<float>(out) + row * D : turned;
+      neighbours ? turn_neighbours(to, from, c, s, R, sign) : turn_halves(to, from, c, s, R, sign);
+      memcpy(to + 2 * R, from + 2 * R, size_t(D - 2 * R) * sizeof(float));
+      if (!wide) simd::narrow_bfloat16(D, pointer<uint16_t>(out) + row * D, turned);
+    }
+    leave_room(rooms, number);
+  });
+}
+
+}  // namespace firesteel::FIRESTEEL_ISA

@@ -1,0 +1,10 @@
+// The size by which turning by positions is cut: here, where its tests find it.
+#pragma once
+#include <stdint.h>
+
+namespace firesteel::FIRESTEEL_ISA::attention {
+
+// Elements of a chunk.
+constexpr int64_t turned_elements = 1 << 14;
+
+}  // namespace firesteel::FIRESTEEL_ISA::attention
