@@ -154,7 +154,12 @@ void test_scatters() {
     test_scatter({4, 5, 6}, {3, 2, 9}, 2, dtype);
   }
   for (DType dtype : {DType::float32, DType::int32})
-    for (int64_t n : about({isa::inner_tile})) test_scatter({3, n}, {7, n}, 0, dtype);
+    for (int64_t n : about({isa::inner_tile, isa::least_tile})) {
+      test_scatter({3, n}, {7, n}, 0, dtype);
+      // So many that tiles stay whole, and one fewer.
+      for (int64_t outer : {isa::enough_units - 1, isa::enough_units})
+        test_scatter({outer, 3, n}, {outer, 7, n}, 1, dtype);
+    }
   // NaN stays, whichever of the two it is.
   Array value({2}, DType::float32), src({2}, DType::float32), index({2}, DType::int32);
   for (int64_t by : {2, 3}) {

@@ -118,6 +118,18 @@ int main() {
           test_case(2, other, size, form & 1 ? size : other, form & 2 ? 5 : size, form & 1, form & 2, dtype);
         }
   for (int64_t planes : about({isa::resample_elements / 32})) test_case(planes, 4, 4, 4, 4, true, true, DType::float32);
+  // Planes so few that they are cut into bands, as many as they are worth, or as they have rows.
+  for (int64_t planes : about({isa::enough_planes}))
+    for (int64_t H : {40, 70}) {
+      test_case(planes, H, 90, 70, 80, true, true, DType::float32);
+      test_case(planes, H, 90, 70, 90, true, false, DType::float32);
+    }
+  for (int64_t P : about({isa::enough_bands}))
+    for (DType dtype : {DType::float32, DType::bfloat16}) {
+      test_case(1, P / 2, 1100, P, 1000, true, true, dtype);
+      test_case(1, 2 * P, 600, P, 500, true, true, dtype);
+      test_case(3, P, 800, P, 800, true, false, dtype);
+    }
   for (int64_t rows : about({isa::resample_elements / 8})) test_case(1, rows, 4, rows, 4, false, true, DType::float32);
   test_case(0, 4, 4, 4, 4, true, true, DType::float32);
   test_case(2, 0, 4, 3, 3, true, true, DType::float32);

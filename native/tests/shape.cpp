@@ -185,6 +185,28 @@ void test_fill() {
   }
 }
 
+// Around what is written past the caches, from any place in a register on.
+void test_large_fill() {
+  for (DType dtype : {DType::float32, DType::bfloat16, DType::uint8}) {
+    const int64_t bytes = int64_t(bytes_of(dtype)), limit = isa::simd::streaming_bytes / bytes;
+    for (int64_t count : {limit - 1, limit, limit + 1, limit + 133}) {
+      const size_t offset = size_t(count % 7 * bytes);
+      std::vector<uint8_t> memory(size_t(count * bytes) + 128, 0xA5), expected = memory;
+      Array one({1}, dtype);
+      one.set(0, 7);
+      View view = one.view;
+      view.data = memory.data() + offset;
+      view.count = view.sizes[0] = count;
+      for (int64_t i = 0; i < count; i++)
+        memcpy(expected.data() + offset + size_t(i * bytes), one.at(0), size_t(bytes));
+      for (int threads = 1; threads <= 3; threads++) {
+        isa::fill(context_of(threads), view, 7);
+        check(memory == expected, std::string("a large fill of ") + name(dtype));
+      }
+    }
+  }
+}
+
 void test_arange() {
   const double starts[] = {0, -3.7, 16777216, 2147483600}, steps[] = {1, 0.1, -2.5, 0};
   for (DType dtype : {DType::float32, DType::int32})
@@ -339,11 +361,14 @@ void test_wrong_calls() {
   check_refused("accumulate into what is broadcast", one, [&](Context& c) { isa::accumulate(c, one.view, a.view); });
   check_refused("arange of bytes", whole, [&](Context& c) { isa::arange(c, whole.view, 0, 1); });
   const View too_many[] = {a.view, a.view, a.view}, narrow[] = {b.view}, other[] = {ints.view};
-  check_refused("cat along a dimension that is not", tall,
-                [&](Context& c) { isa::cat(c, tall.view, {too_many, 2}, 2); });
+  check_refused("cat along a dimension that is not", tall, [&](Context& c) {
+    isa::cat(c, tall.view, {too_many, 2}, 2);
+  });
   check_refused("cat of another width", tall, [&](Context& c) { isa::cat(c, tall.view, {narrow, 1}, 0); });
   check_refused("cat of another dtype", tall, [&](Context& c) { isa::cat(c, tall.view, {other, 1}, 0); });
-  check(error_of([&](Context& c) { isa::cat(c, tall.view, {too_many, 3}, 0); }).code == ErrorCode::internal &&
+  check(error_of([&](Context& c) {
+          isa::cat(c, tall.view, {too_many, 3}, 0);
+        }).code == ErrorCode::internal &&
             tall.intact(),
         "cat of too much");
 }
@@ -355,6 +380,7 @@ int main() {
   test_copies();
   test_accumulate();
   test_fill();
+  test_large_fill();
   test_arange();
   test_cat();
   test_blocks();

@@ -148,21 +148,36 @@ bool correspond(Context& context, const View& small, const View& large, const Vi
   return true;
 }
 
-// Calls element(position, offset without the index's part) for all positions: along dim in order, on one thread.
-template <class F>
-void for_positions(Context& context, const Correspondence& c, const F& element) {
+// Calls element(position, offset without the index's part) for all positions: along dim in order, on one thread. What
+// lies there in `small`, as the index does, is asked for ahead: parts of rows far apart are met.
+template <class T, class F>
+void for_positions(Context& context, const Correspondence& c, const T* small, const F& element) {
   if (c.index->count == 0) return;
-  const int64_t tile = min(inner_tile, c.inner), tiles = ceil_div(c.inner, tile), units = c.outer * tiles;
+  constexpr int64_t rows_ahead = 8;
+  const int32_t* const at = pointer<const int32_t>(*c.index);
+  int64_t tile = min(inner_tile, c.inner);
+  while (tile > least_tile && c.outer * ceil_div(c.inner, tile) < enough_units) tile = round_up(tile / 2, least_tile);
+  const int64_t tiles = ceil_div(c.inner, tile), units = c.outer * tiles;
   for_items(context, {units, 1 + chunk_elements / (c.count * tile)}, [&](int64_t unit) {
     const int64_t o = unit / tiles, first = unit % tiles * tile, n = min(tile, c.inner - first);
     const int64_t base = offset_of(c, o, 0, c.dim - 1);
-    int64_t offsets[inner_tile];
-    for (int64_t i = 0; i < n; i++)
-      offsets[i] = base + (c.same_inner ? first + i : offset_of(c, first + i, c.dim + 1, c.large->ndim - 1));
-    for (int64_t j = 0; j < c.count; j++) {
-      const int64_t row = (o * c.count + j) * c.inner + first;
-      for (int64_t i = 0; i < n; i++) element(row + i, offsets[i]);
+    const int64_t position = o * c.count * c.inner + first;
+    const auto ask_for = [&](int64_t j) __attribute__((always_inline)) {
+      const int64_t next = position + min(j + rows_ahead, c.count - 1) * c.inner;
+      for (int64_t i = 0; i < n; i += 16) __builtin_prefetch(at + next + i);
+      for (int64_t i = 0; i < n; i += 64 / int64_t(sizeof(T))) __builtin_prefetch(small + next + i);
+    };
+    if (c.same_inner) {
+      for (int64_t j = 0; j < c.count; j++) {
+        ask_for(j);
+        for (int64_t i = 0; i < n; i++) element(position + j * c.inner + i, base + first + i);
+      }
+      return;
     }
+    int64_t offsets[inner_tile];
+    for (int64_t i = 0; i < n; i++) offsets[i] = base + offset_of(c, first + i, c.dim + 1, c.large->ndim - 1);
+    for (int64_t j = 0; j < c.count; j++)
+      for (int64_t i = 0; i < n; i++) element(position + j * c.inner + i, offsets[i]);
   });
 }
 
@@ -171,10 +186,12 @@ void gather_as(Context& context, const View& out, const View& x, const View& ind
   const int32_t* at = pointer<const int32_t>(index);
   T* to = pointer<T>(out);
   const T* from = pointer<const T>(x);
-  for_positions(context, c, [&](int64_t position, int64_t offset) {
-    const int64_t wanted = at[position];
-    to[position] = in_range(wanted, c.size) ? from[offset + wanted * c.step] : T(0);
-  });
+  const int64_t size = c.size, step = c.step;
+  for_positions(
+      context, c, to, [=](int64_t position, int64_t offset) __attribute__((always_inline)) {
+        const int64_t wanted = at[position];
+        to[position] = in_range(wanted, size) ? from[offset + wanted * step] : T(0);
+      });
 }
 
 // Each unit owns a range of rows of the sum and reads all of the index; the number of ranges keeps that reading small
@@ -213,12 +230,14 @@ void scatter_by(Context& context, const View& value, const View& src, const View
   const int32_t* at = pointer<const int32_t>(index);
   T* to = pointer<T>(value);
   const T* from = pointer<const T>(src);
-  for_positions(context, c, [&](int64_t position, int64_t offset) {
-    const int64_t wanted = at[position];
-    if (!in_range(wanted, c.size)) return;
-    T& found = to[offset + wanted * c.step];
-    found = both(found, from[position]);
-  });
+  const int64_t size = c.size, step = c.step;
+  for_positions(
+      context, c, from, [=](int64_t position, int64_t offset) __attribute__((always_inline)) {
+        const int64_t wanted = at[position];
+        if (!in_range(wanted, size)) return;
+        T& found = to[offset + wanted * step];
+        found = both(found, from[position]);
+      });
 }
 
 template <class T>
@@ -319,10 +338,12 @@ void scatter_add(Context& context, const View& dx, const View& dy, const View& i
   const int32_t* indices = pointer<const int32_t>(at);
   float* sums = pointer<float>(dx);
   const float* terms = pointer<const float>(dy);
-  for_positions(context, c, [&](int64_t position, int64_t offset) {
-    const int64_t wanted = indices[position];
-    if (in_range(wanted, c.size)) sums[offset + wanted * c.step] += terms[position];
-  });
+  const int64_t size = c.size, step = c.step;
+  for_positions(
+      context, c, terms, [=](int64_t position, int64_t offset) __attribute__((always_inline)) {
+        const int64_t wanted = indices[position];
+        if (in_range(wanted, size)) sums[offset + wanted * step] += terms[position];
+      });
 }
 
 void scatter_into(Context& context, const View& dst, const View& src, const View& index, int64_t dim) {

@@ -6,5 +6,8 @@ namespace firesteel::FIRESTEEL_ISA {
 
 // Elements read and written that are worth a chunk.
 constexpr int64_t resample_elements = 1 << 14;
+// Fewer planes are cut into bands of rows, so many in all, each of which makes the rows between passes anew that it
+// shares with its neighbours.
+constexpr int64_t enough_planes = 16, enough_bands = 32;
 
 }  // namespace firesteel::FIRESTEEL_ISA

@@ -47,14 +47,29 @@ bool read_table(Context& context, const View* taps, const View* weights, int64_t
   return expect(context, right, "resample's taps lie outside of the axis");
 }
 
-// One row of results: sums of rows of `from`, `pitch` apart.
-void sum_rows(float* to, const float* from, int64_t pitch, int64_t count, const Table& table, int64_t result) {
+// Rows [first, end).
+struct Band {
+  int64_t first, end;
+};
+
+// The rows that the results of a band are made of.
+Band sources_of(const Table& table, const Band& results) {
+  const int64_t begin = table.ends[results.first], end = table.ends[results.end];
+  if (begin == end) return {0, 0};
+  Band rows = {table.index[begin], table.index[begin] + 1};
+  for (int64_t k = begin + 1; k < end; k++) rows = {min(rows.first, table.index[k]), max(rows.end, table.index[k] + 1)};
+  return rows;
+}
+
+// One row of results: sums of rows, `pitch` apart, of which `from` is the one with number `origin`.
+void sum_rows(float* to, const float* from, int64_t origin, int64_t pitch, int64_t count, const Table& table,
+              int64_t result) {
   const int64_t begin = table.ends[result], end = table.ends[result + 1];
   if (begin == end) return (void)memset(to, 0, size_t(count) * sizeof(float));
   simd::for_row(
       count, [&](int64_t i, int64_t n) __attribute__((always_inline)) {
         const auto term = [&](int64_t k) __attribute__((always_inline)) {
-          return simd::load_some(from + table.index[k] * pitch + i, n);
+          return simd::load_some(from + (table.index[k] - origin) * pitch + i, n);
         };
         // (The first term is no sum with 0, which would have no -0.)
         Vec sum = simd::set(table.weight[begin]) * term(begin);
@@ -140,30 +155,37 @@ void resample_planes(Context& context, const View& out, const View& x, const Tab
   const int64_t own = both ? room_of_columns(W, Q) : 0, line = both ? lanes * pitch : Q;
   const Reader reader = {x};
   const Writer writer = {out};
-  const Chunks chunks = {x.sizes[0], max(1, resample_elements / (H * W + P * Q))};
+  const int64_t planes = x.sizes[0], work = H * W + P * Q;
+  const int64_t bands = planes >= enough_planes ? 1 : min(min(enough_bands / planes, work / resample_elements + 1), P);
+  const int64_t height = ceil_div(P, bands);
+  const Chunks chunks = {planes * bands, max(1, resample_elements / (work / bands + 1))};
   const Rooms rooms = make_rooms(context, own + line + between + widened, ceil_div(chunks.items, chunks.size));
-  for_chunks(context, chunks, [&](int64_t first, int64_t end) {
+  for_items(context, chunks, [&](int64_t item) {
+    const int64_t plane = item / bands, first = item % bands * height;
+    const Band results = {first, min(first + height, P)};
+    if (results.first >= results.end) return;
+    const Band rows = sources_of(down, results);
+    const int64_t count = rows.end - rows.first;
     int64_t number;
     float* const room = enter_room(rooms, number);
     const Columns columns = {across, W, Q, pitch, room, room + W * lanes};
     float *const lines = room + own, *const middle = lines + line;
-    for (int64_t plane = first; plane < end; plane++) {
-      const float* const from = reader.read(plane * H * W, H * W, middle + between);
-      if (both && !columns_first) {
-        for (int64_t p = 0; p < P; p++) sum_rows(middle + p * W, from, W, W, down, p);
-        for (int64_t p = 0; p < P; p += lanes) {
-          const int64_t count = min(lanes, P - p);
-          sum_columns(lines, middle + p * W, count, columns);
-          for (int64_t i = 0; i < count; i++) writer.written((plane * P + p + i) * Q, Q, lines + i * pitch);
-        }
-        continue;
+    const float* const from = reader.read((plane * H + rows.first) * W, count * W, middle + between);
+    if (both && !columns_first) {
+      for (int64_t p = results.first; p < results.end; p++)
+        sum_rows(middle + (p - results.first) * W, from, rows.first, W, W, down, p);
+      for (int64_t p = results.first; p < results.end; p += lanes) {
+        const int64_t together = min(lanes, results.end - p);
+        sum_columns(lines, middle + (p - results.first) * W, together, columns);
+        for (int64_t i = 0; i < together; i++) writer.written((plane * P + p + i) * Q, Q, lines + i * pitch);
       }
-      for (int64_t h = 0; columns_first && h < H; h += lanes)
-        sum_columns(middle + h * pitch, from + h * W, min(lanes, H - h), columns);
-      for (int64_t p = 0; p < P; p++) {
+    } else {
+      for (int64_t h = 0; columns_first && h < count; h += lanes)
+        sum_columns(middle + h * pitch, from + h * W, min(lanes, count - h), columns);
+      for (int64_t p = results.first; p < results.end; p++) {
         const int64_t at = (plane * P + p) * Q;
         float* const to = writer.place(at, lines);
-        sum_rows(to, columns_first ? middle : from, columns_first ? pitch : W, Q, down, p);
+        sum_rows(to, columns_first ? middle : from, rows.first, columns_first ? pitch : W, Q, down, p);
         writer.written(at, Q, to);
       }
     }

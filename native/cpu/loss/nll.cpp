@@ -6,6 +6,7 @@
 #include "../../generated/kernels.h"
 #include "../chunks.h"
 #include "../simd/half.h"
+#include "../simd/stream.h"
 #include "blocks.h"
 
 namespace firesteel::FIRESTEEL_ISA {
@@ -95,10 +96,14 @@ void nll_loss_backward(Context& context, const View& dlog_probs, const View& dy,
   Problem problem;
   if (!make_problem(context, problem, dlog_probs, target, weight, total, dy, ignore_index, reduction)) return;
   const bool narrows = dlog_probs.dtype == DType::bfloat16;
-  const int64_t bytes = narrows ? 2 : 4, of_batch = problem.classes * problem.inner;
+  const int64_t of_batch = problem.classes * problem.inner;
+  const bool stream = dlog_probs.count * (narrows ? 2 : 4) >= simd::streaming_bytes;
   const int64_t batches = problem.inner > 0 ? problem.rows / problem.inner : 0;
   for_items(context, even_chunks(batches, of_batch, loss::cleared_elements), [&](int64_t n) {
-    memset(pointer<char>(dlog_probs) + n * of_batch * bytes, 0, size_t(of_batch * bytes));
+    if (narrows)
+      simd::write_same<uint16_t>(pointer<uint16_t>(dlog_probs) + n * of_batch, of_batch, 0, stream);
+    else
+      simd::write_same(pointer<float>(dlog_probs) + n * of_batch, of_batch, 0.0f, stream);
     for (int64_t row = n * problem.inner; row < (n + 1) * problem.inner; row++) {
       if (!counts(problem, row)) continue;
       double gradient = double(pointer<const float>(dy)[reduction == reduce_none ? row : 0]);

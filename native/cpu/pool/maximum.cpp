@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "../../generated/kernels.h"
+#include "../rooms.h"
 #include "../simd/row.h"
 #include "windows.h"
 
@@ -11,6 +12,11 @@ namespace firesteel::FIRESTEEL_ISA {
 using namespace pool;
 
 namespace {
+
+FIRESTEEL_INLINE VecI numbers() {
+  static const int32_t index[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return simd::load(index);
+}
 
 // Whether `value` takes the place of `best`: later equals do not, and a NaN keeps its place.
 bool beats(float value, float best) { return value > best || (value != value && best == best); }
@@ -34,6 +40,62 @@ void window_maximum(const float* x, const Axis& rows, const Axis& columns, const
   *index = int32_t(position);
 }
 
+// Whether `value` at `at` takes the place of `best` at `position` among maxima that come in any order.
+bool comes_before(float value, int32_t at, float best, int32_t position) {
+  const bool equal = value == best || (value != value && best != best);
+  return equal ? at < position : beats(value, best);
+}
+
+// The first maximum of each column of a plane among the rows of a window's taps, of which there is one at least, and
+// its position: where windows side by side cannot be read as vectors, their columns can.
+void column_maxima(const float* x, const Axis& rows, const Axis& columns, const Range& down, float* best,
+                   int32_t* position) {
+  const int64_t step = rows.dilation * columns.length, first = (down.start + down.low * rows.dilation) * columns.length;
+  simd::for_row(columns.length, [&](int64_t w, int64_t n) {
+    const float* from = x + first + w;
+    Vec largest = simd::load_some(from, n);
+    VecI line = simd::set_int(int32_t(first));
+    for (int64_t r = down.low + 1, at = first + step; r < down.high; r++, at += step) {
+      from += step;
+      const Vec value = simd::load_some(from, n);
+      const simd::Mask wins = (value > largest) | ((value != value) & (largest == largest));
+      largest = simd::select(wins, value, largest);
+      line = simd::select(wins, simd::set_int(int32_t(at)), line);
+    }
+    simd::store_some(best + w, largest, n);
+    line = line + simd::set_int(int32_t(w)) + numbers();
+    n == lanes ? simd::store(position + w, line) : simd::store_partial(position + w, line, int(n));
+  });
+}
+
+// The first maximum of a window among those of its columns.
+void window_of_columns(const float* best, const int32_t* position, const Axis& columns, const Range& across, float* out,
+                       int32_t* index) {
+  int64_t w = across.start + across.low * columns.dilation;
+  float largest = across.low < across.high ? best[w] : -__builtin_inff();
+  int32_t at = across.low < across.high ? position[w] : -1;
+  for (int64_t s = across.low + 1; s < across.high; s++) {
+    w += columns.dilation;
+    if (!comes_before(best[w], position[w], largest, at)) continue;
+    largest = best[w];
+    at = position[w];
+  }
+  *out = largest;
+  *index = at;
+}
+
+// A row of windows, each of which has a row of the plane at least.
+void maximum_row_by_columns(const Rooms& rooms, const float* x, const Axis& rows, const Axis& columns,
+                            const Range& down, const Range* across, float* out, int32_t* index) {
+  int64_t number;
+  float* const best = enter_room(rooms, number);
+  int32_t* const position = reinterpret_cast<int32_t*>(best + columns.length);
+  column_maxima(x, rows, columns, down, best, position);
+  for (int64_t q = 0; q < columns.result; q++)
+    window_of_columns(best, position, columns, across[q], out + q, index + q);
+  leave_room(rooms, number);
+}
+
 // A plane of x and its results, with what may be read behind the first, and written behind the others.
 struct Plane {
   const float* from;
@@ -42,11 +104,6 @@ struct Plane {
   int32_t* index;
   int64_t writable;  // results
 };
-
-FIRESTEEL_INLINE VecI numbers() {
-  static const int32_t index[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  return simd::load(index);
-}
 
 // Floats between what is read and what is asked for meanwhile: the processor sees too late that planes follow each
 // other.
@@ -275,7 +332,8 @@ void max_pool2d_forward(Context& context, const View& out, const View& indices, 
   const Range* const across = ranges_of(context, columns);
   const float *const source = pointer<const float>(x), *const end = source + x.count;
   const MaximumRows rows_of_maxima = find_maximum_rows(rows, columns);
-  const bool vectors = has_vectors(columns);
+  const bool vectors = has_vectors(columns), by_columns = !vectors && rows.taps > 1;
+  const Rooms rooms = make_rooms(context, by_columns ? 2 * columns.length : 0, x.sizes[0] * x.sizes[1]);
   for_planes(context, x.sizes[0] * x.sizes[1], max(size_x, size * rows.taps * columns.taps), [&](int64_t number) {
     const float* const from = source + number * size_x;
     const Plane plane = {from, end - from, pointer<float>(out) + number * size,
@@ -290,6 +348,10 @@ void max_pool2d_forward(Context& context, const View& out, const View& indices, 
       for (; p < next; p++) {
         const Range range = range_of(rows, p);
         const int64_t row = p * columns.result;
+        if (by_columns && range.low < range.high) {
+          maximum_row_by_columns(rooms, from, rows, columns, range, across, plane.to + row, plane.index + row);
+          continue;
+        }
         for (int64_t q = 0; q < (fill ? columns.inner_low : columns.result); q++)
           window_maximum(from, rows, columns, range, across[q], plane.to + row + q, plane.index + row + q);
         for (int64_t q = fill ? columns.inner_high : columns.result; q < columns.result; q++)
@@ -307,13 +369,13 @@ void adaptive_max_pool2d_forward(Context& context, const View& out, const View& 
   const Axis rows = adaptive_axis(x, out, 2), columns = adaptive_axis(x, out, 3);
   const Range *const down = adaptive_ranges(context, rows), *const across = adaptive_ranges(context, columns);
   const int64_t size_x = rows.length * columns.length, size = rows.result * columns.result;
+  const Rooms rooms = make_rooms(context, 2 * columns.length, x.sizes[0] * x.sizes[1]);
   for_planes(context, x.sizes[0] * x.sizes[1], size_x + size, [&](int64_t number) {
-    const float* const from = pointer<const float>(x) + number * size_x;
-    float* const to = pointer<float>(out) + number * size;
-    int32_t* const index = pointer<int32_t>(indices) + number * size;
-    for (int64_t p = 0; p < rows.result; p++)
-      for (int64_t q = 0, at = p * columns.result; q < columns.result; q++, at++)
-        window_maximum(from, rows, columns, down[p], across[q], to + at, index + at);
+    for (int64_t p = 0; p < rows.result; p++) {
+      const int64_t row = number * size + p * columns.result;
+      maximum_row_by_columns(rooms, pointer<const float>(x) + number * size_x, rows, columns, down[p], across,
+                             pointer<float>(out) + row, pointer<int32_t>(indices) + row);
+    }
   });
 }
 

@@ -20,9 +20,9 @@ template <class T>
 void fill_as(Context& context, const View& out, double value) {
   T element;
   convert_number(out.dtype, &element, value);
+  const bool stream = out.count * int64_t(sizeof(T)) >= simd::streaming_bytes;
   for_ranges(context, out.count, [&](int64_t start, int64_t end) {
-    T* to = pointer<T>(out);
-    for (int64_t i = start; i < end; i++) to[i] = element;
+    simd::write_same(pointer<T>(out) + start, end - start, element, stream);
   });
 }
 

@@ -60,4 +60,21 @@ FIRESTEEL_INLINE void write_row(float* to, int64_t n, bool stream, const F& body
   if (i < n) store_partial(to + i, body(i, n - i), n - i);
 }
 
+// n elements that are all `value`.
+template <class T>
+FIRESTEEL_INLINE void write_same(T* to, int64_t n, T value, bool stream) {
+  constexpr int64_t held = int64_t(lanes * sizeof(float) / sizeof(T));
+  int64_t i = 0;
+  if (stream) {
+    T room[held];
+    for (T& element : room) element = value;
+    Vec all;
+    memcpy(&all.v, room, sizeof room);
+    for (; i < n && reinterpret_cast<uintptr_t>(to + i) % sizeof room != 0; i++) to[i] = value;
+    for (; i + held <= n; i += held) store_past_caches(reinterpret_cast<float*>(to + i), all);
+    finish_streaming();
+  }
+  for (; i < n; i++) to[i] = value;
+}
+
 }  // namespace firesteel::FIRESTEEL_ISA::simd
