@@ -1,5 +1,16 @@
 /** Operators that are called by themselves: each is its inputs, and what is made of them. */
-import { einsum, nllLoss, scaledDotProductAttention, scatterAdd, type Tensor, topk } from 'firesteel'
+import {
+  adaptiveMaxPool2d,
+  einsum,
+  nllLoss,
+  rotaryEmbedding,
+  scaledDotProductAttention,
+  scatterAdd,
+  swiglu,
+  type Tensor,
+  topk,
+} from 'firesteel'
+
 import type { Maker } from './maker.js'
 import { type Builder, flag, operator, size, slowAttention, type Workload } from './work.js'
 
@@ -74,5 +85,18 @@ export const breadth: { readonly [kind: string]: Builder } = {
     const x = floats(n('rows'), n('cols'))
     const y = maker.ints(n('cols'), [n('rows')])
     return { leaves: [x], forward: () => nllLoss(x, y), reduces: n('rows'), operations: x.numel }
+  }),
+  swiglu: call((n, floats) => {
+    const [gate, up] = [floats(n('rows'), n('cols')), floats(n('rows'), n('cols'))]
+    return { leaves: [gate, up], forward: () => swiglu(gate, up), reduces: 1, operations: 20 * gate.numel }
+  }),
+  rotary: call((n, floats) => {
+    const x = floats(n('b'), n('heads'), n('t'), n('d'))
+    return { leaves: [x], forward: () => rotaryEmbedding(x), reduces: 2, operations: 20 * x.numel }
+  }),
+  adaptive_max_pool: call((n, floats) => {
+    const x = floats(n('n'), n('c'), n('h'), n('w'))
+    const forward = () => adaptiveMaxPool2d(x, n('out'))
+    return { leaves: [x], forward, reduces: 1, operations: 10 * x.numel }
   }),
 }

@@ -7,9 +7,11 @@ export const convWork: Builder = (w, make) => {
   const [kernel, stride, pad] = [size(w, 'kernel'), size(w, 'stride', 1), size(w, 'pad', 0)]
   const groups = size(w, 'groups', 1)
   const backward = flag(w, 'backward', true)
-  const x = make.floats([n, c, height, width], 1, backward)
+  const dtype = w.dtype === 'bf16' ? 'bfloat16' : 'float32'
+  const x = make.floats([n, c, height, width]).to(dtype)
+  x.requiresGrad = backward
   const layer = make.parameters(new nn.Conv2d(c, out, kernel, { stride, padding: pad, groups, device: make.device }))
-  layer.requiresGrad_(backward)
+  layer.to(dtype).requiresGrad_(backward)
   const pixels =
     Math.floor((height + 2 * pad - kernel) / stride + 1) * Math.floor((width + 2 * pad - kernel) / stride + 1)
   const depth = (c / groups) * kernel * kernel

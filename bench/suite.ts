@@ -8,6 +8,7 @@ import { interpolateWork } from './interpolate.js'
 import { crossEntropyWork } from './loss.js'
 import { einsumWork, matmulWork } from './matmul.js'
 import { groupNormWork, layerNormWork, rmsNormWork } from './norm.js'
+import { optimizerWork } from './optimizer.js'
 import { recurrentWork } from './recurrent.js'
 import { cnnWork, gptLoraTraining, gptTraining, mlpWork, taggerWork } from './train.js'
 import type { Builder, Workload } from './work.js'
@@ -29,6 +30,7 @@ const builders = new Map<string, Builder>([
   ['gelu', geluWork],
   ['cross_entropy', crossEntropyWork],
   ['add_tiny', addTinyWork],
+  ['optimizer', optimizerWork],
   ['train_mlp', mlpWork],
   ['train_cnn', cnnWork],
   ['train_lstm', taggerWork],
@@ -39,7 +41,7 @@ const builders = new Map<string, Builder>([
 
 /** The builder of a workload, or why there is none. */
 export function builderOf({ kind, dtype = 'f32' }: Workload): Builder | string {
-  if (dtype !== 'f32' && !(dtype === 'bf16' && kind === 'matmul')) return `the bench has no ${kind} in ${dtype}`
+  if (dtype !== 'f32' && !(dtype === 'bf16' && (kind === 'matmul' || kind === 'conv2d'))) return `the bench has no ${kind} in ${dtype}`
   return builders.get(kind) ?? `no operator for kind '${kind}'`
 }
 

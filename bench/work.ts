@@ -54,7 +54,8 @@ export function flag(workload: Workload, name: string, fallback: boolean): boole
   return value
 }
 
-function norm(x: Tensor): number {
+/** The L2 norm. */
+export function norm(x: Tensor): number {
   const values = x.to('float32').dataSync()
   let sum = 0
   for (let i = 0; i < values.length; i++) sum += (values[i] as number) ** 2
