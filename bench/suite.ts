@@ -41,7 +41,8 @@ const builders = new Map<string, Builder>([
 
 /** The builder of a workload, or why there is none. */
 export function builderOf({ kind, dtype = 'f32' }: Workload): Builder | string {
-  if (dtype !== 'f32' && !(dtype === 'bf16' && (kind === 'matmul' || kind === 'conv2d'))) return `the bench has no ${kind} in ${dtype}`
+  if (dtype !== 'f32' && !(dtype === 'bf16' && (kind === 'matmul' || kind === 'conv2d')))
+    return `the bench has no ${kind} in ${dtype}`
   return builders.get(kind) ?? `no operator for kind '${kind}'`
 }
 

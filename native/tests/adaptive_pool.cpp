@@ -1,5 +1,6 @@
 // Maxima of windows that fill a plane, against the definition: window p of P over H rows covers floor(p H / P) to
 // ceil((p + 1) H / P). The first of equal numbers counts, and NaN before all.
+#include "../cpu/pool/windows.h"
 #include "arrays.h"
 
 namespace {
@@ -50,6 +51,12 @@ int main() {
       for (const Sizes& x : {Sizes{1, 1}, Sizes{7, 7}, Sizes{5, 33}, Sizes{16, 3}})
         for (const Sizes& size : {Sizes{1, 1}, Sizes{2, 3}, Sizes{7, 7}, Sizes{9, 40}})
           test_maxima(planes, x, size, special);
+  // Columns around a register, planes around a chunk.
+  for (int64_t width : about({isa::simd::lanes}))
+    for (int64_t height : {1, 3, 20})
+      for (bool special : {false, true}) test_maxima({1, 3}, {height, width}, {1 + height / 3, 1 + width / 4}, special);
+  for (int64_t count : about({isa::pool::chunk_elements / (16 * 16 + 4 * 4)}))
+    test_maxima({1, count}, {16, 16}, {4, 4}, false);
   test_maxima({40, 64}, {14, 14}, {3, 5}, false);  // more than one chunk of planes
   Array x({1, 2, 4, 4}, DType::float32), out({1, 2, 2, 2}, DType::float32), other({1, 2, 2, 3}, DType::int32);
   check_refused("indices of another shape", out,

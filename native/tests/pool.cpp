@@ -143,33 +143,6 @@ void test_case(const Case& k, bool special) {
   }
 }
 
-// Windows that fill the plane, whatever its size.
-void test_adaptive(int64_t planes, int64_t H, int64_t W, int64_t P, int64_t Q, bool special) {
-  const std::string what = "adaptive_max_pool2d of " + text({planes, H, W}) + " to " + text({P, Q});
-  Array x({planes, 1, H, W}, DType::float32), out({planes, 1, P, Q}, DType::float32),
-      indices({planes, 1, P, Q}, DType::int32);
-  randomise(x, 1);
-  for (int64_t i = 0; i < x.size(); i += 3) x.set(i, floor(x.get(i)));  // ties
-  if (special)
-    for (int64_t i = 0; i < x.size(); i += 7)
-      x.set(i, i % 4 == 0 ? double(NAN) : i % 4 == 1 ? double(INFINITY) : -double(INFINITY));
-  std::vector<int64_t> best(size_t(planes * P * Q), -1);
-  for (int64_t i = 0; i < planes * P * Q; i++) {
-    const int64_t p = i / Q % P, q = i % Q, base = i / (P * Q) * H * W;
-    int64_t& at = best[size_t(i)];
-    for (int64_t h = p * H / P; h * P < (p + 1) * H; h++)
-      for (int64_t w = q * W / Q; w * Q < (q + 1) * W; w++) {
-        const double value = x.get(base + h * W + w), so_far = at < 0 ? 0 : x.get(base + at);
-        if (at < 0 || (!isnan(so_far) && (isnan(value) || value > so_far))) at = h * W + w;
-      }
-  }
-  const auto forward = [&](Context& c) { isa::adaptive_max_pool2d_forward(c, out.view, indices.view, x.view); };
-  run(what, out, forward);
-  run(what, indices, forward);
-  check_equal(what, out, [&](int64_t i) { return x.get(i / (P * Q) * H * W + best[size_t(i)]); });
-  check_equal(what + ": indices", indices, [&](int64_t i) { return double(best[size_t(i)]); });
-}
-
 // Windows side by side around the least that are read as vectors, half a register (two rows share one) and a register;
 // chunks of planes, and planes around a chunk.
 void test_blocks() {
@@ -288,14 +261,6 @@ int main() {
   test_case({0, 3, {6, 2, 2, 0, 1, 0}, {6, 2, 2, 0, 1, 0}}, false);
   test_case({2, 0, {6, 2, 2, 0, 1, 0}, {6, 2, 2, 0, 1, 0}}, false);
   test_blocks();
-  for (int64_t width : about({isa::simd::lanes}))
-    for (int64_t size : {1, 3, 7, 20})
-      for (bool special : {false, true}) {
-        test_adaptive(3, size, width, 1 + size / 3, 1 + width / 4, special);
-        test_adaptive(2, width, size, 5, 3, special);
-      }
-  for (int64_t planes : about({isa::pool::chunk_elements / (16 * 16 + 4 * 4)}))
-    test_adaptive(planes, 16, 16, 4, 4, false);
   // Many planes, and planes larger than a chunk.
   test_case({9, 30, {14, 2, 2, 0, 1, 0}, {14, 2, 2, 0, 1, 0}}, false);
   test_case({1, 3, {150, 3, 1, 1, 1, 0}, {161, 3, 1, 1, 1, 0}}, false);

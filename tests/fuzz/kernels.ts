@@ -261,9 +261,10 @@ class Fuzz {
     const used = handle
     const wrong = sound ? 0 : this.#pick([0, 1, 1, 1, 2, 3])
     for (let k = 0; k < wrong; k++) this.#spoil(operands, values)
-    const opcode = !sound && this.#chance(0.01)
-      ? this.#pick([-1, kernelNames.length, 1e9, this.#below(kernelNames.length)])
-      : call.opcode
+    const opcode =
+      !sound && this.#chance(0.01)
+        ? this.#pick([-1, kernelNames.length, 1e9, this.#below(kernelNames.length)])
+        : call.opcode
     for (const operand of operands)
       operand.sound &&=
         !shifted && opcode === call.opcode && operands.every((o) => o === operand || o.handle !== operand.handle)

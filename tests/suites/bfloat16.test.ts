@@ -13,7 +13,18 @@ import { casesFor, devices, nameOf, type Outcome, reference, runCase, valuesOf }
 /** One rounding to the nearest bfloat16, and what the float32 before it may differ in between devices. */
 const epsilon = 2 ** -8
 
-const computing = ['elementwise', 'matmul', 'random', 'attention', 'loss', 'conv', 'norm', 'softmax', 'pool', 'recurrent']
+const computing = [
+  'elementwise',
+  'matmul',
+  'random',
+  'attention',
+  'loss',
+  'conv',
+  'norm',
+  'softmax',
+  'pool',
+  'recurrent',
+]
 const unlike: { readonly [op: string]: string } = {
   cast: 'has cases of its own',
   conv2d_input_gradient: 'a kernel, which computes in float32',

@@ -50,13 +50,34 @@ const betas = [
   [0, 0.5],
 ]
 const adamax = combinations({ lr: [0.01], betas, eps: [1e-8, 0.1], ...decays })
-const nadam = combinations({ lr: [0.01], betas, momentumDecay: [4e-3, 0.5], decoupledWeightDecay: [false, true], ...decays })
+const nadam = combinations({
+  lr: [0.01],
+  betas,
+  momentumDecay: [4e-3, 0.5],
+  decoupledWeightDecay: [false, true],
+  ...decays,
+})
 // With a beta2 of 0.5 the average of squares never rests on enough of them; with 0.9 from the sixth step on.
-const radam = combinations({ lr: [0.01], betas: [[0.9, 0.5], [0.5, 0.9]], decoupledWeightDecay: [false, true], ...decays })
+const radam = combinations({
+  lr: [0.01],
+  betas: [
+    [0.9, 0.5],
+    [0.5, 0.9],
+  ],
+  decoupledWeightDecay: [false, true],
+  ...decays,
+})
 const rmsprop = combinations({ alpha: [0.99, 0.5], momentum: [0, 0.9], centered: [false, true], ...decays })
 const adagrad = combinations({ lrDecay: [0, 0.5], initialAccumulatorValue: [0, 0.3], eps: [1e-10, 0.1], ...decays })
 const adadelta = combinations({ lr: [1, 0.1], rho: [0.9, 0.5], eps: [1e-6, 0.1], ...decays })
-const lion = combinations({ lr: [0.01], betas: [[0.9, 0.99], [0.5, 0]], ...decays })
+const lion = combinations({
+  lr: [0.01],
+  betas: [
+    [0.9, 0.99],
+    [0.5, 0],
+  ],
+  ...decays,
+})
 
 type Make = (params: nn.Parameter[], options: Options) => optim.Optimizer<{ lr: number }, object>
 const optimizers: readonly (readonly [string, string, Make, readonly Options[]])[] = [

@@ -136,10 +136,7 @@ export const optimizer = {
     facts,
   ),
   /** p = p * (1 - lr * weightDecay) - lr * sign(average(mean, beta1, d)), of which mean keeps average(mean, beta2, d); d is the gradient */
-  lion: row(
-    { ...tensors, means: 'inout[] T', lr: 'number', beta1: 'number', beta2: 'number', ...rest },
-    facts,
-  ),
+  lion: row({ ...tensors, means: 'inout[] T', lr: 'number', beta1: 'number', beta2: 'number', ...rest }, facts),
   /** out [] = (sum |x|^p)^(1/p) over all tensors; p may be Infinity */
   total_norm: { args: { out: 'out T', tensors: 'in[] T', p: 'number' }, T: float },
   /** each tensor *= min(1, maxNorm / (norm + 1e-6)) */

@@ -12,10 +12,10 @@ import { castTo } from '../convert.js'
 import { kernel, operator } from '../operator.js'
 import { rand } from '../random.js'
 import { narrow, reshape } from '../shape/index.js'
+import { once } from '../widened.js'
 import { leakyRelu, sigmoid, silu } from './activations.js'
 import { mul } from './arithmetic.js'
 import { gt, le, where } from './compare.js'
-import { once } from '../widened.js'
 
 /** Both halves of x along `dim`. Throws ShapeError for an odd size. */
 export function halves(op: string, x: Tensor, dim: number): [Tensor, Tensor] {

@@ -7,9 +7,9 @@ import type { Tensor } from '../../core/tensor.js'
 import type { Single } from '../conv-options.js'
 import { abs, mul, neg, pow, relu, sign } from '../elementwise/index.js'
 import type { Pair } from '../pair.js'
+import { widened } from '../widened.js'
 import { avgPool1d, avgPool2d } from './average.js'
 import { maxPool1d, maxPool2d } from './max.js'
-import { widened } from '../widened.js'
 import { readPair, readSingle } from './window.js'
 
 interface LpPoolOptions<S, C> {

@@ -10,8 +10,8 @@ import { full } from '../creation.js'
 import { div, maximum } from '../elementwise/index.js'
 import type { Pair } from '../pair.js'
 import { expand, reshape } from '../shape/index.js'
-import { unpoolRecord } from './max.js'
 import { widened } from '../widened.js'
+import { unpoolRecord } from './max.js'
 import { type Reader, readPair, readSingle } from './window.js'
 
 interface MaxUnpoolOptions<Size> {

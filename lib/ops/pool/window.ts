@@ -100,7 +100,10 @@ export function onImages<R extends Tensor | readonly Tensor[]>(
 ): R {
   const images = x.ndim === 3 ? unsqueeze(x, 0) : x
   if (x.ndim === 3 && window !== null) pooledShape(op, images, window, x.sizes)
-  return each(widened([images], ([wide]) => pool(wide)), (y) => (x.ndim === 3 ? squeeze(y, 0) : y))
+  return each(
+    widened([images], ([wide]) => pool(wide)),
+    (y) => (x.ndim === 3 ? squeeze(y, 0) : y),
+  )
 }
 
 /** Runs a pooling of [N, C, 1, L] on [N, C, L] or [C, L]; the errors of what it is made of are told in its name. */
@@ -110,6 +113,9 @@ export function onSignals<R extends Tensor | readonly Tensor[]>(op: string, x: T
   const lead = x.ndim === 2 ? [1, x.sizes[0] as number] : x.sizes.slice(0, 2)
   const images = reshape(x, [...lead, 1, x.sizes[x.ndim - 1] as number])
   return namedAs(op, () =>
-    each(widened([images], ([wide]) => pool(wide)), (y) => reshape(y, [...x.sizes.slice(0, -1), y.sizes[3] as number])),
+    each(
+      widened([images], ([wide]) => pool(wide)),
+      (y) => reshape(y, [...x.sizes.slice(0, -1), y.sizes[3] as number]),
+    ),
   )
 }
