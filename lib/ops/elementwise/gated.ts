@@ -38,11 +38,13 @@ export function glu(x: Tensor, dim = -1): Tensor {
   return once('glu', [value, gate], (v, g) => mul(v, sigmoid(g)))
 }
 
+const swigluOf = (gate: Tensor, up: Tensor): Tensor => mul(silu(gate), up)
+
 const swigluRecord = operator<[gate: Tensor, up: Tensor]>({
   name: 'swiglu',
   infer: ([gate]) => like(gate),
   forward: kernel('swiglu', ([gate, up], _attrs, { out }) => ({ out, gate, up })),
-  composite: ([gate, up]) => mul(silu(gate), up),
+  composite: ([gate, up]) => once('swiglu', [gate, up], swigluOf),
   gradient: {
     saves: () => ({ inputs: [0, 1] }),
     backward: kernel('swiglu_backward', (ctx, [dy], { dgate, dup }) => ({
@@ -62,7 +64,7 @@ export function swiglu(gate: Tensor, up: Tensor): Tensor {
   checkDType('swiglu', 'up', up, anyFloating)
   // What is broadcast or of two dtypes is put together by operators.
   if (sameShape(gate.sizes, up.sizes) && gate.dtype === up.dtype) return apply(swigluRecord, [gate, up], null)
-  return once('swiglu', [gate, up], (g, u) => mul(silu(g), u))
+  return once('swiglu', [gate, up], swigluOf)
 }
 
 /**
