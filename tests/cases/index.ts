@@ -5,6 +5,7 @@ import type { Case, Check, ErrorCase } from './case.js'
 import * as conv from './conv.js'
 import * as creation from './creation.js'
 import * as elementwise from './elementwise.js'
+import * as gated from './gated.js'
 import * as indexing from './indexing/index.js'
 import * as interpolate from './interpolate.js'
 import * as loss from './loss/index.js'
@@ -38,6 +39,7 @@ export interface Family {
 
 export const families: { readonly [name: string]: Family } = {
   elementwise,
+  gated,
   reduce,
   sort,
   shape,

@@ -58,14 +58,6 @@ export const cases: readonly Case[] = [
     inputs: [normal([4, 6, 2])],
     call: (x: f.Tensor) => f.glu(x, dim),
   })),
-  ...[[31], [0], [3, 33], [70001]].map((shape) => ({
-    op: 'swiglu',
-    name: `[${shape}]`,
-    inputs: [normal(shape), normal(shape)],
-    call: f.swiglu,
-  })),
-  { op: 'swiglu', name: 'broadcast', inputs: [normal([3, 5]), normal([5])], call: f.swiglu, length: 3 },
-  { op: 'swiglu', name: 'ends', inputs: [special, constant(normal([13]))], call: f.swiglu },
   ...(
     [
       [[2, 4, 5], [4]],
@@ -175,7 +167,6 @@ export const calls: readonly PublicCall[] = [
   sound('threshold', f.threshold, () => [t(3), 0.5, 1]),
   sound('rrelu', f.rrelu, () => [t(3), limits()], 'leakyRelu', 'mul', 'where', 'rand'),
   sound('glu', f.glu, () => [t(2, 4), 1], 'mul'),
-  sound('swiglu', f.swiglu, () => [t(2, 4), t(2, 4)], 'mul'),
   sound('prelu', f.prelu, () => [t(2, 4), t(4)], 'mul', 'where'),
 ]
 
@@ -312,11 +303,6 @@ export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
     sizes: mn,
     inputs: ({ m = 0, n = 0 }) => [normal([m, n])],
     call: ([x]) => f.glu(x as f.Tensor),
-  },
-  swiglu: {
-    sizes: mn,
-    inputs: ({ m = 0, n = 0 }) => [normal([m, n]), normal([m, n])],
-    call: ([a, b]) => f.swiglu(a as f.Tensor, b as f.Tensor),
   },
   prelu: {
     sizes: { m: 3, n: 1 },
