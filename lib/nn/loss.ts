@@ -7,6 +7,7 @@ import { outsideFrames } from '../core/scope.js'
 import { Tensor } from '../core/tensor.js'
 import { zeros } from '../ops/creation.js'
 import * as loss from '../ops/loss/index.js'
+import { type CosineSimilarityOptions, cosineSimilarity } from '../ops/reduce/index.js'
 import { checkDim } from './layer.js'
 import { Buffer, Module, settings } from './module.js'
 
@@ -292,6 +293,21 @@ export class PairwiseDistance extends LossLayer<loss.PairwiseDistanceOptions> {
   }
   forward(a: Tensor, b: Tensor): Tensor {
     return loss.pairwiseDistance(a, b, this.options)
+  }
+}
+
+/** The cosine of the angle of pairs of vectors. */
+export class CosineSimilarity extends LossLayer<CosineSimilarityOptions> {
+  constructor(options: CosineSimilarityOptions = {}) {
+    const names = { dim: true, eps: true } as const
+    // Which dimension there is, only a call can tell.
+    super('CosineSimilarity', options, names, ({ dim, ...o }) => {
+      if (dim !== undefined) checkDim('CosineSimilarity', 'dim', dim)
+      return cosineSimilarity(one(), one(), o)
+    })
+  }
+  forward(a: Tensor, b: Tensor): Tensor {
+    return cosineSimilarity(a, b, this.options)
   }
 }
 

@@ -140,6 +140,13 @@ export const layers: readonly PublicCall[] = [
     'pairwiseDistance',
   ),
   ...layer(
+    'CosineSimilarity',
+    nn.CosineSimilarity,
+    given(() => ({ dim: 1, eps: 1e-6 })),
+    pair,
+    'cosineSimilarity',
+  ),
+  ...layer(
     'CTCLoss',
     nn.CTCLoss,
     given(() => ({ blank: 0, zeroInfinity: true, reduction: 'sum' })),

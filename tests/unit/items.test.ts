@@ -1,0 +1,72 @@
+/** Elements by any indices as programs see them: what shares memory, what is told, and new tensors of the form of others. */
+import { describe, expect, it } from 'vitest'
+import * as f from '../../lib/index.js'
+import { deviceNames } from '../suites/support.js'
+
+describe.each(deviceNames)('indices on %s', (device) => {
+  const matrix = () => f.arange(0, 12, 1, { device, dtype: 'float32' }).reshape([3, 4])
+
+  it('of integers and slices see the memory, others copy it', () => {
+    const x = matrix()
+    x.index(1, '1:3').fill_(-1)
+    expect(x.toArray()[1]).toEqual([4, -1, -1, 7])
+    x.index([1], '1:3').fill_(9)
+    expect(x.toArray()[1]).toEqual([4, -1, -1, 7])
+    expect(x.index(f.tensor(2, { dtype: 'int32', device })).storage).toBe(x.storage)
+  })
+
+  it('write what PyTorch writes for x[...] = value', () => {
+    const x = matrix()
+    x.indexPut_([x.gt(9)], 0)
+    x.indexPut_([0, ':2'], f.tensor([[7, 8]], { device }))
+    x.indexPut_([[1, 1, 2], -1], 1, { accumulate: true })
+    expect(x.toArray()).toEqual([
+      [7, 8, 2, 3],
+      [4, 5, 6, 9],
+      [8, 9, 0, 1],
+    ])
+  })
+
+  it('tell a backward pass whose saved tensor is overwritten', () => {
+    const x = matrix()
+    x.requiresGrad = true
+    const squares = x.square().sum()
+    f.noGrad(() => x.indexPut_([[0]], 1))
+    expect(() => squares.backward()).toThrow(/square.*indexPut_/s)
+  })
+
+  it('late, an error bears the name of its own call, whoever reads', () => {
+    const far = f.tensor([9], { dtype: 'int32', device })
+    expect(() => matrix().index(far).toArray()).toThrow('[index] index 9')
+    expect(() => matrix().indexPut([far], 1).toArray()).toThrow('[indexPut] index 9')
+    expect(() => f.oneHot(far, 3).toArray()).toThrow('[oneHot] index 9')
+    expect(() => f.unique(f.take(matrix().narrow(0, 0, 1), far))).toThrow('[take] index 9')
+    class Picker extends f.nn.Module {
+      forward(x: f.Tensor): f.Tensor {
+        return f.takeAlongDim(x, far.reshape([1, 1]), 1)
+      }
+    }
+    expect(() => new Picker().forward(matrix()).toArray()).toThrow(/^\[takeAlongDim\] index 9 .*\(in Picker\)$/)
+    // What comes after is told in its own name again.
+    expect(() => f.gather(matrix(), 1, far.reshape([1, 1])).toArray()).toThrow('[gather] index 9')
+  })
+
+  it('and new tensors take form from others', () => {
+    const x = f.ones([2], { device, dtype: 'int32' })
+    const made = [x.newZeros([2, 1]), x.newOnes([1]), x.newFull([2], 7), x.newEmpty([3]), x.newTensor([[4], [5]])]
+    expect(made.map((each) => each.toArray())).toEqual([[[0], [0]], [1], [7, 7], [0, 0, 0], [[4], [5]]])
+    expect(made.every((each) => each.dtype === 'int32' && each.device === x.device)).toBe(true)
+    expect(x.newFull([1], 0.5, { dtype: 'float32' }).toArray()).toEqual([0.5])
+    expect(() => x.newFull([1], 0.5)).toThrow('[newFull] ')
+    expect(() => x.newTensor([0.5])).toThrow('[newTensor] ')
+    expect(f.empty([2, 0]).shape).toEqual([2, 0])
+  })
+
+  it('and equal compares shapes and elements', () => {
+    const x = matrix()
+    expect([x.equal(matrix()), x.equal(x.add(1)), x.equal(x.reshape([4, 3]))]).toEqual([true, false, false])
+    const none = f.full([1], Number.NaN, { device })
+    expect([none.equal(none), f.zeros([0], { device }).equal(f.zeros([0], { device }))]).toEqual([false, true])
+    expect(() => x.equal(3 as never)).toThrow('[equal] ')
+  })
+})
