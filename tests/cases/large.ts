@@ -17,7 +17,7 @@ export interface LargeCase extends Case {
 }
 
 /** What draws sizes and choices. */
-class Draw {
+export class Draw {
   readonly random: Random
   constructor(random: Random) {
     this.random = random
@@ -51,7 +51,13 @@ const budget = 1e8
 /** `most`, or as much of it as the budget leaves where each unit costs `each`. */
 const within = (most: number, each: number) => Math.max(1, Math.min(most, Math.floor(budget / each)))
 
-function made(op: string, torch: TorchCall, inputs: readonly Input[], length: number, call: Case['call']): LargeCase {
+export function made(
+  op: string,
+  torch: TorchCall,
+  inputs: readonly Input[],
+  length: number,
+  call: Case['call'],
+): LargeCase {
   const shapes = inputs.map(({ shape }) => label(shape)).join(', ')
   return { op, name: `${shapes} ${JSON.stringify(torch.options)}`, inputs, length, roundings: 64, call, torch }
 }

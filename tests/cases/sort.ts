@@ -193,7 +193,12 @@ const searched: readonly Case[] = [
     op: 'isin',
     name: 'NaN, infinities and zeros',
     inputs: [special, boundaries],
-    call: (x, test) => [f.isin(x as f.Tensor, test as f.Tensor), f.isin(x as f.Tensor, x as f.Tensor)],
+    call: (x, test) => [
+      f.isin(x as f.Tensor, test as f.Tensor),
+      f.isin(x as f.Tensor, x as f.Tensor),
+      // Both are NaN and numbers, of which one is more than the largest of the others.
+      f.isin(test as f.Tensor, f.narrow(x as f.Tensor, 0, 0, 2)),
+    ],
   },
   {
     op: 'searchsorted',

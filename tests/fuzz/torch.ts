@@ -1,7 +1,8 @@
 /**
- * Holds operators of the sizes that models have (tests/cases/large.ts) to PyTorch's numbers in float64.
+ * Holds operators to PyTorch's numbers in float64: of the sizes that models have (tests/cases/large.ts), or what indexes, sorts and
+ * counts (tests/cases/drawn.ts).
  *
- * `tsx torch.ts PYTHON SEED CASES`: PYTHON is an interpreter that has torch and numpy. The instruction set is
+ * `tsx torch.ts PYTHON SEED CASES [small]`: PYTHON is an interpreter that has torch and numpy. The instruction set is
  * FIRESTEEL_ISA's. Ends with `N passed, N failed`.
  */
 import { spawn } from 'node:child_process'
@@ -13,10 +14,11 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import * as f from '../../lib/index.js'
 import { randomOf } from '../cases/case.js'
+import { drawSmall } from '../cases/drawn.js'
 import { drawLarge, type LargeCase } from '../cases/large.js'
 import { compare, type Outcome, runCase, type Values, valuesOf } from '../suites/support.js'
 
-const [, , python = 'python3', seedText = '1', countText = '100'] = process.argv
+const [, , python = 'python3', seedText = '1', countText = '100', which = 'large'] = process.argv
 const random = randomOf(Number(seedText))
 const cpu = f.device('cpu')
 
@@ -56,7 +58,7 @@ const faults: string[] = []
 let passed = 0
 try {
   for (let i = 0; i < Number(countText); i++) {
-    const c = drawLarge(random)
+    const c = which === 'small' ? drawSmall(random) : drawLarge(random)
     const values = valuesOf(c)
     const exact = await answerOf(c, values)
     try {

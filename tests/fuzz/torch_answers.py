@@ -61,7 +61,71 @@ def turned(x, on):
     return x.transpose(-1, -2) if on else x
 
 
+def indices(o, *x):
+    def one(told):
+        if isinstance(told, dict):
+            index = x[told["input"]]
+            return index if index.dtype == torch.bool else index.long()
+        if isinstance(told, list):
+            return torch.tensor(told, dtype=torch.long)
+        if told == "...":
+            return ...
+        if isinstance(told, str):
+            return slice(*(int(part) if part else None for part in told.split(":")))
+        return told
+
+    return tuple(one(told) for told in o["indices"])
+
+
+def index_put(o, x, y, *more):
+    places = indices(o, x, y, *more)
+    at = torch.arange(x.numel()).reshape(x.shape)[places].reshape(-1)
+    values = y[places].reshape(-1)
+    put = x.reshape(-1).index_put((at,), values, accumulate=o["accumulate"])
+    if not o["accumulate"]:
+        # Of an element that is named several times the last value holds, which PyTorch leaves open; all have its gradient.
+        kept = torch.tensor(sorted({int(place): i for i, place in enumerate(at)}.values()), dtype=torch.long)
+        put = put - put.detach() + x.detach().reshape(-1).index_put((at[kept],), values.detach()[kept])
+    return put.reshape(x.shape)
+
+
+def of_dim(fn):
+    return lambda o, x: fn(x) if o["flag"] else fn(x, o["dim"])[0]
+
+
+def nanquantile(o, x):
+    q = torch.tensor([o["q"], 0.5], dtype=x.dtype)
+    return torch.nanquantile(x, q, None if o["flag"] else o["dim"], interpolation=o["interpolation"])
+
+
+small = {
+    "index": lambda o, *x: x[0][indices(o, *x)],
+    "indexPut": index_put,
+    "sort": lambda o, x: torch.sort(x, dim=o["dim"], descending=o["flag"], stable=True)[0],
+    "argsort": lambda o, x: torch.argsort(x, dim=o["dim"], descending=o["flag"], stable=True),
+    "topk": lambda o, x: torch.topk(x, o["k"], o["dim"], largest=o["flag"])[0],
+    "kthvalue": lambda o, x: torch.kthvalue(x, o["k"], o["dim"], o["flag"])[0],
+    "median": of_dim(torch.median),
+    "nanmedian": of_dim(torch.nanmedian),
+    "quantile": lambda o, x: torch.quantile(x, o["q"], o["dim"], o["flag"], interpolation=o["interpolation"]),
+    "nanquantile": nanquantile,
+    "unique": lambda o, x: torch.unique(x, return_inverse=True, return_counts=True)[o["found"]],
+    "uniqueConsecutive": lambda o, x: torch.unique_consecutive(x, return_inverse=True, return_counts=True)[o["found"]],
+    "nonzero": lambda o, x: torch.nonzero(x),
+    "histc": lambda o, x: torch.histc(x, 5, -2, 3),
+    "isin": lambda o, x, test: torch.isin(x, test, invert=o["flag"]),
+    "searchsorted": lambda o, line, x: torch.searchsorted(line, x, right=o["flag"]),
+    "bincount": lambda o, x: torch.bincount(x, minlength=o["minlength"]),
+    "diff": lambda o, x: torch.diff(x, o["n"], o["dim"]),
+    "cross": lambda o, a, b: torch.linalg.cross(a, b, dim=o["dim"]),
+    "trapezoid": lambda o, y, x: torch.trapezoid(y, x, dim=o["dim"]),
+    "cov": lambda o, x: torch.cov(x),
+    "take": lambda o, x, i: torch.take(x, i.long()),
+    "clamp": lambda o, x, low, high: torch.clamp(x, low, high),
+}
+
 functions = {
+    **small,
     "conv2d": lambda o, x, w, b=None: F.conv2d(x, w, b, o["stride"], o["padding"], o["dilation"], o["groups"]),
     "matmul": lambda o, a, b: turned(a, o["transposeA"]) @ turned(b, o["transposeB"]),
     "linear": lambda o, x, w, b=None: F.linear(x, w, b),
@@ -107,8 +171,12 @@ for line in sys.stdin:
             wanted.append(x)
         inputs.append(x)
     out = functions[call["fn"]](call["options"], *inputs)
-    gradients = torch.autograd.grad(out, wanted, torch.from_numpy(weights(out.numel())).reshape(out.shape))
+    gradients = ()
+    if out.requires_grad:
+        given = torch.from_numpy(weights(out.numel())).reshape(out.shape)
+        found = torch.autograd.grad(out, wanted, given, allow_unused=True)
+        gradients = [torch.zeros_like(x) if g is None else g for g, x in zip(found, wanted)]
     with open(call["file"], "wb") as file:
         for value in (out.detach(), *gradients):
-            file.write(np.ascontiguousarray(value.numpy()).tobytes())
+            file.write(np.ascontiguousarray(value.to(torch.float64).numpy()).tobytes())
     print(json.dumps({"shapes": [list(value.shape) for value in (out, *gradients)]}), flush=True)

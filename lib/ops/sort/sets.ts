@@ -9,7 +9,7 @@ import { normalizeDim, type Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { fromTypedArray, full } from '../creation.js'
 import { alike } from '../elementwise/binary.js'
-import { clampMax, eq, logicalNot } from '../elementwise/index.js'
+import { clampMax, eq, logicalNot, where } from '../elementwise/index.js'
 import { gather, indexSelect } from '../indexing/index.js'
 import { dataSync } from '../read.js'
 import { comparable } from '../reduce/dims.js'
@@ -39,7 +39,9 @@ export function isin(x: Tensor, test: Tensor, options: IsinOptions = {}): Tensor
     if (test.numel === 0) return full(x.sizes, invert ? 1 : 0, { dtype: 'bool', device: x.device })
     const [sorted] = sort(reshape(others, [others.numel]))
     const flat = reshape(values, [values.numel])
-    const at = clampMax(searchsorted(sorted, flat), test.numel - 1)
+    // NaN is last in order, but to a search it is not more than a number.
+    const risen = where(eq(sorted, sorted), sorted, isFloating(sorted.dtype) ? Number.POSITIVE_INFINITY : 0)
+    const at = clampMax(searchsorted(risen, flat), test.numel - 1)
     const found = reshape(eq(gather(sorted, 0, at), flat), x.sizes)
     return invert ? logicalNot(found) : found
   })
