@@ -95,7 +95,7 @@ export class Sequential<const L extends readonly Given[] = readonly Given[]> ext
   forward<S extends Shape>(x: Tensor<S & Passes<L, S>>): Tensor<Passed<L, S>>
   forward(x: Tensor): Tensor {
     let value = x
-    const layers = [...this]
+    const layers = this.between()
     for (let i = 0; i < layers.length; i++) {
       const layer = layers[i] as Layer
       const both = fusedWith(layer, layers[i + 1])

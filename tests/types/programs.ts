@@ -10,6 +10,7 @@ import {
   earlyStopping,
   eq,
   fromTypedArray,
+  type Metric,
   matmul,
   metrics,
   mul,
@@ -39,6 +40,7 @@ declare const someDType: DType
 declare const someText: string
 declare const unknown: Tensor
 declare const batches: readonly Batch[]
+declare const measured: Metric<nn.LstmResult>
 
 export function tying(): void {
   const head = new nn.Linear(64, 1000)
@@ -180,6 +182,23 @@ export function dictionaries(): void {
   heads.set('words', new nn.ReLU())
   // @ts-expect-error a module is no parameter
   new nn.ParameterList([new nn.ReLU()])
+}
+
+/** A model is whatever has a typed forward: the loss and the metrics of its Trainer take what it gives. */
+export async function outputs(): Promise<void> {
+  const model = new nn.LSTM(3, 4)
+  const optimizer = new optim.SGD(model.parameters(), { lr: 1 })
+  const trainer = new Trainer(model, {
+    optimizer,
+    loss: ({ output, state: [h] }, target) => nn.functional.mseLoss(output.add(h), target),
+    metrics: { last: (): Metric<nn.LstmResult> => measured },
+  })
+  const { epochs } = await trainer.fit(batches)
+  void epochs[0]?.last.toFixed(2)
+  // @ts-expect-error the loss takes a tensor, but the model gives a record
+  new Trainer(model, { optimizer, loss: crossEntropy })
+  // @ts-expect-error the metric takes a tensor
+  new Trainer(model, { optimizer, loss: ({ output }) => output, metrics: { accuracy: metrics.accuracy } })
 }
 
 /** What a loop carries needs no declaration where the step keeps its shape. */
