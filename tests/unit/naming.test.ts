@@ -93,7 +93,7 @@ describe.each(ways)('%s', (op, load) => {
   })
 
   it('says what was missing, unexpected and excluded, by the spelling of model or state', async () => {
-    const given = state({ 'enc.weight': [3, 2], 'extra.x': [1], 'skip.y': [1] })
+    const given = state({ 'enc.weight': [3, 2], 'extra.x': [1], 'skip.y': [1], 'skipped.z': [1] })
     const result = await load(new Net(), given, {
       strict: false,
       rename: { enc: 'body', extra: 'more' },
@@ -101,12 +101,12 @@ describe.each(ways)('%s', (op, load) => {
     })
     expect(result).toEqual({
       missing: ['head.weight'],
-      unexpected: ['extra.x'],
+      unexpected: ['extra.x', 'skipped.z'],
       excluded: ['body.bias', 'head.bias', 'skip.y'],
     })
     expect(await refused(given, { rename: { enc: 'body', extra: 'more' }, exclude: 'head' })).toContain(`[${op}]`)
     expect(await refused(given, { rename: { enc: 'body', extra: 'more' }, exclude: 'head' })).toMatch(
-      /3 mismatches:\n {2}missing: body\.bias\n {2}unexpected: more\.x \(extra\.x in the state\)\n {2}unexpected: skip\.y$/,
+      /4 mismatches:\n {2}missing: body\.bias\n {2}unexpected: more\.x \(extra\.x in the state\)\n {2}unexpected: skip\.y\n/,
     )
   })
 

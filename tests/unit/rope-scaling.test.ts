@@ -97,6 +97,13 @@ const transformers: readonly Row[] = [
     radians: [1.0, 0.2108185, 0.050000001, 0.012649111, 0.0033333334, 0.00090350793, 0.00025000001, 7.0272836e-5],
     factor: 1.1547005383792517,
   },
+  {
+    scaling: { type: 'yarn', factor: 4, originalMaxPositions: 3000 },
+    length: 1,
+    base: 20,
+    radians: [1.0, 0.68765604, 0.4728708, 0.32517245, 0.2236068, 0.15376456, 0.10573712, 0.072710775],
+    factor: 1.138629436111989,
+  },
 ]
 
 it.each(transformers)(
