@@ -98,10 +98,10 @@ const transformers: readonly Row[] = [
     factor: 1.1547005383792517,
   },
   {
-    scaling: { type: 'yarn', factor: 4, originalMaxPositions: 3000 },
+    scaling: { type: 'yarn', factor: 4, originalMaxPositions: 1100 },
     length: 1,
-    base: 20,
-    radians: [1.0, 0.68765604, 0.4728708, 0.32517245, 0.2236068, 0.15376456, 0.10573712, 0.072710775],
+    base: 12,
+    radians: [1.0, 0.73299724, 0.53728497, 0.39382839, 0.28867513, 0.21159808, 0.14346825, 0.0966352],
     factor: 1.138629436111989,
   },
 ]
