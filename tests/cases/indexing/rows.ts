@@ -220,7 +220,11 @@ export const errors: readonly ErrorCase[] = [
 ]
 
 export const calls: readonly PublicCall[] = [
-  sound('embedding', f.embedding, () => [ints([3]), t(2, 4), { paddingIdx: 0, maxNorm: 1, normType: 2, scaleGradByFreq: false }]),
+  sound('embedding', f.embedding, () => [
+    ints([3]),
+    t(2, 4),
+    { paddingIdx: 0, maxNorm: 1, normType: 2, scaleGradByFreq: false },
+  ]),
   sound('gather', f.gather, () => [t(2, 3), 1, ints([2, 2])]),
   sound('indexSelect', f.indexSelect, () => [t(2, 3), 1, ints([2])], 'index_select'),
 ]
