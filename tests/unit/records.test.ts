@@ -42,6 +42,7 @@ describe.each(['cpu', 'reference'])('records on %s', (device) => {
     const loss = () => f.crossEntropy(logits, labels, { weight })
     expect(loss).toThrow(f.AutogradError)
     expect(loss).toThrow('[crossEntropy] weight wants a gradient, but counts as a constant here; give its detach()')
+    expect(() => f.nllLoss(logits, labels, { weight })).toThrow('[nllLoss] weight wants a gradient')
     expect(f.noGrad(loss).item()).toBeCloseTo(Math.log(3))
     expect(f.crossEntropy(logits, labels, { weight: weight.detach() }).requiresGrad).toBe(false)
     const x = ones([4, 3])

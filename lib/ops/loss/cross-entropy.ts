@@ -100,7 +100,7 @@ const crossEntropyRecord = operator<
 })
 
 export interface CrossEntropyOptions extends ReductionOptions {
-  /** A factor for each class, [C]. */
+  /** A factor for each class, [C]. With labels it is a constant, and one that wants a gradient is refused. */
   readonly weight?: Tensor | null
   /** Rows with this label do not count. Default -100. Not for targets that are probabilities. */
   readonly ignoreIndex?: number

@@ -72,7 +72,7 @@ const nllRecord = operator<
 })
 
 export interface NllLossOptions extends ReductionOptions {
-  /** A factor for each class, [C]. */
+  /** A factor for each class, [C]. It is a constant: one that wants a gradient is refused. */
   readonly weight?: Tensor | null
   /** Rows with this label do not count. Default -100. */
   readonly ignoreIndex?: number
