@@ -1,4 +1,4 @@
-/** What an adapter's files leave out, the base, and whether it has changed: what changed there is lost to whoever loads them. */
+/** Whether the base of an adapter has changed. Its files leave the base out, so that changes are lost to who loads them. */
 import type { Storage } from '../core/storage.js'
 import type { Tensor } from '../core/tensor.js'
 import { Adapter } from '../nn/adapter.js'

@@ -72,7 +72,7 @@ function isNothing(value: unknown): boolean {
   return typeof value === 'object' && Object.keys(value).length === 0
 }
 
-/** What a config says, as options of applyLora. Throws ValueError naming every field that is wrong or not supported. */
+/** The options of applyLora that a config says. Throws ValueError naming every field that is wrong or not supported. */
 export function optionsFrom(op: string, path: string, config: unknown): LoraOptions {
   if (typeof config !== 'object' || config === null || Array.isArray(config))
     throw new ValueError(op, `${path} holds ${asJson(config)}, but must hold an object`)

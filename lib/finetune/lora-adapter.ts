@@ -28,9 +28,9 @@ interface Folded {
 
 export interface LoraAdapterOptions {
   readonly rank: number
-  /** What the product is multiplied by. Default 1. */
+  /** Factor of the product. Default 1. */
   readonly scale?: number
-  /** Of the product's input, in training. Default 0; indices of an embedding have none. */
+  /** Dropout of the product's input in training. Default 0. The indices of an embedding have none. */
   readonly dropout?: number
   /** For the initial weights. */
   readonly generator?: Generator
@@ -77,7 +77,7 @@ export abstract class LoraAdapter extends Adapter {
     this.dropout = new Dropout(dropout, generator ? { generator } : {})
   }
 
-  /** What the product is multiplied by. */
+  /** Factor of the product. */
   get scale(): number {
     return this.#scale
   }
@@ -102,7 +102,7 @@ export abstract class LoraAdapter extends Adapter {
     return settings({ rank: this.rank, scale: this.scale, merged: this.merged })
   }
 
-  /** What the adapter adds to the layer's weight, in its layout (`BaseLayer.dense`). */
+  /** The addend to the layer's weight, in its layout (`BaseLayer.dense`). */
   delta(): Tensor {
     return mul(this.product(...this.factors), this.scale)
   }

@@ -20,7 +20,7 @@ export interface LoraOptions {
   readonly rank?: number
   /** The product is scaled by alpha / rank. Default: `rank`, for layers of another rank too. */
   readonly alpha?: number
-  /** Of the product's input, in training. Default 0; embeddings, whose input are indices, have none, as in PEFT. */
+  /** Dropout of the product's input in training. Default 0. Embeddings have none, as in PEFT, because their input is indices. */
   readonly dropout?: number
   /**
    * The layers: a list of names, each a path or its last parts ('q_proj'); a string, which is a regular expression of Python
@@ -56,7 +56,7 @@ export function savedModules(op: string, model: Module, { modulesToSave = [] }: 
   return byNames(op, 'modulesToSave', modulesToSave, ownModules(model).slice(1))
 }
 
-/** What applying LoRA comes to: layers with the sizes of their adapters, and modules that learn whole. */
+/** The result of applying LoRA: layers with the sizes of their adapters, and modules that learn whole. */
 export interface Plan {
   readonly name: string
   readonly options: LoraOptions
@@ -80,7 +80,7 @@ function targets(op: string, model: Module, saved: readonly Named[], targetModul
   const adaptable = ownModules(model).filter(
     (named): named is Named<Adaptable> => isAdaptable(named[1]) && !whole.has(named[1]),
   )
-  /** Of what is there, but not among the layers to choose from. */
+  /** Says of modules that are there why they are not among the layers to choose from. */
   const why = (isNamed: (path: string, module: unknown) => boolean) => {
     const there = ownModules(model).filter(
       ([path, module]) => isNamed(path, module) && !(isAdaptable(module) && !whole.has(module)),
@@ -158,7 +158,7 @@ export function planLora(op: string, model: Module, given: LoraOptions): Plan {
     const sizes = { rank: r, scale: a / (rankStabilized ? Math.sqrt(r) : r) }
     layers.set(layer, { fileName: path, layer, ...sizes })
     if (adaptation.by !== 'linear' || adaptation.along === undefined) return
-    // What is adapted along stands in PEFT's files within the layer that it wraps.
+    // A layer that is adapted along stands in PEFT's files within the layer that is wrapped.
     for (const [inner, module] of layer.namedModules())
       if (adaptation.along.includes(module as Adaptable) && !whole.has(module))
         layers.set(module as Adaptable, {

@@ -191,7 +191,7 @@ class Parser {
     }
   }
 
-  /** What follows a backslash, inside of a class or not. */
+  /** The part that follows a backslash, inside of a class or not. */
   #escape(): string | Test {
     const char = this.#text[this.#at++]
     if (char === undefined) return this.#fail('it ends with a backslash')

@@ -31,7 +31,7 @@ const hashKey = 'settings_sha256'
 const mostTries = 10
 const pause = 20
 
-/** What an adapter holds, under PEFT's names: the low-rank weights, and the modules that learn whole. */
+/** The tensors of an adapter under PEFT's names: the low-rank weights, and the modules that learn whole. */
 function adapterState(
   adapters: readonly (readonly [path: string, adapter: LoraAdapter])[],
   saved: readonly Named[],
@@ -107,7 +107,7 @@ export async function saveAdapter(model: Module, folder: string, options: Adapte
   warnOfLost(op, model, saved)
   const state = adapterState(adapters, saved)
   const config = `${JSON.stringify(configFrom(settings, targetsOf(model, name, settings)), null, 2)}\n`
-  // Of what is read from the text, as loadAdapter will.
+  // The hash is that of the settings as loadAdapter will read them from the text.
   const hash = settingsHash(optionsFrom(op, configFile, JSON.parse(config)))
   const weights = tensorFile(join(folder, weightsFile), state, { format: 'pt', [hashKey]: hash }, op)
   try {

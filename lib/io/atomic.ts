@@ -41,7 +41,7 @@ interface Written {
  * Writes a file whole or not at all. A link at `path` stays, and the file it leads to is replaced; that keeps its mode and,
  * where this process may, its owner. Throws ValueError where there is no such folder, where something else than a file is
  * in the place, or where the system refuses (a full disk); the old file is then as it was. Errors of `chunks` pass through.
- * What killed processes left of earlier writes to the path, `.partial` files older than a day, is removed.
+ * Files that killed processes left of earlier writes to the path, `.partial` ones older than a day, are removed.
  */
 export async function writeAtomically(path: string, chunks: Chunks, op = 'save'): Promise<void> {
   await writeTogether([{ path, chunks }], op)
@@ -122,7 +122,7 @@ async function targetOf(op: string, path: string): Promise<{ readonly target: st
   throw new ValueError(op, `cannot write ${path}: more than ${maxLinks} links lead on from it`)
 }
 
-/** What the names of a target's partial files begin with. */
+/** The beginning of the names of a target's partial files. */
 function beginning(target: string): string {
   const name = basename(target)
   return `${Buffer.byteLength(name) > longName ? name.slice(0, longName / 4) : name}.`

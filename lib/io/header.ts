@@ -254,7 +254,7 @@ function checkLayout(tensors: ReadonlyMap<string, Entry>, dataBytes: number, fai
   let end = 0
   let last = ''
   for (const [name, { dtype, shape, from, to }] of entries) {
-    // Of a dtype that is not known here, only the bytes' place can be checked.
+    // Where the dtype is not known here, only the bytes' place can be checked.
     if (isFormatDType(dtype) ? to - from !== byteCount(dtype, shape) : to < from)
       fail(
         `${quoted(name)} of shape [${shape.join(', ')}] and dtype ${dtype.slice(0, 20)} does not fill its bytes [${from}, ${to}]`,

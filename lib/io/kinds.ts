@@ -8,7 +8,7 @@ const toSafetensors =
   'convert it in Python: safetensors.torch.save_file(torch.load(path, weights_only=True), "model.safetensors")'
 
 interface Kind {
-  /** What the file begins with, as Latin-1 text. */
+  /** The beginning of the file, as Latin-1 text. */
   readonly begins: RegExp
   readonly is: string | ((text: string) => string)
 }
@@ -55,7 +55,7 @@ const kinds: readonly Kind[] = [
   { begins: /^\x08[\x01-\x1f][\x12\x3a]/, is: 'perhaps an ONNX model; take the checkpoint it was exported from' },
 ]
 
-/** What a file with these first bytes is, and what to do; null where it is of no kind that is known here. */
+/** The kind of a file with these first bytes, and advice; null where no kind that is known here begins so. */
 export function kindOf(head: Uint8Array): string | null {
   if (head.length === 0) return 'empty'
   const text = Buffer.from(head.buffer, head.byteOffset, head.byteLength).toString('latin1')

@@ -1,4 +1,4 @@
-/** What is said where the system or a file refuses: always with the path that the user gave. */
+/** Errors where the system or a file refuses. They always have the path that the user gave. */
 import { existsSync, type Stats } from 'node:fs'
 import { dirname } from 'node:path'
 import { kindOf, OutOfMemoryError, ValueError } from '../core/errors.js'

@@ -7,7 +7,7 @@ import type { BlockDType, TypedArray } from '../core/dtype.js'
  */
 export type FileDType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'U8' | 'BOOL' | BlockDType
 
-/** What holds a tensor's elements; the 16-bit floats are kept as their bits, blocks as their bytes. */
+/** The array of a tensor's elements. It has 16-bit floats as their bits, and blocks as their bytes. */
 export type FileArray = TypedArray | BigInt64Array
 
 type FileArrayClass = {
@@ -16,7 +16,7 @@ type FileArrayClass = {
   readonly BYTES_PER_ELEMENT: number
 }
 
-/** What holds the elements of each dtype. */
+/** The class of the array that holds the elements of each dtype. */
 export const fileArrays: { readonly [D in FileDType]: FileArrayClass } = {
   F64: Float64Array,
   F32: Float32Array,
@@ -35,7 +35,7 @@ export function isFileDType(dtype: string): dtype is FileDType {
   return Object.hasOwn(fileArrays, dtype)
 }
 
-/** What a source says of a tensor before it is read. The dtype may be one that cannot be read. */
+/** The description of a tensor before it is read. The dtype may be one that cannot be read. */
 export interface SourceSpec {
   readonly dtype: string
   readonly shape: readonly number[]
@@ -56,7 +56,7 @@ export interface FileTensor {
  * Tensors by name, described without being read. Whoever made it closes it; it has no use afterwards.
  */
 export interface TensorSource {
-  /** What errors name: a file or a folder. */
+  /** The file or folder that errors name. */
   readonly path: string
   readonly names: readonly string[]
   /** Texts that a file has beside its tensors. */

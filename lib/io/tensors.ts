@@ -80,7 +80,7 @@ function checkRank(op: string, path: string, name: string, shape: Shape): void {
     ])
 }
 
-/** What a tensor must be to be read from a file. */
+/** The shape that a tensor must have to be read from a file, and the device that it goes to. */
 export type Wanted = Pick<Tensor, 'shape' | 'device'>
 
 export interface LoadTensorsOptions {
@@ -154,7 +154,7 @@ function unread(shape: readonly number[], { storage }: Tensor): Tensor {
   return new Tensor(storage, shape, storage.freed ? denseStrides(shape) : shape.map(() => 0), 0)
 }
 
-/** What is read at once: a disk gives it in about the time that a copy takes. */
+/** Bytes that are read at once: a disk gives them in about the time that a copy takes. */
 const pieceBytes = 2 ** 23
 
 /** A part of a tensor that is read at once: a run of entries of one dimension. */
