@@ -46,7 +46,7 @@ describe.each(deviceNames)('indices on %s', (device) => {
         return f.takeAlongDim(x, far.reshape([1, 1]), 1)
       }
     }
-    expect(() => new Picker().forward(matrix()).toArray()).toThrow(/^\[takeAlongDim\] index 9 .*\(in Picker\)$/)
+    expect(() => new Picker().forward(matrix()).toArray()).toThrow(/^\[takeAlongDim\] index 9 .*\(in Picker/)
     // What comes after is told in its own name again.
     expect(() => f.gather(matrix(), 1, far.reshape([1, 1])).toArray()).toThrow('[gather] index 9')
   })
