@@ -10,14 +10,13 @@ import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { readIdx } from '../../lib/data/datasets/index.js'
 import { nn, ValueError } from '../../lib/index.js'
-import { formatBits } from '../../lib/io/header.js'
 import { type ComingTensor, readSafetensors, safetensorsChunks } from '../../lib/io/safetensors.js'
 import { randomOf } from '../cases/case.js'
+import { mutations } from './mutations.js'
 
 const [, , seedText = '1', secondsText = '5', path = ''] = process.argv
 const random = randomOf(Number(seedText))
-const below = (count: number) => Math.floor(random() * count)
-const pick = <T>(values: readonly T[]): T => values[below(values.length)] as T
+const { below, pick, changed } = mutations(random)
 
 /** A file takes a thousandth of this where nothing else runs. */
 const longMilliseconds = 5000
@@ -40,42 +39,6 @@ function idxOf(shape: readonly number[]): Buffer {
   for (const [i, size] of shape.entries()) header.writeUInt32BE(size, 4 + 4 * i)
   const count = shape.reduce((product, size) => product * size, 1)
   return Buffer.concat([header, Buffer.from(Array.from({ length: count }, () => below(256)))])
-}
-
-/** Words that break or bend a header where they are put in. */
-const words = [
-  ...['{', '}', '[', ']', ',', ':', '"', '\\', '\0', ' ', '0', '1', '-', '.', 'e9', '\\u0000', '\\ud800', 'null'],
-  ...['{}', '[]', '"":', '"a":', '99999999999999999999', '4294967296', '9007199254740991', '"__metadata__":{},'],
-  ...['"__proto__"', ...Object.keys(formatBits).map((dtype) => `"${dtype}"`)],
-  '"weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},',
-]
-
-/** One change somewhere in the first so many bytes. */
-function changed(bytes: Buffer, within: number): Buffer {
-  const at = below(Math.min(within, bytes.length) + 1)
-  const length = pick([1, 2, 4, 8, 30])
-  const [before, after] = [bytes.subarray(0, at), bytes.subarray(Math.min(at + length, bytes.length))]
-  switch (below(8)) {
-    case 0:
-      return Buffer.concat([before, Buffer.from([below(256)]), bytes.subarray(at + 1)])
-    case 1:
-      return Buffer.concat([before, after])
-    case 2:
-      return Buffer.concat([before, Buffer.from(pick(words)), bytes.subarray(at)])
-    case 3:
-      return Buffer.concat([before, Buffer.from(pick(words)), after])
-    case 4:
-      return Buffer.concat([before, bytes.subarray(at, at + length), bytes.subarray(at)])
-    case 5:
-      return Buffer.from(bytes.subarray(0, below(bytes.length + 1)))
-    case 6:
-      return Buffer.concat([bytes, Buffer.alloc(length)])
-    default:
-      return Buffer.concat([
-        before,
-        bytes.subarray(at).map((byte) => (byte >= 0x30 && byte < 0x3a ? 0x30 + below(10) : byte)),
-      ])
-  }
 }
 
 /** With the length that the header has after a change, so that the parser is reached. */

@@ -37,3 +37,8 @@ const limit = 1000 * (seconds + 120)
 it('the addon refuses or runs whatever words it is given, and writes nowhere else', () => run('kernels.ts', 0.4), limit)
 it('the public functions refuse wrong arguments in their own words', () => run('api.ts', 0.4), limit)
 it('files that somebody mutated give what they hold, or an error that names them', () => run('files.ts', 0.2), limit)
+it(
+  'files of rows that somebody mutated give their rows, or an error that names them',
+  () => run('readers.ts', 0.2),
+  limit,
+)

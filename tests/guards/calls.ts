@@ -2,11 +2,12 @@
  * A sound call of every public function, constructor and method that tests/fuzz/calls.ts does not have: what takes modules,
  * optimisers, data, files or time. Guards call them with hostile arguments; `promise` marks calls to be awaited.
  */
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import * as datasets from '../../lib/data/datasets/index.js'
+import * as text from '../../lib/data/text/index.js'
 import * as finetune from '../../lib/finetune/index.js'
 import * as f from '../../lib/index.js'
 import { families } from '../cases/index.js'
@@ -591,6 +592,40 @@ add(
   'ImageDataset',
 )
 
+const table = join(folder, 'table.csv')
+const lines = join(folder, 'lines.jsonl')
+const numbers = join(folder, 'numbers.npy')
+{
+  writeFileSync(table, 'a,b\n1,x\n')
+  writeFileSync(lines, '{"a": 1}\n')
+  const header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }\n"
+  writeFileSync(
+    numbers,
+    Buffer.concat([
+      Buffer.from('\x93NUMPY\x01\x00', 'latin1'),
+      Buffer.of(header.length, 0),
+      Buffer.from(header),
+      Buffer.alloc(16),
+    ]),
+  )
+}
+const rowsOf = (read: (from: never, options: never) => f.IterableDataset<unknown>) => (from: never, options: never) =>
+  read(from, options).toArray()
+add('csv', rowsOf(text.csv), () => [table, { types: { a: 'number' }, delimiter: ',', longest: 99 }])
+add('textFiles', rowsOf(text.textFiles), () => [[table], { by: 'paragraph', longest: 99 }])
+add('jsonl', rowsOf(text.jsonl), () => [lines, { longest: 99 }])
+add('parquet', rowsOf(text.parquet), () => [table, { columns: ['x'] }])
+add(
+  'npy',
+  async (from) => (await text.npy(from)).batch([0, 1]),
+  () => [numbers],
+)
+add(
+  'npy',
+  async (indices) => (await text.npy(numbers as never)).batch(indices),
+  () => [[0, 1]],
+)
+
 /** Methods of tensors that are functions too take the tensor first: called as methods they must say the same. (As in PyTorch, `x.unfold` is another function.) */
 const methods = publicCalls.filter(
   ({ names: [name = ''] }) => name in f.Tensor.prototype && name !== 'to' && name !== 'unfold',
@@ -613,7 +648,7 @@ export const allCalls: readonly PublicCall[] = [...publicCalls, ...entries]
 
 /** Everything exported that is a function or a class, by its name in its module. */
 export function exported(): readonly string[] {
-  const faces = [f, nn, nn.functional, init, optim, f.metrics, finetune, datasets]
+  const faces = [f, nn, nn.functional, init, optim, f.metrics, finetune, datasets, text]
   const names = new Set<string>()
   for (const face of faces)
     for (const [name, value] of Object.entries(face)) if (typeof value === 'function') names.add(name)

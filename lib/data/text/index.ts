@@ -1,0 +1,6 @@
+/** Readers: rows of files, none of which is in memory whole. */
+export { type CsvOptions, type CsvRow, type CsvType, csv } from './csv.js'
+export type { Files } from './files.js'
+export { jsonl, type LineOptions, type TextOptions, textFiles } from './lines.js'
+export { NpyDataset, npy } from './npy.js'
+export { type ParquetOptions, parquet } from './parquet.js'

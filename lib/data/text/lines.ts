@@ -1,0 +1,170 @@
+/** Lines of text, read in pieces: no file is in memory, whatever its size. */
+import { shown, ValueError } from '../../core/errors.js'
+import { checkOptions } from '../../core/options.js'
+import { InputFile } from '../../io/input.js'
+import { kindBytes, kindOf as kindOfFile } from '../../io/kinds.js'
+import type { IterableDataset } from '../iterable.js'
+import { type Files, type Placed, rowsOfFiles } from './files.js'
+
+/** Where the next line begins. */
+export interface LinePlace {
+  /** In bytes. */
+  readonly offset: number
+  /** From 1. */
+  readonly line: number
+}
+
+export interface Line {
+  /** Without its end. */
+  readonly text: string
+  /** From 1. */
+  readonly line: number
+  readonly next: LinePlace
+}
+
+export interface LineOptions {
+  /** The most bytes of a line, or of what else makes a row: more are an error, because they would fill the memory. Default 16 MiB. */
+  readonly longest?: number
+}
+
+const pieceBytes = 1 << 16
+const newline = 0x0a
+
+export function checkLongest(op: string, longest = 1 << 24): number {
+  if (!Number.isSafeInteger(longest) || longest < 1 || longest > 2 ** 29)
+    throw new ValueError(op, `longest is ${shown(longest)}, but must be a number of bytes from 1 to ${2 ** 29}`)
+  return longest
+}
+
+/** An error that names the file and the line. */
+export function fault(op: string, path: string, line: number, why: string): ValueError {
+  return new ValueError(op, `${path}:${line}: ${why}`)
+}
+
+/** The lines of a file from a place on: of UTF-8, ended by \n or \r\n. */
+export async function* linesOf(
+  op: string,
+  path: string,
+  from: LinePlace | null,
+  longest: number,
+): AsyncGenerator<Line, void, void> {
+  const file = await InputFile.open(op, path)
+  try {
+    const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+    let { offset, line } = from ?? { offset: 0, line: 1 }
+    const lineOf = async (bytes: Uint8Array, end: number): Promise<Line> => {
+      let text: string
+      try {
+        text = decoder.decode(bytes.at(-1) === 0x0d ? bytes.subarray(0, -1) : bytes)
+      } catch {
+        const kind = kindOfFile(await file.head(kindBytes))
+        throw fault(op, path, line, kind ? `the file is ${kind}` : 'the line is no UTF-8; write the file anew in UTF-8')
+      }
+      const own = line++
+      // The mark that some programs put before UTF-8.
+      if (own === 1 && text.startsWith('\ufeff')) text = text.slice(1)
+      return { text, line: own, next: { offset: end, line } }
+    }
+    /** What a line had in pieces before. */
+    let begun: Uint8Array[] = []
+    let length = 0
+    while (offset < file.size) {
+      const piece = await file.read('a piece', offset, Uint8Array, Math.min(pieceBytes, file.size - offset))
+      let start = 0
+      for (let end = piece.indexOf(newline); end >= 0; end = piece.indexOf(newline, start)) {
+        begun.push(piece.subarray(start, end))
+        length += end - start
+        if (length > longest) throw tooLong(op, path, line, longest)
+        start = end + 1
+        const bytes = begun.length === 1 ? (begun[0] as Uint8Array) : Buffer.concat(begun)
+        begun = []
+        length = 0
+        yield await lineOf(bytes, offset + start)
+      }
+      offset += piece.length
+      if (start === piece.length) continue
+      begun.push(piece.subarray(start))
+      length += piece.length - start
+      if (length > longest) throw tooLong(op, path, line, longest)
+    }
+    if (length > 0) yield await lineOf(Buffer.concat(begun), offset)
+  } finally {
+    await file.close()
+  }
+}
+
+export function tooLong(op: string, path: string, line: number, longest: number): ValueError {
+  return fault(
+    op,
+    path,
+    line,
+    `it has more than ${longest} bytes without an end; if that is right, give a larger longest`,
+  )
+}
+
+export interface TextOptions extends LineOptions {
+  /** What a row is: a 'line' (default), or a 'paragraph', lines up to an empty one. Empty lines are no rows. */
+  readonly by?: 'line' | 'paragraph'
+}
+
+/** Rows of text: the lines of files in UTF-8, or their paragraphs. Throws ValueError for bytes that are none, with file and line. */
+export function textFiles(files: Files, options: TextOptions = {}): IterableDataset<string> {
+  const op = 'textFiles'
+  const { by = 'line', longest } = checkOptions(op, options, { by: true, longest: true })
+  if (by !== 'line' && by !== 'paragraph')
+    throw new ValueError(op, `by is ${shown(by)}, but must be 'line' or 'paragraph'`)
+  const most = checkLongest(op, longest)
+  return rowsOfFiles(op, files, (path, from: LinePlace | null) =>
+    by === 'line' ? textLines(op, path, from, most) : paragraphs(op, path, from, most),
+  )
+}
+
+async function* textLines(op: string, path: string, from: LinePlace | null, longest: number) {
+  for await (const { text, next } of linesOf(op, path, from, longest))
+    if (text.trim() !== '') yield { row: text, place: next }
+}
+
+async function* paragraphs(
+  op: string,
+  path: string,
+  from: LinePlace | null,
+  longest: number,
+): AsyncGenerator<Placed<string, LinePlace>> {
+  let lines: string[] = []
+  let length = 0
+  let place: LinePlace = { offset: 0, line: 1 }
+  for await (const { text, line, next } of linesOf(op, path, from, longest)) {
+    place = next
+    if (text.trim() !== '') {
+      lines.push(text)
+      length += Buffer.byteLength(text)
+      if (length > longest) throw tooLong(op, path, line, longest)
+    } else if (lines.length > 0) {
+      yield { row: lines.join('\n'), place }
+      lines = []
+      length = 0
+    }
+  }
+  if (lines.length > 0) yield { row: lines.join('\n'), place }
+}
+
+/**
+ * Rows of JSON lines: a value on each line, empty lines left out. What R says of them is not checked. Throws ValueError for a
+ * line that is no JSON, with file and line.
+ */
+export function jsonl<R = unknown>(files: Files, options: LineOptions = {}): IterableDataset<R> {
+  const op = 'jsonl'
+  const longest = checkLongest(op, checkOptions(op, options, { longest: true }).longest)
+  return rowsOfFiles(op, files, async function* (path, from: LinePlace | null) {
+    for await (const { text, line, next } of linesOf(op, path, from, longest)) {
+      if (text.trim() === '') continue
+      let row: R
+      try {
+        row = JSON.parse(text) as R
+      } catch (error) {
+        throw fault(op, path, line, `the line is no JSON: ${(error as Error).message.slice(0, 200)}`)
+      }
+      yield { row, place: next }
+    }
+  })
+}

@@ -1,0 +1,199 @@
+/** Parquet files, by the package hyparquet (MIT, 0.3 MB, no dependencies), an optional peer that is loaded when one is read. */
+import zlib from 'node:zlib'
+import type { AsyncBuffer, ColumnMetaData, Compressors, FileMetaData } from 'hyparquet'
+import { isFiresteelError, kindOf, shown, ValueError } from '../../core/errors.js'
+import { checkOptions } from '../../core/options.js'
+import { askHeap, checkEntries, mostEntries } from '../../core/room.js'
+import { InputFile } from '../../io/input.js'
+import type { IterableDataset } from '../iterable.js'
+import { type Files, type Placed, rowsOfFiles } from './files.js'
+
+export interface ParquetOptions {
+  /** The columns to read, others are left out of rows and not read. Default: all. */
+  readonly columns?: readonly string[]
+}
+
+/** Of a row in its file. */
+interface RowPlace {
+  readonly group: number
+  /** Rows of the group that were given. */
+  readonly given: number
+}
+
+/** A list of values takes so many bytes of the heap for each, and each row an object. */
+const bytesOfValue = 32
+
+/**
+ * Rows of Parquet files as records, one row group in memory at a time: text is text, 64-bit integers are bigints, dates are
+ * Dates. What R says of them is not checked. Needs the package hyparquet (`npm install hyparquet`). Reads pages that are not
+ * compressed, or by Snappy, gzip, Brotli and, where Node knows it, Zstandard. Throws ValueError for a file that is none, or is
+ * cut off, with the file and the row group. Read files of those you trust only: hyparquet 1.33 follows lengths within a page
+ * that nobody checks, so that one made on purpose can take minutes and much memory.
+ */
+export function parquet<R = { readonly [column: string]: unknown }>(
+  files: Files,
+  options: ParquetOptions = {},
+): IterableDataset<R> {
+  const op = 'parquet'
+  const { columns } = checkOptions(op, options, { columns: true })
+  if (columns !== undefined && !(Array.isArray(columns) && columns.every((name) => typeof name === 'string')))
+    throw new ValueError(op, `columns are ${shown(columns)}, but must be names, in an array`)
+  const own = columns === undefined ? undefined : [...columns]
+  return rowsOfFiles(op, files, (path, from: RowPlace | null) => rowsOf<R>(op, path, own, from))
+}
+
+async function library(op: string) {
+  try {
+    return { ...(await import('hyparquet')), ...(await import('hyparquet/src/column.js')) }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
+    throw new ValueError(op, 'needs the package hyparquet, which reads Parquet: run `npm install hyparquet`')
+  }
+}
+
+/** Node's own, each of which stops at the length that the file announces. */
+function decompressors(): Compressors {
+  const { zstdDecompressSync: zstd } = zlib as { zstdDecompressSync?: typeof zlib.gunzipSync }
+  return {
+    GZIP: (packed, length) => zlib.unzipSync(packed, { maxOutputLength: Math.max(1, length) }),
+    BROTLI: (packed, length) => zlib.brotliDecompressSync(packed, { maxOutputLength: Math.max(1, length) }),
+    ...(zstd && {
+      ZSTD: (packed: Uint8Array, length: number) => zstd(packed, { maxOutputLength: Math.max(1, length) }),
+    }),
+  }
+}
+
+async function* rowsOf<R>(
+  op: string,
+  path: string,
+  columns: string[] | undefined,
+  from: RowPlace | null,
+): AsyncGenerator<Placed<R, RowPlace>, void, void> {
+  const { parquetMetadataAsync, parquetReadObjects, parquetHeader } = await library(op)
+  const file = await InputFile.open(op, path)
+  /** What hyparquet throws, which knows no file, with what was read. */
+  const named = async <T>(what: string, read: () => Promise<T>): Promise<T> => {
+    try {
+      return await read()
+    } catch (error) {
+      if (isFiresteelError(error)) throw error
+      const why = error instanceof Error ? error.message.slice(0, 300) : kindOf(error)
+      throw new ValueError(op, `${path}: ${what} cannot be read: ${why}`)
+    }
+  }
+  try {
+    const source: AsyncBuffer = {
+      byteLength: file.size,
+      slice(start, end = file.size) {
+        const bytes = partOf(file, start, Math.min(end, file.size))
+        // Of several that hyparquet asks for at once, it awaits one after the other.
+        bytes.catch(() => undefined)
+        return bytes
+      },
+    }
+    const metadata = await named('the end of the file, which says what is in it,', () => parquetMetadataAsync(source))
+    checkColumns(op, path, metadata, columns)
+    let start = 0
+    for (const [group, { num_rows: count, columns: chunks }] of metadata.row_groups.entries()) {
+      const end = start + Number(count)
+      const what = `row group ${group}`
+      const given = from?.group === group ? from.given : 0
+      if (group >= (from?.group ?? 0)) {
+        await named(what, async () => {
+          if (!(Number.isSafeInteger(end) && count >= 0)) throw new Error(`it says it has ${count} rows`)
+          checkEntries(
+            op,
+            Number(count),
+            mostEntries,
+            `rows are in ${what} of ${path}`,
+            'write it with smaller row groups',
+          )
+          const advice = `write ${path} with smaller row groups`
+          askHeap(
+            bytesOfValue * Number(count) * ((columns?.length ?? chunks.length) + 1),
+            op,
+            `the rows of ${what}`,
+            advice,
+          )
+          for (const { meta_data: chunk } of chunks)
+            if (chunk && (columns?.includes(chunk.path_in_schema[0] as string) ?? true))
+              await checkPages(op, file, chunk, parquetHeader)
+        })
+        const options = { file: source, metadata, rowStart: start, rowEnd: end, compressors: decompressors() }
+        const rows = await named(what, () =>
+          parquetReadObjects(columns === undefined ? options : { ...options, columns }),
+        )
+        if (rows.length !== Number(count))
+          throw new ValueError(op, `${path}: ${what} has ${rows.length} rows, but should have ${count}`)
+        for (let i = given; i < rows.length; i++) yield { row: rows[i] as R, place: { group, given: i + 1 } }
+      }
+      start = end
+    }
+  } finally {
+    await file.close()
+  }
+}
+
+/**
+ * Throws unless the pages of a column lie within it and have as many values as it says: what hyparquet takes from them without a
+ * look, and a broken page may have it fill lists for minutes.
+ */
+async function checkPages(
+  op: string,
+  file: InputFile,
+  { path_in_schema, num_values, dictionary_page_offset, data_page_offset, ...sizes }: ColumnMetaData,
+  parquetHeader: typeof import('hyparquet/src/column.js').parquetHeader,
+): Promise<void> {
+  const [most, packed, unpacked] = [num_values, sizes.total_compressed_size, sizes.total_uncompressed_size].map(Number)
+  const column = `column ${path_in_schema.join('.').slice(0, 80)}`
+  if (!((most as number) >= 0 && (most as number) <= mostEntries)) throw new Error(`${column} has ${most} values`)
+  askHeap(
+    bytesOfValue * (most as number),
+    op,
+    `the values of ${column} in ${file.path}`,
+    'write it with smaller row groups',
+  )
+  const start = Number(dictionary_page_offset || data_page_offset)
+  const view = new DataView(await partOf(file, start, start + (packed as number)))
+  const reader = { view, offset: 0 }
+  let values = 0
+  while (reader.offset < view.byteLength && values < (most as number)) {
+    const header = parquetHeader(reader)
+    const { compressed_page_size: length, uncompressed_page_size: size } = header
+    const data = header.data_page_header ?? header.data_page_header_v2
+    // A value of a dictionary takes a bit at least.
+    const count = data?.num_values ?? header.dictionary_page_header?.num_values ?? 0
+    values += data === undefined ? 0 : count
+    const within = length >= 0 && reader.offset + length <= view.byteLength && size >= 0 && size <= (unpacked as number)
+    if (
+      !within ||
+      !(count >= 0 && count <= (data === undefined ? 8 * size : (most as number))) ||
+      values > (most as number)
+    )
+      throw new Error(`a page of ${column} does not fit into it: it says it has ${length} bytes and ${count} values`)
+    reader.offset += length
+  }
+  if (values < (most as number)) throw new Error(`${column} has ${values} values, but should have ${most}`)
+}
+
+/** The bytes of a part, whose bounds a broken file may have put anywhere. */
+async function partOf(file: InputFile, start: number, end: number): Promise<ArrayBuffer> {
+  const from = start < 0 ? file.size + start : start
+  if (!(from >= 0 && end >= from)) throw new Error(`it points at bytes ${start} to ${end} of ${file.size}`)
+  const bytes = await file.read('a part', from, Uint8Array, end - from)
+  return bytes.buffer as ArrayBuffer
+}
+
+function checkColumns(op: string, path: string, metadata: FileMetaData, columns: readonly string[] | undefined): void {
+  const [root] = metadata.schema
+  // Columns of the rows; others are within these.
+  const names = new Set(
+    metadata.row_groups.flatMap((group) => group.columns.map((chunk) => chunk.meta_data?.path_in_schema[0])),
+  )
+  const missing = columns?.find((name) => names.size > 0 && !names.has(name))
+  if (root === undefined || missing !== undefined)
+    throw new ValueError(
+      op,
+      `${path} has no column ${kindOf(missing)}; there are ${[...names].slice(0, 20).join(', ')}`,
+    )
+}

@@ -1,0 +1,273 @@
+/** Readers of files: the rows they give, where they go on, and how they name what is wrong. */
+import { execFileSync } from 'node:child_process'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { csv, jsonl, npy, parquet, textFiles } from '../../lib/data/text/index.js'
+import { DataLoader, type IterableDataset, splitRows } from '../../lib/index.js'
+import { numpy, parquetTable } from './written.js'
+
+let folder = ''
+const at = (name: string) => join(folder, name)
+async function file(name: string, content: string | Uint8Array): Promise<string> {
+  await writeFile(at(name), content)
+  return at(name)
+}
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'firesteel-readers-'))
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+/** The rows, which must be the same from each place on. */
+async function rowsOf<R>(rows: IterableDataset<R>): Promise<readonly R[]> {
+  const whole = await rows.toArray()
+  for (let cut = 0; cut <= whole.length; cut++) {
+    const pass = rows.pass()
+    for (let i = 0; i < cut; i++) await pass.next()
+    const state = JSON.parse(JSON.stringify(pass.state()))
+    await pass.return()
+    const rest: R[] = []
+    for await (const row of rows.pass(state)) rest.push(row)
+    expect(rest).toEqual(whole.slice(cut))
+  }
+  return whole
+}
+
+describe('text', () => {
+  it('comes by lines, or by paragraphs', async () => {
+    const path = await file('text', '\ufeffa\r\nb\n\n \n\ud83d\ude00 c\nd')
+    expect(await rowsOf(textFiles(path))).toEqual(['a', 'b', '\ud83d\ude00 c', 'd'])
+    expect(await rowsOf(textFiles(path, { by: 'paragraph' }))).toEqual(['a\nb', '\ud83d\ude00 c\nd'])
+    expect(await rowsOf(textFiles(await file('empty', '')))).toEqual([])
+  })
+
+  it.each([65535, 65536, 65537, 131072, 200_001])('has lines of %i bytes, over pieces', async (length) => {
+    // Letters of three bytes, so that pieces end within some.
+    const long = `${'x'.repeat(length % 3)}${'\u4e2d'.repeat(Math.floor(length / 3))}`
+    const rows = textFiles(await file('long', `a\n${long}\n\r\n${long}\nb`))
+    expect(await rowsOf(rows)).toEqual(['a', long, long, 'b'])
+  })
+
+  it('of many files comes in the order of their names', async () => {
+    for (const name of ['many', 'many/one', 'many/one/two', 'many/.hidden']) await mkdir(at(name), { recursive: true })
+    for (const name of ['b.txt', 'a.txt', 'c.md', 'one/a.txt', 'one/two/z.txt', '.hidden/a.txt', 'one/x+y.txt'])
+      await file(`many/${name}`, `${name} 1\n${name} 2\n`)
+    const names = async (pattern: string) =>
+      (await rowsOf(textFiles(at(pattern)))).filter((row) => row.endsWith('1')).map((row) => row.slice(0, -2))
+    expect(await names('many/*.txt')).toEqual(['a.txt', 'b.txt'])
+    expect(await names('many/**/*.txt')).toEqual(['a.txt', 'b.txt', 'one/a.txt', 'one/two/z.txt', 'one/x+y.txt'])
+    expect(await names('many/?.*')).toEqual(['a.txt', 'b.txt', 'c.md'])
+    expect(await names('many/one/x+?.txt')).toEqual(['one/x+y.txt'])
+    expect(await rowsOf(textFiles([at('many/b.txt'), at('many/a.txt'), at('many/b.txt')]))).toHaveLength(6)
+    const pass = textFiles(at('many/?.txt')).pass()
+    for (let i = 0; i < 3; i++) await pass.next()
+    await file('many/0.txt', 'new\n')
+    await expect(textFiles(at('many/?.txt')).pass(pass.state()).next()).rejects.toThrow('go on with the same files')
+    await rm(at('many/0.txt'))
+    await expect(textFiles(at('many/*.none')).toArray()).rejects.toThrow('[textFiles] no file is named as')
+    await expect(textFiles(at('gone/*.txt')).toArray()).rejects.toThrow('[textFiles] cannot read')
+  })
+
+  it('that is none is named by file and line', async () => {
+    const bad = await file('latin', Buffer.from('a\n\xe4\n', 'latin1'))
+    await expect(textFiles(bad).toArray()).rejects.toThrow(`[textFiles] ${bad}:2: the line is no UTF-8`)
+    const packed = await file('packed', Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xff]))
+    await expect(textFiles(packed).toArray()).rejects.toThrow(`${packed}:1: the file is`)
+    const long = await file('endless', 'x'.repeat(300_000))
+    await expect(textFiles(long, { longest: 299_999 }).toArray()).rejects.toThrow(
+      `${long}:1: it has more than 299999 bytes`,
+    )
+    expect(await textFiles(long, { longest: 300_000 }).toArray()).toHaveLength(1)
+    await expect(textFiles(at('none')).toArray()).rejects.toThrow('[textFiles] cannot read')
+    expect(() => textFiles([])).toThrow('[textFiles] there are no files')
+    expect(() => textFiles(bad, { by: 'word' as never })).toThrow("by is 'word'")
+    expect(() => textFiles(bad, { longest: 0 })).toThrow('longest is 0')
+  })
+})
+
+describe('JSON lines', () => {
+  it('are values, and go through steps, parts and loaders', async () => {
+    const path = await file('rows.jsonl', '{"x": 1}\n\n{"x": 2}\r\n{"x": 3}')
+    const rows = jsonl<{ readonly x: number }>(path)
+    expect(await rowsOf(rows)).toEqual([{ x: 1 }, { x: 2 }, { x: 3 }])
+    const { train, validation } = splitRows(rows, { validation: 0.4, seed: 1 })
+    expect((await train.toArray()).length + (await validation.toArray()).length).toBe(3)
+    const batches: unknown[] = []
+    for await (const { x } of new DataLoader(rows, { batchSize: 2 })) batches.push(x.toArray())
+    expect(batches).toEqual([[1, 2], [3]])
+  })
+
+  it('that are none are named by file and line', async () => {
+    const path = await file('bad.jsonl', '{"x": 1}\n\n{"x": }\n')
+    await expect(jsonl(path).toArray()).rejects.toThrow(`[jsonl] ${path}:3: the line is no JSON`)
+  })
+})
+
+describe('CSV', () => {
+  const types = { age: 'number', score: 'number?', member: 'boolean' } as const
+  it('is rows by name, with fields of their types', async () => {
+    const path = await file('people.csv', 'name,age,score,member\n"Ann, ""A""",30,1e-3,true\r\n\n"two\nlines",-4,,0\n')
+    const rows = await rowsOf(csv(path, { types }))
+    expect(rows).toEqual([
+      { name: 'Ann, "A"', age: 30, score: 0.001, member: true },
+      { name: 'two\nlines', age: -4, score: Number.NaN, member: false },
+    ])
+    const age: number | undefined = rows[0]?.age
+    expect(age).toBe(30)
+    expect(await rowsOf(csv(await file('tabs', 'a\t\t""\n'), { delimiter: '\t', columns: ['x', 'y', 'z'] }))).toEqual([
+      { x: 'a', y: '', z: '' },
+    ])
+    expect(await rowsOf(csv(await file('last', 'a,b\n1,')))).toEqual([{ a: '1', b: '' }])
+    expect(await rowsOf(csv(await file('header', 'a,b\n')))).toEqual([])
+  })
+
+  const wrong: readonly (readonly [string, string, object, string])[] = [
+    ['a row too short', 'a,b\n1,2\n\n3\n', {}, ':4: the row has 1 fields, but there are 2 columns'],
+    ['a row too long', 'a\n1,2\n', {}, ':2: the row has 2 fields, but there are 1 columns'],
+    ['a quote within', 'a\n5" long\n"\n', {}, ':2: field 1 has a quote within'],
+    ['text behind a quote', 'a\n"x"y\n', {}, ':2: field 1 goes on behind its closing quote'],
+    ['a quote that stays open', 'a\nb\n"x\ny\n', {}, ':3: a quote opens a field'],
+    ['an empty file', '', {}, ':1: the file is empty'],
+    ['a name twice', 'a,a\n', {}, ":1: the header has 'a' twice"],
+    ['a column that is missing', 'a\n1\n', { types: { b: 'number' } }, ":1: there is no column 'b'; there are a"],
+    ['text for a number', 'a\nx\n', { types: { a: 'number' } }, ":2: a is 'x', but must be a number"],
+    ['hexadecimals for a number', 'a\n0x1f\n', { types: { a: 'number' } }, ":2: a is '0x1f'"],
+    ['nothing for a number', 'a\n \n', { types: { a: 'number' } }, ":2: a is empty, but must be a number; 'number?'"],
+    ['a number for a boolean', 'a\n2\n', { types: { a: 'boolean' } }, ":2: a is '2', but must be true, false, 1 or 0"],
+    ['a field without end', `a\n"${'x\n'.repeat(100)}`, { longest: 50 }, ':2: it has more than 50 bytes'],
+  ]
+  it.each(wrong)('names the file and the line of %s', async (_title, content, options, message) => {
+    const path = await file('wrong.csv', content)
+    await expect(csv(path, options).toArray()).rejects.toThrow(`[csv] ${path}${message}`)
+  })
+
+  it('refuses options that make no table', () => {
+    expect(() => csv('x', { delimiter: '"' })).toThrow("[csv] delimiter is '\"'")
+    expect(() => csv('x', { columns: ['a', 'a'] })).toThrow("[csv] columns have 'a' twice")
+    expect(() => csv('x', { types: { a: 'int' as never } })).toThrow("[csv] the type of a is 'int'")
+  })
+})
+
+const bytesOf = (array: ArrayBufferView) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
+
+describe('NumPy arrays', () => {
+  const counted = Float32Array.from({ length: 24 }, (_, i) => i)
+  it('are rows by index, in either order of their elements', async () => {
+    const rows = await npy(await file('c.npy', numpy("'<f4'", '(4, 3, 2)', bytesOf(counted))))
+    expect([rows.length, rows.shape]).toEqual([4, [4, 3, 2]])
+    const row = (i: number) => [0, 2, 4].map((j) => [6 * i + j, 6 * i + j + 1])
+    expect((await rows.get(2)).toArray()).toEqual(row(2))
+    expect((await rows.batch([3, 0, 1, 1])).toArray()).toEqual([row(3), row(0), row(1), row(1)])
+    // Element [i, j, k] lies at i + 4 j + 12 k.
+    const other = Float32Array.from(
+      { length: 24 },
+      (_, at) => 6 * (at % 4) + 2 * (Math.floor(at / 4) % 3) + Math.floor(at / 12),
+    )
+    const fortran = await npy(await file('f.npy', numpy("'<f4'", '(4, 3, 2)', bytesOf(other), 'True', 2)))
+    expect((await fortran.batch([3, 0, 1, 1])).toArray()).toEqual([row(3), row(0), row(1), row(1)])
+    expect(
+      (await (await npy(await file('v.npy', numpy("'<f4'", '(24,)', bytesOf(counted), 'True')))).batch([5])).toArray(),
+    ).toEqual([5])
+    for await (const batch of new DataLoader(rows, { batchSize: 4 })) expect(batch.shape).toEqual([4, 3, 2])
+  })
+
+  const elements: readonly (readonly [string, ArrayBufferView, string, readonly unknown[]])[] = [
+    ['<f8', Float64Array.of(0.5, 2), 'float32', [0.5, 2]],
+    ['>f4', Buffer.from(Float32Array.of(1.5, 2).buffer).swap32(), 'float32', [1.5, 2]],
+    ['<f2', Uint16Array.of(0x3c00, 0xc000), 'float16', [1, -2]],
+    ['|b1', Uint8Array.of(1, 0), 'bool', [true, false]],
+    ['|u1', Uint8Array.of(255, 0), 'uint8', [255, 0]],
+    ['|i1', Int8Array.of(-1, 0), 'int32', [-1, 0]],
+    ['<u2', Uint16Array.of(65535, 0), 'int32', [65535, 0]],
+    ['>i2', Buffer.from(Int16Array.of(-5, 2).buffer).swap16(), 'int32', [-5, 2]],
+    ['<i8', BigInt64Array.of(-5n, 2n), 'int32', [-5, 2]],
+  ]
+  it.each(elements)('of %s', async (descr, data, dtype, values) => {
+    const rows = await npy(await file('kind.npy', numpy(`'${descr}'`, '(2,)', bytesOf(data))))
+    const batch = await rows.batch([0, 1])
+    expect([batch.dtype, batch.toArray()]).toEqual([dtype, values])
+  })
+
+  const four = new Uint8Array(4)
+  const wrong: readonly (readonly [string, () => Uint8Array, string])[] = [
+    ['another file', () => Buffer.from('a,b\n1,2\n3,4\n'), 'it does not begin as one'],
+    ['nothing', () => Buffer.of(), 'it is empty'],
+    ['objects', () => numpy("'|O'", '(1,)', four), "its elements are '|O', of which no tensor is made"],
+    ['text', () => numpy("'<U1'", '(1,)', four), "its elements are '<U1'"],
+    ['records', () => numpy("[('x', '<f4')]", '(1,)', four), 'its elements are records'],
+    ['a single number', () => numpy("'<f4'", '()', four), 'holds a single number, which has no rows'],
+    ['a file that is cut off', () => numpy("'<f4'", '(2,)', four), 'but an array of [2] and its header have'],
+    ['a size beyond all', () => numpy("'<f4'", '(99999999999999999999, 9)', four), 'but an array of'],
+    ['a header that is cut off', () => numpy("'<f4'", '(1,)', four).subarray(0, 20), 'its header has'],
+    ['a header without a shape', () => numpy("'<f4'", "'x'", four), 'its header does not say what the array is'],
+  ]
+  it.each(wrong)('refuse %s', async (_title, content, message) => {
+    const path = await file('wrong.npy', content())
+    await expect(npy(path)).rejects.toThrow(/^\[npy\]/)
+    await expect(npy(path)).rejects.toThrow(message)
+  })
+
+  it('refuse what int32 does not hold, and rows outside', async () => {
+    const rows = await npy(await file('wide.npy', numpy("'<i8'", '(1,)', bytesOf(BigInt64Array.of(2n ** 40n)))))
+    await expect(rows.batch([0])).rejects.toThrow('1099511627776')
+    await expect(rows.batch([1])).rejects.toThrow('[npy] index 1 lies outside')
+  })
+})
+
+describe('Parquet files', () => {
+  const all = [
+    { x: 0.5, label: 0, id: 1n, text: 'a' },
+    { x: 1.5, label: 1, id: 2n, text: 'b' },
+    { x: 2.5, label: 0, id: 3n, text: '' },
+    { x: 3.5, label: 1, id: 4n, text: '\u4e2d' },
+    { x: 4.5, label: 2, id: 5n, text: null },
+  ]
+  it('are rows, or some columns of them', async () => {
+    const path = await file('table.parquet', parquetTable)
+    expect(await rowsOf(parquet(path))).toEqual(all)
+    const some = parquet<{ readonly id: bigint; readonly x: number }>([path, path], { columns: ['id', 'x'] })
+    expect(await some.toArray()).toEqual([...all, ...all].map(({ id, x }) => ({ x, id })))
+    for await (const { id, x } of new DataLoader(some, { batchSize: 5 }))
+      expect([id.dtype, id.toArray(), x.toArray()]).toEqual(['int32', [1, 2, 3, 4, 5], [0.5, 1.5, 2.5, 3.5, 4.5]])
+  })
+
+  it('that are none, or cut off, are refused by name', async () => {
+    const refused = async (name: string, content: Uint8Array, message: string, options = {}) => {
+      const path = await file(name, content)
+      await expect(parquet(path, options).toArray()).rejects.toThrow(`[parquet] ${path}`)
+      await expect(parquet(path, options).toArray()).rejects.toThrow(message)
+    }
+    await refused('text.parquet', Buffer.from('no parquet at all'), 'the end of the file')
+    await refused('empty.parquet', Buffer.of(), 'the end of the file')
+    await refused('cut.parquet', parquetTable.subarray(0, -9), 'the end of the file')
+    await refused(
+      'hole.parquet',
+      Buffer.concat([parquetTable.subarray(0, 4), Buffer.alloc(60, 0xff), parquetTable.subarray(64)]),
+      'row group 0',
+    )
+    await refused('columns.parquet', parquetTable, "has no column 'y'; there are x, label, id, text", {
+      columns: ['y'],
+    })
+    expect(() => parquet('x', { columns: 'y' as never })).toThrow("[parquet] columns are 'y'")
+  })
+})
+
+it('a file of any size is read in the same memory', () => {
+  const program = `
+    const { openSync, writeSync, closeSync } = await import('node:fs')
+    const { jsonl } = await import(${JSON.stringify(new URL('../../lib/data/text/index.ts', import.meta.url).href)})
+    const fd = openSync(process.argv[1], 'w')
+    const lines = ('{"text": "' + 'x'.repeat(990) + '"}\\n').repeat(1000)
+    for (let i = 0; i < 100; i++) writeSync(fd, lines)
+    closeSync(fd)
+    let count = 0, most = 0
+    const before = process.memoryUsage().rss
+    for await (const _ of jsonl(process.argv[1])) if (++count % 1000 === 0) most = Math.max(most, process.memoryUsage().rss)
+    console.log(count, Math.round((most - before) / 1e6))`
+  const args = ['--max-old-space-size=64', '--import', 'tsx', '--input-type=module', '-e', program, at('large.jsonl')]
+  const [count, grown] = execFileSync(process.execPath, args, { encoding: 'utf8' }).split(' ').map(Number)
+  expect(count).toBe(100_000)
+  // Of a file of 100 MB; V8's young generation and pieces that are not collected yet.
+  expect(grown).toBeLessThan(60)
+})
