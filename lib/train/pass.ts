@@ -4,7 +4,7 @@ import { noGrad } from '../autograd/mode.js'
 import { shown, ValueError } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
 import type { PassRecord } from './history.js'
-import type { Metric } from './metrics.js'
+import type { Metric } from './metrics/index.js'
 import type { Sums } from './objective.js'
 
 /** Metrics by name: functions that make one for each pass (`metrics.accuracy`), or the metrics themselves. */

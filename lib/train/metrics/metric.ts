@@ -1,0 +1,158 @@
+/** What a metric is, and the base of those that come with the library. */
+import { kindOf, StateDictError, shown, ValueError } from '../../core/errors.js'
+import type { Resumable } from '../../core/generator.js'
+import type { Tensor } from '../../core/tensor.js'
+import { decode, encode, type Part, type Parts } from './parts.js'
+import { Stream, type Take } from './stream.js'
+
+/**
+ * Something measured over a pass: V is what `compute` promises, a number for those that a Trainer takes. Nothing may wait for
+ * the device in `update`.
+ */
+export interface Metric<O = Tensor, T = Tensor, V = number> {
+  reset(): void
+  update(output: O, target: T): void
+  compute(): Promise<V>
+  /**
+   * Another one of the same kind, with nothing in it. A Trainer that is given the metric itself, not a function that makes
+   * it, takes such ones, so that passes do not share totals; without `fresh` one pass at a time may use the metric.
+   */
+  fresh?(): Metric<O, T, V>
+}
+
+/** What a metric has counted so far: plain values, for JSON or another thread. */
+export interface MetricState {
+  /** The function that made the metric. */
+  readonly metric: string
+  /** The options it was made with, as JSON. */
+  readonly options: string
+  /** Its totals by name: float64 numbers, in base64 of their bytes. */
+  readonly totals: { readonly [name: string]: string }
+}
+
+/** A metric whose count can be saved, resumed and added to that of another worker. The library's own all are. */
+export interface ResumableMetric<O = Tensor, T = Tensor, V = number> extends Metric<O, T, V>, Resumable<MetricState> {
+  /** `sampleWeight` are floats of the targets' shape (of several labels a row: one for each row), where the metric takes any. */
+  update(output: O, target: T, sampleWeight?: Tensor): void
+  fresh(): ResumableMetric<O, T, V>
+  /** What was counted so far. Waits for what is still on its way from the device. */
+  stateDict(): MetricState
+  /** Goes on from a state. Throws StateDictError for one of another metric, or of other options. */
+  loadStateDict(state: MetricState): void
+  /** Adds what another metric of the same kind and options has counted, on this or another worker; that one stays as it is. */
+  merge(other: Resumable<MetricState>): void
+}
+
+/** Options as text, which tells metrics apart that must not be added; functions count by their source. */
+function written(options: object): string {
+  return JSON.stringify(options, (_, value: unknown) => {
+    if (typeof value === 'function') return String(value)
+    return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value
+  })
+}
+
+/** Totals on the host, in parts, which the reads of a stream arrive at; and their states. */
+export abstract class Counting<V, P extends Parts> implements Resumable<MetricState> {
+  protected readonly op: string
+  readonly #options: string
+  #stream: Stream<P> | null = null
+
+  protected constructor(op: string, options: object) {
+    this.op = op
+    this.#options = written(options)
+  }
+
+  /** Totals with nothing in them. */
+  protected abstract empty(): P
+  protected abstract value(totals: P): V
+
+  /** Hands over what is still added up on the device; for those that do. */
+  protected flush(): void {}
+
+  get #now(): Stream<P> {
+    this.#stream ??= new Stream(this.empty())
+    return this.#stream
+  }
+
+  /** Lets `take` add the tensors' elements to the totals, when they are there. */
+  protected read(tensors: readonly Tensor[], take: Take<P>): void {
+    this.#now.add(tensors, take)
+  }
+
+  /** Starts again with nothing counted. */
+  reset(): void {
+    this.#stream = null
+  }
+
+  /** The value of what was counted until now. */
+  compute(): Promise<V> {
+    this.flush()
+    return this.#now.at((totals) => this.value(totals))
+  }
+
+  /** What was counted so far. Waits for what is still on its way from the device. */
+  stateDict(): MetricState {
+    this.flush()
+    const totals = Object.entries<Part>(this.#now.settle())
+    return {
+      metric: this.op,
+      options: this.#options,
+      totals: Object.fromEntries(totals.map(([name, part]) => [name, encode(part.dump())])),
+    }
+  }
+
+  /** Goes on from a state. Throws StateDictError for one of another metric, or of other options. */
+  loadStateDict(state: MetricState): void {
+    const totals = this.empty()
+    this.#add(totals, state)
+    this.reset()
+    this.#stream = new Stream(totals)
+  }
+
+  /** Adds what another one of the same kind and options has counted, on this or another worker; that one stays as it is. */
+  merge(other: Resumable<MetricState>): void {
+    if (typeof other?.stateDict !== 'function')
+      throw new ValueError(this.op, `cannot merge ${kindOf(other)}, but only another metric of the same kind`)
+    const state = other.stateDict()
+    this.flush()
+    this.#add(this.#now.settle(), state)
+  }
+
+  #add(totals: P, state: MetricState): void {
+    const problems: string[] = []
+    const { metric, options, totals: given } = state ?? {}
+    if (metric !== this.op) problems.push(`metric is ${shown(metric)}, but must be '${this.op}'`)
+    else if (options !== this.#options) problems.push(`options are ${options}, but must be ${this.#options}`)
+    const decoded = Object.entries<Part>(totals).map(([name, part]) => {
+      const numbers = decode(given?.[name])
+      if (numbers === null)
+        problems.push(`totals.${name} is ${shown(given?.[name])}, but must be float64 numbers in base64`)
+      return [part, numbers] as const
+    })
+    if (problems.length > 0) throw new StateDictError(problems, this.op)
+    for (const [part, numbers] of decoded) if (numbers) part.take(numbers)
+  }
+}
+
+/** The base of the library's metrics. */
+export abstract class Measure<O, T, V, P extends Parts> extends Counting<V, P> implements ResumableMetric<O, T, V> {
+  abstract fresh(): ResumableMetric<O, T, V>
+  abstract update(output: O, target: T, sampleWeight?: Tensor): void
+}
+
+/**
+ * One call for one set of outputs and targets: `await measure(metrics.f1({ average: 'macro' }), logits, labels)`. What the
+ * metric counted before stays as it is.
+ */
+export async function measure<O, T, V>(
+  metric: ResumableMetric<O, T, V>,
+  output: O,
+  target: T,
+  sampleWeight?: Tensor,
+): Promise<V> {
+  if (typeof metric?.fresh !== 'function')
+    throw new ValueError('measure', `metric is ${kindOf(metric)}, but must be what a function of metrics gave`)
+  const own = metric.fresh()
+  own.update(output, target, sampleWeight)
+  return own.compute()
+}

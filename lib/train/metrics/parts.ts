@@ -1,0 +1,114 @@
+/** What metrics add up on the host, in float64: each part can be written down, and take in another's. */
+import { ValueError } from '../../core/errors.js'
+
+export interface Part {
+  /** Its numbers, enough to add them to another part of the same kind. */
+  dump(): Float64Array
+  /** Adds what another part of the same kind dumped. */
+  take(numbers: Float64Array): void
+}
+
+/** The parts of a metric by name. */
+export type Parts = { readonly [name: string]: Part }
+
+/** Numbers in base64 of their bytes: exact, NaN and infinities too, which JSON has no word for. */
+export function encode(numbers: Float64Array): string {
+  return Buffer.from(numbers.buffer, numbers.byteOffset, numbers.byteLength).toString('base64')
+}
+
+/** What `encode` wrote; null for what it cannot have written. */
+export function decode(text: unknown): Float64Array | null {
+  if (typeof text !== 'string') return null
+  const bytes = Buffer.from(text, 'base64')
+  if (bytes.length % 8 !== 0 || bytes.toString('base64') !== text) return null
+  return new Float64Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length))
+}
+
+/** Sums by index, as many as are written to. */
+export class Sums implements Part {
+  values: Float64Array
+
+  constructor(size = 0) {
+    this.values = new Float64Array(size)
+  }
+
+  /** Lets there be at least so many. */
+  grow(size: number): void {
+    if (size <= this.values.length) return
+    const longer = new Float64Array(size)
+    longer.set(this.values)
+    this.values = longer
+  }
+
+  add(index: number, value: number): void {
+    ;(this.values[index] as number) += value
+  }
+
+  get(index: number): number {
+    return this.values[index] ?? 0
+  }
+
+  dump(): Float64Array {
+    return this.values
+  }
+
+  take(numbers: Float64Array): void {
+    this.grow(numbers.length)
+    numbers.forEach((value, i) => this.add(i, value))
+  }
+}
+
+/** The largest of what it was given; NaN once that was among it, -Infinity before anything was. */
+export class Largest implements Part {
+  value = Number.NEGATIVE_INFINITY
+
+  dump(): Float64Array {
+    return Float64Array.of(this.value)
+  }
+
+  take(numbers: Float64Array): void {
+    for (const value of numbers) this.value = Math.max(this.value, value)
+  }
+}
+
+/** All numbers it was given, in order: 8 bytes each, and up to as much again in reserve. */
+export class Column implements Part {
+  readonly #op: string
+  readonly #limit: number
+  #values = new Float64Array(0)
+  length = 0
+
+  /** Throws ValueError named `op` beyond `limit` numbers. */
+  constructor(op: string, limit: number) {
+    this.#op = op
+    this.#limit = limit
+  }
+
+  push(value: number): void {
+    this.#reserve(1)
+    this.#values[this.length++] = value
+  }
+
+  #reserve(more: number): void {
+    const needed = this.length + more
+    if (needed > this.#limit)
+      throw new ValueError(
+        this.#op,
+        `a pass has more than ${this.#limit} numbers to keep, 8 bytes each; raise limit, or measure fewer rows`,
+      )
+    if (needed <= this.#values.length) return
+    const longer = new Float64Array(Math.min(this.#limit, Math.max(needed, 2 * this.#values.length, 256)))
+    longer.set(this.#values)
+    this.#values = longer
+  }
+
+  dump(): Float64Array {
+    return this.#values.subarray(0, this.length)
+  }
+
+  take(numbers: Float64Array): void {
+    this.#reserve(numbers.length)
+    this.#values.set(numbers, this.length)
+    this.length += numbers.length
+  }
+}

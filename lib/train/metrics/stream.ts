@@ -1,0 +1,107 @@
+/** Reads that arrive in the order of the updates that asked for them, without anyone waiting for the device. */
+import { noGrad } from '../../autograd/mode.js'
+import type { TypedArray } from '../../core/dtype.js'
+import { keep } from '../../core/scope.js'
+import type { Tensor } from '../../core/tensor.js'
+
+/** Adds what was read to the totals. */
+export type Take<A> = (totals: A, values: readonly TypedArray[]) => void
+
+interface Entry<A> {
+  readonly tensors: readonly Tensor[]
+  readonly take: Take<A>
+  values: readonly TypedArray[] | null
+}
+
+/**
+ * Totals of a pass, and what is still on its way to them from the device. Each update hands over tensors and a function that
+ * adds their elements to the totals; the functions run in the order of the updates, each as soon as its elements and those
+ * before are there. A metric that is reset takes a new stream, so that a `compute` that goes on keeps its own.
+ */
+export class Stream<A> {
+  readonly #totals: A
+  #pending: Entry<A>[] = []
+  /** What a read or a function threw; the totals are worth nothing from then on. */
+  #failed: { readonly error: unknown } | null = null
+
+  constructor(totals: A) {
+    this.#totals = totals
+  }
+
+  /** Copies the tensors as they are now, and asks for their elements. */
+  add(tensors: readonly Tensor[], take: Take<A>): void {
+    if (this.#failed) return
+    // Copies, because the program may overwrite its own before `settle` reads them; kept, because a step's scope ends before.
+    const copies = noGrad(() => tensors.map((tensor) => keep(tensor.detach().clone())))
+    const entry: Entry<A> = { tensors: copies, take, values: copies.length === 0 ? [] : null }
+    this.#pending.push(entry)
+    if (entry.values !== null) this.#drain()
+    else this.#ask(entry)
+  }
+
+  #ask(entry: Entry<A>): void {
+    Promise.all(entry.tensors.map((copy) => copy.data())).then(
+      (values) => this.#arrived(entry, values),
+      (error: unknown) => this.#fail(error),
+    )
+  }
+
+  /** What `read` gives of the totals once all updates until now are in them, and none of those that follow. */
+  at<V>(read: (totals: A) => V): Promise<V> {
+    return new Promise((resolve, reject) => {
+      const entry: Entry<A> = {
+        tensors: [],
+        values: [],
+        take: (totals) => {
+          if (this.#failed) reject(this.#failed.error)
+          else resolve(read(totals))
+        },
+      }
+      this.#pending.push(entry)
+      this.#drain()
+    })
+  }
+
+  /** The totals with all updates until now in them. Waits for the device. */
+  settle(): A {
+    for (const entry of this.#pending) {
+      if (this.#failed) break
+      try {
+        entry.values ??= entry.tensors.map((copy) => copy.dataSync())
+      } catch (error) {
+        this.#fail(error)
+      }
+    }
+    this.#drain()
+    if (this.#failed) throw this.#failed.error
+    return this.#totals
+  }
+
+  #arrived(entry: Entry<A>, values: readonly TypedArray[]): void {
+    // `settle` may have been here before.
+    if (entry.values !== null) return
+    entry.values = values
+    this.#drain()
+  }
+
+  #fail(error: unknown): void {
+    if (this.#failed) return
+    this.#failed = { error }
+    for (const entry of this.#pending) entry.values ??= []
+    this.#drain()
+  }
+
+  #drain(): void {
+    while (this.#pending[0] && this.#pending[0].values !== null) {
+      const [{ tensors, take, values }] = this.#pending.splice(0, 1) as [Entry<A> & { values: readonly TypedArray[] }]
+      for (const tensor of tensors) tensor.dispose()
+      // Whoever asks for the totals sees what failed, in its turn.
+      if (this.#failed && values.length === 0 && tensors.length > 0) continue
+      try {
+        take(this.#totals, values)
+      } catch (error) {
+        this.#fail(error)
+      }
+    }
+  }
+}

@@ -1,0 +1,159 @@
+/** ROUGE. Lin, "ROUGE: A Package for Automatic Evaluation of Summaries", 2004. */
+import { checkFlag, ownOptions } from '../../../core/options.js'
+import { checkOneOf } from '../given.js'
+import { Sums } from '../parts.js'
+import { stemOf } from './stemmer.js'
+import { ngramsOf, sharedBy, TextMeasure, type TextMetric, type TextTotals, totalOf } from './text.js'
+
+/** Of shared words and pairs of words, and of longest common subsequences: of the text, and of its lines. */
+export type RougeType = 'rouge1' | 'rouge2' | 'rougeL' | 'rougeLsum'
+
+export interface RougeScore {
+  readonly precision: number
+  readonly recall: number
+  readonly f1: number
+}
+
+export interface RougeOptions {
+  /** Whether words of more than three letters are reduced to their stems, by Porter's algorithm for English. Default false. */
+  readonly stem?: boolean
+  /** One type whose F1 is computed, a number for a Trainer. Default: a report of all four. */
+  readonly type?: RougeType
+}
+
+export type RougeReport = { readonly [type in RougeType]: RougeScore }
+
+const types: readonly RougeType[] = ['rouge1', 'rouge2', 'rougeL', 'rougeLsum']
+
+type Words = readonly string[]
+
+function wordsOf(text: string, stem: boolean): Words {
+  const words = text
+    .toLowerCase()
+    .split(/[^a-z0-9]+/)
+    .filter((word) => word !== '')
+  return stem ? words.map((word) => (word.length > 3 ? stemOf(word) : word)) : words
+}
+
+/** From what is shared, and how much there is of each. */
+function scoreOf(shared: number, said: number, wanted: number): RougeScore {
+  const [precision, recall] = [shared / Math.max(said, 1), shared / Math.max(wanted, 1)]
+  const sum = precision + recall
+  return { precision, recall, f1: sum > 0 ? (2 * precision * recall) / sum : 0 }
+}
+
+/** Lengths of the longest common subsequences of all beginnings. */
+function table(a: Words, b: Words): readonly Uint32Array[] {
+  const rows = [new Uint32Array(b.length + 1)]
+  for (const word of a) {
+    const above = rows.at(-1) as Uint32Array
+    const row = new Uint32Array(b.length + 1)
+    for (let j = 1; j <= b.length; j++)
+      row[j] = word === b[j - 1] ? (above[j - 1] as number) + 1 : Math.max(above[j] as number, row[j - 1] as number)
+    rows.push(row)
+  }
+  return rows
+}
+
+/** Where in `a` one of the longest common subsequences lies. */
+function places(a: Words, b: Words): number[] {
+  const rows = table(a, b)
+  const found: number[] = []
+  let [i, j] = [a.length, b.length]
+  while (i > 0 && j > 0) {
+    if (a[i - 1] === b[j - 1]) {
+      found.push(i - 1)
+      i--
+      j--
+    } else if ((rows[i]?.[j - 1] as number) > (rows[i - 1]?.[j] as number)) j--
+    else i--
+  }
+  return found
+}
+
+function ofNgrams(said: Words, wanted: Words, n: number): RougeScore {
+  const [own, theirs] = [ngramsOf(said, n, ' '), ngramsOf(wanted, n, ' ')]
+  return scoreOf(sharedBy(own, theirs), totalOf(own), totalOf(theirs))
+}
+
+/** Of each line of the reference, the words that are in a subsequence shared with any line; no word counts more often than it occurs. */
+function ofLines(said: readonly Words[], wanted: readonly Words[]): RougeScore {
+  const left = [said, wanted].map((lines) => ngramsOf(lines.flat(), 1, '')) as [
+    Map<string, number>,
+    Map<string, number>,
+  ]
+  let shared = 0
+  for (const line of wanted) {
+    const union = [...new Set(said.flatMap((other) => places(line, other)))].sort((a, b) => a - b)
+    for (const place of union) {
+      const word = line[place] as string
+      if (!left.every((counts) => (counts.get(word) ?? 0) > 0)) continue
+      shared++
+      for (const counts of left) counts.set(word, (counts.get(word) as number) - 1)
+    }
+  }
+  return scoreOf(shared, said.flat().length, wanted.flat().length)
+}
+
+function scoresOf(hypothesis: string, reference: string, stem: boolean): RougeReport {
+  const lines = (text: string) => text.split('\n').map((line) => wordsOf(line, stem))
+  const [said, wanted] = [wordsOf(hypothesis, stem), wordsOf(reference, stem)]
+  return {
+    rouge1: ofNgrams(said, wanted, 1),
+    rouge2: ofNgrams(said, wanted, 2),
+    rougeL: scoreOf(table(wanted, said).at(-1)?.at(-1) as number, said.length, wanted.length),
+    rougeLsum: ofLines(lines(hypothesis), lines(reference)),
+  }
+}
+
+class Rouge extends TextMeasure<RougeReport | number> {
+  readonly #options: RougeOptions
+
+  constructor(options: RougeOptions) {
+    super('rouge', options)
+    this.#options = options
+  }
+
+  fresh(): TextMetric<RougeReport | number> {
+    return new Rouge(this.#options)
+  }
+
+  /** By type the sums of precision, recall and F1; then the number of texts. */
+  protected empty(): TextTotals {
+    return { sums: new Sums(3 * types.length + 1) }
+  }
+
+  protected add(sums: Sums, hypothesis: string, references: readonly string[]): void {
+    const all = references.map((reference) => scoresOf(hypothesis, reference, this.#options.stem ?? false))
+    types.forEach((type, i) => {
+      const { precision, recall, f1 } = all
+        .map((scores) => scores[type])
+        .reduce((best, score) => (score.f1 > best.f1 ? score : best))
+      ;[precision, recall, f1].forEach((value, j) => sums.add(3 * i + j, value))
+    })
+    sums.add(3 * types.length, 1)
+  }
+
+  protected value({ sums }: TextTotals): RougeReport | number {
+    const mean = (index: number) => sums.get(index) / sums.get(3 * types.length)
+    const { type } = this.#options
+    if (type !== undefined) return mean(3 * types.indexOf(type) + 2)
+    const score = (i: number) => ({ precision: mean(3 * i), recall: mean(3 * i + 1), f1: mean(3 * i + 2) })
+    return { rouge1: score(0), rouge2: score(1), rougeL: score(2), rougeLsum: score(3) }
+  }
+}
+
+/** A report, or with `type` a number. */
+type RougeMetric<O> = O extends { readonly type: RougeType } ? TextMetric : TextMetric<RougeReport>
+
+/**
+ * ROUGE-1, -2, -L and -Lsum, the mean over the texts of the pass: `update(hypotheses, references)`, of which each hypothesis has
+ * one or more, and the one with the best F1 counts. Words are of Latin letters without accents and of digits; lines of ROUGE-Lsum
+ * end at \n. NaN while there was no text. rouge-score's RougeScorer.
+ */
+export function rouge<const O extends RougeOptions = object>(options?: O): RougeMetric<O> {
+  const own = ownOptions<RougeOptions>('rouge', options ?? {}, { stem: true, type: true })
+  if (own.stem !== undefined) checkFlag('rouge', 'stem', own.stem)
+  checkOneOf('rouge', 'type', own.type, types)
+  return new Rouge(own) as unknown as RougeMetric<O>
+}
