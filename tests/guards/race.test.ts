@@ -215,14 +215,21 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
     expect(await losses[0]).toBe(0)
   },
   async 'Metric.compute'(_c, device) {
-    const metric = f.metrics.accuracy()
     const [right, wrong] = [f.eye(2, 2, { device }), f.ones([2, 2], { device }).sub(f.eye(2, 2, { device }))]
     const labels = f.tensor([0, 1], { dtype: 'int32', device })
-    metric.update(right, labels)
-    const share = await racing({ step: () => metric.update(wrong as f.Tensor, labels) }, () => metric.compute())
-    expect(share).toBe(1)
+    // One that adds up on the device, and one that reads each update.
+    for (const metric of [f.metrics.accuracy(), f.metrics.f1()]) {
+      metric.update(right, labels)
+      const share = await racing({ step: () => metric.update(wrong as f.Tensor, labels) }, () => metric.compute())
+      expect(share).toBe(1)
+    }
   },
-  async 'RunningMean.compute'(_c, device) {
+  async measure(_c, device) {
+    const [x, target] = [f.zeros([100], { device }), f.zeros([100], { device })]
+    const step = () => f.noGrad(() => x.fill_(7))
+    expect(await racing({ step }, () => f.metrics.measure(f.metrics.mae(), x, target))).toBe(0)
+  },
+  async 'Counting.compute'(_c, device) {
     const mean = new f.metrics.RunningMean()
     mean.update(f.tensor(6, { device }), 2)
     const value = await racing({ step: () => mean.update(f.tensor(100, { device }), 1) }, () => mean.compute())

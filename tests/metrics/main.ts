@@ -1,6 +1,7 @@
 /**
  * Compares metrics with the numbers of scikit-learn, SciPy, sacrebleu, rouge-score and jiwer: each case at once, in three batches,
- * merged from two workers, and resumed from JSON half way.
+ * merged from two workers, and resumed from JSON half way. options.json is of scikit-learn 1.9.1, SciPy 1.17.1, sacrebleu 2.6.0,
+ * rouge-score 0.1.2 and jiwer 4.0.0.
  *
  * Usage: npm run test:metrics [-- REGEX of kinds]. METRICS_FILE names another file of the same form; FIRESTEEL_TEST_DEVICES the
  * devices (default reference,cpu). Exit code 1 if a case fails.
@@ -28,7 +29,9 @@ function difference(got: unknown, expected: unknown, place = ''): number {
 }
 
 const own = new URL('../goldens/data/metrics/', import.meta.url)
-const files = process.env['METRICS_FILE'] ? [process.env['METRICS_FILE']] : [new URL('cases.json', own)]
+const files = process.env['METRICS_FILE']
+  ? [process.env['METRICS_FILE']]
+  : ['cases.json', 'options.json'].map((name) => new URL(name, own))
 const pattern = new RegExp(process.argv[2] ?? '')
 const cases = files
   .flatMap((file) => JSON.parse(readFileSync(file, 'utf8')) as MetricCase[])

@@ -193,7 +193,7 @@ abstract class ByClass<V, O extends ClassOptions> extends Measure<Tensor, Tensor
       rows.add(4, 1)
       const value = this.ofRow === null ? Number.NaN : this.share(this.ofRow, ...own)
       if (Number.isNaN(value)) continue
-      ;[weight * value, weight, value, 1].forEach((part, i) => rows.add(i, part))
+      rows.addAll([weight * value, weight, value, 1])
     }
   }
 }

@@ -186,8 +186,10 @@ export function checkNumber(op: string, name: string, value: unknown, least = Nu
   throw new ValueError(op, `${name} is ${shown(value)}, but must be a number${bound}`)
 }
 
-/** Throws unless it is an integer of at least `least`, or left out. */
-export function checkWhole(op: string, name: string, value: unknown, least: number): void {
-  if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= least)) return
-  throw new ValueError(op, `${name} is ${shown(value)}, but must be an integer of at least ${least}`)
+/** Throws unless it is an integer from `least` to `most`, or left out. */
+export function checkWhole(op: string, name: string, value: unknown, least: number, most?: number): void {
+  const whole = Number.isSafeInteger(value) && (value as number) >= least
+  if (value === undefined || (whole && !(most !== undefined && (value as number) > most))) return
+  const bound = most === undefined ? `of at least ${least}` : `from ${least} to ${most}`
+  throw new ValueError(op, `${name} is ${shown(value)}, but must be an integer ${bound}`)
 }

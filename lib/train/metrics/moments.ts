@@ -96,6 +96,6 @@ export function spearmanOf(outputs: Float64Array, targets: Float64Array): number
   const [a, b] = [ranksOf(outputs), ranksOf(targets)]
   const moments = new Moments()
   moments.grow(1)
-  a.forEach((rank, i) => moments.add(0, rank, b[i] as number, 1))
+  for (const [i, rank] of a.entries()) moments.add(0, rank, b[i] as number, 1)
   return correlationOf(moments.column(0))
 }

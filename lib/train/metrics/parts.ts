@@ -44,6 +44,12 @@ export class Sums implements Part {
     ;(this.values[index] as number) += value
   }
 
+  /** Adds each of the values, to the sums from `start` on. */
+  addAll(values: Iterable<number>, start = 0): void {
+    let index = start
+    for (const value of values) this.add(index++, value)
+  }
+
   get(index: number): number {
     return this.values[index] ?? 0
   }
@@ -54,7 +60,7 @@ export class Sums implements Part {
 
   take(numbers: Float64Array): void {
     this.grow(numbers.length)
-    numbers.forEach((value, i) => this.add(i, value))
+    this.addAll(numbers)
   }
 }
 

@@ -189,7 +189,7 @@ export function brier(options: BrierOptions = {}): ResumableMetric {
 }
 
 export interface CalibrationOptions extends ProbabilityOptions {
-  /** How many bins of equal width confidence is sorted into, each without its lower edge and with its upper. Default 10. */
+  /** How many bins of equal width confidence is sorted into, each without its lower edge and with its upper. At most 2^16, default 10. */
   readonly bins?: number
   /** The expected error, the root of the expected squared error, or the largest of a bin. Default l1. */
   readonly norm?: 'l1' | 'l2' | 'max'
@@ -262,7 +262,7 @@ class CalibrationError extends OfItems<number, Bins, CalibrationOptions> {
  */
 export function calibrationError(options: CalibrationOptions = {}): ResumableMetric {
   const own = checked<CalibrationOptions>('calibrationError', options, { ...probabilityNames, bins: true, norm: true })
-  checkWhole('calibrationError', 'bins', own.bins, 1)
+  checkWhole('calibrationError', 'bins', own.bins, 1, 2 ** 16)
   checkOneOf('calibrationError', 'norm', own.norm, ['l1', 'l2', 'max'])
   return new CalibrationError('calibrationError', own)
 }

@@ -1,5 +1,4 @@
 /** BLEU. */
-import { shown, ValueError } from '../../../core/errors.js'
 import { checkFlag, ownOptions } from '../../../core/options.js'
 import { checkNumber, checkOneOf, checkWhole } from '../given.js'
 import { Sums } from '../parts.js'
@@ -15,7 +14,7 @@ export interface BleuOptions {
   readonly smooth?: 'exp' | 'floor' | 'add-k' | 'none'
   /** Default 0.1 for floor, 1 for add-k. */
   readonly smoothValue?: number
-  /** The longest n-grams that count. Default 4. */
+  /** The longest n-grams that count, at most 64. Default 4. */
   readonly maxOrder?: number
   /** Leaves out orders that are longer than all hypotheses, as for single sentences. Default false. */
   readonly effectiveOrder?: boolean
@@ -67,7 +66,7 @@ class Bleu extends TextMeasure<number> {
       const [gap, least] = [Math.abs(words.length - length), Math.abs(words.length - best)]
       return gap < least || (gap === least && length < best) ? length : best
     })
-    ;[1, words.length, closest].forEach((value, i) => sums.add(i, value))
+    sums.addAll([1, words.length, closest])
     for (let n = 1; n <= this.#order; n++) {
       const own = ngramsOf(words, n, ' ')
       const most = new Map<string, number>()
@@ -119,8 +118,6 @@ export function bleu(options: BleuOptions = {}): TextMetric {
   if (effectiveOrder !== undefined) checkFlag('bleu', 'effectiveOrder', effectiveOrder)
   checkOneOf('bleu', 'smooth', smooth, ['exp', 'floor', 'add-k', 'none'])
   checkNumber('bleu', 'smoothValue', smoothValue, 0)
-  checkWhole('bleu', 'maxOrder', maxOrder, 1)
-  if (maxOrder !== undefined && maxOrder > 64)
-    throw new ValueError('bleu', `maxOrder is ${shown(maxOrder)}, but must be at most 64`)
+  checkWhole('bleu', 'maxOrder', maxOrder, 1, 64)
   return new Bleu(own)
 }

@@ -89,8 +89,7 @@ class Chrf extends TextMeasure<number> {
       const value = this.#score(counts)
       if (value > score) [best, score] = [counts, value]
     }
-    best.forEach((count, i) => sums.add(i, count))
-    sums.add(3 * this.#orders, 1)
+    sums.addAll([...best, 1])
   }
 
   #score(counts: ArrayLike<number>): number {

@@ -51,7 +51,7 @@ class ErrorRate extends TextMeasure<number> {
       string[],
       string[],
     ]
-    ;[1, distance(wanted, said), wanted.length].forEach((value, i) => sums.add(i, value))
+    sums.addAll([1, distance(wanted, said), wanted.length])
   }
 
   protected value({ sums }: TextTotals): number {

@@ -129,7 +129,7 @@ class Rouge extends TextMeasure<RougeReport | number> {
       const { precision, recall, f1 } = all
         .map((scores) => scores[type])
         .reduce((best, score) => (score.f1 > best.f1 ? score : best))
-      ;[precision, recall, f1].forEach((value, j) => sums.add(3 * i + j, value))
+      sums.addAll([precision, recall, f1], 3 * i)
     })
     sums.add(3 * types.length, 1)
   }
