@@ -53,8 +53,13 @@ export class Stream<A> {
         tensors: [],
         values: [],
         take: (totals) => {
-          if (this.#failed) reject(this.#failed.error)
-          else resolve(read(totals))
+          if (this.#failed) return reject(this.#failed.error)
+          // What has no value now may have one after the next update.
+          try {
+            resolve(read(totals))
+          } catch (error) {
+            reject(error)
+          }
         },
       }
       this.#pending.push(entry)
