@@ -103,7 +103,8 @@ describe('types', () => {
     const paths = ts.parseJsonConfigFileContent({ ...config.config, include: ['lib'] }, ts.sys, root).fileNames
     const program = compile({}, paths)
     expect(program.getSemanticDiagnostics().map(textOf)).toEqual([])
-    // 215,000 as this was written: records held to their inputs, results and kernels, and two operands' dtypes to promotion.
-    expect(program.getInstantiationCount()).toBeLessThan(240_000)
+    // 260,000 as this was written: records held to their inputs, results and kernels, two operands' dtypes to promotion, literal
+    // sizes followed through layers, and 6,000 for metrics.
+    expect(program.getInstantiationCount()).toBeLessThan(285_000)
   }, 120_000)
 })
