@@ -64,7 +64,8 @@ export async function buildNative({ quiet = false } = {}) {
     {
       cwd: root,
       stdio: ['ignore', output, output],
-      env: { ...process.env, ...settings, CXX: compiler, npm_config_nodedir: nodedir },
+      // ccache counts paths from here, so that one clone finds what another has compiled.
+      env: { CCACHE_BASEDIR: root, ...process.env, ...settings, CXX: compiler, npm_config_nodedir: nodedir },
     },
   )
   if (status !== 0 && quiet) console.error(readFileSync(log, 'utf8'))

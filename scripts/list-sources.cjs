@@ -39,7 +39,9 @@ function runsAvx512() {
   }
 }
 
-for (const name of process.argv.slice(2)) {
+module.exports = { membersOf }
+
+for (const name of require.main === module ? process.argv.slice(2) : []) {
   if (name === '--avx512') console.log(process.env.FIRESTEEL_INSTRUCTION_SETS === 'all' || runsAvx512() ? 1 : 0)
   else for (const member of membersOf(name)) console.log(member)
 }

@@ -64,15 +64,10 @@ export function isConvertible(dtype: DType): boolean {
 /** The array that holds a tensor's elements in JavaScript. It keeps 16-bit floats as their bits. */
 export type TypedArray = Float32Array | Float64Array | Int32Array | Uint8Array | Uint16Array
 
-export interface DTypeInfo {
-  /** Bytes of an element. A block dtype has a fraction, which is exact for whole blocks. */
-  readonly bytes: number
-  /** Elements that are stored together, 1 unless it is a block dtype. */
-  readonly block: number
-  readonly floating: boolean
-  readonly Array: new (lengthOrBuffer: number | ArrayBuffer, offset?: number, length?: number) => TypedArray
-}
-
+/**
+ * `bytes` are those of an element. A block dtype has a fraction, which is exact for whole blocks. `block` is how many elements
+ * are stored together, 1 unless it is a block dtype.
+ */
 export const dtypes = {
   float32: { bytes: 4, block: 1, floating: true, Array: Float32Array },
   float64: { bytes: 8, block: 1, floating: true, Array: Float64Array },

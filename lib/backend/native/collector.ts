@@ -27,7 +27,10 @@ export function exposedGc(): Gc | null {
   return null
 }
 
-/** Held for a moment only, so that the arrays below are not optimised away. */
+/**
+ * Held for a moment only, so that the arrays below are not optimised away.
+ * @public
+ */
 export let litter: unknown = null
 
 /** Without `gc`: allocates young garbage until a watched object, which nothing holds, is collected. */

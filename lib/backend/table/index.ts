@@ -23,15 +23,12 @@ import { softmax } from './softmax.js'
 import { sort } from './sort.js'
 
 export {
-  type Argument,
-  type Arguments,
   dtypesOf,
   type KernelSpec,
   longestIntegers,
   type ParsedArgument,
   type PhiloxPosition,
   parseArguments,
-  type TensorArgument,
 } from './grammar.js'
 
 /** The rows by family. A family has one name on every floor. */

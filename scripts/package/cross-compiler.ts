@@ -1,0 +1,42 @@
+/**
+ * The cross compiler that platform packages are built with: Zig's clang, which brings the headers and the symbols of every
+ * glibc since 2.17, musl, and the C++ run time. It is installed from PyPI, by version, into an environment of its own.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const version = '0.17.1'
+const folder = fileURLToPath(new URL('../../.tools/zig/', import.meta.url))
+const python = join(folder, 'bin/python')
+
+function run(command: string, args: readonly string[]): { readonly ok: boolean; readonly output: string } {
+  const { status, error, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' })
+  return { ok: status === 0, output: error?.message ?? `${stdout}${stderr}`.trim() }
+}
+
+function install(): void {
+  const found = ['python3', 'python'].find((name) => run(name, ['-c', 'import venv, ensurepip']).ok)
+  if (found === undefined)
+    throw new Error(
+      `The cross compiler (ziglang ${version}) is installed from PyPI, for which Python 3 with venv is needed: ` +
+        'install python3 and python3-venv.',
+    )
+  rmSync(folder, { recursive: true, force: true })
+  const made = run(found, ['-m', 'venv', folder])
+  if (!made.ok) throw new Error(`Python could not make an environment in ${folder}: ${made.output}`)
+  const installed = run(python, ['-m', 'pip', 'install', '--quiet', `ziglang==${version}`])
+  if (!installed.ok) throw new Error(`pip could not install ziglang ${version} into ${folder}: ${installed.output}`)
+}
+
+/** The path of the compiler's program, installed if it is not there in this version. */
+export function crossCompiler(): string {
+  const where = ['-c', 'import os, ziglang; print(os.path.join(os.path.dirname(ziglang.__file__), "zig"))']
+  for (const last of [false, true]) {
+    const { ok, output } = existsSync(python) ? run(python, where) : { ok: false, output: '' }
+    if (ok && run(output, ['version']).output === version) return output
+    if (!last) install()
+  }
+  throw new Error(`ziglang ${version} was installed into ${folder}, but does not run there; remove that folder`)
+}

@@ -1,0 +1,148 @@
+/**
+ * Builds the binaries of platform packages, each with the symbols of the oldest C library it is to run on, and the packages
+ * around them, into build/packages. Usage: npm run prebuild [-- PLATFORM...], by default all of scripts/package/platforms.ts.
+ *
+ * The C++ run time is linked statically and hidden; what is stripped stays in build/prebuild/PLATFORM/firesteel.debug.node,
+ * whose addresses are those of the package's binary.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { availableParallelism } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type PackagedPlatform, packagedPlatforms } from '../../lib/backend/native/platforms.js'
+import { checkBinary } from './check-binary.js'
+import { crossCompiler } from './cross-compiler.js'
+import { exported, writePlatformPackage } from './manifests.js'
+import { targets } from './platforms.js'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+const require = createRequire(import.meta.url)
+const { membersOf } = require('../list-sources.cjs') as { membersOf(list: string): readonly string[] }
+const folder = join(root, 'build/prebuild')
+
+interface Job {
+  readonly output: string
+  readonly command: readonly string[]
+}
+
+/** Runs all, as many at a time as there are cores; throws what the first that failed has said. */
+async function runAll(jobs: readonly Job[]): Promise<void> {
+  const left = [...jobs]
+  const work = async () => {
+    for (let job = left.shift(); job !== undefined; job = left.shift()) {
+      mkdirSync(dirname(job.output), { recursive: true })
+      const [program = '', ...args] = job.command
+      const child = spawn(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+      const said: Buffer[] = []
+      child.stdout.on('data', (part: Buffer) => said.push(part))
+      child.stderr.on('data', (part: Buffer) => said.push(part))
+      const [status] = (await once(child, 'close')) as [number | null]
+      if (status === 0) continue
+      left.length = 0
+      throw new Error(`${job.command.join(' ')}\n${Buffer.concat(said)}`)
+    }
+  }
+  await Promise.all(Array.from({ length: availableParallelism() }, work))
+}
+
+/** Compilations of sources into a folder. */
+function compilations(compiler: readonly string[], sources: readonly string[], to: string, flags: readonly string[]) {
+  return sources.map((source) => {
+    const output = join(to, source.replace(/\.cpp$/, '.o'))
+    return { output, command: [...compiler, ...flags, '-g1', '-c', source, '-o', output] }
+  })
+}
+
+const all = membersOf('flags.all')
+const addonFlags = [
+  '-DNAPI_VERSION=8',
+  '-DNODE_ADDON_API_CPP_EXCEPTIONS',
+  '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
+  `-I${(require('node-api-headers') as { include_dir: string }).include_dir}`,
+  `-I${dirname(require.resolve('node-addon-api'))}`,
+]
+
+/** What g++ made of the kernels for the build of this checkout. They call the C library's few plain functions by name, so that
+ * they can be linked with any. */
+async function gxxKernels(isas: readonly string[]): Promise<readonly string[]> {
+  const arch: string = process.arch
+  if (arch !== 'x64') throw new Error('the kernels for x64 are those of the local build by g++, which is made on x64')
+  const { CXX: _, ...env } = process.env
+  const build = spawn(process.execPath, ['scripts/build-native.mjs', '--quiet'], {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...env, FIRESTEEL_INSTRUCTION_SETS: 'all' },
+  })
+  const [status] = (await once(build, 'close')) as [number | null]
+  if (status !== 0) throw new Error('the local build failed')
+  const objects = join(root, 'build/Release/obj.target')
+  return isas.flatMap((isa) => membersOf('kernels').map((path) => join(objects, isa, path.replace(/\.cpp$/, '.o'))))
+}
+
+/** Returns the path of the binary. */
+async function build(platform: PackagedPlatform, zig: string): Promise<string> {
+  const { triple, isas, kernels } = targets[platform]
+  const compiler = [zig, 'c++', '-target', triple]
+  const own = join(folder, platform)
+  const jobs = [
+    ...compilations(compiler, [...membersOf('addon'), ...membersOf('core')], own, [...all, ...addonFlags]),
+    ...(kernels === 'g++' ? [] : isas).flatMap((isa) =>
+      compilations(compiler, membersOf('kernels'), join(own, isa), [
+        ...all,
+        ...membersOf('flags.kernels'),
+        ...membersOf(`flags.${isa}`),
+        `-DFIRESTEEL_ISA=${isa}`,
+      ]),
+    ),
+  ]
+  await runAll(jobs)
+  const objects = [...jobs.map((job) => job.output), ...(kernels === 'g++' ? await gxxKernels(isas) : [])]
+  const exports = join(own, 'exports.map')
+  writeFileSync(exports, `{ global: ${exported.map((name) => `${name};`).join(' ')} local: *; };\n`)
+  const link = (output: string, ...flags: readonly string[]) => ({
+    output,
+    command: [
+      ...compiler,
+      '-shared',
+      '-pthread',
+      `-Wl,--version-script=${exports}`,
+      '-Wl,-z,relro,-z,now',
+      ...flags,
+      ...objects,
+      '-o',
+      output,
+    ],
+  })
+  const binary = join(own, 'firesteel.node')
+  // One after the other, because the first makes the C++ run time.
+  await runAll([link(binary, '-s')])
+  await runAll([link(join(own, 'firesteel.debug.node'))])
+  return binary
+}
+
+function wanted(names: readonly string[]): readonly PackagedPlatform[] {
+  const unknown = names.filter((name) => !packagedPlatforms.some((platform) => platform === name))
+  if (unknown.length > 0)
+    throw new Error(`there is no platform ${unknown.join(', ')}; known are ${packagedPlatforms.join(', ')}`)
+  return names.length === 0 ? packagedPlatforms : packagedPlatforms.filter((platform) => names.includes(platform))
+}
+
+try {
+  const platforms = wanted(process.argv.slice(2))
+  const zig = crossCompiler()
+  for (const platform of platforms) {
+    const started = performance.now()
+    const binary = await build(platform, zig)
+    const facts = checkBinary(binary, platform, exported)
+    writePlatformPackage(platform, binary)
+    const megabytes = (readFileSync(binary).length / 1e6).toFixed(2)
+    const seconds = ((performance.now() - started) / 1000).toFixed(0)
+    console.log(`${platform}: ${megabytes} MB, ${facts}; ${seconds} s`)
+  }
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  process.exitCode = 1
+}

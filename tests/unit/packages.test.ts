@@ -1,0 +1,109 @@
+/** The packages that are published: their manifests, and what is refused of a binary. */
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { packagedPlatforms } from '../../lib/backend/native/platforms.js'
+import { faultsOf } from '../../scripts/package/check-binary.js'
+import { mainManifest, platformManifest } from '../../scripts/package/manifests.js'
+import { notesOf } from '../../scripts/package/release.js'
+
+const { version, engines } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string; engines: object }
+
+describe('a manifest', () => {
+  it.each(packagedPlatforms)('of %s is chosen by npm, brings the binary alone and runs nothing', (platform) => {
+    const manifest = platformManifest(platform)
+    const [os, cpu, musl] = platform.split('-')
+    expect(manifest).toMatchObject({
+      name: `@firesteel/${platform}`,
+      version,
+      engines,
+      license: 'Apache-2.0',
+      os: [os],
+      cpu: [cpu],
+      libc: [musl ?? 'glibc'],
+      files: ['firesteel.node'],
+      main: 'firesteel.node',
+    })
+    for (const field of ['scripts', 'dependencies', 'gypfile', 'private']) expect(manifest).not.toHaveProperty(field)
+  })
+
+  it('of the main package names them all by this version, and has nothing of a checkout', () => {
+    const manifest = mainManifest()
+    expect(manifest['optionalDependencies']).toEqual(
+      Object.fromEntries(packagedPlatforms.map((platform) => [`@firesteel/${platform}`, version])),
+    )
+    for (const field of ['scripts', 'devDependencies', 'private', 'gypfile']) expect(manifest).not.toHaveProperty(field)
+    expect(manifest['files']).toEqual(['dist', 'README.md', 'CHANGELOG.md', 'LICENSE'])
+    // An installation in a checkout must not look for them in a registry.
+    expect(readFileSync('package.json', 'utf8')).not.toContain('@firesteel/')
+  })
+})
+
+describe('a binary', () => {
+  const exported = ['napi_register_module_v1']
+  const row = (name: string, index = 'UND', binding = 'GLOBAL') =>
+    `   147: 0000000000033a10    66 FUNC    ${binding} DEFAULT ${index.padStart(4)} ${name}`
+  const good = {
+    header: '  Machine:                           Advanced Micro Devices X86-64',
+    dynamic: ' 0x0000000000000001 (NEEDED)             Shared library: [libc.so.6]',
+    sections: '  [12] .text             PROGBITS        0000000000001000 001000 001000 00  AX  0   0 16',
+    symbols: [
+      row('napi_create_promise'),
+      row('memcpy@GLIBC_2.14 (4)'),
+      row('__gmon_start__', 'UND', 'WEAK'),
+      row('napi_register_module_v1', '12'),
+    ].join('\n'),
+  }
+  const faults = (change: Partial<typeof good>, platform: (typeof packagedPlatforms)[number] = 'linux-x64') =>
+    faultsOf({ ...good, ...change }, platform, exported).faults
+  const with_ = (...rows: readonly string[]) => ({ symbols: [good.symbols, ...rows].join('\n') })
+
+  it('as it should be is taken, and its newest symbols are told', () => {
+    expect(faultsOf(good, 'linux-x64', exported)).toEqual({ faults: [], newest: '2.14' })
+    expect(
+      faultsOf({ ...good, ...with_(row('a@GLIBC_2.28 (2)'), row('b@GLIBC_2.3.4 (3)')) }, 'linux-x64', exported),
+    ).toEqual({ faults: [], newest: '2.28' })
+    const musl = {
+      dynamic: good.dynamic.replace('libc.so.6', 'libc.so'),
+      symbols: good.symbols.replace(/@\S+ \(4\)/, ''),
+    }
+    expect(faults(musl, 'linux-x64-musl')).toEqual([])
+  })
+
+  it.each([
+    ['of another processor', { header: '  Machine:   AArch64' }, /not for x64/],
+    [
+      'with a C++ library',
+      { dynamic: '(NEEDED) Shared library: [libc.so.6]\n(NEEDED) Shared library: [libstdc++.so.6]' },
+      /needs libstdc\+\+\.so\.6/,
+    ],
+    ['without a C library', { dynamic: '' }, /names no library/],
+    ['for a newer glibc', with_(row('fmod@GLIBC_2.38 (5)')), /needs glibc 2\.38, but is to run on 2\.28/],
+    ['for a glibc of one more than the oldest', with_(row('pow@GLIBC_2.29 (5)')), /needs glibc 2\.29/],
+    ['that gives more than Node asks for', with_(row('_ZNSt6threadD1Ev', '12', 'WEAK')), /exports _ZNSt6threadD1Ev/],
+    [
+      'that Node cannot open',
+      { symbols: good.symbols.replace('napi_register_module_v1', 'other') },
+      /does not export napi_reg/,
+    ],
+    ['that wants what nobody gives', with_(row('_ZN9firesteel4avx25tableE')), /nobody gives it _ZN9firesteel/],
+    ['with debug symbols', { sections: '  [27] .symtab           SYMTAB  0' }, /not stripped/],
+    ['without symbols of glibc', { symbols: good.symbols.replace(/@\S+/, '') }, /no symbol of glibc/],
+  ])('%s is refused', (_, change, told) => {
+    expect(faults(change).join('; ')).toMatch(told)
+  })
+
+  it('for musl that asks for glibc is refused', () => {
+    expect(faults({}, 'linux-x64-musl').join('; ')).toMatch(/needs libc\.so\.6.*symbols of glibc/)
+  })
+})
+
+describe('notes of a release', () => {
+  it('are those below its version', () => {
+    const changelog =
+      '# Changelog\n\n## Unreleased\n\n- later\n\n## 1.2.0 (2027-01-02)\n\n- this\n\n### Fixed\n\n- that\n\n## [1.1.0]\n\n'
+    expect(notesOf(changelog, '1.2.0')).toBe('- this\n\n### Fixed\n\n- that')
+    expect(notesOf(changelog, '1.1.0')).toBeNull()
+    expect(notesOf(changelog, '1.2')).toBeNull()
+    expect(notesOf(changelog, '2.0.0')).toBeNull()
+  })
+})
