@@ -139,9 +139,12 @@ export class Node implements GraphNode, BackwardContext<Any, Any, Any, Any> {
   }
 
   gradientDType(index: number): DType {
+    const own = this.spec(index).dtype
     const edge = this.edges[index]
-    if (edge?.target instanceof Node && edge.target.operator.conversion) return edge.target.spec(0).dtype
-    return this.spec(index).dtype
+    if (!(edge?.target instanceof Node && edge.target.operator.conversion)) return own
+    const before = edge.target.spec(0).dtype
+    // No kernel gives float16.
+    return before === 'float16' ? own : before
   }
 
   sumSoFar(index: number): Tensor | null {

@@ -270,6 +270,22 @@ describe.each(devices.map((device) => [device.name, device] as const))('autocast
     })
   })
 
+  it('takes float16, which is stored alone: its products give it a gradient, summed in float32', () => {
+    const values = f.randn([5, 7], { generator: new f.Generator(2) }).to('float16')
+    const factors = [3, 4].map((n) => f.randn([7, n], { generator: new f.Generator(n) }))
+    const gradientOf = (leaf: f.Tensor): Float32Array => {
+      leaf.requiresGrad = true
+      for (let pass = 0; pass < 2; pass++) {
+        const [a, b] = f.autocast('bfloat16', () => factors.map((w) => f.sum(f.matmul(leaf, w))))
+        f.add(a as f.Tensor, b as f.Tensor).backward()
+      }
+      expect(leaf.grad?.dtype).toBe(leaf.dtype)
+      return (leaf.grad as f.Tensor).to('float32').dataSync() as Float32Array
+    }
+    const wide = gradientOf(values.to('float32'))
+    gradientOf(values).forEach((x, i) => void expect(x).toBeCloseTo(wide[i] as number, 1))
+  })
+
   it('sums gradients of a tensor that was used in several dtypes', () => {
     const x = f.randn([6, 6], { requiresGrad: true })
     const half = x.to('bfloat16')
