@@ -29,8 +29,11 @@ function underTypeScript(setting: Setting, module: string, moduleResolution: str
     run() {
       const project = installed(setting)
       project.write('package.json', JSON.stringify({ ...JSON.parse(project.read('package.json')), type: 'module' }))
+      // The declarations name types of Node's own.
+      project.npm('install', '--save-dev', '@types/node@20')
       const lib = ['es2023', 'esnext.disposable']
-      const compilerOptions = { noEmit: true, strict: true, target: 'es2022', lib, types: [], module, moduleResolution }
+      const options = { noEmit: true, strict: true, target: 'es2022', lib, types: ['node'] }
+      const compilerOptions = { ...options, module, moduleResolution }
       project.write('tsconfig.json', JSON.stringify({ compilerOptions, files: ['types.ts'] }))
       project.run(compiler)
       return 'compiles, and refuses what does not fit'
