@@ -17,7 +17,8 @@ console.log(
 )
 console.log(describeDevice())
 
-const model = new nn.Sequential(
+const model = nn.Sequential.for(
+  train.shape,
   new nn.Conv2d(channels, 32, 3, { padding: 1 }),
   new nn.ReLU(),
   new nn.MaxPool2d(2),

@@ -61,7 +61,8 @@ function digits(images: ImageDataset, from: number, to: number, each = Number.PO
 }
 
 function network() {
-  return new nn.Sequential(
+  return nn.Sequential.for(
+    [1, 28, 28],
     new nn.Conv2d(1, 16, 3, { padding: 1 }),
     new nn.ReLU(),
     new nn.MaxPool2d(2),

@@ -115,7 +115,7 @@ type CustomCallContext = BackwardContext<Inputs, Call, Outputs, []>
  * throws AutogradError where a floating tensor was saved that is neither an argument nor an output, because the way from the
  * arguments to it was not recorded: make it an output.
  */
-export function customOperator<Args extends readonly unknown[], Out extends Tensor | readonly Tensor[], Saved>(
+export function customOperator<Args extends readonly unknown[], const Out extends Tensor | readonly Tensor[], Saved>(
   operator: CustomOperator<Args, Out, Saved>,
 ): (...args: Args) => Out {
   const { name, forward, backward, precision = 'widest' } = checkOperator(operator)

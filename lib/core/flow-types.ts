@@ -7,7 +7,7 @@
  */
 import type { Difference, Digits, NumberOf, Product, Quotient, Sum } from './number-types.js'
 import type { Shape } from './shape.js'
-import type { FormatShape, Last, Misfit, Mutable } from './shape-types.js'
+import type { FormatShape, FormatSize, Last, Misfit, Mutable } from './shape-types.js'
 
 /** A number for all dimensions of a plane, or one for each; null: as the input's. */
 type Amount = number | null | readonly (number | null)[]
@@ -286,14 +286,14 @@ type Resized<S extends Shape, G extends { readonly dims: 1 | 2 }, Op extends str
     : Shape
 
 type Both<G extends { readonly dims: 1 | 2 }, A extends number, B extends number> = G['dims'] extends 1
-  ? `${A}`
-  : `${A} x ${B}`
+  ? FormatSize<A>
+  : `${FormatSize<A>} x ${FormatSize<B>}`
 
 type NoRoom<S extends Shape, G, Op extends string> = G extends Sliding
   ? Both<G, NumberOf<Sum<Span<G, 0>, '1'>>, NumberOf<Sum<Span<G, 1>, '1'>>> extends infer Reach extends string
     ? G['kind'] extends 'windows'
       ? `[${Op}] a window that reaches over ${Reach} does not fit into [${FormatShape<S>}] with padding ${Both<G, Size<G['padding'], 0, 0>, Size<G['padding'], 1, 0>>}`
-      : `[${Op}] a kernel that reaches over ${Reach} does not fit into the padded ${G['dims'] extends 1 ? `row of ${PaddedLast<S, G>}` : PaddedImage<S, G>}`
+      : `[${Op}] a kernel that reaches over ${Reach} does not fit into the padded ${G['dims'] extends 1 ? `row of ${FormatSize<PaddedLast<S, G>>}` : PaddedImage<S, G>}`
     : never
   : never
 
@@ -303,7 +303,7 @@ type PaddedImage<S extends Shape, G extends Sliding> = S extends readonly [
   infer H extends number,
   infer W extends number,
 ]
-  ? `image ${NumberOf<Padded<H, G, 0>>} x ${NumberOf<Padded<W, G, 1>>}`
+  ? `image ${FormatSize<NumberOf<Padded<H, G, 0>>>} x ${FormatSize<NumberOf<Padded<W, G, 1>>>}`
   : never
 
 type Multiplied<S extends Shape, So extends string = '1'> = S extends readonly [

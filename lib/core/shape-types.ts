@@ -15,10 +15,13 @@ export interface Misfit<Message extends string> {
 
 type IsUnknownRank<S extends Shape> = number extends S['length'] ? true : false
 
+/** A size as a message shows it. */
+export type FormatSize<N extends number> = number extends N ? 'number' : `${N}`
+
 export type FormatShape<S extends Shape> = S extends readonly [infer Head extends number, ...infer Tail extends Shape]
   ? Tail extends readonly []
-    ? `${Head}`
-    : `${Head}, ${FormatShape<Tail>}`
+    ? FormatSize<Head>
+    : `${FormatSize<Head>}, ${FormatShape<Tail>}`
   : ''
 
 type BroadcastSize<A extends number, B extends number> = number extends A

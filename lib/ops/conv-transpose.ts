@@ -130,7 +130,7 @@ function transposed(
   const framed = h + w > 0 ? namedAs(op, () => pad(batch, [0, w, 0, h].slice(0, 2 * dims))) : batch
   const channels = (weight.sizes[1] as number) * attrs.groups
   const shape = [batch.sizes[0] as number, channels, ...shownAs(dims, sizes)]
-  const out = widened([framed, weight, bias], ([from, by, shift]) => {
+  const out = widened(op, [framed, weight, bias], ([from, by, shift]) => {
     const product = apply(transposedRecords[dims], [from, by], { ...attrs, shape })
     return shift ? namedAs(op, () => add(product, reshape(shift, [channels, 1, 1].slice(0, dims + 1)))) : product
   })

@@ -235,6 +235,6 @@ export function convolve(
   const [h, w] = extra
   const framed =
     h + w > 0 && batch.ndim === dims + 2 ? namedAs(op, () => pad(batch, [0, w, 0, h].slice(0, 2 * dims))) : batch
-  const out = widened([framed, weight, bias], (inputs) => apply(records[dims], inputs, attrs))
+  const out = widened(op, [framed, weight, bias], (inputs) => apply(records[dims], inputs, attrs))
   return single ? squeeze(out, 0) : out
 }

@@ -62,7 +62,7 @@ export function softmax<S extends Shape, D extends DType>(x: Tensor<S, D>, dim: 
 export function softmax(x: Tensor, dim: number): Tensor {
   checkTensor('softmax', 'x', x)
   const along = normalizeDim('softmax', dim, x.ndim)
-  return widened([x], ([wide]) => apply(softmaxRecord, [wide], along))
+  return widened('softmax', [x], ([wide]) => apply(softmaxRecord, [wide], along))
 }
 
 /** log(softmax(x)), accurate where softmax underflows. */
@@ -70,7 +70,7 @@ export function logSoftmax<S extends Shape, D extends DType>(x: Tensor<S, D>, di
 export function logSoftmax(x: Tensor, dim: number): Tensor {
   checkTensor('logSoftmax', 'x', x)
   const along = normalizeDim('logSoftmax', dim, x.ndim)
-  return widened([x], ([wide]) => apply(logSoftmaxRecord, [wide], along))
+  return widened('logSoftmax', [x], ([wide]) => apply(logSoftmaxRecord, [wide], along))
 }
 
 declare module '../core/tensor.js' {

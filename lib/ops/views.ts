@@ -3,6 +3,7 @@
 import { apply } from '../autograd/operator.js'
 import { checkBlockView } from '../core/blocks.js'
 import { isBlocks } from '../core/dtype.js'
+import { namedAs } from '../core/errors.js'
 import { type Shape, sameShape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
 import { like } from './common.js'
@@ -13,6 +14,11 @@ import { operator } from './operator.js'
 export function viewOf(x: Tensor, shape: Shape, strides: Shape, offset = x.offset): Tensor {
   if (isBlocks(x.dtype)) checkBlockView('view', x.dtype, shape, strides, offset)
   return new Tensor(x.storage, shape, strides, offset)
+}
+
+/** Makes a view for a function: that it would cut a block, which only some dtypes have, is told in the function's name. */
+export function viewFor<R>(op: string, { dtype }: Tensor, make: () => R): R {
+  return isBlocks(dtype) ? namedAs(op, make) : make()
 }
 
 /** A view with strides of 0 where sizes grow; no graph. */

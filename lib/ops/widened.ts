@@ -3,8 +3,10 @@
  * computed in float32, and its result rounded once, as a kernel of bfloat16 would have it.
  */
 import { autocastDType } from '../autograd/autocast.js'
+import { checkDType } from '../autograd/operator.js'
 import { namedAs } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
+import { anyFloating } from './common.js'
 import { castTo } from './convert.js'
 
 type Tensors = readonly (Tensor | null)[]
@@ -26,12 +28,15 @@ function inFloat32<T extends Tensors, R extends Result>(tensors: T, run: (tensor
 
 /**
  * For kernels of float32: where the first tensor is bfloat16, `run` gets all in float32; the others may be either, as the float32
- * parameters of a layer. Autocast converts by the policies of the operators themselves.
+ * parameters of a layer. Autocast converts by the policies of the operators themselves. The dtype of the first, x, is checked
+ * here, because the error of a kernel of float32 would not name bfloat16.
  */
 export function widened<T extends readonly [Tensor, ...Tensors], R extends Result>(
+  op: string,
   tensors: T,
   run: (tensors: T) => R,
 ): R {
+  checkDType(op, 'x', tensors[0], anyFloating)
   return isBfloat16(tensors[0]) && autocastDType() === null ? inFloat32(tensors, run) : run(tensors)
 }
 

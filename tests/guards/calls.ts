@@ -161,6 +161,13 @@ add(
   'linear',
 )
 add(
+  'Sequential.for',
+  (example, layer) => nn.Sequential.for(example, layer),
+  () => [[4], new nn.Linear(4, 2)],
+  'Sequential',
+  'linear',
+)
+add(
   'append',
   (layer) => model().append(layer),
   () => [new nn.ReLU()],

@@ -5,6 +5,7 @@ import {
   type Callback,
   cat,
   crossEntropy,
+  customOperator,
   type DType,
   type EpochRecord,
   earlyStopping,
@@ -484,4 +485,26 @@ export function layersByName(): Tensor[] {
   const list = new nn.ModuleList<nn.Model>([...layers.values()])
   const called = [layers.get('act')?.forward(ones([2])), list.at(0)?.forward(ones([1, 3]))]
   return called.filter((found) => found !== undefined)
+}
+
+export function operatorsOfSeveralOutputs(): void {
+  const both = customOperator({
+    name: 'both',
+    forward: (_, a: Tensor, b: Tensor) => ({ output: [a.add(b), a.mul(b)], saved: { a, b } }),
+    backward({ saved: { a, b } }, sum, product) {
+      same<typeof sum, Tensor | null>(true)
+      return [product?.mul(b) ?? sum, product?.mul(a) ?? sum]
+    },
+  })
+  const [sum, product] = both(unknown, unknown)
+  same<typeof sum, Tensor>(true)
+  void product.relu()
+  // @ts-expect-error there are two outputs
+  void both(unknown, unknown)[2]
+  customOperator({
+    name: 'two',
+    forward: (_, a: Tensor) => ({ output: [a, a], saved: null }),
+    // @ts-expect-error there are two outputs, so two gradients
+    backward: (_, _sum, _product, third) => [third],
+  })
 }

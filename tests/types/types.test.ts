@@ -25,6 +25,26 @@ const misfits: readonly (readonly [code: string, text: string])[] = [
     '[BatchNorm2d] gets 32 channels, but takes 64 (in Sequential.1)',
   ],
   [
+    'Sequential.for([1, 28, 28], new Conv2d(1, 32, 3, { padding: 1 }), new ReLU(), new MaxPool2d(2), new Conv2d(32, 64, 3, { padding: 1 }), new ReLU(), new MaxPool2d(2), new Flatten(), new Linear(3137, 128), new ReLU(), new Linear(128, 10))',
+    '[linear] gets 3136 features, but takes 3137 (in Sequential.7)',
+  ],
+  [
+    'const model = new Sequential(new Conv2d(1, 8, 3), new Flatten(), new Linear(5408, 10))\nmodel.forward(zeros([2, 1, 32, 32]))',
+    '[linear] gets 7200 features, but takes 5408 (in Sequential.2)',
+  ],
+  [
+    'Sequential.for([3, 8, 8], new Conv2d(3, 4, 5), new MaxPool2d(5))',
+    '[maxPool2d] a window that reaches over 5 x 5 does not fit into [number, 4, 4, 4] with padding 0 x 0 (in Sequential.1)',
+  ],
+  [
+    'Sequential.for([1, 4, 4], new Sequential(new ReLU(), new Conv2d(1, 4, 5)), new ReLU())',
+    '[conv2d] a kernel that reaches over 5 x 5 does not fit into the padded image 4 x 4 (in Sequential.0.1)',
+  ],
+  [
+    'new Sequential(new Flatten(), new BatchNorm2d(4)).forward(zeros([2, 4, 1, 1]))',
+    '[BatchNorm2d] x must be [N, C, H, W], but is [2, 4] (in Sequential.1)',
+  ],
+  [
     'const y: Tensor<[32, 20]> = new Linear(784, 10).forward(zeros([32, 784]))',
     "Tensor<[32, 10], SingleFloat>' is not assignable",
   ],
@@ -54,6 +74,10 @@ const prices: readonly (readonly [code: string, most: number])[] = [
   ['new Linear(64, 1000).weight = new nn.Embedding(1000, 64).weight', 30],
   ['const model: nn.Model = new Linear(3, 4)', 520],
   ['new Sequential(new Linear(3, 4), new ReLU(), new Linear(4, 2)).at(-1).weight', 4200],
+  ['new Conv2d(3, 4, 3, { padding: 1 })', 65],
+  ['const layer: nn.Conv2d = new Conv2d(3, 4, 3, { padding: 1 })', 1100],
+  ['new Sequential(new Linear(3, 4), new ReLU()).forward(zeros([2, 3]))', 3000],
+  ['const model: nn.Sequential = new Sequential(new Linear(3, 4), new ReLU())', 3700],
   ['const optimizer: optim.Optimizer = new optim.Adam(new Linear(3, 4).parameters())', 700],
   [
     'const model = new Linear(3, 4)\nnew Trainer(model, { optimizer: new optim.Adam(model.parameters()), loss: nn.functional.crossEntropy, metrics: { accuracy: metrics.accuracy } }).history.epochs[0]?.accuracy',
@@ -97,6 +121,20 @@ describe('types', () => {
     // What is made once for all layers, and then 134 for each (measured; a third to spare).
     expect(thirty).toBeLessThan(10_000)
     expect((thirty - ten) / 20).toBeLessThan(180)
+  }, 120_000)
+
+  it('cost little for many layers of images', () => {
+    const layers = (count: number) =>
+      Array.from({ length: count }, (_, i) =>
+        i % 3 === 2 ? 'new MaxPool2d(3, { stride: 1 })' : 'new Conv2d(8, 8, 3)',
+      ).join(', ')
+    const net = (count: number) => `Sequential.for([8, 200, 160], ${layers(count)}, new Flatten())`
+    const base = instantiations('')
+    const ten = instantiations(net(10)) - base
+    const thirty = instantiations(net(30)) - base
+    // Each layer has other sizes than the one before, in both dimensions: 1,170 for each (measured; a third to spare).
+    expect(thirty).toBeLessThan(55_000)
+    expect((thirty - ten) / 20).toBeLessThan(1_550)
   }, 120_000)
 
   it('cost little in the whole library', () => {

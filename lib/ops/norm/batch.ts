@@ -161,7 +161,7 @@ export function batchNorm(
         )
   const attrs = { training, momentum, eps: checkEps('batchNorm', eps) }
   checkTensor('batchNorm', 'x', x)
-  return widened([x, weight, bias, runningMean, runningVar], (inputs) => {
+  return widened('batchNorm', [x, weight, bias, runningMean, runningVar], (inputs) => {
     const out = apply(batchNormRecord, inputs, attrs)
     if (training) keepStatistics([runningMean, runningVar], [inputs[3], inputs[4]])
     return out

@@ -111,5 +111,5 @@ export function groupNorm(
     throw new ValueError('groupNorm', `numGroups is ${shown(numGroups)}, but must be a positive integer`)
   const attrs = { groups: numGroups, eps: checkEps('groupNorm', eps) }
   checkTensor('groupNorm', 'x', x)
-  return widened([x, weight, bias], (inputs) => apply(groupNormRecord, inputs, attrs))
+  return widened('groupNorm', [x, weight, bias], (inputs) => apply(groupNormRecord, inputs, attrs))
 }

@@ -101,5 +101,5 @@ export function layerNorm(
   const { eps = 1e-5 } = checkOptions('layerNorm', options, layerNormNames)
   const attrs = { normalizedShape: ownShape('layerNorm', normalizedShape), eps: checkEps('layerNorm', eps) }
   checkTensor('layerNorm', 'x', x)
-  return widened([x, weight, bias], (inputs) => apply(layerNormRecord, inputs, attrs))
+  return widened('layerNorm', [x, weight, bias], (inputs) => apply(layerNormRecord, inputs, attrs))
 }

@@ -48,5 +48,5 @@ export function localResponseNorm(x: Tensor, size: number, options: LocalRespons
     const means = avgPool2d(pad(squares, [0, 0, before, size - 1 - before]), [size, 1], { stride: 1 })
     return div(wide, pow(add(mul(reshape(means, x.sizes), alpha), k), beta))
   }
-  return namedAs('localResponseNorm', () => widened([x], ([wide]) => normalised(wide)))
+  return namedAs('localResponseNorm', () => widened('localResponseNorm', [x], ([wide]) => normalised(wide)))
 }

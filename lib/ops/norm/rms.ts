@@ -85,5 +85,5 @@ export function rmsNorm(
     eps: eps === null ? null : checkEps('rmsNorm', eps),
   }
   checkTensor('rmsNorm', 'x', x)
-  return widened([x, weight], (inputs) => apply(rmsNormRecord, inputs, attrs))
+  return widened('rmsNorm', [x, weight], (inputs) => apply(rmsNormRecord, inputs, attrs))
 }

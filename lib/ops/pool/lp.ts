@@ -44,7 +44,7 @@ function lpPool(
   return namedAs(op, () => {
     if (p === Number.POSITIVE_INFINITY) return largest(abs(x))
     if (p === Number.NEGATIVE_INFINITY) return neg(largest(neg(abs(x))))
-    return widened([x], ([wide]) => {
+    return widened(op, [x], ([wide]) => {
       const means = average(pow(wide, p))
       return pow(mul(mul(sign(means), relu(abs(means))), count), 1 / p)
     })

@@ -65,7 +65,7 @@ function unpooled(op: string, x: Tensor, indices: Tensor, rank: 1 | 2, sizes: Sh
   const [n, c] = x.ndim === rank + 2 ? [x.sizes[0] as number, x.sizes[1] as number] : [1, x.sizes[0] as number]
   const planar = (spatial: Shape) => [n, c, ...(rank === 1 ? [1, ...spatial] : spatial)]
   return namedAs(op, () =>
-    widened([x], ([wide]) => {
+    widened(op, [x], ([wide]) => {
       const seen = (y: Tensor) => reshape(y, planar(x.sizes.slice(x.ndim - rank)))
       const shape = planar(sizes)
       const places = seen(indices)

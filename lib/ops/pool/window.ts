@@ -101,7 +101,7 @@ export function onImages<R extends Tensor | readonly Tensor[]>(
   const images = x.ndim === 3 ? unsqueeze(x, 0) : x
   if (x.ndim === 3 && window !== null) pooledShape(op, images, window, x.sizes)
   return each(
-    widened([images], ([wide]) => pool(wide)),
+    widened(op, [images], ([wide]) => pool(wide)),
     (y) => (x.ndim === 3 ? squeeze(y, 0) : y),
   )
 }
@@ -114,7 +114,7 @@ export function onSignals<R extends Tensor | readonly Tensor[]>(op: string, x: T
   const images = reshape(x, [...lead, 1, x.sizes[x.ndim - 1] as number])
   return namedAs(op, () =>
     each(
-      widened([images], ([wide]) => pool(wide)),
+      widened(op, [images], ([wide]) => pool(wide)),
       (y) => reshape(y, [...x.sizes.slice(0, -1), y.sizes[3] as number]),
     ),
   )

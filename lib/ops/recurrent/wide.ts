@@ -15,7 +15,7 @@ export function inFloat32<W extends RecurrentWeights>(
 ): readonly Tensor[] {
   if (x.dtype !== 'bfloat16') return run(x, states, weights)
   const named = Object.entries(weights).filter((pair): pair is [string, Tensor] => pair[1] instanceof Tensor)
-  return widened([x, ...states, ...named.map(([, weight]) => weight)], ([wide, ...rest]) => {
+  return widened('recurrence', [x, ...states, ...named.map(([, weight]) => weight)], ([wide, ...rest]) => {
     const parts = rest.slice(states.length)
     const wideWeights = Object.fromEntries(named.map(([name], i) => [name, entry(parts, i)]))
     return run(wide, rest.slice(0, states.length), { ...weights, ...wideWeights })

@@ -1,11 +1,11 @@
 /** What runs along a dimension: sums, extremes and logarithms of sums so far. */
-import { apply, checkTensor, type Operator } from '../../autograd/operator.js'
+import { apply, checkDType, checkTensor, type Operator } from '../../autograd/operator.js'
 import type { DType, Summed } from '../../core/dtype.js'
 import { namedAs } from '../../core/errors.js'
 import { defineMethods } from '../../core/methods.js'
 import { normalizeDim, type Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
-import { like } from '../common.js'
+import { anyFloating, like } from '../common.js'
 import { castTo, precise } from '../convert.js'
 import { full } from '../creation.js'
 import { add, exp, ge, le, log, maximum, mul, neg, sub, where } from '../elementwise/index.js'
@@ -124,6 +124,7 @@ export function logcumsumexp<S extends Shape, D extends DType>(x: Tensor<S, D>, 
 export function logcumsumexp(x: Tensor, dim: number): Tensor {
   checkTensor('logcumsumexp', 'x', x)
   const near = precise(x)
+  checkDType('logcumsumexp', 'x', near, anyFloating)
   const attrs = { dim: normalizeDim('logcumsumexp', dim, x.ndim), reverse: false }
   return near.dtype === 'bfloat16'
     ? castTo(apply(logcumsumexpRecord, [castTo(near, 'float32')], attrs), 'bfloat16')

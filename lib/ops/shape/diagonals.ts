@@ -12,7 +12,7 @@ import { arange } from '../creation.js'
 import { ge, le, sub, where } from '../elementwise/index.js'
 import { operator } from '../operator.js'
 import { sum } from '../reduce/index.js'
-import { viewOf } from '../views.js'
+import { viewFor, viewOf } from '../views.js'
 import { checkInteger } from './lists.js'
 import { reshape } from './reshape.js'
 
@@ -91,7 +91,8 @@ export function diagonal(x: Tensor, offset = 0, dim1 = 0, dim2 = 1): Tensor {
   checkTensor('diagonal', 'x', x)
   if (x.ndim < 2)
     throw new ShapeError('diagonal', `x is ${formatShape(x.sizes)}, but must have two dimensions at least`, [x.sizes])
-  return apply(diagonalRecord, [x], planeOf('diagonal', x.ndim, offset, dim1, dim2))
+  const plane = planeOf('diagonal', x.ndim, offset, dim1, dim2)
+  return viewFor('diagonal', x, () => apply(diagonalRecord, [x], plane))
 }
 
 /** Matrices of zeros, along `dim1` and `dim2` of the result, with x's last dimension on the diagonal `offset`. A copy. */

@@ -19,7 +19,7 @@ import type { Mutable } from '../../core/shape-types.js'
 import type { Tensor } from '../../core/tensor.js'
 import { like } from '../common.js'
 import { operator } from '../operator.js'
-import { viewOf } from '../views.js'
+import { viewFor, viewOf } from '../views.js'
 import { checkList, integersOf } from './lists.js'
 
 /** Strides with which `shape` sees the same elements in the same order, or null where a copy is needed. */
@@ -92,7 +92,7 @@ export function reshape<const S extends Shape, D extends DType>(x: Tensor<Shape,
 export function reshape(x: Tensor, shape: Shape): Tensor {
   checkTensor('reshape', 'x', x)
   const resolved = resolveShape('reshape', x, shape)
-  return sameShape(resolved, x.sizes) ? x : apply(reshapeRecord, [x], resolved)
+  return sameShape(resolved, x.sizes) ? x : viewFor('reshape', x, () => apply(reshapeRecord, [x], resolved))
 }
 
 /** As reshape, but never copies: throws ShapeError where the strides do not allow it. */
@@ -154,7 +154,7 @@ export function unflatten(x: Tensor, dim: number, sizes: Shape): Tensor {
       `sizes ${formatShape(sizes)} do not make up ${size}, dimension ${d} of ${formatShape(x.sizes)}`,
       [x.sizes],
     )
-  return reshape(x, [...x.sizes.slice(0, d), ...parts, ...x.sizes.slice(d + 1)])
+  return viewFor('unflatten', x, () => reshape(x, [...x.sizes.slice(0, d), ...parts, ...x.sizes.slice(d + 1)]))
 }
 
 declare module '../../core/tensor.js' {

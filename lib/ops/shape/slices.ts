@@ -6,6 +6,7 @@ import { formatShape, kindOf, shown, ValueError } from '../../core/errors.js'
 import { defineMethods } from '../../core/methods.js'
 import { normalizeDim, type Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
+import { viewFor } from '../views.js'
 import { oneDim, sliceRecord } from './cut.js'
 import { reshape, squeeze } from './reshape.js'
 
@@ -33,7 +34,7 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
       'narrow',
       `${shown(length)} elements from ${shown(start)} do not lie inside dimension ${d} of ${formatShape(x.sizes)}`,
     )
-  return oneDim(x, d, first, 1, length)
+  return viewFor('narrow', x, () => oneDim(x, d, first, 1, length))
 }
 
 /** The slice at `index` of `dim`, without that dimension; negative counts from the end. A view. */
@@ -44,7 +45,7 @@ export function select(x: Tensor, dim: number, index: number): Tensor {
   const size = x.sizes[d] ?? 0
   if (x.ndim === 0 || !Number.isInteger(index) || index < -size || index >= size)
     throw new ValueError('select', `index ${shown(index)} lies outside dimension ${d} of ${formatShape(x.sizes)}`)
-  return squeeze(oneDim(x, d, index < 0 ? index + size : index, 1, 1), d)
+  return viewFor('select', x, () => squeeze(oneDim(x, d, index < 0 ? index + size : index, 1, 1), d))
 }
 
 /** What a slice takes of one dimension: one index (dropping the dimension), [start, end) or [start, end, step], or all (null). */
@@ -90,13 +91,15 @@ export function slice(x: Tensor, ...indices: readonly SliceIndex[]): Tensor {
     steps.push(step)
     sizes.push(Math.max(0, Math.ceil((place(to ?? size) - first) / step)))
   })
-  const taken = apply(sliceRecord, [x], { starts, steps, sizes })
-  return dropped.size === 0
-    ? taken
-    : reshape(
-        taken,
-        sizes.filter((_, i) => !dropped.has(i)),
-      )
+  return viewFor('slice', x, () => {
+    const taken = apply(sliceRecord, [x], { starts, steps, sizes })
+    return dropped.size === 0
+      ? taken
+      : reshape(
+          taken,
+          sizes.filter((_, i) => !dropped.has(i)),
+        )
+  })
 }
 
 declare module '../../core/tensor.js' {

@@ -11,7 +11,7 @@ import { like } from '../common.js'
 import { full } from '../creation.js'
 import { joined } from '../layout.js'
 import { operator } from '../operator.js'
-import { viewOf } from '../views.js'
+import { viewFor, viewOf } from '../views.js'
 import { cat } from './join.js'
 import { checkInteger, integersOf } from './lists.js'
 import { squeeze } from './reshape.js'
@@ -101,7 +101,7 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
       'split',
       `sizes ${formatShape(sizes)} do not add up to ${total}, dimension ${d} of ${formatShape(x.sizes)}`,
     )
-  return sizes.length === 0 ? [] : [...apply(splitRecord, [x], { dim: d, sizes })]
+  return sizes.length === 0 ? [] : viewFor('split', x, () => [...apply(splitRecord, [x], { dim: d, sizes })])
 }
 
 /** At most `chunks` pieces of equal size (the last may be smaller). Views. */
@@ -111,7 +111,7 @@ export function chunk<D extends DType>(x: Tensor<Shape, D>, chunks: number, dim 
     throw new ValueError('chunk', `chunks is ${shown(chunks)}, but must be a positive integer`)
   const size = x.sizes[normalizeDim('chunk', dim, x.ndim)] ?? 0
   checkPieces('chunk', Math.min(chunks, size))
-  return split(x, Math.max(1, Math.ceil(size / chunks)), dim)
+  return viewFor('chunk', x, () => split(x, Math.max(1, Math.ceil(size / chunks)), dim))
 }
 
 /**
@@ -131,17 +131,16 @@ export function tensorSplit(x: Tensor, sections: number | readonly number[], dim
   if (typeof sections === 'number') {
     checkPieces('tensorSplit', checkInteger('tensorSplit', 'sections', sections, 1))
     const [least, more] = [Math.floor(size / sections), size % sections]
-    return split(
-      x,
-      Array.from({ length: sections }, (_, i) => least + (i < more ? 1 : 0)),
-      d,
-    )
+    const sizes = Array.from({ length: sections }, (_, i) => least + (i < more ? 1 : 0))
+    return viewFor('tensorSplit', x, () => split(x, sizes, d))
   }
   const starts = integersOf('tensorSplit', 'sections', sections).map((i) =>
     Math.min(i < 0 ? Math.max(0, i + size) : i, size),
   )
   // A piece that would end before it begins is empty, and the next begins where it should, as in PyTorch.
-  return [0, ...starts].map((start, i) => narrow(x, d, start, Math.max(0, (starts[i] ?? size) - start)))
+  return viewFor('tensorSplit', x, () =>
+    [0, ...starts].map((start, i) => narrow(x, d, start, Math.max(0, (starts[i] ?? size) - start))),
+  )
 }
 
 /** The slices along `dim`, each without it. Views. */
@@ -152,7 +151,7 @@ export function unbind(x: Tensor, dim = 0): Tensor[] {
   if (x.ndim === 0) throw new ValueError('unbind', 'x is one number, without a dimension to take apart')
   const size = x.sizes[d] as number
   checkPieces('unbind', size)
-  return size === 0 ? [] : split(x, 1, d).map((each) => squeeze(each, d))
+  return size === 0 ? [] : viewFor('unbind', x, () => split(x, 1, d).map((each) => squeeze(each, d)))
 }
 
 declare module '../../core/tensor.js' {

@@ -12,7 +12,7 @@ import { anyFloating, like } from '../common.js'
 import { castTo, summable } from '../convert.js'
 import { operator } from '../operator.js'
 import { type Both, type Pair, pair } from '../pair.js'
-import { viewOf } from '../views.js'
+import { viewFor, viewOf } from '../views.js'
 import { checkInteger } from './lists.js'
 import { pad } from './pad.js'
 import { permute } from './permute.js'
@@ -101,7 +101,7 @@ function slidingWindows(x: Tensor, dim: number, size: number, step: number): Ten
     ])
   const count = Math.floor((length - size) / step) + 1
   checkSizes('unfold', [...at(x.sizes, d, count), size])
-  return apply(windowsRecord, [x], { dim: d, count, step, size, dilation: 1 })
+  return viewFor('unfold', x, () => apply(windowsRecord, [x], { dim: d, count, step, size, dilation: 1 }))
 }
 
 export interface UnfoldOptions {
