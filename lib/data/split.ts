@@ -2,7 +2,7 @@
 import { permutation } from '../core/draws.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkGenerator, defaultGenerator, Generator } from '../core/generator.js'
-import { checkOptions, listOf } from '../core/options.js'
+import { checkOptions, listOf, ownOptions } from '../core/options.js'
 import { allot, type Key, type Units } from './allot.js'
 import { checkSource, Dataset, Subset } from './dataset.js'
 import { IterableDataset, type PassState } from './iterable.js'
@@ -56,7 +56,7 @@ export function splitRows<R, const O extends SplitOptions<NoInfer<R>>>(
 ): Parts<O, readonly R[]>
 export function splitRows<R>(rows: Indexed<R, unknown> | IterableDataset<R>, options: SplitOptions<R>): object {
   const op = 'splitRows'
-  const { seed, ...sizes } = checkOptions<SplitOptions<R>>(op, options, {
+  const { seed, ...sizes } = ownOptions<SplitOptions<R>>(op, options, {
     validation: true,
     test: true,
     stratify: true,
@@ -103,7 +103,7 @@ export function kFold<R>(rows: Indexed<R, unknown>, options: FoldOptions<R> = {}
     folds = 5,
     seed,
     ...by
-  } = checkOptions<FoldOptions<R>>(op, options, {
+  } = ownOptions<FoldOptions<R>>(op, options, {
     folds: true,
     stratify: true,
     groups: true,

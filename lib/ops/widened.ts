@@ -29,14 +29,15 @@ function inFloat32<T extends Tensors, R extends Result>(tensors: T, run: (tensor
 /**
  * For kernels of float32: where the first tensor is bfloat16, `run` gets all in float32; the others may be either, as the float32
  * parameters of a layer. Autocast converts by the policies of the operators themselves. The dtype of the first, x, is checked
- * here, because the error of a kernel of float32 would not name bfloat16.
+ * here where nothing else misfits, because the error of a kernel of float32 would not name bfloat16.
  */
 export function widened<T extends readonly [Tensor, ...Tensors], R extends Result>(
   op: string,
   tensors: T,
   run: (tensors: T) => R,
 ): R {
-  checkDType(op, 'x', tensors[0], anyFloating)
+  const [x, ...others] = tensors
+  if (others.every((other) => other === null || other?.dtype === 'float32')) checkDType(op, 'x', x, anyFloating)
   return isBfloat16(tensors[0]) && autocastDType() === null ? inFloat32(tensors, run) : run(tensors)
 }
 

@@ -13,6 +13,7 @@ import * as f from '../../lib/index.js'
 import { families } from '../cases/index.js'
 import type { PublicCall } from '../cases/sound.js'
 import { publicCalls } from '../fuzz/calls.js'
+import { parquetTable } from '../unit/written.js'
 import { others as optimizerCalls, withOptions as optimizerOptions } from './optimizers.js'
 
 const { nn, optim } = f
@@ -704,9 +705,11 @@ add(
 const table = join(folder, 'table.csv')
 const lines = join(folder, 'lines.jsonl')
 const numbers = join(folder, 'numbers.npy')
+const packed = join(folder, 'table.parquet')
 {
   writeFileSync(table, 'a,b\n1,x\n')
   writeFileSync(lines, '{"a": 1}\n')
+  writeFileSync(packed, parquetTable)
   const header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }\n"
   writeFileSync(
     numbers,
@@ -723,7 +726,7 @@ const rowsOf = (read: (from: never, options: never) => f.IterableDataset<unknown
 add('csv', rowsOf(text.csv), () => [table, { types: { a: 'number' }, delimiter: ',', longest: 99 }])
 add('textFiles', rowsOf(text.textFiles), () => [[table], { by: 'paragraph', longest: 99 }])
 add('jsonl', rowsOf(text.jsonl), () => [lines, { longest: 99 }])
-add('parquet', rowsOf(text.parquet), () => [table, { columns: ['x'] }])
+add('parquet', rowsOf(text.parquet), () => [packed, { columns: ['x'] }])
 add(
   'npy',
   async (from) => (await text.npy(from)).batch([0, 1]),

@@ -36,7 +36,7 @@ describe.each(['cpu', 'reference'])('dtypes that do not fit on %s', (device) => 
     ['batchNorm', () => f.batchNorm(ones([3, 2], 'bool'), ones([2]), ones([2])), 'x is bool'],
   ])('%s does not blame what is right', (op, call, fault) => {
     expect(failure(call)?.message).toBe(
-      `[${op}] ${fault}, but must be float32 or float64; convert it with .to('float32')`,
+      `[${op}] ${fault}, but must be float32 or float64 or bfloat16; convert it with .to('float32')`,
     )
   })
 

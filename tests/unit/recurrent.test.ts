@@ -169,7 +169,7 @@ describe.each(['cpu', 'reference'])('recurrent layers on %s', (device) => {
         const given = tensor([1, bad, 2], { dtype: 'int32', device })
         const call = () => run(fill(layers[name]()), sequence(), given).output.dataSync()
         expect(call).toThrow(ValueError)
-        expect(call).toThrow(`[lengths] the length of sequence 1 is ${bad}, but must be from 1 to 4 (in ${layer}`)
+        expect(call).toThrow(`[${name}] the length of sequence 1 is ${bad}, but must be from 1 to 4 (in ${layer}`)
       }
       // The device is sound afterwards.
       close(run(fill(layers[name]()), sequence()).output, torch[name].output, 'output')
