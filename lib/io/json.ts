@@ -9,7 +9,7 @@ const mostBytes = 2 ** 20
 const deepest = 64
 
 /** How deep lists and objects of a JSON text are nested. */
-function nesting(text: string): number {
+export function nesting(text: string): number {
   let [depth, most, quoted] = [0, 0, false]
   for (let i = 0; i < text.length; i++) {
     const character = text[i]

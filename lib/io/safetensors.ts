@@ -224,7 +224,8 @@ export async function readSafetensors(path: string, op = 'load'): Promise<Readon
 export interface ComingTensor {
   readonly dtype: FileDType
   readonly shape: readonly number[]
-  readonly data: FileArray | PromiseLike<FileArray>
+  /** A function is asked when all that stands before it has been written. */
+  readonly data: FileArray | PromiseLike<FileArray> | (() => FileArray)
 }
 
 /** The bytes of a file, for whoever writes it. Throws ValueError at once for names and metadata that no file can hold. */
@@ -278,7 +279,7 @@ async function* chunksOf(
   yield header
   for (const [name, coming] of ordered) {
     const { dtype, shape } = asWritten(coming)
-    const array = await coming.data
+    const array = await (typeof coming.data === 'function' ? coming.data() : coming.data)
     if (array.byteLength !== byteCount(dtype, shape))
       throw new InternalError(
         'save',

@@ -327,16 +327,8 @@ export function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean
   return a.length === b.length
 }
 
-/**
- * A file of the tensors as they are now. All their reads are in the device's queue when this returns, before any later
- * kernel, so that training may go on while the file is written. Until then their elements are in memory once more.
- */
-export function tensorFile(
-  path: string,
-  tensors: ReadonlyMap<string, Tensor>,
-  metadata: { readonly [key: string]: string } = {},
-  op = 'save',
-): NewFile {
+/** Begins to read tensors, as they are now, for a file. */
+export function comingTensors(tensors: ReadonlyMap<string, Tensor>, op: string): Map<string, ComingTensor> {
   const coming = new Map<string, ComingTensor>()
   for (const [name, tensor] of tensors)
     if (tensor.device.kind === 'meta')
@@ -349,6 +341,20 @@ export function tensorFile(
     data.catch(() => {})
     coming.set(name, { dtype: fileDTypes[tensor.dtype], shape: tensor.sizes, data })
   }
+  return coming
+}
+
+/**
+ * A file of the tensors as they are now. All their reads are in the device's queue when this returns, before any later
+ * kernel, so that training may go on while the file is written. Until then their elements are in memory once more.
+ */
+export function tensorFile(
+  path: string,
+  tensors: ReadonlyMap<string, Tensor>,
+  metadata: { readonly [key: string]: string } = {},
+  op = 'save',
+): NewFile {
+  const coming = comingTensors(tensors, op)
   return { path, chunks: safetensorsChunks(coming, metadata, op) }
 }
 

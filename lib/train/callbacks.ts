@@ -1,6 +1,7 @@
 /** What hangs on a training: callbacks, and the ready ones. */
 import { noGrad } from '../autograd/mode.js'
 import { shown, ValueError } from '../core/errors.js'
+import type { Resumable } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
 import { keep, outsideFrames } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
@@ -21,7 +22,10 @@ export interface TrainingContext {
   stop(reason: string): void
 }
 
-/** M names metrics that the records it sees hold. One that is not told them serves any Trainer. */
+/**
+ * M names metrics that the records it sees hold. One that is not told them serves any Trainer. One with `stateDict()` and
+ * `loadStateDict()` is part of checkpoints, and gets its state back after `onStart`.
+ */
 export interface Callback<M extends string = string> {
   onStart?(context: TrainingContext): void | Promise<void>
   /**
@@ -49,6 +53,14 @@ export interface EarlyStoppingOptions {
   readonly restoreBest?: boolean
 }
 
+/** What early stopping has seen so far. */
+export interface EarlyStoppingState {
+  readonly best: number | null
+  readonly waited: number
+  /** Of the best epoch, where they are to be restored. */
+  readonly weights: ReadonlyMap<string, Tensor> | null
+}
+
 /** The number at a path of an epoch's record. */
 function monitored(record: object, path: string): number {
   let value: unknown = record
@@ -70,7 +82,7 @@ function modeOf(monitor: string): 'min' | 'max' {
  * Stops when what is monitored has not improved for `patience` epochs, or, of a number of the validation, for so many of these.
  * NaN is never an improvement.
  */
-export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
+export function earlyStopping(options: EarlyStoppingOptions = {}): Callback & Resumable<EarlyStoppingState> {
   checkOptions('earlyStopping', options, {
     monitor: true,
     patience: true,
@@ -98,19 +110,18 @@ export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
     for (const tensor of weights?.values() ?? []) tensor.dispose()
     weights = null
   }
+  const remember = (state: ReadonlyMap<string, Tensor>) => {
+    forget()
+    weights = noGrad(() =>
+      outsideFrames(() => new Map([...state].map(([name, tensor]) => [name, keep(tensor.clone())]))),
+    )
+  }
   const judge = (value: number, context: TrainingContext) => {
     const improves = best === null || (mode === 'min' ? value < best - minDelta : value > best + minDelta)
     if (!Number.isNaN(value) && improves) {
       best = value
       waited = 0
-      if (restoreBest) {
-        forget()
-        weights = noGrad(() =>
-          outsideFrames(
-            () => new Map([...stateDict(context.model)].map(([name, tensor]) => [name, keep(tensor.clone())])),
-          ),
-        )
-      }
+      if (restoreBest) remember(stateDict(context.model))
     } else if (++waited >= patience)
       context.stop(`${monitor} has not improved for ${patience} ${rounds} (best ${best ?? 'none: all were NaN'})`)
   }
@@ -130,6 +141,13 @@ export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
     },
     onEpochEnd(epoch, context) {
       if (!monitor.startsWith('validation.')) judge(monitored(epoch, monitor), context)
+    },
+    stateDict: () => ({ best, waited, weights }),
+    loadStateDict(state) {
+      best = state.best
+      waited = state.waited
+      if (state.weights === null) forget()
+      else remember(state.weights)
     },
     onEnd(context) {
       try {

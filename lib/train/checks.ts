@@ -3,6 +3,7 @@ import { AutogradError, DTypeError, formatShape, kindOf, ShapeError, shown, Valu
 import { checkOptions } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
 import type { Parameter } from '../nn/module.js'
+import { checkCheckpoints } from './checkpoints.js'
 import type { Batch } from './objective.js'
 import type { AnyOptions, Batches } from './options.js'
 
@@ -32,6 +33,7 @@ export function checkTrainer(model: unknown, options: AnyOptions): void {
     scheduleEvery: true,
     clipGradNorm: true,
     precision: true,
+    checkpoints: true,
   })
   const { optimizer, metrics, callbacks, schedule, scheduleEvery, clipGradNorm, precision, accumulate } = options
   checkObjective(options, fail)
@@ -50,6 +52,7 @@ export function checkTrainer(model: unknown, options: AnyOptions): void {
     fail(`clipGradNorm is ${shown(clipGradNorm)}, but must be positive`)
   if (precision !== undefined && precision !== 'float32' && precision !== 'bfloat16')
     fail(`precision is ${shown(precision)}, but must be 'float32' or 'bfloat16'`)
+  if (options.checkpoints !== undefined) checkCheckpoints(options.checkpoints)
   checkMetrics(metrics)
   checkMetrics(options.objective?.metrics)
   for (const name of Object.keys(metrics ?? {}))
@@ -156,6 +159,13 @@ export function checkEnds(
   if (minutes !== undefined && !(typeof minutes === 'number' && minutes > 0))
     throw new ValueError(op, `minutes is ${shown(minutes)}, but must be a positive number`)
   if (validateEvery !== undefined && !validated) throw new ValueError(op, 'validateEvery needs validation batches')
+}
+
+export function checkResume(op: string, resume: unknown, checkpoints: unknown): void {
+  if (resume === undefined) return
+  if (resume !== 'auto') throw new ValueError(op, `resume is ${shown(resume)}, but must be 'auto'`)
+  if (checkpoints === undefined)
+    throw new ValueError(op, "resume needs the Trainer's option checkpoints: { folder }, where the run is to be found")
 }
 
 /** What cannot make `passes` passes: a list without batches, or an iterator, which is used up after one. */

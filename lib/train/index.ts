@@ -1,4 +1,11 @@
-export { type Callback, type EarlyStoppingOptions, earlyStopping, type TrainingContext } from './callbacks.js'
+export {
+  type Callback,
+  type EarlyStoppingOptions,
+  type EarlyStoppingState,
+  earlyStopping,
+  type TrainingContext,
+} from './callbacks.js'
+export type { CheckpointOptions } from './checkpoints.js'
 export type { EpochRecord, History, NonFinite, PassRecord, StepRecord, ValidationRecord } from './history.js'
 export type { Metric } from './metrics/index.js'
 export * as metrics from './metrics/index.js'

@@ -5,6 +5,7 @@ import type { Module } from '../nn/module.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import type { Schedule } from '../optim/schedule.js'
 import type { Callback } from './callbacks.js'
+import type { CheckpointOptions } from './checkpoints.js'
 import type { Batch, Loss, Objective } from './objective.js'
 import type { Metrics } from './pass.js'
 
@@ -62,6 +63,11 @@ export interface CommonOptions<M extends string> {
   readonly accumulate?: number
   /** The most the common norm of the optimised parameters' gradients may be. */
   readonly clipGradNorm?: number
+  /**
+   * Lets `fit` write checkpoints, from which one with `resume: 'auto'` goes on: `{ folder: 'runs/first', every: '10 minutes', keep: 3 }`.
+   * Ctrl-C then ends the fit after the running step, with a checkpoint; a second one ends the process.
+   */
+  readonly checkpoints?: CheckpointOptions
   /** 'bfloat16': model and loss run under `autocast`, in training and evaluation. Default 'float32'. */
   readonly precision?: AutocastDType
 }
@@ -82,6 +88,12 @@ export interface FitOptions<B = Batch> {
   readonly validateEvery?: number
   /** Ends the training after the running step; `fit` then gives the history so far, whose `stopped` tells the reason. */
   readonly signal?: AbortSignal
+  /**
+   * 'auto': goes on from the newest whole checkpoint in the folder of `checkpoints`, if there is one, as if the run had never
+   * been cut: with the same program and data it ends with the same weights, to the bit. `epochs`, `steps` and `minutes` count from the
+   * run's beginning. Batches that are no DataLoader must come in the same order again.
+   */
+  readonly resume?: 'auto'
   /** A bar in a terminal. Default true. */
   readonly progress?: boolean
 }

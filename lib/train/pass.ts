@@ -2,14 +2,24 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { noGrad } from '../autograd/mode.js'
 import { shown, ValueError } from '../core/errors.js'
+import type { Resumable } from '../core/generator.js'
 import { Tensor } from '../core/tensor.js'
 import type { PassRecord } from './history.js'
 import type { Metric } from './metrics/index.js'
 import type { Sums } from './objective.js'
+import { isResumable } from './resume.js'
 
 /** Metrics by name: functions that make one for each pass (`metrics.accuracy`), or the metrics themselves. */
 export type Metrics<M extends string = string, Out = Tensor> = {
   readonly [name in M]: Metric<Out> | (() => Metric<Out>)
+}
+
+/** What a pass has counted so far: plain data. */
+export interface PassState {
+  readonly total: number
+  readonly count: number
+  readonly batches: number
+  readonly metrics: { readonly [name: string]: unknown }
 }
 
 /** Of sums that count nothing it is 0. */
@@ -116,6 +126,32 @@ export class Pass<M extends string> {
       numbers[name] = value
     }
     return { ...numbers, loss: this.#total / this.#count } as PassRecord<M>
+  }
+
+  /** Waits for all losses, because they are in it. */
+  async state(): Promise<PassState> {
+    await this.settle()
+    const metrics = this.#metrics.map(([name, metric]) => [name, (metric as unknown as Resumable<unknown>).stateDict()])
+    return { total: this.#total, count: this.#count, batches: this.#batches, metrics: Object.fromEntries(metrics) }
+  }
+
+  /** Goes on from a state. */
+  resume({ total, count, batches, metrics }: PassState): void {
+    this.#total = total
+    this.#count = count
+    this.#batches = batches
+    for (const [name, metric] of this.#metrics) (metric as unknown as Resumable<unknown>).loadStateDict(metrics[name])
+  }
+
+  /** Throws unless every metric has a state, which a checkpoint within the pass holds. */
+  checkResumable(): void {
+    for (const [name, metric] of this.#metrics)
+      if (!isResumable(metric))
+        throw new ValueError(
+          this.#op,
+          `metric ${name} has no stateDict() and loadStateDict(), which checkpoints within an epoch need; metrics of the library ` +
+            'have them (extend metrics.RunningMean), or leave checkpoints out',
+        )
   }
 
   end(): void {

@@ -16,6 +16,7 @@ import {
   checkGraph,
   checkPasses,
   checkReached,
+  checkResume,
   checkSignal,
   checkTrainer,
   checkWiring,
@@ -43,6 +44,8 @@ import type {
 } from './options.js'
 import { type Metrics, meanOf, Pass } from './pass.js'
 import { progressBar } from './progress.js'
+import { behind, isResumable, type Parts, type Place, type Within } from './resume.js'
+import { interruption, Saver } from './saver.js'
 
 /** One training under way. */
 interface Run<M extends string> {
@@ -53,10 +56,14 @@ interface Run<M extends string> {
   epoch: number
   /** The last epoch's. */
   pass: Pass<M> | null
+  /** Where the next epoch goes on; null for its beginning. */
+  from: Within | null
 }
 
 /** Where a fit ends, and when it validates. */
 interface Plan {
+  /** Where it began, before it was cut too. */
+  readonly first: { readonly epochs: number; readonly steps: number; readonly began: number }
   /** Epochs of the Trainer, those before this fit among them. */
   readonly epochs: number
   /** Steps of the Trainer. */
@@ -130,9 +137,10 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       validation: true,
       validateEvery: true,
       signal: true,
+      resume: true,
       progress: true,
     })
-    const { steps, minutes, validation, validateEvery, signal, progress = true } = options
+    const { steps, minutes, validation, validateEvery, signal, resume, progress = true } = options
     const { epochs = steps === undefined && minutes === undefined ? 1 : Number.POSITIVE_INFINITY } = options
     checkFlag(op, 'progress', progress)
     checkEnds(op, steps, minutes, validateEvery, validation !== undefined)
@@ -141,20 +149,14 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       checkBatches(op, validation)
       checkPasses(op, 'validation batches', validation, validateEvery === undefined ? epochs : Number.POSITIVE_INFINITY)
     }
+    checkResume(op, resume, this.#options.checkpoints)
     const run = this.#begin(op, batches, epochs, signal, steps)
-    const plan: Plan = {
-      epochs: this.#epochs + epochs,
-      steps: this.#steps + (steps ?? Number.POSITIVE_INFINITY),
-      time: performance.now() + (minutes ?? Number.POSITIVE_INFINITY) * 60_000,
-      validation,
-      validateEvery,
-    }
     const history = run.history
     this.#history = history
     const callbacks = [...(this.#options.callbacks ?? []), ...(progress ? [progressBar()] : [])]
-    const context: TrainingContext = {
+    const context: { -readonly [K in keyof TrainingContext]: TrainingContext[K] } = {
       model: this.model,
-      epochs: plan.epochs,
+      epochs: 0,
       stepsPerEpoch: this.#stepsIn(batches),
       monitors: this.#monitors(validation !== undefined),
       stop: (reason) => {
@@ -163,32 +165,93 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     }
     const started: Callback<M>[] = []
     let failed = true
+    let saver: Saver | null = null
     try {
+      saver = await this.#open(run, resume)
+      const first = saver?.from?.fit ?? { epochs: this.#epochs, steps: this.#steps, time: 0 }
+      const began = performance.now() - first.time
+      const plan: Plan = {
+        first: { ...first, began },
+        epochs: first.epochs + epochs,
+        steps: first.steps + (steps ?? Number.POSITIVE_INFINITY),
+        time: began + (minutes ?? Number.POSITIVE_INFINITY) * 60_000,
+        validation,
+        validateEvery,
+      }
+      if (saver?.from != null) this.#goOn(run, saver.from)
+      context.epochs = plan.epochs
       for (const callback of callbacks) {
         await callback.onStart?.(context)
         started.push(callback)
       }
-      while (this.#epochs < plan.epochs && history.stopped === null && !this.#over(plan)) {
-        const record = await this.#fitEpoch(run, plan, callbacks, context)
+      saver?.loadCallbacks()
+      saver?.watch(() => context.stop(interruption))
+      while (run.from !== null || (this.#epochs < plan.epochs && history.stopped === null && !this.#over(plan))) {
+        const record = await this.#fitEpoch(run, plan, saver, callbacks, context)
         history.epochs.push(record)
         for (const callback of callbacks) await callback.onEpochEnd?.(record, context)
       }
+      if (history.stopped !== interruption) await saver?.save(() => this.#placeOf(run, plan, null))
+      await saver?.finish()
       failed = false
     } catch (error) {
-      if (signal?.aborted && error === signal.reason) {
-        history.stopped ??= `aborted: ${String(error)}`
-        failed = false
-      } else {
+      if (!(signal?.aborted && error === signal.reason)) {
         history.stopped ??= `failed: ${String(error)}`
         throw error
       }
+      history.stopped ??= `aborted: ${String(error)}`
+      await saver?.finish()
+      failed = false
     } finally {
+      saver?.unwatch()
       run.pass?.end()
       await endAll(started, context, failed).finally(() => {
         this.#running = false
       })
     }
     return history
+  }
+
+  /** What saves the run, where checkpoints are asked for; with the state that was there, if the fit is to go on from one. */
+  async #open(run: Run<M>, resume: 'auto' | undefined): Promise<Saver | null> {
+    const { checkpoints } = this.#options
+    if (checkpoints === undefined) return null
+    const pass = new Pass(run.op, this.#metrics)
+    try {
+      pass.checkResumable()
+    } finally {
+      pass.end()
+    }
+    const parts: Parts = {
+      model: this.model,
+      options: this.#options as unknown as CommonOptions<string>,
+      metrics: Object.keys(this.#metrics),
+      batches: run.batches,
+    }
+    return await Saver.open(run.op, parts, checkpoints, resume === 'auto')
+  }
+
+  /** Takes up a run where a checkpoint has it. */
+  #goOn(run: Run<M>, { steps, epochs, within, history }: Place): void {
+    this.#steps = steps
+    this.#epochs = epochs
+    run.from = within
+    run.history.epochs.push(...(history.epochs as readonly EpochRecord<M>[]))
+    run.history.validations.push(...(history.validations as readonly ValidationRecord<M>[]))
+    run.history.nonFinite = history.nonFinite
+    run.history.stopped = history.stopped
+  }
+
+  async #placeOf({ history }: Run<M>, { first }: Plan, within: Within | null): Promise<Place> {
+    const { epochs, validations, nonFinite, stopped } = history
+    return {
+      steps: this.#steps,
+      epochs: this.#epochs,
+      fit: { steps: first.steps, epochs: first.epochs, time: performance.now() - first.began },
+      within,
+      // A run that was cut is to go on.
+      history: { epochs, validations, nonFinite, stopped: within === null ? stopped : null } as Place['history'],
+    }
   }
 
   #over({ steps, time }: Plan): boolean {
@@ -198,13 +261,16 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   async #fitEpoch(
     run: Run<M>,
     plan: Plan,
+    saver: Saver | null,
     callbacks: readonly Callback<M>[],
     context: TrainingContext,
   ): Promise<EpochRecord<M>> {
-    const started = performance.now()
+    const { from, history, signal } = run
+    const started = performance.now() - 1000 * (from?.seconds ?? 0)
+    const seconds = () => (performance.now() - started) / 1000
     const { validateEvery } = plan
-    let lr = Number.NaN
-    let validated: ValidationRecord<M> | undefined
+    let lr = from?.lr ?? Number.NaN
+    let validated = from === null ? undefined : history.validations.find(({ epoch }) => epoch === this.#epochs - 1)
     for await (const step of this.#epoch(run)) {
       lr = this.#options.optimizer.paramGroups[0]?.lr ?? Number.NaN
       for (const callback of callbacks) {
@@ -213,7 +279,21 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       }
       if (validateEvery !== undefined && this.#steps % validateEvery === 0)
         validated = await this.#validate(run, plan, callbacks, context)
-      if (run.history.stopped !== null || this.#over(plan)) break
+      const cut = history.stopped === interruption || signal?.aborted
+      if (saver !== null && (cut || saver.due(this.#steps))) {
+        const pass = run.pass as Pass<M>
+        await saver.save(async () => {
+          const state = await pass.state()
+          return this.#placeOf(run, plan, {
+            index: step.index + 1,
+            batches: pass.batches,
+            lr,
+            seconds: seconds(),
+            pass: state,
+          })
+        })
+      }
+      if (history.stopped !== null || this.#over(plan)) break
     }
     const { epoch } = run
     const pass = run.pass as Pass<M>
@@ -225,7 +305,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     return {
       epoch,
       ...training,
-      seconds: (performance.now() - started) / 1000,
+      seconds: seconds(),
       lr,
       ...(validated && { validation: validation as PassRecord<M> }),
     }
@@ -340,7 +420,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     if (this.#running) throw new ValueError('Trainer', 'is running already; one training at a time')
     this.#running = true
     this.#tellScheduleEnds(op, batches, epochs, steps)
-    return { op, batches, signal, history: new TrainingHistory<M>(), epoch: this.#epochs, pass: null }
+    return { op, batches, signal, history: new TrainingHistory<M>(), epoch: this.#epochs, pass: null, from: null }
   }
 
   /** The steps of one pass. Its losses and metrics are in `run.pass`, which the caller ends. */
@@ -359,12 +439,15 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     this.#tellUnstepped(op, stepped)
     optimizer.zeroGrad()
     run.pass?.end()
-    run.epoch = this.#epochs++
+    const { from } = run
+    run.from = null
+    run.epoch = from === null ? this.#epochs++ : this.#epochs - 1
     const pass = new Pass(op, this.#metrics, (loss, index) => {
       if (!Number.isFinite(loss)) tellNonFinite(run, run.epoch, index, loss)
     })
     run.pass = pass
-    let index = 0
+    if (from !== null) pass.resume(from.pass)
+    let index = from?.index ?? 0
     let group = newGroup()
     const ended = (): StepRecord => {
       const { read, items } = group
@@ -373,8 +456,9 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       return { epoch: run.epoch, index: index++, step: this.#steps++, items, loss: () => meanOfAll(read) }
     }
     try {
-      for await (const batch of onePass(op, batches)) {
-        if (group.read.length === 0) signal?.throwIfAborted()
+      signal?.throwIfAborted()
+      const all = onePass(op, batches)
+      for await (const batch of from === null || isResumable(batches) ? all : behind(op, all, from.batches)) {
         if (this.#guard.busy) await this.#guard.quiet()
         // Before each step, because a callback may have called eval() for a prediction.
         trainModes(this.model)
@@ -385,6 +469,8 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
         submitted.catch(() => undefined)
         if (last) yield ended()
         await submitted
+        // Between steps, and before a loader gives a batch that nobody would see.
+        if (last) signal?.throwIfAborted()
       }
       if (group.read.length > 0) {
         this.#guard.step(() => scope(() => this.#update(run, group, others)))

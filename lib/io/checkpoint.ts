@@ -1,0 +1,156 @@
+/**
+ * States in one file: a safetensors file whose metadata hold what are no tensors, and whose last four bytes, a tensor of their
+ * own, are the CRC-32 of all before them. A file that was cut, or that a bad disk changed, is never taken for whole.
+ */
+import { crc32 } from 'node:zlib'
+import { shown, ValueError } from '../core/errors.js'
+import type { Resumable } from '../core/generator.js'
+import { type Chunks, type NewFile, writeAtomically } from './atomic.js'
+import { InputFile } from './input.js'
+import { nesting } from './json.js'
+import { SafetensorsFile, safetensorsChunks } from './safetensors.js'
+import { comingTensors, tensorsIn } from './tensors.js'
+import { putTogether, takeApart } from './tree.js'
+
+const treeKey = 'firesteel.checkpoint'
+const sumName = 'firesteel.crc32'
+const sumBytes = 4
+
+/** Whoever walks a value does so by recursion. */
+const deepest = 256
+
+/** What is summed or read at once, so that the event loop gets its turns. */
+const pieceBytes = 2 ** 20
+
+/** A value of plain data and tensors, as it is now, in a file to write. The reads of the tensors are queued when this returns. */
+export function checkpointFile(path: string, value: unknown, op: string): NewFile {
+  const { json, tensors } = takeApart(op, value)
+  let sum = 0
+  const coming = comingTensors(tensors, op)
+  coming.set(sumName, { dtype: 'U8', shape: [sumBytes], data: () => new Uint8Array(Uint32Array.of(sum).buffer) })
+  const chunks = safetensorsChunks(coming, { [treeKey]: JSON.stringify(json) }, op)
+  return {
+    path,
+    chunks: inPieces(chunks, (piece) => {
+      sum = crc32(piece, sum)
+    }),
+  }
+}
+
+/** The bytes in pieces, each shown before it is written. */
+async function* inPieces(chunks: Chunks, seen: (piece: Uint8Array) => void): AsyncGenerator<Uint8Array> {
+  for await (const { buffer, byteOffset, byteLength } of chunks)
+    for (let from = 0; from < byteLength; from += pieceBytes) {
+      const piece = new Uint8Array(buffer, byteOffset + from, Math.min(pieceBytes, byteLength - from))
+      seen(piece)
+      yield piece
+    }
+}
+
+/** Throws ValueError unless all bytes of the file are those that were written. */
+async function checkSum(op: string, path: string): Promise<void> {
+  const file = await InputFile.open(op, path)
+  try {
+    const end = file.size - sumBytes
+    const buffer = new Uint8Array(pieceBytes)
+    let sum = 0
+    for (let from = 0; from < end; from += pieceBytes) {
+      const piece = buffer.subarray(0, Math.min(pieceBytes, end - from))
+      await file.fill('the checkpoint', from, piece)
+      sum = crc32(piece, sum)
+    }
+    const own = new Uint8Array(sumBytes)
+    if (end >= 0) await file.fill('the checksum', end, own)
+    if (end < 0 || new Uint32Array(own.buffer)[0] !== sum)
+      throw new ValueError(
+        op,
+        `${path} is no whole checkpoint: its bytes do not add up to its checksum; take the one before it`,
+      )
+  } finally {
+    await file.close()
+  }
+}
+
+/** The value in a checkpoint's file; tensors on the default device. Throws ValueError for a file that is not whole. */
+export async function readCheckpoint(path: string, op: string): Promise<unknown> {
+  const file = await SafetensorsFile.open(path, op)
+  try {
+    const json = file.metadata.get(treeKey)
+    if (json === undefined || file.spec(sumName) === undefined)
+      throw new ValueError(
+        op,
+        `${path} is no checkpoint, but another safetensors file; loadTensors or load() of a module reads it`,
+      )
+    await checkSum(op, path)
+    const tensors = await tensorsIn(file, undefined, op)
+    tensors.get(sumName)?.dispose()
+    tensors.delete(sumName)
+    if (nesting(json) > deepest)
+      throw new ValueError(op, `${path}: the values in its metadata are nested deeper than ${deepest}`)
+    let tree: unknown
+    try {
+      tree = JSON.parse(json)
+    } catch {
+      throw new ValueError(op, `${path}: the values in its metadata are no JSON`)
+    }
+    return putTogether(op, tree, tensors)
+  } finally {
+    await file.close()
+  }
+}
+
+/** What a checkpoint holds by name: what has a state (a module, an optimiser, a schedule, a loader, a generator), and plain data. */
+export interface CheckpointParts {
+  readonly [name: string]: unknown
+}
+
+function isResumable(value: unknown): value is Resumable<unknown> {
+  const { stateDict, loadStateDict } = (value ?? {}) as { readonly [name: string]: unknown }
+  return typeof stateDict === 'function' && typeof loadStateDict === 'function'
+}
+
+function checkParts(op: string, parts: unknown): asserts parts is CheckpointParts {
+  if (typeof parts !== 'object' || parts === null || Array.isArray(parts))
+    throw new ValueError(op, `the parts are ${shown(parts)}, but must be an object: { model, optimizer, epoch }`)
+}
+
+/**
+ * Writes states to one file, as they are now, whole or not at all: `saveCheckpoint('run.ckpt', { model, optimizer, schedule,
+ * loader, epoch: 3 })`. Of what has `stateDict()` and `loadStateDict()` the state is written; all else must be numbers, texts,
+ * lists, plain objects, Maps, typed arrays or tensors. Training may go on while it is written. Throws ValueError for what no file holds,
+ * naming where it stands.
+ */
+export async function saveCheckpoint(path: string, parts: CheckpointParts): Promise<void> {
+  const op = 'saveCheckpoint'
+  checkParts(op, parts)
+  const states = Object.fromEntries(
+    Object.entries(parts).map(([name, part]) => [name, isResumable(part) ? part.stateDict() : part]),
+  )
+  const { chunks } = checkpointFile(path, states, op)
+  await writeAtomically(path, chunks, op)
+}
+
+/**
+ * Reads what `saveCheckpoint` wrote: loads the states into the parts of their names, and gives all that is saved by name. Throws
+ * ValueError for a file that is not whole or lacks a part, and StateDictError where a state does not fit; parts before it have
+ * theirs then.
+ */
+export async function loadCheckpoint(
+  path: string,
+  parts: CheckpointParts = {},
+): Promise<{ readonly [name: string]: unknown }> {
+  const op = 'loadCheckpoint'
+  checkParts(op, parts)
+  for (const [name, part] of Object.entries(parts))
+    if (!isResumable(part))
+      throw new ValueError(
+        op,
+        `${name} is ${shown(part)}, but must have loadStateDict(); what is plain data is in the result`,
+      )
+  const saved = (await readCheckpoint(path, op)) as { readonly [name: string]: unknown }
+  for (const name of Object.keys(parts))
+    if (!Object.hasOwn(saved, name))
+      throw new ValueError(op, `${path} has no ${name}, but ${Object.keys(saved).join(', ') || 'nothing'}`)
+  for (const [name, part] of Object.entries(parts)) (part as Resumable<unknown>).loadStateDict(saved[name])
+  return saved
+}

@@ -1,0 +1,152 @@
+/** The checkpoints of a run: written beside the training, the newest kept, and found again. */
+import { mkdir, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { kindOf, shown, ValueError } from '../core/errors.js'
+import type { Resumable } from '../core/generator.js'
+import { checkOptions } from '../core/options.js'
+import { writeAtomically } from '../io/atomic.js'
+import { checkpointFile, readCheckpoint } from '../io/checkpoint.js'
+
+export interface CheckpointOptions {
+  /** The run's folder; its checkpoints are in `checkpoints/` there. Made where it is missing. */
+  readonly folder: string
+  /** Steps between checkpoints, or a time: '30 seconds', '10 minutes' (default), '2 hours'. The end of a fit has one too. */
+  readonly every?: number | string
+  /** The newest so many stay. Default 3. */
+  readonly keep?: number
+  /** What else has a state and belongs to the run, by name, as a `WeightAverage` that a callback updates. */
+  readonly also?: { readonly [name: string]: Resumable<unknown> }
+}
+
+const units: { readonly [unit: string]: number } = { second: 1e3, minute: 6e4, hour: 3.6e6 }
+
+/** '10 minutes' in milliseconds; null for what says no time. */
+function milliseconds(text: string): number | null {
+  const [, count, unit] = /^(\d+(?:\.\d+)?) (second|minute|hour)s?$/.exec(text) ?? []
+  const time = Number(count) * (units[unit ?? ''] ?? Number.NaN)
+  return time > 0 ? time : null
+}
+
+export function checkCheckpoints(options: unknown): void {
+  const op = 'Trainer'
+  const { folder, every, keep, also } = checkOptions(`${op}`, options as CheckpointOptions, {
+    folder: true,
+    every: true,
+    keep: true,
+    also: true,
+  })
+  const fail = (message: string): never => {
+    throw new ValueError(op, `checkpoints: ${message}`)
+  }
+  if (typeof folder !== 'string' || folder === '') fail(`folder is ${shown(folder)}, but must be a path`)
+  const steps = Number.isSafeInteger(every) && (every as number) > 0
+  if (every !== undefined && !steps && !(typeof every === 'string' && milliseconds(every) !== null))
+    fail(`every is ${shown(every)}, but must be a positive number of steps, or a time such as '10 minutes'`)
+  if (keep !== undefined && !(Number.isSafeInteger(keep) && keep >= 1))
+    fail(`keep is ${shown(keep)}, but must be a positive integer`)
+  for (const [name, part] of Object.entries(also ?? {}))
+    if (typeof part?.stateDict !== 'function' || typeof part.loadStateDict !== 'function')
+      fail(`also.${name} is ${kindOf(part)}, but must have stateDict() and loadStateDict()`)
+}
+
+const nameOf = (step: number) => `step-${String(step).padStart(10, '0')}.safetensors`
+const namePattern = /^step-(\d{10,})\.safetensors$/
+
+/** The checkpoints in a run's folder, the newest first. */
+async function listed(folder: string): Promise<{ readonly step: number; readonly path: string }[]> {
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return []
+    throw new ValueError('Trainer.fit', `cannot read the checkpoints in ${folder}: ${error.message}`)
+  })
+  return names
+    .flatMap((name) => {
+      const step = namePattern.exec(name)?.[1]
+      return step === undefined ? [] : [{ step: Number(step), path: join(folder, name) }]
+    })
+    .sort((a, b) => b.step - a.step)
+}
+
+/** Writes one at a time: what is due while another is being written waits for it. */
+export class Checkpoints {
+  readonly #folder: string
+  readonly #steps: number
+  readonly #time: number
+  readonly #keep: number
+  #written = -1
+  #last = performance.now()
+  #writing: Promise<void> = Promise.resolve()
+  #failed: { readonly error: unknown } | null = null
+
+  constructor({ folder, every = '10 minutes', keep = 3 }: CheckpointOptions) {
+    this.#folder = join(folder, 'checkpoints')
+    this.#steps = typeof every === 'number' ? every : Number.POSITIVE_INFINITY
+    this.#time = typeof every === 'string' ? (milliseconds(every) as number) : Number.POSITIVE_INFINITY
+    this.#keep = keep
+  }
+
+  /** Whether one is to be written behind a step. Throws what the last one failed with. */
+  due(step: number): boolean {
+    if (this.#failed !== null) throw this.#failed.error
+    if (step === this.#written) return false
+    return step % this.#steps === 0 || performance.now() - this.#last >= this.#time
+  }
+
+  /** Throws where the folder holds checkpoints, which those of another run would be mixed with. */
+  async checkEmpty(op: string): Promise<void> {
+    const [newest] = await listed(this.#folder)
+    if (newest !== undefined)
+      throw new ValueError(
+        op,
+        `${this.#folder} has checkpoints up to step ${newest.step} already; go on with them (resume: 'auto'), or name another folder`,
+      )
+  }
+
+  /**
+   * Begins to write a state, which `capture` gives once no other is being written. Resolves when the state is captured and its
+   * tensors are being read, while the file is still being written.
+   */
+  async write(capture: () => Promise<{ readonly step: number; readonly state: unknown }>): Promise<void> {
+    await this.finish()
+    const { step, state } = await capture()
+    this.#written = step
+    this.#last = performance.now()
+    const { path, chunks } = checkpointFile(join(this.#folder, nameOf(step)), state, 'Trainer.fit')
+    this.#writing = (async () => {
+      try {
+        await mkdir(this.#folder, { recursive: true })
+        await writeAtomically(path, chunks, 'Trainer.fit')
+        for (const old of (await listed(this.#folder)).slice(this.#keep)) await rm(old.path, { force: true })
+      } catch (error) {
+        this.#failed = { error }
+      }
+    })()
+  }
+
+  /** Waits for what is being written; throws what that failed with. */
+  async finish(): Promise<void> {
+    await this.#writing
+    if (this.#failed !== null) throw this.#failed.error
+  }
+
+  /** The newest whole one's state, with its path; null where there is none. Tells of those that are not whole. */
+  async newest(op: string): Promise<{ readonly path: string; readonly state: unknown } | null> {
+    const all = await listed(this.#folder)
+    let fault: unknown
+    for (const { step, path } of all) {
+      try {
+        const state = await readCheckpoint(path, op)
+        this.#written = step
+        return { path, state }
+      } catch (error) {
+        if (!(error instanceof ValueError)) throw error
+        fault = error
+        process.emitWarning(`${error.message}; the checkpoint before it is tried`)
+      }
+    }
+    if (all.length > 0)
+      throw Object.assign(new ValueError(op, `none of the ${all.length} checkpoints in ${this.#folder} is whole`), {
+        cause: fault,
+      })
+    return null
+  }
+}

@@ -1,0 +1,165 @@
+/** Where a run is: all that a checkpoint holds, taken at the end of a step and put back. */
+import { kindOf, shown, ValueError } from '../core/errors.js'
+import type { Resumable } from '../core/generator.js'
+import type { Module } from '../nn/module.js'
+import { loadRandomState, type RandomState, randomState } from '../nn/random-state.js'
+import type { LoadableState } from '../nn/state.js'
+import type { ScheduleState } from '../optim/schedule.js'
+import type { OptimizerState } from '../optim/state.js'
+import type { EpochRecord, NonFinite, ValidationRecord } from './history.js'
+import type { CommonOptions } from './options.js'
+import type { PassState } from './pass.js'
+
+/** A pass under way. */
+export interface Within {
+  /** Steps taken in it. */
+  readonly index: number
+  /** Batches taken from the data. */
+  readonly batches: number
+  /** Of the last step. */
+  readonly lr: number
+  /** How long it took so far. */
+  readonly seconds: number
+  readonly pass: PassState
+}
+
+/** How far a training is. */
+export interface Place {
+  /** Of the Trainer. */
+  readonly steps: number
+  readonly epochs: number
+  /** Where the fit began, and how many milliseconds it took so far. */
+  readonly fit: { readonly steps: number; readonly epochs: number; readonly time: number }
+  /** Null between passes. */
+  readonly within: Within | null
+  readonly history: {
+    readonly epochs: readonly EpochRecord[]
+    readonly validations: readonly ValidationRecord[]
+    readonly nonFinite: NonFinite | null
+    readonly stopped: string | null
+  }
+}
+
+/** What takes part in a run. */
+export interface Parts {
+  readonly model: Module
+  readonly options: CommonOptions<string>
+  readonly metrics: readonly string[]
+  readonly batches: unknown
+}
+
+interface RunState {
+  readonly format: 1
+  readonly config: { readonly [field: string]: unknown }
+  readonly place: Place
+  readonly model: LoadableState
+  readonly optimizer: OptimizerState
+  readonly schedule: unknown
+  readonly random: RandomState
+  readonly loader: unknown
+  readonly callbacks: readonly unknown[]
+  readonly also: { readonly [name: string]: unknown }
+}
+
+export function isResumable(value: unknown): value is Resumable<unknown> {
+  const { stateDict, loadStateDict } = (value ?? {}) as { readonly [name: string]: unknown }
+  return typeof stateDict === 'function' && typeof loadStateDict === 'function'
+}
+
+/** What must be the same for a run to go on as if it had never been cut. */
+function configOf({ options, metrics, batches }: Parts): RunState['config'] {
+  const {
+    optimizer,
+    schedule,
+    scheduleEvery = 'step',
+    accumulate = 1,
+    clipGradNorm = null,
+    precision = 'float32',
+  } = options
+  const { batchSize = null } = (batches ?? {}) as { readonly batchSize?: unknown }
+  return {
+    optimizer: optimizer.constructor.name,
+    schedule: schedule?.constructor.name ?? null,
+    scheduleEvery,
+    accumulate,
+    clipGradNorm,
+    precision,
+    metrics: [...metrics].sort().join(', '),
+    batchSize: typeof batchSize === 'number' ? batchSize : null,
+    callbacks: options.callbacks?.length ?? 0,
+  }
+}
+
+/** The state of a run, between two steps. The tensors are the run's own: whoever writes them reads them before the next step. */
+export function captureRun(parts: Parts, place: Place): RunState {
+  const { model, options, batches } = parts
+  const { optimizer, schedule, callbacks = [], checkpoints } = options
+  return {
+    format: 1,
+    config: configOf(parts),
+    place,
+    model: model.stateDict(),
+    optimizer: optimizer.stateDict(),
+    schedule: schedule?.stateDict() ?? null,
+    random: randomState(model),
+    loader: isResumable(batches) ? batches.stateDict() : null,
+    callbacks: callbacks.map((callback) => (isResumable(callback) ? callback.stateDict() : null)),
+    also: Object.fromEntries(Object.entries(checkpoints?.also ?? {}).map(([name, part]) => [name, part.stateDict()])),
+  }
+}
+
+/**
+ * Puts a state back, but for callbacks, whose states `loadCallbacks` puts back when they have started. Throws ValueError
+ * for a configuration that is not the run's, naming the field, and StateDictError where weights do not fit; the run is then to be made anew.
+ */
+export function restoreRun(op: string, path: string, parts: Parts, state: unknown): Place {
+  const fail = (message: string): never => {
+    throw new ValueError(op, message)
+  }
+  const saved = state as RunState
+  if (saved?.format !== 1) fail(`${path} is no checkpoint of a Trainer, or one of a later version`)
+  for (const [field, now] of Object.entries(configOf(parts)))
+    if (saved.config[field] !== now)
+      fail(
+        `${field} is ${shown(now)}, but was ${shown(saved.config[field])} when ${path} was written; go on with the same ` +
+          'configuration, or begin another run in another folder',
+      )
+  const { model, options, batches } = parts
+  const also = options.checkpoints?.also ?? {}
+  const names = new Set([...Object.keys(also), ...Object.keys(saved.also)])
+  for (const name of names)
+    if (!Object.hasOwn(also, name) || !Object.hasOwn(saved.also, name))
+      fail(
+        `checkpoints.also has ${Object.hasOwn(also, name) ? `${name}, which ${path} lacks` : `no ${name}, which ${path} has`}`,
+      )
+  if (saved.loader !== null && !isResumable(batches))
+    fail(`the batches are ${kindOf(batches)}, but were a loader with a state when ${path} was written`)
+  model.loadStateDict(saved.model)
+  options.optimizer.loadStateDict(saved.optimizer)
+  options.schedule?.loadStateDict(saved.schedule as ScheduleState)
+  if (isResumable(batches) && saved.loader !== null) batches.loadStateDict(saved.loader)
+  for (const [name, part] of Object.entries(also)) part.loadStateDict(saved.also[name])
+  // Last, because what was put back before may have drawn numbers.
+  loadRandomState(model, saved.random)
+  return saved.place
+}
+
+export function loadCallbacks({ options }: Parts, state: unknown): void {
+  for (const [i, callback] of (options.callbacks ?? []).entries())
+    if (isResumable(callback)) callback.loadStateDict((state as RunState).callbacks[i])
+}
+
+/** The batches behind the first `count`, for data that cannot go on by themselves. */
+export async function* behind<B>(
+  op: string,
+  batches: AsyncIterable<B> | Iterable<B>,
+  count: number,
+): AsyncGenerator<B, void, void> {
+  let passed = 0
+  for await (const batch of batches) if (passed++ >= count) yield batch
+  if (passed < count)
+    throw new ValueError(
+      op,
+      `the batches end after ${passed}, but ${count} were taken before; go on with the same data`,
+    )
+}

@@ -1,0 +1,68 @@
+/** Saves a run while it goes on, and finds it again. */
+import { visitTensors } from '../core/scope.js'
+import { type CheckpointOptions, Checkpoints } from './checkpoints.js'
+import { captureRun, loadCallbacks, type Parts, type Place, restoreRun } from './resume.js'
+
+/** Why a fit ended that was interrupted from the keyboard. */
+export const interruption = 'interrupted (SIGINT)'
+
+export class Saver {
+  /** Where the run was, if it goes on. */
+  readonly from: Place | null
+  readonly #parts: Parts
+  readonly #checkpoints: Checkpoints
+  #state: unknown
+  #interrupted: (() => void) | null = null
+
+  private constructor(parts: Parts, checkpoints: Checkpoints, from: Place | null, state: unknown) {
+    this.#parts = parts
+    this.#checkpoints = checkpoints
+    this.from = from
+    this.#state = state
+  }
+
+  /** With `resume` the run is what its newest checkpoint says, if there is one; without, the folder must have none. */
+  static async open(op: string, parts: Parts, options: CheckpointOptions, resume: boolean): Promise<Saver> {
+    const checkpoints = new Checkpoints(options)
+    if (!resume) {
+      await checkpoints.checkEmpty(op)
+      return new Saver(parts, checkpoints, null, null)
+    }
+    const found = await checkpoints.newest(op)
+    if (found === null) return new Saver(parts, checkpoints, null, null)
+    return new Saver(parts, checkpoints, restoreRun(op, found.path, parts, found.state), found.state)
+  }
+
+  /** Puts back the states of callbacks, which have started by now, and frees what was read: each part has its copy. */
+  loadCallbacks(): void {
+    if (this.from !== null) loadCallbacks(this.#parts, this.#state)
+    visitTensors(this.#state, (tensor) => tensor.dispose())
+    this.#state = null
+  }
+
+  /** Calls a function at the first SIGINT; a second one ends the process, as ever. */
+  watch(interrupted: () => void): void {
+    this.#interrupted = interrupted
+    process.once('SIGINT', interrupted)
+  }
+
+  unwatch(): void {
+    if (this.#interrupted !== null) process.off('SIGINT', this.#interrupted)
+  }
+
+  due(step: number): boolean {
+    return this.#checkpoints.due(step)
+  }
+
+  /** Begins to write the run as it is. */
+  async save(placeOf: () => Promise<Place>): Promise<void> {
+    await this.#checkpoints.write(async () => {
+      const place = await placeOf()
+      return { step: place.steps, state: captureRun(this.#parts, place) }
+    })
+  }
+
+  finish(): Promise<void> {
+    return this.#checkpoints.finish()
+  }
+}

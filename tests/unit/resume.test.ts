@@ -1,0 +1,319 @@
+/** Runs that are cut at every step and gone on with: they end with the same bits as one that never was. */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it } from 'vitest'
+import {
+  crossEntropy,
+  DataLoader,
+  earlyStopping,
+  Generator,
+  type History,
+  loadCheckpoint,
+  manualSeed,
+  metrics,
+  nn,
+  optim,
+  randint,
+  randn,
+  StateDictError,
+  saveCheckpoint,
+  type Tensor,
+  TensorDataset,
+  Trainer,
+  tensor,
+  ValueError,
+} from '../../lib/index.js'
+import { takeOutput } from '../setup.js'
+import { devices } from '../suites/support.js'
+
+const folders: string[] = []
+const folder = () => {
+  const made = mkdtempSync(join(tmpdir(), 'firesteel-resume-'))
+  folders.push(made)
+  return made
+}
+afterEach(() => {
+  for (const made of folders.splice(0)) rmSync(made, { recursive: true, force: true })
+})
+
+const bits = (tensors: Iterable<Tensor>) =>
+  [...tensors].map((x) => Buffer.from(x.detach().dataSync().slice().buffer).toString('hex'))
+
+interface Made {
+  readonly accumulate?: number
+  readonly every?: number | string
+  readonly keep?: number
+  readonly lr?: number
+  readonly restoreBest?: boolean
+}
+
+/** A run with all that has a state: dropout, batch norm, momentum, a schedule, averages, a shuffled loader, metrics, early stopping. */
+function run(device: Tensor['device'], where: string | null, made: Made = {}) {
+  const { accumulate = 2, every = 1, keep = 2, lr = 0.1, restoreBest = true } = made
+  manualSeed(5)
+  const generator = new Generator(1)
+  const x = randn([22, 6], { generator, device })
+  const y = randint(0, 3, [22], { generator, device })
+  const loader = new DataLoader(new TensorDataset(x, y), { batchSize: 4, shuffle: true })
+  const options = { generator, device }
+  const model = new nn.Sequential(
+    new nn.Linear(6, 8, options),
+    new nn.BatchNorm1d(8, { device }),
+    new nn.ReLU(),
+    new nn.Dropout(0.3),
+    new nn.Linear(8, 3, options),
+    new nn.Dropout(0.1, { generator: new Generator(9) }),
+  )
+  const optimizer = new optim.AdamW(model.parameters(), { lr })
+  const average = new optim.WeightAverage(model, optim.ema(0.9))
+  const trainer = new Trainer(model, {
+    optimizer,
+    loss: crossEntropy,
+    metrics: { accuracy: metrics.accuracy },
+    schedule: new optim.CosineAnnealingLR(optimizer, { tMax: 30 }),
+    clipGradNorm: 1,
+    accumulate,
+    callbacks: [
+      { onStep: () => average.update() },
+      earlyStopping({ monitor: 'validation.accuracy', patience: 50, restoreBest }),
+    ],
+    ...(where === null ? {} : { checkpoints: { folder: where, every, keep, also: { average } } }),
+  })
+  const validation = [[x, y] as const]
+  const state = () => ({
+    weights: bits(model.stateDict().values()),
+    average: bits(average.stateDict().tensors.values()),
+  })
+  return { model, trainer, loader, validation, state }
+}
+
+const numbers = ({ epochs, validations, stopped }: History<'accuracy'>) => ({
+  epochs: epochs.map(({ seconds: _seconds, ...rest }) => rest),
+  validations,
+  stopped,
+})
+
+describe.each(devices.map((device) => [device.name, device] as const))('on %s', (_name, device) => {
+  it.each([
+    ['epochs', { epochs: 3 }, 9],
+    ['steps and validations within passes', { steps: 8, validateEvery: 2 }, 8],
+  ] as const)('a run of %s, cut behind any step, ends with the same bits', async (_title, plan, steps) => {
+    const whole = run(device, null)
+    const history = await whole.trainer.fit(whole.loader, { ...plan, validation: whole.validation, progress: false })
+    const wanted = { ...whole.state(), ...numbers(history) }
+    for (let cut = 1; cut <= steps; cut++) {
+      const where = folder()
+      const first = run(device, where)
+      const abort = new AbortController()
+      // Two batches a step: it aborts within the step, which still is taken.
+      let batches = 0
+      first.model.registerForwardHook(() => {
+        if (first.model.training && ++batches === 2 * cut) abort.abort()
+      })
+      const before = await first.trainer.fit(first.loader, {
+        ...plan,
+        validation: first.validation,
+        progress: false,
+        signal: abort.signal,
+      })
+      expect(before.stopped).toContain('aborted')
+      const second = run(device, where)
+      const rest = await second.trainer.fit(second.loader, {
+        ...plan,
+        validation: second.validation,
+        progress: false,
+        resume: 'auto',
+      })
+      expect({ ...second.state(), ...numbers(rest) }, `cut behind step ${cut}`).toEqual(wanted)
+    }
+  })
+})
+
+const cpu = devices[0] as Tensor['device']
+const fitting = { epochs: 2, progress: false } as const
+
+describe('checkpoints', () => {
+  it('are the newest so many, and one behind the last step; a run that ended goes on no further', async () => {
+    const where = folder()
+    const { trainer, loader, state } = run(cpu, where, { keep: 3 })
+    const history = await trainer.fit(loader, { ...fitting, validation: run(cpu, null).validation })
+    expect(readdirSync(join(where, 'checkpoints')).sort()).toEqual(
+      [4, 5, 6].map((step) => `step-${String(step).padStart(10, '0')}.safetensors`),
+    )
+    const again = run(cpu, where, { keep: 3 })
+    const rest = await again.trainer.fit(again.loader, { ...fitting, validation: again.validation, resume: 'auto' })
+    expect(numbers(rest)).toEqual(numbers(history))
+    expect(again.state()).toEqual(state())
+    const longer = run(cpu, where, { keep: 3 })
+    const more = await longer.trainer.fit(longer.loader, {
+      ...fitting,
+      epochs: 3,
+      validation: longer.validation,
+      resume: 'auto',
+    })
+    expect(more.epochs.map(({ epoch }) => epoch)).toEqual([0, 1, 2])
+  })
+
+  it('that were cut or changed are told of, and the one before is taken', async () => {
+    const where = folder()
+    const { trainer, loader } = run(cpu, where, { keep: 6, accumulate: 1, restoreBest: false })
+    await trainer.fit(loader, { ...fitting, validation: run(cpu, null).validation })
+    const all = readdirSync(join(where, 'checkpoints'))
+      .sort()
+      .map((name) => join(where, 'checkpoints', name))
+    const newest = all.at(-1) as string
+    const bytes = readFileSync(newest)
+    const generator = new Generator(2)
+    const faults = Array.from({ length: 60 }, () => Math.floor(generator.random() * bytes.length))
+    for (const [i, at] of [0, 1, 8, bytes.length - 1, ...faults].entries()) {
+      if (i % 2 === 0) {
+        writeFileSync(newest, bytes)
+        truncateSync(newest, at)
+      } else {
+        const changed = Buffer.from(bytes)
+        changed[at] = (changed[at] as number) ^ 4
+        writeFileSync(newest, changed)
+      }
+      await expect(loadCheckpoint(newest)).rejects.toThrow(ValueError)
+    }
+    const second = run(cpu, where, { keep: 6, accumulate: 1, restoreBest: false })
+    const history = await second.trainer.fit(second.loader, {
+      ...fitting,
+      validation: second.validation,
+      resume: 'auto',
+    })
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(takeOutput().join()).toContain('the checkpoint before it is tried')
+    expect(history.epochs).toHaveLength(2)
+    for (const path of all) if (existsSync(path)) truncateSync(path, 20)
+    const third = run(cpu, where, { keep: 6, accumulate: 1 })
+    for (const name of readdirSync(join(where, 'checkpoints'))) truncateSync(join(where, 'checkpoints', name), 20)
+    await expect(third.trainer.fit(third.loader, { ...fitting, resume: 'auto' })).rejects.toThrow('is whole')
+    await new Promise((resolve) => setImmediate(resolve))
+    takeOutput()
+  })
+
+  it('of another run are not written over, and another configuration is refused by its field', async () => {
+    const where = folder()
+    const first = run(cpu, where)
+    await first.trainer.fit(first.loader, { ...fitting, validation: first.validation })
+    const second = run(cpu, where)
+    await expect(second.trainer.fit(second.loader, { ...fitting, validation: second.validation })).rejects.toThrow(
+      "has checkpoints up to step 6 already; go on with them (resume: 'auto'), or name another folder",
+    )
+    const other = run(cpu, where, { accumulate: 3 })
+    await expect(
+      other.trainer.fit(other.loader, { ...fitting, validation: other.validation, resume: 'auto' }),
+    ).rejects.toThrow('accumulate is 3, but was 2 when')
+    const larger = run(cpu, where)
+    const wider = new nn.Sequential(new nn.Linear(6, 3))
+    const optimizer = new optim.AdamW(wider.parameters())
+    const trainer = new Trainer(wider, {
+      optimizer,
+      loss: crossEntropy,
+      metrics: { accuracy: metrics.accuracy },
+      schedule: new optim.CosineAnnealingLR(optimizer, { tMax: 30 }),
+      clipGradNorm: 1,
+      accumulate: 2,
+      callbacks: [{}, {}],
+      checkpoints: { folder: where, also: { average: new optim.WeightAverage(wider, optim.ema(0.9)) } },
+    })
+    await expect(trainer.fit(larger.loader, { ...fitting, resume: 'auto' })).rejects.toThrow(StateDictError)
+  })
+
+  it.each([
+    [{ folder: '' }, "folder is ''"],
+    [{ folder: 'a', every: 0 }, 'every is 0'],
+    [{ folder: 'a', every: 'daily' }, "every is 'daily'"],
+    [{ folder: 'a', keep: 0 }, 'keep is 0'],
+    [{ folder: 'a', also: { ema: 3 } }, 'also.ema is the number 3'],
+    [{ path: 'a' }, 'path'],
+  ] as const)('options %#: refused', (checkpoints, message) => {
+    const model = new nn.Linear(1, 1)
+    const make = () =>
+      new Trainer(model, {
+        optimizer: new optim.SGD(model.parameters(), { lr: 1 }),
+        loss: crossEntropy,
+        checkpoints: checkpoints as never,
+      })
+    expect(make).toThrow(ValueError)
+    expect(make).toThrow(message)
+  })
+
+  it('need a folder to go on from, and metrics with a state', async () => {
+    const { trainer, loader } = run(cpu, null)
+    await expect(trainer.fit(loader, { resume: 'auto' })).rejects.toThrow('resume needs')
+    const model = new nn.Linear(6, 3)
+    const own = new Trainer(model, {
+      optimizer: new optim.SGD(model.parameters(), { lr: 1 }),
+      loss: crossEntropy,
+      metrics: { zero: () => ({ reset() {}, update() {}, compute: async () => 0 }) },
+      checkpoints: { folder: folder() },
+    })
+    await expect(own.fit(loader, fitting)).rejects.toThrow('metric zero has no stateDict()')
+  })
+})
+
+describe('saveCheckpoint', () => {
+  it('keeps states and plain data, and gives them back', async () => {
+    const path = join(folder(), 'run.ckpt')
+    const model = new nn.Linear(2, 3)
+    const optimizer = new optim.AdamW(model.parameters())
+    model
+      .forward(randn([4, 2]))
+      .sum()
+      .backward()
+    optimizer.step()
+    const generator = new Generator(4)
+    generator.random()
+    const plain = {
+      epoch: 3,
+      lost: Number.NaN,
+      least: -0,
+      bound: Number.NEGATIVE_INFINITY,
+      names: ['a', null, true],
+      $: { $: 'number' },
+      map: new Map([['k', tensor([1, 2])]]),
+      array: Int32Array.of(1, -2),
+      nothing: undefined,
+    }
+    await saveCheckpoint(path, { model, optimizer, generator, plain })
+    const [weights, next] = [bits(model.stateDict().values()), generator.random()]
+    const other = new nn.Linear(2, 3)
+    const otherOptimizer = new optim.AdamW(other.parameters())
+    const again = new Generator(0)
+    const saved = await loadCheckpoint(path, { model: other, optimizer: otherOptimizer, generator: again })
+    expect(bits(other.stateDict().values())).toEqual(weights)
+    expect(again.random()).toBe(next)
+    expect(otherOptimizer.stateDict().state.size).toBe(2)
+    const { map, nothing: _nothing, ...rest } = plain
+    const { map: read, ...others } = saved['plain'] as typeof plain
+    expect(others).toEqual(rest)
+    expect(Object.is(others.least, -0)).toBe(true)
+    expect(bits(read.values())).toEqual(bits(map.values()))
+  })
+
+  it.each([
+    ['a function', { a: { b: () => 1 } }, 'a.b is a function'],
+    ['a bigint', { a: [1n] }, 'a.0 is'],
+    ['a Map with other keys', { a: new Map([[1, 2]]) }, 'a is a Map with the key'],
+    ['an instance', { a: new Date() }, 'a is'],
+  ])('refuses %s', async (_title, parts, message) => {
+    const path = join(folder(), 'x.ckpt')
+    await expect(saveCheckpoint(path, parts)).rejects.toThrow(message)
+    expect(existsSync(path)).toBe(false)
+  })
+
+  it('refuses what goes round in circles, other files and missing parts', async () => {
+    const path = join(folder(), 'x.ckpt')
+    const circle: { self?: unknown } = {}
+    circle.self = circle
+    await expect(saveCheckpoint(path, { circle })).rejects.toThrow('circle.self is part of itself')
+    await new nn.Linear(1, 1).save(path)
+    await expect(loadCheckpoint(path)).rejects.toThrow('is no checkpoint, but another safetensors file')
+    await saveCheckpoint(path, { epoch: 1 })
+    await expect(loadCheckpoint(path, { model: new nn.Linear(1, 1) })).rejects.toThrow('has no model, but epoch')
+    await expect(loadCheckpoint(path, { epoch: 2 })).rejects.toThrow('must have loadStateDict()')
+  })
+})
