@@ -3,7 +3,7 @@
  * own, are the CRC-32 of all before them. A file that was cut, or that a bad disk changed, is never taken for whole.
  */
 import { crc32 } from 'node:zlib'
-import { shown, ValueError } from '../core/errors.js'
+import { namedAs, StateDictError, shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
 import { type Chunks, type NewFile, writeAtomically } from './atomic.js'
 import { InputFile } from './input.js'
@@ -26,7 +26,7 @@ const pieceBytes = 2 ** 20
 export function checkpointFile(path: string, value: unknown, op: string): NewFile {
   const { json, tensors } = takeApart(op, value)
   let sum = 0
-  const coming = comingTensors(tensors, op)
+  const coming = namedAs(op, () => comingTensors(tensors, op))
   coming.set(sumName, { dtype: 'U8', shape: [sumBytes], data: () => new Uint8Array(Uint32Array.of(sum).buffer) })
   const chunks = safetensorsChunks(coming, { [treeKey]: JSON.stringify(json) }, op)
   return {
@@ -109,9 +109,18 @@ function isResumable(value: unknown): value is Resumable<unknown> {
   return typeof stateDict === 'function' && typeof loadStateDict === 'function'
 }
 
-function checkParts(op: string, parts: unknown): asserts parts is CheckpointParts {
+/** The parts by name; of an instance of a class its getters too. */
+function partsOf(op: string, parts: unknown): [name: string, part: unknown][] {
   if (typeof parts !== 'object' || parts === null || Array.isArray(parts))
     throw new ValueError(op, `the parts are ${shown(parts)}, but must be an object: { model, optimizer, epoch }`)
+  const names = new Set(Object.keys(parts))
+  for (let at: object = Object.getPrototypeOf(parts); at !== null; ) {
+    const next: object | null = Object.getPrototypeOf(at)
+    if (next === null) break
+    for (const [name, { get }] of Object.entries(Object.getOwnPropertyDescriptors(at))) if (get) names.add(name)
+    at = next
+  }
+  return [...names].map((name) => [name, (parts as CheckpointParts)[name]])
 }
 
 /**
@@ -122,9 +131,8 @@ function checkParts(op: string, parts: unknown): asserts parts is CheckpointPart
  */
 export async function saveCheckpoint(path: string, parts: CheckpointParts): Promise<void> {
   const op = 'saveCheckpoint'
-  checkParts(op, parts)
   const states = Object.fromEntries(
-    Object.entries(parts).map(([name, part]) => [name, isResumable(part) ? part.stateDict() : part]),
+    partsOf(op, parts).map(([name, part]) => [name, isResumable(part) ? part.stateDict() : part]),
   )
   const { chunks } = checkpointFile(path, states, op)
   await writeAtomically(path, chunks, op)
@@ -140,17 +148,22 @@ export async function loadCheckpoint(
   parts: CheckpointParts = {},
 ): Promise<{ readonly [name: string]: unknown }> {
   const op = 'loadCheckpoint'
-  checkParts(op, parts)
-  for (const [name, part] of Object.entries(parts))
+  const own = partsOf(op, parts)
+  for (const [name, part] of own)
     if (!isResumable(part))
       throw new ValueError(
         op,
         `${name} is ${shown(part)}, but must have loadStateDict(); what is plain data is in the result`,
       )
   const saved = (await readCheckpoint(path, op)) as { readonly [name: string]: unknown }
-  for (const name of Object.keys(parts))
+  for (const [name] of own)
     if (!Object.hasOwn(saved, name))
       throw new ValueError(op, `${path} has no ${name}, but ${Object.keys(saved).join(', ') || 'nothing'}`)
-  for (const [name, part] of Object.entries(parts)) (part as Resumable<unknown>).loadStateDict(saved[name])
+  for (const [name, part] of own)
+    try {
+      namedAs(op, () => (part as Resumable<unknown>).loadStateDict(saved[name]))
+    } catch (error) {
+      throw error instanceof StateDictError ? new StateDictError(error.problems, op, `${path}, ${name}`) : error
+    }
   return saved
 }

@@ -17,6 +17,16 @@ const arrays = {
   Uint32Array,
 } as const
 
+/** Whether an array's memory is gone, which reads as none. */
+function isDetached({ buffer }: ArrayBufferView): boolean {
+  try {
+    new Uint8Array(buffer)
+    return false
+  } catch {
+    return true
+  }
+}
+
 /** The JSON of a value, and its tensors by the paths where they stand: `optimizer.state.0.weight.tensors.exp_avg`. */
 export function takeApart(
   op: string,
@@ -50,6 +60,7 @@ export function takeApart(
       if (ArrayBuffer.isView(at)) {
         const name = at.constructor.name
         if (!Object.hasOwn(arrays, name)) return refuse(path, kindOf(at))
+        if (isDetached(at)) return refuse(path, `a ${name} whose memory was handed to another thread`)
         return { [mark]: name, bytes: Buffer.from(at.buffer, at.byteOffset, at.byteLength).toString('base64') }
       }
       if (at instanceof Map) {

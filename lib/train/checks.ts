@@ -256,3 +256,9 @@ export function checkReached(op: string, optimized: readonly Parameter[]): void 
       `the loss reaches none of the optimizer's ${optimized.length} parameters; see that it is computed from the model's output, and that what learns is in the optimizer`,
     )
 }
+
+/** The number of batches, where they know it. */
+export function lengthOf(batches: Batches<unknown>): number | null {
+  if (typeof batches === 'function' || !('length' in batches)) return null
+  return Number.isSafeInteger(batches.length) ? (batches.length as number) : null
+}

@@ -20,6 +20,7 @@ import {
   checkSignal,
   checkTrainer,
   checkWiring,
+  lengthOf,
   noBatches,
   onePass,
 } from './checks.js'
@@ -46,6 +47,7 @@ import { type Metrics, meanOf, Pass } from './pass.js'
 import { progressBar } from './progress.js'
 import { behind, isResumable, type Parts, type Place, type Within } from './resume.js'
 import { interruption, Saver } from './saver.js'
+import { endAll, Tellings, tellNonFinite } from './tell.js'
 
 /** One training under way. */
 interface Run<M extends string> {
@@ -98,8 +100,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   #steps = 0
   #epochs = 0
   #running = false
-  #toldSchedule = false
-  #toldUnstepped = false
+  readonly #tell: Tellings
   #history = new TrainingHistory<M>()
 
   /** Throws ValueError for options that cannot work, such as an optimizer over another model's parameters. */
@@ -116,6 +117,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     this.#options = options
     this.#accumulate = accumulate
     this.#guard = Guard.of(model)
+    this.#tell = new Tellings(model, this.#options)
   }
 
   /** What the last `fit` has gathered; that of one that failed or was aborted too. */
@@ -419,7 +421,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     signal?.throwIfAborted()
     if (this.#running) throw new ValueError('Trainer', 'is running already; one training at a time')
     this.#running = true
-    this.#tellScheduleEnds(op, batches, epochs, steps)
+    this.#tell.scheduleEnds(op, this.#stepsIn(batches), epochs, steps)
     return { op, batches, signal, history: new TrainingHistory<M>(), epoch: this.#epochs, pass: null, from: null }
   }
 
@@ -436,7 +438,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     // Gradients from before the training would add up, as would those of parameters that nobody steps.
     const stepped = new Set(optimized)
     const others = [...this.model.parameters()].filter((parameter) => !stepped.has(parameter))
-    this.#tellUnstepped(op, stepped)
+    this.#tell.unstepped(op, stepped)
     optimizer.zeroGrad()
     run.pass?.end()
     const { from } = run
@@ -529,52 +531,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const { schedule, scheduleEvery = 'step' } = this.#options
     if (schedule === undefined || scheduleEvery !== 'step') return
     schedule.step()
-    const { end, steps } = schedule
-    if (end !== null && steps > end)
-      this.#tellSchedule(op, `came to its end after ${end} steps, but the training goes on`)
-  }
-
-  /** Where the number of steps is known, before a night is spent at the last rate, which may be 0. */
-  #tellScheduleEnds(op: string, batches: Batches<unknown>, epochs: number, steps: number): void {
-    const { schedule, scheduleEvery = 'step' } = this.#options
-    const byEpoch = scheduleEvery === 'epoch'
-    const each = byEpoch ? 1 : this.#stepsIn(batches)
-    if (schedule === undefined || schedule.end === null) return
-    const planned = Math.min(
-      each === null ? Number.POSITIVE_INFINITY : epochs * each,
-      byEpoch ? Number.POSITIVE_INFINITY : steps,
-    )
-    if (planned === Number.POSITIVE_INFINITY) return
-    if (schedule.steps + planned > schedule.end)
-      this.#tellSchedule(
-        op,
-        `ends after ${schedule.end} steps, of which ${schedule.steps} are taken, but this training takes ${planned}`,
-      )
-  }
-
-  #tellSchedule(op: string, what: string): void {
-    if (this.#toldSchedule) return
-    this.#toldSchedule = true
-    process.emitWarning(
-      `[${op}] the schedule ${what}; a schedule counts steps: multiply epochs by the batches of one, make a new schedule for ` +
-        "a new training, or give the Trainer scheduleEvery: 'epoch'",
-    )
-  }
-
-  /** Says once what learns nothing because nobody steps it, such as an adapter that came after a list of parameters. */
-  #tellUnstepped(op: string, stepped: ReadonlySet<Parameter>): void {
-    if (this.#toldUnstepped) return
-    const left = this.model
-      .namedParameters()
-      .filter(([, parameter]) => parameter.requiresGrad && !stepped.has(parameter))
-    if (left.length === 0) return
-    this.#toldUnstepped = true
-    const names = left.slice(0, 4).map(([name]) => name)
-    process.emitWarning(
-      `[${op}] ${left.length} parameters of the model want gradients, but are not in the optimizer, and stay as they are: ` +
-        `${names.join(', ')}${left.length > names.length ? ', ...' : ''}; add them (model.parameters() sees layers that come later, ` +
-        'a list does not), or freeze them',
-    )
+    this.#tell.scheduleEnded(op)
   }
 
   /** Steps of one pass, where the batches know their number. */
@@ -588,36 +545,6 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const measured = ['loss', ...Object.keys(this.#metrics)]
     return [...measured, ...(validated ? measured.map((name) => `validation.${name}`) : []), 'lr', 'seconds', 'epoch']
   }
-}
-
-/** Ends all callbacks, whatever one of them throws. Their errors do not hide the one that the training failed with. */
-async function endAll(
-  callbacks: readonly Pick<Callback, 'onEnd'>[],
-  context: TrainingContext,
-  failed: boolean,
-): Promise<void> {
-  const errors: unknown[] = []
-  for (const callback of callbacks) {
-    try {
-      await callback.onEnd?.(context)
-    } catch (error) {
-      errors.push(error)
-    }
-  }
-  for (const error of failed ? errors : errors.slice(1))
-    process.emitWarning(`[Trainer.fit] a callback's onEnd failed too: ${String(error)}`)
-  if (!failed && errors.length > 0) throw errors[0]
-}
-
-/** Says once a training that a loss is not finite. */
-function tellNonFinite({ op, history }: Run<string>, epoch: number, index: number | null, loss: number): void {
-  if (history.nonFinite !== null) return
-  history.nonFinite = { epoch, index, loss }
-  const where =
-    index === null ? `of the validation after epoch ${epoch + 1}` : `of batch ${index + 1} of epoch ${epoch + 1}`
-  process.emitWarning(
-    `[${op}] the loss ${where} is ${loss}; look for such numbers in the data, or take a smaller learning rate or clipGradNorm`,
-  )
 }
 
 const newGroup = (): Group => ({ counts: new Counts(), read: [], items: 0 })
@@ -639,10 +566,4 @@ function divide(parameters: readonly Parameter[], by: Tensor | number): void {
       if (gradient !== null) parameter.grad = outsideFrames(() => keep(gradient.div(by)))
     }
   })
-}
-
-/** The number of batches, where they know it. */
-function lengthOf(batches: Batches<unknown>): number | null {
-  if (typeof batches === 'function' || !('length' in batches)) return null
-  return Number.isSafeInteger(batches.length) ? (batches.length as number) : null
 }

@@ -627,6 +627,7 @@ const ready = (async () => {
   const { writeFile } = await import('node:fs/promises')
   await model().save(path('model.safetensors'))
   await finetune.saveAdapter(lora(), path('adapter'))
+  await f.saveCheckpoint(path('run.ckpt'), { model: new f.nn.Linear(2, 1) })
   const images = Buffer.from([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8])
   const labels = Buffer.from([0, 0, 8, 1, 0, 0, 0, 2, 0, 1])
   for (const split of ['train', 't10k']) {
@@ -670,6 +671,15 @@ add(
   'safetensors',
 )
 add('saveTensors', f.saveTensors, () => [path('saved.safetensors'), { x: t(2) }, { metadata: { format: 'pt' } }])
+add('saveCheckpoint', f.saveCheckpoint, () => [path('saved.ckpt'), { model: new f.nn.Linear(2, 1), epoch: 1 }])
+add(
+  'loadCheckpoint',
+  async (from, parts) => {
+    await ready
+    return f.loadCheckpoint(from, parts)
+  },
+  () => [path('run.ckpt'), { model: new f.nn.Linear(2, 1) }],
+)
 add('saveAdapter', finetune.saveAdapter, () => [lora(), path('saved-adapter'), { name: 'default' }])
 add(
   'loadAdapter',

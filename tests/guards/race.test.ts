@@ -120,6 +120,19 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
     await racing(c, () => f.saveTensors(path, c.model.stateDict()))
     expect(only((await f.loadTensors(path)).values())).toBe(0)
   },
+  async saveCheckpoint(c, device) {
+    const path = join(folder, `${device.name}-state.ckpt`)
+    await racing(c, () => f.saveCheckpoint(path, { model: c.model }))
+    const { model } = await f.loadCheckpoint(path)
+    expect(only((model as ReadonlyMap<string, f.Tensor>).values())).toBe(0)
+  },
+  async loadCheckpoint(c, device) {
+    const path = join(folder, `${device.name}-loaded.ckpt`)
+    await f.saveCheckpoint(path, { model: c.model })
+    await racing(c, () => f.loadCheckpoint(path, { model: c.model }))
+    // All of it is put back in one turn, so that a step changes either all or nothing of it.
+    only(c.model.parameters())
+  },
   async 'TensorSource.read'(c, device) {
     const source = await saved(c, device)
     const { data } = await racing(c, () => source.read('0.weight'))

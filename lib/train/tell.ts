@@ -1,0 +1,96 @@
+/** What a training tells by warnings of the process, each once. */
+import type { Module, Parameter } from '../nn/module.js'
+import type { Callback, TrainingContext } from './callbacks.js'
+import type { TrainingHistory } from './history.js'
+import type { CommonOptions } from './options.js'
+
+export class Tellings {
+  readonly #model: Module
+  readonly #options: Pick<CommonOptions<never>, 'schedule' | 'scheduleEvery'>
+  #toldSchedule = false
+  #toldUnstepped = false
+
+  constructor(model: Module, options: Pick<CommonOptions<never>, 'schedule' | 'scheduleEvery'>) {
+    this.#model = model
+    this.#options = options
+  }
+
+  /** That a schedule ends before the training, where the steps are known: before a night is spent at the last rate, which may be 0. */
+  scheduleEnds(op: string, stepsPerEpoch: number | null, epochs: number, steps: number): void {
+    const { schedule, scheduleEvery = 'step' } = this.#options
+    if (schedule === undefined || schedule.end === null) return
+    const byEpoch = scheduleEvery === 'epoch'
+    const unknown = Number.POSITIVE_INFINITY
+    const planned = byEpoch ? epochs : Math.min(stepsPerEpoch === null ? unknown : epochs * stepsPerEpoch, steps)
+    if (planned === unknown || schedule.steps + planned <= schedule.end) return
+    this.#schedule(
+      op,
+      `ends after ${schedule.end} steps, of which ${schedule.steps} are taken, but this training takes ${planned}`,
+    )
+  }
+
+  scheduleEnded(op: string): void {
+    const { end = null, steps = 0 } = this.#options.schedule ?? {}
+    if (end !== null && steps > end) this.#schedule(op, `came to its end after ${end} steps, but the training goes on`)
+  }
+
+  #schedule(op: string, what: string): void {
+    if (this.#toldSchedule) return
+    this.#toldSchedule = true
+    process.emitWarning(
+      `[${op}] the schedule ${what}; a schedule counts steps: multiply epochs by the batches of one, make a new schedule for ` +
+        "a new training, or give the Trainer scheduleEvery: 'epoch'",
+    )
+  }
+
+  /** What learns nothing because nobody steps it, such as an adapter that came after a list of parameters. */
+  unstepped(op: string, stepped: ReadonlySet<Parameter>): void {
+    if (this.#toldUnstepped) return
+    const left = this.#model
+      .namedParameters()
+      .filter(([, parameter]) => parameter.requiresGrad && !stepped.has(parameter))
+    if (left.length === 0) return
+    this.#toldUnstepped = true
+    const names = left.slice(0, 4).map(([name]) => name)
+    process.emitWarning(
+      `[${op}] ${left.length} parameters of the model want gradients, but are not in the optimizer, and stay as they are: ` +
+        `${names.join(', ')}${left.length > names.length ? ', ...' : ''}; add them (model.parameters() sees layers that come later, ` +
+        'a list does not), or freeze them',
+    )
+  }
+}
+
+/** Ends all callbacks, whatever one of them throws. Their errors do not hide the one that the training failed with. */
+export async function endAll(
+  callbacks: readonly Pick<Callback, 'onEnd'>[],
+  context: TrainingContext,
+  failed: boolean,
+): Promise<void> {
+  const errors: unknown[] = []
+  for (const callback of callbacks) {
+    try {
+      await callback.onEnd?.(context)
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  for (const error of failed ? errors : errors.slice(1))
+    process.emitWarning(`[Trainer.fit] a callback's onEnd failed too: ${String(error)}`)
+  if (!failed && errors.length > 0) throw errors[0]
+}
+
+/** Says once a training that a loss is not finite. */
+export function tellNonFinite(
+  { op, history }: { readonly op: string; readonly history: TrainingHistory<string> },
+  epoch: number,
+  index: number | null,
+  loss: number,
+): void {
+  if (history.nonFinite !== null) return
+  history.nonFinite = { epoch, index, loss }
+  const where =
+    index === null ? `of the validation after epoch ${epoch + 1}` : `of batch ${index + 1} of epoch ${epoch + 1}`
+  process.emitWarning(
+    `[${op}] the loss ${where} is ${loss}; look for such numbers in the data, or take a smaller learning rate or clipGradNorm`,
+  )
+}

@@ -1,0 +1,92 @@
+/**
+ * Kills runs at random moments and lets them go on, until they end: each must leave the same bytes as one that was never cut, at
+ * any number of threads. Usage: tsx tests/resume/main.ts [KILLS] [SEED]; ends with `N passed, N failed`.
+ */
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Generator } from '../../lib/index.js'
+
+const program = fileURLToPath(new URL('run.ts', import.meta.url))
+const [kills = 20, seed = 1] = process.argv.slice(2).map(Number)
+const generator = new Generator(seed)
+
+interface Ended {
+  /** Null where it was killed. */
+  readonly hash: string | null
+  readonly peak: number
+  /** Of the training. */
+  readonly milliseconds: number
+}
+
+/** Runs the program; kills it `after` milliseconds behind the beginning of its training. */
+function run(kind: string, folder: string, threads: number, after: number | null = null): Promise<Ended> {
+  const child = spawn(process.execPath, ['--import', 'tsx', program, kind, folder], {
+    env: { ...process.env, FIRESTEEL_THREADS: String(threads) },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let [out, faults] = ['', '']
+  let begun: number | null = null
+  let timer: NodeJS.Timeout | undefined
+  child.stdout.on('data', (data) => {
+    out += data
+    if (begun !== null) return
+    begun = performance.now()
+    if (after !== null) timer = setTimeout(() => child.kill('SIGKILL'), after)
+  })
+  child.stderr.on('data', (data) => {
+    faults += data
+  })
+  return new Promise((resolve, reject) => {
+    child.on('close', (code, signal) => {
+      clearTimeout(timer)
+      const [, hash = null, peak = '0'] = /hash (\w+) peak (\d+)/.exec(out) ?? []
+      if (signal === null && (code !== 0 || hash === null)) reject(new Error(`${kind} ended with ${code}: ${faults}`))
+      else resolve({ hash, peak: Number(peak), milliseconds: performance.now() - (begun ?? Number.NaN) })
+    })
+  })
+}
+
+const checkpointsIn = (folder: string) => {
+  try {
+    return readdirSync(join(folder, 'checkpoints')).filter((name) => name.endsWith('.safetensors')).length
+  } catch {
+    return 0
+  }
+}
+
+let [passed, failed] = [0, 0]
+for (const kind of ['cnn', 'lstm', 'gpt']) {
+  const whole = await run(kind, '', 1)
+  let [cuts, resumed, peak] = [0, 0, 0]
+  while (cuts < kills) {
+    const folder = mkdtempSync(join(tmpdir(), `firesteel-${kind}-`))
+    let ended: Ended
+    do {
+      if (checkpointsIn(folder) > 0) resumed++
+      // From before the first step to behind the last one; after the last kill the run may end.
+      const after = cuts < kills ? 1.1 * whole.milliseconds * generator.random() : null
+      ended = await run(kind, folder, 1 + (cuts % 2), after)
+      if (ended.hash === null) cuts++
+    } while (ended.hash === null)
+    peak = Math.max(peak, ended.peak)
+    if (ended.hash === whole.hash) {
+      passed++
+      rmSync(folder, { recursive: true })
+    } else {
+      failed++
+      console.log(`${kind}: a run left other bytes than the uncut one; its folder: ${folder}`)
+    }
+  }
+  console.log(
+    `${kind}: killed ${cuts} times, went on from a checkpoint ${resumed} times; peak of memory ${(peak / whole.peak).toFixed(3)} of the uncut run's`,
+  )
+  if (resumed === 0) {
+    failed++
+    console.log(`${kind}: no run went on from a checkpoint, which shows nothing`)
+  }
+}
+console.log(`${passed} passed, ${failed} failed`)
+process.exitCode = failed > 0 ? 1 : 0
