@@ -15,6 +15,7 @@ import {
   uniform,
 } from './case.js'
 import * as activations from './elementwise/activations.js'
+import * as bitwise from './elementwise/bitwise.js'
 import { binary, kinkAt, type Make, pairs, smooth, unary } from './elementwise/forms.js'
 import * as functions from './elementwise/functions.js'
 import * as pairsOfTensors from './elementwise/pairs.js'
@@ -227,7 +228,7 @@ const atEnds: readonly Case[] = ends.map(([op, fn]) => ({
   call: fn,
 }))
 
-const parts = [functions, activations, pairsOfTensors]
+const parts = [functions, activations, pairsOfTensors, bitwise]
 
 export const cases: readonly Case[] = [...finite, ...atEnds, ...parts.flatMap((part) => part.cases)]
 
@@ -349,6 +350,7 @@ export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
   ...functions.zeroSizes,
   ...activations.zeroSizes,
   ...pairsOfTensors.zeroSizes,
+  ...bitwise.zeroSizes,
   ...named(unaryNames, (fn: Unary) => unaryZeros(fn)),
   ...named(binaryNames, (fn: (a: f.Tensor, b: f.Tensor) => f.Tensor) => ({
     sizes: mn,

@@ -219,6 +219,11 @@ const takers = [
   'fmod',
   'remainder',
   'heaviside',
+  'bitwiseAnd',
+  'bitwiseOr',
+  'bitwiseXor',
+  'bitwiseLeftShift',
+  'bitwiseRightShift',
   'floorDivide',
   'lerp',
 ]

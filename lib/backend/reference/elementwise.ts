@@ -293,6 +293,11 @@ export const elementwise = {
   fmod: division('fmod', (a, b) => a % b),
   remainder: division('remainder', remainder),
   quotient: (args) => division('div', args.floors ? floorOfQuotient : (a, b) => Math.trunc(a / b))(args),
+  bitwise_and: binary((a, b) => a & b),
+  bitwise_or: binary((a, b) => a | b),
+  bitwise_xor: binary((a, b) => a ^ b),
+  bitwise_left_shift: binary((a, b) => (b >= 0 && b < 32 ? a << b : 0)),
+  bitwise_right_shift: binary((a, b) => a >> (b >= 0 && b < 32 ? b : 31)),
   relu: unaryRows((n, out, o, x, i, di) => {
     for (let k = 0; k < n; k++) out[o + k] = Math.max(x[i + k * di] as number, 0)
   }),

@@ -8,6 +8,7 @@ const exact = { ...unary, precision: 'float32' } as const
 /** dx = dy * f'(x) */
 const unaryBackward = { args: { dx: 'out T', dy: 'strided T', x: 'strided T' }, T: floats } as const
 const binary = { args: { out: 'out T', a: 'strided T', b: 'strided T' }, T: numbers } as const
+const bits = { ...binary, T: ['int32'] } as const
 const comparison = { args: { out: 'out bool', a: 'strided T', b: 'strided T' }, T: every } as const
 
 export const elementwise = {
@@ -80,6 +81,13 @@ export const elementwise = {
   remainder: binary,
   /** floor(a / b), or trunc(a / b) */
   quotient: { ...binary, calledAs: 'div', args: { ...binary.args, floors: 'flag' } },
+  bitwise_and: { ...bits, calledAs: 'bitwiseAnd' },
+  bitwise_or: { ...bits, calledAs: 'bitwiseOr' },
+  bitwise_xor: { ...bits, calledAs: 'bitwiseXor' },
+  /** a << b, 0 where b is not from 0 to 31 */
+  bitwise_left_shift: { ...bits, calledAs: 'bitwiseLeftShift' },
+  /** a >> b with the sign drawn in, by 31 where b is not from 0 to 31 */
+  bitwise_right_shift: { ...bits, calledAs: 'bitwiseRightShift' },
   relu: { ...unary, T: numbers },
   /** dx = dy where y > 0, else 0; the third argument is the output of relu, which says the same as its input */
   relu_backward: { args: { dx: 'out T', dy: 'strided T', y: 'strided T' }, T: floats },

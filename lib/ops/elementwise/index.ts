@@ -1,5 +1,6 @@
 export * from './activations.js'
 export * from './arithmetic.js'
+export * from './bitwise.js'
 export * from './clamp.js'
 export * from './combinations.js'
 export * from './compare.js'
