@@ -3,7 +3,7 @@
  * for them: in the generated code, in the types, in the table of what works, on every device, in every suite and guard, in
  * every fuzzer. Then it leaves out each part of them in turn, which some check must miss. Ends with `N passed, N failed`.
  *
- * Usage: npx tsx scripts/check-addition.ts [--found] [--keep]; --found only looks for them, in half the time; --keep leaves the
+ * Usage: npm run check:addition -- [--found] [--keep]; --found only looks for them, in half the time; --keep leaves the
  * copy, and says where it is.
  */
 import { readdirSync } from 'node:fs'
