@@ -14,6 +14,8 @@ import { families } from '../cases/index.js'
 import type { PublicCall } from '../cases/sound.js'
 import { publicCalls } from '../fuzz/calls.js'
 import { parquetTable } from '../unit/written.js'
+import { dataCalls } from './data.js'
+import { metricCalls } from './metrics.js'
 import { others as optimizerCalls, withOptions as optimizerOptions } from './optimizers.js'
 
 const { nn, optim } = f
@@ -269,117 +271,6 @@ add(
 entries.push(...optimizerOptions, ...optimizerCalls)
 add('zeroGrad', f.zeroGrad, () => [[new nn.Parameter(t(2))]])
 
-// Data.
-make('TensorDataset', f.TensorDataset, () => [t(4, 2), t(4)])
-make('Subset', f.Subset, () => [new f.TensorDataset(t(4, 2), t(4)), [0, 2]])
-make('FunctionDataset', f.FunctionDataset, () => [3, (i: number) => i, (items: readonly number[]) => items])
-const stream = () => new f.IterableDataset(() => [1, 2, 3, 4])
-add(
-  'IterableDataset',
-  (open) => new f.IterableDataset(open).toArray(),
-  () => [() => [1, 2]],
-)
-add(
-  'shuffle',
-  (buffer, options) => stream().shuffle(buffer, options).toArray(),
-  () => [2, { generator: new f.Generator(1) }],
-)
-add(
-  'batches',
-  (size, options) => stream().batches(size, options).toArray(),
-  () => [2, { dropLast: true, dtypes: 'int32' }],
-)
-for (const name of ['take', 'skip'] as const) {
-  add(
-    name,
-    (count) => stream()[name](count).toArray(),
-    () => [2],
-  )
-  add(
-    name,
-    (count) => new f.TensorDataset(t(4, 2))[name](count),
-    () => [2],
-  )
-}
-add(
-  'concat',
-  (other) => stream().concat(other).toArray(),
-  () => [stream()],
-)
-add(
-  'interleave',
-  (other) => stream().interleave(other).toArray(),
-  () => [stream()],
-)
-add(
-  'pass',
-  (state) => stream().pass(state).next(),
-  () => [{ given: 1 }],
-)
-add('defaultCollate', f.defaultCollate, () => [[{ x: 1 }, { x: 2 }], { dtypes: { x: 'int32' } }])
-const patients = () => Array.from({ length: 8 }, (_, id) => ({ id, label: id % 2, patient: id >> 1 }))
-add('splitRows', f.splitRows as never, () => [
-  patients(),
-  { validation: 0.25, test: 2, stratify: 'label', groups: 'patient', seed: 1 },
-])
-add(
-  'splitRows',
-  (options) => f.splitRows(stream(), options),
-  () => [{ validation: 0.25, test: 0.25, seed: 1 }],
-)
-add('kFold', f.kFold as never, () => [patients(), { folds: 2, stratify: 'label', groups: 'patient', seed: 1 }])
-add('randomSplit', f.randomSplit as never, () => [patients(), [5, 3], { generator: new f.Generator(1) }])
-const sampled = (sampler: f.Sampler) => new f.DataLoader([1, 2, 3], { sampler }).length
-add(
-  'weighted',
-  (w, o) => sampled(f.weighted(w, o)),
-  () => [[1, 2, 3], { count: 2, replacement: false }],
-  'DataLoader',
-)
-add(
-  'byLength',
-  (l, o) => sampled(f.byLength(l, o)),
-  () => [[1, 2, 3], { tokens: 8 }],
-  'DataLoader',
-)
-add(
-  'loadStateDict',
-  (state) => new f.DataLoader([1, 2, 3]).loadStateDict(state),
-  () => [{ epoch: 1, batch: 1, rows: 3, order: new f.Generator(1).stateDict() }],
-  'DataLoader',
-)
-make('ImageDataset', datasets.ImageDataset, () => [
-  new Uint8Array(8),
-  new Uint8Array(2),
-  [1, 2, 2],
-  { mean: 0.1, std: 2 },
-])
-add(
-  'batch',
-  (indices) => new f.TensorDataset(t(4, 2)).batch(indices),
-  () => [[0, 3]],
-  'TensorDataset',
-)
-add(
-  'DataLoader',
-  async (set, options) => {
-    for await (const _ of new f.DataLoader(set, options));
-  },
-  () => [
-    new f.TensorDataset(t(4, 2), t(4)),
-    { batchSize: 3, shuffle: true, dropLast: true, prefetch: 1, generator: new f.Generator(1) },
-  ],
-  'Dataset',
-)
-add(
-  'DataLoader',
-  async (set, options) => {
-    for await (const _ of new f.DataLoader(set, options));
-  },
-  () => [[1, 2, 3], { batchSize: 3, sampler: f.weighted([1, 2, 3]), collate: String }],
-  'weighted',
-)
-
 // Randomness, modes, memory.
 make('Generator', f.Generator, () => [1])
 add(
@@ -480,113 +371,6 @@ make(
   () => [{ monitor: 'loss', patience: 2, minDelta: 0.1, mode: 'min', restoreBest: true }],
 )
 add('progressBar', f.progressBar, () => [process.stderr])
-
-// Metrics: how they are made, and what they are updated with.
-const { metrics: m } = f
-type AnyMetric = f.metrics.ResumableMetric<never, never, unknown>
-const seen = async (metric: AnyMetric, ...given: never[]) => {
-  metric.update(...(given as [never, never]))
-  metric.merge(metric.fresh())
-  return metric.compute()
-}
-const labels = () => f.randint(0, 3, [4])
-const rows = { ignoreIndex: -1, classDim: 1, from: 'logits' }
-const classes = { ...rows, threshold: 0.4, classes: 3, multilabel: false }
-const averaged = { ...classes, labels: [0, 2], zeroDivision: 1, average: 'macro', posLabel: 1 }
-const area = { ...rows, limit: 100, multilabel: false, average: 'macro' }
-const pairs = { ...rows, threshold: 0.4, classes: 3 }
-const { multilabel: _, ...reported } = classes
-const ofClasses = {
-  accuracy: { ...rows, threshold: 0.4, multilabel: false, subset: false },
-  precision: averaged,
-  recall: averaged,
-  f1: averaged,
-  fBeta: { ...averaged, beta: 2 },
-  jaccard: averaged,
-  perClass: { ...reported, labels: [0, 2], zeroDivision: 1 },
-  confusionMatrix: { ...pairs, rows: 'target', normalize: 'all' },
-  balancedAccuracy: { ...pairs, adjusted: true },
-  cohenKappa: { ...pairs, weights: 'linear' },
-  matthews: pairs,
-  logLoss: { ...rows, normalize: true },
-  brier: { ...rows, scaleByHalf: true },
-  calibrationError: { ...rows, bins: 5, norm: 'l2' },
-  perplexity: rows,
-  bitsPerByte: { ...rows, bytes: 10 },
-  rocAuc: { ...area, multiclass: 'ovr', maxFpr: 1 },
-  averagePrecision: area,
-  prAuc: area,
-} as const
-for (const [name, options] of Object.entries(ofClasses)) {
-  const maker = m[name as keyof typeof ofClasses] as unknown as (options: never) => AnyMetric
-  add(
-    name,
-    (own, ...given) => seen(maker(own), ...given),
-    () => [options, t(4, 3), labels(), t(4)],
-  )
-}
-const { average: __, ...curve } = area
-for (const [name, options] of Object.entries({
-  rocCurve: { ...curve, dropIntermediate: true },
-  precisionRecallCurve: curve,
-})) {
-  const maker = m[name as 'rocCurve'] as unknown as (options: never) => AnyMetric
-  add(
-    name,
-    (own, ...given) => seen(maker(own), ...given),
-    () => [options, t(4), f.randint(0, 2, [4]), t(4)],
-  )
-}
-add(
-  'topK',
-  (k, own, ...given) => seen(m.topK(k, own) as AnyMetric, ...given),
-  () => [2, { ignoreIndex: -1, classDim: 1 }, t(4, 3), labels(), t(4)],
-)
-const ofNumbers = {
-  mae: { multioutput: 'mean' },
-  mse: { multioutput: 'mean' },
-  rmse: { multioutput: 'none' },
-  mape: { multioutput: 'mean' },
-  r2: { multioutput: 'variance' },
-  explainedVariance: { multioutput: 'variance' },
-  medianAbsoluteError: { multioutput: 'mean', limit: 100 },
-  pearson: { multioutput: 'mean' },
-} as const
-for (const [name, options] of Object.entries(ofNumbers)) {
-  const maker = m[name as keyof typeof ofNumbers] as unknown as (options: never) => AnyMetric
-  add(
-    name,
-    (own, ...given) => seen(maker(own), ...given),
-    () => [options, t(4, 2), t(4, 2), t(4)],
-  )
-}
-add(
-  'maxError',
-  (own, ...given) => seen(m.maxError(own) as AnyMetric, ...given),
-  () => [{}, t(4), t(4)],
-)
-add(
-  'spearman',
-  (own, ...given) => seen(m.spearman(own) as AnyMetric, ...given),
-  () => [{ limit: 100 }, t(4), t(4)],
-)
-const ofTexts = {
-  bleu: { tokenize: '13a', lowercase: true, smooth: 'floor', smoothValue: 0.1, maxOrder: 3, effectiveOrder: true },
-  chrf: { charOrder: 5, wordOrder: 2, beta: 1, lowercase: true, whitespace: true, epsSmoothing: true },
-  ter: { normalized: true, noPunct: true, asianSupport: true, caseSensitive: true },
-  rouge: { stem: true, type: 'rougeL' },
-  wordErrorRate: {},
-  characterErrorRate: {},
-} as const
-for (const [name, options] of Object.entries(ofTexts)) {
-  const maker = m[name as keyof typeof ofTexts] as unknown as (options: never) => AnyMetric
-  add(
-    name,
-    (own, ...given) => seen(maker(own), ...given),
-    () => [options, ['a cat sat'], ['a cat is']],
-  )
-}
-add('measure', m.measure as never, () => [m.mae(), t(4), t(4), t(4)], 'mae')
 
 // Fine-tuning.
 const lora = () => finetune.applyLora(model(), { rank: 1, targetModules: ['0'] })
@@ -766,7 +550,7 @@ for (const { names, args } of methods)
     },
   })
 
-export const allCalls: readonly PublicCall[] = [...publicCalls, ...entries]
+export const allCalls: readonly PublicCall[] = [...publicCalls, ...dataCalls, ...metricCalls, ...entries]
 
 /** Everything exported that is a function or a class, by its name in its module. */
 export function exported(): readonly string[] {
