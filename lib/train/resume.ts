@@ -20,6 +20,10 @@ export interface Within {
   readonly lr: number
   /** How long it took so far. */
   readonly seconds: number
+  /** Whether a validation between its steps is due, which there was no time for. */
+  readonly validate: boolean
+  /** Whether only what follows its last step is left. */
+  readonly ended: boolean
   readonly pass: PassState
 }
 

@@ -12,7 +12,7 @@ export class Saver {
   readonly #parts: Parts
   readonly #checkpoints: Checkpoints
   #state: unknown
-  #interrupted: (() => void) | null = null
+  #interrupt: (() => void) | null = null
 
   private constructor(parts: Parts, checkpoints: Checkpoints, from: Place | null, state: unknown) {
     this.#parts = parts
@@ -40,14 +40,16 @@ export class Saver {
     this.#state = null
   }
 
-  /** Calls a function at the first SIGINT; a second one ends the process, as ever. */
-  watch(interrupted: () => void): void {
-    this.#interrupted = interrupted
-    process.once('SIGINT', interrupted)
+  /** Gives a signal that the first SIGINT aborts; a second one ends the process, as ever. */
+  watch(use: (interrupted: AbortSignal) => void): void {
+    const controller = new AbortController()
+    this.#interrupt = () => controller.abort(interruption)
+    process.once('SIGINT', this.#interrupt)
+    use(controller.signal)
   }
 
   unwatch(): void {
-    if (this.#interrupted !== null) process.off('SIGINT', this.#interrupted)
+    if (this.#interrupt !== null) process.off('SIGINT', this.#interrupt)
   }
 
   due(step: number): boolean {

@@ -53,7 +53,7 @@ import { endAll, Tellings, tellNonFinite } from './tell.js'
 interface Run<M extends string> {
   readonly op: string
   readonly batches: Batches<unknown>
-  readonly signal: AbortSignal | undefined
+  signal: AbortSignal | undefined
   readonly history: TrainingHistory<M>
   epoch: number
   /** The last epoch's. */
@@ -187,21 +187,27 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
         started.push(callback)
       }
       saver?.loadCallbacks()
-      saver?.watch(() => context.stop(interruption))
+      saver?.watch((interrupted) => {
+        run.signal = signal === undefined ? interrupted : AbortSignal.any([signal, interrupted])
+      })
       while (run.from !== null || (this.#epochs < plan.epochs && history.stopped === null && !this.#over(plan))) {
+        if (saver !== null && run.signal?.aborted) {
+          await saver.save(() => this.#placeOf(run, plan, null))
+          throw run.signal.reason
+        }
         const record = await this.#fitEpoch(run, plan, saver, callbacks, context)
         history.epochs.push(record)
         for (const callback of callbacks) await callback.onEpochEnd?.(record, context)
       }
-      if (history.stopped !== interruption) await saver?.save(() => this.#placeOf(run, plan, null))
+      await saver?.save(() => this.#placeOf(run, plan, null))
       await saver?.finish()
       failed = false
     } catch (error) {
-      if (!(signal?.aborted && error === signal.reason)) {
+      if (!(run.signal?.aborted && error === run.signal.reason)) {
         history.stopped ??= `failed: ${String(error)}`
         throw error
       }
-      history.stopped ??= `aborted: ${String(error)}`
+      history.stopped ??= error === interruption ? interruption : `aborted: ${String(error)}`
       await saver?.finish()
       failed = false
     } finally {
@@ -271,38 +277,48 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const started = performance.now() - 1000 * (from?.seconds ?? 0)
     const seconds = () => (performance.now() - started) / 1000
     const { validateEvery } = plan
-    let lr = from?.lr ?? Number.NaN
-    let validated = from === null ? undefined : history.validations.find(({ epoch }) => epoch === this.#epochs - 1)
-    for await (const step of this.#epoch(run)) {
-      lr = this.#options.optimizer.paramGroups[0]?.lr ?? Number.NaN
-      for (const callback of callbacks) {
-        const done = callback.onStep?.(step, context)
-        if (done !== undefined) await done
+    let [index, lr] = from === null ? [0, Number.NaN] : [from.index, from.lr]
+    const pass = this.#openPass(run)
+    const save = (left: Pick<Within, 'validate' | 'ended'>) =>
+      saver?.save(async () => {
+        const state = await pass.state()
+        return this.#placeOf(run, plan, { index, batches: pass.batches, lr, seconds: seconds(), ...left, pass: state })
+      })
+    // One that is aborted is made when the run goes on.
+    const validating = async (ended: boolean) => {
+      try {
+        return await this.#validate(run, plan, callbacks, context)
+      } catch (error) {
+        if (signal?.aborted && error === signal.reason) await save({ validate: !ended, ended })
+        throw error
       }
-      if (validateEvery !== undefined && this.#steps % validateEvery === 0)
-        validated = await this.#validate(run, plan, callbacks, context)
-      const cut = history.stopped === interruption || signal?.aborted
-      if (saver !== null && (cut || saver.due(this.#steps))) {
-        const pass = run.pass as Pass<M>
-        await saver.save(async () => {
-          const state = await pass.state()
-          return this.#placeOf(run, plan, {
-            index: step.index + 1,
-            batches: pass.batches,
-            lr,
-            seconds: seconds(),
-            pass: state,
-          })
-        })
-      }
-      if (history.stopped !== null || this.#over(plan)) break
     }
-    const { epoch } = run
-    const pass = run.pass as Pass<M>
-    const training = await pass.record().finally(() => pass.end())
-    const last = run.history.stopped !== null || this.#epochs >= plan.epochs || this.#over(plan)
+    let validated = from === null ? undefined : history.validations.findLast(({ epoch }) => epoch === run.epoch)
+    if (from?.validate) validated = await validating(from.ended)
+    // Who saves ends the run behind a step, and not before one.
+    const ending = saver === null ? signal : undefined
+    if (from === null || !(from.ended || this.#over(plan)))
+      for await (const step of this.#epoch(run, from, ending)) {
+        index = step.index + 1
+        lr = this.#options.optimizer.paramGroups[0]?.lr ?? Number.NaN
+        for (const callback of callbacks) {
+          const done = callback.onStep?.(step, context)
+          if (done !== undefined) await done
+        }
+        const validate = validateEvery !== undefined && this.#steps % validateEvery === 0
+        if (saver !== null && signal?.aborted) {
+          await save({ validate, ended: false })
+          throw signal.reason
+        }
+        if (validate) validated = await validating(false)
+        if (saver?.due(this.#steps)) await save({ validate: false, ended: false })
+        if (history.stopped !== null || this.#over(plan)) break
+      }
+    const last = history.stopped !== null || this.#epochs >= plan.epochs || this.#over(plan)
     if (plan.validation !== undefined && (validateEvery === undefined || (last && validated?.step !== this.#steps)))
-      validated = await this.#validate(run, plan, callbacks, context)
+      validated = await validating(true)
+    const training = await pass.record().finally(() => pass.end())
+    const { epoch } = run
     const { epoch: _epoch, step: _step, ...validation } = validated ?? { epoch, step: 0 }
     return {
       epoch,
@@ -311,6 +327,20 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       lr,
       ...(validated && { validation: validation as PassRecord<M> }),
     }
+  }
+
+  /** Begins an epoch, or goes on with the one of `run.from`. The caller ends what it gives. */
+  #openPass(run: Run<M>): Pass<M> {
+    const { from } = run
+    run.from = null
+    run.pass?.end()
+    run.epoch = from === null ? this.#epochs++ : this.#epochs - 1
+    const pass = new Pass(run.op, this.#metrics, (loss, index) => {
+      if (!Number.isFinite(loss)) tellNonFinite(run, run.epoch, index, loss)
+    })
+    run.pass = pass
+    if (from !== null) pass.resume(from.pass)
+    return pass
   }
 
   async #validate(
@@ -336,8 +366,9 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const run = this.#begin(op, batches, epochs, signal)
     try {
       for (let epoch = 0; epoch < epochs; epoch++) {
-        yield* this.#epoch(run)
-        await run.pass?.settle()
+        const pass = this.#openPass(run)
+        yield* this.#epoch(run, null, signal)
+        await pass.settle()
       }
     } finally {
       run.pass?.end()
@@ -425,9 +456,10 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     return { op, batches, signal, history: new TrainingHistory<M>(), epoch: this.#epochs, pass: null, from: null }
   }
 
-  /** The steps of one pass. Its losses and metrics are in `run.pass`, which the caller ends. */
-  async *#epoch(run: Run<M>): AsyncGenerator<StepRecord> {
-    const { op, batches, signal } = run
+  /** The steps of one pass, or those behind a place within it. Its losses and metrics go to `run.pass`. */
+  async *#epoch(run: Run<M>, from: Within | null, signal: AbortSignal | undefined): AsyncGenerator<StepRecord> {
+    const { op, batches } = run
+    const pass = run.pass as Pass<M>
     const { optimizer, schedule, scheduleEvery } = this.#options
     const optimized = optimizer.parameters()
     if (!optimized.some((parameter) => parameter.requiresGrad))
@@ -440,15 +472,6 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const others = [...this.model.parameters()].filter((parameter) => !stepped.has(parameter))
     this.#tell.unstepped(op, stepped)
     optimizer.zeroGrad()
-    run.pass?.end()
-    const { from } = run
-    run.from = null
-    run.epoch = from === null ? this.#epochs++ : this.#epochs - 1
-    const pass = new Pass(op, this.#metrics, (loss, index) => {
-      if (!Number.isFinite(loss)) tellNonFinite(run, run.epoch, index, loss)
-    })
-    run.pass = pass
-    if (from !== null) pass.resume(from.pass)
     let index = from?.index ?? 0
     let group = newGroup()
     const ended = (): StepRecord => {
@@ -458,9 +481,9 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       return { epoch: run.epoch, index: index++, step: this.#steps++, items, loss: () => meanOfAll(read) }
     }
     try {
-      signal?.throwIfAborted()
       const all = onePass(op, batches)
       for await (const batch of from === null || isResumable(batches) ? all : behind(op, all, from.batches)) {
+        if (group.read.length === 0) signal?.throwIfAborted()
         if (this.#guard.busy) await this.#guard.quiet()
         // Before each step, because a callback may have called eval() for a prediction.
         trainModes(this.model)
@@ -471,8 +494,6 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
         submitted.catch(() => undefined)
         if (last) yield ended()
         await submitted
-        // Between steps, and before a loader gives a batch that nobody would see.
-        if (last) signal?.throwIfAborted()
       }
       if (group.read.length > 0) {
         this.#guard.step(() => scope(() => this.#update(run, group, others)))

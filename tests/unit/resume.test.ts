@@ -104,7 +104,8 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     const wanted = { ...whole.state(), ...numbers(history) }
     for (let cut = 1; cut <= steps; cut++) {
       const where = folder()
-      const first = run(device, where)
+      // With few checkpoints the only one is that of the abort.
+      const first = run(device, where, { every: cut % 2 === 0 ? 1 : 1000 })
       const abort = new AbortController()
       // Two batches a step: it aborts within the step, which still is taken.
       let batches = 0
@@ -153,6 +154,45 @@ describe('checkpoints', () => {
       resume: 'auto',
     })
     expect(more.epochs.map(({ epoch }) => epoch)).toEqual([0, 1, 2])
+  })
+
+  it('are written at the end of a validation that is aborted, and between passes', async () => {
+    for (const [event, plan] of [
+      ['validation', { epochs: 3 }],
+      ['validation', { steps: 8, validateEvery: 2 }],
+      ['onEpochEnd', { epochs: 3 }],
+    ] as const) {
+      const whole = run(cpu, null)
+      const history = await whole.trainer.fit(whole.loader, { ...plan, validation: whole.validation, progress: false })
+      const where = folder()
+      const first = run(cpu, where, { every: 1000 })
+      const abort = new AbortController()
+      let validations = 0
+      first.model.registerForwardHook(() => {
+        if (!first.model.training && ++validations === 2 && event === 'validation') abort.abort()
+      })
+      const watch = () => {
+        if (event === 'onEpochEnd' && first.trainer.history.epochs.length === 1) abort.abort()
+      }
+      first.model.registerForwardHook(watch)
+      // Twice the batch, so that there is one behind the abort.
+      const twice = [...whole.validation, ...whole.validation]
+      const aborted = await first.trainer.fit(first.loader, {
+        ...plan,
+        validation: twice,
+        progress: false,
+        signal: abort.signal,
+      })
+      expect(aborted.stopped).toContain('aborted')
+      const second = run(cpu, where, { every: 1000 })
+      const rest = await second.trainer.fit(second.loader, {
+        ...plan,
+        validation: twice,
+        progress: false,
+        resume: 'auto',
+      })
+      expect({ ...second.state(), ...numbers(rest) }).toEqual({ ...whole.state(), ...numbers(history) })
+    }
   })
 
   it('that were cut or changed are told of, and the one before is taken', async () => {
