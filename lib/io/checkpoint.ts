@@ -62,10 +62,7 @@ async function checkSum(op: string, path: string): Promise<void> {
     const own = new Uint8Array(sumBytes)
     if (end >= 0) await file.fill('the checksum', end, own)
     if (end < 0 || new Uint32Array(own.buffer)[0] !== sum)
-      throw new ValueError(
-        op,
-        `${path} is no whole checkpoint: its bytes do not add up to its checksum; take the one before it`,
-      )
+      throw new ValueError(op, `${path} is no whole checkpoint: its bytes do not add up to its checksum`)
   } finally {
     await file.close()
   }

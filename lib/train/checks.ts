@@ -43,6 +43,10 @@ export function checkTrainer(model: unknown, options: AnyOptions): void {
   if (schedule !== undefined) {
     if (typeof schedule?.step !== 'function')
       fail(`the schedule is ${kindOf(schedule)}, but must be one, as optim.LinearLR is`)
+    if (!('end' in schedule))
+      fail(
+        `the schedule is ${kindOf(schedule)}, which is stepped with a number: in onEpochEnd call its step(validation.loss), and leave the option out`,
+      )
     if (schedule.optimizer !== optimizer)
       fail("the schedule is another optimizer's, so that it would change nothing here; make it with this one")
   } else if (scheduleEvery !== undefined) fail('scheduleEvery needs a schedule')

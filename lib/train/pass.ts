@@ -115,7 +115,7 @@ export class Pass<M extends string> {
     for (const read of this.#reads.splice(0)) await read
   }
 
-  /** The summed losses over what they count, and every metric. */
+  /** The summed losses over what they count, NaN where that is nothing, and every metric. */
   async record(): Promise<PassRecord<M>> {
     await this.settle()
     const numbers: { [name: string]: number } = {}
@@ -125,7 +125,7 @@ export class Pass<M extends string> {
         throw new ValueError('Trainer', `metric ${name} computed ${shown(value)}, but must give a promise of a number`)
       numbers[name] = value
     }
-    return { ...numbers, loss: this.#total / this.#count } as PassRecord<M>
+    return { ...numbers, loss: this.#count === 0 ? Number.NaN : this.#total / this.#count } as PassRecord<M>
   }
 
   /** Waits for all losses, because they are in it. */

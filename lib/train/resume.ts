@@ -50,11 +50,16 @@ export interface Parts {
   readonly options: CommonOptions<string>
   readonly metrics: readonly string[]
   readonly batches: unknown
+  /** Whether nothing was trained yet, so that the optimizer's options are those that the program gave. */
+  readonly fresh: boolean
 }
+
+/** What a run is made of, by names that errors say. */
+export type Config = { readonly [field: string]: unknown }
 
 interface RunState {
   readonly format: 1
-  readonly config: { readonly [field: string]: unknown }
+  readonly config: Config
   readonly place: Place
   readonly model: LoadableState
   readonly optimizer: OptimizerState
@@ -70,8 +75,11 @@ export function isResumable(value: unknown): value is Resumable<unknown> {
   return typeof stateDict === 'function' && typeof loadStateDict === 'function'
 }
 
-/** What must be the same for a run to go on as if it had never been cut. */
-function configOf({ options, metrics, batches }: Parts): RunState['config'] {
+/**
+ * What must be the same for a run to go on as if it had never been cut. Asked for before a fit begins, when the optimizer is as the
+ * program made it.
+ */
+export function configOf({ options, metrics, batches, fresh }: Parts): Config {
   const {
     optimizer,
     schedule,
@@ -91,16 +99,24 @@ function configOf({ options, metrics, batches }: Parts): RunState['config'] {
     metrics: [...metrics].sort().join(', '),
     batchSize: typeof batchSize === 'number' ? batchSize : null,
     callbacks: options.callbacks?.length ?? 0,
+    ...Object.fromEntries(
+      (fresh ? optimizer.paramGroups : []).flatMap((group, i) =>
+        Object.entries(group).map(([option, value]) => [
+          `${option} of the optimizer's group ${i}`,
+          JSON.stringify(value),
+        ]),
+      ),
+    ),
   }
 }
 
 /** The state of a run, between two steps. The tensors are the run's own: whoever writes them reads them before the next step. */
-export function captureRun(parts: Parts, place: Place): RunState {
+export function captureRun(parts: Parts, config: Config, place: Place): RunState {
   const { model, options, batches } = parts
   const { optimizer, schedule, callbacks = [], checkpoints } = options
   return {
     format: 1,
-    config: configOf(parts),
+    config,
     place,
     model: model.stateDict(),
     optimizer: optimizer.stateDict(),
@@ -116,13 +132,19 @@ export function captureRun(parts: Parts, place: Place): RunState {
  * Puts a state back, but for callbacks, whose states `loadCallbacks` puts back when they have started. Throws ValueError
  * for a configuration that is not the run's, naming the field, and StateDictError where weights do not fit; the run is then to be made anew.
  */
-export function restoreRun(op: string, path: string, parts: Parts, state: unknown): Place {
+export function restoreRun(
+  op: string,
+  path: string,
+  parts: Parts,
+  config: Config,
+  state: unknown,
+): { readonly place: Place; readonly config: Config } {
   const fail = (message: string): never => {
     throw new ValueError(op, message)
   }
   const saved = state as RunState
   if (saved?.format !== 1) fail(`${path} is no checkpoint of a Trainer, or one of a later version`)
-  for (const [field, now] of Object.entries(configOf(parts)))
+  for (const [field, now] of Object.entries(config))
     if (saved.config[field] !== now)
       fail(
         `${field} is ${shown(now)}, but was ${shown(saved.config[field])} when ${path} was written; go on with the same ` +
@@ -145,7 +167,7 @@ export function restoreRun(op: string, path: string, parts: Parts, state: unknow
   for (const [name, part] of Object.entries(also)) part.loadStateDict(saved.also[name])
   // Last, because what was put back before may have drawn numbers.
   loadRandomState(model, saved.random)
-  return saved.place
+  return { place: saved.place, config: { ...saved.config, ...config } }
 }
 
 export function loadCallbacks({ options }: Parts, state: unknown): void {

@@ -1,7 +1,7 @@
 /** Saves a run while it goes on, and finds it again. */
 import { visitTensors } from '../core/scope.js'
 import { type CheckpointOptions, Checkpoints } from './checkpoints.js'
-import { captureRun, loadCallbacks, type Parts, type Place, restoreRun } from './resume.js'
+import { type Config, captureRun, configOf, loadCallbacks, type Parts, type Place, restoreRun } from './resume.js'
 
 /** Why a fit ended that was interrupted from the keyboard. */
 export const interruption = 'interrupted (SIGINT)'
@@ -10,12 +10,14 @@ export class Saver {
   /** Where the run was, if it goes on. */
   readonly from: Place | null
   readonly #parts: Parts
+  readonly #config: Config
   readonly #checkpoints: Checkpoints
   #state: unknown
   #interrupt: (() => void) | null = null
 
-  private constructor(parts: Parts, checkpoints: Checkpoints, from: Place | null, state: unknown) {
+  private constructor(parts: Parts, config: Config, checkpoints: Checkpoints, from: Place | null, state: unknown) {
     this.#parts = parts
+    this.#config = config
     this.#checkpoints = checkpoints
     this.from = from
     this.#state = state
@@ -24,13 +26,15 @@ export class Saver {
   /** With `resume` the run is what its newest checkpoint says, if there is one; without, the folder must have none. */
   static async open(op: string, parts: Parts, options: CheckpointOptions, resume: boolean): Promise<Saver> {
     const checkpoints = new Checkpoints(options)
+    const config = configOf(parts)
     if (!resume) {
       await checkpoints.checkEmpty(op)
-      return new Saver(parts, checkpoints, null, null)
+      return new Saver(parts, config, checkpoints, null, null)
     }
     const found = await checkpoints.newest(op)
-    if (found === null) return new Saver(parts, checkpoints, null, null)
-    return new Saver(parts, checkpoints, restoreRun(op, found.path, parts, found.state), found.state)
+    if (found === null) return new Saver(parts, config, checkpoints, null, null)
+    const restored = restoreRun(op, found.path, parts, config, found.state)
+    return new Saver(parts, restored.config, checkpoints, restored.place, found.state)
   }
 
   /** Puts back the states of callbacks, which have started by now, and frees what was read: each part has its copy. */
@@ -60,7 +64,7 @@ export class Saver {
   async save(placeOf: () => Promise<Place>): Promise<void> {
     await this.#checkpoints.write(async () => {
       const place = await placeOf()
-      return { step: place.steps, state: captureRun(this.#parts, place) }
+      return { step: place.steps, state: captureRun(this.#parts, this.#config, place) }
     })
   }
 

@@ -43,7 +43,7 @@ import type {
   StepsOptions,
   TrainerOptions,
 } from './options.js'
-import { type Metrics, meanOf, Pass } from './pass.js'
+import { type Metrics, meanOf, Pass, type PassState } from './pass.js'
 import { progressBar } from './progress.js'
 import { behind, isResumable, type Parts, type Place, type Within } from './resume.js'
 import { interruption, Saver } from './saver.js'
@@ -235,6 +235,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       options: this.#options as unknown as CommonOptions<string>,
       metrics: Object.keys(this.#metrics),
       batches: run.batches,
+      fresh: this.#steps === 0,
     }
     return await Saver.open(run.op, parts, checkpoints, resume === 'auto')
   }
@@ -279,9 +280,10 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const { validateEvery } = plan
     let [index, lr] = from === null ? [0, Number.NaN] : [from.index, from.lr]
     const pass = this.#openPass(run)
+    let held: PassState | null = null
     const save = (left: Pick<Within, 'validate' | 'ended'>) =>
       saver?.save(async () => {
-        const state = await pass.state()
+        const state = held ?? (await pass.state())
         return this.#placeOf(run, plan, { index, batches: pass.batches, lr, seconds: seconds(), ...left, pass: state })
       })
     // One that is aborted is made when the run goes on.
@@ -314,10 +316,12 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
         if (saver?.due(this.#steps)) await save({ validate: false, ended: false })
         if (history.stopped !== null || this.#over(plan)) break
       }
+    // The metrics of the pass may be those of the validation.
+    held = saver === null ? null : await pass.state()
+    const training = await pass.record().finally(() => pass.end())
     const last = history.stopped !== null || this.#epochs >= plan.epochs || this.#over(plan)
     if (plan.validation !== undefined && (validateEvery === undefined || (last && validated?.step !== this.#steps)))
       validated = await validating(true)
-    const training = await pass.record().finally(() => pass.end())
     const { epoch } = run
     const { epoch: _epoch, step: _step, ...validation } = validated ?? { epoch, step: 0 }
     return {
@@ -358,7 +362,10 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     return record
   }
 
-  /** The steps of `epochs` passes, one by one, for a loop of one's own. Each has been submitted when it is seen. */
+  /**
+   * The steps of `epochs` passes, one by one, for a loop of one's own. Each has been submitted when it is seen. Callbacks and
+   * checkpoints are `fit`'s alone.
+   */
   async *steps(batches: Batches<B>, options: StepsOptions = {}): AsyncGenerator<StepRecord> {
     const op = 'Trainer.steps'
     const { epochs = 1, signal } = checkOptions(op, options, { epochs: true, signal: true })

@@ -246,9 +246,16 @@ describe('checkpoints', () => {
     await expect(
       other.trainer.fit(other.loader, { ...fitting, validation: other.validation, resume: 'auto' }),
     ).rejects.toThrow('accumulate is 3, but was 2 when')
+    const faster = run(cpu, where, { lr: 0.2 })
+    await expect(
+      faster.trainer.fit(faster.loader, { ...fitting, validation: faster.validation, resume: 'auto' }),
+    ).rejects.toThrow("lr of the optimizer's group 0 is '0.2', but was '0.1' when")
+    // In the same process the schedule has changed the rate since.
+    const again = { ...fitting, epochs: 3, validation: first.validation, resume: 'auto' } as const
+    expect((await first.trainer.fit(first.loader, again)).epochs).toHaveLength(3)
     const larger = run(cpu, where)
     const wider = new nn.Sequential(new nn.Linear(6, 3))
-    const optimizer = new optim.AdamW(wider.parameters())
+    const optimizer = new optim.AdamW(wider.parameters(), { lr: 0.1 })
     const trainer = new Trainer(wider, {
       optimizer,
       loss: crossEntropy,
