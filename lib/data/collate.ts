@@ -147,6 +147,11 @@ function numbers({ op, values, path }: Column, kind: Kind, dtype: DType | undefi
     return dtype === undefined ? joined : to(joined, dtype)
   }
   if (kind === 'list') return tensor(values as Numbers, options)
+  for (const [i, value] of values.entries()) {
+    const [tag, wanted] = [value, values[0]].map((array) => (array as NumericArray)[Symbol.toStringTag])
+    if (tag !== wanted)
+      throw new ValueError(op, `${place(i, path)} is a ${tag}, but ${place(0, path)} a ${wanted}; ${advice}`)
+  }
   const joined = joinedArrays(op, values as readonly NumericArray[], first[0] as number)
   return fromTypedArray(joined, [values.length, ...first], options)
 }

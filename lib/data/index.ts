@@ -8,7 +8,7 @@ export {
   type RowSource,
   type ShuffleOptions,
 } from './iterable.js'
-export { DataLoader, type DataLoaderOptions, type DataLoaderState, type Source } from './loader.js'
+export { DataLoader, type DataLoaderOptions, type DataLoaderState, type LoaderPass, type Source } from './loader.js'
 export {
   type ByLengthOptions,
   byLength,

@@ -52,6 +52,16 @@ export interface DataLoaderState {
   readonly before?: PassState
   /** Of the loader's own generator, for the passes to come. */
   readonly generator?: GeneratorState
+  /** Options of the loader, which must be the same again. */
+  readonly batchSize?: number
+  readonly shuffle?: boolean
+  readonly dropLast?: boolean
+}
+
+/** One pass of a loader. */
+export interface LoaderPass<B> extends AsyncGenerator<B, void, void> {
+  /** The place behind the batches that were given so far, for `loadStateDict` of a loader. */
+  state(): DataLoaderState
 }
 
 /** A pass under way, from its beginning or from a state on. */
@@ -131,19 +141,48 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
 
   /** The place behind the batches that were given, those made ahead left out. */
   stateDict(): DataLoaderState {
-    const own = this.#generator === undefined ? {} : { generator: this.#generator.stateDict() }
+    return this.#stateOf(this.#place)
+  }
+
+  #stateOf(at: Place | null): DataLoaderState {
+    const own = {
+      batchSize: this.batchSize,
+      shuffle: this.#shuffle,
+      dropLast: this.#dropLast,
+      ...(this.#generator === undefined ? {} : { generator: this.#generator.stateDict() }),
+    }
     if (this.#resume !== null) return { ...this.#resume, ...own }
-    if (this.#place === null) return { epoch: 0, batch: 0, ...own }
-    const { finished, ...place } = this.#place
+    if (at === null) return { epoch: 0, batch: 0, ...own }
+    const { finished, ...place } = at
     return { ...(finished ? afterwards(place) : place), ...own }
   }
 
   /** Lets the next pass go on where the state was taken. Throws ValueError for another number of rows; nothing changes then. */
   loadStateDict(state: DataLoaderState): void {
     const own = checkState(state)
+    const op = 'DataLoader.loadStateDict'
+    const options = { batchSize: this.batchSize, shuffle: this.#shuffle, dropLast: this.#dropLast }
+    for (const [name, now] of Object.entries(options)) {
+      const saved = state[name as keyof typeof options]
+      if (saved !== undefined && saved !== now)
+        throw new ValueError(
+          op,
+          `${name} is ${shown(now)}, but was ${shown(saved)} in the state; go on with the same options`,
+        )
+    }
+    if ((own.generator === undefined) !== (this.#generator === undefined))
+      throw new ValueError(
+        op,
+        `the loader has ${this.#generator === undefined ? 'no' : 'a'} generator of its own, but that of the state had ${own.generator === undefined ? 'none' : 'one'}; go on with the same options`,
+      )
+    if (own.batch > this.length)
+      throw new ValueError(
+        op,
+        `the state is behind batch ${own.batch}, but a pass has ${this.length}; it is another loader's`,
+      )
     if (own.rows !== undefined && !(this.#source instanceof IterableDataset) && own.rows !== this.#source.length)
       throw new ValueError(
-        'DataLoader.loadStateDict',
+        op,
         `the state is of ${own.rows} rows, but the dataset has ${this.#source.length}; go on with the same data`,
       )
     if (own.generator !== undefined) this.#generator?.loadStateDict(own.generator)
@@ -169,15 +208,26 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
   /** Begins the next pass, or goes on with the one of the state that was loaded. */
   #begin(): Place {
     const first: DataLoaderState = { epoch: 0, batch: 0 }
-    const { generator, ...from } = this.#resume ?? (this.#place ? afterwards(this.#place) : first)
+    const { generator, batchSize, shuffle, dropLast, ...from } =
+      this.#resume ?? (this.#place ? afterwards(this.#place) : first)
     this.#resume = null
     this.#place = { ...from, finished: false }
     return this.#place
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<B> {
+  /** The `state()` of the iterator is the place of this very pass, whatever passes were begun since. */
+  [Symbol.asyncIterator](): LoaderPass<B> {
+    let own: Place | null = null
+    const batches = this.#pass((place) => {
+      own = place
+    })
+    return Object.assign(batches, { state: () => (own === null ? this.stateDict() : this.#stateOf(own)) })
+  }
+
+  async *#pass(begun: (place: Place) => void): AsyncGenerator<B, void, void> {
     const resumed = this.#resume !== null
     const place = this.#begin()
+    begun(place)
     if (this.#source instanceof IterableDataset) yield* this.#stream(this.#source, place, resumed)
     else yield* this.#byIndex(this.#source, place)
     place.finished = true

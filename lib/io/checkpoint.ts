@@ -5,10 +5,12 @@
 import { crc32 } from 'node:zlib'
 import { namedAs, StateDictError, shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
+import { creationNames, place } from '../ops/placement.js'
 import { type Chunks, type NewFile, writeAtomically } from './atomic.js'
 import { InputFile } from './input.js'
 import { nesting } from './json.js'
 import { SafetensorsFile, safetensorsChunks } from './safetensors.js'
+import type { SourceSpec } from './source.js'
 import { comingTensors, tensorsIn } from './tensors.js'
 import { putTogether, takeApart } from './tree.js'
 
@@ -16,7 +18,7 @@ const treeKey = 'firesteel.checkpoint'
 const sumName = 'firesteel.crc32'
 const sumBytes = 4
 
-/** Whoever walks a value does so by recursion. */
+/** Of JSON: a value that was written is nested at most 60 deep, and each of its levels three in JSON. */
 const deepest = 256
 
 /** What is summed or read at once, so that the event loop gets its turns. */
@@ -24,7 +26,7 @@ const pieceBytes = 2 ** 20
 
 /** A value of plain data and tensors, as it is now, in a file to write. The reads of the tensors are queued when this returns. */
 export function checkpointFile(path: string, value: unknown, op: string): NewFile {
-  const { json, tensors } = takeApart(op, value)
+  const { json, tensors } = takeApart(op, value, [sumName])
   let sum = 0
   const coming = namedAs(op, () => comingTensors(tensors, op))
   coming.set(sumName, { dtype: 'U8', shape: [sumBytes], data: () => new Uint8Array(Uint32Array.of(sum).buffer) })
@@ -79,7 +81,24 @@ export async function readCheckpoint(path: string, op: string): Promise<unknown>
         `${path} is no checkpoint, but another safetensors file; loadTensors or load() of a module reads it`,
       )
     await checkSum(op, path)
-    const tensors = await tensorsIn(file, undefined, op)
+    // Where the default device lacks a dtype, on the reference device, which has all: each part copies its own from there.
+    const { device } = place(op, {}, creationNames)
+    const wanted = new Map(
+      file.names.map((name) => {
+        const { dtype, shape } = file.spec(name) as SourceSpec
+        return [
+          name,
+          {
+            shape,
+            device:
+              dtype === 'F64' && !device.supports('float64')
+                ? place(op, { device: 'reference' }, creationNames).device
+                : device,
+          },
+        ]
+      }),
+    )
+    const tensors = await tensorsIn(file, wanted, op)
     tensors.get(sumName)?.dispose()
     tensors.delete(sumName)
     if (nesting(json) > deepest)
@@ -108,6 +127,7 @@ function isResumable(value: unknown): value is Resumable<unknown> {
 
 /** The parts by name; of an instance of a class its getters too. */
 function partsOf(op: string, parts: unknown): [name: string, part: unknown][] {
+  if (parts instanceof Map) return [...parts]
   if (typeof parts !== 'object' || parts === null || Array.isArray(parts))
     throw new ValueError(op, `the parts are ${shown(parts)}, but must be an object: { model, optimizer, epoch }`)
   const names = new Set(Object.keys(parts))
@@ -153,6 +173,8 @@ export async function loadCheckpoint(
         `${name} is ${shown(part)}, but must have loadStateDict(); what is plain data is in the result`,
       )
   const saved = (await readCheckpoint(path, op)) as { readonly [name: string]: unknown }
+  if (typeof saved !== 'object' || saved === null || Array.isArray(saved))
+    throw new ValueError(op, `${path} holds ${shown(saved)}, and no parts by name; saveCheckpoint writes no such file`)
   for (const [name] of own)
     if (!Object.hasOwn(saved, name))
       throw new ValueError(op, `${path} has no ${name}, but ${Object.keys(saved).join(', ') || 'nothing'}`)

@@ -2,6 +2,9 @@
 import { kindOf, ValueError } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
 
+/** Whoever reads a value does so by recursion. An entry of a Map is nested three deep in JSON. */
+export const mostNested = 60
+
 /** The member that says what JSON has no form of. An object with such a member of its own is written as entries. */
 const mark = '$'
 
@@ -31,6 +34,7 @@ function isDetached({ buffer }: ArrayBufferView): boolean {
 export function takeApart(
   op: string,
   value: unknown,
+  reserved: readonly string[],
 ): { readonly json: unknown; readonly tensors: Map<string, Tensor> } {
   const tensors = new Map<string, Tensor>()
   const outer = new Set<object>()
@@ -48,11 +52,14 @@ export function takeApart(
         : { [mark]: 'number', value: Object.is(at, -0) ? '-0' : String(at) }
     if (typeof at !== 'object') return refuse(path, kindOf(at))
     if (at instanceof Tensor) {
-      const name = path || 'tensor'
+      // Paths are not one to one: { 'a.b': x, a: { b: y } }.
+      let name = path || 'tensor'
+      while (tensors.has(name) || reserved.includes(name)) name += '+'
       tensors.set(name, at)
       return { [mark]: 'tensor', name }
     }
     if (outer.has(at)) return refuse(path, 'part of itself')
+    if (outer.size === mostNested) return refuse(path.slice(0, 80), `nested deeper than ${mostNested}`)
     outer.add(at)
     const inner = (key: string | number, part: unknown) => taken(part, path === '' ? `${key}` : `${path}.${key}`)
     try {

@@ -115,7 +115,11 @@ export class Checkpoints {
       try {
         await mkdir(this.#folder, { recursive: true })
         await writeAtomically(path, chunks, 'Trainer.fit')
-        for (const old of (await listed(this.#folder)).slice(this.#keep)) await rm(old.path, { force: true })
+        // Those behind this step are what the run could not go on from.
+        const all = await listed(this.#folder)
+        const stale = all.filter((each) => each.step > step)
+        const whole = all.filter((each) => each.step <= step)
+        for (const old of [...stale, ...whole.slice(this.#keep)]) await rm(old.path, { force: true })
       } catch (error) {
         this.#failed = { error }
       }

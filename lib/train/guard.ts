@@ -10,6 +10,9 @@ interface Evaluation {
   readonly end: () => void
 }
 
+/** In milliseconds. */
+const longWait = 10_000
+
 const guards = new WeakMap<Module, Guard>()
 
 /** What goes on with a model, whichever Trainers it has. */
@@ -38,9 +41,22 @@ export class Guard {
     return this.#evaluations > 0
   }
 
-  /** When no evaluation runs. */
-  async quiet(): Promise<void> {
-    while (this.busy) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+  /** When no evaluation runs, or the signal is aborted. Tells once of a long wait, because a prediction may have been left open. */
+  async quiet(op: string, signal: AbortSignal | undefined): Promise<void> {
+    const timer = setTimeout(
+      () =>
+        process.emitWarning(
+          `[${op}] has waited ${longWait / 1000} seconds for an evaluation or prediction of its model; leave the loop over predict() before the next step`,
+        ),
+      longWait,
+    )
+    const ended = () => new Promise<void>((resolve) => this.#waiting.push(resolve))
+    const aborted = new Promise<void>((resolve) => signal?.addEventListener('abort', () => resolve(), { once: true }))
+    try {
+      while (this.busy && !signal?.aborted) await Promise.race([ended(), aborted])
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   step<R>(fn: () => R): R {

@@ -10,7 +10,15 @@ export type { EpochRecord, History, NonFinite, PassRecord, StepRecord, Validatio
 export type { Metric } from './metrics/index.js'
 export * as metrics from './metrics/index.js'
 export type { Batch, Loss, Objective } from './objective.js'
-export type { Batches, EvaluateOptions, FitOptions, StepsOptions, TrainerOptions } from './options.js'
+export type {
+  Batches,
+  CommonOptions,
+  EvaluateOptions,
+  FitOptions,
+  Learning,
+  StepsOptions,
+  TrainerOptions,
+} from './options.js'
 export type { Metrics } from './pass.js'
 export { progressBar } from './progress.js'
 export { Trainer } from './trainer.js'

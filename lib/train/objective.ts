@@ -115,18 +115,19 @@ export class Measured {
   }
 }
 
-const sums = (total: number, count: number): Sums => ({ total, count })
+/** Where a batch counts nothing, its total is none either. */
+const sums = (total: number, count: number): Sums => ({ total: count === 0 ? 0 : total, count })
 
-/** A total over a count, and over 1 where that is 0: the total is 0 there, and so are its gradients. */
+/** A total over a count; nothing, and no gradients, where that is 0. */
 function over(total: Tensor, count: Tensor | number): Tensor {
-  if (typeof count === 'number') return count === 1 || count === 0 ? total : div(total, count)
+  if (typeof count === 'number') return count === 1 ? total : count === 0 ? mul(total, 0) : div(total, count)
   return div(total, divisor(count))
 }
 
 function divisor(count: Tensor): Tensor {
   return noGrad(() => {
     const floating = count.detach().to('float32').reshape([])
-    return where(eq(floating, 0), 1, floating)
+    return where(eq(floating, 0), Number.POSITIVE_INFINITY, floating)
   })
 }
 
@@ -187,7 +188,7 @@ export class Counts {
 
   /** What the summed gradients are divided by. */
   divisor(): Tensor | number {
-    if (this.#tensor === null) return this.#number === 0 ? 1 : this.#number
+    if (this.#tensor === null) return this.#number === 0 ? Number.POSITIVE_INFINITY : this.#number
     return divisor(noGrad(() => add(this.#tensor as Tensor, this.#number)))
   }
 

@@ -19,7 +19,7 @@ export type Batches<B> = AsyncIterable<B> | Iterable<B> | (() => AsyncIterable<B
 type OutputOf<Mod> = Mod extends { forward(x: never): infer O } ? O : never
 
 /** How a batch gets its loss: one of three. */
-type Learning<Mod extends Module, B, M extends string> =
+export type Learning<Mod extends Module, B, M extends string> =
   | {
       /**
        * The short form, over batches of [input, target]: from the model's output and the target to one number, a mean over the
@@ -48,6 +48,7 @@ type Learning<Mod extends Module, B, M extends string> =
       readonly step?: undefined
     }
 
+/** Options of a Trainer, however it learns. M names the metrics. */
 export interface CommonOptions<M extends string> {
   /** Over parameters of the model. */
   readonly optimizer: Optimizer

@@ -98,6 +98,11 @@ export class Pass<M extends string> {
   async submitted(sums: Promise<Sums>): Promise<void> {
     const index = this.#batches++
     const read = sums.then(({ total, count }) => {
+      if (!(count >= 0 && count < Number.POSITIVE_INFINITY))
+        throw new ValueError(
+          this.#op,
+          `the count of batch ${index + 1} is ${count}, but must be a number, not negative; its step was taken already`,
+        )
       this.#total += total
       this.#count += count
       this.#seen(meanOf({ total, count }), index)

@@ -36,6 +36,8 @@ export interface Place {
   readonly fit: { readonly steps: number; readonly epochs: number; readonly time: number }
   /** Null between passes. */
   readonly within: Within | null
+  /** The place in the data, where they know it. */
+  readonly data: unknown
   readonly history: {
     readonly epochs: readonly EpochRecord[]
     readonly validations: readonly ValidationRecord[]
@@ -65,14 +67,31 @@ interface RunState {
   readonly optimizer: OptimizerState
   readonly schedule: unknown
   readonly random: RandomState
-  readonly loader: unknown
   readonly callbacks: readonly unknown[]
   readonly also: { readonly [name: string]: unknown }
+}
+
+/** Whether an iterator tells its place, as that of a DataLoader does. */
+export function hasState(value: unknown): value is { state(): unknown } {
+  return typeof (value as { readonly state?: unknown } | null)?.state === 'function'
 }
 
 export function isResumable(value: unknown): value is Resumable<unknown> {
   const { stateDict, loadStateDict } = (value ?? {}) as { readonly [name: string]: unknown }
   return typeof stateDict === 'function' && typeof loadStateDict === 'function'
+}
+
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
+
+function isPlace(value: unknown): value is Place {
+  const { steps, epochs, fit, within, history } = (value ?? {}) as Partial<Place>
+  return (
+    [steps, epochs, fit?.steps, fit?.epochs].every(isCount) &&
+    typeof fit?.time === 'number' &&
+    (within === null || [within?.index, within?.batches].every(isCount)) &&
+    Array.isArray(history?.epochs) &&
+    Array.isArray(history?.validations)
+  )
 }
 
 /**
@@ -112,7 +131,7 @@ export function configOf({ options, metrics, batches, fresh }: Parts): Config {
 
 /** The state of a run, between two steps. The tensors are the run's own: whoever writes them reads them before the next step. */
 export function captureRun(parts: Parts, config: Config, place: Place): RunState {
-  const { model, options, batches } = parts
+  const { model, options } = parts
   const { optimizer, schedule, callbacks = [], checkpoints } = options
   return {
     format: 1,
@@ -122,7 +141,6 @@ export function captureRun(parts: Parts, config: Config, place: Place): RunState
     optimizer: optimizer.stateDict(),
     schedule: schedule?.stateDict() ?? null,
     random: randomState(model),
-    loader: isResumable(batches) ? batches.stateDict() : null,
     callbacks: callbacks.map((callback) => (isResumable(callback) ? callback.stateDict() : null)),
     also: Object.fromEntries(Object.entries(checkpoints?.also ?? {}).map(([name, part]) => [name, part.stateDict()])),
   }
@@ -144,6 +162,8 @@ export function restoreRun(
   }
   const saved = state as RunState
   if (saved?.format !== 1) fail(`${path} is no checkpoint of a Trainer, or one of a later version`)
+  if (!isPlace(saved.place) || typeof saved.config !== 'object' || saved.config === null)
+    fail(`${path} does not say where the run was; it was written by something else`)
   for (const [field, now] of Object.entries(config))
     if (saved.config[field] !== now)
       fail(
@@ -158,12 +178,11 @@ export function restoreRun(
       fail(
         `checkpoints.also has ${Object.hasOwn(also, name) ? `${name}, which ${path} lacks` : `no ${name}, which ${path} has`}`,
       )
-  if (saved.loader !== null && !isResumable(batches))
+  if (saved.place.data !== null && !isResumable(batches))
     fail(`the batches are ${kindOf(batches)}, but were a loader with a state when ${path} was written`)
   model.loadStateDict(saved.model)
   options.optimizer.loadStateDict(saved.optimizer)
   options.schedule?.loadStateDict(saved.schedule as ScheduleState)
-  if (isResumable(batches) && saved.loader !== null) batches.loadStateDict(saved.loader)
   for (const [name, part] of Object.entries(also)) part.loadStateDict(saved.also[name])
   // Last, because what was put back before may have drawn numbers.
   loadRandomState(model, saved.random)

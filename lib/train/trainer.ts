@@ -4,7 +4,7 @@ import { zeroGrad } from '../autograd/backward.js'
 import { noGrad } from '../autograd/mode.js'
 import { ValueError } from '../core/errors.js'
 import { checkFlag, checkOptions } from '../core/options.js'
-import { keep, outsideFrames, scope } from '../core/scope.js'
+import { scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import { type Module, type Parameter, trainModes } from '../nn/module.js'
 import { clipGradNorm } from '../optim/clip.js'
@@ -24,6 +24,7 @@ import {
   noBatches,
   onePass,
 } from './checks.js'
+import { divide, type Group, meanOfAll, newGroup } from './group.js'
 import { Guard } from './guard.js'
 import {
   type EpochRecord,
@@ -33,7 +34,7 @@ import {
   TrainingHistory,
   type ValidationRecord,
 } from './history.js'
-import { type Batch, Counts, learning, type Measured, type Sums } from './objective.js'
+import { type Batch, learning, type Measured, type Sums } from './objective.js'
 import type {
   AnyOptions,
   Batches,
@@ -43,45 +44,12 @@ import type {
   StepsOptions,
   TrainerOptions,
 } from './options.js'
-import { type Metrics, meanOf, Pass, type PassState } from './pass.js'
+import { type Metrics, Pass, type PassState } from './pass.js'
 import { progressBar } from './progress.js'
-import { behind, isResumable, type Parts, type Place, type Within } from './resume.js'
+import { behind, hasState, isResumable, type Parts, type Place, type Within } from './resume.js'
+import type { Plan, Run } from './run.js'
 import { interruption, Saver } from './saver.js'
 import { endAll, Tellings, tellNonFinite } from './tell.js'
-
-/** One training under way. */
-interface Run<M extends string> {
-  readonly op: string
-  readonly batches: Batches<unknown>
-  signal: AbortSignal | undefined
-  readonly history: TrainingHistory<M>
-  epoch: number
-  /** The last epoch's. */
-  pass: Pass<M> | null
-  /** Where the next epoch goes on; null for its beginning. */
-  from: Within | null
-}
-
-/** Where a fit ends, and when it validates. */
-interface Plan {
-  /** Where it began, before it was cut too. */
-  readonly first: { readonly epochs: number; readonly steps: number; readonly began: number }
-  /** Epochs of the Trainer, those before this fit among them. */
-  readonly epochs: number
-  /** Steps of the Trainer. */
-  readonly steps: number
-  /** By performance.now(). */
-  readonly time: number
-  readonly validation: Batches<unknown> | undefined
-  readonly validateEvery: number | undefined
-}
-
-/** Batches whose gradients make one step. */
-interface Group {
-  readonly counts: Counts
-  readonly read: Promise<Sums>[]
-  items: number
-}
 
 /**
  * Trains a model. In the short form it takes a batch's input, and gives what the loss function takes. Modules are trained in the mode that they are in (see `Module.train`); `steps` and `fit` wait between steps
@@ -241,23 +209,25 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   }
 
   /** Takes up a run where a checkpoint has it. */
-  #goOn(run: Run<M>, { steps, epochs, within, history }: Place): void {
+  #goOn(run: Run<M>, { steps, epochs, within, data, history }: Place): void {
     this.#steps = steps
     this.#epochs = epochs
     run.from = within
+    run.data = data
     run.history.epochs.push(...(history.epochs as readonly EpochRecord<M>[]))
     run.history.validations.push(...(history.validations as readonly ValidationRecord<M>[]))
     run.history.nonFinite = history.nonFinite
     run.history.stopped = history.stopped
   }
 
-  async #placeOf({ history }: Run<M>, { first }: Plan, within: Within | null): Promise<Place> {
+  async #placeOf({ history, loader }: Run<M>, { first }: Plan, within: Within | null): Promise<Place> {
     const { epochs, validations, nonFinite, stopped } = history
     return {
       steps: this.#steps,
       epochs: this.#epochs,
       fit: { steps: first.steps, epochs: first.epochs, time: performance.now() - first.began },
       within,
+      data: loader(),
       // A run that was cut is to go on.
       history: { epochs, validations, nonFinite, stopped: within === null ? stopped : null } as Place['history'],
     }
@@ -314,7 +284,9 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
         }
         if (validate) validated = await validating(false)
         if (saver?.due(this.#steps)) await save({ validate: false, ended: false })
-        if (history.stopped !== null || this.#over(plan)) break
+        // The last step of a pass is followed by its end, where a schedule may be stepped.
+        const complete = index === context.stepsPerEpoch && history.stopped === null
+        if (!complete && (history.stopped !== null || this.#over(plan))) break
       }
     // The metrics of the pass may be those of the validation.
     held = saver === null ? null : await pass.state()
@@ -460,12 +432,22 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     if (this.#running) throw new ValueError('Trainer', 'is running already; one training at a time')
     this.#running = true
     this.#tell.scheduleEnds(op, this.#stepsIn(batches), epochs, steps)
-    return { op, batches, signal, history: new TrainingHistory<M>(), epoch: this.#epochs, pass: null, from: null }
+    return {
+      op,
+      batches,
+      signal,
+      history: new TrainingHistory<M>(),
+      epoch: this.#epochs,
+      pass: null,
+      from: null,
+      data: null,
+      loader: isResumable(batches) ? () => batches.stateDict() : () => null,
+    }
   }
 
   /** The steps of one pass, or those behind a place within it. Its losses and metrics go to `run.pass`. */
   async *#epoch(run: Run<M>, from: Within | null, signal: AbortSignal | undefined): AsyncGenerator<StepRecord> {
-    const { op, batches } = run
+    const { op } = run
     const pass = run.pass as Pass<M>
     const { optimizer, schedule, scheduleEvery } = this.#options
     const optimized = optimizer.parameters()
@@ -488,10 +470,12 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       return { epoch: run.epoch, index: index++, step: this.#steps++, items, loss: () => meanOfAll(read) }
     }
     try {
-      const all = onePass(op, batches)
-      for await (const batch of from === null || isResumable(batches) ? all : behind(op, all, from.batches)) {
+      for await (const batch of this.#passOver(run, from)) {
         if (group.read.length === 0) signal?.throwIfAborted()
-        if (this.#guard.busy) await this.#guard.quiet()
+        if (this.#guard.busy) {
+          await this.#guard.quiet(op, run.signal)
+          run.signal?.throwIfAborted()
+        }
         // Before each step, because a callback may have called eval() for a prediction.
         trainModes(this.model)
         const last = group.read.length + 1 === this.#accumulate
@@ -512,6 +496,21 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     if (pass.batches === 0) throw noBatches(op, 'batches')
     await pass.settle()
     if (scheduleEvery === 'epoch') schedule?.step()
+  }
+
+  /** The batches of a pass, or those behind a place within it; `run.loader` tells the place of data that know it. */
+  #passOver(run: Run<M>, from: Within | null): AsyncIterable<unknown> | Iterable<unknown> {
+    const { op, batches } = run
+    if (!isResumable(batches)) {
+      const all = onePass(op, batches)
+      return from === null ? all : behind(op, all, from.batches)
+    }
+    // Here, because whatever else has read the loader since its checkpoint would have taken the place.
+    if (run.data !== null) batches.loadStateDict(run.data)
+    run.data = null
+    const pass = (batches as unknown as AsyncIterable<unknown>)[Symbol.asyncIterator]()
+    run.loader = hasState(pass) ? () => pass.state() : () => batches.stateDict()
+    return { [Symbol.asyncIterator]: () => pass }
   }
 
   /**
@@ -573,25 +572,4 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const measured = ['loss', ...Object.keys(this.#metrics)]
     return [...measured, ...(validated ? measured.map((name) => `validation.${name}`) : []), 'lr', 'seconds', 'epoch']
   }
-}
-
-const newGroup = (): Group => ({ counts: new Counts(), read: [], items: 0 })
-
-async function meanOfAll(read: readonly Promise<Sums>[]): Promise<number> {
-  const all = await Promise.all(read)
-  return meanOf({
-    total: all.reduce((sum, { total }) => sum + total, 0),
-    count: all.reduce((sum, { count }) => sum + count, 0),
-  })
-}
-
-/** Divides summed gradients by what they were summed over. */
-function divide(parameters: readonly Parameter[], by: Tensor | number): void {
-  if (by === 1) return
-  noGrad(() => {
-    for (const parameter of parameters) {
-      const gradient = parameter.peekGrad()
-      if (gradient !== null) parameter.grad = outsideFrames(() => keep(gradient.div(by)))
-    }
-  })
 }

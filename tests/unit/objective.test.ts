@@ -8,6 +8,7 @@ import {
   DTypeError,
   Generator,
   type Loss,
+  memory,
   metrics,
   mseLoss,
   nn,
@@ -192,6 +193,50 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     }
   })
 
+  it('a training that waits for a prediction is ended by its signal', async () => {
+    const { model, optimizer } = tagger(3, device)
+    const trainer = new Trainer(model, { optimizer, loss: crossEntropy })
+    const x = ones([2, 5], { device })
+    const open = trainer.predict([x, x])
+    await open.next()
+    const fit = trainer.fit([[x, zeros([2], { dtype: 'int32', device })]], {
+      signal: AbortSignal.timeout(30),
+      ...quiet,
+    })
+    expect((await fit).stopped).toContain('aborted')
+    await open.return(undefined)
+    expect(model.training).toBe(true)
+  })
+
+  it('a total that counts for nothing changes nothing, and a count that is none is told of', async () => {
+    for (const accumulate of [1, 2])
+      for (const count of [0, zeros([], { device })]) {
+        const { model, optimizer } = tagger(3, device)
+        const before = values(model.weight)
+        const step = (x: Tensor): Loss => ({ total: model.forward(x).sum(), count })
+        const trainer = new Trainer(model, { optimizer, step, accumulate })
+        const { epochs } = await trainer.fit([ones([2, 5], { device }), ones([2, 5], { device })], quiet)
+        expect(values(model.weight)).toEqual(before)
+        expect(epochs[0]?.loss).toBeNaN()
+      }
+    for (const count of [-2, Number.NaN, Number.POSITIVE_INFINITY]) {
+      const { model, optimizer } = tagger(3, device)
+      const step = (x: Tensor): Loss => ({ total: model.forward(x).sum(), count: tensor(count, { device }) })
+      const fit = new Trainer(model, { optimizer, step }).fit([ones([2, 5], { device })], quiet)
+      await expect(fit).rejects.toThrow(`[Trainer.fit] the count of batch 1 is ${count}`)
+    }
+  })
+
+  it('gradients of several batches are freed with their step', async () => {
+    const { model, optimizer } = tagger(3, device)
+    const batches: Batch[] = [0, 1, 2].map(() => [ones([2, 5], { device }), zeros([2], { dtype: 'int32', device })])
+    const trainer = new Trainer(model, { optimizer, loss: crossEntropy, accumulate: 2 })
+    await trainer.fit(batches, quiet)
+    const before = memory(device.name).tensors
+    await trainer.fit(batches, { epochs: 20, ...quiet })
+    expect(memory(device.name).tensors).toBeLessThanOrEqual(before + 4)
+  })
+
   it('predict streams the outputs of batches with targets and without, and leaves modes as they were', async () => {
     const model = new nn.Sequential(new nn.Linear(2, 2, { device }), new nn.Dropout(0.5))
     const optimizer = new optim.SGD(model.parameters(), { lr: 0.1 })
@@ -273,6 +318,19 @@ describe('what ends a fit', () => {
     expect([epochs.length, stopped]).toEqual([0, null])
     const short = await trainer.fit(batches(10_000), { minutes: 0.0005, ...quiet })
     expect(short.epochs).toHaveLength(1)
+  })
+
+  it('by steps at the end of a pass steps a schedule of epochs, as by epochs', async () => {
+    const rates = async (plan: object) => {
+      const { model } = line()
+      const optimizer = new optim.SGD(model.parameters(), { lr: 1 })
+      const schedule = new optim.StepLR(optimizer, { stepSize: 1, gamma: 0.1 })
+      const trainer = new Trainer(model, { optimizer, loss: mseLoss, schedule, scheduleEvery: 'epoch' })
+      await trainer.fit(batches(3), { ...plan, ...quiet })
+      return optimizer.paramGroups[0]?.lr
+    }
+    expect(await rates({ steps: 3 })).toBe(await rates({ epochs: 1 }))
+    expect(await rates({ steps: 4 })).toBe(await rates({ epochs: 1 }))
   })
 
   it('validateEvery measures behind every so many steps, and once more at the end', async () => {

@@ -195,6 +195,43 @@ describe('checkpoints', () => {
     }
   })
 
+  it('hold the place of their own pass, whoever else reads the loader', async () => {
+    const plan = { steps: 7, validateEvery: 2, progress: false } as const
+    const whole = run(cpu, null)
+    await whole.trainer.fit(whole.loader, { ...plan, validation: whole.loader })
+    for (const cut of [2, 3, 5, 6]) {
+      const where = folder()
+      const first = run(cpu, where, { every: 1000 })
+      const abort = new AbortController()
+      let batches = 0
+      first.model.registerForwardHook(() => {
+        if (first.model.training && ++batches === 2 * cut) abort.abort()
+      })
+      await first.trainer.fit(first.loader, { ...plan, validation: first.loader, signal: abort.signal })
+      const second = run(cpu, where)
+      await second.trainer.fit(second.loader, { ...plan, validation: second.loader, resume: 'auto' })
+      expect(second.state(), `cut behind step ${cut}`).toEqual(whole.state())
+    }
+  })
+
+  it('that are damaged do not count, and do not stay behind the run', async () => {
+    const where = folder()
+    const plan = { epochs: 2, progress: false } as const
+    const first = run(cpu, where, { every: 2, keep: 3 })
+    await first.trainer.fit(first.loader, { ...plan, validation: first.validation })
+    const names = () => readdirSync(join(where, 'checkpoints')).sort()
+    const [, , newest = ''] = names()
+    truncateSync(join(where, 'checkpoints', newest), 100)
+    const second = run(cpu, where, { every: 1, keep: 1 })
+    await second.trainer.fit(second.loader, { ...plan, steps: 5, validation: second.validation, resume: 'auto' })
+    await new Promise((resolve) => setImmediate(resolve))
+    takeOutput()
+    expect(names()).toEqual(['step-0000000005.safetensors'])
+    const third = run(cpu, where, { every: 1, keep: 1 })
+    const history = await third.trainer.fit(third.loader, { ...plan, validation: third.validation, resume: 'auto' })
+    expect(history.epochs).toHaveLength(2)
+  })
+
   it('that were cut or changed are told of, and the one before is taken', async () => {
     const where = folder()
     const { trainer, loader } = run(cpu, where, { keep: 6, accumulate: 1, restoreBest: false })
@@ -339,6 +376,23 @@ describe('saveCheckpoint', () => {
     expect(others).toEqual(rest)
     expect(Object.is(others.least, -0)).toBe(true)
     expect(bits(read.values())).toEqual(bits(map.values()))
+  })
+
+  it('keeps float64 and tensors whose paths read alike, of a Map too', async () => {
+    const path = join(folder(), 'x.ckpt')
+    const exact = tensor([0.1], { dtype: 'float64', device: 'reference' })
+    await saveCheckpoint(path, { exact, 'a.b': tensor([1]), a: { b: tensor([2]) }, firesteel: { crc32: tensor([3]) } })
+    const saved = (await loadCheckpoint(path)) as { [name: string]: Tensor & { [name: string]: Tensor } }
+    expect(saved['exact']?.dtype).toBe('float64')
+    expect(saved['exact']?.item()).toBe(0.1)
+    expect(saved['a.b']?.item()).toBe(1)
+    expect(saved['a']?.['b']?.item()).toBe(2)
+    expect(saved['firesteel']?.['crc32']?.item()).toBe(3)
+    await saveCheckpoint(path, new Map([['epoch', 4]]) as never)
+    expect(await loadCheckpoint(path)).toEqual({ epoch: 4 })
+    let deep: unknown = 1
+    for (let i = 0; i < 100; i++) deep = { deep }
+    await expect(saveCheckpoint(path, { deep })).rejects.toThrow('nested deeper than')
   })
 
   it.each([

@@ -68,7 +68,8 @@ async function headerOf(file: InputFile, fail: (why: string) => never): Promise<
   if (order === undefined || sizes === undefined || (descr === undefined && !text.includes("'descr'")))
     return fail(`its header does not say what the array is: ${kindOf(text)}`)
   if (descr === undefined) return fail('its elements are records; save each field as an array')
-  const kind = kinds[descr.slice(1)]
+  const name = descr.slice(1)
+  const kind = Object.hasOwn(kinds, name) ? kinds[name] : undefined
   if (kind === undefined || !/^[<>|=]/.test(descr))
     return fail(
       `its elements are ${kindOf(descr)}, of which no tensor is made; save it as numbers: x.astype('float32')` +

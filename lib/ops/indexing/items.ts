@@ -76,7 +76,13 @@ function checkPut(
 
 /** The value in x's dtype. */
 function valueFor(op: string, x: Tensor, value: Tensor | number): Tensor {
-  return typeof value === 'number' ? scalarTensor(op, value, x) : castTo(value, x.dtype)
+  if (typeof value === 'number') return scalarTensor(op, value, x)
+  if (isFloating(value.dtype) && !isFloating(x.dtype))
+    throw new DTypeError(
+      op,
+      `the value is ${value.dtype}, which ${x.dtype} does not hold; round it and convert it with .to('${x.dtype}')`,
+    )
+  return castTo(value, x.dtype)
 }
 
 /** The value in the shape that is picked. Leading sizes of 1 that are too many are left out, as in PyTorch. */

@@ -1,0 +1,39 @@
+/** The batches of one step, whose gradients are summed and divided by what they were summed over. */
+import { noGrad } from '../autograd/mode.js'
+import { keep, outsideFrames } from '../core/scope.js'
+import { isOverlapping } from '../core/shape.js'
+import type { Tensor } from '../core/tensor.js'
+import type { Parameter } from '../nn/module.js'
+import { Counts, type Sums } from './objective.js'
+import { meanOf } from './pass.js'
+
+/** Batches whose gradients make one step. */
+export interface Group {
+  readonly counts: Counts
+  readonly read: Promise<Sums>[]
+  items: number
+}
+
+export const newGroup = (): Group => ({ counts: new Counts(), read: [], items: 0 })
+
+export async function meanOfAll(read: readonly Promise<Sums>[]): Promise<number> {
+  const all = await Promise.all(read)
+  return meanOf({
+    total: all.reduce((sum, { total }) => sum + total, 0),
+    count: all.reduce((sum, { count }) => sum + count, 0),
+  })
+}
+
+/** Divides summed gradients by what they were summed over, of a parameter that is listed twice once. */
+export function divide(parameters: readonly Parameter[], by: Tensor | number): void {
+  if (by === 1) return
+  noGrad(() => {
+    for (const parameter of new Set(parameters)) {
+      const gradient = parameter.peekGrad()
+      if (gradient === null) continue
+      // Elements that share memory cannot be written one by one.
+      if (isOverlapping(gradient)) parameter.grad = outsideFrames(() => keep(gradient.div(by)))
+      else gradient.copy_(gradient.div(by))
+    }
+  })
+}

@@ -1,0 +1,35 @@
+/** A training under way. */
+import type { TrainingHistory } from './history.js'
+import type { Batches } from './options.js'
+import type { Pass } from './pass.js'
+import type { Within } from './resume.js'
+
+export interface Run<M extends string> {
+  readonly op: string
+  readonly batches: Batches<unknown>
+  signal: AbortSignal | undefined
+  readonly history: TrainingHistory<M>
+  epoch: number
+  /** The last epoch's. */
+  pass: Pass<M> | null
+  /** Where the next epoch goes on; null for its beginning. */
+  from: Within | null
+  /** Where the next pass goes on in the data, as the checkpoint has it; null for what comes by itself. */
+  data: unknown
+  /** The place in the data that the pass has now, where they know it. */
+  loader: () => unknown
+}
+
+/** Where a fit ends, and when it validates. */
+export interface Plan {
+  /** Where it began, before it was cut too. */
+  readonly first: { readonly epochs: number; readonly steps: number; readonly began: number }
+  /** Epochs of the Trainer, those before this fit among them. */
+  readonly epochs: number
+  /** Steps of the Trainer. */
+  readonly steps: number
+  /** By performance.now(). */
+  readonly time: number
+  readonly validation: Batches<unknown> | undefined
+  readonly validateEvery: number | undefined
+}
