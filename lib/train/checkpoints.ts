@@ -91,10 +91,10 @@ export class Checkpoints {
     return step % this.#steps === 0 || performance.now() - this.#last >= this.#time
   }
 
-  /** Throws where the folder holds checkpoints, which those of another run would be mixed with. */
-  async checkEmpty(op: string): Promise<void> {
+  /** Throws where the folder holds checkpoints of another run: any, for a Trainer that has taken no step yet. */
+  async checkOwn(op: string, steps: number): Promise<void> {
     const [newest] = await listed(this.#folder)
-    if (newest !== undefined)
+    if (newest !== undefined && (steps === 0 || newest.step > steps))
       throw new ValueError(
         op,
         `${this.#folder} has checkpoints up to step ${newest.step} already; go on with them (resume: 'auto'), or name another folder`,

@@ -4,6 +4,7 @@ import type { Resumable } from '../core/generator.js'
 import type { Module } from '../nn/module.js'
 import { loadRandomState, type RandomState, randomState } from '../nn/random-state.js'
 import type { LoadableState } from '../nn/state.js'
+import type { Optimizer } from '../optim/optimizer.js'
 import type { ScheduleState } from '../optim/schedule.js'
 import type { OptimizerState } from '../optim/state.js'
 import type { EpochRecord, NonFinite, ValidationRecord } from './history.js'
@@ -52,8 +53,10 @@ export interface Parts {
   readonly options: CommonOptions<string>
   readonly metrics: readonly string[]
   readonly batches: unknown
-  /** Whether nothing was trained yet, so that the optimizer's options are those that the program gave. */
-  readonly fresh: boolean
+  /** Steps that the Trainer has taken. */
+  readonly steps: number
+  /** Options of the optimizer, as the program gave them (`givenOptions`). */
+  readonly given: Config
 }
 
 /** What a run is made of, by names that errors say. */
@@ -94,11 +97,20 @@ function isPlace(value: unknown): value is Place {
   )
 }
 
-/**
- * What must be the same for a run to go on as if it had never been cut. Asked for before a fit begins, when the optimizer is as the
- * program made it.
- */
-export function configOf({ options, metrics, batches, fresh }: Parts): Config {
+/** Options of an optimizer by group, before a schedule or a callback changes them. */
+export function givenOptions({ paramGroups }: Optimizer): Config {
+  return Object.fromEntries(
+    paramGroups.flatMap((group, i) =>
+      Object.entries(group).map(([option, value]) => [
+        `${option} of the optimizer's group ${i}`,
+        JSON.stringify(value),
+      ]),
+    ),
+  )
+}
+
+/** What must be the same for a run to go on as if it had never been cut. */
+export function configOf({ options, metrics, batches, given }: Parts): Config {
   const {
     optimizer,
     schedule,
@@ -118,14 +130,7 @@ export function configOf({ options, metrics, batches, fresh }: Parts): Config {
     metrics: [...metrics].sort().join(', '),
     batchSize: typeof batchSize === 'number' ? batchSize : null,
     callbacks: options.callbacks?.length ?? 0,
-    ...Object.fromEntries(
-      (fresh ? optimizer.paramGroups : []).flatMap((group, i) =>
-        Object.entries(group).map(([option, value]) => [
-          `${option} of the optimizer's group ${i}`,
-          JSON.stringify(value),
-        ]),
-      ),
-    ),
+    ...given,
   }
 }
 
@@ -150,13 +155,7 @@ export function captureRun(parts: Parts, config: Config, place: Place): RunState
  * Puts a state back, but for callbacks, whose states `loadCallbacks` puts back when they have started. Throws ValueError
  * for a configuration that is not the run's, naming the field, and StateDictError where weights do not fit; the run is then to be made anew.
  */
-export function restoreRun(
-  op: string,
-  path: string,
-  parts: Parts,
-  config: Config,
-  state: unknown,
-): { readonly place: Place; readonly config: Config } {
+export function restoreRun(op: string, path: string, parts: Parts, config: Config, state: unknown): Place {
   const fail = (message: string): never => {
     throw new ValueError(op, message)
   }
@@ -186,7 +185,7 @@ export function restoreRun(
   for (const [name, part] of Object.entries(also)) part.loadStateDict(saved.also[name])
   // Last, because what was put back before may have drawn numbers.
   loadRandomState(model, saved.random)
-  return { place: saved.place, config: { ...saved.config, ...config } }
+  return saved.place
 }
 
 export function loadCallbacks({ options }: Parts, state: unknown): void {

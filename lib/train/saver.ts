@@ -23,18 +23,17 @@ export class Saver {
     this.#state = state
   }
 
-  /** With `resume` the run is what its newest checkpoint says, if there is one; without, the folder must have none. */
+  /** With `resume` the run is what its newest checkpoint says, if there is one; without, the folder must have none of another run. */
   static async open(op: string, parts: Parts, options: CheckpointOptions, resume: boolean): Promise<Saver> {
     const checkpoints = new Checkpoints(options)
     const config = configOf(parts)
     if (!resume) {
-      await checkpoints.checkEmpty(op)
+      await checkpoints.checkOwn(op, parts.steps)
       return new Saver(parts, config, checkpoints, null, null)
     }
     const found = await checkpoints.newest(op)
     if (found === null) return new Saver(parts, config, checkpoints, null, null)
-    const restored = restoreRun(op, found.path, parts, config, found.state)
-    return new Saver(parts, restored.config, checkpoints, restored.place, found.state)
+    return new Saver(parts, config, checkpoints, restoreRun(op, found.path, parts, config, found.state), found.state)
   }
 
   /** Puts back the states of callbacks, which have started by now, and frees what was read: each part has its copy. */

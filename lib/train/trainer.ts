@@ -46,7 +46,16 @@ import type {
 } from './options.js'
 import { type Metrics, Pass, type PassState } from './pass.js'
 import { progressBar } from './progress.js'
-import { behind, hasState, isResumable, type Parts, type Place, type Within } from './resume.js'
+import {
+  behind,
+  type Config,
+  givenOptions,
+  hasState,
+  isResumable,
+  type Parts,
+  type Place,
+  type Within,
+} from './resume.js'
 import type { Plan, Run } from './run.js'
 import { interruption, Saver } from './saver.js'
 import { endAll, Tellings, tellNonFinite } from './tell.js'
@@ -64,6 +73,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   readonly #options: CommonOptions<M>
   readonly #accumulate: number
   readonly #metrics: Metrics<M, never>
+  readonly #given: Config
   readonly #guard: Guard
   #steps = 0
   #epochs = 0
@@ -84,6 +94,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     this.#predicted = (batch) => precisely(() => predicted(batch))
     this.#options = options
     this.#accumulate = accumulate
+    this.#given = givenOptions(options.optimizer)
     this.#guard = Guard.of(model)
     this.#tell = new Tellings(model, this.#options)
   }
@@ -203,7 +214,8 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       options: this.#options as unknown as CommonOptions<string>,
       metrics: Object.keys(this.#metrics),
       batches: run.batches,
-      fresh: this.#steps === 0,
+      steps: this.#steps,
+      given: this.#given,
     }
     return await Saver.open(run.op, parts, checkpoints, resume === 'auto')
   }
