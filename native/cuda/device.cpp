@@ -82,7 +82,9 @@ int Device::find_kernel(const KernelInfo& info) {
   if (!is_map(info)) return -1;
   int options = 0;
   for (int i = 0; i < info.argument_count; i++) options += info.arguments[i].role >= Role::number_;
-  return add({info.name, launch_map, nullptr, options}, entry(std::string(info.name) + "_float32"));
+  // Some are of integers alone.
+  const std::string name = info.name;
+  return add({info.name, launch_map, nullptr, options}, entry(name + "_float32") || entry(name + "_int32"));
 }
 
 Device::~Device() {
