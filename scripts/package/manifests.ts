@@ -66,13 +66,15 @@ export function writePlatformPackage(platform: PackagedPlatform, binary: string)
  * The main package's manifest: without what only a checkout has, and with the packages of platforms, which the manifest of a
  * checkout does not name, because they are published with it, and an installation in the checkout would look for them before.
  */
-export function mainManifest(): { readonly [field: string]: unknown } {
+export function mainManifest(platforms: readonly PackagedPlatform[] = packagedPlatforms): {
+  readonly [field: string]: unknown
+} {
   const main = manifest()
   const kept = Object.entries(main).filter(([field]) => !ofCheckouts.includes(field))
   return {
     ...Object.fromEntries(kept),
     files: published(),
-    optionalDependencies: Object.fromEntries(packagedPlatforms.map((platform) => [packageOf(platform), main.version])),
+    optionalDependencies: Object.fromEntries(platforms.map((platform) => [packageOf(platform), main.version])),
   }
 }
 
@@ -81,12 +83,12 @@ function published(): readonly string[] {
   return manifest().files.filter((file) => !file.startsWith('build/'))
 }
 
-/** Makes the main package of what `npm run build:dist` built. */
-export function writeMainPackage(): void {
+/** Makes the main package of what `npm run build:dist` built, with the packages of these platforms. */
+export function writeMainPackage(platforms?: readonly PackagedPlatform[]): void {
   if (!existsSync(join(root, 'dist/index.js'))) throw new Error('there is no dist: run `npm run build:dist`')
   const folder = join(packagesFolder, 'firesteel')
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
-  writeJson(join(folder, 'package.json'), mainManifest())
+  writeJson(join(folder, 'package.json'), mainManifest(platforms))
   for (const file of published()) cpSync(join(root, file), join(folder, file), { recursive: true })
 }
