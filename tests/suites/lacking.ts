@@ -1,6 +1,7 @@
 /** A device without some of its kernels: what operators do where a device lacks one. */
 import type { Device, KernelCall, KernelKey, KernelRecord, StridedView } from '../../lib/core/device.js'
 import type { DType, TypedArray } from '../../lib/core/dtype.js'
+import { DeviceError } from '../../lib/core/errors.js'
 import type { Storage } from '../../lib/core/storage.js'
 import { Tensor } from '../../lib/core/tensor.js'
 
@@ -40,7 +41,8 @@ class LackingDevice implements Device {
     this.#inner.free(storage)
   }
   run(kernel: KernelKey, args: KernelCall): boolean {
-    if (this.#missing.has(kernel.name)) throw new Error(`the device lacks ${kernel.name}, which ran all the same`)
+    // As real devices say it.
+    if (this.#missing.has(kernel.name)) throw new DeviceError(kernel.name, `the device lacks ${kernel.name}`)
     const storages = Object.values(args)
       .flat()
       .flatMap((value) => (value instanceof Tensor ? [value.storage] : []))
