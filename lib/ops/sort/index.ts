@@ -6,6 +6,7 @@ export {
   type UniqueOptions,
   unique,
 } from './counts.js'
+export * from './median.js'
 export * from './order.js'
 export * from './quantiles.js'
 export * from './search.js'

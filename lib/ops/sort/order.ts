@@ -1,7 +1,5 @@
-/** Elements in order along a dimension: all, the first few, the k-th, the middle one. NaN counts as largest. */
-import { noGrad } from '../../autograd/mode.js'
 import { apply, checkTensor } from '../../autograd/operator.js'
-import { type DType, isFloating } from '../../core/dtype.js'
+import type { DType } from '../../core/dtype.js'
 import { formatShape, namedAs, shown, ValueError } from '../../core/errors.js'
 import { defineMethods } from '../../core/methods.js'
 import { checkFlag, checkOptions } from '../../core/options.js'
@@ -9,12 +7,9 @@ import { normalizeDim, type Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
 import { like } from '../common.js'
 import { castTo } from '../convert.js'
-import { full } from '../creation.js'
-import { div, eq, mul, ne, where } from '../elementwise/index.js'
 import { gather } from '../indexing/index.js'
 import { kernel, operator } from '../operator.js'
 import { comparable, keepdimOf, type ReduceOptions } from '../reduce/dims.js'
-import { argmax, sum } from '../reduce/index.js'
 import { picked, type Selected } from '../reduce/picked.js'
 import { detach, narrow, reshape } from '../shape/index.js'
 
@@ -135,60 +130,12 @@ export function kthvalue(x: Tensor, k: number, dim = -1, options: ReduceOptions 
   return namedAs('kthvalue', () => picked(x, d, keepdim, (line) => kth('kthvalue', line, d, k)))
 }
 
-/** Where the lower of the two middle elements stands, or the first NaN. */
-function middle(x: Tensor, dim: number): Tensor {
-  const line = detach(x)
-  const size = line.sizes[dim] as number
-  const place = kth('median', line, dim, (size + 1) >> 1)
-  const last = argmax(line, dim, { keepdim: true })
-  const largest = gather(line, dim, last)
-  return where(ne(largest, largest), last, place)
-}
-
-const medianRecord = operator<[x: Tensor]>({
-  name: 'median',
-  infer: ([x]) => like(x, []),
-  forward: ([x]) => noGrad(() => reshape(gather(x, 0, middle(x, 0)), [])),
-  gradient: {
-    saves: () => ({ inputs: [0], outputs: [0] }),
-    // Ties share the gradient equally, as in PyTorch.
-    backward(ctx, [g]) {
-      const [x, y] = [ctx.input(0), ctx.output(0)]
-      const winners = castTo(where(eq(y, y), eq(x, y), ne(x, x)), x.dtype)
-      return [mul(winners, div(g, sum(winners)))]
-    },
-  },
-})
-
-/**
- * The median of all elements (ties share its gradient equally), or with `dim` that along it and its index (int32): the lower of
- * the two middle ones of an even number. NaN where there is one, and of no floats; throws ValueError for other nothings.
- */
-export function median<D extends DType>(x: Tensor<Shape, D>): Tensor<Shape, D>
-export function median<D extends DType>(x: Tensor<Shape, D>, dim: number, options?: ReduceOptions): Selected<D>
-export function median(x: Tensor, dim?: number, options: ReduceOptions = {}): Tensor | Selected {
-  const keepdim = keepdimOf('median', options)
-  checkTensor('median', 'x', x)
-  const d = dim === undefined ? 0 : normalizeDim('median', dim, x.ndim)
-  const none = dim === undefined ? x.numel === 0 : sizeAlong(x, d) === 0
-  if (none && dim === undefined && isFloating(x.dtype))
-    return full([], Number.NaN, { dtype: x.dtype, device: x.device })
-  if (none) throw new ValueError('median', `there is no median of nothing: x is ${formatShape(x.sizes)}`)
-  return namedAs('median', () =>
-    dim === undefined
-      ? apply(medianRecord, [reshape(x, [x.numel])], null)
-      : picked(x, d, keepdim, (line) => middle(line, d)),
-  )
-}
-
 declare module '../../core/tensor.js' {
   interface Tensor<S extends Shape = Shape, D extends DType = DType> {
     sort(dim?: number, options?: SortOptions): Selected<D>
     argsort(dim?: number, options?: SortOptions): Tensor<Shape, 'int32'>
     topk(k: number, dim?: number, options?: TopkOptions): Selected<D>
     kthvalue(k: number, dim?: number, options?: ReduceOptions): Selected<D>
-    median(): Tensor<Shape, D>
-    median(dim: number, options?: ReduceOptions): Selected<D>
   }
 }
 
@@ -204,8 +151,5 @@ defineMethods({
   },
   kthvalue(k: number, dim?: number, options?: ReduceOptions) {
     return kthvalue(this, k, dim, options)
-  },
-  median(dim?: number, options?: ReduceOptions) {
-    return median(this, dim as number, options)
   },
 })

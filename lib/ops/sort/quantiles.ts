@@ -1,18 +1,16 @@
-/** What stands at a share of a line in order, and what stands there most often. */
+/** Quantiles, which stand at a share of a line in order; and modes, which stand there most often. */
 import { noGrad } from '../../autograd/mode.js'
-import { apply, checkTensor } from '../../autograd/operator.js'
+import { checkTensor } from '../../autograd/operator.js'
 import { type DType, isFloating } from '../../core/dtype.js'
 import { DTypeError, formatShape, namedAs, ShapeError, shown, ValueError } from '../../core/errors.js'
 import { defineMethods } from '../../core/methods.js'
 import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
 import { normalizeDim, type Shape } from '../../core/shape.js'
 import { Tensor } from '../../core/tensor.js'
-import { like } from '../common.js'
 import { castTo } from '../convert.js'
 import { arange, fromTypedArray, full } from '../creation.js'
-import { add, ceil, clampMin, div, eq, floor, lerp, mul, ne, round, sub, where } from '../elementwise/index.js'
+import { add, ceil, clampMin, eq, floor, lerp, mul, ne, round, sub, where } from '../elementwise/index.js'
 import { gather } from '../indexing/index.js'
-import { operator } from '../operator.js'
 import { dataSync } from '../read.js'
 import { comparable, keepdimOf, type ReduceOptions } from '../reduce/dims.js'
 import { any, argmax, cummax, sum } from '../reduce/index.js'
@@ -131,47 +129,6 @@ export function nanquantile(x: Tensor, q: Shares, dim: number | null = null, opt
   return quantileOf('nanquantile', true, x, q, dim, options)
 }
 
-/** Where the lower of the two middle elements stands of those that are not NaN; any of them, where there are no others. */
-function middle(x: Tensor, dim: number): Tensor {
-  const line = detach(x)
-  const [, order] = sort(line, dim)
-  const last = sub(sum(eq(line, line), dim, { keepdim: true }), 1)
-  return gather(order, dim, castTo(floor(mul(castTo(clampMin(last, 0), 'float32'), 0.5)), 'int32'))
-}
-
-const nanmedianRecord = operator<[x: Tensor]>({
-  name: 'nanmedian',
-  infer: ([x]) => like(x, []),
-  forward: ([x]) => noGrad(() => reshape(gather(x, 0, middle(x, 0)), [])),
-  gradient: {
-    saves: () => ({ inputs: [0], outputs: [0] }),
-    // Ties share the gradient equally, as in PyTorch.
-    backward(ctx, [g]) {
-      const [x, y] = [ctx.input(0), ctx.output(0)]
-      const winners = castTo(where(eq(y, y), eq(x, y), ne(x, x)), x.dtype)
-      return [mul(winners, div(g, sum(winners)))]
-    },
-  },
-})
-
-/** As `median`, of what is not NaN; NaN where there is nothing else. */
-export function nanmedian<D extends DType>(x: Tensor<Shape, D>): Tensor<Shape, D>
-export function nanmedian<D extends DType>(x: Tensor<Shape, D>, dim: number, options?: ReduceOptions): Selected<D>
-export function nanmedian(x: Tensor, dim?: number, options: ReduceOptions = {}): Tensor | Selected {
-  const keepdim = keepdimOf('nanmedian', options)
-  checkTensor('nanmedian', 'x', x)
-  const d = dim === undefined ? 0 : normalizeDim('nanmedian', dim, x.ndim)
-  const isNone = dim === undefined || x.ndim === 0 ? x.numel === 0 : x.sizes[d] === 0
-  if (isNone && dim === undefined && isFloating(x.dtype))
-    return full([], Number.NaN, { dtype: x.dtype, device: x.device })
-  if (isNone) throw new ValueError('nanmedian', `there is no median of nothing: x is ${formatShape(x.sizes)}`)
-  return namedAs('nanmedian', () =>
-    dim === undefined
-      ? apply(nanmedianRecord, [reshape(x, [x.numel])], null)
-      : picked(x, d, keepdim, (line) => middle(line, d)),
-  )
-}
-
 /** Where the longest run of equals in a sorted line ends, the first of several such. */
 function endOfLongest(sorted: Tensor, dim: number): Tensor {
   const { device } = sorted
@@ -223,8 +180,6 @@ declare module '../../core/tensor.js' {
       dim?: number | null,
       options?: QuantileOptions,
     ): Tensor<Shape, D>
-    nanmedian(): Tensor<Shape, D>
-    nanmedian(dim: number, options?: ReduceOptions): Selected<D>
     mode(dim?: number, options?: ReduceOptions): Selected<D>
   }
 }
@@ -235,9 +190,6 @@ defineMethods({
   },
   nanquantile(q: Shares, dim?: number | null, options?: QuantileOptions) {
     return nanquantile(this, q, dim, options)
-  },
-  nanmedian(dim?: number, options?: ReduceOptions) {
-    return nanmedian(this, dim as number, options)
   },
   mode(dim?: number, options?: ReduceOptions) {
     return mode(this, dim, options)
