@@ -32,7 +32,7 @@ const ofKernels: { readonly [file: string]: string } = {
   'tests/suites/composite.test.ts': 'kernels that a device lacks',
 }
 
-/** What is tried of an operator like it, but not of the new one, and why. */
+/** Tests of an operator like it that the new one lacks, and why. */
 const notTried: readonly { readonly of: RegExp; readonly because: string }[] = [
   {
     of: /special-values\.test\.ts > on '?reference'? in '?float64/,
@@ -133,7 +133,7 @@ function lookInTests(): void {
       }
 }
 
-/** What else stands on the table and on cases: native tests, kernels of CUDA, fuzzers. */
+/** Other users of the table and the cases: native tests, kernels of CUDA, fuzzers. */
 function lookElsewhere(): void {
   succeeds(
     'the native test of the family passes',

@@ -10,7 +10,7 @@ import { AdamW } from '../optim/index.js'
 
 interface Workload {
   readonly name: string
-  /** What to time, with its tensors on the device. */
+  /** The function to time, with its tensors on the device. */
   readonly make: (device: Device) => () => void
 }
 

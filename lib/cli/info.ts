@@ -7,7 +7,7 @@ import { availableMemory } from '../backend/native/machine.js'
 import { settingNames } from '../backend/settings.js'
 import { version } from './version.js'
 
-/** What the machine gives at most, measured in a few hundredths of a second. */
+/** The machine's peaks, measured in a few hundredths of a second. */
 function peaks(device: NativeDevice): string {
   const counts = device.threads === 1 ? [1] : [1, device.threads]
   const rates = counts.map((threads) => (device.multiplyAddPeak('float32', { threads }) / 1e9).toFixed(0))

@@ -74,7 +74,7 @@ export function isFiresteelError(error: unknown): error is FiresteelError {
   return error instanceof Error && 'code' in error && 'op' in error && 'shapes' in error
 }
 
-/** What the program called, where that is made of other functions; null where kernels and operators have the right names. */
+/** The function that the program called, if it is made of others. Null where kernels and operators already have the right names. */
 let called: string | null = null
 
 export function calledName(): string | null {

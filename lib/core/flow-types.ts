@@ -3,7 +3,7 @@
  * from that as far as sizes are known. `number` is an unknown size, `Shape` a shape of which nothing is known, and
  * `[...number[], 64, number, number]` one whose last three dimensions are 64 channels of images of unknown size.
  *
- * What does not fit is a text: that of the error at run time, as far as it has to do with sizes and the place.
+ * A layer that does not fit gives a text instead of a shape: the words of the error at run time, with sizes and place.
  */
 import type { Difference, Digits, NumberOf, Product, Quotient, Sum } from './number-types.js'
 import type { Shape } from './shape.js'
@@ -47,11 +47,11 @@ interface Transposed {
 }
 
 /**
- * What a layer takes and gives. `features` is the last size, `second` the one after the batch. Sizes that are not known are
+ * The shapes that a layer takes and gives. `features` is the last size, `second` the one after the batch. Unknown sizes are
  * `number`.
  */
 export interface Signature {
-  /** Who complains at run time. */
+  /** The function that errors name at run time. */
   readonly op: string
   readonly takes: 'anything' | { readonly features: number } | { readonly second: number } | Channels
   readonly gives:
@@ -67,21 +67,21 @@ export interface Signature {
     | Transposed
 }
 
-/** Of a layer that passes shapes on. */
+/** The signature of a layer that passes shapes on. */
 export interface Keeps {
   readonly op: string
   readonly takes: 'anything'
   readonly gives: 'keep'
 }
 
-/** Of a layer that takes its channels after the batch, and gives what it takes. */
+/** The signature of a layer whose channels follow the batch, and which keeps the shape. */
 export interface KeepsSecond<Op extends string, C extends number> {
   readonly op: Op
   readonly takes: { readonly second: C }
   readonly gives: 'keep'
 }
 
-/** Of a layer that takes channels of planes, and gives what it takes. */
+/** The signature of a layer over channels of planes, which keeps the shape. */
 export interface KeepsChannels<Op extends string, C extends number, D extends Dims, Batch extends boolean> {
   readonly op: Op
   readonly takes: { readonly channels: C; readonly dims: D; readonly batch: Batch }
@@ -166,7 +166,7 @@ export interface PoolsTo<Op extends string, D extends 1 | 2, To extends Amount> 
   readonly gives: { readonly kind: 'sized'; readonly dims: D; readonly size: To }
 }
 
-/** What an option is that was left out: its default, but unknown where a type is written without the kernel. */
+/** The type of an option that was left out: its default. It is unknown where a type is written without the kernel. */
 export type Usual<Kernel, Default, Unknown> = number extends Kernel ? Unknown : Default
 
 type Size<A, I extends 0 | 1, Own extends number> = A extends readonly unknown[]
@@ -464,7 +464,7 @@ type Taken<S extends Shape, T, Op extends string> = T extends Channels
       ? InSecond<S, C, Op>
       : S
 
-/** What a layer gives for a shape: a shape, or the text of what is wrong. */
+/** The shape that a layer gives for a shape, or the text of the misfit. */
 export type Applied<S extends Shape, G extends Signature> =
   Taken<S, G['takes'], G['op']> extends infer T ? (T extends Shape ? Given<T, G['gives'], G['op']> : T) : never
 

@@ -3,10 +3,10 @@ import { permutation } from '../core/draws.js'
 import { ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
 
-/** What classes and groups are known by. */
+/** A key by which classes and groups are told apart. */
 export type Key = string | number | boolean
 
-/** Of each row; null where there are none. */
+/** Class and group of each row; null where there are none. */
 export interface Units {
   readonly classes: readonly Key[] | null
   readonly groups: readonly Key[] | null

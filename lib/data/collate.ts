@@ -11,14 +11,14 @@ import { fromTypedArray, tensor } from '../ops/creation.js'
 import { stack } from '../ops/shape/join.js'
 
 type Scalar = number | boolean | bigint
-/** What `tensor` makes a tensor of. */
+/** The values that `tensor` takes. */
 type Numbers = readonly (number | boolean | Numbers)[]
 
 type Places<R> = { readonly [K in keyof R]: Part<R[K]> }
 /** A part of a row: unlike in the row itself, lists of lists of numbers are one tensor. */
 type Part<R> = R extends Numbers ? Tensor : Collated<R>
 
-/** What `defaultCollate` makes of rows of type R. */
+/** The batch that `defaultCollate` makes of rows of type R. */
 export type Collated<R> = R extends Scalar
   ? Tensor<[number]>
   : R extends string
@@ -42,7 +42,7 @@ export interface CollateOptions {
 interface Column {
   readonly op: string
   readonly values: readonly unknown[]
-  /** Of the column within its rows, such as `.pixels` or `[1]`; empty for whole rows. */
+  /** The column's place within its rows, such as `.pixels` or `[1]`; empty for whole rows. */
   readonly path: string
   readonly depth: number
   readonly dtype: unknown

@@ -34,7 +34,7 @@ export abstract class Dataset<R, B = Collated<R>> implements BatchSource<B> {
     return Promise.all(checkIndices('Dataset', indices, this.length).map(async (index) => this.get(index)))
   }
 
-  /** What the function, which may take its time, makes of each row, whenever it is asked for. */
+  /** A dataset of the function's results. The function may be asynchronous, and runs whenever a row is asked for. */
   map<T>(fn: (row: R) => T | Promise<T>): Dataset<T> {
     return new MappedDataset(this, fn)
   }

@@ -8,7 +8,7 @@ import { Dataset } from './dataset.js'
 export interface ImageOptions {
   /** Subtracted from the pixels (which lie in [0, 1]). Default 0. */
   readonly mean?: number
-  /** What they are then divided by. Default 1. */
+  /** The divisor after that. Default 1. */
   readonly std?: number
 }
 
@@ -29,7 +29,7 @@ export class ImageDataset extends Dataset<
   readonly shape: readonly [number, number, number]
   readonly labels: Uint8Array
   readonly #pixels: Uint8Array | Uint8ClampedArray
-  /** What each of the 256 pixel values becomes. */
+  /** The number that each of the 256 pixel values becomes. */
   readonly #values: Float32Array
 
   constructor(

@@ -10,7 +10,7 @@ import * as steps from './steps.js'
 export interface PassState {
   /** Rows given so far. */
   readonly given: number
-  /** What the rows' iterator said of its own place, if it does. */
+  /** The place that the rows' iterator told by itself, if it tells one. */
   readonly own?: unknown
 }
 
@@ -20,7 +20,7 @@ export interface RowPass<R> extends AsyncGenerator<R, void, void> {
   state(): PassState
 }
 
-/** What rows can be read from. */
+/** An iterable that rows can be read from. */
 export type RowSource<R> = Iterable<R> | AsyncIterable<R>
 
 interface Resumed {
@@ -113,7 +113,7 @@ export class IterableDataset<R> implements AsyncIterable<R> {
     return this.pass()
   }
 
-  /** What the function, which may take its time, makes of each row. */
+  /** The function's result for each row. The function may be asynchronous. */
   map<T>(fn: (row: R) => T | Promise<T>): IterableDataset<T> {
     checkFunction('map', fn)
     return new IterableDataset((state) => steps.map(this.pass(state as PassState | undefined), fn))

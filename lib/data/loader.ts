@@ -16,7 +16,7 @@ import { IterableDataset, type PassState } from './iterable.js'
 import { checkSampler, everyRow, type Sampler, type SamplerPass } from './sampler.js'
 import { type Collate, checkedCollate } from './steps.js'
 
-/** What a DataLoader reads: rows in an array, by index or as they come; or what makes batches itself. */
+/** A source of rows for a DataLoader: an array, a dataset by index, a stream, or something that makes batches itself. */
 export type Source<R, B> = readonly R[] | Dataset<R, B> | IterableDataset<R> | AsyncIterable<R> | BatchSource<B>
 
 export interface DataLoaderOptions<R = unknown, B = Collated<R>> extends CollateOptions {
@@ -42,7 +42,7 @@ export interface DataLoaderState {
   readonly epoch: number
   /** Batches of it that were given. Those made ahead do not count. */
   readonly batch: number
-  /** What the order of the pass was drawn from. */
+  /** The generator's state from which the order of the pass was drawn. */
   readonly order?: GeneratorState
   /** The rows of the dataset, which must be as many again. */
   readonly rows?: number
@@ -50,7 +50,7 @@ export interface DataLoaderState {
   readonly source?: PassState
   /** Where the pass before ended in an iterable dataset, until this one has given a batch. */
   readonly before?: PassState
-  /** Of the loader's own generator, for the passes to come. */
+  /** The state of the loader's own generator, for the passes to come. */
   readonly generator?: GeneratorState
   /** Options of the loader, which must be the same again. */
   readonly batchSize?: number

@@ -4,7 +4,7 @@ import { kindOf, shown, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
 import { checkFlag, checkOptions, listOf } from '../core/options.js'
 
-/** What a loader tells its sampler at the beginning of a pass. */
+/** The facts that a loader tells its sampler at the beginning of a pass. */
 export interface SamplerPass {
   /** Rows of the dataset. */
   readonly length: number

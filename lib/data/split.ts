@@ -33,7 +33,7 @@ export interface FoldOptions<R> extends Choice<R> {
 /** `train`, and the parts that options ask for. */
 export type Parts<O, P> = { readonly train: P } & { readonly [K in keyof O & ('validation' | 'test')]: P }
 
-/** What can be split by index. */
+/** Rows that can be split by index. */
 type Indexed<R, B> = readonly R[] | Dataset<R, B>
 
 /**

@@ -5,7 +5,7 @@ import { defaultGenerator, Generator, type GeneratorState } from '../core/genera
 import { type Collated, collateFor, type RowDTypes } from './collate.js'
 import type { PassState, RowPass } from './iterable.js'
 
-/** What a step reads. */
+/** The rows that a step reads. */
 interface Rows<R> {
   pass(state?: PassState): RowPass<R>
 }
@@ -66,7 +66,7 @@ export interface ShuffleState {
   readonly order: GeneratorState
   /** Rows of the run given so far. */
   readonly given: number
-  /** Of the generator that passes take theirs from, if it is the dataset's own. */
+  /** The state of the generator that passes take theirs from, if it is the dataset's own. */
   readonly generator?: GeneratorState
 }
 
@@ -128,7 +128,7 @@ export function concat<R>(datasets: readonly Rows<R>[], from?: ConcatState): Pla
 }
 
 export interface InterleaveState {
-  /** Of each dataset; null where its rows are used up. */
+  /** The place in each dataset; null where its rows are used up. */
   readonly rows: readonly (PassState | null)[]
   /** Whose turn is next. */
   readonly turn: number

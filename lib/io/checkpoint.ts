@@ -18,10 +18,10 @@ const treeKey = 'firesteel.checkpoint'
 const sumName = 'firesteel.crc32'
 const sumBytes = 4
 
-/** Of JSON: a value that was written is nested at most 60 deep, and each of its levels three in JSON. */
+/** Levels of JSON: a value is written at most 60 deep, and each of its levels takes up to three in JSON. */
 const deepest = 256
 
-/** What is summed or read at once, so that the event loop gets its turns. */
+/** Bytes that are summed or read at once, so that the event loop gets its turns. */
 const pieceBytes = 2 ** 20
 
 /** A value of plain data and tensors, as it is now, in a file to write. The reads of the tensors are queued when this returns. */
@@ -115,7 +115,7 @@ export async function readCheckpoint(path: string, op: string): Promise<unknown>
   }
 }
 
-/** What a checkpoint holds by name: what has a state (a module, an optimiser, a schedule, a loader, a generator), and plain data. */
+/** Parts of a checkpoint by name: things with a state (a module, an optimiser, a schedule, a loader, a generator), and plain data. */
 export interface CheckpointParts {
   readonly [name: string]: unknown
 }

@@ -1,8 +1,8 @@
 /** Values of plain data and tensors, taken apart into JSON and tensors by name, and put together again. */
-import { kindOf, ValueError } from '../core/errors.js'
+import { DisposedError, kindOf, ValueError } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
 
-/** Whoever reads a value does so by recursion. An entry of a Map is nested three deep in JSON. */
+/** The deepest nesting, which is bounded because values are read by recursion. An entry of a Map is three levels of JSON. */
 export const mostNested = 60
 
 /** The member that says what JSON has no form of. An object with such a member of its own is written as entries. */
@@ -52,6 +52,8 @@ export function takeApart(
         : { [mark]: 'number', value: Object.is(at, -0) ? '-0' : String(at) }
     if (typeof at !== 'object') return refuse(path, kindOf(at))
     if (at instanceof Tensor) {
+      if (at.storage.freed)
+        throw new DisposedError(op, `${path || 'the tensor'} was freed by dispose(), using or the end of its scope`)
       // Paths are not one to one: { 'a.b': x, a: { b: y } }.
       let name = path || 'tensor'
       while (tensors.has(name) || reserved.includes(name)) name += '+'

@@ -33,7 +33,7 @@ export interface BatchNormLayerOptions extends LayerOptions {
   readonly trackRunningStats?: boolean
 }
 
-/** What an input may be, by its number of dimensions. */
+/** Forms of inputs, by their number of dimensions. */
 type Forms = ReadonlyMap<number, string>
 
 /** The base of batch norm and instance norm. */

@@ -18,7 +18,7 @@ export { Lambda, type LayerFunction, type LayerResult }
  */
 export type Layer = Model<never, LayerResult>
 
-/** What the layers of a Sequential are named as: modules, or functions, each of which becomes a `Lambda`. */
+/** A layer as the program gives it: a module, or a function, which becomes a `Lambda`. */
 type Given = Layer | LayerFunction
 
 /** Unknown, and perhaps none, where the list has not that many layers by its type: some may have been appended. */

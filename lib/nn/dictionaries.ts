@@ -54,7 +54,7 @@ abstract class Dictionary<V extends Module | Parameter, T extends Table<V>> exte
     return this.#entries.size
   }
 
-  /** What stands under a key. Throws ValueError where nothing does, as reading `d[key]` does in PyTorch. */
+  /** The entry under a key. Throws ValueError where there is none, because reading `d[key]` throws in PyTorch too. */
   get<K extends keyof T & string>(key: K): T[K] {
     const found = this.#entries.get(key)
     if (found === undefined)

@@ -12,9 +12,9 @@ import { Module, settings } from './module.js'
 type Amounts = number | readonly number[] | null
 
 interface SizeOptions<Z extends Amounts = Amounts, F extends Amounts = Amounts> {
-  /** Of the result: one number, or one for each dimension behind N and C. Either this or `scaleFactor`. */
+  /** Sizes of the result: one number, or one for each dimension behind N and C. Either this or `scaleFactor`. */
   readonly size?: Z | undefined
-  /** Of the sizes: the result's are rounded down. */
+  /** The factor of the sizes. The sizes of the result are rounded down. */
   readonly scaleFactor?: F | undefined
 }
 

@@ -13,7 +13,7 @@ export type LayerResult = Tensor | { readonly output: Tensor } | readonly [Tenso
 /** A function that stands for a layer. */
 export type LayerFunction = (x: Tensor) => LayerResult
 
-/** What of a layer's result the next layer gets. Throws ValueError where it is none of `LayerResult`. */
+/** The tensor of a layer's result that goes on to the next layer. Throws ValueError where the result is no `LayerResult`. */
 export function passedOn(place: number, layer: Module, result: unknown): Tensor {
   if (result instanceof Tensor) return result
   const tensor: unknown = Array.isArray(result) ? result[0] : (result as { readonly output?: unknown } | null)?.output

@@ -10,7 +10,7 @@ function isClass(fn: { readonly prototype?: unknown }): boolean {
   return fn.prototype instanceof Module || /^class\b/.test(Function.prototype.toString.call(fn))
 }
 
-/** What is no module, as errors say it. */
+/** The name in errors of a value that is no module. */
 function notModule(value: unknown): string {
   if (typeof value !== 'function') return kindOf(value)
   return isClass(value) ? `the class ${value.name}; make it with new` : `the function ${value.name}`.trimEnd()
@@ -54,7 +54,7 @@ export function visitEntry(
 export abstract class Sequence<V extends Module | Parameter, In = V> extends Module {
   readonly #entries: V[] = []
 
-  /** What stands in the list for an entry; throws ValueError for what cannot be one. */
+  /** The member of the list for a given entry. Throws ValueError for a value that cannot be an entry. */
   protected abstract admit(entry: string, value: In): V
 
   /** Number of entries. */
@@ -62,7 +62,7 @@ export abstract class Sequence<V extends Module | Parameter, In = V> extends Mod
     return this.#entries.length
   }
 
-  /** What stands at a place, negative from the end; undefined where there is none. */
+  /** The entry at a place, which may be negative from the end; undefined where there is none. */
   at(index: number): V | undefined {
     return this.#entries.at(this.#checkIndex('at', index))
   }

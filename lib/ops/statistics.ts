@@ -18,7 +18,7 @@ import { checkInteger } from './shape/lists.js'
 const matmul = typedMatmul as (a: Tensor, b: Tensor) => Tensor
 
 export interface CovOptions {
-  /** What is subtracted from the count of observations. Default 1. */
+  /** The number that is subtracted from the count of observations. Default 1. */
   readonly correction?: number
 }
 
@@ -69,7 +69,7 @@ export interface DiffOptions {
   readonly n?: number
   /** Default -1. */
   readonly dim?: number
-  /** What stands before x, and behind it, along `dim`. */
+  /** Tensors that stand before x and behind it along `dim`. */
   readonly prepend?: Tensor | null
   readonly append?: Tensor | null
 }

@@ -1,4 +1,4 @@
-/** What is made of vectors: cross products, powers, and all pairs. */
+/** Products of vectors: cross products, powers, and all pairs. */
 import { checkTensor } from '../autograd/operator.js'
 import type { DType } from '../core/dtype.js'
 import { formatShape, namedAs, ShapeError, ValueError } from '../core/errors.js'

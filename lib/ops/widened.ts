@@ -20,7 +20,7 @@ export function each(made: Result, f: (y: Tensor) => Tensor): Result {
 
 const isBfloat16 = (x: Tensor | null): boolean => x?.dtype === 'bfloat16'
 
-/** What comes out in float32 is rounded; indices stay as they are. */
+/** Results in float32 are rounded, and indices stay as they are. */
 function inFloat32<T extends Tensors, R extends Result>(tensors: T, run: (tensors: T) => R): R {
   const wide = tensors.map((x) => (x !== null && isBfloat16(x) ? castTo(x, 'float32') : x))
   return each(run(wide as Tensors as T), (y) => (y.dtype === 'float32' ? castTo(y, 'bfloat16') : y))

@@ -37,7 +37,7 @@ function rectification(step: number, beta2: number): number | null {
   return Math.sqrt(((length - 4) * (length - 2) * most) / ((most - 4) * (most - 2) * length))
 }
 
-/** What the average is multiplied by, and whether the root of the squares divides it. */
+/** The factor of the average, and whether the root of the squares divides it. */
 function pace(step: number, lr: number, beta1: number, beta2: number): { rate: number; adapts: boolean } {
   const rectified = rectification(step, beta2)
   const rate = lr / (1 - beta1 ** step)

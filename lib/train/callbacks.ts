@@ -1,4 +1,4 @@
-/** What hangs on a training: callbacks, and the ready ones. */
+/** Callbacks of a training: the contract, and the ready ones. */
 import { noGrad } from '../autograd/mode.js'
 import { shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
@@ -9,7 +9,7 @@ import type { Module } from '../nn/module.js'
 import { loadStateDict, stateDict } from '../nn/state.js'
 import type { EpochRecord, StepRecord, ValidationRecord } from './history.js'
 
-/** What a callback sees of the training it hangs on. */
+/** The training as a callback sees it. */
 export interface TrainingContext {
   readonly model: Module
   /** Steps of an epoch, where the data know their length. */
@@ -41,7 +41,7 @@ export interface Callback<M extends string = string> {
 }
 
 export interface EarlyStoppingOptions {
-  /** What is watched, by its path in the epoch's record: 'validation.loss' (default), 'loss', 'validation.accuracy', ... */
+  /** The number that is watched, by its path in the epoch's record: 'validation.loss' (default), 'loss', 'validation.accuracy', ... */
   readonly monitor?: string
   /** Epochs without improvement before it stops; of a 'validation.' number, validations. Default 3. */
   readonly patience?: number
@@ -53,11 +53,11 @@ export interface EarlyStoppingOptions {
   readonly restoreBest?: boolean
 }
 
-/** What early stopping has seen so far. */
+/** The state of early stopping. */
 export interface EarlyStoppingState {
   readonly best: number | null
   readonly waited: number
-  /** Of the best epoch, where they are to be restored. */
+  /** Weights of the best epoch, if they are to be restored. */
   readonly weights: ReadonlyMap<string, Tensor> | null
 }
 

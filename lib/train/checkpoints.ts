@@ -14,7 +14,7 @@ export interface CheckpointOptions {
   readonly every?: number | string
   /** The newest so many stay. Default 3. */
   readonly keep?: number
-  /** What else has a state and belongs to the run, by name, as a `WeightAverage` that a callback updates. */
+  /** Other parts of the run that have a state, by name, such as a `WeightAverage` that a callback updates. */
   readonly also?: { readonly [name: string]: Resumable<unknown> }
 }
 

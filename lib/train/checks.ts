@@ -1,4 +1,4 @@
-/** What a Trainer checks of its options and batches before it begins, and of every step. */
+/** The checks of a Trainer: its options and batches before it begins, and every step. */
 import { AutogradError, DTypeError, formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
@@ -7,7 +7,7 @@ import { checkCheckpoints } from './checkpoints.js'
 import type { Batch } from './objective.js'
 import type { AnyOptions, Batches } from './options.js'
 
-/** What an epoch's record holds besides metrics. */
+/** The names in an epoch's record besides metrics. */
 const reserved = ['loss', 'epoch', 'step', 'seconds', 'lr', 'validation']
 
 const hooks = ['onStart', 'onStep', 'onValidation', 'onEpochEnd', 'onEnd']
@@ -149,7 +149,7 @@ export function checkEpochs(op: string, epochs: unknown): void {
     throw new ValueError(op, `epochs is ${shown(epochs)}, but must be a non-negative integer`)
 }
 
-/** What ends a training before its epochs do, and how often it is validated. */
+/** Limits that end a training before its epochs do, and the steps between validations. */
 export function checkEnds(
   op: string,
   steps: unknown,
@@ -172,7 +172,7 @@ export function checkResume(op: string, resume: unknown, checkpoints: unknown): 
     throw new ValueError(op, "resume needs the Trainer's option checkpoints: { folder }, where the run is to be found")
 }
 
-/** What cannot make `passes` passes: a list without batches, or an iterator, which is used up after one. */
+/** Refuses data that cannot make `passes` passes: a list without batches, or an iterator, which is used up after one. */
 export function checkPasses(op: string, name: string, batches: Batches<unknown>, passes: number): void {
   if (typeof batches === 'function') return
   if (passes > 0 && 'length' in batches && batches.length === 0) throw noBatches(op, name)
@@ -220,13 +220,13 @@ export function checkBatch(op: string, batch: Batch): Batch {
   return batch as unknown as Batch
 }
 
-/** What the model gave: no promise, because a step is one turn of the event loop. */
+/** The model must not give a promise, because a step is one turn of the event loop. */
 export function checkOutput(op: string, output: unknown): void {
   if (output instanceof Promise)
     throw new ValueError(op, `the model's forward gave ${kindOf(output)}, but must give what the loss takes, at once`)
 }
 
-/** What the loss function gave: a tensor of one floating element. */
+/** Throws unless the loss function gave a tensor of one floating element. */
 export function checkLoss(op: string, loss: unknown): void {
   if (!(loss instanceof Tensor))
     throw new ValueError(

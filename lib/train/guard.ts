@@ -15,7 +15,7 @@ const longWait = 10_000
 
 const guards = new WeakMap<Module, Guard>()
 
-/** What goes on with a model, whichever Trainers it has. */
+/** The steps and evaluations of a model under way, whichever Trainers it has. */
 export class Guard {
   readonly #model: Module
   #stepping = false

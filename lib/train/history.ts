@@ -1,4 +1,4 @@
-/** What a training leaves behind, and what its steps tell. */
+/** The history of a training, and the records of its steps. */
 import { inspect } from 'node:util'
 import { summarize } from './progress.js'
 
@@ -16,7 +16,7 @@ export interface StepRecord {
   loss(): Promise<number>
 }
 
-/** What a record holds under the name of a metric; `Any` where the metrics are not known, so that any name may be one. */
+/** The values of a record under the names of metrics. They are `Any` where the metrics are unknown, because any name may be one. */
 type Measured<M extends string, Any> = { readonly [metric in M]: string extends M ? Any : number }
 
 /**
@@ -47,7 +47,7 @@ export type ValidationRecord<M extends string = string> = PassRecord<M> & {
 export interface NonFinite {
   /** From 0. */
   readonly epoch: number
-  /** Of the batch within the epoch, from 0; null for a validation's mean. */
+  /** The batch's number within the epoch, from 0; null for a validation's mean. */
   readonly index: number | null
   readonly loss: number
 }
@@ -55,7 +55,7 @@ export interface NonFinite {
 /** `console.log` of it, and it as text, is a line an epoch. */
 export interface History<M extends string = string> {
   readonly epochs: readonly EpochRecord<M>[]
-  /** Of every validation: one an epoch, or as `validateEvery` says. */
+  /** Records of all validations: one an epoch, or as `validateEvery` says. */
   readonly validations: readonly ValidationRecord<M>[]
   /** Why the training ended before its last epoch: what a callback said, or `aborted: ...`, `failed: ...`; or null. */
   readonly stopped: string | null
@@ -63,7 +63,7 @@ export interface History<M extends string = string> {
   readonly nonFinite: NonFinite | null
 }
 
-/** What a fit has gathered so far. */
+/** The history of a fit so far. */
 export class TrainingHistory<M extends string> implements History<M> {
   readonly epochs: EpochRecord<M>[] = []
   readonly validations: ValidationRecord<M>[] = []

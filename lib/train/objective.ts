@@ -1,4 +1,4 @@
-/** What a batch costs: the contract between a training loop and whatever is learned. */
+/** The loss of a batch: the contract between a training loop and the task that is learned. */
 import { noGrad } from '../autograd/mode.js'
 import { isFloating } from '../core/dtype.js'
 import { DTypeError, formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
@@ -19,17 +19,17 @@ export interface Loss {
   readonly total: Tensor
   /** A number, or one element on the device, which nobody waits for. A batch that counts nothing teaches nothing. */
   readonly count: Tensor | number
-  /** What the metrics see, and `Trainer.predict` gives. */
+  /** The output that the metrics see, and that `Trainer.predict` gives. */
   readonly output?: unknown
-  /** What the metrics hold the output against. */
+  /** The target that the metrics hold the output against. */
   readonly target?: Tensor
 }
 
-/** What is learned from batches of any form: masks, pairs, preferences. M names its metrics. */
+/** A task over batches of any form: masks, pairs, preferences. M names its metrics. */
 export interface Objective<Mod extends Module = Module, B = unknown, M extends string = never> {
   /** Runs the model on a batch. Called under the Trainer's precision, in training and evaluation. */
   loss(model: Mod, batch: B): Loss
-  /** What the model makes of a batch whose target nobody needs. Default: the output of `loss`. */
+  /** The model's output for a batch without the need of a target. Default: the output of `loss`. */
   predict?(model: Mod, batch: B): Tensor
   /** Makers, so that training and evaluation share no counts. */
   readonly metrics?: Metrics<M, never>
@@ -73,7 +73,7 @@ export class Measured {
     this.#mean = mean
   }
 
-  /** Of the short form. The mean that the loss function gives is taken as it is, because a product with the rows would round. */
+  /** The loss in the short form. The loss function's mean is taken as it is, because a product with the rows would round. */
   static short(op: string, { forward, loss }: ShortForm, batch: unknown): Measured {
     const [input, target] = checkBatch(op, batch as Batch)
     const output = forward(input)
@@ -89,7 +89,7 @@ export class Measured {
     return new Measured(loss, itemsOf(batch, loss.count), loss.total, null)
   }
 
-  /** What is summed over the batch. */
+  /** The sum over the batch. */
   total(): Tensor {
     return this.#total ?? mul(this.#mean as Tensor, this.count as number)
   }
@@ -102,7 +102,7 @@ export class Measured {
   /** Begins to read the sums. */
   read(): Promise<Sums> {
     const { count } = this
-    // Whoever adds up sees the error; until then it must not count as unhandled.
+    // The pass that adds up sees the error. Until then it must not count as unhandled.
     const first = (tensor: Tensor) => {
       const read = tensor.data()
       read.catch(() => undefined)
@@ -186,7 +186,7 @@ export class Counts {
     )
   }
 
-  /** What the summed gradients are divided by. */
+  /** The divisor of the summed gradients. */
   divisor(): Tensor | number {
     if (this.#tensor === null) return this.#number === 0 ? Number.POSITIVE_INFINITY : this.#number
     return divisor(noGrad(() => add(this.#tensor as Tensor, this.#number)))

@@ -1,4 +1,4 @@
-/** What a Trainer and its methods can be told. */
+/** Options of a Trainer and of its methods. */
 import type { AutocastDType } from '../autograd/autocast.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Module } from '../nn/module.js'
@@ -15,7 +15,7 @@ import type { Metrics } from './pass.js'
  */
 export type Batches<B> = AsyncIterable<B> | Iterable<B> | (() => AsyncIterable<B> | Iterable<B>)
 
-/** What a model gives. */
+/** The result of a model. */
 type OutputOf<Mod> = Mod extends { forward(x: never): infer O } ? O : never
 
 /** How a batch gets its loss: one of three. */
@@ -53,7 +53,7 @@ export interface CommonOptions<M extends string> {
   /** Over parameters of the model. */
   readonly optimizer: Optimizer
   readonly callbacks?: readonly Callback<NoInfer<M>>[]
-  /** Of this optimizer. Its lengths, such as tMax, count what `scheduleEvery` says: steps. */
+  /** A schedule of this optimizer. Its lengths, such as tMax, count steps, or epochs if `scheduleEvery` says so. */
   readonly schedule?: Schedule
   /** When the schedule is stepped: after every 'step' of the optimizer (default), or after every 'epoch'. */
   readonly scheduleEvery?: 'step' | 'epoch'

@@ -14,7 +14,7 @@ export type Metrics<M extends string = string, Out = Tensor> = {
   readonly [name in M]: Metric<Out> | (() => Metric<Out>)
 }
 
-/** What a pass has counted so far: plain data. */
+/** The counts of a pass so far: plain data. */
 export interface PassState {
   readonly total: number
   readonly count: number
@@ -22,7 +22,7 @@ export interface PassState {
   readonly metrics: { readonly [name: string]: unknown }
 }
 
-/** Of sums that count nothing it is 0. */
+/** The mean of sums; 0 where they count nothing. */
 export function meanOf({ total, count }: Sums): number {
   return count === 0 ? total : total / count
 }

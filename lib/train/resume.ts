@@ -17,7 +17,7 @@ export interface Within {
   readonly index: number
   /** Batches taken from the data. */
   readonly batches: number
-  /** Of the last step. */
+  /** The learning rate of the last step. */
   readonly lr: number
   /** How long it took so far. */
   readonly seconds: number
@@ -30,7 +30,7 @@ export interface Within {
 
 /** How far a training is. */
 export interface Place {
-  /** Of the Trainer. */
+  /** Steps of the Trainer. */
   readonly steps: number
   readonly epochs: number
   /** Where the fit began, and how many milliseconds it took so far. */
@@ -47,7 +47,7 @@ export interface Place {
   }
 }
 
-/** What takes part in a run. */
+/** The parts of a run. */
 export interface Parts {
   readonly model: Module
   readonly options: CommonOptions<string>
@@ -59,7 +59,7 @@ export interface Parts {
   readonly given: Config
 }
 
-/** What a run is made of, by names that errors say. */
+/** The configuration of a run, by the names that errors say. */
 export type Config = { readonly [field: string]: unknown }
 
 interface RunState {
@@ -109,7 +109,7 @@ export function givenOptions({ paramGroups }: Optimizer): Config {
   )
 }
 
-/** What must be the same for a run to go on as if it had never been cut. */
+/** The configuration that must be the same for a run to go on as if it had never been cut. */
 export function configOf({ options, metrics, batches, given }: Parts): Config {
   const {
     optimizer,

@@ -1,4 +1,4 @@
-/** What a training tells by warnings of the process, each once. */
+/** Warnings of a training. Each is given once. */
 import type { Module, Parameter } from '../nn/module.js'
 import type { Callback, TrainingContext } from './callbacks.js'
 import type { TrainingHistory } from './history.js'
@@ -43,7 +43,7 @@ export class Tellings {
     )
   }
 
-  /** What learns nothing because nobody steps it, such as an adapter that came after a list of parameters. */
+  /** Parameters that learn nothing because no optimizer steps them, such as those of an adapter that came after a list was made. */
   unstepped(op: string, stepped: ReadonlySet<Parameter>): void {
     if (this.#toldUnstepped) return
     const left = this.#model

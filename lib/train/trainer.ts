@@ -68,7 +68,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   readonly model: Mod
   /** Runs model and loss on a batch, in the precision asked for. */
   readonly #measured: (op: string, batch: unknown) => Measured
-  /** What the model makes of a batch. */
+  /** Gives the model's prediction for a batch. */
   readonly #predicted: (batch: unknown) => Tensor
   readonly #options: CommonOptions<M>
   readonly #accumulate: number
@@ -99,7 +99,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     this.#tell = new Tellings(model, this.#options)
   }
 
-  /** What the last `fit` has gathered; that of one that failed or was aborted too. */
+  /** The history of the last `fit`, also of one that failed or was aborted. */
   get history(): History<M> {
     return this.#history
   }
@@ -199,7 +199,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     return history
   }
 
-  /** What saves the run, where checkpoints are asked for; with the state that was there, if the fit is to go on from one. */
+  /** The saver of the run, if checkpoints are asked for. It holds the saved state if the fit is to go on from one. */
   async #open(run: Run<M>, resume: 'auto' | undefined): Promise<Saver | null> {
     const { checkpoints } = this.#options
     if (checkpoints === undefined) return null
@@ -279,7 +279,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     }
     let validated = from === null ? undefined : history.validations.findLast(({ epoch }) => epoch === run.epoch)
     if (from?.validate) validated = await validating(from.ended)
-    // Who saves ends the run behind a step, and not before one.
+    // A run that is saved ends behind a step, and not before one.
     const ending = saver === null ? signal : undefined
     if (from === null || !(from.ended || this.#over(plan)))
       for await (const step of this.#epoch(run, from, ending)) {

@@ -155,7 +155,7 @@ void test_adam(bool decoupled, bool amsgrad, bool maximize, double decay, int64_
   check(shadows.follow(p), std::string(what) + ": shadows");
 }
 
-// What a step does to its states, in float64: x and the gradient d of what is minimised to the next x.
+// The oracle of a step in float64: it takes x and the gradient d to the next x, and updates the states.
 using Formula = double (*)(double x, double d, double* s);
 using Step = void (*)(Context&, ViewList p, ViewList g, const ViewList* s, double decay, bool maximize,
                       ViewList shadows);

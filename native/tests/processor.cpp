@@ -1,5 +1,5 @@
-// What a processor's answers mean: made-up ones, and those of the machine beside what its operating system read from
-// it.
+// The meaning of a processor's answers: of made-up ones, and of this machine's beside what its operating system read
+// from it.
 #include "../core/processor.h"
 
 #include <stdio.h>

@@ -30,7 +30,7 @@ function newer(a: string, b: string): number {
   return 0
 }
 
-/** What is wrong with the tables as readelf prints them; also the newest symbols of glibc that are asked for. */
+/** Faults of a binary's tables as readelf prints them, and the newest symbols of glibc that it asks for. */
 export function faultsOf(
   tables: { readonly header: string; readonly dynamic: string; readonly symbols: string; readonly sections: string },
   platform: PackagedPlatform,

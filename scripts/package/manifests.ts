@@ -8,7 +8,7 @@ import { targets } from './platforms.js'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 export const packagesFolder = join(root, 'build/packages')
 
-/** What a binary gives; Node's functions are Node's to give, all others must be within. */
+/** The two functions that a binary exports. Functions of Node come from Node, and all others must be within. */
 export const exported = ['napi_register_module_v1', 'node_api_module_get_api_version_v1']
 
 interface Manifest {

@@ -65,7 +65,7 @@ const addonFlags = [
   `-I${dirname(require.resolve('node-addon-api'))}`,
 ]
 
-/** What g++ made of the kernels for the build of this checkout. They call the C library's few plain functions by name, so that
+/** The kernels' objects, which g++ made for the build of this checkout. They call the C library's few plain functions by name, so that
  * they can be linked with any. */
 async function gxxKernels(isas: readonly string[]): Promise<readonly string[]> {
   const arch: string = process.arch

@@ -160,7 +160,7 @@ export const elliot = <S extends Shape, D extends DType>(x: Tensor<S, D>): Tenso
   ],
 }
 
-/** What lets programs tell that they call the two (`witness.mjs`): not a part of either. */
+/** Edits by which programs tell that they call the two (`witness.mjs`). They are no part of either. */
 export const witnesses: readonly Edit[] = [
   {
     file: 'lib/ops/loss/regression.ts',

@@ -20,7 +20,7 @@ class SmallDraw extends Draw {
   part(shape: f.Shape): number[] {
     return shape.slice(this.integer(0, shape.length)).map((size) => (this.chance(0.2) ? 1 : size))
   }
-  /** Of few numbers, so that many are equal. */
+  /** Elements of few different numbers, so that many are equal. */
   ties(shape: f.Shape): Input {
     return { ...integers(shape, -3, 4), kind: 'float' }
   }
@@ -34,7 +34,7 @@ function indicesOf(draw: SmallDraw, shape: f.Shape, inputs: Input[]): Told[] {
   const told: Told[] = []
   const picks = draw.shape(0, 2, 3, 0.03)
   const bound = (size: number) => (draw.chance(0.3) ? '' : String(draw.integer(-size - 1, size + 1)))
-  // What a mask picks broadcasts with few indices: either or.
+  // Masks and indices are drawn apart, because the number that a mask picks broadcasts with few indices.
   const masks = draw.chance(0.3)
   let hasRest = false
   for (let d = 0; d < shape.length || draw.chance(0.2); ) {
@@ -102,7 +102,7 @@ function indexPut(draw: SmallDraw): LargeCase {
   })
 }
 
-/** What orders lines: values that differ, so that each has one place. */
+/** Functions that order lines: values differ, so that each has one place. */
 function ordered(draw: SmallDraw): LargeCase {
   const shape = draw.shape(0, 3, draw.pick([5, 70]), 0)
   const dim = draw.dim(shape)
@@ -126,7 +126,7 @@ function ordered(draw: SmallDraw): LargeCase {
   return small(fn, { fn, options }, [distinct(shape)], calls[fn] as Case['call'])
 }
 
-/** What counts equals, and finds places among them. */
+/** Functions that count equals, and find places among them. */
 function counted(draw: SmallDraw): LargeCase {
   const shape = draw.shape(0, 3, 6)
   const dim = draw.dim(shape)

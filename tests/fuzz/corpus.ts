@@ -38,7 +38,7 @@ export function extentOf({ dtype, shape, strides }: SoundTensor): number {
 
 const largestTensor = 1 << 15
 const callsPerKernel = 12
-/** Of each combination of dtypes, whatever calls there are of others. */
+/** Calls of each combination of dtypes, whatever calls there are of others. */
 const callsPerDTypes = 2
 
 function isView(value: unknown): value is StridedView {

@@ -50,7 +50,7 @@ function simpleJson(bytes: Buffer): readonly unknown[] | null {
   }
 }
 
-/** Of an array that npy can read, its rows. */
+/** The rows of an array that npy can read. */
 const npyRows = () =>
   new IterableDataset(async function* () {
     const rows = await npy(mutant)

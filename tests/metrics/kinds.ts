@@ -52,7 +52,7 @@ function ofTensors(make: (each: MetricCase) => AnyMetric): (each: MetricCase) =>
   }
 }
 
-/** Of a maker that takes the options as the case names them. */
+/** A kind whose maker takes the options as the case names them. */
 const plain = (make: Maker, more: object = {}) => ofTensors((each) => make(optionsOf(each, more)))
 
 const numeric: { readonly [kind: string]: (each: MetricCase) => Run } = {

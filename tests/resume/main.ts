@@ -17,7 +17,7 @@ interface Ended {
   /** Null where it was killed. */
   readonly hash: string | null
   readonly peak: number
-  /** Of the training. */
+  /** The training's time. */
   readonly milliseconds: number
 }
 

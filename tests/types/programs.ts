@@ -202,7 +202,7 @@ export async function outputs(): Promise<void> {
   new Trainer(model, { optimizer, loss: ({ output }) => output, metrics: { accuracy: metrics.accuracy } })
 }
 
-/** What a loop carries needs no declaration where the step keeps its shape. */
+/** A variable of a loop needs no declaration where the step keeps its shape. */
 export function carrying(): void {
   const [gru, rnn, lstm] = [new nn.GRUCell(3, 4), new nn.RNNCell(3, 4), new nn.LSTMCell(3, 4)]
   const steps: readonly Tensor[] = []

@@ -163,7 +163,7 @@ export function shapesThroughLayers(): void {
     }
   }
   void [served, any, Own]
-  // What is built by and by is not known.
+  // The shape of a Sequential that is built by `append` is not known.
   const built = new Sequential()
   built.append(new Linear(3, 4))
   const fromBuilt = built.forward(zeros([2, 3]))

@@ -336,7 +336,7 @@ describe.each(['cpu', 'reference'])('blocks on %s', (device) => {
     const [x, w] = [noise([5, 128], 21, device), noise([67, 128], 22, device).to(dtype)]
     x.requiresGrad = true
     const copies = f.trace(() => void f.autocast('bfloat16', () => f.linear(x, w)), device).count('copy')
-    // Of x alone: no copy of the weight is made in another dtype.
+    // Only x is converted: no copy of the weight is made in another dtype.
     expect(copies).toBe(1)
     const y = f.autocast('bfloat16', () => f.linear(x, w))
     expect(y.dtype).toBe('bfloat16')

@@ -1,4 +1,4 @@
-/** What rows become in a batch, and which rows make none. */
+/** Batches that rows become, and rows that make none. */
 import { describe, expect, it } from 'vitest'
 import {
   type CollateOptions,

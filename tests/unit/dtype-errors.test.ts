@@ -1,4 +1,4 @@
-/** What errors say of dtypes that an argument may have: none that it may have is left out, whoever makes the error. */
+/** Errors of dtypes name all dtypes that an argument may have, whoever makes the error. */
 import { describe, expect, it } from 'vitest'
 import * as f from '../../lib/index.js'
 import { publicCalls } from '../fuzz/calls.js'

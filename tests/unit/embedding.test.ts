@@ -1,4 +1,4 @@
-/** What an embedding does to its table and its gradient besides looking up; the numbers are those of PyTorch 2.13 in float64. */
+/** Limits and scaling of an embedding's table and gradient; the numbers are those of PyTorch 2.13 in float64. */
 import { describe, expect, it } from 'vitest'
 import {
   DTypeError,

@@ -53,7 +53,7 @@ async function write(path: string, header: string, data: Uint8Array = new Uint8A
   return 8 + Buffer.byteLength(header)
 }
 
-/** What of a file is wanted, the rest by name and shape. */
+/** The wanted tensors of a file, and the others by name and shape. */
 async function wantedOf(path: string, wanted: ReadonlyMap<string, Wanted>): Promise<Map<string, Tensor>> {
   const source = await openTensors(path)
   try {

@@ -1,6 +1,6 @@
 /**
  * That operators stay records: what rows of the table of kernels and the types of a record know is not written again in
- * `lib/ops`. What remains is named here, with its reason.
+ * `lib/ops`. What remains is named here, with its reason. And that comments begin with their noun.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -125,5 +125,25 @@ describe('in lib/ops', () => {
       'precision of a row',
       'list of dtypes',
     ])
+  })
+})
+
+/** Folders whose comments begin with the noun that they are about. Others follow as they are touched. */
+const nounsFirst = ['core', 'backend', 'autograd', 'io', 'data', 'train', 'finetune', 'cli']
+
+describe('comments begin with their noun', () => {
+  const lib = fileURLToPath(new URL('../../lib/', import.meta.url))
+  it.each(nounsFirst)('in lib/%s', (name) => {
+    const sources = readdirSync(`${lib}${name}`, { recursive: true, encoding: 'utf8' }).filter((file) =>
+      file.endsWith('.ts'),
+    )
+    const found = sources.flatMap((file) =>
+      readFileSync(`${lib}${name}/${file}`, 'utf8')
+        .split('\n')
+        .filter((line) => /^\s*(\/\*\*|\/\/) (What|Of) /.test(line))
+        .map((line) => `${file}: ${line.trim()}`),
+    )
+    expect(sources.length).toBeGreaterThan(0)
+    expect(found).toEqual([])
   })
 })

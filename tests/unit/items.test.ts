@@ -47,7 +47,7 @@ describe.each(deviceNames)('indices on %s', (device) => {
       }
     }
     expect(() => new Picker().forward(matrix()).toArray()).toThrow(/^\[takeAlongDim\] index 9 .*\(in Picker/)
-    // What comes after is told in its own name again.
+    // Later errors bear their own names again.
     expect(() => f.gather(matrix(), 1, far.reshape([1, 1])).toArray()).toThrow('[gather] index 9')
   })
 

@@ -1,4 +1,4 @@
-/** What is told where native kernels do not serve: each case by what lies around an installation, or by the system's words. */
+/** The report where native kernels do not serve: each case by the files of an installation, or by the system's words. */
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -268,6 +268,6 @@ it('a file of any size is read in the same memory', () => {
   const args = ['--max-old-space-size=64', '--import', 'tsx', '--input-type=module', '-e', program, at('large.jsonl')]
   const [count, grown] = execFileSync(process.execPath, args, { encoding: 'utf8' }).split(' ').map(Number)
   expect(count).toBe(100_000)
-  // Of a file of 100 MB; V8's young generation and pieces that are not collected yet.
+  // The file has 100 MB. The allowance is for V8's young generation and for pieces that are not collected yet.
   expect(grown).toBeLessThan(60)
 })

@@ -419,5 +419,8 @@ describe('saveCheckpoint', () => {
     await saveCheckpoint(path, { epoch: 1 })
     await expect(loadCheckpoint(path, { model: new nn.Linear(1, 1) })).rejects.toThrow('has no model, but epoch')
     await expect(loadCheckpoint(path, { epoch: 2 })).rejects.toThrow('must have loadStateDict()')
+    const freed = tensor([1])
+    freed.dispose()
+    await expect(saveCheckpoint(path, { a: { b: freed } })).rejects.toThrow('[saveCheckpoint] a.b was freed')
   })
 })

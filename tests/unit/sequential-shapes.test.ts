@@ -1,4 +1,4 @@
-/** What Sequential says at run time of sizes that the types do not know. */
+/** Errors of Sequential at run time for sizes that the types do not know. */
 import { describe, expect, it } from 'vitest'
 import { nn, randn, ShapeError, ValueError } from '../../lib/index.js'
 

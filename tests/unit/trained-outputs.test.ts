@@ -1,4 +1,4 @@
-/** What a Trainer's model may give: whatever the loss and the metrics take. */
+/** Results of a Trainer's model: anything that the loss and the metrics take. */
 import { describe, expect, it } from 'vitest'
 import {
   type Batch,

@@ -8,7 +8,7 @@ export interface Surroundings {
   readonly platform: string
   /** The folder of firesteel; null where its code stands in another file. */
   readonly root: string | null
-  /** Of other platforms, whose packages are installed. */
+  /** Platforms other than this one whose packages are installed. */
   readonly others: readonly string[]
   /** The file that says what is to be installed, and of which platforms it names packages. */
   readonly lock: { readonly path: string; readonly platforms: readonly string[] } | null
@@ -48,7 +48,7 @@ function lockAbove(start: string): Surroundings['lock'] {
   }
 }
 
-/** What lies around; `resolve` finds packages as Node does from firesteel's own files. */
+/** The packages and builds beside the library. `resolve` finds packages as Node does from firesteel's own files. */
 export function surroundings(platform: string, root: string | null, resolve: (name: string) => string): Surroundings {
   const isThere = (name: string) => {
     try {
@@ -67,7 +67,7 @@ export function surroundings(platform: string, root: string | null, resolve: (na
   }
 }
 
-/** What is the matter, and what to do. */
+/** The fault, and the remedy. */
 export function whyAbsent({ platform, root, others, lock, pnp }: Surroundings): string {
   if (root === null)
     return (

@@ -224,7 +224,7 @@ export class QueueDevice implements Device {
     const path = describeLabel(label)
     const place = path === '' ? '' : ` (in ${path})`
     const Class = errorClasses[code] ?? InternalError
-    // What should never be is told of the kernel.
+    // An internal error names the kernel, because the library is at fault and not the call.
     const op = (Class === InternalError ? null : nameOfLabel(label)) ?? calledAs(kernel)
     if (code === memoryCode)
       throw asLate(new OutOfMemoryError(op, `${text}${place}; ${this.#memory.describeHeld()}; ${makeRoomAdvice}`))

@@ -44,7 +44,7 @@ const rules: readonly Rule[] = [
   },
 ]
 
-/** What is the matter with the file at `path`, of which the system said `message`. */
+/** The reason why the system refused the file at `path` with `message`. */
 export function whyRefused(path: string, message: string, runtime = runtimeName()): string {
   // No loader opens a file within an archive.
   if (/\.zip[\\/]/.test(path))

@@ -1,4 +1,4 @@
-/** What serves in place of what, in one paragraph for a person. */
+/** The report on which kernels serve and why others do not: one paragraph, written for people. */
 import type { Attempt, Loaded } from './loader.js'
 
 const passedOver = ({ source, path, failure }: Attempt) => `${source}${path === null ? '' : ` (${path})`}: ${failure}`

@@ -5,7 +5,7 @@ import type { IterableDataset } from '../iterable.js'
 import { type Files, type Placed, rowsOfFiles } from './files.js'
 import { checkLongest, fault, type LineOptions, type LinePlace, linesOf, tooLong } from './lines.js'
 
-/** What a field is read as; with a question mark it may be empty, which is NaN. */
+/** The type that a field is read as. With a question mark the field may be empty, and is then NaN. */
 export type CsvType = 'text' | 'number' | 'number?' | 'boolean'
 
 type Cell<T> = T extends 'number' | 'number?' ? number : T extends 'boolean' ? boolean : string
@@ -16,7 +16,7 @@ export type CsvRow<T> = { readonly [K in keyof T]: Cell<T[K]> } & {
 }
 
 export interface CsvOptions<T> extends LineOptions {
-  /** What columns are read as: `{ price: 'number', sold: 'boolean' }`. Columns that are not named are text. */
+  /** Types of columns: `{ price: 'number', sold: 'boolean' }`. Columns that are not named are text. */
   readonly types?: T
   /** Between fields. Default ','. */
   readonly delimiter?: string

@@ -65,7 +65,7 @@ export async function* linesOf(
       if (own === 1 && text.startsWith('\ufeff')) text = text.slice(1)
       return { text, line: own, next: { offset: end, line } }
     }
-    /** What a line had in pieces before. */
+    /** The beginning of a line, from pieces before this one. */
     let begun: Uint8Array[] = []
     let length = 0
     while (offset < file.size) {
@@ -103,7 +103,7 @@ export function tooLong(op: string, path: string, line: number, longest: number)
 }
 
 export interface TextOptions extends LineOptions {
-  /** What a row is: a 'line' (default), or a 'paragraph', lines up to an empty one. Empty lines are no rows. */
+  /** The unit of a row: a 'line' (default), or a 'paragraph', which are the lines up to an empty one. Empty lines are no rows. */
   readonly by?: 'line' | 'paragraph'
 }
 

@@ -19,7 +19,7 @@ interface Kind {
   readonly dtype?: DType
 }
 
-/** Of elements, by kind and bytes. */
+/** Element types, by kind and bytes. */
 const kinds: { readonly [code: string]: Kind } = {
   f2: { Array: Uint16Array, dtype: 'float16' },
   f4: { Array: Float32Array },
@@ -91,7 +91,7 @@ async function headerOf(file: InputFile, fail: (why: string) => never): Promise<
 /** Rows of a NumPy array along its first dimension. */
 export class NpyDataset extends Dataset<Tensor, Tensor> {
   readonly path: string
-  /** Of the whole array. */
+  /** Sizes of the whole array. */
   readonly shape: readonly number[]
   readonly #header: Header
 

@@ -13,7 +13,7 @@ export interface ParquetOptions {
   readonly columns?: readonly string[]
 }
 
-/** Of a row in its file. */
+/** The place of a row in its file. */
 interface RowPlace {
   readonly group: number
   /** Rows of the group that were given. */
@@ -71,7 +71,7 @@ async function* rowsOf<R>(
 ): AsyncGenerator<Placed<R, RowPlace>, void, void> {
   const { parquetMetadataAsync, parquetReadObjects, parquetHeader } = await library(op)
   const file = await InputFile.open(op, path)
-  /** What hyparquet throws, which knows no file, with what was read. */
+  /** An error of hyparquet, which knows no file, together with the place that was read. */
   const named = async <T>(what: string, read: () => Promise<T>): Promise<T> => {
     try {
       return await read()
@@ -86,7 +86,7 @@ async function* rowsOf<R>(
       byteLength: file.size,
       slice(start, end = file.size) {
         const bytes = partOf(file, start, Math.min(end, file.size))
-        // Of several that hyparquet asks for at once, it awaits one after the other.
+        // hyparquet asks for several pieces at once, and awaits them one after the other.
         bytes.catch(() => undefined)
         return bytes
       },

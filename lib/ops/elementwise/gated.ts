@@ -62,7 +62,7 @@ export function swiglu<S extends Shape, D extends DType>(gate: Tensor<S, D>, up:
 export function swiglu(gate: Tensor, up: Tensor): Tensor {
   checkDType('swiglu', 'gate', gate, anyFloating)
   checkDType('swiglu', 'up', up, anyFloating)
-  // What is broadcast or of two dtypes is put together by operators.
+  // The kernel takes equal shapes and dtypes. Operators do the rest.
   if (sameShape(gate.sizes, up.sizes) && gate.dtype === up.dtype) return apply(swigluRecord, [gate, up], null)
   return once('swiglu', [gate, up], swigluOf)
 }

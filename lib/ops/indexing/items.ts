@@ -107,7 +107,7 @@ function onlyMask(x: Tensor, indices: readonly Index[], value: Tensor | number):
   return fits ? reshape(mask, [...mask.sizes, ...new Array<number>(x.ndim - mask.ndim).fill(1)]) : null
 }
 
-/** What sums of elements are made in; bytes wrap around, and truths are true where one is. */
+/** The dtype in which elements are summed. Bytes wrap around, and a sum of truths is true where one of them is. */
 function addable(x: Tensor): Tensor {
   if (x.dtype === 'float64') return x
   return castTo(x, isFloating(x.dtype) ? 'float32' : 'int32')

@@ -50,11 +50,11 @@ export interface Found {
 }
 
 export interface Subscripts {
-  /** Of x's memory. */
+  /** The view of x's memory. */
   readonly view: Tensor
   /** In the order of the dimensions, at most one for each; they broadcast together. */
   readonly found: readonly Found[]
-  /** What they broadcast to. */
+  /** The shape that they broadcast to. */
   readonly picks: Shape
 }
 
@@ -241,7 +241,7 @@ export function joined(op: string, view: Tensor, found: readonly Found[], picks:
   let stride = count
   const parts = found.map((each, i) => {
     const size = sizes[i] as number
-    // Of nothing, what an index names lies outside.
+    // Every index of an empty dimension lies outside.
     stride = size === 0 ? 1 : stride / size
     return offsets(each, size, Math.max(stride, 1))
   })

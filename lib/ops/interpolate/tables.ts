@@ -17,7 +17,7 @@ export interface Table {
 
 type Term = readonly [index: number, weight: number]
 
-/** What a position takes in lists, with its terms and those of the gradient. */
+/** Entries of lists that a position takes, with its terms and those of the gradient. */
 const bytesOfPosition = 200
 
 /** Throws ValueError or OutOfMemoryError where the lists of an axis do not fit in the JavaScript heap. */

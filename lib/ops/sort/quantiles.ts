@@ -19,7 +19,7 @@ import { cat, detach, expand, movedim, narrow, reshape, squeeze } from '../shape
 import { sort } from './order.js'
 
 export interface QuantileOptions extends ReduceOptions {
-  /** What lies between two elements: on the line from one to the other (default), one of them, their middle, or the nearer. */
+  /** The value between two elements: on the line from one to the other (default), one of them, their middle, or the nearer. */
   readonly interpolation?: 'linear' | 'lower' | 'higher' | 'midpoint' | 'nearest'
 }
 

@@ -87,7 +87,7 @@ function checkedPairs<O extends PairOptions>(op: string, options: O, names: Opti
 }
 
 export interface ConfusionOptions extends PairOptions {
-  /** What the rows are; the columns are the other. Default the targets, as scikit-learn's. */
+  /** Whether rows are targets or outputs; columns are the other. Default targets, as in scikit-learn. */
   readonly rows?: 'target' | 'prediction'
   /** Shares instead of counts: of each target's items, of each prediction's, or of all. A share of nothing is 0. */
   readonly normalize?: 'target' | 'prediction' | 'all'

@@ -31,7 +31,7 @@ export interface ClassOptions extends ShapeOptions, ThresholdOptions {
   readonly classes?: number
   /** The classes that are reported, in this order. Default all that the outputs have, whether they occur or not. */
   readonly labels?: readonly number[]
-  /** What a share of nothing is. Default 0; a mean leaves out NaN. */
+  /** The value of a share of nothing. Default 0; a mean leaves out NaN. */
   readonly zeroDivision?: 0 | 1 | typeof Number.NaN
 }
 
@@ -328,7 +328,7 @@ export function precision<const O extends AverageOptions = object>(options?: O):
   return averaged<AverageOptions>('precision', options ?? {}, averageNames, () => precisionOf) as AveragedMetric<O>
 }
 
-/** Of what is of a class, the share that was predicted to be. Outputs and options as for `precision`. */
+/** The share of a class's items that were predicted to be of it. Outputs and options are those of `precision`. */
 export function recall<const O extends AverageOptions = object>(options?: O): AveragedMetric<O> {
   return averaged<AverageOptions>('recall', options ?? {}, averageNames, () => recallOf) as AveragedMetric<O>
 }
@@ -349,7 +349,7 @@ export function fBeta<const O extends FBetaOptions = object>(options?: O): Avera
   }) as AveragedMetric<O>
 }
 
-/** Of what was predicted to be or is of a class, the share that is both. Outputs and options as for `precision`. */
+/** The share of items both predicted and of a class, among those that are either. Outputs and options are those of `precision`. */
 export function jaccard<const O extends AverageOptions = object>(options?: O): AveragedMetric<O> {
   return averaged<AverageOptions>('jaccard', options ?? {}, averageNames, () => jaccardOf) as AveragedMetric<O>
 }

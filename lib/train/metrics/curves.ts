@@ -49,9 +49,9 @@ export interface RocCurve {
 }
 
 export interface PrecisionRecallCurve {
-  /** Of the items that score at least the threshold, the share of 1s; the last is 1, which belongs to no threshold. */
+  /** The share of 1s among the items that score at least the threshold. The last is 1, and belongs to no threshold. */
   readonly precision: number[]
-  /** Of the 1s, the share that scores at least the threshold; the last is 0. */
+  /** The share of the 1s that score at least the threshold. The last is 0. */
   readonly recall: number[]
   /** Rising, one fewer than the others. */
   readonly thresholds: number[]

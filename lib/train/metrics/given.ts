@@ -7,7 +7,7 @@ import { gt } from '../../ops/elementwise/index.js'
 import { argmax } from '../../ops/reduce/index.js'
 import { movedim, reshape } from '../../ops/shape/index.js'
 
-/** What floats of the outputs are: before softmax (of two or more classes) or sigmoid (of one score), or after. */
+/** The kind of the outputs' floats: before softmax (of two or more classes) or sigmoid (of one score), or after. */
 export type From = 'logits' | 'probabilities'
 
 export interface ShapeOptions {
@@ -143,7 +143,7 @@ export function rowsOf({ scores, dim, classes }: Given): Tensor {
   return reshape(dim === scores.ndim - 1 ? scores : movedim(scores, dim, -1), [-1, classes])
 }
 
-/** What the outputs say: labels of the targets' shape, or 0 and 1 for each score. */
+/** Predictions of the outputs: labels of the targets' shape, or 0 and 1 for each score. */
 export function predictedOf({ kind, scores, dim }: Given, { threshold = 0.5, from }: ThresholdOptions): Tensor {
   if (kind === 'classes') return argmax(scores, dim)
   if (kind === 'labels') return scores

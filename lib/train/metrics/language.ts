@@ -1,4 +1,4 @@
-/** What language models are judged by: perplexity, and bits a byte. */
+/** Metrics of language models: perplexity, and bits a byte. */
 import { noGrad } from '../../autograd/mode.js'
 import { checkTensor } from '../../autograd/operator.js'
 import { formatShape, ShapeError, shown, ValueError } from '../../core/errors.js'

@@ -1,4 +1,4 @@
-/** What a metric is, and the base of those that come with the library. */
+/** The contract of a metric, and the base of those that come with the library. */
 import { kindOf, StateDictError, shown, ValueError } from '../../core/errors.js'
 import type { Resumable } from '../../core/generator.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -20,7 +20,7 @@ export interface Metric<O = Tensor, T = Tensor, V = number> {
   fresh?(): Metric<O, T, V>
 }
 
-/** What a metric has counted so far: plain values, for JSON or another thread. */
+/** The counts of a metric so far: plain values, for JSON or another thread. */
 export interface MetricState {
   /** The function that made the metric. */
   readonly metric: string
@@ -35,7 +35,7 @@ export interface ResumableMetric<O = Tensor, T = Tensor, V = number> extends Met
   /** `sampleWeight` are floats of the targets' shape (of several labels a row: one for each row), where the metric takes any. */
   update(output: O, target: T, sampleWeight?: Tensor): void
   fresh(): ResumableMetric<O, T, V>
-  /** What was counted so far. Waits for what is still on its way from the device. */
+  /** The counts so far. Waits for values that are still on their way from the device. */
   stateDict(): MetricState
   /** Goes on from a state. Throws StateDictError for one of another metric, or of other options. */
   loadStateDict(state: MetricState): void
@@ -90,7 +90,7 @@ export abstract class Counting<V, P extends Parts> implements Resumable<MetricSt
     return this.#now.at((totals) => this.value(totals))
   }
 
-  /** What was counted so far. Waits for what is still on its way from the device. */
+  /** The counts so far. Waits for values that are still on their way from the device. */
   stateDict(): MetricState {
     this.flush()
     const totals = Object.entries<Part>(this.#now.settle())

@@ -1,14 +1,14 @@
 /** Weighted means and squared distances from them, added up without cancellation, and correlations. */
 import type { Part } from './parts.js'
 
-/** Of one column: weights, items, means of outputs and of targets, and sums of products of distances from them. */
+/** Sums of one column: weights, items, means of outputs and of targets, and products of distances from these. */
 export interface ColumnMoments {
   readonly weight: number
   readonly count: number
   readonly outputSpread: number
   readonly targetSpread: number
   readonly both: number
-  /** Of the squared errors, and of the squared distances of the errors from their mean. */
+  /** Sums of the squared errors, and of the squared distances of the errors from their mean. */
   readonly squaredError: number
   readonly errorSpread: number
 }

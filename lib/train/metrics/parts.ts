@@ -1,4 +1,4 @@
-/** What metrics add up on the host, in float64: each part can be written down, and take in another's. */
+/** Totals that metrics add up on the host, in float64. Each part can be written down, and can add another's. */
 import { ValueError } from '../../core/errors.js'
 
 export interface Part {
@@ -16,7 +16,7 @@ export function encode(numbers: Float64Array): string {
   return Buffer.from(numbers.buffer, numbers.byteOffset, numbers.byteLength).toString('base64')
 }
 
-/** What `encode` wrote; null for what it cannot have written. */
+/** The numbers that `encode` wrote; null for a text that it cannot have written. */
 export function decode(text: unknown): Float64Array | null {
   if (typeof text !== 'string') return null
   const bytes = Buffer.from(text, 'base64')

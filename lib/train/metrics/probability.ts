@@ -38,7 +38,7 @@ function checked<O extends ProbabilityOptions>(op: string, options: O, names: Op
 
 const sigmoid = (x: number) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)))
 
-/** What an update sees of each item: a few numbers, which the device makes of however many classes. */
+/** The few numbers of each item that an update sees. The device makes them of however many classes. */
 type PerItem = readonly Tensor[]
 
 /** Numbers of one item, in the order of the tensors that were read. */

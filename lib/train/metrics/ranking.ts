@@ -44,7 +44,7 @@ export interface AreaOptions extends RankingOptions {
 }
 
 export interface RocAucOptions extends AreaOptions {
-  /** Of three or more classes: each against the rest, or all pairs of them. Default ovr. */
+  /** The comparison of three or more classes: each against the rest, or all pairs of them. Default ovr. */
   readonly multiclass?: 'ovr' | 'ovo'
   /** The area up to this share of false alarms only, corrected so that chance is 0.5. For two classes. */
   readonly maxFpr?: number
@@ -122,7 +122,7 @@ abstract class Ranked<V, O extends RankingOptions> extends Measure<Tensor, Tenso
   }
 }
 
-/** What classes are ranked by: of two classes one number, of more their probabilities, because rows are compared. */
+/** The scores that items are ranked by: one number for two classes, probabilities for more, because rows are compared. */
 function scoresOf(row: Float64Array, from: From): ArrayLike<number> & Iterable<number> {
   const [first, second] = row as unknown as readonly [number, number]
   if (row.length === 2) return [from === 'logits' ? second - first : second]

@@ -24,7 +24,7 @@ export interface KeptOptions extends RegressionOptions {
 
 type Values = number | number[]
 
-/** What is counted of columns: their number, and parts. */
+/** The counts of columns: their number, and parts. */
 interface OfColumns extends Parts {
   /** How many columns there are; -Infinity before anything was counted. */
   readonly width: Largest
@@ -45,7 +45,7 @@ abstract class Regression<P extends OfColumns> extends Measure<Tensor, Tensor, V
   protected abstract column(totals: P, column: number): readonly [value: number, variance: number]
   /** Makes ready for so many columns, and gives what adds an item. */
   protected abstract adder(totals: P, width: number): Item
-  /** What becomes of the mean over columns. */
+  /** The step behind the mean over columns. */
   protected finish(value: number): number {
     return value
   }

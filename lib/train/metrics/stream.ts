@@ -21,7 +21,7 @@ interface Entry<A> {
 export class Stream<A> {
   readonly #totals: A
   #pending: Entry<A>[] = []
-  /** What a read or a function threw; the totals are worth nothing from then on. */
+  /** The error of a read or a function. The totals are worth nothing after it. */
   #failed: { readonly error: unknown } | null = null
 
   constructor(totals: A) {
@@ -46,7 +46,7 @@ export class Stream<A> {
     )
   }
 
-  /** What `read` gives of the totals once all updates until now are in them, and none of those that follow. */
+  /** The result of `read` for the totals of all updates until now, and of none that follow. */
   at<V>(read: (totals: A) => V): Promise<V> {
     return new Promise((resolve, reject) => {
       const entry: Entry<A> = {
@@ -54,7 +54,7 @@ export class Stream<A> {
         values: [],
         take: (totals) => {
           if (this.#failed) return reject(this.#failed.error)
-          // What has no value now may have one after the next update.
+          // A metric without a value now may have one after the next update.
           try {
             resolve(read(totals))
           } catch (error) {
@@ -100,7 +100,7 @@ export class Stream<A> {
     while (this.#pending[0] && this.#pending[0].values !== null) {
       const [{ tensors, take, values }] = this.#pending.splice(0, 1) as [Entry<A> & { values: readonly TypedArray[] }]
       for (const tensor of tensors) tensor.dispose()
-      // Whoever asks for the totals sees what failed, in its turn.
+      // The next call that asks for the totals sees the error.
       if (this.#failed && values.length === 0 && tensors.length > 0) continue
       try {
         take(this.#totals, values)

@@ -26,7 +26,7 @@ FIRESTEEL_INLINE void write(uint16_t* to, Vec value, int64_t n) {
   memcpy(to, some, size_t(n) * sizeof *to);
 }
 
-// What the gate gives of its gradient, and of the other's, where the result's is d.
+// The gradients of the gate and of the other half, where the gradient of the result is d.
 struct Gradients {
   Vec gate, up;
 };

@@ -1,4 +1,4 @@
-// What optimiser steps share: lists of tensors as pieces of work, and the one loop over the elements of a step.
+// The commons of optimiser steps: lists of tensors as pieces of work, and the one loop over the elements of a step.
 //
 // The tensors are cut into pieces of 16K elements, and pieces are grouped until a chunk has that many, so that a
 // thousand small tensors are a few chunks of work. An element's result depends on nothing else: bits do not depend on
@@ -87,7 +87,7 @@ static inline bool shadows_of(Context& context, ViewList tensors, ViewList shado
   return parallel_to(context, {tensors.items, shadows.size}, shadows);
 }
 
-// What every step takes, beside its states.
+// The arguments of every step, beside its states.
 struct Given {
   ViewList params, grads;
   double l2;  // decay as the gradient of an L2 penalty

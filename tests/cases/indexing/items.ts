@@ -14,7 +14,7 @@ const mask = (shape: number[], third = 1) =>
   )
 const number = (value: number) => f.tensor(value, { dtype: 'int32', device: 'reference' })
 
-/** What stands in the brackets; `i` and `j` are tensors of indices that broadcast together. */
+/** The contents of the brackets. `i` and `j` are tensors of indices that broadcast together. */
 const brackets: readonly (readonly [string, (i: f.Tensor, j: f.Tensor) => readonly f.Index[]])[] = [
   ['indices side by side', (i, j) => [i, j]],
   ['nothing', () => []],

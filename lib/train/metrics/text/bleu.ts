@@ -10,7 +10,7 @@ export interface BleuOptions {
   readonly tokenize?: TokenizerName | ((text: string) => readonly string[])
   /** Default false. */
   readonly lowercase?: boolean
-  /** What stands for a count of 0 matches: halves that double (exp), `smoothValue` (floor), or added to all but single words (add-k). Default exp. */
+  /** The substitute for a count of 0 matches: halves that double (exp), `smoothValue` (floor), or added to all but single words (add-k). Default exp. */
   readonly smooth?: 'exp' | 'floor' | 'add-k' | 'none'
   /** Default 0.1 for floor, 1 for add-k. */
   readonly smoothValue?: number

@@ -5,7 +5,7 @@ import { Sums } from '../parts.js'
 import { stemOf } from './stemmer.js'
 import { ngramsOf, sharedBy, TextMeasure, type TextMetric, type TextTotals, totalOf } from './text.js'
 
-/** Of shared words and pairs of words, and of longest common subsequences: of the text, and of its lines. */
+/** ROUGE: shares of common words and pairs of words, and of longest common subsequences of the text and of its lines. */
 export type RougeType = 'rouge1' | 'rouge2' | 'rougeL' | 'rougeLsum'
 
 export interface RougeScore {
@@ -76,7 +76,7 @@ function ofNgrams(said: Words, wanted: Words, n: number): RougeScore {
   return scoreOf(sharedBy(own, theirs), totalOf(own), totalOf(theirs))
 }
 
-/** Of each line of the reference, the words that are in a subsequence shared with any line; no word counts more often than it occurs. */
+/** The words of each reference line that are in a subsequence shared with any line. No word counts more often than it occurs. */
 function ofLines(said: readonly Words[], wanted: readonly Words[]): RougeScore {
   const left = [said, wanted].map((lines) => ngramsOf(lines.flat(), 1, '')) as [
     Map<string, number>,

@@ -1,4 +1,4 @@
-/** What metrics of texts have in common: their inputs, words as Python splits them, and n-grams. */
+/** The commons of metrics of texts: their inputs, words as Python splits them, and n-grams. */
 import { kindOf, ShapeError, ValueError } from '../../../core/errors.js'
 import { Measure, type ResumableMetric } from '../metric.js'
 import type { Parts, Sums } from '../parts.js'
