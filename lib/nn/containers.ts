@@ -7,6 +7,7 @@ import type { Tensor } from '../core/tensor.js'
 import { fusedWith } from './fusion.js'
 import { Lambda, type LayerFunction, type LayerResult, passedOn } from './lambda.js'
 import type { Model, Module } from './module.js'
+import { asCheckpoint, groupOf, isRecomputed } from './recompute.js'
 import { checkModule, isPlainFunction, Sequence } from './sequence.js'
 import { tryOut } from './summary.js'
 
@@ -91,14 +92,34 @@ export class Sequential<const L extends readonly Given[] = readonly Given[]> ext
     return new Sequential(...this.between(start, end))
   }
 
+  /** Its layers, as `WithBlocks` says. */
+  blocks(): Module[] {
+    return this.between()
+  }
+
   /** Throws what its layers throw. */
   forward<S extends Shape>(x: Tensor<S & Passes<L, S>>): Tensor<Passed<L, S>>
   forward(x: Tensor): Tensor {
-    let value = x
     const layers = this.between()
-    for (let i = 0; i < layers.length; i++) {
+    if (!isRecomputed()) return this.#through(layers, 0, layers.length, x)
+    let value = x
+    for (let i = 0, end = 0; i < layers.length; i = end) {
+      const group = groupOf(layers[i] as Layer)
+      do end++
+      while (end < layers.length && groupOf(layers[end] as Layer) === group)
+      const [from, to] = [i, end]
+      const run = (given: unknown) => this.#through(layers, from, to, given as Tensor)
+      value = (group === undefined ? run : asCheckpoint(run))(value) as Tensor
+    }
+    return value
+  }
+
+  /** Through the layers from a place up to another one. */
+  #through(layers: readonly Layer[], from: number, to: number, x: Tensor): Tensor {
+    let value = x
+    for (let i = from; i < to; i++) {
       const layer = layers[i] as Layer
-      const both = fusedWith(layer, layers[i + 1])
+      const both = i + 1 < to ? fusedWith(layer, layers[i + 1]) : null
       if (both !== null) {
         value = both(value)
         i++

@@ -7,6 +7,7 @@ import { arange, full, zeros } from '../ops/creation.js'
 import { gt, where } from '../ops/elementwise/index.js'
 import { type CreationOptions, place } from '../ops/placement.js'
 import { unsqueeze } from '../ops/shape/index.js'
+import { blocksOf } from './blocks.js'
 import { ModuleList } from './containers.js'
 import { xavierUniform_ } from './init.js'
 import { checkFlags, checkLayer, checkNumber, checkSizes, layerOptions } from './layer.js'
@@ -88,6 +89,11 @@ export class TransformerEncoder extends Module {
     this.layers = stacked(op, makeLayer, numLayers, TransformerEncoderLayer)
   }
 
+  /** Its layers, without the norm, as `WithBlocks` says. */
+  blocks(): Module[] {
+    return [...this.layers]
+  }
+
   forward(src: Tensor, inputs: EncoderStackInputs = {}): Tensor {
     const { mask = null, ...given } = ownOptions('TransformerEncoder.forward', inputs, encoderNames)
     let x = src
@@ -106,6 +112,11 @@ export class TransformerDecoder extends Module {
     const op = 'TransformerDecoder'
     this.norm = normOf(op, options)
     this.layers = stacked(op, makeLayer, numLayers, TransformerDecoderLayer)
+  }
+
+  /** Its layers, without the norm, as `WithBlocks` says. */
+  blocks(): Module[] {
+    return [...this.layers]
   }
 
   forward(tgt: Tensor, memory: Tensor, inputs: DecoderInputs = {}): Tensor {
@@ -247,6 +258,11 @@ export class Transformer extends Module {
     const later: Tensor = gt(unsqueeze(places, 0), unsqueeze(places, 1))
     const never = full([], Number.NEGATIVE_INFINITY, { dtype: dtype as 'float32', device })
     return where(later, never, zeros([], { dtype: dtype as 'float32', device }))
+  }
+
+  /** Those of the encoder, then those of the decoder, as `WithBlocks` says; a custom one that declares none is one itself. */
+  blocks(): Module[] {
+    return [this.encoder, this.decoder].flatMap((stack) => blocksOf(stack) ?? [stack])
   }
 
   override extraRepr(): string {

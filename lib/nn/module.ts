@@ -23,6 +23,7 @@ import { type ForwardHook, ForwardHooks, type ForwardPreHook, type HookHandle } 
 import { tellIfLost } from './lost.js'
 import { Naming } from './naming.js'
 import { Buffer, Parameter } from './parameter.js'
+import { asCheckpoint, groupOf, isRecomputed } from './recompute.js'
 import {
   type LoadableState,
   type LoadOptions,
@@ -107,11 +108,17 @@ export abstract class Module extends Holder {
     Object.defineProperty(this, 'forward', {
       value: (...inputs: unknown[]) =>
         withinModule(this, () =>
-          this.#hooks === null ? forward.apply(this, inputs) : this.#hooks.run(this, forward, inputs),
+          // Called as it is where nothing is special, because every layer of a step comes here.
+          this.#hooks === null && !isRecomputed() ? forward.apply(this, inputs) : this.#run(forward, inputs),
         ),
       enumerable: false,
     })
     Object.defineProperty(this, 'uncloneable', { value: uncloneableModule, enumerable: true })
+  }
+
+  #run(forward: (...inputs: unknown[]) => unknown, inputs: unknown[]): unknown {
+    const run = groupOf(this) === undefined ? forward : asCheckpoint(forward)
+    return this.#hooks === null ? run.apply(this, inputs) : this.#hooks.run(this, run, inputs)
   }
 
   /** Name in a state of one of this module's properties. */
