@@ -18,8 +18,29 @@ export function currentChoice(): Choice | null {
   return current
 }
 
+const all = new Set<WeakRef<StandingIn>>()
+
+/** An object that puts others in place, as another weight in a layer's property, so that who uses them asks for no choice. */
+export abstract class StandingIn {
+  constructor() {
+    all.add(new WeakRef(this))
+  }
+
+  /** The object that is in place where no choice speaks of this one. */
+  abstract get own(): object | null
+
+  /** Puts in place what the choice that holds now says. */
+  abstract settle(): void
+}
+
+/** Lets the objects that a choice speaks of, and those around it up to another one, follow the choice that holds now. */
+function settle(choice: Choice | null, until: Choice | null): void {
+  for (let at = choice; at !== null && at !== until; at = at.outer)
+    for (const key of at.values.keys()) if (key instanceof StandingIn) key.settle()
+}
+
 /** The object that stands in for another, by the innermost choice that speaks of it; undefined where none does. */
-function chosenFor(key: object): object | null | undefined {
+export function chosenFor(key: object): object | null | undefined {
   for (let at = current; at !== null; at = at.outer) {
     const value = at.values.get(key)
     if (value !== undefined) return value
@@ -56,6 +77,12 @@ export function chosenOr(key: object, own: object | null): object | null {
 export function notingDefaults<R>(defaults: Defaults, fn: () => R): R {
   const outer = noting
   noting = { defaults, outer }
+  // They are used without a word, so that each may have been.
+  for (const reference of all) {
+    const standing = reference.deref()
+    if (standing === undefined) all.delete(reference)
+    else chosenOr(standing, standing.own)
+  }
   try {
     return fn()
   } finally {
@@ -69,8 +96,10 @@ export function withChoice<R>(op: string, choice: Choice | null, fn: () => R): R
   const before = current
   current = choice
   try {
+    settle(choice, before)
     return checkFinished(op, fn())
   } finally {
     current = before
+    settle(choice, before)
   }
 }

@@ -1,9 +1,9 @@
 /** Adapters of a model by name, of whatever kind: which there are, and which of them are active. */
 import { currentChoice, withChoice } from '../core/choice.js'
 import { ValueError } from '../core/errors.js'
-import { type Adaptable, Adapter, type Adapters, type BaseLayer, isAdaptable } from '../nn/adapter.js'
+import { type Adaptable, Adapter, type Adapters, isAdaptable } from '../nn/adapter.js'
+import { type Copies, type Copy, copiesIn } from '../nn/copies.js'
 import type { Module } from '../nn/module.js'
-import { learnedWhole } from './applied.js'
 import { checkModel, checkNames, listed, type Named, quoted } from './select.js'
 
 /** Every layer that can be adapted, by path. */
@@ -23,24 +23,31 @@ export function adapterNames(model: Module): string[] {
   return [...new Set(adaptableLayers(model).flatMap(([, { adapters }]) => adapters.names))]
 }
 
-/** Throws where an adapter that is not to stay active cannot be switched off. */
+/** Throws where an adapter that is not to stay active cannot be switched off, or where two that are learn one module whole. */
 export function checkSwitch(op: string, model: Module, staying: readonly string[]): void {
-  const going = new Set<string>()
   for (const [path, { adapters }] of adaptableLayers(model))
     for (const name of adapters.active) {
       if (staying.includes(name)) continue
-      going.add(name)
       if (adapters.get(name)?.merged)
         throw new ValueError(op, `the adapter '${name}' is merged into the weight of ${path}; unmergeLora it first`)
     }
-  for (const name of going) {
-    const learned = learnedWhole(model, name)
-    if (learned.length > 0)
+  for (const [path, copies] of copiesIn(model)) {
+    const both = staying.filter((name) => copies.get(name) !== undefined)
+    if (both.length > 1)
       throw new ValueError(
         op,
-        `the adapter '${name}' cannot be switched off, because ${quoted(learned)} of its modulesToSave learned in place; ` +
-          'use a model of its own for the other one',
+        `the adapters ${quoted(both)} have weights of their own for ${path} (modulesToSave), of which only one can be used; ` +
+          'choose one of them',
       )
+    if ((both[0] ?? null) === copies.active) continue
+    for (const [inner, { adapters }] of adaptableLayers(copies.module))
+      for (const [name, adapter] of adapters)
+        if (adapter.merged)
+          throw new ValueError(
+            op,
+            `the adapter '${name}' is merged into a weight of ${path}${inner === '' ? '' : `.${inner}`}, for which another is to ` +
+              'stand in; unmergeLora it first',
+          )
   }
 }
 
@@ -57,30 +64,37 @@ function wanted(op: string, model: Module, names: string | readonly string[]): r
   return list
 }
 
+/** The copy that an adapter of these names has; null: none has. */
+function copyAmong(copies: Copies, names: readonly string[]): Copy | null {
+  const name = names.find((each) => copies.get(each) !== undefined)
+  return name === undefined ? null : (copies.get(name) as Copy)
+}
+
 function run<R>(op: string, model: Module, names: readonly string[], fn: () => R): R {
   checkSwitch(op, model, names)
-  const values = new Map<Adapters, BaseLayer | null>()
+  const values = new Map<Adapters | Copies, object | null>()
   for (const [, { adapters }] of adaptableLayers(model)) {
     if (adapters.names.length === 0) continue
     const own = names.filter((name) => adapters.get(name) !== undefined)
     values.set(adapters, adapters.adaptedBy(own, op))
   }
+  for (const [, copies] of copiesIn(model)) values.set(copies, copyAmong(copies, names))
   return withChoice(op, { values, outer: currentChoice() }, fn)
 }
 
 /**
  * Runs a synchronous function with just these adapters active in the model, in this order: `[]` is the base. Their parameters
- * get gradients if they want them. Nothing of the model changes, so that two requests may use different adapters of one model;
- * await outside. Throws ValueError for names that no layer has, where an adapter is merged that would have to go, and if `fn`
- * returns a promise or a generator.
+ * get gradients if they want them. Modules in the `modulesToSave` of one have its weights, others their original ones. Nothing of the model changes, so that two requests may use different adapters of one model;
+ * await outside. Throws ValueError for names that no layer has, where an adapter is merged that would have to go, where two of
+ * them learned one module whole, and if `fn` returns a promise or a generator.
  */
 export function withAdapter<R>(model: Module, names: string | readonly string[], fn: () => R): R {
   return run('withAdapter', model, wanted('withAdapter', model, names), fn)
 }
 
 /**
- * Runs a synchronous function with the base alone, as a reference for what an adapter learns. Throws ValueError where an adapter
- * is merged or taught more than itself (`modulesToSave`), and if `fn` returns a promise or a generator.
+ * Runs a synchronous function with the base alone, as a reference for what an adapter learns: modules in `modulesToSave` have
+ * their original weights. Throws ValueError where an adapter is merged, and if `fn` returns a promise or a generator.
  */
 export function withoutAdapters<R>(model: Module, fn: () => R): R {
   checkModel('withoutAdapters', model)
@@ -89,7 +103,8 @@ export function withoutAdapters<R>(model: Module, fn: () => R): R {
 
 /**
  * Makes just these adapters active, in this order, until further notice: they learn, the others do not. Adapters add up where
- * they are sums, as LoRA's are. Throws ValueError for names that no layer has, and where an adapter cannot be switched off.
+ * they are sums, as LoRA's are; of those that learn a module whole (`modulesToSave`) one at most can be active. Throws ValueError
+ * for names that no layer has, for two that learn one module whole, and where an adapter is merged that would have to go.
  */
 export function setAdapter(model: Module, names: string | readonly string[]): void {
   const op = 'setAdapter'
@@ -104,6 +119,8 @@ export function activate(model: Module, names: readonly string[]): void {
     adapters.activate(names.filter((name) => adapters.get(name) !== undefined))
     for (const [name, adapter] of adapters) if (!adapter.merged) adapter.requiresGrad_(names.includes(name))
   }
+  for (const [, copies] of copiesIn(model))
+    copies.activate(names.find((name) => copies.get(name) !== undefined) ?? null)
 }
 
 /** Throws where a model has an adapter of that name. */

@@ -38,8 +38,3 @@ export function noteLora(model: Module, name: string, options: LoraOptions): voi
 export function forgetLora(model: Module, name: string): void {
   applied.get(model)?.delete(name)
 }
-
-/** The modules that learn whole with the adapter of a name, in the model or a part of it that LoRA was applied to. */
-export function learnedWhole(model: Module, name: string): string[] {
-  return model.modules().flatMap((module) => applied.get(module)?.get(name)?.modulesToSave ?? [])
-}

@@ -2,8 +2,9 @@
 import type { Storage } from '../core/storage.js'
 import type { Tensor } from '../core/tensor.js'
 import { Adapter } from '../nn/adapter.js'
+import { copiesIn } from '../nn/copies.js'
 import type { Module } from '../nn/module.js'
-import { listed, type Named } from './select.js'
+import { listed } from './select.js'
 
 /** A buffer when LoRA was applied. The memory is held, because a model that moves to a device gets another. */
 interface Noted {
@@ -38,11 +39,12 @@ function hasChanged(buffer: Tensor, noted: Noted | undefined): boolean {
 }
 
 /** Warns, once of each, of buffers that changed and parameters that learn outside of what is saved. */
-export function warnOfLost(op: string, model: Module, saved: readonly Named[]): void {
+export function warnOfLost(op: string, model: Module): void {
   const { buffers, told } = bases.get(model) as Base
   // Adapters are no part of the base, those of other names neither.
   const adapters = model.modules().filter((module) => module instanceof Adapter)
-  const kept = new Set<Tensor>([...saved.map(([, module]) => module), ...adapters].flatMap(tensorsOf))
+  const kept = new Set<Tensor>(adapters.flatMap(tensorsOf))
+  for (const [, copies] of copiesIn(model)) for (const [, tensor] of copies.tensors()) kept.add(tensor)
   const tell = (names: readonly string[], what: string, remedy: string) => {
     const text = `[${op}] the adapter's files leave out ${listed(names)}, which ${what}: who loads them gets another model; ${remedy}`
     if (names.length > 0 && told.size < told.add(text).size)

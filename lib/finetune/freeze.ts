@@ -1,7 +1,9 @@
 /** Freezing: which parameters learn. A frozen weight costs no weight gradient and keeps no activation. */
 import { shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
+import type { Tensor } from '../core/tensor.js'
 import { Adapter } from '../nn/adapter.js'
+import { copiesIn } from '../nn/copies.js'
 import { type Module, Parameter } from '../nn/module.js'
 import { stateless } from '../nn/naming.js'
 import type { Callback } from '../train/callbacks.js'
@@ -11,7 +13,7 @@ import { checkModel, listed, quoted } from './select.js'
 /**
  * Parameters by path: a path of a parameter or of a module ('0', 'encoder.layer1'), with `*` for any characters; a regular
  * expression on parameter paths; a number, the depth: that many of the model's children with parameters, from the input; or
- * the adapters of a name.
+ * the adapters of a name, with what they learn whole.
  */
 export type Selection = string | RegExp | number | { readonly adapter: string }
 
@@ -32,7 +34,9 @@ function matcher(op: string, model: Module, selection: Selection): Matcher {
         op,
         `there is no adapter named ${shown(adapter)} in the model; there are ${quoted(adapterNames(model))}`,
       )
-    const found = new Set(own.flatMap((module) => [...module.parameters()]))
+    const found = new Set<Tensor>(own.flatMap((module) => [...module.parameters()]))
+    for (const [, copies] of copiesIn(model))
+      for (const [, tensor] of copies.get(adapter)?.named ?? []) found.add(tensor)
     return (_, parameter) => found.has(parameter)
   }
   if (typeof selection === 'number') {

@@ -1,8 +1,10 @@
 /** LoRA (Hu et al., 2021) applied to a model: low-rank products beside frozen weights, in the slots of adaptable layers. */
+import { isBlocks } from '../core/dtype.js'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
 import { checkOptions, ownOptions } from '../core/options.js'
 import { type Adaptable, checkAdapterName, isAdaptable } from '../nn/adapter.js'
+import { Copies, type Copy, copiesAround, copiesAt, copiesIn, copyOf } from '../nn/copies.js'
 import { checkDropout, checkFlags } from '../nn/layer.js'
 import type { Module } from '../nn/module.js'
 import { stateless } from '../nn/naming.js'
@@ -28,7 +30,11 @@ export interface LoraOptions {
    * Linear. With a MultiheadAttention its `out_proj` is adapted too, as in PEFT. Those in `modulesToSave` are left out. What selects nothing is an error.
    */
   readonly targetModules: readonly string[] | RegExp | string
-  /** Modules that learn whole and are saved with the adapter, as a new head does: paths or their last parts. */
+  /**
+   * Modules that learn whole and are saved with the adapter, as a new head does: paths or their last parts. The adapter learns a
+   * copy of their weights, which stands in for the original ones while the adapter is active; two modules that share a weight get
+   * a copy each, as in PEFT.
+   */
   readonly modulesToSave?: readonly string[]
   /**
    * Other ranks and alphas for some layers. A key is a regular expression of Python for the end of a path, as in PEFT; the first
@@ -53,7 +59,30 @@ export function loraLayers(model: Module, name: string): (readonly [string, Adap
 /** Modules that learn whole. Throws ValueError naming entries that name none. */
 export function savedModules(op: string, model: Module, { modulesToSave = [] }: LoraOptions): Named[] {
   checkNames(op, 'modulesToSave', modulesToSave)
-  return byNames(op, 'modulesToSave', modulesToSave, ownModules(model).slice(1))
+  const found = byNames(op, 'modulesToSave', modulesToSave, ownModules(model).slice(1))
+  const within = new Set(found.flatMap(([, module]) => module.modules().slice(1)))
+  return found.filter(([, module]) => !within.has(module))
+}
+
+/** Throws where modules cannot learn whole: of a dtype that does not learn, or in part another adapter's. */
+function checkSaved(op: string, name: string, saved: readonly Named[]): void {
+  for (const [path, module] of saved) {
+    for (const [own, { dtype }] of module.namedParameters())
+      if (isBlocks(dtype))
+        throw new ValueError(
+          op,
+          `modulesToSave names '${path}', whose ${own} is ${dtype}, which cannot learn; leave it out, or keep its floats`,
+        )
+    for (const copies of copiesAround(module)) {
+      const others = copies.names.filter((other) => other !== name)
+      if (copies.module !== module && others.length > 0)
+        throw new ValueError(
+          op,
+          `modulesToSave names '${path}', but the adapter '${others[0]}' learns a module whole that is around it or within it; ` +
+            'name the same one',
+        )
+    }
+  }
 }
 
 /** The result of applying LoRA: layers with the sizes of their adapters, and modules that learn whole. */
@@ -136,6 +165,7 @@ export function planLora(op: string, model: Module, given: LoraOptions): Plan {
   checkFlags(op, { rankStabilized })
   checkGenerator(op, generator)
   const saved = savedModules(op, model, options)
+  checkSaved(op, name, saved)
   const named = targets(op, model, saved, options.targetModules)
   const paths = named.map(([path]) => path)
   const ranks = byPatterns(op, 'rankPattern', options.rankPattern, paths)
@@ -182,9 +212,21 @@ export function adaptersOf({ name, options, layers }: Plan): ReadonlyMap<Adaptab
   )
 }
 
+/** The weights of modules that learn whole: those that the adapter has, else copies of the original ones. */
+export function copiesOf({ name, saved }: Plan): ReadonlyMap<Module, Copy> {
+  return new Map(saved.map(([, module]) => [module, copiesAt(module)?.get(name) ?? copyOf(module)]))
+}
+
 /** Puts adapters in, which take the place of those of their name and are then the only active ones. */
-export function attach(model: Module, plan: Plan, adapters: ReadonlyMap<Adaptable, LoraAdapter>): void {
+export function attach(
+  model: Module,
+  plan: Plan,
+  adapters: ReadonlyMap<Adaptable, LoraAdapter>,
+  whole: ReadonlyMap<Module, Copy>,
+): void {
   const { name, options } = plan
+  for (const [, copies] of copiesIn(model)) if (!whole.has(copies.module)) copies.delete(name)
+  for (const [module, copy] of whole) Copies.of(module).set(name, copy)
   for (const [, layer] of loraLayers(model, name)) if (!adapters.has(layer)) layer.adapters.delete(name)
   for (const parameter of model.parameters()) parameter.requiresGrad = false
   for (const { layer, scale } of plan.layers) {
@@ -193,7 +235,6 @@ export function attach(model: Module, plan: Plan, adapters: ReadonlyMap<Adaptabl
     layer.adapters.set(name, adapter.train(layer.training) as LoraAdapter)
   }
   activate(model, [name])
-  for (const [, module] of plan.saved) module.requiresGrad_(true)
   // Another adapter over the same base: what changed since the first is still not the base's.
   if (loraNames(model).length === 0) noteBase(model)
   noteLora(model, name, options)
@@ -213,14 +254,15 @@ export function applyLora<M extends Module>(model: M, options: LoraOptions): M {
   const plan = planLora(op, model, options)
   checkFree(op, model, plan.name)
   checkSwitch(op, model, [])
-  attach(model, plan, adaptersOf(plan))
+  attach(model, plan, adaptersOf(plan), copiesOf(plan))
   return model
 }
 
 /**
- * Takes adapters away, all of LoRA's or the one named: without what they learned, unless it was merged. Others that were active
- * stay so. The base stays frozen, but for `modulesToSave`, as applyLora left it, because what learned before that is not known;
- * call `unfreeze(model)` to train it. Throws ValueError if there is none.
+ * Takes adapters away, all of LoRA's or the one named: without what they learned, unless it was merged. Modules in
+ * `modulesToSave` have their original weights again, or keep those of an adapter that was merged. Others that were active stay so.
+ * The base stays frozen, as applyLora left it, because what learned before that is not known; call `unfreeze(model)` to train it.
+ * Throws ValueError if there is none.
  */
 export function removeLora(model: Module, options: { readonly name?: string } = {}): void {
   const op = 'removeLora'
@@ -228,7 +270,10 @@ export function removeLora(model: Module, options: { readonly name?: string } = 
   const { name } = checkOptions(op, options, { name: true })
   const names = name === undefined && loraNames(model).length > 0 ? loraNames(model) : [loraName(op, model, name)]
   for (const each of names) {
-    for (const [, layer] of loraLayers(model, each)) layer.adapters.delete(each)
+    const layers = loraLayers(model, each)
+    const adopt = layers.some(([, , { merged }]) => merged)
+    for (const [, layer] of layers) layer.adapters.delete(each)
+    for (const [, copies] of copiesIn(model)) copies.delete(each, { adopt })
     forgetLora(model, each)
   }
   if (loraNames(model).length === 0) forgetBase(model)

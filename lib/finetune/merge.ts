@@ -4,6 +4,7 @@ import { ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Module } from '../nn/module.js'
+import { originalOf } from '../nn/parameter.js'
 import { overlaps } from '../nn/views.js'
 import { checkDistinct } from '../ops/common.js'
 import { to } from '../ops/convert.js'
@@ -48,7 +49,8 @@ function chosen(op: string, model: Module, options: MergeOptions): readonly stri
  * Adds the adapters' products to the weights: the same results without their cost. Until `unmergeLora` or `removeLora` the
  * products stop learning, and the model's state cannot be read, saved or loaded (`stateDict`, `save`, `loadStateDict`, `load`),
  * because it would hold each product twice. `saveAdapter` works, as it writes the factors alone, and so does `loadAdapter`, which
- * unmerges first. Merging twice changes nothing. Throws ValueError, and changes nothing, where the adapter named is not active,
+ * unmerges first. Of modules that learned whole (`modulesToSave`) the weights stay, as the module's own, when a merged adapter is
+ * removed. Merging twice changes nothing. Throws ValueError, and changes nothing, where the adapter named is not active,
  * or shares a layer with another adapter that is no sum; where a weight has another user in the model, such as an embedding tied
  * to its head: merging would change that too; and where a layer cannot hold the product, as a convolution of groups.
  */
@@ -68,6 +70,11 @@ export function mergeLora(model: Module, options: MergeOptions = {}): void {
   for (const { path, layer, adapter } of merging) {
     const { weight, alsoRead } = layer.adaptation
     checkDistinct(op, `the weight of ${path}`, weight)
+    if (originalOf(weight) !== weight)
+      throw new ValueError(
+        op,
+        `the weight of ${path} is that of another adapter, which learns it whole (modulesToSave); switch that one off first`,
+      )
     if (adapter.unmergeable !== null)
       throw new ValueError(op, `${path} cannot hold the product: ${adapter.unmergeable}; leave the adapter beside it`)
     if (layer.dense().storage !== weight.storage)

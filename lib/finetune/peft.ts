@@ -10,17 +10,17 @@ import { readJson } from '../io/json.js'
 import { checkPath, refusal } from '../io/refusal.js'
 import { SafetensorsFile } from '../io/safetensors.js'
 import { tensorFile, tensorsIn } from '../io/tensors.js'
-import { Adapter } from '../nn/adapter.js'
+import { type Copy, copiesIn } from '../nn/copies.js'
 import type { Module } from '../nn/module.js'
 import { matchState } from '../nn/state.js'
 import { adaptableLayers, checkFree, checkSwitch } from './adapters.js'
 import { loraName, loraNames, loraOptions } from './applied.js'
 import { warnOfLost } from './base.js'
 import { configFrom, optionsFrom, settingsHash } from './config.js'
-import { adaptersOf, attach, type LoraOptions, loraLayers, planLora, savedModules } from './lora.js'
+import { adaptersOf, attach, copiesOf, type LoraOptions, loraLayers, planLora } from './lora.js'
 import type { LoraAdapter } from './lora-adapter.js'
 import { unmergeLora } from './merge.js'
-import { checkModel, endsWith, type Named } from './select.js'
+import { checkModel, endsWith } from './select.js'
 
 const prefix = 'base_model.model.'
 const configFile = 'adapter_config.json'
@@ -34,7 +34,7 @@ const pause = 20
 /** The tensors of an adapter under PEFT's names: the low-rank weights, and the modules that learn whole. */
 function adapterState(
   adapters: readonly (readonly [path: string, adapter: LoraAdapter])[],
-  saved: readonly Named[],
+  saved: readonly (readonly [path: string, copy: Copy])[],
 ): Map<string, Tensor> {
   const found = new Map<string, Tensor>()
   const put = (path: string, name: string, tensor: Tensor) =>
@@ -42,12 +42,7 @@ function adapterState(
   // Files do not say the adapter's name, which stands after the property.
   for (const [path, adapter] of adapters)
     for (const [name, tensor] of adapter.namedState()) put(path, name.replace(`.${adapter.adapterName}`, ''), tensor)
-  for (const [path, module] of saved) {
-    // Another adapter may be within a module that learns whole, and one that is about to go.
-    const adapting = module.modules().filter((inner) => inner instanceof Adapter)
-    const others = new Set<Tensor>(adapting.flatMap((adapter) => adapter.namedState().map(([, tensor]) => tensor)))
-    for (const [name, tensor] of module.namedState()) if (!others.has(tensor)) put(path, name, tensor)
-  }
+  for (const [path, { named }] of saved) for (const [name, tensor] of named) put(path, name, tensor)
   return found
 }
 
@@ -64,6 +59,14 @@ function fileNames(model: Module, name: string): (readonly [path: string, adapte
   return layers.map(([path, layer, adapter]) => {
     const outer = along.get(layer)
     return [outer === undefined ? path : `${outer}.base_layer${path.slice(outer.length)}`, adapter] as const
+  })
+}
+
+/** The copies that the adapter learned of whole modules, by path. */
+function copiesNamed(model: Module, name: string): (readonly [path: string, copy: Copy])[] {
+  return copiesIn(model).flatMap(([path, copies]) => {
+    const copy = copies.get(name)
+    return copy === undefined ? [] : [[path, copy] as const]
   })
 }
 
@@ -103,9 +106,8 @@ export async function saveAdapter(model: Module, folder: string, options: Adapte
   const settings = loraOptions(model, name)
   checkPath(op, 'write', folder)
   const adapters = fileNames(model, name)
-  const saved = savedModules(op, model, settings)
-  warnOfLost(op, model, saved)
-  const state = adapterState(adapters, saved)
+  warnOfLost(op, model)
+  const state = adapterState(adapters, copiesNamed(model, name))
   const config = `${JSON.stringify(configFrom(settings, targetsOf(model, name, settings)), null, 2)}\n`
   // The hash is that of the settings as loadAdapter will read them from the text.
   const hash = settingsHash(optionsFrom(op, configFile, JSON.parse(config)))
@@ -159,12 +161,16 @@ export async function loadAdapter(model: Module, folder: string, options: Adapte
     checkSwitch(op, model, has ? [name] : [])
     const adapters = adaptersOf(plan)
     const named = plan.layers.map(({ fileName, layer }) => [fileName, adapters.get(layer) as LoraAdapter] as const)
-    const state = adapterState(named, plan.saved)
+    const whole = copiesOf(plan)
+    const state = adapterState(
+      named,
+      plan.saved.map(([path, module]) => [path, whole.get(module) as Copy] as const),
+    )
     for (const { fileName, layer } of plan.layers) {
       const key = `${prefix}${fileName}.base_layer.weight`
       if (file.tensors.has(key)) state.set(key, layer.adaptation.weight)
     }
-    return { plan, adapters, state }
+    return { plan, adapters, whole, state }
   }
   // Once before the file is read, for what of it is wanted, and again after, because the model may have changed meanwhile.
   const path = join(folder, weightsFile)
@@ -174,9 +180,9 @@ export async function loadAdapter(model: Module, folder: string, options: Adapte
   } finally {
     await file.close()
   }
-  const { plan, adapters, state } = check()
+  const { plan, adapters, whole, state } = check()
   const matched = matchState(op, { namedState: () => state }, tensors, {}, path)
   if (loraNames(model).includes(name)) unmergeLora(model, { name })
-  attach(model, plan, adapters)
+  attach(model, plan, adapters, whole)
   matched.write()
 }

@@ -1,7 +1,8 @@
 /** Modules and parameters by key, and parameters in a list. */
 import { formatShape, kindOf, shown, ValueError } from '../core/errors.js'
 import { listOf } from '../core/options.js'
-import { Module, type Parameter, settings } from './module.js'
+import type { Tensor } from '../core/tensor.js'
+import { Module, Parameter, settings } from './module.js'
 import { checkModule, checkParameter, Sequence, visitEntry } from './sequence.js'
 import type { OnGenerator, OnHolder, OnTensor } from './walk.js'
 
@@ -102,6 +103,12 @@ abstract class Dictionary<V extends Module | Parameter, T extends Table<V>> exte
   ): void {
     super.visitOwn(onTensor, onHolder, onGenerator)
     for (const [key, value] of this.#entries) visitEntry(key, value, onTensor, onHolder)
+  }
+
+  override exchangeOwn(others: ReadonlyMap<Tensor, Tensor>): void {
+    super.exchangeOwn(others)
+    for (const [key, value] of this.#entries)
+      if (value instanceof Parameter) this.#entries.set(key, (others.get(value) ?? value) as V)
   }
 
   /** A container is not a step of a computation; use what it holds. */

@@ -19,6 +19,7 @@ import { to } from '../ops/convert.js'
 import { creationNames, place } from '../ops/placement.js'
 import { loadSource } from './load.js'
 import '../ops/gradients.js'
+import type { Copies } from './copies.js'
 import { type ForwardHook, ForwardHooks, type ForwardPreHook, type HookHandle } from './hooks.js'
 import { tellIfLost } from './lost.js'
 import { Naming } from './naming.js'
@@ -35,7 +36,7 @@ import {
   withoutAliases,
 } from './state.js'
 import { type Summary, type SummaryOptions, summarize } from './summary.js'
-import { Holder, uncloneableModule, walk } from './walk.js'
+import { Holder, type OnGenerator, type OnHolder, type OnTensor, uncloneableModule, walk } from './walk.js'
 
 export { Buffer, Parameter }
 
@@ -57,6 +58,9 @@ export function snakeCase(property: string): string {
 
 /** Every step of an optimiser asks for the names of all parameters. */
 const snakeCases = new Map<string, string>()
+
+/** The name of the property with the copies of what a module is within, as `copies.ts` has them. */
+export const copied: unique symbol = Symbol('copied')
 
 const keepMode: unique symbol = Symbol('keepMode')
 const resume: unique symbol = Symbol('resume')
@@ -97,6 +101,9 @@ export abstract class Module extends Holder {
   /** Whether forward does something else in training, for those whose parameters or buffers do not tell. */
   static readonly hasModes: boolean = false
 
+  /** For copies.ts: those that may stand in for this module's tensors. */
+  public [copied]: Copies | null = null
+
   /** Properties whose name in a state is not their snake case. */
   static readonly stateNames: { readonly [property: string]: string } = {}
 
@@ -126,6 +133,16 @@ export abstract class Module extends Holder {
     const own: unknown = (this.constructor as typeof Module).stateNames[property]
     // What an object inherits, as `constructor`, is no name.
     return typeof own === 'string' ? own : snakeCase(property)
+  }
+
+  /** Also the copies that may stand in for this module's tensors, as PEFT names them: `modules_to_save.<name>.weight`. */
+  override visitOwn(
+    onTensor: OnTensor | null,
+    onHolder: OnHolder | null,
+    onGenerator: OnGenerator | null = null,
+  ): void {
+    super.visitOwn(onTensor, onHolder, onGenerator)
+    if (onTensor !== null) this[copied]?.visit(this, onTensor)
   }
 
   /** Inner modules with their names, in order of definition. */

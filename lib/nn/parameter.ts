@@ -21,6 +21,20 @@ export class Parameter<out S extends Shape = Shape> extends Tensor<S> {
   }
 }
 
+/** By a copy that stands in for a module's tensor: that tensor. */
+const originals = new WeakMap<Tensor, Tensor>()
+
+/** The module's own tensor that one stands in for; the same tensor where it stands in for none. */
+export function originalOf(tensor: Tensor): Tensor {
+  return originals.get(tensor) ?? tensor
+}
+
+/** Says what a tensor stands in for; null: for nothing any more. */
+export function setOriginal(tensor: Tensor, original: Tensor | null): void {
+  if (original === null) originals.delete(tensor)
+  else originals.set(tensor, original)
+}
+
 export interface BufferOptions {
   /** Whether it is part of the state. False for what follows from the options of its module, such as tables of positions. */
   readonly persistent?: boolean

@@ -2,7 +2,8 @@
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import { listOf } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
-import { Module, Parameter } from './module.js'
+import { Module } from './module.js'
+import { originalOf, Parameter } from './parameter.js'
 import type { OnGenerator, OnHolder, OnTensor } from './walk.js'
 
 /** Whether a function is a class, which somebody forgot to make an instance of. */
@@ -44,7 +45,7 @@ export function visitEntry(
   onHolder: OnHolder | null,
 ): void {
   if (value instanceof Module) onHolder?.(name, value)
-  else onTensor?.(name, value)
+  else onTensor?.(name, originalOf(value))
 }
 
 /**
@@ -117,6 +118,12 @@ export abstract class Sequence<V extends Module | Parameter, In = V> extends Mod
   ): void {
     super.visitOwn(onTensor, onHolder, onGenerator)
     for (const [i, value] of this.#entries.entries()) visitEntry(String(i), value, onTensor, onHolder)
+  }
+
+  override exchangeOwn(others: ReadonlyMap<Tensor, Tensor>): void {
+    super.exchangeOwn(others)
+    for (const [i, value] of this.#entries.entries())
+      if (value instanceof Tensor) this.#entries[i] = (others.get(value) ?? value) as V
   }
 
   #checkIndex(method: string, index: number): number {

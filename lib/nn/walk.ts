@@ -5,7 +5,7 @@ import { Generator } from '../core/generator.js'
 import { checkNesting } from '../core/module-path.js'
 import { Tensor } from '../core/tensor.js'
 import { Uncloneable } from '../core/uncloneable.js'
-import { Buffer, Parameter } from './parameter.js'
+import { Buffer, originalOf, Parameter } from './parameter.js'
 import { tellOnce } from './tell.js'
 
 export type OnTensor = (name: string, tensor: Tensor) => void
@@ -71,7 +71,7 @@ export abstract class Holder {
       const name = this.stateName(property)
       if (value instanceof Tensor) {
         if (!isOwned(value)) tellIfStray(value, this, property)
-        else if (names === null || this.#isNew(names, name, property)) onTensor?.(name, value)
+        else if (names === null || this.#isNew(names, name, property)) onTensor?.(name, originalOf(value))
       } else if (value instanceof Holder) {
         if (names === null || this.#isNew(names, name, property)) onHolder?.(name, value)
       } else if (value instanceof Generator) onGenerator?.(name, value)
@@ -87,6 +87,11 @@ export abstract class Holder {
           () => names === null || this.#isNew(names, name, property),
         )
     }
+  }
+
+  /** Puts other tensors in the place of those among the own properties, and in lists and tables there. */
+  exchangeOwn(others: ReadonlyMap<Tensor, Tensor>): void {
+    exchangeIn(this, others, new Set())
   }
 
   #compare(properties: readonly string[]): void {
@@ -105,6 +110,35 @@ export abstract class Holder {
       this.constructor.name,
       `the properties ${other} and ${property} have one name in a state, ${name}; rename one, or name it in static stateNames`,
     )
+  }
+}
+
+/** Exchanges tensors where a walk finds them: in arrays, Maps, Sets and plain objects, each once. */
+function exchangeIn(container: object, others: ReadonlyMap<Tensor, Tensor>, seen: Set<object>): void {
+  if (seen.size === seen.add(container).size) return
+  const table = container as { [key: string | number]: unknown }
+  const entries = container instanceof Holder ? Object.entries(container) : entriesOf(container)
+  if (entries === null || barren.get(container) === sizeOf(container)) return
+  const found = [...entries]
+  /** Whether a Set is to be filled anew, in its order, because it has no places. */
+  let rebuilt = false
+  for (const [i, [key, value]] of found.entries()) {
+    if (typeof value !== 'object' || value === null || value instanceof Holder) continue
+    if (!(value instanceof Tensor)) {
+      exchangeIn(value, others, seen)
+      continue
+    }
+    const other = others.get(value)
+    if (other === undefined) continue
+    if (container instanceof Map) container.set(key, other)
+    else if (container instanceof Set) {
+      found[i] = [key, other]
+      rebuilt = true
+    } else table[key as string] = other
+  }
+  if (rebuilt && container instanceof Set) {
+    container.clear()
+    for (const [, value] of found) container.add(value)
   }
 }
 
@@ -207,7 +241,7 @@ function visitInside(
           refuse(`'${place}' in ${path} cannot be a module's name in a state: it must not be empty nor hold a dot`)
         if (names !== null && names.size === names.add(place).size)
           refuse(`two keys of ${path} have one name in a state, ${place}`)
-        if (isTensor) onTensor?.(`${path}.${place}`, item)
+        if (isTensor) onTensor?.(`${path}.${place}`, originalOf(item))
         else if (item instanceof Holder) onHolder?.(`${path}.${place}`, item)
         else onGenerator?.(`${path}.${place}`, item)
       } else visit(`${path}.${String(key)}`, item, trail)

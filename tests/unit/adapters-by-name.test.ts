@@ -224,12 +224,6 @@ describe.each(['cpu', 'reference'])('adapters by name on %s', (device) => {
       withAdapter(model, 'a', () => run(model)),
       run(model),
     )
-    const whole = applyLora(make(), { name: 'a', rank: 1, targetModules: ['0'], modulesToSave: ['1'] })
-    for (const use of [() => withoutAdapters(whole, () => 1), () => lora(whole, 'b', [3, 4], ['0'])])
-      expect(use).toThrow("the adapter 'a' cannot be switched off, because ['1'] of its modulesToSave learned in place")
-    expect(() => withoutAdapters(new nn.Sequential(whole as nn.Layer), () => 1)).toThrow(
-      'modulesToSave learned in place',
-    )
   })
 
   it('merge and unmerge by name', () => {

@@ -154,9 +154,9 @@ describe('LoRA’s layers', () => {
     const model = apply({ modulesToSave: ['head', 'norm'] })
     expect(adapted(model)).toEqual(linears.slice(0, 4))
     expect(learning(model).filter((name) => !name.includes('lora_'))).toEqual([
-      'norm.weight',
-      'norm.bias',
-      'head.weight',
+      'norm.modules_to_save.default.weight',
+      'norm.modules_to_save.default.bias',
+      'head.modules_to_save.default.weight',
     ])
   })
 

@@ -243,7 +243,8 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
     const model = new nn.Sequential(new nn.Linear(1, 2), new nn.ReLU(), new nn.Linear(2, 1))
     const parameters = [...model.parameters()]
     const trainer = new Trainer(model, { optimizer: new optim.SGD(parameters, { lr: 0.1 }), loss: mseLoss })
-    applyLora(model, { rank: 1, targetModules: ['0'], modulesToSave: ['2'] })
+    applyLora(model, { rank: 1, targetModules: ['0'] })
+    model.at(2)?.requiresGrad_(true)
     await trainer.fit(batches(2), quiet)
     const [text] = await warnings()
     expect(text).toContain('2 parameters of the model want gradients')

@@ -1,0 +1,194 @@
+/**
+ * Copies of a module's tensors by name, one of which stands in for them, as in PEFT's ModulesToSaveWrapper: what learns whole with
+ * an adapter, while the module's own tensors stay as they were. A copy stands in the very properties, so that whoever reads a
+ * weight gets it; walks see through it, and find the module's own tensors there and all copies behind them.
+ */
+import { noGrad } from '../autograd/mode.js'
+import { chosenFor, StandingIn } from '../core/choice.js'
+import { isFloating } from '../core/dtype.js'
+import { keep, outsideFrames } from '../core/scope.js'
+import type { Storage } from '../core/storage.js'
+import { denseTensor, Tensor } from '../core/tensor.js'
+import { clone } from '../ops/shape/index.js'
+import { Adapter } from './adapter.js'
+import { copied, type Module } from './module.js'
+import { Buffer, originalOf, Parameter, setOriginal } from './parameter.js'
+import type { OnTensor } from './walk.js'
+
+/** One copy: every tensor of the module's state, under its name there. */
+export interface Copy {
+  readonly named: readonly (readonly [name: string, tensor: Tensor])[]
+}
+
+/** The module's own tensors by their names in its state, without those of adapters and of copies. */
+function ownState(module: Module): (readonly [string, Tensor])[] {
+  const inner = module.modules()
+  const adapting = inner.filter((each) => each instanceof Adapter)
+  const others = new Set(adapting.flatMap((adapter) => adapter.namedState().map(([, tensor]) => tensor)))
+  for (const each of inner) for (const [, tensor] of each[copied]?.tensors() ?? []) others.add(tensor)
+  return module.namedState().filter(([, tensor]) => !others.has(tensor))
+}
+
+/** A copy of a module's own tensors that nobody uses yet. What shares memory within the module does so in the copy. */
+export function copyOf(module: Module): Copy {
+  const own = ownState(module)
+  const holders = new Map<Storage, Set<Tensor>>()
+  for (const [, tensor] of own)
+    holders.set(tensor.storage, (holders.get(tensor.storage) ?? new Set<Tensor>()).add(tensor))
+  const memory = new Map<Storage, Tensor>()
+  const made = new Map<Tensor, Tensor>()
+  const copy = (tensor: Tensor): Tensor => {
+    const { storage, sizes, steps, offset } = tensor
+    if (holders.get(storage)?.size === 1) return keep(clone(tensor.detach()))
+    const whole = memory.get(storage) ?? keep(clone(denseTensor(storage, [storage.count])))
+    memory.set(storage, whole)
+    return new Tensor(whole.storage, sizes, steps, offset)
+  }
+  const named = outsideFrames(() =>
+    noGrad(() =>
+      own.map(([name, tensor]) => {
+        const other =
+          made.get(tensor) ??
+          (tensor instanceof Parameter ? new Parameter(copy(tensor), false) : new Buffer(copy(tensor)))
+        made.set(tensor, other)
+        setOriginal(other, tensor)
+        return [name, other] as const
+      }),
+    ),
+  )
+  return { named }
+}
+
+/** The copies of one module. */
+export class Copies extends StandingIn {
+  readonly #module: Module
+  /** The module and all within that hold tensors of it. */
+  readonly #holders: readonly Module[]
+  readonly #byName = new Map<string, Copy>()
+  #active: Copy | null = null
+  /** The copy that is in the properties now. */
+  #standing: Copy | null = null
+
+  private constructor(module: Module) {
+    super()
+    this.#module = module
+    const all = module.modules()
+    const adapting = new Set(all.flatMap((each) => (each instanceof Adapter ? each.modules() : [])))
+    this.#holders = all.filter((each) => !adapting.has(each))
+  }
+
+  /** Those of a module, which has them from now on if it had none. */
+  static of(module: Module): Copies {
+    const there = module[copied]
+    if (there !== null) return there
+    const copies = new Copies(module)
+    for (const holder of copies.#holders) holder[copied] = copies
+    return copies
+  }
+
+  /** The module that is copied as a whole. */
+  get module(): Module {
+    return this.#module
+  }
+
+  get names(): readonly string[] {
+    return [...this.#byName.keys()]
+  }
+
+  /** The name of the copy that stands in for good; null: none does. */
+  get active(): string | null {
+    for (const [name, copy] of this.#byName) if (copy === this.#active) return name
+    return null
+  }
+
+  get(name: string): Copy | undefined {
+    return this.#byName.get(name)
+  }
+
+  /** Takes a copy in, which takes the place of the one of its name. It stands in for the module's tensors once it is activated. */
+  set(name: string, copy: Copy): void {
+    if (this.#byName.get(name) === copy) return
+    this.delete(name)
+    for (const holder of this.#holders) holder[copied] = this
+    this.#byName.set(name, copy)
+  }
+
+  /** Takes a copy out. Its tensors become the module's own with `adopt`. */
+  delete(name: string, { adopt = false } = {}): void {
+    const copy = this.#byName.get(name)
+    if (copy === undefined) return
+    this.#byName.delete(name)
+    if (this.#active === copy) this.#active = null
+    if (adopt) this.#adopt(copy)
+    else this.settle()
+    if (this.#byName.size === 0) for (const holder of this.#holders) holder[copied] = null
+  }
+
+  #adopt(copy: Copy): void {
+    this.#stand(copy)
+    this.#standing = null
+    const successors = new Map(copy.named.map(([, tensor]) => [originalOf(tensor), tensor]))
+    for (const tensor of successors.values()) setOriginal(tensor, null)
+    for (const { named } of this.#byName.values())
+      for (const [, tensor] of named) setOriginal(tensor, successors.get(originalOf(tensor)) ?? originalOf(tensor))
+    this.settle()
+  }
+
+  /** Lets a copy stand in for the module's own tensors until further notice; null: none. Its parameters learn, those of others do not. */
+  activate(name: string | null): void {
+    this.#active = name === null ? null : (this.#byName.get(name) ?? null)
+    for (const copy of this.#byName.values())
+      for (const [, tensor] of copy.named)
+        if (tensor instanceof Parameter && isFloating(tensor.dtype)) tensor.requiresGrad = copy === this.#active
+    this.settle()
+  }
+
+  override get own(): Copy | null {
+    return this.#active
+  }
+
+  override settle(): void {
+    const chosen = chosenFor(this)
+    this.#stand(chosen === undefined ? this.#active : (chosen as Copy | null))
+  }
+
+  #stand(copy: Copy | null): void {
+    if (copy === this.#standing) return
+    const byOriginal = (of: Copy | null) => new Map((of?.named ?? []).map(([, tensor]) => [originalOf(tensor), tensor]))
+    const [now, next] = [byOriginal(this.#standing), byOriginal(copy)]
+    const others = new Map<Tensor, Tensor>()
+    for (const own of [...now.keys(), ...next.keys()]) others.set(now.get(own) ?? own, next.get(own) ?? own)
+    for (const holder of this.#holders) holder.exchangeOwn(others)
+    this.#standing = copy
+  }
+
+  /** All tensors of copies, by their names after the module's. */
+  *tensors(): Generator<readonly [string, Tensor]> {
+    for (const [name, { named }] of this.#byName)
+      for (const [own, tensor] of named) yield [`modules_to_save.${name}.${own}`, tensor]
+  }
+
+  /** Shows a walk the copies where it comes to the module. */
+  visit(module: Module, onTensor: OnTensor): void {
+    if (module === this.#module) for (const [name, tensor] of this.tensors()) onTensor(name, tensor)
+  }
+}
+
+/** The copies of a module as a whole; null: there are none. */
+export function copiesAt(module: Module): Copies | null {
+  const copies = module[copied]
+  return copies?.module === module ? copies : null
+}
+
+/** All copies in a model, with the paths of the modules that they are of. */
+export function copiesIn(model: Module): (readonly [path: string, copies: Copies])[] {
+  return model.namedModules().flatMap(([path, module]) => {
+    const copies = copiesAt(module)
+    return copies === null ? [] : [[path, copies] as const]
+  })
+}
+
+/** The copies that hold tensors of a module or of one within it, whichever module they are of. */
+export function copiesAround(module: Module): Copies[] {
+  return [...new Set(module.modules().flatMap((each) => each[copied] ?? []))]
+}
