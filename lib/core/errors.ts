@@ -43,8 +43,25 @@ export class DeviceError extends typed(Error, 'DeviceError', 'ERR_DEVICE') {}
 /** An option or argument outside of what it may be. */
 export class ValueError extends typed(RangeError, 'ValueError', 'ERR_VALUE') {}
 
+/** Functions whose indices count from the end where they are negative. Kernels, which know of none, allow those from 0 on. */
+const fromEnd: ReadonlySet<string> = new Set(['index', 'indexPut', 'indexPut_', 'take'])
+
 /** A label or index in a tensor's data lies outside its range. Found by the kernel, thrown by the next read or step. */
-export class IndexOutOfRangeError extends typed(RangeError, 'IndexOutOfRangeError', 'ERR_INDEX') {}
+export class IndexOutOfRangeError extends typed(RangeError, 'IndexOutOfRangeError', 'ERR_INDEX') {
+  constructor(op: string, message: string, shapes?: readonly (readonly number[])[]) {
+    const range = /allowed are 0 to (\d+)/
+    super(
+      op,
+      fromEnd.has(op) ? message.replace(range, (_, last) => `allowed are ${allowed(Number(last) + 1)}`) : message,
+      shapes,
+    )
+  }
+}
+
+/** The indices of so many places, those from the end too. */
+export function allowed(size: number): string {
+  return `${-size} to ${size - 1}`
+}
 
 /** A tensor was used after its memory was freed by `dispose`, `using` or the end of its scope. */
 export class DisposedError extends typed(Error, 'DisposedError', 'ERR_DISPOSED') {}

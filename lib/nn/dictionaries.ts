@@ -3,7 +3,7 @@ import { formatShape, kindOf, shown, ValueError } from '../core/errors.js'
 import { listOf } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { Module, Parameter, settings } from './module.js'
-import { checkModule, checkParameter, Sequence, visitEntry } from './sequence.js'
+import { checkModule, checkOutside, checkParameter, Sequence, visitEntry } from './sequence.js'
 import type { OnGenerator, OnHolder, OnTensor } from './walk.js'
 
 type Table<V> = { readonly [key: string]: V }
@@ -123,7 +123,9 @@ abstract class Dictionary<V extends Module | Parameter, T extends Table<V>> exte
         name,
         `the key is ${shown(key)}, but must be a text, not empty and without dots, because it is part of names in a state`,
       )
-    this.#entries.set(key, this.admit(`entry '${key}'`, value))
+    const admitted = this.admit(`entry '${key}'`, value)
+    checkOutside(this, `entry '${key}'`, admitted)
+    this.#entries.set(key, admitted)
     return this
   }
 }

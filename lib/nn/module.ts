@@ -515,8 +515,11 @@ export function settings(values: { readonly [name: string]: unknown }): string {
 }
 
 function nameOf(module: object, parent: object | null): string {
-  if (parent instanceof Module) for (const [name, child] of parent.namedChildren()) if (child === module) return name
-  return module.constructor.name
+  if (!(parent instanceof Module)) return module.constructor.name
+  const own = parent.namedChildren().find(([, child]) => child === module)
+  // A list has no forward that would be on the way: `layers.0`.
+  const found = own ?? parent.namedModules().find(([path, inner]) => inner === module && path !== '')
+  return found?.[0] ?? module.constructor.name
 }
 
 /** Errors that say already which layer threw them: the innermost one. */

@@ -32,6 +32,18 @@ export function checkParameter(container: string, entry: string, value: unknown)
     )
 }
 
+/** Throws where a container would be inside itself. */
+export function checkOutside(container: Module, entry: string, value: Module | Parameter): void {
+  if (!(value instanceof Module) || (value !== container && !value.modules().includes(container))) return
+  const { name } = container.constructor
+  throw new ValueError(
+    name,
+    value === container
+      ? `${entry} is this ${name} itself, which cannot be inside itself`
+      : `${entry} is ${kindOf(value)} that holds this ${name}, which cannot be inside itself`,
+  )
+}
+
 /** A function that is no class, and so may be a layer. */
 export function isPlainFunction(value: unknown): value is (...inputs: never[]) => unknown {
   return typeof value === 'function' && !isClass(value)
@@ -54,6 +66,8 @@ export function visitEntry(
  */
 export abstract class Sequence<V extends Module | Parameter, In = V> extends Module {
   readonly #entries: V[] = []
+  /** Whether the constructor's entries are in. Before, nothing can hold the list. */
+  #isMade = false
 
   /** The member of the list for a given entry. Throws ValueError for a value that cannot be an entry. */
   protected abstract admit(entry: string, value: In): V
@@ -71,28 +85,28 @@ export abstract class Sequence<V extends Module | Parameter, In = V> extends Mod
   /** Replaces what stands at a place, negative from the end. Throws ValueError where there is none. */
   set(index: number, value: In): this {
     const place = this.#placeOf('set', index, this.length - 1)
-    this.#entries[place] = this.admit(`entry ${place}`, value)
+    this.#entries[place] = this.#admitted(place, value)
     return this
   }
 
   /** Puts an entry before the one at a place, negative from the end, or with `length` behind the last. */
   insert(index: number, value: In): this {
     const place = this.#placeOf('insert', index, this.length)
-    this.#entries.splice(place, 0, this.admit(`entry ${place}`, value))
+    this.#entries.splice(place, 0, this.#admitted(place, value))
     return this
   }
 
   /** Puts an entry behind the last. */
   append(value: In): this {
-    this.#entries.push(this.admit(`entry ${this.length}`, value))
+    this.#entries.push(this.#admitted(this.length, value))
     return this
   }
 
   /** Puts entries behind the last: all, or none where one of them is refused. */
   extend(values: Iterable<In>): this {
     const given = listOf(this.constructor.name, 'the entries', values, 'an array or another iterable')
-    for (const entry of given.map((value, i) => this.admit(`entry ${this.length + i}`, value)))
-      this.#entries.push(entry)
+    for (const entry of given.map((value, i) => this.#admitted(this.length + i, value))) this.#entries.push(entry)
+    this.#isMade = true
     return this
   }
 
@@ -124,6 +138,13 @@ export abstract class Sequence<V extends Module | Parameter, In = V> extends Mod
     super.exchangeOwn(others)
     for (const [i, value] of this.#entries.entries())
       if (value instanceof Tensor) this.#entries[i] = (others.get(value) ?? value) as V
+  }
+
+  #admitted(place: number, value: In): V {
+    const entry = `entry ${place}`
+    const admitted = this.admit(entry, value)
+    if (this.#isMade) checkOutside(this, entry, admitted)
+    return admitted
   }
 
   #checkIndex(method: string, index: number): number {

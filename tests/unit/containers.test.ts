@@ -163,7 +163,50 @@ describe('a layer that is replaced', () => {
   })
 })
 
+describe('a container inside itself', () => {
+  const layer = () => new nn.Linear(2, 2)
+  it.each([
+    ['append', (c: nn.Sequential) => c.append(c as never)],
+    ['insert', (c: nn.Sequential) => c.insert(0, new nn.Sequential(c as never) as never)],
+    ['set', (c: nn.Sequential) => c.set(0, c as never)],
+    ['extend', (c: nn.Sequential) => c.extend([layer() as never, c as never])],
+  ] as const)('is refused at once, by %s', (_, put) => {
+    const sequential = new nn.Sequential(layer()) as nn.Sequential
+    expect(() => put(sequential)).toThrow(ValueError)
+    expect(() => put(sequential)).toThrow(
+      /^\[Sequential\] entry \d is (this Sequential itself|a Sequential that holds this)/,
+    )
+    expect(sequential.length).toBe(1)
+    const list = new nn.ModuleList<nn.Module>([layer()])
+    expect(() => put(list as never)).toThrow(
+      /^\[(ModuleList|Sequential)\] entry \d is (this ModuleList itself|a \w+ that holds this ModuleList)/,
+    )
+  })
+
+  it('is refused by a table too, and a module may stand twice', () => {
+    const table = new nn.ModuleDict<{ [key: string]: nn.Module }>({ a: layer() })
+    expect(() => table.set('b', table)).toThrow("[ModuleDict] entry 'b' is this ModuleDict itself")
+    expect(() => table.set('a', new nn.ModuleList([table]))).toThrow(
+      "entry 'a' is a ModuleList that holds this ModuleDict",
+    )
+    const list = new nn.ModuleList<nn.Module>([table])
+    expect(list.append(table).length).toBe(2)
+  })
+})
+
 describe('ModuleList', () => {
+  it('is on the path of its modules in an error', () => {
+    class Net extends nn.Module {
+      layers = new nn.ModuleList([new nn.Linear(2, 2), new nn.Linear(3, 2)])
+      forward(x: Tensor): Tensor {
+        let y = x
+        for (const layer of this.layers) y = layer.forward(y as never) as Tensor
+        return y
+      }
+    }
+    expect(() => new Net().forward(zeros([1, 2]))).toThrow('(in Net.layers.1, Linear(')
+  })
+
   it('has the methods of a list', () => {
     const layers = Array.from({ length: 4 }, () => new nn.Linear(2, 2))
     const [a, b, c, d] = layers as [nn.Linear, nn.Linear, nn.Linear, nn.Linear]

@@ -62,6 +62,53 @@ describe.each(deviceNames)('indices on %s', (device) => {
     expect(f.empty([2, 0]).shape).toEqual([2, 0])
   })
 
+  it('say what they allow where they refuse an index, places from the end too', () => {
+    const at = (...indices: number[]) => f.tensor(indices, { dtype: 'int32', device })
+    for (const [use, message] of [
+      [() => matrix().index(3), 'index 3 lies outside dimension 0 of [3, 4]; allowed are -3 to 2'],
+      [() => matrix().index(-4), 'index -4 lies outside dimension 0 of [3, 4]; allowed are -3 to 2'],
+      [() => matrix().index([-4]), 'index -4 lies outside dimension 0 of [3, 4]; allowed are -3 to 2'],
+      [() => matrix().index(at(-4)).toArray(), 'for dimension 0 of size 3; allowed are -3 to 2'],
+      [
+        () =>
+          matrix()
+            .indexPut_([':', at(4)], 1)
+            .toArray(),
+        'for dimension 1 of size 4; allowed are -4 to 3',
+      ],
+      [() => f.take(matrix(), at(12)).toArray(), 'of size 12; allowed are -12 to 11'],
+      [() => matrix().indexSelect(0, at(-1)).toArray(), 'of size 3; allowed are 0 to 2'],
+      [() => matrix().index(1.5), 'index 1.5 of dimension 0 must be an integer'],
+      [() => matrix().select(1, 0.5), 'index 0.5 of dimension 1 must be an integer'],
+      [() => matrix().select(1, 4), 'index 4 lies outside dimension 1 of [3, 4]; allowed are -4 to 3'],
+      [() => f.zeros([0], { device }).index(0), 'index 0 lies outside dimension 0 of [0]'],
+    ] as const)
+      expect(use).toThrow(message)
+    expect([matrix().index(-3, 0).item(), matrix().index(at(-3, 2), 0).toArray()]).toEqual([0, [0, 8]])
+  })
+
+  it('name value and what the indices pick where those do not fit, and take a truth as value', () => {
+    const value = f.ones([3], { device })
+    for (const put of [
+      () => matrix().indexPut_([0], value),
+      () => matrix().indexPut([[0, 1]], value),
+      () => matrix().indexPut_([':', [0, 1, 1, 0]], f.ones([2, 3, 4], { device })),
+    ])
+      expect(put).toThrow(/value is \[(3|2, 3, 4)\], but the indices pick \[(4|2, 4|3, 4)\] of x; sizes of value/)
+    expect(
+      matrix()
+        .indexPut([0], f.ones([1, 1, 4], { device }))
+        .index(0)
+        .toArray(),
+    ).toEqual([1, 1, 1, 1])
+    const truths = matrix().gt(20)
+    truths.indexPut_([truths.logicalNot()], true)
+    expect(truths.toArray().flat()).toEqual(new Array(12).fill(true))
+    expect(truths.indexPut([0, 0], false).index(0, ':2').toArray()).toEqual([false, true])
+    expect(matrix().indexPut([0, 0], true).index(0, 0).item()).toBe(1)
+    expect(() => truths.indexPut_([0], 'x' as never)).toThrow(f.DTypeError)
+  })
+
   it('and equal compares shapes and elements', () => {
     const x = matrix()
     expect([x.equal(matrix()), x.equal(x.add(1)), x.equal(x.reshape([4, 3]))]).toEqual([true, false, false])

@@ -6,7 +6,7 @@ import { type DType, isBlocks, isFloating } from '../../core/dtype.js'
 import { DTypeError, formatShape, kindOf, namedAs, ShapeError, ValueError } from '../../core/errors.js'
 import { defineMethods } from '../../core/methods.js'
 import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
-import { broadcastShapes, denseStrides, type Shape, sameShape } from '../../core/shape.js'
+import { denseStrides, type Shape, sameShape } from '../../core/shape.js'
 import { Tensor } from '../../core/tensor.js'
 import { checkDistinct } from '../common.js'
 import { castTo } from '../convert.js'
@@ -61,7 +61,7 @@ function checkPut(
   op: string,
   x: Tensor,
   indices: readonly Index[],
-  value: Tensor | number,
+  value: Tensor | number | boolean,
   options: IndexPutOptions,
 ): [indices: readonly Index[], accumulate: boolean] {
   const { accumulate = false } = checkOptions(op, options, putNames)
@@ -70,13 +70,13 @@ function checkPut(
   if (isBlocks(x.dtype)) throw new DTypeError(op, `x is ${x.dtype}; convert it with .to('float32')`)
   if (!Array.isArray(indices))
     throw new ValueError(op, `indices are ${kindOf(indices)}, but must be an array of them, as in ${op}([mask], 0)`)
-  if (typeof value !== 'number') checkTensor(op, 'value', value)
+  if (typeof value !== 'number' && typeof value !== 'boolean') checkTensor(op, 'value', value)
   return [[...(indices as readonly Index[])], accumulate]
 }
 
 /** The value in x's dtype. */
-function valueFor(op: string, x: Tensor, value: Tensor | number): Tensor {
-  if (typeof value === 'number') return scalarTensor(op, value, x)
+function valueFor(op: string, x: Tensor, value: Tensor | number | boolean): Tensor {
+  if (typeof value === 'number' || typeof value === 'boolean') return scalarTensor(op, Number(value), x)
   if (isFloating(value.dtype) && !isFloating(x.dtype))
     throw new DTypeError(
       op,
@@ -90,19 +90,21 @@ function spread(op: string, value: Tensor, shape: Shape): Tensor {
   const more = value.ndim - shape.length
   const fits = more <= 0 || value.sizes.slice(0, more).every((size) => size === 1)
   const part = fits && more > 0 ? reshape(value, value.sizes.slice(more)) : value
-  if (!fits || !sameShape(broadcastShapes(op, shape, part.sizes), shape))
-    throw new ShapeError(op, `the value is ${formatShape(value.sizes)}, but the indices pick ${formatShape(shape)}`, [
-      value.sizes,
-      shape,
-    ])
+  const sizes = fits ? part.sizes : []
+  if (!fits || sizes.some((size, i) => size !== 1 && size !== shape[shape.length - sizes.length + i]))
+    throw new ShapeError(
+      op,
+      `value is ${formatShape(value.sizes)}, but the indices pick ${formatShape(shape)} of x; sizes of value, counted from the ` +
+        'last, must be those or 1',
+      [value.sizes, shape],
+    )
   return expand(part, shape)
 }
 
 /** The mask where that is the only index and all that it picks gets one number: then nothing has to be read. */
-function onlyMask(x: Tensor, indices: readonly Index[], value: Tensor | number): Tensor | null {
+function onlyMask(x: Tensor, indices: readonly Index[], value: Tensor): Tensor | null {
   const [mask] = indices
-  const isOne = typeof value === 'number' || value.numel === 1
-  if (indices.length !== 1 || !(mask instanceof Tensor) || mask.dtype !== 'bool' || !isOne) return null
+  if (indices.length !== 1 || !(mask instanceof Tensor) || mask.dtype !== 'bool' || value.numel !== 1) return null
   const fits = mask.device === x.device && mask.ndim > 0 && sameShape(x.sizes.slice(0, mask.ndim), mask.sizes)
   return fits ? reshape(mask, [...mask.sizes, ...new Array<number>(x.ndim - mask.ndim).fill(1)]) : null
 }
@@ -114,20 +116,20 @@ function addable(x: Tensor): Tensor {
 }
 
 /**
- * x with `value` where the indices say, which are those of `index` in an array; the value, a number or a tensor, is broadcast to
+ * x with `value` where the indices say, which are those of `index` in an array; the value, a number, a truth or a tensor, is broadcast to
  * what they pick, and converted to x's dtype. Of an element that is named twice the last value holds, or with `accumulate` all are added.
  * Gradients reach x and value.
  */
 export function indexPut<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
   indices: readonly Index[],
-  value: Tensor | number,
+  value: Tensor | number | boolean,
   options?: IndexPutOptions,
 ): Tensor<S, D>
 export function indexPut(
   x: Tensor,
   indices: readonly Index[],
-  value: Tensor | number,
+  value: Tensor | number | boolean,
   options: IndexPutOptions = {},
 ): Tensor {
   const op = 'indexPut'
@@ -154,19 +156,19 @@ export function indexPut(
 export function indexPut_<S extends Shape, D extends DType>(
   x: Tensor<S, D>,
   indices: readonly Index[],
-  value: Tensor | number,
+  value: Tensor | number | boolean,
   options?: IndexPutOptions,
 ): Tensor<S, D>
 export function indexPut_(
   x: Tensor,
   indices: readonly Index[],
-  value: Tensor | number,
+  value: Tensor | number | boolean,
   options: IndexPutOptions = {},
 ): Tensor {
   const op = 'indexPut_'
   const [list, accumulate] = checkPut(op, x, indices, value, options)
   checkWritable(op, x)
-  if (typeof value !== 'number') checkSource(op, 'value', value, x, 'indexPut()')
+  if (value instanceof Tensor) checkSource(op, 'value', value, x, 'indexPut()')
   checkDistinct(op, 'the tensor', x)
   return namedAs(op, () =>
     noGrad(() => {
@@ -207,8 +209,8 @@ function writeParts(op: string, x: Tensor, parts: Subscripts, src: Tensor, accum
 declare module '../../core/tensor.js' {
   interface Tensor<S extends Shape = Shape, D extends DType = DType> {
     index(...indices: readonly Index[]): Tensor<Shape, D>
-    indexPut(indices: readonly Index[], value: Tensor | number, options?: IndexPutOptions): Tensor<S, D>
-    indexPut_(indices: readonly Index[], value: Tensor | number, options?: IndexPutOptions): Tensor<S, D>
+    indexPut(indices: readonly Index[], value: Tensor | number | boolean, options?: IndexPutOptions): Tensor<S, D>
+    indexPut_(indices: readonly Index[], value: Tensor | number | boolean, options?: IndexPutOptions): Tensor<S, D>
   }
 }
 
@@ -216,10 +218,10 @@ defineMethods({
   index(...indices: readonly Index[]) {
     return index(this, ...indices)
   },
-  indexPut(indices: readonly Index[], value: Tensor | number, options?: IndexPutOptions) {
+  indexPut(indices: readonly Index[], value: Tensor | number | boolean, options?: IndexPutOptions) {
     return indexPut(this, indices, value, options)
   },
-  indexPut_(indices: readonly Index[], value: Tensor | number, options?: IndexPutOptions) {
+  indexPut_(indices: readonly Index[], value: Tensor | number | boolean, options?: IndexPutOptions) {
     return indexPut_(this, indices, value, options)
   },
 })

@@ -5,6 +5,7 @@
 
 import { isNumericArray, type NumericArray } from '../../core/arrays.js'
 import {
+  allowed,
   DTypeError,
   formatShape,
   IndexOutOfRangeError,
@@ -124,7 +125,10 @@ function listed(op: string, { sizes, data }: Extract<Read, { kind: 'list' }>, x:
     if (!Number.isInteger(index))
       throw new ValueError(op, `a list of indices holds ${shown(index)}, which is no integer`)
     if (index < -size || index >= size)
-      throw new IndexOutOfRangeError(op, `index ${index} lies outside dimension ${dim} of ${formatShape(x.sizes)}`)
+      throw new IndexOutOfRangeError(
+        op,
+        `index ${index} lies outside dimension ${dim} of ${formatShape(x.sizes)}${size === 0 ? '' : `; allowed are ${allowed(size)}`}`,
+      )
     return index < 0 ? index + size : index
   })
   return fromTypedArray(places, sizes, { device: x.device })

@@ -2,7 +2,7 @@
 
 import { apply, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
-import { formatShape, kindOf, shown, ValueError } from '../../core/errors.js'
+import { allowed, formatShape, kindOf, shown, ValueError } from '../../core/errors.js'
 import { defineMethods } from '../../core/methods.js'
 import { normalizeDim, type Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
@@ -37,14 +37,25 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
   return viewFor('narrow', x, () => oneDim(x, d, first, 1, length))
 }
 
+/** Throws unless an index, which may count from the end, names a place of a dimension. */
+function checkPlace(op: string, index: number, dim: number, sizes: Shape): void {
+  const size = sizes[dim] as number
+  if (!Number.isInteger(index)) throw new ValueError(op, `index ${shown(index)} of dimension ${dim} must be an integer`)
+  if (index < -size || index >= size)
+    throw new ValueError(
+      op,
+      `index ${index} lies outside dimension ${dim} of ${formatShape(sizes)}${size === 0 ? '' : `; allowed are ${allowed(size)}`}`,
+    )
+}
+
 /** The slice at `index` of `dim`, without that dimension; negative counts from the end. A view. */
 export function select<D extends DType>(x: Tensor<Shape, D>, dim: number, index: number): Tensor<Shape, D>
 export function select(x: Tensor, dim: number, index: number): Tensor {
   checkTensor('select', 'x', x)
   const d = normalizeDim('select', dim, x.ndim)
   const size = x.sizes[d] ?? 0
-  if (x.ndim === 0 || !Number.isInteger(index) || index < -size || index >= size)
-    throw new ValueError('select', `index ${shown(index)} lies outside dimension ${d} of ${formatShape(x.sizes)}`)
+  if (x.ndim === 0) throw new ValueError('select', 'x is one number, without a dimension')
+  checkPlace('select', index, d, x.sizes)
   return viewFor('select', x, () => squeeze(oneDim(x, d, index < 0 ? index + size : index, 1, 1), d))
 }
 
@@ -67,8 +78,7 @@ export function slice(x: Tensor, ...indices: readonly SliceIndex[]): Tensor {
   x.sizes.forEach((size, i) => {
     const index = indices[i] ?? null
     if (typeof index === 'number') {
-      if (!Number.isInteger(index) || index < -size || index >= size)
-        throw new ValueError('slice', `index ${index} lies outside dimension ${i} of ${formatShape(x.sizes)}`)
+      checkPlace('slice', index, i, x.sizes)
       dropped.add(i)
       starts.push(index < 0 ? index + size : index)
       steps.push(1)
