@@ -1,5 +1,5 @@
 /** Values that hold tensors: lists, plain objects, Maps and Sets, nested or not. */
-import { isMap, isSet } from 'node:util/types'
+import { isMap, isSet } from '../core/engine.js'
 
 function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value)

@@ -1,6 +1,7 @@
 /** The devices of this process, made when first asked for, and which one new tensors go to. */
 import type { Device } from '../core/device.js'
 import { DeviceError, kindOf } from '../core/errors.js'
+import { warn } from '../core/host.js'
 import { createCudaDevice } from './cuda/device.js'
 import { createMetaDevice } from './meta/device.js'
 import { createNativeDevice, loadedNative } from './native/device.js'
@@ -78,7 +79,7 @@ export function defaultDevice(): Device {
         chosen = device('reference')
       } else chosen = native
       const told = paragraph(loadedNative())
-      if (told !== null) process.emitWarning(told, { type: 'FiresteelWarning' })
+      if (told !== null) warn(told, { type: 'FiresteelWarning' })
     }
   }
   return chosen

@@ -3,6 +3,7 @@
  * misspelt value must not end in other kernels, or other numbers of threads, than were asked for.
  */
 import { Faults } from '../core/errors.js'
+import { environment } from '../core/host.js'
 
 export const maxThreads = 256
 const instructionSets = ['base', 'avx2', 'avx512', 'neon']
@@ -49,7 +50,7 @@ export interface Settings {
 
 /** The settings of the environment as it is now. Throws ValueError naming every variable that has a value it may not have. */
 export function readSettings(): Settings {
-  const { env } = process
+  const env = environment()
   const faults = new Faults()
   for (const name of settingNames) {
     const value = env[name]

@@ -1,6 +1,6 @@
-import { inspect } from 'node:util'
 import type { Device, KernelRecord } from '../core/device.js'
 import { ValueError } from '../core/errors.js'
+import { printed } from '../core/host.js'
 import { defaultDevice, device as find } from './devices.js'
 
 /** The kernels that ran, in order, and the same summed by name. */
@@ -55,7 +55,7 @@ export class Trace<R> {
     ].join('\n')
   }
 
-  [inspect.custom](): string {
+  [printed](): string {
     return this.toString()
   }
 }

@@ -2,8 +2,8 @@
  * Typed arrays as a program may have them, of any kind and realm (worker, vm, test runner) and over any buffer, made into
  * arrays of the kinds that hold a tensor's elements.
  */
-import { isSharedArrayBuffer } from 'node:util/types'
 import { type DType, dtypes, holds, isBlocks, noElement, type TypedArray } from './dtype.js'
+import { isShared } from './engine.js'
 import { DTypeError, kindOf, ValueError } from './errors.js'
 
 /** The arrays that tensors are made of. Uint16Array holds the bits of 16-bit floats; integers without a dtype become int32. */
@@ -118,7 +118,7 @@ type View<A> = new (buffer: ArrayBufferLike, byteOffset: number, length: number)
 function plain<A extends TypedArray>(array: NumericArray, Class: View<A>): A {
   const { buffer, byteOffset, length } = array
   const view = new Class(buffer, byteOffset, length)
-  const changing = isSharedArrayBuffer(buffer) || (buffer as { resizable?: boolean }).resizable === true
+  const changing = isShared(buffer) || (buffer as { resizable?: boolean }).resizable === true
   return changing ? (view.slice() as A) : view
 }
 

@@ -1,15 +1,17 @@
 /** Where this package lies. */
-import { readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { inNode, nodeModule } from './host.js'
+
+const { readFileSync } = nodeModule('node:fs')
+const { dirname, join } = nodeModule('node:path')
+const { fileURLToPath } = nodeModule('node:url')
 
 /**
  * The folder of package.json, which is above these sources and above what is built from them, at different depths. Null where
  * this code stands in no such package: a bundler put it into another file.
  */
 export function packageRoot(from: string | undefined = import.meta.url): string | null {
-  // Bundlers that write CommonJS leave no URL.
-  if (!from?.startsWith('file:')) return null
+  // Bundlers that write CommonJS leave no URL; some that write for browsers leave that of the file on the machine they ran on.
+  if (!inNode || !from?.startsWith('file:')) return null
   for (let folder = dirname(fileURLToPath(from)); ; folder = dirname(folder)) {
     const name = nameIn(join(folder, 'package.json'))
     if (name === 'firesteel') return folder

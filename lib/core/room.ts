@@ -2,8 +2,8 @@
  * Room for what is no tensor: arrays that a file is read into, lists that a tensor becomes. The system gives any array and ends
  * the process when it is filled, and V8 ends it when its heap is full; so both are asked before.
  */
-import { getHeapStatistics } from 'node:v8'
 import { OutOfMemoryError, ValueError } from './errors.js'
+import { heapLeft } from './host.js'
 
 type AskRoom = (bytes: number, op: string) => void
 
@@ -27,8 +27,7 @@ const heapReserve = 64e6
 /** Throws OutOfMemoryError where lists of so many bytes do not fit in the JavaScript heap. `what` are they, such as `8 pieces`. */
 export function askHeap(bytes: number, op: string, what: string, advice: string): void {
   if (bytes < largeBytes) return
-  const { heap_size_limit: limit, used_heap_size: used } = getHeapStatistics()
-  const left = Math.max(0, limit - used - heapReserve)
+  const left = Math.max(0, heapLeft() - heapReserve)
   if (bytes <= left) return
   throw new OutOfMemoryError(
     op,

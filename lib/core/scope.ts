@@ -5,9 +5,9 @@
  * storage right after its last use. The garbage collector is told only of storages that no frame holds, because telling it
  * costs as much as a small kernel.
  */
-import { isMap, isSet } from 'node:util/types'
 import type { Device } from './device.js'
 import type { DType } from './dtype.js'
+import { isMap, isSet } from './engine.js'
 import { DTypeError, kindOf } from './errors.js'
 import type { Frame, Storage } from './storage.js'
 import { checkFinished, checkFunction } from './synchronous.js'

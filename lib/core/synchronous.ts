@@ -1,5 +1,5 @@
 /** Checks for functions that take another and hold something while it runs: scopes, gradient mode, autocast. */
-import { isGeneratorObject } from 'node:util/types'
+import { isGenerator } from './engine.js'
 import { kindOf, ValueError } from './errors.js'
 
 export function checkFunction(op: string, fn: unknown): void {
@@ -11,7 +11,7 @@ export function checkFinished<R>(op: string, result: R): R {
   if (typeof result !== 'object' || result === null) return result
   if (typeof (result as { then?: unknown }).then === 'function')
     throw new ValueError(op, `the function returned a promise, but ${op} is synchronous: await outside of it`)
-  if (isGeneratorObject(result))
+  if (isGenerator(result))
     throw new ValueError(op, `the function returned a generator, which runs after ${op} has ended; return an array`)
   return result
 }

@@ -1,7 +1,7 @@
-import { inspect } from 'node:util'
 import type { Device } from './device.js'
 import { type DType, isFloating } from './dtype.js'
 import { AutogradError, DeviceError, DTypeError, formatShape, kindOf, ShapeError, ValueError } from './errors.js'
+import { printed } from './host.js'
 import { copyOf, countOf, denseStrides, isDense, type Shape, sameShape } from './shape.js'
 import type { Storage } from './storage.js'
 
@@ -187,7 +187,7 @@ export class Tensor<out S extends Shape = Shape, out D extends DType = DType> {
     return `Tensor ${formatShape(this.shape)} ${this.dtype} on ${this.device.name}${grad}`
   }
 
-  [inspect.custom](): string {
+  [printed](): string {
     return this.toString()
   }
 

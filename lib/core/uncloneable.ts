@@ -1,6 +1,6 @@
 /** Why something cannot be copied to another thread, told where JavaScript would copy it. */
-import { inspect } from 'node:util'
 import { ValueError } from './errors.js'
+import { printed } from './host.js'
 
 /**
  * Stands in a property of what must not be copied: structuredClone, postMessage and v8.serialize refuse symbols, and quote them
@@ -20,7 +20,7 @@ export class Uncloneable {
   }
 
   /** Short, because it is seen by whoever prints what holds it. */
-  [inspect.custom](): string {
+  [printed](): string {
     return 'Uncloneable'
   }
 }

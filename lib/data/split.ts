@@ -291,6 +291,6 @@ function splitStream<R>(
 /** FNV-1a of a key and its kind, in 32 bits. */
 function hash(key: Key): number {
   let bits = 0x811c9dc5
-  for (const byte of Buffer.from(`${typeof key} ${key}`)) bits = Math.imul(bits ^ byte, 0x01000193)
+  for (const byte of new TextEncoder().encode(`${typeof key} ${key}`)) bits = Math.imul(bits ^ byte, 0x01000193)
   return bits >>> 0
 }

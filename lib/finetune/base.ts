@@ -1,4 +1,5 @@
 /** Whether the base of an adapter has changed. Its files leave the base out, so that changes are lost to who loads them. */
+import { warn } from '../core/host.js'
 import type { Storage } from '../core/storage.js'
 import type { Tensor } from '../core/tensor.js'
 import { Adapter } from '../nn/adapter.js'
@@ -48,7 +49,7 @@ export function warnOfLost(op: string, model: Module): void {
   const tell = (names: readonly string[], what: string, remedy: string) => {
     const text = `[${op}] the adapter's files leave out ${listed(names)}, which ${what}: who loads them gets another model; ${remedy}`
     if (names.length > 0 && told.size < told.add(text).size)
-      process.emitWarning(text, { type: 'FiresteelWarning', code: 'FIRESTEEL_ADAPTER' })
+      warn(text, { type: 'FiresteelWarning', code: 'FIRESTEEL_ADAPTER' })
   }
   const moved = model
     .namedBuffers()

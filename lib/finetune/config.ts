@@ -1,6 +1,6 @@
 /** PEFT's adapter_config.json: what it may hold, checked field by field, and what it means here. */
-import { createHash } from 'node:crypto'
 import { ValueError } from '../core/errors.js'
+import { nodeModule } from '../core/host.js'
 import type { LoraOptions } from './lora.js'
 
 /** A value of the file as it stands there, or the beginning of a long one. */
@@ -134,7 +134,7 @@ export function settingsHash(options: LoraOptions): string {
   const { rank, alpha, targetModules, modulesToSave = [], rankPattern = {}, alphaPattern = {} } = options
   const patterns = [Object.entries(rankPattern), Object.entries(alphaPattern)]
   const settings = [rank, alpha, targetModules, modulesToSave, patterns, options.rankStabilized ?? false]
-  return createHash('sha256').update(JSON.stringify(settings)).digest('hex')
+  return nodeModule('node:crypto').createHash('sha256').update(JSON.stringify(settings)).digest('hex')
 }
 
 /** The config of an adapter; `targets` as a list of names, or a regular expression where no such list would do. */

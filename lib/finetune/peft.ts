@@ -1,7 +1,4 @@
 /** Adapters in PEFT's files: adapter_config.json and adapter_model.safetensors. */
-import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
 import { ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
@@ -9,6 +6,7 @@ import { writeTogether } from '../io/atomic.js'
 import { readJson } from '../io/json.js'
 import { checkPath, refusal } from '../io/refusal.js'
 import { SafetensorsFile } from '../io/safetensors.js'
+import { join, mkdir } from '../io/system.js'
 import { tensorFile, tensorsIn } from '../io/tensors.js'
 import { type Copy, copiesIn } from '../nn/copies.js'
 import type { Module } from '../nn/module.js'
@@ -117,7 +115,7 @@ export async function saveAdapter(model: Module, folder: string, options: Adapte
   } catch (error) {
     throw refusal(op, 'write', folder, error)
   }
-  await writeTogether([weights, { path: join(folder, configFile), chunks: [Buffer.from(config)] }], op)
+  await writeTogether([weights, { path: join(folder, configFile), chunks: [new TextEncoder().encode(config)] }], op)
 }
 
 /** The config's options and the open file of its weights, both of one save. */
@@ -136,7 +134,7 @@ async function openTogether(op: string, folder: string): Promise<{ options: Lora
         `${path} and ${configFile} beside it are of different saves, or the config's settings were edited; save the adapter ` +
           'again, with settings made by applyLora',
       )
-    await setTimeout(pause)
+    await new Promise((resolve) => setTimeout(resolve, pause))
   }
 }
 

@@ -4,11 +4,24 @@
  * at the same time do not mix: the last rename wins. What a kill leaves behind ends with `.partial`: the next write to that
  * path removes it when it is older than a day, because no write takes that long.
  */
-import { renameSync, type Stats } from 'node:fs'
-import { type FileHandle, lstat, open, readdir, readlink, realpath, rm } from 'node:fs/promises'
-import { basename, dirname, isAbsolute, sep } from 'node:path'
+import type { Stats } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
 import { ValueError } from '../core/errors.js'
 import { checkPath, checkRegular, refusal } from './refusal.js'
+import {
+  basename,
+  dirname,
+  isAbsolute,
+  lstat,
+  open,
+  pid,
+  readdir,
+  readlink,
+  realpath,
+  renameSync,
+  rm,
+  sep,
+} from './system.js'
 
 /** The bytes of a file, in order. */
 export type Chunks = Iterable<ArrayBufferView> | AsyncIterable<ArrayBufferView>
@@ -125,12 +138,13 @@ async function targetOf(op: string, path: string): Promise<{ readonly target: st
 /** The beginning of the names of a target's partial files. */
 function beginning(target: string): string {
   const name = basename(target)
-  return `${Buffer.byteLength(name) > longName ? name.slice(0, longName / 4) : name}.`
+  return `${new TextEncoder().encode(name).length > longName ? name.slice(0, longName / 4) : name}.`
 }
 
 function besides(target: string): string {
-  const unique = Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString('hex')
-  return `${dirname(target)}/${beginning(target)}${process.pid}.${unique}.partial`
+  const random = crypto.getRandomValues(new Uint8Array(6))
+  const unique = Array.from(random, (byte) => byte.toString(16).padStart(2, '0')).join('')
+  return `${dirname(target)}/${beginning(target)}${pid}.${unique}.partial`
 }
 
 /** Removes a target's partial files of killed processes. What the system refuses here stays, because the write can do without. */

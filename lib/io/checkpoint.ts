@@ -2,7 +2,6 @@
  * States in one file: a safetensors file whose metadata hold what are no tensors, and whose last four bytes, a tensor of their
  * own, are the CRC-32 of all before them. A file that was cut, or that a bad disk changed, is never taken for whole.
  */
-import { crc32 } from 'node:zlib'
 import { namedAs, StateDictError, shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
 import { creationNames, place } from '../ops/placement.js'
@@ -11,6 +10,7 @@ import { InputFile } from './input.js'
 import { nesting } from './json.js'
 import { SafetensorsFile, safetensorsChunks } from './safetensors.js'
 import type { SourceSpec } from './source.js'
+import { crc32 } from './system.js'
 import { comingTensors, tensorsIn } from './tensors.js'
 import { putTogether, takeApart } from './tree.js'
 

@@ -1,9 +1,9 @@
 /** A file to read from: all of what is asked for, or an error that says what is missing. */
-import { constants, readSync } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import { ValueError } from '../core/errors.js'
 import { askRoom } from '../core/room.js'
 import { checkPath, checkRegular, refusal } from './refusal.js'
+import { constants, open, readSync } from './system.js'
 
 /** Node ends the process at 2^31 bytes a call, and Linux reads fewer than that. */
 const partBytes = 2 ** 30

@@ -58,7 +58,7 @@ const kinds: readonly Kind[] = [
 /** The kind of a file with these first bytes, and advice; null where no kind that is known here begins so. */
 export function kindOf(head: Uint8Array): string | null {
   if (head.length === 0) return 'empty'
-  const text = Buffer.from(head.buffer, head.byteOffset, head.byteLength).toString('latin1')
+  const text = Array.from(head, (byte) => String.fromCharCode(byte)).join('')
   for (const { begins, is } of kinds) if (begins.test(text)) return typeof is === 'string' ? is : is(text)
   return null
 }

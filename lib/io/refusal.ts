@@ -1,15 +1,21 @@
 /** Errors where the system or a file refuses. They always have the path that the user gave. */
-import { existsSync, type Stats } from 'node:fs'
-import { dirname } from 'node:path'
+import type { Stats } from 'node:fs'
 import { kindOf, OutOfMemoryError, ValueError } from '../core/errors.js'
+import { inNode } from '../core/host.js'
+import { dirname, existsSync } from './system.js'
 
 export type Access = 'read' | 'write'
 
-/** Throws ValueError for what can be no path. */
+/** Why no path leads anywhere in a browser. */
+export const noFiles =
+  'there are no files without Node, as in a browser; fetch numbers and make tensors of them, or do this in a program of Node'
+
+/** Throws ValueError for what can be no path, and for any where there are no files. */
 export function checkPath(op: string, access: Access, path: unknown): asserts path is string {
   if (typeof path !== 'string') throw new ValueError(op, `cannot ${access} ${kindOf(path)}: a path must be a string`)
   if (path === '' || path.includes('\0'))
     throw new ValueError(op, `cannot ${access} ${JSON.stringify(path)}: a path must not be empty, nor hold a zero byte`)
+  if (!inNode) throw new ValueError(op, `cannot ${access} ${path}: ${noFiles}`)
 }
 
 /** The error of a system call as one of ours; any other error as it is. */

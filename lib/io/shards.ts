@@ -3,13 +3,13 @@
  * All headers are read and held against the index when it is opened, because an index of another save would otherwise give a
  * model of two.
  */
-import { readFile, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
 import { formatShape, kindOf, ValueError } from '../core/errors.js'
+import { warn } from '../core/host.js'
 import { quoted } from './header.js'
 import { checkPath, refusal } from './refusal.js'
 import { SafetensorsFile } from './safetensors.js'
 import type { FileArray, FileTensor, SourceSpec, TensorSource } from './source.js'
+import { basename, dirname, join, readFile, stat } from './system.js'
 
 /** The largest published models have 100,000 tensors and an index of 10 MB. */
 const mostIndexBytes = 64e6
@@ -132,7 +132,7 @@ function checkShards(
     }
   // Each file is as long as its header says, or it would have been refused. The total is what a program added up beside.
   if (total !== null && total !== bytes)
-    process.emitWarning(
+    warn(
       `[${op}] ${path} says a total_size of ${total}, but its shards have ${bytes} bytes of tensors; they are loaded, because the ` +
         'index names exactly the tensors that are there',
       { type: 'FiresteelWarning', code: 'FIRESTEEL_INDEX' },

@@ -1,4 +1,5 @@
 /** Values of plain data and tensors, taken apart into JSON and tensors by name, and put together again. */
+import { fromBase64, toBase64 } from '../core/base64.js'
 import { DisposedError, kindOf, ValueError } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
 
@@ -70,7 +71,7 @@ export function takeApart(
         const name = at.constructor.name
         if (!Object.hasOwn(arrays, name)) return refuse(path, kindOf(at))
         if (isDetached(at)) return refuse(path, `a ${name} whose memory was handed to another thread`)
-        return { [mark]: name, bytes: Buffer.from(at.buffer, at.byteOffset, at.byteLength).toString('base64') }
+        return { [mark]: name, bytes: toBase64(at) }
       }
       if (at instanceof Map) {
         for (const key of at.keys())
@@ -125,7 +126,7 @@ export function putTogether(op: string, json: unknown, tensors: ReadonlyMap<stri
       return made
     }
     if (typeof kind !== 'string' || !Object.hasOwn(arrays, kind) || typeof own['bytes'] !== 'string') return refuse()
-    const bytes = Uint8Array.from(Buffer.from(own['bytes'], 'base64'))
+    const bytes = fromBase64(own['bytes']) ?? refuse()
     const Array_ = arrays[kind as keyof typeof arrays]
     return bytes.length % Array_.BYTES_PER_ELEMENT === 0 ? new Array_(bytes.buffer) : refuse()
   }

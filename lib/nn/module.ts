@@ -1,11 +1,11 @@
 /** The base of all layers and models: parameters, buffers, modes, traversal. */
-import { inspect } from 'node:util'
 import { zeroGrad } from '../autograd/backward.js'
 import { noGrad } from '../autograd/mode.js'
 import type { Device } from '../core/device.js'
 import { type DType, isDType } from '../core/dtype.js'
 import { DeviceError, isFiresteelError, kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
+import { printed } from '../core/host.js'
 import { checkNesting, mostNested, setModuleNaming, withinModule } from '../core/module-path.js'
 import { checkFlag } from '../core/options.js'
 import { keep } from '../core/scope.js'
@@ -451,7 +451,7 @@ export abstract class Module extends Holder {
     return tree(this)
   }
 
-  [inspect.custom](): string {
+  [printed](): string {
     return this.toString()
   }
 

@@ -1,8 +1,8 @@
 /** What a model is made of, as a table: layers, the shapes that they give, parameters. */
-import { inspect } from 'node:util'
 import { noGrad } from '../autograd/mode.js'
 import type { DType } from '../core/dtype.js'
 import { formatShape } from '../core/errors.js'
+import { printed } from '../core/host.js'
 import { observeModules } from '../core/module-path.js'
 import { checkOptions } from '../core/options.js'
 import { scope, visitTensors } from '../core/scope.js'
@@ -75,7 +75,7 @@ export class Summary {
     return [line(head), rule, ...rows.map(line), rule, total + buffers].join('\n')
   }
 
-  [inspect.custom](): string {
+  [printed](): string {
     return this.toString()
   }
 }

@@ -1,10 +1,10 @@
 /** Warnings about what a model holds and will not train. */
+import { warn } from '../core/host.js'
 
 /** What was told of, because whatever is told of may be met again at every step, or be made anew at every call. */
 const told = new Set<string>()
 
 /** Warns of the process, once for a subject. */
 export function tellOnce(text: string, subject = text): void {
-  if (told.size < told.add(subject).size)
-    process.emitWarning(text, { type: 'FiresteelWarning', code: 'FIRESTEEL_MODULE' })
+  if (told.size < told.add(subject).size) warn(text, { type: 'FiresteelWarning', code: 'FIRESTEEL_MODULE' })
 }

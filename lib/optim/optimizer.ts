@@ -1,9 +1,10 @@
 /** The base of all optimisers: parameter groups over live views, states by parameter, and the step. */
-import { type InspectOptions, inspect } from 'node:util'
+import type { InspectOptions, inspect } from 'node:util'
 import { withAutocast } from '../autograd/autocast.js'
 import { zeroGrad } from '../autograd/backward.js'
 import { noGrad } from '../autograd/mode.js'
 import { kindOf, StateDictError, ValueError } from '../core/errors.js'
+import { printed, warn } from '../core/host.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { keep, outsideFrames } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
@@ -175,7 +176,7 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
   }
 
   #warnIdle(): void {
-    process.emitWarning(
+    warn(
       `[${this.constructor.name}.step] none of the ${this.parameters().length} parameters has a gradient, so that the step changes ` +
         "nothing; call backward() before it, and see that the optimiser was made over this model's parameters",
     )
@@ -306,11 +307,11 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
   }
 
   /** Class, and of each group how many parameters it has and its options. */
-  [inspect.custom](_depth: number, options: InspectOptions): string {
+  [printed](_depth: number, options: InspectOptions, print: typeof inspect): string {
     const groups = this.#groups.map(({ params, options: { lr, ...given } }, i) => {
       const all = [...params]
       const elements = all.reduce((sum, parameter) => sum + parameter.numel, 0)
-      return `  group ${i}: ${all.length} tensors, ${elements} parameters, ${inspect({ lr, ...given }, { ...options, breakLength: Number.POSITIVE_INFINITY })}`
+      return `  group ${i}: ${all.length} tensors, ${elements} parameters, ${print({ lr, ...given }, { ...options, breakLength: Number.POSITIVE_INFINITY })}`
     })
     return `${this.constructor.name} {\n${groups.join('\n')}\n}`
   }

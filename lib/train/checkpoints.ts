@@ -1,11 +1,12 @@
 /** The checkpoints of a run: written beside the training, the newest kept, and found again. */
-import { mkdir, readdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
+import { inNode, warn } from '../core/host.js'
 import { checkOptions } from '../core/options.js'
 import { writeAtomically } from '../io/atomic.js'
 import { checkpointFile, readCheckpoint } from '../io/checkpoint.js'
+import { noFiles } from '../io/refusal.js'
+import { join, mkdir, readdir, rm } from '../io/system.js'
 
 export interface CheckpointOptions {
   /** The run's folder; its checkpoints are in `checkpoints/` there. Made where it is missing. */
@@ -39,6 +40,7 @@ export function checkCheckpoints(options: unknown): void {
     throw new ValueError(op, `checkpoints: ${message}`)
   }
   if (typeof folder !== 'string' || folder === '') fail(`folder is ${shown(folder)}, but must be a path`)
+  if (!inNode) fail(noFiles)
   const steps = Number.isSafeInteger(every) && (every as number) > 0
   if (every !== undefined && !steps && !(typeof every === 'string' && milliseconds(every) !== null))
     fail(`every is ${shown(every)}, but must be a positive number of steps, or a time such as '10 minutes'`)
@@ -144,7 +146,7 @@ export class Checkpoints {
       } catch (error) {
         if (!(error instanceof ValueError)) throw error
         fault = error
-        process.emitWarning(`${error.message}; the checkpoint before it is tried`)
+        warn(`${error.message}; the checkpoint before it is tried`)
       }
     }
     if (all.length > 0)

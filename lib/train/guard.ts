@@ -1,5 +1,6 @@
 /** Keeps training steps and evaluations of one model apart: an evaluation awaits its batches, and must see one state of the weights. */
 import { ValueError } from '../core/errors.js'
+import { warn } from '../core/host.js'
 import type { Storage } from '../core/storage.js'
 import { captureModes, type Module } from '../nn/module.js'
 
@@ -45,7 +46,7 @@ export class Guard {
   async quiet(op: string, signal: AbortSignal | undefined): Promise<void> {
     const timer = setTimeout(
       () =>
-        process.emitWarning(
+        warn(
           `[${op}] has waited ${longWait / 1000} seconds for an evaluation or prediction of its model; leave the loop over predict() before the next step`,
         ),
       longWait,

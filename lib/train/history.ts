@@ -1,5 +1,5 @@
 /** The history of a training, and the records of its steps. */
-import { inspect } from 'node:util'
+import { printed } from '../core/host.js'
 import { summarize } from './progress.js'
 
 /** A step that was submitted. Its numbers are on the device still. */
@@ -82,7 +82,7 @@ export class TrainingHistory<M extends string> implements History<M> {
     return lines.length === 0 ? 'History {}' : `History {\n${lines.join('\n')}\n}`
   }
 
-  [inspect.custom](): string {
+  [printed](): string {
     return this.toString()
   }
 }

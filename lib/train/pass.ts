@@ -1,8 +1,8 @@
 /** One pass over batches, in training or evaluation: its losses, its metrics, and how far it runs ahead of the device. */
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { noGrad } from '../autograd/mode.js'
 import { shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
+import { nextTurn } from '../core/host.js'
 import { Tensor } from '../core/tensor.js'
 import type { PassRecord } from './history.js'
 import type { Metric } from './metrics/index.js'

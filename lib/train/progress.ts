@@ -1,12 +1,13 @@
 /** A progress bar in a terminal; nothing elsewhere. */
-import { createRequire } from 'node:module'
 import type { SingleBar } from 'cli-progress'
 import { kindOf, ValueError } from '../core/errors.js'
+import { inNode, nodeModule } from '../core/host.js'
 import type { Callback, TrainingContext } from './callbacks.js'
 import type { EpochRecord } from './history.js'
 
 // Loaded where a terminal is, because it takes a fifth of the time of an import.
-const cliProgress = () => createRequire(import.meta.url)('cli-progress') as typeof import('cli-progress')
+const cliProgress = () =>
+  nodeModule('node:module').createRequire(import.meta.url)('cli-progress') as typeof import('cli-progress')
 
 /** `loss 0.1234  accuracy 0.98  validation.loss 0.11` */
 export function summarize(record: EpochRecord): string {
@@ -21,8 +22,11 @@ export function summarize(record: EpochRecord): string {
   return numbers.join('  ')
 }
 
-/** Shows epoch, steps, speed and the last epoch's numbers. Quiet when the stream is not a terminal. */
-export function progressBar(stream: NodeJS.WriteStream = process.stderr): Callback {
+/** Shows epoch, steps, speed and the last epoch's numbers. Quiet when the stream is not a terminal, and in a browser, which has none. */
+export function progressBar(
+  stream: NodeJS.WriteStream | undefined = inNode ? nodeModule('node:process').stderr : undefined,
+): Callback {
+  if (stream === undefined) return {}
   if (typeof stream?.write !== 'function')
     throw new ValueError(
       'progressBar',

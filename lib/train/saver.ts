@@ -1,4 +1,5 @@
 /** Saves a run while it goes on, and finds it again. */
+import { onInterrupt } from '../core/host.js'
 import { visitTensors } from '../core/scope.js'
 import { type CheckpointOptions, Checkpoints } from './checkpoints.js'
 import { type Config, captureRun, configOf, loadCallbacks, type Parts, type Place, restoreRun } from './resume.js'
@@ -13,7 +14,7 @@ export class Saver {
   readonly #config: Config
   readonly #checkpoints: Checkpoints
   #state: unknown
-  #interrupt: (() => void) | null = null
+  #unwatch: (() => void) | null = null
 
   private constructor(parts: Parts, config: Config, checkpoints: Checkpoints, from: Place | null, state: unknown) {
     this.#parts = parts
@@ -46,13 +47,12 @@ export class Saver {
   /** Gives a signal that the first SIGINT aborts; a second one ends the process, as ever. */
   watch(use: (interrupted: AbortSignal) => void): void {
     const controller = new AbortController()
-    this.#interrupt = () => controller.abort(interruption)
-    process.once('SIGINT', this.#interrupt)
+    this.#unwatch = onInterrupt(() => controller.abort(interruption))
     use(controller.signal)
   }
 
   unwatch(): void {
-    if (this.#interrupt !== null) process.off('SIGINT', this.#interrupt)
+    this.#unwatch?.()
   }
 
   due(step: number): boolean {

@@ -1,4 +1,5 @@
 /** Warnings of a training. Each is given once. */
+import { warn } from '../core/host.js'
 import type { Module, Parameter } from '../nn/module.js'
 import type { Callback, TrainingContext } from './callbacks.js'
 import type { TrainingHistory } from './history.js'
@@ -37,7 +38,7 @@ export class Tellings {
   #schedule(op: string, what: string): void {
     if (this.#toldSchedule) return
     this.#toldSchedule = true
-    process.emitWarning(
+    warn(
       `[${op}] the schedule ${what}; a schedule counts steps: multiply epochs by the batches of one, make a new schedule for ` +
         "a new training, or give the Trainer scheduleEvery: 'epoch'",
     )
@@ -52,7 +53,7 @@ export class Tellings {
     if (left.length === 0) return
     this.#toldUnstepped = true
     const names = left.slice(0, 4).map(([name]) => name)
-    process.emitWarning(
+    warn(
       `[${op}] ${left.length} parameters of the model want gradients, but are not in the optimizer, and stay as they are: ` +
         `${names.join(', ')}${left.length > names.length ? ', ...' : ''}; add them (model.parameters() sees layers that come later, ` +
         'a list does not), or freeze them',
@@ -75,7 +76,7 @@ export async function endAll(
     }
   }
   for (const error of failed ? errors : errors.slice(1))
-    process.emitWarning(`[Trainer.fit] a callback's onEnd failed too: ${String(error)}`)
+    warn(`[Trainer.fit] a callback's onEnd failed too: ${String(error)}`)
   if (!failed && errors.length > 0) throw errors[0]
 }
 
@@ -90,7 +91,7 @@ export function tellNonFinite(
   history.nonFinite = { epoch, index, loss }
   const where =
     index === null ? `of the validation after epoch ${epoch + 1}` : `of batch ${index + 1} of epoch ${epoch + 1}`
-  process.emitWarning(
+  warn(
     `[${op}] the loss ${where} is ${loss}; look for such numbers in the data, or take a smaller learning rate or clipGradNorm`,
   )
 }

@@ -33,8 +33,8 @@ const faults: {
   calls: string[]
 } = { write: null, pretended: null, rename: null, calls: [] }
 
-vi.mock('node:fs/promises', async (original) => {
-  const real = await original<typeof import('node:fs/promises')>()
+vi.mock('../../lib/io/system.js', async (original) => {
+  const real = await original<typeof import('../../lib/io/system.js')>()
   const watched = (path: string, handle: FileHandle): FileHandle => {
     const { write, sync } = handle
     handle.write = ((bytes: Uint8Array) => {
@@ -51,12 +51,6 @@ vi.mock('node:fs/promises', async (original) => {
   return {
     ...real,
     open: async (path: string, ...rest: [never, never]) => watched(path, await real.open(path, ...rest)),
-  }
-})
-vi.mock('node:fs', async (original) => {
-  const real = await original<typeof import('node:fs')>()
-  return {
-    ...real,
     renameSync: (from: string, to: string) => {
       faults.calls.push(`rename ${to}`)
       faults.rename?.(to)
@@ -147,7 +141,7 @@ describe('a file that is written atomically', () => {
     await mkdir(at('allowed'))
     // The permission model denies tsx its worker, so the program gets JavaScript.
     await writeFile(at('package.json'), '{"type":"module"}')
-    for (const name of ['io/atomic', 'io/refusal', 'core/errors']) {
+    for (const name of ['io/atomic', 'io/refusal', 'io/system', 'core/errors', 'core/host']) {
       const source = await readFile(new URL(`../../lib/${name}.ts`, import.meta.url), 'utf8')
       await mkdir(dirname(at(name)), { recursive: true })
       await writeFile(

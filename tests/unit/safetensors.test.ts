@@ -11,8 +11,8 @@ import { type ComingTensor, readSafetensors, SafetensorsFile, safetensorsChunks 
 /** How many bytes the system gives at once, and where it says that the file ends. */
 const limits = { once: Number.POSITIVE_INFINITY, end: Number.POSITIVE_INFINITY }
 
-vi.mock('node:fs/promises', async (original) => {
-  const real = await original<typeof import('node:fs/promises')>()
+vi.mock('../../lib/io/system.js', async (original) => {
+  const real = await original<typeof import('../../lib/io/system.js')>()
   const limited = (handle: FileHandle): FileHandle => {
     const read = handle.read.bind(handle) as (...given: readonly unknown[]) => unknown
     handle.read = ((array: Uint8Array, offset: number, length: number, position: number) =>

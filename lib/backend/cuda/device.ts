@@ -2,17 +2,19 @@
  * The GPU by CUDA: the addon's queue, whose entries take effect through the CUDA library (native/cuda/library.h). Neither
  * toolkit nor driver is needed to install or to ask; without them the reason is told.
  */
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Device } from '../../core/device.js'
 import type { DType } from '../../core/dtype.js'
 import { DeviceError, DTypeError } from '../../core/errors.js'
+import { nodeModule } from '../../core/host.js'
 import { packageRoot } from '../../core/package-root.js'
 import type { Storage } from '../../core/storage.js'
 import type { CudaAddon } from '../native/addon.js'
 import { loadedNative, QueueDevice } from '../native/device.js'
 import { requireHere } from '../native/loader.js'
 import { platformName } from '../native/platforms.js'
+
+const { existsSync } = nodeModule('node:fs')
+const { join } = nodeModule('node:path')
 
 const dtypes: ReadonlySet<DType> = new Set<DType>(['float32', 'int32', 'uint8', 'bool'])
 
@@ -52,7 +54,7 @@ function findLibrary(): string | null {
   const built = root === null ? null : join(root, 'build/Release/firesteel_cuda.so')
   if (built !== null && existsSync(built)) return built
   try {
-    return requireHere.resolve(`@firesteel/cuda-${platformName()}`)
+    return requireHere().resolve(`@firesteel/cuda-${platformName()}`)
   } catch {
     return null
   }

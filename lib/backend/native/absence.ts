@@ -1,7 +1,9 @@
 /** Why the package of this platform is not installed, told from what lies around this one. */
-import { existsSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { nodeModule } from '../../core/host.js'
 import { packagedPlatforms, packageOf } from './platforms.js'
+
+const { existsSync, readFileSync } = nodeModule('node:fs')
+const { dirname, join } = nodeModule('node:path')
 
 export interface Surroundings {
   /** Such as linux-x64. */

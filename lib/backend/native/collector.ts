@@ -2,8 +2,7 @@
  * Garbage collections on demand. `gc` is V8's own, taken from a context made after `--expose-gc` was set; the flag is
  * process-wide and never unset, because a worker that starts at that moment would find the function gone.
  */
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
+import { nodeModule } from '../../core/host.js'
 import type { Addon } from './addon.js'
 
 type Gc = (options?: { type: 'minor' }) => void
@@ -15,6 +14,8 @@ export interface Collector {
 
 /** V8's own collector, or null where it cannot be had. */
 export function exposedGc(): Gc | null {
+  const { setFlagsFromString } = nodeModule('node:v8')
+  const { runInNewContext } = nodeModule('node:vm')
   for (let attempt = 0; attempt < 100; attempt++) {
     setFlagsFromString('--expose-gc')
     try {

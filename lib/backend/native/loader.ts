@@ -2,9 +2,7 @@
  * Finds the addon's binary, opens it, and explains itself: the package of this platform comes first, then a build of this
  * checkout. Where neither serves, the reference backend does, and the reasons are told once (see report.ts).
  */
-import { existsSync, readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { inNode, nodeModule } from '../../core/host.js'
 import { packageRoot } from '../../core/package-root.js'
 import { readSettings } from '../settings.js'
 import { kernelNames } from '../table/index.js'
@@ -12,6 +10,8 @@ import { surroundings, whyAbsent } from './absence.js'
 import type { AddonModule, CpuAddon } from './addon.js'
 import { packageOf, platformName } from './platforms.js'
 import { whyRefused } from './refusal.js'
+
+const withoutNode = "native kernels need Node, and this program runs elsewhere, as in a browser; 'reference' is there"
 
 /** A binary that was looked for. */
 export interface Attempt {
@@ -27,10 +27,15 @@ export type Loaded = { readonly attempts: readonly Attempt[] } & (
   | { readonly unavailable: string }
 )
 
+const { existsSync, readFileSync } = nodeModule('node:fs')
+const { dirname, join } = nodeModule('node:path')
+
 const root = packageRoot()
 
 /** Node's, of this file; where a bundler left no path, of the folder that the program runs in. */
-export const requireHere = createRequire(import.meta.url ?? join(process.cwd(), 'index.js'))
+export function requireHere(): NodeJS.Require {
+  return nodeModule('node:module').createRequire(import.meta.url ?? join(process.cwd(), 'index.js'))
+}
 
 /** Builds by node-gyp and by cmake-js. */
 const builds = ['build/Release/firesteel.node', 'build/cmake/Release/firesteel.node']
@@ -52,9 +57,9 @@ function packaged(platform: string): Candidate {
   const name = packageOf(platform)
   const source = `the package ${name}`
   try {
-    return { source, path: requireHere.resolve(name) }
+    return { source, path: requireHere().resolve(name) }
   } catch {
-    return { source, absent: () => whyAbsent(surroundings(platform, root, requireHere.resolve)) }
+    return { source, absent: () => whyAbsent(surroundings(platform, root, requireHere().resolve)) }
   }
 }
 
@@ -89,7 +94,7 @@ function open(source: string, path: string) {
 /** The addon in a file; throws why there is none in words for a person. */
 function load(path: string): AddonModule {
   try {
-    return requireHere(path) as AddonModule
+    return requireHere()(path) as AddonModule
   } catch (error) {
     throw new Error(whyRefused(path, error instanceof Error ? error.message : String(error)))
   }
@@ -115,6 +120,7 @@ export function addonModule(): AddonModule | null {
 /** Opens a device of the first binary that works. Throws ValueError where the environment makes no sense. */
 export function loadNative(): Loaded {
   readSettings()
+  if (!inNode) return { unavailable: withoutNode, attempts: [] }
   const attempts: Attempt[] = []
   for (const candidate of candidates()) {
     const { source } = candidate

@@ -1,16 +1,17 @@
 /** Memory that this process may still take, by the machine and by its control groups (native/core/memory.h). */
-import { freemem } from 'node:os'
 import { OutOfMemoryError } from '../../core/errors.js'
+import { inNode, nodeModule } from '../../core/host.js'
 import { answerRoom } from '../../core/room.js'
 import { formatBytes } from './bytes.js'
 import { exposedGc } from './collector.js'
 import { addonModule } from './loader.js'
 
-/** Without the addon Node tells, which knows the machine and the process's own group. */
+/** Without the addon Node tells, which knows the machine and the process's own group; a browser tells nothing. */
 export function availableMemory(): number {
+  if (!inNode) return Number.POSITIVE_INFINITY
   const module = addonModule()
   if (module !== null) return module.availableMemory()
-  return typeof process.availableMemory === 'function' ? process.availableMemory() : freemem()
+  return typeof process.availableMemory === 'function' ? process.availableMemory() : nodeModule('node:os').freemem()
 }
 
 /** Throws OutOfMemoryError where so many bytes do not fit: the system gives any array, and ends the process when it is filled. */

@@ -13,9 +13,9 @@
  * A weak reference costs more than a small kernel, so small storages share one: each holds the guard that was open when it
  * was made, and they are freed together when the last of them is gone. At most 15 KB stay with a small tensor that way.
  */
-import { getHeapStatistics } from 'node:v8'
 import type { Device } from '../../core/device.js'
 import { OutOfMemoryError, ValueError } from '../../core/errors.js'
+import { heapLeft } from '../../core/host.js'
 import type { Storage } from '../../core/storage.js'
 import type { Addon } from './addon.js'
 import { formatBytes } from './bytes.js'
@@ -228,13 +228,9 @@ export class NativeMemory {
 
   /** Many small tensors end the JavaScript heap, or what is left beside it, before the memory of their elements. */
   #checkHeap(op: string): void {
-    const room = () => {
-      const { heap_size_limit: limit, used_heap_size: used } = getHeapStatistics()
-      return limit - used
-    }
-    if (room() < heapReserve) {
+    if (heapLeft() < heapReserve) {
       this.#collectAll()
-      if (room() < heapReserve)
+      if (heapLeft() < heapReserve)
         throw new OutOfMemoryError(
           op,
           `the JavaScript heap is nearly full: ${this.count} tensors of ${formatBytes(this.bytes)} in all live; free tensors ` +

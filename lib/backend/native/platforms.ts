@@ -1,5 +1,7 @@
 /** Platforms whose binary comes as a package, an optional dependency of this one. */
-import { closeSync, openSync, readSync } from 'node:fs'
+import { nodeModule } from '../../core/host.js'
+
+const { closeSync, openSync, readSync } = nodeModule('node:fs')
 
 export const packagedPlatforms = ['linux-x64', 'linux-x64-musl', 'linux-arm64'] as const
 export type PackagedPlatform = (typeof packagedPlatforms)[number]

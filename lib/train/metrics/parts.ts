@@ -1,4 +1,5 @@
 /** Totals that metrics add up on the host, in float64. Each part can be written down, and can add another's. */
+import { fromBase64, toBase64 } from '../../core/base64.js'
 import { ValueError } from '../../core/errors.js'
 
 export interface Part {
@@ -13,15 +14,14 @@ export type Parts = { readonly [name: string]: Part }
 
 /** Numbers in base64 of their bytes: exact, NaN and infinities too, which JSON has no word for. */
 export function encode(numbers: Float64Array): string {
-  return Buffer.from(numbers.buffer, numbers.byteOffset, numbers.byteLength).toString('base64')
+  return toBase64(numbers)
 }
 
 /** The numbers that `encode` wrote; null for a text that it cannot have written. */
 export function decode(text: unknown): Float64Array | null {
   if (typeof text !== 'string') return null
-  const bytes = Buffer.from(text, 'base64')
-  if (bytes.length % 8 !== 0 || bytes.toString('base64') !== text) return null
-  return new Float64Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length))
+  const bytes = fromBase64(text)
+  return bytes === null || bytes.length % 8 !== 0 ? null : new Float64Array(bytes.buffer)
 }
 
 /** Sums by index, as many as are written to. */

@@ -1,0 +1,104 @@
+/**
+ * What runs the library: Node, or what has Node's modules (Bun, Electron); or a browser, which has none.
+ *
+ * The library imports no module of Node, because a browser refuses the whole of it for one such import. It asks Node instead,
+ * by `nodeModule`. scripts/floors.ts holds every file to that.
+ */
+import { ValueError } from './errors.js'
+
+interface NodeModules {
+  readonly 'node:buffer': typeof import('node:buffer')
+  readonly 'node:crypto': typeof import('node:crypto')
+  readonly 'node:fs': typeof import('node:fs')
+  readonly 'node:fs/promises': typeof import('node:fs/promises')
+  readonly 'node:module': typeof import('node:module')
+  readonly 'node:os': typeof import('node:os')
+  readonly 'node:path': typeof import('node:path')
+  readonly 'node:process': typeof import('node:process')
+  readonly 'node:timers/promises': typeof import('node:timers/promises')
+  readonly 'node:url': typeof import('node:url')
+  readonly 'node:v8': typeof import('node:v8')
+  readonly 'node:vm': typeof import('node:vm')
+  readonly 'node:zlib': typeof import('node:zlib')
+}
+
+/** Node's object; null where programs for browsers have one of the same name, with next to nothing in it. */
+function processOfNode(): NodeJS.Process | null {
+  const { process } = globalThis as { readonly process?: Partial<NodeJS.Process> }
+  if (process?.versions?.node === undefined) return null
+  if (typeof process.getBuiltinModule !== 'function')
+    throw new ValueError('firesteel', `Node 20.19 or later is needed, or 22.12; this is ${process.version}`)
+  return process as NodeJS.Process
+}
+
+const node = processOfNode()
+
+/** Whether there are modules of Node, and with them files, threads and addons. */
+export const inNode = node !== null
+
+/** Takes the place of a module's functions where there is no Node, so that asking for them is no fault, but a call is. */
+function standIn(module: string): object {
+  return new Proxy(
+    {},
+    {
+      get: (_, name) => () => {
+        throw new ValueError(
+          String(name),
+          `${module} belongs to Node, and this program runs elsewhere, as in a browser`,
+        )
+      },
+    },
+  )
+}
+
+/** A module of Node. In a browser all that it has are functions that throw ValueError. */
+export function nodeModule<N extends keyof NodeModules>(name: N): NodeModules[N] {
+  return (node === null ? standIn(name) : node.getBuiltinModule(name)) as NodeModules[N]
+}
+
+/** Variables of the environment; a browser has none. */
+export function environment(): { readonly [name: string]: string | undefined } {
+  return node?.env ?? {}
+}
+
+export interface Warning {
+  readonly type?: string
+  readonly code?: string
+}
+
+/** Warns: by the process, which may have listeners for it, or in a browser's console. */
+export function warn(text: string, options: Warning = {}): void {
+  if (node === null) console.warn(options.code === undefined ? text : `${options.code}: ${text}`)
+  else node.emitWarning(text, { ...options, ctor: warn })
+}
+
+/** Calls the function the first time that the program is interrupted from the keyboard, until what it returns is called. */
+export function onInterrupt(listener: () => void): () => void {
+  node?.once('SIGINT', listener)
+  return () => void node?.off('SIGINT', listener)
+}
+
+/** Resolves in a later turn of the event loop, when timers and what else waits have had theirs. */
+export function nextTurn(): Promise<void> {
+  if (inNode) return nodeModule('node:timers/promises').setImmediate()
+  // A timer would wait four milliseconds.
+  const { port1, port2 } = new MessageChannel()
+  return new Promise((resolve) => {
+    port1.addEventListener('message', () => {
+      port1.close()
+      resolve()
+    })
+    port1.start()
+    port2.postMessage(null)
+  })
+}
+
+/** Bytes that the JavaScript heap may still grow by; no limit where the engine does not say. */
+export function heapLeft(): number {
+  if (!inNode) return Number.POSITIVE_INFINITY
+  const { heap_size_limit: limit, used_heap_size: used } = nodeModule('node:v8').getHeapStatistics()
+  return limit - used
+}
+
+/** The name of the method by which Node's console prints an object. */
+export const printed: unique symbol = Symbol.for('nodejs.util.inspect.custom')

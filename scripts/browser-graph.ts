@@ -1,0 +1,56 @@
+/**
+ * What a browser would load of the library: the files that its entries reach by imports. None of them may import a module of Node
+ * or a package, or use a global name of Node's, because a browser refuses the import, and fails at the name. `nodeModule` of
+ * lib/core/host.ts is the way around.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+
+/** Entries that promise to load in a browser. lib/cli and what only reads files, lib/data/datasets and lib/data/text, do not. */
+export const browserEntries = ['lib/index.ts', 'lib/finetune/index.ts']
+
+/** Files that may say Node's names: the seam itself, and what runs behind it only where Node is. */
+const ofNode = ['lib/core/host.ts', 'lib/backend/native/']
+
+const globalName = /(?<![\w.$'"`])(process|Buffer|global|require|setImmediate|__dirname|__filename)\s*[.([]/g
+const comments = /\/\*[\s\S]*?\*\/|^\s*\/\/.*$|\s\/\/ .*$/gm
+
+/** Global names of Node's that a text uses and declares none of its own for. */
+function globalsOf(text: string): readonly string[] {
+  const plain = text.replace(comments, '')
+  const used = new Set([...plain.matchAll(globalName)].map(([, name = '']) => name))
+  return [...used].filter(
+    (name) => !new RegExp(`\\b(import|const|let|class|function)\\b[^;=]*?\\b${name}\\b`).test(plain),
+  )
+}
+
+const root = fileURLToPath(new URL('../', import.meta.url))
+
+/** All that would fail in a browser, as `file: fault`. The paths of entries are from the folder. */
+export async function checkBrowser(entries = browserEntries, folder = root): Promise<string[]> {
+  // It knows what is left of imports when types are gone.
+  const { metafile } = await build({
+    absWorkingDir: folder,
+    entryPoints: [...entries],
+    outdir: 'out',
+    bundle: true,
+    write: false,
+    metafile: true,
+    format: 'esm',
+    platform: 'node',
+    packages: 'external',
+    logLevel: 'silent',
+  })
+  const why = 'which no browser has (scripts/browser-graph.ts)'
+  return Object.entries(metafile.inputs).flatMap(([file, { imports }]) => {
+    const outside = imports.filter(({ external, path }) => external && path !== '<runtime>')
+    const mayName = ofNode.some((path) => file.startsWith(path))
+    const names = mayName ? [] : globalsOf(readFileSync(join(folder, file), 'utf8'))
+    return [
+      ...outside.map(({ path }) => `${file}: imports '${path}', ${why}`),
+      ...names.map((name) => `${file}: uses '${name}', ${why}`),
+    ]
+  })
+}
