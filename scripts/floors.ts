@@ -1,11 +1,12 @@
 /**
  * The floors of the house, lowest first, and what each may import: the arrows of ARCHITECTURE.md, for TypeScript's imports
- * and C++'s includes alike. Prints every import that goes another way and fails. Usage: tsx scripts/floors.ts
+ * and C++'s includes alike. Prints every import that goes another way, or that a browser would fail at, and fails. Usage: tsx scripts/floors.ts
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
+import { checkBrowser } from './browser-graph.js'
 
 /**
  * A folder or file, which may import itself and, of the floors below it, the folders and files beside it. A file belongs to
@@ -136,7 +137,7 @@ export function checkHouse(): string[] {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const faults = checkHouse()
+  const faults = [...checkHouse(), ...(await checkBrowser())]
   for (const fault of faults) console.error(fault)
   if (faults.length > 0) process.exitCode = 1
 }
