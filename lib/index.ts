@@ -25,6 +25,7 @@ export {
   ShapeError,
   StateDictError,
   ValueError,
+  WorkerError,
 } from './core/errors.js'
 export { defaultGenerator, Generator, type GeneratorState, manualSeed, type Resumable } from './core/generator.js'
 export { keep, scope } from './core/scope.js'

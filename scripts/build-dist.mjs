@@ -13,7 +13,12 @@ const root = fileURLToPath(new URL('../', import.meta.url))
 /** dist/a/b.js is made of lib/a/b.ts. */
 function entries() {
   const { exports, bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-  const built = [...Object.values(exports).map((entry) => entry.default), ...Object.values(bin)].filter(Boolean)
+  // The threads of a loader have a file of their own, which is no entry of the package.
+  const built = [
+    ...Object.values(exports).map((entry) => entry.default),
+    ...Object.values(bin),
+    './dist/data/worker.js',
+  ].filter(Boolean)
   return built.map((path) => join(root, path.replace(/^\.\/dist\//, 'lib/').replace(/\.js$/, '.ts')))
 }
 

@@ -75,6 +75,17 @@ export class AutogradError extends typed(Error, 'AutogradError', 'ERR_AUTOGRAD')
 /** The addon reports a fault of its own: a call that dispatch should never have let through. */
 export class InternalError extends typed(Error, 'InternalError', 'ERR_INTERNAL') {}
 
+/** A thread of a DataLoader failed. `cause` is its error, with the stack of that thread. */
+export class WorkerError extends typed(Error, 'WorkerError', 'ERR_WORKER') {
+  /** The index of the row that could not be made; null where no single row is at fault. */
+  readonly row: number | null
+  constructor(op: string, message: string, cause?: Error, row: number | null = null) {
+    super(op, message)
+    this.row = row
+    if (cause !== undefined) Object.defineProperty(this, 'cause', { value: cause, writable: true, configurable: true })
+  }
+}
+
 /** Keys or shapes of a state do not fit what it is loaded into; lists all mismatches. */
 export class StateDictError extends typed(Error, 'StateDictError', 'ERR_STATE_DICT') {
   readonly problems: readonly string[]

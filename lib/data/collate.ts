@@ -9,6 +9,7 @@ import { Tensor } from '../core/tensor.js'
 import { to } from '../ops/convert.js'
 import { fromTypedArray, tensor } from '../ops/creation.js'
 import { stack } from '../ops/shape/join.js'
+import { Picture, planesOf } from './picture.js'
 
 type Scalar = number | boolean | bigint
 /** The values that `tensor` takes. */
@@ -25,11 +26,13 @@ export type Collated<R> = R extends Scalar
     ? readonly string[]
     : R extends Tensor<infer S extends Shape, infer D>
       ? Tensor<[number, ...S], D>
-      : R extends NumericArray | readonly (number | boolean)[]
-        ? Tensor<[number, number]>
-        : R extends object
-          ? Places<R>
-          : never
+      : R extends Picture
+        ? Tensor<[number, number, number, number]>
+        : R extends NumericArray | readonly (number | boolean)[]
+          ? Tensor<[number, number]>
+          : R extends object
+            ? Places<R>
+            : never
 
 /** Dtypes of a row's numbers where these are not to be as usual: in the form of the row, what is left out as usual. */
 export type RowDTypes = DType | readonly (RowDTypes | undefined)[] | { readonly [name: string]: RowDTypes | undefined }
@@ -46,6 +49,8 @@ interface Column {
   readonly path: string
   readonly depth: number
   readonly dtype: unknown
+  /** The device of tensors that are made of numbers; tensors of rows stay on theirs. Default: that of new tensors. */
+  readonly device: string | undefined
 }
 
 /** Rows that hold themselves have no end. */
@@ -55,7 +60,7 @@ const advice = 'make rows alike by map, or give a collate'
 
 /**
  * One batch of the rows: a number, boolean or bigint of each becomes a tensor [rows] (float32, bool, int32), a typed array of n
- * numbers or a list of n numbers [rows, n], a tensor [rows, ...] of its dtype; text stays an array. A tuple (a list that holds
+ * numbers or a list of n numbers [rows, n], a tensor [rows, ...] of its dtype, a picture [rows, C, H, W]; text stays an array. A tuple (a list that holds
  * anything but numbers) and a plain object are put together place by place; within them, lists of lists of numbers become one
  * tensor. Throws ShapeError for rows of different sizes, ValueError for different kinds and what is none of these, with the row
  * and the place.
@@ -67,17 +72,23 @@ export function defaultCollate<const R>(rows: readonly R[], options: CollateOpti
 }
 
 /** `defaultCollate` in the name of who was called. */
-export function collateFor<R>(op: string, rows: readonly R[], rowDTypes: RowDTypes | undefined): Collated<R> {
+export function collateFor<R>(
+  op: string,
+  rows: readonly R[],
+  rowDTypes: RowDTypes | undefined,
+  device?: string,
+): Collated<R> {
   if (rows.length === 0) throw new ValueError(op, 'there are no rows to make a batch of')
-  return collated({ op, values: rows, path: '', depth: 0, dtype: rowDTypes }) as Collated<R>
+  return collated({ op, values: rows, path: '', depth: 0, dtype: rowDTypes, device }) as Collated<R>
 }
 
-type Kind = 'number' | 'boolean' | 'bigint' | 'text' | 'tensor' | 'typed array' | 'list' | 'record'
+type Kind = 'number' | 'boolean' | 'bigint' | 'text' | 'tensor' | 'picture' | 'typed array' | 'list' | 'record'
 
 function kindOfValue(value: unknown): Kind | null {
   if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint') return typeof value as Kind
   if (typeof value === 'string') return 'text'
   if (value instanceof Tensor) return 'tensor'
+  if (value instanceof Picture) return 'picture'
   if (isNumericArray(value)) return 'typed array'
   if (Array.isArray(value)) return 'list'
   if (typeof value !== 'object' || value === null) return null
@@ -128,8 +139,8 @@ function dtypeOf({ op, path, dtype }: Column): DType | undefined {
   return dtype as DType | undefined
 }
 
-function numbers({ op, values, path }: Column, kind: Kind, dtype: DType | undefined): Tensor {
-  const options = dtype === undefined ? {} : { dtype }
+function numbers({ op, values, path, device }: Column, kind: Kind, dtype: DType | undefined): Tensor {
+  const options = { ...(dtype === undefined ? {} : { dtype }), ...(device === undefined ? {} : { device }) }
   if (kind === 'number' || kind === 'boolean') return tensor(values as readonly number[], options)
   if (kind === 'bigint') return fromTypedArray(bigIntegers(op, values as readonly bigint[]), [values.length], options)
   const sizes = values.map(sizesOf)
@@ -146,6 +157,18 @@ function numbers({ op, values, path }: Column, kind: Kind, dtype: DType | undefi
     const joined = stack(values as readonly Tensor[])
     return dtype === undefined ? joined : to(joined, dtype)
   }
+  if (kind === 'picture') {
+    const pictures = values as readonly Picture[]
+    const bytes = (picture: Picture) => picture.data instanceof Uint8Array
+    const other = pictures.findIndex((picture) => bytes(picture) !== bytes(pictures[0] as Picture))
+    if (other >= 0)
+      throw new ValueError(
+        op,
+        `${place(other, path)} and ${place(0, path)} are pictures of bytes and of floats; ${advice}`,
+      )
+    askRoom(values.length * (pictures[0] as Picture).data.byteLength, op)
+    return fromTypedArray(planesOf(pictures), [values.length, ...first], options)
+  }
   if (kind === 'list') return tensor(values as Numbers, options)
   for (const [i, value] of values.entries()) {
     const [tag, wanted] = [value, values[0]].map((array) => (array as NumericArray)[Symbol.toStringTag])
@@ -158,6 +181,7 @@ function numbers({ op, values, path }: Column, kind: Kind, dtype: DType | undefi
 
 function sizesOf(value: unknown): readonly number[] {
   if (value instanceof Tensor) return value.sizes
+  if (value instanceof Picture) return [value.channels, value.height, value.width]
   const sizes: number[] = []
   for (let at = value; (Array.isArray(at) || isNumericArray(at)) && sizes.length < mostDepth; at = at[0])
     sizes.push(at.length)
@@ -198,7 +222,7 @@ function dtypesWithin({ op, path, dtype }: Column, names: readonly string[]): { 
 }
 
 function tuple(column: Column): readonly unknown[] {
-  const { op, path, depth } = column
+  const { op, path, depth, device } = column
   const values = column.values as readonly (readonly unknown[])[]
   const width = (values[0] as readonly unknown[]).length
   for (const [i, value] of values.entries())
@@ -213,12 +237,19 @@ function tuple(column: Column): readonly unknown[] {
     Array.from({ length: width }, (_, k) => String(k)),
   )
   return Array.from({ length: width }, (_, k) =>
-    collated({ op, values: values.map((value) => value[k]), path: `${path}[${k}]`, depth: depth + 1, dtype: own[k] }),
+    collated({
+      op,
+      values: values.map((value) => value[k]),
+      path: `${path}[${k}]`,
+      depth: depth + 1,
+      dtype: own[k],
+      device,
+    }),
   )
 }
 
 function record(column: Column): object {
-  const { op, path, depth } = column
+  const { op, path, depth, device } = column
   const values = column.values as readonly { readonly [name: string]: unknown }[]
   const names = Object.keys(values[0] as object)
   for (const [i, value] of values.entries()) {
@@ -241,6 +272,7 @@ function record(column: Column): object {
         path: `${path}.${name}`,
         depth: depth + 1,
         dtype: own[name],
+        device,
       }),
     ]),
   )

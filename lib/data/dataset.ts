@@ -7,13 +7,20 @@ import { indexSelect } from '../ops/indexing/index.js'
 import { select } from '../ops/shape/slices.js'
 import { type Collated, collateFor } from './collate.js'
 import { IterableDataset } from './iterable.js'
+import { type Description, recipeOf } from './recipe.js'
+import { type RowContext, rowContext, type SeededPass } from './row-context.js'
 
 /** Batches of rows by their indices: all that a DataLoader needs. What a batch holds is its business; the Trainer takes [input, target]. */
 export interface BatchSource<B> {
   readonly length: number
-  /** The rows at these indices, put together. May take its time. */
-  batch(indices: readonly number[]): B | Promise<B>
+  /** The rows at these indices, put together. May take its time. A loader says which pass they are for. */
+  batch(indices: readonly number[], pass?: SeededPass): B | Promise<B>
 }
+
+/** How another thread makes a dataset. A symbol, because it is no business of programs. */
+const describe = Symbol('describe')
+/** Whether batches are made by the dataset's own way, and not of its rows by `defaultCollate`. */
+export const ownBatches = Symbol('ownBatches')
 
 /**
  * Rows of type R by index, and batches of type B. A subclass says `length` and `get`, and may say `batch` where it can make a
@@ -21,22 +28,47 @@ export interface BatchSource<B> {
  */
 export abstract class Dataset<R, B = Collated<R>> implements BatchSource<B> {
   abstract readonly length: number
-  /** One row. May take its time. */
-  abstract get(index: number): R | Promise<R>
+  /** One row. May take its time. A loader gives the context, with the row's random numbers. */
+  abstract get(index: number, context?: RowContext): R | Promise<R>
 
   /** The rows at these indices, put together; by default `defaultCollate` of what `get` gives. */
-  batch(indices: readonly number[]): B | Promise<B> {
-    return this.rows(indices).then((rows) => collateFor('Dataset.batch', rows, undefined) as Collated<R> & B)
+  batch(indices: readonly number[], pass?: SeededPass): B | Promise<B> {
+    return this.rows(indices, pass).then((rows) => collateFor('Dataset.batch', rows, undefined) as Collated<R> & B)
   }
 
-  /** The rows at these indices, all asked for at once. */
-  rows(indices: readonly number[]): Promise<R[]> {
-    return Promise.all(checkIndices('Dataset', indices, this.length).map(async (index) => this.get(index)))
+  /** The rows at these indices, all asked for at once. An error of one has its index in the property `row`. */
+  rows(indices: readonly number[], pass?: SeededPass): Promise<R[]> {
+    return Promise.all(
+      checkIndices('Dataset', indices, this.length).map(async (index) => {
+        try {
+          return await this.get(index, rowContext(pass, index))
+        } catch (error) {
+          markRow(error, index)
+          throw error
+        }
+      }),
+    )
   }
 
-  /** A dataset of the function's results. The function may be asynchronous, and runs whenever a row is asked for. */
-  map<T>(fn: (row: R) => T | Promise<T>): Dataset<T> {
+  /**
+   * A dataset of the function's results. The function may be asynchronous, and runs whenever a row is asked for. Random numbers
+   * that it takes from `context.generator` are the same in the same pass of a loader, at any number of workers.
+   */
+  map<T>(fn: (row: R, context: RowContext) => T | Promise<T>): Dataset<T> {
     return new MappedDataset(this, fn)
+  }
+
+  [ownBatches](): boolean {
+    return this.batch !== Dataset.prototype.batch
+  }
+
+  [describe](op: string): Description {
+    throw new ValueError(
+      op,
+      `workers cannot make the rows of ${kindOf(this)}, because functions and tensors stay in their thread; export a function ` +
+        "that makes the dataset from a module, and give await moduleDataset(new URL('./rows.js', import.meta.url)), or leave " +
+        'workers out',
+    )
   }
 
   /** The rows at these indices, in this order. */
@@ -78,6 +110,18 @@ export abstract class Dataset<R, B = Collated<R>> implements BatchSource<B> {
   filter(keep: (row: R) => boolean | Promise<boolean>): IterableDataset<R> {
     return this.stream().filter(keep)
   }
+}
+
+/** How another thread makes the dataset. Throws ValueError, in the name of `op`, where none can. */
+export function describeDataset(op: string, dataset: Dataset<unknown, unknown>): Description {
+  const recipe = recipeOf(dataset)
+  return recipe === undefined ? dataset[describe](op) : { kind: 'made', recipe }
+}
+
+/** Lets an error say which row it is of; the first one to say so knows the row best. */
+function markRow(error: unknown, index: number): void {
+  if (!(error instanceof Error) || Object.hasOwn(error, 'row') || !Object.isExtensible(error)) return
+  Object.defineProperty(error, 'row', { value: index, configurable: true })
 }
 
 const isLength = (length: unknown) => Number.isSafeInteger(length) && (length as number) >= 0
@@ -156,10 +200,14 @@ export class TensorDataset<const T extends readonly Tensor[]> extends Dataset<{ 
 /** Rows from a function, put together by another (`defaultCollate` if it is left out): for data that is read or made on demand. */
 export class FunctionDataset<R, B = Collated<R>> extends Dataset<R, B> {
   readonly length: number
-  readonly #get: (index: number) => R | Promise<R>
+  readonly #get: (index: number, context?: RowContext) => R | Promise<R>
   readonly #collate: ((rows: readonly R[]) => B) | undefined
 
-  constructor(length: number, get: (index: number) => R | Promise<R>, collate?: (rows: readonly R[]) => B) {
+  constructor(
+    length: number,
+    get: (index: number, context?: RowContext) => R | Promise<R>,
+    collate?: (rows: readonly R[]) => B,
+  ) {
     super()
     if (!isLength(length))
       throw new ValueError('FunctionDataset', `length is ${shown(length)}, but must be a non-negative integer`)
@@ -173,19 +221,19 @@ export class FunctionDataset<R, B = Collated<R>> extends Dataset<R, B> {
     this.#collate = collate
   }
 
-  get(index: number): R | Promise<R> {
-    return this.#get(index)
+  get(index: number, context?: RowContext): R | Promise<R> {
+    return this.#get(index, context)
   }
 
-  override async batch(indices: readonly number[]): Promise<B> {
-    const rows = await this.rows(indices)
+  override async batch(indices: readonly number[], pass?: SeededPass): Promise<B> {
+    const rows = await this.rows(indices, pass)
     return this.#collate ? this.#collate(rows) : (collateFor('FunctionDataset', rows, undefined) as Collated<R> & B)
   }
 }
 
-/** A row of a source that may have rows, or batches alone. */
-function rowOf<R>(op: string, source: BatchSource<unknown>, index: number): R | Promise<R> {
-  if (source instanceof Dataset) return source.get(index) as R | Promise<R>
+/** A source that may have rows, or batches alone, as a dataset of rows. */
+function withRows<R, B>(op: string, source: Dataset<R, B> | BatchSource<B>): Dataset<R, B> {
+  if (source instanceof Dataset) return source
   throw new ValueError(op, 'the dataset has a batch(indices) method but no rows; extend Dataset, and say get(index)')
 }
 
@@ -206,18 +254,35 @@ export class Subset<R, B = Collated<R>> extends Dataset<R, B> {
     return this.indices.length
   }
 
-  get(index: number): R | Promise<R> {
+  get(index: number, context?: RowContext): R | Promise<R> {
     checkIndices('Subset', [index], this.length)
-    return rowOf('Subset', this.dataset, this.indices[index] as number)
+    return withRows('Subset', this.dataset).get(this.indices[index] as number, context)
   }
 
-  override batch(indices: readonly number[]): B | Promise<B> {
-    return this.dataset.batch(indices.map((index) => this.indices[index] as number))
+  override batch(indices: readonly number[], pass?: SeededPass): B | Promise<B> {
+    return this.dataset.batch(this.#within(indices), pass)
+  }
+
+  override async rows(indices: readonly number[], pass?: SeededPass): Promise<R[]> {
+    return withRows('Subset', this.dataset).rows(this.#within(indices), pass)
+  }
+
+  #within(indices: readonly number[]): number[] {
+    return checkIndices('Subset', indices, this.length).map((index) => this.indices[index] as number)
+  }
+
+  override [ownBatches](): boolean {
+    return !(this.dataset instanceof Dataset) || this.dataset[ownBatches]()
+  }
+
+  override [describe](op: string): Description {
+    const dataset = describeDataset(op, withRows('Subset', this.dataset))
+    return { kind: 'select', dataset, indices: Float64Array.from(this.indices) }
   }
 }
 
 /** Rows of another dataset from one on, without a list of them. */
-class Range<R, B> extends Dataset<R, B> {
+export class Range<R, B> extends Dataset<R, B> {
   readonly #op: string
   readonly #dataset: Dataset<R, B>
   readonly #from: number
@@ -235,22 +300,37 @@ class Range<R, B> extends Dataset<R, B> {
     return Math.min(this.#most, Math.max(0, this.#dataset.length - this.#from))
   }
 
-  get(index: number): R | Promise<R> {
+  get(index: number, context?: RowContext): R | Promise<R> {
     checkIndices(this.#op, [index], this.length)
-    return this.#dataset.get(this.#from + index)
+    return this.#dataset.get(this.#from + index, context)
   }
 
-  override batch(indices: readonly number[]): B | Promise<B> {
-    const own = checkIndices(this.#op, indices, this.length)
-    return this.#dataset.batch(own.map((index) => this.#from + index))
+  override batch(indices: readonly number[], pass?: SeededPass): B | Promise<B> {
+    return this.#dataset.batch(this.#within(indices), pass)
+  }
+
+  override async rows(indices: readonly number[], pass?: SeededPass): Promise<R[]> {
+    return this.#dataset.rows(this.#within(indices), pass)
+  }
+
+  #within(indices: readonly number[]): number[] {
+    return checkIndices(this.#op, indices, this.length).map((index) => this.#from + index)
+  }
+
+  override [ownBatches](): boolean {
+    return this.#dataset[ownBatches]()
+  }
+
+  override [describe](op: string): Description {
+    return { kind: 'range', dataset: describeDataset(op, this.#dataset), from: this.#from, most: this.#most }
   }
 }
 
-class MappedDataset<R, T> extends Dataset<T> {
+export class MappedDataset<R, T> extends Dataset<T> {
   readonly #dataset: Dataset<R, unknown>
-  readonly #fn: (row: R) => T | Promise<T>
+  readonly #fn: (row: R, context: RowContext) => T | Promise<T>
 
-  constructor(dataset: Dataset<R, unknown>, fn: (row: R) => T | Promise<T>) {
+  constructor(dataset: Dataset<R, unknown>, fn: (row: R, context: RowContext) => T | Promise<T>) {
     super()
     if (typeof fn !== 'function') throw new ValueError('map', `needs a function of a row, but got ${kindOf(fn)}`)
     this.#dataset = dataset
@@ -261,12 +341,23 @@ class MappedDataset<R, T> extends Dataset<T> {
     return this.#dataset.length
   }
 
-  async get(index: number): Promise<T> {
-    return this.#fn(await this.#dataset.get(index))
+  async get(index: number, context: RowContext = rowContext(undefined, index)): Promise<T> {
+    return this.#fn(await this.#dataset.get(index, context), context)
+  }
+
+  override [describe](op: string): Description {
+    const dataset = describeDataset(op, this.#dataset)
+    const step = recipeOf(this.#fn)
+    if (step !== undefined) return { kind: 'map', dataset, step }
+    throw new ValueError(
+      op,
+      `workers cannot run ${this.#fn.name === '' ? 'the function' : `the function ${this.#fn.name}`} of map, because functions ` +
+        'stay in their thread; map within a module, and give await moduleDataset(new URL(...)), or leave workers out',
+    )
   }
 }
 
-class ConcatDataset<R> extends Dataset<R> {
+export class ConcatDataset<R> extends Dataset<R> {
   readonly #datasets: readonly Dataset<R, unknown>[]
 
   constructor(datasets: readonly Dataset<R, unknown>[]) {
@@ -281,7 +372,7 @@ class ConcatDataset<R> extends Dataset<R> {
     return this.#datasets.reduce((sum, { length }) => sum + length, 0)
   }
 
-  get(index: number): R | Promise<R> {
+  get(index: number, context?: RowContext): R | Promise<R> {
     checkIndices('concat', [index], this.length)
     let own = index
     const dataset = this.#datasets.find(({ length }) => {
@@ -289,6 +380,10 @@ class ConcatDataset<R> extends Dataset<R> {
       own -= length
       return false
     }) as Dataset<R, unknown>
-    return dataset.get(own)
+    return dataset.get(own, context)
+  }
+
+  override [describe](op: string): Description {
+    return { kind: 'concat', datasets: this.#datasets.map((dataset) => describeDataset(op, dataset)) }
   }
 }

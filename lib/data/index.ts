@@ -8,7 +8,17 @@ export {
   type RowSource,
   type ShuffleOptions,
 } from './iterable.js'
-export { DataLoader, type DataLoaderOptions, type DataLoaderState, type LoaderPass, type Source } from './loader.js'
+export {
+  type BatchStep,
+  DataLoader,
+  type DataLoaderOptions,
+  type DataLoaderState,
+  type LoaderPass,
+  type Source,
+} from './loader.js'
+export { type ModuleDatasetOptions, moduleDataset } from './module-dataset.js'
+export { Picture } from './picture.js'
+export type { RowContext, SeededPass } from './row-context.js'
 export {
   type ByLengthOptions,
   byLength,

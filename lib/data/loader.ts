@@ -11,13 +11,18 @@ import {
 import { checkFlag, checkOptions } from '../core/options.js'
 import { askHeap, checkEntries, mostEntries } from '../core/room.js'
 import type { Collated, CollateOptions } from './collate.js'
-import { type BatchSource, checkSource, Dataset } from './dataset.js'
+import { type BatchSource, checkSource, Dataset, describeDataset, ownBatches } from './dataset.js'
 import { IterableDataset, type PassState } from './iterable.js'
+import { batchGenerator, type SeededPass } from './row-context.js'
 import { checkSampler, everyRow, type Sampler, type SamplerPass } from './sampler.js'
 import { type Collate, checkedCollate } from './steps.js'
+import type { Workers } from './workers.js'
 
 /** A source of rows for a DataLoader: an array, a dataset by index, a stream, or something that makes batches itself. */
 export type Source<R, B> = readonly R[] | Dataset<R, B> | IterableDataset<R> | AsyncIterable<R> | BatchSource<B>
+
+/** A step from batch to batch, with random numbers of the batch's own, by (seed, epoch, batch). */
+export type BatchStep<B> = (batch: B, generator: Generator) => B
 
 export interface DataLoaderOptions<R = unknown, B = Collated<R>> extends CollateOptions {
   /** Rows a batch. Default 1. */
@@ -26,8 +31,16 @@ export interface DataLoaderOptions<R = unknown, B = Collated<R>> extends Collate
   readonly shuffle?: boolean
   /** Leave out a last batch with fewer rows. Default false. */
   readonly dropLast?: boolean
-  /** Batches made ahead while the last one is used. Default 2; 0 makes each when it is asked for. */
+  /** Batches made ahead while the last one is used. Default 2, and 2 for each worker; 0 makes each when it is asked for. */
   readonly prefetch?: number
+  /**
+   * Threads that make the batches. Default 0: this thread makes them. Functions stay in their thread, so that the dataset must be
+   * one that threads can make anew: of `moduleDataset`, or of `imageFolder` and the steps of `firesteel/images`, and parts of
+   * them. Batches come in the same order and with the same numbers as without.
+   */
+  readonly workers?: number
+  /** Steps from batch to batch, such as mixup(0.2) and cutmix(1): each batch goes through one of them, chosen at random. */
+  readonly mix?: readonly BatchStep<B>[]
   /** For the order. Default: the default generator. */
   readonly generator?: Generator
   /** Chooses the rows of each batch: `weighted(weights)`, `byLength(lengths)`. By default every row comes once. */
@@ -64,6 +77,33 @@ export interface LoaderPass<B> extends AsyncGenerator<B, void, void> {
   state(): DataLoaderState
 }
 
+/** The value of a wait that was given up, because nobody wants the batch any more. */
+const left = Symbol('left')
+
+/** Waits of a pass, each of which can be given up. */
+class Waits {
+  #left = false
+  #giveUp = () => {}
+
+  get over(): boolean {
+    return this.#left
+  }
+
+  leave(): void {
+    this.#left = true
+    this.#giveUp()
+  }
+
+  /** One at a time; not by Promise.race, which keeps what it waited for as long as the other promise lives. */
+  on<T>(made: Promise<T>): Promise<T | typeof left> {
+    return new Promise((resolve, reject) => {
+      this.#giveUp = () => resolve(left)
+      if (this.#left) resolve(left)
+      made.then(resolve, reject)
+    })
+  }
+}
+
 /** A pass under way, from its beginning or from a state on. */
 interface Place {
   readonly epoch: number
@@ -87,9 +127,14 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
   readonly #shuffle: boolean
   readonly #dropLast: boolean
   readonly #prefetch: number
+  readonly #workers: number
+  readonly #dtypes: CollateOptions['dtypes']
+  readonly #mix: readonly ((batch: unknown, generator: Generator) => B)[]
   readonly #sampler: Sampler
   readonly #generator: Generator | undefined
   #place: Place | null = null
+  /** Threads of a pass before, which wait for the next one. */
+  #kept: Workers | null = null
   /** Where the next pass begins; null for its beginning. */
   #resume: DataLoaderState | null = null
 
@@ -100,16 +145,28 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
       shuffle: true,
       dropLast: true,
       prefetch: true,
+      workers: true,
+      mix: true,
       generator: true,
       sampler: true,
       collate: true,
       dtypes: true,
     })
-    const { batchSize = 1, shuffle = false, dropLast = false, prefetch = 2, generator, sampler } = options
+    const { batchSize = 1, shuffle = false, dropLast = false, workers = 0, mix = [], generator, sampler } = options
+    if (!Number.isSafeInteger(workers) || workers < 0 || workers > mostWorkers)
+      throw new ValueError(op, `workers is ${shown(workers)}, but must be a number of threads from 0 to ${mostWorkers}`)
+    const prefetch = options.prefetch ?? Math.max(2, 2 * workers)
     if (!Number.isSafeInteger(batchSize) || batchSize < 1)
       throw new ValueError(op, `batchSize is ${shown(batchSize)}, but must be a positive integer`)
     if (!Number.isSafeInteger(prefetch) || prefetch < 0)
       throw new ValueError(op, `prefetch is ${shown(prefetch)}, but must be a non-negative integer`)
+    if (prefetch < workers)
+      throw new ValueError(
+        op,
+        `there are ${workers} workers, but only ${prefetch} batches are made ahead (prefetch), so that some had nothing to do; give ` +
+          `a prefetch of at least ${workers}`,
+      )
+    checkMix(op, mix)
     checkFlag(op, 'shuffle', shuffle)
     checkFlag(op, 'dropLast', dropLast)
     checkGenerator(op, generator)
@@ -122,11 +179,15 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
         `rows come as they are read, so that ${shuffle ? 'shuffle' : 'a sampler'} has nothing to choose from; use ` +
           'dataset.shuffle(buffer), or read all rows: await dataset.toArray()',
       )
+    if (workers > 0) checkWorkers(op, dataset, options.collate)
     this.dataset = dataset
     this.batchSize = batchSize
     this.#shuffle = shuffle
     this.#dropLast = dropLast
     this.#prefetch = prefetch
+    this.#workers = workers
+    this.#dtypes = options.dtypes
+    this.#mix = [...mix] as readonly ((batch: unknown, generator: Generator) => B)[]
     this.#sampler = sampler ?? everyRow
     this.#generator = generator
     if (!(this.#source instanceof IterableDataset)) this.#checkPass(this.#passOver(this.#source.length))
@@ -215,43 +276,102 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
     return this.#place
   }
 
-  /** The `state()` of the iterator is the place of this very pass, whatever passes were begun since. */
+  /**
+   * The `state()` of the iterator is the place of this very pass, whatever passes were begun since. Its `return()` ends the pass
+   * at once, though a batch may never come.
+   */
   [Symbol.asyncIterator](): LoaderPass<B> {
     let own: Place | null = null
-    const batches = this.#pass((place) => {
+    const waits = new Waits()
+    const batches = this.#pass(waits, (place) => {
       own = place
     })
-    return Object.assign(batches, { state: () => (own === null ? this.stateDict() : this.#stateOf(own)) })
+    const end = batches.return.bind(batches)
+    return Object.assign(batches, {
+      state: () => (own === null ? this.stateDict() : this.#stateOf(own)),
+      return() {
+        waits.leave()
+        return end()
+      },
+    })
   }
 
-  async *#pass(begun: (place: Place) => void): AsyncGenerator<B, void, void> {
+  async *#pass(waits: Waits, begun: (place: Place) => void): AsyncGenerator<B, void, void> {
     const resumed = this.#resume !== null
     const place = this.#begin()
     begun(place)
-    if (this.#source instanceof IterableDataset) yield* this.#stream(this.#source, place, resumed)
-    else yield* this.#byIndex(this.#source, place)
-    place.finished = true
+    const batches =
+      this.#source instanceof IterableDataset
+        ? this.#stream(this.#source, place, resumed, waits)
+        : this.#byIndex(this.#source, place, waits)
+    yield* batches
+    if (!waits.over) place.finished = true
   }
 
-  async *#byIndex(source: BatchSource<B>, place: Place): AsyncGenerator<B> {
+  /** The batch, mixed by one of the steps. */
+  #mixed(batch: B, pass: SeededPass, index: number): B {
+    const { length } = this.#mix
+    if (length === 0) return batch
+    const generator = batchGenerator(pass, index)
+    return (this.#mix[generator.randint(0, length)] as (batch: unknown, generator: Generator) => B)(batch, generator)
+  }
+
+  async *#byIndex(source: BatchSource<B>, place: Place, waits: Waits): AsyncGenerator<B> {
     const batches = this.#order(source.length, place)[Symbol.iterator]()
+    const pass: SeededPass = { seed: (place.order as GeneratorState).seed, epoch: place.epoch }
+    const made = await this.#maker(source, pass)
+    let whole = false
     const ahead: Promise<B>[] = []
-    let left = true
+    let more = true
     const start = () => {
       const { done, value } = batches.next()
-      if (done) left = false
-      // Through a promise in any case, so that a dataset that throws does so where its batch is awaited.
-      else ahead.push(watched((async () => source.batch(value))()))
+      if (done) more = false
+      else ahead.push(watched(made.batch(value)))
     }
-    for (let i = 0; i < place.batch; i++) batches.next()
-    for (;;) {
-      while (left && ahead.length <= this.#prefetch) start()
-      const made = ahead.shift()
-      if (made === undefined) return
-      const batch = await made
-      place.batch++
-      yield batch
+    try {
+      for (let i = 0; i < place.batch; i++) batches.next()
+      for (;;) {
+        while (more && ahead.length <= this.#prefetch) start()
+        const next = ahead.shift()
+        whole = next === undefined
+        if (next === undefined) return
+        const batch = await waits.on(next)
+        if (batch === left) return
+        const mixed = this.#mixed(batch, pass, place.batch)
+        place.batch++
+        yield mixed
+      }
+    } finally {
+      await made.end(whole)
     }
+  }
+
+  /** Makes batches in this thread, or in others, which outlive the passes that end whole. */
+  async #maker(source: BatchSource<B>, pass: SeededPass) {
+    // Through a promise in any case, so that a dataset that throws does so where its batch is awaited.
+    if (this.#workers === 0)
+      return { batch: async (indices: readonly number[]) => source.batch(indices, pass), end: async () => {} }
+    const { length } = source
+    const kept = this.#kept
+    this.#kept = null
+    const awake = kept?.wake(length) === true
+    if (!awake) await kept?.end()
+    const workers = awake ? (kept as Workers) : await this.#start(length)
+    return {
+      batch: (indices: readonly number[]) => workers.batch(indices, pass) as Promise<B>,
+      end: async (whole: boolean) => {
+        if (!whole || this.#kept !== null) return workers.end()
+        workers.rest()
+        this.#kept = workers
+      },
+    }
+  }
+
+  async #start(length: number): Promise<Workers> {
+    const dataset = describeDataset('DataLoader', this.dataset as Dataset<R, B>)
+    // Loaded where there are workers, because few programs have any.
+    const { Workers } = await import('./workers.js')
+    return new Workers(this.#workers, { dataset, length, dtypes: this.#dtypes })
   }
 
   /** The indices of each batch of the pass. The generator is left where drawing them left it. */
@@ -272,10 +392,12 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
     return this.#sampler.batches(pass, order)
   }
 
-  async *#stream(source: IterableDataset<R>, place: Place, resumed: boolean): AsyncGenerator<B> {
+  async *#stream(source: IterableDataset<R>, place: Place, resumed: boolean, waits: Waits): AsyncGenerator<B> {
     // Generators within the dataset come where the pass before left them.
     if (resumed && place.before !== undefined) for await (const _ of source.pass(place.before));
     const rows = source.pass(place.source)
+    // The rows have no seed of their own: batches are mixed by that of the loader's generator, or the default one.
+    const pass: SeededPass = { seed: (this.#generator ?? defaultGenerator()).stateDict().seed, epoch: place.epoch }
     interface Made {
       readonly rows: readonly R[]
       readonly batch: B | null
@@ -294,28 +416,56 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
     }
     const ahead: Promise<Made>[] = []
     let last: Promise<unknown> = Promise.resolve()
-    let left = true
+    let gaveUp = false
     try {
       for (;;) {
-        while (left && ahead.length <= this.#prefetch) {
+        while (ahead.length <= this.#prefetch) {
           // One after the other, because rows have one order.
           const made = watched(last.then(read))
           last = made
           ahead.push(made)
         }
-        const { batch, state } = await (ahead.shift() as Promise<Made>)
-        if (batch === null) return
+        const made = await waits.on(ahead.shift() as Promise<Made>)
+        gaveUp = made === left
+        if (made === left || made.batch === null) return
+        const mixed = this.#mixed(made.batch, pass, place.batch)
         place.batch++
-        place.source = state
+        place.source = made.state
         delete place.before
-        yield batch
+        yield mixed
       }
     } finally {
-      left = false
-      await last.catch(() => undefined)
-      await rows.return()
+      const closed = last.catch(() => undefined).then(() => rows.return())
+      // A row that never comes must not keep who has left.
+      if (gaveUp) closed.catch(() => undefined)
+      else await closed
     }
   }
+}
+
+/** More threads than any machine has use for. */
+const mostWorkers = 256
+
+function checkMix(op: string, mix: unknown): void {
+  if (!Array.isArray(mix) || !mix.every((step) => typeof step === 'function'))
+    throw new ValueError(op, `mix is ${shown(mix)}, but must be an array of steps, such as [mixup(0.2)]`)
+}
+
+/** Throws unless threads can make the batches. */
+function checkWorkers(op: string, dataset: unknown, collate: unknown): void {
+  if (collate !== undefined)
+    throw new ValueError(
+      op,
+      'workers cannot call collate, because functions stay in their thread; make the batches in a module: a Dataset with ' +
+        'batch(indices), by moduleDataset',
+    )
+  if (!(dataset instanceof Dataset))
+    throw new ValueError(
+      op,
+      `workers make rows by index of datasets, but the rows are ${kindOf(dataset)}; put what makes them into a module, by ` +
+        'moduleDataset, or leave workers out',
+    )
+  describeDataset(op, dataset)
 }
 
 /** The beginning of the pass behind this one. */
@@ -352,12 +502,12 @@ function sourceOf<R, B>(
         'new TensorDataset(fromTypedArray(data, shape))',
     )
   if (dataset instanceof IterableDataset) return dataset
-  if (dataset instanceof Dataset && (own || dataset.batch === Dataset.prototype.batch))
+  if (dataset instanceof Dataset && (own || !dataset[ownBatches]()))
     return {
       get length() {
         return dataset.length
       },
-      batch: async (indices) => collate(await dataset.rows(indices)),
+      batch: async (indices, pass) => collate(await dataset.rows(indices, pass)),
     }
   if (typeof dataset === 'object' && dataset !== null && Symbol.asyncIterator in dataset) {
     if ('next' in dataset)

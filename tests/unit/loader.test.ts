@@ -141,7 +141,7 @@ describe('a loader', () => {
     ['no batch method', () => new DataLoader({ length: 3 } as never), 'and a batch(indices) method'],
     ['a length below 0', () => new DataLoader({ length: -1, batch: () => 0 }), '(-1)'],
     ['options that are none', () => new DataLoader(items(1), 3 as never), 'options are the number 3'],
-    ['workers', () => new DataLoader(items(1), { workers: 2 } as never), 'there is no option workers'],
+    ['threads', () => new DataLoader(items(1), { threads: 2 } as never), 'there is no option threads'],
     ['batches of 0', () => new DataLoader(items(1), { batchSize: 0 }), 'batchSize is 0'],
     ['batches of text', () => new DataLoader(items(1), { batchSize: '2' as never }), "batchSize is '2'"],
     ['shuffle by text', () => new DataLoader(items(1), { shuffle: 'yes' as never }), "shuffle is 'yes'"],

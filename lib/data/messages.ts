@@ -1,0 +1,34 @@
+/** The messages between a loader and its threads. */
+import type { RowDTypes } from './collate.js'
+import type { Packed } from './packed.js'
+import type { Description } from './recipe.js'
+import type { SeededPass } from './row-context.js'
+
+/** The data that a thread is started with. */
+export interface WorkerTask {
+  readonly dataset: Description
+  /** Rows of the dataset in the loader's thread, which must be as many in the others. */
+  readonly length: number
+  readonly dtypes: RowDTypes | undefined
+}
+
+/** A batch that the loader asks for. */
+export interface Asked {
+  readonly id: number
+  readonly indices: readonly number[]
+  readonly pass: SeededPass
+}
+
+/** An error in a thread: errors lose their class and properties on the way. */
+export interface Fault {
+  readonly name: string
+  readonly message: string
+  readonly stack: string
+  readonly row: number | null
+}
+
+/** A batch, or why there is none. Without an id the fault is that of the whole thread. */
+export type Answer =
+  | { readonly id: number; readonly batch: Packed }
+  | { readonly id: number; readonly fault: Fault }
+  | { readonly id: null; readonly fault: Fault }

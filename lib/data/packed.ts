@@ -1,0 +1,61 @@
+/** Batches between threads: tensors as the arrays of their elements, whose memory changes hands, and all else as it is. */
+
+import { type DType, isBlocks } from '../core/dtype.js'
+import { kindOf, ValueError } from '../core/errors.js'
+import { Tensor } from '../core/tensor.js'
+import { fromTypedArray } from '../ops/creation.js'
+import { dataSync } from '../ops/read.js'
+import { Picture } from './picture.js'
+
+interface PackedTensor {
+  readonly kind: 'tensor'
+  readonly data: ArrayBufferView
+  readonly shape: readonly number[]
+  readonly dtype: DType
+}
+
+/** Plain data, each part with its kind, so that no value of a batch can be taken for another. */
+export type Packed =
+  | PackedTensor
+  | { readonly kind: 'picture'; readonly picture: Picture }
+  | { readonly kind: 'list'; readonly parts: readonly Packed[] }
+  | { readonly kind: 'record'; readonly parts: readonly (readonly [name: string, part: Packed])[] }
+  | { readonly kind: 'value'; readonly value: unknown }
+
+/** Batches nest no deeper; one that holds itself has no end. */
+const mostDepth = 64
+
+/** The batch as plain data. `moved` gets the memory that goes over without a copy. */
+export function pack(batch: unknown, moved: ArrayBuffer[], depth = 0): Packed {
+  if (depth > mostDepth) throw new ValueError('DataLoader', `a batch is nested deeper than ${mostDepth}`)
+  if (batch instanceof Tensor) {
+    if (isBlocks(batch.dtype))
+      throw new ValueError('DataLoader', `a worker's batch holds a tensor of ${batch.dtype}, which only models hold`)
+    const data = dataSync(batch)
+    moved.push(data.buffer as ArrayBuffer)
+    return { kind: 'tensor', data, shape: batch.sizes, dtype: batch.dtype }
+  }
+  if (batch instanceof Picture) return { kind: 'picture', picture: batch }
+  if (Array.isArray(batch)) return { kind: 'list', parts: batch.map((part) => pack(part, moved, depth + 1)) }
+  if (typeof batch === 'function' || typeof batch === 'symbol')
+    throw new ValueError(
+      'DataLoader',
+      `a worker's batch holds ${kindOf(batch)}, which stays in its thread; leave it out`,
+    )
+  if (typeof batch !== 'object' || batch === null || Object.getPrototypeOf(batch) !== Object.prototype)
+    return { kind: 'value', value: batch }
+  return { kind: 'record', parts: Object.entries(batch).map(([name, part]) => [name, pack(part, moved, depth + 1)]) }
+}
+
+/** The batch again, its tensors on the device of new tensors. */
+export function unpack(packed: Packed): unknown {
+  if (packed.kind === 'tensor')
+    return fromTypedArray(packed.data as Float32Array, packed.shape, { dtype: packed.dtype })
+  if (packed.kind === 'picture') {
+    const { data, height, width, channels } = packed.picture
+    return new Picture(data, height, width, channels)
+  }
+  if (packed.kind === 'list') return packed.parts.map(unpack)
+  if (packed.kind === 'record') return Object.fromEntries(packed.parts.map(([name, part]) => [name, unpack(part)]))
+  return packed.value
+}

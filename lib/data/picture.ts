@@ -1,0 +1,47 @@
+/** A picture as raw numbers: what decoders give, augmentations change, and workers send. */
+import { kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
+
+/**
+ * A picture, row by row from the top, the channels of each pixel together (HWC): bytes from 0 to 255, or floats. Batches of
+ * pictures are tensors [N, C, H, W], uint8 or float32, as PyTorch's.
+ */
+export class Picture {
+  readonly data: Uint8Array | Float32Array
+  readonly height: number
+  readonly width: number
+  readonly channels: number
+
+  /** Throws ValueError for sizes that are no positive integers, ShapeError where the numbers do not fill them. */
+  constructor(data: Uint8Array | Float32Array, height: number, width: number, channels: number) {
+    if (!(data instanceof Uint8Array || data instanceof Float32Array))
+      throw new ValueError('Picture', `data are ${kindOf(data)}, but must be a Uint8Array or a Float32Array`)
+    for (const [name, size] of Object.entries({ height, width, channels }))
+      if (!Number.isSafeInteger(size) || size < 1)
+        throw new ValueError('Picture', `${name} is ${shown(size)}, but must be a positive integer`)
+    if (data.length !== height * width * channels)
+      throw new ShapeError(
+        'Picture',
+        `${data.length} numbers do not fill ${height} rows of ${width} pixels of ${channels} channels`,
+        [[height, width, channels]],
+      )
+    this.data = data
+    this.height = height
+    this.width = width
+    this.channels = channels
+  }
+}
+
+/** Pictures of one size and kind, channel by channel: [N, C, H, W] in row-major order. */
+export function planesOf(pictures: readonly Picture[]): Uint8Array | Float32Array {
+  const { data, height, width, channels } = pictures[0] as Picture
+  const size = height * width
+  const all =
+    data instanceof Uint8Array
+      ? new Uint8Array(pictures.length * data.length)
+      : new Float32Array(pictures.length * data.length)
+  let to = 0
+  for (const { data: own } of pictures)
+    for (let c = 0; c < channels; c++)
+      for (let i = 0, from = c; i < size; i++, from += channels) all[to++] = own[from] as number
+  return all
+}

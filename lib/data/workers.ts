@@ -1,0 +1,129 @@
+/** Threads that make the batches of a loader's passes. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { ValueError, WorkerError } from '../core/errors.js'
+import { packageRoot } from '../core/package-root.js'
+import type { Answer, Asked, Fault, WorkerTask } from './messages.js'
+import { unpack } from './packed.js'
+import type { SeededPass } from './row-context.js'
+
+interface Waiting {
+  readonly resolve: (batch: unknown) => void
+  readonly reject: (error: Error) => void
+}
+
+interface Thread {
+  readonly worker: Worker
+  readonly waiting: Map<number, Waiting>
+  /** Why it gives no more batches. */
+  fault: Error | null
+}
+
+/** A thread of this file's neighbour where that is a source, else of what the build puts into dist/. */
+function start(task: WorkerTask): Worker {
+  const options = { workerData: task }
+  if (import.meta.url.endsWith('.ts')) {
+    // Who runs the sources has tsx, which Node 20 does not load for the first file of a thread.
+    const source = JSON.stringify(new URL('./worker.ts', import.meta.url))
+    const code = `import('tsx/esm/api').then(({ register }) => (register(), import(${source})))`
+    return new Worker(code, { ...options, eval: true })
+  }
+  const path = join(packageRoot() ?? '', 'dist', 'data', 'worker.js')
+  if (!existsSync(path))
+    throw new ValueError(
+      'DataLoader',
+      `workers need the file of their threads, which is not at ${path}; leave firesteel out of what is bundled, or leave workers out`,
+    )
+  return new Worker(path, options)
+}
+
+function errorOf({ name, message, stack, row }: Fault): WorkerError {
+  const cause = Object.assign(new Error(message), { name, stack })
+  const where = row === null ? 'a worker failed' : `row ${row} cannot be made`
+  return new WorkerError('DataLoader', `${where}: ${message}`, cause, row)
+}
+
+const ended = (how: string, cause?: Error) => new WorkerError('DataLoader', `a worker ended ${how}`, cause)
+
+/** Threads that nobody asked for a batch for so long end. */
+const idleMilliseconds = 30_000
+
+/** Threads, alive until `end`. They keep the process alive only while it waits for a batch of theirs. */
+export class Workers {
+  readonly #task: WorkerTask
+  readonly #threads: readonly Thread[]
+  #next = 0
+  #ended = false
+  #idle: NodeJS.Timeout | undefined
+
+  constructor(count: number, task: WorkerTask) {
+    this.#task = task
+    this.#threads = Array.from({ length: count }, () => {
+      const worker = start(task)
+      const thread: Thread = { worker, waiting: new Map(), fault: null }
+      worker.unref()
+      worker.on('message', (answer: Answer) => this.#receive(thread, answer))
+      worker.on('messageerror', (error) => fail(thread, error))
+      worker.on('error', (error) => fail(thread, ended(`with an error: ${error.message}`, error)))
+      worker.on('exit', (code) => fail(thread, ended(`with exit code ${code} before its batches were made`)))
+      return thread
+    })
+  }
+
+  /** Lets the threads wait for the next pass, for a while. */
+  rest(): void {
+    this.#idle = setTimeout(() => void this.end(), idleMilliseconds)
+    this.#idle.unref()
+  }
+
+  /** Whether they can make the batches of another pass over so many rows. They wait no longer. */
+  wake(length: number): boolean {
+    clearTimeout(this.#idle)
+    return !this.#ended && length === this.#task.length && this.#threads.every(({ fault }) => fault === null)
+  }
+
+  /** The batch of these rows, made by the thread that has the least to do. */
+  batch(indices: readonly number[], pass: SeededPass): Promise<unknown> {
+    const thread = this.#threads.reduce((least, other) => (other.waiting.size < least.waiting.size ? other : least))
+    // One that fails has nothing to do, and is chosen: its error comes soon.
+    if (thread.fault !== null) return Promise.reject(thread.fault)
+    const asked: Asked = { id: this.#next++, indices, pass }
+    return new Promise((resolve, reject) => {
+      thread.waiting.set(asked.id, { resolve, reject })
+      thread.worker.ref()
+      thread.worker.postMessage(asked)
+    })
+  }
+
+  #receive(thread: Thread, answer: Answer): void {
+    if (this.#ended) return
+    if (answer.id === null) {
+      fail(thread, errorOf(answer.fault))
+      return
+    }
+    const waiting = thread.waiting.get(answer.id)
+    thread.waiting.delete(answer.id)
+    if (thread.waiting.size === 0) thread.worker.unref()
+    try {
+      if ('fault' in answer) waiting?.reject(errorOf(answer.fault))
+      else waiting?.resolve(unpack(answer.batch))
+    } catch (error) {
+      waiting?.reject(error as Error)
+    }
+  }
+
+  /** Ends the threads, whatever they are doing. */
+  async end(): Promise<void> {
+    clearTimeout(this.#idle)
+    this.#ended = true
+    await Promise.all(this.#threads.map(({ worker }) => worker.terminate()))
+  }
+}
+
+function fail(thread: Thread, error: Error): void {
+  thread.fault ??= error
+  for (const { reject } of thread.waiting.values()) reject(thread.fault)
+  thread.waiting.clear()
+  thread.worker.unref()
+}
