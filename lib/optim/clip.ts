@@ -20,7 +20,7 @@ export interface ClipOptions {
 }
 
 /**
- * Scales all gradients so that their common norm is at most `maxNorm`. Returns the norm before, as a tensor: nothing waits
+ * Scales all gradients so that their common norm is at most `maxNorm`; Infinity only measures. Returns the norm before, as a tensor: nothing waits
  * for it. Parameters without a gradient do not count, and one that is listed twice counts once.
  * Throws DeviceError or DTypeError where gradients are on several devices or of several dtypes.
  */
@@ -50,7 +50,7 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, opti
     const tensors = markApart(gradients) && apart ? gradients : separated(all)
     const norm = empty(first.device, [] as [], first.dtype, op)
     run(totalNorm, { out: norm, tensors, p: normType })
-    run(clipScale, { tensors, norm, maxNorm })
+    if (maxNorm < Number.POSITIVE_INFINITY) run(clipScale, { tensors, norm, maxNorm })
     return norm
   })
 }

@@ -85,6 +85,14 @@ export class Schedule {
     return this.optimizer.paramGroups.map((group) => group.lr)
   }
 
+  /**
+   * The rate after so many steps of group number `group`, had it begun with `base`: the schedule as a function, whatever step it is at.
+   * Throws ValueError where that is no finite number.
+   */
+  rateAt(steps: number, base: number, group = 0): number {
+    return this.#rateOf(base, group, steps)
+  }
+
   stateDict(): ScheduleState {
     return { steps: this.#steps, base: [...this.#base] }
   }
@@ -106,12 +114,12 @@ export class Schedule {
   /** For schedules that set more than the rate. */
   protected settled(_group: { lr: number }, _i: number): void {}
 
-  #rateOf(base: number, i: number): number {
-    const lr = this.#rate(base, this.#steps, i)
+  #rateOf(base: number, i: number, steps = this.#steps): number {
+    const lr = this.#rate(base, steps, i)
     if (!Number.isFinite(lr))
       throw new ValueError(
         this.constructor.name,
-        `the rate after ${this.#steps} steps of a group that began with ${base} is ${shown(lr)}, but must be a finite number`,
+        `the rate after ${steps} steps of a group that began with ${base} is ${shown(lr)}, but must be a finite number`,
       )
     return lr
   }

@@ -6,11 +6,12 @@ import { checkOptions } from '../core/options.js'
 import { writeAtomically } from '../io/atomic.js'
 import { checkpointFile, readCheckpoint } from '../io/checkpoint.js'
 import { noFiles } from '../io/refusal.js'
-import { join, mkdir, readdir, rm } from '../io/system.js'
+import { join, readdir, rm } from '../io/system.js'
+import { makeFolder } from './record/place.js'
 
 export interface CheckpointOptions {
-  /** The run's folder; its checkpoints are in `checkpoints/` there. Made where it is missing. */
-  readonly folder: string
+  /** The run's folder; its checkpoints are in `checkpoints/` there. Made where it is missing. Default: the Trainer's `run`. */
+  readonly folder?: string
   /** Steps between checkpoints, or a time: '30 seconds', '10 minutes' (default), '2 hours'. The end of a fit has one too. */
   readonly every?: number | string
   /** The newest so many stay. Default 3. */
@@ -28,7 +29,7 @@ function milliseconds(text: string): number | null {
   return time > 0 ? time : null
 }
 
-export function checkCheckpoints(options: unknown): void {
+export function checkCheckpoints(options: unknown, run: string | undefined): void {
   const op = 'Trainer'
   const { folder, every, keep, also } = checkOptions(`${op}`, options as CheckpointOptions, {
     folder: true,
@@ -39,7 +40,8 @@ export function checkCheckpoints(options: unknown): void {
   const fail = (message: string): never => {
     throw new ValueError(op, `checkpoints: ${message}`)
   }
-  if (typeof folder !== 'string' || folder === '') fail(`folder is ${shown(folder)}, but must be a path`)
+  if (!(folder === undefined && run !== undefined) && (typeof folder !== 'string' || folder === ''))
+    fail(`folder is ${shown(folder)}, but must be a path`)
   if (!inNode) fail(noFiles)
   const steps = Number.isSafeInteger(every) && (every as number) > 0
   if (every !== undefined && !steps && !(typeof every === 'string' && milliseconds(every) !== null))
@@ -79,7 +81,7 @@ export class Checkpoints {
   #writing: Promise<void> = Promise.resolve()
   #failed: { readonly error: unknown } | null = null
 
-  constructor({ folder, every = '10 minutes', keep = 3 }: CheckpointOptions) {
+  constructor({ folder, every = '10 minutes', keep = 3 }: CheckpointOptions & { readonly folder: string }) {
     this.#folder = join(folder, 'checkpoints')
     this.#steps = typeof every === 'number' ? every : Number.POSITIVE_INFINITY
     this.#time = typeof every === 'string' ? (milliseconds(every) as number) : Number.POSITIVE_INFINITY
@@ -115,7 +117,7 @@ export class Checkpoints {
     const { path, chunks } = checkpointFile(join(this.#folder, nameOf(step)), state, 'Trainer.fit')
     this.#writing = (async () => {
       try {
-        await mkdir(this.#folder, { recursive: true })
+        await makeFolder('Trainer.fit', this.#folder)
         await writeAtomically(path, chunks, 'Trainer.fit')
         // Those behind this step are what the run could not go on from.
         const all = await listed(this.#folder)

@@ -1,11 +1,12 @@
 /** The checks of a Trainer: its options and batches before it begins, and every step. */
 import { AutogradError, DTypeError, formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
-import { checkOptions } from '../core/options.js'
+import { checkFlag, checkOptions } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
 import type { Parameter } from '../nn/module.js'
 import { checkCheckpoints } from './checkpoints.js'
 import type { Batch } from './objective.js'
-import type { AnyOptions, Batches } from './options.js'
+import type { AnyOptions, Batches, FitOptions } from './options.js'
+import { folderOf } from './record/place.js'
 
 /** The names in an epoch's record besides metrics. */
 const reserved = ['loss', 'epoch', 'step', 'seconds', 'lr', 'validation']
@@ -34,6 +35,10 @@ export function checkTrainer(model: unknown, options: AnyOptions): void {
     clipGradNorm: true,
     precision: true,
     checkpoints: true,
+    run: true,
+    loggers: true,
+    logEvery: true,
+    gradNorm: true,
   })
   const { optimizer, metrics, callbacks, schedule, scheduleEvery, clipGradNorm, precision, accumulate } = options
   checkObjective(options, fail)
@@ -56,13 +61,35 @@ export function checkTrainer(model: unknown, options: AnyOptions): void {
     fail(`clipGradNorm is ${shown(clipGradNorm)}, but must be positive`)
   if (precision !== undefined && precision !== 'float32' && precision !== 'bfloat16')
     fail(`precision is ${shown(precision)}, but must be 'float32' or 'bfloat16'`)
-  if (options.checkpoints !== undefined) checkCheckpoints(options.checkpoints)
+  checkRecord(options, fail)
   checkMetrics(metrics)
   checkMetrics(options.objective?.metrics)
   for (const name of Object.keys(metrics ?? {}))
     if (Object.hasOwn(options.objective?.metrics ?? {}, name))
       fail(`metric ${name} is the objective's too; give one of them another name`)
   checkCallbacks(callbacks)
+}
+
+/** What is kept of a run, and who is told. */
+function checkRecord(options: AnyOptions, fail: (message: string) => never): void {
+  const { run, checkpoints, loggers, logEvery, gradNorm } = options
+  if (run !== undefined && (typeof run !== 'string' || run === ''))
+    fail(`run is ${shown(run)}, but must be the path of a folder`)
+  if (checkpoints !== undefined) checkCheckpoints(checkpoints, run)
+  folderOf(run, checkpoints?.folder)
+  if (loggers !== undefined && !Array.isArray(loggers))
+    fail(`loggers are ${kindOf(loggers)}, but must be a list: [consoleLogger()]`)
+  for (const [i, logger] of (loggers ?? []).entries())
+    if (typeof logger?.log !== 'function')
+      fail(
+        `logger ${i} is ${typeof logger === 'function' ? 'a function; call it: consoleLogger()' : kindOf(logger)}, but must be an object with log(event)`,
+      )
+  if (logEvery !== undefined && !(Number.isSafeInteger(logEvery) && logEvery >= 1))
+    fail(`logEvery is ${shown(logEvery)}, but must be a positive integer`)
+  if (gradNorm !== undefined) checkFlag('Trainer', 'gradNorm', gradNorm)
+  const told = run !== undefined || checkpoints !== undefined || (loggers ?? []).length > 0
+  for (const [name, value] of Object.entries({ logEvery, gradNorm }))
+    if (value !== undefined && !told) fail(`${name} needs a run or loggers, which are told it`)
 }
 
 function checkObjective({ loss, objective, step }: AnyOptions, fail: (message: string) => never): void {
@@ -150,13 +177,7 @@ export function checkEpochs(op: string, epochs: unknown): void {
 }
 
 /** Limits that end a training before its epochs do, and the steps between validations. */
-export function checkEnds(
-  op: string,
-  steps: unknown,
-  minutes: unknown,
-  validateEvery: unknown,
-  validated: boolean,
-): void {
+function checkEnds(op: string, steps: unknown, minutes: unknown, validateEvery: unknown, validated: boolean): void {
   for (const [name, value] of Object.entries({ steps, validateEvery }))
     if (value !== undefined && !(Number.isSafeInteger(value) && (value as number) >= 1))
       throw new ValueError(op, `${name} is ${shown(value)}, but must be a positive integer`)
@@ -165,7 +186,31 @@ export function checkEnds(
   if (validateEvery !== undefined && !validated) throw new ValueError(op, 'validateEvery needs validation batches')
 }
 
-export function checkResume(op: string, resume: unknown, checkpoints: unknown): void {
+/** Options of a fit, in the order in which a program would mend them. */
+export function checkFit<B>(op: string, options: FitOptions<B>, checkpoints: unknown): void {
+  checkOptions(op, options, {
+    epochs: true,
+    steps: true,
+    minutes: true,
+    validation: true,
+    validateEvery: true,
+    signal: true,
+    resume: true,
+    progress: true,
+  })
+  const { epochs, steps, minutes, validation, validateEvery, resume, progress } = options
+  if (progress !== undefined) checkFlag(op, 'progress', progress)
+  checkEnds(op, steps, minutes, validateEvery, validation !== undefined)
+  if (epochs !== undefined) checkEpochs(op, epochs)
+  if (validation !== undefined) {
+    checkBatches(op, validation)
+    const ended = validateEvery === undefined && (epochs !== undefined || (steps ?? minutes) === undefined)
+    checkPasses(op, 'validation batches', validation, ended ? (epochs ?? 1) : Number.POSITIVE_INFINITY)
+  }
+  checkResume(op, resume, checkpoints)
+}
+
+function checkResume(op: string, resume: unknown, checkpoints: unknown): void {
   if (resume === undefined) return
   if (resume !== 'auto') throw new ValueError(op, `resume is ${shown(resume)}, but must be 'auto'`)
   if (checkpoints === undefined)

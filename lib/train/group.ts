@@ -5,7 +5,6 @@ import { isOverlapping } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Parameter } from '../nn/module.js'
 import { Counts, type Sums } from './objective.js'
-import { meanOf } from './pass.js'
 
 /** Batches whose gradients make one step. */
 export interface Group {
@@ -16,12 +15,12 @@ export interface Group {
 
 export const newGroup = (): Group => ({ counts: new Counts(), read: [], items: 0 })
 
-export async function meanOfAll(read: readonly Promise<Sums>[]): Promise<number> {
+export async function sumsOf(read: readonly Promise<Sums>[]): Promise<Sums> {
   const all = await Promise.all(read)
-  return meanOf({
+  return {
     total: all.reduce((sum, { total }) => sum + total, 0),
     count: all.reduce((sum, { count }) => sum + count, 0),
-  })
+  }
 }
 
 /** Divides summed gradients by what they were summed over, of a parameter that is listed twice once. */

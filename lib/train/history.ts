@@ -14,6 +14,8 @@ export interface StepRecord {
   readonly items: number
   /** The loss, once it is there; waiting for it at every step makes the training slower. */
   loss(): Promise<number>
+  /** What the loss is a mean over, once it is there: rows, tokens. */
+  counted(): Promise<number>
 }
 
 /** The values of a record under the names of metrics. They are `Any` where the metrics are unknown, because any name may be one. */
@@ -85,4 +87,10 @@ export class TrainingHistory<M extends string> implements History<M> {
   [printed](): string {
     return this.toString()
   }
+}
+
+/** Paths of the numbers in an epoch's record. */
+export function monitorsOf(metrics: readonly string[], validated: boolean): readonly string[] {
+  const measured = ['loss', ...metrics]
+  return [...measured, ...(validated ? measured.map((name) => `validation.${name}`) : []), 'lr', 'seconds', 'epoch']
 }

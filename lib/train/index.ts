@@ -21,4 +21,17 @@ export type {
 } from './options.js'
 export type { Metrics } from './pass.js'
 export { progressBar } from './progress.js'
+export type {
+  EndEvent,
+  EpochEvent,
+  Logger,
+  Numbers,
+  Reached,
+  Session,
+  StartEvent,
+  StepEvent,
+  TrainingEvent,
+  ValidationEvent,
+} from './record/events.js'
+export { jsonLines } from './record/lines.js'
 export { Trainer } from './trainer.js'

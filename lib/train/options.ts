@@ -8,6 +8,7 @@ import type { Callback } from './callbacks.js'
 import type { CheckpointOptions } from './checkpoints.js'
 import type { Batch, Loss, Objective } from './objective.js'
 import type { Metrics } from './pass.js'
+import type { Logger } from './record/events.js'
 
 /**
  * Batches: a DataLoader, a list, or a function that makes an iterable for each pass. An iterator, as a generator gives, makes one
@@ -64,6 +65,17 @@ export interface CommonOptions<M extends string> {
   readonly accumulate?: number
   /** The most the common norm of the optimised parameters' gradients may be. */
   readonly clipGradNorm?: number
+  /**
+   * The run's folder, made where it is missing: `fit` writes `run.json` (configuration, versions, seeds, machine), `events.jsonl` (what
+   * loggers are told) and `checkpoints/` there. With `checkpoints: { folder }` it is that one. No two fits may have it at once.
+   */
+  readonly run?: string
+  /** Told what happens in a fit: `consoleLogger()`, `csvLogger(path)`, `tensorBoard(folder)`, `jsonLines(path)`. */
+  readonly loggers?: readonly Logger[]
+  /** Steps between what loggers and the run's folder are told of steps, as means over them. Default: about ten times a second. */
+  readonly logEvery?: number
+  /** Whether loggers and the run's folder are told the norm of gradients that nobody clips. Default false. */
+  readonly gradNorm?: boolean
   /**
    * Lets `fit` write checkpoints, from which one with `resume: 'auto'` goes on: `{ folder: 'runs/first', every: '10 minutes', keep: 3 }`.
    * Ctrl-C then ends the fit after the running step, with a checkpoint; a second one ends the process.

@@ -1,11 +1,12 @@
 /** Where a run is: all that a checkpoint holds, taken at the end of a step and put back. */
+import { createHash } from 'node:crypto'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
 import type { Module } from '../nn/module.js'
 import { loadRandomState, type RandomState, randomState } from '../nn/random-state.js'
 import type { LoadableState } from '../nn/state.js'
 import type { Optimizer } from '../optim/optimizer.js'
-import type { ScheduleState } from '../optim/schedule.js'
+import type { Schedule, ScheduleState } from '../optim/schedule.js'
 import type { OptimizerState } from '../optim/state.js'
 import type { EpochRecord, NonFinite, ValidationRecord } from './history.js'
 import type { CommonOptions } from './options.js'
@@ -53,6 +54,8 @@ export interface Parts {
   readonly options: CommonOptions<string>
   readonly metrics: readonly string[]
   readonly batches: unknown
+  /** Of the data, where they have one. */
+  readonly fingerprint: string | null
   /** Steps that the Trainer has taken. */
   readonly steps: number
   /** Options of the optimizer, as the program gave them (`givenOptions`). */
@@ -109,8 +112,26 @@ export function givenOptions({ paramGroups }: Optimizer): Config {
   )
 }
 
+/** Steps at which an error can say that the rate was another one. */
+const shownSteps = [0, 1, 10, 100, 1000, 10_000]
+
+/** What a schedule does with a rate of 1, at every one of its first 10,000 steps; nothing where its own function fails. */
+function ratesOf(schedule: Schedule | undefined): Config {
+  if (schedule === undefined) return {}
+  try {
+    const rate = (steps: number) => Number(schedule.rateAt(steps, 1).toPrecision(6))
+    const seen = shownSteps.map((steps) => [`the rate of the schedule after ${steps} steps`, rate(steps)])
+    const hash = createHash('sha256')
+    for (let group = 0; group < schedule.optimizer.paramGroups.length; group++)
+      hash.update(Float32Array.from({ length: 10_001 }, (_, steps) => schedule.rateAt(steps, 1, group)))
+    return { ...Object.fromEntries(seen), 'the digest of the schedule over 10000 steps': hash.digest('hex') }
+  } catch {
+    return {}
+  }
+}
+
 /** The configuration that must be the same for a run to go on as if it had never been cut. */
-export function configOf({ options, metrics, batches, given }: Parts): Config {
+export function configOf({ options, metrics, batches, fingerprint, given }: Parts): Config {
   const {
     optimizer,
     schedule,
@@ -123,6 +144,7 @@ export function configOf({ options, metrics, batches, given }: Parts): Config {
   return {
     optimizer: optimizer.constructor.name,
     schedule: schedule?.constructor.name ?? null,
+    ...ratesOf(schedule),
     scheduleEvery,
     accumulate,
     clipGradNorm,
@@ -130,6 +152,7 @@ export function configOf({ options, metrics, batches, given }: Parts): Config {
     metrics: [...metrics].sort().join(', '),
     batchSize: typeof batchSize === 'number' ? batchSize : null,
     callbacks: options.callbacks?.length ?? 0,
+    'the fingerprint of the data': fingerprint,
     ...given,
   }
 }

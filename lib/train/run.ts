@@ -2,6 +2,7 @@
 import type { TrainingHistory } from './history.js'
 import type { Batches } from './options.js'
 import type { Pass } from './pass.js'
+import type { Journal } from './record/journal.js'
 import type { Within } from './resume.js'
 
 export interface Run<M extends string> {
@@ -16,6 +17,8 @@ export interface Run<M extends string> {
   from: Within | null
   /** Where the next pass goes on in the data, as the checkpoint has it; null for what comes by itself. */
   data: unknown
+  /** What is told to loggers, where there are any. */
+  journal: Journal | null
   /** The place in the data that the pass has now, where they know it. */
   loader: () => unknown
 }

@@ -25,7 +25,12 @@ export class Saver {
   }
 
   /** With `resume` the run is what its newest checkpoint says, if there is one; without, the folder must have none of another run. */
-  static async open(op: string, parts: Parts, options: CheckpointOptions, resume: boolean): Promise<Saver> {
+  static async open(
+    op: string,
+    parts: Parts,
+    options: CheckpointOptions & { readonly folder: string },
+    resume: boolean,
+  ): Promise<Saver> {
     const checkpoints = new Checkpoints(options)
     const config = configOf(parts)
     if (!resume) {

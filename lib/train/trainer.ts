@@ -3,7 +3,7 @@ import { autocast } from '../autograd/autocast.js'
 import { zeroGrad } from '../autograd/backward.js'
 import { noGrad } from '../autograd/mode.js'
 import { ValueError } from '../core/errors.js'
-import { checkFlag, checkOptions } from '../core/options.js'
+import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import { type Module, type Parameter, trainModes } from '../nn/module.js'
@@ -11,12 +11,11 @@ import { clipGradNorm } from '../optim/clip.js'
 import type { Callback, TrainingContext } from './callbacks.js'
 import {
   checkBatches,
-  checkEnds,
   checkEpochs,
+  checkFit,
   checkGraph,
   checkPasses,
   checkReached,
-  checkResume,
   checkSignal,
   checkTrainer,
   checkWiring,
@@ -24,11 +23,12 @@ import {
   noBatches,
   onePass,
 } from './checks.js'
-import { divide, type Group, meanOfAll, newGroup } from './group.js'
+import { divide, type Group, newGroup, sumsOf } from './group.js'
 import { Guard } from './guard.js'
 import {
   type EpochRecord,
   type History,
+  monitorsOf,
   type PassRecord,
   type StepRecord,
   TrainingHistory,
@@ -44,11 +44,14 @@ import type {
   StepsOptions,
   TrainerOptions,
 } from './options.js'
-import { type Metrics, Pass, type PassState } from './pass.js'
+import { type Metrics, meanOf, Pass, type PassState } from './pass.js'
 import { progressBar } from './progress.js'
+import { folderOf } from './record/place.js'
+import { Recording } from './record/recording.js'
 import {
   behind,
   type Config,
+  configOf,
   givenOptions,
   hasState,
   isResumable,
@@ -111,35 +114,17 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
    */
   async fit(batches: Batches<B>, options: FitOptions<B> = {}): Promise<History<M>> {
     const op = 'Trainer.fit'
-    checkOptions(op, options, {
-      epochs: true,
-      steps: true,
-      minutes: true,
-      validation: true,
-      validateEvery: true,
-      signal: true,
-      resume: true,
-      progress: true,
-    })
+    checkFit(op, options, this.#options.checkpoints)
     const { steps, minutes, validation, validateEvery, signal, resume, progress = true } = options
     const { epochs = steps === undefined && minutes === undefined ? 1 : Number.POSITIVE_INFINITY } = options
-    checkFlag(op, 'progress', progress)
-    checkEnds(op, steps, minutes, validateEvery, validation !== undefined)
-    if (options.epochs !== undefined) checkEpochs(op, epochs)
-    if (validation !== undefined) {
-      checkBatches(op, validation)
-      checkPasses(op, 'validation batches', validation, validateEvery === undefined ? epochs : Number.POSITIVE_INFINITY)
-    }
-    checkResume(op, resume, this.#options.checkpoints)
     const run = this.#begin(op, batches, epochs, signal, steps)
     const history = run.history
     this.#history = history
-    const callbacks = [...(this.#options.callbacks ?? []), ...(progress ? [progressBar()] : [])]
     const context: { -readonly [K in keyof TrainingContext]: TrainingContext[K] } = {
       model: this.model,
       epochs: 0,
       stepsPerEpoch: this.#stepsIn(batches),
-      monitors: this.#monitors(validation !== undefined),
+      monitors: monitorsOf(Object.keys(this.#metrics), validation !== undefined),
       stop: (reason) => {
         history.stopped ??= reason
       },
@@ -147,8 +132,12 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const started: Callback<M>[] = []
     let failed = true
     let saver: Saver | null = null
+    let recording: Recording | null = null
     try {
-      saver = await this.#open(run, resume)
+      recording = await Recording.open(op, this.#options, batches, history)
+      run.journal = recording?.journal ?? null
+      const parts = this.#partsOf(run, recording)
+      saver = await this.#open(parts, resume)
       const first = saver?.from?.fit ?? { epochs: this.#epochs, steps: this.#steps, time: 0 }
       const began = performance.now() - first.time
       const plan: Plan = {
@@ -161,10 +150,22 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       }
       if (saver?.from != null) this.#goOn(run, saver.from)
       context.epochs = plan.epochs
+      await recording?.begin({
+        ...{
+          model: this.model,
+          batches,
+          config: configOf(parts),
+          fit: { epochs: options.epochs, steps, minutes, validateEvery },
+        },
+        ...{ resume: resume !== undefined, from: saver?.from ?? null, steps: this.#steps, epochs: this.#epochs },
+        ...{ planned: plan.epochs, monitors: context.monitors },
+      })
+      const callbacks: Callback<M>[] = [...(this.#options.callbacks ?? []), ...(progress ? [progressBar()] : [])]
       for (const callback of callbacks) {
         await callback.onStart?.(context)
         started.push(callback)
       }
+      if (recording !== null) callbacks.push(recording.journal)
       saver?.loadCallbacks()
       saver?.watch((interrupted) => {
         run.signal = signal === undefined ? interrupted : AbortSignal.any([signal, interrupted])
@@ -192,7 +193,10 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     } finally {
       saver?.unwatch()
       run.pass?.end()
-      await endAll(started, context, failed).finally(() => {
+      // What is being written is the folder's still.
+      await saver?.finish().catch(() => undefined)
+      await endAll(started, context, failed).finally(async () => {
+        await recording?.end()
         this.#running = false
       })
     }
@@ -200,24 +204,30 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   }
 
   /** The saver of the run, if checkpoints are asked for. It holds the saved state if the fit is to go on from one. */
-  async #open(run: Run<M>, resume: 'auto' | undefined): Promise<Saver | null> {
+  async #open(parts: Parts, resume: 'auto' | undefined): Promise<Saver | null> {
+    const op = 'Trainer.fit'
     const { checkpoints } = this.#options
     if (checkpoints === undefined) return null
-    const pass = new Pass(run.op, this.#metrics)
+    const pass = new Pass(op, this.#metrics)
     try {
       pass.checkResumable()
     } finally {
       pass.end()
     }
-    const parts: Parts = {
+    const folder = folderOf(this.#options.run, checkpoints.folder) as string
+    return await Saver.open(op, parts, { ...checkpoints, folder }, resume === 'auto')
+  }
+
+  #partsOf(run: Run<M>, recording: Recording | null): Parts {
+    return {
       model: this.model,
       options: this.#options as unknown as CommonOptions<string>,
       metrics: Object.keys(this.#metrics),
       batches: run.batches,
+      fingerprint: recording?.fingerprint ?? null,
       steps: this.#steps,
       given: this.#given,
     }
-    return await Saver.open(run.op, parts, checkpoints, resume === 'auto')
   }
 
   /** Takes up a run where a checkpoint has it. */
@@ -338,6 +348,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     context: TrainingContext,
   ): Promise<ValidationRecord<M>> {
     const { op, epoch, signal, history } = run
+    run.journal?.pauses()
     const measured = await this.#measure(op, 'validation batches', plan.validation as Batches<unknown>, signal)
     if (!Number.isFinite(measured.loss)) tellNonFinite(run, epoch, null, measured.loss)
     const record = { epoch, step: this.#steps, ...measured }
@@ -453,6 +464,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       pass: null,
       from: null,
       data: null,
+      journal: null,
       loader: isResumable(batches) ? () => batches.stateDict() : () => null,
     }
   }
@@ -479,10 +491,17 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       const { read, items } = group
       group.counts.end()
       group = newGroup()
-      return { epoch: run.epoch, index: index++, step: this.#steps++, items, loss: () => meanOfAll(read) }
+      const sums = () => sumsOf(read)
+      return {
+        ...{ epoch: run.epoch, index: index++, step: this.#steps++, items },
+        ...{ loss: () => sums().then(meanOf), counted: () => sums().then(({ count }) => count) },
+      }
     }
+    const { journal } = run
     try {
+      journal?.asks()
       for await (const batch of this.#passOver(run, from)) {
+        journal?.given()
         if (group.read.length === 0) signal?.throwIfAborted()
         if (this.#guard.busy) {
           await this.#guard.quiet(op, run.signal)
@@ -491,12 +510,14 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
         // Before each step, because a callback may have called eval() for a prediction.
         trainModes(this.model)
         const last = group.read.length + 1 === this.#accumulate
-        const { read } = this.#guard.step(() => this.#learn(run, batch, group, last ? others : null))
+        const learn = () => this.#learn(run, batch, group, last ? others : null)
+        const { read } = this.#guard.step(() => (journal === null ? learn() : journal.counting(learn)))
         const submitted = pass.submitted(read)
         // Awaited below; while a callback takes its time, an error must not count as unhandled.
         submitted.catch(() => undefined)
         if (last) yield ended()
         await submitted
+        journal?.asks()
       }
       if (group.read.length > 0) {
         this.#guard.step(() => scope(() => this.#update(run, group, others)))
@@ -534,7 +555,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     batch: unknown,
     group: Group,
     others: readonly Parameter[] | null,
-  ): { readonly read: Promise<Sums> } {
+  ): { readonly read: Promise<Sums>; readonly items: number } {
     const { op } = run
     const pass = run.pass as Pass<M>
     return scope(() => {
@@ -550,7 +571,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       // Read last, so that waiting for it is waiting for the step.
       const read = measured.read()
       group.read.push(read)
-      return { read }
+      return { read, items: measured.items }
     })
   }
 
@@ -559,7 +580,9 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const { optimizer, clipGradNorm: maxNorm } = this.#options
     const optimized = optimizer.parameters()
     if (this.#accumulate > 1) divide(optimized, group.counts.divisor())
-    if (maxNorm !== undefined) clipGradNorm(optimized, maxNorm)
+    const most = run.journal?.asksNorm() ? (maxNorm ?? Number.POSITIVE_INFINITY) : maxNorm
+    const norm = most === undefined ? null : clipGradNorm(optimized, most)
+    run.journal?.norm(norm)
     optimizer.step()
     optimizer.zeroGrad()
     zeroGrad(others)
@@ -577,11 +600,5 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   #stepsIn(batches: Batches<unknown>): number | null {
     const length = lengthOf(batches)
     return length === null ? null : Math.ceil(length / this.#accumulate)
-  }
-
-  /** The numbers of an epoch's record, by their paths. */
-  #monitors(validated: boolean): readonly string[] {
-    const measured = ['loss', ...Object.keys(this.#metrics)]
-    return [...measured, ...(validated ? measured.map((name) => `validation.${name}`) : []), 'lr', 'seconds', 'epoch']
   }
 }

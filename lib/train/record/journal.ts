@@ -1,0 +1,218 @@
+/** What a fit tells its loggers, and what it measures for that. */
+import type { Device } from '../../core/device.js'
+import type { Tensor } from '../../core/tensor.js'
+import type { Callback } from '../callbacks.js'
+import type { EpochRecord, StepRecord, TrainingHistory, ValidationRecord } from '../history.js'
+import type { Logger, Numbers, Session, TrainingEvent } from './events.js'
+import { Work } from './work.js'
+
+/** In milliseconds: steps that follow faster are told together. */
+const atLeast = 100
+
+/** Sums over some steps. */
+class Window {
+  began = performance.now()
+  steps = 0
+  items = 0
+  counted = 0
+  /** Milliseconds in which the loop waited for data. */
+  waited = 0
+  loss = 0
+}
+
+export interface JournalOptions {
+  readonly loggers: readonly Logger[]
+  /** Steps between events; undefined for as many as there are in a tenth of a second. */
+  readonly every: number | undefined
+  /** Whether the norm is to be told where nothing is clipped. */
+  readonly gradNorm: boolean
+  readonly device: Device
+  readonly bfloat16: boolean
+  readonly lr: () => number
+}
+
+/** A callback that the Trainer also tells what callbacks do not see. It comes last, and ends on its own. */
+export class Journal implements Callback {
+  readonly #options: JournalOptions
+  readonly #history: TrainingHistory<string>
+  readonly #work: Work
+  readonly #open = new Set<Logger>()
+  /** Loggers that have failed. */
+  readonly #silent = new Set<Logger>()
+  #step = 0
+  #epoch = 0
+  #window = new Window()
+  #whole = new Window()
+  #asked = 0
+  #paused = 0
+  /** Whether the step under way ends a window. */
+  #due = false
+  #told = Number.NEGATIVE_INFINITY
+  #norm: Promise<number> | null = null
+  /** The losses so far are counted, and what was due is told. */
+  #settled: Promise<void> = Promise.resolve()
+
+  constructor(options: JournalOptions, history: TrainingHistory<string>) {
+    this.#options = options
+    this.#history = history
+    this.#work = new Work(options.device, options.bfloat16)
+  }
+
+  /** Opens the loggers. One that cannot be opened ends the fit before it begins. */
+  async open(session: Session): Promise<void> {
+    this.#step = session.reached.steps
+    this.#epoch = session.reached.epochs
+    for (const logger of this.#options.loggers) {
+      await logger.open?.(session)
+      this.#open.add(logger)
+    }
+    this.#tell({ type: 'start', ...this.#now(), resumed: session.resumed })
+    this.#window = new Window()
+    this.#whole = new Window()
+  }
+
+  /** The loop asks for a batch. */
+  asks(): void {
+    this.#asked = performance.now()
+  }
+
+  /** The loop has got it. */
+  given(): void {
+    const waited = performance.now() - this.#asked
+    this.#window.waited += waited
+    this.#whole.waited += waited
+  }
+
+  /** The training stands still while something else is measured, until `onValidation`. */
+  pauses(): void {
+    this.#paused = performance.now()
+  }
+
+  /** Runs a batch. */
+  counting<R extends { readonly items: number }>(fn: () => R): R {
+    return this.#work.counting(fn)
+  }
+
+  /** Before each step of the optimizer: whether it must measure its gradients' norm, if nothing else does. */
+  asksNorm(): boolean {
+    const { every, gradNorm } = this.#options
+    this.#due = every === undefined ? performance.now() - this.#told >= atLeast : (this.#step + 1) % every === 0
+    return gradNorm && this.#due
+  }
+
+  /** After it. */
+  norm(norm: Tensor | null): void {
+    this.#norm = null
+    if (norm === null || !this.#due) return
+    this.#norm = norm.data().then(([value]) => value as number)
+    this.#norm.catch(() => undefined)
+  }
+
+  onStep(step: StepRecord): void {
+    this.#step = step.step + 1
+    this.#epoch = step.epoch
+    const [window, whole] = [this.#window, this.#whole]
+    window.items += step.items
+    whole.items += step.items
+    window.steps++
+    const tell = this.#due ? this.#ending(window) : null
+    // Losses come in the order of their steps. One that does not come ends the training.
+    this.#settled = Promise.all([step.loss(), step.counted()]).then(
+      ([loss, counted]) => {
+        window.loss += loss
+        window.counted += counted
+        whole.counted += counted
+        return tell?.()
+      },
+      () => undefined,
+    )
+  }
+
+  /** Ends the window; gives what tells it when its losses are there. */
+  #ending(window: Window): () => Promise<void> | undefined {
+    this.#told = performance.now()
+    this.#window = new Window()
+    const seconds = (this.#told - window.began) / 1000
+    const [about, lr, norm] = [this.#now(), this.#options.lr(), this.#norm]
+    const tell = (gradNorm: number | null) => {
+      const numbers = {
+        loss: window.loss / window.steps,
+        lr,
+        ...(gradNorm !== null && { gradNorm }),
+        ...this.#rates(window, seconds),
+      }
+      this.#tell({ type: 'step', ...about, numbers })
+    }
+    return () => (norm === null ? void tell(null) : norm.then(tell, () => undefined))
+  }
+
+  #rates({ items, counted, waited }: Window, seconds: number): Numbers {
+    const perSecond = (count: number) => (seconds > 0 ? count / seconds : 0)
+    const peakShare = this.#work.shareOfPeak(perSecond(items))
+    return {
+      itemsPerSecond: perSecond(items),
+      ...(counted !== items && { countedPerSecond: perSecond(counted) }),
+      waiting: seconds > 0 ? Math.min(1, waited / 1000 / seconds) : 0,
+      ...(peakShare !== null && { peakShare }),
+      peakBytes: this.#options.device.memory().peakBytes,
+    }
+  }
+
+  async onValidation({ epoch, step, ...numbers }: ValidationRecord): Promise<void> {
+    const paused = performance.now() - this.#paused
+    this.#window.began += paused
+    this.#whole.began += paused
+    await this.#settled
+    this.#tell({ type: 'validation', ...this.#now(), numbers })
+  }
+
+  async onEpochEnd(record: EpochRecord): Promise<void> {
+    await this.#settled
+    const seconds = (performance.now() - this.#whole.began) / 1000
+    const numbers = { ...numbersOf(record), ...this.#rates(this.#whole, seconds) }
+    this.#whole = new Window()
+    this.#tell({ type: 'epoch', ...this.#now(), numbers })
+  }
+
+  /** Tells how the fit ended, and closes the loggers. Throws nothing. */
+  async end(): Promise<void> {
+    await this.#settled
+    this.#tell({ type: 'end', ...this.#now(), stopped: this.#history.stopped })
+    for (const logger of this.#open) {
+      try {
+        await logger.close?.()
+      } catch (error) {
+        process.emitWarning(`[Trainer.fit] a logger could not be closed: ${String(error)}`)
+      }
+    }
+    this.#open.clear()
+  }
+
+  #now(): { readonly time: number; readonly step: number; readonly epoch: number } {
+    return { time: Date.now(), step: this.#step, epoch: this.#epoch }
+  }
+
+  #tell(event: TrainingEvent): void {
+    for (const logger of this.#options.loggers) {
+      if (!this.#open.has(logger) || this.#silent.has(logger)) continue
+      try {
+        logger.log(event)
+      } catch (error) {
+        this.#silent.add(logger)
+        process.emitWarning(`[Trainer.fit] a logger failed, and is told nothing more: ${String(error)}`)
+      }
+    }
+  }
+}
+
+/** The numbers of a record by their paths. */
+export function numbersOf({ epoch: _epoch, ...record }: EpochRecord): Numbers {
+  const numbers: { [path: string]: number } = {}
+  const visit = (value: unknown, path: string) => {
+    if (typeof value === 'number') numbers[path] = value
+    else if (typeof value === 'object' && value !== null)
+      for (const [key, inner] of Object.entries(value)) visit(inner, path === '' ? key : `${path}.${key}`)
+  }
+  visit(record, '')
+  return numbers
+}

@@ -1,0 +1,88 @@
+/** Events as lines of a file: JSON, or a table for a spreadsheet. */
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { checkPath } from '../../io/refusal.js'
+import { Appender } from './appender.js'
+import { isReached, type Logger, type Reached, type TrainingEvent } from './events.js'
+import { makeFolder } from './place.js'
+
+/** JSON has no word for these numbers: they become texts. */
+const words = (_key: string, value: unknown) =>
+  typeof value === 'number' && !Number.isFinite(value) ? String(value) : value
+
+export const lineOf = (event: TrainingEvent): string => `${JSON.stringify(event, words)}\n`
+
+/** An event of a line, if it is one. */
+export function eventOf(line: string): TrainingEvent | null {
+  try {
+    const event = JSON.parse(line) as TrainingEvent | null
+    return typeof event?.type === 'string' && Number.isFinite(event.step) && Number.isFinite(event.epoch) ? event : null
+  } catch {
+    return null
+  }
+}
+
+/**
+ * The bytes of a file's first whole lines that all fulfil a condition; 0 where there is no such file. Events stand in the order
+ * of time, so that behind the first that was not reached all are done again.
+ */
+export async function reachedBytes(path: string, stays: (line: string, index: number) => boolean): Promise<number> {
+  if ((await stat(path).catch(() => null)) === null) return 0
+  let kept = 0
+  let index = 0
+  let rest: Buffer = Buffer.alloc(0)
+  for await (const chunk of createReadStream(path)) {
+    const bytes = Buffer.concat([rest, chunk as Buffer])
+    let from = 0
+    for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, from)) {
+      if (!stays(bytes.toString('utf8', from, end), index++)) return kept
+      kept += end + 1 - from
+      from = end + 1
+    }
+    rest = bytes.subarray(from)
+  }
+  return kept
+}
+
+/** The most steps that events of a file tell of; 0 where there are none. */
+export async function toldSteps(path: string): Promise<number> {
+  let most = 0
+  await reachedBytes(path, (line) => {
+    const event = eventOf(line)
+    if (event !== null && event.type !== 'start' && event.type !== 'end') most = Math.max(most, event.step)
+    return true
+  })
+  return most
+}
+
+/** The bytes of the events that a run had reached. */
+function reachedEvents(path: string, reached: Reached): Promise<number> {
+  return reachedBytes(path, (line) => {
+    const event = eventOf(line)
+    return event !== null && isReached(event, reached)
+  })
+}
+
+/**
+ * Writes each event as a line of JSON (NaN and infinite numbers as texts): the form of `events.jsonl` in a run's folder. A
+ * run that goes on adds to the file, another writes it anew.
+ */
+export function jsonLines(path: string): Logger {
+  const op = 'jsonLines'
+  checkPath(op, 'write', path)
+  let file: Appender | null = null
+  return {
+    async open({ reached }) {
+      await makeFolder(op, dirname(path))
+      file = await Appender.open(op, path, reached.steps === 0 ? 0 : await reachedEvents(path, reached))
+    },
+    log(event) {
+      file?.append(lineOf(event))
+    },
+    async close() {
+      await file?.close()
+      file = null
+    },
+  }
+}

@@ -1,0 +1,148 @@
+/** One run at a time in a folder: a file that says which process holds it. */
+import { randomBytes } from 'node:crypto'
+import { readFileSync, rmSync } from 'node:fs'
+import { link, open, readFile, rename, rm } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { ValueError } from '../../core/errors.js'
+import { refusal } from '../../io/refusal.js'
+
+const name = 'run.lock'
+
+/** Who holds a folder. */
+interface Holder {
+  readonly pid: number
+  readonly host: string
+  /** When the process began, in the system's own count, where it tells. Numbers of processes are given anew after a while. */
+  readonly began: string | null
+  /** When the folder was taken, in milliseconds since 1970. */
+  readonly taken: number
+  /** Tells this lock from all others. */
+  readonly id: string
+}
+
+/** Boot and start of a process by Linux's count; null where the system does not tell. */
+function beganOf(pid: number): string | null {
+  try {
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    // The name of the program, in parentheses, may hold anything.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ')
+    return `${boot} ${fields[19]}`
+  } catch {
+    return null
+  }
+}
+
+function lives(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    // It lives, but is another user's.
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+/** Whether the process that took the folder has ended. Of another machine's nobody can know. */
+function isStale(holder: Holder | null): boolean {
+  if (holder === null) return true
+  const { pid, host, began, taken } = holder
+  if (host !== hostname()) return false
+  if (pid === process.pid && taken < Date.now() - 1000 * process.uptime()) return true
+  if (!lives(pid)) return true
+  return began !== null && beganOf(pid) !== null && beganOf(pid) !== began
+}
+
+function parsed(text: string): Holder | null {
+  try {
+    const value = JSON.parse(text) as Partial<Holder> | null
+    return Number.isSafeInteger(value?.pid) && typeof value?.host === 'string' ? (value as Holder) : null
+  } catch {
+    return null
+  }
+}
+
+/** The folder is this process's until `release`, or until the process ends, however it ends. */
+export class FolderLock {
+  readonly #path: string
+  readonly #text: string
+
+  private constructor(path: string, text: string) {
+    this.#path = path
+    this.#text = text
+  }
+
+  /** Throws ValueError where another run that is alive has the folder. */
+  static async take(op: string, folder: string): Promise<FolderLock> {
+    const path = join(folder, name)
+    const id = randomBytes(8).toString('hex')
+    const holder: Holder = { pid: process.pid, host: hostname(), began: beganOf(process.pid), taken: Date.now(), id }
+    const text = JSON.stringify(holder)
+    const own = `${path}.${id}`
+    try {
+      // A link to a whole file, because one that is made empty could be read before it is written.
+      const file = await open(own, 'wx')
+      await file.writeFile(text)
+      await file.sync()
+      await file.close()
+      while (!(await linked(own, path))) await removeStale(op, folder, path)
+    } catch (error) {
+      throw refusal(op, 'write', path, error)
+    } finally {
+      await rm(own, { force: true })
+    }
+    return new FolderLock(path, text)
+  }
+
+  /** Gives the folder back, unless it was taken away meanwhile. */
+  release(): void {
+    try {
+      if (readFileSync(this.#path, 'utf8') === this.#text) rmSync(this.#path)
+    } catch {
+      // Somebody removed it, or the whole folder.
+    }
+  }
+}
+
+async function linked(own: string, path: string): Promise<boolean> {
+  try {
+    await link(own, path)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+}
+
+/** Removes the lock of a process that has ended; throws ValueError for one that is alive. */
+async function removeStale(op: string, folder: string, path: string): Promise<void> {
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null
+    throw error
+  })
+  if (text === null) return
+  const holder = parsed(text)
+  if (!isStale(holder)) throw held(op, folder, path, holder as Holder)
+  // Moved first, because another process may have removed the stale one and taken the folder since it was read.
+  const aside = `${path}.${randomBytes(8).toString('hex')}`
+  try {
+    await rename(path, aside)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw error
+  }
+  if ((await readFile(aside, 'utf8')) !== text) await linked(aside, path)
+  await rm(aside, { force: true })
+}
+
+function held(op: string, folder: string, path: string, { pid, host, taken }: Holder): ValueError {
+  const here = host === hostname()
+  const who = here && pid === process.pid ? 'this process' : `process ${pid}${here ? '' : ` on ${host}`}`
+  const advice = here ? '' : `; if that one has ended, remove ${path}`
+  return new ValueError(
+    op,
+    `another run has ${folder}: ${who}, since ${new Date(taken).toISOString()}; wait for it, or name another folder${advice}`,
+  )
+}

@@ -1,0 +1,343 @@
+/** A run as a folder: what it says, who may have it, and events that go on behind a checkpoint. */
+import { spawnSync } from 'node:child_process'
+import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { hostname, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it } from 'vitest'
+import {
+  DataLoader,
+  Generator,
+  jsonLines,
+  type Logger,
+  manualSeed,
+  metrics,
+  nn,
+  optim,
+  randint,
+  randn,
+  TensorDataset,
+  Trainer,
+  type TrainingEvent,
+  ValueError,
+} from '../../lib/index.js'
+import { takeOutput } from '../setup.js'
+
+const folders: string[] = []
+const folder = () => {
+  const made = mkdtempSync(join(tmpdir(), 'firesteel-run-'))
+  folders.push(made)
+  return made
+}
+afterEach(() => {
+  for (const made of folders.splice(0)) rmSync(made, { recursive: true, force: true })
+})
+
+interface Made {
+  readonly run?: string
+  readonly every?: number
+  readonly tMax?: number
+  readonly seed?: number
+  readonly loggers?: readonly Logger[]
+  /** Steps after which a callback throws. */
+  readonly failsAfter?: number
+}
+
+/** Three steps an epoch, all of them told. */
+function made({ run, every, tMax = 30, seed = 1, loggers, failsAfter = Number.POSITIVE_INFINITY }: Made) {
+  manualSeed(5)
+  const generator = new Generator(seed)
+  const dataset = new TensorDataset(randn([12, 6], { generator }), randint(0, 3, [12], { generator }))
+  const loader = new DataLoader(dataset, { batchSize: 4, shuffle: true })
+  const model = new nn.Sequential(new nn.Linear(6, 8), new nn.ReLU(), new nn.Linear(8, 3))
+  const optimizer = new optim.SGD(model.parameters(), { lr: 0.1 })
+  const trainer = new Trainer(model, {
+    optimizer,
+    loss: nn.functional.crossEntropy,
+    metrics: { accuracy: metrics.accuracy },
+    schedule: new optim.CosineAnnealingLR(optimizer, { tMax }),
+    logEvery: 1,
+    gradNorm: true,
+    callbacks: [
+      {
+        onStep({ step }) {
+          if (step >= failsAfter) throw new Error('a power cut')
+        },
+      },
+    ],
+    ...(run !== undefined && { run }),
+    ...(loggers !== undefined && { loggers }),
+    ...(every !== undefined && { checkpoints: { every } }),
+  })
+  return { trainer, loader, model }
+}
+
+/** The path of a file. */
+function file(): string {
+  const path = join(folder(), 'file')
+  writeFileSync(path, '')
+  return path
+}
+
+const quiet = { progress: false } as const
+const plan = { ...quiet, epochs: 3 } as const
+const eventsOf = (run: string) =>
+  readFileSync(join(run, 'events.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as TrainingEvent)
+
+/** What two runs of the same must agree in: all but times and what is measured. */
+const told = (events: readonly TrainingEvent[]) =>
+  events
+    .filter(({ type }) => type === 'step' || type === 'validation' || type === 'epoch')
+    .map((event) => {
+      const { loss, lr, accuracy, gradNorm } = (event as { numbers: { [name: string]: number } }).numbers
+      return { type: event.type, step: event.step, epoch: event.epoch, loss, lr, accuracy, gradNorm }
+    })
+
+describe('a run', () => {
+  it('says what it is and what happened', async () => {
+    const run = join(folder(), 'of', 'mine')
+    const { trainer, loader, model } = made({ run })
+    const history = await trainer.fit(loader, { ...quiet, epochs: 2, validation: loader })
+    expect(readdirSync(run).sort()).toEqual(['events.jsonl', 'run.json'])
+    const said = JSON.parse(readFileSync(join(run, 'run.json'), 'utf8'))
+    expect(said).toMatchObject({
+      format: 1,
+      model: { class: 'Sequential', parameters: 83, trainable: 83 },
+      config: { optimizer: 'SGD', schedule: 'CosineAnnealingLR', batchSize: 4 },
+      fit: { epochs: 2 },
+      data: { rows: 12, batches: 3, fingerprint: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) },
+      sessions: [
+        {
+          step: 0,
+          node: process.version,
+          device: { name: [...model.parameters()][0]?.device.name },
+          seeds: { default: { seed: 5 } },
+        },
+      ],
+    })
+    const events = eventsOf(run)
+    const each = ['step', 'step', 'step', 'validation', 'epoch']
+    expect(events.map(({ type }) => type)).toEqual(['start', ...each, ...each, 'end'])
+    const numbers = (type: string) =>
+      events.flatMap((event) => (event.type === type ? [event as { numbers: object }] : []))
+    expect(numbers('epoch').map((event) => event.numbers)).toMatchObject(
+      history.epochs.map(({ loss, accuracy, validation }) => ({ loss, accuracy, 'validation.loss': validation?.loss })),
+    )
+    for (const { numbers: step } of numbers('step')) {
+      expect(step).toMatchObject({
+        loss: expect.any(Number),
+        gradNorm: expect.any(Number),
+        peakBytes: expect.any(Number),
+      })
+      const { itemsPerSecond, waiting } = step as { itemsPerSecond: number; waiting: number }
+      expect(itemsPerSecond).toBeGreaterThan(0)
+      expect(waiting).toBeGreaterThanOrEqual(0)
+      expect(waiting).toBeLessThanOrEqual(1)
+    }
+    // Rows are what the loss counts, so that they are not told twice.
+    expect(JSON.stringify(events)).not.toContain('countedPerSecond')
+  })
+
+  it('that goes on tells nothing twice, wherever it was cut', async () => {
+    const whole = folder()
+    const { trainer, loader } = made({ run: whole })
+    await trainer.fit(loader, { ...plan, validation: loader })
+    const wanted = told(eventsOf(whole))
+    expect(wanted).toHaveLength(15)
+    for (const [every, cut] of [
+      [1, 3],
+      [2, 5],
+      [100, 4],
+    ] as const) {
+      const run = folder()
+      const first = made({ run, every, failsAfter: cut })
+      await expect(first.trainer.fit(first.loader, { ...plan, validation: first.loader })).rejects.toThrow(
+        'a power cut',
+      )
+      // A kill leaves a line half written.
+      appendFileSync(join(run, 'events.jsonl'), '{"type":"step","time":1,"st')
+      const second = made({ run, every })
+      await second.trainer.fit(second.loader, { ...plan, validation: second.loader, resume: 'auto' })
+      const events = eventsOf(run)
+      expect(told(events), `every ${every}, cut behind ${cut}`).toEqual(wanted)
+      const resumed = cut >= every
+      expect(events.filter(({ type }) => type === 'start')).toHaveLength(resumed ? 2 : 1)
+      expect(JSON.parse(readFileSync(join(run, 'run.json'), 'utf8')).sessions).toHaveLength(resumed ? 2 : 1)
+    }
+  })
+
+  it('of a Trainer goes on with its second fit, and another does not write over it', async () => {
+    const run = folder()
+    const { trainer, loader } = made({ run })
+    await trainer.fit(loader, quiet)
+    await trainer.fit(loader, quiet)
+    expect(eventsOf(run).flatMap(({ type, step }) => (type === 'step' ? [step] : []))).toEqual([1, 2, 3, 4, 5, 6])
+    const other = made({ run })
+    await expect(other.trainer.fit(other.loader, quiet)).rejects.toThrow(
+      `[Trainer.fit] ${run} has a run of 6 steps already`,
+    )
+    expect(eventsOf(run)).toHaveLength(12)
+  })
+
+  it('notices another schedule and other data', async () => {
+    const run = folder()
+    const { trainer, loader } = made({ run, every: 1 })
+    await trainer.fit(loader, quiet)
+    const go = (options: Made) => {
+      const other = made({ run, every: 1, ...options })
+      return other.trainer.fit(other.loader, { ...quiet, epochs: 2, resume: 'auto' })
+    }
+    await expect(go({ tMax: 31 })).rejects.toThrow(
+      'the rate of the schedule after 1 steps is 0.997435, but was 0.997261 when',
+    )
+    await expect(go({ seed: 2 })).rejects.toThrow('the fingerprint of the data is')
+    expect((await go({})).epochs).toHaveLength(2)
+  })
+})
+
+describe('a folder', () => {
+  it("is one fit's at a time, in this process and in another", async () => {
+    const run = folder()
+    const { trainer, loader } = made({ run })
+    let open = () => {}
+    const gate = new Promise<void>((resolve) => {
+      open = resolve
+    })
+    const waiting = async function* () {
+      await gate
+      yield* loader
+    }
+    const running = trainer.fit(waiting, quiet)
+    while (!existsSync(join(run, 'run.lock'))) await new Promise((resolve) => setImmediate(resolve))
+    const other = made({ run, every: 1 })
+    await expect(other.trainer.fit(other.loader, { ...quiet, resume: 'auto' })).rejects.toThrow(
+      `[Trainer.fit] another run has ${run}: this process, since `,
+    )
+    open()
+    await running
+    expect(existsSync(join(run, 'run.lock'))).toBe(false)
+    // The parent of this process lives, and is not this one.
+    const holder = { pid: process.ppid, host: hostname(), began: null, taken: Date.now(), id: '' }
+    const lock = (over: object) => writeFileSync(join(run, 'run.lock'), JSON.stringify({ ...holder, ...over }))
+    lock({})
+    await expect(trainer.fit(loader, quiet)).rejects.toThrow(`another run has ${run}: process ${process.ppid}, since `)
+    lock({ host: 'elsewhere', pid: 1 })
+    await expect(trainer.fit(loader, quiet)).rejects.toThrow('process 1 on elsewhere')
+    expect(readdirSync(run).sort()).toEqual(['events.jsonl', 'run.json', 'run.lock'])
+  })
+
+  it('is taken from a process that has ended', async () => {
+    const run = folder()
+    const { pid } = spawnSync(process.execPath, ['-e', ''])
+    const holder = { pid, host: hostname(), began: null, taken: Date.now(), id: '' }
+    for (const text of [
+      JSON.stringify(holder),
+      // The number of a process is given anew: to another one, and to this one.
+      JSON.stringify({ ...holder, pid: process.ppid, began: 'another start' }),
+      JSON.stringify({ ...holder, pid: process.pid, taken: Date.now() - 1000 * process.uptime() - 1000 }),
+      '',
+    ]) {
+      // What only Linux tells.
+      if (text.includes('another start') && !existsSync('/proc/self/stat')) continue
+      writeFileSync(join(run, 'run.lock'), text)
+      const { trainer, loader } = made({ run: join(run) })
+      rmSync(join(run, 'events.jsonl'), { force: true })
+      expect((await trainer.fit(loader, quiet)).epochs).toHaveLength(1)
+    }
+    expect(readdirSync(run).sort()).toEqual(['events.jsonl', 'run.json'])
+  })
+
+  it('is given back by a fit that fails', async () => {
+    const run = folder()
+    const { trainer, loader } = made({ run, failsAfter: 1 })
+    await expect(trainer.fit(loader, quiet)).rejects.toThrow('a power cut')
+    expect(readdirSync(run).sort()).toEqual(['events.jsonl', 'run.json'])
+    expect(eventsOf(run).at(-1)).toMatchObject({ type: 'end', stopped: 'failed: Error: a power cut' })
+  })
+
+  it.each([
+    ['a file is in its place', () => join(file(), 'run'), 'is a file'],
+    ['it takes no folders', () => '/proc/firesteel/run', existsSync('/proc') ? 'takes no folders' : 'cannot'],
+  ])('is refused where %s', async (_title, where, message) => {
+    for (const options of [{ run: where() }, { checkpoints: { folder: where() } }]) {
+      const model = new nn.Linear(6, 3)
+      const loader = [[randn([2, 6]), randint(0, 3, [2])]] as const
+      const optimizer = new optim.SGD(model.parameters(), { lr: 0.1 })
+      const trainer = new Trainer(model, { optimizer, loss: nn.functional.crossEntropy, ...options })
+      await expect(trainer.fit(loader, quiet)).rejects.toThrow(ValueError)
+      await expect(trainer.fit(loader, quiet)).rejects.toThrow(message)
+    }
+  })
+})
+
+describe('loggers', () => {
+  it('are opened, told everything and closed; one that fails is told once and left out', async () => {
+    const seen: string[] = []
+    const logger: Logger = {
+      open: ({ resumed, reached }) => void seen.push(`open ${resumed} ${reached.steps}`),
+      log: ({ type }) => void seen.push(type),
+      close: () => void seen.push('close'),
+    }
+    const broken: Logger = {
+      log() {
+        throw new Error('no room')
+      },
+    }
+    const path = join(folder(), 'lines', 'a.jsonl')
+    const { trainer, loader } = made({ loggers: [broken, logger, jsonLines(path)] })
+    await trainer.fit(loader, quiet)
+    expect(seen).toEqual(['open false 0', 'start', 'step', 'step', 'step', 'epoch', 'end', 'close'])
+    expect(readFileSync(path, 'utf8').trim().split('\n')).toHaveLength(6)
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(takeOutput()).toEqual([
+      'warning: Warning: [Trainer.fit] a logger failed, and is told nothing more: Error: no room',
+    ])
+  })
+
+  it('that cannot be opened end the fit before its first step, and the others are closed', async () => {
+    let closed = 0
+    const failing: Logger = {
+      open() {
+        throw new Error('not today')
+      },
+      log() {},
+      close: () => void closed++,
+    }
+    const logger: Logger = { log() {}, close: () => void closed++ }
+    const { trainer, loader } = made({ loggers: [logger, failing] })
+    await expect(trainer.fit(loader, quiet)).rejects.toThrow('not today')
+    expect(closed).toBe(1)
+  })
+
+  it('survive a full disk: that is told once', async () => {
+    if (!existsSync('/dev/full')) return
+    const { trainer, loader } = made({ loggers: [jsonLines('/dev/full')] })
+    expect((await trainer.fit(loader, { ...quiet, epochs: 2 })).stopped).toBeNull()
+    await new Promise((resolve) => setImmediate(resolve))
+    const output = takeOutput()
+    expect(output).toHaveLength(2)
+    expect(output[0]).toContain('cannot write /dev/full: ENOSPC')
+    expect(output[1]).toContain('/dev/full lacks 10 entries')
+  })
+
+  it.each([
+    [{ run: '' }, "run is ''"],
+    [{ run: 'a', checkpoints: { folder: 'b' } }, 'run is a, but checkpoints.folder is b'],
+    [{ loggers: {} }, 'loggers are'],
+    [{ loggers: [jsonLines] }, 'logger 0 is a function; call it'],
+    [{ loggers: [{}] }, 'logger 0 is'],
+    [{ run: 'a', logEvery: 0 }, 'logEvery is 0'],
+    [{ run: 'a', gradNorm: 1 }, 'gradNorm is 1'],
+    [{ logEvery: 5 }, 'logEvery needs a run or loggers'],
+    [{ gradNorm: true }, 'gradNorm needs a run or loggers'],
+    [{ checkpoints: {} }, 'folder is undefined'],
+  ])('options %#: refused', (options, message) => {
+    const model = new nn.Linear(1, 1)
+    const optimizer = new optim.SGD(model.parameters(), { lr: 1 })
+    const make = () => new Trainer(model, { optimizer, loss: nn.functional.crossEntropy, ...(options as object) })
+    expect(make).toThrow(ValueError)
+    expect(make).toThrow(message)
+  })
+})
