@@ -70,7 +70,7 @@ export function checkTrainer(model: unknown, options: AnyOptions): void {
   checkCallbacks(callbacks)
 }
 
-/** What is kept of a run, and who is told. */
+/** Options of a run's folder and loggers. */
 function checkRecord(options: AnyOptions, fail: (message: string) => never): void {
   const { run, checkpoints, loggers, logEvery, gradNorm } = options
   if (run !== undefined && (typeof run !== 'string' || run === ''))

@@ -14,7 +14,7 @@ export interface StepRecord {
   readonly items: number
   /** The loss, once it is there; waiting for it at every step makes the training slower. */
   loss(): Promise<number>
-  /** What the loss is a mean over, once it is there: rows, tokens. */
+  /** The rows or tokens that the loss is a mean over, once it is there. */
   counted(): Promise<number>
 }
 

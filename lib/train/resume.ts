@@ -54,7 +54,7 @@ export interface Parts {
   readonly options: CommonOptions<string>
   readonly metrics: readonly string[]
   readonly batches: unknown
-  /** Of the data, where they have one. */
+  /** The fingerprint of the data, where they have one. */
   readonly fingerprint: string | null
   /** Steps that the Trainer has taken. */
   readonly steps: number
@@ -115,7 +115,7 @@ export function givenOptions({ paramGroups }: Optimizer): Config {
 /** Steps at which an error can say that the rate was another one. */
 const shownSteps = [0, 1, 10, 100, 1000, 10_000]
 
-/** What a schedule does with a rate of 1, at every one of its first 10,000 steps; nothing where its own function fails. */
+/** The rates of a schedule over its first 10,000 steps, had each group begun with 1; none where its function fails. */
 function ratesOf(schedule: Schedule | undefined): Config {
   if (schedule === undefined) return {}
   try {

@@ -17,7 +17,7 @@ export interface Run<M extends string> {
   from: Within | null
   /** Where the next pass goes on in the data, as the checkpoint has it; null for what comes by itself. */
   data: unknown
-  /** What is told to loggers, where there are any. */
+  /** The events for loggers; null without any. */
   journal: Journal | null
   /** The place in the data that the pass has now, where they know it. */
   loader: () => unknown

@@ -193,7 +193,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     } finally {
       saver?.unwatch()
       run.pass?.end()
-      // What is being written is the folder's still.
+      // The folder must not be given back while a checkpoint is being written.
       await saver?.finish().catch(() => undefined)
       await endAll(started, context, failed).finally(async () => {
         await recording?.end()

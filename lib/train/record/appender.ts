@@ -6,7 +6,7 @@ import { refusal } from '../../io/refusal.js'
 /** In milliseconds: what is told within is written together. */
 const every = 500
 
-/** What waits for a disk that takes nothing. More is left out, and counted. */
+/** Bytes that may wait for a disk which takes nothing. More is left out, and counted. */
 const mostWaiting = 4 * 2 ** 20
 
 /**
@@ -97,7 +97,7 @@ export class Appender {
     this.#waiting = []
     if (this.#lost > 0)
       process.emitWarning(`[Trainer.fit] ${this.#path} lacks ${this.#lost} entries, because it could not be written`)
-    // What was written in part goes.
+    // A piece that was written in part goes.
     await this.#file.truncate(this.#end).catch(() => undefined)
     await this.#file.close().catch((error: Error) => this.#tell(error.message))
   }

@@ -1,4 +1,4 @@
-/** What `run.json` says of a run. */
+/** The contents of `run.json`. */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { availableParallelism, cpus, hostname, totalmem } from 'node:os'
@@ -59,11 +59,11 @@ interface Described {
   readonly config: Config
   readonly batches: Batches<unknown>
   readonly fingerprint: string | null
-  /** What the fit was asked for. */
+  /** Options of the fit. */
   readonly fit: object
 }
 
-/** What is the same for all fits of a run. */
+/** The part that is the same for all fits of a run. */
 export function describeRun({ model, config, batches, fingerprint, fit }: Described): object {
   const { dataset } = batches as { readonly dataset?: { readonly length?: unknown } }
   const counted = (value: unknown) => (Number.isSafeInteger(value) ? (value as number) : null)
@@ -82,7 +82,7 @@ export function describeRun({ model, config, batches, fingerprint, fit }: Descri
   }
 }
 
-/** What one fit of it has around it, and where it begins. */
+/** The surroundings of one fit, and where it begins. */
 export function describeSession(device: Device, batches: unknown, step: number): object {
   const { isa, threads, model } = device as Device & {
     readonly isa?: string
@@ -108,7 +108,7 @@ export function describeSession(device: Device, batches: unknown, step: number):
   }
 }
 
-/** What is plain data; null for another state, such as that of a stream may be. */
+/** A state as plain data; null where it is none, as that of a stream may be. */
 function plain(state: unknown): unknown {
   try {
     return JSON.parse(JSON.stringify(state))

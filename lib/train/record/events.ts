@@ -1,4 +1,4 @@
-/** What a training tells its loggers. */
+/** Events of a training, and the loggers that are told them. */
 
 interface Told {
   /** Milliseconds since 1970. */

@@ -11,7 +11,7 @@ import { jsonLines, toldSteps } from './lines.js'
 import { FolderLock } from './lock.js'
 import { makeFolder } from './place.js'
 
-/** What is known of a run, and of each fit that worked on it. */
+/** The form of `run.json`: the run, and each fit that worked on it. */
 interface RunFile {
   readonly format: 1
   readonly sessions: readonly object[]

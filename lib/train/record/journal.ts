@@ -1,4 +1,4 @@
-/** What a fit tells its loggers, and what it measures for that. */
+/** The events of a fit, and the measurements in them. */
 import type { Device } from '../../core/device.js'
 import type { Tensor } from '../../core/tensor.js'
 import type { Callback } from '../callbacks.js'

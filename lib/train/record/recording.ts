@@ -14,7 +14,7 @@ interface Beginning {
   readonly model: Module
   readonly batches: Batches<unknown>
   readonly config: Config
-  /** What the fit was asked for. */
+  /** Options of the fit. */
   readonly fit: object
   /** Whether it may go on from what the folder has; then the run in it is this one. */
   readonly resume: boolean
@@ -30,7 +30,7 @@ interface Beginning {
 
 export class Recording {
   readonly journal: Journal
-  /** Of the data, for `run.json` and checkpoints. */
+  /** The fingerprint of the data, for `run.json` and checkpoints. */
   readonly fingerprint: string | null
   readonly #folder: RunFolder | null
   readonly #options: JournalOptions
