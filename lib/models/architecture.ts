@@ -1,0 +1,66 @@
+/** What a kind of model is to those who load, save and choose models. */
+import type { LayerOptions } from '../nn/layer.js'
+import { type ConfigJson, Settings } from './config.js'
+import type { PretrainedModel } from './pretrained.js'
+
+/** How files name what a model has, where that is not as the model does. */
+export interface FileNames {
+  /** The module that a folder of the model without its head holds, as GPT-2's `transformer`: its names lack that beginning. */
+  readonly base?: string
+  /** The model's name for a name of an old file, as LayerNorm.gamma. */
+  readonly rename?: (name: string) => string
+  /** What files have besides weights, as tables that follow from the configuration, by the model's names. */
+  readonly ignored?: RegExp
+}
+
+/** A kind of model: what makes one of a configuration. `AutoModel` has a list of them. */
+export interface Architecture<C extends object = object, M extends PretrainedModel<C> = PretrainedModel<C>> {
+  /** Its class in transformers, as `architectures` of a configuration has it. */
+  readonly name: string
+  /** Its `model_type`s. */
+  readonly modelTypes: readonly string[]
+  readonly files?: FileNames
+  /** Takes what `config.json` says. */
+  read(settings: Settings): C
+  make(config: C, json: ConfigJson, options: LayerOptions): M
+}
+
+/** Throws ValueError for settings that are wrong, unknown or unsupported. */
+export function configOf<C extends object, M extends PretrainedModel<C>>(
+  op: string,
+  path: string,
+  json: ConfigJson,
+  architecture: Architecture<C, M>,
+): C {
+  const settings = new Settings(op, path, json)
+  const config = architecture.read(settings)
+  settings.close()
+  return config
+}
+
+/** A model of a configuration, with the weights that training begins with. */
+export function fromConfig<C extends object, M extends PretrainedModel<C>>(
+  op: string,
+  architecture: Architecture<C, M>,
+  json: ConfigJson,
+  options: LayerOptions = {},
+): M {
+  const known = Object.entries(json).filter(([, value]) => value !== undefined)
+  const given = {
+    model_type: architecture.modelTypes[0],
+    architectures: [architecture.name],
+    ...Object.fromEntries(known),
+  }
+  const model = architecture.make(configOf(op, 'the configuration', given, architecture), given, options)
+  model.initialize(model, options.generator)
+  return model
+}
+
+/** The options of layers among others. */
+export function layerOf({ device, dtype, generator }: LayerOptions): LayerOptions {
+  return {
+    ...(device === undefined ? {} : { device }),
+    ...(dtype === undefined ? {} : { dtype }),
+    ...(generator === undefined ? {} : { generator }),
+  }
+}

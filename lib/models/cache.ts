@@ -1,0 +1,171 @@
+/** Keys and values of the columns that a decoder has seen, in memory that is taken once and written in place. */
+import { noGrad } from '../autograd/mode.js'
+import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
+import { keep, outsideFrames, scope } from '../core/scope.js'
+import type { Tensor } from '../core/tensor.js'
+import { fromTypedArray, zeros } from '../ops/creation.js'
+import { indexSelect } from '../ops/indexing/index.js'
+import { copyInto } from '../ops/inplace.js'
+import { cat, clone, narrow } from '../ops/shape/index.js'
+
+/** What a layer's queries may see: keys and values [B, H, T, D] of the columns from `first` on. */
+export interface Seen {
+  readonly keys: Tensor
+  readonly values: Tensor
+  readonly first: number
+}
+
+/** One layer's memory. A layer with a window keeps what its next query sees, and moves that to the front when the end is reached. */
+class LayerCache {
+  #keys: Tensor
+  #values: Tensor
+  readonly #window: number | undefined
+  /** The column of the first that is kept, and how many are. */
+  #first = 0
+  #count = 0
+
+  constructor(k: Tensor, v: Tensor, capacity: number, window: number | undefined) {
+    const room = window === undefined ? capacity : Math.min(capacity, 2 * window)
+    const memory = ({ sizes, dtype, device }: Tensor) =>
+      outsideFrames(() =>
+        keep(zeros([sizes[0] as number, sizes[1] as number, room, sizes[3] as number], { dtype, device })),
+      )
+    this.#keys = memory(k)
+    this.#values = memory(v)
+    this.#window = window
+  }
+
+  append(k: Tensor, v: Tensor): Seen {
+    const room = this.#keys.sizes[2] as number
+    const [count, added] = [this.#count, k.sizes[2] as number]
+    if (count + added <= room) return this.#write(k, v)
+    const kept = Math.min(count, (this.#window as number) - 1)
+    if (kept + added <= room) {
+      this.#retain(kept)
+      return this.#write(k, v)
+    }
+    // More columns at once than there is room for: they see each other, and the last of them stay.
+    const whole = (memory: Tensor, more: Tensor) => cat([narrow(memory, 2, count - kept, kept), more], 2)
+    const seen = { keys: whole(this.#keys, k), values: whole(this.#values, v), first: this.#first + count - kept }
+    const last = Math.min(kept + added, (this.#window as number) - 1)
+    const skipped = kept + added - last
+    this.#first = seen.first + skipped
+    this.#count = 0
+    if (last > 0) this.#write(narrow(seen.keys, 2, skipped, last), narrow(seen.values, 2, skipped, last))
+    return seen
+  }
+
+  #write(k: Tensor, v: Tensor): Seen {
+    const [at, added] = [this.#count, k.sizes[2] as number]
+    copyInto(narrow(this.#keys, 2, at, added), k, 'KvCache')
+    copyInto(narrow(this.#values, 2, at, added), v, 'KvCache')
+    this.#count += added
+    const all = (memory: Tensor) => narrow(memory, 2, 0, this.#count)
+    return { keys: all(this.#keys), values: all(this.#values), first: this.#first }
+  }
+
+  /** Moves the last columns to the front. */
+  #retain(kept: number): void {
+    const from = this.#count - kept
+    for (const memory of [this.#keys, this.#values])
+      if (kept > 0) copyInto(narrow(memory, 2, 0, kept), clone(narrow(memory, 2, from, kept)), 'KvCache')
+    this.#first += from
+    this.#count = kept
+  }
+
+  reorder(rows: readonly number[]): void {
+    const index = fromTypedArray(Int32Array.from(rows), [rows.length], { device: this.#keys.device })
+    const pick = (memory: Tensor): Tensor => {
+      if (rows.length !== memory.sizes[0]) {
+        const picked = outsideFrames(() => keep(indexSelect(memory, 0, index)))
+        memory.dispose()
+        return picked
+      }
+      const used = narrow(memory, 2, 0, this.#count)
+      if (this.#count > 0) copyInto(used, indexSelect(used, 0, index), 'KvCache')
+      return memory
+    }
+    this.#keys = pick(this.#keys)
+    this.#values = pick(this.#values)
+  }
+
+  dispose(): void {
+    this.#keys.dispose()
+    this.#values.dispose()
+  }
+}
+
+/**
+ * The keys and values that a decoder computed, for up to `capacity` columns, prompt and new tokens together. A model fills it when
+ * it is called with `{ cache }` under `noGrad`; its next call then needs the new columns alone. `dispose()` frees it.
+ */
+export class KvCache {
+  readonly capacity: number
+  readonly #layers: (LayerCache | undefined)[] = []
+  #length = 0
+  #rows: number | null = null
+
+  constructor(capacity: number) {
+    if (!Number.isSafeInteger(capacity) || capacity < 1)
+      throw new ValueError('KvCache', `capacity is ${shown(capacity)}, but must be a positive integer`)
+    this.capacity = capacity
+  }
+
+  /** Columns that are in it. */
+  get length(): number {
+    return this.#length
+  }
+
+  /** Throws where a call's ids [B, T] do not fit behind what is there. */
+  check(op: string, ids: Tensor): void {
+    const [rows = 0, columns = 0] = ids.sizes
+    if (this.#rows !== null && this.#rows !== rows)
+      throw new ShapeError(op, `ids are ${formatShape(ids.sizes)}, but the cache has ${this.#rows} rows`, [ids.sizes])
+    if (this.#length + columns > this.capacity)
+      throw new ValueError(
+        op,
+        `${columns} columns do not fit behind the ${this.#length} in a cache of ${this.capacity}; make a larger one`,
+      )
+  }
+
+  /** Puts keys and values [B, H, T, D] of a layer behind those that are there; what its queries may see. */
+  append(layer: number, k: Tensor, v: Tensor, window?: number): Seen {
+    return noGrad(() => {
+      this.#rows = k.sizes[0] as number
+      this.#layers[layer] ??= new LayerCache(k, v, this.capacity, window)
+      return (this.#layers[layer] as LayerCache).append(k, v)
+    })
+  }
+
+  /** Tells that all layers have these columns now. */
+  advance(columns: number): void {
+    this.#length += columns
+  }
+
+  /** Row i becomes what row `rows[i]` was, as beams ask for. With fewer or more rows than before it takes new memory. */
+  reorder(rows: readonly number[]): void {
+    const most = this.#rows ?? 0
+    if (rows.length === 0 || rows.some((row) => !Number.isInteger(row) || row < 0 || row >= most))
+      throw new ValueError(
+        'KvCache.reorder',
+        `rows are ${shown(rows)}, but must be places of the ${most} rows there are`,
+      )
+    if (rows.length === most && rows.every((row, i) => row === i)) return
+    // The copies of a step are freed at once, because a text has many steps.
+    scope(() =>
+      noGrad(() => {
+        for (const layer of this.#layers) layer?.reorder(rows)
+      }),
+    )
+    this.#rows = rows.length
+  }
+
+  dispose(): void {
+    for (const layer of this.#layers) layer?.dispose()
+    this.#layers.length = 0
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+}

@@ -1,0 +1,119 @@
+/** Where the columns of a decoder's call stand, and who sees whom. */
+import { isGradEnabled } from '../autograd/mode.js'
+import { checkDType, checkTensor } from '../autograd/operator.js'
+import { formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
+import type { Generator } from '../core/generator.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
+import type { Tensor } from '../core/tensor.js'
+import { scaledDotProductAttention } from '../ops/attention/index.js'
+import { castTo } from '../ops/convert.js'
+import { clamp, sub } from '../ops/elementwise/index.js'
+import { cumsum } from '../ops/reduce/index.js'
+import { narrow, unsqueeze } from '../ops/shape/index.js'
+import { KvCache } from './cache.js'
+
+export interface CausalInputs {
+  /**
+   * int32 or bool [B, T], with a cache [B, cached + T]: 1 where a column is a token, 0 where it is padding, on either side. What a
+   * padding column gives means nothing. Default: all are tokens.
+   */
+  readonly attentionMask?: Tensor | null
+  /** int32 [B, T]: the position of each token. Default: they count from 0, or with a mask the tokens before each. */
+  readonly positions?: Tensor | null
+  /** Keys and values of the columns before these; the call puts its own behind them. Only under `noGrad`. */
+  readonly cache?: KvCache | null
+}
+
+export const causalNames: OptionNames<CausalInputs> = { attentionMask: true, positions: true, cache: true }
+
+/** A call's columns, the same for all layers. */
+export interface Columns {
+  /** The number of columns in the cache. */
+  readonly offset: number
+  /** int32 [B, T]; null: offset, offset + 1, ... */
+  readonly positions: Tensor | null
+  /** bool [B, 1, 1, offset + T]; null: all are tokens. */
+  readonly mask: Tensor | null
+  readonly cache: KvCache | null
+}
+
+const integers = ['int32'] as const
+const masks = ['int32', 'uint8', 'bool'] as const
+
+/** Checks a call's inputs. Throws ShapeError, DTypeError and ValueError that name what does not fit. */
+export function columnsOf(op: string, ids: Tensor, inputs: CausalInputs): Columns {
+  const { attentionMask = null, positions = null, cache = null } = checkOptions(op, inputs, causalNames)
+  checkTensor(op, 'ids', ids)
+  checkDType(op, 'ids', ids, integers)
+  if (ids.ndim !== 2 || ids.numel === 0)
+    throw new ShapeError(op, `ids are ${formatShape(ids.sizes)}, but must be [B, T], with at least one token`, [
+      ids.sizes,
+    ])
+  if (cache !== null) {
+    if (!(cache instanceof KvCache)) throw new ValueError(op, `cache is ${kindOf(cache)}, but must be a KvCache`)
+    if (isGradEnabled())
+      throw new ValueError(op, 'a cache holds no graph; call the model under noGrad, or without a cache to train')
+    cache.check(op, ids)
+  }
+  const [b, t] = ids.sizes as readonly [number, number]
+  const offset = cache?.length ?? 0
+  if (attentionMask !== null) {
+    checkTensor(op, 'attentionMask', attentionMask)
+    checkDType(op, 'attentionMask', attentionMask, masks)
+    if (formatShape(attentionMask.sizes) !== formatShape([b, offset + t]))
+      throw new ShapeError(
+        op,
+        `attentionMask is ${formatShape(attentionMask.sizes)}, but must be ${formatShape([b, offset + t])}`,
+        [attentionMask.sizes, ids.sizes],
+      )
+  }
+  if (positions !== null) {
+    checkTensor(op, 'positions', positions)
+    checkDType(op, 'positions', positions, integers)
+    if (formatShape(positions.sizes) !== formatShape([b, t]))
+      throw new ShapeError(op, `positions are ${formatShape(positions.sizes)}, but must be ${formatShape([b, t])}`, [
+        positions.sizes,
+        ids.sizes,
+      ])
+  }
+  const counted = attentionMask !== null && positions === null ? tokensBefore(attentionMask, t) : positions
+  const mask = attentionMask === null ? null : unsqueeze(unsqueeze(castTo(attentionMask, 'bool'), 1), 1)
+  return { offset, positions: counted, mask, cache }
+}
+
+/** How many tokens stand before each of the last columns; 0 in padding before the first. */
+function tokensBefore(mask: Tensor, columns: number): Tensor {
+  const counted: Tensor = clamp(sub(cumsum(castTo(castTo(mask, 'bool'), 'int32'), 1), 1), 0)
+  return narrow(counted, 1, (mask.sizes[1] as number) - columns, columns)
+}
+
+export interface AttendOptions {
+  /** The layer's place in the cache. */
+  readonly layer: number
+  readonly scale: number
+  readonly window?: number | undefined
+  readonly dropoutP?: number
+  readonly generator?: Generator | undefined
+}
+
+/** The columns that the call's queries see: keys and values [B, H, T, D] of the call itself, or with those in the cache. */
+export function seenBy(k: Tensor, v: Tensor, { offset, mask, cache }: Columns, layer: number, window?: number) {
+  const { keys, values, first } = cache === null ? { keys: k, values: v, first: 0 } : cache.append(layer, k, v, window)
+  const attnMask = mask === null ? null : narrow(mask, -1, first, keys.sizes[2] as number)
+  return { keys, values, attnMask, offset: offset - first }
+}
+
+/** Causal attention of q [B, Hq, T, D] to k and v [B, Hk, T, D] and to what the cache holds: [B, Hq, T, D]. */
+export function attend(q: Tensor, k: Tensor, v: Tensor, columns: Columns, options: AttendOptions): Tensor {
+  const { layer, scale, window, dropoutP = 0, generator } = options
+  const { keys, values, attnMask, offset } = seenBy(k, v, columns, layer, window)
+  return scaledDotProductAttention(q, keys, values, {
+    attnMask,
+    isCausal: true,
+    offset,
+    window,
+    scale,
+    dropoutP,
+    generator,
+  })
+}

@@ -1,0 +1,215 @@
+/**
+ * Settings of a model as `config.json` has them. What a setting says is taken, or refused by its name; none is ignored unless it
+ * is known to change no number.
+ */
+import { isDType } from '../core/dtype.js'
+import { kindOf, shown, ValueError } from '../core/errors.js'
+import { readJson } from '../io/json.js'
+
+/** The object in a `config.json`. */
+export type ConfigJson = { readonly [name: string]: unknown }
+
+/** What is true of the file, its program or its tokens, or says how to train or to write text: it changes no output. */
+const harmless = new Set([
+  'architectures',
+  'model_type',
+  'dtype',
+  'torch_dtype',
+  'transformers_version',
+  'auto_map',
+  'bos_token_id',
+  'eos_token_id',
+  'pad_token_id',
+  'sep_token_id',
+  'cls_token_id',
+  'mask_token_id',
+  'unk_token_id',
+  'decoder_start_token_id',
+  'forced_bos_token_id',
+  'forced_eos_token_id',
+  'bad_words_ids',
+  'suppress_tokens',
+  'begin_suppress_tokens',
+  'tokenizer_class',
+  'prefix',
+  'use_cache',
+  'cache_implementation',
+  'return_dict',
+  'return_dict_in_generate',
+  'output_attentions',
+  'output_hidden_states',
+  'output_scores',
+  'output_past',
+  'initializer_range',
+  'initializer_factor',
+  'gradient_checkpointing',
+  'finetuning_task',
+  'task_specific_params',
+  'torchscript',
+  'pruned_heads',
+  'problem_type',
+  'id2label',
+  'label2id',
+  'num_labels',
+  'do_sample',
+  'early_stopping',
+  'max_length',
+  'min_length',
+  'num_beams',
+  'num_beam_groups',
+  'num_return_sequences',
+  'temperature',
+  'top_k',
+  'top_p',
+  'typical_p',
+  'length_penalty',
+  'repetition_penalty',
+  'no_repeat_ngram_size',
+  'encoder_no_repeat_ngram_size',
+  'diversity_penalty',
+  'remove_invalid_values',
+  'exponential_decay_length_penalty',
+  'chunk_size_feed_forward',
+  'is_llama_config',
+  'rope_interleaved',
+  'unsloth_fixed',
+  'unsloth_version',
+])
+
+/** A setting that is off, or of a program that marked it as its own. */
+function isIdle(name: string, value: unknown): boolean {
+  const empty = typeof value === 'object' && value !== null && Object.keys(value).length === 0
+  return value === null || value === false || empty || name.startsWith('_') || name.includes('.')
+}
+
+/**
+ * Reads settings one by one, notes which were asked for, and collects all that is wrong for one error: `close()` throws it. Until
+ * then a getter gives its fallback, or a value of the right type, for what is wrong.
+ */
+export class Settings {
+  readonly json: ConfigJson
+  readonly #op: string
+  readonly #path: string
+  readonly #faults: string[] = []
+  readonly #asked = new Set<string>()
+
+  /** Throws ValueError where the value is no object. */
+  constructor(op: string, path: string, json: unknown) {
+    if (typeof json !== 'object' || json === null || Array.isArray(json))
+      throw new ValueError(op, `${path} holds ${kindOf(json)}, but must hold an object of settings`)
+    this.#op = op
+    this.#path = path
+    this.json = json as ConfigJson
+  }
+
+  /** The value as it stands there; undefined where it is missing or null. */
+  value(name: string): unknown {
+    this.#asked.add(name)
+    return Object.hasOwn(this.json, name) ? (this.json[name] ?? undefined) : undefined
+  }
+
+  fault(text: string): void {
+    this.#faults.push(text)
+  }
+
+  #take<T>(name: string, fits: (value: unknown) => value is T, must: string, fallback: T | undefined, dummy: T): T {
+    const value = this.value(name)
+    if (value === undefined) {
+      if (fallback === undefined) this.fault(`${name} is missing, but must be ${must}`)
+      return fallback ?? dummy
+    }
+    if (fits(value)) return value
+    this.fault(`${name} is ${shown(value)}, but must be ${must}`)
+    return fallback ?? dummy
+  }
+
+  /** A count: an integer of at least 1. */
+  size(name: string, fallback?: number): number {
+    const fits = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0
+    return this.#take(name, fits, 'a positive integer', fallback, 1)
+  }
+
+  /** A finite number. */
+  number(name: string, fallback?: number): number {
+    const fits = (value: unknown): value is number => Number.isFinite(value)
+    return this.#take(name, fits, 'a finite number', fallback, 1)
+  }
+
+  /** A positive number. */
+  positive(name: string, fallback?: number): number {
+    const fits = (value: unknown): value is number => Number.isFinite(value) && (value as number) > 0
+    return this.#take(name, fits, 'a positive number', fallback, 1)
+  }
+
+  /** A probability of dropping. */
+  dropout(name: string, fallback?: number): number {
+    const fits = (value: unknown): value is number => Number.isFinite(value) && 0 <= Number(value) && Number(value) < 1
+    return this.#take(name, fits, 'a probability from 0 to below 1', fallback, 0)
+  }
+
+  flag(name: string, fallback?: boolean): boolean {
+    const fits = (value: unknown): value is boolean => typeof value === 'boolean'
+    return this.#take(name, fits, 'true or false', fallback, false)
+  }
+
+  /** One of these. */
+  choice<const T extends string>(name: string, choices: readonly T[], fallback?: T): T {
+    const fits = (value: unknown): value is T => choices.includes(value as T)
+    return this.#take(name, fits, `one of ${choices.join(', ')}`, fallback, choices[0] as T)
+  }
+
+  /** A list of `count` of these. */
+  list<const T extends string>(
+    name: string,
+    choices: readonly T[],
+    count: number,
+    fallback: readonly T[],
+  ): readonly T[] {
+    const fits = (value: unknown): value is readonly T[] =>
+      Array.isArray(value) && value.length === count && value.every((each) => choices.includes(each as T))
+    return this.#take(name, fits, `a list of ${count}, each ${choices.join(' or ')}`, fallback, fallback)
+  }
+
+  /** Refuses every value but this one, which a missing setting has too: the model computes as if it were so. */
+  only(name: string, supported: unknown): void {
+    const value = this.value(name)
+    if (value !== undefined && value !== supported)
+      this.fault(`${name} is ${shown(value)}, but only ${shown(supported)} is supported`)
+  }
+
+  /** Settings that change nothing in this architecture. */
+  unused(...names: readonly string[]): void {
+    for (const name of names) this.#asked.add(name)
+  }
+
+  /** An object within, whose faults are told with these; null where there is none. */
+  object(name: string): ConfigJson | null {
+    const fits = (value: unknown): value is ConfigJson => typeof value === 'object' && !Array.isArray(value)
+    const none: ConfigJson = {}
+    const found = this.#take(name, fits, 'an object', none, none)
+    return found === none ? null : found
+  }
+
+  /** Throws ValueError listing all that is wrong, and the settings that nobody asked for unless they change nothing. */
+  close(): void {
+    const unknown = Object.entries(this.json)
+      .filter(([name, value]) => !this.#asked.has(name) && !harmless.has(name) && !isIdle(name, value))
+      .map(([name, value]) => `${name} is ${shown(value)}, but this architecture has no such setting`)
+    const faults = [...this.#faults, ...unknown]
+    if (faults.length > 0) throw new ValueError(this.#op, `${this.#path}: ${faults.join('; ')}`)
+  }
+}
+
+/** What a `config.json` holds. Throws ValueError for what is no such file. */
+export async function readConfig(op: string, path: string): Promise<ConfigJson> {
+  return new Settings(op, path, await readJson(op, path)).json
+}
+
+/** The dtype of the weights, in either spelling; null where the file does not say. Throws ValueError for one that is none. */
+export function dtypeOf(op: string, path: string, json: ConfigJson): 'float32' | 'bfloat16' | 'float16' | null {
+  const value = json['dtype'] ?? json['torch_dtype'] ?? null
+  if (value === null) return null
+  const name = typeof value === 'string' ? value.replace(/^torch\./, '') : ''
+  if (isDType(name) && (name === 'float32' || name === 'bfloat16' || name === 'float16')) return name
+  throw new ValueError(op, `${path}: dtype is ${shown(value)}, but must be float32, bfloat16 or float16`)
+}

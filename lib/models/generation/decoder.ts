@@ -1,0 +1,140 @@
+/** A model writing on: prompts beside each other, and then a token for each row, through a cache. */
+import { setImmediate } from 'node:timers/promises'
+import { noGrad } from '../../autograd/mode.js'
+import type { Device } from '../../core/device.js'
+import { formatShape, kindOf, shown, ValueError } from '../../core/errors.js'
+import { scope } from '../../core/scope.js'
+import { Tensor } from '../../core/tensor.js'
+import { captureModes, type Module } from '../../nn/module.js'
+import { castTo } from '../../ops/convert.js'
+import { fromTypedArray } from '../../ops/creation.js'
+import { select } from '../../ops/shape/index.js'
+import { KvCache } from '../cache.js'
+import type { CausalInputs } from '../columns.js'
+
+/** What a decoder needs of a model. */
+export interface Decodable extends Module {
+  hidden(ids: Tensor, inputs?: CausalInputs): Tensor
+  logits(hidden: Tensor): Tensor
+  inputEmbedding(): { readonly weight: Tensor }
+  readonly endTokens: readonly number[]
+}
+
+/** Prompts as lists, of one text or several. Throws ValueError for what is none. */
+export function promptsOf(op: string, prompts: unknown, vocabSize: number): readonly (readonly number[])[] {
+  const lists: unknown = prompts instanceof Tensor ? rowsOf(op, prompts) : prompts
+  if (!Array.isArray(lists) || lists.length === 0)
+    throw new ValueError(
+      op,
+      `the prompt is ${kindOf(prompts)}, but must be token ids: a list, lists, or an int32 tensor`,
+    )
+  const several = lists.every((each) => Array.isArray(each)) ? (lists as unknown[][]) : [lists as unknown[]]
+  for (const tokens of several) {
+    if (tokens.length === 0)
+      throw new ValueError(op, 'a prompt is empty, but must have a token; begin with the one for texts')
+    const wrong = tokens.find((id) => !(Number.isInteger(id) && (id as number) >= 0 && (id as number) < vocabSize))
+    if (wrong !== undefined)
+      throw new ValueError(op, `a prompt has ${shown(wrong)}, but token ids are integers from 0 to ${vocabSize - 1}`)
+  }
+  return several as number[][]
+}
+
+function rowsOf(op: string, ids: Tensor): number[][] {
+  if (ids.dtype !== 'int32' || ids.ndim < 1 || ids.ndim > 2)
+    throw new ValueError(op, `the prompt is ${ids.dtype} ${formatShape(ids.sizes)}, but must be int32 [T] or [B, T]`)
+  const columns = ids.sizes.at(-1) as number
+  const flat = Array.from(ids.dataSync() as ArrayLike<number>)
+  return Array.from({ length: flat.length / Math.max(1, columns) }, (_, i) =>
+    flat.slice(i * columns, (i + 1) * columns),
+  )
+}
+
+/** Rows of a batch as a model sees them: shorter prompts are padded on the left. */
+export class Decoder {
+  readonly #model: Decodable
+  readonly #cache: KvCache
+  readonly #device: Device
+  /** Columns of padding in front of each row. */
+  #padding: readonly number[]
+  readonly #prompts: readonly (readonly number[])[]
+
+  constructor(model: Decodable, prompts: readonly (readonly number[])[], maxNewTokens: number) {
+    const longest = Math.max(...prompts.map(({ length }) => length))
+    this.#model = model
+    this.#prompts = prompts
+    this.#padding = prompts.map(({ length }) => longest - length)
+    this.#cache = new KvCache(longest + maxNewTokens)
+    this.#device = model.inputEmbedding().weight.device
+  }
+
+  /** Columns that the model has seen. */
+  get columns(): number {
+    return this.#cache.length
+  }
+
+  /** The scores of the token after each prompt, a list for each row. */
+  start(): Promise<Float32Array[]> {
+    return this.#run(
+      this.#prompts.map((tokens, i) => [...new Array<number>(this.#padding[i] as number).fill(0), ...tokens]),
+    )
+  }
+
+  /** The scores of the token after these, one for each row. */
+  next(tokens: readonly number[]): Promise<Float32Array[]> {
+    return this.#run(tokens.map((token) => [token]))
+  }
+
+  /** Row i becomes what row `rows[i]` was. */
+  reorder(rows: readonly number[]): void {
+    this.#cache.reorder(rows)
+    this.#padding = rows.map((row) => this.#padding[row] as number)
+  }
+
+  dispose(): void {
+    this.#cache.dispose()
+  }
+
+  async #run(rows: readonly (readonly number[])[]): Promise<Float32Array[]> {
+    const scores = scope(() => noGrad(() => this.#scores(rows)))
+    try {
+      const [count, size] = scores.sizes as readonly [number, number]
+      const values = (await scores.data()) as Float32Array
+      // A device that is quick answers in the same turn of the event loop, and timers and requests would wait for the whole text.
+      await setImmediate()
+      return Array.from({ length: count }, (_, i) => values.subarray(i * size, (i + 1) * size))
+    } finally {
+      scores.dispose()
+    }
+  }
+
+  #scores(rows: readonly (readonly number[])[]): Tensor {
+    const model = this.#model
+    const [count, columns] = [rows.length, (rows[0] as readonly number[]).length]
+    const ints = (width: number, at: (row: number, column: number) => number) =>
+      fromTypedArray(
+        Int32Array.from({ length: count * width }, (_, i) => at(Math.floor(i / width), i % width)),
+        [count, width],
+        { device: this.#device },
+      )
+    const before = this.#cache.length
+    const ids = ints(columns, (row, column) => (rows[row] as readonly number[])[column] as number)
+    const pads = (row: number) => this.#padding[row] as number
+    const padded = this.#padding.some((each) => each > 0)
+    const inputs: CausalInputs = padded
+      ? {
+          cache: this.#cache,
+          attentionMask: ints(before + columns, (row, column) => (column >= pads(row) ? 1 : 0)),
+          positions: ints(columns, (row, column) => Math.max(0, before + column - pads(row))),
+        }
+      : { cache: this.#cache }
+    const restore = model.training ? captureModes(model) : null
+    if (restore !== null) model.eval()
+    try {
+      const hidden = model.hidden(ids, inputs)
+      const logits = model.logits(select(hidden, 1, columns - 1))
+      return castTo(logits, 'float32')
+    } finally {
+      restore?.()
+    }
+  }
+}

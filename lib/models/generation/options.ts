@@ -1,0 +1,167 @@
+/** How to write on, checked. */
+import { kindOf, shown, ValueError } from '../../core/errors.js'
+import { checkGenerator, Generator } from '../../core/generator.js'
+import { checkOptions, type OptionNames } from '../../core/options.js'
+import {
+  ban,
+  minP,
+  noRepeatNgrams,
+  repetitionPenalty,
+  type Scores,
+  temperature,
+  topK,
+  topP,
+  typicalP,
+} from './scores.js'
+
+/** What generation needs of a tokenizer. */
+export interface TextDecoder {
+  decode(ids: readonly number[]): string
+}
+
+export interface SamplingOptions {
+  /** New tokens at most. Default: 64. */
+  readonly maxNewTokens?: number
+  /** New tokens before a text may end. Default 0. */
+  readonly minNewTokens?: number
+  /** Draw each token by its probability. Default: whether one of the next five is given; else the best token is taken. */
+  readonly sample?: boolean
+  /** Scores are divided by it. Default 1. */
+  readonly temperature?: number
+  /** Only the best so many tokens. */
+  readonly topK?: number
+  /** Only the best tokens that have this probability together. */
+  readonly topP?: number
+  /** Only tokens with this share of the best one's probability. */
+  readonly minP?: number
+  /** Only the most typical tokens that have this probability together. */
+  readonly typicalP?: number
+  /** Scores of tokens that are there are divided by it, negative ones multiplied. Default 1. */
+  readonly repetitionPenalty?: number
+  /** No run of so many tokens comes twice. Default: any may. */
+  readonly noRepeatNgramSize?: number
+  /** Tokens that end a text. Default: those of the folder's generation_config.json or config.json; [] for none. */
+  readonly stopTokens?: number | readonly number[]
+  /** Texts that end one as soon as they are in what is new; they need a tokenizer. */
+  readonly stopStrings?: string | readonly string[]
+  readonly tokenizer?: TextDecoder
+  /** The same texts for the same seed. Default: the generator, by default this thread's, goes on. */
+  readonly seed?: number
+  readonly generator?: Generator
+  /** Ends the call with the signal's reason. */
+  readonly signal?: AbortSignal
+}
+
+export const samplingNames: OptionNames<SamplingOptions> = {
+  maxNewTokens: true,
+  minNewTokens: true,
+  sample: true,
+  temperature: true,
+  topK: true,
+  topP: true,
+  minP: true,
+  typicalP: true,
+  repetitionPenalty: true,
+  noRepeatNgramSize: true,
+  stopTokens: true,
+  stopStrings: true,
+  tokenizer: true,
+  seed: true,
+  generator: true,
+  signal: true,
+}
+
+const filters = ['temperature', 'topK', 'topP', 'minP', 'typicalP'] as const
+
+/** Options of which every one has a value. */
+export interface Plan {
+  readonly maxNewTokens: number
+  readonly sample: boolean
+  readonly stopTokens: readonly number[]
+  readonly stopStrings: readonly string[]
+  readonly tokenizer: TextDecoder | null
+  readonly generator: Generator | undefined
+  readonly signal: AbortSignal | undefined
+  /** Penalties and filters of the next token's scores, given the tokens before and how many of them are new. */
+  process(scores: Scores, tokens: readonly number[], added: number): void
+}
+
+function listOf<T>(value: T | readonly T[] | undefined): readonly T[] {
+  return value === undefined ? [] : Array.isArray(value) ? [...value] : [value as T]
+}
+
+/** Throws ValueError for each option that is not what it must be. */
+export function planOf(op: string, options: SamplingOptions, endTokens: readonly number[]): Plan {
+  checkOptions(op, options, samplingNames)
+  const must = (name: keyof SamplingOptions, fits: (value: number) => boolean, what: string): number | undefined => {
+    const value = options[name]
+    if (value === undefined) return undefined
+    if (typeof value !== 'number' || !fits(value))
+      throw new ValueError(op, `${name} is ${shown(value)}, but must be ${what}`)
+    return value
+  }
+  const count = (least: number) => (value: number) => Number.isSafeInteger(value) && value >= least
+  const positive = (value: number) => Number.isFinite(value) && value > 0
+  const share = (value: number) => value > 0 && value <= 1
+  const maxNewTokens = must('maxNewTokens', count(1), 'an integer of at least 1') ?? 64
+  const minNewTokens = must('minNewTokens', count(0), 'an integer of at least 0') ?? 0
+  const heat = must(
+    'temperature',
+    positive,
+    'a positive number; leave it out, with all that samples, for the best token',
+  )
+  const most = must('topK', count(1), 'an integer of at least 1')
+  const mass = must('topP', share, 'a probability above 0, up to 1')
+  const least = must('minP', (value) => value >= 0 && value <= 1, 'a share from 0 to 1')
+  const typical = must('typicalP', share, 'a probability above 0, up to 1')
+  const penalty = must('repetitionPenalty', positive, 'a positive number')
+  const ngram = must('noRepeatNgramSize', count(1), 'an integer of at least 1')
+  const seed = must('seed', count(0), 'an integer of at least 0')
+  if (minNewTokens > maxNewTokens)
+    throw new ValueError(op, `minNewTokens is ${minNewTokens}, more than maxNewTokens, ${maxNewTokens}`)
+  const asked = filters.filter((name) => options[name] !== undefined)
+  const sample = options.sample ?? asked.length > 0
+  if (typeof sample !== 'boolean') throw new ValueError(op, `sample is ${shown(sample)}, but must be true or false`)
+  if (!sample && asked.length > 0)
+    throw new ValueError(op, `${asked.join(', ')} choose among tokens that are drawn, but sample is false`)
+  checkGenerator(op, options.generator)
+  if (!sample && (seed !== undefined || options.generator !== undefined))
+    throw new ValueError(
+      op,
+      'seed and generator are for sampling, but the best token is taken; set sample, or leave them out',
+    )
+  if (seed !== undefined && options.generator !== undefined)
+    throw new ValueError(op, 'both seed and generator are given; leave one out')
+  const stopTokens = options.stopTokens === undefined ? endTokens : listOf(options.stopTokens)
+  if (!stopTokens.every(count(0)))
+    throw new ValueError(op, `stopTokens are ${shown(options.stopTokens)}, but must be token ids`)
+  const stopStrings = listOf(options.stopStrings)
+  if (!stopStrings.every((text) => typeof text === 'string' && text !== ''))
+    throw new ValueError(op, `stopStrings are ${shown(options.stopStrings)}, but must be texts that are not empty`)
+  const { tokenizer = null, signal } = options
+  if (tokenizer !== null && typeof tokenizer?.decode !== 'function')
+    throw new ValueError(op, `tokenizer is ${kindOf(tokenizer)}, but must have decode(ids)`)
+  if (stopStrings.length > 0 && tokenizer === null)
+    throw new ValueError(op, 'stopStrings are found in text, which needs a tokenizer: { stopStrings, tokenizer }')
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw new ValueError(op, `signal is ${kindOf(signal)}, but must be an AbortSignal`)
+  return {
+    maxNewTokens,
+    sample,
+    stopTokens,
+    stopStrings,
+    tokenizer,
+    generator: seed === undefined ? options.generator : new Generator(seed),
+    signal,
+    process(scores, tokens, added) {
+      if (penalty !== undefined) repetitionPenalty(scores, tokens, penalty)
+      if (ngram !== undefined) noRepeatNgrams(scores, tokens, ngram)
+      if (added < minNewTokens) ban(scores, stopTokens)
+      if (heat !== undefined) temperature(scores, heat)
+      if (most !== undefined) topK(scores, most)
+      if (mass !== undefined) topP(scores, mass)
+      if (least !== undefined) minP(scores, least)
+      if (typical !== undefined) typicalP(scores, typical)
+    },
+  }
+}

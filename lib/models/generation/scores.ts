@@ -1,0 +1,143 @@
+/** What is done to the scores of the next token before one is chosen. All change `scores` in place; -Infinity rules a token out. */
+
+export type Scores = Float64Array
+
+const never = Number.NEGATIVE_INFINITY
+
+/** log softmax. */
+export function logProbabilities(scores: ArrayLike<number>): Float64Array {
+  let peak = never
+  for (let i = 0; i < scores.length; i++) peak = Math.max(peak, scores[i] as number)
+  let total = 0
+  for (let i = 0; i < scores.length; i++) total += Math.exp((scores[i] as number) - peak)
+  const shift = peak + Math.log(total)
+  return Float64Array.from(scores, (score) => score - shift)
+}
+
+/** Scores of tokens that are there already are divided by `penalty`, negative ones multiplied with it (Keskar et al., 2019). */
+export function repetitionPenalty(scores: Scores, tokens: Iterable<number>, penalty: number): void {
+  for (const token of new Set(tokens)) {
+    const score = scores[token]
+    if (score !== undefined) scores[token] = score < 0 ? score * penalty : score / penalty
+  }
+}
+
+/** Rules out tokens that would repeat a run of `size` tokens. */
+export function noRepeatNgrams(scores: Scores, tokens: readonly number[], size: number): void {
+  const last = tokens.length - (size - 1)
+  if (last < 0) return
+  for (let start = 0; start + size <= tokens.length; start++) {
+    let same = true
+    for (let i = 0; i < size - 1 && same; i++) same = tokens[start + i] === tokens[last + i]
+    if (same) scores[tokens[start + size - 1] as number] = never
+  }
+}
+
+/** Rules tokens out. */
+export function ban(scores: Scores, tokens: readonly number[]): void {
+  for (const token of tokens) if (token < scores.length) scores[token] = never
+}
+
+/** Divides scores: below 1 the likely becomes likelier. */
+export function temperature(scores: Scores, value: number): void {
+  for (let i = 0; i < scores.length; i++) scores[i] = (scores[i] as number) / value
+}
+
+/** Keeps the `count` best, and those that are as good as the last of them. */
+export function topK(scores: Scores, count: number): void {
+  if (count >= scores.length) return
+  const best = kthLargest(scores, count)
+  for (let i = 0; i < scores.length; i++) if ((scores[i] as number) < best) scores[i] = never
+}
+
+/** By halving the range of the numbers' bits, which sorts nothing: 64 passes at most. */
+function kthLargest(scores: Scores, k: number): number {
+  // A heap of the k best, the least of them on top.
+  const heap = new Float64Array(k).fill(never)
+  for (const score of scores) {
+    if (score <= (heap[0] as number)) continue
+    let at = 0
+    for (;;) {
+      const left = 2 * at + 1
+      if (left >= k) break
+      const child = left + 1 < k && (heap[left + 1] as number) < (heap[left] as number) ? left + 1 : left
+      if ((heap[child] as number) >= score) break
+      heap[at] = heap[child] as number
+      at = child
+    }
+    heap[at] = score
+  }
+  return heap[0] as number
+}
+
+/**
+ * Keeps the best tokens whose probabilities together reach `mass` (nucleus sampling, Holtzman et al., 2020), the one that reaches it
+ * included.
+ */
+export function topP(scores: Scores, mass: number): void {
+  const logs = logProbabilities(scores)
+  // All tokens below this together stay under what may be left out, so that few are left to sort.
+  const floor = Math.log((1 - mass) / scores.length)
+  const candidates: number[] = []
+  for (let i = 0; i < logs.length; i++) if ((logs[i] as number) >= floor) candidates.push(i)
+  candidates.sort((a, b) => (logs[b] as number) - (logs[a] as number))
+  const kept = new Set<number>()
+  let sum = 0
+  for (const token of candidates) {
+    if (sum >= mass && kept.size > 0) break
+    kept.add(token)
+    sum += Math.exp(logs[token] as number)
+  }
+  for (let i = 0; i < scores.length; i++) if (!kept.has(i)) scores[i] = never
+}
+
+/** Keeps tokens with at least `share` of the best one's probability. */
+export function minP(scores: Scores, share: number): void {
+  let peak = never
+  for (const score of scores) peak = Math.max(peak, score)
+  const least = peak + Math.log(share)
+  for (let i = 0; i < scores.length; i++) if ((scores[i] as number) < least) scores[i] = never
+}
+
+/** Keeps the tokens whose surprise is nearest to the expected one, until they reach `mass` (Meister et al., 2023). */
+export function typicalP(scores: Scores, mass: number): void {
+  const logs = logProbabilities(scores)
+  let entropy = 0
+  for (const log of logs) if (log > never) entropy -= Math.exp(log) * log
+  const far = (i: number) => Math.abs(-(logs[i] as number) - entropy)
+  const order = Array.from(logs.keys()).sort((a, b) => far(a) - far(b))
+  const kept = new Set<number>()
+  let sum = 0
+  for (const token of order) {
+    if (sum >= mass && kept.size > 0) break
+    kept.add(token)
+    sum += Math.exp(logs[token] as number)
+  }
+  for (let i = 0; i < scores.length; i++) if (!kept.has(i)) scores[i] = never
+}
+
+/** The token with the best score, the first of several. */
+export function best(scores: ArrayLike<number>): number {
+  let found = 0
+  for (let i = 1; i < scores.length; i++) if ((scores[i] as number) > (scores[found] as number)) found = i
+  return found
+}
+
+/** A token by its probability; `unit` is uniform in [0, 1). */
+export function draw(scores: Scores, unit: number): number {
+  let peak = never
+  for (const score of scores) peak = Math.max(peak, score)
+  let total = 0
+  for (const score of scores) total += Math.exp(score - peak)
+  let left = unit * total
+  let last = 0
+  for (let i = 0; i < scores.length; i++) {
+    const weight = Math.exp((scores[i] as number) - peak)
+    if (weight === 0) continue
+    last = i
+    left -= weight
+    if (left < 0) return i
+  }
+  // Rounding may leave a trace behind the last token that is possible.
+  return last
+}

@@ -1,0 +1,52 @@
+/** A text token by token, or piece by piece. */
+import { checkOptions, type OptionNames } from '../../core/options.js'
+import { type Decodable, Decoder, promptsOf } from './decoder.js'
+import { choose } from './generate.js'
+import { type Plan, planOf, type SamplingOptions, samplingNames } from './options.js'
+import { PieceWriter } from './pieces.js'
+import { finishOf } from './stop.js'
+
+export interface StreamOptions extends SamplingOptions {}
+
+const names: OptionNames<StreamOptions> = samplingNames
+
+/** As `CausalModel.stream` says. */
+export async function* stream(
+  model: Decodable,
+  given: readonly number[],
+  options: StreamOptions,
+): AsyncGenerator<number | string> {
+  const op = `${model.constructor.name}.stream`
+  const plan = planOf(op, checkOptions(op, options, names), model.endTokens)
+  const [prompt = []] = promptsOf(op, given, model.inputEmbedding().weight.sizes[0] as number)
+  const decoder = new Decoder(model, [prompt], plan.maxNewTokens)
+  try {
+    yield* plan.tokenizer === null ? tokensOf(decoder, prompt, plan) : piecesOf(decoder, prompt, plan)
+  } finally {
+    decoder.dispose()
+  }
+}
+
+async function* tokensOf(decoder: Decoder, prompt: readonly number[], plan: Plan): AsyncGenerator<number> {
+  const added: number[] = []
+  plan.signal?.throwIfAborted()
+  for (let logits = await decoder.start(); ; logits = await decoder.next(added.slice(-1))) {
+    plan.signal?.throwIfAborted()
+    const { token } = choose(plan, logits[0] as Float32Array, [...prompt, ...added], added.length, false)
+    added.push(token)
+    yield token
+    if (finishOf(plan, added) !== null) return
+  }
+}
+
+async function* piecesOf(decoder: Decoder, prompt: readonly number[], plan: Plan): AsyncGenerator<string> {
+  const writer = new PieceWriter(plan)
+  for await (const token of tokensOf(decoder, prompt, plan)) {
+    if (plan.stopTokens.includes(token)) break
+    const piece = writer.push(token)
+    if (piece !== '') yield piece
+    if (writer.ended) return
+  }
+  const rest = writer.end()
+  if (rest !== '') yield rest
+}

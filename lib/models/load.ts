@@ -1,0 +1,108 @@
+/** A model from a folder: made on meta, where it costs no memory, and given the weights piece by piece. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { defaultDevice } from '../backend/devices.js'
+import type { Device } from '../core/device.js'
+import { DTypeError, shown } from '../core/errors.js'
+import { Generator } from '../core/generator.js'
+import { keep, outsideFrames } from '../core/scope.js'
+import { replaceMemory } from '../core/tensor.js'
+import { openTensors } from '../io/shards.js'
+import type { TensorSource } from '../io/source.js'
+import type { LoadOptions } from '../nn/state.js'
+import { zeros } from '../ops/creation.js'
+import { type Architecture, configOf, type FileNames } from './architecture.js'
+import { type ConfigJson, dtypeOf, readConfig } from './config.js'
+import type { PretrainedModel } from './pretrained.js'
+
+export interface LoadModelOptions {
+  /** Where the model comes to be. Default: the default device. */
+  readonly device?: string | Device
+  /**
+   * The dtype of its weights. Default float32, in which training is safe; 'auto' is the one that `config.json` names, which for
+   * 16-bit weights takes half the memory.
+   */
+  readonly dtype?: 'auto' | 'float32' | 'bfloat16' | 'float16'
+}
+
+/** Names of modules that the folder may lack: they begin with initial weights, as a new head on a body that is there. */
+export interface FreshParts {
+  readonly fresh?: readonly string[]
+}
+
+const dtypes = ['auto', 'float32', 'bfloat16', 'float16'] as const
+
+/** What of the folder is which of the model, and what stays out. */
+function naming(model: PretrainedModel, source: TensorSource, files: FileNames, fresh: readonly string[]): LoadOptions {
+  const own = new Set(model.namedState().map(([name]) => name))
+  const { base, ignored, rename = (name) => name } = files
+  // A body that was saved alone has names without the beginning that it has within a model with a head.
+  const isBody = base !== undefined && !source.names.some((name) => name.startsWith(`${base}.`))
+  const called = (name: string): string => {
+    const plain = rename(name)
+    return isBody && !own.has(plain) ? `${base}.${plain}` : plain
+  }
+  const names = source.names.map(called)
+  const absent = fresh.filter((part) => !names.some((name) => name === part || name.startsWith(`${part}.`)))
+  const exclude: (string | RegExp)[] = [...absent]
+  if (ignored !== undefined && names.some((name) => ignored.test(name))) exclude.push(ignored)
+  return { rename: called, exclude }
+}
+
+/** Gives memory and initial weights to what the folder did not have. */
+function begin(model: PretrainedModel, device: Device, names: readonly string[]): void {
+  const left = model.namedModules().filter(([path]) => names.includes(path))
+  outsideFrames(() => {
+    for (const [, part] of left)
+      for (const tensor of [...part.parameters(), ...part.namedBuffers().map(([, buffer]) => buffer)])
+        if (tensor.device.kind === 'meta')
+          replaceMemory(tensor, keep(zeros([...tensor.sizes], { dtype: tensor.dtype, device })))
+  })
+  for (const [, part] of left) model.initialize(part)
+}
+
+/** The model of a configuration on meta. */
+export function skeleton<C extends object, M extends PretrainedModel<C>>(
+  op: string,
+  path: string,
+  architecture: Architecture<C, M>,
+  json: ConfigJson,
+  { dtype = 'float32' }: LoadModelOptions,
+): M {
+  if (!dtypes.includes(dtype))
+    throw new DTypeError(op, `dtype is ${shown(dtype)}, but must be one of ${dtypes.join(', ')}`)
+  const config = configOf(op, path, json, architecture)
+  const own = dtypeOf(op, path, json) ?? 'float32'
+  // Nothing is drawn on meta, so the program's generator need not move.
+  const generator = new Generator(0)
+  return architecture.make(config, json, { device: 'meta', dtype: dtype === 'auto' ? own : dtype, generator })
+}
+
+/**
+ * The model of a folder with `config.json` and weights. Throws ValueError for settings that are wrong, unknown or unsupported,
+ * and StateDictError listing all weights that are missing, left over or misshapen.
+ */
+export async function loadModel<C extends object, M extends PretrainedModel<C>>(
+  op: string,
+  folder: string,
+  architecture: Architecture<C, M>,
+  given: ConfigJson | null,
+  options: LoadModelOptions & FreshParts = {},
+): Promise<M> {
+  const path = join(folder, 'config.json')
+  const json = given ?? (await readConfig(op, path))
+  const model = skeleton(op, path, architecture, json, options)
+  const writing = join(folder, 'generation_config.json')
+  if (existsSync(writing)) model.generationConfig = await readConfig(op, writing)
+  const source = await openTensors(folder, op)
+  try {
+    const { device, fresh = [] } = options
+    const names = naming(model, source, architecture.files ?? {}, fresh)
+    await model.load(source, { ...names, ...(device === undefined ? {} : { device }) })
+    const filled = [...model.parameters()].find((parameter) => parameter.device.kind !== 'meta')
+    begin(model, filled?.device ?? defaultDevice(), fresh)
+  } finally {
+    await source.close()
+  }
+  return model
+}

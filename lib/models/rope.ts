@@ -1,0 +1,166 @@
+/** Rotary positions as `config.json` tells them: `rope_parameters` of transformers 5, `rope_theta` and `rope_scaling` of before. */
+import { kindOf, shown } from '../core/errors.js'
+import type { RotaryScaling } from '../ops/attention/index.js'
+import type { ConfigJson, Settings } from './config.js'
+
+/** How queries and keys are turned. */
+export interface Rope {
+  readonly base: number
+  readonly scaling: RotaryScaling | null
+  /** How many features of each head turn. */
+  readonly dims: number
+}
+
+/** What a model knows without its rotary settings. */
+export interface RopeDefaults {
+  readonly base: number
+  readonly headDim: number
+  readonly maxPositions: number
+}
+
+type Take = (name: string, fallback?: number) => number
+
+const names: { readonly [name: string]: string } = {
+  betaFast: 'beta_fast',
+  betaSlow: 'beta_slow',
+  attentionFactor: 'attention_factor',
+  mscale: 'mscale',
+  mscaleAllDim: 'mscale_all_dim',
+}
+
+/** The scaling of these settings; its ranges are checked by the operator that scales. */
+function scalingOf(settings: Settings, where: string, json: ConfigJson, defaults: RopeDefaults): RotaryScaling | null {
+  const asked = new Set([
+    'rope_theta',
+    'rope_type',
+    'type',
+    'partial_rotary_factor',
+    'original_max_position_embeddings',
+  ])
+  const take: Take = (name, fallback) => {
+    asked.add(name)
+    const value = json[name] ?? fallback
+    if (typeof value === 'number' && Number.isFinite(value)) return value
+    settings.fault(`${where}.${name} is ${shown(value)}, but must be a number`)
+    return 1
+  }
+  const list = (name: string): readonly number[] => {
+    asked.add(name)
+    const value = json[name]
+    if (Array.isArray(value) && value.every((each) => Number.isFinite(each))) return value
+    settings.fault(`${where}.${name} is ${kindOf(value)}, but must be a list of numbers`)
+    return []
+  }
+  const given = (property: string) => {
+    const name = names[property] as string
+    asked.add(name)
+    return (json[name] ?? null) === null ? {} : { [property]: take(name) }
+  }
+  const original = () => take('original_max_position_embeddings', defaults.maxPositions)
+  const scaling = (): RotaryScaling | null => {
+    const type = (json['rope_type'] ?? json['type'] ?? 'default') as RotaryScaling['type'] | 'default'
+    switch (type) {
+      case 'default':
+        return null
+      case 'linear':
+        return { type, factor: take('factor') }
+      case 'dynamic':
+        return { type, factor: take('factor'), originalMaxPositions: original() }
+      case 'llama3':
+        return {
+          type,
+          factor: take('factor'),
+          lowFreqFactor: take('low_freq_factor'),
+          highFreqFactor: take('high_freq_factor'),
+          originalMaxPositions: original(),
+        }
+      case 'yarn': {
+        asked.add('truncate')
+        const truncate = json['truncate'] ?? true
+        if (typeof truncate !== 'boolean')
+          settings.fault(`${where}.truncate is ${shown(truncate)}, but must be true or false`)
+        const more = Object.assign({}, ...Object.keys(names).map(given)) as object
+        const originalMaxPositions = original()
+        return {
+          type,
+          factor: take('factor', defaults.maxPositions / originalMaxPositions),
+          originalMaxPositions,
+          truncate: truncate !== false,
+          ...more,
+        }
+      }
+      case 'longrope': {
+        const originalMaxPositions = original()
+        return {
+          type,
+          shortFactor: list('short_factor'),
+          longFactor: list('long_factor'),
+          originalMaxPositions,
+          factor: take('factor', defaults.maxPositions / originalMaxPositions),
+          ...given('attentionFactor'),
+        }
+      }
+      default:
+        settings.fault(
+          `${where} is of type ${shown(type)}, but only default, linear, dynamic, llama3, yarn and longrope are supported`,
+        )
+        return null
+    }
+  }
+  const found = scaling()
+  // What is left over beside a plain embedding, transformers passes over too.
+  if (found !== null)
+    for (const name of Object.keys(json))
+      if (!asked.has(name) && (json[name] ?? null) !== null)
+        settings.fault(`${where}.${name} is ${shown(json[name])}, but the scaling '${found.type}' has no such setting`)
+  return found
+}
+
+function ropeOf(settings: Settings, where: string, json: ConfigJson, base: number, defaults: RopeDefaults): Rope {
+  const theta = json['rope_theta'] ?? base
+  const share = json['partial_rotary_factor'] ?? settings.value('partial_rotary_factor') ?? 1
+  for (const [name, value] of [
+    ['rope_theta', theta],
+    ['partial_rotary_factor', share],
+  ] as const)
+    if (!(typeof value === 'number' && value > 0 && Number.isFinite(value)))
+      settings.fault(`${where}.${name} is ${shown(value)}, but must be a positive number`)
+  const dims = Math.floor(defaults.headDim * Number(share))
+  if (dims % 2 !== 0 || dims > defaults.headDim)
+    settings.fault(`${where} turns ${dims} features of ${defaults.headDim}, but an even number of them turns`)
+  return { base: Number(theta), scaling: scalingOf(settings, where, json, defaults), dims }
+}
+
+const isTable = (value: unknown): value is ConfigJson =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** The rotary settings of all layers. */
+export function readRope(settings: Settings, defaults: RopeDefaults): Rope {
+  const base = settings.positive('rope_theta', defaults.base)
+  settings.unused('original_max_position_embeddings')
+  for (const where of ['rope_parameters', 'rope_scaling']) {
+    const json = settings.object(where)
+    if (json !== null) return ropeOf(settings, where, json, base, defaults)
+  }
+  return ropeOf(settings, 'config', {}, base, defaults)
+}
+
+/**
+ * The rotary settings of each kind of layer, as transformers 5 writes them: `rope_parameters` with a table for each kind. Null
+ * where the file has no such tables.
+ */
+export function readRopeByKind<K extends string>(
+  settings: Settings,
+  kinds: readonly K[],
+  defaults: (kind: K) => RopeDefaults,
+): { readonly [Kind in K]: Rope } | null {
+  const all = settings.object('rope_parameters')
+  if (all === null || !kinds.some((kind) => isTable(all[kind]))) return null
+  const found = kinds.map((kind) => {
+    const json = all[kind]
+    const where = `rope_parameters.${kind}`
+    const own = defaults(kind)
+    return [kind, ropeOf(settings, where, isTable(json) ? json : {}, own.base, own)] as const
+  })
+  return Object.fromEntries(found) as { readonly [Kind in K]: Rope }
+}

@@ -1,0 +1,84 @@
+/** A model into a folder that transformers loads, with the proof that the folder holds the model. */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { noGrad } from '../autograd/mode.js'
+import { namedAs, ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
+import { scope } from '../core/scope.js'
+import type { Tensor } from '../core/tensor.js'
+import { writeTogether } from '../io/atomic.js'
+import { checkPath, refusal } from '../io/refusal.js'
+import { tensorFile } from '../io/tensors.js'
+import { captureModes } from '../nn/module.js'
+import { readState, withoutAliases } from '../nn/state.js'
+import type { ConfigJson } from './config.js'
+import { loadModel } from './load.js'
+import type { PretrainedModel } from './pretrained.js'
+
+export interface SaveOptions {
+  /** Gets the line that says what was written and proved. Default: `console.log`. */
+  readonly log?: (line: string) => void
+}
+
+/** Bits of the outputs in evaluation mode. */
+function outputsOf(model: PretrainedModel): Uint8Array[] {
+  const restore = captureModes(model)
+  model.eval()
+  try {
+    return scope(() =>
+      noGrad(() =>
+        model.probe().map((output: Tensor) => {
+          const values = output.dataSync()
+          return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+        }),
+      ),
+    )
+  } finally {
+    restore()
+  }
+}
+
+/** As `PretrainedModel.save` says. */
+export async function saveModel(model: PretrainedModel, folder: string, options: SaveOptions): Promise<void> {
+  const op = 'save'
+  const { log = console.log } = checkOptions(op, options, { log: true })
+  checkPath(op, 'write', folder)
+  model.checkPlain(op)
+  const state = new Map(withoutAliases(readState(op, model)))
+  const dtype = state.values().next().value?.dtype ?? 'float32'
+  const config = { ...model.toConfig() } as { [name: string]: unknown }
+  // transformers 5 has `dtype`, and those before `torch_dtype`, which it reads too.
+  delete config['dtype']
+  config['torch_dtype'] = dtype
+  const weights = tensorFile(join(folder, 'model.safetensors'), state, { format: 'pt' }, op)
+  const expected = outputsOf(model)
+  try {
+    await mkdir(folder, { recursive: true })
+  } catch (error) {
+    throw refusal(op, 'write', folder, error)
+  }
+  const settings = (name: string, json: ConfigJson) => {
+    return { path: join(folder, name), chunks: [Buffer.from(`${JSON.stringify(json, null, 2)}\n`)] }
+  }
+  const { generationConfig } = model
+  const writing = generationConfig === null ? [] : [settings('generation_config.json', generationConfig)]
+  await writeTogether([weights, settings('config.json', config), ...writing], op)
+  const device = [...state.values()][0]?.device
+  const twin = await loadModel(op, folder, model.architecture, null, { dtype: 'auto', ...(device ? { device } : {}) })
+  try {
+    const found = namedAs(op, () => outputsOf(twin))
+    const same =
+      found.length === expected.length &&
+      found.every((bits, i) => Buffer.compare(bits, expected[i] as Uint8Array) === 0)
+    if (!same)
+      throw new ValueError(
+        op,
+        `${folder} was written, but a model made of it gives other outputs than this one; the folder must not be used. A layer ` +
+          'or a forward that was changed by the program is no part of config.json',
+      )
+  } finally {
+    for (const tensor of twin.stateDict().values()) tensor.dispose()
+  }
+  const values = expected.reduce((count, bits) => count + bits.byteLength / 4, 0)
+  log(`saved ${folder}: ${state.size} tensors, read again and proved: ${values} outputs are equal bit for bit`)
+}

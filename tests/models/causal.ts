@@ -1,0 +1,163 @@
+/** Decoder-only models: logits, hidden states, loss, gradients, texts by greedy search and beams, filters of sampling. */
+import { noGrad } from '../../lib/autograd/mode.js'
+import { scope } from '../../lib/core/scope.js'
+import * as scores from '../../lib/models/generation/scores.js'
+import { AutoModel, type CausalModel, type GenerateOptions } from '../../lib/models/index.js'
+import { type Folder, given, notImplemented, type Result, type Run, Tally } from './folder.js'
+
+const options: { readonly [setting: string]: keyof GenerateOptions | null } = {
+  max_new_tokens: 'maxNewTokens',
+  num_beams: 'beams',
+  num_return_sequences: 'returnSequences',
+  length_penalty: 'lengthPenalty',
+  early_stopping: 'earlyStopping',
+  eos_token_id: 'stopTokens',
+  repetition_penalty: 'repetitionPenalty',
+  no_repeat_ngram_size: 'noRepeatNgramSize',
+  pad_token_id: null,
+  ids: null,
+  sequences_scores: null,
+  least_margin: null,
+}
+
+function optionsOf(run: Run): GenerateOptions {
+  const found: { [name: string]: unknown } = { stopTokens: [] }
+  for (const [setting, value] of Object.entries(run)) {
+    const name = options[setting]
+    if (name === undefined) throw new Error(`there is no option for ${setting}`)
+    if (name !== null && value !== null) found[name] = value
+  }
+  return found
+}
+
+async function checkTexts(model: CausalModel, folder: Folder, tally: Tally): Promise<void> {
+  const { generation } = folder.json
+  if (!generation) return
+  const ids = [...given(folder, 'in.input_ids').unbind(0)].map((row) => Array.from(row.dataSync() as Int32Array))
+  const mask = [...given(folder, 'in.attention_mask').unbind(0)].map((row) => row.dataSync() as Int32Array)
+  const columns = generation.prompt_columns
+  const prompts = ids.map((row, i) => row.slice(0, columns).filter((_, column) => mask[i]?.[column] === 1))
+  for (const [name, run] of Object.entries(generation)) {
+    if (typeof run === 'number') continue
+    const texts = await model.generate(prompts, optionsOf(run))
+    const each = texts.length / prompts.length
+    texts.forEach(({ tokens, score }, i) => {
+      const expected = run.ids[i]?.slice(columns) as number[]
+      // A row that ended is filled up by transformers.
+      const got = expected.map((_, column) => tokens[column] ?? (run['num_beams'] ? run['eos_token_id'] : 0))
+      const row = Math.floor(i / each)
+      tally.is(
+        `${name} of row ${row}`,
+        got.join() === expected.join(),
+        `${got.join(' ')} instead of ${expected.join(' ')}`,
+      )
+      const wanted = run.sequences_scores?.[i]
+      if (wanted !== undefined) tally.close('beam score', `${name} score ${i}`, [score as number], [wanted], 1e-4)
+    })
+    tally.is(`${name} gave ${texts.length} texts`, texts.length === run.ids.length)
+  }
+}
+
+/** Probabilities of the next token after each filter. */
+function checkFilters({ sampling }: Folder, tally: Tally): void {
+  if (sampling === null) return
+  const logits = sampling.get('in.logits')?.data as Float32Array
+  const ids = sampling.get('in.input_ids')?.data as Int32Array
+  const filters: { readonly [name: string]: (scores: scores.Scores, value: number) => void } = {
+    temperature: scores.temperature,
+    top_k: scores.topK,
+    top_p: scores.topP,
+    min_p: scores.minP,
+    typical_p: scores.typicalP,
+    repetition_penalty: (own, value) => scores.repetitionPenalty(own, ids, value),
+  }
+  const probabilities = (of: ArrayLike<number>) => scores.logProbabilities(of).map(Math.exp)
+  for (const [key, { data }] of sampling) {
+    const [, name, value] = /^out\.(\w+)_([\d.]+)$/.exec(key) ?? []
+    if (name === undefined) continue
+    const filter = filters[name]
+    if (filter === undefined) throw new Error(`there is no filter ${name}`)
+    const own = Float64Array.from(logits)
+    filter(own, Number(value))
+    const expected = probabilities(data as Float32Array)
+    const got = probabilities(own)
+    const worst = Math.max(...got.map((p, i) => Math.abs(p - (expected[i] as number))))
+    tally.is(`probabilities after ${key} are off by ${worst}`, worst <= 1e-5)
+  }
+}
+
+function checkNumbers(model: CausalModel, folder: Folder, tally: Tally): void {
+  const ids = given(folder, 'in.input_ids')
+  const has = (name: string) => folder.tensors.has(`in.${name}`)
+  const inputs = {
+    ...(has('attention_mask') ? { attentionMask: given(folder, 'in.attention_mask') } : {}),
+    ...(has('position_ids') ? { positions: given(folder, 'in.position_ids') } : {}),
+  }
+  const masked = folder.tensors.get('in.attention_mask')?.data as Int32Array | undefined
+  const values = (name: string) => folder.tensors.get(name)?.data as Float32Array
+  // Outputs at padding mean nothing.
+  const seen = (width: number) => (i: number) => masked === undefined || masked[Math.floor(i / width)] === 1
+  const hidden: Float32Array[] = []
+  const hooks = model
+    .blocks()
+    .map((block) =>
+      block.registerForwardPreHook((_, [x]) => void hidden.push((x as typeof ids).dataSync() as Float32Array)),
+    )
+  const { total, count, output } = model.loss(ids, { ...inputs, labels: given(folder, 'in.labels') })
+  for (const hook of hooks) hook.remove()
+  const width = (values('out.hidden_0')?.length ?? 0) / ids.numel
+  hidden.forEach((got, i) => {
+    if (values(`out.hidden_${i}`))
+      tally.close('hidden', `hidden state ${i}`, got, values(`out.hidden_${i}`), 1e-4, seen(width))
+  })
+  const last = `out.hidden_${hidden.length}`
+  if (values(last))
+    noGrad(() =>
+      tally.close(
+        'hidden',
+        last,
+        model.hidden(ids, inputs).dataSync() as Float32Array,
+        values(last),
+        1e-4,
+        seen(width),
+      ),
+    )
+  const logits = (output as typeof ids).dataSync() as Float32Array
+  tally.close('logits', 'logits', logits, values('out.logits'), 1e-4, seen(model.config.vocabSize))
+  const loss = total.div(count as typeof total)
+  const wanted = folder.json.loss ?? folder.json.loss_value
+  if (typeof wanted === 'number') tally.close('loss', 'the loss', [loss.item() as number], [wanted], 1e-5)
+  const named = new Map(model.namedParameters())
+  const gradients = [...folder.tensors].filter(([name]) => name.startsWith('grad.'))
+  if (gradients.length === 0) return
+  loss.backward()
+  for (const [key, { data }] of gradients) {
+    const name = key.slice('grad.'.length)
+    const grad = named.get(name)?.grad
+    if (grad)
+      tally.close('gradients', `the gradient of ${name}`, grad.dataSync() as Float32Array, data as Float32Array, 1e-3)
+    else tally.is(`${name} has a gradient`, false)
+  }
+  tally.is(
+    'every parameter has a reference gradient',
+    [...named.keys()].every((name) => folder.tensors.has(`grad.${name}`)),
+  )
+}
+
+export async function checkCausal(folder: Folder): Promise<Result> {
+  let model: CausalModel
+  try {
+    model = await AutoModel.forCausalLM(folder.path)
+  } catch (error) {
+    const { message } = error as Error
+    if (/model_type is .* but known are/.test(message)) throw notImplemented(folder.json.class)
+    if (/holds neither model\.safetensors/.test(message)) throw notImplemented('pytorch_model.bin')
+    throw error
+  }
+  const tally = new Tally()
+  model.eval()
+  scope(() => checkNumbers(model, folder, tally))
+  await checkTexts(model, folder, tally)
+  checkFilters(folder, tally)
+  return tally.result()
+}

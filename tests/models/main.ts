@@ -1,0 +1,53 @@
+/**
+ * Holds models of Hugging Face folders to the numbers that transformers computed with them: outputs, losses, gradients, texts.
+ *
+ * Usage: npm run test:models [-- REGEX of folders]. MODELS_DIR names another directory of the same form, whose folders stand in
+ * models/; FIRESTEEL_TEST_DEVICES the devices (default reference,cpu). Exit code 1 if a case fails.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { setDefaultDevice } from '../../lib/backend/devices.js'
+import { readSafetensors } from '../../lib/io/safetensors.js'
+import { checkCausal } from './causal.js'
+import { type Check, type Folder, notImplemented } from './folder.js'
+
+/** By the class in transformers that the numbers were computed with: what checks such a folder. */
+const kinds: readonly (readonly [classes: RegExp, check: Check])[] = [[/ForCausalLM$|^GPT2LMHeadModel$/, checkCausal]]
+
+async function read(path: string): Promise<Folder> {
+  const json = JSON.parse(readFileSync(join(path, 'reference.json'), 'utf8')) as Folder['json']
+  const tensors = await readSafetensors(join(path, 'reference.safetensors'))
+  const sampling = join(path, 'sampling.safetensors')
+  return { path, json, tensors, sampling: existsSync(sampling) ? await readSafetensors(sampling) : null }
+}
+
+const root = process.env['MODELS_DIR'] ?? fileURLToPath(new URL('data', import.meta.url))
+const pattern = new RegExp(process.argv[2] ?? '')
+const names = readdirSync(join(root, 'models')).filter((name) => pattern.test(name))
+for (const device of (process.env['FIRESTEEL_TEST_DEVICES'] ?? 'reference,cpu').split(',')) {
+  setDefaultDevice(device)
+  let [passed, failed] = [0, 0]
+  const missing: string[] = []
+  for (const name of names) {
+    const folder = await read(join(root, 'models', name))
+    const check = kinds.find(([classes]) => classes.test(folder.json.class))?.[1]
+    try {
+      if (check === undefined) throw notImplemented(folder.json.class)
+      const found = await check(folder)
+      passed += found.passed
+      failed += found.faults.length
+      for (const fault of found.faults) console.log(`FAILED ${device} ${name}: ${fault}`)
+      console.log(`${device} ${name.padEnd(24)} ${found.summary}`)
+    } catch (error) {
+      if ((error as { code?: string }).code === 'NOT_IMPLEMENTED') missing.push(`${name} (${(error as Error).message})`)
+      else {
+        failed++
+        console.log(`FAILED ${device} ${name}: ${(error as Error).stack}`)
+      }
+    }
+  }
+  if (missing.length > 0) console.log(`${device} not implemented: ${missing.join(', ')}`)
+  console.log(`${device}: ${passed} passed, ${failed} failed, ${missing.length} folders not implemented`)
+  if (failed > 0 || passed === 0) process.exitCode = 1
+}

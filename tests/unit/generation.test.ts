@@ -1,0 +1,221 @@
+import { describe, expect, it } from 'vitest'
+import { noGrad } from '../../lib/autograd/mode.js'
+import { setDefaultDevice } from '../../lib/backend/devices.js'
+import { memory } from '../../lib/backend/memory.js'
+import { Generator } from '../../lib/core/generator.js'
+import { PieceWriter } from '../../lib/models/generation/pieces.js'
+import { draw, minP, noRepeatNgrams, repetitionPenalty, topK, topP } from '../../lib/models/generation/scores.js'
+import { type GenerateOptions, gpt2 } from '../../lib/models/index.js'
+import { normal_ } from '../../lib/nn/init.js'
+import { tensor } from '../../lib/ops/creation.js'
+
+setDefaultDevice('cpu')
+
+const generator = new Generator(2)
+const model = gpt2({ vocabSize: 60, layers: 2, width: 16, heads: 2, context: 64, generator, dropout: 0.5 })
+// With the small weights of a beginning, all texts would be one token over and over.
+for (const parameter of model.parameters()) if (parameter.ndim === 2) normal_(parameter, 0, 0.4, { generator })
+const prompt = [7, 3, 30]
+const letters = { decode: (ids: readonly number[]) => ids.map((id) => String.fromCharCode(65 + id)).join('') }
+const never = Number.NEGATIVE_INFINITY
+const write = async (options: GenerateOptions, prompts: readonly (readonly number[])[] = [prompt]) =>
+  (await model.generate(prompts, { maxNewTokens: 10, ...options })).map(({ tokens }) => tokens)
+
+/** What the best tokens are without a cache. */
+function bestOf(tokens: readonly number[], count: number): number[] {
+  const all = [...tokens]
+  model.eval()
+  for (let i = 0; i < count; i++)
+    all.push(
+      noGrad(
+        () =>
+          model
+            .forward(tensor([all], { dtype: 'int32' }))
+            .select(1, all.length - 1)
+            .argmax(-1)
+            .item() as number,
+      ),
+    )
+  model.train()
+  return all.slice(tokens.length)
+}
+
+describe('writing on', () => {
+  it('takes the best token each time, of prompts of different lengths, in evaluation mode', async () => {
+    const prompts = [prompt, [5], [9, 9, 2, 4, 1, 0]]
+    expect(await write({}, prompts)).toEqual(prompts.map((each) => bestOf(each, 10)))
+    expect(model.training).toBe(true)
+    expect(await write({}, [prompt])).toEqual(
+      await model.generate(prompt, { maxNewTokens: 10 }).then((all) => all.map(({ tokens }) => tokens)),
+    )
+  })
+
+  it('ends at stop tokens and stop strings, each row by itself', async () => {
+    const [plain = []] = await write({})
+    const stop = plain[4] as number
+    const end = plain.indexOf(stop) + 1
+    const [text] = await model.generate([prompt], { maxNewTokens: 10, stopTokens: stop, tokenizer: letters })
+    expect(text).toMatchObject({
+      tokens: plain.slice(0, end),
+      finish: 'token',
+      text: letters.decode(plain.slice(0, end - 1)),
+    })
+    const two = letters.decode(plain.slice(2, 4))
+    const [cut] = await model.generate([prompt], { maxNewTokens: 10, stopStrings: two, tokenizer: letters })
+    expect(cut?.finish).toBe('string')
+    expect(cut?.text).toBe(letters.decode(plain).slice(0, letters.decode(plain).indexOf(two)))
+    const rows = await model.generate([prompt, [5]], { maxNewTokens: 10, stopTokens: stop })
+    expect(rows[0]?.tokens).toEqual(plain.slice(0, end))
+    expect(rows[1]?.tokens.slice(0, 10)).toEqual(bestOf([5], rows[1]?.tokens.length as number))
+    const longer = await model.generate([prompt], { maxNewTokens: 10, minNewTokens: 8, stopTokens: stop })
+    expect(longer[0]?.tokens.length).toBeGreaterThanOrEqual(8)
+    expect(longer[0]?.tokens.slice(0, 7)).not.toContain(stop)
+  })
+
+  it('draws the same texts for the same seed', async () => {
+    const options = { temperature: 1.5, topK: 30, topP: 0.95, seed: 4 }
+    const first = await write(options, [prompt, prompt])
+    expect(await write(options, [prompt, prompt])).toEqual(first)
+    expect(first[0]).not.toEqual(first[1])
+    expect(await write({ ...options, seed: 5 }, [prompt, prompt])).not.toEqual(first)
+    expect(await write({ topK: 1, seed: 1 })).toEqual(await write({}))
+  })
+
+  it('tells the log probabilities of the model itself', async () => {
+    const [text] = await model.generate([prompt], { maxNewTokens: 3, logProbs: true, temperature: 2, seed: 1 })
+    const all = [...prompt, ...(text?.tokens ?? [])]
+    model.eval()
+    const logs = noGrad(() => model.forward(tensor([all], { dtype: 'int32' })).logSoftmax(-1))
+    model.train()
+    text?.logProbs?.forEach((log, i) => {
+      expect(log).toBeCloseTo(
+        logs
+          .select(0, 0)
+          .select(0, prompt.length - 1 + i)
+          .select(0, text.tokens[i] as number)
+          .item() as number,
+        4,
+      )
+    })
+  })
+
+  it('finds with beams a text that is at least as likely, and frees its memory', async () => {
+    const total = (logs: readonly number[] = []) => logs.reduce((a, b) => a + b, 0)
+    const [greedy] = await model.generate([prompt], { maxNewTokens: 6, logProbs: true })
+    const before = memory().tensors
+    const beams = await model.generate([prompt, [5]], {
+      maxNewTokens: 6,
+      beams: 5,
+      returnSequences: 3,
+      lengthPenalty: 0,
+    })
+    expect(memory().tensors).toBe(before)
+    expect(beams).toHaveLength(6)
+    expect(beams[0]?.score).toBeGreaterThanOrEqual(total(greedy?.logProbs) - 1e-5)
+    expect(beams.slice(0, 3).map(({ score }) => score)).toEqual(
+      beams
+        .slice(0, 3)
+        .map(({ score }) => score)
+        .sort((a = 0, b = 0) => b - a),
+    )
+  })
+
+  it('can be stopped, and lets timers run', async () => {
+    const stopped = AbortSignal.abort(new Error('enough'))
+    await expect(write({ signal: stopped })).rejects.toThrow('enough')
+    const later = new AbortController()
+    setTimeout(() => later.abort(new Error('later')), 5)
+    await expect(
+      write({ maxNewTokens: 60, signal: later.signal, stopTokens: [] }, Array(40).fill(prompt)),
+    ).rejects.toThrow('later')
+  })
+
+  it('gives tokens and pieces as they come', async () => {
+    const [tokens = []] = await write({})
+    const got: number[] = []
+    for await (const token of model.stream(prompt, { maxNewTokens: 10 })) got.push(token)
+    expect(got).toEqual(tokens)
+    let text = ''
+    for await (const piece of model.stream(prompt, { maxNewTokens: 10, tokenizer: letters })) text += piece
+    expect(text).toBe(letters.decode(tokens))
+    const stop = letters.decode(tokens.slice(3, 5))
+    let cut = ''
+    for await (const piece of model.stream(prompt, { maxNewTokens: 10, tokenizer: letters, stopStrings: stop }))
+      cut += piece
+    expect(cut).toBe(text.slice(0, text.indexOf(stop)))
+  })
+
+  it('refuses what does not go together, by name', async () => {
+    const wrong: readonly (readonly [GenerateOptions, RegExp])[] = [
+      [{ temperature: 0 }, /temperature is 0/],
+      [{ topP: 1.5 }, /topP is 1\.5/],
+      [{ topK: 0 }, /topK is 0/],
+      [{ maxNewTokens: 0 }, /maxNewTokens is 0/],
+      [{ sample: false, topK: 3 }, /topK choose among tokens/],
+      [{ seed: 1 }, /seed and generator are for sampling/],
+      [{ stopStrings: 'x' }, /needs a tokenizer/],
+      [{ beams: 2, sample: true }, /beams take the best/],
+      [{ beams: 2, logProbs: true }, /logProbs/],
+      [{ beams: 2, returnSequences: 3 }, /returnSequences is 3/],
+      [{ lengthPenalty: 2 }, /lengthPenalty are of a beam search/],
+      [{ maxTokens: 3 } as GenerateOptions, /no option maxTokens/],
+    ]
+    for (const [options, message] of wrong) await expect(model.generate(prompt, options)).rejects.toThrow(message)
+    await expect(model.generate([])).rejects.toThrow(/must be token ids/)
+    await expect(model.generate([[]])).rejects.toThrow(/a prompt is empty/)
+    await expect(model.generate([60])).rejects.toThrow(/from 0 to 59/)
+    await expect(model.generate(prompt, { maxNewTokens: 63 })).rejects.toThrow(
+      /65 columns, but the model has 64 positions/,
+    )
+  })
+})
+
+describe('filters', () => {
+  const scores = () => Float64Array.from([0.5, 0.2, 0.15, 0.1, 0.05].map(Math.log))
+  const kept = (filter: (own: Float64Array) => void) => {
+    const own = scores()
+    filter(own)
+    return [...own.keys()].filter((i) => own[i] !== never)
+  }
+  it('keep what they say', () => {
+    expect(kept((own) => topK(own, 2))).toEqual([0, 1])
+    expect(kept((own) => topK(own, 9))).toEqual([0, 1, 2, 3, 4])
+    expect(kept((own) => topP(own, 0.49))).toEqual([0])
+    expect(kept((own) => topP(own, 0.51))).toEqual([0, 1])
+    expect(kept((own) => topP(own, 1))).toEqual([0, 1, 2, 3, 4])
+    expect(kept((own) => minP(own, 0.29))).toEqual([0, 1, 2])
+    expect(kept((own) => minP(own, 0.31))).toEqual([0, 1])
+    expect(kept((own) => noRepeatNgrams(own, [1, 2, 3, 1, 2], 3))).toEqual([0, 1, 2, 4])
+    expect(kept((own) => noRepeatNgrams(own, [1, 2, 1], 1))).toEqual([0, 3, 4])
+    const own = Float64Array.from([2, -2, 1])
+    repetitionPenalty(own, [0, 1, 1], 2)
+    expect([...own]).toEqual([1, -4, 1])
+  })
+
+  it('leave the shares of what they keep', () => {
+    const counts = [0, 0, 0, 0, 0]
+    for (let i = 0; i < 1000; i++)
+      counts[draw(scores(), (i + 0.5) / 1000)] = (counts[draw(scores(), (i + 0.5) / 1000)] as number) + 1
+    expect(counts).toEqual([500, 200, 150, 100, 50])
+  })
+})
+
+describe('pieces of text', () => {
+  const bytes = { decode: (ids: readonly number[]) => new TextDecoder().decode(Uint8Array.from(ids)) }
+  const text = 'naïve 键 👩‍👧 end'.repeat(12)
+  it('are whole characters, and together the text', () => {
+    const writer = new PieceWriter({ tokenizer: bytes, stopStrings: [] })
+    const pieces = [...new TextEncoder().encode(text)].map((byte) => writer.push(byte))
+    expect(pieces.join('') + writer.end()).toBe(text)
+    expect(pieces.join('')).not.toContain('\ufffd')
+    expect(pieces.filter((piece) => piece === '👩')).toHaveLength(12)
+  })
+
+  it('hold back what may be a stop string', () => {
+    const writer = new PieceWriter({ tokenizer: bytes, stopStrings: ['abc'] })
+    const feed = (part: string) => [...new TextEncoder().encode(part)].map((byte) => writer.push(byte))
+    expect(feed('xabaab')).toEqual(['x', '', '', 'ab', 'a', ''])
+    expect(feed('cd').join('')).toBe('')
+    expect(writer.ended).toBe(true)
+  })
+})
