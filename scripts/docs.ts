@@ -13,8 +13,8 @@ import type { PluginOptions } from 'typedoc-plugin-markdown'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 // What several export stands on the page of the first.
-const indices = ['ops', 'nn', 'optim', 'data', 'data/datasets', 'data/text', 'train', 'finetune', ''].map((folder) =>
-  join('lib', folder, 'index.ts'),
+const indices = ['ops', 'nn', 'optim', 'data', 'data/datasets', 'data/text', 'train', 'models', 'finetune', ''].map(
+  (folder) => join('lib', folder, 'index.ts'),
 )
 
 /** The files that an index exports whole, and itself where it names exports. */
