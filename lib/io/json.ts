@@ -24,19 +24,19 @@ export function nesting(text: string): number {
 }
 
 /**
- * The value in a JSON file of at most 1 MiB (UTF-8), nested at most 64 deep. Throws ValueError that says what the path leads to
+ * The value in a JSON file of at most `most` bytes (UTF-8; default 1 MiB), nested at most 64 deep. Throws ValueError that says what the path leads to
  * instead: no file, a directory, pipe or device, something too large or too deep, or no JSON.
  */
-export async function readJson(op: string, path: string): Promise<unknown> {
+export async function readJson(op: string, path: string, most: number = mostBytes): Promise<unknown> {
   const file = await InputFile.open(op, path)
   let bytes: Uint8Array
   try {
-    if (file.size > mostBytes)
+    if (file.size > most)
       throw new ValueError(
         op,
-        `${path} has ${file.size} bytes, but a JSON file of settings has at most ${mostBytes}; give the path of such a file`,
+        `${path} has ${file.size} bytes, but a JSON file of its kind has at most ${most}; give the path of such a file`,
       )
-    bytes = await file.head(mostBytes)
+    bytes = await file.head(most)
   } finally {
     await file.close()
   }

@@ -1,0 +1,397 @@
+/**
+ * Tokenizers of Hugging Face's `tokenizer.json`: normalizer, pre-tokenizer, model, post-processor and decoder, one after another.
+ * Results are those of the tokenizers library; offsets count UTF-16 units, as JavaScript's strings do.
+ */
+import { kindOf, shown, ValueError } from '../../core/errors.js'
+import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
+import { AddedFinder, type AddedToken } from './added.js'
+import { Aligned } from './aligned.js'
+import { type Decoder, decoderOf } from './decoder.js'
+import {
+  type Draft,
+  type Encoding,
+  emptyDraft,
+  encodingOf,
+  padded,
+  type Side,
+  type Truncation,
+  truncated,
+} from './encoding.js'
+import { Fields } from './fields.js'
+import { type Model, modelOf } from './model.js'
+import { type Normalizer, normalizerOf } from './normalizer.js'
+import { type PostProcessor, postProcessorOf, together } from './post-processor.js'
+import { type PreTokenizer, preTokenizerOf } from './pre-tokenizer.js'
+import { checkId } from './vocabulary.js'
+
+export interface EncodeOptions {
+  /** A second text, which is encoded behind the first. */
+  readonly pair?: string
+  /** Whether special tokens are put round the texts, as the tokenizer's post-processor says. Default true. */
+  readonly specialTokens?: boolean
+  /** The most tokens of a result, special ones among them. Default: any number. */
+  readonly maxLength?: number
+  /** What is cut where `maxLength` is exceeded: of the longer text first, or of one of them only. Default 'longestFirst'. */
+  readonly truncation?: Truncation
+  /** The end that is cut. Default: the tokenizer's `truncationSide`. */
+  readonly truncationSide?: Side
+  /** Tokens that each window in `overflowing` shares with the one before it. Default 0. */
+  readonly stride?: number
+  /** Fills up with padding tokens: to the longest of the batch, or to so many tokens. Default: no padding. */
+  readonly padding?: 'longest' | number
+  /** The end where padding goes. Default: the tokenizer's `paddingSide`. */
+  readonly paddingSide?: Side
+  /** Rounds the length of the padding up to a multiple of this. */
+  readonly padToMultipleOf?: number
+}
+
+const encodeNames: OptionNames<EncodeOptions> = {
+  pair: true,
+  specialTokens: true,
+  maxLength: true,
+  truncation: true,
+  truncationSide: true,
+  stride: true,
+  padding: true,
+  paddingSide: true,
+  padToMultipleOf: true,
+}
+
+const { pair: _, ...batchNames } = encodeNames
+
+export interface DecodeOptions {
+  /** Whether special tokens are left out. Default true. */
+  readonly skipSpecialTokens?: boolean
+}
+
+/** Special tokens by their role. Their names are those of Hugging Face's files without `_token`. */
+export const roles = ['bos', 'eos', 'unk', 'sep', 'pad', 'cls', 'mask'] as const
+export type Role = (typeof roles)[number]
+
+export interface TokenizerSettings {
+  /** The tokens of each role. */
+  readonly special?: { readonly [R in Role]?: string }
+  readonly paddingSide?: Side
+  readonly truncationSide?: Side
+  /** The most tokens that the model takes. */
+  readonly maxLength?: number | null
+  /** A template for chats, in Jinja; or several by name, one of which is `default`. */
+  readonly chatTemplate?: string | { readonly [name: string]: string } | null
+}
+
+export interface AddTokensOptions {
+  /** Whether `decode` leaves them out by default. Default false. */
+  readonly special?: boolean
+}
+
+/** What a file says of an added token. */
+interface FileToken {
+  readonly id: number
+  readonly content: string
+  readonly single_word: boolean
+  readonly lstrip: boolean
+  readonly rstrip: boolean
+  readonly normalized: boolean
+  readonly special: boolean
+}
+
+export class Tokenizer {
+  readonly paddingSide: Side
+  readonly truncationSide: Side
+  /** The most tokens that the model takes, as the folder says; null where it does not. `encode` does not cut by itself. */
+  readonly maxLength: number | null
+  readonly chatTemplate: string | { readonly [name: string]: string } | null
+  /** Special tokens by their role. */
+  readonly special: { readonly [R in Role]?: string }
+  readonly #json: { readonly [name: string]: unknown }
+  readonly #normalizer: Normalizer | null
+  readonly #preTokenizer: PreTokenizer | null
+  readonly #model: Model
+  readonly #postProcessor: PostProcessor | null
+  readonly #decoder: Decoder | null
+  readonly #padTypeId: number
+  readonly #tokens = new Map<number, string>()
+  readonly #added = new Map<string, { readonly id: number; readonly token: AddedToken }>()
+  #raw!: AddedFinder
+  #normalized!: AddedFinder
+  #size = 0
+
+  /**
+   * From the value of a tokenizer.json. `path` is what errors name. Padding and truncation that the file has switched on are not
+   * followed, because `encode` is told of them by its options; the padding token is taken from there if no other is given.
+   * Throws ValueError for a part that is malformed or not known.
+   */
+  constructor(json: unknown, settings: TokenizerSettings = {}, path = 'tokenizer.json', op = 'Tokenizer') {
+    const fields = new Fields(op, path, json)
+    this.#json = json as { readonly [name: string]: unknown }
+    const part = <T>(name: string, make: (fields: Fields) => T): T | null => {
+      const table = fields.optional(name)
+      return table && make(table)
+    }
+    this.#model = modelOf(fields.table('model'))
+    this.#normalizer = part('normalizer', normalizerOf)
+    this.#preTokenizer = part('pre_tokenizer', preTokenizerOf)
+    this.#postProcessor = part('post_processor', postProcessorOf)
+    this.#decoder = part('decoder', decoderOf)
+    for (const [token, id] of this.#model.vocabulary) this.#register(token, id)
+    if (fields.has('added_tokens'))
+      for (const table of fields.tables('added_tokens')) {
+        const content = table.text('content')
+        const id = checkId(table, table.raw('id'), JSON.stringify(content.slice(0, 50)))
+        this.#add(id, {
+          content,
+          special: table.flag('special', false),
+          singleWord: table.flag('single_word', false),
+          lstrip: table.flag('lstrip', false),
+          rstrip: table.flag('rstrip', false),
+          normalized: table.flag('normalized', !table.flag('special', false)),
+        })
+      }
+    this.#index()
+    const padding = fields.optional('padding')
+    this.#padTypeId = padding?.count('pad_type_id', 0) ?? 0
+    const { special = {}, paddingSide = 'right', truncationSide = 'right', maxLength, chatTemplate } = settings
+    const pad = special.pad ?? padding?.text('pad_token')
+    this.special = pad === undefined ? { ...special } : { ...special, pad }
+    this.paddingSide = paddingSide
+    this.truncationSide = truncationSide
+    this.maxLength = maxLength ?? null
+    this.chatTemplate = chatTemplate ?? null
+    for (const [role, token] of Object.entries(this.special))
+      if (this.idOf(token) === undefined)
+        fields.fail(`has no token ${JSON.stringify(token)}, which is to be its ${role} token`)
+  }
+
+  #register(token: string, id: number): void {
+    this.#tokens.set(id, token)
+    this.#size = Math.max(this.#size, id + 1)
+  }
+
+  #add(id: number, token: AddedToken): void {
+    this.#added.set(token.content, { id, token })
+    this.#register(token.content, id)
+  }
+
+  /** Makes the finders anew after tokens were added. */
+  #index(): void {
+    const all = [...this.#added.values()].map(({ id, token }) => [id, token] as const)
+    const normalizer = this.#normalizer
+    this.#raw = new AddedFinder(
+      all.filter(([, token]) => !token.normalized),
+      (content) => content,
+    )
+    this.#normalized = new AddedFinder(
+      all.filter(([, token]) => token.normalized),
+      (content) => (normalizer ? normalizer(Aligned.of(content)).text : content),
+    )
+  }
+
+  /** One more than the highest id: the rows that an embedding needs. */
+  get size(): number {
+    return this.#size
+  }
+
+  idOf(token: string): number | undefined {
+    return this.#added.get(token)?.id ?? this.#model.vocabulary.get(token)
+  }
+
+  tokenOf(id: number): string | undefined {
+    return this.#tokens.get(id)
+  }
+
+  /** The id of the token of a role; null where the tokenizer has none. */
+  idFor(role: Role): number | null {
+    const token = this.special[role]
+    return token === undefined ? null : (this.idOf(token) ?? null)
+  }
+
+  /** Ids of the tokens that `decode` leaves out by default. */
+  get specialIds(): ReadonlySet<number> {
+    return new Set([...this.#added.values()].filter(({ token }) => token.special).map(({ id }) => id))
+  }
+
+  /**
+   * Adds tokens that are found in every text as they are. Returns how many have a new id, behind all others. One that was added
+   * before stays as it is found, but for `special`.
+   */
+  addTokens(tokens: readonly string[], options: AddTokensOptions = {}): number {
+    const op = 'addTokens'
+    const { special = false } = checkOptions(op, options, { special: true })
+    checkFlag(op, 'special', special)
+    if (!Array.isArray(tokens))
+      throw new ValueError(op, `the tokens are ${kindOf(tokens)}, but must be a list of texts`)
+    for (const token of tokens)
+      if (typeof token !== 'string' || token === '')
+        throw new ValueError(op, `a token is ${kindOf(token)}, but must be a text that is not empty`)
+    const before = this.#size
+    for (const content of tokens) {
+      const fresh = { content, singleWord: false, lstrip: false, rstrip: false, normalized: !special }
+      this.#add(this.idOf(content) ?? this.#size, { ...(this.#added.get(content)?.token ?? fresh), special })
+    }
+    this.#index()
+    return this.#size - before
+  }
+
+  /**
+   * A text in tokens. Throws ValueError for options that do not fit together, for a pair of which one text cannot be cut far
+   * enough, and where padding is asked for and no token for it is known.
+   */
+  encode(text: string, options: EncodeOptions = {}): Encoding {
+    const op = 'encode'
+    checkOptions(op, options, encodeNames)
+    const { pair } = options
+    return this.#encodeAll(op, [pair === undefined ? text : [text, pair]], options)[0] as Encoding
+  }
+
+  /** Several texts, or pairs of them, in tokens; padded together. Throws as `encode`. */
+  encodeBatch(
+    texts: readonly (string | readonly [first: string, second: string])[],
+    options: Omit<EncodeOptions, 'pair'> = {},
+  ): Encoding[] {
+    const op = 'encodeBatch'
+    checkOptions(op, options, batchNames)
+    if (!Array.isArray(texts)) throw new ValueError(op, `the texts are ${kindOf(texts)}, but must be a list`)
+    return this.#encodeAll(op, texts, options)
+  }
+
+  #encodeAll(
+    op: string,
+    texts: readonly (string | readonly [string, string])[],
+    options: Omit<EncodeOptions, 'pair'>,
+  ): Encoding[] {
+    this.#check(op, options)
+    const drafts = texts.map((text) => this.#encodeOne(op, text, options))
+    const { padding, paddingSide = this.paddingSide, padToMultipleOf: multiple = 1 } = options
+    if (padding === undefined) return drafts.map(encodingOf)
+    const token = this.special.pad
+    const id = this.idFor('pad')
+    if (token === undefined || id === null)
+      throw new ValueError(
+        op,
+        'padding is asked for, but the tokenizer has no padding token; load it with { padToken }',
+      )
+    const length = padding === 'longest' ? Math.max(0, ...drafts.map(({ ids }) => ids.length)) : padding
+    const rounded = Math.ceil(length / multiple) * multiple
+    const pad = { id, token, typeId: this.#padTypeId }
+    return drafts.map((draft) => encodingOf(padded(draft, rounded, pad, paddingSide)))
+  }
+
+  #check(op: string, options: Omit<EncodeOptions, 'pair'>): void {
+    const { specialTokens, maxLength, truncation, truncationSide, stride, padding, paddingSide, padToMultipleOf } =
+      options
+    const count = (name: string, value: unknown, least: number) => {
+      if (value !== undefined && !(Number.isSafeInteger(value) && (value as number) >= least))
+        throw new ValueError(op, `${name} is ${shown(value)}, but must be an integer of at least ${least}`)
+    }
+    const choice = (name: string, value: unknown, choices: readonly string[]) => {
+      if (value !== undefined && !choices.includes(value as string))
+        throw new ValueError(op, `${name} is ${shown(value)}, but must be one of ${choices.join(', ')}`)
+    }
+    const needs = (name: string, value: unknown, other: string, given: unknown) => {
+      if (value !== undefined && given === undefined)
+        throw new ValueError(op, `${name} is given without ${other}, and would do nothing; give both, or neither`)
+    }
+    if (specialTokens !== undefined) checkFlag(op, 'specialTokens', specialTokens)
+    count('maxLength', maxLength, 0)
+    count('stride', stride, 0)
+    count('padToMultipleOf', padToMultipleOf, 1)
+    if (padding !== 'longest') count('padding', padding, 0)
+    choice('truncation', truncation, ['longestFirst', 'first', 'second'])
+    choice('truncationSide', truncationSide, ['left', 'right'])
+    choice('paddingSide', paddingSide, ['left', 'right'])
+    for (const [name, value] of Object.entries({ truncation, truncationSide, stride }))
+      needs(name, value, 'maxLength', maxLength)
+    for (const [name, value] of Object.entries({ paddingSide, padToMultipleOf })) needs(name, value, 'padding', padding)
+  }
+
+  #encodeOne(op: string, given: string | readonly [string, string], options: Omit<EncodeOptions, 'pair'>): Draft {
+    const texts = typeof given === 'string' ? [given] : given
+    if (!Array.isArray(texts) || texts.length > 2 || !texts.every((text) => typeof text === 'string'))
+      throw new ValueError(op, `a text is ${kindOf(given)}, but must be a string, or a pair of two`)
+    const { specialTokens = true, maxLength, truncation = 'longestFirst', stride = 0 } = options
+    const side = options.truncationSide ?? this.truncationSide
+    let [first, second = null] = texts.map((text, i) => this.#draft(text, i as 0 | 1)) as [Draft, Draft?]
+    if (truncation === 'second' && second === null)
+      throw new ValueError(op, "truncation is 'second', but there is one text only")
+    if (maxLength !== undefined) {
+      const added = specialTokens ? (this.#postProcessor?.added(second !== null) ?? 0) : 0
+      if (added > maxLength)
+        throw new ValueError(op, `maxLength is ${maxLength}, but there are ${added} special tokens; give a larger one`)
+      ;[first, second] = truncated(first, second, maxLength - added, { truncation, stride, side })
+    }
+    const drafts = second === null ? [first] : [first, second]
+    return together(this.#postProcessor?.process(drafts, specialTokens) ?? drafts)
+  }
+
+  /** The tokens of one text, without those that are added. */
+  #draft(text: string, sequence: 0 | 1): Draft {
+    const draft = emptyDraft(text)
+    let word = 0
+    const push = (id: number, token: string, from: number, to: number) => {
+      draft.ids.push(id)
+      draft.tokens.push(token)
+      draft.typeIds.push(sequence)
+      draft.attentionMask.push(1)
+      draft.specialTokensMask.push(0)
+      draft.offsets.push([from, to])
+      draft.words.push(word)
+      draft.sequences.push(sequence)
+    }
+    const pushAdded = (part: Aligned, id: number) => {
+      const length = part.text.length
+      push(id, part.text, length > 0 ? part.startOf(0) : part.origin, length > 0 ? part.endOf(length - 1) : part.origin)
+      word++
+    }
+    // Half a surrogate pair has no UTF-8, and hence no tokens.
+    const whole = Aligned.of(text.replace(/\p{Surrogate}/gu, '\ufffd'))
+    for (const outer of this.#raw.split(whole)) {
+      if (outer.id !== null) {
+        pushAdded(outer.text, outer.id)
+        continue
+      }
+      const normalized = this.#normalizer?.(outer.text) ?? outer.text
+      for (const { text: part, id } of this.#normalized.split(normalized)) {
+        if (id !== null) {
+          pushAdded(part, id)
+          continue
+        }
+        const piece = part.slice(0, part.text.length)
+        for (const each of this.#preTokenizer?.([piece]) ?? [piece]) {
+          if (each.text === '') continue
+          for (const token of this.#model.tokenize(each.text))
+            push(token.id, token.text, each.startOf(token.from), each.endOf(token.to - 1))
+          word++
+        }
+      }
+    }
+    return draft
+  }
+
+  /** The text of tokens. Ids that no token has are left out, as Hugging Face's tokenizers do. */
+  decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
+    const op = 'decode'
+    const { skipSpecialTokens = true } = checkOptions(op, options, { skipSpecialTokens: true })
+    checkFlag(op, 'skipSpecialTokens', skipSpecialTokens)
+    if (typeof ids !== 'object' || ids === null || typeof ids[Symbol.iterator] !== 'function')
+      throw new ValueError(op, `ids are ${kindOf(ids)}, but must be a list of numbers`)
+    const tokens: string[] = []
+    for (const id of ids) {
+      const token = this.#tokens.get(id)
+      if (token === undefined) continue
+      if (skipSpecialTokens && this.#added.get(token)?.token.special) continue
+      tokens.push(token)
+    }
+    return this.#decoder === null ? tokens.join(' ') : this.#decoder(tokens).join('')
+  }
+
+  /** The value of a tokenizer.json, with the tokens that were added since it was read. */
+  toJSON(): { readonly [name: string]: unknown } {
+    const added = [...this.#added.values()]
+      .map(({ id, token }): FileToken => {
+        const { content, singleWord: single_word, lstrip, rstrip, normalized, special } = token
+        return { id, content, single_word, lstrip, rstrip, normalized, special }
+      })
+      .sort((a, b) => a.id - b.id)
+    return { ...this.#json, added_tokens: added }
+  }
+}

@@ -1,0 +1,163 @@
+/**
+ * Holds tokenizers to the numbers of Hugging Face's tokenizers 0.23 (and templates to those of jinja2): ids, tokens, offsets in
+ * UTF-16 units, decoded texts, pairs, and batches that are cut and filled up.
+ *
+ * Usage: npm run test:tokenizers. TOKENIZERS_DIR names another folder of the same form, or MODELS_DIR one that has it as `tokenizers`.
+ * Prints `N passed, N failed`; exit code 1 if a case fails.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { AutoTokenizer, type EncodeOptions, type Encoding } from '../../lib/text/index.js'
+
+type Pairs = readonly (readonly [number, number])[]
+
+interface Single {
+  readonly text: string
+  readonly ids: readonly number[]
+  readonly tokens: readonly string[]
+  readonly offsets: Pairs
+  readonly offsets_utf16?: Pairs
+  readonly decoded: string
+  readonly decoded_with_special: string
+}
+
+interface Row {
+  readonly ids: readonly number[]
+  readonly attention_mask: readonly number[]
+  readonly special_tokens_mask: readonly number[]
+  readonly overflowing: readonly (readonly number[])[]
+}
+
+interface Batch {
+  readonly texts: readonly string[]
+  readonly pad_token: string
+  readonly padding: {
+    readonly length: number | null
+    readonly direction?: 'left' | 'right'
+    readonly pad_to_multiple_of?: number
+  }
+  readonly truncation: { readonly max_length: number; readonly stride?: number; readonly direction?: 'left' | 'right' }
+  readonly rows: readonly Row[]
+}
+
+interface Pair {
+  readonly text: readonly [string, string]
+  readonly ids: readonly number[]
+  readonly type_ids: readonly number[]
+  readonly tokens: readonly string[]
+  readonly offsets: Pairs
+  readonly offsets_utf16?: Pairs
+  readonly special_tokens_mask: readonly number[]
+}
+
+interface Cases {
+  readonly single: readonly Single[]
+  readonly without_special: readonly Single[]
+  readonly batch: readonly Batch[]
+  readonly pair: Pair
+}
+
+export interface Tally {
+  passed: number
+  failed: number
+}
+
+/** Runs a check; what it throws is a failure. */
+export type Check = (name: string, run: () => void | Promise<void>) => Promise<void>
+
+export function tallied(): { readonly tally: Tally; readonly check: Check } {
+  const tally = { passed: 0, failed: 0 }
+  const check: Check = async (name, run) => {
+    try {
+      await run()
+      tally.passed++
+    } catch (error) {
+      tally.failed++
+      console.log(`FAILED ${name}: ${(error as Error).message}`)
+    }
+  }
+  return { tally, check }
+}
+
+/** Throws unless two values are the same as JSON. */
+export function same(what: string, got: unknown, expected: unknown): void {
+  const [own, theirs] = [JSON.stringify(got), JSON.stringify(expected)]
+  if (own !== theirs) throw new Error(`${what}: ${own?.slice(0, 300)}, expected ${theirs?.slice(0, 300)}`)
+}
+
+function sameSingle(encoding: Encoding, expected: Omit<Single, 'decoded' | 'decoded_with_special'>): void {
+  same('ids', encoding.ids, expected.ids)
+  same('tokens', encoding.tokens, expected.tokens)
+  same('offsets', encoding.offsets, expected.offsets_utf16 ?? expected.offsets)
+}
+
+function optionsOf({ padding, truncation }: Batch): EncodeOptions {
+  return {
+    padding: padding.length ?? 'longest',
+    maxLength: truncation.max_length,
+    ...(padding.direction && { paddingSide: padding.direction }),
+    ...(padding.pad_to_multiple_of && { padToMultipleOf: padding.pad_to_multiple_of }),
+    ...(truncation.stride && { stride: truncation.stride }),
+    ...(truncation.direction && { truncationSide: truncation.direction }),
+  }
+}
+
+async function checkFolder(name: string, folder: string, check: Check): Promise<void> {
+  const cases = JSON.parse(readFileSync(join(folder, 'cases.json'), 'utf8')) as Cases
+  const tokenizer = await AutoTokenizer.load(folder)
+  for (const [kind, specialTokens] of [
+    ['single', true],
+    ['without_special', false],
+  ] as const)
+    for (const each of cases[kind])
+      await check(`${name} ${kind} ${JSON.stringify(each.text.slice(0, 30))}`, () => {
+        sameSingle(tokenizer.encode(each.text, { specialTokens }), each)
+        same('decoded', tokenizer.decode(each.ids), each.decoded)
+        same(
+          'decoded with special',
+          tokenizer.decode(each.ids, { skipSpecialTokens: false }),
+          each.decoded_with_special,
+        )
+      })
+  await check(`${name} pair`, () => {
+    const { text, type_ids, special_tokens_mask, ...expected } = cases.pair
+    const encoding = tokenizer.encode(text[0], { pair: text[1] })
+    sameSingle(encoding, { ...expected, text: text[0] })
+    same('types', encoding.typeIds, type_ids)
+    same('special', encoding.specialTokensMask, special_tokens_mask)
+  })
+  for (const [i, batch] of cases.batch.entries()) {
+    const padding = await AutoTokenizer.load(folder, { padToken: batch.pad_token })
+    await check(`${name} batch ${i}`, () => {
+      const rows = padding.encodeBatch(batch.texts, optionsOf(batch)).map((row) => ({
+        ids: row.ids,
+        attention_mask: row.attentionMask,
+        special_tokens_mask: row.specialTokensMask,
+        overflowing: row.overflowing.map(({ ids }) => ids),
+      }))
+      same('rows', rows, batch.rows)
+    })
+  }
+}
+
+/** Every folder with cases.json under `folder`. */
+export async function checkTokenizers(folder: string, check: Check): Promise<void> {
+  for (const name of readdirSync(folder).sort())
+    if (existsSync(join(folder, name, 'cases.json'))) await checkFolder(name, join(folder, name), check)
+}
+
+/** The folders that hold cases: those of the repository, and those of the environment. */
+export function casesFolders(): readonly string[] {
+  const own = fileURLToPath(new URL('data/', import.meta.url))
+  const { TOKENIZERS_DIR: tokenizers, MODELS_DIR: models } = process.env
+  if (tokenizers !== undefined) return [tokenizers]
+  return [models === undefined ? join(own, 'tokenizers') : join(models, 'tokenizers')]
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { tally, check } = tallied()
+  for (const folder of casesFolders()) await checkTokenizers(folder, check)
+  console.log(`${tally.passed} passed, ${tally.failed} failed`)
+  if (tally.failed > 0 || tally.passed === 0) process.exitCode = 1
+}

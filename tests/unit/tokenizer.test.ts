@@ -1,0 +1,108 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, describe, expect, it } from 'vitest'
+import { ValueError } from '../../lib/index.js'
+import { AutoTokenizer, type EncodeOptions, saveTokenizer, Tokenizer } from '../../lib/text/index.js'
+import { checkTokenizers, tallied } from '../models/tokenizers.js'
+
+const data = fileURLToPath(new URL('../models/data/tokenizers/', import.meta.url))
+const folder = mkdtempSync(join(tmpdir(), 'firesteel-tokenizer-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const json = (name: string) => JSON.parse(readFileSync(join(data, name, 'tokenizer.json'), 'utf8'))
+
+describe('tokenizers', () => {
+  it('give what those of Hugging Face give', async () => {
+    const { tally, check } = tallied()
+    await checkTokenizers(data, check)
+    expect(tally.failed).toBe(0)
+    expect(tally.passed).toBeGreaterThan(100)
+  })
+
+  it('have offsets that cut the text in UTF-16 units', async () => {
+    const tokenizer = await AutoTokenizer.load(join(data, 'llama3-bpe'))
+    const text = 'go 🎉🚀 Zürich'
+    const { offsets, tokens } = tokenizer.encode(text, { specialTokens: false })
+    expect(offsets.length).toBe(tokens.length)
+    const emoji = offsets.filter(([from]) => from === 3)
+    expect(emoji.length).toBeGreaterThan(1)
+    for (const [from, to] of emoji) expect(text.slice(from, to)).toBe('🎉')
+  })
+
+  it('are saved whole, with tokens that were added', async () => {
+    const tokenizer = await AutoTokenizer.load(join(data, 'roberta-bpe'), { padToken: '<pad>' })
+    const before = tokenizer.size
+    expect(tokenizer.addTokens(['<|tool|>', '<mask>'], { special: true })).toBe(1)
+    expect(tokenizer.size).toBe(before + 1)
+    await saveTokenizer(tokenizer, join(folder, 'saved'))
+    const again = await AutoTokenizer.load(join(folder, 'saved'))
+    const text = 'a <|tool|> and <mask> b'
+    expect(again.encode(text)).toEqual(tokenizer.encode(text))
+    expect(again.encode(text).ids).toContain(before)
+    expect(again.idFor('pad')).toBe(1)
+    expect(again.decode(again.encode(text).ids)).toBe(' a  and b')
+  })
+
+  it('find words that are one character too long for WordPiece, and no shorter', () => {
+    const wordpiece = json('wordpiece')
+    const tokenizer = new Tokenizer({ ...wordpiece, model: { ...wordpiece.model, max_input_chars_per_word: 4 } })
+    for (const [count, unknown] of [
+      [3, false],
+      [4, false],
+      [5, true],
+    ] as const)
+      expect(tokenizer.encode('a'.repeat(count)).tokens.includes('[UNK]')).toBe(unknown)
+  })
+
+  it('merge a word of ten thousand characters', () => {
+    const tokenizer = new Tokenizer(json('llama-bpe'))
+    const { ids } = tokenizer.encode('the '.repeat(2500))
+    expect(tokenizer.decode(ids)).toBe('the '.repeat(2500))
+  })
+
+  it.each([
+    [{ maxLength: -1 }, 'maxLength is -1'],
+    [{ stride: 1 }, 'stride is given without maxLength'],
+    [{ truncation: 'first' as const }, 'truncation is given without maxLength'],
+    [{ padToMultipleOf: 8 }, 'padToMultipleOf is given without padding'],
+    [{ padding: 'longest' as const }, 'no padding token'],
+    [{ maxLength: 2 }, 'there are 3 special tokens', true],
+    [{ maxLength: 5, stride: 4 }, 'stride is 4'],
+    [{ maxLength: 6, truncation: 'second' as const }, 'one text only'],
+    [{ length: 3 }, 'no option length'],
+  ])('refuse %j', (options, message, pair = false) => {
+    const tokenizer = new Tokenizer(json('wordpiece'))
+    const text = 'the quick brown fox'
+    const run = () => tokenizer.encode(text, { ...(options as EncodeOptions), ...(pair && { pair: text }) })
+    expect(run).toThrow(ValueError)
+    expect(run).toThrow(message)
+  })
+
+  it.each([
+    ['{', 'is no JSON'],
+    ['[]', 'its value is an array'],
+    ['{}', 'model is undefined'],
+    ['{"model":{"type":"Odd"}}', 'model.type is "Odd"'],
+    ['{"model":{"type":"BPE","vocab":{"a":-1},"merges":[]}}', 'has the id -1'],
+    ['{"model":{"type":"BPE","vocab":{"a":0},"merges":["a b"]}}', 'needs the token "b"'],
+    ['{"model":{"type":"BPE","vocab":{"a":0},"merges":["a"]}}', 'model.merges[0] is no pair'],
+    ['{"model":{"type":"BPE","vocab":{"a":0},"merges":[],"dropout":0.1}}', 'model.dropout is set'],
+    ['{"model":{"type":"Unigram","vocab":[["a"]]}}', 'model.vocab[0] is no [token'],
+    [
+      '{"model":{"type":"BPE","vocab":{"a":0},"merges":[]},"pre_tokenizer":{"type":"Split","pattern":{"Regex":"(?<n>a)"},"behavior":"Isolated"}}',
+      'the pattern "(?<n>a)" has the group',
+    ],
+  ])('refuse the file %s', async (text, message) => {
+    const path = join(folder, 'tokenizer.json')
+    writeFileSync(path, text)
+    const error = await AutoTokenizer.load(path).then(
+      () => null,
+      (reason: unknown) => reason,
+    )
+    expect(error).toBeInstanceOf(ValueError)
+    expect((error as Error).message).toContain(path)
+    expect((error as Error).message).toContain(message)
+  })
+})
