@@ -5,7 +5,7 @@ import { Tensor } from '../core/tensor.js'
 import type { Parameter } from '../nn/module.js'
 import { checkCheckpoints } from './checkpoints.js'
 import type { Batch } from './objective.js'
-import type { AnyOptions, Batches, FitOptions } from './options.js'
+import type { AnyOptions, Batches, CommonOptions, FitOptions } from './options.js'
 import { folderOf } from './record/place.js'
 
 /** The names in an epoch's record besides metrics. */
@@ -210,6 +210,21 @@ export function checkFit<B>(op: string, options: FitOptions<B>, checkpoints: unk
   checkResume(op, resume, checkpoints)
 }
 
+/** Refuses what the steps of a loop of one's own would pass over. */
+export function checkBare(op: string, options: CommonOptions<never>): void {
+  const { callbacks = [], loggers = [] } = options
+  const given = [
+    ...(callbacks.length > 0 ? ['callbacks'] : []),
+    ...(loggers.length > 0 ? ['loggers'] : []),
+    ...(['checkpoints', 'run'] as const).filter((name) => options[name] !== undefined),
+  ]
+  if (given.length > 0)
+    throw new ValueError(
+      op,
+      `${given.join(' and ')} would be passed over; call fit, or leave them out and do it in the loop`,
+    )
+}
+
 function checkResume(op: string, resume: unknown, checkpoints: unknown): void {
   if (resume === undefined) return
   if (resume !== 'auto') throw new ValueError(op, `resume is ${shown(resume)}, but must be 'auto'`)
@@ -310,4 +325,10 @@ export function checkReached(op: string, optimized: readonly Parameter[]): void 
 export function lengthOf(batches: Batches<unknown>): number | null {
   if (typeof batches === 'function' || !('length' in batches)) return null
   return Number.isSafeInteger(batches.length) ? (batches.length as number) : null
+}
+
+/** Steps of one pass, where the batches know their number. */
+export function stepsIn(batches: Batches<unknown>, accumulate: number): number | null {
+  const length = lengthOf(batches)
+  return length === null ? null : Math.ceil(length / accumulate)
 }

@@ -1,5 +1,6 @@
 /** The history of a training, and the records of its steps. */
 import { printed } from '../core/host.js'
+import { plotEpochs } from './plot.js'
 import { summarize } from './progress.js'
 
 /** A step that was submitted. Its numbers are on the device still. */
@@ -54,7 +55,7 @@ export interface NonFinite {
   readonly loss: number
 }
 
-/** `console.log` of it, and it as text, is a line an epoch. */
+/** `console.log` of it, and it as text, is a line an epoch, with a plot of the curves. */
 export interface History<M extends string = string> {
   readonly epochs: readonly EpochRecord<M>[]
   /** Records of all validations: one an epoch, or as `validateEvery` says. */
@@ -81,7 +82,9 @@ export class TrainingHistory<M extends string> implements History<M> {
       const { epoch, index, loss } = this.nonFinite
       lines.push(`  first ${loss}: epoch ${epoch + 1}, ${index === null ? 'validation' : `batch ${index + 1}`}`)
     }
-    return lines.length === 0 ? 'History {}' : `History {\n${lines.join('\n')}\n}`
+    if (lines.length === 0) return 'History {}'
+    const curves = plotEpochs(this.epochs)
+    return `History {\n${lines.join('\n')}${curves === '' ? '' : `\n${curves.replaceAll(/^/gm, '  ')}`}\n}`
   }
 
   [printed](): string {

@@ -21,6 +21,8 @@ export type {
 } from './options.js'
 export type { Metrics } from './pass.js'
 export { progressBar } from './progress.js'
+export { type ConsoleLoggerOptions, consoleLogger } from './record/console.js'
+export { type CsvLoggerOptions, csvLogger } from './record/csv.js'
 export type {
   EndEvent,
   EpochEvent,
@@ -34,4 +36,5 @@ export type {
   ValidationEvent,
 } from './record/events.js'
 export { jsonLines } from './record/lines.js'
+export { tensorBoard } from './record/tensorboard.js'
 export { Trainer } from './trainer.js'

@@ -49,6 +49,7 @@ export class Pass<M extends string> {
   #total = 0
   #count = 0
   #batches = 0
+  #empty = 0
 
   /** `seen` is told each loss when it is there, with the number of its batch. */
   constructor(op: string, metrics: Metrics<M, never>, seen: (loss: number, index: number) => void = () => undefined) {
@@ -78,6 +79,11 @@ export class Pass<M extends string> {
     return this.#batches
   }
 
+  /** Batches so far whose loss counted nothing. */
+  get empty(): number {
+    return this.#empty
+  }
+
   /** Lets the metrics see a batch. */
   observe(output: unknown, target: Tensor | undefined): void {
     const [first] = this.#metrics
@@ -105,6 +111,7 @@ export class Pass<M extends string> {
         )
       this.#total += total
       this.#count += count
+      if (count === 0) this.#empty++
       this.#seen(meanOf({ total, count }), index)
     })
     // Whoever awaits it later sees the error; until then it must not count as unhandled.

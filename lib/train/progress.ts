@@ -4,6 +4,7 @@ import { kindOf, ValueError } from '../core/errors.js'
 import { inNode, nodeModule } from '../core/host.js'
 import type { Callback, TrainingContext } from './callbacks.js'
 import type { EpochRecord } from './history.js'
+import { plotEpochs } from './plot.js'
 
 // Loaded where a terminal is, because it takes a fifth of the time of an import.
 const cliProgress = () =>
@@ -22,7 +23,7 @@ export function summarize(record: EpochRecord): string {
   return numbers.join('  ')
 }
 
-/** Shows epoch, steps, speed and the last epoch's numbers. Quiet when the stream is not a terminal, and in a browser, which has none. */
+/** Shows epoch, steps, speed and the last epoch's numbers; at the end a plot of the curves. Quiet when the stream is not a terminal, and in a browser, which has none. */
 export function progressBar(
   stream: NodeJS.WriteStream | undefined = inNode ? nodeModule('node:process').stderr : undefined,
 ): Callback {
@@ -35,6 +36,7 @@ export function progressBar(
   if (!stream.isTTY) return {}
   let bar: SingleBar | null = null
   let done = ''
+  const epochs: EpochRecord[] = []
   const open = (context: TrainingContext, epoch: number) => {
     bar = new (cliProgress().SingleBar)({
       stream,
@@ -52,6 +54,7 @@ export function progressBar(
     },
     onEpochEnd(epoch) {
       done = summarize(epoch)
+      epochs.push(epoch)
       bar?.update({ numbers: done })
       bar?.stop()
       bar = null
@@ -59,6 +62,8 @@ export function progressBar(
     onEnd() {
       bar?.stop()
       bar = null
+      const curves = plotEpochs(epochs.splice(0), { width: Math.min(60, Math.max(20, (stream.columns ?? 80) - 12)) })
+      if (curves !== '') stream.write(`${curves}\n`)
     },
   }
 }

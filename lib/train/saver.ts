@@ -2,6 +2,8 @@
 import { onInterrupt } from '../core/host.js'
 import { visitTensors } from '../core/scope.js'
 import { type CheckpointOptions, Checkpoints } from './checkpoints.js'
+import { type Metrics, Pass } from './pass.js'
+import { folderOf } from './record/place.js'
 import { type Config, captureRun, configOf, loadCallbacks, type Parts, type Place, restoreRun } from './resume.js'
 
 /** Why a fit ended that was interrupted from the keyboard. */
@@ -75,4 +77,23 @@ export class Saver {
   finish(): Promise<void> {
     return this.#checkpoints.finish()
   }
+}
+
+/** The saver of a run, if checkpoints are asked for. It holds the saved state if the fit is to go on from one. */
+export async function openSaver(
+  op: string,
+  parts: Parts,
+  metrics: Metrics<string, never>,
+  resume: 'auto' | undefined,
+): Promise<Saver | null> {
+  const { run, checkpoints } = parts.options
+  if (checkpoints === undefined) return null
+  const pass = new Pass(op, metrics)
+  try {
+    pass.checkResumable()
+  } finally {
+    pass.end()
+  }
+  const folder = folderOf(run, checkpoints.folder) as string
+  return await Saver.open(op, parts, { ...checkpoints, folder }, resume === 'auto')
 }

@@ -10,6 +10,7 @@ export class Tellings {
   readonly #options: Pick<CommonOptions<never>, 'schedule' | 'scheduleEvery'>
   #toldSchedule = false
   #toldUnstepped = false
+  #toldEmpty = false
 
   constructor(model: Module, options: Pick<CommonOptions<never>, 'schedule' | 'scheduleEvery'>) {
     this.#model = model
@@ -33,6 +34,16 @@ export class Tellings {
   scheduleEnded(op: string): void {
     const { end = null, steps = 0 } = this.#options.schedule ?? {}
     if (end !== null && steps > end) this.#schedule(op, `came to its end after ${end} steps, but the training goes on`)
+  }
+
+  /** Batches of a pass that all taught and measured nothing, because their loss counted no row or token. One of many may. */
+  empty(op: string, { empty, batches }: { readonly empty: number; readonly batches: number }): void {
+    if (empty < batches || batches === 0 || this.#toldEmpty) return
+    this.#toldEmpty = true
+    process.emitWarning(
+      `[${op}] the loss counted nothing in all ${batches} batches, so that its mean is NaN; see that not all targets are ignored, ` +
+        'masked or cut off',
+    )
   }
 
   #schedule(op: string, what: string): void {

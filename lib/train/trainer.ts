@@ -10,6 +10,7 @@ import { type Module, type Parameter, trainModes } from '../nn/module.js'
 import { clipGradNorm } from '../optim/clip.js'
 import type { Callback, TrainingContext } from './callbacks.js'
 import {
+  checkBare,
   checkBatches,
   checkEpochs,
   checkFit,
@@ -19,9 +20,9 @@ import {
   checkSignal,
   checkTrainer,
   checkWiring,
-  lengthOf,
   noBatches,
   onePass,
+  stepsIn,
 } from './checks.js'
 import { divide, type Group, newGroup, sumsOf } from './group.js'
 import { Guard } from './guard.js'
@@ -34,6 +35,7 @@ import {
   TrainingHistory,
   type ValidationRecord,
 } from './history.js'
+import { untilAborted } from './interrupt.js'
 import { type Batch, learning, type Measured, type Sums } from './objective.js'
 import type {
   AnyOptions,
@@ -46,7 +48,6 @@ import type {
 } from './options.js'
 import { type Metrics, meanOf, Pass, type PassState } from './pass.js'
 import { progressBar } from './progress.js'
-import { folderOf } from './record/place.js'
 import { Recording } from './record/recording.js'
 import {
   behind,
@@ -60,7 +61,7 @@ import {
   type Within,
 } from './resume.js'
 import type { Plan, Run } from './run.js'
-import { interruption, Saver } from './saver.js'
+import { interruption, openSaver, type Saver } from './saver.js'
 import { endAll, Tellings, tellNonFinite } from './tell.js'
 
 /**
@@ -123,7 +124,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const context: { -readonly [K in keyof TrainingContext]: TrainingContext[K] } = {
       model: this.model,
       epochs: 0,
-      stepsPerEpoch: this.#stepsIn(batches),
+      stepsPerEpoch: stepsIn(batches, this.#accumulate),
       monitors: monitorsOf(Object.keys(this.#metrics), validation !== undefined),
       stop: (reason) => {
         history.stopped ??= reason
@@ -137,7 +138,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       recording = await Recording.open(op, this.#options, batches, history)
       run.journal = recording?.journal ?? null
       const parts = this.#partsOf(run, recording)
-      saver = await this.#open(parts, resume)
+      saver = await openSaver(op, parts, this.#metrics, resume)
       const first = saver?.from?.fit ?? { epochs: this.#epochs, steps: this.#steps, time: 0 }
       const began = performance.now() - first.time
       const plan: Plan = {
@@ -201,21 +202,6 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       })
     }
     return history
-  }
-
-  /** The saver of the run, if checkpoints are asked for. It holds the saved state if the fit is to go on from one. */
-  async #open(parts: Parts, resume: 'auto' | undefined): Promise<Saver | null> {
-    const op = 'Trainer.fit'
-    const { checkpoints } = this.#options
-    if (checkpoints === undefined) return null
-    const pass = new Pass(op, this.#metrics)
-    try {
-      pass.checkResumable()
-    } finally {
-      pass.end()
-    }
-    const folder = folderOf(this.#options.run, checkpoints.folder) as string
-    return await Saver.open(op, parts, { ...checkpoints, folder }, resume === 'auto')
   }
 
   #partsOf(run: Run<M>, recording: Recording | null): Parts {
@@ -291,8 +277,12 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     if (from?.validate) validated = await validating(from.ended)
     // A run that is saved ends behind a step, and not before one.
     const ending = saver === null ? signal : undefined
-    if (from === null || !(from.ended || this.#over(plan)))
-      for await (const step of this.#epoch(run, from, ending)) {
+    let [taken, waiting] = [from?.batches ?? 0, true]
+    const steps = from === null || !(from.ended || this.#over(plan)) ? this.#epoch(run, from, ending) : []
+    try {
+      for await (const step of steps) {
+        waiting = false
+        taken = pass.batches
         index = step.index + 1
         lr = this.#options.optimizer.paramGroups[0]?.lr ?? Number.NaN
         for (const callback of callbacks) {
@@ -309,10 +299,18 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
         // The last step of a pass is followed by its end, where a schedule may be stepped.
         const complete = index === context.stepsPerEpoch && history.stopped === null
         if (!complete && (history.stopped !== null || this.#over(plan))) break
+        waiting = true
       }
+    } catch (error) {
+      // The abort came while the loop waited for a batch. Some batches of a step, whose gradients are lost, are no place to go on from.
+      if (waiting && signal?.aborted && error === signal.reason && taken === pass.batches)
+        await save({ validate: false, ended: false })
+      throw error
+    }
     // The metrics of the pass may be those of the validation.
     held = saver === null ? null : await pass.state()
     const training = await pass.record().finally(() => pass.end())
+    this.#tell.empty(run.op, pass)
     const last = history.stopped !== null || this.#epochs >= plan.epochs || this.#over(plan)
     if (plan.validation !== undefined && (validateEvery === undefined || (last && validated?.step !== this.#steps)))
       validated = await validating(true)
@@ -358,8 +356,8 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   }
 
   /**
-   * The steps of `epochs` passes, one by one, for a loop of one's own. Each has been submitted when it is seen. Callbacks and
-   * checkpoints are `fit`'s alone.
+   * The steps of `epochs` passes, one by one, for a loop of one's own. Each has been submitted when it is seen. Throws ValueError for
+   * a Trainer with callbacks, checkpoints, a run or loggers, which are `fit`'s alone.
    */
   async *steps(batches: Batches<B>, options: StepsOptions = {}): AsyncGenerator<StepRecord> {
     const op = 'Trainer.steps'
@@ -367,6 +365,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     checkEpochs(op, epochs)
     const run = this.#begin(op, batches, epochs, signal)
     try {
+      checkBare(op, this.#options)
       for (let epoch = 0; epoch < epochs; epoch++) {
         const pass = this.#openPass(run)
         yield* this.#epoch(run, null, signal)
@@ -399,7 +398,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     return this.#guard.evaluating(op, async (checkUnchanged) => {
       const pass = new Pass(op, this.#metrics)
       try {
-        for await (const batch of onePass(op, batches)) {
+        for await (const batch of untilAborted(onePass(op, batches), signal)) {
           signal?.throwIfAborted()
           checkUnchanged()
           const { read } = scope(() =>
@@ -412,7 +411,9 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
           await pass.submitted(read)
         }
         if (pass.batches === 0) throw noBatches(op, name)
-        return await pass.record()
+        const record = await pass.record()
+        this.#tell.empty(op, pass)
+        return record
       } finally {
         pass.end()
       }
@@ -430,7 +431,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     checkSignal(op, signal)
     const evaluation = this.#guard.evaluate(op)
     try {
-      for await (const batch of onePass<unknown>(op, batches)) {
+      for await (const batch of untilAborted(onePass<unknown>(op, batches), signal)) {
         signal?.throwIfAborted()
         evaluation.check()
         yield noGrad(() => scope(() => this.#predicted(batch)))
@@ -454,7 +455,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     signal?.throwIfAborted()
     if (this.#running) throw new ValueError('Trainer', 'is running already; one training at a time')
     this.#running = true
-    this.#tell.scheduleEnds(op, this.#stepsIn(batches), epochs, steps)
+    this.#tell.scheduleEnds(op, stepsIn(batches, this.#accumulate), epochs, steps)
     return {
       op,
       batches,
@@ -500,7 +501,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const { journal } = run
     try {
       journal?.asks()
-      for await (const batch of this.#passOver(run, from)) {
+      for await (const batch of untilAborted(this.#passOver(run, from), run.signal)) {
         journal?.given()
         if (group.read.length === 0) signal?.throwIfAborted()
         if (this.#guard.busy) {
@@ -594,11 +595,5 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     if (schedule === undefined || scheduleEvery !== 'step') return
     schedule.step()
     this.#tell.scheduleEnded(op)
-  }
-
-  /** Steps of one pass, where the batches know their number. */
-  #stepsIn(batches: Batches<unknown>): number | null {
-    const length = lengthOf(batches)
-    return length === null ? null : Math.ceil(length / this.#accumulate)
   }
 }

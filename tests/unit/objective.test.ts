@@ -23,9 +23,18 @@ import {
   ValueError,
   zeros,
 } from '../../lib/index.js'
+import { takeOutput } from '../setup.js'
 import { devices } from '../suites/support.js'
 
 const quiet = { progress: false } as const
+
+/** So many trainings warned that their loss counted nothing. */
+async function toldOfNothing(trainings: number): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve))
+  const output = takeOutput()
+  expect(output).toHaveLength(trainings)
+  for (const text of output) expect(text).toContain('[Trainer.fit] the loss counted nothing in all')
+}
 const values = (x: Tensor) => [...x.dataSync()]
 
 function expectClose(got: readonly number[], wanted: readonly number[], digits = 5): void {
@@ -191,6 +200,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
       expect(values(model.weight)).toEqual(before)
       expect(history.epochs[0]?.loss).toBeNaN()
     }
+    await toldOfNothing(3)
   })
 
   it('a training that waits for a prediction is ended by its signal', async () => {
@@ -219,6 +229,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('on %s', 
         expect(values(model.weight)).toEqual(before)
         expect(epochs[0]?.loss).toBeNaN()
       }
+    await toldOfNothing(4)
     for (const count of [-2, Number.NaN, Number.POSITIVE_INFINITY]) {
       const { model, optimizer } = tagger(3, device)
       const step = (x: Tensor): Loss => ({ total: model.forward(x).sum(), count: tensor(count, { device }) })

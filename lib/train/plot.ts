@@ -1,0 +1,89 @@
+/** Curves as text, for a terminal. */
+
+/** A curve: a number for each place from left to right; NaN where there is none. */
+export interface Curve {
+  readonly name: string
+  readonly values: readonly number[]
+}
+
+const marks = ['o', 'x', '+', '#'] as const
+
+/** Three digits, whatever the size. */
+function label(value: number): string {
+  const size = Math.abs(value)
+  return size === 0 ? '0' : size >= 1e-3 && size < 1e4 ? value.toPrecision(3) : value.toExponential(1)
+}
+
+/**
+ * Up to four curves in one frame of about `width` x `height` characters, with the range of their numbers at the left and the names
+ * below. Empty where no curve has two finite numbers. Where curves meet, the later one is seen.
+ */
+export function plot(curves: readonly Curve[], { width = 60, height = 8, from = 1 } = {}): string {
+  const drawn = curves.filter(({ values }) => values.filter(Number.isFinite).length > 1).slice(0, marks.length)
+  const all = drawn.flatMap(({ values }) => values.filter(Number.isFinite))
+  if (all.length === 0) return ''
+  const [low, high] = [Math.min(...all), Math.max(...all)]
+  const places = Math.max(...drawn.map(({ values }) => values.length))
+  const columns = Math.min(width, Math.max(places, 20))
+  const grid = Array.from({ length: height }, () => Array.from({ length: columns }, () => ' '))
+  drawn.forEach(({ values }, i) => {
+    for (let column = 0; column < columns; column++) {
+      const value = meanAt(values, column, columns, places)
+      if (!Number.isFinite(value)) continue
+      const row = high === low ? height - 1 : Math.round(((high - value) / (high - low)) * (height - 1))
+      const line = grid[row] as string[]
+      line[column] = marks[i] as string
+    }
+  })
+  const labels = [label(high), label(low)]
+  const margin = Math.max(...labels.map(({ length }) => length))
+  const lines = grid.map((line, row) => {
+    const text = row === height - 1 ? label(low) : row === 0 && high > low ? label(high) : ''
+    return `${text.padStart(margin)} |${line.join('').trimEnd()}`
+  })
+  const last = String(from + places - 1)
+  const axis = `${''.padStart(margin)} +${'-'.repeat(columns)}`
+  const numbers = `${''.padStart(margin)}  ${String(from).padEnd(columns - last.length)}${last}`
+  const legend = `${''.padStart(margin)}  ${drawn.map(({ name }, i) => `${marks[i]} ${name}`).join('   ')}`
+  return [...lines, axis, numbers, legend].join('\n')
+}
+
+/** The mean of the values that lie at a column; NaN between the points of a curve that has fewer than there are columns. */
+function meanAt(values: readonly number[], column: number, columns: number, places: number): number {
+  if (places <= columns) {
+    const place = Math.round((column * (places - 1)) / Math.max(1, columns - 1))
+    const own = Math.round((place * (columns - 1)) / Math.max(1, places - 1))
+    return own === column ? (values[place] ?? Number.NaN) : Number.NaN
+  }
+  const part = values.slice(Math.floor((column * places) / columns), Math.floor(((column + 1) * places) / columns))
+  const known = part.filter(Number.isFinite)
+  return known.length === 0 ? Number.NaN : known.reduce((sum, value) => sum + value, 0) / known.length
+}
+
+interface Epoch {
+  readonly epoch: number
+  readonly [name: string]: unknown
+}
+
+/** Loss and up to three metrics of the epochs, each with that of the validation. */
+export function plotEpochs(
+  epochs: readonly Epoch[],
+  options: { readonly width?: number; readonly height?: number } = {},
+): string {
+  const others = new Set(['epoch', 'seconds', 'lr', 'validation', 'loss'])
+  const names = [...new Set(epochs.flatMap((record) => Object.keys(record)))].filter((name) => !others.has(name))
+  const curve = (name: string, numberOf: (record: Epoch) => unknown): Curve => ({
+    name,
+    values: epochs.map((record) => Number(numberOf(record) ?? Number.NaN)),
+  })
+  const from = (epochs[0]?.epoch ?? 0) + 1
+  return ['loss', ...names]
+    .slice(0, marks.length)
+    .map((name) => {
+      const validated = (record: Epoch) => (record['validation'] as Omit<Epoch, 'epoch'> | undefined)?.[name]
+      const curves = [curve(name, (record) => record[name]), curve(`validation.${name}`, validated)]
+      return plot(curves, { ...options, from })
+    })
+    .filter((text) => text !== '')
+    .join('\n')
+}

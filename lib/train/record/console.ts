@@ -1,0 +1,66 @@
+/** Lines about a training for people to read, in a terminal or the log of a service. */
+import { kindOf, ValueError } from '../../core/errors.js'
+import { checkFlag, checkOptions } from '../../core/options.js'
+import type { Logger, Numbers, TrainingEvent } from './events.js'
+
+export interface ConsoleLoggerOptions {
+  /** Lines for steps and validations too, and not for epochs alone. Default false. */
+  readonly steps?: boolean
+  /** Default process.stdout. */
+  readonly stream?: { write(text: string): unknown }
+}
+
+const units = ['', 'k', 'M', 'G', 'T'] as const
+
+/** 12345 as 12.3k. */
+function short(value: number): string {
+  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(Math.abs(value)) / 3)))
+  return Number.isFinite(power) && power > 0
+    ? `${(value / 1000 ** power).toPrecision(3)}${units[power]}`
+    : value.toPrecision(3)
+}
+
+const percent = (share: number) => `${(100 * share).toFixed(0)} %`
+
+/** Numbers that have a form of their own. */
+const forms: { readonly [name: string]: (value: number) => string } = {
+  itemsPerSecond: (value) => `${short(value)} items/s`,
+  countedPerSecond: (value) => `${short(value)} counted/s`,
+  waiting: (value) => `${percent(value)} waiting for data`,
+  peakShare: (value) => `${percent(value)} of peak`,
+  peakBytes: (value) => `${short(value)}B at most`,
+  seconds: (value) => `${value.toFixed(1)} s`,
+}
+
+const listed = (numbers: Numbers) =>
+  Object.entries(numbers)
+    .map(([name, value]) => forms[name]?.(value) ?? `${name} ${value.toPrecision(4)}`)
+    .join('  ')
+
+/** Writes a line for each epoch: its numbers, items a second, and what bounds them. */
+export function consoleLogger(options: ConsoleLoggerOptions = {}): Logger {
+  const op = 'consoleLogger'
+  const { steps = false, stream = process.stdout } = checkOptions(op, options, { steps: true, stream: true })
+  checkFlag(op, 'steps', steps)
+  if (typeof stream?.write !== 'function')
+    throw new ValueError(op, `the stream is ${kindOf(stream)}, but must be one to write to, as process.stdout is`)
+  const lineOf = (event: TrainingEvent): string | null => {
+    const at = `epoch ${event.epoch + 1}, step ${event.step}`
+    switch (event.type) {
+      case 'start':
+        return event.resumed ? `goes on behind step ${event.step}` : null
+      case 'end':
+        return event.stopped === null ? null : `stopped at step ${event.step}: ${event.stopped}`
+      case 'epoch':
+        return `${at}: ${listed(event.numbers)}`
+      default:
+        return steps ? `${at}: ${event.type === 'validation' ? 'validation ' : ''}${listed(event.numbers)}` : null
+    }
+  }
+  return {
+    log(event) {
+      const line = lineOf(event)
+      if (line !== null) stream.write(`${line}\n`)
+    },
+  }
+}
