@@ -1,5 +1,4 @@
 /** Where a run is: all that a checkpoint holds, taken at the end of a step and put back. */
-import { createHash } from 'node:crypto'
 import { kindOf, shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
 import type { Module } from '../nn/module.js'
@@ -11,6 +10,7 @@ import type { OptimizerState } from '../optim/state.js'
 import type { EpochRecord, NonFinite, ValidationRecord } from './history.js'
 import type { CommonOptions } from './options.js'
 import type { PassState } from './pass.js'
+import { createHash } from './record/system.js'
 
 /** A pass under way. */
 export interface Within {

@@ -40,7 +40,7 @@ export class Tellings {
   empty(op: string, { empty, batches }: { readonly empty: number; readonly batches: number }): void {
     if (empty < batches || batches === 0 || this.#toldEmpty) return
     this.#toldEmpty = true
-    process.emitWarning(
+    warn(
       `[${op}] the loss counted nothing in all ${batches} batches, so that its mean is NaN; see that not all targets are ignored, ` +
         'masked or cut off',
     )

@@ -155,7 +155,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
         ...{
           model: this.model,
           batches,
-          config: configOf(parts),
+          config: () => configOf(parts),
           fit: { epochs: options.epochs, steps, minutes, validateEvery },
         },
         ...{ resume: resume !== undefined, from: saver?.from ?? null, steps: this.#steps, epochs: this.#epochs },

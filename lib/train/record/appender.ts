@@ -1,7 +1,8 @@
 /** A file that grows while the training runs: written in the background, a few times a second. */
-import { ftruncateSync, writeSync } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { warn } from '../../core/host.js'
 import { refusal } from '../../io/refusal.js'
+import { Buffer, ftruncateSync, open, process, writeSync } from './system.js'
 
 /** In milliseconds: what is told within is written together. */
 const every = 500
@@ -82,7 +83,7 @@ export class Appender {
   #tell(why: string): void {
     if (this.#told) return
     this.#told = true
-    process.emitWarning(
+    warn(
       `[Trainer.fit] cannot write ${this.#path}: ${why}; the training goes on, and what it tells is kept for when that has room`,
     )
   }
@@ -95,8 +96,7 @@ export class Appender {
     process.off('exit', this.#atExit)
     this.#lost += this.#waiting.length
     this.#waiting = []
-    if (this.#lost > 0)
-      process.emitWarning(`[Trainer.fit] ${this.#path} lacks ${this.#lost} entries, because it could not be written`)
+    if (this.#lost > 0) warn(`[Trainer.fit] ${this.#path} lacks ${this.#lost} entries, because it could not be written`)
     // A piece that was written in part goes.
     await this.#file.truncate(this.#end).catch(() => undefined)
     await this.#file.close().catch((error: Error) => this.#tell(error.message))

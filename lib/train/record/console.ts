@@ -1,12 +1,14 @@
 /** Lines about a training for people to read, in a terminal or the log of a service. */
 import { kindOf, ValueError } from '../../core/errors.js'
+import { inNode } from '../../core/host.js'
 import { checkFlag, checkOptions } from '../../core/options.js'
 import type { Logger, Numbers, TrainingEvent } from './events.js'
+import { process } from './system.js'
 
 export interface ConsoleLoggerOptions {
   /** Lines for steps and validations too, and not for epochs alone. Default false. */
   readonly steps?: boolean
-  /** Default process.stdout. */
+  /** Default process.stdout; in a browser its console. */
   readonly stream?: { write(text: string): unknown }
 }
 
@@ -37,10 +39,12 @@ const listed = (numbers: Numbers) =>
     .map(([name, value]) => forms[name]?.(value) ?? `${name} ${value.toPrecision(4)}`)
     .join('  ')
 
+const standard = inNode ? process.stdout : { write: (text: string) => console.log(text.trimEnd()) }
+
 /** Writes a line for each epoch: its numbers, items a second, and what bounds them. */
 export function consoleLogger(options: ConsoleLoggerOptions = {}): Logger {
   const op = 'consoleLogger'
-  const { steps = false, stream = process.stdout } = checkOptions(op, options, { steps: true, stream: true })
+  const { steps = false, stream = standard } = checkOptions(op, options, { steps: true, stream: true })
   checkFlag(op, 'steps', steps)
   if (typeof stream?.write !== 'function')
     throw new ValueError(op, `the stream is ${kindOf(stream)}, but must be one to write to, as process.stdout is`)

@@ -1,5 +1,4 @@
 /** Events of one kind as a table. */
-import { dirname } from 'node:path'
 import { shown, ValueError } from '../../core/errors.js'
 import { checkOptions } from '../../core/options.js'
 import { checkPath } from '../../io/refusal.js'
@@ -7,6 +6,7 @@ import { Appender } from './appender.js'
 import { isReached, type Logger } from './events.js'
 import { reachedBytes } from './lines.js'
 import { makeFolder } from './place.js'
+import { dirname } from './system.js'
 
 export interface CsvLoggerOptions {
   /** The events that are rows: 'epoch' (default), 'step' or 'validation'. */

@@ -1,8 +1,4 @@
 /** The contents of `run.json`. */
-import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { availableParallelism, cpus, hostname, totalmem } from 'node:os'
-import { join } from 'node:path'
 import { noGrad } from '../../autograd/mode.js'
 import type { Device } from '../../core/device.js'
 import { defaultGenerator } from '../../core/generator.js'
@@ -16,6 +12,7 @@ import { indexSelect } from '../../ops/indexing/index.js'
 import { lengthOf } from '../checks.js'
 import type { Batches } from '../options.js'
 import { type Config, isResumable } from '../resume.js'
+import { availableParallelism, cpus, createHash, hostname, join, process, readFileSync, totalmem } from './system.js'
 
 /** Rows that a fingerprint looks at. */
 const mostRows = 256

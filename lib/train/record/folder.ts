@@ -2,14 +2,13 @@
  * A run as a folder: `run.json` says what it is, `events.jsonl` what happened, `checkpoints/` has what it goes on from. One fit at
  * a time has it.
  */
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { ValueError } from '../../core/errors.js'
 import { writeAtomically } from '../../io/atomic.js'
 import type { Logger } from './events.js'
 import { jsonLines, toldSteps } from './lines.js'
 import { FolderLock } from './lock.js'
 import { makeFolder } from './place.js'
+import { Buffer, join, readFile } from './system.js'
 
 /** The form of `run.json`: the run, and each fit that worked on it. */
 interface RunFile {

@@ -1,5 +1,6 @@
 /** The events of a fit, and the measurements in them. */
 import type { Device } from '../../core/device.js'
+import { warn } from '../../core/host.js'
 import type { Tensor } from '../../core/tensor.js'
 import type { Callback } from '../callbacks.js'
 import type { EpochRecord, StepRecord, TrainingHistory, ValidationRecord } from '../history.js'
@@ -182,7 +183,7 @@ export class Journal implements Callback {
       try {
         await logger.close?.()
       } catch (error) {
-        process.emitWarning(`[Trainer.fit] a logger could not be closed: ${String(error)}`)
+        warn(`[Trainer.fit] a logger could not be closed: ${String(error)}`)
       }
     }
     this.#open.clear()
@@ -199,7 +200,7 @@ export class Journal implements Callback {
         logger.log(event)
       } catch (error) {
         this.#silent.add(logger)
-        process.emitWarning(`[Trainer.fit] a logger failed, and is told nothing more: ${String(error)}`)
+        warn(`[Trainer.fit] a logger failed, and is told nothing more: ${String(error)}`)
       }
     }
   }

@@ -1,11 +1,9 @@
 /** Events as lines of a file: JSON, or a table for a spreadsheet. */
-import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import { checkPath } from '../../io/refusal.js'
 import { Appender } from './appender.js'
 import { isReached, type Logger, type Reached, type TrainingEvent } from './events.js'
 import { makeFolder } from './place.js'
+import { Buffer, createReadStream, dirname, stat } from './system.js'
 
 /** JSON has no word for these numbers: they become texts. */
 const words = (_key: string, value: unknown) =>

@@ -1,11 +1,19 @@
 /** One run at a time in a folder: a file that says which process holds it. */
-import { randomBytes } from 'node:crypto'
-import { readFileSync, rmSync } from 'node:fs'
-import { link, open, readFile, rename, rm } from 'node:fs/promises'
-import { hostname } from 'node:os'
-import { join } from 'node:path'
 import { ValueError } from '../../core/errors.js'
 import { refusal } from '../../io/refusal.js'
+import {
+  hostname,
+  join,
+  link,
+  open,
+  process,
+  randomBytes,
+  readFile,
+  readFileSync,
+  rename,
+  rm,
+  rmSync,
+} from './system.js'
 
 const name = 'run.lock'
 

@@ -1,8 +1,7 @@
 /** The folder of a run. */
-import { mkdir, stat } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
 import { ValueError } from '../../core/errors.js'
 import { checkPath, refusal } from '../../io/refusal.js'
+import { dirname, mkdir, resolve, stat } from './system.js'
 
 /**
  * Makes a folder and those above it, where they are missing. One after the other, because Node's recursive mkdir never comes back

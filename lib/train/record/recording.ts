@@ -13,7 +13,7 @@ import { folderOf } from './place.js'
 interface Beginning {
   readonly model: Module
   readonly batches: Batches<unknown>
-  readonly config: Config
+  readonly config: () => Config
   /** Options of the fit. */
   readonly fit: object
   /** Whether it may go on from what the folder has; then the run in it is this one. */
@@ -84,7 +84,7 @@ export class Recording {
   }
 
   /** Writes what the run is, and opens the loggers. */
-  async begin({ resume, from, steps, epochs, planned, monitors, ...described }: Beginning): Promise<void> {
+  async begin({ resume, from, steps, epochs, planned, monitors, config, ...described }: Beginning): Promise<void> {
     const reached: Reached =
       from === null
         ? { steps, epochs, validated: steps > 0 ? Number.POSITIVE_INFINITY : -1 }
@@ -93,12 +93,14 @@ export class Recording {
             epochs: from.within === null ? from.epochs : from.epochs - 1,
             validated: from.history.validations.at(-1)?.step ?? -1,
           }
-    if (!resume) await this.#folder?.checkOwn(steps)
-    await this.#folder?.describe(
-      describeRun({ ...described, fingerprint: this.fingerprint }),
-      describeSession(this.#options.device, described.batches, reached.steps),
-      reached.steps === 0,
-    )
+    if (this.#folder !== null) {
+      if (!resume) await this.#folder.checkOwn(steps)
+      await this.#folder.describe(
+        describeRun({ ...described, config: config(), fingerprint: this.fingerprint }),
+        describeSession(this.#options.device, described.batches, reached.steps),
+        reached.steps === 0,
+      )
+    }
     await this.journal.open({ resumed: from !== null, reached, monitors, epochs: planned })
   }
 

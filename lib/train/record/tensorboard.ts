@@ -3,13 +3,12 @@
  * protobuf's wire form (github.com/tensorflow/tensorboard, compat/proto/event.proto and summary.proto). The few fields are
  * written by hand.
  */
-import { hostname } from 'node:os'
-import { join } from 'node:path'
 import { checkPath } from '../../io/refusal.js'
 import { Appender } from './appender.js'
 import { maskedCrc32c } from './crc32c.js'
 import type { Logger, Numbers, TrainingEvent } from './events.js'
 import { makeFolder } from './place.js'
+import { Buffer, hostname, join, process } from './system.js'
 
 /** Kinds of values in protobuf's wire form. */
 const [varint, fixed64, delimited, fixed32] = [0, 1, 2, 5]

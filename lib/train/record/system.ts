@@ -1,0 +1,10 @@
+/** The functions of Node that the record of a run needs. In a browser calls of these are refused. */
+import { nodeModule } from '../../core/host.js'
+
+export const { Buffer } = nodeModule('node:buffer')
+export const { createHash, randomBytes } = nodeModule('node:crypto')
+export const { createReadStream, ftruncateSync, readFileSync, rmSync, writeSync } = nodeModule('node:fs')
+export const { link, mkdir, open, readFile, rename, rm, stat } = nodeModule('node:fs/promises')
+export const { availableParallelism, cpus, hostname, totalmem } = nodeModule('node:os')
+export const { dirname, join, resolve } = nodeModule('node:path')
+export const process = nodeModule('node:process')
