@@ -136,7 +136,7 @@ export class Embedding<const N extends number = number, const E extends number =
 
 export interface EmbeddingBagLayerOptions
   extends LayerOptions,
-    Pick<EmbeddingBagOptions, 'mode' | 'paddingIdx' | 'includeLastOffset'> {}
+    Pick<EmbeddingBagOptions, 'mode' | 'paddingIdx' | 'includeLastOffset' | 'maxNorm' | 'normType'> {}
 
 /**
  * A table of vectors, of which each bag of int32 ids gives one: their sum, mean (default) or maximum. ids [B, N], or [M] with
@@ -148,6 +148,8 @@ export class EmbeddingBag extends Module {
   readonly mode: 'sum' | 'mean' | 'max'
   readonly paddingIdx: number | null
   readonly includeLastOffset: boolean
+  readonly maxNorm: number | null
+  readonly normType: number
   /** [numEmbeddings, embeddingDim] */
   weight: Parameter
 
@@ -158,8 +160,14 @@ export class EmbeddingBag extends Module {
       mode: true,
       paddingIdx: true,
       includeLastOffset: true,
+      maxNorm: true,
+      normType: true,
     })
+    const { maxNorm = null, normType = 2 } = own
     checkSizes('EmbeddingBag', { numEmbeddings, embeddingDim })
+    checkMaxNorm('EmbeddingBag', maxNorm, normType)
+    this.maxNorm = maxNorm
+    this.normType = normType
     checkFlags('EmbeddingBag', { includeLastOffset: own.includeLastOffset })
     this.mode = own.mode ?? 'mean'
     if (!['sum', 'mean', 'max'].includes(this.mode))
@@ -172,8 +180,9 @@ export class EmbeddingBag extends Module {
   }
 
   override extraRepr(): string {
-    const { numEmbeddings, embeddingDim, mode, paddingIdx } = this
-    return settings({ numEmbeddings, embeddingDim, mode, paddingIdx: paddingIdx ?? undefined })
+    const { numEmbeddings, embeddingDim, mode, paddingIdx, maxNorm, normType } = this
+    const limit = maxNorm === null ? {} : { maxNorm, ...(normType === 2 ? {} : { normType }) }
+    return settings({ numEmbeddings, embeddingDim, mode, paddingIdx: paddingIdx ?? undefined, ...limit })
   }
 
   forward(
@@ -181,7 +190,8 @@ export class EmbeddingBag extends Module {
     offsets: Tensor | readonly number[] | null = null,
     perSampleWeights: Tensor | null = null,
   ): Tensor {
-    const { mode, paddingIdx, includeLastOffset } = this
-    return embeddingBag(ids, this.weight, { offsets, mode, perSampleWeights, paddingIdx, includeLastOffset })
+    const { mode, paddingIdx, includeLastOffset, maxNorm, normType } = this
+    const own = { mode, paddingIdx, includeLastOffset, maxNorm, normType }
+    return embeddingBag(ids, this.weight, { offsets, perSampleWeights, ...own })
   }
 }

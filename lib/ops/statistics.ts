@@ -2,7 +2,7 @@
 import { autocastDType, withAutocast } from '../autograd/autocast.js'
 import { checkTensor } from '../autograd/operator.js'
 import { type DType, isFloating } from '../core/dtype.js'
-import { DTypeError, formatShape, namedAs, ShapeError, shown, ValueError } from '../core/errors.js'
+import { DeviceError, DTypeError, formatShape, namedAs, ShapeError, shown, ValueError } from '../core/errors.js'
 import { defineMethods } from '../core/methods.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { normalizeDim, type Shape } from '../core/shape.js'
@@ -10,8 +10,9 @@ import type { Tensor } from '../core/tensor.js'
 import { castTo, precise, summable } from './convert.js'
 import { add, clamp, div, logicalXor, mul, sqrt, sub } from './elementwise/index.js'
 import { matmul as typedMatmul } from './matmul.js'
+import { dataSync } from './read.js'
 import { mean, sum } from './reduce/index.js'
-import { cat, diagonal, narrow, reshape, transpose, unsqueeze } from './shape/index.js'
+import { cat, detach, diagonal, narrow, reshape, transpose, unsqueeze } from './shape/index.js'
 import { checkInteger } from './shape/lists.js'
 
 // Sizes are computed here, so no type of a shape says anything.
@@ -20,19 +21,70 @@ const matmul = typedMatmul as (a: Tensor, b: Tensor) => Tensor
 export interface CovOptions {
   /** The number that is subtracted from the count of observations. Default 1. */
   readonly correction?: number
+  /** How often each observation was made: int32 [observations], none negative. Read, and waited for. */
+  readonly fweights?: Tensor | null
+  /** The weight of each observation: floats [observations], none negative. Read, and waited for. */
+  readonly aweights?: Tensor | null
 }
 
-const covNames: OptionNames<CovOptions> = { correction: true }
+const covNames: OptionNames<CovOptions> = { correction: true, fweights: true, aweights: true }
 
-function covariance(op: string, x: Tensor, correction: number): Tensor {
+/** Weights of observations: a row of them, and of each the share that `correction` takes off. */
+interface Weights {
+  readonly all: Tensor
+  readonly importance: Tensor | null
+}
+
+function checkWeights(x: Tensor, name: string, weights: Tensor, isRight: boolean, wanted: string): void {
+  const count = x.sizes.at(-1) ?? 1
+  if (!isRight) throw new DTypeError('cov', `${name} is ${weights.dtype}, but must be ${wanted}`)
+  if (weights.device !== x.device)
+    throw new DeviceError(
+      'cov',
+      `${name} is on ${weights.device.name}, x on ${x.device.name}; move it with .to('${x.device.name}')`,
+    )
+  if (weights.ndim !== 1 || weights.sizes[0] !== count)
+    throw new ShapeError(
+      'cov',
+      `${name} is ${formatShape(weights.sizes)}, but must be [${count}], the observations of x`,
+      [weights.sizes, x.sizes],
+    )
+  if (weights.device.kind === 'meta') return
+  const negative = Array.from(dataSync(detach(weights)), Number).find((value) => value < 0)
+  if (negative !== undefined) throw new ValueError('cov', `${name} holds ${negative}, but must hold no negative number`)
+}
+
+function weightsOf(x: Tensor, { fweights = null, aweights = null }: CovOptions): Weights | null {
+  for (const [name, weights] of Object.entries({ fweights, aweights }))
+    if (weights !== null) checkTensor('cov', name, weights)
+  if (fweights !== null) checkWeights(x, 'fweights', fweights, fweights.dtype === 'int32', 'int32')
+  if (aweights !== null) checkWeights(x, 'aweights', aweights, isFloating(aweights.dtype), 'floating')
+  const { dtype } = precise(summable(x))
+  const [often, importance] = [fweights && castTo(fweights, dtype), aweights && castTo(aweights, dtype)]
+  if (often === null) return importance && { all: importance, importance }
+  return { all: importance === null ? often : mul(often, importance), importance }
+}
+
+/** Covariances of rows with weighted columns, as PyTorch and NumPy have them. */
+function weighted(rows: Tensor, { all, importance }: Weights, correction: number): Tensor {
+  const total = sum(all)
+  const apart = sub(rows, div(sum(mul(rows, all), 1, { keepdim: true }), total))
+  const products = withAutocast(null, () => matmul(apart, transpose(mul(apart, all), 0, 1)))
+  const lost = importance === null ? correction : mul(div(sum(mul(all, importance)), total), correction)
+  return div(products, clamp(sub(total, lost), 0))
+}
+
+function covariance(op: string, x: Tensor, correction: number, options: CovOptions = {}): Tensor {
   checkTensor(op, 'x', x)
   if (!isFloating(x.dtype)) throw new DTypeError(op, `x is ${x.dtype}; convert it with .to('float32')`)
   if (x.ndim > 2)
     throw new ShapeError(op, `x is ${formatShape(x.sizes)}, but must be [variables, observations]`, [x.sizes])
   return namedAs(op, () => {
+    const weights = weightsOf(x, options)
     const wide = precise(summable(x))
     const count = x.sizes.at(-1) ?? 1
     const rows = reshape(wide, [x.ndim === 2 ? (x.sizes[0] as number) : 1, count])
+    if (weights !== null) return weighted(rows, weights, correction)
     const apart = sub(rows, mean(rows, 1, { keepdim: true }))
     // Not in 16 bits under autocast: of differences, every digit counts.
     const products = withAutocast(null, () => matmul(apart, transpose(apart, 0, 1)))
@@ -42,14 +94,14 @@ function covariance(op: string, x: Tensor, correction: number): Tensor {
 
 /**
  * The covariances of variables x [variables, observations]: [variables, variables]; of one variable, a vector or one row, a
- * number without dimensions.
+ * number without dimensions. Observations may have weights, how often each was made (`fweights`) and how much it counts (`aweights`).
  */
 export function cov<D extends DType>(x: Tensor<Shape, D>, options?: CovOptions): Tensor<Shape, D>
 export function cov(x: Tensor, options: CovOptions = {}): Tensor {
   const { correction = 1 } = checkOptions('cov', options, covNames)
   if (!Number.isInteger(correction))
     throw new ValueError('cov', `correction is ${shown(correction)}, but must be an integer`)
-  const all = covariance('cov', x, correction)
+  const all = covariance('cov', x, correction, options)
   return castTo(all.numel === 1 ? reshape(all, []) : all, x.dtype)
 }
 

@@ -6,8 +6,9 @@ import { defineMethods } from '../core/methods.js'
 import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
 import { normalizeDim, type Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
-import { full } from './creation.js'
+import { fromTypedArray, full } from './creation.js'
 import { mul, sub } from './elementwise/index.js'
+import { indexSelect } from './indexing/index.js'
 import { cumprod } from './reduce/index.js'
 import { cat, expand, flip, meshgrid, narrow, reshape, roll, stack, unsqueeze } from './shape/index.js'
 import { checkInteger, checkTensors } from './shape/lists.js'
@@ -69,6 +70,63 @@ export function cartesianProd(vectors: readonly Tensor[]): Tensor {
       1,
     ),
   )
+}
+
+export interface CombinationsOptions {
+  /** The number of elements in each. Default 2. */
+  readonly r?: number
+  /** Whether an element may stand in one several times. Default false. */
+  readonly withReplacement?: boolean
+}
+
+const combinationsNames: OptionNames<CombinationsOptions> = { r: true, withReplacement: true }
+
+const mostIndices = 2 ** 31 - 1
+
+/** The places of all combinations of r of n, in the order of a dictionary, one after the other. */
+function placesOfAll(n: number, r: number, withReplacement: boolean): Int32Array<ArrayBuffer> {
+  const from = withReplacement ? n + r - 1 : n
+  let count = r > from ? 0 : 1
+  for (let i = 1; i <= Math.min(r, from) && count > 0; i++) count = (count * (from - r + i)) / i
+  if (count * r > mostIndices)
+    throw new ValueError(
+      'combinations',
+      `there are ${count} of ${r} among ${n} elements, more than the ${mostIndices} numbers that one tensor is indexed by; take a smaller r`,
+    )
+  const places = new Int32Array(Math.round(count) * r)
+  const now = Array.from({ length: r }, (_, i) => (withReplacement ? 0 : i))
+  const last = (i: number) => (withReplacement ? n - 1 : n - r + i)
+  for (let at = 0; at < places.length; at += r) {
+    places.set(now, at)
+    let i = r - 1
+    while (i >= 0 && now[i] === last(i)) i--
+    if (i < 0) break
+    const next = (now[i] as number) + 1
+    for (let j = i; j < r; j++) now[j] = withReplacement ? next : next + j - i
+  }
+  return places
+}
+
+/**
+ * All choices of r elements of a vector, in the order of the elements: [choices, r]. Throws ShapeError for what is no vector,
+ * ValueError for an r that is no integer from 0 on, or where there are more choices than a tensor can hold.
+ */
+export function combinations<D extends DType>(
+  x: Tensor<Shape, D>,
+  options?: CombinationsOptions,
+): Tensor<[number, number], D>
+export function combinations(x: Tensor, options: CombinationsOptions = {}): Tensor {
+  const op = 'combinations'
+  checkTensor(op, 'x', x)
+  const { r = 2, withReplacement = false } = checkOptions(op, options, combinationsNames)
+  checkInteger(op, 'r', r, 0)
+  checkFlag(op, 'withReplacement', withReplacement)
+  if (x.ndim !== 1) throw new ShapeError(op, `x is ${formatShape(x.sizes)}, but must be a vector`, [x.sizes])
+  return namedAs(op, () => {
+    const places = placesOfAll(x.numel, r, withReplacement)
+    const index = fromTypedArray(places, [places.length], { device: x.device })
+    return reshape(indexSelect(x, 0, index), r === 0 ? [0, 0] : [places.length / r, r])
+  })
 }
 
 declare module '../core/tensor.js' {

@@ -1,7 +1,7 @@
 /** Cases of covariances, differences, areas and vectors: the reduce family's, which its file brings in. */
 import * as f from '../../lib/index.js'
-import { bits, type Case, constant, type ErrorCase, integers, normal } from './case.js'
-import { type PublicCall, sound, t } from './sound.js'
+import { bits, type Case, constant, type ErrorCase, exactly, integers, normal, positive } from './case.js'
+import { ints, type PublicCall, sound, t } from './sound.js'
 import { unaryZeros, type ZeroSizes } from './zero.js'
 
 const x = normal([4, 9])
@@ -15,6 +15,20 @@ export const cases: readonly Case[] = [
       call: (x) => f.cov(x, { correction }),
       length: 36,
       roundings: 64,
+    }),
+  ),
+  ...[0, 1].map(
+    (correction): Case => ({
+      op: 'cov',
+      name: `of weighted observations, correction ${correction}`,
+      inputs: [x, exactly([9], 'int32', [1, 2, 0, 3, 1, 1, 2, 1, 1]), positive([9])],
+      call: (x, fweights, aweights) => [
+        f.cov(x, { correction, fweights: fweights as f.Tensor, aweights: aweights as f.Tensor }),
+        f.cov(x, { correction, fweights: fweights as f.Tensor }),
+        f.cov(x, { correction, aweights: aweights as f.Tensor }),
+      ],
+      length: 36,
+      roundings: 128,
     }),
   ),
   { op: 'cov', name: 'of a vector', inputs: [normal([33])], call: (x) => f.cov(x), length: 33, roundings: 64 },
@@ -94,6 +108,15 @@ export const cases: readonly Case[] = [
     call: (...vectors) => f.cartesianProd(vectors),
     length: 12,
   },
+  ...[0, 1, 2, 3, 5, 6].map(
+    (r): Case => ({
+      op: 'combinations',
+      name: `${r} of five`,
+      inputs: [normal([5])],
+      call: (x) => [f.combinations(x, { r }), f.combinations(x, { r, withReplacement: true })],
+      length: 210,
+    }),
+  ),
   { op: 'cartesianProd', name: 'of one', inputs: [normal([3])], call: (x) => f.mul(f.cartesianProd([x]), 2) },
 ]
 
@@ -107,6 +130,27 @@ export const errors: readonly ErrorCase[] = [
     code: 'ERR_DTYPE',
     mentions: ['int32'],
     call: (m) => f.cov(m(integers([3], 0, 9))),
+  },
+  {
+    op: 'cov',
+    name: 'weights of other observations',
+    code: 'ERR_SHAPE',
+    mentions: ['aweights is [4]', '[9]'],
+    call: (m) => f.cov(m(x), { aweights: m(normal([4])) }),
+  },
+  {
+    op: 'cov',
+    name: 'frequencies that are no integers',
+    code: 'ERR_DTYPE',
+    mentions: ['fweights is float32', 'int32'],
+    call: (m) => f.cov(m(x), { fweights: m(positive([9])) }),
+  },
+  {
+    op: 'cov',
+    name: 'negative weights',
+    code: 'ERR_VALUE',
+    mentions: ['fweights holds -1'],
+    call: (m) => f.cov(m(x), { fweights: m(exactly([9], 'int32', [1, 1, 1, 1, 1, 1, 1, 1, -1])) }),
   },
   {
     op: 'corrcoef',
@@ -131,6 +175,27 @@ export const errors: readonly ErrorCase[] = [
     mentions: ['[2, 3, 4]', 'dimension 2'],
     call: (m) => f.cross(m(cube), m(cube)),
   },
+  {
+    op: 'combinations',
+    name: 'a matrix',
+    code: 'ERR_SHAPE',
+    mentions: ['[4, 9]'],
+    call: (m) => f.combinations(m(x)),
+  },
+  {
+    op: 'combinations',
+    name: 'of half an element',
+    code: 'ERR_VALUE',
+    mentions: ['r', '0.5'],
+    call: (m) => f.combinations(m(normal([3])), { r: 0.5 }),
+  },
+  {
+    op: 'combinations',
+    name: 'more than can be indexed',
+    code: 'ERR_VALUE',
+    mentions: ['40 elements', '2147483647'],
+    call: (m) => f.combinations(m(normal([40])), { r: 20 }),
+  },
   { op: 'vander', name: 'a matrix', code: 'ERR_SHAPE', mentions: ['[4, 9]'], call: (m) => f.vander(m(x)) },
   {
     op: 'cartesianProd',
@@ -142,12 +207,13 @@ export const errors: readonly ErrorCase[] = [
 ]
 
 export const calls: readonly PublicCall[] = [
-  sound('cov', f.cov, () => [t(2, 3), { correction: 0 }]),
+  sound('cov', f.cov, () => [t(2, 3), { correction: 0, fweights: ints([3]), aweights: f.ones([3]) }]),
   sound('corrcoef', f.corrcoef, () => [t(2, 3)]),
   sound('diff', f.diff, () => [t(2, 3), { n: 1, dim: 1, prepend: t(2, 1), append: t(2, 1) }]),
   sound('trapezoid', f.trapezoid, () => [t(2, 3), { x: t(2, 3), dx: 2, dim: 1 }]),
   sound('cross', f.cross, () => [t(2, 3), t(2, 3), 1]),
   sound('vander', f.vander, () => [t(3), { N: 2, increasing: true }]),
+  sound('combinations', f.combinations, () => [t(3), { r: 2, withReplacement: true }]),
   sound('cartesianProd', f.cartesianProd, () => [[t(2), t(3)]]),
 ]
 
@@ -162,6 +228,11 @@ export const zeroSizes: { readonly [call: string]: ZeroSizes } = {
     call: ([a, b]) => f.cross(a as f.Tensor, b as f.Tensor),
   },
   vander: { sizes: { m: 3 }, inputs: ({ m = 0 }) => [normal([m])], call: ([x]) => f.vander(x as f.Tensor) },
+  combinations: {
+    sizes: { m: 3 },
+    inputs: ({ m = 0 }) => [normal([m])],
+    call: ([x]) => f.combinations(x as f.Tensor),
+  },
   cartesianProd: {
     sizes: { m: 3, n: 2 },
     inputs: ({ m = 0, n = 0 }) => [normal([m]), normal([n])],

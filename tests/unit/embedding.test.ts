@@ -90,6 +90,17 @@ describe.each(['cpu', 'reference'])('an embedding on %s', (device) => {
     close(layer.weight.grad as Tensor, [2, 2, 2, 0, 0, 0, 3, 3, 3, 0, 0, 0, 1, 1, 1])
   })
 
+  it.each([
+    [2, [1.2, 1.6, 0.3, 0.4], [0.9, 1.2, 0.3, 0.4, 6, 8]],
+    [1, [0.9428571, 1.2571429, 0.3, 0.4], [0.6428571, 0.8571429, 0.3, 0.4, 6, 8]],
+  ] as const)('shortens the rows of bags too, by their norm of order %s', (normType, bags, table) => {
+    const layer = new nn.EmbeddingBag(3, 2, { mode: 'sum', maxNorm: 1.5, normType, device })
+    noGrad(() => layer.weight.copy_(tensor([3, 4, 0.3, 0.4, 6, 8], { device }).reshape([3, 2])))
+    close(layer.forward(tensor([0, 1, 1], { dtype: 'int32', device }), [0, 2]), bags)
+    close(layer.weight, table)
+    expect(() => new nn.EmbeddingBag(3, 2, { maxNorm: 0 })).toThrow('[EmbeddingBag] maxNorm is 0, but must be')
+  })
+
   it('refuses limits that are none, and tables that cannot be shortened', () => {
     const weight = table()
     for (const [options, text] of [

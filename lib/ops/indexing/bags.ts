@@ -18,6 +18,7 @@ import { clamp, div, gt, lt, mul, ne, where } from '../elementwise/index.js'
 import { argmax, sum } from '../reduce/index.js'
 import { expand, reshape, select, unsqueeze } from '../shape/index.js'
 import { gather } from './gather.js'
+import { checkMaxNorm } from './max-norm.js'
 import { embedding, indexSelect } from './rows.js'
 
 export interface EmbeddingBagOptions {
@@ -31,6 +32,10 @@ export interface EmbeddingBagOptions {
   readonly paddingIdx?: number | null
   /** Whether a last offset says where the last bag ends. Default false: with the ids. */
   readonly includeLastOffset?: boolean
+  /** Rows that are asked for and longer are shortened to it first, in `weight` itself, whether it wants a gradient or not. */
+  readonly maxNorm?: number | null
+  /** The p of the norm that `maxNorm` limits. Default 2. */
+  readonly normType?: number
 }
 
 const bagNames: OptionNames<EmbeddingBagOptions> = {
@@ -39,6 +44,8 @@ const bagNames: OptionNames<EmbeddingBagOptions> = {
   perSampleWeights: true,
   paddingIdx: true,
   includeLastOffset: true,
+  maxNorm: true,
+  normType: true,
 }
 
 const op = 'embeddingBag'
@@ -163,7 +170,9 @@ function reduced(rows: Tensor, counted: Tensor | null, weights: Tensor | null, m
 export function embeddingBag(ids: Tensor, weight: Tensor, options: EmbeddingBagOptions = {}): Tensor {
   checkOptions(op, options, bagNames)
   const { mode = 'mean', perSampleWeights = null, paddingIdx = null, includeLastOffset = false } = options
+  const { maxNorm = null, normType = 2 } = options
   checkMode(mode)
+  checkMaxNorm(op, maxNorm, normType)
   checkFlag(op, 'includeLastOffset', includeLastOffset)
   checkTensor(op, 'weight', weight)
   checkIntegers('ids', ids)
@@ -185,7 +194,7 @@ export function embeddingBag(ids: Tensor, weight: Tensor, options: EmbeddingBagO
         op,
         `ids are out of range: weight is ${formatShape(weight.sizes)}, without any row`,
       )
-    const rows = embedding(bags.ids, weight, { paddingIdx })
+    const rows = embedding(bags.ids, weight, { paddingIdx, maxNorm, normType })
     const padding = paddingIdx !== null && paddingIdx < 0 ? paddingIdx + (weight.sizes[0] as number) : paddingIdx
     const kept = padding === null ? null : ne(bags.ids, padding)
     const counted =

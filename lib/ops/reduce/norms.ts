@@ -147,6 +147,72 @@ function inSingle<T extends readonly Tensor[]>(inputs: T, fn: (...wide: T) => Te
   return near.every((x) => x.dtype === 'bfloat16') ? castTo(y, 'bfloat16') : y
 }
 
+/**
+ * PyTorch's linalg.vector_norm: the p-norm over `dim` (default: all), as `norm` has it for a number p. Throws ValueError for
+ * another p, DTypeError for integers.
+ */
+export function vectorNorm<D extends DType>(
+  x: Tensor<Shape, D>,
+  p?: number,
+  dim?: Dim,
+  options?: ReduceOptions,
+): Tensor<Shape, D>
+export function vectorNorm(x: Tensor, p = 2, dim: Dim = null, options: ReduceOptions = {}): Tensor {
+  const op = 'vectorNorm'
+  const keepdim = keepdimOf(op, options)
+  checkTensor(op, 'x', x)
+  if (typeof p !== 'number' || Number.isNaN(p))
+    throw new ValueError(op, `p is ${shown(p)}, but must be a number, Infinity or -Infinity`)
+  const dims = normalizeDims(op, dim, x.ndim)
+  return namedAs(op, () => normOf(op, x, p, dims, keepdim))
+}
+
+/** The norms of matrices that need no singular values: of each column's or row's sum of sizes, the largest or the smallest. */
+export type MatrixNormOrder = 'fro' | 1 | -1 | typeof Number.POSITIVE_INFINITY | typeof Number.NEGATIVE_INFINITY
+
+/**
+ * PyTorch's linalg.matrix_norm: of the matrices along two dimensions (default: the last two), rows first. 'fro' is the square
+ * root of the sum of squares; 1 and -1 the largest and the smallest sum of sizes of a column, Infinity and -Infinity of a row.
+ * Throws ValueError for orders that need singular values (2, -2, 'nuc'), ShapeError for x of fewer than two dimensions,
+ * DTypeError for integers.
+ */
+export function matrixNorm<D extends DType>(
+  x: Tensor<Shape, D>,
+  order?: MatrixNormOrder,
+  dim?: readonly [number, number],
+  options?: ReduceOptions,
+): Tensor<Shape, D>
+export function matrixNorm(
+  x: Tensor,
+  order: MatrixNormOrder = 'fro',
+  dim: readonly [number, number] = [-2, -1],
+  options: ReduceOptions = {},
+): Tensor {
+  const op = 'matrixNorm'
+  const keepdim = keepdimOf(op, options)
+  checkTensor(op, 'x', x)
+  if (order !== 'fro' && order !== 1 && order !== -1 && !infinite(order))
+    throw new ValueError(
+      op,
+      `order is ${shown(order)}, but must be 'fro', 1, -1, Infinity or -Infinity; others need singular values`,
+    )
+  if (!Array.isArray(dim) || dim.length !== 2)
+    throw new ValueError(op, `dim is ${shown(dim)}, but must be two dimensions`)
+  if (x.ndim < 2)
+    throw new ShapeError(op, `x is ${formatShape(x.sizes)}, but must have at least two dimensions`, [x.sizes])
+  const [rows, columns] = [normalizeDim(op, dim[0], x.ndim), normalizeDim(op, dim[1], x.ndim)]
+  const both = normalizeDims(op, [rows, columns], x.ndim)
+  return namedAs(op, () => {
+    if (order === 'fro') return normOf(op, x, 2, both, keepdim)
+    return inSingle([x], (wide) => {
+      const [summed, compared] = infinite(order) ? [columns, rows] : [rows, columns]
+      const sums = normOf(op, wide, 1, [summed], true)
+      const found = order > 0 ? amax(sums, compared, { keepdim: true }) : amin(sums, compared, { keepdim: true })
+      return keepdim ? found : reshape(found, reducedShape(x.sizes, both, false))
+    })
+  })
+}
+
 export interface NormalizeOptions {
   /** The norm's order. Default 2. */
   readonly p?: number

@@ -93,6 +93,8 @@ export const errors: readonly ErrorCase[] = [
   wrong('no last offset', 'ERR_VALUE', ['includeLastOffset'], { offsets: [], includeLastOffset: true }),
   wrong('a mode that there is not', 'ERR_VALUE', ["'median'"], { mode: 'median' as never, offsets: [0] }),
   wrong('padding outside of the table', 'ERR_VALUE', ['paddingIdx 11'], { offsets: [0], paddingIdx: 11 }),
+  wrong('a limit of no length', 'ERR_VALUE', ['maxNorm is 0'], { offsets: [0], maxNorm: 0 }),
+  wrong('a norm of no order', 'ERR_VALUE', ['normType is 0'], { offsets: [0], maxNorm: 1, normType: 0 }),
   wrong('three dimensions', 'ERR_SHAPE', ['[2, 3, 4]'], {}, [2, 3, 4]),
   {
     op: 'embeddingBag',
@@ -122,7 +124,15 @@ export const calls: readonly PublicCall[] = [
     () => [
       ints([4]),
       t(3, 2),
-      { mode: 'sum', offsets: [0, 2, 4], perSampleWeights: t(4), paddingIdx: 1, includeLastOffset: true },
+      {
+        mode: 'sum',
+        offsets: [0, 2, 4],
+        perSampleWeights: t(4),
+        paddingIdx: 1,
+        includeLastOffset: true,
+        maxNorm: 9,
+        normType: 1,
+      },
     ],
     'embedding',
   ),
@@ -134,7 +144,7 @@ export const layers: readonly PublicCall[] = layer(
   (): [number, number, f.nn.EmbeddingBagLayerOptions] => [
     3,
     2,
-    { mode: 'sum', paddingIdx: 1, includeLastOffset: true },
+    { mode: 'sum', paddingIdx: 1, includeLastOffset: true, maxNorm: 9, normType: 1 },
   ],
   () => [ints([4]), [0, 2, 4], t(4)],
   'embeddingBag',
