@@ -23,6 +23,12 @@ interface Entry<T extends keyof Tasks> {
 
 const registry: readonly Entry<keyof Tasks>[] = [
   { task: 'causalLM', modelTypes: ['gpt2'], open: async () => (await import('./gpt2.js')).gpt2Architecture },
+  { task: 'causalLM', modelTypes: ['llama'], open: async () => (await import('./llama.js')).llamaArchitecture },
+  { task: 'causalLM', modelTypes: ['mistral'], open: async () => (await import('./llama.js')).mistralArchitecture },
+  { task: 'causalLM', modelTypes: ['qwen2'], open: async () => (await import('./llama.js')).qwen2Architecture },
+  { task: 'causalLM', modelTypes: ['qwen3'], open: async () => (await import('./llama.js')).qwen3Architecture },
+  { task: 'causalLM', modelTypes: ['gemma2'], open: async () => (await import('./gemma.js')).gemma2Architecture },
+  { task: 'causalLM', modelTypes: ['gemma3_text'], open: async () => (await import('./gemma.js')).gemma3Architecture },
 ]
 
 const loadNames: OptionNames<LoadModelOptions> = { device: true, dtype: true }

@@ -5,8 +5,8 @@ import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { outsideFrames } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
-import type { Embedding } from '../nn/embedding.js'
-import type { Linear } from '../nn/linear.js'
+import { Embedding } from '../nn/embedding.js'
+import { Linear } from '../nn/linear.js'
 import { Parameter } from '../nn/module.js'
 import { castTo } from '../ops/convert.js'
 import { fromTypedArray, full } from '../ops/creation.js'
@@ -141,17 +141,17 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
     outsideFrames(() => {
       const weight = resized(embedding.weight)
       const tied = head.weight.storage === embedding.weight.storage
+      const { embeddingDim, paddingIdx } = embedding
+      const padding = paddingIdx !== null && paddingIdx < count ? paddingIdx : null
       this.replaceEmbedding(
-        Object.assign(this.embeddingOf(count), { weight }),
-        Object.assign(this.headOf(count), { weight: tied ? weight : resized(head.weight) }),
+        Object.assign(new Embedding(count, embeddingDim, { device: 'meta', paddingIdx: padding }), { weight }),
+        Object.assign(new Linear(embeddingDim, count, { device: 'meta', bias: false }), {
+          weight: tied ? weight : resized(head.weight),
+        }),
       )
     })
     this.reconfigure({ vocabSize: count } as Partial<C>)
   }
-
-  /** Layers of other sizes, on meta: their weights come. */
-  protected abstract embeddingOf(vocabSize: number): Embedding
-  protected abstract headOf(vocabSize: number): Linear
 
   /**
    * Writes on: tokens that follow each prompt, by greedy search, sampling or beams. See `GenerateOptions`. The event loop is free

@@ -70,6 +70,8 @@ const harmless = new Set([
   'remove_invalid_values',
   'exponential_decay_length_penalty',
   'chunk_size_feed_forward',
+  // Whoever loads the weights reads it.
+  'quantization_config',
   'is_llama_config',
   'rope_interleaved',
   'unsloth_fixed',
@@ -127,6 +129,33 @@ export class Settings {
   size(name: string, fallback?: number): number {
     const fits = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0
     return this.#take(name, fits, 'a positive integer', fallback, 1)
+  }
+
+  /** A count, or null where the file says so; the fallback where it says nothing. */
+  sizeOrNull(name: string, fallback: number | null): number | null {
+    if (Object.hasOwn(this.json, name) ? this.json[name] === null : fallback === null) {
+      this.#asked.add(name)
+      return null
+    }
+    return this.size(name, fallback ?? 1)
+  }
+
+  /** As `sizeOrNull`, of any positive number. */
+  positiveOrNull(name: string, fallback: number | null): number | null {
+    if (Object.hasOwn(this.json, name) ? this.json[name] === null : fallback === null) {
+      this.#asked.add(name)
+      return null
+    }
+    return this.positive(name, fallback ?? 1)
+  }
+
+  /** The id of a token of a vocabulary; null where there is none. A negative one counts from the end, as PyTorch reads it. */
+  token(name: string, vocabSize: number): number | null {
+    const value = this.value(name)
+    if (value === undefined) return null
+    if (Number.isInteger(value) && Math.abs((value as number) + 0.5) < vocabSize) return value as number
+    this.fault(`${name} is ${shown(value)}, but must be a token of the ${vocabSize}, or null`)
+    return null
   }
 
   /** A finite number. */

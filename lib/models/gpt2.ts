@@ -178,14 +178,6 @@ export class Gpt2 extends CausalModel<Gpt2Config> {
     return this.transformer.forward(ids, columns)
   }
 
-  protected override embeddingOf(vocabSize: number): Embedding {
-    return new Embedding(vocabSize, this.config.width, { device: 'meta' })
-  }
-
-  protected override headOf(vocabSize: number): Linear {
-    return new Linear(this.config.width, vocabSize, { device: 'meta', bias: false })
-  }
-
   protected override replaceEmbedding(embedding: Embedding, head: Linear): void {
     this.transformer.wte = embedding
     this.lmHead = head

@@ -1,6 +1,7 @@
 /** A model from a folder: made on meta, where it costs no memory, and given the weights piece by piece. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { noGrad } from '../autograd/mode.js'
 import { defaultDevice } from '../backend/devices.js'
 import type { Device } from '../core/device.js'
 import { DTypeError, shown } from '../core/errors.js'
@@ -10,9 +11,11 @@ import { replaceMemory } from '../core/tensor.js'
 import { openTensors } from '../io/shards.js'
 import type { TensorSource } from '../io/source.js'
 import type { LoadOptions } from '../nn/state.js'
+import { castTo } from '../ops/convert.js'
 import { zeros } from '../ops/creation.js'
 import { type Architecture, configOf, type FileNames } from './architecture.js'
 import { type ConfigJson, dtypeOf, readConfig } from './config.js'
+import { checkQuantization, Nf4Source } from './nf4.js'
 import type { PretrainedModel } from './pretrained.js'
 
 export interface LoadModelOptions {
@@ -20,9 +23,9 @@ export interface LoadModelOptions {
   readonly device?: string | Device
   /**
    * The dtype of its weights. Default float32, in which training is safe; 'auto' is the one that `config.json` names, which for
-   * 16-bit weights takes half the memory.
+   * bfloat16 takes half the memory. float16, which no kernel computes in, becomes float32. Weights in NF4 stay so, and are frozen.
    */
-  readonly dtype?: 'auto' | 'float32' | 'bfloat16' | 'float16'
+  readonly dtype?: 'auto' | 'float32' | 'bfloat16'
 }
 
 /** Names of modules that the folder may lack: they begin with initial weights, as a new head on a body that is there. */
@@ -30,7 +33,7 @@ export interface FreshParts {
   readonly fresh?: readonly string[]
 }
 
-const dtypes = ['auto', 'float32', 'bfloat16', 'float16'] as const
+const dtypes = ['auto', 'float32', 'bfloat16'] as const
 
 /** What of the folder is which of the model, and what stays out. */
 function naming(model: PretrainedModel, source: TensorSource, files: FileNames, fresh: readonly string[]): LoadOptions {
@@ -61,6 +64,20 @@ function begin(model: PretrainedModel, device: Device, names: readonly string[])
   for (const [, part] of left) model.initialize(part)
 }
 
+/** Parameters whose blocks will come: they take the memory of these, and learn nothing. */
+function storeInBlocks(model: PretrainedModel, names: Iterable<string>): void {
+  const own = new Map(model.namedParameters())
+  noGrad(() => {
+    for (const name of names) {
+      const parameter = own.get(name)
+      if (parameter === undefined) continue
+      const stored = keep(castTo(parameter.detach(), 'nf4'))
+      parameter.requiresGrad = false
+      replaceMemory(parameter, stored)
+    }
+  })
+}
+
 /** The model of a configuration on meta. */
 export function skeleton<C extends object, M extends PretrainedModel<C>>(
   op: string,
@@ -72,7 +89,7 @@ export function skeleton<C extends object, M extends PretrainedModel<C>>(
   if (!dtypes.includes(dtype))
     throw new DTypeError(op, `dtype is ${shown(dtype)}, but must be one of ${dtypes.join(', ')}`)
   const config = configOf(op, path, json, architecture)
-  const own = dtypeOf(op, path, json) ?? 'float32'
+  const own = dtypeOf(op, path, json) === 'bfloat16' ? 'bfloat16' : 'float32'
   // Nothing is drawn on meta, so the program's generator need not move.
   const generator = new Generator(0)
   return architecture.make(config, json, { device: 'meta', dtype: dtype === 'auto' ? own : dtype, generator })
@@ -94,15 +111,18 @@ export async function loadModel<C extends object, M extends PretrainedModel<C>>(
   const model = skeleton(op, path, architecture, json, options)
   const writing = join(folder, 'generation_config.json')
   if (existsSync(writing)) model.generationConfig = await readConfig(op, writing)
-  const source = await openTensors(folder, op)
+  const quantised = checkQuantization(op, path, json)
+  const file = await openTensors(folder, op)
   try {
+    const source = quantised ? await Nf4Source.open(op, file) : file
+    if (source instanceof Nf4Source) storeInBlocks(model, source.quantised)
     const { device, fresh = [] } = options
     const names = naming(model, source, architecture.files ?? {}, fresh)
     await model.load(source, { ...names, ...(device === undefined ? {} : { device }) })
     const filled = [...model.parameters()].find((parameter) => parameter.device.kind !== 'meta')
     begin(model, filled?.device ?? defaultDevice(), fresh)
   } finally {
-    await source.close()
+    await file.close()
   }
   return model
 }

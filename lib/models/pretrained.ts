@@ -1,5 +1,6 @@
 /** What all models of Hugging Face's folders have in common: a configuration, a folder to be saved to, and initial weights. */
 import { noGrad } from '../autograd/mode.js'
+import { isBlocks } from '../core/dtype.js'
 import { ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
 import type { Tensor } from '../core/tensor.js'
@@ -81,8 +82,14 @@ export abstract class PretrainedModel<out C extends object = object> extends Mod
     })
   }
 
-  /** Throws where adapters stand beside the weights: a folder of the model cannot hold them. */
+  /** Throws where adapters stand beside the weights, or these are in blocks: what transformers reads cannot hold that. */
   checkPlain(op: string): void {
+    for (const [name, { dtype }] of this.namedParameters())
+      if (isBlocks(dtype))
+        throw new ValueError(
+          op,
+          `${name} is of ${dtype} blocks, which such a folder does not hold; save what learns beside them with saveAdapter`,
+        )
     for (const [path, layer] of this.namedModules())
       if (isAdaptable(layer) && layer.adapters.names.length > 0)
         throw new ValueError(

@@ -1,6 +1,9 @@
 /** Rotary positions as `config.json` tells them: `rope_parameters` of transformers 5, `rope_theta` and `rope_scaling` of before. */
 import { kindOf, shown } from '../core/errors.js'
-import type { RotaryScaling } from '../ops/attention/index.js'
+import type { Tensor } from '../core/tensor.js'
+import { type RotaryScaling, rotaryEmbedding } from '../ops/attention/index.js'
+import { max } from '../ops/reduce/index.js'
+import type { Columns } from './columns.js'
 import type { ConfigJson, Settings } from './config.js'
 
 /** How queries and keys are turned. */
@@ -56,7 +59,10 @@ function scalingOf(settings: Settings, where: string, json: ConfigJson, defaults
     asked.add(name)
     return (json[name] ?? null) === null ? {} : { [property]: take(name) }
   }
-  const original = () => take('original_max_position_embeddings', defaults.maxPositions)
+  // Beside the table, as Phi-3 has it, it comes before the one within.
+  const beside = settings.value('original_max_position_embeddings')
+  const original = () =>
+    typeof beside === 'number' ? beside : take('original_max_position_embeddings', defaults.maxPositions)
   const scaling = (): RotaryScaling | null => {
     const type = (json['rope_type'] ?? json['type'] ?? 'default') as RotaryScaling['type'] | 'default'
     switch (type) {
@@ -65,7 +71,7 @@ function scalingOf(settings: Settings, where: string, json: ConfigJson, defaults
       case 'linear':
         return { type, factor: take('factor') }
       case 'dynamic':
-        return { type, factor: take('factor'), originalMaxPositions: original() }
+        return { type, factor: take('factor'), originalMaxPositions: defaults.maxPositions }
       case 'llama3':
         return {
           type,
@@ -137,7 +143,6 @@ const isTable = (value: unknown): value is ConfigJson =>
 /** The rotary settings of all layers. */
 export function readRope(settings: Settings, defaults: RopeDefaults): Rope {
   const base = settings.positive('rope_theta', defaults.base)
-  settings.unused('original_max_position_embeddings')
   for (const where of ['rope_parameters', 'rope_scaling']) {
     const json = settings.object(where)
     if (json !== null) return ropeOf(settings, where, json, base, defaults)
@@ -163,4 +168,17 @@ export function readRopeByKind<K extends string>(
     return [kind, ropeOf(settings, where, isTable(json) ? json : {}, own.base, own)] as const
   })
   return Object.fromEntries(found) as { readonly [Kind in K]: Rope }
+}
+
+/** Turns the features of queries or keys [B, H, T, D] by where their columns stand. */
+export type Turn = (x: Tensor) => Tensor
+
+/** How a call's queries and keys are turned. */
+export function turnOf({ base, scaling, dims }: Rope, { offset, positions }: Columns): Turn {
+  const plain = { base, scaling, dims }
+  if (positions === null) return (x) => rotaryEmbedding(x, { ...plain, offset })
+  const grows = scaling?.type === 'dynamic' || scaling?.type === 'longrope'
+  // Only frequencies that follow the length of the text wait for the positions.
+  const length = grows ? { length: (max(positions).item() as number) + 1 } : {}
+  return (x) => rotaryEmbedding(x, { ...plain, positions, ...length })
 }

@@ -128,11 +128,19 @@ function checkNumbers(model: CausalModel, folder: Folder, tally: Tally): void {
   const wanted = folder.json.loss ?? folder.json.loss_value
   if (typeof wanted === 'number') tally.close('loss', 'the loss', [loss.item() as number], [wanted], 1e-5)
   const named = new Map(model.namedParameters())
+  for (const [key, { data }] of folder.tensors) {
+    const name = /^out\.dequantised\.(.*)$/.exec(key)?.[1]
+    if (name === undefined) continue
+    const got = named.get(name)?.to('float32').dataSync() as Float32Array
+    tally.close('dequantised', name, got, data as Float32Array, 1e-6)
+  }
   const gradients = [...folder.tensors].filter(([name]) => name.startsWith('grad.'))
   if (gradients.length === 0) return
   loss.backward()
   for (const [key, { data }] of gradients) {
     const name = key.slice('grad.'.length)
+    // Weights in blocks are frozen; the reference's are those of their numbers.
+    if (named.get(name)?.requiresGrad === false) continue
     const grad = named.get(name)?.grad
     if (grad)
       tally.close('gradients', `the gradient of ${name}`, grad.dataSync() as Float32Array, data as Float32Array, 1e-3)
@@ -140,8 +148,26 @@ function checkNumbers(model: CausalModel, folder: Folder, tally: Tally): void {
   }
   tally.is(
     'every parameter has a reference gradient',
-    [...named.keys()].every((name) => folder.tensors.has(`grad.${name}`)),
+    [...named].every(([name, { requiresGrad }]) => folder.tensors.has(`grad.${name}`) || !requiresGrad),
   )
+}
+
+/** The model in the dtype that its weights are stored in. */
+async function checkStored(folder: Folder, tally: Tally): Promise<void> {
+  const model = (await AutoModel.forCausalLM(folder.path, { dtype: 'auto' })).eval()
+  const [ids, attentionMask] = [given(folder, 'in.input_ids'), given(folder, 'in.attention_mask')]
+  const positions = given(folder, 'in.position_ids')
+  const [weight] = model.parameters()
+  tally.is(
+    `weights are ${weight?.dtype}`,
+    weight?.dtype === (folder.path.includes('bfloat16') ? 'bfloat16' : 'float32'),
+  )
+  const logits = noGrad(() => model.forward(ids, { attentionMask, positions }).to('float32'))
+  const masked = attentionMask.dataSync()
+  const got = logits.dataSync() as Float32Array
+  const expected = folder.tensors.get('out.logits_low_precision')?.data as Float32Array
+  const tokens = model.config.vocabSize
+  tally.close('16 bits', 'logits in 16 bits', got, expected, 3e-2, (i) => masked[Math.floor(i / tokens)] === 1)
 }
 
 export async function checkCausal(folder: Folder): Promise<Result> {
@@ -155,6 +181,7 @@ export async function checkCausal(folder: Folder): Promise<Result> {
     throw error
   }
   const tally = new Tally()
+  if (folder.tensors.has('out.logits_low_precision')) await checkStored(folder, tally)
   model.eval()
   scope(() => checkNumbers(model, folder, tally))
   await checkTexts(model, folder, tally)
