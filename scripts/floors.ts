@@ -28,6 +28,7 @@ export const floors: readonly Floor[] = [
   ['lib/optim', 'lib/core', 'lib/autograd', 'lib/backend', 'lib/ops', 'lib/nn'],
   ['lib/data', 'lib/core', 'lib/ops', 'lib/io'],
   ['lib/text', 'lib/core', 'lib/io', 'lib/data'],
+  ['lib/images', 'lib/core', 'lib/ops', 'lib/io', 'lib/data'],
   ['lib/train', 'lib/core', 'lib/autograd', 'lib/ops', 'lib/nn', 'lib/optim', 'lib/data', 'lib/io'],
   ['lib/models', 'lib/core', 'lib/autograd', 'lib/backend', 'lib/ops', 'lib/io', 'lib/nn', 'lib/train'],
   ['lib/finetune', 'lib/core', 'lib/autograd', 'lib/ops', 'lib/nn', 'lib/train', 'lib/io'],

@@ -5,9 +5,9 @@ import { Tensor } from '../core/tensor.js'
 import { fromTypedArray } from '../ops/creation.js'
 import { indexSelect } from '../ops/indexing/index.js'
 import { select } from '../ops/shape/slices.js'
-import { type Collated, collateFor } from './collate.js'
+import { type Collated, collateFor, type RowDTypes } from './collate.js'
 import { IterableDataset } from './iterable.js'
-import { type Description, recipeOf } from './recipe.js'
+import { type Description, keepsForm, recipeOf } from './recipe.js'
 import { type RowContext, rowContext, type SeededPass } from './row-context.js'
 
 /** Batches of rows by their indices: all that a DataLoader needs. What a batch holds is its business; the Trainer takes [input, target]. */
@@ -28,12 +28,18 @@ export const ownBatches = Symbol('ownBatches')
  */
 export abstract class Dataset<R, B = Collated<R>> implements BatchSource<B> {
   abstract readonly length: number
+
+  /** Dtypes of the rows' numbers where these are not to be as usual: an option `dtypes` of a loader goes before. */
+  get rowDTypes(): RowDTypes | undefined {
+    return undefined
+  }
+
   /** One row. May take its time. A loader gives the context, with the row's random numbers. */
   abstract get(index: number, context?: RowContext): R | Promise<R>
 
   /** The rows at these indices, put together; by default `defaultCollate` of what `get` gives. */
   batch(indices: readonly number[], pass?: SeededPass): B | Promise<B> {
-    return this.rows(indices, pass).then((rows) => collateFor('Dataset.batch', rows, undefined) as Collated<R> & B)
+    return this.rows(indices, pass).then((rows) => collateFor('Dataset.batch', rows, this.rowDTypes) as Collated<R> & B)
   }
 
   /** The rows at these indices, all asked for at once. An error of one has its index in the property `row`. */
@@ -254,6 +260,10 @@ export class Subset<R, B = Collated<R>> extends Dataset<R, B> {
     return this.indices.length
   }
 
+  override get rowDTypes(): RowDTypes | undefined {
+    return this.dataset instanceof Dataset ? this.dataset.rowDTypes : undefined
+  }
+
   get(index: number, context?: RowContext): R | Promise<R> {
     checkIndices('Subset', [index], this.length)
     return withRows('Subset', this.dataset).get(this.indices[index] as number, context)
@@ -300,6 +310,10 @@ export class Range<R, B> extends Dataset<R, B> {
     return Math.min(this.#most, Math.max(0, this.#dataset.length - this.#from))
   }
 
+  override get rowDTypes(): RowDTypes | undefined {
+    return this.#dataset.rowDTypes
+  }
+
   get(index: number, context?: RowContext): R | Promise<R> {
     checkIndices(this.#op, [index], this.length)
     return this.#dataset.get(this.#from + index, context)
@@ -341,6 +355,10 @@ export class MappedDataset<R, T> extends Dataset<T> {
     return this.#dataset.length
   }
 
+  override get rowDTypes(): RowDTypes | undefined {
+    return keepsForm(this.#fn) ? this.#dataset.rowDTypes : undefined
+  }
+
   async get(index: number, context: RowContext = rowContext(undefined, index)): Promise<T> {
     return this.#fn(await this.#dataset.get(index, context), context)
   }
@@ -370,6 +388,11 @@ export class ConcatDataset<R> extends Dataset<R> {
 
   get length(): number {
     return this.#datasets.reduce((sum, { length }) => sum + length, 0)
+  }
+
+  /** Those of the first dataset, because rows of one batch are alike. */
+  override get rowDTypes(): RowDTypes | undefined {
+    return this.#datasets[0]?.rowDTypes
   }
 
   get(index: number, context?: RowContext): R | Promise<R> {

@@ -28,7 +28,8 @@ export class ImageDataset extends Dataset<
   /** [C, H, W] of one image. */
   readonly shape: readonly [number, number, number]
   readonly labels: Uint8Array
-  readonly #pixels: Uint8Array | Uint8ClampedArray
+  /** [N, C, H, W]. */
+  readonly pixels: Uint8Array | Uint8ClampedArray
   /** The number that each of the 256 pixel values becomes. */
   readonly #values: Float32Array
 
@@ -60,7 +61,7 @@ export class ImageDataset extends Dataset<
     if (!Number.isFinite(mean)) throw new ValueError('ImageDataset', `mean is ${shown(mean)}, but must be a number`)
     this.shape = shape
     this.labels = labels
-    this.#pixels = pixels
+    this.pixels = pixels
     this.#values = Float32Array.from({ length: 256 }, (_, v) => (v / 255 - mean) / std)
   }
 
@@ -86,7 +87,7 @@ export class ImageDataset extends Dataset<
     const size = c * h * w
     const data = new Float32Array(indices.length * size)
     const labels = new Int32Array(indices.length)
-    const [values, pixels] = [this.#values, this.#pixels]
+    const [values, pixels] = [this.#values, this.pixels]
     for (let k = 0; k < indices.length; k++) {
       const index = indices[k] as number
       labels[k] = this.labels[index] as number

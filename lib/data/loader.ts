@@ -10,7 +10,8 @@ import {
 } from '../core/generator.js'
 import { checkFlag, checkOptions } from '../core/options.js'
 import { askHeap, checkEntries, mostEntries } from '../core/room.js'
-import type { Collated, CollateOptions } from './collate.js'
+import { scope } from '../core/scope.js'
+import { type Collated, type CollateOptions, collateFor } from './collate.js'
 import { type BatchSource, checkSource, Dataset, describeDataset, ownBatches } from './dataset.js'
 import { IterableDataset, type PassState } from './iterable.js'
 import { batchGenerator, type SeededPass } from './row-context.js'
@@ -313,7 +314,8 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
     const { length } = this.#mix
     if (length === 0) return batch
     const generator = batchGenerator(pass, index)
-    return (this.#mix[generator.randint(0, length)] as (batch: unknown, generator: Generator) => B)(batch, generator)
+    const step = this.#mix[generator.randint(0, length)] as (batch: unknown, generator: Generator) => B
+    return scope(() => step(batch, generator))
   }
 
   async *#byIndex(source: BatchSource<B>, place: Place, waits: Waits): AsyncGenerator<B> {
@@ -371,7 +373,11 @@ export class DataLoader<const R, B = Collated<R>> implements AsyncIterable<B>, R
     const dataset = describeDataset('DataLoader', this.dataset as Dataset<R, B>)
     // Loaded where there are workers, because few programs have any.
     const { Workers } = await import('./workers.js')
-    return new Workers(this.#workers, { dataset, length, dtypes: this.#dtypes })
+    return new Workers(this.#workers, {
+      dataset,
+      length,
+      dtypes: this.#dtypes ?? (this.dataset as Dataset<R, B>).rowDTypes,
+    })
   }
 
   /** The indices of each batch of the pass. The generator is left where drawing them left it. */
@@ -507,7 +513,10 @@ function sourceOf<R, B>(
       get length() {
         return dataset.length
       },
-      batch: async (indices, pass) => collate(await dataset.rows(indices, pass)),
+      batch: async (indices, pass) => {
+        const rows = await dataset.rows(indices, pass)
+        return own ? collate(rows) : (collateFor(op, rows, dataset.rowDTypes) as Collated<R> & B)
+      },
     }
   if (typeof dataset === 'object' && dataset !== null && Symbol.asyncIterator in dataset) {
     if ('next' in dataset)

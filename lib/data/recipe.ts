@@ -46,3 +46,12 @@ export async function follow({ module, name, args }: Recipe): Promise<unknown> {
   for (const arg of args) own.push(isNested(arg) ? await follow(arg.nestedRecipe) : arg)
   return (exported as (...args: readonly unknown[]) => unknown)(...own)
 }
+
+const formKeepers = new WeakSet<object>()
+
+/** Marks a function of a row that gives rows of the form it gets, so that what is known of a dataset's rows holds for its results. */
+export function keepingForm(fn: object): void {
+  formKeepers.add(fn)
+}
+
+export const keepsForm = (fn: object): boolean => formKeepers.has(fn)

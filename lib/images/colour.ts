@@ -1,0 +1,203 @@
+/** Steps that change values: brightness, contrast, saturation, hue, and those of RandAugment. Meaning is torchvision's on tensors. */
+import { shown, ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
+import { Picture } from '../data/picture.js'
+import { type ImageStep, like, step, uniform } from './step.js'
+
+/** The largest value: pictures of floats go from 0 to 1. */
+const bound = ({ data }: Picture) => (data instanceof Uint8Array ? 255 : 1)
+
+/** A picture of this one's form, value by value. Bytes are cut off, not rounded, as torchvision's are. */
+function made(picture: Picture, valueAt: (i: number) => number): Picture {
+  const most = bound(picture)
+  const result = like(picture, picture.data.length)
+  for (let i = 0; i < result.length; i++) result[i] = Math.min(most, Math.max(0, valueAt(i)))
+  return new Picture(result, picture.height, picture.width, picture.channels)
+}
+
+/** The brightness of each pixel (ITU-R 601-2), cut off to bytes where the picture has bytes. */
+function grey(picture: Picture): Uint8Array | Float32Array {
+  const { data, channels } = picture
+  const result = like(picture, picture.height * picture.width)
+  for (let i = 0, at = 0; i < result.length; i++, at += channels)
+    result[i] =
+      channels < 3
+        ? (data[at] as number)
+        : 0.2989 * (data[at] as number) + 0.587 * (data[at + 1] as number) + 0.114 * (data[at + 2] as number)
+  return result
+}
+
+export function brightness(picture: Picture, factor: number): Picture {
+  return made(picture, (i) => factor * (picture.data[i] as number))
+}
+
+export function contrast(picture: Picture, factor: number): Picture {
+  const tones = grey(picture)
+  let sum = 0
+  for (const tone of tones) sum += tone
+  const rest = (1 - factor) * (sum / tones.length)
+  return made(picture, (i) => factor * (picture.data[i] as number) + rest)
+}
+
+export function saturation(picture: Picture, factor: number): Picture {
+  if (picture.channels < 3) return picture
+  const tones = grey(picture)
+  return made(
+    picture,
+    (i) => factor * (picture.data[i] as number) + (1 - factor) * (tones[Math.floor(i / picture.channels)] as number),
+  )
+}
+
+/** Colours turned by a share of the circle, in [-0.5, 0.5]. */
+export function hue(picture: Picture, shift: number): Picture {
+  const { data, channels, height, width } = picture
+  if (channels < 3) return picture
+  const most = bound(picture)
+  const result = data.slice()
+  const put = (at: number, value: number) => {
+    // As torchvision turns floats into bytes.
+    result[at] = most === 1 ? value : Math.floor(value * (256 - 1e-3))
+  }
+  for (let at = 0; at < data.length; at += channels) {
+    const [r, g, b] = [(data[at] as number) / most, (data[at + 1] as number) / most, (data[at + 2] as number) / most]
+    const high = Math.max(r, g, b)
+    const range = high - Math.min(r, g, b)
+    const [rc, gc, bc] = range === 0 ? [0, 0, 0] : [(high - r) / range, (high - g) / range, (high - b) / range]
+    const sector = high === r ? bc - gc : high === g ? 2 + rc - bc : 4 + gc - rc
+    const h = (((sector / 6 + 1 + shift) % 1) + 1) % 1
+    const s = high === 0 ? 0 : range / high
+    const i = Math.floor(h * 6)
+    const f = h * 6 - i
+    const [p, q, t] = [high * (1 - s), high * (1 - s * f), high * (1 - s * (1 - f))]
+    const [x, y, z] = (
+      [
+        [high, t, p],
+        [q, high, p],
+        [p, high, t],
+        [p, q, high],
+        [t, p, high],
+        [high, p, q],
+      ] as const
+    )[i % 6] as readonly [number, number, number]
+    put(at, x)
+    put(at + 1, y)
+    put(at + 2, z)
+  }
+  return new Picture(result, height, width, channels)
+}
+
+/** A blend with the picture that a 3 x 3 filter smooths, whose edge stays. */
+export function sharpness(picture: Picture, factor: number): Picture {
+  const { data, height, width, channels } = picture
+  if (height <= 2 || width <= 2) return picture
+  const row = width * channels
+  const whole = data instanceof Uint8Array
+  return made(picture, (i) => {
+    const x = Math.floor(i / channels) % width
+    const y = Math.floor(i / row)
+    const own = data[i] as number
+    if (x === 0 || y === 0 || x === width - 1 || y === height - 1) return own
+    let sum = 4 * own
+    for (let dy = -row; dy <= row; dy += row)
+      for (let dx = -channels; dx <= channels; dx += channels) sum += data[i + dy + dx] as number
+    const smooth = whole ? Math.round(sum / 13) : sum / 13
+    return factor * own + (1 - factor) * smooth
+  })
+}
+
+/** Bytes by a table of their own for each channel. */
+function byTables(picture: Picture, tableOf: (counts: Uint32Array) => ArrayLike<number>): Picture {
+  const { data, height, width, channels } = picture
+  const result = new Uint8Array(data.length)
+  for (let c = 0; c < channels; c++) {
+    const counts = new Uint32Array(256)
+    for (let i = c; i < data.length; i += channels)
+      counts[data[i] as number] = (counts[data[i] as number] as number) + 1
+    const table = tableOf(counts)
+    for (let i = c; i < data.length; i += channels) result[i] = table[data[i] as number] as number
+  }
+  return new Picture(result, height, width, channels)
+}
+
+const table = (value: (byte: number) => number) => Uint8Array.from({ length: 256 }, (_, byte) => value(byte))
+
+export const posterize = (picture: Picture, bits: number): Picture =>
+  byTables(picture, () => table((v) => v & -(2 ** (8 - bits))))
+
+export const solarize = (picture: Picture, threshold: number): Picture =>
+  byTables(picture, () => table((v) => (v >= threshold ? 255 - v : v)))
+
+export function autoContrast(picture: Picture): Picture {
+  return byTables(picture, (counts) => {
+    const low = counts.findIndex((count) => count > 0)
+    const high = counts.findLastIndex((count) => count > 0)
+    // In float32, as torchvision's, which cuts the fraction off.
+    const scale = Math.fround(255 / (high - low))
+    return table((v) => (low === high ? v : Math.min(255, Math.max(0, Math.fround((v - low) * scale)))))
+  })
+}
+
+export function equalize(picture: Picture): Picture {
+  return byTables(picture, (counts) => {
+    const last = counts.findLastIndex((count) => count > 0)
+    const spread = Math.floor((picture.height * picture.width - (counts[last] as number)) / 255)
+    let before = 0
+    return table((v) => {
+      const value = spread === 0 ? v : Math.min(255, Math.floor((before + Math.floor(spread / 2)) / spread))
+      before += counts[v] as number
+      // Nothing is below the first value.
+      return spread !== 0 && v === 0 ? 0 : value
+    })
+  })
+}
+
+export interface ColorJitterOptions {
+  /** The factor is in [max(0, 1 - x), 1 + x]; or [low, high]. Default 0: no change. So for contrast and saturation. */
+  readonly brightness?: number | readonly [number, number]
+  readonly contrast?: number | readonly [number, number]
+  readonly saturation?: number | readonly [number, number]
+  /** The shift is in [-x, x], at most 0.5; or [low, high]. Default 0. */
+  readonly hue?: number | readonly [number, number]
+}
+
+/** Brightness, contrast, saturation and hue changed by random factors, in a random order. As ColorJitter. */
+export function colorJitter(options: ColorJitterOptions): ImageStep {
+  const op = 'colorJitter'
+  const own = checkOptions(op, options, { brightness: true, contrast: true, saturation: true, hue: true })
+  const changes = Object.entries({ brightness, contrast, saturation, hue }).flatMap(([name, change]) => {
+    const range = rangeOf(op, name, own[name as keyof ColorJitterOptions] ?? 0)
+    return range === null ? [] : [{ change, range }]
+  })
+  return step(op, [options], (picture, generator) => {
+    let changed = picture
+    for (const i of generator.randperm(changes.length)) {
+      const { change, range } = changes[i] as (typeof changes)[number]
+      changed = change(changed, uniform(generator, ...range))
+    }
+    return changed
+  })
+}
+
+/** Null where nothing changes. */
+function rangeOf(
+  op: string,
+  name: string,
+  value: number | readonly [number, number],
+): readonly [number, number] | null {
+  const isHue = name === 'hue'
+  const [low, high, ...more] = Array.isArray(value)
+    ? (value as readonly number[])
+    : isHue
+      ? [-value, value as number]
+      : [Math.max(0, 1 - (value as number)), 1 + (value as number)]
+  const [least, most] = isHue ? [-0.5, 0.5] : [0, 1e3]
+  const fits = (low as number) >= least && (low as number) <= (high as number) && (high as number) <= most
+  if (!fits || more.length > 0 || (typeof value === 'number' && value < 0))
+    throw new ValueError(
+      op,
+      `${name} is ${shown(value)}, but must be ${isHue ? 'a number from 0 to 0.5' : 'a number of at least 0'}, or [low, high] within ` +
+        `[${least}, ${most}]`,
+    )
+  const still = isHue ? 0 : 1
+  return low === still && high === still ? null : [low as number, high as number]
+}

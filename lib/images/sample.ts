@@ -1,0 +1,154 @@
+/** Pictures read at other places: parts, resized parts, and affine maps. */
+import { Picture } from '../data/picture.js'
+import { like } from './step.js'
+
+export interface Box {
+  readonly top: number
+  readonly left: number
+  readonly height: number
+  readonly width: number
+}
+
+/** A part of the picture, which may reach beyond it: there it is `fill`. */
+export function crop(picture: Picture, { top, left, height, width }: Box, fill = 0): Picture {
+  const { data, channels } = picture
+  const cut = like(picture, height * width * channels)
+  if (fill !== 0) cut.fill(fill)
+  const from = Math.max(0, left)
+  const to = Math.min(picture.width, left + width)
+  for (let y = 0; y < height && from < to; y++) {
+    const row = top + y
+    if (row < 0 || row >= picture.height) continue
+    const start = row * picture.width
+    cut.set(data.subarray((start + from) * channels, (start + to) * channels), (y * width + from - left) * channels)
+  }
+  return new Picture(cut, height, width, channels)
+}
+
+/** For each place of the result, where its weights begin in the source, and the weights. */
+function weightsOf(
+  source: number,
+  result: number,
+): { readonly starts: Int32Array; readonly taps: number; readonly weights: Float64Array } {
+  const scale = source / result
+  const support = Math.max(1, scale)
+  const taps = Math.min(source, Math.ceil(support) * 2 + 1)
+  const starts = new Int32Array(result)
+  const weights = new Float64Array(result * taps)
+  for (let i = 0; i < result; i++) {
+    const center = (i + 0.5) * scale
+    const start = Math.min(Math.max(0, Math.floor(center - support + 0.5)), source - taps)
+    let total = 0
+    for (let k = 0; k < taps; k++) {
+      const weight = Math.max(0, 1 - Math.abs((start + k + 0.5 - center) / support))
+      weights[i * taps + k] = weight
+      total += weight
+    }
+    for (let k = 0; k < taps; k++) weights[i * taps + k] = (weights[i * taps + k] as number) / total
+    starts[i] = start
+  }
+  return { starts, taps, weights }
+}
+
+/**
+ * A part of the picture, made `height` by `width`: bilinear, and where it shrinks over all pixels that fall together (antialias),
+ * as Pillow and torchvision do by default. Bytes are rounded once, so that they may differ by 1 from Pillow's, which rounds twice.
+ */
+export function resizeBox(picture: Picture, box: Box, height: number, width: number): Picture {
+  const { data, channels } = picture
+  if (box.height === height && box.width === width) return crop(picture, box)
+  const across = weightsOf(box.width, width)
+  const down = weightsOf(box.height, height)
+  const stride = width * channels
+  const rows = new Float32Array(box.height * stride)
+  for (let y = 0; y < box.height; y++) {
+    const base = ((box.top + y) * picture.width + box.left) * channels
+    for (let x = 0; x < width; x++) {
+      const start = base + (across.starts[x] as number) * channels
+      for (let c = 0; c < channels; c++) {
+        let sum = 0
+        for (let k = 0, at = start + c; k < across.taps; k++, at += channels)
+          sum += (across.weights[x * across.taps + k] as number) * (data[at] as number)
+        rows[y * stride + x * channels + c] = sum
+      }
+    }
+  }
+  const result = like(picture, height * stride)
+  const half = result instanceof Uint8Array ? 0.5 : 0
+  for (let y = 0; y < height; y++) {
+    const start = (down.starts[y] as number) * stride
+    for (let i = 0; i < stride; i++) {
+      let sum = half
+      for (let k = 0, at = start + i; k < down.taps; k++, at += stride)
+        sum += (down.weights[y * down.taps + k] as number) * (rows[at] as number)
+      result[y * stride + i] = sum
+    }
+  }
+  return new Picture(result, height, width, channels)
+}
+
+/** An affine map from places of the result to places of the source, both counted from the middle: [a, b, c, d, e, f]. */
+export type Affine = readonly [number, number, number, number, number, number]
+
+export interface AffineParts {
+  /** In degrees, clockwise. */
+  readonly angle?: number
+  readonly translate?: readonly [x: number, y: number]
+  /** In degrees, along x. */
+  readonly shear?: readonly [x: number, y: number]
+  /** The point that stays, from the middle. */
+  readonly center?: readonly [x: number, y: number]
+}
+
+/** The inverse of rotation, shear and shift, in torchvision's order. */
+export function inverseAffine({
+  angle = 0,
+  translate: [tx, ty] = [0, 0],
+  shear = [0, 0],
+  center: [cx, cy] = [0, 0],
+}: AffineParts): Affine {
+  const radians = (degrees: number) => (degrees * Math.PI) / 180
+  const rotation = radians(angle)
+  const [sx, sy] = [radians(shear[0]), radians(shear[1])]
+  const a = Math.cos(rotation - sy) / Math.cos(sy)
+  const b = (-Math.cos(rotation - sy) * Math.tan(sx)) / Math.cos(sy) - Math.sin(rotation)
+  const c = Math.sin(rotation - sy) / Math.cos(sy)
+  const d = (-Math.sin(rotation - sy) * Math.tan(sx)) / Math.cos(sy) + Math.cos(rotation)
+  return [d, -b, d * (-cx - tx) - b * (-cy - ty) + cx, -c, a, -c * (-cx - tx) + a * (-cy - ty) + cy]
+}
+
+/** Halves go to the even number, as Python and IEEE round. */
+export const roundedToEven = (x: number): number => {
+  const floor = Math.floor(x)
+  if (x - floor !== 0.5) return Math.round(x)
+  return floor % 2 === 0 ? floor : floor + 1
+}
+
+/** The picture through the map, of the same size; what comes from beyond it is `fill`. */
+export function warp(picture: Picture, [a, b, c, d, e, f]: Affine, bilinear: boolean, fill: number): Picture {
+  const { data, height, width, channels } = picture
+  const result = like(picture, data.length)
+  const [middleX, middleY] = [(width - 1) / 2, (height - 1) / 2]
+  const pixel = (x: number, y: number, channel: number): number =>
+    x < 0 || y < 0 || x >= width || y >= height ? fill : (data[(y * width + x) * channels + channel] as number)
+  const finish = result instanceof Uint8Array ? roundedToEven : (value: number) => value
+  for (let y = 0, to = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const [dx, dy] = [x - middleX, y - middleY]
+      const fromX = a * dx + b * dy + c + middleX
+      const fromY = d * dx + e * dy + f + middleY
+      if (!bilinear) {
+        const [nearX, nearY] = [roundedToEven(fromX), roundedToEven(fromY)]
+        for (let channel = 0; channel < channels; channel++) result[to++] = pixel(nearX, nearY, channel)
+        continue
+      }
+      const [x0, y0] = [Math.floor(fromX), Math.floor(fromY)]
+      const [wx, wy] = [fromX - x0, fromY - y0]
+      for (let channel = 0; channel < channels; channel++) {
+        const above = pixel(x0, y0, channel) * (1 - wx) + pixel(x0 + 1, y0, channel) * wx
+        const below = pixel(x0, y0 + 1, channel) * (1 - wx) + pixel(x0 + 1, y0 + 1, channel) * wx
+        result[to++] = finish(above * (1 - wy) + below * wy)
+      }
+    }
+  return new Picture(result, height, width, channels)
+}

@@ -1,0 +1,110 @@
+/** Steps from picture to picture, and rows that hold pictures. */
+import { kindOf, shown, ValueError } from '../core/errors.js'
+import type { Generator } from '../core/generator.js'
+import { Picture } from '../data/picture.js'
+import { keepingForm, nested, type Recipe, recipeOf, withRecipe } from '../data/recipe.js'
+import type { RowContext } from '../data/row-context.js'
+
+/** A step from picture to picture. It draws from the generator alone, and leaves the picture that it is given as it is. */
+export type ImageStep = (picture: Picture, generator: Generator) => Picture
+
+/** A row that has a picture: by itself, as the first of a tuple, or as `image` of a record. */
+export type PictureRow = Picture | readonly [image: Picture, ...rest: unknown[]] | { readonly image: Picture }
+
+/** The recipe of a function that this folder exports: threads import it by the package's name. */
+export const recipe = (name: string, args: readonly unknown[]): Recipe => ({ module: 'firesteel/images', name, args })
+
+/** A step that threads can make anew by the exported function `name`. */
+export function step(name: string, args: readonly unknown[], fn: ImageStep): ImageStep {
+  return withRecipe(fn, recipe(name, args))
+}
+
+/**
+ * The steps, one after another, as a function of a row: `dataset.map(augment(randomResizedCrop(224), randomHorizontalFlip(),
+ * normalize('imagenet')))`. The row's picture is changed, all else of the row stays. The random numbers are the row's own, so
+ * that they are the same at any number of workers, and after a resume.
+ */
+export function augment(
+  ...steps: readonly ImageStep[]
+): <R extends PictureRow>(row: R, context: Pick<RowContext, 'generator'>) => R {
+  const op = 'augment'
+  const wrong = steps.findIndex((each) => typeof each !== 'function')
+  if (wrong >= 0)
+    throw new ValueError(
+      op,
+      `step ${wrong} is ${kindOf(steps[wrong])}, but must be a function of a picture, such as randomCrop(28)`,
+    )
+  const through = (picture: Picture, { generator }: Pick<RowContext, 'generator'>) =>
+    steps.reduce((before, each) => each(before, generator), picture)
+  const rows = <R extends PictureRow>(row: R, context: Pick<RowContext, 'generator'>): R => {
+    if (row instanceof Picture) return through(row, context) as PictureRow as R
+    if (Array.isArray(row) && row[0] instanceof Picture)
+      return [through(row[0], context), ...row.slice(1)] as PictureRow as R
+    const { image } = Object(row) as { readonly image?: unknown }
+    if (image instanceof Picture) return { ...row, image: through(image, context) }
+    throw new ValueError(
+      op,
+      `the row is ${kindOf(row)} without a picture; rows are a Picture, [picture, label] or { image: picture }; pictures() of an ` +
+        'ImageDataset gives such rows',
+    )
+  }
+  keepingForm(rows)
+  const recipes = steps.map(recipeOf)
+  return recipes.includes(undefined)
+    ? rows
+    : withRecipe(
+        rows,
+        recipe(
+          op,
+          recipes.map((each) => nested(each as Recipe)),
+        ),
+      )
+}
+
+/** Throws unless it is a number in the range, bounds included. */
+export function checkNumber(op: string, name: string, value: unknown, least: number, most: number): number {
+  if (typeof value !== 'number' || !(value >= least && value <= most))
+    throw new ValueError(op, `${name} is ${shown(value)}, but must be a number from ${least} to ${most}`)
+  return value
+}
+
+/** Height and width: of one number a square. */
+export type Size = number | readonly [height: number, width: number]
+
+export function checkSize(op: string, name: string, size: Size, least = 1): readonly [height: number, width: number] {
+  const [height, width, ...more] = Array.isArray(size) ? (size as readonly number[]) : [size as number, size as number]
+  for (const side of [height, width])
+    if (!Number.isSafeInteger(side) || (side as number) < least || (side as number) > 2 ** 15 || more.length > 0)
+      throw new ValueError(
+        op,
+        `${name} is ${shown(size)}, but must be an integer from ${least} to ${2 ** 15}, or [height, width]`,
+      )
+  return [height as number, width as number]
+}
+
+/** Two numbers, the first of which is not the larger one. */
+export function checkRange(
+  op: string,
+  name: string,
+  range: readonly [number, number],
+  least: number,
+  most: number,
+): readonly [number, number] {
+  const [low, high, ...more] = Array.isArray(range) ? (range as readonly number[]) : []
+  if (!((low as number) >= least && (low as number) <= (high as number) && (high as number) <= most) || more.length > 0)
+    throw new ValueError(
+      op,
+      `${name} is ${shown(range)}, but must be two numbers from ${least} to ${most}, the smaller one first`,
+    )
+  return [low as number, high as number]
+}
+
+/** A number in [low, high). */
+export function uniform(generator: Generator, low: number, high: number): number {
+  return low + generator.random() * (high - low)
+}
+
+/** Numbers of the picture's kind: bytes are rounded by `from`, floats stay. */
+export function like({ data }: Picture, length: number): Uint8Array | Float32Array {
+  return data instanceof Uint8Array ? new Uint8Array(length) : new Float32Array(length)
+}
