@@ -88,3 +88,14 @@ export function defaultDevice(): Device {
 export function setDefaultDevice(name: string | Device): void {
   chosen = deviceFor('setDefaultDevice', name)
 }
+
+/** Runs `fn` with another default device. */
+export function withDefaultDevice<R>(device: Device, fn: () => R): R {
+  const before = chosen
+  chosen = device
+  try {
+    return fn()
+  } finally {
+    chosen = before
+  }
+}

@@ -20,6 +20,16 @@ import { listSlots, missingSlots, type NamedSlots, nothingMissing, type SlotList
 import { entryProblems, formProblems, type OptimizerState, type ParameterState } from './state.js'
 import { begin, tensorsOf, updateByRow, updateEach } from './update.js'
 
+/** The states of all parameters, as an optimiser holds them. */
+export class States {
+  known = new WeakMap<Parameter, Known>()
+  /** Whether a step has found a gradient, or the warning that none does has been given. */
+  isSettled = false
+}
+
+/** Exchanges all states of an optimiser for others, and gives those from before: for a trial that is to leave no trace. */
+export const exchangeStates: unique symbol = Symbol('exchangeStates')
+
 interface Group<O> {
   readonly params: Parameters
   options: O
@@ -52,12 +62,10 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
   readonly #groups: Group<O>[] = []
   readonly #defaults: Defaults<O>
   readonly #names: OptionNames<O>
-  #known = new WeakMap<Parameter, Known>()
+  #states = new States()
   /** What `slots` gave last, and its list: often the same object for all parameters. */
   #declared: NamedSlots = {}
   #list: SlotList = []
-  /** Whether a step has found a gradient, or the warning that none does has been given. */
-  #settled = false
 
   /**
    * `options` are those of all groups that say nothing else. Throws ValueError for options that are wrong, and for what is no
@@ -163,13 +171,13 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
         seen.add(parameter)
         if (!gradientFits(parameter, gradient))
           refuseGradient(`${this.constructor.name}.step`, this.#nameOf(parameter), parameter, gradient)
-        const known = this.#known.get(parameter) ?? newlyKnown({ step: 0, tensors: {} })
+        const known = this.#states.known.get(parameter) ?? newlyKnown({ step: 0, tensors: {} })
         ready.push({ parameter, gradient, known, made: nothingMissing })
       }
       if (ready.length > 0) steps.push({ ready, options })
     }
-    if (!this.#settled) {
-      this.#settled = true
+    if (!this.#states.isSettled) {
+      this.#states.isSettled = true
       if (seen.size === 0) this.#warnIdle()
     }
     return steps
@@ -210,13 +218,19 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
     const op = `${this.constructor.name}.step`
     for (const round of roundsOf(ready)) {
       const { at } = round
-      if (at.step === 1) for (const { parameter, known } of round.ready) this.#known.set(parameter, known)
+      if (at.step === 1) for (const { parameter, known } of round.ready) this.#states.known.set(parameter, known)
       const batch = begin(round)
       const row = this.row((name) => tensorsOf(op, name, batch.ready), options, at)
       if (row !== null && round.device.hasKernel(row.kernel)) updateByRow(op, row, batch)
       else
         updateEach(op, batch, (parameter, gradient, state) => this.update(parameter, gradient, state as S, options, at))
     }
+  }
+
+  [exchangeStates](states: States): States {
+    const before = this.#states
+    this.#states = states
+    return before
   }
 
   /** Sets all gradients to null. */
@@ -232,7 +246,7 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
   stateDict(): OptimizerState {
     const state = new Map<string, ParameterState>()
     for (const [name, parameter] of this.#named('stateDict')) {
-      const known = this.#known.get(parameter)
+      const known = this.#states.known.get(parameter)
       if (known !== undefined) state.set(name, known.state)
     }
     refuseJson(
@@ -281,7 +295,7 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
         }
       }),
     )
-    this.#known = known
+    this.#states.known = known
     for (const [i, group] of this.#groups.entries()) group.options = options[i] as O
   }
 

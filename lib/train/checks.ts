@@ -39,6 +39,7 @@ export function checkTrainer(model: unknown, options: AnyOptions): void {
     loggers: true,
     logEvery: true,
     gradNorm: true,
+    checkpointing: true,
   })
   const { optimizer, metrics, callbacks, schedule, scheduleEvery, clipGradNorm, precision, accumulate } = options
   checkObjective(options, fail)
@@ -62,6 +63,7 @@ export function checkTrainer(model: unknown, options: AnyOptions): void {
   if (precision !== undefined && precision !== 'float32' && precision !== 'bfloat16')
     fail(`precision is ${shown(precision)}, but must be 'float32' or 'bfloat16'`)
   checkRecord(options, fail)
+  if (options.checkpointing !== undefined) checkFlag('Trainer', 'checkpointing', options.checkpointing)
   checkMetrics(metrics)
   checkMetrics(options.objective?.metrics)
   for (const name of Object.keys(metrics ?? {}))
@@ -196,6 +198,7 @@ export function checkFit<B>(op: string, options: FitOptions<B>, checkpoints: unk
     validateEvery: true,
     signal: true,
     resume: true,
+    memory: true,
     progress: true,
   })
   const { epochs, steps, minutes, validation, validateEvery, resume, progress } = options

@@ -1,6 +1,6 @@
 /** The batches of one step, whose gradients are summed and divided by what they were summed over. */
 import { noGrad } from '../autograd/mode.js'
-import { keep, outsideFrames } from '../core/scope.js'
+import { keep, outsideFrames, scope } from '../core/scope.js'
 import { isOverlapping } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Parameter } from '../nn/module.js'
@@ -32,7 +32,8 @@ export function divide(parameters: readonly Parameter[], by: Tensor | number): v
       if (gradient === null) continue
       // Elements that share memory cannot be written one by one.
       if (isOverlapping(gradient)) parameter.grad = outsideFrames(() => keep(gradient.div(by)))
-      else gradient.copy_(gradient.div(by))
+      // One by one, because all quotients at once would take as much as all gradients.
+      else scope(() => gradient.copy_(gradient.div(by)))
     }
   })
 }

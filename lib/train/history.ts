@@ -1,6 +1,7 @@
 /** The history of a training, and the records of its steps. */
 import { printed } from '../core/host.js'
 import { plotEpochs } from './plot.js'
+import type { MemoryChoice } from './preflight/budget.js'
 import { summarize } from './progress.js'
 
 /** A step that was submitted. Its numbers are on the device still. */
@@ -64,6 +65,8 @@ export interface History<M extends string = string> {
   readonly stopped: string | null
   /** Where the loss first was NaN or infinite, or null. */
   readonly nonFinite: NonFinite | null
+  /** What was chosen for the largest batch so that the training fits in the `memory` that `fit` was given; null without. */
+  readonly memory: MemoryChoice | null
 }
 
 /** The history of a fit so far. */
@@ -72,11 +75,13 @@ export class TrainingHistory<M extends string> implements History<M> {
   readonly validations: ValidationRecord<M>[] = []
   stopped: string | null = null
   nonFinite: NonFinite | null = null
+  memory: MemoryChoice | null = null
 
   toString(): string {
     const lines = this.epochs.map(
       (record) => `  epoch ${record.epoch + 1}: ${summarize(record)}  lr ${record.lr}  ${record.seconds.toFixed(1)} s`,
     )
+    if (this.memory !== null) lines.push(`  memory: ${this.memory}`)
     if (this.stopped !== null) lines.push(`  stopped: ${this.stopped}`)
     if (this.nonFinite !== null) {
       const { epoch, index, loss } = this.nonFinite

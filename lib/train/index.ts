@@ -20,6 +20,7 @@ export type {
   TrainerOptions,
 } from './options.js'
 export type { Metrics } from './pass.js'
+export type { MemoryChoice, MemoryPrediction, PredictOptions } from './preflight/index.js'
 export { progressBar } from './progress.js'
 export { type ConsoleLoggerOptions, consoleLogger } from './record/console.js'
 export { type CsvLoggerOptions, csvLogger } from './record/csv.js'

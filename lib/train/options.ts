@@ -81,6 +81,11 @@ export interface CommonOptions<M extends string> {
    * Ctrl-C then ends the fit after the running step, with a checkpoint; a second one ends the process.
    */
   readonly checkpoints?: CheckpointOptions
+  /**
+   * Whether the model's blocks (see `nn.WithBlocks`) are computed again in the backward pass instead of kept, which costs one more
+   * forward pass and saves most of the memory of activations. Gradients have the same bits. Default false.
+   */
+  readonly checkpointing?: boolean
   /** 'bfloat16': model and loss run under `autocast`, in training and evaluation. Default 'float32'. */
   readonly precision?: AutocastDType
 }
@@ -107,6 +112,13 @@ export interface FitOptions<B = Batch> {
    * run's beginning. Batches that are no DataLoader must come in the same order again.
    */
   readonly resume?: 'auto'
+  /**
+   * The most that tensors of the training may take at once, such as '8 GB', '512 MiB' or a number of bytes; what is in memory besides,
+   * as data, does not count, nor does scratch space of kernels. Where a step is predicted to take more, batches are cut along their rows into parts whose
+   * gradients add up, and where that is not enough the model's blocks are computed again in the backward pass. `history.memory` says what
+   * was chosen. Throws ValueError where nothing fits, with the smallest prediction. Parts draw random numbers of their own.
+   */
+  readonly memory?: number | string
   /** A bar in a terminal. Default true. */
   readonly progress?: boolean
 }

@@ -2,6 +2,8 @@
 import type { TrainingHistory } from './history.js'
 import type { Batches } from './options.js'
 import type { Pass } from './pass.js'
+import type { Budget } from './preflight/budget.js'
+import type { Thrift } from './preflight/thrift.js'
 import type { Journal } from './record/journal.js'
 import type { Within } from './resume.js'
 
@@ -15,6 +17,9 @@ export interface Run<M extends string> {
   pass: Pass<M> | null
   /** Where the next epoch goes on; null for its beginning. */
   from: Within | null
+  thrift: Thrift
+  /** What chooses `thrift`; null where no memory was named. */
+  budget: Budget | null
   /** Where the next pass goes on in the data, as the checkpoint has it; null for what comes by itself. */
   data: unknown
   /** The events for loggers; null without any. */

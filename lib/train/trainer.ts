@@ -7,6 +7,7 @@ import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import { type Module, type Parameter, trainModes } from '../nn/module.js'
+import { recomputing } from '../nn/recompute.js'
 import { clipGradNorm } from '../optim/clip.js'
 import type { Callback, TrainingContext } from './callbacks.js'
 import {
@@ -47,6 +48,9 @@ import type {
   TrainerOptions,
 } from './options.js'
 import { type Metrics, meanOf, Pass, type PassState } from './pass.js'
+import type { MemoryPrediction, PredictOptions, Subject } from './preflight/index.js'
+import { cutRows } from './preflight/rows.js'
+import { blockGroups, noBlocks, noThrift, type Thrift } from './preflight/thrift.js'
 import { progressBar } from './progress.js'
 import { Recording } from './record/recording.js'
 import {
@@ -116,9 +120,12 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   async fit(batches: Batches<B>, options: FitOptions<B> = {}): Promise<History<M>> {
     const op = 'Trainer.fit'
     checkFit(op, options, this.#options.checkpoints)
-    const { steps, minutes, validation, validateEvery, signal, resume, progress = true } = options
+    const { steps, minutes, validation, validateEvery, signal, resume, memory, progress = true } = options
+    const { Budget } = memory === undefined ? { Budget: null } : await import('./preflight/index.js')
+    const budget = Budget === null ? null : new Budget(op, this.#subject(), memory)
     const { epochs = steps === undefined && minutes === undefined ? 1 : Number.POSITIVE_INFINITY } = options
     const run = this.#begin(op, batches, epochs, signal, steps)
+    run.budget = budget
     const history = run.history
     this.#history = history
     const context: { -readonly [K in keyof TrainingContext]: TrainingContext[K] } = {
@@ -441,6 +448,32 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     }
   }
 
+  /**
+   * The peak memory of a training step on a batch, or on the first of batches, which are put back to where they were. Nothing is
+   * computed: the step runs on a device without elements, and what it would allocate is counted. The model's blocks (see
+   * `nn.WithBlocks`) are taken to be computed again in the backward pass with `checkpointing`, and each batch to be cut along its rows
+   * into `parts`, as `fit({ memory })` does.
+   *
+   * Memory of callbacks, of metrics and of batches that are made ahead is not in it, nor is the scratch space of kernels. Throws
+   * ValueError for a step that reads elements, or takes tensors that are neither in a property of the model nor in the batch.
+   */
+  async predictMemory(data: B | Batches<B>, options: PredictOptions = {}): Promise<MemoryPrediction> {
+    const { predictMemory } = await import('./preflight/index.js')
+    return predictMemory(this.#subject(), data, options)
+  }
+
+  #subject(): Subject {
+    const { optimizer, clipGradNorm: maxNorm } = this.#options
+    return {
+      model: this.model,
+      optimizer,
+      measured: this.#measured,
+      accumulate: this.#accumulate,
+      clipGradNorm: maxNorm,
+      checkpointing: this.#options.checkpointing ?? false,
+    }
+  }
+
   /** Claims the Trainer for one training. */
   #begin(
     op: string,
@@ -464,10 +497,19 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       epoch: this.#epochs,
       pass: null,
       from: null,
+      thrift: this.#thrift(op),
+      budget: null,
       data: null,
       journal: null,
       loader: isResumable(batches) ? () => batches.stateDict() : () => null,
     }
+  }
+
+  #thrift(op: string): Thrift {
+    if (!this.#options.checkpointing) return noThrift
+    const recomputed = blockGroups(this.model)
+    if (recomputed === null) throw noBlocks(op, this.model)
+    return { parts: 1, recomputed }
   }
 
   /** The steps of one pass, or those behind a place within it. Its losses and metrics go to `run.pass`. */
@@ -510,6 +552,11 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
         }
         // Before each step, because a callback may have called eval() for a prediction.
         trainModes(this.model)
+        if (run.budget !== null) {
+          const { thrift, choice } = run.budget.thriftFor(batch)
+          run.thrift = thrift
+          if (choice !== null) run.history.memory = choice
+        }
         const last = group.read.length + 1 === this.#accumulate
         const learn = () => this.#learn(run, batch, group, last ? others : null)
         const { read } = this.#guard.step(() => (journal === null ? learn() : journal.counting(learn)))
@@ -557,30 +604,54 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     group: Group,
     others: readonly Parameter[] | null,
   ): { readonly read: Promise<Sums>; readonly items: number } {
-    const { op } = run
+    const { op, thrift } = run
     const pass = run.pass as Pass<M>
     return scope(() => {
-      const measured = this.#measured(op, batch)
-      const root = this.#accumulate === 1 ? measured.mean() : measured.total()
-      checkGraph(op, root)
-      root.backward()
-      if (pass.batches === 0) checkReached(op, this.#options.optimizer.parameters())
-      group.counts.add(measured.count)
-      group.items += measured.items
-      if (others !== null) this.#update(run, group, others)
-      pass.observe(measured.output, measured.target)
-      // Read last, so that waiting for it is waiting for the step.
-      const read = measured.read()
+      const learn = (part: unknown): Measured => {
+        const measured = recomputing(thrift.recomputed, () => this.#measured(op, part))
+        const root = this.#isSummed(run) ? measured.total() : measured.mean()
+        checkGraph(op, root)
+        root.backward()
+        if (pass.batches === 0) checkReached(op, this.#options.optimizer.parameters())
+        group.counts.add(measured.count)
+        group.items += measured.items
+        return measured
+      }
+      const parts = cutRows(op, batch, thrift.parts)
+      let read: Promise<Sums>
+      if (parts.length === 1) {
+        const measured = learn(batch)
+        if (others !== null) this.#update(run, group, others)
+        pass.observe(measured.output, measured.target)
+        // Read last, so that waiting for it is waiting for the step.
+        read = measured.read()
+      } else {
+        // What a part has made is freed before the next one, so that its loss is read at once.
+        const reads = parts.map((part) =>
+          scope(() => {
+            const measured = learn(part)
+            pass.observe(measured.output, measured.target)
+            return { read: measured.read() }
+          }),
+        )
+        if (others !== null) this.#update(run, group, others)
+        read = sumsOf(reads.map((each) => each.read))
+      }
       group.read.push(read)
       return { read, items: measured.items }
     })
+  }
+
+  /** Whether gradients are those of sums, which a step divides by what they count. */
+  #isSummed({ thrift }: Run<M>): boolean {
+    return this.#accumulate > 1 || thrift.parts > 1
   }
 
   /** One step of the optimizer by the gradients of a group. */
   #update(run: Run<M>, group: Group, others: readonly Parameter[]): void {
     const { optimizer, clipGradNorm: maxNorm } = this.#options
     const optimized = optimizer.parameters()
-    if (this.#accumulate > 1) divide(optimized, group.counts.divisor())
+    if (this.#isSummed(run)) divide(optimized, group.counts.divisor())
     const most = run.journal?.asksNorm() ? (maxNorm ?? Number.POSITIVE_INFINITY) : maxNorm
     const norm = most === undefined ? null : clipGradNorm(optimized, most)
     run.journal?.norm(norm)

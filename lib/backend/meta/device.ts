@@ -41,16 +41,21 @@ class MetaDevice implements Device {
   readonly kind = 'meta'
   readonly uncloneable = uncloneable
   readonly #count = new StorageCount()
+  readonly #like: Device | null
   #nextHandle = 1
   #trace: KernelRecord[] | null = null
 
-  supports(_dtype: DType): boolean {
-    return true
+  constructor(like: Device | null) {
+    this.#like = like
+  }
+
+  supports(dtype: DType): boolean {
+    return this.#like === null || this.#like.supports(dtype)
   }
 
   /** All, so that what runs is what runs on the device with the most kernels. */
   hasKernel(name: string): boolean {
-    return Object.hasOwn(kernels, name)
+    return this.#like === null ? Object.hasOwn(kernels, name) : this.#like.hasKernel(name)
   }
 
   allocate(dtype: DType, count: number, _tracked: boolean, op: string): Storage {
@@ -117,6 +122,7 @@ class MetaDevice implements Device {
   }
 }
 
-export function createMetaDevice(): Device {
-  return new MetaDevice()
+/** With `like`, one that has the kernels of another device, so that what runs is what runs there. */
+export function createMetaDevice(like: Device | null = null): Device {
+  return new MetaDevice(like)
 }

@@ -1,0 +1,52 @@
+/** A batch of data that are asked for one only, and then are where they were. */
+import { kindOf, ValueError } from '../../core/errors.js'
+import { defaultGenerator } from '../../core/generator.js'
+import { Tensor } from '../../core/tensor.js'
+import { noBatches, onePass } from '../checks.js'
+import type { Batches } from '../options.js'
+import { isResumable } from '../resume.js'
+
+/** Whether a value is batches and not a batch, which may be a list that holds tensors itself. */
+export function isBatches(value: unknown): value is Batches<unknown> {
+  if (typeof value === 'function') return true
+  if (typeof value !== 'object' || value === null || value instanceof Tensor || value instanceof Map) return false
+  if (Array.isArray(value)) return !value.some((item) => item instanceof Tensor)
+  return Symbol.asyncIterator in value || Symbol.iterator in value
+}
+
+/** Throws ValueError for an iterator, whose batches are gone once somebody has looked at them. */
+function checkRepeatable(op: string, batches: Batches<unknown>): void {
+  if (typeof batches !== 'function' && 'next' in batches && typeof batches.next === 'function')
+    throw new ValueError(
+      op,
+      'the batches are an iterator, of which a batch that is looked at is gone; give the function that makes it, a DataLoader, a list or one batch',
+    )
+}
+
+/** Up to `most` batches of a pass. A DataLoader is put back to where it was, and so are its generator and the default one. */
+export async function* look(op: string, batches: Batches<unknown>, most: number): AsyncGenerator<unknown> {
+  checkRepeatable(op, batches)
+  const state = isResumable(batches) ? batches.stateDict() : null
+  const random = defaultGenerator().stateDict()
+  let count = 0
+  try {
+    for await (const batch of onePass(op, batches)) {
+      yield batch
+      if (++count >= most) break
+    }
+  } finally {
+    if (isResumable(batches)) batches.loadStateDict(state)
+    defaultGenerator().loadStateDict(random)
+  }
+}
+
+/** The batch, or the first of the batches. */
+export async function firstBatch(op: string, data: unknown): Promise<unknown> {
+  if (!isBatches(data)) {
+    if (typeof data !== 'object' || data === null)
+      throw new ValueError(op, `needs a batch, or batches such as a DataLoader, but got ${kindOf(data)}`)
+    return data
+  }
+  for await (const batch of look(op, data, 1)) return batch
+  throw noBatches(op, 'batches')
+}

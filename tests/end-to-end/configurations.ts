@@ -1,0 +1,172 @@
+/** Trainings whose peak memory is predicted and measured: three models, batch sizes, adapters, checkpointing, mixed precision. */
+import { cnn, Gpt, type GptSizes, Tagger } from '../../bench/models.js'
+import { applyLora } from '../../lib/finetune/index.js'
+import {
+  type Batch,
+  crossEntropy,
+  type MemoryPrediction,
+  memory,
+  nn,
+  OutOfMemoryError,
+  optim,
+  randint,
+  randn,
+  resetPeakMemory,
+  type Tensor,
+  Trainer,
+  zeros,
+} from '../../lib/index.js'
+
+export interface Configuration {
+  readonly name: string
+  readonly make: () => {
+    readonly trainer: Trainer<string, Batch>
+    readonly batch: Batch
+    /** Parts that fit is to cut batches into, by the memory that it is given. */
+    readonly parts?: number
+  }
+}
+
+/** Residual blocks of convolutions that keep the size, with a head: a model whose blocks are worth computing again. */
+class Residual extends nn.Module {
+  readonly conv1: nn.Conv2d
+  readonly norm: nn.GroupNorm
+  readonly conv2: nn.Conv2d
+
+  constructor(channels: number) {
+    super()
+    this.conv1 = new nn.Conv2d(channels, channels, 3, { padding: 1 })
+    this.norm = new nn.GroupNorm(1, channels)
+    this.conv2 = new nn.Conv2d(channels, channels, 3, { padding: 1 })
+  }
+
+  forward(x: Tensor): Tensor {
+    return x.add(this.conv2.forward(nn.functional.relu(this.norm.forward(this.conv1.forward(x)))))
+  }
+}
+
+/** Logits of every place in one table [B * T, classes], as the loss takes them. */
+class Flat extends nn.Module {
+  readonly inner: nn.Model
+
+  constructor(inner: nn.Model) {
+    super()
+    this.inner = inner
+  }
+
+  blocks(): nn.Module[] {
+    return [...(nn.blocksOf(this.inner) ?? [])]
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.inner.forward(x).flatten(0, 1)
+  }
+}
+
+const ids = (shape: readonly number[], most: number) => randint(0, most, shape, { dtype: 'int32' })
+
+/** `scale` divides what makes the models large. */
+export function configurations(scale = 1): readonly Configuration[] {
+  const part = (count: number) => Math.max(1, Math.round(count / scale))
+  const images = (rows: number): Batch => [randn([rows, 1, 28, 28]), ids([rows], 10)]
+  const loss = (output: Tensor, target: Tensor) => crossEntropy(output as Tensor<[number, number]>, target)
+  const trained = (
+    model: nn.Model,
+    more: {
+      readonly precision?: 'bfloat16'
+      readonly clipGradNorm?: number
+      readonly accumulate?: number
+      readonly checkpointing?: boolean
+    } = {},
+  ) =>
+    new Trainer<string, Batch, nn.Model>(model, {
+      optimizer: new optim.AdamW(model.parameters(), { lr: 1e-3 }),
+      loss: loss as (output: unknown, target: Tensor) => Tensor,
+      ...more,
+    }) as unknown as Trainer<string, Batch>
+  const sizes: GptSizes = { vocab: part(2000), t: part(128), d: 32 * part(8), heads: 4, layers: scale > 1 ? 2 : 6 }
+  const text = (rows: number): Batch => [ids([rows, sizes.t], sizes.vocab), ids([rows * sizes.t], sizes.vocab)]
+  const gpt = () => new Flat(new Gpt(sizes, {}))
+  const tagger = () => new Tagger(part(2000), part(64), part(256), 5, {})
+  const sequences = (rows: number): Batch => [ids([part(64), rows], part(2000)), ids([rows], 5)]
+  const deep = () =>
+    new nn.Sequential<readonly nn.Layer[]>(
+      new nn.Conv2d(1, part(32), 3, { padding: 1 }),
+      ...Array.from({ length: scale > 1 ? 3 : 8 }, () => new Residual(part(32))),
+      new nn.AdaptiveAvgPool2d(1),
+      new nn.Flatten(),
+      new nn.Linear(part(32), 10),
+    )
+  return [
+    { name: 'CNN, 32 rows', make: () => ({ trainer: trained(cnn({})), batch: images(part(32)) }) },
+    { name: 'CNN, 128 rows', make: () => ({ trainer: trained(cnn({})), batch: images(part(128)) }) },
+    {
+      name: 'CNN, 64 rows, clipped, SGD with momentum',
+      make: () => {
+        const model = cnn({})
+        const optimizer = new optim.SGD(model.parameters(), { lr: 0.01, momentum: 0.9 })
+        return { trainer: new Trainer(model, { optimizer, loss, clipGradNorm: 1 }), batch: images(part(64)) }
+      },
+    },
+    {
+      name: 'deep CNN, 32 rows, checkpointing',
+      make: () => ({ trainer: trained(deep(), { checkpointing: true }), batch: images(part(32)) }),
+    },
+    {
+      name: 'deep CNN, 32 rows, in 4 parts',
+      make: () => ({ trainer: trained(deep()), batch: images(Math.max(16, part(32))), parts: 4 }),
+    },
+    { name: 'LSTM, 16 rows', make: () => ({ trainer: trained(tagger()), batch: sequences(part(16)) }) },
+    { name: 'LSTM, 64 rows', make: () => ({ trainer: trained(tagger()), batch: sequences(part(64)) }) },
+    {
+      name: 'LSTM, 32 rows, accumulating 2',
+      make: () => ({ trainer: trained(tagger(), { accumulate: 2 }), batch: sequences(part(32)) }),
+    },
+    { name: 'GPT, 4 rows', make: () => ({ trainer: trained(gpt()), batch: text(4) }) },
+    {
+      name: 'GPT, 8 rows, bfloat16, clipped',
+      make: () => ({ trainer: trained(gpt(), { precision: 'bfloat16', clipGradNorm: 1 }), batch: text(8) }),
+    },
+    {
+      name: 'GPT, 8 rows, checkpointing',
+      make: () => ({ trainer: trained(gpt(), { checkpointing: true }), batch: text(8) }),
+    },
+    {
+      name: 'GPT, 8 rows, LoRA, bfloat16',
+      make: () => ({
+        trainer: trained(applyLora(gpt(), { rank: 8, targetModules: 'all-linear' }), { precision: 'bfloat16' }),
+        batch: text(8),
+      }),
+    },
+  ]
+}
+
+export interface Outcome {
+  readonly predicted: MemoryPrediction
+  /** memory().peakBytes of steps in the middle of a training. */
+  readonly measured: number
+  /** What the allocator had from the system then, scratch space of kernels included. */
+  readonly reserved: number
+}
+
+/** Lets all garbage go: a request that cannot be met makes the device collect before it refuses. */
+function collect(): void {
+  try {
+    zeros([2 ** 50])
+  } catch (error) {
+    if (!(error instanceof OutOfMemoryError)) throw error
+  }
+}
+
+export async function compare({ make }: Configuration): Promise<Outcome> {
+  collect()
+  const { trainer, batch, parts = 1 } = make()
+  const predicted = await trainer.predictMemory(batch, { parts })
+  const options = { progress: false, ...(parts > 1 ? { memory: predicted.peak } : {}) }
+  await trainer.fit([batch, batch], options)
+  resetPeakMemory()
+  const history = await trainer.fit([batch, batch, batch], options)
+  const { peakBytes, reservedBytes } = memory()
+  if (parts > 1 && history.memory?.prediction.parts !== parts) throw new Error(`fit chose ${String(history.memory)}`)
+  return { predicted, measured: peakBytes, reserved: reservedBytes }
+}
