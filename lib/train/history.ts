@@ -65,7 +65,7 @@ export interface History<M extends string = string> {
   readonly stopped: string | null
   /** Where the loss first was NaN or infinite, or null. */
   readonly nonFinite: NonFinite | null
-  /** What was chosen for the largest batch so that the training fits in the `memory` that `fit` was given; null without. */
+  /** The choice for the largest batch by which the training fits in the `memory` that `fit` was given; null without. */
   readonly memory: MemoryChoice | null
 }
 

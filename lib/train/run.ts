@@ -18,7 +18,7 @@ export interface Run<M extends string> {
   /** Where the next epoch goes on; null for its beginning. */
   from: Within | null
   thrift: Thrift
-  /** What chooses `thrift`; null where no memory was named. */
+  /** Chooses `thrift`; null where no memory was named. */
   budget: Budget | null
   /** Where the next pass goes on in the data, as the checkpoint has it; null for what comes by itself. */
   data: unknown

@@ -1,4 +1,7 @@
-/** The training loop: short enough to be copied, and never more than two steps ahead of the device. */
+/**
+ * The training loop: short enough to be copied, and never more than two steps ahead of the device. Over 600 lines, because `fit`,
+ * `steps` and evaluations share counters, a guard and a history that nobody else may touch.
+ */
 import { autocast } from '../autograd/autocast.js'
 import { zeroGrad } from '../autograd/backward.js'
 import { noGrad } from '../autograd/mode.js'
@@ -7,7 +10,6 @@ import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import { type Module, type Parameter, trainModes } from '../nn/module.js'
-import { recomputing } from '../nn/recompute.js'
 import { clipGradNorm } from '../optim/clip.js'
 import type { Callback, TrainingContext } from './callbacks.js'
 import {
@@ -15,9 +17,7 @@ import {
   checkBatches,
   checkEpochs,
   checkFit,
-  checkGraph,
   checkPasses,
-  checkReached,
   checkSignal,
   checkTrainer,
   checkWiring,
@@ -37,6 +37,7 @@ import {
   type ValidationRecord,
 } from './history.js'
 import { untilAborted } from './interrupt.js'
+import { learnBatch } from './learn.js'
 import { type Batch, learning, type Measured, type Sums } from './objective.js'
 import type {
   AnyOptions,
@@ -49,7 +50,6 @@ import type {
 } from './options.js'
 import { type Metrics, meanOf, Pass, type PassState } from './pass.js'
 import type { MemoryPrediction, PredictOptions, Subject } from './preflight/index.js'
-import { cutRows } from './preflight/rows.js'
 import { blockGroups, noBlocks, noThrift, type Thrift } from './preflight/thrift.js'
 import { progressBar } from './progress.js'
 import { Recording } from './record/recording.js'
@@ -606,39 +606,17 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   ): { readonly read: Promise<Sums>; readonly items: number } {
     const { op, thrift } = run
     const pass = run.pass as Pass<M>
+    const { optimizer } = this.#options
+    const [isSummed, isFirst] = [this.#isSummed(run), pass.batches === 0]
+    const measured = (part: unknown) => this.#measured(op, part)
+    const learning = { op, measured, optimizer, thrift, isSummed, isFirst, group, seen: pass }
+    const before = group.items
     return scope(() => {
-      const learn = (part: unknown): Measured => {
-        const measured = recomputing(thrift.recomputed, () => this.#measured(op, part))
-        const root = this.#isSummed(run) ? measured.total() : measured.mean()
-        checkGraph(op, root)
-        root.backward()
-        if (pass.batches === 0) checkReached(op, this.#options.optimizer.parameters())
-        group.counts.add(measured.count)
-        group.items += measured.items
-        return measured
-      }
-      const parts = cutRows(op, batch, thrift.parts)
-      let read: Promise<Sums>
-      if (parts.length === 1) {
-        const measured = learn(batch)
+      const read = learnBatch(learning, batch, () => {
         if (others !== null) this.#update(run, group, others)
-        pass.observe(measured.output, measured.target)
-        // Read last, so that waiting for it is waiting for the step.
-        read = measured.read()
-      } else {
-        // What a part has made is freed before the next one, so that its loss is read at once.
-        const reads = parts.map((part) =>
-          scope(() => {
-            const measured = learn(part)
-            pass.observe(measured.output, measured.target)
-            return { read: measured.read() }
-          }),
-        )
-        if (others !== null) this.#update(run, group, others)
-        read = sumsOf(reads.map((each) => each.read))
-      }
+      })
       group.read.push(read)
-      return { read, items: measured.items }
+      return { read, items: group.items - before }
     })
   }
 

@@ -9,13 +9,13 @@ import { formatBytes, type MemoryPrediction, predict, type Subject } from './pre
 import { cutRows, rowsOf } from './rows.js'
 import { blockGroups, type Thrift } from './thrift.js'
 
-/** What `fit({ memory })` has chosen. */
+/** The choice of `fit({ memory })`. */
 export class MemoryChoice {
   /** Bytes that the training may take. */
   readonly memory: number
-  /** Of the step as it runs. */
+  /** The step's memory as it runs. */
   readonly prediction: MemoryPrediction
-  /** Of the step as it would run without. */
+  /** The step's memory as it would run without. */
   readonly without: MemoryPrediction
   /** Rows of a batch, and of each part. */
   readonly rows: number

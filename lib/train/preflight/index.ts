@@ -1,4 +1,4 @@
-/** What can be known of a training before it begins. */
+/** Checks and predictions of a training before it begins. */
 import { shown, ValueError } from '../../core/errors.js'
 import { checkFlag, checkOptions } from '../../core/options.js'
 import { firstBatch } from './first.js'

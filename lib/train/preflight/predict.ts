@@ -21,7 +21,7 @@ import { Aside, tensorsOf } from './aside.js'
 import { cutRows } from './rows.js'
 import { noThrift, type Thrift } from './thrift.js'
 
-/** What a Trainer trains, and how. */
+/** The model of a Trainer, and how it is trained. */
 export interface Subject {
   readonly model: Module
   readonly optimizer: Optimizer
@@ -38,9 +38,9 @@ export interface Subject {
 export class MemoryPrediction {
   /** The most that tensors of the training take at once: all that follows, as far as it lives at the same time. */
   readonly peak: number
-  /** Of parameters, frozen ones too, and buffers. */
+  /** Parameters, frozen ones too, and buffers. */
   readonly weights: number
-  /** Of all parameters that learn. */
+  /** Gradients of all parameters that learn. */
   readonly gradients: number
   /** The optimizer's state after the first step. */
   readonly optimizer: number
@@ -48,7 +48,7 @@ export class MemoryPrediction {
   readonly activations: number
   /** The tensors of a batch, views of others left out. */
   readonly batch: number
-  /** What else lives on the device now: data, other models. */
+  /** All else that lives on the device now: data, other models. */
   readonly others: number
   /** Multiply-adds of a batch's forward and backward pass. */
   readonly multiplyAdds: number
