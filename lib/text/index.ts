@@ -1,5 +1,19 @@
 /** Texts: readers of files, none of which is in memory whole, and tokenizers. */
 export * from '../data/text/index.js'
+export {
+  applyChatTemplate,
+  type ChatRow,
+  type ChatRowsOptions,
+  type ChatTemplateOptions,
+  type ChatTokens,
+  chatRows,
+  type EncodeChatOptions,
+  type EncodedChat,
+  encodeChat,
+  type Learn,
+} from './chat/chat.js'
+export type { Span } from './chat/spans.js'
+export { type ChatMessage, ChatTemplate, type ChatVariables } from './chat/template.js'
 export type { AddedToken } from './tokenizer/added.js'
 export type { Encoding, Side, Truncation } from './tokenizer/encoding.js'
 export { AutoTokenizer, type LoadTokenizerOptions, saveTokenizer } from './tokenizer/folder.js'

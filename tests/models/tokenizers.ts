@@ -8,7 +8,17 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { AutoTokenizer, type EncodeOptions, type Encoding } from '../../lib/text/index.js'
+import { renderWithSpans } from '../../lib/text/chat/spans.js'
+import {
+  AutoTokenizer,
+  applyChatTemplate,
+  type ChatMessage,
+  ChatTemplate,
+  type ChatVariables,
+  type EncodeOptions,
+  type Encoding,
+  encodeChat,
+} from '../../lib/text/index.js'
 
 type Pairs = readonly (readonly [number, number])[]
 
@@ -51,11 +61,20 @@ interface Pair {
   readonly special_tokens_mask: readonly number[]
 }
 
+interface Chat {
+  readonly messages: readonly ChatMessage[]
+  readonly rendered: string
+  readonly rendered_with_prompt: string
+  readonly ids: readonly number[]
+  readonly assistant_mask: readonly number[]
+}
+
 interface Cases {
   readonly single: readonly Single[]
   readonly without_special: readonly Single[]
   readonly batch: readonly Batch[]
   readonly pair: Pair
+  readonly chat?: readonly Chat[]
 }
 
 export interface Tally {
@@ -120,6 +139,15 @@ async function checkFolder(name: string, folder: string, check: Check): Promise<
           each.decoded_with_special,
         )
       })
+  for (const [i, chat] of (cases.chat ?? []).entries())
+    await check(`${name} chat ${i}`, async () => {
+      const { messages, ids, assistant_mask, rendered, rendered_with_prompt } = chat
+      same('text', await applyChatTemplate(messages, { tokenizer }), rendered)
+      same('prompt', await applyChatTemplate(messages, { tokenizer, addGenerationPrompt: true }), rendered_with_prompt)
+      const encoded = await encodeChat(messages, { tokenizer })
+      same('ids', encoded.ids, ids)
+      same('learned', encoded.learned, assistant_mask)
+    })
   await check(`${name} pair`, () => {
     const { text, type_ids, special_tokens_mask, ...expected } = cases.pair
     const encoding = tokenizer.encode(text[0], { pair: text[1] })
@@ -141,23 +169,56 @@ async function checkFolder(name: string, folder: string, check: Check): Promise<
   }
 }
 
+interface ChatCase {
+  readonly template: string
+  readonly name: string
+  readonly messages: readonly ChatMessage[]
+  readonly options: ChatVariables
+  readonly text?: string
+  readonly learn?: Pairs
+  readonly error?: string
+}
+
+/** Templates: the text, and what of it the assistant must produce; or the template's words where it refuses. */
+export async function checkChats(file: string, check: Check): Promise<void> {
+  for (const { name, template, messages, options, ...expected } of JSON.parse(readFileSync(file, 'utf8')) as ChatCase[])
+    await check(`chat ${name}`, async () => {
+      const compiled = await ChatTemplate.compile(template)
+      const run = () => renderWithSpans('test', compiled, messages, { variables: options, answers: 'all' })
+      if (expected.error !== undefined) {
+        let refused = ''
+        try {
+          run()
+        } catch (error) {
+          refused = (error as Error).message
+        }
+        if (!refused.includes(expected.error)) throw new Error(`${refused || 'no error'}, expected ${expected.error}`)
+        return
+      }
+      const { text, learn } = run()
+      same('text', text, expected.text)
+      same('learn', learn, expected.learn)
+    })
+}
+
 /** Every folder with cases.json under `folder`. */
 export async function checkTokenizers(folder: string, check: Check): Promise<void> {
   for (const name of readdirSync(folder).sort())
     if (existsSync(join(folder, name, 'cases.json'))) await checkFolder(name, join(folder, name), check)
 }
 
-/** The folders that hold cases: those of the repository, and those of the environment. */
-export function casesFolders(): readonly string[] {
-  const own = fileURLToPath(new URL('data/', import.meta.url))
-  const { TOKENIZERS_DIR: tokenizers, MODELS_DIR: models } = process.env
-  if (tokenizers !== undefined) return [tokenizers]
-  return [models === undefined ? join(own, 'tokenizers') : join(models, 'tokenizers')]
+/** The cases of a folder that has `tokenizers` and `chat`. */
+export async function checkTexts(folder: string, check: Check): Promise<void> {
+  await checkTokenizers(join(folder, 'tokenizers'), check)
+  const chats = join(folder, 'chat', 'cases.json')
+  if (existsSync(chats)) await checkChats(chats, check)
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { tally, check } = tallied()
-  for (const folder of casesFolders()) await checkTokenizers(folder, check)
+  const { TOKENIZERS_DIR: tokenizers, MODELS_DIR: models } = process.env
+  if (tokenizers !== undefined) await checkTokenizers(tokenizers, check)
+  else await checkTexts(models ?? fileURLToPath(new URL('data/', import.meta.url)), check)
   console.log(`${tally.passed} passed, ${tally.failed} failed`)
   if (tally.failed > 0 || tally.passed === 0) process.exitCode = 1
 }

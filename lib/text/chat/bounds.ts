@@ -1,0 +1,66 @@
+/** Templates of chats come from strangers: what they may use up. */
+import type { Environment, Interpreter } from '@huggingface/jinja'
+import { ValueError } from '../../core/errors.js'
+
+/** Characters of a template, and of a text that one makes. */
+export const mostTemplate = 2 ** 20
+const mostText = 2 ** 24
+
+/** Expressions and statements that one rendering evaluates: some seconds' work. */
+const mostSteps = 10_000_000
+
+/** What an entry counts that a loop goes over, or that a function makes: the interpreter makes a scope for it, which takes as long. */
+const stepsOfEntry = 400
+
+/** Entries of a list or table that a template makes. */
+const mostEntries = 2 ** 16
+
+type Jinja = typeof import('@huggingface/jinja')
+type Statement = Parameters<Interpreter['evaluate']>[0]
+type Value = ReturnType<Interpreter['evaluate']>
+
+function sizeOf({ value }: Value): { readonly size: number; readonly most: number } {
+  if (typeof value === 'string') return { size: value.length, most: mostText }
+  if (Array.isArray(value)) return { size: value.length, most: mostEntries }
+  return { size: value instanceof Map ? value.size : 0, most: mostEntries }
+}
+
+/** The expression of a loop's entries: without the condition that `for ... in ... if` adds. */
+function iterableOf(loop: object): object {
+  const { iterable } = loop as { readonly iterable: { readonly type: string; readonly lhs?: object } }
+  return iterable.type === 'SelectExpression' && iterable.lhs !== undefined ? iterable.lhs : iterable
+}
+
+/** An interpreter that counts what it does, and refuses values that grow too large, so that a template ends, and soon. */
+export function boundedInterpreter({ Interpreter }: Jinja, op: string, globals: Environment): Interpreter {
+  let steps = 0
+  /** What loops go over. */
+  const walked = new WeakSet<object>()
+  class Bounded extends Interpreter {
+    override evaluate(statement: Statement, environment: Environment): Value {
+      if (statement?.type === 'For') walked.add(iterableOf(statement))
+      const value = super.evaluate(statement, environment)
+      const { size, most } = sizeOf(value)
+      const counts = statement !== undefined && (walked.has(statement) || statement.type === 'CallExpression')
+      steps += counts && most === mostEntries ? 1 + size * stepsOfEntry : 1
+      if (steps > mostSteps)
+        throw new ValueError(op, `the template takes more than ${mostSteps} steps; it may run for ever`)
+      if (size > most) throw new ValueError(op, `the template makes a value of ${size} entries, but may have ${most}`)
+      return value
+    }
+  }
+  return new Bounded(globals)
+}
+
+/** Python's `range`, within bounds. */
+export function boundedRange(op: string) {
+  return (first: number, second?: number, step = 1): number[] => {
+    const [start, stop] = second === undefined ? [0, first] : [first, second]
+    if (![start, stop, step].every(Number.isInteger) || step === 0)
+      throw new ValueError(op, 'the template calls range() with what is no whole number, or a step of 0')
+    const count = Math.max(0, Math.ceil((stop - start) / step))
+    if (count > mostEntries)
+      throw new ValueError(op, `the template asks for a range of ${count}, but may have ${mostEntries} entries`)
+    return Array.from({ length: count }, (_, i) => start + i * step)
+  }
+}
