@@ -5,7 +5,7 @@ import { breadth } from './breadth.js'
 import { conv1dWork, convTranspose2dWork, convWork } from './conv.js'
 import { addTinyWork, geluWork } from './elementwise.js'
 import { interpolateWork } from './interpolate.js'
-import { crossEntropyWork } from './loss.js'
+import { crossEntropyWork, linearCrossEntropyWork } from './loss.js'
 import { einsumWork, matmulWork } from './matmul.js'
 import { groupNormWork, layerNormWork, rmsNormWork } from './norm.js'
 import { optimizerWork } from './optimizer.js'
@@ -29,6 +29,7 @@ const builders = new Map<string, Builder>([
   ['groupnorm', groupNormWork],
   ['gelu', geluWork],
   ['cross_entropy', crossEntropyWork],
+  ['linear_cross_entropy', linearCrossEntropyWork],
   ['add_tiny', addTinyWork],
   ['optimizer', optimizerWork],
   ['train_mlp', mlpWork],

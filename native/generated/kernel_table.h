@@ -140,6 +140,8 @@ const KernelTable table = {
     log_softmax_backward,
     cross_entropy_forward,
     cross_entropy_backward,
+    linear_cross_entropy_forward,
+    linear_cross_entropy_backward,
     nll_loss_forward,
     nll_loss_backward,
     ctc_forward,

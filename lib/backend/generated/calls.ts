@@ -680,6 +680,55 @@ const cross_entropy_backward: Writer<'cross_entropy_backward'> = {
   },
 }
 
+const linear_cross_entropy_forward: Writer<'linear_cross_entropy_forward'> = {
+  first: ({ out }) => out,
+  write(to, { out, statistics, dx, dweight, dbias, x, weight, bias, target, classWeight, softcap, ignoreIndex, smoothing, reduction }) {
+    to.out(out)
+    to.out(statistics)
+    if (dx === null) to.absent()
+    else to.out(dx)
+    if (dweight === null) to.absent()
+    else to.out(dweight)
+    if (dbias === null) to.absent()
+    else to.out(dbias)
+    to.dense(x)
+    to.dense(weight)
+    if (bias === null) to.absent()
+    else to.dense(bias)
+    to.dense(target)
+    if (classWeight === null) to.absent()
+    else to.dense(classWeight)
+    to.number('softcap', softcap)
+    to.number('ignoreIndex', ignoreIndex)
+    to.number('smoothing', smoothing)
+    to.number('reduction', reduction)
+  },
+}
+
+const linear_cross_entropy_backward: Writer<'linear_cross_entropy_backward'> = {
+  first: ({ dy }) => dy,
+  write(to, { dx, dweight, dbias, dy, statistics, x, weight, bias, target, classWeight, softcap, ignoreIndex, smoothing }) {
+    if (dx === null) to.absent()
+    else to.out(dx)
+    if (dweight === null) to.absent()
+    else to.out(dweight)
+    if (dbias === null) to.absent()
+    else to.out(dbias)
+    to.dense(dy)
+    to.dense(statistics)
+    to.dense(x)
+    to.dense(weight)
+    if (bias === null) to.absent()
+    else to.dense(bias)
+    to.dense(target)
+    if (classWeight === null) to.absent()
+    else to.dense(classWeight)
+    to.number('softcap', softcap)
+    to.number('ignoreIndex', ignoreIndex)
+    to.number('smoothing', smoothing)
+  },
+}
+
 const nll_loss_forward: Writer<'nll_loss_forward'> = {
   first: ({ out }) => out,
   write(to, { out, total, logProbs, target, weight, ignoreIndex, reduction }) {
@@ -1323,6 +1372,8 @@ export const calls: Calls = {
   log_softmax_backward: softmax_backward,
   cross_entropy_forward,
   cross_entropy_backward,
+  linear_cross_entropy_forward,
+  linear_cross_entropy_backward,
   nll_loss_forward,
   nll_loss_backward,
   ctc_forward,

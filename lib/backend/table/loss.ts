@@ -1,8 +1,14 @@
 /** The rows of losses. */
-import { float, row } from './grammar.js'
+import type { StridedView } from '../../core/device.js'
+import { countOf } from '../../core/shape.js'
+import { float, row, size } from './grammar.js'
 
 /** `reduction` is 0 none, 1 mean, 2 sum. */
 const options = { ignoreIndex: 'integer', smoothing: 'number', reduction: 'integer' } as const
+
+/** The logits, and what is multiplied for each gradient that is wanted. */
+const productsOf = (gradients: readonly (StridedView | null)[]): number =>
+  gradients.reduce((count, gradient) => count + (gradient !== null && countOf(gradient.sizes) > 0 ? 1 : 0), 1)
 
 export const loss = {
   /** logits [N, C], read in float32 whatever their dtype; target [N], weight [C]. out is [N] (none) or []; statistics
@@ -39,6 +45,56 @@ export const loss = {
     T: float,
     optional: true,
   },
+  /** The cross entropy of the logits x [N, D] weight [V, D]^T + bias [V], capped to softcap tanh(logit / softcap) unless that
+   * is 0; target [N], classWeight [V]. out is [N] (none) or []; statistics as above, zeros for rows that do not count. A
+   * gradient is of the loss itself; none is wanted where it is null or has no elements. */
+  linear_cross_entropy_forward: row(
+    {
+      out: 'out float32',
+      statistics: 'out float32',
+      dx: 'out? float32',
+      dweight: 'out? float32',
+      dbias: 'out? float32',
+      x: 'in float',
+      weight: 'in float',
+      bias: 'in? float',
+      target: 'in int32',
+      classWeight: 'in? float',
+      softcap: 'number',
+      ...options,
+    },
+    {
+      calledAs: 'linearCrossEntropy',
+      optional: true,
+      precision: 'low',
+      multiplyAdds: ({ dx, dweight, x, weight }) =>
+        productsOf([dx, dweight]) * countOf(x.sizes) * size(weight.sizes, 0),
+    },
+  ),
+  /** The gradients from dy [N], that of each row's loss: the logits are computed a second time. */
+  linear_cross_entropy_backward: row(
+    {
+      dx: 'out? float',
+      dweight: 'out? float',
+      dbias: 'out? float',
+      dy: 'in float32',
+      statistics: 'in float32',
+      x: 'in float',
+      weight: 'in float',
+      bias: 'in? float',
+      target: 'in int32',
+      classWeight: 'in? float',
+      softcap: 'number',
+      ignoreIndex: 'integer',
+      smoothing: 'number',
+    },
+    {
+      calledAs: 'linearCrossEntropy backward',
+      optional: true,
+      multiplyAdds: ({ dx, dweight, x, weight }) =>
+        productsOf([dx, dweight]) * countOf(x.sizes) * size(weight.sizes, 0),
+    },
+  ),
   /** logProbs [N, C, I], read in float32 whatever their dtype; target [N I], weight [C]. out is [N I] (none) or []; total [] is the
    * sum of the counted rows' weights. A label outside [0, C) that is not ignoreIndex is recorded as an error. */
   nll_loss_forward: row(

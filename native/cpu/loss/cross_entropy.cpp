@@ -15,42 +15,20 @@
 // exponentials, and the sum is rescaled where the maximum grows (Milakov and Gimelshein, "Online normalizer
 // calculation for softmax", 2018). Backward reads the logits once and writes the gradient once. Sums are float32
 // within blocks, float64 across. Logits and their gradient may be bfloat16: blocks are widened and rounded on the way.
-#include <math.h>
-
 #include "../../generated/kernels.h"
 #include "../chunks.h"
-#include "../simd/half.h"
 #include "../simd/stream.h"
-#include "../softmax/row.h"
+#include "labels.h"
 
 namespace firesteel::FIRESTEEL_ISA {
 
 namespace {
 
+using namespace loss;
 using namespace simd;
 using softmax::exp_of_negative;
-using softmax::largest_number;
 
-constexpr int64_t reduce_none = 0, reduce_mean = 1, reduce_sum = 2;
-
-struct Problem {
-  int64_t rows, classes;
-  const View* logits;
-  const int32_t* target;
-  const float* weight;  // null: 1 each
-  double weight_sum;    // over all classes
-  int64_t ignore_index;
-  double smoothing;
-};
-
-double weight_of(const Problem& problem, int64_t label) { return problem.weight ? problem.weight[label] : 1.0; }
-
-bool counts(const Problem& problem, int64_t row) {
-  const int64_t label = problem.target[row];
-  return label != problem.ignore_index && label >= 0 && label < problem.classes;
-}
-
-bool make_problem(Context& context, Problem& problem, const View& logits, const View& target, const View* weight,
+bool make_problem(Context& context, Labels& labels, const View& logits, const View& target, const View* weight,
                   const View& statistics, const View& total, const View& loss, int64_t ignore_index, double smoothing,
                   int64_t reduction) {
   if (!expect(context, logits.ndim == 2, "cross_entropy: logits are not [N, C]")) return false;
@@ -62,18 +40,8 @@ bool make_problem(Context& context, Problem& problem, const View& logits, const 
               "cross_entropy: the loss has the wrong size") ||
       !expect(context, total.count == 1, "cross_entropy: total is not a scalar"))
     return false;
-  problem = {rows,
-             classes,
-             &logits,
-             pointer<const int32_t>(target),
-             weight ? pointer<const float>(*weight) : nullptr,
-             double(classes),
-             ignore_index,
-             smoothing};
-  if (weight) {
-    problem.weight_sum = 0;
-    for (int64_t c = 0; c < classes; c++) problem.weight_sum += problem.weight[c];
-  }
+  labels = make_labels(rows, classes, pointer<const int32_t>(target), weight ? pointer<const float>(*weight) : nullptr,
+                       ignore_index, smoothing);
   return true;
 }
 
@@ -86,49 +54,8 @@ const float* read_block(const View& logits, int64_t n, int64_t start, int64_t co
 }
 
 template <class F>
-void for_rows(Context& context, const Problem& problem, const F& row) {
-  for_items(context, even_chunks(problem.rows, problem.classes, softmax::chunk_elements), row);
-}
-
-struct RowSums {
-  float largest;
-  double exponentials;  // sum_c exp(x_c - largest)
-  double log_sum_exp;
-  double smooth;  // sum_c w_c (lse - x_c) if asked for, else 0
-};
-
-RowSums sum_logits(const Problem& problem, int64_t row, bool smoothed) {
-  alignas(64) float room[row_block];
-  const float* const weight = problem.weight;
-  const int64_t classes = problem.classes;
-  float largest = -INFINITY;
-  double exponentials = 0, distances = 0, shift = 0;
-  for (int64_t start = 0; start < classes; start += row_block) {
-    const int64_t count = min(classes - start, row_block);
-    const float* const block = read_block(*problem.logits, row, start, count, room);
-    const float block_largest = largest_number(block, count);
-    if (start == 0) shift = block_largest;
-    if (block_largest > largest) {
-      if (start > 0) exponentials *= ::exp(double(largest) - double(block_largest));
-      largest = block_largest;
-    }
-    double sums[1];
-    const Vec center = set(largest == -INFINITY ? 0.0f : largest);
-    sum_row(count, sums, [&](int64_t i, int64_t n, Vec* s) {
-      __builtin_prefetch(block + i + row_block);  // memory works while these are computed
-      s[0] = s[0] + first_of(exp_of_negative(load_some(block + i, n) - center), n, zero());
-    });
-    exponentials += sums[0];
-    if (smoothed) {
-      sum_row(count, sums, [&](int64_t i, int64_t n, Vec* s) {
-        const Vec distance = load_some(block + i, n) - set(float(shift));
-        s[0] = weight ? fma(load_some(weight + start + i, n), distance, s[0]) : s[0] + first_of(distance, n, zero());
-      });
-      distances += sums[0];
-    }
-  }
-  const double log_sum_exp = double(largest) + ::log(exponentials);
-  return {largest, exponentials, log_sum_exp, smoothed ? problem.weight_sum * (log_sum_exp - shift) - distances : 0.0};
+void for_rows(Context& context, const Labels& labels, const F& row) {
+  for_items(context, even_chunks(labels.rows, labels.classes, softmax::chunk_elements), row);
 }
 
 }  // namespace
@@ -136,32 +63,24 @@ RowSums sum_logits(const Problem& problem, int64_t row, bool smoothed) {
 void cross_entropy_forward(Context& context, const View& out, const View& statistics, const View& total,
                            const View& logits, const View& target, const View* weight, int64_t ignore_index,
                            double smoothing, int64_t reduction) {
-  Problem problem;
-  if (!make_problem(context, problem, logits, target, weight, statistics, total, out, ignore_index, smoothing,
+  Labels labels;
+  if (!make_problem(context, labels, logits, target, weight, statistics, total, out, ignore_index, smoothing,
                     reduction))
     return;
-  const int64_t classes = problem.classes;
-  double* losses = static_cast<double*>(scratch(context, sizeof(double) * size_t(problem.rows)));
-  for_rows(context, problem, [&](int64_t n) {
-    const RowSums sums = sum_logits(problem, n, smoothing != 0);
+  double* losses = static_cast<double*>(scratch(context, sizeof(double) * size_t(labels.rows)));
+  for_rows(context, labels, [&](int64_t n) {
+    alignas(64) float room[row_block];
+    const auto read = [&](int64_t start, int64_t count) { return read_block(logits, n, start, count, room); };
+    const RowSums sums = sum_logits(labels, read);
     pointer<float>(statistics)[n] = sums.largest;
-    pointer<float>(statistics)[problem.rows + n] = float(sums.exponentials);
-    losses[n] = 0;
-    const int64_t label = problem.target[n];
-    if (counts(problem, n)) {
-      float room;
-      const double at_label = double(*read_block(logits, n, label, 1, &room));
-      losses[n] = (1.0 - smoothing) * weight_of(problem, label) * (sums.log_sum_exp - at_label);
-      if (smoothing != 0) losses[n] += smoothing / double(classes) * sums.smooth;
-    } else if (label != ignore_index) {
-      record_error(context, ErrorCode::index,
-                   "label %lld of row %lld is outside [0, %lld) and is not ignoreIndex (%lld)", (long long)label,
-                   (long long)n, (long long)classes, (long long)ignore_index);
-    }
+    pointer<float>(statistics)[labels.rows + n] = float(sums.exponentials);
+    const int64_t label = labels.target[n];
+    losses[n] = counts(labels, n) ? loss_of_row(labels, label, sums, double(*read(label, 1))) : 0;
+    check_label(context, labels, n);
   });
   double weights = 0, sum_of_losses = 0;
-  for (int64_t n = 0; n < problem.rows; n++) {
-    if (counts(problem, n)) weights += weight_of(problem, problem.target[n]);
+  for (int64_t n = 0; n < labels.rows; n++) {
+    if (counts(labels, n)) weights += weight_of(labels, labels.target[n]);
     sum_of_losses += losses[n];
     if (reduction == reduce_none) pointer<float>(out)[n] = float(losses[n]);
   }
@@ -173,35 +92,32 @@ void cross_entropy_forward(Context& context, const View& out, const View& statis
 void cross_entropy_backward(Context& context, const View& dlogits, const View& dy, const View& statistics,
                             const View& total, const View& logits, const View& target, const View* weight,
                             int64_t ignore_index, double smoothing, int64_t reduction) {
-  Problem problem;
-  if (!make_problem(context, problem, logits, target, weight, statistics, total, dy, ignore_index, smoothing,
+  Labels labels;
+  if (!make_problem(context, labels, logits, target, weight, statistics, total, dy, ignore_index, smoothing,
                     reduction) ||
       !expect(context, same_shape(dlogits, logits), "cross_entropy_backward: dlogits and logits differ in shape"))
     return;
-  const int64_t classes = problem.classes;
-  const bool narrows = dlogits.dtype == DType::bfloat16, stream = !narrows && streams_rows(problem.rows, classes);
-  for_rows(context, problem, [&](int64_t n) {
-    if (!counts(problem, n)) {
+  const int64_t classes = labels.classes;
+  const bool narrows = dlogits.dtype == DType::bfloat16, stream = !narrows && streams_rows(labels.rows, classes);
+  for_rows(context, labels, [&](int64_t n) {
+    if (!counts(labels, n)) {
       const int64_t bytes = classes * (narrows ? 2 : 4);
       return (void)memset(pointer<char>(dlogits) + n * bytes, 0, size_t(bytes));
     }
-    double row_gradient = pointer<const float>(dy)[reduction == reduce_none ? n : 0];
-    if (reduction == reduce_mean) row_gradient /= double(*pointer<const float>(total));
-    const int64_t label = problem.target[n];
-    const double at_label = row_gradient * (1.0 - smoothing) * weight_of(problem, label);
-    const double everywhere = row_gradient * smoothing / double(classes);
-
+    double gradient_of_loss = pointer<const float>(dy)[reduction == reduce_none ? n : 0];
+    if (reduction == reduce_mean) gradient_of_loss /= double(*pointer<const float>(total));
+    const int64_t label = labels.target[n];
+    const RowGradient row =
+        row_gradient(labels, label, gradient_of_loss, double(pointer<const float>(statistics)[labels.rows + n]));
     const Vec center = set(pointer<const float>(statistics)[n]);
-    const double exponentials = double(pointer<const float>(statistics)[problem.rows + n]);
-    const Vec factor = set(float((at_label + everywhere * problem.weight_sum) / exponentials));
-    const Vec constant = set(float(-everywhere));
+    const Vec factor = set(row.factor), constant = set(row.constant);
     alignas(64) float room[row_block], rounded[row_block];
     for (int64_t start = 0; start < classes; start += row_block) {
       const int64_t size = min(classes - start, row_block);
       const float* const x = read_block(logits, n, start, size, room);
       float* const gradient = narrows ? rounded : pointer<float>(dlogits) + n * classes + start;
-      if (problem.weight && smoothing != 0) {
-        const float* const weights = problem.weight + start;
+      if (labels.weight && smoothing != 0) {
+        const float* const weights = labels.weight + start;
         write_row(gradient, size, stream, [&](int64_t i, int64_t count) {
           const Vec exponential = exp_of_negative(load_some(x + i, count) - center);
           return fma(exponential, factor, load_some(weights + i, count) * constant);
@@ -213,7 +129,7 @@ void cross_entropy_backward(Context& context, const View& dlogits, const View& d
           return fma(exponential, factor, constant);
         });
       }
-      if (label >= start && label < start + size) gradient[label - start] -= float(at_label);
+      if (label >= start && label < start + size) gradient[label - start] -= float(row.at_label);
       if (narrows) narrow_bfloat16(size, pointer<uint16_t>(dlogits) + n * classes + start, rounded);
     }
   });
