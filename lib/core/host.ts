@@ -18,6 +18,7 @@ interface NodeModules {
   readonly 'node:timers/promises': typeof import('node:timers/promises')
   readonly 'node:url': typeof import('node:url')
   readonly 'node:v8': typeof import('node:v8')
+  readonly 'node:worker_threads': typeof import('node:worker_threads')
   readonly 'node:vm': typeof import('node:vm')
   readonly 'node:zlib': typeof import('node:zlib')
 }

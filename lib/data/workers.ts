@@ -1,9 +1,9 @@
 /** Threads that make the batches of a loader's passes. */
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { ValueError, WorkerError } from '../core/errors.js'
+import { nodeModule } from '../core/host.js'
 import { packageRoot } from '../core/package-root.js'
+import { existsSync, join } from '../io/system.js'
 import type { Answer, Asked, Fault, WorkerTask } from './messages.js'
 import { unpack } from './packed.js'
 import type { SeededPass } from './row-context.js'
@@ -22,12 +22,13 @@ interface Thread {
 
 /** A thread of this file's neighbour where that is a source, else of what the build puts into dist/. */
 function start(task: WorkerTask): Worker {
+  const { Worker: NodeWorker } = nodeModule('node:worker_threads')
   const options = { workerData: task }
   if (import.meta.url.endsWith('.ts')) {
     // Who runs the sources has tsx, which Node 20 does not load for the first file of a thread.
     const source = JSON.stringify(new URL('./worker.ts', import.meta.url))
     const code = `import('tsx/esm/api').then(({ register }) => (register(), import(${source})))`
-    return new Worker(code, { ...options, eval: true })
+    return new NodeWorker(code, { ...options, eval: true })
   }
   const path = join(packageRoot() ?? '', 'dist', 'data', 'worker.js')
   if (!existsSync(path))
@@ -35,7 +36,7 @@ function start(task: WorkerTask): Worker {
       'DataLoader',
       `workers need the file of their threads, which is not at ${path}; leave firesteel out of what is bundled, or leave workers out`,
     )
-  return new Worker(path, options)
+  return new NodeWorker(path, options)
 }
 
 function errorOf({ name, message, stack, row }: Fault): WorkerError {

@@ -1,7 +1,8 @@
 /** The choice of how a step is to fit in the memory that it may take. */
-import { inspect } from 'node:util'
+
 import { noGrad } from '../../autograd/mode.js'
 import { isFiresteelError, shown, ValueError } from '../../core/errors.js'
+import { printed } from '../../core/host.js'
 import { scope, visitTensors } from '../../core/scope.js'
 import { BatchNorm1d, BatchNorm2d, BatchNorm3d } from '../../nn/batch-norm.js'
 import { Aside } from './aside.js'
@@ -40,7 +41,7 @@ export class MemoryChoice {
     return how.length === 0 ? `as it is: ${limit}` : `${how.join(', ')}: ${limit}, ${formatBytes(without.peak)} without`
   }
 
-  [inspect.custom](): string {
+  [printed](): string {
     return this.toString()
   }
 }

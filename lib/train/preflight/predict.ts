@@ -2,11 +2,12 @@
  * The peak memory of a training step, predicted: model, optimizer and batch go to a device that has the kernels of the real one but no
  * elements, where a step runs as in the Trainer, and what it would allocate is counted in the order in which it would be.
  */
-import { inspect } from 'node:util'
+
 import { mapLeaves } from '../../autograd/values.js'
 import type { Device } from '../../core/device.js'
 import { dtypes } from '../../core/dtype.js'
 import { DeviceError, ValueError } from '../../core/errors.js'
+import { printed } from '../../core/host.js'
 import { scope, visitTensors } from '../../core/scope.js'
 import type { Storage } from '../../core/storage.js'
 import { Tensor } from '../../core/tensor.js'
@@ -81,7 +82,7 @@ export class MemoryPrediction {
     return rows.map(([name, bytes]) => `${name.padEnd(12)}${formatBytes(bytes).padStart(10)}`).join('\n')
   }
 
-  [inspect.custom](): string {
+  [printed](): string {
     return this.toString()
   }
 }
