@@ -20,6 +20,7 @@ using namespace firesteel;
 using namespace firesteel::test;
 using namespace firesteel::FIRESTEEL_ISA::gemm;
 namespace isa = firesteel::FIRESTEEL_ISA;
+using isa::round_up;
 using isa::simd::lanes;
 
 const bool thin = __asan_init || __tsan_init;

@@ -124,7 +124,7 @@ bool prepare_head(const Problem& p, const Gradients& to, const Ready& ready, con
   const Matrix outputs = head_of(out, at.batch, at.head);
   const float *largest = statistics + (at.batch * p.Hq + at.head) * 2 * p.Tq, *sums = largest + p.Tq;
   for (int64_t i = 0; i < p.Tq; i += NR) {
-    const int64_t queries = smaller(NR, p.Tq - i);
+    const int64_t queries = min(NR, p.Tq - i);
     transpose_queries(room.q + i * p.D, from_row(operands.q, i), queries, p.D, p.scale);
     if (!to.scores) continue;
     transpose_queries(room.dy + i * p.Dv, from_row(operands.dy, i), queries, p.Dv, 1);
@@ -203,10 +203,10 @@ void add_products(const Problem& p, const float* tiles, Floats rows, int64_t que
   for (int64_t d = 0, vectors; d < width; d += vectors * lanes) {
     vectors = next_vectors((width - d) / lanes);
     for (int64_t r = from, count; r < to; r += count) {
-      count = singly ? 1 : smaller(block_rows(vectors), to - r);
+      count = singly ? 1 : min(block_rows(vectors), to - r);
       // From the first query that sees the first of these keys to the last that sees the last.
-      const int64_t first = p.causal ? larger(0, r - ahead) : 0;
-      const int64_t end = p.window ? smaller(queries, r + count - 1 - ahead + p.window) : queries;
+      const int64_t first = p.causal ? max(0, r - ahead) : 0;
+      const int64_t end = p.window ? min(queries, r + count - 1 - ahead + p.window) : queries;
       if (first < end)
         multiply(Left::rows, count, vectors,
                  {end - first, tiles + r * band_row + first, band_row, from_row(rows, first).data + d, rows.stride,
@@ -222,7 +222,7 @@ void attend(const Problem& p, const Gradients& to, const Ready& ready, const Vie
   Operands operands = {};
   operands.k = floats_of(ready.k, room.k, from_row(head_of(*p.k, at.batch, at.key_head), at.first_key), at.keys, p.D);
   operands.v = floats_of(ready.v, room.v, from_row(head_of(*p.v, at.batch, at.key_head), at.first_key), at.keys, p.Dv);
-  const int64_t real = larger(0, smaller(at.keys, keys_of(p, at.batch) - at.first_key));
+  const int64_t real = max(0, min(at.keys, keys_of(p, at.batch) - at.first_key));
   const bool partial = p.causal || p.window;  // whether some query sees only a part of the keys
   const bool keys_finite = !partial || all_finite(operands.k, real, p.D);
   if (to.dk) clear(room.dk, at.keys * D);
@@ -237,17 +237,17 @@ void attend(const Problem& p, const Gradients& to, const Ready& ready, const Vie
     operands.singly = partial && !(keys_finite && queries_finite);
     if (to.dq) clear(room.dq, p.Tq * D);
     for (int64_t local = 0; local < real; local += tile_keys) {
-      const int64_t j = at.first_key + local, keys = smaller(tile_keys, real - local);
+      const int64_t j = at.first_key + local, keys = min(tile_keys, real - local);
       // The queries that see any of them.
-      const int64_t begin = p.causal ? larger(0, j - p.offset) / NR * NR : 0;
-      const int64_t end = p.window ? smaller(p.Tq, j + keys - 1 - p.offset + p.window) : p.Tq;
+      const int64_t begin = p.causal ? max(0, j - p.offset) / NR * NR : 0;
+      const int64_t end = p.window ? min(p.Tq, j + keys - 1 - p.offset + p.window) : p.Tq;
       for (int64_t i = begin; i < end; i += band_panels * NR) {
-        const int64_t queries = smaller(band_panels * NR, end - i), ahead = p.offset + i - j;
-        const int64_t passed = p.window ? larger(0, ahead + 1 - p.window) : 0;
+        const int64_t queries = min(band_panels * NR, end - i), ahead = p.offset + i - j;
+        const int64_t passed = p.window ? max(0, ahead + 1 - p.window) : 0;
         int64_t most = 0;
         for (int64_t c = 0; c < queries; c += NR) {
-          const int64_t count = smaller(NR, queries - c), before = p.window ? larger(0, ahead + c + 1 - p.window) : 0;
-          most = p.causal ? larger(0, smaller(keys, ahead + c + count)) : keys;
+          const int64_t count = min(NR, queries - c), before = p.window ? max(0, ahead + c + 1 - p.window) : 0;
+          most = p.causal ? max(0, min(keys, ahead + c + count)) : keys;
           score_panel(p, to, {at.batch, at.head, i + c, count, j + before, most - before, band_row, room.part, before},
                       operands, room, local + before, room.weights + before * band_row + c,
                       room.dscores + before * band_row + c);
@@ -307,25 +307,25 @@ void attention_backward(Context& context, const View* dq, const View* dk, const 
   if (!(has_elements(dq) || has_elements(dk) || has_elements(dv) || has_elements(dmask))) return;
 
   // At least two tiles of keys to a piece; a head without keys is still a piece, which clears its dq.
-  int64_t pieces = smaller((enough_chunks + key_heads - 1) / key_heads, (key_tiles + 1) / 2);
+  int64_t pieces = min((enough_chunks + key_heads - 1) / key_heads, (key_tiles + 1) / 2);
   const int64_t piece_keys = pieces > 0 ? (key_tiles + pieces - 1) / pieces * tile_keys : 0;
   pieces = piece_keys > 0 ? (p.Tk + piece_keys - 1) / piece_keys : 1;
-  const int64_t longest = smaller(piece_keys, p.Tk);
+  const int64_t longest = min(piece_keys, p.Tk);
   if (dq && pieces > 1)
     to.dq_pieces = static_cast<float*>(scratch(context, size_t(pieces * to.dq_size) * sizeof(float)));
   const Ready ready = ready_of(p, dy, out);
   Room measured;
-  const Workspaces spaces = make_workspaces(context, lay_out(p, ready, longest, nullptr, measured), key_heads * pieces);
+  const Rooms rooms = make_rooms(context, lay_out(p, ready, longest, nullptr, measured), key_heads * pieces);
 
   const int64_t work = p.Tq * (p.Hq / p.Hk) * longest * (3 * p.D + 2 * p.Dv);
   parallel_units(context, key_heads * pieces, work, [&](int64_t unit) {
     const int64_t key_head = unit % key_heads, piece = unit / key_heads, first = piece * piece_keys;
-    const int64_t space = claim(spaces);
+    int64_t number;
     Room room;
-    lay_out(p, ready, longest, spaces.memory + space * spaces.size, room);
-    const Place at = {key_head / p.Hk, 0, key_head % p.Hk, first, smaller(piece_keys, p.Tk - first)};
+    lay_out(p, ready, longest, enter_room(rooms, number), room);
+    const Place at = {key_head / p.Hk, 0, key_head % p.Hk, first, min(piece_keys, p.Tk - first)};
     attend(p, to, ready, dy, out, pointer<const float>(statistics), at, piece, room);
-    give_back(spaces, space);
+    leave_room(rooms, number);
   });
   if (to.dq_pieces) sum_pieces(context, p, to, pieces);
 }

@@ -114,8 +114,8 @@ int64_t lay_out(const Problem& p, int64_t panels, float* from, Room& room) {
   room.shared_mask = take(tile_keys);
   room.part = take(has_mask(p) || p.drop_below ? part_room : 0);
   room.q = take(lies_ready(*p.q, false) ? 0 : NR * row_size(p.D));
-  room.k = take(lies_ready(*p.k, false) ? 0 : smaller(tile_keys, p.Tk) * row_size(p.D));
-  room.v = take(lies_ready(*p.v, true) ? 0 : smaller(tile_keys, p.Tk) * row_size(p.Dv));
+  room.k = take(lies_ready(*p.k, false) ? 0 : min(tile_keys, p.Tk) * row_size(p.D));
+  room.v = take(lies_ready(*p.v, true) ? 0 : min(tile_keys, p.Tk) * row_size(p.Dv));
   return size;
 }
 
@@ -153,7 +153,7 @@ void attend(const Problem& p, const Unit& unit, const Room& room, const View& ou
   bool finite = by_key;  // whether all queries are, where that is asked for
   for (int64_t index = 0; index < unit.heads * panels; index++) {
     const Panel panel = panel_at(p, room.panels, index);
-    const int64_t i = unit.i + index % panels * NR, queries = smaller(NR, unit.i + unit.queries - i);
+    const int64_t i = unit.i + index % panels * NR, queries = min(NR, unit.i + unit.queries - i);
     const Matrix head = head_of(*p.q, unit.batch, unit.head + index / panels);
     const Floats q = floats_of(q_ready, room.q, from_row(head, i), queries, p.D);
     transpose_queries(panel.q, q, queries, p.D, p.scale);
@@ -163,19 +163,19 @@ void attend(const Problem& p, const Unit& unit, const Room& room, const View& ou
   }
   const Matrix all_k = head_of(*p.k, unit.batch, unit.key_head), all_v = head_of(*p.v, unit.batch, unit.key_head);
   const int64_t keys = keys_of(p, unit.batch);
-  const int64_t begin = p.window ? larger(0, p.offset + unit.i + 1 - p.window) : 0;
-  const int64_t end = p.causal ? smaller(keys, p.offset + unit.i + unit.queries) : keys;
+  const int64_t begin = p.window ? max(0, p.offset + unit.i + 1 - p.window) : 0;
+  const int64_t end = p.causal ? min(keys, p.offset + unit.i + unit.queries) : keys;
   for (int64_t j = begin; j < end; j += tile_keys) {
-    const int64_t width = smaller(tile_keys, keys - j);
+    const int64_t width = min(tile_keys, keys - j);
     const Floats k = floats_of(k_ready, room.k, from_row(all_k, j), width, p.D);
     const Floats v = floats_of(v_ready, room.v, from_row(all_v, j), width, p.Dv);
     bool asked = false, adds_nothing = false;  // whether a tile that is masked adds nothing, asked for once
     for (int64_t index = 0; index < unit.heads * panels; index++) {
       const int64_t head = unit.head + index / panels, first = unit.i + index % panels * NR;
-      const int64_t queries = smaller(NR, unit.i + unit.queries - first);
+      const int64_t queries = min(NR, unit.i + unit.queries - first);
       // Those of the tile's keys that any of the queries sees.
-      const int64_t passed = p.window ? larger(0, p.offset + first + 1 - p.window - j) : 0;
-      const int64_t n = (p.causal ? smaller(width, p.offset + first + queries - j) : width) - passed;
+      const int64_t passed = p.window ? max(0, p.offset + first + 1 - p.window - j) : 0;
+      const int64_t n = (p.causal ? min(width, p.offset + first + queries - j) : width) - passed;
       if (n <= 0) continue;
       if (by_key) {
         mask_row(p, unit.batch, head, first, j + passed, n, room.shared_mask);
@@ -194,7 +194,7 @@ void attend(const Problem& p, const Unit& unit, const Room& room, const View& ou
   }
   for (int64_t index = 0; index < unit.heads * panels; index++) {
     const int64_t head = unit.head + index / panels, first = unit.i + index % panels * NR;
-    finish(p, panel_at(p, room.panels, index), first, smaller(NR, unit.i + unit.queries - first), begun[index],
+    finish(p, panel_at(p, room.panels, index), first, min(NR, unit.i + unit.queries - first), begun[index],
            rows_of(out, unit.batch, head), statistics + (unit.batch * p.Hq + head) * 2 * p.Tq);
   }
 }
@@ -223,16 +223,16 @@ void attention_forward(Context& context, const View& out, const View& statistics
 
   constexpr int64_t unit_queries = most_panels * NR;
   const int64_t query_tiles = (p.Tq + unit_queries - 1) / unit_queries;
-  const int64_t key_heads = p.B * p.Hk, group = p.Hq / p.Hk, head_panels = (smaller(p.Tq, unit_queries) + NR - 1) / NR;
+  const int64_t key_heads = p.B * p.Hk, group = p.Hq / p.Hk, head_panels = (min(p.Tq, unit_queries) + NR - 1) / NR;
   // All heads of a group in one unit, where that is not too much: they share the keys' way through the caches.
   const bool whole_group = query_tiles == 1 && group * head_panels <= most_panels;
   const int64_t unit_heads = whole_group ? group : 1, parts = group / unit_heads;
 
   const int64_t units = key_heads * parts * query_tiles;
   Room measured;
-  const Workspaces spaces = make_workspaces(context, lay_out(p, unit_heads * head_panels, nullptr, measured), units);
+  const Rooms rooms = make_rooms(context, lay_out(p, unit_heads * head_panels, nullptr, measured), units);
   // The last queries see most keys where attention is causal: they start first.
-  const int64_t queries = smaller(p.Tq, unit_queries), keys = p.window ? smaller(p.Tk, p.window + queries) : p.Tk;
+  const int64_t queries = min(p.Tq, unit_queries), keys = p.window ? min(p.Tk, p.window + queries) : p.Tk;
   const int64_t work = unit_heads * queries * keys * (p.D + p.Dv);
   parallel_units(context, units, work, [&](int64_t index) {
     const int64_t key_head = index / parts % key_heads,
@@ -242,12 +242,12 @@ void attention_forward(Context& context, const View& out, const View& statistics
                        key_head % p.Hk * group + index % parts * unit_heads,
                        unit_heads,
                        i,
-                       smaller(unit_queries, p.Tq - i)};
-    const int64_t space = claim(spaces);
+                       min(unit_queries, p.Tq - i)};
+    int64_t number;
     Room room;
-    lay_out(p, unit_heads * head_panels, spaces.memory + space * spaces.size, room);
+    lay_out(p, unit_heads * head_panels, enter_room(rooms, number), room);
     attend(p, unit, room, out, pointer<float>(statistics));
-    give_back(spaces, space);
+    leave_room(rooms, number);
   });
 }
 

@@ -42,9 +42,6 @@ constexpr int most_rows = block_rows(1);
 // Of `left` vectors, those to be multiplied next: single ones are slower.
 constexpr int64_t next_vectors(int64_t left) { return left == 1 ? 1 : left % 2 == 1 ? 3 : 2; }
 
-static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-
 // Element (i, d) of A is a[i * a_stride + d] by rows, a[d * a_stride + i] by columns.
 enum class Left { rows, columns };
 // What was in C before.

@@ -15,6 +15,7 @@
 
 // After vector.h, which includes the intrinsics in a way that spares g++ 12's AVX-512 a false warning.
 #include "../random/philox.h"
+#include "../rooms.h"
 
 namespace firesteel::FIRESTEEL_ISA::attention {
 
@@ -111,7 +112,7 @@ static inline bool lies_ready(const View& view, bool right) {
 static inline bool all_finite(Floats rows, int64_t count, int64_t columns) {
   if (rows.stride == columns) {
     columns *= count;
-    count = smaller(count, 1);
+    count = min(count, 1);
   }
   Vec sums[2] = {simd::zero(), simd::zero()};
   for (int64_t r = 0; r < count; r++) {
@@ -189,7 +190,7 @@ static inline void write_row(Rows rows, int64_t row, int64_t column, const float
   float floats[part];
   uint16_t halves[part];
   for (int64_t c = 0; c < n; c += part) {
-    const int64_t m = smaller(part, n - c), to = at + c * rows.column_stride;
+    const int64_t m = min(part, n - c), to = at + c * rows.column_stride;
     simd::for_row(m, [&](int64_t i, int64_t count) {
       simd::store_some(floats + i, simd::load_some(from + c + i, count) * factors, count);
     });
@@ -259,36 +260,12 @@ static inline void dropout_row(const Problem& p, int64_t batch, int64_t head, in
 template <class F>
 static inline void parallel_units(Context& context, int64_t units, int64_t work, const F& body) {
   constexpr int64_t least_work = 1 << 18;  // some microseconds, as long as it takes to wake a thread
-  const int64_t share = smaller(units, 1 + least_work / (work + 1));
+  const int64_t share = min(units, 1 + least_work / (work + 1));
   if (units > 0)
     parallel(context, (units + share - 1) / share, [&](int64_t chunk) {
-      const int64_t end = smaller(units, (chunk + 1) * share);
+      const int64_t end = min(units, (chunk + 1) * share);
       for (int64_t unit = chunk * share; unit < end; unit++) body(unit);
     });
 }
-
-// Memory of the chunks at work: as many pieces as threads, each claimed for the time of a chunk. Which piece a chunk
-// gets does not show in its results.
-struct Workspaces {
-  float* memory;
-  int64_t size;  // floats of a piece
-  int64_t count;
-  uint8_t* busy;
-};
-
-static inline Workspaces make_workspaces(Context& context, int64_t size, int64_t chunks) {
-  Workspaces spaces = {nullptr, round_up(size, 16), smaller(thread_count(context), chunks), nullptr};
-  spaces.memory = static_cast<float*>(scratch(context, size_t(spaces.count * spaces.size) * sizeof(float)));
-  spaces.busy = static_cast<uint8_t*>(scratch(context, size_t(spaces.count)));
-  memset(spaces.busy, 0, size_t(spaces.count));
-  return spaces;
-}
-
-static inline int64_t claim(const Workspaces& spaces) {
-  for (int64_t i = 0;; i = (i + 1) % spaces.count)
-    if (!__atomic_test_and_set(&spaces.busy[i], __ATOMIC_ACQUIRE)) return i;
-}
-
-static inline void give_back(const Workspaces& spaces, int64_t i) { __atomic_clear(&spaces.busy[i], __ATOMIC_RELEASE); }
 
 }  // namespace firesteel::FIRESTEEL_ISA::attention

@@ -30,19 +30,19 @@ static inline int64_t vectors_of(const Part& part) { return (part.queries + lane
 
 // The query `query` of the part sees its keys [keys_passed, keys_seen): both grow with the query.
 static inline int64_t keys_seen(const Problem& p, const Part& part, int64_t query) {
-  return p.causal ? larger(0, smaller(part.n, p.offset + part.i + query + 1 - part.j)) : part.n;
+  return p.causal ? max(0, min(part.n, p.offset + part.i + query + 1 - part.j)) : part.n;
 }
 static inline int64_t keys_passed(const Problem& p, const Part& part, int64_t query) {
-  return p.window ? larger(0, smaller(part.n, p.offset + part.i + query + 1 - p.window - part.j)) : 0;
+  return p.window ? max(0, min(part.n, p.offset + part.i + query + 1 - p.window - part.j)) : 0;
 }
 // Keys up to the last that any query of a vector sees.
 static inline int64_t keys_of_vector(const Problem& p, const Part& part, int64_t v) {
-  return keys_seen(p, part, smaller(part.queries, (v + 1) * lanes) - 1);
+  return keys_seen(p, part, min(part.queries, (v + 1) * lanes) - 1);
 }
 
 // NR queries' features from query i on, [D][NR]; columns beyond the last query are like its own, or are not read.
 static inline void transpose_queries(float* to, Floats rows, int64_t queries, int64_t features, float factor) {
-  simd::transpose(to, NR, rows.data, rows.stride, smaller(NR, queries), features, factor);
+  simd::transpose(to, NR, rows.data, rows.stride, min(NR, queries), features, factor);
 }
 
 // The tile [n][NR] of rows' inner products with columns, but not of vectors whose queries see none of the keys.
@@ -66,10 +66,10 @@ static inline void multiply_weights(const Problem& p, const Part& part, const fl
   for (int64_t d = 0, vectors; d < width; d += vectors * lanes) {
     vectors = next_vectors((width - d) / lanes);
     for (int64_t c0 = 0, count; c0 < part.queries; c0 += count) {
-      count = singly ? 1 : smaller(block_rows(vectors), part.queries - c0);
+      count = singly ? 1 : min(block_rows(vectors), part.queries - c0);
       const int64_t from = keys_passed(p, part, c0), end = keys_seen(p, part, c0 + count - 1);
       multiply(Left::columns, count, vectors,
-               {larger(0, end - from), tile + from * part.stride + c0, part.stride, from_row(rows, from).data + d,
+               {max(0, end - from), tile + from * part.stride + c0, part.stride, from_row(rows, from).data + d,
                 rows.stride, c + c0 * width + d, width, before, factors + c0});
     }
   }
@@ -115,7 +115,7 @@ static inline const float* dropout_tile(const Problem& p, const Part& part) {
 static inline void set_later_keys(const Problem& p, const Part& part, float* tile, float value) {
   for (int64_t v = 0; v < vectors_of(part); v++) {
     const int64_t ahead = p.offset + part.i + v * lanes - part.j;
-    for (int64_t r = larger(0, ahead + 1); r < keys_of_vector(p, part, v); r++) {
+    for (int64_t r = max(0, ahead + 1); r < keys_of_vector(p, part, v); r++) {
       float* at = tile + r * part.stride + v * lanes;
       simd::store(at, simd::select(simd::lanes_below(r - ahead), simd::set(value), simd::load(at)));
     }
@@ -125,12 +125,12 @@ static inline void set_later_keys(const Problem& p, const Part& part, float* til
 // Sets what belongs to keys that a window has passed, where it has for some queries of the vector.
 static inline void set_passed_keys(const Problem& p, const Part& part, float* tile, float value) {
   for (int64_t v = 0; v < vectors_of(part); v++) {
-    const int64_t passed = keys_passed(p, part, smaller(part.queries, (v + 1) * lanes) - 1);
+    const int64_t passed = keys_passed(p, part, min(part.queries, (v + 1) * lanes) - 1);
     // Queries of the vector up to r - ahead - 1 still see key r.
     const int64_t ahead = p.offset + part.i + v * lanes - p.window - part.j;
     for (int64_t r = 0; r < passed; r++) {
       float* at = tile + r * part.stride + v * lanes;
-      simd::store(at, simd::select(simd::lanes_below(larger(0, r - ahead)), simd::load(at), simd::set(value)));
+      simd::store(at, simd::select(simd::lanes_below(max(0, r - ahead)), simd::load(at), simd::set(value)));
     }
   }
 }
@@ -144,9 +144,9 @@ static inline void set_unseen(const Problem& p, const Part& part, float* tile, f
 // Sets to zero what belongs to keys that no query of the vector sees, as many on both sides of those that are seen as a
 // block of sums may read.
 static inline void clear_unseen(const Problem& p, const Part& part, float* tile) {
-  const int64_t end = smaller(tile_keys - part.before, part.n + most_rows);
+  const int64_t end = min(tile_keys - part.before, part.n + most_rows);
   for (int64_t v = 0; v < vectors_of(part); v++) {
-    for (int64_t r = -smaller(part.before, most_rows); r < 0; r++)
+    for (int64_t r = -min(part.before, most_rows); r < 0; r++)
       simd::store(tile + r * part.stride + v * lanes, simd::zero());
     for (int64_t r = keys_of_vector(p, part, v); r < end; r++)
       simd::store(tile + r * part.stride + v * lanes, simd::zero());

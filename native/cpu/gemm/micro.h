@@ -87,6 +87,20 @@ FIRESTEEL_UNROLLED static inline void repeat(const F& body) {
   }
 }
 
+// sum += a * b, in the register of the sum. gcc 12 gives many of these results another register and moves them back,
+// which takes a tenth of the time of a processor that starts two multiply-adds a cycle.
+#if defined(FIRESTEEL_MICRO_AVX2) || (defined(FIRESTEEL_MICRO_AVX512) && !defined(FIRESTEEL_EMULATES_AVX512))
+template <class Vector>
+FIRESTEEL_UNROLLED static inline void add_product(Vector& sum, Vector a, Vector b) {
+  asm("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+}
+#elif defined(FIRESTEEL_MICRO_AVX512)
+template <class Vector>
+FIRESTEEL_UNROLLED static inline void add_product(Vector& sum, Vector a, Vector b) {
+  sum = _mm512_fmadd_ps(a, b, sum);
+}
+#endif
+
 // Returns body(Index<rows>) for 1 <= rows <= N known at run time.
 template <int N, class F>
 static inline auto with_rows(int64_t rows, const F& body) {

@@ -42,9 +42,7 @@ FIRESTEEL_UNROLLED inline void step(__m256 (&sum)[Rows][Vectors], const float* a
   repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED { row_of_b[v.value] = _mm256_loadu_ps(b + v.value * lanes); });
   repeat<Rows>([&](auto i) FIRESTEEL_UNROLLED {
     const __m256 element = _mm256_broadcast_ss(a + i.value * a_row);
-    repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED {
-      sum[i.value][v.value] = _mm256_fmadd_ps(element, row_of_b[v.value], sum[i.value][v.value]);
-    });
+    repeat<Vectors>([&](auto v) FIRESTEEL_UNROLLED { add_product(sum[i.value][v.value], element, row_of_b[v.value]); });
   });
 }
 

@@ -8,7 +8,7 @@
 //
 // Each element of A and B is packed once (A again for each part of N, where both are beyond packed_limit at a
 // single block of depth); a B that is not packed beforehand is packed a panel at a time on the stack of the thread that
-// uses it, and what the next panel is made of is asked for meanwhile.
+// uses it. While a panel of B is multiplied, the next one, or what it is made of, is asked for.
 #include "../rooms.h"
 #include "../simd/half.h"
 #include "tile.h"

@@ -162,7 +162,7 @@ void transpose_panel(float* to, const T* from, int64_t line_stride, int64_t dept
       for (int64_t line = 0; line < W; line += lines_at_once)
         for (int64_t part = d; part < d + steps; part += lanes)
           transpose_lines<W, lines_at_once>(to + part * W + line, from + part * step + line * line_stride, line_stride);
-  for (int64_t next; (next = smaller(d + steps, depth / 4 * 4)) > d; d = next) {
+  for (int64_t next; (next = min(d + steps, depth / 4 * 4)) > d; d = next) {
     for (int64_t line = 0; line + 4 <= W; line += 4)
       for (int64_t part = d; part < next; part += 4)
         transpose_four<W>(to + part * W + line, from + part * step + line * line_stride, line_stride);
@@ -213,13 +213,13 @@ void pack_block(float* to, const T* from, int64_t line_stride, int64_t depth_str
   constexpr int64_t panels_at_once = pack_blocks::copied_lines / W;
   int64_t line = 0;
   if (line_stride == 1)
-    for (int64_t panels; (panels = smaller((lines - line) / W, panels_at_once)) > 0; line += panels * W)
+    for (int64_t panels; (panels = min((lines - line) / W, panels_at_once)) > 0; line += panels * W)
       copy_panels<W>(to + line * depth, from + line, depth_stride, panels, depth);
   else if (depth_stride == 1)
     for (; line + W <= lines; line += W)
       transpose_panel<W>(to + line * depth, from + line * line_stride, line_stride, depth);
   for (; line < lines; line += W)
-    gather_panel<W>(to + line * depth, from + line * line_stride, line_stride, depth_stride, smaller(lines - line, W),
+    gather_panel<W>(to + line * depth, from + line * line_stride, line_stride, depth_stride, min(lines - line, W),
                     depth);
 }
 
@@ -242,10 +242,10 @@ template <int W>
 void pack_pairs(float* to, const uint16_t* from, int64_t line_stride, int64_t depth_stride, int64_t lines,
                 int64_t depth, int64_t singles) {
   const uint16_t zeros[W] = {};
-  const int64_t whole = smaller(depth, singles / 2);
+  const int64_t whole = min(depth, singles / 2);
   constexpr int64_t lines_at_once = pack_blocks::paired_lines / W * W;
   for (int64_t start = 0; start < lines; start += lines_at_once) {
-    const int64_t end = smaller(start + lines_at_once, lines);
+    const int64_t end = min(start + lines_at_once, lines);
     for (int64_t line = start; depth_stride == 1 && line < end; line += W) {
       const Pair* first = reinterpret_cast<const Pair*>(from + line * line_stride);
       if (line + W <= end)
@@ -255,7 +255,7 @@ void pack_pairs(float* to, const uint16_t* from, int64_t line_stride, int64_t de
     }
     for (int64_t d = depth_stride == 1 ? whole : 0; d < depth; d++)
       for (int64_t line = start; line < end; line += W) {
-        const int64_t width = smaller(end - line, W);
+        const int64_t width = min(end - line, W);
         const uint16_t *first = from + line * line_stride + 2 * d * depth_stride, *second = first + depth_stride;
         float* at = to + line * depth + d * W;
         if (line_stride == 1 && width == W) {
@@ -281,23 +281,23 @@ void pack_decoded(float* to, Matrix from, int64_t lines, int64_t depth) {
     constexpr int64_t steps = pack_blocks::decoded_elements / lines_at_once;
     float* const rows = piece;
     for (int64_t line = 0; line < lines; line += lines_at_once) {
-      const int64_t width = smaller(lines_at_once, lines - line);
+      const int64_t width = min(lines_at_once, lines - line);
       for (int64_t d = 0; d < depth; d += steps) {
-        const int64_t count = smaller(steps, depth - d);
+        const int64_t count = min(steps, depth - d);
         for (int64_t i = 0; i < count; i++)
           decode((d + i) * from.column_stride + line, width, rows + i * lines_at_once);
         for (int64_t panel = 0; panel < width; panel += W)
-          gather_panel<W>(to + (line + panel) * depth + d * W, rows + panel, 1, lines_at_once,
-                          smaller(W, width - panel), count);
+          gather_panel<W>(to + (line + panel) * depth + d * W, rows + panel, 1, lines_at_once, min(W, width - panel),
+                          count);
       }
     }
     return;
   }
   constexpr int64_t steps = pack_blocks::decoded_elements / W;
   for (int64_t line = 0; line < lines; line += W) {
-    const int64_t width = smaller(W, lines - line);
+    const int64_t width = min(W, lines - line);
     for (int64_t d = 0; d < depth; d += steps) {
-      const int64_t count = smaller(steps, depth - d);
+      const int64_t count = min(steps, depth - d);
       for (int64_t i = 0; i < width; i++) decode((line + i) * from.row_stride + d, count, piece + i * steps);
       float* at = to + line * depth + d * W;
       if (width == W)
@@ -337,12 +337,12 @@ int64_t packed_b_size(int64_t k, int64_t n) { return round_up(n, tile_columns) *
 
 void pack_a(float* to, Matrix a, int64_t m, int64_t k) {
   for (int64_t k0 = 0; k0 < k; k0 += block_depth)
-    pack_a_block(to + k0 * round_up(m, tile_rows), a, 0, m, k0, smaller(block_depth, k - k0));
+    pack_a_block(to + k0 * round_up(m, tile_rows), a, 0, m, k0, min(block_depth, k - k0));
 }
 
 void pack_b(float* to, Matrix b, int64_t k, int64_t n) {
   for (int64_t k0 = 0; k0 < k; k0 += block_depth)
-    pack_b_block(to + k0 * round_up(n, tile_columns), b, k0, smaller(block_depth, k - k0), 0, n);
+    pack_b_block(to + k0 * round_up(n, tile_columns), b, k0, min(block_depth, k - k0), 0, n);
 }
 
 }  // namespace firesteel::FIRESTEEL_ISA::gemm

@@ -1,13 +1,9 @@
 // Packing of a part of an operand, for drivers that cut it up between threads. Private to native/cpu/gemm.
 #pragma once
+#include "../integers.h"
 #include "micro.h"
 
 namespace firesteel::FIRESTEEL_ISA::gemm {
-
-static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static constexpr int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static inline int64_t round_up(int64_t a, int64_t multiple) { return ceil_div(a, multiple) * multiple; }
 
 // bfloat16 is the upper half of a float.
 static inline float widen(uint16_t half) {

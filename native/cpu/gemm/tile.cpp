@@ -53,6 +53,11 @@ Ahead panel_ahead(Matrix b, int64_t k, int64_t depth, int64_t column, int64_t wi
   return {};
 }
 
+Ahead packed_ahead(const float* panel, int64_t depth) {
+  constexpr int64_t bytes = tile_columns * sizeof(float);
+  return {reinterpret_cast<const char*>(panel), bytes, bytes, depth};
+}
+
 void ask_for(Ahead& ahead, int64_t rows) {
   rows = min(rows, ahead.rows);
   for (int64_t i = 0; i < rows; i++, ahead.data += ahead.stride)
@@ -93,7 +98,9 @@ void multiply_tile(const Product& p, int64_t i, int64_t rows, int64_t j, int64_t
       Right right;
       Ahead ahead = {};
       if (p.packed_b) {
-        right = packed_right(p.packed_b + k0 * round_up(p.n, tile_columns) + column * depth);
+        const float* panel = p.packed_b + k0 * round_up(p.n, tile_columns) + column * depth;
+        right = packed_right(panel);
+        if (column + tile_columns < j + columns) ahead = packed_ahead(panel + tile_columns * depth, depth);
       } else if (in_place && width == tile_columns) {
         right = right_in_place(p.b, k0, column);
       } else {

@@ -77,7 +77,7 @@ void dot_columns(float* sum, const float* x, const T* columns, int64_t stride, i
     });
   }
   for (; d < depth; d += lanes) {
-    const int count = int(smaller(lanes, depth - d));
+    const int count = int(min(lanes, depth - d));
     const Vec part = count == lanes ? simd::load(x + d) : simd::load_partial(x + d, count);
     repeat<Columns>([&](auto j) FIRESTEEL_UNROLLED {
       const T* column = columns + j.value * stride + d;
@@ -108,14 +108,14 @@ void sum_chunk(float* sum, const float* x, Matrix b, bool by_rows, int64_t width
 // Blocks are decoded a few lines at a time, and a part of these, into memory that stays in the first-level cache. Sums
 // of columns are taken up again for each part.
 void sum_decoded(float* sum, const float* x, Matrix b, bool by_rows, int64_t width, int64_t depth) {
-  alignas(64) float lines[larger(rows_at_once, columns_at_once) * decoded_part];
+  alignas(64) float lines[max(rows_at_once, columns_at_once) * decoded_part];
   const auto decode = [&](int64_t element, int64_t count, int64_t line) {
     simd::decode_blocks(b.dtype, b.data, b.first + element, count, lines + line * decoded_part);
   };
   memset(sum, 0, size_t(width) * sizeof(float));
   if (by_rows) {
     for (int64_t j = 0; j < width; j += decoded_part) {
-      const int64_t count = smaller(decoded_part, width - j);
+      const int64_t count = min(decoded_part, width - j);
       for (int64_t d = 0; d < depth;) {
         const int64_t rows = depth - d >= rows_at_once ? rows_at_once : 1;
         for (int64_t i = 0; i < rows; i++) decode((d + i) * b.row_stride + j, count, i);
@@ -131,7 +131,7 @@ void sum_decoded(float* sum, const float* x, Matrix b, bool by_rows, int64_t wid
   for (int64_t j = 0; j < width;) {
     const int64_t columns = width - j >= columns_at_once ? columns_at_once : 1;
     for (int64_t d = 0; d < depth; d += decoded_part) {
-      const int64_t count = smaller(decoded_part, depth - d);
+      const int64_t count = min(decoded_part, depth - d);
       for (int64_t i = 0; i < columns; i++) decode((j + i) * b.column_stride + d, count, i);
       float part[columns_at_once];
       if (columns == 1)
@@ -154,11 +154,9 @@ void copy_row(float* to, Matrix row, int64_t count) {
 
 void multiply_vector(Context& context, const VectorProduct& p) {
   const bool by_rows = p.b.column_stride == 1;
-  const int64_t width = by_rows
-                            ? smaller(p.n, widest_rows)
-                            : smaller(p.n, round_up(chunk_elements / smaller(p.k, deepest_columns), columns_at_once));
-  const int64_t depth =
-      by_rows ? smaller(p.k, round_up(chunk_elements / width, rows_at_once)) : smaller(p.k, deepest_columns);
+  const int64_t width =
+      by_rows ? min(p.n, widest_rows) : min(p.n, round_up(chunk_elements / min(p.k, deepest_columns), columns_at_once));
+  const int64_t depth = by_rows ? min(p.k, round_up(chunk_elements / width, rows_at_once)) : min(p.k, deepest_columns);
   const int64_t across = ceil_div(p.n, width), parts = ceil_div(p.k, depth);
 
   float* partial = static_cast<float*>(scratch(context, size_t(parts * p.n) * sizeof(float)));
@@ -174,12 +172,12 @@ void multiply_vector(Context& context, const VectorProduct& p) {
     const auto sum = simd::is_blocks(b.dtype)     ? sum_decoded
                      : b.dtype == DType::bfloat16 ? sum_chunk<uint16_t>
                                                   : sum_chunk<float>;
-    sum(partial + part * p.n + j, x + d, b, by_rows, smaller(width, p.n - j), smaller(depth, p.k - d));
+    sum(partial + part * p.n + j, x + d, b, by_rows, min(width, p.n - j), min(depth, p.k - d));
   });
 
-  const int64_t columns = larger(chunk_elements / parts, 1);
+  const int64_t columns = max(chunk_elements / parts, 1);
   parallel(context, ceil_div(p.n, columns), [&](int64_t chunk) {
-    for (int64_t j = chunk * columns, end = smaller(p.n, j + columns); j < end; j++) {
+    for (int64_t j = chunk * columns, end = min(p.n, j + columns); j < end; j++) {
       float sum = 0;
       for (int64_t part = 0; part < parts; part++) sum += partial[part * p.n + j];
       float* y = p.y + j * p.y_stride;
