@@ -10,6 +10,8 @@ import * as steps from './steps.js'
 export interface PassState {
   /** Rows given so far. */
   readonly given: number
+  /** The step that gave them, such as 'map'; left out for rows that are read. */
+  readonly step?: string
   /** The place that the rows' iterator told by itself, if it tells one. */
   readonly own?: unknown
 }
@@ -43,9 +45,17 @@ function checkFunction(op: string, fn: unknown): void {
   if (typeof fn !== 'function') throw new ValueError(op, `needs a function of a row, but got ${kindOf(fn)}`)
 }
 
-function checkPassState(op: string, state: PassState): PassState {
+function checkPassState(op: string, state: PassState, step: string | undefined): PassState {
   if (typeof state !== 'object' || state === null)
     throw new ValueError(op, `the state is ${kindOf(state)}, but must be what state() gave`)
+  if (state.step !== step) {
+    const named = (each: unknown) => (each === undefined ? 'rows that are read' : kindOf(each))
+    throw new ValueError(
+      op,
+      `the state is of ${named(state.step)}, but here are ${step === undefined ? named(step) : `the rows of ${named(step)}`}; go on ` +
+        'with the same steps in the same order',
+    )
+  }
   checkCount(op, 'given in the state', state.given, 0)
   return state
 }
@@ -69,6 +79,8 @@ export interface BatchesOptions<R, B = Collated<R>> extends CollateOptions {
  */
 export class IterableDataset<R> implements AsyncIterable<R> {
   readonly #open: (state?: unknown) => RowSource<R>
+  /** The step that this dataset is of another one's rows. */
+  #step: string | undefined
 
   constructor(open: (state?: unknown) => RowSource<R>) {
     if (typeof open !== 'function')
@@ -81,7 +93,8 @@ export class IterableDataset<R> implements AsyncIterable<R> {
 
   /** Begins a pass, or goes on with one from the state that its `state()` gave. */
   pass(state?: PassState): RowPass<R> {
-    const from = state === undefined ? { given: 0 } : checkPassState('IterableDataset.pass', state)
+    const step = this.#step === undefined ? {} : { step: this.#step }
+    const from = state === undefined ? { given: 0, ...step } : checkPassState('IterableDataset.pass', state, this.#step)
     const open = this.#open
     let given = from.given
     let iterator: Resumed | null = null
@@ -104,7 +117,7 @@ export class IterableDataset<R> implements AsyncIterable<R> {
     }
     const place = (): PassState => {
       if (iterator === null) return from
-      return typeof iterator.state === 'function' ? { given, own: iterator.state() } : { given }
+      return { given, ...step, ...(typeof iterator.state === 'function' ? { own: iterator.state() } : {}) }
     }
     return Object.assign(rows(), { state: place })
   }
@@ -113,28 +126,35 @@ export class IterableDataset<R> implements AsyncIterable<R> {
     return this.pass()
   }
 
+  /** Rows of a step from these, whose states say so: one of other steps, or in another order, means other rows. */
+  #through<T>(step: string, open: (state?: unknown) => RowSource<T>): IterableDataset<T> {
+    const made = new IterableDataset(open)
+    made.#step = step
+    return made
+  }
+
   /** The function's result for each row. The function may be asynchronous. */
   map<T>(fn: (row: R) => T | Promise<T>): IterableDataset<T> {
     checkFunction('map', fn)
-    return new IterableDataset((state) => steps.map(this.pass(state as PassState | undefined), fn))
+    return this.#through('map', (state) => steps.map(this.pass(state as PassState | undefined), fn))
   }
 
   /** The rows for which the function gives true. */
   filter(keep: (row: R) => boolean | Promise<boolean>): IterableDataset<R> {
     checkFunction('filter', keep)
-    return new IterableDataset((state) => steps.filter(this.pass(state as PassState | undefined), keep))
+    return this.#through('filter', (state) => steps.filter(this.pass(state as PassState | undefined), keep))
   }
 
   /** The first `count` rows. */
   take(count: number): IterableDataset<R> {
     checkCount('take', 'count', count, 0)
-    return new IterableDataset((state) => steps.take(this, count, state as steps.TakeState | undefined))
+    return this.#through('take', (state) => steps.take(this, count, state as steps.TakeState | undefined))
   }
 
   /** All but the first `count` rows. */
   skip(count: number): IterableDataset<R> {
     checkCount('skip', 'count', count, 0)
-    return new IterableDataset((state) => steps.skip(this, count, state as PassState | undefined))
+    return this.#through('skip', (state) => steps.skip(this, count, state as PassState | undefined))
   }
 
   /**
@@ -146,7 +166,7 @@ export class IterableDataset<R> implements AsyncIterable<R> {
     checkRows('shuffle', 'buffer', buffer)
     const { generator } = checkOptions('shuffle', options, { generator: true })
     checkGenerator('shuffle', generator)
-    return new IterableDataset((state) =>
+    return this.#through('shuffle', (state) =>
       steps.shuffle(this, buffer, generator, state as steps.ShuffleState | undefined),
     )
   }
@@ -154,7 +174,7 @@ export class IterableDataset<R> implements AsyncIterable<R> {
   /** These rows, then those of the others. */
   concat<T>(...others: readonly IterableDataset<T>[]): IterableDataset<R | T> {
     checkDatasets('concat', others)
-    return new IterableDataset((state) =>
+    return this.#through('concat', (state) =>
       steps.concat<R | T>([this, ...others], state as steps.ConcatState | undefined),
     )
   }
@@ -162,7 +182,7 @@ export class IterableDataset<R> implements AsyncIterable<R> {
   /** A row of each in turn, until the rows of all are used up. */
   interleave<T>(...others: readonly IterableDataset<T>[]): IterableDataset<R | T> {
     checkDatasets('interleave', others)
-    return new IterableDataset((state) =>
+    return this.#through('interleave', (state) =>
       steps.interleave<R | T>([this, ...others], state as steps.InterleaveState | undefined),
     )
   }
@@ -178,7 +198,7 @@ export class IterableDataset<R> implements AsyncIterable<R> {
     if (dropLast !== undefined && typeof dropLast !== 'boolean')
       throw new ValueError('batches', `dropLast is ${shown(dropLast)}, but must be true or false`)
     const together = steps.checkedCollate('batches', collate, dtypes)
-    return new IterableDataset((state) =>
+    return this.#through('batches', (state) =>
       steps.batches(this.pass(state as PassState | undefined), size, dropLast ?? false, together),
     )
   }

@@ -3,19 +3,19 @@
  * names the file; rows go on from any place; none takes long, and all together take little memory.
  *
  * `tsx readers.ts SEED SECONDS FILE [COUNT]`: writes what it is about to read into FILE, as base64, so that a crash or a hang
- * can be told; ends after so many files, if that is sooner. Parquet is left out, because hyparquet 1.33 follows any length of a
- * run of levels that a page names.
+ * can be told; ends after so many files, if that is sooner. `tsx tests/fuzz/readers.ts 1 Infinity '' 700000 all` gives each
+ * of the seven kinds of file 100,000 mutants, in turn; `parquet` and such give one kind alone.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { csv, jsonl, npy, textFiles } from '../../lib/data/text/index.js'
+import { csv, jsonl, npy, parquet, textFiles } from '../../lib/data/text/index.js'
 import { IterableDataset, OutOfMemoryError, ValueError } from '../../lib/index.js'
 import { randomOf } from '../cases/case.js'
-import { numpy } from '../unit/written.js'
+import { numpy, parquetTable } from '../unit/written.js'
 import { mutations } from './mutations.js'
 
-const [, , seedText = '1', secondsText = '5', path = '', countText = 'Infinity'] = process.argv
+const [, , seedText = '1', secondsText = '5', path = '', countText = 'Infinity', named = 'all'] = process.argv
 const { below, pick, changed } = mutations(randomOf(Number(seedText)))
 
 /** A file takes a thousandth of this where nothing else runs. */
@@ -72,18 +72,31 @@ const table = Buffer.from('name,age,"of ""it"""\r\n"a, b",1,true\n"two\nlines",,
 const floats = new Uint8Array(Float32Array.from({ length: 24 }, (_, i) => i).buffer)
 const longs = new Uint8Array(BigInt64Array.from([1n, -2n, 3n, 4n]).buffer)
 
-const kinds: readonly Kind[] = [
-  { bytes: text, within: 99, read: () => textFiles(mutant), simply: simpleLines },
-  { bytes: text, within: 99, read: () => textFiles(mutant, { by: 'paragraph', longest: 40 }) },
-  { bytes: lines, within: 99, read: () => jsonl(mutant), simply: simpleJson },
-  { bytes: table, within: 99, read: () => csv(mutant) },
-  { bytes: table, within: 99, read: () => csv(mutant, { types: { age: 'number?', 'of "it"': 'boolean' } }) },
-  ...[
-    numpy("'<f4'", '(4, 3, 2)', floats),
-    numpy("'>f4'", '(2, 12)', floats, 'True', 2),
-    numpy("'<i8'", '(4,)', longs),
-  ].map((bytes) => ({ bytes, within: 90, read: npyRows })),
+const arrays = [
+  numpy("'<f4'", '(4, 3, 2)', floats),
+  numpy("'>f4'", '(2, 12)', floats, 'True', 2),
+  numpy("'<i8'", '(4,)', longs),
 ]
+const kinds: { readonly [name: string]: readonly Kind[] } = {
+  text: [{ bytes: text, within: 99, read: () => textFiles(mutant), simply: simpleLines }],
+  paragraphs: [{ bytes: text, within: 99, read: () => textFiles(mutant, { by: 'paragraph', longest: 40 }) }],
+  jsonl: [{ bytes: lines, within: 99, read: () => jsonl(mutant), simply: simpleJson }],
+  csv: [{ bytes: table, within: 99, read: () => csv(mutant) }],
+  typedCsv: [
+    { bytes: table, within: 99, read: () => csv(mutant, { types: { age: 'number?', 'of "it"': 'boolean' } }) },
+  ],
+  npy: arrays.map((bytes) => ({ bytes, within: 90, read: npyRows })),
+  parquet: [
+    { bytes: parquetTable, within: parquetTable.length, read: () => parquet(mutant) },
+    // The pages, where the changes are rarer than in the end of the file, which says what is in it.
+    { bytes: parquetTable, within: 400, read: () => parquet(mutant, { columns: ['text', 'id'] }) },
+  ],
+}
+const chosen = named === 'all' ? Object.values(kinds) : [kinds[named] ?? []]
+insist(
+  chosen.every((each) => each.length > 0),
+  `there are no files ${named}; there are ${Object.keys(kinds).join(', ')}`,
+)
 
 /** All rows, or what was refused. */
 async function rowsOf(rows: AsyncIterable<unknown>): Promise<readonly unknown[] | string> {
@@ -126,7 +139,8 @@ let read = 0
 const before = process.memoryUsage.rss()
 const end = Date.now() + 1000 * Number(secondsText)
 while (Date.now() < end && done < Number(countText)) {
-  const kind = pick(kinds)
+  // In turn, so that each kind has its share of a count.
+  const kind = pick(chosen[done % chosen.length] as readonly Kind[])
   let bytes: Buffer = Buffer.from(kind.bytes)
   for (let changes = pick([1, 1, 1, 2, 5]); changes > 0; changes--) bytes = changed(bytes, kind.within)
   writeFileSync(mutant, bytes)

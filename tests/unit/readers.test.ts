@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { csv, jsonl, npy, parquet, textFiles } from '../../lib/data/text/index.js'
+import { checkPageRuns } from '../../lib/data/text/parquet-runs.js'
 import { DataLoader, type IterableDataset, splitRows } from '../../lib/index.js'
 import { numpy, parquetTable } from './written.js'
 
@@ -64,6 +65,7 @@ describe('text', () => {
     for (let i = 0; i < 3; i++) await pass.next()
     await file('many/0.txt', 'new\n')
     await expect(textFiles(at('many/?.txt')).pass(pass.state()).next()).rejects.toThrow('go on with the same files')
+    await pass.return()
     await rm(at('many/0.txt'))
     await expect(textFiles(at('many/*.none')).toArray()).rejects.toThrow('[textFiles] no file is named as')
     await expect(textFiles(at('gone/*.txt')).toArray()).rejects.toThrow('[textFiles] cannot read')
@@ -270,4 +272,89 @@ it('a file of any size is read in the same memory', () => {
   expect(count).toBe(100_000)
   // The file has 100 MB. The allowance is for V8's young generation and for pieces that are not collected yet.
   expect(grown).toBeLessThan(60)
+})
+
+describe('files that changed', () => {
+  it('are refused where rows went on behind their end', async () => {
+    const line = 'a line\n'
+    const path = await file('shorter', line.repeat(5))
+    const rows = textFiles(path)
+    const pass = rows.pass()
+    for (let i = 0; i < 4; i++) await pass.next()
+    const state = pass.state()
+    await pass.return()
+    const rest = async () => {
+      const seen: string[] = []
+      for await (const row of rows.pass(state)) seen.push(row)
+      return seen
+    }
+    await file('shorter', line.repeat(4))
+    expect(await rest()).toEqual([])
+    await file('shorter', line.repeat(4).slice(1))
+    await expect(rest()).rejects.toThrow('rows went on at byte 28 of')
+  })
+
+  it('are refused by npy where they have another size', async () => {
+    const three = (count: number) => numpy("'<f4'", `(${count},)`, new Uint8Array(4 * count))
+    const rows = await npy(await file('array.npy', three(3)))
+    expect((await rows.batch([0])).toArray()).toEqual([0])
+    await file('array.npy', three(2))
+    await expect(rows.batch([0])).rejects.toThrow('open the file anew')
+  })
+})
+
+describe('line ends of \\r alone', () => {
+  it('end the rows of a table, and pieces end within none', async () => {
+    const path = await file('mac.csv', 'a,b\r1,2\r\r"x\ry",3\r\n4,5\n6,7\r')
+    expect(await rowsOf(csv(path))).toEqual([
+      { a: '1', b: '2' },
+      { a: 'x\ny', b: '3' },
+      { a: '4', b: '5' },
+      { a: '6', b: '7' },
+    ])
+    for (const length of [65529, 65530, 65531, 65532]) {
+      const long = 'x'.repeat(length)
+      for (const end of ['\r', '\r\n', '\n']) {
+        const rows = csv(await file('long.csv', `a,b${end}${long},1${end}c,d`))
+        expect(await rows.toArray()).toEqual([
+          { a: long, b: '1' },
+          { a: 'c', b: 'd' },
+        ])
+      }
+    }
+  })
+})
+
+describe('runs of a Parquet page', () => {
+  const element = { name: 'x', repetition_type: 'OPTIONAL' as const }
+  const schemaPath = [{ element: { name: 'root' } }, { element }] as never
+  /** A page of levels alone: their length, and runs. */
+  const check = async (count: number, ...runs: readonly number[]) => {
+    const [encoding, schema, thrift] = await Promise.all([
+      import('hyparquet/src/encoding.js'),
+      import('hyparquet/src/schema.js'),
+      import('hyparquet/src/thrift.js'),
+    ])
+    const bytes = Uint8Array.of(runs.length, 0, 0, 0, ...runs)
+    const data_page_header = { num_values: count, encoding: 'PLAIN' }
+    const header = { type: 'DATA_PAGE', data_page_header } as never
+    checkPageRuns(
+      { ...encoding, ...schema, ...thrift },
+      { header, bytes, values: () => bytes, path: schemaPath, type: 'INT32' },
+    )
+  }
+
+  it('are no longer than its values', async () => {
+    await check(3, 6, 1)
+    await check(3, 2, 1, 4, 0)
+    await check(3, 3, 0b111)
+    await expect(check(3, 2, 1)).rejects.toThrow()
+    await expect(check(3, 0xfe, 0xff, 0xff, 0xff, 0x07, 1)).rejects.toThrow(
+      `a run has ${2 ** 30 - 1} values, but 3 are left`,
+    )
+    await expect(check(3, 0xff, 0xff, 0xff, 0xff, 0x0f, 1)).rejects.toThrow('a run has')
+    // A packed run of 63 groups may be filled up, a longer one is broken: 507 values are left, and 508 too many.
+    await check(3, 0xf6, 7, 1)
+    await expect(check(3, 0xf8, 7, 1)).rejects.toThrow('a run has 508 values, but 3 are left')
+  })
 })

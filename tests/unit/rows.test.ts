@@ -192,3 +192,43 @@ describe('rows by index', () => {
       expect(() => rows.get(rows.length)).toThrow('lies outside')
   })
 })
+
+describe('a state of other steps', () => {
+  const even = (i: number) => i % 2 === 0
+  const twice = (i: number) => 2 * i
+  const chains: { readonly [name: string]: () => IterableDataset<number> } = {
+    read: () => numbers(6),
+    map: () => numbers(6).map(twice),
+    'map, filter': () => numbers(6).map(twice).filter(even),
+    'filter, map': () => numbers(6).filter(even).map(twice),
+    'filter, filter': () => numbers(6).filter(even).filter(even),
+    take: () => numbers(6).take(4),
+    'concat, map': () => numbers(3).concat(numbers(3)).map(twice),
+    'interleave, map': () => numbers(3).interleave(numbers(3)).map(twice),
+  }
+
+  it.each(Object.keys(chains))('is refused by %s, and one of the same goes on', async (name) => {
+    const rows = (chains[name] as () => IterableDataset<number>)()
+    const whole = await rows.toArray()
+    for (const [other, make] of Object.entries(chains)) {
+      const pass = make().pass()
+      await pass.next()
+      const state = JSON.parse(JSON.stringify(pass.state())) as PassState
+      await pass.return()
+      const rest = (async () => {
+        const seen: number[] = []
+        for await (const row of rows.pass(state)) seen.push(row)
+        return seen
+      })()
+      if (other === name) expect(await rest).toEqual(whole.slice(1))
+      else await expect(rest).rejects.toThrow('go on with the same steps in the same order')
+    }
+  })
+
+  it('is named', () => {
+    expect(() => numbers(3).map(twice).pass({ given: 1, step: 'filter' })).toThrow(
+      "the state is of 'filter', but here are the rows of 'map'",
+    )
+    expect(() => numbers(3).pass({ given: 1, step: 'filter' })).toThrow('here are rows that are read')
+  })
+})

@@ -26,7 +26,7 @@ export interface CsvOptions<T> extends LineOptions {
 
 /**
  * Rows of CSV files as records by the names in their first line. Fields that hold delimiters, quotes or line ends stand in
- * quotes, and a quote within them is doubled (RFC 4180); line ends within fields are read as \n. Empty lines are left out. Throws ValueError, with file and line, for
+ * quotes, and a quote within them is doubled (RFC 4180); lines end with \n, \r\n or \r, and line ends within fields are read as \n. Empty lines are left out. Throws ValueError, with file and line, for
  * rows of more or fewer fields than there are columns, quotes out of place, and fields that are not of their type.
  */
 export function csv<const T extends { readonly [column: string]: CsvType } = { readonly [column: string]: 'text' }>(
@@ -99,7 +99,7 @@ async function* records(table: Table, from: LinePlace | null): AsyncGenerator<Re
   let begun: string[] = []
   let first = 0
   let length = 0
-  for await (const { text, line, next } of linesOf(op, path, from, longest)) {
+  for await (const { text, line, next } of linesOf(op, path, from, longest, true)) {
     if (begun.length === 0 && text === '') continue
     if (begun.length === 0) first = line
     begun.push(text)

@@ -28,7 +28,7 @@ export interface LineOptions {
 }
 
 const pieceBytes = 1 << 16
-const newline = 0x0a
+const [newline, carriageReturn] = [0x0a, 0x0d]
 
 export function checkLongest(op: string, longest = 1 << 24): number {
   if (!Number.isSafeInteger(longest) || longest < 1 || longest > 2 ** 29)
@@ -41,15 +41,21 @@ export function fault(op: string, path: string, line: number, why: string): Valu
   return new ValueError(op, `${path}:${line}: ${why}`)
 }
 
-/** The lines of a file from a place on: of UTF-8, ended by \n or \r\n. */
+/** The lines of a file from a place on: of UTF-8, ended by \n or \r\n, and where `loneReturns` are line ends, by \r too. */
 export async function* linesOf(
   op: string,
   path: string,
   from: LinePlace | null,
   longest: number,
+  loneReturns = false,
 ): AsyncGenerator<Line, void, void> {
   const file = await InputFile.open(op, path)
   try {
+    if (from !== null && from.offset > file.size)
+      throw new ValueError(
+        op,
+        `rows went on at byte ${from.offset} of ${path}, which has ${file.size} bytes now; go on with the same file`,
+      )
     const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
     let { offset, line } = from ?? { offset: 0, line: 1 }
     const lineOf = async (bytes: Uint8Array, end: number): Promise<Line> => {
@@ -68,10 +74,25 @@ export async function* linesOf(
     /** The beginning of a line, from pieces before this one. */
     let begun: Uint8Array[] = []
     let length = 0
+    /** Whether a \r at this place of a piece is the first half of an end, which is at the \n. */
+    const beforeNewline = async (piece: Uint8Array, at: number) => {
+      if (at + 1 < piece.length) return piece[at + 1] === newline
+      const next = offset + at + 1
+      return next < file.size && (await file.read('a piece', next, Uint8Array, 1))[0] === newline
+    }
+    const endIn = async (piece: Uint8Array, start: number): Promise<number> => {
+      const end = piece.indexOf(newline, start)
+      if (!loneReturns) return end
+      for (let at = piece.indexOf(carriageReturn, start); at >= 0; at = piece.indexOf(carriageReturn, at + 1)) {
+        if (end >= 0 && at > end) break
+        if (!(await beforeNewline(piece, at))) return at
+      }
+      return end
+    }
     while (offset < file.size) {
       const piece = await file.read('a piece', offset, Uint8Array, Math.min(pieceBytes, file.size - offset))
       let start = 0
-      for (let end = piece.indexOf(newline); end >= 0; end = piece.indexOf(newline, start)) {
+      for (let end = await endIn(piece, 0); end >= 0; end = await endIn(piece, start)) {
         begun.push(piece.subarray(start, end))
         length += end - start
         if (length > longest) throw tooLong(op, path, line, longest)

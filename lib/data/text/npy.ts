@@ -127,6 +127,14 @@ export class NpyDataset extends Dataset<Tensor, Tensor> {
     const width = sizes.reduce((product, size) => product * size, 1)
     askRoom(own.length * width * kind.Array.BYTES_PER_ELEMENT, op)
     const file = await InputFile.open(op, this.path)
+    const size = this.#header.start + this.length * width * kind.Array.BYTES_PER_ELEMENT
+    if (file.size !== size) {
+      await file.close()
+      throw new ValueError(
+        op,
+        `${this.path} has ${file.size} bytes, but had ${size} when it was opened; open the file anew that took its place`,
+      )
+    }
     let data: NumericArray
     try {
       data = fortran ? await this.#byColumns(file, own, width) : await this.#byRows(file, own, width)

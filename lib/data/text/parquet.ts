@@ -7,6 +7,7 @@ import { askHeap, checkEntries, mostEntries } from '../../core/room.js'
 import { InputFile } from '../../io/input.js'
 import type { IterableDataset } from '../iterable.js'
 import { type Files, type Placed, rowsOfFiles } from './files.js'
+import { checkPageRuns, type RunReaders } from './parquet-runs.js'
 
 export interface ParquetOptions {
   /** The columns to read, others are left out of rows and not read. Default: all. */
@@ -27,8 +28,7 @@ const bytesOfValue = 32
  * Rows of Parquet files as records, one row group in memory at a time: text is text, 64-bit integers are bigints, dates are
  * Dates. What R says of them is not checked. Needs the package hyparquet (`npm install hyparquet`). Reads pages that are not
  * compressed, or by Snappy, gzip, Brotli and, where Node knows it, Zstandard. Throws ValueError for a file that is none, or is
- * cut off, with the file and the row group. Read files of those you trust only: hyparquet 1.33 follows lengths within a page
- * that nobody checks, so that one made on purpose can take minutes and much memory.
+ * cut off, with the file and the row group. Lengths within pages are checked before hyparquet follows them.
  */
 export function parquet<R = { readonly [column: string]: unknown }>(
   files: Files,
@@ -44,7 +44,15 @@ export function parquet<R = { readonly [column: string]: unknown }>(
 
 async function library(op: string) {
   try {
-    return { ...(await import('hyparquet')), ...(await import('hyparquet/src/column.js')) }
+    const [hyparquet, column, page, encoding, schema, thrift] = await Promise.all([
+      import('hyparquet'),
+      import('hyparquet/src/column.js'),
+      import('hyparquet/src/datapage.js'),
+      import('hyparquet/src/encoding.js'),
+      import('hyparquet/src/schema.js'),
+      import('hyparquet/src/thrift.js'),
+    ])
+    return { ...hyparquet, ...column, ...page, ...encoding, ...schema, ...thrift }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
     throw new ValueError(op, 'needs the package hyparquet, which reads Parquet: run `npm install hyparquet`')
@@ -69,7 +77,8 @@ async function* rowsOf<R>(
   columns: string[] | undefined,
   from: RowPlace | null,
 ): AsyncGenerator<Placed<R, RowPlace>, void, void> {
-  const { parquetMetadataAsync, parquetReadObjects, parquetHeader } = await library(op)
+  const hyparquet = await library(op)
+  const { parquetMetadataAsync, parquetReadObjects } = hyparquet
   const file = await InputFile.open(op, path)
   /** An error of hyparquet, which knows no file, together with the place that was read. */
   const named = async <T>(what: string, read: () => Promise<T>): Promise<T> => {
@@ -93,8 +102,15 @@ async function* rowsOf<R>(
     }
     const metadata = await named('the end of the file, which says what is in it,', () => parquetMetadataAsync(source))
     checkColumns(op, path, metadata, columns)
+    const groups = metadata.row_groups
+    if (from !== null && !(from.given <= Number(groups[from.group]?.num_rows ?? -1)))
+      throw new ValueError(
+        op,
+        `rows went on behind row ${from.given} of row group ${from.group} of ${path}, which has ${groups.length} row groups now, and ` +
+          'not so many rows there; go on with the same file',
+      )
     let start = 0
-    for (const [group, { num_rows: count, columns: chunks }] of metadata.row_groups.entries()) {
+    for (const [group, { num_rows: count, columns: chunks }] of groups.entries()) {
       const end = start + Number(count)
       const what = `row group ${group}`
       const given = from?.group === group ? from.given : 0
@@ -117,7 +133,7 @@ async function* rowsOf<R>(
           )
           for (const { meta_data: chunk } of chunks)
             if (chunk && (columns?.includes(chunk.path_in_schema[0] as string) ?? true))
-              await checkPages(op, file, chunk, parquetHeader)
+              await checkPages(op, file, chunk, { ...hyparquet, schema: metadata.schema })
         })
         const options = { file: source, metadata, rowStart: start, rowEnd: end, compressors: decompressors() }
         const rows = await named(what, () =>
@@ -134,15 +150,22 @@ async function* rowsOf<R>(
   }
 }
 
+interface Library extends RunReaders {
+  readonly parquetHeader: typeof import('hyparquet/src/column.js').parquetHeader
+  readonly decompressPage: typeof import('hyparquet/src/datapage.js').decompressPage
+  readonly getSchemaPath: typeof import('hyparquet/src/schema.js').getSchemaPath
+  readonly schema: FileMetaData['schema']
+}
+
 /**
- * Throws unless the pages of a column lie within it and have as many values as it says: what hyparquet takes from them without a
+ * Throws unless the pages of a column lie within it and have as many values as it says, and runs within them no more: what hyparquet takes from them without a
  * look, and a broken page may have it fill lists for minutes.
  */
 async function checkPages(
   op: string,
   file: InputFile,
-  { path_in_schema, num_values, dictionary_page_offset, data_page_offset, ...sizes }: ColumnMetaData,
-  parquetHeader: typeof import('hyparquet/src/column.js').parquetHeader,
+  { path_in_schema, num_values, dictionary_page_offset, data_page_offset, codec, type, ...sizes }: ColumnMetaData,
+  library: Library,
 ): Promise<void> {
   const [most, packed, unpacked] = [num_values, sizes.total_compressed_size, sizes.total_uncompressed_size].map(Number)
   const column = `column ${path_in_schema.join('.').slice(0, 80)}`
@@ -156,9 +179,11 @@ async function checkPages(
   const start = Number(dictionary_page_offset || data_page_offset)
   const view = new DataView(await partOf(file, start, start + (packed as number)))
   const reader = { view, offset: 0 }
+  const schemaPath = library.getSchemaPath([...library.schema], [...path_in_schema])
+  const compressors = decompressors()
   let values = 0
   while (reader.offset < view.byteLength && values < (most as number)) {
-    const header = parquetHeader(reader)
+    const header = library.parquetHeader(reader)
     const { compressed_page_size: length, uncompressed_page_size: size } = header
     const data = header.data_page_header ?? header.data_page_header_v2
     // A value of a dictionary takes a bit at least.
@@ -171,7 +196,20 @@ async function checkPages(
       values > (most as number)
     )
       throw new Error(`a page of ${column} does not fit into it: it says it has ${length} bytes and ${count} values`)
+    const bytes = new Uint8Array(view.buffer, view.byteOffset + reader.offset, length)
     reader.offset += length
+    const unpack = () => {
+      const v2 = header.data_page_header_v2
+      const levels = v2 === undefined ? 0 : v2.definition_levels_byte_length + v2.repetition_levels_byte_length
+      const packed = bytes.subarray(levels)
+      if (size === levels || v2?.is_compressed === false) return packed
+      return library.decompressPage(packed, size - levels, codec, compressors)
+    }
+    try {
+      checkPageRuns(library, { header, values: unpack, bytes, path: schemaPath, type })
+    } catch (error) {
+      throw new Error(`a page of ${column} is broken: ${error instanceof Error ? error.message : kindOf(error)}`)
+    }
   }
   if (values < (most as number)) throw new Error(`${column} has ${values} values, but should have ${most}`)
 }
