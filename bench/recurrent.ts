@@ -11,7 +11,8 @@ export const recurrentWork =
     const [t, b, i, hidden] = [size(w, 't'), size(w, 'b'), size(w, 'i'), size(w, 'hidden')]
     const backward = flag(w, 'backward', true)
     const x = make.floats([t, b, i], 1, backward)
-    const layer = make.parameters(new Layer(i, hidden, { device: make.device }))
+    const Made: new (i: number, hidden: number, options: nn.RecurrentLayerOptions) => nn.LSTM | nn.GRU | nn.RNN = Layer
+    const layer = make.parameters(new Made(i, hidden, { device: make.device }))
     layer.requiresGrad_(backward)
     return operator(() => layer.forward(x).output, [x, ...layer.parameters()], {
       reduces: backward ? t * b : i + hidden,

@@ -53,11 +53,17 @@ interface Transposed {
 export interface Signature {
   /** The function that errors name at run time. */
   readonly op: string
-  readonly takes: 'anything' | { readonly features: number } | { readonly second: number } | Channels
+  readonly takes:
+    | 'anything'
+    | { readonly last: number | Shape }
+    | { readonly features: number }
+    | { readonly second: number }
+    | Channels
   readonly gives:
     | 'keep'
     | 'unknown'
     | { readonly kind: 'features'; readonly features: number }
+    | { readonly kind: 'recurrent'; readonly hidden: number; readonly both: boolean; readonly proj: number }
     | { readonly kind: 'flat'; readonly start: number; readonly end: number }
     | { readonly kind: 'embedded'; readonly features: number }
     | { readonly kind: 'split'; readonly dim: number; readonly sizes: Shape }
@@ -73,6 +79,50 @@ export interface Keeps {
   readonly takes: 'anything'
   readonly gives: 'keep'
 }
+
+/** The signature of a layer over the last dimension, which keeps the shape. `Sizes` is its size, or the last sizes of all. */
+export interface KeepsFeatures<Op extends string, Sizes extends number | Shape> {
+  readonly op: Op
+  readonly takes: { readonly last: Sizes }
+  readonly gives: 'keep'
+}
+
+/** The signature of a recurrent layer: h of `Proj` or else `Hidden` numbers, and of twice as many in both directions. */
+export interface Recurs<
+  Op extends string,
+  In extends number,
+  Hidden extends number,
+  Both extends boolean,
+  Proj extends number,
+> {
+  readonly op: Op
+  readonly takes: { readonly features: In }
+  readonly gives: {
+    readonly kind: 'recurrent'
+    readonly hidden: Hidden
+    readonly both: Both
+    readonly proj: Proj
+  }
+}
+
+/** The features that a recurrent layer gives. */
+type Recurred<G> = G extends {
+  readonly hidden: infer Hidden extends number
+  readonly both: infer Both extends boolean
+  readonly proj: infer Proj extends number
+}
+  ? boolean extends Both
+    ? number
+    : Both extends true
+      ? NumberOf<Product<Digits<Projected<Hidden, Proj>>, '2'>>
+      : Projected<Hidden, Proj>
+  : never
+
+type Projected<Hidden extends number, Proj extends number> = number extends Proj
+  ? number
+  : Proj extends 0
+    ? Hidden
+    : Proj
 
 /** The signature of a layer whose channels follow the batch, and which keeps the shape. */
 export interface KeepsSecond<Op extends string, C extends number> {
@@ -354,13 +404,15 @@ type Given<S extends Shape, G, Op extends string> = G extends 'keep'
               : Shape
           : G extends { readonly kind: 'embedded'; readonly features: infer E extends number }
             ? [...S, E]
-            : G extends {
-                  readonly kind: 'split'
-                  readonly dim: infer D extends number
-                  readonly sizes: infer Z extends Shape
-                }
-              ? Split<S, D, Z>
-              : Shape
+            : G extends { readonly kind: 'recurrent' }
+              ? Given<S, { readonly kind: 'features'; readonly features: Recurred<G> }, Op>
+              : G extends {
+                    readonly kind: 'split'
+                    readonly dim: infer D extends number
+                    readonly sizes: infer Z extends Shape
+                  }
+                ? Split<S, D, Z>
+                : Shape
 
 interface UnknownPlane {
   1: [number]
@@ -462,7 +514,9 @@ type Taken<S extends Shape, T, Op extends string> = T extends Channels
       : S
     : T extends { readonly second: infer C extends number }
       ? InSecond<S, C, Op>
-      : S
+      : T extends { readonly last: infer N }
+        ? Taken<S, { readonly features: N extends Shape ? Last<N> : N }, Op>
+        : S
 
 /** The shape that a layer gives for a shape, or the text of the misfit. */
 export type Applied<S extends Shape, G extends Signature> =

@@ -3,7 +3,7 @@
 import { checkTensor } from '../autograd/operator.js'
 import type { DType } from '../core/dtype.js'
 import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
-import type { Keeps, KeepsSecond } from '../core/flow-types.js'
+import type { KeepsFeatures, KeepsSecond } from '../core/flow-types.js'
 import type { Shape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { groupNorm, layerNorm, rmsNorm } from '../ops/norm/index.js'
@@ -29,15 +29,23 @@ function sizesOf(layer: string, normalizedShape: number | Shape): Shape {
   return sizes
 }
 
+/** Throws, in the words of the types, where the last size is another one. All others are checked by the operator. */
+function checkLast(layer: string, x: Tensor, normalizedShape: Shape): void {
+  checkTensor(layer, 'x', x)
+  const [gets, takes] = [x.sizes.at(-1), normalizedShape.at(-1)]
+  if (gets !== undefined && gets !== takes)
+    throw new ShapeError(layer, `gets ${gets} features, but takes ${takes}: x is ${formatShape(x.sizes)}`, [x.sizes])
+}
+
 /** Normalises over the last dimensions of the given sizes. */
-export class LayerNorm extends Module {
+export class LayerNorm<const N extends number | Shape = number | Shape> extends Module {
   readonly normalizedShape: Shape
   readonly eps: number
   readonly weight: Parameter | null
   readonly bias: Parameter | null
-  declare readonly signature?: Keeps
+  declare readonly signature?: KeepsFeatures<'LayerNorm', N>
 
-  constructor(normalizedShape: number | Shape, options: LayerNormLayerOptions = {}) {
+  constructor(normalizedShape: N, options: LayerNormLayerOptions = {}) {
     super()
     const own = checkLayer('LayerNorm', options, { ...layerOptions, eps: true, elementwiseAffine: true, bias: true })
     checkFlags('LayerNorm', { elementwiseAffine: own.elementwiseAffine, bias: own.bias })
@@ -54,6 +62,7 @@ export class LayerNorm extends Module {
   }
 
   forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
+    checkLast('LayerNorm', x, this.normalizedShape)
     return layerNorm(x, this.normalizedShape, this.weight, this.bias, { eps: this.eps })
   }
 }
@@ -66,13 +75,13 @@ export interface RmsNormLayerOptions extends LayerOptions {
 }
 
 /** Divides by the root of the mean square over the last dimensions of the given sizes. */
-export class RMSNorm extends Module {
+export class RMSNorm<const N extends number | Shape = number | Shape> extends Module {
   readonly normalizedShape: Shape
   readonly eps: number | null
   readonly weight: Parameter | null
-  declare readonly signature?: Keeps
+  declare readonly signature?: KeepsFeatures<'RMSNorm', N>
 
-  constructor(normalizedShape: number | Shape, options: RmsNormLayerOptions = {}) {
+  constructor(normalizedShape: N, options: RmsNormLayerOptions = {}) {
     super()
     const own = checkLayer('RMSNorm', options, { ...layerOptions, eps: true, elementwiseAffine: true })
     checkFlags('RMSNorm', { elementwiseAffine: own.elementwiseAffine })
@@ -88,6 +97,7 @@ export class RMSNorm extends Module {
   }
 
   forward<S extends Shape, D extends DType>(x: Tensor<S, D>): Tensor<S, D> {
+    checkLast('RMSNorm', x, this.normalizedShape)
     return rmsNorm(x, this.normalizedShape, this.weight, { eps: this.eps })
   }
 }

@@ -2,6 +2,7 @@
 
 import { checkTensor } from '../autograd/operator.js'
 import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
+import type { Recurs, Usual } from '../core/flow-types.js'
 import type { Generator } from '../core/generator.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
@@ -140,7 +141,13 @@ abstract class RecurrentLayer extends Module {
   protected callOf(name: string, x: Tensor, options: SequenceOptions) {
     const { batchFirst, bidirectional, dropout, training, inputSize } = this
     checkTensor(name, 'x', x)
-    if (x.sizes.at(-1) !== inputSize || x.ndim < 2 || x.ndim > 3)
+    if (x.ndim >= 2 && x.ndim <= 3 && x.sizes.at(-1) !== inputSize)
+      throw new ShapeError(
+        name,
+        `gets ${x.sizes.at(-1)} features, but takes ${inputSize}: x is ${formatShape(x.sizes)}, of ${batchFirst ? '[B, T, I]' : '[T, B, I]'} or [T, I]`,
+        [x.sizes],
+      )
+    if (x.ndim < 2 || x.ndim > 3)
       throw new ShapeError(
         name,
         `x is ${formatShape(x.sizes)}, but must be ${batchFirst ? '[B, T, I]' : '[T, B, I]'} or [T, I] with I = ${inputSize}`,
@@ -169,10 +176,20 @@ export interface LstmLayerOptions extends RecurrentLayerOptions {
  * Long short-term memory, gates i, f, g, o; weights are named as PyTorch's (`weight_ih_l0`, `weight_hh_l0_reverse`,
  * `weight_hr_l0`, ...).
  */
-export class LSTM extends RecurrentLayer {
+export class LSTM<
+  const I extends number = number,
+  const H extends number = number,
+  const B extends boolean = Usual<H, false, boolean>,
+  const P extends number = Usual<H, 0, number>,
+> extends RecurrentLayer {
+  declare readonly signature?: Recurs<'LSTM', I, H, B, P>
   readonly projSize: number
 
-  constructor(inputSize: number, hiddenSize: number, options: LstmLayerOptions = {}) {
+  constructor(
+    inputSize: I,
+    hiddenSize: H,
+    options: LstmLayerOptions & { readonly bidirectional?: B; readonly projSize?: P } = {},
+  ) {
     const own = checkLayer('LSTM', options, { ...recurrentOptions, projSize: true })
     const { projSize = 0 } = own
     checkSizes('LSTM', { inputSize, hiddenSize })
@@ -203,8 +220,14 @@ export class LSTM extends RecurrentLayer {
 }
 
 /** Gated recurrent units, gates r, z, n, as `gru` says; weights are named as PyTorch's (`weight_ih_l0`, `weight_hh_l0_reverse`, ...). */
-export class GRU extends RecurrentLayer {
-  constructor(inputSize: number, hiddenSize: number, options: RecurrentLayerOptions = {}) {
+export class GRU<
+  const I extends number = number,
+  const H extends number = number,
+  const B extends boolean = Usual<H, false, boolean>,
+> extends RecurrentLayer {
+  declare readonly signature?: Recurs<'GRU', I, H, B, 0>
+
+  constructor(inputSize: I, hiddenSize: H, options: RecurrentLayerOptions & { readonly bidirectional?: B } = {}) {
     super('GRU', 3, inputSize, hiddenSize, checkLayer('GRU', options, recurrentOptions))
   }
 
@@ -225,10 +248,15 @@ export interface RnnLayerOptions extends RecurrentLayerOptions {
 }
 
 /** A simple recurrent network, as `rnn` says; weights are named as PyTorch's (`weight_ih_l0`, `weight_hh_l0_reverse`, ...). */
-export class RNN extends RecurrentLayer {
+export class RNN<
+  const I extends number = number,
+  const H extends number = number,
+  const B extends boolean = Usual<H, false, boolean>,
+> extends RecurrentLayer {
+  declare readonly signature?: Recurs<'RNN', I, H, B, 0>
   readonly nonlinearity: Nonlinearity
 
-  constructor(inputSize: number, hiddenSize: number, options: RnnLayerOptions = {}) {
+  constructor(inputSize: I, hiddenSize: H, options: RnnLayerOptions & { readonly bidirectional?: B } = {}) {
     const own = checkLayer('RNN', options, { ...recurrentOptions, nonlinearity: true })
     const { nonlinearity = 'tanh' } = own
     if (nonlinearity !== 'tanh' && nonlinearity !== 'relu')

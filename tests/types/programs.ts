@@ -139,7 +139,7 @@ export function functionsAndRecordsInSequences(): void {
   const model: nn.Model = net
   void model
   const first = net.at(0)
-  same<typeof first, nn.LSTM>(true)
+  same<typeof first, nn.LSTM<3, 4, false, 0>>(true)
   const named = net.at(2)
   same<typeof named, nn.Lambda<typeof relu>>(true)
   net

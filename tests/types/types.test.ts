@@ -45,6 +45,23 @@ const misfits: readonly (readonly [code: string, text: string])[] = [
     '[BatchNorm2d] x must be [N, C, H, W], but is [2, 4] (in Sequential.1)',
   ],
   [
+    'new Sequential(new Linear(8, 16), new nn.LayerNorm(8))',
+    '[LayerNorm] gets 16 features, but takes 8 (in Sequential.1)',
+  ],
+  [
+    'new Sequential(new Linear(8, 16), new nn.RMSNorm([4, 8]))',
+    '[RMSNorm] gets 16 features, but takes 8 (in Sequential.1)',
+  ],
+  ['new Sequential(new Linear(8, 16), new nn.GRU(8, 4))', '[GRU] gets 16 features, but takes 8 (in Sequential.1)'],
+  [
+    'new Sequential(new nn.LSTM(8, 16, { bidirectional: true }), new Linear(16, 4))',
+    '[linear] gets 32 features, but takes 16 (in Sequential.1)',
+  ],
+  [
+    'new Sequential(new nn.LSTM(8, 16, { projSize: 5 }), new nn.RNN(16, 4))',
+    '[RNN] gets 5 features, but takes 16 (in Sequential.1)',
+  ],
+  [
     'const y: Tensor<[32, 20]> = new Linear(784, 10).forward(zeros([32, 784]))',
     "Tensor<[32, 10], SingleFloat>' is not assignable",
   ],
@@ -54,7 +71,7 @@ const misfits: readonly (readonly [code: string, text: string])[] = [
   ['new Linear(64, 10).weight = new nn.Embedding(1000, 64).weight', "'Parameter<[1000, 64]>' is not assignable"],
   [
     'const serve = (model: nn.Model) => model\nserve(new nn.LSTM(3, 4))',
-    "'LSTM' is not assignable to parameter of type 'Model",
+    "'LSTM<3, 4, false, 0>' is not assignable to parameter of type 'Model",
   ],
   [
     "const read: Float32Array = zeros([2], { dtype: 'int32' }).dataSync()",

@@ -197,7 +197,7 @@ describe('an error within a forward', () => {
     wrong(
       () => lstm.forward(zeros([5, 1, 4])),
       ShapeError,
-      'x is [5, 1, 4], but must be [T, B, I] or [T, I] with I = 3',
+      'gets 4 features, but takes 3: x is [5, 1, 4], of [T, B, I] or [T, I]',
     )
     wrong(
       () => new nn.LSTM(3, 2, { batchFirst: true }).forward(zeros([3])),
