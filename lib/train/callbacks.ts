@@ -53,7 +53,7 @@ export interface EarlyStoppingOptions {
   readonly restoreBest?: boolean
 }
 
-/** The state of early stopping. */
+/** The state of early stopping, and of the best weights. */
 export interface EarlyStoppingState {
   readonly best: number | null
   readonly waited: number
@@ -69,13 +69,26 @@ function monitored(record: object, path: string): number {
 }
 
 /** Whether more of it is better, where its name tells. */
-function modeOf(monitor: string): 'min' | 'max' {
+function modeOf(op: string, monitor: string): 'min' | 'max' {
   if (/loss$/i.test(monitor)) return 'min'
   if (/accuracy$/i.test(monitor)) return 'max'
-  throw new ValueError(
-    'earlyStopping',
-    `needs a mode for '${monitor}': 'min' if less of it is better, 'max' if more is`,
-  )
+  throw new ValueError(op, `needs a mode for '${monitor}': 'min' if less of it is better, 'max' if more is`)
+}
+
+export interface BestWeightsOptions {
+  /** The number that is watched, by its path in the epoch's record: 'validation.loss' (default), 'loss', 'validation.accuracy', ... */
+  readonly monitor?: string
+  /** Smaller changes do not count. Default 0. */
+  readonly minDelta?: number
+  /** Default: 'min' for a loss, 'max' for an accuracy; for anything else it must be said. */
+  readonly mode?: 'min' | 'max'
+}
+
+/** Puts back the weights of the best epoch or validation when the training ends, which it lets go on to its last epoch. */
+export function bestWeights(options: BestWeightsOptions = {}): Callback & Resumable<EarlyStoppingState> {
+  const op = 'bestWeights'
+  checkOptions(op, options, { monitor: true, minDelta: true, mode: true })
+  return watching(op, { ...options, patience: Number.POSITIVE_INFINITY, restoreBest: true })
 }
 
 /**
@@ -83,25 +96,33 @@ function modeOf(monitor: string): 'min' | 'max' {
  * NaN is never an improvement.
  */
 export function earlyStopping(options: EarlyStoppingOptions = {}): Callback & Resumable<EarlyStoppingState> {
-  checkOptions('earlyStopping', options, {
+  const op = 'earlyStopping'
+  checkOptions(op, options, {
     monitor: true,
     patience: true,
     minDelta: true,
     mode: true,
     restoreBest: true,
   })
-  const { monitor = 'validation.loss', patience = 3, minDelta = 0, restoreBest = false } = options
-  if (typeof monitor !== 'string')
-    throw new ValueError('earlyStopping', `monitor is ${shown(monitor)}, but must be a path such as 'validation.loss'`)
-  const { mode = modeOf(monitor) } = options
+  const { patience = 3 } = options
   if (!Number.isInteger(patience) || patience < 1)
-    throw new ValueError('earlyStopping', `patience is ${shown(patience)}, but must be a positive integer`)
+    throw new ValueError(op, `patience is ${shown(patience)}, but must be a positive integer`)
+  return watching(op, { ...options, patience })
+}
+
+function watching(
+  op: string,
+  options: EarlyStoppingOptions & { readonly patience: number },
+): Callback & Resumable<EarlyStoppingState> {
+  const { monitor = 'validation.loss', patience, minDelta = 0, restoreBest = false } = options
+  if (typeof monitor !== 'string')
+    throw new ValueError(op, `monitor is ${shown(monitor)}, but must be a path such as 'validation.loss'`)
+  const { mode = modeOf(op, monitor) } = options
   if (!(Number.isFinite(minDelta) && minDelta >= 0))
-    throw new ValueError('earlyStopping', `minDelta is ${shown(minDelta)}, but must be a number, not negative`)
+    throw new ValueError(op, `minDelta is ${shown(minDelta)}, but must be a number, not negative`)
   if (typeof restoreBest !== 'boolean')
-    throw new ValueError('earlyStopping', `restoreBest is ${shown(restoreBest)}, but must be true or false`)
-  if (mode !== 'min' && mode !== 'max')
-    throw new ValueError('earlyStopping', `mode is ${shown(mode)}, but must be 'min' or 'max'`)
+    throw new ValueError(op, `restoreBest is ${shown(restoreBest)}, but must be true or false`)
+  if (mode !== 'min' && mode !== 'max') throw new ValueError(op, `mode is ${shown(mode)}, but must be 'min' or 'max'`)
   let best: number | null = null
   let waited = 0
   let weights: Map<string, Tensor> | null = null
@@ -129,7 +150,7 @@ export function earlyStopping(options: EarlyStoppingOptions = {}): Callback & Re
     onStart({ monitors }) {
       if (!monitors.includes(monitor))
         throw new ValueError(
-          'earlyStopping',
+          op,
           `there is no '${monitor}' to monitor, but ${monitors.join(', ')}; give the Trainer that metric, or fit a validation set`,
         )
       best = null

@@ -34,6 +34,8 @@ export function checkTrainer(model: unknown, options: AnyOptions): void {
     scheduleEvery: true,
     clipGradNorm: true,
     precision: true,
+    average: true,
+    averageAfter: true,
     checkpoints: true,
     run: true,
     loggers: true,
@@ -62,6 +64,12 @@ export function checkTrainer(model: unknown, options: AnyOptions): void {
     fail(`clipGradNorm is ${shown(clipGradNorm)}, but must be positive`)
   if (precision !== undefined && precision !== 'float32' && precision !== 'bfloat16')
     fail(`precision is ${shown(precision)}, but must be 'float32' or 'bfloat16'`)
+  const { average, averageAfter } = options
+  if (average !== undefined && typeof average !== 'function')
+    fail(`average is ${kindOf(average)}, but must be as optim.ema(0.999) is`)
+  if (averageAfter !== undefined && !(Number.isSafeInteger(averageAfter) && averageAfter >= 0))
+    fail(`averageAfter is ${shown(averageAfter)}, but must be a number of steps`)
+  if (averageAfter !== undefined && average === undefined) fail('averageAfter needs an average')
   checkRecord(options, fail)
   if (options.checkpointing !== undefined) checkFlag('Trainer', 'checkpointing', options.checkpointing)
   checkMetrics(metrics)
@@ -219,7 +227,7 @@ export function checkBare(op: string, options: CommonOptions<never>): void {
   const given = [
     ...(callbacks.length > 0 ? ['callbacks'] : []),
     ...(loggers.length > 0 ? ['loggers'] : []),
-    ...(['checkpoints', 'run'] as const).filter((name) => options[name] !== undefined),
+    ...(['average', 'checkpoints', 'run'] as const).filter((name) => options[name] !== undefined),
   ]
   if (given.length > 0)
     throw new ValueError(

@@ -1,4 +1,6 @@
 export {
+  type BestWeightsOptions,
+  bestWeights,
   type Callback,
   type EarlyStoppingOptions,
   type EarlyStoppingState,
@@ -6,6 +8,12 @@ export {
   type TrainingContext,
 } from './callbacks.js'
 export type { CheckpointOptions } from './checkpoints.js'
+export {
+  type FindLearningRateOptions,
+  findLearningRate,
+  type LearningRateCurve,
+  type RatedLoss,
+} from './find-learning-rate.js'
 export type { EpochRecord, History, NonFinite, PassRecord, StepRecord, ValidationRecord } from './history.js'
 export type { Metric } from './metrics/index.js'
 export * as metrics from './metrics/index.js'

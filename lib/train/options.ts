@@ -2,6 +2,7 @@
 import type { AutocastDType } from '../autograd/autocast.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Module } from '../nn/module.js'
+import type { Averaging } from '../optim/average.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import type { Schedule } from '../optim/schedule.js'
 import type { Callback } from './callbacks.js'
@@ -63,6 +64,13 @@ export interface CommonOptions<M extends string> {
    * step of a pass takes those that are left.
    */
   readonly accumulate?: number
+  /**
+   * Averages of the weights over the steps, such as `optim.ema(0.999)` or `optim.swa()`: validations measure them, what `onValidation` sees of
+   * the model are they, and the model has them for its weights when a fit ends without an error. Buffers, such as running statistics, are the model's own.
+   */
+  readonly average?: Averaging
+  /** Steps of the Trainer before averages begin. Default 0. */
+  readonly averageAfter?: number
   /** The most the common norm of the optimised parameters' gradients may be. */
   readonly clipGradNorm?: number
   /**

@@ -4,6 +4,7 @@ import type { Resumable } from '../core/generator.js'
 import type { Module } from '../nn/module.js'
 import { loadRandomState, type RandomState, randomState } from '../nn/random-state.js'
 import type { LoadableState } from '../nn/state.js'
+import type { AverageState, WeightAverage } from '../optim/average.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import type { Schedule, ScheduleState } from '../optim/schedule.js'
 import type { OptimizerState } from '../optim/state.js'
@@ -51,6 +52,8 @@ export interface Place {
 /** The parts of a run. */
 export interface Parts {
   readonly model: Module
+  /** Averages of its weights; null without any. */
+  readonly average: WeightAverage | null
   readonly options: CommonOptions<string>
   readonly metrics: readonly string[]
   readonly batches: unknown
@@ -72,6 +75,7 @@ interface RunState {
   readonly model: LoadableState
   readonly optimizer: OptimizerState
   readonly schedule: unknown
+  readonly average: AverageState | null
   readonly random: RandomState
   readonly callbacks: readonly unknown[]
   readonly also: { readonly [name: string]: unknown }
@@ -131,7 +135,7 @@ function ratesOf(schedule: Schedule | undefined): Config {
 }
 
 /** The configuration that must be the same for a run to go on as if it had never been cut. */
-export function configOf({ options, metrics, batches, fingerprint, given }: Parts): Config {
+export function configOf({ average, options, metrics, batches, fingerprint, given }: Parts): Config {
   const {
     optimizer,
     schedule,
@@ -149,6 +153,8 @@ export function configOf({ options, metrics, batches, fingerprint, given }: Part
     accumulate,
     clipGradNorm,
     precision,
+    average: average !== null,
+    averageAfter: options.averageAfter ?? null,
     metrics: [...metrics].sort().join(', '),
     batchSize: typeof batchSize === 'number' ? batchSize : null,
     callbacks: options.callbacks?.length ?? 0,
@@ -159,7 +165,7 @@ export function configOf({ options, metrics, batches, fingerprint, given }: Part
 
 /** The state of a run, between two steps. The tensors are the run's own: whoever writes them reads them before the next step. */
 export function captureRun(parts: Parts, config: Config, place: Place): RunState {
-  const { model, options } = parts
+  const { model, average, options } = parts
   const { optimizer, schedule, callbacks = [], checkpoints } = options
   return {
     format: 1,
@@ -168,6 +174,7 @@ export function captureRun(parts: Parts, config: Config, place: Place): RunState
     model: model.stateDict(),
     optimizer: optimizer.stateDict(),
     schedule: schedule?.stateDict() ?? null,
+    average: average?.stateDict() ?? null,
     random: randomState(model),
     callbacks: callbacks.map((callback) => (isResumable(callback) ? callback.stateDict() : null)),
     also: Object.fromEntries(Object.entries(checkpoints?.also ?? {}).map(([name, part]) => [name, part.stateDict()])),
@@ -192,7 +199,7 @@ export function restoreRun(op: string, path: string, parts: Parts, config: Confi
         `${field} is ${shown(now)}, but was ${shown(saved.config[field])} when ${path} was written; go on with the same ` +
           'configuration, or begin another run in another folder',
       )
-  const { model, options, batches } = parts
+  const { model, average, options, batches } = parts
   const also = options.checkpoints?.also ?? {}
   const names = new Set([...Object.keys(also), ...Object.keys(saved.also)])
   for (const name of names)
@@ -205,6 +212,7 @@ export function restoreRun(op: string, path: string, parts: Parts, config: Confi
   model.loadStateDict(saved.model)
   options.optimizer.loadStateDict(saved.optimizer)
   options.schedule?.loadStateDict(saved.schedule as ScheduleState)
+  average?.loadStateDict(saved.average as AverageState)
   for (const [name, part] of Object.entries(also)) part.loadStateDict(saved.also[name])
   // Last, because what was put back before may have drawn numbers.
   loadRandomState(model, saved.random)

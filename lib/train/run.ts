@@ -1,11 +1,11 @@
 /** A training under way. */
-import type { TrainingHistory } from './history.js'
-import type { Batches } from './options.js'
+import type { EpochRecord, TrainingHistory, ValidationRecord } from './history.js'
+import type { Batches, FitOptions } from './options.js'
 import type { Pass } from './pass.js'
 import type { Budget } from './preflight/budget.js'
 import type { Thrift } from './preflight/thrift.js'
 import type { Journal } from './record/journal.js'
-import type { Within } from './resume.js'
+import type { Place, Within } from './resume.js'
 
 export interface Run<M extends string> {
   readonly op: string
@@ -40,4 +40,36 @@ export interface Plan {
   readonly time: number
   readonly validation: Batches<unknown> | undefined
   readonly validateEvery: number | undefined
+}
+
+/** Takes up a run where a checkpoint has it. */
+export function goOn<M extends string>(run: Run<M>, { within, data, history }: Place): void {
+  run.from = within
+  run.data = data
+  run.history.epochs.push(...(history.epochs as readonly EpochRecord<M>[]))
+  run.history.validations.push(...(history.validations as readonly ValidationRecord<M>[]))
+  run.history.nonFinite = history.nonFinite
+  run.history.stopped = history.stopped
+}
+
+/** Passes that a fit may make. */
+export function epochsOf({ epochs, steps, minutes }: FitOptions<unknown>): number {
+  return epochs ?? (steps === undefined && minutes === undefined ? 1 : Number.POSITIVE_INFINITY)
+}
+
+/** The plan of a fit that began with so many epochs and steps, and took so many milliseconds already. */
+export function planOf(
+  options: FitOptions<unknown>,
+  first: { readonly epochs: number; readonly steps: number; readonly time: number },
+): Plan {
+  const { steps, minutes, validation, validateEvery } = options
+  const began = performance.now() - first.time
+  return {
+    first: { ...first, began },
+    epochs: first.epochs + epochsOf(options),
+    steps: first.steps + (steps ?? Number.POSITIVE_INFINITY),
+    time: began + (minutes ?? Number.POSITIVE_INFINITY) * 60_000,
+    validation,
+    validateEvery,
+  }
 }

@@ -11,6 +11,7 @@ import { scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import { type Module, type Parameter, trainModes } from '../nn/module.js'
 import { clipGradNorm } from '../optim/clip.js'
+import { Averaged } from './averaged.js'
 import type { Callback, TrainingContext } from './callbacks.js'
 import {
   checkBare,
@@ -56,7 +57,6 @@ import { Recording } from './record/recording.js'
 import {
   behind,
   type Config,
-  configOf,
   givenOptions,
   hasState,
   isResumable,
@@ -64,7 +64,7 @@ import {
   type Place,
   type Within,
 } from './resume.js'
-import type { Plan, Run } from './run.js'
+import { epochsOf, goOn, type Plan, planOf, type Run } from './run.js'
 import { interruption, openSaver, type Saver } from './saver.js'
 import { endAll, Tellings, tellNonFinite } from './tell.js'
 
@@ -83,6 +83,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   readonly #metrics: Metrics<M, never>
   readonly #given: Config
   readonly #guard: Guard
+  readonly #averaged: Averaged | null
   #steps = 0
   #epochs = 0
   #running = false
@@ -104,7 +105,19 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     this.#accumulate = accumulate
     this.#given = givenOptions(options.optimizer)
     this.#guard = Guard.of(model)
+    const { average, averageAfter = 0 } = options
+    this.#averaged = average === undefined ? null : new Averaged(model, average, averageAfter)
     this.#tell = new Tellings(model, this.#options)
+  }
+
+  /** The options that it was made with. */
+  get options(): CommonOptions<M> {
+    return this.#options
+  }
+
+  /** Whether a fit or a loop over steps is under way. */
+  get running(): boolean {
+    return this.#running
   }
 
   /** The history of the last `fit`, also of one that failed or was aborted. */
@@ -120,11 +133,10 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   async fit(batches: Batches<B>, options: FitOptions<B> = {}): Promise<History<M>> {
     const op = 'Trainer.fit'
     checkFit(op, options, this.#options.checkpoints)
-    const { steps, minutes, validation, validateEvery, signal, resume, memory, progress = true } = options
+    const { steps, validation, signal, resume, memory, progress = true } = options
     const { Budget } = memory === undefined ? { Budget: null } : await import('./preflight/index.js')
     const budget = Budget === null ? null : new Budget(op, this.#subject(), memory)
-    const { epochs = steps === undefined && minutes === undefined ? 1 : Number.POSITIVE_INFINITY } = options
-    const run = this.#begin(op, batches, epochs, signal, steps)
+    const run = this.#begin(op, batches, epochsOf(options), signal, steps)
     run.budget = budget
     const history = run.history
     this.#history = history
@@ -146,28 +158,14 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       run.journal = recording?.journal ?? null
       const parts = this.#partsOf(run, recording)
       saver = await openSaver(op, parts, this.#metrics, resume)
-      const first = saver?.from?.fit ?? { epochs: this.#epochs, steps: this.#steps, time: 0 }
-      const began = performance.now() - first.time
-      const plan: Plan = {
-        first: { ...first, began },
-        epochs: first.epochs + epochs,
-        steps: first.steps + (steps ?? Number.POSITIVE_INFINITY),
-        time: began + (minutes ?? Number.POSITIVE_INFINITY) * 60_000,
-        validation,
-        validateEvery,
+      const plan = planOf(options, saver?.from?.fit ?? { epochs: this.#epochs, steps: this.#steps, time: 0 })
+      if (saver?.from != null) {
+        goOn(run, saver.from)
+        this.#steps = saver.from.steps
+        this.#epochs = saver.from.epochs
       }
-      if (saver?.from != null) this.#goOn(run, saver.from)
       context.epochs = plan.epochs
-      await recording?.begin({
-        ...{
-          model: this.model,
-          batches,
-          config: () => configOf(parts),
-          fit: { epochs: options.epochs, steps, minutes, validateEvery },
-        },
-        ...{ resume: resume !== undefined, from: saver?.from ?? null, steps: this.#steps, epochs: this.#epochs },
-        ...{ planned: plan.epochs, monitors: context.monitors },
-      })
+      await recording?.begin(parts, options, saver?.from ?? null, this.#epochs, context)
       const callbacks: Callback<M>[] = [...(this.#options.callbacks ?? []), ...(progress ? [progressBar()] : [])]
       for (const callback of callbacks) {
         await callback.onStart?.(context)
@@ -189,6 +187,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       }
       await saver?.save(() => this.#placeOf(run, plan, null))
       await saver?.finish()
+      this.#averaged?.finish()
       failed = false
     } catch (error) {
       if (!(run.signal?.aborted && error === run.signal.reason)) {
@@ -197,6 +196,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       }
       history.stopped ??= error === interruption ? interruption : `aborted: ${String(error)}`
       await saver?.finish()
+      this.#averaged?.finish()
       failed = false
     } finally {
       saver?.unwatch()
@@ -214,6 +214,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   #partsOf(run: Run<M>, recording: Recording | null): Parts {
     return {
       model: this.model,
+      average: this.#averaged?.average ?? null,
       options: this.#options as unknown as CommonOptions<string>,
       metrics: Object.keys(this.#metrics),
       batches: run.batches,
@@ -221,18 +222,6 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       steps: this.#steps,
       given: this.#given,
     }
-  }
-
-  /** Takes up a run where a checkpoint has it. */
-  #goOn(run: Run<M>, { steps, epochs, within, data, history }: Place): void {
-    this.#steps = steps
-    this.#epochs = epochs
-    run.from = within
-    run.data = data
-    run.history.epochs.push(...(history.epochs as readonly EpochRecord<M>[]))
-    run.history.validations.push(...(history.validations as readonly ValidationRecord<M>[]))
-    run.history.nonFinite = history.nonFinite
-    run.history.stopped = history.stopped
   }
 
   async #placeOf({ history, loader }: Run<M>, { first }: Plan, within: Within | null): Promise<Place> {
@@ -354,12 +343,15 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   ): Promise<ValidationRecord<M>> {
     const { op, epoch, signal, history } = run
     run.journal?.pauses()
-    const measured = await this.#measure(op, 'validation batches', plan.validation as Batches<unknown>, signal)
-    if (!Number.isFinite(measured.loss)) tellNonFinite(run, epoch, null, measured.loss)
-    const record = { epoch, step: this.#steps, ...measured }
-    history.validations.push(record)
-    for (const callback of callbacks) await callback.onValidation?.(record, context)
-    return record
+    const validate = async () => {
+      const measured = await this.#measure(op, 'validation batches', plan.validation as Batches<unknown>, signal)
+      if (!Number.isFinite(measured.loss)) tellNonFinite(run, epoch, null, measured.loss)
+      const record = { epoch, step: this.#steps, ...measured }
+      history.validations.push(record)
+      for (const callback of callbacks) await callback.onValidation?.(record, context)
+      return record
+    }
+    return await (this.#averaged?.within(validate) ?? validate())
   }
 
   /**
@@ -634,6 +626,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const norm = most === undefined ? null : clipGradNorm(optimized, most)
     run.journal?.norm(norm)
     optimizer.step()
+    this.#averaged?.update(this.#steps)
     optimizer.zeroGrad()
     zeroGrad(others)
     this.#stepSchedule(run)

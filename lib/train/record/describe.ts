@@ -54,7 +54,7 @@ function version(): string | null {
 interface Described {
   readonly model: Module
   readonly config: Config
-  readonly batches: Batches<unknown>
+  readonly batches: unknown
   readonly fingerprint: string | null
   /** Options of the fit. */
   readonly fit: object
@@ -75,7 +75,7 @@ export function describeRun({ model, config, batches, fingerprint, fit }: Descri
     },
     config,
     fit,
-    data: { rows: counted(dataset?.length), batches: lengthOf(batches), fingerprint },
+    data: { rows: counted(dataset?.length), batches: lengthOf(batches as Batches<unknown>), fingerprint },
   }
 }
 

@@ -1,32 +1,13 @@
 /** The record of one fit: the run's folder, if it has one, and the loggers. */
-import type { Module } from '../../nn/module.js'
+import type { TrainingContext } from '../callbacks.js'
 import type { TrainingHistory } from '../history.js'
-import type { Batches, CommonOptions } from '../options.js'
-import type { Config, Place } from '../resume.js'
+import type { CommonOptions, FitOptions } from '../options.js'
+import { configOf, type Parts, type Place } from '../resume.js'
 import { describeRun, describeSession, fingerprintOf } from './describe.js'
 import type { Reached } from './events.js'
 import { RunFolder } from './folder.js'
 import { Journal, type JournalOptions } from './journal.js'
 import { folderOf } from './place.js'
-
-/** A fit that is about to begin. */
-interface Beginning {
-  readonly model: Module
-  readonly batches: Batches<unknown>
-  readonly config: () => Config
-  /** Options of the fit. */
-  readonly fit: object
-  /** Whether it may go on from what the folder has; then the run in it is this one. */
-  readonly resume: boolean
-  /** Where it goes on; null where it does not. */
-  readonly from: Place | null
-  /** How far the Trainer is. */
-  readonly steps: number
-  readonly epochs: number
-  /** Epochs of the Trainer at the end. */
-  readonly planned: number
-  readonly monitors: readonly string[]
-}
 
 export class Recording {
   readonly journal: Journal
@@ -83,8 +64,15 @@ export class Recording {
     }
   }
 
-  /** Writes what the run is, and opens the loggers. */
-  async begin({ resume, from, steps, epochs, planned, monitors, config, ...described }: Beginning): Promise<void> {
+  /** Writes what the run is, and opens the loggers. A fit goes on `from` there, or from so many `epochs` of the Trainer. */
+  async begin(
+    parts: Parts,
+    options: FitOptions<unknown>,
+    from: Place | null,
+    epochs: number,
+    { epochs: planned, monitors }: TrainingContext,
+  ): Promise<void> {
+    const { model, batches, steps } = parts
     const reached: Reached =
       from === null
         ? { steps, epochs, validated: steps > 0 ? Number.POSITIVE_INFINITY : -1 }
@@ -94,10 +82,15 @@ export class Recording {
             validated: from.history.validations.at(-1)?.step ?? -1,
           }
     if (this.#folder !== null) {
-      if (!resume) await this.#folder.checkOwn(steps)
+      // With `resume` the run in the folder is this one, even if it has no checkpoint yet.
+      if (options.resume === undefined) await this.#folder.checkOwn(steps)
+      const { epochs: wanted, steps: most, minutes, validateEvery } = options
       await this.#folder.describe(
-        describeRun({ ...described, config: config(), fingerprint: this.fingerprint }),
-        describeSession(this.#options.device, described.batches, reached.steps),
+        describeRun({
+          ...{ model, batches, config: configOf(parts), fingerprint: this.fingerprint },
+          fit: { epochs: wanted, steps: most, minutes, validateEvery },
+        }),
+        describeSession(this.#options.device, batches, reached.steps),
         reached.steps === 0,
       )
     }
