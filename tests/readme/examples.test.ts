@@ -1,6 +1,6 @@
 /** The examples run as a user starts them, with less to do, and learn: what they print at the end says so. */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -29,6 +29,16 @@ writeFileSync(text, repeating)
 it('tabular tells the species of nearly every penguin', () => {
   const out = run('tabular')
   expect(number(out, /accuracy on 69 held rows /)).toBeGreaterThan(0.9)
+})
+
+it('regression weighs penguins, and leaves a run behind', () => {
+  const left = join(folder, 'penguins')
+  const out = run('regression', '--epochs', '20', '--run', left)
+  expect(out).toContain('333 penguins; 11 were not measured in full')
+  expect(out).toContain('o loss   x validation.loss')
+  expect(number(out, /on average, r2 /)).toBeGreaterThan(0.75)
+  expect(readdirSync(left).sort()).toEqual(['epochs.csv', 'events.jsonl', 'run.json'])
+  expect(readFileSync(join(left, 'epochs.csv'), 'utf8').trim().split('\n')).toHaveLength(21)
 })
 
 it('char-lstm learns a sentence, and writes on', () => {
