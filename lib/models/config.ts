@@ -242,3 +242,38 @@ export function dtypeOf(op: string, path: string, json: ConfigJson): 'float32' |
   if (isDType(name) && (name === 'float32' || name === 'bfloat16' || name === 'float16')) return name
   throw new ValueError(op, `${path}: dtype is ${shown(value)}, but must be float32, bfloat16 or float16`)
 }
+
+/** Settings that transformers 5 refuses unless they are written as fractions, 5.0 instead of 5. */
+const fractions = new Set([
+  'attn_logit_softcapping',
+  'final_logit_softcapping',
+  'initializer_factor',
+  'initializer_range',
+  'layer_norm_eps',
+  'layer_norm_epsilon',
+  'rms_norm_eps',
+  // Of rotary settings.
+  'attention_factor',
+  'beta_fast',
+  'beta_slow',
+  'factor',
+  'high_freq_factor',
+  'long_factor',
+  'low_freq_factor',
+  'mscale',
+  'mscale_all_dim',
+  'partial_rotary_factor',
+  'rope_theta',
+  'short_factor',
+])
+
+/** No text of a configuration begins so. */
+const mark = '\u0001fraction:'
+
+/** The text of a `config.json` that transformers reads, too. */
+export function configText(json: ConfigJson): string {
+  const marked = (value: unknown): unknown =>
+    Number.isSafeInteger(value) ? `${mark}${value}` : Array.isArray(value) ? value.map(marked) : value
+  const text = JSON.stringify(json, (name, value: unknown) => (fractions.has(name) ? marked(value) : value), 2)
+  return `${text.replace(/"\\u0001fraction:(-?\d+)"/g, '$1.0')}\n`
+}

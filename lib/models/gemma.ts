@@ -244,7 +244,7 @@ function readGemma3(settings: Settings): GemmaConfig {
   // Before transformers 5 the scaling was that of full layers alone.
   const ropes = byKind ?? {
     full_attention: readRope(settings, defaults('full_attention')),
-    sliding_attention: { base: local, scaling: null, dims: own.headDim },
+    sliding_attention: { base: local, scaling: null },
   }
   settings.only('attn_logit_softcapping', undefined)
   return {

@@ -10,8 +10,6 @@ import type { ConfigJson, Settings } from './config.js'
 export interface Rope {
   readonly base: number
   readonly scaling: RotaryScaling | null
-  /** How many features of each head turn. */
-  readonly dims: number
 }
 
 /** What a model knows without its rotary settings. */
@@ -124,17 +122,13 @@ function scalingOf(settings: Settings, where: string, json: ConfigJson, defaults
 
 function ropeOf(settings: Settings, where: string, json: ConfigJson, base: number, defaults: RopeDefaults): Rope {
   const theta = json['rope_theta'] ?? base
+  if (!(typeof theta === 'number' && theta > 0 && Number.isFinite(theta)))
+    settings.fault(`${where}.rope_theta is ${shown(theta)}, but must be a positive number`)
+  // transformers passes over it in these architectures, whatever a file says, so that no number could be right.
   const share = json['partial_rotary_factor'] ?? settings.value('partial_rotary_factor') ?? 1
-  for (const [name, value] of [
-    ['rope_theta', theta],
-    ['partial_rotary_factor', share],
-  ] as const)
-    if (!(typeof value === 'number' && value > 0 && Number.isFinite(value)))
-      settings.fault(`${where}.${name} is ${shown(value)}, but must be a positive number`)
-  const dims = Math.floor(defaults.headDim * Number(share))
-  if (dims % 2 !== 0 || dims > defaults.headDim)
-    settings.fault(`${where} turns ${dims} features of ${defaults.headDim}, but an even number of them turns`)
-  return { base: Number(theta), scaling: scalingOf(settings, where, json, defaults), dims }
+  if (share !== 1) settings.fault(`${where}.partial_rotary_factor is ${shown(share)}, but only 1 is supported`)
+  if (defaults.headDim % 2 !== 0) settings.fault(`heads have ${defaults.headDim} features, but pairs of them turn`)
+  return { base: Number(theta), scaling: scalingOf(settings, where, json, defaults) }
 }
 
 const isTable = (value: unknown): value is ConfigJson =>
@@ -174,8 +168,8 @@ export function readRopeByKind<K extends string>(
 export type Turn = (x: Tensor) => Tensor
 
 /** How a call's queries and keys are turned. */
-export function turnOf({ base, scaling, dims }: Rope, { offset, positions }: Columns): Turn {
-  const plain = { base, scaling, dims }
+export function turnOf({ base, scaling }: Rope, { offset, positions }: Columns): Turn {
+  const plain = { base, scaling }
   if (positions === null) return (x) => rotaryEmbedding(x, { ...plain, offset })
   const grows = scaling?.type === 'dynamic' || scaling?.type === 'longrope'
   // Only frequencies that follow the length of the text wait for the positions.

@@ -11,7 +11,7 @@ import { checkPath, refusal } from '../io/refusal.js'
 import { tensorFile } from '../io/tensors.js'
 import { captureModes } from '../nn/module.js'
 import { readState, withoutAliases } from '../nn/state.js'
-import type { ConfigJson } from './config.js'
+import { type ConfigJson, configText } from './config.js'
 import { loadModel } from './load.js'
 import type { PretrainedModel } from './pretrained.js'
 
@@ -58,7 +58,7 @@ export async function saveModel(model: PretrainedModel, folder: string, options:
     throw refusal(op, 'write', folder, error)
   }
   const settings = (name: string, json: ConfigJson) => {
-    return { path: join(folder, name), chunks: [Buffer.from(`${JSON.stringify(json, null, 2)}\n`)] }
+    return { path: join(folder, name), chunks: [Buffer.from(configText(json))] }
   }
   const { generationConfig } = model
   const writing = generationConfig === null ? [] : [settings('generation_config.json', generationConfig)]

@@ -165,9 +165,14 @@ async function checkStored(folder: Folder, tally: Tally): Promise<void> {
   const logits = noGrad(() => model.forward(ids, { attentionMask, positions }).to('float32'))
   const masked = attentionMask.dataSync()
   const got = logits.dataSync() as Float32Array
-  const expected = folder.tensors.get('out.logits_low_precision')?.data as Float32Array
+  const values = (name: string) => folder.tensors.get(name)?.data as Float32Array
   const tokens = model.config.vocabSize
-  tally.close('16 bits', 'logits in 16 bits', got, expected, 3e-2, (i) => masked[Math.floor(i / tokens)] === 1)
+  const seen = (i: number) => masked[Math.floor(i / tokens)] === 1
+  const farthest = (of: Float32Array) =>
+    Math.max(...of.map((value, i) => (seen(i) ? Math.abs(value - (values('out.logits')[i] as number)) : 0)))
+  // Both round in other places; who is nearer to the numbers of float32 is not worse.
+  const [ours, theirs] = [farthest(got), farthest(values('out.logits_low_precision'))]
+  tally.is(`logits in 16 bits are off by ${ours}, those of transformers by ${theirs}`, ours <= 1.25 * theirs)
 }
 
 export async function checkCausal(folder: Folder): Promise<Result> {

@@ -7,7 +7,8 @@ import { setDefaultDevice } from '../../lib/backend/devices.js'
 import { Generator } from '../../lib/core/generator.js'
 import type { Tensor } from '../../lib/core/tensor.js'
 import { loadTensors, saveTensors } from '../../lib/io/tensors.js'
-import { type ConfigJson, Settings } from '../../lib/models/config.js'
+import { fromConfig } from '../../lib/models/architecture.js'
+import { type ConfigJson, configText, Settings } from '../../lib/models/config.js'
 import { gemma2Architecture, gemma3Architecture } from '../../lib/models/gemma.js'
 import { AutoModel, type Llama, llama } from '../../lib/models/index.js'
 import { llamaArchitecture, mistralArchitecture, qwen2Architecture, qwen3Architecture } from '../../lib/models/llama.js'
@@ -34,7 +35,6 @@ describe('rotary settings', () => {
     const scaling = { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 64 }
     const expected = {
       base: 500_000,
-      dims: 16,
       scaling: { type: 'llama3', factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositions: 64 },
     }
     expect(rope({ rope_parameters: { rope_type: 'llama3', rope_theta: 500_000, ...scaling } })).toEqual(expected)
@@ -45,13 +45,11 @@ describe('rotary settings', () => {
     })
     expect(rope({ rope_scaling: { type: 'dynamic', factor: 2 } })).toEqual({
       base: 10_000,
-      dims: 16,
       scaling: { type: 'dynamic', factor: 2, originalMaxPositions: 512 },
     })
-    expect(rope({})).toEqual({ base: 10_000, dims: 16, scaling: null })
-    expect(rope({ rope_theta: 5, rope_scaling: null, partial_rotary_factor: 0.5 })).toEqual({
+    expect(rope({})).toEqual({ base: 10_000, scaling: null })
+    expect(rope({ rope_theta: 5, rope_scaling: null, partial_rotary_factor: 1 })).toEqual({
       base: 5,
-      dims: 8,
       scaling: null,
     })
   })
@@ -60,6 +58,7 @@ describe('rotary settings', () => {
     expect(() => rope({ rope_scaling: { type: 'su', factor: 2 } })).toThrow(/rope_scaling is of type 'su'/)
     expect(() => rope({ rope_scaling: { type: 'linear' } })).toThrow(/rope_scaling\.factor is undefined/)
     expect(() => rope({ rope_parameters: { rope_type: 'linear', factor: 2, beta_fast: 3 } })).toThrow(/beta_fast is 3/)
+    expect(() => rope({ partial_rotary_factor: 0.5 })).toThrow(/partial_rotary_factor is 0\.5/)
     expect(() => rope({ rope_theta: 0 })).toThrow(/rope_theta is 0/)
   })
 
@@ -79,8 +78,23 @@ describe('rotary settings', () => {
       },
     })
     expect(older.ropes).toEqual(newer.ropes)
-    expect(older.ropes.full_attention).toEqual({ base: 7, dims: 16, scaling: { type: 'linear', factor: 8 } })
+    expect(older.ropes.full_attention).toEqual({ base: 7, scaling: { type: 'linear', factor: 8 } })
     expect(older.kinds).toEqual(['sliding_attention', 'full_attention'])
+  })
+})
+
+describe('a configuration that is written', () => {
+  it('has a fraction where transformers takes nothing else', () => {
+    const json = {
+      final_logit_softcapping: 30,
+      hidden_size: 4,
+      rope_scaling: { factor: 8, short_factor: [1, 1.5], x: 1 },
+    }
+    const text = configText(json)
+    expect(JSON.parse(text)).toEqual(json)
+    expect(text.replace(/\s/g, '')).toBe(
+      '{"final_logit_softcapping":30.0,"hidden_size":4,"rope_scaling":{"factor":8.0,"short_factor":[1.0,1.5],"x":1}}',
+    )
   })
 })
 
@@ -134,6 +148,22 @@ describe('a Llama', () => {
       numbers(padded).forEach((value, i) => {
         expect(value).toBeCloseTo(plain[i] as number, 5)
       })
+    }
+  })
+
+  it('writes with a window what it would without a cache', async () => {
+    const sizes = { hidden_size: 16, num_attention_heads: 2, num_key_value_heads: 1, intermediate_size: 8 }
+    for (const sliding_window of [1, 2, 5]) {
+      const json = { ...sizes, num_hidden_layers: 2, vocab_size: 30, sliding_window, initializer_range: 0.5 }
+      const model = fromConfig('test', mistralArchitecture, json, { generator: new Generator(3) }).eval()
+      const all = [4, 7, 1, 9]
+      const [text] = await model.generate(all, { maxNewTokens: 16 })
+      for (let i = 0; i < 16; i++) {
+        const scores = noGrad(() => model.forward(tensor([all], { dtype: 'int32' })).select(1, all.length - 1))
+        all.push(scores.argmax(-1).item() as number)
+      }
+      expect(text?.tokens).toEqual(all.slice(4))
+      expect(new Set(text?.tokens).size).toBeGreaterThan(1)
     }
   })
 
