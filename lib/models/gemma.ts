@@ -110,11 +110,11 @@ class GemmaBody extends Module {
 
   forward(ids: Tensor, columns: Columns): Tensor {
     const { ropes, kinds, width } = this.#config
-    const turns = {
-      sliding_attention: turnOf(ropes.sliding_attention, columns),
-      full_attention: turnOf(ropes.full_attention, columns),
-    }
     const embedded = this.embedTokens.forward(ids)
+    const turns = {
+      sliding_attention: turnOf(ropes.sliding_attention, columns, embedded),
+      full_attention: turnOf(ropes.full_attention, columns, embedded),
+    }
     const { dtype, device } = embedded
     // The factor is rounded to the dtype of the embedding, as transformers rounds it.
     let x: Tensor = mul(
@@ -244,7 +244,7 @@ function readGemma3(settings: Settings): GemmaConfig {
   // Before transformers 5 the scaling was that of full layers alone.
   const ropes = byKind ?? {
     full_attention: readRope(settings, defaults('full_attention')),
-    sliding_attention: { base: local, scaling: null },
+    sliding_attention: { base: local, scaling: null, headDim: own.headDim },
   }
   settings.only('attn_logit_softcapping', undefined)
   return {

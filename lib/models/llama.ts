@@ -74,8 +74,8 @@ class LlamaBody extends Module {
   }
 
   forward(ids: Tensor, columns: Columns): Tensor {
-    const turn = turnOf(this.#rope, columns)
     let x = this.embedTokens.forward(ids)
+    const turn = turnOf(this.#rope, columns, x)
     for (const layer of this.layers) x = layer.forward(x, columns, turn)
     return this.norm.forward(x)
   }

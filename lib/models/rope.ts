@@ -1,8 +1,12 @@
 /** Rotary positions as `config.json` tells them: `rope_parameters` of transformers 5, `rope_theta` and `rope_scaling` of before. */
 import { kindOf, shown } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
-import { type RotaryScaling, rotaryEmbedding } from '../ops/attention/index.js'
+import { countFrom } from '../ops/attention/angles.js'
+import { checkScaling, type RotaryScaling, rotaryFrequencies } from '../ops/attention/rope-scaling.js'
+import { tableOf, turned } from '../ops/attention/turn.js'
+import { castTo } from '../ops/convert.js'
 import { max } from '../ops/reduce/index.js'
+import { reshape } from '../ops/shape/index.js'
 import type { Columns } from './columns.js'
 import type { ConfigJson, Settings } from './config.js'
 
@@ -10,6 +14,8 @@ import type { ConfigJson, Settings } from './config.js'
 export interface Rope {
   readonly base: number
   readonly scaling: RotaryScaling | null
+  /** Features of a head, all of which turn. */
+  readonly headDim: number
 }
 
 /** What a model knows without its rotary settings. */
@@ -29,7 +35,7 @@ const names: { readonly [name: string]: string } = {
   mscaleAllDim: 'mscale_all_dim',
 }
 
-/** The scaling of these settings; its ranges are checked by the operator that scales. */
+/** The scaling of these settings. */
 function scalingOf(settings: Settings, where: string, json: ConfigJson, defaults: RopeDefaults): RotaryScaling | null {
   const asked = new Set([
     'rope_theta',
@@ -117,6 +123,12 @@ function scalingOf(settings: Settings, where: string, json: ConfigJson, defaults
     for (const name of Object.keys(json))
       if (!asked.has(name) && (json[name] ?? null) !== null)
         settings.fault(`${where}.${name} is ${shown(json[name])}, but the scaling '${found.type}' has no such setting`)
+  if (found !== null)
+    try {
+      checkScaling(where, found, Math.floor(defaults.headDim / 2))
+    } catch (error) {
+      settings.fault((error as Error).message)
+    }
   return found
 }
 
@@ -128,7 +140,7 @@ function ropeOf(settings: Settings, where: string, json: ConfigJson, base: numbe
   const share = json['partial_rotary_factor'] ?? settings.value('partial_rotary_factor') ?? 1
   if (share !== 1) settings.fault(`${where}.partial_rotary_factor is ${shown(share)}, but only 1 is supported`)
   if (defaults.headDim % 2 !== 0) settings.fault(`heads have ${defaults.headDim} features, but pairs of them turn`)
-  return { base: Number(theta), scaling: scalingOf(settings, where, json, defaults) }
+  return { base: Number(theta), scaling: scalingOf(settings, where, json, defaults), headDim: defaults.headDim }
 }
 
 const isTable = (value: unknown): value is ConfigJson =>
@@ -167,12 +179,15 @@ export function readRopeByKind<K extends string>(
 /** Turns the features of queries or keys [B, H, T, D] by where their columns stand. */
 export type Turn = (x: Tensor) => Tensor
 
-/** How a call's queries and keys are turned. */
-export function turnOf({ base, scaling }: Rope, { offset, positions }: Columns): Turn {
-  const plain = { base, scaling }
-  if (positions === null) return (x) => rotaryEmbedding(x, { ...plain, offset })
+/** How a call's queries and keys are turned, by a table that all layers share; x [B, T, width] is what they work on. */
+export function turnOf({ base, scaling, headDim }: Rope, { offset, positions }: Columns, x: Tensor): Turn {
+  const [b, t] = x.sizes as readonly [number, number]
+  const dtype = x.dtype === 'float64' ? 'float64' : 'float32'
   const grows = scaling?.type === 'dynamic' || scaling?.type === 'longrope'
   // Only frequencies that follow the length of the text wait for the positions.
-  const length = grows ? { length: (max(positions).item() as number) + 1 } : {}
-  return (x) => rotaryEmbedding(x, { ...plain, positions, ...length })
+  const length = positions !== null && grows ? (max(positions).item() as number) + 1 : offset + t
+  const places: Tensor =
+    positions === null ? countFrom(offset, t, dtype, x.device) : reshape(castTo(positions, dtype), [b, 1, t])
+  const table = tableOf(places, rotaryFrequencies(headDim, base, scaling, length))
+  return (each) => turned(each, table)
 }

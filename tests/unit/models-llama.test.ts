@@ -35,6 +35,7 @@ describe('rotary settings', () => {
     const scaling = { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 64 }
     const expected = {
       base: 500_000,
+      headDim: 16,
       scaling: { type: 'llama3', factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositions: 64 },
     }
     expect(rope({ rope_parameters: { rope_type: 'llama3', rope_theta: 500_000, ...scaling } })).toEqual(expected)
@@ -45,11 +46,13 @@ describe('rotary settings', () => {
     })
     expect(rope({ rope_scaling: { type: 'dynamic', factor: 2 } })).toEqual({
       base: 10_000,
+      headDim: 16,
       scaling: { type: 'dynamic', factor: 2, originalMaxPositions: 512 },
     })
-    expect(rope({})).toEqual({ base: 10_000, scaling: null })
+    expect(rope({})).toEqual({ base: 10_000, headDim: 16, scaling: null })
     expect(rope({ rope_theta: 5, rope_scaling: null, partial_rotary_factor: 1 })).toEqual({
       base: 5,
+      headDim: 16,
       scaling: null,
     })
   })
@@ -58,6 +61,7 @@ describe('rotary settings', () => {
     expect(() => rope({ rope_scaling: { type: 'su', factor: 2 } })).toThrow(/rope_scaling is of type 'su'/)
     expect(() => rope({ rope_scaling: { type: 'linear' } })).toThrow(/rope_scaling\.factor is undefined/)
     expect(() => rope({ rope_parameters: { rope_type: 'linear', factor: 2, beta_fast: 3 } })).toThrow(/beta_fast is 3/)
+    expect(() => rope({ rope_scaling: { type: 'linear', factor: 0.5 } })).toThrow(/scaling\.factor is 0\.5/)
     expect(() => rope({ partial_rotary_factor: 0.5 })).toThrow(/partial_rotary_factor is 0\.5/)
     expect(() => rope({ rope_theta: 0 })).toThrow(/rope_theta is 0/)
   })
@@ -78,7 +82,7 @@ describe('rotary settings', () => {
       },
     })
     expect(older.ropes).toEqual(newer.ropes)
-    expect(older.ropes.full_attention).toEqual({ base: 7, scaling: { type: 'linear', factor: 8 } })
+    expect(older.ropes.full_attention).toEqual({ base: 7, headDim: 16, scaling: { type: 'linear', factor: 8 } })
     expect(older.kinds).toEqual(['sliding_attention', 'full_attention'])
   })
 })

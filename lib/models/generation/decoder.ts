@@ -58,10 +58,14 @@ export class Decoder {
   #padding: readonly number[]
   readonly #prompts: readonly (readonly number[])[]
 
-  constructor(model: Decodable, prompts: readonly (readonly number[])[], maxNewTokens: number) {
+  /** Rows that each prompt becomes. */
+  readonly #copies: number
+
+  constructor(model: Decodable, prompts: readonly (readonly number[])[], maxNewTokens: number, copies = 1) {
     const longest = Math.max(...prompts.map(({ length }) => length))
     this.#model = model
     this.#prompts = prompts
+    this.#copies = copies
     this.#padding = prompts.map(({ length }) => longest - length)
     this.#cache = new KvCache(longest + maxNewTokens)
     this.#device = model.inputEmbedding().weight.device
@@ -72,11 +76,15 @@ export class Decoder {
     return this.#cache.length
   }
 
-  /** The scores of the token after each prompt, a list for each row. */
-  start(): Promise<Float32Array[]> {
-    return this.#run(
+  /** The scores of the token after each prompt, a list for each row. A prompt is read once, however many rows it becomes. */
+  async start(): Promise<Float32Array[]> {
+    const scores = await this.#run(
       this.#prompts.map((tokens, i) => [...new Array<number>(this.#padding[i] as number).fill(0), ...tokens]),
     )
+    if (this.#copies === 1) return scores
+    const rows = scores.flatMap((_, row) => new Array<number>(this.#copies).fill(row))
+    this.reorder(rows)
+    return rows.map((row) => scores[row] as Float32Array)
   }
 
   /** The scores of the token after these, one for each row. */

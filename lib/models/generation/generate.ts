@@ -118,9 +118,7 @@ export async function generate(
   const search = beamPlan(op, options, plan)
   const prompts = promptsOf(op, given, model.inputEmbedding().weight.sizes[0] as number)
   plan.signal?.throwIfAborted()
-  const rows =
-    search === null ? prompts : prompts.flatMap((prompt) => Array.from({ length: search.beams }, () => prompt))
-  const decoder = new Decoder(model, rows, plan.maxNewTokens)
+  const decoder = new Decoder(model, prompts, plan.maxNewTokens, search?.beams ?? 1)
   try {
     if (search !== null) {
       const texts = await searchBeams(decoder, prompts, plan, search)

@@ -1,18 +1,16 @@
 /** Rotary position embeddings (Su et al., 2021): pairs of features turned by their position. */
-import { withAutocast } from '../../autograd/autocast.js'
-import { apply, checkDType, checkTensor, type Operator } from '../../autograd/operator.js'
+import { checkDType, checkTensor } from '../../autograd/operator.js'
 import type { DType } from '../../core/dtype.js'
 import { formatShape, ShapeError, shown, ValueError } from '../../core/errors.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import type { Shape } from '../../core/shape.js'
 import type { Tensor } from '../../core/tensor.js'
-import { anyFloating, like } from '../common.js'
+import { anyFloating } from '../common.js'
 import { castTo } from '../convert.js'
-import { add, cos, mul, neg, sin, sub } from '../elementwise/index.js'
-import { kernel, operator } from '../operator.js'
-import { cat, flatten, narrow, reshape, select, stack } from '../shape/index.js'
-import { anglesOf, checkBase, checkOffset, countFrom } from './angles.js'
+import { reshape } from '../shape/index.js'
+import { checkBase, checkOffset, countFrom } from './angles.js'
 import { checkLayout, checkScaling, type RotaryLayout, type RotaryScaling, rotaryFrequencies } from './rope-scaling.js'
+import { op, tableOf, turned } from './turn.js'
 import { counts } from './weights.js'
 
 export type {
@@ -54,57 +52,6 @@ const names: OptionNames<RotaryOptions> = {
   dims: true,
   scaling: true,
   length: true,
-}
-
-const op = 'rotaryEmbedding'
-
-interface Turn {
-  readonly layout: RotaryLayout
-  /** By the opposite angles. */
-  readonly backwards: boolean
-}
-
-/** x [.., T, D] and what its features turn by: cosines and sines [.., T, R / 2]. */
-const rotaryRecord: Operator<[x: Tensor, cosines: Tensor, sines: Tensor], Turn> = operator<
-  [x: Tensor, cosines: Tensor, sines: Tensor],
-  Turn
->({
-  name: op,
-  infer: ([x]) => like(x),
-  forward: kernel('rotary', ([x, cosines, sines], { layout, backwards }, { out }) => ({
-    out,
-    x,
-    cosines,
-    sines,
-    neighbours: layout === 'pairs',
-    backwards,
-  })),
-  composite([x, cosines, sines], { layout, backwards }) {
-    const dims = 2 * (cosines.sizes.at(-1) as number)
-    const turning = castTo(narrow(x, -1, 0, dims), cosines.dtype)
-    const turned: Tensor = castTo(turn(turning, cosines, backwards ? neg(sines) : sines, layout), x.dtype)
-    return dims === x.sizes.at(-1) ? turned : cat([turned, narrow(x, -1, dims, (x.sizes.at(-1) as number) - dims)], -1)
-  },
-  gradient: {
-    saves: () => ({ inputs: [1, 2] }),
-    backward(ctx, [g]) {
-      const { layout, backwards } = ctx.attrs
-      const dx = apply(rotaryRecord, [g, ctx.input(1), ctx.input(2)], { layout, backwards: !backwards })
-      return [dx, null, null]
-    },
-  },
-})
-
-/** The features turned by their angles' cosines and sines [.., T, R / 2]. */
-function turn(x: Tensor, cosines: Tensor, sines: Tensor, layout: RotaryLayout): Tensor {
-  const half = (x.sizes.at(-1) as number) / 2
-  if (layout === 'halves') {
-    const [a, b] = [narrow(x, -1, 0, half), narrow(x, -1, half, half)]
-    return cat([sub(mul(a, cosines), mul(b, sines)), add(mul(a, sines), mul(b, cosines))], -1)
-  }
-  const apart = reshape(x, [...x.sizes.slice(0, -1), half, 2])
-  const [a, b] = [select(apart, -1, 0), select(apart, -1, 1)]
-  return flatten(stack([sub(mul(a, cosines), mul(b, sines)), add(mul(a, sines), mul(b, cosines))], -1), -2)
 }
 
 function checkRotary(x: Tensor, { layout, offset, positions, dims, scaling, length }: RotaryOptions): void {
@@ -165,13 +112,8 @@ export function rotaryEmbedding(x: Tensor, options: RotaryOptions = {}): Tensor 
   const wide = x.dtype === 'float64' ? 'float64' : 'float32'
   const { radians, factor } = rotaryFrequencies(dims, base, scaling, given.length ?? offset + t)
   const at = positions ? castTo(positions, wide) : countFrom(offset, t, wide, x.device)
-  const angles = anglesOf(at, radians)
+  const table = tableOf(at, { radians, factor })
   const among = positions?.ndim === 2 ? [x.sizes[0] as number, ...x.sizes.slice(1, -2).map(() => 1), t, dims / 2] : null
-  const table = (each: Tensor): Tensor => {
-    const scaled: Tensor = factor === 1 ? each : mul(each, factor)
-    return among ? reshape(scaled, among) : scaled
-  }
-  const inputs: [Tensor, Tensor, Tensor] = [x, table(cos(angles)), table(sin(angles))]
-  // Autocast would convert x to the dtype of the angles.
-  return withAutocast(null, () => apply(rotaryRecord, inputs, { layout, backwards: false }))
+  const placed = (each: Tensor): Tensor => (among ? reshape(each, among) : each)
+  return turned(x, { cosines: placed(table.cosines), sines: placed(table.sines) }, layout)
 }

@@ -1,0 +1,82 @@
+/** The turning itself of rotary positions: by tables of cosines and sines, which a model makes once for all its layers. */
+import { withAutocast } from '../../autograd/autocast.js'
+import { apply, type Operator } from '../../autograd/operator.js'
+import type { Tensor } from '../../core/tensor.js'
+import { like } from '../common.js'
+import { castTo } from '../convert.js'
+import { add, cos, mul, neg, sin, sub } from '../elementwise/index.js'
+import { kernel, operator } from '../operator.js'
+import { cat, flatten, narrow, reshape, select, stack } from '../shape/index.js'
+import { anglesOf } from './angles.js'
+import type { Frequencies, RotaryLayout } from './rope-scaling.js'
+
+/** What errors name. */
+export const op = 'rotaryEmbedding'
+
+interface Turn {
+  readonly layout: RotaryLayout
+  /** By the opposite angles. */
+  readonly backwards: boolean
+}
+
+/** x [.., T, D] and what its features turn by: cosines and sines [.., T, R / 2]. */
+const rotaryRecord: Operator<[x: Tensor, cosines: Tensor, sines: Tensor], Turn> = operator<
+  [x: Tensor, cosines: Tensor, sines: Tensor],
+  Turn
+>({
+  name: op,
+  infer: ([x]) => like(x),
+  forward: kernel('rotary', ([x, cosines, sines], { layout, backwards }, { out }) => ({
+    out,
+    x,
+    cosines,
+    sines,
+    neighbours: layout === 'pairs',
+    backwards,
+  })),
+  composite([x, cosines, sines], { layout, backwards }) {
+    const dims = 2 * (cosines.sizes.at(-1) as number)
+    const turning = castTo(narrow(x, -1, 0, dims), cosines.dtype)
+    const turned: Tensor = castTo(turn(turning, cosines, backwards ? neg(sines) : sines, layout), x.dtype)
+    return dims === x.sizes.at(-1) ? turned : cat([turned, narrow(x, -1, dims, (x.sizes.at(-1) as number) - dims)], -1)
+  },
+  gradient: {
+    saves: () => ({ inputs: [1, 2] }),
+    backward(ctx, [g]) {
+      const { layout, backwards } = ctx.attrs
+      const dx = apply(rotaryRecord, [g, ctx.input(1), ctx.input(2)], { layout, backwards: !backwards })
+      return [dx, null, null]
+    },
+  },
+})
+
+/** The features turned by their angles' cosines and sines [.., T, R / 2]. */
+function turn(x: Tensor, cosines: Tensor, sines: Tensor, layout: RotaryLayout): Tensor {
+  const half = (x.sizes.at(-1) as number) / 2
+  if (layout === 'halves') {
+    const [a, b] = [narrow(x, -1, 0, half), narrow(x, -1, half, half)]
+    return cat([sub(mul(a, cosines), mul(b, sines)), add(mul(a, sines), mul(b, cosines))], -1)
+  }
+  const apart = reshape(x, [...x.sizes.slice(0, -1), half, 2])
+  const [a, b] = [select(apart, -1, 0), select(apart, -1, 1)]
+  return flatten(stack([sub(mul(a, cosines), mul(b, sines)), add(mul(a, sines), mul(b, cosines))], -1), -2)
+}
+
+/** Cosines and sines of angles [.., T, R / 2], times what rotated features are multiplied with. */
+export interface RotaryTable {
+  readonly cosines: Tensor
+  readonly sines: Tensor
+}
+
+/** The table of positions [.., T], which are of the dtype that the table is to have. */
+export function tableOf(positions: Tensor, { radians, factor }: Frequencies): RotaryTable {
+  const angles = anglesOf(positions, radians)
+  const scaled = (each: Tensor): Tensor => (factor === 1 ? each : mul(each, factor))
+  return { cosines: scaled(cos(angles)), sines: scaled(sin(angles)) }
+}
+
+/** x [.., T, D] with its first R features turned. */
+export function turned(x: Tensor, { cosines, sines }: RotaryTable, layout: RotaryLayout = 'halves'): Tensor {
+  // Autocast would convert x to the dtype of the angles.
+  return withAutocast(null, () => apply(rotaryRecord, [x, cosines, sines], { layout, backwards: false }))
+}
