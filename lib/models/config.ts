@@ -78,6 +78,9 @@ const harmless = new Set([
   'unsloth_version',
 ])
 
+/** The deepest published models have some hundred. */
+const mostLayers = 4096
+
 /** A setting that is off, or of a program that marked it as its own. */
 function isIdle(name: string, value: unknown): boolean {
   const empty = typeof value === 'object' && value !== null && Object.keys(value).length === 0
@@ -129,6 +132,13 @@ export class Settings {
   size(name: string, fallback?: number): number {
     const fits = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0
     return this.#take(name, fits, 'a positive integer', fallback, 1)
+  }
+
+  /** How many blocks there are, each of which is made before any weight is read. */
+  layers(name: string, fallback?: number): number {
+    const fits = (value: unknown): value is number =>
+      Number.isInteger(value) && Number(value) > 0 && Number(value) <= mostLayers
+    return this.#take(name, fits, `an integer from 1 to ${mostLayers}`, fallback, 1)
   }
 
   /** A count, or null where the file says so; the fallback where it says nothing. */

@@ -208,7 +208,7 @@ function common(settings: Settings) {
 
 /** The kinds of layers as they are listed, else every `pattern`th is full. */
 function kindsOf(settings: Settings, pattern: number): readonly LayerKind[] {
-  const layers = settings.size('num_hidden_layers', 26)
+  const layers = settings.layers('num_hidden_layers', 26)
   const usual = Array.from({ length: layers }, (_, i) => layerKinds[(i + 1) % pattern === 0 ? 1 : 0])
   return settings.list('layer_types', layerKinds, layers, usual)
 }

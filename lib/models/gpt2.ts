@@ -215,7 +215,7 @@ export const gpt2Architecture: Architecture<Gpt2Config, Gpt2> = {
       vocabSize: settings.size('vocab_size', 50_257),
       context: settings.size('n_positions', 1024),
       width,
-      layers: settings.size('n_layer', 12),
+      layers: settings.layers('n_layer', 12),
       heads,
       inner: settings.size('n_inner', 4 * width),
       activation: settings.choice('activation_function', activationNames, 'gelu_new'),

@@ -166,7 +166,7 @@ function read(settings: Settings, kind: Kind): LlamaConfig {
   if (heads % keyHeads !== 0)
     settings.fault(`num_attention_heads is ${heads}, no multiple of num_key_value_heads, ${keyHeads}`)
   const headDim = settings.size('head_dim', kind.headDim ?? Math.floor(width / heads))
-  const layers = settings.size('num_hidden_layers', 32)
+  const layers = settings.layers('num_hidden_layers', 32)
   const context = settings.size('max_position_embeddings', defaults['context'] ?? 32_768)
   const vocabSize = settings.size('vocab_size', defaults['vocabSize'] ?? 32_000)
   const bias = biasSettings.includes('attention_bias') && settings.flag('attention_bias', false)

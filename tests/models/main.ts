@@ -1,16 +1,18 @@
 /**
- * Holds models of Hugging Face folders to the numbers that transformers computed with them: outputs, losses, gradients, texts.
+ * Holds models of Hugging Face folders to the numbers that transformers computed with them: outputs, losses, gradients, texts. Then
+ * tokenizers to their ids. Folders of what nothing here can run are counted.
  *
- * Usage: npm run test:models [-- REGEX of folders]. MODELS_DIR names another directory of the same form, whose folders stand in
- * models/; FIRESTEEL_TEST_DEVICES the devices (default reference,cpu). Exit code 1 if a case fails.
+ * Usage: npm run test:models [-- REGEX of folders]. MODELS_DIR names another directory of the same form: models/, tokenizers/ and
+ * others; FIRESTEEL_TEST_DEVICES the devices (default reference,cpu). Exit code 1 if a case fails.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { setDefaultDevice } from '../../lib/backend/devices.js'
 import { readSafetensors } from '../../lib/io/safetensors.js'
 import { checkCausal } from './causal.js'
 import { type Check, type Folder, notImplemented } from './folder.js'
+import { checkTokenizers, tallied } from './tokenizers.js'
 
 /** By the class in transformers that the numbers were computed with: what checks such a folder. */
 const kinds: readonly (readonly [classes: RegExp, check: Check])[] = [[/ForCausalLM$|^GPT2LMHeadModel$/, checkCausal]]
@@ -50,4 +52,16 @@ for (const device of (process.env['FIRESTEEL_TEST_DEVICES'] ?? 'reference,cpu').
   if (missing.length > 0) console.log(`${device} not implemented: ${missing.join(', ')}`)
   console.log(`${device}: ${passed} passed, ${failed} failed, ${missing.length} folders not implemented`)
   if (failed > 0 || passed === 0) process.exitCode = 1
+}
+
+const isFolder = (path: string) => existsSync(path) && statSync(path).isDirectory()
+if (pattern.test('tokenizers') && isFolder(join(root, 'tokenizers'))) {
+  const { tally, check } = tallied()
+  await checkTokenizers(join(root, 'tokenizers'), check)
+  console.log(`tokenizers: ${tally.passed} passed, ${tally.failed} failed`)
+  if (tally.failed > 0 || tally.passed === 0) process.exitCode = 1
+}
+for (const part of readdirSync(root)) {
+  if (part === 'models' || part === 'tokenizers' || !isFolder(join(root, part))) continue
+  console.log(`${part}: not implemented, ${readdirSync(join(root, part)).length} entries`)
 }
