@@ -1,6 +1,6 @@
 /** Templates of chats come from strangers: what they may use up. */
-import type { Environment, Interpreter } from '@huggingface/jinja'
 import { ValueError } from '../../core/errors.js'
+import type { Environment, Interpreter, Jinja, Statement, Value } from './jinja.js'
 
 /** Characters of a template, and of a text that one makes. */
 export const mostTemplate = 2 ** 20
@@ -14,10 +14,6 @@ const stepsOfEntry = 400
 
 /** Entries of a list or table that a template makes. */
 const mostEntries = 2 ** 16
-
-type Jinja = typeof import('@huggingface/jinja')
-type Statement = Parameters<Interpreter['evaluate']>[0]
-type Value = ReturnType<Interpreter['evaluate']>
 
 function sizeOf({ value }: Value): { readonly size: number; readonly most: number } {
   if (typeof value === 'string') return { size: value.length, most: mostText }
@@ -37,7 +33,7 @@ export function boundedInterpreter({ Interpreter }: Jinja, op: string, globals: 
   /** What loops go over. */
   const walked = new WeakSet<object>()
   class Bounded extends Interpreter {
-    override evaluate(statement: Statement, environment: Environment): Value {
+    override evaluate(statement: Statement | undefined, environment: Environment): Value {
       if (statement?.type === 'For') walked.add(iterableOf(statement))
       const value = super.evaluate(statement, environment)
       const { size, most } = sizeOf(value)

@@ -1,7 +1,7 @@
 /** Chat templates in Jinja, as tokenizer_config.json and chat_template.jinja have them. */
-import type { Interpreter } from '@huggingface/jinja'
 import { isFiresteelError, kindOf, ValueError } from '../../core/errors.js'
 import { boundedInterpreter, boundedRange, mostTemplate } from './bounds.js'
+import { type Jinja, loadJinja, type Statement } from './jinja.js'
 import { strftime } from './time.js'
 
 export interface ChatMessage {
@@ -15,9 +15,6 @@ export interface ChatMessage {
 
 /** What a template sees beside the messages: `bos_token`, `tools`, ... */
 export type ChatVariables = { readonly [name: string]: unknown }
-
-type Program = Parameters<Interpreter['run']>[0]
-type Jinja = typeof import('@huggingface/jinja')
 
 /** A tag of a block that the assistant generates, with the white space around it. */
 const generationTags = /(\s*)\{%(-?)\s*(end)?generation\s*(-?)%\}(\s*)/g
@@ -37,10 +34,10 @@ export class ChatTemplate {
   /** Whether the template itself says what the assistant generates. */
   readonly marksGeneration: boolean
   readonly #jinja: Jinja
-  readonly #plain: Program
-  readonly #marked: Program
+  readonly #plain: Statement
+  readonly #marked: Statement
 
-  private constructor(jinja: Jinja, plain: Program, marked: Program, marksGeneration: boolean) {
+  private constructor(jinja: Jinja, plain: Statement, marked: Statement, marksGeneration: boolean) {
     this.#jinja = jinja
     this.#plain = plain
     this.#marked = marked
@@ -55,7 +52,7 @@ export class ChatTemplate {
     if (typeof source !== 'string') throw new ValueError(op, `a template is ${kindOf(source)}, but must be a text`)
     if (source.length > mostTemplate)
       throw new ValueError(op, `the template has ${source.length} characters, but may have ${mostTemplate}`)
-    const jinja = await import('@huggingface/jinja')
+    const jinja = await loadJinja()
     const text = stripped(source)
     const withTags = (tag: (end: boolean) => string) =>
       text.replace(
@@ -84,7 +81,7 @@ export class ChatTemplate {
     return this.#run(op, this.#marked, messages, variables)
   }
 
-  #run(op: string, program: Program, messages: readonly ChatMessage[], variables: ChatVariables): string {
+  #run(op: string, program: Statement, messages: readonly ChatMessage[], variables: ChatVariables): string {
     checkMessages(op, messages)
     try {
       const globals = new this.#jinja.Environment()
