@@ -1,21 +1,38 @@
 /**
- * Models in several files: a folder with an index, model.safetensors.index.json, that says which tensor is in which shard.
+ * Models in several files: a folder with an index, model.safetensors.index.json or pytorch_model.bin.index.json, that says which
+ * tensor is in which shard.
  * All headers are read and held against the index when it is opened, because an index of another save would otherwise give a
  * model of two.
  */
+import { dtypes } from '../core/dtype.js'
 import { formatShape, kindOf, ValueError } from '../core/errors.js'
 import { warn } from '../core/host.js'
 import { quoted } from './header.js'
+import { InputFile } from './input.js'
 import { checkPath, refusal } from './refusal.js'
 import { SafetensorsFile } from './safetensors.js'
-import type { FileArray, FileTensor, SourceSpec, TensorSource } from './source.js'
+import {
+  type FileArray,
+  type FileDType,
+  type FileTensor,
+  fileArrays,
+  isFileDType,
+  type SourceSpec,
+  type TensorSource,
+} from './source.js'
 import { basename, dirname, join, readFile, stat } from './system.js'
+import { isTorch, TorchFile } from './torch.js'
 
 /** The largest published models have 100,000 tensors and an index of 10 MB. */
 const mostIndexBytes = 64e6
 
-const wholeName = 'model.safetensors'
-const indexName = 'model.safetensors.index.json'
+/** What a folder may hold, the better first. */
+const folderNames = [
+  'model.safetensors',
+  'model.safetensors.index.json',
+  'pytorch_model.bin',
+  'pytorch_model.bin.index.json',
+] as const
 
 interface Index {
   /** The shard of each tensor. */
@@ -30,9 +47,9 @@ class ShardedSource implements TensorSource {
   readonly names: readonly string[]
   readonly #op: string
   readonly #index: Index
-  readonly #shards: ReadonlyMap<string, SafetensorsFile>
+  readonly #shards: ReadonlyMap<string, TensorSource>
 
-  constructor(op: string, path: string, index: Index, shards: ReadonlyMap<string, SafetensorsFile>) {
+  constructor(op: string, path: string, index: Index, shards: ReadonlyMap<string, TensorSource>) {
     this.path = path
     this.names = [...index.shardOf.keys()]
     this.#op = op
@@ -40,7 +57,7 @@ class ShardedSource implements TensorSource {
     this.#shards = shards
   }
 
-  #shardOf(name: string): SafetensorsFile | undefined {
+  #shardOf(name: string): TensorSource | undefined {
     const shard = this.#index.shardOf.get(name)
     return shard === undefined ? undefined : this.#shards.get(shard)
   }
@@ -57,7 +74,7 @@ class ShardedSource implements TensorSource {
     return this.#holder(name).readSync(name, into, from)
   }
 
-  #holder(name: string): SafetensorsFile {
+  #holder(name: string): TensorSource {
     const shard = this.#shardOf(name)
     if (shard === undefined) throw new ValueError(this.#op, `${this.path} has no tensor ${quoted(name)}`)
     return shard
@@ -68,7 +85,7 @@ class ShardedSource implements TensorSource {
   }
 }
 
-async function closeAll(files: Iterable<SafetensorsFile>): Promise<void> {
+async function closeAll(files: Iterable<TensorSource>): Promise<void> {
   await Promise.all([...files].map((file) => file.close()))
 }
 
@@ -107,12 +124,7 @@ function isTable(value: unknown): value is { readonly [key: string]: unknown } {
 }
 
 /** Throws where index and shards do not hold the same tensors; warns of a wrong total, as published models have. */
-function checkShards(
-  op: string,
-  path: string,
-  { shardOf, total }: Index,
-  shards: ReadonlyMap<string, SafetensorsFile>,
-) {
+function checkShards(op: string, path: string, { shardOf, total }: Index, shards: ReadonlyMap<string, TensorSource>) {
   const fail = (why: string): never => {
     throw new ValueError(
       op,
@@ -120,18 +132,21 @@ function checkShards(
     )
   }
   for (const [name, shard] of shardOf)
-    if (!shards.get(shard)?.tensors.has(name)) fail(`${quoted(name)} should be in ${shard}, but is not there`)
+    if (shards.get(shard)?.spec(name) === undefined) fail(`${quoted(name)} should be in ${shard}, but is not there`)
   let bytes = 0
-  for (const [file, { tensors }] of shards)
-    for (const [name, { shape, from, to }] of tensors) {
+  let known = true
+  for (const [file, source] of shards)
+    for (const name of source.names) {
+      const { dtype, shape } = source.spec(name) as SourceSpec
       const listed = shardOf.get(name)
       if (listed === undefined)
         fail(`${file} holds ${quoted(name)} ${formatShape(shape)}, which the index does not name`)
       if (listed !== file) fail(`${quoted(name)} is in two shards, ${listed} and ${file}`)
-      bytes += to - from
+      if (isFileDType(dtype)) bytes += bytesOf(dtype, shape)
+      else known = false
     }
   // Each file is as long as its header says, or it would have been refused. The total is what a program added up beside.
-  if (total !== null && total !== bytes)
+  if (total !== null && known && total !== bytes)
     warn(
       `[${op}] ${path} says a total_size of ${total}, but its shards have ${bytes} bytes of tensors; they are loaded, because the ` +
         'index names exactly the tensors that are there',
@@ -139,12 +154,17 @@ function checkShards(
     )
 }
 
+function bytesOf(dtype: FileDType, shape: readonly number[]): number {
+  const own = dtypes as { readonly [name: string]: { readonly bytes: number } }
+  return shape.reduce((product, size) => product * size, own[dtype]?.bytes ?? fileArrays[dtype].BYTES_PER_ELEMENT)
+}
+
 async function openShards(op: string, path: string): Promise<TensorSource> {
   const index = await readIndex(op, path)
-  const shards = new Map<string, SafetensorsFile>()
+  const shards = new Map<string, TensorSource>()
   try {
     for (const shard of new Set(index.shardOf.values()))
-      shards.set(shard, await SafetensorsFile.open(join(dirname(path), shard), op))
+      shards.set(shard, await openFile(op, join(dirname(path), shard)))
     checkShards(op, path, index, shards)
   } catch (error) {
     await closeAll(shards.values())
@@ -164,20 +184,30 @@ async function kindAt(op: string, path: string): Promise<'folder' | 'file' | nul
   }
 }
 
+/** A file of either kind, told by its first bytes. */
+async function openFile(op: string, path: string): Promise<TensorSource> {
+  const file = await InputFile.open(op, path)
+  let head: Uint8Array
+  try {
+    head = await file.head(4)
+  } finally {
+    await file.close()
+  }
+  return isTorch(head) ? TorchFile.open(path, op) : SafetensorsFile.open(path, op)
+}
+
 /**
- * The tensors of a safetensors file; of a folder with model.safetensors or, in shards, with model.safetensors.index.json; or of
- * such an index. Reads headers only. Throws ValueError that says what the path leads to instead, or what of an index is wrong:
- * a shard that is missing, outside of the folder or of another save.
+ * The tensors of a safetensors file, or of a file of `torch.save`; of a folder with model.safetensors, pytorch_model.bin, or an index
+ * of shards of either kind; or of such an index. Reads headers only, and runs nothing. Throws ValueError that says what the path leads
+ * to instead, what a file asks to run, or what of an index is wrong: a shard that is missing, outside of the folder or of another save.
  */
 export async function openTensors(path: string, op = 'openTensors'): Promise<TensorSource> {
   checkPath(op, 'read', path)
-  if ((await kindAt(op, path)) !== 'folder')
-    return basename(path).endsWith('.index.json') ? openShards(op, path) : SafetensorsFile.open(path, op)
-  const [whole, index] = [join(path, wholeName), join(path, indexName)]
-  if ((await kindAt(op, whole)) === 'file') return SafetensorsFile.open(whole, op)
-  if ((await kindAt(op, index)) === 'file') return openShards(op, index)
+  const open = (file: string) => (file.endsWith('.index.json') ? openShards(op, file) : openFile(op, file))
+  if ((await kindAt(op, path)) !== 'folder') return open(path)
+  for (const name of folderNames) if ((await kindAt(op, join(path, name))) === 'file') return open(join(path, name))
   throw new ValueError(
     op,
-    `cannot read ${path}: the folder holds neither ${wholeName} nor ${indexName}; give the path of a safetensors file`,
+    `cannot read ${path}: the folder holds none of ${folderNames.join(', ')}; give the path of a file of tensors`,
   )
 }

@@ -42,3 +42,8 @@ it(
   () => run('readers.ts', 0.2),
   limit,
 )
+it(
+  'files of weights that somebody mutated give tensors, or an error that names them',
+  () => run('formats.ts', 0.1),
+  limit,
+)

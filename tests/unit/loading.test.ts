@@ -608,7 +608,7 @@ describe('a folder of shards', () => {
     expect((await loadTensors(await shards('total', { weight_map: map }))).size).toBe(3)
     await mkdir(at('empty'))
     await expect(loadTensors(at('empty'))).rejects.toThrow(
-      'holds neither model.safetensors nor model.safetensors.index.json',
+      'holds none of model.safetensors, model.safetensors.index.json, pytorch_model.bin, pytorch_model.bin.index.json',
     )
     await writeFile(at('other.json'), JSON.stringify({ weight_map: map }))
     await expect(loadTensors(at('other.json'))).rejects.toThrow('load the folder that it is in')
