@@ -25,3 +25,4 @@ export {
   Tokenizer,
   type TokenizerSettings,
 } from './tokenizer/tokenizer.js'
+export { type TrainableTokenizer, type TrainTokenizerOptions, trainTokenizer } from './train/train.js'
