@@ -32,9 +32,12 @@ const { dirname, join } = nodeModule('node:path')
 
 const root = packageRoot()
 
+let ownRequire: NodeJS.Require | null = null
+
 /** Node's, of this file; where a bundler left no path, of the folder that the program runs in. */
 export function requireHere(): NodeJS.Require {
-  return nodeModule('node:module').createRequire(import.meta.url ?? join(process.cwd(), 'index.js'))
+  ownRequire ??= nodeModule('node:module').createRequire(import.meta.url ?? join(process.cwd(), 'index.js'))
+  return ownRequire
 }
 
 /** Builds by node-gyp and by cmake-js. */
@@ -53,11 +56,22 @@ function checkVersion(path: string): void {
     throw new Error(`it is of version ${theirs}, but firesteel is ${ours}; install both anew in one go`)
 }
 
+/** Where installers put a package: in a folder node_modules beside or above this one. Null where it is somewhere else, as in Yarn's archives. */
+function installedBinary(name: string): string | null {
+  if (root === null) return null
+  for (let folder = root; ; folder = dirname(folder)) {
+    const path = join(folder, 'node_modules', name, 'firesteel.node')
+    if (existsSync(path)) return path
+    if (folder === dirname(folder)) return null
+  }
+}
+
 function packaged(platform: string): Candidate {
   const name = packageOf(platform)
   const source = `the package ${name}`
   try {
-    return { source, path: requireHere().resolve(name) }
+    // Node's own search would take longer than all the rest.
+    return { source, path: installedBinary(name) ?? requireHere().resolve(name) }
   } catch {
     return { source, absent: () => whyAbsent(surroundings(platform, root, requireHere().resolve)) }
   }

@@ -56,7 +56,8 @@ function granted(room: number, bytes: number): number {
 export class NativeMemory {
   readonly device: Device
   readonly #addon: Addon
-  readonly #collector: Collector
+  /** Made at the first collection, because it takes two milliseconds. */
+  #collector: Collector | null = null
   readonly #holders = new Holders()
 
   /** Bytes by handle, read by the addon when it makes a storage. */
@@ -94,7 +95,6 @@ export class NativeMemory {
   constructor(device: Device, addon: Addon) {
     this.device = device
     this.#addon = addon
-    this.#collector = makeCollector(addon)
     this.#grow()
   }
 
@@ -203,6 +203,11 @@ export class NativeMemory {
     this.#dead = dead
   }
 
+  #garbage(): Collector {
+    this.#collector ??= makeCollector(this.#addon)
+    return this.#collector
+  }
+
   #poll(major: boolean): void {
     const count = this.#addon.poll(major)
     for (let i = 0; i < count; i++) this.forget(this.#dead[i] as number)
@@ -210,7 +215,7 @@ export class NativeMemory {
 
   #collect(op: string): void {
     this.closeGuard()
-    this.#collector.minor()
+    this.#garbage().minor()
     this.#poll(false)
     if (this.bytes > this.#majorBytes || this.count > this.#majorCount) this.#collectAll()
     if (this.count > this.#limitCount) this.#checkHeap(op)
@@ -220,7 +225,7 @@ export class NativeMemory {
 
   #collectAll(): void {
     this.closeGuard()
-    this.#collector.major()
+    this.#garbage().major()
     this.#poll(true)
     this.#majorBytes = Math.max(2 * softBytes, 1.5 * this.bytes + softBytes)
     this.#majorCount = Math.max(2 * softCount, 1.5 * this.count + softCount)

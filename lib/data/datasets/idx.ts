@@ -1,13 +1,12 @@
 /** IDX files, the format of the MNIST digits (http://yann.lecun.com/exdb/mnist): unsigned bytes of any shape. */
-import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
-import { createGunzip } from 'node:zlib'
 import { formatShape, ValueError } from '../../core/errors.js'
+import { nodeModule } from '../../core/host.js'
 import { askRoom } from '../../core/room.js'
 import { countOf } from '../../core/shape.js'
 import { InputFile } from '../../io/input.js'
 import { kindOf } from '../../io/kinds.js'
 import { checkPath, refusal } from '../../io/refusal.js'
+import { join, readdir } from '../../io/system.js'
 import { ImageDataset, type ImageOptions } from '../images.js'
 
 export interface IdxContent {
@@ -46,7 +45,7 @@ const mostUnpacked = 1032
 
 /** Unpacks what gzip packed, up to one byte more than the header announces: a small file can unpack to any size. */
 async function unpack(op: string, packed: Uint8Array, fail: (why: string) => never): Promise<Uint8Array> {
-  const gunzip = createGunzip({ chunkSize: 1 << 16 })
+  const gunzip = nodeModule('node:zlib').createGunzip({ chunkSize: 1 << 16 })
   gunzip.end(packed)
   let bytes: Uint8Array = new Uint8Array(0)
   let header: IdxHeader | null = null
@@ -54,7 +53,7 @@ async function unpack(op: string, packed: Uint8Array, fail: (why: string) => nev
   for await (const part of gunzip as AsyncIterable<Uint8Array>) {
     if (header) bytes.set(part.subarray(0, bytes.length - total), total)
     else {
-      const beginning = Buffer.concat([bytes, part])
+      const beginning = nodeModule('node:buffer').Buffer.concat([bytes, part])
       header = headerOf(beginning, fail)
       const most = header ? Math.min(header.start + header.count + 1, mostUnpacked * packed.length) : beginning.length
       askRoom(most, op)

