@@ -1,20 +1,41 @@
 /**
- * npm run release: whether what stands in build/packages may be published as this version, and with --publish does so. It
- * checks the tree, the version and its tag, the changelog, every package, and that npm can sign where they were built.
+ * npm run release: whether what stands in build/packages may be published as this version, check by check: the tree, the version
+ * and its tag, the changelog, every package, and that npm can sign where they were built. Usage: npm run release [-- --dry | --publish]
+ *
+ * --dry, the default, changes nothing outside of build/packages: it lists what is missing, and lets npm pack what is there as it would
+ * publish it. --publish publishes where nothing is missing.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { packagedPlatforms, packageOf } from '../../lib/backend/native/platforms.js'
+import { type PackagedPlatform, packagedPlatforms, packageOf } from '../../lib/backend/native/platforms.js'
 import { checkBinary } from './check-binary.js'
 import { exported, mainManifest, manifest, packagesFolder, platformManifest, writeMainPackage } from './manifests.js'
 import { npmProgram } from './tools.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
-function git(...args: readonly string[]): string {
-  return spawnSync('git', args, { cwd: root, encoding: 'utf8' }).stdout.trim()
+/** All that decides. */
+export interface Facts {
+  readonly version: string
+  /** What git says has changed, a line a file. */
+  readonly changed: string
+  /** Tags of the commit. */
+  readonly tags: readonly string[]
+  readonly changelog: string
+  readonly repository: unknown
+  /** What is wrong with a platform's package; null where nothing is. */
+  readonly packages: { readonly [platform in PackagedPlatform]: string | null }
+  readonly hasDist: boolean
+  /** Whether npm can sign here what it publishes. */
+  readonly signs: boolean
+}
+
+export interface Check {
+  readonly what: string
+  /** What is missing, and what to do; null where it holds. */
+  readonly missing: string | null
 }
 
 /** The text below `## VERSION` in the changelog; null where there is none. */
@@ -25,65 +46,121 @@ export function notesOf(changelog: string, version: string): string | null {
   return notes ? notes : null
 }
 
-function same(path: string, wanted: unknown): boolean {
-  return existsSync(path) && readFileSync(path, 'utf8') === `${JSON.stringify(wanted, null, 2)}\n`
-}
-
-/** All that stands in the way. */
-function faults(publishing: boolean): readonly string[] {
-  const { version } = manifest()
-  const found: string[] = []
-  const check = (condition: boolean, fault: string) => condition || found.push(fault)
-  const parts = /^(\d+)\.(\d+)\.(\d+)(-[\w.]+)?$/
-  check(parts.test(version), `the version ${version} is none of semver`)
-  check(git('status', '--porcelain') === '', 'the tree has changes that are not committed')
-  check(
-    git('tag', '--points-at', 'HEAD').split('\n').includes(`v${version}`),
-    `the commit has no tag v${version}: git tag -s v${version}`,
-  )
-  const changelog = readFileSync(join(root, 'CHANGELOG.md'), 'utf8')
-  check(notesOf(changelog, version) !== null, `CHANGELOG.md has nothing below "## ${version}"`)
-  for (const platform of packagedPlatforms) {
-    const folder = join(packagesFolder, packageOf(platform))
-    if (!same(join(folder, 'package.json'), platformManifest(platform))) {
-      found.push(`${folder} is not there, or not of this version: npm run prebuild`)
-      continue
-    }
-    try {
-      checkBinary(join(folder, 'firesteel.node'), platform, exported)
-    } catch (error) {
-      found.push((error as Error).message)
-    }
-  }
-  const { repository } = mainManifest()
-  check(
-    typeof (repository as { url?: unknown } | undefined)?.url === 'string',
-    'package.json has no repository, which npm compares with what signs the provenance',
-  )
-  if (publishing)
+export function checksOf(facts: Facts, publishing: boolean): readonly Check[] {
+  const { version, changed, tags, changelog, repository, packages, hasDist, signs } = facts
+  const check = (what: string, holds: boolean, missing: string): Check => ({ what, missing: holds ? null : missing })
+  const { url } = (typeof repository === 'object' && repository !== null ? repository : {}) as { url?: unknown }
+  const count = changed.split('\n').length
+  return [
+    check('version', /^(\d+)\.(\d+)\.(\d+)(-[\w.]+)?$/.test(version), `${version} is none of semver`),
+    check('tree', changed === '', `${count} ${count === 1 ? 'file has' : 'files have'} changes: commit them`),
+    check('tag', tags.includes(`v${version}`), `the commit has none for this version: git tag -s v${version}`),
+    check('changelog', notesOf(changelog, version) !== null, `CHANGELOG.md has nothing below "## ${version}"`),
     check(
-      process.env['ACTIONS_ID_TOKEN_REQUEST_URL'] !== undefined,
-      'provenance is signed by the workflow only (.github/workflows/packages.yml): push the tag',
-    )
-  return found
+      'repository',
+      typeof url === 'string' && /^git\+https:\/\/.+\.git$/.test(url),
+      'package.json names none that npm could hold against the signed provenance: ' +
+        'npm pkg set repository.type=git repository.url=git+https://HOST/OWNER/firesteel.git',
+    ),
+    check('dist', hasDist, 'there is none: npm run build:dist'),
+    ...packagedPlatforms.map((platform) => ({ what: packageOf(platform), missing: packages[platform] })),
+    ...(publishing
+      ? [
+          check(
+            'provenance',
+            signs,
+            'only the workflow signs it (.github/workflows/packages.yml): push the tag instead',
+          ),
+        ]
+      : []),
+  ]
 }
 
-function publish(folder: string): void {
-  const args = [npmProgram(), 'publish', folder, '--provenance', '--access', 'public', '--ignore-scripts']
-  const { status } = spawnSync(process.execPath, args, { stdio: 'inherit' })
-  if (status !== 0) throw new Error(`npm publish ${folder} failed; what was published before it stays`)
+function git(...args: readonly string[]): string {
+  const { status, error, stdout, stderr } = spawnSync('git', args, { cwd: root, encoding: 'utf8' })
+  if (status !== 0) throw new Error(`git ${args.join(' ')}: ${error?.message ?? stderr.trim()}`)
+  return stdout.trim()
+}
+
+function faultOf(platform: PackagedPlatform): string | null {
+  const folder = join(packagesFolder, packageOf(platform))
+  const own = join(folder, 'package.json')
+  if (!existsSync(own)) return `it is not built: npm run prebuild -- ${platform}`
+  if (readFileSync(own, 'utf8') !== `${JSON.stringify(platformManifest(platform), null, 2)}\n`)
+    return `its package.json is of another version: npm run prebuild -- ${platform}`
+  try {
+    checkBinary(join(folder, 'firesteel.node'), platform, exported)
+    return null
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+function factsHere(): Facts {
+  return {
+    version: manifest().version,
+    changed: git('status', '--porcelain'),
+    tags: git('tag', '--points-at', 'HEAD').split('\n'),
+    changelog: readFileSync(join(root, 'CHANGELOG.md'), 'utf8'),
+    repository: mainManifest()['repository'],
+    packages: Object.fromEntries(
+      packagedPlatforms.map((platform) => [platform, faultOf(platform)]),
+    ) as Facts['packages'],
+    hasDist: existsSync(join(root, 'dist/index.js')),
+    signs: process.env['ACTIONS_ID_TOKEN_REQUEST_URL'] !== undefined,
+  }
+}
+
+/** What npm would publish of a package, in a few words. */
+function rehearse(name: string): string {
+  const args = [npmProgram(), 'pack', join(packagesFolder, name), '--dry-run', '--json', '--ignore-scripts']
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`npm pack --dry-run ${name}: ${stderr}`)
+  const [{ size, unpackedSize, entryCount } = {}] = JSON.parse(stdout) as readonly {
+    readonly [count: string]: number
+  }[]
+  const megabytes = (bytes = 0) => `${(bytes / 1e6).toFixed(2)} MB`
+  return `${name}: ${entryCount} files, ${megabytes(size)} packed, ${megabytes(unpackedSize)} unpacked`
+}
+
+function publish(name: string): void {
+  const args = [npmProgram(), 'publish', join(packagesFolder, name), '--provenance', '--access', 'public']
+  const { status } = spawnSync(process.execPath, [...args, '--ignore-scripts'], { stdio: 'inherit' })
+  if (status !== 0) throw new Error(`npm publish ${name} failed; what was published before it stays`)
+}
+
+/** Returns whether nothing is missing. */
+function release(args: readonly string[]): boolean {
+  const unknown = args.filter((arg) => arg !== '--dry' && arg !== '--publish')
+  if (unknown.length > 0 || args.length > 1)
+    throw new Error(`the arguments are ${args.join(' ')}, but must be --dry, --publish or none`)
+  const publishing = args[0] === '--publish'
+  const facts = factsHere()
+  const checks = checksOf(facts, publishing)
+  for (const { what, missing } of checks)
+    console.log(`${missing === null ? 'ok     ' : 'MISSING'}  ${what.padEnd(28)} ${missing ?? ''}`.trimEnd())
+  const missing = checks.filter((each) => each.missing !== null)
+  const built = packagedPlatforms.filter((platform) => facts.packages[platform] === null)
+  if (facts.hasDist) writeMainPackage()
+  // The main package last, because it names the others.
+  const folders = [...built.map((platform) => packageOf(platform)), ...(facts.hasDist ? ['firesteel'] : [])]
+  const ready = missing.length === 0
+  if (!publishing) for (const name of folders) console.log(`npm would publish ${rehearse(name)}`)
+  else if (ready) for (const name of folders) publish(name)
+  const done = publishing ? 'published' : 'ready to be published'
+  console.log(
+    ready
+      ? `${facts.version} is ${done}: ${folders.join(', ')}`
+      : `${facts.version} is not ${done}, because ${missing.length} of ${checks.length} are missing: ${missing.map(({ what }) => what).join(', ')}`,
+  )
+  return ready
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const publishing = process.argv.includes('--publish')
-  const found = faults(publishing)
-  for (const fault of found) console.error(fault)
-  if (found.length > 0) process.exitCode = 1
-  else {
-    writeMainPackage()
-    // The main package last, because it names the others.
-    const folders = [...packagedPlatforms.map((platform) => packageOf(platform)), 'firesteel']
-    if (publishing) for (const name of folders) publish(join(packagesFolder, name))
-    console.log(`${publishing ? 'published' : 'ready'}: ${manifest().version}, ${folders.join(', ')}`)
+  try {
+    if (!release(process.argv.slice(2))) process.exitCode = 1
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error)
+    process.exitCode = 1
   }
 }

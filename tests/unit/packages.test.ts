@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { packagedPlatforms } from '../../lib/backend/native/platforms.js'
 import { faultsOf } from '../../scripts/package/check-binary.js'
 import { mainManifest, platformManifest } from '../../scripts/package/manifests.js'
-import { notesOf } from '../../scripts/package/release.js'
+import { checksOf, type Facts, notesOf } from '../../scripts/package/release.js'
 
 const { version, engines } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string; engines: object }
 
@@ -105,5 +105,59 @@ describe('notes of a release', () => {
     expect(notesOf(changelog, '1.1.0')).toBeNull()
     expect(notesOf(changelog, '1.2')).toBeNull()
     expect(notesOf(changelog, '2.0.0')).toBeNull()
+  })
+})
+
+describe('a release', () => {
+  const ready: Facts = {
+    version: '1.2.0',
+    changed: '',
+    tags: ['v1.2.0'],
+    changelog: '## 1.2.0\n\n- this\n',
+    repository: { type: 'git', url: 'git+https://example.org/a/firesteel.git' },
+    packages: { 'linux-x64': null, 'linux-x64-musl': null, 'linux-arm64': null },
+    hasDist: true,
+    signs: true,
+  }
+  const missing = (change: Partial<Facts>, publishing = false) =>
+    checksOf({ ...ready, ...change }, publishing).flatMap((check) =>
+      check.missing === null ? [] : [`${check.what}: ${check.missing}`],
+    )
+
+  it('is ready where all is there', () => {
+    expect(missing({})).toEqual([])
+    expect(missing({}, true)).toEqual([])
+    expect(checksOf(ready, true).map(({ what }) => what)).toEqual(
+      ['version', 'tree', 'tag', 'changelog', 'repository', 'dist']
+        .concat(packagedPlatforms.map((platform) => `@firesteel/${platform}`))
+        .concat('provenance'),
+    )
+  })
+
+  it.each<[string, Partial<Facts>, RegExp]>([
+    [
+      'another version',
+      { version: '1.2', tags: ['v1.2'], changelog: '## 1.2\n\nx' },
+      /^version: 1\.2 is none of semver$/,
+    ],
+    ['a file that changed', { changed: ' M a.ts' }, /^tree: 1 file has changes: commit them$/],
+    ['files that changed', { changed: ' M a.ts\n?? b.ts' }, /^tree: 2 files have changes/],
+    ['the tag of another version', { tags: ['', 'v1.1.0'] }, /^tag: .*git tag -s v1\.2\.0$/],
+    ['no notes', { changelog: '## 1.2.0\n\n## 1.1.0\n\n- x' }, /^changelog: .*below "## 1\.2\.0"$/],
+    ['no repository', { repository: undefined }, /^repository: .*npm pkg set repository\.type=git/],
+    ['a short repository', { repository: 'github:a/b' }, /^repository: /],
+    ['no dist', { hasDist: false }, /^dist: there is none: npm run build:dist$/],
+    [
+      'no package',
+      { packages: { ...ready.packages, 'linux-arm64': 'it is not built: npm run prebuild -- linux-arm64' } },
+      /^@firesteel\/linux-arm64: it is not built/,
+    ],
+  ])('says of %s what to do', (_, change, told) => {
+    expect(missing(change)).toEqual([expect.stringMatching(told)])
+  })
+
+  it('is signed by the workflow, or by nobody', () => {
+    expect(missing({ signs: false })).toEqual([])
+    expect(missing({ signs: false }, true)).toEqual([expect.stringMatching(/^provenance: .*push the tag instead$/)])
   })
 })
