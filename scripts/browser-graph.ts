@@ -8,8 +8,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
-/** Entries that promise to load in a browser. lib/cli and what only reads files, lib/data/datasets and lib/data/text, do not. */
-export const browserEntries = ['lib/index.ts', 'lib/finetune/index.ts']
+/** Entries that promise to load in a browser. The command line and lib/data/text, which reads files only, do not. */
+export const browserEntries = ['lib/index.ts', 'lib/finetune/index.ts', 'lib/data/datasets/index.ts']
 
 /** Files that may say Node's names: the seam itself, and what runs behind it only where Node is. */
 const ofNode = ['lib/core/host.ts', 'lib/backend/native/']

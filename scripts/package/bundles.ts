@@ -6,9 +6,9 @@ import { Project } from './project.js'
 import { expectNative, installed, type Scenario, type Setting } from './scenario.js'
 import { tool } from './tools.js'
 
-const esbuild = createRequire(import.meta.url).resolve('esbuild/bin/esbuild')
+export const esbuild = createRequire(import.meta.url).resolve('esbuild/bin/esbuild')
 
-function bundle(project: Project, ...command: readonly string[]): void {
+export function bundle(project: Project, ...command: readonly string[]): void {
   const [program = '', ...args] = command
   const { status, stdout, stderr } = spawnSync(program, args, { cwd: project.folder, encoding: 'utf8' })
   if (status !== 0) throw new Error(`${command.join(' ')}\n${stdout}${stderr}`)

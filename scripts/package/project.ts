@@ -1,5 +1,6 @@
 /** Projects of users: empty folders, an empty home, a search path of nothing but node, and our registry. */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -72,6 +73,21 @@ export class Project {
       env: { ...this.#env, ...env },
     })
     return { status, stdout, output: `${error?.message ?? ''}${stdout}${stderr}` }
+  }
+
+  /** As `run`, beside what else happens. */
+  async start(env: { readonly [name: string]: string }, ...args: readonly string[]): Promise<string> {
+    const child = spawn(this.node, args, { cwd: this.folder, env: { ...this.#env, ...env } })
+    let [told, complained] = ['', '']
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      told += text
+    })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      complained += text
+    })
+    const [status] = (await once(child, 'close')) as [number | null]
+    if (status !== 0) throw new Error(`node ${args.join(' ')}: status ${status}\n${told}${complained}`)
+    return told.trim()
   }
 
   npm(...args: readonly string[]): string {

@@ -12,11 +12,14 @@ export interface Setting {
   readonly isa: string
 }
 
-/** Throws where something is wrong, else tells in a few words what it saw. */
+/** Throws where something is wrong, and LeftOut where it cannot be tried; else tells in a few words what it saw. */
 export interface Scenario {
   readonly name: string
-  run(): string
+  run(): string | Promise<string>
 }
+
+/** Why a scenario does not run on this machine, which is no failure. */
+export class LeftOut extends Error {}
 
 /** A project that has firesteel from our registry. */
 export function installed({ work, registry }: Setting, node?: string): Project {
