@@ -37,7 +37,7 @@ export function platformManifest(platform: PackagedPlatform): { readonly [field:
     libc: [libc],
     main: 'firesteel.node',
     exports: { '.': './firesteel.node', './package.json': './package.json' },
-    files: ['firesteel.node'],
+    files: ['firesteel.node', 'THIRD-PARTY.md'],
     // No zip archive holds what the system's loader opens (Yarn).
     preferUnplugged: true,
   }
@@ -58,7 +58,7 @@ export function writePlatformPackage(platform: PackagedPlatform, binary: string)
     `# ${packageOf(platform)}\n\nThe native kernels of [firesteel](https://www.npmjs.com/package/firesteel) for this ` +
       'platform. Nothing to install by hand: firesteel brings it.\n',
   )
-  copyFileSync(join(root, 'LICENSE'), join(folder, 'LICENSE'))
+  for (const file of ['LICENSE', 'THIRD-PARTY.md']) copyFileSync(join(root, file), join(folder, file))
   copyFileSync(binary, join(folder, 'firesteel.node'))
 }
 

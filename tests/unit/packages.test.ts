@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { packagedPlatforms } from '../../lib/backend/native/platforms.js'
 import { faultsOf } from '../../scripts/package/check-binary.js'
+import { installedWith, type Lock, licences } from '../../scripts/package/licences.js'
 import { mainManifest, platformManifest } from '../../scripts/package/manifests.js'
 import { checksOf, type Facts, notesOf } from '../../scripts/package/release.js'
 
@@ -20,7 +21,7 @@ describe('a manifest', () => {
       os: [os],
       cpu: [cpu],
       libc: [musl ?? 'glibc'],
-      files: ['firesteel.node'],
+      files: ['firesteel.node', 'THIRD-PARTY.md'],
       main: 'firesteel.node',
     })
     for (const field of ['scripts', 'dependencies', 'gypfile', 'private']) expect(manifest).not.toHaveProperty(field)
@@ -32,7 +33,7 @@ describe('a manifest', () => {
       Object.fromEntries(packagedPlatforms.map((platform) => [`@firesteel/${platform}`, version])),
     )
     for (const field of ['scripts', 'devDependencies', 'private', 'gypfile']) expect(manifest).not.toHaveProperty(field)
-    expect(manifest['files']).toEqual(['dist', 'README.md', 'CHANGELOG.md', 'LICENSE'])
+    expect(manifest['files']).toEqual(['dist', 'README.md', 'CHANGELOG.md', 'LICENSE', 'THIRD-PARTY.md'])
     // An installation in a checkout must not look for them in a registry.
     expect(readFileSync('package.json', 'utf8')).not.toContain('@firesteel/')
   })
@@ -159,5 +160,41 @@ describe('a release', () => {
   it('is signed by the workflow, or by nobody', () => {
     expect(missing({ signs: false })).toEqual([])
     expect(missing({ signs: false }, true)).toEqual([expect.stringMatching(/^provenance: .*push the tag instead$/)])
+  })
+})
+
+describe('the works of others', () => {
+  const lock = (change: Partial<Lock['packages']> = {}): Lock => ({
+    packages: {
+      '': { dependencies: { a: '1' } },
+      'node_modules/a': { version: '1.0.0', license: 'MIT', dependencies: { b: '2' } },
+      'node_modules/b': { version: '1.0.0', license: 'MIT' },
+      'node_modules/a/node_modules/b': { version: '2.0.0', license: 'ISC', dependencies: { a: '1' } },
+      'node_modules/tool': { version: '1.0.0', license: 'GPL-3.0' },
+      ...(change as Lock['packages']),
+    },
+  })
+
+  it('are listed as the lock has them', () => {
+    expect(readFileSync('THIRD-PARTY.md', 'utf8') === licences(), 'run `npm run licences`').toBe(true)
+    expect(licences()).toContain('| cli-progress | ')
+  })
+
+  it('are those that a package finds, and no tools', () => {
+    expect(installedWith(lock()).map(({ name, version }) => `${name} ${version}`)).toEqual(['a 1.0.0', 'b 2.0.0'])
+  })
+
+  it('are refused with another licence, a script or a gap', () => {
+    const b = 'node_modules/a/node_modules/b'
+    expect(() => installedWith(lock({ [b]: { version: '2.0.0', license: 'GPL-3.0' } }))).toThrow(
+      /^b 2\.0\.0 has the licence GPL-3\.0; allowed are MIT/,
+    )
+    expect(() => installedWith(lock({ [b]: { version: '2.0.0' } }))).toThrow(/has the licence none/)
+    expect(() => installedWith(lock({ [b]: { version: '2', license: 'MIT', hasInstallScript: true } }))).toThrow(
+      /b 2 has an install script/,
+    )
+    expect(() => installedWith(lock({ '': { dependencies: { c: '1' } } }))).toThrow(
+      /package-lock\.json has no c, which the/,
+    )
   })
 })
