@@ -7,11 +7,14 @@ import { type ImageStep, like, step, uniform } from './step.js'
 /** The largest value: pictures of floats go from 0 to 1. */
 const bound = ({ data }: Picture) => (data instanceof Uint8Array ? 255 : 1)
 
-/** A picture of this one's form, value by value. Bytes are cut off, not rounded, as torchvision's are. */
-function made(picture: Picture, valueAt: (i: number) => number): Picture {
+/** The same picture with other values, within its bounds. Bytes are cut off, not rounded, as torchvision's are. */
+function withValues(picture: Picture, values: Float32Array): Picture {
   const most = bound(picture)
-  const result = like(picture, picture.data.length)
-  for (let i = 0; i < result.length; i++) result[i] = Math.min(most, Math.max(0, valueAt(i)))
+  const result = like(picture, values.length)
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] as number
+    result[i] = Math.min(most, Math.max(0, value))
+  }
   return new Picture(result, picture.height, picture.width, picture.channels)
 }
 
@@ -27,25 +30,32 @@ function grey(picture: Picture): Uint8Array | Float32Array {
   return result
 }
 
-export function brightness(picture: Picture, factor: number): Picture {
-  return made(picture, (i) => factor * (picture.data[i] as number))
-}
+export const brightness = (picture: Picture, factor: number): Picture => scaled(picture, factor, 0)
 
 export function contrast(picture: Picture, factor: number): Picture {
   const tones = grey(picture)
   let sum = 0
-  for (const tone of tones) sum += tone
-  const rest = (1 - factor) * (sum / tones.length)
-  return made(picture, (i) => factor * (picture.data[i] as number) + rest)
+  for (let i = 0; i < tones.length; i++) sum += tones[i] as number
+  return scaled(picture, factor, (1 - factor) * (sum / tones.length))
+}
+
+function scaled(picture: Picture, factor: number, rest: number): Picture {
+  const { data } = picture
+  const values = new Float32Array(data.length)
+  for (let i = 0; i < values.length; i++) values[i] = factor * (data[i] as number) + rest
+  return withValues(picture, values)
 }
 
 export function saturation(picture: Picture, factor: number): Picture {
-  if (picture.channels < 3) return picture
+  const { data, channels } = picture
+  if (channels < 3) return picture
   const tones = grey(picture)
-  return made(
-    picture,
-    (i) => factor * (picture.data[i] as number) + (1 - factor) * (tones[Math.floor(i / picture.channels)] as number),
-  )
+  const values = new Float32Array(data.length)
+  for (let pixel = 0, i = 0; pixel < tones.length; pixel++) {
+    const rest = (1 - factor) * (tones[pixel] as number)
+    for (let c = 0; c < channels; c++, i++) values[i] = factor * (data[i] as number) + rest
+  }
+  return withValues(picture, values)
 }
 
 /** Colours turned by a share of the circle, in [-0.5, 0.5]. */
@@ -53,35 +63,25 @@ export function hue(picture: Picture, shift: number): Picture {
   const { data, channels, height, width } = picture
   if (channels < 3) return picture
   const most = bound(picture)
+  // As torchvision turns floats into bytes, which cut the fraction off.
+  const full = most === 1 ? 1 : 256 - 1e-3
   const result = data.slice()
-  const put = (at: number, value: number) => {
-    // As torchvision turns floats into bytes.
-    result[at] = most === 1 ? value : Math.floor(value * (256 - 1e-3))
-  }
   for (let at = 0; at < data.length; at += channels) {
-    const [r, g, b] = [(data[at] as number) / most, (data[at + 1] as number) / most, (data[at + 2] as number) / most]
+    const r = (data[at] as number) / most
+    const g = (data[at + 1] as number) / most
+    const b = (data[at + 2] as number) / most
     const high = Math.max(r, g, b)
     const range = high - Math.min(r, g, b)
-    const [rc, gc, bc] = range === 0 ? [0, 0, 0] : [(high - r) / range, (high - g) / range, (high - b) / range]
-    const sector = high === r ? bc - gc : high === g ? 2 + rc - bc : 4 + gc - rc
-    const h = (((sector / 6 + 1 + shift) % 1) + 1) % 1
-    const s = high === 0 ? 0 : range / high
-    const i = Math.floor(h * 6)
-    const f = h * 6 - i
-    const [p, q, t] = [high * (1 - s), high * (1 - s * f), high * (1 - s * (1 - f))]
-    const [x, y, z] = (
-      [
-        [high, t, p],
-        [q, high, p],
-        [p, high, t],
-        [p, q, high],
-        [t, p, high],
-        [high, p, q],
-      ] as const
-    )[i % 6] as readonly [number, number, number]
-    put(at, x)
-    put(at + 1, y)
-    put(at + 2, z)
+    if (range === 0) continue
+    // The place on the circle, in sixths.
+    const sixth = high === r ? (g - b) / range : high === g ? 2 + (b - r) / range : 4 + (r - g) / range
+    const turned = (((sixth + 6 * shift) % 6) + 6) % 6
+    for (let c = 0; c < 3; c++) {
+      // Each channel is highest for two sixths, and lowest opposite to them.
+      // Red is highest around 0, green around 2, blue around 4, each for two sixths.
+      const away = (turned + 5 - 2 * c) % 6
+      result[at + c] = (high - range * Math.max(0, Math.min(away, 4 - away, 1))) * full
+    }
   }
   return new Picture(result, height, width, channels)
 }
@@ -92,17 +92,16 @@ export function sharpness(picture: Picture, factor: number): Picture {
   if (height <= 2 || width <= 2) return picture
   const row = width * channels
   const whole = data instanceof Uint8Array
-  return made(picture, (i) => {
-    const x = Math.floor(i / channels) % width
-    const y = Math.floor(i / row)
-    const own = data[i] as number
-    if (x === 0 || y === 0 || x === width - 1 || y === height - 1) return own
-    let sum = 4 * own
-    for (let dy = -row; dy <= row; dy += row)
-      for (let dx = -channels; dx <= channels; dx += channels) sum += data[i + dy + dx] as number
-    const smooth = whole ? Math.round(sum / 13) : sum / 13
-    return factor * own + (1 - factor) * smooth
-  })
+  const values = Float32Array.from(data)
+  for (let y = 1; y < height - 1; y++)
+    for (let i = y * row + channels; i < (y + 1) * row - channels; i++) {
+      const own = data[i] as number
+      let sum = 4 * own
+      for (let dy = -row; dy <= row; dy += row)
+        sum += (data[i + dy - channels] as number) + (data[i + dy] as number) + (data[i + dy + channels] as number)
+      values[i] = factor * own + (1 - factor) * (whole ? Math.round(sum / 13) : sum / 13)
+    }
+  return withValues(picture, values)
 }
 
 /** Bytes by a table of their own for each channel. */
