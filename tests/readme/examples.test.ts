@@ -61,3 +61,8 @@ it('classify-text tells the languages of most lines', () => {
   const out = run('classify-text', '--epochs', '2', '--lines', '2000')
   expect(number(out, /accuracy /)).toBeGreaterThan(0.7)
 })
+
+it('images tells shapes apart by pictures that threads change at random', () => {
+  const out = run('images', '--epochs', '5')
+  expect(number(out, /accuracy on 60 held pictures /)).toBeGreaterThan(0.5)
+})
