@@ -1,0 +1,87 @@
+/**
+ * Pictures a second from a folder of JPEGs that it makes (500 x 375, as ImageNet's are), decoded alone and with the steps of a
+ * training, by the loader's own thread and by one and two workers. libvips decodes in threads of its own in any case, as many
+ * at a time as UV_THREADPOOL_SIZE says (4), which workers share: to see what one processor decodes, set it to 1.
+ *
+ * Usage: npx tsx tests/end-to-end/pictures.ts [--pictures 512] [--passes 3] [--least 0]; fails where the second worker raises
+ * the throughput with steps by less than `least`.
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import sharp from 'sharp'
+import {
+  augment,
+  colorJitter,
+  imageFolder,
+  normalize,
+  randomHorizontalFlip,
+  randomResizedCrop,
+} from '../../lib/images/index.js'
+import { DataLoader, Generator } from '../../lib/index.js'
+
+const { values: options } = parseArgs({
+  options: {
+    pictures: { type: 'string', default: '512' },
+    passes: { type: 'string', default: '3' },
+    least: { type: 'string', default: '0' },
+  },
+})
+const [width, height] = [500, 375]
+const folder = mkdtempSync(join(tmpdir(), 'firesteel-pictures-'))
+
+/** Waves with noise, which are as hard to decode as photographs. */
+async function write(path: string, random: Generator): Promise<void> {
+  const [across, down] = [random.randint(20, 90), random.randint(20, 90)]
+  const noise = Uint8Array.from({ length: 4096 }, () => random.randint(0, 24))
+  const data = Uint8Array.from({ length: width * height * 3 }, (_, i) => {
+    const [x, y] = [i % (3 * width), Math.floor(i / (3 * width))]
+    return 116 + 50 * Math.sin(x / across) + 50 * Math.cos(y / down) + (noise[(i * 31) % 4096] as number)
+  })
+  await sharp(data, { raw: { width, height, channels: 3 } })
+    .jpeg({ quality: 90 })
+    .toFile(path)
+}
+
+try {
+  const random = new Generator(1)
+  for (let i = 0; i < Number(options.pictures); i++) {
+    mkdirSync(join(folder, String(i % 4)), { recursive: true })
+    await write(join(folder, String(i % 4), `${i}.jpg`), random)
+  }
+  const pictures = await imageFolder(folder)
+  const steps = augment(
+    randomResizedCrop(224),
+    randomHorizontalFlip(),
+    colorJitter({ brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 }),
+    normalize('imagenet'),
+  )
+  for (const [name, rows] of Object.entries({ decoded: pictures, 'with steps': pictures.map(steps) })) {
+    const rates: number[] = []
+    for (const workers of [0, 1, 2]) {
+      const loader = new DataLoader(rows, { batchSize: 16, shuffle: true, workers, generator: new Generator(1) })
+      // Threads start in the first pass.
+      for await (const _ of loader);
+      let best = 0
+      for (let pass = 0; pass < Number(options.passes); pass++) {
+        const [started, before] = [performance.now(), process.cpuUsage()]
+        for await (const [images] of loader) (images as { dispose(): void }).dispose()
+        const seconds = (performance.now() - started) / 1000
+        const { user, system } = process.cpuUsage(before)
+        const rate = pictures.length / seconds
+        const processors = ((user + system) / 1e6 / seconds).toFixed(2)
+        process.stdout.write(
+          `${name}, ${workers} workers: ${rate.toFixed(0)} pictures a second on ${processors} processors\n`,
+        )
+        best = Math.max(best, rate)
+      }
+      rates.push(best)
+    }
+    const [, one = 1, two = 0] = rates
+    process.stdout.write(`${name}: the second worker makes ${(two / one).toFixed(2)} of it\n`)
+    if (name === 'with steps' && two / one < Number(options.least)) process.exitCode = 1
+  }
+} finally {
+  rmSync(folder, { recursive: true })
+}
