@@ -10,6 +10,7 @@ import { Tensor } from '../core/tensor.js'
 import { type AutocastDType, autocastDType, autocastInputs, withAutocast } from './autocast.js'
 import { isGradEnabled } from './mode.js'
 import { Node } from './node.js'
+import { operatorObserver } from './observe.js'
 import { noteReads } from './region.js'
 
 export interface TensorSpec {
@@ -290,12 +291,17 @@ function execute(operator: AnyOperator, inputs: Inputs, attrs: unknown): Results
   if (device === null) throw new DTypeError(operator.op, 'needs a tensor, but got none')
   const needs = needsOf(inputs)
   const { composite } = operator
-  if (composite !== null && operator.isMissingOn(device, needs !== noNeeds))
-    return namedAs(operator.op, () => composite(inputs, attrs))
+  if (composite !== null && operator.isMissingOn(device, needs !== noNeeds)) {
+    const made: Results = namedAs(operator.op, () => composite(inputs, attrs))
+    operatorObserver()?.ran?.(operator, inputs, attrs, resultsOf(made))
+    return made
+  }
   const result: Results = operator.forward(inputs, attrs, specs, needs, device)
   // Results of an operator without a gradient (comparisons, indices) are constants: nothing to record.
   if (needs !== noNeeds && operator.gradient !== null)
     new Node(operator, operator.gradient, inputs, attrs, needs, resultsOf(result))
+  const observer = operatorObserver()
+  if (observer !== null) observer.ran?.(operator, inputs, attrs, resultsOf(result))
   return result
 }
 

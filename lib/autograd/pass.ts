@@ -15,6 +15,7 @@ import { gradientArithmetic } from './arithmetic.js'
 import { forgetConversion, withAutocast } from './autocast.js'
 import { withGradMode } from './mode.js'
 import { type Edge, edgeOf, Node, type Target } from './node.js'
+import { operatorObserver } from './observe.js'
 import type { Region } from './region.js'
 
 /** Gradients waiting at one target, by output. */
@@ -197,6 +198,7 @@ export class Pass {
     node.sums = this.#sums
     try {
       const results = node.gradient.backward(node, gradients)
+      operatorObserver()?.wentBack?.(node, results)
       const { region } = node
       if (region === null) return results
       // Memory that was computed again is freed with its region, but a gradient goes further.

@@ -28,7 +28,18 @@ export type {
   TrainerOptions,
 } from './options.js'
 export type { Metrics } from './pass.js'
-export type { MemoryChoice, MemoryPrediction, PredictOptions } from './preflight/index.js'
+export type {
+  CheckOptions,
+  CheckReport,
+  CheckResults,
+  Cut,
+  Finding,
+  LabelRecord,
+  MemoryChoice,
+  MemoryPrediction,
+  OverlapRecord,
+  PredictOptions,
+} from './preflight/index.js'
 export { progressBar } from './progress.js'
 export { type ConsoleLoggerOptions, consoleLogger } from './record/console.js'
 export { type CsvLoggerOptions, csvLogger } from './record/csv.js'

@@ -50,7 +50,7 @@ import type {
   TrainerOptions,
 } from './options.js'
 import { type Metrics, meanOf, Pass, type PassState } from './pass.js'
-import type { MemoryPrediction, PredictOptions, Subject } from './preflight/index.js'
+import type { CheckOptions, CheckReport, MemoryPrediction, PredictOptions, Subject } from './preflight/index.js'
 import { blockGroups, noBlocks, noThrift, type Thrift } from './preflight/thrift.js'
 import { progressBar } from './progress.js'
 import { Recording } from './record/recording.js'
@@ -438,6 +438,21 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     } finally {
       evaluation.end()
     }
+  }
+
+  /**
+   * Looks for what wastes a training before it begins, on a batch, or on the first of batches; with batches all labels are looked at
+   * too, and with `validation` all rows: the first loss beside what chance gives, a gradient at every parameter that learns or what cut
+   * it off, some steps on one batch, labels that are wrong, ignored or never seen, rows that stand in both sets, memory and time.
+   *
+   * Steps run on copies: model, optimizer, random numbers and the place in the data are as they were, to the bit. What a model keeps in
+   * private #fields or closures is out of reach. Throws ValueError for batches of which one that is looked at is gone.
+   */
+  async check(data: B | Batches<B>, options: CheckOptions<B> = {}): Promise<CheckReport> {
+    if (this.#running) throw new ValueError('Trainer.check', 'the Trainer is running; check before the training')
+    const { check } = await import('./preflight/index.js')
+    const isShort = (this.#options as AnyOptions).loss !== undefined
+    return check({ ...this.#subject(), isShort }, data, options)
   }
 
   /**

@@ -46,7 +46,8 @@ export class Aside {
     const copies = new Map<Storage, Storage | null>()
     for (const tensor of tensorsOf(model)) {
       const { storage, sizes, steps, offset } = tensor
-      if (!copies.has(storage)) copies.set(storage, copy(tensor))
+      // A property may still hold the result of a scope that has ended.
+      if (!copies.has(storage)) copies.set(storage, storage.freed ? null : copy(tensor))
       const other = copies.get(storage) ?? null
       this.#places.push({ tensor, memory: other === null ? tensor : new Tensor(other, sizes, steps, offset) })
     }

@@ -6,7 +6,12 @@ import { type MemoryPrediction, predict, type Subject } from './predict.js'
 import { blockGroups, noBlocks } from './thrift.js'
 
 export { Budget, type MemoryChoice } from './budget.js'
+export { type Checked, type CheckOptions, check } from './check.js'
+export type { Cut } from './graph.js'
+export type { LabelRecord } from './labels.js'
+export type { OverlapRecord } from './overlap.js'
 export type { MemoryPrediction, Subject } from './predict.js'
+export type { CheckReport, CheckResults, Finding } from './report.js'
 
 export interface PredictOptions {
   /** Parts that each batch is cut into along its rows. Default 1. */

@@ -133,7 +133,7 @@ export function deviceOf(op: string, model: Module): Device {
 export function predict(op: string, subject: Subject, batch: unknown, thrift: Thrift = noThrift): MemoryPrediction {
   const { model, optimizer } = subject
   const device = deviceOf(op, model)
-  const all = [...tensorsOf(model)]
+  const all = [...tensorsOf(model)].filter(({ storage }) => !storage.freed)
   const gradientsNow = all.flatMap((tensor) => tensor.peekGrad() ?? [])
   const statesNow = [...optimizer.stateDict().state.values()].flatMap(({ tensors }) => Object.values(tensors))
   const shadowsNow = all.flatMap(({ storage }) => (storage.shadow === null ? [] : [storage.shadow.storage]))
