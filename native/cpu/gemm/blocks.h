@@ -56,6 +56,8 @@ constexpr int64_t deepest_columns = 4096;  // x of one chunk: 16 KB
 constexpr int64_t rows_at_once = 8;        // of B, where its rows are consecutive
 constexpr int64_t columns_at_once = 4;     // of B, where its columns are
 constexpr int64_t decoded_part = 512;      // elements of each of these, where B is blocks
+// Up to so many rows whole columns of blocks are multiplied where they are decoded: their sums fill the registers.
+constexpr int64_t most_decoded_rows = 4;
 }  // namespace vector_blocks
 
 // Packing (pack.cpp).

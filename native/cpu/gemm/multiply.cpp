@@ -1,6 +1,7 @@
 // The drivers over the micro-kernel, chosen by shape alone:
 //
 //   multiply_vector      M or N is 1: each element of the matrix is used once, memory is the limit (vector.cpp)
+//   multiply_decoded     few rows and a B whose columns are blocks: the same, decoded in registers (decoded.cpp)
 //   multiply_here        little work: on the calling thread, nothing packed but B, panel by panel, on the stack
 //   multiply_in_parts    a small C and a large K: cut in depth
 //   multiply_tiles       few rows or not many columns: A is read in place, threads take tiles of C
@@ -186,11 +187,12 @@ void multiply_here(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, float* c
 
 namespace {
 
-enum class Way { empty, row, column, here, parts, tiles, packing };
+enum class Way { empty, decoded, row, column, here, parts, tiles, packing };
 
 Way choose_way(const Product& p) {
   const auto is_vector = [](Matrix matrix) { return matrix.row_stride == 1 || matrix.column_stride == 1; };
   if (p.k <= 0) return Way::empty;
+  if (p.m <= vector_blocks::most_decoded_rows && has_whole_columns(p.b, p.n, p.k)) return Way::decoded;
   if (p.m == 1 && is_vector(p.b)) return Way::row;
   if (p.n == 1 && is_vector(p.a) && p.b.dtype < first_block_dtype) return Way::column;
   if (p.m * p.n * p.k <= chunk_work) return Way::here;
@@ -205,6 +207,8 @@ void multiply_by(Context& context, Way way, const Product& p) {
   switch (way) {
     case Way::empty:
       return write_empty_sum(p.m, p.n, p.c, p.ldc, p.epilogue);
+    case Way::decoded:
+      return multiply_decoded(context, p);
     case Way::row:
       return multiply_vector(context, {p.n, p.k, p.a, p.b, p.c, 1, accumulate, bias, 1});
     case Way::column:

@@ -1,6 +1,7 @@
 // Products of a vector and a matrix. Private to native/cpu/gemm.
 #pragma once
 #include "pack.h"
+#include "tile.h"
 
 namespace firesteel::FIRESTEEL_ISA::gemm {
 
@@ -18,5 +19,11 @@ struct VectorProduct {
 };
 
 void multiply_vector(Context& context, const VectorProduct& product);
+
+// Whether B [k, n] is of q8_0 or q4_0, and each column whole blocks.
+bool has_whole_columns(Matrix b, int64_t n, int64_t k);
+
+// C = A B of at most most_decoded_rows rows and such a B, on all threads.
+void multiply_decoded(Context& context, const Product& product);
 
 }  // namespace firesteel::FIRESTEEL_ISA::gemm

@@ -1,7 +1,7 @@
 // Block dtypes, whose layouts lib/core/dtype.ts describes, as floats: runs of elements, any part of a block.
 //
-// A run is decoded a register at a time where it holds whole blocks. Every product of a scale and a number is rounded at
-// most once, so that values are the same on every instruction set.
+// A run is decoded a register at a time where it holds whole blocks. Every product of a scale and a number is rounded
+// at most once, so that values are the same on every instruction set.
 #pragma once
 #include "../../core/kernel.h"
 #include "half.h"
@@ -35,15 +35,37 @@ static constexpr float nf4_levels[16] = {-1.0f,
                                          0.7229568362236023f,
                                          1.0f};
 
-FIRESTEEL_INLINE float float16_at(const uint8_t* from) {
+// A float16, in all lanes.
+FIRESTEEL_INLINE Vec float16_at(const uint8_t* from) {
   uint16_t half;
   memcpy(&half, from, sizeof half);
+#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
+  return {_mm512_cvtph_ps(_mm256_set1_epi16(short(half)))};
+#elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
+  return {_mm256_cvtph_ps(_mm_set1_epi16(short(half)))};
+#else
   float value;
   widen_float16(1, &value, &half);
-  return value;
+  return set(value);
+#endif
 }
 
-// `lanes` bytes, as numbers.
+// `lanes` bytes, as numbers: by name where g++ would convert each of them by itself.
+#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
+FIRESTEEL_INLINE NativeInt signed_bytes(const uint8_t* from) {
+  return (NativeInt)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)from));
+}
+FIRESTEEL_INLINE NativeInt unsigned_bytes(const uint8_t* from) {
+  return (NativeInt)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)from));
+}
+#elif FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx2
+FIRESTEEL_INLINE NativeInt signed_bytes(const uint8_t* from) {
+  return (NativeInt)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)from));
+}
+FIRESTEEL_INLINE NativeInt unsigned_bytes(const uint8_t* from) {
+  return (NativeInt)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from));
+}
+#else
 FIRESTEEL_INLINE NativeInt signed_bytes(const uint8_t* from) {
   typedef int8_t Bytes __attribute__((vector_size(lanes)));
   Bytes bytes;
@@ -56,24 +78,49 @@ FIRESTEEL_INLINE NativeInt unsigned_bytes(const uint8_t* from) {
   memcpy(&bytes, from, sizeof bytes);
   return __builtin_convertvector(bytes, NativeInt);
 }
+#endif
 
-FIRESTEEL_INLINE void store_scaled(float* to, NativeInt numbers, float scale) {
-  store(to, Vec{__builtin_convertvector(numbers, NativeFloat)} * set(scale));
+FIRESTEEL_INLINE Vec scaled(NativeInt numbers, Vec scale) {
+  return Vec{__builtin_convertvector(numbers, NativeFloat)} * scale;
 }
 
-static inline void decode_q8_0(float* to, const uint8_t* from) {
-  const float scale = float16_at(from);
-  for (int i = 0; i < 32; i += lanes) store_scaled(to + i, signed_bytes(from + 2 + i), scale);
-}
+// Vectors of a block of 32.
+constexpr int vectors_of_32 = 32 / lanes;
 
-static inline void decode_q4_0(float* to, const uint8_t* from) {
-  const float scale = float16_at(from);
-  for (int i = 0; i < 16; i += lanes) {
-    const NativeInt bytes = unsigned_bytes(from + 2 + i);
-    store_scaled(to + i, (bytes & 15) - 8, scale);
-    store_scaled(to + 16 + i, (bytes >> 4) - 8, scale);
+// A block of q8_0, of q4_0, in registers.
+FIRESTEEL_INLINE void read_q8_0(Vec (&to)[vectors_of_32], const uint8_t* from) {
+  const Vec scale = float16_at(from);
+#pragma GCC unroll 8
+  for (int v = 0; v < vectors_of_32; v++) to[v] = scaled(signed_bytes(from + 2 + v * lanes), scale);
+}
+FIRESTEEL_INLINE void read_q4_0(Vec (&to)[vectors_of_32], const uint8_t* from) {
+  const Vec scale = float16_at(from);
+#if FIRESTEEL_ISA_NUMBER == FIRESTEEL_ISA_avx512
+  // The instruction takes the lowest four bits for the index.
+  const NativeInt levels = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7}, bytes = unsigned_bytes(from + 2);
+  const __m512 table = (__m512)scaled(levels, scale).v;
+  to[0] = {(NativeFloat)_mm512_permutexvar_ps((__m512i)bytes, table)};
+  to[1] = {(NativeFloat)_mm512_permutexvar_ps((__m512i)(bytes >> 4), table)};
+#else
+#pragma GCC unroll 4
+  for (int v = 0; v < vectors_of_32 / 2; v++) {
+    const NativeInt bytes = unsigned_bytes(from + 2 + v * lanes);
+    to[v] = scaled((bytes & 15) - 8, scale);
+    to[vectors_of_32 / 2 + v] = scaled((bytes >> 4) - 8, scale);
   }
+#endif
 }
+
+template <class Read>
+FIRESTEEL_INLINE void decode_32(float* to, const uint8_t* from, const Read& read) {
+  Vec numbers[vectors_of_32];
+  read(numbers, from);
+#pragma GCC unroll 8
+  for (int v = 0; v < vectors_of_32; v++) store(to + v * lanes, numbers[v]);
+}
+
+static inline void decode_q8_0(float* to, const uint8_t* from) { decode_32(to, from, read_q8_0); }
+static inline void decode_q4_0(float* to, const uint8_t* from) { decode_32(to, from, read_q4_0); }
 
 // table[i] for each i < 16.
 FIRESTEEL_INLINE NativeFloat looked_up(const float* table, NativeInt i) {
