@@ -23,6 +23,10 @@ const scalar = 'unrolls a loop whose rest the registers of the family cover'
 const listed: Record<string, string> = {
   'shape/blocks.cpp: blocks_chunk': 'how many blocks a thread takes at a time: a block is converted alone',
   'simd/blocks.h: longest_block': room,
+  'simd/blocks.h: vectors_of_32': width,
+  'gemm/decoded.cpp: block': 'of the format',
+  'gemm/decoded.cpp: bytes': 'of the format',
+  'gemm/decoded.cpp: together': derived,
   'interpolate/resample.cpp: lanes': width,
   'loss/ctc.cpp: margin': 'room beside the states for the two neighbours of the last: ctc.cpp has states around it',
   'loss/nll.cpp: reduce_none': 'a code of the interface',

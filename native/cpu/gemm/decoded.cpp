@@ -31,7 +31,9 @@ struct Q4 {
 };
 
 // Columns taken together: with the rows they make at most eight sums.
-constexpr int columns_together(int rows) { return rows == 1 ? 4 : rows == 2 ? 2 : 1; }
+constexpr int columns_together(int rows) {
+  return rows == 1 ? int(columns_at_once) : rows == 2 ? int(columns_at_once / 2) : 1;
+}
 
 // sums[row * Columns + column] of `blocks` blocks of each column.
 template <class Format, int Rows, int Columns>
