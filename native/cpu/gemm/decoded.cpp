@@ -20,6 +20,8 @@ using simd::vectors_of_32;
 using namespace vector_blocks;
 
 constexpr int64_t block = 32;
+// Columns are streams of their own, the next of which begins soon: no hardware looks so far ahead.
+constexpr int64_t bytes_ahead = 1024;
 
 struct Q8 {
   static constexpr int64_t bytes = 34;
@@ -30,9 +32,9 @@ struct Q4 {
   FIRESTEEL_INLINE void read(Vec (&to)[vectors_of_32], const uint8_t* from) { simd::read_q4_0(to, from); }
 };
 
-// Columns taken together: with the rows they make at most eight sums.
+// Columns taken together: with the rows they make at most four pairs of sums.
 constexpr int columns_together(int rows) {
-  return rows == 1 ? int(columns_at_once) : rows == 2 ? int(columns_at_once / 2) : 1;
+  return int(rows == 1 ? columns_at_once : rows == 2 ? columns_at_once / 2 : 1);
 }
 
 // sums[row * Columns + column] of `blocks` blocks of each column.
@@ -45,7 +47,9 @@ void dot(float* sums, const float* x, int64_t x_stride, const uint8_t* columns, 
   for (int64_t b = 0; b < blocks; b++, x += block, columns += Format::bytes) {
     repeat<Columns>([&](auto c) FIRESTEEL_UNROLLED {
       Vec numbers[vectors_of_32];
-      Format::read(numbers, columns + c.value * column_bytes);
+      const uint8_t* from = columns + c.value * column_bytes;
+      __builtin_prefetch(from + bytes_ahead);
+      Format::read(numbers, from);
       repeat<Rows>([&](auto r) FIRESTEEL_UNROLLED {
         repeat<vectors_of_32>([&](auto v) FIRESTEEL_UNROLLED {
           Vec& sum = v.value % 2 ? odd[r.value][c.value] : even[r.value][c.value];
