@@ -14,7 +14,7 @@ export const browserEntries = ['lib/index.ts', 'lib/finetune/index.ts', 'lib/dat
 /** Files that may say Node's names: the seam itself, and what runs behind it only where Node is. */
 const ofNode = ['lib/core/host.ts', 'lib/backend/native/']
 
-const globalName = /(?<![\w.$'"`])(process|Buffer|global|require|setImmediate|__dirname|__filename)\s*[.([]/g
+const globalName = /(?<![\w.$'"`#])(process|Buffer|global|require|setImmediate|__dirname|__filename)\s*[.([]/g
 const comments = /\/\*[\s\S]*?\*\/|^\s*\/\/.*$|\s\/\/ .*$/gm
 
 /** Global names of Node's that a text uses and declares none of its own for. */

@@ -20,7 +20,7 @@ import {
   type SourceSpec,
   type TensorSource,
 } from './source.js'
-import { basename, dirname, join, readFile, stat } from './system.js'
+import { dirname, join, readFile, stat } from './system.js'
 import { isTorch, TorchFile } from './torch.js'
 
 /** The largest published models have 100,000 tensors and an index of 10 MB. */
