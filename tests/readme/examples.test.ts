@@ -48,6 +48,11 @@ it('char-lstm learns a sentence, and writes on', () => {
   expect(out.replace(/\n$/, '').split('\n').at(-1)).toMatch(/^the quick.{40}$/)
 })
 
+it('blanks finds the ends of many words', () => {
+  const out = run('blanks', '--epochs', '3', '--lines', '600')
+  expect(number(out, /blanks of \d+ held lines: loss [\d.]+, f1 /)).toBeGreaterThan(0.3)
+})
+
 it('tiny-gpt learns the same, saves, and goes on from there', () => {
   const saved = join(folder, 'gpt.safetensors')
   const perplexity = /perplexity of unseen text /
