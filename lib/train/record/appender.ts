@@ -24,13 +24,18 @@ export class Appender {
   #told = false
   #timer: NodeJS.Timeout | null = null
   #writing: Promise<void> = Promise.resolve()
-  readonly #atExit = () => this.#rescue()
+  /** All that are open, which the process writes to when it ends in the midst of a training. */
+  static readonly #open = new Set<Appender>()
+  static #watched = false
 
   private constructor(path: string, file: FileHandle, end: number) {
     this.#path = path
     this.#file = file
     this.#end = end
-    process.once('exit', this.#atExit)
+    Appender.#open.add(this)
+    // One listener for all, because Node warns of many.
+    if (!Appender.#watched) process.once('exit', Appender.#rescueAll)
+    Appender.#watched = true
   }
 
   /** Opens a file, made where it is missing, whose first `keep` bytes stay. Throws ValueError where the system refuses. */
@@ -93,13 +98,17 @@ export class Appender {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#begin()
     await this.#writing
-    process.off('exit', this.#atExit)
+    Appender.#open.delete(this)
     this.#lost += this.#waiting.length
     this.#waiting = []
     if (this.#lost > 0) warn(`[Trainer.fit] ${this.#path} lacks ${this.#lost} entries, because it could not be written`)
     // A piece that was written in part goes.
     await this.#file.truncate(this.#end).catch(() => undefined)
     await this.#file.close().catch((error: Error) => this.#tell(error.message))
+  }
+
+  static #rescueAll(): void {
+    for (const each of Appender.#open) each.#rescue()
   }
 
   /** The process ends in the midst of the training. */

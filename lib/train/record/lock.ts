@@ -2,6 +2,8 @@
 import { ValueError } from '../../core/errors.js'
 import { refusal } from '../../io/refusal.js'
 import {
+  constants,
+  copyFile,
   hostname,
   join,
   link,
@@ -16,6 +18,9 @@ import {
 } from './system.js'
 
 const name = 'run.lock'
+
+/** Answers of file systems that have no links, such as exFAT and some of networks. */
+const withoutLinks = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
 
 /** Who holds a folder. */
 interface Holder {
@@ -117,6 +122,14 @@ export class FolderLock {
 async function linked(own: string, path: string): Promise<boolean> {
   try {
     await link(own, path)
+    return true
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? ''
+    if (code === 'EEXIST') return false
+    if (!withoutLinks.includes(code)) throw error
+  }
+  try {
+    await copyFile(own, path, constants.COPYFILE_EXCL)
     return true
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
