@@ -30,7 +30,7 @@ export const floors: readonly Floor[] = [
   ['lib/text', 'lib/core', 'lib/io', 'lib/data'],
   ['lib/images', 'lib/core', 'lib/ops', 'lib/io', 'lib/data'],
   ['lib/train', 'lib/core', 'lib/autograd', 'lib/ops', 'lib/nn', 'lib/optim', 'lib/data', 'lib/io'],
-  ['lib/models', 'lib/core', 'lib/autograd', 'lib/backend', 'lib/ops', 'lib/io', 'lib/nn', 'lib/train'],
+  ['lib/models', 'lib/core', 'lib/autograd', 'lib/backend', 'lib/ops', 'lib/io', 'lib/nn', 'lib/train', 'lib/text'],
   ['lib/finetune', 'lib/core', 'lib/autograd', 'lib/ops', 'lib/nn', 'lib/train', 'lib/io'],
   // The public face, which re-exports.
   ['lib/index.ts', 'lib'],

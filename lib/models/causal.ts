@@ -1,8 +1,9 @@
 /** What decoder-only language models have in common. */
 import { noGrad } from '../autograd/mode.js'
 import { checkDType, checkTensor } from '../autograd/operator.js'
+import { isFloating } from '../core/dtype.js'
 import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
-import { checkOptions } from '../core/options.js'
+import { checkOptions, type OptionNames, ownOptions } from '../core/options.js'
 import { outsideFrames } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import { Embedding } from '../nn/embedding.js'
@@ -10,14 +11,18 @@ import { Linear } from '../nn/linear.js'
 import { Parameter } from '../nn/module.js'
 import { castTo } from '../ops/convert.js'
 import { fromTypedArray, full } from '../ops/creation.js'
-import { ne } from '../ops/elementwise/index.js'
-import { crossEntropy } from '../ops/loss/index.js'
+import { ne, neg } from '../ops/elementwise/index.js'
+import { crossEntropy, linearCrossEntropy, tokenLogProbs } from '../ops/loss/index.js'
 import { mean, sum } from '../ops/reduce/index.js'
 import { cat, expand, narrow, reshape } from '../ops/shape/index.js'
+import type { ChatTemplateOptions } from '../text/chat/chat.js'
+import type { ChatMessage } from '../text/chat/template.js'
+import type { Tokenizer } from '../text/tokenizer/tokenizer.js'
 import type { Loss } from '../train/objective.js'
 import { type CausalInputs, type Columns, causalNames, columnsOf } from './columns.js'
 import type { ConfigJson } from './config.js'
 import { type Generated, type GenerateOptions, generate } from './generation/generate.js'
+import { samplingNames } from './generation/options.js'
 import { type StreamOptions, stream } from './generation/stream.js'
 import { PretrainedModel } from './pretrained.js'
 
@@ -35,8 +40,22 @@ export interface CausalLossInputs extends CausalInputs {
   readonly labels?: Tensor | null
 }
 
+export interface ChatOptions
+  extends Omit<StreamOptions, 'tokenizer'>,
+    Pick<ChatTemplateOptions, 'tools' | 'template' | 'variables'> {}
+
+const { tokenizer: _, ...streamNames } = samplingNames
+const chatNames: OptionNames<ChatOptions> = { ...streamNames, tools: true, template: true, variables: true }
+
 /** Marks labels that are not learned. */
 const ignored = -100
+
+/** Labels [B, T] moved to the columns that predict them. */
+function nextLabels(labels: Tensor): Tensor {
+  const [b, t] = labels.sizes as readonly [number, number]
+  const none = full([b, 1], ignored, { dtype: 'int32', device: labels.device })
+  return cat([narrow(labels, 1, 1, t - 1), none], 1)
+}
 
 /** A model that predicts the next token. */
 export abstract class CausalModel<out C extends CausalConfig = CausalConfig> extends PretrainedModel<C> {
@@ -83,9 +102,58 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
     return this.logits(this.hidden(ids, inputs))
   }
 
-  /** The summed cross entropy of each label given the tokens before it, and how many labels are learned. */
+  /**
+   * The summed cross entropy of each label given the tokens before it, and how many labels are learned. Logits are not kept, nor
+   * computed where no label is learned, unless the head has adapters or hooks.
+   */
   loss(ids: Tensor, inputs: CausalLossInputs = {}): Loss {
-    const op = `${this.constructor.name}.loss`
+    const { target, rest } = this.#targetOf(`${this.constructor.name}.loss`, ids, inputs)
+    const next = nextLabels(target)
+    const total = this.#fromHead(this.hidden(ids, rest), {
+      fused: (x, weight, softcap) =>
+        linearCrossEntropy(x, weight, next, { ignoreIndex: ignored, reduction: 'sum', softcap }),
+      plain: (logits) => {
+        const rows = reshape(logits, [next.numel, this.config.vocabSize])
+        return crossEntropy(rows, reshape(next, [next.numel]), { ignoreIndex: ignored, reduction: 'sum' })
+      },
+    })
+    return { total, count: sum(castTo(ne(next, ignored), 'float32')) }
+  }
+
+  /**
+   * The logarithm of the probability of each token given those before it, as preference training asks for: ids [B, T] -> [B, T],
+   * where column t tells of the token at t + 1. It is 0 where no label is learned, and in the last column.
+   */
+  tokenLogProbs(ids: Tensor, inputs: CausalLossInputs = {}): Tensor {
+    const { target, rest } = this.#targetOf(`${this.constructor.name}.tokenLogProbs`, ids, inputs)
+    const next = nextLabels(target)
+    return this.#fromHead(this.hidden(ids, rest), {
+      fused: (x, weight, softcap) => tokenLogProbs(x, weight, next, { ignoreIndex: ignored, softcap }),
+      plain: (logits) => {
+        const rows = reshape(logits, [next.numel, this.config.vocabSize])
+        const losses = crossEntropy(rows, reshape(next, [next.numel]), { ignoreIndex: ignored, reduction: 'none' })
+        return neg(reshape(losses, next.sizes))
+      },
+    })
+  }
+
+  /** c: logits are c tanh(logit / c); undefined: as they are. */
+  protected get logitCap(): number | undefined {
+    return undefined
+  }
+
+  /** Without the logits, which may be most of the memory, where the head is nothing but its weight. */
+  #fromHead(
+    hidden: Tensor,
+    { fused, plain }: { fused(x: Tensor, weight: Tensor, softcap?: number): Tensor; plain(logits: Tensor): Tensor },
+  ): Tensor {
+    const head = this.outputHead()
+    const bare = head.adapters.names.length === 0 && !head.hasForwardHooks && isFloating(head.weight.dtype)
+    return bare ? fused(hidden, head.weight, this.logitCap) : plain(this.logits(hidden))
+  }
+
+  /** What is to be predicted, and the inputs without it. */
+  #targetOf(op: string, ids: Tensor, inputs: CausalLossInputs): { target: Tensor; rest: CausalInputs } {
     const { labels, ...rest } = checkOptions(op, inputs, { ...causalNames, labels: true })
     const target = labels ?? ids
     checkTensor(op, 'labels', target)
@@ -95,16 +163,7 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
         target.sizes,
         ids.sizes,
       ])
-    const output = this.forward(ids, rest)
-    const [b, t] = ids.sizes as readonly [number, number]
-    // The label moves to the column that predicts it, because the logits of all columns but the last would be copied otherwise.
-    const none = full([b, 1], ignored, { dtype: 'int32', device: ids.device })
-    const next = reshape(cat([narrow(target, 1, 1, t - 1), none], 1), [b * t])
-    const total = crossEntropy(reshape(output, [b * t, this.config.vocabSize]), next, {
-      ignoreIndex: ignored,
-      reduction: 'sum',
-    })
-    return { total, count: sum(castTo(ne(next, ignored), 'float32')), output }
+    return { target, rest }
   }
 
   protected override get changes(): ConfigJson {
@@ -172,6 +231,29 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
   stream(prompt: readonly number[], options?: StreamOptions): AsyncGenerator<number>
   stream(prompt: readonly number[], options: StreamOptions = {}): AsyncGenerator<number | string> {
     return stream(this, prompt, options)
+  }
+
+  /**
+   * The answer to a chat, in pieces that are whole characters: by the tokenizer's template, until a token that ends a text, of the
+   * model or the tokenizer. Throws ValueError where there is no template, or where it refuses the messages.
+   */
+  async *chat(
+    tokenizer: Tokenizer,
+    messages: readonly ChatMessage[],
+    options: ChatOptions = {},
+  ): AsyncGenerator<string> {
+    const { tools, template, variables, ...writing } = ownOptions(`${this.constructor.name}.chat`, options, chatNames)
+    const { applyChatTemplate } = await import('../text/chat/chat.js')
+    const rest = {
+      ...(tools && { tools }),
+      ...(template !== undefined && { template }),
+      ...(variables && { variables }),
+    }
+    const text = await applyChatTemplate(messages, { tokenizer, addGenerationPrompt: true, ...rest })
+    const { ids } = tokenizer.encode(text, { specialTokens: false })
+    const end = tokenizer.special.eos === undefined ? undefined : tokenizer.idOf(tokenizer.special.eos)
+    const stopTokens = [...new Set([...this.endTokens, ...(end === undefined ? [] : [end])])]
+    yield* this.stream([...ids], { stopTokens, ...writing, tokenizer })
   }
 
   override probe(): readonly Tensor[] {

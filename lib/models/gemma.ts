@@ -169,6 +169,10 @@ export class Gemma extends CausalModel<GemmaConfig> {
     return cap === null ? scores : mul(tanh(div(scores, cap)), cap)
   }
 
+  protected override get logitCap(): number | undefined {
+    return this.config.logitCap ?? undefined
+  }
+
   protected override body(ids: Tensor, columns: Columns): Tensor {
     return this.model.forward(ids, columns)
   }

@@ -103,7 +103,7 @@ function checkNumbers(model: CausalModel, folder: Folder, tally: Tally): void {
     .map((block) =>
       block.registerForwardPreHook((_, [x]) => void hidden.push((x as typeof ids).dataSync() as Float32Array)),
     )
-  const { total, count, output } = model.loss(ids, { ...inputs, labels: given(folder, 'in.labels') })
+  const { total, count } = model.loss(ids, { ...inputs, labels: given(folder, 'in.labels') })
   for (const hook of hooks) hook.remove()
   const width = (values('out.hidden_0')?.length ?? 0) / ids.numel
   hidden.forEach((got, i) => {
@@ -122,7 +122,7 @@ function checkNumbers(model: CausalModel, folder: Folder, tally: Tally): void {
         seen(width),
       ),
     )
-  const logits = (output as typeof ids).dataSync() as Float32Array
+  const logits = noGrad(() => model.forward(ids, inputs)).dataSync() as Float32Array
   tally.close('logits', 'logits', logits, values('out.logits'), 1e-4, seen(model.config.vocabSize))
   const loss = total.div(count as typeof total)
   const wanted = folder.json.loss ?? folder.json.loss_value

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { noGrad } from '../../lib/autograd/mode.js'
 import { setDefaultDevice } from '../../lib/backend/devices.js'
@@ -5,9 +6,10 @@ import { memory } from '../../lib/backend/memory.js'
 import { Generator } from '../../lib/core/generator.js'
 import { PieceWriter } from '../../lib/models/generation/pieces.js'
 import { draw, minP, noRepeatNgrams, repetitionPenalty, topK, topP } from '../../lib/models/generation/scores.js'
-import { type GenerateOptions, gpt2 } from '../../lib/models/index.js'
+import { type ChatOptions, type GenerateOptions, gpt2 } from '../../lib/models/index.js'
 import { normal_ } from '../../lib/nn/init.js'
 import { tensor } from '../../lib/ops/creation.js'
+import { AutoTokenizer, applyChatTemplate } from '../../lib/text/index.js'
 
 setDefaultDevice('cpu')
 
@@ -167,6 +169,38 @@ describe('writing on', () => {
     await expect(model.generate(prompt, { maxNewTokens: 63 })).rejects.toThrow(
       /65 columns, but the model has 64 positions/,
     )
+  })
+})
+
+describe('a chat', () => {
+  it('is the tokens of its template, written on until a text ends', async () => {
+    const folder = fileURLToPath(new URL('../models/data/tokenizers/llama-bpe', import.meta.url))
+    const tokenizer = await AutoTokenizer.load(folder)
+    const teller = gpt2({
+      vocabSize: tokenizer.size,
+      layers: 1,
+      width: 8,
+      heads: 1,
+      context: 128,
+      generator,
+      dropout: 0,
+    })
+    for (const parameter of teller.parameters()) if (parameter.ndim === 2) normal_(parameter, 0, 1, { generator })
+    const messages = [{ role: 'user', content: 'where is my parcel?' }]
+    const collect = async (options: ChatOptions) => {
+      let text = ''
+      for await (const piece of teller.chat(tokenizer, messages, options)) text += piece
+      return text
+    }
+    const prompt = await applyChatTemplate(messages, { tokenizer, addGenerationPrompt: true })
+    const { ids } = tokenizer.encode(prompt, { specialTokens: false })
+    const [text] = await teller.generate([...ids], { maxNewTokens: 12, stopTokens: [], tokenizer })
+    expect(await collect({ maxNewTokens: 12, stopTokens: [] })).toBe(text?.text)
+    const [, second] = text?.tokens ?? []
+    const until = text?.tokens.slice(0, text.tokens.indexOf(second as number)) ?? []
+    expect(await collect({ maxNewTokens: 12, stopTokens: second as number })).toBe(tokenizer.decode(until))
+    await expect(collect({ template: '{{ raise_exception("no") }}' })).rejects.toThrow(/no/)
+    await expect(collect({ tokenizer: 3 } as ChatOptions)).rejects.toThrow(/no option tokenizer/)
   })
 })
 

@@ -6,12 +6,14 @@ import { noGrad } from '../../lib/autograd/mode.js'
 import { setDefaultDevice } from '../../lib/backend/devices.js'
 import { Generator } from '../../lib/core/generator.js'
 import type { Tensor } from '../../lib/core/tensor.js'
+import { applyLora } from '../../lib/finetune/index.js'
 import { loadTensors, saveTensors } from '../../lib/io/tensors.js'
 import { fromConfig } from '../../lib/models/architecture.js'
 import { type ConfigJson, configText, Settings } from '../../lib/models/config.js'
 import { gemma2Architecture, gemma3Architecture } from '../../lib/models/gemma.js'
 import { AutoModel, type Llama, llama } from '../../lib/models/index.js'
 import { llamaArchitecture, mistralArchitecture, qwen2Architecture, qwen3Architecture } from '../../lib/models/llama.js'
+import { normal_ } from '../../lib/nn/init.js'
 import { tensor } from '../../lib/ops/creation.js'
 
 setDefaultDevice('cpu')
@@ -169,6 +171,30 @@ describe('a Llama', () => {
       expect(text?.tokens).toEqual(all.slice(4))
       expect(new Set(text?.tokens).size).toBeGreaterThan(1)
     }
+  })
+
+  it('gives losses and log probabilities without logits, and with a head that is adapted', () => {
+    const model = make().eval()
+    const labels = tensor([[3, 1, -100, 1, 5, 9, 2, 6]], { dtype: 'int32' })
+    const expected = () => {
+      const logs = noGrad(() => model.forward(ids()).logSoftmax(-1))
+      const at = [1, -100, 1, 5, 9, 2, 6, -100]
+      return at.map((label, t) => (label < 0 ? 0 : (logs.select(1, t).select(1, label).item() as number)))
+    }
+    const check = () => {
+      const wanted = expected()
+      numbers(noGrad(() => model.tokenLogProbs(ids(), { labels }))).forEach((log, t) => {
+        expect(log).toBeCloseTo(wanted[t] as number, 4)
+      })
+      const { total, count } = model.loss(ids(), { labels })
+      expect(total.item()).toBeCloseTo(-wanted.reduce((a, b) => a + b), 3)
+      expect((count as Tensor).item()).toBe(6)
+      return wanted
+    }
+    const plain = check()
+    applyLora(model, { rank: 2, targetModules: ['lm_head'] })
+    for (const [name, parameter] of model.namedParameters()) if (name.includes('lora_B')) normal_(parameter, 0, 0.5)
+    expect(check()).not.toEqual(plain)
   })
 
   it('refuses heads that make no groups', () => {
