@@ -57,7 +57,13 @@ export function fromConfig<C extends object, M extends PretrainedModel<C>>(
 }
 
 /** The options of layers among others. */
-export function layerOf({ device, dtype, generator }: LayerOptions): LayerOptions {
+export function layerOf({
+  device,
+  dtype,
+  generator,
+}: {
+  readonly [K in keyof LayerOptions]: LayerOptions[K] | undefined
+}): LayerOptions {
   return {
     ...(device === undefined ? {} : { device }),
     ...(dtype === undefined ? {} : { dtype }),

@@ -1,11 +1,12 @@
 /** Models by what a folder's `config.json` says they are. */
 import { join } from 'node:path'
-import { shown, ValueError } from '../core/errors.js'
+import { DTypeError, shown, ValueError } from '../core/errors.js'
+import { checkGenerator, type Generator } from '../core/generator.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import { checkPath } from '../io/refusal.js'
-import type { Architecture } from './architecture.js'
+import { type Architecture, fromConfig, layerOf } from './architecture.js'
 import type { CausalModel } from './causal.js'
-import { type ConfigJson, readConfig } from './config.js'
+import { type ConfigJson, dtypeOf, readConfig, Settings } from './config.js'
 import { type LoadModelOptions, loadModel } from './load.js'
 import type { PretrainedModel } from './pretrained.js'
 
@@ -31,7 +32,12 @@ const registry: readonly Entry<keyof Tasks>[] = [
   { task: 'causalLM', modelTypes: ['gemma3_text'], open: async () => (await import('./gemma.js')).gemma3Architecture },
 ]
 
-const loadNames: OptionNames<LoadModelOptions> = { device: true, dtype: true }
+export interface AutoModelOptions extends LoadModelOptions {
+  /** For the weights of a configuration. */
+  readonly generator?: Generator
+}
+
+const autoNames: OptionNames<AutoModelOptions> = { device: true, dtype: true, generator: true }
 
 function entryFor<T extends keyof Tasks>(op: string, path: string, json: ConfigJson, task: T): Entry<T> {
   const type = json['model_type']
@@ -44,28 +50,45 @@ function entryFor<T extends keyof Tasks>(op: string, path: string, json: ConfigJ
   )
 }
 
+/** A model of a folder; or, of a configuration, one with the weights that training begins with. */
 async function load<T extends keyof Tasks>(
   task: T,
   op: string,
-  folder: string,
-  options: LoadModelOptions,
+  from: string | ConfigJson,
+  options: AutoModelOptions,
 ): Promise<Tasks[T]> {
-  checkOptions(op, options, loadNames)
-  checkPath(op, 'read', folder)
-  const path = join(folder, 'config.json')
-  const json = await readConfig(op, path)
-  const architecture = await entryFor(op, path, json, task).open()
-  return loadModel(op, folder, architecture, json, options)
+  const { generator, ...loading } = checkOptions(op, options, autoNames)
+  checkGenerator(op, generator)
+  if (typeof from !== 'object' || from === null) {
+    checkPath(op, 'read', from)
+    if (generator !== undefined)
+      throw new ValueError(
+        op,
+        'generator is for the weights of a configuration, but a folder has its own; leave it out',
+      )
+    const path = join(from, 'config.json')
+    const json = await readConfig(op, path)
+    const architecture = await entryFor(op, path, json, task).open()
+    return loadModel(op, from, architecture, json, loading)
+  }
+  const what = 'the configuration'
+  const { json } = new Settings(op, what, from)
+  const architecture = await entryFor(op, what, json, task).open()
+  const { device, dtype = 'float32' } = loading
+  const own = dtype === 'auto' ? (dtypeOf(op, what, json) ?? 'float32') : dtype
+  if (own !== 'float32' && own !== 'bfloat16')
+    throw new DTypeError(op, `dtype is ${shown(own)}, but must be float32 or bfloat16, or 'auto' for that of ${what}`)
+  return fromConfig(op, architecture, json, layerOf({ device, dtype: own, generator }))
 }
 
 /**
- * Models from Hugging Face folders: `config.json` with `model.safetensors`, or with shards and their index. Each method throws
- * ValueError for an architecture that is unknown, listing those that are known, and for settings that are wrong, unknown or
+ * Models from Hugging Face folders: `config.json` with `model.safetensors`, or with shards and their index. Instead of a folder, the
+ * object that a `config.json` holds gives a model with the weights that training begins with. Each method throws ValueError for an architecture that is unknown, listing those that are known, and for settings that are wrong, unknown or
  * unsupported; and StateDictError listing all weights that are missing, left over or misshapen.
  */
 export const AutoModel = {
   /** A model that predicts the next token. */
-  forCausalLM(folder: string, options: LoadModelOptions = {}): Promise<CausalModel> {
-    return load('causalLM', 'AutoModel.forCausalLM', folder, options)
+  forCausalLM(from: string | ConfigJson, options: AutoModelOptions = {}): Promise<CausalModel> {
+    return load('causalLM', 'AutoModel.forCausalLM', from, options)
   },
 } as const

@@ -1,7 +1,7 @@
 /** Models of Hugging Face's folders, and writing with them. */
 export type { ActivationName } from './activation.js'
 export type { Architecture } from './architecture.js'
-export { AutoModel } from './auto.js'
+export { AutoModel, type AutoModelOptions } from './auto.js'
 export { KvCache } from './cache.js'
 export { type CausalConfig, type CausalLossInputs, CausalModel, type ChatOptions } from './causal.js'
 export type { CausalInputs } from './columns.js'

@@ -135,6 +135,18 @@ describe('a configuration', () => {
     )
   })
 
+  it('makes a model without a folder', async () => {
+    const json = { model_type: 'gpt2', vocab_size: 40, n_positions: 32, n_embd: 16, n_layer: 2, n_head: 2 }
+    const model = (await AutoModel.forCausalLM(json, { generator: new Generator(5) })) as Gpt2
+    expect(outputs(model.eval())).toEqual(outputs(make().eval()))
+    await expect(AutoModel.forCausalLM({ ...json, n_head: 3 })).rejects.toThrow(/the configuration: n_embd is 16/)
+    await expect(AutoModel.forCausalLM({ vocab_size: 4 })).rejects.toThrow(/model_type is undefined.*known are gpt2/)
+    await expect(AutoModel.forCausalLM(folder, { generator: new Generator(1) })).rejects.toThrow(/generator is for/)
+    await expect(AutoModel.forCausalLM(3 as never)).rejects.toThrow(/path/)
+    const half = await AutoModel.forCausalLM({ ...json, dtype: 'bfloat16' }, { dtype: 'auto' })
+    expect(half.inputEmbedding().weight.dtype).toBe('bfloat16')
+  })
+
   it('begins with the weights of the paper', () => {
     const model = gpt2({ ...sizes, width: 64, generator: new Generator(1) })
     const deviation = (x: Tensor) => Math.sqrt(numbers(x).reduce((sum, each) => sum + each * each, 0) / x.numel)
