@@ -73,7 +73,6 @@ const harmless = new Set([
   // Whoever loads the weights reads it.
   'quantization_config',
   'is_llama_config',
-  'rope_interleaved',
   'unsloth_fixed',
   'unsloth_version',
 ])

@@ -160,6 +160,8 @@ function noWindows(_: Settings, layers: number): null[] {
 function read(settings: Settings, kind: Kind): LlamaConfig {
   const { defaults, biasSettings } = kind
   settings.unused('pretraining_tp')
+  settings.only('rope_interleaved', false)
+  settings.only('use_mrope', false)
   const width = settings.size('hidden_size', 4096)
   const heads = settings.size('num_attention_heads', 32)
   const keyHeads = settings.size('num_key_value_heads', defaults['keyHeads'] ?? heads)

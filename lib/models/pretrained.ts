@@ -1,7 +1,7 @@
 /** What all models of Hugging Face's folders have in common: a configuration, a folder to be saved to, and initial weights. */
 import { noGrad } from '../autograd/mode.js'
-import { isBlocks } from '../core/dtype.js'
-import { ValueError } from '../core/errors.js'
+import { type DType, isBlocks } from '../core/dtype.js'
+import { DTypeError, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
 import type { Tensor } from '../core/tensor.js'
 import { isAdaptable } from '../nn/adapter.js'
@@ -82,14 +82,26 @@ export abstract class PretrainedModel<out C extends object = object> extends Mod
     })
   }
 
-  /** Throws where adapters stand beside the weights, or these are in blocks: what transformers reads cannot hold that. */
+  /** Throws where adapters stand beside the weights, or these are in blocks or of several dtypes: no such folder holds that. */
   checkPlain(op: string): void {
-    for (const [name, { dtype }] of this.namedParameters())
+    const dtypes = new Map<DType, string>()
+    for (const [name, { dtype }] of this.namedParameters()) {
       if (isBlocks(dtype))
         throw new ValueError(
           op,
           `${name} is of ${dtype} blocks, which such a folder does not hold; save what learns beside them with saveAdapter`,
         )
+      if (dtype !== 'float32' && dtype !== 'bfloat16')
+        throw new DTypeError(op, `${name} is ${dtype}, but must be float32 or bfloat16; convert the model with .to()`)
+      if (!dtypes.has(dtype)) dtypes.set(dtype, name)
+    }
+    if (dtypes.size > 1) {
+      const found = [...dtypes].map(([dtype, name]) => `${name} is ${dtype}`)
+      throw new DTypeError(
+        op,
+        `${found.join(', ')}, but all weights must be of one dtype; convert the model with .to()`,
+      )
+    }
     for (const [path, layer] of this.namedModules())
       if (isAdaptable(layer) && layer.adapters.names.length > 0)
         throw new ValueError(

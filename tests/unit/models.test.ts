@@ -72,6 +72,17 @@ describe('a folder of a model', () => {
     await expect(model.save(join(root, 'adapted'), { log })).rejects.toThrow(/saveAdapter/)
   })
 
+  it('holds weights of one dtype that transformers has', async () => {
+    const model = make()
+    model.transformer.lnF.to('bfloat16')
+    await expect(model.save(join(root, 'mixed'), { log })).rejects.toThrow(
+      /wte\.weight is float32.*ln_f\.weight is bfloat16/,
+    )
+    const wide = make({ device: 'reference' })
+    wide.to('float64')
+    await expect(wide.save(join(root, 'wide'), { log })).rejects.toThrow(/is float64, but must be/)
+  })
+
   it('may be of the body alone, with the masks that OpenAI stored beside the weights', async () => {
     const tensors = await loadTensors(folder)
     const body = new Map([...tensors].map(([name, x]) => [name.replace(/^transformer\./, ''), x]))

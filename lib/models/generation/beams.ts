@@ -97,7 +97,7 @@ class Search {
     const { beams, lengthPenalty, earlyStopping } = this.#beams
     const scores = this.running.map(({ tokens, score }, i) => {
       const own = logProbabilities(logits[i] as Float32Array)
-      this.#plan.process(own, [...this.#prompt, ...tokens], tokens.length)
+      this.#plan.process(own, this.#prompt, tokens)
       return own.map((each) => each + score)
     })
     // So many that enough go on even if every beam's best tokens end it.

@@ -82,12 +82,13 @@ export interface Chosen {
 export function choose(
   plan: Plan,
   logits: Float32Array,
-  tokens: readonly number[],
-  added: number,
+  prompt: readonly number[],
+  added: readonly number[],
   logProbs: boolean,
 ): Chosen {
-  const scores = Float64Array.from(logits)
-  plan.process(scores, tokens, added)
+  // A vocabulary is large: its scores are copied only to be changed.
+  const scores = plan.changes ? new Float64Array(logits) : logits
+  if (scores instanceof Float64Array) plan.process(scores, prompt, added)
   const token = plan.sample ? draw(scores, (plan.generator ?? defaultGenerator()).random()) : best(scores)
   return { token, logProb: logProbs ? (logProbabilities(logits)[token] as number) : null }
 }
@@ -160,8 +161,7 @@ async function writeRows(
   let logits = await decoder.start()
   for (;;) {
     going.forEach((row, i) => {
-      const before = [...row.prompt, ...row.tokens]
-      const { token, logProb } = choose(plan, logits[i] as Float32Array, before, row.tokens.length, logProbs)
+      const { token, logProb } = choose(plan, logits[i] as Float32Array, row.prompt, row.tokens, logProbs)
       row.tokens.push(token)
       if (logProb !== null) row.logProbs.push(logProb)
       row.finish = finishOf(plan, row.tokens)

@@ -82,8 +82,10 @@ export interface Plan {
   readonly tokenizer: TextDecoder | null
   readonly generator: Generator | undefined
   readonly signal: AbortSignal | undefined
-  /** Penalties and filters of the next token's scores, given the tokens before and how many of them are new. */
-  process(scores: Scores, tokens: readonly number[], added: number): void
+  /** Whether `process` does anything. */
+  readonly changes: boolean
+  /** Penalties and filters of the next token's scores, given the prompt and the new tokens. */
+  process(scores: Scores, prompt: readonly number[], added: readonly number[]): void
 }
 
 function listOf<T>(value: T | readonly T[] | undefined): readonly T[] {
@@ -153,10 +155,13 @@ export function planOf(op: string, options: SamplingOptions, endTokens: readonly
     tokenizer,
     generator: seed === undefined ? options.generator : new Generator(seed),
     signal,
-    process(scores, tokens, added) {
+    changes: asked.length > 0 || penalty !== undefined || ngram !== undefined || minNewTokens > 0,
+    process(scores, prompt, added) {
+      const looksBack = penalty !== undefined || ngram !== undefined
+      const tokens = looksBack ? [...prompt, ...added] : []
       if (penalty !== undefined) repetitionPenalty(scores, tokens, penalty)
       if (ngram !== undefined) noRepeatNgrams(scores, tokens, ngram)
-      if (added < minNewTokens) ban(scores, stopTokens)
+      if (added.length < minNewTokens) ban(scores, stopTokens)
       if (heat !== undefined) temperature(scores, heat)
       if (most !== undefined) topK(scores, most)
       if (mass !== undefined) topP(scores, mass)

@@ -11,7 +11,9 @@ export function logProbabilities(scores: ArrayLike<number>): Float64Array {
   let total = 0
   for (let i = 0; i < scores.length; i++) total += Math.exp((scores[i] as number) - peak)
   const shift = peak + Math.log(total)
-  return Float64Array.from(scores, (score) => score - shift)
+  const logs = new Float64Array(scores)
+  for (let i = 0; i < logs.length; i++) logs[i] = (logs[i] as number) - shift
+  return logs
 }
 
 /** Scores of tokens that are there already are divided by `penalty`, negative ones multiplied with it (Keskar et al., 2019). */
@@ -50,7 +52,7 @@ export function topK(scores: Scores, count: number): void {
   for (let i = 0; i < scores.length; i++) if ((scores[i] as number) < best) scores[i] = never
 }
 
-/** By halving the range of the numbers' bits, which sorts nothing: 64 passes at most. */
+/** The kth of the scores in falling order, without sorting them. */
 function kthLargest(scores: Scores, k: number): number {
   // A heap of the k best, the least of them on top.
   const heap = new Float64Array(k).fill(never)
@@ -124,11 +126,11 @@ export function best(scores: ArrayLike<number>): number {
 }
 
 /** A token by its probability; `unit` is uniform in [0, 1). */
-export function draw(scores: Scores, unit: number): number {
+export function draw(scores: ArrayLike<number>, unit: number): number {
   let peak = never
-  for (const score of scores) peak = Math.max(peak, score)
+  for (let i = 0; i < scores.length; i++) peak = Math.max(peak, scores[i] as number)
   let total = 0
-  for (const score of scores) total += Math.exp(score - peak)
+  for (let i = 0; i < scores.length; i++) total += Math.exp((scores[i] as number) - peak)
   let left = unit * total
   let last = 0
   for (let i = 0; i < scores.length; i++) {

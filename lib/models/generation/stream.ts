@@ -32,7 +32,7 @@ async function* tokensOf(decoder: Decoder, prompt: readonly number[], plan: Plan
   plan.signal?.throwIfAborted()
   for (let logits = await decoder.start(); ; logits = await decoder.next(added.slice(-1))) {
     plan.signal?.throwIfAborted()
-    const { token } = choose(plan, logits[0] as Float32Array, [...prompt, ...added], added.length, false)
+    const { token } = choose(plan, logits[0] as Float32Array, prompt, added, false)
     added.push(token)
     yield token
     if (finishOf(plan, added) !== null) return
