@@ -6,11 +6,13 @@ import { noGrad } from '../../lib/autograd/mode.js'
 import { setDefaultDevice } from '../../lib/backend/devices.js'
 import { Generator } from '../../lib/core/generator.js'
 import type { Tensor } from '../../lib/core/tensor.js'
-import { applyLora } from '../../lib/finetune/index.js'
+import { applyLora, mergeLora, removeLora } from '../../lib/finetune/index.js'
 import { loadTensors, saveTensors } from '../../lib/io/tensors.js'
 import { AutoModel, type Gpt2, gpt2, KvCache } from '../../lib/models/index.js'
 import { Parameter } from '../../lib/nn/module.js'
 import { tensor } from '../../lib/ops/creation.js'
+import { AdamW } from '../../lib/optim/index.js'
+import { Trainer } from '../../lib/train/index.js'
 
 setDefaultDevice('cpu')
 const root = mkdtempSync(join(tmpdir(), 'firesteel-models-'))
@@ -224,5 +226,28 @@ describe('a cache', () => {
         expect(got).toEqual(Array.from({ length: at - first }, (_, i) => first + i))
       }
     }
+  })
+})
+
+describe('a training', () => {
+  it('of the model itself, then of LoRA beside it, which is merged and saved', async () => {
+    const model = gpt2({ ...sizes, vocabSize: 20, width: 32, generator: new Generator(2), dropout: 0 })
+    const counting = (from: number) => Array.from({ length: 12 }, (_, i) => (from + 3 * i) % 20)
+    const rows = Array.from({ length: 8 }, (_, i) => tensor([counting(i)], { dtype: 'int32' }))
+    const objective = { loss: (own: Gpt2, given: Tensor) => own.loss(given) }
+    const learn = (epochs: number) => {
+      const optimizer = new AdamW(model.parameters(), { lr: 1e-2 })
+      return new Trainer(model, { optimizer, objective }).fit(rows, { epochs })
+    }
+    await learn(12)
+    expect((await model.generate([1, 4, 7], { maxNewTokens: 6 }))[0]?.tokens).toEqual([10, 13, 16, 19, 2, 5])
+    const before = outputs(model)
+    applyLora(model, { rank: 2, targetModules: ['c_attn', 'c_fc'] })
+    await learn(1)
+    mergeLora(model)
+    removeLora(model)
+    expect(outputs(model)).not.toEqual(before)
+    const again = (await AutoModel.forCausalLM(await saved('learned', model))) as Gpt2
+    expect(outputs(again)).toEqual(outputs(model))
   })
 })

@@ -15,7 +15,7 @@ import {
 } from './scores.js'
 
 /** What generation needs of a tokenizer. */
-export interface TextDecoder {
+export interface TokenDecoder {
   decode(ids: readonly number[]): string
 }
 
@@ -44,7 +44,7 @@ export interface SamplingOptions {
   readonly stopTokens?: number | readonly number[]
   /** Texts that end one as soon as they are in what is new; they need a tokenizer. */
   readonly stopStrings?: string | readonly string[]
-  readonly tokenizer?: TextDecoder
+  readonly tokenizer?: TokenDecoder
   /** The same texts for the same seed. Default: the generator, by default this thread's, goes on. */
   readonly seed?: number
   readonly generator?: Generator
@@ -79,7 +79,7 @@ export interface Plan {
   readonly sample: boolean
   readonly stopTokens: readonly number[]
   readonly stopStrings: readonly string[]
-  readonly tokenizer: TextDecoder | null
+  readonly tokenizer: TokenDecoder | null
   readonly generator: Generator | undefined
   readonly signal: AbortSignal | undefined
   /** Whether `process` does anything. */
