@@ -18,6 +18,7 @@ part 'table of what works' npx tsx scripts/support.ts --check
 part 'addon' node scripts/build-native.mjs --quiet
 part 'golden cases' npx tsx tests/goldens/main.ts
 part 'metrics' npx tsx tests/metrics/main.ts
+part 'models' npx tsx tests/models/main.ts
 part 'units, guards, fuzz, types' npx vitest run tests/unit tests/guards tests/readme tests/fuzz tests/types
 # The third and further ones are run by .ci/run.
 read -ra isas <<< "$(npx tsx scripts/available-isas.ts)"
