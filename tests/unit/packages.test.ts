@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { packagedPlatforms } from '../../lib/backend/native/platforms.js'
 import { faultsOf } from '../../scripts/package/check-binary.js'
+import { firstErrorOf } from '../../scripts/package/compare.js'
 import { installedWith, type Lock, licences } from '../../scripts/package/licences.js'
 import { mainManifest, platformManifest } from '../../scripts/package/manifests.js'
 import { checksOf, type Facts, notesOf } from '../../scripts/package/release.js'
@@ -196,5 +197,19 @@ describe('the works of others', () => {
     expect(() => installedWith(lock({ '': { dependencies: { c: '1' } } }))).toThrow(
       /package-lock\.json has no c, which the/,
     )
+  })
+})
+
+describe('the line that says why an installation failed', () => {
+  it.each([
+    [
+      'npm error code 1\nnpm error path /a/b\nnpm error command failed\nnpm error command sh -c node x.js\nnpm error Error: connect ECONNREFUSED\nnpm error A complete log of this run',
+      'Error: connect ECONNREFUSED',
+    ],
+    ['npm ERR! code E404\nnpm ERR! 404 Not Found - GET x', '404 Not Found - GET x'],
+    ['\n> tool@1 install\nSomething else\n', 'Something else'],
+    ['', 'it says nothing'],
+  ])('is found in %j', (output, line) => {
+    expect(firstErrorOf(output)).toBe(line)
   })
 })

@@ -1,0 +1,153 @@
+/**
+ * npm run check:install: what it takes to install the package, beside others that bring native code, in one run. Each goes into an empty
+ * project with an empty cache, from a registry on loopback that has fetched it once before, so that no network is measured; with
+ * install scripts where it has some. Prints a table. Usage: tsx scripts/package/compare.ts [--built] [PACKAGE...]
+ */
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { packageOf } from '../../lib/backend/native/platforms.js'
+import { builtPlatforms, packagesFolder, writeMainPackage } from './manifests.js'
+import { Project } from './project.js'
+import { type Registry, startRegistry } from './registry.js'
+import { npmProgram } from './tools.js'
+
+/** Programs that load a package and its binary. */
+const programs: { readonly [name: string]: string } = {
+  firesteel:
+    "const { describeDevice } = await import('firesteel'); if (!/^native/.test(describeDevice())) throw new Error('not native')",
+  sharp: "await import('sharp')",
+  'onnxruntime-node': "await import('onnxruntime-node')",
+  '@tensorflow/tfjs-node': "await import('@tensorflow/tfjs-node')",
+}
+const imports = 7
+
+interface Row {
+  readonly name: string
+  /** Why it could not be installed or loaded. */
+  readonly failure?: string
+  readonly version?: string
+  readonly seconds?: number
+  readonly packages?: number
+  /** Packages with an install script. */
+  readonly scripts?: number
+  readonly packed?: number
+  readonly unpacked?: number
+  /** Milliseconds. */
+  readonly load?: number
+}
+
+interface Installed {
+  readonly version?: string
+  readonly resolved?: string
+  readonly hasInstallScript?: boolean
+}
+
+/** The line of what npm or Node printed that says what went wrong. */
+export function firstErrorOf(output: string): string {
+  const lines = output.split('\n').map((line) => line.replace(/^npm (error|ERR!) ?/, '').trim())
+  const told = lines.filter((line) => line !== '' && !/^(npm |> |A complete log|code |path |command )/.test(line))
+  return told.find((line) => /\berror\b|failed|cannot|not found|E[A-Z]{4,}/i.test(line)) ?? told[0] ?? 'it says nothing'
+}
+
+async function bytesOf(url: string): Promise<number> {
+  const response = await fetch(url)
+  if (!response.ok) throw new Error(`${url}: ${response.status}`)
+  return (await response.arrayBuffer()).byteLength
+}
+
+/** The time of the program alone, the least of several. */
+function loadOf(project: Project, program: string): number {
+  const timed = `const began = performance.now(); ${program}; console.log(performance.now() - began); process.exit(0)`
+  const times = Array.from({ length: imports }, () => Number(project.run('--input-type=module', '-e', timed)))
+  return Math.min(...times)
+}
+
+/** A project with a home, a cache and a folder of its own; scripts find the system's programs. */
+function empty(work: string, registry: Registry): Project {
+  return new Project(mkdtempSync(join(work, 'own-')), registry)
+}
+
+async function measure(work: string, registry: Registry, name: string): Promise<Row> {
+  const install = (project: Project) =>
+    project.try({ PATH: process.env['PATH'] ?? '' }, npmProgram(), '--no-audit', '--no-fund', 'install', name)
+  const first = install(empty(work, registry))
+  if (first.status !== 0) return { name, failure: firstErrorOf(first.output) }
+  const project = empty(work, registry)
+  const began = performance.now()
+  const { status, output } = install(project)
+  const seconds = (performance.now() - began) / 1000
+  if (status !== 0) return { name, failure: firstErrorOf(output) }
+  const { packages } = JSON.parse(readFileSync(join(project.folder, 'node_modules/.package-lock.json'), 'utf8')) as {
+    readonly packages: { readonly [path: string]: Installed }
+  }
+  const all = Object.values(packages)
+  const sizes = await Promise.all(all.map(({ resolved }) => (resolved === undefined ? 0 : bytesOf(resolved))))
+  const du = spawnSync('du', ['-sk', join(project.folder, 'node_modules')], { encoding: 'utf8' }).stdout
+  const row: Row = {
+    name,
+    version: packages[`node_modules/${name}`]?.version ?? '',
+    seconds,
+    packages: all.length,
+    scripts: all.filter(({ hasInstallScript }) => hasInstallScript).length,
+    packed: sizes.reduce((sum, size) => sum + size, 0),
+    unpacked: 1024 * Number.parseInt(du, 10),
+  }
+  try {
+    return { ...row, load: loadOf(project, programs[name] ?? '') }
+  } catch (error) {
+    return { ...row, failure: firstErrorOf(error instanceof Error ? error.message : String(error)) }
+  }
+}
+
+const titles = ['package', 'version', 'install', 'packages', 'with scripts', 'packed', 'on disk', 'import']
+
+function cells({ name, version, seconds, packages, scripts, packed, unpacked, load }: Row): readonly string[] {
+  const megabytes = (bytes?: number) => (bytes === undefined ? '-' : `${(bytes / 1e6).toFixed(1)} MB`)
+  return [
+    name,
+    version ?? '-',
+    seconds === undefined ? '-' : `${seconds.toFixed(1)} s`,
+    `${packages ?? '-'}`,
+    `${scripts ?? '-'}`,
+    megabytes(packed),
+    megabytes(unpacked),
+    load === undefined ? '-' : `${load.toFixed(0)} ms`,
+  ]
+}
+
+async function compare(names: readonly string[], onlyBuilt: boolean): Promise<void> {
+  const unknown = names.filter((name) => programs[name] === undefined)
+  if (unknown.length > 0) throw new Error(`no ${unknown.join(', ')} here, only ${Object.keys(programs).join(', ')}`)
+  const built = builtPlatforms(onlyBuilt)
+  writeMainPackage(built)
+  const work = mkdtempSync(join(tmpdir(), 'firesteel-compare-'))
+  const registry = await startRegistry(work)
+  try {
+    for (const folder of [...built.map((platform) => packageOf(platform)), 'firesteel'])
+      registry.publish(join(packagesFolder, folder))
+    const rows: Row[] = []
+    for (const name of names.length > 0 ? names : Object.keys(programs)) rows.push(await measure(work, registry, name))
+    const table = [titles, ...rows.map(cells)]
+    const widths = titles.map((_, i) => Math.max(...table.map((row) => row[i]?.length ?? 0)))
+    for (const row of table)
+      console.log(
+        row.map((text, i) => (i < 2 ? text.padEnd(widths[i] ?? 0) : text.padStart(widths[i] ?? 0))).join('  '),
+      )
+    for (const { name, failure } of rows) if (failure !== undefined) console.log(`${name}: ${failure}`)
+    console.log(`import: the least of ${imports}, with the binary loaded, on Node ${process.versions.node}`)
+  } finally {
+    await registry.stop()
+    rmSync(work, { recursive: true, force: true })
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const args = process.argv.slice(2)
+  await compare(
+    args.filter((arg) => arg !== '--built'),
+    args.includes('--built'),
+  )
+}
