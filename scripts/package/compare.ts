@@ -49,13 +49,21 @@ interface Installed {
 export function firstErrorOf(output: string): string {
   const lines = output.split('\n').map((line) => line.replace(/^npm (error|ERR!) ?/, '').trim())
   const told = lines.filter((line) => line !== '' && !/^(npm |> |A complete log|code |path |command )/.test(line))
-  return told.find((line) => /\berror\b|failed|cannot|not found|E[A-Z]{4,}/i.test(line)) ?? told[0] ?? 'it says nothing'
+  const kinds = [/^\[?\w*Error\b/, /\bE[A-Z]{4,}\b/, /\berror\b|failed|cannot|not found/i]
+  return kinds.map((kind) => told.find((line) => kind.test(line))).find(Boolean) ?? told[0] ?? 'it says nothing'
 }
 
 async function bytesOf(url: string): Promise<number> {
-  const response = await fetch(url)
-  if (!response.ok) throw new Error(`${url}: ${response.status}`)
-  return (await response.arrayBuffer()).byteLength
+  for (let tries = 1; ; tries++) {
+    try {
+      const response = await fetch(url, { headers: { connection: 'close' } })
+      if (!response.ok) throw new Error(`${url}: ${response.status}`)
+      return (await response.arrayBuffer()).byteLength
+    } catch (error) {
+      // The registry ends connections now and then, when it has much to do.
+      if (tries === 3) throw error
+    }
+  }
 }
 
 /** The time of the program alone, the least of several. */
@@ -71,20 +79,32 @@ function empty(work: string, registry: Registry): Project {
 }
 
 async function measure(work: string, registry: Registry, name: string): Promise<Row> {
-  const install = (project: Project) =>
-    project.try({ PATH: process.env['PATH'] ?? '' }, npmProgram(), '--no-audit', '--no-fund', 'install', name)
+  const install = (project: Project, ...options: readonly string[]) =>
+    project.try(
+      { PATH: process.env['PATH'] ?? '' },
+      npmProgram(),
+      '--no-audit',
+      '--no-fund',
+      ...options,
+      'install',
+      name,
+    )
   const first = install(empty(work, registry))
-  if (first.status !== 0) return { name, failure: firstErrorOf(first.output) }
+  // What a script wanted may be in the package all the same.
+  const options = first.status === 0 ? [] : ['--ignore-scripts']
+  const failure = first.status === 0 ? undefined : `without its scripts, because: ${firstErrorOf(first.output)}`
+  if (failure !== undefined) install(empty(work, registry), ...options)
   const project = empty(work, registry)
   const began = performance.now()
-  const { status, output } = install(project)
+  const { status, output } = install(project, ...options)
   const seconds = (performance.now() - began) / 1000
   if (status !== 0) return { name, failure: firstErrorOf(output) }
   const { packages } = JSON.parse(readFileSync(join(project.folder, 'node_modules/.package-lock.json'), 'utf8')) as {
     readonly packages: { readonly [path: string]: Installed }
   }
   const all = Object.values(packages)
-  const sizes = await Promise.all(all.map(({ resolved }) => (resolved === undefined ? 0 : bytesOf(resolved))))
+  let packed = 0
+  for (const { resolved } of all) if (resolved !== undefined) packed += await bytesOf(resolved)
   const du = spawnSync('du', ['-sk', join(project.folder, 'node_modules')], { encoding: 'utf8' }).stdout
   const row: Row = {
     name,
@@ -92,13 +112,15 @@ async function measure(work: string, registry: Registry, name: string): Promise<
     seconds,
     packages: all.length,
     scripts: all.filter(({ hasInstallScript }) => hasInstallScript).length,
-    packed: sizes.reduce((sum, size) => sum + size, 0),
+    packed,
     unpacked: 1024 * Number.parseInt(du, 10),
   }
+  const told = failure === undefined ? [] : [failure]
   try {
-    return { ...row, load: loadOf(project, programs[name] ?? '') }
+    return { ...row, ...(failure === undefined ? {} : { failure }), load: loadOf(project, programs[name] ?? '') }
   } catch (error) {
-    return { ...row, failure: firstErrorOf(error instanceof Error ? error.message : String(error)) }
+    const reason = firstErrorOf(error instanceof Error ? error.message : String(error))
+    return { ...row, failure: [...told, `it does not load: ${reason}`].join('; ') }
   }
 }
 
