@@ -1,6 +1,6 @@
 /** Steps from picture to picture, and rows that hold pictures. */
 import { kindOf, shown, ValueError } from '../core/errors.js'
-import type { Generator } from '../core/generator.js'
+import { Generator } from '../core/generator.js'
 import { Picture } from '../data/picture.js'
 import { keepingForm, nested, type Recipe, recipeOf, withRecipe } from '../data/recipe.js'
 import type { RowContext } from '../data/row-context.js'
@@ -37,6 +37,12 @@ export function augment(
   const through = (picture: Picture, { generator }: Pick<RowContext, 'generator'>) =>
     steps.reduce((before, each) => each(before, generator), picture)
   const rows = <R extends PictureRow>(row: R, context: Pick<RowContext, 'generator'>): R => {
+    if (!(context?.generator instanceof Generator))
+      throw new ValueError(
+        op,
+        'the row comes without random numbers of its own, which rows of a stream have not; map a dataset of rows by index, or give ' +
+          '{ generator } as the second argument',
+      )
     if (row instanceof Picture) return through(row, context) as PictureRow as R
     if (Array.isArray(row) && row[0] instanceof Picture)
       return [through(row[0], context), ...row.slice(1)] as PictureRow as R

@@ -210,6 +210,7 @@ describe('random steps', () => {
     [() => normalize({ mean: 0, std: 0 }), '[normalize] std is 0'],
     [() => run(normalize({ mean: [0, 0], std: 1 })), '[normalize] mean has 2 numbers, but the picture has 3'],
     [() => augment(3 as never), '[augment] step 0 is the number 3'],
+    [() => augment()(input, undefined as never), '[augment] the row comes without random numbers'],
     [() => augment()([1] as never, { generator: generator() }), '[augment] the row is an array without a picture'],
     [() => new Picture(new Uint8Array(5), 2, 2, 1), '[Picture] 5 numbers do not fill'],
     [() => new Picture([1] as never, 1, 1, 1), '[Picture] data are an array'],
