@@ -24,7 +24,7 @@ export interface TensorRef {
   readonly strides: readonly number[]
 }
 
-/** What a name of Python's stands for. */
+/** A name of Python's, and its meaning. */
 interface Named {
   readonly kind: 'named'
   readonly name: string

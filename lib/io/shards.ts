@@ -26,7 +26,7 @@ import { isTorch, TorchFile } from './torch.js'
 /** The largest published models have 100,000 tensors and an index of 10 MB. */
 const mostIndexBytes = 64e6
 
-/** What a folder may hold, the better first. */
+/** Files of weights that a folder may hold, the better first. */
 const folderNames = [
   'model.safetensors',
   'model.safetensors.index.json',

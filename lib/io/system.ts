@@ -1,4 +1,4 @@
-/** What of Node's modules the library reads and writes files with; in a browser calls of these are refused. */
+/** The functions of Node's by which the library reads and writes files; in a browser calls of them are refused. */
 import { nodeModule } from '../core/host.js'
 
 export const { constants, existsSync, readSync, renameSync } = nodeModule('node:fs')
