@@ -7,6 +7,7 @@
 import { dtypes } from '../core/dtype.js'
 import { formatShape, kindOf, ValueError } from '../core/errors.js'
 import { warn } from '../core/host.js'
+import { GgufFile, isGguf } from './gguf.js'
 import { quoted } from './header.js'
 import { InputFile } from './input.js'
 import { checkPath, refusal } from './refusal.js'
@@ -184,7 +185,7 @@ async function kindAt(op: string, path: string): Promise<'folder' | 'file' | nul
   }
 }
 
-/** A file of either kind, told by its first bytes. */
+/** A file of any kind, told by its first bytes. */
 async function openFile(op: string, path: string): Promise<TensorSource> {
   const file = await InputFile.open(op, path)
   let head: Uint8Array
@@ -193,11 +194,12 @@ async function openFile(op: string, path: string): Promise<TensorSource> {
   } finally {
     await file.close()
   }
+  if (isGguf(head)) return GgufFile.open(path, op)
   return isTorch(head) ? TorchFile.open(path, op) : SafetensorsFile.open(path, op)
 }
 
 /**
- * The tensors of a safetensors file, or of a file of `torch.save`; of a folder with model.safetensors, pytorch_model.bin, or an index
+ * The tensors of a safetensors or GGUF file, or of a file of `torch.save`; of a folder with model.safetensors, pytorch_model.bin, or an index
  * of shards of either kind; or of such an index. Reads headers only, and runs nothing. Throws ValueError that says what the path leads
  * to instead, what a file asks to run, or what of an index is wrong: a shard that is missing, outside of the folder or of another save.
  */

@@ -29,7 +29,9 @@ function insist(holds: boolean, what: string): void {
 }
 
 const names = ['state.pt', 'state-legacy.pt', 'checkpoint.pt', 'refuse-print.pt']
-const originals = names.map((name) => readFileSync(new URL(`../models/data/torch/${name}`, import.meta.url)))
+const originals = [...names.map((name) => `torch/${name}`), 'gguf/small.gguf'].map((name) =>
+  readFileSync(new URL(`../models/data/${name}`, import.meta.url)),
+)
 
 /** Bytes that bend a pickle or a directory: instructions, lengths and indices. */
 function bent(bytes: Buffer): Buffer {
@@ -51,7 +53,11 @@ async function check(): Promise<boolean> {
         const { dtype, shape } = source.spec(name) as { dtype: string; shape: readonly number[] }
         if (!isFileDType(dtype)) continue
         const { data } = await source.read(name)
-        insist(data.length === shape.reduce((count, size) => count * size, 1), `${name} has ${data.length} elements`)
+        const bytes = { q8_0: 34 / 32, q4_0: 18 / 32 }[dtype as string] ?? 1
+        insist(
+          data.length === shape.reduce((count, size) => count * size, bytes),
+          `${name} has ${data.length} elements`,
+        )
       }
     } finally {
       await source.close()
