@@ -9,6 +9,8 @@ import { precompiled } from './precompiled.js'
 
 export type Normalizer = (aligned: Aligned) => Aligned
 
+/** Texts that the rules for other characters leave as they are. */
+const printable = /^[ -~]*$/
 const whiteSpace = /^\p{White_Space}$/u
 const control = /^[\p{Cc}\p{Cf}\p{Co}]$/u
 const chinese =
@@ -20,6 +22,7 @@ function lowercase(aligned: Aligned): Aligned {
 }
 
 function cleanText(aligned: Aligned): Aligned {
+  if (printable.test(aligned.text)) return aligned
   const breaks = (character: string) => character === '\t' || character === '\n' || character === '\r'
   return aligned
     .filter(
@@ -29,6 +32,7 @@ function cleanText(aligned: Aligned): Aligned {
 }
 
 function spaceChinese(aligned: Aligned): Aligned {
+  if (printable.test(aligned.text)) return aligned
   const changes: Change[] = []
   let found = false
   for (const character of aligned.text)
@@ -62,7 +66,11 @@ function bert(fields: Fields): Normalizer {
   if (fields.flag('clean_text', true)) steps.push(cleanText)
   if (fields.flag('handle_chinese_chars', true)) steps.push(spaceChinese)
   if (accents)
-    steps.push((aligned) => normalizeForm(aligned, 'NFD').filter((character) => !/^\p{Mn}$/u.test(character)))
+    steps.push((aligned) =>
+      printable.test(aligned.text)
+        ? aligned
+        : normalizeForm(aligned, 'NFD').filter((character) => !/^\p{Mn}$/u.test(character)),
+    )
   if (lower) steps.push(lowercase)
   return inTurn(steps)
 }
