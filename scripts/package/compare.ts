@@ -4,7 +4,7 @@
  * install scripts where it has some. Prints a table. Usage: tsx scripts/package/compare.ts [--built] [PACKAGE...]
  */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -41,7 +41,6 @@ interface Row {
 
 interface Installed {
   readonly version?: string
-  readonly resolved?: string
   readonly hasInstallScript?: boolean
 }
 
@@ -53,17 +52,18 @@ export function firstErrorOf(output: string): string {
   return kinds.map((kind) => told.find((line) => kind.test(line))).find(Boolean) ?? told[0] ?? 'it says nothing'
 }
 
-async function bytesOf(url: string): Promise<number> {
-  for (let tries = 1; ; tries++) {
-    try {
-      const response = await fetch(url, { headers: { connection: 'close' } })
-      if (!response.ok) throw new Error(`${url}: ${response.status}`)
-      return (await response.arrayBuffer()).byteLength
-    } catch (error) {
-      // The registry ends connections now and then, when it has much to do.
-      if (tries === 3) throw error
+/** Bytes of the tarballs that npm fetched into a cache, by its index: lines of a hash and JSON. */
+function fetchedBytes(cache: string): number {
+  const index = join(cache, '_cacache/index-v5')
+  const sizes = new Map<string, number>()
+  for (const { name, parentPath } of readdirSync(index, { recursive: true, withFileTypes: true }).filter((at) =>
+    at.isFile(),
+  ))
+    for (const line of readFileSync(join(parentPath, name), 'utf8').split('\n').filter(Boolean)) {
+      const { key, size } = JSON.parse(line.slice(line.indexOf('\t') + 1)) as { key: string; size: number }
+      if (key.endsWith('.tgz')) sizes.set(key, size)
     }
-  }
+  return [...sizes.values()].reduce((sum, size) => sum + size, 0)
 }
 
 /** The time of the program alone, the least of several. */
@@ -73,12 +73,10 @@ function loadOf(project: Project, program: string): number {
   return Math.min(...times)
 }
 
-/** A project with a home, a cache and a folder of its own; scripts find the system's programs. */
-function empty(work: string, registry: Registry): Project {
-  return new Project(mkdtempSync(join(work, 'own-')), registry)
-}
-
-async function measure(work: string, registry: Registry, name: string): Promise<Row> {
+function measure(work: string, registry: Registry, name: string): Row {
+  /** Each project has a folder of its own, with npm's cache in it. */
+  const own = () => mkdtempSync(join(work, 'own-'))
+  const empty = (folder = own()) => new Project(folder, registry)
   const install = (project: Project, ...options: readonly string[]) =>
     project.try(
       { PATH: process.env['PATH'] ?? '' },
@@ -89,12 +87,13 @@ async function measure(work: string, registry: Registry, name: string): Promise<
       'install',
       name,
     )
-  const first = install(empty(work, registry))
+  const first = install(empty())
   // What a script wanted may be in the package all the same.
   const options = first.status === 0 ? [] : ['--ignore-scripts']
   const failure = first.status === 0 ? undefined : `without its scripts, because: ${firstErrorOf(first.output)}`
-  if (failure !== undefined) install(empty(work, registry), ...options)
-  const project = empty(work, registry)
+  if (failure !== undefined) install(empty(), ...options)
+  const folder = own()
+  const project = empty(folder)
   const began = performance.now()
   const { status, output } = install(project, ...options)
   const seconds = (performance.now() - began) / 1000
@@ -103,8 +102,6 @@ async function measure(work: string, registry: Registry, name: string): Promise<
     readonly packages: { readonly [path: string]: Installed }
   }
   const all = Object.values(packages)
-  let packed = 0
-  for (const { resolved } of all) if (resolved !== undefined) packed += await bytesOf(resolved)
   const du = spawnSync('du', ['-sk', join(project.folder, 'node_modules')], { encoding: 'utf8' }).stdout
   const row: Row = {
     name,
@@ -112,7 +109,7 @@ async function measure(work: string, registry: Registry, name: string): Promise<
     seconds,
     packages: all.length,
     scripts: all.filter(({ hasInstallScript }) => hasInstallScript).length,
-    packed,
+    packed: fetchedBytes(join(folder, 'npm-cache')),
     unpacked: 1024 * Number.parseInt(du, 10),
   }
   const told = failure === undefined ? [] : [failure]
@@ -151,7 +148,7 @@ async function compare(names: readonly string[], onlyBuilt: boolean): Promise<vo
     for (const folder of [...built.map((platform) => packageOf(platform)), 'firesteel'])
       registry.publish(join(packagesFolder, folder))
     const rows: Row[] = []
-    for (const name of names.length > 0 ? names : Object.keys(programs)) rows.push(await measure(work, registry, name))
+    for (const name of names.length > 0 ? names : Object.keys(programs)) rows.push(measure(work, registry, name))
     const table = [titles, ...rows.map(cells)]
     const widths = titles.map((_, i) => Math.max(...table.map((row) => row[i]?.length ?? 0)))
     for (const row of table)
