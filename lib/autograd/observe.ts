@@ -6,6 +6,8 @@ import type { AnyOperator, Extras, Inputs } from './operator.js'
 export interface OperatorObserver {
   /** An operator has run. Those that it is made of came before it. */
   ran?(operator: AnyOperator, inputs: Inputs, attrs: unknown, results: Extras): void
+  /** The backward of a node begins; operators that run until its end are parts of it. */
+  goesBack?(node: Node): void
   /** The backward of a node gave gradients of its inputs. */
   wentBack?(node: Node, gradients: readonly (Tensor | null)[]): void
 }

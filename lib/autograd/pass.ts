@@ -197,8 +197,10 @@ export class Pass {
     if (node.createGraph && node.gradient.fused) return throughComposite(node, gradients)
     node.sums = this.#sums
     try {
+      const observer = operatorObserver()
+      observer?.goesBack?.(node)
       const results = node.gradient.backward(node, gradients)
-      operatorObserver()?.wentBack?.(node, results)
+      observer?.wentBack?.(node, results)
       const { region } = node
       if (region === null) return results
       // Memory that was computed again is freed with its region, but a gradient goes further.

@@ -42,6 +42,7 @@ export function checkTrainer(model: unknown, options: AnyOptions): void {
     logEvery: true,
     gradNorm: true,
     checkpointing: true,
+    detectAnomaly: true,
   })
   const { optimizer, metrics, callbacks, schedule, scheduleEvery, clipGradNorm, precision, accumulate } = options
   checkObjective(options, fail)
@@ -71,6 +72,7 @@ export function checkTrainer(model: unknown, options: AnyOptions): void {
     fail(`averageAfter is ${shown(averageAfter)}, but must be a number of steps`)
   if (averageAfter !== undefined && average === undefined) fail('averageAfter needs an average')
   checkRecord(options, fail)
+  if (options.detectAnomaly !== undefined) checkFlag('Trainer', 'detectAnomaly', options.detectAnomaly)
   if (options.checkpointing !== undefined) checkFlag('Trainer', 'checkpointing', options.checkpointing)
   checkMetrics(metrics)
   checkMetrics(options.objective?.metrics)

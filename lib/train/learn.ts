@@ -1,5 +1,6 @@
 /** The learning of one batch: loss and gradients, in one piece or in parts. */
 import { scope } from '../core/scope.js'
+import type { Tensor } from '../core/tensor.js'
 import { recomputing } from '../nn/recompute.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import { checkGraph, checkReached } from './checks.js'
@@ -18,6 +19,8 @@ export interface BatchLearning {
   /** Whether no batch of the pass was learned before, so that the graph is looked at. */
   readonly isFirst: boolean
   readonly group: Group
+  /** Looks at the loss and the gradients before they are stepped by; null where nobody asks for it. */
+  readonly check: ((loss: Tensor, part: unknown) => void) | null
   /** The metrics. */
   readonly seen: { observe(output: unknown, target: Measured['target']): void }
 }
@@ -30,6 +33,7 @@ export function learnBatch(learning: BatchLearning, batch: unknown, update: () =
     const root = learning.isSummed ? measured.total() : measured.mean()
     checkGraph(op, root)
     root.backward()
+    learning.check?.(root, part)
     if (learning.isFirst) checkReached(op, learning.optimizer.parameters())
     group.counts.add(measured.count)
     group.items += measured.items

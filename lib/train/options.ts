@@ -94,6 +94,12 @@ export interface CommonOptions<M extends string> {
    * forward pass and saves most of the memory of activations. Gradients have the same bits. Default false.
    */
   readonly checkpointing?: boolean
+  /**
+   * Whether each step waits for its loss and gradients and, where one is not finite, ends the training with ValueError before the
+   * optimizer steps: the step runs again, watched, with the same random numbers, and the error names the first operator, its module and
+   * the step. Without it a loss that is not finite is told of when it is there, and the next step is looked through. Default false.
+   */
+  readonly detectAnomaly?: boolean
   /** 'bfloat16': model and loss run under `autocast`, in training and evaluation. Default 'float32'. */
   readonly precision?: AutocastDType
 }

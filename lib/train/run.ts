@@ -20,6 +20,8 @@ export interface Run<M extends string> {
   thrift: Thrift
   /** Chooses `thrift`; null where no memory was named. */
   budget: Budget | null
+  /** Whether a loss was not finite, so that the next step is to be watched. */
+  suspects: boolean
   /** Where the next pass goes on in the data, as the checkpoint has it; null for what comes by itself. */
   data: unknown
   /** The events for loggers; null without any. */

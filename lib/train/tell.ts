@@ -1,9 +1,11 @@
 /** Warnings of a training. Each is given once. */
+import { ValueError } from '../core/errors.js'
 import { warn } from '../core/host.js'
 import type { Module, Parameter } from '../nn/module.js'
 import type { Callback, TrainingContext } from './callbacks.js'
 import type { TrainingHistory } from './history.js'
 import type { CommonOptions } from './options.js'
+import { type Anomalies, describeAnomalies } from './preflight/anomaly.js'
 
 export class Tellings {
   readonly #model: Module
@@ -91,18 +93,40 @@ export async function endAll(
   if (!failed && errors.length > 0) throw errors[0]
 }
 
-/** Says once a training that a loss is not finite. */
+/** Says once a training that a loss is not finite; false where it has been said. */
 export function tellNonFinite(
   { op, history }: { readonly op: string; readonly history: TrainingHistory<string> },
   epoch: number,
   index: number | null,
   loss: number,
-): void {
-  if (history.nonFinite !== null) return
+): boolean {
+  if (history.nonFinite !== null) return false
   history.nonFinite = { epoch, index, loss }
   const where =
     index === null ? `of the validation after epoch ${epoch + 1}` : `of batch ${index + 1} of epoch ${epoch + 1}`
   warn(
     `[${op}] the loss ${where} is ${loss}; look for such numbers in the data, or take a smaller learning rate or clipGradNorm`,
+  )
+  return true
+}
+
+/** Says what the step behind a loss that was not finite finds: the numbers of the step itself are gone. */
+export function tellSuspects(op: string, step: number, found: Anomalies): void {
+  const what = found.length === 0 ? 'all numbers are finite again' : describeAnomalies(found)
+  warn(
+    `[${op}] looked through step ${step}, because the loss of one before was not finite and the optimizer has stepped since: ${what}; ` +
+      'detectAnomaly: true stops a training at the very operator, before the optimizer steps',
+  )
+}
+
+/** The error that `detectAnomaly` ends a training with. */
+export function notFinite(op: string, step: number, found: Anomalies): ValueError {
+  const what =
+    found.length === 0
+      ? 'all are finite when the step runs again, so that it does not do the same twice'
+      : describeAnomalies(found)
+  return new ValueError(
+    op,
+    `the loss or a gradient of step ${step} is not finite: ${what}; the optimizer has not taken this step`,
   )
 }

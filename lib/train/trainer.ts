@@ -10,6 +10,7 @@ import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import { type Module, type Parameter, trainModes } from '../nn/module.js'
+import { randomState } from '../nn/random-state.js'
 import { clipGradNorm } from '../optim/clip.js'
 import { Averaged } from './averaged.js'
 import type { Callback, TrainingContext } from './callbacks.js'
@@ -38,7 +39,7 @@ import {
   type ValidationRecord,
 } from './history.js'
 import { untilAborted } from './interrupt.js'
-import { learnBatch } from './learn.js'
+import { type BatchLearning, learnBatch } from './learn.js'
 import { type Batch, learning, type Measured, type Sums } from './objective.js'
 import type {
   AnyOptions,
@@ -50,6 +51,7 @@ import type {
   TrainerOptions,
 } from './options.js'
 import { type Metrics, meanOf, Pass, type PassState } from './pass.js'
+import { findAnomalies, Sentinel } from './preflight/anomaly.js'
 import type { CheckOptions, CheckReport, MemoryPrediction, PredictOptions, Subject } from './preflight/index.js'
 import { blockGroups, noBlocks, noThrift, type Thrift } from './preflight/thrift.js'
 import { progressBar } from './progress.js'
@@ -66,7 +68,7 @@ import {
 } from './resume.js'
 import { epochsOf, goOn, type Plan, planOf, type Run } from './run.js'
 import { interruption, openSaver, type Saver } from './saver.js'
-import { endAll, Tellings, tellNonFinite } from './tell.js'
+import { endAll, notFinite, Tellings, tellNonFinite, tellSuspects } from './tell.js'
 
 /**
  * Trains a model. In the short form it takes a batch's input, and gives what the loss function takes. Modules are trained in the mode that they are in (see `Module.train`); `steps` and `fit` wait between steps
@@ -328,7 +330,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     run.pass?.end()
     run.epoch = from === null ? this.#epochs++ : this.#epochs - 1
     const pass = new Pass(run.op, this.#metrics, (loss, index) => {
-      if (!Number.isFinite(loss)) tellNonFinite(run, run.epoch, index, loss)
+      if (!Number.isFinite(loss)) run.suspects ||= tellNonFinite(run, run.epoch, index, loss)
     })
     run.pass = pass
     if (from !== null) pass.resume(from.pass)
@@ -506,6 +508,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       from: null,
       thrift: this.#thrift(op),
       budget: null,
+      suspects: false,
       data: null,
       journal: null,
       loader: isResumable(batches) ? () => batches.stateDict() : () => null,
@@ -616,7 +619,8 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const { optimizer } = this.#options
     const [isSummed, isFirst] = [this.#isSummed(run), pass.batches === 0]
     const measured = (part: unknown) => this.#measured(op, part)
-    const learning = { op, measured, optimizer, thrift, isSummed, isFirst, group, seen: pass }
+    const check = this.#anomalies(run, batch)
+    const learning = { op, measured, optimizer, thrift, isSummed, isFirst, group, check, seen: pass }
     const before = group.items
     return scope(() => {
       const read = learnBatch(learning, batch, () => {
@@ -625,6 +629,22 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       group.read.push(read)
       return { read, items: group.items - before }
     })
+  }
+
+  /** Looks for numbers that are not finite: where `detectAnomaly` asks for it, or in the step behind a loss that was not. */
+  #anomalies(run: Run<M>, batch: unknown): BatchLearning['check'] {
+    const { op } = run
+    const step = this.#steps + 1
+    if (run.suspects) {
+      run.suspects = false
+      tellSuspects(op, step, findAnomalies(op, this.#subject(), batch, randomState(this.model)))
+    }
+    if (!this.#options.detectAnomaly) return null
+    const sentinel = new Sentinel(this.#subject())
+    return (loss, part) => {
+      const found = sentinel.look(op, loss, part)
+      if (found !== null) throw notFinite(op, step, found)
+    }
   }
 
   /** Whether gradients are those of sums, which a step divides by what they count. */
