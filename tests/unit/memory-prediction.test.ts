@@ -68,6 +68,7 @@ describe('a prediction', () => {
     const optimizer = new optim.AdamW(model.parameters())
     const one = new Trainer(model, { optimizer, loss: mseLoss })
     await one.fit([batch()], quiet)
+    for (const parameter of model.parameters()) parameter.grad = parameter.detach().clone()
     model.eval()
     const loader = new DataLoader(new TensorDataset(randn([64, 16]), randn([64, 16])), { batchSize: 8, shuffle: true })
     const state = () => ({
