@@ -20,6 +20,8 @@ export interface Architecture<C extends object = object, M extends PretrainedMod
   /** Its `model_type`s. */
   readonly modelTypes: readonly string[]
   readonly files?: FileNames
+  /** Names of the modules that a new head has, which folders of a model for something else lack. */
+  readonly head?: readonly string[]
   /** Takes what `config.json` says. */
   read(settings: Settings): C
   make(config: C, json: ConfigJson, options: LayerOptions): M

@@ -2,17 +2,28 @@
 import { join } from 'node:path'
 import { DTypeError, shown, ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
-import { checkOptions, type OptionNames } from '../core/options.js'
+import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
 import { checkPath } from '../io/refusal.js'
 import { type Architecture, fromConfig, layerOf } from './architecture.js'
+import type { BertNextSentence, BertPreTraining } from './bert.js'
 import type { CausalModel } from './causal.js'
 import { type ConfigJson, dtypeOf, readConfig, Settings } from './config.js'
+import { type EncoderBody, type ProblemType, problemTypes } from './encoder.js'
+import type { MaskedLM, MultipleChoice, QuestionAnswerer, SequenceClassifier, TokenClassifier } from './heads.js'
 import { type LoadModelOptions, loadModel } from './load.js'
 import type { PretrainedModel } from './pretrained.js'
 
 /** What a model is loaded for, and the class of models that do it. */
 interface Tasks {
   readonly causalLM: CausalModel
+  readonly embedding: EncoderBody
+  readonly maskedLM: MaskedLM
+  readonly nextSentence: BertNextSentence
+  readonly preTraining: BertPreTraining
+  readonly sequenceClassification: SequenceClassifier
+  readonly tokenClassification: TokenClassifier
+  readonly questionAnswering: QuestionAnswerer
+  readonly multipleChoice: MultipleChoice
 }
 
 /** An architecture for a task, of folders with one of these `model_type`s. Its file is loaded when it is needed. */
@@ -22,6 +33,24 @@ interface Entry<T extends keyof Tasks> {
   open(): Promise<Architecture<object, Tasks[T] & PretrainedModel>>
 }
 
+/** A family whose file lists an architecture for each of these tasks. */
+function family<T extends keyof Tasks>(
+  modelType: string,
+  open: () => Promise<{ readonly [K in T]: Architecture<object, Tasks[K] & PretrainedModel> }>,
+  tasks: readonly T[],
+): Entry<T>[] {
+  return tasks.map((task) => ({ task, modelTypes: [modelType], open: async () => (await open())[task] }))
+}
+
+const encoderTasks = [
+  'embedding',
+  'maskedLM',
+  'sequenceClassification',
+  'tokenClassification',
+  'questionAnswering',
+  'multipleChoice',
+] as const
+
 const registry: readonly Entry<keyof Tasks>[] = [
   { task: 'causalLM', modelTypes: ['gpt2'], open: async () => (await import('./gpt2.js')).gpt2Architecture },
   { task: 'causalLM', modelTypes: ['llama'], open: async () => (await import('./llama.js')).llamaArchitecture },
@@ -30,11 +59,37 @@ const registry: readonly Entry<keyof Tasks>[] = [
   { task: 'causalLM', modelTypes: ['qwen3'], open: async () => (await import('./llama.js')).qwen3Architecture },
   { task: 'causalLM', modelTypes: ['gemma2'], open: async () => (await import('./gemma.js')).gemma2Architecture },
   { task: 'causalLM', modelTypes: ['gemma3_text'], open: async () => (await import('./gemma.js')).gemma3Architecture },
+  ...family('bert', async () => (await import('./bert.js')).bertArchitectures, [
+    ...encoderTasks,
+    'nextSentence',
+    'preTraining',
+  ]),
+  ...family('roberta', async () => (await import('./roberta.js')).robertaArchitectures, encoderTasks),
+  ...family('distilbert', async () => (await import('./distilbert.js')).distilbertArchitectures, encoderTasks),
 ]
 
 export interface AutoModelOptions extends LoadModelOptions {
   /** For the weights of a configuration. */
   readonly generator?: Generator
+}
+
+/** For models with a head. */
+export interface LoadHeadOptions extends AutoModelOptions {
+  /**
+   * A head that the folder does not have begins with initial weights, as fine-tuning does. Default false: it is an error, as every
+   * weight that is missing.
+   */
+  readonly newHead?: boolean
+}
+
+export interface LoadClassifierOptions extends LoadHeadOptions {
+  /** Names of the classes, in order. With them `newHead` is true unless given. Default: those of `config.json`. */
+  readonly labels?: readonly string[]
+}
+
+export interface LoadSequenceClassifierOptions extends LoadClassifierOptions {
+  /** What labels are, and so the loss. Default: what `config.json` says. */
+  readonly problemType?: ProblemType
 }
 
 const autoNames: OptionNames<AutoModelOptions> = { device: true, dtype: true, generator: true }
@@ -50,14 +105,18 @@ function entryFor<T extends keyof Tasks>(op: string, path: string, json: ConfigJ
   )
 }
 
+const headNames: OptionNames<LoadHeadOptions> = { ...autoNames, newHead: true }
+const classifierNames: OptionNames<LoadClassifierOptions> = { ...headNames, labels: true }
+const sequenceNames: OptionNames<LoadSequenceClassifierOptions> = { ...classifierNames, problemType: true }
+
 /** A model of a folder; or, of a configuration, one with the weights that training begins with. */
 async function load<T extends keyof Tasks>(
   task: T,
   op: string,
   from: string | ConfigJson,
-  options: AutoModelOptions,
+  { generator, ...loading }: AutoModelOptions,
+  { changes = {}, newHead = false }: { readonly changes?: ConfigJson; readonly newHead?: boolean } = {},
 ): Promise<Tasks[T]> {
-  const { generator, ...loading } = checkOptions(op, options, autoNames)
   checkGenerator(op, generator)
   if (typeof from !== 'object' || from === null) {
     checkPath(op, 'read', from)
@@ -67,18 +126,45 @@ async function load<T extends keyof Tasks>(
         'generator is for the weights of a configuration, but a folder has its own; leave it out',
       )
     const path = join(from, 'config.json')
-    const json = await readConfig(op, path)
+    const json = { ...(await readConfig(op, path)), ...changes }
     const architecture = await entryFor(op, path, json, task).open()
-    return loadModel(op, from, architecture, json, loading)
+    return loadModel(op, from, architecture, json, {
+      ...loading,
+      ...(newHead && architecture.head ? { fresh: architecture.head } : {}),
+    })
   }
   const what = 'the configuration'
-  const { json } = new Settings(op, what, from)
+  const { json } = new Settings(op, what, { ...from, ...changes })
   const architecture = await entryFor(op, what, json, task).open()
   const { device, dtype = 'float32' } = loading
   const own = dtype === 'auto' ? (dtypeOf(op, what, json) ?? 'float32') : dtype
   if (own !== 'float32' && own !== 'bfloat16')
     throw new DTypeError(op, `dtype is ${shown(own)}, but must be float32 or bfloat16, or 'auto' for that of ${what}`)
   return fromConfig(op, architecture, json, layerOf({ device, dtype: own, generator }))
+}
+
+/** A model with a head that may be new, of other classes than `config.json` has. */
+function loadHead<T extends keyof Tasks>(
+  task: T,
+  op: string,
+  from: string | ConfigJson,
+  options: LoadSequenceClassifierOptions,
+): Promise<Tasks[T]> {
+  const { labels, newHead = labels !== undefined, problemType, ...rest } = options
+  checkFlag(op, 'newHead', newHead)
+  if (problemType !== undefined && !problemTypes.includes(problemType))
+    throw new ValueError(op, `problemType is ${shown(problemType)}, but must be one of ${problemTypes.join(', ')}`)
+  const isList = Array.isArray(labels) && labels.length > 0 && labels.every((label) => typeof label === 'string')
+  if (labels !== undefined && !(isList && new Set(labels).size === labels.length))
+    throw new ValueError(op, `labels are ${shown(labels)}, but must be names, at least one, and each once`)
+  const changes = {
+    ...(labels && {
+      id2label: Object.fromEntries(labels.map((label, i) => [i, label])),
+      label2id: Object.fromEntries(labels.map((label, i) => [label, i])),
+    }),
+    ...(problemType && { problem_type: problemType }),
+  }
+  return load(task, op, from, rest, { changes, newHead })
 }
 
 /**
@@ -89,6 +175,61 @@ async function load<T extends keyof Tasks>(
 export const AutoModel = {
   /** A model that predicts the next token. */
   forCausalLM(from: string | ConfigJson, options: AutoModelOptions = {}): Promise<CausalModel> {
-    return load('causalLM', 'AutoModel.forCausalLM', from, options)
+    const op = 'AutoModel.forCausalLM'
+    return load('causalLM', op, from, checkOptions(op, options, autoNames))
+  },
+
+  /**
+   * An encoder without a head, for vectors of texts: see `EncoderBody.embed`. A pooler that the folder lacks begins with initial
+   * weights; `embed` does not use it.
+   */
+  forEmbedding(from: string | ConfigJson, options: AutoModelOptions = {}): Promise<EncoderBody> {
+    const op = 'AutoModel.forEmbedding'
+    return load('embedding', op, from, checkOptions(op, options, autoNames), { newHead: true })
+  },
+
+  /** An encoder that fills masked tokens in. */
+  forMaskedLM(from: string | ConfigJson, options: AutoModelOptions = {}): Promise<MaskedLM> {
+    const op = 'AutoModel.forMaskedLM'
+    return load('maskedLM', op, from, checkOptions(op, options, autoNames))
+  },
+
+  /** BERT with the two heads of its pre-training. */
+  forPreTraining(from: string | ConfigJson, options: LoadHeadOptions = {}): Promise<BertPreTraining> {
+    const op = 'AutoModel.forPreTraining'
+    return loadHead('preTraining', op, from, checkOptions(op, options, headNames))
+  },
+
+  /** BERT with the head that tells whether a text follows another. */
+  forNextSentencePrediction(from: string | ConfigJson, options: LoadHeadOptions = {}): Promise<BertNextSentence> {
+    const op = 'AutoModel.forNextSentencePrediction'
+    return loadHead('nextSentence', op, from, checkOptions(op, options, headNames))
+  },
+
+  /** A classifier of texts and pairs: of one class each, of several, or a regression. Other heads in the folder stay out. */
+  forSequenceClassification(
+    from: string | ConfigJson,
+    options: LoadSequenceClassifierOptions = {},
+  ): Promise<SequenceClassifier> {
+    const op = 'AutoModel.forSequenceClassification'
+    return loadHead('sequenceClassification', op, from, checkOptions(op, options, sequenceNames))
+  },
+
+  /** A classifier of tokens. Other heads in the folder stay out. */
+  forTokenClassification(from: string | ConfigJson, options: LoadClassifierOptions = {}): Promise<TokenClassifier> {
+    const op = 'AutoModel.forTokenClassification'
+    return loadHead('tokenClassification', op, from, checkOptions(op, options, classifierNames))
+  },
+
+  /** A model that finds answers in texts. Other heads in the folder stay out. */
+  forQuestionAnswering(from: string | ConfigJson, options: LoadHeadOptions = {}): Promise<QuestionAnswerer> {
+    const op = 'AutoModel.forQuestionAnswering'
+    return loadHead('questionAnswering', op, from, checkOptions(op, options, headNames))
+  },
+
+  /** A model that chooses one of several texts. Other heads in the folder stay out. */
+  forMultipleChoice(from: string | ConfigJson, options: LoadHeadOptions = {}): Promise<MultipleChoice> {
+    const op = 'AutoModel.forMultipleChoice'
+    return loadHead('multipleChoice', op, from, checkOptions(op, options, headNames))
   },
 } as const

@@ -1,19 +1,46 @@
 /** Models of Hugging Face's folders, and writing with them. */
 export type { ActivationName } from './activation.js'
 export type { Architecture } from './architecture.js'
-export { AutoModel, type AutoModelOptions } from './auto.js'
+export {
+  AutoModel,
+  type AutoModelOptions,
+  type LoadClassifierOptions,
+  type LoadHeadOptions,
+  type LoadSequenceClassifierOptions,
+} from './auto.js'
+export {
+  Bert,
+  type BertConfig,
+  BertNextSentence,
+  BertPreTraining,
+  type PreTrainingInputs,
+  type PreTrainingScores,
+} from './bert.js'
 export { KvCache } from './cache.js'
 export { type CausalConfig, type CausalLossInputs, CausalModel, type ChatOptions } from './causal.js'
 export type { CausalInputs } from './columns.js'
 export type { ConfigJson } from './config.js'
 export { Conv1D } from './conv1d.js'
+export { DistilBert, type DistilBertConfig } from './distilbert.js'
+export { EncoderBody, type EncoderConfig, type EncoderInputs, EncoderModel, type ProblemType } from './encoder.js'
 export { Gemma, type GemmaConfig } from './gemma.js'
 export type { Generated, GenerateOptions } from './generation/generate.js'
 export type { SamplingOptions, TokenDecoder } from './generation/options.js'
 export type { Finish } from './generation/stop.js'
 export type { StreamOptions } from './generation/stream.js'
 export { Gpt2, type Gpt2Config, type Gpt2Options, gpt2 } from './gpt2.js'
+export {
+  type AnswerInputs,
+  type Answers,
+  type LabelledInputs,
+  MaskedLM,
+  MultipleChoice,
+  QuestionAnswerer,
+  SequenceClassifier,
+  TokenClassifier,
+} from './heads.js'
 export { Llama, type LlamaConfig, type LlamaOptions, llama } from './llama.js'
 export type { LoadModelOptions } from './load.js'
 export { PretrainedModel } from './pretrained.js'
+export { Roberta } from './roberta.js'
 export type { SaveOptions } from './save.js'

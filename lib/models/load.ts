@@ -10,6 +10,7 @@ import { keep, outsideFrames } from '../core/scope.js'
 import { replaceMemory } from '../core/tensor.js'
 import { openTensors } from '../io/shards.js'
 import type { TensorSource } from '../io/source.js'
+import type { Module } from '../nn/module.js'
 import type { LoadOptions } from '../nn/state.js'
 import { castTo } from '../ops/convert.js'
 import { zeros } from '../ops/creation.js'
@@ -54,7 +55,8 @@ function naming(model: PretrainedModel, source: TensorSource, files: FileNames, 
 
 /** Gives memory and initial weights to what the folder did not have. */
 function begin(model: PretrainedModel, device: Device, names: readonly string[]): void {
-  const left = model.namedModules().filter(([path]) => names.includes(path))
+  const isLeft = (part: Module) => [...part.parameters()].some((parameter) => parameter.device.kind === 'meta')
+  const left = model.namedModules().filter(([path, part]) => names.includes(path) && isLeft(part))
   outsideFrames(() => {
     for (const [, part] of left)
       for (const tensor of [...part.parameters(), ...part.namedBuffers().map(([, buffer]) => buffer)])

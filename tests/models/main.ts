@@ -11,11 +11,15 @@ import { fileURLToPath } from 'node:url'
 import { setDefaultDevice } from '../../lib/backend/devices.js'
 import { readSafetensors } from '../../lib/io/safetensors.js'
 import { checkCausal } from './causal.js'
+import { checkEncoder } from './encoder.js'
 import { type Check, type Folder, notImplemented } from './folder.js'
 import { checkTexts, tallied } from './tokenizers.js'
 
 /** By the class in transformers that the numbers were computed with: what checks such a folder. */
-const kinds: readonly (readonly [classes: RegExp, check: Check])[] = [[/ForCausalLM$|^GPT2LMHeadModel$/, checkCausal]]
+const kinds: readonly (readonly [classes: RegExp, check: Check])[] = [
+  [/ForCausalLM$|^GPT2LMHeadModel$/, checkCausal],
+  [/^(Bert|Roberta|DistilBert)(Model$|For)/, checkEncoder],
+]
 
 async function read(path: string): Promise<Folder> {
   const json = JSON.parse(readFileSync(join(path, 'reference.json'), 'utf8')) as Folder['json']

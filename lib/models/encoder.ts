@@ -1,0 +1,242 @@
+/** What encoders of text have in common: every token sees every other, and heads read what comes out. */
+import { checkDType, checkTensor } from '../autograd/operator.js'
+import { formatShape, ShapeError, ValueError } from '../core/errors.js'
+import { checkOptions, type OptionNames } from '../core/options.js'
+import { Tensor } from '../core/tensor.js'
+import type { Embedding } from '../nn/embedding.js'
+import type { Module } from '../nn/module.js'
+import { scaledDotProductAttention } from '../ops/attention/index.js'
+import { castTo } from '../ops/convert.js'
+import { fromTypedArray } from '../ops/creation.js'
+import { mul } from '../ops/elementwise/index.js'
+import { normalize, sum } from '../ops/reduce/index.js'
+import { reshape, transpose, unflatten, unsqueeze } from '../ops/shape/index.js'
+import type { ActivationName } from './activation.js'
+import type { Architecture, FileNames } from './architecture.js'
+import type { ConfigJson, Settings } from './config.js'
+import { PretrainedModel } from './pretrained.js'
+
+/** What the loss of a sequence's labels is: classes, yes or no for each label, or numbers. */
+export const problemTypes = ['single_label_classification', 'multi_label_classification', 'regression'] as const
+
+export type ProblemType = (typeof problemTypes)[number]
+
+export interface EncoderConfig {
+  /** Tokens in the vocabulary. */
+  readonly vocabSize: number
+  /** The longest sequence. */
+  readonly context: number
+  readonly width: number
+  readonly layers: number
+  readonly heads: number
+  /** Width of the network between two attentions. */
+  readonly inner: number
+  readonly activation: ActivationName
+  readonly eps: number
+  /** Of what is added to the residual stream, and of embeddings. */
+  readonly dropout: number
+  readonly attentionDropout: number
+  /** In front of the layer that classifies sequences, that which classifies tokens, and that which finds answers. */
+  readonly headDropout: { readonly sequence: number; readonly token: number; readonly answer: number }
+  /** The token whose embedding is not learned; null: there is none. */
+  readonly padToken: number | null
+  /** Names of the classes. */
+  readonly labels: readonly string[]
+  /** Null: the loss goes by the number of classes and the dtype of labels, as in transformers. */
+  readonly problemType: ProblemType | null
+  /** Whether the weight of masked language modelling's head is the embedding's. */
+  readonly tieWordEmbeddings: boolean
+}
+
+export interface EncoderInputs {
+  /** int32 or bool [B, T]: 1 where a column is a token, 0 where it is padding, whose outputs mean nothing. Default: all are tokens. */
+  readonly attentionMask?: Tensor | null
+  /** int32 [B, T]: which text of a pair a token belongs to. Default: 0. Only for models with such an embedding. */
+  readonly tokenTypeIds?: Tensor | null
+  /** int32 [B, T]. Default: the model's own count. */
+  readonly positions?: Tensor | null
+}
+
+export const encoderNames: OptionNames<EncoderInputs> = { attentionMask: true, tokenTypeIds: true, positions: true }
+
+/** A call's columns as layers need them. */
+export interface Tokens {
+  readonly types: Tensor | null
+  readonly positions: Tensor | null
+  /** bool [B, 1, 1, T], true where a column is seen; null: all are. */
+  readonly mask: Tensor | null
+}
+
+/** Checks labels and the like of a shape. Throws ShapeError and DTypeError. */
+export function checkShaped(
+  op: string,
+  name: string,
+  x: Tensor,
+  sizes: readonly number[],
+  dtypes: readonly ('int32' | 'uint8' | 'bool' | 'float32')[],
+): void {
+  checkTensor(op, name, x)
+  checkDType(op, name, x, dtypes)
+  if (formatShape(x.sizes) !== formatShape(sizes))
+    throw new ShapeError(op, `${name} is ${formatShape(x.sizes)}, but must be ${formatShape(sizes)}`, [x.sizes])
+}
+
+function checkIds(op: string, ids: Tensor, context: number): void {
+  checkTensor(op, 'ids', ids)
+  checkDType(op, 'ids', ids, ['int32'])
+  if (ids.ndim !== 2 || ids.numel === 0)
+    throw new ShapeError(op, `ids are ${formatShape(ids.sizes)}, but must be [B, T], with at least one token`, [
+      ids.sizes,
+    ])
+  const length = ids.sizes[1] as number
+  if (length > context)
+    throw new ValueError(op, `there are ${length} columns, but the model has ${context} positions; give shorter texts`)
+}
+
+/** The model between the tokens and a head: int32 ids [B, T] -> states [B, T, width]. It is a model of its own too. */
+export abstract class EncoderBody<out C extends EncoderConfig = EncoderConfig> extends PretrainedModel<C> {
+  /** Its name within a model with a head. */
+  abstract readonly prefix: string
+  abstract inputEmbedding(): Embedding
+  protected abstract states(ids: Tensor, tokens: Tokens): Tensor
+
+  /** Whether tokens of the second text of a pair have another embedding than those of the first. */
+  protected get hasTypes(): boolean {
+    return true
+  }
+
+  /** Hidden states of the last layer: int32 ids [B, T] -> [B, T, width]. */
+  forward(ids: Tensor, inputs: EncoderInputs = {}): Tensor {
+    const op = this.constructor.name
+    const { attentionMask = null, tokenTypeIds = null, positions = null } = checkOptions(op, inputs, encoderNames)
+    checkIds(op, ids, this.config.context)
+    if (attentionMask !== null) checkShaped(op, 'attentionMask', attentionMask, ids.sizes, ['int32', 'uint8', 'bool'])
+    if (positions !== null) checkShaped(op, 'positions', positions, ids.sizes, ['int32'])
+    if (tokenTypeIds !== null) {
+      if (!this.hasTypes) throw new ValueError(op, 'tokenTypeIds were given, but the model has no embedding for them')
+      checkShaped(op, 'tokenTypeIds', tokenTypeIds, ids.sizes, ['int32'])
+    }
+    const mask = attentionMask === null ? null : unsqueeze(unsqueeze(castTo(attentionMask, 'bool'), 1), 1)
+    return this.states(ids, { types: tokenTypeIds, positions, mask })
+  }
+
+  /**
+   * One vector for each text, as sentence-transformers has it: the mean of the states of its tokens, of length 1. int32 ids
+   * [B, T] -> [B, width].
+   */
+  embed(ids: Tensor, inputs: EncoderInputs = {}): Tensor {
+    const states = this.forward(ids, inputs)
+    const { attentionMask = null } = inputs
+    // The sum, because its direction is the mean's.
+    const total: Tensor =
+      attentionMask === null
+        ? sum(states, 1)
+        : sum(mul(states, unsqueeze(castTo(castTo(attentionMask, 'bool'), states.dtype), -1)), 1)
+    return normalize(total, { dim: -1 })
+  }
+
+  override probe(): readonly Tensor[] {
+    const { ids, inputs } = probeOf(this)
+    return [this.forward(ids, inputs)]
+  }
+}
+
+/** Tokens of two texts, one of which is shorter. */
+export function probeOf(body: EncoderBody): { ids: Tensor; inputs: EncoderInputs } {
+  const { vocabSize, context } = body.config
+  const length = Math.min(8, context)
+  const { device } = body.inputEmbedding().weight
+  const ids = Int32Array.from({ length: 2 * length }, (_, i) => (i * 7919) % vocabSize)
+  const mask = Int32Array.from({ length: 2 * length }, (_, i) => (i < 2 * length - 1 ? 1 : 0))
+  const shaped = (values: Int32Array): Tensor => fromTypedArray(values, [2, length], { device })
+  return { ids: shaped(ids), inputs: { attentionMask: shaped(mask) } }
+}
+
+/** A body with a head. */
+export abstract class EncoderModel<out C extends EncoderConfig = EncoderConfig> extends PretrainedModel<C> {
+  readonly body: EncoderBody<C>
+  readonly #architecture: Architecture<object, PretrainedModel>
+
+  constructor(architecture: Architecture<object, PretrainedModel>, body: EncoderBody<C>, json: ConfigJson) {
+    super(body.config, json)
+    this.#architecture = architecture
+    this.body = body
+  }
+
+  /** Files name the body by its kind, as `bert`. */
+  override stateName(property: string): string {
+    return property === 'body' ? this.body.prefix : super.stateName(property)
+  }
+
+  override get architecture(): Architecture<object, PretrainedModel> {
+    return this.#architecture
+  }
+
+  override blocks(): Module[] {
+    return this.body.blocks()
+  }
+
+  inputEmbedding(): Embedding {
+    return this.body.inputEmbedding()
+  }
+
+  abstract forward(ids: Tensor, inputs?: EncoderInputs): Tensor | { readonly [name: string]: Tensor }
+
+  override probe(): readonly Tensor[] {
+    const { ids, inputs } = probeOf(this.body)
+    const output = this.forward(ids, inputs)
+    return output instanceof Tensor ? [output] : Object.values(output)
+  }
+}
+
+/** Attention of all tokens to all that are no padding: projections [B, T, width] -> [B, T, width]. */
+export function attendAll(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  mask: Tensor | null,
+  { heads, dropoutP }: { readonly heads: number; readonly dropoutP: number },
+): Tensor {
+  const split = (x: Tensor): Tensor => transpose(unflatten(x, -1, [heads, -1]), 1, 2)
+  const seen = scaledDotProductAttention(split(q), split(k), split(v), { attnMask: mask, dropoutP })
+  return reshape(transpose(seen, 1, 2), q.sizes)
+}
+
+/** Names of the classes, in order; the count and the names that transformers takes where the file has none. */
+export function labelsOf(settings: Settings): readonly string[] {
+  const names = settings.object('id2label')
+  if (names === null) {
+    const count = settings.size('num_labels', 2)
+    return Array.from({ length: count }, (_, i) => `LABEL_${i}`)
+  }
+  settings.unused('num_labels')
+  const labels = Object.keys(names).map((_, i) => names[i])
+  if (labels.length > 0 && labels.every((label) => typeof label === 'string')) return labels
+  settings.fault(`id2label has the keys ${Object.keys(names).join(', ')}, but must name classes from 0 on`)
+  return ['?']
+}
+
+export function problemTypeOf(settings: Settings): ProblemType | null {
+  return settings.value('problem_type') === undefined ? null : settings.choice('problem_type', problemTypes)
+}
+
+/** The token of padding; the family's own where the file says nothing. */
+export function padTokenOf(settings: Settings, vocabSize: number, fallback: number): number | null {
+  if (Object.hasOwn(settings.json, 'pad_token_id')) return settings.token('pad_token_id', vocabSize)
+  return fallback < vocabSize ? fallback : null
+}
+
+/**
+ * How files name what a model of a family has. A folder often holds other heads than the one that is wanted: pre-trained BERT
+ * has those of its pre-training. `parts` are all heads of the family; those that are not in `own` stay out.
+ */
+export function encoderFiles(prefix: string, parts: readonly string[], own: readonly string[] | null): FileNames {
+  const rename = (name: string): string => {
+    // TensorFlow's names, in BERT's first folders.
+    const plain = name.replace(/LayerNorm\.gamma$/, 'LayerNorm.weight').replace(/LayerNorm\.beta$/, 'LayerNorm.bias')
+    return own === null && plain.startsWith(`${prefix}.`) ? plain.slice(prefix.length + 1) : plain
+  }
+  const others = parts.filter((part) => !own?.includes(part)).map((part) => `^${part.replaceAll('.', '\\.')}\\.`)
+  const ignored = new RegExp([...others, 'embeddings\\.position_ids$'].join('|'))
+  return { ...(own === null ? {} : { base: prefix }), rename, ignored }
+}

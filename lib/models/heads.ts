@@ -1,0 +1,268 @@
+/** Heads of encoders, by what they are for: what comes out, and the loss. */
+import { noGrad } from '../autograd/mode.js'
+import { formatShape, ShapeError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
+import type { Tensor } from '../core/tensor.js'
+import { Dropout } from '../nn/activation.js'
+import type { LayerOptions } from '../nn/layer.js'
+import { Linear } from '../nn/linear.js'
+import { Parameter } from '../nn/module.js'
+import { castTo } from '../ops/convert.js'
+import { add, clamp, ne } from '../ops/elementwise/index.js'
+import { binaryCrossEntropyWithLogits, crossEntropy, linearCrossEntropy, mseLoss } from '../ops/loss/index.js'
+import { sum } from '../ops/reduce/index.js'
+import { reshape, select } from '../ops/shape/index.js'
+import type { Loss } from '../train/objective.js'
+import type { Architecture } from './architecture.js'
+import type { ConfigJson } from './config.js'
+import {
+  checkShaped,
+  type EncoderBody,
+  type EncoderConfig,
+  type EncoderInputs,
+  EncoderModel,
+  encoderNames,
+  type ProblemType,
+  probeOf,
+} from './encoder.js'
+import type { PretrainedModel } from './pretrained.js'
+
+/** Marks labels that are not learned. */
+const ignored = -100
+
+export interface LabelledInputs extends EncoderInputs {
+  readonly labels: Tensor
+}
+
+const labelledNames = { ...encoderNames, labels: true } as const
+
+/** Summed cross entropy of the labels that are not `none`, and their count: scores [.., N], int32 labels [..]. */
+export function classLoss(scores: Tensor, labels: Tensor, none = ignored): Loss & { count: Tensor } {
+  const classes = scores.sizes.at(-1) as number
+  const total = crossEntropy(reshape(scores, [labels.numel, classes]), reshape(labels, [labels.numel]), {
+    ignoreIndex: none,
+    reduction: 'sum',
+  })
+  return { total, count: sum(castTo(ne(labels, none), 'float32')), output: scores }
+}
+
+/** Scores of all tokens for each column: int32 ids [B, T] -> [B, T, vocabSize]. */
+export abstract class MaskedLM<out C extends EncoderConfig = EncoderConfig> extends EncoderModel<C> {
+  /** What the last layer scores: states [B, T, width] -> [B, T, width]. */
+  protected abstract transformed(states: Tensor): Tensor
+  /** The layer that scores tokens; its weight may be the embedding's. */
+  abstract outputHead(): Linear
+
+  forward(ids: Tensor, inputs: EncoderInputs = {}): Tensor {
+    return this.outputHead().forward(this.transformed(this.body.forward(ids, inputs)))
+  }
+
+  /**
+   * The summed cross entropy of labels, int32 [B, T], -100 where none is learned, and how many are. Logits are not held, so that
+   * there is no output.
+   */
+  loss(ids: Tensor, inputs: LabelledInputs): Loss {
+    const op = `${this.constructor.name}.loss`
+    const { labels, ...rest } = checkOptions(op, inputs, labelledNames)
+    checkShaped(op, 'labels', labels, ids.sizes, ['int32'])
+    return maskedLoss(this.outputHead(), this.transformed(this.body.forward(ids, rest)), labels)
+  }
+
+  protected override get changes(): ConfigJson {
+    return { tie_word_embeddings: isTied(this) }
+  }
+}
+
+/** The loss of masked tokens by the last layer and what it scores. */
+export function maskedLoss(head: Linear, states: Tensor, labels: Tensor): Loss & { count: Tensor } {
+  // Adapters work on what the layer gives, so it has to run.
+  if (head.adapters.names.length > 0) return classLoss(head.forward(states), labels)
+  const total = linearCrossEntropy(states, head.weight, labels, {
+    linearBias: head.bias,
+    ignoreIndex: ignored,
+    reduction: 'sum',
+  })
+  return { total, count: sum(castTo(ne(labels, ignored), 'float32')) }
+}
+
+interface Scoring extends EncoderModel {
+  outputHead(): Linear
+}
+
+/** Whether the head's weight is the embedding's. */
+export function isTied(model: Scoring): boolean {
+  return model.outputHead().weight.storage === model.inputEmbedding().weight.storage
+}
+
+/** A parameter with the bias of a head, by the name that files have for it besides the head's own. */
+export interface NamedBias {
+  bias: Parameter
+}
+
+/** Transformers ties the two names of a head's bias where weights are tied, and otherwise reads both. */
+export function tieHead(model: Scoring, named: NamedBias | null): void {
+  const head = model.outputHead()
+  head.weight = model.inputEmbedding().weight
+  if (named !== null && head.bias !== null) named.bias = head.bias
+}
+
+/** For a save: where weights are tied no longer, the bias needs both of its names in the file. */
+export function untieBias(model: Scoring, named: NamedBias): void {
+  const { bias } = model.outputHead()
+  if (bias === null || isTied(model) || bias !== named.bias) return
+  named.bias = noGrad(() => new Parameter(bias.clone(), bias.requiresGrad))
+}
+
+/** Scores of the classes of a whole text or pair: int32 ids [B, T] -> [B, classes]. */
+export abstract class SequenceClassifier<out C extends EncoderConfig = EncoderConfig> extends EncoderModel<C> {
+  /** States [B, T, width] -> [B, classes]. */
+  protected abstract scores(states: Tensor): Tensor
+
+  forward(ids: Tensor, inputs: EncoderInputs = {}): Tensor {
+    return this.scores(this.body.forward(ids, inputs))
+  }
+
+  /**
+   * By `problemType`: summed cross entropy of classes, int32 [B]; of yes and no for each class, float32 [B, classes]; or squares
+   * of the errors of numbers, float32 [B, classes] or, where there is one, [B]. Where the configuration has none, one class
+   * means numbers, and otherwise the dtype tells.
+   */
+  loss(ids: Tensor, inputs: LabelledInputs): Loss {
+    const op = `${this.constructor.name}.loss`
+    const { labels, ...rest } = checkOptions(op, inputs, labelledNames)
+    const output = this.forward(ids, rest)
+    const [rows, classes] = output.sizes as readonly [number, number]
+    const inferred = labels.dtype === 'int32' ? 'single_label_classification' : 'multi_label_classification'
+    const problem: ProblemType = this.config.problemType ?? (classes === 1 ? 'regression' : inferred)
+    if (problem === 'single_label_classification') {
+      checkShaped(op, 'labels', labels, [rows], ['int32'])
+      return { ...classLoss(output, labels), target: labels }
+    }
+    const flat = problem === 'regression' && classes === 1 && labels.ndim === 1
+    checkShaped(op, 'labels', labels, flat ? [rows] : [rows, classes], ['float32'])
+    const target = flat ? reshape(labels, [rows, 1]) : labels
+    const lossOf = problem === 'regression' ? mseLoss : binaryCrossEntropyWithLogits
+    const total = lossOf(output, target, { reduction: 'sum' })
+    return { total, count: rows * classes, output, target }
+  }
+}
+
+/** Scores of the classes of each token: int32 ids [B, T] -> [B, T, classes]. */
+export class TokenClassifier<out C extends EncoderConfig = EncoderConfig> extends EncoderModel<C> {
+  readonly dropout: Dropout
+  readonly classifier: Linear
+
+  constructor(
+    architecture: Architecture<object, PretrainedModel>,
+    body: EncoderBody<C>,
+    json: ConfigJson,
+    options: LayerOptions,
+  ) {
+    super(architecture, body, json)
+    const { width, labels, headDropout } = body.config
+    this.dropout = new Dropout(headDropout.token)
+    this.classifier = new Linear(width, labels.length, options)
+  }
+
+  forward(ids: Tensor, inputs: EncoderInputs = {}): Tensor {
+    return this.classifier.forward(this.dropout.forward(this.body.forward(ids, inputs)))
+  }
+
+  /** The summed cross entropy of labels, int32 [B, T], -100 where none is learned, and how many are. */
+  loss(ids: Tensor, inputs: LabelledInputs): Loss {
+    const op = `${this.constructor.name}.loss`
+    const { labels, ...rest } = checkOptions(op, inputs, labelledNames)
+    checkShaped(op, 'labels', labels, ids.sizes, ['int32'])
+    return { ...classLoss(this.forward(ids, rest), labels), target: labels }
+  }
+}
+
+/** Scores of each column as the first and as the last of an answer, [B, T]. */
+export type Answers = { readonly start: Tensor; readonly end: Tensor }
+
+export interface AnswerInputs extends EncoderInputs {
+  /** int32 [B]: the columns where answers begin, and where they end; T or more where a row has none. */
+  readonly startPositions: Tensor
+  readonly endPositions: Tensor
+}
+
+/** Finds answers within a text: int32 ids [B, T] -> where they begin and end. */
+export class QuestionAnswerer<out C extends EncoderConfig = EncoderConfig> extends EncoderModel<C> {
+  readonly dropout: Dropout
+  readonly qaOutputs: Linear
+
+  constructor(
+    architecture: Architecture<object, PretrainedModel>,
+    body: EncoderBody<C>,
+    json: ConfigJson,
+    options: LayerOptions,
+  ) {
+    super(architecture, body, json)
+    const { width, headDropout } = body.config
+    this.dropout = new Dropout(headDropout.answer)
+    this.qaOutputs = new Linear(width, 2, options)
+  }
+
+  forward(ids: Tensor, inputs: EncoderInputs = {}): Answers {
+    const scores = this.qaOutputs.forward(this.dropout.forward(this.body.forward(ids, inputs)))
+    return { start: select(scores, -1, 0), end: select(scores, -1, 1) }
+  }
+
+  /**
+   * The summed cross entropy of both ends over the columns, and how many ends are learned: those from T on are not, and negative
+   * ones mean the first column, as in transformers.
+   */
+  loss(ids: Tensor, inputs: AnswerInputs): Loss {
+    const op = `${this.constructor.name}.loss`
+    const names = { ...encoderNames, startPositions: true, endPositions: true } as const
+    const { startPositions, endPositions, ...rest } = checkOptions(op, inputs, names)
+    const [rows, columns] = ids.sizes as readonly [number, number]
+    checkShaped(op, 'startPositions', startPositions, [rows], ['int32'])
+    checkShaped(op, 'endPositions', endPositions, [rows], ['int32'])
+    const output = this.forward(ids, rest)
+    const start = classLoss(output.start, clamp(startPositions, 0, columns), columns)
+    const end = classLoss(output.end, clamp(endPositions, 0, columns), columns)
+    return { total: add(start.total, end.total), count: add(start.count, end.count), output }
+  }
+}
+
+/** Chooses one of several texts: int32 ids [B, choices, T] -> [B, choices]. */
+export abstract class MultipleChoice<out C extends EncoderConfig = EncoderConfig> extends EncoderModel<C> {
+  /** States [B, T, width] -> [B, 1]. */
+  protected abstract scores(states: Tensor): Tensor
+
+  /** Inputs are [B, choices, T], as ids are. */
+  forward(ids: Tensor, inputs: EncoderInputs = {}): Tensor {
+    const op = this.constructor.name
+    if (ids.ndim !== 3 || ids.numel === 0)
+      throw new ShapeError(
+        op,
+        `ids are ${formatShape(ids.sizes)}, but must be [B, choices, T], with at least one token`,
+        [ids.sizes],
+      )
+    const [rows, choices, columns] = ids.sizes as readonly [number, number, number]
+    const flat = (x: Tensor, name: string): Tensor => {
+      if (formatShape(x.sizes) === formatShape(ids.sizes)) return reshape(x, [rows * choices, columns])
+      throw new ShapeError(op, `${name} is ${formatShape(x.sizes)}, but must be ${formatShape(ids.sizes)}`, [x.sizes])
+    }
+    const each: { [name: string]: Tensor } = {}
+    for (const [name, value] of Object.entries(checkOptions(op, inputs, encoderNames)))
+      if (value !== undefined && value !== null) each[name] = flat(value, name)
+    return reshape(this.scores(this.body.forward(flat(ids, 'ids'), each)), [rows, choices])
+  }
+
+  /** The summed cross entropy of the right choices, int32 [B], and how many rows have one that is not -100. */
+  loss(ids: Tensor, inputs: LabelledInputs): Loss {
+    const op = `${this.constructor.name}.loss`
+    const { labels, ...rest } = checkOptions(op, inputs, labelledNames)
+    checkShaped(op, 'labels', labels, [ids.sizes[0] as number], ['int32'])
+    return { ...classLoss(this.forward(ids, rest), labels), target: labels }
+  }
+
+  override probe(): readonly Tensor[] {
+    const { ids, inputs } = probeOf(this.body)
+    const mask = inputs.attentionMask as Tensor
+    const shape = [1, ...ids.sizes]
+    return [this.forward(reshape(ids, shape), { attentionMask: reshape(mask, shape) })]
+  }
+}
