@@ -462,7 +462,7 @@ export function readBert(
     positions,
     types: settings.size('type_vocab_size', 2),
     width,
-    layers: settings.size('num_hidden_layers', 12),
+    layers: settings.layers('num_hidden_layers', 12),
     heads,
     inner: settings.size('intermediate_size', 3072),
     activation: settings.choice('hidden_act', activationNames, 'gelu'),

@@ -242,7 +242,7 @@ function read(settings: Settings): DistilBertConfig {
     vocabSize,
     context: settings.size('max_position_embeddings', 512),
     width,
-    layers: settings.size('n_layers', 6),
+    layers: settings.layers('n_layers', 6),
     heads,
     inner: settings.size('hidden_dim', 3072),
     activation: settings.choice('activation', activationNames, 'gelu'),
