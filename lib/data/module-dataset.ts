@@ -31,10 +31,10 @@ export async function moduleDataset<R = unknown>(
 ): Promise<Dataset<R>> {
   const op = 'moduleDataset'
   const { name = 'dataset', args = [] } = checkOptions(op, options, { name: true, args: true })
-  if (!(module instanceof URL) && typeof module !== 'string')
+  if (!(module instanceof URL) && (typeof module !== 'string' || module === ''))
     throw new ValueError(
       op,
-      `the module is ${kindOf(module)}, but must be a URL: new URL('./rows.js', import.meta.url)`,
+      `the module is ${module === '' ? 'an empty text' : kindOf(module)}, but must be a URL: new URL('./rows.js', import.meta.url)`,
     )
   if (typeof module === 'string' && /^\.{0,2}\//.test(module))
     throw new ValueError(

@@ -1,4 +1,5 @@
 /** A picture as raw numbers: what decoders give, augmentations change, and workers send. */
+import { dtypeOfRow, isNumericArray } from '../core/arrays.js'
 import { kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 
 /**
@@ -13,7 +14,9 @@ export class Picture {
 
   /** Throws ValueError for sizes that are no positive integers, ShapeError where the numbers do not fill them. */
   constructor(data: Uint8Array | Float32Array, height: number, width: number, channels: number) {
-    if (!(data instanceof Uint8Array || data instanceof Float32Array))
+    // Arrays of another realm, as of a test runner, are instances of other classes.
+    const kind = isNumericArray(data) ? dtypeOfRow(data) : null
+    if (kind !== 'uint8' && kind !== 'float32')
       throw new ValueError('Picture', `data are ${kindOf(data)}, but must be a Uint8Array or a Float32Array`)
     for (const [name, size] of Object.entries({ height, width, channels }))
       if (!Number.isSafeInteger(size) || size < 1)
@@ -36,7 +39,7 @@ export function planesOf(pictures: readonly Picture[]): Uint8Array | Float32Arra
   const { data, height, width, channels } = pictures[0] as Picture
   const size = height * width
   const all =
-    data instanceof Uint8Array
+    dtypeOfRow(data) === 'uint8'
       ? new Uint8Array(pictures.length * data.length)
       : new Float32Array(pictures.length * data.length)
   let to = 0

@@ -19,6 +19,7 @@ export interface WithBlocks {
  * else than modules within the model.
  */
 export function blocksOf(model: Module): readonly Module[] | null {
+  if (!(model instanceof Module)) throw new ValueError('blocksOf', `needs a module, but got ${kindOf(model)}`)
   const declared = (model as Module & Partial<WithBlocks>).blocks
   const isMethod = typeof declared === 'function'
   if (!isMethod && (typeof declared !== 'object' || declared === null || !(Symbol.iterator in declared))) return null

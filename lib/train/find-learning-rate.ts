@@ -50,6 +50,9 @@ const share = 0.9
 /** Steps at the beginning whose means are of too few losses to be compared. */
 const warming = 5
 
+/** Steps whose curve nobody could tell from that of more. */
+const mostSteps = 10_000
+
 /**
  * The learning-rate range test (Smith, 2017, "Cyclical Learning Rates for Training Neural Networks"): trains with the Trainer's model, optimizer
  * and loss at a rate that grows from step to step, until the loss diverges. Then all that it changed is put back, to the bit: weights,
@@ -106,8 +109,8 @@ function checked(options: FindLearningRateOptions): FindLearningRateOptions {
   }
   if (!(Number.isFinite(from) && from > 0)) fail(`from is ${shown(from)}, but must be a positive number`)
   if (!(Number.isFinite(to) && to > from)) fail(`to is ${shown(to)}, but must be a number above ${from}`)
-  if (!(Number.isSafeInteger(steps) && steps >= 10))
-    fail(`steps is ${shown(steps)}, but must be an integer of at least 10`)
+  if (!(Number.isSafeInteger(steps) && steps >= 10 && steps <= mostSteps))
+    fail(`steps is ${shown(steps)}, but must be an integer from 10 to ${mostSteps}`)
   if (!(typeof diverged === 'number' && diverged > 1))
     fail(`diverged is ${shown(diverged)}, but must be a number above 1`)
   return options

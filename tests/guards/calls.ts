@@ -271,6 +271,8 @@ add(
 entries.push(...optimizerOptions, ...optimizerCalls)
 add('zeroGrad', f.zeroGrad, () => [[new nn.Parameter(t(2))]])
 
+add('blocksOf', nn.blocksOf, () => [model()])
+
 // Randomness, modes, memory.
 make('Generator', f.Generator, () => [1])
 add(
@@ -370,6 +372,33 @@ make(
   },
   () => [{ monitor: 'loss', patience: 2, minDelta: 0.1, mode: 'min', restoreBest: true }],
 )
+add('bestWeights', f.bestWeights as never, () => [{ monitor: 'validation.loss', minDelta: 0.1, mode: 'min' }])
+add(
+  'findLearningRate',
+  f.findLearningRate as never,
+  () => [
+    new f.Trainer(...(Object.values(regression()) as [f.nn.Linear, never])),
+    batches(),
+    { from: 1e-5, to: 1, steps: 10, diverged: 4 },
+  ],
+  'Trainer.steps',
+)
+add(
+  'check',
+  (data, options) => trainer().check(data, options),
+  () => [batches(), { validation: batches(), steps: 2, rows: 10, memory: '1 GB' }],
+  'Trainer.check',
+)
+add(
+  'predictMemory',
+  (data, options) => trainer().predictMemory(data, options),
+  () => [batches(), { parts: 2, checkpointing: false }],
+  'Trainer.predictMemory',
+)
+add('consoleLogger', f.consoleLogger as never, () => [{ steps: true }])
+add('csvLogger', f.csvLogger as never, () => [join(folder, 'table.csv'), { rows: 'step' }])
+add('jsonLines', f.jsonLines as never, () => [join(folder, 'events.jsonl')])
+add('tensorBoard', f.tensorBoard as never, () => [join(folder, 'board')])
 add('progressBar', f.progressBar, () => [process.stderr])
 
 // Fine-tuning.

@@ -14,6 +14,9 @@ const make = (name: string, Class: new (...args: never[]) => unknown, args: () =
   add(name, (...given) => new Class(...given), args, ...others)
 
 make('TensorDataset', f.TensorDataset, () => [t(4, 2), t(4)])
+make('Picture', f.Picture, () => [new Uint8Array(12), 2, 2, 3])
+const rowsModule = `data:text/javascript,${encodeURIComponent('export const dataset = (first) => [first, 1, 2]')}`
+add('moduleDataset', f.moduleDataset, () => [rowsModule, { name: 'dataset', args: [3] }])
 make('Subset', f.Subset, () => [new f.TensorDataset(t(4, 2), t(4)), [0, 2]])
 make('FunctionDataset', f.FunctionDataset, () => [3, (i: number) => i, (items: readonly number[]) => items])
 const stream = () => new f.IterableDataset(() => [1, 2, 3, 4])

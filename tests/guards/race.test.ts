@@ -217,6 +217,42 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
     expect(count).toBe(8)
     expect(Number.isInteger(only(model.parameters()))).toBe(true)
   },
+  async 'Trainer.check'(c, device) {
+    const { model } = c
+    const trainer = new f.Trainer(model, { optimizer: new optim.SGD(model.parameters(), { lr: 1 }), loss: f.mseLoss })
+    const report = await racing(c, () => trainer.check([ones(device), ones(device)]))
+    expect(report.loss).not.toBeNull()
+    expect(Number.isInteger(only(model.parameters()))).toBe(true)
+  },
+  async 'Trainer.predictMemory'(c, device) {
+    const { model } = c
+    const trainer = new f.Trainer(model, { optimizer: new optim.SGD(model.parameters(), { lr: 1 }), loss: f.mseLoss })
+    const { weights } = await racing(c, () => trainer.predictMemory([ones(device), ones(device)]))
+    expect(weights).toBe(4 * 3 * 300 * 301)
+    expect(Number.isInteger(only(model.parameters()))).toBe(true)
+  },
+  async findLearningRate(c, device) {
+    const { model } = c
+    const [first] = [...model.parameters()] as [f.Tensor]
+    const trainer = new f.Trainer(model, {
+      optimizer: new optim.SGD(model.parameters(), { lr: 1 }),
+      loss: () => first.mean(),
+    })
+    const found = f.findLearningRate(trainer, [[ones(device), ones(device)]], { steps: 10 })
+    // Steps of another training would be undone with its own.
+    const outcome = await racing(c, () => found).catch((error: unknown) => error)
+    if (outcome instanceof f.ValueError) expect(outcome.message).toContain('findLearningRate')
+    else expect(Number.isInteger(only(model.parameters()))).toBe(true)
+  },
+  async 'StepRecord.counted'(c, device) {
+    const trainer = new f.Trainer(c.model, {
+      optimizer: new optim.SGD(c.model.parameters(), { lr: 0 }),
+      loss: f.mseLoss,
+    })
+    const counts: Promise<number>[] = []
+    for await (const record of trainer.steps([[ones(device), ones(device)]])) counts.push(racing(c, record.counted))
+    expect(await counts[0]).toBe(4)
+  },
   async 'StepRecord.loss'(c, device) {
     const [first] = [...c.model.parameters()] as [f.Tensor]
     const trainer = new f.Trainer(c.model, {
@@ -275,6 +311,9 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
   async 'Dataset.rows'(c, device) {
     await races['FunctionDataset.batch']?.(c, device)
   },
+  async 'Subset.rows'(c, device) {
+    await races['Subset.batch']?.(c, device)
+  },
   async 'Subset.get'(c, device) {
     await races['Dataset.get']?.(c, device)
   },
@@ -309,6 +348,9 @@ const without: { readonly [call: string]: string } = {
   'FunctionDataset.get': 'the user writes it',
   'BatchesOptions.collate': 'the user writes it',
   'DataLoaderOptions.collate': 'the user writes it',
+  moduleDataset: 'imports a module of the user',
+  'Logger.open': 'the user writes it',
+  'Logger.close': 'the user writes it',
   'Callback.onStart': 'the user writes it',
   'Callback.onStep': 'the user writes it',
   'Callback.onValidation': 'the user writes it',

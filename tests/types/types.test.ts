@@ -158,8 +158,8 @@ describe('types', () => {
     const paths = ts.parseJsonConfigFileContent({ ...config.config, include: ['lib'] }, ts.sys, root).fileNames
     const program = compile({}, paths)
     expect(program.getSemanticDiagnostics().map(textOf)).toEqual([])
-    // 260,000 as this was written: records held to their inputs, results and kernels, two operands' dtypes to promotion, literal
-    // sizes followed through layers, and 6,000 for metrics.
-    expect(program.getInstantiationCount()).toBeLessThan(285_000)
+    // 323,000 as this was written: 260,000 with records held to their inputs, results and kernels, two operands' dtypes to promotion, literal
+    // sizes followed through layers, and 6,000 for metrics; 63,000 more for models, tokenizers, pictures and runs.
+    expect(program.getInstantiationCount()).toBeLessThan(350_000)
   }, 120_000)
 })

@@ -46,12 +46,18 @@ const tooLarge = 2
 /** Labels of more classes than these are words, of which a set never has all. */
 const fewClasses = 1000
 
+/** Steps on one batch that are no training yet. */
+const mostSteps = 10_000
+
 export async function check(checked: Checked, data: unknown, options: CheckOptions): Promise<CheckReport> {
   checkOptions(op, options, { validation: true, steps: true, rows: true, memory: true })
   const { validation, steps = 10, rows = 100_000, memory } = options
-  for (const [name, value] of Object.entries({ steps, rows }))
-    if (!Number.isSafeInteger(value) || value < 0)
-      throw new ValueError(op, `${name} is ${shown(value)}, but must be a non-negative integer`)
+  for (const [name, value, most] of [
+    ['steps', steps, mostSteps],
+    ['rows', rows, Number.MAX_SAFE_INTEGER],
+  ] as const)
+    if (!Number.isSafeInteger(value) || value < 0 || value > most)
+      throw new ValueError(op, `${name} is ${shown(value)}, but must be an integer from 0 to ${most}`)
   if (memory !== undefined) parseBytes(op, memory)
   if (validation !== undefined) checkBatches(op, validation)
   const batch = await firstBatch(op, data)

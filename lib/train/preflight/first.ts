@@ -1,6 +1,7 @@
 /** A batch of data that are asked for one only, and then are where they were. */
 import { kindOf, ValueError } from '../../core/errors.js'
 import { defaultGenerator } from '../../core/generator.js'
+import { visitTensors } from '../../core/scope.js'
 import { Tensor } from '../../core/tensor.js'
 import { noBatches, onePass } from '../checks.js'
 import type { Batches } from '../options.js'
@@ -42,9 +43,10 @@ export async function* look(op: string, batches: Batches<unknown>, most: number)
 
 /** The batch, or the first of the batches. */
 export async function firstBatch(op: string, data: unknown): Promise<unknown> {
-  if (!isBatches(data)) {
-    if (typeof data !== 'object' || data === null)
+  if (ArrayBuffer.isView(data) || !isBatches(data)) {
+    if (typeof data !== 'object' || data === null || ArrayBuffer.isView(data))
       throw new ValueError(op, `needs a batch, or batches such as a DataLoader, but got ${kindOf(data)}`)
+    visitTensors(data, ({ storage }) => storage.check(op))
     return data
   }
   for await (const batch of look(op, data, 1)) return batch

@@ -64,7 +64,7 @@ function summary(prefix: string, numbers: Numbers): Uint8Array {
 }
 
 /** The status START of SessionLog: a reader forgets what others tell of this step and of those behind it. */
-const sessionStart = message(7, integer(1, 1))
+const sessionStart = () => message(7, integer(1, 1))
 
 const prefixes = { step: 'train', validation: 'validation', epoch: 'epoch' } as const
 
@@ -90,7 +90,7 @@ export function tensorBoard(folder: string): Logger {
       const unique = `${String(now).padStart(13, '0')}.${hostname()}.${process.pid}.${files++}`
       file = await Appender.open(op, join(folder, `events.out.tfevents.${unique}`))
       file.append(event(now, 0, text(3, 'brain.Event:2')))
-      if (resumed) file.append(event(now, reached.steps + 1, sessionStart))
+      if (resumed) file.append(event(now, reached.steps + 1, sessionStart()))
     },
     log(told) {
       const record = recordOf(told)

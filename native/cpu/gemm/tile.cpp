@@ -54,7 +54,7 @@ Ahead panel_ahead(Matrix b, int64_t k, int64_t depth, int64_t column, int64_t wi
 }
 
 Ahead packed_ahead(const float* panel, int64_t depth) {
-  constexpr int64_t bytes = tile_columns * sizeof(float);
+  const int64_t bytes = tile_columns * sizeof(float);
   return {reinterpret_cast<const char*>(panel), bytes, bytes, depth};
 }
 
