@@ -13,7 +13,7 @@ import type { PluginOptions } from 'typedoc-plugin-markdown'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 // What several export stands on the page of the first.
-const indices = ['ops', 'nn', 'optim', 'data', 'data/datasets', 'data/text', 'train', 'models', 'finetune', ''].map(
+const indices = ['ops', 'nn', 'optim', 'data', 'data/datasets', 'data/text', 'text', 'images', 'train', 'models', 'finetune', ''].map(
   (folder) => join('lib', folder, 'index.ts'),
 )
 

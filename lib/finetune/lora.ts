@@ -27,7 +27,7 @@ export interface LoraOptions {
   /**
    * The layers: a list of names, each a path or its last parts ('q_proj'); a string, which is a regular expression of Python
    * that must match whole paths, as in PEFT (`pattern.ts` says what there is); a RegExp tried on paths; or 'all-linear', every
-   * Linear. With a MultiheadAttention its `out_proj` is adapted too, as in PEFT. Those in `modulesToSave` are left out. What selects nothing is an error.
+   * Linear but the head of a language model (its `outputHead()`), as in PEFT. With a MultiheadAttention its `out_proj` is adapted too, as in PEFT. Those in `modulesToSave` are left out. What selects nothing is an error.
    */
   readonly targetModules: readonly string[] | RegExp | string
   /**
@@ -104,6 +104,12 @@ function isPlainLinear({ adaptation }: Adaptable): boolean {
   return adaptation.by === 'linear' && adaptation.along === undefined
 }
 
+/** The layer that gives a language model's scores; null where the model names none. */
+function headOf(model: Module): unknown {
+  const { outputHead } = model as Module & { readonly outputHead?: unknown }
+  return typeof outputHead === 'function' ? outputHead.call(model) : null
+}
+
 function targets(op: string, model: Module, saved: readonly Named[], targetModules: unknown): Named<Adaptable>[] {
   const whole = new Set(saved.flatMap(([, module]) => module.modules()))
   const adaptable = ownModules(model).filter(
@@ -129,7 +135,9 @@ function targets(op: string, model: Module, saved: readonly Named[], targetModul
       op,
       `targetModules is ${shown(targetModules)}, but must be a list of names, a regular expression, or 'all-linear'`,
     )
-  let wanted: (path: string, layer: unknown) => boolean = (_, layer) => isAdaptable(layer) && isPlainLinear(layer)
+  const head = headOf(model)
+  let wanted: (path: string, layer: unknown) => boolean = (_, layer) =>
+    isAdaptable(layer) && isPlainLinear(layer) && layer !== head
   if (targetModules instanceof RegExp) wanted = stateless(targetModules)
   else if (typeof targetModules === 'string' && targetModules !== 'all-linear') {
     const pattern = new Pattern(targetModules, op, 'targetModules')

@@ -1,10 +1,12 @@
 /** The examples run as a user starts them, with less to do, and learn: what they print at the end says so. */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, it } from 'vitest'
+import { manualSeed } from '../../lib/index.js'
+import { AutoModel } from '../../lib/models/index.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'firesteel-examples-'))
@@ -70,4 +72,36 @@ it('classify-text tells the languages of most lines', () => {
 it('images tells shapes apart by pictures that threads change at random', () => {
   const out = run('images', '--epochs', '5')
   expect(number(out, /accuracy on 60 held pictures /)).toBeGreaterThan(0.5)
+})
+
+it('finetune-llm teaches a chat model of a folder an answer, and leaves an adapter', async () => {
+  const model = join(folder, 'llama')
+  manualSeed(0)
+  const tiny = await AutoModel.forCausalLM({
+    model_type: 'llama',
+    vocab_size: 1403,
+    hidden_size: 32,
+    intermediate_size: 64,
+    num_hidden_layers: 2,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+    max_position_embeddings: 256,
+  })
+  await tiny.save(model, { log: () => undefined })
+  for (const name of ['tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja'])
+    cpSync(join(root, 'tests/models/data/tokenizers/llama-bpe', name), join(model, name))
+  const lines = Array.from({ length: 16 }, (_, i) => {
+    const messages = [
+      { role: 'user', content: `ping ${i}` },
+      { role: 'assistant', content: 'pong' },
+    ]
+    return JSON.stringify({ messages })
+  })
+  const chats = join(folder, 'chats.jsonl')
+  writeFileSync(chats, lines.join('\n'))
+  const adapter = join(folder, 'adapter')
+  const paths = ['--model', model, '--chats', chats, '--adapter', adapter]
+  const out = run('finetune-llm', ...paths, '--ask', 'ping 3', '--epochs', '6')
+  expect(out.trimEnd().split('\n').at(-1)).toBe('pong')
+  expect(readdirSync(adapter).sort()).toEqual(['adapter_config.json', 'adapter_model.safetensors'])
 })

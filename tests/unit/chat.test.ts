@@ -145,7 +145,8 @@ describe('rows of chats', () => {
     for await (const row of chatRows(rows, tokenizer)) given.push(row)
     expect(given).toHaveLength(2)
     const { ids, learned } = await encodeChat((rows[0] as (typeof rows)[0]).messages, { tokenizer })
-    expect(given[0]).toEqual({ ids, labels: ids.map((id, i) => (learned[i] === 1 ? id : -100)), cut: 0 })
+    const labels = ids.map((id, i) => (learned[i] === 1 ? id : -100))
+    expect(given[0]).toEqual({ ids: Int32Array.from(ids), labels: Int32Array.from(labels), cut: 0 })
     const answer = given[0]?.labels.filter((label) => label >= 0) ?? []
     expect(tokenizer.decode(answer, { skipSpecialTokens: false })).toMatch(/4\.<\/s>$/)
   })

@@ -159,9 +159,10 @@ export interface ChatRow {
 
 /** A chat to train on. */
 export interface ChatTokens {
-  readonly ids: readonly number[]
+  /** Typed arrays, which batches make int32 tensors of. */
+  readonly ids: Int32Array
   /** The id of each token that is to be learned, at its own place; -100 for all others, which no loss counts. */
-  readonly labels: readonly number[]
+  readonly labels: Int32Array
   /** Tokens that were cut off at the end, because the chat has more than `maxLength`. */
   readonly cut: number
 }
@@ -205,7 +206,7 @@ async function tokensOf(row: ChatRow, index: number, options: EncodeChatOptions,
   const { ids, learned } = await named(index, () =>
     encoded(op, row.messages, { ...options, ...(row.tools && { tools: row.tools }) }),
   )
-  const kept = ids.slice(0, most)
+  const kept = Int32Array.from(ids.slice(0, most))
   // A first token is predicted from nothing.
   const labels = kept.map((id, i) => (i > 0 && learned[i] === 1 ? id : -100))
   if (labels.every((label) => label === -100)) {
