@@ -86,12 +86,14 @@ const mostIndices = 2 ** 31 - 1
 /** The places of all combinations of r of n, in the order of a dictionary, one after the other. */
 function placesOfAll(n: number, r: number, withReplacement: boolean): Int32Array<ArrayBuffer> {
   const from = withReplacement ? n + r - 1 : n
+  // As many as there are choices of those that are left out, which are few where r is large.
+  const fewer = Math.min(r, from - r)
   let count = r > from ? 0 : 1
-  for (let i = 1; i <= Math.min(r, from) && count > 0; i++) count = (count * (from - r + i)) / i
+  for (let i = 1; i <= fewer && count * r <= mostIndices; i++) count = (count * (from - fewer + i)) / i
   if (count * r > mostIndices)
     throw new ValueError(
       'combinations',
-      `there are ${count} of ${r} among ${n} elements, more than the ${mostIndices} numbers that one tensor is indexed by; take a smaller r`,
+      `there are at least ${count} of ${r} among ${n} elements, more than the ${mostIndices} numbers that one tensor is indexed by; take a smaller r`,
     )
   const places = new Int32Array(Math.round(count) * r)
   const now = Array.from({ length: r }, (_, i) => (withReplacement ? 0 : i))
