@@ -52,7 +52,7 @@ export class ImageFolder extends Dataset<readonly [image: Picture, label: number
   }
 }
 
-/** Of files that sharp decodes as npm has it. */
+/** Endings of files that sharp decodes as npm has it. */
 const pictures = /\.(jpe?g|png|webp|gif|avif|tiff?)$/i
 
 /**

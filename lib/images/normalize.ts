@@ -10,7 +10,7 @@ export interface NormalizeOptions {
   readonly std: number | readonly number[]
 }
 
-/** Of the pictures of ImageNet, red, green and blue, as torchvision's models expect them. */
+/** Means and deviations of ImageNet's pictures, red, green and blue, as torchvision's models expect them. */
 const imagenet: NormalizeOptions = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }
 
 /**

@@ -1,15 +1,15 @@
-/** What a kind of model is to those who load, save and choose models. */
+/** A kind of model, as those see it who load, save and choose models. */
 import type { LayerOptions } from '../nn/layer.js'
 import { type ConfigJson, Settings } from './config.js'
 import type { PretrainedModel } from './pretrained.js'
 
-/** How files name what a model has, where that is not as the model does. */
+/** Names in files, where they are not the model's own. */
 export interface FileNames {
   /** The module that a folder of the model without its head holds, as GPT-2's `transformer`: its names lack that beginning. */
   readonly base?: string
   /** The model's name for a name of an old file, as LayerNorm.gamma. */
   readonly rename?: (name: string) => string
-  /** What files have besides weights, as tables that follow from the configuration, by the model's names. */
+  /** Tensors in files besides weights, as tables that follow from the configuration, by the model's names. */
   readonly ignored?: RegExp
 }
 

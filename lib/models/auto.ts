@@ -13,7 +13,7 @@ import type { MaskedLM, MultipleChoice, QuestionAnswerer, SequenceClassifier, To
 import { type LoadModelOptions, loadModel } from './load.js'
 import type { PretrainedModel } from './pretrained.js'
 
-/** What a model is loaded for, and the class of models that do it. */
+/** The tasks that models are loaded for, and the class of models of each. */
 interface Tasks {
   readonly causalLM: CausalModel
   readonly embedding: EncoderBody
@@ -88,7 +88,7 @@ export interface LoadClassifierOptions extends LoadHeadOptions {
 }
 
 export interface LoadSequenceClassifierOptions extends LoadClassifierOptions {
-  /** What labels are, and so the loss. Default: what `config.json` says. */
+  /** The kind of the labels, and so the loss. Default: that of `config.json`. */
   readonly problemType?: ProblemType
 }
 

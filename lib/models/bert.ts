@@ -310,7 +310,7 @@ class BertMaskedLM extends MaskedLM<BertConfig> {
   }
 }
 
-/** What the two tasks of pre-training score: each token of each column, [B, T, vocabSize], and whether texts follow, [B, 2]. */
+/** Scores of the two tasks of pre-training: each token of each column, [B, T, vocabSize], and whether texts follow, [B, 2]. */
 export type PreTrainingScores = { readonly predictions: Tensor; readonly nextSentence: Tensor }
 
 export interface PreTrainingInputs extends LabelledInputs {
@@ -412,7 +412,7 @@ class BertSequenceClassifier extends SequenceClassifier<BertConfig> {
   }
 }
 
-/** Of BERT and RoBERTa. */
+/** Multiple choice by BERT or RoBERTa. */
 export class BertMultipleChoice extends MultipleChoice<BertConfig> {
   readonly dropout: Dropout
   readonly classifier: Linear
@@ -429,7 +429,7 @@ export class BertMultipleChoice extends MultipleChoice<BertConfig> {
   }
 }
 
-/** What heads are made of. */
+/** The parts that heads are made of. */
 export type HeadArguments = readonly [
   architecture: Architecture<object, PretrainedModel>,
   body: Bert,

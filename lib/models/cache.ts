@@ -8,7 +8,7 @@ import { indexSelect } from '../ops/indexing/index.js'
 import { copyInto } from '../ops/inplace.js'
 import { cat, clone, narrow } from '../ops/shape/index.js'
 
-/** What a layer's queries may see: keys and values [B, H, T, D] of the columns from `first` on. */
+/** The sight of a layer's queries: keys and values [B, H, T, D] of the columns from `first` on. */
 export interface Seen {
   readonly keys: Tensor
   readonly values: Tensor

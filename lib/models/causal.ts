@@ -1,4 +1,4 @@
-/** What decoder-only language models have in common. */
+/** The common part of decoder-only language models. */
 import { noGrad } from '../autograd/mode.js'
 import { checkDType, checkTensor } from '../autograd/operator.js'
 import { isFloating } from '../core/dtype.js'
@@ -152,7 +152,7 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
     return bare ? fused(hidden, head.weight, this.logitCap) : plain(this.logits(hidden))
   }
 
-  /** What is to be predicted, and the inputs without it. */
+  /** The tokens to be predicted, and the inputs without them. */
   #targetOf(op: string, ids: Tensor, inputs: CausalLossInputs): { target: Tensor; rest: CausalInputs } {
     const { labels, ...rest } = checkOptions(op, inputs, { ...causalNames, labels: true })
     const target = labels ?? ids

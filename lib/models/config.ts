@@ -9,7 +9,7 @@ import { readJson } from '../io/json.js'
 /** The object in a `config.json`. */
 export type ConfigJson = { readonly [name: string]: unknown }
 
-/** What is true of the file, its program or its tokens, or says how to train or to write text: it changes no output. */
+/** Settings about the file, its program or its tokens, or how to train or to write text: they change no output. */
 const harmless = new Set([
   'architectures',
   'model_type',
@@ -238,7 +238,7 @@ export class Settings {
   }
 }
 
-/** What a `config.json` holds. Throws ValueError for what is no such file. */
+/** The content of a `config.json`. Throws ValueError for what is no such file. */
 export async function readConfig(op: string, path: string): Promise<ConfigJson> {
   return new Settings(op, path, await readJson(op, path)).json
 }

@@ -156,7 +156,7 @@ export class DistilBert extends EncoderBody<DistilBertConfig> {
   }
 }
 
-/** What heads are made of. */
+/** The parts that heads are made of. */
 type HeadArguments = readonly [
   architecture: Architecture<object, PretrainedModel>,
   body: DistilBert,

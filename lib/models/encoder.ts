@@ -1,4 +1,4 @@
-/** What encoders of text have in common: every token sees every other, and heads read what comes out. */
+/** The common part of encoders of text: every token sees every other, and heads read what comes out. */
 import { checkDType, checkTensor } from '../autograd/operator.js'
 import { formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
@@ -16,7 +16,7 @@ import type { Architecture, FileNames } from './architecture.js'
 import type { ConfigJson, Settings } from './config.js'
 import { PretrainedModel } from './pretrained.js'
 
-/** What the loss of a sequence's labels is: classes, yes or no for each label, or numbers. */
+/** The kind of a sequence's labels, and so its loss: classes, yes or no for each label, or numbers. */
 export const problemTypes = ['single_label_classification', 'multi_label_classification', 'regression'] as const
 
 export type ProblemType = (typeof problemTypes)[number]
@@ -33,7 +33,7 @@ export interface EncoderConfig {
   readonly inner: number
   readonly activation: ActivationName
   readonly eps: number
-  /** Of what is added to the residual stream, and of embeddings. */
+  /** Dropout of what is added to the residual stream, and of embeddings. */
   readonly dropout: number
   readonly attentionDropout: number
   /** In front of the layer that classifies sequences, that which classifies tokens, and that which finds answers. */

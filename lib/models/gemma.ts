@@ -183,7 +183,7 @@ export class Gemma extends CausalModel<GemmaConfig> {
   }
 }
 
-/** What both generations say alike. */
+/** Settings that both generations have alike. */
 function common(settings: Settings) {
   settings.only('use_bidirectional_attention', false)
   // Gemma reads hidden_activation; the older name stands beside it in published folders.

@@ -30,7 +30,7 @@ export interface Gpt2Config extends CausalConfig {
   readonly inner: number
   readonly activation: ActivationName
   readonly eps: number
-  /** Of what is added to the residual stream. */
+  /** Dropout of what is added to the residual stream. */
   readonly dropout: number
   readonly embeddingDropout: number
   readonly attentionDropout: number

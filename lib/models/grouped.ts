@@ -1,4 +1,4 @@
-/** What Llama, its kin and Gemma are built of: attention of grouped heads with rotary positions, and a gated network. */
+/** The parts of Llama, its kin and Gemma: attention of grouped heads with rotary positions, and a gated network. */
 import { ValueError } from '../core/errors.js'
 import type { Tensor } from '../core/tensor.js'
 import type { LayerOptions } from '../nn/layer.js'
@@ -22,7 +22,7 @@ export interface GroupedConfig {
   readonly inBias: boolean
   readonly outBias: boolean
   readonly attentionDropout: number
-  /** What products of queries and keys are multiplied with. */
+  /** The factor of products of queries and keys. */
   readonly scale: number
   /** c: scores are c tanh(score / c) (Gemma 2); null: as they are. */
   readonly softcap: number | null

@@ -48,7 +48,7 @@ export function classLoss(scores: Tensor, labels: Tensor, none = ignored): Loss 
 
 /** Scores of all tokens for each column: int32 ids [B, T] -> [B, T, vocabSize]. */
 export abstract class MaskedLM<out C extends EncoderConfig = EncoderConfig> extends EncoderModel<C> {
-  /** What the last layer scores: states [B, T, width] -> [B, T, width]. */
+  /** The input of the last layer: states [B, T, width] -> [B, T, width]. */
   protected abstract transformed(states: Tensor): Tensor
   /** The layer that scores tokens; its weight may be the embedding's. */
   abstract outputHead(): Linear

@@ -126,7 +126,7 @@ export class Llama extends CausalModel<LlamaConfig> {
   }
 }
 
-/** What the kin differ in where a configuration does not say it, and in what none can say. */
+/** Differences of the kin where a configuration does not say them, and those that none can say. */
 interface Kind {
   readonly name: string
   readonly modelType: string

@@ -36,7 +36,7 @@ export interface FreshParts {
 
 const dtypes = ['auto', 'float32', 'bfloat16'] as const
 
-/** What of the folder is which of the model, and what stays out. */
+/** Names of the model for those of the folder, and the names that stay out. */
 function naming(model: PretrainedModel, source: TensorSource, files: FileNames, fresh: readonly string[]): LoadOptions {
   const own = new Set(model.namedState().map(([name]) => name))
   const { base, ignored, rename = (name) => name } = files

@@ -22,7 +22,7 @@ interface Quantised {
   readonly nested: { readonly block: number; readonly offset: number } | null
 }
 
-/** What `quantization_config` says, where it is one that is supported. Throws ValueError naming what is not. */
+/** The settings of `quantization_config`, where it is one that is supported. Throws ValueError naming what is not. */
 export function checkQuantization(op: string, path: string, json: ConfigJson): boolean {
   const config = json['quantization_config'] ?? null
   if (config === null) return false

@@ -1,4 +1,4 @@
-/** What all models of Hugging Face's folders have in common: a configuration, a folder to be saved to, and initial weights. */
+/** The common part of all models of Hugging Face's folders: a configuration, a folder to be saved to, and initial weights. */
 import { noGrad } from '../autograd/mode.js'
 import { type DType, isBlocks } from '../core/dtype.js'
 import { DTypeError, ValueError } from '../core/errors.js'
@@ -21,7 +21,7 @@ export abstract class PretrainedModel<out C extends object = object> extends Mod
   #config: C
   readonly #json: ConfigJson
 
-  /** What `generation_config.json` beside the configuration says; null where there is none. It is saved again. */
+  /** The content of `generation_config.json` beside the configuration; null where there is none. It is saved again. */
   generationConfig: ConfigJson | null = null
 
   /** `json` is what `config` was read from. */
@@ -31,7 +31,7 @@ export abstract class PretrainedModel<out C extends object = object> extends Mod
     this.#json = json
   }
 
-  /** What the model was made of. */
+  /** The configuration that the model was made of. */
   get config(): C {
     return this.#config
   }
@@ -41,7 +41,7 @@ export abstract class PretrainedModel<out C extends object = object> extends Mod
   /** The layers in the middle, from the input to the output. */
   abstract blocks(): Module[]
 
-  /** What a saved `config.json` has otherwise than the one that the model was made of. */
+  /** Settings that a saved `config.json` has otherwise than the one that the model was made of. */
   protected get changes(): ConfigJson {
     return {}
   }
@@ -51,7 +51,7 @@ export abstract class PretrainedModel<out C extends object = object> extends Mod
     this.#config = { ...this.#config, ...change }
   }
 
-  /** What `config.json` says of the model as it is now. */
+  /** The `config.json` of the model as it is now. */
   toConfig(): ConfigJson {
     return { ...this.#json, architectures: [this.architecture.name], ...this.changes }
   }

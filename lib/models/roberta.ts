@@ -57,7 +57,7 @@ class RobertaLMHead extends Module {
     this.decoder = new Linear(width, vocabSize, options)
   }
 
-  /** What the decoder scores. The activation is GELU, whatever that of the blocks is. */
+  /** The decoder's input. The activation is GELU, whatever that of the blocks is. */
   forward(states: Tensor): Tensor {
     return this.layerNorm.forward(gelu(this.dense.forward(states)))
   }

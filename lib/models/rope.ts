@@ -10,7 +10,7 @@ import { reshape } from '../ops/shape/index.js'
 import type { Columns } from './columns.js'
 import type { ConfigJson, Settings } from './config.js'
 
-/** How queries and keys are turned. */
+/** The rotation of queries and keys. */
 export interface Rope {
   readonly base: number
   readonly scaling: RotaryScaling | null
@@ -18,7 +18,7 @@ export interface Rope {
   readonly headDim: number
 }
 
-/** What a model knows without its rotary settings. */
+/** The settings beside the rotary ones that the rotation depends on. */
 export interface RopeDefaults {
   readonly base: number
   readonly headDim: number

@@ -32,7 +32,7 @@ interface Ended extends Beam {
   readonly done: boolean
 }
 
-/** What no score is below: of places that hold no text. */
+/** The score of places that hold no text: none is below it. */
 const nothing = -1e9
 
 /** The best of all continuations of a row's beams: (beam, token) by score, the first of equals first. */

@@ -12,7 +12,7 @@ import { select } from '../../ops/shape/index.js'
 import { KvCache } from '../cache.js'
 import type { CausalInputs } from '../columns.js'
 
-/** What a decoder needs of a model. */
+/** The part of a model that a decoder needs. */
 export interface Decodable extends Module {
   hidden(ids: Tensor, inputs?: CausalInputs): Tensor
   logits(hidden: Tensor): Tensor

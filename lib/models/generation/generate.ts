@@ -42,7 +42,7 @@ export interface Generated {
   /** With a tokenizer: the new text, without what ended it. */
   readonly text?: string
   readonly logProbs?: readonly number[]
-  /** Of a beam search: what texts are compared by. */
+  /** The number that the texts of a beam search are compared by. */
   readonly score?: number
 }
 

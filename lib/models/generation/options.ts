@@ -14,7 +14,7 @@ import {
   typicalP,
 } from './scores.js'
 
-/** What generation needs of a tokenizer. */
+/** The part of a tokenizer that generation needs. */
 export interface TokenDecoder {
   decode(ids: readonly number[]): string
 }

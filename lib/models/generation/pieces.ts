@@ -1,7 +1,7 @@
 /** Text out of tokens as they come, in pieces that are whole characters. */
 import type { Plan } from './options.js'
 
-/** What decoders write for bytes that are no whole character yet. */
+/** The character that decoders write for bytes that are no whole one yet. */
 const unfinished = '\ufffd'
 
 /** Tokens after which the text before a line's end is given up, so that decoding stays cheap however long the text is. */
@@ -40,7 +40,7 @@ export class PieceWriter {
     return this.#give(false)
   }
 
-  /** What still waits, as it is. */
+  /** The text that still waits, as it is. */
   end(): string {
     this.#held += this.#decode().slice(this.#taken)
     return this.#give(true)

@@ -1,4 +1,4 @@
-/** What is done to the scores of the next token before one is chosen. All change `scores` in place; -Infinity rules a token out. */
+/** Changes of the next token's scores before one is chosen. All work in place; -Infinity rules a token out. */
 
 export type Scores = Float64Array
 

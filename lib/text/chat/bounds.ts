@@ -9,7 +9,7 @@ const mostText = 2 ** 24
 /** Expressions and statements that one rendering evaluates: some seconds' work. */
 const mostSteps = 10_000_000
 
-/** What an entry counts that a loop goes over, or that a function makes: the interpreter makes a scope for it, which takes as long. */
+/** The price of an entry that a loop goes over, or that a function makes: the interpreter makes a scope for it, which takes as long. */
 const stepsOfEntry = 400
 
 /** Entries of a list or table that a template makes. */
@@ -30,7 +30,7 @@ function iterableOf(loop: object): object {
 /** An interpreter that counts what it does, and refuses values that grow too large, so that a template ends, and soon. */
 export function boundedInterpreter({ Interpreter }: Jinja, op: string, globals: Environment): Interpreter {
   let steps = 0
-  /** What loops go over. */
+  /** Lists that loops go over. */
   const walked = new WeakSet<object>()
   class Bounded extends Interpreter {
     override evaluate(statement: Statement | undefined, environment: Environment): Value {

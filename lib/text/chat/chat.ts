@@ -14,7 +14,7 @@ export interface ChatTemplateOptions {
   readonly tools?: readonly unknown[]
   /** The name of one of the tokenizer's templates, or a template. Default: the tokenizer's. */
   readonly template?: string
-  /** What else the template reads, such as `enable_thinking`. */
+  /** Variables that the template reads besides, such as `enable_thinking`. */
   readonly variables?: ChatVariables
 }
 
@@ -89,7 +89,7 @@ export async function applyChatTemplate(
   return template.render(messages, { ...variablesOf(options), add_generation_prompt: addGenerationPrompt }, op)
 }
 
-/** What is to be learned of a chat: all answers of the assistant, its last one, or every token. */
+/** The part of a chat that is to be learned: all answers of the assistant, its last one, or every token. */
 export type Learn = 'assistant' | 'last' | 'all'
 
 export interface EncodeChatOptions extends Omit<ChatTemplateOptions, 'addGenerationPrompt'> {

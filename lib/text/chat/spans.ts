@@ -11,7 +11,7 @@ export type Span = readonly [from: number, to: number]
 
 export interface RenderedChat {
   readonly text: string
-  /** What the assistant must produce: its answers as rendered, each with the marker right behind it that ends the turn. */
+  /** The text that the assistant must produce: its answers as rendered, each with the marker right behind it that ends the turn. */
   readonly learn: readonly Span[]
 }
 
@@ -139,7 +139,7 @@ class AnswerFinder {
     return parts.length < 2 ? null : (parts as [string, string])
   }
 
-  /** What the template writes to make the assistant begin. */
+  /** The text by which the template makes the assistant begin. */
   #prompt(place: number): string {
     const messages = this.#messages.slice(0, place)
     try {

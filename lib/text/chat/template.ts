@@ -9,11 +9,11 @@ export interface ChatMessage {
   readonly role: string
   /** A text; or parts, of which those of type 'text' have a `text`; null beside tool calls. */
   readonly content?: string | readonly { readonly type: string; readonly text?: string }[] | null
-  /** What else the template knows: `tool_calls`, `name`, `reasoning_content`. */
+  /** Whatever else the template knows: `tool_calls`, `name`, `reasoning_content`. */
   readonly [key: string]: unknown
 }
 
-/** What a template sees beside the messages: `bos_token`, `tools`, ... */
+/** Variables that a template sees beside the messages: `bos_token`, `tools`, ... */
 export type ChatVariables = { readonly [name: string]: unknown }
 
 /** A tag of a block that the assistant generates, with the white space around it. */

@@ -1,4 +1,4 @@
-/** What a tokenizer gives for a text, and how that is cut and filled up. Semantics: Hugging Face tokenizers. */
+/** The result of a tokenizer for a text, and how it is cut and filled up. Semantics: Hugging Face tokenizers. */
 import { ValueError } from '../../core/errors.js'
 
 /** A text in tokens. All lists have an entry for each token. */
@@ -17,7 +17,7 @@ export interface Encoding {
   readonly words: readonly (number | null)[]
   /** Which text of a pair a token comes from; null for what was added. */
   readonly sequences: readonly (0 | 1 | null)[]
-  /** What truncation cut off, in windows that overlap by `stride` tokens. */
+  /** Tokens that truncation cut off, in windows that overlap by `stride` tokens. */
   readonly overflowing: readonly Encoding[]
 }
 

@@ -31,7 +31,7 @@ export interface EncodeOptions {
   readonly specialTokens?: boolean
   /** The most tokens of a result, special ones among them. Default: any number. */
   readonly maxLength?: number
-  /** What is cut where `maxLength` is exceeded: of the longer text first, or of one of them only. Default 'longestFirst'. */
+  /** The text that is cut where `maxLength` is exceeded: of the longer text first, or of one of them only. Default 'longestFirst'. */
   readonly truncation?: Truncation
   /** The end that is cut. Default: the tokenizer's `truncationSide`. */
   readonly truncationSide?: Side
@@ -84,7 +84,7 @@ export interface AddTokensOptions {
   readonly special?: boolean
 }
 
-/** What a file says of an added token. */
+/** An added token, as a file has it. */
 interface FileToken {
   readonly id: number
   readonly content: string

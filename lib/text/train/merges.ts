@@ -56,7 +56,7 @@ export interface MergeTraining {
   readonly special: readonly string[]
   /** Characters that are tokens whether or not a word has them. */
   readonly alphabet: readonly string[]
-  /** What the tokens of a word but its first begin with. */
+  /** The beginning of a word's tokens but its first. */
   readonly prefix: string
 }
 
