@@ -445,7 +445,7 @@ export function readBert(
   settings.only('is_decoder', false)
   settings.only('add_cross_attention', false)
   settings.only('position_embedding_type', 'absolute')
-  // Of BERT's own program, which reads none of them.
+  // Settings of BERT's own program, which reads none of them.
   settings.unused('directionality', 'pooler_fc_size', 'pooler_num_attention_heads', 'pooler_num_fc_layers')
   settings.unused('pooler_size_per_head', 'pooler_type')
   const width = settings.size('hidden_size', 768)

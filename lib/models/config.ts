@@ -261,7 +261,7 @@ const fractions = new Set([
   'layer_norm_eps',
   'layer_norm_epsilon',
   'rms_norm_eps',
-  // Of rotary settings.
+  // Names of rotary settings.
   'attention_factor',
   'beta_fast',
   'beta_slow',

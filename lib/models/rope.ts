@@ -118,7 +118,7 @@ function scalingOf(settings: Settings, where: string, json: ConfigJson, defaults
     }
   }
   const found = scaling()
-  // What is left over beside a plain embedding, transformers passes over too.
+  // Transformers passes over what is left beside a plain embedding, too.
   if (found !== null)
     for (const name of Object.keys(json))
       if (!asked.has(name) && (json[name] ?? null) !== null)

@@ -29,9 +29,9 @@ export interface BaseLayer {
 
 /** How a layer is adapted: the adapter's method that drives it, and the sizes of what low-rank products add to. */
 export type Adaptation = {
-  /** What holds the numbers of `dense()`. */
+  /** The tensor that holds the numbers of `dense()`. */
   readonly weight: Parameter
-  /** What else of the layer reads the weight, past the adapters: it would change with a merged product. */
+  /** The other readers of the weight in the layer, past the adapters: they would change with a merged product. */
   readonly alsoRead?: string | null
 } & (
   | {

@@ -1,4 +1,4 @@
-/** What a model on meta gets as it is loaded: memory, instead of a copy into memory that is there. */
+/** The arrivals at a model on meta as it is loaded: memory, instead of a copy into memory that is there. */
 import type { Device } from '../core/device.js'
 import { DeviceError, formatShape, namedAs, ShapeError, ValueError } from '../core/errors.js'
 import { keep } from '../core/scope.js'

@@ -28,7 +28,7 @@ import { type Parameter, settings } from './module.js'
 
 export interface MultiheadAttentionOptions extends LayerOptions {
   readonly bias?: boolean
-  /** Of the attention weights, in training. Default 0. */
+  /** Dropout of the attention weights, in training. Default 0. */
   readonly dropout?: number
   /** Features of keys, and of values. Default embedDim; where either differs, queries, keys and values have weights of their own. */
   readonly kdim?: number | undefined
@@ -107,7 +107,7 @@ export class MultiheadAttention extends Adaptable {
   readonly biasK: Parameter | null
   readonly biasV: Parameter | null
   readonly outProj: Linear
-  /** What dropout draws from; null: this thread's default one. */
+  /** The generator that dropout draws from; null: this thread's default one. */
   readonly generator: Generator | null
 
   constructor(embedDim: number, numHeads: number, options: MultiheadAttentionOptions = {}) {
@@ -166,7 +166,7 @@ export class MultiheadAttention extends Adaptable {
     return { by: 'linear', weight, inFeatures: embedDim, outFeatures: 3 * embedDim, along: [this.outProj] }
   }
 
-  /** Of the projection of queries, keys and values: [3E], or null. */
+  /** The bias of the projection of queries, keys and values: [3E], or null. */
   override get bias(): Parameter | null {
     return this.inProjBias
   }

@@ -22,7 +22,7 @@ import {
 } from './transformer.js'
 
 export interface StackOptions {
-  /** What normalises the last block's result, as a LayerNorm. Default null. */
+  /** The norm of the last block's result, as a LayerNorm. Default null. */
   readonly norm?: Model | null
 }
 
@@ -126,9 +126,9 @@ export class TransformerDecoder extends Module {
   }
 }
 
-/** What encodes: a module from the source and its masks. */
+/** The encoder: a module from the source and its masks. */
 export type Encoder = Module & { forward(src: Tensor, inputs: EncoderStackInputs): Tensor }
-/** What decodes: a module from the target, the memory and their masks. */
+/** The decoder: a module from the target, the memory and their masks. */
 export type Decoder = Module & { forward(tgt: Tensor, memory: Tensor, inputs: DecoderInputs): Tensor }
 
 export interface TransformerOptions extends TransformerLayerOptions {

@@ -3,9 +3,9 @@ import { kindOf, ValueError } from '../core/errors.js'
 import { checkFinished } from '../core/synchronous.js'
 import type { Module } from './module.js'
 
-/** What a module's forward takes; unknown where its class is. */
+/** The arguments of a module's forward; unknown where its class is. */
 export type InputsOf<M> = M extends { forward: (...inputs: infer In) => unknown } ? Readonly<In> : readonly unknown[]
-/** What a module's forward gives; unknown where its class is. */
+/** The result of a module's forward; unknown where its class is. */
 export type OutputOf<M> = M extends { forward: (...inputs: never[]) => infer Out } ? Out : unknown
 
 /** Sees the inputs of a forward; what it returns replaces them. */

@@ -33,7 +33,7 @@ function fillFrom<T extends Tensor>(op: string, tensor: T, options: InitOptions,
   if (!tensor.dtype.includes('float'))
     throw new DTypeError(op, `the tensor is ${tensor.dtype}, but must be floating, because what is drawn has fractions`)
   const { dtype, device } = tensor
-  // What was drawn is as large as the parameter: freed at once, not when a collection comes to it.
+  // The drawn numbers take as much as the parameter: they are freed at once, not when a collection comes to them.
   namedAs(op, () =>
     noGrad(() => scope(() => copyInto(tensor, draw({ dtype, device, generator: options.generator }), op))),
   )
@@ -150,7 +150,7 @@ export function eye_<T extends Tensor>(tensor: T): T {
 }
 
 export interface DiracOptions {
-  /** Of the convolution. Default 1. */
+  /** The groups of the convolution. Default 1. */
   readonly groups?: number
 }
 

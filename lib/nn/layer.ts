@@ -1,4 +1,4 @@
-/** What the constructors of all layers share. */
+/** The common part of the constructors of all layers. */
 import type { Device } from '../core/device.js'
 import { type DType, isBlocks, isDType } from '../core/dtype.js'
 import { DTypeError, Faults, shown, ValueError } from '../core/errors.js'

@@ -71,7 +71,7 @@ export async function loadSource(module: Stateful, file: TensorSource, options: 
   return { missing, unexpected, excluded }
 }
 
-/** What goes where was decided before the file was read; the program may have put other layers into the module since. */
+/** The places were decided before the file was read; the program may have put other layers into the module since. */
 function checkUnchanged(given: readonly Named[], now: Match): void {
   const tensors = new Map(now.given)
   if (now.problems.length === 0 && tensors.size === given.length && given.every(([name, x]) => tensors.get(name) === x))

@@ -3,7 +3,7 @@ import { Module } from './module.js'
 import { tellOnce } from './tell.js'
 import { forgetBarren } from './walk.js'
 
-/** What was found within an outermost module, or told of. */
+/** The findings within an outermost module, told of or not. */
 const known = new WeakMap<Module, WeakSet<Module>>()
 
 /** Whether it matters that a walk misses this: something in it learns, or does in training what it must not in use. */

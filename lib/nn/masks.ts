@@ -14,7 +14,7 @@ export interface Masks {
   readonly keyPaddingMask?: Tensor | null
 }
 
-/** What is added to scores: 0 and minus infinity for a bool mask. */
+/** The numbers that are added to scores: 0 and minus infinity for a bool mask. */
 function additive(mask: Tensor, dtype: 'float32' | 'float64'): Tensor {
   if (mask.dtype !== 'bool') return castTo(mask, dtype)
   return where(mask, Number.NEGATIVE_INFINITY, zeros([], { dtype, device: mask.device }))

@@ -131,7 +131,7 @@ export abstract class Module extends Holder {
   /** Name in a state of one of this module's properties. */
   override stateName(property: string): string {
     const own: unknown = (this.constructor as typeof Module).stateNames[property]
-    // What an object inherits, as `constructor`, is no name.
+    // Inherited properties, as `constructor`, are no names.
     return typeof own === 'string' ? own : snakeCase(property)
   }
 
@@ -254,7 +254,7 @@ export abstract class Module extends Holder {
    * where the file cannot be written.
    */
   async save(path: string): Promise<void> {
-    // What a class has made of stateDict() holds for its files too.
+    // A class's own stateDict() holds for its files too.
     const own = this.stateDict !== Module.prototype.stateDict
     return writeTensors(path, own ? this.stateDict() : new Map(withoutAliases(readState('save', this))))
   }
@@ -441,7 +441,7 @@ export abstract class Module extends Holder {
     return this
   }
 
-  /** What `toString()` shows of this module itself, as sizes and options. */
+  /** The text of this module itself in `toString()`, as sizes and options. */
   extraRepr(): string {
     return ''
   }

@@ -1,4 +1,4 @@
-/** What layers of one function have in common. */
+/** The common part of layers of one function. */
 import type { DType } from '../core/dtype.js'
 import type { Keeps } from '../core/flow-types.js'
 import type { Shape } from '../core/shape.js'

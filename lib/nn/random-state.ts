@@ -5,9 +5,9 @@ import { Module } from './module.js'
 
 /** A plain object, which may be written as JSON. */
 export interface RandomState {
-  /** Of this thread's default generator, from which everything draws that was given no other. */
+  /** The state of this thread's default generator, from which everything draws that was given no other. */
   readonly default: GeneratorState
-  /** Of the generators that modules hold, by path (`blocks.0.dropout.generator`). */
+  /** The states of the generators that modules hold, by path (`blocks.0.dropout.generator`). */
   readonly modules: { readonly [path: string]: GeneratorState }
 }
 

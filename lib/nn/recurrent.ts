@@ -39,7 +39,7 @@ const recurrentOptions: OptionNames<RecurrentLayerOptions> = {
   bidirectional: true,
 }
 
-/** What a call of a recurrent layer may say beside the sequence and the state. */
+/** The options of a call of a recurrent layer, beside the sequence and the state. */
 export interface SequenceOptions {
   /** How many steps of each sequence count, [B] integers; the others give 0 and leave the state. Default: all. */
   readonly lengths?: SequenceLengths | undefined
@@ -47,13 +47,13 @@ export interface SequenceOptions {
 
 const sequenceNames: OptionNames<SequenceOptions> = { lengths: true }
 
-/** What a GRU or an RNN gives: the states of its last layer, and the last h of every layer and direction. */
+/** The result of a GRU or an RNN: the states of its last layer, and the last h of every layer and direction. */
 export interface RecurrentResult {
   readonly output: Tensor
   readonly state: Tensor
 }
 
-/** What an LSTM gives: the states of its last layer, and the last [h, c] of every layer and direction. */
+/** The result of an LSTM: the states of its last layer, and the last [h, c] of every layer and direction. */
 export interface LstmResult {
   readonly output: Tensor
   readonly state: readonly [Tensor, Tensor]
@@ -68,7 +68,7 @@ abstract class RecurrentLayer extends Module {
   readonly bidirectional: boolean
   readonly dropout: number
   readonly #hasBias: boolean
-  /** What dropout draws from; null: this thread's default one. */
+  /** The generator that dropout draws from; null: this thread's default one. */
   readonly generator: Generator | null
 
   /** `given` are the options, checked; `projSize` is the size of h where it is not `hiddenSize`. */

@@ -32,11 +32,11 @@ export interface ScoreAttentionOptions extends LayerOptions {
   readonly score?: 'scaledDot' | 'dot' | 'cosine' | 'general' | 'additive' | ScoreFunction
   /** Features of keys. Default: those of queries. */
   readonly keyDim?: number
-  /** Of the additive score: size of its sum. Default: features of queries. */
+  /** The size of the additive score's sum. Default: features of queries. */
   readonly hiddenDim?: number
-  /** Of 'scaledDot' and 'cosine': what scores are multiplied with. */
+  /** The factor of the scores of 'scaledDot' and 'cosine'. */
   readonly scale?: number
-  /** Of the attention weights, in training. Default 0. */
+  /** Dropout of the attention weights, in training. Default 0. */
   readonly dropout?: number
 }
 

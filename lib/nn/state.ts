@@ -26,7 +26,7 @@ interface Guarding {
   [guardState](op: string): void
 }
 
-/** What has a state: a module, or a part of one. */
+/** The owner of a state: a module, or a part of one. */
 export interface Stateful {
   namedState(): Iterable<readonly [string, Tensor]>
   modules?(): Iterable<object>
@@ -141,14 +141,14 @@ export function contradiction([[name], [other]]: Tie): string {
   return `${name} and ${other} are one memory in this model, but have different values in the state`
 }
 
-/** What is offered for a module's state, before any of it is read. */
+/** The offer of tensors for a module's state, before any of them is read. */
 export interface Offer {
   readonly naming: Naming
   /** By the model's name: the sizes of what has the name, or what it is instead of a tensor and must be; null where nothing has it. */
   sizesOf(name: string): Shape | string | null
 }
 
-/** What of an offer goes where, and all that is wrong with it. */
+/** The places of an offer's tensors, and all that is wrong with it. */
 export interface Match extends LoadResult {
   /** All tensors of the module, under all their names. */
   readonly own: readonly Named[]

@@ -1,4 +1,4 @@
-/** What a model is made of, as a table: layers, the shapes that they give, parameters. */
+/** The parts of a model, as a table: layers, the shapes that they give, parameters. */
 import { noGrad } from '../autograd/mode.js'
 import type { DType } from '../core/dtype.js'
 import { formatShape } from '../core/errors.js'
@@ -12,7 +12,7 @@ import { filled } from '../ops/placement.js'
 import { captureModes, type Module } from './module.js'
 
 export interface SummaryOptions {
-  /** Of the input that the model is tried with. Default float32; int32 where it takes token ids. */
+  /** The dtype of the input that the model is tried with. Default float32; int32 where it takes token ids. */
   readonly dtype?: DType
 }
 

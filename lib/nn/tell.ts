@@ -1,7 +1,7 @@
 /** Warnings about what a model holds and will not train. */
 import { warn } from '../core/host.js'
 
-/** What was told of, because whatever is told of may be met again at every step, or be made anew at every call. */
+/** The things that were told of, because each may be met again at every step, or be made anew at every call. */
 const told = new Set<string>()
 
 /** Warns of the process, once for a subject. */

@@ -51,7 +51,7 @@ const transformerLayerOptions: OptionNames<TransformerLayerOptions> = {
   batchFirst: true,
 }
 
-/** What both kinds of blocks have: a feed-forward net, and branches with a residual and a norm each. */
+/** The common part of both kinds of blocks: a feed-forward net, and branches with a residual and a norm each. */
 abstract class Block extends Module {
   readonly selfAttn: MultiheadAttention
   readonly linear1: Linear

@@ -1,4 +1,4 @@
-/** What a module holds, found in its own properties and in the lists and tables that stand there. */
+/** The content of a module, found in its own properties and in the lists and tables that stand there. */
 
 import { shown, ValueError } from '../core/errors.js'
 import { Generator } from '../core/generator.js'
@@ -169,13 +169,13 @@ function* entriesOfArray(array: readonly unknown[]): Iterable<readonly [number, 
   }
 }
 
-/** What stands in a list or table, and under which name; null for what is neither. */
+/** The entries of a list or table, with their names; null for what is neither. */
 function entriesOf(container: object): Iterable<readonly [key: unknown, value: unknown]> | null {
   if (Array.isArray(container)) return container.length > large ? entriesOfArray(container) : container.entries()
   if (container instanceof Map) return container.entries()
   if (container instanceof Set) return [...container].entries()
   const prototype: unknown = Object.getPrototypeOf(container)
-  // Of any realm: the prototype of plain objects has none itself.
+  // Objects of any realm count: the prototype of plain objects has none itself.
   const plain = prototype === null || Object.getPrototypeOf(prototype) === null
   return plain ? Object.entries(container) : null
 }

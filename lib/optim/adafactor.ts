@@ -23,7 +23,7 @@ export interface AdafactorOptions {
   maximize: boolean
 }
 
-/** Of a matrix (the last two dimensions) the means of the squares of its rows and columns; else the average of squares. */
+/** The means of the squares of a matrix's rows and columns (its last two dimensions); else the average of squares. */
 export interface AdafactorState {
   readonly rowVar?: Tensor
   readonly colVar?: Tensor

@@ -13,7 +13,7 @@ export interface AdagradOptions {
   lrDecay: number
   /** L2 penalty. Default 0. */
   weightDecay: number
-  /** What the sum of squares begins with. Default 0. */
+  /** The first value of the sum of squares. Default 0. */
   initialAccumulatorValue: number
   /** Default 1e-10. */
   eps: number

@@ -79,11 +79,11 @@ export interface CyclicOptions extends MomentumOptions {
   readonly stepSizeDown?: number
   /** The height of cycles: all the same, halved with each, or gamma^steps. Default 'triangular'. */
   readonly mode?: 'triangular' | 'triangular2' | 'expRange'
-  /** Of 'expRange'. Default 1. */
+  /** The base of 'expRange'. Default 1. */
   readonly gamma?: number
   /** A height of one's own instead of a mode. */
   readonly scaleFn?: (x: number) => number
-  /** What `scaleFn` is given: the cycle's number from 1, or the steps. Default 'cycle'. */
+  /** The argument of `scaleFn`: the cycle's number from 1, or the steps. Default 'cycle'. */
   readonly scaleMode?: 'cycle' | 'iterations'
 }
 

@@ -1,4 +1,4 @@
-/** What the updates of optimisers have in common. */
+/** The common parts of the updates of optimisers. */
 import type { Tensor } from '../core/tensor.js'
 import { add, mul, neg } from '../ops/elementwise/index.js'
 

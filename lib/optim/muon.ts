@@ -19,7 +19,7 @@ export interface MuonOptions {
   momentum: number
   /** Default true. */
   nesterov: boolean
-  /** Of the polynomial that the iteration applies to the singular values. Default [3.4445, -4.775, 2.0315]. */
+  /** Coefficients of the polynomial that the iteration applies to the singular values. Default [3.4445, -4.775, 2.0315]. */
   nsCoefficients: readonly [number, number, number]
   /** The least norm to divide by. Default 1e-7. */
   eps: number

@@ -63,7 +63,7 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
   readonly #defaults: Defaults<O>
   readonly #names: OptionNames<O>
   #states = new States()
-  /** What `slots` gave last, and its list: often the same object for all parameters. */
+  /** The last result of `slots`, and its list: often the same object for all parameters. */
   #declared: NamedSlots = {}
   #list: SlotList = []
 
@@ -87,7 +87,7 @@ export abstract class Optimizer<out O extends { lr: number } = { lr: number }, o
   /** All options with their usual values. One without an `lr` has to be given it. */
   protected abstract defaults(): Defaults<O>
 
-  /** What is wrong with values of options, one text each. By default, those of another kind than their usual values. */
+  /** Faults of the values of options, one text each. By default, those of another kind than their usual values. */
   protected faults(options: O): readonly (string | false)[] {
     return kindFaults(options, this.defaults())
   }

@@ -2,7 +2,7 @@
 import { shown, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 
-/** What an option is where nothing is given; `lr` may have none, and must then be given. */
+/** Values of options where nothing is given; `lr` may have none, and must then be given. */
 export type Defaults<O extends { lr: number }> = Omit<O, 'lr'> & { readonly lr?: number }
 
 /** The names of all options. */
@@ -36,7 +36,7 @@ export function checkedOptions<O extends object>(
   return { ...options }
 }
 
-/** What is wrong with values that are not of the kind of their defaults; with `lr` too, which is at least 0. */
+/** Faults of values that are not of the kind of their defaults, and of `lr`, which is at least 0. */
 export function kindFaults(options: { readonly lr: number }, defaults: object): (string | false)[] {
   const values = options as { readonly [name: string]: unknown }
   const kinds = Object.entries(defaults).map(([name, usual]: [string, unknown]) => {

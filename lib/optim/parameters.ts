@@ -1,10 +1,10 @@
-/** What an optimiser is given: lists of tensors and live views of a module, checked, with names for messages and states. */
+/** The parameters that an optimiser is given: lists of tensors and live views of a module, checked, with names for messages and states. */
 import { formatShape, kindOf, StateDictError, ValueError } from '../core/errors.js'
 import { listOf } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'
 import type { Parameter, ParameterView } from '../nn/module.js'
 
-/** What an optimiser is given: a module's live view, or tensors. */
+/** The argument of an optimiser: a module's live view, or tensors. */
 export type Parameters = ParameterView | Iterable<Parameter>
 
 /** Parameters with options of their own. */

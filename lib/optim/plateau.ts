@@ -8,11 +8,11 @@ import type { Scheduled } from './schedule.js'
 export interface PlateauOptions {
   /** Whether the metric is to fall or to grow. Default 'min'. */
   readonly mode?: 'min' | 'max'
-  /** What the rate is multiplied by. Default 0.1. */
+  /** The factor of the rate. Default 0.1. */
   readonly factor?: number
   /** How many steps without progress are waited for. Default 10. */
   readonly patience?: number
-  /** What counts as progress. Default 1e-4. */
+  /** The least change that counts as progress. Default 1e-4. */
   readonly threshold?: number
   /** Whether the threshold is a part of the best value, or an amount. Default 'rel'. */
   readonly thresholdMode?: 'rel' | 'abs'

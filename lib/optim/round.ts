@@ -16,10 +16,10 @@ export interface At {
   readonly fresh: readonly string[]
 }
 
-/** What an optimiser knows of a parameter. */
+/** The knowledge that an optimiser has of a parameter. */
 export interface Known {
   readonly state: ParameterState
-  /** What the last step has found to be in the state, or put there, and for which device and dtype: the next need not look again. */
+  /** The tensors that the last step has found in the state, or put there, and for which device and dtype: the next need not look again. */
   slots: SlotList
   device: Device | null
   dtype: DType | null
@@ -30,7 +30,7 @@ export interface Ready {
   readonly parameter: Parameter
   gradient: Tensor
   readonly known: Known
-  /** What the step puts into the state when it begins. */
+  /** The tensors that the step puts into the state when it begins. */
   made: Tensors
 }
 

@@ -1,9 +1,9 @@
-/** What a learning rate schedule is: it sets `lr` of every group from its initial value and the number of steps taken. */
+/** A learning rate schedule sets `lr` of every group from its initial value and the number of steps taken. */
 import { kindOf, StateDictError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { checkCount } from './rates.js'
 
-/** What a schedule needs of an optimiser. */
+/** The part of an optimiser that a schedule needs. */
 export interface Scheduled {
   readonly paramGroups: readonly { lr: number }[]
 }
@@ -13,7 +13,7 @@ export interface ScheduleState {
   readonly base: readonly number[]
 }
 
-/** Of groups whose schedule has come to its end: the rate that it left, and the one that it began with. */
+/** The rate that a schedule left at its end, and the one that it began with, of groups whose schedule has ended. */
 const ended = new WeakMap<object, { readonly lr: number; readonly base: number }>()
 
 /**
@@ -46,7 +46,7 @@ export class Schedule {
   readonly end: number | null
   readonly #rate: Rate
   #base: number[]
-  /** What it set last, by group. */
+  /** The rates that it set last, by group. */
   #last: number[] = []
   #steps = 0
 

@@ -73,7 +73,7 @@ export function listSlots(op: string, slots: NamedSlots): SlotList {
 
 export type Tensors = { readonly [name: string]: Tensor }
 
-/** What a parameter lacks whose tensors are all there. */
+/** No missing tensors: one object for all parameters that lack none. */
 export const nothingMissing: Tensors = {}
 
 /**

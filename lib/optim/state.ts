@@ -1,4 +1,4 @@
-/** What an optimiser remembers, and the check of a state that it is to take over. */
+/** The memory of an optimiser, and the check of a state that it is to take over. */
 import { isFloating } from '../core/dtype.js'
 import { formatShape, shown } from '../core/errors.js'
 import { sameShape } from '../core/shape.js'
@@ -6,7 +6,7 @@ import { Tensor } from '../core/tensor.js'
 import type { Parameter } from '../nn/module.js'
 import type { SlotList } from './slots.js'
 
-/** What an optimiser remembers of a parameter: tensors by the names of its slots, and the number of its steps. */
+/** The memory of a parameter: tensors by the names of its slots, and the number of its steps. */
 export interface ParameterState {
   step: number
   readonly tensors: { [name: string]: Tensor }
@@ -22,7 +22,7 @@ const isObject = (value: unknown): value is object => typeof value === 'object' 
 
 const lost = 'JSON and structuredClone keep no tensors'
 
-/** What is wrong with the form of a state and with its groups; an empty list if its entries can be looked at. */
+/** Faults of the form of a state and of its groups; an empty list if its entries can be looked at. */
 export function formProblems(saved: unknown, groups: number): string[] {
   if (!isObject(saved) || !('groups' in saved) || !('state' in saved))
     return [`the state is ${isObject(saved) ? 'an object without groups and state' : shown(saved)}`]
@@ -36,7 +36,7 @@ export function formProblems(saved: unknown, groups: number): string[] {
   return problems
 }
 
-/** What does not fit in a parameter's entry. A floating tensor is converted to the slot's dtype; all others must have it. */
+/** Misfits of a parameter's entry. A floating tensor is converted to the slot's dtype; all others must have it. */
 export function entryProblems(name: string, entry: unknown, parameter: Parameter, slots: SlotList): string[] {
   if (!isObject(entry) || !('step' in entry) || !('tensors' in entry) || !isObject(entry.tensors))
     return [`${name} has no step and tensors`]

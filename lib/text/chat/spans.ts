@@ -112,7 +112,7 @@ class AnswerFinder {
     if (around === null) return null
     const [before, behind] = around
     let from = commonStart(text, before)
-    // What the template writes for this answer only, such as the beginning of a thought, is the assistant's to produce.
+    // The text of the template for this answer only, such as the beginning of a thought, is the assistant's to produce.
     const prompt = this.#prompt(place)
     if (from < before.length && prompt !== '') {
       const begun = text.slice(0, from).lastIndexOf(prompt)

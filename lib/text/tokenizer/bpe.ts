@@ -66,7 +66,7 @@ function merge({ ids, starts, ends }: Parts, merges: Merges): void {
     const right = next[left] as number
     if ((ids[left] as number) < 0 || right < 0) continue
     const found = merges.get(pairOf(ids[left] as number, ids[right] as number))
-    // What lay there when it was offered may have been merged with something else.
+    // The token that lay there when it was offered may have been merged with something else.
     if (found === undefined || Math.floor(found / 2 ** 24) !== rank) continue
     ids[left] = found % 2 ** 24
     starts[left] = Math.min(starts[left] as number, starts[right] as number)
