@@ -108,7 +108,9 @@ Matrix picked_rows_of(Context& context, const Head& head, int64_t first, int64_t
   const int64_t bytes = head.features * size_of(head.x.dtype);
   const char* data = static_cast<const char*>(head.x.data);
   const int64_t* rows = head.rows + first;
-  if (rows[count - 1] - rows[0] == count - 1) return {data + rows[0] * bytes, head.features, 1, head.x.dtype};
+  // Rows without features have no memory, which must not even be copied from.
+  if (bytes == 0 || rows[count - 1] - rows[0] == count - 1)
+    return {data + rows[0] * bytes, head.features, 1, head.x.dtype};
   for_items(context, chunks_of_rows(count, head.features),
             [&](int64_t i) { memcpy(room + i * bytes, data + rows[i] * bytes, size_t(bytes)); });
   return {room, head.features, 1, head.x.dtype};
@@ -117,6 +119,7 @@ Matrix picked_rows_of(Context& context, const Head& head, int64_t first, int64_t
 // Writes the gradients of a group's rows to their places.
 void place_rows(Context& context, const Head& head, const View& dx, int64_t first, int64_t count, const float* from) {
   const int64_t width = head.features;
+  if (width == 0) return;
   for_items(context, chunks_of_rows(count, width), [&](int64_t i) {
     const int64_t at = head.rows[first + i] * width;
     if (dx.dtype == DType::bfloat16)
@@ -128,6 +131,7 @@ void place_rows(Context& context, const Head& head, const View& dx, int64_t firs
 
 void clear_other_rows(Context& context, const Head& head, const View& dx) {
   const int64_t bytes = head.features * size_of(dx.dtype);
+  if (bytes == 0) return;
   for_items(context, chunks_of_rows(head.labels.rows, head.features), [&](int64_t n) {
     if (!counts(head.labels, n)) memset(pointer<char>(dx) + n * bytes, 0, size_t(bytes));
   });
