@@ -46,7 +46,9 @@ export async function moduleDataset<R = unknown>(
   const recipe: Recipe = { module: String(module), name, args: copied(op, args) }
   let exports: { readonly [name: string]: unknown }
   try {
-    exports = (await import(recipe.module)) as { readonly [name: string]: unknown }
+    exports = (await import(/* webpackIgnore: true */ /* @vite-ignore */ recipe.module)) as {
+      readonly [name: string]: unknown
+    }
   } catch (error) {
     if (!/^ERR_(MODULE_NOT_FOUND|UNSUPPORTED_DIR_IMPORT)$/.test(String((error as NodeJS.ErrnoException).code)))
       throw error

@@ -40,7 +40,9 @@ const isNested = (value: unknown): value is Nested =>
 
 /** Calls the function of a recipe. */
 export async function follow({ module, name, args }: Recipe): Promise<unknown> {
-  const exported = ((await import(module)) as { readonly [name: string]: unknown })[name]
+  const exported = (
+    (await import(/* webpackIgnore: true */ /* @vite-ignore */ module)) as { readonly [name: string]: unknown }
+  )[name]
   if (typeof exported !== 'function') throw new Error(`${module} exports no function ${name}`)
   const own: unknown[] = []
   for (const arg of args) own.push(isNested(arg) ? await follow(arg.nestedRecipe) : arg)

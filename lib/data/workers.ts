@@ -26,7 +26,8 @@ function start(task: WorkerTask): Worker {
   const options = { workerData: task }
   if (import.meta.url.endsWith('.ts')) {
     // Who runs the sources has tsx, which Node 20 does not load for the first file of a thread.
-    const source = JSON.stringify(new URL('./worker.ts', import.meta.url))
+    // No `new URL(..., import.meta.url)`: bundlers would look for the file in the package, which has no sources.
+    const source = JSON.stringify(import.meta.url.replace(/[^/]*$/, 'worker.ts'))
     const code = `import('tsx/esm/api').then(({ register }) => (register(), import(${source})))`
     return new NodeWorker(code, { ...options, eval: true })
   }
