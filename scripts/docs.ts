@@ -13,9 +13,20 @@ import type { PluginOptions } from 'typedoc-plugin-markdown'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 // What several export stands on the page of the first.
-const indices = ['ops', 'nn', 'optim', 'data', 'data/datasets', 'data/text', 'text', 'images', 'train', 'models', 'finetune', ''].map(
-  (folder) => join('lib', folder, 'index.ts'),
-)
+const indices = [
+  'ops',
+  'nn',
+  'optim',
+  'data',
+  'data/datasets',
+  'data/text',
+  'text',
+  'images',
+  'train',
+  'models',
+  'finetune',
+  '',
+].map((folder) => join('lib', folder, 'index.ts'))
 
 /** The files that an index exports whole, and itself where it names exports. */
 function entriesOf(index: string): readonly string[] {
