@@ -88,7 +88,7 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
   }
 
   /** How many positions there are at most; rotary ones have no end. */
-  protected get positionLimit(): number {
+  get positionLimit(): number {
     return Number.POSITIVE_INFINITY
   }
 
@@ -155,6 +155,8 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
   /** The tokens to be predicted, and the inputs without them. */
   #targetOf(op: string, ids: Tensor, inputs: CausalLossInputs): { target: Tensor; rest: CausalInputs } {
     const { labels, ...rest } = checkOptions(op, inputs, { ...causalNames, labels: true })
+    checkTensor(op, 'ids', ids)
+    checkDType(op, 'ids', ids, ['int32'])
     const target = labels ?? ids
     checkTensor(op, 'labels', target)
     checkDType(op, 'labels', target, ['int32'])

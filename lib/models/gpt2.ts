@@ -170,7 +170,7 @@ export class Gpt2 extends CausalModel<Gpt2Config> {
     return this.lmHead
   }
 
-  protected override get positionLimit(): number {
+  override get positionLimit(): number {
     return this.config.context
   }
 

@@ -163,12 +163,14 @@ describe('writing on', () => {
       [{ maxTokens: 3 } as GenerateOptions, /no option maxTokens/],
     ]
     for (const [options, message] of wrong) await expect(model.generate(prompt, options)).rejects.toThrow(message)
-    await expect(model.generate([])).rejects.toThrow(/must be token ids/)
+    await expect(model.generate([])).rejects.toThrow(/the prompt is empty, but must be token ids/)
     await expect(model.generate([[]])).rejects.toThrow(/a prompt is empty/)
     await expect(model.generate([60])).rejects.toThrow(/from 0 to 59/)
-    await expect(model.generate(prompt, { maxNewTokens: 63 })).rejects.toThrow(
-      /65 columns, but the model has 64 positions/,
-    )
+    const tooMany = /a prompt has 3 tokens, and maxNewTokens is 63, but the model has 64 positions/
+    await expect(model.generate(prompt, { maxNewTokens: 63 })).rejects.toThrow(tooMany)
+    await expect(model.stream(prompt, { maxNewTokens: 63 }).next()).rejects.toThrow(tooMany)
+    // The last token is not read.
+    expect((await model.generate(prompt, { maxNewTokens: 62 }))[0]?.tokens).toHaveLength(62)
   })
 })
 

@@ -18,6 +18,8 @@ export interface Decodable extends Module {
   logits(hidden: Tensor): Tensor
   inputEmbedding(): { readonly weight: Tensor }
   readonly endTokens: readonly number[]
+  /** Infinity where positions have no end. */
+  readonly positionLimit: number
 }
 
 /** Prompts as lists, of one text or several. Throws ValueError for what is none. */
@@ -26,7 +28,7 @@ export function promptsOf(op: string, prompts: unknown, vocabSize: number): read
   if (!Array.isArray(lists) || lists.length === 0)
     throw new ValueError(
       op,
-      `the prompt is ${kindOf(prompts)}, but must be token ids: a list, lists, or an int32 tensor`,
+      `the prompt is ${Array.isArray(lists) ? 'empty' : kindOf(prompts)}, but must be token ids: a list, lists, or an int32 tensor`,
     )
   const several = lists.every((each) => Array.isArray(each)) ? (lists as unknown[][]) : [lists as unknown[]]
   for (const tokens of several) {
@@ -47,6 +49,23 @@ function rowsOf(op: string, ids: Tensor): number[][] {
   return Array.from({ length: flat.length / Math.max(1, columns) }, (_, i) =>
     flat.slice(i * columns, (i + 1) * columns),
   )
+}
+
+/** Throws ValueError where the model has no positions for all that is to be written, because the text would be lost at the last. */
+export function checkRoom(
+  op: string,
+  { positionLimit }: Decodable,
+  prompts: readonly (readonly number[])[],
+  maxNewTokens: number,
+): void {
+  const longest = Math.max(...prompts.map(({ length }) => length))
+  // The last token is written, but not read.
+  if (longest + maxNewTokens - 1 > positionLimit)
+    throw new ValueError(
+      op,
+      `a prompt has ${longest} tokens, and maxNewTokens is ${maxNewTokens}, but the model has ${positionLimit} positions; ` +
+        'give a shorter prompt or less maxNewTokens',
+    )
 }
 
 /** Rows of a batch as a model sees them: shorter prompts are padded on the left. */

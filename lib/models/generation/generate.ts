@@ -4,7 +4,7 @@ import { defaultGenerator } from '../../core/generator.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
 import { type BeamPlan, searchBeams } from './beams.js'
-import { type Decodable, Decoder, promptsOf } from './decoder.js'
+import { checkRoom, type Decodable, Decoder, promptsOf } from './decoder.js'
 import { type Plan, planOf, type SamplingOptions, samplingNames } from './options.js'
 import { best, draw, logProbabilities } from './scores.js'
 import { type Finish, finishOf, textOf } from './stop.js'
@@ -118,6 +118,7 @@ export async function generate(
   const plan = planOf(op, sampling, model.endTokens)
   const search = beamPlan(op, options, plan)
   const prompts = promptsOf(op, given, model.inputEmbedding().weight.sizes[0] as number)
+  checkRoom(op, model, prompts, plan.maxNewTokens)
   plan.signal?.throwIfAborted()
   const decoder = new Decoder(model, prompts, plan.maxNewTokens, search?.beams ?? 1)
   try {

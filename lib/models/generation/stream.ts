@@ -1,6 +1,6 @@
 /** A text token by token, or piece by piece. */
 import { checkOptions, type OptionNames } from '../../core/options.js'
-import { type Decodable, Decoder, promptsOf } from './decoder.js'
+import { checkRoom, type Decodable, Decoder, promptsOf } from './decoder.js'
 import { choose } from './generate.js'
 import { type Plan, planOf, type SamplingOptions, samplingNames } from './options.js'
 import { PieceWriter } from './pieces.js'
@@ -19,6 +19,7 @@ export async function* stream(
   const op = `${model.constructor.name}.stream`
   const plan = planOf(op, checkOptions(op, options, names), model.endTokens)
   const [prompt = []] = promptsOf(op, given, model.inputEmbedding().weight.sizes[0] as number)
+  checkRoom(op, model, [prompt], plan.maxNewTokens)
   const decoder = new Decoder(model, [prompt], plan.maxNewTokens)
   try {
     yield* plan.tokenizer === null ? tokensOf(decoder, prompt, plan) : piecesOf(decoder, prompt, plan)
