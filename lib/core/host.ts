@@ -1,5 +1,5 @@
 /**
- * What runs the library: Node, or what has Node's modules (Bun, Electron); or a browser, which has none.
+ * The host of the library: Node, or another with Node's modules (Bun, Electron); or a browser, which has none.
  *
  * The library imports no module of Node, because a browser refuses the whole of it for one such import. It asks Node instead,
  * by `nodeModule`. scripts/floors.ts holds every file to that.

@@ -23,7 +23,7 @@ export interface ModuleDatasetOptions {
  *     const rows = await moduleDataset(new URL('./rows.js', import.meta.url), { args: ['flowers'] })
  *     const loader = new DataLoader(rows, { batchSize: 32, shuffle: true, workers: 2 })
  *
- * What R says of the rows is not checked. Throws ValueError where the module has no such function, or it gives something else.
+ * The type R of the rows is not checked. Throws ValueError where the module has no such function, or it gives something else.
  */
 export async function moduleDataset<R = unknown>(
   module: URL | string,

@@ -25,7 +25,7 @@ export function crop(picture: Picture, { top, left, height, width }: Box, fill =
   return new Picture(cut, height, width, channels)
 }
 
-/** For each place of the result, where its weights begin in the source, and the weights. */
+/** The weights of each place of the result, and where they begin in the source. */
 function weightsOf(
   source: number,
   result: number,

@@ -69,11 +69,11 @@ const registry: readonly Entry<keyof Tasks>[] = [
 ]
 
 export interface AutoModelOptions extends LoadModelOptions {
-  /** For the weights of a configuration. */
+  /** The generator of the weights, where a configuration is given. */
   readonly generator?: Generator
 }
 
-/** For models with a head. */
+/** Options of models with a head. */
 export interface LoadHeadOptions extends AutoModelOptions {
   /**
    * A head that the folder does not have begins with initial weights, as fine-tuning does. Default false: it is an error, as every

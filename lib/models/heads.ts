@@ -106,7 +106,7 @@ export function tieHead(model: Scoring, named: NamedBias | null): void {
   if (named !== null && head.bias !== null) named.bias = head.bias
 }
 
-/** For a save: where weights are tied no longer, the bias needs both of its names in the file. */
+/** A save needs both names of the bias in the file where weights are tied no longer. */
 export function untieBias(model: Scoring, named: NamedBias): void {
   const { bias } = model.outputHead()
   if (bias === null || isTied(model) || bias !== named.bias) return

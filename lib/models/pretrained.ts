@@ -46,7 +46,7 @@ export abstract class PretrainedModel<out C extends object = object> extends Mod
     return {}
   }
 
-  /** For models that change size. */
+  /** Writes to the model's configuration, because it may change size. */
   protected reconfigure(change: Partial<C>): void {
     this.#config = { ...this.#config, ...change }
   }

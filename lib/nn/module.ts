@@ -101,7 +101,7 @@ export abstract class Module extends Holder {
   /** Whether forward does something else in training, for those whose parameters or buffers do not tell. */
   static readonly hasModes: boolean = false
 
-  /** For copies.ts: those that may stand in for this module's tensors. */
+  /** The copies that may stand in for this module's tensors (copies.ts). */
   public [copied]: Copies | null = null
 
   /** Properties whose name in a state is not their snake case. */

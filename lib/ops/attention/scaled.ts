@@ -31,7 +31,7 @@ import {
   weigh,
 } from './weights.js'
 
-/** What errors name. */
+/** The name in errors. */
 const operator = 'scaledDotProductAttention'
 
 interface Attention extends Span {

@@ -10,7 +10,7 @@ import { cat, flatten, narrow, reshape, select, stack } from '../shape/index.js'
 import { anglesOf } from './angles.js'
 import type { Frequencies, RotaryLayout } from './rope-scaling.js'
 
-/** What errors name. */
+/** The name in errors. */
 export const op = 'rotaryEmbedding'
 
 interface Turn {

@@ -88,7 +88,7 @@ const headRecord = operator<HeadInputs, LinearCrossEntropy, [out: Tensor], Kept>
     })
   },
   gradient: {
-    // Of losses by row all inputs are read, else by the composite only.
+    // A loss by row reads all inputs again; of others the composite alone does.
     saves: (needs, { reduction }) => ({
       inputs: [0, 1, 2, 3, 4],
       outputs: reduction === 'none' ? [1] : [0, 1, 2].flatMap((i) => (needs[i] ? [2 + i] : [])),
