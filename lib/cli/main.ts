@@ -1,26 +1,82 @@
 #!/usr/bin/env node
 /** The command `firesteel`. */
-import { bench } from './bench.js'
-import { doctor } from './doctor.js'
-import { info } from './info.js'
+import { type ExitCode, exitCodeOf, exitCodes, UsageError } from './exit.js'
+import { nearest } from './nearest.js'
 
-const usage = `Usage: firesteel COMMAND
-  info    which backends there are, the instruction set, threads, and why something is missing
-  doctor  where native kernels were looked for, what serves, what to do; exits 1 where native kernels should serve but do not
-  bench   times a few operators and a training step on every backend, side by side`
+interface Command {
+  readonly about: string
+  /** Loads the command's file only when it is called, so that others begin at once. */
+  open(): Promise<(args: readonly string[]) => ExitCode | Promise<ExitCode>>
+}
 
-const [command, ...rest] = process.argv.slice(2)
+/** A command without arguments. */
+function bare(about: string, open: () => Promise<() => boolean>): Command {
+  return {
+    about,
+    open: async () => {
+      const run = await open()
+      return (args) => {
+        if (args.length > 0)
+          throw new UsageError(`this command takes no arguments, but got '${args.join(' ')}'\n${usage()}`)
+        return run() ? exitCodes.done : exitCodes.failed
+      }
+    },
+  }
+}
+
+const commands: { readonly [name: string]: Command } = {
+  pull: {
+    about: 'fetches a model or data set of Hugging Face, verified, and goes on where it was cut',
+    open: async () => (await import('./commands/pull.js')).pullCommand,
+  },
+  info: bare('which backends there are, the instruction set, threads, and why something is missing', async () => {
+    const { info } = await import('./info.js')
+    return () => {
+      console.log(info())
+      return true
+    }
+  }),
+  doctor: bare(
+    'where native kernels were looked for, what serves, what to do; exits 1 where native kernels should serve but do not',
+    async () => {
+      const { doctor } = await import('./doctor.js')
+      return () => {
+        const { text, healthy } = doctor()
+        console.log(text)
+        return healthy
+      }
+    },
+  ),
+  bench: bare('times a few operators and a training step on every backend, side by side', async () => {
+    const { bench } = await import('./bench.js')
+    return () => {
+      bench(console.log)
+      return true
+    }
+  }),
+}
+
+function usage(): string {
+  const lines = Object.entries(commands).map(([name, { about }]) => `  ${name.padEnd(10)}${about}`)
+  return `Usage: firesteel COMMAND
+${lines.join('\n')}
+firesteel COMMAND --help tells more of the first ones. Exit codes: 0 done, 1 failed, 2 wrong arguments, config or data, 130 stopped.`
+}
+
+async function main([name, ...args]: readonly string[]): Promise<ExitCode> {
+  if (name === undefined || ['help', '--help', '-h'].includes(name)) {
+    console.log(usage())
+    return exitCodes.done
+  }
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (command !== undefined) return await (await command.open())(args)
+  const near = nearest(name, Object.keys(commands))
+  throw new UsageError(`there is no command '${name}'${near === null ? '' : `; did you mean '${near}'?`}\n${usage()}`)
+}
+
 try {
-  if (rest.length > 0) throw new Error(`'${command}' takes no arguments, but got '${rest.join(' ')}'\n${usage}`)
-  if (command === 'info') console.log(info())
-  else if (command === 'doctor') {
-    const { text, healthy } = doctor()
-    console.log(text)
-    if (!healthy) process.exitCode = 1
-  } else if (command === 'bench') bench(console.log)
-  else if (command === undefined || command === 'help' || command === '--help' || command === '-h') console.log(usage)
-  else throw new Error(`there is no command '${command}'\n${usage}`)
+  process.exitCode = await main(process.argv.slice(2))
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
-  process.exitCode = 1
+  process.exitCode = exitCodeOf(error)
 }

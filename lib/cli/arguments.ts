@@ -1,0 +1,31 @@
+/** Arguments of commands. */
+import { type ParseArgsConfig, parseArgs } from 'node:util'
+import { UsageError } from './exit.js'
+import { nearest } from './nearest.js'
+
+type Options = NonNullable<ParseArgsConfig['options']>
+
+type Parsed<O extends Options> = ReturnType<
+  typeof parseArgs<{ readonly options: O; readonly allowPositionals: true; readonly strict: true }>
+>
+
+/** Options and positional arguments. Throws UsageError that names what is unknown, the nearest option and the usage. */
+export function parseArguments<const O extends Options>(
+  args: readonly string[],
+  options: O,
+  usage: string,
+): { readonly values: Parsed<O>['values']; readonly positionals: readonly string[] } {
+  const names = Object.keys(options)
+  for (const arg of args) {
+    if (arg === '--') break
+    const name = /^--([^=]+)/.exec(arg)?.[1]
+    if (name === undefined || names.includes(name)) continue
+    const near = nearest(name, names)
+    throw new UsageError(`there is no option --${name}${near === null ? '' : `; did you mean --${near}?`}\n${usage}`)
+  }
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true })
+  } catch (error) {
+    throw new UsageError(`${(error as Error).message}\n${usage}`)
+  }
+}

@@ -1,0 +1,97 @@
+/** `firesteel pull`: a repository of Hugging Face as a folder. */
+import { onInterrupt } from '../../core/host.js'
+import { parseArguments } from '../arguments.js'
+import { type ExitCode, exitCodes, UsageError } from '../exit.js'
+import type { Pulled, PullProgress } from '../pull/pull.js'
+import { bytesText, durationText } from '../words.js'
+
+const usage = `Usage: firesteel pull REPOSITORY [--to FOLDER] [--include PATTERN] [--exclude PATTERN] [--json]
+  REPOSITORY   owner/name, owner/name@revision, or datasets/owner/name; a revision is a branch, a tag or a commit
+  --to         the folder; default: name, in the working folder
+  --include    files to fetch, such as '*.json' or 'model*.safetensors'; may be given several times
+  --exclude    files to leave out
+  --json       prints what was fetched as JSON
+Every file is verified by its hash. A pull that was cut goes on where it ended.
+HF_ENDPOINT names another server, HF_TOKEN a token for what is private or gated.`
+
+export async function pullCommand(args: readonly string[]): Promise<ExitCode> {
+  const text = { type: 'string' } as const
+  const list = { type: 'string', multiple: true } as const
+  const flag = { type: 'boolean' } as const
+  const { values, positionals } = parseArguments(
+    args,
+    { to: text, include: list, exclude: list, json: flag, help: flag },
+    usage,
+  )
+  if (values.help) {
+    console.log(usage)
+    return exitCodes.done
+  }
+  const [repository, ...others] = positionals
+  if (repository === undefined || others.length > 0)
+    throw new UsageError(`pull takes one repository, but got ${positionals.length}\n${usage}`)
+  const { pull } = await import('../pull/pull.js')
+  const controller = new AbortController()
+  const unwatch = onInterrupt(() => controller.abort(interrupted))
+  const line = new ProgressLine()
+  try {
+    const { to, include, exclude } = values
+    const pulled = await pull(repository, {
+      ...(to !== undefined && { to }),
+      ...(include && { include }),
+      ...(exclude && { exclude }),
+      signal: controller.signal,
+      onProgress: (progress) => line.show(progress),
+    })
+    line.end()
+    console.log(values.json ? JSON.stringify(pulled) : summary(pulled))
+    return exitCodes.done
+  } catch (error) {
+    line.end()
+    if (error !== interrupted) throw error
+    console.error('stopped; the same command goes on from here')
+    return exitCodes.interrupted
+  } finally {
+    unwatch()
+  }
+}
+
+const interrupted = new Error('interrupted')
+
+function summary({ repository, revision, commit, folder, fetched, kept, left, bytes }: Pulled): string {
+  const rest = [
+    ...(kept.length > 0 ? [`${kept.length} were there`] : []),
+    ...(left.length > 0 ? [`${left.length} left out`] : []),
+  ]
+  return `${repository}@${revision} (${commit.slice(0, 8)}) is in ${folder}: ${fetched.length} files fetched, ${bytesText(bytes)}, all verified${rest.map((each) => `; ${each}`).join('')}`
+}
+
+/** A line that is written over in a terminal; elsewhere one for each file. */
+class ProgressLine {
+  readonly #began = performance.now()
+  readonly #stream = process.stderr
+  #first: number | null = null
+  #last = 0
+  #written = false
+
+  show({ bytes, total, file }: PullProgress): void {
+    if (!this.#stream.isTTY) {
+      if (file !== null) this.#stream.write(`${file}\n`)
+      return
+    }
+    const now = performance.now()
+    this.#first ??= bytes
+    if (now - this.#last < 100 && bytes < total) return
+    this.#last = now
+    const rate = (bytes - this.#first) / ((now - this.#began) / 1000)
+    const left = rate > 0 ? `, ${durationText((total - bytes) / rate)} left` : ''
+    const share = total === 0 ? 100 : Math.floor((100 * bytes) / total)
+    this.#stream.write(`\r\u001b[2K${share}% of ${bytesText(total)}, ${bytesText(rate)}/s${left}`)
+    this.#written = true
+  }
+
+  end(): void {
+    if (this.#written) this.#stream.write('\n')
+    this.#written = false
+  }
+}

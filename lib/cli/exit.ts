@@ -1,0 +1,28 @@
+/** The ways in which a command ends, as shells see them. */
+import { isFiresteelError } from '../core/errors.js'
+
+/** The exit codes of all commands. */
+export const exitCodes = {
+  done: 0,
+  /** The machine, the network or the library failed. */
+  failed: 1,
+  /** Arguments, config or data are wrong: the same command fails again until somebody mends them. */
+  wrong: 2,
+  /** SIGINT stopped the command, which left behind what the next one goes on from. */
+  interrupted: 130,
+} as const
+
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes]
+
+/** Arguments or a config that no command can be run with. The message is all that is to be told. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
+/** The exit code for something that a command threw. */
+export function exitCodeOf(error: unknown): ExitCode {
+  if (error instanceof UsageError) return exitCodes.wrong
+  if (isFiresteelError(error) && ['ERR_VALUE', 'ERR_DTYPE', 'ERR_SHAPE', 'ERR_STATE_DICT'].includes(error.code))
+    return exitCodes.wrong
+  return exitCodes.failed
+}

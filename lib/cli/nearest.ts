@@ -1,0 +1,38 @@
+/** Names that were misspelt. */
+
+/** Edits that turn one text into the other: a character inserted, left out, replaced, or two neighbours swapped. */
+export function distance(a: string, b: string): number {
+  let [before, row] = [[] as number[], Array.from({ length: b.length + 1 }, (_, j) => j)]
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      const swapped =
+        i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+          ? (before[j - 2] as number) + 1
+          : Number.POSITIVE_INFINITY
+      next.push(Math.min(replaced, swapped, (row[j] as number) + 1, (next[j - 1] as number) + 1))
+    }
+    before = row
+    row = next
+  }
+  return row[b.length] as number
+}
+
+const plain = (name: string) => name.toLowerCase().replace(/[-_ ]/g, '')
+
+/** The name that was meant, if one is near enough; cases, hyphens and underscores do not count. */
+export function nearest(name: string, names: readonly string[]): string | null {
+  let [found, least]: [string | null, number] = [null, Math.max(1, Math.floor(name.length / 3)) + 1]
+  for (const each of names) {
+    const edits = distance(plain(name), plain(each))
+    if (edits < least) [found, least] = [each, edits]
+  }
+  return found
+}
+
+/** `'ephocs'; did you mean 'epochs'? There are ...` */
+export function unknownName(name: string, names: readonly string[]): string {
+  const near = nearest(name, names)
+  return `'${name}'${near === null ? '' : `; did you mean '${near}'`}${near === null ? ';' : '?'} there are ${names.join(', ')}`
+}
