@@ -31,6 +31,18 @@ export const floors: readonly Floor[] = [
   ['lib/images', 'lib/core', 'lib/ops', 'lib/io', 'lib/data'],
   ['lib/train', 'lib/core', 'lib/autograd', 'lib/ops', 'lib/nn', 'lib/optim', 'lib/data', 'lib/io'],
   ['lib/models', 'lib/core', 'lib/autograd', 'lib/backend', 'lib/ops', 'lib/io', 'lib/nn', 'lib/train', 'lib/text'],
+  [
+    'lib/pretrain',
+    'lib/core',
+    'lib/autograd',
+    'lib/ops',
+    'lib/nn',
+    'lib/data',
+    'lib/io',
+    'lib/text',
+    'lib/train',
+    'lib/models',
+  ],
   ['lib/finetune', 'lib/core', 'lib/autograd', 'lib/ops', 'lib/nn', 'lib/train', 'lib/io'],
   // The public face, which re-exports.
   ['lib/index.ts', 'lib'],

@@ -145,6 +145,7 @@ const nounsFirst = [
   'models',
   'text',
   'images',
+  'pretrain',
 ]
 
 describe('comments begin with their noun', () => {

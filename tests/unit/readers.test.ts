@@ -36,11 +36,24 @@ async function rowsOf<R>(rows: IterableDataset<R>): Promise<readonly R[]> {
 }
 
 describe('text', () => {
-  it('comes by lines, or by paragraphs', async () => {
+  it('comes by lines, by paragraphs, or by files', async () => {
     const path = await file('text', '\ufeffa\r\nb\n\n \n\ud83d\ude00 c\nd')
     expect(await rowsOf(textFiles(path))).toEqual(['a', 'b', '\ud83d\ude00 c', 'd'])
     expect(await rowsOf(textFiles(path, { by: 'paragraph' }))).toEqual(['a\nb', '\ud83d\ude00 c\nd'])
     expect(await rowsOf(textFiles(await file('empty', '')))).toEqual([])
+    const blank = await file('blank', '\n \n')
+    expect(await rowsOf(textFiles([path, blank, path], { by: 'file' }))).toEqual([
+      'a\nb\n\n \n\ud83d\ude00 c\nd',
+      'a\nb\n\n \n\ud83d\ude00 c\nd',
+    ])
+    const nine = await file('nine', 'abcd\nefgh')
+    expect(await rowsOf(textFiles(nine, { by: 'file', longest: 9 }))).toEqual(['abcd\nefgh'])
+    await expect(rowsOf(textFiles(nine, { by: 'file', longest: 8 }))).rejects.toThrow(
+      /nine:2: it has more than 8 bytes/,
+    )
+    expect(() => textFiles(path, { by: 'page' as 'file' })).toThrow(
+      /by is 'page', but must be 'line', 'paragraph' or 'file'/,
+    )
   })
 
   it.each([65535, 65536, 65537, 131072, 200_001])('has lines of %i bytes, over pieces', async (length) => {

@@ -124,23 +124,49 @@ export function tooLong(op: string, path: string, line: number, longest: number)
 }
 
 export interface TextOptions extends LineOptions {
-  /** The unit of a row: a 'line' (default), or a 'paragraph', which are the lines up to an empty one. Empty lines are no rows. */
-  readonly by?: 'line' | 'paragraph'
+  /**
+   * The unit of a row: a 'line' (default); a 'paragraph', which are the lines up to an empty one; or a 'file' with all its lines.
+   * Empty lines, and files of nothing else, are no rows.
+   */
+  readonly by?: 'line' | 'paragraph' | 'file'
 }
 
-/** Rows of text: the lines of files in UTF-8, or their paragraphs. Throws ValueError for bytes that are none, with file and line. */
+/** Rows of text: the lines of files in UTF-8, their paragraphs, or whole files. Throws ValueError for bytes that are none, with file and line. */
 export function textFiles(files: Files, options: TextOptions = {}): IterableDataset<string> {
   const op = 'textFiles'
   const { by = 'line', longest } = checkOptions(op, options, { by: true, longest: true })
-  if (by !== 'line' && by !== 'paragraph')
-    throw new ValueError(op, `by is ${shown(by)}, but must be 'line' or 'paragraph'`)
+  const read = { line: textLines, paragraph: paragraphs, file: wholeFiles }
+  if (!Object.hasOwn(read, by))
+    throw new ValueError(op, `by is ${shown(by)}, but must be 'line', 'paragraph' or 'file'`)
   const most = checkLongest(op, longest)
-  return rowsOfFiles(op, files, (path, from: LinePlace | null) =>
-    by === 'line' ? textLines(op, path, from, most) : paragraphs(op, path, from, most),
-  )
+  return rowsOfFiles(op, files, (path, from: LinePlace | null) => read[by](op, path, from, most))
 }
 
-async function* textLines(op: string, path: string, from: LinePlace | null, longest: number) {
+async function* wholeFiles(
+  op: string,
+  path: string,
+  from: LinePlace | null,
+  longest: number,
+): AsyncGenerator<Placed<string, LinePlace>> {
+  const lines: string[] = []
+  let length = 0
+  let place: LinePlace = from ?? { offset: 0, line: 1 }
+  for await (const { text, line, next } of linesOf(op, path, from, longest)) {
+    place = next
+    lines.push(text)
+    length += Buffer.byteLength(text) + 1
+    if (length > longest + 1) throw tooLong(op, path, line, longest)
+  }
+  const text = lines.join('\n')
+  if (text.trim() !== '') yield { row: text, place }
+}
+
+async function* textLines(
+  op: string,
+  path: string,
+  from: LinePlace | null,
+  longest: number,
+): AsyncGenerator<Placed<string, LinePlace>> {
   for await (const { text, next } of linesOf(op, path, from, longest))
     if (text.trim() !== '') yield { row: text, place: next }
 }

@@ -1,0 +1,102 @@
+/** The texts that were kept so far, and whether another is one of them again. */
+import type { AppendedFile } from './append.js'
+import { KeyTable } from './key-table.js'
+import { bandKey, bands, likenessOf, signatureLength, signatureOf } from './likeness.js'
+
+/** The duplicates that are left out. */
+export type Deduplication = 'none' | 'exact' | 'near'
+
+/** Texts that a text is compared with at most, band by band. More share a band only where texts are alike, but not enough. */
+const mostCompared = 100
+
+/** Texts read at once when the tables are built anew. */
+const textsRead = 1024
+
+/** What is known of a text. */
+export interface Look {
+  readonly digest: Uint32Array
+  readonly signature: Uint32Array | null
+  readonly duplicate: 'exact' | 'near' | null
+}
+
+/**
+ * Keeps of each text the key of its digest and, for near duplicates, 20 bands in tables (some 400 bytes) and its signature in a
+ * file, which also is where the tables come from after a kill. Exact duplicates are found by 64 bits of SHA-256.
+ */
+export class KeptTexts {
+  readonly #near: boolean
+  readonly #similarity: number
+  readonly #file: AppendedFile
+  readonly #recordWords: number
+  readonly #digests = new KeyTable()
+  readonly #bands = new KeyTable()
+  readonly #other = new Uint32Array(signatureLength)
+  #count = 0
+  /** Texts that were not compared with all that share a band with them. */
+  notCompared = 0
+
+  constructor(mode: Exclude<Deduplication, 'none'>, similarity: number, file: AppendedFile) {
+    this.#near = mode === 'near'
+    this.#similarity = similarity
+    this.#file = file
+    this.#recordWords = 2 + (this.#near ? signatureLength : 0)
+    this.#rebuild()
+  }
+
+  #rebuild(): void {
+    const count = this.#file.length / (4 * this.#recordWords)
+    for (let from = 0; from < count; from += textsRead) {
+      const texts = Math.min(textsRead, count - from)
+      const records = new Uint32Array(texts * this.#recordWords)
+      this.#file.read(from * 4 * this.#recordWords, records)
+      for (let i = 0; i < texts; i++) {
+        const record = records.subarray(i * this.#recordWords, (i + 1) * this.#recordWords)
+        this.#enter(record, this.#near && hasWords(record.subarray(2)) ? record.subarray(2) : null)
+      }
+    }
+  }
+
+  #enter(digest: Uint32Array, signature: Uint32Array | null): void {
+    this.#digests.add(digest[0] as number, digest[1] as number, this.#count)
+    if (signature !== null)
+      for (let band = 0; band < bands; band++) this.#bands.add(...bandKey(signature, band), this.#count)
+    this.#count++
+  }
+
+  look(text: string, digest: Uint32Array): Look {
+    if (this.#digests.has(digest[0] as number, digest[1] as number))
+      return { digest, signature: null, duplicate: 'exact' }
+    const signature = this.#near ? signatureOf(text) : null
+    return { digest, signature, duplicate: signature !== null && this.#isNear(signature) ? 'near' : null }
+  }
+
+  #isNear(signature: Uint32Array): boolean {
+    const compared = new Set<number>()
+    for (let band = 0; band < bands; band++)
+      for (const other of this.#bands.valuesOf(...bandKey(signature, band))) {
+        if (compared.has(other)) continue
+        if (compared.size === mostCompared) {
+          this.notCompared++
+          return false
+        }
+        compared.add(other)
+        this.#file.read(4 * (other * this.#recordWords + 2), this.#other)
+        if (likenessOf(signature, this.#other) >= this.#similarity) return true
+      }
+    return false
+  }
+
+  /** Keeps a text that was looked for. */
+  add({ digest, signature }: Look): void {
+    const record = new Uint32Array(this.#recordWords)
+    record.set(digest.subarray(0, 2))
+    if (signature !== null) record.set(signature, 2)
+    this.#file.append(record)
+    this.#enter(digest, signature)
+  }
+}
+
+/** A text without words has a signature of zeros in the file; one with words has none by chance. */
+function hasWords(signature: Uint32Array): boolean {
+  return signature.some((value) => value !== 0)
+}

@@ -1,0 +1,348 @@
+/** Shards of tokens in a folder: windows of them, read by range, in batches that a run can go on with. */
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { shown, ValueError } from '../core/errors.js'
+import { Generator } from '../core/generator.js'
+import { checkFlag, checkOptions } from '../core/options.js'
+import { askRoom } from '../core/room.js'
+import type { Tensor } from '../core/tensor.js'
+import { Dataset } from '../data/dataset.js'
+import { DataLoader } from '../data/loader.js'
+import { InputFile } from '../io/input.js'
+import { fromTypedArray } from '../ops/creation.js'
+import {
+  type CorpusCounts,
+  documentsOf,
+  type PreparedOptions,
+  readManifest,
+  type ShardFile,
+  type SplitFiles,
+  type TokenDType,
+  tokensOf,
+} from './manifest.js'
+import { shuffledRows } from './order.js'
+
+const op = 'openShards'
+
+/** A batch for models that predict the next token, such as `model.loss(ids, { labels, positions, documents })`. */
+export interface TokenBatch {
+  /** int32 [B, T]. */
+  readonly ids: Tensor
+  /** int32 [B, T]: the ids, and with `documents` -100 at each document's first token, which nothing before it tells. */
+  readonly labels: Tensor
+  /** int32 [B, T]: the place of each token in its document's part of the window. With `documents` only. */
+  readonly positions?: Tensor
+  /** int32 [B, T]: the document's number in its window, from 0. With `documents` only. */
+  readonly documents?: Tensor
+}
+
+export interface WindowOptions {
+  /** Tokens of a window: as many as the model shall see. */
+  readonly length: number
+  /** Whether batches say where documents end, so that attention can stay within them. Default false. */
+  readonly documents?: boolean
+}
+
+export interface ShardBatchesOptions extends WindowOptions {
+  /** Windows a batch. Default 1. */
+  readonly batchSize?: number
+  /** Whether windows come in another random order in each pass. Default false. */
+  readonly shuffle?: boolean
+  /** For the order. Default: drawn from the default generator. */
+  readonly seed?: number
+  /** Leave out a last batch with fewer windows. Default false. */
+  readonly dropLast?: boolean
+}
+
+export interface Shards {
+  readonly train: TokenShards
+  /** Has no tokens where nothing was held back. */
+  readonly validation: TokenShards
+  /** What became of the corpus' rows. */
+  readonly counts: CorpusCounts
+  readonly options: PreparedOptions
+  readonly tokenizer: { readonly fingerprint: string; readonly size: number }
+  /** Closes the files. */
+  close(): Promise<void>
+}
+
+/** Opens what `prepare` wrote. Throws ValueError for a folder that is not whole, and for files of another length than they had. */
+export async function openShards(folder: string): Promise<Shards> {
+  const manifest = await readManifest(op, folder)
+  const { complete, splits, dtype, counts, options, tokenizer } = manifest
+  if (!complete)
+    throw new ValueError(
+      op,
+      `${folder} is not whole: ${counts.read} rows were read when prepare was cut; call it again with the same corpus and options`,
+    )
+  const train = await TokenShards.open(folder, splits.train, dtype)
+  try {
+    const validation = await TokenShards.open(folder, splits.validation, dtype)
+    const close = async () => {
+      await Promise.all([train.close(), validation.close()])
+    }
+    return { train, validation, counts, options, tokenizer, close }
+  } catch (error) {
+    await train.close()
+    throw error
+  }
+}
+
+interface OpenShard extends ShardFile {
+  /** Where it begins in the row of all tokens. */
+  readonly start: number
+  readonly file: InputFile
+  readonly ends: InputFile
+}
+
+/** The tokens of one part of a corpus, one document behind another. */
+export class TokenShards {
+  readonly tokens: number
+  readonly documents: number
+  /** Bytes of the documents' texts in UTF-8: what a loss is shared out to in `bitsPerByte`. */
+  readonly bytes: number
+  readonly dtype: TokenDType
+  readonly #shards: readonly OpenShard[]
+  /** The place behind each document, in tokens from the first; read when it is asked for. */
+  #ends: Float64Array | null = null
+
+  private constructor(files: SplitFiles, dtype: TokenDType, shards: readonly OpenShard[]) {
+    this.tokens = tokensOf(files)
+    this.documents = documentsOf(files)
+    this.bytes = files.bytes
+    this.dtype = dtype
+    this.#shards = shards
+  }
+
+  static async open(folder: string, files: SplitFiles, dtype: TokenDType): Promise<TokenShards> {
+    const shards: OpenShard[] = []
+    const opened: InputFile[] = []
+    const open = async (path: string, bytes: number) => {
+      const file = await InputFile.open(op, path)
+      opened.push(file)
+      if (file.size !== bytes)
+        throw new ValueError(
+          op,
+          `${path} has ${file.size} bytes, but should have ${bytes}; delete the folder, and prepare the corpus anew`,
+        )
+      return file
+    }
+    try {
+      let start = 0
+      for (const shard of files.shards) {
+        const path = join(folder, shard.name)
+        const file = await open(`${path}.bin`, shard.tokens * (dtype === 'uint16' ? 2 : 4))
+        shards.push({ ...shard, start, file, ends: await open(`${path}.ends`, 4 * shard.documents) })
+        start += shard.tokens
+      }
+      return new TokenShards(files, dtype, shards)
+    } catch (error) {
+      await Promise.allSettled(opened.map((file) => file.close()))
+      throw error
+    }
+  }
+
+  /** Tokens from a place on. */
+  async read(from: number, count: number): Promise<Int32Array> {
+    if (
+      !Number.isSafeInteger(from) ||
+      !Number.isSafeInteger(count) ||
+      from < 0 ||
+      count < 0 ||
+      from + count > this.tokens
+    )
+      throw new ValueError(
+        'TokenShards.read',
+        `tokens ${shown(from)} to ${shown(from + count)} were asked for, but there are ${this.tokens}`,
+      )
+    askRoom(4 * count, 'TokenShards.read')
+    const ids = new Int32Array(count)
+    for (let done = 0, i = this.#shardAt(from); done < count; i++) {
+      const { file, start, tokens } = this.#shards[i] as OpenShard
+      const first = from + done - start
+      const part = Math.min(count - done, tokens - first)
+      const elements = this.dtype === 'uint16' ? new Uint16Array(part) : new Uint32Array(part)
+      await file.fill('a window', first * elements.BYTES_PER_ELEMENT, elements)
+      ids.set(elements, done)
+      done += part
+    }
+    return ids
+  }
+
+  /** The last shard that begins at or before a token. */
+  #shardAt(token: number): number {
+    return lastAtMost(this.#shards.length, (i) => (this.#shards[i] as OpenShard).start, token)
+  }
+
+  /** The ends of documents within (from, to), in tokens from `from`. */
+  async #endsWithin(from: number, to: number): Promise<number[]> {
+    this.#ends ??= await this.#readEnds()
+    const ends = this.#ends
+    const within: number[] = []
+    for (let i = lastAtMost(ends.length, (at) => ends[at] as number, from) + 1; i < ends.length; i++) {
+      const end = ends[i] as number
+      if (end >= to) break
+      within.push(end - from)
+    }
+    return within
+  }
+
+  async #readEnds(): Promise<Float64Array> {
+    askRoom(8 * this.documents, 'TokenShards')
+    const ends = new Float64Array(this.documents)
+    let done = 0
+    for (const { ends: file, documents, start } of this.#shards) {
+      const own = await file.read('the ends of documents', 0, Uint32Array, documents)
+      for (const end of own) ends[done++] = start + end
+    }
+    return ends
+  }
+
+  /**
+   * Windows of `length` tokens in order, each of which begins with the last token of the one before, so that every token but the
+   * first is predicted once in a pass. What is left at the end, fewer tokens than a window has, is left out.
+   */
+  windows(options: WindowOptions): Dataset<WindowRow, TokenBatch> {
+    const name = 'TokenShards.windows'
+    const { length, documents = false } = checkOptions(name, options, { length: true, documents: true })
+    return new Windows(name, this, length, documents, (from, to) => this.#endsWithin(from, to))
+  }
+
+  /**
+   * Batches of windows, for `trainer.fit` and evaluations, whose place goes into checkpoints. With `shuffle` each pass has an order
+   * of its own, by the seed.
+   */
+  batches(options: ShardBatchesOptions): DataLoader<WindowRow, TokenBatch> {
+    const name = 'TokenShards.batches'
+    const {
+      length,
+      documents,
+      batchSize,
+      shuffle = false,
+      seed,
+      dropLast,
+    } = checkOptions(name, options, {
+      length: true,
+      documents: true,
+      batchSize: true,
+      shuffle: true,
+      seed: true,
+      dropLast: true,
+    })
+    checkFlag(name, 'shuffle', shuffle)
+    if (seed !== undefined && !shuffle)
+      throw new ValueError(name, 'seed is given, but windows come in their order; give shuffle: true, too')
+    const windows = new Windows(name, this, length, documents ?? false, (from, to) => this.#endsWithin(from, to))
+    return new DataLoader<WindowRow, TokenBatch>(windows, {
+      ...(batchSize !== undefined && { batchSize }),
+      ...(dropLast !== undefined && { dropLast }),
+      ...(shuffle && { sampler: shuffledRows }),
+      ...(seed !== undefined && { generator: new Generator(seed) }),
+    })
+  }
+
+  /** Reads every file, and throws ValueError for one whose bytes are not those that were written. */
+  async verify(): Promise<void> {
+    for (const { file, ends, crc, endsCrc } of this.#shards)
+      for (const [each, wanted] of [
+        [file, crc],
+        [ends, endsCrc],
+      ] as const) {
+        let found = 0
+        for (let at = 0; at < each.size; at += pieceBytes)
+          found = crc32(await each.read('a piece', at, Uint8Array, Math.min(pieceBytes, each.size - at)), found)
+        if (found !== wanted)
+          throw new ValueError(
+            'TokenShards.verify',
+            `${each.path} has other bytes than were written; prepare the corpus anew`,
+          )
+      }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#shards.flatMap(({ file, ends }) => [file.close(), ends.close()]))
+  }
+}
+
+const pieceBytes = 1 << 20
+
+/** The last of `count` ascending numbers that is at most `value`; -1 where none is. */
+function lastAtMost(count: number, at: (index: number) => number, value: number): number {
+  let [low, high] = [0, count]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (at(middle) <= value) low = middle + 1
+    else high = middle
+  }
+  return low - 1
+}
+
+/** The tokens of a window, and where its documents end, in tokens from its beginning. */
+export interface WindowRow {
+  readonly ids: Int32Array
+  readonly ends: readonly number[]
+}
+
+class Windows extends Dataset<WindowRow, TokenBatch> {
+  readonly length: number
+  readonly #shards: TokenShards
+  readonly #tokens: number
+  readonly #documents: boolean
+  readonly #endsWithin: (from: number, to: number) => Promise<number[]>
+
+  constructor(
+    name: string,
+    shards: TokenShards,
+    tokens: number,
+    documents: boolean,
+    endsWithin: (from: number, to: number) => Promise<number[]>,
+  ) {
+    super()
+    if (!Number.isSafeInteger(tokens) || tokens < 2)
+      throw new ValueError(name, `length is ${shown(tokens)}, but must be a number of tokens, at least 2`)
+    checkFlag(name, 'documents', documents)
+    if (shards.tokens < tokens)
+      throw new ValueError(
+        name,
+        `there are ${shards.tokens} tokens, but a window has ${tokens}; give a smaller length, ${shards.tokens === 0 ? 'hold documents back (validation)' : 'or more text'}`,
+      )
+    this.#shards = shards
+    this.#tokens = tokens
+    this.#documents = documents
+    this.#endsWithin = endsWithin
+    this.length = Math.floor((shards.tokens - 1) / (tokens - 1))
+  }
+
+  async get(index: number): Promise<WindowRow> {
+    const from = index * (this.#tokens - 1)
+    const ids = await this.#shards.read(from, this.#tokens)
+    return { ids, ends: this.#documents ? await this.#endsWithin(from, from + this.#tokens) : [] }
+  }
+
+  override async batch(indices: readonly number[]): Promise<TokenBatch> {
+    const rows = await this.rows(indices)
+    const shape = [rows.length, this.#tokens] as const
+    const all = new Int32Array(rows.length * this.#tokens)
+    for (const [i, { ids }] of rows.entries()) all.set(ids, i * this.#tokens)
+    const ids = fromTypedArray(all, shape)
+    if (!this.#documents) return { ids, labels: ids }
+    const [labels, positions, documents] = [all.slice(), new Int32Array(all.length), new Int32Array(all.length)]
+    for (const [i, { ends }] of rows.entries()) {
+      const bounds = [0, ...ends, this.#tokens]
+      for (let d = 0; d + 1 < bounds.length; d++) {
+        const start = bounds[d] as number
+        labels[i * this.#tokens + start] = -100
+        for (let t = start; t < (bounds[d + 1] as number); t++) {
+          positions[i * this.#tokens + t] = t - start
+          documents[i * this.#tokens + t] = d
+        }
+      }
+    }
+    return {
+      ids,
+      labels: fromTypedArray(labels, shape),
+      positions: fromTypedArray(positions, shape),
+      documents: fromTypedArray(documents, shape),
+    }
+  }
+}
