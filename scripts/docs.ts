@@ -24,6 +24,7 @@ const indices = [
   'images',
   'train',
   'models',
+  'pretrain',
   'finetune',
   '',
 ].map((folder) => join('lib', folder, 'index.ts'))
