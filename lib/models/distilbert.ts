@@ -145,7 +145,7 @@ export class DistilBert extends EncoderBody<DistilBertConfig> {
     return this.embeddings.wordEmbeddings
   }
 
-  protected override get hasTypes(): boolean {
+  override get hasTypes(): boolean {
     return false
   }
 

@@ -101,7 +101,7 @@ export abstract class EncoderBody<out C extends EncoderConfig = EncoderConfig> e
   protected abstract states(ids: Tensor, tokens: Tokens): Tensor
 
   /** Whether tokens of the second text of a pair have another embedding than those of the first. */
-  protected get hasTypes(): boolean {
+  get hasTypes(): boolean {
     return true
   }
 

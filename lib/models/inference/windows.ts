@@ -1,0 +1,26 @@
+/** Windows over a text that is longer than a model takes. */
+import type { Encoding } from '../../text/tokenizer/encoding.js'
+import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
+
+/** How long windows are, and how many tokens of the text one shares with the one before it. */
+export interface WindowOptions {
+  readonly maxLength: number
+  readonly stride: number
+}
+
+/** A question with each window of a text. Throws ValueError where the question leaves no room. */
+export function windowsOf(
+  tokenizer: Tokenizer,
+  question: string,
+  context: string,
+  { maxLength, stride }: WindowOptions,
+): readonly Encoding[] {
+  const first = tokenizer.encode(question, {
+    pair: context,
+    maxLength,
+    stride,
+    truncation: 'second',
+    truncationSide: 'right',
+  })
+  return [first, ...first.overflowing]
+}
