@@ -31,6 +31,7 @@ export const floors: readonly Floor[] = [
   ['lib/images', 'lib/core', 'lib/ops', 'lib/io', 'lib/data'],
   ['lib/train', 'lib/core', 'lib/autograd', 'lib/ops', 'lib/nn', 'lib/optim', 'lib/data', 'lib/io'],
   ['lib/models', 'lib/core', 'lib/autograd', 'lib/backend', 'lib/ops', 'lib/io', 'lib/nn', 'lib/train', 'lib/text'],
+  ['lib/tasks', 'lib/core', 'lib/autograd', 'lib/ops', 'lib/nn', 'lib/data', 'lib/text', 'lib/train', 'lib/models'],
   [
     'lib/pretrain',
     'lib/core',
@@ -42,8 +43,9 @@ export const floors: readonly Floor[] = [
     'lib/text',
     'lib/train',
     'lib/models',
+    'lib/tasks',
   ],
-  ['lib/finetune', 'lib/core', 'lib/autograd', 'lib/ops', 'lib/nn', 'lib/train', 'lib/io'],
+  ['lib/finetune', 'lib/core', 'lib/autograd', 'lib/ops', 'lib/nn', 'lib/train', 'lib/io', 'lib/tasks'],
   // The public face, which re-exports.
   ['lib/index.ts', 'lib'],
   ['lib/cli', 'lib'],

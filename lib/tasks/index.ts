@@ -1,0 +1,34 @@
+/** Tasks: how they are learned, and rows of theirs in tokens. */
+export { byLength, type LengthBatchesOptions } from './by-length.js'
+export { causalLM, type LanguageModel } from './causal.js'
+export { type ClassificationBatch, type ClassificationOptions, classification, regression } from './classification.js'
+export type { ForwardInputs, ScoringModel } from './model.js'
+export { type AnsweringModel, questionAnswering } from './question-answering.js'
+export {
+  type AnswerBatch,
+  type AnswerRow,
+  type AnswerSpan,
+  type QaRowsOptions,
+  qaRows,
+  type SquadAnswers,
+} from './rows/answers.js'
+export {
+  type CausalBatch,
+  type CausalRow,
+  type CompletionRowsOptions,
+  completionRows,
+  paddedRows,
+} from './rows/causal.js'
+export type { Label, LabelKind } from './rows/labels.js'
+export type { Field, Rows } from './rows/read.js'
+export {
+  checkRows,
+  type RowFacts,
+  type TextInputs,
+  TokenizedRows,
+  type TokenList,
+  type Vocabulary,
+} from './rows/rows.js'
+export { type TextBatch, type TextRow, type TextRowsOptions, textRows } from './rows/text.js'
+export { type TaggedRow, type TokenBatch, type TokenRowsOptions, tokenRows } from './rows/tokens.js'
+export { type TokenClassificationOptions, tokenClassification } from './token-classification.js'

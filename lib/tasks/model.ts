@@ -1,0 +1,47 @@
+/** What objectives ask of models of texts, and how they call them. */
+import { kindOf, ValueError } from '../core/errors.js'
+import { Tensor } from '../core/tensor.js'
+import type { TextInputs } from '../models/inference/inputs.js'
+import type { Module } from '../nn/module.js'
+
+/** What `forward` of a model of texts takes beside the ids. */
+export interface ForwardInputs {
+  readonly attentionMask?: Tensor | null
+  readonly tokenTypeIds?: Tensor | null
+}
+
+/** A model that gives one tensor: a classifier of texts, of tokens, or any module where batches are [input, labels]. */
+export interface ScoringModel extends Module {
+  forward(input: Tensor, inputs?: ForwardInputs): Tensor
+}
+
+/** Whether the model tells the texts of a pair apart; one that does not say so gets what the rows have. */
+function takesTypes(model: Module): boolean {
+  const { body = model } = model as Module & { readonly body?: object }
+  const { hasTypes = true } = body as { readonly hasTypes?: unknown }
+  return hasTypes !== false
+}
+
+/** Throws unless the batch holds tokens. */
+export function checkText(op: string, batch: unknown): asserts batch is TextInputs {
+  const { ids } = (typeof batch === 'object' && batch !== null ? batch : {}) as { readonly ids?: unknown }
+  if (!(ids instanceof Tensor))
+    throw new ValueError(
+      op,
+      `the batch is ${kindOf(batch)}${typeof batch === 'object' ? ' without ids' : ''}, but must hold { ids, attentionMask, ... }, as the ` +
+        'batches of textRows and its like',
+    )
+}
+
+/** The inputs of `forward` beside the ids. */
+export function forwardInputs(model: Module, { attentionMask, tokenTypeIds }: TextInputs): ForwardInputs {
+  const types = tokenTypeIds !== undefined && takesTypes(model) ? { tokenTypeIds } : {}
+  return { ...(attentionMask === undefined ? {} : { attentionMask }), ...types }
+}
+
+/** The labels of a batch. Throws ValueError where it has none. */
+export function labelsIn(op: string, batch: object, name = 'labels'): Tensor {
+  const { [name]: labels } = batch as { readonly [name: string]: unknown }
+  if (labels instanceof Tensor) return labels
+  throw new ValueError(op, `the batch has no ${name}, of which the loss is made; make rows with them, or only predict`)
+}

@@ -1,0 +1,148 @@
+/** Rows in tokens, which become padded batches. */
+import { kindOf, shown, ValueError } from '../../core/errors.js'
+import { Dataset } from '../../data/dataset.js'
+import { textInputs as inputsOf, type TextInputs, type TextTokens } from '../../models/inference/inputs.js'
+import type { Encoding } from '../../text/tokenizer/encoding.js'
+import type { EncodeOptions, Tokenizer } from '../../text/tokenizer/tokenizer.js'
+
+/** What was noticed when rows were put into tokens. */
+export interface RowFacts {
+  /** Names of the classes by index; none where labels have no names. */
+  readonly labels?: readonly string[]
+  /** Rows whose text was longer than `maxLength`, and lost what is behind. */
+  readonly cut?: number
+  /** Rows, or parts of rows, that were left out, by the reason. */
+  readonly skipped?: { readonly [reason: string]: number }
+}
+
+/**
+ * Rows in tokens, in memory, and batches of them, whose lists are padded to the longest of the batch. Takes part in a `DataLoader`,
+ * in `splitRows` and `kFold` as every dataset does; `byLength` makes batches that need little padding.
+ */
+export class TokenizedRows<R, B> extends Dataset<R, B> {
+  readonly length: number
+  /** Names of the classes by index; none where labels have no names. */
+  readonly labels: readonly string[]
+  /** Rows whose text was longer than `maxLength`, and lost what is behind. */
+  readonly cut: number
+  /** Rows, or parts of rows, that were left out, by the reason. */
+  readonly skipped: { readonly [reason: string]: number }
+  readonly #rows: readonly R[]
+  readonly #together: (rows: readonly R[]) => B
+
+  constructor(rows: readonly R[], together: (rows: readonly R[]) => B, facts: RowFacts = {}) {
+    super()
+    this.#rows = rows
+    this.#together = together
+    this.length = rows.length
+    this.labels = facts.labels ?? []
+    this.cut = facts.cut ?? 0
+    this.skipped = facts.skipped ?? {}
+  }
+
+  get(index: number): R {
+    const row = this.#rows[index]
+    if (row === undefined)
+      throw new ValueError('TokenizedRows', `index ${shown(index)} lies outside of the ${this.length} items`)
+    return row
+  }
+
+  override batch(indices: readonly number[]): B {
+    return this.#together(indices.map((index) => this.get(index)))
+  }
+}
+
+/** The longest list of numbers in a row, in itself or one level below: what padding goes by. */
+export function tokensIn(row: unknown): number {
+  if (row instanceof Int32Array) return row.length
+  if (typeof row !== 'object' || row === null || ArrayBuffer.isView(row)) return 0
+  return Object.values(row).reduce<number>((most, value) => Math.max(most, tokensIn(value)), 0)
+}
+
+/** A model, as far as tokens must fit it. */
+export interface Vocabulary {
+  readonly config: { readonly vocabSize: number }
+}
+
+/**
+ * Throws ValueError, with the row, where a token of the rows is none of the model's: the tokenizer is another model's. Tokens that the
+ * vocabularies share by their number are not told apart.
+ */
+export function checkRows(rows: Dataset<unknown, unknown>, model: Vocabulary): void {
+  const op = 'checkRows'
+  const size = model?.config?.vocabSize
+  if (!Number.isSafeInteger(size))
+    throw new ValueError(op, `the model is ${kindOf(model)}, but must have a config with its vocabSize`)
+  const check = (value: unknown, index: number, name: string) => {
+    if (value instanceof Int32Array) {
+      const id = name === 'tokenTypeIds' ? undefined : value.find((each) => each >= size)
+      if (id !== undefined)
+        throw Object.assign(
+          new ValueError(
+            op,
+            `row ${index}: token ${id} is none of the model's, whose vocabulary has ${size}; load the tokenizer of the model's own ` +
+              'folder, or enlarge the model by resizeTokenEmbeddings',
+          ),
+          { row: index },
+        )
+    } else if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value))
+      for (const [key, part] of Object.entries(value)) check(part, index, key)
+  }
+  for (let i = 0; i < rows.length; i++) {
+    const row = rows.get(i)
+    if (row instanceof Promise) {
+      row.catch(() => undefined)
+      throw new ValueError(
+        op,
+        'rows of the dataset come later (get gives promises); give what textRows or its like gave',
+      )
+    }
+    check(row, i, '')
+  }
+}
+
+/** Throws unless it is a tokenizer. */
+export function checkTokenizer(op: string, tokenizer: Tokenizer): void {
+  if (typeof tokenizer?.encode !== 'function' || typeof tokenizer.idFor !== 'function')
+    throw new ValueError(
+      op,
+      `tokenizer is ${kindOf(tokenizer)}, but must be a Tokenizer, such as AutoTokenizer.load gives`,
+    )
+}
+
+/** The most tokens of a row: as asked for, else as the tokenizer's folder says, else any number. */
+export function mostTokens(
+  op: string,
+  tokenizer: Tokenizer,
+  maxLength: number | undefined,
+  name = 'maxLength',
+): number {
+  checkTokenizer(op, tokenizer)
+  if (maxLength !== undefined && !(Number.isSafeInteger(maxLength) && maxLength >= 2))
+    throw new ValueError(op, `${name} is ${shown(maxLength)}, but must be an integer of at least 2`)
+  return maxLength ?? tokenizer.maxLength ?? Number.POSITIVE_INFINITY
+}
+
+/** Options of `encode` that cut to so many tokens. */
+export function cutTo(most: number): Pick<EncodeOptions, 'maxLength'> {
+  return Number.isFinite(most) ? { maxLength: most } : {}
+}
+
+/** Tokens of a text; of which text they are only where it is a pair. */
+export function tokensOf({ ids, typeIds }: Encoding, isPair: boolean): TokenList {
+  return { ids: Int32Array.from(ids), ...(isPair ? { tokenTypeIds: Int32Array.from(typeIds) } : {}) }
+}
+
+/** A text or a pair in tokens. */
+export interface TokenList extends TextTokens {
+  readonly ids: Int32Array
+  /** Only of pairs. */
+  readonly tokenTypeIds?: Int32Array
+}
+
+/** The token that batches are filled up with; any will do where the tokenizer has none. */
+export function padTokenOf(tokenizer: Tokenizer): number {
+  return tokenizer.idFor('pad') ?? 0
+}
+
+export { inputsOf, type TextInputs }

@@ -1,0 +1,65 @@
+/** Learning the class of each token. */
+import { DTypeError, formatShape, ShapeError } from '../core/errors.js'
+import { type OptionNames, ownOptions } from '../core/options.js'
+import { sameShape } from '../core/shape.js'
+import type { Tensor } from '../core/tensor.js'
+import { reshape } from '../ops/shape/index.js'
+import { accuracy } from '../train/metrics/accuracy.js'
+import type { Objective } from '../train/objective.js'
+import { checkSmoothing, checkWeights, weightedLoss } from './classification.js'
+import { checkText, forwardInputs, labelsIn, type ScoringModel } from './model.js'
+import type { TokenBatch } from './rows/tokens.js'
+
+export interface TokenClassificationOptions {
+  /** How much of each target is spread over all classes, in [0, 1]. Default 0. */
+  readonly labelSmoothing?: number
+  /** A factor for each class, by which the mean weighs tokens. */
+  readonly classWeights?: readonly number[]
+}
+
+const tokenNames: OptionNames<TokenClassificationOptions> = { labelSmoothing: true, classWeights: true }
+
+/**
+ * The objective of models that give scores [B, T, classes] before softmax: summed cross entropy over the tokens that have a label, int32
+ * [B, T], which is -100 for others. Its metric is the accuracy over these tokens. Works with every model of the head
+ * `AutoModel.forTokenClassification`. Throws ShapeError and DTypeError for labels that are of another form.
+ */
+export function tokenClassification(
+  options: TokenClassificationOptions = {},
+): Objective<ScoringModel, TokenBatch, 'accuracy'> {
+  const op = 'tokenClassification'
+  const { labelSmoothing = 0, classWeights } = ownOptions(op, options, tokenNames)
+  checkSmoothing(op, labelSmoothing)
+  const weights = checkWeights(op, classWeights)
+  const run = (model: ScoringModel, batch: TokenBatch): Tensor => {
+    checkText(op, batch)
+    const scores = model.forward(batch.ids, forwardInputs(model, batch))
+    if (scores.ndim !== 3 || !sameShape(scores.sizes.slice(0, 2), batch.ids.sizes))
+      throw new ShapeError(
+        op,
+        `the model gives ${formatShape(scores.sizes)}, but must give scores [B, T, classes] for ids ${formatShape(batch.ids.sizes)}`,
+        [scores.sizes],
+      )
+    return scores
+  }
+  return {
+    loss(model, batch) {
+      const labels = labelsIn(op, batch)
+      const scores = run(model, batch)
+      if (labels.dtype !== 'int32')
+        throw new DTypeError(op, `labels are ${labels.dtype}, but must be int32: a class for each token, or -100`)
+      if (!sameShape(labels.sizes, batch.ids.sizes))
+        throw new ShapeError(
+          op,
+          `labels are ${formatShape(labels.sizes)}, but must be ${formatShape(batch.ids.sizes)}: one for each token`,
+          [labels.sizes, batch.ids.sizes],
+        )
+      // In rows, because a target [B, T] would fit two dimensions of scores where T is the number of classes.
+      const output = reshape(scores, [labels.numel, scores.sizes[2] as number])
+      const target = reshape(labels, [labels.numel])
+      return { ...weightedLoss(op, output, target, { smoothing: labelSmoothing, weights }), output, target }
+    },
+    predict: run,
+    metrics: { accuracy: () => accuracy() },
+  }
+}
