@@ -1,3 +1,4 @@
+export * from '../tasks/index.js'
 export { setAdapter, withAdapter, withoutAdapters } from './adapters.js'
 export { countParameters, freeze, type GradualOptions, type Selection, unfreeze, unfreezeGradually } from './freeze.js'
 export { applyLora, type LoraOptions, removeLora } from './lora.js'
