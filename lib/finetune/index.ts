@@ -1,6 +1,17 @@
 export * from '../tasks/index.js'
 export { setAdapter, withAdapter, withoutAdapters } from './adapters.js'
-export { countParameters, freeze, type GradualOptions, type Selection, unfreeze, unfreezeGradually } from './freeze.js'
+export { type BitfitOptions, bitfit } from './bitfit.js'
+export { countParameters, freeze, type Part, type Selection, unfreeze } from './freeze.js'
+export { type GradualOptions, type GradualState, unfreezeGradually } from './gradual.js'
+export {
+  type DecayGroup,
+  type HeadRate,
+  type LayerGroup,
+  type LayerwiseOptions,
+  layerwiseGroups,
+  type ParameterGroupsOptions,
+  parameterGroups,
+} from './groups.js'
 export { applyLora, type LoraOptions, removeLora } from './lora.js'
 export {
   LoraAdapter,
@@ -10,5 +21,8 @@ export {
   LoraLinear,
 } from './lora-adapter.js'
 export { type MergeOptions, mergeLora, unmergeLora } from './merge.js'
+export { freezeNorms } from './norms.js'
 export { type AdapterFileOptions, loadAdapter, saveAdapter } from './peft.js'
+export { type Probe, type ProbeOptions, probe } from './probe.js'
 export { type QuantizeOptions, quantize } from './quantize.js'
+export { type Replay, type ReplayOptions, type ReplayState, replay } from './replay.js'

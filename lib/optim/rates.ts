@@ -348,6 +348,31 @@ export function warmupStableDecay(op: string, options: WarmupStableDecay): Rate 
   })
 }
 
+export interface SlantedTriangular {
+  /** Steps of the training. */
+  readonly totalSteps: number
+  /** The part of the steps in which the rate rises. Default 0.1. */
+  readonly cutFraction?: number
+  /** How many times smaller the rate is at the beginning and at the end. Default 32. */
+  readonly ratio?: number
+}
+
+export function slantedTriangular(op: string, options: SlantedTriangular): Rate {
+  const names = { totalSteps: true, cutFraction: true, ratio: true } as const
+  const { totalSteps, cutFraction = 0.1, ratio = 32 } = checkOptions(op, options, names)
+  checkCount(op, 'totalSteps', totalSteps)
+  if (!(typeof cutFraction === 'number' && cutFraction > 0 && cutFraction < 1))
+    throw new ValueError(op, `cutFraction is ${shown(cutFraction)}, but must lie between 0 and 1`)
+  if (!(Number.isFinite(ratio) && ratio >= 1))
+    throw new ValueError(op, `ratio is ${shown(ratio)}, but must be at least 1`)
+  const cut = Math.max(1, Math.floor(totalSteps * cutFraction))
+  return (base, steps) => {
+    // The paper's fall ends before the training where the cut was rounded down; from there the rate stays.
+    const part = steps < cut ? steps / cut : Math.max(0, 1 - (steps - cut) / (cut * (1 / cutFraction - 1)))
+    return (base * (1 + part * (ratio - 1))) / ratio
+  }
+}
+
 /**
  * The rates of the named schedules, to be composed:
  *
@@ -377,4 +402,5 @@ export const rates = {
   warmupCosine: (options: WarmupCosine): Rate => warmupCosine('rates.warmupCosine', options),
   warmupInverseSqrt: (options: WarmupInverseSqrt): Rate => warmupInverseSqrt('rates.warmupInverseSqrt', options),
   warmupStableDecay: (options: WarmupStableDecay): Rate => warmupStableDecay('rates.warmupStableDecay', options),
+  slantedTriangular: (options: SlantedTriangular): Rate => slantedTriangular('rates.slantedTriangular', options),
 }

@@ -132,3 +132,13 @@ export class WarmupStableDecayLR extends Schedule {
     super(optimizer, r.warmupStableDecay('WarmupStableDecayLR', options), { end: options.totalSteps })
   }
 }
+
+/**
+ * A short linear rise from 1 / `ratio` of the first rate to it, and a long linear fall back (Howard and Ruder, 2018). Steps are
+ * calls of `step()`, as for CosineAnnealingLR.
+ */
+export class SlantedTriangularLR extends Schedule {
+  constructor(optimizer: Scheduled, options: r.SlantedTriangular) {
+    super(optimizer, r.slantedTriangular('SlantedTriangularLR', options), { end: options.totalSteps })
+  }
+}

@@ -426,6 +426,15 @@ add('freeze', finetune.freeze, () => [model(), '0'])
 add('unfreeze', finetune.unfreeze, () => [model(), '0'])
 add('countParameters', finetune.countParameters, () => [model()])
 add('unfreezeGradually', finetune.unfreezeGradually, () => [model(), { everyEpochs: 2 }])
+add('freezeNorms', finetune.freezeNorms, () => [model()])
+add('bitfit', finetune.bitfit, () => [model(), { head: '2', norms: true }])
+add('parameterGroups', finetune.parameterGroups, () => [model(), { weightDecay: 0.1 }])
+add('layerwiseGroups', finetune.layerwiseGroups, () => [
+  model(),
+  { lr: 1e-3, decay: 0.9, head: { lr: 1e-2, modules: '2' }, weightDecay: 0.1 },
+])
+add('probe', finetune.probe as never, () => [model(), batches(), { head: '2' }])
+add('replay', finetune.replay as never, () => [batches(), batches(), { share: 0.5 }])
 make('LoraLinear', finetune.LoraLinear as never, () => [
   new nn.Linear(3, 4),
   { rank: 1, scale: 1, dropout: 0, generator: new f.Generator(1) },

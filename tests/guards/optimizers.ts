@@ -84,6 +84,7 @@ const schedules: readonly (readonly [string, Schedule, Options])[] = [
     optim.WarmupStableDecayLR,
     { warmupSteps: 2, totalSteps: 10, decaySteps: 3, decay: 'cosine', minFactor: 0.1 },
   ],
+  ['SlantedTriangularLR', optim.SlantedTriangularLR, { totalSteps: 10, cutFraction: 0.2, ratio: 16 }],
   [
     'CyclicLR',
     optim.CyclicLR,
