@@ -14,15 +14,9 @@ type Fields = { readonly [field: string]: unknown }
 
 /** Settings of PEFT that change the mathematics and are not there, with the value that means they are off. */
 const off: { readonly [field: string]: unknown } = {
-  use_dora: false,
   use_qalora: false,
   use_bdlora: null,
-  bias: 'none',
-  lora_bias: false,
-  layers_to_transform: null,
-  layers_pattern: null,
   layer_replication: null,
-  exclude_modules: null,
   target_parameters: null,
   trainable_token_indices: null,
   alora_invocation_tokens: null,
@@ -65,11 +59,37 @@ const known = new Set([
   'rank_pattern',
   'alpha_pattern',
   'use_rslora',
+  'use_dora',
+  'lora_bias',
+  'bias',
+  'exclude_modules',
+  'layers_to_transform',
+  'layers_pattern',
 ])
 
 function isNothing(value: unknown): boolean {
   if (value === null || value === undefined || value === false) return true
   return typeof value === 'object' && Object.keys(value).length === 0
+}
+
+/** Whether a field that may be empty is not. */
+function given<T>(value: T | null): value is T {
+  return value !== null && !(Array.isArray(value) && value.length === 0) && !((value as unknown) === '')
+}
+
+/**
+ * Heads that PEFT adds to the modules that learn whole, by the kind of task. A model has one of those for its kind, and the
+ * others are left out without a word, in PEFT too.
+ */
+const headsOf: { readonly [task: string]: readonly string[] } = {
+  SEQ_CLS: ['classifier', 'score'],
+  TOKEN_CLS: ['classifier', 'score'],
+  QUESTION_ANS: ['qa_outputs'],
+}
+
+/** The names of heads that a config has without anybody's having asked for them. */
+export function optionalHeads(config: unknown): readonly string[] {
+  return headsOf[String((config as Fields)['task_type'])] ?? []
 }
 
 /** The options of applyLora that a config says. Throws ValueError naming every field that is wrong or not supported. */
@@ -92,6 +112,15 @@ export function optionsFrom(op: string, path: string, config: unknown): LoraOpti
     Array.isArray(value) && value.every((name) => typeof name === 'string' && name !== '')
   const isTargets = (value: unknown): value is readonly string[] | string =>
     typeof value === 'string' ? value !== '' : isNames(value) && value.length > 0
+  const isNothingOr =
+    <T>(is: (value: unknown) => value is T) =>
+    (value: unknown): value is T | null =>
+      value === null || (Array.isArray(value) && value.length === 0) || value === '' || is(value)
+  const isBlock = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+  const isBlocks = (value: unknown): value is number | readonly number[] =>
+    isBlock(value) || (Array.isArray(value) && value.length > 0 && value.every(isBlock))
+  const isBias = (value: unknown): value is 'none' | 'all' | 'lora_only' =>
+    value === 'none' || value === 'all' || value === 'lora_only'
   const isTable =
     (is: (value: unknown) => boolean) =>
     (value: unknown): value is { readonly [key: string]: number } =>
@@ -112,6 +141,22 @@ export function optionsFrom(op: string, path: string, config: unknown): LoraOpti
       `init_lora_weights is ${asJson(begins)}, which changes the weights of the base; convert the adapter first`,
     )
   const modulesToSave = take('modules_to_save', isNames, 'a list of names, or null', [])
+  const blocks = take(
+    'layers_to_transform',
+    isNothingOr(isBlocks),
+    'the number of a block, a list of them, or null',
+    null,
+  )
+  const lists = take('layers_pattern', isNothingOr(isTargets), 'a name, a list of names, or null', null)
+  const excluded = take(
+    'exclude_modules',
+    isNothingOr(isTargets),
+    'a list of names, a regular expression, or null',
+    null,
+  )
+  const bias = take('bias', isBias, "'none', 'all' or 'lora_only'", 'none')
+  const dora = take('use_dora', isFlag, 'true or false', false)
+  const loraBias = take('lora_bias', isFlag, 'true or false', false)
   const options: LoraOptions = {
     rank: take('r', isRank, 'a positive integer', 8),
     alpha: take('lora_alpha', isNumber, 'a number', 8),
@@ -121,6 +166,12 @@ export function optionsFrom(op: string, path: string, config: unknown): LoraOpti
     rankPattern: take('rank_pattern', isTable(isRank), 'an object of positive integers', {}),
     alphaPattern: take('alpha_pattern', isTable(isNumber), 'an object of numbers', {}),
     rankStabilized: take('use_rslora', isFlag, 'true or false', false),
+    ...(given(blocks) ? { layersToTransform: blocks } : {}),
+    ...(given(lists) ? { layersPattern: lists } : {}),
+    ...(given(excluded) ? { excludeModules: excluded } : {}),
+    ...(bias === 'none' ? {} : { bias }),
+    ...(dora ? { dora } : {}),
+    ...(loraBias ? { loraBias } : {}),
   }
   if (faults.length > 0) throw new ValueError(op, `${path}: ${faults.join('; ')}`)
   return options
@@ -133,7 +184,12 @@ export function optionsFrom(op: string, path: string, config: unknown): LoraOpti
 export function settingsHash(options: LoraOptions): string {
   const { rank, alpha, targetModules, modulesToSave = [], rankPattern = {}, alphaPattern = {} } = options
   const patterns = [Object.entries(rankPattern), Object.entries(alphaPattern)]
-  const settings = [rank, alpha, targetModules, modulesToSave, patterns, options.rankStabilized ?? false]
+  const { excludeModules, layersToTransform, layersPattern, dora, loraBias, bias } = options
+  const further = Object.entries({ excludeModules, layersToTransform, layersPattern, dora, loraBias, bias })
+  const settings = [
+    ...[rank, alpha, targetModules, modulesToSave, patterns, options.rankStabilized ?? false],
+    ...further.filter(([, value]) => value !== undefined),
+  ]
   return nodeModule('node:crypto').createHash('sha256').update(JSON.stringify(settings)).digest('hex')
 }
 
@@ -154,5 +210,11 @@ export function configFrom(options: LoraOptions, targets: readonly string[] | st
     rank_pattern: options.rankPattern ?? {},
     alpha_pattern: options.alphaPattern ?? {},
     use_rslora: options.rankStabilized ?? false,
+    use_dora: options.dora ?? false,
+    lora_bias: options.loraBias ?? false,
+    bias: options.bias ?? 'none',
+    exclude_modules: options.excludeModules ?? null,
+    layers_to_transform: options.layersToTransform ?? null,
+    layers_pattern: options.layersPattern ?? null,
   }
 }

@@ -13,16 +13,12 @@ export {
   parameterGroups,
 } from './groups.js'
 export { applyLora, type LoraOptions, removeLora } from './lora.js'
-export {
-  LoraAdapter,
-  type LoraAdapterOptions,
-  LoraConv2d,
-  LoraEmbedding,
-  LoraLinear,
-} from './lora-adapter.js'
-export { type MergeOptions, mergeLora, unmergeLora } from './merge.js'
+export { DoraMagnitude, LoraAdapter, type LoraAdapterOptions } from './lora-adapter.js'
+export { LoraConv2d, LoraEmbedding, LoraLinear } from './lora-kinds.js'
+export { type MergeIntoOptions, type MergeOptions, mergeLora, unmergeLora } from './merge.js'
 export { freezeNorms } from './norms.js'
 export { type AdapterFileOptions, loadAdapter, saveAdapter } from './peft.js'
 export { type Probe, type ProbeOptions, probe } from './probe.js'
 export { type QuantizeOptions, quantize } from './quantize.js'
 export { type Replay, type ReplayOptions, type ReplayState, replay } from './replay.js'
+export type { TargetOptions } from './targets.js'

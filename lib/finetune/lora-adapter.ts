@@ -1,30 +1,23 @@
-/** LoRA (Hu et al., 2021) beside one layer: a product of two small factors that is added to the layer's weight. */
-import { autocastDType } from '../autograd/autocast.js'
-import { kindOf, namedAs, ValueError } from '../core/errors.js'
+/**
+ * LoRA (Hu et al., 2021) beside one layer: a product of two small factors that is added to the layer's weight. DoRA (Liu et al.,
+ * 2024) also learns the norms of what each output is computed with.
+ */
+import { autocastDType, withAutocast } from '../autograd/autocast.js'
+import { noGrad } from '../autograd/mode.js'
+import { ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
-import { keep, outsideFrames } from '../core/scope.js'
+import { scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import { Dropout } from '../nn/activation.js'
-import { type Adaptable, type Adaptation, Adapter, type BaseLayer, isAdaptable } from '../nn/adapter.js'
-import { Conv2d } from '../nn/conv.js'
-import { normal_, zeros_ } from '../nn/init.js'
-import { checkDropout, checkNumber, checkSizes, type LayerOptions, parameter } from '../nn/layer.js'
-import { Linear } from '../nn/linear.js'
-import { type Parameter, settings } from '../nn/module.js'
-import { guardState } from '../nn/state.js'
+import type { BaseLayer } from '../nn/adapter.js'
+import { checkDropout, checkFlags, checkNumber, checkSizes } from '../nn/layer.js'
+import { Module, Parameter, settings } from '../nn/module.js'
 import { castTo } from '../ops/convert.js'
-import { add, mul } from '../ops/elementwise/index.js'
-import { embedding } from '../ops/indexing/index.js'
-import { linear, matmul } from '../ops/matmul.js'
-import { clone, reshape, transpose } from '../ops/shape/index.js'
-
-/** The product that is in a layer's weight, as it was when it was added, and which of its factors were learning. */
-interface Folded {
-  readonly factors: readonly [Tensor, Tensor]
-  readonly scale: number
-  readonly learned: readonly Tensor[]
-}
+import { add, div, mul, sqrt, sub } from '../ops/elementwise/index.js'
+import { sum } from '../ops/reduce/index.js'
+import { reshape } from '../ops/shape/index.js'
+import { type LayerValues, MergeableAdapter, type Merging, noted, restoring, type Stored } from './mergeable.js'
 
 export interface LoraAdapterOptions {
   readonly rank: number
@@ -32,8 +25,38 @@ export interface LoraAdapterOptions {
   readonly scale?: number
   /** Dropout of the product's input in training. Default 0. The indices of an embedding have none. */
   readonly dropout?: number
+  /** Whether the second factor has a bias, which learns beside the layer's. Default false. An embedding can have none. */
+  readonly bias?: boolean
+  /** Whether norms learn too (DoRA). Default false. */
+  readonly dora?: boolean
   /** For the initial weights. */
   readonly generator?: Generator
+}
+
+/** The norms that DoRA learns. It is a module because the names in PEFT's models have a `weight` behind the adapter's name. */
+export class DoraMagnitude extends Module {
+  weight: Parameter
+
+  constructor(norms: Tensor) {
+    super()
+    this.weight = new Parameter(norms)
+  }
+
+  forward(): never {
+    throw new ValueError('DoraMagnitude', 'the norms have no forward; the adapter that holds them reads its weight')
+  }
+}
+
+/** How norms lie: the dimensions of the weight that they are over, and their sizes in files and beside results, by their number. */
+export interface NormLayout {
+  readonly over: readonly number[]
+  norms(count: number): readonly number[]
+  results(count: number): readonly number[]
+}
+
+/** a + b in the wider dtype of the two, rounded to a's. */
+function plus(a: Tensor, b: Tensor): Tensor {
+  return a.dtype === b.dtype ? add(a, b) : castTo(add(castTo(a, b.dtype), b), a.dtype)
 }
 
 /**
@@ -41,37 +64,39 @@ export interface LoraAdapterOptions {
  * nothing changes before training. Beside 16-bit weights the factors are float32, because small steps vanish in 16 bits; the
  * result has the dtype of the layer's.
  */
-export abstract class LoraAdapter extends Adapter {
+export abstract class LoraAdapter extends MergeableAdapter {
   static override readonly stateNames: { readonly [property: string]: string } = {
     loraA: 'lora_A',
     loraB: 'lora_B',
     loraEmbeddingA: 'lora_embedding_A',
     loraEmbeddingB: 'lora_embedding_B',
+    loraMagnitudeVector: 'lora_magnitude_vector',
     dropout: 'lora_dropout',
   }
   readonly rank: number
   dropout: Dropout
+  /** The norms of DoRA; null: plain LoRA. */
+  loraMagnitudeVector: DoraMagnitude | null = null
   #scale: number
-  #folded: Folded | null = null
 
   constructor(options: LoraAdapterOptions) {
     super()
     const op = new.target.name
-    const {
-      rank,
-      scale = 1,
-      dropout = 0,
-      generator,
-    } = checkOptions(op, options, {
+    const own = checkOptions(op, options, {
       rank: true,
       scale: true,
       dropout: true,
+      bias: true,
+      dora: true,
       generator: true,
     })
+    const { rank, scale = 1, dropout = 0, bias = false, dora = false, generator } = own
     checkSizes(op, { rank })
     checkNumber(op, 'scale', scale)
     checkDropout(op, 'dropout', dropout)
+    checkFlags(op, { bias, dora })
     checkGenerator(op, generator)
+    if (bias && dora) throw new ValueError(op, 'DoRA has no bias of its own, as in PEFT; leave out bias or dora')
     this.rank = rank
     this.#scale = scale
     this.dropout = new Dropout(dropout, generator ? { generator } : {})
@@ -82,27 +107,59 @@ export abstract class LoraAdapter extends Adapter {
     return this.#scale
   }
 
-  /** Whether the product is in the layer's weight already. */
-  override get merged(): boolean {
-    return this.#folded !== null
+  override get isSum(): boolean {
+    return this.loraMagnitudeVector === null
   }
 
   /** A, which the input meets first, and B. */
   abstract get factors(): readonly [Parameter, Parameter]
 
-  /** The product of factors in the layout of the layer's weight, not scaled. */
-  protected abstract product(a: Tensor, b: Tensor): Tensor
-
-  /** Why the product cannot be a part of the layer's weight; null: it can. */
-  get unmergeable(): string | null {
+  /** The bias of B; null: it has none. */
+  get factorBias(): Parameter | null {
     return null
   }
 
-  override extraRepr(): string {
-    return settings({ rank: this.rank, scale: this.scale, merged: this.merged })
+  /** The product of factors in the layout of the layer's weight, not scaled. */
+  protected abstract product(a: Tensor, b: Tensor): Tensor
+
+  /** The factors' part of the result for an input in their dtype, scaled. */
+  protected abstract own(x: Tensor): Tensor
+
+  /** How DoRA's norms lie beside the weight and beside results. */
+  protected abstract get layout(): NormLayout
+
+  /** For constructors: the norms begin as those of the layer's weight, so that nothing changes before training. */
+  protected beginNorms(layer: Stored): void {
+    const norms = noGrad(() => {
+      const found = this.#norms(castTo(layer.dense(), this.factors[0].dtype))
+      return reshape(found, this.layout.norms(found.numel)).clone()
+    })
+    this.loraMagnitudeVector = new DoraMagnitude(norms)
   }
 
-  /** The addend to the layer's weight, in its layout (`BaseLayer.dense`). */
+  /** Norms of a weight, with sizes that spread over it. */
+  #norms(weight: Tensor): Tensor {
+    return sqrt(sum(mul(weight, weight), this.layout.over, { keepdim: true }))
+  }
+
+  /** What DoRA multiplies each output by. The norms are constants to the gradient, as the paper has it (4.3). */
+  #share(layer: Stored, { weight }: DoraMagnitude): Tensor {
+    const norms = scope(() =>
+      noGrad(() => withAutocast(null, () => this.#norms(add(castTo(layer.dense(), weight.dtype), this.delta())))),
+    )
+    const sizes = this.layout.results(weight.numel)
+    return div(reshape(weight, sizes), reshape(norms, sizes))
+  }
+
+  override unmergeable({ bias }: Stored): string | null {
+    return this.factorBias === null || bias !== null ? null : 'the adapter has a bias, and the layer none to add it to'
+  }
+
+  override extraRepr(): string {
+    return settings({ rank: this.rank, scale: this.scale, dora: !this.isSum, merged: this.merged })
+  }
+
+  /** The addend to the layer's weight before DoRA's norms, in its layout (`BaseLayer.dense`). */
   delta(): Tensor {
     return mul(this.product(...this.factors), this.scale)
   }
@@ -114,36 +171,46 @@ export abstract class LoraAdapter extends Adapter {
     this.dropout = new Dropout(dropout, generator ? { generator } : {}).train(this.training)
   }
 
-  /**
-   * For mergeLora: what is to be added to the weight. The factors are noted and stop learning, because a merged product must
-   * leave the weight as it came, whatever happens to them.
-   */
-  fold(): Tensor {
-    const { factors, scale } = this
-    const delta = this.delta()
-    const copy = (factor: Tensor) => keep(clone(factor.detach()))
-    const noted = outsideFrames(() => [copy(factors[0]), copy(factors[1])] as const)
-    const learned = factors.filter(({ requiresGrad }) => requiresGrad)
-    for (const factor of learned) factor.requiresGrad = false
-    this.#folded = { factors: noted, scale, learned }
-    return delta
+  protected override merging(layer: Stored): Merging {
+    const { loraMagnitudeVector: magnitude, factorBias, scale } = this
+    if (magnitude !== null) {
+      const weight = castTo(layer.dense(), magnitude.weight.dtype)
+      const moved: Tensor = add(weight, this.delta())
+      const norms = this.#norms(moved)
+      const values = { weight: mul(moved, div(reshape(magnitude.weight, norms.sizes), norms)), bias: null }
+      return { values, undo: restoring(layer, false) }
+    }
+    const [a, b] = [noted(this.factors[0]), noted(this.factors[1])]
+    const offset = factorBias === null ? null : noted(factorBias)
+    const added =
+      (sign: 1 | -1) =>
+      (to: Stored): LayerValues => {
+        const weight = to.dense()
+        const addend = castTo(mul(this.product(a, b), scale).to(weight.device), weight.dtype)
+        const { bias } = to
+        return {
+          weight: add(weight, sign === 1 ? addend : mul(addend, -1)),
+          bias: offset === null || bias === null ? null : plus(bias, mul(offset.to(bias.device), sign * scale)),
+        }
+      }
+    return { values: added(1)(layer), undo: added(-1) }
   }
 
-  /** For unmergeLora: what was added. */
-  unfold(): Tensor {
-    const { factors, scale, learned } = this.#folded as Folded
-    for (const factor of learned) factor.requiresGrad = true
-    this.#folded = null
-    return mul(this.product(...factors), scale)
-  }
-
-  /** A state that holds the product in the weight and beside it would add it twice where it is loaded. */
-  [guardState](op: string): void {
-    if (this.merged)
-      throw new ValueError(
-        op,
-        'a LoRA adapter is merged into its weight; call unmergeLora first, or removeLora for the merged weights alone',
-      )
+  /** The layer's result with the adapter's part. */
+  protected adapted(layer: BaseLayer, x: Tensor): Tensor {
+    if (this.merged) return layer.forward(x)
+    const { loraMagnitudeVector: magnitude } = this
+    const dropped = this.isDropping ? this.dropout.forward(this.input(x)) : this.input(x)
+    const own = this.own(dropped)
+    if (magnitude === null) return plus(layer.forward(x), own)
+    const share = this.#share(layer, magnitude)
+    const base = layer.product(this.isDropping ? castTo(dropped, x.dtype) : x)
+    const whole: Tensor = mul(add(castTo(base, own.dtype), own), share)
+    // With dropout the layer's own result is of the whole input, and what DoRA adds to it is of the dropped one.
+    if (this.isDropping) return plus(layer.forward(x), sub(whole, base))
+    const { bias } = layer
+    const summed = bias === null ? whole : add(whole, reshape(bias, this.layout.results(bias.numel)))
+    return castTo(summed, base.dtype)
   }
 
   /** An input in the factors' dtype; autocast has its own mind. */
@@ -152,151 +219,8 @@ export abstract class LoraAdapter extends Adapter {
     return x.dtype === dtype || autocastDType() !== null ? x : castTo(x, dtype)
   }
 
-  /** The layer's result plus the adapter's, summed in the wider dtype and rounded to the layer's once. */
-  protected plus(base: Tensor, own: Tensor): Tensor {
-    return base.dtype === own.dtype ? add(base, own) : castTo(add(castTo(base, own.dtype), own), base.dtype)
+  /** Whether inputs lose some of their numbers now. */
+  protected get isDropping(): boolean {
+    return this.training && this.dropout.p > 0
   }
-}
-
-/** Where and in which dtype the factors are made. */
-function placed({ weight }: Adaptation, generator: Generator | undefined): LayerOptions & { readonly bias: false } {
-  const dtype = weight.dtype === 'float64' ? 'float64' : 'float32'
-  return { device: weight.device, dtype, bias: false, ...(generator ? { generator } : {}) }
-}
-
-function adaptationOf<B extends Adaptation['by']>(op: string, layer: unknown, by: B): Adaptation & { readonly by: B } {
-  if (!isAdaptable(layer))
-    throw new ValueError(op, `the layer is ${kindOf(layer)}, but must be one that can be adapted, as Linear is`)
-  const { adaptation } = layer
-  if (adaptation.by !== by)
-    throw new ValueError(
-      op,
-      `the layer is ${kindOf(layer)}, which is adapted by ${adaptation.by}, but must be by ${by}`,
-    )
-  return adaptation as Adaptation & { readonly by: B }
-}
-
-/** Beside a linear layer: result + B A x * scale. */
-export class LoraLinear extends LoraAdapter {
-  readonly loraA: Linear
-  readonly loraB: Linear
-
-  constructor(layer: Adaptable, options: LoraAdapterOptions) {
-    super(options)
-    const { rank, generator } = options
-    const adaptation = adaptationOf('LoraLinear', layer, 'linear')
-    const { inFeatures, outFeatures } = adaptation
-    const own = placed(adaptation, generator)
-    this.loraA = namedAs('LoraLinear', () => new Linear(inFeatures, rank, own))
-    this.loraB = namedAs('LoraLinear', () => new Linear(rank, outFeatures, own))
-    zeros_(this.loraB.weight)
-  }
-
-  override get factors(): readonly [Parameter, Parameter] {
-    return [this.loraA.weight, this.loraB.weight]
-  }
-
-  protected override product(a: Tensor, b: Tensor): Tensor {
-    return matmul(b, a)
-  }
-
-  override linear(layer: BaseLayer, x: Tensor): Tensor {
-    const base = layer.forward(x)
-    if (this.merged) return base
-    const inner: Tensor = this.loraA.forward(this.dropout.forward(this.input(x)))
-    // Scaled where it is small.
-    return this.plus(base, this.loraB.forward(mul(inner, this.scale)))
-  }
-}
-
-/**
- * Beside a convolution: one with the layer's kernel to `rank` channels, and one of a single pixel to the layer's. With groups
- * the first sees all channels and the second only those of its group, as in PEFT, so that the product is none of a grouped
- * weight and cannot be merged.
- */
-export class LoraConv2d extends LoraAdapter {
-  readonly loraA: Conv2d
-  readonly loraB: Conv2d
-  readonly #groups: number
-
-  constructor(layer: Adaptable, options: LoraAdapterOptions) {
-    super(options)
-    const { rank, generator } = options
-    const adaptation = adaptationOf('LoraConv2d', layer, 'conv2d')
-    const { inChannels, outChannels, kernelSize } = adaptation
-    const { groups, ...window } = adaptation.options
-    if (rank % groups !== 0)
-      throw new ValueError('LoraConv2d', `rank ${rank} does not divide into the ${groups} groups of the layer`)
-    const own = placed(adaptation, generator)
-    this.#groups = groups
-    this.loraA = namedAs('LoraConv2d', () => new Conv2d(inChannels, rank, kernelSize, { ...own, ...window }))
-    this.loraB = namedAs('LoraConv2d', () => new Conv2d(rank, outChannels, 1, { ...own, groups }))
-    zeros_(this.loraB.weight)
-  }
-
-  override get factors(): readonly [Parameter, Parameter] {
-    return [this.loraA.weight, this.loraB.weight]
-  }
-
-  protected override product(a: Tensor, b: Tensor): Tensor {
-    const [rank = 0, ...kernel] = a.sizes
-    const [out = 0] = b.sizes
-    const rows = kernel.reduce((count, size) => count * size, 1)
-    return reshape(matmul(reshape(b, [out, rank]), reshape(a, [rank, rows])), [out, ...kernel])
-  }
-
-  override get unmergeable(): string | null {
-    return this.#groups === 1
-      ? null
-      : `it is a convolution of ${this.#groups} groups, and the product sees all channels`
-  }
-
-  override conv2d(layer: BaseLayer, x: Tensor): Tensor {
-    const base = layer.forward(x)
-    if (this.merged) return base
-    const inner = this.loraA.forward(this.dropout.forward(this.input(x)))
-    return this.plus(base, this.loraB.forward(mul(inner, this.scale)))
-  }
-}
-
-/** Beside an embedding: rows of A transposed, times B. A begins as zeros. */
-export class LoraEmbedding extends LoraAdapter {
-  /** [rank, count] */
-  readonly loraEmbeddingA: Parameter
-  /** [features, rank] */
-  readonly loraEmbeddingB: Parameter
-  readonly #paddingIdx: number | null
-
-  constructor(layer: Adaptable, options: LoraAdapterOptions) {
-    super(options)
-    const { rank, generator } = options
-    const adaptation = adaptationOf('LoraEmbedding', layer, 'embedding')
-    const { numEmbeddings, embeddingDim, paddingIdx } = adaptation
-    const own = placed(adaptation, generator)
-    this.#paddingIdx = paddingIdx
-    this.loraEmbeddingA = parameter('LoraEmbedding', [rank, numEmbeddings], own)
-    this.loraEmbeddingB = normal_(parameter('LoraEmbedding', [embeddingDim, rank], own), 0, 1, { generator })
-  }
-
-  override get factors(): readonly [Parameter, Parameter] {
-    return [this.loraEmbeddingA, this.loraEmbeddingB]
-  }
-
-  protected override product(a: Tensor, b: Tensor): Tensor {
-    return matmul(transpose(a, 0, 1), transpose(b, 0, 1))
-  }
-
-  override embedding(layer: BaseLayer, ids: Tensor): Tensor {
-    const base = layer.forward(ids)
-    if (this.merged) return base
-    const rows = embedding(ids, transpose(this.loraEmbeddingA, 0, 1), { paddingIdx: this.#paddingIdx })
-    return this.plus(base, linear(mul(rows, this.scale), this.loraEmbeddingB))
-  }
-}
-
-const kinds = { linear: LoraLinear, conv2d: LoraConv2d, embedding: LoraEmbedding }
-
-/** The LoRA adapter for a layer, by how it is adapted. */
-export function loraFor(layer: Adaptable, options: LoraAdapterOptions): LoraAdapter {
-  return new kinds[layer.adaptation.by](layer, options)
 }

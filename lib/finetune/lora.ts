@@ -1,21 +1,21 @@
 /** LoRA (Hu et al., 2021) applied to a model: low-rank products beside frozen weights, in the slots of adaptable layers. */
-import { isBlocks } from '../core/dtype.js'
-import { kindOf, shown, ValueError } from '../core/errors.js'
+import { isBlocks, isFloating } from '../core/dtype.js'
+import { shown, ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
 import { checkOptions, ownOptions } from '../core/options.js'
-import { type Adaptable, checkAdapterName, isAdaptable } from '../nn/adapter.js'
+import { type Adaptable, checkAdapterName } from '../nn/adapter.js'
 import { Copies, type Copy, copiesAround, copiesAt, copiesIn, copyOf } from '../nn/copies.js'
 import { checkDropout, checkFlags } from '../nn/layer.js'
-import type { Module } from '../nn/module.js'
-import { stateless } from '../nn/naming.js'
+import type { Module, Parameter } from '../nn/module.js'
 import { activate, adaptableLayers, checkFree, checkSwitch, ownModules } from './adapters.js'
 import { forgetLora, loraName, loraNames, noteLora } from './applied.js'
 import { forgetBase, noteBase } from './base.js'
-import { LoraAdapter, loraFor } from './lora-adapter.js'
-import { Pattern } from './pattern.js'
-import { byNames, byPatterns, checkModel, checkNames, listed, type Named, quoted } from './select.js'
+import { LoraAdapter } from './lora-adapter.js'
+import { loraFor } from './lora-kinds.js'
+import { byNames, byPatterns, checkModel, checkNames, type Named } from './select.js'
+import { type TargetOptions, targetLayers, targetNames } from './targets.js'
 
-export interface LoraOptions {
+export interface LoraOptions extends TargetOptions {
   /** The adapter's name, by which it is switched, saved and removed. Default 'default'. */
   readonly name?: string
   /** Inner size of the product. Default 8. */
@@ -24,12 +24,6 @@ export interface LoraOptions {
   readonly alpha?: number
   /** Dropout of the product's input in training. Default 0. Embeddings have none, as in PEFT, because their input is indices. */
   readonly dropout?: number
-  /**
-   * The layers: a list of names, each a path or its last parts ('q_proj'); a string, which is a regular expression of Python
-   * that must match whole paths, as in PEFT (`pattern.ts` says what there is); a RegExp tried on paths; or 'all-linear', every
-   * Linear but the head of a language model (its `outputHead()`), as in PEFT. With a MultiheadAttention its `out_proj` is adapted too, as in PEFT. Those in `modulesToSave` are left out. What selects nothing is an error.
-   */
-  readonly targetModules: readonly string[] | RegExp | string
   /**
    * Modules that learn whole and are saved with the adapter, as a new head does: paths or their last parts. The adapter learns a
    * copy of their weights, which stands in for the original ones while the adapter is active; two modules that share a weight get
@@ -44,6 +38,18 @@ export interface LoraOptions {
   readonly alphaPattern?: { readonly [pattern: string]: number }
   /** Scale by alpha / sqrt(rank) (Kalajdzievski, 2023). Default false. */
   readonly rankStabilized?: boolean
+  /**
+   * Learns the norms of what each output is computed with too (DoRA, Liu et al., 2024). Default false. Its weights are not sums: of
+   * one layer no other adapter can be merged beside it.
+   */
+  readonly dora?: boolean
+  /** Gives the second factor of each layer a bias. Default false. PEFT's `lora_bias`. Not for embeddings, nor with `dora`. */
+  readonly loraBias?: boolean
+  /**
+   * Which biases of the model learn with the adapter: 'none', those of the layers that are adapted ('lora_only'), or 'all'. The
+   * adapter learns copies, as with `modulesToSave`. Default 'none'.
+   */
+  readonly bias?: 'none' | 'all' | 'lora_only'
   /** For the initial weights. */
   readonly generator?: Generator
 }
@@ -97,59 +103,26 @@ export interface Plan {
     readonly scale: number
   }[]
   readonly saved: readonly Named[]
+  /** Modules whose bias learns. */
+  readonly biases: readonly Named[]
 }
 
-/** Whether a layer is linear and nothing else: what 'all-linear' means, in PEFT too. */
-function isPlainLinear({ adaptation }: Adaptable): boolean {
-  return adaptation.by === 'linear' && adaptation.along === undefined
+const biasKinds = ['none', 'all', 'lora_only'] as const
+
+/** The bias of a module's own; null: it has none that can learn. */
+function biasOf(module: Module): Parameter | null {
+  for (const [name, parameter] of module.namedParameters())
+    if (name === 'bias' && isFloating(parameter.dtype)) return parameter
+  return null
 }
 
-/** The layer that gives a language model's scores; null where the model names none. */
-function headOf(model: Module): unknown {
-  const { outputHead } = model as Module & { readonly outputHead?: unknown }
-  return typeof outputHead === 'function' ? outputHead.call(model) : null
-}
-
-function targets(op: string, model: Module, saved: readonly Named[], targetModules: unknown): Named<Adaptable>[] {
+/** The modules whose bias learns, without those that learn whole. */
+function biasModules(model: Module, kind: LoraOptions['bias'], adapted: ReadonlySet<Module>, saved: readonly Named[]) {
+  if (kind === undefined || kind === 'none') return []
   const whole = new Set(saved.flatMap(([, module]) => module.modules()))
-  const adaptable = ownModules(model).filter(
-    (named): named is Named<Adaptable> => isAdaptable(named[1]) && !whole.has(named[1]),
-  )
-  /** Says of modules that are there why they are not among the layers to choose from. */
-  const why = (isNamed: (path: string, module: unknown) => boolean) => {
-    const there = ownModules(model).filter(
-      ([path, module]) => isNamed(path, module) && !(isAdaptable(module) && !whole.has(module)),
-    )
-    const said = there.map(([path, module]) =>
-      whole.has(module) ? `'${path}' is in modulesToSave, which learns whole` : `'${path}' is ${kindOf(module)}`,
-    )
-    if (there.some(([, module]) => !whole.has(module)))
-      said.push('LoRA adapts Linear, Embedding, Conv2d and MultiheadAttention')
-    return said.length === 0 ? '' : `${listed(said, 10, '; ')}; `
-  }
-  if (Array.isArray(targetModules)) {
-    checkNames(op, 'targetModules', targetModules)
-    if (targetModules.length > 0) return byNames(op, 'targetModules', targetModules, adaptable, why)
-  } else if (!(targetModules instanceof RegExp) && (typeof targetModules !== 'string' || targetModules === ''))
-    throw new ValueError(
-      op,
-      `targetModules is ${shown(targetModules)}, but must be a list of names, a regular expression, or 'all-linear'`,
-    )
-  const head = headOf(model)
-  let wanted: (path: string, layer: unknown) => boolean = (_, layer) =>
-    isAdaptable(layer) && isPlainLinear(layer) && layer !== head
-  if (targetModules instanceof RegExp) wanted = stateless(targetModules)
-  else if (typeof targetModules === 'string' && targetModules !== 'all-linear') {
-    const pattern = new Pattern(targetModules, op, 'targetModules')
-    wanted = (path) => pattern.matches(path)
-  }
-  const found = Array.isArray(targetModules) ? [] : adaptable.filter(([path, layer]) => wanted(path, layer))
-  if (found.length === 0)
-    throw new ValueError(
-      op,
-      `no layer matches targetModules ${shown(targetModules)}; ${Array.isArray(targetModules) ? '' : why(wanted)}layers that can be adapted are ${quoted(adaptable.map(([path]) => path))}`,
-    )
-  return found
+  return ownModules(model).filter(([, module]) => {
+    return !whole.has(module) && (kind === 'all' || adapted.has(module)) && biasOf(module) !== null
+  })
 }
 
 /** Checks options against a model, adapted already or not, and changes nothing. Throws ValueError for what does not fit. */
@@ -160,21 +133,28 @@ export function planLora(op: string, model: Module, given: LoraOptions): Plan {
     rank: true,
     alpha: true,
     dropout: true,
-    targetModules: true,
+    ...targetNames,
     modulesToSave: true,
     rankPattern: true,
     alphaPattern: true,
     rankStabilized: true,
+    dora: true,
+    loraBias: true,
+    bias: true,
     generator: true,
   })
   const { name = 'default', rank = 8, alpha = rank, dropout = 0, rankStabilized = false, generator } = options
+  const { dora = false, loraBias = false, bias = 'none' } = options
   checkAdapterName(op, name)
   checkDropout(op, 'dropout', dropout)
-  checkFlags(op, { rankStabilized })
+  checkFlags(op, { rankStabilized, dora, loraBias })
+  if (!biasKinds.includes(bias))
+    throw new ValueError(op, `bias is ${shown(bias)}, but must be one of ${biasKinds.join(', ')}`)
+  if (dora && loraBias) throw new ValueError(op, 'DoRA has no bias of its own, as in PEFT; leave out loraBias or dora')
   checkGenerator(op, generator)
   const saved = savedModules(op, model, options)
   checkSaved(op, name, saved)
-  const named = targets(op, model, saved, options.targetModules)
+  const named = targetLayers(op, model, saved, options)
   const paths = named.map(([path]) => path)
   const ranks = byPatterns(op, 'rankPattern', options.rankPattern, paths)
   const alphas = byPatterns(op, 'alphaPattern', options.alphaPattern, paths)
@@ -188,6 +168,10 @@ export function planLora(op: string, model: Module, given: LoraOptions): Plan {
     if (typeof a !== 'number' || !Number.isFinite(a))
       throw new ValueError(op, `alpha is ${shown(a)} for ${path}, but must be a number`)
     const { adaptation } = layer
+    if (adaptation.by === 'embedding' && loraBias)
+      throw new ValueError(op, `loraBias is not for embeddings, as ${path} is one; choose other layers`)
+    if (adaptation.by === 'conv2d' && adaptation.options.groups > 1 && dora)
+      throw new ValueError(op, `dora is not for convolutions of groups, as ${path} is one; choose other layers`)
     if (adaptation.by === 'conv2d' && r % adaptation.options.groups !== 0)
       throw new ValueError(
         op,
@@ -205,24 +189,37 @@ export function planLora(op: string, model: Module, given: LoraOptions): Plan {
           ...sizes,
         })
   })
-  return { name, options: { ...options, rank, alpha, dropout }, layers: [...layers.values()], saved }
+  const biases = biasModules(model, bias, new Set(layers.keys()), saved)
+  return { name, options: { ...options, rank, alpha, dropout }, layers: [...layers.values()], saved, biases }
 }
 
 /** The adapters that a plan asks for: those that are there, where the rank is the same, so that optimisers know them. */
 export function adaptersOf({ name, options, layers }: Plan): ReadonlyMap<Adaptable, LoraAdapter> {
-  const { dropout = 0, generator } = options
+  const { dropout = 0, dora = false, loraBias: bias = false, generator } = options
   return new Map(
     layers.map(({ layer, rank, scale }) => {
       const adapter = layer.adapters.get(name)
-      const fits = adapter instanceof LoraAdapter && adapter.rank === rank
-      return [layer, fits ? adapter : loraFor(layer, { rank, scale, dropout, ...(generator ? { generator } : {}) })]
+      const fits =
+        adapter instanceof LoraAdapter &&
+        adapter.rank === rank &&
+        adapter.isSum === !dora &&
+        (adapter.factorBias !== null) === bias
+      const own = { rank, scale, dropout, bias, dora, ...(generator ? { generator } : {}) }
+      return [layer, fits ? adapter : loraFor(layer, own)]
     }),
   )
 }
 
 /** The weights of modules that learn whole: those that the adapter has, else copies of the original ones. */
-export function copiesOf({ name, saved }: Plan): ReadonlyMap<Module, Copy> {
-  return new Map(saved.map(([, module]) => [module, copiesAt(module)?.get(name) ?? copyOf(module)]))
+export function copiesOf({ name, saved, biases }: Plan): ReadonlyMap<Module, Copy> {
+  const there = (module: Module, isBias: boolean): Copy | undefined => {
+    const copy = copiesAt(module)?.get(name)
+    return copy?.isPart === isBias ? copy : undefined
+  }
+  return new Map([
+    ...saved.map(([, module]) => [module, there(module, false) ?? copyOf(module)] as const),
+    ...biases.map(([, module]) => [module, there(module, true) ?? copyOf(module, ['bias'])] as const),
+  ])
 }
 
 /** Puts adapters in, which take the place of those of their name and are then the only active ones. */

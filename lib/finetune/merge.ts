@@ -3,16 +3,18 @@ import { noGrad } from '../autograd/mode.js'
 import { ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
+import type { Adaptable } from '../nn/adapter.js'
+import { checkFlags } from '../nn/layer.js'
 import type { Module } from '../nn/module.js'
 import { originalOf } from '../nn/parameter.js'
 import { overlaps } from '../nn/views.js'
 import { checkDistinct } from '../ops/common.js'
 import { to } from '../ops/convert.js'
-import { add, mul } from '../ops/elementwise/index.js'
 import { copyInto } from '../ops/inplace.js'
 import { loraName, loraNames } from './applied.js'
 import { loraLayers } from './lora.js'
 import { LoraAdapter } from './lora-adapter.js'
+import type { LayerValues } from './mergeable.js'
 import { checkModel, listed, quoted } from './select.js'
 
 /** By memory: the tensors there, each with its name and the module whose own it is. */
@@ -28,9 +30,10 @@ function holders(model: Module) {
   return found
 }
 
-function write(op: string, weight: Tensor, delta: Tensor, sign: 1 | -1): void {
-  const placed = to(to(delta, weight.device), weight.dtype)
-  copyInto(weight, add(weight, sign === 1 ? placed : mul(placed, sign)), op)
+function write(op: string, layer: Adaptable, { weight, bias }: LayerValues): void {
+  const put = (own: Tensor, value: Tensor) => copyInto(own, to(to(value, own.device), own.dtype), op)
+  put(layer.dense(), weight)
+  if (bias !== null && layer.bias !== null) put(layer.bias, bias)
 }
 
 export interface MergeOptions {
@@ -38,9 +41,16 @@ export interface MergeOptions {
   readonly name?: string
 }
 
-function chosen(op: string, model: Module, options: MergeOptions): readonly string[] {
+export interface MergeIntoOptions extends MergeOptions {
+  /**
+   * Whether a weight that has another user in the model, such as an embedding tied to its head, is merged into too, as PEFT does.
+   * The other user then computes with the merged weight, so that results change. Default false: it is an error.
+   */
+  readonly shared?: boolean
+}
+
+function chosen(op: string, model: Module, name: string | undefined): readonly string[] {
   checkModel(op, model)
-  const { name } = checkOptions(op, options, { name: true })
   if (name !== undefined || loraNames(model).length === 0) return [loraName(op, model, name)]
   return loraNames(model)
 }
@@ -54,20 +64,22 @@ function chosen(op: string, model: Module, options: MergeOptions): readonly stri
  * or shares a layer with another adapter that is no sum; where a weight has another user in the model, such as an embedding tied
  * to its head: merging would change that too; and where a layer cannot hold the product, as a convolution of groups.
  */
-export function mergeLora(model: Module, options: MergeOptions = {}): void {
+export function mergeLora(model: Module, options: MergeIntoOptions = {}): void {
   const op = 'mergeLora'
-  const names = chosen(op, model, options)
+  const { name: given, shared = false } = checkOptions(op, options, { name: true, shared: true })
+  checkFlags(op, { shared })
+  const names = chosen(op, model, given)
   const layers = names
     .flatMap((name) => loraLayers(model, name).map(([path, layer, adapter]) => ({ name, path, layer, adapter })))
     .filter(({ adapter }) => !adapter.merged)
   const merging = layers.filter(({ name, layer }) => layer.adapters.active.includes(name))
-  if (merging.length < layers.length && (options.name !== undefined || merging.length === 0))
+  if (merging.length < layers.length && (given !== undefined || merging.length === 0))
     throw new ValueError(
       op,
       `${quoted(names)} ${names.length === 1 ? 'is' : 'are'} not active, and merging would change results; call setAdapter first`,
     )
   const all = holders(model)
-  for (const { path, layer, adapter } of merging) {
+  for (const { name, path, layer, adapter } of merging) {
     const { weight, alsoRead } = layer.adaptation
     checkDistinct(op, `the weight of ${path}`, weight)
     if (originalOf(weight) !== weight)
@@ -75,15 +87,22 @@ export function mergeLora(model: Module, options: MergeOptions = {}): void {
         op,
         `the weight of ${path} is that of another adapter, which learns it whole (modulesToSave); switch that one off first`,
       )
-    if (adapter.unmergeable !== null)
-      throw new ValueError(op, `${path} cannot hold the product: ${adapter.unmergeable}; leave the adapter beside it`)
+    const why = adapter.unmergeable(layer)
+    if (why !== null) throw new ValueError(op, `${path} cannot hold the product: ${why}; leave the adapter beside it`)
     if (layer.dense().storage !== weight.storage)
       throw new ValueError(op, `the weight of ${path} is ${weight.dtype}, whose numbers cannot be written in place`)
-    const foreign = layer.adapters.active.filter((name) => !(layer.adapters.get(name) instanceof LoraAdapter))
+    const others = layer.adapters.names.filter((each) => {
+      return each !== name && (layer.adapters.active.includes(each) || layer.adapters.get(each)?.merged)
+    })
+    const isSum = (each: string) => {
+      const other = layer.adapters.get(each)
+      return other instanceof LoraAdapter && other.isSum
+    }
+    const foreign = adapter.isSum ? others.filter((each) => !isSum(each)) : others
     if (foreign.length > 0)
       throw new ValueError(
         op,
-        `${path} has the adapter ${quoted(foreign)} too, which may be no sum; switch it off first`,
+        `${path} has the adapter ${quoted(foreign)} too, ${adapter.isSum ? 'which may be no sum' : `beside which '${name}' is no sum`}; switch it off first`,
       )
     if (alsoRead)
       throw new ValueError(
@@ -91,27 +110,29 @@ export function mergeLora(model: Module, options: MergeOptions = {}): void {
         `the weight of ${path} is read by its ${alsoRead} too, which merging would change; leave the adapter beside the weight`,
       )
     // As an embedding that is its head too.
-    const others = (all.get(weight.storage) ?? [])
+    const also = (all.get(weight.storage) ?? [])
       .filter(({ holder, tensor }) => (holder !== layer || tensor !== weight) && overlaps(tensor, weight))
-      .map(({ name }) => name)
-    if (others.length > 0)
+      .map(({ name: other }) => other)
+    if (also.length > 0 && !shared)
       throw new ValueError(
         op,
-        `the weight of ${path} is also ${listed(others)}, which merging would change too; leave the adapter beside the ` +
-          'weight, or give the layer a copy of its own before applyLora (new nn.Parameter(weight.clone()))',
+        `the weight of ${path} is also ${listed(also)}, which merging would change too; leave the adapter beside the ` +
+          'weight, give the layer a copy of its own before applyLora (new nn.Parameter(weight.clone())), or ask for it as PEFT ' +
+          'does, by { shared: true }',
       )
   }
   noGrad(() => {
-    for (const { layer, adapter } of merging) write(op, layer.dense(), adapter.fold(), 1)
+    for (const { layer, adapter } of merging) write(op, layer, adapter.fold(layer))
   })
 }
 
 /** Takes the products out of the weights again (within rounding): those that were merged, whatever the adapters hold now. */
 export function unmergeLora(model: Module, options: MergeOptions = {}): void {
   const op = 'unmergeLora'
+  const names = chosen(op, model, checkOptions(op, options, { name: true }).name)
   noGrad(() => {
-    for (const name of chosen(op, model, options))
+    for (const name of names)
       for (const [, layer, adapter] of loraLayers(model, name))
-        if (adapter.merged) write(op, layer.dense(), adapter.unfold(), -1)
+        if (adapter.merged) write(op, layer, adapter.unfold(layer))
   })
 }

@@ -14,8 +14,8 @@ import { matchState } from '../nn/state.js'
 import { adaptableLayers, checkFree, checkSwitch } from './adapters.js'
 import { loraName, loraNames, loraOptions } from './applied.js'
 import { warnOfLost } from './base.js'
-import { configFrom, optionsFrom, settingsHash } from './config.js'
-import { adaptersOf, attach, copiesOf, type LoraOptions, loraLayers, planLora } from './lora.js'
+import { configFrom, optionalHeads, optionsFrom, settingsHash } from './config.js'
+import { adaptersOf, attach, copiesOf, type LoraOptions, loraLayers, type Plan, planLora } from './lora.js'
 import type { LoraAdapter } from './lora-adapter.js'
 import { unmergeLora } from './merge.js'
 import { checkModel, endsWith } from './select.js'
@@ -29,6 +29,12 @@ const hashKey = 'settings_sha256'
 const mostTries = 10
 const pause = 20
 
+/** The name of an adapter's tensor in a file, without the adapter's name, which stands after the property. */
+function fileName(name: string, adapterName: string | null): string {
+  // DoRA's norms were a parameter in PEFT before they were a module, and their name in files stayed.
+  return name.replace(`.${adapterName}`, '').replace(/^lora_magnitude_vector\.weight$/, 'lora_magnitude_vector')
+}
+
 /** The tensors of an adapter under PEFT's names: the low-rank weights, and the modules that learn whole. */
 function adapterState(
   adapters: readonly (readonly [path: string, adapter: LoraAdapter])[],
@@ -37,10 +43,12 @@ function adapterState(
   const found = new Map<string, Tensor>()
   const put = (path: string, name: string, tensor: Tensor) =>
     void found.set(`${prefix}${path === '' ? '' : `${path}.`}${name}`, tensor)
-  // Files do not say the adapter's name, which stands after the property.
   for (const [path, adapter] of adapters)
-    for (const [name, tensor] of adapter.namedState()) put(path, name.replace(`.${adapter.adapterName}`, ''), tensor)
-  for (const [path, { named }] of saved) for (const [name, tensor] of named) put(path, name, tensor)
+    for (const [name, tensor] of adapter.namedState()) put(path, fileName(name, adapter.adapterName), tensor)
+  // Of an adapted layer PEFT has the bias within the layer that it wraps.
+  const adapted = new Set(adapters.map(([path]) => path))
+  for (const [path, { named, isPart }] of saved)
+    for (const [name, tensor] of named) put(path, isPart && adapted.has(path) ? `base_layer.${name}` : name, tensor)
   return found
 }
 
@@ -118,15 +126,23 @@ export async function saveAdapter(model: Module, folder: string, options: Adapte
   await writeTogether([weights, { path: join(folder, configFile), chunks: [new TextEncoder().encode(config)] }], op)
 }
 
+interface AdapterFiles {
+  readonly options: LoraOptions
+  /** Modules in `modulesToSave` that a model need not have. */
+  readonly optional: readonly string[]
+  readonly file: SafetensorsFile
+}
+
 /** The config's options and the open file of its weights, both of one save. */
-async function openTogether(op: string, folder: string): Promise<{ options: LoraOptions; file: SafetensorsFile }> {
+async function openTogether(op: string, folder: string): Promise<AdapterFiles> {
   checkPath(op, 'read', folder)
   const [config, path] = [join(folder, configFile), join(folder, weightsFile)]
   for (let tries = 1; ; tries++) {
-    const options = optionsFrom(op, config, await readJson(op, config))
+    const json = await readJson(op, config)
+    const options = optionsFrom(op, config, json)
     const file = await SafetensorsFile.open(path, op)
     const hash = file.metadata.get(hashKey)
-    if (hash === undefined || hash === settingsHash(options)) return { options, file }
+    if (hash === undefined || hash === settingsHash(options)) return { options, optional: optionalHeads(json), file }
     await file.close()
     if (tries === mostTries)
       throw new ValueError(
@@ -136,6 +152,23 @@ async function openTogether(op: string, folder: string): Promise<{ options: Lora
       )
     await new Promise((resolve) => setTimeout(resolve, pause))
   }
+}
+
+/** Names of biases that PEFT writes once more where all biases learn: those of modules that learn whole, also as they were before. */
+function secondBiases({ options, saved }: Plan, names: Iterable<string>): string[] {
+  if (options.bias !== 'all') return []
+  const again = saved.flatMap(([path]) =>
+    ['modules_to_save', 'original_module'].map((each) => `${prefix}${path}.${each}.`),
+  )
+  return [...names].filter((name) => /\bbias$/.test(name) && again.some((beginning) => name.startsWith(beginning)))
+}
+
+/** Options without those optional modules that the model does not have. */
+function withoutAbsent(model: Module, options: LoraOptions, optional: readonly string[]): LoraOptions {
+  const { modulesToSave = [], ...rest } = options
+  const paths = model.namedModules().map(([path]) => path)
+  const kept = modulesToSave.filter((name) => !optional.includes(name) || paths.some((path) => endsWith(path, name)))
+  return kept.length === 0 ? rest : { ...rest, modulesToSave: kept }
 }
 
 /**
@@ -151,18 +184,18 @@ export async function loadAdapter(model: Module, folder: string, options: Adapte
   const op = 'loadAdapter'
   checkModel(op, model)
   const { name = 'default' } = checkOptions(op, options, { name: true })
-  const { options: settings, file } = await openTogether(op, folder)
+  const { options: settings, optional, file } = await openTogether(op, folder)
   const check = () => {
     const has = loraNames(model).includes(name)
     if (!has) checkFree(op, model, name)
-    const plan = planLora(op, model, { ...settings, name })
+    const plan = planLora(op, model, { ...withoutAbsent(model, settings, optional), name })
     checkSwitch(op, model, has ? [name] : [])
     const adapters = adaptersOf(plan)
     const named = plan.layers.map(({ fileName, layer }) => [fileName, adapters.get(layer) as LoraAdapter] as const)
     const whole = copiesOf(plan)
     const state = adapterState(
       named,
-      plan.saved.map(([path, module]) => [path, whole.get(module) as Copy] as const),
+      [...plan.saved, ...plan.biases].map(([path, module]) => [path, whole.get(module) as Copy] as const),
     )
     for (const { fileName, layer } of plan.layers) {
       const key = `${prefix}${fileName}.base_layer.weight`
@@ -179,6 +212,7 @@ export async function loadAdapter(model: Module, folder: string, options: Adapte
     await file.close()
   }
   const { plan, adapters, whole, state } = check()
+  for (const key of secondBiases(plan, tensors.keys())) tensors.delete(key)
   const matched = matchState(op, { namedState: () => state }, tensors, {}, path)
   if (loraNames(model).includes(name)) unmergeLora(model, { name })
   attach(model, plan, adapters, whole)

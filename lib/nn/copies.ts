@@ -15,8 +15,10 @@ import { copied, type Module } from './module.js'
 import { Buffer, originalOf, Parameter, setOriginal } from './parameter.js'
 import type { OnTensor } from './walk.js'
 
-/** One copy: every tensor of the module's state, under its name there. */
+/** One copy: every tensor of the module's state, or some, under its name there. */
 export interface Copy {
+  /** Whether just some of the module's tensors are copied. */
+  readonly isPart: boolean
   readonly named: readonly (readonly [name: string, tensor: Tensor])[]
 }
 
@@ -29,9 +31,9 @@ function ownState(module: Module): (readonly [string, Tensor])[] {
   return module.namedState().filter(([, tensor]) => !others.has(tensor))
 }
 
-/** A copy of a module's own tensors that nobody uses yet. What shares memory within the module does so in the copy. */
-export function copyOf(module: Module): Copy {
-  const own = ownState(module)
+/** A copy of a module's own tensors, or of those named, that nobody uses yet. What shares memory within the module does so in the copy. */
+export function copyOf(module: Module, names: readonly string[] | null = null): Copy {
+  const own = ownState(module).filter(([name]) => names === null || names.includes(name))
   const holders = new Map<Storage, Set<Tensor>>()
   for (const [, tensor] of own)
     holders.set(tensor.storage, (holders.get(tensor.storage) ?? new Set<Tensor>()).add(tensor))
@@ -56,7 +58,7 @@ export function copyOf(module: Module): Copy {
       }),
     ),
   )
-  return { named }
+  return { named, isPart: names !== null }
 }
 
 /** The copies of one module. */

@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { setDefaultDevice } from '../../lib/backend/devices.js'
 import { readSafetensors } from '../../lib/io/safetensors.js'
+import { type AdapterJson, checkAdapter } from './adapters.js'
 import { checkCausal } from './causal.js'
 import { checkEncoder } from './encoder.js'
 import { type Check, type Folder, notImplemented } from './folder.js'
@@ -30,22 +31,27 @@ async function read(path: string): Promise<Folder> {
 
 const root = process.env['MODELS_DIR'] ?? fileURLToPath(new URL('data', import.meta.url))
 const pattern = new RegExp(process.argv[2] ?? '')
-const names = readdirSync(join(root, 'models')).filter((name) => pattern.test(name))
+const within = (part: string) => (existsSync(join(root, part)) ? readdirSync(join(root, part)) : [])
+const adapters = within('adapters').map((name) => `adapters/${name}`)
+const names = [...within('models').map((name) => `models/${name}`), ...adapters].filter((name) => pattern.test(name))
 if (names.length === 0 && !pattern.test('tokenizers')) throw new Error(`there is no folder ${pattern} in ${root}`)
 for (const device of (process.env['FIRESTEEL_TEST_DEVICES'] ?? 'reference,cpu').split(',')) {
   setDefaultDevice(device)
   let [passed, failed] = [0, 0]
   const missing: string[] = []
   for (const name of names) {
-    const folder = await read(join(root, 'models', name))
-    const check = kinds.find(([classes]) => classes.test(folder.json.class))?.[1]
+    const folder = await read(join(root, name))
+    const ofModel = kinds.find(([classes]) => classes.test(folder.json.class))?.[1]
+    const ofAdapter = () =>
+      checkAdapter({ ...folder, json: { ...folder.json, ...(folder.json as object as AdapterJson) }, root })
+    const check = name.startsWith('adapters/') ? ofAdapter : ofModel
     try {
       if (check === undefined) throw notImplemented(folder.json.class)
       const found = await check(folder)
       passed += found.passed
       failed += found.faults.length
       for (const fault of found.faults) console.log(`FAILED ${device} ${name}: ${fault}`)
-      console.log(`${device} ${name.padEnd(24)} ${found.summary}`)
+      console.log(`${device} ${name.padEnd(32)} ${found.summary}`)
     } catch (error) {
       if ((error as { code?: string }).code === 'NOT_IMPLEMENTED') missing.push(`${name} (${(error as Error).message})`)
       else {
@@ -67,6 +73,6 @@ if (pattern.test('tokenizers') && existsSync(join(root, 'tokenizers'))) {
   if (tally.failed > 0 || tally.passed === 0) process.exitCode = 1
 }
 for (const part of readdirSync(root)) {
-  if (['models', 'tokenizers', 'chat'].includes(part) || !isFolder(join(root, part))) continue
+  if (['models', 'adapters', 'tokenizers', 'chat'].includes(part) || !isFolder(join(root, part))) continue
   console.log(`${part}: not implemented, ${readdirSync(join(root, part)).length} entries`)
 }

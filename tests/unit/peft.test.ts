@@ -489,15 +489,33 @@ describe('a config', () => {
     [{ ...right, rank_pattern: { k: 1 } }, "rankPattern has ['k'], which matches no adapted layer"],
     [{ ...right, alpha_pattern: { '0': 'x' } }, 'alpha_pattern is {"0":"x"}, but must be an object of numbers'],
     [{ ...right, use_rslora: 1 }, 'use_rslora is 1, but must be true or false'],
-    [{ ...right, use_dora: true }, 'use_dora is true; only false can be loaded'],
-    [{ ...right, bias: 'all' }, 'bias is "all"; only "none" can be loaded'],
-    [{ ...right, layers_to_transform: [0] }, 'layers_to_transform is [0]; only null'],
-    [{ ...right, exclude_modules: ['1'] }, 'exclude_modules is ["1"]; only null'],
+    [{ ...right, use_dora: 1 }, 'use_dora is 1, but must be true or false'],
+    [{ ...right, use_dora: true, lora_bias: true }, 'DoRA has no bias of its own'],
+    [{ ...right, bias: 'some' }, "bias is \"some\", but must be 'none', 'all' or 'lora_only'"],
+    [{ ...right, layers_to_transform: [-1] }, 'layers_to_transform is [-1], but must be the number of a block'],
+    [{ ...right, layers_pattern: 3 }, 'layers_pattern is 3, but must be a name'],
+    [{ ...right, layers_pattern: 'h' }, "layersPattern is 'h', but layersToTransform is missing"],
+    [
+      { ...right, exclude_modules: 3 },
+      'exclude_modules is 3, but must be a list of names, a regular expression, or null',
+    ],
+    [{ ...right, exclude_modules: ['0'] }, "none of the layers ['0'] is left by excludeModules"],
+    [{ ...right, layer_replication: [[0, 1]] }, 'layer_replication is [[0,1]]; only null can be loaded'],
+    [{ ...right, target_parameters: ['w'] }, 'target_parameters is ["w"]; only null can be loaded'],
     [{ ...right, of_tomorrow: 3 }, 'of_tomorrow is 3; only null can be loaded'],
     [{ ...right, init_lora_weights: 'pissa' }, 'init_lora_weights is "pissa", which changes the weights of the base'],
-    [{ ...right, r: 0, use_dora: true }, 'use_dora is true; only false can be loaded; r is 0'],
+    [{ ...right, r: 0, of_tomorrow: 3 }, 'of_tomorrow is 3; only null can be loaded; r is 0'],
   ])('is refused by its field: %j', async (config, message) => {
     await expect(load(config)).rejects.toThrow(ValueError)
+    await expect(load(config)).rejects.toThrow(message)
+  })
+
+  it.each([
+    [{ ...right, use_dora: true }, 'missing: base_model.model.0.lora_magnitude_vector'],
+    [{ ...right, lora_bias: true }, 'missing: base_model.model.0.lora_B.bias'],
+    [{ ...right, bias: 'lora_only' }, 'missing: base_model.model.0.base_layer.bias'],
+  ])('asks for weights of its own: %j', async (config, message) => {
+    await expect(load(config)).rejects.toThrow(StateDictError)
     await expect(load(config)).rejects.toThrow(message)
   })
 

@@ -1,0 +1,90 @@
+/** Adapters whose part a layer's own weight can hold. */
+
+import { ValueError } from '../core/errors.js'
+import { keep, outsideFrames } from '../core/scope.js'
+import type { Tensor } from '../core/tensor.js'
+import { Adapter, type BaseLayer } from '../nn/adapter.js'
+import type { Parameter } from '../nn/module.js'
+import { guardState } from '../nn/state.js'
+import { clone } from '../ops/shape/index.js'
+
+/** A layer's own numbers: the weight in the layout of `BaseLayer.dense`, and the bias. */
+export interface LayerValues {
+  readonly weight: Tensor
+  /** Null: it stays as it is. */
+  readonly bias: Tensor | null
+}
+
+/** A layer that is merged into, or its adapters' view of it. */
+export type Stored = Pick<BaseLayer, 'dense' | 'bias'>
+
+/** What merging writes, and what takes it out again. */
+export interface Merging {
+  readonly values: LayerValues
+  undo(layer: Stored): LayerValues
+}
+
+/** A copy that nobody frees but the collector. */
+export function noted(tensor: Tensor): Tensor {
+  return outsideFrames(() => keep(clone(tensor.detach())))
+}
+
+/** The undoing that is exact, at the price of the memory of the layer's numbers. */
+export function restoring(layer: Stored, writesBias: boolean): Merging['undo'] {
+  const { bias } = layer
+  const kept = { weight: noted(layer.dense()), bias: writesBias && bias !== null ? noted(bias) : null }
+  return () => kept
+}
+
+interface Merged {
+  readonly undo: Merging['undo']
+  /** The parameters that were learning. */
+  readonly learned: readonly Parameter[]
+}
+
+/** An adapter that merging can write into its layer. */
+export abstract class MergeableAdapter extends Adapter {
+  #merged: Merged | null = null
+
+  /** Whether the layer's weight holds this adapter's part already. */
+  override get merged(): boolean {
+    return this.#merged !== null
+  }
+
+  /** Whether the part is added to the weight, so that several adapters can be merged in any order. */
+  abstract get isSum(): boolean
+
+  /** Why this layer cannot hold the part; null: it can. */
+  unmergeable(_layer: Stored): string | null {
+    return null
+  }
+
+  /** The layer's numbers with the adapter's part. What is needed to undo it is noted, whatever happens to the adapter. */
+  protected abstract merging(layer: Stored): Merging
+
+  /** For merging: what is to be written. The parameters stop learning, because a merged part must leave the weight as it came. */
+  fold(layer: Stored): LayerValues {
+    const { values, undo } = this.merging(layer)
+    const learned = [...this.parameters()].filter(({ requiresGrad }) => requiresGrad)
+    for (const parameter of learned) parameter.requiresGrad = false
+    this.#merged = { undo, learned }
+    return values
+  }
+
+  /** For unmerging: what is to be written. */
+  unfold(layer: Stored): LayerValues {
+    const { undo, learned } = this.#merged as Merged
+    for (const parameter of learned) parameter.requiresGrad = true
+    this.#merged = null
+    return undo(layer)
+  }
+
+  /** A state that holds the part in the weight and beside it would have it twice where it is loaded. */
+  [guardState](op: string): void {
+    if (this.merged)
+      throw new ValueError(
+        op,
+        'a LoRA adapter is merged into its weight; call unmergeLora first, or removeLora for the merged weights alone',
+      )
+  }
+}

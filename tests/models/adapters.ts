@@ -1,0 +1,137 @@
+/** Adapters that PEFT wrote: logits, loss, gradients, merged weights and logits, and the files that a save writes. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { noGrad } from '../../lib/autograd/mode.js'
+import { scope } from '../../lib/core/scope.js'
+import type { Tensor } from '../../lib/core/tensor.js'
+import { loadAdapter, mergeLora, removeLora, saveAdapter, unmergeLora } from '../../lib/finetune/index.js'
+import { AutoModel, type PretrainedModel } from '../../lib/models/index.js'
+import type { Loss } from '../../lib/train/objective.js'
+import { type Folder, given, notImplemented, type Result, Tally } from './folder.js'
+
+/** What stands in an adapter's reference.json beside that of a model. */
+export interface AdapterJson {
+  /** The folder of the base, from the directory of all. */
+  readonly base: string
+  readonly merged?: boolean
+  readonly weights?: { readonly [combination: string]: readonly [number, number] }
+}
+
+type AdapterFolder = Folder & { readonly root: string; readonly json: AdapterJson }
+
+interface Opened {
+  readonly model: PretrainedModel
+  logits(): Tensor
+  loss(): Loss
+}
+
+const floats = (x: Tensor) => x.dataSync() as Float32Array
+
+/** The base with the inputs of the reference. */
+async function open(folder: AdapterFolder): Promise<Opened> {
+  const { base, class: name } = folder.json
+  const path = join(folder.root, base)
+  const has = (input: string) => folder.tensors.has(`in.${input}`)
+  const ids = () => given(folder, 'in.input_ids')
+  if (/ForCausalLM$|^GPT2LMHeadModel$/.test(name)) {
+    const model = (await AutoModel.forCausalLM(path)).eval()
+    const inputs = () => (has('attention_mask') ? { attentionMask: given(folder, 'in.attention_mask') } : {})
+    return {
+      model,
+      logits: () => model.forward(ids(), inputs()),
+      loss: () => model.loss(ids(), { ...inputs(), labels: given(folder, 'in.labels') }),
+    }
+  }
+  if (/^(Bert|Roberta|DistilBert)ForSequenceClassification$/.test(name)) {
+    const model = (await AutoModel.forSequenceClassification(path)).eval()
+    const inputs = () => ({
+      attentionMask: given(folder, 'in.attention_mask'),
+      ...(has('token_type_ids') ? { tokenTypeIds: given(folder, 'in.token_type_ids') } : {}),
+    })
+    return {
+      model,
+      logits: () => model.forward(ids(), inputs()),
+      loss: () => model.loss(ids(), { ...inputs(), labels: given(folder, 'in.labels') }),
+    }
+  }
+  throw notImplemented(name)
+}
+
+function checkLogits(opened: Opened, folder: AdapterFolder, expected: string, tally: Tally, what = expected): void {
+  scope(() =>
+    noGrad(() => {
+      const wanted = folder.tensors.get(`out.${expected}`)?.data as Float32Array
+      tally.close('logits', what, floats(opened.logits()), wanted, 1e-4)
+    }),
+  )
+}
+
+/** Names that a gradient of PEFT's wrapped model has here: biases that learn are copies, as modules that learn whole. */
+function ownNames(key: string): string[] {
+  const name = key.replace(/^grad\.(base_model\.model\.)?/, '')
+  return [name, name.replace(/(\.base_layer)?\.bias$/, '.modules_to_save.default.bias')]
+}
+
+function checkGradients({ model, loss }: Opened, folder: AdapterFolder, tally: Tally): void {
+  const { total, count } = loss()
+  const value = total.div(count as Tensor) as Tensor
+  if (typeof folder.json.loss === 'number')
+    tally.close('loss', 'the loss', [value.item() as number], [folder.json.loss], 1e-5)
+  value.backward()
+  const named = new Map(model.namedParameters())
+  const expected = [...folder.tensors].filter(([key]) => key.startsWith('grad.'))
+  const known = new Set<string>()
+  for (const [key, { data }] of expected) {
+    const name = ownNames(key).find((each) => named.get(each)?.grad)
+    if (name === undefined) tally.is(`${key} has a gradient`, false)
+    else {
+      known.add(name)
+      const grad = named.get(name)?.grad as Tensor
+      tally.close('gradients', `the gradient of ${name}`, floats(grad), data as Float32Array, 1e-3)
+    }
+  }
+  const extra = [...named].filter(([name, { grad }]) => grad !== null && !known.has(name))
+  tally.is('every gradient has a reference', extra.length === 0, extra.map(([name]) => name).join(', '))
+}
+
+function checkMerged(opened: Opened, folder: AdapterFolder, tally: Tally): void {
+  const { model } = opened
+  const before = new Map(model.namedParameters().map(([name, each]) => [name, floats(each).slice()]))
+  mergeLora(model, { shared: true })
+  checkLogits(opened, folder, 'merged_logits', tally)
+  unmergeLora(model)
+  checkLogits(opened, folder, 'logits', tally, 'logits after unmerging')
+  mergeLora(model, { shared: true })
+  removeLora(model)
+  const named = new Map(model.namedParameters())
+  for (const [name, parameter] of named) {
+    const expected = folder.tensors.get(`merged.${name}`)?.data ?? before.get(name)
+    tally.close('merged', `merged ${name}`, floats(parameter), expected as Float32Array, 1e-5)
+  }
+  for (const key of folder.tensors.keys())
+    if (key.startsWith('merged.')) tally.is(`${key} is a weight`, named.has(key.slice('merged.'.length)))
+}
+
+async function checkSave(opened: Opened, folder: AdapterFolder, tally: Tally): Promise<void> {
+  const path = mkdtempSync(join(tmpdir(), 'firesteel-adapter-'))
+  try {
+    await saveAdapter(opened.model, path)
+    const again = await open(folder)
+    await loadAdapter(again.model, path)
+    checkLogits(again, folder, 'logits', tally, 'logits of a save')
+  } finally {
+    rmSync(path, { recursive: true })
+  }
+}
+
+export async function checkAdapter(folder: AdapterFolder): Promise<Result> {
+  const tally = new Tally()
+  const opened = await open(folder)
+  await loadAdapter(opened.model, folder.path)
+  checkLogits(opened, folder, 'logits', tally)
+  scope(() => checkGradients(opened, folder, tally))
+  await checkSave(opened, folder, tally)
+  if (folder.json.merged) checkMerged(opened, folder, tally)
+  return tally.result()
+}
