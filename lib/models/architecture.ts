@@ -22,6 +22,12 @@ export interface Architecture<C extends object = object, M extends PretrainedMod
   readonly files?: FileNames
   /** Names of the modules that a new head has, which folders of a model for something else lack. */
   readonly head?: readonly string[]
+  /**
+   * Names of the embedding's weight and the head's, where these are one or two by what a folder holds, whatever its settings say:
+   * one where the head is missing or has the same values. Then `settle` gives the settings that say so.
+   */
+  readonly ends?: { readonly embedding: string; readonly head: string }
+  settle?(json: ConfigJson, tied: boolean): ConfigJson
   /** Takes what `config.json` says. */
   read(settings: Settings): C
   make(config: C, json: ConfigJson, options: LayerOptions): M

@@ -12,10 +12,12 @@ import { type EncoderBody, type ProblemType, problemTypes } from './encoder.js'
 import type { MaskedLM, MultipleChoice, QuestionAnswerer, SequenceClassifier, TokenClassifier } from './heads.js'
 import { type LoadModelOptions, loadModel } from './load.js'
 import type { PretrainedModel } from './pretrained.js'
+import type { Seq2SeqModel } from './seq2seq.js'
 
 /** The tasks that models are loaded for, and the class of models of each. */
 interface Tasks {
   readonly causalLM: CausalModel
+  readonly seq2seq: Seq2SeqModel
   readonly embedding: EncoderBody
   readonly maskedLM: MaskedLM
   readonly nextSentence: BertNextSentence
@@ -59,6 +61,8 @@ const registry: readonly Entry<keyof Tasks>[] = [
   { task: 'causalLM', modelTypes: ['qwen3'], open: async () => (await import('./llama.js')).qwen3Architecture },
   { task: 'causalLM', modelTypes: ['gemma2'], open: async () => (await import('./gemma.js')).gemma2Architecture },
   { task: 'causalLM', modelTypes: ['gemma3_text'], open: async () => (await import('./gemma.js')).gemma3Architecture },
+  { task: 'seq2seq', modelTypes: ['t5'], open: async () => (await import('./t5.js')).t5Architecture },
+  { task: 'seq2seq', modelTypes: ['mt5'], open: async () => (await import('./t5.js')).mt5Architecture },
   ...family('bert', async () => (await import('./bert.js')).bertArchitectures, [
     ...encoderTasks,
     'nextSentence',
@@ -177,6 +181,12 @@ export const AutoModel = {
   forCausalLM(from: string | ConfigJson, options: AutoModelOptions = {}): Promise<CausalModel> {
     const op = 'AutoModel.forCausalLM'
     return load('causalLM', op, from, checkOptions(op, options, autoNames))
+  },
+
+  /** A model that writes a text given another one. */
+  forSeq2Seq(from: string | ConfigJson, options: AutoModelOptions = {}): Promise<Seq2SeqModel> {
+    const op = 'AutoModel.forSeq2Seq'
+    return load('seq2seq', op, from, checkOptions(op, options, autoNames))
   },
 
   /**

@@ -44,3 +44,15 @@ export type { LoadModelOptions } from './load.js'
 export { PretrainedModel } from './pretrained.js'
 export { Roberta } from './roberta.js'
 export type { SaveOptions } from './save.js'
+export {
+  type DecodeInputs,
+  type Seq2SeqConfig,
+  type Seq2SeqInputs,
+  type Seq2SeqLossInputs,
+  Seq2SeqModel,
+  type SourceInputs,
+  type TranslateOptions,
+} from './seq2seq.js'
+export { Source } from './source.js'
+export { T5, type T5Options, t5 } from './t5.js'
+export type { T5Config } from './t5-config.js'

@@ -7,9 +7,11 @@ import type { Device } from '../core/device.js'
 import { DTypeError, shown } from '../core/errors.js'
 import { Generator } from '../core/generator.js'
 import { keep, outsideFrames } from '../core/scope.js'
+import { sameShape } from '../core/shape.js'
 import { replaceMemory } from '../core/tensor.js'
 import { openTensors } from '../io/shards.js'
 import type { TensorSource } from '../io/source.js'
+import { PieceReader } from '../io/tensors.js'
 import type { Module } from '../nn/module.js'
 import type { LoadOptions } from '../nn/state.js'
 import { castTo } from '../ops/convert.js'
@@ -80,6 +82,24 @@ function storeInBlocks(model: PretrainedModel, names: Iterable<string>): void {
   })
 }
 
+/** The settings, with what the folder's weights say of them. */
+async function settled(
+  op: string,
+  json: ConfigJson,
+  { ends, settle }: Required<Pick<Architecture, 'ends' | 'settle'>>,
+  source: TensorSource,
+): Promise<ConfigJson> {
+  const { embedding, head } = ends
+  const [table, scores] = [source.spec(embedding), source.spec(head)]
+  if (scores === undefined) return settle(json, true)
+  // A misfit is told with all others, when the model is filled.
+  const comparable = table !== undefined && sameShape(table.shape, scores.shape)
+  return settle(
+    json,
+    comparable && (await new PieceReader(op, source).agree(embedding, head, 'float32', defaultDevice())),
+  )
+}
+
 /** The model of a configuration on meta. */
 export function skeleton<C extends object, M extends PretrainedModel<C>>(
   op: string,
@@ -110,13 +130,17 @@ export async function loadModel<C extends object, M extends PretrainedModel<C>>(
 ): Promise<M> {
   const path = join(folder, 'config.json')
   const json = given ?? (await readConfig(op, path))
-  const model = skeleton(op, path, architecture, json, options)
+  let model = skeleton(op, path, architecture, json, options)
   const writing = join(folder, 'generation_config.json')
-  if (existsSync(writing)) model.generationConfig = await readConfig(op, writing)
+  const generationConfig = existsSync(writing) ? await readConfig(op, writing) : null
   const quantised = checkQuantization(op, path, json)
   const file = await openTensors(folder, op)
   try {
     const source = quantised ? await Nf4Source.open(op, file) : file
+    const { ends, settle } = architecture
+    if (ends !== undefined && settle !== undefined)
+      model = skeleton(op, path, architecture, await settled(op, json, { ends, settle }, source), options)
+    model.generationConfig = generationConfig
     if (source instanceof Nf4Source) storeInBlocks(model, source.quantised)
     const { device, fresh = [] } = options
     const names = naming(model, source, architecture.files ?? {}, fresh)

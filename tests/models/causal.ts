@@ -20,7 +20,7 @@ const options: { readonly [setting: string]: keyof GenerateOptions | null } = {
   least_margin: null,
 }
 
-function optionsOf(run: Run): GenerateOptions {
+export function optionsOf(run: Run): GenerateOptions {
   const found: { [name: string]: unknown } = { stopTokens: [] }
   for (const [setting, value] of Object.entries(run)) {
     const name = options[setting]
@@ -37,7 +37,18 @@ async function checkTexts(model: CausalModel, folder: Folder, tally: Tally): Pro
   const mask = [...given(folder, 'in.attention_mask').unbind(0)].map((row) => row.dataSync() as Int32Array)
   const columns = generation.prompt_columns
   const prompts = ids.map((row, i) => row.slice(0, columns).filter((_, column) => mask[i]?.[column] === 1))
-  for (const [name, run] of Object.entries(generation)) {
+  await checkRuns(model, prompts, columns, generation, tally)
+}
+
+/** Texts that transformers wrote; `columns` stand in front of what is new. */
+export async function checkRuns(
+  model: Pick<CausalModel, 'generate'>,
+  prompts: readonly (readonly number[])[],
+  columns: number,
+  runs: NonNullable<Folder['json']['generation']>,
+  tally: Tally,
+): Promise<void> {
+  for (const [name, run] of Object.entries(runs)) {
     if (typeof run === 'number') continue
     const texts = await model.generate(prompts, optionsOf(run))
     const each = texts.length / prompts.length

@@ -14,11 +14,13 @@ import { type AdapterJson, checkAdapter } from './adapters.js'
 import { checkCausal } from './causal.js'
 import { checkEncoder } from './encoder.js'
 import { type Check, type Folder, notImplemented } from './folder.js'
+import { checkSeq2Seq } from './seq2seq.js'
 import { checkTexts, tallied } from './tokenizers.js'
 
 /** By the class in transformers that the numbers were computed with: what checks such a folder. */
 const kinds: readonly (readonly [classes: RegExp, check: Check])[] = [
   [/ForCausalLM$|^GPT2LMHeadModel$/, checkCausal],
+  [/^M?T5ForConditionalGeneration$/, checkSeq2Seq],
   [/^(Bert|Roberta|DistilBert)(Model$|For)/, checkEncoder],
 ]
 

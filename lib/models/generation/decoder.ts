@@ -12,12 +12,16 @@ import { select } from '../../ops/shape/index.js'
 import { KvCache } from '../cache.js'
 import type { CausalInputs } from '../columns.js'
 
-/** The part of a model that a decoder needs. */
-export interface Decodable extends Module {
-  hidden(ids: Tensor, inputs?: CausalInputs): Tensor
+/** The part of a model that every decoder needs. */
+export interface Scorer extends Module {
   logits(hidden: Tensor): Tensor
   inputEmbedding(): { readonly weight: Tensor }
   readonly endTokens: readonly number[]
+}
+
+/** A model that writes on from what it reads. */
+export interface Decodable extends Scorer {
+  hidden(ids: Tensor, inputs?: CausalInputs): Tensor
   /** Infinity where positions have no end. */
   readonly positionLimit: number
 }
@@ -69,8 +73,8 @@ export function checkRoom(
 }
 
 /** Rows of a batch as a model sees them: shorter prompts are padded on the left. */
-export class Decoder {
-  readonly #model: Decodable
+export abstract class Decoder<M extends Scorer = Scorer> {
+  protected readonly model: M
   readonly #cache: KvCache
   readonly #device: Device
   /** Columns of padding in front of each row. */
@@ -80,15 +84,18 @@ export class Decoder {
   /** Rows that each prompt becomes. */
   readonly #copies: number
 
-  constructor(model: Decodable, prompts: readonly (readonly number[])[], maxNewTokens: number, copies = 1) {
+  constructor(model: M, prompts: readonly (readonly number[])[], maxNewTokens: number, copies = 1) {
     const longest = Math.max(...prompts.map(({ length }) => length))
-    this.#model = model
+    this.model = model
     this.#prompts = prompts
     this.#copies = copies
     this.#padding = prompts.map(({ length }) => longest - length)
     this.#cache = new KvCache(longest + maxNewTokens)
     this.#device = model.inputEmbedding().weight.device
   }
+
+  /** The states that the model's head scores: ids [B, T] -> [B, T, width]. */
+  protected abstract hidden(ids: Tensor, inputs: CausalInputs): Tensor
 
   /** Columns that the model has seen. */
   get columns(): number {
@@ -135,7 +142,7 @@ export class Decoder {
   }
 
   #scores(rows: readonly (readonly number[])[]): Tensor {
-    const model = this.#model
+    const { model } = this
     const [count, columns] = [rows.length, (rows[0] as readonly number[]).length]
     const ints = (width: number, at: (row: number, column: number) => number) =>
       fromTypedArray(
@@ -157,11 +164,18 @@ export class Decoder {
     const restore = model.training ? captureModes(model) : null
     if (restore !== null) model.eval()
     try {
-      const hidden = model.hidden(ids, inputs)
+      const hidden = this.hidden(ids, inputs)
       const logits = model.logits(select(hidden, 1, columns - 1))
       return castTo(logits, 'float32')
     } finally {
       restore?.()
     }
+  }
+}
+
+/** A decoder whose model reads nothing but the prompts. */
+export class PromptDecoder extends Decoder<Decodable> {
+  protected override hidden(ids: Tensor, inputs: CausalInputs): Tensor {
+    return this.model.hidden(ids, inputs)
   }
 }

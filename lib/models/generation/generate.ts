@@ -4,7 +4,7 @@ import { defaultGenerator } from '../../core/generator.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
 import { type BeamPlan, searchBeams } from './beams.js'
-import { checkRoom, type Decodable, Decoder, promptsOf } from './decoder.js'
+import { checkRoom, type Decodable, type Decoder, PromptDecoder, promptsOf } from './decoder.js'
 import { type Plan, planOf, type SamplingOptions, samplingNames } from './options.js'
 import { best, draw, logProbabilities } from './scores.js'
 import { type Finish, finishOf, textOf } from './stop.js'
@@ -25,7 +25,7 @@ export interface GenerateOptions extends SamplingOptions {
   readonly earlyStopping?: boolean | 'never'
 }
 
-const names: OptionNames<GenerateOptions> = {
+export const generateNames: OptionNames<GenerateOptions> = {
   ...samplingNames,
   logProbs: true,
   beams: true,
@@ -100,13 +100,35 @@ interface Row {
   finish: Finish | null
 }
 
+/** What texts begin with, and what writes them on. */
+export interface Beginning {
+  /** The first tokens of each text. */
+  readonly prompts: readonly (readonly number[])[]
+  /** A decoder in which each prompt becomes `copies` rows. */
+  open(copies: number): Decoder
+}
+
 /** As `CausalModel.generate` says: the texts of each prompt, one after the other. */
-export async function generate(
+export function generate(
   model: Decodable,
   given: Tensor | readonly number[] | readonly (readonly number[])[],
   options: GenerateOptions,
 ): Promise<Generated[]> {
   const op = `${model.constructor.name}.generate`
+  return write(op, options, model.endTokens, ({ maxNewTokens }) => {
+    const prompts = promptsOf(op, given, model.inputEmbedding().weight.sizes[0] as number)
+    checkRoom(op, model, prompts, maxNewTokens)
+    return { prompts, open: (copies) => new PromptDecoder(model, prompts, maxNewTokens, copies) }
+  })
+}
+
+/** Texts that begin as `begin` says, by the options. */
+export async function write(
+  op: string,
+  options: GenerateOptions,
+  endTokens: readonly number[],
+  begin: (plan: Plan) => Beginning,
+): Promise<Generated[]> {
   const {
     logProbs = false,
     beams: _b,
@@ -114,13 +136,12 @@ export async function generate(
     lengthPenalty: _l,
     earlyStopping: _e,
     ...sampling
-  } = checkOptions(op, options, names)
-  const plan = planOf(op, sampling, model.endTokens)
+  } = checkOptions(op, options, generateNames)
+  const plan = planOf(op, sampling, endTokens)
   const search = beamPlan(op, options, plan)
-  const prompts = promptsOf(op, given, model.inputEmbedding().weight.sizes[0] as number)
-  checkRoom(op, model, prompts, plan.maxNewTokens)
+  const { prompts, open } = begin(plan)
   plan.signal?.throwIfAborted()
-  const decoder = new Decoder(model, prompts, plan.maxNewTokens, search?.beams ?? 1)
+  const decoder = open(search?.beams ?? 1)
   try {
     if (search !== null) {
       const texts = await searchBeams(decoder, prompts, plan, search)

@@ -1,7 +1,7 @@
 /** A text token by token, or piece by piece. */
 import { checkOptions, type OptionNames } from '../../core/options.js'
-import { checkRoom, type Decodable, Decoder, promptsOf } from './decoder.js'
-import { choose } from './generate.js'
+import { checkRoom, type Decodable, type Decoder, PromptDecoder, promptsOf } from './decoder.js'
+import { type Beginning, choose } from './generate.js'
 import { type Plan, planOf, type SamplingOptions, samplingNames } from './options.js'
 import { PieceWriter } from './pieces.js'
 import { finishOf } from './stop.js'
@@ -11,16 +11,30 @@ export interface StreamOptions extends SamplingOptions {}
 const names: OptionNames<StreamOptions> = samplingNames
 
 /** As `CausalModel.stream` says. */
-export async function* stream(
+export function stream(
   model: Decodable,
   given: readonly number[],
   options: StreamOptions,
 ): AsyncGenerator<number | string> {
   const op = `${model.constructor.name}.stream`
-  const plan = planOf(op, checkOptions(op, options, names), model.endTokens)
-  const [prompt = []] = promptsOf(op, given, model.inputEmbedding().weight.sizes[0] as number)
-  checkRoom(op, model, [prompt], plan.maxNewTokens)
-  const decoder = new Decoder(model, [prompt], plan.maxNewTokens)
+  return streamOf(op, options, model.endTokens, ({ maxNewTokens }) => {
+    const [prompt = []] = promptsOf(op, given, model.inputEmbedding().weight.sizes[0] as number)
+    checkRoom(op, model, [prompt], maxNewTokens)
+    return { prompts: [prompt], open: () => new PromptDecoder(model, [prompt], maxNewTokens) }
+  })
+}
+
+/** The one text that begins as `begin` says, by the options. */
+export async function* streamOf(
+  op: string,
+  options: StreamOptions,
+  endTokens: readonly number[],
+  begin: (plan: Plan) => Beginning,
+): AsyncGenerator<number | string> {
+  const plan = planOf(op, checkOptions(op, options, names), endTokens)
+  const { prompts, open } = begin(plan)
+  const prompt = prompts[0] as readonly number[]
+  const decoder = open(1)
   try {
     yield* plan.tokenizer === null ? tokensOf(decoder, prompt, plan) : piecesOf(decoder, prompt, plan)
   } finally {

@@ -1,0 +1,65 @@
+/** The two ends of a language model: the embedding of its vocabulary, and the layer that scores it. */
+import { noGrad } from '../autograd/mode.js'
+import { isFloating } from '../core/dtype.js'
+import { shown, ValueError } from '../core/errors.js'
+import { outsideFrames } from '../core/scope.js'
+import { Embedding } from '../nn/embedding.js'
+import { Linear } from '../nn/linear.js'
+import { Parameter } from '../nn/module.js'
+import { mean } from '../ops/reduce/index.js'
+import { cat, expand, narrow } from '../ops/shape/index.js'
+
+/** Marks labels that are not learned. */
+export const ignored = -100
+
+export interface Ends {
+  readonly embedding: Embedding
+  readonly head: Linear
+}
+
+/** Whether the head's weight is the embedding's. */
+export function isTied({ embedding, head }: Ends): boolean {
+  return embedding.weight.storage === head.weight.storage
+}
+
+function resizedTable(weight: Parameter, count: number): Parameter {
+  const [rows, width] = weight.sizes as readonly [number, number]
+  const kept = narrow(weight, 0, 0, Math.min(rows, count))
+  const more = count - rows
+  const value = noGrad(() =>
+    more <= 0 ? kept.clone() : cat([kept, expand(mean(weight, 0, { keepdim: true }), [more, width])], 0),
+  )
+  return new Parameter(value, weight.requiresGrad)
+}
+
+/**
+ * New layers for a vocabulary of `count` tokens, tied as these are: rows that stay are kept, new ones are the mean of all. Throws
+ * ValueError where adapters are on them.
+ */
+export function resizedEnds(op: string, ends: Ends, count: number): Ends {
+  const { embedding, head } = ends
+  if (!Number.isSafeInteger(count) || count < 1)
+    throw new ValueError(op, `count is ${shown(count)}, but must be a positive integer`)
+  for (const layer of [embedding, head])
+    if (layer.adapters.names.length > 0)
+      throw new ValueError(
+        op,
+        `the layer has the adapter '${layer.adapters.names[0]}'; resize before adapters are applied`,
+      )
+  return outsideFrames(() => {
+    const { embeddingDim, paddingIdx } = embedding
+    const weight = resizedTable(embedding.weight, count)
+    const padding = paddingIdx !== null && paddingIdx < count ? paddingIdx : null
+    return {
+      embedding: Object.assign(new Embedding(count, embeddingDim, { device: 'meta', paddingIdx: padding }), { weight }),
+      head: Object.assign(new Linear(embeddingDim, count, { device: 'meta', bias: false }), {
+        weight: isTied(ends) ? weight : resizedTable(head.weight, count),
+      }),
+    }
+  })
+}
+
+/** Whether the head is nothing but its weight, so that a loss can be had without the logits, which may be most of the memory. */
+export function isBare(head: Linear): boolean {
+  return head.adapters.names.length === 0 && !head.hasForwardHooks && isFloating(head.weight.dtype)
+}
