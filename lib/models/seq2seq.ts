@@ -96,7 +96,7 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
   abstract outputHead(): Linear
   protected abstract replaceEmbedding(embedding: Embedding, head: Linear): void
 
-  /** What the head takes: last states [.., width] -> [.., width]. */
+  /** The head's input, made of last states: [.., width] -> [.., width]. */
   protected scaled(states: Tensor): Tensor {
     return states
   }
@@ -175,7 +175,7 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
     return this.decode(read, this.encode(ids, { attentionMask }))
   }
 
-  /** What the decoder reads to write the labels: each one column later, behind the start token; int32 [B, T] -> [B, T]. */
+  /** The decoder's input for labels: each one column later, behind the start token; int32 [B, T] -> [B, T]. */
   shiftRight(labels: Tensor): Tensor {
     checkIds(`${this.constructor.name}.shiftRight`, 'labels', labels)
     const { startToken, padToken } = this.config

@@ -25,7 +25,7 @@ export interface T5Config extends Seq2SeqConfig {
   readonly scaleOutputs: boolean
 }
 
-/** What T5 and mT5 differ in where a configuration does not say it. */
+/** Differences between T5 and mT5 that a configuration does not say. */
 export interface T5Kind {
   readonly name: string
   readonly modelType: string
@@ -96,7 +96,7 @@ export function readT5(settings: Settings, kind: T5Kind): T5Config {
     heads: settings.size('num_heads', sizes.heads),
     headDim: settings.size('d_kv', 64),
     inner: settings.size('d_ff', sizes.inner),
-    // What is called gelu behind a gate is its approximation, as in the folders of T5 1.1.
+    // GELU behind a gate is its approximation by tanh, whatever it is called, because the folders of T5 1.1 mean that.
     activation: settings.choice('dense_act_fn', activationNames, projection === 'gated-gelu' ? 'gelu_new' : named),
     gated: settings.flag('is_gated_act', projection.startsWith('gated-')),
     buckets,

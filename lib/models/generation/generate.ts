@@ -100,7 +100,7 @@ interface Row {
   finish: Finish | null
 }
 
-/** What texts begin with, and what writes them on. */
+/** The beginnings of texts, and a decoder that writes them on. */
 export interface Beginning {
   /** The first tokens of each text. */
   readonly prompts: readonly (readonly number[])[]
