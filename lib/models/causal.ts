@@ -1,20 +1,16 @@
 /** The common part of decoder-only language models. */
-import { noGrad } from '../autograd/mode.js'
 import { checkDType, checkTensor } from '../autograd/operator.js'
-import { isFloating } from '../core/dtype.js'
-import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
+import { formatShape, ShapeError, ValueError } from '../core/errors.js'
 import { checkOptions, type OptionNames, ownOptions } from '../core/options.js'
-import { outsideFrames } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
-import { Embedding } from '../nn/embedding.js'
-import { Linear } from '../nn/linear.js'
-import { Parameter } from '../nn/module.js'
+import type { Embedding } from '../nn/embedding.js'
+import type { Linear } from '../nn/linear.js'
 import { castTo } from '../ops/convert.js'
 import { fromTypedArray, full } from '../ops/creation.js'
 import { ne, neg } from '../ops/elementwise/index.js'
 import { crossEntropy, linearCrossEntropy, tokenLogProbs } from '../ops/loss/index.js'
-import { mean, sum } from '../ops/reduce/index.js'
-import { cat, expand, narrow, reshape } from '../ops/shape/index.js'
+import { sum } from '../ops/reduce/index.js'
+import { cat, narrow, reshape } from '../ops/shape/index.js'
 import type { ChatTemplateOptions } from '../text/chat/chat.js'
 import type { ChatMessage } from '../text/chat/template.js'
 import type { Tokenizer } from '../text/tokenizer/tokenizer.js'
@@ -25,6 +21,7 @@ import { type Generated, type GenerateOptions, generate } from './generation/gen
 import { samplingNames } from './generation/options.js'
 import { type StreamOptions, stream } from './generation/stream.js'
 import { PretrainedModel } from './pretrained.js'
+import { ignored, isBare, isTied, resizedEnds } from './vocabulary.js'
 
 export interface CausalConfig {
   /** Tokens in the vocabulary. */
@@ -46,9 +43,6 @@ export interface ChatOptions
 
 const { tokenizer: _, ...streamNames } = samplingNames
 const chatNames: OptionNames<ChatOptions> = { ...streamNames, tools: true, template: true, variables: true }
-
-/** Marks labels that are not learned. */
-const ignored = -100
 
 /** Labels [B, T] moved to the columns that predict them. */
 function nextLabels(labels: Tensor): Tensor {
@@ -148,8 +142,7 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
     { fused, plain }: { fused(x: Tensor, weight: Tensor, softcap?: number): Tensor; plain(logits: Tensor): Tensor },
   ): Tensor {
     const head = this.outputHead()
-    const bare = head.adapters.names.length === 0 && !head.hasForwardHooks && isFloating(head.weight.dtype)
-    return bare ? fused(hidden, head.weight, this.logitCap) : plain(this.logits(hidden))
+    return isBare(head) ? fused(hidden, head.weight, this.logitCap) : plain(this.logits(hidden))
   }
 
   /** The tokens to be predicted, and the inputs without them. */
@@ -170,7 +163,7 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
 
   protected override get changes(): ConfigJson {
     const { vocabSize } = this.config
-    const tied = this.outputHead().weight.storage === this.inputEmbedding().weight.storage
+    const tied = isTied({ embedding: this.inputEmbedding(), head: this.outputHead() })
     return { vocab_size: vocabSize, tie_word_embeddings: tied }
   }
 
@@ -181,36 +174,8 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
    */
   resizeTokenEmbeddings(count: number): void {
     const op = `${this.constructor.name}.resizeTokenEmbeddings`
-    if (!Number.isSafeInteger(count) || count < 1)
-      throw new ValueError(op, `count is ${shown(count)}, but must be a positive integer`)
-    const [embedding, head] = [this.inputEmbedding(), this.outputHead()]
-    for (const layer of [embedding, head])
-      if (layer.adapters.names.length > 0)
-        throw new ValueError(
-          op,
-          `the layer has the adapter '${layer.adapters.names[0]}'; resize before adapters are applied`,
-        )
-    const resized = (weight: Parameter): Parameter => {
-      const [rows, width] = weight.sizes as readonly [number, number]
-      const kept = narrow(weight, 0, 0, Math.min(rows, count))
-      const more = count - rows
-      const value = noGrad(() =>
-        more <= 0 ? kept.clone() : cat([kept, expand(mean(weight, 0, { keepdim: true }), [more, width])], 0),
-      )
-      return new Parameter(value, weight.requiresGrad)
-    }
-    outsideFrames(() => {
-      const weight = resized(embedding.weight)
-      const tied = head.weight.storage === embedding.weight.storage
-      const { embeddingDim, paddingIdx } = embedding
-      const padding = paddingIdx !== null && paddingIdx < count ? paddingIdx : null
-      this.replaceEmbedding(
-        Object.assign(new Embedding(count, embeddingDim, { device: 'meta', paddingIdx: padding }), { weight }),
-        Object.assign(new Linear(embeddingDim, count, { device: 'meta', bias: false }), {
-          weight: tied ? weight : resized(head.weight),
-        }),
-      )
-    })
+    const ends = resizedEnds(op, { embedding: this.inputEmbedding(), head: this.outputHead() }, count)
+    this.replaceEmbedding(ends.embedding, ends.head)
     this.reconfigure({ vocabSize: count } as Partial<C>)
   }
 
