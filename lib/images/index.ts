@@ -19,5 +19,6 @@ export {
 export { pictures, picturesOf } from './idx.js'
 export { cutmix, type ImageBatch, type MixOptions, mixup } from './mix.js'
 export { type NormalizeOptions, normalize } from './normalize.js'
+export { ImageProcessor, type PixelsOptions, type ProcessorJson, preprocess } from './preprocess.js'
 export { type RandAugmentOptions, randAugment } from './rand-augment.js'
 export { augment, type ImageStep, type PictureRow, type Size } from './step.js'
