@@ -10,7 +10,8 @@ import type { CausalModel } from './causal.js'
 import { type ConfigJson, dtypeOf, readConfig, Settings } from './config.js'
 import { type EncoderBody, type ProblemType, problemTypes } from './encoder.js'
 import type { MaskedLM, MultipleChoice, QuestionAnswerer, SequenceClassifier, TokenClassifier } from './heads.js'
-import { type LoadModelOptions, loadModel } from './load.js'
+import type { ImageBody, ImageClassifier } from './image.js'
+import { type FreshParts, type LoadModelOptions, loadModel } from './load.js'
 import type { PretrainedModel } from './pretrained.js'
 import type { Seq2SeqModel } from './seq2seq.js'
 
@@ -26,6 +27,8 @@ interface Tasks {
   readonly tokenClassification: TokenClassifier
   readonly questionAnswering: QuestionAnswerer
   readonly multipleChoice: MultipleChoice
+  readonly imageEmbedding: ImageBody
+  readonly imageClassification: ImageClassifier
 }
 
 /** An architecture for a task, of folders with one of these `model_type`s. Its file is loaded when it is needed. */
@@ -53,6 +56,8 @@ const encoderTasks = [
   'multipleChoice',
 ] as const
 
+const imageTasks = ['imageEmbedding', 'imageClassification'] as const
+
 const registry: readonly Entry<keyof Tasks>[] = [
   { task: 'causalLM', modelTypes: ['gpt2'], open: async () => (await import('./gpt2.js')).gpt2Architecture },
   { task: 'causalLM', modelTypes: ['llama'], open: async () => (await import('./llama.js')).llamaArchitecture },
@@ -70,6 +75,8 @@ const registry: readonly Entry<keyof Tasks>[] = [
   ]),
   ...family('roberta', async () => (await import('./roberta.js')).robertaArchitectures, encoderTasks),
   ...family('distilbert', async () => (await import('./distilbert.js')).distilbertArchitectures, encoderTasks),
+  ...family('resnet', async () => (await import('./resnet.js')).resnetArchitectures, imageTasks),
+  ...family('vit', async () => (await import('./vit.js')).vitArchitectures, imageTasks),
 ]
 
 export interface AutoModelOptions extends LoadModelOptions {
@@ -96,6 +103,11 @@ export interface LoadSequenceClassifierOptions extends LoadClassifierOptions {
   readonly problemType?: ProblemType
 }
 
+export interface LoadImageClassifierOptions extends LoadSequenceClassifierOptions {
+  /** Gets a line where the folder's head has another size than the labels, so that a new one begins. Default: `console.log`. */
+  readonly log?: (line: string) => void
+}
+
 const autoNames: OptionNames<AutoModelOptions> = { device: true, dtype: true, generator: true }
 
 function entryFor<T extends keyof Tasks>(op: string, path: string, json: ConfigJson, task: T): Entry<T> {
@@ -112,6 +124,13 @@ function entryFor<T extends keyof Tasks>(op: string, path: string, json: ConfigJ
 const headNames: OptionNames<LoadHeadOptions> = { ...autoNames, newHead: true }
 const classifierNames: OptionNames<LoadClassifierOptions> = { ...headNames, labels: true }
 const sequenceNames: OptionNames<LoadSequenceClassifierOptions> = { ...classifierNames, problemType: true }
+const imageNames: OptionNames<LoadImageClassifierOptions> = { ...sequenceNames, log: true }
+
+/** Changes of a folder's configuration, and whether a head may begin anew. */
+interface Renewed extends Pick<FreshParts, 'replaced'> {
+  readonly changes?: ConfigJson
+  readonly newHead?: boolean
+}
 
 /** A model of a folder; or, of a configuration, one with the weights that training begins with. */
 async function load<T extends keyof Tasks>(
@@ -119,7 +138,7 @@ async function load<T extends keyof Tasks>(
   op: string,
   from: string | ConfigJson,
   { generator, ...loading }: AutoModelOptions,
-  { changes = {}, newHead = false }: { readonly changes?: ConfigJson; readonly newHead?: boolean } = {},
+  { changes = {}, newHead = false, replaced }: Renewed = {},
 ): Promise<Tasks[T]> {
   checkGenerator(op, generator)
   if (typeof from !== 'object' || from === null) {
@@ -135,6 +154,7 @@ async function load<T extends keyof Tasks>(
     return loadModel(op, from, architecture, json, {
       ...loading,
       ...(newHead && architecture.head ? { fresh: architecture.head } : {}),
+      ...(newHead && replaced ? { replaced } : {}),
     })
   }
   const what = 'the configuration'
@@ -153,6 +173,7 @@ function loadHead<T extends keyof Tasks>(
   op: string,
   from: string | ConfigJson,
   options: LoadSequenceClassifierOptions,
+  replaced?: (line: string) => void,
 ): Promise<Tasks[T]> {
   const { labels, newHead = labels !== undefined, problemType, ...rest } = options
   checkFlag(op, 'newHead', newHead)
@@ -168,7 +189,7 @@ function loadHead<T extends keyof Tasks>(
     }),
     ...(problemType && { problem_type: problemType }),
   }
-  return load(task, op, from, rest, { changes, newHead })
+  return load(task, op, from, rest, { changes, newHead, ...(replaced ? { replaced } : {}) })
 }
 
 /**
@@ -241,5 +262,27 @@ export const AutoModel = {
   forMultipleChoice(from: string | ConfigJson, options: LoadHeadOptions = {}): Promise<MultipleChoice> {
     const op = 'AutoModel.forMultipleChoice'
     return loadHead('multipleChoice', op, from, checkOptions(op, options, headNames))
+  },
+
+  /**
+   * A model of images without a head, for vectors of images: see `ImageBody.embed`. A pooler that the folder lacks begins with
+   * initial weights; `embed` does not use it.
+   */
+  forImageEmbedding(from: string | ConfigJson, options: AutoModelOptions = {}): Promise<ImageBody> {
+    const op = 'AutoModel.forImageEmbedding'
+    return load('imageEmbedding', op, from, checkOptions(op, options, autoNames), { newHead: true })
+  },
+
+  /**
+   * A classifier of images. With labels, a head that the folder lacks, or has for another number of classes, begins with initial
+   * weights, and a line says so.
+   */
+  forImageClassification(
+    from: string | ConfigJson,
+    options: LoadImageClassifierOptions = {},
+  ): Promise<ImageClassifier> {
+    const op = 'AutoModel.forImageClassification'
+    const { log = console.log, ...rest } = checkOptions(op, options, imageNames)
+    return loadHead('imageClassification', op, from, rest, log)
   },
 } as const

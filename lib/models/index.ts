@@ -6,6 +6,7 @@ export {
   type AutoModelOptions,
   type LoadClassifierOptions,
   type LoadHeadOptions,
+  type LoadImageClassifierOptions,
   type LoadSequenceClassifierOptions,
 } from './auto.js'
 export {
@@ -39,9 +40,17 @@ export {
   SequenceClassifier,
   TokenClassifier,
 } from './heads.js'
+export {
+  ImageBody,
+  type ImageClass,
+  ImageClassifier,
+  type ImageConfig,
+  type Images,
+} from './image.js'
 export { Llama, type LlamaConfig, type LlamaOptions, llama } from './llama.js'
 export type { LoadModelOptions } from './load.js'
 export { PretrainedModel } from './pretrained.js'
+export { ResNet, type ResNetConfig, type ResNetDepth, type ResNetOptions, resnet } from './resnet.js'
 export { Roberta } from './roberta.js'
 export type { SaveOptions } from './save.js'
 export {
@@ -56,3 +65,4 @@ export {
 export { Source } from './source.js'
 export { T5, type T5Options, t5 } from './t5.js'
 export type { T5Config } from './t5-config.js'
+export { Vit, VitClassifier, type VitConfig, type VitInputs, type VitOptions, vit } from './vit.js'

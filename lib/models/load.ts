@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { noGrad } from '../autograd/mode.js'
 import { defaultDevice } from '../backend/devices.js'
 import type { Device } from '../core/device.js'
-import { DTypeError, shown } from '../core/errors.js'
+import { DTypeError, formatShape, shown } from '../core/errors.js'
 import { Generator } from '../core/generator.js'
 import { keep, outsideFrames } from '../core/scope.js'
 import { sameShape } from '../core/shape.js'
@@ -34,13 +34,20 @@ export interface LoadModelOptions {
 /** Names of modules that the folder may lack: they begin with initial weights, as a new head on a body that is there. */
 export interface FreshParts {
   readonly fresh?: readonly string[]
+  /** They begin anew too where the folder has them in another size, and this gets a line that says so. Default: that is an error. */
+  readonly replaced?: (line: string) => void
 }
 
 const dtypes = ['auto', 'float32', 'bfloat16'] as const
 
 /** Names of the model for those of the folder, and the names that stay out. */
-function naming(model: PretrainedModel, source: TensorSource, files: FileNames, fresh: readonly string[]): LoadOptions {
-  const own = new Set(model.namedState().map(([name]) => name))
+function naming(
+  model: PretrainedModel,
+  source: TensorSource,
+  files: FileNames,
+  { fresh = [], replaced }: FreshParts,
+): LoadOptions {
+  const own = new Map(model.namedState())
   const { base, ignored, rename = (name) => name } = files
   // A body that was saved alone has names without the beginning that it has within a model with a head.
   const isBody = base !== undefined && !source.names.some((name) => name.startsWith(`${base}.`))
@@ -49,8 +56,23 @@ function naming(model: PretrainedModel, source: TensorSource, files: FileNames, 
     return isBody && !own.has(plain) ? `${base}.${plain}` : plain
   }
   const names = source.names.map(called)
-  const absent = fresh.filter((part) => !names.some((name) => name === part || name.startsWith(`${part}.`)))
+  const isOf = (part: string, name: string): boolean => name === part || name.startsWith(`${part}.`)
+  const absent = fresh.filter((part) => !names.some((name) => isOf(part, name)))
   const exclude: (string | RegExp)[] = [...absent]
+  for (const part of replaced === undefined ? [] : fresh) {
+    const other = names.findIndex((name, i) => {
+      const { shape } = source.spec(source.names[i] as string) ?? {}
+      return isOf(part, name) && shape !== undefined && formatShape(shape) !== formatShape(own.get(name)?.sizes ?? [])
+    })
+    if (other < 0) continue
+    const name = names[other] as string
+    const [before, now] = [source.spec(source.names[other] as string)?.shape ?? [], own.get(name)?.sizes]
+    replaced?.(
+      `${part} begins with new weights: ${name} is ${formatShape(before)} in ${source.path}, but ` +
+        `${now === undefined ? 'the model has none' : `${formatShape(now)} in the model`}`,
+    )
+    exclude.push(part)
+  }
   if (ignored !== undefined && names.some((name) => ignored.test(name))) exclude.push(ignored)
   return { rename: called, exclude }
 }
@@ -133,6 +155,8 @@ export async function loadModel<C extends object, M extends PretrainedModel<C>>(
   let model = skeleton(op, path, architecture, json, options)
   const writing = join(folder, 'generation_config.json')
   const generationConfig = existsSync(writing) ? await readConfig(op, writing) : null
+  const pictures = join(folder, 'preprocessor_config.json')
+  const preprocessorConfig = existsSync(pictures) ? await readConfig(op, pictures) : null
   const quantised = checkQuantization(op, path, json)
   const file = await openTensors(folder, op)
   try {
@@ -141,9 +165,10 @@ export async function loadModel<C extends object, M extends PretrainedModel<C>>(
     if (ends !== undefined && settle !== undefined)
       model = skeleton(op, path, architecture, await settled(op, json, { ends, settle }, source), options)
     model.generationConfig = generationConfig
+    model.preprocessorConfig = preprocessorConfig
     if (source instanceof Nf4Source) storeInBlocks(model, source.quantised)
     const { device, fresh = [] } = options
-    const names = naming(model, source, architecture.files ?? {}, fresh)
+    const names = naming(model, source, architecture.files ?? {}, options)
     await model.load(source, { ...names, ...(device === undefined ? {} : { device }) })
     const filled = [...model.parameters()].find((parameter) => parameter.device.kind !== 'meta')
     begin(model, filled?.device ?? defaultDevice(), fresh)

@@ -24,6 +24,9 @@ export abstract class PretrainedModel<out C extends object = object> extends Mod
   /** The content of `generation_config.json` beside the configuration; null where there is none. It is saved again. */
   generationConfig: ConfigJson | null = null
 
+  /** The content of `preprocessor_config.json`, which says how pictures become pixels; likewise. */
+  preprocessorConfig: ConfigJson | null = null
+
   /** `json` is what `config` was read from. */
   constructor(config: C, json: ConfigJson) {
     super()

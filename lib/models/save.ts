@@ -60,9 +60,12 @@ export async function saveModel(model: PretrainedModel, folder: string, options:
   const settings = (name: string, json: ConfigJson) => {
     return { path: join(folder, name), chunks: [Buffer.from(configText(json))] }
   }
-  const { generationConfig } = model
-  const writing = generationConfig === null ? [] : [settings('generation_config.json', generationConfig)]
-  await writeTogether([weights, settings('config.json', config), ...writing], op)
+  const beside = [
+    ['generation_config.json', model.generationConfig],
+    ['preprocessor_config.json', model.preprocessorConfig],
+  ] as const
+  const others = beside.flatMap(([name, json]) => (json === null ? [] : [settings(name, json)]))
+  await writeTogether([weights, settings('config.json', config), ...others], op)
   const device = [...state.values()][0]?.device
   const twin = await loadModel(op, folder, model.architecture, null, { dtype: 'auto', ...(device ? { device } : {}) })
   try {

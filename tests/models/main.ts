@@ -14,6 +14,7 @@ import { type AdapterJson, checkAdapter } from './adapters.js'
 import { checkCausal } from './causal.js'
 import { checkEncoder } from './encoder.js'
 import { type Check, type Folder, notImplemented } from './folder.js'
+import { checkImageModel, checkProcessors } from './image.js'
 import { checkSeq2Seq } from './seq2seq.js'
 import { checkTexts, tallied } from './tokenizers.js'
 
@@ -22,6 +23,7 @@ const kinds: readonly (readonly [classes: RegExp, check: Check])[] = [
   [/ForCausalLM$|^GPT2LMHeadModel$/, checkCausal],
   [/^M?T5ForConditionalGeneration$/, checkSeq2Seq],
   [/^(Bert|Roberta|DistilBert)(Model$|For)/, checkEncoder],
+  [/ForImageClassification$/, checkImageModel],
 ]
 
 async function read(path: string): Promise<Folder> {
@@ -36,7 +38,9 @@ const pattern = new RegExp(process.argv[2] ?? '')
 const within = (part: string) => (existsSync(join(root, part)) ? readdirSync(join(root, part)) : [])
 const adapters = within('adapters').map((name) => `adapters/${name}`)
 const names = [...within('models').map((name) => `models/${name}`), ...adapters].filter((name) => pattern.test(name))
-if (names.length === 0 && !pattern.test('tokenizers')) throw new Error(`there is no folder ${pattern} in ${root}`)
+const isImages = (name: string) => pattern.test('images') || pattern.test(`images/${name}`)
+if (names.length === 0 && !pattern.test('tokenizers') && !/images/.test(pattern.source))
+  throw new Error(`there is no folder ${pattern} in ${root}`)
 for (const device of (process.env['FIRESTEEL_TEST_DEVICES'] ?? 'reference,cpu').split(',')) {
   setDefaultDevice(device)
   let [passed, failed] = [0, 0]
@@ -67,6 +71,13 @@ for (const device of (process.env['FIRESTEEL_TEST_DEVICES'] ?? 'reference,cpu').
   if (failed > 0 || (names.length > 0 && passed === 0)) process.exitCode = 1
 }
 
+const processors = await checkProcessors(join(root, 'images'), isImages)
+if (processors.passed + processors.faults.length > 0) {
+  for (const fault of processors.faults) console.log(`FAILED images: ${fault}`)
+  console.log(`images: ${processors.summary}, ${processors.faults.length} failed`)
+  if (processors.faults.length > 0) process.exitCode = 1
+}
+
 const isFolder = (path: string) => statSync(path).isDirectory()
 if (pattern.test('tokenizers') && existsSync(join(root, 'tokenizers'))) {
   const { tally, check } = tallied()
@@ -75,6 +86,6 @@ if (pattern.test('tokenizers') && existsSync(join(root, 'tokenizers'))) {
   if (tally.failed > 0 || tally.passed === 0) process.exitCode = 1
 }
 for (const part of readdirSync(root)) {
-  if (['models', 'adapters', 'tokenizers', 'chat'].includes(part) || !isFolder(join(root, part))) continue
+  if (['models', 'adapters', 'tokenizers', 'chat', 'images'].includes(part) || !isFolder(join(root, part))) continue
   console.log(`${part}: not implemented, ${readdirSync(join(root, part)).length} entries`)
 }

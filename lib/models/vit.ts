@@ -1,0 +1,427 @@
+/**
+ * Vision transformer (Dosovitskiy et al., 2020): an image is cut into patches, each is projected to a vector, and an encoder attends
+ * to all of them. The state of a vector that is put before the patches stands for the image. Names are those of published folders;
+ * numbers are those of transformers' ViT models.
+ */
+import { noGrad } from '../autograd/mode.js'
+import { shown, ValueError } from '../core/errors.js'
+import type { Generator } from '../core/generator.js'
+import { checkFlag, checkOptions, type OptionNames, ownOptions } from '../core/options.js'
+import type { Tensor } from '../core/tensor.js'
+import { Dropout } from '../nn/activation.js'
+import { Conv2d } from '../nn/conv.js'
+import { normal_, zeros_ } from '../nn/init.js'
+import { type LayerOptions, layerOptions, parameter } from '../nn/layer.js'
+import { Linear } from '../nn/linear.js'
+import { Module, type Parameter } from '../nn/module.js'
+import { LayerNorm } from '../nn/norm.js'
+import { castTo } from '../ops/convert.js'
+import { add } from '../ops/elementwise/index.js'
+import { interpolate } from '../ops/interpolate/index.js'
+import { cat, expand, flatten, narrow, permute, reshape, select, transpose } from '../ops/shape/index.js'
+import type { Loss } from '../train/objective.js'
+import { type ActivationName, activationNames, activationOf } from './activation.js'
+import { type Architecture, fromConfig, layerOf } from './architecture.js'
+import type { ConfigJson, Settings } from './config.js'
+import { attendAll, labelsOf, problemTypeOf } from './encoder.js'
+import { classNames, ImageBody, ImageClassifier, type ImageConfig, imageFiles } from './image.js'
+import { labelledLoss } from './scores.js'
+
+export interface VitConfig extends ImageConfig {
+  readonly imageSize: readonly [height: number, width: number]
+  readonly patchSize: readonly [height: number, width: number]
+  readonly layers: number
+  readonly heads: number
+  /** Width of the network between two attentions. */
+  readonly inner: number
+  readonly activation: ActivationName
+  readonly eps: number
+  /** Dropout of what is added to the residual stream, and of embeddings. */
+  readonly dropout: number
+  readonly attentionDropout: number
+  /** Whether queries, keys and values have biases. */
+  readonly qkvBias: boolean
+  readonly pooler: { readonly width: number; readonly activation: ActivationName }
+}
+
+export interface VitInputs {
+  /**
+   * Whether images may have other sizes than the model's: its positions are then resampled (bicubic) to their grid of patches. The
+   * default, false, refuses them.
+   */
+  readonly interpolatePositions?: boolean
+}
+
+/** Patches along both sides. */
+const gridOf = (
+  [height, width]: readonly [number, number],
+  { patchSize }: VitConfig,
+): [rows: number, columns: number] => [Math.floor(height / patchSize[0]), Math.floor(width / patchSize[1])]
+
+class VitEmbeddings extends Module {
+  /** [1, 1, width]: what stands before the patches. */
+  readonly clsToken: Parameter
+  /** [1, 1 + patches, width] */
+  readonly positionEmbeddings: Parameter
+  readonly patchEmbeddings: { readonly projection: Conv2d }
+  readonly dropout: Dropout
+  readonly #config: VitConfig
+
+  constructor(config: VitConfig, options: LayerOptions) {
+    super()
+    const { channels, width, patchSize, imageSize, dropout } = config
+    const [rows, columns] = gridOf(imageSize, config)
+    this.clsToken = parameter('Vit', [1, 1, width], options)
+    this.positionEmbeddings = parameter('Vit', [1, 1 + rows * columns, width], options)
+    this.patchEmbeddings = { projection: new Conv2d(channels, width, patchSize, { ...options, stride: patchSize }) }
+    this.dropout = new Dropout(dropout)
+    this.#config = config
+  }
+
+  forward(pixels: Tensor): Tensor {
+    const patches = transpose(flatten(this.patchEmbeddings.projection.forward(pixels), 2), 1, 2)
+    const first = expand(this.clsToken, [pixels.sizes[0] as number, 1, this.#config.width])
+    const [height, width] = pixels.sizes.slice(2) as [number, number]
+    return this.dropout.forward(add(cat([first, patches], 1), this.#positions([height, width])))
+  }
+
+  #positions(size: readonly [number, number]): Tensor {
+    const { imageSize, width } = this.#config
+    if (size[0] === imageSize[0] && size[1] === imageSize[1]) return this.positionEmbeddings
+    const [rows, columns] = gridOf(imageSize, this.#config)
+    const [first, rest] = [
+      narrow(this.positionEmbeddings, 1, 0, 1),
+      narrow(this.positionEmbeddings, 1, 1, rows * columns),
+    ]
+    const grid = permute(reshape(rest, [1, rows, columns, width]), [0, 3, 1, 2])
+    const resampled = interpolate(grid, { size: gridOf(size, this.#config), mode: 'bicubic', alignCorners: false })
+    return cat([first, transpose(flatten(resampled, 2), 1, 2)], 1)
+  }
+}
+
+class VitAttention extends Module {
+  readonly attention: { readonly query: Linear; readonly key: Linear; readonly value: Linear }
+  readonly output: { readonly dense: Linear }
+  readonly #heads: number
+  readonly #dropout: number
+
+  constructor({ width, heads, attentionDropout, qkvBias }: VitConfig, options: LayerOptions) {
+    super()
+    const projection = (): Linear => new Linear(width, width, { ...options, bias: qkvBias })
+    this.attention = { query: projection(), key: projection(), value: projection() }
+    this.output = { dense: new Linear(width, width, options) }
+    this.#heads = heads
+    this.#dropout = attentionDropout
+  }
+
+  forward(x: Tensor): Tensor {
+    const { query, key, value } = this.attention
+    const seen = attendAll(query.forward(x), key.forward(x), value.forward(x), null, {
+      heads: this.#heads,
+      dropoutP: this.training ? this.#dropout : 0,
+    })
+    return this.output.dense.forward(seen)
+  }
+}
+
+/** The norms stand before attention and network, so that the stream of states is never normalised itself. */
+class VitBlock extends Module {
+  readonly attention: VitAttention
+  readonly intermediate: { readonly dense: Linear }
+  readonly output: { readonly dense: Linear }
+  readonly layernormBefore: LayerNorm
+  readonly layernormAfter: LayerNorm
+  readonly dropout: Dropout
+  readonly #activation: (x: Tensor) => Tensor
+
+  constructor(config: VitConfig, options: LayerOptions) {
+    super()
+    const { width, inner, eps, activation, dropout } = config
+    this.attention = new VitAttention(config, options)
+    this.intermediate = { dense: new Linear(width, inner, options) }
+    this.output = { dense: new Linear(inner, width, options) }
+    this.layernormBefore = new LayerNorm(width, { ...options, eps })
+    this.layernormAfter = new LayerNorm(width, { ...options, eps })
+    this.dropout = new Dropout(dropout)
+    this.#activation = activationOf(activation)
+  }
+
+  forward(x: Tensor): Tensor {
+    const attended: Tensor = add(this.dropout.forward(this.attention.forward(this.layernormBefore.forward(x))), x)
+    const inner = this.#activation(this.intermediate.dense.forward(this.layernormAfter.forward(attended)))
+    return add(this.dropout.forward(this.output.dense.forward(inner)), attended)
+  }
+}
+
+/** A layer over the state that stands for the image. */
+class VitPooler extends Module {
+  readonly dense: Linear
+  readonly #activation: (x: Tensor) => Tensor
+
+  constructor({ width, pooler }: VitConfig, options: LayerOptions) {
+    super()
+    this.dense = new Linear(width, pooler.width, options)
+    this.#activation = activationOf(pooler.activation)
+  }
+
+  forward(vectors: Tensor): Tensor {
+    return this.#activation(this.dense.forward(vectors))
+  }
+}
+
+/** ViT without a head: pixels [N, channels, H, W] -> states [N, 1 + patches, width]. */
+export class Vit extends ImageBody<VitConfig> {
+  readonly embeddings: VitEmbeddings
+  readonly encoder: { readonly layer: readonly VitBlock[] }
+  readonly layernorm: LayerNorm
+  readonly pooler: VitPooler | null
+
+  constructor(config: VitConfig, json: ConfigJson, options: LayerOptions = {}, pooled = true) {
+    super(config, json)
+    this.embeddings = new VitEmbeddings(config, options)
+    this.encoder = { layer: Array.from({ length: config.layers }, () => new VitBlock(config, options)) }
+    this.layernorm = new LayerNorm(config.width, { ...options, eps: config.eps })
+    this.pooler = pooled ? new VitPooler(config, options) : null
+  }
+
+  get prefix(): string {
+    return 'vit'
+  }
+
+  override get architecture(): Architecture<object, Vit> {
+    return vitArchitectures.imageEmbedding
+  }
+
+  override blocks(): Module[] {
+    return [...this.encoder.layer]
+  }
+
+  override firstWeight(): Parameter {
+    return this.embeddings.patchEmbeddings.projection.weight
+  }
+
+  /** Throws ShapeError for images of another size than the model's, unless their positions are interpolated. */
+  override forward(pixels: Tensor, inputs: VitInputs = {}): Tensor {
+    const op = 'Vit'
+    const { interpolatePositions = false } = checkOptions(op, inputs, { interpolatePositions: true })
+    checkFlag(op, 'interpolatePositions', interpolatePositions)
+    if (!interpolatePositions) return super.forward(pixels)
+    this.checkPixels(pixels, null)
+    const size = pixels.sizes.slice(2) as [number, number]
+    if (gridOf(size, this.config).includes(0))
+      throw new ValueError(
+        op,
+        `images of ${size.join(' x ')} hold no patch of ${this.config.patchSize.join(' x ')} pixels`,
+      )
+    return this.states(castTo(pixels, this.firstWeight().dtype))
+  }
+
+  protected override states(pixels: Tensor): Tensor {
+    const embedded = this.embeddings.forward(pixels)
+    return this.layernorm.forward(this.encoder.layer.reduce((x, block) => block.forward(x), embedded))
+  }
+
+  override gathered(states: Tensor): Tensor {
+    return select(states, 1, 0)
+  }
+
+  /** The output of the pooler, as transformers calls it: states [N, 1 + patches, width] -> [N, pooler's width]. */
+  pool(states: Tensor): Tensor {
+    if (this.pooler === null)
+      throw new ValueError('Vit.pool', 'a classifier has no pooler; AutoModel.forImageEmbedding gives a model with one')
+    return this.pooler.forward(this.gathered(states))
+  }
+
+  /**
+   * As transformers: normal weights of deviation `initializer_range`, and zeros for biases. It cuts positions off at 2, which is a
+   * hundred deviations away.
+   */
+  override initialize(part: Module, generator?: Generator): void {
+    const std = this.initializerRange
+    noGrad(() => {
+      for (const layer of part.modules()) {
+        if (layer instanceof VitEmbeddings)
+          for (const own of [layer.positionEmbeddings, layer.clsToken]) normal_(own, 0, std, { generator })
+        if (!(layer instanceof Linear || layer instanceof Conv2d)) continue
+        normal_(layer.weight, 0, std, { generator })
+        if (layer.bias !== null) zeros_(layer.bias)
+      }
+    })
+  }
+}
+
+/** ViT with a head over the state that stands for the image: pixels [N, channels, H, W] -> [N, classes]. */
+export class VitClassifier extends ImageClassifier<VitConfig> {
+  declare readonly body: Vit
+  readonly classifier: Linear
+
+  constructor(architecture: Architecture<object, VitClassifier>, body: Vit, json: ConfigJson, options: LayerOptions) {
+    super(architecture, body, json)
+    this.classifier = new Linear(body.config.width, body.config.labels.length, options)
+  }
+
+  /** Throws ShapeError for images of another size than the model's, unless their positions are interpolated. */
+  override forward(pixels: Tensor, inputs: VitInputs = {}): Tensor {
+    return this.scores(this.body.gathered(this.body.forward(pixels, inputs)))
+  }
+
+  override loss(pixels: Tensor, inputs: VitInputs & { readonly labels: Tensor }): Loss {
+    const op = 'VitClassifier.loss'
+    const { labels, ...rest } = checkOptions(op, inputs, { labels: true, interpolatePositions: true })
+    return labelledLoss(op, this.forward(pixels, rest), labels, this.config.problemType)
+  }
+
+  protected override scores(vectors: Tensor): Tensor {
+    return this.classifier.forward(vectors)
+  }
+}
+
+/** Transformers 5 has other names within a program, and some folders have them, too. */
+const renamed: readonly (readonly [RegExp, string])[] = [
+  [/^(vit\.)?layers\.(\d+)\./, '$1encoder.layer.$2.'],
+  [/\.attention\.q_proj\./, '.attention.attention.query.'],
+  [/\.attention\.k_proj\./, '.attention.attention.key.'],
+  [/\.attention\.v_proj\./, '.attention.attention.value.'],
+  [/\.attention\.o_proj\./, '.attention.output.dense.'],
+  [/\.mlp\.fc1\./, '.intermediate.dense.'],
+  [/\.mlp\.fc2\./, '.output.dense.'],
+]
+
+/** The name in published folders for one that transformers 5 gives. */
+export const publishedVitName = (name: string): string =>
+  renamed.reduce((plain, [from, to]) => plain.replace(from, to), name)
+
+/** The largest side of an image, and of a patch. */
+const mostPixels = 2 ** 15
+
+function pairOf(settings: Settings, name: string, fallback: number): [number, number] {
+  const value = settings.value(name) ?? fallback
+  const pair: readonly unknown[] = Array.isArray(value) ? value : [value, value]
+  const fits = (side: unknown): boolean => Number.isInteger(side) && Number(side) > 0 && Number(side) <= mostPixels
+  if (pair.length === 2 && pair.every(fits)) return [pair[0] as number, pair[1] as number]
+  settings.fault(`${name} is ${shown(value)}, but must be an integer from 1 to ${mostPixels}, or [height, width]`)
+  return [fallback, fallback]
+}
+
+function read(settings: Settings): VitConfig {
+  // The decoder of masked images has it.
+  settings.unused('encoder_stride')
+  const width = settings.size('hidden_size', 768)
+  const heads = settings.size('num_attention_heads', 12)
+  if (width % heads !== 0)
+    settings.fault(`hidden_size is ${width}, which ${heads} heads (num_attention_heads) do not divide`)
+  const imageSize = pairOf(settings, 'image_size', 224)
+  const patchSize = pairOf(settings, 'patch_size', 16)
+  if (patchSize.some((side, i) => side > (imageSize[i] as number)))
+    settings.fault(
+      `image_size is ${imageSize.join(' x ')}, which holds no patch of patch_size ${patchSize.join(' x ')}`,
+    )
+  return {
+    channels: settings.size('num_channels', 3),
+    imageSize,
+    patchSize,
+    width,
+    layers: settings.layers('num_hidden_layers', 12),
+    heads,
+    inner: settings.size('intermediate_size', 3072),
+    activation: settings.choice('hidden_act', activationNames, 'gelu'),
+    eps: settings.positive('layer_norm_eps', 1e-12),
+    dropout: settings.dropout('hidden_dropout_prob', 0),
+    attentionDropout: settings.dropout('attention_probs_dropout_prob', 0),
+    qkvBias: settings.flag('qkv_bias', true),
+    pooler: {
+      width: settings.size('pooler_output_size', width),
+      activation: settings.choice('pooler_act', activationNames, 'tanh'),
+    },
+    labels: labelsOf(settings),
+    problemType: problemTypeOf(settings),
+  }
+}
+
+/** Parts that folders of pre-training hold besides. */
+const left = ['embeddings.mask_token', 'decoder'] as const
+
+const classification: Architecture<VitConfig, VitClassifier> = {
+  name: 'ViTForImageClassification',
+  modelTypes: ['vit'],
+  files: imageFiles('vit', false, { left: [...left, 'pooler'], rename: publishedVitName }),
+  head: ['classifier'],
+  read,
+  make: (config, json, options) =>
+    new VitClassifier(classification, new Vit(config, json, options, false), json, options),
+}
+
+export const vitArchitectures = {
+  imageEmbedding: {
+    name: 'ViTModel',
+    modelTypes: ['vit'],
+    files: imageFiles('vit', true, { left, rename: publishedVitName }),
+    head: ['pooler'],
+    read,
+    make: (config, json, options) => new Vit(config, json, options),
+  } satisfies Architecture<VitConfig, Vit>,
+  imageClassification: classification,
+} as const
+
+export interface VitOptions extends LayerOptions {
+  /** How many classes there are, or their names. Default 1000. */
+  readonly classes?: number | readonly string[]
+  /** Colours of a pixel. Default 3. */
+  readonly channels?: number
+  /** One side of square images, or [height, width]. Default 224. */
+  readonly imageSize?: number | readonly [height: number, width: number]
+  /** Likewise of patches. Default 16. */
+  readonly patchSize?: number | readonly [height: number, width: number]
+  readonly width?: number
+  readonly layers?: number
+  readonly heads?: number
+  /** Width between two attentions; default 4 times `width`. */
+  readonly inner?: number
+  /** Everywhere but in attention. Default 0. */
+  readonly dropout?: number
+  readonly qkvBias?: boolean
+  readonly activation?: ActivationName
+}
+
+const vitNames: OptionNames<VitOptions> = {
+  ...layerOptions,
+  classes: true,
+  channels: true,
+  imageSize: true,
+  patchSize: true,
+  width: true,
+  layers: true,
+  heads: true,
+  inner: true,
+  dropout: true,
+  qkvBias: true,
+  activation: true,
+}
+
+/**
+ * A ViT with the weights that training begins with, and a head for classes; sizes are those of ViT-Base/16 unless given. Throws
+ * ValueError for sizes that do not go together.
+ */
+export function vit(options: VitOptions = {}): VitClassifier {
+  const op = 'vit'
+  const own = ownOptions(op, options, vitNames)
+  const { width = 768, classes = 1000 } = own
+  return fromConfig(
+    op,
+    classification,
+    {
+      num_channels: own.channels,
+      image_size: own.imageSize,
+      patch_size: own.patchSize,
+      hidden_size: width,
+      num_hidden_layers: own.layers,
+      num_attention_heads: own.heads,
+      intermediate_size: own.inner ?? 4 * width,
+      hidden_dropout_prob: own.dropout,
+      qkv_bias: own.qkvBias,
+      hidden_act: own.activation,
+      ...classNames(op, classes),
+    },
+    layerOf(own),
+  )
+}
