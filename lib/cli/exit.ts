@@ -1,5 +1,6 @@
 /** The ways in which a command ends, as shells see them. */
 import { isFiresteelError } from '../core/errors.js'
+import { PullError } from './pull/errors.js'
 
 /** The exit codes of all commands. */
 export const exitCodes = {
@@ -22,6 +23,8 @@ export class UsageError extends Error {
 /** The exit code for something that a command threw. */
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof UsageError) return exitCodes.wrong
+  if (error instanceof PullError)
+    return ['missing', 'unauthorized'].includes(error.reason) ? exitCodes.wrong : exitCodes.failed
   if (isFiresteelError(error) && ['ERR_VALUE', 'ERR_DTYPE', 'ERR_SHAPE', 'ERR_STATE_DICT'].includes(error.code))
     return exitCodes.wrong
   return exitCodes.failed

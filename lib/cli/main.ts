@@ -25,6 +25,22 @@ function bare(about: string, open: () => Promise<() => boolean>): Command {
 }
 
 const commands: { readonly [name: string]: Command } = {
+  init: {
+    about: 'writes a config to begin with',
+    open: async () => (await import('./commands/init.js')).initCommand,
+  },
+  peek: {
+    about: 'shows rows as the model sees them, and what of them is learned',
+    open: async () => (await import('./commands/peek.js')).peekCommand,
+  },
+  finetune: {
+    about: 'trains from a config; --dry only says what that would take, --resume goes on',
+    open: async () => (await import('./commands/finetune.js')).finetuneCommand,
+  },
+  generate: {
+    about: 'lets a model write, of a config or a folder',
+    open: async () => (await import('./commands/generate.js')).generateCommand,
+  },
   pull: {
     about: 'fetches a model or data set of Hugging Face, verified, and goes on where it was cut',
     open: async () => (await import('./commands/pull.js')).pullCommand,

@@ -1,0 +1,127 @@
+/** `firesteel generate`: a text that a model writes. */
+import { stat } from 'node:fs/promises'
+import { text as readAll } from 'node:stream/consumers'
+import type { ChatOptions } from '../../models/causal.js'
+import type { ChatMessage } from '../../text/chat/template.js'
+import { parseArguments } from '../arguments.js'
+import { loadConfig } from '../config/config.js'
+import { type ExitCode, exitCodes, UsageError } from '../exit.js'
+import type { Tuned } from '../tuning/result.js'
+
+const usage = `Usage: firesteel generate CONFIG|FOLDER [--prompt TEXT] [--system TEXT] [--plain] [options]
+  CONFIG|FOLDER      the config of a run that has come to its end, or a Hugging Face folder
+  --prompt           default: what comes from stdin
+  --system           the system message of a chat
+  --plain            the prompt as it is, without the chat template
+  --max-new-tokens   default 256
+  --temperature, --top-p, --top-k    draws each token; without them the best one is taken
+  --seed             the same text for the same seed
+  --json             prints prompt and text as JSON when it is complete`
+
+export async function generateCommand(args: readonly string[]): Promise<ExitCode> {
+  const text = { type: 'string' } as const
+  const flag = { type: 'boolean' } as const
+  const { values, positionals } = parseArguments(
+    args,
+    {
+      prompt: text,
+      system: text,
+      plain: flag,
+      'max-new-tokens': text,
+      temperature: text,
+      'top-p': text,
+      'top-k': text,
+      seed: text,
+      set: { type: 'string', multiple: true },
+      json: flag,
+      help: flag,
+    },
+    usage,
+  )
+  if (values.help) {
+    console.log(usage)
+    return exitCodes.done
+  }
+  const [path, ...others] = positionals
+  if (path === undefined || others.length > 0)
+    throw new UsageError(`generate takes one config or folder, but got ${positionals.length}\n${usage}`)
+  const numberOf = (name: 'max-new-tokens' | 'temperature' | 'top-p' | 'top-k' | 'seed') => {
+    const given = values[name]
+    if (given === undefined) return undefined
+    const value = Number(given)
+    if (given.trim() === '' || !Number.isFinite(value))
+      throw new UsageError(`--${name} is '${given}', but must be a number`)
+    return value
+  }
+  const [temperature, topP, topK, seed] = [
+    numberOf('temperature'),
+    numberOf('top-p'),
+    numberOf('top-k'),
+    numberOf('seed'),
+  ]
+  const options: ChatOptions = {
+    maxNewTokens: numberOf('max-new-tokens') ?? 256,
+    ...(temperature !== undefined && { temperature }),
+    ...(topP !== undefined && { topP }),
+    ...(topK !== undefined && { topK }),
+    ...(seed !== undefined && { seed }),
+  }
+  const tuned = await load(path, values.set ?? [])
+  if (values.prompt === undefined && process.stdin.isTTY)
+    throw new UsageError(`there is no prompt; give --prompt, or pipe one in\n${usage}`)
+  const prompt = values.prompt ?? (await readAll(process.stdin))
+  if (prompt.trim() === '') throw new UsageError('the prompt is empty; give a text')
+  const isChat =
+    !values.plain && (tuned.format === null ? tuned.tokenizer.chatTemplate !== null : tuned.format === 'chat')
+  if (values.system !== undefined && !isChat)
+    throw new UsageError('--system is for chats, but this model writes plain texts; leave it out')
+  let written = ''
+  for await (const piece of pieces(tuned, prompt, { isChat, system: values.system, options })) {
+    written += piece
+    if (!values.json) process.stdout.write(piece)
+  }
+  process.stdout.write(values.json ? `${JSON.stringify({ prompt, text: written })}\n` : '\n')
+  return exitCodes.done
+}
+
+async function load(path: string, assignments: readonly string[]): Promise<Tuned> {
+  const isFolder = await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  )
+  if (!isFolder) {
+    const { loadTuned } = await import('../tuning/result.js')
+    return loadTuned(await loadConfig(path, assignments))
+  }
+  if (assignments.length > 0) throw new UsageError('--set changes values of a config, but a folder was given')
+  const [{ AutoModel }, { AutoTokenizer }] = await Promise.all([
+    import('../../models/auto.js'),
+    import('../../text/tokenizer/folder.js'),
+  ])
+  return { model: await AutoModel.forCausalLM(path), tokenizer: await AutoTokenizer.load(path), format: null }
+}
+
+interface Writing {
+  readonly isChat: boolean
+  readonly system: string | undefined
+  readonly options: ChatOptions
+}
+
+function pieces(
+  { model, tokenizer }: Tuned,
+  prompt: string,
+  { isChat, system, options }: Writing,
+): AsyncGenerator<string> {
+  model.eval()
+  if (isChat) {
+    const messages: ChatMessage[] = [
+      ...(system === undefined ? [] : [{ role: 'system', content: system }]),
+      { role: 'user', content: prompt },
+    ]
+    return model.chat(tokenizer, messages, options)
+  }
+  const ids = [...tokenizer.encode(prompt).ids]
+  const end = tokenizer.idFor('eos')
+  const stopTokens = [...new Set([...model.endTokens, ...(end === null ? [] : [end])])]
+  return model.stream(ids, { stopTokens, ...options, tokenizer })
+}

@@ -1,0 +1,108 @@
+/** `firesteel init`: a config to begin with. */
+import { stat, writeFile } from 'node:fs/promises'
+import { dirname, relative, resolve, sep } from 'node:path'
+import { parseArguments } from '../arguments.js'
+import type { Format } from '../data/causal.js'
+import { type ExitCode, exitCodes, UsageError } from '../exit.js'
+
+const usage = `Usage: firesteel init [FILE] [--model FOLDER] [--data FILE] [--format chat|completion|text] [--method lora|full]
+  FILE      the config to be written; default finetune.yaml. A file that is there stays
+  --model   a Hugging Face folder; \`firesteel pull owner/name\` fetches one
+  --data    rows: .jsonl, .csv, .tsv, .parquet or .txt
+  --format  default: as the first row of the data has columns, else chat
+  --method  default lora`
+
+const formats = ['chat', 'completion', 'text'] as const
+
+export async function initCommand(args: readonly string[]): Promise<ExitCode> {
+  const text = { type: 'string' } as const
+  const { values, positionals } = parseArguments(
+    args,
+    { model: text, data: text, format: text, method: text, help: { type: 'boolean' } },
+    usage,
+  )
+  if (values.help) {
+    console.log(usage)
+    return exitCodes.done
+  }
+  const [path = 'finetune.yaml', ...others] = positionals
+  if (others.length > 0) throw new UsageError(`init takes one file, but got ${positionals.length}\n${usage}`)
+  if (!/\.ya?ml$/.test(path)) throw new UsageError(`init writes YAML, but ${path} does not end with .yaml`)
+  const { method = 'lora', format } = values
+  if (method !== 'lora' && method !== 'full') throw new UsageError(`--method is '${method}', but must be lora or full`)
+  if (format !== undefined && !formats.some((each) => each === format))
+    throw new UsageError(`--format is '${format}', but must be ${formats.join(', ')}`)
+  const folder = dirname(resolve(path))
+  const own = (each: string) => {
+    const from = relative(folder, resolve(each)).split(sep).join('/')
+    return from.startsWith('.') || resolve(each) === from ? from : `./${from}`
+  }
+  const written = configText({
+    model: values.model === undefined ? './model' : own(values.model),
+    file: values.data === undefined ? './data.jsonl' : own(values.data),
+    format: (format as Format | undefined) ?? (values.data === undefined ? 'chat' : await formatIn(values.data)),
+    isLora: method === 'lora',
+  })
+  // 'wx', because a config that is there must not be lost.
+  await writeFile(path, written, { flag: 'wx' }).catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EEXIST') throw new UsageError(`${path} is there already; name another file, or remove it`)
+    const isFolder = await stat(folder).then(
+      (found) => found.isDirectory(),
+      () => false,
+    )
+    throw new UsageError(
+      `cannot write ${path}: ${isFolder ? error.message : `there is no folder ${folder}; make it first`}`,
+    )
+  })
+  console.log(
+    `wrote ${path}; next: firesteel peek ${path}, firesteel finetune ${path} --dry, firesteel finetune ${path}`,
+  )
+  return exitCodes.done
+}
+
+/** The format that the first row tells. */
+async function formatIn(path: string): Promise<Format> {
+  const [{ placedRows }, { formatOf }] = await Promise.all([import('../data/rows.js'), import('../data/causal.js')])
+  for await (const { row, place } of placedRows(path)) {
+    const format = formatOf(row)
+    if (format !== null) return format
+    throw new UsageError(
+      `${place}: the columns ${Object.keys(row).join(', ')} tell no format; say which by --format, and name the columns in the config`,
+    )
+  }
+  throw new UsageError(`${path}: there are no rows`)
+}
+
+interface Answers {
+  readonly model: string
+  readonly file: string
+  readonly format: Format
+  readonly isLora: boolean
+}
+
+const columnsOf: { readonly [format in Format]: string } = {
+  chat: '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}',
+  completion: '{"prompt": "...", "completion": "..."}',
+  text: '{"text": "..."}',
+}
+
+/** The text of a config. Values are written as JSON, which YAML takes as it is. */
+export function configText({ model, file, format, isLora }: Answers): string {
+  return `# yaml-language-server: $schema=node_modules/firesteel/schema/finetune.json
+# firesteel peek CONFIG; firesteel finetune CONFIG --dry; firesteel finetune CONFIG. Paths start from this file's folder.
+model: ${JSON.stringify(model)}
+${isLora ? 'method: { lora: { rank: 16, alpha: 32, targetModules: all-linear } }' : 'method: full'}
+data:
+  file: ${JSON.stringify(file)} # ${columnsOf[format]} on each line
+  format: ${format}
+${format === 'chat' ? '  learn: assistant # the answers, and not what they answer\n' : ''}  validation: 0.05
+train:
+  epochs: 2
+  lr: ${isLora ? '2e-4' : '2e-5'}
+  batchSize: 2
+  accumulate: 8
+  schedule: { cosine: { warmup: 0.03 } }
+  checkpoints: { every: 10 minutes, keep: 2 }
+output: ./runs/first
+`
+}

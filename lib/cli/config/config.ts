@@ -1,0 +1,54 @@
+/** A config that was read and checked, which still knows its places. */
+import { isAbsolute, relative, resolve } from 'node:path'
+import { isFiresteelError } from '../../core/errors.js'
+import { UsageError } from '../exit.js'
+import { problemsOf } from './problems.js'
+import { type FinetuneConfig, finetuneSchema } from './schema.js'
+import { type Path, Source } from './source.js'
+
+export interface Loaded {
+  readonly config: FinetuneConfig
+  readonly source: Source
+  /** A path of the config, which starts from the config's folder, as it is from the working folder. */
+  resolve(path: string): string
+}
+
+/** Reads a config and what `--set` changes of it. Throws UsageError that lists all faults with line and column. */
+export async function loadConfig(path: string, assignments: readonly string[] = []): Promise<Loaded> {
+  const source = await Source.read(path)
+  for (const assignment of assignments) source.set(assignment)
+  let value: unknown
+  try {
+    value = source.value
+  } catch (error) {
+    // An alias without an anchor, or so many of them that they would fill the memory.
+    throw new UsageError(`${path}: ${(error as Error).message}`)
+  }
+  const parsed = finetuneSchema.safeParse(value)
+  if (!parsed.success) throw new UsageError(problemsOf(source, finetuneSchema, parsed.error.issues).join('\n'))
+  return { config: parsed.data, source, resolve: (each) => shortened(resolve(source.folder, each)) }
+}
+
+/** The path from the working folder, where that is no longer, so that messages can be read. */
+function shortened(path: string): string {
+  const short = relative(process.cwd(), path)
+  return short === '' || short.startsWith('..') || isAbsolute(short) ? path : short
+}
+
+/**
+ * Runs something that a value of the config is used for. An error there begins with the value's place and name, instead of the name
+ * of a function, which is none of the user's.
+ */
+export async function placed<T>({ source }: Loaded, path: Path, run: () => Promise<T> | T): Promise<T> {
+  try {
+    return await run()
+  } catch (error) {
+    if (error instanceof Error) {
+      const own = isFiresteelError(error) ? error.message.replace(`[${error.op}] `, '') : error.message
+      // The same error, because its class tells the exit code.
+      const [place, name] = [source.place(path), path.join('.')]
+      error.message = `${place}: ${place === `--set ${name}` ? '' : `${name}: `}${own}`
+    }
+    throw error
+  }
+}

@@ -1,0 +1,90 @@
+/** Faults of a config in words: where, what was given, what it must be, and what was meant. */
+import * as z from 'zod'
+import { shown } from '../../core/errors.js'
+import { nearest } from '../nearest.js'
+import type { Path, Source } from './source.js'
+
+type Issue = z.core.$ZodIssue
+
+/** A schema without what makes it optional. */
+function bare(schema: z.ZodType): z.ZodType {
+  return schema instanceof z.ZodOptional ? bare(schema.unwrap() as z.ZodType) : schema
+}
+
+function descriptionOf(schema: z.ZodType | null): string | null {
+  if (schema === null) return null
+  return schema.description ?? (schema instanceof z.ZodOptional ? descriptionOf(schema.unwrap() as z.ZodType) : null)
+}
+
+/** The schemas that a value at a path may have. */
+function schemasAt(schema: z.ZodType, path: Path): z.ZodType[] {
+  const own = bare(schema)
+  if (path.length === 0) return [schema]
+  if (own instanceof z.ZodUnion) return own.options.flatMap((option) => schemasAt(option as z.ZodType, path))
+  const [key, ...rest] = path
+  if (own instanceof z.ZodObject) {
+    const inner = Object.hasOwn(own.shape, key as string) ? own.shape[key as string] : undefined
+    return inner === undefined ? [] : schemasAt(inner as z.ZodType, rest)
+  }
+  if (own instanceof z.ZodArray) return schemasAt(own.element as z.ZodType, rest)
+  return []
+}
+
+function keysOf(schema: z.ZodType): string[] {
+  const own = bare(schema)
+  if (own instanceof z.ZodUnion) return own.options.flatMap((option) => keysOf(option as z.ZodType))
+  return own instanceof z.ZodObject ? Object.keys(own.shape) : []
+}
+
+/** The deepest description on the way to a path. */
+function wanted(schema: z.ZodType, path: Path): string {
+  for (let length = path.length; length >= 0; length--) {
+    const found = schemasAt(schema, path.slice(0, length)).map(descriptionOf)
+    const text = found.find((each) => each !== null)
+    if (text !== undefined && text !== null) return text
+  }
+  return 'something else'
+}
+
+/** The issues of the member of a union that was meant: that which the value fits best. */
+function meant(issue: Issue): readonly Issue[] {
+  if (issue.code !== 'invalid_union') return [issue]
+  const branches = issue.errors.map((errors) =>
+    errors.map((each) => ({ ...each, path: [...issue.path, ...each.path] }) as Issue),
+  )
+  const depth = (errors: readonly Issue[]) => Math.max(0, ...errors.map(({ path }) => path.length))
+  const deepest = branches.filter((errors) => depth(errors) > issue.path.length)
+  const [only] = deepest
+  if (deepest.length === 1 && only !== undefined) return only.flatMap(meant)
+  const unknown = branches
+    .flat()
+    .filter(({ code, path }) => code === 'unrecognized_keys' && path.length === issue.path.length)
+  const allUnknown = branches.every(
+    (errors) =>
+      errors.some(({ code }) => code === 'unrecognized_keys') ||
+      errors.some(({ code }) => code === 'invalid_value' || code === 'invalid_type'),
+  )
+  return unknown.length > 0 && allUnknown ? unknown.slice(0, 1) : [issue]
+}
+
+/** A line for each fault. */
+export function problemsOf(source: Source, schema: z.ZodType, issues: readonly Issue[]): string[] {
+  return issues.flatMap(meant).flatMap((issue) => {
+    const path = issue.path as Path
+    const name = path.join('.')
+    if (issue.code === 'unrecognized_keys')
+      return issue.keys.map((key) => {
+        const known = [...new Set(schemasAt(schema, path).flatMap(keysOf))].filter((each) => each !== '$schema')
+        const near = nearest(key, known)
+        const within = name === '' ? '' : ` in ${name}`
+        return `${source.place([...path, key], 'key')}: there is no '${key}'${within}${near === null ? '' : `; did you mean '${near}'?`}${near === null ? ';' : ''} there are ${known.join(', ')}`
+      })
+    const value = source.at(path)
+    const must = wanted(schema, path)
+    if (value === undefined) {
+      const table = name.split('.').slice(0, -1).join('.')
+      return [`${source.place(path)}: ${name} is missing${table === '' ? '' : ` in ${table}`}; it must be ${must}`]
+    }
+    return [`${source.place(path)}: ${name === '' ? 'the config' : name} is ${shown(value)}, but must be ${must}`]
+  })
+}

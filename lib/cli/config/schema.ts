@@ -1,0 +1,152 @@
+/**
+ * The config of a fine-tuning: one schema, from which come the checks, the types, the words of errors and the JSON schema for
+ * editors. A description completes the sentence 'but must be ...'.
+ */
+import * as z from 'zod'
+
+const count = (what: string) => z.int().positive().describe(`a whole number of at least 1: ${what}`)
+const positive = (what: string) => z.number().positive().describe(`a positive number: ${what}`)
+const share = (what: string) => z.number().min(0).lt(1).describe(`a number from 0 to below 1: ${what}`)
+const flag = (what: string) => z.boolean().describe(`true or false: ${what}`)
+const path = (what: string) => z.string().min(1).describe(`a path: ${what}`)
+const column = (what: string) => z.string().min(1).describe(`the name of a column: ${what}`)
+
+const lora = z
+  .strictObject({
+    rank: count('the inner size of the adapters (default 8)').optional(),
+    alpha: positive('the adapters are scaled by alpha / rank (default: rank)').optional(),
+    dropout: share("dropout of the adapters' inputs (default 0)").optional(),
+    targetModules: z
+      .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+      .describe("'all-linear' (default), names of layers in a list, or a regular expression of whole paths")
+      .optional(),
+    modulesToSave: z
+      .array(z.string().min(1))
+      .describe('a list of modules that learn whole and are saved with the adapter')
+      .optional(),
+    rankStabilized: flag('whether to scale by alpha / sqrt(rank) (default false)').optional(),
+  })
+  .describe('a table of options, such as { rank: 16, alpha: 32 }')
+
+const method = z
+  .union([z.enum(['full']), z.strictObject({ lora })])
+  .describe("'full' or { lora: { rank: 16 } }: what learns (default 'full')")
+
+const columns = z
+  .strictObject({
+    messages: column("the chat's messages (default 'messages')").optional(),
+    prompt: column("what stands before a completion (default 'prompt')").optional(),
+    completion: column("what is to be written (default 'completion')").optional(),
+    text: column("the text (default 'text')").optional(),
+  })
+  .describe('a table of columns whose names are not the usual ones, such as { text: review }')
+
+export const formats = ['chat', 'completion', 'text'] as const
+
+const data = z
+  .strictObject({
+    file: z
+      .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+      .describe('a path or pattern of .jsonl, .csv, .tsv, .parquet or .txt files, or a list of them'),
+    format: z
+      .enum(formats)
+      .describe(
+        "'chat' (messages), 'completion' (prompt, completion) or 'text' (default: as the first row has columns)",
+      )
+      .optional(),
+    columns: columns.optional(),
+    learn: z
+      .enum(['assistant', 'last', 'all'])
+      .describe("'assistant' (default), 'last' or 'all': which tokens of a chat are learned")
+      .optional(),
+    template: z.string().min(1).describe("a chat template, or the name of one of the tokenizer's").optional(),
+    maxLength: z
+      .int()
+      .min(2)
+      .describe(
+        'a whole number of at least 2: tokens of a row, behind which it is cut (default: as the tokenizer says)',
+      )
+      .optional(),
+    validation: z
+      .union([z.number().positive(), z.string().min(1)])
+      .describe('a share below 1, a number of rows, or a file: what the training is measured on')
+      .optional(),
+  })
+  .describe('a table such as { file: chats.jsonl, format: chat }')
+
+const warmup = z
+  .number()
+  .min(0)
+  .describe('a share of all steps below 1, or a whole number of steps, in which the rate grows from 0')
+const warmed = z.strictObject({ warmup: warmup.optional() }).describe('a table such as { warmup: 0.03 }')
+
+const schedule = z
+  .union([
+    z.enum(['constant', 'linear', 'cosine']),
+    z.strictObject({ constant: warmed }),
+    z.strictObject({ linear: warmed }),
+    z.strictObject({ cosine: warmed }),
+  ])
+  .describe("'constant' (default), 'linear', 'cosine', or one with a warm-up: { cosine: { warmup: 0.03 } }")
+
+const every = z
+  .union([z.int().positive(), z.string().regex(/^\d+(\.\d+)? (second|minute|hour)s?$/)])
+  .describe("a number of steps, or a time such as '10 minutes' (default)")
+
+const checkpoints = z
+  .strictObject({ every: every.optional(), keep: count('how many of the newest stay (default 3)').optional() })
+  .describe("a table such as { every: '10 minutes', keep: 3 }: when checkpoints are written")
+
+const train = z
+  .strictObject({
+    epochs: count('passes over the data (default 1, unless steps or minutes are given)').optional(),
+    steps: count('steps of the optimizer after which the training ends').optional(),
+    minutes: positive('minutes after which the training ends').optional(),
+    lr: positive('the learning rate (default 2e-4 for LoRA, 2e-5 for all weights)').optional(),
+    optimizer: z
+      .enum(['adamw', 'adam', 'sgd', 'lion'])
+      .describe("'adamw' (default), 'adam', 'sgd' or 'lion'")
+      .optional(),
+    weightDecay: z
+      .number()
+      .min(0)
+      .describe('a number of at least 0: the decay of weights (default 0.01 for adamw)')
+      .optional(),
+    batchSize: count('rows of a batch (default 1)').optional(),
+    accumulate: count('batches of a step (default 1)').optional(),
+    precision: z.enum(['float32', 'bfloat16']).describe("'float32' (default) or 'bfloat16'").optional(),
+    schedule: schedule.optional(),
+    clipGradNorm: positive('the most that the norm of gradients may be (default 1)').optional(),
+    seed: z
+      .int()
+      .min(0)
+      .describe('a whole number of at least 0: the seed of all random numbers (default 0)')
+      .optional(),
+    validateEvery: count('steps between validations (default: after every epoch)').optional(),
+    earlyStopping: count('validations without a better loss, after which the training ends').optional(),
+    checkpointing: flag(
+      "whether the model's blocks are computed again in the backward pass, to save memory (default false)",
+    ).optional(),
+    memory: z
+      .union([z.number().positive(), z.string().regex(/^\d+(\.\d+)? ?[kmgt]?i?b$/i)])
+      .describe("bytes, or a text such as '8 GB': the most that the training may take; batches are cut to fit")
+      .optional(),
+    checkpoints: checkpoints.optional(),
+  })
+  .describe('a table of options, such as { epochs: 2, lr: 2e-4 }')
+
+/** The config of `firesteel finetune`, and of the commands that look at its data or use its result. */
+export const finetuneSchema = z
+  .strictObject({
+    $schema: z.string().describe('the path of the JSON schema, for editors').optional(),
+    model: path('a Hugging Face folder with config.json and weights'),
+    tokenizer: path("a folder with a tokenizer.json (default: the model's)").optional(),
+    method: method.optional(),
+    data,
+    train: train.optional(),
+    output: path('the folder of the run, with checkpoints and the result'),
+  })
+  .describe('a table with model, data and output')
+
+/** The config of `firesteel finetune`, as a file has it. */
+export type FinetuneConfig = z.infer<typeof finetuneSchema>

@@ -1,0 +1,191 @@
+/** The text of a config with its places: YAML and JSON by one parser, modules by their default export. */
+import { stat } from 'node:fs/promises'
+import { dirname, extname, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { type Document, isMap, isNode, isPair, isScalar, LineCounter, parseDocument, type YAMLMap } from 'yaml'
+import { InputFile } from '../../io/input.js'
+import { UsageError } from '../exit.js'
+
+/** A page or two; a file of more is something else. */
+const mostBytes = 2 ** 20
+
+export type Path = readonly (string | number)[]
+
+/** A config before it is checked. */
+export class Source {
+  readonly path: string
+  readonly #document: Document
+  /** Null for a module, which has no places. */
+  readonly #lines: LineCounter | null
+  readonly #set: string[][] = []
+
+  private constructor(path: string, document: Document, lines: LineCounter | null) {
+    this.path = path
+    this.#document = document
+    this.#lines = lines
+  }
+
+  /** Throws UsageError with line and column where the file is no YAML or JSON. */
+  static async read(path: string): Promise<Source> {
+    const kind = extname(path).toLowerCase()
+    if (['.yaml', '.yml', '.json'].includes(kind)) return Source.#ofText(path, await textOf(path), kind === '.json')
+    if (['.ts', '.mts', '.js', '.mjs'].includes(kind)) return Source.#ofModule(path)
+    const folder = await stat(path).then(
+      (found) => found.isDirectory(),
+      () => false,
+    )
+    throw new UsageError(
+      `${path} is ${folder ? 'a folder' : 'no config by its name'}; give the path of a .yaml, .json, .ts or .mjs file, which \`firesteel init\` writes`,
+    )
+  }
+
+  static #ofText(path: string, text: string, isJson: boolean): Source {
+    const lines = new LineCounter()
+    const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+    const [fault] = [...document.errors, ...document.warnings]
+    if (fault !== undefined) {
+      const { line, col } = lines.linePos(fault.pos[0])
+      throw new UsageError(`${path}:${line}:${col}: this is no ${isJson ? 'JSON' : 'YAML'}: ${faultText(fault)}`)
+    }
+    if (isJson) checkJson(path, text, lines)
+    if (document.contents === null)
+      throw new UsageError(`${path} is empty; \`firesteel init\` writes a config to begin with`)
+    return new Source(path, document, lines)
+  }
+
+  static async #ofModule(path: string): Promise<Source> {
+    let config: unknown
+    try {
+      const module = (await import(pathToFileURL(resolve(path)).href)) as { readonly default?: unknown }
+      config = module.default
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException
+      const advice =
+        code === 'ERR_UNKNOWN_FILE_EXTENSION'
+          ? '; this Node runs no TypeScript: take Node 22.18 or later, start with NODE_OPTIONS="--import tsx", or write the config as .mjs or .yaml'
+          : ''
+      throw new UsageError(`${path} cannot be loaded: ${message}${advice}`)
+    }
+    if (config === undefined)
+      throw new UsageError(`${path} has no default export; write export default { model: ..., data: ... }`)
+    let text: string | undefined
+    try {
+      text = JSON.stringify(config)
+    } catch (error) {
+      throw new UsageError(`${path} exports what is no plain data: ${(error as Error).message}`)
+    }
+    if (text === undefined)
+      throw new UsageError(`${path} exports ${typeof config}, but must export an object of options`)
+    return new Source(path, parseDocument(text), null)
+  }
+
+  /** The folder that the config's paths start from. */
+  get folder(): string {
+    return dirname(resolve(this.path))
+  }
+
+  /** `train.lr=1e-4`: the value is YAML. Throws UsageError for what is no such assignment. */
+  set(assignment: string): void {
+    const [, name, text] = /^([^=\s]+)=(.*)$/s.exec(assignment) ?? []
+    const path = name?.split('.') ?? []
+    if (text === undefined || path.includes(''))
+      throw new UsageError(`--set ${assignment}: give a name and a value, as in --set train.lr=1e-4`)
+    const value = parseDocument(text)
+    const [fault] = value.errors
+    if (fault !== undefined) throw new UsageError(`--set ${assignment}: the value is no YAML: ${faultText(fault)}`)
+    if (!isMap(this.#document.contents)) return
+    // Tables on the way take the place of whatever is no table, as of 'full' in method.lora.rank.
+    let table = this.#document.contents as YAMLMap
+    for (const key of path.slice(0, -1)) {
+      let inner: unknown = table.get(key, true)
+      if (!isMap(inner)) {
+        inner = this.#document.createNode({})
+        table.set(key, inner)
+      }
+      table = inner as YAMLMap
+    }
+    table.set(path.at(-1), value.contents ?? null)
+    this.#set.push(path)
+  }
+
+  get value(): unknown {
+    return this.#document.toJS({ maxAliasCount: 100 })
+  }
+
+  /** The value at a path; undefined where there is none. */
+  at(path: Path): unknown {
+    let value = this.value
+    for (const key of path)
+      value =
+        typeof value === 'object' && value !== null
+          ? Object.entries(value).find(([name]) => name === String(key))?.[1]
+          : undefined
+    return value
+  }
+
+  /** `config.yaml:4:11` of a value, or of its key; of the nearest table around it where there is no such value. */
+  place(path: Path, of: 'key' | 'value' = 'value'): string {
+    const set = this.#set.findLast((each) => each.every((key, i) => i >= path.length || key === String(path[i])))
+    if (set !== undefined && set.length <= path.length) return `--set ${set.join('.')}`
+    if (this.#lines === null) return this.path
+    for (let length = path.length; length >= 0; length--) {
+      const found = this.#nodeAt(path.slice(0, length), length === path.length ? of : 'key')
+      if (found === null) continue
+      const { line, col } = this.#lines.linePos(found)
+      return `${this.path}:${line}:${col}`
+    }
+    return this.path
+  }
+
+  #nodeAt(path: Path, of: 'key' | 'value'): number | null {
+    const start = (node: unknown) => (isNode(node) && node.range ? node.range[0] : null)
+    if (path.length === 0) return start(this.#document.contents)
+    const around: unknown = this.#document.getIn(path.slice(0, -1), true)
+    const key = path.at(-1)
+    const table = path.length === 1 ? this.#document.contents : around
+    if (isMap(table)) {
+      const pair = table.items.find(
+        (each) => isPair(each) && isScalar(each.key) && String(each.key.value) === String(key),
+      )
+      if (pair === undefined) return null
+      return of === 'key' ? start(pair.key) : (start(pair.value) ?? start(pair.key))
+    }
+    return start(this.#document.getIn(path, true))
+  }
+}
+
+async function textOf(path: string): Promise<string> {
+  const file = await InputFile.open('firesteel', path)
+  try {
+    if (file.size > mostBytes)
+      throw new UsageError(`${path} has ${file.size} bytes, but a config has at most ${mostBytes}`)
+    return new TextDecoder('utf-8', { fatal: true }).decode(await file.head(mostBytes))
+  } catch (error) {
+    throw error instanceof TypeError ? new UsageError(`${path} is not UTF-8 text; write it anew in UTF-8`) : error
+  } finally {
+    await file.close()
+  }
+}
+
+/** Plain words for what happens most. */
+function faultText({ code, message }: { readonly code: string; readonly message: string }): string {
+  if (code === 'TAB_AS_INDENT') return 'a tab indents the line; use spaces'
+  if (code === 'DUPLICATE_KEY') return 'the same key stands in this table twice; leave one out'
+  if (code === 'BAD_INDENT') return 'the line is indented differently from its neighbours'
+  if (code === 'BLOCK_AS_IMPLICIT_KEY')
+    return 'a key stands where the value before it goes on; indent the line as its neighbours are'
+  if (code === 'MULTILINE_IMPLICIT_KEY') return 'the line has no colon and blank behind its key, as in model: ./model'
+  return message
+}
+
+/** The parser of YAML takes more than JSON. */
+function checkJson(path: string, text: string, lines: LineCounter): void {
+  try {
+    JSON.parse(text)
+  } catch (error) {
+    const { message } = error as Error
+    const at = /position (\d+)/.exec(message)?.[1]
+    const { line, col } = lines.linePos(Number(at ?? 0))
+    throw new UsageError(`${path}:${at === undefined ? '' : `${line}:${col}:`} this is no JSON: ${message}`)
+  }
+}

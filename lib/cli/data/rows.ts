@@ -1,0 +1,70 @@
+/** Rows of data files with their places, so that an error about one says where it stands. */
+import { stat } from 'node:fs/promises'
+import { extname } from 'node:path'
+import { kindOf } from '../../core/errors.js'
+import type { IterableDataset } from '../../data/iterable.js'
+import { csv } from '../../data/text/csv.js'
+import { type Files, pathsOf } from '../../data/text/files.js'
+import { jsonl, textFiles } from '../../data/text/lines.js'
+import { UsageError } from '../exit.js'
+
+export type Row = { readonly [column: string]: unknown }
+
+export interface PlacedRow {
+  readonly row: Row
+  /** `chats.jsonl:7`, or `rows.parquet, row 7`. */
+  readonly place: string
+}
+
+const readers: { readonly [ending: string]: (path: string) => Promise<IterableDataset<unknown>> } = {
+  '.jsonl': async (path) => jsonl(path),
+  '.ndjson': async (path) => jsonl(path),
+  '.csv': async (path) => csv(path),
+  '.tsv': async (path) => csv(path, { delimiter: '\t' }),
+  '.txt': async (path) => textFiles(path).map((text) => ({ text })),
+  '.parquet': async (path) => (await import('../../data/text/parquet.js')).parquet(path),
+}
+
+/** The line of the row that a pass gave last; null where rows have none. */
+function lineOf(state: unknown): number | null {
+  // A step's state holds that of the rows below it.
+  for (let at = state; typeof at === 'object' && at !== null; at = (at as { own?: unknown }).own) {
+    const { place } = at as { readonly place?: { readonly line?: unknown } | null }
+    if (typeof place?.line === 'number') return place.line - 1
+  }
+  return null
+}
+
+/** The files that paths and patterns stand for. Throws UsageError and ValueError for those that are missing or of an unknown kind. */
+export async function dataFiles(files: Files): Promise<readonly string[]> {
+  const paths = await pathsOf('data', files)
+  for (const path of paths) {
+    if (!Object.hasOwn(readers, extname(path).toLowerCase()))
+      throw new UsageError(
+        `${path} is no file of rows by its name; known are ${Object.keys(readers).join(', ')}; write a row on each line as JSON, and name the file .jsonl`,
+      )
+    const found = await stat(path).catch(() => null)
+    if (found === null) throw new UsageError(`${path}: there is no such file`)
+    if (found.isDirectory()) throw new UsageError(`${path} is a folder; give its files, as in ${path}/*.jsonl`)
+  }
+  return paths
+}
+
+/** Rows of files, one after another, by the endings of their names. Throws UsageError and ValueError with the place. */
+export async function* placedRows(files: Files): AsyncGenerator<PlacedRow> {
+  for (const path of await dataFiles(files)) {
+    const open = readers[extname(path).toLowerCase()] as (typeof readers)[string]
+    const pass = (await open(path)).pass()
+    let index = 0
+    for await (const row of pass) {
+      const line = lineOf(pass.state())
+      const place = line === null ? `${path}, row ${index}` : `${path}:${line}`
+      index++
+      if (typeof row !== 'object' || row === null || Array.isArray(row))
+        throw new UsageError(
+          `${place}: the row is ${kindOf(row)}, but must be an object of columns, such as {"text": "..."}`,
+        )
+      yield { row: row as Row, place }
+    }
+  }
+}

@@ -1,0 +1,98 @@
+/** The file in a run's folder that says with which config it began, so that it goes on with no other. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { writeAtomically } from '../../io/atomic.js'
+import { makeFolder } from '../../train/record/place.js'
+import type { Loaded } from '../config/config.js'
+import type { FinetuneConfig } from '../config/schema.js'
+import { digestOf, type Format } from '../data/causal.js'
+import { UsageError } from '../exit.js'
+import { version } from '../version.js'
+import type { Data } from './material.js'
+
+const fileName = 'finetune.json'
+
+export interface Manifest {
+  readonly format: 1
+  readonly firesteel: string
+  readonly config: FinetuneConfig
+  /** The format of the rows, which the config may leave to them. */
+  readonly rows: { readonly format: Format; readonly count: number; readonly digest: string }
+  /** Paths that the config names, as they were. */
+  readonly model: string
+  readonly tokenizer: string
+}
+
+export function manifestOf({ config, resolve }: Loaded, data: Data): Manifest {
+  const all = [...data.train, ...(data.validation ?? [])]
+  return {
+    format: 1,
+    firesteel: version(),
+    config,
+    rows: { format: data.format, count: all.length, digest: digestOf(all) },
+    model: resolve(config.model),
+    tokenizer: resolve(config.tokenizer ?? config.model),
+  }
+}
+
+/** The manifest of a run; null where the folder has none. Throws UsageError for a file that is none. */
+export async function readManifest(folder: string): Promise<Manifest | null> {
+  const path = join(folder, fileName)
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null
+    throw error
+  })
+  if (text === null) return null
+  try {
+    const value = JSON.parse(text) as Partial<Manifest> | null
+    if (value?.format === 1 && value.config && value.rows && typeof value.model === 'string') return value as Manifest
+  } catch {
+    // Told below.
+  }
+  throw new UsageError(`${path} is not as firesteel wrote it; restore it, or name another output`)
+}
+
+/** Options that may change when a run goes on: they say when it ends, and not what a step does. */
+const free = [
+  'train.epochs',
+  'train.steps',
+  'train.minutes',
+  'train.checkpoints',
+  'train.earlyStopping',
+  '$schema',
+  'output',
+  'model',
+  'tokenizer',
+]
+
+function flat(value: unknown, path = ''): [string, string][] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [[path, JSON.stringify(value)]]
+  return Object.entries(value).flatMap(([key, inner]) => flat(inner, path === '' ? key : `${path}.${key}`))
+}
+
+/** Throws UsageError naming what is otherwise than when the run began. */
+export function checkSame(loaded: Loaded, before: Manifest, now: Manifest): void {
+  const [old, own] = [new Map(flat(before.config)), new Map(flat(now.config))]
+  const isFree = (name: string) => free.some((each) => name === each || name.startsWith(`${each}.`))
+  const scheduled = [...old, ...own].some(
+    ([name, value]) => name.startsWith('train.schedule') && value !== '"constant"',
+  )
+  const changes = [...new Set([...old.keys(), ...own.keys()])].filter(
+    (name) => (!isFree(name) || (scheduled && /^train\.(epochs|steps)$/.test(name))) && old.get(name) !== own.get(name),
+  )
+  const faults = changes.map(
+    (name) =>
+      `${loaded.source.place(name.split('.'))}: ${name} is ${own.get(name) ?? 'left out'}, but the run began with ${old.get(name) ?? 'none'}`,
+  )
+  if (faults.length === 0 && before.rows.digest !== now.rows.digest)
+    faults.push(
+      `${loaded.source.place(['data', 'file'])}: the rows in tokens are not those that the run began with (${before.rows.count} then, ${now.rows.count} now): the data or the tokenizer changed`,
+    )
+  if (faults.length > 0)
+    throw new UsageError(`${faults.join('\n')}\nput it back to go on, or name another output for a new run`)
+}
+
+export async function writeManifest(folder: string, manifest: Manifest): Promise<void> {
+  await makeFolder('finetune', folder)
+  await writeAtomically(join(folder, fileName), [Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)], 'finetune')
+}

@@ -1,0 +1,178 @@
+/** Configs of the command line: what is read, and where faults are said to be. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, describe, expect, it } from 'vitest'
+import { loadConfig } from '../../lib/cli/config/config.js'
+import { jsonSchemas } from '../../lib/cli/config/json-schema.js'
+import { UsageError } from '../../lib/cli/exit.js'
+import { distance, nearest } from '../../lib/cli/nearest.js'
+
+const folder = mkdtempSync(join(tmpdir(), 'firesteel-config-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const good = `model: ./model
+method: { lora: { rank: 16 } }
+data: { file: chats.jsonl, validation: 0.05 }
+train: { epochs: 2, lr: 2e-4, schedule: { cosine: { warmup: 0.03 } } }
+output: runs/first
+`
+
+function written(name: string, text: string): string {
+  const path = join(folder, name)
+  writeFileSync(path, text)
+  return path
+}
+
+async function refused(text: string, { name = 'c.yaml', set = [] as string[] } = {}): Promise<string> {
+  const error = await loadConfig(written(name, text), set).then(
+    () => null,
+    (thrown: unknown) => thrown,
+  )
+  expect(error).toBeInstanceOf(UsageError)
+  return (error as Error).message.replaceAll(`${folder}/`, '')
+}
+
+describe('a config', () => {
+  const expected = {
+    model: './model',
+    method: { lora: { rank: 16 } },
+    data: { file: 'chats.jsonl', validation: 0.05 },
+    train: { epochs: 2, lr: 2e-4, schedule: { cosine: { warmup: 0.03 } } },
+    output: 'runs/first',
+  }
+
+  it('is read from YAML, JSON and modules alike', async () => {
+    expect((await loadConfig(written('good.yaml', good))).config).toEqual(expected)
+    expect((await loadConfig(written('good.json', JSON.stringify(expected)))).config).toEqual(expected)
+    const module = written('good.mjs', `export default ${JSON.stringify(expected)}`)
+    expect((await loadConfig(module)).config).toEqual(expected)
+  })
+
+  it('resolves its paths from its own folder', async () => {
+    const { resolve } = await loadConfig(written('good.yaml', good))
+    expect(resolve('./model')).toBe(join(folder, 'model'))
+    expect(resolve('/model')).toBe('/model')
+  })
+
+  it('is changed by --set, whose values are YAML, through tables that are not there yet', async () => {
+    const set = ['train.lr=1e-3', 'method.lora.rank=4', 'data.columns.text=review', 'train.checkpoints.every=5 minutes']
+    const { config } = await loadConfig(written('good.yaml', good), set)
+    expect(config.train?.lr).toBe(1e-3)
+    expect(config.train?.epochs).toBe(2)
+    expect(config.method).toEqual({ lora: { rank: 4 } })
+    expect(config.data.columns).toEqual({ text: 'review' })
+    expect(config.train?.checkpoints).toEqual({ every: '5 minutes' })
+    const { config: other } = await loadConfig(written('full.yaml', good.replace(/method: .*/, 'method: full')), [
+      'method.lora.rank=4',
+    ])
+    expect(other.method).toEqual({ lora: { rank: 4 } })
+  })
+})
+
+describe('a wrong config', () => {
+  it('names line, column, the nearest key and all keys there are', async () => {
+    expect(await refused(good.replace('epochs', 'ephocs'))).toMatch(
+      /^c\.yaml:4:10: there is no 'ephocs' in train; did you mean 'epochs'\? there are epochs, steps, /,
+    )
+    expect(await refused(good.replace('rank', 'r_ank'))).toMatch(
+      /^c\.yaml:2:19: .* in method\.lora; did you mean 'rank'\?/,
+    )
+    expect(await refused(good.replace('cosine', 'cosin'))).toMatch(/^c\.yaml:4:43: .*did you mean 'cosine'\?/)
+    expect(await refused(good.replace('warmup', 'warm'))).toContain(
+      "c.yaml:4:53: there is no 'warm' in train.schedule.cosine",
+    )
+    expect(await refused(`${good}datta: 1\n`)).toMatch(/^c\.yaml:6:1: there is no 'datta'; did you mean 'data'\?/)
+    expect(await refused(`${good}zzzzz: 1\n`)).toMatch(
+      /^c\.yaml:6:1: there is no 'zzzzz'; there are model, tokenizer, /,
+    )
+  })
+
+  it('names the value and what it must be, one below, at and above limits', async () => {
+    expect(await refused(good.replace('2e-4', 'fast'))).toBe(
+      "c.yaml:4:25: train.lr is 'fast', but must be a positive number: the learning rate (default 2e-4 for LoRA, 2e-5 for all weights)",
+    )
+    for (const [text, line] of [
+      ['epochs: 0', 'train.epochs is 0'],
+      ['epochs: 1.5', 'train.epochs is 1.5'],
+      ['epochs: "2"', "train.epochs is '2'"],
+    ] as const)
+      expect(await refused(good.replace('epochs: 2', text))).toContain(
+        `c.yaml:4:18: ${line}, but must be a whole number of at least 1`,
+      )
+    await loadConfig(written('c.yaml', good.replace('epochs: 2', 'epochs: 1')))
+    expect(await refused(good.replace('rank: 16', 'dropout: 1'))).toContain(
+      'method.lora.dropout is 1, but must be a number from 0 to below 1',
+    )
+    await loadConfig(written('c.yaml', good.replace('rank: 16', 'dropout: 0.999')))
+    expect(await refused(good.replace('file: chats.jsonl', 'file: chats.jsonl, maxLength: 1'))).toContain(
+      'data.maxLength is 1',
+    )
+    await loadConfig(written('c.yaml', good.replace('file: chats.jsonl', 'file: chats.jsonl, maxLength: 2')))
+    expect(await refused(good.replace(/method: .*/, 'method: lora'))).toContain(
+      "method is 'lora', but must be 'full' or { lora: { rank: 16 } }",
+    )
+    expect(await refused(good.replace('epochs: 2', 'memory: lots'))).toContain(
+      "train.memory is 'lots', but must be bytes, or a text such as '8 GB'",
+    )
+    expect(await refused(good.replace('epochs: 2', 'checkpoints: { every: soon }'))).toContain(
+      "train.checkpoints.every is 'soon'",
+    )
+  })
+
+  it('names what is missing, and lists all faults at once', async () => {
+    const message = await refused(good.replace('model: ./model\n', '').replace('2e-4', '-1'))
+    expect(message.split('\n')).toHaveLength(2)
+    expect(message).toContain('model is missing; it must be a path: a Hugging Face folder with config.json and weights')
+    expect(await refused(good.replace('file: chats.jsonl, ', ''))).toContain(
+      'c.yaml:3:1: data.file is missing in data; it must be a path or pattern',
+    )
+    expect(await refused('- 1\n')).toContain('the config is [1], but must be a table with model, data and output')
+    expect(await refused('')).toContain('c.yaml is empty')
+  })
+
+  it('says where text is no YAML or JSON', async () => {
+    expect(await refused(good.replace('output', '\toutput'))).toMatch(/^c\.yaml:5:1: this is no YAML/)
+    expect(await refused(`${good}model: x\n`)).toContain(
+      'c.yaml:6:1: this is no YAML: the same key stands in this table twice',
+    )
+    expect(await refused('{"model": 1,}', { name: 'c.json' })).toMatch(/^c\.json:1:13: this is no JSON/)
+    expect(await refused(`a: &a [*a]\n${good}`)).toMatch(/c\.yaml/)
+    expect(await refused(`a: *nobody\n${good}`)).toMatch(/^c\.yaml/)
+  })
+
+  it('says that a fault comes from --set, and refuses assignments that are none', async () => {
+    expect(await refused(good, { set: ['train.lr=fast'] })).toMatch(/^--set train\.lr: train\.lr is 'fast'/)
+    expect(await refused(good, { set: ['train.rl=1'] })).toMatch(
+      /^--set train\.rl: there is no 'rl' in train; did you mean 'lr'\?/,
+    )
+    for (const set of ['train.lr', '=1', 'a..b=1', 'train.lr=[1'])
+      expect(await refused(good, { set: [set] })).toContain(`--set ${set}`)
+    expect(await refused(good, { set: ['__proto__.x=1'] })).toContain("there is no '__proto__'")
+  })
+
+  it('refuses modules that export none, and files that are no configs by their names', async () => {
+    expect(await refused('export const a = 1', { name: 'a.mjs' })).toContain('has no default export')
+    expect(await refused('throw new Error("no")', { name: 'b.mjs' })).toContain('cannot be loaded: no')
+    expect(await refused('export default { model: 5 }', { name: 'd.mjs' })).toContain(
+      'd.mjs: model is 5, but must be a path',
+    )
+    expect(await refused(good, { name: 'c.toml' })).toContain('c.toml is no config by its name')
+    await expect(loadConfig(folder)).rejects.toThrow('is a folder')
+    await expect(loadConfig(join(folder, 'nobody.yaml'))).rejects.toThrow('nobody.yaml')
+  })
+})
+
+it('names that are near are found, others are not', () => {
+  expect(distance('epochs', 'ephocs')).toBe(2)
+  expect(distance('lr', 'rl')).toBe(1)
+  expect(distance('', 'abc')).toBe(3)
+  expect(nearest('batch_size', ['batchSize', 'epochs'])).toBe('batchSize')
+  expect(nearest('learningrate', ['lr', 'epochs'])).toBeNull()
+})
+
+it('the files of schema/ are those of the schemas; npx tsx scripts/schema.ts writes them', () => {
+  for (const [name, text] of Object.entries(jsonSchemas()))
+    expect(readFileSync(fileURLToPath(new URL(`../../schema/${name}`, import.meta.url)), 'utf8')).toBe(text)
+})

@@ -1,0 +1,237 @@
+/** Trainings from a config: peek, dry run, training, resumption, writing. */
+import { spawn } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { stripVTControlCharacters } from 'node:util'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { finetuneCommand } from '../../lib/cli/commands/finetune.js'
+import { generateCommand } from '../../lib/cli/commands/generate.js'
+import { initCommand } from '../../lib/cli/commands/init.js'
+import { peekCommand } from '../../lib/cli/commands/peek.js'
+import { UsageError } from '../../lib/cli/exit.js'
+import type { DryRun } from '../../lib/cli/tuning/dry.js'
+import { progressLogger } from '../../lib/cli/tuning/progress.js'
+import { chatRows, configYaml, workplace } from './cli-finetune.js'
+
+let folder: string
+let config: string
+let stdout: string
+let stderr: string
+
+beforeAll(async () => {
+  folder = await workplace()
+  config = join(folder, 'config.yaml')
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+beforeEach(() => {
+  stdout = ''
+  stderr = ''
+  const line = (text: unknown) => `${text}\n`
+  vi.spyOn(console, 'log').mockImplementation((text) => void (stdout += line(text)))
+  vi.spyOn(console, 'error').mockImplementation((text) => void (stderr += line(text)))
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    stdout += text
+    return true
+  })
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
+    stderr += text
+    return true
+  })
+})
+afterEach(() => {
+  vi.restoreAllMocks()
+})
+
+const set = (...values: string[]) => values.flatMap((value) => ['--set', value])
+const adapter = (run: string) => readFileSync(join(folder, run, 'adapter', 'adapter_model.safetensors'))
+
+describe('init', () => {
+  it('writes a config that fits the data, which the other commands take, and no other file over', async () => {
+    writeFileSync(join(folder, 'reviews.csv'), 'text,stars\n"go on",1\nping,2\n')
+    for (const [data, format] of [
+      ['rows.jsonl', 'chat'],
+      ['reviews.csv', 'text'],
+    ] as const) {
+      const path = join(folder, `${format}.yaml`)
+      expect(await initCommand([path, '--model', join(folder, 'model'), '--data', join(folder, data)])).toBe(0)
+      const text = readFileSync(path, 'utf8')
+      expect(text).toContain(`format: ${format}`)
+      expect(text).toContain('model: "./model"')
+      expect(await peekCommand([path, '1', ...set('data.validation=1')])).toBe(0)
+      await expect(initCommand([path])).rejects.toThrow('is there already')
+      expect(readFileSync(path, 'utf8')).toBe(text)
+    }
+  })
+})
+
+describe('peek', () => {
+  it('shows rows with what is learned of them, and counts all', async () => {
+    expect(await peekCommand([config, '2', ...set('data.validation=1')])).toBe(0)
+    const [first, ...rest] = stripVTControlCharacters(stdout).split('\n')
+    expect(first).toMatch(/rows\.jsonl:\d+: \d+ tokens, 4 learned$/)
+    expect(rest.join('\n')).toContain('⟦pong</s>⟧')
+    expect(stdout).toMatch(/19 rows \(chat\) and 1 for validation, [\d,]+ tokens, \d+% of them learned, .*; none cut/)
+  })
+
+  it('gives ids and labels as JSON, and says what was cut', async () => {
+    expect(
+      await peekCommand([config, '20', '--json', ...set('data.learn=all', 'data.maxLength=30', 'data.validation=1')]),
+    ).toBe(0)
+    const rows = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { ids: number[]; labels: number[]; cut: number })
+    expect(rows).toHaveLength(19)
+    for (const { ids, labels } of rows) {
+      expect(labels.slice(1)).toEqual(ids.slice(1))
+      expect(labels[0]).toBe(-100)
+      expect(ids.length).toBeLessThanOrEqual(30)
+    }
+    expect(rows.some(({ cut }) => cut > 0)).toBe(true)
+  })
+
+  it('learns completions but not their prompts, and the end of texts', async () => {
+    writeFileSync(join(folder, 'pairs.jsonl'), '{"question": "ping", "completion": " pong"}\n')
+    const args = ['--json', ...set('data={ file: pairs.jsonl, columns: { prompt: question }, format: completion }')]
+    expect(await peekCommand([config, ...args])).toBe(0)
+    const { ids, labels } = JSON.parse(stdout) as { ids: number[]; labels: number[] }
+    const first = labels.findIndex((label) => label >= 0)
+    expect(first).toBeGreaterThan(1)
+    expect(labels.slice(first)).toEqual(ids.slice(first))
+  })
+})
+
+describe('finetune --dry', () => {
+  it('predicts steps, memory and time, and writes nothing', async () => {
+    expect(await finetuneCommand([config, '--dry', '--json', ...set('output=runs/dry')])).toBe(0)
+    const run = JSON.parse(stdout) as DryRun
+    expect(run).toMatchObject({ format: 'chat', rows: 16, validation: 4, steps: 16, cut: 0, findings: [] })
+    expect(run.learned).toBeGreaterThan(0.05)
+    expect(run.learned).toBeLessThan(0.3)
+    expect(run.parameters.learning).toBeLessThan(run.parameters.all / 4)
+    expect(run.peak).toBeGreaterThan(4 * run.parameters.all)
+    expect(run.seconds).toBeGreaterThan(0)
+    expect(existsSync(join(folder, 'runs/dry'))).toBe(false)
+  })
+
+  it('exits with 2 where the training would be wasted', async () => {
+    expect(await finetuneCommand([config, '--dry', ...set('train.memory=1 kB')])).toBe(2)
+    expect(stdout).toContain('fault (memory)')
+    expect(stdout).toContain('the training would be wasted')
+  })
+})
+
+describe('finetune', () => {
+  it('learns an adapter, which generate writes with', async () => {
+    expect(await finetuneCommand([config, '--json', ...set('train.epochs=3', 'train.lr=3e-2')])).toBe(0)
+    const { result, epochs } = JSON.parse(stdout) as {
+      result: string
+      epochs: { loss: number; validation: { loss: number } }[]
+    }
+    expect(readdirSync(result).sort()).toEqual([
+      'adapter_config.json',
+      'adapter_model.safetensors',
+      'tokenizer.json',
+      'tokenizer_config.json',
+    ])
+    expect(epochs).toHaveLength(3)
+    expect(epochs[2]?.loss).toBeLessThan((epochs[0]?.loss ?? 0) - 0.5)
+    expect(stderr).toContain('epoch 3  step 24/24')
+    stdout = ''
+    expect(await generateCommand([config, '--prompt', 'ping 3', '--json', '--max-new-tokens', '4'])).toBe(0)
+    expect((JSON.parse(stdout) as { text: string }).text).toContain('pong')
+    await expect(finetuneCommand([config])).rejects.toThrow(/has a run already; go on with it by --resume/)
+  })
+
+  it('learns all weights of texts, which generate writes on', async () => {
+    writeFileSync(join(folder, 'texts.jsonl'), Array.from({ length: 8 }, () => '{"text": "ping pong"}').join('\n'))
+    const values = set(
+      'method=full',
+      'data={ file: texts.jsonl }',
+      'output=runs/full',
+      'train.lr=1e-2',
+      'train.epochs=5',
+    )
+    expect(await finetuneCommand([config, ...values])).toBe(0)
+    expect(readdirSync(join(folder, 'runs/full/model'))).toContain('config.json')
+    stdout = ''
+    expect(await generateCommand([config, '--prompt', 'ping', '--max-new-tokens', '3', ...values])).toBe(0)
+    expect(stdout).toContain('pong')
+    await expect(generateCommand([config, '--prompt', 'x', ...set('output=runs/none')])).rejects.toThrow(
+      'has no adapter yet',
+    )
+  })
+
+  const endless = ['train.epochs=1000', 'train.checkpoints={ every: 3, keep: 2 }', 'method.lora.dropout=0.1']
+
+  it('stopped by SIGINT, or killed, it goes on to the same bytes', async () => {
+    const values = (output: string, steps: number) => set(...endless, `train.steps=${steps}`, `output=${output}`)
+    const reaches = async (run: string) => {
+      while (!existsSync(join(folder, run, 'checkpoints/step-0000000003.safetensors'))) await sleep(2)
+    }
+    const stopping = finetuneCommand([config, ...values('runs/stopped', 100_000)])
+    await reaches('runs/stopped')
+    process.emit('SIGINT')
+    expect(await stopping).toBe(130)
+    expect(stderr).toContain('--resume` goes on')
+    const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url))
+    const args = ['--import', 'tsx', main, 'finetune', config, ...values('runs/killed', 100_000)]
+    const child = spawn(process.execPath, args, { stdio: 'ignore' })
+    const ended = new Promise((resolve) => child.on('close', resolve))
+    await reaches('runs/killed')
+    child.kill('SIGKILL')
+    await ended
+    const steps = 3 + Math.max(reachedBy('runs/stopped'), reachedBy('runs/killed'))
+    for (const run of ['runs/stopped', 'runs/killed'])
+      expect(await finetuneCommand([config, '--resume', ...values(run, steps)])).toBe(0)
+    expect(await finetuneCommand([config, ...values('runs/uncut', steps)])).toBe(0)
+    for (const run of ['runs/stopped', 'runs/killed'])
+      expect(adapter(run).equals(adapter('runs/uncut')), run).toBe(true)
+  })
+
+  const reachedBy = (run: string) =>
+    Math.max(
+      ...readdirSync(join(folder, run, 'checkpoints')).flatMap((name) =>
+        Number(/^step-(\d+)\.safetensors$/.exec(name)?.[1] ?? 0),
+      ),
+    )
+
+  it('does not go on with another config or other data', async () => {
+    const own = ['output=runs/changed', 'train.steps=2']
+    expect(await finetuneCommand([config, ...set(...own)])).toBe(0)
+    const refused = async (...values: string[]) => {
+      const error = await finetuneCommand([config, '--resume', ...set(...own, ...values)]).catch(
+        (thrown: unknown) => thrown,
+      )
+      expect(error).toBeInstanceOf(UsageError)
+      return (error as Error).message
+    }
+    expect(await refused('train.lr=1e-4')).toContain('--set train.lr: train.lr is 0.0001, but the run began with 0.005')
+    expect(await refused('train.clipGradNorm=2')).toContain('train.clipGradNorm is 2, but the run began with none')
+    writeFileSync(join(folder, 'other.jsonl'), chatRows(21).slice(1).join('\n'))
+    const message = await refused('data.file=other.jsonl')
+    expect(message).toContain('data.file is "other.jsonl", but the run began with "rows.jsonl"')
+    writeFileSync(join(folder, 'rows.jsonl'), chatRows(21).slice(1).join('\n'))
+    expect(await refused()).toContain('config.yaml:4:9: the rows in tokens are not those that the run began with')
+    writeFileSync(join(folder, 'rows.jsonl'), chatRows(20).join('\n'))
+    expect(await finetuneCommand([config, '--resume', ...set('output=runs/changed', 'train.steps=4')])).toBe(0)
+  })
+})
+
+it('progress tells the time that is left', () => {
+  let written = ''
+  const stream = { isTTY: true, write: (text: string) => (written += text) } as unknown as NodeJS.WriteStream
+  let time = 0
+  const logger = progressLogger({ totalSteps: () => 100, minutes: undefined, stream, now: () => time })
+  logger.open?.({ resumed: true, reached: { steps: 20, epochs: 0, validated: -1 }, monitors: [], epochs: 1 })
+  time = 30_000
+  logger.log({ type: 'step', time, step: 40, epoch: 0, numbers: { loss: 2.5, lr: 1e-4 } })
+  logger.close?.()
+  expect(written).toContain('epoch 1  step 40/100  loss 2.500  lr 1.0e-4')
+  // 20 steps took 30 seconds, and 60 are left.
+  expect(written).toContain('2 min left')
+  expect(configYaml).toContain('runs/first')
+})

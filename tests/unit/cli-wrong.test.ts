@@ -1,0 +1,251 @@
+/** Wrong configs and wrong data: each is refused with its place, the value and what to do, before anything is trained or written. */
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { finetuneCommand } from '../../lib/cli/commands/finetune.js'
+import { exitCodeOf } from '../../lib/cli/exit.js'
+import { chatRow, chatRows, configYaml, modelFolder, workplace } from './cli-finetune.js'
+
+let folder: string
+
+beforeAll(async () => {
+  folder = await workplace()
+  await modelFolder(join(folder, 'small'), { vocab_size: 300 })
+  writeFileSync(join(folder, 'unknown.json'), '{}')
+  vi.spyOn(console, 'log').mockImplementation(() => undefined)
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+beforeEach(() => {
+  writeFileSync(join(folder, 'config.yaml'), configYaml)
+  writeFileSync(join(folder, 'rows.jsonl'), chatRows(20).join('\n'))
+})
+
+async function refused(args: readonly string[] = []): Promise<string> {
+  const error = await finetuneCommand([join(folder, 'config.yaml'), ...args]).then(
+    (code) => new Error(`not refused: ${code}`),
+    (thrown: unknown) => thrown as Error,
+  )
+  expect(exitCodeOf(error), error.message).toBe(2)
+  expect(existsSync(join(folder, 'runs')), error.message).toBe(false)
+  return error.message.replaceAll(`${folder}/`, '')
+}
+
+/** A change of the config, and what the message must say: place, value, cure. */
+const configs: readonly (readonly [what: string, from: string | RegExp, to: string, ...says: string[]])[] = [
+  ['a misspelt key', 'epochs', 'ephocs', 'config.yaml:7:3', "'ephocs'", "did you mean 'epochs'?"],
+  ['a text for a number', '5e-3', 'fast', 'config.yaml:8:7', "'fast'", 'a positive number'],
+  ['no data', /data:\n.*\n.*\n/, '', 'data is missing', 'such as { file: chats.jsonl'],
+  ['a tab', '  epochs', '\tepochs', 'config.yaml:7:1', 'a tab', 'use spaces'],
+  ['a key twice', 'train:', 'model: x\ntrain:', 'config.yaml:6:1', 'twice', 'leave one out'],
+  ['a key without a colon', 'model: ./model', 'model ./model', 'config.yaml:1:1', 'no colon', 'as in model: ./model'],
+  ['no such model', './model', './modle', 'config.yaml:1:8: model', 'modle', 'firesteel pull'],
+  [
+    'a file for a model',
+    './model',
+    './rows.jsonl',
+    'config.yaml:1:8: model',
+    'rows.jsonl is a file',
+    'must be a folder',
+  ],
+  [
+    'a folder without a tokenizer',
+    './model',
+    './empty',
+    'config.yaml:1:8: model',
+    'empty/tokenizer.json',
+    'save_pretrained',
+  ],
+  ['no such data', 'rows.jsonl', 'row.jsonl', 'config.yaml:4:9: data.file', 'row.jsonl', 'there is no such file'],
+  ['a pattern that names no file', 'rows.jsonl', '"*.csv"', 'config.yaml:4:9: data.file', '*.csv', 'no file is named'],
+  [
+    'data of an unknown kind',
+    'rows.jsonl',
+    'unknown.json',
+    'config.yaml:4:9: data.file',
+    'unknown.json',
+    'name the file .jsonl',
+  ],
+  [
+    'validation of more rows than there are',
+    '0.2',
+    '20',
+    'config.yaml:5:15: data.validation',
+    '20',
+    'train would be empty',
+  ],
+  [
+    'no such file for validation',
+    '0.2',
+    'held.jsonl',
+    'config.yaml:5:15: data.validation',
+    'held.jsonl',
+    'no such file',
+  ],
+  [
+    'more tokens than positions',
+    'file: rows',
+    'maxLength: 1\n  file: rows',
+    'config.yaml:4:14',
+    'data.maxLength is 1',
+    'at least 2',
+  ],
+  [
+    'rows shorter than their answers',
+    'file: rows',
+    'maxLength: 5\n  file: rows',
+    'rows.jsonl:1',
+    'behind the first 5 of',
+    'raise data.maxLength',
+  ],
+  [
+    'early stopping without validation',
+    / {2}validation: 0.2\ntrain:\n/,
+    'train:\n  earlyStopping: 3\n',
+    'config.yaml:6:3',
+    'train.earlyStopping',
+    'say how much of the data is held back',
+  ],
+  [
+    'an adapter of no layers',
+    'rank: 4',
+    'targetModules: [nobody]',
+    'config.yaml:2:17: method.lora',
+    "'nobody'",
+    'model.layers.0.self_attn.q_proj',
+  ],
+  [
+    'a warm-up longer than the training',
+    'epochs: 2',
+    'epochs: 2\n  schedule: { cosine: { warmup: 16 } }',
+    'config.yaml:8:33',
+    '16 steps',
+    'make it shorter',
+  ],
+  [
+    'a schedule without an end',
+    'epochs: 2',
+    'minutes: 2\n  schedule: linear',
+    'config.yaml:8:13',
+    'train.minutes',
+    'give train.epochs or train.steps',
+  ],
+  [
+    'a template that leaves answers out',
+    'file: rows',
+    "template: '{{ messages[0].content }}'\n  file: rows",
+    'rows.jsonl:1',
+    'the template leaves its answers out',
+    'mend the template',
+  ],
+  [
+    'a template that is no Jinja',
+    'file: rows',
+    "template: '{% for %}'\n  file: rows",
+    'rows.jsonl:1',
+    'the template is no Jinja',
+    '',
+  ],
+  [
+    'the tokenizer of another model',
+    'model: ./model',
+    'model: ./small\ntokenizer: ./model',
+    'rows.jsonl:1',
+    'the model knows 300',
+    'give the right one by tokenizer',
+  ],
+  ['a model that writes nothing', './model', './encoder', 'config.yaml:1:8: model', "'bert'", 'known are gpt2, llama'],
+  [
+    'a folder of a run in the place of a file',
+    'runs/first',
+    'rows.jsonl/run',
+    'config.yaml:10:9: output',
+    'rows.jsonl is a file',
+    '',
+  ],
+]
+
+/** Rows, and what the message must say. */
+const data: readonly (readonly [what: string, rows: readonly string[], ...says: string[]])[] = [
+  ['a torn line', [chatRow('a'), '{"messages": [{"role": "us'], 'rows.jsonl:2', 'no JSON', 'mend the line'],
+  [
+    'a column that is missing',
+    [chatRow('a'), '{"mesages": []}'],
+    'rows.jsonl:2',
+    "did you mean 'mesages'?",
+    'data.columns.messages',
+  ],
+  ['columns that tell no format', ['{"question": 1}'], 'rows.jsonl:1', "'question'", 'data.format'],
+  ['a number for a text', ['{"text": "a b c"}', '{"text": 5}'], 'rows.jsonl:2', 'the number 5', 'must be a text'],
+  ['an empty text', ['{"text": "a b c"}', '', '{"text": " "}'], 'rows.jsonl:3', "'text' is empty", 'leave the row out'],
+  ['a list for a row', ['[1]'], 'rows.jsonl:1', 'an array', 'must be an object'],
+  ['a text for messages', [chatRow('a'), '{"messages": "hi"}'], 'rows.jsonl:2', "'hi'", 'must be a list'],
+  ['no messages', [chatRow('a'), '{"messages": []}'], 'rows.jsonl:2', 'an empty list', 'must be a list'],
+  [
+    'a message without a role',
+    [chatRow('a'), '{"messages": [{"content": "a"}]}'],
+    'rows.jsonl:2',
+    'without a role',
+    'give { role, content }',
+  ],
+  [
+    'no answer',
+    [chatRow('a'), '{"messages": [{"role": "user", "content": "a"}]}'],
+    'rows.jsonl:2',
+    'no message is of the assistant',
+    'leave the row out',
+  ],
+  ['no rows', ['', ' '], 'rows.jsonl', 'there are no rows', 'give a file'],
+  [
+    'a completion without a prompt',
+    ['{"prompt": "a", "completion": "b"}', '{"completion": "b"}'],
+    'rows.jsonl:2',
+    "no column 'prompt'",
+    'data.columns.prompt',
+  ],
+]
+
+/** A model of another kind, with the tokenizer of this one. */
+async function encoderFolder(): Promise<void> {
+  await modelFolder(join(folder, 'encoder'))
+  writeFileSync(join(folder, 'encoder', 'config.json'), '{"model_type": "bert", "architectures": ["BertForMaskedLM"]}')
+}
+
+describe('a config is refused that has', () => {
+  it.each(configs.map((each) => [each[0], each] as const))('%s', async (_, [, from, to, ...says]) => {
+    if (to.includes('./encoder')) await encoderFolder()
+    const text = configYaml.replace(from, to)
+    expect(text).not.toBe(configYaml)
+    writeFileSync(join(folder, 'config.yaml'), text)
+    const message = await refused()
+    for (const each of says) expect(message).toContain(each)
+  })
+})
+
+describe('data are refused that have', () => {
+  it.each(data.map((each) => [each[0], each] as const))('%s', async (_, [, rows, ...says]) => {
+    writeFileSync(join(folder, 'rows.jsonl'), rows.join('\n'))
+    const message = await refused(['--set', 'data.validation=0.5'])
+    for (const each of says) expect(message).toContain(each)
+  })
+
+  it('bytes that are no text', async () => {
+    writeFileSync(join(folder, 'rows.jsonl'), Buffer.from([0x7b, 0xff, 0xfe, 0x7d]))
+    expect(await refused()).toContain('rows.jsonl:1: the line is no UTF-8; write the file anew in UTF-8')
+  })
+
+  it('a table with a row of too many fields', async () => {
+    writeFileSync(join(folder, 'rows.csv'), 'text,stars\nping,1\nping,1,2\n')
+    expect(await refused(['--set', 'data.file=rows.csv'])).toMatch(/rows\.csv:3: .*3 fields/)
+  })
+
+  it('several faults: each is told once, with the number of rows that have it', async () => {
+    const rows = ['{"text": "a b"}', '{"text": 5}', '{"txt": ""}', '{"text": 5}', '{"text": 5}']
+    writeFileSync(join(folder, 'rows.jsonl'), rows.join('\n'))
+    const lines = (await refused()).split('\n')
+    expect(lines).toHaveLength(2)
+    expect(lines[0]).toBe(
+      "rows.jsonl:2: 'text' is the number 5, but must be a text (and so have 2 more rows, up to rows.jsonl:5)",
+    )
+    expect(lines[1]).toContain("did you mean 'txt'?")
+  })
+})
