@@ -7,7 +7,7 @@ import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { scaledDotProductAttention } from '../ops/attention/index.js'
 import { castTo } from '../ops/convert.js'
-import { clamp, sub } from '../ops/elementwise/index.js'
+import { clamp, eq, logicalAnd, sub } from '../ops/elementwise/index.js'
 import { cumsum } from '../ops/reduce/index.js'
 import { narrow, unsqueeze } from '../ops/shape/index.js'
 import { KvCache } from './cache.js'
@@ -20,11 +20,21 @@ export interface CausalInputs {
   readonly attentionMask?: Tensor | null
   /** int32 [B, T]: the position of each token. Default: they count from 0, or with a mask the tokens before each. */
   readonly positions?: Tensor | null
+  /**
+   * int32 [B, T]: the number of the document that each token belongs to, where a row holds several: tokens see those of their own
+   * document alone. Needs `positions`, which begin anew in each document; not with a cache. Default: a row is one document.
+   */
+  readonly documents?: Tensor | null
   /** Keys and values of the columns before these; the call puts its own behind them. Only under `noGrad`. */
   readonly cache?: KvCache | null
 }
 
-export const causalNames: OptionNames<CausalInputs> = { attentionMask: true, positions: true, cache: true }
+export const causalNames: OptionNames<CausalInputs> = {
+  attentionMask: true,
+  positions: true,
+  documents: true,
+  cache: true,
+}
 
 /** A call's columns, the same for all layers. */
 export interface Columns {
@@ -32,7 +42,7 @@ export interface Columns {
   readonly offset: number
   /** int32 [B, T]; null: offset, offset + 1, ... */
   readonly positions: Tensor | null
-  /** bool [B, 1, 1, offset + T]; null: all are tokens. */
+  /** bool [B, 1, 1, offset + T], or [B, 1, T, T] where rows hold documents; null: all are tokens of one. */
   readonly mask: Tensor | null
   readonly cache: KvCache | null
 }
@@ -42,7 +52,12 @@ const masks = ['int32', 'uint8', 'bool'] as const
 
 /** Checks a call's inputs. Throws ShapeError, DTypeError and ValueError that name what does not fit. */
 export function columnsOf(op: string, ids: Tensor, inputs: CausalInputs): Columns {
-  const { attentionMask = null, positions = null, cache = null } = checkOptions(op, inputs, causalNames)
+  const {
+    attentionMask = null,
+    positions = null,
+    documents = null,
+    cache = null,
+  } = checkOptions(op, inputs, causalNames)
   checkTensor(op, 'ids', ids)
   checkDType(op, 'ids', ids, integers)
   if (ids.ndim !== 2 || ids.numel === 0)
@@ -76,9 +91,43 @@ export function columnsOf(op: string, ids: Tensor, inputs: CausalInputs): Column
         ids.sizes,
       ])
   }
+  if (documents !== null) checkDocuments(op, ids, documents, positions, cache)
   const counted = attentionMask !== null && positions === null ? tokensBefore(attentionMask, t) : positions
-  const mask = attentionMask === null ? null : unsqueeze(unsqueeze(castTo(attentionMask, 'bool'), 1), 1)
+  const tokens = attentionMask === null ? null : unsqueeze(unsqueeze(castTo(attentionMask, 'bool'), 1), 1)
+  const within = documents === null ? null : sameDocument(documents)
+  const mask = tokens !== null && within !== null ? logicalAnd(tokens, within) : (tokens ?? within)
   return { offset, positions: counted, mask, cache }
+}
+
+function checkDocuments(
+  op: string,
+  ids: Tensor,
+  documents: Tensor,
+  positions: Tensor | null,
+  cache: KvCache | null,
+): void {
+  checkTensor(op, 'documents', documents)
+  checkDType(op, 'documents', documents, integers)
+  if (formatShape(documents.sizes) !== formatShape(ids.sizes))
+    throw new ShapeError(op, `documents are ${formatShape(documents.sizes)}, but must be ${formatShape(ids.sizes)}`, [
+      documents.sizes,
+      ids.sizes,
+    ])
+  if (positions === null)
+    throw new ValueError(
+      op,
+      'documents are given without positions, which begin anew in each; give both, as packed does',
+    )
+  if (cache !== null)
+    throw new ValueError(
+      op,
+      'documents are given with a cache, whose columns belong to none; write on one document a row',
+    )
+}
+
+/** Whether a column's document is another's: [B, T] -> bool [B, 1, T, T]. */
+function sameDocument(documents: Tensor): Tensor {
+  return unsqueeze(eq(unsqueeze(documents, 2), unsqueeze(documents, 1)), 1)
 }
 
 /** How many tokens stand before each of the last columns; 0 in padding before the first. */
