@@ -1,0 +1,70 @@
+/** How well a model writes on: its loss, perplexity and bits a byte. */
+import { noGrad } from '../autograd/mode.js'
+import { shown, ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
+import { scope } from '../core/scope.js'
+import type { Tensor } from '../core/tensor.js'
+import type { CausalModel } from '../models/causal.js'
+import { Guard } from '../train/guard.js'
+import type { Batches } from '../train/options.js'
+
+/** A batch for a model that predicts the next token, of `shards.train.batches` or `packed`. */
+export interface CausalTokens {
+  readonly ids: Tensor
+  readonly labels?: Tensor
+  readonly attentionMask?: Tensor
+  readonly positions?: Tensor
+  readonly documents?: Tensor
+}
+
+export interface EvaluateCausalOptions {
+  /** A part of a corpus, such as `shards.validation`, whose bytes a token stands for on average. */
+  readonly text?: { readonly tokens: number; readonly bytes: number }
+}
+
+export interface CausalScores {
+  /** Mean cross entropy of a token, in nats. */
+  readonly loss: number
+  /** e to the loss. */
+  readonly perplexity: number
+  /** The number of tokens that were predicted. */
+  readonly tokens: number
+  /** The loss shared out to bytes of text, in bits, which models of different vocabularies can be compared by. With `text` only. */
+  readonly bitsPerByte?: number
+}
+
+/** Scores a model over batches of tokens, in evaluation mode. Throws ValueError where no token was to be predicted. */
+export async function evaluateCausal(
+  model: CausalModel,
+  batches: Batches<CausalTokens>,
+  options: EvaluateCausalOptions = {},
+): Promise<CausalScores> {
+  const op = 'evaluateCausal'
+  const { text } = checkOptions(op, options, { text: true })
+  if (text !== undefined && !(text.tokens > 0 && text.bytes > 0))
+    throw new ValueError(
+      op,
+      `text has ${shown(text.tokens)} tokens and ${shown(text.bytes)} bytes, but must have some of both, as shards.validation`,
+    )
+  return Guard.of(model).evaluating(op, async (check) => {
+    let [total, tokens] = [0, 0]
+    for await (const { ids, ...inputs } of typeof batches === 'function' ? batches() : batches) {
+      check()
+      const loss = scope(() =>
+        noGrad(() => {
+          const { total: sum, count } = model.loss(ids, inputs)
+          return { total: sum.data(), count: typeof count === 'number' ? [count] : count.data() }
+        }),
+      )
+      total += (await loss.total)[0] as number
+      tokens += (await loss.count)[0] as number
+    }
+    if (tokens === 0)
+      throw new ValueError(op, 'no token of the batches was to be predicted; give more, or other labels')
+    const loss = total / tokens
+    return {
+      ...{ loss, perplexity: Math.exp(loss), tokens },
+      ...(text !== undefined && { bitsPerByte: ((loss / Math.LN2) * text.tokens) / text.bytes }),
+    }
+  })
+}
