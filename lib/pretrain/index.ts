@@ -1,8 +1,9 @@
 /** Pre-training: a corpus in shards of tokens, packed rows, objectives and what a model has learned. */
 
+export { type CausalBatch, causalLM, type LanguageModel } from '../tasks/index.js'
 export { type AutoEncoder, type DenoisingOptions, denoising } from './denoising.js'
 export type { Deduplication } from './duplicates.js'
-export { type CausalScores, type CausalTokens, type EvaluateCausalOptions, evaluateCausal } from './language.js'
+export { type CausalScores, type EvaluateCausalOptions, evaluateCausal } from './language.js'
 export type { CorpusCounts, PreparedOptions, TokenDType } from './manifest.js'
 export { evaluateMasked, type MaskedModel, type MaskedScores, maskedLM } from './masked.js'
 export {
@@ -31,8 +32,8 @@ export {
   openShards,
   type ShardBatchesOptions,
   type Shards,
-  type TokenBatch,
   TokenShards,
+  type WindowBatch,
   type WindowOptions,
   type WindowRow,
 } from './shards.js'

@@ -3,19 +3,10 @@ import { noGrad } from '../autograd/mode.js'
 import { shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
-import type { Tensor } from '../core/tensor.js'
 import type { CausalModel } from '../models/causal.js'
+import type { CausalBatch } from '../tasks/rows/causal.js'
 import { Guard } from '../train/guard.js'
 import type { Batches } from '../train/options.js'
-
-/** A batch for a model that predicts the next token, of `shards.train.batches` or `packed`. */
-export interface CausalTokens {
-  readonly ids: Tensor
-  readonly labels?: Tensor
-  readonly attentionMask?: Tensor
-  readonly positions?: Tensor
-  readonly documents?: Tensor
-}
 
 export interface EvaluateCausalOptions {
   /** A part of a corpus, such as `shards.validation`, whose bytes a token stands for on average. */
@@ -36,7 +27,7 @@ export interface CausalScores {
 /** Scores a model over batches of tokens, in evaluation mode. Throws ValueError where no token was to be predicted. */
 export async function evaluateCausal(
   model: CausalModel,
-  batches: Batches<CausalTokens>,
+  batches: Batches<CausalBatch>,
   options: EvaluateCausalOptions = {},
 ): Promise<CausalScores> {
   const op = 'evaluateCausal'

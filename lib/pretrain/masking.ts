@@ -102,7 +102,7 @@ export function masking(
   if (mask === null)
     throw new ValueError(
       op,
-      "the tokenizer has no token for the mask; load it with { maskToken: '[MASK]' }, or add one",
+      'the tokenizer has no token for the mask; load a folder whose tokenizer_config.json names a mask_token',
     )
   const { size } = tokenizer
   return (row, context = rowContext(undefined, 0)) => {

@@ -25,7 +25,7 @@ import { shuffledRows } from './order.js'
 const op = 'openShards'
 
 /** A batch for models that predict the next token, such as `model.loss(ids, { labels, positions, documents })`. */
-export interface TokenBatch {
+export interface WindowBatch {
   /** int32 [B, T]. */
   readonly ids: Tensor
   /** int32 [B, T]: the ids, and with `documents` -100 at each document's first token, which nothing before it tells. */
@@ -202,7 +202,7 @@ export class TokenShards {
    * Windows of `length` tokens in order, each of which begins with the last token of the one before, so that every token but the
    * first is predicted once in a pass. What is left at the end, fewer tokens than a window has, is left out.
    */
-  windows(options: WindowOptions): Dataset<WindowRow, TokenBatch> {
+  windows(options: WindowOptions): Dataset<WindowRow, WindowBatch> {
     const name = 'TokenShards.windows'
     const { length, documents = false } = checkOptions(name, options, { length: true, documents: true })
     return new Windows(name, this, length, documents, (from, to) => this.#endsWithin(from, to))
@@ -212,7 +212,7 @@ export class TokenShards {
    * Batches of windows, for `trainer.fit` and evaluations, whose place goes into checkpoints. With `shuffle` each pass has an order
    * of its own, by the seed.
    */
-  batches(options: ShardBatchesOptions): DataLoader<WindowRow, TokenBatch> {
+  batches(options: ShardBatchesOptions): DataLoader<WindowRow, WindowBatch> {
     const name = 'TokenShards.batches'
     const {
       length,
@@ -233,7 +233,7 @@ export class TokenShards {
     if (seed !== undefined && !shuffle)
       throw new ValueError(name, 'seed is given, but windows come in their order; give shuffle: true, too')
     const windows = new Windows(name, this, length, documents ?? false, (from, to) => this.#endsWithin(from, to))
-    return new DataLoader<WindowRow, TokenBatch>(windows, {
+    return new DataLoader<WindowRow, WindowBatch>(windows, {
       ...(batchSize !== undefined && { batchSize }),
       ...(dropLast !== undefined && { dropLast }),
       ...(shuffle && { sampler: shuffledRows }),
@@ -283,7 +283,7 @@ export interface WindowRow {
   readonly ends: readonly number[]
 }
 
-class Windows extends Dataset<WindowRow, TokenBatch> {
+class Windows extends Dataset<WindowRow, WindowBatch> {
   readonly length: number
   readonly #shards: TokenShards
   readonly #tokens: number
@@ -319,7 +319,7 @@ class Windows extends Dataset<WindowRow, TokenBatch> {
     return { ids, ends: this.#documents ? await this.#endsWithin(from, from + this.#tokens) : [] }
   }
 
-  override async batch(indices: readonly number[]): Promise<TokenBatch> {
+  override async batch(indices: readonly number[]): Promise<WindowBatch> {
     const rows = await this.rows(indices)
     const shape = [rows.length, this.#tokens] as const
     const all = new Int32Array(rows.length * this.#tokens)

@@ -10,7 +10,7 @@ import {
   openShards,
   type PrepareOptions,
   prepare,
-  type TokenBatch,
+  type WindowBatch,
 } from '../../lib/pretrain/index.js'
 import { KeyTable } from '../../lib/pretrain/key-table.js'
 import { likenessOf, normalised, shinglesOf, signatureOf } from '../../lib/pretrain/likeness.js'
@@ -80,9 +80,9 @@ async function textsOf(shards: Awaited<ReturnType<typeof prepare>>, part: 'train
   return texts.map((each) => tokenizer.decode(each))
 }
 
-const numbersOf = (batch: TokenBatch) =>
+const numbersOf = (batch: WindowBatch) =>
   Object.fromEntries(Object.entries(batch).map(([name, x]) => [name, x.toArray()])) as {
-    readonly [K in keyof TokenBatch]: number[][]
+    readonly [K in keyof WindowBatch]: number[][]
   }
 
 describe('a prepared corpus', () => {

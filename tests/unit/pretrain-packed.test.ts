@@ -1,16 +1,29 @@
 /** Packed rows: every document once, and the losses of a packed row are those of its documents one by one. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import {
   Generator,
   IterableDataset,
   manualSeed,
   noGrad,
+  optim,
   setDefaultDevice,
   type Tensor,
+  Trainer,
   tensor,
 } from '../../lib/index.js'
 import { type CausalModel, gpt2, llama } from '../../lib/models/index.js'
-import { type PackedBatch, type PackedOptions, packed } from '../../lib/pretrain/index.js'
+import {
+  causalLM,
+  evaluateCausal,
+  type PackedBatch,
+  type PackedOptions,
+  packed,
+  prepare,
+} from '../../lib/pretrain/index.js'
+import { trainTokenizer } from '../../lib/text/index.js'
 import { deviceNames } from '../suites/support.js'
 
 const generator = new Generator(3)
@@ -120,7 +133,7 @@ describe.each(deviceNames)('on %s', (device) => {
     const model = (models[name] as () => CausalModel)()
     const gradients = () => [...model.parameters()].map((each) => Array.from(each.grad?.dataSync() ?? []))
     let [total, count] = [0, 0]
-    for await (const { ids, ...beside } of packed(rows.slice(0, 20), { length: 32, batchSize: 2 })) {
+    for await (const { ids, ...beside } of packed(rows.slice(0, 12), { length: 32, batchSize: 2 })) {
       const loss = model.loss(ids, beside)
       loss.total.backward()
       total += loss.total.item()
@@ -129,7 +142,7 @@ describe.each(deviceNames)('on %s', (device) => {
     const together = gradients()
     model.zeroGrad()
     let [each, counted] = [0, 0]
-    for (const { ids, labels } of rows.slice(0, 20)) {
+    for (const { ids, labels } of rows.slice(0, 12)) {
       const loss = model.loss(tensor([[...ids]], { dtype: 'int32' }), {
         labels: tensor([[...labels]], { dtype: 'int32' }),
       })
@@ -168,4 +181,35 @@ describe('documents of a call', () => {
     expect(masked[2]).toEqual(plainLogits[2])
     expect(masked[1]).not.toEqual(plainLogits[1])
   })
+})
+
+it('packed rows and windows of shards are learned by causalLM, in the numbers of the model itself', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'firesteel-packed-'))
+  const tokenizer = await trainTokenizer('bpe', ['a'], { vocabSize: 257, special: ['<end>'], roles: { eos: '<end>' } })
+  const corpus = Array.from({ length: 30 }, (_, i) => 'abcdefgh'.slice(i % 3, 3 + (i % 6)).repeat(1 + (i % 4)))
+  const shards = await prepare(corpus, tokenizer, folder, { validation: 0.3 })
+  manualSeed(8)
+  const model = gpt2({ vocabSize: tokenizer.size, layers: 1, width: 16, heads: 2, context: 16, dropout: 0 })
+  const trainer = new Trainer(model, {
+    optimizer: new optim.AdamW(model.parameters(), { lr: 1e-2 }),
+    objective: causalLM(),
+  })
+  const held = shards.validation.batches({ length: 8, batchSize: 4, documents: true })
+  const before = await evaluateCausal(model, held, { text: shards.validation })
+  expect((await trainer.evaluate(held)).loss).toBeCloseTo(before.loss, 5)
+  expect(before.bitsPerByte).toBeGreaterThan(7)
+  await trainer.fit(shards.train.batches({ length: 16, batchSize: 4, shuffle: true, seed: 0, documents: true }), {
+    epochs: 6,
+    progress: false,
+  })
+  await trainer.fit(packed(rows.slice(0, 10), { length: 16, batchSize: 2 }), { progress: false })
+  await trainer.fit(shards.train.batches({ length: 16, batchSize: 4, shuffle: true, seed: 1 }), {
+    epochs: 4,
+    progress: false,
+  })
+  const after = await evaluateCausal(model, held, { text: shards.validation })
+  expect(after.loss).toBeLessThan(before.loss - 2)
+  expect(after.tokens).toBe(before.tokens)
+  await shards.close()
+  rmSync(folder, { recursive: true })
 })
