@@ -10,6 +10,7 @@ import type { CausalBatch } from './rows/causal.js'
 interface CausalInputs {
   readonly attentionMask?: Tensor | null
   readonly positions?: Tensor | null
+  readonly documents?: Tensor | null
 }
 
 /** A model that predicts the next token, and makes its loss itself, so that it need not keep the scores. */
@@ -20,14 +21,16 @@ export interface LanguageModel extends Module {
 
 /**
  * The objective of models that predict the next token: summed cross entropy of each label given the tokens before it, over the labels
- * that are learned. Works with every model of `AutoModel.forCausalLM`, and with batches { ids, labels?, attentionMask?, positions? } as
- * `completionRows` and `paddedRows` give; without labels all tokens are learned. It has no metrics, because it keeps no scores: the
+ * that are learned. Works with every model of `AutoModel.forCausalLM`, and with batches { ids, labels?, attentionMask?, positions?, documents? } as
+ * `completionRows`, `paddedRows`, `packed` and shards give; without labels all tokens are learned. It has no metrics, because it keeps no scores: the
  * perplexity is e to the loss. `predict` gives scores [B, T, vocabSize].
  */
 export function causalLM(): Objective<LanguageModel, CausalBatch> {
   const op = 'causalLM'
   const beside = ({ ids, ...rest }: CausalBatch): Omit<CausalBatch, 'ids'> => {
-    const unknown = Object.keys(rest).filter((name) => !['attentionMask', 'positions', 'labels'].includes(name))
+    const unknown = Object.keys(rest).filter(
+      (name) => !['attentionMask', 'positions', 'documents', 'labels'].includes(name),
+    )
     if (unknown.length > 0)
       throw new ValueError(
         op,

@@ -18,6 +18,8 @@ export interface CausalRow {
 export interface CausalBatch extends Pick<TextInputs, 'ids'> {
   readonly attentionMask?: Tensor
   readonly positions?: Tensor
+  /** The document of each token, where rows hold several. */
+  readonly documents?: Tensor
   readonly labels?: Tensor
 }
 
