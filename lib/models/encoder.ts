@@ -11,9 +11,11 @@ import { fromTypedArray } from '../ops/creation.js'
 import { mul } from '../ops/elementwise/index.js'
 import { normalize, sum } from '../ops/reduce/index.js'
 import { reshape, transpose, unflatten, unsqueeze } from '../ops/shape/index.js'
+import type { Tokenizer } from '../text/tokenizer/tokenizer.js'
 import type { ActivationName } from './activation.js'
 import type { Architecture, FileNames } from './architecture.js'
 import type { ConfigJson, Settings } from './config.js'
+import type { EmbedOptions } from './inference/embed.js'
 import { PretrainedModel } from './pretrained.js'
 
 /** The kind of a sequence's labels, and so its loss: classes, yes or no for each label, or numbers. */
@@ -124,7 +126,26 @@ export abstract class EncoderBody<out C extends EncoderConfig = EncoderConfig> e
    * One vector for each text, as sentence-transformers has it: the mean of the states of its tokens, of length 1. int32 ids
    * [B, T] -> [B, width].
    */
-  embed(ids: Tensor, inputs: EncoderInputs = {}): Tensor {
+  embed(ids: Tensor, inputs?: EncoderInputs): Tensor
+  /**
+   * The vector of a text, or one for each of several: float32 numbers, `width` of them. By default the mean of the states of its tokens, of
+   * length 1. The model runs in evaluation mode, without a graph. Throws ValueError for a text that is longer than the model takes,
+   * unless `maxLength` cuts it, and for a tokenizer of another model.
+   */
+  embed(tokenizer: Tokenizer, text: string, options?: EmbedOptions): Promise<Float32Array>
+  embed(tokenizer: Tokenizer, texts: readonly string[], options?: EmbedOptions): Promise<Float32Array[]>
+  embed(
+    of: Tensor | Tokenizer,
+    given: EncoderInputs | string | readonly string[] = {},
+    options: EmbedOptions = {},
+  ): Tensor | Promise<Float32Array | Float32Array[]> {
+    if (of instanceof Tensor) return this.#embedIds(of, given as EncoderInputs)
+    return import('./inference/embed.js').then(({ embedTexts }) =>
+      embedTexts(this, of, given as string | readonly string[], options),
+    )
+  }
+
+  #embedIds(ids: Tensor, inputs: EncoderInputs): Tensor {
     const states = this.forward(ids, inputs)
     const { attentionMask = null } = inputs
     // The sum, because its direction is the mean's.

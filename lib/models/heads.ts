@@ -12,6 +12,7 @@ import { add, clamp, ne } from '../ops/elementwise/index.js'
 import { binaryCrossEntropyWithLogits, crossEntropy, linearCrossEntropy, mseLoss } from '../ops/loss/index.js'
 import { sum } from '../ops/reduce/index.js'
 import { reshape, select } from '../ops/shape/index.js'
+import type { Tokenizer } from '../text/tokenizer/tokenizer.js'
 import type { Loss } from '../train/objective.js'
 import type { Architecture } from './architecture.js'
 import type { ConfigJson } from './config.js'
@@ -25,6 +26,11 @@ import {
   type ProblemType,
   probeOf,
 } from './encoder.js'
+import type { Answer, AnswerOptions, Question } from './inference/answer.js'
+import type { Classified, ClassifyOptions } from './inference/classify.js'
+import type { Filled, FillOptions } from './inference/fill.js'
+import type { TextPair } from './inference/run.js'
+import type { Entity, TagOptions } from './inference/tag.js'
 import type { PretrainedModel } from './pretrained.js'
 
 /** Marks labels that are not learned. */
@@ -66,6 +72,22 @@ export abstract class MaskedLM<out C extends EncoderConfig = EncoderConfig> exte
     const { labels, ...rest } = checkOptions(op, inputs, labelledNames)
     checkShaped(op, 'labels', labels, ids.sizes, ['int32'])
     return maskedLoss(this.outputHead(), this.transformed(this.body.forward(ids, rest)), labels)
+  }
+
+  /**
+   * The most probable tokens for each mask of a text, a list for each mask in order, the best first: `(await model.fill(tokenizer, 'Paris is
+   * [MASK].'))[0]`. Each mask is filled as if the others stayed. The model runs in evaluation mode, without a graph. Throws ValueError for
+   * a text without a mask, one that is longer than the model takes, and a tokenizer of another model.
+   */
+  fill(tokenizer: Tokenizer, text: string, options?: FillOptions): Promise<Filled[][]>
+  fill(tokenizer: Tokenizer, texts: readonly string[], options?: FillOptions): Promise<Filled[][][]>
+  async fill(
+    tokenizer: Tokenizer,
+    texts: string | readonly string[],
+    options: FillOptions = {},
+  ): Promise<Filled[][] | Filled[][][]> {
+    const { fill } = await import('./inference/fill.js')
+    return fill(this, tokenizer, texts, options)
   }
 
   protected override get changes(): ConfigJson {
@@ -145,6 +167,27 @@ export abstract class SequenceClassifier<out C extends EncoderConfig = EncoderCo
     const total = lossOf(output, target, { reduction: 'sum' })
     return { total, count: rows * classes, output, target }
   }
+
+  /**
+   * The class of a text or a pair, or of each of several, with the scores of all: `(await model.classify(tokenizer, 'fine')).label`. Of
+   * several classes a row, `labels` are those above `threshold`; of a regression, scores are the numbers. The model runs in evaluation
+   * mode, without a graph. Throws ValueError for a text that is longer than the model takes, unless `maxLength` cuts it, and for a
+   * tokenizer of another model.
+   */
+  classify(tokenizer: Tokenizer, text: string | TextPair, options?: ClassifyOptions): Promise<Classified>
+  classify(
+    tokenizer: Tokenizer,
+    texts: readonly (string | TextPair)[],
+    options?: ClassifyOptions,
+  ): Promise<Classified[]>
+  async classify(
+    tokenizer: Tokenizer,
+    texts: string | TextPair | readonly (string | TextPair)[],
+    options: ClassifyOptions = {},
+  ): Promise<Classified | Classified[]> {
+    const { classify } = await import('./inference/classify.js')
+    return classify(this, tokenizer, texts, options)
+  }
 }
 
 /** Scores of the classes of each token: int32 ids [B, T] -> [B, T, classes]. */
@@ -174,6 +217,21 @@ export class TokenClassifier<out C extends EncoderConfig = EncoderConfig> extend
     const { labels, ...rest } = checkOptions(op, inputs, labelledNames)
     checkShaped(op, 'labels', labels, ids.sizes, ['int32'])
     return { ...classLoss(this.forward(ids, rest), labels), target: labels }
+  }
+
+  /**
+   * The parts of a text, or of each of several, that have a tag, such as names, in order: `{ label, score, text, start, end }`. The model
+   * runs in evaluation mode, without a graph. Throws ValueError for a tokenizer of another model.
+   */
+  tag(tokenizer: Tokenizer, text: string, options?: TagOptions): Promise<Entity[]>
+  tag(tokenizer: Tokenizer, texts: readonly string[], options?: TagOptions): Promise<Entity[][]>
+  async tag(
+    tokenizer: Tokenizer,
+    texts: string | readonly string[],
+    options: TagOptions = {},
+  ): Promise<Entity[] | Entity[][]> {
+    const { tag } = await import('./inference/tag.js')
+    return tag(this, tokenizer, texts, options)
   }
 }
 
@@ -223,6 +281,35 @@ export class QuestionAnswerer<out C extends EncoderConfig = EncoderConfig> exten
     const start = classLoss(output.start, clamp(startPositions, 0, columns), columns)
     const end = classLoss(output.end, clamp(endPositions, 0, columns), columns)
     return { total: add(start.total, end.total), count: add(start.count, end.count), output }
+  }
+
+  /**
+   * The part of a text that answers a question, or one for each of several questions: `await model.answer(tokenizer, { question, context })`.
+   * With `noAnswer` it may be empty. The model runs in evaluation mode, without a graph. Throws ValueError where the question leaves
+   * no room for the text, and for a tokenizer of another model.
+   */
+  answer(tokenizer: Tokenizer, question: Question, options?: AnswerOptions): Promise<Answer>
+  answer(tokenizer: Tokenizer, questions: readonly Question[], options?: AnswerOptions): Promise<Answer[]>
+  async answer(
+    tokenizer: Tokenizer,
+    given: Question | readonly Question[],
+    options: AnswerOptions = {},
+  ): Promise<Answer | Answer[]> {
+    const { answerAll } = await import('./inference/answer.js')
+    const isList = Array.isArray(given)
+    const found = await answerAll(this, tokenizer, isList ? given : [given as Question], options)
+    const best = found.map(([first]) => first ?? { text: '', start: 0, end: 0, score: 0 })
+    return isList ? best : (best[0] as Answer)
+  }
+
+  /** The `topK` best answers to a question, the best first; of overlapping windows the same part may come twice. As `answer` otherwise. */
+  async answers(
+    tokenizer: Tokenizer,
+    question: Question,
+    options: AnswerOptions & { readonly topK?: number } = {},
+  ): Promise<Answer[]> {
+    const { answerAll } = await import('./inference/answer.js')
+    return (await answerAll(this, tokenizer, [question], options))[0] as Answer[]
   }
 }
 

@@ -47,6 +47,12 @@ export {
   type ImageConfig,
   type Images,
 } from './image.js'
+export type { Answer, AnswerOptions, Question } from './inference/answer.js'
+export type { Activation, Classified, ClassifyOptions } from './inference/classify.js'
+export type { EmbedOptions, Pooling } from './inference/embed.js'
+export type { Filled, FillOptions } from './inference/fill.js'
+export type { TextPair } from './inference/run.js'
+export type { Aggregation, Entity, TagOptions } from './inference/tag.js'
 export { Llama, type LlamaConfig, type LlamaOptions, llama } from './llama.js'
 export type { LoadModelOptions } from './load.js'
 export { PretrainedModel } from './pretrained.js'

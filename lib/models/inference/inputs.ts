@@ -3,7 +3,7 @@ import type { Device } from '../../core/device.js'
 import type { Tensor } from '../../core/tensor.js'
 import { fromTypedArray } from '../../ops/creation.js'
 
-/** What a model of texts is called with: int32 ids [B, T], and what its `forward` takes beside them. */
+/** The inputs of a model of texts: int32 ids [B, T], and what its `forward` takes beside them. */
 export interface TextInputs {
   readonly ids: Tensor
   /** int32 [B, T]: 1 for tokens, 0 for padding. */

@@ -1,0 +1,101 @@
+/** Tokens for masks. */
+import { ValueError } from '../../core/errors.js'
+import { listOf, type OptionNames, ownOptions } from '../../core/options.js'
+import type { Encoding } from '../../text/tokenizer/encoding.js'
+import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
+import type { MaskedLM } from '../heads.js'
+import { type CutOptions, checkCount, encodeTexts, listOfTexts, type ResultRow, runTexts, softmaxOf } from './run.js'
+
+export interface FillOptions extends CutOptions {
+  /** How many tokens are given for each mask. Default 5, or as many as `targets`. */
+  readonly topK?: number
+  /** The tokens that are compared, as the vocabulary writes them. Their probabilities are those among all tokens. Default: all. */
+  readonly targets?: readonly string[]
+}
+
+const fillNames: OptionNames<FillOptions> = { batchSize: true, maxLength: true, topK: true, targets: true }
+
+/** A token for a mask. */
+export interface Filled {
+  /** The token in plain text. */
+  readonly token: string
+  readonly id: number
+  /** Its probability among all tokens. */
+  readonly score: number
+  /** The text with it; other masks stay. */
+  readonly text: string
+}
+
+/** As `MaskedLM.fill` says. */
+export async function fill(
+  model: MaskedLM,
+  tokenizer: Tokenizer,
+  given: string | readonly string[],
+  options: FillOptions,
+): Promise<Filled[][] | Filled[][][]> {
+  const op = `${model.constructor.name}.fill`
+  const { batchSize = 16, maxLength, topK, targets } = ownOptions(op, options, fillNames)
+  checkCount(op, 'batchSize', batchSize, 1)
+  const { texts, single } = listOfTexts(op, given, (value) => typeof value === 'string', 'a text')
+  const encodings = encodeTexts(op, model, tokenizer, texts, maxLength)
+  const mask = tokenizer.idFor('mask')
+  if (mask === null)
+    throw new ValueError(
+      op,
+      'the tokenizer has no token for masks; load one whose special_tokens_map.json or tokenizer_config.json names it',
+    )
+  const without = encodings.findIndex(({ ids }) => !ids.includes(mask))
+  if (without >= 0)
+    throw new ValueError(
+      op,
+      `text ${without} has no ${tokenizer.special.mask}${maxLength === undefined ? '' : ` within ${maxLength} tokens`}; write it where a token is to be filled in`,
+    )
+  const among = targets === undefined ? null : targetsOf(op, tokenizer, targets, model.config.vocabSize)
+  const most = among?.length ?? model.config.vocabSize
+  if (topK !== undefined) checkCount(op, 'topK', topK, 1, most)
+  const rows = await runTexts(
+    model,
+    encodings,
+    batchSize,
+    ({ ids, ...inputs }) => [model.forward(ids, inputs)],
+    model.body.hasTypes,
+  )
+  const count = topK ?? Math.min(5, most)
+  const filled = rows.map(([logits], i) =>
+    fillings(tokenizer, encodings[i] as Encoding, logits as ResultRow, { mask, count, among }),
+  )
+  return single ? (filled[0] as Filled[][]) : filled
+}
+
+function targetsOf(op: string, tokenizer: Tokenizer, targets: readonly string[], vocabSize: number): readonly number[] {
+  const own = listOf(op, 'targets', targets, 'a list of tokens')
+  const ids = own.map((token) => {
+    const id = typeof token === 'string' ? tokenizer.idOf(token) : undefined
+    if (id !== undefined && id < vocabSize) return id
+    throw new ValueError(
+      op,
+      `the target ${JSON.stringify(token)} is no token of the vocabulary; write it as tokenizer.encode(text).tokens has it`,
+    )
+  })
+  if (ids.length === 0) throw new ValueError(op, 'targets are empty; give at least one, or leave them out')
+  return [...new Set(ids)]
+}
+
+function fillings(
+  tokenizer: Tokenizer,
+  { ids }: Encoding,
+  { values, sizes }: ResultRow,
+  { mask, count, among }: { readonly mask: number; readonly count: number; readonly among: readonly number[] | null },
+): Filled[][] {
+  const width = sizes[1] as number
+  const masks = ids.flatMap((id, i) => (id === mask ? [i] : []))
+  return masks.map((place) => {
+    const scores = softmaxOf(values.subarray(place * width, (place + 1) * width))
+    const candidates = among === null ? Array.from(scores.keys()) : [...among]
+    candidates.sort((a, b) => (scores[b] as number) - (scores[a] as number))
+    return candidates.slice(0, count).map((id): Filled => {
+      const text = tokenizer.decode(ids.with(place, id), { skipSpecialTokens: masks.length === 1 })
+      return { token: tokenizer.decode([id], { skipSpecialTokens: false }), id, score: scores[id] as number, text }
+    })
+  })
+}
