@@ -1,8 +1,9 @@
 /** Learning to classify: one class a row, or any number of them. And to predict numbers. */
-import { DTypeError, formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
+import { DTypeError, formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkFlag, listOf, type OptionNames, ownOptions } from '../core/options.js'
 import { sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
+import type { ProblemType } from '../models/encoder.js'
 import { castTo } from '../ops/convert.js'
 import { tensor } from '../ops/creation.js'
 import { add, maximum, mul, ne } from '../ops/elementwise/index.js'
@@ -100,6 +101,18 @@ function runOn(op: string, model: ScoringModel, batch: ClassificationBatch): Ten
   return model.forward(batch.ids, forwardInputs(model, batch))
 }
 
+/** Throws where a model's folder would say another task than it learns, by which `classify` makes scores. */
+function checkProblem(op: string, model: ScoringModel, problem: ProblemType): void {
+  const { config } = model as ScoringModel & { readonly config?: { readonly problemType?: unknown } }
+  const own = config?.problemType
+  if (own === undefined || own === problem || (own === null && problem === 'single_label_classification')) return
+  throw new ValueError(
+    op,
+    `the problemType of the model is ${kindOf(own)}, but must be '${problem}', because its folder says so to whoever scores texts with it; ` +
+      `make it with { problemType: '${problem}' }`,
+  )
+}
+
 function targetOf(op: string, batch: ClassificationBatch): Tensor {
   return Array.isArray(batch) ? (batch[1] as Tensor) : labelsIn(op, batch)
 }
@@ -121,7 +134,8 @@ function checkScores(op: string, scores: Tensor, most = 2): void {
  * The objective of classifiers, which give scores [B, classes] before softmax: summed cross entropy over rows; with `multiLabel` that of
  * yes and no over rows times classes. Metrics are the accuracy (with `multiLabel` of whole rows) and F1 (macro; micro with
  * `multiLabel`). Works with every model of the head `AutoModel.forSequenceClassification`, and with batches [input, labels] for any
- * module. Throws ShapeError and DTypeError for labels that are of another form.
+ * module. Throws ShapeError and DTypeError for labels that are of another form, and ValueError for a
+ * model whose `problemType` says another task.
  */
 export function classification(
   options: ClassificationOptions = {},
@@ -160,6 +174,7 @@ export function classification(
   return {
     loss(model, batch) {
       const target = targetOf(op, batch)
+      checkProblem(op, model, multiLabel ? 'multi_label_classification' : 'single_label_classification')
       const output = runOn(op, model, batch)
       checkScores(op, output, multiLabel ? 1 : 2)
       return { ...lossOf(output, target), output, target }
@@ -194,13 +209,15 @@ function labelsLoss(op: string, scores: Tensor, labels: Tensor, { smoothing, wei
 
 /**
  * The objective of models that predict numbers: [B, 1] by labels float32 [B], or [B, K] by [B, K]. The loss is the summed square of errors
- * over all numbers; metrics are `mae` and `r2`. Works as `classification` with texts and with batches [input, labels].
+ * over all numbers; metrics are `mae` and `r2`. Works as `classification` with texts and with batches [input, labels]; a model of a
+ * folder must have the `problemType` 'regression'.
  */
 export function regression(): Objective<ScoringModel, ClassificationBatch, 'mae' | 'r2'> {
   const op = 'regression'
   return {
     loss(model, batch) {
       const labels = targetOf(op, batch)
+      checkProblem(op, model, 'regression')
       const output = runOn(op, model, batch)
       checkScores(op, output, 1)
       if (labels.dtype !== 'float32')

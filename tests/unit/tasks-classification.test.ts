@@ -300,7 +300,10 @@ describe('classification', () => {
   it('learns several classes a row', async () => {
     const tags = reviews.map(({ review, mood }) => ({ review, tags: review.includes('and') ? [mood, 'long'] : [mood] }))
     const rows = await textRows(tags, tokenizer, { text: 'review', label: 'tags' })
-    const model = small(bertArchitectures.sequenceClassification, labelled(...rows.labels))
+    const model = small(bertArchitectures.sequenceClassification, {
+      ...labelled(...rows.labels),
+      problem_type: 'multi_label_classification',
+    })
     const trainer = new Trainer(model, {
       optimizer: new AdamW(model.parameters(), { lr: 2e-2 }),
       objective: classification({ multiLabel: true }),
@@ -309,6 +312,10 @@ describe('classification', () => {
     const { accuracy, f1 } = await trainer.evaluate(byLength(rows, { batchSize: 4 }))
     expect([accuracy, f1]).toEqual([1, 1])
     expect(() => classification().loss(model, rows.batch([0]))).toThrow(
+      /the problemType of the model is 'multi_label_classification', but must be 'single_label_classification'/,
+    )
+    const single = small(bertArchitectures.sequenceClassification, labelled(...rows.labels))
+    expect(() => classification().loss(single, rows.batch([0]))).toThrow(
       /labels are float32, but of one class a row must be int32/,
     )
   })
@@ -338,9 +345,15 @@ describe('classification', () => {
       /there are 3 classWeights, but the model has 2 classes/,
     )
     expect(() => classification({ multiLabel: true }).loss(model, rows.batch([0]))).toThrow(
+      /the problemType of the model is null, but must be 'multi_label_classification'.* make it with \{ problemType/,
+    )
+    const of = (problem_type: string) =>
+      small(bertArchitectures.sequenceClassification, { ...labelled('bad', 'good'), problem_type })
+    const several = of('multi_label_classification')
+    expect(() => classification({ multiLabel: true }).loss(several, rows.batch([0]))).toThrow(
       /labels are int32 \[1\], but with multiLabel must be float32 \[1, 2\]/,
     )
-    expect(() => regression().loss(model, rows.batch([0]))).toThrow(/labels are int32, but must be float32/)
+    expect(() => regression().loss(of('regression'), rows.batch([0]))).toThrow(/labels are int32, but must be float32/)
     const bare = await textRows(reviews, tokenizer, { text: 'review' })
     expect(() => classification().loss(model, bare.batch([0]))).toThrow(/the batch has no labels/)
     expect(classification().predict?.(model, bare.batch([0])).shape).toEqual([1, 2])
@@ -355,7 +368,7 @@ describe('regression', () => {
       label: ({ mood }) => (mood === 'good' ? 1.5 : -1),
       kind: 'number',
     })
-    const model = small(bertArchitectures.sequenceClassification, labelled('score'))
+    const model = small(bertArchitectures.sequenceClassification, { ...labelled('score'), problem_type: 'regression' })
     const trainer = new Trainer(model, {
       optimizer: new AdamW(model.parameters(), { lr: 1e-2 }),
       objective: regression(),

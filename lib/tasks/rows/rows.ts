@@ -5,7 +5,7 @@ import { textInputs as inputsOf, type TextInputs, type TextTokens } from '../../
 import type { Encoding } from '../../text/tokenizer/encoding.js'
 import type { EncodeOptions, Tokenizer } from '../../text/tokenizer/tokenizer.js'
 
-/** What was noticed when rows were put into tokens. */
+/** The facts that were noticed when rows were put into tokens. */
 export interface RowFacts {
   /** Names of the classes by index; none where labels have no names. */
   readonly labels?: readonly string[]
