@@ -12,6 +12,7 @@ import { type LayerOptions, parameter } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'
 import { Module, type Parameter } from '../nn/module.js'
 import { LayerNorm } from '../nn/norm.js'
+import { runBlock } from '../nn/run-block.js'
 import { arange } from '../ops/creation.js'
 import { add, clamp, div, mul, tanh } from '../ops/elementwise/index.js'
 import { select } from '../ops/shape/index.js'
@@ -184,7 +185,7 @@ class BertEncoder extends Module {
   }
 
   forward(x: Tensor, mask: Tensor | null): Tensor {
-    return this.layer.reduce((y, layer) => layer.forward(y, mask), x)
+    return this.layer.reduce((y, layer) => runBlock(layer, () => layer.forward(y, mask)), x)
   }
 }
 

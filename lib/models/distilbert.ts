@@ -9,6 +9,7 @@ import type { LayerOptions } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
 import { LayerNorm } from '../nn/norm.js'
+import { runBlock } from '../nn/run-block.js'
 import { arange } from '../ops/creation.js'
 import { add, relu } from '../ops/elementwise/index.js'
 import { select } from '../ops/shape/index.js'
@@ -152,7 +153,7 @@ export class DistilBert extends EncoderBody<DistilBertConfig> {
   protected override states(ids: Tensor, { positions, mask }: Tokens): Tensor {
     const places = positions ?? arange(0, ids.sizes[1] as number, 1, { dtype: 'int32', device: ids.device })
     const embedded = this.embeddings.forward(ids, places)
-    return this.transformer.layer.reduce((x, block) => block.forward(x, mask), embedded)
+    return this.transformer.layer.reduce((x, block) => runBlock(block, () => block.forward(x, mask)), embedded)
   }
 }
 

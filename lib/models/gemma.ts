@@ -8,6 +8,7 @@ import { Embedding } from '../nn/embedding.js'
 import { type LayerOptions, parameter } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'
 import { Module, type Parameter, settings as shownSettings } from '../nn/module.js'
+import { runBlock } from '../nn/run-block.js'
 import { castTo } from '../ops/convert.js'
 import { full } from '../ops/creation.js'
 import { add, div, mul, tanh } from '../ops/elementwise/index.js'
@@ -122,7 +123,8 @@ class GemmaBody extends Module {
       dtype === 'float32' ? Math.sqrt(width) : full([], Math.sqrt(width), { dtype, device }),
     )
     this.layers.forEach((layer, i) => {
-      x = layer.forward(x, columns, turns[kinds[i] as LayerKind])
+      const turn = turns[kinds[i] as LayerKind]
+      x = runBlock(layer, () => layer.forward(x, columns, turn), columns.cache === null)
     })
     return this.norm.forward(x)
   }

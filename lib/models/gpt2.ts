@@ -12,6 +12,7 @@ import { type LayerOptions, layerOptions } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
 import { LayerNorm } from '../nn/norm.js'
+import { runBlock } from '../nn/run-block.js'
 import { arange } from '../ops/creation.js'
 import { add } from '../ops/elementwise/index.js'
 import { chunk, reshape, transpose, unflatten } from '../ops/shape/index.js'
@@ -136,7 +137,7 @@ class Gpt2Body extends Module {
     const places =
       positions ?? arange(offset, offset + (ids.sizes[1] as number), 1, { dtype: 'int32', device: ids.device })
     let x = this.drop.forward(add(this.wte.forward(ids), this.wpe.forward(places)))
-    for (const block of this.h) x = block.forward(x, columns)
+    for (const block of this.h) x = runBlock(block, () => block.forward(x, columns), columns.cache === null)
     return this.lnF.forward(x)
   }
 }

@@ -10,6 +10,7 @@ import { type LayerOptions, layerOptions } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
 import { RMSNorm } from '../nn/norm.js'
+import { runBlock } from '../nn/run-block.js'
 import { add } from '../ops/elementwise/index.js'
 import { type ActivationName, activationNames } from './activation.js'
 import { type Architecture, fromConfig, layerOf } from './architecture.js'
@@ -76,7 +77,7 @@ class LlamaBody extends Module {
   forward(ids: Tensor, columns: Columns): Tensor {
     let x = this.embedTokens.forward(ids)
     const turn = turnOf(this.#rope, columns, x)
-    for (const layer of this.layers) x = layer.forward(x, columns, turn)
+    for (const layer of this.layers) x = runBlock(layer, () => layer.forward(x, columns, turn), columns.cache === null)
     return this.norm.forward(x)
   }
 }

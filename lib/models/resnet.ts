@@ -17,6 +17,7 @@ import { Linear } from '../nn/linear.js'
 import { Module, type Parameter } from '../nn/module.js'
 import { BatchNorm2d } from '../nn/norm.js'
 import { MaxPool2d } from '../nn/pool.js'
+import { runBlock } from '../nn/run-block.js'
 import { add } from '../ops/elementwise/index.js'
 import { adaptiveAvgPool2d } from '../ops/pool/adaptive.js'
 import { flatten } from '../ops/shape/index.js'
@@ -112,7 +113,7 @@ class ResNetStage extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return this.layers.reduce((each, layer) => layer.forward(each), x)
+    return this.layers.reduce((each, layer) => runBlock(layer, () => layer.forward(each)), x)
   }
 }
 

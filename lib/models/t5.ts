@@ -13,6 +13,7 @@ import { type LayerOptions, layerOptions } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
 import { RMSNorm } from '../nn/norm.js'
+import { runBlock } from '../nn/run-block.js'
 import { type AttentionOptions, scaledDotProductAttention } from '../ops/attention/index.js'
 import { fromTypedArray } from '../ops/creation.js'
 import { add, mul, where } from '../ops/elementwise/index.js'
@@ -260,7 +261,7 @@ class T5Encoder extends T5Stack<T5EncoderBlock> {
     let x = this.embedded(ids)
     const near = this.bias(ids.sizes[1] as number, 0, true)
     const bias = mask === null ? near : where(mask, near, Number.NEGATIVE_INFINITY)
-    for (const block of this.block) x = block.forward(x, bias)
+    for (const block of this.block) x = runBlock(block, () => block.forward(x, bias))
     return this.normed(x)
   }
 }
@@ -274,7 +275,8 @@ class T5Decoder extends T5Stack<T5DecoderBlock> {
   forward(ids: Tensor, source: Source, columns: Columns): Tensor {
     let x = this.embedded(ids)
     const bias = this.bias(ids.sizes[1] as number, columns.offset, false)
-    for (const block of this.block) x = block.forward(x, bias, source, columns)
+    for (const block of this.block)
+      x = runBlock(block, () => block.forward(x, bias, source, columns), columns.cache === null)
     return this.normed(x)
   }
 }

@@ -15,6 +15,7 @@ import { type LayerOptions, layerOptions, parameter } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'
 import { Module, type Parameter } from '../nn/module.js'
 import { LayerNorm } from '../nn/norm.js'
+import { runBlock } from '../nn/run-block.js'
 import { castTo } from '../ops/convert.js'
 import { add } from '../ops/elementwise/index.js'
 import { interpolate } from '../ops/interpolate/index.js'
@@ -218,7 +219,9 @@ export class Vit extends ImageBody<VitConfig> {
 
   protected override states(pixels: Tensor): Tensor {
     const embedded = this.embeddings.forward(pixels)
-    return this.layernorm.forward(this.encoder.layer.reduce((x, block) => block.forward(x), embedded))
+    return this.layernorm.forward(
+      this.encoder.layer.reduce((x, block) => runBlock(block, () => block.forward(x)), embedded),
+    )
   }
 
   override gathered(states: Tensor): Tensor {

@@ -1,8 +1,9 @@
 /** Small models of each architecture, with a batch and a loss, on which every strategy of fine-tuning is tried. */
-import { type Device, Generator, nn, randn, type Tensor, tensor } from '../../lib/index.js'
+import { type Device, Generator, type nn, randn, type Tensor, tensor } from '../../lib/index.js'
 import { fromConfig } from '../../lib/models/architecture.js'
 import { bertArchitectures } from '../../lib/models/bert.js'
-import { gpt2, llama } from '../../lib/models/index.js'
+import { gpt2, llama, t5 } from '../../lib/models/index.js'
+import { resnetArchitectures } from '../../lib/models/resnet.js'
 
 export interface Shape {
   readonly name: string
@@ -32,39 +33,6 @@ function idsOf({ rows, columns }: ShapeSizes, device: Device | undefined): Tenso
 
 function perCount({ total, count }: { readonly total: Tensor; readonly count: Tensor | number }): Tensor {
   return typeof count === 'number' ? total.div(count) : total.div(count.detach())
-}
-
-/** Convolutions with batch norm, as a ResNet has them: [B, 3, 8, 8] -> [B, 4]. */
-class Residual extends nn.Module {
-  readonly conv: nn.Conv2d
-  readonly norm: nn.BatchNorm2d
-  constructor(width: number, options: object) {
-    super()
-    this.conv = new nn.Conv2d(width, width, 3, { ...options, padding: 1, bias: false })
-    this.norm = new nn.BatchNorm2d(width, options)
-  }
-  forward(x: Tensor): Tensor {
-    return (this.norm.forward(this.conv.forward(x) as Tensor) as Tensor).add(x).relu() as Tensor
-  }
-}
-
-class ConvNet extends nn.Module {
-  readonly stem: nn.Conv2d
-  readonly stages: Residual[]
-  readonly classifier: nn.Linear
-  constructor({ layers, width }: ShapeSizes, options: object) {
-    super()
-    this.stem = new nn.Conv2d(3, width, 3, { ...options, padding: 1 })
-    this.stages = Array.from({ length: layers }, () => new Residual(width, options))
-    this.classifier = new nn.Linear(width, 4, options)
-  }
-  blocks(): nn.Module[] {
-    return this.stages
-  }
-  forward(x: Tensor): Tensor {
-    const maps = this.stages.reduce((y, stage) => stage.forward(y), this.stem.forward(x) as Tensor)
-    return this.classifier.forward(maps.mean([2, 3]) as Tensor) as Tensor
-  }
 }
 
 /** What makes each of the shapes, anew and with the same weights at each call. */
@@ -106,13 +74,25 @@ export const shapes: { readonly [name: string]: (sizes: ShapeSizes, device?: Dev
       loss: () => perCount(model.loss(ids)),
     }
   },
-  'Conv net': (sizes, device) => {
+  T5: (sizes, device) => {
+    const { layers, width } = sizes
+    const options = { vocabSize, layers, width, heads: 2, headDim: width / 2, inner: 2 * width, dropout: 0 }
+    const model = t5({ ...options, generator: new Generator(1), ...(device === undefined ? {} : { device }) })
+    const ids = idsOf(sizes, device)
+    const loss = () => perCount(model.loss(ids, { labels: ids }))
+    return { name: 'T5', model, head: 'decoder.final_layer_norm', adapted: ['q', 'v'], loss }
+  },
+  ResNet: ({ layers, width, rows }, device) => {
     const options = { generator: new Generator(1), ...(device === undefined ? {} : { device }) }
-    const model = new ConvNet(sizes, options)
-    const x = randn([sizes.rows, 3, 8, 8], options) as Tensor
-    const classes = Array.from({ length: sizes.rows }, (_, i) => i % 4)
+    const json = {
+      ...{ num_channels: 3, embedding_size: width, layer_type: 'basic' },
+      ...{ hidden_sizes: [width, width], depths: [1, layers - 1], num_labels: 4 },
+    }
+    const model = fromConfig('ResNet', resnetArchitectures.imageClassification, json, options)
+    const pixels = randn([rows, 3, 16, 16], options) as Tensor
+    const classes = Array.from({ length: rows }, (_, i) => i % 4)
     const labels = tensor(classes, { dtype: 'int32', ...(device === undefined ? {} : { device }) })
-    const loss = () => nn.functional.crossEntropy(model.forward(x), labels) as Tensor
-    return { name: 'Conv net', model, head: 'classifier', adapted: ['conv'], loss }
+    const loss = () => perCount(model.loss(pixels, { labels }))
+    return { name: 'ResNet', model, head: 'classifier', adapted: ['convolution'], loss }
   },
 }
