@@ -1,7 +1,7 @@
 /** Adapters of a model by name, of whatever kind: which there are, and which of them are active. */
 import { currentChoice, withChoice } from '../core/choice.js'
 import { ValueError } from '../core/errors.js'
-import { type Adaptable, Adapter, type Adapters, isAdaptable } from '../nn/adapter.js'
+import { type Adaptable, Adapter, isAdaptable, isSlotted, type Slot, type Slotted } from '../nn/adapter.js'
 import { type Copies, type Copy, copiesIn } from '../nn/copies.js'
 import type { Module } from '../nn/module.js'
 import { checkModel, checkNames, listed, type Named, quoted } from './select.js'
@@ -9,6 +9,11 @@ import { checkModel, checkNames, listed, type Named, quoted } from './select.js'
 /** Every layer that can be adapted, by path. */
 export function adaptableLayers(model: Module): Named<Adaptable>[] {
   return model.namedModules().filter((named): named is Named<Adaptable> => isAdaptable(named[1]))
+}
+
+/** Every place for adapters, by the path of its module. */
+export function slotsIn(model: Module): Named<Slotted>[] {
+  return model.namedModules().filter((named): named is Named<Slotted> => isSlotted(named[1]))
 }
 
 /** The model's modules without those of adapters. */
@@ -20,12 +25,12 @@ export function ownModules(model: Module): Named[] {
 
 /** Names of all adapters in the model. */
 export function adapterNames(model: Module): string[] {
-  return [...new Set(adaptableLayers(model).flatMap(([, { adapters }]) => adapters.names))]
+  return [...new Set(slotsIn(model).flatMap(([, { adapters }]) => adapters.names))]
 }
 
 /** Throws where an adapter that is not to stay active cannot be switched off, or where two that are learn one module whole. */
 export function checkSwitch(op: string, model: Module, staying: readonly string[]): void {
-  for (const [path, { adapters }] of adaptableLayers(model))
+  for (const [path, { adapters }] of slotsIn(model))
     for (const name of adapters.active) {
       if (staying.includes(name)) continue
       if (adapters.get(name)?.merged)
@@ -72,8 +77,8 @@ function copyAmong(copies: Copies, names: readonly string[]): Copy | null {
 
 function run<R>(op: string, model: Module, names: readonly string[], fn: () => R): R {
   checkSwitch(op, model, names)
-  const values = new Map<Adapters | Copies, object | null>()
-  for (const [, { adapters }] of adaptableLayers(model)) {
+  const values = new Map<Slot | Copies, object | null>()
+  for (const [, { adapters }] of slotsIn(model)) {
     if (adapters.names.length === 0) continue
     const own = names.filter((name) => adapters.get(name) !== undefined)
     values.set(adapters, adapters.adaptedBy(own, op))
@@ -115,7 +120,7 @@ export function setAdapter(model: Module, names: string | readonly string[]): vo
 
 /** As setAdapter, of names that are there. */
 export function activate(model: Module, names: readonly string[]): void {
-  for (const [, { adapters }] of adaptableLayers(model)) {
+  for (const [, { adapters }] of slotsIn(model)) {
     adapters.activate(names.filter((name) => adapters.get(name) !== undefined))
     for (const [name, adapter] of adapters) if (!adapter.merged) adapter.requiresGrad_(names.includes(name))
   }
@@ -125,11 +130,11 @@ export function activate(model: Module, names: readonly string[]): void {
 
 /** Throws where a model has an adapter of that name. */
 export function checkFree(op: string, model: Module, name: string): void {
-  const there = adaptableLayers(model).filter(([, { adapters }]) => adapters.get(name) !== undefined)
+  const there = slotsIn(model).filter(([, { adapters }]) => adapters.get(name) !== undefined)
   if (there.length > 0)
     throw new ValueError(
       op,
-      `the model has an adapter '${name}' already, in ${listed(there.map(([path]) => path))}; take another name, or ` +
+      `the model has an adapter '${name}' already, in ${listed(there.map(([path]) => (path === '' ? 'the model' : path)))}; take another name, or ` +
         'removeLora it first, from the module that it was applied to',
     )
 }

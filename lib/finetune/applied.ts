@@ -1,40 +1,48 @@
-/** Which LoRA adapters were applied to which module, and how. */
+/** Which adapters were applied to which module, and how. */
 import { shown, ValueError } from '../core/errors.js'
 import type { Module } from '../nn/module.js'
+import type { Ia3Options } from './ia3.js'
 import type { LoraOptions } from './lora.js'
+import type { PromptOptions } from './prompt.js'
 import { checkModel, quoted } from './select.js'
 
-/** By the module that LoRA was applied to, and by the adapter's name. */
-const applied = new WeakMap<Module, Map<string, LoraOptions>>()
+/** The options that an adapter was applied with, by its kind. */
+export type Applied =
+  | { readonly kind: 'lora'; readonly options: LoraOptions }
+  | { readonly kind: 'ia3'; readonly options: Ia3Options }
+  | { readonly kind: 'prompt'; readonly options: PromptOptions }
 
-/** Names of the LoRA adapters that were applied to this very module. */
-export function loraNames(model: Module): string[] {
+/** By the module that they were applied to, and by the adapter's name. */
+const applied = new WeakMap<Module, Map<string, Applied>>()
+
+/** Names of the adapters that were applied to this very module. */
+export function appliedNames(model: Module): string[] {
   return [...(applied.get(model)?.keys() ?? [])]
 }
 
-/** The name given, or that of the only adapter there is. Throws ValueError if LoRA was not applied, or not by that name. */
-export function loraName(op: string, model: Module, given: string | undefined): string {
+/** The name given, or that of the only adapter there is. Throws ValueError if none was applied, or not by that name. */
+export function appliedName(op: string, model: Module, given: string | undefined): string {
   checkModel(op, model)
-  const names = loraNames(model)
+  const names = appliedNames(model)
   const [first] = names
-  if (first === undefined) throw new ValueError(op, 'the model has no LoRA adapter; call applyLora first')
+  if (first === undefined) throw new ValueError(op, 'the model has no adapter; call applyLora first')
   if (given === undefined && names.length > 1)
-    throw new ValueError(op, `the model has several LoRA adapters, ${quoted(names)}; say which by { name }`)
+    throw new ValueError(op, `the model has several adapters, ${quoted(names)}; say which by { name }`)
   const name = given ?? first
   if (!names.includes(name))
-    throw new ValueError(op, `the model has no LoRA adapter ${shown(name)}; there are ${quoted(names)}`)
+    throw new ValueError(op, `the model has no adapter ${shown(name)}; there are ${quoted(names)}`)
   return name
 }
 
-/** The options that LoRA was applied with, by a name that is there. */
-export function loraOptions(model: Module, name: string): LoraOptions {
-  return applied.get(model)?.get(name) as LoraOptions
+/** How an adapter was applied, by a name that is there. */
+export function appliedAs(model: Module, name: string): Applied {
+  return applied.get(model)?.get(name) as Applied
 }
 
-export function noteLora(model: Module, name: string, options: LoraOptions): void {
-  applied.set(model, (applied.get(model) ?? new Map<string, LoraOptions>()).set(name, options))
+export function noteApplied(model: Module, name: string, how: Applied): void {
+  applied.set(model, (applied.get(model) ?? new Map<string, Applied>()).set(name, how))
 }
 
-export function forgetLora(model: Module, name: string): void {
+export function forgetApplied(model: Module, name: string): void {
   applied.get(model)?.delete(name)
 }

@@ -12,13 +12,17 @@ export {
   type ParameterGroupsOptions,
   parameterGroups,
 } from './groups.js'
-export { applyLora, type LoraOptions, removeLora } from './lora.js'
+export { applyIa3, type Ia3Options } from './ia3.js'
+export { Ia3Adapter, type Ia3AdapterOptions } from './ia3-adapter.js'
+export { applyLora, type LoraOptions } from './lora.js'
 export { DoraMagnitude, LoraAdapter, type LoraAdapterOptions } from './lora-adapter.js'
 export { LoraConv2d, LoraEmbedding, LoraLinear } from './lora-kinds.js'
 export { type MergeIntoOptions, type MergeOptions, mergeLora, unmergeLora } from './merge.js'
 export { freezeNorms } from './norms.js'
 export { type AdapterFileOptions, loadAdapter, saveAdapter } from './peft.js'
+export { removeLora } from './plan.js'
 export { type Probe, type ProbeOptions, probe } from './probe.js'
+export { applyPrompt, type PromptOptions } from './prompt.js'
 export { type QuantizeOptions, quantize } from './quantize.js'
 export { type Replay, type ReplayOptions, type ReplayState, replay } from './replay.js'
 export type { TargetOptions } from './targets.js'

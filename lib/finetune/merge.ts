@@ -11,10 +11,9 @@ import { overlaps } from '../nn/views.js'
 import { checkDistinct } from '../ops/common.js'
 import { to } from '../ops/convert.js'
 import { copyInto } from '../ops/inplace.js'
-import { loraName, loraNames } from './applied.js'
-import { loraLayers } from './lora.js'
-import { LoraAdapter } from './lora-adapter.js'
-import type { LayerValues } from './mergeable.js'
+import { appliedName, appliedNames } from './applied.js'
+import { type LayerValues, MergeableAdapter } from './mergeable.js'
+import { layersOf } from './plan.js'
 import { checkModel, listed, quoted } from './select.js'
 
 /** By memory: the tensors there, each with its name and the module whose own it is. */
@@ -51,8 +50,8 @@ export interface MergeIntoOptions extends MergeOptions {
 
 function chosen(op: string, model: Module, name: string | undefined): readonly string[] {
   checkModel(op, model)
-  if (name !== undefined || loraNames(model).length === 0) return [loraName(op, model, name)]
-  return loraNames(model)
+  if (name !== undefined || appliedNames(model).length === 0) return [appliedName(op, model, name)]
+  return appliedNames(model)
 }
 
 /**
@@ -70,7 +69,7 @@ export function mergeLora(model: Module, options: MergeIntoOptions = {}): void {
   checkFlags(op, { shared })
   const names = chosen(op, model, given)
   const layers = names
-    .flatMap((name) => loraLayers(model, name).map(([path, layer, adapter]) => ({ name, path, layer, adapter })))
+    .flatMap((name) => layersOf(model, name).map(([path, layer, adapter]) => ({ name, path, layer, adapter })))
     .filter(({ adapter }) => !adapter.merged)
   const merging = layers.filter(({ name, layer }) => layer.adapters.active.includes(name))
   if (merging.length < layers.length && (given !== undefined || merging.length === 0))
@@ -96,7 +95,7 @@ export function mergeLora(model: Module, options: MergeIntoOptions = {}): void {
     })
     const isSum = (each: string) => {
       const other = layer.adapters.get(each)
-      return other instanceof LoraAdapter && other.isSum
+      return other instanceof MergeableAdapter && other.isSum
     }
     const foreign = adapter.isSum ? others.filter((each) => !isSum(each)) : others
     if (foreign.length > 0)
@@ -132,7 +131,7 @@ export function unmergeLora(model: Module, options: MergeOptions = {}): void {
   const names = chosen(op, model, checkOptions(op, options, { name: true }).name)
   noGrad(() => {
     for (const name of names)
-      for (const [, layer, adapter] of loraLayers(model, name))
+      for (const [, layer, adapter] of layersOf(model, name))
         if (adapter.merged) write(op, layer, adapter.unfold(layer))
   })
 }

@@ -8,19 +8,25 @@ import { checkPath, refusal } from '../io/refusal.js'
 import { SafetensorsFile } from '../io/safetensors.js'
 import { join, mkdir } from '../io/system.js'
 import { tensorFile, tensorsIn } from '../io/tensors.js'
+import { type Adapter, isAdaptable } from '../nn/adapter.js'
 import { type Copy, copiesIn } from '../nn/copies.js'
 import type { Module } from '../nn/module.js'
+import { Prompt, type PromptSizes } from '../nn/prompt.js'
 import { matchState } from '../nn/state.js'
-import { adaptableLayers, checkFree, checkSwitch } from './adapters.js'
-import { loraName, loraNames, loraOptions } from './applied.js'
+import { adaptableLayers, checkFree, checkSwitch, slotsIn } from './adapters.js'
+import { type Applied, appliedAs, appliedName, appliedNames } from './applied.js'
 import { warnOfLost } from './base.js'
-import { configFrom, optionalHeads, optionsFrom, settingsHash } from './config.js'
-import { adaptersOf, attach, copiesOf, type LoraOptions, loraLayers, type Plan, planLora } from './lora.js'
-import type { LoraAdapter } from './lora-adapter.js'
+import { appliedFrom, configFrom, optionalHeads, type PromptModel, settingsHash } from './config.js'
+import { planIa3 } from './ia3.js'
+import { planLora } from './lora.js'
 import { unmergeLora } from './merge.js'
+import { adaptersOf, attach, copiesOf, layersOf, type Plan } from './plan.js'
+import { planPrompt } from './prompt.js'
 import { checkModel, endsWith } from './select.js'
 
 const prefix = 'base_model.model.'
+/** The one tensor of a prompt's file. */
+const promptKey = 'prompt_embeddings'
 const configFile = 'adapter_config.json'
 const weightsFile = 'adapter_model.safetensors'
 /** In the metadata of the weights: the hash of the config that they belong to. PEFT writes none. */
@@ -30,21 +36,22 @@ const mostTries = 10
 const pause = 20
 
 /** The name of an adapter's tensor in a file, without the adapter's name, which stands after the property. */
-function fileName(name: string, adapterName: string | null): string {
+function fileName(name: string, adapter: Adapter): string {
+  if (adapter instanceof Prompt) return promptKey
   // DoRA's norms were a parameter in PEFT before they were a module, and their name in files stayed.
-  return name.replace(`.${adapterName}`, '').replace(/^lora_magnitude_vector\.weight$/, 'lora_magnitude_vector')
+  return name.replace(`.${adapter.adapterName}`, '').replace(/^lora_magnitude_vector\.weight$/, 'lora_magnitude_vector')
 }
 
 /** The tensors of an adapter under PEFT's names: the low-rank weights, and the modules that learn whole. */
 function adapterState(
-  adapters: readonly (readonly [path: string, adapter: LoraAdapter])[],
+  adapters: readonly (readonly [path: string, adapter: Adapter])[],
   saved: readonly (readonly [path: string, copy: Copy])[],
 ): Map<string, Tensor> {
   const found = new Map<string, Tensor>()
   const put = (path: string, name: string, tensor: Tensor) =>
-    void found.set(`${prefix}${path === '' ? '' : `${path}.`}${name}`, tensor)
+    void found.set(name === promptKey ? name : `${prefix}${path === '' ? '' : `${path}.`}${name}`, tensor)
   for (const [path, adapter] of adapters)
-    for (const [name, tensor] of adapter.namedState()) put(path, fileName(name, adapter.adapterName), tensor)
+    for (const [name, tensor] of adapter.namedState()) put(path, fileName(name, adapter), tensor)
   // Of an adapted layer PEFT has the bias within the layer that it wraps.
   const adapted = new Set(adapters.map(([path]) => path))
   for (const [path, { named, isPart }] of saved)
@@ -53,8 +60,8 @@ function adapterState(
 }
 
 /** The adapter's layers by their names in files. */
-function fileNames(model: Module, name: string): (readonly [path: string, adapter: LoraAdapter])[] {
-  const layers = loraLayers(model, name)
+function fileNames(model: Module, name: string): (readonly [path: string, adapter: Adapter])[] {
+  const layers = layersOf(model, name)
   const along = new Map(
     layers.flatMap(([path, layer]) => {
       const { adaptation } = layer
@@ -62,10 +69,15 @@ function fileNames(model: Module, name: string): (readonly [path: string, adapte
       return inner.map((each) => [each, path] as const)
     }),
   )
-  return layers.map(([path, layer, adapter]) => {
+  const prompts = slotsIn(model).flatMap(([path, { adapters }]) => {
+    const adapter = adapters.get(name)
+    return adapter instanceof Prompt ? [[path, adapter] as const] : []
+  })
+  const named = layers.map(([path, layer, adapter]) => {
     const outer = along.get(layer)
     return [outer === undefined ? path : `${outer}.base_layer${path.slice(outer.length)}`, adapter] as const
   })
+  return [...named, ...prompts]
 }
 
 /** The copies that the adapter learned of whole modules, by path. */
@@ -77,10 +89,12 @@ function copiesNamed(model: Module, name: string): (readonly [path: string, copy
 }
 
 /** Names of the adapted layers, in a form that selects just these among all: as they were given, else their paths. */
-function targetsOf(model: Module, name: string, { targetModules }: LoraOptions): readonly string[] | string {
+function targetsOf(model: Module, name: string, { kind, options }: Applied): readonly string[] | string {
+  if (kind === 'prompt') return []
+  const { targetModules } = options
   if (typeof targetModules === 'string' && targetModules !== 'all-linear') return targetModules
   if (Array.isArray(targetModules)) return targetModules
-  const layers = loraLayers(model, name)
+  const layers = layersOf(model, name)
   const along = new Set(
     layers.flatMap(([, { adaptation }]) => (adaptation.by === 'linear' ? (adaptation.along ?? []) : [])),
   )
@@ -88,6 +102,14 @@ function targetsOf(model: Module, name: string, { targetModules }: LoraOptions):
   const others = adaptableLayers(model).filter(([path]) => !paths.includes(path))
   const ambiguous = others.some(([path]) => paths.some((target) => endsWith(path, target)))
   return ambiguous ? paths.map((path) => path.replace(/[^\w]/g, '\\$&')).join('|') : paths
+}
+
+/** The sizes of a model as PEFT's configs of prompts have them; null: it takes none. */
+function promptModel(model: Module): PromptModel | null {
+  const { promptSizes = null } = model as { readonly promptSizes?: PromptSizes | null }
+  if (promptSizes === null) return null
+  const { layers, keyHeads, headDim, width } = promptSizes
+  return { layers, keyHeads, keyWidth: keyHeads * headDim, width }
 }
 
 export interface AdapterFileOptions {
@@ -108,15 +130,15 @@ export interface AdapterFileOptions {
  */
 export async function saveAdapter(model: Module, folder: string, options: AdapterFileOptions = {}): Promise<void> {
   const op = 'saveAdapter'
-  const name = loraName(op, model, checkOptions(op, options, { name: true }).name)
-  const settings = loraOptions(model, name)
+  const name = appliedName(op, model, checkOptions(op, options, { name: true }).name)
+  const applied = appliedAs(model, name)
   checkPath(op, 'write', folder)
   const adapters = fileNames(model, name)
   warnOfLost(op, model)
   const state = adapterState(adapters, copiesNamed(model, name))
-  const config = `${JSON.stringify(configFrom(settings, targetsOf(model, name, settings)), null, 2)}\n`
+  const config = `${JSON.stringify(configFrom(applied, targetsOf(model, name, applied), promptModel(model)), null, 2)}\n`
   // The hash is that of the settings as loadAdapter will read them from the text.
-  const hash = settingsHash(optionsFrom(op, configFile, JSON.parse(config)))
+  const hash = settingsHash(appliedFrom(op, configFile, JSON.parse(config)))
   const weights = tensorFile(join(folder, weightsFile), state, { format: 'pt', [hashKey]: hash }, op)
   try {
     await mkdir(folder, { recursive: true })
@@ -127,7 +149,7 @@ export async function saveAdapter(model: Module, folder: string, options: Adapte
 }
 
 interface AdapterFiles {
-  readonly options: LoraOptions
+  readonly applied: Applied
   /** Modules in `modulesToSave` that a model need not have. */
   readonly optional: readonly string[]
   readonly file: SafetensorsFile
@@ -139,10 +161,10 @@ async function openTogether(op: string, folder: string): Promise<AdapterFiles> {
   const [config, path] = [join(folder, configFile), join(folder, weightsFile)]
   for (let tries = 1; ; tries++) {
     const json = await readJson(op, config)
-    const options = optionsFrom(op, config, json)
+    const applied = appliedFrom(op, config, json)
     const file = await SafetensorsFile.open(path, op)
     const hash = file.metadata.get(hashKey)
-    if (hash === undefined || hash === settingsHash(options)) return { options, optional: optionalHeads(json), file }
+    if (hash === undefined || hash === settingsHash(applied)) return { applied, optional: optionalHeads(json), file }
     await file.close()
     if (tries === mostTries)
       throw new ValueError(
@@ -155,20 +177,22 @@ async function openTogether(op: string, folder: string): Promise<AdapterFiles> {
 }
 
 /** Names of biases that PEFT writes once more where all biases learn: those of modules that learn whole, also as they were before. */
-function secondBiases({ options, saved }: Plan, names: Iterable<string>): string[] {
-  if (options.bias !== 'all') return []
+function secondBiases({ applied, saved }: Plan, names: Iterable<string>): string[] {
+  if (applied.kind !== 'lora' || applied.options.bias !== 'all') return []
   const again = saved.flatMap(([path]) =>
     ['modules_to_save', 'original_module'].map((each) => `${prefix}${path}.${each}.`),
   )
   return [...names].filter((name) => /\bbias$/.test(name) && again.some((beginning) => name.startsWith(beginning)))
 }
 
-/** Options without those optional modules that the model does not have. */
-function withoutAbsent(model: Module, options: LoraOptions, optional: readonly string[]): LoraOptions {
-  const { modulesToSave = [], ...rest } = options
+/** What a file's adapter is in a model. Optional modules that the model does not have are left out. */
+function planOf(op: string, model: Module, name: string, { applied, optional }: AdapterFiles): Plan {
+  if (applied.kind === 'prompt') return planPrompt(op, model, { ...applied.options, name })
+  const { modulesToSave = [], ...rest } = applied.options
   const paths = model.namedModules().map(([path]) => path)
-  const kept = modulesToSave.filter((name) => !optional.includes(name) || paths.some((path) => endsWith(path, name)))
-  return kept.length === 0 ? rest : { ...rest, modulesToSave: kept }
+  const kept = modulesToSave.filter((each) => !optional.includes(each) || paths.some((path) => endsWith(path, each)))
+  const options = { ...rest, ...(kept.length > 0 ? { modulesToSave: kept } : {}), name }
+  return applied.kind === 'ia3' ? planIa3(op, model, options) : planLora(op, model, options)
 }
 
 /**
@@ -184,14 +208,15 @@ export async function loadAdapter(model: Module, folder: string, options: Adapte
   const op = 'loadAdapter'
   checkModel(op, model)
   const { name = 'default' } = checkOptions(op, options, { name: true })
-  const { options: settings, optional, file } = await openTogether(op, folder)
+  const files = await openTogether(op, folder)
+  const { file } = files
   const check = () => {
-    const has = loraNames(model).includes(name)
+    const has = appliedNames(model).includes(name)
     if (!has) checkFree(op, model, name)
-    const plan = planLora(op, model, { ...withoutAbsent(model, settings, optional), name })
+    const plan = planOf(op, model, name, files)
     checkSwitch(op, model, has ? [name] : [])
     const adapters = adaptersOf(plan)
-    const named = plan.layers.map(({ fileName, layer }) => [fileName, adapters.get(layer) as LoraAdapter] as const)
+    const named = plan.layers.map(({ fileName, layer }) => [fileName, adapters.get(layer) as Adapter] as const)
     const whole = copiesOf(plan)
     const state = adapterState(
       named,
@@ -199,7 +224,7 @@ export async function loadAdapter(model: Module, folder: string, options: Adapte
     )
     for (const { fileName, layer } of plan.layers) {
       const key = `${prefix}${fileName}.base_layer.weight`
-      if (file.tensors.has(key)) state.set(key, layer.adaptation.weight)
+      if (file.tensors.has(key) && isAdaptable(layer)) state.set(key, layer.adaptation.weight)
     }
     return { plan, adapters, whole, state }
   }
@@ -214,7 +239,7 @@ export async function loadAdapter(model: Module, folder: string, options: Adapte
   const { plan, adapters, whole, state } = check()
   for (const key of secondBiases(plan, tensors.keys())) tensors.delete(key)
   const matched = matchState(op, { namedState: () => state }, tensors, {}, path)
-  if (loraNames(model).includes(name)) unmergeLora(model, { name })
+  if (appliedNames(model).includes(name)) unmergeLora(model, { name })
   attach(model, plan, adapters, whole)
   matched.write()
 }

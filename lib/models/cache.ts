@@ -3,6 +3,7 @@ import { noGrad } from '../autograd/mode.js'
 import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
 import { keep, outsideFrames, scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
+import type { Prompt } from '../nn/prompt.js'
 import { fromTypedArray, zeros } from '../ops/creation.js'
 import { indexSelect } from '../ops/indexing/index.js'
 import { copyInto } from '../ops/inplace.js'
@@ -104,6 +105,8 @@ export class KvCache {
   readonly #layers: (LayerCache | undefined)[] = []
   #length = 0
   #rows: number | null = null
+  /** The prompt whose columns come before all others. */
+  #prompt: Prompt | null = null
 
   constructor(capacity: number) {
     if (!Number.isSafeInteger(capacity) || capacity < 1)
@@ -111,14 +114,22 @@ export class KvCache {
     this.capacity = capacity
   }
 
-  /** Columns that are in it. */
+  /** Columns that are in it, without those of a prompt that has learned. */
   get length(): number {
     return this.#length
   }
 
-  /** Throws where a call's ids [B, T] do not fit behind what is there. */
-  check(op: string, ids: Tensor): void {
+  /** Throws where a call's ids [B, T] do not fit behind what is there, or have another prompt before them. */
+  check(op: string, ids: Tensor, prompt: Prompt | null = null): void {
     const [rows = 0, columns = 0] = ids.sizes
+    if (this.#length === 0) this.#prompt = prompt
+    else if (this.#prompt !== prompt) {
+      const called = (of: Prompt | null) => (of === null ? 'no prompt' : `the prompt '${of.adapterName}'`)
+      throw new ValueError(
+        op,
+        `the cache was filled with ${called(this.#prompt)} before the tokens, but now there is ${called(prompt)}; make another cache`,
+      )
+    }
     if (this.#rows !== null && this.#rows !== rows)
       throw new ShapeError(op, `ids are ${formatShape(ids.sizes)}, but the cache has ${this.#rows} rows`, [ids.sizes])
     if (this.#length + columns > this.capacity)
@@ -132,7 +143,7 @@ export class KvCache {
   append(layer: number, k: Tensor, v: Tensor, window?: number): Seen {
     return noGrad(() => {
       this.#rows = k.sizes[0] as number
-      this.#layers[layer] ??= new LayerCache(k, v, this.capacity, window)
+      this.#layers[layer] ??= new LayerCache(k, v, this.capacity + (this.#prompt?.tokens ?? 0), window)
       return (this.#layers[layer] as LayerCache).append(k, v)
     })
   }

@@ -5,6 +5,8 @@ import { checkOptions, type OptionNames, ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Embedding } from '../nn/embedding.js'
 import type { Linear } from '../nn/linear.js'
+import { type PromptSizes, Prompts } from '../nn/prompt.js'
+import type { OnGenerator, OnHolder, OnTensor } from '../nn/walk.js'
 import { castTo } from '../ops/convert.js'
 import { fromTypedArray, full } from '../ops/creation.js'
 import { ne, neg } from '../ops/elementwise/index.js'
@@ -44,15 +46,20 @@ export interface ChatOptions
 const { tokenizer: _, ...streamNames } = samplingNames
 const chatNames: OptionNames<ChatOptions> = { ...streamNames, tools: true, template: true, variables: true }
 
-/** Labels [B, T] moved to the columns that predict them. */
-function nextLabels(labels: Tensor): Tensor {
+/** Labels [B, T] moved to the columns that predict them, of hidden states [B, C, width]: T, or more where a prompt comes first. */
+function nextLabels(labels: Tensor, hidden: Tensor): Tensor {
   const [b, t] = labels.sizes as readonly [number, number]
-  const none = full([b, 1], ignored, { dtype: 'int32', device: labels.device })
-  return cat([narrow(labels, 1, 1, t - 1), none], 1)
+  const before = (hidden.sizes[1] as number) - t
+  const none = (columns: number) => full([b, columns], ignored, { dtype: 'int32', device: labels.device })
+  // The last column of a prompt predicts the first token.
+  if (before > 1) return cat([none(before - 1), labels, none(1)], 1)
+  return before === 1 ? cat([labels, none(1)], 1) : cat([narrow(labels, 1, 1, t - 1), none(1)], 1)
 }
 
 /** A model that predicts the next token. */
 export abstract class CausalModel<out C extends CausalConfig = CausalConfig> extends PretrainedModel<C> {
+  readonly #prompts = new Prompts(this)
+
   /** Output of the last block after the final norm: ids [B, T] -> [B, T, width]. */
   protected abstract body(ids: Tensor, columns: Columns): Tensor
   /** The embedding of tokens. */
@@ -61,10 +68,34 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
   abstract outputHead(): Linear
   protected abstract replaceEmbedding(embedding: Embedding, head: Linear): void
 
-  /** The hidden states that the head scores: int32 ids [B, T] -> [B, T, width]. */
+  /** Prompts that have learned, by name: see `applyPrompt`. */
+  get adapters(): Prompts {
+    return this.#prompts
+  }
+
+  /** The sizes that prompts of this model have; null: it takes none. */
+  get promptSizes(): PromptSizes | null {
+    return null
+  }
+
+  /** Also the prompts, under the names that PEFT gives them. */
+  override visitOwn(
+    onTensor: OnTensor | null,
+    onHolder: OnHolder | null,
+    onGenerator: OnGenerator | null = null,
+  ): void {
+    super.visitOwn(onTensor, onHolder, onGenerator)
+    if (onHolder !== null)
+      for (const [name, prompt] of this.#prompts) onHolder(`adapters.${name}`, prompt, `prompt_encoder.${name}`)
+  }
+
+  /**
+   * The hidden states that the head scores: int32 ids [B, T] -> [B, T, width]. Where a prompt of embeddings is active, its columns
+   * come before, as in PEFT.
+   */
   hidden(ids: Tensor, inputs: CausalInputs = {}): Tensor {
-    const columns = columnsOf(this.constructor.name, ids, inputs)
-    const last = columns.offset + (ids.sizes[1] as number)
+    const columns = columnsOf(this.constructor.name, ids, inputs, this.#prompts.prompt)
+    const last = columns.offset + columns.count
     if (columns.positions === null && last > this.positionLimit)
       throw new ValueError(
         this.constructor.name,
@@ -91,7 +122,7 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
     return this.outputHead().forward(hidden)
   }
 
-  /** Scores of the token after each: int32 ids [B, T] -> [B, T, vocabSize]. */
+  /** Scores of the token after each: int32 ids [B, T] -> [B, T, vocabSize], with columns of a prompt before as `hidden` has them. */
   forward(ids: Tensor, inputs: CausalInputs = {}): Tensor {
     return this.logits(this.hidden(ids, inputs))
   }
@@ -102,8 +133,9 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
    */
   loss(ids: Tensor, inputs: CausalLossInputs = {}): Loss {
     const { target, rest } = this.#targetOf(`${this.constructor.name}.loss`, ids, inputs)
-    const next = nextLabels(target)
-    const total = this.#fromHead(this.hidden(ids, rest), {
+    const hidden = this.hidden(ids, rest)
+    const next = nextLabels(target, hidden)
+    const total = this.#fromHead(hidden, {
       fused: (x, weight, softcap) =>
         linearCrossEntropy(x, weight, next, { ignoreIndex: ignored, reduction: 'sum', softcap }),
       plain: (logits) => {
@@ -120,8 +152,9 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
    */
   tokenLogProbs(ids: Tensor, inputs: CausalLossInputs = {}): Tensor {
     const { target, rest } = this.#targetOf(`${this.constructor.name}.tokenLogProbs`, ids, inputs)
-    const next = nextLabels(target)
-    return this.#fromHead(this.hidden(ids, rest), {
+    const hidden = this.hidden(ids, rest)
+    const next = nextLabels(target, hidden)
+    const found = this.#fromHead(hidden, {
       fused: (x, weight, softcap) => tokenLogProbs(x, weight, next, { ignoreIndex: ignored, softcap }),
       plain: (logits) => {
         const rows = reshape(logits, [next.numel, this.config.vocabSize])
@@ -129,6 +162,8 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
         return neg(reshape(losses, next.sizes))
       },
     })
+    const columns = ids.sizes[1] as number
+    return narrow(found, 1, (next.sizes[1] as number) - columns, columns)
   }
 
   /** c: logits are c tanh(logit / c); undefined: as they are. */

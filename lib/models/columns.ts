@@ -5,11 +5,13 @@ import { formatShape, kindOf, ShapeError, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
 import { checkOptions, type OptionNames } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
+import type { Prompt } from '../nn/prompt.js'
 import { scaledDotProductAttention } from '../ops/attention/index.js'
 import { castTo } from '../ops/convert.js'
-import { clamp, eq, logicalAnd, sub } from '../ops/elementwise/index.js'
+import { arange, full } from '../ops/creation.js'
+import { add, clamp, eq, logicalAnd, sub } from '../ops/elementwise/index.js'
 import { cumsum } from '../ops/reduce/index.js'
-import { narrow, unsqueeze } from '../ops/shape/index.js'
+import { cat, expand, narrow, unsqueeze } from '../ops/shape/index.js'
 import { KvCache } from './cache.js'
 
 export interface CausalInputs {
@@ -36,22 +38,26 @@ export const causalNames: OptionNames<CausalInputs> = {
   cache: true,
 }
 
-/** A call's columns, the same for all layers. */
+/** A call's columns, the same for all layers. Those of a prompt, which has learned, come before the tokens. */
 export interface Columns {
-  /** The number of columns in the cache. */
+  /** The number of columns that the layers do not compute, because they are in the cache or those of a prefix. */
   readonly offset: number
-  /** int32 [B, T]; null: offset, offset + 1, ... */
+  /** How many columns the layers compute: C. */
+  readonly count: number
+  /** int32 [B, C]; null: offset, offset + 1, ... */
   readonly positions: Tensor | null
-  /** bool [B, 1, 1, offset + T], or [B, 1, T, T] where rows hold documents; null: all are tokens of one. */
+  /** bool [B, 1, 1, offset + C], or [B, 1, T, T] where rows hold documents; null: all are tokens of one. */
   readonly mask: Tensor | null
   readonly cache: KvCache | null
+  /** The prompt before the tokens, where it is not in the cache yet. */
+  readonly prompt: Prompt | null
 }
 
 const integers = ['int32'] as const
 const masks = ['int32', 'uint8', 'bool'] as const
 
 /** Checks a call's inputs. Throws ShapeError, DTypeError and ValueError that name what does not fit. */
-export function columnsOf(op: string, ids: Tensor, inputs: CausalInputs): Columns {
+export function columnsOf(op: string, ids: Tensor, inputs: CausalInputs, prompt: Prompt | null = null): Columns {
   const {
     attentionMask = null,
     positions = null,
@@ -68,7 +74,7 @@ export function columnsOf(op: string, ids: Tensor, inputs: CausalInputs): Column
     if (!(cache instanceof KvCache)) throw new ValueError(op, `cache is ${kindOf(cache)}, but must be a KvCache`)
     if (isGradEnabled())
       throw new ValueError(op, 'a cache holds no graph; call the model under noGrad, or without a cache to train')
-    cache.check(op, ids)
+    cache.check(op, ids, prompt)
   }
   const [b, t] = ids.sizes as readonly [number, number]
   const offset = cache?.length ?? 0
@@ -91,20 +97,58 @@ export function columnsOf(op: string, ids: Tensor, inputs: CausalInputs): Column
         ids.sizes,
       ])
   }
-  if (documents !== null) checkDocuments(op, ids, documents, positions, cache)
-  const counted = attentionMask !== null && positions === null ? tokensBefore(attentionMask, t) : positions
-  const tokens = attentionMask === null ? null : unsqueeze(unsqueeze(castTo(attentionMask, 'bool'), 1), 1)
+  if (documents !== null) checkDocuments(op, ids, { documents, positions, cache, prompt })
+  // Columns of the prompt, all in all and among those that are computed now.
+  const virtual = prompt?.tokens ?? 0
+  const isFirst = offset === 0
+  const computed = isFirst ? (prompt?.computed ?? 0) : 0
+  const count = computed + t
+  const whole = attentionMask === null ? null : afterPrompt(attentionMask, virtual)
+  const tokens = whole === null ? null : unsqueeze(unsqueeze(castTo(whole, 'bool'), 1), 1)
   const within = documents === null ? null : sameDocument(documents)
-  const mask = tokens !== null && within !== null ? logicalAnd(tokens, within) : (tokens ?? within)
-  return { offset, positions: counted, mask, cache }
+  return {
+    offset: virtual + offset - computed,
+    count,
+    positions: whole !== null && positions === null ? tokensBefore(whole, count) : moved(positions, virtual, computed),
+    mask: tokens !== null && within !== null ? logicalAnd(tokens, within) : (tokens ?? within),
+    cache,
+    prompt: isFirst ? prompt : null,
+  }
 }
 
+/** A mask [B, T] with the columns of a prompt before it, which all see. */
+function afterPrompt(mask: Tensor, virtual: number): Tensor {
+  if (virtual === 0) return mask
+  const { sizes, device } = mask
+  const seen = full([sizes[0] as number, virtual], 1, { dtype: 'int32', device })
+  return cat([seen, castTo(mask, 'int32')], 1)
+}
+
+/** Positions of tokens that come behind a prompt, and of those of its columns that are computed. */
+function moved(positions: Tensor | null, virtual: number, computed: number): Tensor | null {
+  if (positions === null || virtual === 0) return positions
+  const later: Tensor = add(positions, virtual)
+  if (computed === 0) return later
+  const { sizes, device } = positions
+  const first = arange(0, computed, 1, { dtype: 'int32', device })
+  return cat([expand(unsqueeze(first, 0), [sizes[0] as number, computed]), later], 1)
+}
+
+/** Embeddings of the tokens with those of the call's prompt before them: what the first layer gets. */
+export function withPrompt(x: Tensor, { prompt }: Columns): Tensor {
+  return prompt === null ? x : prompt.before(x)
+}
+
+/** Throws where documents come with what knows nothing of them. */
 function checkDocuments(
   op: string,
   ids: Tensor,
-  documents: Tensor,
-  positions: Tensor | null,
-  cache: KvCache | null,
+  {
+    documents,
+    positions,
+    cache,
+    prompt,
+  }: { documents: Tensor; positions: Tensor | null; cache: KvCache | null; prompt: Prompt | null },
 ): void {
   checkTensor(op, 'documents', documents)
   checkDType(op, 'documents', documents, integers)
@@ -122,6 +166,11 @@ function checkDocuments(
     throw new ValueError(
       op,
       'documents are given with a cache, whose columns belong to none; write on one document a row',
+    )
+  if (prompt !== null)
+    throw new ValueError(
+      op,
+      'documents are given while a prompt is active, which stands before the first of a row only; give one document a row',
     )
 }
 
@@ -146,7 +195,9 @@ export interface AttendOptions {
 }
 
 /** The columns that the call's queries see: keys and values [B, H, T, D] of the call itself, or with those in the cache. */
-export function seenBy(k: Tensor, v: Tensor, { offset, mask, cache }: Columns, layer: number, window?: number) {
+export function seenBy(own: Tensor, ownValues: Tensor, columns: Columns, layer: number, window?: number) {
+  const { offset, mask, cache, prompt } = columns
+  const [k, v] = prompt === null ? [own, ownValues] : prompt.beforeKeys(layer, own, ownValues)
   const { keys, values, first } = cache === null ? { keys: k, values: v, first: 0 } : cache.append(layer, k, v, window)
   const attnMask = mask === null ? null : narrow(mask, -1, first, keys.sizes[2] as number)
   return { keys, values, attnMask, offset: offset - first }

@@ -8,6 +8,7 @@ import { Embedding } from '../nn/embedding.js'
 import { type LayerOptions, parameter } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'
 import { Module, type Parameter, settings as shownSettings } from '../nn/module.js'
+import type { PromptSizes } from '../nn/prompt.js'
 import { runBlock } from '../nn/run-block.js'
 import { castTo } from '../ops/convert.js'
 import { full } from '../ops/creation.js'
@@ -16,7 +17,7 @@ import { rmsNorm } from '../ops/norm/index.js'
 import { type ActivationName, activationNames } from './activation.js'
 import type { Architecture } from './architecture.js'
 import { type CausalConfig, CausalModel } from './causal.js'
-import type { Columns } from './columns.js'
+import { type Columns, withPrompt } from './columns.js'
 import type { ConfigJson, Settings } from './config.js'
 import { GatedMlp, GroupedAttention, type GroupedConfig } from './grouped.js'
 import { type Rope, readRope, readRopeByKind, type Turn, turnOf } from './rope.js'
@@ -112,16 +113,17 @@ class GemmaBody extends Module {
   forward(ids: Tensor, columns: Columns): Tensor {
     const { ropes, kinds, width } = this.#config
     const embedded = this.embedTokens.forward(ids)
-    const turns = {
-      sliding_attention: turnOf(ropes.sliding_attention, columns, embedded),
-      full_attention: turnOf(ropes.full_attention, columns, embedded),
-    }
     const { dtype, device } = embedded
     // The factor is rounded to the dtype of the embedding, as transformers rounds it.
-    let x: Tensor = mul(
+    const scaled: Tensor = mul(
       embedded,
       dtype === 'float32' ? Math.sqrt(width) : full([], Math.sqrt(width), { dtype, device }),
     )
+    let x = withPrompt(scaled, columns)
+    const turns = {
+      sliding_attention: turnOf(ropes.sliding_attention, columns, x),
+      full_attention: turnOf(ropes.full_attention, columns, x),
+    }
     this.layers.forEach((layer, i) => {
       const turn = turns[kinds[i] as LayerKind]
       x = runBlock(layer, () => layer.forward(x, columns, turn), columns.cache === null)
@@ -173,6 +175,10 @@ export class Gemma extends CausalModel<GemmaConfig> {
 
   protected override get logitCap(): number | undefined {
     return this.config.logitCap ?? undefined
+  }
+
+  override get promptSizes(): PromptSizes {
+    return { ...this.config, layers: this.config.kinds.length }
   }
 
   protected override body(ids: Tensor, columns: Columns): Tensor {

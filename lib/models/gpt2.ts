@@ -12,6 +12,7 @@ import { type LayerOptions, layerOptions } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
 import { LayerNorm } from '../nn/norm.js'
+import type { PromptSizes } from '../nn/prompt.js'
 import { runBlock } from '../nn/run-block.js'
 import { arange } from '../ops/creation.js'
 import { add } from '../ops/elementwise/index.js'
@@ -19,7 +20,7 @@ import { chunk, reshape, transpose, unflatten } from '../ops/shape/index.js'
 import { type ActivationName, activationNames, activationOf } from './activation.js'
 import { type Architecture, fromConfig, layerOf } from './architecture.js'
 import { type CausalConfig, CausalModel } from './causal.js'
-import { attend, type Columns } from './columns.js'
+import { attend, type Columns, withPrompt } from './columns.js'
 import type { ConfigJson } from './config.js'
 import { Conv1D } from './conv1d.js'
 
@@ -133,10 +134,9 @@ class Gpt2Body extends Module {
   }
 
   forward(ids: Tensor, columns: Columns): Tensor {
-    const { offset, positions } = columns
-    const places =
-      positions ?? arange(offset, offset + (ids.sizes[1] as number), 1, { dtype: 'int32', device: ids.device })
-    let x = this.drop.forward(add(this.wte.forward(ids), this.wpe.forward(places)))
+    const { offset, count, positions } = columns
+    const places = positions ?? arange(offset, offset + count, 1, { dtype: 'int32', device: ids.device })
+    let x = this.drop.forward(add(withPrompt(this.wte.forward(ids), columns), this.wpe.forward(places)))
     for (const block of this.h) x = runBlock(block, () => block.forward(x, columns), columns.cache === null)
     return this.lnF.forward(x)
   }
@@ -169,6 +169,11 @@ export class Gpt2 extends CausalModel<Gpt2Config> {
 
   override outputHead(): Linear {
     return this.lmHead
+  }
+
+  override get promptSizes(): PromptSizes {
+    const { width, layers, heads } = this.config
+    return { width, layers, keyHeads: heads, headDim: width / heads }
   }
 
   override get positionLimit(): number {

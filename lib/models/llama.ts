@@ -10,12 +10,13 @@ import { type LayerOptions, layerOptions } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
 import { RMSNorm } from '../nn/norm.js'
+import type { PromptSizes } from '../nn/prompt.js'
 import { runBlock } from '../nn/run-block.js'
 import { add } from '../ops/elementwise/index.js'
 import { type ActivationName, activationNames } from './activation.js'
 import { type Architecture, fromConfig, layerOf } from './architecture.js'
 import { type CausalConfig, CausalModel } from './causal.js'
-import type { Columns } from './columns.js'
+import { type Columns, withPrompt } from './columns.js'
 import type { ConfigJson, Settings } from './config.js'
 import { GatedMlp, GroupedAttention, type GroupedConfig } from './grouped.js'
 import { type Rope, readRope, type Turn, turnOf } from './rope.js'
@@ -75,7 +76,7 @@ class LlamaBody extends Module {
   }
 
   forward(ids: Tensor, columns: Columns): Tensor {
-    let x = this.embedTokens.forward(ids)
+    let x = withPrompt(this.embedTokens.forward(ids), columns)
     const turn = turnOf(this.#rope, columns, x)
     for (const layer of this.layers) x = runBlock(layer, () => layer.forward(x, columns, turn), columns.cache === null)
     return this.norm.forward(x)
@@ -115,6 +116,10 @@ export class Llama extends CausalModel<LlamaConfig> {
 
   override outputHead(): Linear {
     return this.lmHead
+  }
+
+  override get promptSizes(): PromptSizes {
+    return this.config
   }
 
   protected override body(ids: Tensor, columns: Columns): Tensor {

@@ -147,51 +147,45 @@ function adaptedBy(by: Adaptation['by'], layer: BaseLayer, adapter: Adapter): Ba
   }
 }
 
-/** The adapters of one layer by name. */
-export class Adapters {
-  readonly #layer: Adaptable
-  readonly #base: BaseLayer
-  readonly #byName = new Map<string, Adapter>()
+/** Adapters by name at one place of a model, and which of them are active there. */
+export abstract class Slot<A extends Adapter = Adapter> {
+  readonly #byName = new Map<string, A>()
   #active: readonly string[] = []
-  #adapted: BaseLayer | null = null
+  #driver: object | null = null
 
-  /** `base`: the layer without adapters. */
-  constructor(layer: Adaptable, base: BaseLayer) {
-    this.#layer = layer
-    this.#base = base
-  }
+  /** The place's name in errors. */
+  protected abstract readonly place: string
+  /** Throws for what cannot be here. */
+  protected abstract check(op: string, adapter: A): void
+  /** What stands there with these adapters, one at least. */
+  protected abstract drivenBy(adapters: readonly A[], op: string): object
 
   /** Names of all adapters there are. */
   get names(): readonly string[] {
     return [...this.#byName.keys()]
   }
 
-  /** Names of the adapters that drive the layer, in order. */
+  /** Names of the adapters that are active, in order. */
   get active(): readonly string[] {
     return this.#active
   }
 
-  get(name: string): Adapter | undefined {
+  get(name: string): A | undefined {
     return this.#byName.get(name)
   }
 
-  [Symbol.iterator](): IterableIterator<[name: string, adapter: Adapter]> {
+  [Symbol.iterator](): IterableIterator<[name: string, adapter: A]> {
     return this.#byName.entries()
   }
 
   /**
-   * Puts an adapter in. It drives the layer at once, after those that do; one with its name gives it its place. Throws
-   * ValueError for what is no adapter of such a layer, for a name that no state could hold, and for an adapter that has another
-   * name in another layer.
+   * Puts an adapter in. It is active at once, after those that are; one with its name gives it its place. Throws
+   * ValueError for what cannot be here, for a name that no state could hold, and for an adapter that has another name elsewhere.
    */
-  set(name: string, adapter: Adapter): this {
-    const op = `${this.#layer.constructor.name}.adapters.set`
+  set(name: string, adapter: A): this {
+    const op = `${this.place}.adapters.set`
     checkAdapterName(op, name)
-    if (!(adapter instanceof Adapter))
-      throw new ValueError(op, `the adapter is ${kindOf(adapter)}, but must extend nn.Adapter`)
-    const { by } = this.#layer.adaptation
-    if (typeof adapter[by] !== 'function')
-      throw new ValueError(op, `${kindOf(adapter)} cannot adapt this layer; give it a method ${by}(layer, x)`)
+    this.check(op, adapter)
     const { adapterName } = adapter
     if (adapterName !== null && adapterName !== name)
       throw new ValueError(op, `the adapter is named '${adapterName}' in a layer already, and cannot be '${name}' too`)
@@ -215,16 +209,15 @@ export class Adapters {
     return true
   }
 
-  /** Lets just these adapters drive the layer, in this order. Throws ValueError for names that are not there. */
+  /** Lets just these adapters be active, in this order. Throws ValueError for names that are not there. */
   activate(names: readonly string[]): void {
-    this.#adapted = this.adaptedBy(names, `${this.#layer.constructor.name}.adapters.activate`)
+    this.#driver = this.adaptedBy(names, `${this.place}.adapters.activate`)
     this.#active = [...names]
   }
 
-  /** The layer driven by these adapters; null where there are none. */
-  adaptedBy(names: readonly string[], op: string): BaseLayer | null {
+  /** What stands there with these adapters; null where there are none. */
+  adaptedBy(names: readonly string[], op: string): object | null {
     if (!Array.isArray(names)) throw new ValueError(op, `names is ${shown(names)}, but must be a list of names`)
-    const { by } = this.#layer.adaptation
     const adapters = names.map((name) => {
       const adapter = this.#byName.get(name)
       if (adapter === undefined)
@@ -232,12 +225,47 @@ export class Adapters {
       return adapter
     })
     if (new Set(names).size < names.length) throw new ValueError(op, `an adapter is named twice in ${shown(names)}`)
-    return adapters.length === 0 ? null : adapters.reduce((layer, adapter) => adaptedBy(by, layer, adapter), this.#base)
+    return adapters.length === 0 ? null : this.drivenBy(adapters, op)
+  }
+
+  /** What stands there now; null where nothing does. */
+  protected get current(): object | null {
+    return chosenOr(this, this.#driver)
+  }
+}
+
+/** The adapters of one layer by name. Those that are active drive it. */
+export class Adapters extends Slot {
+  readonly #layer: Adaptable
+  readonly #base: BaseLayer
+
+  /** `base`: the layer without adapters. */
+  constructor(layer: Adaptable, base: BaseLayer) {
+    super()
+    this.#layer = layer
+    this.#base = base
+  }
+
+  protected override get place(): string {
+    return this.#layer.constructor.name
+  }
+
+  protected override check(op: string, adapter: Adapter): void {
+    if (!(adapter instanceof Adapter))
+      throw new ValueError(op, `the adapter is ${kindOf(adapter)}, but must extend nn.Adapter`)
+    const { by } = this.#layer.adaptation
+    if (typeof adapter[by] !== 'function')
+      throw new ValueError(op, `${kindOf(adapter)} cannot adapt this layer; give it a method ${by}(layer, x)`)
+  }
+
+  protected override drivenBy(adapters: readonly Adapter[]): BaseLayer {
+    const { by } = this.#layer.adaptation
+    return adapters.reduce((layer, adapter) => adaptedBy(by, layer, adapter), this.#base)
   }
 
   /** The layer with what drives it now; null where nothing does. */
   get adapted(): BaseLayer | null {
-    return chosenOr(this, this.#adapted) as BaseLayer | null
+    return this.current as BaseLayer | null
   }
 }
 
@@ -304,4 +332,13 @@ export abstract class Adaptable extends Module {
 
 export function isAdaptable(module: unknown): module is Adaptable {
   return module instanceof Adaptable && module.canAdapt
+}
+
+/** A module that has a place for adapters: a layer, or a model that takes prompts. */
+export interface Slotted extends Module {
+  readonly adapters: Slot
+}
+
+export function isSlotted(module: Module): module is Slotted {
+  return module instanceof Adaptable ? module.canAdapt : 'adapters' in module && module.adapters instanceof Slot
 }

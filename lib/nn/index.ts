@@ -1,6 +1,14 @@
 /** Layers and models. All that the file of a layer exports is public; files of the machinery below them name what is. */
 export * from './activation.js'
-export { Adaptable, type Adaptation, Adapter, type Adapters, type BaseLayer, isAdaptable } from './adapter.js'
+export {
+  Adaptable,
+  type Adaptation,
+  Adapter,
+  type Adapters,
+  type BaseLayer,
+  isAdaptable,
+  type Slot,
+} from './adapter.js'
 export * from './attention.js'
 export * from './bilinear.js'
 export { blocksOf, type WithBlocks } from './blocks.js'
@@ -24,6 +32,7 @@ export type { BufferOptions } from './parameter.js'
 export * from './piecewise.js'
 export * from './pool.js'
 export * from './positions.js'
+export type { Prompt, PromptKind, PromptSizes, Prompts } from './prompt.js'
 export * from './random-state.js'
 export * from './recurrent.js'
 export * from './recurrent-cell.js'

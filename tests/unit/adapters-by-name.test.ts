@@ -196,16 +196,16 @@ describe.each(['cpu', 'reference'])('adapters by name on %s', (device) => {
       [() => withAdapter(model, 'a', async () => run(model)), '[withAdapter] the function returned a promise'],
       [() => lora(model, 'a', [1, 2]), "[applyLora] the model has an adapter 'a' already, in 0, 1; take another name"],
       [() => lora(model, 'a.b', [1, 2]), "[applyLora] the adapter's name is 'a.b', but must be a text without dots"],
-      [() => removeLora(model, { name: 'b' }), "[removeLora] the model has no LoRA adapter 'b'; there are ['a']"],
-      [() => mergeLora(model, { name: 'b' }), "[mergeLora] the model has no LoRA adapter 'b'"],
-      [() => unmergeLora(model, { name: 'b' }), "[unmergeLora] the model has no LoRA adapter 'b'"],
+      [() => removeLora(model, { name: 'b' }), "[removeLora] the model has no adapter 'b'; there are ['a']"],
+      [() => mergeLora(model, { name: 'b' }), "[mergeLora] the model has no adapter 'b'"],
+      [() => unmergeLora(model, { name: 'b' }), "[unmergeLora] the model has no adapter 'b'"],
     ] as const) {
       expect(use).toThrow(ValueError)
       expect(use).toThrow(message)
     }
     const before = run(model)
     await expect(saveAdapter(model, folder, { name: 'b' })).rejects.toThrow(
-      "[saveAdapter] the model has no LoRA adapter 'b'",
+      "[saveAdapter] the model has no adapter 'b'",
     )
     close(run(model), before)
   })
@@ -271,13 +271,13 @@ describe.each(['cpu', 'reference'])('adapters by name on %s', (device) => {
     lora(model, 'b', [3, 4])
     removeLora(model)
     expect(first(model).adapters.names).toEqual([])
-    expect(() => removeLora(model)).toThrow('[removeLora] the model has no LoRA adapter')
+    expect(() => removeLora(model)).toThrow('[removeLora] the model has no adapter')
   })
 
   it('are saved and loaded by name', async () => {
     const model = lora(lora(make(), 'a', [1, 2]), 'b', [3, 4], ['0'])
     await expect(saveAdapter(model, folder)).rejects.toThrow(
-      "[saveAdapter] the model has several LoRA adapters, ['a', 'b']; say which by { name }",
+      "[saveAdapter] the model has several adapters, ['a', 'b']; say which by { name }",
     )
     const paths = ['a', 'b'].map((name) => join(folder, `${device}-${name}`)) as [string, string]
     await saveAdapter(model, paths[0], { name: 'a' })

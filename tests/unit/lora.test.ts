@@ -169,7 +169,7 @@ describe('LoRA’s layers', () => {
     expect(() => applyLora(outer, { targetModules: ['v'] })).toThrow("an adapter 'default' already, in 0.head")
     removeLora(model)
     expect(adapted(apply({}, model))).toEqual(linears)
-    expect(() => removeLora(new Net())).toThrow('[removeLora] the model has no LoRA adapter')
+    expect(() => removeLora(new Net())).toThrow('[removeLora] the model has no adapter')
   })
 })
 

@@ -415,7 +415,7 @@ describe('the files of an adapter', () => {
       await expect(saveAdapter(model, path as never)).rejects.toThrow(ValueError)
       await expect(saveAdapter(model, path as never)).rejects.toThrow(message)
     }
-    await expect(saveAdapter(net(), fresh())).rejects.toThrow('[saveAdapter] the model has no LoRA adapter')
+    await expect(saveAdapter(net(), fresh())).rejects.toThrow('[saveAdapter] the model has no adapter')
     const taken = fresh()
     await mkdir(join(taken, 'adapter_config.json'), { recursive: true })
     await expect(saveAdapter(model, taken)).rejects.toThrow(ValueError)
@@ -465,8 +465,11 @@ describe('a config', () => {
     [null, 'holds null, but must hold an object'],
     [[right], 'but must hold an object'],
     ['x', 'holds "x", but must hold an object'],
-    [{}, 'peft_type is undefined; only LORA can be loaded'],
-    [{ ...right, peft_type: 'LOHA' }, 'peft_type is "LOHA"; only LORA can be loaded'],
+    [{}, 'peft_type is undefined; only LORA, IA3, PROMPT_TUNING, P_TUNING, PREFIX_TUNING can be loaded'],
+    [
+      { ...right, peft_type: 'LOHA' },
+      'peft_type is "LOHA"; only LORA, IA3, PROMPT_TUNING, P_TUNING, PREFIX_TUNING can be loaded',
+    ],
     [{ ...right, r: '1' }, 'r is "1", but must be a positive integer'],
     [{ ...right, r: 0 }, 'r is 0, but must be a positive integer'],
     [{ ...right, lora_alpha: '2' }, 'lora_alpha is "2", but must be a number'],

@@ -6,6 +6,7 @@ import { formatShape, kindOf, shown, ValueError } from '../../core/errors.js'
 import { scope } from '../../core/scope.js'
 import { Tensor } from '../../core/tensor.js'
 import { captureModes, type Module } from '../../nn/module.js'
+import type { Prompts } from '../../nn/prompt.js'
 import { castTo } from '../../ops/convert.js'
 import { fromTypedArray } from '../../ops/creation.js'
 import { select } from '../../ops/shape/index.js'
@@ -24,6 +25,8 @@ export interface Decodable extends Scorer {
   hidden(ids: Tensor, inputs?: CausalInputs): Tensor
   /** Infinity where positions have no end. */
   readonly positionLimit: number
+  /** Prompts that have learned, whose columns come before the text. */
+  readonly adapters: Prompts
 }
 
 /** Prompts as lists, of one text or several. Throws ValueError for what is none. */
@@ -58,16 +61,17 @@ function rowsOf(op: string, ids: Tensor): number[][] {
 /** Throws ValueError where the model has no positions for all that is to be written, because the text would be lost at the last. */
 export function checkRoom(
   op: string,
-  { positionLimit }: Decodable,
+  { positionLimit, adapters }: Decodable,
   prompts: readonly (readonly number[])[],
   maxNewTokens: number,
 ): void {
   const longest = Math.max(...prompts.map(({ length }) => length))
   // The last token is written, but not read.
-  if (longest + maxNewTokens - 1 > positionLimit)
+  const before = adapters.prompt?.tokens ?? 0
+  if (before + longest + maxNewTokens - 1 > positionLimit)
     throw new ValueError(
       op,
-      `a prompt has ${longest} tokens, and maxNewTokens is ${maxNewTokens}, but the model has ${positionLimit} positions; ` +
+      `a prompt has ${before + longest} tokens, and maxNewTokens is ${maxNewTokens}, but the model has ${positionLimit} positions; ` +
         'give a shorter prompt or less maxNewTokens',
     )
 }
@@ -165,7 +169,7 @@ export abstract class Decoder<M extends Scorer = Scorer> {
     if (restore !== null) model.eval()
     try {
       const hidden = this.hidden(ids, inputs)
-      const logits = model.logits(select(hidden, 1, columns - 1))
+      const logits = model.logits(select(hidden, 1, -1))
       return castTo(logits, 'float32')
     } finally {
       restore?.()

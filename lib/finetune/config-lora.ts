@@ -1,0 +1,122 @@
+/** PEFT's adapter_config.json of LoRA: what it may hold, and what it means here. */
+import {
+  asJson,
+  type FieldReader,
+  type Fields,
+  isBias,
+  isBlocks,
+  isFlag,
+  isGiven,
+  isNames,
+  isNothingOr,
+  isNumber,
+  isRank,
+  isShare,
+  isTable,
+  isTargets,
+} from './fields.js'
+import type { LoraOptions } from './lora.js'
+
+/** Settings of PEFT that change the mathematics and are not there, with the value that means they are off. */
+const off: { readonly [field: string]: unknown } = {
+  ensure_weight_tying: false,
+  use_qalora: false,
+  use_bdlora: null,
+  layer_replication: null,
+  target_parameters: null,
+  trainable_token_indices: null,
+  alora_invocation_tokens: null,
+  arrow_config: null,
+  megatron_config: null,
+}
+
+/** Fields that say nothing about what a loaded adapter gives. */
+const idle = new Set([
+  'peft_type',
+  'init_lora_weights',
+  'auto_mapping',
+  'base_model_name_or_path',
+  'corda_config',
+  'eva_config',
+  // How the base stores its weights, which its layers know; the factors are the same.
+  'fan_in_fan_out',
+  'inference_mode',
+  'loftq_config',
+  'lora_ga_config',
+  'megatron_core',
+  'peft_version',
+  'qalora_group_size',
+  'revision',
+  'runtime_config',
+  'task_type',
+])
+
+/** Ways to begin that leave the base's weights alone; the others of PEFT take something out of them. */
+const beginnings: readonly unknown[] = [true, false, 'gaussian', 'eva', 'orthogonal']
+
+/** The options of applyLora that a config says. Throws ValueError naming every field that is wrong or not supported. */
+export function loraFrom(reader: FieldReader): LoraOptions {
+  const begins = reader.fields['init_lora_weights'] ?? true
+  if (!beginnings.includes(begins))
+    reader.faults.push(
+      `init_lora_weights is ${asJson(begins)}, which changes the weights of the base; convert the adapter first`,
+    )
+  const modulesToSave = reader.take('modules_to_save', isNames, 'a list of names, or null', [])
+  const blocks = reader.take(
+    'layers_to_transform',
+    isNothingOr(isBlocks),
+    'the number of a block, a list of them, or null',
+    null,
+  )
+  const lists = reader.take('layers_pattern', isNothingOr(isTargets), 'a name, a list of names, or null', null)
+  const excluded = reader.take(
+    'exclude_modules',
+    isNothingOr(isTargets),
+    'a list of names, a regular expression, or null',
+    null,
+  )
+  const bias = reader.take('bias', isBias, "'none', 'all' or 'lora_only'", 'none')
+  const dora = reader.take('use_dora', isFlag, 'true or false', false)
+  const loraBias = reader.take('lora_bias', isFlag, 'true or false', false)
+  const options: LoraOptions = {
+    rank: reader.take('r', isRank, 'a positive integer', 8),
+    alpha: reader.take('lora_alpha', isNumber, 'a number', 8),
+    dropout: reader.take('lora_dropout', isShare, 'a number from 0 to 1', 0),
+    targetModules: reader.take('target_modules', isTargets, 'a list of names, or a regular expression'),
+    ...(modulesToSave?.length ? { modulesToSave } : {}),
+    rankPattern: reader.take('rank_pattern', isTable(isRank), 'an object of positive integers', {}),
+    alphaPattern: reader.take('alpha_pattern', isTable(isNumber), 'an object of numbers', {}),
+    rankStabilized: reader.take('use_rslora', isFlag, 'true or false', false),
+    ...(isGiven(blocks) ? { layersToTransform: blocks } : {}),
+    ...(isGiven(lists) ? { layersPattern: lists } : {}),
+    ...(isGiven(excluded) ? { excludeModules: excluded } : {}),
+    ...(bias === 'none' ? {} : { bias }),
+    ...(dora ? { dora } : {}),
+    ...(loraBias ? { loraBias } : {}),
+  }
+  reader.finish(idle, off)
+  return options
+}
+
+/** The config of an adapter; `targets` as a list of names, or a regular expression where no such list would do. */
+export function loraConfig(options: LoraOptions, targets: readonly string[] | string): Fields {
+  return {
+    ...off,
+    peft_type: 'LORA',
+    init_lora_weights: true,
+    r: options.rank,
+    lora_alpha: options.alpha,
+    lora_dropout: options.dropout,
+    target_modules: targets,
+    modules_to_save: options.modulesToSave?.length ? [...options.modulesToSave] : null,
+    rank_pattern: options.rankPattern ?? {},
+    alpha_pattern: options.alphaPattern ?? {},
+    use_rslora: options.rankStabilized ?? false,
+    use_dora: options.dora ?? false,
+    lora_bias: options.loraBias ?? false,
+    bias: options.bias ?? 'none',
+    exclude_modules: options.excludeModules ?? null,
+    layers_to_transform: options.layersToTransform ?? null,
+    layers_pattern: options.layersPattern ?? null,
+  }
+}

@@ -1,0 +1,81 @@
+/** A JSON file that somebody else wrote, field by field. All that is wrong is told in one error. */
+import { ValueError } from '../core/errors.js'
+
+/** A value of the file as it stands there, or the beginning of a long one. */
+export function asJson(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'undefined'
+  return text.length > 100 ? `${text.slice(0, 100)}...` : text
+}
+
+/** A file that somebody else wrote: nothing is known of any field. */
+export type Fields = { readonly [field: string]: unknown }
+
+export const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value)
+export const isRank = (value: unknown): value is number => isNumber(value) && Number.isInteger(value) && value > 0
+export const isShare = (value: unknown): value is number => isNumber(value) && value >= 0 && value <= 1
+export const isFlag = (value: unknown): value is boolean => typeof value === 'boolean'
+export const isNames = (value: unknown): value is readonly string[] =>
+  Array.isArray(value) && value.every((name) => typeof name === 'string' && name !== '')
+export const isTargets = (value: unknown): value is readonly string[] | string =>
+  typeof value === 'string' ? value !== '' : isNames(value) && value.length > 0
+export const isNothingOr =
+  <T>(is: (value: unknown) => value is T) =>
+  (value: unknown): value is T | null =>
+    value === null || (Array.isArray(value) && value.length === 0) || value === '' || is(value)
+export const isBlock = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+export const isBlocks = (value: unknown): value is number | readonly number[] =>
+  isBlock(value) || (Array.isArray(value) && value.length > 0 && value.every(isBlock))
+export const isBias = (value: unknown): value is 'none' | 'all' | 'lora_only' =>
+  value === 'none' || value === 'all' || value === 'lora_only'
+export const isTable =
+  (is: (value: unknown) => boolean) =>
+  (value: unknown): value is { readonly [key: string]: number } =>
+    typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(is)
+
+function isNothing(value: unknown): boolean {
+  if (value === null || value === undefined || value === false) return true
+  return typeof value === 'object' && Object.keys(value).length === 0
+}
+
+/** Whether a field that may be empty is not. */
+export function isGiven<T>(value: T | null): value is T {
+  return value !== null && !(Array.isArray(value) && value.length === 0) && (value as unknown) !== ''
+}
+
+export class FieldReader {
+  readonly #op: string
+  readonly #path: string
+  readonly #known = new Set<string>()
+  readonly fields: Fields
+  readonly faults: string[] = []
+
+  constructor(op: string, path: string, json: unknown) {
+    if (typeof json !== 'object' || json === null || Array.isArray(json))
+      throw new ValueError(op, `${path} holds ${asJson(json)}, but must hold an object`)
+    this.#op = op
+    this.#path = path
+    this.fields = json as Fields
+  }
+
+  /** The field if it is there and right; the fault otherwise. */
+  take<T>(field: string, is: (value: unknown) => value is T, what: string, absent?: T): T {
+    this.#known.add(field)
+    const value = Object.hasOwn(this.fields, field) ? (this.fields[field] ?? absent) : absent
+    if (!is(value)) this.faults.push(`${field} is ${asJson(value)}, but must be ${what}`)
+    return value as T
+  }
+
+  /** Throws, naming every fault, and every field that nobody took whose value is not the one that means it is off. */
+  finish(idle: ReadonlySet<string>, off: Fields): void {
+    const unknown: string[] = []
+    for (const [field, value] of Object.entries(this.fields)) {
+      if (this.#known.has(field) || idle.has(field)) continue
+      const right = Object.hasOwn(off, field) ? off[field] : null
+      // PEFT leaves null where a setting was never made, and adds settings of which nothing is known here.
+      if (value !== right && !isNothing(value))
+        unknown.push(`${field} is ${asJson(value)}; only ${asJson(right)} can be loaded`)
+    }
+    const faults = [...unknown, ...this.faults]
+    if (faults.length > 0) throw new ValueError(this.#op, `${this.#path}: ${faults.join('; ')}`)
+  }
+}

@@ -1,0 +1,153 @@
+/** An adapter that is to be applied to a model: checked, and then put in at once. */
+import { isBlocks, isFloating } from '../core/dtype.js'
+import { ValueError } from '../core/errors.js'
+import { checkOptions } from '../core/options.js'
+import { type Adaptable, type Adapter, Adapters, type Slotted } from '../nn/adapter.js'
+import { Copies, type Copy, copiesAround, copiesAt, copiesIn, copyOf } from '../nn/copies.js'
+import type { Module, Parameter } from '../nn/module.js'
+import { activate, adaptableLayers, ownModules, slotsIn } from './adapters.js'
+import { type Applied, appliedName, appliedNames, forgetApplied, noteApplied } from './applied.js'
+import { forgetBase, noteBase } from './base.js'
+import { MergeableAdapter } from './mergeable.js'
+import { byNames, checkModel, checkNames, type Named } from './select.js'
+
+export interface PlannedPlace {
+  /** The place's name in the adapter's files. */
+  readonly fileName: string
+  readonly layer: Slotted
+  /** The adapter for it: the one that is there where that fits, so that optimisers know it. */
+  make(): Adapter
+  /** Gives the settings of the plan to an adapter that was there. */
+  settle(adapter: Adapter): void
+}
+
+/** The result of applying an adapter: places for its parts, modules that learn whole, and modules whose bias learns. */
+export interface Plan {
+  readonly name: string
+  readonly applied: Applied
+  readonly layers: readonly PlannedPlace[]
+  readonly saved: readonly Named[]
+  readonly biases: readonly Named[]
+}
+
+/** Every layer of the model with an adapter of this name that was applied, by path. */
+export function layersOf(model: Module, name: string): (readonly [string, Adaptable, MergeableAdapter])[] {
+  return adaptableLayers(model).flatMap(([path, layer]) => {
+    const adapter = layer.adapters.get(name)
+    return adapter instanceof MergeableAdapter ? [[path, layer, adapter] as const] : []
+  })
+}
+
+/** Modules that learn whole, by the names in `modulesToSave`. Throws ValueError naming entries that name none. */
+export function savedModules(op: string, model: Module, modulesToSave: readonly string[] = []): Named[] {
+  checkNames(op, 'modulesToSave', modulesToSave)
+  const found = byNames(op, 'modulesToSave', modulesToSave, ownModules(model).slice(1))
+  const within = new Set(found.flatMap(([, module]) => module.modules().slice(1)))
+  return found.filter(([, module]) => !within.has(module))
+}
+
+/** Throws where modules cannot learn whole: of a dtype that does not learn, or in part another adapter's. */
+export function checkSaved(op: string, name: string, saved: readonly Named[]): void {
+  for (const [path, module] of saved) {
+    for (const [own, { dtype }] of module.namedParameters())
+      if (isBlocks(dtype))
+        throw new ValueError(
+          op,
+          `modulesToSave names '${path}', whose ${own} is ${dtype}, which cannot learn; leave it out, or keep its floats`,
+        )
+    for (const copies of copiesAround(module)) {
+      const others = copies.names.filter((other) => other !== name)
+      if (copies.module !== module && others.length > 0)
+        throw new ValueError(
+          op,
+          `modulesToSave names '${path}', but the adapter '${others[0]}' learns a module whole that is around it or within it; ` +
+            'name the same one',
+        )
+    }
+  }
+}
+
+/** The bias of a module's own; null: it has none that can learn. */
+function biasOf(module: Module): Parameter | null {
+  for (const [name, parameter] of module.namedParameters())
+    if (name === 'bias' && isFloating(parameter.dtype)) return parameter
+  return null
+}
+
+/** The modules whose bias learns, without those that learn whole. */
+export function biasModules(
+  model: Module,
+  kind: 'none' | 'all' | 'lora_only',
+  adapted: ReadonlySet<Module>,
+  saved: readonly Named[],
+) {
+  if (kind === 'none') return []
+  const whole = new Set(saved.flatMap(([, module]) => module.modules()))
+  return ownModules(model).filter(([, module]) => {
+    return !whole.has(module) && (kind === 'all' || adapted.has(module)) && biasOf(module) !== null
+  })
+}
+
+/** The adapters that a plan asks for, by the places that they are for. */
+export function adaptersOf({ layers }: Plan): ReadonlyMap<Slotted, Adapter> {
+  return new Map(layers.map((place) => [place.layer, place.make()]))
+}
+
+/** The weights of modules that learn whole: those that the adapter has, else copies of the original ones. */
+export function copiesOf({ name, saved, biases }: Plan): ReadonlyMap<Module, Copy> {
+  const there = (module: Module, isBias: boolean): Copy | undefined => {
+    const copy = copiesAt(module)?.get(name)
+    return copy?.isPart === isBias ? copy : undefined
+  }
+  return new Map([
+    ...saved.map(([, module]) => [module, there(module, false) ?? copyOf(module)] as const),
+    ...biases.map(([, module]) => [module, there(module, true) ?? copyOf(module, ['bias'])] as const),
+  ])
+}
+
+/** Puts adapters in, which take the place of those of their name and are then the only active ones. */
+export function attach(
+  model: Module,
+  plan: Plan,
+  adapters: ReadonlyMap<Slotted, Adapter>,
+  whole: ReadonlyMap<Module, Copy>,
+): void {
+  const { name, applied } = plan
+  for (const [, copies] of copiesIn(model)) if (!whole.has(copies.module)) copies.delete(name)
+  for (const [module, copy] of whole) Copies.of(module).set(name, copy)
+  const had = appliedNames(model).includes(name)
+  for (const [, module] of slotsIn(model)) if (had && !adapters.has(module)) module.adapters.delete(name)
+  for (const parameter of model.parameters()) parameter.requiresGrad = false
+  for (const { layer, settle } of plan.layers) {
+    const adapter = adapters.get(layer) as Adapter
+    settle(adapter)
+    layer.adapters.set(name, adapter.train(layer.training) as Adapter)
+  }
+  activate(model, [name])
+  // Another adapter over the same base: what changed since the first is still not the base's.
+  if (appliedNames(model).length === 0) noteBase(model)
+  noteApplied(model, name, applied)
+}
+
+/**
+ * Takes adapters away, all that were applied or the one named: without what they learned, unless it was merged. Modules in
+ * `modulesToSave` have their original weights again, or keep those of an adapter that was merged. Others that were active stay so.
+ * The base stays frozen, as applying them left it, because what learned before that is not known; call `unfreeze(model)` to train it.
+ * Throws ValueError if there is none.
+ */
+export function removeLora(model: Module, options: { readonly name?: string } = {}): void {
+  const op = 'removeLora'
+  checkModel(op, model)
+  const { name } = checkOptions(op, options, { name: true })
+  const names =
+    name === undefined && appliedNames(model).length > 0 ? appliedNames(model) : [appliedName(op, model, name)]
+  for (const each of names) {
+    const layers = layersOf(model, each)
+    const adopt = layers.some(([, , { merged }]) => merged)
+    for (const [, layer] of layers) layer.adapters.delete(each)
+    for (const [, { adapters }] of slotsIn(model)) if (!(adapters instanceof Adapters)) adapters.delete(each)
+    for (const [, copies] of copiesIn(model)) copies.delete(each, { adopt })
+    forgetApplied(model, each)
+  }
+  if (appliedNames(model).length === 0) forgetBase(model)
+}
