@@ -212,7 +212,11 @@ async function tokensOf(row: ChatRow, index: number, options: EncodeChatOptions,
   if (labels.every((label) => label === -100)) {
     const why = learned.includes(1)
       ? `its answers come after the first ${most} of ${ids.length} tokens; raise maxLength, or leave the row out`
-      : `it has ${row.messages.length} messages, with roles ${shown(row.messages.map(({ role }) => role))}; leave the row out`
+      : `it has ${row.messages.length} messages, with roles ${shown(row.messages.map(({ role }) => role))}; ${
+          row.messages.some(({ role }) => role === 'assistant')
+            ? 'the template leaves the answers out; mend the template'
+            : 'leave the row out'
+        }`
     throw new ValueError(op, `row ${index} has nothing to learn: ${why}`)
   }
   return { ids: kept, labels, cut: ids.length - kept.length }
