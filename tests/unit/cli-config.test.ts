@@ -91,7 +91,7 @@ describe('a wrong config', () => {
 
   it('names the value and what it must be, one below, at and above limits', async () => {
     expect(await refused(good.replace('2e-4', 'fast'))).toBe(
-      "c.yaml:4:25: train.lr is 'fast', but must be a positive number: the learning rate (default 2e-4 for LoRA, 2e-5 for all weights)",
+      "c.yaml:4:25: train.lr is 'fast', but must be a positive number: the learning rate (default 2e-5 where all weights learn, else 2e-4)",
     )
     for (const [text, line] of [
       ['epochs: 0', 'train.epochs is 0'],
@@ -111,7 +111,7 @@ describe('a wrong config', () => {
     )
     await loadConfig(written('c.yaml', good.replace('file: chats.jsonl', 'file: chats.jsonl, maxLength: 2')))
     expect(await refused(good.replace(/method: .*/, 'method: lora'))).toContain(
-      "method is 'lora', but must be 'full' or { lora: { rank: 16 } }",
+      "method is 'lora', but must be 'full', 'head', 'bitfit', { lora: { rank: 16 } } or { last: 2 }",
     )
     expect(await refused(good.replace('epochs: 2', 'memory: lots'))).toContain(
       "train.memory is 'lots', but must be bytes, or a text such as '8 GB'",

@@ -13,7 +13,7 @@ import { peekCommand } from '../../lib/cli/commands/peek.js'
 import { UsageError } from '../../lib/cli/exit.js'
 import type { DryRun } from '../../lib/cli/tuning/dry.js'
 import { progressLogger } from '../../lib/cli/tuning/progress.js'
-import { chatRows, configYaml, workplace } from './cli-finetune.js'
+import { chatRows, configYaml, encoderModel, workplace } from './cli-finetune.js'
 
 let folder: string
 let config: string
@@ -73,7 +73,7 @@ describe('peek', () => {
     const [first, ...rest] = stripVTControlCharacters(stdout).split('\n')
     expect(first).toMatch(/rows\.jsonl:\d+: \d+ tokens, 4 learned$/)
     expect(rest.join('\n')).toContain('⟦pong</s>⟧')
-    expect(stdout).toMatch(/19 rows \(chat\) and 1 for validation, [\d,]+ tokens, \d+% of them learned, .*; none cut/)
+    expect(stdout).toMatch(/19 rows \(chat\) and 1 for validation; [\d,]+ tokens, \d+% of them learned, .*; none cut/)
   })
 
   it('gives ids and labels as JSON, and says what was cut', async () => {
@@ -83,14 +83,16 @@ describe('peek', () => {
     const rows = stdout
       .trim()
       .split('\n')
-      .map((line) => JSON.parse(line) as { ids: number[]; labels: number[]; cut: number })
-    expect(rows).toHaveLength(19)
+      .map((line) => JSON.parse(line) as { ids: number[]; labels: number[] })
+    expect(rows).toHaveLength(20)
     for (const { ids, labels } of rows) {
       expect(labels.slice(1)).toEqual(ids.slice(1))
       expect(labels[0]).toBe(-100)
       expect(ids.length).toBeLessThanOrEqual(30)
     }
-    expect(rows.some(({ cut }) => cut > 0)).toBe(true)
+    stdout = ''
+    expect(await peekCommand([config, ...set('data.maxLength=30', 'data.learn=all')])).toBe(0)
+    expect(stdout).toMatch(/the longest row has 30; \d+ cut/)
   })
 
   it('learns completions but not their prompts, and the end of texts', async () => {
@@ -163,6 +165,46 @@ describe('finetune', () => {
     await expect(generateCommand([config, '--prompt', 'x', ...set('output=runs/none')])).rejects.toThrow(
       'has no adapter yet',
     )
+  })
+
+  it('learns classes of texts, by each method, and keeps their names', async () => {
+    await encoderModel(join(folder, 'bert'))
+    const rows = Array.from({ length: 24 }, (_, i) => ({
+      text: i % 2 ? `go on ${i}` : `ping ${i}`,
+      label: i % 2 ? 'go' : 'stay',
+    }))
+    writeFileSync(join(folder, 'labels.jsonl'), rows.map((row) => JSON.stringify(row)).join('\n'))
+    const methods = { lora: '{ lora: { rank: 4 } }', head: 'head', bitfit: 'bitfit', last: '{ last: 1 }', full: 'full' }
+    for (const [name, method] of Object.entries(methods)) {
+      stdout = ''
+      const own = [
+        'model=./bert',
+        'data={ file: labels.jsonl, validation: 0.25 }',
+        `method=${method}`,
+        `output=runs/by-${name}`,
+      ]
+      expect(
+        await finetuneCommand([
+          config,
+          '--json',
+          ...set(...own, 'train.lr=2e-2', 'train.epochs=6', 'train.batchSize=4'),
+        ]),
+      ).toBe(0)
+      const { result, epochs } = JSON.parse(stdout) as {
+        result: string
+        epochs: { loss: number; validation: { accuracy: number } }[]
+      }
+      expect(epochs.at(-1)?.loss, name).toBeLessThan(epochs[0]?.loss ?? 0)
+      expect(epochs.at(-1)?.validation.accuracy, name).toBeGreaterThanOrEqual(0.5)
+      if (name === 'full') {
+        expect(epochs.at(-1)?.validation.accuracy).toBe(1)
+        const { id2label } = JSON.parse(readFileSync(join(result, 'config.json'), 'utf8')) as { id2label: object }
+        expect(id2label).toEqual({ 0: 'go', 1: 'stay' })
+      }
+    }
+    await expect(
+      generateCommand([config, '--prompt', 'x', ...set('model=./bert', 'output=runs/by-full', 'method=full')]),
+    ).rejects.toThrow("the run learned rows of the format 'classification'")
   })
 
   const endless = ['train.epochs=1000', 'train.checkpoints={ every: 3, keep: 2 }', 'method.lora.dropout=0.1']

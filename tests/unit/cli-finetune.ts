@@ -1,5 +1,5 @@
 /** A folder with a small chat model and data, for tests of the command line. */
-import { cpSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -51,6 +51,24 @@ export async function modelFolder(folder: string, changes: { readonly [name: str
   })
   await model.save(folder, { log: () => undefined })
   for (const name of ['tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja'])
+    cpSync(join(tokenizers, 'llama-bpe', name), join(folder, name))
+}
+
+/** A small BERT, whose tokens are those of the chat model. */
+export async function encoderModel(folder: string): Promise<void> {
+  if (existsSync(folder)) return
+  manualSeed(0)
+  const model = await AutoModel.forMaskedLM({
+    model_type: 'bert',
+    vocab_size: 1403,
+    hidden_size: 16,
+    intermediate_size: 32,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    max_position_embeddings: 64,
+  })
+  await model.save(folder, { log: () => undefined })
+  for (const name of ['tokenizer.json', 'tokenizer_config.json'])
     cpSync(join(tokenizers, 'llama-bpe', name), join(folder, name))
 }
 

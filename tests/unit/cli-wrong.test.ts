@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { finetuneCommand } from '../../lib/cli/commands/finetune.js'
 import { exitCodeOf } from '../../lib/cli/exit.js'
-import { chatRow, chatRows, configYaml, modelFolder, workplace } from './cli-finetune.js'
+import { chatRow, chatRows, configYaml, encoderModel, modelFolder, workplace } from './cli-finetune.js'
 
 let folder: string
 
@@ -94,8 +94,8 @@ const configs: readonly (readonly [what: string, from: string | RegExp, to: stri
     'file: rows',
     'maxLength: 5\n  file: rows',
     'rows.jsonl:1',
-    'behind the first 5 of',
-    'raise data.maxLength',
+    'after the first 5 of',
+    'raise maxLength',
   ],
   [
     'early stopping without validation',
@@ -134,7 +134,7 @@ const configs: readonly (readonly [what: string, from: string | RegExp, to: stri
     'file: rows',
     "template: '{{ messages[0].content }}'\n  file: rows",
     'rows.jsonl:1',
-    'the template leaves its answers out',
+    'the template leaves the answers out',
     'mend the template',
   ],
   [
@@ -150,8 +150,8 @@ const configs: readonly (readonly [what: string, from: string | RegExp, to: stri
     'model: ./model',
     'model: ./small\ntokenizer: ./model',
     'rows.jsonl:1',
-    'the model knows 300',
-    'give the right one by tokenizer',
+    "none of the model's, whose vocabulary has 300",
+    'load the tokenizer of',
   ],
   ['a model that writes nothing', './model', './encoder', 'config.yaml:1:8: model', "'bert'", 'known are gpt2, llama'],
   [
@@ -176,7 +176,7 @@ const data: readonly (readonly [what: string, rows: readonly string[], ...says: 
   ],
   ['columns that tell no format', ['{"question": 1}'], 'rows.jsonl:1', "'question'", 'data.format'],
   ['a number for a text', ['{"text": "a b c"}', '{"text": 5}'], 'rows.jsonl:2', 'the number 5', 'must be a text'],
-  ['an empty text', ['{"text": "a b c"}', '', '{"text": " "}'], 'rows.jsonl:3', "'text' is empty", 'leave the row out'],
+  ['an empty text', ['{"text": "a b c"}', '', '{"text": " "}'], 'rows.jsonl:3', 'text is empty', 'leave the row out'],
   ['a list for a row', ['[1]'], 'rows.jsonl:1', 'an array', 'must be an object'],
   ['a text for messages', [chatRow('a'), '{"messages": "hi"}'], 'rows.jsonl:2', "'hi'", 'must be a list'],
   ['no messages', [chatRow('a'), '{"messages": []}'], 'rows.jsonl:2', 'an empty list', 'must be a list'],
@@ -191,7 +191,7 @@ const data: readonly (readonly [what: string, rows: readonly string[], ...says: 
     'no answer',
     [chatRow('a'), '{"messages": [{"role": "user", "content": "a"}]}'],
     'rows.jsonl:2',
-    'no message is of the assistant',
+    "with roles ['user']",
     'leave the row out',
   ],
   ['no rows', ['', ' '], 'rows.jsonl', 'there are no rows', 'give a file'],
@@ -208,6 +208,37 @@ const data: readonly (readonly [what: string, rows: readonly string[], ...says: 
 async function encoderFolder(): Promise<void> {
   await modelFolder(join(folder, 'encoder'))
   writeFileSync(join(folder, 'encoder', 'config.json'), '{"model_type": "bert", "architectures": ["BertForMaskedLM"]}')
+}
+
+/** Rows of texts with labels, for a classifier. */
+const labelled: readonly (readonly [what: string, rows: readonly string[], ...says: string[]])[] = [
+  [
+    'one class only',
+    ['{"text": "a", "label": "x"}', '{"text": "b", "label": "x"}'],
+    'rows.jsonl',
+    "'x'",
+    'add rows of other classes',
+  ],
+  [
+    'a label of another type',
+    ['{"text": "a", "label": "x"}', '{"text": "b", "label": 1}'],
+    'rows.jsonl:2',
+    'the number 1',
+    'write all alike',
+  ],
+  [
+    'a label that is none',
+    ['{"text": "a", "label": "x"}', '{"text": "b", "label": null}'],
+    'rows.jsonl:2',
+    'null',
+    'must be the name or the index of a class',
+  ],
+  ['a number that is no class', ['{"text": "a", "label": 0.5}'], 'rows.jsonl:1', '0.5', "kind: 'number'"],
+]
+
+/** A small encoder with the same tokenizer. */
+async function classifierFolder(): Promise<void> {
+  await encoderModel(join(folder, 'bert'))
 }
 
 describe('a config is refused that has', () => {
@@ -228,6 +259,20 @@ describe('data are refused that have', () => {
     for (const each of says) expect(message).toContain(each)
   })
 
+  it.each(labelled.map((each) => [each[0], each] as const))('%s', async (_, [, rows, ...says]) => {
+    await classifierFolder()
+    writeFileSync(join(folder, 'rows.jsonl'), rows.join('\n'))
+    const message = await refused(['--set', 'model=./bert'])
+    for (const each of says) expect(message).toContain(each)
+  })
+
+  it('a label that is none of the classes', async () => {
+    await classifierFolder()
+    writeFileSync(join(folder, 'rows.jsonl'), '{"text": "a", "label": "x"}\n{"text": "b", "label": "z"}')
+    const message = await refused(['--set', 'model=./bert', '--set', 'data.labels=[x, y]'])
+    expect(message).toMatch(/^rows\.jsonl:2: .*'z', but the labels are 'x', 'y'; mend the row, or add it to labels/)
+  })
+
   it('bytes that are no text', async () => {
     writeFileSync(join(folder, 'rows.jsonl'), Buffer.from([0x7b, 0xff, 0xfe, 0x7d]))
     expect(await refused()).toContain('rows.jsonl:1: the line is no UTF-8; write the file anew in UTF-8')
@@ -238,14 +283,12 @@ describe('data are refused that have', () => {
     expect(await refused(['--set', 'data.file=rows.csv'])).toMatch(/rows\.csv:3: .*3 fields/)
   })
 
-  it('several faults: each is told once, with the number of rows that have it', async () => {
+  it('several faults: each is told once, with all rows that have it', async () => {
     const rows = ['{"text": "a b"}', '{"text": 5}', '{"txt": ""}', '{"text": 5}', '{"text": 5}']
     writeFileSync(join(folder, 'rows.jsonl'), rows.join('\n'))
     const lines = (await refused()).split('\n')
     expect(lines).toHaveLength(2)
-    expect(lines[0]).toBe(
-      "rows.jsonl:2: 'text' is the number 5, but must be a text (and so have 2 more rows, up to rows.jsonl:5)",
-    )
+    expect(lines[0]).toBe('rows.jsonl:2, rows.jsonl:4, rows.jsonl:5: text is the number 5, but must be a text')
     expect(lines[1]).toContain("did you mean 'txt'?")
   })
 })

@@ -1,6 +1,6 @@
 /** `firesteel finetune`: a training from a config, without a program. */
 import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { History } from '../../train/history.js'
 import { parseArguments } from '../arguments.js'
 import { type Loaded, loadConfig, placed } from '../config/config.js'
@@ -35,7 +35,7 @@ export async function finetuneCommand(args: readonly string[]): Promise<ExitCode
 async function dry(loaded: Loaded, json: boolean): Promise<ExitCode> {
   const { data, model, planOf } = await begin(loaded)
   const { dryRun, dryText } = await import('../tuning/dry.js')
-  const run = await dryRun(planOf(loaded, model, data, { resume: false, loggers: [] }), data)
+  const run = await dryRun(await planOf(loaded, model, data, { resume: false, loggers: [] }), data)
   console.log(json ? JSON.stringify(run) : dryText(run))
   return run.findings.some(({ level }) => level === 'fault') ? exitCodes.wrong : exitCodes.done
 }
@@ -47,7 +47,7 @@ async function begin(loaded: Loaded) {
     import('../tuning/plan.js'),
   ])
   const data = await readData(loaded)
-  return { data, model: await makeModel(loaded), planOf }
+  return { data, model: await makeModel(loaded, data), planOf }
 }
 
 async function train(loaded: Loaded, resume: boolean, json: boolean): Promise<ExitCode> {
@@ -72,7 +72,7 @@ async function train(loaded: Loaded, resume: boolean, json: boolean): Promise<Ex
     minutes: config.train?.minutes,
     stream: process.stderr,
   })
-  const plan = planOf(loaded, model, data, { resume, loggers: [progress] })
+  const plan = await planOf(loaded, model, data, { resume, loggers: [progress] })
   totals.totalSteps = plan.totalSteps
   await placed(loaded, ['output'], () => writeManifest(output, manifest))
   const history = await plan.trainer.fit(plan.loader, plan.fit)
@@ -84,10 +84,7 @@ async function train(loaded: Loaded, resume: boolean, json: boolean): Promise<Ex
   const result = await saveResult(loaded, model, data.tokenizer)
   const { epochs, stopped } = history
   if (json) console.log(JSON.stringify({ result, output, epochs, stopped }))
-  else
-    console.log(
-      `${epochs.length === 0 ? '' : `${history}\n`}the ${typeof config.method === 'object' ? 'adapter' : 'model'} is in ${result}`,
-    )
+  else console.log(`${epochs.length === 0 ? '' : `${history}\n`}the ${basename(result)} is in ${result}`)
   return exitCodes.done
 }
 

@@ -1,12 +1,13 @@
 /** `firesteel generate`: a text that a model writes. */
 import { stat } from 'node:fs/promises'
 import { text as readAll } from 'node:stream/consumers'
-import type { ChatOptions } from '../../models/causal.js'
+import type { CausalModel, ChatOptions } from '../../models/causal.js'
 import type { ChatMessage } from '../../text/chat/template.js'
+import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { parseArguments } from '../arguments.js'
 import { loadConfig } from '../config/config.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
-import type { Tuned } from '../tuning/result.js'
+import type { FormatName } from '../tasks/formats.js'
 
 const usage = `Usage: firesteel generate CONFIG|FOLDER [--prompt TEXT] [--system TEXT] [--plain] [options]
   CONFIG|FOLDER      the config of a run that has come to its end, or a Hugging Face folder
@@ -84,14 +85,26 @@ export async function generateCommand(args: readonly string[]): Promise<ExitCode
   return exitCodes.done
 }
 
-async function load(path: string, assignments: readonly string[]): Promise<Tuned> {
+/** A model that writes. */
+interface Writer {
+  readonly model: CausalModel
+  readonly tokenizer: Tokenizer
+  /** The format of the rows that it learned; null for a folder that no run made. */
+  readonly format: FormatName | null
+}
+
+async function load(path: string, assignments: readonly string[]): Promise<Writer> {
   const isFolder = await stat(path).then(
     (found) => found.isDirectory(),
     () => false,
   )
   if (!isFolder) {
-    const { loadTuned } = await import('../tuning/result.js')
-    return loadTuned(await loadConfig(path, assignments))
+    const [{ loadTuned }, causal] = await Promise.all([import('../tuning/result.js'), import('../../models/causal.js')])
+    const { model, tokenizer, format } = await loadTuned(await loadConfig(path, assignments))
+    if (model instanceof causal.CausalModel) return { model, tokenizer, format }
+    throw new UsageError(
+      `${path}: the run learned rows of the format '${format}', but only models of chats, completions and texts write`,
+    )
   }
   if (assignments.length > 0) throw new UsageError('--set changes values of a config, but a folder was given')
   const [{ AutoModel }, { AutoTokenizer }] = await Promise.all([
@@ -108,7 +121,7 @@ interface Writing {
 }
 
 function pieces(
-  { model, tokenizer }: Tuned,
+  { model, tokenizer }: Writer,
   prompt: string,
   { isChat, system, options }: Writing,
 ): AsyncGenerator<string> {

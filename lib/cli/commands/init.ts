@@ -2,17 +2,15 @@
 import { stat, writeFile } from 'node:fs/promises'
 import { dirname, relative, resolve, sep } from 'node:path'
 import { parseArguments } from '../arguments.js'
-import type { Format } from '../data/causal.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
+import type { FormatName } from '../tasks/formats.js'
 
-const usage = `Usage: firesteel init [FILE] [--model FOLDER] [--data FILE] [--format chat|completion|text] [--method lora|full]
+const usage = `Usage: firesteel init [FILE] [--model FOLDER] [--data FILE] [--format FORMAT] [--method lora|full]
   FILE      the config to be written; default finetune.yaml. A file that is there stays
   --model   a Hugging Face folder; \`firesteel pull owner/name\` fetches one
   --data    rows: .jsonl, .csv, .tsv, .parquet or .txt
-  --format  default: as the first row of the data has columns, else chat
+  --format  chat, completion, text, classification, tokens or answers; default: as the first row of the data has columns, else chat
   --method  default lora`
-
-const formats = ['chat', 'completion', 'text'] as const
 
 export async function initCommand(args: readonly string[]): Promise<ExitCode> {
   const text = { type: 'string' } as const
@@ -30,8 +28,8 @@ export async function initCommand(args: readonly string[]): Promise<ExitCode> {
   if (!/\.ya?ml$/.test(path)) throw new UsageError(`init writes YAML, but ${path} does not end with .yaml`)
   const { method = 'lora', format } = values
   if (method !== 'lora' && method !== 'full') throw new UsageError(`--method is '${method}', but must be lora or full`)
-  if (format !== undefined && !formats.some((each) => each === format))
-    throw new UsageError(`--format is '${format}', but must be ${formats.join(', ')}`)
+  if (format !== undefined && !Object.hasOwn(columnsOf, format))
+    throw new UsageError(`--format is '${format}', but must be ${Object.keys(columnsOf).join(', ')}`)
   const folder = dirname(resolve(path))
   const own = (each: string) => {
     const from = relative(folder, resolve(each)).split(sep).join('/')
@@ -40,7 +38,7 @@ export async function initCommand(args: readonly string[]): Promise<ExitCode> {
   const written = configText({
     model: values.model === undefined ? './model' : own(values.model),
     file: values.data === undefined ? './data.jsonl' : own(values.data),
-    format: (format as Format | undefined) ?? (values.data === undefined ? 'chat' : await formatIn(values.data)),
+    format: (format as FormatName | undefined) ?? (values.data === undefined ? 'chat' : await formatIn(values.data)),
     isLora: method === 'lora',
   })
   // 'wx', because a config that is there must not be lost.
@@ -61,29 +59,25 @@ export async function initCommand(args: readonly string[]): Promise<ExitCode> {
 }
 
 /** The format that the first row tells. */
-async function formatIn(path: string): Promise<Format> {
-  const [{ placedRows }, { formatOf }] = await Promise.all([import('../data/rows.js'), import('../data/causal.js')])
-  for await (const { row, place } of placedRows(path)) {
-    const format = formatOf(row)
-    if (format !== null) return format
-    throw new UsageError(
-      `${place}: the columns ${Object.keys(row).join(', ')} tell no format; say which by --format, and name the columns in the config`,
-    )
-  }
-  throw new UsageError(`${path}: there are no rows`)
+async function formatIn(path: string): Promise<FormatName> {
+  const { guessed } = await import('../tuning/material.js')
+  return guessed([path])
 }
 
 interface Answers {
   readonly model: string
   readonly file: string
-  readonly format: Format
+  readonly format: FormatName
   readonly isLora: boolean
 }
 
-const columnsOf: { readonly [format in Format]: string } = {
+const columnsOf: { readonly [format in FormatName]: string } = {
   chat: '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}',
   completion: '{"prompt": "...", "completion": "..."}',
   text: '{"text": "..."}',
+  classification: '{"text": "...", "label": "..."}',
+  tokens: '{"words": ["...", "..."], "tags": ["...", "..."]}',
+  answers: '{"question": "...", "context": "...", "answers": {"text": "...", "start": 0}}',
 }
 
 /** The text of a config. Values are written as JSON, which YAML takes as it is. */

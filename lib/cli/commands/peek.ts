@@ -3,12 +3,11 @@ import { styleText } from 'node:util'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { parseArguments } from '../arguments.js'
 import { loadConfig } from '../config/config.js'
-import type { TokenRow } from '../data/causal.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 
 const usage = `Usage: firesteel peek CONFIG [COUNT] [--set NAME=VALUE] [--json]
   COUNT   how many rows; default 3
-  --json  a row on each line: place, text, ids, labels (-100 where nothing is learned), cut
+  --json  a row on each line: place, text, ids, labels (-100 where nothing is learned) or label
 Learned tokens are green; where there are no colours, they stand in ⟦ ⟧.`
 
 export async function peekCommand(args: readonly string[]): Promise<ExitCode> {
@@ -27,41 +26,76 @@ export async function peekCommand(args: readonly string[]): Promise<ExitCode> {
   if (path === undefined || others.length > 0 || !(Number.isSafeInteger(count) && count >= 1))
     throw new UsageError(`peek takes a config and a number of rows, but got '${positionals.join(' ')}'\n${usage}`)
   const loaded = await loadConfig(path, values.set)
-  const { readData } = await import('../tuning/material.js')
+  const [{ listOf, readData }, { figuresText, rowFigures }] = await Promise.all([
+    import('../tuning/material.js'),
+    import('../tuning/dry.js'),
+  ])
   const data = await readData(loaded)
+  const { tokenizer, places, labelling } = data
   const colours = process.stdout.hasColors?.() === true
-  for (const row of data.train.slice(0, count))
+  const shown = listOf(data.all).slice(0, count)
+  for (const [i, row] of shown.entries()) {
+    const { source = i, ...own } = row as PeekedRow
+    const place = places[source] ?? ''
     if (values.json) {
-      const { place, ids, labels, cut } = row
-      console.log(
-        JSON.stringify({ place, text: decode(data.tokenizer, [...ids]), ids: [...ids], labels: [...labels], cut }),
-      )
-    } else console.log(rowText(row, data.tokenizer, colours))
-  if (!values.json) {
-    const { figuresText, rowFigures } = await import('../tuning/dry.js')
-    console.log(figuresText(rowFigures(data)))
+      const lists = Object.entries(own).map(([name, value]) => [name, ArrayBuffer.isView(value) ? [...value] : value])
+      console.log(JSON.stringify({ place, text: decode(tokenizer, [...row.ids]), ...Object.fromEntries(lists) }))
+    } else console.log(rowText(own, { place, tokenizer, colours, labels: labelling.labels }))
   }
+  if (!values.json) console.log(figuresText(rowFigures(data)))
   return exitCodes.done
+}
+
+/** A row of any format. */
+interface PeekedRow {
+  readonly ids: Int32Array
+  /** Labels of tokens; -100 where none is learned. */
+  readonly labels?: Int32Array
+  /** The label of the whole row: a class, several, or a number. */
+  readonly label?: number | Float32Array
+  /** The first and the last token of the answer. */
+  readonly start?: number
+  readonly end?: number
+  /** The row of the file that a window is of. */
+  readonly source?: number
+}
+
+interface Peek {
+  readonly place: string
+  readonly tokenizer: Tokenizer
+  readonly colours: boolean
+  /** Names of the classes. */
+  readonly labels: readonly string[]
 }
 
 const decode = (tokenizer: Tokenizer, ids: readonly number[]) => tokenizer.decode(ids, { skipSpecialTokens: false })
 
+/** The label of the row as a whole, in words. */
+function labelText({ label }: PeekedRow, labels: readonly string[]): string {
+  if (label === undefined) return ''
+  if (typeof label === 'number') return `, label ${labels.length > 1 ? (labels[label] ?? label) : label}`
+  return `, labels ${[...label].flatMap((value, i) => (value === 1 ? [labels[i] ?? i] : [])).join(', ') || 'none'}`
+}
+
 /** The text of a row in runs of tokens that are learned and that are not. */
-export function rowText({ ids, labels, cut, place }: TokenRow, tokenizer: Tokenizer, colours: boolean): string {
+export function rowText(row: PeekedRow, { place, tokenizer, colours, labels }: Peek): string {
+  const { ids, start = -1, end = -1 } = row
+  const isLearned = (i: number) =>
+    row.labels === undefined ? start > 0 && i >= start && i <= end : (row.labels[i] ?? -1) >= 0
   const parts: string[] = []
   let learned = 0
   for (let from = 0; from < ids.length; ) {
-    const isLearned = (labels[from] as number) >= 0
+    const own = isLearned(from)
     let to = from
-    while (to < ids.length && (labels[to] as number) >= 0 === isLearned) to++
-    if (isLearned) learned += to - from
+    while (to < ids.length && isLearned(to) === own) to++
+    if (own) learned += to - from
     // Tokens are decoded together with those before them, because a tokenizer may drop the blank at the beginning of a text.
     const before = decode(tokenizer, [...ids.subarray(0, from)])
     const upTo = decode(tokenizer, [...ids.subarray(0, to)])
     const text = upTo.startsWith(before) ? upTo.slice(before.length) : decode(tokenizer, [...ids.subarray(from, to)])
-    parts.push(!isLearned ? text : colours ? styleText('green', text) : `⟦${text}⟧`)
+    parts.push(!own ? text : colours ? styleText('green', text) : `⟦${text}⟧`)
     from = to
   }
-  const lost = cut === 0 ? '' : `, ${cut} more cut off`
-  return `${place}: ${ids.length} tokens, ${learned} learned${lost}\n${parts.join('')}\n`
+  const count = row.labels === undefined ? '' : `, ${learned} learned`
+  return `${place}: ${ids.length} tokens${count}${labelText(row, labels)}\n${parts.join('')}\n`
 }

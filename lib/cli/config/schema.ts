@@ -29,8 +29,14 @@ const lora = z
   .describe('a table of options, such as { rank: 16, alpha: 32 }')
 
 const method = z
-  .union([z.enum(['full']), z.strictObject({ lora })])
-  .describe("'full' or { lora: { rank: 16 } }: what learns (default 'full')")
+  .union([
+    z.enum(['full', 'head', 'bitfit']),
+    z.strictObject({ lora }),
+    z.strictObject({ last: count('how many of the last blocks learn beside the head') }),
+  ])
+  .describe(
+    "'full', 'head', 'bitfit', { lora: { rank: 16 } } or { last: 2 }: all weights learn, the task's head, biases and head, adapters, or the last blocks and head (default 'full')",
+  )
 
 const columns = z
   .strictObject({
@@ -38,10 +44,17 @@ const columns = z
     prompt: column("what stands before a completion (default 'prompt')").optional(),
     completion: column("what is to be written (default 'completion')").optional(),
     text: column("the text (default 'text')").optional(),
+    pair: column('the second text of pairs (default: none)').optional(),
+    label: column("the class, a list of classes, or a number (default 'label')").optional(),
+    words: column("a list of words (default 'words')").optional(),
+    tags: column("a tag for each word (default 'tags')").optional(),
+    question: column("the question (default 'question')").optional(),
+    context: column("the text that holds the answer (default 'context')").optional(),
+    answers: column("{ text, start }, or SQuAD's lists (default 'answers')").optional(),
   })
   .describe('a table of columns whose names are not the usual ones, such as { text: review }')
 
-export const formats = ['chat', 'completion', 'text'] as const
+export const formatNames = ['chat', 'completion', 'text', 'classification', 'tokens', 'answers'] as const
 
 const data = z
   .strictObject({
@@ -49,9 +62,9 @@ const data = z
       .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
       .describe('a path or pattern of .jsonl, .csv, .tsv, .parquet or .txt files, or a list of them'),
     format: z
-      .enum(formats)
+      .enum(formatNames)
       .describe(
-        "'chat' (messages), 'completion' (prompt, completion) or 'text' (default: as the first row has columns)",
+        "'chat' (messages), 'completion' (prompt, completion), 'text', 'classification' (text, label), 'tokens' (words, tags) or 'answers' (question, context, answers); default: as the first row has columns",
       )
       .optional(),
     columns: columns.optional(),
@@ -60,6 +73,17 @@ const data = z
       .describe("'assistant' (default), 'last' or 'all': which tokens of a chat are learned")
       .optional(),
     template: z.string().min(1).describe("a chat template, or the name of one of the tokenizer's").optional(),
+    labels: z
+      .array(z.string().min(1))
+      .min(1)
+      .describe('a list of the names of classes, in order (default: those of the data, sorted)')
+      .optional(),
+    labelKind: z
+      .enum(['class', 'classes', 'number'])
+      .describe(
+        "'class', 'classes' or 'number': what a label is (default: as the first row has it; numbers must say so)",
+      )
+      .optional(),
     maxLength: z
       .int()
       .min(2)
@@ -102,7 +126,7 @@ const train = z
     epochs: count('passes over the data (default 1, unless steps or minutes are given)').optional(),
     steps: count('steps of the optimizer after which the training ends').optional(),
     minutes: positive('minutes after which the training ends').optional(),
-    lr: positive('the learning rate (default 2e-4 for LoRA, 2e-5 for all weights)').optional(),
+    lr: positive('the learning rate (default 2e-5 where all weights learn, else 2e-4)').optional(),
     optimizer: z
       .enum(['adamw', 'adam', 'sgd', 'lion'])
       .describe("'adamw' (default), 'adam', 'sgd' or 'lion'")

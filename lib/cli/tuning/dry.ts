@@ -1,9 +1,11 @@
 /** A training that is not run: what it would take, and what is wrong with it. */
+
 import { availableMemory } from '../../backend/native/machine.js'
+import { visitTensors } from '../../core/scope.js'
+import { type TokenList, tokensIn } from '../../tasks/rows/rows.js'
 import type { Finding } from '../../train/preflight/report.js'
-import type { TokenRow } from '../data/causal.js'
 import { bytesText, countText, durationText } from '../words.js'
-import type { Data } from './material.js'
+import { type Data, listOf } from './material.js'
 import type { TrainingPlan } from './plan.js'
 
 export interface RowFigures {
@@ -11,11 +13,13 @@ export interface RowFigures {
   readonly rows: number
   readonly validation: number
   readonly tokens: number
-  /** The share of tokens that is learned. */
-  readonly learned: number
-  /** Rows that were cut, and tokens of theirs. */
+  /** The share of tokens that is learned; null where rows, and not tokens, have labels. */
+  readonly learned: number | null
+  /** Rows that were cut. */
   readonly cut: number
-  readonly cutTokens: number
+  /** Rows, or parts of rows, that were left out, by the reason. */
+  readonly skipped: { readonly [reason: string]: number }
+  readonly labels: readonly string[]
   readonly longest: number
 }
 
@@ -30,64 +34,61 @@ export interface DryRun extends RowFigures {
   readonly findings: readonly Finding[]
 }
 
-export function rowFigures({ format, train, validation }: Data): RowFigures {
-  const all = [...train, ...(validation ?? [])]
-  const sum = (of: (row: TokenRow) => number) => all.reduce((total, row) => total + of(row), 0)
-  const tokens = sum(({ ids }) => ids.length)
+export function rowFigures({ format, train, validation, all, labelling }: Data): RowFigures {
+  const rows = [...listOf(train), ...(validation === null ? [] : listOf(validation))]
+  const tokens = rows.reduce((total, { ids }) => total + ids.length, 0)
+  const counts = rows.map((row) => learnedIn(row))
+  const learned = counts.reduce<number>((total, count) => total + (count ?? 0), 0)
   return {
     format,
     rows: train.length,
     validation: validation?.length ?? 0,
     tokens,
-    learned: sum(({ labels }) => labels.reduce((count, label) => count + (label >= 0 ? 1 : 0), 0)) / tokens,
-    cut: sum(({ cut }) => (cut > 0 ? 1 : 0)),
-    cutTokens: sum(({ cut }) => cut),
-    longest: all.reduce((most, { ids }) => Math.max(most, ids.length), 0),
+    learned: counts.includes(null) ? null : learned / tokens,
+    cut: all.cut,
+    skipped: all.skipped,
+    labels: labelling.labels,
+    longest: rows.reduce((most, row) => Math.max(most, tokensIn(row)), 0),
   }
 }
 
-export function figuresText({
-  format,
-  rows,
-  validation,
-  tokens,
-  learned,
-  cut,
-  cutTokens,
-  longest,
-}: RowFigures): string {
-  const held = validation === 0 ? '' : ` and ${countText(validation)} for validation`
-  const lost = cut === 0 ? 'none cut' : `${countText(cut)} cut, by ${countText(cutTokens)} tokens`
-  return `${countText(rows)} rows (${format})${held}, ${countText(tokens)} tokens, ${Math.round(100 * learned)}% of them learned, the longest row has ${countText(longest)}; ${lost}`
+/** Tokens of a row that are learned; null where the row has no labels of its tokens. */
+export function learnedIn(row: TokenList & { readonly labels?: unknown }): number | null {
+  const { labels } = row
+  return labels instanceof Int32Array ? labels.reduce((count, label) => count + (label >= 0 ? 1 : 0), 0) : null
+}
+
+export function figuresText(figures: RowFigures): string {
+  const { format, rows, validation, tokens, learned, labels, cut, skipped, longest } = figures
+  return [
+    `${countText(rows)} rows (${format})${validation === 0 ? '' : ` and ${countText(validation)} for validation`}`,
+    ...(labels.length === 0 ? [] : [labels.length > 12 ? `${labels.length} labels` : `labels ${labels.join(', ')}`]),
+    `${countText(tokens)} tokens${learned === null ? '' : `, ${Math.round(100 * learned)}% of them learned`}, the longest row has ${countText(longest)}`,
+    cut === 0 ? 'none cut' : `${countText(cut)} cut`,
+    ...Object.entries(skipped).map(([reason, count]) => `${countText(count)} ${reason}`),
+  ].join('; ')
 }
 
 /** Steps that are tried to measure their time. */
 const tried = 3
 
 /** Seconds of a pass, from the times of a long and of a middle batch: a step takes a time of its own, and one for each token. */
-async function secondsOfPass({ trainer, loader, longest }: TrainingPlan, longestSeconds: number): Promise<number> {
+async function secondsOfPass(
+  { trainer, loader, longest, middle }: TrainingPlan,
+  longestSeconds: number,
+): Promise<number> {
   const sizes: number[] = []
-  for await (const { ids, labels } of loader) {
-    sizes.push(ids.numel)
-    ids.dispose()
-    labels.dispose()
+  for await (const batch of loader) {
+    sizes.push(batch.ids.numel)
+    visitTensors(batch, (tensor) => tensor.dispose())
   }
-  const long = longest.ids.numel
-  const sorted = [...sizes].sort((a, b) => a - b)
-  const middle = sorted[sorted.length >> 1] as number
+  const [long, short] = [longest.ids.numel, middle.ids.numel]
   const sum = sizes.reduce((total, size) => total + size, 0)
-  if (long <= 1.2 * middle) return (longestSeconds * sum) / long
-  const rows = longest.ids.shape[0] as number
-  const width = Math.max(2, Math.round(middle / rows))
-  const narrow = {
-    ids: longest.ids.narrow(1, 0, width).contiguous(),
-    labels: longest.labels.narrow(1, 0, width).contiguous(),
-  }
-  const { time } = await trainer.check(narrow, { steps: tried, rows: 0 })
-  const accumulate = trainer.options.accumulate ?? 1
-  const middleSeconds = (time?.step ?? longestSeconds * accumulate) / accumulate
-  const perToken = Math.max(0, (longestSeconds - middleSeconds) / (long - rows * width))
-  const own = Math.max(0, middleSeconds - perToken * rows * width)
+  if (long <= 1.2 * short) return (longestSeconds * sum) / long
+  const { time } = await trainer.check(middle, { steps: tried, rows: 0 })
+  const shortSeconds = time === null ? longestSeconds : time.step / (trainer.options.accumulate ?? 1)
+  const perToken = Math.max(0, (longestSeconds - shortSeconds) / (long - short))
+  const own = Math.max(0, shortSeconds - perToken * short)
   return own * sizes.length + perToken * sum
 }
 
@@ -103,7 +104,7 @@ export async function dryRun(plan: TrainingPlan, data: Data): Promise<DryRun> {
   loader.loadStateDict(state)
   // One of the two factors of a fresh adapter is 0, and so is the gradient of the other.
   const { zero = [], nonFinite = [], cut = [] } = report.gradients ?? {}
-  const isFresh = zero.every((path) => path.includes('.lora_A.')) && nonFinite.length + cut.length === 0
+  const isFresh = zero.every((path) => path.includes('lora_A')) && nonFinite.length + cut.length === 0
   let [learning, all] = [0, 0]
   for (const parameter of trainer.model.parameters()) {
     all += parameter.numel

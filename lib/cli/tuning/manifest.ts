@@ -1,14 +1,16 @@
 /** The file in a run's folder that says with which config it began, so that it goes on with no other. */
+import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeAtomically } from '../../io/atomic.js'
 import { makeFolder } from '../../train/record/place.js'
 import type { Loaded } from '../config/config.js'
 import type { FinetuneConfig } from '../config/schema.js'
-import { digestOf, type Format } from '../data/causal.js'
 import { UsageError } from '../exit.js'
+import type { FormatName } from '../tasks/formats.js'
+import type { Labelling } from '../tasks/tasks.js'
 import { version } from '../version.js'
-import type { Data } from './material.js'
+import { type Data, listOf, type Rows } from './material.js'
 
 const fileName = 'finetune.json'
 
@@ -17,22 +19,41 @@ export interface Manifest {
   readonly firesteel: string
   readonly config: FinetuneConfig
   /** The format of the rows, which the config may leave to them. */
-  readonly rows: { readonly format: Format; readonly count: number; readonly digest: string }
+  readonly rows: { readonly format: FormatName; readonly count: number; readonly digest: string } & Labelling
   /** Paths that the config names, as they were. */
   readonly model: string
   readonly tokenizer: string
 }
 
 export function manifestOf({ config, resolve }: Loaded, data: Data): Manifest {
-  const all = [...data.train, ...(data.validation ?? [])]
+  const { format, labelling, train, validation } = data
   return {
     format: 1,
     firesteel: version(),
     config,
-    rows: { format: data.format, count: all.length, digest: digestOf(all) },
+    rows: {
+      format,
+      count: train.length + (validation?.length ?? 0),
+      digest: digestOf([train, validation]),
+      ...labelling,
+    },
     model: resolve(config.model),
     tokenizer: resolve(config.tokenizer ?? config.model),
   }
+}
+
+/** The digest of rows in tokens, by which a run that goes on knows its data again. */
+function digestOf(parts: readonly (Rows | null)[]): string {
+  const hash = createHash('sha256')
+  for (const part of parts)
+    for (const row of part === null ? [] : listOf(part))
+      for (const [name, value] of Object.entries(row)) {
+        const own = ArrayBuffer.isView(value)
+          ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+          : JSON.stringify(value)
+        hash.update(`${name} ${own.length} `).update(own)
+      }
+  return hash.digest('hex')
 }
 
 /** The manifest of a run; null where the folder has none. Throws UsageError for a file that is none. */

@@ -2,26 +2,46 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { manualSeed } from '../../core/generator.js'
+import type { Dataset } from '../../data/dataset.js'
 import { splitRows } from '../../data/split.js'
-import { AutoModel } from '../../models/auto.js'
-import type { CausalModel } from '../../models/causal.js'
 import { readConfig } from '../../models/config.js'
+import { checkRows, type TokenList } from '../../tasks/rows/rows.js'
 import { AutoTokenizer } from '../../text/tokenizer/folder.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { type Loaded, placed } from '../config/config.js'
-import { type Format, readTokens, type TokenRow } from '../data/causal.js'
-import { dataFiles } from '../data/rows.js'
+import { columnsOf, type ReadRows, readRows } from '../data/read.js'
+import { dataFiles, placedRows } from '../data/rows.js'
 import { UsageError } from '../exit.js'
+import {
+  type FormatName,
+  formatOf,
+  formats,
+  type RowSettings,
+  type TaskBatch,
+  type TaskRows,
+} from '../tasks/formats.js'
+import { type Labelling, labellingOf, positionsOf, type TaskModel, taskOf } from '../tasks/tasks.js'
+
+export type Rows = Dataset<TokenList, TaskBatch>
 
 export interface Data {
   readonly tokenizer: Tokenizer
-  readonly format: Format
-  readonly train: readonly TokenRow[]
+  readonly format: FormatName
+  readonly labelling: Labelling
+  readonly train: Rows
   /** Null where nothing is held back. */
-  readonly validation: readonly TokenRow[] | null
+  readonly validation: Rows | null
+  /** All rows of `data.file`, before some of them were held back. */
+  readonly all: TaskRows
+  readonly places: readonly string[]
 }
 
 export const seedOf = ({ config }: Loaded): number => config.train?.seed ?? 0
+
+/** The rows of a dataset in memory. */
+export function listOf(rows: Rows): TokenList[] {
+  return Array.from({ length: rows.length }, (_, i) => rows.get(i) as TokenList)
+}
 
 async function checkFolder(path: string): Promise<void> {
   const found = await stat(path).catch(() => null)
@@ -32,60 +52,118 @@ async function checkFolder(path: string): Promise<void> {
 
 /** The tokenizer and the rows. The model is not loaded for that. */
 export async function readData(loaded: Loaded): Promise<Data> {
-  const { config, resolve } = loaded
+  const { config, resolve, source } = loaded
+  const { data } = config
   const folder = resolve(config.model)
   await placed(loaded, ['model'], () => checkFolder(folder))
+  const filesOf = (path: readonly string[], given: string | readonly string[]) =>
+    placed(loaded, path, () => dataFiles([given].flat().map(resolve)))
+  const files = await filesOf(['data', 'file'], data.file)
+  const format = data.format ?? (await guessed(files, data.columns))
+  checkFormat(loaded, format)
   const tokenizer = await placed(loaded, [config.tokenizer === undefined ? 'model' : 'tokenizer'], () =>
     AutoTokenizer.load(config.tokenizer === undefined ? folder : resolve(config.tokenizer)),
   )
-  // Its sizes without its weights.
+  // Sizes, without weights.
   const sizes = await placed(loaded, ['model'], async () =>
-    AutoModel.forCausalLM(await readConfig('AutoModel.forCausalLM', join(folder, 'config.json')), { device: 'meta' }),
+    taskOf(format).load(await readConfig('AutoModel', join(folder, 'config.json')), null, { device: 'meta' }),
   )
-  const { data } = config
-  const limit = sizes.positionLimit
+  const limit = positionsOf(sizes)
   if (data.maxLength !== undefined && data.maxLength > limit)
     throw new UsageError(
-      `${loaded.source.place(['data', 'maxLength'])}: data.maxLength is ${data.maxLength}, but the model has ${limit} positions; give at most ${limit}`,
+      `${source.place(['data', 'maxLength'])}: data.maxLength is ${data.maxLength}, but the model has ${limit} positions; give at most ${limit}`,
     )
-  const options = {
-    format: data.format,
+  const settings: RowSettings = {
     columns: data.columns ?? {},
     learn: data.learn,
     template: data.template,
+    labels: data.labels,
+    kind: data.labelKind,
     most: data.maxLength ?? Math.min(tokenizer.maxLength ?? Number.POSITIVE_INFINITY, sizes.config.context, limit),
-    vocabSize: sizes.config.vocabSize,
   }
-  const filesOf = (path: readonly string[], given: string | readonly string[]) =>
-    placed(loaded, path, () => dataFiles([given].flat().map(resolve)))
-  const { format, rows } = await readTokens(await filesOf(['data', 'file'], data.file), tokenizer, options)
-  if (format !== 'chat')
-    for (const name of ['learn', 'template'] as const)
-      if (data[name] !== undefined)
-        throw new UsageError(
-          `${loaded.source.place(['data', name], 'key')}: data.${name} is for chats, but the rows are of the format '${format}'; leave it out`,
-        )
+  const read = (paths: readonly string[], own: RowSettings): Promise<ReadRows> =>
+    readRows(paths, format, own.columns, async (rows) => {
+      const made = await formats[format].read(rows, tokenizer, own)
+      checkRows(made, sizes)
+      return made
+    })
+  const { rows: all, places } = await read(files, settings)
+  const labelling = labellingOf(all, data.labelKind)
+  const shared = { tokenizer, format, labelling, all, places }
   const { validation } = data
-  if (validation === undefined) return { tokenizer, format, train: rows, validation: null }
+  if (validation === undefined) return { ...shared, train: all, validation: null }
   if (typeof validation === 'string') {
-    const held = await readTokens(await filesOf(['data', 'validation'], validation), tokenizer, { ...options, format })
-    return { tokenizer, format, train: rows, validation: held.rows }
+    const paths = await filesOf(['data', 'validation'], validation)
+    const classes = labelling.kind === 'number' || labelling.labels.length === 0 ? {} : { labels: labelling.labels }
+    return { ...shared, train: all, validation: (await read(paths, { ...settings, ...classes })).rows }
   }
   const parts = await placed(loaded, ['data', 'validation'], () =>
-    splitRows(rows, { validation, seed: seedOf(loaded) }),
+    splitRows(all, { validation, seed: seedOf(loaded), ...togetherness(all, format, labelling) }),
   )
-  return { tokenizer, format, ...parts }
+  return { ...shared, ...parts }
 }
 
-/** The model with what learns, made after the seed is set, so that the same config makes the same adapters. */
-export async function makeModel(loaded: Loaded): Promise<CausalModel> {
+/** Windows of one text must not be in both parts, and both have of each class its share. */
+function togetherness(all: TaskRows, format: FormatName, { kind }: Labelling): object {
+  const rows = listOf(all) as readonly { readonly source?: number; readonly label?: number }[]
+  if (format === 'answers') return { groups: rows.map(({ source }) => source) }
+  return format === 'classification' && kind === 'class' ? { stratify: rows.map(({ label }) => label) } : {}
+}
+
+/** The format that the first row tells. Throws UsageError where it tells none. */
+export async function guessed(files: readonly string[], columns: RowSettings['columns'] = {}): Promise<FormatName> {
+  for await (const { row, place } of placedRows(files)) {
+    const format = formatOf(row, columns)
+    if (format !== null) return format
+    const known = Object.entries(formats).map(([name, { columns: own }]) => `${own.join(', ')} (${name})`)
+    throw new UsageError(
+      `${place}: the row has ${columnsOf(row)}, which tells no format; known are ${known.join('; ')}; name the format by data.format, and its columns by data.columns`,
+    )
+  }
+  throw new UsageError(`${files.join(', ')}: there are no rows; give a file with a row on each line`)
+}
+
+/** Throws UsageError for options that the format has no use for. */
+function checkFormat({ config, source }: Loaded, format: FormatName): void {
+  const uses: { readonly [name in 'learn' | 'template' | 'labels' | 'labelKind']: readonly FormatName[] } = {
+    learn: ['chat'],
+    template: ['chat'],
+    labels: ['classification', 'tokens'],
+    labelKind: ['classification'],
+  }
+  for (const [name, of] of Object.entries(uses) as [keyof typeof uses, readonly FormatName[]][])
+    if (config.data[name] !== undefined && !of.includes(format))
+      throw new UsageError(
+        `${source.place(['data', name], 'key')}: data.${name} is for ${of.join(' and ')}, but the rows are of the format '${format}'; leave it out`,
+      )
+}
+
+/** The model with what learns, made after the seed is set, so that the same config makes the same weights. */
+export async function makeModel(loaded: Loaded, { format, labelling }: Data): Promise<TaskModel> {
   const { config, resolve } = loaded
   manualSeed(seedOf(loaded))
-  const model = await placed(loaded, ['model'], () => AutoModel.forCausalLM(resolve(config.model)))
+  const classes = labelling.labels.length === 0 ? null : labelling
+  const model = await placed(loaded, ['model'], () => taskOf(format).load(resolve(config.model), classes))
   const { method = 'full' } = config
+  const head = model.architecture.head ?? []
   if (method === 'full') return model
-  const { applyLora } = await import('../../finetune/lora.js')
-  const { targetModules = 'all-linear', ...rest } = method.lora
-  const options = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
-  return placed(loaded, ['method', 'lora'], () => applyLora(model, { ...options, targetModules }))
+  const finetune = await import('../../finetune/index.js')
+  return placed(loaded, ['method', ...(typeof method === 'object' ? Object.keys(method) : [])], () => {
+    if (method === 'bitfit') {
+      finetune.bitfit(model, head.length === 0 ? {} : { head })
+      return model
+    }
+    if (method === 'head' || 'last' in method) {
+      if (method === 'head' && head.length === 0)
+        throw new UsageError(
+          `a model of the format '${format}' has no head of its own; take { last: 2 } or { lora: {} }`,
+        )
+      finetune.freeze(model)
+      finetune.unfreeze(model, method === 'head' ? head : [...head, { last: method.last }])
+      return model
+    }
+    const { targetModules = 'all-linear', modulesToSave = head, ...rest } = method.lora
+    const options = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
+    return finetune.applyLora(model, { ...options, targetModules, modulesToSave })
+  })
 }

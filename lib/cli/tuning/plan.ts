@@ -1,36 +1,38 @@
 /** The Trainer that a config asks for, and how long it trains. */
 
 import type { DataLoader } from '../../data/loader.js'
-import type { CausalModel } from '../../models/causal.js'
 import * as optim from '../../optim/index.js'
+import { byLength } from '../../tasks/by-length.js'
+import { type TokenList, tokensIn } from '../../tasks/rows/rows.js'
 import { earlyStopping } from '../../train/callbacks.js'
-import type { Loss } from '../../train/objective.js'
 import type { FitOptions } from '../../train/options.js'
 import type { Logger } from '../../train/record/events.js'
 import { Trainer } from '../../train/trainer.js'
 import type { Loaded } from '../config/config.js'
 import type { FinetuneConfig } from '../config/schema.js'
-import type { TokenRow } from '../data/causal.js'
 import { UsageError } from '../exit.js'
-import { type CausalBatch, loaderOf, longestBatch } from './batches.js'
-import { type Data, seedOf } from './material.js'
+import type { TaskBatch } from '../tasks/formats.js'
+import { type TaskModel, taskOf } from '../tasks/tasks.js'
+import { type Data, listOf, type Rows, seedOf } from './material.js'
 
 type Train = NonNullable<FinetuneConfig['train']>
 
 export interface TrainingPlan {
-  readonly trainer: Trainer<string, CausalBatch, CausalModel>
-  readonly loader: DataLoader<TokenRow, CausalBatch>
-  readonly longest: CausalBatch
-  readonly fit: FitOptions<CausalBatch>
+  readonly trainer: Trainer<string, TaskBatch, TaskModel>
+  readonly loader: DataLoader<TokenList, TaskBatch>
+  /** The batch that takes most memory, and one of middle length. */
+  readonly longest: TaskBatch
+  readonly middle: TaskBatch
+  readonly fit: FitOptions<TaskBatch>
   /** Null where only minutes end the training. */
   readonly totalSteps: number | null
 }
 
 const optimizers = {
-  adamw: (model: CausalModel, options: Rates) => new optim.AdamW(model.parameters(), options),
-  adam: (model: CausalModel, options: Rates) => new optim.Adam(model.parameters(), options),
-  sgd: (model: CausalModel, options: Rates) => new optim.SGD(model.parameters(), options),
-  lion: (model: CausalModel, options: Rates) => new optim.Lion(model.parameters(), options),
+  adamw: (model: TaskModel, options: Rates) => new optim.AdamW(model.parameters(), options),
+  adam: (model: TaskModel, options: Rates) => new optim.Adam(model.parameters(), options),
+  sgd: (model: TaskModel, options: Rates) => new optim.SGD(model.parameters(), options),
+  lion: (model: TaskModel, options: Rates) => new optim.Lion(model.parameters(), options),
 }
 
 interface Rates {
@@ -73,35 +75,42 @@ function scheduleOf(loaded: Loaded, optimizer: optim.Optimizer, totalSteps: numb
   return kind === 'linear' ? new optim.WarmupLinearLR(optimizer, lengths) : new optim.WarmupCosineLR(optimizer, lengths)
 }
 
+/** The batches of the longest rows and of those of middle length. */
+async function sampleBatches(rows: Rows, batchSize: number): Promise<readonly [longest: TaskBatch, middle: TaskBatch]> {
+  const lengths = listOf(rows).map(tokensIn)
+  const order = lengths.map((_, i) => i).sort((a, b) => (lengths[b] as number) - (lengths[a] as number))
+  const from = Math.max(0, (order.length - batchSize) >> 1)
+  return [await rows.batch(order.slice(0, batchSize)), await rows.batch(order.slice(from, from + batchSize))]
+}
+
 /** The Trainer of a config. `resume` goes on with the run in the config's output. */
-export function planOf(
+export async function planOf(
   loaded: Loaded,
-  model: CausalModel,
+  model: TaskModel,
   data: Data,
   { resume, loggers }: { readonly resume: boolean; readonly loggers: readonly Logger[] },
-): TrainingPlan {
+): Promise<TrainingPlan> {
   const { config, resolve, source } = loaded
   const train = config.train ?? {}
   const { batchSize = 1, accumulate = 1, epochs, steps, minutes, memory, validateEvery } = train
-  const pad = data.tokenizer.idFor('pad') ?? 0
   for (const name of ['validateEvery', 'earlyStopping'] as const)
     if (train[name] !== undefined && data.validation === null)
       throw new UsageError(
         `${source.place(['train', name], 'key')}: train.${name} is given, but there is no data.validation; say how much of the data is held back, as in validation: 0.05`,
       )
   const seed = seedOf(loaded)
-  const loader = loaderOf(data.train, { batchSize, pad, seed })
+  const loader = byLength(data.train, { batchSize, seed })
   const totalSteps = stepsOf(train, Math.ceil(Math.ceil(data.train.length / batchSize) / accumulate))
-  const isLora = typeof config.method === 'object'
+  const isWhole = config.method === undefined || config.method === 'full'
   const optimizer = optimizers[train.optimizer ?? 'adamw'](model, {
-    lr: train.lr ?? (isLora ? 2e-4 : 2e-5),
+    lr: train.lr ?? (isWhole ? 2e-5 : 2e-4),
     ...(train.weightDecay !== undefined && { weightDecay: train.weightDecay }),
   })
   const schedule = scheduleOf(loaded, optimizer, totalSteps)
   const { every, keep } = train.checkpoints ?? {}
-  const trainer = new Trainer<string, CausalBatch, CausalModel>(model, {
+  const trainer = new Trainer<string, TaskBatch, TaskModel>(model, {
     optimizer,
-    step: ({ ids, labels }: CausalBatch): Loss => model.loss(ids, { labels }),
+    objective: taskOf(data.format).objective(data.labelling),
     accumulate,
     clipGradNorm: train.clipGradNorm ?? 1,
     precision: train.precision ?? 'float32',
@@ -117,11 +126,12 @@ export function planOf(
       callbacks: [earlyStopping({ patience: train.earlyStopping, restoreBest: true })],
     }),
   })
-  const shape = { batchSize, pad, seed: null }
+  const [longest, middle] = await sampleBatches(data.train, batchSize)
   return {
     trainer,
     loader,
-    longest: longestBatch(data.train, shape),
+    longest,
+    middle,
     totalSteps,
     fit: {
       progress: false,
@@ -130,7 +140,7 @@ export function planOf(
       ...(minutes !== undefined && { minutes }),
       ...(memory !== undefined && { memory }),
       ...(validateEvery !== undefined && { validateEvery }),
-      ...(data.validation && { validation: loaderOf(data.validation, shape) }),
+      ...(data.validation && { validation: byLength(data.validation, { batchSize, shuffle: false }) }),
       ...(resume && { resume: 'auto' as const }),
     },
   }

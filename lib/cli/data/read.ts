@@ -1,0 +1,96 @@
+/** Rows of files in tokens, or all the faults that were found, each with its place. */
+import { isFiresteelError } from '../../core/errors.js'
+import { UsageError } from '../exit.js'
+import { nearest } from '../nearest.js'
+import { type Columns, type FormatName, formats, RowFault, type TaskRows } from '../tasks/formats.js'
+import { placedRows, type Row } from './rows.js'
+
+export interface ReadRows {
+  readonly rows: TaskRows
+  /** `chats.jsonl:7` for each row of the files. */
+  readonly places: readonly string[]
+}
+
+/** Faults that are told before reading stops. */
+const mostFaults = 5
+
+/**
+ * Reads all rows. `read` puts them into tokens, and fails at the first wrong one; that row is then noted and left out, and the rest read
+ * again, so that the user mends several in one go. Throws UsageError that lists the faults with file, line and what to do.
+ */
+export async function readRows(
+  files: readonly string[],
+  format: FormatName,
+  columns: Columns,
+  read: (rows: AsyncIterable<Row>) => Promise<TaskRows>,
+): Promise<ReadRows> {
+  const faults: { readonly place: string | null; readonly text: string }[] = []
+  const wrong = new Set<string>()
+  for (;;) {
+    const places: string[] = []
+    async function* given(): AsyncGenerator<Row> {
+      for await (const { row, place } of placedRows(files)) {
+        if (wrong.has(place)) continue
+        places.push(place)
+        checkColumns(row, format, columns)
+        yield row
+      }
+    }
+    try {
+      const rows = await read(given())
+      if (faults.length > 0) break
+      return { rows, places }
+    } catch (error) {
+      const fault = faultOf(error, places, files)
+      // Where all rows that are left are wrong together, or the file is torn, no row can be left out.
+      if (fault.place === null && faults.length > 0 && places.length === 0) break
+      faults.push(fault)
+      if (fault.place === null || faults.length === mostFaults) break
+      wrong.add(fault.place)
+    }
+  }
+  throw new UsageError(faultsText(faults))
+}
+
+/** Columns that are missing are told with the nearest one, before anything else is made of the row. */
+function checkColumns(row: Row, format: FormatName, columns: Columns): void {
+  for (const role of formats[format].columns) {
+    const name = columns[role] ?? role
+    if (Object.hasOwn(row, name)) continue
+    const near = nearest(name, Object.keys(row))
+    throw new RowFault(
+      `there is no column '${name}'${near === null ? '' : `; did you mean '${near}'?`}${near === null ? ';' : ''} the row has ${columnsOf(row)}; name the right one by data.columns.${role}`,
+    )
+  }
+}
+
+export const columnsOf = (row: Row): string =>
+  Object.keys(row)
+    .map((name) => `'${name}'`)
+    .join(', ') || 'no columns'
+
+/** An error of reading without the name of the function, and with the place of the row instead of its number. */
+function faultOf(
+  error: unknown,
+  places: readonly string[],
+  files: readonly string[],
+): { readonly place: string | null; readonly text: string } {
+  if (error instanceof RowFault) return { place: places.at(-1) ?? null, text: error.message }
+  if (error instanceof UsageError) return { place: null, text: error.message }
+  if (!isFiresteelError(error)) throw error
+  const own = error.message.slice(`[${error.op}] `.length)
+  const [, number, colon, text] = /^row (\d+)(:?) (.*)$/s.exec(own) ?? []
+  const place = places[Number(number ?? Number.NaN)]
+  if (place !== undefined) return { place, text: colon === ':' ? (text as string) : `the row ${text}` }
+  if (/: the line is no JSON/.test(own)) return { place: null, text: `${own}; mend the line, or remove it` }
+  // A fault of all rows together, or of the file, which is named in that case.
+  return { place: null, text: files.some((path) => own.includes(path)) ? own : `${files.join(', ')}: ${own}` }
+}
+
+function faultsText(faults: readonly { readonly place: string | null; readonly text: string }[]): string {
+  const byText = new Map<string, string[]>()
+  for (const { place, text } of faults)
+    byText.set(text, [...(byText.get(text) ?? []), ...(place === null ? [] : [place])])
+  const lines = [...byText].map(([text, places]) => (places.length === 0 ? text : `${places.join(', ')}: ${text}`))
+  return [...lines, ...(faults.length === mostFaults ? ['reading stopped there; there may be more'] : [])].join('\n')
+}

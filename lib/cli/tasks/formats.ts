@@ -1,0 +1,144 @@
+/** The formats of rows, each with its columns and how it is put into tokens. */
+import { kindOf } from '../../core/errors.js'
+import type { Tensor } from '../../core/tensor.js'
+import type { Dataset } from '../../data/dataset.js'
+import { qaRows } from '../../tasks/rows/answers.js'
+import { completionRows, paddedRows } from '../../tasks/rows/causal.js'
+import type { LabelKind } from '../../tasks/rows/labels.js'
+import type { TokenizedRows, TokenList } from '../../tasks/rows/rows.js'
+import { textRows } from '../../tasks/rows/text.js'
+import { tokenRows } from '../../tasks/rows/tokens.js'
+import { type ChatRow, chatRows, type Learn } from '../../text/chat/chat.js'
+import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
+import type { FinetuneConfig } from '../config/schema.js'
+import type { Row } from '../data/rows.js'
+
+export type FormatName = NonNullable<FinetuneConfig['data']['format']>
+
+export type Columns = NonNullable<FinetuneConfig['data']['columns']>
+
+/** Batches of all formats. */
+export interface TaskBatch {
+  /** int32 [B, T] */
+  readonly ids: Tensor
+}
+
+/** Rows in tokens, in memory, of any format. */
+export interface TaskRows
+  extends Dataset<TokenList, TaskBatch>,
+    Pick<TokenizedRows<TokenList, TaskBatch>, 'labels' | 'cut' | 'skipped'> {}
+
+export interface RowSettings {
+  readonly columns: Columns
+  readonly learn: Learn | undefined
+  readonly template: string | undefined
+  readonly labels: readonly string[] | undefined
+  readonly kind: LabelKind | undefined
+  /** The most tokens of a row; Infinity where there is no limit. */
+  readonly most: number
+}
+
+export interface Format {
+  /** Columns that every row must have, by their usual names. */
+  readonly columns: readonly (keyof Columns)[]
+  read(rows: AsyncIterable<Row>, tokenizer: Tokenizer, settings: RowSettings): Promise<TaskRows>
+}
+
+const limited = (most: number) => (Number.isFinite(most) ? { maxLength: most } : {})
+
+/** The field of a column by its usual name, or by that of the config. */
+const field = (name: keyof Columns, columns: Columns) => columns[name] ?? name
+
+/** A fault of a row; who reads rows knows which. */
+export class RowFault extends Error {}
+
+async function* chats(rows: AsyncIterable<Row>, columns: Columns): AsyncGenerator<ChatRow> {
+  const name = field('messages', columns)
+  for await (const row of rows) {
+    const messages = row[name]
+    if (!Array.isArray(messages) || messages.length === 0)
+      throw new RowFault(
+        `'${name}' is ${Array.isArray(messages) ? 'an empty list' : kindOf(messages)}, but must be a list such as [{"role": "user", "content": "..."}]`,
+      )
+    const { tools } = row
+    if (tools !== undefined && tools !== null && !Array.isArray(tools))
+      throw new RowFault(`'tools' is ${kindOf(tools)}, but must be a list`)
+    yield { messages, ...(Array.isArray(tools) && { tools }) }
+  }
+}
+
+export const formats: { readonly [name in FormatName]: Format } = {
+  chat: {
+    columns: ['messages'],
+    read: (rows, tokenizer, { columns, learn, template, most }) =>
+      paddedRows(
+        chatRows(chats(rows, columns), tokenizer, {
+          ...limited(most),
+          ...(learn && { learn }),
+          ...(template !== undefined && { template }),
+        }),
+        tokenizer,
+      ),
+  },
+  completion: {
+    columns: ['prompt', 'completion'],
+    read: (rows, tokenizer, { columns, most }) =>
+      completionRows(rows, tokenizer, {
+        ...limited(most),
+        prompt: textAt('prompt', columns),
+        completion: textAt('completion', columns),
+      }),
+  },
+  text: {
+    columns: ['text'],
+    read: (rows, tokenizer, { columns, most }) =>
+      completionRows(rows, tokenizer, { ...limited(most), text: textAt('text', columns) }),
+  },
+  classification: {
+    columns: ['text', 'label'],
+    read: (rows, tokenizer, { columns, labels, kind, most }) =>
+      textRows(rows, tokenizer, {
+        ...limited(most),
+        text: textAt('text', columns),
+        label: field('label', columns) as never,
+        ...(columns.pair !== undefined && { pair: textAt('pair', columns) }),
+        ...(labels && { labels }),
+        ...(kind && { kind }),
+      }),
+  },
+  tokens: {
+    columns: ['words', 'tags'],
+    read: (rows, tokenizer, { columns, labels, most }) =>
+      tokenRows(rows, tokenizer, {
+        ...limited(most),
+        words: field('words', columns) as never,
+        tags: field('tags', columns) as never,
+        ...(labels && { labels }),
+      }),
+  },
+  answers: {
+    columns: ['question', 'context', 'answers'],
+    read: (rows, tokenizer, { columns, most }) =>
+      qaRows(rows, tokenizer, {
+        ...limited(Math.min(most, 384)),
+        question: textAt('question', columns),
+        context: textAt('context', columns),
+        answer: field('answers', columns) as never,
+      }),
+  },
+}
+
+/** The name of a column of texts. What a row has there is checked when it is read. */
+function textAt(name: keyof Columns, columns: Columns): never {
+  return field(name, columns) as never
+}
+
+/** Formats in the order in which the columns of a row are held against them: the one that asks for most first. */
+const guesses: readonly FormatName[] = ['chat', 'answers', 'tokens', 'completion', 'classification', 'text']
+
+/** The format that the columns of a row tell. */
+export function formatOf(row: Row, columns: Columns = {}): FormatName | null {
+  return (
+    guesses.find((name) => formats[name].columns.every((column) => Object.hasOwn(row, field(column, columns)))) ?? null
+  )
+}

@@ -1,0 +1,91 @@
+/** The tasks behind the formats: which model is loaded, and how it learns. */
+import { AutoModel, type AutoModelOptions } from '../../models/auto.js'
+import { CausalModel } from '../../models/causal.js'
+import type { ConfigJson } from '../../models/config.js'
+import type { QuestionAnswerer, SequenceClassifier, TokenClassifier } from '../../models/heads.js'
+import type { PretrainedModel } from '../../models/pretrained.js'
+import { causalLM } from '../../tasks/causal.js'
+import { type ClassificationBatch, classification, regression } from '../../tasks/classification.js'
+import { questionAnswering } from '../../tasks/question-answering.js'
+import type { AnswerBatch } from '../../tasks/rows/answers.js'
+import type { CausalBatch } from '../../tasks/rows/causal.js'
+import type { LabelKind } from '../../tasks/rows/labels.js'
+import type { TokenBatch } from '../../tasks/rows/tokens.js'
+import { tokenClassification } from '../../tasks/token-classification.js'
+import type { Objective } from '../../train/objective.js'
+import type { FormatName, TaskBatch, TaskRows } from './formats.js'
+
+/** A model of any of the tasks. */
+export type TaskModel = PretrainedModel<{ readonly vocabSize: number; readonly context: number }>
+
+/** The classes of a task, as its rows have them. */
+export interface Labelling {
+  /** Names of the classes; of numbers, one name for each. None where the task has no labels. */
+  readonly labels: readonly string[]
+  readonly kind: LabelKind
+}
+
+export interface Task {
+  load(from: string | ConfigJson, labelling: Labelling | null, options?: AutoModelOptions): Promise<TaskModel>
+  objective(labelling: Labelling): Objective<TaskModel, TaskBatch, string>
+}
+
+const problems = {
+  class: 'single_label_classification',
+  classes: 'multi_label_classification',
+  number: 'regression',
+} as const
+
+/** An objective that is only ever given the models and the rows of its own task. */
+function general<M extends TaskModel, B>(objective: Objective<M, B, string>): Objective<TaskModel, TaskBatch, string> {
+  return objective as unknown as Objective<TaskModel, TaskBatch, string>
+}
+
+const causal: Task = {
+  load: (from, _, options = {}) => AutoModel.forCausalLM(from, options),
+  objective: () => general<CausalModel, CausalBatch>(causalLM()),
+}
+
+const tasks: { readonly [name in FormatName]: Task } = {
+  chat: causal,
+  completion: causal,
+  text: causal,
+  classification: {
+    load: (from, labelling, options = {}) =>
+      AutoModel.forSequenceClassification(from, {
+        ...options,
+        ...(labelling && { labels: labelling.labels, problemType: problems[labelling.kind] }),
+      }),
+    objective: ({ kind }) =>
+      kind === 'number'
+        ? general<SequenceClassifier, ClassificationBatch>(regression())
+        : general<SequenceClassifier, ClassificationBatch>(classification({ multiLabel: kind === 'classes' })),
+  },
+  tokens: {
+    load: (from, labelling, options = {}) =>
+      AutoModel.forTokenClassification(from, { ...options, ...(labelling && { labels: labelling.labels }) }),
+    objective: () => general<TokenClassifier, TokenBatch>(tokenClassification()),
+  },
+  answers: {
+    load: (from, _, options = {}) => AutoModel.forQuestionAnswering(from, { ...options, newHead: true }),
+    objective: () => general<QuestionAnswerer, AnswerBatch>(questionAnswering()),
+  },
+}
+
+export function taskOf(format: FormatName): Task {
+  return tasks[format]
+}
+
+/** Columns that the model has positions for; rotary positions have no end. */
+export function positionsOf(model: TaskModel): number {
+  return model instanceof CausalModel ? model.positionLimit : model.config.context
+}
+
+/** The classes that rows have. */
+export function labellingOf(rows: TaskRows, kind: LabelKind | undefined): Labelling {
+  const { label } = rows.get(0) as { readonly label?: number | Float32Array }
+  const width = label instanceof Float32Array ? label.length : 1
+  const found = kind ?? (label instanceof Float32Array ? 'classes' : 'class')
+  const labels = found === 'number' ? Array.from({ length: width }, (_, i) => `LABEL_${i}`) : rows.labels
+  return { labels, kind: found }
+}
