@@ -2,8 +2,9 @@
  * Beam search as transformers has it, which keeps `beams` texts that go on beside the best ones that ended. Scores are sums of log
  * probabilities, those of ended texts divided by their new length to the power of `lengthPenalty`.
  */
-import type { Decoder } from './decoder.js'
+
 import type { Plan } from './options.js'
+import type { Rows } from './rows.js'
 import { logProbabilities } from './scores.js'
 import { type Finish, finishOf } from './stop.js'
 
@@ -132,7 +133,7 @@ class Search {
 
 /** Runs the search over rows that stand `beams` times beside each other in the decoder; the best texts of each row, best first. */
 export async function searchBeams(
-  decoder: Decoder,
+  decoder: Rows,
   prompts: readonly (readonly number[])[],
   plan: Plan,
   beams: BeamPlan,

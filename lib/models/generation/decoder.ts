@@ -1,9 +1,6 @@
 /** A model writing on: prompts beside each other, and then a token for each row, through a cache. */
-import { setImmediate } from 'node:timers/promises'
-import { noGrad } from '../../autograd/mode.js'
 import type { Device } from '../../core/device.js'
 import { formatShape, kindOf, shown, ValueError } from '../../core/errors.js'
-import { scope } from '../../core/scope.js'
 import { Tensor } from '../../core/tensor.js'
 import { captureModes, type Module } from '../../nn/module.js'
 import type { Prompts } from '../../nn/prompt.js'
@@ -12,6 +9,7 @@ import { fromTypedArray } from '../../ops/creation.js'
 import { select } from '../../ops/shape/index.js'
 import { KvCache } from '../cache.js'
 import type { CausalInputs } from '../columns.js'
+import { Rows } from './rows.js'
 
 /** The part of a model that every decoder needs. */
 export interface Scorer extends Module {
@@ -77,7 +75,7 @@ export function checkRoom(
 }
 
 /** Rows of a batch as a model sees them: shorter prompts are padded on the left. */
-export abstract class Decoder<M extends Scorer = Scorer> {
+export abstract class Decoder<M extends Scorer = Scorer> extends Rows {
   protected readonly model: M
   readonly #cache: KvCache
   readonly #device: Device
@@ -85,14 +83,11 @@ export abstract class Decoder<M extends Scorer = Scorer> {
   #padding: readonly number[]
   readonly #prompts: readonly (readonly number[])[]
 
-  /** Rows that each prompt becomes. */
-  readonly #copies: number
-
   constructor(model: M, prompts: readonly (readonly number[])[], maxNewTokens: number, copies = 1) {
+    super(copies)
     const longest = Math.max(...prompts.map(({ length }) => length))
     this.model = model
     this.#prompts = prompts
-    this.#copies = copies
     this.#padding = prompts.map(({ length }) => longest - length)
     this.#cache = new KvCache(longest + maxNewTokens)
     this.#device = model.inputEmbedding().weight.device
@@ -106,46 +101,20 @@ export abstract class Decoder<M extends Scorer = Scorer> {
     return this.#cache.length
   }
 
-  /** The scores of the token after each prompt, a list for each row. A prompt is read once, however many rows it becomes. */
-  async start(): Promise<Float32Array[]> {
-    const scores = await this.#run(
-      this.#prompts.map((tokens, i) => [...new Array<number>(this.#padding[i] as number).fill(0), ...tokens]),
-    )
-    if (this.#copies === 1) return scores
-    const rows = scores.flatMap((_, row) => new Array<number>(this.#copies).fill(row))
-    this.reorder(rows)
-    return rows.map((row) => scores[row] as Float32Array)
+  protected override first(): readonly (readonly number[])[] {
+    return this.#prompts.map((tokens, i) => [...new Array<number>(this.#padding[i] as number).fill(0), ...tokens])
   }
 
-  /** The scores of the token after these, one for each row. */
-  next(tokens: readonly number[]): Promise<Float32Array[]> {
-    return this.#run(tokens.map((token) => [token]))
-  }
-
-  /** Row i becomes what row `rows[i]` was. */
-  reorder(rows: readonly number[]): void {
+  override reorder(rows: readonly number[]): void {
     this.#cache.reorder(rows)
     this.#padding = rows.map((row) => this.#padding[row] as number)
   }
 
-  dispose(): void {
+  override dispose(): void {
     this.#cache.dispose()
   }
 
-  async #run(rows: readonly (readonly number[])[]): Promise<Float32Array[]> {
-    const scores = scope(() => noGrad(() => this.#scores(rows)))
-    try {
-      const [count, size] = scores.sizes as readonly [number, number]
-      const values = (await scores.data()) as Float32Array
-      // A device that is quick answers in the same turn of the event loop, and timers and requests would wait for the whole text.
-      await setImmediate()
-      return Array.from({ length: count }, (_, i) => values.subarray(i * size, (i + 1) * size))
-    } finally {
-      scores.dispose()
-    }
-  }
-
-  #scores(rows: readonly (readonly number[])[]): Tensor {
+  protected override scores(rows: readonly (readonly number[])[]): Tensor {
     const { model } = this
     const [count, columns] = [rows.length, (rows[0] as readonly number[]).length]
     const ints = (width: number, at: (row: number, column: number) => number) =>

@@ -4,8 +4,9 @@ import { defaultGenerator } from '../../core/generator.js'
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
 import { type BeamPlan, searchBeams } from './beams.js'
-import { checkRoom, type Decodable, type Decoder, PromptDecoder, promptsOf } from './decoder.js'
+import { checkRoom, type Decodable, PromptDecoder, promptsOf } from './decoder.js'
 import { type Plan, planOf, type SamplingOptions, samplingNames } from './options.js'
+import type { Rows } from './rows.js'
 import { best, draw, logProbabilities } from './scores.js'
 import { type Finish, finishOf, textOf } from './stop.js'
 
@@ -100,12 +101,12 @@ interface Row {
   finish: Finish | null
 }
 
-/** The beginnings of texts, and a decoder that writes them on. */
+/** The beginnings of texts, and rows in which they are written on. */
 export interface Beginning {
   /** The first tokens of each text. */
   readonly prompts: readonly (readonly number[])[]
-  /** A decoder in which each prompt becomes `copies` rows. */
-  open(copies: number): Decoder
+  /** Each prompt becomes `copies` rows. */
+  open(copies: number): Rows
 }
 
 /** As `CausalModel.generate` says: the texts of each prompt, one after the other. */
@@ -173,7 +174,7 @@ function textFor(plan: Plan, tokens: readonly number[], finish: Finish): { reado
 
 /** Rows that ended leave the batch, so that they cost nothing. */
 async function writeRows(
-  decoder: Decoder,
+  decoder: Rows,
   prompts: readonly (readonly number[])[],
   plan: Plan,
   logProbs: boolean,

@@ -1,9 +1,10 @@
 /** A text token by token, or piece by piece. */
 import { checkOptions, type OptionNames } from '../../core/options.js'
-import { checkRoom, type Decodable, type Decoder, PromptDecoder, promptsOf } from './decoder.js'
+import { checkRoom, type Decodable, PromptDecoder, promptsOf } from './decoder.js'
 import { type Beginning, choose } from './generate.js'
 import { type Plan, planOf, type SamplingOptions, samplingNames } from './options.js'
 import { PieceWriter } from './pieces.js'
+import type { Rows } from './rows.js'
 import { finishOf } from './stop.js'
 
 export interface StreamOptions extends SamplingOptions {}
@@ -42,7 +43,7 @@ export async function* streamOf(
   }
 }
 
-async function* tokensOf(decoder: Decoder, prompt: readonly number[], plan: Plan): AsyncGenerator<number> {
+async function* tokensOf(decoder: Rows, prompt: readonly number[], plan: Plan): AsyncGenerator<number> {
   const added: number[] = []
   plan.signal?.throwIfAborted()
   for (let logits = await decoder.start(); ; logits = await decoder.next(added.slice(-1))) {
@@ -54,7 +55,7 @@ async function* tokensOf(decoder: Decoder, prompt: readonly number[], plan: Plan
   }
 }
 
-async function* piecesOf(decoder: Decoder, prompt: readonly number[], plan: Plan): AsyncGenerator<string> {
+async function* piecesOf(decoder: Rows, prompt: readonly number[], plan: Plan): AsyncGenerator<string> {
   const writer = new PieceWriter(plan)
   for await (const token of tokensOf(decoder, prompt, plan)) {
     if (plan.stopTokens.includes(token)) break
