@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, it } from 'vitest'
-import { manualSeed } from '../../lib/index.js'
+import { Generator, manualSeed } from '../../lib/index.js'
 import { AutoModel } from '../../lib/models/index.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -67,6 +67,22 @@ it('tiny-gpt learns the same, saves, and goes on from there', () => {
 it('classify-text tells the languages of most lines', () => {
   const out = run('classify-text', '--epochs', '2', '--lines', '2000')
   expect(number(out, /accuracy /)).toBeGreaterThan(0.7)
+})
+
+it('phonemes spells a language in which each letter has a sound, but for doubled ones', () => {
+  const random = new Generator(1)
+  const words = Array.from({ length: 1200 }, () =>
+    Array.from(
+      { length: 3 + (random.random() < 0.5 ? 1 : 0) },
+      () => 'ABDEIKLMNO'[Math.floor(10 * random.random())],
+    ).join(''),
+  )
+  const sounds = (word: string) => [...word].map((letter, i) => (letter === word[i - 1] ? ':' : letter.toLowerCase()))
+  const dictionary = join(folder, 'dictionary.json')
+  writeFileSync(dictionary, JSON.stringify(Object.fromEntries(words.map((word) => [word, sounds(word).join(' ')]))))
+  const out = run('phonemes', '--dictionary', dictionary, '--steps', '40')
+  expect(number(out, /greedy search: phoneme error /)).toBeLessThan(0.4)
+  expect(number(out, /4 beams: phoneme error /)).toBeLessThan(0.4)
 })
 
 it('images tells shapes apart by pictures that threads change at random', () => {
