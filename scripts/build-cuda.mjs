@@ -7,7 +7,7 @@
  * Usage: node scripts/build-cuda.mjs [--no-kernels] [--checked] [--check] [--quiet]
  *   --no-kernels  does not start nvcc (some 20 seconds a target); kernels that it compiled before are used
  *   --checked     also libfakecuda-checked.so, whose kernels are checked for races and stray accesses, and build/cuda/faults
- *   --check       instead compiles the kernels for three targets and fails on spills, stack frames and C75xx warnings
+ *   --check       instead compiles the kernels for four targets and fails on spills, stack frames and C75xx warnings
  * FIRESTEEL_CUDA_TARGETS names the targets, as in 80,90; each is a multiple of ten of a compute capability.
  */
 import { spawnSync } from 'node:child_process'
@@ -24,7 +24,7 @@ const checkedDriver = `${release}libfakecuda-checked.so`
 
 // Code of a target runs on later ones of the same generation; PTX of the newest serves what comes after.
 const targets = (process.env.FIRESTEEL_CUDA_TARGETS ?? '75,80,90,100,120').split(',')
-const checkedTargets = ['80', '90', '120']
+const checkedTargets = (process.env.FIRESTEEL_CUDA_TARGETS ?? '75,80,90,120').split(',')
 const kernelFlags = ['-std=c++17', '-fmad=false', '--Werror=all-warnings']
 const hostFlags = [
   '-std=c++20',

@@ -51,10 +51,16 @@ void CudaExecutor::run(Context& context, const Call& call) {
   for (size_t i = 0; i < count; i++)
     if (call.places[i].handle < 0)
       views_[i] = {.data = nullptr, .dtype = DType::float32, .ndim = -1, .count = 0, .sizes = {}, .strides = {}};
-  const KernelCall decoded = {views_.data(), call.view_count, call.lists, call.numbers, call.integers, call.philox};
+  const KernelCall decoded = {views_.data(), call.view_count, call.lists, call.numbers, call.integers, call.philox,
+                              context.op,    context.label};
   const int number = numbers_[static_cast<size_t>(call.kernel - kernel_rows.data())];
   const char* error = number < 0 ? "this device has no such kernel" : library_.launch(device_, number, &decoded);
-  if (error) record_error(context, ErrorCode::internal, "%s", error);
+  if (error) record_error(context, number < 0 ? ErrorCode::internal : library_.code(device_), "%s", error);
+}
+
+void CudaExecutor::record_late_error(Context& context) {
+  LateError late;
+  if (library_.take_late_error(device_, &late)) context.record_of(late.op, late.label, late.code, late.text);
 }
 
 void CudaExecutor::write(Context& context, void* to, const void* from, size_t bytes) {
@@ -65,11 +71,13 @@ void CudaExecutor::write(Context& context, void* to, const void* from, size_t by
 bool CudaExecutor::read(Context& context, void* to, const void* from, size_t bytes) {
   const char* error = library_.read(device_, to, from, bytes);
   if (error) record_error(context, ErrorCode::internal, "%s", error);
+  record_late_error(context);
   return !error;
 }
 
 void CudaExecutor::finish(Context& context) {
   if (const char* error = library_.synchronize(device_)) record_error(context, ErrorCode::internal, "%s", error);
+  record_late_error(context);
 }
 
 }  // namespace firesteel

@@ -39,6 +39,9 @@ class CudaExecutor final : public Executor {
  private:
   CudaExecutor(const cuda::Library& library, cuda::Device* device);
 
+  // What a kernel that has run found wrong in its data.
+  void record_late_error(Context& context);
+
   const cuda::Library& library_;
   cuda::Device* device_;
   std::vector<int> numbers_;  // the library's, by the table's

@@ -19,7 +19,7 @@ bool built_with_kernels() { return firesteel_cuda_modules[0] != nullptr; }
 
 }  // namespace
 
-Device::Device(const Driver& driver, int index) : driver(driver), memory(driver), reads(*this), index_(index) {}
+Device::Device(const Driver& driver, int index) : driver(driver), memory(driver), reads(*this), late(driver), index_(index) {}
 
 std::unique_ptr<Device> Device::open(const Driver& driver, int index, std::string* error) {
   std::unique_ptr<Device> device(new Device(driver, index));
@@ -45,6 +45,7 @@ bool Device::start(std::string* error) {
       failed("cuDevicePrimaryCtxRetain", driver.cuDevicePrimaryCtxRetain(&context_, ordinal)))
     return false;
   name = std::string(text) + " (sm_" + std::to_string(major) + std::to_string(minor) + ")";
+  generation = 10 * major + minor;
   make_current();
   // An emulator has its own kernels, and takes no image for one.
   static constexpr const void* none[] = {"", nullptr};
@@ -63,6 +64,7 @@ bool Device::start(std::string* error) {
   }
   // 1: does not wait for the default stream.
   if (failed("cuStreamCreate", driver.cuStreamCreate(&stream, 1))) return false;
+  if (failed("cuMemHostAlloc", late.start())) return false;
   if (!reads.start()) {
     *error = this->error;
     return false;
@@ -76,7 +78,9 @@ int Device::find_kernel(const KernelInfo& info) {
     kernels.push_back(kernel);
     return static_cast<int>(kernels.size()) - 1;
   };
-  for (const Launchable* table : {elementwise_kernels, shape_kernels, reduce_kernels})
+  for (const Launchable* table :
+       {elementwise_kernels, shape_kernels, reduce_kernels, indexing_kernels, matmul_kernels, norm_kernels,
+        softmax_kernels, loss_kernels, random_kernels, optimizer_kernels})
     for (; table->kernel; table++)
       if (std::string_view(table->kernel) == info.name) return add(*table, !table->entry || entry(table->entry));
   if (!is_map(info)) return -1;
@@ -93,6 +97,7 @@ Device::~Device() {
   reads.stop();
   if (stream) {
     driver.cuStreamSynchronize(stream);
+    late.stop();
     memory.release_all();
     driver.cuStreamDestroy_v2(stream);
   }
@@ -107,8 +112,9 @@ void Device::make_current() {
   current = context_;
 }
 
-bool Device::fail(std::string text) {
+bool Device::fail(std::string text, ErrorCode code) {
   error = std::move(text);
+  this->code = code;
   return false;
 }
 
@@ -127,13 +133,21 @@ void* Device::entry(const std::string& name) {
 }
 
 bool Device::launch(const std::string& name, uint64_t threads, const void* parameter) {
-  void* function = entry(name);
-  if (!function) return fail("there is no kernel " + name + " for GPUs yet; move the tensors with .to('cpu')");
   const uint64_t blocks = std::clamp<uint64_t>((threads + threads_per_block - 1) / threads_per_block, 1,
                                                blocks_per_processor * static_cast<uint64_t>(processors_));
+  return launch(name, Grid{static_cast<unsigned>(blocks)}, parameter);
+}
+
+bool Device::launch(const std::string& name, Grid grid, const void* parameter) {
+  void* function = entry(name);
+  if (!function) return fail("there is no kernel " + name + " for GPUs yet; move the tensors with .to('cpu')");
   void* parameters[] = {const_cast<void*>(parameter)};
-  return check(name.c_str(), driver.cuLaunchKernel(function, static_cast<unsigned>(blocks), 1, 1, threads_per_block, 1,
-                                                   1, 0, stream, parameters, nullptr));
+  return check(name.c_str(), driver.cuLaunchKernel(function, grid.x, grid.y, 1, threads_per_block, 1, 1, 0, stream,
+                                                   parameters, nullptr));
+}
+
+bool Device::clear(void* to, size_t bytes) {
+  return bytes == 0 || check("clear", driver.cuMemsetD8Async(address(to), 0, bytes, stream));
 }
 
 bool Device::copy(void* to, const void* from, size_t bytes) {

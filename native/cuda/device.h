@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "driver.h"
+#include "late_errors.h"
 #include "library.h"
 #include "memory.h"
 #include "reads.h"
@@ -34,12 +35,24 @@ struct Launchable {
 extern const Launchable elementwise_kernels[];
 extern const Launchable shape_kernels[];
 extern const Launchable reduce_kernels[];
+extern const Launchable indexing_kernels[];
+extern const Launchable matmul_kernels[];
+extern const Launchable norm_kernels[];
+extern const Launchable softmax_kernels[];
+extern const Launchable loss_kernels[];
+extern const Launchable random_kernels[];
+extern const Launchable optimizer_kernels[];
 
 // Launches a map over single elements: the result, its operands, and up to two
 // options. The entries are named <kernel>_<dtype>.
 bool launch_map(Device& device, const Launchable& kernel, const KernelCall& call);
 // Whether launch_map takes calls of the row.
 bool is_map(const KernelInfo& info);
+
+// The blocks of a launch.
+struct Grid {
+  unsigned x, y = 1;
+};
 
 struct Device {
   // Null on failure, which `error` tells.
@@ -51,7 +64,7 @@ struct Device {
   // What is called on a device acts on its context, which is a thread's own.
   void make_current();
   // Notes a failure of the current call; always false.
-  bool fail(std::string text);
+  bool fail(std::string text, ErrorCode code = ErrorCode::internal);
   // True if the status is success, else fails.
   bool check(const char* what, Status status);
 
@@ -64,15 +77,22 @@ struct Device {
   // One dimension of blocks of 256 threads, as many as keep the GPU busy with
   // `threads` threads' work.
   bool launch(const std::string& entry, uint64_t threads, const void* parameter);
+  // The same of a grid of its own.
+  bool launch(const std::string& entry, Grid grid, const void* parameter);
   bool copy(void* to, const void* from, size_t bytes);
+  // Fills with zeros.
+  bool clear(void* to, size_t bytes);
 
   const Driver& driver;
   std::string error;  // of the last call that failed
+  ErrorCode code = ErrorCode::internal;
   std::string name;
+  int generation = 0;  // 10 times the compute capability: 75 is Turing
   void* stream = nullptr;
   std::vector<Launchable> kernels;  // by the numbers of find_kernel
   Memory memory;
   Reads reads;
+  LateErrors late;
 
  private:
   Device(const Driver& driver, int index);
@@ -84,6 +104,36 @@ struct Device {
   int processors_ = 1;
   std::unordered_map<std::string, void*> entries_;
 };
+
+// Memory for one call. It is given back while kernels may still use it, which is sound because whoever gets it next
+// is behind them in the stream.
+class Scratch {
+ public:
+  explicit Scratch(Device& device) : device_(device) {}
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() {
+    if (data_) device_.memory.release(data_, bytes_);
+  }
+  // Once. Null after Device::fail.
+  template <class T>
+  T* take(int64_t count) {
+    bytes_ = static_cast<size_t>(count) * sizeof(T);
+    data_ = device_.memory.allocate(bytes_);
+    if (!data_)
+      device_.fail("no memory for " + std::to_string(bytes_) + " bytes of scratch space", ErrorCode::memory);
+    return static_cast<T*>(data_);
+  }
+
+ private:
+  Device& device_;
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+// The threads that take a row of so many neighbouring elements together (team.h), and the ending of the entry's name.
+inline int team_for(int64_t size) { return size <= 1024 ? 32 : 256; }
+inline const char* team_suffix(int team) { return team == 1 ? "_1" : team == 32 ? "_32" : "_256"; }
 
 inline uint64_t address(const void* data) { return reinterpret_cast<uint64_t>(data); }
 

@@ -196,6 +196,12 @@ bool launch_fill(Device& device, const Launchable&, const KernelCall& call) {
   }
 }
 
+bool launch_arange(Device& device, const Launchable&, const KernelCall& call) {
+  const View& out = call.views[0];
+  const Ramp job = {out.data, out.count, call.numbers[0], call.numbers[1]};
+  return out.count == 0 || device.launch(entry_name("arange", out.dtype), static_cast<uint64_t>(out.count), &job);
+}
+
 bool launch_cat(Device& device, const Launchable&, const KernelCall& call) {
   const View& out = call.views[0];
   const ViewList& inputs = call.lists[0];
@@ -258,6 +264,7 @@ const Launchable shape_kernels[] = {
     {"copy_into", launch_copy, "copy_word"},
     {"accumulate", launch_accumulate, "add_float32"},
     {"fill", launch_fill, nullptr},
+    {"arange", launch_arange, "arange_float32"},
     {"cat", launch_cat, "copy_word"},
     {},
 };

@@ -9,9 +9,11 @@
 #include "gpu.h"
 #include "index.h"
 #include "job.h"
+#include "scalar.h"
 
 using firesteel::cuda::group_size;
 using firesteel::cuda::Job;
+using firesteel::cuda::Ramp;
 
 namespace {
 
@@ -100,12 +102,6 @@ DEVICE void map(const Job& job, F f) {
   map_at<Out, X, Y, Z>(job, Places<1, 2, 3>{}, f);
 }
 
-// Comparisons that let NaN pass, as PyTorch's do.
-DEVICE float largest(float a, float b) { return a > b || a != a ? a : b; }
-DEVICE float smallest(float a, float b) { return a < b || a != a ? a : b; }
-DEVICE int32_t largest(int32_t a, int32_t b) { return a > b ? a : b; }
-DEVICE int32_t smallest(int32_t a, int32_t b) { return a < b ? a : b; }
-
 // int32 wraps around.
 DEVICE int32_t sum(int32_t a, int32_t b) { return int32_t(uint32_t(a) + uint32_t(b)); }
 DEVICE int32_t difference(int32_t a, int32_t b) { return int32_t(uint32_t(a) - uint32_t(b)); }
@@ -161,6 +157,20 @@ DEVICE int32_t whole_power(int32_t base, int32_t exponent) {
   for (uint32_t rest = uint32_t(exponent); rest > 0; rest /= 2, square *= square)
     if (rest % 2 == 1) power *= square;
   return int32_t(power);
+}
+
+DEVICE int32_t whole(double x) {
+  if (!(fabs(x) < 9.2e18)) {
+    if (!(fabs(x) <= 1.7e308)) return 0;
+    x = fmod(x, 4294967296.0);
+  }
+  return int32_t(uint32_t(uint64_t(int64_t(x))));
+}
+
+template <class T, class F>
+DEVICE void ramp(const Ramp& job, const F& f) {
+  for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < job.count; i += int64_t(gridDim.x) * blockDim.x)
+    static_cast<T*>(job.out)[i] = f(job.start + double(i) * job.step);
 }
 
 DEVICE float remainder_of(float a, float b) {
@@ -359,3 +369,11 @@ CONVERSION(copy_int32_to_bool, uint8_t, int32_t, x != 0)
 CONVERSION(copy_uint8_to_float32, float, uint8_t, x)
 CONVERSION(copy_uint8_to_int32, int32_t, uint8_t, x)
 CONVERSION(copy_uint8_to_bool, uint8_t, uint8_t, x != 0)
+
+// out[i] = start + i * step, in float64 and rounded once; the numbers are start and step.
+KERNEL(arange_float32, const __grid_constant__ Ramp job) {
+  ramp<float>(job, [](double x) { return float(x); });
+}
+KERNEL(arange_int32, const __grid_constant__ Ramp job) {
+  ramp<int32_t>(job, [](double x) { return whole(x); });
+}

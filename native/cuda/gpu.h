@@ -9,6 +9,8 @@
 #define DEVICE __device__ __forceinline__
 // An entry point; its one parameter lies in constant memory.
 #define KERNEL(name, parameter) extern "C" __global__ void __launch_bounds__(256) name(parameter)
+// The same, with room for two blocks on a multiprocessor: at most 128 registers.
+#define KERNEL_BY_TWO(name, parameter) extern "C" __global__ void __launch_bounds__(256, 2) name(parameter)
 #define SHARED(type, name) __shared__ type name
 
 // V is a vector of T, aligned to its size.
@@ -22,6 +24,68 @@ DEVICE void store(T* to, const V& value) {
 }
 
 DEVICE uint32_t multiply_high(uint32_t a, uint32_t b) { return __umulhi(a, b); }
+DEVICE float multiply_add(float a, float b, float c) { return fmaf(a, b, c); }
+DEVICE uint32_t bits_of(float x) { return __float_as_uint(x); }
+DEVICE float float_of(uint32_t bits) { return __uint_as_float(bits); }
+
+// The least of all values that threads bring to a place, whatever their order.
+DEVICE void bring_least(uint64_t* place, uint64_t value) {
+  atomicMin(reinterpret_cast<unsigned long long*>(place), static_cast<unsigned long long>(value));
+}
+
+// Copies 16 bytes into shared memory, or zeros where not `valid`, while the thread goes on. They are there for the
+// thread once it has waited for the group that they were committed in; wait_copies<n> leaves the last n groups alone.
+#if __CUDA_ARCH__ >= 800
+constexpr bool has_matrix_products = true;
+
+DEVICE uint32_t shared_address(const void* data) { return static_cast<uint32_t>(__cvta_generic_to_shared(data)); }
+
+DEVICE void copy16(void* to, const void* from, bool valid) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(valid ? 16 : 0)
+               : "memory");
+}
+DEVICE void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int left>
+DEVICE void wait_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory");
+}
+
+// Four 8x8 matrices of 16-bit elements, of which lane 8 m + i names row i of matrix m. Lane l gets elements 2 (l % 4)
+// and the next of row l / 4 of each, or with `turned` of column l / 4.
+template <bool turned>
+DEVICE void load_matrices(uint32_t (&r)[4], const void* row) {
+  if (turned) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(shared_address(row))
+                 : "memory");
+  } else {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(shared_address(row))
+                 : "memory");
+  }
+}
+
+// c += a b of the warp: a 16x16, b 16x8 bfloat16, c 16x8 float32, laid out over the lanes as the PTX manual has
+// mma.m16n8k16.
+DEVICE void add_product(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+#else
+// Turing has neither; what is built on them is not launched there.
+constexpr bool has_matrix_products = false;
+DEVICE void copy16(void*, const void*, bool) {}
+DEVICE void commit_copies() {}
+template <int left>
+DEVICE void wait_copies() {}
+template <bool turned>
+DEVICE void load_matrices(uint32_t (&)[4], const void*) {}
+DEVICE void add_product(float (&)[4], const uint32_t (&)[4], uint32_t, uint32_t) {}
+#endif
 
 #else
 #include "../emulator/gpu.h"

@@ -29,4 +29,11 @@ struct Job {
   int32_t integers[2];                      // the same for int32
 };
 
+// Numbers in equal steps.
+struct Ramp {
+  void* out;
+  int64_t count;
+  double start, step;
+};
+
 }  // namespace firesteel::cuda

@@ -57,8 +57,14 @@ const char* result(const Device* device, bool success) { return success ? nullpt
 
 const char* synchronize(Device* device) {
   device->make_current();
-  return result(device, device->check("the GPU failed", device->driver.cuStreamSynchronize(device->stream)));
+  const bool success = device->check("the GPU failed", device->driver.cuStreamSynchronize(device->stream));
+  if (success) device->late.collect();
+  return result(device, success);
 }
+
+ErrorCode code(const Device* device) { return device->code; }
+bool take_late_error(Device* device, LateError* error) { return device->late.take(error); }
+
 
 const char* write(Device* device, void* to, const void* from, size_t bytes) {
   device->make_current();
@@ -76,6 +82,7 @@ const char* read(Device* device, void* to, const void* from, size_t bytes) {
 }
 
 bool begin_read(Device* device, void* to, const void* from, size_t bytes, ReadDone done, void* owner) {
+  if (device->late.expected()) return false;
   device->make_current();
   return device->reads.begin(to, from, bytes, done, owner);
 }
@@ -106,7 +113,9 @@ constexpr Library library = {
     .begin_read = begin_read,
     .finish_reads = finish_reads,
     .launch = launch,
+    .code = code,
     .synchronize = synchronize,
+    .take_late_error = take_late_error,
 };
 
 }  // namespace

@@ -15,7 +15,7 @@
 namespace firesteel::cuda {
 
 // Of this file and of the structs of core/kernel.h.
-constexpr uint32_t library_version = 2;
+constexpr uint32_t library_version = 3;
 
 struct Device;
 
@@ -28,6 +28,17 @@ struct KernelCall {
   const double* numbers;
   const Integers* integers;
   const Philox* philox;
+  // Who calls, for errors that only show once the kernel has run.
+  const char* op;
+  int label;
+};
+
+// What a kernel found wrong in its data.
+struct LateError {
+  ErrorCode code;
+  const char* op;
+  int label;
+  const char* text;
 };
 
 // The end of a read, with what failed, or null. Called by any thread.
@@ -63,12 +74,16 @@ struct Library {
   const char* (*write)(Device* device, void* to, const void* from, size_t bytes);
   const char* (*read)(Device* device, void* to, const void* from, size_t bytes);
   // Reads in order without waiting, and calls `done` once, whatever happens.
-  // False, and nothing has happened, where it would have to wait.
+  // False, and nothing has happened, where it would have to wait, or kernels run that may find their data wrong.
   bool (*begin_read)(Device* device, void* to, const void* from, size_t bytes, ReadDone done, void* owner);
   // Returns once all reads that have begun are done.
   void (*finish_reads)(Device* device);
   const char* (*launch)(Device* device, int kernel, const KernelCall* call);
+  // Of the last call that failed.
+  ErrorCode (*code)(const Device* device);
   const char* (*synchronize)(Device* device);
+  // After a read or synchronize: the first thing that a kernel found wrong since, or false.
+  bool (*take_late_error)(Device* device, LateError* error);
 };
 
 }  // namespace firesteel::cuda

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "device.h"
+#include "lines.h"
 #include "reduction.h"
 
 namespace firesteel::cuda {
@@ -22,35 +23,79 @@ bool add_dimension(Axes* axes, int64_t size, int64_t stride) {
   return true;
 }
 
-// out has 1 where x is summed over.
-bool launch_sum(Device& device, const Launchable&, const KernelCall& call) {
+std::string beyond(const char* what, const char* done) {
+  return std::string("a ") + what + " is beyond what int32 holds; convert the tensor with .to('float32') before it is " +
+         done;
+}
+
+// out has 1 where x is reduced.
+bool launch_reduction(Device& device, const Launchable& kernel, const KernelCall& call) {
   const View &out = call.views[0], &x = call.views[1];
-  if (out.ndim != x.ndim) return device.fail("sum: the result and x differ in rank");
+  const std::string name = kernel.kernel;
+  const bool sums = name == "sum";
+  if (out.ndim != x.ndim) return device.fail(name + ": the result and x differ in rank");
   if (out.count == 0) return true;
   Reduction job = {};
   job.out = out.data;
   job.x = x.data;
-  job.scale = static_cast<float>(call.numbers[0]);
-  job.integer_scale = static_cast<int32_t>(std::clamp(call.numbers[0], -2147483648.0, 2147483647.0));
+  job.scale = sums ? call.numbers[0] : 1;
+  job.half_out = out.dtype == DType::bfloat16;
   job.kept.count = job.reduced.count = 1;
-  if (x.count == 0)
-    return device.check("sum", device.driver.cuMemsetD32Async(address(out.data), 0, size_t(out.count), device.stream));
+  if (x.count == 0) {
+    if (!sums) return device.fail(name + ": there is nothing to choose from", ErrorCode::value);
+    return device.clear(out.data, static_cast<size_t>(out.count * dtype_bytes[static_cast<int>(out.dtype)]));
+  }
   for (int d = x.ndim - 1; d >= 0; d--) {
     const bool reduced = out.sizes[d] == 1;
-    if (!reduced && out.sizes[d] != x.sizes[d]) return device.fail("sum: the result's sizes are neither 1 nor x's");
+    if (!reduced && out.sizes[d] != x.sizes[d]) return device.fail(name + ": the result's sizes are neither 1 nor x's");
     if (!add_dimension(reduced ? &job.reduced : &job.kept, x.sizes[d], x.strides[d]))
-      return device.fail("sum: more than 2^31 outputs, or elements of one");
+      return device.fail(name + ": more than 2^31 outputs, or elements of one");
   }
+  const bool is_whole = x.dtype == DType::int32;
+  if (sums && is_whole) job.wrong = device.late.expect(call, ErrorCode::value, beyond("sum", "summed"));
+  if (sums && is_whole != (out.dtype == DType::int32)) return device.fail("sum: of integers to integers alone");
   const bool by_threads = job.kept.count >= many_outputs && job.kept.strides[0] == 1;
-  const char* dtype = x.dtype == DType::int32 ? "int32" : "float32";
-  return device.launch(std::string(by_threads ? "sum_by_threads_" : "sum_by_blocks_") + dtype,
+  return device.launch(name + (by_threads ? "_by_threads_" : "_by_blocks_") + dtype_names[static_cast<int>(x.dtype)],
                        uint64_t(job.kept.count) * (by_threads ? 1 : threads_per_block), &job);
+}
+
+bool launch_running(Device& device, const Launchable& kernel, const KernelCall& call) {
+  const View &out = call.views[0], &x = call.views[1];
+  const std::string name = kernel.kernel;
+  const auto dim = static_cast<int64_t>(call.numbers[0]);
+  if (!same_shape(out, x) || dim < 0 || (dim >= x.ndim && x.ndim > 0))
+    return device.fail(name + ": the shapes differ, or there is no such dimension");
+  if (x.count == 0) return true;
+  Lines job = {};
+  job.out = out.data;
+  job.x = x.data;
+  const int64_t size = x.ndim == 0 ? 1 : x.sizes[dim];
+  if (size > std::numeric_limits<int32_t>::max()) return device.fail(name + ": a line of more than 2^31 elements");
+  job.size = static_cast<int32_t>(size);
+  job.inner = 1;
+  for (int64_t d = dim + 1; d < x.ndim; d++) job.inner *= x.sizes[d];
+  job.count = x.count / job.size;
+  const bool has_reverse = name == "cumsum" || name == "logcumsumexp";
+  job.direction = has_reverse && call.numbers[1] != 0 ? -1 : 1;
+  if (x.dtype == DType::int32 && (name == "cumsum" || name == "cumprod"))
+    job.wrong = device.late.expect(call, ErrorCode::value,
+                                   name == "cumsum" ? beyond("sum", "summed") : beyond("product", "multiplied"));
+  return device.launch(name + '_' + dtype_names[static_cast<int>(x.dtype)], static_cast<uint64_t>(job.count), &job);
 }
 
 }  // namespace
 
 const Launchable reduce_kernels[] = {
-    {"sum", launch_sum, "sum_by_blocks_float32"},
+    {"sum", launch_reduction, "sum_by_blocks_float32"},
+    {"amax", launch_reduction, "amax_by_blocks_float32"},
+    {"amin", launch_reduction, "amin_by_blocks_float32"},
+    {"argmax", launch_reduction, "argmax_by_blocks_float32"},
+    {"argmin", launch_reduction, "argmin_by_blocks_float32"},
+    {"cumsum", launch_running, "cumsum_float32"},
+    {"cumprod", launch_running, "cumprod_float32"},
+    {"cummax", launch_running, "cummax_float32"},
+    {"cummin", launch_running, "cummin_float32"},
+    {"logcumsumexp", launch_running, "logcumsumexp_float32"},
     {},
 };
 

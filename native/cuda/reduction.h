@@ -20,8 +20,9 @@ struct Reduction {
   void* out;  // dense
   const void* x;
   Axes kept, reduced;
-  float scale;
-  int32_t integer_scale;
+  double scale;    // of sums
+  bool half_out;
+  uint64_t* wrong;  // the slot for a sum that int32 cannot hold
 };
 
 }  // namespace firesteel::cuda

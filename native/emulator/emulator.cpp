@@ -54,6 +54,8 @@ constexpr size_t stack_bytes = size_t(64) << 10;
 // An odd step spreads the stacks over the sets of the cache.
 constexpr size_t stack_step = stack_bytes + 5 * 64;
 constexpr size_t statics_bytes = size_t(48) << 10;
+// Variables lie at odd multiples of their alignment, and may need this much between them.
+constexpr size_t statics_room = statics_bytes + 2048;
 
 size_t pages(size_t bytes) { return (bytes + page - 1) & ~(page - 1); }
 
@@ -143,8 +145,10 @@ void start_block(Block& block) {
   const auto count = static_cast<unsigned>(block.size.count());
   block.live = count;
   block.arrived = block.epoch = 0;
+  block.votes[0] = block.votes[1] = {};
   block.variables.clear();
   block.statics_next = block.statics;
+  block.statics_used = 0;
   for (unsigned i = 0; i < block.warps.size(); i++) {
     Warp& warp = block.warps[i];
     warp = {};
@@ -164,6 +168,8 @@ void start_block(Block& block) {
     warp.live |= thread.bit;
     warp.ready |= thread.bit;
     char* stack = stacks() + stack_step * i;
+    thread.copies.clear();
+    thread.groups.clear();
     thread.stack = stack;
     thread.stack_end = stack + stack_bytes;
     // As emulator_switch leaves a stack: six registers, the address to return
@@ -174,7 +180,7 @@ void start_block(Block& block) {
     thread.stack_pointer = top - 6;
   }
   memset(block.shared, 0xff, static_cast<size_t>(block.shared_end - block.shared));
-  memset(block.statics, 0xff, statics_bytes);
+  memset(block.statics, 0xff, statics_room);
   check_block(block);
   const Warp& warp = block.warps[first_of(block.ready_warps)];
   self = warp.threads[first_of(warp.ready)];
@@ -202,6 +208,16 @@ void block_barrier() {
   if (++block.arrived == block.live) return release_barrier(block);
   self->warp->ready &= ~self->bit;
   next_fiber();
+}
+
+bool block_vote(bool mine) {
+  Block& block = *self->block;
+  // Who is at a vote two epochs later has seen that all have left this one.
+  Vote& vote = block.votes[block.epoch % 2];
+  if (vote.epoch != block.epoch) vote = {block.epoch, false};
+  vote.result |= mine;
+  block_barrier();
+  return vote.result;
 }
 
 void meet(const char* operation, unsigned mask, void* mine, void (*all)(void** slots, unsigned lanes)) {
@@ -244,10 +260,36 @@ void* shared_variable(const void* key, size_t bytes, size_t alignment) {
   uintptr_t at = (reinterpret_cast<uintptr_t>(block.statics_next) + 2 * alignment - 1) & ~(2 * alignment - 1);
   at += alignment;
   char* data = reinterpret_cast<char*>(at);
-  if (data + bytes > block.statics_end) fail("more than %zu bytes of static shared memory", statics_bytes);
+  block.statics_used += bytes;
+  if (block.statics_used > statics_bytes || data + bytes > block.statics_end)
+    fail("more than %zu bytes of static shared memory", statics_bytes);
   block.statics_next = data + bytes;
   block.variables.push_back({key, data});
   return data;
+}
+
+void begin_copy(void* to, const void* from) {
+  memset(to, 0xff, 16);
+  self->copies.push_back({static_cast<char*>(to), static_cast<const char*>(from)});
+}
+
+void commit_copies() { self->groups.push_back(self->copies.size()); }
+
+void wait_copies(size_t left) {
+  Thread& me = *self;
+  if (me.groups.size() <= left) return;
+  const size_t groups = me.groups.size() - left, count = me.groups[groups - 1];
+  for (size_t i = 0; i < count; i++) {
+    const Copy& copy = me.copies[i];
+    if (copy.from)
+      memcpy(copy.to, copy.from, 16);
+    else
+      memset(copy.to, 0, 16);
+    check_access(copy.to, 16, true);
+  }
+  me.copies.erase(me.copies.begin(), me.copies.begin() + static_cast<ptrdiff_t>(count));
+  me.groups.erase(me.groups.begin(), me.groups.begin() + static_cast<ptrdiff_t>(groups));
+  for (size_t& group : me.groups) group -= count;
 }
 
 void run(dim3 grid, dim3 size, size_t shared_bytes, const std::function<void()>& body) {
@@ -261,7 +303,7 @@ void run(dim3 grid, dim3 size, size_t shared_bytes, const std::function<void()>&
   block.threads.resize(threads);
   block.warps.resize((threads + 31) / 32);
   const size_t shared_pages = pages(shared_bytes);
-  const size_t room = shared_pages + page + statics_bytes;
+  const size_t room = shared_pages + page + pages(statics_room);
   char* area = map(room, PROT_READ | PROT_WRITE);
   mprotect(area + shared_pages, page, PROT_NONE);
   block.shared_end = area + shared_pages;

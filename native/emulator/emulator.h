@@ -36,6 +36,12 @@ namespace emulator {
 struct Block;
 struct Warp;
 
+// 16 bytes on their way into shared memory; from null, zeros.
+struct Copy {
+  char* to;
+  const char* from;
+};
+
 struct Thread {
   void* stack_pointer = nullptr;  // while the fiber does not run
   uint3 id;
@@ -43,6 +49,9 @@ struct Thread {
   Warp* warp;
   Block* block;
   const char *stack, *stack_end;
+  // Copies that nobody has waited for, in order, and how many of them had begun when each group was committed.
+  std::vector<Copy> copies;
+  std::vector<size_t> groups;
 };
 
 // Lanes of one warp that come together for an operation.
@@ -65,11 +74,18 @@ struct SharedVariable {
   char* data;
 };
 
+// Of the threads that came to a barrier.
+struct Vote {
+  unsigned epoch = 0;
+  bool result = false;
+};
+
 struct Block {
   uint3 id;
   dim3 size, grid;
   unsigned arrived = 0, live = 0;  // at the barrier, and in all
   unsigned epoch = 0;              // block barriers so far
+  Vote votes[2];                   // by the parity of the epoch
   unsigned ready_warps = 0;        // mask of warps with a lane that can run
   std::vector<Warp> warps;
   std::vector<Thread> threads;
@@ -77,6 +93,7 @@ struct Block {
   char *shared = nullptr,
        *shared_end = nullptr;  // the dynamic part, which ends at a page nobody may touch
   char *statics = nullptr, *statics_next = nullptr, *statics_end = nullptr;
+  size_t statics_used = 0;
   std::vector<SharedVariable> variables;
   void* scheduler = nullptr;  // the stack pointer of who started the block
 };
@@ -92,11 +109,20 @@ extern bool reverse;
 
 // Waits until all live threads of the block have come.
 void block_barrier();
+// The same; true if any of the threads brings true.
+bool block_vote(bool mine);
 // Waits until the lanes of `mask` are here; the last one runs `all(slots)`,
 // which sees what every lane brought.
 void meet(const char* operation, unsigned mask, void* mine, void (*all)(void** slots, unsigned lanes));
 // A variable of the block in shared memory, at its own alignment and no better.
 void* shared_variable(const void* key, size_t bytes, size_t alignment);
+
+// Copies of 16 bytes that land as late as they may: when their group is waited for, from what is at the source then.
+// Until then the target is NaN.
+void begin_copy(void* to, const void* from);
+void commit_copies();
+// Of the committed groups all but the last `left` land.
+void wait_copies(size_t left);
 
 // Device memory. Null where there is none. What is read before it is written is
 // NaN.

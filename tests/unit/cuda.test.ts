@@ -91,6 +91,24 @@ describe('over the fake driver', () => {
     })
   }, 120_000)
 
+  it('runs the cases of its families, forward and backward, as the reference does, and refuses the others by name', () => {
+    const [, agreed, refused] = /^(\d+) cases agree, (\d+) are refused/.exec(expectClean('cases.ts')) ?? []
+    expect(Number(agreed)).toBeGreaterThanOrEqual(400)
+    expect(Number(refused)).toBeLessThanOrEqual(20)
+  }, 120_000)
+
+  it('finds no races and no stray accesses in small cases, with threads in reverse order', () => {
+    expectClean('cases.ts', {
+      FIRESTEEL_CUDA_DRIVER: `${release}libfakecuda-checked.so`,
+      FIRESTEEL_EMULATOR_CHECK: '1',
+      FIRESTEEL_EMULATOR_ORDER: 'reverse',
+    })
+  }, 120_000)
+
+  it("trains a network on handwritten digits with the CPU's losses", () => {
+    expectClean('digits.ts')
+  }, 60_000)
+
   it('moves tensors, computes, differentiates, and names the kernels that it lacks', () => {
     expectClean('tensors.ts')
   }, 60_000)

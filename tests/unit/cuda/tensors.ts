@@ -1,7 +1,16 @@
 /** Tensors on the GPU: there and back, computed and differentiated, and what is missing, said. Ends with an error else. */
 import assert from 'node:assert/strict'
 import { device } from '../../../lib/backend/devices.js'
-import { DeviceError, DTypeError, nn, optim, tensor, zeros } from '../../../lib/index.js'
+import {
+  DeviceError,
+  DTypeError,
+  IndexOutOfRangeError,
+  nn,
+  optim,
+  tensor,
+  ValueError,
+  zeros,
+} from '../../../lib/index.js'
 import { cat } from '../../../lib/ops/index.js'
 
 const gpu = device('cuda')
@@ -28,7 +37,6 @@ assert.deepEqual(
 )
 assert.deepEqual([...zeros([3], { device: 'cuda' }).add(row).to('int32').dataSync()], [10, 20, 30])
 
-// Optimisers have no kernels here, so that their updates run operator by operator.
 const trained = (on: string) => {
   const weight = new nn.Parameter(tensor([1, 2, 3], { device: on }))
   for (const optimizer of [
@@ -72,10 +80,29 @@ x.mul(bias).sum().backward()
 assert.deepEqual([...(bias.grad?.dataSync() ?? [])], [5, 3, -3])
 
 assert.throws(
-  () => x.matmul(row.view([3, 1])),
-  (error) =>
-    error instanceof DeviceError && /cuda:0 has no kernel 'matmul'|lacks the kernels matmul/.test(error.message),
+  () => nn.functional.conv2d(x.view([1, 1, 2, 3]), row.view([1, 1, 1, 3])),
+  (error) => error instanceof DeviceError && /cuda:0 has no kernel 'conv2d_forward'/.test(error.message),
 )
+
+// What a kernel finds wrong in its data is told at the next read, as the operator's error; the device goes on.
+const ids = tensor([0, 7, -1], { dtype: 'int32', device: 'cuda' })
+const wrong = /\[indexSelect\] index 7 at position 1 is out of range for dimension 0 of size 2; allowed are 0 to 1/
+const selected = x.indexSelect(0, ids)
+assert.throws(
+  () => selected.dataSync(),
+  (error) => error instanceof IndexOutOfRangeError && wrong.test(error.message),
+)
+await assert.rejects(x.indexSelect(0, ids).data(), IndexOutOfRangeError)
+assert.throws(
+  () =>
+    x
+      .to('int32')
+      .mul(2 ** 30)
+      .sum()
+      .item(),
+  ValueError,
+)
+assert.deepEqual([...x.indexSelect(0, tensor([1], { dtype: 'int32', device: 'cuda' })).dataSync()], [4, 5, -6])
 assert.throws(() => x.to('bfloat16'), DTypeError)
 assert.throws(() => x.add(tensor([1, 2, 3]).to('cpu')), DeviceError)
 x.dispose()

@@ -1,0 +1,17 @@
+// What kernels along one dimension are told: `count` lines of `size` elements, of which element i of line l lies at
+// (l / inner) size inner + l % inner + i inner in every operand that is as large as x.
+#pragma once
+#include <stdint.h>
+
+namespace firesteel::cuda {
+
+struct Lines {
+  void* out;
+  const void *x, *y;
+  int64_t count, inner;
+  int32_t size;
+  int32_t direction;  // of a running sum: 1, or -1 from the end
+  uint64_t* wrong;    // the slot for one that int32 cannot hold
+};
+
+}  // namespace firesteel::cuda

@@ -1,0 +1,78 @@
+// Launches the entries of loss.cu.
+#include <limits>
+
+#include "device.h"
+#include "labels.h"
+
+namespace firesteel::cuda {
+namespace {
+
+float* floats(const View& view) { return view.ndim < 0 ? nullptr : static_cast<float*>(view.data); }
+
+// `numbers`: ignoreIndex, smoothing, reduction.
+bool read_labels(Device& device, Labels* job, const View& loss, const View& statistics, const View& total,
+                 const View& logits, const View& target, const View& weight, const double* numbers) {
+  if (logits.ndim != 2) return device.fail("cross_entropy: logits are not [N, C]");
+  const int64_t rows = logits.sizes[0], classes = logits.sizes[1];
+  const auto reduction = static_cast<int64_t>(numbers[2]);
+  if (target.count != rows || statistics.count != 2 * rows || total.count != 1 ||
+      (weight.ndim >= 0 && weight.count != classes) || reduction < reduce_none || reduction > reduce_sum ||
+      loss.count != (reduction == reduce_none ? rows : 1))
+    return device.fail("cross_entropy: the sizes differ");
+  if (classes > std::numeric_limits<int32_t>::max()) return device.fail("cross_entropy: more than 2^31 classes");
+  *job = {};
+  job->out = floats(loss);
+  job->statistics = floats(statistics);
+  job->total = floats(total);
+  job->logits = logits.data;
+  job->target = static_cast<const int32_t*>(target.data);
+  job->weight = floats(weight);
+  job->rows = rows;
+  job->classes = static_cast<int32_t>(classes);
+  job->ignore_index = static_cast<int32_t>(numbers[0]);
+  job->ignores = double(job->ignore_index) == numbers[0];
+  job->smoothing = static_cast<float>(numbers[1]);
+  job->reduction = static_cast<LossReduction>(reduction);
+  return true;
+}
+
+bool launch_rows(Device& device, const char* kernel, DType dtype, const Labels& job) {
+  const int team = team_for(job.classes);
+  return device.launch(std::string(kernel) + dtype_names[static_cast<int>(dtype)] + team_suffix(team),
+                       static_cast<uint64_t>(job.rows * team), &job);
+}
+
+bool forward(Device& device, const Launchable&, const KernelCall& call) {
+  const View* v = call.views;
+  Labels job;
+  if (!read_labels(device, &job, v[0], v[1], v[2], v[3], v[4], v[5], call.numbers)) return false;
+  Scratch losses(device);
+  job.losses = losses.take<double>(job.rows);
+  if (!job.losses) return false;
+  job.wrong = device.late.expect(
+      call, ErrorCode::index,
+      "label %value of row %position is outside [0, " + std::to_string(job.classes) + ") and is not ignoreIndex (" +
+          std::to_string(static_cast<int64_t>(call.numbers[0])) + ")");
+  return (job.rows == 0 || launch_rows(device, "cross_entropy_forward_", v[3].dtype, job)) &&
+         device.launch("cross_entropy_finish", Grid{1}, &job);
+}
+
+bool backward(Device& device, const Launchable&, const KernelCall& call) {
+  const View* v = call.views;
+  Labels job;
+  if (!read_labels(device, &job, v[1], v[2], v[3], v[4], v[5], v[6], call.numbers)) return false;
+  if (!same_shape(v[0], v[4]) || v[0].dtype != v[4].dtype)
+    return device.fail("cross_entropy_backward: dlogits and logits differ in shape or dtype");
+  job.dlogits = v[0].data;
+  return v[0].count == 0 || launch_rows(device, "cross_entropy_backward_", v[4].dtype, job);
+}
+
+}  // namespace
+
+const Launchable loss_kernels[] = {
+    {"cross_entropy_forward", forward, "cross_entropy_forward_float32_32"},
+    {"cross_entropy_backward", backward, "cross_entropy_backward_float32_32"},
+    {},
+};
+
+}  // namespace firesteel::cuda

@@ -1,0 +1,115 @@
+// Cross entropy of logits with class indices, forward and backward, fused with the logarithm of softmax: no array of
+// the logits' size is made but the gradient.
+//
+// C classes, y the label of a row, w the classes' weights (1 without), s the smoothing, W the sum of w:
+//   loss = (1 - s) w_y (lse - x_y) + s / C sum_c w_c (lse - x_c)          lse = log sum_c exp(x_c)
+//   dx_c = g (((1 - s) w_y + s W / C) exp(x_c - lse) - (1 - s) w_y [c = y] - s / C w_c)
+//
+// A warp or a block has a row. Forward reads the logits once (twice where labels are smoothed), backward once, and
+// writes the gradient once. Losses of rows are float64; one block adds them in one order.
+#include "labels.h"
+#include "team.h"
+
+using namespace firesteel::cuda;
+
+namespace {
+
+DEVICE bool counts(const Labels& job, int32_t label) {
+  return label >= 0 && label < job.classes && !(job.ignores && label == job.ignore_index);
+}
+
+DEVICE double weight_of(const Labels& job, int32_t label) { return job.weight ? double(job.weight[label]) : 1.0; }
+
+// The sum of w, by each thread of a team.
+template <int team>
+DEVICE float weight_sum(const Labels& job) {
+  if (!job.weight) return float(job.classes);
+  float mine = 0;
+  for (int32_t c = rank_in_team<team>(); c < job.classes; c += team) mine += job.weight[c];
+  return sum_of<team>(mine);
+}
+
+template <class T, int team>
+DEVICE void forward(const Labels& job) {
+  for_rows<team>(job.rows, [&](int64_t row) {
+    const T* x = static_cast<const T*>(job.logits) + row * job.classes;
+    const int32_t rank = rank_in_team<team>();
+    Exponentials mine = {-INFINITY, 0.0f};
+    for (int32_t c = rank; c < job.classes; c += team) add(mine, widen(x[c]));
+    const Exponentials all = of_team<team>(mine);
+    double smooth = 0;
+    const double log_sum = log(double(all.sum));
+    if (job.smoothing != 0) {
+      float distances = 0;
+      for (int32_t c = rank; c < job.classes; c += team)
+        distances += (job.weight ? job.weight[c] : 1.0f) * (widen(x[c]) - all.largest);
+      smooth = double(weight_sum<team>(job)) * log_sum - double(sum_of<team>(distances));
+    }
+    if (rank != 0) return;
+    job.statistics[row] = all.largest;
+    job.statistics[job.rows + row] = all.sum;
+    const int32_t label = job.target[row];
+    double loss = 0;
+    if (counts(job, label)) {
+      const double distance = double(all.largest) - double(widen(x[label])) + log_sum;
+      loss = (1.0 - double(job.smoothing)) * weight_of(job, label) * distance;
+      if (job.smoothing != 0) loss += double(job.smoothing) / job.classes * smooth;
+    } else if (!(job.ignores && label == job.ignore_index)) {
+      bring_least(job.wrong, uint64_t(row) << 32 | uint32_t(label));
+    }
+    job.losses[row] = loss;
+  });
+}
+
+DEVICE void finish(const Labels& job) {
+  double weights = 0, losses = 0;
+  for (int64_t row = threadIdx.x; row < job.rows; row += 256) {
+    const int32_t label = job.target[row];
+    if (counts(job, label)) weights += weight_of(job, label);
+    losses += job.losses[row];
+    if (job.reduction == reduce_none) job.out[row] = float(job.losses[row]);
+  }
+  weights = sum_of<256>(weights);
+  losses = sum_of<256>(losses);
+  if (threadIdx.x != 0) return;
+  *job.total = float(weights);
+  if (job.reduction == reduce_mean) *job.out = float(losses / weights);
+  if (job.reduction == reduce_sum) *job.out = float(losses);
+}
+
+template <class T, int team>
+DEVICE void backward(const Labels& job) {
+  for_rows<team>(job.rows, [&](int64_t row) {
+    const T* x = static_cast<const T*>(job.logits) + row * job.classes;
+    T* dx = static_cast<T*>(job.dlogits) + row * job.classes;
+    const int32_t rank = rank_in_team<team>(), label = job.target[row];
+    if (!counts(job, label)) {
+      for (int32_t c = rank; c < job.classes; c += team) dx[c] = narrow<T>(0.0f);
+      return;
+    }
+    double gradient = job.out[job.reduction == reduce_none ? row : 0];
+    if (job.reduction == reduce_mean) gradient /= double(*job.total);
+    const double at_label = gradient * (1.0 - double(job.smoothing)) * weight_of(job, label);
+    const double everywhere = gradient * double(job.smoothing) / job.classes;
+    const double sum = job.smoothing != 0 ? double(weight_sum<team>(job)) : 0.0;
+    const float factor = float((at_label + everywhere * sum) / double(job.statistics[job.rows + row]));
+    const float largest = job.statistics[row];
+    for (int32_t c = rank; c < job.classes; c += team) {
+      float value = expf(widen(x[c]) - largest) * factor - float(everywhere) * (job.weight ? job.weight[c] : 1.0f);
+      if (c == label) value -= float(at_label);
+      dx[c] = narrow<T>(value);
+    }
+  });
+}
+
+}  // namespace
+
+#define LOSS(name, body, T)                                                         \
+  KERNEL(name##_32, const __grid_constant__ Labels job) { body<T, 32>(job); }       \
+  KERNEL(name##_256, const __grid_constant__ Labels job) { body<T, 256>(job); }
+
+LOSS(cross_entropy_forward_float32, forward, float)
+LOSS(cross_entropy_forward_bfloat16, forward, bfloat16)
+LOSS(cross_entropy_backward_float32, backward, float)
+LOSS(cross_entropy_backward_bfloat16, backward, bfloat16)
+KERNEL(cross_entropy_finish, const __grid_constant__ Labels job) { finish(job); }

@@ -1,0 +1,162 @@
+// Launches matrix products: joins what can be joined of the batch to the rows, cuts the depth where there are few
+// tiles, and chooses a kernel. All of it follows from shapes and strides alone, so that sums have one order.
+#include <algorithm>
+#include <limits>
+
+#include "device.h"
+#include "product.h"
+
+namespace firesteel::cuda {
+namespace {
+
+constexpr int64_t most_layers = 65535;  // of a grid's second dimension
+// So many blocks are wanted, of so much depth at least, before the depth is cut no further.
+constexpr int64_t wanted_blocks = 256, least_depth = 256, most_splits = 32;
+constexpr int64_t depth_grain = 32;
+
+int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+int64_t pieces(int64_t n, int64_t of) { return (n + of - 1) / of; }
+
+bool is_float(const View& view) { return view.dtype == DType::float32 || view.dtype == DType::bfloat16; }
+
+bool consistent(Device& device, const View& out, const View& a, const View& b, const View* bias) {
+  const int n = out.ndim;
+  if (n < 2 || a.ndim != n || b.ndim != n) return device.fail("matmul: ranks of out, a and b differ");
+  for (int d = 0; d < n - 2; d++)
+    if (a.sizes[d] != out.sizes[d] || b.sizes[d] != out.sizes[d]) return device.fail("matmul: batch sizes differ");
+  if (a.sizes[n - 1] != b.sizes[n - 2] || a.sizes[n - 2] != out.sizes[n - 2] || b.sizes[n - 1] != out.sizes[n - 1])
+    return device.fail("matmul: the sizes of a, b and out differ");
+  if (bias && bias->count != out.sizes[n - 1]) return device.fail("matmul: bias and columns of out differ");
+  for (int d = 0; d < 3; d++) {
+    const View& view = d == 0 ? out : d == 1 ? a : b;
+    if (!is_float(view)) return device.fail("matmul: tensors are float32 or bfloat16 on this device");
+  }
+  return true;
+}
+
+// Whether neighbours of `together` elements lie side by side at a multiple of their size, all along `extent`.
+bool can_group(const Factor& factor, int64_t together, int64_t bytes, int dims) {
+  const bool along_lines = factor.line == 1;
+  if (!along_lines && factor.depth != 1) return false;
+  if ((along_lines ? factor.depth : factor.line) % together != 0) return false;
+  for (int d = 0; d < dims; d++)
+    if (factor.batch[d] % together != 0) return false;
+  return address(factor.data) % uint64_t(together * bytes) == 0;
+}
+
+struct Shape {
+  int64_t rows, columns, depth;
+};
+
+// Fills in the factors and the batch. False after Device::fail.
+bool describe(Device& device, Product* job, Shape* shape, const View& out, const View& a, const View& b) {
+  const int n = out.ndim;
+  *shape = {out.sizes[n - 2], out.sizes[n - 1], a.sizes[n - 1]};
+  // A stride of a single line or of a single step along the depth means nothing; 1 says what is contiguous.
+  const auto stride = [](const View& view, int d) { return view.sizes[d] == 1 ? int64_t(0) : view.strides[d]; };
+  job->a = {a.data, stride(a, n - 2), stride(a, n - 1), false, {}};
+  job->b = {b.data, stride(b, n - 1), stride(b, n - 2), false, {}};
+  int64_t matrices = 1;
+  for (int d = n - 3; d >= 0; d--) {
+    const int64_t size = out.sizes[d];
+    if (size == 1) continue;
+    const bool joins = job->dims == 0 && b.strides[d] == 0 &&
+                       (shape->rows == 1 || a.strides[d] == job->a.line * shape->rows);
+    if (joins) {
+      if (shape->rows == 1) job->a.line = a.strides[d];
+      shape->rows *= size;
+      continue;
+    }
+    if (job->dims == product_dims) return device.fail("matmul: more than 6 batch dimensions");
+    job->divisors[job->dims] = make_divisor(static_cast<uint32_t>(size));
+    job->a.batch[job->dims] = a.strides[d];
+    job->b.batch[job->dims++] = b.strides[d];
+    matrices *= size;
+  }
+  for (Factor* factor : {&job->a, &job->b})
+    if (shape->depth == 1 && factor->line != 1) factor->depth = 1;
+  constexpr int64_t most = std::numeric_limits<int32_t>::max() / 2;
+  if (std::max({shape->rows, shape->columns, shape->depth, matrices}) > most)
+    return device.fail("matmul: more than 2^30 rows, columns or matrices");
+  job->rows = static_cast<int32_t>(shape->rows);
+  job->columns = static_cast<int32_t>(shape->columns);
+  job->depth = static_cast<int32_t>(shape->depth);
+  job->matrices = static_cast<uint32_t>(matrices);
+  return true;
+}
+
+// Whether the tensor cores' kernel takes the factor: its copies are of 8 neighbours, all there or all beyond the end.
+bool suits_copies(const Factor& factor, int64_t lines, int64_t depth, int dims) {
+  return can_group(factor, 8, 2, dims) && (factor.line == 1 ? lines : depth) % 8 == 0;
+}
+
+std::string choose(const Device& device, const Product& job, const Shape& shape, DType a, DType b) {
+  const bool halves = a == DType::bfloat16 && b == DType::bfloat16;
+  if (halves && device.generation >= 80 && shape.rows > small_tile / 4 &&
+      suits_copies(job.a, shape.rows, shape.depth, job.dims) &&
+      suits_copies(job.b, shape.columns, shape.depth, job.dims))
+    return std::string("matmul_mma_") + (job.a.line == 1 ? 'l' : 'd') + (job.b.line == 1 ? 'l' : 'd');
+  const int64_t tiles = pieces(shape.rows, large_tile) * pieces(shape.columns, large_tile) * job.matrices;
+  const bool large = std::min(shape.rows, shape.columns) > small_tile && tiles >= wanted_blocks / 4;
+  return std::string(large ? "matmul_128_" : "matmul_64_") + dtype_names[static_cast<int>(a)] + '_' +
+         dtype_names[static_cast<int>(b)];
+}
+
+bool multiply(Device& device, const View& out, const View& a, const View& b, const View* bias, bool accumulates) {
+  if (!consistent(device, out, a, b, bias)) return false;
+  if (out.count == 0) return true;
+  Product job = {};
+  Shape shape;
+  if (!describe(device, &job, &shape, out, a, b)) return false;
+  job.out = out.data;
+  job.bias = bias ? bias->data : nullptr;
+  job.half_bias = bias && bias->dtype == DType::bfloat16;
+  job.half_out = out.dtype == DType::bfloat16;
+  job.accumulates = accumulates;
+  const auto bytes = [](const View& view) { return view.dtype == DType::float32 ? 4 : 2; };
+  job.a.vectors = can_group(job.a, 4, bytes(a), job.dims);
+  job.b.vectors = can_group(job.b, 4, bytes(b), job.dims);
+  job.whole_rows = shape.columns % 4 == 0 && address(out.data) % uint64_t(4 * bytes(out)) == 0;
+
+  const std::string entry = choose(device, job, shape, a.dtype, b.dtype);
+  const int64_t tile = entry.starts_with("matmul_64_") ? small_tile : large_tile;
+  const int64_t tiles = pieces(shape.rows, tile) * pieces(shape.columns, tile);
+  if (tiles > std::numeric_limits<int32_t>::max()) return device.fail("matmul: more than 2^31 tiles");
+  const int64_t wanted = pieces(wanted_blocks, tiles * job.matrices);
+  const int64_t splits = std::clamp<int64_t>(std::min(wanted, shape.depth / least_depth), 1, most_splits);
+  job.depth_of_split = static_cast<int32_t>(round_up(pieces(shape.depth, splits), depth_grain));
+  job.splits = static_cast<int32_t>(std::max<int64_t>(pieces(shape.depth, std::max(job.depth_of_split, 1)), 1));
+
+  Scratch parts(device);
+  if (job.splits > 1) {
+    job.parts = parts.take<float>(out.count * job.splits);
+    if (!job.parts) return false;
+  }
+  const int64_t layers = int64_t(job.matrices) * job.splits;
+  if (layers > std::numeric_limits<int32_t>::max()) return device.fail("matmul: more than 2^31 matrices");
+  for (int64_t first = 0; first < layers; first += most_layers) {
+    job.first_layer = static_cast<uint32_t>(first);
+    const auto some = static_cast<unsigned>(std::min(layers - first, most_layers));
+    if (!device.launch(entry, Grid{static_cast<unsigned>(tiles), some}, &job)) return false;
+  }
+  return job.splits == 1 || device.launch("matmul_add_parts", static_cast<uint64_t>(out.count), &job);
+}
+
+bool launch_matmul(Device& device, const Launchable&, const KernelCall& call) {
+  const View* bias = call.views[3].ndim < 0 ? nullptr : &call.views[3];
+  return multiply(device, call.views[0], call.views[1], call.views[2], bias, false);
+}
+
+bool launch_accumulate(Device& device, const Launchable&, const KernelCall& call) {
+  return multiply(device, call.views[0], call.views[1], call.views[2], nullptr, true);
+}
+
+}  // namespace
+
+const Launchable matmul_kernels[] = {
+    {"matmul", launch_matmul, "matmul_128_float32_float32"},
+    {"matmul_accumulate", launch_accumulate, "matmul_128_float32_float32"},
+    {},
+};
+
+}  // namespace firesteel::cuda

@@ -1,0 +1,29 @@
+// What the kernels of normalisation are told, by the host (norm.cpp) to the device (norm.cu). x is `rows` rows of
+// `columns` elements that are normalised together; or, of the kernels of channels, [images, channels, length].
+#pragma once
+#include <stdint.h>
+
+#include "divisor.h"
+
+namespace firesteel::cuda {
+
+// dw and db are sums over so many rows first.
+constexpr int rows_of_part = 64;
+
+struct Normalisation {
+  float *out, *mean, *rstd;  // mean is null for RMS norm
+  const float *x, *dy, *weight, *bias;
+  float *dweight, *dbias;  // null where not wanted
+  float* parts;            // [2, parts, columns]: of dweight, of dbias
+  float *running_mean, *running_var;
+  int64_t rows;
+  int32_t columns;
+  // Neighbours that share a weight, and groups of channels: row r has those of group r % groups.
+  Divisor length;
+  int32_t groups;
+  int32_t images, channels;
+  double eps, momentum;
+  bool training;
+};
+
+}  // namespace firesteel::cuda

@@ -1,0 +1,39 @@
+// What a matrix product is told, by the host (matmul.cpp) to the device (matmul.cu, matmul_mma.cu).
+#pragma once
+#include <stdint.h>
+
+#include "divisor.h"
+
+namespace firesteel::cuda {
+
+constexpr int product_dims = 6;
+
+// A matrix of the batch: lines (rows of a, columns of b) of `depth` elements that are multiplied with one another.
+struct Factor {
+  const void* data;
+  int64_t line, depth;  // strides, in elements
+  // Neighbours are read together: along lines where their stride is 1, else along the depth.
+  bool vectors;
+  int64_t batch[product_dims];
+};
+
+struct Product {
+  void* out;  // dense [matrices, rows, columns]
+  Factor a, b;
+  const void* bias;  // [columns], or null
+  // Where the depth is cut: sums of each part, [splits, matrices, rows, columns], which a second kernel adds in order.
+  float* parts;
+  int32_t rows, columns, depth;
+  int32_t splits, depth_of_split;
+  uint32_t matrices;
+  uint32_t first_layer;  // a layer is a split of a matrix; the grid's second dimension counts them from here
+  int32_t dims;
+  Divisor divisors[product_dims];  // of the batch, from the innermost dimension on
+  bool accumulates, half_out, half_bias;
+  bool whole_rows;  // rows of out can be written 4 elements at a time
+};
+
+// Of the tiles in matmul.cu and matmul_mma.cu.
+constexpr int large_tile = 128, small_tile = 64;
+
+}  // namespace firesteel::cuda
