@@ -14,13 +14,16 @@ import '../lib/index.js'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const cudaFolder = join(root, 'native/cuda')
 
-/** What is said of a kernel, for any dtype, in CUDA's sources: entries are named <kernel>_<dtype>, comparisons by their macro. */
 const cudaSources = readdirSync(cudaFolder)
-  .filter((file) => file.endsWith('.cu'))
+  .filter((file) => file.endsWith('.cu') || file.endsWith('.cpp'))
   .map((file) => readFileSync(join(cudaFolder, file), 'utf8'))
   .join('\n')
+/**
+ * What is said of a kernel, for any dtype, in CUDA's sources: its launcher is written there, or that follows from its entries,
+ * which are named <kernel>_<dtype>, comparisons by their macro.
+ */
 const isOnCuda = (kernel: string) =>
-  new RegExp(`^[A-Z]+\\(${kernel}(_by_\\w+)?(_(float32|int32|word))?,`, 'm').test(cudaSources)
+  new RegExp(`^    \\{"${kernel}", |^[A-Z]+\\(${kernel}(_(float32|int32|word))?,`, 'm').test(cudaSources)
 
 type Device = 'reference' | 'cpu' | 'cuda'
 const hasKernel: { readonly [K in Device]: (kernel: string) => boolean } = {
