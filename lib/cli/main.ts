@@ -37,9 +37,17 @@ const commands: { readonly [name: string]: Command } = {
     about: 'trains from a config; --dry only says what that would take, --resume goes on',
     open: async () => (await import('./commands/finetune.js')).finetuneCommand,
   },
+  evaluate: {
+    about: 'measures what a run has learned',
+    open: async () => (await import('./commands/evaluate.js')).evaluateCommand,
+  },
   generate: {
     about: 'lets a model write, of a config or a folder',
     open: async () => (await import('./commands/generate.js')).generateCommand,
+  },
+  embed: {
+    about: 'makes vectors of texts by an encoder',
+    open: async () => (await import('./commands/embed.js')).embedCommand,
   },
   pull: {
     about: 'fetches a model or data set of Hugging Face, verified, and goes on where it was cut',

@@ -1,15 +1,18 @@
 /** Trainings from a config: peek, dry run, training, resumption, writing. */
 import { spawn } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { embedCommand } from '../../lib/cli/commands/embed.js'
+import { evaluateCommand } from '../../lib/cli/commands/evaluate.js'
 import { finetuneCommand } from '../../lib/cli/commands/finetune.js'
 import { generateCommand } from '../../lib/cli/commands/generate.js'
 import { initCommand } from '../../lib/cli/commands/init.js'
 import { peekCommand } from '../../lib/cli/commands/peek.js'
+import { loadConfig } from '../../lib/cli/config/config.js'
 import { UsageError } from '../../lib/cli/exit.js'
 import type { DryRun } from '../../lib/cli/tuning/dry.js'
 import { progressLogger } from '../../lib/cli/tuning/progress.js'
@@ -106,6 +109,38 @@ describe('peek', () => {
   })
 })
 
+describe('embed', () => {
+  it('writes a vector of length 1 for each text, the same in other batches', async () => {
+    await encoderModel(join(folder, 'bert'))
+    writeFileSync(join(folder, 'lines.txt'), 'ping\n\ngo on and on\npong pong\n')
+    const vectors = async (...args: string[]) => {
+      stdout = ''
+      expect(await embedCommand([join(folder, 'bert'), join(folder, 'lines.txt'), ...args])).toBe(0)
+      return stdout
+    }
+    const lines = (await vectors())
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { row: number; embedding: number[] })
+    expect(lines.map(({ row }) => row)).toEqual([0, 1, 2])
+    for (const { embedding } of lines) {
+      expect(embedding).toHaveLength(16)
+      expect(embedding.reduce((sum, x) => sum + x * x, 0)).toBeCloseTo(1, 5)
+    }
+    const out = join(folder, 'vectors.jsonl')
+    expect(await vectors('--batch-size', '2', '--out', out)).toContain('3 vectors are in')
+    const again = readFileSync(out, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { embedding: number[] })
+    for (const [i, { embedding }] of again.entries())
+      for (const [j, value] of embedding.entries()) expect(value).toBeCloseTo(lines[i]?.embedding[j] ?? 0, 5)
+    await expect(embedCommand([join(folder, 'bert'), join(folder, 'rows.jsonl')])).rejects.toThrow(
+      "rows.jsonl:1: there is no column 'text'",
+    )
+  })
+})
+
 describe('finetune --dry', () => {
   it('predicts steps, memory and time, and writes nothing', async () => {
     expect(await finetuneCommand([config, '--dry', '--json', ...set('output=runs/dry')])).toBe(0)
@@ -145,6 +180,15 @@ describe('finetune', () => {
     stdout = ''
     expect(await generateCommand([config, '--prompt', 'ping 3', '--json', '--max-new-tokens', '4'])).toBe(0)
     expect((JSON.parse(stdout) as { text: string }).text).toContain('pong')
+    stdout = ''
+    expect(await evaluateCommand([config, '--json'])).toBe(0)
+    const measured = JSON.parse(stdout) as { rows: number; loss: number; perplexity: number }
+    expect(measured.rows).toBe(4)
+    expect(measured.loss).toBeCloseTo(epochs[2]?.validation.loss ?? 0, 4)
+    expect(measured.perplexity).toBeCloseTo(Math.exp(measured.loss), 6)
+    stdout = ''
+    expect(await evaluateCommand([config, '--json', '--data', join(folder, 'rows.jsonl')])).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ rows: 20 })
     await expect(finetuneCommand([config])).rejects.toThrow(/has a run already; go on with it by --resume/)
   })
 
@@ -220,8 +264,15 @@ describe('finetune', () => {
     expect(await stopping).toBe(130)
     expect(stderr).toContain('--resume` goes on')
     const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url))
-    const args = ['--import', 'tsx', main, 'finetune', config, ...values('runs/killed', 100_000)]
-    const child = spawn(process.execPath, args, { stdio: 'ignore' })
+    const args = [
+      '--import',
+      import.meta.resolve('tsx'),
+      main,
+      'finetune',
+      'config.yaml',
+      ...values('runs/killed', 100_000),
+    ]
+    const child = spawn(process.execPath, args, { stdio: 'ignore', cwd: folder })
     const ended = new Promise((resolve) => child.on('close', resolve))
     await reaches('runs/killed')
     child.kill('SIGKILL')
@@ -261,6 +312,22 @@ describe('finetune', () => {
     writeFileSync(join(folder, 'rows.jsonl'), chatRows(20).join('\n'))
     expect(await finetuneCommand([config, '--resume', ...set('output=runs/changed', 'train.steps=4')])).toBe(0)
   })
+})
+
+it('the examples are configs, and that of a chat trains in a folder with nothing but a model and rows', async () => {
+  const examples = fileURLToPath(new URL('../../examples/configs/', import.meta.url))
+  expect(readdirSync(examples).sort()).toEqual(['chat.yaml', 'classify.yaml', 'text.yaml'])
+  for (const name of readdirSync(examples)) await loadConfig(join(examples, name))
+  cpSync(join(examples, 'chat.yaml'), join(folder, 'chat.yaml'))
+  writeFileSync(join(folder, 'chats.jsonl'), chatRows(20).join('\n'))
+  expect(await finetuneCommand([join(folder, 'chat.yaml')])).toBe(0)
+  expect(readdirSync(join(folder, 'runs/chat')).sort()).toEqual([
+    'adapter',
+    'checkpoints',
+    'events.jsonl',
+    'finetune.json',
+    'run.json',
+  ])
 })
 
 it('progress tells the time that is left', () => {

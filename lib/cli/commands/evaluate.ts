@@ -1,0 +1,73 @@
+/** `firesteel evaluate`: what a run has learned, measured. */
+import { resolve } from 'node:path'
+import { parseArguments } from '../arguments.js'
+import { type Loaded, loadConfig } from '../config/config.js'
+import { type ExitCode, exitCodes, UsageError } from '../exit.js'
+import { countText } from '../words.js'
+
+const usage = `Usage: firesteel evaluate CONFIG [--data FILE] [--set NAME=VALUE] [--json]
+  CONFIG  the config of a run that has come to its end
+  --data  rows to measure on, from the working folder; default: those that data.validation held back
+  --json  prints the numbers as JSON`
+
+export async function evaluateCommand(args: readonly string[]): Promise<ExitCode> {
+  const flag = { type: 'boolean' } as const
+  const { values, positionals } = parseArguments(
+    args,
+    { data: { type: 'string' }, set: { type: 'string', multiple: true }, json: flag, help: flag },
+    usage,
+  )
+  if (values.help) {
+    console.log(usage)
+    return exitCodes.done
+  }
+  const [path, ...others] = positionals
+  if (path === undefined || others.length > 0)
+    throw new UsageError(`evaluate takes one config, but got ${positionals.length}\n${usage}`)
+  const loaded = await loadConfig(path, values.set)
+  const [{ loadTuned }, { readData }, { evaluationOf }] = await Promise.all([
+    import('../tuning/result.js'),
+    import('../tuning/material.js'),
+    import('../tuning/evaluation.js'),
+  ])
+  const tuned = await loadTuned(loaded)
+  const data = await readData(values.data === undefined ? loaded : withData(loaded, values.data, tuned))
+  const rows = values.data === undefined ? data.validation : data.train
+  if (rows === null)
+    throw new UsageError(
+      `${loaded.source.place(['data'], 'key')}: nothing was held back by data.validation; name rows by --data FILE`,
+    )
+  const numbers = await evaluationOf(loaded, tuned, rows)
+  const lines = Object.entries(numbers).map(([name, value]) => `${name} ${Number(value.toPrecision(5))}`)
+  console.log(
+    values.json
+      ? JSON.stringify({ rows: rows.length, ...numbers })
+      : `${countText(rows.length)} rows: ${lines.join(', ')}`,
+  )
+  return exitCodes.done
+}
+
+/** The config with other rows, all of which are measured, and whose classes must be those that were learned. */
+function withData(
+  loaded: Loaded,
+  file: string,
+  {
+    format,
+    labelling,
+  }: { readonly format: string; readonly labelling: { readonly labels: readonly string[]; readonly kind: string } },
+): Loaded {
+  const { validation: _, ...data } = loaded.config.data
+  const isLabelled = labelling.labels.length > 0 && labelling.kind !== 'number'
+  return {
+    ...loaded,
+    config: {
+      ...loaded.config,
+      data: {
+        ...data,
+        file: resolve(file),
+        format: format as NonNullable<typeof data.format>,
+        ...(isLabelled && { labels: [...labelling.labels] }),
+      },
+    },
+  }
+}

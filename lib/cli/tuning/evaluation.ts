@@ -1,0 +1,30 @@
+/** Loss and metrics of what a run has learned. */
+import { SGD } from '../../optim/sgd.js'
+import { byLength } from '../../tasks/by-length.js'
+import { Trainer } from '../../train/trainer.js'
+import type { Loaded } from '../config/config.js'
+import type { FormatName, TaskBatch } from '../tasks/formats.js'
+import { type TaskModel, taskOf } from '../tasks/tasks.js'
+import type { Rows } from './material.js'
+import type { Tuned } from './result.js'
+
+/** Formats whose loss is that of the next token, of which the exponential is the perplexity. */
+const written: readonly FormatName[] = ['chat', 'completion', 'text']
+
+/** Numbers by name: the loss, the metrics of the task, and the perplexity of what writes. */
+export async function evaluationOf(
+  { config }: Loaded,
+  { model, format, labelling }: Tuned,
+  rows: Rows,
+): Promise<{ readonly [name: string]: number }> {
+  const { batchSize = 1, precision = 'float32' } = config.train ?? {}
+  const trainer = new Trainer<string, TaskBatch, TaskModel>(model, {
+    // A Trainer has one, which never steps here.
+    optimizer: new SGD(model.parameters(), { lr: 0 }),
+    objective: taskOf(format).objective(labelling),
+    precision,
+  })
+  const measured = await trainer.evaluate(byLength(rows, { batchSize, shuffle: false }))
+  const numbers = Object.fromEntries(Object.entries(measured).filter(([, value]) => typeof value === 'number'))
+  return { ...numbers, ...(written.includes(format) && { perplexity: Math.exp(measured.loss) }) }
+}
