@@ -6,8 +6,11 @@ import { bandKey, bands, likenessOf, signatureLength, signatureOf } from './like
 /** The duplicates that are left out. */
 export type Deduplication = 'none' | 'exact' | 'near'
 
-/** Texts that a text is compared with at most, band by band. More share a band only where texts are alike, but not enough. */
+/** Texts that a text is compared with at most. More share a band with it only where texts are alike, but not enough. */
 const mostCompared = 100
+
+/** Texts under one band. Others are found by their other bands. */
+const mostInBand = 1000
 
 /** Texts read at once when the tables are built anew. */
 const textsRead = 1024
@@ -59,7 +62,7 @@ export class KeptTexts {
   #enter(digest: Uint32Array, signature: Uint32Array | null): void {
     this.#digests.add(digest[0] as number, digest[1] as number, this.#count)
     if (signature !== null)
-      for (let band = 0; band < bands; band++) this.#bands.add(...bandKey(signature, band), this.#count)
+      for (let band = 0; band < bands; band++) this.#bands.add(...bandKey(signature, band), this.#count, mostInBand)
     this.#count++
   }
 
@@ -70,19 +73,24 @@ export class KeptTexts {
     return { digest, signature, duplicate: signature !== null && this.#isNear(signature) ? 'near' : null }
   }
 
+  /** Compares with those first that share the most bands, because texts that are alike enough share five on average. */
   #isNear(signature: Uint32Array): boolean {
-    const compared = new Set<number>()
-    for (let band = 0; band < bands; band++)
+    const shared = new Map<number, number>()
+    let isFull = false
+    for (let band = 0; band < bands; band++) {
+      let found = 0
       for (const other of this.#bands.valuesOf(...bandKey(signature, band))) {
-        if (compared.has(other)) continue
-        if (compared.size === mostCompared) {
-          this.notCompared++
-          return false
-        }
-        compared.add(other)
-        this.#file.read(4 * (other * this.#recordWords + 2), this.#other)
-        if (likenessOf(signature, this.#other) >= this.#similarity) return true
+        shared.set(other, (shared.get(other) ?? 0) + 1)
+        found++
       }
+      if (found === mostInBand) isFull = true
+    }
+    const candidates = [...shared].sort(([a, n], [b, m]) => m - n || a - b)
+    for (const [other] of candidates.slice(0, mostCompared)) {
+      this.#file.read(4 * (other * this.#recordWords + 2), this.#other)
+      if (likenessOf(signature, this.#other) >= this.#similarity) return true
+    }
+    if (isFull || candidates.length > mostCompared) this.notCompared++
     return false
   }
 

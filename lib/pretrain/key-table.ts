@@ -27,10 +27,10 @@ export class KeyTable {
     return this.#count
   }
 
-  add(first: number, second: number, value: number): void {
+  /** Adds a number, unless there are `most` under the key: a search walks over all of them. */
+  add(first: number, second: number, value: number, most = Number.POSITIVE_INFINITY): void {
     if (this.#count + 1 > fullest * (this.#mask + 1)) this.#grow()
-    this.#put(first, second, value + 1)
-    this.#count++
+    if (this.#put(first, second, value + 1, most)) this.#count++
   }
 
   /** The numbers under a key, in the order in which they were added. */
@@ -46,12 +46,14 @@ export class KeyTable {
     return this.valuesOf(first, second).next().done !== true
   }
 
-  #put(first: number, second: number, value: number): void {
+  #put(first: number, second: number, value: number, most: number): boolean {
     let at = first & this.#mask
-    while (this.#values[at] !== 0) at = (at + 1) & this.#mask
+    for (let same = 0; this.#values[at] !== 0; at = (at + 1) & this.#mask)
+      if (this.#first[at] === first && this.#second[at] === second && ++same >= most) return false
     this.#first[at] = first
     this.#second[at] = second
     this.#values[at] = value
+    return true
   }
 
   /** Entries of one key keep their order, because the walk begins behind a free place. */
@@ -66,7 +68,7 @@ export class KeyTable {
     for (let i = 1; i <= places; i++) {
       const at = (start + i) & (places - 1)
       const value = values[at] as number
-      if (value !== 0) this.#put(firsts[at] as number, seconds[at] as number, value)
+      if (value !== 0) this.#put(firsts[at] as number, seconds[at] as number, value, Number.POSITIVE_INFINITY)
     }
   }
 }

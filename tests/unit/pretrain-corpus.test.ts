@@ -131,6 +131,18 @@ describe('a prepared corpus', () => {
     expect(await counts({ deduplicate: true, similarity: 0.99 })).toEqual({ ...none, kept: 62, exactDuplicates: 1 })
   })
 
+  it('finds near duplicates among many texts that are half alike, and counts those that were not compared with all', async () => {
+    const shared = sentences(1, 8, 60)[0] as string
+    const own = Array.from({ length: 300 }, (_, i) => Array.from({ length: 40 }, (_, w) => `w${i}x${w}`).join(' '))
+    const corpus = own.map((text) => `${shared} ${text}`)
+    const last = `${shared} ${(own[250] as string).replace('x39', 'y39')}`
+    const { counts, close } = await prepare([...corpus, last], tokenizer, folder(), { deduplicate: true })
+    await close()
+    expect(counts).toMatchObject({ kept: 300, nearDuplicates: 1 })
+    expect(counts.notCompared).toBeGreaterThan(5)
+    expect(counts.notCompared).toBeLessThan(100)
+  })
+
   it('compares Chinese texts by their characters', async () => {
     const generator = new Generator(7)
     const text = Array.from({ length: 200 }, () => String.fromCharCode(0x4e00 + generator.randint(0, 3000))).join('')
@@ -419,5 +431,8 @@ describe('parts', () => {
     expect(table.count).toBe(2000)
     for (let i = 0; i < 500; i++) expect([...table.valuesOf(...key(i))]).toEqual([i, i + 500, i + 1000, i + 1500])
     expect(table.has(key(3)[0], 4)).toBe(false)
+    for (let i = 0; i < 5; i++) table.add(7, 9, i, 3)
+    expect([...table.valuesOf(7, 9)]).toEqual([0, 1, 2])
+    expect(table.count).toBe(2003)
   })
 })
