@@ -106,7 +106,7 @@ export class AppendedFile {
     }
   }
 
-  /** What was not committed may be lost. */
+  /** Bytes that were not committed may be lost. */
   async close(): Promise<void> {
     await this.#file.close()
   }

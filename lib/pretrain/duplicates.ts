@@ -15,7 +15,7 @@ const mostInBand = 1000
 /** Texts read at once when the tables are built anew. */
 const textsRead = 1024
 
-/** What is known of a text. */
+/** The result of looking for a text. */
 export interface Look {
   readonly digest: Uint32Array
   readonly signature: Uint32Array | null

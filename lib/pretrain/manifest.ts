@@ -28,7 +28,7 @@ export interface SplitFiles {
   readonly bytes: number
 }
 
-/** What became of the rows of the corpus. */
+/** The fate of the corpus' rows. */
 export interface CorpusCounts {
   /** Rows that were read: those kept and all others here. */
   readonly read: number

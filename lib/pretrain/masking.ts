@@ -82,7 +82,7 @@ export interface MaskedRow {
   readonly nextSentenceLabel?: number
 }
 
-/** Of the chosen tokens, 80% become the mask, 10% any token, and the rest stay. */
+/** Shares of the chosen tokens: 80% become the mask, 10% any token, and the rest stay. */
 const [shareMasked, shareRandom] = [0.8, 0.1]
 
 /**

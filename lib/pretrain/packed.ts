@@ -28,7 +28,7 @@ export interface PackedOptions {
   readonly batchSize?: number
   /** Documents that are packed together, the longest first, each into the fullest row that has room. Default 1000. */
   readonly buffer?: number
-  /** What happens to a document that is longer than a row: it is an error (default), or split into documents of that length. */
+  /** The fate of a document that is longer than a row: it is an error (default), or split into documents of that length. */
   readonly long?: 'refuse' | 'split'
   /** Leave out a last batch with fewer rows. Default false. */
   readonly dropLast?: boolean

@@ -1,4 +1,4 @@
-/** What features know: a linear probe and nearest neighbours, both without a choice of chance. */
+/** The knowledge in features: a linear probe and nearest neighbours, both without a choice of chance. */
 import { formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkFlag, checkOptions } from '../core/options.js'
 import { Tensor } from '../core/tensor.js'

@@ -58,7 +58,7 @@ export interface Shards {
   readonly train: TokenShards
   /** Has no tokens where nothing was held back. */
   readonly validation: TokenShards
-  /** What became of the corpus' rows. */
+  /** The fate of the corpus' rows. */
   readonly counts: CorpusCounts
   readonly options: PreparedOptions
   readonly tokenizer: { readonly fingerprint: string; readonly size: number }
