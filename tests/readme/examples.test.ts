@@ -64,6 +64,21 @@ it('tiny-gpt learns the same, saves, and goes on from there', () => {
   expect(number(next, perplexity)).toBeLessThan(number(first, perplexity))
 })
 
+it('pretrain learns how sums are written, from paragraphs without their copies', () => {
+  const sums = Array.from(
+    { length: 240 },
+    (_, i) => `The sum of ${i % 200} and ${(7 * i) % 50} is ${(i % 200) + ((7 * i) % 50)}.`,
+  )
+  const corpus = join(folder, 'sums.txt')
+  writeFileSync(corpus, sums.join('\n\n'))
+  const trained = join(folder, 'pretrained')
+  const out = run('pretrain', '--text', corpus, '--folder', trained, '--steps', '40', '--vocabulary', '280')
+  expect(out).toMatch(/^200 paragraphs, 40 duplicates and 0 near ones left out; /)
+  expect(number(out, /before: /)).toBeGreaterThan(3)
+  expect(number(out, /after 40 steps: /)).toBeLessThan(2)
+  expect(readdirSync(join(trained, 'run')).length).toBeGreaterThan(0)
+})
+
 it('classify-text tells the languages of most lines', () => {
   const out = run('classify-text', '--epochs', '2', '--lines', '2000')
   expect(number(out, /accuracy /)).toBeGreaterThan(0.7)
