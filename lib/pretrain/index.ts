@@ -37,3 +37,12 @@ export {
   type WindowOptions,
   type WindowRow,
 } from './shards.js'
+export {
+  corruptSpans,
+  type SpanBatch,
+  type SpanBatchesOptions,
+  type SpannedRow,
+  type SpanOptions,
+  type SpanRow,
+  spanBatches,
+} from './spans.js'
