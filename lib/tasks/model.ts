@@ -1,10 +1,10 @@
-/** What objectives ask of models of texts, and how they call them. */
+/** Models of texts, as objectives need and call them. */
 import { kindOf, ValueError } from '../core/errors.js'
 import { Tensor } from '../core/tensor.js'
 import type { TextInputs } from '../models/inference/inputs.js'
 import type { Module } from '../nn/module.js'
 
-/** What `forward` of a model of texts takes beside the ids. */
+/** The inputs of `forward` of a model of texts beside the ids. */
 export interface ForwardInputs {
   readonly attentionMask?: Tensor | null
   readonly tokenTypeIds?: Tensor | null

@@ -96,7 +96,7 @@ export async function completionRows<R>(
     const labels = kept.map((id, i) => {
       // A first token is predicted from nothing.
       if (i === 0) return ignored
-      // What the tokenizer put behind the text is learned as its end, what it put before is not.
+      // Tokens that the tokenizer put behind the text are learned as its end, those before it are not.
       if (i >= ids.length || sequences[i] === null) return id === endToken && i === all.length - 1 ? id : ignored
       return (offsets[i] as readonly [number, number])[1] > before.length ? id : ignored
     })

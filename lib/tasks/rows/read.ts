@@ -66,7 +66,7 @@ export class RowReader<R> {
     return rowError(this.#op, this.index, message)
   }
 
-  /** What messages call the field. */
+  /** The name of the field in messages. */
   called(name: string, field: Field<R, unknown>): string {
     return typeof field === 'string' && field !== name ? `${name} (column '${field}')` : name
   }

@@ -15,7 +15,7 @@ export interface TokenRowsOptions<R> {
   readonly tags?: Field<R, readonly (string | number)[]>
   /** Names of the tags, in order; rows with others are refused. Default: those found, sorted. */
   readonly labels?: readonly string[]
-  /** What stands between words in the text that they make. Default a blank; '' for languages that are written without. */
+  /** The text between two words. Default a blank; '' for languages that are written without. */
   readonly between?: string
   /** The most tokens of a row; rows that are cut are counted. Default: the tokenizer's `maxLength`, if any. */
   readonly maxLength?: number
