@@ -62,6 +62,7 @@ export {
   spearman,
 } from './regression.js'
 export { RunningMean } from './running.js'
+export { answerExactMatch, answerF1 } from './text/answers.js'
 export { type BleuOptions, bleu } from './text/bleu.js'
 export { type ChrfOptions, chrf } from './text/chrf.js'
 export { characterErrorRate, type ErrorRateOptions, wordErrorRate } from './text/edits.js'
