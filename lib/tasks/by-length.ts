@@ -1,5 +1,5 @@
 /** Batches of rows of about one length. */
-import { shown, ValueError } from '../core/errors.js'
+import { namedAs, shown, ValueError } from '../core/errors.js'
 import { Generator } from '../core/generator.js'
 import { checkFlag, ownOptions } from '../core/options.js'
 import type { Dataset } from '../data/dataset.js'
@@ -44,13 +44,18 @@ export function byLength<R, B>(rows: Dataset<R, B>, options: LengthBatchesOption
     throw new ValueError(op, `seed is ${shown(seed)}, but must be a non-negative integer`)
   if (seed !== undefined && !shuffle)
     throw new ValueError(op, 'seed is given, but nothing is shuffled; leave one of them out')
-  return new DataLoader<R, B>(rows, {
-    sampler: sampledByLength(lengthsOf(op, rows), tokens === undefined ? {} : { tokens }),
-    shuffle,
-    ...(batchSize === undefined ? {} : { batchSize }),
-    ...(seed === undefined ? {} : { generator: new Generator(seed) }),
-    ...(prefetch === undefined ? {} : { prefetch }),
-  })
+  const lengths = lengthsOf(op, rows)
+  return namedAs(
+    op,
+    () =>
+      new DataLoader<R, B>(rows, {
+        sampler: sampledByLength(lengths, tokens === undefined ? {} : { tokens }),
+        shuffle,
+        ...(batchSize === undefined ? {} : { batchSize }),
+        ...(seed === undefined ? {} : { generator: new Generator(seed) }),
+        ...(prefetch === undefined ? {} : { prefetch }),
+      }),
+  )
 }
 
 function lengthsOf(op: string, rows: Dataset<unknown, unknown>): Float64Array {

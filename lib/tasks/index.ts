@@ -20,6 +20,7 @@ export {
   paddedRows,
 } from './rows/causal.js'
 export type { Label, LabelKind } from './rows/labels.js'
+export { type PairBatch, type PairRow, type PairRowsOptions, pairRows } from './rows/pairs.js'
 export type { Field, Rows } from './rows/read.js'
 export {
   checkRows,
@@ -29,6 +30,15 @@ export {
   type TokenList,
   type Vocabulary,
 } from './rows/rows.js'
+export { type Seq2SeqBatch, type Seq2SeqRow, type Seq2SeqRowsOptions, seq2seqRows } from './rows/seq2seq.js'
 export { type TextBatch, type TextRow, type TextRowsOptions, textRows } from './rows/text.js'
 export { type TaggedRow, type TokenBatch, type TokenRowsOptions, tokenRows } from './rows/tokens.js'
+export {
+  type CosineLossOptions,
+  type NegativesLossOptions,
+  sentenceEmbeddings,
+  type TripletLossOptions,
+} from './sentence-embeddings.js'
+export { type Seq2SeqOptions, seq2seq, type WritingModel } from './seq2seq.js'
+export { chooseThreshold, type ThresholdChoice, type ThresholdChoiceOptions } from './threshold.js'
 export { type TokenClassificationOptions, tokenClassification } from './token-classification.js'

@@ -40,8 +40,10 @@ export function forwardInputs(model: Module, { attentionMask, tokenTypeIds }: Te
 }
 
 /** The labels of a batch. Throws ValueError where it has none. */
-export function labelsIn(op: string, batch: object, name = 'labels'): Tensor {
-  const { [name]: labels } = batch as { readonly [name: string]: unknown }
+export function labelsIn(op: string, batch: unknown, name = 'labels'): Tensor {
+  const { [name]: labels } = (typeof batch === 'object' && batch !== null ? batch : {}) as {
+    readonly [name: string]: unknown
+  }
   if (labels instanceof Tensor) return labels
   throw new ValueError(op, `the batch has no ${name}, of which the loss is made; make rows with them, or only predict`)
 }

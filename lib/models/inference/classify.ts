@@ -23,7 +23,10 @@ export interface ClassifyOptions extends CutOptions {
    * softmax.
    */
   readonly activation?: Activation
-  /** With sigmoid: the score above which a label is among `labels`, for all or each. Default 0.5. */
+  /**
+   * With sigmoid: the score above which a label is among `labels`, for all or each. With softmax over two labels: the score above which it
+   * is the second, one number. Default 0.5. `chooseThreshold` of `firesteel/finetune` finds it.
+   */
   readonly threshold?: number | readonly number[]
 }
 
@@ -36,7 +39,7 @@ const classifyNames: OptionNames<ClassifyOptions> = {
 
 /** A text's class. */
 export interface Classified {
-  /** The label with the highest score. */
+  /** The label with the highest score, or, of two, that which the threshold chooses. */
   readonly label: string
   readonly score: number
   /** The score of every label: probabilities, or of a regression the numbers themselves. */
@@ -73,8 +76,12 @@ export async function classify(
   const how = activation ?? usual
   if (!['softmax', 'sigmoid', 'none'].includes(how))
     throw new ValueError(op, `activation is ${shown(activation)}, but must be 'softmax', 'sigmoid' or 'none'`)
-  if (threshold !== undefined && how !== 'sigmoid')
-    throw new ValueError(op, `threshold is for scores of sigmoid, but activation is ${how}; leave it out`)
+  const isChoice = how === 'softmax' && labels.length === 2 && typeof threshold === 'number'
+  if (threshold !== undefined && how !== 'sigmoid' && !isChoice)
+    throw new ValueError(
+      op,
+      `threshold is for scores of sigmoid, or one number for two labels, but activation is ${how} over ${labels.length}; leave it out`,
+    )
   const bounds = typeof threshold === 'object' ? threshold : new Array<number>(labels.length).fill(threshold ?? 0.5)
   if (
     bounds.length !== labels.length ||
@@ -101,7 +108,7 @@ export async function classify(
         : how === 'sigmoid'
           ? Float64Array.from(raw, (x) => 1 / (1 + Math.exp(-x)))
           : raw
-    const best = largest(scores)
+    const best = isChoice ? ((scores[1] as number) > threshold ? 1 : 0) : largest(scores)
     const there = labels.map((_, i) => i).filter((i) => (scores[i] as number) > (bounds[i] as number))
     there.sort((a, b) => (scores[b] as number) - (scores[a] as number))
     return {

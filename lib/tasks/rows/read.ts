@@ -22,7 +22,10 @@ const rowsEachTurn = 64
 export async function eachRow<R>(op: string, rows: Rows<R>, use: (row: R, index: number) => void): Promise<number> {
   const source: unknown = rows instanceof Dataset ? rows.stream() : rows
   const iterable =
-    typeof source === 'object' && source !== null && (Symbol.iterator in source || Symbol.asyncIterator in source)
+    typeof source === 'object' &&
+    source !== null &&
+    !ArrayBuffer.isView(source) &&
+    (Symbol.iterator in source || Symbol.asyncIterator in source)
   if (!iterable)
     throw new ValueError(
       op,

@@ -1,5 +1,6 @@
 /** Rows in tokens, which become padded batches. */
 import { kindOf, shown, ValueError } from '../../core/errors.js'
+import { checkOptions } from '../../core/options.js'
 import { Dataset } from '../../data/dataset.js'
 import { textInputs as inputsOf, type TextInputs, type TextTokens } from '../../models/inference/inputs.js'
 import type { Encoding } from '../../text/tokenizer/encoding.js'
@@ -32,6 +33,11 @@ export class TokenizedRows<R, B> extends Dataset<R, B> {
 
   constructor(rows: readonly R[], together: (rows: readonly R[]) => B, facts: RowFacts = {}) {
     super()
+    const op = 'TokenizedRows'
+    if (!Array.isArray(rows)) throw new ValueError(op, `the rows are ${kindOf(rows)}, but must be a list`)
+    if (typeof together !== 'function')
+      throw new ValueError(op, `together is ${kindOf(together)}, but must be a function that makes a batch of rows`)
+    checkOptions(op, facts, { labels: true, cut: true, skipped: true })
     this.#rows = rows
     this.#together = together
     this.length = rows.length
@@ -70,6 +76,8 @@ export interface Vocabulary {
  */
 export function checkRows(rows: Dataset<unknown, unknown>, model: Vocabulary): void {
   const op = 'checkRows'
+  if (typeof rows?.get !== 'function' || typeof rows.length !== 'number')
+    throw new ValueError(op, `the rows are ${kindOf(rows)}, but must be what textRows or its like gave`)
   const size = model?.config?.vocabSize
   if (!Number.isSafeInteger(size))
     throw new ValueError(op, `the model is ${kindOf(model)}, but must have a config with its vocabSize`)

@@ -1,0 +1,86 @@
+/** Texts with the texts to be written for them, in tokens. */
+import { checkOptions } from '../../core/options.js'
+import type { Tensor } from '../../core/tensor.js'
+import { padLists, type TextInputs } from '../../models/inference/inputs.js'
+import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
+import { checkField, eachRow, type Field, RowReader, type Rows } from './read.js'
+import { cutTo, inputsOf, mostTokens, padTokenOf, TokenizedRows } from './rows.js'
+
+export interface Seq2SeqRowsOptions<R> {
+  /** Where the text is that is read; a function may put a prefix before it, such as T5's 'translate English to German: '. */
+  readonly source: Field<R, string>
+  /** Where the text is that is to be written. */
+  readonly target: Field<R, string>
+  /** The most tokens of a source; rows that are cut are counted. Default: the tokenizer's `maxLength`, if any. */
+  readonly maxLength?: number
+  /** The most tokens of a target. Default: as `maxLength`. */
+  readonly maxTargetLength?: number
+  /** The tokenizer of targets. Default: that of sources. */
+  readonly targetTokenizer?: Tokenizer
+}
+
+export interface Seq2SeqRow {
+  readonly ids: Int32Array
+  /** The tokens to be written, with the one that ends the text where the tokenizer has such. */
+  readonly labels: Int32Array
+}
+
+/** int32 ids and mask [B, S], and labels [B, T], -100 behind their ends. */
+export interface Seq2SeqBatch extends TextInputs {
+  readonly labels: Tensor
+}
+
+/**
+ * Reads pairs of texts for `seq2seq()`, such as sentences with translations: `await seq2seqRows(jsonl('pairs.jsonl'), tokenizer, { source:
+ * ({ zh }) => 'translate: ' + zh, target: 'en' })`. Throws ValueError, with the row (counted from 0), for a column that is missing, and a
+ * text that is empty or none.
+ */
+export async function seq2seqRows<R>(
+  rows: Rows<R>,
+  tokenizer: Tokenizer,
+  options: Seq2SeqRowsOptions<NoInfer<R>>,
+): Promise<TokenizedRows<Seq2SeqRow, Seq2SeqBatch>> {
+  const op = 'seq2seqRows'
+  const {
+    source,
+    target,
+    maxLength,
+    maxTargetLength,
+    targetTokenizer = tokenizer,
+  } = checkOptions(op, options, {
+    source: true,
+    target: true,
+    maxLength: true,
+    maxTargetLength: true,
+    targetTokenizer: true,
+  })
+  checkField(op, 'source', source)
+  checkField(op, 'target', target)
+  const most = mostTokens(op, tokenizer, maxLength)
+  const mostWritten = mostTokens(op, targetTokenizer, maxTargetLength ?? maxLength, 'maxTargetLength')
+  const end = targetTokenizer.idFor('eos')
+  const read: Seq2SeqRow[] = []
+  let cut = 0
+  await eachRow(op, rows, (row, index) => {
+    const reader = new RowReader(op, row, index)
+    const own = tokenizer.encode(reader.text('source', source), cutTo(most))
+    const written = targetTokenizer.encode(reader.text('target', target), cutTo(mostWritten))
+    const whole = end === null || written.ids.at(-1) === end ? written.ids : [...written.ids, end]
+    // The token that ends a text takes the place of the last one where there is no room.
+    const labels = whole.length > mostWritten ? [...whole.slice(0, mostWritten - 1), end as number] : whole
+    if (own.overflowing.length > 0 || written.overflowing.length > 0 || labels !== whole) cut++
+    read.push({ ids: Int32Array.from(own.ids), labels: Int32Array.from(labels) })
+  })
+  const pad = padTokenOf(tokenizer)
+  return new TokenizedRows(
+    read,
+    (some) => ({
+      ...inputsOf(some, pad),
+      labels: padLists(
+        some.map(({ labels }) => labels),
+        -100,
+      ),
+    }),
+    { cut },
+  )
+}
