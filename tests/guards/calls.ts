@@ -17,6 +17,7 @@ import { parquetTable } from '../unit/written.js'
 import { dataCalls } from './data.js'
 import { metricCalls } from './metrics.js'
 import { others as optimizerCalls, withOptions as optimizerOptions } from './optimizers.js'
+import { taskCalls } from './tasks.js'
 
 const { nn, optim } = f
 const { init } = nn
@@ -588,7 +589,7 @@ for (const { names, args } of methods)
     },
   })
 
-export const allCalls: readonly PublicCall[] = [...publicCalls, ...dataCalls, ...metricCalls, ...entries]
+export const allCalls: readonly PublicCall[] = [...publicCalls, ...dataCalls, ...metricCalls, ...taskCalls, ...entries]
 
 /** Everything exported that is a function or a class, by its name in its module. */
 export function exported(): readonly string[] {

@@ -104,6 +104,8 @@ const ofTexts = {
   rouge: { stem: true, type: 'rougeL' },
   wordErrorRate: {},
   characterErrorRate: {},
+  answerExactMatch: {},
+  answerF1: {},
 } as const
 for (const [name, options] of Object.entries(ofTexts)) {
   const maker = m[name as keyof typeof ofTexts] as unknown as (options: never) => AnyMetric
