@@ -1,4 +1,5 @@
 /** Freezing: which parameters learn. A frozen weight costs no weight gradient and keeps no activation. */
+import { isFloating } from '../core/dtype.js'
 import { shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
@@ -95,6 +96,16 @@ export function select(op: string, model: Module, selection: Selection): Set<Par
   return found
 }
 
+/** Throws where parameters that are to learn cannot, before any of them does. */
+export function checkLearnable(op: string, model: Module, parameters: ReadonlySet<Parameter>): void {
+  for (const [path, parameter] of model.namedParameters())
+    if (parameters.has(parameter) && !isFloating(parameter.dtype))
+      throw new ValueError(
+        op,
+        `${path} is ${parameter.dtype}, which cannot learn; select the parts that do, or apply an adapter, which learns beside it`,
+      )
+}
+
 /** Sets what learns. A parameter that does not has no gradient. */
 export function setLearning(parameters: Iterable<Parameter>, learns: boolean): void {
   for (const parameter of parameters) {
@@ -107,6 +118,7 @@ function set(op: string, model: Module, selection: Selection | undefined, learns
   checkModel(op, model)
   const found = selection === undefined ? new Set(model.parameters()) : select(op, model, selection)
   if (found.size === 0 && selection === undefined) throw new ValueError(op, 'the model has no parameters')
+  if (learns) checkLearnable(op, model, found)
   setLearning(found, learns)
   return found.size
 }
@@ -120,7 +132,7 @@ export function freeze(model: Module, selection?: Selection): number {
   return set('freeze', model, selection, false)
 }
 
-/** Lets all parameters learn, or those selected; returns how many. */
+/** Lets all parameters learn, or those selected; returns how many. Throws ValueError for weights in blocks, which cannot learn. */
 export function unfreeze(model: Module, selection?: Selection): number {
   return set('unfreeze', model, selection, true)
 }

@@ -4,9 +4,10 @@ import type { Resumable } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
 import type { Module, Parameter } from '../nn/module.js'
 import type { Callback } from '../train/callbacks.js'
+import { adapterNames } from './adapters.js'
 import { depthOf } from './depth.js'
-import { freeze, type Selection, select, setLearning } from './freeze.js'
-import { checkModel } from './select.js'
+import { checkLearnable, freeze, type Selection, select, setLearning } from './freeze.js'
+import { checkModel, quoted } from './select.js'
 
 export interface GradualOptions {
   /** Epochs from one group to the next. Default 1, unless `everySteps` is given. */
@@ -46,7 +47,8 @@ function checkEvery(op: string, option: string, value: number): number {
  * Gradual unfreezing (Howard and Ruder, 2018): at first only the last group learns, and one more after every `everyEpochs` epochs or
  * `everySteps` steps. A callback of the Trainer, and part of its checkpoints. The optimizer has all parameters from the beginning, in
  * groups with rates of their own where that is wanted (`layerwiseGroups`), and skips those that are still frozen: they get no
- * gradient, no state and no decay. A fit that ends early leaves the other groups frozen.
+ * gradient, no state and no decay. A fit that ends early leaves the other groups frozen. Throws ValueError for a model with adapters
+ * where no groups are given.
  */
 export function unfreezeGradually(model: Module, options: GradualOptions = {}): Callback & Resumable<GradualState> {
   const op = 'unfreezeGradually'
@@ -63,8 +65,15 @@ export function unfreezeGradually(model: Module, options: GradualOptions = {}): 
     throw new ValueError(op, `groups are ${kindOf(groups)}, but must be a list of selections`)
   const count = groups?.length ?? groupsByDepth(model).length
   if (count === 0) throw new ValueError(op, 'the model has no groups of parameters')
-  // Now, so that a path that matches nothing is an error before the training.
-  for (const group of groups ?? []) select(op, model, group)
+  // Now, so that what cannot work is an error before the training.
+  const adapters = adapterNames(model)
+  if (groups === undefined && adapters.length > 0)
+    throw new ValueError(
+      op,
+      `the model has the adapters ${quoted(adapters)}, beside which its weights would learn too; say what is to learn by groups`,
+    )
+  for (const group of groups?.map((each) => select(op, model, each)) ?? groupsByDepth(model))
+    checkLearnable(op, model, new Set(group))
   let open = 0
   let passed = 0
   const openTo = (wanted: number) => {

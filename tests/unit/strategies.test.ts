@@ -11,6 +11,7 @@ import {
   layerwiseGroups,
   parameterGroups,
   probe,
+  quantize,
   replay,
   unfreeze,
   unfreezeGradually,
@@ -239,6 +240,16 @@ describe('gradual unfreezing', () => {
     expect(() => unfreezeGradually(model, { everySteps: 1, everyEpochs: 1 })).toThrow('both everyEpochs and everySteps')
     expect(() => unfreezeGradually(model, { groups: ['head', 'lost'] })).toThrow("nothing matches 'lost'")
     expect(() => unfreezeGradually(model, { groups: [] })).toThrow('no groups')
+    const adapted = applyLora(new Net(), { targetModules: ['head'] })
+    expect(() => unfreezeGradually(adapted)).toThrow("has the adapters ['default']")
+    expect(() => unfreezeGradually(adapted, { groups: ['norm', { adapter: 'default' }] })).not.toThrow()
+    const blocks = new nn.Sequential(new nn.Linear(32, 32), new nn.Linear(32, 2))
+    quantize(blocks, 'q8_0', { modules: ['0'] })
+    expect(() => unfreezeGradually(blocks)).toThrow('0.weight is q8_0, which cannot learn')
+    freeze(blocks)
+    expect(() => unfreeze(blocks)).toThrow('0.weight is q8_0, which cannot learn')
+    expect(learning(blocks)).toEqual([])
+    expect(unfreeze(blocks, { last: 1 })).toBe(2)
     expect(() => unfreezeGradually(model, { groups: 'head' as never })).toThrow("groups are 'head'")
     const callback = unfreezeGradually(model)
     for (const open of [0, 5, 1.5])
