@@ -120,6 +120,12 @@ function headOf(op: string, model: Module, head: LayerwiseOptions['head']): Read
   return found
 }
 
+/** A group by depth: the number of blocks is the head's place, -1 that of the embeddings. */
+interface LayerPlace {
+  readonly place: number
+  readonly isDecayed: boolean
+}
+
 /** The rate of a head, checked; that of the body where none is given. */
 function headRate(op: string, head: LayerwiseOptions['head'], lr: number): number {
   if (head === undefined) return lr
@@ -146,25 +152,25 @@ export function layerwiseGroups(model: Module, options: LayerwiseOptions): Layer
   if (weightDecay !== undefined) checkRate(op, 'weightDecay', weightDecay)
   const ofHead = headRate(op, head, lr)
   const count = depthOf(model).blocks.length
-  // The head stands behind everything, and a number has one group: 2 * place, + 1 where weights decay.
-  const last = count + 1
+  // From the head, which stands behind everything, to the embeddings.
+  const order = Array.from({ length: count + 2 }, (_, i) => count - i).flatMap((place) =>
+    [true, false].map((isDecayed): LayerPlace => ({ place, isDecayed })),
+  )
   const classify = () => {
     const inHead = headOf(op, model, head)
     const decayed = weightDecay === undefined ? null : decays(model)
-    return new Map(
-      [...depthOf(model).places].map(([parameter, place]) => [
-        parameter,
-        2 * (inHead.has(parameter) ? last : Math.min(place, count - 1)) + (decayed?.get(parameter) ? 1 : 0),
-      ]),
-    )
-  }
-  const order = Array.from({ length: last + 2 }, (_, i) => last - i).flatMap((place) => [2 * place + 1, 2 * place])
-  return views(model, order, classify).map(([group, params]) => {
-    const place = Math.floor(group / 2)
-    return {
-      params,
-      lr: place === last ? ofHead : lr * decay ** Math.max(0, count - 1 - place),
-      ...(weightDecay === undefined ? {} : { weightDecay: group % 2 === 0 ? 0 : weightDecay }),
+    const found = new Map<Parameter, LayerPlace>()
+    for (const [parameter, depth] of depthOf(model).places) {
+      const place = inHead.has(parameter) ? count : Math.min(depth, count - 1)
+      const isDecayed = decayed?.get(parameter) ?? true
+      const group = order.find((each) => each.place === place && each.isDecayed === isDecayed)
+      if (group !== undefined) found.set(parameter, group)
     }
-  })
+    return found
+  }
+  return views(model, order, classify).map(([{ place, isDecayed }, params]) => ({
+    params,
+    lr: place === count ? ofHead : lr * decay ** (count - 1 - place),
+    ...(weightDecay === undefined ? {} : { weightDecay: isDecayed ? weightDecay : 0 }),
+  }))
 }
