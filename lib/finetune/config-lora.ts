@@ -57,7 +57,8 @@ const beginnings: readonly unknown[] = [true, false, 'gaussian', 'eva', 'orthogo
 /** The options of applyLora that a config says. Throws ValueError naming every field that is wrong or not supported. */
 export function loraFrom(reader: FieldReader): LoraOptions {
   const begins = reader.fields['init_lora_weights'] ?? true
-  if (!beginnings.includes(begins))
+  const init = begins === 'pissa' ? { init: 'pissa' as const } : {}
+  if (begins !== 'pissa' && !beginnings.includes(begins))
     reader.faults.push(
       `init_lora_weights is ${asJson(begins)}, which changes the weights of the base; convert the adapter first`,
     )
@@ -91,6 +92,7 @@ export function loraFrom(reader: FieldReader): LoraOptions {
     ...(isGiven(lists) ? { layersPattern: lists } : {}),
     ...(isGiven(excluded) ? { excludeModules: excluded } : {}),
     ...(bias === 'none' ? {} : { bias }),
+    ...init,
     ...(dora ? { dora } : {}),
     ...(loraBias ? { loraBias } : {}),
   }
@@ -103,7 +105,7 @@ export function loraConfig(options: LoraOptions, targets: readonly string[] | st
   return {
     ...off,
     peft_type: 'LORA',
-    init_lora_weights: true,
+    init_lora_weights: options.init ?? true,
     r: options.rank,
     lora_alpha: options.alpha,
     lora_dropout: options.dropout,

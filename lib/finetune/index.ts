@@ -1,6 +1,7 @@
 export * from '../tasks/index.js'
 export { setAdapter, withAdapter, withoutAdapters } from './adapters.js'
 export { type BitfitOptions, bitfit } from './bitfit.js'
+export { addWeightedAdapter, type CombineOptions } from './combine.js'
 export { countParameters, freeze, type Part, type Selection, unfreeze } from './freeze.js'
 export { type GradualOptions, type GradualState, unfreezeGradually } from './gradual.js'
 export {

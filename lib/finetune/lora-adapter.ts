@@ -4,7 +4,7 @@
  */
 import { autocastDType, withAutocast } from '../autograd/autocast.js'
 import { noGrad } from '../autograd/mode.js'
-import { ValueError } from '../core/errors.js'
+import { shown, ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
@@ -12,12 +12,14 @@ import type { Tensor } from '../core/tensor.js'
 import { Dropout } from '../nn/activation.js'
 import type { BaseLayer } from '../nn/adapter.js'
 import { checkDropout, checkFlags, checkNumber, checkSizes } from '../nn/layer.js'
-import { Module, Parameter, settings } from '../nn/module.js'
+import { Buffer, Module, Parameter, settings } from '../nn/module.js'
 import { castTo } from '../ops/convert.js'
 import { add, div, mul, sqrt, sub } from '../ops/elementwise/index.js'
+import { copyInto } from '../ops/inplace.js'
 import { sum } from '../ops/reduce/index.js'
 import { reshape } from '../ops/shape/index.js'
 import { type LayerValues, MergeableAdapter, type Merging, noted, restoring, type Stored } from './mergeable.js'
+import { bestFactors } from './singular.js'
 
 export interface LoraAdapterOptions {
   readonly rank: number
@@ -29,6 +31,11 @@ export interface LoraAdapterOptions {
   readonly bias?: boolean
   /** Whether norms learn too (DoRA). Default false. */
   readonly dora?: boolean
+  /**
+   * 'pissa': the factors begin as the layer's largest singular values with their vectors (Meng et al., 2024), of a linear layer.
+   * What they are then is taken from the layer's result, so that nothing changes before training.
+   */
+  readonly init?: 'pissa'
   /** For the initial weights. */
   readonly generator?: Generator
 }
@@ -77,6 +84,8 @@ export abstract class LoraAdapter extends MergeableAdapter {
   dropout: Dropout
   /** The norms of DoRA; null: plain LoRA. */
   loraMagnitudeVector: DoraMagnitude | null = null
+  /** The factors of what PiSSA took from the layer, not scaled: A0 [rank, in] and B0 [out, rank]; null: nothing. */
+  protected taken: { readonly a: Buffer; readonly b: Buffer } | null = null
   #scale: number
 
   constructor(options: LoraAdapterOptions) {
@@ -88,6 +97,7 @@ export abstract class LoraAdapter extends MergeableAdapter {
       dropout: true,
       bias: true,
       dora: true,
+      init: true,
       generator: true,
     })
     const { rank, scale = 1, dropout = 0, bias = false, dora = false, generator } = own
@@ -96,6 +106,8 @@ export abstract class LoraAdapter extends MergeableAdapter {
     checkDropout(op, 'dropout', dropout)
     checkFlags(op, { bias, dora })
     checkGenerator(op, generator)
+    if (own.init !== undefined && own.init !== 'pissa')
+      throw new ValueError(op, `init is ${shown(own.init)}, but must be 'pissa', or left out`)
     if (bias && dora) throw new ValueError(op, 'DoRA has no bias of its own, as in PEFT; leave out bias or dora')
     this.rank = rank
     this.#scale = scale
@@ -151,6 +163,29 @@ export abstract class LoraAdapter extends MergeableAdapter {
     return div(reshape(weight, sizes), reshape(norms, sizes))
   }
 
+  /** For constructors: the factors begin as the largest singular values of a weight [out, in], half in each. */
+  protected beginSingular(layer: Stored): void {
+    noGrad(() => {
+      const [a, b] = this.factors
+      const found = bestFactors(layer.dense(), this.rank, 0.5)
+      const [a0, b0] = [castTo(found[0], a.dtype), castTo(found[1], b.dtype)]
+      const half = Math.sqrt(Math.abs(this.#scale))
+      copyInto(a, div(a0, half), 'LoraLinear')
+      copyInto(b, div(b0, half * Math.sign(this.#scale)), 'LoraLinear')
+      this.taken = { a: new Buffer(a0, { persistent: false }), b: new Buffer(b0, { persistent: false }) }
+    })
+  }
+
+  /** Whether the factors began as the layer's singular values. */
+  get isSingular(): boolean {
+    return this.taken !== null
+  }
+
+  /** What PiSSA took from the layer's weight, in its layout; null: nothing. */
+  residue(): Tensor | null {
+    return this.taken === null ? null : this.product(this.taken.a, this.taken.b)
+  }
+
   override unmergeable({ bias }: Stored): string | null {
     return this.factorBias === null || bias !== null ? null : 'the adapter has a bias, and the layer none to add it to'
   }
@@ -161,7 +196,13 @@ export abstract class LoraAdapter extends MergeableAdapter {
 
   /** The addend to the layer's weight before DoRA's norms, in its layout (`BaseLayer.dense`). */
   delta(): Tensor {
-    return mul(this.product(...this.factors), this.scale)
+    return this.#addend(this.factors[0], this.factors[1], this.scale)
+  }
+
+  #addend(a: Tensor, b: Tensor, scale: number): Tensor {
+    const product = mul(this.product(a, b), scale)
+    const taken = this.residue()
+    return taken === null ? product : sub(product, taken)
   }
 
   /** Takes over the settings of another adapter of the same rank. */
@@ -186,7 +227,7 @@ export abstract class LoraAdapter extends MergeableAdapter {
       (sign: 1 | -1) =>
       (to: Stored): LayerValues => {
         const weight = to.dense()
-        const addend = castTo(mul(this.product(a, b), scale).to(weight.device), weight.dtype)
+        const addend = castTo(this.#addend(a, b, scale).to(weight.device), weight.dtype)
         const { bias } = to
         return {
           weight: add(weight, sign === 1 ? addend : mul(addend, -1)),

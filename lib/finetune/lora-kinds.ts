@@ -8,7 +8,7 @@ import { normal_, zeros_ } from '../nn/init.js'
 import { type LayerOptions, parameter } from '../nn/layer.js'
 import { Linear } from '../nn/linear.js'
 import type { Parameter } from '../nn/module.js'
-import { mul } from '../ops/elementwise/index.js'
+import { mul, sub } from '../ops/elementwise/index.js'
 import { embedding } from '../ops/indexing/index.js'
 import { linear, matmul } from '../ops/matmul.js'
 import { reshape, transpose } from '../ops/shape/index.js'
@@ -57,6 +57,14 @@ export class LoraLinear extends LoraAdapter {
     this.loraB = namedAs('LoraLinear', () => new Linear(rank, outFeatures, { ...own, bias }))
     zeros_(this.loraB.weight)
     if (this.loraB.bias !== null) zeros_(this.loraB.bias)
+    if (options.init === 'pissa') {
+      if (rank > Math.min(inFeatures, outFeatures))
+        throw new ValueError(
+          'LoraLinear',
+          `rank is ${rank}, but a weight [${outFeatures}, ${inFeatures}] has fewer singular values`,
+        )
+      this.beginSingular(layer)
+    }
     if (options.dora) this.beginNorms(layer)
   }
 
@@ -79,9 +87,10 @@ export class LoraLinear extends LoraAdapter {
   protected override own(x: Tensor): Tensor {
     const inner: Tensor = this.loraA.forward(x)
     // Scaled where it is small, unless the bias is to be scaled too.
-    return this.loraB.bias === null
-      ? this.loraB.forward(mul(inner, this.scale))
-      : mul(this.loraB.forward(inner), this.scale)
+    const own: Tensor =
+      this.loraB.bias === null ? this.loraB.forward(mul(inner, this.scale)) : mul(this.loraB.forward(inner), this.scale)
+    const { taken } = this
+    return taken === null ? own : sub(own, linear(linear(x, taken.a), taken.b))
   }
 
   override linear(layer: BaseLayer, x: Tensor): Tensor {
@@ -103,6 +112,8 @@ export class LoraConv2d extends LoraAdapter {
     super(options)
     const { rank, bias = false, generator } = options
     const adaptation = adaptationOf('LoraConv2d', layer, 'conv2d')
+    if (options.init !== undefined)
+      throw new ValueError('LoraConv2d', "init 'pissa' is for linear layers; leave it out")
     const { inChannels, outChannels, kernelSize } = adaptation
     const { groups, ...window } = adaptation.options
     if (options.dora && groups > 1)
@@ -168,6 +179,8 @@ export class LoraEmbedding extends LoraAdapter {
     const { rank, generator } = options
     if (options.bias) throw new ValueError('LoraEmbedding', 'the factors of an embedding have no bias; leave out bias')
     const adaptation = adaptationOf('LoraEmbedding', layer, 'embedding')
+    if (options.init !== undefined)
+      throw new ValueError('LoraEmbedding', "init 'pissa' is for linear layers; leave it out")
     const { numEmbeddings, embeddingDim, paddingIdx } = adaptation
     const own = placed(adaptation, generator)
     this.#paddingIdx = paddingIdx

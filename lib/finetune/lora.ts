@@ -19,7 +19,7 @@ import {
   savedModules,
 } from './plan.js'
 import { byPatterns, checkModel } from './select.js'
-import { type TargetOptions, targetLayers, targetNames } from './targets.js'
+import { isPlainLinear, type TargetOptions, targetLayers, targetNames } from './targets.js'
 
 export interface LoraOptions extends TargetOptions {
   /** The adapter's name, by which it is switched, saved and removed. Default 'default'. */
@@ -56,6 +56,12 @@ export interface LoraOptions extends TargetOptions {
    * adapter learns copies, as with `modulesToSave`. Default 'none'.
    */
   readonly bias?: 'none' | 'all' | 'lora_only'
+  /**
+   * 'pissa': factors begin as the largest singular values of the weights (Meng et al., 2024), which learn faster. Only for linear
+   * layers. The weights themselves stay as they are, other than PEFT's; its loader takes the files all the same. Default: one
+   * factor begins as zeros.
+   */
+  readonly init?: 'pissa'
   /** For the initial weights. */
   readonly generator?: Generator
 }
@@ -63,11 +69,12 @@ export interface LoraOptions extends TargetOptions {
 const biasKinds = ['none', 'all', 'lora_only'] as const
 
 /** An adapter that is there, where it has these sizes; null: it has not, or there is none. */
-function fitting(adapter: Adapter | undefined, { rank, dora, bias }: LoraAdapterOptions): LoraAdapter | null {
+function fitting(adapter: Adapter | undefined, { rank, dora, bias, init }: LoraAdapterOptions): LoraAdapter | null {
   const fits =
     adapter instanceof LoraAdapter &&
     adapter.rank === rank &&
     adapter.isSum === !dora &&
+    adapter.isSingular === (init === 'pissa') &&
     (adapter.factorBias !== null) === bias
   return fits ? adapter : null
 }
@@ -88,10 +95,11 @@ export function planLora(op: string, model: Module, given: LoraOptions): Plan {
     dora: true,
     loraBias: true,
     bias: true,
+    init: true,
     generator: true,
   })
   const { name = 'default', rank = 8, alpha = rank, dropout = 0, rankStabilized = false, generator } = options
-  const { dora = false, loraBias = false, bias = 'none' } = options
+  const { dora = false, loraBias = false, bias = 'none', init } = options
   checkAdapterName(op, name)
   checkDropout(op, 'dropout', dropout)
   checkFlags(op, { rankStabilized, dora, loraBias })
@@ -99,6 +107,8 @@ export function planLora(op: string, model: Module, given: LoraOptions): Plan {
     throw new ValueError(op, `bias is ${shown(bias)}, but must be one of ${biasKinds.join(', ')}`)
   if (dora && loraBias) throw new ValueError(op, 'DoRA has no bias of its own, as in PEFT; leave out loraBias or dora')
   checkGenerator(op, generator)
+  if (init !== undefined && init !== 'pissa')
+    throw new ValueError(op, `init is ${shown(init)}, but must be 'pissa', or left out`)
   const saved = savedModules(op, model, options.modulesToSave)
   checkSaved(op, name, saved)
   const named = targetLayers(op, model, saved, options)
@@ -117,6 +127,15 @@ export function planLora(op: string, model: Module, given: LoraOptions): Plan {
     const { adaptation } = layer
     if (adaptation.by === 'embedding' && loraBias)
       throw new ValueError(op, `loraBias is not for embeddings, as ${path} is one; choose other layers`)
+    if (init === 'pissa' && !isPlainLinear(layer))
+      throw new ValueError(op, `init 'pissa' is for linear layers, but ${path} is none; choose other layers`)
+    if (init === 'pissa' && adaptation.by === 'linear' && r > Math.min(adaptation.inFeatures, adaptation.outFeatures))
+      throw new ValueError(
+        op,
+        `rank is ${r} for ${path}, but its weight has fewer singular values; choose a smaller one`,
+      )
+    if (dora && adaptation.by === 'linear' && adaptation.along !== undefined)
+      throw new ValueError(op, `dora is not for attention, as ${path} is one; choose its linear layers`)
     if (adaptation.by === 'conv2d' && adaptation.options.groups > 1 && dora)
       throw new ValueError(op, `dora is not for convolutions of groups, as ${path} is one; choose other layers`)
     if (adaptation.by === 'conv2d' && r % adaptation.options.groups !== 0)
@@ -126,7 +145,8 @@ export function planLora(op: string, model: Module, given: LoraOptions): Plan {
       )
     const scale = a / (rankStabilized ? Math.sqrt(r) : r)
     const place = (fileName: string, at: Adaptable): void => {
-      const own = { rank: r, scale, dropout, bias: loraBias, dora, ...(generator ? { generator } : {}) }
+      const begin = { ...(init ? { init } : {}), ...(generator ? { generator } : {}) }
+      const own = { rank: r, scale, dropout, bias: loraBias, dora, ...begin }
       layers.set(at, {
         fileName,
         layer: at,

@@ -34,7 +34,7 @@ export const targetNames: OptionNames<TargetOptions> = {
 }
 
 /** Whether a layer is linear and nothing else: what 'all-linear' means, in PEFT too. */
-function isPlainLinear({ adaptation }: Adaptable): boolean {
+export function isPlainLinear({ adaptation }: Adaptable): boolean {
   return adaptation.by === 'linear' && adaptation.along === undefined
 }
 

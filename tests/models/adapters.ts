@@ -5,9 +5,21 @@ import { join } from 'node:path'
 import { noGrad } from '../../lib/autograd/mode.js'
 import { scope } from '../../lib/core/scope.js'
 import type { Tensor } from '../../lib/core/tensor.js'
-import { loadAdapter, mergeLora, removeLora, saveAdapter, unmergeLora } from '../../lib/finetune/index.js'
+import {
+  addWeightedAdapter,
+  applyLora,
+  type LoraAdapter,
+  loadAdapter,
+  mergeLora,
+  removeLora,
+  saveAdapter,
+  unmergeLora,
+  withAdapter,
+} from '../../lib/finetune/index.js'
+import type { nn } from '../../lib/index.js'
 import { AutoModel, type PretrainedModel } from '../../lib/models/index.js'
-import { fromTypedArray } from '../../lib/ops/creation.js'
+import { fromTypedArray, zeros } from '../../lib/ops/creation.js'
+import { cat } from '../../lib/ops/shape/index.js'
 import type { Loss } from '../../lib/train/objective.js'
 import { type Folder, given, notImplemented, type Result, Tally } from './folder.js'
 
@@ -16,6 +28,8 @@ export interface AdapterJson {
   /** The folder of the base, from the directory of all. */
   readonly base: string
   readonly merged?: boolean
+  readonly r?: number
+  readonly lora_alpha?: number
   readonly weights?: { readonly [combination: string]: readonly [number, number] }
 }
 
@@ -60,6 +74,23 @@ async function open(folder: AdapterFolder): Promise<Opened> {
       model,
       logits: () => model.forward(ids(), inputs()),
       loss: () => model.loss(ids(), { ...inputs(), labels: given(folder, 'in.labels') }),
+    }
+  }
+  if (/^M?T5ForConditionalGeneration$/.test(name)) {
+    const model = (await AutoModel.forSeq2Seq(path)).eval()
+    const inputs = () => ({
+      ...(has('attention_mask') ? { attentionMask: given(folder, 'in.attention_mask') } : {}),
+      labels: given(folder, 'in.labels'),
+    })
+    return { model, logits: () => model.forward(ids(), inputs()), loss: () => model.loss(ids(), inputs()) }
+  }
+  if (/ForImageClassification$/.test(name)) {
+    const model = (await AutoModel.forImageClassification(path)).eval()
+    const pixels = () => given(folder, 'in.pixel_values')
+    return {
+      model,
+      logits: () => model.forward(pixels()),
+      loss: () => model.loss(pixels(), { labels: given(folder, 'in.labels') }),
     }
   }
   throw notImplemented(name)
@@ -165,8 +196,67 @@ async function checkSave(opened: Opened, folder: AdapterFolder, tally: Tally): P
   }
 }
 
+/** Two adapters of one model: each, both, none, and those that are made of them. */
+async function checkCombined(folder: AdapterFolder, tally: Tally): Promise<Result> {
+  const opened = await open(folder)
+  const { model } = opened
+  const adapters = ['first', 'second']
+  for (const name of adapters) await loadAdapter(model, join(folder.path, name), { name })
+  const check = (expected: string) => checkLogits(opened, folder, expected, tally)
+  for (const [expected, names] of Object.entries({
+    first: ['first'],
+    second: ['second'],
+    both: adapters,
+    disabled: [],
+  }))
+    withAdapter(model, names, () => check(expected))
+  for (const [combinationType, weights] of Object.entries(folder.json.weights ?? {})) {
+    const name = `weighted_${combinationType}`
+    addWeightedAdapter(model, { adapters, weights, name, combinationType: combinationType as 'svd' })
+    check(name)
+    mergeLora(model, { name })
+    checkLogits(opened, folder, name, tally, `${name}, merged`)
+    unmergeLora(model)
+  }
+  return tally.result()
+}
+
+/** Factors that begin as singular values: what is left of the weights, the update, and the norms of rows and columns. */
+async function checkPissa(folder: AdapterFolder, tally: Tally): Promise<Result> {
+  const { base, r: rank = 0, lora_alpha: alpha = 0 } = folder.json
+  const model = await AutoModel.forCausalLM(join(folder.root, base))
+  const paths = [...folder.tensors.keys()].flatMap((key) => /^out\.update\.(.*)$/.exec(key)?.[1] ?? [])
+  const before = noGrad(() => floats(model.forward(countColumns(zeros([1, 5]))))).slice()
+  applyLora(model, { rank, alpha, targetModules: paths, init: 'pissa' })
+  noGrad(() => {
+    const wanted = (kind: string, path: string) => folder.tensors.get(`out.${kind}.${path}`)?.data as Float32Array
+    const modules = new Map(model.namedModules())
+    for (const path of paths) {
+      const layer = modules.get(path) as nn.Linear
+      const adapter = layer.adapters.get('default') as LoraAdapter
+      const taken = adapter.residue() as Tensor
+      const update = adapter.delta().add(taken) as Tensor
+      const [a, b] = adapter.factors
+      const norms = cat([a.mul(a).sum(1), b.mul(b).sum(0)] as Tensor[], 0).sqrt()
+      tally.close(
+        'residual',
+        `what is left of ${path}`,
+        floats(layer.weight.sub(taken) as Tensor),
+        wanted('residual', path),
+        1e-4,
+      )
+      tally.close('update', `the update of ${path}`, floats(update), wanted('update', path), 1e-4)
+      tally.close('norms', `norms of ${path}`, floats(norms), wanted('norms', path), 1e-4)
+    }
+    tally.close('logits', 'logits before training', floats(model.forward(countColumns(zeros([1, 5])))), before, 1e-5)
+  })
+  return tally.result()
+}
+
 export async function checkAdapter(folder: AdapterFolder): Promise<Result> {
   const tally = new Tally()
+  if (folder.json.weights) return checkCombined(folder, tally)
+  if (folder.json.class === undefined) return checkPissa(folder, tally)
   const opened = await open(folder)
   await loadAdapter(opened.model, folder.path)
   checkLogits(opened, folder, 'logits', tally)
