@@ -20,9 +20,15 @@ export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
+/** A command that was interrupted from the keyboard, and left behind what the next one goes on from. */
+export class Interruption extends Error {
+  override readonly name = 'Interruption'
+}
+
 /** The exit code for something that a command threw. */
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof UsageError) return exitCodes.wrong
+  if (error instanceof Interruption) return exitCodes.interrupted
   if (error instanceof PullError)
     return ['missing', 'unauthorized'].includes(error.reason) ? exitCodes.wrong : exitCodes.failed
   if (isFiresteelError(error) && ['ERR_VALUE', 'ERR_DTYPE', 'ERR_SHAPE', 'ERR_STATE_DICT'].includes(error.code))

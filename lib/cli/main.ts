@@ -37,6 +37,14 @@ const commands: { readonly [name: string]: Command } = {
     about: 'trains from a config; --dry only says what that would take, --resume goes on',
     open: async () => (await import('./commands/finetune.js')).finetuneCommand,
   },
+  prepare: {
+    about: 'makes shards of tokens of a corpus, without its duplicates',
+    open: async () => (await import('./commands/prepare.js')).prepareCommand,
+  },
+  pretrain: {
+    about: 'trains a language model from its beginning on a corpus; --dry and --resume as finetune',
+    open: async () => (await import('./commands/pretrain.js')).pretrainCommand,
+  },
   evaluate: {
     about: 'measures what a run has learned',
     open: async () => (await import('./commands/evaluate.js')).evaluateCommand,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
-import { loadConfig } from '../../lib/cli/config/config.js'
+import { loadFinetune } from '../../lib/cli/config/config.js'
 import { jsonSchemas } from '../../lib/cli/config/json-schema.js'
 import { UsageError } from '../../lib/cli/exit.js'
 import { distance, nearest } from '../../lib/cli/nearest.js'
@@ -26,7 +26,7 @@ function written(name: string, text: string): string {
 }
 
 async function refused(text: string, { name = 'c.yaml', set = [] as string[] } = {}): Promise<string> {
-  const error = await loadConfig(written(name, text), set).then(
+  const error = await loadFinetune(written(name, text), set).then(
     () => null,
     (thrown: unknown) => thrown,
   )
@@ -44,27 +44,27 @@ describe('a config', () => {
   }
 
   it('is read from YAML, JSON and modules alike', async () => {
-    expect((await loadConfig(written('good.yaml', good))).config).toEqual(expected)
-    expect((await loadConfig(written('good.json', JSON.stringify(expected)))).config).toEqual(expected)
+    expect((await loadFinetune(written('good.yaml', good))).config).toEqual(expected)
+    expect((await loadFinetune(written('good.json', JSON.stringify(expected)))).config).toEqual(expected)
     const module = written('good.mjs', `export default ${JSON.stringify(expected)}`)
-    expect((await loadConfig(module)).config).toEqual(expected)
+    expect((await loadFinetune(module)).config).toEqual(expected)
   })
 
   it('resolves its paths from its own folder', async () => {
-    const { resolve } = await loadConfig(written('good.yaml', good))
+    const { resolve } = await loadFinetune(written('good.yaml', good))
     expect(resolve('./model')).toBe(join(folder, 'model'))
     expect(resolve('/model')).toBe('/model')
   })
 
   it('is changed by --set, whose values are YAML, through tables that are not there yet', async () => {
     const set = ['train.lr=1e-3', 'method.lora.rank=4', 'data.columns.text=review', 'train.checkpoints.every=5 minutes']
-    const { config } = await loadConfig(written('good.yaml', good), set)
+    const { config } = await loadFinetune(written('good.yaml', good), set)
     expect(config.train?.lr).toBe(1e-3)
     expect(config.train?.epochs).toBe(2)
     expect(config.method).toEqual({ lora: { rank: 4 } })
     expect(config.data.columns).toEqual({ text: 'review' })
     expect(config.train?.checkpoints).toEqual({ every: '5 minutes' })
-    const { config: other } = await loadConfig(written('full.yaml', good.replace(/method: .*/, 'method: full')), [
+    const { config: other } = await loadFinetune(written('full.yaml', good.replace(/method: .*/, 'method: full')), [
       'method.lora.rank=4',
     ])
     expect(other.method).toEqual({ lora: { rank: 4 } })
@@ -101,15 +101,15 @@ describe('a wrong config', () => {
       expect(await refused(good.replace('epochs: 2', text))).toContain(
         `c.yaml:4:18: ${line}, but must be a whole number of at least 1`,
       )
-    await loadConfig(written('c.yaml', good.replace('epochs: 2', 'epochs: 1')))
+    await loadFinetune(written('c.yaml', good.replace('epochs: 2', 'epochs: 1')))
     expect(await refused(good.replace('rank: 16', 'dropout: 1'))).toContain(
       'method.lora.dropout is 1, but must be a number from 0 to below 1',
     )
-    await loadConfig(written('c.yaml', good.replace('rank: 16', 'dropout: 0.999')))
+    await loadFinetune(written('c.yaml', good.replace('rank: 16', 'dropout: 0.999')))
     expect(await refused(good.replace('file: chats.jsonl', 'file: chats.jsonl, maxLength: 1'))).toContain(
       'data.maxLength is 1',
     )
-    await loadConfig(written('c.yaml', good.replace('file: chats.jsonl', 'file: chats.jsonl, maxLength: 2')))
+    await loadFinetune(written('c.yaml', good.replace('file: chats.jsonl', 'file: chats.jsonl, maxLength: 2')))
     expect(await refused(good.replace(/method: .*/, 'method: lora'))).toContain(
       "method is 'lora', but must be 'full', 'head', 'bitfit', { lora: { rank: 16 } } or { last: 2 }",
     )
@@ -159,8 +159,8 @@ describe('a wrong config', () => {
       'd.mjs: model is 5, but must be a path',
     )
     expect(await refused(good, { name: 'c.toml' })).toContain('c.toml is no config by its name')
-    await expect(loadConfig(folder)).rejects.toThrow('is a folder')
-    await expect(loadConfig(join(folder, 'nobody.yaml'))).rejects.toThrow('nobody.yaml')
+    await expect(loadFinetune(folder)).rejects.toThrow('is a folder')
+    await expect(loadFinetune(join(folder, 'nobody.yaml'))).rejects.toThrow('nobody.yaml')
   })
 })
 

@@ -12,9 +12,11 @@ import { finetuneCommand } from '../../lib/cli/commands/finetune.js'
 import { generateCommand } from '../../lib/cli/commands/generate.js'
 import { initCommand } from '../../lib/cli/commands/init.js'
 import { peekCommand } from '../../lib/cli/commands/peek.js'
-import { loadConfig } from '../../lib/cli/config/config.js'
+import { loadConfig, loadFinetune } from '../../lib/cli/config/config.js'
+import { pretrainSchema } from '../../lib/cli/config/schema.js'
 import { UsageError } from '../../lib/cli/exit.js'
 import type { DryRun } from '../../lib/cli/tuning/dry.js'
+import type { RowFigures } from '../../lib/cli/tuning/figures.js'
 import { progressLogger } from '../../lib/cli/tuning/progress.js'
 import { chatRows, configYaml, encoderModel, workplace } from './cli-finetune.js'
 
@@ -144,7 +146,7 @@ describe('embed', () => {
 describe('finetune --dry', () => {
   it('predicts steps, memory and time, and writes nothing', async () => {
     expect(await finetuneCommand([config, '--dry', '--json', ...set('output=runs/dry')])).toBe(0)
-    const run = JSON.parse(stdout) as DryRun
+    const run = JSON.parse(stdout) as DryRun & RowFigures
     expect(run).toMatchObject({ format: 'chat', rows: 16, validation: 4, steps: 16, cut: 0, findings: [] })
     expect(run.learned).toBeGreaterThan(0.05)
     expect(run.learned).toBeLessThan(0.3)
@@ -308,7 +310,7 @@ describe('finetune', () => {
     const message = await refused('data.file=other.jsonl')
     expect(message).toContain('data.file is "other.jsonl", but the run began with "rows.jsonl"')
     writeFileSync(join(folder, 'rows.jsonl'), chatRows(21).slice(1).join('\n'))
-    expect(await refused()).toContain('config.yaml:4:9: the rows in tokens are not those that the run began with')
+    expect(await refused()).toContain('config.yaml:3:1: the rows in tokens are not those that the run began with')
     writeFileSync(join(folder, 'rows.jsonl'), chatRows(20).join('\n'))
     expect(await finetuneCommand([config, '--resume', ...set('output=runs/changed', 'train.steps=4')])).toBe(0)
   })
@@ -316,8 +318,9 @@ describe('finetune', () => {
 
 it('the examples are configs, and that of a chat trains in a folder with nothing but a model and rows', async () => {
   const examples = fileURLToPath(new URL('../../examples/configs/', import.meta.url))
-  expect(readdirSync(examples).sort()).toEqual(['chat.yaml', 'classify.yaml', 'text.yaml'])
-  for (const name of readdirSync(examples)) await loadConfig(join(examples, name))
+  expect(readdirSync(examples).sort()).toEqual(['chat.yaml', 'classify.yaml', 'pretrain.yaml', 'text.yaml'])
+  for (const name of ['chat', 'classify', 'text']) await loadFinetune(join(examples, `${name}.yaml`))
+  await loadConfig(join(examples, 'pretrain.yaml'), [], pretrainSchema)
   cpSync(join(examples, 'chat.yaml'), join(folder, 'chat.yaml'))
   writeFileSync(join(folder, 'chats.jsonl'), chatRows(20).join('\n'))
   expect(await finetuneCommand([join(folder, 'chat.yaml')])).toBe(0)

@@ -1,7 +1,7 @@
 /** `firesteel evaluate`: what a run has learned, measured. */
 import { resolve } from 'node:path'
 import { parseArguments } from '../arguments.js'
-import { type Loaded, loadConfig } from '../config/config.js'
+import { type Loaded, loadFinetune } from '../config/config.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 import { countText } from '../words.js'
 
@@ -24,7 +24,7 @@ export async function evaluateCommand(args: readonly string[]): Promise<ExitCode
   const [path, ...others] = positionals
   if (path === undefined || others.length > 0)
     throw new UsageError(`evaluate takes one config, but got ${positionals.length}\n${usage}`)
-  const loaded = await loadConfig(path, values.set)
+  const loaded = await loadFinetune(path, values.set)
   const [{ loadTuned }, { readData }, { evaluationOf }] = await Promise.all([
     import('../tuning/result.js'),
     import('../tuning/material.js'),

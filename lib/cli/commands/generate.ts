@@ -5,7 +5,7 @@ import type { CausalModel, ChatOptions } from '../../models/causal.js'
 import type { ChatMessage } from '../../text/chat/template.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { parseArguments } from '../arguments.js'
-import { loadConfig } from '../config/config.js'
+import { loadFinetune } from '../config/config.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 import type { FormatName } from '../tasks/formats.js'
 
@@ -100,7 +100,7 @@ async function load(path: string, assignments: readonly string[]): Promise<Write
   )
   if (!isFolder) {
     const [{ loadTuned }, causal] = await Promise.all([import('../tuning/result.js'), import('../../models/causal.js')])
-    const { model, tokenizer, format } = await loadTuned(await loadConfig(path, assignments))
+    const { model, tokenizer, format } = await loadTuned(await loadFinetune(path, assignments))
     if (model instanceof causal.CausalModel) return { model, tokenizer, format }
     throw new UsageError(
       `${path}: the run learned rows of the format '${format}', but only models of chats, completions and texts write`,

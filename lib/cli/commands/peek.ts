@@ -2,7 +2,7 @@
 import { styleText } from 'node:util'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { parseArguments } from '../arguments.js'
-import { loadConfig } from '../config/config.js'
+import { loadFinetune } from '../config/config.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 
 const usage = `Usage: firesteel peek CONFIG [COUNT] [--set NAME=VALUE] [--json]
@@ -25,10 +25,10 @@ export async function peekCommand(args: readonly string[]): Promise<ExitCode> {
   const count = Number(text)
   if (path === undefined || others.length > 0 || !(Number.isSafeInteger(count) && count >= 1))
     throw new UsageError(`peek takes a config and a number of rows, but got '${positionals.join(' ')}'\n${usage}`)
-  const loaded = await loadConfig(path, values.set)
+  const loaded = await loadFinetune(path, values.set)
   const [{ listOf, readData }, { figuresText, rowFigures }] = await Promise.all([
     import('../tuning/material.js'),
-    import('../tuning/dry.js'),
+    import('../tuning/figures.js'),
   ])
   const data = await readData(loaded)
   const { tokenizer, places, labelling } = data

@@ -1,7 +1,7 @@
 /** `firesteel pull`: a repository of Hugging Face as a folder. */
 import { onInterrupt } from '../../core/host.js'
 import { parseArguments } from '../arguments.js'
-import { type ExitCode, exitCodes, UsageError } from '../exit.js'
+import { type ExitCode, exitCodes, Interruption, UsageError } from '../exit.js'
 import type { Pulled, PullProgress } from '../pull/pull.js'
 import { bytesText, durationText } from '../words.js'
 
@@ -32,7 +32,7 @@ export async function pullCommand(args: readonly string[]): Promise<ExitCode> {
     throw new UsageError(`pull takes one repository, but got ${positionals.length}\n${usage}`)
   const { pull } = await import('../pull/pull.js')
   const controller = new AbortController()
-  const unwatch = onInterrupt(() => controller.abort(interrupted))
+  const unwatch = onInterrupt(() => controller.abort(new Interruption('stopped; the same command goes on from here')))
   const line = new ProgressLine()
   try {
     const { to, include, exclude } = values
@@ -46,17 +46,11 @@ export async function pullCommand(args: readonly string[]): Promise<ExitCode> {
     line.end()
     console.log(values.json ? JSON.stringify(pulled) : summary(pulled))
     return exitCodes.done
-  } catch (error) {
-    line.end()
-    if (error !== interrupted) throw error
-    console.error('stopped; the same command goes on from here')
-    return exitCodes.interrupted
   } finally {
+    line.end()
     unwatch()
   }
 }
-
-const interrupted = new Error('interrupted')
 
 function summary({ repository, revision, commit, folder, fetched, kept, left, bytes }: Pulled): string {
   const rest = [

@@ -1,20 +1,25 @@
 /** A config that was read and checked, which still knows its places. */
 import { isAbsolute, relative, resolve } from 'node:path'
+import type * as z from 'zod'
 import { isFiresteelError } from '../../core/errors.js'
 import { UsageError } from '../exit.js'
 import { problemsOf } from './problems.js'
-import { type FinetuneConfig, finetuneSchema } from './schema.js'
+import type { FinetuneConfig } from './schema.js'
 import { type Path, Source } from './source.js'
 
-export interface Loaded {
-  readonly config: FinetuneConfig
+export interface Loaded<C = FinetuneConfig> {
+  readonly config: C
   readonly source: Source
   /** A path of the config, which starts from the config's folder, as it is from the working folder. */
   resolve(path: string): string
 }
 
 /** Reads a config and what `--set` changes of it. Throws UsageError that lists all faults with line and column. */
-export async function loadConfig(path: string, assignments: readonly string[] = []): Promise<Loaded> {
+export async function loadConfig<C>(
+  path: string,
+  assignments: readonly string[],
+  schema: z.ZodType<C>,
+): Promise<Loaded<C>> {
   const source = await Source.read(path)
   for (const assignment of assignments) source.set(assignment)
   let value: unknown
@@ -24,8 +29,8 @@ export async function loadConfig(path: string, assignments: readonly string[] = 
     // An alias without an anchor, or so many of them that they would fill the memory.
     throw new UsageError(`${path}: ${(error as Error).message}`)
   }
-  const parsed = finetuneSchema.safeParse(value)
-  if (!parsed.success) throw new UsageError(problemsOf(source, finetuneSchema, parsed.error.issues).join('\n'))
+  const parsed = schema.safeParse(value)
+  if (!parsed.success) throw new UsageError(problemsOf(source, schema, parsed.error.issues).join('\n'))
   return { config: parsed.data, source, resolve: (each) => shortened(resolve(source.folder, each)) }
 }
 
@@ -39,7 +44,7 @@ function shortened(path: string): string {
  * Runs something that a value of the config is used for. An error there begins with the value's place and name, instead of the name
  * of a function, which is none of the user's.
  */
-export async function placed<T>({ source }: Loaded, path: Path, run: () => Promise<T> | T): Promise<T> {
+export async function placed<T>({ source }: Pick<Loaded, 'source'>, path: Path, run: () => Promise<T> | T): Promise<T> {
   try {
     return await run()
   } catch (error) {
@@ -51,4 +56,10 @@ export async function placed<T>({ source }: Loaded, path: Path, run: () => Promi
     }
     throw error
   }
+}
+
+/** The config of a fine-tuning. */
+export async function loadFinetune(path: string, assignments: readonly string[] = []): Promise<Loaded> {
+  const { finetuneSchema } = await import('./schema.js')
+  return loadConfig(path, assignments, finetuneSchema)
 }

@@ -174,3 +174,52 @@ export const finetuneSchema = z
 
 /** The config of `firesteel finetune`, as a file has it. */
 export type FinetuneConfig = z.infer<typeof finetuneSchema>
+
+const corpus = z
+  .strictObject({
+    file: z
+      .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+      .describe(
+        'a path or pattern of .txt, .jsonl, .csv, .tsv or .parquet files, or a list of them; a row is a document',
+      ),
+    column: column("the column of the text (default 'text')").optional(),
+    folder: path('the folder of the shards, which are made once'),
+    validation: share('the share of documents that is held back (default 0)').optional(),
+    deduplicate: z
+      .union([z.boolean(), z.literal('exact')])
+      .describe("true, false (default) or 'exact': whether texts are left out that were there before, near ones too")
+      .optional(),
+    similarity: z
+      .number()
+      .gt(0)
+      .max(1)
+      .describe('a number above 0, at most 1: the share of runs of words that makes near duplicates (default 0.8)')
+      .optional(),
+    seed: z.int().min(0).describe('a whole number of at least 0: chooses what is held back (default 0)').optional(),
+  })
+  .describe('a table such as { file: texts/*.txt, folder: shards, validation: 0.01 }')
+
+/** The config of `firesteel prepare` and `firesteel pretrain`. */
+export const pretrainSchema = z
+  .strictObject({
+    $schema: z.string().describe('the path of the JSON schema, for editors').optional(),
+    tokenizer: path('a folder with a tokenizer.json'),
+    model: z
+      .union([z.string().min(1), z.record(z.string(), z.unknown())])
+      .describe(
+        'what a config.json holds, such as { model_type: llama, hidden_size: 384, ... }, or a folder whose weights are gone on with',
+      ),
+    corpus,
+    length: z
+      .int()
+      .min(2)
+      .describe("a whole number of at least 2: tokens of a window (default: the model's context)")
+      .optional(),
+    documents: flag('whether attention ends where documents do (default false)').optional(),
+    train: train.optional(),
+    output: path('the folder of the run, with checkpoints and the model'),
+  })
+  .describe('a table with tokenizer, model, corpus and output')
+
+/** The config of `firesteel pretrain`, as a file has it. */
+export type PretrainConfig = z.infer<typeof pretrainSchema>

@@ -2,28 +2,11 @@
 
 import { availableMemory } from '../../backend/native/machine.js'
 import { visitTensors } from '../../core/scope.js'
-import { type TokenList, tokensIn } from '../../tasks/rows/rows.js'
 import type { Finding } from '../../train/preflight/report.js'
 import { bytesText, countText, durationText } from '../words.js'
-import { type Data, listOf } from './material.js'
 import type { TrainingPlan } from './plan.js'
 
-export interface RowFigures {
-  readonly format: string
-  readonly rows: number
-  readonly validation: number
-  readonly tokens: number
-  /** The share of tokens that is learned; null where rows, and not tokens, have labels. */
-  readonly learned: number | null
-  /** Rows that were cut. */
-  readonly cut: number
-  /** Rows, or parts of rows, that were left out, by the reason. */
-  readonly skipped: { readonly [reason: string]: number }
-  readonly labels: readonly string[]
-  readonly longest: number
-}
-
-export interface DryRun extends RowFigures {
+export interface DryRun {
   readonly steps: number | null
   /** Bytes of tensors at the peak, and those that the machine has left. */
   readonly peak: number | null
@@ -32,41 +15,6 @@ export interface DryRun extends RowFigures {
   readonly seconds: number | null
   readonly parameters: { readonly learning: number; readonly all: number }
   readonly findings: readonly Finding[]
-}
-
-export function rowFigures({ format, train, validation, all, labelling }: Data): RowFigures {
-  const rows = [...listOf(train), ...(validation === null ? [] : listOf(validation))]
-  const tokens = rows.reduce((total, { ids }) => total + ids.length, 0)
-  const counts = rows.map((row) => learnedIn(row))
-  const learned = counts.reduce<number>((total, count) => total + (count ?? 0), 0)
-  return {
-    format,
-    rows: train.length,
-    validation: validation?.length ?? 0,
-    tokens,
-    learned: counts.includes(null) ? null : learned / tokens,
-    cut: all.cut,
-    skipped: all.skipped,
-    labels: labelling.labels,
-    longest: rows.reduce((most, row) => Math.max(most, tokensIn(row)), 0),
-  }
-}
-
-/** Tokens of a row that are learned; null where the row has no labels of its tokens. */
-export function learnedIn(row: TokenList & { readonly labels?: unknown }): number | null {
-  const { labels } = row
-  return labels instanceof Int32Array ? labels.reduce((count, label) => count + (label >= 0 ? 1 : 0), 0) : null
-}
-
-export function figuresText(figures: RowFigures): string {
-  const { format, rows, validation, tokens, learned, labels, cut, skipped, longest } = figures
-  return [
-    `${countText(rows)} rows (${format})${validation === 0 ? '' : ` and ${countText(validation)} for validation`}`,
-    ...(labels.length === 0 ? [] : [labels.length > 12 ? `${labels.length} labels` : `labels ${labels.join(', ')}`]),
-    `${countText(tokens)} tokens${learned === null ? '' : `, ${Math.round(100 * learned)}% of them learned`}, the longest row has ${countText(longest)}`,
-    cut === 0 ? 'none cut' : `${countText(cut)} cut`,
-    ...Object.entries(skipped).map(([reason, count]) => `${countText(count)} ${reason}`),
-  ].join('; ')
 }
 
 /** Steps that are tried to measure their time. */
@@ -93,7 +41,7 @@ async function secondsOfPass(
 }
 
 /** Checks and predicts. Weights, random numbers and the order of the data are as they were. */
-export async function dryRun(plan: TrainingPlan, data: Data): Promise<DryRun> {
+export async function dryRun(plan: TrainingPlan): Promise<DryRun> {
   const { trainer, longest, totalSteps, fit, loader } = plan
   const report = await trainer.check(longest, { steps: tried, ...(fit.memory !== undefined && { memory: fit.memory }) })
   const accumulate = trainer.options.accumulate ?? 1
@@ -111,7 +59,6 @@ export async function dryRun(plan: TrainingPlan, data: Data): Promise<DryRun> {
     if (parameter.requiresGrad) learning += parameter.numel
   }
   return {
-    ...rowFigures(data),
     steps: totalSteps,
     peak: report.memory?.peak ?? null,
     available: availableMemory() + (report.memory?.weights ?? 0),
@@ -125,7 +72,6 @@ export function dryText(run: DryRun): string {
   const { steps, peak, available, seconds, parameters, findings } = run
   const share = (100 * parameters.learning) / parameters.all
   return [
-    figuresText(run),
     `${countText(parameters.learning)} of ${countText(parameters.all)} parameters learn (${share < 1 ? share.toPrecision(2) : share.toFixed(1)}%)${steps === null ? '' : `, in ${countText(steps)} steps`}`,
     ...(peak === null ? [] : [`${bytesText(peak)} at the peak of ${bytesText(available)}`]),
     ...(seconds === null ? [] : [`about ${durationText(seconds)} here`]),

@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { writeAtomically } from '../../io/atomic.js'
 import { makeFolder } from '../../train/record/place.js'
 import type { Loaded } from '../config/config.js'
-import type { FinetuneConfig } from '../config/schema.js'
 import { UsageError } from '../exit.js'
 import type { FormatName } from '../tasks/formats.js'
 import type { Labelling } from '../tasks/tasks.js'
@@ -17,7 +16,7 @@ const fileName = 'finetune.json'
 export interface Manifest {
   readonly format: 1
   readonly firesteel: string
-  readonly config: FinetuneConfig
+  readonly config: object
   /** The format of the rows, which the config may leave to them. */
   readonly rows: { readonly format: FormatName; readonly count: number; readonly digest: string } & Labelling
   /** Paths that the config names, as they were. */
@@ -74,17 +73,7 @@ export async function readManifest(folder: string): Promise<Manifest | null> {
 }
 
 /** Options that may change when a run goes on: they say when it ends, and not what a step does. */
-const free = [
-  'train.epochs',
-  'train.steps',
-  'train.minutes',
-  'train.checkpoints',
-  'train.earlyStopping',
-  '$schema',
-  'output',
-  'model',
-  'tokenizer',
-]
+const free = ['train.epochs', 'train.steps', 'train.minutes', '$schema', 'output', 'model', 'tokenizer']
 
 function flat(value: unknown, path = ''): [string, string][] {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return [[path, JSON.stringify(value)]]
@@ -92,9 +81,9 @@ function flat(value: unknown, path = ''): [string, string][] {
 }
 
 /** Throws UsageError naming what is otherwise than when the run began. */
-export function checkSame(loaded: Loaded, before: Manifest, now: Manifest): void {
+export function checkSame({ source }: Pick<Loaded, 'source'>, before: Manifest, now: Manifest): void {
   const [old, own] = [new Map(flat(before.config)), new Map(flat(now.config))]
-  const isFree = (name: string) => free.some((each) => name === each || name.startsWith(`${each}.`))
+  const isFree = (name: string) => free.includes(name) || name.startsWith('train.checkpoints.')
   const scheduled = [...old, ...own].some(
     ([name, value]) => name.startsWith('train.schedule') && value !== '"constant"',
   )
@@ -103,17 +92,17 @@ export function checkSame(loaded: Loaded, before: Manifest, now: Manifest): void
   )
   const faults = changes.map(
     (name) =>
-      `${loaded.source.place(name.split('.'))}: ${name} is ${own.get(name) ?? 'left out'}, but the run began with ${old.get(name) ?? 'none'}`,
+      `${source.place(name.split('.'))}: ${name} is ${own.get(name) ?? 'left out'}, but the run began with ${old.get(name) ?? 'none'}`,
   )
   if (faults.length === 0 && before.rows.digest !== now.rows.digest)
     faults.push(
-      `${loaded.source.place(['data', 'file'])}: the rows in tokens are not those that the run began with (${before.rows.count} then, ${now.rows.count} now): the data or the tokenizer changed`,
+      `${source.place([Object.hasOwn(now.config, 'corpus') ? 'corpus' : 'data'], 'key')}: the rows in tokens are not those that the run began with (${before.rows.count} then, ${now.rows.count} now): the data or the tokenizer changed`,
     )
   if (faults.length > 0)
     throw new UsageError(`${faults.join('\n')}\nput it back to go on, or name another output for a new run`)
 }
 
 export async function writeManifest(folder: string, manifest: Manifest): Promise<void> {
-  await makeFolder('finetune', folder)
-  await writeAtomically(join(folder, fileName), [Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)], 'finetune')
+  await makeFolder('run', folder)
+  await writeAtomically(join(folder, fileName), [Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)], 'run')
 }

@@ -1,10 +1,10 @@
 /** The Trainer that a config asks for, and how long it trains. */
 
-import type { DataLoader } from '../../data/loader.js'
+import type { Resumable } from '../../core/generator.js'
+import type { DataLoaderState } from '../../data/loader.js'
 import * as optim from '../../optim/index.js'
-import { byLength } from '../../tasks/by-length.js'
-import { type TokenList, tokensIn } from '../../tasks/rows/rows.js'
 import { earlyStopping } from '../../train/callbacks.js'
+import type { Objective } from '../../train/objective.js'
 import type { FitOptions } from '../../train/options.js'
 import type { Logger } from '../../train/record/events.js'
 import { Trainer } from '../../train/trainer.js'
@@ -12,17 +12,34 @@ import type { Loaded } from '../config/config.js'
 import type { FinetuneConfig } from '../config/schema.js'
 import { UsageError } from '../exit.js'
 import type { TaskBatch } from '../tasks/formats.js'
-import { type TaskModel, taskOf } from '../tasks/tasks.js'
-import { type Data, listOf, type Rows, seedOf } from './material.js'
+import type { TaskModel } from '../tasks/tasks.js'
 
 type Train = NonNullable<FinetuneConfig['train']>
 
-export interface TrainingPlan {
-  readonly trainer: Trainer<string, TaskBatch, TaskModel>
-  readonly loader: DataLoader<TokenList, TaskBatch>
+/** The part of a config that says how to train. */
+export type TrainingConfig = Pick<FinetuneConfig, 'train' | 'output'>
+
+/** Batches that know their number and their place. */
+export interface PlacedBatches extends AsyncIterable<TaskBatch>, Resumable<DataLoaderState> {
+  readonly length: number
+}
+
+/** A model with what it is to learn, and from what. */
+export interface Work {
+  readonly model: TaskModel
+  readonly objective: Objective<TaskModel, TaskBatch, string>
+  readonly loader: PlacedBatches
+  /** Null where nothing is held back. */
+  readonly validation: PlacedBatches | null
   /** The batch that takes most memory, and one of middle length. */
   readonly longest: TaskBatch
   readonly middle: TaskBatch
+  /** The learning rate where the config has none. */
+  readonly lr: number
+}
+
+export interface TrainingPlan extends Pick<Work, 'loader' | 'longest' | 'middle'> {
+  readonly trainer: Trainer<string, TaskBatch, TaskModel>
   readonly fit: FitOptions<TaskBatch>
   /** Null where only minutes end the training. */
   readonly totalSteps: number | null
@@ -47,7 +64,11 @@ function stepsOf({ epochs, steps, minutes }: Train, stepsPerEpoch: number): numb
   return limits.length === 0 ? null : Math.min(...limits)
 }
 
-function scheduleOf(loaded: Loaded, optimizer: optim.Optimizer, totalSteps: number | null): optim.Schedule | undefined {
+function scheduleOf(
+  loaded: Loaded<TrainingConfig>,
+  optimizer: optim.Optimizer,
+  totalSteps: number | null,
+): optim.Schedule | undefined {
   const { schedule = 'constant' } = loaded.config.train ?? {}
   const [kind, { warmup = 0 }] =
     typeof schedule === 'string'
@@ -75,42 +96,30 @@ function scheduleOf(loaded: Loaded, optimizer: optim.Optimizer, totalSteps: numb
   return kind === 'linear' ? new optim.WarmupLinearLR(optimizer, lengths) : new optim.WarmupCosineLR(optimizer, lengths)
 }
 
-/** The batches of the longest rows and of those of middle length. */
-async function sampleBatches(rows: Rows, batchSize: number): Promise<readonly [longest: TaskBatch, middle: TaskBatch]> {
-  const lengths = listOf(rows).map(tokensIn)
-  const order = lengths.map((_, i) => i).sort((a, b) => (lengths[b] as number) - (lengths[a] as number))
-  const from = Math.max(0, (order.length - batchSize) >> 1)
-  return [await rows.batch(order.slice(0, batchSize)), await rows.batch(order.slice(from, from + batchSize))]
-}
-
 /** The Trainer of a config. `resume` goes on with the run in the config's output. */
-export async function planOf(
-  loaded: Loaded,
-  model: TaskModel,
-  data: Data,
+export function planOf(
+  loaded: Loaded<TrainingConfig>,
+  { model, objective, loader, validation, longest, middle, lr }: Work,
   { resume, loggers }: { readonly resume: boolean; readonly loggers: readonly Logger[] },
-): Promise<TrainingPlan> {
+): TrainingPlan {
   const { config, resolve, source } = loaded
   const train = config.train ?? {}
-  const { batchSize = 1, accumulate = 1, epochs, steps, minutes, memory, validateEvery } = train
+  const { accumulate = 1, epochs, steps, minutes, memory, validateEvery } = train
   for (const name of ['validateEvery', 'earlyStopping'] as const)
-    if (train[name] !== undefined && data.validation === null)
+    if (train[name] !== undefined && validation === null)
       throw new UsageError(
-        `${source.place(['train', name], 'key')}: train.${name} is given, but there is no data.validation; say how much of the data is held back, as in validation: 0.05`,
+        `${source.place(['train', name], 'key')}: train.${name} is given, but nothing is held back to measure on; say how much of the data is, as in validation: 0.05`,
       )
-  const seed = seedOf(loaded)
-  const loader = byLength(data.train, { batchSize, seed })
-  const totalSteps = stepsOf(train, Math.ceil(Math.ceil(data.train.length / batchSize) / accumulate))
-  const isWhole = config.method === undefined || config.method === 'full'
+  const totalSteps = stepsOf(train, Math.ceil(loader.length / accumulate))
   const optimizer = optimizers[train.optimizer ?? 'adamw'](model, {
-    lr: train.lr ?? (isWhole ? 2e-5 : 2e-4),
+    lr: train.lr ?? lr,
     ...(train.weightDecay !== undefined && { weightDecay: train.weightDecay }),
   })
   const schedule = scheduleOf(loaded, optimizer, totalSteps)
   const { every, keep } = train.checkpoints ?? {}
   const trainer = new Trainer<string, TaskBatch, TaskModel>(model, {
     optimizer,
-    objective: taskOf(data.format).objective(data.labelling),
+    objective,
     accumulate,
     clipGradNorm: train.clipGradNorm ?? 1,
     precision: train.precision ?? 'float32',
@@ -126,7 +135,6 @@ export async function planOf(
       callbacks: [earlyStopping({ patience: train.earlyStopping, restoreBest: true })],
     }),
   })
-  const [longest, middle] = await sampleBatches(data.train, batchSize)
   return {
     trainer,
     loader,
@@ -140,7 +148,7 @@ export async function planOf(
       ...(minutes !== undefined && { minutes }),
       ...(memory !== undefined && { memory }),
       ...(validateEvery !== undefined && { validateEvery }),
-      ...(data.validation && { validation: byLength(data.validation, { batchSize, shuffle: false }) }),
+      ...(validation && { validation }),
       ...(resume && { resume: 'auto' as const }),
     },
   }

@@ -1,0 +1,36 @@
+/** `firesteel prepare`: a corpus in shards of tokens. */
+import { parseArguments } from '../arguments.js'
+import { loadConfig } from '../config/config.js'
+import { type ExitCode, exitCodes, UsageError } from '../exit.js'
+
+const usage = `Usage: firesteel prepare CONFIG [--set NAME=VALUE] [--json]
+  CONFIG  the config of \`firesteel pretrain\`: its tokenizer and its corpus
+  --json  prints what became of the texts as JSON
+A call that was cut goes on; shards that are whole are opened as they are.`
+
+export async function prepareCommand(args: readonly string[]): Promise<ExitCode> {
+  const flag = { type: 'boolean' } as const
+  const { values, positionals } = parseArguments(
+    args,
+    { set: { type: 'string', multiple: true }, json: flag, help: flag },
+    usage,
+  )
+  if (values.help) {
+    console.log(usage)
+    return exitCodes.done
+  }
+  const [path, ...others] = positionals
+  if (path === undefined || others.length > 0)
+    throw new UsageError(`prepare takes one config, but got ${positionals.length}\n${usage}`)
+  const { pretrainSchema } = await import('../config/schema.js')
+  const loaded = await loadConfig(path, values.set ?? [], pretrainSchema)
+  const { openCorpus, shardsText } = await import('../tuning/corpus.js')
+  const { shards } = await openCorpus(loaded)
+  const { train, validation, counts } = shards
+  const folder = loaded.resolve(loaded.config.corpus.folder)
+  if (values.json)
+    console.log(JSON.stringify({ folder, ...counts, tokens: train.tokens, validationTokens: validation.tokens }))
+  else console.log(`${shardsText(shards)}; they are in ${folder}`)
+  await shards.close()
+  return exitCodes.done
+}

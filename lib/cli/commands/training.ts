@@ -1,0 +1,40 @@
+/** Commands that train from a config. */
+import type * as z from 'zod'
+import { parseArguments } from '../arguments.js'
+import { type Loaded, loadConfig } from '../config/config.js'
+import { type ExitCode, exitCodes, UsageError } from '../exit.js'
+import type { Job } from '../tuning/job.js'
+import type { TrainingConfig } from '../tuning/plan.js'
+
+interface Training<C extends TrainingConfig> {
+  readonly command: string
+  readonly usage: string
+  schema(): Promise<z.ZodType<C>>
+  begin(loaded: Loaded<C>): Promise<Job>
+}
+
+/** A command with the options that all trainings have. */
+export async function train<C extends TrainingConfig>(
+  { command, usage, schema, begin }: Training<C>,
+  args: readonly string[],
+): Promise<ExitCode> {
+  const flag = { type: 'boolean' } as const
+  const { values, positionals } = parseArguments(
+    args,
+    { set: { type: 'string', multiple: true }, dry: flag, resume: flag, json: flag, help: flag },
+    usage,
+  )
+  if (values.help) {
+    console.log(usage)
+    return exitCodes.done
+  }
+  const [path, ...others] = positionals
+  if (path === undefined || others.length > 0)
+    throw new UsageError(`${command} takes one config, but got ${positionals.length}\n${usage}`)
+  const { set = [], dry = false, resume = false, json = false } = values
+  const loaded = await loadConfig(path, set, await schema())
+  const { dryJob, runJob } = await import('../tuning/job.js')
+  return dry
+    ? dryJob(loaded, await begin(loaded), json)
+    : runJob(loaded, () => begin(loaded), { command, resume, json })
+}

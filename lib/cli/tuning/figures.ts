@@ -1,0 +1,54 @@
+/** Figures of rows in tokens. */
+import { type TokenList, tokensIn } from '../../tasks/rows/rows.js'
+import { countText } from '../words.js'
+import { type Data, listOf } from './material.js'
+
+export interface RowFigures {
+  readonly format: string
+  readonly rows: number
+  readonly validation: number
+  readonly tokens: number
+  /** The share of tokens that is learned; null where rows, and not tokens, have labels. */
+  readonly learned: number | null
+  /** Rows that were cut. */
+  readonly cut: number
+  /** Rows, or parts of rows, that were left out, by the reason. */
+  readonly skipped: { readonly [reason: string]: number }
+  readonly labels: readonly string[]
+  readonly longest: number
+}
+
+export function rowFigures({ format, train, validation, all, labelling }: Data): RowFigures {
+  const rows = [...listOf(train), ...(validation === null ? [] : listOf(validation))]
+  const tokens = rows.reduce((total, { ids }) => total + ids.length, 0)
+  const counts = rows.map((row) => learnedIn(row))
+  const learned = counts.reduce<number>((total, count) => total + (count ?? 0), 0)
+  return {
+    format,
+    rows: train.length,
+    validation: validation?.length ?? 0,
+    tokens,
+    learned: counts.includes(null) ? null : learned / tokens,
+    cut: all.cut,
+    skipped: all.skipped,
+    labels: labelling.labels,
+    longest: rows.reduce((most, row) => Math.max(most, tokensIn(row)), 0),
+  }
+}
+
+/** Tokens of a row that are learned; null where the row has no labels of its tokens. */
+export function learnedIn(row: TokenList & { readonly labels?: unknown }): number | null {
+  const { labels } = row
+  return labels instanceof Int32Array ? labels.reduce((count, label) => count + (label >= 0 ? 1 : 0), 0) : null
+}
+
+export function figuresText(figures: RowFigures): string {
+  const { format, rows, validation, tokens, learned, labels, cut, skipped, longest } = figures
+  return [
+    `${countText(rows)} rows (${format})${validation === 0 ? '' : ` and ${countText(validation)} for validation`}`,
+    ...(labels.length === 0 ? [] : [labels.length > 12 ? `${labels.length} labels` : `labels ${labels.join(', ')}`]),
+    `${countText(tokens)} tokens${learned === null ? '' : `, ${Math.round(100 * learned)}% of them learned`}, the longest row has ${countText(longest)}`,
+    cut === 0 ? 'none cut' : `${countText(cut)} cut`,
+    ...Object.entries(skipped).map(([reason, count]) => `${countText(count)} ${reason}`),
+  ].join('; ')
+}

@@ -1,0 +1,45 @@
+/** The job of a fine-tuning. */
+import { byLength } from '../../tasks/by-length.js'
+import { tokensIn } from '../../tasks/rows/rows.js'
+import type { Loaded } from '../config/config.js'
+import type { TaskBatch } from '../tasks/formats.js'
+import { taskOf } from '../tasks/tasks.js'
+import { figuresText, rowFigures } from './figures.js'
+import type { Job } from './job.js'
+import { manifestOf } from './manifest.js'
+import { listOf, makeModel, type Rows, readData, seedOf } from './material.js'
+import { saveResult } from './result.js'
+
+/** The batches of the longest rows and of those of middle length. */
+async function sampleBatches(rows: Rows, batchSize: number): Promise<readonly [longest: TaskBatch, middle: TaskBatch]> {
+  const lengths = listOf(rows).map(tokensIn)
+  const order = lengths.map((_, i) => i).sort((a, b) => (lengths[b] as number) - (lengths[a] as number))
+  const from = Math.max(0, (order.length - batchSize) >> 1)
+  return [await rows.batch(order.slice(0, batchSize)), await rows.batch(order.slice(from, from + batchSize))]
+}
+
+/** Reads the data before the model is loaded, because faults are there more often. */
+export async function finetuning(loaded: Loaded): Promise<Job> {
+  const { method = 'full', train = {} } = loaded.config
+  const { batchSize = 1 } = train
+  const data = await readData(loaded)
+  const model = await makeModel(loaded, data)
+  const [longest, middle] = await sampleBatches(data.train, batchSize)
+  const figures = rowFigures(data)
+  return {
+    work: {
+      model,
+      objective: taskOf(data.format).objective(data.labelling),
+      loader: byLength(data.train, { batchSize, seed: seedOf(loaded) }),
+      validation: data.validation && byLength(data.validation, { batchSize, shuffle: false }),
+      longest,
+      middle,
+      lr: method === 'full' ? 2e-5 : 2e-4,
+    },
+    manifest: manifestOf(loaded, data),
+    figures,
+    figuresText: figuresText(figures),
+    save: () => saveResult(loaded, model, data.tokenizer),
+    close: async () => undefined,
+  }
+}

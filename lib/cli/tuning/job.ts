@@ -1,0 +1,89 @@
+/** A training from its config to its result, whatever is trained. */
+import { readdir } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import type { History } from '../../train/history.js'
+import { type Loaded, placed } from '../config/config.js'
+import { type ExitCode, exitCodes, UsageError } from '../exit.js'
+import { dryRun, dryText } from './dry.js'
+import { checkSame, type Manifest, readManifest, writeManifest } from './manifest.js'
+import { planOf, type TrainingConfig, type Work } from './plan.js'
+import { progressLogger } from './progress.js'
+
+export interface Job {
+  readonly work: Work
+  readonly manifest: Manifest
+  /** Figures of the data, as an object and in words. */
+  readonly figures: object
+  readonly figuresText: string
+  /** Saves what was learned, and gives the folder. */
+  save(): Promise<string>
+  /** Closes files. */
+  close(): Promise<void>
+}
+
+export interface JobOptions {
+  /** The command that goes on with the run. */
+  readonly command: string
+  readonly resume: boolean
+  readonly json: boolean
+}
+
+/** Trains nothing: prints what that would take. */
+export async function dryJob(loaded: Loaded<TrainingConfig>, job: Job, json: boolean): Promise<ExitCode> {
+  const planned = async () => dryRun(planOf(loaded, job.work, { resume: false, loggers: [] }))
+  const run = await planned().finally(() => job.close())
+  console.log(json ? JSON.stringify({ ...job.figures, ...run }) : `${job.figuresText}\n${dryText(run)}`)
+  return run.findings.some(({ level }) => level === 'fault') ? exitCodes.wrong : exitCodes.done
+}
+
+/** Trains, from the beginning or from the newest checkpoint, and saves. */
+export async function runJob(
+  loaded: Loaded<TrainingConfig>,
+  begin: () => Promise<Job>,
+  { command, resume, json }: JobOptions,
+): Promise<ExitCode> {
+  const { config, resolve, source } = loaded
+  const output = resolve(config.output)
+  const before = await readManifest(output)
+  const hasCheckpoints = (await readdir(join(output, 'checkpoints')).catch(() => [])).length > 0
+  if (!resume && (before !== null || hasCheckpoints))
+    throw new UsageError(
+      `${source.place(['output'])}: ${output} has a run already; go on with it by --resume, or name another output`,
+    )
+  const job = await begin()
+  try {
+    return await runBegun(loaded, job, before, { command, resume, json })
+  } finally {
+    await job.close()
+  }
+}
+
+async function runBegun(
+  loaded: Loaded<TrainingConfig>,
+  { work, manifest, figuresText, save }: Job,
+  before: Manifest | null,
+  { command, resume, json }: JobOptions,
+): Promise<ExitCode> {
+  const { config, resolve, source } = loaded
+  const output = resolve(config.output)
+  if (before !== null) checkSame(loaded, before, manifest)
+  process.stderr.write(`${figuresText}\n`)
+  let totalSteps: number | null = null
+  const minutes = config.train?.minutes
+  const progress = progressLogger({ totalSteps: () => totalSteps, minutes, stream: process.stderr })
+  const plan = planOf(loaded, work, { resume, loggers: [progress] })
+  totalSteps = plan.totalSteps
+  await placed(loaded, ['output'], () => writeManifest(output, manifest))
+  const history = await plan.trainer.fit(plan.loader, plan.fit)
+  if (isInterrupted(history)) {
+    console.error(`stopped with a checkpoint in ${output}; \`firesteel ${command} ${source.path} --resume\` goes on`)
+    return exitCodes.interrupted
+  }
+  const result = await save()
+  const { epochs, stopped } = history
+  if (json) console.log(JSON.stringify({ result, output, epochs, stopped }))
+  else console.log(`${epochs.length === 0 ? '' : `${history}\n`}the ${basename(result)} is in ${result}`)
+  return exitCodes.done
+}
+
+const isInterrupted = ({ stopped }: History): boolean => stopped === 'interrupted (SIGINT)'
