@@ -8,8 +8,9 @@ import { askRoom } from '../core/room.js'
 import type { Tensor } from '../core/tensor.js'
 import { Dataset } from '../data/dataset.js'
 import { DataLoader } from '../data/loader.js'
-import { InputFile } from '../io/input.js'
+import type { InputFile } from '../io/input.js'
 import { fromTypedArray } from '../ops/creation.js'
+import { FilePool } from './file-pool.js'
 import {
   type CorpusCounts,
   documentsOf,
@@ -88,11 +89,12 @@ export async function openShards(folder: string): Promise<Shards> {
   }
 }
 
-interface OpenShard extends ShardFile {
+interface PlacedShard extends ShardFile {
   /** Where it begins in the row of all tokens. */
   readonly start: number
-  readonly file: InputFile
-  readonly ends: InputFile
+  /** The paths of its tokens, and of the ends of its documents. */
+  readonly path: string
+  readonly ends: string
 }
 
 /** The tokens of one part of a corpus, one document behind another. */
@@ -102,42 +104,43 @@ export class TokenShards {
   /** Bytes of the documents' texts in UTF-8: what a loss is shared out to in `bitsPerByte`. */
   readonly bytes: number
   readonly dtype: TokenDType
-  readonly #shards: readonly OpenShard[]
+  readonly #shards: readonly PlacedShard[]
+  readonly #pool: FilePool
   /** The place behind each document, in tokens from the first; read when it is asked for. */
   #ends: Float64Array | null = null
 
-  private constructor(files: SplitFiles, dtype: TokenDType, shards: readonly OpenShard[]) {
+  private constructor(files: SplitFiles, dtype: TokenDType, shards: readonly PlacedShard[], pool: FilePool) {
     this.tokens = tokensOf(files)
     this.documents = documentsOf(files)
     this.bytes = files.bytes
     this.dtype = dtype
     this.#shards = shards
+    this.#pool = pool
   }
 
   static async open(folder: string, files: SplitFiles, dtype: TokenDType): Promise<TokenShards> {
-    const shards: OpenShard[] = []
-    const opened: InputFile[] = []
-    const open = async (path: string, bytes: number) => {
-      const file = await InputFile.open(op, path)
-      opened.push(file)
-      if (file.size !== bytes)
-        throw new ValueError(
-          op,
-          `${path} has ${file.size} bytes, but should have ${bytes}; delete the folder, and prepare the corpus anew`,
-        )
-      return file
-    }
+    const shards: PlacedShard[] = []
+    const pool = new FilePool(op)
+    const check = (path: string, bytes: number) =>
+      pool.read(path, async ({ size }) => {
+        if (size !== bytes)
+          throw new ValueError(
+            op,
+            `${path} has ${size} bytes, but should have ${bytes}; delete the folder, and prepare the corpus anew`,
+          )
+      })
     try {
       let start = 0
       for (const shard of files.shards) {
-        const path = join(folder, shard.name)
-        const file = await open(`${path}.bin`, shard.tokens * (dtype === 'uint16' ? 2 : 4))
-        shards.push({ ...shard, start, file, ends: await open(`${path}.ends`, 4 * shard.documents) })
+        const [path, ends] = [join(folder, `${shard.name}.bin`), join(folder, `${shard.name}.ends`)]
+        await check(path, shard.tokens * (dtype === 'uint16' ? 2 : 4))
+        await check(ends, 4 * shard.documents)
+        shards.push({ ...shard, start, path, ends })
         start += shard.tokens
       }
-      return new TokenShards(files, dtype, shards)
+      return new TokenShards(files, dtype, shards, pool)
     } catch (error) {
-      await Promise.allSettled(opened.map((file) => file.close()))
+      await pool.close()
       throw error
     }
   }
@@ -158,11 +161,11 @@ export class TokenShards {
     askRoom(4 * count, 'TokenShards.read')
     const ids = new Int32Array(count)
     for (let done = 0, i = this.#shardAt(from); done < count; i++) {
-      const { file, start, tokens } = this.#shards[i] as OpenShard
+      const { path, start, tokens } = this.#shards[i] as PlacedShard
       const first = from + done - start
       const part = Math.min(count - done, tokens - first)
       const elements = this.dtype === 'uint16' ? new Uint16Array(part) : new Uint32Array(part)
-      await file.fill('a window', first * elements.BYTES_PER_ELEMENT, elements)
+      await this.#pool.read(path, (file) => file.fill('a window', first * elements.BYTES_PER_ELEMENT, elements))
       ids.set(elements, done)
       done += part
     }
@@ -171,7 +174,7 @@ export class TokenShards {
 
   /** The last shard that begins at or before a token. */
   #shardAt(token: number): number {
-    return lastAtMost(this.#shards.length, (i) => (this.#shards[i] as OpenShard).start, token)
+    return lastAtMost(this.#shards.length, (i) => (this.#shards[i] as PlacedShard).start, token)
   }
 
   /** The ends of documents within (from, to), in tokens from `from`. */
@@ -191,8 +194,8 @@ export class TokenShards {
     askRoom(8 * this.documents, 'TokenShards')
     const ends = new Float64Array(this.documents)
     let done = 0
-    for (const { ends: file, documents, start } of this.#shards) {
-      const own = await file.read('the ends of documents', 0, Uint32Array, documents)
+    for (const { ends: path, documents, start } of this.#shards) {
+      const own = await this.#pool.read(path, (file) => file.read('the ends of documents', 0, Uint32Array, documents))
       for (const end of own) ends[done++] = start + end
     }
     return ends
@@ -243,25 +246,31 @@ export class TokenShards {
 
   /** Reads every file, and throws ValueError for one whose bytes are not those that were written. */
   async verify(): Promise<void> {
-    for (const { file, ends, crc, endsCrc } of this.#shards)
+    for (const { path, ends, crc, endsCrc } of this.#shards)
       for (const [each, wanted] of [
-        [file, crc],
+        [path, crc],
         [ends, endsCrc],
       ] as const) {
-        let found = 0
-        for (let at = 0; at < each.size; at += pieceBytes)
-          found = crc32(await each.read('a piece', at, Uint8Array, Math.min(pieceBytes, each.size - at)), found)
+        const found = await this.#pool.read(each, crcOf)
         if (found !== wanted)
           throw new ValueError(
             'TokenShards.verify',
-            `${each.path} has other bytes than were written; prepare the corpus anew`,
+            `${each} has other bytes than were written; prepare the corpus anew`,
           )
       }
   }
 
+  /** Closes the files. */
   async close(): Promise<void> {
-    await Promise.all(this.#shards.flatMap(({ file, ends }) => [file.close(), ends.close()]))
+    await this.#pool.close()
   }
+}
+
+async function crcOf(file: InputFile): Promise<number> {
+  let found = 0
+  for (let at = 0; at < file.size; at += pieceBytes)
+    found = crc32(await file.read('a piece', at, Uint8Array, Math.min(pieceBytes, file.size - at)), found)
+  return found
 }
 
 const pieceBytes = 1 << 20

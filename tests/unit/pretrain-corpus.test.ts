@@ -352,6 +352,10 @@ describe('batches of shards', () => {
       expect(() => train.batches({ length: 1 })).toThrow(/length is 1/)
       expect(() => train.batches({ length: stream.length + 1 })).toThrow(/give a smaller length/)
       expect(train.windows({ length: stream.length }).length).toBe(1)
+      // More windows at once than files may be open.
+      const windows = train.windows({ length: 4 })
+      const all = await windows.rows(Array.from({ length: windows.length }, (_, i) => i))
+      expect(all.flatMap(({ ids }) => [...ids.subarray(1)])).toEqual(stream.slice(1, 1 + 3 * windows.length))
       expect(() => train.batches({ length: 8, seed: 1 })).toThrow(/seed is given, but windows come in their order/)
       await close()
     },
