@@ -239,13 +239,16 @@ abstract class T5Stack<B extends T5EncoderBlock | T5DecoderBlock> extends Module
     const { buckets, maxDistance } = this.#config
     const table = (this.block[0] as B).layer[0].inner.relativeAttentionBias as Embedding
     const keys = offset + queries
-    const ofDistance = Array.from({ length: keys + queries }, (_, i) =>
-      relativeBucket(i - keys + 1, bidirectional, buckets, maxDistance),
+    const last = keys - 1
+    const ofDistance = Int32Array.from({ length: 2 * keys - 1 }, (_, i) =>
+      relativeBucket(i - last, bidirectional, buckets, maxDistance),
     )
-    const ids = Int32Array.from(
-      { length: queries * keys },
-      (_, i) => ofDistance[(i % keys) - offset - Math.floor(i / keys) + keys - 1] as number,
-    )
+    const ids = new Int32Array(queries * keys)
+    // The row of query i begins with its distance to the first column.
+    for (let i = 0; i < queries; i++) {
+      const from = last - offset - i
+      ids.set(ofDistance.subarray(from, from + keys), i * keys)
+    }
     const { device } = table.weight
     return unsqueeze(permute(table.forward(fromTypedArray(ids, [queries, keys], { device })), [2, 0, 1]), 0)
   }

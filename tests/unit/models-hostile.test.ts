@@ -9,6 +9,7 @@ import { gemma3Architecture } from '../../lib/models/gemma.js'
 import { gpt2Architecture } from '../../lib/models/gpt2.js'
 import { mistralArchitecture, qwen2Architecture } from '../../lib/models/llama.js'
 import { skeleton } from '../../lib/models/load.js'
+import { t5Architecture } from '../../lib/models/t5.js'
 
 const data = fileURLToPath(new URL('../models/data/models/', import.meta.url))
 const config = (name: string) => JSON.parse(readFileSync(`${data}${name}/config.json`, 'utf8')) as ConfigJson
@@ -35,6 +36,7 @@ describe('hostile settings', () => {
     ['mistral', mistralArchitecture as never],
     ['mistral', qwen2Architecture as never],
     ['gemma3', gemma3Architecture as never],
+    ['t5-gated', t5Architecture as never],
   ]
   it.each(all)('of %s (%#) are refused, or make a model', (name, architecture) => {
     const json = config(name)
