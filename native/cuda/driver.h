@@ -29,6 +29,7 @@
   X(cuMemcpyDtoHAsync_v2, void*, uint64_t, size_t, void*)       \
   X(cuMemcpyDtoDAsync_v2, uint64_t, uint64_t, size_t, void*)    \
   X(cuMemsetD8Async, uint64_t, unsigned char, size_t, void*)    \
+  X(cuMemsetD16Async, uint64_t, unsigned short, size_t, void*)  \
   X(cuMemsetD32Async, uint64_t, unsigned, size_t, void*)        \
   X(cuStreamCreate, void**, unsigned)                           \
   X(cuStreamDestroy_v2, void*)                                  \

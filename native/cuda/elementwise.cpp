@@ -142,8 +142,7 @@ std::string entry_name(const char* kernel, DType dtype) {
 bool launch_where(Device& device, const Launchable&, const KernelCall& call) {
   const View* views[] = {&call.views[0], &call.views[1], &call.views[2], &call.views[3]};
   const int64_t bytes = element_bytes(views[0]->dtype);
-  if (bytes == 2) return device.fail("16-bit floats do not exist on this device");
-  return map(device, bytes == 4 ? "where_word" : "where_byte", views, 4);
+  return map(device, bytes == 4 ? "where_word" : bytes == 2 ? "where_half" : "where_byte", views, 4);
 }
 
 bool copy(Device& device, const View* to, const View* from) {
@@ -158,10 +157,9 @@ bool copy(Device& device, const View* to, const View* from) {
   if (to->count == 0) return true;
   const Space space = make_space(views, 2);
   const int64_t bytes = space.bytes[0];
-  if (bytes == 2) return device.fail("16-bit floats do not exist on this device");
   if (space.dims == 1 && space.strides[0][0] == 1 && space.strides[1][0] == 1)
     return device.copy(to->data, from->data, static_cast<size_t>(to->count * bytes));
-  return launch_parts(device, bytes == 4 ? "copy_word" : "copy_byte", space, {});
+  return launch_parts(device, bytes == 4 ? "copy_word" : bytes == 2 ? "copy_half" : "copy_byte", space, {});
 }
 
 bool launch_copy(Device& device, const Launchable&, const KernelCall& call) {
@@ -171,6 +169,13 @@ bool launch_copy(Device& device, const Launchable&, const KernelCall& call) {
 bool launch_accumulate(Device& device, const Launchable&, const KernelCall& call) {
   const View* views[] = {&call.views[0], &call.views[0], &call.views[1]};
   return map(device, entry_name("add", views[0]->dtype), views, 3);
+}
+
+// To the nearest, ties to even; NaN stays one.
+uint16_t to_bfloat16(float x) {
+  const auto bits = std::bit_cast<uint32_t>(x);
+  if (x != x) return static_cast<uint16_t>(bits >> 16 | 64);
+  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
 bool launch_fill(Device& device, const Launchable&, const KernelCall& call) {
@@ -191,8 +196,11 @@ bool launch_fill(Device& device, const Launchable&, const KernelCall& call) {
                           driver.cuMemsetD8Async(to, static_cast<uint8_t>(wrapped(value)), count, device.stream));
     case DType::boolean:
       return device.check("fill", driver.cuMemsetD8Async(to, value != 0, count, device.stream));
+    case DType::bfloat16:
+      return device.check("fill", driver.cuMemsetD16Async(to, to_bfloat16(static_cast<float>(value)), count,
+                                                          device.stream));
     default:
-      return device.fail("16-bit floats do not exist on this device");
+      return device.fail("this device has no such dtype");
   }
 }
 

@@ -57,22 +57,38 @@ DEVICE Group<T> load_group(const Job& job, int o, int64_t at) {
 DEVICE uint32_t thread_index() { return blockIdx.x * blockDim.x + threadIdx.x; }
 DEVICE uint32_t thread_count() { return gridDim.x * blockDim.x; }
 
+// A result as it is stored.
+template <class Out>
+struct Stored {
+  template <class R>
+  static DEVICE Out of(R result) {
+    return Out(result);
+  }
+};
+template <>
+struct Stored<bfloat16> {
+  template <class R>
+  static DEVICE bfloat16 of(R result) {
+    return narrow<bfloat16>(float(result));
+  }
+};
+
 template <class Out, class F, class... In>
 DEVICE Group<Out> apply(F f, const Group<In>&... in) {
   Group<Out> out;
 #pragma unroll
-  for (int k = 0; k < group_size; k++) out.lane[k] = f(in.lane[k]...);
+  for (int k = 0; k < group_size; k++) out.lane[k] = Stored<Out>::of(f(widen(in.lane[k])...));
   return out;
 }
 
 template <int... i>
 struct Places {};
 
-// out = f(inputs); input k is operand o[k].
+// out = f(inputs), of widened inputs; input k is operand o[k].
 template <class Out, class... In, int... o, class F>
 DEVICE void map_at(const Job& job, Places<o...>, F f) {
   int64_t at[1 + sizeof...(In)] = {};
-  const auto one = [&] { operand<Out>(job, 0)[at[0]] = f(operand<const In>(job, o)[at[o]]...); };
+  const auto one = [&] { operand<Out>(job, 0)[at[0]] = Stored<Out>::of(f(widen(operand<const In>(job, o)[at[o]])...)); };
   for (uint32_t n = thread_index(); n < job.count; n += thread_count()) {
     locate(job, n, at);
     if (job.grouped) {
@@ -215,48 +231,59 @@ DEVICE float erf_inverse(float x) {
   [[maybe_unused]] const int32_t i = job.integers[0], j = job.integers[1]
 
 // out = f(x), one entry a line; out and x of type T.
-#define UNARY(name, T, expression)                   \
-  KERNEL(name, const __grid_constant__ Job job) {    \
-    OPTIONS;                                         \
-    map<T, T>(job, [=](T x) { return expression; }); \
+#define UNARY(name, T, expression)                      \
+  KERNEL(name, const __grid_constant__ Job job) {       \
+    OPTIONS;                                            \
+    map<T, T>(job, [=](auto x) { return expression; }); \
   }
 // out = f(a, b)
-#define BINARY(name, T, expression)                          \
-  KERNEL(name, const __grid_constant__ Job job) {            \
-    OPTIONS;                                                 \
-    map<T, T, T>(job, [=](T a, T b) { return expression; }); \
+#define BINARY(name, T, expression)                                \
+  KERNEL(name, const __grid_constant__ Job job) {                  \
+    OPTIONS;                                                       \
+    map<T, T, T>(job, [=](auto a, auto b) { return expression; }); \
   }
 // dx = f(dy, x)
-#define BACKWARD(name, expression)                                                \
-  KERNEL(name, const __grid_constant__ Job job) {                                 \
-    OPTIONS;                                                                      \
-    map<float, float, float>(job, [=](float dy, float x) { return expression; }); \
+#define SLOPE(name, T, expression)                                             \
+  KERNEL(name, const __grid_constant__ Job job) {                              \
+    OPTIONS;                                                                   \
+    map<T, T, T>(job, [=](float dy, float x) -> float { return expression; }); \
   }
-#define COMPARISON(name, T, operation)                                        \
-  KERNEL(name, const __grid_constant__ Job job) {                             \
-    map<uint8_t, T, T>(job, [](T a, T b) { return uint8_t(a operation b); }); \
+// Of float32 and of bfloat16, which is computed in float32.
+#define UNARIES(name, ...)                 \
+  UNARY(name##_float32, float, __VA_ARGS__) \
+  UNARY(name##_bfloat16, bfloat16, __VA_ARGS__)
+#define BINARIES(name, ...)                 \
+  BINARY(name##_float32, float, __VA_ARGS__) \
+  BINARY(name##_bfloat16, bfloat16, __VA_ARGS__)
+#define BACKWARD(name, ...)                \
+  SLOPE(name##_float32, float, __VA_ARGS__) \
+  SLOPE(name##_bfloat16, bfloat16, __VA_ARGS__)
+#define COMPARISON(name, T, operation)                                              \
+  KERNEL(name, const __grid_constant__ Job job) {                                   \
+    map<uint8_t, T, T>(job, [](auto a, auto b) { return uint8_t(a operation b); }); \
   }
-#define COMPARISONS(name, operation)           \
-  COMPARISON(name##_float32, float, operation) \
-  COMPARISON(name##_int32, int32_t, operation) \
+#define COMPARISONS(name, operation)              \
+  COMPARISON(name##_float32, float, operation)     \
+  COMPARISON(name##_bfloat16, bfloat16, operation) \
+  COMPARISON(name##_int32, int32_t, operation)     \
   COMPARISON(name##_uint8, uint8_t, operation)
 // out = condition ? a : b, by the width of an element
 #define WHERE(name, T)                                                                         \
   KERNEL(name, const __grid_constant__ Job job) {                                              \
     map<T, uint8_t, T, T>(job, [](uint8_t condition, T a, T b) { return condition ? a : b; }); \
   }
-#define CONVERSION(name, Out, X, expression)               \
-  KERNEL(name, const __grid_constant__ Job job) {          \
-    map<Out, X>(job, [](X x) { return Out(expression); }); \
+#define CONVERSION(name, Out, X, expression)            \
+  KERNEL(name, const __grid_constant__ Job job) {       \
+    map<Out, X>(job, [](auto x) { return expression; }); \
   }
 
-BINARY(add_float32, float, a + b)
-BINARY(sub_float32, float, a - b)
-BINARY(mul_float32, float, a* b)
-BINARY(div_float32, float, a / b)
-BINARY(pow_float32, float, powf(a, b))
-BINARY(maximum_float32, float, largest(a, b))
-BINARY(minimum_float32, float, smallest(a, b))
+BINARIES(add, a + b)
+BINARIES(sub, a - b)
+BINARIES(mul, a* b)
+BINARIES(div, a / b)
+BINARIES(pow, powf(a, b))
+BINARIES(maximum, largest(a, b))
+BINARIES(minimum, smallest(a, b))
 BINARY(add_int32, int32_t, sum(a, b))
 BINARY(sub_int32, int32_t, difference(a, b))
 BINARY(mul_int32, int32_t, product(a, b))
@@ -268,13 +295,13 @@ BINARY(bitwise_or_int32, int32_t, a | b)
 BINARY(bitwise_xor_int32, int32_t, a ^ b)
 BINARY(bitwise_left_shift_int32, int32_t, b >= 0 && b < 32 ? int32_t(uint32_t(a) << b) : 0)
 BINARY(bitwise_right_shift_int32, int32_t, a >> (b >= 0 && b < 32 ? b : 31))
-BINARY(atan2_float32, float, atan2f(a, b))
-BINARY(hypot_float32, float, hypotf(a, b))
-BINARY(copysign_float32, float, copysignf(a, b))
+BINARIES(atan2, atan2f(a, b))
+BINARIES(hypot, hypotf(a, b))
+BINARIES(copysign, copysignf(a, b))
 // Those of int32 are not here: a GPU has no way yet to report a divisor of 0.
-BINARY(fmod_float32, float, fmodf(a, b))
-BINARY(remainder_float32, float, remainder_of(a, b))
-BINARY(quotient_float32, float, p != 0.0f ? floor_of_quotient(a, b) : truncf(a / b))
+BINARIES(fmod, fmodf(a, b))
+BINARIES(remainder, remainder_of(a, b))
+BINARIES(quotient, p != 0.0f ? floor_of_quotient(a, b) : truncf(a / b))
 
 COMPARISONS(eq, ==)
 COMPARISONS(ne, !=)
@@ -284,86 +311,95 @@ COMPARISONS(gt, >)
 COMPARISONS(ge, >=)
 
 WHERE(where_word, uint32_t)
+WHERE(where_half, uint16_t)
 WHERE(where_byte, uint8_t)
 
-UNARY(affine_float32, float, x* p + q)
+UNARIES(affine, x* p + q)
 UNARY(affine_int32, int32_t, sum(product(x, i), j))
-UNARY(pow_scalar_float32, float, powf(x, p))
+UNARIES(pow_scalar, powf(x, p))
 UNARY(pow_scalar_int32, int32_t, whole_power(x, i))
-UNARY(clamp_float32, float, smallest(largest(x, p), q))
+UNARIES(clamp, smallest(largest(x, p), q))
 UNARY(clamp_int32, int32_t, smallest(largest(x, i), j))
-UNARY(neg_float32, float, -x)
+UNARIES(neg, -x)
 UNARY(neg_int32, int32_t, difference(0, x))
-UNARY(abs_float32, float, fabsf(x))
+UNARIES(abs, fabsf(x))
 UNARY(abs_int32, int32_t, x < 0 ? difference(0, x) : x)
-UNARY(sign_float32, float, float(x > 0.0f) - float(x < 0.0f))
+UNARIES(sign, float(x > 0.0f) - float(x < 0.0f))
 UNARY(sign_int32, int32_t, int32_t(x > 0) - int32_t(x < 0))
-UNARY(square_float32, float, x* x)
+UNARIES(square, x* x)
 UNARY(square_int32, int32_t, product(x, x))
-UNARY(exp_float32, float, expf(x))
-UNARY(log_float32, float, logf(x))
-UNARY(log1p_float32, float, log1pf(x))
-UNARY(sqrt_float32, float, sqrtf(x))
-UNARY(rsqrt_float32, float, 1.0f / sqrtf(x))
-UNARY(reciprocal_float32, float, 1.0f / x)
-UNARY(sin_float32, float, sinf(x))
-UNARY(cos_float32, float, cosf(x))
-UNARY(tanh_float32, float, tanhf(x))
-UNARY(erf_float32, float, erff(x))
-UNARY(sigmoid_float32, float, sigmoid(x))
-UNARY(floor_float32, float, floorf(x))
+UNARIES(exp, expf(x))
+UNARIES(log, logf(x))
+UNARIES(log1p, log1pf(x))
+UNARIES(sqrt, sqrtf(x))
+UNARIES(rsqrt, 1.0f / sqrtf(x))
+UNARIES(reciprocal, 1.0f / x)
+UNARIES(sin, sinf(x))
+UNARIES(cos, cosf(x))
+UNARIES(tanh, tanhf(x))
+UNARIES(erf, erff(x))
+UNARIES(sigmoid, sigmoid(x))
+UNARIES(floor, floorf(x))
 UNARY(floor_int32, int32_t, x)
-UNARY(ceil_float32, float, ceilf(x))
+UNARIES(ceil, ceilf(x))
 UNARY(ceil_int32, int32_t, x)
-UNARY(trunc_float32, float, truncf(x))
+UNARIES(trunc, truncf(x))
 UNARY(trunc_int32, int32_t, x)
-UNARY(round_float32, float, rintf(x))
+UNARIES(round, rintf(x))
 UNARY(round_int32, int32_t, x)
-UNARY(expm1_float32, float, expm1f(x))
-UNARY(exp2_float32, float, exp2f(x))
-UNARY(log2_float32, float, log2f(x))
-UNARY(log10_float32, float, log10f(x))
-UNARY(tan_float32, float, tanf(x))
-UNARY(asin_float32, float, asinf(x))
-UNARY(acos_float32, float, acosf(x))
-UNARY(atan_float32, float, atanf(x))
-UNARY(sinh_float32, float, sinhf(x))
-UNARY(cosh_float32, float, coshf(x))
-UNARY(asinh_float32, float, asinhf(x))
-UNARY(acosh_float32, float, acoshf(x))
-UNARY(atanh_float32, float, atanhf(x))
-UNARY(erfc_float32, float, erfcf(x))
-UNARY(erfinv_float32, float, erf_inverse(x))
-UNARY(relu_float32, float, x < 0.0f ? 0.0f : x)
+UNARIES(expm1, expm1f(x))
+UNARIES(exp2, exp2f(x))
+UNARIES(log2, log2f(x))
+UNARIES(log10, log10f(x))
+UNARIES(tan, tanf(x))
+UNARIES(asin, asinf(x))
+UNARIES(acos, acosf(x))
+UNARIES(atan, atanf(x))
+UNARIES(sinh, sinhf(x))
+UNARIES(cosh, coshf(x))
+UNARIES(asinh, asinhf(x))
+UNARIES(acosh, acoshf(x))
+UNARIES(atanh, atanhf(x))
+UNARIES(erfc, erfcf(x))
+UNARIES(erfinv, erf_inverse(x))
+UNARIES(relu, x < 0.0f ? 0.0f : x)
 UNARY(relu_int32, int32_t, largest(x, 0))
-UNARY(silu_float32, float, x / (1.0f + expf(-x)))
-UNARY(mish_float32, float, mish(x))
-UNARY(hardswish_float32, float, x* smallest(largest(x + 3.0f, 0.0f), 6.0f) / 6.0f)
-UNARY(gelu_float32, float, p != 0.0f ? x * gelu_weight(x) : x * normal_cdf(x))
-UNARY(softplus_float32, float, x* p > q ? x : log1pf(expf(x * p)) / p)
-UNARY(elu_float32, float, x < 0.0f ? p * expm1f(x) : x)
-UNARY(leaky_relu_float32, float, x > 0.0f ? x : x * p)
+UNARIES(silu, x / (1.0f + expf(-x)))
+UNARIES(mish, mish(x))
+UNARIES(hardswish, x* smallest(largest(x + 3.0f, 0.0f), 6.0f) / 6.0f)
+UNARIES(gelu, p != 0.0f ? x * gelu_weight(x) : x * normal_cdf(x))
+UNARIES(softplus, x* p > q ? x : log1pf(expf(x * p)) / p)
+UNARIES(elu, x < 0.0f ? p * expm1f(x) : x)
+UNARIES(leaky_relu, x > 0.0f ? x : x * p)
 
-BACKWARD(relu_backward_float32, x <= 0.0f ? 0.0f : dy)
-BACKWARD(clamp_backward_float32, x >= p && x <= q ? dy : 0.0f)
-BACKWARD(silu_backward_float32, dy* sigmoid(x) * fmaf(x, 1.0f - sigmoid(x), 1.0f))
-BACKWARD(mish_backward_float32, dy* mish_slope(x))
-BACKWARD(hardswish_backward_float32, x <= -3.0f ? 0.0f : x < 3.0f ? dy * (x / 3.0f + 0.5f) : dy)
-BACKWARD(gelu_backward_float32, dy*(p != 0.0f ? gelu_slope(x) : fmaf(x, normal_density(x), normal_cdf(x))))
-BACKWARD(softplus_backward_float32, x* p > q ? dy : dy * sigmoid(x * p))
-BACKWARD(elu_backward_float32, x <= 0.0f ? dy * p * expf(x) : dy)
-BACKWARD(leaky_relu_backward_float32, x > 0.0f ? dy : dy * p)
+BACKWARD(relu_backward, x <= 0.0f ? 0.0f : dy)
+BACKWARD(clamp_backward, x >= p && x <= q ? dy : 0.0f)
+BACKWARD(silu_backward, dy* sigmoid(x) * fmaf(x, 1.0f - sigmoid(x), 1.0f))
+BACKWARD(mish_backward, dy* mish_slope(x))
+BACKWARD(hardswish_backward, x <= -3.0f ? 0.0f : x < 3.0f ? dy * (x / 3.0f + 0.5f) : dy)
+BACKWARD(gelu_backward, dy*(p != 0.0f ? gelu_slope(x) : fmaf(x, normal_density(x), normal_cdf(x))))
+BACKWARD(softplus_backward, x* p > q ? dy : dy * sigmoid(x * p))
+BACKWARD(elu_backward, x <= 0.0f ? dy * p * expf(x) : dy)
+BACKWARD(leaky_relu_backward, x > 0.0f ? dy : dy * p)
 // Here x is the function's output.
-BACKWARD(sigmoid_backward_float32, dy*(1.0f - x) * x)
-BACKWARD(tanh_backward_float32, dy*(1.0f - x * x))
+BACKWARD(sigmoid_backward, dy*(1.0f - x) * x)
+BACKWARD(tanh_backward, dy*(1.0f - x * x))
 
 // Copies of equal dtypes, by the width of an element, and conversions.
 UNARY(copy_word, uint32_t, x)
+UNARY(copy_half, uint16_t, x)
 UNARY(copy_byte, uint8_t, x)
 CONVERSION(copy_float32_to_int32, int32_t, float, whole(x))
 CONVERSION(copy_float32_to_uint8, uint8_t, float, whole(x))
 CONVERSION(copy_float32_to_bool, uint8_t, float, x != 0.0f)
 CONVERSION(copy_int32_to_float32, float, int32_t, x)
+CONVERSION(copy_float32_to_bfloat16, bfloat16, float, x)
+CONVERSION(copy_bfloat16_to_float32, float, bfloat16, x)
+CONVERSION(copy_bfloat16_to_int32, int32_t, bfloat16, whole(x))
+CONVERSION(copy_bfloat16_to_uint8, uint8_t, bfloat16, whole(x))
+CONVERSION(copy_bfloat16_to_bool, uint8_t, bfloat16, x != 0.0f)
+CONVERSION(copy_int32_to_bfloat16, bfloat16, int32_t, x)
+CONVERSION(copy_uint8_to_bfloat16, bfloat16, uint8_t, x)
 CONVERSION(copy_int32_to_uint8, uint8_t, int32_t, x)
 CONVERSION(copy_int32_to_bool, uint8_t, int32_t, x != 0)
 CONVERSION(copy_uint8_to_float32, float, uint8_t, x)

@@ -9,6 +9,9 @@ struct bfloat16 {
 
 DEVICE float widen(float x) { return x; }
 DEVICE int32_t widen(int32_t x) { return x; }
+DEVICE uint32_t widen(uint32_t x) { return x; }
+DEVICE uint16_t widen(uint16_t x) { return x; }
+DEVICE uint8_t widen(uint8_t x) { return x; }
 DEVICE float widen(bfloat16 x) { return float_of(uint32_t(x.bits) << 16); }
 
 template <class T>

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -242,6 +243,11 @@ EXPORT Status cuMemsetD8Async(uint64_t to, unsigned char value, size_t count, vo
   Lock lock(mutex());
   if (!valid(to, count)) return Status::invalid_value;
   return submit(stream, [=] { memset(reinterpret_cast<void*>(to), value, count); });
+}
+EXPORT Status cuMemsetD16Async(uint64_t to, unsigned short value, size_t count, void* stream) {
+  Lock lock(mutex());
+  if (to % 2 || !valid(to, 2 * count)) return Status::invalid_value;
+  return submit(stream, [=] { std::fill_n(reinterpret_cast<unsigned short*>(to), count, value); });
 }
 EXPORT Status cuMemsetD32Async(uint64_t to, unsigned value, size_t count, void* stream) {
   Lock lock(mutex());

@@ -105,6 +105,15 @@ describe('over the fake driver', () => {
     })
   }, 120_000)
 
+  it('multiplies matrices of every order, by every kernel, twice to the same bits', () => {
+    expectClean('products.ts')
+    expectClean('products.ts', {
+      FIRESTEEL_CUDA_DRIVER: `${release}libfakecuda-checked.so`,
+      FIRESTEEL_EMULATOR_CHECK: '1',
+      FIRESTEEL_EMULATOR_ORDER: 'reverse',
+    })
+  }, 120_000)
+
   it("trains a network on handwritten digits with the CPU's losses", () => {
     expectClean('digits.ts')
   }, 60_000)

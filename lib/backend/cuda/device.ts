@@ -16,7 +16,7 @@ import { platformName } from '../native/platforms.js'
 const { existsSync } = nodeModule('node:fs')
 const { join } = nodeModule('node:path')
 
-const dtypes: ReadonlySet<DType> = new Set<DType>(['float32', 'int32', 'uint8', 'bool'])
+const dtypes: ReadonlySet<DType> = new Set<DType>(['float32', 'bfloat16', 'int32', 'uint8', 'bool'])
 
 export class CudaDevice extends QueueDevice {
   /** The GPU's name and architecture. */

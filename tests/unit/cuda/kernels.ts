@@ -4,6 +4,7 @@
  */
 import { kernelOf } from '../../../lib/backend/call.js'
 import { device } from '../../../lib/backend/devices.js'
+import { fromBfloat16, toBfloat16 } from '../../../lib/backend/reference/half.js'
 import { familyOf, type KernelSpec, kernelNames, kernels, parseArguments } from '../../../lib/backend/table/index.js'
 import type { Device, KernelCall, StridedView } from '../../../lib/core/device.js'
 import { type DType, dtypes } from '../../../lib/core/dtype.js'
@@ -136,18 +137,22 @@ function makeOperand(dtype: DType, layout: Layout, place: number, corners: reado
   return { dtype, shape, strides, offset, numbers: values(dtype, offset + Math.max(high, 0) + 1, corners) }
 }
 
-/** The operand's memory on a device; on the reference device float32 is widened to float64. */
+const isFloat = (dtype: DType) => dtype === 'float32' || dtype === 'bfloat16'
+
+/** The operand's memory on a device; on the reference device floats are widened to float64. */
 function place(on: Device, operand: Operand): StridedView {
-  const dtype = on === reference && operand.dtype === 'float32' ? 'float64' : operand.dtype
-  const data = new dtypes[dtype].Array(operand.numbers.length)
-  data.set(operand.numbers)
+  const dtype = on === reference && isFloat(operand.dtype) ? 'float64' : operand.dtype
+  const { numbers } = operand
+  const isHalf = operand.dtype === 'bfloat16'
+  const data = new dtypes[dtype].Array(numbers.length)
+  data.set(isHalf ? numbers.map(on === reference ? (x) => fromBfloat16(toBfloat16(x)) : toBfloat16) : numbers)
   const storage = on.allocate(dtype, data.length, false, 'test')
   on.upload(storage, data)
   return { storage, dtype, offset: operand.offset, sizes: operand.shape, steps: operand.strides }
 }
 
 function fresh(on: Device, declared: DType, shape: readonly number[]): StridedView {
-  const dtype = on === reference && declared === 'float32' ? 'float64' : declared
+  const dtype = on === reference && isFloat(declared) ? 'float64' : declared
   const count = shape.reduce((a, b) => a * b, 1)
   return {
     storage: on.allocate(dtype, count, false, 'test'),
@@ -171,12 +176,14 @@ function compare(test: Case, expected: ArrayLike<number>, actual: ArrayLike<numb
   const name = `${test.kernel} ${test.from ?? ''}>${test.T} [${test.layout.shape}] ${JSON.stringify(test.options)}`
   if (expected.length !== actual.length) throw new Error(`${name}: ${actual.length} elements`)
   for (let i = 0; i < expected.length; i++) {
-    // Through float32: what is too large for it is infinite there.
-    const want = test.T === 'float32' ? Math.fround(expected[i] as number) : (expected[i] as number)
-    const got = actual[i] as number
+    // Through the dtype: what is too large for it is infinite there.
+    const exact = expected[i] as number
+    const isHalf = actual instanceof Uint16Array
+    const want = isHalf ? fromBfloat16(toBfloat16(exact)) : test.T === 'float32' ? Math.fround(exact) : exact
+    const got = isHalf ? fromBfloat16(actual[i] as number) : (actual[i] as number)
     if (Object.is(want, got) || want === got) continue
     // A few units in the last place, and what cancels in the derivatives' sums of terms up to the inputs' size.
-    if (Math.abs(want - got) <= 4e-6 * Math.abs(want) + 1e-6) continue
+    if (Math.abs(want - got) <= (isHalf ? 2 ** -7 : 4e-6) * Math.abs(want) + 1e-6) continue
     throw new Error(`${name}: element ${i} is ${got}, the reference has ${expected[i]}`)
   }
 }

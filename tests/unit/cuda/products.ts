@@ -1,0 +1,126 @@
+/**
+ * Matrix products whose sizes and strides choose each of the kernels, held to sums in float64: every order of the factors'
+ * neighbours, sizes around tiles and pieces, batches, cut depths. Ends with an error at any difference, between two runs too.
+ */
+import { kernelOf } from '../../../lib/backend/call.js'
+import { device } from '../../../lib/backend/devices.js'
+import { fromBfloat16, toBfloat16 } from '../../../lib/backend/reference/half.js'
+import type { StridedView } from '../../../lib/core/device.js'
+
+type Float = 'float32' | 'bfloat16'
+
+interface Product {
+  readonly sizes: readonly [batch: number, rows: number, columns: number, depth: number]
+  readonly dtypes: readonly [out: Float, a: Float, b: Float]
+  /** Whether neighbours in memory are neighbours along the depth. */
+  readonly alongDepth: readonly [a: boolean, b: boolean]
+  readonly bias?: Float
+  readonly accumulates?: boolean
+  /** Elements before each factor. */
+  readonly offset?: number
+}
+
+const gpu = device('cuda')
+const checks = process.env['FIRESTEEL_EMULATOR_CHECK'] === '1'
+
+let state = 1
+function next(): number {
+  state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+  return state / 2 ** 31 - 1
+}
+
+function numbers(count: number, dtype: Float): Float64Array {
+  return Float64Array.from({ length: count }, () => {
+    const x = Math.fround(next())
+    return dtype === 'bfloat16' ? fromBfloat16(toBfloat16(x)) : x
+  })
+}
+
+function place(
+  values: Float64Array,
+  dtype: Float,
+  sizes: readonly number[],
+  steps: readonly number[],
+  offset = 0,
+): StridedView {
+  const storage = gpu.allocate(dtype, values.length + offset, false, 'test')
+  const padded = [...Array.from({ length: offset }, () => Number.NaN), ...values]
+  gpu.upload(storage, dtype === 'bfloat16' ? Uint16Array.from(padded, toBfloat16) : Float32Array.from(padded))
+  return { storage, dtype, offset, sizes, steps }
+}
+
+function read(view: StridedView): number[] {
+  const data = gpu.readSync({ ...view, offset: 0, sizes: [view.storage.count], steps: [1] })
+  return data instanceof Uint16Array ? Array.from(data, fromBfloat16) : Array.from(data)
+}
+
+function check(product: Product): void {
+  const { sizes, dtypes, alongDepth, bias, accumulates = false, offset = 0 } = product
+  const [batch, rows, columns, depth] = sizes
+  const [out, a, b] = dtypes
+  const x = numbers(batch * rows * depth, a)
+  const y = numbers(batch * columns * depth, b)
+  const shift = bias === undefined ? null : numbers(columns, bias)
+  const before = numbers(batch * rows * columns, out)
+  const [xLine, xDepth] = alongDepth[0] ? [depth, 1] : [1, rows]
+  const [yLine, yDepth] = alongDepth[1] ? [depth, 1] : [1, columns]
+  const factors = {
+    a: place(x, a, [batch, rows, depth], [rows * depth, xLine, xDepth], offset),
+    b: place(y, b, [batch, depth, columns], [columns * depth, yDepth, yLine], offset),
+  }
+  const run = (): number[] => {
+    const result = place(before, out, [batch, rows, columns], [rows * columns, columns, 1])
+    if (accumulates) gpu.run(kernelOf('matmul_accumulate'), { sum: result, ...factors })
+    else {
+      const biasView = shift === null ? null : place(shift, bias as Float, [columns], [1])
+      gpu.run(kernelOf('matmul'), { out: result, ...factors, bias: biasView })
+    }
+    return read(result)
+  }
+  const found = run()
+  const title = JSON.stringify(product)
+  for (const [i, value] of run().entries())
+    if (!Object.is(value, found[i])) throw new Error(`${title}: element ${i} is ${found[i]}, then ${value}`)
+  const roundings = out === 'bfloat16' ? 2 ** -8 : 0
+  for (let i = 0; i < found.length; i++) {
+    const column = i % columns
+    const row = Math.floor(i / columns) % rows
+    const matrix = Math.floor(i / (rows * columns))
+    let sum = (accumulates ? (before[i] as number) : 0) + (shift?.[column] ?? 0)
+    let size = Math.abs(sum)
+    for (let k = 0; k < depth; k++) {
+      const term =
+        (x[matrix * rows * depth + row * xLine + k * xDepth] as number) *
+        (y[matrix * columns * depth + column * yLine + k * yDepth] as number)
+      sum += term
+      size += Math.abs(term)
+    }
+    if (Math.abs((found[i] as number) - sum) <= roundings * Math.abs(sum) + 2 ** -21 * size) continue
+    throw new Error(`${title}: element ${i} (${matrix}, ${row}, ${column}) is ${found[i]}, and should be ${sum}`)
+  }
+}
+
+const orders = [true, false].flatMap((a) => [true, false].map((b) => [a, b] as const))
+const halves = ['float32', 'bfloat16', 'bfloat16'] as const
+const floats = ['float32', 'float32', 'float32'] as const
+const small: Product[] = []
+for (const alongDepth of orders)
+  small.push(
+    // Tensor cores: ragged tiles and more pieces than stages; one piece; lines that no copy of 8 fits; a cut depth.
+    { sizes: [1, 136, 72, 200], dtypes: halves, alongDepth },
+    { sizes: [3, 24, 16, 8], dtypes: ['bfloat16', 'bfloat16', 'bfloat16'], alongDepth, bias: 'bfloat16' },
+    { sizes: [2, 17, 9, 40], dtypes: halves, alongDepth },
+    { sizes: [1, 24, 16, 648], dtypes: halves, alongDepth, accumulates: true },
+    // Multiply-adds: ragged, misaligned, a cut depth.
+    { sizes: [2, 67, 70, 37], dtypes: floats, alongDepth, bias: 'float32' },
+    { sizes: [1, 8, 64, 32], dtypes: floats, alongDepth, offset: 1 },
+    { sizes: [1, 5, 7, 600], dtypes: floats, alongDepth, accumulates: true },
+    { sizes: [1, 20, 12, 16], dtypes: ['bfloat16', 'float32', 'bfloat16'], alongDepth, bias: 'float32' },
+    { sizes: [1, 20, 12, 16], dtypes: ['float32', 'bfloat16', 'float32'], alongDepth },
+  )
+for (const depth of [0, 1, 15, 16, 17])
+  small.push({ sizes: [1, 3, 4, depth], dtypes: floats, alongDepth: [true, false] })
+// So many tiles of 128 that they are chosen.
+const large = orders.map((alongDepth): Product => ({ sizes: [17, 250, 193, 11], dtypes: floats, alongDepth }))
+
+for (const product of checks ? small : [...small, ...large]) check(product)
