@@ -247,7 +247,8 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
 
   /**
    * The model's text for a text, or for each of several: a translation, a summary, whatever it has learned. Texts of like length
-   * are read together. Throws ValueError for what is no text.
+   * are read together. One that reaches `maxNewTokens`, 64 by default, is cut there; `generate` tells of each whether it was
+   * (`finish`). Throws ValueError for what is no text.
    */
   translate(tokenizer: Tokenizer, text: string, options?: TranslateOptions): Promise<string>
   translate(tokenizer: Tokenizer, texts: readonly string[], options?: TranslateOptions): Promise<string[]>
