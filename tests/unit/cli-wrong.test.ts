@@ -103,7 +103,7 @@ const configs: readonly (readonly [what: string, from: string | RegExp, to: stri
     'train:\n  earlyStopping: 3\n',
     'config.yaml:6:3',
     'train.earlyStopping',
-    'say how much of the data is held back',
+    'nothing is held back to measure on',
   ],
   [
     'an adapter of no layers',

@@ -87,7 +87,7 @@ export function countsText({ read, kept, empty, exactDuplicates, nearDuplicates,
   return `${countText(read)} texts: ${[`${countText(kept)} kept`, ...others].join(', ')}`
 }
 
-/** What the shards hold, in words. */
+/** The contents of shards, in words. */
 export function shardsText({ train, validation, counts }: Shards): string {
   const held = validation.tokens === 0 ? '' : ` and ${countText(validation.tokens)} for validation`
   return `${countsText(counts)}; ${countText(train.tokens)} tokens${held}`
