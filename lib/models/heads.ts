@@ -87,7 +87,7 @@ export abstract class MaskedLM<out C extends EncoderConfig = EncoderConfig> exte
     options: FillOptions = {},
   ): Promise<Filled[][] | Filled[][][]> {
     const { fill } = await import('./inference/fill.js')
-    return fill(this, tokenizer, texts, options)
+    return fill(this, tokenizer, texts, options, (states) => this.outputHead().forward(this.transformed(states)))
   }
 
   protected override get changes(): ConfigJson {

@@ -144,6 +144,8 @@ describe('fill', () => {
     for (const [i, row] of masks.entries()) for (const [k, { score }] of row.entries()) near(told[i]?.[k]?.score, score)
     const targets = ['the', 'it', '.']
     const [some] = await model.fill(tokenizer, text, { targets })
+    const [, together] = await model.fill(tokenizer, ['no [MASK]', text, '[MASK] [MASK] [MASK]'], { topK: 3 })
+    expect(together?.map((row) => row.map(({ id }) => id))).toEqual(masks.map((row) => row.map(({ id }) => id)))
     expect(some?.map(({ id }) => tokenizer.tokenOf(id)).sort()).toEqual(targets.toSorted())
     expect(some?.every(({ score }, k) => score >= (some[k + 1]?.score ?? 0))).toBe(true)
   })
@@ -152,7 +154,7 @@ describe('fill', () => {
     const model = small(bertArchitectures.maskedLM)
     await expect(model.fill(tokenizer, ['a [MASK]', 'b'])).rejects.toThrow(/text 1 has no \[MASK\]; write it where/)
     await expect(model.fill(tokenizer, 'a [MASK]', { targets: ['no such'] })).rejects.toThrow(
-      /the target "no such" is no token/,
+      /the target 'no such' is no token/,
     )
     await expect(model.fill(tokenizer, 'a [MASK]', { topK: 1201 })).rejects.toThrow(
       /topK is 1201, but must be an integer from 1 to 1200/,

@@ -1,6 +1,10 @@
 /** Tokens for masks. */
-import { ValueError } from '../../core/errors.js'
+import { kindOf, ValueError } from '../../core/errors.js'
 import { listOf, type OptionNames, ownOptions } from '../../core/options.js'
+import type { Tensor } from '../../core/tensor.js'
+import { fromTypedArray } from '../../ops/creation.js'
+import { indexSelect } from '../../ops/indexing/index.js'
+import { reshape } from '../../ops/shape/index.js'
 import type { Encoding } from '../../text/tokenizer/encoding.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import type { MaskedLM } from '../heads.js'
@@ -26,12 +30,13 @@ export interface Filled {
   readonly text: string
 }
 
-/** As `MaskedLM.fill` says. */
+/** As `MaskedLM.fill` says. `scored` is the model's head: states [N, width] -> [N, vocabSize]. */
 export async function fill(
   model: MaskedLM,
   tokenizer: Tokenizer,
   given: string | readonly string[],
   options: FillOptions,
+  scored: (states: Tensor) => Tensor,
 ): Promise<Filled[][] | Filled[][][]> {
   const op = `${model.constructor.name}.fill`
   const { batchSize = 16, maxLength, topK, targets } = ownOptions(op, options, fillNames)
@@ -57,7 +62,16 @@ export async function fill(
     model,
     encodings,
     batchSize,
-    ({ ids, ...inputs }) => [model.forward(ids, inputs)],
+    ({ ids, ...inputs }, batch) => {
+      const states = model.body.forward(ids, inputs)
+      return [
+        scoresAt(
+          states,
+          batch.map((each) => masksIn(each, mask)),
+          scored,
+        ),
+      ]
+    },
     model.body.hasTypes,
   )
   const count = topK ?? Math.min(5, most)
@@ -74,27 +88,44 @@ function targetsOf(op: string, tokenizer: Tokenizer, targets: readonly string[],
     if (id !== undefined && id < vocabSize) return id
     throw new ValueError(
       op,
-      `the target ${JSON.stringify(token)} is no token of the vocabulary; write it as tokenizer.encode(text).tokens has it`,
+      `the target ${kindOf(token)} is no token of the vocabulary; write it as tokenizer.encode(text).tokens has it`,
     )
   })
   if (ids.length === 0) throw new ValueError(op, 'targets are empty; give at least one, or leave them out')
   return [...new Set(ids)]
 }
 
+function masksIn({ ids }: Encoding, mask: number): readonly number[] {
+  return ids.flatMap((id, i) => (id === mask ? [i] : []))
+}
+
+/**
+ * Scores of the masks alone, because those of all columns may be most of the memory: states [B, T, width] and the masks' columns -> [B, K,
+ * vocabSize], K the most masks of a text; where there are fewer, the last places mean nothing.
+ */
+function scoresAt(states: Tensor, columns: readonly (readonly number[])[], scored: (states: Tensor) => Tensor): Tensor {
+  const [rows, width, size] = states.sizes as readonly [number, number, number]
+  const most = columns.reduce((count, { length }) => Math.max(count, length), 0)
+  const places = columns.flatMap((own, row) => Array.from({ length: most }, (_, k) => row * width + (own[k] ?? 0)))
+  const index = fromTypedArray(Int32Array.from(places), [places.length], { device: states.device })
+  const scores = scored(indexSelect(reshape(states, [rows * width, size]), 0, index))
+  return reshape(scores, [rows, most, -1])
+}
+
 function fillings(
   tokenizer: Tokenizer,
-  { ids }: Encoding,
+  encoding: Encoding,
   { values, sizes }: ResultRow,
   { mask, count, among }: { readonly mask: number; readonly count: number; readonly among: readonly number[] | null },
 ): Filled[][] {
   const width = sizes[1] as number
-  const masks = ids.flatMap((id, i) => (id === mask ? [i] : []))
-  return masks.map((place) => {
-    const scores = softmaxOf(values.subarray(place * width, (place + 1) * width))
+  const masks = masksIn(encoding, mask)
+  return masks.map((place, k) => {
+    const scores = softmaxOf(values.subarray(k * width, (k + 1) * width))
     const candidates = among === null ? Array.from(scores.keys()) : [...among]
     candidates.sort((a, b) => (scores[b] as number) - (scores[a] as number))
     return candidates.slice(0, count).map((id): Filled => {
-      const text = tokenizer.decode(ids.with(place, id), { skipSpecialTokens: masks.length === 1 })
+      const text = tokenizer.decode(encoding.ids.with(place, id), { skipSpecialTokens: masks.length === 1 })
       return { token: tokenizer.decode([id], { skipSpecialTokens: false }), id, score: scores[id] as number, text }
     })
   })

@@ -139,7 +139,7 @@ export async function runTexts(
   model: PredictingModel,
   encodings: readonly Encoding[],
   batchSize: number,
-  run: (inputs: TextInputs) => readonly Tensor[],
+  run: (inputs: TextInputs, batch: readonly Encoding[]) => readonly Tensor[],
   withTypes: boolean,
 ): Promise<readonly (readonly ResultRow[])[]> {
   const order = Array.from(encodings.keys()).sort((a, b) => lengthOf(encodings[a]) - lengthOf(encodings[b]))
@@ -148,11 +148,9 @@ export async function runTexts(
   const pad = model.config.padToken ?? 0
   for (let from = 0; from < order.length; from += batchSize) {
     const rows = order.slice(from, from + batchSize)
-    const texts = rows.map((row) => {
-      const { ids, typeIds } = encodings[row] as Encoding
-      return withTypes ? { ids, tokenTypeIds: typeIds } : { ids }
-    })
-    const outputs = predicting(model, () => run(textInputs(texts, pad, device)).map((x) => castTo(x, 'float32')))
+    const batch = rows.map((row) => encodings[row] as Encoding)
+    const texts = batch.map(({ ids, typeIds }) => (withTypes ? { ids, tokenTypeIds: typeIds } : { ids }))
+    const outputs = predicting(model, () => run(textInputs(texts, pad, device), batch).map((x) => castTo(x, 'float32')))
     const data = (await Promise.all(outputs.map((x) => x.data()))) as Float32Array[]
     for (const [i, row] of rows.entries())
       results[row] = outputs.map(({ sizes }, k) => {
