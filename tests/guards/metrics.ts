@@ -97,6 +97,21 @@ add(
   (own, ...given) => seen(m.spearman(own) as AnyMetric, ...given),
   () => [{ limit: 100 }, t(4), t(4)],
 )
+add(
+  'entityF1',
+  (own, ...given) => seen(m.entityF1(own) as AnyMetric, ...given),
+  () => [
+    { labels: ['O', 'B-X', 'I-X'], ignoreIndex: -1 },
+    f.rand([2, 4, 3]),
+    f.tensor(
+      [
+        [0, 1, 2, -1],
+        [1, 1, 2, 0],
+      ],
+      { dtype: 'int32' },
+    ),
+  ],
+)
 const ofTexts = {
   bleu: { tokenize: '13a', lowercase: true, smooth: 'floor', smoothValue: 0.1, maxOrder: 3, effectiveOrder: true },
   chrf: { charOrder: 5, wordOrder: 2, beta: 1, lowercase: true, whitespace: true, epsSmoothing: true },

@@ -24,6 +24,7 @@ export {
   recall,
 } from './counts.js'
 export type { PrecisionRecallCurve, RocCurve } from './curves.js'
+export { type EntityF1Options, entityF1 } from './entities.js'
 export type { From, ShapeOptions, ThresholdOptions } from './given.js'
 export { type BitsPerByteOptions, bitsPerByte, type PerplexityOptions, perplexity } from './language.js'
 export { type Metric, type MetricState, measure, type ResumableMetric } from './metric.js'
