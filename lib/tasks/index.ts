@@ -41,4 +41,8 @@ export {
 } from './sentence-embeddings.js'
 export { type Seq2SeqOptions, seq2seq, type WritingModel } from './seq2seq.js'
 export { chooseThreshold, type ThresholdChoice, type ThresholdChoiceOptions } from './threshold.js'
-export { type TokenClassificationOptions, tokenClassification } from './token-classification.js'
+export {
+  type EntityClassificationOptions,
+  type TokenClassificationOptions,
+  tokenClassification,
+} from './token-classification.js'

@@ -1,10 +1,11 @@
 /** Learning the class of each token. */
-import { DTypeError, formatShape, ShapeError } from '../core/errors.js'
+import { DTypeError, formatShape, namedAs, ShapeError } from '../core/errors.js'
 import { type OptionNames, ownOptions } from '../core/options.js'
 import { sameShape } from '../core/shape.js'
 import type { Tensor } from '../core/tensor.js'
 import { reshape } from '../ops/shape/index.js'
 import { accuracy } from '../train/metrics/accuracy.js'
+import { entityF1 } from '../train/metrics/entities.js'
 import type { Objective } from '../train/objective.js'
 import { checkSmoothing, checkWeights, weightedLoss } from './classification.js'
 import { checkText, forwardInputs, labelsIn, type ScoringModel } from './model.js'
@@ -17,20 +18,32 @@ export interface TokenClassificationOptions {
   readonly classWeights?: readonly number[]
 }
 
-const tokenNames: OptionNames<TokenClassificationOptions> = { labelSmoothing: true, classWeights: true }
+export interface EntityClassificationOptions extends TokenClassificationOptions {
+  /** Names of the tags by index, such as `rows.labels`: then F1 of entities is a metric too, `f1`. See `metrics.entityF1`. */
+  readonly labels: readonly string[]
+}
+
+type AnyOptions = TokenClassificationOptions & { readonly labels?: readonly string[] }
+
+const tokenNames: OptionNames<AnyOptions> = { labelSmoothing: true, classWeights: true, labels: true }
 
 /**
  * The objective of models that give scores [B, T, classes] before softmax: summed cross entropy over the tokens that have a label, int32
- * [B, T], which is -100 for others. Its metric is the accuracy over these tokens. Works with every model of the head
- * `AutoModel.forTokenClassification`. Throws ShapeError and DTypeError for labels that are of another form.
+ * [B, T], which is -100 for others. Metrics are the accuracy over these tokens and, where `labels` are given, F1 of entities. Works
+ * with every model of the head `AutoModel.forTokenClassification`. Throws ShapeError and DTypeError for labels that are of another form.
  */
 export function tokenClassification(
-  options: TokenClassificationOptions = {},
-): Objective<ScoringModel, TokenBatch, 'accuracy'> {
+  options: EntityClassificationOptions,
+): Objective<ScoringModel, TokenBatch, 'accuracy' | 'f1'>
+export function tokenClassification(
+  options?: TokenClassificationOptions,
+): Objective<ScoringModel, TokenBatch, 'accuracy'>
+export function tokenClassification(options: AnyOptions = {}): Objective<ScoringModel, TokenBatch, string> {
   const op = 'tokenClassification'
-  const { labelSmoothing = 0, classWeights } = ownOptions(op, options, tokenNames)
+  const { labelSmoothing = 0, classWeights, labels: names } = ownOptions(op, options, tokenNames)
   checkSmoothing(op, labelSmoothing)
   const weights = checkWeights(op, classWeights)
+  const f1 = names === undefined ? null : namedAs(op, () => entityF1({ labels: names }))
   const run = (model: ScoringModel, batch: TokenBatch): Tensor => {
     checkText(op, batch)
     const scores = model.forward(batch.ids, forwardInputs(model, batch))
@@ -45,7 +58,7 @@ export function tokenClassification(
   return {
     loss(model, batch) {
       const labels = labelsIn(op, batch)
-      const scores = run(model, batch)
+      const output = run(model, batch)
       if (labels.dtype !== 'int32')
         throw new DTypeError(op, `labels are ${labels.dtype}, but must be int32: a class for each token, or -100`)
       if (!sameShape(labels.sizes, batch.ids.sizes))
@@ -54,12 +67,11 @@ export function tokenClassification(
           `labels are ${formatShape(labels.sizes)}, but must be ${formatShape(batch.ids.sizes)}: one for each token`,
           [labels.sizes, batch.ids.sizes],
         )
-      // In rows, because a target [B, T] would fit two dimensions of scores where T is the number of classes.
-      const output = reshape(scores, [labels.numel, scores.sizes[2] as number])
-      const target = reshape(labels, [labels.numel])
-      return { ...weightedLoss(op, output, target, { smoothing: labelSmoothing, weights }), output, target }
+      const rows = reshape(output, [labels.numel, output.sizes[2] as number])
+      const loss = weightedLoss(op, rows, reshape(labels, [labels.numel]), { smoothing: labelSmoothing, weights })
+      return { ...loss, output, target: labels }
     },
     predict: run,
-    metrics: { accuracy: () => accuracy() },
+    metrics: { accuracy: () => accuracy({ classDim: -1 }), ...(f1 === null ? {} : { f1: () => f1.fresh() }) },
   }
 }

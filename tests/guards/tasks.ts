@@ -25,7 +25,9 @@ add('classification', finetune.classification, () => [
   { multiLabel: true, labelSmoothing: 0.1, classWeights: [1, 2], threshold: 0.4 },
 ])
 add('regression', finetune.regression, () => [])
-add('tokenClassification', finetune.tokenClassification, () => [{ labelSmoothing: 0.1, classWeights: [1, 2] }])
+add('tokenClassification', finetune.tokenClassification as never, () => [
+  { labelSmoothing: 0.1, classWeights: [1, 2], labels: ['O', 'B-X'] },
+])
 add('questionAnswering', finetune.questionAnswering, () => [])
 add('causalLM', finetune.causalLM, () => [])
 add('seq2seq', finetune.seq2seq, () => [{ labelSmoothing: 0.1 }])

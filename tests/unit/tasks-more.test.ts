@@ -313,3 +313,45 @@ describe('metrics of answers', () => {
     expect(await metrics.answerF1().compute()).toBeNaN()
   })
 })
+
+describe('entityF1', () => {
+  const labels = ['O', 'B-PER', 'I-PER', 'B-LOC', 'I-LOC']
+  const measured = (told: readonly string[][], there: readonly (string | null)[][]) => {
+    const ints = (rows: readonly (readonly (string | null)[])[]) =>
+      tensor(
+        rows.map((row) => row.map((tag) => (tag === null ? -100 : labels.indexOf(tag)))),
+        { dtype: 'int32' },
+      )
+    return metrics.measure(metrics.entityF1({ labels }), ints(told), ints(there))
+  }
+
+  it("is seqeval's: first, last and kind must be right; rows and B- part entities, ignored tokens do not", async () => {
+    // By seqeval 1.2.2: f1_score of the tags that count.
+    expect(await measured([['B-PER', 'I-PER', 'O', 'B-LOC']], [['B-PER', 'I-PER', 'O', 'B-LOC']])).toBe(1)
+    expect(await measured([['B-PER', 'O', 'O', 'B-LOC']], [['B-PER', 'I-PER', 'O', 'B-LOC']])).toBe(0.5)
+    expect(await measured([['I-PER', 'I-PER', 'I-LOC', 'O']], [['B-PER', 'I-PER', 'B-LOC', 'I-LOC']])).toBe(0.5)
+    expect(await measured([['B-PER', 'I-PER', 'B-PER']], [['B-PER', 'I-PER', 'I-PER']])).toBe(0)
+    expect(
+      await measured(
+        [
+          ['O', 'B-PER'],
+          ['I-PER', 'O'],
+        ],
+        [
+          ['O', 'B-PER'],
+          ['B-PER', 'O'],
+        ],
+      ),
+    ).toBe(1)
+    expect(await measured([['B-PER', 'O', 'I-PER']], [['B-PER', null, 'I-PER']])).toBe(1)
+    expect(await measured([['O']], [['O']])).toBe(0)
+  })
+
+  it('refuses scores of another number of classes and names that are none', () => {
+    expect(() => metrics.entityF1({ labels: [] })).toThrow(/labels are \[\], but must be names of tags/)
+    const scores = tensor([[[0, 1]]])
+    expect(() => metrics.entityF1({ labels }).update(scores, tensor([[0]], { dtype: 'int32' }))).toThrow(
+      /outputs are \[1, 1, 2\], targets \[1, 1\], and there are 5 labels/,
+    )
+  })
+})
