@@ -165,6 +165,45 @@ describe('groups of parameters', () => {
   })
 })
 
+describe.each(Object.keys(shapes))('over %s', (name) => {
+  it('groups hold each parameter once, by depth and by decay', () => {
+    const { model } = made(name)
+    const all = model.namedParameters().map(([path]) => path)
+    const layered = layerwiseGroups(model, { lr: 1, decay: 0.5, weightDecay: 0.1 })
+    for (const groups of [layered, parameterGroups(model, { weightDecay: 0.1 })]) {
+      const found = groups.flatMap(({ params }) => [...params.named()].map(([path]) => path))
+      expect(found.sort()).toEqual([...all].sort())
+    }
+    const depth = nn.blocksOf(model)?.length as number
+    const rates = [...new Set(layered.map(({ lr }) => lr))]
+    expect(rates).toEqual(Array.from({ length: depth + 1 }, (_, i) => 0.5 ** i))
+  })
+
+  it('gradual unfreezing ends where all learns', () => {
+    const { model } = made(name)
+    const { onStart, onEpochEnd } = unfreezeGradually(model)
+    onStart?.({} as never)
+    let before = learning(model).length
+    expect(before).toBeLessThan(6)
+    for (const _ of nn.blocksOf(model) ?? []) {
+      onEpochEnd?.({} as never, {} as never)
+      expect(learning(model).length).toBeGreaterThan(before)
+      before = learning(model).length
+    }
+    expect(before).toBe(model.namedParameters().length)
+  })
+
+  it('a probe takes what the head takes', async () => {
+    const { model, head, loss } = made(name)
+    const options = { head, forward: loss, target: () => randint(0, 2, [2]) }
+    const { features, targets } = await probe(model, [0, 1], options)
+    expect([features.shape[0], targets.shape]).toEqual([4, [4]])
+    expect(features.dataSync().subarray(0, features.numel / 2)).toEqual(
+      features.dataSync().subarray(features.numel / 2),
+    )
+  })
+})
+
 describe('biases and norms', () => {
   it('BitFit lets biases learn, norms where it is asked to, and the head', () => {
     const { model } = made('GPT-2')
