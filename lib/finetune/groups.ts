@@ -4,7 +4,7 @@ import { checkOptions } from '../core/options.js'
 import type { Module, Parameter, ParameterView } from '../nn/module.js'
 import { depthOf } from './depth.js'
 import { type Selection, select } from './freeze.js'
-import { isBias, normParameters } from './norms.js'
+import { isBias, normParameters, normsIn } from './norms.js'
 import { checkModel } from './select.js'
 
 /** A group as optimizers take it. Its parameters are a live view: an adapter that is applied later is in one of the groups. */
@@ -23,27 +23,63 @@ export interface LayerGroup {
 /** A function that tells the group of each parameter there is. */
 type Classify<G> = () => ReadonlyMap<Parameter, G>
 
+type NamedParameter = readonly [path: string, parameter: Parameter]
+
+/** The parameters of a model by group, walked anew where they could have changed. */
+class Grouped<G> {
+  readonly #model: Module
+  readonly #order: readonly G[]
+  readonly #classify: Classify<G>
+  #groups = new WeakMap<Parameter, G>()
+  /** Parameters that the last walk found, for the groups that have not asked since. */
+  #walked = new Map<G, NamedParameter[]>()
+
+  constructor(model: Module, order: readonly G[], classify: Classify<G>) {
+    this.#model = model
+    this.#order = order
+    this.#classify = classify
+  }
+
+  /**
+   * A group's parameters with their paths. An optimizer asks for all groups in turn, from the first on, several times a step, which one
+   * walk answers: the first group always walks, as does one that asks again, and nothing outlives the turn of the event loop.
+   */
+  named(group: G): NamedParameter[] {
+    const known = group === this.#order[0] ? undefined : this.#walked.get(group)
+    if (known === undefined) this.#walk()
+    const found = known ?? this.#walked.get(group) ?? []
+    this.#walked.delete(group)
+    return found
+  }
+
+  #walk(): void {
+    const walked = new Map(this.#order.map((group): [G, NamedParameter[]] => [group, []]))
+    for (const named of this.#model.namedParameters()) walked.get(this.#groupOf(named[1]) as G)?.push(named)
+    this.#walked = walked
+    queueMicrotask(() => walked.clear())
+  }
+
+  #groupOf(parameter: Parameter): G | undefined {
+    // A parameter stays in its group, and one that came since is classified with all others.
+    if (!this.#groups.has(parameter)) {
+      const before = this.#groups
+      this.#groups = new WeakMap(
+        [...this.#classify()].map(([each, group]) => [each, before.get(each) ?? group] as const),
+      )
+    }
+    return this.#groups.get(parameter)
+  }
+}
+
 /** Live views of the parameters of each group, in the order of `order`; groups without parameters are left out. */
 function views<G>(model: Module, order: readonly G[], classify: Classify<G>): (readonly [G, ParameterView])[] {
-  let known = new WeakMap<Parameter, G>()
-  const groupOf = (parameter: Parameter): G | undefined => {
-    // A parameter stays in its group, and one that came since is classified with all others.
-    if (!known.has(parameter)) {
-      const before = known
-      known = new WeakMap([...classify()].map(([each, group]) => [each, before.get(each) ?? group] as const))
-    }
-    return known.get(parameter)
-  }
-  return order.flatMap((group) => {
-    const named = () => model.namedParameters().filter(([, parameter]) => groupOf(parameter) === group)
-    const view: ParameterView = {
-      named,
-      [Symbol.iterator]: () =>
-        named()
-          .map(([, parameter]) => parameter)
-          .values(),
-    }
-    return named().length === 0 ? [] : [[group, view] as const]
+  const all = new Grouped(model, order, classify)
+  const there = order.filter((group) => all.named(group).length > 0)
+  const grouped = new Grouped(model, there, classify)
+  return there.map((group) => {
+    const named = () => grouped.named(group)
+    const parameters = () => named().map(([, parameter]) => parameter)
+    return [group, { named, [Symbol.iterator]: () => parameters().values() }] as const
   })
 }
 
@@ -96,22 +132,24 @@ export interface LayerwiseOptions {
   /** The factor from each block to the one before. Default 0.95; ULMFiT has 1 / 2.6. */
   readonly decay?: number
   /**
-   * The rate of the head: what the model defines behind the child that its blocks are in. Where it defines none there, the
-   * rate and which parameters are meant: `{ lr: 1e-3, modules: '9' }`. Default: `lr`.
+   * The rate of the head: what the model defines behind the child that its blocks are in, but for a final norm. Where it defines
+   * none there, the rate and which parameters are meant: `{ lr: 1e-3, modules: '9' }`. Default: `lr`.
    */
   readonly head?: number | HeadRate
   /** Weight decay as that of `parameterGroups`. Default: the optimizer's own, for all parameters. */
   readonly weightDecay?: number
 }
 
-/** Parameters that the model defines behind the child that its blocks are in. */
+/** Parameters that the model defines behind the child that its blocks are in, but for a final norm. */
 function headOf(op: string, model: Module, head: LayerwiseOptions['head']): ReadonlySet<Parameter> {
   if (typeof head === 'object') return select(op, model, head.modules)
   const { blocks, places } = depthOf(model)
-  const around = new Set(blocks.map(([path]) => path.split('.')[0]))
+  const norms = new Set(normsIn(model))
+  const body = new Set(blocks.map(([path]) => path.split('.')[0]))
+  for (const [name, child] of model.namedChildren()) if (norms.has(child)) body.add(name)
   const found = new Set<Parameter>()
   for (const [path, parameter] of model.namedParameters())
-    if (places.get(parameter) === blocks.length && !around.has(path.split('.')[0] as string)) found.add(parameter)
+    if (places.get(parameter) === blocks.length && !body.has(path.split('.')[0] as string)) found.add(parameter)
   if (head !== undefined && found.size === 0)
     throw new ValueError(
       op,

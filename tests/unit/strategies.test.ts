@@ -152,6 +152,19 @@ describe('groups of parameters', () => {
     expect(new optim.AdamW(groups, { lr: 9 }).paramGroups.map(({ lr }) => lr)).toEqual(groups.map(({ lr }) => lr))
   })
 
+  it('are walked anew whenever they are read again', () => {
+    const model = new Net()
+    const groups = layerwiseGroups(model, { lr: 1 })
+    const count = () => groups.map(({ params }) => [...params].length)
+    expect(count()).toEqual([2, 6, 4, 4, 2])
+    applyLora(model, { rank: 1, targetModules: ['layers.1.0', 'head'] })
+    expect(count()).toEqual([4, 6, 6, 4, 2])
+    const [, , middle] = groups
+    applyLora(model, { name: 'more', rank: 1, targetModules: ['layers.1.0'] })
+    expect([...(middle?.params ?? [])]).toHaveLength(8)
+    expect(count()).toEqual([4, 6, 8, 4, 2])
+  })
+
   it('name the head where the model does not define one behind its blocks', () => {
     const model = new nn.Sequential(new nn.Linear(2, 2), new nn.ReLU(), new nn.Linear(2, 2))
     expect(layerwiseGroups(model, { lr: 1, decay: 0.1 }).map(({ lr }) => lr)).toEqual([1, 0.1])
