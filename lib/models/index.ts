@@ -72,4 +72,4 @@ export {
 export { Source } from './source.js'
 export { T5, type T5Options, t5 } from './t5.js'
 export type { T5Config } from './t5-config.js'
-export { Vit, VitClassifier, type VitConfig, type VitInputs, type VitOptions, vit } from './vit.js'
+export { Vit, VitClassifier, type VitConfig, type VitOptions, vit } from './vit.js'

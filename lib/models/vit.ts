@@ -6,7 +6,7 @@
 import { noGrad } from '../autograd/mode.js'
 import { shown, ValueError } from '../core/errors.js'
 import type { Generator } from '../core/generator.js'
-import { checkFlag, checkOptions, type OptionNames, ownOptions } from '../core/options.js'
+import { type OptionNames, ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { Dropout } from '../nn/activation.js'
 import { Conv2d } from '../nn/conv.js'
@@ -20,13 +20,11 @@ import { castTo } from '../ops/convert.js'
 import { add } from '../ops/elementwise/index.js'
 import { interpolate } from '../ops/interpolate/index.js'
 import { cat, expand, flatten, narrow, permute, reshape, select, transpose } from '../ops/shape/index.js'
-import type { Loss } from '../train/objective.js'
 import { type ActivationName, activationNames, activationOf } from './activation.js'
 import { type Architecture, fromConfig, layerOf } from './architecture.js'
 import type { ConfigJson, Settings } from './config.js'
 import { attendAll, labelsOf, problemTypeOf } from './encoder.js'
 import { classNames, ImageBody, ImageClassifier, type ImageConfig, imageFiles } from './image.js'
-import { labelledLoss } from './scores.js'
 
 export interface VitConfig extends ImageConfig {
   readonly imageSize: readonly [height: number, width: number]
@@ -43,14 +41,6 @@ export interface VitConfig extends ImageConfig {
   /** Whether queries, keys and values have biases. */
   readonly qkvBias: boolean
   readonly pooler: { readonly width: number; readonly activation: ActivationName }
-}
-
-export interface VitInputs {
-  /**
-   * Whether images may have other sizes than the model's: its positions are then resampled (bicubic) to their grid of patches. The
-   * default, false, refuses them.
-   */
-  readonly interpolatePositions?: boolean
 }
 
 /** Patches along both sides. */
@@ -176,6 +166,11 @@ export class Vit extends ImageBody<VitConfig> {
   readonly encoder: { readonly layer: readonly VitBlock[] }
   readonly layernorm: LayerNorm
   readonly pooler: VitPooler | null
+  /**
+   * Whether images may have other sizes than the model's: its positions are then resampled (bicubic) to their grid of patches. While
+   * it is false, such images are refused.
+   */
+  interpolatePositions = false
 
   constructor(config: VitConfig, json: ConfigJson, options: LayerOptions = {}, pooled = true) {
     super(config, json)
@@ -201,17 +196,13 @@ export class Vit extends ImageBody<VitConfig> {
     return this.embeddings.patchEmbeddings.projection.weight
   }
 
-  /** Throws ShapeError for images of another size than the model's, unless their positions are interpolated. */
-  override forward(pixels: Tensor, inputs: VitInputs = {}): Tensor {
-    const op = 'Vit'
-    const { interpolatePositions = false } = checkOptions(op, inputs, { interpolatePositions: true })
-    checkFlag(op, 'interpolatePositions', interpolatePositions)
-    if (!interpolatePositions) return super.forward(pixels)
+  override forward(pixels: Tensor): Tensor {
+    if (!this.interpolatePositions) return super.forward(pixels)
     this.checkPixels(pixels, null)
     const size = pixels.sizes.slice(2) as [number, number]
     if (gridOf(size, this.config).includes(0))
       throw new ValueError(
-        op,
+        'Vit',
         `images of ${size.join(' x ')} hold no patch of ${this.config.patchSize.join(' x ')} pixels`,
       )
     return this.states(castTo(pixels, this.firstWeight().dtype))
@@ -261,17 +252,6 @@ export class VitClassifier extends ImageClassifier<VitConfig> {
   constructor(architecture: Architecture<object, VitClassifier>, body: Vit, json: ConfigJson, options: LayerOptions) {
     super(architecture, body, json)
     this.classifier = new Linear(body.config.width, body.config.labels.length, options)
-  }
-
-  /** Throws ShapeError for images of another size than the model's, unless their positions are interpolated. */
-  override forward(pixels: Tensor, inputs: VitInputs = {}): Tensor {
-    return this.scores(this.body.gathered(this.body.forward(pixels, inputs)))
-  }
-
-  override loss(pixels: Tensor, inputs: VitInputs & { readonly labels: Tensor }): Loss {
-    const op = 'VitClassifier.loss'
-    const { labels, ...rest } = checkOptions(op, inputs, { labels: true, interpolatePositions: true })
-    return labelledLoss(op, this.forward(pixels, rest), labels, this.config.problemType)
   }
 
   protected override scores(vectors: Tensor): Tensor {

@@ -7,7 +7,7 @@ import { scope } from '../../lib/core/scope.js'
 import type { Tensor } from '../../lib/core/tensor.js'
 import { ImageProcessor, Picture } from '../../lib/images/index.js'
 import { readSafetensors } from '../../lib/io/safetensors.js'
-import { AutoModel, type ImageClassifier, ResNet } from '../../lib/models/index.js'
+import { AutoModel, type ImageClassifier, ResNet, Vit } from '../../lib/models/index.js'
 import { publishedVitName } from '../../lib/models/vit.js'
 import type { Buffer, Module } from '../../lib/nn/module.js'
 import { BatchNorm2d } from '../../lib/nn/norm.js'
@@ -37,6 +37,12 @@ function checkNumbers(model: ImageClassifier, folder: Folder, tally: Tally): voi
   }
   const expected = (name: string): Float32Array => folder.tensors.get(name)?.data as Float32Array
   tally.close('outputs', 'logits', floats(logits), expected('out.logits'), 1e-4)
+  if (folder.tensors.has('in.larger_pixel_values') && model.body instanceof Vit) {
+    model.body.interpolatePositions = true
+    const larger = noGrad(() => model.forward(given(folder, 'in.larger_pixel_values')))
+    tally.close('outputs', 'logits of a larger image', floats(larger), expected('out.larger_logits'), 1e-4)
+    model.body.interpolatePositions = false
+  }
   const { total, count } = model.loss(pixels, { labels })
   const value = total.div(count as Tensor) as Tensor
   tally.close('loss', 'the loss', [value.item() as number], [folder.json.loss ?? Number.NaN], 1e-5)

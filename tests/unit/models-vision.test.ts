@@ -14,6 +14,8 @@ import { augment, ImageProcessor, Picture, preprocess } from '../../lib/images/i
 import { type BytePicture, type Resampling, resample } from '../../lib/images/resample.js'
 import { AutoModel, type ConfigJson, type ImageClassifier, resnet, vit } from '../../lib/models/index.js'
 import { fromTypedArray, tensor } from '../../lib/ops/creation.js'
+import { classification } from '../../lib/tasks/index.js'
+import type { Objective } from '../../lib/train/index.js'
 
 setDefaultDevice('reference')
 const root = mkdtempSync(join(tmpdir(), 'firesteel-vision-'))
@@ -393,15 +395,11 @@ describe('ViT', () => {
     const model = vit(small).eval()
     const larger = waves([1, 3, 24, 19])
     expect(() => model.forward(larger)).toThrow(/pixels are \[1, 3, 24, 19\], but must be \[N, 3, 16, 16\]/)
-    expect(model.forward(larger, { interpolatePositions: true }).shape).toEqual([1, 3])
-    expect(model.body.forward(larger, { interpolatePositions: true }).shape).toEqual([1, 1 + 3 * 2, 12])
-    expect(() => model.forward(waves([1, 3, 24, 7]), { interpolatePositions: true })).toThrow(/no patch of 8 x 8/)
-    expect(() => model.forward(larger, { interpolatePositions: 1 as unknown as boolean })).toThrow(
-      /interpolatePositions/,
-    )
-    expect(() => model.forward(larger, { interpolate: true } as object)).toThrow(/interpolate/)
-    const labels = tensor([1], { dtype: 'int32' })
-    expect(model.loss(larger, { labels, interpolatePositions: true }).count).toBeDefined()
+    model.body.interpolatePositions = true
+    expect(model.forward(larger).shape).toEqual([1, 3])
+    expect(model.body.forward(larger).shape).toEqual([1, 1 + 3 * 2, 12])
+    expect(() => model.forward(waves([1, 3, 24, 7]))).toThrow(/no patch of 8 x 8/)
+    expect(() => model.forward(waves([1, 1, 24, 19]))).toThrow(/must be \[N, 3, H, W\]/)
   })
 
   it('has biases of queries, keys and values only where the configuration says so', () => {
@@ -428,6 +426,17 @@ describe('ViT', () => {
 })
 
 describe('labels of images', () => {
+  it('are learned by the objective of classes', () => {
+    for (const model of [vit(small), resnet(18, tiny)] as const) {
+      const objective: Objective<typeof model, readonly [Tensor, Tensor]> = classification()
+      const pixels = waves([2, 3, 16, 16])
+      const labels = tensor([2, 0], { dtype: 'int32' })
+      model.eval()
+      const { total } = objective.loss(model, [pixels, labels])
+      expect(total.item()).toBe(model.loss(pixels, { labels }).total.item())
+    }
+  })
+
   it('are classes, yes or no for each, or numbers', () => {
     const pixels = waves([2, 3, 16, 16])
     const model = vit(small).eval()
