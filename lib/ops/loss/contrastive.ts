@@ -28,6 +28,11 @@ export interface ContrastiveLossOptions extends ReductionOptions {
 
 const contrastiveNames: OptionNames<ContrastiveLossOptions> = { temperature: true, reduction: true }
 
+export interface InfoNceOptions extends ContrastiveLossOptions {
+  /** Hard negatives, [M, D]: vectors that are no row's partner, each a further one for every row to be told from. */
+  readonly negatives?: Tensor
+}
+
 interface Sharpness {
   readonly temperature: Tensor | null
   readonly divisor: number
@@ -55,24 +60,36 @@ function onDiagonal(n: number, like: Tensor): Tensor {
   return eq(unsqueeze(index, 1), index)
 }
 
-/** A loss of two batches of vectors, [N, D] each, whose rows belong together. */
+type Cosines = (a: Tensor, b: Tensor) => Tensor
+
+/** A loss of two batches of vectors, [N, D] each, whose rows belong together, and perhaps of others that do not. */
 function ofPairs(
   op: string,
   a: Tensor,
   b: Tensor,
   options: ContrastiveLossOptions,
   usual: number,
-  losses: (a: Tensor, b: Tensor, cosines: (a: Tensor, b: Tensor) => Tensor) => Tensor,
+  losses: (a: Tensor, b: Tensor, cosines: Cosines, negatives: Tensor | null) => Tensor,
+  negatives: Tensor | null = null,
 ): Tensor {
   const { temperature = usual, reduction = 'mean' } = checkOptions(op, options, contrastiveNames)
   checkReduction(op, reduction)
   checkFloats(op, { a, b })
   checkSame(op, ['a', a], ['b', b])
   if (a.ndim !== 2) throw new ShapeError(op, `a and b must be [N, D], but are ${formatShape(a.sizes)}`, [a.sizes])
+  if (negatives !== null) {
+    checkFloats(op, { negatives })
+    if (negatives.ndim !== 2 || negatives.sizes[1] !== a.sizes[1])
+      throw new ShapeError(
+        op,
+        `negatives are ${formatShape(negatives.sizes)}, but must be [M, ${a.sizes[1]}], because a is ${formatShape(a.sizes)}`,
+        [negatives.sizes, a.sizes],
+      )
+  }
   const { divisor, ...given } = sharpnessOf(op, temperature)
-  return inFloats(op, { a, b, ...given }, [], (x) => {
-    const cosines = (p: Tensor, q: Tensor) => sharpened(matmul(p, transpose(q, 0, 1)), x.temperature, divisor)
-    return reduceLoss(losses(unit(x.a), unit(x.b), cosines), reduction)
+  return inFloats(op, { a, b, negatives, ...given }, [], (x) => {
+    const cosines: Cosines = (p, q) => sharpened(matmul(p, transpose(q, 0, 1)), x.temperature, divisor)
+    return reduceLoss(losses(unit(x.a), unit(x.b), cosines, x.negatives && unit(x.negatives)), reduction)
   })
 }
 
@@ -92,13 +109,15 @@ export function ntXent(a: Tensor, b: Tensor, options: ContrastiveLossOptions = {
 }
 
 /**
- * InfoNCE (van den Oord, Li and Vinyals, 2018): each row of a [N, D] is to find its partner among the rows of b. temperature:
+ * InfoNCE (van den Oord, Li and Vinyals, 2018): each row of a [N, D] is to find its partner among the rows of b, and negatives. temperature:
  * default 0.07.
  */
-export function infoNce(a: Tensor, b: Tensor, options: ContrastiveLossOptions = {}): Tensor {
-  return ofPairs('infoNce', a, b, options, 0.07, (p, q, cosines) =>
-    choose(cosines(p, q), indices(0, p.sizes[0] as number, p)),
-  )
+export function infoNce(a: Tensor, b: Tensor, options: InfoNceOptions = {}): Tensor {
+  const op = 'infoNce'
+  const { negatives = null, ...rest } = checkOptions(op, options, { ...contrastiveNames, negatives: true })
+  const losses = (p: Tensor, q: Tensor, cosines: Cosines, others: Tensor | null): Tensor =>
+    choose(cosines(p, others === null ? q : cat([q, others])), indices(0, p.sizes[0] as number, p))
+  return ofPairs(op, a, b, rest, 0.07, losses, negatives)
 }
 
 /** The mean of infoNce in both directions (CLIP; Radford et al., 2021), of a and b [N, D]. temperature: default 0.07. */

@@ -74,7 +74,7 @@ interface Given {
 }
 
 /** Inputs that a call may leave out. */
-const optional = ['weight', 'posWeight', 'temperature', 'variance']
+const optional = ['weight', 'posWeight', 'temperature', 'variance', 'negatives']
 
 /** What may be read as numbers. */
 const countable: readonly DType[] = [...anyFloating, 'int32', 'uint8', 'bool']

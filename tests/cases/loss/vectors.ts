@@ -116,6 +116,15 @@ export const cases: readonly Case[] = [
     }),
   ),
   {
+    op: 'infoNce',
+    name: 'hard negatives',
+    inputs: [vectors, normal([6, 5]), normal([4, 5])],
+    call: (a, b, negatives) =>
+      f.infoNce(a as f.Tensor, b as f.Tensor, { negatives: negatives as f.Tensor, temperature: 0.5 }),
+    length: 100,
+    roundings: 64,
+  },
+  {
     op: 'supervisedContrastive',
     name: 'several views, and a temperature that is learnt',
     inputs: [normal([3, 2, 4]), integers([3], 0, 2), positive([1])],
@@ -153,6 +162,13 @@ const of = (fn: (...args: never[]) => f.Tensor, inputs: readonly Input[], option
 }
 
 export const errors: readonly ErrorCase[] = [
+  {
+    op: 'infoNce',
+    name: 'negatives of another width',
+    code: 'ERR_SHAPE',
+    mentions: ['negatives are [3, 5]', '[M, 4]'],
+    call: (make) => f.infoNce(make(x), make(x), { negatives: make(normal([3, 5])) }),
+  },
   ...Object.entries({ ...contrastive, supervisedContrastive: f.supervisedContrastive }).flatMap(
     ([op, fn]): ErrorCase[] => {
       const second = op === 'supervisedContrastive' ? integers([3], 0, 2) : x
@@ -282,7 +298,7 @@ export const calls: readonly PublicCall[] = [
   ]),
   sound('marginRankingLoss', f.marginRankingLoss, () => [t(3), t(3), ints([3]), { margin: 0.5, reduction: 'sum' }]),
   sound('ntXent', f.ntXent, () => [t(3, 2), t(3, 2), { temperature: 0.5, reduction: 'sum' }]),
-  sound('infoNce', f.infoNce, () => [t(3, 2), t(3, 2), { temperature: 0.5, reduction: 'sum' }]),
+  sound('infoNce', f.infoNce, () => [t(3, 2), t(3, 2), { temperature: 0.5, negatives: t(4, 2), reduction: 'sum' }]),
   sound('clipLoss', f.clipLoss, () => [t(3, 2), t(3, 2), { temperature: t(1), reduction: 'sum' }]),
   sound('supervisedContrastive', f.supervisedContrastive, () => [
     t(3, 2),
