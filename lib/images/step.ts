@@ -19,35 +19,26 @@ export function step(name: string, args: readonly unknown[], fn: ImageStep): Ima
   return withRecipe(fn, recipe(name, args))
 }
 
-/**
- * The steps, one after another, as a function of a row: `dataset.map(augment(randomResizedCrop(224), randomHorizontalFlip(),
- * normalize('imagenet')))`. The row's picture is changed, all else of the row stays. The random numbers are the row's own, so
- * that they are the same at any number of workers, and after a resume.
- */
-export function augment(
-  ...steps: readonly ImageStep[]
-): <R extends PictureRow>(row: R, context: Pick<RowContext, 'generator'>) => R {
-  const op = 'augment'
-  const wrong = steps.findIndex((each) => typeof each !== 'function')
-  if (wrong >= 0)
-    throw new ValueError(
-      op,
-      `step ${wrong} is ${kindOf(steps[wrong])}, but must be a function of a picture, such as randomCrop(28)`,
-    )
-  const through = (picture: Picture, { generator }: Pick<RowContext, 'generator'>) =>
-    steps.reduce((before, each) => each(before, generator), picture)
-  const rows = <R extends PictureRow>(row: R, context: Pick<RowContext, 'generator'>): R => {
+/** The row's own random numbers. */
+type Drawing = Pick<RowContext, 'generator'>
+
+/** A function of rows that gives another thing for the picture of each, and leaves all else of the row. */
+export function ofPictures<T>(
+  op: string,
+  change: (picture: Picture, generator: Generator) => T,
+): (row: unknown, context: Drawing) => unknown {
+  const rows = (row: unknown, context: Drawing): unknown => {
     if (!(context?.generator instanceof Generator))
       throw new ValueError(
         op,
         'the row comes without random numbers of its own, which rows of a stream have not; map a dataset of rows by index, or give ' +
           '{ generator } as the second argument',
       )
-    if (row instanceof Picture) return through(row, context) as PictureRow as R
-    if (Array.isArray(row) && row[0] instanceof Picture)
-      return [through(row[0], context), ...row.slice(1)] as PictureRow as R
+    const { generator } = context
+    if (row instanceof Picture) return change(row, generator)
+    if (Array.isArray(row) && row[0] instanceof Picture) return [change(row[0], generator), ...row.slice(1)]
     const { image } = Object(row) as { readonly image?: unknown }
-    if (image instanceof Picture) return { ...row, image: through(image, context) }
+    if (image instanceof Picture) return { ...(row as object), image: change(image, generator) }
     throw new ValueError(
       op,
       `the row is ${kindOf(row)} without a picture; rows are a Picture, [picture, label] or { image: picture }; pictures() of an ` +
@@ -55,16 +46,43 @@ export function augment(
     )
   }
   keepingForm(rows)
+  return rows
+}
+
+/** The steps as one. */
+export function inTurn(op: string, steps: readonly ImageStep[]): ImageStep {
+  const wrong = steps.findIndex((each) => typeof each !== 'function')
+  if (wrong >= 0)
+    throw new ValueError(
+      op,
+      `step ${wrong} is ${kindOf(steps[wrong])}, but must be a function of a picture, such as randomCrop(28)`,
+    )
+  return (picture, generator) => steps.reduce((before, each) => each(before, generator), picture)
+}
+
+/** The function, which threads can make anew where they can its steps. */
+export function withSteps<F extends object>(op: string, steps: readonly ImageStep[], fn: F): F {
   const recipes = steps.map(recipeOf)
   return recipes.includes(undefined)
-    ? rows
+    ? fn
     : withRecipe(
-        rows,
+        fn,
         recipe(
           op,
           recipes.map((each) => nested(each as Recipe)),
         ),
       )
+}
+
+/**
+ * The steps, one after another, as a function of a row: `dataset.map(augment(randomResizedCrop(224), randomHorizontalFlip(),
+ * normalize('imagenet')))`. The row's picture is changed, all else of the row stays. The random numbers are the row's own, so
+ * that they are the same at any number of workers, and after a resume.
+ */
+export function augment(...steps: readonly ImageStep[]): <R extends PictureRow>(row: R, context: Drawing) => R {
+  const op = 'augment'
+  const rows = ofPictures(op, inTurn(op, steps)) as <R extends PictureRow>(row: R, context: Drawing) => R
+  return withSteps(op, steps, rows)
 }
 
 /** Throws unless it is a number in the range, bounds included. */

@@ -1,6 +1,16 @@
 /** Pre-training: a corpus in shards of tokens, packed rows, objectives and what a model has learned. */
 
 export { type CausalBatch, causalLM, type LanguageModel } from '../tasks/index.js'
+export {
+  type ContrastiveBatches,
+  type ContrastiveLoss,
+  type ContrastiveOptions,
+  contrastive,
+  type Encoder,
+  Projected,
+  type VectorModel,
+  type ViewBatch,
+} from './contrastive.js'
 export { type AutoEncoder, type DenoisingOptions, denoising } from './denoising.js'
 export type { Deduplication } from './duplicates.js'
 export { type CausalScores, type EvaluateCausalOptions, evaluateCausal } from './language.js'
