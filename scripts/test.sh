@@ -12,7 +12,7 @@ part() {
 }
 part 'lint' npx biome ci --error-on-warnings .
 part 'floors' npx tsx scripts/floors.ts
-part 'types' npx tsc --noEmit
+part 'types' npx tsx scripts/types.ts
 part 'generated code' npx tsx scripts/generate.ts --check
 part 'table of what works' npx tsx scripts/support.ts --check
 part 'addon' node scripts/build-native.mjs --quiet

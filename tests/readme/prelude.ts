@@ -39,16 +39,20 @@ export const labels = randint(0, 3, [4])
 export const served: nn.Model = makeModel()
 
 /** The network and trainer of the README's first program, smaller in what it sees. */
-export const digits = new nn.Sequential(
-  ...[
-    new nn.Conv2d(1, 4, 3, { padding: 1 }),
-    new nn.ReLU(),
-    new nn.MaxPool2d(2),
-    new nn.Conv2d(4, 4, 3),
-    new nn.ReLU(),
-  ],
-  ...[new nn.MaxPool2d(2), new nn.Flatten(), new nn.Linear(4, 8), new nn.ReLU(), new nn.Linear(8, 4)],
-)
+const network = () =>
+  new nn.Sequential(
+    ...[
+      new nn.Conv2d(1, 4, 3, { padding: 1 }),
+      new nn.ReLU(),
+      new nn.MaxPool2d(2),
+      new nn.Conv2d(4, 4, 3),
+      new nn.ReLU(),
+    ],
+    ...[new nn.MaxPool2d(2), new nn.Flatten(), new nn.Linear(4, 8), new nn.ReLU(), new nn.Linear(8, 4)],
+  )
+export const digits = network()
+/** Another one, without adapters. */
+export const pretrained = network()
 export const few = new DataLoader(new TensorDataset(rand([8, 1, 8, 8]), randint(0, 4, [8])), { batchSize: 4 })
 export const trainer = new Trainer(digits, {
   optimizer: new optim.AdamW(digits.parameters()),

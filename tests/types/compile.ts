@@ -2,9 +2,9 @@
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 
-export const root = fileURLToPath(new URL('../../', import.meta.url))
+const root = fileURLToPath(new URL('../../', import.meta.url))
 export const folder = `${root}tests/types/`
-export const config = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile)
+const config = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile)
 const parsed = ts.parseJsonConfigFileContent(config.config, ts.sys, root)
 // The snippets import more than they use.
 const options = { ...parsed.options, noUnusedLocals: false }
@@ -14,7 +14,7 @@ export const textOf = ({ messageText }: ts.Diagnostic) => ts.flattenDiagnosticMe
 const sources = new Map<string, ts.SourceFile>()
 
 /** A program of the library and of files that exist in memory only. */
-export function compile(files: { readonly [name: string]: string }, others: readonly string[] = []): ts.Program {
+export function compile(files: { readonly [name: string]: string }): ts.Program {
   const host = ts.createCompilerHost(options)
   const { fileExists, readFile } = host
   const inMemory = (path: string) => (path.startsWith(folder) ? files[path.slice(folder.length)] : undefined)
@@ -29,5 +29,9 @@ export function compile(files: { readonly [name: string]: string }, others: read
     if (inMemory(path) === undefined) sources.set(path, source)
     return source
   }
-  return ts.createProgram([...Object.keys(files).map((name) => folder + name), ...others], options, host)
+  return ts.createProgram(
+    Object.keys(files).map((name) => folder + name),
+    options,
+    host,
+  )
 }
