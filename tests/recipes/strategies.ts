@@ -7,6 +7,7 @@
  */
 import { parseArgs } from 'node:util'
 import {
+  applyIa3,
   applyLora,
   bitfit,
   countParameters,
@@ -47,6 +48,12 @@ interface Plan {
   readonly slanted?: boolean
 }
 
+function withLora({ model, head, adapted }: Shape, options: { readonly dora?: boolean }): void {
+  freeze(model)
+  applyLora(model, { rank: 8, targetModules: [...adapted], ...options })
+  unfreeze(model, head)
+}
+
 /** What each strategy does to the model before training. */
 const strategies: { readonly [name: string]: (shape: Shape) => Plan | undefined } = {
   full: () => undefined,
@@ -69,9 +76,15 @@ const strategies: { readonly [name: string]: (shape: Shape) => Plan | undefined 
   BitFit: ({ model, head }) => {
     bitfit(model, { norms: true, head })
   },
-  LoRA: ({ model, head, adapted }) => {
+  LoRA: (shape) => {
+    withLora(shape, {})
+  },
+  DoRA: (shape) => {
+    withLora(shape, { dora: true })
+  },
+  IA3: ({ model, head, adapted }) => {
     freeze(model)
-    applyLora(model, { rank: 8, targetModules: [...adapted] })
+    applyIa3(model, { targetModules: [...adapted] })
     unfreeze(model, head)
   },
 }
