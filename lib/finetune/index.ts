@@ -20,7 +20,7 @@ export { DoraMagnitude, LoraAdapter, type LoraAdapterOptions } from './lora-adap
 export { LoraConv2d, LoraEmbedding, LoraLinear } from './lora-kinds.js'
 export { type MergeIntoOptions, type MergeOptions, mergeLora, unmergeLora } from './merge.js'
 export { freezeNorms } from './norms.js'
-export { type AdapterFileOptions, loadAdapter, saveAdapter } from './peft.js'
+export { type AdapterFileOptions, loadAdapter, type SaveAdapterOptions, saveAdapter } from './peft.js'
 export { removeLora } from './plan.js'
 export { type Probe, type ProbeOptions, probe } from './probe.js'
 export { applyPrompt, type PromptOptions } from './prompt.js'

@@ -1,5 +1,6 @@
 /** Adapters in PEFT's files: adapter_config.json and adapter_model.safetensors. */
 import { ValueError } from '../core/errors.js'
+import { Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { writeTogether } from '../io/atomic.js'
@@ -22,6 +23,7 @@ import { planLora } from './lora.js'
 import { unmergeLora } from './merge.js'
 import { adaptersOf, attach, copiesOf, layersOf, type Plan } from './plan.js'
 import { planPrompt } from './prompt.js'
+import { areSame, canSwitch, equalOutputs, isProbed, snapshot } from './prove.js'
 import { checkModel, endsWith } from './select.js'
 
 const prefix = 'base_model.model.'
@@ -117,6 +119,14 @@ export interface AdapterFileOptions {
   readonly name?: string
 }
 
+export interface SaveAdapterOptions extends AdapterFileOptions {
+  /** Gets the line that says what was written and proved. Default: `console.log`, for models that can be tried, as those of AutoModel. */
+  readonly log?: (line: string) => void
+}
+
+/** Saves that are not done yet, by folder: one at a time, because each reads what it wrote. */
+const saving = new Map<string, Promise<void>>()
+
 /**
  * Writes the model's adapter, as it is at the call, into a folder, as PEFT does; the folder is made if it is not there. Both
  * files are complete before they take their places, weights first, and the weights hold a hash of the config's settings:
@@ -125,12 +135,21 @@ export interface AdapterFileOptions {
  * when they are older than a day. Two processes must not save to one folder at the same time. Throws ValueError where the files
  * cannot be written, and the folder is then as it was.
  *
+ * Then it reads both files and holds every number against what was there at the call. With a model that can be tried
+ * (`probe()`, as AutoModel's) it also holds the outputs with the adapter that was read against those with the model's own, bit for bit,
+ * unless the adapter has learned on by then, is merged, or began as singular values; and says so in a line. Throws ValueError where
+ * anything differs.
+ *
  * The base is not saved. Where buffers of it changed since LoRA was applied, as running statistics of a batch norm in training
  * do, or where its parameters learn, outside of `modulesToSave`, a warning of the process (FIRESTEEL_ADAPTER) names them.
  */
-export async function saveAdapter(model: Module, folder: string, options: AdapterFileOptions = {}): Promise<void> {
+export async function saveAdapter(model: Module, folder: string, options: SaveAdapterOptions = {}): Promise<void> {
   const op = 'saveAdapter'
-  const name = appliedName(op, model, checkOptions(op, options, { name: true }).name)
+  const { name: given, log = isProbed(model) ? console.log : () => undefined } = checkOptions(op, options, {
+    name: true,
+    log: true,
+  })
+  const name = appliedName(op, model, given)
   const applied = appliedAs(model, name)
   checkPath(op, 'write', folder)
   const adapters = fileNames(model, name)
@@ -140,12 +159,54 @@ export async function saveAdapter(model: Module, folder: string, options: Adapte
   // The hash is that of the settings as loadAdapter will read them from the text.
   const hash = settingsHash(appliedFrom(op, configFile, JSON.parse(config)))
   const weights = tensorFile(join(folder, weightsFile), state, { format: 'pt', [hashKey]: hash }, op)
-  try {
-    await mkdir(folder, { recursive: true })
-  } catch (error) {
-    throw refusal(op, 'write', folder, error)
+  const kept = snapshot(state)
+  const write = async () => {
+    try {
+      await mkdir(folder, { recursive: true })
+    } catch (error) {
+      throw refusal(op, 'write', folder, error)
+    }
+    await writeTogether([weights, { path: join(folder, configFile), chunks: [new TextEncoder().encode(config)] }], op)
+    log(await prove(op, model, name, folder, kept))
   }
-  await writeTogether([weights, { path: join(folder, configFile), chunks: [new TextEncoder().encode(config)] }], op)
+  const before = saving.get(folder)
+  const done = before === undefined ? write() : before.then(write, write)
+  saving.set(folder, done)
+  try {
+    await done
+  } finally {
+    if (saving.get(folder) === done) saving.delete(folder)
+    for (const tensor of kept.values()) tensor.dispose()
+  }
+}
+
+/** Reads what was written and holds it against what was to be; the line that says what was found. */
+async function prove(
+  op: string,
+  model: Module,
+  name: string,
+  folder: string,
+  kept: ReadonlyMap<string, Tensor>,
+): Promise<string> {
+  const files = await openTogether(op, folder)
+  let tensors: Map<string, Tensor>
+  try {
+    tensors = await tensorsIn(files.file, kept, op)
+  } finally {
+    await files.file.close()
+  }
+  // Within one turn from here, because the model may learn on.
+  if (!areSame(kept, tensors))
+    throw new ValueError(op, `${folder} was written, but other numbers are read from it; the folder must not be used`)
+  const line = `saved ${folder}: ${kept.size} tensors, read again and proved: they are equal bit for bit`
+  const isSingular = files.applied.kind === 'lora' && files.applied.options.init !== undefined
+  if (!isProbed(model) || isSingular || !canSwitch(model)) return line
+  if (!appliedNames(model).includes(name)) return line
+  if (!areSame(kept, adapterState(fileNames(model, name), copiesNamed(model, name)))) return line
+  // No name that a program gives an adapter, because it could not be saved under it.
+  const { plan, adapters, whole, state } = placed(planOf(op, model, `${name}\0`, files, new Generator(0)))
+  matchState(op, { namedState: () => state }, tensors, {}, join(folder, weightsFile)).write()
+  return `${line}, and so are ${equalOutputs(op, folder, model, name, plan, adapters, whole)} outputs`
 }
 
 interface AdapterFiles {
@@ -186,13 +247,32 @@ function secondBiases({ applied, saved }: Plan, names: Iterable<string>): string
 }
 
 /** What a file's adapter is in a model. Optional modules that the model does not have are left out. */
-function planOf(op: string, model: Module, name: string, { applied, optional }: AdapterFiles): Plan {
-  if (applied.kind === 'prompt') return planPrompt(op, model, { ...applied.options, name })
+function planOf(
+  op: string,
+  model: Module,
+  name: string,
+  { applied, optional }: AdapterFiles,
+  generator?: Generator,
+): Plan {
+  const begin = generator === undefined ? {} : { generator }
+  if (applied.kind === 'prompt') return planPrompt(op, model, { ...applied.options, name, ...begin })
   const { modulesToSave = [], ...rest } = applied.options
   const paths = model.namedModules().map(([path]) => path)
   const kept = modulesToSave.filter((each) => !optional.includes(each) || paths.some((path) => endsWith(path, each)))
   const options = { ...rest, ...(kept.length > 0 ? { modulesToSave: kept } : {}), name }
-  return applied.kind === 'ia3' ? planIa3(op, model, options) : planLora(op, model, options)
+  return applied.kind === 'ia3' ? planIa3(op, model, options) : planLora(op, model, { ...options, ...begin })
+}
+
+/** A plan with its adapters, the modules that learn whole, and the tensors of both under their names in files. */
+function placed(plan: Plan) {
+  const adapters = adaptersOf(plan)
+  const named = plan.layers.map(({ fileName, layer }) => [fileName, adapters.get(layer) as Adapter] as const)
+  const whole = copiesOf(plan)
+  const state = adapterState(
+    named,
+    [...plan.saved, ...plan.biases].map(([path, module]) => [path, whole.get(module) as Copy] as const),
+  )
+  return { plan, adapters, whole, state }
 }
 
 /**
@@ -215,18 +295,13 @@ export async function loadAdapter(model: Module, folder: string, options: Adapte
     if (!has) checkFree(op, model, name)
     const plan = planOf(op, model, name, files)
     checkSwitch(op, model, has ? [name] : [])
-    const adapters = adaptersOf(plan)
-    const named = plan.layers.map(({ fileName, layer }) => [fileName, adapters.get(layer) as Adapter] as const)
-    const whole = copiesOf(plan)
-    const state = adapterState(
-      named,
-      [...plan.saved, ...plan.biases].map(([path, module]) => [path, whole.get(module) as Copy] as const),
-    )
+    const found = placed(plan)
+    const { state } = found
     for (const { fileName, layer } of plan.layers) {
       const key = `${prefix}${fileName}.base_layer.weight`
       if (file.tensors.has(key) && isAdaptable(layer)) state.set(key, layer.adaptation.weight)
     }
-    return { plan, adapters, whole, state }
+    return found
   }
   // Once before the file is read, for what of it is wanted, and again after, because the model may have changed meanwhile.
   const path = join(folder, weightsFile)

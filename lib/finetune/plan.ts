@@ -121,7 +121,7 @@ export function attach(
   for (const { layer, settle } of plan.layers) {
     const adapter = adapters.get(layer) as Adapter
     settle(adapter)
-    layer.adapters.set(name, adapter.train(layer.training) as Adapter)
+    layer.adapters.put(name, adapter.train(layer.training) as Adapter)
   }
   activate(model, [name])
   // Another adapter over the same base: what changed since the first is still not the base's.

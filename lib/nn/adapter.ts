@@ -183,6 +183,13 @@ export abstract class Slot<A extends Adapter = Adapter> {
    * ValueError for what cannot be here, for a name that no state could hold, and for an adapter that has another name elsewhere.
    */
   set(name: string, adapter: A): this {
+    this.put(name, adapter)
+    this.activate(this.#active.includes(name) ? this.#active : [...this.#active, name])
+    return this
+  }
+
+  /** As `set`, but it is active only where one with its name was. */
+  put(name: string, adapter: A): this {
     const op = `${this.place}.adapters.set`
     checkAdapterName(op, name)
     this.check(op, adapter)
@@ -195,7 +202,7 @@ export abstract class Slot<A extends Adapter = Adapter> {
       adapter[enter](name)
       this.#byName.set(name, adapter)
     }
-    this.activate(this.#active.includes(name) ? this.#active : [...this.#active, name])
+    if (this.#active.includes(name)) this.activate(this.#active)
     return this
   }
 

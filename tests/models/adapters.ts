@@ -187,7 +187,9 @@ function checkMerged(opened: Opened, folder: AdapterFolder, tally: Tally): void 
 async function checkSave(opened: Opened, folder: AdapterFolder, tally: Tally): Promise<void> {
   const path = mkdtempSync(join(tmpdir(), 'firesteel-adapter-'))
   try {
-    await saveAdapter(opened.model, path)
+    const lines: string[] = []
+    await saveAdapter(opened.model, path, { log: (line) => void lines.push(line) })
+    tally.is('a save proves outputs', /, and so are \d+ outputs$/.test(lines.join()), lines.join())
     const again = await open(folder)
     await loadAdapter(again.model, path)
     checkLogits(again, folder, 'logits', tally, 'logits of a save')

@@ -137,7 +137,7 @@ describe.each([
     expect(values(withAdapter(model, 'a', () => noGrad(() => model.forward(ids))))).toEqual(results)
     expect(values(withoutAdapters(model, () => noGrad(() => model.forward(ids))))).toEqual(base)
     await inFolder(async (path) => {
-      await saveAdapter(model, path, { name: 'a' })
+      await saveAdapter(model, path, { name: 'a', log: () => undefined })
       const config = JSON.parse(await readFile(join(path, 'adapter_config.json'), 'utf8'))
       expect(config).toMatchObject({
         peft_type: kind === 'prompt' ? 'PROMPT_TUNING' : 'PREFIX_TUNING',
@@ -148,7 +148,12 @@ describe.each([
       const other = make()
       await loadAdapter(other, path)
       expect(values(noGrad(() => other.forward(ids)))).toEqual(results)
+      // While another is active, too.
+      setAdapter(model, 'a')
       await loadAdapter(model, path, { name: 'c' })
+      expect(values(noGrad(() => model.forward(ids)))).toEqual(results)
+      applyPrompt(model, { ...options(kind), name: 'd' })
+      expect(model.adapters.active).toEqual(['d'])
       expect(() => setAdapter(model, ['a', 'c'])).toThrow("a text has one prompt before it, but 'a' and 'c' are chosen")
       setAdapter(model, 'a')
       removeLora(model, { name: 'a' })
