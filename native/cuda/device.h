@@ -37,6 +37,8 @@ extern const Launchable shape_kernels[];
 extern const Launchable reduce_kernels[];
 extern const Launchable indexing_kernels[];
 extern const Launchable matmul_kernels[];
+extern const Launchable conv_kernels[];
+extern const Launchable pool_kernels[];
 extern const Launchable norm_kernels[];
 extern const Launchable softmax_kernels[];
 extern const Launchable loss_kernels[];

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "device.h"
+#include "multiply.h"
 #include "product.h"
 
 namespace firesteel::cuda {
@@ -102,6 +103,8 @@ std::string choose(const Device& device, const Product& job, const Shape& shape,
          dtype_names[static_cast<int>(b)];
 }
 
+}  // namespace
+
 bool multiply(Device& device, const View& out, const View& a, const View& b, const View* bias, bool accumulates) {
   if (!consistent(device, out, a, b, bias)) return false;
   if (out.count == 0) return true;
@@ -141,6 +144,8 @@ bool multiply(Device& device, const View& out, const View& a, const View& b, con
   }
   return job.splits == 1 || device.launch("matmul_add_parts", static_cast<uint64_t>(out.count), &job);
 }
+
+namespace {
 
 bool launch_matmul(Device& device, const Launchable&, const KernelCall& call) {
   const View* bias = call.views[3].ndim < 0 ? nullptr : &call.views[3];

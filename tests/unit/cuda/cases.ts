@@ -15,6 +15,8 @@ const families = chosen ?? [
   'reduce',
   'indexing',
   'matmul',
+  'conv',
+  'pool',
   'norm',
   'softmax',
   'loss',
