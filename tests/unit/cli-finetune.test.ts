@@ -18,7 +18,7 @@ import { UsageError } from '../../lib/cli/exit.js'
 import type { DryRun } from '../../lib/cli/tuning/dry.js'
 import type { RowFigures } from '../../lib/cli/tuning/figures.js'
 import { progressLogger } from '../../lib/cli/tuning/progress.js'
-import { chatRows, configYaml, encoderModel, workplace } from './cli-finetune.js'
+import { chatRows, configYaml, encoderModel, workplace, writerModel } from './cli-finetune.js'
 
 let folder: string
 let config: string
@@ -251,6 +251,18 @@ describe('finetune', () => {
     await expect(
       generateCommand([config, '--prompt', 'x', ...set('model=./bert', 'output=runs/by-full', 'method=full')]),
     ).rejects.toThrow("the run learned rows of the format 'classification'")
+  })
+
+  it('learns translations, with their prefix, which generate gives', async () => {
+    await writerModel(join(folder, 't5'))
+    writeFileSync(join(folder, 'pairs.tsv'), 'source\ttarget\nping\tpong\ngo\tstay\n')
+    const own = set('model=./t5', 'method=full', 'data={ file: pairs.tsv, prefix: "to: " }', 'output=runs/pairs')
+    expect(await peekCommand([config, '1', ...own])).toBe(0)
+    expect(stripVTControlCharacters(stdout)).toMatch(/pairs\.tsv:2: \d+ tokens, \d+ learned\n.*to: ping\n.*pong/)
+    expect(await finetuneCommand([config, ...own, ...set('train.epochs=60', 'train.lr=2e-2')])).toBe(0)
+    stdout = ''
+    expect(await generateCommand([config, '--prompt', 'go', '--max-new-tokens', '8', ...own])).toBe(0)
+    expect(stdout.trim()).toBe('stay')
   })
 
   const endless = ['train.epochs=1000', 'train.checkpoints={ every: 3, keep: 2 }', 'method.lora.dropout=0.1']

@@ -72,6 +72,27 @@ export async function encoderModel(folder: string): Promise<void> {
     cpSync(join(tokenizers, 'llama-bpe', name), join(folder, name))
 }
 
+/** A small T5, with the same tokens. */
+export async function writerModel(folder: string): Promise<void> {
+  manualSeed(0)
+  const model = await AutoModel.forSeq2Seq({
+    model_type: 't5',
+    vocab_size: 1403,
+    d_model: 16,
+    d_kv: 8,
+    d_ff: 24,
+    num_layers: 1,
+    num_heads: 2,
+    dropout_rate: 0,
+    pad_token_id: 0,
+    eos_token_id: 2,
+    decoder_start_token_id: 0,
+  })
+  await model.save(folder, { log: () => undefined })
+  for (const name of ['tokenizer.json', 'tokenizer_config.json'])
+    cpSync(join(tokenizers, 'llama-bpe', name), join(folder, name))
+}
+
 /** A folder with `model`, `rows.jsonl` and `config.yaml`. */
 export async function workplace(): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'firesteel-cli-'))

@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { text as readAll } from 'node:stream/consumers'
 import type { CausalModel, ChatOptions } from '../../models/causal.js'
+import type { Seq2SeqModel } from '../../models/seq2seq.js'
 import type { ChatMessage } from '../../text/chat/template.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { parseArguments } from '../arguments.js'
@@ -87,10 +88,12 @@ export async function generateCommand(args: readonly string[]): Promise<ExitCode
 
 /** A model that writes. */
 interface Writer {
-  readonly model: CausalModel
+  readonly model: CausalModel | Seq2SeqModel
   readonly tokenizer: Tokenizer
   /** The format of the rows that it learned; null for a folder that no run made. */
   readonly format: FormatName | null
+  /** The text that is put before what an encoder-decoder reads. */
+  readonly prefix: string
 }
 
 async function load(path: string, assignments: readonly string[]): Promise<Writer> {
@@ -99,11 +102,17 @@ async function load(path: string, assignments: readonly string[]): Promise<Write
     () => false,
   )
   if (!isFolder) {
-    const [{ loadTuned }, causal] = await Promise.all([import('../tuning/result.js'), import('../../models/causal.js')])
-    const { model, tokenizer, format } = await loadTuned(await loadFinetune(path, assignments))
-    if (model instanceof causal.CausalModel) return { model, tokenizer, format }
+    const [{ loadTuned }, { CausalModel }, { Seq2SeqModel }] = await Promise.all([
+      import('../tuning/result.js'),
+      import('../../models/causal.js'),
+      import('../../models/seq2seq.js'),
+    ])
+    const loaded = await loadFinetune(path, assignments)
+    const { model, tokenizer, format } = await loadTuned(loaded)
+    const { prefix = '' } = loaded.config.data
+    if (model instanceof CausalModel || model instanceof Seq2SeqModel) return { model, tokenizer, format, prefix }
     throw new UsageError(
-      `${path}: the run learned rows of the format '${format}', but only models of chats, completions and texts write`,
+      `${path}: the run learned rows of the format '${format}', but only models of chats, completions, texts and translations write`,
     )
   }
   if (assignments.length > 0) throw new UsageError('--set changes values of a config, but a folder was given')
@@ -111,7 +120,12 @@ async function load(path: string, assignments: readonly string[]): Promise<Write
     import('../../models/auto.js'),
     import('../../text/tokenizer/folder.js'),
   ])
-  return { model: await AutoModel.forCausalLM(path), tokenizer: await AutoTokenizer.load(path), format: null }
+  return {
+    model: await AutoModel.forCausalLM(path),
+    tokenizer: await AutoTokenizer.load(path),
+    format: null,
+    prefix: '',
+  }
 }
 
 interface Writing {
@@ -121,11 +135,12 @@ interface Writing {
 }
 
 function pieces(
-  { model, tokenizer }: Writer,
+  { model, tokenizer, prefix }: Writer,
   prompt: string,
   { isChat, system, options }: Writing,
 ): AsyncGenerator<string> {
   model.eval()
+  if (!('chat' in model)) return translated(model.translate(tokenizer, prompt, { prefix, ...options }))
   if (isChat) {
     const messages: ChatMessage[] = [
       ...(system === undefined ? [] : [{ role: 'system', content: system }]),
@@ -137,4 +152,9 @@ function pieces(
   const end = tokenizer.idFor('eos')
   const stopTokens = [...new Set([...model.endTokens, ...(end === null ? [] : [end])])]
   return model.stream(ids, { stopTokens, ...options, tokenizer })
+}
+
+/** A translation, which comes as a whole. */
+async function* translated(text: Promise<string>): AsyncGenerator<string> {
+  yield await text
 }

@@ -40,7 +40,8 @@ export async function peekCommand(args: readonly string[]): Promise<ExitCode> {
     if (values.json) {
       const lists = Object.entries(own).map(([name, value]) => [name, ArrayBuffer.isView(value) ? [...value] : value])
       console.log(JSON.stringify({ place, text: decode(tokenizer, [...row.ids]), ...Object.fromEntries(lists) }))
-    } else console.log(rowText(own, { place, tokenizer, colours, labels: labelling.labels }))
+    } else if (data.format === 'translation') console.log(pairText(own, { place, tokenizer, colours, labels: [] }))
+    else console.log(rowText(own, { place, tokenizer, colours, labels: labelling.labels }))
   }
   if (!values.json) console.log(figuresText(rowFigures(data)))
   return exitCodes.done
@@ -75,6 +76,12 @@ function labelText({ label }: PeekedRow, labels: readonly string[]): string {
   if (label === undefined) return ''
   if (typeof label === 'number') return `, label ${labels.length > 1 ? (labels[label] ?? label) : label}`
   return `, labels ${[...label].flatMap((value, i) => (value === 1 ? [labels[i] ?? i] : [])).join(', ') || 'none'}`
+}
+
+/** A text that is read, and the one that is learned for it. */
+function pairText({ ids, labels: written = new Int32Array() }: PeekedRow, { place, tokenizer, colours }: Peek): string {
+  const [source, target] = [decode(tokenizer, [...ids]), decode(tokenizer, [...written])]
+  return `${place}: ${ids.length} tokens, ${written.length} learned\n${source}\n${colours ? styleText('green', target) : `⟦${target}⟧`}\n`
 }
 
 /** The text of a row in runs of tokens that are learned and that are not. */

@@ -50,11 +50,13 @@ const columns = z
     tags: column("a tag for each word (default 'tags')").optional(),
     question: column("the question (default 'question')").optional(),
     context: column("the text that holds the answer (default 'context')").optional(),
+    source: column("the text that is read (default 'source')").optional(),
+    target: column("the text that is written for it (default 'target')").optional(),
     answers: column("{ text, start }, or SQuAD's lists (default 'answers')").optional(),
   })
   .describe('a table of columns whose names are not the usual ones, such as { text: review }')
 
-export const formatNames = ['chat', 'completion', 'text', 'classification', 'tokens', 'answers'] as const
+export const formatNames = ['chat', 'completion', 'text', 'classification', 'tokens', 'answers', 'translation'] as const
 
 const data = z
   .strictObject({
@@ -64,7 +66,7 @@ const data = z
     format: z
       .enum(formatNames)
       .describe(
-        "'chat' (messages), 'completion' (prompt, completion), 'text', 'classification' (text, label), 'tokens' (words, tags) or 'answers' (question, context, answers); default: as the first row has columns",
+        "'chat' (messages), 'completion' (prompt, completion), 'text', 'classification' (text, label), 'tokens' (words, tags), 'answers' (question, context, answers) or 'translation' (source, target); default: as the first row has columns",
       )
       .optional(),
     columns: columns.optional(),
@@ -73,6 +75,11 @@ const data = z
       .describe("'assistant' (default), 'last' or 'all': which tokens of a chat are learned")
       .optional(),
     template: z.string().min(1).describe("a chat template, or the name of one of the tokenizer's").optional(),
+    prefix: z
+      .string()
+      .min(1)
+      .describe("a text that is put before each source, such as 'translate English to German: ' (default: none)")
+      .optional(),
     labels: z
       .array(z.string().min(1))
       .min(1)

@@ -6,6 +6,7 @@ import { qaRows } from '../../tasks/rows/answers.js'
 import { completionRows, paddedRows } from '../../tasks/rows/causal.js'
 import type { LabelKind } from '../../tasks/rows/labels.js'
 import type { TokenizedRows, TokenList } from '../../tasks/rows/rows.js'
+import { seq2seqRows } from '../../tasks/rows/seq2seq.js'
 import { textRows } from '../../tasks/rows/text.js'
 import { tokenRows } from '../../tasks/rows/tokens.js'
 import { type ChatRow, chatRows, type Learn } from '../../text/chat/chat.js'
@@ -34,6 +35,7 @@ export interface RowSettings {
   readonly template: string | undefined
   readonly labels: readonly string[] | undefined
   readonly kind: LabelKind | undefined
+  readonly prefix: string | undefined
   /** The most tokens of a row; Infinity where there is no limit. */
   readonly most: number
 }
@@ -126,6 +128,23 @@ export const formats: { readonly [name in FormatName]: Format } = {
         answer: field('answers', columns) as never,
       }),
   },
+  translation: {
+    columns: ['source', 'target'],
+    read: (rows, tokenizer, { columns, prefix = '', most }) =>
+      seq2seqRows(prefixed(rows, field('source', columns), prefix), tokenizer, {
+        ...limited(most),
+        source: textAt('source', columns),
+        target: textAt('target', columns),
+      }),
+  },
+}
+
+/** Rows whose texts begin with the prefix. What is no text stays, so that it is refused as it is. */
+async function* prefixed(rows: AsyncIterable<Row>, name: string, prefix: string): AsyncGenerator<Row> {
+  for await (const row of rows) {
+    const text = row[name]
+    yield typeof text === 'string' && text.trim() !== '' ? { ...row, [name]: prefix + text } : row
+  }
 }
 
 /** The name of a column of texts. What a row has there is checked when it is read. */
@@ -134,7 +153,15 @@ function textAt(name: keyof Columns, columns: Columns): never {
 }
 
 /** Formats in the order in which the columns of a row are held against them: the one that asks for most first. */
-const guesses: readonly FormatName[] = ['chat', 'answers', 'tokens', 'completion', 'classification', 'text']
+const guesses: readonly FormatName[] = [
+  'chat',
+  'answers',
+  'tokens',
+  'completion',
+  'translation',
+  'classification',
+  'text',
+]
 
 /** The format that the columns of a row tell. */
 export function formatOf(row: Row, columns: Columns = {}): FormatName | null {

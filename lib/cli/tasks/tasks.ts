@@ -4,19 +4,22 @@ import { CausalModel } from '../../models/causal.js'
 import type { ConfigJson } from '../../models/config.js'
 import type { QuestionAnswerer, SequenceClassifier, TokenClassifier } from '../../models/heads.js'
 import type { PretrainedModel } from '../../models/pretrained.js'
+import type { Seq2SeqModel } from '../../models/seq2seq.js'
 import { causalLM } from '../../tasks/causal.js'
 import { type ClassificationBatch, classification, regression } from '../../tasks/classification.js'
 import { questionAnswering } from '../../tasks/question-answering.js'
 import type { AnswerBatch } from '../../tasks/rows/answers.js'
 import type { CausalBatch } from '../../tasks/rows/causal.js'
 import type { LabelKind } from '../../tasks/rows/labels.js'
+import type { Seq2SeqBatch } from '../../tasks/rows/seq2seq.js'
 import type { TokenBatch } from '../../tasks/rows/tokens.js'
+import { seq2seq } from '../../tasks/seq2seq.js'
 import { tokenClassification } from '../../tasks/token-classification.js'
 import type { Objective } from '../../train/objective.js'
 import type { FormatName, TaskBatch, TaskRows } from './formats.js'
 
 /** A model of any of the tasks. */
-export type TaskModel = PretrainedModel<{ readonly vocabSize: number; readonly context: number }>
+export type TaskModel = PretrainedModel<{ readonly vocabSize: number; readonly context?: number }>
 
 /** The classes of a task, as its rows have them. */
 export interface Labelling {
@@ -70,6 +73,10 @@ const tasks: { readonly [name in FormatName]: Task } = {
     load: (from, _, options = {}) => AutoModel.forQuestionAnswering(from, { ...options, newHead: true }),
     objective: () => general<QuestionAnswerer, AnswerBatch>(questionAnswering()),
   },
+  translation: {
+    load: (from, _, options = {}) => AutoModel.forSeq2Seq(from, options),
+    objective: () => general<Seq2SeqModel, Seq2SeqBatch>(seq2seq()),
+  },
 }
 
 export function taskOf(format: FormatName): Task {
@@ -78,7 +85,7 @@ export function taskOf(format: FormatName): Task {
 
 /** Columns that the model has positions for; rotary positions have no end. */
 export function positionsOf(model: TaskModel): number {
-  return model instanceof CausalModel ? model.positionLimit : model.config.context
+  return model instanceof CausalModel ? model.positionLimit : (model.config.context ?? Number.POSITIVE_INFINITY)
 }
 
 /** The classes that rows have. */

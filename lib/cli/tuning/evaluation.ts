@@ -9,7 +9,7 @@ import type { Rows } from './material.js'
 import type { Tuned } from './result.js'
 
 /** Formats whose loss is that of the next token, of which the exponential is the perplexity. */
-const written: readonly FormatName[] = ['chat', 'completion', 'text']
+const written: readonly FormatName[] = ['chat', 'completion', 'text', 'translation']
 
 /** Numbers by name: the loss, the metrics of the task, and the perplexity of what writes. */
 export async function evaluationOf(

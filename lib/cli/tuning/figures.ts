@@ -28,7 +28,7 @@ export function rowFigures({ format, train, validation, all, labelling }: Data):
     rows: train.length,
     validation: validation?.length ?? 0,
     tokens,
-    learned: counts.includes(null) ? null : learned / tokens,
+    learned: counts.includes(null) || format === 'translation' ? null : learned / tokens,
     cut: all.cut,
     skipped: all.skipped,
     labels: labelling.labels,

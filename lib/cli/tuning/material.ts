@@ -79,7 +79,14 @@ export async function readData(loaded: Loaded): Promise<Data> {
     template: data.template,
     labels: data.labels,
     kind: data.labelKind,
-    most: data.maxLength ?? Math.min(tokenizer.maxLength ?? Number.POSITIVE_INFINITY, sizes.config.context, limit),
+    prefix: data.prefix,
+    most:
+      data.maxLength ??
+      Math.min(
+        tokenizer.maxLength ?? Number.POSITIVE_INFINITY,
+        sizes.config.context ?? Number.POSITIVE_INFINITY,
+        limit,
+      ),
   }
   const read = (paths: readonly string[], own: RowSettings): Promise<ReadRows> =>
     readRows(paths, format, own.columns, async (rows) => {
@@ -125,11 +132,12 @@ export async function guessed(files: readonly string[], columns: RowSettings['co
 
 /** Throws UsageError for options that the format has no use for. */
 function checkFormat({ config, source }: Loaded, format: FormatName): void {
-  const uses: { readonly [name in 'learn' | 'template' | 'labels' | 'labelKind']: readonly FormatName[] } = {
+  const uses: { readonly [name in 'learn' | 'template' | 'labels' | 'labelKind' | 'prefix']: readonly FormatName[] } = {
     learn: ['chat'],
     template: ['chat'],
     labels: ['classification', 'tokens'],
     labelKind: ['classification'],
+    prefix: ['translation'],
   }
   for (const [name, of] of Object.entries(uses) as [keyof typeof uses, readonly FormatName[]][])
     if (config.data[name] !== undefined && !of.includes(format))
