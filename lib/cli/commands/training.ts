@@ -32,6 +32,10 @@ export async function train<C extends TrainingConfig>(
   if (path === undefined || others.length > 0)
     throw new UsageError(`${command} takes one config, but got ${positionals.length}\n${usage}`)
   const { set = [], dry = false, resume = false, json = false } = values
+  if (dry && resume)
+    throw new UsageError(
+      '--dry tells of a run from its beginning, where --resume has no meaning; leave one of them out',
+    )
   const loaded = await loadConfig(path, set, await schema())
   const { dryJob, runJob } = await import('../tuning/job.js')
   return dry
