@@ -1,7 +1,12 @@
 /** The knowledge in features: a linear probe and nearest neighbours, both without a choice of chance. */
+import { noGrad } from '../autograd/mode.js'
 import { formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkFlag, checkOptions } from '../core/options.js'
+import { scope } from '../core/scope.js'
 import { Tensor } from '../core/tensor.js'
+import { matmul } from '../ops/matmul.js'
+import { normalize } from '../ops/reduce/index.js'
+import { narrow, transpose } from '../ops/shape/index.js'
 import { minimise } from './minimise.js'
 
 /** Features of rows, and their classes. */
@@ -197,36 +202,44 @@ export async function nearestNeighbours(
   const most = k ?? Math.min(20, rows.count)
   if (!Number.isSafeInteger(most) || most < 1 || most > rows.count)
     throw new ValueError(op, `k is ${shown(most)}, but must be an integer from 1 to the ${rows.count} training rows`)
-  for (const each of [rows, held]) toLengthOne(each)
   const classes = 1 + rows.labels.reduce((highest, label) => Math.max(highest, label), 0)
-  const cosines = new Float64Array(rows.count)
-  const predictions = Int32Array.from({ length: held.count }, (_, row) => {
-    for (let i = 0; i < rows.count; i++) {
-      let cosine = 0
-      for (let d = 0; d < rows.width; d++)
-        cosine += (rows.x[i * rows.width + d] as number) * (held.x[row * rows.width + d] as number)
-      cosines[i] = cosine
+  const towards = scope(() => noGrad(() => transpose(normalize(train.features, { dim: 1 }), 0, 1).contiguous()))
+  const predictions = new Int32Array(held.count)
+  for (let from = 0; from < held.count; from += rowsAtOnce) {
+    const count = Math.min(rowsAtOnce, held.count - from)
+    const { read } = scope(() =>
+      noGrad(() => ({
+        read: matmul(normalize(narrow(test.features, 0, from, count), { dim: 1 }), towards).data(),
+      })),
+    )
+    const cosines = await read
+    for (let row = 0; row < count; row++) {
+      const own = cosines.subarray(row * rows.count, (row + 1) * rows.count)
+      const votes = new Float64Array(classes)
+      for (const i of largest(own, most)) {
+        const label = rows.labels[i] as number
+        votes[label] = (votes[label] as number) + Math.exp(((own[i] as number) - 1) / temperature)
+      }
+      predictions[from + row] = votes.indexOf(Math.max(...votes))
     }
-    const votes = new Float64Array(classes)
-    for (const i of largest(cosines, most)) {
-      const label = rows.labels[i] as number
-      votes[label] = (votes[label] as number) + Math.exp(((cosines[i] as number) - 1) / temperature)
-    }
-    return votes.indexOf(Math.max(...votes))
-  })
+  }
+  towards.dispose()
   return { accuracy: shareOf(predictions, held.labels), predictions }
 }
 
-function toLengthOne({ x, width }: Rows): void {
-  for (let from = 0; from < x.length; from += width) {
-    const row = x.subarray(from, from + width)
-    const length = Math.hypot(...row) || 1
-    for (let d = 0; d < width; d++) row[d] = (row[d] as number) / length
-  }
-}
+/** Test rows whose cosines are in memory at once. */
+const rowsAtOnce = 256
 
 /** The places of the `count` largest values, the first of equal ones. */
-function largest(values: Float64Array, count: number): Uint32Array {
-  const order = Uint32Array.from(values.keys())
-  return order.sort((a, b) => (values[b] as number) - (values[a] as number) || a - b).subarray(0, count)
+function largest(values: ArrayLike<number>, count: number): readonly number[] {
+  const places: number[] = []
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] as number
+    if (places.length === count && value <= (values[places[count - 1] as number] as number)) continue
+    let at = places.length
+    while (at > 0 && value > (values[places[at - 1] as number] as number)) at--
+    places.splice(at, 0, i)
+    if (places.length > count) places.pop()
+  }
+  return places
 }
