@@ -136,3 +136,51 @@ it('finetune-llm teaches a chat model of a folder an answer, and leaves an adapt
   expect(out.trimEnd().split('\n').at(-1)).toBe('pong')
   expect(readdirSync(adapter).sort()).toEqual(['adapter_config.json', 'adapter_model.safetensors'])
 })
+
+it('finetune-encoder teaches an encoder of a folder two classes, and leaves a classifier', async () => {
+  const model = join(folder, 'bert')
+  manualSeed(0)
+  const tiny = await AutoModel.forMaskedLM({
+    model_type: 'bert',
+    vocab_size: 1200,
+    hidden_size: 32,
+    intermediate_size: 64,
+    num_hidden_layers: 2,
+    num_attention_heads: 4,
+    max_position_embeddings: 64,
+    initializer_range: 0.2,
+    hidden_dropout_prob: 0,
+    attention_probs_dropout_prob: 0,
+  })
+  await tiny.save(model, { log: () => undefined })
+  cpSync(join(root, 'tests/models/data/tokenizers/wordpiece/tokenizer.json'), join(model, 'tokenizer.json'))
+  const words = { good: ['good', 'fine', 'fast', 'true'], bad: ['bad', 'slow', 'wrong', 'false'] }
+  const lines = Array.from({ length: 80 }, (_, i) => {
+    const mood = i % 2 === 0 ? 'bad' : 'good'
+    return `"the ${words[mood][(i >> 1) % 4]} library, number ${i}",${mood}`
+  })
+  const reviews = join(folder, 'reviews.csv')
+  writeFileSync(reviews, ['review,mood', ...lines].join('\n'))
+  const saved = join(folder, 'classifier')
+  const columns = ['--text', 'review', '--label', 'mood']
+  const training = ['--lr', '5e-3', '--epochs', '8', '--save', saved]
+  const out = run(
+    'finetune-encoder',
+    '--model',
+    model,
+    '--data',
+    reviews,
+    ...columns,
+    ...training,
+    'the fine library, number 3',
+  )
+  expect(out).toContain('64 rows to train, 16 held back; classes bad, good; 0 rows were cut')
+  expect(out).toContain('accuracy 1.000, f1 1.000')
+  expect(out.trimEnd().split('\n').at(-1)).toMatch(/^the fine library, number 3 {2}-> {2}good 0\.\d{3}$/)
+  expect(readdirSync(saved).sort()).toEqual([
+    'config.json',
+    'model.safetensors',
+    'tokenizer.json',
+    'tokenizer_config.json',
+  ])
+})
