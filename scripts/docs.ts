@@ -24,6 +24,7 @@ const indices = [
   'images',
   'train',
   'models',
+  'tasks',
   'pretrain',
   'finetune',
   '',
