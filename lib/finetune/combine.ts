@@ -84,6 +84,12 @@ function catOf(parts: readonly Part[]): Factors {
   return joined(parts, weigh, (tensors, dim) => cat(tensors, dim))
 }
 
+/** The sides of the matrix that an update of a layer is. */
+function sidesOf({ adaptation: { weight } }: Adaptable): readonly [number, number] {
+  const [first = 1] = weight.sizes
+  return [first, weight.numel / first]
+}
+
 function svdOf(parts: readonly Part[], rank: number, isEmbedding: boolean): Factors {
   const whole = summed(parts.map(({ adapter, weight }) => mul(adapter.delta(), weight)))
   const matrix = isEmbedding ? transpose(whole, 0, 1).clone() : flatten(whole, 1)
@@ -149,6 +155,11 @@ export function addWeightedAdapter<M extends Module>(model: M, given: CombineOpt
         `the adapters have the ranks ${own.join(' and ')} in ${path}, but 'linear' adds factors of one; use 'cat'`,
       )
     const rank = combinationType === 'cat' ? own.reduce((sum, each) => sum + each, 0) : Math.max(...own)
+    if (svdRank !== undefined && svdRank > Math.min(...sidesOf(layer)))
+      throw new ValueError(
+        op,
+        `svdRank is ${svdRank}, but the weight of ${path} has fewer singular values; choose a smaller one`,
+      )
     return [layer, path, of, combinationType === 'svd' ? (svdRank ?? rank) : rank] as const
   })
   const most = Math.max(...ranks.map(([, , , rank]) => rank))

@@ -1,8 +1,8 @@
 /** IA3 (Liu et al., 2022) beside one layer: a factor for each of its outputs, or in feed-forward layers for each of its inputs. */
-import { ValueError } from '../core/errors.js'
+import { kindOf, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
-import type { Adaptable, BaseLayer } from '../nn/adapter.js'
+import { type Adaptable, type BaseLayer, isAdaptable } from '../nn/adapter.js'
 import { ones_ } from '../nn/init.js'
 import { checkFlags, parameter } from '../nn/layer.js'
 import { type Parameter, settings } from '../nn/module.js'
@@ -28,6 +28,11 @@ export class Ia3Adapter extends MergeableAdapter {
     super()
     const { feedforward = false } = checkOptions('Ia3Adapter', options, { feedforward: true })
     checkFlags('Ia3Adapter', { feedforward })
+    if (!isAdaptable(layer))
+      throw new ValueError(
+        'Ia3Adapter',
+        `the layer is ${kindOf(layer)}, but must be one that can be adapted, as Linear is`,
+      )
     const { adaptation } = layer
     if (adaptation.by === 'embedding' || (adaptation.by === 'linear' && adaptation.along !== undefined))
       throw new ValueError('Ia3Adapter', `IA3 adapts linear layers and convolutions, but no ${layer.constructor.name}`)

@@ -16,7 +16,7 @@ export {
 export { applyIa3, type Ia3Options } from './ia3.js'
 export { Ia3Adapter, type Ia3AdapterOptions } from './ia3-adapter.js'
 export { applyLora, type LoraOptions } from './lora.js'
-export { DoraMagnitude, LoraAdapter, type LoraAdapterOptions } from './lora-adapter.js'
+export { type DoraMagnitude, LoraAdapter, type LoraAdapterOptions } from './lora-adapter.js'
 export { LoraConv2d, LoraEmbedding, LoraLinear } from './lora-kinds.js'
 export { type MergeIntoOptions, type MergeOptions, mergeLora, unmergeLora } from './merge.js'
 export { freezeNorms } from './norms.js'

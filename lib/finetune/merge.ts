@@ -1,4 +1,4 @@
-/** Merging LoRA's products into the weights, and taking them out again. */
+/** Merging adapters into the weights, and taking them out again. */
 import { noGrad } from '../autograd/mode.js'
 import { ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
@@ -55,7 +55,7 @@ function chosen(op: string, model: Module, name: string | undefined): readonly s
 }
 
 /**
- * Adds the adapters' products to the weights: the same results without their cost. Until `unmergeLora` or `removeLora` the
+ * Writes the adapters' parts into the weights, LoRA's products, DoRA's and IA3's factors: the same results without their cost. Until `unmergeLora` or `removeLora` the
  * products stop learning, and the model's state cannot be read, saved or loaded (`stateDict`, `save`, `loadStateDict`, `load`),
  * because it would hold each product twice. `saveAdapter` works, as it writes the factors alone, and so does `loadAdapter`, which
  * unmerges first. Of modules that learned whole (`modulesToSave`) the weights stay, as the module's own, when a merged adapter is
@@ -125,7 +125,10 @@ export function mergeLora(model: Module, options: MergeIntoOptions = {}): void {
   })
 }
 
-/** Takes the products out of the weights again (within rounding): those that were merged, whatever the adapters hold now. */
+/**
+ * Takes the parts out of the weights again: those that were merged, whatever the adapters hold now. LoRA's products are subtracted,
+ * within rounding; after DoRA and IA3 the weights are what they were, bit for bit, for the memory of which merging kept a copy.
+ */
 export function unmergeLora(model: Module, options: MergeOptions = {}): void {
   const op = 'unmergeLora'
   const names = chosen(op, model, checkOptions(op, options, { name: true }).name)

@@ -1,5 +1,5 @@
 /** Prompts that learn (prompt tuning and prefix tuning), applied to a model of texts: columns before the tokens, beside frozen weights. */
-import { kindOf, shown, ValueError } from '../core/errors.js'
+import { kindOf, namedAs, shown, ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
 import { ownOptions } from '../core/options.js'
 import { checkAdapterName } from '../nn/adapter.js'
@@ -39,8 +39,8 @@ function isPromptable(model: Module): model is Promptable {
 /** Checks options against a model, adapted already or not, and changes nothing. Throws ValueError for what does not fit. */
 export function planPrompt(op: string, model: Module, given: PromptOptions): Plan {
   checkModel(op, model)
-  const options = ownOptions(op, given, { name: true, kind: true, tokens: true, generator: true })
-  const { name = 'default', kind, tokens, generator } = options
+  const own = ownOptions(op, given, { name: true, kind: true, tokens: true, generator: true })
+  const { name = 'default', kind, tokens, generator } = own
   checkAdapterName(op, name)
   checkGenerator(op, generator)
   if (!promptKinds.includes(kind))
@@ -54,10 +54,11 @@ export function planPrompt(op: string, model: Module, given: PromptOptions): Pla
     if (there instanceof Prompt && there.kind === kind && there.tokens === tokens) return there
     const { device, dtype } = model.inputEmbedding().weight
     const place = { device, dtype: dtype === 'float64' ? dtype : 'float32' } as const
-    return new Prompt(kind, tokens, model.promptSizes, { ...place, ...(generator ? { generator } : {}) })
+    const options = { ...place, ...(generator ? { generator } : {}) }
+    return namedAs(op, () => new Prompt(kind, tokens, model.promptSizes, options))
   }
   const place = { fileName: '', layer: model, make, settle: () => undefined }
-  return { name, applied: { kind: 'prompt', options }, layers: [place], saved: [], biases: [] }
+  return { name, applied: { kind: 'prompt', options: own }, layers: [place], saved: [], biases: [] }
 }
 
 /**

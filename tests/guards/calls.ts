@@ -10,6 +10,7 @@ import * as datasets from '../../lib/data/datasets/index.js'
 import * as text from '../../lib/data/text/index.js'
 import * as finetune from '../../lib/finetune/index.js'
 import * as f from '../../lib/index.js'
+import { gpt2 } from '../../lib/models/index.js'
 import { families } from '../cases/index.js'
 import type { PublicCall } from '../cases/sound.js'
 import { publicCalls } from '../fuzz/calls.js'
@@ -408,6 +409,18 @@ add('applyLora', finetune.applyLora, () => [
   model(),
   { name: 'a', rank: 2, alpha: 4, dropout: 0.1, targetModules: ['0'], rankPattern: { 0: 1 }, modulesToSave: ['2'] },
 ])
+add('applyIa3', finetune.applyIa3, () => [
+  model(),
+  { targetModules: ['0'], excludeModules: ['2'], feedforwardModules: ['0'] },
+])
+add('addWeightedAdapter', finetune.addWeightedAdapter, () => [
+  lora(),
+  { adapters: ['default'], weights: [2], name: 'twice', combinationType: 'svd', svdRank: 1 },
+])
+add('applyPrompt', finetune.applyPrompt, () => [
+  gpt2({ vocabSize: 5, layers: 1, width: 4, heads: 2, context: 8 }),
+  { kind: 'prompt', tokens: 2, name: 'default' },
+])
 add('mergeLora', finetune.mergeLora, () => [lora(), { name: 'default' }])
 add(
   'unmergeLora',
@@ -440,6 +453,7 @@ make('LoraLinear', finetune.LoraLinear as never, () => [
   new nn.Linear(3, 4),
   { rank: 1, scale: 1, dropout: 0, generator: new f.Generator(1) },
 ])
+make('Ia3Adapter', finetune.Ia3Adapter as never, () => [new nn.Linear(2, 3), { feedforward: true }])
 make('LoraConv2d', finetune.LoraConv2d as never, () => [new nn.Conv2d(2, 3, 2), { rank: 1, scale: 2 }])
 make('LoraEmbedding', finetune.LoraEmbedding as never, () => [new nn.Embedding(5, 3), { rank: 1, scale: 2 }])
 add('isAdaptable', nn.isAdaptable as never, () => [new nn.Linear(3, 4)])
