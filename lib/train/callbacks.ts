@@ -62,7 +62,7 @@ export interface EarlyStoppingState {
 }
 
 /** The number at a path of an epoch's record. */
-function monitored(record: object, path: string): number {
+export function monitored(record: object, path: string): number {
   let value: unknown = record
   for (const part of path.split('.')) value = (value as { readonly [key: string]: unknown } | undefined)?.[part]
   return value as number

@@ -57,4 +57,5 @@ export type {
 } from './record/events.js'
 export { jsonLines } from './record/lines.js'
 export { tensorBoard } from './record/tensorboard.js'
+export * from './search/index.js'
 export { Trainer } from './trainer.js'

@@ -401,6 +401,19 @@ add('consoleLogger', f.consoleLogger as never, () => [{ steps: true }])
 add('csvLogger', f.csvLogger as never, () => [join(folder, 'table.csv'), { rows: 'step' }])
 add('jsonLines', f.jsonLines as never, () => [join(folder, 'events.jsonl')])
 add('tensorBoard', f.tensorBoard as never, () => [join(folder, 'board')])
+add('choice', f.choice, () => [64, 'x', null])
+add('uniform', f.uniform, () => [0, 0.5])
+add('logUniform', f.logUniform, () => [1e-5, 1e-2])
+add('integer', f.integer, () => [1, 3])
+let searches = 0
+add('search', f.search as never, () => [
+  join(folder, `search-${searches++}`),
+  {
+    ...{ space: { x: f.uniform(0, 1) }, trials: 2, minimise: 'loss', method: 'random', seed: 1 },
+    ...{ halving: { epochs: [1, 2] }, prune: 'median' },
+  },
+  () => 1,
+])
 add('progressBar', f.progressBar, () => [process.stderr])
 
 // Fine-tuning.

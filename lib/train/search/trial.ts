@@ -1,0 +1,142 @@
+/** A trial while it runs: what the program is told of it, and the callback that watches its training. */
+import { ValueError } from '../../core/errors.js'
+import type { Resumable } from '../../core/generator.js'
+import { type Callback, monitored, type TrainingContext } from '../callbacks.js'
+import type { EpochRecord } from '../history.js'
+
+/** What a search is for. */
+export interface Goal {
+  /** The path of the number in an epoch's record, such as 'validation.accuracy'. */
+  readonly monitor: string
+  /** Whether more of it is better. */
+  readonly maximise: boolean
+}
+
+/** The values of what is monitored, by the epoch they were measured in, counted from 1. */
+export type Curve = readonly (readonly [epoch: number, value: number])[]
+
+/** Whether a value is better than another one. */
+export const isBetter = ({ maximise }: Goal, value: number, other: number): boolean =>
+  maximise ? value > other : value < other
+
+/** The best value of a curve up to an epoch; null where there is none. */
+export function bestUpTo(goal: Goal, curve: Curve, epoch: number): number | null {
+  let best: number | null = null
+  for (const [at, value] of curve) if (at <= epoch && (best === null || isBetter(goal, value, best))) best = value
+  return best
+}
+
+/** Fewer trials than this are no median to be held against. */
+const fewest = 4
+
+/**
+ * Why a trial is not worth going on with: it is worse so far than the median of those before it at the same epoch. Null while it is
+ * worth it, and where fewer than four trials came so far.
+ */
+export function medianFault(goal: Goal, curve: Curve, epoch: number, before: readonly Curve[]): string | null {
+  const own = bestUpTo(goal, curve, epoch)
+  const others = before
+    .filter((each) => each.some(([at]) => at >= epoch))
+    .map((each) => bestUpTo(goal, each, epoch))
+    .filter((value) => value !== null)
+    .sort((a, b) => a - b)
+  if (own === null || others.length < fewest) return null
+  const [low, high] = [others[(others.length - 1) >> 1] as number, others[others.length >> 1] as number]
+  const median = low / 2 + high / 2
+  if (!isBetter(goal, median, own)) return null
+  return `${goal.monitor} was ${own} at best after epoch ${epoch}, and the median of ${others.length} trials before it ${median}`
+}
+
+/** What a checkpoint keeps of a trial. */
+export interface TrialState {
+  readonly curve: Curve
+  readonly pruned: string | null
+}
+
+/** What the trial of a search is told, and a callback for `fit`, which ends a training that is not worth going on with. */
+export class Trial implements Callback, Resumable<TrialState> {
+  /** From 0. */
+  readonly number: number
+  /** The passes over the data that it is to take: `fit(train, { epochs: trial.epochs })`. */
+  readonly epochs: number
+  /** The rung of successive halving, from 0. */
+  readonly rung: number
+  /** Determined by the search's seed and the number. The default generator is seeded with it before the trial begins. */
+  readonly seed: number
+  /**
+   * A folder of the trial's own, which is not made. With `checkpoints: { folder: trial.folder }` and `resume: 'auto'`, a trial that was
+   * killed goes on where it was, and so does one at the next rung of successive halving.
+   */
+  readonly folder: string
+  /** Aborted with the search. */
+  readonly signal: AbortSignal
+  readonly #goal: Goal
+  readonly #hopeless: (curve: Curve, epoch: number) => string | null
+  #curve: [epoch: number, value: number][] = []
+  #pruned: string | null = null
+
+  constructor(
+    place: Pick<Trial, 'number' | 'epochs' | 'rung' | 'seed' | 'folder' | 'signal'>,
+    goal: Goal,
+    hopeless: (curve: Curve, epoch: number) => string | null,
+  ) {
+    this.number = place.number
+    this.epochs = place.epochs
+    this.rung = place.rung
+    this.seed = place.seed
+    this.folder = place.folder
+    this.signal = place.signal
+    this.#goal = goal
+    this.#hopeless = hopeless
+  }
+
+  /** The values of what is monitored so far. */
+  get curve(): Curve {
+    return this.#curve
+  }
+
+  /** Why its training was ended; null where it was not. */
+  get pruned(): string | null {
+    return this.#pruned
+  }
+
+  onStart({ monitors }: TrainingContext): void {
+    const { monitor } = this.#goal
+    if (!monitors.includes(monitor))
+      throw new ValueError(
+        'search',
+        `there is no '${monitor}' to search by, but ${monitors.join(', ')}; give the Trainer that metric, or fit a validation set`,
+      )
+  }
+
+  onEpochEnd(epoch: EpochRecord, context: TrainingContext): void {
+    this.report(epoch.epoch + 1, monitored(epoch, this.#goal.monitor))
+    if (this.#pruned !== null) context.stop(`pruned: ${this.#pruned}`)
+  }
+
+  /**
+   * For a training without a Trainer: notes the value after an epoch, counted from 1, and says whether the trial is to go on. Throws
+   * ValueError for epochs that do not follow each other.
+   */
+  report(epoch: number, value: number): boolean {
+    const last = this.#curve.at(-1)?.[0] ?? 0
+    if (!Number.isSafeInteger(epoch) || epoch <= last)
+      throw new ValueError('Trial.report', `epoch is ${String(epoch)}, but must be a whole number above ${last}`)
+    if (!Number.isFinite(value)) this.#pruned ??= `${this.#goal.monitor} was ${String(value)} after epoch ${epoch}`
+    else {
+      this.#curve.push([epoch, value])
+      // At its last epoch there is nothing left to be spared.
+      if (epoch < this.epochs) this.#pruned ??= this.#hopeless(this.#curve, epoch)
+    }
+    return this.#pruned === null
+  }
+
+  stateDict(): TrialState {
+    return { curve: this.#curve.map(([epoch, value]) => [epoch, value] as const), pruned: this.#pruned }
+  }
+
+  loadStateDict({ curve, pruned }: TrialState): void {
+    this.#curve = curve.map(([epoch, value]) => [epoch, value])
+    this.#pruned = pruned
+  }
+}
