@@ -351,6 +351,8 @@ const without: { readonly [call: string]: string } = {
   moduleDataset: 'imports a module of the user',
   'Logger.open': 'the user writes it',
   'Logger.close': 'the user writes it',
+  search: 'the user makes the models of its trials',
+  'Study.save': 'a study holds numbers alone',
   'Callback.onStart': 'the user writes it',
   'Callback.onStep': 'the user writes it',
   'Callback.onValidation': 'the user writes it',
