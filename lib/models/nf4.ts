@@ -18,6 +18,8 @@ const companions = ['.absmax', '.nested_absmax', '.nested_quant_map', '.quant_ma
 /** A weight as its description has it. */
 interface Quantised {
   readonly shape: Shape
+  /** How many numbers share a magnitude: one or several blocks of the dtype. */
+  readonly per: number
   /** Magnitudes: float32, or codes with what these stand for. */
   readonly nested: { readonly block: number; readonly offset: number } | null
 }
@@ -49,16 +51,18 @@ function parse(op: string, path: string, name: string, text: string): Quantised 
   }
   const { quant_type: type, blocksize, shape, nested_blocksize: nestedBlock, nested_offset: offset } = state
   if (type !== 'nf4') fail(`says quant_type ${shown(type)}, but must say nf4`)
-  if (blocksize !== block) fail(`says blocks of ${shown(blocksize)} numbers, but only ${block} are supported`)
+  const per = blocksize as number
+  if (!(Number.isSafeInteger(per) && per > 0 && per % block === 0))
+    fail(`says blocks of ${shown(blocksize)} numbers, but only multiples of ${block} are supported`)
   const sizes =
     Array.isArray(shape) && shape.every((size) => Number.isSafeInteger(size) && size > 0) ? (shape as number[]) : []
   if (sizes.length !== 2) fail(`says shape ${shown(shape)}, but must say that of a matrix`)
   if ((sizes[1] as number) % block !== 0)
     fail(`says shape ${shown(shape)}, whose rows hold no whole blocks of ${block}, which cannot be multiplied with`)
-  if (nestedBlock === undefined) return { shape: sizes, nested: null }
+  if (nestedBlock === undefined) return { shape: sizes, per, nested: null }
   if (!(Number.isSafeInteger(nestedBlock) && (nestedBlock as number) > 0 && Number.isFinite(offset)))
     fail('says no nested_blocksize and nested_offset that are numbers')
-  return { shape: sizes, nested: { block: nestedBlock as number, offset: offset as number } }
+  return { shape: sizes, per, nested: { block: nestedBlock as number, offset: offset as number } }
 }
 
 /** A source in which each weight in NF4 is one tensor of blocks; all others are as they were. */
@@ -86,9 +90,10 @@ export class Nf4Source implements TensorSource {
       const weight = name.slice(0, -stateName.length)
       const { data } = await source.read(name)
       const found = parse(op, source.path, weight, new TextDecoder().decode(data as Uint8Array))
-      const blocks = countOf(found.shape) / block
-      const counts = { '': blocks * packedBytes, '.absmax': blocks }
-      const nested = { '.nested_quant_map': 256, '.nested_absmax': Math.ceil(blocks / (found.nested?.block ?? 1)) }
+      const size = countOf(found.shape)
+      const magnitudes = Math.ceil(size / found.per)
+      const counts = { '': size / 2, '.absmax': magnitudes }
+      const nested = { '.nested_quant_map': 256, '.nested_absmax': Math.ceil(magnitudes / (found.nested?.block ?? 1)) }
       for (const [part, count] of Object.entries(found.nested === null ? counts : { ...counts, ...nested })) {
         const spec = source.spec(weight + part)
         const dtype = part === '' || (part === '.absmax' && found.nested !== null) ? 'U8' : 'F32'
@@ -147,26 +152,27 @@ export class Nf4Source implements TensorSource {
     const view = new DataView(data.buffer, data.byteOffset, data.byteLength)
     const magnitudes = this.#magnitudesOf(name, found)
     const first = from / blockBytes
+    const shared = found.per / block
     for (let i = 0; i < blocks; i++) {
-      view.setFloat32(i * blockBytes, magnitudes[first + i] as number, true)
+      view.setFloat32(i * blockBytes, magnitudes[Math.floor((first + i) / shared)] as number, true)
       data.set(packed.subarray(i * packedBytes, (i + 1) * packedBytes), i * blockBytes + 4)
     }
     return { dtype: 'nf4', shape: found.shape, data }
   }
 
-  #magnitudesOf(name: string, { shape, nested }: Quantised): Float32Array {
+  #magnitudesOf(name: string, { shape, per, nested }: Quantised): Float32Array {
     if (this.#magnitudes?.name === name) return this.#magnitudes.values
     const part = <A extends FileArray>(suffix: string, array: A): A => {
       this.#source.readSync(name + suffix, array, 0)
       return array
     }
-    const blocks = countOf(shape) / block
+    const count = Math.ceil(countOf(shape) / per)
     let values: Float32Array
-    if (nested === null) values = part('.absmax', new Float32Array(blocks))
+    if (nested === null) values = part('.absmax', new Float32Array(count))
     else {
-      const codes = part('.absmax', new Uint8Array(blocks))
+      const codes = part('.absmax', new Uint8Array(count))
       const table = part('.nested_quant_map', new Float32Array(256))
-      const largest = part('.nested_absmax', new Float32Array(Math.ceil(blocks / nested.block)))
+      const largest = part('.nested_absmax', new Float32Array(Math.ceil(count / nested.block)))
       // Rounded after each step, as bitsandbytes computes in float32.
       values = Float32Array.from(codes, (code, i) => {
         const scaled = Math.fround((table[code] as number) * (largest[Math.floor(i / nested.block)] as number))

@@ -13,9 +13,10 @@ import { readSafetensors } from '../../lib/io/safetensors.js'
 import { type AdapterJson, checkAdapter } from './adapters.js'
 import { checkCausal } from './causal.js'
 import { checkEncoder } from './encoder.js'
-import { type Check, type Folder, notImplemented } from './folder.js'
+import { type Check, type Folder, notImplemented, type Result } from './folder.js'
 import { checkImageModel, checkProcessors } from './image.js'
 import { checkSeq2Seq } from './seq2seq.js'
+import { checkNf4, checkTorch } from './stored.js'
 import { checkTexts, tallied } from './tokenizers.js'
 
 /** By the class in transformers that the numbers were computed with: what checks such a folder. */
@@ -39,7 +40,7 @@ const within = (part: string) => (existsSync(join(root, part)) ? readdirSync(joi
 const adapters = within('adapters').map((name) => `adapters/${name}`)
 const names = [...within('models').map((name) => `models/${name}`), ...adapters].filter((name) => pattern.test(name))
 const isImages = (name: string) => pattern.test('images') || pattern.test(`images/${name}`)
-if (names.length === 0 && !pattern.test('tokenizers') && !/images/.test(pattern.source))
+if (names.length === 0 && !pattern.test('tokenizers') && !/images|torch|quantised/.test(pattern.source))
   throw new Error(`there is no folder ${pattern} in ${root}`)
 for (const device of (process.env['FIRESTEEL_TEST_DEVICES'] ?? 'reference,cpu').split(',')) {
   setDefaultDevice(device)
@@ -71,11 +72,19 @@ for (const device of (process.env['FIRESTEEL_TEST_DEVICES'] ?? 'reference,cpu').
   if (failed > 0 || (names.length > 0 && passed === 0)) process.exitCode = 1
 }
 
-const processors = await checkProcessors(join(root, 'images'), isImages)
-if (processors.passed + processors.faults.length > 0) {
-  for (const fault of processors.faults) console.log(`FAILED images: ${fault}`)
-  console.log(`images: ${processors.summary}, ${processors.faults.length} failed`)
-  if (processors.faults.length > 0) process.exitCode = 1
+/** Parts that no device takes part in. */
+const parts: readonly (readonly [name: string, check: () => Promise<Result>])[] = [
+  ['images', () => checkProcessors(join(root, 'images'), isImages)],
+  ['torch', () => checkTorch(join(root, 'torch'))],
+  ['quantised', () => checkNf4(join(root, 'quantised'))],
+]
+for (const [name, check] of parts) {
+  if (name !== 'images' && !pattern.test(name)) continue
+  const { passed, faults, summary } = await check()
+  if (passed + faults.length === 0) continue
+  for (const fault of faults) console.log(`FAILED ${name}: ${fault}`)
+  console.log(`${name}: ${summary}, ${faults.length} failed`)
+  if (faults.length > 0) process.exitCode = 1
 }
 
 const isFolder = (path: string) => statSync(path).isDirectory()
@@ -86,6 +95,10 @@ if (pattern.test('tokenizers') && existsSync(join(root, 'tokenizers'))) {
   if (tally.failed > 0 || tally.passed === 0) process.exitCode = 1
 }
 for (const part of readdirSync(root)) {
-  if (['models', 'adapters', 'tokenizers', 'chat', 'images'].includes(part) || !isFolder(join(root, part))) continue
+  if (
+    ['models', 'adapters', 'tokenizers', 'chat', 'images', 'torch', 'quantised', 'gguf'].includes(part) ||
+    !isFolder(join(root, part))
+  )
+    continue
   console.log(`${part}: not implemented, ${readdirSync(join(root, part)).length} entries`)
 }

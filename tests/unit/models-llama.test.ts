@@ -246,10 +246,24 @@ describe('weights in NF4', () => {
     await expect(model.save(join(root, 'again'), { log })).rejects.toThrow(/nf4 blocks/)
   })
 
+  it('may share a magnitude between blocks', async () => {
+    const name = 'model.layers.0.self_attn.q_proj.weight.absmax'
+    const half = tensor(Array.from({ length: 32 }, (_, i) => i + 1))
+    const path = await folder((state, tensors) => {
+      tensors.set(name, half)
+      state['blocksize'] = 128
+    })
+    const { weight } = ((await AutoModel.forCausalLM(path)) as Llama).model.layers[0]?.selfAttn.qProj ?? {}
+    const values = numbers(weight?.to('float32') as Tensor)
+    // Rows 0 and 1 share the first magnitude, row 2 has the second.
+    expect([values[0], values[65], values[129]]).toEqual([-1, -1, -2])
+  })
+
   it('whose parts do not go together are refused', async () => {
     const absmax = 'model.layers.0.self_attn.q_proj.weight.absmax'
     const load = async (change: Parameters<typeof folder>[0]) => AutoModel.forCausalLM(await folder(change))
-    await expect(load((state) => void (state['blocksize'] = 128))).rejects.toThrow(/blocks of 128/)
+    await expect(load((state) => void (state['blocksize'] = 96))).rejects.toThrow(/blocks of 96 .* multiples of 64/)
+    await expect(load((state) => void (state['blocksize'] = 128))).rejects.toThrow(/must be 32 numbers/)
     await expect(load((state) => void (state['shape'] = [128, 32]))).rejects.toThrow(/no whole blocks of 64/)
     await expect(load((state) => void (state['quant_type'] = 'fp4'))).rejects.toThrow(/quant_type 'fp4'/)
     await expect(load((_, tensors) => void tensors.delete(absmax))).rejects.toThrow(/absmax is missing/)
