@@ -63,7 +63,9 @@ export class Source {
       const advice =
         code === 'ERR_UNKNOWN_FILE_EXTENSION'
           ? '; this Node runs no TypeScript: take Node 22.18 or later, start with NODE_OPTIONS="--import tsx", or write the config as .mjs or .yaml'
-          : ''
+          : /^ERR_REQUIRE_/.test(code ?? '')
+            ? '; name it .mts or .mjs, so that it is a module wherever it lies'
+            : ''
       throw new UsageError(`${path} cannot be loaded: ${message}${advice}`)
     }
     if (config === undefined)
