@@ -1,20 +1,17 @@
 /** The common part of models of images: what they take, the vector that a body makes of an image, and the classes of a head. */
-import { noGrad } from '../autograd/mode.js'
 import { checkDType, checkTensor } from '../autograd/operator.js'
 import { formatShape, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
-import { scope } from '../core/scope.js'
-import { Tensor } from '../core/tensor.js'
-import type { Picture } from '../data/picture.js'
-import type { ImageProcessor } from '../images/preprocess.js'
-import { captureModes, type Module, type Parameter } from '../nn/module.js'
+import type { Tensor } from '../core/tensor.js'
+import type { Module, Parameter } from '../nn/module.js'
 import { castTo } from '../ops/convert.js'
 import { fromTypedArray } from '../ops/creation.js'
-import { softmax } from '../ops/softmax.js'
 import type { Loss } from '../train/objective.js'
 import type { Architecture, FileNames } from './architecture.js'
 import type { ConfigJson } from './config.js'
 import type { ProblemType } from './encoder.js'
+import type { ClassifyImagesOptions, Image } from './inference/classify-images.js'
+import type { Classified } from './inference/verdict.js'
 import { PretrainedModel } from './pretrained.js'
 import { labelledLoss } from './scores.js'
 
@@ -30,21 +27,6 @@ export interface ImageConfig {
   /** Null: the loss goes by the number of classes and the dtype of labels, as in transformers. */
   readonly problemType: ProblemType | null
 }
-
-/** A classifier's answer for an image. */
-export interface ImageClass {
-  /** The likeliest class. */
-  readonly label: string
-  /** Its place among the labels. */
-  readonly index: number
-  /** Its probability, by the softmax of all scores. */
-  readonly probability: number
-  /** Probabilities of all classes, in the order of the labels. */
-  readonly probabilities: readonly number[]
-}
-
-/** Images as a program has them: numbers of pixels as the model takes them, or pictures and paths of files for the processor. */
-export type Images = Tensor | Picture | string | readonly (Picture | string)[]
 
 /** The model between pixels and a head: float32 [N, channels, H, W] -> states. It is a model of its own too. */
 export abstract class ImageBody<out C extends ImageConfig = ImageConfig> extends PretrainedModel<C> {
@@ -145,42 +127,19 @@ export abstract class ImageClassifier<out C extends ImageConfig = ImageConfig> e
   }
 
   /**
-   * The likeliest class of each image, in evaluation mode. A tensor holds pixels as the model takes them, [N, channels, H, W];
-   * pictures and paths of files go through the processor, which is that of the model's folder unless one is given. Throws
-   * ValueError where there is none.
+   * The class of a picture, or of each of several, with the scores of all, as of texts: `(await model.classify('cat.jpg')).label`.
+   * Pictures and paths of files go through the processor, which is that of the model's folder unless one is given; a tensor holds
+   * pixels as the model takes them, [N, channels, H, W]. The model runs in evaluation mode, without a graph. Throws ValueError where
+   * there is no processor.
    */
-  async classify(images: Images, processor?: ImageProcessor): Promise<ImageClass[]> {
-    const op = `${this.constructor.name}.classify`
-    const pixels = images instanceof Tensor ? images : await (processor ?? (await this.#processor(op))).pixels(images)
-    const { device } = this.body.firstWeight()
-    const restore = captureModes(this)
-    this.eval()
-    let scores: Tensor
-    try {
-      scores = scope(() => noGrad(() => softmax(castTo(this.forward(pixels.to(device) as Tensor), 'float32'), -1)))
-    } finally {
-      restore()
-      if (pixels !== images) pixels.dispose()
-    }
-    const values = await scores.data()
-    scores.dispose()
-    const { labels } = this.config
-    return Array.from({ length: values.length / labels.length }, (_, row) => {
-      const probabilities = Array.from(values.subarray(row * labels.length, (row + 1) * labels.length), Number)
-      const index = probabilities.reduce((best, value, i) => (value > (probabilities[best] as number) ? i : best), 0)
-      return { label: labels[index] as string, index, probability: probabilities[index] as number, probabilities }
-    })
-  }
-
-  async #processor(op: string): Promise<ImageProcessor> {
-    if (this.preprocessorConfig === null)
-      throw new ValueError(
-        op,
-        "the model's folder had no preprocessor_config.json, so that nothing says how pictures become pixels; give an " +
-          'ImageProcessor, or pixels [N, channels, H, W]',
-      )
-    const { ImageProcessor: Processor } = await import('../images/preprocess.js')
-    return new Processor(this.preprocessorConfig)
+  classify(image: Image, options?: ClassifyImagesOptions): Promise<Classified>
+  classify(images: Tensor | readonly Image[], options?: ClassifyImagesOptions): Promise<Classified[]>
+  async classify(
+    images: Tensor | Image | readonly Image[],
+    options: ClassifyImagesOptions = {},
+  ): Promise<Classified | Classified[]> {
+    const { classifyImages } = await import('./inference/classify-images.js')
+    return classifyImages(this, images, options)
   }
 
   override probe(): readonly Tensor[] {

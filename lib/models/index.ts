@@ -43,13 +43,12 @@ export {
 } from './heads.js'
 export {
   ImageBody,
-  type ImageClass,
   ImageClassifier,
   type ImageConfig,
-  type Images,
 } from './image.js'
 export type { Answer, AnswerOptions, Question } from './inference/answer.js'
 export type { Activation, Classified, ClassifyOptions } from './inference/classify.js'
+export type { ClassifyImagesOptions, Image } from './inference/classify-images.js'
 export type { EmbedOptions, Pooling } from './inference/embed.js'
 export type { Filled, FillOptions } from './inference/fill.js'
 export type { TextPair } from './inference/run.js'

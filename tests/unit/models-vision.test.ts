@@ -333,19 +333,28 @@ describe('ResNet', () => {
   it('classifies pictures by the processor of its folder, and says where there is none', async () => {
     const model = await AutoModel.forImageClassification(join(root, 'resnet'), { log })
     const picture = noise(40, 31, 3)
-    const [found, ...more] = await model.classify(picture)
-    expect(more).toEqual([])
-    const pixels = await new ImageProcessor(model.preprocessorConfig as ConfigJson).pixels(picture)
-    expect(await model.classify(pixels)).toEqual([found])
-    expect(await model.classify([picture, picture])).toEqual([found, found])
-    expect(found?.probabilities.reduce((sum, each) => sum + each, 0)).toBeCloseTo(1, 5)
-    expect(found?.probability).toBe(Math.max(...(found?.probabilities ?? [])))
-    expect(found?.label).toBe(tiny.classes[found?.index as number])
+    const found = await model.classify(picture)
+    const processor = new ImageProcessor(model.preprocessorConfig as ConfigJson)
+    const three = [picture, picture, picture]
+    expect(await model.classify(await processor.pixels(picture))).toEqual([found])
+    expect(await model.classify(three, { batchSize: 2 })).toEqual([found, found, found])
+    const pixels = await processor.pixels(three)
+    expect(await model.classify(pixels, { batchSize: 2 })).toEqual([found, found, found])
+    expect(Object.keys(found.scores)).toEqual(tiny.classes)
+    expect(Object.values(found.scores).reduce((sum, each) => sum + each, 0)).toBeCloseTo(1, 5)
+    expect(found.score).toBe(Math.max(...Object.values(found.scores)))
+    expect(found.scores[found.label]).toBe(found.score)
+    const several = await model.classify(picture, { activation: 'sigmoid', threshold: 0 })
+    expect(several.labels?.length).toBe(3)
     // Asking in the middle of training neither moves statistics nor ends it.
     expect(model.train().training).toBe(true)
-    expect(await model.classify(pixels)).toEqual([found])
+    expect(await model.classify(picture)).toEqual(found)
     expect(model.training).toBe(true)
     await expect(resnet(18, tiny).classify(picture)).rejects.toThrow(/no preprocessor_config\.json/)
+    await expect(model.classify(picture, { batchSize: 0 })).rejects.toThrow(/batchSize is 0/)
+    await expect(model.classify(waves([1, 3, 8, 8]).reshape([3, 8, 8]) as Tensor)).rejects.toThrow(
+      /must be \[N, 3, H, W\]/,
+    )
   })
 
   it('learns through LoRA on its convolutions, under the names of its file', () => {

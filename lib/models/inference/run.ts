@@ -166,7 +166,7 @@ export async function runTexts(
 const lengthOf = (encoding: Encoding | undefined): number => encoding?.ids.length ?? 0
 
 /** Runs the function with the model in evaluation mode, without a graph, and frees all but its result. Modes are as before then. */
-function predicting<R>(model: Module, run: () => R): R {
+export function predicting<R>(model: Module, run: () => R): R {
   const restore = captureModes(model)
   model.eval()
   try {
