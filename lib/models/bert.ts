@@ -35,7 +35,6 @@ import {
   type Tokens,
 } from './encoder.js'
 import {
-  classLoss,
   isTied,
   type LabelledInputs,
   MaskedLM,
@@ -49,6 +48,7 @@ import {
 } from './heads.js'
 import type { PretrainedModel } from './pretrained.js'
 import type { SaveOptions } from './save.js'
+import { classLoss } from './scores.js'
 
 export interface BertConfig extends EncoderConfig {
   /** Rows of the table of positions: the longest sequence, and in RoBERTa those before the first position. */

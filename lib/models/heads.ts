@@ -9,7 +9,7 @@ import { Linear } from '../nn/linear.js'
 import { Parameter } from '../nn/module.js'
 import { castTo } from '../ops/convert.js'
 import { add, clamp, ne } from '../ops/elementwise/index.js'
-import { binaryCrossEntropyWithLogits, crossEntropy, linearCrossEntropy, mseLoss } from '../ops/loss/index.js'
+import { linearCrossEntropy } from '../ops/loss/index.js'
 import { sum } from '../ops/reduce/index.js'
 import { reshape, select } from '../ops/shape/index.js'
 import type { Tokenizer } from '../text/tokenizer/tokenizer.js'
@@ -23,7 +23,6 @@ import {
   type EncoderInputs,
   EncoderModel,
   encoderNames,
-  type ProblemType,
   probeOf,
 } from './encoder.js'
 import type { Answer, AnswerOptions, Question } from './inference/answer.js'
@@ -32,25 +31,13 @@ import type { Filled, FillOptions } from './inference/fill.js'
 import type { TextPair } from './inference/run.js'
 import type { Entity, TagOptions } from './inference/tag.js'
 import type { PretrainedModel } from './pretrained.js'
-
-/** Marks labels that are not learned. */
-const ignored = -100
+import { classLoss, ignored, labelledLoss } from './scores.js'
 
 export interface LabelledInputs extends EncoderInputs {
   readonly labels: Tensor
 }
 
 const labelledNames = { ...encoderNames, labels: true } as const
-
-/** Summed cross entropy of the labels that are not `none`, and their count: scores [.., N], int32 labels [..]. */
-export function classLoss(scores: Tensor, labels: Tensor, none = ignored): Loss & { count: Tensor } {
-  const classes = scores.sizes.at(-1) as number
-  const total = crossEntropy(reshape(scores, [labels.numel, classes]), reshape(labels, [labels.numel]), {
-    ignoreIndex: none,
-    reduction: 'sum',
-  })
-  return { total, count: sum(castTo(ne(labels, none), 'float32')), output: scores }
-}
 
 /** Scores of all tokens for each column: int32 ids [B, T] -> [B, T, vocabSize]. */
 export abstract class MaskedLM<out C extends EncoderConfig = EncoderConfig> extends EncoderModel<C> {
@@ -153,19 +140,7 @@ export abstract class SequenceClassifier<out C extends EncoderConfig = EncoderCo
     const op = `${this.constructor.name}.loss`
     const { labels, ...rest } = checkOptions(op, inputs, labelledNames)
     const output = this.forward(ids, rest)
-    const [rows, classes] = output.sizes as readonly [number, number]
-    const inferred = labels.dtype === 'int32' ? 'single_label_classification' : 'multi_label_classification'
-    const problem: ProblemType = this.config.problemType ?? (classes === 1 ? 'regression' : inferred)
-    if (problem === 'single_label_classification') {
-      checkShaped(op, 'labels', labels, [rows], ['int32'])
-      return { ...classLoss(output, labels), target: labels }
-    }
-    const flat = problem === 'regression' && classes === 1 && labels.ndim === 1
-    checkShaped(op, 'labels', labels, flat ? [rows] : [rows, classes], ['float32'])
-    const target = flat ? reshape(labels, [rows, 1]) : labels
-    const lossOf = problem === 'regression' ? mseLoss : binaryCrossEntropyWithLogits
-    const total = lossOf(output, target, { reduction: 'sum' })
-    return { total, count: rows * classes, output, target }
+    return labelledLoss(op, output, labels, this.config.problemType)
   }
 
   /**

@@ -1,10 +1,25 @@
-/** The loss of scores of a whole text or image, by the kind of its labels. */
+/** Losses of scores: of classes, and of a whole text or image by the kind of its labels. */
 import type { Tensor } from '../core/tensor.js'
-import { binaryCrossEntropyWithLogits, mseLoss } from '../ops/loss/index.js'
+import { castTo } from '../ops/convert.js'
+import { ne } from '../ops/elementwise/index.js'
+import { binaryCrossEntropyWithLogits, crossEntropy, mseLoss } from '../ops/loss/index.js'
+import { sum } from '../ops/reduce/index.js'
 import { reshape } from '../ops/shape/index.js'
 import type { Loss } from '../train/objective.js'
 import { checkShaped, type ProblemType } from './encoder.js'
-import { classLoss } from './heads.js'
+
+/** Marks labels that are not learned. */
+export const ignored = -100
+
+/** Summed cross entropy of the labels that are not `none`, and their count: scores [.., N], int32 labels [..]. */
+export function classLoss(scores: Tensor, labels: Tensor, none = ignored): Loss & { count: Tensor } {
+  const classes = scores.sizes.at(-1) as number
+  const total = crossEntropy(reshape(scores, [labels.numel, classes]), reshape(labels, [labels.numel]), {
+    ignoreIndex: none,
+    reduction: 'sum',
+  })
+  return { total, count: sum(castTo(ne(labels, none), 'float32')), output: scores }
+}
 
 /**
  * Scores [N, classes] against labels: summed cross entropy of classes, int32 [N], -100 where none is learned; of yes and no for
