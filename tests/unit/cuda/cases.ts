@@ -28,7 +28,7 @@ const families = chosen ?? [
 const checks = process.env['FIRESTEEL_EMULATOR_CHECK'] === '1'
 const largest = checks ? 700 : 4000
 // Every how many cases; drawn by name, so that a new case moves no other.
-const share = checks ? 6 : 2
+const share = checks ? 8 : 3
 
 const count = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1)
 
