@@ -168,7 +168,7 @@ async function jobOf(loaded: Loaded<PretrainConfig>, { tokenizer, shards }: Corp
     },
     figuresText: shardsText(shards),
     save: async () => {
-      await model.save(folder, { log: () => undefined })
+      await model.save(folder, { log: console.error })
       await saveTokenizer(tokenizer, folder)
       return folder
     },

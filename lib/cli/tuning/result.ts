@@ -18,12 +18,12 @@ export async function saveResult(loaded: Loaded, model: TaskModel, tokenizer: To
   if (isAdapter(loaded)) {
     const { saveAdapter } = await import('../../finetune/peft.js')
     const folder = join(resolve(config.output), 'adapter')
-    await saveAdapter(model, folder)
+    await saveAdapter(model, folder, { log: console.error })
     await saveTokenizer(tokenizer, folder)
     return folder
   }
   const folder = join(resolve(config.output), 'model')
-  await model.save(folder, { log: () => undefined })
+  await model.save(folder, { log: console.error })
   await saveTokenizer(tokenizer, folder)
   return folder
 }
