@@ -15,7 +15,7 @@ import type { Batches } from '../train/options.js'
 export interface ThresholdChoiceOptions {
   /** The number that is made as large as can be: F1, the share of right labels, or sensitivity plus specificity less 1 (Youden, 1950). Default 'f1'. */
   readonly maximise?: 'f1' | 'accuracy' | 'youden'
-  /** Of several labels a row: a threshold for each label. Default true; false: one for all, by their counts together. */
+  /** Whether each of several labels a row has a threshold of its own. Default true; false: one for all, by their counts together. */
   readonly each?: boolean
 }
 
@@ -24,7 +24,7 @@ const choiceNames: OptionNames<ThresholdChoiceOptions> = { maximise: true, each:
 export interface ThresholdChoice {
   /** For `classify` and metrics: one number, or one for each label. Labels that never occur, or always do, have 0.5. */
   readonly threshold: number | readonly number[]
-  /** What was made large, at these thresholds; NaN of labels that never occur, or always do. */
+  /** The number that was maximised, at these thresholds; NaN of labels that never occur, or always do. */
   readonly value: number | readonly number[]
 }
 

@@ -164,6 +164,15 @@ describe('textRows', () => {
     const rows = await textRows(reviews, tokenizer, options)
     const largest = Math.max(...Array.from({ length: rows.length }, (_, i) => Math.max(...rows.get(i).ids)))
     expect(() => checkRows(rows, { config: { vocabSize: largest + 1 } })).not.toThrow()
+    const longest = Math.max(...Array.from({ length: rows.length }, (_, i) => rows.get(i).ids.length))
+    const config = { vocabSize: largest + 1, context: longest }
+    expect(() => checkRows(rows, { config })).not.toThrow()
+    expect(() => checkRows(rows, { config: { ...config, context: longest - 1 } })).toThrow(
+      new RegExp(
+        `it has ${longest} tokens, but the model has ${longest - 1} positions; make rows with { maxLength: ${longest - 1} }`,
+      ),
+    )
+    expect(() => checkRows(rows, { config: { ...config, context: 2 }, positionLimit: Infinity })).not.toThrow()
     expect(() => checkRows(rows, { config: { vocabSize: largest } })).toThrow(
       new RegExp(
         `row \\d: token ${largest} is none of the model's, whose vocabulary has ${largest}; load the tokenizer`,

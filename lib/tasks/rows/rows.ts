@@ -5,6 +5,7 @@ import { Dataset } from '../../data/dataset.js'
 import { textInputs as inputsOf, type TextInputs, type TextTokens } from '../../models/inference/inputs.js'
 import type { Encoding } from '../../text/tokenizer/encoding.js'
 import type { EncodeOptions, Tokenizer } from '../../text/tokenizer/tokenizer.js'
+import { rowError } from './read.js'
 
 /** The facts that were noticed when rows were put into tokens. */
 export interface RowFacts {
@@ -65,14 +66,16 @@ export function tokensIn(row: unknown): number {
   return Object.values(row).reduce<number>((most, value) => Math.max(most, tokensIn(value)), 0)
 }
 
-/** A model, as far as tokens must fit it. */
+/** A model, as far as rows must fit it. */
 export interface Vocabulary {
-  readonly config: { readonly vocabSize: number }
+  readonly config: { readonly vocabSize: number; readonly context?: number }
+  /** How many positions there are at most. Default: `context`, if any. */
+  readonly positionLimit?: number
 }
 
 /**
- * Throws ValueError, with the row, where a token of the rows is none of the model's: the tokenizer is another model's. Tokens that the
- * vocabularies share by their number are not told apart.
+ * Throws ValueError, with the row, where a token of the rows is none of the model's, because the tokenizer is another model's, and where a
+ * row is longer than the model takes. Tokens that the vocabularies share by their number are not told apart.
  */
 export function checkRows(rows: Dataset<unknown, unknown>, model: Vocabulary): void {
   const op = 'checkRows'
@@ -81,17 +84,22 @@ export function checkRows(rows: Dataset<unknown, unknown>, model: Vocabulary): v
   const size = model?.config?.vocabSize
   if (!Number.isSafeInteger(size))
     throw new ValueError(op, `the model is ${kindOf(model)}, but must have a config with its vocabSize`)
+  const most = model.positionLimit ?? model.config.context ?? Number.POSITIVE_INFINITY
   const check = (value: unknown, index: number, name: string) => {
     if (value instanceof Int32Array) {
+      if (name === 'ids' && value.length > most)
+        throw rowError(
+          op,
+          index,
+          `it has ${value.length} tokens, but the model has ${most} positions; make rows with { maxLength: ${most} }, or leave it out`,
+        )
       const id = name === 'tokenTypeIds' ? undefined : value.find((each) => each >= size)
       if (id !== undefined)
-        throw Object.assign(
-          new ValueError(
-            op,
-            `row ${index}: token ${id} is none of the model's, whose vocabulary has ${size}; load the tokenizer of the model's own ` +
-              'folder, or enlarge the model by resizeTokenEmbeddings',
-          ),
-          { row: index },
+        throw rowError(
+          op,
+          index,
+          `token ${id} is none of the model's, whose vocabulary has ${size}; load the tokenizer of the model's own folder, or enlarge the ` +
+            'model by resizeTokenEmbeddings',
         )
     } else if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value))
       for (const [key, part] of Object.entries(value)) check(part, index, key)
