@@ -8,6 +8,7 @@ export {
   type TrainingContext,
 } from './callbacks.js'
 export type { CheckpointOptions } from './checkpoints.js'
+export { Ensemble, type EnsembleOptions, type Voter } from './ensemble.js'
 export {
   type FindLearningRateOptions,
   findLearningRate,
@@ -57,5 +58,11 @@ export type {
 } from './record/events.js'
 export { jsonLines } from './record/lines.js'
 export { tensorBoard } from './record/tensorboard.js'
+export type { Estimate, MetricReport } from './report/bootstrap.js'
+export { type ModelCardOptions, modelCard } from './report/card.js'
+export type { CalibrationBin, ClassesReport, WorstExample } from './report/classes.js'
+export type { Report, ReportOptions, SetReport } from './report/report.js'
 export * from './search/index.js'
+export { type SnapshotOptions, type Snapshots, snapshots } from './snapshots.js'
+export { averageWeights, type Soup, type SoupOptions } from './soup.js'
 export { Trainer } from './trainer.js'

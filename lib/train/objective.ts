@@ -132,7 +132,7 @@ function divisor(count: Tensor): Tensor {
 }
 
 /** How a model learns from a batch, and what it makes of one. */
-interface Learned {
+export interface Learned {
   measured(op: string, batch: unknown): Measured
   predicted(batch: unknown): Tensor
 }

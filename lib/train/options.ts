@@ -145,6 +145,8 @@ export interface StepsOptions {
 
 export interface EvaluateOptions {
   readonly signal?: AbortSignal
+  /** Another model in the place of the Trainer's, such as an `Ensemble`. Not with `step`, which runs a model of its own choice. */
+  readonly model?: Module
 }
 
 /** As the checks and the loop see them, whatever the model gives and the batches are. */

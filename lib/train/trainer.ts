@@ -5,11 +5,11 @@
 import { autocast } from '../autograd/autocast.js'
 import { zeroGrad } from '../autograd/backward.js'
 import { noGrad } from '../autograd/mode.js'
-import { ValueError } from '../core/errors.js'
+import { kindOf, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
-import { type Module, type Parameter, trainModes } from '../nn/module.js'
+import { Module, type Parameter, trainModes } from '../nn/module.js'
 import { randomState } from '../nn/random-state.js'
 import { clipGradNorm } from '../optim/clip.js'
 import { Averaged } from './averaged.js'
@@ -40,7 +40,7 @@ import {
 } from './history.js'
 import { untilAborted } from './interrupt.js'
 import { type BatchLearning, learnBatch } from './learn.js'
-import { type Batch, learning, type Measured, type Sums } from './objective.js'
+import { type Batch, type Learned, learning, type Measured, type Sums } from './objective.js'
 import type {
   AnyOptions,
   Batches,
@@ -56,6 +56,7 @@ import type { CheckOptions, CheckReport, MemoryPrediction, PredictOptions, Subje
 import { blockGroups, noBlocks, noThrift, type Thrift } from './preflight/thrift.js'
 import { progressBar } from './progress.js'
 import { Recording } from './record/recording.js'
+import type { Report, ReportOptions } from './report/report.js'
 import {
   behind,
   type Config,
@@ -80,6 +81,8 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   readonly #measured: (op: string, batch: unknown) => Measured
   /** Gives the model's prediction for a batch. */
   readonly #predicted: (batch: unknown) => Tensor
+  /** Runs what it is given in the precision asked for. */
+  readonly #precisely: <R>(fn: () => R) => R
   readonly #options: CommonOptions<M>
   readonly #accumulate: number
   readonly #metrics: Metrics<M, never>
@@ -99,17 +102,37 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const { precision = 'float32', accumulate = 1 } = options
     this.model = model
     this.#metrics = { ...options.objective?.metrics, ...options.metrics } as Metrics<M, never>
-    const precisely: <R>(fn: () => R) => R = precision === 'float32' ? (fn) => fn() : (fn) => autocast(precision, fn)
-    const { measured, predicted } = learning(model, options as AnyOptions)
-    this.#measured = (op, batch) => precisely(() => measured(op, batch))
-    this.#predicted = (batch) => precisely(() => predicted(batch))
+    this.#precisely = precision === 'float32' ? (fn) => fn() : (fn) => autocast(precision, fn)
     this.#options = options
+    const { measured, predicted } = this.#learned(model)
+    this.#measured = measured
+    this.#predicted = predicted
     this.#accumulate = accumulate
     this.#given = givenOptions(options.optimizer)
     this.#guard = Guard.of(model)
     const { average, averageAfter = 0 } = options
     this.#averaged = average === undefined ? null : new Averaged(model, average, averageAfter)
     this.#tell = new Tellings(model, this.#options)
+  }
+
+  #learned(model: Module): Learned {
+    const { measured, predicted } = learning(model, this.#options as AnyOptions)
+    return {
+      measured: (op, batch) => this.#precisely(() => measured(op, batch)),
+      predicted: (batch) => this.#precisely(() => predicted(batch)),
+    }
+  }
+
+  /** How a model is looked at: the Trainer's own, unless another is given. */
+  #looking(op: string, model: Module | undefined): Learned & { readonly guard: Guard } {
+    if (model === undefined) return { measured: this.#measured, predicted: this.#predicted, guard: this.#guard }
+    if (!(model instanceof Module)) throw new ValueError(op, `model is ${kindOf(model)}, but must be a module`)
+    if ((this.#options as AnyOptions).step !== undefined)
+      throw new ValueError(
+        op,
+        'model cannot take the place of that which `step` runs itself; give the Trainer a loss or an objective, which are told the model',
+      )
+    return { ...this.#learned(model), guard: Guard.of(model) }
   }
 
   /** The options that it was made with. */
@@ -384,10 +407,10 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
    */
   async evaluate(batches: Batches<B>, options: EvaluateOptions = {}): Promise<PassRecord<M>> {
     const op = 'Trainer.evaluate'
-    const { signal } = checkOptions(op, options, { signal: true })
+    const { signal, model } = checkOptions(op, options, { signal: true, model: true })
     checkBatches(op, batches)
     checkSignal(op, signal)
-    return this.#measure(op, 'batches', batches, signal)
+    return this.#measure(op, 'batches', batches, signal, model)
   }
 
   #measure(
@@ -395,8 +418,10 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     name: string,
     batches: Batches<unknown>,
     signal: AbortSignal | undefined,
+    model?: Module,
   ): Promise<PassRecord<M>> {
-    return this.#guard.evaluating(op, async (checkUnchanged) => {
+    const { measured: measure, guard } = this.#looking(op, model)
+    return guard.evaluating(op, async (checkUnchanged) => {
       const pass = new Pass(op, this.#metrics)
       try {
         for await (const batch of untilAborted(onePass(op, batches), signal)) {
@@ -404,7 +429,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
           checkUnchanged()
           const { read } = scope(() =>
             noGrad(() => {
-              const measured = this.#measured(op, batch)
+              const measured = measure(op, batch)
               pass.observe(measured.output, measured.target)
               return { read: measured.read() }
             }),
@@ -427,15 +452,16 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
    */
   async *predict(batches: Batches<B | Tensor>, options: EvaluateOptions = {}): AsyncGenerator<Tensor> {
     const op = 'Trainer.predict'
-    const { signal } = checkOptions(op, options, { signal: true })
+    const { signal, model } = checkOptions(op, options, { signal: true, model: true })
     checkBatches(op, batches)
     checkSignal(op, signal)
-    const evaluation = this.#guard.evaluate(op)
+    const { predicted, guard } = this.#looking(op, model)
+    const evaluation = guard.evaluate(op)
     try {
       for await (const batch of untilAborted(onePass<unknown>(op, batches), signal)) {
         signal?.throwIfAborted()
         evaluation.check()
-        yield noGrad(() => scope(() => this.#predicted(batch)))
+        yield noGrad(() => scope(() => predicted(batch)))
       }
     } finally {
       evaluation.end()
@@ -469,6 +495,17 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
   async predictMemory(data: B | Batches<B>, options: PredictOptions = {}): Promise<MemoryPrediction> {
     const { predictMemory } = await import('./preflight/index.js')
     return predictMemory(this.#subject(), data, options)
+  }
+
+  /**
+   * What the model can do on a test set: its loss, the Trainer's metrics with intervals by the bootstrap (rows are drawn anew, so that the
+   * set's batches need rows of one shape), and of a classifier confusion, calibration and the rows it was most wrong about. With
+   * `against` the same of another model, such as the one before its fine-tuning, on the same rows, and the difference. Outputs of all rows
+   * are in memory at once. Throws ValueError where a batch has no tensor for its output or target.
+   */
+  async report(test: Batches<B>, options: ReportOptions<B> = {}): Promise<Report> {
+    const { report } = await import('./report/report.js')
+    return report({ metrics: this.#metrics, looking: (op, model) => this.#looking(op, model) }, test, options)
   }
 
   #subject(): Subject {

@@ -362,9 +362,42 @@ add(
 add(
   'evaluate',
   (data, options) => trainer().evaluate(data, options),
-  () => [batches(), {}],
+  () => [batches(), { model: new nn.Linear(3, 2) }],
   'Trainer',
+  'linear',
 )
+add(
+  'report',
+  (data, options) => trainer().report(data, options),
+  () => [
+    batches(),
+    {
+      ...{ against: new nn.Linear(3, 2), forgetting: batches(), resamples: 2, confidence: 0.9, seed: 1, worst: 3 },
+      classes: ['a', 'b'],
+    },
+  ],
+  'Trainer.report',
+  'Trainer',
+  'linear',
+)
+add('modelCard', f.modelCard as never, () => [
+  {
+    name: 'x',
+    base: 'y',
+    data: ['z'],
+    history: { epochs: [], stopped: null },
+    report: { rows: 1, loss: 1, baseLoss: null, metrics: {} },
+  },
+])
+make('Ensemble', f.Ensemble as never, () => [[model(), model()], { combine: 'votes', dim: -1 }])
+add(
+  'Ensemble.forward',
+  (x) => new f.Ensemble([model(), model()]).forward(x),
+  () => [t(2, 3)],
+  'linear',
+)
+add('averageWeights', f.averageWeights as never, () => [[model(), model()], { into: model(), greedy: () => 1 }])
+add('snapshots', f.snapshots as never, () => [{ every: 2 }])
 make(
   'earlyStopping',
   class {

@@ -168,6 +168,21 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
       expect(only(learning())).toBe(1000)
     })
   },
+  async averageWeights(c, device) {
+    const other = counter(device)
+    const into = counter(device).model
+    await racing(c, () => f.averageWeights([c.model, other.model], { into }))
+    expect(only(into.parameters())).toBe(0)
+    const scored = f.averageWeights([c.model, other.model], {
+      into,
+      greedy: async () => {
+        c.step()
+        await nextTurn()
+        return 1
+      },
+    })
+    await expect(scored).rejects.toThrow('the weights of models[0] changed while they were averaged')
+  },
   async 'Trainer.evaluate'(c, device) {
     const [first] = [...c.model.parameters()] as [f.Tensor]
     const trainer = new f.Trainer(c.model, {
@@ -180,6 +195,17 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
     if (measured instanceof f.ValueError) expect(measured.message).toContain('evaluate')
     else expect((measured as { readonly loss: number }).loss).toBe(0)
     expect(only(c.model.parameters())).toBeLessThan(0)
+  },
+  async 'Trainer.report'(c, device) {
+    const [first] = [...c.model.parameters()] as [f.Tensor]
+    const trainer = new f.Trainer(c.model, {
+      optimizer: new optim.SGD(c.model.parameters(), { lr: 1 }),
+      loss: () => first.mean(),
+    })
+    const batches = Array.from({ length: 6 }, () => [ones(device), ones(device)] as const)
+    const told = await racing(c, () => trainer.report(batches)).catch((error: unknown) => error)
+    if (told instanceof f.ValueError) expect(told.message).toContain('report')
+    else expect((told as f.Report).loss).toBe(0)
   },
   async 'Trainer.fit'(c, device) {
     const { model } = c
@@ -353,6 +379,8 @@ const without: { readonly [call: string]: string } = {
   'Logger.close': 'the user writes it',
   search: 'the user makes the models of its trials',
   'Study.save': 'a study holds numbers alone',
+  'Report.save': 'a report holds numbers alone',
+  'SoupOptions.greedy': 'the user writes it',
   'Callback.onStart': 'the user writes it',
   'Callback.onStep': 'the user writes it',
   'Callback.onValidation': 'the user writes it',

@@ -45,7 +45,7 @@ function rowsOf(tensor: Tensor, most: number) {
 }
 
 /** The package's own version; null where a bundler put it into another file. */
-function version(): string | null {
+export function version(): string | null {
   const root = packageRoot()
   if (root === null) return null
   return (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version
