@@ -504,8 +504,18 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
    * are in memory at once. Throws ValueError where a batch has no tensor for its output or target.
    */
   async report(test: Batches<B>, options: ReportOptions<B> = {}): Promise<Report> {
-    const { report } = await import('./report/report.js')
-    return report({ metrics: this.#metrics, looking: (op, model) => this.#looking(op, model) }, test, options)
+    const op = 'Trainer.report'
+    // From here to the end, so that both sets are looked at in one state of the weights.
+    const evaluation = this.#guard.evaluate(op)
+    try {
+      const { report } = await import('./report/report.js')
+      const looking = (model: Module | undefined) => this.#looking(op, model)
+      const made = await report(op, { metrics: this.#metrics, looking }, test, options)
+      evaluation.check()
+      return made
+    } finally {
+      evaluation.end()
+    }
   }
 
   #subject(): Subject {

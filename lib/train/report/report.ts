@@ -135,18 +135,18 @@ function linesOf({ loss, baseLoss, metrics }: SetReport, head: string): string[]
 /** Who asks for a report. */
 export interface Reporting {
   readonly metrics: Metrics<string, never>
-  readonly looking: (op: string, model: Module | undefined) => Looking
+  readonly looking: (model: Module | undefined) => Looking
 }
 
 export async function report(
+  op: string,
   { metrics, looking }: Reporting,
   test: Batches<unknown>,
   options: ReportOptions<unknown>,
 ): Promise<Report> {
-  const op = 'Trainer.report'
   const { against, forgetting, classes, resamples, confidence, seed, worst, signal } = checked(op, options)
   checkBatches(op, test)
-  const models = [looking(op, undefined), ...(against === undefined ? [] : [looking(op, against)])]
+  const models = [looking(undefined), ...(against === undefined ? [] : [looking(against)])]
   const set = async <R>(batches: Batches<unknown>, more: (own: Collected) => Promise<R>) => {
     const sets: Collected[] = []
     try {
