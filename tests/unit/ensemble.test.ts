@@ -19,7 +19,7 @@ class Scores extends nn.Module {
   }
 }
 
-const rows = (x: f.Tensor) => x.detach().softmax(1).toArray() as number[][]
+const rows = (x: f.Tensor) => x.detach().exp().toArray() as number[][]
 const close = (values: readonly number[], wanted: readonly number[]) => {
   for (const [i, value] of wanted.entries()) expect(values[i]).toBeCloseTo(value, 5)
 }
