@@ -1,25 +1,37 @@
-/** The README's programs compile as they stand there, and run: each with the names of prelude.ts that it does not make itself. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+/**
+ * The programs of both READMEs, the English and the Chinese one, compile as they stand there, and run: each with the names of prelude.ts
+ * that it does not make itself.
+ */
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { removeLora } from '../../lib/finetune/index.js'
 import { takeOutput } from '../setup.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const folder = `${root}tests/readme/programs/`
-const readme = readFileSync(`${root}README.md`, 'utf8')
+const readmes = ['README.md', 'README.zh.md']
+const textOf = (readme: string) => readFileSync(`${root}${readme}`, 'utf8')
 
 interface Program {
+  readonly readme: string
   readonly heading: string
   readonly code: string
 }
 
 const programs: Program[] = []
-let heading = ''
-for (const [, title, code] of readme.matchAll(/^## (.*)$|^```ts\n([\s\S]*?)^```$/gm)) {
-  if (title !== undefined) heading = title
-  else programs.push({ heading, code: code ?? '' })
+for (const readme of readmes) {
+  let heading = ''
+  for (const [, title, code] of textOf(readme).matchAll(/^## (.*)$|^```ts\n([\s\S]*?)^```$/gm)) {
+    if (title !== undefined) heading = title
+    else programs.push({ readme, heading, code: code ?? '' })
+  }
 }
+/** Of the sections whose model is the network of the first program, and has no adapters yet. */
+const tuning = ['Fine-tune', '微调']
 
 /** What cannot run here, and why; it compiles all the same. */
 const notRun: readonly (readonly [sign: string, reason: string])[] = [
@@ -38,7 +50,7 @@ function fileOf({ heading: title, code }: Program): string {
   const made = (name: string) =>
     new RegExp(`(const|let|import|,|{)[^=;\\n]*\\b${name}\\b[^;\\n]*(=|from|of)`).test(bare)
   const used = offered.filter((name) => new RegExp(`(?<![.\\w])${name}\\b(?!:)`).test(bare) && !made(name))
-  const fine = title === 'Fine-tune' ? used.map((name) => (name === 'model' ? 'digits as model' : name)) : used
+  const fine = tuning.includes(title) ? used.map((name) => (name === 'model' ? 'digits as model' : name)) : used
   return `import { ${fine.join(', ')} } from '../prelude.js'\n${code}\nexport {}\n`
 }
 
@@ -51,8 +63,10 @@ const files = programs.map((program, i) => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-describe("the README's programs", () => {
-  it('are found', () => expect(programs.length).toBeGreaterThan(8))
+describe("the READMEs' programs", () => {
+  it.each(readmes)('of %s are found', (readme) =>
+    expect(programs.filter((program) => program.readme === readme).length).toBeGreaterThan(8),
+  )
 
   it('compile', () => {
     const { config } = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile)
@@ -73,9 +87,21 @@ describe("the README's programs", () => {
     expect(found).toEqual([])
   })
 
-  it.each(programs.map((program, i) => [program.heading, i] as const))('%s, program %i, runs', async (_title, i) => {
-    const skipped = notRun.some(([sign]) => programs[i]?.code.includes(sign))
-    if (!skipped) await import(/* @vite-ignore */ files[i] as string)
-    takeOutput()
+  describe.each(readmes)('of %s run', (readme) => {
+    // Programs of the two READMEs use the same files and the same network.
+    beforeAll(() => process.chdir(mkdtempSync(join(tmpdir(), 'firesteel-readme-'))))
+    afterAll(async () => removeLora((await import('./prelude.js')).digits))
+    const own = programs.flatMap((program, i) => (program.readme === readme ? [[program.heading, i] as const] : []))
+    it.each(own)('%s, program %i', async (_heading, i) => {
+      const skipped = notRun.some(([sign]) => programs[i]?.code.includes(sign))
+      if (!skipped) await import(/* @vite-ignore */ files[i] as string)
+      takeOutput()
+    })
   })
+})
+
+it.each(readmes)('what %s links to is there, and the other one among it', (readme) => {
+  const targets = [...textOf(readme).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)].map(([, target]) => target as string)
+  expect(targets).toContain(readmes.find((other) => other !== readme))
+  expect(targets.filter((target) => !existsSync(`${root}${target}`))).toEqual([])
 })
