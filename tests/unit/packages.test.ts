@@ -34,7 +34,9 @@ describe('a manifest', () => {
       Object.fromEntries(packagedPlatforms.map((platform) => [`@firesteel/${platform}`, version])),
     )
     for (const field of ['scripts', 'devDependencies', 'private', 'gypfile']) expect(manifest).not.toHaveProperty(field)
-    expect(manifest['files']).toEqual(['dist', 'schema', 'README.md', 'CHANGELOG.md', 'LICENSE', 'THIRD-PARTY.md'])
+    expect(manifest['files']).toEqual([
+      ...['dist', 'schema', 'README.md', 'README.zh.md', 'CHANGELOG.md', 'LICENSE', 'THIRD-PARTY.md'],
+    ])
     // An installation in a checkout must not look for them in a registry.
     expect(readFileSync('package.json', 'utf8')).not.toContain('@firesteel/')
   })
