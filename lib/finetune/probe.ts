@@ -4,9 +4,10 @@ import { kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { keep, outsideFrames, scope } from '../core/scope.js'
 import { Tensor } from '../core/tensor.js'
-import { captureModes, type Module } from '../nn/module.js'
+import type { Module } from '../nn/module.js'
 import { cat, clone } from '../ops/shape/index.js'
 import { checkBatch, checkBatches, onePass } from '../train/checks.js'
+import { Guard } from '../train/guard.js'
 import type { Batch } from '../train/objective.js'
 import type { Batches } from '../train/options.js'
 import { checkModel, listed } from './select.js'
@@ -43,8 +44,8 @@ interface Calls {
  *     await new Trainer(head, { optimizer: new optim.AdamW(head.parameters(), { lr: 1e-3 }), loss }).fit(loader, { epochs: 20 })
  *
  * Fine-tuning that goes on from there (Kumar et al., 2022) does not begin with the gradients of a random head. Throws ValueError where
- * there is no such module, where the model does not call it once for each batch, and where there are no batches; ShapeError where
- * features of batches do not fit together.
+ * there is no such module, where the model does not call it once for each batch, where there are no batches, and where the weights
+ * change in between; ShapeError where features of batches do not fit together.
  */
 export async function probe<B = Batch>(model: Module, batches: Batches<B>, options: ProbeOptions<B>): Promise<Probe> {
   const op = 'probe'
@@ -63,11 +64,14 @@ export async function probe<B = Batch>(model: Module, batches: Batches<B>, optio
     calls.input = inputs[0]
   })
   try {
-    for await (const batch of onePass(op, batches)) {
-      const [feature, wanted] = featuresOf(op, model, path, calls, () => [forward(batch), target(batch)])
-      features.push(feature)
-      targets.push(wanted)
-    }
+    await Guard.of(model).evaluating(op, async (check) => {
+      for await (const batch of onePass(op, batches)) {
+        check()
+        const [feature, wanted] = featuresOf(op, path, calls, () => [forward(batch), target(batch)])
+        features.push(feature)
+        targets.push(wanted)
+      }
+    })
     if (features.length === 0) throw new ValueError(op, 'there are no batches to compute features of')
     return { head, features: joined(op, 'features', features), targets: joined(op, 'targets', targets) }
   } finally {
@@ -98,20 +102,17 @@ function inputOf<B>(op: string, model: Module): (batch: B) => unknown {
   return (batch) => forward(checkBatch(op, batch as Batch)[0])
 }
 
-/** Copies of the head's input and of the target, in one turn of the event loop, so that nobody sees the modes changed. */
+/** Copies of the head's input and of the target. */
 function featuresOf(
   op: string,
-  model: Module,
   path: string,
   calls: Calls,
   run: () => readonly [output: unknown, target: Tensor],
 ): [Tensor, Tensor] {
-  const restore = captureModes(model)
   calls.count = 0
   try {
     return scope(() =>
       noGrad(() => {
-        model.eval()
         const [output, target] = run()
         if (output instanceof Promise)
           throw new ValueError(op, 'forward gave a promise, but must run the model at once')
@@ -136,7 +137,6 @@ function featuresOf(
     )
   } finally {
     calls.input = null
-    restore()
   }
 }
 

@@ -4,18 +4,19 @@ import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkFlag, type OptionNames, ownOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
 import { Tensor } from '../core/tensor.js'
-import { captureModes, Module } from '../nn/module.js'
+import { Module } from '../nn/module.js'
 import { castTo } from '../ops/convert.js'
 import { sigmoid } from '../ops/elementwise/index.js'
 import { select } from '../ops/shape/index.js'
 import { softmax } from '../ops/softmax.js'
+import { Guard } from '../train/guard.js'
 import type { Objective } from '../train/objective.js'
 import type { Batches } from '../train/options.js'
 
 export interface ThresholdChoiceOptions {
   /** The number that is made as large as can be: F1, the share of right labels, or sensitivity plus specificity less 1 (Youden, 1950). Default 'f1'. */
   readonly maximise?: 'f1' | 'accuracy' | 'youden'
-  /** Whether each of several labels a row has a threshold of its own. Default true; false: one for all, by their counts together. */
+  /** A threshold for each label, where rows have several. Default true; false: one for all, by their counts together. */
   readonly each?: boolean
 }
 
@@ -24,7 +25,7 @@ const choiceNames: OptionNames<ThresholdChoiceOptions> = { maximise: true, each:
 export interface ThresholdChoice {
   /** For `classify` and metrics: one number, or one for each label. Labels that never occur, or always do, have 0.5. */
   readonly threshold: number | readonly number[]
-  /** The number that was maximised, at these thresholds; NaN of labels that never occur, or always do. */
+  /** The measure at these thresholds; NaN for labels that never occur, or always do. */
   readonly value: number | readonly number[]
 }
 
@@ -119,7 +120,7 @@ async function scored<Mod extends Module, B>(
 ): Promise<Scored> {
   const probabilities: number[] = []
   const there: boolean[] = []
-  let labels: number | null = null
+  let labels = 0
   const given: unknown = typeof batches === 'function' ? batches() : batches
   if (
     typeof given !== 'object' ||
@@ -128,24 +129,28 @@ async function scored<Mod extends Module, B>(
     !(Symbol.iterator in given || Symbol.asyncIterator in given)
   )
     throw new ValueError(op, `the batches are ${kindOf(given)}, but must be a DataLoader or a list of batches`)
-  for await (const batch of given as AsyncIterable<B>) {
-    const [scores, target] = evaluated(model, () => {
-      const { output, target: wanted } = objective.loss(model, batch)
-      return ofLabels(op, output, wanted)
-    })
-    const [values, wanted] = await Promise.all([scores.data(), target.data()])
-    labels ??= scores.ndim === 1 ? 1 : (scores.sizes[1] as number)
-    for (const [i, label] of Array.from(wanted, Number).entries()) {
-      // A row whose label is ignored.
-      if (label === -100) continue
-      probabilities.push(values[i] as number)
-      there.push(label === 1)
+  await Guard.of(model).evaluating(op, async (check) => {
+    for await (const batch of given as AsyncIterable<B>) {
+      check()
+      const [scores, target] = scope(() =>
+        noGrad(() => {
+          const { output, target: wanted } = objective.loss(model, batch)
+          return ofLabels(op, output, wanted)
+        }),
+      )
+      const [values, wanted] = await Promise.all([scores.data(), target.data()])
+      labels = scores.ndim === 1 ? 1 : (scores.sizes[1] as number)
+      for (const [i, label] of Array.from(wanted, Number).entries()) {
+        // A row whose label is ignored.
+        if (label === -100) continue
+        probabilities.push(values[i] as number)
+        there.push(label === 1)
+      }
+      scores.dispose()
+      target.dispose()
     }
-    scores.dispose()
-    target.dispose()
-  }
-  if (labels === null || there.length === 0)
-    throw new ValueError(op, 'there are no rows to choose by; give the batches of a validation')
+  })
+  if (there.length === 0) throw new ValueError(op, 'there are no rows to choose by; give the batches of a validation')
   return { probabilities, there, labels }
 }
 
@@ -165,14 +170,4 @@ function ofLabels(op: string, output: unknown, target: Tensor | undefined): read
     `scores are [${scores.sizes.join(', ')}] and labels ${target.dtype} [${target.sizes.join(', ')}], but a threshold is for two classes, or for ` +
       'several labels a row',
   )
-}
-
-function evaluated<R>(model: Module, run: () => R): R {
-  const restore = captureModes(model)
-  model.eval()
-  try {
-    return scope(() => noGrad(run))
-  } finally {
-    restore()
-  }
 }

@@ -11,7 +11,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 import { afterAll, describe, expect, it } from 'vitest'
-import { applyLora, loadAdapter, saveAdapter } from '../../lib/finetune/index.js'
+import { applyLora, chooseThreshold, loadAdapter, probe, saveAdapter } from '../../lib/finetune/index.js'
 import * as f from '../../lib/index.js'
 import { devices } from '../suites/support.js'
 
@@ -182,6 +182,33 @@ const races: { readonly [call: string]: (c: Counter, device: f.Device) => Promis
       },
     })
     await expect(scored).rejects.toThrow('the weights of models[0] changed while they were averaged')
+  },
+  async probe(c, device) {
+    const { model } = c
+    const batches = Array.from({ length: 6 }, () => [ones(device), ones(device)] as const)
+    // Features are of one state, or the call refuses, because a step came between their batches.
+    const found = await racing(c, () => probe(model, batches, { head: '2' })).catch((error: Error) => error)
+    if (found instanceof Error) expect(found.message).toContain('[probe] the model')
+    else expect(only([found.features])).toBe(0)
+    expect(model.training).toBe(true)
+  },
+  async chooseThreshold(c, device) {
+    const { model } = c
+    const [first] = [...model.parameters()] as [f.Tensor]
+    const target = f.eye(4, 4, { device })
+    const seen = new Set<number>()
+    const objective = {
+      loss() {
+        seen.add(first.detach().dataSync()[0] as number)
+        return { total: first.sum(), count: 1, output: f.sub(target, 0.5), target }
+      },
+    }
+    const chosen = racing(c, () => chooseThreshold(model, objective as never, Array(6).fill(0) as never))
+    const outcome = await chosen.catch((error: Error) => error)
+    if (outcome instanceof Error) expect(outcome.message).toContain('[chooseThreshold] the model')
+    else expect(outcome.threshold).toEqual([0.5, 0.5, 0.5, 0.5])
+    expect(seen.size).toBeLessThanOrEqual(1)
+    expect(model.training).toBe(true)
   },
   async 'Trainer.evaluate'(c, device) {
     const [first] = [...c.model.parameters()] as [f.Tensor]
@@ -374,6 +401,14 @@ const without: { readonly [call: string]: string } = {
   'FunctionDataset.get': 'the user writes it',
   'BatchesOptions.collate': 'the user writes it',
   'DataLoaderOptions.collate': 'the user writes it',
+  'Replay.[asyncIterator]': 'gives batches of the user',
+  qaRows: 'reads rows of the user',
+  completionRows: 'reads rows of the user',
+  paddedRows: 'reads rows of the user',
+  pairRows: 'reads rows of the user',
+  seq2seqRows: 'reads rows of the user',
+  textRows: 'reads rows of the user',
+  tokenRows: 'reads rows of the user',
   moduleDataset: 'imports a module of the user',
   'Logger.open': 'the user writes it',
   'Logger.close': 'the user writes it',
