@@ -86,7 +86,7 @@ function promptFrom(reader: FieldReader, kind: PromptOptions['kind']): PromptOpt
   return { kind, tokens }
 }
 
-/** What is known of the model that a prompt is for, as PEFT's config has it. */
+/** Facts about the model that a prompt is for, as PEFT's config has them. */
 export interface PromptModel {
   readonly layers: number
   readonly width: number

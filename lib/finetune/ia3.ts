@@ -22,7 +22,7 @@ export interface Ia3Options extends Pick<TargetOptions, 'targetModules' | 'exclu
   readonly modulesToSave?: readonly string[]
 }
 
-/** What tells of a path whether its layer's inputs are multiplied. */
+/** A test of whether the inputs of the layer at a path are multiplied. */
 function feedforwardOf(op: string, modules: Ia3Options['feedforwardModules']): (path: string) => boolean {
   if (modules === undefined) return () => false
   if (typeof modules === 'string') {

@@ -154,7 +154,7 @@ export abstract class LoraAdapter extends MergeableAdapter {
     return sqrt(sum(mul(weight, weight), this.layout.over, { keepdim: true }))
   }
 
-  /** What DoRA multiplies each output by. The norms are constants to the gradient, as the paper has it (4.3). */
+  /** The factor by which DoRA multiplies each output. The norms are constants to the gradient, as the paper has it (4.3). */
   #share(layer: Stored, { weight }: DoraMagnitude): Tensor {
     const norms = scope(() =>
       noGrad(() => withAutocast(null, () => this.#norms(add(castTo(layer.dense(), weight.dtype), this.delta())))),
@@ -181,7 +181,7 @@ export abstract class LoraAdapter extends MergeableAdapter {
     return this.taken !== null
   }
 
-  /** What PiSSA took from the layer's weight, in its layout; null: nothing. */
+  /** The part that PiSSA took from the layer's weight, in its layout; null: nothing. */
   residue(): Tensor | null {
     return this.taken === null ? null : this.product(this.taken.a, this.taken.b)
   }

@@ -18,7 +18,7 @@ export interface LayerValues {
 /** A layer that is merged into, or its adapters' view of it. */
 export type Stored = Pick<BaseLayer, 'dense' | 'bias'>
 
-/** What merging writes, and what takes it out again. */
+/** The values that merging writes, and the way to take them out again. */
 export interface Merging {
   readonly values: LayerValues
   undo(layer: Stored): LayerValues

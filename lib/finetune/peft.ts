@@ -54,7 +54,7 @@ function adapterState(
     void found.set(name === promptKey ? name : `${prefix}${path === '' ? '' : `${path}.`}${name}`, tensor)
   for (const [path, adapter] of adapters)
     for (const [name, tensor] of adapter.namedState()) put(path, fileName(name, adapter), tensor)
-  // Of an adapted layer PEFT has the bias within the layer that it wraps.
+  // The bias of an adapted layer is, in PEFT, within the layer that it wraps.
   const adapted = new Set(adapters.map(([path]) => path))
   for (const [path, { named, isPart }] of saved)
     for (const [name, tensor] of named) put(path, isPart && adapted.has(path) ? `base_layer.${name}` : name, tensor)
@@ -246,7 +246,7 @@ function secondBiases({ applied, saved }: Plan, names: Iterable<string>): string
   return [...names].filter((name) => /\bbias$/.test(name) && again.some((beginning) => name.startsWith(beginning)))
 }
 
-/** What a file's adapter is in a model. Optional modules that the model does not have are left out. */
+/** The plan that puts a file's adapter into a model. Optional modules that the model does not have are left out. */
 function planOf(
   op: string,
   model: Module,

@@ -12,7 +12,7 @@ export interface Singular {
 
 type Rows = readonly Float64Array[]
 
-/** What is smaller, relative to the largest value, is 0. */
+/** Singular values below this, relative to the largest one, count as 0. */
 const tolerance = 1e-10
 /** How far A v may be from s u, relative to the largest value: far below the rounding of weights in float32. */
 const residual = 1e-8

@@ -60,7 +60,7 @@ function blockOf(path: string, patterns: readonly Pattern[] | null): number | nu
   return null
 }
 
-/** What keeps just the layers of some blocks; null: all stay. */
+/** A filter that keeps just the layers of some blocks; null: all stay. */
 function blockFilter(op: string, options: TargetOptions): ((path: string) => boolean) | null {
   const { targetModules, layersToTransform, layersPattern } = options
   const lists = typeof layersPattern === 'string' ? [layersPattern] : (layersPattern ?? [])
@@ -95,7 +95,7 @@ function blockFilter(op: string, options: TargetOptions): ((path: string) => boo
   }
 }
 
-/** What tells that a path is left out. */
+/** A test of whether a path is left out. */
 function exclusion(op: string, excluded: TargetOptions['excludeModules']): (path: string) => boolean {
   if (excluded === undefined) return () => false
   if (isName(excluded)) {

@@ -157,7 +157,7 @@ export abstract class Slot<A extends Adapter = Adapter> {
   protected abstract readonly place: string
   /** Throws for what cannot be here. */
   protected abstract check(op: string, adapter: A): void
-  /** What stands there with these adapters, one at least. */
+  /** The driver of the place with these adapters, one at least. */
   protected abstract drivenBy(adapters: readonly A[], op: string): object
 
   /** Names of all adapters there are. */
@@ -222,7 +222,7 @@ export abstract class Slot<A extends Adapter = Adapter> {
     this.#active = [...names]
   }
 
-  /** What stands there with these adapters; null where there are none. */
+  /** The driver with these adapters; null where there are none. */
   adaptedBy(names: readonly string[], op: string): object | null {
     if (!Array.isArray(names)) throw new ValueError(op, `names is ${shown(names)}, but must be a list of names`)
     const adapters = names.map((name) => {
@@ -235,7 +235,7 @@ export abstract class Slot<A extends Adapter = Adapter> {
     return adapters.length === 0 ? null : this.drivenBy(adapters, op)
   }
 
-  /** What stands there now; null where nothing does. */
+  /** The driver that stands there now; null where none does. */
   protected get current(): object | null {
     return chosenOr(this, this.#driver)
   }

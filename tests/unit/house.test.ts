@@ -146,6 +146,7 @@ const nounsFirst = [
   'text',
   'images',
   'pretrain',
+  'tasks',
 ]
 
 describe('comments begin with their noun', () => {

@@ -13,7 +13,7 @@ import { ranks, rowNames, Study } from './study.js'
 import { Table, type TrialRecord } from './table.js'
 import { type Curve, type Goal, medianFault, Trial } from './trial.js'
 
-/** What is searched for: the path of a number in an epoch's record, such as 'validation.accuracy'. One of the two. */
+/** The goal of a search: the path of a number in an epoch's record, such as 'validation.accuracy'. One of the two. */
 export type SearchGoal =
   | { readonly maximise: string; readonly minimise?: undefined }
   | { readonly minimise: string; readonly maximise?: undefined }
@@ -45,7 +45,7 @@ export interface SearchPlan<S extends Space> {
 
 export type SearchOptions<S extends Space> = SearchPlan<S> & SearchGoal
 
-/** What a trial gives: what is searched for, or the history of a fit, whose last epoch tells. */
+/** The result of a trial: the number searched for, or the history of a fit, whose last epoch holds it. */
 export type TrialResult = number | { readonly epochs: readonly object[] }
 
 /** The most trials of a search. */

@@ -1,4 +1,4 @@
-/** What a search chooses from: a distribution for each setting, whose values a table can hold as text. */
+/** The space of a search: a distribution for each setting, whose values a table can hold as text. */
 import { shown, ValueError } from '../../core/errors.js'
 import type { Generator } from '../../core/generator.js'
 

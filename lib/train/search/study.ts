@@ -1,4 +1,4 @@
-/** What a search found: the table of its trials. */
+/** The result of a search: a table of its trials. */
 import { shown, ValueError } from '../../core/errors.js'
 import { printed } from '../../core/host.js'
 import { writeAtomically } from '../../io/atomic.js'
@@ -20,7 +20,7 @@ export const rowNames: readonly string[] = ['trial', 'value', 'epochs']
 
 /** The trials of a search. `console.log` of it, and it as text, is a table. */
 export class Study<V = { readonly [name: string]: Setting }> {
-  /** What was searched for: the path of a number in an epoch's record. */
+  /** The goal of the search: the path of a number in an epoch's record. */
   readonly monitor: string
   /** Whether more of it is better. */
   readonly maximise: boolean

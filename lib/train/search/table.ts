@@ -23,7 +23,7 @@ export interface TrialRecord<V = { readonly [name: string]: Setting }> {
   readonly values: V
   /** 'pruned': its training was ended before its last epoch. 'failed': it threw, or gave no finite number. */
   readonly state: 'done' | 'pruned' | 'failed'
-  /** What the search is for; null where the trial failed, or was pruned before there was a number. */
+  /** The number that the search is for; null where the trial failed, or was pruned before there was a number. */
   readonly value: number | null
   /** Why it was pruned or failed; null otherwise. */
   readonly reason: string | null

@@ -4,7 +4,7 @@ import type { Resumable } from '../../core/generator.js'
 import { type Callback, monitored, type TrainingContext } from '../callbacks.js'
 import type { EpochRecord } from '../history.js'
 
-/** What a search is for. */
+/** The goal of a search. */
 export interface Goal {
   /** The path of the number in an epoch's record, such as 'validation.accuracy'. */
   readonly monitor: string
@@ -47,13 +47,13 @@ export function medianFault(goal: Goal, curve: Curve, epoch: number, before: rea
   return `${goal.monitor} was ${own} at best after epoch ${epoch}, and the median of ${others.length} trials before it ${median}`
 }
 
-/** What a checkpoint keeps of a trial. */
+/** The state of a trial, as a checkpoint keeps it. */
 export interface TrialState {
   readonly curve: Curve
   readonly pruned: string | null
 }
 
-/** What the trial of a search is told, and a callback for `fit`, which ends a training that is not worth going on with. */
+/** A trial of a search: its number, passes, seed and folder, and a callback for `fit` that ends a training not worth going on with. */
 export class Trial implements Callback, Resumable<TrialState> {
   /** From 0. */
   readonly number: number
