@@ -1,5 +1,5 @@
 /** Adapters in PEFT's files: adapter_config.json and adapter_model.safetensors. */
-import { ValueError } from '../core/errors.js'
+import { kindOf, ValueError } from '../core/errors.js'
 import { Generator } from '../core/generator.js'
 import { checkOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
@@ -145,11 +145,11 @@ const saving = new Map<string, Promise<void>>()
  */
 export async function saveAdapter(model: Module, folder: string, options: SaveAdapterOptions = {}): Promise<void> {
   const op = 'saveAdapter'
-  const { name: given, log = isProbed(model) ? console.log : () => undefined } = checkOptions(op, options, {
-    name: true,
-    log: true,
-  })
+  const { name: given, log: told } = checkOptions(op, options, { name: true, log: true })
   const name = appliedName(op, model, given)
+  if (told !== undefined && typeof told !== 'function')
+    throw new ValueError(op, `log is ${kindOf(told)}, but must be a function of a line`)
+  const log = told ?? (isProbed(model) ? console.log : () => undefined)
   const applied = appliedAs(model, name)
   checkPath(op, 'write', folder)
   const adapters = fileNames(model, name)

@@ -563,7 +563,11 @@ add(
   },
   () => [path('run.ckpt'), { model: new f.nn.Linear(2, 1) }],
 )
-add('saveAdapter', finetune.saveAdapter, () => [lora(), path('saved-adapter'), { name: 'default' }])
+add('saveAdapter', finetune.saveAdapter as never, () => [
+  lora(),
+  path('saved-adapter'),
+  { name: 'default', log: () => undefined },
+])
 add(
   'loadAdapter',
   async (m, from, options) => {

@@ -136,7 +136,7 @@ export function textFiles(files: Files, options: TextOptions = {}): IterableData
   const op = 'textFiles'
   const { by = 'line', longest } = checkOptions(op, options, { by: true, longest: true })
   const read = { line: textLines, paragraph: paragraphs, file: wholeFiles }
-  if (!Object.hasOwn(read, by))
+  if (typeof by !== 'string' || !Object.hasOwn(read, by))
     throw new ValueError(op, `by is ${shown(by)}, but must be 'line', 'paragraph' or 'file'`)
   const most = checkLongest(op, longest)
   return rowsOfFiles(op, files, (path, from: LinePlace | null) => read[by](op, path, from, most))
