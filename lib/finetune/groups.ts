@@ -1,6 +1,6 @@
 /** Groups of parameters for an optimizer: decay for weights alone, and rates that fall from the output to the input. */
 import { kindOf, shown, ValueError } from '../core/errors.js'
-import { checkOptions } from '../core/options.js'
+import { checkOptions, ownOptions } from '../core/options.js'
 import type { Module, Parameter, ParameterView } from '../nn/module.js'
 import { depthOf } from './depth.js'
 import { type Selection, select } from './freeze.js'
@@ -183,7 +183,7 @@ export function layerwiseGroups(model: Module, options: LayerwiseOptions): Layer
   const op = 'layerwiseGroups'
   checkModel(op, model)
   const names = { lr: true, decay: true, head: true, weightDecay: true } as const
-  const { decay = 0.95, head, weightDecay, ...rest } = checkOptions(op, options, names)
+  const { decay = 0.95, head, weightDecay, ...rest } = ownOptions(op, options, names)
   const lr = checkRate(op, 'lr', rest.lr)
   if (!(typeof decay === 'number' && decay > 0 && decay <= 1))
     throw new ValueError(op, `decay is ${shown(decay)}, but must lie in (0, 1]`)

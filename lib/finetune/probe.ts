@@ -1,7 +1,7 @@
 /** A linear probe: the body's features are computed once, and then the head alone is trained on them. */
 import { noGrad } from '../autograd/mode.js'
 import { kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
-import { checkOptions } from '../core/options.js'
+import { ownOptions } from '../core/options.js'
 import { keep, outsideFrames, scope } from '../core/scope.js'
 import { Tensor } from '../core/tensor.js'
 import type { Module } from '../nn/module.js'
@@ -52,7 +52,7 @@ export async function probe<B = Batch>(model: Module, batches: Batches<B>, optio
   checkModel(op, model)
   checkBatches(op, batches)
   const names = { head: true, forward: true, target: true } as const
-  const { head: path, ...given } = checkOptions(op, options, names)
+  const { head: path, ...given } = ownOptions(op, options, names)
   const head = moduleAt(op, model, path)
   const forward = checkedFunction(op, 'forward', given.forward) ?? inputOf(op, model)
   const target = checkedFunction(op, 'target', given.target) ?? ((batch: B) => checkBatch(op, batch as Batch)[1])

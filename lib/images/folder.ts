@@ -3,7 +3,7 @@ import type { Dirent } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { shown, ValueError } from '../core/errors.js'
-import { checkOptions } from '../core/options.js'
+import { ownOptions } from '../core/options.js'
 import { Dataset } from '../data/dataset.js'
 import type { Picture } from '../data/picture.js'
 import { withRecipe } from '../data/recipe.js'
@@ -65,7 +65,8 @@ const pictures = /\.(jpe?g|png|webp|gif|avif|tiff?)$/i
 export async function imageFolder(path: string, options: DecodeOptions = {}): Promise<ImageFolder> {
   const op = 'imageFolder'
   checkPath(op, 'read', path)
-  checkDecoding(op, checkOptions(op, options, { channels: true, resize: true }))
+  const given = ownOptions(op, options, { channels: true, resize: true })
+  checkDecoding(op, given)
   await decoder(op)
   const skipped: string[] = []
   const classes: string[] = []
@@ -89,7 +90,7 @@ export async function imageFolder(path: string, options: DecodeOptions = {}): Pr
         `${join(path, name)} has no pictures (.jpg, .png, .webp, .gif, .avif, .tif), but every folder is a class; move it away`,
       )
   }
-  return folderOf({ classes, paths, labels: Int32Array.from(labels) }, skipped, { ...options })
+  return folderOf({ classes, paths, labels: Int32Array.from(labels) }, skipped, given)
 }
 
 /** The folder whose files are known: what threads make, so that all have the same rows, whatever happens to the folder. */

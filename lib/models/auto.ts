@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { DTypeError, shown, ValueError } from '../core/errors.js'
 import { checkGenerator, type Generator } from '../core/generator.js'
-import { checkFlag, checkOptions, type OptionNames } from '../core/options.js'
+import { checkFlag, checkOptions, type OptionNames, ownOptions } from '../core/options.js'
 import { checkPath } from '../io/refusal.js'
 import { type Architecture, fromConfig, layerOf } from './architecture.js'
 import type { BertNextSentence, BertPreTraining } from './bert.js'
@@ -228,13 +228,13 @@ export const AutoModel = {
   /** BERT with the two heads of its pre-training. */
   forPreTraining(from: string | ConfigJson, options: LoadHeadOptions = {}): Promise<BertPreTraining> {
     const op = 'AutoModel.forPreTraining'
-    return loadHead('preTraining', op, from, checkOptions(op, options, headNames))
+    return loadHead('preTraining', op, from, ownOptions(op, options, headNames))
   },
 
   /** BERT with the head that tells whether a text follows another. */
   forNextSentencePrediction(from: string | ConfigJson, options: LoadHeadOptions = {}): Promise<BertNextSentence> {
     const op = 'AutoModel.forNextSentencePrediction'
-    return loadHead('nextSentence', op, from, checkOptions(op, options, headNames))
+    return loadHead('nextSentence', op, from, ownOptions(op, options, headNames))
   },
 
   /** A classifier of texts and pairs: of one class each, of several, or a regression. Other heads in the folder stay out. */
@@ -243,25 +243,25 @@ export const AutoModel = {
     options: LoadSequenceClassifierOptions = {},
   ): Promise<SequenceClassifier> {
     const op = 'AutoModel.forSequenceClassification'
-    return loadHead('sequenceClassification', op, from, checkOptions(op, options, sequenceNames))
+    return loadHead('sequenceClassification', op, from, ownOptions(op, options, sequenceNames))
   },
 
   /** A classifier of tokens. Other heads in the folder stay out. */
   forTokenClassification(from: string | ConfigJson, options: LoadClassifierOptions = {}): Promise<TokenClassifier> {
     const op = 'AutoModel.forTokenClassification'
-    return loadHead('tokenClassification', op, from, checkOptions(op, options, classifierNames))
+    return loadHead('tokenClassification', op, from, ownOptions(op, options, classifierNames))
   },
 
   /** A model that finds answers in texts. Other heads in the folder stay out. */
   forQuestionAnswering(from: string | ConfigJson, options: LoadHeadOptions = {}): Promise<QuestionAnswerer> {
     const op = 'AutoModel.forQuestionAnswering'
-    return loadHead('questionAnswering', op, from, checkOptions(op, options, headNames))
+    return loadHead('questionAnswering', op, from, ownOptions(op, options, headNames))
   },
 
   /** A model that chooses one of several texts. Other heads in the folder stay out. */
   forMultipleChoice(from: string | ConfigJson, options: LoadHeadOptions = {}): Promise<MultipleChoice> {
     const op = 'AutoModel.forMultipleChoice'
-    return loadHead('multipleChoice', op, from, checkOptions(op, options, headNames))
+    return loadHead('multipleChoice', op, from, ownOptions(op, options, headNames))
   },
 
   /**
@@ -282,7 +282,7 @@ export const AutoModel = {
     options: LoadImageClassifierOptions = {},
   ): Promise<ImageClassifier> {
     const op = 'AutoModel.forImageClassification'
-    const { log = console.log, ...rest } = checkOptions(op, options, imageNames)
+    const { log = console.log, ...rest } = ownOptions(op, options, imageNames)
     return loadHead('imageClassification', op, from, rest, log)
   },
 } as const

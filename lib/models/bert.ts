@@ -4,7 +4,7 @@
  * transformers' Bert models.
  */
 
-import { checkOptions } from '../core/options.js'
+import { ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { Dropout } from '../nn/activation.js'
 import { Embedding } from '../nn/embedding.js'
@@ -353,7 +353,7 @@ export class BertPreTraining extends EncoderModel<BertConfig> {
   loss(ids: Tensor, inputs: PreTrainingInputs): Loss {
     const op = `${this.constructor.name}.loss`
     const names = { ...encoderNames, labels: true, nextSentenceLabels: true } as const
-    const { labels, nextSentenceLabels, ...rest } = checkOptions(op, inputs, names)
+    const { labels, nextSentenceLabels, ...rest } = ownOptions(op, inputs, names)
     checkShaped(op, 'labels', labels, ids.sizes, ['int32'])
     checkShaped(op, 'nextSentenceLabels', nextSentenceLabels, [ids.sizes[0] as number], ['int32'])
     const states = this.body.forward(ids, rest)
@@ -390,7 +390,7 @@ export class BertNextSentence extends EncoderModel<BertConfig> {
   /** The summed cross entropy of labels, int32 [B], and how many are not -100. */
   loss(ids: Tensor, inputs: LabelledInputs): Loss {
     const op = `${this.constructor.name}.loss`
-    const { labels, ...rest } = checkOptions(op, inputs, { ...encoderNames, labels: true } as const)
+    const { labels, ...rest } = ownOptions(op, inputs, { ...encoderNames, labels: true } as const)
     checkShaped(op, 'labels', labels, [ids.sizes[0] as number], ['int32'])
     return { ...classLoss(this.forward(ids, rest), labels), target: labels }
   }

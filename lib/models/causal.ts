@@ -1,7 +1,7 @@
 /** The common part of decoder-only language models. */
 import { checkDType, checkTensor } from '../autograd/operator.js'
 import { formatShape, ShapeError, ValueError } from '../core/errors.js'
-import { checkOptions, type OptionNames, ownOptions } from '../core/options.js'
+import { type OptionNames, ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Embedding } from '../nn/embedding.js'
 import type { Linear } from '../nn/linear.js'
@@ -182,7 +182,7 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
 
   /** The tokens to be predicted, and the inputs without them. */
   #targetOf(op: string, ids: Tensor, inputs: CausalLossInputs): { target: Tensor; rest: CausalInputs } {
-    const { labels, ...rest } = checkOptions(op, inputs, { ...causalNames, labels: true })
+    const { labels, ...rest } = ownOptions(op, inputs, { ...causalNames, labels: true })
     checkTensor(op, 'ids', ids)
     checkDType(op, 'ids', ids, ['int32'])
     const target = labels ?? ids

@@ -1,7 +1,7 @@
 /** Heads of encoders, by what they are for: what comes out, and the loss. */
 import { noGrad } from '../autograd/mode.js'
 import { formatShape, ShapeError } from '../core/errors.js'
-import { checkOptions } from '../core/options.js'
+import { checkOptions, ownOptions } from '../core/options.js'
 import type { Tensor } from '../core/tensor.js'
 import { Dropout } from '../nn/activation.js'
 import type { LayerOptions } from '../nn/layer.js'
@@ -56,7 +56,7 @@ export abstract class MaskedLM<out C extends EncoderConfig = EncoderConfig> exte
    */
   loss(ids: Tensor, inputs: LabelledInputs): Loss {
     const op = `${this.constructor.name}.loss`
-    const { labels, ...rest } = checkOptions(op, inputs, labelledNames)
+    const { labels, ...rest } = ownOptions(op, inputs, labelledNames)
     checkShaped(op, 'labels', labels, ids.sizes, ['int32'])
     return maskedLoss(this.outputHead(), this.transformed(this.body.forward(ids, rest)), labels)
   }
@@ -138,7 +138,7 @@ export abstract class SequenceClassifier<out C extends EncoderConfig = EncoderCo
    */
   loss(ids: Tensor, inputs: LabelledInputs): Loss {
     const op = `${this.constructor.name}.loss`
-    const { labels, ...rest } = checkOptions(op, inputs, labelledNames)
+    const { labels, ...rest } = ownOptions(op, inputs, labelledNames)
     const output = this.forward(ids, rest)
     return labelledLoss(op, output, labels, this.config.problemType)
   }
@@ -189,7 +189,7 @@ export class TokenClassifier<out C extends EncoderConfig = EncoderConfig> extend
   /** The summed cross entropy of labels, int32 [B, T], -100 where none is learned, and how many are. */
   loss(ids: Tensor, inputs: LabelledInputs): Loss {
     const op = `${this.constructor.name}.loss`
-    const { labels, ...rest } = checkOptions(op, inputs, labelledNames)
+    const { labels, ...rest } = ownOptions(op, inputs, labelledNames)
     checkShaped(op, 'labels', labels, ids.sizes, ['int32'])
     return { ...classLoss(this.forward(ids, rest), labels), target: labels }
   }
@@ -248,7 +248,7 @@ export class QuestionAnswerer<out C extends EncoderConfig = EncoderConfig> exten
   loss(ids: Tensor, inputs: AnswerInputs): Loss {
     const op = `${this.constructor.name}.loss`
     const names = { ...encoderNames, startPositions: true, endPositions: true } as const
-    const { startPositions, endPositions, ...rest } = checkOptions(op, inputs, names)
+    const { startPositions, endPositions, ...rest } = ownOptions(op, inputs, names)
     const [rows, columns] = ids.sizes as readonly [number, number]
     checkShaped(op, 'startPositions', startPositions, [rows], ['int32'])
     checkShaped(op, 'endPositions', endPositions, [rows], ['int32'])
@@ -316,7 +316,7 @@ export abstract class MultipleChoice<out C extends EncoderConfig = EncoderConfig
   /** The summed cross entropy of the right choices, int32 [B], and how many rows have one that is not -100. */
   loss(ids: Tensor, inputs: LabelledInputs): Loss {
     const op = `${this.constructor.name}.loss`
-    const { labels, ...rest } = checkOptions(op, inputs, labelledNames)
+    const { labels, ...rest } = ownOptions(op, inputs, labelledNames)
     checkShaped(op, 'labels', labels, [ids.sizes[0] as number], ['int32'])
     return { ...classLoss(this.forward(ids, rest), labels), target: labels }
   }

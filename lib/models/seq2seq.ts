@@ -146,7 +146,7 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
    */
   loss(ids: Tensor, inputs: Seq2SeqLossInputs): Loss {
     const op = `${this.constructor.name}.loss`
-    const { labelSmoothing = 0, ...rest } = checkOptions(op, inputs, lossNames)
+    const { labelSmoothing = 0, ...rest } = ownOptions(op, inputs, lossNames)
     const { labels } = rest
     checkIds(op, 'labels', labels)
     const states = this.scaled(this.#states(op, ids, rest))

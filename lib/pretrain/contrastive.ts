@@ -1,7 +1,7 @@
 /** Contrastive pre-training: an encoder learns to give like vectors to what belongs together, and unlike ones to all else. */
 import { checkTensor } from '../autograd/operator.js'
 import { formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
-import { checkOptions } from '../core/options.js'
+import { ownOptions } from '../core/options.js'
 import { sameShape } from '../core/shape.js'
 import { Tensor } from '../core/tensor.js'
 import { Module } from '../nn/module.js'
@@ -156,7 +156,7 @@ export function contrastive<L extends ContrastiveLoss>(
   options: ContrastiveOptions<L>,
 ): Objective<VectorModel, ContrastiveBatches[L]> {
   const op = 'contrastive'
-  const { loss, ...rest } = checkOptions(op, options, { loss: true, temperature: true, margin: true })
+  const { loss, ...rest } = ownOptions(op, options, { loss: true, temperature: true, margin: true })
   if (!Object.hasOwn(objectives, loss))
     throw new ValueError(op, `loss is ${shown(loss)}, but must be one of ${Object.keys(objectives).join(', ')}`)
   const foreign = loss === 'triplet' ? 'temperature' : 'margin'

@@ -2,7 +2,7 @@
 import { noGrad } from '../autograd/mode.js'
 import { shown, ValueError } from '../core/errors.js'
 import type { Resumable } from '../core/generator.js'
-import { checkOptions } from '../core/options.js'
+import { ownOptions } from '../core/options.js'
 import { keep, outsideFrames } from '../core/scope.js'
 import type { Tensor } from '../core/tensor.js'
 import type { Module } from '../nn/module.js'
@@ -87,8 +87,8 @@ export interface BestWeightsOptions {
 /** Puts back the weights of the best epoch or validation when the training ends, which it lets go on to its last epoch. */
 export function bestWeights(options: BestWeightsOptions = {}): Callback & Resumable<EarlyStoppingState> {
   const op = 'bestWeights'
-  checkOptions(op, options, { monitor: true, minDelta: true, mode: true })
-  return watching(op, { ...options, patience: Number.POSITIVE_INFINITY, restoreBest: true })
+  const given = ownOptions(op, options, { monitor: true, minDelta: true, mode: true })
+  return watching(op, { ...given, patience: Number.POSITIVE_INFINITY, restoreBest: true })
 }
 
 /**
@@ -97,17 +97,17 @@ export function bestWeights(options: BestWeightsOptions = {}): Callback & Resuma
  */
 export function earlyStopping(options: EarlyStoppingOptions = {}): Callback & Resumable<EarlyStoppingState> {
   const op = 'earlyStopping'
-  checkOptions(op, options, {
+  const given = ownOptions(op, options, {
     monitor: true,
     patience: true,
     minDelta: true,
     mode: true,
     restoreBest: true,
   })
-  const { patience = 3 } = options
+  const { patience = 3 } = given
   if (!Number.isInteger(patience) || patience < 1)
     throw new ValueError(op, `patience is ${shown(patience)}, but must be a positive integer`)
-  return watching(op, { ...options, patience })
+  return watching(op, { ...given, patience })
 }
 
 function watching(

@@ -1,7 +1,7 @@
 /** Writing on: tokens that follow prompts. */
 import { shown, ValueError } from '../../core/errors.js'
 import { defaultGenerator } from '../../core/generator.js'
-import { checkOptions, type OptionNames } from '../../core/options.js'
+import { type OptionNames, ownOptions } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
 import { type BeamPlan, searchBeams } from './beams.js'
 import { checkRoom, type Decodable, PromptDecoder, promptsOf } from './decoder.js'
@@ -137,7 +137,7 @@ export async function write(
     lengthPenalty: _l,
     earlyStopping: _e,
     ...sampling
-  } = checkOptions(op, options, generateNames)
+  } = ownOptions(op, options, generateNames)
   const plan = planOf(op, sampling, endTokens)
   const search = beamPlan(op, options, plan)
   const { prompts, open } = begin(plan)

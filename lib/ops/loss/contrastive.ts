@@ -1,6 +1,6 @@
 /** Contrastive losses: vectors that belong together are to be nearer, by their cosine, than all others of the batch. */
 import { formatShape, ShapeError } from '../../core/errors.js'
-import { checkOptions, type OptionNames } from '../../core/options.js'
+import { checkOptions, type OptionNames, ownOptions } from '../../core/options.js'
 import { Tensor } from '../../core/tensor.js'
 import { castTo } from '../convert.js'
 import { arange } from '../creation.js'
@@ -114,7 +114,7 @@ export function ntXent(a: Tensor, b: Tensor, options: ContrastiveLossOptions = {
  */
 export function infoNce(a: Tensor, b: Tensor, options: InfoNceOptions = {}): Tensor {
   const op = 'infoNce'
-  const { negatives = null, ...rest } = checkOptions(op, options, { ...contrastiveNames, negatives: true })
+  const { negatives = null, ...rest } = ownOptions(op, options, { ...contrastiveNames, negatives: true })
   const losses = (p: Tensor, q: Tensor, cosines: Cosines, others: Tensor | null): Tensor =>
     choose(cosines(p, others === null ? q : cat([q, others])), indices(0, p.sizes[0] as number, p))
   return ofPairs(op, a, b, rest, 0.07, losses, negatives)

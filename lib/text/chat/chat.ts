@@ -1,6 +1,6 @@
 /** Chats in tokens, with what is to be learned of them. */
 import { kindOf, shown, ValueError } from '../../core/errors.js'
-import { checkFlag, checkOptions, type OptionNames } from '../../core/options.js'
+import { checkFlag, checkOptions, type OptionNames, ownOptions } from '../../core/options.js'
 import { IterableDataset } from '../../data/iterable.js'
 import { Tokenizer } from '../tokenizer/tokenizer.js'
 import { renderWithSpans, type Span } from './spans.js'
@@ -184,7 +184,7 @@ export function chatRows(
   options: ChatRowsOptions = {},
 ): IterableDataset<ChatTokens> {
   const op = 'chatRows'
-  const { maxLength, learn = 'assistant', ...own } = checkOptions(op, options, rowNames)
+  const { maxLength, learn = 'assistant', ...own } = ownOptions(op, options, rowNames)
   checkLearn(op, learn)
   const most = maxLength ?? tokenizer.maxLength ?? Number.POSITIVE_INFINITY
   if (maxLength !== undefined && !(Number.isSafeInteger(maxLength) && maxLength >= 2))
