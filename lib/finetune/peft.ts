@@ -246,19 +246,31 @@ function secondBiases({ applied, saved }: Plan, names: Iterable<string>): string
   return [...names].filter((name) => /\bbias$/.test(name) && again.some((beginning) => name.startsWith(beginning)))
 }
 
-/** The plan that puts a file's adapter into a model. Optional modules that the model does not have are left out. */
+/**
+ * The plan that puts a file's adapter into a model. Optional modules that the model does not have are left out. PEFT reads `modules_to_save` as
+ * ends of paths, so that 'norm' is input_layernorm too: such modules are taken where the file holds their weights.
+ */
 function planOf(
   op: string,
   model: Module,
   name: string,
-  { applied, optional }: AdapterFiles,
+  { applied, optional, file }: AdapterFiles,
   generator?: Generator,
 ): Plan {
   const begin = generator === undefined ? {} : { generator }
   if (applied.kind === 'prompt') return planPrompt(op, model, { ...applied.options, name, ...begin })
   const { modulesToSave = [], ...rest } = applied.options
-  const paths = model.namedModules().map(([path]) => path)
-  const kept = modulesToSave.filter((each) => !optional.includes(each) || paths.some((path) => endsWith(path, each)))
+  const modules = model.namedModules()
+  const kept = modulesToSave.filter(
+    (each) => !optional.includes(each) || modules.some(([path]) => endsWith(path, each)),
+  )
+  for (const [path, module] of modules)
+    if (
+      modulesToSave.some((each) => path.endsWith(each)) &&
+      !kept.some((each) => endsWith(path, each)) &&
+      [...module.namedState()].some(([own]) => file.tensors.has(`${prefix}${path}.${own}`))
+    )
+      kept.push(path)
   const options = { ...rest, ...(kept.length > 0 ? { modulesToSave: kept } : {}), name }
   return applied.kind === 'ia3' ? planIa3(op, model, options) : planLora(op, model, { ...options, ...begin })
 }

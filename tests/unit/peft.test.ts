@@ -224,6 +224,39 @@ describe('an adapter of an embedding', () => {
   })
 })
 
+describe('a name in modules_to_save', () => {
+  it('is the end of a path, though no part of it, where PEFT wrote the weights of such a module', async () => {
+    const make = () =>
+      new nn.ModuleDict({
+        input_norm: new nn.LayerNorm(2),
+        norm: new nn.LayerNorm(2),
+        last_norm: new nn.LayerNorm(2),
+        fc: new nn.Linear(2, 2),
+      })
+    const model = make()
+    applyLora(model, { rank: 1, targetModules: ['fc'], modulesToSave: ['input_norm', 'norm'] })
+    noGrad(() => {
+      for (const [name, parameter] of model.namedParameters()) if (name.includes('modules_to_save')) parameter.fill_(3)
+    })
+    const path = await saved(model)
+    const [weights, config] = [join(path, 'adapter_model.safetensors'), join(path, 'adapter_config.json')]
+    await saveTensors(weights, await loadTensors(weights))
+    await writeFile(config, JSON.stringify({ ...(await configOf(path)), modules_to_save: ['norm'] }))
+    const other = make()
+    // Twice: the second time the modules have copies already.
+    for (let time = 0; time < 2; time++) {
+      await loadAdapter(other, path)
+      const row = tensor([[1, 2]])
+      close(other.get('input_norm').forward(row), model.get('input_norm').forward(row))
+      close(other.get('norm').forward(row), model.get('norm').forward(row))
+      expect([...other.stateDict().keys()].filter((name) => name.startsWith('last_norm.'))).toEqual([
+        'last_norm.weight',
+        'last_norm.bias',
+      ])
+    }
+  })
+})
+
 describe('files of different saves', () => {
   const weightsIn = (path: string) => join(path, 'adapter_model.safetensors')
   const configIn = (path: string) => join(path, 'adapter_config.json')
