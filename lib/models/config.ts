@@ -212,7 +212,7 @@ export class Settings {
   only(name: string, supported: unknown): void {
     const value = this.value(name)
     if (value !== undefined && value !== supported)
-      this.fault(`${name} is ${shown(value)}, but only ${shown(supported)} is supported`)
+      this.fault(`${name} is ${shown(value)}, but only ${shown(supported ?? null)} is supported`)
   }
 
   /** Settings that change nothing in this architecture. */
