@@ -157,7 +157,7 @@ export function contrastive<L extends ContrastiveLoss>(
 ): Objective<VectorModel, ContrastiveBatches[L]> {
   const op = 'contrastive'
   const { loss, ...rest } = ownOptions(op, options, { loss: true, temperature: true, margin: true })
-  if (!Object.hasOwn(objectives, loss))
+  if (typeof loss !== 'string' || !Object.hasOwn(objectives, loss))
     throw new ValueError(op, `loss is ${shown(loss)}, but must be one of ${Object.keys(objectives).join(', ')}`)
   const foreign = loss === 'triplet' ? 'temperature' : 'margin'
   if (rest[foreign] !== undefined)

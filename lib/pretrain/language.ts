@@ -1,10 +1,13 @@
 /** How well a model writes on: its loss, perplexity and bits a byte. */
 import { noGrad } from '../autograd/mode.js'
-import { shown, ValueError } from '../core/errors.js'
+import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
+import { Tensor } from '../core/tensor.js'
 import type { CausalModel } from '../models/causal.js'
+import { Module } from '../nn/module.js'
 import type { CausalBatch } from '../tasks/rows/causal.js'
+import { checkBatches, onePass } from '../train/checks.js'
 import { Guard } from '../train/guard.js'
 import type { Batches } from '../train/options.js'
 
@@ -32,15 +35,24 @@ export async function evaluateCausal(
 ): Promise<CausalScores> {
   const op = 'evaluateCausal'
   const { text } = checkOptions(op, options, { text: true })
-  if (text !== undefined && !(text.tokens > 0 && text.bytes > 0))
+  if (!(model instanceof Module && typeof model.loss === 'function'))
     throw new ValueError(
       op,
-      `text has ${shown(text.tokens)} tokens and ${shown(text.bytes)} bytes, but must have some of both, as shards.validation`,
+      `the model is ${kindOf(model)}, but must be one that predicts tokens, such as AutoModel.forCausalLM gives`,
+    )
+  checkBatches(op, batches)
+  if (text !== undefined && !(text?.tokens > 0 && text.bytes > 0))
+    throw new ValueError(
+      op,
+      `text has ${shown(text?.tokens)} tokens and ${shown(text?.bytes)} bytes, but must have some of both, as shards.validation`,
     )
   return Guard.of(model).evaluating(op, async (check) => {
     let [total, tokens] = [0, 0]
-    for await (const { ids, ...inputs } of typeof batches === 'function' ? batches() : batches) {
+    for await (const batch of onePass(op, batches)) {
       check()
+      const { ids, ...inputs } = batch ?? {}
+      if (!(ids instanceof Tensor))
+        throw new ValueError(op, `the batch is ${kindOf(batch)}, but must have ids, as packed and shards give`)
       const loss = scope(() =>
         noGrad(() => {
           const { total: sum, count } = model.loss(ids, inputs)

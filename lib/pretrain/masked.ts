@@ -6,10 +6,11 @@ import { Tensor } from '../core/tensor.js'
 import type { BertPreTraining, PreTrainingInputs, PreTrainingScores } from '../models/bert.js'
 import type { EncoderInputs } from '../models/encoder.js'
 import type { LabelledInputs } from '../models/heads.js'
-import type { Module } from '../nn/module.js'
+import { Module } from '../nn/module.js'
 import { crossEntropy } from '../ops/loss/index.js'
 import { argmax } from '../ops/reduce/index.js'
 import { reshape } from '../ops/shape/index.js'
+import { checkBatches, onePass } from '../train/checks.js'
 import { Guard } from '../train/guard.js'
 import type { Loss, Objective } from '../train/objective.js'
 import type { Batches } from '../train/options.js'
@@ -85,9 +86,15 @@ export interface MaskedScores {
 /** Scores a model over batches of `maskedBatches`, in evaluation mode. Throws ValueError where no token was chosen. */
 export async function evaluateMasked(model: MaskedModel, batches: Batches<MaskedBatch>): Promise<MaskedScores> {
   const op = 'evaluateMasked'
+  if (!(model instanceof Module && typeof model.loss === 'function'))
+    throw new ValueError(
+      op,
+      `the model is ${kindOf(model)}, but must be one that fills tokens in, such as AutoModel.forMaskedLM gives`,
+    )
+  checkBatches(op, batches)
   return Guard.of(model).evaluating(op, async (check) => {
     let [total, tokens, right, pairs, judged] = [0, 0, 0, 0, 0]
-    for await (const batch of typeof batches === 'function' ? batches() : batches) {
+    for await (const batch of onePass(op, batches)) {
       check()
       checkMasked(op, batch)
       checkPairs(op, model, batch)

@@ -7,6 +7,7 @@ import { Dataset, FunctionDataset } from '../data/dataset.js'
 import { DataLoader } from '../data/loader.js'
 import { type RowContext, rowContext } from '../data/row-context.js'
 import { fromTypedArray } from '../ops/creation.js'
+import { checkTokenizer } from '../tasks/rows/rows.js'
 import type { Tokenizer } from '../text/tokenizer/tokenizer.js'
 
 /** Marks labels that are not learned. */
@@ -41,6 +42,10 @@ export function maskableRow(
   options: MaskableOptions = {},
 ): MaskableRow {
   const op = 'maskableRow'
+  checkTokenizer(op, tokenizer)
+  const isPair = Array.isArray(text) && text.length === 2 && text.every((each) => typeof each === 'string')
+  if (typeof text !== 'string' && !isPair)
+    throw new ValueError(op, `the text is ${kindOf(text)}, but must be a text, or a pair of two`)
   const { maxLength = tokenizer.maxLength } = checkOptions(op, options, { maxLength: true })
   const texts = typeof text === 'string' ? [text] : text
   const [encoding] = tokenizer.encodeBatch([text], maxLength === null ? {} : { maxLength })
@@ -94,6 +99,7 @@ export function masking(
   options: MaskingOptions = {},
 ): (row: MaskableRow, context?: RowContext) => MaskedRow {
   const op = 'masking'
+  checkTokenizer(op, tokenizer)
   const { probability = 0.15, wholeWords = false } = checkOptions(op, options, maskingNames)
   if (!(typeof probability === 'number' && probability > 0 && probability <= 1))
     throw new ValueError(op, `probability is ${shown(probability)}, but must be above 0 and at most 1`)
@@ -158,6 +164,7 @@ export function maskedBatches(
   options: MaskedBatchesOptions = {},
 ): DataLoader<MaskedRow, MaskedBatch> {
   const op = 'maskedBatches'
+  checkTokenizer(op, tokenizer)
   const { probability, wholeWords, batchSize, shuffle, seed, dropLast } = checkOptions(op, options, {
     ...maskingNames,
     batchSize: true,

@@ -3,6 +3,7 @@ import { kindOf, shown, ValueError } from '../core/errors.js'
 import { checkOptions } from '../core/options.js'
 import { Dataset } from '../data/dataset.js'
 import { type RowContext, rowContext } from '../data/row-context.js'
+import { checkTokenizer } from '../tasks/rows/rows.js'
 import type { Tokenizer } from '../text/tokenizer/tokenizer.js'
 import { type MaskableRow, maskableRow } from './masking.js'
 
@@ -43,6 +44,7 @@ class Pairs extends Dataset<MaskableRow> {
   constructor(documents: readonly (readonly string[])[], tokenizer: Tokenizer, options: NextSentenceOptions) {
     super()
     const op = 'nextSentencePairs'
+    checkTokenizer(op, tokenizer)
     const { maxLength = tokenizer.maxLength } = checkOptions(op, options, { maxLength: true })
     const [cls, sep] = [tokenizer.idFor('cls'), tokenizer.idFor('sep')]
     if (cls === null || sep === null)

@@ -111,7 +111,7 @@ export function packed(
 function sourceOf(rows: Dataset<PackableRow, unknown> | RowSource<PackableRow>): IterableDataset<PackableRow> {
   if (rows instanceof IterableDataset) return rows
   if (rows instanceof Dataset) return rows.stream()
-  const isObject = typeof rows === 'object' && rows !== null
+  const isObject = typeof rows === 'object' && rows !== null && !ArrayBuffer.isView(rows)
   if (!isObject || !(Symbol.asyncIterator in rows || Symbol.iterator in rows) || 'next' in rows)
     throw new ValueError(
       op,

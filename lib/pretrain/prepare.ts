@@ -9,6 +9,7 @@ import { Dataset } from '../data/dataset.js'
 import { IterableDataset, type PassState, type RowSource } from '../data/iterable.js'
 import { checkPath, refusal } from '../io/refusal.js'
 import type { Tokenizer } from '../text/tokenizer/tokenizer.js'
+import { checkSignal } from '../train/checks.js'
 import { FolderLock } from '../train/record/lock.js'
 import { AppendedFile } from './append.js'
 import { type Deduplication, KeptTexts, type Look } from './duplicates.js'
@@ -141,6 +142,7 @@ function preparedOptions(tokenizer: CorpusTokenizer, options: PrepareOptions): P
       op,
       `endToken is ${shown(endToken)}, but must be an id of the tokenizer, from 0 to ${tokenizer.size - 1}, or null`,
     )
+  checkSignal(op, options.signal)
   if (options.onProgress !== undefined && typeof options.onProgress !== 'function')
     throw new ValueError(op, `onProgress is ${shown(options.onProgress)}, but must be a function of counts`)
   const mode: Deduplication = deduplicate === true ? 'near' : deduplicate === 'exact' ? 'exact' : 'none'
@@ -150,7 +152,7 @@ function preparedOptions(tokenizer: CorpusTokenizer, options: PrepareOptions): P
 function streamOf(corpus: RowSource<CorpusRow> | Dataset<CorpusRow>): IterableDataset<CorpusRow> {
   if (corpus instanceof IterableDataset) return corpus
   if (corpus instanceof Dataset) return corpus.stream()
-  const isObject = typeof corpus === 'object' && corpus !== null
+  const isObject = typeof corpus === 'object' && corpus !== null && !ArrayBuffer.isView(corpus)
   if (!isObject || !(Symbol.asyncIterator in corpus || Symbol.iterator in corpus))
     throw new ValueError(
       op,

@@ -1,5 +1,6 @@
 /** The knowledge in features: a linear probe and nearest neighbours, both without a choice of chance. */
 import { noGrad } from '../autograd/mode.js'
+import { checkTensor } from '../autograd/operator.js'
 import { formatShape, kindOf, ShapeError, shown, ValueError } from '../core/errors.js'
 import { checkFlag, checkOptions } from '../core/options.js'
 import { scope } from '../core/scope.js'
@@ -28,11 +29,18 @@ async function rowsOf(op: string, name: string, set: FeatureSet): Promise<Rows> 
   const { features, labels } = (set ?? {}) as Partial<FeatureSet>
   if (!(features instanceof Tensor) || labels === undefined)
     throw new ValueError(op, `${name} is ${kindOf(set)}, but must be { features, labels }`)
+  checkTensor(op, `${name}.features`, features)
   const [count, width] = features.sizes
   if (features.ndim !== 2 || count === undefined || width === undefined || features.numel === 0)
     throw new ShapeError(op, `features of ${name} are ${formatShape(features.sizes)}, but must be [N, D], with rows`, [
       features.sizes,
     ])
+  if (
+    !(labels instanceof Tensor) &&
+    !(typeof labels === 'object' && labels !== null && Number.isSafeInteger(labels.length))
+  )
+    throw new ValueError(op, `labels of ${name} are ${kindOf(labels)}, but must be a list of classes, or a tensor`)
+  if (labels instanceof Tensor) checkTensor(op, `${name}.labels`, labels)
   const own = labels instanceof Tensor ? await labels.data() : labels
   if (own.length !== count)
     throw new ValueError(op, `${name} has ${count} rows of features, but ${own.length} labels; give one for each`)

@@ -9,6 +9,7 @@ import type { Tensor } from '../core/tensor.js'
 import { Dataset } from '../data/dataset.js'
 import { DataLoader } from '../data/loader.js'
 import type { InputFile } from '../io/input.js'
+import { checkPath } from '../io/refusal.js'
 import { fromTypedArray } from '../ops/creation.js'
 import { FilePool } from './file-pool.js'
 import {
@@ -69,6 +70,7 @@ export interface Shards {
 
 /** Opens what `prepare` wrote. Throws ValueError for a folder that is not whole, and for files of another length than they had. */
 export async function openShards(folder: string): Promise<Shards> {
+  checkPath(op, 'read', folder)
   const manifest = await readManifest(op, folder)
   const { complete, splits, dtype, counts, options, tokenizer } = manifest
   if (!complete)

@@ -7,6 +7,7 @@ import { Dataset, FunctionDataset } from '../data/dataset.js'
 import { DataLoader } from '../data/loader.js'
 import { type RowContext, rowContext } from '../data/row-context.js'
 import { fromTypedArray } from '../ops/creation.js'
+import { checkTokenizer } from '../tasks/rows/rows.js'
 import type { Tokenizer } from '../text/tokenizer/tokenizer.js'
 
 /** Marks labels that are not learned. */
@@ -44,6 +45,7 @@ export function corruptSpans(
   options: SpanOptions = {},
 ): (row: SpanRow, context?: RowContext) => SpannedRow {
   const op = 'corruptSpans'
+  checkTokenizer(op, tokenizer)
   const { probability = 0.15, meanSpan = 3 } = checkOptions(op, options, spanNames)
   if (!(typeof probability === 'number' && probability > 0 && probability < 1))
     throw new ValueError(op, `probability is ${shown(probability)}, but must be a share above 0 and below 1`)
@@ -125,6 +127,7 @@ export function spanBatches(
   options: SpanBatchesOptions = {},
 ): DataLoader<SpannedRow, SpanBatch> {
   const op = 'spanBatches'
+  checkTokenizer(op, tokenizer)
   const { probability, meanSpan, batchSize, shuffle, seed, dropLast } = checkOptions(op, options, {
     ...spanNames,
     batchSize: true,

@@ -11,6 +11,7 @@ import * as text from '../../lib/data/text/index.js'
 import * as finetune from '../../lib/finetune/index.js'
 import * as f from '../../lib/index.js'
 import { gpt2 } from '../../lib/models/index.js'
+import * as pretrain from '../../lib/pretrain/index.js'
 import { families } from '../cases/index.js'
 import type { PublicCall } from '../cases/sound.js'
 import { publicCalls } from '../fuzz/calls.js'
@@ -18,6 +19,7 @@ import { parquetTable } from '../unit/written.js'
 import { dataCalls } from './data.js'
 import { metricCalls } from './metrics.js'
 import { others as optimizerCalls, withOptions as optimizerOptions } from './optimizers.js'
+import { pretrainCalls } from './pretrain.js'
 import { taskCalls } from './tasks.js'
 
 const { nn, optim } = f
@@ -653,11 +655,18 @@ for (const { names, args } of methods)
     },
   })
 
-export const allCalls: readonly PublicCall[] = [...publicCalls, ...dataCalls, ...metricCalls, ...taskCalls, ...entries]
+export const allCalls: readonly PublicCall[] = [
+  ...publicCalls,
+  ...dataCalls,
+  ...metricCalls,
+  ...taskCalls,
+  ...pretrainCalls,
+  ...entries,
+]
 
 /** Everything exported that is a function or a class, by its name in its module. */
 export function exported(): readonly string[] {
-  const faces = [f, nn, nn.functional, init, optim, f.metrics, finetune, datasets, text]
+  const faces = [f, nn, nn.functional, init, optim, f.metrics, finetune, pretrain, datasets, text]
   const names = new Set<string>()
   for (const face of faces)
     for (const [name, value] of Object.entries(face)) if (typeof value === 'function') names.add(name)
