@@ -85,7 +85,7 @@ describe("the READMEs' programs", () => {
       },
     )
     expect(found).toEqual([])
-  })
+  }, 120_000)
 
   describe.each(readmes)('of %s run', (readme) => {
     // Programs of the two READMEs use the same files and the same network.
