@@ -199,6 +199,18 @@ describe('texts', () => {
     expect(await measure(metrics.rouge({ type: 'rougeL', stem: true }), ['running quickly'], ['runs quickly'])).toBe(1)
   })
 
+  it('give Chinese no silent zero', async () => {
+    const characters = metrics.rouge({ type: 'rougeL', tokenize: (text: string) => [...text] })
+    expect(await measure(characters, ['床前看月光'], ['床前明月光'])).toBeCloseTo(0.8, 12)
+    const latin = metrics.rouge({ type: 'rouge1' })
+    expect(() => latin.update(['床前看月光'], ['床前明月光'])).toThrow(
+      'give tokenize, such as (text) => [...text] for Chinese',
+    )
+    expect(await measure(latin, ['床前看月光', ''], ['the moon', '!'])).toBe(0)
+    expect(await measure(latin, ['GPT 训练'], ['GPT 模型'])).toBe(1)
+    expect(() => metrics.rouge({ tokenize: 'zh' as never })).toThrow("tokenize is 'zh', but must be a function")
+  })
+
   it('part as sacrebleu parts them', () => {
     expect(tokenizers['13a']('It\'s 3.5, "ok". A&amp;B\nend-')).toEqual([
       "It's",

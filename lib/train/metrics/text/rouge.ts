@@ -1,4 +1,5 @@
 /** ROUGE. Lin, "ROUGE: A Package for Automatic Evaluation of Summaries", 2004. */
+import { kindOf, shown, ValueError } from '../../../core/errors.js'
 import { checkFlag, ownOptions } from '../../../core/options.js'
 import { checkOneOf } from '../given.js'
 import { Sums } from '../parts.js'
@@ -15,6 +16,11 @@ export interface RougeScore {
 }
 
 export interface RougeOptions {
+  /**
+   * A function from a text to its words, such as `(text: string) => [...text]` for Chinese. Default: words of a to z, in either case, and digits, as
+   * rouge-score has them; references of letters that have no such word are refused, because every score would be 0.
+   */
+  readonly tokenize?: (text: string) => readonly string[]
   /** Whether words of more than three letters are reduced to their stems, by Porter's algorithm for English. Default false. */
   readonly stem?: boolean
   /** One type whose F1 is computed, a number for a Trainer. Default: a report of all four. */
@@ -27,11 +33,14 @@ const types: readonly RougeType[] = ['rouge1', 'rouge2', 'rougeL', 'rougeLsum']
 
 type Words = readonly string[]
 
-function wordsOf(text: string, stem: boolean): Words {
-  const words = text
+const latinWords = (text: string) =>
+  text
     .toLowerCase()
     .split(/[^a-z0-9]+/)
     .filter((word) => word !== '')
+
+function wordsOf(text: string, { stem = false, tokenize = latinWords }: RougeOptions): Words {
+  const words = tokenize(text)
   return stem ? words.map((word) => (word.length > 3 ? stemOf(word) : word)) : words
 }
 
@@ -95,9 +104,14 @@ function ofLines(said: readonly Words[], wanted: readonly Words[]): RougeScore {
   return scoreOf(shared, said.flat().length, wanted.flat().length)
 }
 
-function scoresOf(hypothesis: string, reference: string, stem: boolean): RougeReport {
-  const lines = (text: string) => text.split('\n').map((line) => wordsOf(line, stem))
-  const [said, wanted] = [wordsOf(hypothesis, stem), wordsOf(reference, stem)]
+function scoresOf(hypothesis: string, reference: string, options: RougeOptions): RougeReport {
+  const lines = (text: string) => text.split('\n').map((line) => wordsOf(line, options))
+  const [said, wanted] = [wordsOf(hypothesis, options), wordsOf(reference, options)]
+  if (wanted.length === 0 && options.tokenize === undefined && /\p{L}/u.test(reference))
+    throw new ValueError(
+      'rouge',
+      `the reference ${shown(reference)} has no words of a to z and digits; give tokenize, such as (text) => [...text] for Chinese`,
+    )
   return {
     rouge1: ofNgrams(said, wanted, 1),
     rouge2: ofNgrams(said, wanted, 2),
@@ -124,7 +138,7 @@ class Rouge extends TextMeasure<RougeReport | number> {
   }
 
   protected add(sums: Sums, hypothesis: string, references: readonly string[]): void {
-    const all = references.map((reference) => scoresOf(hypothesis, reference, this.#options.stem ?? false))
+    const all = references.map((reference) => scoresOf(hypothesis, reference, this.#options))
     types.forEach((type, i) => {
       const { precision, recall, f1 } = all
         .map((scores) => scores[type])
@@ -148,11 +162,17 @@ type RougeMetric<O> = O extends { readonly type: RougeType } ? TextMetric : Text
 
 /**
  * ROUGE-1, -2, -L and -Lsum, the mean over the texts of the pass: `update(hypotheses, references)`, of which each hypothesis has
- * one or more, and the one with the best F1 counts. Words are of Latin letters without accents and of digits; lines of ROUGE-Lsum
- * end at \n. NaN while there was no text. rouge-score's RougeScorer.
+ * one or more, and the one with the best F1 counts. Words are of Latin letters without accents and of digits, or what `tokenize` gives;
+ * lines of ROUGE-Lsum end at \n. NaN while there was no text. rouge-score's RougeScorer. Updates throw ValueError for a reference of another
+ * script without `tokenize`.
  */
 export function rouge<const O extends RougeOptions = object>(options?: O): RougeMetric<O> {
-  const own = ownOptions<RougeOptions>('rouge', options ?? {}, { stem: true, type: true })
+  const own = ownOptions<RougeOptions>('rouge', options ?? {}, { tokenize: true, stem: true, type: true })
+  if (own.tokenize !== undefined && typeof own.tokenize !== 'function')
+    throw new ValueError(
+      'rouge',
+      `tokenize is ${kindOf(own.tokenize)}, but must be a function from a text to its words`,
+    )
   if (own.stem !== undefined) checkFlag('rouge', 'stem', own.stem)
   checkOneOf('rouge', 'type', own.type, types)
   return new Rouge(own) as unknown as RougeMetric<O>
