@@ -1,5 +1,6 @@
 /** The parts of a model, as a table: layers, the shapes that they give, parameters. */
 import { noGrad } from '../autograd/mode.js'
+import { columnsOf } from '../core/columns.js'
 import type { DType } from '../core/dtype.js'
 import { formatShape } from '../core/errors.js'
 import { printed } from '../core/host.js'
@@ -62,11 +63,14 @@ export class Summary {
         parameters === 0 ? '-' : grouped(trainable),
       ]
     })
-    const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => (row[i] as string).length)))
+    const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => columnsOf(row[i] as string))))
     const numeric = head.length - 2
     const line = (row: readonly string[]) =>
       row
-        .map((text, i) => (i >= numeric ? text.padStart(widths[i] as number) : text.padEnd(widths[i] as number)))
+        .map((text, i) => {
+          const blanks = ' '.repeat((widths[i] as number) - columnsOf(text))
+          return i >= numeric ? blanks + text : text + blanks
+        })
         .join('  ')
         .trimEnd()
     const rule = '-'.repeat(widths.reduce((sum, width) => sum + width + 2, -2))
