@@ -23,7 +23,7 @@ import { type Generated, type GenerateOptions, generate } from './generation/gen
 import { samplingNames } from './generation/options.js'
 import { type StreamOptions, stream } from './generation/stream.js'
 import { PretrainedModel } from './pretrained.js'
-import { ignored, isBare, isTied, resizedEnds } from './vocabulary.js'
+import { endTokensOf, ignored, isBare, isTied, resizedEnds } from './vocabulary.js'
 
 export interface CausalConfig {
   /** Tokens in the vocabulary. */
@@ -106,10 +106,9 @@ export abstract class CausalModel<out C extends CausalConfig = CausalConfig> ext
     return states
   }
 
-  /** Tokens that end a text, by `generation_config.json`, else by `config.json`. */
+  /** Tokens that end a text, by `generation_config.json`, else by `config.json`. Throws ValueError for what is none. */
   get endTokens(): readonly number[] {
-    const value: unknown = this.generationConfig?.['eos_token_id'] ?? this.toConfig()['eos_token_id'] ?? []
-    return (Array.isArray(value) ? value : [value]).filter((token): token is number => Number.isInteger(token))
+    return endTokensOf(this, this.toConfig()['eos_token_id'])
   }
 
   /** How many positions there are at most; rotary ones have no end. */

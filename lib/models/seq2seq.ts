@@ -24,7 +24,7 @@ import { generateFrom, streamFrom } from './generation/source-decoder.js'
 import type { StreamOptions } from './generation/stream.js'
 import { PretrainedModel } from './pretrained.js'
 import { Source } from './source.js'
-import { ignored, isBare, isTied, resizedEnds } from './vocabulary.js'
+import { endTokensOf, ignored, isBare, isTied, resizedEnds } from './vocabulary.js'
 
 export interface Seq2SeqConfig {
   /** Tokens in the vocabulary. */
@@ -185,10 +185,9 @@ export abstract class Seq2SeqModel<out C extends Seq2SeqConfig = Seq2SeqConfig> 
     return maskedFill(shifted, eq(shifted, ignored), padToken)
   }
 
-  /** Tokens that end a text, by `generation_config.json`, else by `config.json`. */
+  /** Tokens that end a text, by `generation_config.json`, else by `config.json`. Throws ValueError for what is none. */
   get endTokens(): readonly number[] {
-    const value: unknown = this.generationConfig?.['eos_token_id'] ?? this.config.endTokens
-    return (Array.isArray(value) ? value : [value]).filter((token): token is number => Number.isInteger(token))
+    return endTokensOf(this, this.config.endTokens)
   }
 
   /** The token that generation begins with, by `generation_config.json`, else by `config.json`. Throws ValueError where it is none. */

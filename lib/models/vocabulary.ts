@@ -8,6 +8,7 @@ import { Linear } from '../nn/linear.js'
 import { Parameter } from '../nn/module.js'
 import { mean } from '../ops/reduce/index.js'
 import { cat, expand, narrow } from '../ops/shape/index.js'
+import type { PretrainedModel } from './pretrained.js'
 
 /** Marks labels that are not learned. */
 export const ignored = -100
@@ -15,6 +16,25 @@ export const ignored = -100
 export interface Ends {
   readonly embedding: Embedding
   readonly head: Linear
+}
+
+/**
+ * Tokens that end a text, of `generation_config.json`, else of `config.json`. Throws ValueError for what is none, because with it left
+ * out no text would ever end.
+ */
+export function endTokensOf(
+  { constructor: { name }, generationConfig }: PretrainedModel,
+  configured: unknown,
+): readonly number[] {
+  const own: unknown = generationConfig?.['eos_token_id'] ?? null
+  const value = own ?? configured ?? []
+  const tokens: readonly unknown[] = Array.isArray(value) ? value : [value]
+  if (tokens.every((token) => Number.isSafeInteger(token) && Number(token) >= 0)) return tokens as readonly number[]
+  const file = own === null ? 'config.json' : 'generation_config.json'
+  throw new ValueError(
+    name,
+    `eos_token_id of ${file} is ${shown(value)}, but must be a token id, a list of them, or null; mend it, or give stopTokens`,
+  )
 }
 
 /** Whether the head's weight is the embedding's. */

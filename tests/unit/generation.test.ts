@@ -42,6 +42,16 @@ function bestOf(tokens: readonly number[], count: number): number[] {
   return all.slice(tokens.length)
 }
 
+it('refuses end tokens of a folder that are none, unless others are given', async () => {
+  const own = gpt2({ vocabSize: 60, layers: 1, width: 16, heads: 2, context: 64, generator })
+  for (const value of ['x', -1, 1.5, [2, -5], {}]) {
+    own.generationConfig = { eos_token_id: value } as typeof own.generationConfig
+    const says = /^\[Gpt2\] eos_token_id of generation_config\.json is .* must be a token id/
+    await expect(own.generate([prompt], { maxNewTokens: 2 })).rejects.toThrow(says)
+    expect(await own.generate([prompt], { maxNewTokens: 2, stopTokens: [] })).toHaveLength(1)
+  }
+})
+
 describe('writing on', () => {
   it('takes the best token each time, of prompts of different lengths, in evaluation mode', async () => {
     const prompts = [prompt, [5], [9, 9, 2, 4, 1, 0]]

@@ -96,7 +96,7 @@ export async function generateBy(
   if (typeof next !== 'function') throw new ValueError(op, `next is ${kindOf(next)}, but must be a function`)
   const { device: name = defaultDevice(), ...rest } = ownOptions(op, options, { ...generateNames, device: true })
   const device = deviceOf(name)
-  return write(op, rest, [], () => {
+  return write(op, rest, { endTokens: [] }, () => {
     const prompts = promptsOf(op, beginnings, mostTokens)
     const length = prompts[0]?.length
     const other = prompts.find((tokens) => tokens.length !== length)

@@ -5,7 +5,7 @@ import { type OptionNames, ownOptions } from '../../core/options.js'
 import type { Tensor } from '../../core/tensor.js'
 import { type BeamPlan, searchBeams } from './beams.js'
 import { checkRoom, type Decodable, PromptDecoder, promptsOf } from './decoder.js'
-import { type Plan, planOf, type SamplingOptions, samplingNames } from './options.js'
+import { type Ends, type Plan, planOf, type SamplingOptions, samplingNames } from './options.js'
 import type { Rows } from './rows.js'
 import { best, draw, logProbabilities } from './scores.js'
 import { type Finish, finishOf, textOf } from './stop.js'
@@ -116,7 +116,7 @@ export function generate(
   options: GenerateOptions,
 ): Promise<Generated[]> {
   const op = `${model.constructor.name}.generate`
-  return write(op, options, model.endTokens, ({ maxNewTokens }) => {
+  return write(op, options, model, ({ maxNewTokens }) => {
     const prompts = promptsOf(op, given, model.inputEmbedding().weight.sizes[0] as number)
     checkRoom(op, model, prompts, maxNewTokens)
     return { prompts, open: (copies) => new PromptDecoder(model, prompts, maxNewTokens, copies) }
@@ -127,7 +127,7 @@ export function generate(
 export async function write(
   op: string,
   options: GenerateOptions,
-  endTokens: readonly number[],
+  ends: Ends,
   begin: (plan: Plan) => Beginning,
 ): Promise<Generated[]> {
   const {
@@ -138,7 +138,7 @@ export async function write(
     earlyStopping: _e,
     ...sampling
   } = ownOptions(op, options, generateNames)
-  const plan = planOf(op, sampling, endTokens)
+  const plan = planOf(op, sampling, ends)
   const search = beamPlan(op, options, plan)
   const { prompts, open } = begin(plan)
   plan.signal?.throwIfAborted()

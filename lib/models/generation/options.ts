@@ -92,8 +92,13 @@ function listOf<T>(value: T | readonly T[] | undefined): readonly T[] {
   return value === undefined ? [] : Array.isArray(value) ? [...value] : [value as T]
 }
 
+/** What ends a text where the options do not say so. It is not asked where they do. */
+export interface Ends {
+  readonly endTokens: readonly number[]
+}
+
 /** Throws ValueError for each option that is not what it must be. */
-export function planOf(op: string, options: SamplingOptions, endTokens: readonly number[]): Plan {
+export function planOf(op: string, options: SamplingOptions, ends: Ends): Plan {
   checkOptions(op, options, samplingNames)
   const must = (name: keyof SamplingOptions, fits: (value: number) => boolean, what: string): number | undefined => {
     const value = options[name]
@@ -134,7 +139,7 @@ export function planOf(op: string, options: SamplingOptions, endTokens: readonly
     )
   if (seed !== undefined && options.generator !== undefined)
     throw new ValueError(op, 'both seed and generator are given; leave one out')
-  const stopTokens = options.stopTokens === undefined ? endTokens : listOf(options.stopTokens)
+  const stopTokens = options.stopTokens === undefined ? ends.endTokens : listOf(options.stopTokens)
   if (!stopTokens.every(count(0)))
     throw new ValueError(op, `stopTokens are ${shown(options.stopTokens)}, but must be token ids`)
   const stopStrings = listOf(options.stopStrings)

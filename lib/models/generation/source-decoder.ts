@@ -67,7 +67,7 @@ export function generateFrom(
   options: GenerateOptions,
   op = `${model.constructor.name}.generate`,
 ): Promise<Generated[]> {
-  return write(op, options, model.endTokens, ({ maxNewTokens }) => {
+  return write(op, options, model, ({ maxNewTokens }) => {
     const sources = promptsOf(op, given, model.inputEmbedding().weight.sizes[0] as number)
     const prompts = sources.map(() => [model.startToken])
     return { prompts, open: (copies) => new SourceDecoder(model, sources, maxNewTokens, copies) }
@@ -81,7 +81,7 @@ export function streamFrom(
   options: StreamOptions,
 ): AsyncGenerator<number | string> {
   const op = `${model.constructor.name}.stream`
-  return streamOf(op, options, model.endTokens, ({ maxNewTokens }) => {
+  return streamOf(op, options, model, ({ maxNewTokens }) => {
     const [source = []] = promptsOf(op, given, model.inputEmbedding().weight.sizes[0] as number)
     return { prompts: [[model.startToken]], open: () => new SourceDecoder(model, [source], maxNewTokens, 1) }
   })

@@ -2,7 +2,7 @@
 import { checkOptions, type OptionNames } from '../../core/options.js'
 import { checkRoom, type Decodable, PromptDecoder, promptsOf } from './decoder.js'
 import { type Beginning, choose } from './generate.js'
-import { type Plan, planOf, type SamplingOptions, samplingNames } from './options.js'
+import { type Ends, type Plan, planOf, type SamplingOptions, samplingNames } from './options.js'
 import { PieceWriter } from './pieces.js'
 import type { Rows } from './rows.js'
 import { finishOf } from './stop.js'
@@ -18,7 +18,7 @@ export function stream(
   options: StreamOptions,
 ): AsyncGenerator<number | string> {
   const op = `${model.constructor.name}.stream`
-  return streamOf(op, options, model.endTokens, ({ maxNewTokens }) => {
+  return streamOf(op, options, model, ({ maxNewTokens }) => {
     const [prompt = []] = promptsOf(op, given, model.inputEmbedding().weight.sizes[0] as number)
     checkRoom(op, model, [prompt], maxNewTokens)
     return { prompts: [prompt], open: () => new PromptDecoder(model, [prompt], maxNewTokens) }
@@ -29,10 +29,10 @@ export function stream(
 export async function* streamOf(
   op: string,
   options: StreamOptions,
-  endTokens: readonly number[],
+  ends: Ends,
   begin: (plan: Plan) => Beginning,
 ): AsyncGenerator<number | string> {
-  const plan = planOf(op, checkOptions(op, options, names), endTokens)
+  const plan = planOf(op, checkOptions(op, options, names), ends)
   const { prompts, open } = begin(plan)
   const prompt = prompts[0] as readonly number[]
   const decoder = open(1)
