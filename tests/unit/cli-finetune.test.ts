@@ -307,6 +307,16 @@ describe('finetune', () => {
       ),
     )
 
+  it('of two that begin in one folder at once, one runs, and the folder tells of that one', async () => {
+    const rates = ['1e-3', '2e-3']
+    const runs = await Promise.allSettled(
+      rates.map((lr) => finetuneCommand([config, ...set('output=runs/both', 'train.steps=2', `train.lr=${lr}`)])),
+    )
+    const ran = runs.flatMap(({ status }, i) => (status === 'fulfilled' ? [Number(rates[i])] : []))
+    const { config: told } = JSON.parse(readFileSync(join(folder, 'runs/both/finetune.json'), 'utf8'))
+    expect(ran).toEqual([told.train.lr])
+  })
+
   it('does not go on with another config or other data', async () => {
     const own = ['output=runs/changed', 'train.steps=2']
     expect(await finetuneCommand([config, ...set(...own)])).toBe(0)

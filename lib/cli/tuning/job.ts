@@ -2,6 +2,7 @@
 import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { History } from '../../train/history.js'
+import { makeFolder } from '../../train/record/place.js'
 import { type Loaded, placed } from '../config/config.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 import { dryRun, dryText } from './dry.js'
@@ -30,7 +31,8 @@ export interface JobOptions {
 
 /** Trains nothing: prints what that would take. */
 export async function dryJob(loaded: Loaded<TrainingConfig>, job: Job, json: boolean): Promise<ExitCode> {
-  const planned = async () => dryRun(planOf(loaded, job.work, { resume: false, loggers: [] }))
+  const planned = async () =>
+    dryRun(planOf(loaded, job.work, { resume: false, loggers: [], onStart: async () => undefined }))
   const run = await planned().finally(() => job.close())
   console.log(json ? JSON.stringify({ ...job.figures, ...run }) : `${job.figuresText}\n${dryText(run)}`)
   return run.findings.some(({ level }) => level === 'fault') ? exitCodes.wrong : exitCodes.done
@@ -42,14 +44,11 @@ export async function runJob(
   begin: () => Promise<Job>,
   { command, resume, json }: JobOptions,
 ): Promise<ExitCode> {
-  const { config, resolve, source } = loaded
+  const { config, resolve } = loaded
   const output = resolve(config.output)
   const before = await readManifest(output)
   const hasCheckpoints = (await readdir(join(output, 'checkpoints')).catch(() => [])).length > 0
-  if (!resume && (before !== null || hasCheckpoints))
-    throw new UsageError(
-      `${source.place(['output'])}: ${output} has a run already; go on with it by --resume, or name another output`,
-    )
+  if (!resume && (before !== null || hasCheckpoints)) throw new UsageError(hasRun(loaded, output))
   const job = await begin()
   try {
     return await runBegun(loaded, job, before, { command, resume, json })
@@ -57,6 +56,9 @@ export async function runJob(
     await job.close()
   }
 }
+
+const hasRun = ({ source }: Pick<Loaded, 'source'>, output: string): string =>
+  `${source.place(['output'])}: ${output} has a run already; go on with it by --resume, or name another output`
 
 async function runBegun(
   loaded: Loaded<TrainingConfig>,
@@ -71,9 +73,15 @@ async function runBegun(
   let totalSteps: number | null = null
   const minutes = config.train?.minutes
   const progress = progressLogger({ totalSteps: () => totalSteps, minutes, stream: process.stderr })
-  const plan = planOf(loaded, work, { resume, loggers: [progress] })
+  // Written when the training has the folder: two runs that begin there at once have both found it empty.
+  const onStart = async () => {
+    const now = await readManifest(output)
+    if (before === null && now !== null) throw new UsageError(hasRun(loaded, output))
+    await placed(loaded, ['output'], () => writeManifest(output, manifest))
+  }
+  const plan = planOf(loaded, work, { resume, loggers: [progress], onStart })
   totalSteps = plan.totalSteps
-  await placed(loaded, ['output'], () => writeManifest(output, manifest))
+  await placed(loaded, ['output'], () => makeFolder('run', output))
   const history = await plan.trainer.fit(plan.loader, plan.fit)
   if (isInterrupted(history)) {
     console.error(`stopped with a checkpoint in ${output}; \`firesteel ${command} ${source.path} --resume\` goes on`)

@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeAtomically } from '../../io/atomic.js'
-import { makeFolder } from '../../train/record/place.js'
 import type { Loaded } from '../config/config.js'
 import { UsageError } from '../exit.js'
 import type { FormatName } from '../tasks/formats.js'
@@ -102,7 +101,7 @@ export function checkSame({ source }: Pick<Loaded, 'source'>, before: Manifest, 
     throw new UsageError(`${faults.join('\n')}\nput it back to go on, or name another output for a new run`)
 }
 
+/** Into a folder that is there. */
 export async function writeManifest(folder: string, manifest: Manifest): Promise<void> {
-  await makeFolder('run', folder)
   await writeAtomically(join(folder, fileName), [Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)], 'run')
 }

@@ -96,11 +96,19 @@ function scheduleOf(
   return kind === 'linear' ? new optim.WarmupLinearLR(optimizer, lengths) : new optim.WarmupCosineLR(optimizer, lengths)
 }
 
-/** The Trainer of a config. `resume` goes on with the run in the config's output. */
+interface PlanOptions {
+  /** Whether to go on with the run in the config's output. */
+  readonly resume: boolean
+  readonly loggers: readonly Logger[]
+  /** Called when the training has the folder of the run, before its first step. */
+  readonly onStart: () => Promise<void>
+}
+
+/** The Trainer of a config. */
 export function planOf(
   loaded: Loaded<TrainingConfig>,
   { model, objective, loader, validation, longest, middle, lr }: Work,
-  { resume, loggers }: { readonly resume: boolean; readonly loggers: readonly Logger[] },
+  { resume, loggers, onStart }: PlanOptions,
 ): TrainingPlan {
   const { config, resolve, source } = loaded
   const train = config.train ?? {}
@@ -131,9 +139,12 @@ export function planOf(
     },
     ...(schedule && { schedule }),
     ...(train.checkpointing !== undefined && { checkpointing: train.checkpointing }),
-    ...(train.earlyStopping !== undefined && {
-      callbacks: [earlyStopping({ patience: train.earlyStopping, restoreBest: true })],
-    }),
+    callbacks: [
+      { onStart },
+      ...(train.earlyStopping === undefined
+        ? []
+        : [earlyStopping({ patience: train.earlyStopping, restoreBest: true })]),
+    ],
   })
   return {
     trainer,
