@@ -1,6 +1,6 @@
 /** Trainings from a config: peek, dry run, training, resumption, writing. */
 import { spawn } from 'node:child_process'
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -14,7 +14,7 @@ import { initCommand } from '../../lib/cli/commands/init.js'
 import { peekCommand } from '../../lib/cli/commands/peek.js'
 import { loadConfig, loadFinetune } from '../../lib/cli/config/config.js'
 import { pretrainSchema } from '../../lib/cli/config/schema.js'
-import { UsageError } from '../../lib/cli/exit.js'
+import { exitCodeOf, UsageError } from '../../lib/cli/exit.js'
 import type { DryRun } from '../../lib/cli/tuning/dry.js'
 import type { RowFigures } from '../../lib/cli/tuning/figures.js'
 import { progressLogger } from '../../lib/cli/tuning/progress.js'
@@ -306,6 +306,27 @@ describe('finetune', () => {
         Number(/^step-(\d+)\.safetensors$/.exec(name)?.[1] ?? 0),
       ),
     )
+
+  it('does not write over what it begins with, or where it cannot, and a dry run says so too', async () => {
+    const weights = readFileSync(join(folder, 'model/model.safetensors'))
+    cpSync(join(folder, 'model'), join(folder, 'adapter'), { recursive: true })
+    symlinkSync('..', join(folder, 'empty/link'))
+    const refused: readonly (readonly [values: readonly string[], says: string])[] = [
+      [['method=full', 'output=.'], 'written over the model that the run begins with'],
+      [['method=full', 'output=empty/link'], 'written over the model that the run begins with'],
+      [['tokenizer=adapter', 'output=.'], 'written over the tokenizer that the run begins with'],
+      [['output=rows.jsonl/run'], 'rows.jsonl is a file'],
+      [['output="a\\0b"'], 'a zero byte'],
+    ]
+    for (const [values, says] of refused)
+      for (const dry of [[], ['--dry']]) {
+        const error = await finetuneCommand([config, ...dry, ...set(...values)]).catch((thrown: unknown) => thrown)
+        expect((error as Error).message).toContain(says)
+        expect((error as Error).message).toContain('--set output: ')
+        expect(exitCodeOf(error)).toBe(2)
+      }
+    expect(readFileSync(join(folder, 'model/model.safetensors')).equals(weights)).toBe(true)
+  })
 
   it('of two that begin in one folder at once, one runs, and the folder tells of that one', async () => {
     const rates = ['1e-3', '2e-3']

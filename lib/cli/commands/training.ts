@@ -4,9 +4,10 @@ import { parseArguments } from '../arguments.js'
 import { type Loaded, loadConfig } from '../config/config.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
 import type { Job } from '../tuning/job.js'
+import type { OutputConfig } from '../tuning/output.js'
 import type { TrainingConfig } from '../tuning/plan.js'
 
-interface Training<C extends TrainingConfig> {
+interface Training<C extends TrainingConfig & OutputConfig> {
   readonly command: string
   readonly usage: string
   schema(): Promise<z.ZodType<C>>
@@ -14,7 +15,7 @@ interface Training<C extends TrainingConfig> {
 }
 
 /** A command with the options that all trainings have. */
-export async function train<C extends TrainingConfig>(
+export async function train<C extends TrainingConfig & OutputConfig>(
   { command, usage, schema, begin }: Training<C>,
   args: readonly string[],
 ): Promise<ExitCode> {
@@ -37,7 +38,11 @@ export async function train<C extends TrainingConfig>(
       '--dry tells of a run from its beginning, where --resume has no meaning; leave one of them out',
     )
   const loaded = await loadConfig(path, set, await schema())
-  const { dryJob, runJob } = await import('../tuning/job.js')
+  const [{ dryJob, runJob }, { checkOutput }] = await Promise.all([
+    import('../tuning/job.js'),
+    import('../tuning/output.js'),
+  ])
+  await checkOutput(loaded)
   return dry
     ? dryJob(loaded, await begin(loaded), json)
     : runJob(loaded, () => begin(loaded), { command, resume, json })

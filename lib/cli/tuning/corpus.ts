@@ -1,6 +1,5 @@
 /** The job of a pre-training: a corpus in shards, and a model from its beginning. */
 import { createHash } from 'node:crypto'
-import { join } from 'node:path'
 import { kindOf } from '../../core/errors.js'
 import { manualSeed } from '../../core/generator.js'
 import { onInterrupt } from '../../core/host.js'
@@ -21,6 +20,7 @@ import { taskOf } from '../tasks/tasks.js'
 import { version } from '../version.js'
 import { countText } from '../words.js'
 import type { Job } from './job.js'
+import { resultFolder } from './output.js'
 
 export interface Corpus {
   readonly tokenizer: Tokenizer
@@ -141,7 +141,7 @@ async function jobOf(loaded: Loaded<PretrainConfig>, { tokenizer, shards }: Corp
   const digest = createHash('sha256')
     .update(JSON.stringify([shards.tokenizer, shards.counts, shards.options, shards.train.tokens]))
     .digest('hex')
-  const folder = join(resolve(config.output), 'model')
+  const folder = resultFolder(loaded)
   return {
     work: {
       model,

@@ -1,6 +1,5 @@
 /** The result of a run: an adapter, or a whole model, each with its tokenizer. */
 import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import { AutoTokenizer, saveTokenizer } from '../../text/tokenizer/folder.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { type Loaded, placed } from '../config/config.js'
@@ -8,21 +7,17 @@ import { UsageError } from '../exit.js'
 import type { FormatName } from '../tasks/formats.js'
 import { type Labelling, type TaskModel, taskOf } from '../tasks/tasks.js'
 import { readManifest } from './manifest.js'
-
-/** Whether the result is an adapter beside the model. */
-const isAdapter = ({ config }: Loaded): boolean => typeof config.method === 'object' && 'lora' in config.method
+import { isAdapter, resultFolder } from './output.js'
 
 /** Saves what was learned, and gives the folder. */
 export async function saveResult(loaded: Loaded, model: TaskModel, tokenizer: Tokenizer): Promise<string> {
-  const { config, resolve } = loaded
+  const folder = resultFolder(loaded)
   if (isAdapter(loaded)) {
     const { saveAdapter } = await import('../../finetune/peft.js')
-    const folder = join(resolve(config.output), 'adapter')
     await saveAdapter(model, folder, { log: console.error })
     await saveTokenizer(tokenizer, folder)
     return folder
   }
-  const folder = join(resolve(config.output), 'model')
   await model.save(folder, { log: console.error })
   await saveTokenizer(tokenizer, folder)
   return folder
@@ -42,7 +37,7 @@ export async function loadTuned(loaded: Loaded): Promise<Tuned> {
   const output = resolve(config.output)
   const manifest = await readManifest(output)
   const isLora = isAdapter(loaded)
-  const folder = join(output, isLora ? 'adapter' : 'model')
+  const folder = resultFolder(loaded)
   if (manifest === null || (await stat(folder).catch(() => null)) === null)
     throw new UsageError(
       `${source.place(['output'])}: ${output} has no ${isLora ? 'adapter' : 'model'} yet; run \`firesteel finetune ${source.path}${manifest === null ? '' : ' --resume'}\` first`,

@@ -3,11 +3,11 @@ import { ValueError } from '../../core/errors.js'
 import { checkPath, refusal } from '../../io/refusal.js'
 import { dirname, mkdir, resolve, stat } from './system.js'
 
-/**
- * Makes a folder and those above it, where they are missing. One after the other, because Node's recursive mkdir never comes back
- * from a place that takes no folders and denies that it is there, such as /proc. Throws ValueError where the system refuses.
- */
-export async function makeFolder(op: string, path: string): Promise<void> {
+/** The folders that are missing on a path, the innermost first, and the last that is there. Throws ValueError where that is none. */
+export async function missingFolders(
+  op: string,
+  path: string,
+): Promise<{ readonly missing: readonly string[]; readonly last: string }> {
   checkPath(op, 'write', path)
   const missing: string[] = []
   for (let folder = resolve(path); ; folder = dirname(folder)) {
@@ -20,9 +20,17 @@ export async function makeFolder(op: string, path: string): Promise<void> {
       continue
     }
     if (!found.isDirectory()) throw new ValueError(op, `cannot make the folder ${path}: ${folder} is a file`)
-    break
+    return { missing, last: folder }
   }
-  for (const folder of missing.reverse()) {
+}
+
+/**
+ * Makes a folder and those above it, where they are missing. One after the other, because Node's recursive mkdir never comes back
+ * from a place that takes no folders and denies that it is there, such as /proc. Throws ValueError where the system refuses.
+ */
+export async function makeFolder(op: string, path: string): Promise<void> {
+  const { missing } = await missingFolders(op, path)
+  for (const folder of missing.toReversed()) {
     try {
       await mkdir(folder)
     } catch (error) {

@@ -1,0 +1,47 @@
+/** The folders that a run writes to. */
+import { access, constants, realpath } from 'node:fs/promises'
+import { join } from 'node:path'
+import { refusal } from '../../io/refusal.js'
+import { missingFolders } from '../../train/record/place.js'
+import { type Loaded, placed } from '../config/config.js'
+import { UsageError } from '../exit.js'
+
+/** The parts of a config that say what is written, and from what a run begins. */
+export interface OutputConfig {
+  readonly output: string
+  readonly model: unknown
+  readonly tokenizer?: string | undefined
+  readonly method?: unknown
+}
+
+/** Whether the result is an adapter beside the model. */
+export const isAdapter = ({ config: { method } }: Loaded<OutputConfig>): boolean =>
+  typeof method === 'object' && method !== null && 'lora' in method
+
+/** The folder of what was learned. */
+export const resultFolder = (loaded: Loaded<OutputConfig>): string =>
+  join(loaded.resolve(loaded.config.output), isAdapter(loaded) ? 'adapter' : 'model')
+
+/**
+ * Looks, before anything is read, whether the result has a place. Throws ValueError for a folder that cannot be made or takes no
+ * files, and UsageError where the result would be written over the model or tokenizer that the run begins with.
+ */
+export async function checkOutput(loaded: Loaded<OutputConfig>): Promise<void> {
+  const { config, resolve, source } = loaded
+  const output = resolve(config.output)
+  await placed(loaded, ['output'], async () => {
+    const { last } = await missingFolders('run', output)
+    await access(last, constants.W_OK | constants.X_OK).catch((error: unknown) => {
+      throw refusal('run', 'write', output, error)
+    })
+  })
+  const real = (path: string) => realpath(path).catch(() => path)
+  const result = resultFolder(loaded)
+  for (const name of ['model', 'tokenizer'] as const) {
+    const given = config[name]
+    if (typeof given === 'string' && (await real(resolve(given))) === (await real(result)))
+      throw new UsageError(
+        `${source.place(['output'])}: output is ${config.output}, whose result would be written over the ${name} that the run begins with, ${result}; name another output, such as runs/first`,
+      )
+  }
+}
