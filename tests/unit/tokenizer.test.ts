@@ -56,6 +56,21 @@ describe('tokenizers', () => {
       expect(tokenizer.encode('a'.repeat(count)).tokens.includes('[UNK]')).toBe(unknown)
   })
 
+  // As Oniguruma splits: ① is no character of a word, and ² is one outside of a class alone.
+  it.each([
+    ['\\w+', ['Cat', '①', 'a²b', '౸', 'Ⅷe\u0301x']],
+    ['[\\w]+', ['Cat', '①', 'a', '²', 'b', '౸', 'Ⅷe\u0301x']],
+    ['\\W+', ['Cat', '①', 'a²b', '౸', 'Ⅷe\u0301x']],
+    ['[[:alnum:]]+', ['Cat', '①', 'a', '²', 'b', '౸', 'Ⅷe', '\u0301', 'x']],
+  ])('split at %s as Hugging Face’s', (pattern, words) => {
+    const text = words.join('')
+    const tokenizer = new Tokenizer({
+      model: { type: 'WordLevel', vocab: { '[UNK]': 0 }, unk_token: '[UNK]' },
+      pre_tokenizer: { type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated', invert: false },
+    })
+    expect(tokenizer.encode(text).offsets.map(([from, to]) => text.slice(from, to))).toEqual(words)
+  })
+
   it('merge a word of ten thousand characters', () => {
     const tokenizer = new Tokenizer(json('llama-bpe'))
     const { ids } = tokenizer.encode('the '.repeat(2500))

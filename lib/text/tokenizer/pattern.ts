@@ -9,8 +9,10 @@ export type Stretch = readonly [from: number, to: number, matched: boolean]
 
 /** Unicode's White_Space; JavaScript's `\s` has U+FEFF and lacks U+0085. */
 const space = '\\p{White_Space}'
-/** Oniguruma's `\w`, which has numbers of every kind. */
-const word = '\\p{Alphabetic}\\p{M}\\p{N}\\p{Pc}'
+/** Oniguruma's `\w` in a class: of numbers the digits, and letters such as Ⅷ. */
+const word = '\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}'
+/** What `\w` has more by itself, where Oniguruma looks into a table of Latin 1. */
+const latinNumbers = '²³¹¼½¾'
 
 /** Letters that fold to one another beyond upper and lower case of ASCII. */
 const folds = new Map([
@@ -21,7 +23,7 @@ const folds = new Map([
 const posix: { readonly [name: string]: string } = {
   alpha: '\\p{Alphabetic}',
   digit: '\\p{Nd}',
-  alnum: '\\p{Alphabetic}\\p{M}\\p{Nd}',
+  alnum: '\\p{Alphabetic}\\p{Nd}',
   upper: '\\p{Uppercase}',
   lower: '\\p{Lowercase}',
   space,
@@ -170,9 +172,9 @@ class Translator {
       case 'D':
         return '\\P{Nd}'
       case 'w':
-        return set(word)
+        return inClass ? word : `[${word}${latinNumbers}]`
       case 'W':
-        return inClass ? this.#fail('has \\W in a class, which is not supported') : `[^${word}]`
+        return inClass ? this.#fail('has \\W in a class, which is not supported') : `[^${word}${latinNumbers}]`
       case 'h':
         return set('0-9a-fA-F')
       case 'p':
