@@ -71,6 +71,17 @@ describe('tokenizers', () => {
     expect(tokenizer.encode(text).offsets.map(([from, to]) => text.slice(from, to))).toEqual(words)
   })
 
+  it.each([
+    ['llama-bpe', 'hey you', 'a hey you b'],
+    ['wordpiece', 'Héllo', 'a hello b'],
+    ['unigram', 'ﬁx  it', 'a fix it b'],
+    ['roberta-bpe', 'Foo', ' a Foo b'],
+  ])('decode a token that was added to %s as its normalized text', async (name, added, decoded) => {
+    const tokenizer = await AutoTokenizer.load(join(data, name))
+    tokenizer.addTokens([added])
+    expect(tokenizer.decode(tokenizer.encode(`a ${added} b`).ids)).toBe(decoded)
+  })
+
   it('merge a word of ten thousand characters', () => {
     const tokenizer = new Tokenizer(json('llama-bpe'))
     const { ids } = tokenizer.encode('the '.repeat(2500))

@@ -114,6 +114,8 @@ export class Tokenizer {
   readonly #added = new Map<string, { readonly id: number; readonly token: AddedToken }>()
   #raw!: AddedFinder
   #normalized!: AddedFinder
+  /** What decoders get of added tokens that are looked for in normalized text: that text, as in Hugging Face's tokenizers. */
+  #decoded!: ReadonlyMap<number, string>
   #size = 0
 
   /**
@@ -176,13 +178,17 @@ export class Tokenizer {
   #index(): void {
     const all = [...this.#added.values()].map(({ id, token }) => [id, token] as const)
     const normalizer = this.#normalizer
+    const normalizedText = (content: string) => (normalizer ? normalizer(Aligned.of(content)).text : content)
+    this.#decoded = new Map(
+      all.flatMap(([id, { content, normalized }]) => (normalized ? [[id, normalizedText(content)] as const] : [])),
+    )
     this.#raw = new AddedFinder(
       all.filter(([, token]) => !token.normalized),
       (content) => content,
     )
     this.#normalized = new AddedFinder(
       all.filter(([, token]) => token.normalized),
-      (content) => (normalizer ? normalizer(Aligned.of(content)).text : content),
+      normalizedText,
     )
   }
 
@@ -379,7 +385,7 @@ export class Tokenizer {
       const token = this.#tokens.get(id)
       if (token === undefined) continue
       if (skipSpecialTokens && this.#added.get(token)?.token.special) continue
-      tokens.push(token)
+      tokens.push(this.#decoded.get(id) ?? token)
     }
     return this.#decoder === null ? tokens.join(' ') : this.#decoder(tokens).join('')
   }
