@@ -21,7 +21,7 @@ export interface SoupOptions<M extends Module> {
   readonly greedy?: (candidate: M) => number | Promise<number>
 }
 
-/** What `averageWeights` made. */
+/** The result of `averageWeights`. */
 export interface Soup<M extends Module> {
   /** `into`, with the average of the weights that were taken. */
   readonly model: M

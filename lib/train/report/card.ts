@@ -13,14 +13,14 @@ export interface ModelCardOptions {
   readonly name: string
   /** The model that training began with: a name of a hub, or a path. */
   readonly base?: string
-  /** What it learned from, in the order of importance: names of data sets, or files. */
+  /** Data that the model learned from, in the order of importance: names of data sets, or files. */
   readonly data?: readonly string[]
   /** Languages by their codes: 'zh', 'en'. */
   readonly language?: readonly string[]
   readonly license?: string
   /** How it was trained, in words: strategy, epochs, learning rate. */
   readonly training?: string
-  /** What it is for, and where it fails, in words. */
+  /** The purpose of the model, and where it fails, in words. */
   readonly notes?: string
   /** The history of its fit, whose last epoch is told. */
   readonly history?: Pick<History, 'epochs' | 'stopped'>

@@ -11,7 +11,7 @@ export interface WorstExample {
   readonly row: number
   readonly label: number
   readonly predicted: number
-  /** What the model gave its label. */
+  /** The value that the model gave its label. */
   readonly probability: number
 }
 

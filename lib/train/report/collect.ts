@@ -1,4 +1,4 @@
-/** What a model made of a set: its loss, and its outputs beside the targets. */
+/** The answers of a model to a set: its loss, and its outputs beside the targets. */
 import { noGrad } from '../../autograd/mode.js'
 import { kindOf, ValueError } from '../../core/errors.js'
 import { keep, outsideFrames, scope } from '../../core/scope.js'

@@ -1,4 +1,4 @@
-/** What a model can do, on rows that it has not learned. */
+/** The abilities of a model, on rows that it has not learned. */
 import { shown, ValueError } from '../../core/errors.js'
 import { printed } from '../../core/host.js'
 import { checkOptions } from '../../core/options.js'
