@@ -30,9 +30,3 @@ export function nearest(name: string, names: readonly string[]): string | null {
   }
   return found
 }
-
-/** `'ephocs'; did you mean 'epochs'? There are ...` */
-export function unknownName(name: string, names: readonly string[]): string {
-  const near = nearest(name, names)
-  return `'${name}'${near === null ? '' : `; did you mean '${near}'`}${near === null ? ';' : '?'} there are ${names.join(', ')}`
-}
