@@ -47,9 +47,11 @@ DEVICE void add(const Patches& job) {
     for (int32_t r = 0; r < w.R; r++) {
       const int32_t p = window_at(y, w.padding_h, r * w.dilation_h, w.stride_h, job.P.size);
       if (p < 0) continue;
+      const int64_t first = (plane * w.R + r) * w.S;
+#pragma unroll 1
       for (int32_t s = 0; s < w.S; s++) {
         const int32_t q = window_at(x, w.padding_w, s * w.dilation_w, w.stride_w, job.Q.size);
-        if (q >= 0) sum += job.patches[(((plane * w.R + r) * w.S + s) * job.P.size + p) * job.Q.size + q];
+        if (q >= 0) sum += job.patches[((first + s) * job.P.size + p) * job.Q.size + q];
       }
     }
     job.image[n] = sum;

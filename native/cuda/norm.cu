@@ -14,21 +14,21 @@ using namespace firesteel::cuda;
 
 namespace {
 
-// The place in weight of element i of a row.
-DEVICE int64_t weight_place(const Normalisation& job, int64_t row, int32_t i) {
-  if (job.length.size == 1 && job.groups == 1) return i;
+// The place in weight of a row's first element; that of element i is divide(i, job.length) further.
+DEVICE int32_t first_weight(const Normalisation& job, int64_t row) {
+  if (job.groups == 1) return 0;
   const int32_t channels = job.columns / static_cast<int32_t>(job.length.size);
-  return row % job.groups * channels + divide(static_cast<uint32_t>(i), job.length);
+  return static_cast<int32_t>(row % job.groups) * channels;
 }
 
-DEVICE float weight_at(const Normalisation& job, int64_t at) { return job.weight ? job.weight[at] : 1.0f; }
+DEVICE float weight_at(const Normalisation& job, int32_t at) { return job.weight ? job.weight[at] : 1.0f; }
 
 template <int team>
 DEVICE void forward(const Normalisation& job) {
   for_rows<team>(job.rows, [&](int64_t row) {
     const float* x = job.x + row * job.columns;
     float* out = job.out + row * job.columns;
-    const int32_t rank = rank_in_team<team>();
+    const int32_t rank = rank_in_team<team>(), first = first_weight(job, row);
     float mean = 0, mine = 0;
     if (job.mean) {
       for (int32_t i = rank; i < job.columns; i += team) mine += x[i];
@@ -42,7 +42,7 @@ DEVICE void forward(const Normalisation& job) {
       job.rstd[row] = rstd;
     }
     for (int32_t i = rank; i < job.columns; i += team) {
-      const int64_t at = weight_place(job, row, i);
+      const int32_t at = first + divide(i, job.length);
       const float h = (x[i] - mean) * rstd * weight_at(job, at);
       out[i] = job.bias ? h + job.bias[at] : h;
     }
@@ -55,17 +55,17 @@ DEVICE void backward(const Normalisation& job) {
     const float *x = job.x + row * job.columns, *dy = job.dy + row * job.columns;
     float* dx = job.out + row * job.columns;
     const float mean = job.mean ? job.mean[row] : 0.0f, rstd = job.rstd[row];
-    const int32_t rank = rank_in_team<team>();
+    const int32_t rank = rank_in_team<team>(), first = first_weight(job, row);
     float mine_g = 0, mine_gh = 0;
     for (int32_t i = rank; i < job.columns; i += team) {
-      const float g = dy[i] * weight_at(job, weight_place(job, row, i));
+      const float g = dy[i] * weight_at(job, first + divide(i, job.length));
       mine_g += g;
       mine_gh = multiply_add(g, (x[i] - mean) * rstd, mine_gh);
     }
     const float mean_g = job.mean ? sum_of<team>(mine_g) / float(job.columns) : 0.0f;
     const float mean_gh = sum_of<team>(mine_gh) / float(job.columns);
     for (int32_t i = rank; i < job.columns; i += team) {
-      const float g = dy[i] * weight_at(job, weight_place(job, row, i)), h = (x[i] - mean) * rstd;
+      const float g = dy[i] * weight_at(job, first + divide(i, job.length)), h = (x[i] - mean) * rstd;
       dx[i] = rstd * (g - mean_g - h * mean_gh);
     }
   });
@@ -121,18 +121,19 @@ DEVICE float sum_channel(const Normalisation& job, uint32_t channel, const F& te
 }
 
 DEVICE void batch_forward(const Normalisation& job) {
-  const double count = double(job.images) * job.length.size;
+  const uint32_t count = static_cast<uint32_t>(job.images) * job.length.size;
   for (uint32_t channel = blockIdx.x; channel < static_cast<uint32_t>(job.channels); channel += gridDim.x) {
     float mean, rstd;
     if (job.training) {
-      mean = count > 0 ? float(sum_channel(job, channel, [&](int64_t at, uint32_t) { return job.x[at]; }) / count) : 0;
+      const float sum = sum_channel(job, channel, [&](int64_t at, uint32_t) { return job.x[at]; });
+      mean = count > 0 ? float(double(sum) / count) : 0;
       const float squares = sum_channel(job, channel, [&](int64_t at, uint32_t) {
         const float distance = job.x[at] - mean;
         return distance * distance;
       });
-      rstd = float(1.0 / sqrt((count > 0 ? squares / count : 0.0) + job.eps));
+      rstd = float(1.0 / sqrt((count > 0 ? double(squares) / count : 0.0) + job.eps));
       if (threadIdx.x == 0 && count > 0) {
-        const double unbiased = count > 1 ? squares / (count - 1) : 0;
+        const double unbiased = count > 1 ? double(squares) / (count - 1) : 0;
         if (job.running_mean)
           job.running_mean[channel] = float((1 - job.momentum) * job.running_mean[channel] + job.momentum * mean);
         if (job.running_var)

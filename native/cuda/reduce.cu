@@ -15,6 +15,7 @@ namespace {
 
 DEVICE int64_t place(const Axes& axes, uint32_t index) {
   int64_t at = 0;
+#pragma unroll 1
   for (int d = 0; d < axes.dims; d++) {
     const uint32_t rest = divide(index, axes.divisors[d]);
     at += (index - rest * axes.divisors[d].size) * axes.strides[d];
@@ -135,10 +136,10 @@ DEVICE void along_lines(const Lines& job, const Make& make) {
     const T* x = static_cast<const T*>(job.x) + first;
     Out* out = static_cast<Out*>(job.out) + first;
     auto step = make(line);
-    for (int32_t i = 0; i < job.size; i++) {
-      const int64_t at = (job.direction > 0 ? i : job.size - 1 - i) * job.inner;
-      out[at] = step(x[at], i);
-    }
+    // Each step waits for the one before and may write what the next reads, so that unrolling only takes registers.
+    int64_t at = job.direction > 0 ? 0 : (job.size - 1) * job.inner;
+#pragma unroll 1
+    for (int32_t i = 0; i < job.size; i++, at += job.direction * job.inner) out[at] = step(x[at], i);
   }
 }
 
