@@ -27,6 +27,7 @@ template <int operands>
 DEVICE void locate(const Job& job, uint32_t index, int64_t (&at)[operands]) {
 #pragma unroll
   for (int o = 0; o < operands; o++) at[o] = 0;
+#pragma unroll 1
   for (int d = 0; d < job.dims - 1; d++) {
     const uint32_t rest = divide(index, job.divisors[d]);
     const uint32_t position = index - rest * job.divisors[d].size;

@@ -104,7 +104,8 @@ DEVICE void multiply(const Product& job) {
       a.fetch(job.a, left - deep<tile>);
       b.fetch(job.b, left - deep<tile>);
     }
-#pragma unroll
+// Not all 8 of the large tile, which take more than the registers there are.
+#pragma unroll 4
     for (int d = 0; d < deep<tile>; d++) {
       float x[each], y[each];
 #pragma unroll
@@ -129,13 +130,16 @@ DEVICE void multiply(const Product& job) {
     __syncthreads();
   }
 #pragma unroll
-  for (int i = 0; i < each; i++)
+  for (int h = 0; h < quads; h++) {
+    const int32_t column = part.column + right + 64 * h;
+    const Sums<4> bias = bias_from<4>(job, column);
 #pragma unroll
-    for (int h = 0; h < quads; h++) {
-      const int32_t row = part.row + down + i % 4 + 64 * (i / 4), column = part.column + right + 64 * h;
-      write_sums(job, part, row, column,
-                 Sums<4>{{sums[i][4 * h], sums[i][4 * h + 1], sums[i][4 * h + 2], sums[i][4 * h + 3]}});
+    for (int i = 0; i < each; i++) {
+      const float* of = &sums[i][4 * h];
+      write_sums(job, part, part.row + down + i % 4 + 64 * (i / 4), column,
+                 Sums<4>{{of[0], of[1], of[2], of[3]}}, bias);
     }
+  }
 }
 
 // The parts of every sum, in order.

@@ -121,14 +121,17 @@ DEVICE void multiply(const Product& job) {
       }
     }
   }
+  const int32_t row = part.row + down + lane / 4, column = part.column + right + lane % 4 * 2;
 #pragma unroll
-  for (int i = 0; i < 4; i++)
+  for (int j = 0; j < 4; j++) {
+    const Sums<2> bias = bias_from<2>(job, column + 8 * j);
 #pragma unroll
-    for (int j = 0; j < 4; j++)
+    for (int i = 0; i < 4; i++)
 #pragma unroll
       for (int h = 0; h < 2; h++)
-        write_sums(job, part, part.row + down + 16 * i + lane / 4 + 8 * h,
-                   part.column + right + 8 * j + lane % 4 * 2, Sums<2>{{sums[i][j][2 * h], sums[i][j][2 * h + 1]}});
+        write_sums(job, part, row + 16 * i + 8 * h, column + 8 * j,
+                   Sums<2>{{sums[i][j][2 * h], sums[i][j][2 * h + 1]}}, bias);
+  }
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ struct alignas(4 * sizeof(T)) Four {
 struct Part {
   int64_t matrix;
   int32_t row, column, first, end;
-  int32_t split;
+  uint32_t result;  // which matrix of out, or of parts
 };
 
 DEVICE Part part_of(const Product& job, int tile) {
@@ -29,9 +29,10 @@ DEVICE Part part_of(const Product& job, int tile) {
   Part part;
   part.row = static_cast<int32_t>(band * tall + within % height) * tile;
   part.column = static_cast<int32_t>(within / height) * tile;
-  part.split = static_cast<int32_t>(layer % job.splits);
-  part.matrix = layer / job.splits;
-  part.first = part.split * job.depth_of_split;
+  const uint32_t split = layer % job.splits, matrix = layer / job.splits;
+  part.matrix = matrix;
+  part.result = split * job.matrices + matrix;
+  part.first = static_cast<int32_t>(split) * job.depth_of_split;
   part.end = job.depth - part.first < job.depth_of_split ? job.depth : part.first + job.depth_of_split;
   return part;
 }
@@ -48,20 +49,18 @@ DEVICE const T* matrix_of(const Product& job, const Factor& factor, int64_t matr
   return data;
 }
 
-// The sum with its bias and what was there before.
-DEVICE float completed(const Product& job, int64_t at, int32_t column, float sum) {
-  if (job.bias)
-    sum += job.half_bias ? widen(static_cast<const bfloat16*>(job.bias)[column])
-                         : static_cast<const float*>(job.bias)[column];
-  return job.accumulates ? static_cast<const float*>(job.out)[at] + sum : sum;
+DEVICE float bias_at(const Product& job, int32_t column) {
+  return job.half_bias ? widen(static_cast<const bfloat16*>(job.bias)[column])
+                       : static_cast<const float*>(job.bias)[column];
 }
 
 DEVICE void finish_sum(const Product& job, int64_t at, int32_t column, float sum) {
-  const float value = completed(job, at, column, sum);
+  if (job.bias) sum += bias_at(job, column);
+  if (job.accumulates) sum = static_cast<const float*>(job.out)[at] + sum;
   if (job.half_out)
-    static_cast<bfloat16*>(job.out)[at] = narrow<bfloat16>(value);
+    static_cast<bfloat16*>(job.out)[at] = narrow<bfloat16>(sum);
   else
-    static_cast<float*>(job.out)[at] = value;
+    static_cast<float*>(job.out)[at] = sum;
 }
 
 // `count` neighbouring sums of a row: 4, or 2.
@@ -74,35 +73,45 @@ struct alignas(2 * count) Halves {
   bfloat16 of[count];
 };
 
+// What to add to sums from `column` on; -0, which leaves every number as it is, where there is no bias.
 template <int count>
-DEVICE void write_sums(const Product& job, const Part& part, int32_t row, int32_t column, Sums<count> sums) {
-  if (row >= job.rows) return;
-  const int64_t at = (part.matrix * job.rows + row) * job.columns + column;
-  if (job.whole_rows && column < job.columns) {
-    if (job.splits > 1) {
-      store(job.parts + int64_t(part.split) * job.matrices * job.rows * job.columns + at, sums);
-    } else {
+DEVICE Sums<count> bias_from(const Product& job, int32_t column) {
+  Sums<count> bias;
 #pragma unroll
-      for (int q = 0; q < count; q++) sums.of[q] = completed(job, at + q, column + q, sums.of[q]);
-      if (job.half_out) {
-        Halves<count> halves;
-#pragma unroll
-        for (int q = 0; q < count; q++) halves.of[q] = narrow<bfloat16>(sums.of[q]);
-        store(static_cast<bfloat16*>(job.out) + at, halves);
-      } else {
-        store(static_cast<float*>(job.out) + at, sums);
-      }
-    }
-    return;
-  }
+  for (int q = 0; q < count; q++)
+    bias.of[q] = job.bias && job.splits == 1 && column + q < job.columns ? bias_at(job, column + q) : -0.0f;
+  return bias;
+}
+
+// Kernels have this many times over, one for each of a thread's rows, so that it is kept short.
+template <int count>
+DEVICE void write_sums(const Product& job, const Part& part, int32_t row, int32_t column, Sums<count> sums,
+                       const Sums<count>& bias) {
+  if (row >= job.rows || column >= job.columns) return;
+  const bool partial = job.splits > 1;
+  const int64_t at = (int64_t(part.result) * job.rows + row) * job.columns + column;
+  float* out = (partial ? job.parts : static_cast<float*>(job.out)) + at;
+  const int32_t there = job.columns - column;
 #pragma unroll
   for (int q = 0; q < count; q++) {
-    if (column + q >= job.columns) break;
-    if (job.splits > 1)
-      job.parts[int64_t(part.split) * job.matrices * job.rows * job.columns + at + q] = sums.of[q];
-    else
-      finish_sum(job, at + q, column + q, sums.of[q]);
+    sums.of[q] += bias.of[q];
+    if (job.accumulates && !partial && q < there) sums.of[q] = out[q] + sums.of[q];
   }
+  if (job.half_out && !partial) {
+    bfloat16* half_out = static_cast<bfloat16*>(job.out) + at;
+    Halves<count> halves;
+#pragma unroll
+    for (int q = 0; q < count; q++) halves.of[q] = narrow<bfloat16>(sums.of[q]);
+    if (job.whole_rows) return store(half_out, halves);
+#pragma unroll
+    for (int q = 0; q < count; q++)
+      if (q < there) half_out[q] = halves.of[q];
+    return;
+  }
+  if (job.whole_rows) return store(out, sums);
+#pragma unroll
+  for (int q = 0; q < count; q++)
+    if (q < there) out[q] = sums.of[q];
 }
 
 }  // namespace firesteel::cuda
