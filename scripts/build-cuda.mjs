@@ -5,13 +5,14 @@
  *   libfakecuda.so     the driver's functions and the same kernels over the emulator (x86-64 only)
  *
  * Usage: node scripts/build-cuda.mjs [--no-kernels] [--checked] [--check] [--quiet]
- *   --no-kernels  does not start nvcc (some 20 seconds a target); kernels that it compiled before are used
+ *   --no-kernels  does not start nvcc (some minutes); kernels that it compiled before are used
  *   --checked     also libfakecuda-checked.so, whose kernels are checked for races and stray accesses, and build/cuda/faults
- *   --check       instead compiles the kernels for four targets and fails on spills, stack frames and C75xx warnings
+ *   --check       instead compiles the kernels and fails on spills, stack frames and C75xx warnings
  * FIRESTEEL_CUDA_TARGETS names the targets, as in 80,90; each is a multiple of ten of a compute capability.
  */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
@@ -22,9 +23,12 @@ const library = `${release}firesteel_cuda.so`
 const fakeDriver = `${release}libfakecuda.so`
 const checkedDriver = `${release}libfakecuda-checked.so`
 
-// Code of a target runs on later ones of the same generation; PTX of the newest serves what comes after.
+// Code of a target runs on later ones of the same generation; PTX serves what comes after. The kernels use nothing that
+// came after 80, so that PTX of 80 becomes code of all later targets: it takes more time to make than the code.
 const targets = (process.env.FIRESTEEL_CUDA_TARGETS ?? '75,80,90,100,120').split(',')
+// Those that differ: 100 has the registers and the instructions of 90 and 120.
 const checkedTargets = (process.env.FIRESTEEL_CUDA_TARGETS ?? '75,80,90,120').split(',')
+const virtualTarget = (target) => Math.min(Number(target), 80)
 const kernelFlags = ['-std=c++17', '-fmad=false', '--Werror=all-warnings']
 const hostFlags = [
   '-std=c++20',
@@ -84,11 +88,11 @@ function link(compiler, output, parts) {
   if (!isNewer(output, parts)) run(compiler.at(-1), ['-shared', '-o', output, ...parts, '-ldl', '-pthread'])
 }
 
+const codeFor = (targets) => targets.map((target) => `-gencode=arch=compute_${virtualTarget(target)},code=sm_${target}`)
+
 /** Binaries for all targets, one of each .cu file; none without nvcc. */
 function kernelBinaries(withKernels) {
-  const newest = targets.at(-1)
-  const code = targets.map((target) => `-gencode=arch=compute_${target},code=sm_${target}`)
-  const ptx = `-gencode=arch=compute_${newest},code=compute_${newest}`
+  const ptx = virtualTarget(targets.at(-1))
   const binaries = kernelSources().map((source) => ({
     source,
     binary: `${objects}${source.slice(native.length).replaceAll('/', '-')}-${targets.join('-')}.fatbin`,
@@ -96,7 +100,16 @@ function kernelBinaries(withKernels) {
   const stale = binaries.filter(({ source, binary }) => !isNewer(binary, [source, ...headers()]))
   if (stale.length > 0 && !(withKernels && works('nvcc'))) return []
   for (const { source, binary } of stale)
-    run('nvcc', [...kernelFlags, '-fatbin', '-compress-mode=size', ...code, ptx, source, '-o', binary])
+    run('nvcc', [
+      ...kernelFlags,
+      '-fatbin',
+      '-compress-mode=size',
+      ...codeFor(targets),
+      `-gencode=arch=compute_${ptx},code=compute_${ptx}`,
+      source,
+      '-o',
+      binary,
+    ])
   return binaries.map(({ binary }) => binary)
 }
 
@@ -163,46 +176,66 @@ export function buildCuda({ kernels = true, checked = false } = {}) {
   return { withKernels, fakeDriver }
 }
 
-/** What ptxas says of each entry, and the faults among it. */
-function checkKernels() {
-  mkdirSync(objects, { recursive: true })
+function start(command, args) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    let text = ''
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (part) => {
+        text += part
+      })
+    const fail = (why) => reject(new BuildError(`${[command, ...args].join(' ')}\n${why}`))
+    child.on('error', (error) => fail(error.message))
+    child.on('close', (status) => (status === 0 ? resolve(text) : fail(text)))
+  })
+}
+
+/** The faults among what ptxas says of a file's entries. */
+function faultsOf(name, report) {
   const faults = []
-  for (const target of checkedTargets)
-    for (const source of kernelSources()) {
-      const report = run('nvcc', [
-        ...kernelFlags,
-        '-cubin',
-        '-Xptxas=-v',
-        `-arch=sm_${target}`,
-        source,
-        '-o',
-        `${objects}check.cubin`,
-      ])
-      let entry = '?'
-      let entries = 0
-      let registers = 0
-      for (const line of report.split('\n')) {
-        entry = /Compiling entry function '(\w+)'/.exec(line)?.[1] ?? entry
-        const used = /Used (\d+) registers/.exec(line)
-        if (used) {
-          entries++
-          registers = Math.max(registers, Number(used[1]))
-        }
-        const stack = /(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line)
-        if (stack?.slice(1).some((bytes) => bytes !== '0')) faults.push(`sm_${target} ${entry}: ${line.trim()}`)
-        if (/C75\d\d/.test(line)) faults.push(`sm_${target} ${entry}: ${line.trim()}`)
-      }
-      const name = source.slice(native.length)
-      console.log(`sm_${target} ${name}: ${entries} entries, at most ${registers} registers`)
-      if (entries === 0) faults.push(`sm_${target} ${name}: ptxas reported no entry`)
+  const seen = new Map(checkedTargets.map((target) => [`sm_${target}`, { entries: 0, registers: 0 }]))
+  let [target, entry] = ['?', '?']
+  for (const line of report.split('\n')) {
+    const compiling = /Compiling entry function '(\w+)' for '(\w+)'/.exec(line)
+    if (compiling) [, entry, target] = compiling
+    const used = /Used (\d+) registers/.exec(line)
+    const counts = seen.get(target)
+    if (used && counts) {
+      counts.entries++
+      counts.registers = Math.max(counts.registers, Number(used[1]))
     }
+    const stack = /(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line)
+    if (stack?.slice(1).some((bytes) => bytes !== '0')) faults.push(`${target} ${entry}: ${line.trim()}`)
+    if (/C75\d\d/.test(line)) faults.push(`${target} ${entry}: ${line.trim()}`)
+  }
+  for (const [target, { entries, registers }] of seen) {
+    console.log(`${target} ${name}: ${entries} entries, at most ${registers} registers`)
+    if (entries === 0) faults.push(`${target} ${name}: ptxas reported no entry`)
+  }
+  return faults
+}
+
+async function checkKernels() {
+  mkdirSync(objects, { recursive: true })
+  // The longest first, so that no core waits for it in the end.
+  const waiting = kernelSources().sort((a, b) => statSync(b).size - statSync(a).size)
+  const faults = []
+  const work = async () => {
+    for (let source = waiting.shift(); source !== undefined; source = waiting.shift()) {
+      const name = source.slice(native.length)
+      const output = `${objects}${name.replaceAll('/', '-')}.check`
+      const flags = [...kernelFlags, '-fatbin', '-Xptxas=-v', ...codeFor(checkedTargets)]
+      faults.push(...faultsOf(name, await start('nvcc', [...flags, source, '-o', output])))
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(availableParallelism(), 4) }, work))
   for (const fault of faults) console.error(fault)
   return faults.length === 0
 }
 
-function main(options) {
+async function main(options) {
   if (options.includes('--check')) {
-    if (works('nvcc')) return checkKernels()
+    if (works('nvcc')) return await checkKernels()
     console.log('no nvcc: the kernels are not checked')
     return true
   }
@@ -220,7 +253,7 @@ function main(options) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   try {
-    process.exitCode = main(process.argv.slice(2)) ? 0 : 1
+    process.exitCode = (await main(process.argv.slice(2))) ? 0 : 1
   } catch (error) {
     if (!(error instanceof BuildError)) throw error
     console.error(error.message)
