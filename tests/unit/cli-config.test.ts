@@ -147,7 +147,7 @@ describe('a wrong config', () => {
     expect(await refused(good, { set: ['train.rl=1'] })).toMatch(
       /^--set train\.rl: there is no 'rl' in train; did you mean 'lr'\?/,
     )
-    for (const set of ['train.lr', '=1', 'a..b=1', 'train.lr=[1'])
+    for (const set of ['train.lr', '=1', 'a..b=1', 'train.lr=[1', 'model=!!x y'])
       expect(await refused(good, { set: [set] })).toContain(`--set ${set}`)
     expect(await refused(good, { set: ['__proto__.x=1'] })).toContain("there is no '__proto__'")
   })

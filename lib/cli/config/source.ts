@@ -93,7 +93,7 @@ export class Source {
     if (text === undefined || path.includes(''))
       throw new UsageError(`--set ${assignment}: give a name and a value, as in --set train.lr=1e-4`)
     const value = parseDocument(text)
-    const [fault] = value.errors
+    const [fault] = [...value.errors, ...value.warnings]
     if (fault !== undefined) throw new UsageError(`--set ${assignment}: the value is no YAML: ${faultText(fault)}`)
     if (!isMap(this.#document.contents)) return
     // Tables on the way take the place of whatever is no table, as of 'full' in method.lora.rank.
