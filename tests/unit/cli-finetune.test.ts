@@ -191,6 +191,8 @@ describe('finetune', () => {
     expect(measured.perplexity).toBeCloseTo(Math.exp(measured.loss), 6)
     stdout = ''
     expect(await evaluateCommand([config, '--json', '--data', join(folder, 'rows.jsonl')])).toBe(0)
+    const missing = evaluateCommand([config, '--data', 'missing.jsonl'])
+    await expect(missing).rejects.toThrow(/^--data: missing\.jsonl: there is no such file/)
     expect(JSON.parse(stdout)).toMatchObject({ rows: 20 })
     await expect(finetuneCommand([config])).rejects.toThrow(/has a run already; go on with it by --resume/)
   })

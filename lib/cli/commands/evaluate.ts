@@ -1,5 +1,6 @@
 /** `firesteel evaluate`: what a run has learned, measured. */
 import { resolve } from 'node:path'
+import { isFiresteelError } from '../../core/errors.js'
 import { parseArguments } from '../arguments.js'
 import { type Loaded, loadFinetune } from '../config/config.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
@@ -31,7 +32,10 @@ export async function evaluateCommand(args: readonly string[]): Promise<ExitCode
     import('../tuning/evaluation.js'),
   ])
   const tuned = await loadTuned(loaded)
-  const data = await readData(values.data === undefined ? loaded : withData(loaded, values.data, tuned))
+  const data =
+    values.data === undefined
+      ? await readData(loaded)
+      : await readData(withData(loaded, await filesOf(values.data), tuned))
   const rows = values.data === undefined ? data.validation : data.train
   if (rows === null)
     throw new UsageError(
@@ -47,10 +51,24 @@ export async function evaluateCommand(args: readonly string[]): Promise<ExitCode
   return exitCodes.done
 }
 
+/** The files of `--data`. Errors name the option, because the config has another value. */
+async function filesOf(given: string): Promise<readonly string[]> {
+  const { dataFiles } = await import('../data/rows.js')
+  try {
+    return await dataFiles([given])
+  } catch (error) {
+    if (error instanceof Error) {
+      const own = isFiresteelError(error) ? error.message.replace(`[${error.op}] `, '') : error.message
+      error.message = `--data: ${own}`
+    }
+    throw error
+  }
+}
+
 /** The config with other rows, all of which are measured, and whose classes must be those that were learned. */
 function withData(
   loaded: Loaded,
-  file: string,
+  files: readonly string[],
   {
     format,
     labelling,
@@ -64,7 +82,7 @@ function withData(
       ...loaded.config,
       data: {
         ...data,
-        file: resolve(file),
+        file: files.map((file) => resolve(file)),
         format: format as NonNullable<typeof data.format>,
         ...(isLabelled && { labels: [...labelling.labels] }),
       },
