@@ -196,8 +196,10 @@ export class TokenShards {
     askRoom(8 * this.documents, 'TokenShards')
     const ends = new Float64Array(this.documents)
     let done = 0
-    for (const { ends: path, documents, start } of this.#shards) {
+    for (const { ends: path, documents, start, endsCrc } of this.#shards) {
       const own = await this.#pool.read(path, (file) => file.read('the ends of documents', 0, Uint32Array, documents))
+      // Checked here, because they are read whole, and attention would cross documents where they are wrong.
+      checkCrc('TokenShards', path, crc32(new Uint8Array(own.buffer, own.byteOffset, own.byteLength)), endsCrc)
       for (const end of own) ends[done++] = start + end
     }
     return ends
@@ -252,20 +254,19 @@ export class TokenShards {
       for (const [each, wanted] of [
         [path, crc],
         [ends, endsCrc],
-      ] as const) {
-        const found = await this.#pool.read(each, crcOf)
-        if (found !== wanted)
-          throw new ValueError(
-            'TokenShards.verify',
-            `${each} has other bytes than were written; prepare the corpus anew`,
-          )
-      }
+      ] as const)
+        checkCrc('TokenShards.verify', each, await this.#pool.read(each, crcOf), wanted)
   }
 
   /** Closes the files. */
   async close(): Promise<void> {
     await this.#pool.close()
   }
+}
+
+function checkCrc(op: string, path: string, found: number, wanted: number): void {
+  if (found !== wanted)
+    throw new ValueError(op, `${path} has other bytes than were written; prepare the corpus anew, in another folder`)
 }
 
 async function crcOf(file: InputFile): Promise<number> {

@@ -125,5 +125,16 @@ it('wrong configs and corpora are refused with their place', async () => {
   expect(await refused('length=100000')).toContain('a window has 100000; give a smaller length')
   expect(await refused('length=1')).toContain('length is 1, but must be a whole number of at least 2')
   expect(await refused('tokenizer=./empty')).toContain('tokenizer.json')
+  const shard = join(
+    folder,
+    'shards',
+    readdirSync(join(folder, 'shards')).find((name) => /^train.*bin/.test(name)) ?? '',
+  )
+  const written = readFileSync(shard)
+  writeFileSync(shard, Buffer.from(written.map((byte, i) => (i === 0 ? byte ^ 1 : byte))))
+  expect(await refused('train.epochs=1')).toMatch(
+    /pretrain\.yaml:3:\d+: corpus\.folder: .*train-\d+\.bin has other bytes than were written/,
+  )
+  writeFileSync(shard, written)
   expect(await refused('corpsu={}')).toContain("there is no 'corpsu'; did you mean 'corpus'?")
 })

@@ -68,6 +68,11 @@ export async function openCorpus(loaded: Loaded<PretrainConfig>): Promise<Corpus
         },
       }),
     )
+    // Damaged tokens are tokens too, so that a training would tell nothing of them.
+    await placed(loaded, ['corpus', 'folder'], async () => {
+      await shards.train.verify()
+      await shards.validation.verify()
+    })
     return { tokenizer, shards }
   } catch (error) {
     throw controller.signal.aborted ? interruption : error
