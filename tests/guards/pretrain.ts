@@ -82,8 +82,10 @@ add('evaluateCausal', pretrain.evaluateCausal as never, () => [
   [{ ids: ids() }],
   { text: { tokens: 3, bytes: 9 } },
 ])
-const masked = small(bertArchitectures.maskedLM)
-add('evaluateMasked', pretrain.evaluateMasked as never, () => [masked, [{ ids: ids(), labels: ids() }]])
+add('evaluateMasked', pretrain.evaluateMasked as never, () => [
+  small(bertArchitectures.maskedLM),
+  [{ ids: ids(), labels: ids() }],
+])
 add('linearProbe', pretrain.linearProbe as never, () => [features(), features(), { c: 0.5, standardise: false }])
 add('nearestNeighbours', pretrain.nearestNeighbours as never, () => [
   features(),

@@ -92,7 +92,7 @@ function listOf<T>(value: T | readonly T[] | undefined): readonly T[] {
   return value === undefined ? [] : Array.isArray(value) ? [...value] : [value as T]
 }
 
-/** What ends a text where the options do not say so. It is not asked where they do. */
+/** The tokens that end a text where the options do not say so. They are not asked for where they do. */
 export interface Ends {
   readonly endTokens: readonly number[]
 }

@@ -11,7 +11,7 @@ export type Stretch = readonly [from: number, to: number, matched: boolean]
 const space = '\\p{White_Space}'
 /** Oniguruma's `\w` in a class: of numbers the digits, and letters such as Ⅷ. */
 const word = '\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}'
-/** What `\w` has more by itself, where Oniguruma looks into a table of Latin 1. */
+/** Characters that `\w` has more by itself, where Oniguruma looks into a table of Latin 1. */
 const latinNumbers = '²³¹¼½¾'
 
 /** Letters that fold to one another beyond upper and lower case of ASCII. */

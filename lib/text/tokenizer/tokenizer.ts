@@ -114,7 +114,7 @@ export class Tokenizer {
   readonly #added = new Map<string, { readonly id: number; readonly token: AddedToken }>()
   #raw!: AddedFinder
   #normalized!: AddedFinder
-  /** What decoders get of added tokens that are looked for in normalized text: that text, as in Hugging Face's tokenizers. */
+  /** The texts that decoders get of added tokens that are looked for in normalized text: that text, as in Hugging Face's tokenizers. */
   #decoded!: ReadonlyMap<number, string>
   #size = 0
 
