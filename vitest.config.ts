@@ -3,13 +3,14 @@ import { build } from 'esbuild'
 import { defineConfig, type Plugin } from 'vitest/config'
 
 const root = fileURLToPath(new URL('./', import.meta.url))
-const compiled = `${root}build/lib`
+const compiled = `${root}build/compiled/`
+const folders = ['lib', 'tests/cases']
 
-// The library as Node itself loads it, because Vitest takes a second longer, in each of a hundred files.
+// The library and the cases as Node itself loads them, because Vitest takes a second longer, in each of a hundred files.
 await build({
-  entryPoints: ['lib/**/*.ts'],
+  entryPoints: folders.map((folder) => `${folder}/**/*.ts`),
   absWorkingDir: root,
-  outbase: 'lib',
+  outbase: '.',
   outdir: compiled,
   format: 'esm',
   platform: 'node',
@@ -18,13 +19,13 @@ await build({
   sourcesContent: false,
 })
 
-const compiledLibrary: Plugin = {
-  name: 'compiled-library',
+const compiledFiles: Plugin = {
+  name: 'compiled-files',
   enforce: 'pre',
   async resolveId(source, importer) {
     const found = await this.resolve(source, importer, { skipSelf: true })
-    if (!found?.id.startsWith(`${root}lib/`)) return null
-    return { id: found.id.replace(`${root}lib`, compiled).replace(/\.ts$/, '.js'), external: true }
+    if (!folders.some((folder) => found?.id.startsWith(`${root}${folder}/`))) return null
+    return { id: found?.id.replace(root, compiled).replace(/\.ts$/, '.js') ?? source, external: true }
   },
 }
 
@@ -44,8 +45,13 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        plugins: [compiledLibrary],
-        test: { name: 'compiled', include: ['tests/**/*.test.ts'], exclude: mocking },
+        plugins: [compiledFiles],
+        test: {
+          name: 'compiled',
+          include: ['tests/**/*.test.ts'],
+          exclude: mocking,
+          server: { deps: { external: [/\/build\/compiled\//] } },
+        },
       },
       { extends: true, test: { name: 'mocking', include: mocking } },
     ],

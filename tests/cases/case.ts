@@ -15,6 +15,8 @@ export interface Input {
   readonly differentiable: boolean
   /** Whether the operator updates it in place: then its elements may not share memory. */
   readonly written?: boolean
+  /** Whether its elements go with those of other inputs, as labels go with their lengths: then none of them may be changed. */
+  readonly exact?: boolean
   /** All elements, from uniform numbers in [0, 1). */
   values(random: Random, count: number): ArrayLike<number>
 }
@@ -121,6 +123,7 @@ export const exactly = (shape: Shape, kind: Kind, elements: readonly number[]): 
   shape,
   kind,
   differentiable: false,
+  exact: true,
   values: () => elements,
 })
 
