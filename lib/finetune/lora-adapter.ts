@@ -33,7 +33,7 @@ export interface LoraAdapterOptions {
   readonly dora?: boolean
   /**
    * 'pissa': the factors begin as the layer's largest singular values with their vectors (Meng et al., 2024), of a linear layer.
-   * What they are then is taken from the layer's result, so that nothing changes before training.
+   * The layer's result loses what they begin with, so that nothing changes before training.
    */
   readonly init?: 'pissa'
   /** For the initial weights. */
@@ -140,7 +140,7 @@ export abstract class LoraAdapter extends MergeableAdapter {
   /** How DoRA's norms lie beside the weight and beside results. */
   protected abstract get layout(): NormLayout
 
-  /** For constructors: the norms begin as those of the layer's weight, so that nothing changes before training. */
+  /** Makes the norms, for constructors. They begin as those of the layer's weight, so that nothing changes before training. */
   protected beginNorms(layer: Stored): void {
     const norms = noGrad(() => {
       const found = this.#norms(castTo(layer.dense(), this.factors[0].dtype))
@@ -163,7 +163,7 @@ export abstract class LoraAdapter extends MergeableAdapter {
     return div(reshape(weight, sizes), reshape(norms, sizes))
   }
 
-  /** For constructors: the factors begin as the largest singular values of a weight [out, in], half in each. */
+  /** Makes the factors, for constructors. They begin as the largest singular values of a weight [out, in], half in each. */
   protected beginSingular(layer: Stored): void {
     noGrad(() => {
       const [a, b] = this.factors

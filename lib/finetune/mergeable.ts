@@ -62,7 +62,7 @@ export abstract class MergeableAdapter extends Adapter {
   /** The layer's numbers with the adapter's part. What is needed to undo it is noted, whatever happens to the adapter. */
   protected abstract merging(layer: Stored): Merging
 
-  /** For merging: what is to be written. The parameters stop learning, because a merged part must leave the weight as it came. */
+  /** The numbers that merging writes. The parameters stop learning, because a merged part must leave the weight as it came. */
   fold(layer: Stored): LayerValues {
     const { values, undo } = this.merging(layer)
     const learned = [...this.parameters()].filter(({ requiresGrad }) => requiresGrad)
@@ -71,7 +71,7 @@ export abstract class MergeableAdapter extends Adapter {
     return values
   }
 
-  /** For unmerging: what is to be written. */
+  /** The numbers that unmerging writes. */
   unfold(layer: Stored): LayerValues {
     const { undo, learned } = this.#merged as Merged
     for (const parameter of learned) parameter.requiresGrad = true

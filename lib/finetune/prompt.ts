@@ -19,7 +19,7 @@ export interface PromptOptions {
   readonly kind: PromptKind
   /** How many columns there are. */
   readonly tokens: number
-  /** For the initial numbers, which are normal. */
+  /** The generator of the initial numbers, which are normal. */
   readonly generator?: Generator
 }
 

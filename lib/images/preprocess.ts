@@ -188,7 +188,7 @@ export interface PixelsOptions {
 }
 
 /**
- * What a model's folder says of how pictures become its pixels: resize (as Pillow, bit for bit), cut the middle out, rescale,
+ * The steps by which a model's folder makes pixels of pictures: resize (as Pillow, bit for bit), cut the middle out, rescale,
  * normalise. The processors of ViT, DeiT, ConvNext (which ResNets have), BiT and CLIP are known, by their old names too. Numbers
  * are those of transformers' processors over Pillow.
  */

@@ -43,7 +43,7 @@ const filters: { readonly [name in Exclude<Resampling, 'nearest'>]: Filter } = {
   lanczos: { support: 3, at: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
 }
 
-/** For each place of the result: where in the source its weights begin, how many there are, and they. */
+/** The weights of each place of the result: where in the source they begin, how many there are, and their values. */
 interface Table {
   readonly starts: Int32Array
   readonly counts: Int32Array

@@ -132,7 +132,7 @@ export function masking(
   }
 }
 
-/** For `model.loss(ids, inputs)` of encoders. All but the last are [B, T]. */
+/** A batch as `model.loss(ids, inputs)` of encoders takes it. All but the last are [B, T]. */
 export interface MaskedBatch {
   readonly ids: Tensor
   readonly labels: Tensor
@@ -148,7 +148,7 @@ export interface MaskedBatchesOptions extends MaskingOptions {
   readonly batchSize?: number
   /** Whether rows come in another random order in each pass. Default false. */
   readonly shuffle?: boolean
-  /** For the masks and the order. Default: drawn from the default generator. */
+  /** The seed of masks and order. Default: drawn from the default generator. */
   readonly seed?: number
   /** Leave out a last batch with fewer rows. Default false. */
   readonly dropLast?: boolean

@@ -89,7 +89,7 @@ export function corruptSpans(
   }
 }
 
-/** A sum as so many positive integers, each way as likely as any other. */
+/** Splits a sum into so many positive integers. All ways to do so are equally likely. */
 function parts(sum: number, count: number, generator: Generator): readonly number[] {
   const cuts = generator
     .randperm(sum - 1)

@@ -22,7 +22,7 @@ import type { TextBatch } from './rows/text.js'
 export type ClassificationBatch = TextBatch | readonly [input: Tensor, labels: Tensor]
 
 export interface ClassificationOptions {
-  /** Whether a row has any number of classes: labels are float32 [B, classes], 1 for each that is there. Default false: int32 [B]. */
+  /** A row may have any number of classes: labels are float32 [B, classes], 1 for each that is there. Default false: int32 [B]. */
   readonly multiLabel?: boolean
   /** How much of each target is spread over all classes, in [0, 1]. Default 0. */
   readonly labelSmoothing?: number
