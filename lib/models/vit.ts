@@ -382,6 +382,23 @@ const vitNames: OptionNames<VitOptions> = {
 }
 
 /**
+ * Throws where patches leave a border of images over, which no layer would see. Folders may have such sizes, because transformers
+ * computes them so.
+ */
+function checkDivided(op: string, { imageSize = 224, patchSize = 16 }: VitOptions): void {
+  const sides = (size: number | readonly number[]) => (typeof size === 'number' ? [size, size] : size)
+  const [image, patch] = [sides(imageSize), sides(patchSize)]
+  // Sizes that are wrong by themselves are refused with all settings.
+  const cut = image.some((side, i) => side > (patch[i] as number) && side % (patch[i] as number) > 0)
+  if (!cut) return
+  const fitting = image.map((side, i) => side - (side % (patch[i] as number)))
+  throw new ValueError(
+    op,
+    `imageSize is ${image.join(' x ')}, which patches of patchSize ${patch.join(' x ')} do not fill; give an imageSize such as ${fitting.join(' x ')}, or other patches`,
+  )
+}
+
+/**
  * A ViT with the weights that training begins with, and a head for classes; sizes are those of ViT-Base/16 unless given. Throws
  * ValueError for sizes that do not go together.
  */
@@ -389,6 +406,7 @@ export function vit(options: VitOptions = {}): VitClassifier {
   const op = 'vit'
   const own = ownOptions(op, options, vitNames)
   const { width = 768, classes = 1000 } = own
+  checkDivided(op, own)
   return fromConfig(
     op,
     classification,

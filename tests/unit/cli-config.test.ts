@@ -116,9 +116,14 @@ describe('a wrong config', () => {
     expect(await refused(good.replace('epochs: 2', 'memory: lots'))).toContain(
       "train.memory is 'lots', but must be bytes, or a text such as '8 GB'",
     )
-    expect(await refused(good.replace('epochs: 2', 'checkpoints: { every: soon }'))).toContain(
-      "train.checkpoints.every is 'soon'",
-    )
+    for (const every of ['soon', '0 minutes', '0.0 hours', '0', '1.5'])
+      expect(await refused(good.replace('epochs: 2', `checkpoints: { every: ${every} }`))).toMatch(
+        /^c\.yaml:4:32: train\.checkpoints\.every is .*, but must be a number of steps of at least 1, or a time above 0/,
+      )
+    for (const every of ['1', '0.01 minutes'])
+      await loadFinetune(written('c.yaml', good.replace('epochs: 2', `checkpoints: { every: ${every} }`)))
+    expect(await refused(good.replace('epochs: 2', 'memory: 0 GB'))).toContain("train.memory is '0 GB', but must be")
+    await loadFinetune(written('c.yaml', good.replace('epochs: 2', 'memory: 0.5 GB')))
   })
 
   it('names what is missing, and lists all faults at once', async () => {
@@ -140,6 +145,55 @@ describe('a wrong config', () => {
     expect(await refused('{"model": 1,}', { name: 'c.json' })).toMatch(/^c\.json:1:13: this is no JSON/)
     expect(await refused(`a: &a [*a]\n${good}`)).toMatch(/c\.yaml/)
     expect(await refused(`a: *nobody\n${good}`)).toMatch(/^c\.yaml/)
+  })
+
+  it('says where it is nested too deep, before the parser ends at it', async () => {
+    const tooDeep = 'tables and lists are nested more than 64 levels deep'
+    for (const [open, close] of [
+      ['[', ']'],
+      ['{ a: ', '}'],
+      ['- ', ''],
+      ['? ', ''],
+    ] as const) {
+      const nested = (levels: number) => `b:\n  ${open.repeat(levels)}1${close.repeat(levels)}\n`
+      expect(await refused(`a: 1\n${nested(3000)}`)).toMatch(new RegExp(`^c\\.yaml:3:\\d+: ${tooDeep}`))
+      // One level is that of the config itself, and one that of its values.
+      expect(await refused(nested(60))).not.toContain(tooDeep)
+      expect(await refused(nested(66))).toContain(tooDeep)
+    }
+    const block = (levels: number) => Array.from({ length: levels }, (_, i) => `${' '.repeat(i)}a:\n`).join('')
+    expect(await refused(block(70))).toMatch(new RegExp(`^c\\.yaml:6\\d:6\\d: ${tooDeep}`))
+    expect(await refused(`${'["'.repeat(3)}${'[{'.repeat(99)}`)).not.toContain(tooDeep)
+    const twice = `a: &a ${'['.repeat(40)}1${']'.repeat(40)}\nb: ${'['.repeat(40)}*a${']'.repeat(40)}\n`
+    expect(await refused(twice)).toMatch(new RegExp(`^c\\.yaml:\\d+:\\d+: ${tooDeep}`))
+    const chain = Array.from({ length: 100 }, (_, i) => `a${i + 1}: &a${i + 1} [*a${i}]\n`)
+    expect(await refused(`a0: &a0 [1]\n${chain.join('')}`)).toContain(
+      'aliases stand in aliases too often; write the values out',
+    )
+    expect(await refused('{"a": '.repeat(3000) + '}'.repeat(3000), { name: 'c.json' })).toContain(tooDeep)
+    expect(
+      await refused('export default ((a) => { for (let i = 0; i < 3000; i++) a = { a }; return a })(1)', {
+        name: 'deep.mjs',
+      }),
+    ).toContain(tooDeep)
+    for (const set of [`${'a.'.repeat(5000)}a=1`, `a=${'['.repeat(3000)}`])
+      expect(await refused(good, { set: [set] })).toMatch(new RegExp(`^--set .{80}\\.\\.\\.: ${tooDeep}`))
+  })
+
+  it('that is not there is told with its path, and what lies near', async () => {
+    written('near.yaml', good)
+    const missing = (name: string) => loadFinetune(join(folder, name)).then(String, (error: Error) => error)
+    for (const [name, ...says] of [
+      ['naer.yaml', "there is no such config; did you mean 'near.yaml'?", 'firesteel init'],
+      ['qqqqqqqq.yaml', 'there is no such config; ', ' more; '],
+      ['nowhere/near.yaml', 'nor the folder', 'give the path of a config'],
+      ['near.yaml/near.yaml', 'there is no such config'],
+    ] as const) {
+      const error = (await missing(name)) as Error
+      expect(error).toBeInstanceOf(UsageError)
+      expect(error.message.startsWith(join(folder, name))).toBe(true)
+      for (const each of says) expect(error.message).toContain(each)
+    }
   })
 
   it('says that a fault comes from --set, and refuses assignments that are none', async () => {

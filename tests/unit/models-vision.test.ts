@@ -370,6 +370,17 @@ describe('ResNet', () => {
 })
 
 describe('ViT', () => {
+  it('has images that its patches fill, but for folders, of which transformers leaves a border over too', async () => {
+    for (const size of [15, 17, [16, 20]] as const)
+      expect(() => vit({ ...small, imageSize: size })).toThrow(
+        /\[vit\] imageSize is .* do not fill; give an imageSize such as (8|16) x (8|16)/,
+      )
+    expect(vit({ ...small, imageSize: [24, 8] }).body.config.imageSize).toEqual([24, 8])
+    const sizes = { image_size: 17, patch_size: 8, hidden_size: 12, num_hidden_layers: 1, num_attention_heads: 2 }
+    const { config } = await AutoModel.forImageEmbedding({ model_type: 'vit', ...sizes }, { device: 'meta' })
+    expect(config).toMatchObject({ imageSize: [17, 17] })
+  })
+
   it('reads the names that transformers 5 has within a program', async () => {
     const folder = join(root, 'vit')
     const model = vit(small)

@@ -251,6 +251,23 @@ describe('a folder', () => {
     expect(readdirSync(run).sort()).toEqual(['events.jsonl', 'run.json'])
   })
 
+  it('is swept of what takers left that were killed, and of nothing else', async () => {
+    const run = folder()
+    const { pid } = spawnSync(process.execPath, ['-e', ''])
+    const holder = { pid, host: hostname(), began: null, taken: Date.now(), id: '' }
+    const left = (name: string, over: object | null) =>
+      writeFileSync(join(run, name), over === null ? '' : JSON.stringify({ ...holder, ...over }))
+    left('run.lock.0123456789abcdef', {})
+    left('run.lock.0123456789abcde0', null)
+    const stay = ['run.lock.0123456789abcde1', 'run.lock.0123456789abcde2', 'run.lock.notes']
+    left(stay[0] as string, { pid: process.ppid })
+    left(stay[1] as string, { host: 'elsewhere' })
+    left(stay[2] as string, null)
+    const { trainer, loader } = made({ run })
+    await trainer.fit(loader, quiet)
+    expect(readdirSync(run).sort()).toEqual(['events.jsonl', 'run.json', ...stay])
+  })
+
   it('is given back by a fit that fails', async () => {
     const run = folder()
     const { trainer, loader } = made({ run, failsAfter: 1 })

@@ -26,8 +26,11 @@ export async function loadConfig<C>(
   try {
     value = source.value
   } catch (error) {
+    if (error instanceof UsageError) throw error
     // An alias without an anchor, or so many of them that they would fill the memory.
-    throw new UsageError(`${path}: ${(error as Error).message}`)
+    const { message } = error as Error
+    const text = /alias count/.test(message) ? 'aliases stand in aliases too often; write the values out' : message
+    throw new UsageError(`${path}: ${text}`)
   }
   const parsed = schema.safeParse(value)
   if (!parsed.success) throw new UsageError(problemsOf(source, schema, parsed.error.issues).join('\n'))

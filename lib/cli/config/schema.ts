@@ -121,8 +121,8 @@ const schedule = z
   .describe("'constant' (default), 'linear', 'cosine', or one with a warm-up: { cosine: { warmup: 0.03 } }")
 
 const every = z
-  .union([z.int().positive(), z.string().regex(/^\d+(\.\d+)? (second|minute|hour)s?$/)])
-  .describe("a number of steps, or a time such as '10 minutes' (default)")
+  .union([z.int().positive(), z.string().regex(/^(?!0+(\.0+)? )\d+(\.\d+)? (second|minute|hour)s?$/)])
+  .describe("a number of steps of at least 1, or a time above 0, such as '10 minutes' (default)")
 
 const checkpoints = z
   .strictObject({ every: every.optional(), keep: count('how many of the newest stay (default 3)').optional() })
@@ -159,7 +159,7 @@ const train = z
       "whether the model's blocks are computed again in the backward pass, to save memory (default false)",
     ).optional(),
     memory: z
-      .union([z.number().positive(), z.string().regex(/^\d+(\.\d+)? ?[kmgt]?i?b$/i)])
+      .union([z.number().positive(), z.string().regex(/^(?!0+(\.0+)? ?[a-z])\d+(\.\d+)? ?[kmgt]?i?b$/i)])
       .describe("bytes, or a text such as '8 GB': the most that the training may take; batches are cut to fit")
       .optional(),
     checkpoints: checkpoints.optional(),

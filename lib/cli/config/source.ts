@@ -1,10 +1,17 @@
 /** The text of a config with its places: YAML and JSON by one parser, modules by their default export. */
-import { stat } from 'node:fs/promises'
-import { dirname, extname, resolve } from 'node:path'
+import { readdir, stat } from 'node:fs/promises'
+import { basename, dirname, extname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type Document, isMap, isNode, isPair, isScalar, LineCounter, parseDocument, type YAMLMap } from 'yaml'
 import { InputFile } from '../../io/input.js'
+import { refusal } from '../../io/refusal.js'
 import { UsageError } from '../exit.js'
+import { nearest } from '../nearest.js'
+import { mostLevels, tooDeepAt, tooDeepIn } from './depth.js'
+
+/** Endings of the names of configs. */
+const texts = ['.yaml', '.yml', '.json']
+const modules = ['.ts', '.mts', '.js', '.mjs']
 
 /** A page or two; a file of more is something else. */
 const mostBytes = 2 ** 20
@@ -28,20 +35,26 @@ export class Source {
   /** Throws UsageError with line and column where the file is no YAML or JSON. */
   static async read(path: string): Promise<Source> {
     const kind = extname(path).toLowerCase()
-    if (['.yaml', '.yml', '.json'].includes(kind)) return Source.#ofText(path, await textOf(path), kind === '.json')
-    if (['.ts', '.mts', '.js', '.mjs'].includes(kind)) return Source.#ofModule(path)
-    const folder = await stat(path).then(
-      (found) => found.isDirectory(),
-      () => false,
-    )
+    const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null
+      throw refusal('firesteel', 'read', path, error)
+    })
+    if (found === null && path !== '') throw new UsageError(await missing(path))
+    if (texts.includes(kind)) return Source.#ofText(path, await textOf(path), kind === '.json')
+    if (modules.includes(kind) && found?.isFile()) return Source.#ofModule(path)
     throw new UsageError(
-      `${path} is ${folder ? 'a folder' : 'no config by its name'}; give the path of a .yaml, .json, .ts or .mjs file, which \`firesteel init\` writes`,
+      `${path === '' ? 'an empty path' : path} is ${found?.isDirectory() ? 'a folder' : 'no config by its name'}; give the path of a .yaml, .json, .ts or .mjs file, which \`firesteel init\` writes`,
     )
   }
 
   static #ofText(path: string, text: string, isJson: boolean): Source {
     const lines = new LineCounter()
-    const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+    const deep = tooDeepAt(text)
+    if (deep !== null) {
+      const { line, column } = placeOf(text, deep)
+      throw new UsageError(`${path}:${line}:${column}: ${tooDeep}`)
+    }
+    const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' })
     const [fault] = [...document.errors, ...document.warnings]
     if (fault !== undefined) {
       const { line, col } = lines.linePos(fault.pos[0])
@@ -90,11 +103,13 @@ export class Source {
   set(assignment: string): void {
     const [, name, text] = /^([^=\s]+)=(.*)$/s.exec(assignment) ?? []
     const path = name?.split('.') ?? []
+    const said = assignment.length > 80 ? `${assignment.slice(0, 80)}...` : assignment
     if (text === undefined || path.includes(''))
-      throw new UsageError(`--set ${assignment}: give a name and a value, as in --set train.lr=1e-4`)
+      throw new UsageError(`--set ${said}: give a name and a value, as in --set train.lr=1e-4`)
+    if (path.length > mostLevels || tooDeepAt(text) !== null) throw new UsageError(`--set ${said}: ${tooDeep}`)
     const value = parseDocument(text)
     const [fault] = [...value.errors, ...value.warnings]
-    if (fault !== undefined) throw new UsageError(`--set ${assignment}: the value is no YAML: ${faultText(fault)}`)
+    if (fault !== undefined) throw new UsageError(`--set ${said}: the value is no YAML: ${faultText(fault)}`)
     if (!isMap(this.#document.contents)) return
     // Tables on the way take the place of whatever is no table, as of 'full' in method.lora.rank.
     let table = this.#document.contents as YAMLMap
@@ -110,8 +125,12 @@ export class Source {
     this.#set.push(path)
   }
 
+  /** Throws UsageError for a config that is nested too deep, of which no message could be written. */
   get value(): unknown {
-    return this.#document.toJS({ maxAliasCount: 100 })
+    const value: unknown = this.#document.toJS({ maxAliasCount: 100 })
+    const deep = tooDeepIn(value)
+    if (deep !== null) throw new UsageError(`${this.place(deep)}: ${tooDeep}`)
+    return value
   }
 
   /** The value at a path; undefined where there is none. */
@@ -154,6 +173,28 @@ export class Source {
     }
     return start(this.#document.getIn(path, true))
   }
+}
+
+const tooDeep = `tables and lists are nested more than ${mostLevels} levels deep, but a config needs no more than 4; take levels away`
+
+/** Line and column of an offset, both from 1. */
+function placeOf(text: string, offset: number): { readonly line: number; readonly column: number } {
+  const before = text.slice(0, offset).split('\n')
+  return { line: before.length, column: (before.at(-1) as string).length + 1 }
+}
+
+/** The words for a config that is not there, with those that lie in its folder. */
+async function missing(path: string): Promise<string> {
+  const folder = dirname(resolve(path))
+  const names = await readdir(folder).catch(() => null)
+  if (names === null) return `${path}: there is no such config, nor the folder ${folder}; give the path of a config`
+  const kinds = [...texts, ...modules].filter((kind) => kind !== '.js' && kind !== '.ts')
+  const configs = names.filter((name) => kinds.includes(extname(name).toLowerCase())).sort()
+  const near = nearest(basename(path), configs)
+  const shown = configs.slice(0, 5).join(', ') + (configs.length > 5 ? ` and ${configs.length - 5} more` : '')
+  const there = configs.length === 0 ? `${folder} has no config` : `${folder} has ${shown}`
+  const meant = near === null ? '' : `; did you mean '${near}'?`
+  return `${path}: there is no such config${meant}${near === null ? ';' : ''} ${there}; \`firesteel init ${path}\` writes one`
 }
 
 async function textOf(path: string): Promise<string> {

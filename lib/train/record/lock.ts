@@ -10,6 +10,7 @@ import {
   open,
   process,
   randomBytes,
+  readdir,
   readFile,
   readFileSync,
   rename,
@@ -95,17 +96,19 @@ export class FolderLock {
     const text = JSON.stringify(holder)
     const own = `${path}.${id}`
     try {
-      // A link to a whole file, because one that is made empty could be read before it is written.
-      const file = await open(own, 'wx')
-      await file.writeFile(text)
-      await file.sync()
-      await file.close()
-      while (!(await linked(own, path))) await removeStale(op, folder, path)
+      await writeWhole(own, text)
+      for (;;) {
+        const found = await linked(own, path)
+        if (found === 'made') break
+        if (found === 'taken') await removeStale(op, folder, path)
+        else await writeWhole(own, text)
+      }
     } catch (error) {
       throw refusal(op, 'write', path, error)
     } finally {
       await rm(own, { force: true })
     }
+    await sweep(folder)
     return new FolderLock(path, text)
   }
 
@@ -119,21 +122,51 @@ export class FolderLock {
   }
 }
 
-async function linked(own: string, path: string): Promise<boolean> {
+async function writeWhole(path: string, text: string): Promise<void> {
+  const file = await open(path, 'w')
   try {
-    await link(own, path)
-    return true
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? ''
-    if (code === 'EEXIST') return false
-    if (!withoutLinks.includes(code)) throw error
+    await file.writeFile(text)
+    await file.sync()
+  } finally {
+    await file.close()
   }
-  try {
-    await copyFile(own, path, constants.COPYFILE_EXCL)
-    return true
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
-    throw error
+}
+
+/**
+ * A link to a whole file, because one that is made empty could be read before it is written. Says whether it was made, was there
+ * already, or whether the file is gone, which another one may have swept while it was still empty.
+ */
+async function linked(own: string, path: string): Promise<'made' | 'taken' | 'gone'> {
+  const outcomes: { readonly [code: string]: 'taken' | 'gone' } = { EEXIST: 'taken', ENOENT: 'gone' }
+  const attempt = async (run: () => Promise<void>) => {
+    try {
+      await run()
+      return 'made'
+    } catch (error) {
+      const { code = '' } = error as NodeJS.ErrnoException
+      if (withoutLinks.includes(code)) return 'refused'
+      const outcome = outcomes[code]
+      if (outcome === undefined) throw error
+      return outcome
+    }
+  }
+  const first = await attempt(() => link(own, path))
+  if (first !== 'refused') return first
+  const second = await attempt(() => copyFile(own, path, constants.COPYFILE_EXCL))
+  if (second === 'refused') throw new Error(`${path} takes neither links nor copies`)
+  return second
+}
+
+/**
+ * Removes what takers have left behind that were killed before they had the folder. Only who has it sweeps, so that nobody takes it
+ * meanwhile. What cannot be removed stays, because it harms nobody.
+ */
+async function sweep(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => [])
+  for (const left of names.filter((each) => /^run\.lock\.[0-9a-f]{16}$/.test(each))) {
+    const path = join(folder, left)
+    const text = await readFile(path, 'utf8').catch(() => null)
+    if (text !== null && isStale(parsed(text))) await rm(path, { force: true }).catch(() => undefined)
   }
 }
 
@@ -154,7 +187,9 @@ async function removeStale(op: string, folder: string, path: string): Promise<vo
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
     throw error
   }
-  if ((await readFile(aside, 'utf8')) !== text) await linked(aside, path)
+  // Who took the folder meanwhile may have swept it.
+  const moved = await readFile(aside, 'utf8').catch(() => text)
+  if (moved !== text) await linked(aside, path)
   await rm(aside, { force: true })
 }
 
