@@ -89,7 +89,7 @@ function contribute(): boolean {
   return succeeds('the addon is built', scratch.run('node scripts/build-native.mjs --quiet'))
 }
 
-const types = 'npx tsc --noEmit --incremental --tsBuildInfoFile build/types.json'
+const types = 'node node_modules/typescript-7/bin/tsc --noEmit --incremental --tsBuildInfoFile build/types.json'
 
 /** Which kind of test this is, whatever the operator: its titles with a dot for the name, without the name of a case. */
 function kindOf({ file, titles }: Test, name: string): string | null {

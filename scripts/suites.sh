@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export FIRESTEEL_REQUIRE=native
+source scripts/times.sh
 once=(composite coverage errors gradients meta numbers zero-sizes)
 others=()
 for file in tests/suites/*.test.ts; do
@@ -16,7 +17,7 @@ else
   first=1
 fi
 for isa in "$@"; do
-  start=$SECONDS
+  start=$SECONDS before=$(processor_seconds)
   printf '\n== suites, %s\n' "$isa"
   if [ -n "${first:-}" ]; then
     FIRESTEEL_ISA=$isa npx vitest run tests/suites
@@ -24,5 +25,5 @@ for isa in "$@"; do
   else
     FIRESTEEL_ISA=$isa FIRESTEEL_TEST_DEVICES=cpu npx vitest run "${others[@]}"
   fi
-  printf '== suites, %s: %d s\n' "$isa" $((SECONDS - start))
+  printf '== suites, %s: %d s, %d processor s\n' "$isa" $((SECONDS - start)) $(($(processor_seconds) - before))
 done

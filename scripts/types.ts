@@ -1,8 +1,11 @@
 /**
- * Type-checks the project as `tsc --noEmit` does, and counts what the library's types cost the compiler. Usage: tsx scripts/types.ts
+ * Type-checks the project, and counts what the library's types cost the compiler. Usage: tsx scripts/types.ts
+ *
+ * TypeScript 7 does it, in half of the time that 6 needs; 6 writes the declarations and has the interface that scripts use.
  */
+import { spawn } from 'node:child_process'
+import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import ts from 'typescript'
 
 /**
  * The most instantiations that the library may cost, a tenth above what was measured: 260,000 for records held to their
@@ -12,30 +15,28 @@ import ts from 'typescript'
 const most = 490_000
 
 const root = fileURLToPath(new URL('../', import.meta.url))
-const { config } = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile)
-const { options, fileNames, errors } = ts.parseJsonConfigFileContent(config, ts.sys, root)
-const program = ts.createProgram(fileNames, options)
-const sources = program.getSourceFiles().filter(({ isDeclarationFile }) => !isDeclarationFile)
-const ofLibrary = ({ fileName }: ts.SourceFile) => fileName.startsWith(`${root}lib/`)
-const check = (source: ts.SourceFile) => [
-  ...program.getSyntacticDiagnostics(source),
-  ...program.getSemanticDiagnostics(source),
-]
-const found = [...errors, ...program.getConfigFileParsingDiagnostics(), ...program.getOptionsDiagnostics()]
-// The library first, so that the count is its own.
-found.push(...sources.filter(ofLibrary).flatMap(check))
-const count = program.getInstantiationCount()
-found.push(...program.getGlobalDiagnostics(), ...sources.filter((source) => !ofLibrary(source)).flatMap(check))
+const compiler = createRequire(import.meta.url)
+  .resolve('typescript-7/package.json')
+  .replace('package.json', 'bin/tsc')
 
-const host: ts.FormatDiagnosticsHost = {
-  getCanonicalFileName: (name) => name,
-  getCurrentDirectory: () => root,
-  getNewLine: () => '\n',
+/** What the compiler prints of a project and the code it exits with; one thread, because several count shared types twice. */
+function check(project: string): Promise<{ text: string; code: number | null }> {
+  const flags = ['--noEmit', '--singleThreaded', '--extendedDiagnostics', '--pretty', 'false']
+  const run = spawn(process.execPath, [compiler, '-p', project, ...flags], { cwd: root })
+  return new Promise((resolve, reject) => {
+    let text = ''
+    for (const stream of [run.stdout, run.stderr]) stream.setEncoding('utf8').on('data', (part) => (text += part))
+    run.on('error', reject).on('close', (code) => resolve({ text, code }))
+  })
 }
-if (found.length > 0) process.stdout.write(ts.formatDiagnostics(found, host))
-console.log(`${sources.length} files, ${found.length} errors; ${count} instantiations of types in the library`)
-if (count > most)
+
+const [whole, library] = await Promise.all([check('tsconfig.json'), check('tsconfig.build.json')])
+const count = Number(/^Instantiations:\s+(\d+)$/m.exec(library.text)?.[1])
+if (whole.code !== 0) process.stdout.write(whole.text.replace(/^Files:[\s\S]*/m, ''))
+console.log(`types: ${whole.code === 0 ? 'no errors' : 'errors'}; ${count} instantiations of types in the library`)
+const within = count <= most
+if (!within)
   console.log(
-    `that is more than ${most}: find the type that costs so much, or raise the limit in ${import.meta.filename}`,
+    `that is not at most ${most}: find the type that costs so much, or raise the limit in ${import.meta.filename}`,
   )
-process.exitCode = found.length > 0 || count > most ? 1 : 0
+process.exitCode = whole.code === 0 && within ? 0 : 1
