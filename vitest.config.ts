@@ -5,10 +5,12 @@ import { defineConfig, type Plugin } from 'vitest/config'
 const root = fileURLToPath(new URL('./', import.meta.url))
 const compiled = `${root}build/compiled/`
 const folders = ['lib', 'tests/cases']
+// What tests start in processes of their own, which would each take seconds to transform the library.
+const programs = ['tests/unit/cuda/*.ts', 'tests/suites/support.ts']
 
 // The library and the cases as Node itself loads them, because Vitest takes a second longer, in each of a hundred files.
 await build({
-  entryPoints: folders.map((folder) => `${folder}/**/*.ts`),
+  entryPoints: [...folders.map((folder) => `${folder}/**/*.ts`), ...programs],
   absWorkingDir: root,
   outbase: '.',
   outdir: compiled,

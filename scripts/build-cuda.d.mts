@@ -3,4 +3,7 @@ export interface BuiltCuda {
   readonly withKernels: boolean
   readonly fakeDriver: string | null
 }
-export function buildCuda(options?: { readonly kernels?: boolean; readonly checked?: boolean }): BuiltCuda | null
+export function buildCuda(options?: {
+  readonly kernels?: boolean
+  readonly faults?: boolean
+}): Promise<BuiltCuda | null>

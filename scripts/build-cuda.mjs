@@ -2,11 +2,12 @@
  * Builds the CUDA library and the fake driver into build/Release, what is out of date only:
  *
  *   firesteel_cuda.so  the host side, by a C++ compiler alone, around the kernels that nvcc compiled, if there is nvcc
- *   libfakecuda.so     the driver's functions and the same kernels over the emulator (x86-64 only)
+ *   libfakecuda.so     the driver's functions and the same kernels over the emulator (x86-64 only), which checks them for
+ *                      races and stray accesses where FIRESTEEL_EMULATOR_CHECK=1
  *
- * Usage: node scripts/build-cuda.mjs [--no-kernels] [--checked] [--check] [--quiet]
+ * Usage: node scripts/build-cuda.mjs [--no-kernels] [--faults] [--check] [--quiet]
  *   --no-kernels  does not start nvcc (some minutes); kernels that it compiled before are used
- *   --checked     also libfakecuda-checked.so, whose kernels are checked for races and stray accesses, and build/cuda/faults
+ *   --faults      also build/cuda/faults, kernels with faults for the emulator to tell
  *   --check       instead compiles the kernels and fails on spills, stack frames and C75xx warnings
  * FIRESTEEL_CUDA_TARGETS names the targets, as in 80,90; each is a multiple of ten of a compute capability.
  */
@@ -15,13 +16,14 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
+const script = fileURLToPath(import.meta.url)
 const root = fileURLToPath(new URL('../', import.meta.url))
 const native = `${root}native/`
 const objects = `${root}build/cuda/`
 const release = `${root}build/Release/`
 const library = `${release}firesteel_cuda.so`
+const faultySource = `${native}emulator/tests/faults.cu`
 const fakeDriver = `${release}libfakecuda.so`
-const checkedDriver = `${release}libfakecuda-checked.so`
 
 // Code of a target runs on later ones of the same generation; PTX serves what comes after. The kernels use nothing that
 // came after 80, so that PTX of 80 becomes code of all later targets: it takes more time to make than the code.
@@ -71,50 +73,98 @@ function isNewer(path, sources) {
 
 class BuildError extends Error {}
 
+/** Runs a command in the checkout, whose paths are then the same in each checkout, as ccache wants them. */
 function run(command, args) {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8' })
-  if (status === 0) return stdout + stderr
-  throw new BuildError(`${[command, ...args].join(' ')}\n${error ? error.message : stdout + stderr}`)
+  return new Promise((resolve, reject) => {
+    const env = { ...process.env, CCACHE_SLOPPINESS: 'pch_defines,time_macros' }
+    const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] })
+    let text = ''
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (part) => {
+        text += part
+      })
+    const fail = (why) => reject(new BuildError(`${[command, ...args].join(' ')}\n${why}`))
+    child.on('error', (error) => fail(error.message))
+    child.on('close', (status) => (status === 0 ? resolve(text) : fail(text)))
+  })
 }
 
-function compile(compiler, source, flags, suffix = '') {
-  const object = `${objects}${source.slice(native.length).replaceAll('/', '-')}${suffix}.o`
-  if (!isNewer(object, [source, ...headers()]))
-    run(compiler[0], [...compiler.slice(1), ...hostFlags, ...flags, '-c', source, '-o', object])
+/** Runs tasks, as many at once as there are cores but not over four, because each compiler takes memory. */
+async function runAll(tasks) {
+  const results = []
+  const waiting = tasks.entries()
+  const work = async () => {
+    for (const [i, task] of waiting) results[i] = await task()
+  }
+  await Promise.all(Array.from({ length: Math.min(availableParallelism(), 4) }, work))
+  return results
+}
+
+const relative = (path) => (path.startsWith(root) ? path.slice(root.length) : path)
+const nameOf = (source) => source.slice(native.length).replaceAll('/', '-')
+
+/**
+ * Precompiles the standard headers of most sources, which take a compiler longer than the sources themselves. Gives the flags
+ * that include them.
+ */
+async function precompile(compiler, name, headers, flags) {
+  const header = `${objects}${name}.h`
+  const text = headers.map((header) => `#include <${header}>\n`).join('')
+  if (!existsSync(header) || readFileSync(header, 'utf8') !== text) writeFileSync(header, text)
+  // clang's are named otherwise, and such files are few.
+  if (!compiler.at(-1).includes('g++')) return []
+  const output = `${header}.gch`
+  if (!isNewer(output, [header, script]))
+    await run(compiler[0], [
+      ...compiler.slice(1),
+      ...flags,
+      '-x',
+      'c++-header',
+      '-c',
+      relative(header),
+      '-o',
+      relative(output),
+    ])
+  return ['-fpch-preprocess', '-include', relative(header)]
+}
+
+async function compile(compiler, source, flags) {
+  const object = `${objects}${nameOf(source)}.o`
+  if (!isNewer(object, [source, script, ...headers()]))
+    await run(compiler[0], [...compiler.slice(1), ...flags, '-c', relative(source), '-o', relative(object)])
   return object
 }
 
-function link(compiler, output, parts) {
-  if (!isNewer(output, parts)) run(compiler.at(-1), ['-shared', '-o', output, ...parts, '-ldl', '-pthread'])
+async function link(compiler, output, parts) {
+  if (!isNewer(output, parts))
+    await run(compiler.at(-1), ['-shared', '-o', relative(output), ...parts.map(relative), '-ldl', '-pthread'])
 }
 
 const codeFor = (targets) => targets.map((target) => `-gencode=arch=compute_${virtualTarget(target)},code=sm_${target}`)
 
 /** Binaries for all targets, one of each .cu file; none without nvcc. */
-function kernelBinaries(withKernels) {
+async function kernelBinaries(withKernels) {
   const ptx = virtualTarget(targets.at(-1))
   const binaries = kernelSources().map((source) => ({
     source,
-    binary: `${objects}${source.slice(native.length).replaceAll('/', '-')}-${targets.join('-')}.fatbin`,
+    binary: `${objects}${nameOf(source)}-${targets.join('-')}.fatbin`,
   }))
   const stale = binaries.filter(({ source, binary }) => !isNewer(binary, [source, ...headers()]))
   if (stale.length > 0 && !(withKernels && works('nvcc'))) return []
-  for (const { source, binary } of stale)
-    run('nvcc', [
-      ...kernelFlags,
-      '-fatbin',
-      '-compress-mode=size',
-      ...codeFor(targets),
-      `-gencode=arch=compute_${ptx},code=compute_${ptx}`,
-      source,
-      '-o',
-      binary,
-    ])
+  const flags = [...kernelFlags, '-fatbin', '-compress-mode=size', ...codeFor(targets)]
+  flags.push(`-gencode=arch=compute_${ptx},code=compute_${ptx}`)
+  await runAll(
+    stale.map(
+      ({ source, binary }) =>
+        () =>
+          run('nvcc', [...flags, source, '-o', binary]),
+    ),
+  )
   return binaries.map(({ binary }) => binary)
 }
 
 /** Assembles the binaries and the table of them that native/cuda/device.cpp reads. */
-function embed(compiler, binaries) {
+async function embed(compiler, binaries) {
   const source = `${objects}modules.S`
   const table = binaries.map((_, i) => `.quad module_${i}\n`).join('')
   const data = binaries.map((binary, i) => `.balign 64\nmodule_${i}:\n.incbin "${binary}"\n.byte 0\n`).join('')
@@ -129,65 +179,75 @@ ${data}.section .note.GNU-stack,"",%progbits
 `
   if (!existsSync(source) || readFileSync(source, 'utf8') !== text) writeFileSync(source, text)
   const object = `${objects}modules.o`
-  if (!isNewer(object, [source, ...binaries])) run(compiler.at(-1), ['-c', source, '-o', object])
+  if (!isNewer(object, [source, ...binaries])) await run(compiler.at(-1), ['-c', source, '-o', object])
   return object
 }
 
-function buildLibrary(compiler, withKernels) {
-  const binaries = kernelBinaries(withKernels)
-  const parts = files('cuda', '.cpp').map((source) => compile(compiler, source, []))
-  link(compiler, library, [...parts, embed(compiler, binaries)])
-  return binaries.length > 0
-}
+// What most files include.
+const hostHeaders = [
+  'algorithm',
+  'atomic',
+  'bit',
+  'condition_variable',
+  'cmath',
+  'deque',
+  'limits',
+  'map',
+  'memory',
+  'mutex',
+]
+hostHeaders.push('set', 'span', 'string', 'string_view', 'thread', 'unordered_map', 'vector')
+const kernelHeaders = ['algorithm', 'functional', 'map', 'math.h', 'stdint.h', 'string', 'tuple', 'utility', 'vector']
 
-function buildFakeDriver(compiler, output, kernelFlags, suffix) {
-  // O1, because kernels of tests run for less time than they compile.
-  const emulated = ['-x', 'c++', '-O1', '-Wno-unknown-pragmas', ...kernelFlags]
-  const kernels = kernelSources().map((source) => compile(compiler, source, emulated, suffix))
-  const emulator = files('emulator', '.cpp').map((source) => compile(compiler, source, []))
-  link(compiler, output, [...emulator, ...kernels])
-}
-
-/** The emulator's own test: kernels with faults. */
-function buildFaults(compiler) {
-  const flags = ['-x', 'c++', '-Wno-unknown-pragmas', '-fsanitize=thread']
-  const object = compile(compiler, `${native}emulator/tests/faults.cu`, flags)
-  const parts = [...files('emulator', '.cpp').map((source) => compile(compiler, source, [])), object]
-  const output = `${objects}faults`
-  if (!isNewer(output, parts)) run(compiler.at(-1), ['-o', output, ...parts, '-ldl', '-pthread'])
-}
+// O1, because kernels of tests run for less time than they compile. The sanitizer's calls are the emulator's own (check.cpp),
+// which cost little where nothing is checked, so that one build serves both.
+const emulatedFlags = [...hostFlags, '-O1', '-fsanitize=thread', '-Wno-unknown-pragmas']
 
 /**
  * Builds what is out of date. Null without a C++ compiler, else whether the library holds kernels, and the fake driver's
  * path or null. Throws with the compiler's words.
  */
-export function buildCuda({ kernels = true, checked = false } = {}) {
+export async function buildCuda({ kernels = true, faults = false } = {}) {
   const compiler = findCompiler()
   if (compiler === null) return null
   mkdirSync(objects, { recursive: true })
   mkdirSync(release, { recursive: true })
-  const withKernels = buildLibrary(compiler, kernels)
-  if (process.arch !== 'x64') return { withKernels, fakeDriver: null }
-  buildFakeDriver(compiler, fakeDriver, [], '')
-  if (checked) {
-    buildFakeDriver(compiler, checkedDriver, ['-fsanitize=thread'], '.checked')
-    buildFaults(compiler)
-  }
-  return { withKernels, fakeDriver }
+  const binaries = await kernelBinaries(kernels)
+  const withKernels = binaries.length > 0
+  const emulates = process.arch === 'x64'
+  const emulated = emulates ? kernelSources() : []
+  if (emulates && faults) emulated.push(faultySource)
+  const emulator = emulates ? files('emulator', '.cpp') : []
+  const [host, kernel] = await runAll([
+    () => precompile(compiler, 'host', hostHeaders, hostFlags),
+    () => (emulates ? precompile(compiler, 'kernels', kernelHeaders, emulatedFlags) : []),
+  ])
+  // The longest first, so that no core waits for it in the end.
+  const sources = [...emulated, ...emulator, ...files('cuda', '.cpp')].sort(
+    (a, b) => statSync(b).size - statSync(a).size,
+  )
+  const made = await runAll(
+    sources.map((source) => async () => {
+      const flags = emulated.includes(source) ? [...emulatedFlags, ...kernel, '-x', 'c++'] : [...hostFlags, ...host]
+      return [source, await compile(compiler, source, flags)]
+    }),
+  )
+  const objectOf = new Map(made)
+  const parts = (list) => list.map((source) => objectOf.get(source))
+  const links = [
+    async () => link(compiler, library, [...parts(files('cuda', '.cpp')), await embed(compiler, binaries)]),
+  ]
+  if (emulates) links.push(() => link(compiler, fakeDriver, parts([...emulator, ...kernelSources()])))
+  if (emulates && faults) links.push(() => linkFaults(compiler, parts([...emulator, faultySource])))
+  await runAll(links)
+  return { withKernels, fakeDriver: emulates ? fakeDriver : null }
 }
 
-function start(command, args) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-    let text = ''
-    for (const stream of [child.stdout, child.stderr])
-      stream.setEncoding('utf8').on('data', (part) => {
-        text += part
-      })
-    const fail = (why) => reject(new BuildError(`${[command, ...args].join(' ')}\n${why}`))
-    child.on('error', (error) => fail(error.message))
-    child.on('close', (status) => (status === 0 ? resolve(text) : fail(text)))
-  })
+/** The emulator's own test: kernels with faults. */
+async function linkFaults(compiler, parts) {
+  const output = `${objects}faults`
+  if (!isNewer(output, parts))
+    await run(compiler.at(-1), ['-o', relative(output), ...parts.map(relative), '-ldl', '-pthread'])
 }
 
 /** The faults among what ptxas says of a file's entries. */
@@ -218,19 +278,16 @@ function faultsOf(name, report) {
 async function checkKernels() {
   mkdirSync(objects, { recursive: true })
   // The longest first, so that no core waits for it in the end.
-  const waiting = kernelSources().sort((a, b) => statSync(b).size - statSync(a).size)
-  const faults = []
-  const work = async () => {
-    for (let source = waiting.shift(); source !== undefined; source = waiting.shift()) {
+  const sources = kernelSources().sort((a, b) => statSync(b).size - statSync(a).size)
+  const flags = [...kernelFlags, '-fatbin', '-Xptxas=-v', ...codeFor(checkedTargets)]
+  const faults = await runAll(
+    sources.map((source) => async () => {
       const name = source.slice(native.length)
-      const output = `${objects}${name.replaceAll('/', '-')}.check`
-      const flags = [...kernelFlags, '-fatbin', '-Xptxas=-v', ...codeFor(checkedTargets)]
-      faults.push(...faultsOf(name, await start('nvcc', [...flags, source, '-o', output])))
-    }
-  }
-  await Promise.all(Array.from({ length: Math.min(availableParallelism(), 4) }, work))
-  for (const fault of faults) console.error(fault)
-  return faults.length === 0
+      return faultsOf(name, await run('nvcc', [...flags, source, '-o', `${objects}${nameOf(source)}.check`]))
+    }),
+  )
+  for (const fault of faults.flat()) console.error(fault)
+  return faults.flat().length === 0
 }
 
 async function main(options) {
@@ -239,7 +296,7 @@ async function main(options) {
     console.log('no nvcc: the kernels are not checked')
     return true
   }
-  const built = buildCuda({ kernels: !options.includes('--no-kernels'), checked: options.includes('--checked') })
+  const built = await buildCuda({ kernels: !options.includes('--no-kernels'), faults: options.includes('--faults') })
   if (built === null) {
     console.error('no C++ compiler found: install g++ or clang++, or name one in CXX')
     return false
@@ -251,7 +308,7 @@ async function main(options) {
   return true
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+if (process.argv[1] === script) {
   try {
     process.exitCode = (await main(process.argv.slice(2))) ? 0 : 1
   } catch (error) {

@@ -9,7 +9,7 @@
 //
 // FIRESTEEL_EMULATOR_ORDER=reverse runs threads from the last to the first.
 // FIRESTEEL_EMULATOR_MEMORY is the device's size in bytes.
-// FIRESTEEL_EMULATOR_CHECK=1 checks kernels built for it (check.h).
+// FIRESTEEL_EMULATOR_CHECK=1 checks kernels for races and stray accesses (check.h).
 // FIRESTEEL_EMULATOR_GATE names a file: until it exists nothing that was
 // submitted runs, as behind a kernel of hours; if it says "fail", the device
 // has failed.
