@@ -42,6 +42,7 @@ extern const Launchable pool_kernels[];
 extern const Launchable norm_kernels[];
 extern const Launchable softmax_kernels[];
 extern const Launchable loss_kernels[];
+extern const Launchable attention_kernels[];
 extern const Launchable random_kernels[];
 extern const Launchable optimizer_kernels[];
 

@@ -28,6 +28,13 @@ DEVICE float multiply_add(float a, float b, float c) { return fmaf(a, b, c); }
 DEVICE uint32_t bits_of(float x) { return __float_as_uint(x); }
 DEVICE float float_of(uint32_t bits) { return __uint_as_float(bits); }
 
+// 2^x to 2 units in the last place; 0 where it is below the least normal number.
+DEVICE float power_of_two(float x) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
+}
+
 // The least of all values that threads bring to a place, whatever their order.
 DEVICE void bring_least(uint64_t* place, uint64_t value) {
   atomicMin(reinterpret_cast<unsigned long long*>(place), static_cast<unsigned long long>(value));
@@ -37,6 +44,13 @@ DEVICE void bring_least(uint64_t* place, uint64_t value) {
 // thread once it has waited for the group that they were committed in; wait_copies<n> leaves the last n groups alone.
 #if __CUDA_ARCH__ >= 800
 constexpr bool has_matrix_products = true;
+
+// Two floats rounded to bfloat16, the first in the lower half.
+DEVICE uint32_t halves_of(float low, float high) {
+  uint32_t both;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+  return both;
+}
 
 DEVICE uint32_t shared_address(const void* data) { return static_cast<uint32_t>(__cvta_generic_to_shared(data)); }
 
@@ -78,6 +92,7 @@ DEVICE void add_product(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint
 #else
 // Turing has neither; what is built on them is not launched there.
 constexpr bool has_matrix_products = false;
+DEVICE uint32_t halves_of(float, float) { return 0; }
 DEVICE void copy16(void*, const void*, bool) {}
 DEVICE void commit_copies() {}
 template <int left>

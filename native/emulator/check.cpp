@@ -35,12 +35,15 @@ struct Cell {
   Access reads[2];  // the last one, and the last one of another thread before
 };
 
-// A word of global memory in the launch that touched it last.
-struct Word {
+// Two bytes of global memory, the smallest element but one, in the launch that touched them last.
+struct Half {
   unsigned long launch = 0;
   uint64_t block = 0;
   bool written = false, shared = false;
   const void* where = nullptr;
+};
+struct Word {
+  Half halves[2];
 };
 
 std::unordered_map<uintptr_t, Cell> cells;  // of the block's shared memory, by byte
@@ -87,18 +90,22 @@ void check_global(uintptr_t address, size_t bytes, bool write, const void* where
     fail("%s of %zu bytes outside of every allocation at +0x%zx", write ? "a write" : "a read", bytes, offset(where));
   const Block& block = *self->block;
   const uint64_t id = block.id.x + uint64_t(block.grid.x) * (block.id.y + uint64_t(block.grid.y) * block.id.z);
+  const auto touch = [&](Half& half) {
+    if (half.launch != launches) half = {launches, id, false, false, where};
+    const bool other = half.block != id;
+    if (other ? write || half.written : write && half.shared)
+      report("global memory is touched by two blocks, one of them writing", half.block, half.where, where);
+    half.shared |= other;
+    if (write) {
+      half.written = true;
+      half.block = id;
+      half.where = where;
+    }
+  };
   for (uintptr_t at = address / 4; at <= (address + bytes - 1) / 4; at++) {
     Word& word = words[at];
-    if (word.launch != launches) word = {launches, id, false, false, where};
-    const bool other = word.block != id;
-    if (other ? write || word.written : write && word.shared)
-      report("global memory is touched by two blocks, one of them writing", word.block, word.where, where);
-    word.shared |= other;
-    if (write) {
-      word.written = true;
-      word.block = id;
-      word.where = where;
-    }
+    for (uintptr_t half = 0; half < 2; half++)
+      if (4 * at + 2 * half < address + bytes && 4 * at + 2 * half + 2 > address) touch(word.halves[half]);
   }
 }
 

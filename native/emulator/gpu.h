@@ -63,6 +63,8 @@ EMULATOR_UNCHECKED inline float float_of(uint32_t bits) {
   return x;
 }
 
+EMULATOR_UNCHECKED inline float power_of_two(float x) { return exp2f(x); }
+
 EMULATOR_UNCHECKED inline void bring_least(uint64_t* place, uint64_t value) {
   if (value < *place) *place = value;
 }
@@ -126,6 +128,12 @@ EMULATOR_UNCHECKED inline int __syncthreads_or(int predicate) { return emulator:
 EMULATOR_UNCHECKED inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 
 constexpr bool has_matrix_products = true;
+
+EMULATOR_UNCHECKED inline uint32_t half_of(float x) {
+  const uint32_t bits = bits_of(x);
+  return x != x ? 0x7fff : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+EMULATOR_UNCHECKED inline uint32_t halves_of(float low, float high) { return half_of(high) << 16 | half_of(low); }
 
 EMULATOR_UNCHECKED inline void copy16(void* to, const void* from, bool valid) {
   if (reinterpret_cast<uintptr_t>(to) % 16) emulator::fail("a copy to an address that is no multiple of 16 bytes");

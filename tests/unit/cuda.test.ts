@@ -111,6 +111,15 @@ describe('over the fake driver', () => {
     })
   }, 300_000)
 
+  it('attends by every kernel, masked and not, and keeps NaN from rows that do not see it', () => {
+    expectClean('attention.ts')
+    expectClean('attention.ts', {
+      FIRESTEEL_CUDA_DRIVER: `${release}libfakecuda-checked.so`,
+      FIRESTEEL_EMULATOR_CHECK: '1',
+      FIRESTEEL_EMULATOR_ORDER: 'reverse',
+    })
+  }, 120_000)
+
   it("trains a network on handwritten digits with the CPU's losses", () => {
     expectClean('digits.js')
   }, 300_000)

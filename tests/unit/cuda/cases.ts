@@ -24,6 +24,7 @@ const families = chosen ?? [
   'optimizer',
   'creation',
   'gated',
+  'attention',
 ]
 const checks = process.env['FIRESTEEL_EMULATOR_CHECK'] === '1'
 const largest = checks ? 700 : 4000
