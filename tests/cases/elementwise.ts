@@ -5,6 +5,7 @@ import {
   bytes,
   type Case,
   constant,
+  drawn,
   type ErrorCase,
   exactly,
   type Input,
@@ -26,11 +27,11 @@ const piecewise = (shape: f.Shape) => integers(shape, -2, 3)
 /** The second is shifted, so that ties and near ties with the first are out of reach of a finite difference. */
 const apart: Make = (shape) => ({
   ...normal(shape),
-  values: (random, count) => Float64Array.from({ length: count }, () => Math.round(random() * 8) / 4 + 1 / 8),
+  values: (random, count) => drawn(count, () => Math.round(random() * 8) / 4 + 1 / 8),
 })
 const quarters: Make = (shape) => ({
   ...normal(shape),
-  values: (random, count) => Float64Array.from({ length: count }, () => Math.round(random() * 8) / 4),
+  values: (random, count) => drawn(count, () => Math.round(random() * 8) / 4),
 })
 
 const finite: readonly Case[] = [

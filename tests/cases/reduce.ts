@@ -6,6 +6,7 @@ import {
   type Case,
   constant,
   distinct,
+  drawn,
   type ErrorCase,
   exactly,
   type Input,
@@ -296,8 +297,7 @@ const chosen: readonly Case[] = [
 /** One, two and no zeros in a line. */
 const withZeros: Input = {
   ...normal([3, 5]),
-  values: (random, count) =>
-    Float64Array.from({ length: count }, (_, i) => ([6, 11, 13].includes(i) ? 0 : 0.5 + random())),
+  values: (random, count) => drawn(count, (i) => ([6, 11, 13].includes(i) ? 0 : 0.5 + random())),
 }
 
 const alongDim: { readonly [op: string]: (x: f.Tensor, dim: number) => f.Tensor | readonly f.Tensor[] } = {

@@ -78,7 +78,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('autocast
     for (const { dtype } of low.outputs) expect(dtype).toBe(isLossOfProduct(c) ? 'float32' : 'bfloat16')
     for (const gradient of low.gradients) if (gradient) expect(gradient.dtype).toBe('float32')
     compareLoosely(low, runCase(c, device, 'float32'), 4 + (c.length ?? 1))
-    compareLoosely(low, runCase(cast(c), reference, 'float32'), 2)
+    if (device !== reference) compareLoosely(low, runCase(cast(c), reference, 'float32'), 2)
   })
 
   // Losses of products have them too, but what bfloat16 makes of their logits has no bound of this form.
@@ -102,11 +102,8 @@ describe.each(devices.map((device) => [device.name, device] as const))('autocast
     const exact = second(c.call)
     exact.forEach((values, k) => {
       const largest = Math.max(1, ...values.map(Math.abs))
-      values.forEach((value, i) => {
-        expect(Math.abs((low[k]?.[i] as number) - value)).toBeLessThanOrEqual(
-          8 * (4 + (c.length ?? 1)) * epsilon * largest,
-        )
-      })
+      const off = values.map((value, i) => Math.abs((low[k]?.[i] as number) - value))
+      expect(Math.max(0, ...off)).toBeLessThanOrEqual(8 * (4 + (c.length ?? 1)) * epsilon * largest)
     })
   })
 
@@ -126,7 +123,7 @@ describe.each(devices.map((device) => [device.name, device] as const))('autocast
       if (gradient) expect(gradient.dtype).toBe('bfloat16')
     })
     compareLoosely(low, exact, 6 + (c.length ?? 1))
-    compareLoosely(low, runCase(cast(c), reference, 'float32', narrow, values), 2)
+    if (device !== reference) compareLoosely(low, runCase(cast(c), reference, 'float32', narrow, values), 2)
   })
 
   it('takes the widest of what meets', () => {

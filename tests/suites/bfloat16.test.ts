@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { fromBfloat16, toBfloat16 } from '../../lib/backend/reference/half.js'
 import * as f from '../../lib/index.js'
 import { loadTensors, saveTensors } from '../../lib/io/tensors.js'
-import type { Case } from '../cases/case.js'
+import { type Case, drawn } from '../cases/case.js'
 import { matrixProducts } from '../cases/products.js'
 import { casesFor, devices, nameOf, type Outcome, reference, runCase, valuesOf } from './support.js'
 
@@ -42,7 +42,7 @@ const cases = casesFor('devices', (c) => c.inputs.some(({ kind }) => kind === 'f
     (computing.includes(family) || (op === 'sum' && !name.startsWith('logsumexp'))) && unlike[op] === undefined,
 )
 
-const round = (values: ArrayLike<number>) => Float64Array.from(values, (x) => fromBfloat16(toBfloat16(x)))
+const round = (values: ArrayLike<number>) => drawn(values.length, (i) => fromBfloat16(toBfloat16(values[i] as number)))
 
 function halved(c: Case): { values: Float64Array[]; arrange: (x: f.Tensor, i: number) => f.Tensor } {
   const isFloat = (i: number) => c.inputs[i]?.kind === 'float'
@@ -93,7 +93,8 @@ describe.each(devices.map((device) => [device.name, device] as const))('bfloat16
     const isOne = !sums.includes(c.op) && !isSeveral
     compare(only(low, 'outputs'), only(wide, 'outputs'), isOne ? 1 : 6, isOne)
     compare(only(low, 'gradients'), only(wide, 'gradients'), 8 + (c.length ?? 1), false)
-    compare(low, runCase(c, reference, 'float32', arrange, values), 2 + (c.length ?? 1), false)
+    if (device !== reference)
+      compare(low, runCase(c, reference, 'float32', arrange, values), 2 + (c.length ?? 1), false)
   })
 
   it('reads any strides', () => {

@@ -1,6 +1,6 @@
 /** Running cases on devices, and comparing what comes out. */
 import * as f from '../../lib/index.js'
-import { type Case, type Check, type Input, randomOf } from '../cases/case.js'
+import { type Case, type Check, drawn, type Input, randomOf } from '../cases/case.js'
 import { families } from '../cases/index.js'
 
 /** What a run must cover; a device that is missing fails the run. */
@@ -42,10 +42,16 @@ function seedOf(text: string): number {
 
 const countOf = (shape: f.Shape) => shape.reduce((product, size) => product * size, 1)
 
-/** The elements of all inputs, rounded to float32 so that every dtype holds the same numbers. */
-export function valuesOf(c: Case): Float64Array[] {
+/** The last case's elements, because a suite runs a case on several devices, or with several counts of threads. */
+let last: { readonly case: Case; readonly values: readonly Float64Array[] } | undefined
+
+/** The elements of all inputs, rounded to float32 so that every dtype holds the same numbers. Not to be written to. */
+export function valuesOf(c: Case): readonly Float64Array[] {
+  if (last?.case === c) return last.values
   const random = randomOf(seedOf(`${c.op} ${c.name}`))
-  return c.inputs.map((input) => Float64Array.from(input.values(random, countOf(input.shape)), Math.fround))
+  const values = c.inputs.map((input) => new Float64Array(new Float32Array(input.values(random, countOf(input.shape)))))
+  last = { case: c, values }
+  return values
 }
 
 export type Float = 'float32' | 'float64'
@@ -55,7 +61,7 @@ export function make(input: Input, values: ArrayLike<number>, device: f.Device, 
   if (kind === 'int32') return f.fromTypedArray(Int32Array.from(values), shape, { device })
   if (kind === 'uint8' || kind === 'bool')
     return f.fromTypedArray(Uint8Array.from(values), shape, { dtype: kind, device })
-  const array = float === 'float64' ? Float64Array.from(values) : Float32Array.from(values)
+  const array = float === 'float64' ? new Float64Array(values) : new Float32Array(values)
   return f.fromTypedArray(array, shape, { dtype: float, device })
 }
 
@@ -78,10 +84,18 @@ export function read(x: f.Tensor): Values {
 export const asList = (result: f.Tensor | readonly f.Tensor[]): readonly f.Tensor[] =>
   Array.isArray(result) ? (result as readonly f.Tensor[]) : [result as f.Tensor]
 
+/** By index; of a power of two's length, because fewer are the first of more. */
+const weights = new Map<number, Float32Array>()
+
 /** Weights of a sum over an output, the same for every device and dtype. */
 export function weightsFor(output: f.Tensor, index: number): f.Tensor {
-  const random = randomOf(977 + index)
-  const values = Float64Array.from({ length: output.numel }, () => Math.fround(random() * 2 - 1))
+  let known = weights.get(index)
+  if (known === undefined || known.length < output.numel) {
+    const random = randomOf(977 + index)
+    known = new Float32Array(drawn(2 ** Math.ceil(Math.log2(output.numel)), () => random() * 2 - 1))
+    weights.set(index, known)
+  }
+  const values = known.subarray(0, output.numel)
   const input = { shape: output.shape, kind: 'float' as const, differentiable: false, values: () => values }
   return make(input, values, output.device, output.dtype as Float)
 }

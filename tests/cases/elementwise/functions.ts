@@ -1,6 +1,17 @@
 /** Cases of the functions of one tensor beyond plain arithmetic, and of what is asked of elements. */
 import * as f from '../../../lib/index.js'
-import { awayFrom, bits, type Case, constant, type ErrorCase, exactly, integers, normal, uniform } from '../case.js'
+import {
+  awayFrom,
+  bits,
+  type Case,
+  constant,
+  drawn,
+  type ErrorCase,
+  exactly,
+  integers,
+  normal,
+  uniform,
+} from '../case.js'
 import { type PublicCall, sound, t } from '../sound.js'
 import { mn, named, type Unary, unaryZeros, type ZeroSizes } from '../zero.js'
 import { kinkAt, type Make, pairs, smooth, unary } from './forms.js'
@@ -12,14 +23,13 @@ const between =
 /** Away from the steps of rounding. */
 const offSteps: Make = (shape) => ({
   ...normal(shape),
-  values: (random, count) =>
-    Float64Array.from({ length: count }, () => Math.floor(random() * 7) - 3 + 0.1 + 0.3 * random()),
+  values: (random, count) => drawn(count, () => Math.floor(random() * 7) - 3 + 0.1 + 0.3 * random()),
 })
 
 /** 1.0, 1.1 or 1.2 */
 const tenths: Make = (shape) => ({
   ...normal(shape),
-  values: (random, count) => Float64Array.from({ length: count }, () => 1 + Math.floor(random() * 3) / 10),
+  values: (random, count) => drawn(count, () => 1 + Math.floor(random() * 3) / 10),
 })
 
 const ranges = {
@@ -83,8 +93,7 @@ export const cases: readonly Case[] = [
       {
         ...constant(normal([67])),
         // No ties: what is near one is rounded to either side.
-        values: (random: () => number, count: number) =>
-          Float64Array.from({ length: count }, () => 7 * (Math.floor(random() * 9) - 4 + 0.123)),
+        values: (random: () => number, count: number) => drawn(count, () => 7 * (Math.floor(random() * 9) - 4 + 0.123)),
       },
     ],
     call: (x: f.Tensor) => f.round(x, { decimals }),

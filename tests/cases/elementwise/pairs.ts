@@ -6,6 +6,7 @@ import {
   bytes,
   type Case,
   constant,
+  drawn,
   type ErrorCase,
   exactly,
   integers,
@@ -20,13 +21,12 @@ import { binary, type Make, pairs, smooth } from './forms.js'
 /** Quotients of what these give are away from whole numbers, where rests jump. */
 const dividends: Make = (shape) => ({
   ...normal(shape),
-  values: (random, count) =>
-    Float64Array.from({ length: count }, () => Math.floor(random() * 9) - 4 + 0.2 + 0.5 * random()),
+  values: (random, count) => drawn(count, () => Math.floor(random() * 9) - 4 + 0.2 + 0.5 * random()),
 })
 const one: Make = (shape) => uniform(shape, 0.98, 1.02)
 const nearOne: Make = (shape) => ({
   ...one(shape),
-  values: (random, count) => Float64Array.from({ length: count }, () => 0.995 + 0.01 * random()),
+  values: (random, count) => drawn(count, () => 0.995 + 0.01 * random()),
 })
 const nonzero: Make = (shape) => awayFrom(shape, [0])
 

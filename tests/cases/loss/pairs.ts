@@ -1,6 +1,17 @@
 /** Losses of single elements, each with a target of its own. */
 import * as f from '../../../lib/index.js'
-import { bits, type Case, constant, type ErrorCase, type Input, integers, normal, positive, uniform } from '../case.js'
+import {
+  bits,
+  type Case,
+  constant,
+  drawn,
+  type ErrorCase,
+  type Input,
+  integers,
+  normal,
+  positive,
+  uniform,
+} from '../case.js'
 import { type PublicCall, sound, t } from '../sound.js'
 import { mn, type ZeroSizes } from '../zero.js'
 
@@ -22,7 +33,7 @@ const two = [normal([5, 33], 1.5), normal([5, 33])]
 const chances = uniform([5, 7], 0.1, 0.9)
 const signs: Input = {
   ...integers([5, 33], 0, 2),
-  values: (r, n) => Float64Array.from({ length: n }, () => (r() < 0.5 ? -1 : 1)),
+  values: (r, n) => drawn(n, () => (r() < 0.5 ? -1 : 1)),
 }
 
 export const cases: readonly Case[] = [
