@@ -58,6 +58,7 @@ export const floors: readonly Floor[] = [
     'lib/tasks',
   ],
   ['lib/finetune', 'lib/core', 'lib/autograd', 'lib/ops', 'lib/nn', 'lib/train', 'lib/io', 'lib/tasks'],
+  ['lib/compare', 'lib/core', 'lib/backend', 'lib/io', 'lib/train'],
   // The public face, which re-exports.
   ['lib/index.ts', 'lib'],
   ['lib/cli', 'lib'],

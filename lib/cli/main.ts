@@ -79,13 +79,10 @@ const commands: { readonly [name: string]: Command } = {
       }
     },
   ),
-  bench: bare('times a few operators and a training step on every backend, side by side', async () => {
-    const { bench } = await import('./bench.js')
-    return () => {
-      bench(console.log)
-      return true
-    }
-  }),
+  bench: {
+    about: 'times operators and training steps on every device, side by side',
+    open: async () => (await import('./commands/bench.js')).benchCommand,
+  },
 }
 
 function usage(): string {

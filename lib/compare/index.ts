@@ -1,0 +1,2 @@
+export { type CompareOptions, compare } from './compare.js'
+export type { Comparison, DeviceRow, MeasuredRow, MissingRow } from './comparison.js'
