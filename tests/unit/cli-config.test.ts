@@ -91,7 +91,7 @@ describe('a wrong config', () => {
 
   it('names the value and what it must be, one below, at and above limits', async () => {
     expect(await refused(good.replace('2e-4', 'fast'))).toBe(
-      "c.yaml:4:25: train.lr is 'fast', but must be a positive number: the learning rate (default 2e-5 where all weights learn, else 2e-4)",
+      "c.yaml:4:25: train.lr is 'fast', but must be a positive number: the learning rate (default 2e-5 where all weights learn, 3e-3 for ia3 and prompt, 6e-4 in pre-training, else 2e-4)",
     )
     for (const [text, line] of [
       ['epochs: 0', 'train.epochs is 0'],

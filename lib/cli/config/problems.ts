@@ -46,25 +46,23 @@ function wanted(schema: z.ZodType, path: Path): string {
   return 'something else'
 }
 
-/** The issues of the member of a union that was meant: that which the value fits best. */
+/** The issues of the member of a union that was meant: that which knows the value's keys; else the keys that none of them knows. */
 function meant(issue: Issue): readonly Issue[] {
   if (issue.code !== 'invalid_union') return [issue]
   const branches = issue.errors.map((errors) =>
     errors.map((each) => ({ ...each, path: [...issue.path, ...each.path] }) as Issue),
   )
-  const depth = (errors: readonly Issue[]) => Math.max(0, ...errors.map(({ path }) => path.length))
-  const deepest = branches.filter((errors) => depth(errors) > issue.path.length)
-  const [only] = deepest
-  if (deepest.length === 1 && only !== undefined) return only.flatMap(meant)
-  const unknown = branches
-    .flat()
-    .filter(({ code, path }) => code === 'unrecognized_keys' && path.length === issue.path.length)
-  const allUnknown = branches.every(
-    (errors) =>
-      errors.some(({ code }) => code === 'unrecognized_keys') ||
-      errors.some(({ code }) => code === 'invalid_value' || code === 'invalid_type'),
-  )
-  return unknown.length > 0 && allUnknown ? unknown.slice(0, 1) : [issue]
+  const isOwn = ({ path }: Issue) => path.length === issue.path.length
+  const knowing = branches.filter((errors) => !errors.some(isOwn))
+  const [only] = knowing
+  if (knowing.length === 1 && only !== undefined) return only.flatMap(meant)
+  const refusals = branches
+    .flatMap((errors) => errors.filter(isOwn))
+    .filter((each) => each.code === 'unrecognized_keys')
+  const [first] = refusals
+  // A key that some members know is none that is misspelt.
+  const keys = first?.keys.filter((key) => refusals.every((each) => each.keys.includes(key))) ?? []
+  return first === undefined || keys.length === 0 ? [issue] : [{ ...first, keys }]
 }
 
 /** A line for each fault. */

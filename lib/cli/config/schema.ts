@@ -3,40 +3,8 @@
  * editors. A description completes the sentence 'but must be ...'.
  */
 import * as z from 'zod'
-
-const count = (what: string) => z.int().positive().describe(`a whole number of at least 1: ${what}`)
-const positive = (what: string) => z.number().positive().describe(`a positive number: ${what}`)
-const share = (what: string) => z.number().min(0).lt(1).describe(`a number from 0 to below 1: ${what}`)
-const flag = (what: string) => z.boolean().describe(`true or false: ${what}`)
-const path = (what: string) => z.string().min(1).describe(`a path: ${what}`)
-const column = (what: string) => z.string().min(1).describe(`the name of a column: ${what}`)
-
-const lora = z
-  .strictObject({
-    rank: count('the inner size of the adapters (default 8)').optional(),
-    alpha: positive('the adapters are scaled by alpha / rank (default: rank)').optional(),
-    dropout: share("dropout of the adapters' inputs (default 0)").optional(),
-    targetModules: z
-      .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
-      .describe("'all-linear' (default), names of layers in a list, or a regular expression of whole paths")
-      .optional(),
-    modulesToSave: z
-      .array(z.string().min(1))
-      .describe('a list of modules that learn whole and are saved with the adapter')
-      .optional(),
-    rankStabilized: flag('whether to scale by alpha / sqrt(rank) (default false)').optional(),
-  })
-  .describe('a table of options, such as { rank: 16, alpha: 32 }')
-
-const method = z
-  .union([
-    z.enum(['full', 'head', 'bitfit']),
-    z.strictObject({ lora }),
-    z.strictObject({ last: count('how many of the last blocks learn beside the head') }),
-  ])
-  .describe(
-    "'full', 'head', 'bitfit', { lora: { rank: 16 } } or { last: 2 }: all weights learn, the task's head, biases and head, adapters, or the last blocks and head (default 'full')",
-  )
+import { column, count, flag, path, positive, share } from './fields.js'
+import { method } from './method.js'
 
 const columns = z
   .strictObject({
@@ -113,12 +81,14 @@ const warmed = z.strictObject({ warmup: warmup.optional() }).describe('a table s
 
 const schedule = z
   .union([
-    z.enum(['constant', 'linear', 'cosine']),
+    z.enum(['constant', 'linear', 'cosine', 'slanted']),
     z.strictObject({ constant: warmed }),
     z.strictObject({ linear: warmed }),
     z.strictObject({ cosine: warmed }),
   ])
-  .describe("'constant' (default), 'linear', 'cosine', or one with a warm-up: { cosine: { warmup: 0.03 } }")
+  .describe(
+    "'constant' (default), 'linear', 'cosine', one of these with a warm-up, as in { cosine: { warmup: 0.03 } }, or 'slanted' (ULMFiT's, up in a tenth of the steps, then down)",
+  )
 
 const every = z
   .union([z.int().positive(), z.string().regex(/^(?!0+(\.0+)? )\d+(\.\d+)? (second|minute|hour)s?$/)])
@@ -133,7 +103,9 @@ const train = z
     epochs: count('passes over the data (default 1, unless steps or minutes are given)').optional(),
     steps: count('steps of the optimizer after which the training ends').optional(),
     minutes: positive('minutes after which the training ends').optional(),
-    lr: positive('the learning rate (default 2e-5 where all weights learn, else 2e-4)').optional(),
+    lr: positive(
+      'the learning rate (default 2e-5 where all weights learn, 3e-3 for ia3 and prompt, 6e-4 in pre-training, else 2e-4)',
+    ).optional(),
     optimizer: z
       .enum(['adamw', 'adam', 'sgd', 'lion'])
       .describe("'adamw' (default), 'adam', 'sgd' or 'lion'")

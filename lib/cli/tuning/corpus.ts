@@ -155,6 +155,8 @@ async function jobOf(loaded: Loaded<PretrainConfig>, { tokenizer, shards }: Corp
       validation,
       longest: first,
       middle: first,
+      parameters: () => model.parameters(),
+      callbacks: [],
       lr: 6e-4,
     },
     manifest: {

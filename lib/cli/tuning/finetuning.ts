@@ -8,6 +8,7 @@ import { figuresText, rowFigures } from './figures.js'
 import type { Job } from './job.js'
 import { manifestOf } from './manifest.js'
 import { listOf, makeModel, type Rows, readData, seedOf } from './material.js'
+import { applyMethod } from './method.js'
 import { saveResult } from './result.js'
 
 /** The batches of the longest rows and of those of middle length. */
@@ -20,10 +21,10 @@ async function sampleBatches(rows: Rows, batchSize: number): Promise<readonly [l
 
 /** Reads the data before the model is loaded, because faults are there more often. */
 export async function finetuning(loaded: Loaded): Promise<Job> {
-  const { method = 'full', train = {} } = loaded.config
-  const { batchSize = 1 } = train
+  const { batchSize = 1 } = loaded.config.train ?? {}
   const data = await readData(loaded)
   const model = await makeModel(loaded, data)
+  const { parameters, callbacks, lr } = await applyMethod(loaded, model)
   const [longest, middle] = await sampleBatches(data.train, batchSize)
   const figures = rowFigures(data)
   return {
@@ -34,7 +35,9 @@ export async function finetuning(loaded: Loaded): Promise<Job> {
       validation: data.validation && byLength(data.validation, { batchSize, shuffle: false }),
       longest,
       middle,
-      lr: method === 'full' ? 2e-5 : 2e-4,
+      parameters,
+      callbacks,
+      lr,
     },
     manifest: manifestOf(loaded, data),
     figures,

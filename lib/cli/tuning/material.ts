@@ -9,6 +9,7 @@ import { checkRows, type TokenList } from '../../tasks/rows/rows.js'
 import { AutoTokenizer } from '../../text/tokenizer/folder.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
 import { type Loaded, placed } from '../config/config.js'
+import type { FinetuneConfig } from '../config/schema.js'
 import { columnsOf, type ReadRows, readRows } from '../data/read.js'
 import { dataFiles, placedRows } from '../data/rows.js'
 import { UsageError } from '../exit.js'
@@ -68,10 +69,11 @@ export async function readData(loaded: Loaded): Promise<Data> {
   const sizes = await placed(loaded, ['model'], async () =>
     taskOf(format).load(await readConfig('AutoModel', join(folder, 'config.json')), null, { device: 'meta' }),
   )
-  const limit = positionsOf(sizes)
+  const columns = promptColumns(config)
+  const limit = positionsOf(sizes) - columns
   if (data.maxLength !== undefined && data.maxLength > limit)
     throw new UsageError(
-      `${source.place(['data', 'maxLength'])}: data.maxLength is ${data.maxLength}, but the model has ${limit} positions; give at most ${limit}`,
+      `${source.place(['data', 'maxLength'])}: data.maxLength is ${data.maxLength}, but the model has ${limit} positions${columns === 0 ? '' : ` beside the prompt's ${columns}`}; give at most ${limit}`,
     )
   const settings: RowSettings = {
     columns: data.columns ?? {},
@@ -84,7 +86,7 @@ export async function readData(loaded: Loaded): Promise<Data> {
       data.maxLength ??
       Math.min(
         tokenizer.maxLength ?? Number.POSITIVE_INFINITY,
-        sizes.config.context ?? Number.POSITIVE_INFINITY,
+        (sizes.config.context ?? Number.POSITIVE_INFINITY) - columns,
         limit,
       ),
   }
@@ -108,6 +110,11 @@ export async function readData(loaded: Loaded): Promise<Data> {
     splitRows(all, { validation, seed: seedOf(loaded), ...togetherness(all, format, labelling) }),
   )
   return { ...shared, ...parts }
+}
+
+/** Columns that a prompt takes of the model's positions. */
+function promptColumns({ method }: FinetuneConfig): number {
+  return typeof method === 'object' && 'prompt' in method ? method.prompt.tokens : 0
 }
 
 /** Windows of one text must not be in both parts, and both have of each class its share. */
@@ -146,32 +153,10 @@ function checkFormat({ config, source }: Loaded, format: FormatName): void {
       )
 }
 
-/** The model with what learns, made after the seed is set, so that the same config makes the same weights. */
+/** The model, made after the seed is set, so that the same config makes the same weights. */
 export async function makeModel(loaded: Loaded, { format, labelling }: Data): Promise<TaskModel> {
   const { config, resolve } = loaded
   manualSeed(seedOf(loaded))
   const classes = labelling.labels.length === 0 ? null : labelling
-  const model = await placed(loaded, ['model'], () => taskOf(format).load(resolve(config.model), classes))
-  const { method = 'full' } = config
-  const head = model.architecture.head ?? []
-  if (method === 'full') return model
-  const finetune = await import('../../finetune/index.js')
-  return placed(loaded, ['method', ...(typeof method === 'object' ? Object.keys(method) : [])], () => {
-    if (method === 'bitfit') {
-      finetune.bitfit(model, head.length === 0 ? {} : { head })
-      return model
-    }
-    if (method === 'head' || 'last' in method) {
-      if (method === 'head' && head.length === 0)
-        throw new UsageError(
-          `a model of the format '${format}' has no head of its own; take { last: 2 } or { lora: {} }`,
-        )
-      finetune.freeze(model)
-      finetune.unfreeze(model, method === 'head' ? head : [...head, { last: method.last }])
-      return model
-    }
-    const { targetModules = 'all-linear', modulesToSave = head, ...rest } = method.lora
-    const options = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
-    return finetune.applyLora(model, { ...options, targetModules, modulesToSave })
-  })
+  return placed(loaded, ['model'], () => taskOf(format).load(resolve(config.model), classes))
 }

@@ -14,9 +14,12 @@ export interface OutputConfig {
   readonly method?: unknown
 }
 
+/** Methods that leave the model as it is, and learn beside it. */
+const adapters = ['lora', 'ia3', 'prompt']
+
 /** Whether the result is an adapter beside the model. */
 export const isAdapter = ({ config: { method } }: Loaded<OutputConfig>): boolean =>
-  typeof method === 'object' && method !== null && 'lora' in method
+  typeof method === 'object' && method !== null && adapters.some((name) => name in method)
 
 /** The folder of what was learned. */
 export const resultFolder = (loaded: Loaded<OutputConfig>): string =>

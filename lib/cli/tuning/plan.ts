@@ -2,8 +2,9 @@
 
 import type { Resumable } from '../../core/generator.js'
 import type { DataLoaderState } from '../../data/loader.js'
+import type { LayerGroup } from '../../finetune/groups.js'
 import * as optim from '../../optim/index.js'
-import { earlyStopping } from '../../train/callbacks.js'
+import { type Callback, earlyStopping } from '../../train/callbacks.js'
 import type { Objective } from '../../train/objective.js'
 import type { FitOptions } from '../../train/options.js'
 import type { Logger } from '../../train/record/events.js'
@@ -24,6 +25,9 @@ export interface PlacedBatches extends AsyncIterable<TaskBatch>, Resumable<DataL
   readonly length: number
 }
 
+/** What an optimizer takes. */
+export type Learning = optim.Parameters | readonly LayerGroup[]
+
 /** A model with what it is to learn, and from what. */
 export interface Work {
   readonly model: TaskModel
@@ -36,6 +40,10 @@ export interface Work {
   readonly middle: TaskBatch
   /** The learning rate where the config has none. */
   readonly lr: number
+  /** The parameters for the optimizer, at the config's rate. */
+  parameters(lr: number): Learning
+  /** Callbacks of the method. */
+  readonly callbacks: readonly Callback[]
 }
 
 export interface TrainingPlan extends Pick<Work, 'loader' | 'longest' | 'middle'> {
@@ -46,10 +54,10 @@ export interface TrainingPlan extends Pick<Work, 'loader' | 'longest' | 'middle'
 }
 
 const optimizers = {
-  adamw: (model: TaskModel, options: Rates) => new optim.AdamW(model.parameters(), options),
-  adam: (model: TaskModel, options: Rates) => new optim.Adam(model.parameters(), options),
-  sgd: (model: TaskModel, options: Rates) => new optim.SGD(model.parameters(), options),
-  lion: (model: TaskModel, options: Rates) => new optim.Lion(model.parameters(), options),
+  adamw: (parameters: Learning, options: Rates) => new optim.AdamW(parameters, options),
+  adam: (parameters: Learning, options: Rates) => new optim.Adam(parameters, options),
+  sgd: (parameters: Learning, options: Rates) => new optim.SGD(parameters, options),
+  lion: (parameters: Learning, options: Rates) => new optim.Lion(parameters, options),
 }
 
 interface Rates {
@@ -92,6 +100,7 @@ function scheduleOf(
       ['train', 'schedule', kind, 'warmup'],
       `takes ${warmupSteps} steps, but the training has ${totalSteps}; make it shorter`,
     )
+  if (kind === 'slanted') return new optim.SlantedTriangularLR(optimizer, { totalSteps: totalSteps as number })
   const lengths = { warmupSteps, totalSteps: totalSteps as number }
   return kind === 'linear' ? new optim.WarmupLinearLR(optimizer, lengths) : new optim.WarmupCosineLR(optimizer, lengths)
 }
@@ -107,7 +116,7 @@ interface PlanOptions {
 /** The Trainer of a config. */
 export function planOf(
   loaded: Loaded<TrainingConfig>,
-  { model, objective, loader, validation, longest, middle, lr }: Work,
+  { model, objective, loader, validation, longest, middle, lr, parameters, callbacks }: Work,
   { resume, loggers, onStart }: PlanOptions,
 ): TrainingPlan {
   const { config, resolve, source } = loaded
@@ -119,8 +128,9 @@ export function planOf(
         `${source.place(['train', name], 'key')}: train.${name} is given, but nothing is held back to measure on; say how much of the data is, as in validation: 0.05`,
       )
   const totalSteps = stepsOf(train, Math.ceil(loader.length / accumulate))
-  const optimizer = optimizers[train.optimizer ?? 'adamw'](model, {
-    lr: train.lr ?? lr,
+  const rate = train.lr ?? lr
+  const optimizer = optimizers[train.optimizer ?? 'adamw'](parameters(rate), {
+    lr: rate,
     ...(train.weightDecay !== undefined && { weightDecay: train.weightDecay }),
   })
   const schedule = scheduleOf(loaded, optimizer, totalSteps)
@@ -141,6 +151,7 @@ export function planOf(
     ...(train.checkpointing !== undefined && { checkpointing: train.checkpointing }),
     callbacks: [
       { onStart },
+      ...callbacks,
       ...(train.earlyStopping === undefined
         ? []
         : [earlyStopping({ patience: train.earlyStopping, restoreBest: true })]),
