@@ -14,6 +14,8 @@ import { type Copy, copiesIn } from '../nn/copies.js'
 import type { Module } from '../nn/module.js'
 import { Prompt, type PromptSizes } from '../nn/prompt.js'
 import { matchState } from '../nn/state.js'
+import type { ModelCardOptions } from '../train/report/card.js'
+import { cardFile } from '../train/report/card-file.js'
 import { adaptableLayers, checkFree, checkSwitch, slotsIn } from './adapters.js'
 import { type Applied, appliedAs, appliedName, appliedNames } from './applied.js'
 import { warnOfLost } from './base.js'
@@ -120,6 +122,8 @@ export interface AdapterFileOptions {
 }
 
 export interface SaveAdapterOptions extends AdapterFileOptions {
+  /** Writes a model card too, the folder's README.md, which says what is given here (see `modelCard`). */
+  readonly card?: ModelCardOptions
   /** Gets the line that says what was written and proved. Default: `console.log`, for models that can be tried, as those of AutoModel. */
   readonly log?: (line: string) => void
 }
@@ -145,13 +149,14 @@ const saving = new Map<string, Promise<void>>()
  */
 export async function saveAdapter(model: Module, folder: string, options: SaveAdapterOptions = {}): Promise<void> {
   const op = 'saveAdapter'
-  const { name: given, log: told } = checkOptions(op, options, { name: true, log: true })
+  const { name: given, log: told, card } = checkOptions(op, options, { name: true, log: true, card: true })
   const name = appliedName(op, model, given)
   if (told !== undefined && typeof told !== 'function')
     throw new ValueError(op, `log is ${kindOf(told)}, but must be a function of a line`)
   const log = told ?? (isProbed(model) ? console.log : () => undefined)
   const applied = appliedAs(model, name)
   checkPath(op, 'write', folder)
+  const cards = card === undefined ? [] : [cardFile(folder, card)]
   const adapters = fileNames(model, name)
   warnOfLost(op, model)
   const state = adapterState(adapters, copiesNamed(model, name))
@@ -166,7 +171,8 @@ export async function saveAdapter(model: Module, folder: string, options: SaveAd
     } catch (error) {
       throw refusal(op, 'write', folder, error)
     }
-    await writeTogether([weights, { path: join(folder, configFile), chunks: [new TextEncoder().encode(config)] }], op)
+    const settings = { path: join(folder, configFile), chunks: [new TextEncoder().encode(config)] }
+    await writeTogether([weights, settings, ...cards], op)
     log(await prove(op, model, name, folder, kept))
   }
   const before = saving.get(folder)

@@ -117,7 +117,7 @@ export abstract class PretrainedModel<out C extends object = object> extends Mod
   /**
    * Writes `config.json` and `model.safetensors`, as transformers has them, into a folder, which is made where it is not there.
    * Then it makes a model of what was written and holds its outputs against this model's, bit for bit, and says so in a line.
-   * That takes the memory of the weights once more. A tied pair that is no longer one is written as two, and
+   * That takes the memory of the weights once more. `card` adds a README.md, as the hub has it. A tied pair that is no longer one is written as two, and
    * `tie_word_embeddings` says false. Throws ValueError where it cannot be written, where the model has adapters, or where the
    * folder gives other outputs.
    */

@@ -11,11 +11,14 @@ import { checkPath, refusal } from '../io/refusal.js'
 import { tensorFile } from '../io/tensors.js'
 import { captureModes } from '../nn/module.js'
 import { readState, withoutAliases } from '../nn/state.js'
+import type { ModelCardOptions } from '../train/report/card.js'
 import { type ConfigJson, configText } from './config.js'
 import { loadModel } from './load.js'
 import type { PretrainedModel } from './pretrained.js'
 
 export interface SaveOptions {
+  /** Writes a model card too, the folder's README.md, which says what is given here (see `modelCard`). */
+  readonly card?: ModelCardOptions
   /** Gets the line that says what was written and proved. Default: `console.log`. */
   readonly log?: (line: string) => void
 }
@@ -41,8 +44,9 @@ function outputsOf(model: PretrainedModel): Uint8Array[] {
 /** As `PretrainedModel.save` says. */
 export async function saveModel(model: PretrainedModel, folder: string, options: SaveOptions): Promise<void> {
   const op = 'save'
-  const { log = console.log } = checkOptions(op, options, { log: true })
+  const { log = console.log, card } = checkOptions(op, options, { log: true, card: true })
   checkPath(op, 'write', folder)
+  const cards = card === undefined ? [] : [(await import('../train/report/card-file.js')).cardFile(folder, card)]
   model.checkPlain(op)
   const state = new Map(withoutAliases(readState(op, model)))
   const dtype = state.values().next().value?.dtype ?? 'float32'
@@ -65,7 +69,7 @@ export async function saveModel(model: PretrainedModel, folder: string, options:
     ['preprocessor_config.json', model.preprocessorConfig],
   ] as const
   const others = beside.flatMap(([name, json]) => (json === null ? [] : [settings(name, json)]))
-  await writeTogether([weights, settings('config.json', config), ...others], op)
+  await writeTogether([weights, settings('config.json', config), ...others, ...cards], op)
   const device = [...state.values()][0]?.device
   const twin = await loadModel(op, folder, model.architecture, null, { dtype: 'auto', ...(device ? { device } : {}) })
   try {

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { parse } from 'yaml'
 import { embedCommand } from '../../lib/cli/commands/embed.js'
 import { evaluateCommand } from '../../lib/cli/commands/evaluate.js'
 import { finetuneCommand } from '../../lib/cli/commands/finetune.js'
@@ -172,6 +173,7 @@ describe('finetune', () => {
       epochs: { loss: number; validation: { loss: number } }[]
     }
     expect(readdirSync(result).sort()).toEqual([
+      'README.md',
       'adapter_config.json',
       'adapter_model.safetensors',
       'tokenizer.json',
@@ -179,6 +181,38 @@ describe('finetune', () => {
     ])
     expect(epochs).toHaveLength(3)
     expect(epochs[2]?.loss).toBeLessThan((epochs[0]?.loss ?? 0) - 0.5)
+    const [, head = '', card = ''] = readFileSync(join(result, 'README.md'), 'utf8').split('---\n')
+    const numbers = [{ type: 'loss' }, { type: 'perplexity' }].map((metric) => ({
+      ...metric,
+      value: expect.any(Number),
+    }))
+    expect(parse(head)).toEqual({
+      library_name: 'peft',
+      base_model: './model',
+      pipeline_tag: 'text-generation',
+      tags: ['firesteel'],
+      'model-index': [
+        {
+          name: 'first',
+          results: [
+            {
+              task: { type: 'text-generation' },
+              dataset: { name: 'rows held back', type: 'held-out' },
+              metrics: numbers,
+            },
+          ],
+        },
+      ],
+    })
+    const run = JSON.parse(readFileSync(join(folder, 'runs/first/run.json'), 'utf8')) as {
+      model: { trainable: number }
+    }
+    expect(card).toContain(`| weights that learned | ${run.model.trainable.toLocaleString('en')} |`)
+    expect(card).toContain('Method: lora (rank 4, alpha 8).')
+    expect(card).toContain('| lr | 0.03 |')
+    expect(card).toMatch(
+      /3 epochs; after the last one:[\s\S]*\| validation loss \| [\d.]+ \|[\s\S]*4 rows\.[\s\S]*\| perplexity \| [\d.]+ \|/,
+    )
     expect(stderr).toContain('epoch 3  step 24/24')
     stdout = ''
     expect(await generateCommand([config, '--prompt', 'ping 3', '--json', '--max-new-tokens', '4'])).toBe(0)

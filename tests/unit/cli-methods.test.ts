@@ -11,6 +11,7 @@ import {
   applyPrompt,
   bitfit,
   byLength,
+  type ClassificationBatch,
   causalLM,
   classification,
   completionRows,
@@ -22,7 +23,7 @@ import {
   unfreeze,
   unfreezeGradually,
 } from '../../lib/finetune/index.js'
-import { manualSeed, optim, Trainer, type TrainerOptions } from '../../lib/index.js'
+import { type Callback, manualSeed, optim, Trainer } from '../../lib/index.js'
 import { AutoModel, type SequenceClassifier } from '../../lib/models/index.js'
 import { AutoTokenizer, jsonl } from '../../lib/text/index.js'
 import { encoderModel, workplace } from './cli-finetune.js'
@@ -70,7 +71,7 @@ async function learned(name: string, method: unknown, ...set: string[]): Promise
 type Classifier = SequenceClassifier
 interface Strategy {
   readonly params?: Iterable<unknown>
-  readonly callbacks?: NonNullable<TrainerOptions<'auto', string>['callbacks']>
+  readonly callbacks?: readonly Callback[]
 }
 
 const rate = { lr: 1e-2 }
@@ -173,7 +174,7 @@ async function programmed(name: string, apply: (model: Classifier) => Strategy, 
   manualSeed(0)
   const model = await AutoModel.forSequenceClassification(join(folder, 'bert'), { labels: rows.labels })
   const { params, callbacks = [] } = apply(model)
-  const trainer = new Trainer(model, {
+  const trainer = new Trainer<string, ClassificationBatch, Classifier>(model, {
     optimizer: new optim.AdamW((params ?? model.parameters()) as ReturnType<typeof layerwiseGroups>, rate),
     objective: classification(),
     clipGradNorm: 1,
@@ -243,7 +244,7 @@ describe('a method is refused', () => {
       'data={ file: texts.jsonl, maxLength: 29 }',
     ],
   ]
-  it.each(wrong)('%j', async (method, says, ...set) => {
+  it.each(wrong.map((each) => [each[0], each] as const))('%j', async (_, [method, says, ...set]) => {
     const values = [`method=${JSON.stringify(method)}`, 'output=runs/wrong', ...set]
     const args = [join(folder, 'methods.json'), '--dry', ...values.flatMap((value) => ['--set', value])]
     const error = await finetuneCommand(args).catch((thrown: unknown) => thrown)

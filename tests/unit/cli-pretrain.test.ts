@@ -79,7 +79,11 @@ it('pretrain learns a model, which generate writes with; --dry writes none', asy
     epochs: { loss: number; validation: { loss: number } }[]
   }
   expect(epochs[1]?.validation.loss).toBeLessThan((epochs[0]?.loss ?? 0) - 1)
+  expect(readFileSync(join(result, 'README.md'), 'utf8')).toMatch(
+    /^---\nlibrary_name: transformers\n[\s\S]*tokens in windows of 16\./,
+  )
   expect(readdirSync(result).sort()).toEqual([
+    'README.md',
     'config.json',
     'model.safetensors',
     'tokenizer.json',

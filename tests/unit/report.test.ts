@@ -196,6 +196,16 @@ describe('a model card', () => {
     expect(card).toContain('| validation loss | 0.5 |')
     expect(card).toMatch(/\| accuracy \| 0\.6667 \(.*\) \| 0\.5 \(.*\) \| 0\.1667 /)
     expect(card).toMatch(/Firesteel \d+\.\d+\.\d+\S*, Node v\d+/)
+    const run = {
+      model: { parameters: 2000, trainable: 10 },
+      config: { "lr of the optimizer's group 0": '0.1', "lr of the optimizer's group 1": '0.2', schedule: null },
+    }
+    const hub = f.modelCard({ name: 'x', library: 'peft', task: 'text-classification', report, run })
+    expect(hub).toMatch(
+      /^---\nlibrary_name: peft\npipeline_tag: text-classification\ntags:\n- firesteel\nmodel-index:\n/,
+    )
+    expect(hub).toContain('    - type: "accuracy"\n      value: 0.666')
+    expect(hub).toContain('| weights | 2,000 |\n| weights that learned | 10 |\n| lr | 0.1, 0.2 |\n\n## Evaluation')
     const bare = f.modelCard({ name: 'x' })
     expect(bare).not.toMatch(/## Data|## Training|## Evaluation|base_model|undefined/)
   })
@@ -204,6 +214,7 @@ describe('a model card', () => {
     [/name is '', but must be a text/, { name: '' }],
     [/data is 'x.csv', but must be a list of texts/, { name: 'x', data: 'x.csv' }],
     [/report is the number 3, but must be what trainer.report gave/, { name: 'x', report: 3 }],
+    [/run is the number 3, but must be what run.json holds, parsed/, { name: 'x', run: 3 }],
     [/there is no option title/, { name: 'x', title: 'y' }],
   ])('says %s', (message, options) => expect(() => f.modelCard(options as never)).toThrow(message))
 })

@@ -174,8 +174,16 @@ async function jobOf(loaded: Loaded<PretrainConfig>, { tokenizer, shards }: Corp
       windows: windows.length,
     },
     figuresText: shardsText(shards),
-    save: async () => {
-      await model.save(folder, { log: console.error })
+    facts: {
+      format: 'text',
+      held: validation === null ? 0 : shards.validation.windows({ length, documents: within }).length,
+      ...(typeof config.model === 'string' && { base: config.model }),
+      data: [config.corpus.file].flat(),
+      library: 'transformers',
+      training: `Pre-trained on ${countText(shards.train.tokens)} tokens in windows of ${length}.`,
+    },
+    save: async (card) => {
+      await model.save(folder, { log: console.error, card })
       await saveTokenizer(tokenizer, folder)
       return folder
     },

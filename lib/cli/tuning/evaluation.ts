@@ -11,6 +11,11 @@ import type { Tuned } from './result.js'
 /** Formats whose loss is that of the next token, of which the exponential is the perplexity. */
 const written: readonly FormatName[] = ['chat', 'completion', 'text', 'translation']
 
+/** Numbers with the perplexity, where they are of what writes. */
+export function perplexed<N extends { readonly loss: number }>(numbers: N, format: FormatName): N {
+  return { ...numbers, ...(written.includes(format) && { perplexity: Math.exp(numbers.loss) }) }
+}
+
 /** Numbers by name: the loss, the metrics of the task, and the perplexity of what writes. */
 export async function evaluationOf(
   { config }: Loaded,
@@ -25,6 +30,6 @@ export async function evaluationOf(
     precision,
   })
   const measured = await trainer.evaluate(byLength(rows, { batchSize, shuffle: false }))
-  const numbers = Object.fromEntries(Object.entries(measured).filter(([, value]) => typeof value === 'number'))
-  return { ...numbers, ...(written.includes(format) && { perplexity: Math.exp(measured.loss) }) }
+  const numbers = Object.entries(perplexed(measured, format)).filter(([, value]) => typeof value === 'number')
+  return Object.fromEntries(numbers)
 }

@@ -8,7 +8,8 @@ import { figuresText, rowFigures } from './figures.js'
 import type { Job } from './job.js'
 import { manifestOf } from './manifest.js'
 import { listOf, makeModel, type Rows, readData, seedOf } from './material.js'
-import { applyMethod } from './method.js'
+import { applyMethod, methodText } from './method.js'
+import { isAdapter } from './output.js'
 import { saveResult } from './result.js'
 
 /** The batches of the longest rows and of those of middle length. */
@@ -42,7 +43,15 @@ export async function finetuning(loaded: Loaded): Promise<Job> {
     manifest: manifestOf(loaded, data),
     figures,
     figuresText: figuresText(figures),
-    save: () => saveResult(loaded, model, data.tokenizer),
+    facts: {
+      format: data.format,
+      held: figures.validation,
+      base: loaded.config.model,
+      data: [loaded.config.data.file].flat(),
+      library: isAdapter(loaded) ? 'peft' : 'transformers',
+      training: `Method: ${methodText(loaded.config.method)}.`,
+    },
+    save: (card) => saveResult(loaded, model, data.tokenizer, card),
     close: async () => undefined,
   }
 }

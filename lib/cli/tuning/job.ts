@@ -3,8 +3,10 @@ import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { History } from '../../train/history.js'
 import { makeFolder } from '../../train/record/place.js'
+import type { ModelCardOptions } from '../../train/report/card.js'
 import { type Loaded, placed } from '../config/config.js'
 import { type ExitCode, exitCodes, UsageError } from '../exit.js'
+import { type CardFacts, cardOf } from './card.js'
 import { dryRun, dryText } from './dry.js'
 import { checkSame, type Manifest, readManifest, writeManifest } from './manifest.js'
 import { planOf, type TrainingConfig, type Work } from './plan.js'
@@ -16,8 +18,10 @@ export interface Job {
   /** Figures of the data, as an object and in words. */
   readonly figures: object
   readonly figuresText: string
-  /** Saves what was learned, and gives the folder. */
-  save(): Promise<string>
+  /** What the model card says beside the figures of the run. */
+  readonly facts: CardFacts
+  /** Saves what was learned, with its model card, and gives the folder. */
+  save(card: ModelCardOptions): Promise<string>
   /** Closes files. */
   close(): Promise<void>
 }
@@ -62,7 +66,7 @@ const hasRun = ({ source }: Pick<Loaded, 'source'>, output: string): string =>
 
 async function runBegun(
   loaded: Loaded<TrainingConfig>,
-  { work, manifest, figuresText, save }: Job,
+  { work, manifest, figuresText, facts, save }: Job,
   before: Manifest | null,
   { command, resume, json }: JobOptions,
 ): Promise<ExitCode> {
@@ -87,7 +91,7 @@ async function runBegun(
     console.error(`stopped with a checkpoint in ${output}; \`firesteel ${command} ${source.path} --resume\` goes on`)
     return exitCodes.interrupted
   }
-  const result = await save()
+  const result = await save(await cardOf(output, facts, plan, history))
   const { epochs, stopped } = history
   if (json) console.log(JSON.stringify({ result, output, epochs, stopped }))
   else console.log(`${epochs.length === 0 ? '' : `${history}\n`}the ${basename(result)} is in ${result}`)

@@ -111,3 +111,17 @@ function checkHead(model: TaskModel, head: readonly string[], name: string): rea
 function freezeNorms(freeze: (model: TaskModel) => number, model: TaskModel): void {
   if (freeze(model) === 0) throw new UsageError(`freezeNorms is true, but ${kindOf(model)} has no norms; leave it out`)
 }
+
+/** `lora (rank 4, alpha 8)`. */
+export function methodText(method: Method = 'full'): string {
+  if (typeof method === 'string') return method
+  const shown = (value: unknown) => (Array.isArray(value) ? value.flat().join(' ') : String(value))
+  const words = (table: object) => Object.entries(table).map(([key, value]) => `${key} ${shown(value)}`)
+  return Object.entries(method)
+    .map(([name, value]) => {
+      if (typeof value !== 'object') return `${name} ${value}`
+      const options = words(value)
+      return options.length === 0 ? name : `${name} (${options.join(', ')})`
+    })
+    .join(', ')
+}

@@ -46,7 +46,7 @@ export interface Work {
   readonly callbacks: readonly Callback[]
 }
 
-export interface TrainingPlan extends Pick<Work, 'loader' | 'longest' | 'middle'> {
+export interface TrainingPlan extends Pick<Work, 'loader' | 'validation' | 'longest' | 'middle'> {
   readonly trainer: Trainer<string, TaskBatch, TaskModel>
   readonly fit: FitOptions<TaskBatch>
   /** Null where only minutes end the training. */
@@ -160,6 +160,7 @@ export function planOf(
   return {
     trainer,
     loader,
+    validation,
     longest,
     middle,
     totalSteps,

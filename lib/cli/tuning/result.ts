@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { AutoTokenizer, saveTokenizer } from '../../text/tokenizer/folder.js'
 import type { Tokenizer } from '../../text/tokenizer/tokenizer.js'
+import type { ModelCardOptions } from '../../train/report/card.js'
 import { type Loaded, placed } from '../config/config.js'
 import { UsageError } from '../exit.js'
 import type { FormatName } from '../tasks/formats.js'
@@ -10,15 +11,20 @@ import { readManifest } from './manifest.js'
 import { isAdapter, resultFolder } from './output.js'
 
 /** Saves what was learned, and gives the folder. */
-export async function saveResult(loaded: Loaded, model: TaskModel, tokenizer: Tokenizer): Promise<string> {
+export async function saveResult(
+  loaded: Loaded,
+  model: TaskModel,
+  tokenizer: Tokenizer,
+  card: ModelCardOptions,
+): Promise<string> {
   const folder = resultFolder(loaded)
   if (isAdapter(loaded)) {
     const { saveAdapter } = await import('../../finetune/peft.js')
-    await saveAdapter(model, folder, { log: console.error })
+    await saveAdapter(model, folder, { log: console.error, card })
     await saveTokenizer(tokenizer, folder)
     return folder
   }
-  await model.save(folder, { log: console.error })
+  await model.save(folder, { log: console.error, card })
   await saveTokenizer(tokenizer, folder)
   return folder
 }

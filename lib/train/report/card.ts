@@ -18,17 +18,23 @@ export interface ModelCardOptions {
   /** Languages by their codes: 'zh', 'en'. */
   readonly language?: readonly string[]
   readonly license?: string
+  /** The library that loads the folder: 'transformers', 'peft'. Default 'firesteel'. */
+  readonly library?: string
+  /** What the model is for, by the hub's name: 'text-classification'. With a report, its numbers are told to the hub too. */
+  readonly task?: string
   /** How it was trained, in words: strategy, epochs, learning rate. */
   readonly training?: string
   /** The purpose of the model, and where it fails, in words. */
   readonly notes?: string
+  /** What the `run.json` of its run holds: how many weights learned, from how many rows, with which options. */
+  readonly run?: object
   /** The history of its fit, whose last epoch is told. */
   readonly history?: Pick<History, 'epochs' | 'stopped'>
   /** Numbers on a test set, as `trainer.report` gives them. */
   readonly report?: SetReport
 }
 
-const texts = ['base', 'license', 'training', 'notes'] as const
+const texts = ['base', 'license', 'library', 'task', 'training', 'notes'] as const
 const lists = ['data', 'language'] as const
 
 /** Text in a cell of a table, or on a line. */
@@ -50,9 +56,9 @@ export function modelCard(options: ModelCardOptions): string {
   const op = 'modelCard'
   checkOptions(op, options, {
     ...{ name: true, base: true, data: true, language: true, license: true },
-    ...{ training: true, notes: true, history: true, report: true },
+    ...{ library: true, task: true, training: true, notes: true, run: true, history: true, report: true },
   })
-  const { name, base, data = [], language = [], license, training, notes, history, report } = options
+  const { name, base, data = [], training, notes, run, history, report } = options
   if (typeof name !== 'string' || name.trim() === '')
     throw new ValueError(op, `name is ${shown(name)}, but must be a text`)
   for (const key of texts) {
@@ -65,31 +71,92 @@ export function modelCard(options: ModelCardOptions): string {
     if (value !== undefined && !(Array.isArray(value) && value.every((each) => typeof each === 'string')))
       throw new ValueError(op, `${key} is ${shown(value)}, but must be a list of texts`)
   }
+  if (run !== undefined && (typeof run !== 'object' || run === null))
+    throw new ValueError(op, `run is ${kindOf(run)}, but must be what run.json holds, parsed`)
   if (history !== undefined && !Array.isArray(history?.epochs))
     throw new ValueError(op, `history is ${kindOf(history)}, but must be what fit gave`)
   if (report !== undefined && (typeof report?.metrics !== 'object' || typeof report.rows !== 'number'))
     throw new ValueError(op, `report is ${kindOf(report)}, but must be what trainer.report gave`)
-  const head = [
-    '---',
-    'library_name: firesteel',
-    ...(base === undefined ? [] : [`base_model: ${quoted(base)}`]),
-    ...(license === undefined ? [] : [`license: ${quoted(license)}`]),
-    ...(language.length === 0 ? [] : ['language:', ...language.map((each) => `- ${quoted(each)}`)]),
-    '---',
-  ]
   const parts = [
     `# ${cell(name)}`,
     ...(base === undefined ? [] : [`Fine-tuned from ${cell(base)}.`]),
     ...(notes === undefined ? [] : [escaped(notes)]),
     ...(data.length === 0 ? [] : ['## Data', data.map((each) => `- ${cell(each)}`).join('\n')]),
-    ...(training === undefined && history === undefined ? [] : ['## Training']),
+    ...(training === undefined && run === undefined && history === undefined ? [] : ['## Training']),
     ...(training === undefined ? [] : [escaped(training)]),
+    ...(run === undefined ? [] : [ofRun(run)]),
     ...(history === undefined ? [] : [ofHistory(history)]),
     ...(report === undefined ? [] : ['## Evaluation', ofReport(report)]),
     '## Versions',
     `Firesteel ${version() ?? 'of an unknown version'}${inNode ? `, Node ${process.version}` : ''}.`,
   ]
-  return `${head.join('\n')}\n\n${parts.join('\n\n')}\n`
+  return `${headOf(options).join('\n')}\n\n${parts.join('\n\n')}\n`
+}
+
+/** The head in YAML, between lines of hyphens. */
+function headOf(options: ModelCardOptions): string[] {
+  const { name, base, license, language = [], library = 'firesteel', task, report } = options
+  return [
+    '---',
+    `library_name: ${plainOr(library)}`,
+    ...(base === undefined ? [] : [`base_model: ${quoted(base)}`]),
+    ...(license === undefined ? [] : [`license: ${quoted(license)}`]),
+    ...(language.length === 0 ? [] : ['language:', ...language.map((each) => `- ${quoted(each)}`)]),
+    ...(task === undefined ? [] : [`pipeline_tag: ${plainOr(task)}`]),
+    ...(library === 'firesteel' ? [] : ['tags:', '- firesteel']),
+    ...(task === undefined || report === undefined ? [] : indexOf(name, task, report)),
+    '---',
+  ]
+}
+
+/** A name as YAML has it without quotes, where it is one. */
+const plainOr = (text: string): string => (/^[a-z][a-z0-9-]*$/.test(text) ? text : quoted(text))
+
+/** Numbers as the hub shows them beside a model. It has no place for numbers that are not finite. */
+function indexOf(name: string, task: string, { loss, metrics }: SetReport): string[] {
+  const values: readonly (readonly [string, number])[] = [
+    ['loss', loss],
+    ...Object.entries(metrics).map(([metric, { value }]) => [metric, value] as const),
+  ]
+  const found = values.filter(([, value]) => Number.isFinite(value))
+  if (found.length === 0) return []
+  return [
+    'model-index:',
+    `- name: ${quoted(name)}`,
+    '  results:',
+    `  - task:\n      type: ${plainOr(task)}`,
+    '    dataset:\n      name: rows held back\n      type: held-out',
+    '    metrics:',
+    ...found.map(([metric, value]) => `    - type: ${quoted(metric)}\n      value: ${value}`),
+  ]
+}
+
+/** What a run's record says of weights, rows and options. A part that it has not is left out. */
+function ofRun(run: object): string {
+  const { model, data, config, fit } = run as {
+    readonly model?: { readonly parameters?: unknown; readonly trainable?: unknown }
+    readonly data?: { readonly rows?: unknown; readonly batches?: unknown }
+    readonly config?: object
+    readonly fit?: object
+  }
+  const counts = Object.entries({
+    weights: model?.parameters,
+    'weights that learned': model?.trainable,
+    rows: data?.rows,
+    batches: data?.batches,
+  }).flatMap(([name, value]) => (typeof value === 'number' ? [[name, value.toLocaleString('en')]] : []))
+  return table(['', 'value'], [...counts, ...ofConfig({ ...fit, ...config })])
+}
+
+/** Options with a value. Those of an optimizer's groups are told once, with the values that groups have. */
+function ofConfig(config: object): string[][] {
+  const found = new Map<string, Set<string>>()
+  for (const [name, value] of Object.entries(config)) {
+    if (value === null || value === undefined || value === false || value === 'false') continue
+    const [, own = name] = /^(.*) of the optimizer's group \d+$/.exec(name) ?? []
+    found.set(own, (found.get(own) ?? new Set()).add(typeof value === 'object' ? JSON.stringify(value) : String(value)))
+  }
+  return [...found].map(([name, values]) => [name, [...values].join(', ')])
 }
 
 function ofHistory({ epochs, stopped }: Pick<History, 'epochs' | 'stopped'>): string {
@@ -121,7 +188,8 @@ function ofReport({ rows, loss, baseLoss, metrics }: SetReport): string {
   ]
   const losses = ['loss', short(loss), ...(ofBase ? [short(baseLoss), short(loss - baseLoss)] : [])]
   const lines = Object.entries(metrics).map(([name, each]) => line(name, each))
-  return `${rows} rows; intervals are of resampled rows.\n\n${table(heads, [losses, ...lines])}`
+  const spans = Object.values(metrics).some(({ low }) => low !== null)
+  return `${rows} rows${spans ? '; intervals are of resampled rows' : ''}.\n\n${table(heads, [losses, ...lines])}`
 }
 
 function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
