@@ -14,7 +14,7 @@ import { randomOf } from '../cases/case.js'
 
 export interface Lesson<M extends PretrainedModel, R, B> {
   readonly model: M
-  readonly objective: Objective<M, B>
+  readonly objective: Objective<NoInfer<M>, B>
   readonly rows: TokenizedRows<R, B>
   readonly batchSize: number
   readonly steps: number
