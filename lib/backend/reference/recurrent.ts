@@ -26,7 +26,9 @@ function set(view: HostView, i: number, value: number): void {
 
 /** A dense view in float64, or zeros where there is none. */
 function read(view: HostView | null, count: number): Float64Array {
-  return Float64Array.from({ length: count }, (_, i) => (view ? get(view, i) : 0))
+  const values = new Float64Array(count)
+  if (view) for (let i = 0; i < count; i++) values[i] = get(view, i)
+  return values
 }
 
 /** Writes every element of a dense view that is wanted, by its position. */
@@ -39,6 +41,19 @@ function fill(view: HostView | null, value: (n: number) => number): void {
 function sum(count: number, term: (i: number) => number): number {
   let total = 0
   for (let i = 0; i < count; i++) total += term(i)
+  return total
+}
+
+/** Where a row or a column begins in a matrix, and how far its elements lie apart. */
+interface Line {
+  readonly of: Float64Array
+  readonly from: number
+  readonly step: number
+}
+
+function dot(count: number, a: Line, b: Line): number {
+  let total = 0
+  for (let i = 0; i < count; i++) total += (a.of[a.from + i * a.step] as number) * (b.of[b.from + i * b.step] as number)
   return total
 }
 
@@ -95,12 +110,14 @@ interface Weights {
 }
 
 /** The input's part of gate column k at a row [t, b], and the state's. */
-function partsOf({ x, wIh, wHh, bIh, bHh }: Weights, { I, H, B }: Walk) {
+function partsOf({ x, wIh, wHh, bIh, bHh }: Weights, { T, I, H, B }: Walk) {
+  const rows = (wIh.shape as [number])[0]
+  const [inputs, ofInput, ofState] = [read(x, T * B * I), read(wIh, rows * I), read(wHh, rows * H)]
   return {
     input: (row: number, k: number) =>
-      (bIh ? get(bIh, k) : 0) + sum(I, (m) => get(x, row * I + m) * get(wIh, k * I + m)),
+      (bIh ? get(bIh, k) : 0) + dot(I, { of: inputs, from: row * I, step: 1 }, { of: ofInput, from: k * I, step: 1 }),
     state: (h: Float64Array, row: number, k: number) =>
-      (bHh ? get(bHh, k) : 0) + sum(H, (m) => (h[(row % B) * H + m] as number) * get(wHh, k * H + m)),
+      (bHh ? get(bHh, k) : 0) + dot(H, { of: h, from: (row % B) * H, step: 1 }, { of: ofState, from: k * H, step: 1 }),
   }
 }
 
@@ -227,7 +244,9 @@ function backward(
   const K = gateCount * H
   const ofInput = new Float64Array(T * B * K)
   const ofState = new Float64Array(T * B * K)
-  const columns = (grads: Float64Array, row: number, k: number) => grads[row * K + k] as number
+  const [inputs, inputWeights, stateWeights] = [read(x, T * B * I), read(wIh, K * I), read(wHh, K * H)]
+  /** The state before each row; none where a step does not count. */
+  const before = new Float64Array(T * B * H)
   let dh = read(dhn, B * H)
   for (const t of walk.order.toReversed()) {
     const kept = new Float64Array(B * H)
@@ -241,28 +260,26 @@ function backward(
         }
         const handed = cell(row, j, through + (dy ? get(dy, row * H + j) : 0))
         kept[b * H + j] = handed.kept
+        before[row * H + j] = stateBefore(walk, row, j, out, h0)
         for (let q = 0; q < gateCount; q++) {
           ofInput[row * K + q * H + j] = handed.input[q] as number
           ofState[row * K + q * H + j] = handed.state[q] as number
         }
       }
-    dh = Float64Array.from({ length: B * H }, (_, n) => {
+    dh = kept.map((value, n) => {
       const row = t * B + Math.floor(n / H)
-      return (kept[n] as number) + sum(K, (k) => columns(ofState, row, k) * get(wHh, k * H + (n % H)))
+      return value + dot(K, { of: ofState, from: row * K, step: 1 }, { of: stateWeights, from: n % H, step: H })
     })
   }
   fill(dh0, (n) => dh[n] as number)
-  fill(dx, (n) => sum(K, (k) => columns(ofInput, Math.floor(n / I), k) * get(wIh, k * I + (n % I))))
-  fill(dwIh, (n) => sum(T * B, (row) => columns(ofInput, row, Math.floor(n / I)) * get(x, row * I + (n % I))))
-  const counts = (row: number) => walk.counts(Math.floor(row / B), row % B)
-  fill(dwHh, (n) =>
-    sum(T * B, (row) =>
-      counts(row) ? columns(ofState, row, Math.floor(n / H)) * stateBefore(walk, row, n % H, out, h0) : 0,
-    ),
+  fill(dx, (n) =>
+    dot(K, { of: ofInput, from: Math.floor(n / I) * K, step: 1 }, { of: inputWeights, from: n % I, step: I }),
   )
+  fill(dwIh, (n) => dot(T * B, { of: ofInput, from: Math.floor(n / I), step: K }, { of: inputs, from: n % I, step: I }))
+  fill(dwHh, (n) => dot(T * B, { of: ofState, from: Math.floor(n / H), step: K }, { of: before, from: n % H, step: H }))
   return {
-    input: (k) => sum(T * B, (row) => columns(ofInput, row, k)),
-    state: (k) => sum(T * B, (row) => columns(ofState, row, k)),
+    input: (k) => sum(T * B, (row) => ofInput[row * K + k] as number),
+    state: (k) => sum(T * B, (row) => ofState[row * K + k] as number),
   }
 }
 
