@@ -22,6 +22,7 @@ class CudaExecutor final : public Executor {
   size_t available_bytes() const override { return library_.available_bytes(device_); }
 
   void* allocate(size_t bytes) override { return library_.allocate(device_, bytes); }
+  const char* allocation_failure() override { return library_.allocation_failure(device_); }
   void release(void* data, size_t bytes) noexcept override;
   void flush() override { library_.flush(device_); }
   size_t live_bytes() const override { return library_.live_bytes(device_); }

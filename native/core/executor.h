@@ -15,6 +15,8 @@ class Executor {
 
   // Memory of the device. Null if there is none.
   virtual void* allocate(size_t bytes) = 0;
+  // After it gave null: what has failed, if it is not that the memory is full. Else null.
+  virtual const char* allocation_failure() { return nullptr; }
   virtual void release(void* data, size_t bytes) noexcept = 0;
   // Gives unused memory back to the system.
   virtual void flush() = 0;

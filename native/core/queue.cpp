@@ -276,7 +276,10 @@ void* Queue::make(int32_t handle, int64_t bytes) {
     data = storages_.allocate(handle, static_cast<size_t>(bytes));
   } catch (const std::bad_alloc&) {
   }
-  if (!data)
+  if (data) return data;
+  if (const char* failure = executor_->allocation_failure())
+    record_error(context_, ErrorCode::internal, "%s", failure);
+  else
     record_error(context_, ErrorCode::memory, "no memory for a tensor of %lld bytes beside %zu bytes in use",
                  static_cast<long long>(bytes), executor_->live_bytes());
   return data;

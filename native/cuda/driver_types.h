@@ -15,6 +15,8 @@ enum class Status : int {
   no_binary_for_gpu = 209,
   unsupported_ptx_version = 222,
   not_found = 500,
+  illegal_address = 700,
+  launch_out_of_resources = 701,
   launch_failed = 719,
 };
 

@@ -31,9 +31,15 @@ int find_kernel(Device* device, const KernelInfo* info) {
   return device->find_kernel(*info);
 }
 
+const char* result(const Device* device, bool success) { return success ? nullptr : device->error.c_str(); }
+
 void* allocate(Device* device, size_t bytes) {
   device->make_current();
   return device->memory.allocate(bytes);
+}
+const char* allocation_failure(Device* device) {
+  const Status status = device->memory.failure();
+  return result(device, device->check("the GPU failed", status));
 }
 void release(Device* device, void* data, size_t bytes) {
   device->make_current();
@@ -52,8 +58,6 @@ size_t available_bytes(Device* device) {
   device->driver.cuMemGetInfo_v2(&available, &total);
   return available;
 }
-
-const char* result(const Device* device, bool success) { return success ? nullptr : device->error.c_str(); }
 
 const char* synchronize(Device* device) {
   device->make_current();
@@ -103,6 +107,7 @@ constexpr Library library = {
     .name = name,
     .find_kernel = find_kernel,
     .allocate = allocate,
+    .allocation_failure = allocation_failure,
     .release = release,
     .flush = flush,
     .live_bytes = live_bytes,

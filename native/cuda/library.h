@@ -15,7 +15,7 @@
 namespace firesteel::cuda {
 
 // Of this file and of the structs of core/kernel.h.
-constexpr uint32_t library_version = 3;
+constexpr uint32_t library_version = 4;
 
 struct Device;
 
@@ -59,8 +59,10 @@ struct Library {
   // must outlive the device.
   int (*find_kernel)(Device* device, const KernelInfo* info);
 
-  // Null where the GPU has no memory left, even after a flush.
+  // Null where the GPU has no memory left, even after a flush, or has failed,
+  // which `allocation_failure` then tells; else that is null.
   void* (*allocate)(Device* device, size_t bytes);
+  const char* (*allocation_failure)(Device* device);
   void (*release)(Device* device, void* data, size_t bytes);
   // Gives unused memory back to the driver.
   void (*flush)(Device* device);

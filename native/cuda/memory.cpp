@@ -29,6 +29,7 @@ void Memory::release_all() {
 }
 
 void* Memory::allocate(size_t bytes) {
+  failure_ = Status::success;
   if (bytes > SIZE_MAX / 4) return nullptr;
   const size_t block = block_size(bytes);
   uint64_t data = 0;
@@ -43,6 +44,7 @@ void* Memory::allocate(size_t bytes) {
       flush();
       status = driver_.cuMemAlloc_v2(&data, block);
     }
+    failure_ = status == Status::out_of_memory ? Status::success : status;
     if (status != Status::success) return nullptr;
     blocks_.emplace(data, block);
     reserved_.fetch_add(block, std::memory_order_relaxed);

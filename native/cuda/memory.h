@@ -21,6 +21,9 @@ class Memory {
 
   // Null if the driver has none even after a flush. 0 bytes are a valid block.
   void* allocate(size_t bytes);
+  // What the driver said to the last allocation, if it was neither success nor
+  // that the memory is full.
+  Status failure() const { return failure_; }
   // `bytes` as in allocate.
   void release(void* data, size_t bytes);
   // Gives unused blocks back to the driver, which waits for the device.
@@ -38,6 +41,7 @@ class Memory {
   std::map<size_t, std::vector<uint64_t>> unused_;  // by size of block
   std::map<uint64_t, size_t> blocks_;               // all that came from the driver
   size_t unused_bytes_ = 0;
+  Status failure_ = Status::success;
   std::atomic<size_t> live_{0}, reserved_{0};
 };
 

@@ -13,6 +13,10 @@
 // FIRESTEEL_EMULATOR_GATE names a file: until it exists nothing that was
 // submitted runs, as behind a kernel of hours; if it says "fail", the device
 // has failed.
+// FIRESTEEL_EMULATOR_FAIL is read at each call, so that a program may set it
+// between two: "allocate" (there is no memory), "launch" (no kernel starts),
+// or "address" (the next kernel touches what is not its own, after which the
+// device does nothing more, as a GPU's context).
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +24,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -61,6 +66,14 @@ Gate gate() {
   return failed ? Gate::failed : Gate::open;
 }
 
+bool fails(const char* what) {
+  const char* now = getenv("FIRESTEEL_EMULATOR_FAIL");
+  return now && strcmp(now, what) == 0;
+}
+
+// Whether a kernel has touched an illegal address.
+std::atomic<bool> lost{false};
+
 struct Stream {
   std::deque<std::function<void()>> work;
   // Runs what was submitted first; false if there is nothing, or it may not run.
@@ -96,6 +109,7 @@ size_t memory_size() {
 }
 
 Status submit(void* stream, std::function<void()> work) {
+  if (lost) return Status::illegal_address;
   static_cast<Stream*>(stream)->work.push_back(std::move(work));
   return Status::success;
 }
@@ -106,6 +120,7 @@ Status wait(Stream& stream, const Done& done) {
   for (bool stepped = true;;) {
     if (!stepped) usleep(1000);
     Lock lock(mutex());
+    if (lost) return Status::illegal_address;
     if (done()) return Status::success;
     stepped = stream.step();
     if (!stepped && gate() == Gate::failed) return Status::launch_failed;
@@ -147,9 +162,11 @@ EXPORT Status cuDriverGetVersion(int* version) {
   return Status::success;
 }
 EXPORT Status cuGetErrorString(Status status, const char** text) {
-  *text = status == Status::out_of_memory ? "out of memory"
-          : status == Status::not_found   ? "not found"
-                                          : "emulated failure";
+  *text = status == Status::out_of_memory             ? "out of memory"
+          : status == Status::not_found               ? "not found"
+          : status == Status::illegal_address         ? "an illegal memory access was encountered"
+          : status == Status::launch_out_of_resources ? "too many resources requested for launch"
+                                                      : "emulated failure";
   return Status::success;
 }
 EXPORT Status cuDeviceGetCount(int* count) {
@@ -207,6 +224,8 @@ EXPORT Status cuMemAlloc_v2(uint64_t* data, size_t bytes) {
   size_t available = 0, total = 0;
   cuMemGetInfo_v2(&available, &total);
   if (bytes == 0) return Status::invalid_value;
+  if (lost) return Status::illegal_address;
+  if (fails("allocate")) return Status::out_of_memory;
   void* memory = bytes <= available ? emulator::device_allocate(bytes) : nullptr;
   *data = reinterpret_cast<uint64_t>(memory);
   return memory ? Status::success : Status::out_of_memory;
@@ -316,6 +335,8 @@ EXPORT Status cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, u
   const dim3 grid = {grid_x, grid_y, grid_z}, block = {block_x, block_y, block_z};
   if (grid.count() == 0 || block.count() == 0 || block.count() > 1024 || grid_y > 65535 || grid_z > 65535)
     return Status::invalid_value;
+  if (fails("launch")) return Status::launch_out_of_resources;
+  if (fails("address")) return submit(stream, [] { lost = true; });
   emulator::BoundKernel kernel = (*static_cast<emulator::Kernel*>(function))(arguments);
   return submit(stream, [=, kernel = std::move(kernel)] {
     emulator::run(grid, block, shared_bytes, kernel);

@@ -140,6 +140,16 @@ describe('over the fake driver', () => {
     300_000,
   )
 
+  it.each(['allocate', 'launch', 'address'])(
+    'gives a typed error where the GPU fails, and the process lives: %s',
+    (what) => {
+      const { status, stdout, stderr } = start('failures.js', { FIRESTEEL_CUDA_DRIVER: fakeDriver as string }, [what])
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+      expect(stdout).toBe(`${what}: told\n`)
+    },
+    300_000,
+  )
+
   it('frees what is garbage, without turns of the event loop', () => {
     expectClean('memory.js', { FIRESTEEL_EMULATOR_MEMORY: '900000000' })
   }, 300_000)

@@ -1,0 +1,65 @@
+/**
+ * A GPU that fails: no memory, no launch, an illegal address. Each is a typed error, the process lives, and what still works
+ * goes on. The failure begins and ends between calls, when the device is idle. Argument: what fails.
+ */
+import assert from 'node:assert/strict'
+import { device } from '../../../lib/backend/devices.js'
+import { InternalError, nn, OutOfMemoryError, ones, type Tensor, tensor } from '../../../lib/index.js'
+
+const gpu = device('cuda')
+const x = tensor([1, 2, 3], { device: 'cuda' })
+const model = new nn.Sequential(new nn.Linear(600, 600, { device: 'cuda' }))
+model.forward(ones([1, 600], { device: 'cuda' }))
+const sumOf = (y: Tensor) => y.sum().item()
+
+function begin(what: string): void {
+  gpu.synchronize()
+  process.env['FIRESTEEL_EMULATOR_FAIL'] = what
+}
+
+/** Ends the failure, after what it hit was told. */
+function end(): void {
+  try {
+    gpu.synchronize()
+  } finally {
+    delete process.env['FIRESTEEL_EMULATOR_FAIL']
+  }
+}
+
+const what = process.argv[2] as string
+assert.equal(sumOf(x.add(1)), 9)
+begin(what)
+if (what === 'allocate') {
+  // More than the blocks that lie unused, so that the driver is asked.
+  const error = thrownBy(() => sumOf(ones([100_000], { device: 'cuda' }).add(1)))
+  assert.ok(error instanceof OutOfMemoryError, String(error))
+  // What holds the memory is named by the module that holds it.
+  assert.match(error.message, /are held by \d+ tensors \(.* in the parameter 0\.weight\)/)
+  end()
+  assert.equal(sumOf(ones([100_000], { device: 'cuda' }).add(1)), 200_000)
+} else if (what === 'launch') {
+  const error = thrownBy(() => sumOf(x.mul(2)))
+  assert.ok(error instanceof InternalError, String(error))
+  assert.match(error.message, /^\[affine\] affine_float32: too many resources requested for launch \(701\)/)
+  end()
+  assert.equal(sumOf(x.mul(2)), 12)
+} else {
+  const error = thrownBy(() => sumOf(x.mul(2)))
+  assert.ok(error instanceof InternalError, String(error))
+  assert.match(error.message, /the GPU failed: an illegal memory access was encountered \(700\)/)
+  delete process.env['FIRESTEEL_EMULATOR_FAIL']
+  // The device is lost, and says so whatever it is asked.
+  assert.throws(() => sumOf(x.mul(2)), /illegal memory access/)
+  await assert.rejects(x.data(), /illegal memory access/)
+}
+assert.equal(tensor([1, 2]).to('cpu').sum().item(), 3)
+console.log(`${what}: told`)
+
+function thrownBy(run: () => unknown): Error {
+  try {
+    run()
+  } catch (error) {
+    return error as Error
+  }
+  throw new Error(`nothing failed where ${what} did`)
+}
