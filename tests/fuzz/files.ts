@@ -1,29 +1,12 @@
 /**
- * Reads files that were mutated. Each gives what a simple reading of its bytes gives, or a ValueError (IDX), or any of
- * Firesteel's errors (models), that names the file; none takes long, and all together take little memory.
- *
- * `tsx files.ts SEED SECONDS FILE`: writes what it is about to read into FILE, as base64, so that a crash or a hang can be told.
+ * Reads mutated files of arrays: safetensors and IDX. Each gives what a simple reading of its bytes gives, or a ValueError that names the
+ * file; a model that loads it gives any of Firesteel's errors. `mutants.ts` says how it is called.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { readIdx } from '../../lib/data/datasets/index.js'
-import { nn, ValueError } from '../../lib/index.js'
+import { nn } from '../../lib/index.js'
 import { type ComingTensor, readSafetensors, safetensorsChunks } from '../../lib/io/safetensors.js'
-import { randomOf } from '../cases/case.js'
-import { mutations } from './mutations.js'
-
-const [, , seedText = '1', secondsText = '5', path = ''] = process.argv
-const random = randomOf(Number(seedText))
-const { below, pick, changed } = mutations(random)
-
-/** A file takes a thousandth of this where nothing else runs. */
-const longMilliseconds = 5000
-const moreMemory = 300_000_000
-
-const folder = mkdtempSync(join(tmpdir(), 'firesteel-fuzz-'))
-const mutant = join(folder, 'mutant')
+import { below, changed, fuzz, insist, type Kind, mutant, mutated, pick, random, refusalOf } from './mutants.js'
 
 async function safetensorsOf(tensors: { readonly [name: string]: ComingTensor }, metadata = {}): Promise<Buffer> {
   const chunks: Uint8Array[] = []
@@ -70,18 +53,14 @@ function simply(bytes: Buffer): Map<string, Buffer> {
   return found
 }
 
-function insist(holds: boolean, what: string): void {
-  if (!holds) throw new Error(what)
-}
-
 const same = (a: ArrayBufferView, b: Uint8Array) => Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(b)
 
+function refused(error: unknown): null {
+  refusalOf(error, mutant)
+  return null
+}
+
 async function checkSafetensors(bytes: Buffer): Promise<boolean> {
-  const refused = (error: unknown): null => {
-    insist(error instanceof ValueError && error.message.includes(mutant), `${error} is no ValueError of the file`)
-    insist((error as Error).message.length < 2000, 'the message is endless')
-    return null
-  }
   const tensors = await readSafetensors(mutant).catch(refused)
   if (tensors) {
     const expected = simply(bytes)
@@ -96,10 +75,7 @@ async function checkSafetensors(bytes: Buffer): Promise<boolean> {
 }
 
 async function checkIdx(bytes: Buffer): Promise<boolean> {
-  const content = await readIdx(mutant).catch((error: unknown) => {
-    insist(error instanceof ValueError && error.message.includes(mutant), `${error} is no ValueError of the file`)
-    return null
-  })
+  const content = await readIdx(mutant).catch(refused)
   if (!content) return false
   const { shape, data } = content
   const plain = bytes[0] === 0x1f ? gunzipSync(bytes) : bytes
@@ -125,27 +101,20 @@ const mixed = await safetensorsOf(
 const digits = idxOf([5, 4, 3])
 const packed = gzipSync(digits)
 
-let done = 0
-let read = 0
-const before = process.memoryUsage.rss()
-const end = Date.now() + 1000 * Number(secondsText)
-while (Date.now() < end) {
-  const original = pick([small, mixed, small, mixed, digits, packed])
-  const isIdx = original === digits || original === packed
-  const headerEnd = isIdx ? original.length : 8 + Number(original.readBigUInt64LE())
-  let bytes: Buffer = Buffer.from(original)
-  for (let changes = pick([1, 1, 1, 2, 5]); changes > 0; changes--)
-    bytes = changed(bytes, random() < 0.8 ? headerEnd : bytes.length)
-  if (!isIdx && bytes.length >= 8 && random() < 0.7) bytes = withLength(Buffer.from(bytes), original.length - headerEnd)
-  writeFileSync(mutant, bytes)
-  if (path !== '') writeFileSync(path, bytes.toString('base64'))
-  const started = Date.now()
-  if (await (isIdx ? checkIdx : checkSafetensors)(bytes)) read++
-  insist(Date.now() - started < longMilliseconds, `${Date.now() - started} ms`)
-  done++
+const idx: Kind = {
+  make: () => mutated(pick([digits, packed])),
+  read: checkIdx,
 }
-const more = process.memoryUsage.rss() - before
-insist(more < moreMemory, `${more} bytes more than before`)
-insist(read > 0 && read < done, `${read} of ${done} were read`)
-rmSync(folder, { recursive: true })
-process.stdout.write(`${done} files, of which ${read} were read\n`)
+const safetensors: Kind = {
+  make() {
+    const original = pick([small, mixed])
+    const headerEnd = 8 + Number(original.readBigUInt64LE())
+    let bytes: Buffer = Buffer.from(original)
+    for (let changes = pick([1, 1, 1, 2, 5]); changes > 0; changes--)
+      bytes = changed(bytes, random() < 0.8 ? headerEnd : bytes.length)
+    return bytes.length >= 8 && random() < 0.7 ? withLength(Buffer.from(bytes), original.length - headerEnd) : bytes
+  },
+  read: checkSafetensors,
+}
+
+await fuzz({ safetensors, idx })

@@ -1,36 +1,15 @@
 /**
- * Reads mutated files of weights. Each gives tensors of the shapes that it names, or a ValueError that names the file; none takes
- * long, and all together take little memory.
- *
- * `tsx formats.ts SEED SECONDS FILE [COUNT]`: writes what it is about to read into FILE, as base64, so that a crash or a hang can be
- * told; ends after so many files, if that is sooner.
+ * Reads mutated files of weights: PyTorch's and GGUF. Each gives tensors of the shapes that it names, or a ValueError that names the
+ * file. `mutants.ts` says how it is called.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { OutOfMemoryError, openTensors, ValueError } from '../../lib/index.js'
+import { readFileSync } from 'node:fs'
+import { openTensors } from '../../lib/index.js'
 import { isFileDType } from '../../lib/io/source.js'
-import { randomOf } from '../cases/case.js'
-import { mutations } from './mutations.js'
+import { below, changed, fuzz, insist, type Kind, mutant, pick, random, refusalOf } from './mutants.js'
 
-const [, , seedText = '1', secondsText = '5', path = '', countText = 'Infinity'] = process.argv
-const random = randomOf(Number(seedText))
-const { below, pick, changed } = mutations(random)
-
-/** A file takes a thousandth of this where nothing else runs. */
-const longMilliseconds = 5000
-const moreMemory = 300_000_000
-
-const folder = mkdtempSync(join(tmpdir(), 'firesteel-fuzz-'))
-const mutant = join(folder, 'mutant')
-
-function insist(holds: boolean, what: string): void {
-  if (!holds) throw new Error(what)
-}
-
-const names = ['state.pt', 'state-legacy.pt', 'checkpoint.pt', 'refuse-print.pt']
-const originals = [...names.map((name) => `torch/${name}`), 'gguf/small.gguf'].map((name) =>
-  readFileSync(new URL(`../models/data/${name}`, import.meta.url)),
+const original = (name: string) => readFileSync(new URL(`../models/data/${name}`, import.meta.url))
+const torch = ['state.pt', 'state-legacy.pt', 'checkpoint.pt', 'refuse-print.pt'].map((name) =>
+  original(`torch/${name}`),
 )
 
 /** Bytes that bend a pickle or a directory: instructions, lengths and indices. */
@@ -45,7 +24,6 @@ function bent(bytes: Buffer): Buffer {
 }
 
 async function check(): Promise<boolean> {
-  const started = Date.now()
   try {
     const source = await openTensors(mutant)
     try {
@@ -64,32 +42,17 @@ async function check(): Promise<boolean> {
     }
     return true
   } catch (error) {
-    const ours = error instanceof ValueError || error instanceof OutOfMemoryError
-    insist(
-      ours && error.message.includes(mutant),
-      `${error instanceof Error ? error.stack : error}: does not name the file`,
-    )
-    insist((error as Error).message.length < 2000, 'the message is endless')
+    refusalOf(error, mutant)
     return false
-  } finally {
-    insist(Date.now() - started < longMilliseconds, `${Date.now() - started} ms`)
   }
 }
 
-let [done, read] = [0, 0]
-const before = process.memoryUsage.rss()
-const end = Date.now() + 1000 * Number(secondsText)
-while (Date.now() < end && done < Number(countText)) {
-  const original = pick(originals)
-  let bytes = random() < 0.7 ? bent(original) : original
-  if (random() < 0.4) bytes = changed(bytes, bytes.length)
-  writeFileSync(mutant, bytes)
-  if (path !== '') writeFileSync(path, bytes.toString('base64'))
-  if (await check()) read++
-  done++
-}
-const more = process.memoryUsage.rss() - before
-insist(more < moreMemory, `${more} bytes more than before`)
-insist(read > 0 && read < done, `${read} of ${done} were read`)
-rmSync(folder, { recursive: true })
-process.stdout.write(`${done} files, of which ${read} were read\n`)
+const kindOf = (originals: readonly Buffer[]): Kind => ({
+  make() {
+    const bytes = random() < 0.7 ? bent(pick(originals)) : pick(originals)
+    return random() < 0.4 ? changed(bytes, bytes.length) : bytes
+  },
+  read: check,
+})
+
+await fuzz({ pt: kindOf(torch), gguf: kindOf([original('gguf/small.gguf')]) })

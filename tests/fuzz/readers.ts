@@ -1,33 +1,11 @@
 /**
  * Reads mutated files of rows. Each gives the rows that a simple reading of its bytes gives, or one of Firesteel's errors that
- * names the file; rows go on from any place; none takes long, and all together take little memory.
- *
- * `tsx readers.ts SEED SECONDS FILE [COUNT]`: writes what it is about to read into FILE, as base64, so that a crash or a hang
- * can be told; ends after so many files, if that is sooner. `tsx tests/fuzz/readers.ts 1 Infinity '' 700000 all` gives each
- * of the seven kinds of file 100,000 mutants, in turn; `parquet` and such give one kind alone.
+ * names the file; rows go on from any place. `mutants.ts` says how it is called.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { csv, jsonl, npy, parquet, textFiles } from '../../lib/data/text/index.js'
-import { IterableDataset, OutOfMemoryError, ValueError } from '../../lib/index.js'
-import { randomOf } from '../cases/case.js'
+import { IterableDataset } from '../../lib/index.js'
 import { numpy, parquetTable } from '../unit/written.js'
-import { mutations } from './mutations.js'
-
-const [, , seedText = '1', secondsText = '5', path = '', countText = 'Infinity', named = 'all'] = process.argv
-const { below, pick, changed } = mutations(randomOf(Number(seedText)))
-
-/** A file takes a thousandth of this where nothing else runs. */
-const longMilliseconds = 5000
-const moreMemory = 300_000_000
-
-const folder = mkdtempSync(join(tmpdir(), 'firesteel-fuzz-'))
-const mutant = join(folder, 'mutant')
-
-function insist(holds: boolean, what: string): void {
-  if (!holds) throw new Error(what)
-}
+import { below, fuzz, insist, type Kind, mutant, mutated, pick, refusalOf } from './mutants.js'
 
 /** Lines by another way: of the whole text at once. Null where the bytes are no UTF-8. */
 function simpleLines(bytes: Buffer): readonly string[] | null {
@@ -57,7 +35,7 @@ const npyRows = () =>
     for (let i = 0; i < Math.min(rows.length, 50); i++) yield (await rows.get(i)).toArray()
   })
 
-interface Kind {
+interface Rows {
   readonly bytes: Buffer
   /** Where changes are most telling: a header, or all. */
   readonly within: number
@@ -77,7 +55,7 @@ const arrays = [
   numpy("'>f4'", '(2, 12)', floats, 'True', 2),
   numpy("'<i8'", '(4,)', longs),
 ]
-const kinds: { readonly [name: string]: readonly Kind[] } = {
+const rows: { readonly [name: string]: readonly Rows[] } = {
   text: [{ bytes: text, within: 99, read: () => textFiles(mutant), simply: simpleLines }],
   paragraphs: [{ bytes: text, within: 99, read: () => textFiles(mutant, { by: 'paragraph', longest: 40 }) }],
   jsonl: [{ bytes: lines, within: 99, read: () => jsonl(mutant), simply: simpleJson }],
@@ -92,12 +70,6 @@ const kinds: { readonly [name: string]: readonly Kind[] } = {
     { bytes: parquetTable, within: 400, read: () => parquet(mutant, { columns: ['text', 'id'] }) },
   ],
 }
-const chosen = named === 'all' ? Object.values(kinds) : [kinds[named] ?? []]
-insist(
-  chosen.every((each) => each.length > 0),
-  `there are no files ${named}; there are ${Object.keys(kinds).join(', ')}`,
-)
-
 /** All rows, or what was refused. */
 async function rowsOf(rows: AsyncIterable<unknown>): Promise<readonly unknown[] | string> {
   const all: unknown[] = []
@@ -105,19 +77,13 @@ async function rowsOf(rows: AsyncIterable<unknown>): Promise<readonly unknown[] 
     for await (const row of rows) all.push(row)
     return all
   } catch (error) {
-    const ours = error instanceof ValueError || error instanceof OutOfMemoryError
-    insist(
-      ours && error.message.includes('mutant'),
-      `${error instanceof Error ? error.stack : error}: does not name the file`,
-    )
-    insist((error as Error).message.length < 2000, 'the message is endless')
-    return (error as Error).message
+    return refusalOf(error, mutant)
   }
 }
 
 const said = (rows: unknown) => JSON.stringify(rows, (_, value) => (typeof value === 'bigint' ? `${value}n` : value))
 
-async function check({ read, simply }: Kind, bytes: Buffer): Promise<boolean> {
+async function check({ read, simply }: Rows, bytes: Buffer): Promise<boolean> {
   const rows = await rowsOf(read())
   const expected = simply?.(bytes)
   if (expected !== undefined) {
@@ -134,24 +100,16 @@ async function check({ read, simply }: Kind, bytes: Buffer): Promise<boolean> {
   return true
 }
 
-let done = 0
-let read = 0
-const before = process.memoryUsage.rss()
-const end = Date.now() + 1000 * Number(secondsText)
-while (Date.now() < end && done < Number(countText)) {
-  // In turn, so that each kind has its share of a count.
-  const kind = pick(chosen[done % chosen.length] as readonly Kind[])
-  let bytes: Buffer = Buffer.from(kind.bytes)
-  for (let changes = pick([1, 1, 1, 2, 5]); changes > 0; changes--) bytes = changed(bytes, kind.within)
-  writeFileSync(mutant, bytes)
-  if (path !== '') writeFileSync(path, bytes.toString('base64'))
-  const started = Date.now()
-  if (await check(kind, bytes)) read++
-  insist(Date.now() - started < longMilliseconds, `${Date.now() - started} ms`)
-  done++
+/** One of some forms of a kind, drawn for each mutant. */
+function kindOf(forms: readonly Rows[]): Kind {
+  let form = forms[0] as Rows
+  return {
+    make() {
+      form = pick(forms)
+      return mutated(form.bytes, form.within)
+    },
+    read: (bytes) => check(form, bytes),
+  }
 }
-const more = process.memoryUsage.rss() - before
-insist(more < moreMemory, `${more} bytes more than before`)
-insist(read > 0 && read < done, `${read} of ${done} were read`)
-rmSync(folder, { recursive: true })
-process.stdout.write(`${done} files, of which ${read} were read\n`)
+
+await fuzz(Object.fromEntries(Object.entries(rows).map(([name, forms]) => [name, kindOf(forms)])))

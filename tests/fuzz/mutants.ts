@@ -1,0 +1,111 @@
+/**
+ * The loop of all fuzzers of files: a mutant of a file is written, read and judged, one kind of file after another. None may take
+ * long, and all together may take little memory.
+ *
+ * A program that calls `fuzz` is `tsx PROGRAM SEED SECONDS FILE [COUNT] [KIND]`: it writes what it is about to read into FILE, as base64, so
+ * that a crash or a hang can be told, and ends after so many files, if that is sooner. All kinds take turns unless one is named.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { OutOfMemoryError, ValueError } from '../../lib/index.js'
+import { randomOf } from '../cases/case.js'
+import { mutations } from './mutations.js'
+
+const [, , seedText = '1', secondsText = '5', last = '', countText = 'Infinity', named = 'all'] = process.argv
+
+/** The processor's time, because a busy machine lets everybody wait. A file takes a thousandth of it. */
+const longMilliseconds = 5000
+/** Bytes. */
+const moreMemory = 300_000_000
+const filesPerLook = 500
+/** Whether somebody waits for signs of life. */
+const tells = process.env['FIRESTEEL_FUZZ_PROGRESS'] === '1'
+
+export const random = randomOf(Number(seedText))
+export const { below, pick, changed } = mutations(random)
+
+/** A folder that is gone at the end, and the file in it that mutants are written to. */
+export const folder = mkdtempSync(join(tmpdir(), 'firesteel-fuzz-'))
+export const mutant = join(folder, 'mutant')
+
+/** A folder of its own for files that are read together. */
+export function folderFor(name: string): string {
+  const path = join(folder, name)
+  mkdirSync(path)
+  return path
+}
+
+export function insist(holds: boolean, what: string): void {
+  if (!holds) throw new Error(what)
+}
+
+/** One change or some, in the first so many bytes. */
+export function mutated(original: Buffer, within = original.length): Buffer {
+  let bytes = Buffer.from(original)
+  for (let changes = pick([1, 1, 1, 2, 5]); changes > 0; changes--) bytes = changed(bytes, within)
+  return bytes
+}
+
+/** What a refusal says; throws for an error that is not Firesteel's, does not name the file, or has no end. */
+export function refusalOf(error: unknown, path: string): string {
+  const ours = error instanceof ValueError || error instanceof OutOfMemoryError
+  insist(
+    ours && error.message.includes(path),
+    `${error instanceof Error ? error.stack : error}: is no refusal of the file`,
+  )
+  const { message } = error as Error
+  insist(message.length < 2000, 'the message is endless')
+  return message
+}
+
+export interface Kind {
+  /** The next mutant. */
+  readonly make: () => Buffer
+  /** Where it is written; `mutant` by default. */
+  readonly path?: () => string
+  /** Reads what was written, and gives whether it was taken. Throws for what no reader may do. */
+  readonly read: (bytes: Buffer) => Promise<boolean>
+}
+
+const processorMilliseconds = () => {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
+}
+
+export async function fuzz(kinds: { readonly [name: string]: Kind }): Promise<void> {
+  const chosen = named === 'all' ? Object.values(kinds) : [kinds[named]]
+  let [done, read, slowest] = [0, 0, 0]
+  const before = process.memoryUsage.rss()
+  const checkMemory = () => {
+    const more = process.memoryUsage.rss() - before
+    insist(more < moreMemory, `${more} bytes more than before, after ${done} files`)
+  }
+  const end = Date.now() + 1000 * Number(secondsText)
+  while (Date.now() < end && done < Number(countText)) {
+    // In turn, so that each kind has its share of a count.
+    const kind = chosen[done % chosen.length]
+    if (kind === undefined) throw new Error(`there are no files ${named}; there are ${Object.keys(kinds).join(', ')}`)
+    const bytes = kind.make()
+    writeFileSync(kind.path?.() ?? mutant, bytes)
+    if (last !== '') writeFileSync(last, bytes.toString('base64'))
+    const started = processorMilliseconds()
+    if (await kind.read(bytes)) read++
+    const took = processorMilliseconds() - started
+    slowest = Math.max(slowest, took)
+    insist(took < longMilliseconds, `${took} ms`)
+    done++
+    if (done % filesPerLook === 0) {
+      checkMemory()
+      if (tells) process.stdout.write(`${done} files\n`)
+    }
+  }
+  checkMemory()
+  insist(read > 0 && read < done, `${read} of ${done} were read`)
+  rmSync(folder, { recursive: true })
+  const more = Math.max(0, process.memoryUsage.rss() - before)
+  process.stdout.write(
+    `${done} files, of which ${read} were read; ${(processorMilliseconds() / 1000).toFixed(0)} s of processor time, ` +
+      `the slowest file ${slowest.toFixed(0)} ms, ${(more / 1e6).toFixed(0)} MB more at the end\n`,
+  )
+}
