@@ -105,7 +105,7 @@ function read(tokenizer: Tokenizer): string {
     return `${ids.join()} ${tokenizer.decode(ids)}`
   } catch (error) {
     insist(isOurs(error), `${(error as Error).stack}: is none of Firesteel's`)
-    return (error as Error).message
+    return 'refused'
   }
 }
 
