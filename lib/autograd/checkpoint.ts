@@ -28,9 +28,10 @@ function checkResult<R>(result: R): R {
 
 /**
  * Runs a function of tensors whose intermediate results are not kept for the backward pass, but computed again there
- * (activation checkpointing). Costs one more forward pass of the function, and gives the same bits: it runs again with the
- * same random numbers, whatever generators it draws from, under the same autocast and with the same adapters. Gradients of
- * parameters inside, hooks, `grad` and second derivatives are as without.
+ * (activation checkpointing). Costs at most one more forward pass of the function, which is left as soon as all is there that the
+ * backward pass reads, and gives the same bits: it runs again with the same random numbers, whatever generators it draws from,
+ * under the same autocast and with the same adapters. Gradients of parameters inside, hooks, `grad` and second derivatives are
+ * as without.
  *
  * The function gets `inputs`, which may be tensors, arrays, plain objects, Maps and Sets of them, or anything else, and gives
  * tensors, in these or not. All other tensors that it makes are freed at its end, as by `scope`. It must do the same

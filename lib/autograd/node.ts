@@ -98,11 +98,11 @@ export class Node implements GraphNode, BackwardContext<Any, Any, Any, Any> {
     const saves = gradient.saves(needs, attrs)
     for (const i of saves.inputs ?? nothing) {
       const input = inputs[i] ?? null
-      if (input !== null) savedInputs[i] = keepForBackward(input)
+      if (input !== null) savedInputs[i] = keepForBackward(input, operator.op)
     }
     for (const i of saves.outputs ?? nothing) {
       const result = results[i] ?? null
-      if (result !== null) savedOutputs[i] = keepForBackward(result)
+      if (result !== null) savedOutputs[i] = keepForBackward(result, operator.op)
     }
     this.region = activeRegion()
     if (this.region !== null) this.region.enter()

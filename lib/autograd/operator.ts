@@ -11,7 +11,7 @@ import { type AutocastDType, autocastDType, autocastInputs, withAutocast } from 
 import { isGradEnabled } from './mode.js'
 import { Node } from './node.js'
 import { operatorObserver } from './observe.js'
-import { noteReads } from './region.js'
+import { endIfKept, mayEnd, noteReads } from './region.js'
 
 export interface TensorSpec {
   readonly shape: Shape
@@ -282,6 +282,13 @@ function onDifferentDevices(op: string, first: Device, inputs: Inputs): DeviceEr
 
 type Results = Tensor | Extras
 
+/** The inputs that a node will keep; null where it keeps results as well. */
+function savedInputs({ gradient }: AnyOperator, inputs: Inputs, attrs: unknown, needs: Needs): Tensor[] | null {
+  if (needs === noNeeds || gradient === null) return []
+  const { inputs: kept = [], outputs = [] } = gradient.saves(needs, attrs)
+  return outputs.length > 0 ? null : kept.flatMap((i) => inputs[i] ?? [])
+}
+
 /** Checks, computes, and hangs a node on the results if an input wants a gradient. Extra results come along. */
 function execute(operator: AnyOperator, inputs: Inputs, attrs: unknown): Results {
   const low = autocastDType()
@@ -296,6 +303,7 @@ function execute(operator: AnyOperator, inputs: Inputs, attrs: unknown): Results
     operatorObserver()?.ran?.(operator, inputs, attrs, resultsOf(made))
     return made
   }
+  if (mayEnd()) endIfKept(operator.op, savedInputs(operator, inputs, attrs, needs))
   const result: Results = operator.forward(inputs, attrs, specs, needs, device)
   // Results of an operator without a gradient (comparisons, indices) are constants: nothing to record.
   if (needs !== noNeeds && operator.gradient !== null)

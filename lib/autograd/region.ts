@@ -2,7 +2,9 @@
  * Regions of a graph whose activations a backward pass computes again instead of keeping them (Chen et al., "Training deep
  * nets with sublinear memory cost", 2016). The graph of a region is the one that was recorded, with its nodes and edges; only what the
  * nodes save is replaced by slots. The first node that reads a slot lets the region's function run again, which fills all of
- * them, because it saves the same tensors in the same order. The pass empties them after its last node of the region.
+ * them, because it saves the same tensors in the same order, and ends with the last of them: what would come then, such as the
+ * last product of a block, whose inputs are saved and whose result is not, nobody reads. The pass empties the slots after its last
+ * node of the region.
  */
 
 import { type Choice, currentChoice, type Defaults, notingDefaults, withChoice } from '../core/choice.js'
@@ -41,10 +43,17 @@ export class Slot {
   readonly dtype: string
   readonly node: GraphNode | null
   readonly outputIndex: number
+  /** The name of the operator that needs it. */
+  readonly by: string
+  /** The memory of a parameter that wants a gradient, which must be that parameter's again. */
+  readonly parameter: Storage | null
   filled: Saved | null = null
 
-  constructor(region: Region, { storage, sizes, dtype, node, outputIndex }: Tensor) {
+  constructor(region: Region, tensor: Tensor, by: string) {
+    const { storage, sizes, dtype, node, outputIndex } = tensor
     this.region = region
+    this.by = by
+    this.parameter = parameterOf(tensor)
     this.version = storage.version
     this.sizes = sizes
     this.dtype = dtype
@@ -67,25 +76,53 @@ export class Slot {
 
 export type Kept = Saved | Slot
 
+/** Only of modules: a leaf that the function made is another one each time. */
+function parameterOf({ node, requiresGrad, storage }: Tensor): Storage | null {
+  return node === null && requiresGrad && storage.owner === 'model' ? storage : null
+}
+
 /** The receiver of saved tensors: slots of a region that runs for the first time, or the list of one that runs again. */
 interface Keeper {
   readonly region: Region | null
-  keep(tensor: Tensor): Kept
+  keep(tensor: Tensor, by: string): Kept
   /** An operator reads a tensor, which may be a parameter that nothing saves. */
   read(tensor: Tensor): void
+  /** Whether so many more tensors are the last to be kept. */
+  ends(more: number): boolean
 }
+
+/** Thrown where a function that runs again has kept all that its region needs. */
+class Enough extends Error {}
+const enough = new Enough('the end of what a backward pass needs, which only the library sees')
 
 let active: Keeper | null = null
 
-/** Keeps a tensor for a backward pass. */
-export function keepForBackward(tensor: Tensor): Kept {
-  return active === null ? new Saved(tensor) : active.keep(tensor)
+/** Keeps a tensor for the backward pass of an operator. */
+export function keepForBackward(tensor: Tensor, by: string): Kept {
+  return active === null ? new Saved(tensor) : active.keep(tensor, by)
 }
 
 /** Tells the region that runs now, for the first time or again, what an operator reads. */
 export function noteReads(inputs: readonly (Tensor | null)[]): void {
   if (active === null) return
   for (const input of inputs) if (input !== null) active.read(input)
+}
+
+/** Whether a function runs again, so that it may end early. */
+export function mayEnd(): boolean {
+  return active !== null && active.region === null
+}
+
+/**
+ * Before an operator of a function that runs again: ends the function where all is kept, or will be with these inputs of the
+ * operator, which are kept here then, and it need not run. `saved` is null where it keeps results too.
+ */
+export function endIfKept(by: string, saved: readonly Tensor[] | null): void {
+  const keeper = active as Keeper
+  if (keeper.ends(0)) throw enough
+  if (saved === null || !keeper.ends(saved.length)) return
+  for (const tensor of saved) keeper.keep(tensor, by)
+  throw enough
 }
 
 /** The tensor that was kept; computed again where its region has not done so yet, for gradients with a graph or without. */
@@ -131,6 +168,8 @@ export class Region {
   readonly #leaves = new Set<Tensor>()
   readonly #within = capturePath()
   readonly #generators = new Map<Generator, Draws>()
+  /** How far generators were when the last tensor was kept. */
+  #drawn: ReadonlyMap<Generator, GeneratorState> | null = null
   #fn: (inputs: unknown) => unknown
   /** The inputs, with tensors as they are kept: those that are made within another region would outlive it otherwise. */
   #form: unknown
@@ -154,7 +193,7 @@ export class Region {
     this.#fn = fn
     this.#form = mapLeaves(inputs, (leaf) => {
       if (!(leaf instanceof Tensor)) return leaf
-      const kept = keepForBackward(leaf)
+      const kept = keepForBackward(leaf, op)
       this.#inputs.push(kept)
       return kept
     })
@@ -162,6 +201,7 @@ export class Region {
 
   /** Runs a function, whose result is all that remains of it. */
   static run<In extends readonly unknown[], R>(fn: (...inputs: In) => R, inputs: In, check: (result: R) => R): R {
+    if (mayEnd()) endIfKept(op, null)
     const region = new Region((recalled) => fn(...(recalled as In)), inputs)
     const note = (generator: Generator) => {
       const before = generator.stateDict()
@@ -191,9 +231,11 @@ export class Region {
     }
   }
 
-  keep(tensor: Tensor): Slot {
-    const slot = new Slot(this, tensor)
+  keep(tensor: Tensor, by: string): Slot {
+    const slot = new Slot(this, tensor, by)
     this.#slots.push(slot)
+    if (this.#generators.size > 0)
+      this.#drawn = new Map([...this.#generators.keys()].map((generator) => [generator, generator.stateDict()]))
     return slot
   }
 
@@ -202,6 +244,18 @@ export class Region {
     if (!this.#read.has(storage)) this.#read.set(storage, storage.version)
     if (tensor.node === null && tensor.requiresGrad) this.#leaves.add(tensor)
     this.#around?.read(tensor)
+  }
+
+  /** A region that runs for the first time does not know. */
+  ends(): boolean {
+    return false
+  }
+
+  /** Whether as many random numbers are drawn as were when the last tensor was kept. */
+  #drewThose(): boolean {
+    for (const [generator, { before }] of this.#generators)
+      if (!sameState(generator.stateDict(), this.#drawn?.get(generator) ?? before)) return false
+    return true
   }
 
   /** Fills the slots. */
@@ -214,15 +268,19 @@ export class Region {
     const found: Tensor[] = []
     const keeper: Keeper = {
       region: null,
-      keep: (tensor) => {
-        this.#checkSame(found.length, tensor)
+      keep: (tensor, by) => {
+        this.#checkSame(found.length, tensor, by)
         found.push(tensor)
         return new Saved(tensor)
       },
-      read: ({ storage, sizes }) => {
+      read: (tensor) => {
+        const { storage, sizes } = tensor
+        if (parameterOf(tensor) !== null && !this.#leaves.has(tensor))
+          throw changed(`it reads a parameter of shape ${formatShape(sizes)} that it did not read before`)
         const version = this.#read.get(storage)
         if (version !== undefined && version !== storage.version) throw overwritten(sizes, storage, version)
       },
+      ends: (more) => found.length + more === this.#slots.length && this.#drewThose(),
     }
     // With a graph of the gradients, what is made now is part of that, and freed like it.
     const frame = createGraph ? null : pushFrame()
@@ -258,7 +316,7 @@ export class Region {
     const frozen = [...this.#leaves].filter((leaf) => !leaf.requiresGrad)
     for (const leaf of frozen) leaf.requiresGrad = true
     runningAgain++
-    try {
+    const run = () =>
       this.#within(() =>
         withAutocast(this.#autocast, () =>
           withGradMode(op, true, () =>
@@ -273,6 +331,8 @@ export class Region {
           ),
         ),
       )
+    try {
+      if (endsEarly(run)) return
       for (const [generator, { after }] of this.#generators)
         if (!sameState(generator.stateDict(), after)) throw changed('it draws another amount of random numbers')
     } finally {
@@ -295,12 +355,18 @@ export class Region {
     return tensor
   }
 
-  #checkSame(index: number, { sizes, dtype, storage }: Tensor): void {
+  #checkSame(index: number, tensor: Tensor, by: string): void {
+    const { sizes, dtype, storage } = tensor
     const slot = this.#slots[index]
     if (slot === undefined) throw changed(`it saves more than ${this.#slots.length} tensors for the backward pass`)
     if (!sameShape(slot.sizes, sizes) || slot.dtype !== dtype)
       throw changed(
         `it saves a ${formatShape(sizes)} tensor of ${dtype} where it saved a ${formatShape(slot.sizes)} one of ${slot.dtype}`,
+      )
+    if (slot.by !== by) throw changed(`it saves a tensor for ${by} where it saved one for ${slot.by}`)
+    if (slot.parameter !== parameterOf(tensor))
+      throw changed(
+        `${by} saves another parameter of shape ${formatShape(sizes)} than before, or one that was moved by to()`,
       )
     if (slot.version !== storage.version) throw overwritten(sizes, storage, slot.version)
   }
@@ -344,6 +410,17 @@ export class Region {
     for (const kept of this.#inputs)
       if (kept instanceof Slot) kept.region.visitSaved(visit, seen)
       else visit(kept.storage)
+  }
+}
+
+/** Whether a function was ended because all was kept. */
+function endsEarly(run: () => unknown): boolean {
+  try {
+    run()
+    return false
+  } catch (error) {
+    if (error === enough) return true
+    throw error
   }
 }
 
