@@ -41,6 +41,8 @@ export interface Place {
   readonly within: Within | null
   /** The place in the data, where they know it. */
   readonly data: unknown
+  /** The place in the validation's data behind the last whole validation, where they know it. */
+  readonly validation: unknown
   readonly history: {
     readonly epochs: readonly EpochRecord[]
     readonly validations: readonly ValidationRecord[]

@@ -1,4 +1,5 @@
 /** A training under way. */
+import type { HeldOut } from './held-out.js'
 import type { EpochRecord, TrainingHistory, ValidationRecord } from './history.js'
 import type { Batches, FitOptions } from './options.js'
 import type { Pass } from './pass.js'
@@ -26,6 +27,7 @@ export interface Run<M extends string> {
   data: unknown
   /** The events for loggers; null without any. */
   journal: Journal | null
+  heldOut: HeldOut
   /** The place in the data that the pass has now, where they know it. */
   loader: () => unknown
 }
@@ -45,9 +47,10 @@ export interface Plan {
 }
 
 /** Takes up a run where a checkpoint has it. */
-export function goOn<M extends string>(run: Run<M>, { within, data, history }: Place): void {
+export function goOn<M extends string>(run: Run<M>, { within, data, validation, history }: Place): void {
   run.from = within
   run.data = data
+  run.heldOut.goOn(run.op, validation)
   run.history.epochs.push(...(history.epochs as readonly EpochRecord<M>[]))
   run.history.validations.push(...(history.validations as readonly ValidationRecord<M>[]))
   run.history.nonFinite = history.nonFinite

@@ -29,6 +29,7 @@ import {
 } from './checks.js'
 import { divide, type Group, newGroup, sumsOf } from './group.js'
 import { Guard } from './guard.js'
+import { HeldOut } from './held-out.js'
 import {
   type EpochRecord,
   type History,
@@ -163,6 +164,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     const budget = Budget === null ? null : new Budget(op, this.#subject(), memory)
     const run = this.#begin(op, batches, epochsOf(options), signal, steps)
     run.budget = budget
+    run.heldOut = new HeldOut(validation, batches)
     const history = run.history
     this.#history = history
     const context: { -readonly [K in keyof TrainingContext]: TrainingContext[K] } = {
@@ -249,7 +251,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     }
   }
 
-  async #placeOf({ history, loader }: Run<M>, { first }: Plan, within: Within | null): Promise<Place> {
+  async #placeOf({ history, loader, heldOut }: Run<M>, { first }: Plan, within: Within | null): Promise<Place> {
     const { epochs, validations, nonFinite, stopped } = history
     return {
       steps: this.#steps,
@@ -257,6 +259,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       fit: { steps: first.steps, epochs: first.epochs, time: performance.now() - first.began },
       within,
       data: loader(),
+      validation: heldOut.place,
       // A run that was cut is to go on.
       history: { epochs, validations, nonFinite, stopped: within === null ? stopped : null } as Place['history'],
     }
@@ -290,7 +293,10 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       try {
         return await this.#validate(run, plan, callbacks, context)
       } catch (error) {
-        if (signal?.aborted && error === signal.reason) await save({ validate: !ended, ended })
+        if (signal?.aborted && error === signal.reason) {
+          run.heldOut.aborted(this.model)
+          await save({ validate: !ended, ended })
+        }
         throw error
       }
     }
@@ -366,10 +372,12 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
     callbacks: readonly Callback<M>[],
     context: TrainingContext,
   ): Promise<ValidationRecord<M>> {
-    const { op, epoch, signal, history } = run
+    const { op, epoch, signal, history, heldOut } = run
     run.journal?.pauses()
+    heldOut.begins(this.model)
     const validate = async () => {
       const measured = await this.#measure(op, 'validation batches', plan.validation as Batches<unknown>, signal)
+      heldOut.ended()
       if (!Number.isFinite(measured.loss)) tellNonFinite(run, epoch, null, measured.loss)
       const record = { epoch, step: this.#steps, ...measured }
       history.validations.push(record)
@@ -558,6 +566,7 @@ export class Trainer<M extends string = string, B = Batch, Mod extends Module = 
       suspects: false,
       data: null,
       journal: null,
+      heldOut: new HeldOut(null, null),
       loader: isResumable(batches) ? () => batches.stateDict() : () => null,
     }
   }

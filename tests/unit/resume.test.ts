@@ -195,6 +195,49 @@ describe('checkpoints', () => {
     }
   })
 
+  it.each([
+    ['a generator of its own', () => ({ generator: new Generator(8) })],
+    ['the default generator', () => ({})],
+  ])('hold the place of a validation loader with %s, whose rows are others in each pass', async (_name, own) => {
+    const x = randn([12, 6], { generator: new Generator(2), device: cpu })
+    const y = randint(0, 3, [12], { generator: new Generator(3), device: cpu })
+    const noisy = ([a, b]: readonly [Tensor, Tensor], generator: Generator) =>
+      [a.add(randn([4, 6], { generator, device: cpu })), b] as [Tensor, Tensor]
+    const heldOut = () =>
+      new DataLoader<unknown, [Tensor, Tensor]>(new TensorDataset(x, y), {
+        ...own(),
+        batchSize: 4,
+        shuffle: true,
+        mix: [noisy],
+      })
+    const plan = { steps: 6, validateEvery: 2, progress: false } as const
+    const whole = run(cpu, null)
+    const history = await whole.trainer.fit(whole.loader, { ...plan, validation: heldOut() })
+    const wanted = { ...whole.state(), ...numbers(history) }
+    expect(new Set(history.validations.map(({ loss }) => loss)).size).toBe(3)
+    // Behind a step, and within the second validation.
+    for (const [training, count] of [
+      [true, 6],
+      [false, 5],
+    ] as const) {
+      const where = folder()
+      const first = run(cpu, where, { every: 1000 })
+      const abort = new AbortController()
+      let batches = 0
+      first.model.registerForwardHook(() => {
+        if (first.model.training === training && ++batches === count) abort.abort()
+      })
+      await first.trainer.fit(first.loader, { ...plan, validation: heldOut(), signal: abort.signal })
+      expect(first.trainer.history.stopped).toContain('aborted')
+      const second = run(cpu, where)
+      const rest = await second.trainer.fit(second.loader, { ...plan, validation: heldOut(), resume: 'auto' })
+      expect({ ...second.state(), ...numbers(rest) }).toEqual(wanted)
+      const third = run(cpu, where)
+      const other = third.trainer.fit(third.loader, { ...plan, validation: third.validation, resume: 'auto' })
+      await expect(other).rejects.toThrow('the validation batches are an array')
+    }
+  })
+
   it('hold the place of their own pass, whoever else reads the loader', async () => {
     const plan = { steps: 7, validateEvery: 2, progress: false } as const
     const whole = run(cpu, null)
