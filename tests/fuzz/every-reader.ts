@@ -6,7 +6,7 @@
  * line for each and ends with `N passed, N failed`.
  */
 import { spawn } from 'node:child_process'
-import { readFileSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -18,8 +18,8 @@ const programs: { readonly [program: string]: readonly string[] } = {
   'formats.ts': ['pt', 'gguf'],
   'folders.ts': ['tokenizer', 'shards', 'corpus', 'checkpoint'],
 }
-/** A process that says nothing of its progress for so long hangs: it tells of some hundred files at a time. */
-const silentMilliseconds = 600_000
+/** A process that says nothing of its progress for so long hangs, also on a busy machine: it tells of some hundred files at a time. */
+const silentMilliseconds = 1_800_000
 
 const { values, positionals } = parseArgs({
   options: { count: { type: 'string' }, seconds: { type: 'string' }, seed: { type: 'string', default: '1' } },
@@ -90,8 +90,8 @@ for (const { program, kind } of all) {
     rmSync(last, { force: true })
   } else {
     failed++
-    const bytes = readFileSync(last, 'utf8').slice(0, 4000)
-    process.stdout.write(`${kind}: seed ${seed}, ${fault}\nread last (${last}, in base64): ${bytes}\n`)
+    const bytes = existsSync(last) ? `read last (${last}, in base64): ${readFileSync(last, 'utf8').slice(0, 4000)}` : ''
+    process.stdout.write(`${kind}: seed ${seed}, ${fault}\n${bytes}\n`)
   }
 }
 process.stdout.write(`${passed} passed, ${failed} failed\n`)

@@ -42,7 +42,7 @@ export function insist(holds: boolean, what: string): void {
 
 /** One change or some, in the first so many bytes. */
 export function mutated(original: Buffer, within = original.length): Buffer {
-  let bytes = Buffer.from(original)
+  let bytes: Buffer = Buffer.from(original)
   for (let changes = pick([1, 1, 1, 2, 5]); changes > 0; changes--) bytes = changed(bytes, within)
   return bytes
 }
